@@ -1,0 +1,46 @@
+# Everything here works where only Python 3.11+, make and a package index exist: `.venv` is made on demand.
+.DEFAULT_GOAL := help
+VENV ?= .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+  command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
+DEMO_OUT ?= runs/demo
+
+help:            ## Show the targets
+	@grep -E '^[a-z-]+: *[^#]*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 18
+
+$(BIN)/activate:
+	@test -n "$(PYTHON)" || { echo "interpolants needs Python 3.11, 3.12 or 3.13 on PATH (or make PYTHON=/path/to/python)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+# One stamp per dependency set: the demo needs no test tools.
+$(VENV)/.user: pyproject.toml | $(BIN)/activate
+	$(BIN)/python -m pip install --quiet --editable '.[data,plots]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/activate
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ $(VENV)/.user
+
+setup: $(VENV)/.dev                ## Make .venv with everything a developer needs
+
+demo: $(VENV)/.user                ## Learn bridges between real images and write an HTML report
+	$(BIN)/interpolants run --config recipes/digits_demo.toml --out $(DEMO_OUT)
+
+test: $(VENV)/.dev                 ## Run the test suite
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+bench: $(VENV)/.dev                ## Measure overheads against the bare network
+	$(BIN)/python -m benchmarks
+
+check: $(VENV)/.dev                ## Lint, types, import contract
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:           ## Remove what the other targets made
+	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache
+
+.PHONY: help setup demo test bench check clean

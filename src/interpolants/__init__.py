@@ -1,0 +1,3 @@
+"""Bridge two arbitrary distributions with stochastic interpolants."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,47 @@
+"""Errors for people: who found it, the rule, the value, the remedy."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InterpolantsError(Exception):
+    """Base of every error this library raises on purpose; the command line shows it without a traceback."""
+
+
+class InvalidInputError(InterpolantsError, ValueError):
+    """An argument, a file or a setting breaks a rule."""
+
+
+class NotIdentifiableError(InvalidInputError):
+    """The fields that were given do not determine the one that was asked for."""
+
+
+class MissingExtraError(InterpolantsError, ImportError):
+    """An optional dependency is needed and not installed."""
+
+
+class DivergedError(InterpolantsError, ArithmeticError):
+    """A computation left the finite numbers, or could not reach its tolerance."""
+
+
+def invalid(who: str, rule: str, got: object, remedy: str = "") -> InvalidInputError:
+    """Compose the error for a broken rule; the caller raises it.
+
+    Args:
+        who: The public name that checked, e.g. ``"BrownianEnvelope"``.
+        rule: What must hold, e.g. ``"scale must be finite and > 0"``.
+        got: The offending value; shown with ``repr`` unless it is a string.
+        remedy: What to do about it, one sentence.
+    """
+    shown = got if isinstance(got, str) else repr(got)
+    message = f"{who}: {rule}, got {shown}"
+    return InvalidInputError(f"{message}. {remedy}" if remedy else message)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Say which known name a misspelt one is closest to, as a sentence that fits after an error."""
+    options = sorted(known)
+    match = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
+    if match:
+        return f"Did you mean {match[0]!r}?"
+    return f"Known: {', '.join(options)}."
