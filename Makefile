@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
   command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && { echo $$p; break; }; done)
 DEMO_OUT ?= runs/demo
+# Settings that replace those of the recipe, e.g. make demo DEMO_SET='--set key=value'
+DEMO_SET ?=
 
 help:            ## Show the targets
 	@grep -E '^[a-z-]+: *[^#]*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 18
@@ -26,10 +28,17 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/activate
 setup: $(VENV)/.dev                ## Make .venv with everything a developer needs
 
 demo: $(VENV)/.user                ## Learn bridges between real images and write an HTML report
-	$(BIN)/interpolants run --config recipes/digits_demo.toml --out $(DEMO_OUT)
+	$(BIN)/interpolants run --config recipes/digits_demo.toml $(DEMO_SET) --out $(DEMO_OUT)
 
-test: $(VENV)/.dev                 ## Run the test suite
+# loadfile: the tests of one file stay on one worker and share what its fixtures made.
+test: $(VENV)/.dev                 ## Run the default tests on two workers
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-slow: $(VENV)/.dev            ## Run the tests marked slow
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow
+
+wheel: $(VENV)/.dev                ## Build the wheel into dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 bench: $(VENV)/.dev                ## Measure overheads against the bare network
 	$(BIN)/python -m benchmarks
@@ -41,6 +50,6 @@ check: $(VENV)/.dev                ## Lint, types, import contract
 	$(BIN)/lint-imports
 
 clean:           ## Remove what the other targets made
-	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) runs dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup demo test bench check clean
+.PHONY: help setup demo test test-slow wheel bench check clean

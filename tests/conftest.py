@@ -1,0 +1,65 @@
+"""Shared fixtures, one thread per xdist worker, and a watch on torch's global state."""
+
+import os
+import zlib
+from collections.abc import Iterator
+
+# Two workers with two threads each would fight for two cores. The variable must be set before torch is
+# imported, and is inherited by the processes that tests start.
+ON_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+if ON_WORKER:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import pytest
+import torch
+
+if ON_WORKER:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    """A generator on the CPU, seeded with 0."""
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """Make float64 the default type for one test; ask for it by name, it is off otherwise."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+@pytest.fixture(autouse=True)
+def global_state_is_left_alone(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Start every test from its own global seed, and fail it if global settings changed meanwhile.
+
+    Drawing from the global generator is allowed: the initial weights of a network do. Seeding it is not, and
+    neither is changing the default type or device, the number of threads, or switching gradients off. The
+    seed comes from the test's name, so a result does not depend on which tests ran before it.
+    """
+    # `torch.manual_seed` would seed every accelerator too, at the price of a stack trace per call.
+    torch.default_generator.manual_seed(zlib.crc32(request.node.nodeid.encode()))
+    before = _global_state()
+    yield
+    after = _global_state()
+    changed = {name: (before[name], after[name]) for name in before if before[name] != after[name]}
+    if changed:
+        torch.set_default_dtype(before["dtype"])
+        torch.set_default_device(before["device"])
+        torch.set_num_threads(before["threads"])
+        torch.set_grad_enabled(before["grad"])
+        pytest.fail(f"global torch state changed (before, after): {changed}")
+
+
+def _global_state() -> dict:
+    return {
+        "seed": torch.initial_seed(),
+        "dtype": torch.get_default_dtype(),
+        "device": torch.get_default_device(),
+        "threads": torch.get_num_threads(),
+        "grad": torch.is_grad_enabled(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+    }
