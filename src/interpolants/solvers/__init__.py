@@ -1,0 +1,36 @@
+"""Schemes for ordinary and stochastic differential equations; they know only functions f(x, t)."""
+
+from interpolants.solvers.dopri5 import Dopri5
+from interpolants.solvers.euler import Euler
+from interpolants.solvers.euler_maruyama import EulerMaruyama
+from interpolants.solvers.fixed import FixedResult, integrate_fixed
+from interpolants.solvers.heun import Heun
+from interpolants.solvers.midpoint import Midpoint
+from interpolants.solvers.registry import available, get_solver
+from interpolants.solvers.rk4 import RK4
+from interpolants.solvers.sde import SdeResult, SdeSolver, integrate_sde
+from interpolants.solvers.sra1 import SRA1
+from interpolants.solvers.stochastic_heun import StochasticHeun
+from interpolants.solvers.tableau import RungeKutta, Tableau
+from interpolants.solvers.tsit5 import Tsit5
+
+__all__ = [
+    "Dopri5",
+    "Euler",
+    "EulerMaruyama",
+    "FixedResult",
+    "Heun",
+    "Midpoint",
+    "RK4",
+    "RungeKutta",
+    "SRA1",
+    "SdeResult",
+    "SdeSolver",
+    "StochasticHeun",
+    "Tableau",
+    "Tsit5",
+    "available",
+    "get_solver",
+    "integrate_fixed",
+    "integrate_sde",
+]
