@@ -1,0 +1,164 @@
+"""What imports what: the layers, the subpackages' front doors, and a light `import interpolants`."""
+
+import ast
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import interpolants
+
+ROOT = Path(__file__).parents[1]
+SOURCE = Path(interpolants.__file__).parent
+MODULES = sorted(SOURCE.rglob("*.py"))
+
+# Heavy or optional: none of them may come along with `import interpolants`.
+NOT_AT_IMPORT = {"matplotlib", "sklearn", "skimage", "scipy", "pandas", "ot", "h5py", "plotnine", "rdata"}
+
+
+def run_python(code, source=SOURCE.parent):
+    """Run code in a fresh interpreter that finds the package in `source`."""
+    environment = os.environ | {"PYTHONPATH": str(source)}
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=environment, cwd=ROOT
+    )
+
+
+def lint_imports(source=SOURCE.parent):
+    arguments = ["--no-cache", str(ROOT / "pyproject.toml")]
+    return run_python(f"from importlinter.cli import lint_imports_command as c; c({arguments!r})", source)
+
+
+def copy_of_the_package(folder):
+    shutil.copytree(SOURCE, folder / SOURCE.name, ignore=shutil.ignore_patterns("__pycache__"))
+    return folder / SOURCE.name
+
+
+def imports_of(path):
+    """(line, module, name) of every import in a file, at any depth; name is None for ``import module``."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name, None) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            found += [(node.lineno, module, alias.name) for alias in node.names]
+    return found
+
+
+def test_imports_point_down():
+    result = lint_imports()
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "complaint"),
+    [
+        ("foundations/wrong.py", "import interpolants.problems", "foundations is not allowed to import"),
+        ("paths/wrong.py", "import interpolants.solvers", "paths is not allowed to import"),
+        ("homeless/__init__.py", "", "not listed as layers"),
+    ],
+    ids=["up", "sibling", "without a layer"],
+)
+def test_the_contract_can_fail(tmp_path, path, text, complaint):
+    wrong = copy_of_the_package(tmp_path) / path
+    wrong.parent.mkdir(exist_ok=True)
+    wrong.write_text(text)
+    result = lint_imports(tmp_path)
+    assert result.returncode == 1
+    assert complaint in " ".join(result.stdout.split())
+
+
+def test_nothing_in_the_package_imports_what_lies_beside_it():
+    beside = {"tests", "benchmarks", "studies", "recipes", "docs", "conftest", "pytest"}
+    wrong = [
+        f"{path.relative_to(SOURCE)}:{line} imports {module}"
+        for path in MODULES
+        for line, module, _ in imports_of(path)
+        if module.partition(".")[0] in beside
+    ]
+    assert not wrong
+
+
+def test_modules_are_imported_from_where_they_live_and_not_through_a_front_door():
+    """``from interpolants.paths import Linear`` inside the package would run all of paths for one name."""
+    wrong = [
+        f"{path.relative_to(SOURCE)}:{line} takes {name} from {module}"
+        for path in MODULES
+        if path != SOURCE / "__init__.py"
+        for line, module, name in imports_of(path)
+        if _is_a_front_door(module) and not _is_harmless(module, name)
+    ]
+    assert not wrong
+
+
+def test_imports_inside_the_package_are_absolute():
+    wrong = [
+        f"{path.relative_to(SOURCE)}:{line}"
+        for path in MODULES
+        for line, module, _ in imports_of(path)
+        if module.startswith(".")
+    ]
+    assert not wrong
+
+
+def test_importing_the_package_brings_nothing_optional():
+    result = run_python("import json, sys; import interpolants; print(json.dumps(sorted(sys.modules)))")
+    assert result.returncode == 0, result.stderr
+    loaded = {name.partition(".")[0] for name in json.loads(result.stdout)}
+    assert "interpolants" in loaded
+    assert not loaded & NOT_AT_IMPORT
+
+
+def test_importing_the_package_prints_nothing_and_warns_of_nothing():
+    result = run_python("import warnings; warnings.simplefilter('error'); import interpolants")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_the_core_works_without_the_rings(tmp_path):
+    copy = copy_of_the_package(tmp_path)
+    for ring in ("apps", "sciml"):
+        shutil.rmtree(copy / ring, ignore_errors=True)
+    result = run_python(
+        "import interpolants, sys\n"
+        "from interpolants.foundations.cards import load_cards\n"
+        f"assert interpolants.__file__.startswith({str(tmp_path)!r}), interpolants.__file__\n"
+        "for card in load_cards():\n"
+        "    card.load_entry()\n"
+        "    assert card.ring == 'core', card\n",
+        source=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_list_of_methods_works_without_the_rings(tmp_path):
+    if not (SOURCE / "cli" / "app.py").exists():
+        pytest.skip("the command line is not written yet")
+    copy = copy_of_the_package(tmp_path)
+    for ring in ("apps", "sciml"):
+        shutil.rmtree(copy / ring, ignore_errors=True)
+    result = run_python(
+        "import sys; sys.argv = ['interpolants', 'methods']; from interpolants.cli.app import main; main()",
+        source=tmp_path,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout
+
+
+def _is_a_front_door(module):
+    """Whether the module is the root or a subpackage, whose ``__init__`` re-exports what others define."""
+    return module.partition(".")[0] == SOURCE.name and (SOURCE.parent / module.replace(".", "/")).is_dir()
+
+
+def _is_harmless(module, name):
+    """The root runs at any import and may be asked for its version; from a subpackage, modules may be taken."""
+    if module == SOURCE.name and name in (None, "__version__"):
+        return True
+    if name is None:
+        return False
+    path = SOURCE.parent / module.replace(".", "/") / name
+    return path.with_suffix(".py").exists() or path.is_dir()
