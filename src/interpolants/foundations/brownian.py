@@ -2,7 +2,7 @@
 
 Letters: ``h`` length of a step, ``W`` increment over it, ``H`` its space-time Levy area,
 ``H = (1/h) int_s^t (W_r - W_s - (r - s)/h W) dr``, so that ``W ~ N(0, h)`` and ``H ~ N(0, h/12)`` are
-independent. ``h, W, H`` belong to an interval; ``h1, W1, H1`` and ``h2, W2, H2`` to its first and second part.
+independent. ``h, W, H`` belong to an interval, ``h1, W1, H1`` and ``h2, W2, H2`` to its two parts.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -112,7 +112,7 @@ class BrownianPath:
 
 
 def check_grid(who: str, times: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Times as a float64 vector of at least two, strictly monotone and finite, or the error that says why not."""
+    """Times as a float64 vector, checked: at least two, finite, strictly monotone."""
     raw = times.detach().cpu().numpy() if isinstance(times, Tensor) else times
     grid = np.array(raw, dtype=np.float64)
     if grid.ndim != 1 or len(grid) < 2:
@@ -140,7 +140,8 @@ def _pair_splits(h1: npt.NDArray[np.float64], h2: npt.NDArray[np.float64]) -> li
     A priori ``u = (W1, H1, W2, H2)`` has independent entries. Observed is ``y = (W, h H) = A u`` with
     ``W = W1 + W2`` and ``h H = h1 (H1 + W1/2) + h2 (W1 + H2 + W2/2) - h (W1 + W2)/2``. Conditioning gives
     mean ``K y`` and covariance ``P - K A P``; the second part then follows from the two constraints.
-    Row: K for W1, K for H1, the Cholesky factor of the covariance of (W1, H1), the weights of H, H1, W1, W in H2.
+    Row: K for W1, K for H1, the Cholesky factor of the covariance of (W1, H1), and the weights of
+    H, H1, W1, W in H2.
     """
     h, zero, one = h1 + h2, np.zeros_like(h1), np.ones_like(h1)
     sums = np.stack([one, zero, one, zero], axis=-1)

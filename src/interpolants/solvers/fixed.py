@@ -80,8 +80,8 @@ def integrate_fixed(
     """Integrate ``dx/dt = f(x, t)`` over the grid ``times``, one step of ``solver`` per interval.
 
     With ``quadrature``, also ``dq/dt = r(x, t)`` from ``q = 0``: ``f(x, t, want)`` returns ``(velocity, r)``,
-    where ``r`` ``(B,)`` is needed only if ``want`` is true, and may be ``None`` otherwise. The solver asks for
-    it at the stages that carry weight, which for the midpoint rule is one in two. On a decreasing grid ``q``
+    where ``r`` ``(B,)`` is needed only if ``want`` is true and may be ``None`` otherwise. The solver asks
+    for it at the stages that carry weight, which for the midpoint rule is one in two. On a decreasing grid ``q``
     is the integral in the direction of travel, i.e. minus the integral upwards.
 
     Args:
@@ -143,7 +143,7 @@ def _stages(
 
 
 def combine(x: Tensor, slopes: list[Tensor], terms: Terms, h: float) -> Tensor:
-    """``x + h sum_i w_i k_i`` over ``terms`` ``(i, w_i)``, in new memory; sums in place after the first term."""
+    """``x + h sum_i w_i k_i`` over ``terms`` ``(i, w_i)``, in new memory."""
     (i, weight), *rest = terms
     y = torch.add(x, slopes[i], alpha=h * weight)
     for i, weight in rest:
@@ -169,7 +169,7 @@ def check_state(who: str, x: Tensor) -> None:
 
 
 def check_velocity(who: str, velocity: Tensor, x: Tensor) -> None:
-    """A velocity of another shape would broadcast and be wrong in silence; one of a wider type would spread."""
+    """Refuse a velocity of another shape, which would broadcast, or of a wider type, which would spread."""
     if velocity.shape == x.shape and velocity.dtype == x.dtype:
         return
     if velocity.shape != x.shape:

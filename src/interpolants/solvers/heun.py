@@ -8,7 +8,7 @@ from interpolants.solvers.tableau import RungeKutta, Tableau
 
 @dataclass(frozen=True)
 class Heun(RungeKutta):
-    """Explicit trapezoidal rule, order 2: the mean of the slopes at the start and at an Euler guess of the end.
+    """Explicit trapezoidal rule, order 2: mean of the slopes at the start and at an Euler guess of the end.
 
     Two evaluations per step; never evaluates ``f`` between grid points, which suits fields that were learnt
     on the grid.

@@ -15,7 +15,8 @@ from interpolants.solvers.tsit5 import Tsit5
 
 _ODE: tuple[RungeKutta, ...] = (Euler(), Midpoint(), Heun(), RK4(), Dopri5(), Tsit5())
 _SDE: tuple[SdeSolver, ...] = (EulerMaruyama(), StochasticHeun(), SRA1())
-_SOLVERS: dict[str, RungeKutta | SdeSolver] = {solver.name: solver for solver in (*_ODE, *_SDE)}
+_ALL: tuple[RungeKutta | SdeSolver, ...] = (*_ODE, *_SDE)
+_SOLVERS = {solver.name: solver for solver in _ALL}
 
 
 def get_solver(name: str) -> RungeKutta | SdeSolver:

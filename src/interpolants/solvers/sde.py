@@ -113,8 +113,8 @@ def integrate_sde(
         The state at the last time, the number of evaluations, the path.
 
     Raises:
-        InvalidInputError: If ``times`` is not such a grid, ``g`` is negative or not finite on it, ``f`` returns
-            another shape than ``x``, or the noise lacks steps or the Levy area.
+        InvalidInputError: If ``times`` is not such a grid, ``g`` is negative or not finite on it, ``f``
+            returns another shape than ``x``, or the noise lacks steps or the Levy area.
     """
     grid = check_grid("integrate_sde", times)
     check_state("integrate_sde", x)

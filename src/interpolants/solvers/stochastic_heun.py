@@ -17,8 +17,8 @@ class StochasticHeun(SdeSolver):
     ``Y = X + f(X, t) dt + g0 dW``, ``X_new = X + (f(X, t) + f(Y, t + dt)) dt/2 + (g0 + g1)/2 dW``.
 
     Weak order 2 with additive noise: the mean and the variance of a step are right to ``O(h^2)``. Strong
-    order 1: the drift sees the mean of the noise at the ends, not over the step; the difference is ``f'`` times
-    the space-time Levy area, of size ``h^(3/2)`` and mean zero.
+    order 1: the drift sees the mean of the noise at the ends, not over the step; the difference is ``f'``
+    times the space-time Levy area, of size ``h^(3/2)`` and mean zero.
 
     Source: Kloeden & Platen, Numerical Solution of Stochastic Differential Equations, 15.1; as a sampler,
     Karras et al. (2022), arXiv:2206.00364. Here one noise increment drives both stages.

@@ -1,7 +1,7 @@
 """Explicit Runge-Kutta methods as data: a Butcher tableau, and the solver that carries it.
 
-Letters: ``a`` weights of earlier slopes in a stage, ``b`` weights of the slopes in the step, ``c`` stage times
-in units of the step, ``e = b - b_hat`` weights of the error estimate (embedded methods only).
+Letters: ``a`` weights of earlier slopes in a stage, ``b`` weights of the slopes in the step, ``c`` stage
+times in units of the step, ``e = b - b_hat`` weights of the error estimate (embedded methods only).
 """
 
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ Terms = tuple[tuple[int, float], ...]
 class Tableau:
     """Coefficients of an explicit Runge-Kutta method.
 
-    ``k_i = f(x + h sum_j a_ij k_j, t + c_i h)``, ``x_new = x + h sum_i b_i k_i``, and the error of an embedded
-    pair is estimated by ``h sum_i e_i k_i``.
+    ``k_i = f(x + h sum_j a_ij k_j, t + c_i h)``, ``x_new = x + h sum_i b_i k_i``, and the error of an
+    embedded pair is estimated by ``h sum_i e_i k_i``.
 
     Args:
         a: Row i holds the ``i`` weights of stage i; row 0 is empty.
