@@ -155,7 +155,7 @@ def _is_a_front_door(module):
 
 
 def _is_harmless(module, name):
-    """The root runs at any import and may be asked for its version; from a subpackage, modules may be taken."""
+    """The root runs anyway and may be asked for its version; from a subpackage, modules may be taken."""
     if module == SOURCE.name and name in (None, "__version__"):
         return True
     if name is None:
