@@ -1,5 +1,6 @@
 """Schemes for ordinary and stochastic differential equations; they know only functions f(x, t)."""
 
+from interpolants.solvers.adaptive import AdaptiveResult, Status, integrate_adaptive
 from interpolants.solvers.dopri5 import Dopri5
 from interpolants.solvers.euler import Euler
 from interpolants.solvers.euler_maruyama import EulerMaruyama
@@ -15,6 +16,7 @@ from interpolants.solvers.tableau import RungeKutta, Tableau
 from interpolants.solvers.tsit5 import Tsit5
 
 __all__ = [
+    "AdaptiveResult",
     "Dopri5",
     "Euler",
     "EulerMaruyama",
@@ -27,10 +29,12 @@ __all__ = [
     "SdeResult",
     "SdeSolver",
     "StochasticHeun",
+    "Status",
     "Tableau",
     "Tsit5",
     "available",
     "get_solver",
+    "integrate_adaptive",
     "integrate_fixed",
     "integrate_sde",
 ]

@@ -81,8 +81,8 @@ def integrate_fixed(
 
     With ``quadrature``, also ``dq/dt = r(x, t)`` from ``q = 0``: ``f(x, t, want)`` returns ``(velocity, r)``,
     where ``r`` ``(B,)`` is needed only if ``want`` is true and may be ``None`` otherwise. The solver asks
-    for it at the stages that carry weight, which for the midpoint rule is one in two. On a decreasing grid ``q``
-    is the integral in the direction of travel, i.e. minus the integral upwards.
+    for it at the stages that carry weight, which for the midpoint rule is one in two. On a decreasing grid
+    ``q`` is the integral in the direction of travel, i.e. minus the integral upwards.
 
     Args:
         f: Velocity ``(B, *D)`` at state ``(B, *D)`` and time ``()``.
