@@ -1,0 +1,57 @@
+"""Bridges between two laws: interpolants, envelopes, and the draws that training needs."""
+
+from typing import Any
+
+from interpolants.foundations.registry import build
+from interpolants.paths.custom import General, SpatiallyLinear
+from interpolants.paths.encoder_decoder import EncoderDecoder
+from interpolants.paths.envelopes import (
+    BrownianEnvelope,
+    CustomEnvelope,
+    Envelope,
+    QuadraticEnvelope,
+    SigmoidEnvelope,
+    SineSquaredEnvelope,
+    ZeroEnvelope,
+)
+from interpolants.paths.linear import Linear, OneSidedLinear
+from interpolants.paths.mirror import Diffusive, Mirror
+from interpolants.paths.path import Path, PathSample, SpatiallyLinearPath
+from interpolants.paths.trigonometric import OneSidedTrigonometric, Trigonometric
+from interpolants.paths.variance_preserving import VariancePreserving
+
+
+def get_path(name: str, **settings: Any) -> Path:
+    """Make a path by the id of its card, e.g. ``get_path("linear", envelope=QuadraticEnvelope())``.
+
+    Raises:
+        InvalidInputError: If the name or a setting is unknown; the nearest is named.
+    """
+    path = build("path", name, **settings)
+    assert isinstance(path, Path)
+    return path
+
+
+__all__ = [
+    "BrownianEnvelope",
+    "CustomEnvelope",
+    "Diffusive",
+    "EncoderDecoder",
+    "Envelope",
+    "General",
+    "Linear",
+    "Mirror",
+    "OneSidedLinear",
+    "OneSidedTrigonometric",
+    "Path",
+    "PathSample",
+    "QuadraticEnvelope",
+    "SigmoidEnvelope",
+    "SineSquaredEnvelope",
+    "SpatiallyLinear",
+    "SpatiallyLinearPath",
+    "Trigonometric",
+    "VariancePreserving",
+    "ZeroEnvelope",
+    "get_path",
+]

@@ -1,0 +1,115 @@
+"""Methods by name: the cards are the registry, and settings are checked against the signature."""
+
+import dataclasses
+import inspect
+from functools import cache
+from typing import Any
+
+import torch
+
+from interpolants.foundations.cards import Card, load_cards
+from interpolants.foundations.errors import InvalidInputError, invalid, nearest
+from interpolants.foundations.gaussian import Gaussian
+
+
+@cache
+def _cards() -> tuple[Card, ...]:
+    return load_cards()
+
+
+def names(family: str) -> tuple[str, ...]:
+    """Ids of a family's members, from their cards."""
+    return tuple(card.id for card in _cards() if card.family == family)
+
+
+def build(family: str, name: str, **settings: Any) -> Any:
+    """Make a family's member by its id, e.g. ``build("path", "linear")``.
+
+    Args:
+        family: One of the cards' families.
+        name: The member's id.
+        settings: Its arguments; a value that is itself ``{"kind": id, ...}`` is built first.
+
+    Raises:
+        InvalidInputError: If the name or a setting is unknown (the nearest is named), or a setting is refused.
+    """
+    members = {card.id: card for card in _cards() if card.family == family}
+    if name not in members:
+        raise invalid(
+            family, f"there must be a {family} of this name", repr(name), nearest(str(name), members)
+        )
+    entry = members[name].load_entry()
+    assert callable(entry)
+    known = [p for p in inspect.signature(entry).parameters if not p.startswith("_")]
+    for key in settings:
+        if key not in known:
+            raise invalid(
+                f"{family} {name!r}", "every setting must be one it has", repr(key), nearest(key, known)
+            )
+    try:
+        return entry(**{key: _revive(value) for key, value in settings.items()})
+    except TypeError as error:
+        raise invalid(f"{family} {name!r}", "settings must fit its signature", str(error)) from error
+
+
+def describe(member: object, who: str = "describe") -> dict[str, Any]:
+    """The JSON-able ``{"kind": id, **settings}`` from which :func:`build` makes an equal member.
+
+    Raises:
+        InvalidInputError: If a setting is a function or something else that a file cannot hold.
+    """
+    if isinstance(member, Gaussian):
+        return member.describe()
+    entry = f"{type(member).__module__}:{type(member).__qualname__}"
+    ids = [card.id for card in _cards() if card.entry == entry]
+    if not ids or not dataclasses.is_dataclass(member):
+        remedy = "Files hold names and numbers, no code: pass the object again when you load."
+        raise invalid(who, "only methods with a card can be written to a file", type(member).__name__, remedy)
+    settings = {f.name: _plain(getattr(member, f.name), who) for f in dataclasses.fields(member) if f.init}
+    return {"kind": ids[0], **settings}
+
+
+def family_of(name: str) -> str:
+    """The family of a member's id."""
+    for card in _cards():
+        if card.id == name:
+            return card.family
+    raise invalid(
+        "registry", "there must be a method of this name", repr(name), nearest(name, [c.id for c in _cards()])
+    )
+
+
+def rebuild(description: dict[str, Any], family: str) -> Any:
+    """Inverse of :func:`describe`."""
+    settings = dict(description)
+    return build(family, settings.pop("kind"), **settings)
+
+
+def _plain(value: Any, who: str) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, tuple | list):
+        return [_plain(part, who) for part in value]
+    return describe(value, who)
+
+
+def _revive(value: Any) -> Any:
+    if not (isinstance(value, dict) and "kind" in value):
+        return value
+    settings = dict(value)
+    kind = settings.pop("kind")
+    if kind == "gaussian":
+        return _gaussian(settings)
+    return build(family_of(kind), kind, **settings)
+
+
+def _gaussian(settings: dict[str, Any]) -> Gaussian:
+    try:
+        return Gaussian(
+            **{
+                k: torch.tensor(v, dtype=torch.float64) if isinstance(v, list) and k != "event_shape" else v
+                for k, v in settings.items()
+            }
+        )
+    except TypeError as error:
+        raise InvalidInputError(f"gaussian: {error}") from error

@@ -1,0 +1,416 @@
+"""Folders that are either whole or absent: tensors as safetensors, the rest as JSON, and nothing else.
+
+A folder is written to a temporary sibling, flushed to the disk file by file, sealed by ``MANIFEST.json``
+(size and SHA-256 of every file) and renamed into place. A reader believes only what the manifest seals, and
+contains no unpickler and no import by name: a folder from a stranger can be refused, but it cannot run code.
+
+Replacing a folder moves the old one aside to ``.old-<name>`` between two renames. Should the process die
+there, `read_folder` finds the old one under that name, and the next `write_folder` puts it back first.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+import interpolants
+from interpolants.foundations.errors import InterpolantsError, invalid, nearest
+
+FORMAT = 1
+MANIFEST = "MANIFEST.json"
+TEMPORARY = ".tmp-"
+_ASIDE = ".old-"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}(\.[A-Za-z0-9_-]{1,40}){0,4}\.(safetensors|json)")
+_DEVICES = {"con", "prn", "aux", "nul", *(f"{kind}{n}" for kind in ("com", "lpt") for n in range(10))}
+_MANIFEST_LIMIT = 1 << 20
+_JSON_LIMIT = 1 << 26
+_FILES_LIMIT = 4096
+
+
+class StorageError(InterpolantsError, OSError):
+    """The disk refused: full, read-only, or failing. What was there before is still there."""
+
+
+@dataclass(frozen=True)
+class StoredFolder:
+    """What a folder held, after every byte was checked.
+
+    Attributes:
+        tensors: File stem -> name -> tensor, on the CPU.
+        documents: File name -> decoded JSON.
+        library: Version of the library that wrote the folder.
+    """
+
+    tensors: dict[str, dict[str, Tensor]]
+    documents: dict[str, Any]
+    library: str
+
+
+def write_folder(
+    path: str | os.PathLike[str],
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    documents: Mapping[str, Any],
+) -> Path:
+    """Write a folder so that a crash at any moment leaves the old one or the new one, whole.
+
+    Args:
+        path: The folder. An older stored folder of that name is replaced; anything else is left alone.
+        tensors: File stem -> name -> tensor; each stem becomes ``<stem>.safetensors``.
+        documents: File name (``*.json``) -> numbers, strings, lists and dicts; NaN and infinity are refused.
+
+    Returns:
+        The path.
+
+    Raises:
+        InvalidInputError: If a name is not plain, a document is not JSON, a tensor cannot be stored, or
+            ``path`` holds files that this function did not write.
+        StorageError: If the disk refuses. The old folder is still in place.
+    """
+    target = Path(path)
+    files = {f"{stem}.safetensors": values for stem, values in tensors.items()}
+    _check_names("write_folder", [*files, *documents])
+    if clash := files.keys() & documents.keys():
+        raise invalid("write_folder", "documents must end in .json", sorted(clash))
+    encoded = {name: _encode_document("write_folder", name, value) for name, value in documents.items()}
+    temporary = target.parent / f"{TEMPORARY}{target.name}-{os.getpid()}-{secrets.token_hex(4)}"
+    with _disk(f"cannot write {target}"):
+        _put_back(target)
+        _check_replaceable(target)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.mkdir()
+            sealed = {}
+            for name, values in files.items():
+                sealed[name] = _write_file(temporary / name, _encode_tensors(name, values))
+            for name, data in encoded.items():
+                sealed[name] = _write_file(temporary / name, data)
+            manifest = {"format": FORMAT, "library": interpolants.__version__, "files": sealed}
+            _write_file(temporary / MANIFEST, _encode_document("write_folder", MANIFEST, manifest))
+            _sync_folder(temporary)
+            _move_into_place(temporary, target)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+    return target
+
+
+def read_folder(path: str | os.PathLike[str], *, limit: int = 1 << 36) -> StoredFolder:
+    """Read a folder and check every byte against its manifest.
+
+    Only files that the manifest names are opened, each once, and what was hashed is what is parsed. The
+    checks stop accidents and code; they do not prove who wrote the folder.
+
+    Args:
+        path: The folder.
+        limit: Largest total size that is accepted, in bytes.
+
+    Raises:
+        InvalidInputError: If the folder is missing, half-written, damaged, or made to deceive. The message
+            names the file.
+        StorageError: If the disk refuses to read.
+    """
+    folder = _find(Path(path))
+    with _disk(f"cannot read {folder}"):
+        manifest = _read_manifest(folder)
+        files = manifest["files"]
+        if (claimed := sum(entry["size"] for entry in files.values())) > limit:
+            raise invalid(
+                "read_folder", f"{folder} must hold at most {limit} bytes", claimed, "Raise limit=."
+            )
+        tensors: dict[str, dict[str, Tensor]] = {}
+        documents: dict[str, Any] = {}
+        for name, entry in files.items():
+            data = _read_file(folder / name, entry["size"], entry["sha256"])
+            if name.endswith(".json"):
+                documents[name] = _decode_document(folder / name, data)
+            else:
+                tensors[name.removesuffix(".safetensors")] = _decode_tensors(folder / name, data)
+    return StoredFolder(tensors, documents, str(manifest["library"]))
+
+
+def sweep(parent: str | os.PathLike[str]) -> list[str]:
+    """Delete what interrupted writes left in ``parent``; no other process may be writing there."""
+    stale = [entry for entry in sorted(Path(parent).glob(f"{TEMPORARY}*")) if not entry.is_symlink()]
+    for entry in stale:
+        shutil.rmtree(entry, ignore_errors=True)
+    return [entry.name for entry in stale]
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write one small file whole or not at all, by the same temporary file, flush and rename."""
+    target = Path(path)
+    temporary = target.parent / f"{TEMPORARY}{target.name}-{os.getpid()}"
+    with _disk(f"cannot write {target}"):
+        try:
+            _write_file(temporary, text.encode())
+            os.replace(temporary, target)
+            _sync_folder(target.parent)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+# --- names -----------------------------------------------------------------------------------------------
+
+
+def _check_names(who: str, names: list[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        plain = isinstance(name, str) and _NAME.fullmatch(name) and name.split(".")[0].lower() not in _DEVICES
+        if not plain or name == MANIFEST:
+            raise invalid(who, "file names must be plain and end in .safetensors or .json", repr(name)[:120])
+        if name.lower() in seen:
+            raise invalid(who, "file names must differ in more than case", repr(name))
+        seen.add(name.lower())
+
+
+# --- writing ---------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _disk(what: str) -> Iterator[None]:
+    """Turn an error of the operating system into one of ours that says what it means for the user."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        message = f"{what}: {reason}. Nothing that was there before is lost"
+        raise StorageError(error.errno, message) from error
+
+
+def _encode_document(who: str, name: str, value: Any) -> bytes:
+    try:
+        return (json.dumps(value, allow_nan=False, ensure_ascii=False, indent=1) + "\n").encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise invalid(who, f"{name} must be plain JSON without NaN or infinity", str(error)) from error
+
+
+def _encode_tensors(name: str, values: Mapping[str, Tensor]) -> bytes:
+    # A copy when memory is shared: safetensors refuses two names for one storage, and we store both.
+    stored: dict[str, Tensor] = {}
+    taken: set[int] = set()
+    for key, value in values.items():
+        if not isinstance(value, Tensor) or value.layout != torch.strided:
+            raise invalid("write_folder", f"{name}: {key} must be a dense tensor", type(value).__name__)
+        plain = value.detach().to("cpu").contiguous()
+        storage = plain.untyped_storage()
+        if storage.data_ptr() in taken or storage.nbytes() != plain.nbytes:
+            plain = plain.clone()
+        taken.add(plain.untyped_storage().data_ptr())
+        stored[key] = plain
+    try:
+        data: bytes = safetensors.torch.save(stored)
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise invalid(
+            "write_folder", f"{name} must hold tensors that safetensors can store", str(error)
+        ) from error
+    return data
+
+
+def _write_file(path: Path, data: bytes) -> dict[str, Any]:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(handle, view) :]
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    return {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":
+        return  # Windows cannot open a folder; its renames are journalled
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _aside(target: Path) -> Path:
+    return target.parent / f"{_ASIDE}{target.name}"
+
+
+def _put_back(target: Path) -> None:
+    """Finish what a killed replacement left: put the old folder back, or delete it when the new one is in."""
+    old = _aside(target)
+    if not old.exists():
+        return
+    if target.exists():
+        shutil.rmtree(old)
+    else:
+        os.rename(old, target)
+
+
+def _check_replaceable(target: Path) -> None:
+    if not target.exists() and not target.is_symlink():
+        return
+    if target.is_symlink() or not target.is_dir():
+        raise invalid("write_folder", f"{target} must be free or a stored folder", "a file or a link")
+    entries = sorted(os.listdir(target))
+    foreign = [name for name in entries if name != MANIFEST and not _NAME.fullmatch(name)]
+    if entries and (foreign or MANIFEST not in entries):
+        shown = ", ".join((foreign or entries)[:3])
+        raise invalid(
+            "write_folder",
+            f"{target} must be free or a stored folder",
+            f"one with {shown}",
+            "Choose another name.",
+        )
+
+
+def _move_into_place(temporary: Path, target: Path) -> None:
+    old = _aside(target)
+    replacing = target.exists()
+    if replacing:
+        os.rename(target, old)
+    try:
+        os.rename(temporary, target)
+    except BaseException:
+        if replacing:
+            os.rename(old, target)
+        raise
+    _sync_folder(target.parent)
+    if replacing:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+# --- reading ---------------------------------------------------------------------------------------------
+
+
+def _find(path: Path) -> Path:
+    if path.is_dir():
+        return path
+    if path.exists():
+        remedy = "Only folders of safetensors and JSON are read; pickles never are."
+        raise invalid("read_folder", "path must be a folder", f"the file {path}", remedy)
+    if _aside(path).is_dir():
+        return _aside(path)
+    siblings = []
+    if path.parent.is_dir():
+        siblings = [entry.name for entry in path.parent.iterdir() if entry.is_dir() and entry.name[0] != "."]
+    remedy = nearest(path.name, siblings) if siblings else f"There is no folder in {path.parent}."
+    raise invalid("read_folder", "path must be an existing folder", str(path), remedy)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    who = "read_folder"
+    for entry in os.scandir(folder):
+        if entry.is_symlink():
+            raise invalid(who, f"{folder} must hold no symbolic link", repr(entry.name))
+    if not (folder / MANIFEST).exists():
+        remedy = "It was only half written, or it is not ours."
+        raise invalid(who, f"{folder} must hold {MANIFEST}", f"only {sorted(os.listdir(folder))[:5]}", remedy)
+    manifest = _decode_document(folder / MANIFEST, _read_bytes(folder / MANIFEST, _MANIFEST_LIMIT))
+    if not isinstance(manifest, dict):
+        raise invalid(who, f"{folder / MANIFEST} must be a JSON object", type(manifest).__name__)
+    _check_version(folder, manifest)
+    files = manifest.get("files")
+    if (
+        not isinstance(files, dict)
+        or len(files) > _FILES_LIMIT
+        or not isinstance(manifest.get("library"), str)
+    ):
+        raise invalid(
+            who, f"{folder / MANIFEST} must name the library and list the files", str(manifest)[:200]
+        )
+    _check_names(who, list(files))
+    for name, entry in files.items():
+        _check_entry(folder / name, entry)
+    return manifest
+
+
+def _check_version(folder: Path, manifest: dict[str, Any]) -> None:
+    version = manifest.get("format")
+    if type(version) is not int or not 1 <= version <= FORMAT:
+        writer = str(manifest.get("library"))[:40]
+        raise invalid(
+            "read_folder",
+            f"{folder} must have format version {FORMAT} (this is interpolants {interpolants.__version__})",
+            f"{str(version)[:40]} (written by interpolants {writer})",
+            "Install that version to read it.",
+        )
+
+
+def _check_entry(path: Path, entry: Any) -> None:
+    size = entry.get("size") if isinstance(entry, dict) else None
+    digest = entry.get("sha256") if isinstance(entry, dict) else None
+    if type(size) is not int or size < 0 or not isinstance(digest, str) or len(digest) != 64:
+        raise invalid("read_folder", f"{MANIFEST} must give size and sha256 of {path.name}", str(entry)[:120])
+    if path.suffix == ".json" and size > _JSON_LIMIT:
+        raise invalid("read_folder", f"{path.name} must be at most {_JSON_LIMIT} bytes", size)
+
+
+def _read_bytes(path: Path, most: int) -> bytes:
+    """Read a regular file once, never through a link, and refuse one of more than ``most`` bytes."""
+    try:
+        flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        handle = os.open(path, flags | getattr(os, "O_BINARY", 0))
+    except FileNotFoundError as error:
+        raise invalid("read_folder", f"{path} must exist", "nothing", "The folder is damaged.") from error
+    try:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise invalid("read_folder", f"{path} must be a regular file", stat.filemode(status.st_mode))
+        if status.st_size > most:
+            raise invalid("read_folder", f"{path} must have at most {most} bytes", status.st_size)
+        with os.fdopen(handle, "rb", closefd=False) as stream:
+            return stream.read(most + 1)
+    finally:
+        os.close(handle)
+
+
+def _read_file(path: Path, size: int, digest: str) -> bytes:
+    data = _read_bytes(path, size)
+    remedy = "The file is damaged; use another copy."
+    if len(data) != size:
+        raise invalid("read_folder", f"{path} must have {size} bytes", len(data), remedy)
+    if (found := hashlib.sha256(data).hexdigest()) != digest:
+        raise invalid("read_folder", f"{path} must have SHA-256 {digest[:12]}...", f"{found[:12]}...", remedy)
+    return data
+
+
+def _decode_document(path: Path, data: bytes) -> Any:
+    try:
+        return json.loads(data.decode(), parse_constant=_refuse_constant, object_pairs_hook=_unique)
+    except (ValueError, RecursionError) as error:
+        raise invalid("read_folder", f"{path} must be plain JSON", str(error)[:200]) from error
+
+
+def _refuse_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    decoded = dict(pairs)
+    if len(decoded) != len(pairs):
+        raise ValueError("a key is given twice")
+    return decoded
+
+
+def _decode_tensors(path: Path, data: bytes) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(data)
+    except (SafetensorError, ValueError, KeyError, RuntimeError, OverflowError, TypeError) as error:
+        remedy = "Only safetensors are read; pickles never are."
+        raise invalid(
+            "read_folder", f"{path} must be a safetensors file", str(error)[:200], remedy
+        ) from error

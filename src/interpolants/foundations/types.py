@@ -1,0 +1,43 @@
+"""The shapes of the things that layers hand to each other."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+from torch import Generator, Tensor
+
+# A condition travels untouched from the user to the network: a tensor whose rows belong to the samples
+# (labels, vectors, fields), a dict or tuple of such tensors, or None.
+Condition = Any
+
+
+class Field(Protocol):
+    """A function of state and time: ``x (B, *D)``, ``t`` 0-d or ``(B,)`` -> ``(B, *D)`` unless it says otherwise."""
+
+    def __call__(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
+        """Evaluate at the states ``x`` and times ``t``."""
+        ...
+
+
+@runtime_checkable
+class Law(Protocol):
+    """A distribution that can be sampled; a law with a density also has ``log_prob``."""
+
+    @property
+    def event_shape(self) -> Sequence[int]:
+        """Shape of one sample."""
+        ...
+
+    def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
+        """Draw ``(n, *event_shape)``."""
+        ...
+
+
+def take_rows(cond: Condition, rows: Any) -> Condition:
+    """Select rows of a condition (a tensor, a dict or tuple of tensors, or None) by slice or index."""
+    if cond is None:
+        return None
+    if isinstance(cond, dict):
+        return {name: take_rows(part, rows) for name, part in cond.items()}
+    if isinstance(cond, tuple | list):
+        return type(cond)(take_rows(part, rows) for part in cond)
+    return cond[rows]

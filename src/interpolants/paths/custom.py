@@ -1,0 +1,160 @@
+"""Paths from a user's own schedules or a user's own interpolant."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.ops import expand_like
+from interpolants.paths.envelopes import CustomEnvelope, Envelope, ZeroEnvelope
+from interpolants.paths.path import Path, SpatiallyLinearPath
+
+Schedule = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class SpatiallyLinear(SpatiallyLinearPath):
+    """``x_t = alpha(t) x0 + beta(t) x1 + gamma(t) z`` from schedules of your own.
+
+    Args:
+        alpha: ``t (B,) -> (B,)`` with alpha(0) = 1 and alpha(1) = 0.
+        beta: ``t (B,) -> (B,)`` with beta(0) = 0 and beta(1) = 1.
+        envelope: An ``Envelope``, or a function ``t -> gamma`` that vanishes at both ends.
+        alpha_dot: Rate of alpha; by forward-mode differentiation when left out.
+        beta_dot: Rate of beta; likewise.
+        base: A Gaussian law of x0 makes the path one-sided; then no envelope may be given.
+
+    Raises:
+        InvalidInputError: If a schedule has wrong end values or is not finite, or base and envelope are both given.
+    """
+
+    alpha_schedule: Schedule
+    beta_schedule: Schedule
+    envelope: Envelope = field(default_factory=ZeroEnvelope)
+    alpha_rate: Schedule | None = None
+    beta_rate: Schedule | None = None
+    base: Gaussian | None = None
+
+    def __init__(
+        self,
+        alpha: Schedule,
+        beta: Schedule,
+        envelope: Envelope | Schedule | None = None,
+        *,
+        alpha_dot: Schedule | None = None,
+        beta_dot: Schedule | None = None,
+        base: Gaussian | None = None,
+    ) -> None:
+        shaped = (
+            envelope
+            if isinstance(envelope, Envelope)
+            else CustomEnvelope(envelope)
+            if envelope
+            else ZeroEnvelope()
+        )
+        if base is not None and not shaped.is_zero:
+            raise invalid(
+                "SpatiallyLinear", "a one-sided path has no envelope: its base is the noise", shaped
+            )
+        settings = {
+            "alpha_schedule": alpha,
+            "beta_schedule": beta,
+            "envelope": shaped,
+            "alpha_rate": alpha_dot,
+            "beta_rate": beta_dot,
+            "base": base,
+        }
+        for name, value in settings.items():
+            object.__setattr__(self, name, value)
+        _check_schedule("alpha", alpha, at_0=1.0, at_1=0.0)
+        _check_schedule("beta", beta, at_0=0.0, at_1=1.0)
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """Coefficient of x0, exact at both ends."""
+        return _pinned(self.alpha_schedule, t, 1.0, 0.0)
+
+    def beta(self, t: Tensor) -> Tensor:
+        """Coefficient of x1, exact at both ends."""
+        return _pinned(self.beta_schedule, t, 0.0, 1.0)
+
+    def alpha_dot(self, t: Tensor) -> Tensor:
+        """Rate of alpha."""
+        return _rate(self.alpha_schedule, t) if self.alpha_rate is None else self.alpha_rate(t)
+
+    def beta_dot(self, t: Tensor) -> Tensor:
+        """Rate of beta."""
+        return _rate(self.beta_schedule, t) if self.beta_rate is None else self.beta_rate(t)
+
+
+@dataclass(frozen=True)
+class General(Path):
+    """``x_t = I(t, x0, x1) + gamma(t) z`` for an interpolant of any form, a function or a network.
+
+    Args:
+        interpolant: ``I(t, x0, x1)`` with ``t`` of shape ``(B, 1, ..., 1)``; must return x0 at t = 0 and x1 at t = 1
+            (checked by :meth:`check_ends`) and be differentiable in t. Its rate is taken in forward mode.
+        envelope: The latent term.
+
+    The relations that need a spatially linear path (endpoint denoisers) are refused for it.
+    """
+
+    interpolant: Callable[[Tensor, Tensor, Tensor], Tensor]
+    envelope: Envelope = field(default_factory=ZeroEnvelope)
+
+    def interpolate(self, t: Tensor, x0: Tensor, x1: Tensor) -> Tensor:
+        """``I(t, x0, x1)``."""
+        return self.interpolant(_column(t, x0), x0, x1)
+
+    def interpolate_dot(self, t: Tensor, x0: Tensor, x1: Tensor) -> Tensor:
+        """``dI/dt`` by forward-mode differentiation in time."""
+        time = _column(t, x0).contiguous()
+        _, rate = torch.func.jvp(lambda s: self.interpolant(s, x0, x1), (time,), (torch.ones_like(time),))
+        return rate
+
+    def check_ends(self, x0: Tensor, x1: Tensor, tolerance: float = 1e-4) -> None:
+        """Compare I(0) with x0 and I(1) with x1.
+
+        Raises:
+            InvalidInputError: If an end is missed by more than ``tolerance`` relative to the data's spread.
+        """
+        for at, wanted in ((0.0, x0), (1.0, x1)):
+            error = (self.interpolate(x0.new_full((x0.shape[0],), at), x0, x1) - wanted).abs().max()
+            if not float(error) <= tolerance * max(1.0, float(wanted.abs().max())):
+                name = "x0" if at == 0.0 else "x1"
+                remedy = (
+                    "Write it as (1-t) x0 + t x1 + t (1-t) h(t, x0, x1): the ends then hold by construction."
+                )
+                raise invalid(
+                    "General",
+                    f"the interpolant must return {name} at t={at:g}",
+                    f"an error of {float(error):.3g}",
+                    remedy,
+                )
+
+
+def _column(t: Tensor, x: Tensor) -> Tensor:
+    return expand_like(t.expand(x.shape[0]) if t.ndim == 0 else t, x).to(x.dtype)
+
+
+def _check_schedule(name: str, schedule: Schedule, *, at_0: float, at_1: float) -> None:
+    values = schedule(torch.linspace(0, 1, 33, dtype=torch.float64))
+    for value, wanted, at in ((float(values[0]), at_0, 0), (float(values[-1]), at_1, 1)):
+        if not abs(value - wanted) <= 1e-6:
+            raise invalid("SpatiallyLinear", f"{name} must be {wanted:g} at t={at}", value)
+    if not bool(torch.isfinite(values).all()):
+        raise invalid("SpatiallyLinear", f"{name} must be finite on [0, 1]", "nan or inf")
+
+
+def _pinned(schedule: Schedule, t: Tensor, at_0: float, at_1: float) -> Tensor:
+    # A user's cos(pi t / 2) misses zero by rounding; the ends are what the constructor verified.
+    value = schedule(t)
+    value = torch.where(t <= 0, torch.full_like(value, at_0), value)
+    return torch.where(t >= 1, torch.full_like(value, at_1), value)
+
+
+def _rate(schedule: Schedule, t: Tensor) -> Tensor:
+    time = t.contiguous()  # an expanded time has rows that share memory, which forward mode refuses
+    return torch.func.jvp(schedule, (time,), (torch.ones_like(time),))[1]

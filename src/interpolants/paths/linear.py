@@ -1,0 +1,55 @@
+"""The linear path, ``x_t = (1 - t) x0 + t x1 + gamma(t) z``."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from interpolants.foundations.gaussian import Gaussian
+from interpolants.paths.envelopes import BrownianEnvelope, Envelope, ZeroEnvelope
+from interpolants.paths.path import SpatiallyLinearPath
+
+
+class _LinearSchedule(SpatiallyLinearPath):
+    def alpha(self, t: Tensor) -> Tensor:
+        """``1 - t``."""
+        return 1 - t
+
+    def beta(self, t: Tensor) -> Tensor:
+        """``t``."""
+        return t
+
+    def alpha_dot(self, t: Tensor) -> Tensor:
+        """-1."""
+        return torch.full_like(t, -1.0)
+
+    def beta_dot(self, t: Tensor) -> Tensor:
+        """1."""
+        return torch.ones_like(t)
+
+
+@dataclass(frozen=True)
+class Linear(_LinearSchedule):
+    """Two-sided linear path between any two laws.
+
+    Args:
+        envelope: The latent term; ``ZeroEnvelope()`` gives the path of flow matching (velocity only).
+
+    Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, table 4.
+    """
+
+    envelope: Envelope = field(default_factory=BrownianEnvelope)
+
+
+@dataclass(frozen=True)
+class OneSidedLinear(_LinearSchedule):
+    """One-sided linear path from a Gaussian base: ``x_t = (1 - t) x0 + t x1`` with ``x0 = mean + L z``.
+
+    Args:
+        base: The Gaussian law of x0; standard normal by default.
+
+    Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 3.2.
+    """
+
+    base: Gaussian = field(default_factory=Gaussian)
+    envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)

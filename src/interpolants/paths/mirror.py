@@ -1,0 +1,112 @@
+"""Mirror and diffusive paths: a law bridged to itself, and a law started from a point."""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from interpolants.foundations.errors import invalid
+from interpolants.paths.envelopes import BrownianEnvelope, Envelope
+from interpolants.paths.path import PathSample, SpatiallyLinearPath
+
+
+@dataclass(frozen=True)
+class Mirror(SpatiallyLinearPath):
+    """``x_t = x1 + gamma(t) z``: rho0 = rho1, and one denoiser is enough (``b = gamma' eta_z``).
+
+    The ODE returns its input; the SDE resamples in its neighbourhood.
+
+    Args:
+        envelope: The latent term.
+
+    Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 3.3.
+    """
+
+    envelope: Envelope = field(default_factory=BrownianEnvelope)
+
+    @property
+    def is_static(self) -> bool:
+        """Always: dI/dt = 0."""
+        return True
+
+    @property
+    def is_mixing(self) -> bool:
+        """Never: x0 is absent."""
+        return False
+
+    @property
+    def _needs_x0(self) -> bool:
+        return False
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """0."""
+        return torch.zeros_like(t)
+
+    def beta(self, t: Tensor) -> Tensor:
+        """1."""
+        return torch.ones_like(t)
+
+    def alpha_dot(self, t: Tensor) -> Tensor:
+        """0."""
+        return torch.zeros_like(t)
+
+    def beta_dot(self, t: Tensor) -> Tensor:
+        """0."""
+        return torch.zeros_like(t)
+
+    def _draw(self, t: Tensor, x0: Tensor | None, x1: Tensor, z: Tensor) -> PathSample:
+        return super()._draw(t, x1 if x0 is None else x0, x1, z)
+
+
+@dataclass(frozen=True)
+class Diffusive(SpatiallyLinearPath):
+    """``x_t = I(t, x0, x1) + sqrt(2 a) B_t`` with a Brownian bridge B: the law of ``gamma = sqrt(2 a t (1 - t))``.
+
+    ``I`` leaves x0 with zero rate, ``alpha = 1 - s^2``, ``beta = s^2``, ``s = max(t - hold, 0)/(1 - hold)``, so that the
+    drift of the SDE with eps = a stays finite at t = 0 and the process can start from a single point.
+
+    Args:
+        scale: Diffusivity ``a``, in data units squared; finite and positive.
+        hold: Fraction of time during which I rests at x0, in [0, 1).
+
+    Raises:
+        InvalidInputError: If ``scale`` or ``hold`` is out of range.
+
+    Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 3.4.
+    """
+
+    scale: float = 1.0
+    hold: float = 0.0
+    envelope: Envelope = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.scale) and self.scale > 0):
+            raise invalid("Diffusive", "scale must be finite and > 0", self.scale)
+        if not 0 <= self.hold < 1:
+            raise invalid("Diffusive", "hold must lie in [0, 1)", self.hold)
+        object.__setattr__(self, "envelope", BrownianEnvelope(scale=2 * self.scale))
+
+    @property
+    def is_mixing(self) -> bool:
+        """Only without a hold; during it the end point is absent."""
+        return False
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """``1 - s^2``."""
+        return 1 - self.beta(t)
+
+    def beta(self, t: Tensor) -> Tensor:
+        """``s^2``."""
+        return self._progress(t).square()
+
+    def alpha_dot(self, t: Tensor) -> Tensor:
+        """``-2 s s'``."""
+        return -self.beta_dot(t)
+
+    def beta_dot(self, t: Tensor) -> Tensor:
+        """``2 s s'``."""
+        return 2 * self._progress(t) / (1 - self.hold)
+
+    def _progress(self, t: Tensor) -> Tensor:
+        return (t - self.hold).clamp_min(0) / (1 - self.hold)

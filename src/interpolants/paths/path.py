@@ -1,0 +1,217 @@
+"""What a path is: x_t = I(t, x0, x1) + gamma(t) z, with I(0) = x0 and I(1) = x1.
+
+Letters: ``alpha, beta, gamma`` coefficients of x0, x1, z; ``_dot`` rates; ``z ~ N(0, Id)`` the latent noise.
+In a one-sided path the base is Gaussian and its noise plays x0: ``x0 = mean + L z`` and ``gamma = 0``.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.ops import batch_time, expand_like
+from interpolants.paths.envelopes import Envelope
+
+
+@dataclass(frozen=True)
+class PathSample:
+    """A draw of the interpolant and its rate.
+
+    Attributes:
+        x_t: ``(B, *D)`` the state.
+        x_dot: ``(B, *D)`` its rate ``dI/dt + gamma' z``; infinite where gamma' is (Brownian envelope at t = 0 and 1).
+        z: ``(B, *D)`` the latent noise (for a one-sided path, the whitened base point).
+        t: ``(B,)`` the times.
+        x0: ``(B, *D)`` start points.
+        x1: ``(B, *D)`` end points.
+        i_dot: ``(B, *D)`` the rate of the interpolant alone, ``dI/dt``.
+    """
+
+    x_t: Tensor
+    x_dot: Tensor
+    z: Tensor
+    t: Tensor
+    x0: Tensor
+    x1: Tensor
+    i_dot: Tensor
+
+
+class Path(ABC):
+    """A bridge between two laws, as a function of the end points and a latent normal variable."""
+
+    envelope: Envelope
+    # The law of x0 when the path fixes it (one-sided paths); None when rho0 is free.
+    base: Gaussian | None = None
+
+    @abstractmethod
+    def interpolate(self, t: Tensor, x0: Tensor, x1: Tensor) -> Tensor:
+        """``I(t, x0, x1)``; ``t`` (B,) or 0-d, states ``(B, *D)`` -> ``(B, *D)``."""
+
+    @abstractmethod
+    def interpolate_dot(self, t: Tensor, x0: Tensor, x1: Tensor) -> Tensor:
+        """``dI/dt`` at fixed end points."""
+
+    @property
+    def is_one_sided(self) -> bool:
+        """Whether the base is Gaussian by construction and its noise plays z."""
+        return self.base is not None
+
+    @property
+    def has_latent(self) -> bool:
+        """Whether some Gaussian noise is mixed in at inner times, so that a score can be learnt by denoising."""
+        return self.is_one_sided or not self.envelope.is_zero
+
+    @property
+    def is_static(self) -> bool:
+        """Whether dI/dt is zero (mirror paths)."""
+        return False
+
+    def noise_scale(self, t: Tensor) -> Tensor:
+        """Standard deviation of the Gaussian part of x_t: gamma, or alpha for a one-sided path."""
+        return self.envelope.gamma(t)
+
+    def sample(
+        self,
+        *,
+        x0: Tensor | None = None,
+        x1: Tensor,
+        t: Tensor | float,
+        z: Tensor | None = None,
+        generator: Generator | None = None,
+    ) -> PathSample:
+        """Draw ``x_t`` for given end points and times.
+
+        Args:
+            x0: ``(B, *D)`` start points; may be left out where the path does not need them (one-sided, mirror).
+            x1: ``(B, *D)`` end points, floating point.
+            t: Number, 0-d or ``(B,)``, in [0, 1].
+            z: ``(B, *D)`` latent noise; drawn when left out.
+            generator: Source of ``z``.
+
+        Raises:
+            InvalidInputError: If shapes, types, devices or times do not fit.
+        """
+        self._check(x0, x1, t)
+        time = batch_time(t, x1)
+        z = torch.randn(x1.shape, dtype=x1.dtype, device=x1.device, generator=generator) if z is None else z
+        if z.shape != x1.shape:
+            raise invalid("path.sample", f"z must have the shape of x1, {tuple(x1.shape)}", tuple(z.shape))
+        return self._draw(time, x0, x1, z)
+
+    def _draw(self, t: Tensor, x0: Tensor | None, x1: Tensor, z: Tensor) -> PathSample:
+        assert x0 is not None
+        i_dot = self.interpolate_dot(t, x0, x1)
+        x_t = self.interpolate(t, x0, x1)
+        if self.envelope.is_zero:
+            return PathSample(x_t, i_dot, z, t, x0, x1, i_dot)
+        gamma, gamma_dot = (
+            expand_like(g, z).to(z) for g in (self.envelope.gamma(t), self.envelope.gamma_dot(t))
+        )
+        return PathSample(x_t + gamma * z, i_dot + gamma_dot * z, z, t, x0, x1, i_dot)
+
+    @property
+    def _needs_x0(self) -> bool:
+        return True
+
+    def _check(self, x0: Tensor | None, x1: Tensor, t: Tensor | float) -> None:
+        who = f"{type(self).__name__}.sample"
+        if x0 is None and self._needs_x0:
+            raise invalid(
+                who, "x0 is needed by a two-sided path", "None", "Pass x0=, or take a one-sided path."
+            )
+        for name, x in (("x0", x0), ("x1", x1)):
+            if x is not None and not x.is_floating_point():
+                raise invalid(who, f"{name} must be floating point", str(x.dtype), f"Pass {name}.float().")
+        if x0 is not None and x0.shape != x1.shape:
+            remedy = "Pair the sets first (couplings), so that row i of x0 belongs to row i of x1."
+            raise invalid(who, f"x0 must have the shape of x1, {tuple(x1.shape)}", tuple(x0.shape), remedy)
+        if x0 is not None and (x0.dtype, x0.device) != (x1.dtype, x1.device):
+            raise invalid(who, f"x0 must be {x1.dtype} on {x1.device} like x1", f"{x0.dtype} on {x0.device}")
+        _check_time(who, t, x1.shape[0])
+
+
+def _check_time(who: str, t: Tensor | float, rows: int) -> None:
+    time = torch.as_tensor(t)
+    if time.ndim > 1 or (time.ndim == 1 and time.shape[0] != rows):
+        raise invalid(who, f"t must be a number or have shape ({rows},)", tuple(time.shape))
+    # Values are read on the CPU only: on an accelerator the read would stall the queue.
+    if time.device.type == "cpu" and not bool(((time >= 0) & (time <= 1)).all()):
+        worst = time.flatten()[((time < 0) | (time > 1) | time.isnan()).flatten()][0]
+        raise invalid(who, "t must lie in [0, 1]", float(worst), "Time 0 is the base, time 1 the data.")
+
+
+class Unmix(NamedTuple):
+    """Coefficients that recover the end points: ``E[x_k|x_t] = xk_x (x - gamma eta_z) + xk_v v``; each like ``t``."""
+
+    x0_x: Tensor
+    x0_v: Tensor
+    x1_x: Tensor
+    x1_v: Tensor
+
+
+class SpatiallyLinearPath(Path):
+    """``x_t = alpha(t) x0 + beta(t) x1 + gamma(t) z``: every field follows from any two denoisers."""
+
+    @abstractmethod
+    def alpha(self, t: Tensor) -> Tensor:
+        """Coefficient of x0; 1 at t = 0 and 0 at t = 1."""
+
+    @abstractmethod
+    def beta(self, t: Tensor) -> Tensor:
+        """Coefficient of x1; 0 at t = 0 and 1 at t = 1."""
+
+    @abstractmethod
+    def alpha_dot(self, t: Tensor) -> Tensor:
+        """Rate of alpha."""
+
+    @abstractmethod
+    def beta_dot(self, t: Tensor) -> Tensor:
+        """Rate of beta."""
+
+    def alpha_alpha_dot(self, t: Tensor) -> Tensor:
+        """Half the rate of alpha squared; closed form where ``alpha_dot`` is infinite."""
+        return self.alpha(t) * self.alpha_dot(t)
+
+    @property
+    def is_mixing(self) -> bool:
+        """Whether position and rate determine both end points (``alpha beta' != alpha' beta`` inside)."""
+        return True
+
+    def unmix(self, t: Tensor) -> Unmix:
+        """Invert ``(x, v) = (alpha x0 + beta x1, alpha' x0 + beta' x1)`` at times ``t``."""
+        alpha, beta, alpha_dot, beta_dot = self.alpha(t), self.beta(t), self.alpha_dot(t), self.beta_dot(t)
+        det = alpha * beta_dot - alpha_dot * beta
+        return Unmix(beta_dot / det, -beta / det, -alpha_dot / det, alpha / det)
+
+    def noise_scale(self, t: Tensor) -> Tensor:
+        """Standard deviation of the Gaussian part of x_t: gamma, or alpha for a one-sided path."""
+        return self.alpha(t) if self.is_one_sided else self.envelope.gamma(t)
+
+    def interpolate(self, t: Tensor, x0: Tensor, x1: Tensor) -> Tensor:
+        """``alpha x0 + beta x1``."""
+        return _wide(self.alpha(t), x0) * x0 + _wide(self.beta(t), x1) * x1
+
+    def interpolate_dot(self, t: Tensor, x0: Tensor, x1: Tensor) -> Tensor:
+        """``alpha' x0 + beta' x1``."""
+        return _wide(self.alpha_dot(t), x0) * x0 + _wide(self.beta_dot(t), x1) * x1
+
+    @property
+    def _needs_x0(self) -> bool:
+        return not self.is_one_sided
+
+    def _draw(self, t: Tensor, x0: Tensor | None, x1: Tensor, z: Tensor) -> PathSample:
+        if self.base is None:
+            return super()._draw(t, x0, x1, z)
+        if x0 is None:
+            x0 = self.base.color(z)
+        else:
+            z = self.base.whiten(x0)
+        return super()._draw(t, x0, x1, z)
+
+
+def _wide(coefficient: Tensor, x: Tensor) -> Tensor:
+    return expand_like(coefficient, x).to(x.dtype)

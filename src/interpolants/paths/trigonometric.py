@@ -1,0 +1,99 @@
+"""Trigonometric paths: the coefficients of x0 and x1 keep ``alpha^2 + beta^2`` constant."""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.gaussian import Gaussian
+from interpolants.paths.envelopes import BrownianEnvelope, Envelope, ZeroEnvelope
+from interpolants.paths.path import SpatiallyLinearPath
+
+_QUARTER = math.pi / 2
+
+
+class _TrigonometricSchedule(SpatiallyLinearPath):
+    # cos(pi/2) is not zero in floating point: alpha is written as a sine, exact at both ends.
+    def alpha(self, t: Tensor) -> Tensor:
+        """``cos(pi t / 2)``."""
+        return torch.sin(_QUARTER * (1 - t))
+
+    def beta(self, t: Tensor) -> Tensor:
+        """``sin(pi t / 2)``."""
+        return torch.sin(_QUARTER * t)
+
+    def alpha_dot(self, t: Tensor) -> Tensor:
+        """``-pi/2 sin(pi t / 2)``."""
+        return -_QUARTER * torch.sin(_QUARTER * t)
+
+    def beta_dot(self, t: Tensor) -> Tensor:
+        """``pi/2 cos(pi t / 2)``."""
+        return _QUARTER * torch.sin(_QUARTER * (1 - t))
+
+
+@dataclass(frozen=True)
+class Trigonometric(_TrigonometricSchedule):
+    """``x_t = cos(pi t/2) x0 + sin(pi t/2) x1 + gamma(t) z``.
+
+    Args:
+        envelope: The latent term.
+        variance_preserving: Multiply alpha and beta by ``sqrt(1 - gamma^2)``, so that white ends of unit variance
+            keep unit variance at all times; needs ``gamma < 1``.
+
+    Raises:
+        InvalidInputError: If ``variance_preserving`` and gamma reaches 1.
+
+    Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, table 4.
+    """
+
+    envelope: Envelope = field(default_factory=BrownianEnvelope)
+    variance_preserving: bool = False
+
+    def __post_init__(self) -> None:
+        if self.variance_preserving:
+            top = float(self.envelope.gamma(torch.linspace(0, 1, 257, dtype=torch.float64)).max())
+            if top >= 1:
+                remedy = "Lower the envelope's scale, or set variance_preserving=False."
+                raise invalid("Trigonometric", "gamma must stay below 1 to preserve variance", top, remedy)
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """``cos(pi t / 2)``, times ``sqrt(1 - gamma^2)`` when variance is preserved."""
+        return super().alpha(t) * self._shrink(t)
+
+    def beta(self, t: Tensor) -> Tensor:
+        """``sin(pi t / 2)``, times ``sqrt(1 - gamma^2)`` when variance is preserved."""
+        return super().beta(t) * self._shrink(t)
+
+    def alpha_dot(self, t: Tensor) -> Tensor:
+        """Rate of alpha."""
+        return super().alpha_dot(t) * self._shrink(t) + super().alpha(t) * self._shrink_dot(t)
+
+    def beta_dot(self, t: Tensor) -> Tensor:
+        """Rate of beta."""
+        return super().beta_dot(t) * self._shrink(t) + super().beta(t) * self._shrink_dot(t)
+
+    def _shrink(self, t: Tensor) -> Tensor:
+        if not self.variance_preserving:
+            return torch.ones_like(t)
+        return torch.sqrt(1 - self.envelope.gamma(t).square())
+
+    def _shrink_dot(self, t: Tensor) -> Tensor:
+        if not self.variance_preserving:
+            return torch.zeros_like(t)
+        return -self.envelope.gamma_gamma_dot(t) / self._shrink(t)
+
+
+@dataclass(frozen=True)
+class OneSidedTrigonometric(_TrigonometricSchedule):
+    """One-sided trigonometric path from a Gaussian base: ``x_t = cos(pi t/2) x0 + sin(pi t/2) x1``.
+
+    Args:
+        base: The Gaussian law of x0; standard normal by default.
+
+    Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 3.2.
+    """
+
+    base: Gaussian = field(default_factory=Gaussian)
+    envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)

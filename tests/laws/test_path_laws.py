@@ -1,0 +1,263 @@
+"""Laws of every path and envelope: rates, ends, moments, refusals. A member supplies an instance, not a test."""
+
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.registry import describe, names, rebuild
+from interpolants.paths import (
+    BrownianEnvelope,
+    CustomEnvelope,
+    Diffusive,
+    EncoderDecoder,
+    General,
+    Linear,
+    Mirror,
+    OneSidedLinear,
+    OneSidedTrigonometric,
+    QuadraticEnvelope,
+    SigmoidEnvelope,
+    SineSquaredEnvelope,
+    SpatiallyLinear,
+    Trigonometric,
+    VariancePreserving,
+    ZeroEnvelope,
+    get_path,
+)
+
+ENVELOPES = {
+    "brownian": BrownianEnvelope(scale=2.0),
+    "quadratic": QuadraticEnvelope(scale=3.0),
+    "sine_squared": SineSquaredEnvelope(scale=0.7),
+    "sigmoid": SigmoidEnvelope(sharpness=8.0, scale=1.3),
+    "zero": ZeroEnvelope(),
+    "custom_envelope": CustomEnvelope(lambda t: torch.sqrt(t * (1 - t)) * (1 + t)),
+}
+COVARIANCE = torch.tensor([[2.0, 0.5], [0.5, 1.0]], dtype=torch.float64)
+PATHS = {
+    "linear": Linear(),
+    "linear_smooth": Linear(envelope=QuadraticEnvelope()),
+    "trigonometric": Trigonometric(),
+    "trigonometric_vp": Trigonometric(envelope=BrownianEnvelope(scale=2.0), variance_preserving=True),
+    "encoder_decoder": EncoderDecoder(),
+    "one_sided_linear": OneSidedLinear(),
+    "one_sided_coloured": OneSidedLinear(
+        base=Gaussian(mean=torch.tensor([1.0, -2.0]), covariance=COVARIANCE)
+    ),
+    "one_sided_trigonometric": OneSidedTrigonometric(),
+    "variance_preserving": VariancePreserving(),
+    "mirror": Mirror(),
+    "diffusive": Diffusive(scale=0.5),
+    "diffusive_hold": Diffusive(scale=0.5, hold=0.2),
+    "spatially_linear": SpatiallyLinear(
+        lambda t: torch.cos(math.pi / 2 * t) ** 2, lambda t: t**3, lambda t: torch.sqrt(t * (1 - t))
+    ),
+    "general": General(
+        lambda t, x0, x1: (1 - t) * x0 + t * x1 + t * (1 - t) * torch.tanh(x0 * x1), QuadraticEnvelope()
+    ),
+}
+LINEAR = {name: path for name, path in PATHS.items() if name != "general"}
+DTYPES = [torch.float32, torch.float64, torch.bfloat16]
+
+
+def test_every_card_of_the_two_families_is_under_these_laws():
+    assert set(names("envelope")) <= set(ENVELOPES)
+    assert set(names("path")) <= set(PATHS)
+
+
+@pytest.mark.parametrize("name", ENVELOPES)
+def test_product_is_half_the_slope_of_gamma_squared(name):
+    t = torch.linspace(0.02, 0.98, 33, dtype=torch.float64, requires_grad=True)
+    envelope = ENVELOPES[name]
+    squared = envelope.gamma(t).square()
+    slope = torch.autograd.grad(squared.sum(), t, allow_unused=True)[0] if squared.requires_grad else 0 * t
+    assert_close(envelope.gamma_gamma_dot(t), slope.detach() / 2)
+    if not envelope.is_zero:
+        assert_close(envelope.gamma_dot(t) * envelope.gamma(t), slope / 2)
+
+
+@pytest.mark.parametrize("name", ENVELOPES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gamma_vanishes_exactly_at_the_ends_and_its_product_is_finite_there(name, dtype):
+    ends = torch.tensor([0.0, 1.0], dtype=dtype)
+    assert torch.equal(ENVELOPES[name].gamma(ends), torch.zeros(2, dtype=dtype))
+    assert torch.isfinite(ENVELOPES[name].gamma_gamma_dot(ends)).all()
+
+
+def test_envelopes_match_their_definitions_at_chosen_times():
+    def sigma(u):
+        return 1 / (1 + math.exp(-u))
+
+    plateau = sigma(3) - sigma(1) - sigma(-4) + sigma(-6)  # f = 10, t = 0.7
+    for envelope, t, value in [
+        (BrownianEnvelope(scale=2.0), 0.25, math.sqrt(0.375)),
+        (QuadraticEnvelope(), 0.25, 0.1875),
+        (SineSquaredEnvelope(), 0.25, 0.5),
+        (SigmoidEnvelope(), 0.7, plateau),
+    ]:
+        assert float(envelope.gamma(torch.tensor(t, dtype=torch.float64))) == pytest.approx(value, rel=1e-12)
+    assert_close(
+        BrownianEnvelope(scale=3.0).gamma_gamma_dot(torch.tensor([0.0, 1.0])), torch.tensor([1.5, -1.5])
+    )
+
+
+@pytest.mark.parametrize("name", LINEAR)
+def test_rates_equal_autograd(name):
+    path = LINEAR[name]
+    t = torch.linspace(0.03, 0.97, 31, dtype=torch.float64, requires_grad=True)
+    for value, rate in ((path.alpha(t), path.alpha_dot(t)), (path.beta(t), path.beta_dot(t))):
+        slope = torch.autograd.grad(value.sum(), t)[0] if value.requires_grad else torch.zeros_like(t)
+        assert_close(rate.detach(), slope)
+    squared = path.alpha(t).square()
+    slope = torch.autograd.grad(squared.sum(), t)[0] if squared.requires_grad else torch.zeros_like(t)
+    assert_close(path.alpha_alpha_dot(t).detach(), slope / 2)
+
+
+@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_ends_are_exact_in_every_precision(name, dtype, generator):
+    path = PATHS[name]
+    x0, x1 = (torch.randn(8, 2, generator=generator).to(dtype) for _ in range(2))
+    start = x1 if name == "mirror" else x0
+    assert torch.equal(path.sample(x0=x0, x1=x1, t=0.0, generator=generator).x_t, start)
+    assert torch.equal(path.sample(x0=x0, x1=x1, t=1.0, generator=generator).x_t, x1)
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_x_dot_is_the_rate_of_x_t_at_fixed_ends_and_noise(name, generator):
+    path = PATHS[name]
+    x0, x1, z = (torch.randn(16, 2, generator=generator, dtype=torch.float64) for _ in range(3))
+    z = path.base.whiten(x0) if path.is_one_sided else z
+    t, h = torch.linspace(0.1, 0.9, 16, dtype=torch.float64), 1e-5
+    ahead, behind = (path.sample(x0=x0, x1=x1, t=t + s * h, z=z).x_t for s in (1, -1))
+    assert_close(path.sample(x0=x0, x1=x1, t=t, z=z).x_dot, (ahead - behind) / (2 * h), rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", LINEAR)
+@pytest.mark.parametrize("time", [0.2, 0.5, 0.9])
+def test_moments_of_the_interpolant(name, time, generator):
+    path, n = LINEAR[name], 40_000
+    mean0, mean1, std1 = torch.tensor([1.0, -1.0]), torch.tensor([-2.0, 3.0]), 0.5
+    if path.is_one_sided:
+        x0, mean0 = None, path.base.mean_like(mean0).expand(2)
+        variance0 = path.base.root(torch.eye(2)).square().sum(0)
+    else:
+        x0, variance0 = mean0 + 0.8 * torch.randn(n, 2, generator=generator), torch.full((2,), 0.64)
+    x1 = mean1 + std1 * torch.randn(n, 2, generator=generator)
+    x_t = path.sample(x0=x0, x1=x1, t=time, generator=generator).x_t
+    t = torch.tensor(time, dtype=torch.float64)
+    alpha, beta, gamma = (f(t).float() for f in (path.alpha, path.beta, path.envelope.gamma))
+    variance = alpha**2 * variance0 + beta**2 * std1**2 + gamma**2
+    assert ((x_t.mean(0) - (alpha * mean0 + beta * mean1)).abs() < 5 * (variance / n).sqrt()).all()
+    assert ((x_t.var(0) / variance - 1).abs() < 5 * math.sqrt(2 / n)).all()
+
+
+@pytest.mark.parametrize("name", [n for n, p in LINEAR.items() if p.is_mixing])
+def test_unmixing_recovers_the_end_points(name, generator):
+    path = LINEAR[name]
+    x0, x1 = (torch.randn(9, 1, generator=generator, dtype=torch.float64) for _ in range(2))
+    t = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)
+    x, v, u = path.interpolate(t, x0, x1), path.interpolate_dot(t, x0, x1), path.unmix(t)
+    assert_close(u.x0_x[:, None] * x + u.x0_v[:, None] * v, x0)
+    assert_close(u.x1_x[:, None] * x + u.x1_v[:, None] * v, x1)
+
+
+def test_variance_preserving_paths_keep_unit_variance():
+    t = torch.linspace(0, 1, 11, dtype=torch.float64)
+    for path in (VariancePreserving(), OneSidedTrigonometric(), PATHS["trigonometric_vp"]):
+        assert_close(path.alpha(t) ** 2 + path.beta(t) ** 2 + path.envelope.gamma(t) ** 2, torch.ones_like(t))
+
+
+def test_diffusive_has_the_law_of_a_scaled_brownian_bridge_and_starts_at_rest():
+    path, t = Diffusive(scale=1.5, hold=0.3), torch.tensor([0.0, 0.25, 0.5], dtype=torch.float64)
+    assert_close(path.envelope.gamma(t) ** 2, 3 * t * (1 - t))
+    assert float(path.alpha_dot(torch.tensor(0.0))) == 0.0
+    assert float(path.alpha(torch.tensor(0.3))) == 1.0
+
+
+def test_user_schedules_agree_with_the_closed_forms():
+    mine = SpatiallyLinear(
+        lambda t: torch.cos(torch.pi / 2 * t), lambda t: torch.sin(torch.pi / 2 * t), BrownianEnvelope()
+    )
+    t, theirs = torch.linspace(0, 1, 17, dtype=torch.float64), Trigonometric()
+    for name in ("alpha", "beta", "alpha_dot", "beta_dot"):
+        assert_close(getattr(mine, name)(t), getattr(theirs, name)(t), atol=1e-12, rtol=1e-12)
+
+
+def test_general_agrees_with_linear(generator):
+    x0, x1, z = (torch.randn(5, 3, 2, generator=generator, dtype=torch.float64) for _ in range(3))
+    t = torch.rand(5, generator=generator, dtype=torch.float64)
+    general = General(lambda t, a, b: (1 - t) * a + t * b, QuadraticEnvelope())
+    theirs = Linear(envelope=QuadraticEnvelope()).sample(x0=x0, x1=x1, t=t, z=z)
+    mine = general.sample(x0=x0, x1=x1, t=t, z=z)
+    assert_close(mine.x_t, theirs.x_t)
+    assert_close(mine.x_dot, theirs.x_dot)
+    general.check_ends(x0, x1)
+    with pytest.raises(InvalidInputError, match="x1 at t=1"):
+        General(lambda t, a, b: a).check_ends(x0, x1)
+
+
+@pytest.mark.parametrize("name", [n for n in names("path") if n not in ("spatially_linear", "general")])
+def test_a_path_survives_being_written_down(name):
+    path = get_path(name)
+    again = rebuild(describe(path), "path")
+    t = torch.linspace(0, 1, 5)
+    assert type(again) is type(path)
+    assert torch.equal(again.alpha(t), path.alpha(t))
+    assert torch.equal(again.noise_scale(t), path.noise_scale(t))
+
+
+def test_a_coloured_base_survives_being_written_down():
+    again = rebuild(describe(PATHS["one_sided_coloured"]), "path")
+    x = torch.randn(3, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert_close(again.base.log_prob(x), PATHS["one_sided_coloured"].base.log_prob(x))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: BrownianEnvelope(scale=-1.0), r"scale must be finite and > 0, got -1.0"),
+        (lambda: CustomEnvelope(lambda t: t), r"gamma must be 0 at t=1, got 1.0"),
+        (lambda: CustomEnvelope(lambda t: -t * (1 - t)), r"gamma must be finite and > 0 inside"),
+        (lambda: SpatiallyLinear(lambda t: 1 - t / 2, lambda t: t), r"alpha must be 0 at t=1, got 0.5"),
+        (
+            lambda: Trigonometric(BrownianEnvelope(scale=4.0), variance_preserving=True),
+            r"gamma must stay below 1",
+        ),
+        (lambda: Diffusive(hold=1.0), r"hold must lie in \[0, 1\), got 1.0"),
+        (lambda: get_path("linaer"), r"Did you mean 'linear'"),
+        (lambda: get_path("linear", envelop=1), r"Did you mean 'envelope'"),
+        (
+            lambda: Linear().sample(x0=torch.zeros(3, 2), x1=torch.zeros(4, 2), t=0.5),
+            r"x0 must have the shape of x1",
+        ),
+        (lambda: Linear().sample(x1=torch.zeros(4, 2), t=0.5), r"x0 is needed"),
+        (
+            lambda: Linear().sample(x0=torch.zeros(4, 2), x1=torch.zeros(4, 2), t=1.5),
+            r"t must lie in \[0, 1\], got 1.5",
+        ),
+        (
+            lambda: Linear().sample(x0=torch.zeros(4, 2), x1=torch.zeros(4, 2), t=torch.zeros(3)),
+            r"shape \(4,\), got \(3,\)",
+        ),
+        (
+            lambda: Linear().sample(x0=torch.zeros(4, 2, dtype=int), x1=torch.zeros(4, 2), t=0.5),
+            r"x0 must be floating",
+        ),
+        (
+            lambda: Linear().sample(x0=torch.zeros(4, 2).double(), x1=torch.zeros(4, 2), t=0.5),
+            r"like x1, got torch.float64",
+        ),
+        (
+            lambda: Gaussian(covariance=torch.tensor([[1.0, 2.0], [2.0, 1.0]])),
+            r"positive definite, got smallest eigenvalue -1",
+        ),
+    ],
+)
+def test_bad_input_is_refused_with_its_value(make, message):
+    with pytest.raises(InvalidInputError, match=message):
+        make()
