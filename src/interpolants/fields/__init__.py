@@ -1,0 +1,6 @@
+"""Velocity, score, denoisers and the relations between them."""
+
+from interpolants.fields.learned import LearnedFields
+from interpolants.fields.protocol import QUANTITIES, Fields
+
+__all__ = ["QUANTITIES", "Fields", "LearnedFields"]

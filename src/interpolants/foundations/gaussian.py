@@ -41,6 +41,7 @@ class Gaussian:
             raise invalid("Gaussian", "scale must be finite and > 0", scale)
         self._factor = None if covariance is None else _cholesky(covariance)
         self._shape = self._find_shape(event_shape)
+        self._centred = not bool(self._mean.any())
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -54,7 +55,12 @@ class Gaussian:
     @property
     def is_standard(self) -> bool:
         """Whether this is N(0, Id)."""
-        return self._factor is None and not self._mean.any() and bool((self._scale == 1).all())
+        return self._factor is None and self._centred and bool((self._scale == 1).all())
+
+    @property
+    def is_centred(self) -> bool:
+        """Whether the mean is zero."""
+        return self._centred
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """Draw ``(n, *event_shape)`` in the law's own precision."""

@@ -1,0 +1,251 @@
+"""Every relation between the fields of a path, as rules that are chained until the wanted one is reached.
+
+Letters: b velocity, v drift, s score, n denoiser, e0, e1 endpoint denoisers; a, b_ coefficients of x0, x1; g gamma.
+A rule says what it needs, when it holds, and its formula. Rules stand in order of preference: those without a
+division by something that vanishes at an end come first.
+
+Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 2; derived anew, checked against closed
+forms in the tests.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from interpolants.foundations.errors import NotIdentifiableError
+from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.ops import expand_like
+from interpolants.paths.path import Path, SpatiallyLinearPath, Unmix
+from interpolants.paths.variance_preserving import VariancePreserving
+
+
+class At:
+    """A path's coefficients at given times, widened to the states, each computed when first asked for.
+
+    ``at.alpha``, ``at.beta_dot`` ... come from the path, ``at.gamma``, ``at.gamma_gamma_dot`` from its envelope.
+    """
+
+    def __init__(self, path: Path, x: Tensor, t: Tensor, mean1: Tensor | None = None) -> None:
+        self.path, self.x, self.t = path, x, t
+        self.mean1 = mean1
+
+    def __getattr__(self, name: str) -> Tensor:
+        owner = self.path.envelope if name.startswith("gamma") else self.path
+        value = self._wide(getattr(owner, name)(self.t))
+        setattr(self, name, value)
+        return value
+
+    @property
+    def base(self) -> Gaussian:
+        """The Gaussian law of x0 of a one-sided path."""
+        assert self.path.base is not None
+        return self.path.base
+
+    @cached_property
+    def unmix(self) -> Unmix:
+        """The coefficients that recover the end points."""
+        assert isinstance(self.path, SpatiallyLinearPath)
+        return Unmix(*(self._wide(c) for c in self.path.unmix(self.t)))
+
+    def _wide(self, value: Tensor) -> Tensor:
+        return expand_like(value, self.x).to(self.x.dtype)
+
+
+Formula = Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """``target`` follows from ``needs`` by ``formula(at, *values)`` on paths for which ``holds``."""
+
+    target: str
+    needs: tuple[str, ...]
+    holds: Callable[[Path], bool]
+    formula: Formula
+
+
+def _one_sided(path: Path) -> bool:
+    return path.is_one_sided
+
+
+def _latent(path: Path) -> bool:
+    return not path.is_one_sided and not path.envelope.is_zero
+
+
+def _no_latent(path: Path) -> bool:
+    return path.envelope.is_zero
+
+
+def _linear_latent(path: Path) -> bool:
+    return isinstance(path, SpatiallyLinearPath) and _latent(path) and not path.is_static
+
+
+def _linear_two_sided(path: Path) -> bool:
+    return isinstance(path, SpatiallyLinearPath) and not path.is_one_sided and not path.is_static
+
+
+def _mixing(path: Path) -> bool:
+    return isinstance(path, SpatiallyLinearPath) and path.is_mixing
+
+
+def _mixing_latent(path: Path) -> bool:
+    return _mixing(path) and _latent(path)
+
+
+def _mixing_plain(path: Path) -> bool:
+    # Without a latent term position and velocity alone give both end points.
+    return _mixing(path) and _no_latent(path)
+
+
+def _static(path: Path) -> bool:
+    return path.is_static
+
+
+def _vp_centred(path: Path) -> bool:
+    return isinstance(path, VariancePreserving) and path.base.is_centred
+
+
+def _vp_velocity(at: At, e1: Tensor, s: Tensor) -> Tensor:
+    # alpha' E[x0|x] = -(alpha alpha') C s, and the product is -t
+    return at.beta_dot * e1 - at.alpha_alpha_dot * at.base.root(at.base.root_transpose(s))
+
+
+def _endpoint1_from_0(at: At, e0: Tensor) -> Tensor:
+    value = (at.x - at.alpha * e0) / at.beta
+    # At t = 0 the state says nothing of x1 when the ends are independent: its mean is the answer.
+    return value if at.mean1 is None else torch.where(at.beta == 0, at.mean1.to(value), value)
+
+
+RULES: tuple[Rule, ...] = (
+    # --- any path with a latent term gamma z
+    Rule("score", ("denoiser",), _latent, lambda at, n: -n / at.gamma),
+    Rule("denoiser", ("score",), _latent, lambda at, s: -at.gamma * s),
+    Rule("drift", (), _static, lambda at: torch.zeros_like(at.x)),
+    Rule("velocity", ("drift", "score"), _latent, lambda at, v, s: v - at.gamma_gamma_dot * s),
+    Rule("drift", ("velocity", "score"), _latent, lambda at, b, s: b + at.gamma_gamma_dot * s),
+    # --- no latent term: drift and velocity are the same field
+    Rule("velocity", ("drift",), _no_latent, lambda at, v: v),
+    Rule("drift", ("velocity",), _no_latent, lambda at, b: b),
+    # --- one-sided: the base's noise is the latent term, and the velocity alone gives everything
+    Rule("endpoint0", ("denoiser",), _one_sided, lambda at, n: at.base.color(n)),
+    Rule("denoiser", ("endpoint0",), _one_sided, lambda at, e0: at.base.whiten(e0)),
+    Rule(
+        "score",
+        ("denoiser",),
+        _one_sided,
+        lambda at, n: -at.base.inverse_root_transpose(n) / at.alpha,
+    ),
+    Rule("denoiser", ("score",), _one_sided, lambda at, s: -at.alpha * at.base.root_transpose(s)),
+    # The variance-preserving path has alpha' infinite at t = 1, where these two are still finite.
+    Rule("score", ("velocity",), _vp_centred, lambda at, b: at.base.score(at.x + at.alpha_alpha_dot * b)),
+    Rule("velocity", ("endpoint1", "score"), _vp_centred, _vp_velocity),
+    # --- spatially linear: positions and rates of the ends
+    Rule("endpoint0", ("velocity",), _mixing_plain, lambda at, b: at.unmix.x0_x * at.x + at.unmix.x0_v * b),
+    Rule("endpoint1", ("velocity",), _mixing_plain, lambda at, b: at.unmix.x1_x * at.x + at.unmix.x1_v * b),
+    Rule(
+        "endpoint0",
+        ("drift", "denoiser"),
+        _mixing_latent,
+        lambda at, v, n: at.unmix.x0_x * (at.x - at.gamma * n) + at.unmix.x0_v * v,
+    ),
+    Rule(
+        "endpoint1",
+        ("drift", "denoiser"),
+        _mixing_latent,
+        lambda at, v, n: at.unmix.x1_x * (at.x - at.gamma * n) + at.unmix.x1_v * v,
+    ),
+    Rule(
+        "drift",
+        ("endpoint0", "endpoint1"),
+        _linear_two_sided,
+        lambda at, e0, e1: at.alpha_dot * e0 + at.beta_dot * e1,
+    ),
+    Rule(
+        "velocity",
+        ("endpoint0", "endpoint1"),
+        _one_sided,
+        lambda at, e0, e1: at.alpha_dot * e0 + at.beta_dot * e1,
+    ),
+    Rule(
+        "denoiser",
+        ("endpoint0", "endpoint1"),
+        _linear_latent,
+        lambda at, e0, e1: (at.x - at.alpha * e0 - at.beta * e1) / at.gamma,
+    ),
+    Rule("endpoint1", ("endpoint0",), _one_sided, _endpoint1_from_0),
+    Rule("endpoint0", ("endpoint1",), _one_sided, lambda at, e1: (at.x - at.beta * e1) / at.alpha),
+    Rule(
+        "endpoint1",
+        ("endpoint0", "denoiser"),
+        _mixing_latent,
+        lambda at, e0, n: (at.x - at.alpha * e0 - at.gamma * n) / at.beta,
+    ),
+    Rule(
+        "endpoint0",
+        ("endpoint1", "denoiser"),
+        _mixing_latent,
+        lambda at, e1, n: (at.x - at.beta * e1 - at.gamma * n) / at.alpha,
+    ),
+    Rule("endpoint1", ("denoiser",), _static, lambda at, n: at.x - at.gamma * n),
+    Rule("endpoint0", ("endpoint1",), _static, lambda at, e1: e1),
+)
+
+
+def plan(path: Path, known: Iterable[str], target: str) -> tuple[Rule, ...] | None:
+    """Rules to apply in order so that ``target`` follows from ``known``; None if no chain leads there.
+
+    Breadth first: the shortest chain wins, then the order of the table.
+    """
+    have = set(known)
+    via: dict[str, Rule] = {}
+    while target not in have:
+        fresh = {
+            rule.target: rule
+            for rule in reversed(RULES)
+            if rule.target not in have and rule.holds(path) and have.issuperset(rule.needs)
+        }
+        if not fresh:
+            return None
+        via.update(fresh)
+        have.update(fresh)
+    steps: list[Rule] = []
+    _collect(target, via, steps)
+    return tuple(steps)
+
+
+def _collect(target: str, via: dict[str, Rule], steps: list[Rule]) -> None:
+    rule = via.get(target)
+    if rule is None or rule in steps:
+        return
+    for need in rule.needs:
+        _collect(need, via, steps)
+    steps.append(rule)
+
+
+def explain(path: Path, known: Iterable[str], target: str) -> NotIdentifiableError:
+    """The refusal: why ``target`` does not follow, and what to learn instead."""
+    have = ", ".join(sorted(known))
+    name = type(path).__name__
+    what = f"{target} does not follow from {have} on the path {name}"
+    if target in ("score", "denoiser") and path.envelope.is_zero:
+        why = (
+            "it has no latent noise (gamma = 0) and its base is not Gaussian by construction, "
+            "so the velocity says nothing of the density"
+        )
+        cure = (
+            "Use an envelope with gamma > 0 and learn a denoiser too, or a one-sided path if rho0 is Gaussian; "
+            "eps = 0 (the ODE) works as it is."
+        )
+    elif target in ("score", "denoiser"):
+        why = "rho0 is not Gaussian by construction, so velocity and score are independent fields"
+        cure = "Learn a denoiser (or score) beside it, e.g. LearnedFields(path, velocity=..., denoiser=...)."
+    elif target.startswith("endpoint") and not _mixing(path):
+        why = "position and rate do not determine both end points there"
+        cure = f"Learn it directly: LearnedFields(path, ..., {target}=...)."
+    else:
+        why = "one field is not enough on a two-sided path"
+        cure = "Learn two of: velocity or drift, score or denoiser, endpoint0, endpoint1."
+    return NotIdentifiableError(f"Fields: {what}: {why}. {cure}")

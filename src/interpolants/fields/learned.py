@@ -1,0 +1,220 @@
+"""Fields from networks or functions: any sufficient pair is given, the rest follows from the path's relations."""
+
+import inspect
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from interpolants.fields.conversions import At, Rule, explain, plan
+from interpolants.fields.protocol import QUANTITIES, Fields
+from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.types import Condition, Field
+from interpolants.paths.path import Path
+
+
+class LearnedFields(Fields):
+    """Fields of a path from the quantities that were learnt.
+
+    ::
+
+        LearnedFields(path, velocity=net, denoiser=other)            # one callable each
+        LearnedFields(path, joint=net, heads=("velocity", "denoiser"))  # one trunk, heads on dimension 1
+
+    Each callable is an ``nn.Module`` or function ``f(x, t)`` or ``f(x, t, cond)``. An ``energy`` returns ``(B,)`` and
+    gives the score as minus its gradient.
+
+    Args:
+        path: The interpolant whose fields these are.
+        velocity, drift, score, denoiser, endpoint0, endpoint1, energy: What was learnt.
+        joint: A callable returning ``(B, K, *D)``.
+        heads: The K quantities of ``joint``, in order.
+        mean1: ``E[x1]``, shape ``(*D)``; makes a one-sided path exact at t = 0 when only a denoiser was learnt.
+        margin: Samplers evaluate the relations (not the networks) at times clipped to ``[margin, 1 - margin]``, so that
+            a division by gamma stays finite at the ends. The public methods do not clip: they raise there.
+
+    Raises:
+        InvalidInputError: If nothing is given, a name is unknown, or ``heads`` do not fit.
+
+    Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 2.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        velocity: Field | None = None,
+        drift: Field | None = None,
+        score: Field | None = None,
+        denoiser: Field | None = None,
+        endpoint0: Field | None = None,
+        endpoint1: Field | None = None,
+        energy: Field | None = None,
+        joint: Field | None = None,
+        heads: Sequence[str] = (),
+        mean1: Tensor | None = None,
+        margin: float = 1e-4,
+    ) -> None:
+        if not isinstance(path, Path):
+            raise invalid("LearnedFields", "path must be a Path", type(path).__name__, "E.g. paths.Linear().")
+        if not 0 <= margin < 0.5:
+            raise invalid("LearnedFields", "margin must lie in [0, 0.5)", margin)
+        self.path, self.margin = path, margin
+        self._mean1 = mean1
+        single = {
+            "velocity": velocity,
+            "drift": drift,
+            "score": score,
+            "denoiser": denoiser,
+            "endpoint0": endpoint0,
+            "endpoint1": endpoint1,
+        }
+        self._sources = {name: _accepting_cond(f) for name, f in single.items() if f is not None}
+        if energy is not None:
+            self._sources["score"] = _MinusGradient(_accepting_cond(energy))
+        self._joint = None if joint is None else _accepting_cond(joint)
+        self._heads = _check_heads(joint, heads, self._sources)
+        if not self.known:
+            raise invalid(
+                "LearnedFields",
+                "at least one field must be given",
+                "none",
+                f"One of: {', '.join(QUANTITIES)}.",
+            )
+        self._plans: dict[str, tuple[Rule, ...] | None] = {}
+        self._routes: dict[tuple[str, ...], tuple[list[Rule], set[str]]] = {}
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The quantities that were learnt."""
+        return (*self._sources, *self._heads)
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The networks among what was given."""
+        given = [getattr(f, "function", f) for f in (*self._sources.values(), self._joint) if f is not None]
+        return [f for f in given if isinstance(f, nn.Module)]
+
+    @cached_property
+    def noise_quantity(self) -> str:
+        """The score where it was learnt directly, else the denoiser: it stays finite at the ends."""
+        return "score" if "score" in self.known else "denoiser"
+
+    def provides(self, quantity: str) -> bool:
+        """Whether the quantity was learnt or follows."""
+        return self._plan(quantity) is not None
+
+    def evaluate(
+        self, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition = None
+    ) -> dict[str, Tensor]:
+        """The wanted quantities, each network evaluated once.
+
+        Raises:
+            NotIdentifiableError: If one does not follow from what was learnt.
+        """
+        return self._evaluate(x, t, want, cond, self.margin)
+
+    def _exact(self, x: Tensor, t: Tensor, quantity: str, cond: Condition) -> Tensor:
+        return self._evaluate(x, t, (quantity,), cond, 0.0)[quantity]
+
+    def _evaluate(
+        self, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition, margin: float
+    ) -> dict[str, Tensor]:
+        steps, needed = self._route(tuple(want))
+        values = self._learnt(x, t, needed, cond)
+        if steps:
+            assert self.path is not None
+            at = At(self.path, x, t.clamp(margin, 1 - margin) if margin else t, self._mean1)
+            for rule in steps:
+                values[rule.target] = rule.formula(at, *(values[need] for need in rule.needs))
+        return values
+
+    def _learnt(self, x: Tensor, t: Tensor, needed: set[str], cond: Condition) -> dict[str, Tensor]:
+        values = {name: f(x, t, cond) for name, f in self._sources.items() if name in needed}
+        if self._joint is not None and not needed.isdisjoint(self._heads):
+            values |= zip(self._heads, self._joint(x, t, cond).unbind(1), strict=True)
+        for name, value in values.items():
+            if value.shape != x.shape:
+                remedy = "It must return one value per entry of the state."
+                raise invalid(
+                    f"LearnedFields.{name}",
+                    f"the output must have shape {tuple(x.shape)}",
+                    tuple(value.shape),
+                    remedy,
+                )
+        return values
+
+    def _route(self, want: tuple[str, ...]) -> tuple[list[Rule], set[str]]:
+        """Rules to apply and quantities to compute; found once per request, this is the samplers' inner loop."""
+        if want not in self._routes:
+            steps: list[Rule] = []
+            for quantity in want:
+                route = self._plan(quantity)
+                if route is None:
+                    assert self.path is not None
+                    raise explain(self.path, self.known, quantity)
+                steps += [rule for rule in route if rule not in steps]
+            self._routes[want] = steps, {need for rule in steps for need in rule.needs} | set(want)
+        return self._routes[want]
+
+    def _plan(self, quantity: str) -> tuple[Rule, ...] | None:
+        if quantity not in QUANTITIES:
+            raise invalid(
+                "Fields", "the quantity must be known", repr(quantity), nearest(quantity, QUANTITIES)
+            )
+        if quantity not in self._plans:
+            assert self.path is not None
+            self._plans[quantity] = plan(self.path, self.known, quantity)
+        return self._plans[quantity]
+
+
+class _MinusGradient:
+    """The score of an energy, ``-grad E``; differentiable itself when gradients are on."""
+
+    def __init__(self, function: Field) -> None:
+        self.function = function
+
+    def __call__(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
+        training = torch.is_grad_enabled()
+        with torch.inference_mode(False), torch.enable_grad():
+            point = x.clone().requires_grad_(True) if not (training and x.requires_grad) else x
+            energy = self.function(point, t, cond)
+            (slope,) = torch.autograd.grad(energy.sum(), point, create_graph=training)
+        return -slope
+
+
+class _IgnoringCond:
+    """A user's ``f(x, t)`` called as ``f(x, t, cond)``."""
+
+    def __init__(self, function: Field) -> None:
+        self.function = function
+
+    def __call__(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
+        return self.function(x, t)
+
+
+def _accepting_cond(function: Field) -> Field:
+    if not callable(function):
+        raise invalid("LearnedFields", "a field must be callable as f(x, t)", type(function).__name__)
+    target = function.forward if isinstance(function, nn.Module) else function
+    try:
+        parameters = inspect.signature(target).parameters.values()
+    except (TypeError, ValueError):  # builtins carry no signature; take them at their word
+        return function
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    takes_any = any(p.kind == p.VAR_POSITIONAL for p in parameters)
+    return function if takes_any or len(positional) >= 3 else _IgnoringCond(function)
+
+
+def _check_heads(joint: Field | None, heads: Sequence[str], single: dict[str, Field]) -> tuple[str, ...]:
+    if (joint is None) != (not heads):
+        raise invalid("LearnedFields", "joint and heads go together", f"heads={tuple(heads)}")
+    for name in heads:
+        if name not in QUANTITIES:
+            raise invalid(
+                "LearnedFields", "every head must be a known quantity", repr(name), nearest(name, QUANTITIES)
+            )
+        if name in single:
+            raise invalid("LearnedFields", "a quantity may be given once", repr(name))
+    return tuple(heads)

@@ -1,0 +1,112 @@
+"""Fields: what is known of an interpolant's law at each time, and all that samplers ask for.
+
+Quantities, by name (x is the state at time t):
+
+========== ============================== =====================
+name       meaning                        letter
+========== ============================== =====================
+velocity   E[dI/dt + gamma' z | x_t = x]   b
+drift      E[dI/dt | x_t = x]              v
+score      grad log rho(t, x)             s
+denoiser   E[z | x_t = x]                 eta_z
+endpoint0  E[x0 | x_t = x]                eta_0
+endpoint1  E[x1 | x_t = x]                eta_1
+========== ============================== =====================
+
+In a one-sided path z is the whitened base point, ``x0 = mean + L z``.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.types import Condition
+from interpolants.paths.path import Path
+
+QUANTITIES = ("velocity", "drift", "score", "denoiser", "endpoint0", "endpoint1")
+
+
+class Fields(ABC):
+    """The fields of one interpolant; everything downstream asks for velocity and score only.
+
+    A subclass answers :meth:`evaluate`, several quantities in one call, so that shared work is done once.
+    """
+
+    path: Path | None = None
+
+    @abstractmethod
+    def evaluate(
+        self, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition = None
+    ) -> dict[str, Tensor]:
+        """The wanted quantities at ``x (B, *D)`` and ``t`` (0-d or ``(B,)``), each ``(B, *D)``.
+
+        No value is checked here: this is the samplers' inner loop.
+        """
+
+    @abstractmethod
+    def provides(self, quantity: str) -> bool:
+        """Whether the quantity follows from what is known."""
+
+    @property
+    def noise_quantity(self) -> str:
+        """Which of score and denoiser stays finite at the ends: samplers multiply that one by what vanishes."""
+        return "score"
+
+    @property
+    def has_score(self) -> bool:
+        """Whether SDEs can be run."""
+        return self.provides("score")
+
+    def velocity(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
+        """The field b of the probability flow, in data units per unit of time."""
+        return self._one("velocity", x, t, cond)
+
+    def drift(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
+        """The field v, the velocity without the latent term's share."""
+        return self._one("drift", x, t, cond)
+
+    def score(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
+        """The score, in 1/data.
+
+        Raises:
+            NotIdentifiableError: If it does not follow from what is known.
+            InvalidInputError: If it is singular at a requested time: no noise at an end, and no direct score.
+        """
+        return self._one("score", x, t, cond)
+
+    def denoiser(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
+        """The denoiser ``E[z|x_t]``, without unit."""
+        return self._one("denoiser", x, t, cond)
+
+    def endpoint0(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
+        """The mean start point ``E[x0|x_t]``, in data units."""
+        return self._one("endpoint0", x, t, cond)
+
+    def endpoint1(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
+        """The mean end point ``E[x1|x_t]``, in data units."""
+        return self._one("endpoint1", x, t, cond)
+
+    def _exact(self, x: Tensor, t: Tensor, quantity: str, cond: Condition) -> Tensor:
+        return self.evaluate(x, t, (quantity,), cond)[quantity]
+
+    def _one(self, quantity: str, x: Tensor, t: Tensor | float, cond: Condition) -> Tensor:
+        time = as_time(t, x)
+        value = self._exact(x, time, quantity, cond)
+        # Read back on the CPU only; elsewhere the read would stall the queue.
+        if value.device.type == "cpu" and not bool(torch.isfinite(value).all()):
+            bad = ~torch.isfinite(value).reshape(x.shape[0], -1).all(1)
+            when = time.expand(x.shape[0])[bad][0]
+            remedy = "Stay inside (0, 1), or learn this quantity directly."
+            raise invalid(
+                f"Fields.{quantity}", "the value must be finite", f"nan or inf at t={float(when):.6g}", remedy
+            )
+        return value
+
+
+def as_time(t: Tensor | float, x: Tensor) -> Tensor:
+    """A number or tensor of times in the type that suits ``x``; 0-d stays 0-d."""
+    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
+    return torch.as_tensor(t, dtype=dtype, device=x.device)
