@@ -1,0 +1,261 @@
+"""Every card keeps its word, and every public method has a card.
+
+What counts as a method is decided by what an object can do, so no list of methods is kept here. In a
+subpackage's `__all__`, a method is
+
+- a class that fulfils a contract: a concrete subclass of an exported class, or a class with the members and
+  the arguments of an exported protocol (or of one in `foundations.types`, such as a field called ``f(x, t)``);
+- a function with the arguments and the result of an exported protocol that is called, such as a metric;
+- a function `load_...`.
+
+Results, contracts themselves, factories by name and helpers fulfil none, and need no card.
+"""
+
+import importlib
+import inspect
+import re
+import tomllib
+import typing
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import interpolants
+from interpolants.foundations import types
+from interpolants.foundations.cards import SUFFIX, load_cards, parse_card
+
+ROOT = Path(__file__).parents[1]
+SOURCE = Path(interpolants.__file__).parent
+# Place in the package, without the suffix -> file, card.
+FILES = {
+    str(file.relative_to(SOURCE).as_posix()).removesuffix(SUFFIX): file
+    for file in sorted(SOURCE.rglob(f"*{SUFFIX}"))
+}
+CARDS = {place: parse_card(file.read_text("utf-8"), f"{place}{SUFFIX}") for place, file in FILES.items()}
+
+# The subpackages whose public methods must all have a card.
+SUBPACKAGES = ("paths", "couplings", "solvers", "nets", "metrics", "data", "problems", "objectives")
+
+each_card = pytest.mark.parametrize("place", CARDS)
+
+
+def bibliography():
+    return (ROOT / "docs" / "references.bib").read_text("utf-8")
+
+
+def test_the_files_are_what_load_cards_finds():
+    cards = load_cards()
+    assert sorted(card.id for card in cards) == sorted(card.id for card in CARDS.values())
+    assert len(FILES) == len(cards)
+
+
+@each_card
+def test_the_entry_imports_and_says_what_it_is(place):
+    entry = CARDS[place].load_entry()
+    assert callable(entry)
+    assert inspect.getdoc(entry)
+
+
+@each_card
+def test_the_card_lies_beside_its_module_under_its_own_name(place):
+    module, _, _ = CARDS[place].entry.partition(":")
+    path = SOURCE.parent.joinpath(*module.split("."))
+    assert FILES[place].parent == path.parent
+    assert FILES[place].name.removesuffix(SUFFIX) in (CARDS[place].id, path.name)
+
+
+@each_card
+def test_the_method_is_public(place):
+    module, _, attribute = CARDS[place].entry.partition(":")
+    subpackage = importlib.import_module(".".join(module.split(".")[:2]))
+    if hasattr(subpackage, "__path__"):
+        assert attribute in subpackage.__all__
+
+
+@each_card
+def test_the_proof_is_a_test_file_that_knows_the_method(place):
+    card = CARDS[place]
+    path = ROOT / card.proof.test
+    assert path.is_relative_to(ROOT / "tests")
+    assert path.is_file()
+    text = path.read_text("utf-8")
+    assert re.search(r"^\s*def test_", text, re.MULTILINE)
+    # By name, or because the file runs over all cards of a family.
+    known = (rf"\b{card.entry.rpartition(':')[2]}\b", rf"\b{card.id}\b", r"\bload_cards\b", r"\bnames\(")
+    assert any(re.search(pattern, text) for pattern in known), f"{card.proof.test} never names {card.id}"
+
+
+@each_card
+def test_the_sources_are_in_the_bibliography(place):
+    keys = re.findall(r"^@\w+\{([^,\s]+),", bibliography(), re.MULTILINE)
+    assert set(CARDS[place].sources) <= set(keys)
+
+
+@each_card
+def test_the_extra_is_one_we_offer(place):
+    offered = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    assert CARDS[place].extra in ("", *offered)
+
+
+def test_bibliography_entries_are_whole_and_unique():
+    text = re.sub(r"^%.*$", "", bibliography(), flags=re.MULTILINE)
+    entries = re.findall(r"^@(\w+)\{([^,\s]+),\n(.*?)^\}$", text, re.MULTILINE | re.DOTALL)
+    keys = [key for _, key, _ in entries]
+    assert len(keys) == text.count("\n@") == len(set(keys))
+    assert keys == sorted(keys)
+    for _, key, body in entries:
+        assert body.count("{") == body.count("}"), key
+        given = set(re.findall(r"^  (\w+) = ", body, re.MULTILINE))
+        assert {"author", "title", "year"} <= given, f"{key} has only {sorted(given)}"
+
+
+@pytest.mark.parametrize("subpackage", SUBPACKAGES)
+def test_every_public_method_has_a_card(subpackage):
+    found = methods(importlib.import_module(f"interpolants.{subpackage}"))
+    assert found, f"nothing in {subpackage} is recognised as a method: does it export its contract?"
+    carded = {card.load_entry() for card in CARDS.values()}
+    missing = sorted(name for name, thing in found.items() if thing not in carded)
+    assert not missing, f"in {subpackage} without a card: {', '.join(missing)}"
+
+
+@pytest.mark.parametrize("subpackage", SUBPACKAGES)
+def test_no_class_with_a_card_escapes_the_rule(subpackage):
+    """Otherwise the rule above would be too weak to notice that a card is missing."""
+    found = methods(importlib.import_module(f"interpolants.{subpackage}")).values()
+    inside = [card for card in CARDS.values() if card.entry.startswith(f"interpolants.{subpackage}.")]
+    escaped = [
+        card.id for card in inside if inspect.isclass(card.load_entry()) and card.load_entry() not in found
+    ]
+    assert not escaped
+
+
+# The rule ---------------------------------------------------------------------------------------------------
+
+
+def methods(module):
+    """Name -> object, for what a module exports and the rule at the top calls a method."""
+    exported = {name: getattr(module, name) for name in module.__all__}
+    classes = {name: thing for name, thing in exported.items() if inspect.isclass(thing)}
+    protocols = [c for c in (*classes.values(), *vars(types).values()) if is_protocol(c)]
+    found = {}
+    for name, thing in exported.items():
+        if inspect.isclass(thing):
+            bases = [base for base in classes.values() if base is not thing and not is_protocol(base)]
+            concrete = not (is_protocol(thing) or inspect.isabstract(thing))
+            member = any(issubclass(thing, base) for base in bases) or any(
+                fulfils(thing, p) for p in protocols
+            )
+            if concrete and member:
+                found[name] = thing
+        elif name.startswith("load_") or any(is_like(thing, protocol) for protocol in protocols):
+            found[name] = thing
+    return found
+
+
+def is_protocol(thing):
+    return inspect.isclass(thing) and getattr(thing, "_is_protocol", False) and thing is not typing.Protocol
+
+
+def fulfils(cls, protocol):
+    """Whether a class has every member of a protocol, and its methods take the protocol's arguments."""
+    members = [name for name in vars(protocol) if name == "__call__" or not name.startswith("_")]
+    return bool(members) and all(_has(cls, name, vars(protocol)[name]) for name in members)
+
+
+def is_like(function, protocol):
+    """Whether a function could stand for a protocol that is called: the same arguments and the same result."""
+    call = vars(protocol).get("__call__")
+    if call is None or not (inspect.isfunction(function) and takes(function, call)):
+        return False
+    return typing.get_type_hints(function).get("return") == typing.get_type_hints(call).get("return")
+
+
+def takes(function, model):
+    """Whether `function` can be called as `model` must be: its required arguments, by name, and no others."""
+    ours, theirs = (_parameters(f) for f in (function, model))
+    needed = [name for name, parameter in theirs.items() if parameter.default is parameter.empty]
+    required = [name for name, parameter in ours.items() if parameter.default is parameter.empty]
+    return list(ours)[: len(needed)] == needed and required == needed
+
+
+def _has(cls, name, model):
+    if name == "__call__" and issubclass(cls, torch.nn.Module):
+        name = "forward"
+    if inspect.isfunction(model):
+        return inspect.isfunction(getattr(cls, name, None)) and takes(getattr(cls, name), model)
+    return hasattr(cls, name) or name in typing.get_type_hints(cls)
+
+
+def _parameters(function):
+    parameters = inspect.signature(function).parameters
+    return {
+        name: p
+        for name, p in parameters.items()
+        if name != "self" and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    }
+
+
+# The rule itself can fail ------------------------------------------------------------------------------------
+
+
+class Halver(typing.Protocol):
+    def halve(self, x: float, *, digits: int = 3) -> float: ...
+
+
+class Judge(typing.Protocol):
+    def __call__(self, x: float, y: float, *, seed: int = 0) -> bool: ...
+
+
+class Exact:
+    def halve(self, x: float, *, digits: int = 3) -> float:
+        return x / 2
+
+
+class OtherArguments:
+    def halve(self, apple: object) -> object:
+        return apple
+
+
+class Result:
+    value: float = 0.0
+
+
+class Finer(Exact):
+    pass
+
+
+class Network(torch.nn.Module):
+    def forward(self, x, t, cond=None):
+        return x
+
+
+class TimeFeatures(torch.nn.Module):
+    def forward(self, t):
+        return t
+
+
+def closer(x: float, y: float, *, seed: int = 0, scale: float = 1.0) -> bool:
+    return x < y
+
+
+def distance(x: float, y: float, *, seed: int = 0) -> float:
+    return y - x
+
+
+def load_apples():
+    return []
+
+
+def test_the_rule_tells_methods_from_what_lies_beside_them():
+    exported = [Halver, Judge, Exact, OtherArguments, Result, Finer, Network, TimeFeatures]
+    exported += [closer, distance, load_apples]
+    names = {thing.__name__: thing for thing in exported}
+    assert set(methods(SimpleNamespace(__all__=list(names), **names))) == {
+        "Exact",
+        "Finer",
+        "Network",
+        "closer",
+        "load_apples",
+    }
