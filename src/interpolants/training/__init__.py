@@ -1,0 +1,21 @@
+"""Training: the loop, its settings, checkpoints and the moving average of the weights."""
+
+from interpolants.training.checkpoint import Checkpoint
+from interpolants.training.ema import Ema, ema_rate
+from interpolants.training.engine import FitResult, Moment, fit, sum_of_means
+from interpolants.training.logging import Log
+from interpolants.training.schedules import learning_rate
+from interpolants.training.settings import TrainSettings
+
+__all__ = [
+    "Checkpoint",
+    "Ema",
+    "FitResult",
+    "Log",
+    "Moment",
+    "TrainSettings",
+    "ema_rate",
+    "fit",
+    "learning_rate",
+    "sum_of_means",
+]

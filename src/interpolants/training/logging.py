@@ -1,0 +1,70 @@
+"""The log of a run: the same rows as CSV for tables and as JSON lines for programs."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.storage import write_text
+
+Row = dict[str, float]
+
+
+class Log:
+    """Appends rows to ``<stem>.csv`` and ``<stem>.jsonl``, each flushed when it is written.
+
+    A number that is not finite is ``nan`` or ``inf`` in the CSV and ``null`` in the JSON lines.
+
+    Args:
+        folder: The run's folder; ``None`` keeps the rows in memory only.
+        stem: File name without its ending.
+        after: Resume after this step: later rows, and a row cut short by a crash, are dropped.
+    """
+
+    def __init__(self, folder: Path | None, stem: str, *, after: int = 0) -> None:
+        self.rows: list[Row] = []
+        self._csv = folder / f"{stem}.csv" if folder else None
+        self._json = folder / f"{stem}.jsonl" if folder else None
+        if self._json and self._json.exists():
+            self._take_up(after)
+
+    def add(self, row: Row) -> None:
+        """Write one row; every row has the columns of the first."""
+        if self.rows and row.keys() != self.rows[0].keys():
+            raise invalid("Log", f"every row must have the columns {list(self.rows[0])}", list(row))
+        if self._csv and self._json:
+            with self._csv.open("a", newline="") as stream:
+                stream.write(_csv_text(row, header=not self.rows))
+            with self._json.open("a") as stream:
+                stream.write(_json_text(row))
+        self.rows.append(row)
+
+    def _take_up(self, after: int) -> None:
+        assert self._csv is not None
+        assert self._json is not None
+        for line in self._json.read_text(errors="replace").splitlines():
+            try:
+                row = {str(k): math.nan if v is None else v for k, v in json.loads(line).items()}
+            except (ValueError, AttributeError):
+                break  # the process died while it wrote this line
+            if not isinstance(row.get("step"), int) or row["step"] > after:
+                break
+            self.rows.append(row)
+        write_text(self._csv, "".join(_csv_text(row, header=i == 0) for i, row in enumerate(self.rows)))
+        write_text(self._json, "".join(map(_json_text, self.rows)))
+
+
+def _csv_text(row: Mapping[str, float], *, header: bool) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    if header:
+        writer.writerow(row)
+    writer.writerow(row.values())
+    return stream.getvalue()
+
+
+def _json_text(row: Mapping[str, float]) -> str:
+    return json.dumps({k: v if math.isfinite(v) else None for k, v in row.items()}, allow_nan=False) + "\n"

@@ -1,0 +1,84 @@
+"""The processes that train together: one all-reduce per step, summed in a fixed order.
+
+Gradients travel with the step's loss and a request to stop in one flat buffer whose layout never changes.
+PyTorch's wrapper for data parallelism regroups its buckets after the first step, so a resumed run may add
+in another order than the run it continues; and it needs the loss to be a module's ``forward``.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+class World:
+    """The place of this process among all; joins the group that ``torchrun`` announces, and leaves it again.
+
+    Args:
+        device: Where the training runs; decides between gloo and nccl for a new group.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._made = False
+        self.rank, self.size = 0, 1
+
+    def __enter__(self) -> "World":
+        if not dist.is_available():
+            return self
+        if not dist.is_initialized() and "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+            if self._device.type == "cuda":
+                torch.cuda.set_device(self._device)
+            dist.init_process_group("nccl" if self._device.type == "cuda" else "gloo")
+            self._made = True
+        if dist.is_initialized():
+            self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._made:
+            dist.destroy_process_group()
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process writes and shows."""
+        return self.rank == 0
+
+    def average(self, parameters: Sequence[nn.Parameter], extras: Sequence[Tensor]) -> Tensor:
+        """Average the gradients in place, and return the average of the 0-d ``extras``, ``(n,)``.
+
+        A missing gradient counts as zero, here or everywhere: all processes must agree on the layout.
+        """
+        parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        numbers = torch.stack([e.detach().to(parts[0].dtype) for e in extras])
+        flat = torch.cat([*(part.reshape(-1) for part in parts), numbers])
+        dist.all_reduce(flat)
+        flat /= self.size
+        pieces: tuple[Tensor, ...] = torch.split(flat, [*(p.numel() for p in parameters), len(extras)])
+        for p, piece in zip(parameters, pieces, strict=False):
+            p.grad = piece.view_as(p).to(p.dtype)
+        return pieces[-1]
+
+    def share(self, tensors: Iterable[Tensor]) -> None:
+        """Give every process the values of the first."""
+        if self.size > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor.detach(), src=0)
+
+    def agree(self, number: int) -> int:
+        """The first process's number, for all."""
+        if self.size == 1:
+            return number
+        value = torch.tensor([number], dtype=torch.int64, device=self._device)
+        dist.broadcast(value, src=0)
+        return int(value.item())
+
+    def barrier(self) -> None:
+        """Wait for all."""
+        if self.size > 1:
+            dist.barrier()
