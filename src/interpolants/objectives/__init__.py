@@ -1,0 +1,39 @@
+"""Quadratic losses for every field, and the times they are averaged over."""
+
+from interpolants.objectives.losses import (
+    DenoiserLoss,
+    DriftLoss,
+    EndpointLoss,
+    EnergyLoss,
+    HyvarinenLoss,
+    JointLoss,
+    Objective,
+    ScoreLoss,
+    VelocityLoss,
+)
+from interpolants.objectives.times import (
+    ImportanceTimes,
+    LogitNormalTimes,
+    StratifiedTimes,
+    Times,
+    TimeSampler,
+    UniformTimes,
+)
+
+__all__ = [
+    "DenoiserLoss",
+    "DriftLoss",
+    "EndpointLoss",
+    "EnergyLoss",
+    "HyvarinenLoss",
+    "ImportanceTimes",
+    "JointLoss",
+    "LogitNormalTimes",
+    "Objective",
+    "ScoreLoss",
+    "StratifiedTimes",
+    "TimeSampler",
+    "Times",
+    "UniformTimes",
+    "VelocityLoss",
+]

@@ -1,0 +1,370 @@
+"""Quadratic losses whose unique minimisers are the fields of an interpolant.
+
+Each loss compares a prediction ``f(x_t, t)`` with a target that any draw of the interpolant gives away. Two forms:
+
+* ``"squared_error"``: ``|f - target|^2``, summed over the event: a value one can read;
+* ``"quadratic"``: ``1/2 |f|^2 - target . f``, the paper's: the same gradient up to a factor 2, without the constant
+  ``|target|^2``, which is huge where a target is singular.
+
+``antithetic`` averages over the pair ``I ± gamma z``. Targets with 1/gamma or an infinite gamma' need it: without it
+the variance of the loss diverges at the ends. It costs one network evaluation on twice the rows, so it is on by default
+just where that happens (``antithetic=None``).
+
+Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 2.3 and appendix.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Generator, Tensor
+
+from interpolants.foundations.errors import NotIdentifiableError, invalid
+from interpolants.foundations.ops import expand_like, sum_event
+from interpolants.foundations.types import Condition, Field
+from interpolants.paths.path import Path, PathSample
+
+FORMS = ("squared_error", "quadratic")
+
+
+@dataclass(frozen=True)
+class Objective(ABC):
+    """A per-sample loss of a field; call it with a network and end points, get ``(B,)``.
+
+    Args:
+        path: The interpolant.
+        antithetic: Average over ``I ± gamma z``; None decides by whether the target is singular at the ends.
+        form: ``"squared_error"`` or ``"quadratic"``.
+
+    Raises:
+        InvalidInputError: If the form is unknown.
+        NotIdentifiableError: If the path has no such field (a denoiser without latent noise).
+    """
+
+    path: Path
+    antithetic: bool | None = None
+    form: str = "squared_error"
+
+    predicts: ClassVar[str]
+    needs_latent: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        who = type(self).__name__
+        if self.form not in FORMS:
+            raise invalid(who, f"form must be one of {FORMS}", repr(self.form))
+        if self.needs_latent and not self.path.has_latent:
+            raise NotIdentifiableError(
+                f"{who}: the path {type(self.path).__name__} has no latent noise (gamma = 0), so it has no "
+                f"{self.predicts}. Use an envelope with gamma > 0, or a one-sided path."
+            )
+
+    @abstractmethod
+    def target(self, sample: PathSample) -> Tensor:
+        """What the prediction is compared with, ``(B, *D)``."""
+
+    @property
+    def is_singular(self) -> bool:
+        """Whether the target is infinite at an end of the path."""
+        return False
+
+    @property
+    def is_antithetic(self) -> bool:
+        """Whether pairs ``I ± gamma z`` are used."""
+        return self.is_singular if self.antithetic is None else self.antithetic
+
+    def __call__(
+        self,
+        field: Field,
+        *,
+        x0: Tensor | None = None,
+        x1: Tensor,
+        t: Tensor,
+        z: Tensor | None = None,
+        cond: Condition = None,
+        generator: Generator | None = None,
+    ) -> Tensor:
+        """Per-sample losses ``(B,)``; arguments as in ``path.sample``."""
+        sample = self.path.sample(x0=x0, x1=x1, t=t, z=z, generator=generator)
+        if not self.is_antithetic:
+            return self.compare(field(sample.x_t, sample.t, cond), sample)
+        pair = antithetic_pair(self.path, sample)
+        return _mean_of_pair(self.compare(field(pair.x_t, pair.t, twice(cond)), pair))
+
+    def compare(self, prediction: Tensor, sample: PathSample) -> Tensor:
+        """Per-sample losses of predictions made at ``sample``."""
+        if prediction.shape != sample.x_t.shape:
+            rule = f"the field must return the shape of the state, {tuple(sample.x_t.shape)}"
+            raise invalid(type(self).__name__, rule, tuple(prediction.shape))
+        target = self.target(sample)
+        if self.form == "quadratic":
+            return sum_event(prediction * (0.5 * prediction - target))
+        return sum_event((prediction - target).square())
+
+
+@dataclass(frozen=True)
+class VelocityLoss(Objective):
+    """Learns the velocity ``b = E[dI/dt + gamma' z | x_t]`` of the probability flow."""
+
+    predicts: ClassVar[str] = "velocity"
+
+    @property
+    def is_singular(self) -> bool:
+        """Where gamma' is infinite at an end (Brownian envelope)."""
+        return has_singular_rate(self.path)
+
+    def target(self, sample: PathSample) -> Tensor:
+        """The rate of the interpolant."""
+        return sample.x_dot
+
+
+@dataclass(frozen=True)
+class DriftLoss(Objective):
+    """Learns ``v = E[dI/dt | x_t]``, the velocity without the latent term's share."""
+
+    predicts: ClassVar[str] = "drift"
+
+    def target(self, sample: PathSample) -> Tensor:
+        """The rate of I at fixed ends."""
+        return sample.i_dot
+
+
+@dataclass(frozen=True)
+class DenoiserLoss(Objective):
+    """Learns the denoiser ``eta_z = E[z | x_t]``; no singular factor, hence preferred to the score."""
+
+    predicts: ClassVar[str] = "denoiser"
+    needs_latent: ClassVar[bool] = True
+
+    def target(self, sample: PathSample) -> Tensor:
+        """The latent noise."""
+        return sample.z
+
+
+@dataclass(frozen=True)
+class ScoreLoss(Objective):
+    """Learns the score by denoising, ``s = -E[z | x_t] / gamma`` (``-L^-T E[z|x_t]/alpha`` on a one-sided path)."""
+
+    predicts: ClassVar[str] = "score"
+    needs_latent: ClassVar[bool] = True
+
+    @property
+    def is_singular(self) -> bool:
+        """Always: the target carries 1/gamma."""
+        return True
+
+    def target(self, sample: PathSample) -> Tensor:
+        """The score of x_t given its ends."""
+        scale = expand_like(self.path.noise_scale(sample.t), sample.z).to(sample.z)
+        z = sample.z if self.path.base is None else self.path.base.inverse_root_transpose(sample.z)
+        return -z / scale
+
+
+@dataclass(frozen=True)
+class EndpointLoss(Objective):
+    """Learns ``eta_0 = E[x0 | x_t]`` or ``eta_1 = E[x1 | x_t]``.
+
+    Args:
+        end: 0 or 1.
+    """
+
+    end: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.end not in (0, 1):
+            raise invalid("EndpointLoss", "end must be 0 or 1", self.end)
+
+    @property
+    def predicts(self) -> str:  # type: ignore[override]  # depends on `end`
+        """``"endpoint0"`` or ``"endpoint1"``."""
+        return f"endpoint{self.end}"
+
+    def target(self, sample: PathSample) -> Tensor:
+        """The end point."""
+        return sample.x1 if self.end else sample.x0
+
+
+@dataclass(frozen=True)
+class EnergyLoss(ScoreLoss):
+    """Learns an energy ``E(x, t) -> (B,)`` whose minus gradient is the score."""
+
+    predicts: ClassVar[str] = "energy"
+
+    def __call__(
+        self,
+        field: Field,
+        *,
+        x0: Tensor | None = None,
+        x1: Tensor,
+        t: Tensor,
+        z: Tensor | None = None,
+        cond: Condition = None,
+        generator: Generator | None = None,
+    ) -> Tensor:
+        """Per-sample losses ``(B,)``; the gradient of the energy is kept differentiable."""
+
+        def score(x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
+            with torch.enable_grad():
+                point = x if x.requires_grad else x.detach().requires_grad_(True)
+                energy = field(point, t, cond)
+                if energy.shape != (x.shape[0],):
+                    raise invalid(
+                        "EnergyLoss", f"an energy must have shape ({x.shape[0]},)", tuple(energy.shape)
+                    )
+                (slope,) = torch.autograd.grad(energy.sum(), point, create_graph=True)
+            return -slope
+
+        return super().__call__(score, x0=x0, x1=x1, t=t, z=z, cond=cond, generator=generator)
+
+
+@dataclass(frozen=True)
+class HyvarinenLoss(Objective):
+    """Learns the score without noise to denoise: ``|s|^2 + 2 div s``, exact or with random probes.
+
+    Works for paths without latent noise too, at the price of a derivative of the network.
+
+    Args:
+        probes: Number of random sign probes for the divergence; 0 takes it exactly, one pass per dimension.
+
+    Source: Hyvarinen (2005); Hutchinson (1989) for the probes.
+    """
+
+    probes: int = 0
+
+    predicts: ClassVar[str] = "score"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.probes < 0:
+            raise invalid("HyvarinenLoss", "probes must be >= 0", self.probes)
+        if self.antithetic:
+            raise invalid(
+                "HyvarinenLoss", "there is no latent noise to pair: antithetic must be None or False", True
+            )
+
+    def target(self, sample: PathSample) -> Tensor:
+        """There is none: the loss is implicit."""
+        raise invalid("HyvarinenLoss", "the loss is implicit and has no target", "a request for one")
+
+    def __call__(
+        self,
+        field: Field,
+        *,
+        x0: Tensor | None = None,
+        x1: Tensor,
+        t: Tensor,
+        z: Tensor | None = None,
+        cond: Condition = None,
+        generator: Generator | None = None,
+    ) -> Tensor:
+        """Per-sample losses ``(B,)``, up to a constant the squared error of the score."""
+        sample = self.path.sample(x0=x0, x1=x1, t=t, z=z, generator=generator)
+        with torch.enable_grad():
+            x = sample.x_t.detach().requires_grad_(True)
+            s = field(x, sample.t, cond)
+            return sum_event(s.square()) + 2 * self._divergence(s, x, generator)
+
+    def _divergence(self, s: Tensor, x: Tensor, generator: Generator | None) -> Tensor:
+        if self.probes:
+            terms = []
+            for _ in range(self.probes):
+                sign = torch.randint(0, 2, x.shape, generator=generator, device=x.device).to(x) * 2 - 1
+                (slope,) = torch.autograd.grad(s, x, sign, create_graph=True)
+                terms.append(sum_event(slope * sign))
+            return torch.stack(terms).mean(0)
+        flat = s.reshape(x.shape[0], -1)
+        parts = []
+        for i in range(flat.shape[1]):
+            (slope,) = torch.autograd.grad(flat[:, i].sum(), x, create_graph=True)
+            parts.append(slope.reshape(x.shape[0], -1)[:, i])
+        return torch.stack(parts).sum(0)
+
+
+class JointLoss:
+    """Several objectives on one trunk: one draw of the path and one network evaluation for all heads.
+
+    Args:
+        objectives: Losses of the heads, in the order of the network's heads; they share one path.
+
+    Raises:
+        InvalidInputError: If there are none, they do not share a path, or one of them needs derivatives of the network.
+    """
+
+    def __init__(self, objectives: Sequence[Objective]) -> None:
+        if not objectives:
+            raise invalid("JointLoss", "at least one objective is needed", "none")
+        for objective in objectives:
+            if objective.path != objectives[0].path:
+                raise invalid("JointLoss", "the objectives must share one path", objective.path)
+            if isinstance(objective, EnergyLoss | HyvarinenLoss):
+                rule = "energy and Hyvarinen losses differentiate the network and cannot share a trunk"
+                raise invalid("JointLoss", rule, type(objective).__name__)
+        self.objectives = tuple(objectives)
+
+    @property
+    def path(self) -> Path:
+        """The shared path."""
+        return self.objectives[0].path
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """What the heads predict."""
+        return tuple(objective.predicts for objective in self.objectives)
+
+    def __call__(
+        self,
+        field: Field,
+        *,
+        x0: Tensor | None = None,
+        x1: Tensor,
+        t: Tensor,
+        z: Tensor | None = None,
+        cond: Condition = None,
+        generator: Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """Per-sample losses ``(B,)`` by head; ``field`` returns ``(B, K, *D)``, or ``(B, *D)`` for a single head."""
+        sample = self.path.sample(x0=x0, x1=x1, t=t, z=z, generator=generator)
+        paired = any(objective.is_antithetic for objective in self.objectives)
+        if paired:
+            sample, cond = antithetic_pair(self.path, sample), twice(cond)
+        output = field(sample.x_t, sample.t, cond)
+        heads = output.unbind(1) if len(self.objectives) > 1 else (output,)
+        losses = {
+            objective.predicts: objective.compare(head, sample)
+            for objective, head in zip(self.objectives, heads, strict=True)
+        }
+        return {name: _mean_of_pair(loss) for name, loss in losses.items()} if paired else losses
+
+
+def has_singular_rate(path: Path) -> bool:
+    """Whether gamma' is infinite at an end: ``gamma gamma'`` does not vanish there although gamma does."""
+    if path.is_one_sided or path.envelope.is_zero:
+        return False
+    ends = path.envelope.gamma_gamma_dot(torch.tensor([0.0, 1.0], dtype=torch.float64))
+    return bool((ends.abs() > 1e-3).any())
+
+
+def antithetic_pair(path: Path, sample: PathSample) -> PathSample:
+    """The draw and its mirror image in z, stacked: rows 0 .. B-1 carry +z, rows B .. 2B-1 carry -z."""
+    z = torch.cat([sample.z, -sample.z])
+    t, x1 = torch.cat([sample.t, sample.t]), torch.cat([sample.x1, sample.x1])
+    x0 = None if path.is_one_sided else torch.cat([sample.x0, sample.x0])
+    return path.sample(x0=x0, x1=x1, t=t, z=z)
+
+
+def twice(cond: Condition) -> Condition:
+    """A condition for stacked pairs."""
+    if cond is None:
+        return None
+    if isinstance(cond, dict):
+        return {name: twice(part) for name, part in cond.items()}
+    if isinstance(cond, tuple | list):
+        return type(cond)(twice(part) for part in cond)
+    return torch.cat([cond, cond])
+
+
+def _mean_of_pair(loss: Tensor) -> Tensor:
+    plus, minus = loss.chunk(2)
+    return 0.5 * (plus + minus)

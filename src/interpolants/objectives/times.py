@@ -1,0 +1,171 @@
+"""Which times a loss is averaged over, and with which weight.
+
+Every sampler draws ``t`` in the open interval (0, 1) from a density p(t) and gives the weight 1/p(t), so that the
+weighted mean stays an estimate of the integral over t. ``weighted=False`` keeps the weight at 1: times drawn more often
+then count for more, which is what logit-normal sampling wants.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Generator, Tensor
+
+from interpolants.foundations.errors import invalid
+
+
+class Times(NamedTuple):
+    """Times ``t (B,)`` and weights ``(B,)``."""
+
+    t: Tensor
+    weight: Tensor
+
+
+class TimeSampler(ABC):
+    """A law of times on (0, 1)."""
+
+    @abstractmethod
+    def sample(self, n: int, *, generator: Generator | None = None) -> Times:
+        """Draw n times and their weights, float32."""
+
+    # Samplers that learn from the losses override this; the others have nothing to learn.
+    def update(self, t: Tensor, loss: Tensor) -> None:  # noqa: B027
+        """Tell the sampler the per-sample losses at times ``t``."""
+
+
+def _check_margin(who: str, margin: float) -> None:
+    if not 0 <= margin < 0.5:
+        raise invalid(who, "margin must lie in [0, 0.5)", margin)
+
+
+@dataclass(frozen=True)
+class UniformTimes(TimeSampler):
+    """Independent uniform times on ``[margin, 1 - margin]``.
+
+    Args:
+        margin: Distance kept from both ends; objectives with 1/gamma need a little.
+    """
+
+    margin: float = 1e-5
+
+    def __post_init__(self) -> None:
+        _check_margin("UniformTimes", self.margin)
+
+    def sample(self, n: int, *, generator: Generator | None = None) -> Times:
+        """Draw n times."""
+        u = torch.rand(n, generator=generator)
+        return Times(_spread(u, self.margin), torch.ones(n))
+
+
+@dataclass(frozen=True)
+class StratifiedTimes(TimeSampler):
+    """One time in each of n equal strata, in random order: the same mean, less variance.
+
+    Args:
+        margin: Distance kept from both ends.
+    """
+
+    margin: float = 1e-5
+
+    def __post_init__(self) -> None:
+        _check_margin("StratifiedTimes", self.margin)
+
+    def sample(self, n: int, *, generator: Generator | None = None) -> Times:
+        """Draw n times."""
+        u = (torch.randperm(n, generator=generator) + torch.rand(n, generator=generator)) / n
+        return Times(_spread(u, self.margin), torch.ones(n))
+
+
+@dataclass(frozen=True)
+class LogitNormalTimes(TimeSampler):
+    """``logit t ~ N(mean, std^2)``: more work in the middle of the bridge.
+
+    Args:
+        mean: Location on the logit scale; positive favours the data end.
+        std: Spread on the logit scale, > 0.
+        weighted: Give weights 1/p(t), so that the loss estimates the plain integral (heavy weights at the ends).
+
+    Source: Esser et al. (2024), arXiv:2403.03206, section 3.1.
+    """
+
+    mean: float = 0.0
+    std: float = 1.0
+    weighted: bool = False
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.std) and self.std > 0):
+            raise invalid("LogitNormalTimes", "std must be finite and > 0", self.std)
+
+    def sample(self, n: int, *, generator: Generator | None = None) -> Times:
+        """Draw n times."""
+        z = torch.randn(n, generator=generator)
+        t = torch.sigmoid(self.mean + self.std * z).clamp(1e-6, 1 - 1e-6)
+        if not self.weighted:
+            return Times(t, torch.ones(n))
+        density = torch.exp(-0.5 * z.square()) / (self.std * math.sqrt(2 * math.pi) * t * (1 - t))
+        return Times(t, 1 / density)
+
+
+class ImportanceTimes(TimeSampler):
+    """Times drawn where the loss varies most, learnt while training.
+
+    The variance of a stratified mean is smallest when times fall in bin k in proportion to the root mean square of the
+    loss there. Bins keep a running mean square; a floor share of uniform draws keeps every bin alive.
+
+    Args:
+        bins: Number of equal bins of [0, 1].
+        decay: Forgetting factor of the running mean square per update, in (0, 1).
+        floor: Share of draws that stays uniform, in (0, 1].
+        margin: Distance kept from both ends.
+    """
+
+    def __init__(self, bins: int = 32, decay: float = 0.99, floor: float = 0.1, margin: float = 1e-5) -> None:
+        _check_margin("ImportanceTimes", margin)
+        if bins < 1 or not 0 < decay < 1 or not 0 < floor <= 1:
+            rule = "bins must be >= 1, decay in (0, 1), floor in (0, 1]"
+            raise invalid("ImportanceTimes", rule, (bins, decay, floor))
+        self.bins, self.decay, self.floor, self.margin = bins, decay, floor, margin
+        self._square, self._count = torch.zeros(bins), torch.zeros(bins)
+
+    @property
+    def probabilities(self) -> Tensor:
+        """Probability of each bin, ``(bins,)``."""
+        if bool((self._count == 0).any()):
+            return torch.full((self.bins,), 1 / self.bins)
+        rms = (self._square / self._count).sqrt()
+        total = rms.sum()
+        if not bool(total > 0):
+            return torch.full((self.bins,), 1 / self.bins)
+        return self.floor / self.bins + (1 - self.floor) * rms / total
+
+    def sample(self, n: int, *, generator: Generator | None = None) -> Times:
+        """Draw n times: one uniform through the stratified cumulative of the bins."""
+        p = self.probabilities
+        u = (torch.randperm(n, generator=generator) + torch.rand(n, generator=generator)) / n
+        edge = torch.cat([torch.zeros(1), p.cumsum(0)])
+        edge = edge / edge[-1]
+        k = (torch.searchsorted(edge, u, right=True) - 1).clamp(0, self.bins - 1)
+        within = ((u - edge[k]) / (edge[k + 1] - edge[k])).clamp(0, 1)
+        return Times(_spread((k + within) / self.bins, self.margin), 1 / (p[k] * self.bins))
+
+    def update(self, t: Tensor, loss: Tensor) -> None:
+        """Fold per-sample (unweighted) losses into the bins."""
+        k = (t.detach().cpu() * self.bins).long().clamp(0, self.bins - 1)
+        square = loss.detach().float().cpu().square()
+        self._square.mul_(self.decay).index_add_(0, k, square)
+        self._count.mul_(self.decay).index_add_(0, k, torch.ones_like(square))
+
+    def state(self) -> dict[str, Tensor]:
+        """What a checkpoint needs."""
+        return {"square": self._square.clone(), "count": self._count.clone()}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Take up a state."""
+        self._square, self._count = state["square"].clone(), state["count"].clone()
+
+
+def _spread(u: Tensor, margin: float) -> Tensor:
+    # A draw of exactly 0 would sit on the end where gamma' is infinite.
+    return (margin + (1 - 2 * margin) * u).clamp(1e-7, 1 - 1e-7)
