@@ -134,6 +134,7 @@ def test_a_package_without_cards_gives_none(make_package):
         ('sources = ["someone2023halving", "other2024"]', "sources = [1]", "sources must be a list"),
         ("answer =", "answers =", r"\[proof\]: every key .* got 'answers'. Did you mean 'answer'"),
         ('answer = "the half of 4 is 2"', "", r"\[proof\]: every key is required, got none for answer"),
+        ('answer = "the half of 4 is 2"', 'answer = ""', r"\[proof\]: answer must say something, got ''"),
         ("[proof]", "[prof]", "every key must be one that cards have, got 'prof'. Did you mean 'proof'"),
         ('cost = "O(B D)"', "cost =", "must be valid TOML"),
     ],
