@@ -1,0 +1,219 @@
+"""Entropic optimal transport between two batches.
+
+Letters: C (n, m) costs in units of their mean; eps regularisation in the same unit; f (n,), g (m,) potentials;
+P_ij = exp((f_i + g_j - C_ij) / eps) / (n m) the plan.
+"""
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from interpolants.couplings.pairs import (
+    Cond,
+    Pairs,
+    check_pairing,
+    check_within,
+    costs,
+    label_blocks,
+    make_pairs,
+)
+from interpolants.foundations.errors import DivergedError, invalid
+
+_WARM_STEPS = 5  # steps at each regularisation on the way down
+_KERNEL_STEPS = 10  # steps between two renewals of the kernel, at the final regularisation
+
+
+class SinkhornWarning(UserWarning):
+    """Sinkhorn stopped before its marginals were right."""
+
+
+@dataclass(frozen=True)
+class EntropicPlan:
+    """A plan and how good it is.
+
+    Attributes:
+        plan: (N0, N1), non-negative; rows sum to 1 / N0, columns nearly to 1 / N1, all to 1.
+        reg: The regularisation used, in data units squared.
+        error: Sum over columns of ``|column sum - 1 / N1|``, in [0, 2].
+        steps: Sinkhorn steps made at the final regularisation.
+        converged: Whether ``error`` is at most the tolerance.
+    """
+
+    plan: Tensor
+    reg: float
+    error: float
+    steps: int
+    converged: bool
+
+
+@dataclass(frozen=True)
+class Sinkhorn:
+    """Pairs drawn from the entropic plan between two batches.
+
+    ``P = argmin <P, C> + eps KL(P | a x b)`` with uniform a, b and ``eps = reg x (mean of C)``, C the
+    squared distances of the centred clouds: ``reg`` has no unit and the plan ignores scale and offset.
+    As reg -> 0 the plan tends to the optimal assignment, as reg -> infinity to independence. With
+    ``C / 2`` and ``eps = sigma^2`` of a Brownian motion it is the Schrödinger bridge's coupling; that
+    value is ``reg = 2 sigma^2 / (mean of C)``.
+
+    Each row of ``x0`` is kept and draws one column j with probability ``P_ij N0``: the base marginal is
+    kept exactly, and rows of ``x1`` may appear several times or not at all (their expected number of
+    appearances is right). Sizes may differ.
+
+    The potentials are kept in the log domain, with eps lowered in steps of one half. Between two renewals of
+    the kernel the steps are matrix-vector products: the same iterates at a tenth of the cost.
+
+    Args:
+        reg: Regularisation relative to the mean cost; > 0.
+        n_iter: Most steps at the final regularisation, >= 1.
+        tol: Largest accepted ``error`` of the column sums, in (0, 2).
+        within: As in ``MinibatchOT``: draw only columns of the same label.
+
+    Raises:
+        InvalidInputError: For a setting outside its range.
+
+    Source: Cuturi (2013), arXiv:1306.0895; stabilisation: Schmitzer (2019), arXiv:1610.06519; as a coupling:
+    Tong et al. (2023), arXiv:2302.00482.
+    """
+
+    reg: float = 0.05
+    n_iter: int = 2000
+    tol: float = 1e-3
+    within: str | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.reg) and self.reg > 0):
+            raise invalid(
+                "Sinkhorn", "reg must be finite and > 0", self.reg, "Use MinibatchOT for no entropy."
+            )
+        if isinstance(self.n_iter, bool) or not isinstance(self.n_iter, int) or self.n_iter < 1:
+            raise invalid("Sinkhorn", "n_iter must be an integer >= 1", self.n_iter)
+        if not 0 < self.tol < 2:
+            raise invalid("Sinkhorn", "tol must be in (0, 2)", self.tol)
+        check_within("Sinkhorn", self.within)
+
+    def pair(
+        self,
+        x0: Tensor,
+        x1: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+        cond0: Cond = None,
+        cond1: Cond = None,
+    ) -> Pairs:
+        """Draw one partner for every row of ``x0``.
+
+        Args:
+            x0: Base samples, (N0, *D), finite.
+            x1: Data samples, (N1, *D), finite, on the same device.
+            generator: Draws the partners, and deals unlabelled rows.
+            cond0: Conditions of ``x0``, N0 rows each.
+            cond1: Conditions of ``x1``, N1 rows each.
+
+        Returns:
+            Pairs of N0 rows; ``index0`` is 0 .. N0 - 1.
+
+        Raises:
+            InvalidInputError: If shapes or devices differ, values are not finite, or labels do not match.
+            DivergedError: If the iteration leaves the finite numbers.
+
+        Warns:
+            SinkhornWarning: If the tolerance was not reached; the pairs come from the plan as it is.
+        """
+        check_pairing("Sinkhorn", x0, x1, cond0, cond1, equal=False, distances=True)
+        n0, n1 = x0.shape[0], x1.shape[0]
+        groups = label_blocks(
+            "Sinkhorn", n0, n1, cond0, cond1, within=self.within, equal=False, generator=generator
+        )
+        index1 = torch.empty(n0, dtype=torch.int64)
+        for rows, columns in groups:
+            plan = self.plan(x0[rows.to(x0.device)], x1[columns.to(x1.device)])
+            if not plan.converged:
+                warnings.warn(self._complaint(plan), SinkhornWarning, stacklevel=2)
+            index1[rows] = columns[_draw_columns(plan.plan, generator)]
+        return make_pairs(x0, x1, cond0, cond1, torch.arange(n0), index1)
+
+    def plan(self, x0: Tensor, x1: Tensor) -> EntropicPlan:
+        """The entropic plan itself, without drawing.
+
+        Args:
+            x0: (N0, *D), finite.
+            x1: (N1, *D), finite, on the same device.
+
+        Raises:
+            InvalidInputError: If shapes or devices differ, or values are not finite.
+            DivergedError: If the iteration leaves the finite numbers.
+        """
+        check_pairing("Sinkhorn", x0, x1, None, None, equal=False, distances=True)
+        with torch.no_grad():
+            cost, unit = costs("Sinkhorn", x0, x1)
+            plan, error, steps = _solve(cost, self.reg, self.n_iter, self.tol)
+        if not math.isfinite(error):
+            raise DivergedError(
+                f"Sinkhorn: the iteration left the finite numbers at reg={self.reg!r}. Use a larger reg."
+            )
+        return EntropicPlan(plan, self.reg * unit, error, steps, error <= self.tol)
+
+    def _complaint(self, plan: EntropicPlan) -> str:
+        return (
+            f"Sinkhorn: column sums must be right to tol={self.tol!r}, got {plan.error:.2g} after "
+            f"{plan.steps} steps at reg={self.reg!r}. Use a larger reg, n_iter or tol, or MinibatchOT."
+        )
+
+
+def _solve(cost: Tensor, reg: float, n_iter: int, tol: float) -> tuple[Tensor, float, int]:
+    """Plan (n, m), error of its column sums, steps at the final regularisation."""
+    f, g = cost.new_zeros(cost.shape[0]), cost.new_zeros(cost.shape[1])
+    level = max(1.0, reg)
+    while level > reg:
+        f, g = _steps(cost, f, g, _kernel(cost, f, g, level), level, _WARM_STEPS)
+        level = max(level / 2, reg)
+    kernel = _kernel(cost, f, g, reg)
+    steps, error = 0, math.inf
+    while steps < n_iter and error > tol:
+        some = min(_KERNEL_STEPS, n_iter - steps)
+        f, g = _steps(cost, f, g, kernel, reg, some)
+        steps += some
+        kernel = _kernel(cost, f, g, reg)
+        error = float((kernel.mean(0) - 1).abs().mean())
+        if not math.isfinite(error):
+            break
+    # f was updated last, so the rows are right but for rounding; make them so to the last bit.
+    return kernel / (kernel.sum(1, keepdim=True) * cost.shape[0]), error, steps
+
+
+def _steps(cost: Tensor, f: Tensor, g: Tensor, kernel: Tensor, reg: float, n: int) -> tuple[Tensor, Tensor]:
+    """``n`` Sinkhorn steps from (f, g), each setting g from f and then f from g.
+
+    The steps scale ``kernel``, made at (f, g). If a factor over- or underflows, one step is made in the
+    log domain instead, which cannot, and the next kernel starts from there.
+    """
+    rows, columns = cost.shape
+    a = torch.ones_like(f)
+    for _ in range(n):
+        b = rows / (a @ kernel)
+        a = columns / (kernel @ b)
+    f_new, g_new = f + reg * a.log(), g + reg * b.log()
+    if bool(torch.isfinite(f_new).all() & torch.isfinite(g_new).all()):
+        return f_new, g_new
+    g = -reg * (torch.logsumexp((f[:, None] - cost) / reg, 0) - math.log(rows))
+    f = -reg * (torch.logsumexp((g - cost) / reg, 1) - math.log(columns))
+    return f, g
+
+
+def _kernel(cost: Tensor, f: Tensor, g: Tensor, reg: float) -> Tensor:
+    """exp((f + g - C) / reg), kept out of the subnormal numbers, which are slow and carry no mass."""
+    floor = -600.0 if cost.dtype == torch.float64 else -80.0
+    return (f[:, None] + g - cost).div_(reg).clamp_(min=floor).exp_()
+
+
+def _draw_columns(plan: Tensor, generator: torch.Generator | None) -> Tensor:
+    """One column for each row, by inversion of the row's distribution function: (n, m) -> (n,) on the CPU."""
+    cdf = plan.double().cpu().cumsum(1)
+    device = "cpu" if generator is None else generator.device
+    uniform = torch.rand(len(cdf), 1, generator=generator, device=device, dtype=torch.float64).cpu()
+    column = torch.searchsorted(cdf, uniform * cdf[:, -1:], right=True)
+    return column.squeeze(1).clamp_(max=cdf.shape[1] - 1)
