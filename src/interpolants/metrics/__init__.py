@@ -1,0 +1,31 @@
+"""Two-sample metrics, each with its standard error and its sampling floor."""
+
+from interpolants.metrics.c2st import c2st
+from interpolants.metrics.diversity import Memorisation, memorisation
+from interpolants.metrics.energy_distance import energy_distance
+from interpolants.metrics.estimate import Estimate, Metric, bootstrap_error, floor, two_halves
+from interpolants.metrics.kde_kl import GaussianKDE, LogRatio, kde_kl, log_ratio
+from interpolants.metrics.mmd import median_bandwidth, mmd
+from interpolants.metrics.sliced_wasserstein import sliced_wasserstein
+from interpolants.metrics.wasserstein import bures_wasserstein, wasserstein
+
+__all__ = [
+    "Estimate",
+    "GaussianKDE",
+    "LogRatio",
+    "Memorisation",
+    "Metric",
+    "bootstrap_error",
+    "bures_wasserstein",
+    "c2st",
+    "energy_distance",
+    "floor",
+    "kde_kl",
+    "log_ratio",
+    "median_bandwidth",
+    "memorisation",
+    "mmd",
+    "sliced_wasserstein",
+    "two_halves",
+    "wasserstein",
+]
