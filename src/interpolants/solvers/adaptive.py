@@ -84,6 +84,7 @@ def integrate_adaptive(
     pad: int = 16,
     times: npt.ArrayLike | None = None,
     first_step: float | None = None,
+    on_lanes: Callable[[Tensor], None] | None = None,
 ) -> AdaptiveResult: ...
 
 
@@ -102,6 +103,7 @@ def integrate_adaptive(
     pad: int = 16,
     times: npt.ArrayLike | None = None,
     first_step: float | None = None,
+    on_lanes: Callable[[Tensor], None] | None = None,
 ) -> AdaptiveResult: ...
 
 
@@ -119,6 +121,7 @@ def integrate_adaptive(
     pad: int = 16,
     times: npt.ArrayLike | None = None,
     first_step: float | None = None,
+    on_lanes: Callable[[Tensor], None] | None = None,
 ) -> AdaptiveResult:
     """Integrate ``dx/dt = f(x, t)`` from ``t0`` to ``t1``, choosing every sample's steps by its own error.
 
@@ -141,6 +144,8 @@ def integrate_adaptive(
         pad: Fewest rows that ``f`` is called with.
         times: Times to report, monotone from ``t0`` towards ``t1``.
         first_step: Length of the first step; by default chosen per sample at the price of one evaluation.
+        on_lanes: Told, before each call of ``f``, which sample each row belongs to, ``(n,)``: a field that depends
+            on more than state and time (a condition per sample) can then pick its rows.
 
     Returns:
         States, integrals, counts and a status per sample. A sample that fails does not raise: see ``status``.
@@ -157,7 +162,7 @@ def integrate_adaptive(
     ends = check_grid("integrate_adaptive", [t0, t1]).tolist()
     plan = _plan(ends, times)
     limits = _Limits(rtol=rtol, atol=atol, max_steps=max_steps, pad=pad)
-    run = _Run(f if quadrature else _without_rate(f), x, plan, solver.tableau, limits, quadrature)
+    run = _Run(f if quadrature else _without_rate(f), x, plan, solver.tableau, limits, quadrature, on_lanes)
     run.start(first_step)
     while run.n:
         run.advance()
@@ -266,8 +271,16 @@ class _Run:
     """One integration: the lanes that are still on their way, and the results of all samples."""
 
     def __init__(
-        self, f: VelocityAndRate, x: Tensor, plan: _Plan, tableau: Tableau, limits: _Limits, quadrature: bool
+        self,
+        f: VelocityAndRate,
+        x: Tensor,
+        plan: _Plan,
+        tableau: Tableau,
+        limits: _Limits,
+        quadrature: bool,
+        on_lanes: Callable[[Tensor], None] | None = None,
     ) -> None:
+        self.on_lanes = on_lanes
         self.f, self.plan, self.tableau, self.limits, self.quadrature = f, plan, tableau, limits, quadrature
         self.clock = time_dtype(x)
         self.weights = _Weights(tableau, x.device)
@@ -299,6 +312,8 @@ class _Run:
 
     def _evaluate(self, x: Tensor, t: Tensor, want: bool) -> tuple[Tensor, Tensor | None]:
         self.calls += 1
+        if self.on_lanes is not None:
+            self.on_lanes(self.lanes.row)
         slope, rate = self.f(x, t, want and self.quadrature)
         check_velocity("integrate_adaptive", slope, x)
         return slope.to(x.dtype), None if rate is None else rate.to(self.clock)
