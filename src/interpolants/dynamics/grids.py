@@ -1,0 +1,65 @@
+"""Grids of times between the ends of a bridge."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from interpolants.foundations.errors import invalid, nearest
+
+_SHAPES: dict[str, Callable[[Any], Any]] = {
+    "uniform": lambda u: u,
+    # denser at the data end
+    "quadratic": lambda u: 1 - (1 - u) ** 2,
+    # u -> sin^2(pi u / 2): a Brownian envelope sqrt(t (1 - t)) is smooth in u, although not in t
+    "cosine": lambda u: np.sin(np.pi / 2 * u) ** 2,
+}
+
+
+def time_grid(
+    n_steps: int, spacing: Any = "uniform", *, start: float = 0.0, stop: float = 1.0
+) -> npt.NDArray[np.float64]:
+    """``n_steps + 1`` increasing times from ``start`` to ``stop``.
+
+    Args:
+        n_steps: Number of steps, >= 1; ignored when ``spacing`` is a grid itself.
+        spacing: ``"uniform"``, ``"quadratic"`` (denser at t = 1), ``"cosine"`` (denser at both ends), or the times.
+        start: First time, in [0, 1).
+        stop: Last time, in (start, 1].
+
+    Raises:
+        InvalidInputError: If a time lies outside [0, 1], the times do not increase, or there are fewer than two.
+    """
+    if not isinstance(spacing, str):
+        return _own_grid(spacing)
+    if spacing not in _SHAPES:
+        raise invalid(
+            "time_grid", "spacing must be a known name or the times", repr(spacing), nearest(spacing, _SHAPES)
+        )
+    if isinstance(n_steps, bool) or not isinstance(n_steps, int) or n_steps < 1:
+        raise invalid("sample", "n_steps must be an integer >= 1", n_steps)
+    if not 0 <= start < stop <= 1:
+        raise invalid("sample", "start and stop must satisfy 0 <= start < stop <= 1", (start, stop))
+    u = np.linspace(0.0, 1.0, n_steps + 1)
+    times: npt.NDArray[np.float64] = start + (stop - start) * _SHAPES[spacing](u)
+    times[0], times[-1] = start, stop
+    return times
+
+
+def _own_grid(times: Any) -> npt.NDArray[np.float64]:
+    if isinstance(times, torch.Tensor):
+        times = times.detach().cpu().numpy()
+    try:
+        grid = np.array(times, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise invalid("time_grid", "the times must be numbers", times) from None
+    if grid.ndim != 1 or len(grid) < 2:
+        raise invalid("time_grid", "there must be at least two times", f"shape {grid.shape}")
+    if not (np.isfinite(grid).all() and grid.min() >= 0 and grid.max() <= 1):
+        raise invalid("time_grid", "the times must lie in [0, 1]", (float(grid.min()), float(grid.max())))
+    if not (np.diff(grid) > 0).all():
+        remedy = "Give them from 0 to 1; reverse=True runs them backwards."
+        raise invalid("time_grid", "the times must increase", "times that repeat or fall", remedy)
+    return grid

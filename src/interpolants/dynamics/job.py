@@ -1,0 +1,257 @@
+"""One sampling job: which solver runs which drift on which grid, worked out once and applied chunk by chunk."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from interpolants.dynamics.grids import time_grid as make_grid
+from interpolants.dynamics.invariance import SMALLEST
+from interpolants.dynamics.noise import NoiseTable, as_noise
+from interpolants.fields.protocol import Fields
+from interpolants.foundations.brownian import BrownianPath
+from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.ops import time_dtype
+from interpolants.foundations.randomness import BlockNoise
+from interpolants.foundations.types import Condition, take_rows
+from interpolants.solvers.adaptive import Status, integrate_adaptive
+from interpolants.solvers.fixed import integrate_fixed
+from interpolants.solvers.registry import available, get_solver
+from interpolants.solvers.sde import SdeSolver, integrate_sde
+from interpolants.solvers.tableau import RungeKutta
+
+# Streams of one seed: numbers that tell its uses apart.
+BROWNIAN_STREAM = 1
+DENOISE = "denoise"
+# With noise, the short names mean the matching SDE scheme.
+_WITH_NOISE = {"euler": "euler_maruyama", "heun": "stochastic_heun"}
+
+
+@dataclass
+class Part:
+    """What one chunk gave; fields as in ``Samples``."""
+
+    x: Tensor
+    nfe: int | Tensor
+    status: Tensor
+    path: Tensor | None
+    rejected: Tensor | None
+
+    def cut(self, lead: int, count: int) -> "Part":
+        """Drop padding before and after."""
+        rows = slice(lead, lead + count)
+        if lead == 0 and self.x.shape[0] == count:
+            return self
+        nfe = self.nfe if isinstance(self.nfe, int) else self.nfe[rows]
+        path = None if self.path is None else self.path[:, rows]
+        rejected = None if self.rejected is None else self.rejected[rows]
+        return Part(self.x[rows], nfe, self.status[rows], path, rejected)
+
+
+class Job:
+    """What to run, worked out once for all chunks."""
+
+    seed: int | None = None
+    rtol: float = 1e-5
+    atol: float = 1e-5
+    max_steps: int = 10_000
+
+    def __init__(
+        self,
+        fields: Fields,
+        x: Tensor,
+        eps: Any,
+        reverse: bool,
+        method: str | None,
+        n_steps: int,
+        spacing: Any,
+        finish: str,
+        start: float,
+        stop: float,
+        cap: bool,
+    ) -> None:
+        self.fields, self.reverse = fields, reverse
+        self.noise = as_noise(eps)
+        if self.noise is not None and not fields.has_score:
+            fields.evaluate(
+                x[:1], torch.zeros((), dtype=torch.float32), ("score",)
+            )  # raises, and says what to learn
+            raise invalid("sample", "eps > 0 needs fields with a score", "none", "Use eps=0.")
+        self.method = _find_method(method, self.noise is not None)
+        if finish not in ("step", "denoise"):
+            raise invalid("sample", "finish must be 'step' or 'denoise'", repr(finish))
+        self.finish = finish
+        adaptive = self.method in ("dopri5", "tsit5")
+        grid = make_grid(n_steps, self._spacing(spacing), start=start, stop=stop)
+        self.output_times = grid[::-1].copy() if reverse else grid
+        self.grid = self.output_times[[0, -1]] if adaptive and isinstance(spacing, str) else self.output_times
+        self.adaptive = adaptive
+        self.table = None if self.noise is None else NoiseTable(self.noise, fields.path, self.grid, cap=cap)
+
+    def _spacing(self, spacing: Any) -> Any:
+        if not (isinstance(spacing, str) and spacing == "auto"):
+            return spacing
+        path = self.fields.path
+        if path is None or path.is_one_sided or path.envelope.is_zero:
+            return "uniform"
+        ends = path.envelope.gamma_gamma_dot(torch.tensor([0.0, 1.0], dtype=torch.float64)).abs()
+        derived = "velocity" not in getattr(self.fields, "known", ("velocity",))
+        return "cosine" if bool((ends > 0).any()) and (self.noise is not None or derived) else "uniform"
+
+    def velocity(self, cond: Condition) -> Callable[[Tensor, Tensor], Tensor]:
+        """The probability flow's velocity as the solvers want it."""
+        evaluate, want = self.fields.evaluate, ("velocity",)
+        return lambda x, t: evaluate(x, t, want, cond)["velocity"]
+
+    def drift(self, cond: Condition) -> Callable[[Tensor, Tensor], Tensor]:
+        """``b + eps s`` forwards, ``b - eps s`` backwards, from whichever of score and denoiser stays finite."""
+        fields, table, sign = self.fields, self.table, -1.0 if self.reverse else 1.0
+        assert table is not None
+        quantity = fields.noise_quantity
+        want = ("velocity", quantity)
+        if quantity == "score":
+
+            def by_score(x: Tensor, t: Tensor) -> Tensor:
+                values = fields.evaluate(x, t, want, cond)
+                level = (sign * table.eps(t)).to(x.dtype)
+                return torch.addcmul(values["velocity"], values["score"], level)
+
+            return by_score
+        base = None if fields.path is None else fields.path.base
+
+        def by_denoiser(x: Tensor, t: Tensor) -> Tensor:
+            values = fields.evaluate(x, t, want, cond)
+            noise = values["denoiser"] if base is None else base.inverse_root_transpose(values["denoiser"])
+            level = (-sign * table.over_scale(t)).to(x.dtype)
+            return torch.addcmul(values["velocity"], noise, level)
+
+        return by_denoiser
+
+    def run(self, x: Tensor, cond: Condition, first: int, *, keep: bool, on_step: Any = None) -> Part:
+        """Integrate one chunk whose first row has index ``first``."""
+        grid = self.grid[:-1] if self.finish == "denoise" and not self.adaptive else self.grid
+        if self.adaptive:
+            part = self._run_adaptive(x, cond, keep)
+        elif len(grid) < 2:  # one step, and that one is the denoising one
+            part = Part(x, 0, _status(x), x[None] if keep else None, None)
+        elif self.method == DENOISE:
+            part = self._run_denoise(x, cond, grid, keep, on_step)
+        elif self.noise is None:
+            solver = get_solver(self.method)
+            assert isinstance(solver, RungeKutta)
+            done = integrate_fixed(
+                self.velocity(cond),
+                x,
+                grid,
+                solver,
+                on_step=on_step,
+                return_path=keep,
+            )
+            part = Part(done.x, done.nfe, _status(done.x), done.path, None)
+        else:
+            part = self._run_sde(x, cond, first, grid, keep, on_step)
+        return self._finished(part, cond) if self.finish == "denoise" and not self.adaptive else part
+
+    def _run_sde(self, x: Tensor, cond: Condition, first: int, grid: Any, keep: bool, on_step: Any) -> Part:
+        solver = get_solver(self.method)
+        assert isinstance(solver, SdeSolver)
+        assert self.table is not None
+        assert self.seed is not None
+        seed = self.seed
+
+        def noise(level: int) -> BlockNoise:
+            stream = (BROWNIAN_STREAM, level)
+            return BlockNoise(
+                seed, stream, first=first, count=x.shape[0], shape=x.shape[1:], dtype=x.dtype, device=x.device
+            )
+
+        brownian = BrownianPath(grid, noise, levy_area=solver.levy_area)
+        done = integrate_sde(
+            self.drift(cond),
+            self.table.strength,
+            x,
+            grid,
+            solver,
+            brownian,
+            on_step=on_step,
+            return_path=keep,
+        )
+        return Part(done.x, done.nfe, _status(done.x), done.path, None)
+
+    def _run_adaptive(self, x: Tensor, cond: Condition, keep: bool) -> Part:
+        rows: list[Tensor] = []
+        evaluate, want = self.fields.evaluate, ("velocity",)
+
+        def velocity(state: Tensor, t: Tensor) -> Tensor:
+            return evaluate(state, t, want, take_rows(cond, rows[0]))["velocity"]
+
+        solver: Any = get_solver(self.method)
+        times = self.output_times if keep else (self.grid if len(self.grid) > 2 else None)
+        done = integrate_adaptive(
+            velocity if cond is not None else self.velocity(None),
+            x,
+            float(self.grid[0]),
+            float(self.grid[-1]),
+            solver,
+            rtol=self.rtol,
+            atol=self.atol,
+            max_steps=self.max_steps,
+            pad=SMALLEST,
+            times=times,
+            on_lanes=(lambda row: rows.__setitem__(slice(None), [row])) if cond is not None else None,
+        )
+        return Part(done.x, done.nfe, done.status, done.path if keep else None, done.rejected)
+
+    def _run_denoise(self, x: Tensor, cond: Condition, grid: Any, keep: bool, on_step: Any) -> Part:
+        """``X' = alpha' E[x0|X] + beta' E[x1|X] + gamma' E[z|X]`` with the coefficients of the next time.
+
+        On a one-sided path this is the integrator that is exact when the denoiser does not depend on x; written with
+        both end points it divides by nothing, and runs in either direction on any spatially linear path.
+        """
+        path: Any = self.fields.path
+        latent = not path.is_one_sided
+        want = ("endpoint0", "endpoint1", "denoiser") if latent else ("endpoint0", "endpoint1")
+        times = torch.as_tensor(grid, dtype=torch.float64)
+        table = torch.stack([path.alpha(times), path.beta(times), path.envelope.gamma(times)], 1).tolist()
+        clock = times.to(time_dtype(x)).to(x.device).unbind()
+        states = [x]
+        for n in range(len(grid) - 1):
+            values = self.fields.evaluate(x, clock[n], want, cond)
+            alpha, beta, gamma = table[n + 1]
+            x = alpha * values["endpoint0"] + beta * values["endpoint1"]
+            if latent:
+                x = x.add(values["denoiser"], alpha=gamma)
+            if on_step is not None:
+                on_step(n + 1, clock[n + 1], x)
+            if keep:
+                states.append(x)
+        return Part(x, len(grid) - 1, _status(x), torch.stack(states) if keep else None, None)
+
+    def _finished(self, part: Part, cond: Condition) -> Part:
+        """The last step of the grid, replaced by the mean end point."""
+        quantity = "endpoint0" if self.reverse else "endpoint1"
+        t = torch.as_tensor(self.grid[-2], dtype=time_dtype(part.x))
+        x = self.fields.evaluate(part.x, t.to(part.x.device), (quantity,), cond)[quantity]
+        path = None if part.path is None else torch.cat([part.path, x[None]])
+        return Part(x, part.nfe + 1, _status(x), path, None)
+
+
+def _find_method(method: str | None, noisy: bool) -> str:
+    name = "heun" if method is None else method
+    if noisy:
+        name = _WITH_NOISE.get(name, name)
+    options = available("sde") if noisy else [*available("ode"), DENOISE]
+    if name in options:
+        return name
+    other = name in available()
+    if other or (noisy and name == DENOISE):
+        kind = "eps > 0 needs an SDE solver" if noisy else "eps = 0 needs an ODE solver"
+        raise invalid("sample", kind, repr(name), f"One of: {', '.join(options)}.")
+    raise invalid("sample", "method must be a known solver", repr(name), nearest(str(name), options))
+
+
+def _status(x: Tensor) -> Tensor:
+    good = torch.isfinite(x.detach()).reshape(x.shape[0], -1).all(1)
+    return torch.where(good, int(Status.OK), int(Status.NONFINITE))

@@ -1,0 +1,161 @@
+"""The noise level eps(t) of the SDE, chosen after training: any eps >= 0 leaves the law of x_t as it is.
+
+The drift is ``b ± eps s``. Where the score was learnt through a denoiser, ``s = -eta/sigma`` with sigma the standard
+deviation of the path's Gaussian part, and sigma vanishes at an end. Since every eps(t) is allowed, we take one that
+vanishes faster: ``eps(t) = min(eps, c sigma(t)^2 / h)`` with h the local step. Then ``eps s`` stays finite, and an
+explicit step stays stable even where the data sit on a point or a thin set (there ``s`` has slope ``-1/sigma^2``).
+As h -> 0 the cap disappears at every inner time.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from interpolants.foundations.errors import invalid
+from interpolants.paths.path import Path
+
+# Explicit Euler on dX = -(eps/sigma^2) X dt contracts without overshoot while eps h / sigma^2 <= 1.
+SAFE_STEP = 0.5
+
+
+class NoiseLevel(ABC):
+    """A diffusivity eps(t) >= 0, in data units squared per unit of time."""
+
+    @abstractmethod
+    def values(self, t: Tensor, path: Path | None) -> Tensor:
+        """The level at times ``t (n,)`` float64 -> ``(n,)``."""
+
+
+@dataclass(frozen=True)
+class ConstantNoise(NoiseLevel):
+    """The same eps at all times.
+
+    Args:
+        eps: Finite and >= 0.
+    """
+
+    eps: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.eps) and self.eps >= 0):
+            raise invalid("eps", "the noise level must be finite and >= 0", self.eps, "eps=0 runs the ODE.")
+
+    def values(self, t: Tensor, path: Path | None) -> Tensor:
+        """The level at each time."""
+        return torch.full_like(t, self.eps)
+
+
+@dataclass(frozen=True)
+class GammaNoise(NoiseLevel):
+    """``eps(t) = scale sigma(t)``, proportional to gamma (to alpha on a one-sided path): vanishes where noise does.
+
+    Args:
+        scale: Factor in data units per unit of time, finite and >= 0.
+    """
+
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.scale) and self.scale >= 0):
+            raise invalid("GammaNoise", "scale must be finite and >= 0", self.scale)
+
+    def values(self, t: Tensor, path: Path | None) -> Tensor:
+        """The level at each time."""
+        if path is None:
+            raise invalid(
+                "GammaNoise", "fields must have a path", "none", "Pass a number or a function of t as eps."
+            )
+        return self.scale * path.noise_scale(t)
+
+
+@dataclass(frozen=True)
+class ScheduledNoise(NoiseLevel):
+    """A function of time of your own.
+
+    Args:
+        function: ``t (n,) float64 -> eps (n,)``, finite and >= 0.
+    """
+
+    function: Callable[[Tensor], Tensor]
+
+    def values(self, t: Tensor, path: Path | None) -> Tensor:
+        """The level at each time, checked."""
+        values = torch.as_tensor(self.function(t), dtype=torch.float64).expand(t.shape)
+        good = torch.isfinite(values) & (values >= 0)
+        if not bool(good.all()):
+            at = int(good.long().argmin())
+            raise invalid(
+                "eps", f"the schedule must be finite and >= 0; at t={float(t[at]):.4g}", float(values[at])
+            )
+        return values
+
+
+def as_noise(eps: Any) -> NoiseLevel | None:
+    """A number, function or ``NoiseLevel`` -> a noise level, or None for eps = 0 (the ODE)."""
+    if isinstance(eps, NoiseLevel):
+        return None if isinstance(eps, ConstantNoise) and eps.eps == 0 else eps
+    if callable(eps):
+        return ScheduledNoise(eps)
+    try:
+        number = float(eps)
+    except (TypeError, ValueError):
+        rule = "the noise level must be a number, a function of t or a NoiseLevel"
+        raise invalid(
+            "eps", rule, eps, "E.g. eps=0.5, eps=GammaNoise(1.0), or eps=lambda t: t * (1 - t)."
+        ) from None
+    level = ConstantNoise(number)
+    return level if number > 0 else None
+
+
+class NoiseTable:
+    """eps on the nodes of a grid, capped for stability, and linear between them.
+
+    Args:
+        level: The wanted noise level.
+        path: Path of the fields, or None (then nothing is capped).
+        grid: Grid times ``(n + 1,)``.
+        cap: Apply the cap ``SAFE_STEP sigma^2 / h``.
+    """
+
+    def __init__(
+        self, level: NoiseLevel, path: Path | None, grid: npt.NDArray[np.float64], *, cap: bool
+    ) -> None:
+        order = np.argsort(grid)
+        self._times = torch.from_numpy(grid[order].copy())
+        self._path = path
+        eps = level.values(self._times, path).clone()
+        if cap and path is not None:
+            steps = torch.diff(self._times)
+            local = torch.maximum(torch.cat([steps[:1], steps]), torch.cat([steps, steps[-1:]]))
+            eps = torch.minimum(eps, SAFE_STEP * path.noise_scale(self._times).square() / local)
+        self._eps = eps
+        self._on: tuple[torch.device, torch.dtype] | None = None
+
+    def strength(self, times: Tensor) -> Tensor:
+        """``sqrt(2 eps)`` at the grid's own times, float64."""
+        return torch.sqrt(2 * self._eps[torch.searchsorted(self._times, times.contiguous())])
+
+    def eps(self, t: Tensor) -> Tensor:
+        """The level at a 0-d time inside the grid, in the time's precision and on its device."""
+        if self._on != (t.device, t.dtype):
+            self._on = (t.device, t.dtype)
+            self._nodes, self._values = self._times.to(t), self._eps.to(t)
+        # right=False with the first node excluded: a node belongs to the interval that ends at it
+        k = torch.searchsorted(self._nodes[1:-1], t, right=False)
+        left, right = self._nodes[k], self._nodes[k + 1]
+        return torch.lerp(self._values[k], self._values[k + 1], ((t - left) / (right - left)).clamp(0, 1))
+
+    def over_scale(self, t: Tensor) -> Tensor:
+        """``eps / sigma`` at a 0-d time; zero where sigma is."""
+        assert self._path is not None
+        scale = self._path.noise_scale(t)
+        return torch.where(
+            scale > 0, self.eps(t) / scale.clamp_min(torch.finfo(scale.dtype).tiny), torch.zeros_like(scale)
+        )

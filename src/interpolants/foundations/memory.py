@@ -1,0 +1,76 @@
+"""How much of a batch to send through a network at once, and an allocator that keeps what it has.
+
+With glibc's default settings every activation of 2 MiB or more is mapped, faulted in page by page and unmapped again at
+each call, which can cost more than the arithmetic. Sampling therefore works in chunks whose largest activation is about
+half a MiB, unless :func:`tune_malloc` was called. Nothing here runs on import.
+"""
+
+import ctypes
+import platform
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from interpolants.foundations.randomness import BLOCK
+
+_CHUNK_BYTES = 512 * 1024
+_MOST_ROWS = 8192
+# glibc's malloc.h: M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD
+_TRIM, _PAD, _MMAP = -1, -2, -3
+_tuned = False
+
+
+def tune_malloc(threshold: int = 1 << 30) -> bool:
+    """Make glibc keep memory it was given back instead of returning it to the system after each large tensor.
+
+    Affects the whole process and cannot be undone; call it once at the start of a program of your own.
+
+    Args:
+        threshold: Bytes below which memory is kept.
+
+    Returns:
+        Whether it took effect (False on systems without glibc).
+    """
+    global _tuned
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    _tuned = all(
+        mallopt(option, value) for option, value in ((_MMAP, threshold), (_TRIM, threshold), (_PAD, 1 << 26))
+    )
+    return _tuned
+
+
+def malloc_is_tuned() -> bool:
+    """Whether :func:`tune_malloc` took effect in this process."""
+    return _tuned
+
+
+def chunk_rows(networks: Iterable[nn.Module], call: Any, x: Tensor) -> int | None:
+    """Rows per chunk so that the largest activation stays near half a MiB; None means the whole batch at once.
+
+    Args:
+        networks: The modules whose layers are watched.
+        call: A function of no arguments that sends the few rows of ``x`` through them.
+        x: The rows that ``call`` uses, ``(b, *D)``.
+    """
+    if x.device.type != "cpu" or malloc_is_tuned():
+        return None
+    widest = x[0].numel() * x.element_size()
+
+    def watch(module: nn.Module, args: Any, output: Any) -> None:
+        nonlocal widest
+        if isinstance(output, Tensor) and output.ndim and output.shape[0] == x.shape[0]:
+            widest = max(widest, output[0].numel() * output.element_size())
+
+    leaves = [m for net in networks for m in net.modules() if not list(m.children())]
+    handles = [leaf.register_forward_hook(watch) for leaf in leaves]
+    try:
+        with torch.inference_mode():
+            call()
+    finally:
+        for handle in handles:
+            handle.remove()
+    return max(BLOCK, min(_MOST_ROWS, _CHUNK_BYTES // widest // BLOCK * BLOCK))
