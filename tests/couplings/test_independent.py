@@ -29,7 +29,9 @@ def test_unequal_sizes_use_a_random_subset_of_the_larger_batch():
     generator = torch.Generator().manual_seed(1)
     small, large = torch.zeros(50, 2), torch.zeros(1000, 3)
     for x0, x1, name in ((small, large, "index1"), (large, small, "index0")):
-        pairs = Independent().pair(x0, x1, generator=generator)
+        rows = torch.arange(len(x0))
+        pairs = Independent().pair(x0, x1, generator=generator, cond0=rows)
+        assert torch.equal(pairs.cond0, pairs.index0)
         index = getattr(pairs, name).double()
         assert len(pairs.x0) == len(pairs.x1) == 50
         assert len(index.unique()) == 50

@@ -23,7 +23,7 @@ from interpolants.couplings.pairs import (
 from interpolants.foundations.errors import DivergedError, invalid
 
 _WARM_STEPS = 5  # steps at each regularisation on the way down
-_KERNEL_STEPS = 10  # steps between two renewals of the kernel, at the final regularisation
+_STEPS = 10  # steps between two renewals of the kernel, at the final regularisation
 
 
 class SinkhornWarning(UserWarning):
@@ -37,7 +37,7 @@ class EntropicPlan:
     Attributes:
         plan: (N0, N1), non-negative; rows sum to 1 / N0, columns nearly to 1 / N1, all to 1.
         reg: The regularisation used, in data units squared.
-        error: Sum over columns of ``|column sum - 1 / N1|``, in [0, 2].
+        error: Sum of ``|row sum - 1 / N0|`` and of ``|column sum - 1 / N1|`` when the iteration stopped.
         steps: Sinkhorn steps made at the final regularisation.
         converged: Whether ``error`` is at most the tolerance.
     """
@@ -69,7 +69,7 @@ class Sinkhorn:
     Args:
         reg: Regularisation relative to the mean cost; > 0.
         n_iter: Most steps at the final regularisation, >= 1.
-        tol: Largest accepted ``error`` of the column sums, in (0, 2).
+        tol: Largest accepted ``error`` of the marginals, in (0, 2).
         within: As in ``MinibatchOT``: draw only columns of the same label.
 
     Raises:
@@ -159,54 +159,50 @@ class Sinkhorn:
 
     def _complaint(self, plan: EntropicPlan) -> str:
         return (
-            f"Sinkhorn: column sums must be right to tol={self.tol!r}, got {plan.error:.2g} after "
+            f"Sinkhorn: marginals must be right to tol={self.tol!r}, got {plan.error:.2g} after "
             f"{plan.steps} steps at reg={self.reg!r}. Use a larger reg, n_iter or tol, or MinibatchOT."
         )
 
 
 def _solve(cost: Tensor, reg: float, n_iter: int, tol: float) -> tuple[Tensor, float, int]:
-    """Plan (n, m), error of its column sums, steps at the final regularisation."""
+    """Plan (n, m), error of its marginals, steps at the final regularisation."""
     f, g = cost.new_zeros(cost.shape[0]), cost.new_zeros(cost.shape[1])
     level = max(1.0, reg)
     while level > reg:
-        f, g = _steps(cost, f, g, _kernel(cost, f, g, level), level, _WARM_STEPS)
+        f, g = _steps(f, g, _kernel(cost, f, g, level), level, _WARM_STEPS)
         level = max(level / 2, reg)
     kernel = _kernel(cost, f, g, reg)
     steps, error = 0, math.inf
     while steps < n_iter and error > tol:
-        some = min(_KERNEL_STEPS, n_iter - steps)
-        f, g = _steps(cost, f, g, kernel, reg, some)
+        some = min(_STEPS, n_iter - steps)
+        f, g = _steps(f, g, kernel, reg, some)
         steps += some
         kernel = _kernel(cost, f, g, reg)
-        error = float((kernel.mean(0) - 1).abs().mean())
+        error = float((kernel.mean(0) - 1).abs().mean() + (kernel.mean(1) - 1).abs().mean())
         if not math.isfinite(error):
             break
     # f was updated last, so the rows are right but for rounding; make them so to the last bit.
     return kernel / (kernel.sum(1, keepdim=True) * cost.shape[0]), error, steps
 
 
-def _steps(cost: Tensor, f: Tensor, g: Tensor, kernel: Tensor, reg: float, n: int) -> tuple[Tensor, Tensor]:
-    """``n`` Sinkhorn steps from (f, g), each setting g from f and then f from g.
-
-    The steps scale ``kernel``, made at (f, g). If a factor over- or underflows, one step is made in the
-    log domain instead, which cannot, and the next kernel starts from there.
-    """
-    rows, columns = cost.shape
+def _steps(f: Tensor, g: Tensor, kernel: Tensor, reg: float, n: int) -> tuple[Tensor, Tensor]:
+    """``n`` Sinkhorn steps from (f, g), where ``kernel`` was made; each sets g from f, then f from g."""
+    rows, columns = kernel.shape
     a = torch.ones_like(f)
     for _ in range(n):
         b = rows / (a @ kernel)
         a = columns / (kernel @ b)
-    f_new, g_new = f + reg * a.log(), g + reg * b.log()
-    if bool(torch.isfinite(f_new).all() & torch.isfinite(g_new).all()):
-        return f_new, g_new
-    g = -reg * (torch.logsumexp((f[:, None] - cost) / reg, 0) - math.log(rows))
-    f = -reg * (torch.logsumexp((g - cost) / reg, 1) - math.log(columns))
-    return f, g
+    return f + reg * a.log(), g + reg * b.log()
 
 
 def _kernel(cost: Tensor, f: Tensor, g: Tensor, reg: float) -> Tensor:
-    """exp((f + g - C) / reg), kept out of the subnormal numbers, which are slow and carry no mass."""
-    floor = -600.0 if cost.dtype == torch.float64 else -80.0
+    """exp((f + g - C) / reg) with a floor.
+
+    The floor carries no mass and keeps out zeros, by which the steps would divide, and subnormal
+    numbers, which are slow. Where it binds for a whole row, the next kernel starts from potentials that
+    have moved towards it.
+    """
+    floor = -300.0 if cost.dtype == torch.float64 else -40.0
     return (f[:, None] + g - cost).div_(reg).clamp_(min=floor).exp_()
 
 
