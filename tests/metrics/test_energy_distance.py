@@ -59,7 +59,12 @@ def test_one_set_against_itself_is_zero_even_far_from_the_origin(width):
 @pytest.mark.parametrize(
     ("shift", "sizes", "low", "high"),
     # Without a shift the error is quadratic in the noise, and its lower bound makes it err upwards.
-    [(1.0, (120, 60), 0.85, 1.15), (0.0, (120, 60), 0.95, 1.45), (0.0, (80, 80), 0.95, 1.45)],
+    [
+        (1.0, (120, 60), 0.85, 1.15),
+        (1.0, (60, 120), 0.85, 1.15),
+        (0.0, (120, 60), 0.95, 1.45),
+        (0.0, (80, 80), 0.95, 1.45),
+    ],
 )
 def test_error_is_the_spread_over_repetitions(shift, sizes, low, high):
     generator = seeded(5)

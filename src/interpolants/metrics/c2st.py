@@ -78,8 +78,7 @@ def _train(
     for inputs, outputs in pairwise(widths):
         weight = normal((folds, inputs, outputs), generator, x.device).float() / math.sqrt(inputs)
         if outputs == 1:
-            weight.zero_()  # no opinion at the start: logistic regression then sets out along the mean
-            difference
+            weight.zero_()  # no opinion yet: logistic regression then sets out along the mean difference
         layers += [weight.requires_grad_(), x.new_zeros(folds, 1, outputs).requires_grad_()]
     optimizer = torch.optim.AdamW(layers, lr=_RATE, weight_decay=1e-2)
     for step in range(steps):
