@@ -30,7 +30,7 @@ class FixedResult:
 
     Attributes:
         x: State at the last time, ``(B, *D)``.
-        q: Integral of the rate along the path, ``(B,)``; ``None`` without ``quadrature``.
+        q: Integral of the rate along the path, of the rate's shape; ``None`` without ``quadrature``.
         nfe: Evaluations of ``f``, the same for every sample.
         path: States at all times, ``(n + 1, B, *D)``; ``None`` unless asked for.
     """
@@ -80,7 +80,7 @@ def integrate_fixed(
     """Integrate ``dx/dt = f(x, t)`` over the grid ``times``, one step of ``solver`` per interval.
 
     With ``quadrature``, also ``dq/dt = r(x, t)`` from ``q = 0``: ``f(x, t, want)`` returns ``(velocity, r)``,
-    where ``r`` ``(B,)`` is needed only if ``want`` is true and may be ``None`` otherwise. The solver asks
+    where ``r`` ``(B,)`` or ``(B, K)`` is needed only if ``want`` is true and may be ``None`` otherwise. The solver asks
     for it at the stages that carry weight, which for the midpoint rule is one in two. On a decreasing grid
     ``q`` is the integral in the direction of travel, i.e. minus the integral upwards.
 
@@ -108,14 +108,16 @@ def integrate_fixed(
     weighted = [tableau.b[i] != 0.0 for i in range(tableau.needed)]
     clock = stage_clock(grid, tableau.c[: tableau.needed], x)
     call = f if quadrature else _without_rate(f)
-    q = x.new_zeros(x.shape[0], dtype=time_dtype(x)) if quadrature else None
+    q: Tensor | None = None
     path = [x]
     for n, h in enumerate(np.diff(grid).tolist()):
         slopes, rates = _stages(call, x, clock[n], h, tableau, weighted)
         if n == 0:
             check_velocity("integrate_fixed", slopes[0], x)
         x = combine(x, slopes, tableau.step_terms, h)
-        if q is not None:
+        if quadrature:
+            # A rate may have columns, (B, K): one integral each.
+            q = torch.zeros_like(_first(rates), dtype=time_dtype(x)) if q is None else q
             q = combine(q, rates, tableau.step_terms, h)
         if on_step is not None:
             x = _observed(on_step, n + 1, clock[n + 1][0], x)
@@ -123,6 +125,10 @@ def integrate_fixed(
             path.append(x)
     nfe = (len(grid) - 1) * tableau.needed
     return FixedResult(x=x, q=q, nfe=nfe, path=torch.stack(path) if return_path else None)
+
+
+def _first(rates: list[Tensor | None]) -> Tensor:
+    return next(rate for rate in rates if rate is not None)
 
 
 def _without_rate(f: Velocity) -> VelocityAndRate:
