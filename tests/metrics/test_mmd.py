@@ -1,3 +1,4 @@
+import importlib
 import math
 
 import pytest
@@ -55,6 +56,20 @@ def test_median_bandwidth_is_the_median_distance_of_two_gaussian_samples():
     assert found == pytest.approx(2 * math.sqrt(math.log(2)), rel=0.05)
     assert found == median_bandwidth(x, y, generator=seeded(6))
     assert median_bandwidth(3 * x, 3 * y, generator=seeded(6)) == pytest.approx(3 * found)
+
+
+def test_median_costs_no_more_than_a_thousand_samples_half_from_each_set(monkeypatch):
+    module, seen = importlib.import_module("interpolants.metrics.mmd"), []
+
+    def record(a, b):
+        seen.append(a)
+        return pairwise.squared_distances(a, b)
+
+    monkeypatch.setattr(module, "squared_distances", record)
+    median_bandwidth(
+        torch.randn(3000, 1, generator=seeded(11)), 1e3 + torch.randn(600, 1, generator=seeded(12))
+    )
+    assert (int((seen[0] < 0).sum()), int((seen[0] > 0).sum())) == (500, 500)
 
 
 def test_default_bandwidths_are_five_multiples_of_the_median():
