@@ -77,7 +77,7 @@ def test_known_gaussians_have_the_closed_form():
         assert found.error < 0.06
 
 
-def test_control_variate_lowers_the_error_and_its_printed_sign_raises_it():
+def test_control_variate_lowers_the_error_and_the_opposite_sign_raises_it():
     x = draw(6, 4000)
     errors = {}
     for control in (None, 1.0, 0.0, -1.0):

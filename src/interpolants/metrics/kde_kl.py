@@ -108,7 +108,7 @@ def kde_kl(
         log p - log q + c (q/p - 1)
 
     whose last term has mean zero under p. With c = 1 every term is >= 0 and, for q near p, of second order
-    in q/p - 1: the noise nearly vanishes. The paper prints the term with c = -1, which has the same mean
+    in q/p - 1: the noise nearly vanishes. The term is also found with c = -1, which has the same mean
     and doubles the noise there. For q with heavier tails than p the variance of q/p may be infinite and c = 0
     is best. By default c is the coefficient of least variance, found by regression on the same points.
 
@@ -135,8 +135,7 @@ def kde_kl(
             dimensions.
         DivergedError: If ``control`` is given and q/p overflows.
 
-    Source: Albergo, Boffi & Vanden-Eijnden, arXiv:2303.08797, section 7 (the sign of the control variate is
-    ours).
+    Source: Albergo, Boffi & Vanden-Eijnden, arXiv:2303.08797 (the coefficient c is ours).
     """
     pair = _log_densities("kde_kl", x, y, log_p, log_q, dims, held_out, generator)
     name, n = "KL (KDE)", len(pair.log_p)
@@ -195,7 +194,7 @@ def log_ratio(
     Raises:
         InvalidInputError: As :func:`kde_kl`.
 
-    Source: Albergo, Boffi & Vanden-Eijnden, arXiv:2303.08797, section 7.
+    Source: Albergo, Boffi & Vanden-Eijnden, arXiv:2303.08797.
     """
     pair = _log_densities("log_ratio", x, y, log_p, log_q, dims, held_out, generator)
     gaps = (pair.log_p - pair.log_q).abs()
