@@ -1,0 +1,28 @@
+"""Networks: no loss and no training, only ``f(x, t, cond)``."""
+
+from interpolants.nets.build import build_net
+from interpolants.nets.embeddings import (
+    ConditionEmbedding,
+    ConditionKinds,
+    FieldCondition,
+    FourierTime,
+    drop_condition,
+    null_condition,
+)
+from interpolants.nets.mlp import MLP
+from interpolants.nets.net import Net
+from interpolants.nets.unet import Features, UNet
+
+__all__ = [
+    "MLP",
+    "ConditionEmbedding",
+    "ConditionKinds",
+    "Features",
+    "FieldCondition",
+    "FourierTime",
+    "Net",
+    "UNet",
+    "build_net",
+    "drop_condition",
+    "null_condition",
+]

@@ -1,0 +1,140 @@
+"""Multilayer perceptron in (x, t, condition); the time costs nothing when the whole batch shares it."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.types import Condition
+from interpolants.nets.embeddings import ConditionEmbedding, ConditionKinds, FourierTime
+from interpolants.nets.net import Net, materialise, whole
+
+_Activation = Callable[[Tensor], Tensor]
+# name -> (function, the same in place where there is one)
+_ACTIVATIONS: dict[str, tuple[_Activation, _Activation]] = {
+    "silu": (functional.silu, lambda h: functional.silu(h, inplace=True)),
+    "relu": (functional.relu, torch.relu_),
+    "tanh": (torch.tanh, torch.tanh_),
+    "elu": (functional.elu, lambda h: functional.elu(h, inplace=True)),
+    "gelu": (functional.gelu, functional.gelu),
+    "softplus": (functional.softplus, functional.softplus),
+}
+
+
+class MLP(Net):
+    """Multilayer perceptron on the flattened state, the time features and the condition.
+
+    Plain: ``h = act(W_x x + W_t phi(t) + e(cond) + c)``, then ``h <- act(W h + c)`` for each further layer, then one
+    linear output for all heads together. Residual: ``h <- h + W act(norm(h)) + c``.
+
+    With one time for the whole batch, ``W_t phi(t)`` is one vector and joins the bias, so that a call costs the
+    same as the bare layers; with a time per row, phi(t) is joined to x. Without gradients the activations overwrite
+    their input.
+
+    Args:
+        shape: Event shape D of the state, a tuple or a number.
+        width: Units of a hidden layer.
+        depth: Number of hidden layers, >= 1.
+        activation: ``"silu"``, ``"relu"``, ``"tanh"``, ``"elu"``, ``"gelu"`` or ``"softplus"``.
+        heads: K outputs of shape D on one trunk.
+        time_features: Number of Fourier features of t, even; 0 makes the network ignore t.
+        n_classes: Number of labels of the condition, if there are any.
+        cond_dim: Length of the condition's vector, if there is one.
+        residual: Whether each hidden layer after the first adds to its input; for depths beyond about 6.
+        layer_norm: Whether a residual branch starts with a layer norm.
+        seed: Seed of the initial weights, >= 0.
+
+    Raises:
+        InvalidInputError: For a setting outside its range.
+    """
+
+    def __init__(
+        self,
+        shape: int | Sequence[int],
+        *,
+        width: int = 256,
+        depth: int = 4,
+        activation: str = "silu",
+        heads: int = 1,
+        time_features: int = 16,
+        n_classes: int | None = None,
+        cond_dim: int | None = None,
+        residual: bool = False,
+        layer_norm: bool = False,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(shape, heads)
+        width, depth = whole(width, "width", "MLP"), whole(depth, "depth", "MLP")
+        if activation not in _ACTIVATIONS:
+            raise invalid(
+                "MLP", "activation must be known", repr(activation), nearest(str(activation), _ACTIVATIONS)
+            )
+        if layer_norm and not residual:
+            raise invalid("MLP", "layer_norm goes with residual=True", "residual=False")
+        self.settings = {
+            "name": "mlp",
+            "shape": list(self.shape),
+            "width": width,
+            "depth": depth,
+            "activation": activation,
+            "heads": heads,
+            "time_features": time_features,
+            "n_classes": n_classes,
+            "cond_dim": cond_dim,
+            "residual": residual,
+            "layer_norm": layer_norm,
+            "seed": seed,
+        }
+        self._size = math.prod(self.shape)
+        self._residual = residual
+        self._kinds = ConditionKinds(who="MLP", n_classes=n_classes, cond_dim=cond_dim)
+        self._out_shape = self.shape if heads == 1 else (heads, *self.shape)
+        self._act, self._act_in_place = _ACTIVATIONS[activation]
+        with torch.device("meta"):
+            self.time = FourierTime(time_features)
+            self.condition = ConditionEmbedding(width, self._kinds)
+            self.input = nn.Linear(self._size + time_features, width)
+            self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(depth - 1))
+            self.norms = nn.ModuleList(
+                nn.LayerNorm(width) if layer_norm else nn.Identity() for _ in range(depth if residual else 0)
+            )
+            self.output = nn.Linear(width, heads * self._size)
+        materialise(self, seed, small=[(self.output, 0.0)])
+
+    def forward(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
+        """Evaluate: ``x (B, *D)``, ``t`` 0-d or ``(B,)`` -> ``(B, *D)``, or ``(B, K, *D)`` for K > 1 heads."""
+        t = self.checked_time(x, t, self.output.weight)
+        h = self._first(x.reshape(x.shape[0], self._size), t, x, cond)
+        h = self._residual_layers(h) if self._residual else self._plain_layers(h)
+        out: Tensor = self.output(h)
+        return out.reshape(x.shape[0], *self._out_shape)
+
+    def _first(self, flat: Tensor, t: Tensor, x: Tensor, cond: Condition) -> Tensor:
+        """Pre-activations of the first layer, (B, width)."""
+        weight: Tensor = self.input.weight
+        bias: Tensor = self.input.bias
+        if self.time.features:
+            phi = self.time(t).to(weight.dtype)
+            if t.ndim == 0:
+                bias = functional.linear(phi, weight[:, self._size :], bias)
+                weight = weight[:, : self._size]
+            else:
+                flat = torch.cat([flat, phi], 1)
+        bias = self.condition(self._kinds.split(cond, x), bias)
+        return torch.addmm(bias, flat, weight.t())
+
+    def _plain_layers(self, h: Tensor) -> Tensor:
+        act = self._act if torch.is_grad_enabled() else self._act_in_place
+        h = act(h)
+        for layer in self.hidden:
+            h = act(layer(h))
+        return h
+
+    def _residual_layers(self, h: Tensor) -> Tensor:
+        *norms, last = self.norms
+        for norm, layer in zip(norms, self.hidden, strict=True):
+            h = h + layer(self._act(norm(h)))
+        return self._act(last(h))

@@ -1,0 +1,132 @@
+"""What every network shares: its contract, its checks, and weights drawn from an explicit seed."""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from interpolants.foundations import randomness
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.ops import time_dtype
+from interpolants.foundations.types import Condition
+
+
+class Net(nn.Module, ABC):
+    """A network ``f(x, t, cond=None)`` on states of a fixed shape; abstract.
+
+    Args:
+        shape: Event shape D, without the batch.
+        heads: K >= 1, the number of outputs of the state's shape.
+
+    Attributes:
+        shape: D, a tuple.
+        heads: K.
+        settings: A dict that JSON can hold, from which ``build_net(**settings)`` makes the same architecture.
+
+    Raises:
+        InvalidInputError: For a setting outside its range.
+    """
+
+    settings: dict[str, Any]
+
+    def __init__(self, shape: int | Sequence[int], heads: int) -> None:
+        super().__init__()
+        self.shape = event_shape(shape, type(self).__name__)
+        self.heads = whole(heads, "heads", type(self).__name__)
+
+    @abstractmethod
+    def forward(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
+        """Evaluate.
+
+        Args:
+            x: States, (B, *D), of the type and on the device of the weights.
+            t: Times in [0, 1], 0-d or (B,).
+            cond: The condition, see :class:`~interpolants.nets.embeddings.ConditionKinds`.
+
+        Returns:
+            (B, *D) for one head, (B, K, *D) for K > 1; type as ``x``.
+
+        Raises:
+            InvalidInputError: If a shape or type does not fit.
+        """
+
+    def checked_time(self, x: Tensor, t: Tensor | float, weight: Tensor) -> Tensor:
+        """The time as a tensor, after the checks that a forward makes; only shapes and types are read."""
+        who = type(self).__name__
+        if x.shape[1:] != self.shape or x.ndim == len(self.shape):
+            shown = ", ".join(["B", *map(str, self.shape)])
+            raise invalid(
+                who, f"x must have shape ({shown})", tuple(x.shape), "A single state needs x[None]."
+            )
+        if x.dtype != weight.dtype and not _mixed(x):
+            remedy = "Convert one: x.to(dtype) or net.to(dtype)."
+            raise invalid(who, f"x must have the type of the weights, {weight.dtype}", str(x.dtype), remedy)
+        if not isinstance(t, Tensor):
+            return torch.as_tensor(t, dtype=time_dtype(x), device=x.device)
+        if t.ndim and t.shape != x.shape[:1]:
+            raise invalid(who, f"t must be 0-d or have shape ({x.shape[0]},)", tuple(t.shape))
+        return t
+
+
+def event_shape(shape: int | Sequence[int], who: str) -> tuple[int, ...]:
+    """An event shape as a tuple; a number is the length of a vector."""
+    dims = (shape,) if isinstance(shape, int) else shape
+    if not isinstance(dims, Sequence) or not all(isinstance(n, int) and n >= 1 for n in dims):
+        raise invalid(who, "shape must be whole numbers >= 1, without the batch", shape)
+    return tuple(dims)
+
+
+def whole(value: int, name: str, who: str, least: int = 1) -> int:
+    """Check a whole number."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise invalid(who, f"{name} must be a whole number >= {least}", value)
+    return value
+
+
+@torch.no_grad()
+def materialise(net: nn.Module, seed: int, *, small: Iterable[tuple[nn.Module, float]] = ()) -> None:
+    """Give memory and initial weights to a network that was built on the meta device.
+
+    Built there it costs nothing and leaves the global generator alone. The draws are made on the CPU in float32 in the
+    order of ``net.modules()``, so that a seed means the same weights on every device and in every type.
+    Linear and convolution weights are uniform with variance 1 / fan_in, biases zero, embeddings normal.
+
+    Args:
+        net: The network; only linear, convolution, embedding and norm layers may hold weights.
+        seed: Non-negative integer.
+        small: Layers whose weights are multiplied by a factor, 0 for a zero start.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+        raise invalid(type(net).__name__, "seed must be a whole number >= 0", seed)
+    net.to_empty(device=torch.get_default_device())
+    generator = randomness.generator(seed)
+    factors = {id(module): factor for module, factor in small}
+    for module in net.modules():
+        own = dict(module.named_parameters(recurse=False))
+        if not own:
+            continue
+        if isinstance(module, nn.GroupNorm | nn.LayerNorm):
+            module.weight.fill_(1)
+            module.bias.fill_(0)
+            continue
+        assert isinstance(module, nn.Linear | nn.Conv2d | nn.Embedding), type(module)
+        draw = torch.empty(module.weight.shape, dtype=torch.float32, device="cpu")
+        if isinstance(module, nn.Embedding):
+            draw.normal_(0, EMBEDDING_SCALE, generator=generator)
+        else:
+            bound = math.sqrt(3 / draw[0].numel())
+            draw.uniform_(-bound, bound, generator=generator)
+            if module.bias is not None:
+                module.bias.fill_(0)
+        module.weight.copy_(draw.mul_(factors.get(id(module), 1.0)))
+
+
+EMBEDDING_SCALE = 0.5  # beside pre-activations of variance one
+
+
+def _mixed(x: Tensor) -> bool:
+    """Whether autocast chooses the types."""
+    return torch.is_autocast_enabled(x.device.type)
