@@ -313,9 +313,9 @@ def _find(path: Path) -> Path:
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
     who = "read_folder"
-    for entry in os.scandir(folder):
-        if entry.is_symlink():
-            raise invalid(who, f"{folder} must hold no symbolic link", repr(entry.name))
+    links = [entry.name for entry in folder.iterdir() if entry.is_symlink()]
+    if links:
+        raise invalid(who, f"{folder} must hold no symbolic link", repr(links[0]))
     if not (folder / MANIFEST).exists():
         remedy = "It was only half written, or it is not ours."
         raise invalid(who, f"{folder} must hold {MANIFEST}", f"only {sorted(os.listdir(folder))[:5]}", remedy)

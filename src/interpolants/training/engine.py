@@ -38,7 +38,8 @@ Loss = Callable[[Any, Any, torch.Generator], Losses]
 Batches = Callable[[int, torch.Generator, int, int], Any]
 Aggregate = Callable[[Losses], Tensor]
 
-BATCH_STREAM, LOSS_STREAM, MODULE_STREAM = 1, 2, 3
+BATCH_STREAM, LOSS_STREAM = 1, 2
+_MODULE_MASK = 0x5DEECE66D
 _READ_EVERY = 25
 # These may change between a run and its continuation; all others would make it another run.
 _FREE = {"steps", "checkpoint_every", "keep", "log_every", "validate_every", "on_nonfinite", "compile"}
@@ -182,6 +183,7 @@ class _Run:
         self.guard = Guard(self.device, sticky=sticky, deferred=None if fused else False)
         self.batch_generator = torch.Generator()
         self.loss_generator = torch.Generator(device=self.device)
+        self.own_generator = _own_generator(self.device)
         self.log = self.validation_log = Log(None, "log")
 
     # --- opening and saving ------------------------------------------------------------------------------
@@ -278,30 +280,36 @@ class _Run:
 
     # --- one step ----------------------------------------------------------------------------------------
 
-    def losses(self, step: int) -> tuple[Losses, Tensor]:
+    def losses(self, step: int, *, check: bool = False) -> tuple[Losses, Tensor]:
         """Per-sample losses and their aggregate at ``step``; a pure function of the weights and the step."""
         seed, rank = self.settings.seed, self.world.rank
         self.batch_generator.manual_seed(key(seed, BATCH_STREAM, step, rank))
-        self.loss_generator.manual_seed(key(seed, LOSS_STREAM, step, rank))
-        # Dropout and its like draw from PyTorch's own generator; `fit` puts its state back at the end.
-        _own_generator(self.device).manual_seed(key(seed, MODULE_STREAM, step, rank))
+        noise = key(seed, LOSS_STREAM, step, rank)
+        self.loss_generator.manual_seed(noise)
+        # Dropout and its like draw from PyTorch's own generator; `fit` puts its state back at the end. The
+        # seed is another one, by a bit mask, because a second key would cost more than all of its use.
+        self.own_generator.manual_seed(noise ^ _MODULE_MASK)
         batch = self.batches(step, self.batch_generator, rank, self.world.size)
         if self.settings.precision == "bf16":
             with torch.autocast(self.device.type, torch.bfloat16):
                 losses = self.loss(self.modules, batch, self.loss_generator)
-            losses = {name: values.float() for name, values in losses.items()}
+            if isinstance(losses, Mapping):
+                losses = {name: values.float() for name, values in losses.items()}
         else:
             losses = self.loss(self.modules, batch, self.loss_generator)
-        return losses, self.aggregate(losses)
+        if check:  # at the first step only: shapes do not change later
+            _check_losses(losses)
+        total = self.aggregate(losses)
+        if check and not (isinstance(total, Tensor) and total.ndim == 0):
+            raise invalid("fit", "aggregate must return a scalar tensor", getattr(total, "shape", total))
+        return losses, total
 
     def advance(self, first: bool, stop: bool) -> tuple[Losses, Tensor, Tensor, float, bool]:
         """Do one step: losses, total, gradient norm, learning rate, whether any process was asked to stop."""
         step = self.step + 1
         buffers = [b.clone() for b in self.buffers]
         versions = [b._version for b in self.buffers]
-        losses, total = self.losses(step)
-        if first:
-            _check_losses(losses, total)
+        losses, total = self.losses(step, check=first)
         total.backward()  # type: ignore[no-untyped-call]
 
         if self.world.size > 1:
@@ -357,8 +365,11 @@ class _Run:
         step = self.guard.first_bad
         if self.guard.deferred and self.settings.on_nonfinite == "raise":
             # The weights are still those before that step, so it can be done once more and looked at.
+            buffers = [b.clone() for b in self.buffers]
             losses, total = self.losses(step)
             total.backward()  # type: ignore[no-untyped-call]
+            for now, before in zip(self.buffers, buffers, strict=True):
+                now.copy_(before)
         else:
             losses = self.skipped_losses
         if self.settings.on_nonfinite == "skip":
@@ -452,8 +463,7 @@ def _due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
 
 
-def _check_losses(losses: Losses, total: Tensor) -> None:
-    """Checked at the first step only: shapes do not change later."""
+def _check_losses(losses: Losses) -> None:
     if not isinstance(losses, Mapping) or not losses:
         raise invalid("fit", "loss must return a dict of named losses", type(losses).__name__)
     for name, values in losses.items():
@@ -461,8 +471,6 @@ def _check_losses(losses: Losses, total: Tensor) -> None:
             shape = tuple(values.shape) if isinstance(values, Tensor) else type(values).__name__
             remedy = "Return one number per sample, not their mean."
             raise invalid("fit", f"loss {name!r} must be real with shape (B,)", shape, remedy)
-    if not isinstance(total, Tensor) or total.ndim != 0:
-        raise invalid("fit", "aggregate must return a scalar tensor", getattr(total, "shape", total))
 
 
 def _check_tensors(path: Path, what: str, own: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> None:

@@ -5,6 +5,7 @@ PyTorch's wrapper for data parallelism regroups its buckets after the first step
 in another order than the run it continues; and it needs the loss to be a module's ``forward``.
 """
 
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 from types import TracebackType
@@ -12,6 +13,8 @@ from types import TracebackType
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+_groups = itertools.count()
 
 
 class World:
@@ -32,8 +35,7 @@ class World:
         if not dist.is_initialized() and "RANK" in os.environ and "WORLD_SIZE" in os.environ:
             if self._device.type == "cuda":
                 torch.cuda.set_device(self._device)
-            dist.init_process_group("nccl" if self._device.type == "cuda" else "gloo")
-            self._made = True
+            self._join("nccl" if self._device.type == "cuda" else "gloo")
         if dist.is_initialized():
             self.rank, self.size = dist.get_rank(), dist.get_world_size()
         return self
@@ -43,6 +45,17 @@ class World:
     ) -> None:
         if self._made:
             dist.destroy_process_group()
+
+    def _join(self, backend: str) -> None:
+        # The launcher's store outlives a group: a second run in the same processes would read the first
+        # one's dead addresses there, so each group gets a part of the store for itself.
+        from torch.distributed.distributed_c10d import PrefixStore  # absent from builds without distribution
+        from torch.distributed.rendezvous import rendezvous
+
+        store, rank, size = next(iter(rendezvous("env://")))
+        own = PrefixStore(f"interpolants-{next(_groups)}", store)
+        dist.init_process_group(backend, store=own, rank=rank, world_size=size)
+        self._made = True
 
     @property
     def leads(self) -> bool:
