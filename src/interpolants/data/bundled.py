@@ -1,0 +1,227 @@
+"""Data that comes inside an installed package: found, checked by hash, split by a written seed."""
+
+import hashlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from interpolants.foundations.errors import MissingExtraError, invalid, nearest
+
+Split: TypeAlias = Literal["train", "test", "all"]
+
+_SPLIT_SEED = 20231127
+_TEST_EVERY = 5  # one row in five is held out
+_DPKG_STATUS = Path("/var/lib/dpkg/status")
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """Where a data set comes from.
+
+    Attributes:
+        name: Name for ``load``.
+        shape: Shape of ``x``, rows first.
+        split: Which rows these are.
+        source: Package and version that the bytes were read from.
+        licence: Licence of the data as its package states it.
+        sha256: File name -> SHA-256 of the bytes that were read.
+        columns: Names of the columns of ``x``; empty for images.
+        classes: Names of the labels 0, 1, ...; empty where labels are no classes.
+        scaling: What was done to the stored numbers.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    split: Split
+    source: str
+    licence: str
+    sha256: Mapping[str, str]
+    columns: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    scaling: str = "none"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples, their labels and their origin.
+
+    Attributes:
+        x: (N, *D), float32.
+        labels: (N,), int64; None where there are none.
+        info: Origin, names and hashes.
+    """
+
+    x: Tensor
+    labels: Tensor | None
+    info: DataInfo
+
+
+@dataclass(frozen=True)
+class BundledFile:
+    """A file inside a package, and the hash of the bytes that its loader was written for.
+
+    Attributes:
+        package: Distribution name on the package index, or Debian package.
+        path: Path below the site directory (``sklearn/...``), or absolute for Debian.
+        sha256: Expected hash, lower-case hex.
+        version: Package version that the hash was taken from.
+        install: Command that installs the package.
+    """
+
+    package: str
+    path: str
+    sha256: str
+    version: str
+    install: str
+
+    @property
+    def is_debian(self) -> bool:
+        """Whether the file belongs to a system package."""
+        return self.path.startswith("/")
+
+    def locate(self) -> Path | None:
+        """The file on this machine, or None; nothing is imported."""
+        if self.is_debian:
+            path = Path(self.path)
+            return path if path.is_file() else None
+        return self._from_record() or self._from_import_path()
+
+    def _from_record(self) -> Path | None:
+        try:
+            files = importlib.metadata.files(self.package) or []
+        except importlib.metadata.PackageNotFoundError:
+            return None
+        for file in files:
+            if file.as_posix() == self.path:
+                path = Path(str(file.locate()))
+                return path if path.is_file() else None
+        return None
+
+    def _from_import_path(self) -> Path | None:
+        """Packages of conda or a distribution may carry no list of files."""
+        top, _, rest = self.path.partition("/")
+        spec = importlib.util.find_spec(top)  # a top-level name: found without running its code
+        for folder in (spec.submodule_search_locations or []) if spec is not None else []:
+            if (path := Path(folder) / rest).is_file():
+                return path
+        return None
+
+    def installed_version(self) -> str:
+        """Version of the package on this machine, or ``unknown``."""
+        if self.is_debian:
+            return _debian_version(self.package)
+        try:
+            return importlib.metadata.version(self.package)
+        except importlib.metadata.PackageNotFoundError:
+            return "unknown"
+
+    def read(self, who: str) -> bytes:
+        """The bytes, after their hash was checked.
+
+        Args:
+            who: Public name of the loader.
+
+        Raises:
+            MissingExtraError: If the package is not installed.
+            InvalidInputError: If the bytes are not those that the loader was written for.
+        """
+        path = self.locate()
+        if path is None:
+            raise MissingExtraError(f"{who} needs {self.package}. Install it with: {self.install}")
+        data = path.read_bytes()
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != self.sha256:
+            rule = f"{path.name} must be the file of {self.package} {self.version}, sha256 {self.sha256[:12]}"
+            got = f"{self.package} {self.installed_version()}, sha256 {digest[:12]}"
+            remedy = f"Reinstall the package, or install version {self.version}."
+            raise invalid(who, rule, got, remedy)
+        return data
+
+
+def _debian_version(package: str) -> str:
+    if _DPKG_STATUS.is_file():
+        for block in _DPKG_STATUS.read_text(encoding="utf-8", errors="replace").split("\n\n"):
+            lines = block.splitlines()
+            if lines and lines[0] == f"Package: {package}":
+                return next((line[9:] for line in lines if line.startswith("Version: ")), "unknown")
+    return "unknown"
+
+
+def check_split(who: str, split: str) -> None:
+    """Refuse a split that is none of train, test and all."""
+    if split not in get_args(Split):
+        remedy = nearest(str(split), get_args(Split))
+        raise invalid(who, 'split must be "train", "test" or "all"', split, remedy)
+
+
+def held_out(rows: int, labels: NDArray[np.int64] | None) -> NDArray[np.bool_]:
+    """Which rows are the test set: one in five, drawn at random with a fixed seed, evenly over the labels."""
+    # RandomState, not Generator: NumPy promises its streams for good.
+    order = np.random.RandomState(_SPLIT_SEED).permutation(rows)
+    if labels is not None:
+        order = order[np.argsort(labels[order], kind="stable")]
+    mask = np.zeros(rows, dtype=np.bool_)
+    mask[order[::_TEST_EVERY]] = True
+    return mask
+
+
+def quantisation_noise(shape: tuple[int, ...], seed: int) -> NDArray[np.float64]:
+    """Uniform numbers on [0, 1) from a fixed seed; made for all rows, so a row has one noise in every split."""
+    return np.random.RandomState(seed).random_sample(shape)
+
+
+def assemble(
+    name: str,
+    x: NDArray[np.generic],
+    labels: NDArray[np.generic] | None,
+    *,
+    split: Split,
+    files: Iterable[BundledFile],
+    licence: str,
+    test: NDArray[np.bool_] | None = None,
+    columns: tuple[str, ...] = (),
+    classes: tuple[str, ...] = (),
+    scaling: str = "none",
+) -> Dataset:
+    """Cut the split out of all rows and attach the origin.
+
+    Args:
+        name: Name of the set.
+        x: All rows, (N, *D).
+        labels: All labels, (N,), or None.
+        split: Which rows are wanted.
+        files: Files that were read.
+        licence: Licence as the package states it.
+        test: Mask of the test rows; None for our own split.
+        columns: Column names.
+        classes: Class names.
+        scaling: What was done to the numbers.
+    """
+    codes = None if labels is None else labels.astype(np.int64)
+    if split != "all":
+        if test is None:
+            test = held_out(len(x), codes)
+        rows = test if split == "test" else ~test
+        x, codes = x[rows], None if codes is None else codes[rows]
+    files = list(files)
+    info = DataInfo(
+        name=name,
+        shape=tuple(x.shape),
+        split=split,
+        source=f"{files[0].package} {files[0].installed_version()}",
+        licence=licence,
+        sha256={Path(file.path).name: file.sha256 for file in files},
+        columns=columns,
+        classes=classes,
+        scaling=scaling,
+    )
+    values = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
+    return Dataset(values, None if codes is None else torch.from_numpy(codes), info)

@@ -1,0 +1,118 @@
+"""Single cells and gene networks, from files that scanpy carries; scanpy itself is not imported."""
+
+import io
+from typing import Literal, get_args
+
+import numpy as np
+
+from interpolants.data.bundled import BundledFile, Dataset, Split, assemble, check_split
+from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.extras import require
+
+PBMC68K = BundledFile(
+    package="scanpy",
+    path="scanpy/datasets/10x_pbmc68k_reduced.h5ad",
+    sha256="e71d41e737c941559b7c57c9243bdb3d2c889c2adfdf00e3422ac6b46783676f",
+    version="1.11.5",
+    install="pip install --no-deps scanpy",
+)
+KRUMSIEK11 = BundledFile(
+    package="scanpy",
+    path="scanpy/datasets/krumsiek11.txt",
+    sha256="a49c6d04bd77f61028133a9b787222ebf00c4fc02dbf8e2b8edda493a0d5dc93",
+    version="1.11.5",
+    install="pip install --no-deps scanpy",
+)
+
+_FATES = ("progenitor", "monocyte", "erythrocyte", "megakaryocyte", "neutrophil")
+_STEPS = 160  # of each of the four runs
+
+Features = Literal["pca", "genes", "umap"]
+
+
+def load_pbmc68k(split: Split = "train", *, features: Features = "pca") -> Dataset:
+    """Blood cells of one donor: 700 cells of 10 types, as 50 principal components or 765 scaled genes.
+
+    Args:
+        split: ``train`` (four rows in five, evenly over the types), ``test`` or ``all``.
+        features: ``pca`` (50), ``genes`` (765, log counts scaled to unit variance) or ``umap`` (2).
+
+    Returns:
+        ``x`` (N, 50), (N, 765) or (N, 2), labels 0 .. 9 for the cell type.
+
+    Raises:
+        MissingExtraError: If scanpy's files or h5py are not installed.
+        InvalidInputError: If the file is another one, or for an unknown split or feature set.
+
+    Source: Zheng et al., Nature Communications 8, 14049 (2017); reduced by the authors of scanpy.
+    """
+    who = "load_pbmc68k"
+    check_split(who, split)
+    if features not in get_args(Features):
+        raise invalid(
+            who,
+            'features must be "pca", "genes" or "umap"',
+            features,
+            nearest(str(features), get_args(Features)),
+        )
+    data = PBMC68K.read(who)
+    h5py = require("h5py", by=who)
+    with h5py.File(io.BytesIO(data), "r") as file:
+        if features == "genes":
+            x = np.asarray(file["X"])
+            columns = tuple(name.decode() for name in file["var"]["index"])
+        else:
+            x = np.asarray(file["obsm"][f"X_{features}"])
+            columns = tuple(f"{features}{i + 1}" for i in range(x.shape[1]))
+        labels = np.asarray(file["obs"]["bulk_labels"])
+        classes = tuple(name.decode() for name in file["uns/bulk_labels_categories"])
+    return assemble(
+        "pbmc68k",
+        x,
+        labels,
+        split=split,
+        files=[PBMC68K],
+        licence="BSD-3-Clause",
+        columns=columns,
+        classes=classes,
+    )
+
+
+def load_krumsiek11(split: Split = "train", *, labels: Literal["fate", "time"] = "fate") -> Dataset:
+    """Simulated blood differentiation: 4 runs of 160 steps of an 11-gene network, each to its own fate.
+
+    Args:
+        split: ``train`` (four rows in five, evenly over the labels), ``test`` or ``all``. Neighbours in time
+            fall on both sides: the split tests interpolation along the runs, not new runs.
+        labels: ``fate``: progenitor (first half of each run) or one of four cell types (second half);
+            ``time``: the step 0 .. 159.
+
+    Returns:
+        ``x`` (N, 11), labels as asked; with ``all`` the rows are run after run.
+
+    Raises:
+        MissingExtraError: If scanpy's files are not installed.
+        InvalidInputError: If the file is another one, or for an unknown split or label.
+
+    Source: Krumsiek et al., PLoS ONE 6, e22649 (2011); simulated by the authors of scanpy.
+    """
+    who = "load_krumsiek11"
+    check_split(who, split)
+    if labels not in ("fate", "time"):
+        raise invalid(who, 'labels must be "fate" or "time"', labels, nearest(str(labels), ("fate", "time")))
+    lines = KRUMSIEK11.read(who).decode("utf-8").splitlines()
+    header = next(line for line in lines if line.startswith("# it"))
+    table = np.loadtxt(lines)
+    step = table[:, 0].astype(np.int64)
+    run = np.arange(len(table)) // _STEPS
+    fate = np.where(step < _STEPS // 2, 0, run + 1)
+    return assemble(
+        "krumsiek11",
+        table[:, 1:],
+        fate if labels == "fate" else step,
+        split=split,
+        files=[KRUMSIEK11],
+        licence="BSD-3-Clause",
+        columns=tuple(header.split()[2:]),
+        classes=_FATES if labels == "fate" else (),
+    )
