@@ -54,9 +54,10 @@ class FileSource(_Settings):
     Attributes:
         file: Path of an npy, npz, csv, tsv, parquet or safetensors file, from the working directory.
         key: Name of the array in an npz or safetensors file that holds several.
-        columns: Columns of a table to use; all numeric ones by default.
-        labels: Column, or array beside ``key``, with integer labels.
+        columns: Columns of a table to use; all but the labels by default.
+        labels: Column, or name of the array, with labels 0, 1, 2, ...
         limit: Use at most this many rows.
+        drop_nan: Leave out rows with gaps instead of refusing them.
     """
 
     file: Annotated[str, Field(min_length=1)]
@@ -64,6 +65,7 @@ class FileSource(_Settings):
     columns: Annotated[list[str], Field(min_length=1)] | None = None
     labels: str | None = None
     limit: PositiveCount | None = None
+    drop_nan: bool = False
 
 
 class DatasetSource(_Settings):
@@ -292,7 +294,7 @@ def make_config(
     root = settings_schema()
     data, flat = _as_tasks(plain(settings, place), place)
     apply(data, overrides)
-    _spread_seed(data)
+    _fill_in(data)
     try:
         config = RunConfig.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
@@ -353,11 +355,26 @@ def _as_tasks(data: Any, place: str) -> tuple[dict[str, Any], bool]:
     return {**data, "tasks": [task]}, True
 
 
-def _spread_seed(data: dict[str, Any]) -> None:
+def _fill_in(data: dict[str, Any]) -> None:
+    """Write down what follows from other settings: the path, the seed, and the bridge's own training defaults."""
     tasks = data["tasks"] if isinstance(data["tasks"], list) else []
     for task in tasks:
-        if isinstance(task, dict) and isinstance(train := task.setdefault("train", {}), dict):
+        if not isinstance(task, dict):
+            continue
+        train, bridge, sets = (task.setdefault(name, {}) for name in ("train", "bridge", "data"))
+        if isinstance(train, dict):
             train.setdefault("seed", data.get("seed", 0))
+            for name, value in _training_defaults().items():
+                train.setdefault(name, value)
+        if isinstance(bridge, dict) and bridge.get("path") is None and isinstance(sets, dict):
+            bridge["path"] = "one_sided_linear" if sets.get("x0") in (None, GAUSSIAN) else "linear"
+
+
+@cache
+def _training_defaults() -> dict[str, Any]:
+    from interpolants.estimator.bridge import Bridge
+
+    return Bridge().settings.model_dump(mode="json")
 
 
 def _check_names(task: TaskConfig, place: str, prefix: str) -> None:

@@ -1,8 +1,5 @@
-"""Arrays in users' files: read without running code, checked row by row, and written without overwriting."""
+"""Rows of users' files with their labels, and files to write that never replace another by accident."""
 
-import csv
-import io
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,69 +8,107 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
-from safetensors import SafetensorError
+from torch import Tensor
 
+from interpolants.data.files import FileArray, read_array
 from interpolants.foundations.errors import invalid, nearest
-from interpolants.foundations.extras import require
 
 Array = npt.NDArray[Any]
-READS = (".npy", ".npz", ".csv", ".tsv", ".parquet", ".safetensors")
 WRITES = (".npz", ".npy", ".csv", ".safetensors")
 
 
 @dataclass(frozen=True)
 class Table:
-    """What a file held.
+    """What a file held: finite float32 rows, their labels, and what was changed on the way."""
 
-    Attributes:
-        x: Numbers, one sample per row, ``(N, *D)``, all finite.
-        labels: Integer labels ``(N,)`` if some were asked for.
-        columns: Names of the columns of a table.
-        left_out: Columns that were passed over because they hold text.
-    """
-
-    x: Array
-    labels: Array | None = None
-    columns: tuple[str, ...] = ()
-    left_out: tuple[str, ...] = ()
+    x: Tensor
+    labels: Tensor | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read_table(
-    path: str | Path,
+    path: str,
+    who: str,
     *,
     key: str | None = None,
     columns: Sequence[str] | None = None,
     labels: str | None = None,
     limit: int | None = None,
     minimum: int = 1,
+    drop_nan: bool = False,
 ) -> Table:
-    """Read samples from an npy, npz, csv, tsv, parquet or safetensors file.
+    """Read samples, and labels beside them, from a file.
 
     Args:
-        path: The file.
+        path: An npy, npz, csv, tsv, parquet or safetensors file.
+        who: The key of the settings that named it, for messages.
         key: Name of the array in an npz or safetensors file.
-        columns: Columns of a table to use; by default all that hold numbers.
-        labels: Column, or name of the array, with integer labels.
-        limit: Read at most this many rows.
+        columns: Columns of a table to use; all but the labels by default.
+        labels: Column, or name of the array, with labels 0, 1, 2, ...
+        limit: Keep at most this many rows.
         minimum: Fewest rows that will do.
+        drop_nan: Leave out rows with gaps instead of refusing them.
 
     Raises:
-        InvalidInputError: If the file is missing or of another kind, or its numbers are not one row per sample,
-            all finite. The message names the file and the row.
-        MissingExtraError: If a parquet file is given and pandas is not installed.
+        InvalidInputError: If the file is missing or of another kind, is not one row of finite numbers per
+            sample, or lacks a column or array.
     """
-    file = _existing(Path(path))
-    kind = file.suffix.lower()
-    if kind in (".csv", ".tsv", ".parquet"):
-        if key is not None:
-            raise invalid(str(file), "key must be left out for a table", repr(key), "Choose columns instead.")
-        found = _from_columns(file, _columns(file), columns, labels)
+    found = read_array(path, who, key=key, drop_nan=drop_nan)
+    where = f"{who}: {Path(path).name}"
+    if found.columns:
+        x, codes = _choose(found, where, columns, labels)
     else:
         if columns is not None:
-            raise invalid(str(file), "columns must be left out for an array", list(columns))
-        found = _from_arrays(file, _arrays(file), key, labels)
-    x, codes = found.x[:limit], None if found.labels is None else found.labels[:limit]
-    return Table(_checked(file, x, minimum), codes, found.columns, found.left_out)
+            raise invalid(where, "columns can be chosen in a table with a header only", list(columns))
+        if labels is not None and Path(path).suffix.lower() not in (".npz", ".safetensors"):
+            raise invalid(where, "labels can be chosen where columns or arrays have names only", repr(labels))
+        x = found.x
+        codes = None if labels is None else whole_numbers(where, read_array(path, who, key=labels).x)
+    if codes is not None and len(codes) != len(x):
+        raise invalid(where, f"there must be {len(x)} labels, one per row", len(codes))
+    if len(x) < minimum:
+        raise invalid(
+            where, f"there must be at least {minimum} samples, one per row", f"shape {tuple(x.shape)}"
+        )
+    notes = tuple(f"{Path(path).name}: {note}" for note in found.notes)
+    return Table(x[:limit], None if codes is None else codes[:limit], notes)
+
+
+def whole_numbers(where: str, values: Tensor) -> Tensor:
+    """Labels ``(N,)`` int64 from ``(N, 1)`` numbers.
+
+    Raises:
+        InvalidInputError: If there is more than one per row, or one is not a whole number >= 0.
+    """
+    flat = values.reshape(len(values), -1)
+    if flat.shape[1] != 1 or not bool(((flat == flat.round()) & (flat >= 0) & (flat < 1 << 24)).all()):
+        got = (
+            f"shape {tuple(values.shape)}"
+            if flat.shape[1] != 1
+            else f"values from {flat.min():g} to {flat.max():g}"
+        )
+        raise invalid(
+            where, "labels must be whole numbers >= 0, one per row", got, "Number the classes 0, 1, 2, ..."
+        )
+    return flat[:, 0].long()
+
+
+def _choose(
+    found: FileArray, where: str, columns: Sequence[str] | None, labels: str | None
+) -> tuple[Tensor, Tensor | None]:
+    names = list(found.columns)
+    for name in [*(columns or ()), *([labels] if labels else ())]:
+        if name not in names:
+            raise invalid(where, "the column must be in the table", repr(name), nearest(name, names))
+    wanted = list(columns) if columns is not None else [name for name in names if name != labels]
+    if not wanted:
+        raise invalid(
+            where, "a column of samples must be left beside the labels", f"columns {', '.join(names)}"
+        )
+    x = found.x[:, [names.index(name) for name in wanted]]
+    if labels is None:
+        return x, None
+    return x, whole_numbers(f"{where}: column {labels!r}", found.x[:, [names.index(labels)]])
 
 
 def write_table(path: str | Path, arrays: Mapping[str, Array], *, force: bool = False) -> Path:
@@ -118,192 +153,6 @@ def check_free(target: Path, *, force: bool = False) -> None:
             "an existing file",
             "Choose another name or --force.",
         )
-
-
-# --- reading ---------------------------------------------------------------------------------------------
-
-
-def _existing(file: Path) -> Path:
-    if file.suffix.lower() not in READS:
-        rule = f"a data file must end in {', '.join(READS)}"
-        raise invalid(str(file), rule, repr(file.suffix), "Pickles are not read: they can run code.")
-    if file.is_file():
-        return file
-    folder = file.parent
-    near = [str(folder / f.name) for f in folder.iterdir() if f.suffix in READS] if folder.is_dir() else []
-    remedy = nearest(str(file), near) if near else f"There is no data file in {folder}."
-    raise invalid("data", "the file must exist", str(file), remedy)
-
-
-def _arrays(file: Path) -> dict[str, Array]:
-    """Named arrays of a file; the only one of an npy file is called ``x``."""
-    try:
-        if file.suffix.lower() == ".safetensors":
-            return dict(safetensors.numpy.load_file(file))
-        loaded = np.load(file, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"x": loaded}
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
-    except (ValueError, EOFError, OSError, KeyError, TypeError, SafetensorError, SyntaxError) as error:
-        what = " ".join(str(error).split())[:160]
-        remedy = "Arrays of Python objects are not read."
-        raise invalid(
-            str(file), f"must be a whole {file.suffix[1:]} file of numbers", what, remedy
-        ) from error
-    except Exception as error:
-        # A damaged zip may raise zipfile.BadZipFile, zlib.error or struct.error, depending on where it is cut.
-        if type(error).__module__.partition(".")[0] not in ("zipfile", "zlib", "struct"):
-            raise
-        raise invalid(str(file), f"must be a whole {file.suffix[1:]} file", str(error)[:160]) from error
-
-
-def _from_arrays(file: Path, arrays: dict[str, Array], key: str | None, labels: str | None) -> Table:
-    known = [name for name in arrays if name != labels]
-    if key is None and len(known) > 1 and "x" in known:
-        key = "x"
-    if key is None and len(known) != 1:
-        raise invalid(
-            str(file), "must hold one array, or key must choose one", f"arrays {', '.join(known) or 'none'}"
-        )
-    chosen = key if key is not None else known[0]
-    for name in (chosen, labels):
-        if name is not None and name not in arrays:
-            raise invalid(str(file), "the array must be in the file", repr(name), nearest(name, arrays))
-    codes = None if labels is None else whole_numbers(f"{file}: {labels}", arrays[labels])
-    if codes is not None and len(codes) != len(arrays[chosen]):
-        raise invalid(
-            f"{file}: {labels}", f"there must be {len(arrays[chosen])} labels, one per row", len(codes)
-        )
-    return Table(arrays[chosen], codes)
-
-
-def _columns(file: Path) -> dict[str, list[Any]]:
-    if file.suffix.lower() == ".parquet":
-        pandas = require("pandas", by=f"Reading {file.name}")
-        try:
-            frame = pandas.read_parquet(file)
-        except ImportError as error:
-            what = "no parquet reader"
-            raise invalid(
-                str(file), "pyarrow must be installed", what, "Install it with: pip install pyarrow"
-            ) from error
-        except (ValueError, OSError) as error:
-            raise invalid(str(file), "must be a parquet file", str(error)[:160]) from error
-        return {str(name): frame[name].tolist() for name in frame.columns}
-    return _csv_columns(file)
-
-
-def _csv_columns(file: Path) -> dict[str, list[Any]]:
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-        rows = [row for row in csv.reader(io.StringIO(text), delimiter=_delimiter(file, text)) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise invalid(str(file), "must be a table in UTF-8", str(error)[:160]) from error
-    if not rows:
-        raise invalid(str(file), "must hold rows", "an empty file")
-    header = any(_number(cell) is None for cell in rows[0])
-    width = len(rows[0])
-    for number, row in enumerate(rows, start=1):
-        if len(row) != width:
-            raise invalid(
-                str(file), f"every row must have {width} values like the first", f"{len(row)} in row {number}"
-            )
-    titles = [cell.strip() for cell in rows[0]] if header else [f"column {i + 1}" for i in range(width)]
-    if len(set(titles)) != width:
-        raise invalid(str(file), "columns must have different names", f"{', '.join(titles)[:120]}")
-    return {title: [row[i] for row in rows[header:]] for i, title in enumerate(titles)}
-
-
-def _delimiter(file: Path, text: str) -> str:
-    if file.suffix.lower() == ".tsv":
-        return "\t"
-    first = text.partition("\n")[0]
-    return ";" if ";" in first and "," not in first else ","
-
-
-def _number(cell: Any) -> float | None:
-    """A cell as a number; an empty one is NaN, text is None."""
-    if isinstance(cell, str) and not cell.strip():
-        return math.nan
-    try:
-        return float(cell)
-    except (TypeError, ValueError):
-        return None
-
-
-def _from_columns(
-    file: Path, table: dict[str, list[Any]], columns: Sequence[str] | None, labels: str | None
-) -> Table:
-    for name in [*(columns or ()), *([labels] if labels else ())]:
-        if name not in table:
-            raise invalid(str(file), "the column must be in the table", repr(name), nearest(name, table))
-    wanted = list(columns) if columns is not None else [name for name in table if name != labels]
-    numbers, left_out = {}, []
-    for name in wanted:
-        values = [_number(cell) for cell in table[name]]
-        texts = [row for row, value in enumerate(values) if value is None]
-        if texts and columns is None and len(texts) == len(values):
-            left_out.append(name)
-        elif texts:
-            got = f"{str(table[name][texts[0]])[:40]!r} in data row {texts[0] + 1}"
-            raise invalid(str(file), f"column {name!r} must hold numbers", got)
-        else:
-            numbers[name] = values
-    if not numbers:
-        raise invalid(str(file), "must have a column of numbers", f"columns {', '.join(table)}"[:160])
-    x = np.array(list(numbers.values()), dtype=np.float64).T
-    codes = (
-        None if labels is None else whole_numbers(f"{file}: column {labels!r}", _to_numbers(table[labels]))
-    )
-    return Table(x, codes, tuple(numbers), tuple(left_out))
-
-
-def _to_numbers(cells: list[Any]) -> Array:
-    values = [_number(cell) for cell in cells]
-    return np.array([math.nan if value is None else value for value in values])
-
-
-def whole_numbers(who: str, values: Array) -> Array:
-    """Labels as int64: one whole number >= 0 per row.
-
-    Raises:
-        InvalidInputError: If there is anything else.
-    """
-    flat = values.reshape(len(values), -1) if values.ndim else values.reshape(1, 1)
-    good = flat.shape[1] == 1 and flat.dtype.kind in "iufb"
-    if good:
-        flat = flat[:, 0].astype(np.float64)
-        good = bool(np.isfinite(flat).all() and (flat == np.round(flat)).all() and (flat >= 0).all())
-    if not good:
-        remedy = "Number the classes 0, 1, 2, ..."
-        raise invalid(who, "labels must be whole numbers >= 0, one per row", _shown(values), remedy)
-    return flat.astype(np.int64)
-
-
-def _shown(values: Array) -> str:
-    return f"{values.dtype} of shape {values.shape}"
-
-
-def _checked(file: Path, x: Array, minimum: int) -> Array:
-    """Rows of finite real numbers, float32 as networks want them; one number per row becomes a column."""
-    if x.dtype.kind not in "iufb":
-        raise invalid(str(file), "samples must be real numbers", f"an array of {x.dtype}")
-    if x.ndim == 1:
-        x = x[:, None]
-    if x.ndim == 0 or x[:1].size == 0 or len(x) < minimum:
-        rule = f"there must be at least {minimum} samples, one per row of an array (N, ...)"
-        raise invalid(str(file), rule, f"shape {x.shape}")
-    with np.errstate(over="ignore"):
-        values = x.astype(np.float32)
-    bad = np.flatnonzero(~np.isfinite(values.reshape(len(values), -1)).all(1))
-    if len(bad):
-        got = f"NaN, infinity or a gap in {len(bad)} of {len(x)} rows, first in row {bad[0] + 1}"
-        raise invalid(str(file), "all numbers must be finite", got, "Drop these rows or fill them in.")
-    return values
-
-
-# --- writing ---------------------------------------------------------------------------------------------
 
 
 def _csv_text(arrays: Mapping[str, Array]) -> str:

@@ -119,28 +119,26 @@ def load_data(config: DataConfig) -> TaskData:
 
 def _load(source: Any, which: str, config: DataConfig) -> Side:
     if isinstance(source, FileSource):
-        return _from_file(source, config)
+        return _from_file(source, which, config)
     if isinstance(source, DatasetSource):
         return _from_dataset(source, which)
     return _from_problem(source, which, config)
 
 
-def _from_file(source: FileSource, config: DataConfig) -> Side:
+def _from_file(source: FileSource, which: str, config: DataConfig) -> Side:
     table = read_table(
         source.file,
+        f"data.{which}",
         key=source.key,
         columns=source.columns,
         labels=source.labels,
         limit=source.limit,
         minimum=_FEWEST_ROWS,
+        drop_nan=source.drop_nan,
     )
-    labels = None if table.labels is None else torch.from_numpy(table.labels)
-    train, test = split(Rows(torch.from_numpy(table.x), labels), config)
-    left_out = f"{source.file}: left out the text columns {', '.join(table.left_out)}"
-    notes = (left_out,) if table.left_out else ()
-    return Side(
-        source.file, train, test, f"file {source.file}", all_train=train, all_test=test, warnings=notes
-    )
+    train, test = split(Rows(table.x, table.labels), config)
+    where = f"file {source.file}"
+    return Side(source.file, train, test, where, all_train=train, all_test=test, warnings=table.notes)
 
 
 def _from_dataset(source: DatasetSource, which: str) -> Side:
@@ -248,7 +246,6 @@ def _condition(config: DataConfig, x1: Side) -> tuple[Tensor | None, Tensor | No
 
 def read_condition(path: str) -> Tensor:
     """Conditions from a file: labels ``(N,)`` int64 if there is one whole number per row, else vectors ``(N, C)``."""
-    x = read_table(path).x
-    if x.shape[1:] == (1,) and bool((x == x.round()).all()) and bool((x >= 0).all()):
-        return torch.from_numpy(whole_numbers(path, x))
-    return torch.from_numpy(x)
+    x = read_table(path, "data.condition").x
+    whole = x.shape[1:] == (1,) and bool(((x == x.round()) & (x >= 0)).all())
+    return whole_numbers(path, x) if whole else x
