@@ -1,0 +1,1 @@
+"""Measurements that print and never judge: overheads over the bare network, beside peers that are installed."""

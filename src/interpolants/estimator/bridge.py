@@ -1,0 +1,592 @@
+"""The estimator: two sample sets in, a trained bridge out, with the manners of scikit-learn."""
+
+import inspect
+import secrets
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path as FilePath
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from interpolants.data.arrays import Kind, as_tensor, restore
+from interpolants.dynamics.sample import Samples
+from interpolants.dynamics.sample import sample as run_dynamics
+from interpolants.estimator import choices
+from interpolants.estimator.check import CheckReport, check_bridge
+from interpolants.estimator.normaliser import Normaliser
+from interpolants.estimator.starts import Pool, check_count, draw_base
+from interpolants.fields.learned import LearnedFields
+from interpolants.foundations.errors import InvalidInputError, invalid, nearest
+from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.types import Condition, take_rows
+from interpolants.likelihood.log_prob import LogProb
+from interpolants.likelihood.log_prob import log_prob as flow_log_prob
+from interpolants.objectives.losses import JointLoss
+from interpolants.paths.custom import General
+from interpolants.paths.path import Path
+from interpolants.training.engine import FitResult
+from interpolants.training.engine import fit as train
+
+
+class Bridge:
+    """A learnt bridge between two laws: transport, generate and score, by ODE or SDE, in both directions.
+
+    ::
+
+        bridge = Bridge(path="linear", seed=0).fit(x0, x1)
+        y = bridge.sample(1000, eps=0.5)               # forward SDE; eps=0 is the ODE; same trained model
+        x = bridge.transport(x1_new, reverse=True)     # the other way
+        lp = bridge.log_prob(x1_new)                   # nats, one per row
+
+    Data may be arrays, tensors, DataFrames, datasets, a torch Distribution or a problem's law; answers come back in the
+    kind that was given. States of any shape ``(N, *D)``; both ends must have the same event shape.
+
+    Args:
+        path: Name of a path, ``{"kind": name, **settings}``, or a ``Path``. One-sided paths generate from a Gaussian.
+        coupling: How x0 and x1 are paired while training: ``"independent"``, ``"paired"``, ``"minibatch_ot"``,
+            ``"sinkhorn"``, a table with settings, or a coupling.
+        net: ``"auto"`` (MLP for vectors, U-Net for images), a name, a table with settings, or an ``nn.Module`` called as
+            ``net(x, t, cond)`` that returns ``(B, K, *D)`` for K > 1 quantities.
+        learn: ``"auto"`` or the quantities to learn, e.g. ``("velocity", "denoiser")``; any sufficient pair.
+        times: ``"auto"``, ``"uniform"``, ``"stratified"``, ``"logit_normal"``, or a ``TimeSampler``.
+        standardize: Learn in units where the pooled data have mean 0 and standard deviation 1 (one map for both ends;
+            per column for tables, overall for images). Then ``eps`` is in those units squared.
+        seed: Seed of initial weights, training and default sampling, >= 0.
+        train: Settings of the training loop, e.g. ``steps=5000, lr=2e-3`` (see ``training.TrainSettings``).
+
+    Raises:
+        InvalidInputError: If a name or setting is unknown; the nearest is named.
+
+    Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797.
+    """
+
+    def __init__(
+        self,
+        path: Any = "linear",
+        *,
+        coupling: Any = "independent",
+        net: Any = "auto",
+        learn: Any = "auto",
+        times: Any = "auto",
+        standardize: bool = True,
+        seed: int = 0,
+        **train: Any,
+    ) -> None:
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise invalid("Bridge", "seed must be an integer >= 0", seed)
+        self._params = {
+            "path": path,
+            "coupling": coupling,
+            "net": net,
+            "learn": learn,
+            "times": times,
+            "standardize": standardize,
+            "seed": seed,
+        }
+        defaults: dict[str, Any] = {"seed": seed, "schedule": "cosine", "warmup": 50, "lr": 2e-3}
+        self._train = dict(train)
+        self.settings = choices.train_settings({**defaults, **train})
+        self.path: Path = choices.choose_path(path)
+        self.heads = choices.choose_heads(learn, self.path)
+        self.coupling = choices.choose_coupling(coupling)
+        self.times = choices.choose_times(times)
+        self.seed = seed
+        self._loss = choices.make_loss(self.heads, self.path)
+        self.net: nn.Module | None = None
+        self.normaliser = Normaliser.identity()
+        self.shape: tuple[int, ...] = ()
+        self.history: list[dict[str, Any]] = []
+        self.result: FitResult | None = None
+        self.leg: Bridge | None = None
+        self._kind: Kind | None = None
+        self._pool0: Pool | None = None
+        self._pool1: Pool | None = None
+        self._density0: Any = None
+
+    # --- parameters, as scikit-learn has them
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The arguments this bridge was made with."""
+        return {**self._params, **self._train}
+
+    def set_params(self, **params: Any) -> "Bridge":
+        """Change arguments; the bridge must be fitted again afterwards.
+
+        Raises:
+            InvalidInputError: If a name is unknown; the nearest is named.
+        """
+        known = {**self._params, **{name: None for name in type(self.settings).model_fields}}
+        for name in params:
+            if name not in known:
+                raise invalid(
+                    "Bridge.set_params", "the parameter must be known", repr(name), nearest(name, known)
+                )
+        self.__init__(**{**self.get_params(), **params})  # type: ignore[misc]
+        return self
+
+    # --- learning
+
+    def fit(
+        self,
+        x0: Any = None,
+        x1: Any = None,
+        *,
+        cond: Any = None,
+        cond0: Any = None,
+        steps: int | None = None,
+        batch_size: int | None = None,
+        progress: bool = True,
+        out: str | FilePath | None = None,
+        resume: bool = False,
+        validate: Callable[[Any, int], dict[str, float]] | None = None,
+        callbacks: Sequence[Any] = (),
+    ) -> "Bridge":
+        """Learn the bridge from samples of the two laws.
+
+        Args:
+            x0: Samples of rho0; left out where the path has a Gaussian base (or is a mirror).
+            x1: Samples of rho1.
+            cond: What is known of each row of ``x1``: labels ``(N,)``, vectors ``(N, C)`` or fields ``(N, C, *D)``.
+            cond0: Likewise for ``x0``; used by couplings that pair within labels.
+            steps: Training steps, instead of the bridge's setting.
+            batch_size: Rows per step, instead of the bridge's setting.
+            progress: Show a progress bar.
+            out: Folder for checkpoints and logs.
+            resume: Go on from the checkpoints in ``out``; give the same data and settings.
+            validate: ``validate(net, step) -> numbers`` to log now and then.
+            callbacks: Called after every step; see ``training.fit``.
+
+        Returns:
+            The bridge itself, fitted.
+
+        Raises:
+            InvalidInputError: If data do not fit each other or the path.
+            DivergedError: If training leaves the finite numbers.
+        """
+        first, second, labels, labels0 = self._take_data(x0, x1, cond, cond0)
+        overrides = {k: v for k, v in (("steps", steps), ("batch_size", batch_size)) if v is not None}
+        self.settings = choices.train_settings({**self.settings.model_dump(), **overrides})
+        self.shape = tuple(second.shape[1:])
+        self.leg, self.net = None, None
+        if self._params["standardize"]:
+            self.normaliser = Normaliser.of(second) if first is None else Normaliser.of(first, second)
+        else:
+            self.normaliser = Normaliser.identity()
+        second = self.normaliser.encode(second)
+        first = None if first is None else self.normaliser.encode(first)
+        self._pool0 = None if first is None else Pool.of(first, labels0, self.seed)
+        self._pool1 = Pool.of(second, labels, self.seed)
+        if isinstance(self.path, General) and first is not None:
+            rows = min(len(first), len(second), 64)
+            self.path.check_ends(first[:rows], second[:rows])
+        net = choices.choose_net(self._params["net"], self.shape, len(self.heads), labels, self.seed)
+        batches = _Batches(first, second, labels, labels0, self)
+        self.result = train(
+            net,
+            _TrainingLoss(self._loss),
+            batches,
+            self.settings,
+            out=out,
+            resume=resume,
+            validate=validate,
+            callbacks=callbacks,
+            progress=progress,
+        )
+        self.history = [dict(row) for row in self.result.history]
+        self._use(net, self.result.ema)
+        return self
+
+    def _take_data(
+        self, x0: Any, x1: Any, cond: Any, cond0: Any
+    ) -> tuple[Tensor | None, Tensor, Tensor | None, Tensor | None]:
+        if x1 is None:
+            one = "fit(x1=...)" if self.path.is_one_sided else "fit(x0, x1)"
+            raise invalid("Bridge.fit", "x1 is needed", "None", f"Call {one}.")
+        second, self._kind = as_tensor(x1, "Bridge.fit", "x1")
+        choices.warn_about_loss_of_detail(second, "x1")
+        first: Tensor | None = None
+        self._density0 = None
+        if self.path.is_one_sided:
+            if x0 is not None:
+                remedy = "Leave x0 out, or take a two-sided path such as 'linear'."
+                what = f"samples, on the path {type(self.path).__name__}"
+                raise invalid(
+                    "Bridge.fit", "a one-sided path draws x0 from its own Gaussian base", what, remedy
+                )
+        elif x0 is None and self.path.is_static:
+            first = None
+        elif x0 is None:
+            remedy = "Pass fit(x0, x1), or take a one-sided path such as 'one_sided_linear' to start from a Gaussian."
+            raise invalid("Bridge.fit", "a two-sided path needs x0", "None", remedy)
+        else:
+            first, _ = as_tensor(x0, "Bridge.fit", "x0")
+            self._density0 = x0 if callable(getattr(x0, "log_prob", None)) else None
+            if first.shape[1:] != second.shape[1:]:
+                rule = f"x0 and x1 must have the same event shape, {tuple(second.shape[1:])}"
+                raise invalid("Bridge.fit", rule, tuple(first.shape[1:]), "Bring both to one shape.")
+        labels = _condition(cond, len(second), "cond", "x1")
+        labels0 = None if first is None else _condition(cond0, len(first), "cond0", "x0")
+        return first, second.float(), labels, labels0 if first is not None else None
+
+    def _use(self, net: nn.Module, average: dict[str, Tensor] | None) -> None:
+        """Take the averaged weights into service."""
+        if average is not None:
+            with torch.no_grad():
+                for name, parameter in net.named_parameters():
+                    if name in average:
+                        parameter.copy_(average[name])
+        self.net = net.eval().requires_grad_(False)
+
+    @property
+    def fields(self) -> LearnedFields:
+        """The learnt fields, in the network's (standardised) units.
+
+        Raises:
+            InvalidInputError: If the bridge is not fitted.
+        """
+        net = self._fitted("fields")
+        if len(self.heads) > 1:
+            return LearnedFields(self.path, joint=net, heads=self.heads)
+        mean1 = None if self._pool1 is None else self._pool1.x.mean(0)
+        given: dict[str, Any] = {self.heads[0]: net}
+        return LearnedFields(self.path, mean1=mean1, **given)
+
+    def _fitted(self, what: str) -> nn.Module:
+        if self.net is None:
+            raise invalid(
+                f"Bridge.{what}", "the bridge must be fitted", "one that is not", "Call fit(x0, x1) first."
+            )
+        return self.net
+
+    # --- sampling
+
+    def sample(
+        self,
+        n: int,
+        *,
+        eps: Any = 0.0,
+        reverse: bool = False,
+        seed: int | None = None,
+        cond: Any = None,
+        first_index: int = 0,
+        details: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Draw ``n`` samples of rho1 (of rho0 when ``reverse``).
+
+        Starts come from the Gaussian base, or from the stored samples of the other end, with replacement.
+
+        Args:
+            n: Number of samples.
+            eps: Noise level; 0 runs the ODE. A number, a function of t, or a ``dynamics.NoiseLevel``.
+            reverse: Generate rho0 from rho1.
+            seed: Seed of starts and noise; drawn afresh when None.
+            cond: One condition for all samples (a label, a vector), or one row per sample.
+            first_index: Index of the first sample in a larger job, so that parts agree with the whole.
+            details: Return ``dynamics.Samples`` (in data units) instead of the plain array.
+            options: Anything else that ``dynamics.sample`` takes: ``method``, ``n_steps``, ``time_grid``, ``chunk`` ...
+
+        Returns:
+            ``(n, *D)`` in the kind that ``x1`` had, or the details.
+        """
+        self._fitted("sample")
+        n = check_count(n)
+        seed = secrets.randbits(31) if seed is None else seed
+        start = self._start(n, reverse, seed, first_index)
+        done = self._run(start, eps, reverse, seed, self._expand(cond, n), first_index, options)
+        return done if details else restore(done.x, self._kind)
+
+    def transport(
+        self,
+        x: Any,
+        *,
+        eps: Any = 0.0,
+        reverse: bool = False,
+        seed: int | None = None,
+        cond: Any = None,
+        first_index: int = 0,
+        details: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Carry given points from rho0 to rho1 (from rho1 to rho0 when ``reverse``).
+
+        Args:
+            x: Points ``(n, *D)`` in data units.
+            eps, reverse, seed, cond, first_index, details, options: As in :meth:`sample`.
+
+        Returns:
+            ``(n, *D)`` in the kind of ``x``, or the details.
+        """
+        self._fitted("transport")
+        points, kind = self._points(x, "transport")
+        seed = secrets.randbits(31) if seed is None else seed
+        start = self.normaliser.encode(points)
+        done = self._run(start, eps, reverse, seed, self._expand(cond, len(start)), first_index, options)
+        return done if details else restore(done.x, kind)
+
+    def _run(
+        self,
+        start: Tensor,
+        eps: Any,
+        reverse: bool,
+        seed: int,
+        cond: Condition,
+        first: int,
+        options: dict[str, Any],
+    ) -> Samples:
+        known = inspect.signature(run_dynamics).parameters
+        for name in options:
+            if name not in known:
+                raise invalid("Bridge", "the option must be known", repr(name), nearest(name, known))
+        done = run_dynamics(
+            self.fields, start, eps=eps, reverse=reverse, seed=seed, cond=cond, first_index=first, **options
+        )
+        path = None if done.path is None else self.normaliser.decode(done.path)
+        return Samples(
+            x=self.normaliser.decode(done.x),
+            nfe=done.nfe,
+            status=done.status,
+            times=done.times,
+            method=done.method,
+            seed=done.seed,
+            path=path,
+            rejected=done.rejected,
+        )
+
+    def _start(self, n: int, reverse: bool, seed: int, first: int) -> Tensor:
+        """Start points in the network's units."""
+        pool = self._pool1 if reverse or self._pool0 is None else self._pool0
+        if not reverse and self.path.base is not None:
+            return draw_base(self.path.base, self.shape, n, seed, first)
+        assert pool is not None
+        return pool.draw(n, seed, first)
+
+    def _points(self, x: Any, who: str) -> tuple[Tensor, Kind]:
+        points, kind = as_tensor(x, f"Bridge.{who}", "x")
+        if tuple(points.shape[1:]) != self.shape:
+            rule = f"x must have the event shape the bridge was fitted to, {self.shape}"
+            raise invalid(f"Bridge.{who}", rule, tuple(points.shape[1:]))
+        return points.float(), kind
+
+    def _expand(self, cond: Any, n: int) -> Tensor | None:
+        """A condition for n samples from one value or one row per sample."""
+        if cond is None:
+            return None
+        tensor = torch.as_tensor(cond)
+        trained = None if self._pool1 is None else self._pool1.cond
+        if trained is None:
+            remedy = "Fit with cond=... first, or leave cond out."
+            raise invalid(
+                "Bridge",
+                "a bridge fitted without conditions takes none",
+                f"shape {tuple(tensor.shape)}",
+                remedy,
+            )
+        tensor = tensor.long() if not trained.is_floating_point() else tensor.to(trained.dtype)
+        tensor = tensor.expand(n, *trained.shape[1:]) if tensor.ndim < trained.ndim else tensor
+        if tensor.shape != (n, *trained.shape[1:]):
+            raise invalid("Bridge", f"cond must have shape {(n, *trained.shape[1:])}", tuple(tensor.shape))
+        return tensor.contiguous()
+
+    # --- likelihood
+
+    def log_prob(
+        self,
+        x: Any,
+        *,
+        cond: Any = None,
+        details: bool = False,
+        leg: "dict[str, Any] | Bridge | None" = None,
+        progress: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Log density of the model of rho1 at ``x``, in nats per row (data units).
+
+        It needs the density of rho0: the Gaussian base of a one-sided path, or ``log_prob`` of what was passed as x0.
+        With two sample sets there is none; a Gaussian -> rho0 leg is then trained once, said in a warning, kept in
+        ``bridge.leg`` and saved with the bridge.
+
+        Args:
+            x: Points ``(n, *D)`` in data units.
+            cond: As in :meth:`sample`.
+            details: Return ``likelihood.LogProb`` instead of the plain array.
+            leg: A fitted bridge to rho0 to use, or settings for the one to train, e.g. ``{"steps": 5000}``.
+            progress: Show a progress bar if the leg must be trained.
+            options: Anything else that ``likelihood.log_prob`` takes: ``divergence``, ``probes``, ``method`` ...
+
+        Returns:
+            ``(n,)`` in the kind of ``x``, or the details.
+        """
+        self._fitted("log_prob")
+        known = inspect.signature(flow_log_prob).parameters
+        for name in options:
+            if name not in known:
+                raise invalid("Bridge.log_prob", "the option must be known", repr(name), nearest(name, known))
+        points, kind = self._points(x, "log_prob")
+        encoded = self.normaliser.encode(points)
+        base = self._base_density(leg, progress)
+        done = flow_log_prob(self.fields, encoded, base, cond=self._expand(cond, len(encoded)), **options)
+        volume = self.normaliser.log_volume(self.shape)
+        result = LogProb(
+            log_prob=done.log_prob + volume,
+            error=done.error,
+            x=self.normaliser.decode(done.x),
+            nfe=done.nfe,
+            status=done.status,
+        )
+        return result if details else restore(result.log_prob, kind, per_row=True)
+
+    def _base_density(self, leg: "dict[str, Any] | Bridge | None", progress: bool) -> Any:
+        """The density of rho0 in the network's units."""
+        if self.path.base is not None:
+            return _Shaped(self.path.base)
+        if self._density0 is None:
+            if isinstance(leg, Bridge):
+                self.leg = leg
+            elif self.leg is None:
+                self.leg = self._train_leg(leg or {}, progress)
+        source = self._density0 if self._density0 is not None else self.leg
+        return _DataUnits(source, self.normaliser, self.shape)
+
+    def _train_leg(self, settings: dict[str, Any], progress: bool) -> "Bridge":
+        if self._pool0 is None:
+            raise invalid(
+                "Bridge.log_prob", "the density of rho0 is needed", "none", "Take a one-sided path."
+            )
+        warnings.warn(
+            "Bridge.log_prob: rho0 was given by samples and has no density, so a Gaussian -> rho0 bridge is trained on "
+            f"{len(self._pool0.x)} of them first; its error adds to log_prob. Pass leg=... to bring or tune your own.",
+            stacklevel=3,
+        )
+        own = {key: value for key, value in self._train.items() if key != "seed"}
+        net = self._params["net"] if not isinstance(self._params["net"], nn.Module) else "auto"
+        leg = Bridge("one_sided_linear", net=net, seed=self.seed + 1, **{**own, **settings})
+        return leg.fit(x1=self.normaliser.decode(self._pool0.x), progress=progress)
+
+    # --- trust and storage
+
+    def check(self, *, n: int = 2000, seed: int = 0, eps: float = 0.5) -> CheckReport:
+        """Test the trained bridge against itself and against its data; see ``estimator.check``.
+
+        Args:
+            n: Samples per test.
+            seed: Seed of the test draws.
+            eps: Noise level of the SDE tests.
+        """
+        self._fitted("check")
+        assert self._pool1 is not None
+        return check_bridge(self.fields, self._pool0, self._pool1, self.shape, n=n, seed=seed, eps=eps)
+
+    def save(self, folder: str | FilePath) -> FilePath:
+        """Write the bridge to a folder: safetensors and JSON, no code. An older bridge there is replaced.
+
+        Raises:
+            InvalidInputError: If the path or network is a function or class of your own, which a file cannot hold.
+        """
+        from interpolants.estimator.store import save_bridge
+
+        return save_bridge(self, FilePath(folder))
+
+    @classmethod
+    def load(cls, folder: str | FilePath) -> "Bridge":
+        """Read a bridge that :meth:`save` wrote.
+
+        Raises:
+            InvalidInputError: If the folder is missing, damaged or not a bridge.
+        """
+        from interpolants.estimator.store import load_bridge
+
+        return load_bridge(FilePath(folder))
+
+    def __repr__(self) -> str:
+        state = "fitted" if self.net is not None else "not fitted"
+        return f"Bridge(path={type(self.path).__name__}, learn={self.heads}, shape={self.shape}, {state})"
+
+
+class _Batches:
+    """The batch of a step, a function of the step's generator alone."""
+
+    def __init__(
+        self, x0: Tensor | None, x1: Tensor, cond: Tensor | None, cond0: Tensor | None, bridge: Bridge
+    ) -> None:
+        self.x0, self.x1, self.cond, self.cond0 = x0, x1, cond, cond0
+        self.size, self.coupling, self.times = bridge.settings.batch_size, bridge.coupling, bridge.times
+        self.paired = x0 is not None and type(self.coupling).__name__ == "Paired"
+        if self.paired and x0 is not None and len(x0) != len(x1):
+            remedy = "Row i of x0 must belong to row i of x1; for unrelated sets take coupling='independent'."
+            raise invalid(
+                "Bridge.fit", "a paired coupling needs x0 and x1 of one size", (len(x0), len(x1)), remedy
+            )
+
+    def __call__(self, step: int, generator: Generator, rank: int, world: int) -> dict[str, Any]:
+        rows = max(1, self.size // world)
+        pick = torch.randint(len(self.x1), (rows,), generator=generator)
+        x1, cond = self.x1[pick], take_rows(self.cond, pick)
+        x0 = None
+        if self.x0 is not None:
+            pick0 = pick if self.paired else torch.randint(len(self.x0), (rows,), generator=generator)
+            cond0 = take_rows(self.cond0, pick0)
+            pairs = self.coupling.pair(self.x0[pick0], x1, generator=generator, cond0=cond0, cond1=cond)
+            x0, x1, cond = pairs.x0, pairs.x1, pairs.cond1
+        times = self.times.sample(rows, generator=generator)
+        return {"x0": x0, "x1": x1, "cond": cond, "t": times.t, "weight": times.weight}
+
+
+class _TrainingLoss:
+    """The joint loss in the form that the training loop calls."""
+
+    def __init__(self, loss: JointLoss) -> None:
+        self.loss = loss
+
+    def __call__(self, net: Any, batch: dict[str, Any], generator: Generator) -> dict[str, Tensor]:
+        losses = self.loss(
+            net, x0=batch["x0"], x1=batch["x1"], t=batch["t"], cond=batch["cond"], generator=generator
+        )
+        return {name: loss * batch["weight"] for name, loss in losses.items()}
+
+
+class _Shaped:
+    """A Gaussian whose density is taken in the network's units."""
+
+    def __init__(self, base: Gaussian) -> None:
+        self.base = base
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        return self.base.log_prob(x)
+
+
+class _DataUnits:
+    """A density given in data units, as a density in the network's units."""
+
+    def __init__(self, law: Any, normaliser: Normaliser, shape: tuple[int, ...]) -> None:
+        self.law, self.normaliser = law, normaliser
+        self.volume = normaliser.log_volume(shape)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        value = torch.as_tensor(self.law.log_prob(self.normaliser.decode(x)))
+        value = value.reshape(x.shape[0], -1).sum(1) if value.ndim > 1 else value
+        return value.to(x) - self.volume
+
+
+def _condition(cond: Any, rows: int, name: str, owner: str) -> Tensor | None:
+    if cond is None:
+        return None
+    try:
+        tensor = torch.as_tensor(getattr(cond, "to_numpy", lambda: cond)())
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidInputError(
+            f"Bridge.fit: {name} must be numbers, got {type(cond).__name__}. {error}"
+        ) from error
+    if tensor.ndim < 1 or len(tensor) != rows:
+        raise invalid(
+            "Bridge.fit", f"{name} must have one row per row of {owner}, {rows}", tuple(tensor.shape)
+        )
+    if not tensor.is_floating_point():
+        if tensor.ndim != 1 or int(tensor.min()) < 0:
+            raise invalid("Bridge.fit", f"{name} as labels must be (N,) integers >= 0", tuple(tensor.shape))
+        return tensor.long()
+    if not bool(torch.isfinite(tensor).all()):
+        raise invalid("Bridge.fit", f"{name} must be finite", "nan or inf")
+    return tensor.float().reshape(rows, -1) if tensor.ndim == 1 else tensor.float()

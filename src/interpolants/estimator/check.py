@@ -1,0 +1,246 @@
+"""Does a trained bridge hold together? Tests of the fields against identities that need no truth, and of the samples.
+
+Identities, each an average over draws of the interpolant at given times:
+
+* calibration: a field is a conditional mean, so its target minus its value is orthogonal to the value itself:
+  the regression slope of target on prediction is 1. A wrong sign gives -1, a wrong factor its inverse;
+* rate: ``E[x . b] = E[x . dx/dt]``, half the rate of the second moment; a wrong gamma' or a flipped time breaks it;
+* Stein: ``E[(x - mean) . s] = -D`` for the score of any law that decays.
+
+Samples: transported points against the data, ODE against SDE, there and back again, each beside its sampling floor.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from interpolants.dynamics.sample import sample
+from interpolants.estimator.starts import Pool, draw_base
+from interpolants.fields.protocol import Fields
+from interpolants.foundations.errors import DivergedError
+from interpolants.foundations.ops import sum_event
+from interpolants.foundations.randomness import generator
+from interpolants.metrics.estimate import two_halves
+from interpolants.metrics.sliced_wasserstein import sliced_wasserstein
+from interpolants.paths.path import PathSample
+
+CHECK_STREAM = 4
+TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
+# Allowed bias of a learnt field against an identity, beyond four standard errors: pass and warn.
+BIAS = (0.1, 0.3)
+# Distance to the data over the sampling floor: pass and warn.
+FLOORS = (2.0, 4.0)
+RETURN = (0.05, 0.2)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One verdict.
+
+    Attributes:
+        name: What was tested.
+        verdict: ``"pass"``, ``"warn"`` or ``"fail"``.
+        value: The figure.
+        limit: What it may be for a pass.
+        message: In words, with the remedy if there is one.
+    """
+
+    name: str
+    verdict: str
+    value: float
+    limit: float
+    message: str
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """All verdicts on a bridge; print it for a table."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed."""
+        return all(check.verdict != "fail" for check in self.checks)
+
+    def __str__(self) -> str:
+        width = max(len(check.name) for check in self.checks)
+        rows = [
+            f"{check.verdict:<5} {check.name:<{width}} {check.value:>10.4g}  (limit {check.limit:.4g})  {check.message}"
+            for check in self.checks
+        ]
+        return "\n".join(rows)
+
+
+def check_bridge(
+    fields: Fields,
+    pool0: Pool | None,
+    pool1: Pool,
+    shape: tuple[int, ...],
+    *,
+    n: int = 2000,
+    seed: int = 0,
+    eps: float = 0.5,
+) -> CheckReport:
+    """Run every check that applies.
+
+    Args:
+        fields: The bridge's fields.
+        pool0: Samples of rho0; None where the path has a Gaussian base (or is a mirror).
+        pool1: Samples of rho1, with conditions if the fields need them.
+        shape: Event shape.
+        n: Draws per check.
+        seed: Seed of all draws.
+        eps: Noise level of the SDE checks.
+    """
+    draws = _Draws(fields, pool0, pool1, shape, n, seed)
+    checks = [*_calibrations(draws), *_identities(draws)]
+    try:
+        checks += _arrivals(draws, eps)
+    except DivergedError as error:
+        checks.append(Check("sampling", "fail", math.nan, 0.0, str(error)))
+    return CheckReport(tuple(checks))
+
+
+class _Draws:
+    """Points of the interpolant at the times of the checks, and starts for sampling."""
+
+    def __init__(
+        self, fields: Fields, pool0: Pool | None, pool1: Pool, shape: tuple[int, ...], n: int, seed: int
+    ) -> None:
+        assert fields.path is not None
+        self.fields, self.path, self.n, self.seed = fields, fields.path, n, seed
+        self.pool1, self.shape = pool1, shape
+        source = generator(seed, CHECK_STREAM)
+        rows = torch.randint(len(pool1.x), (n,), generator=source)
+        self.x1, self.cond = pool1.x[rows], None if pool1.cond is None else pool1.cond[rows]
+        if self.path.base is not None:
+            self.x0 = draw_base(self.path.base, shape, n, seed + 1, 0)
+        elif pool0 is not None:
+            self.x0 = pool0.x[torch.randint(len(pool0.x), (n,), generator=source)]
+        else:
+            self.x0 = self.x1
+        self.pool0 = pool0
+        self.z = torch.randn(self.x1.shape, generator=source)
+
+    def at(self, t: float) -> list[PathSample]:
+        """The antithetic pair of draws at a time."""
+        if self.path.is_one_sided:
+            return [self.path.sample(x0=self.x0, x1=self.x1, t=t)]
+        return [self.path.sample(x0=self.x0, x1=self.x1, t=t, z=z) for z in (self.z, -self.z)]
+
+    def values(self, draw: PathSample, quantity: str) -> Tensor:
+        """A field at the draw."""
+        with torch.inference_mode():
+            return self.fields.evaluate(draw.x_t, draw.t[0], (quantity,), self.cond)[quantity]
+
+
+def _calibrations(draws: _Draws) -> list[Check]:
+    targets = {
+        "velocity": lambda d: d.x_dot,
+        "drift": lambda d: d.i_dot,
+        "denoiser": lambda d: d.z,
+        "endpoint0": lambda d: d.x0,
+        "endpoint1": lambda d: d.x1,
+    }
+    checks = []
+    for quantity in getattr(draws.fields, "known", ("velocity",)):
+        quantity = "denoiser" if quantity == "score" else quantity
+        worst, spread, when = 0.0, 0.0, 0.5
+        for t in TIMES:
+            pairs = [(targets[quantity](d), draws.values(d, quantity)) for d in draws.at(t)]
+            gap = torch.stack([sum_event((target - value) * value) for target, value in pairs]).mean(0)
+            power = torch.stack([sum_event(value.square()) for _, value in pairs]).mean()
+            bias, error = _relative(gap, float(power))
+            if abs(bias) - 4 * error > abs(worst) - 4 * spread or t == TIMES[0]:
+                worst, spread, when = bias, error, t
+        message = f"slope of target on prediction is {1 + worst:.3f} ± {spread:.3f} at t={when}"
+        checks.append(_judge(f"calibration of {quantity}", abs(worst), BIAS, 4 * spread, message))
+    return checks
+
+
+def _identities(draws: _Draws) -> list[Check]:
+    checks = []
+    worst, spread, when = 0.0, 0.0, 0.5
+    for t in TIMES:
+        sides = [(d, draws.values(d, "velocity")) for d in draws.at(t)]
+        gap = torch.stack([sum_event((d.x_dot - b) * d.x_t) for d, b in sides]).mean(0)
+        scale = torch.stack(
+            [sum_event(b.square()).mean() * sum_event(d.x_t.square()).mean() for d, b in sides]
+        )
+        bias, error = _relative(gap, float(scale.mean().sqrt()))
+        if abs(bias) - 4 * error > abs(worst) - 4 * spread or t == TIMES[0]:
+            worst, spread, when = bias, error, t
+    message = f"E[x.b] misses the rate of the second moment by {worst:+.3f} ± {spread:.3f} at t={when}"
+    checks.append(_judge("rate of the second moment", abs(worst), BIAS, 4 * spread, message))
+    if draws.fields.has_score:
+        checks.append(_stein(draws))
+    return checks
+
+
+def _stein(draws: _Draws) -> Check:
+    size = math.prod(draws.shape)
+    worst, spread, when = 0.0, 0.0, 0.5
+    for t in TIMES:
+        sides = []
+        for d in draws.at(t):
+            centred = d.x_t - d.x_t.mean(0)
+            sides.append(sum_event(centred * draws.values(d, "score")) + size)
+        bias, error = _relative(torch.stack(sides).mean(0), float(size))
+        if abs(bias) - 4 * error > abs(worst) - 4 * spread or t == TIMES[0]:
+            worst, spread, when = bias, error, t
+    message = (
+        f"E[(x - mean).s] is {-size * (1 - worst):.3g} instead of {-size} (± {size * spread:.2g}) at t={when}"
+    )
+    return _judge("Stein identity of the score", abs(worst), BIAS, 4 * spread, message)
+
+
+def _arrivals(draws: _Draws, eps: float) -> list[Check]:
+    fields, seed = draws.fields, draws.seed
+    half = min(draws.n, len(draws.pool1.x) // 2)
+    source = generator(seed, CHECK_STREAM, 1)
+    rows = torch.randperm(len(draws.pool1.x), generator=source)[: 2 * half]
+    a, b = draws.pool1.x[rows[:half]], draws.pool1.x[rows[half:]]
+    cond = None if draws.pool1.cond is None else draws.pool1.cond[rows[:half]]
+    floor = sliced_wasserstein(a, b, generator=generator(seed, CHECK_STREAM, 2)).value
+    start = draws.x0[:half]
+    flow = sample(fields, start, cond=cond, on_failure="keep").x
+    checks = [_distance("ODE against data", flow, b, floor, seed)]
+    if fields.has_score:
+        noisy = sample(fields, start, eps=eps, seed=seed, cond=cond, on_failure="keep").x
+        checks.append(_distance(f"SDE (eps={eps:g}) against data", noisy, b, floor, seed))
+        checks.append(_distance("SDE against ODE", noisy, flow, floor, seed))
+    back = sample(fields, flow, reverse=True, cond=cond, on_failure="keep").x
+    spread = float(start.std())
+    miss = float((back - start).square().mean().sqrt()) / spread
+    message = f"there and back misses the start by {100 * miss:.2g}% of its spread"
+    checks.append(_judge("ODE there and back", miss, RETURN, 0.0, message))
+    if draws.pool0 is not None and len(draws.pool0.x) >= 4:
+        first, second = two_halves(draws.pool0.x[: 2 * half], source)
+        floor0 = sliced_wasserstein(first, second, generator=generator(seed, CHECK_STREAM, 3)).value
+        arrived = sample(fields, a, reverse=True, cond=cond, on_failure="keep").x
+        checks.append(_distance("reverse ODE against rho0", arrived[: len(second)], second, floor0, seed))
+    return checks
+
+
+def _distance(name: str, x: Tensor, y: Tensor, floor: float, seed: int) -> Check:
+    if not bool(torch.isfinite(x).all()):
+        return Check(name, "fail", math.nan, FLOORS[0], "some samples are not finite")
+    found = sliced_wasserstein(x, y, generator=generator(seed, CHECK_STREAM, 4))
+    ratio = found.value / floor if floor > 0 else math.inf
+    message = f"sliced W2 {found.value:.4g} is {ratio:.2f} times that of two halves of the data ({floor:.4g})"
+    return _judge(name, ratio, FLOORS, 0.0, message)
+
+
+def _relative(gap: Tensor, scale: float) -> tuple[float, float]:
+    """Mean of a per-sample gap and its standard error, over a scale."""
+    scale = max(scale, 1e-12)
+    return float(gap.mean()) / scale, float(gap.std()) / math.sqrt(len(gap)) / scale
+
+
+def _judge(name: str, value: float, limits: tuple[float, float], slack: float, message: str) -> Check:
+    good, fair = (limit + slack for limit in limits)
+    verdict = "pass" if value <= good else "warn" if value <= fair else "fail"
+    return Check(name, verdict, value, good, message)

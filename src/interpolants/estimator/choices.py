@@ -1,0 +1,151 @@
+"""What ``"auto"`` means: the network, the fields to learn and the times, from the path and the shape of the data."""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from interpolants.foundations.errors import InvalidInputError, invalid, nearest
+from interpolants.foundations.registry import build, names
+from interpolants.nets.build import build_net
+from interpolants.objectives.losses import (
+    DenoiserLoss,
+    DriftLoss,
+    EndpointLoss,
+    JointLoss,
+    Objective,
+    ScoreLoss,
+    VelocityLoss,
+)
+from interpolants.objectives.times import LogitNormalTimes, StratifiedTimes, TimeSampler, UniformTimes
+from interpolants.paths.path import Path
+from interpolants.training.settings import TrainSettings
+
+LEARNABLE = ("velocity", "drift", "score", "denoiser", "endpoint0", "endpoint1")
+
+
+def choose_path(path: Any) -> Path:
+    """A path from its name, its description or itself."""
+    if isinstance(path, Path):
+        return path
+    chosen = _member("path", path)
+    assert isinstance(chosen, Path)
+    return chosen
+
+
+def choose_coupling(coupling: Any) -> Any:
+    """A coupling from its name, its description or itself."""
+    return _member("coupling", coupling) if isinstance(coupling, str | dict) else coupling
+
+
+def choose_heads(learn: Any, path: Path) -> tuple[str, ...]:
+    """Quantities to learn: one is enough on one-sided and mirror paths, two-sided ones need a pair.
+
+    Without latent noise only the velocity can be learnt, and only the ODE can be run.
+    """
+    if isinstance(learn, str) and learn == "auto":
+        if path.is_static:
+            return ("denoiser",)
+        return ("velocity",) if path.is_one_sided or path.envelope.is_zero else ("velocity", "denoiser")
+    heads = (learn,) if isinstance(learn, str) else tuple(learn)
+    for head in heads:
+        if head not in LEARNABLE:
+            raise invalid(
+                "Bridge", "learn must name known quantities", repr(head), nearest(str(head), LEARNABLE)
+            )
+    if not heads or len(set(heads)) != len(heads):
+        raise invalid("Bridge", "learn must name different quantities, at least one", heads)
+    return heads
+
+
+def make_loss(heads: Sequence[str], path: Path) -> JointLoss:
+    """The joint quadratic loss of some heads."""
+    return JointLoss([_objective(head, path) for head in heads])
+
+
+def _objective(head: str, path: Path) -> Objective:
+    if head in ("endpoint0", "endpoint1"):
+        return EndpointLoss(path, end=int(head[-1]))
+    kinds: dict[str, type[Objective]] = {
+        "velocity": VelocityLoss,
+        "drift": DriftLoss,
+        "score": ScoreLoss,
+        "denoiser": DenoiserLoss,
+    }
+    return kinds[head](path)
+
+
+def choose_times(times: Any) -> TimeSampler:
+    """Stratified uniform times unless told otherwise."""
+    if isinstance(times, TimeSampler):
+        return times
+    kinds: dict[str, type[TimeSampler]] = {
+        "auto": StratifiedTimes,
+        "stratified": StratifiedTimes,
+        "uniform": UniformTimes,
+        "logit_normal": LogitNormalTimes,
+    }
+    if times not in kinds:
+        raise invalid("Bridge", "times must be a known sampler", repr(times), nearest(str(times), kinds))
+    return kinds[times]()
+
+
+def choose_net(net: Any, shape: tuple[int, ...], heads: int, cond: Tensor | None, seed: int) -> nn.Module:
+    """An MLP for vectors, a U-Net for images, or what was asked for, with the right heads and condition."""
+    if isinstance(net, nn.Module):
+        return net
+    settings = {"kind": net} if isinstance(net, str) else dict(net)
+    if settings.get("kind", "auto") == "auto":
+        image = len(shape) == 3 and min(shape[1:]) >= 8
+        settings["kind"] = "unet" if image else "mlp"
+    kind = settings.pop("kind")
+    if kind not in names("net"):
+        raise invalid("Bridge", "net must be a known network", repr(kind), nearest(str(kind), names("net")))
+    return build_net(kind, shape, **{"heads": heads, "seed": seed, **_condition(cond), **settings})
+
+
+def _condition(cond: Tensor | None) -> dict[str, int]:
+    if cond is None:
+        return {}
+    if not cond.is_floating_point():
+        return {"n_classes": int(cond.max()) + 1}
+    return {"cond_channels": cond.shape[1]} if cond.ndim > 2 else {"cond_dim": cond.shape[1]}
+
+
+def train_settings(settings: dict[str, Any]) -> TrainSettings:
+    """Training settings with errors that name the setting, the value and the nearest key."""
+    known = TrainSettings.model_fields
+    for key in settings:
+        if key not in known:
+            raise invalid("Bridge", "every setting must be known", repr(key), nearest(key, known))
+    try:
+        return TrainSettings(**settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise invalid(
+            "Bridge", f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}", first["input"]
+        ) from error
+
+
+def warn_about_loss_of_detail(tensor: Tensor, name: str) -> None:
+    """Discrete data have no density: say so once, before somebody reads a likelihood."""
+    head = tensor[:1000].reshape(min(len(tensor), 1000), -1)
+    if len(head) >= 100 and torch.equal(head, head.round()):
+        warnings.warn(
+            f"Bridge: {name} takes whole numbers only, and discrete data have no density. Samples are fine; before "
+            "reading log_prob, add uniform noise of one step (dequantise).",
+            stacklevel=4,
+        )
+
+
+def _member(family: str, what: Any) -> Any:
+    settings = {"kind": what} if isinstance(what, str) else what
+    if not isinstance(settings, dict) or "kind" not in settings:
+        rule = f"{family} must be a name, a table with a kind, or a {family}"
+        raise InvalidInputError(f"Bridge: {rule}, got {what!r}. One of: {', '.join(names(family))}.")
+    settings = dict(settings)
+    return build(family, settings.pop("kind"), **settings)

@@ -1,0 +1,51 @@
+"""Where sampling starts: a Gaussian base, or rows drawn from the samples a bridge was trained on.
+
+Start i depends on (seed, i) only, like all noise.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.randomness import BlockNoise, generator
+
+START_STREAM = 3
+# Rows kept from each end: enough to start from and to check against, small enough to store with the model.
+POOL_ROWS = 10_000
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Rows of a sample set, and the condition of each row if there was one."""
+
+    x: Tensor
+    cond: Tensor | None = None
+
+    @classmethod
+    def of(cls, x: Tensor, cond: Tensor | None, seed: int) -> "Pool":
+        """At most ``POOL_ROWS`` rows, chosen at random but reproducibly."""
+        if len(x) <= POOL_ROWS:
+            return cls(x, cond)
+        rows = torch.randperm(len(x), generator=generator(seed, START_STREAM))[:POOL_ROWS]
+        return cls(x[rows], None if cond is None else cond[rows])
+
+    def draw(self, n: int, seed: int, first: int) -> Tensor:
+        """Rows ``(n, *D)`` with replacement for the samples ``first .. first + n - 1``."""
+        noise = BlockNoise(seed, (START_STREAM,), first=first, count=n, shape=(), dtype=torch.float64)
+        return self.x[(noise.uniform() * len(self.x)).long().clamp_max(len(self.x) - 1)]
+
+
+def draw_base(base: Gaussian, shape: tuple[int, ...], n: int, seed: int, first: int) -> Tensor:
+    """Base points ``(n, *D)`` for the samples ``first .. first + n - 1``, float32."""
+    noise = BlockNoise(seed, (START_STREAM,), first=first, count=n, shape=shape)
+    return base.color(noise.normal())
+
+
+def check_count(n: int) -> int:
+    """A number of samples."""
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise invalid("Bridge.sample", "n must be an integer >= 1", n)
+    return n

@@ -1,0 +1,132 @@
+"""A bridge on disk: weights and numbers as safetensors, everything else as JSON; no code, no pickle."""
+
+import json
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+import interpolants
+from interpolants.data.arrays import Kind
+from interpolants.estimator.normaliser import Normaliser
+from interpolants.estimator.starts import Pool
+from interpolants.foundations.errors import InvalidInputError, invalid
+from interpolants.foundations.registry import describe
+from interpolants.foundations.storage import read_folder, write_folder
+from interpolants.nets.build import build_net
+
+if TYPE_CHECKING:
+    from interpolants.estimator.bridge import Bridge
+
+FORMAT = 1
+_LEG = "leg"
+
+
+def save_bridge(bridge: "Bridge", folder: FilePath) -> FilePath:
+    """Write a fitted bridge; the leg to rho0, if there is one, goes into the same files."""
+    tensors: dict[str, dict[str, Tensor]] = {}
+    documents: dict[str, Any] = {"bridge.json": _pack(bridge, "bridge", tensors)}
+    if bridge.leg is not None:
+        documents["leg.json"] = _pack(bridge.leg, _LEG, tensors)
+    return write_folder(folder, tensors, documents)
+
+
+def load_bridge(folder: FilePath) -> "Bridge":
+    """Read a bridge and its leg."""
+    stored = read_folder(folder)
+    if "bridge.json" not in stored.documents:
+        raise invalid(
+            "Bridge.load", "the folder must hold a bridge", str(folder), "Save one with bridge.save(folder)."
+        )
+    bridge = _unpack(stored.documents["bridge.json"], "bridge", stored.tensors)
+    if "leg.json" in stored.documents:
+        bridge.leg = _unpack(stored.documents["leg.json"], _LEG, stored.tensors)
+    return bridge
+
+
+def _pack(bridge: "Bridge", stem: str, tensors: dict[str, dict[str, Tensor]]) -> dict[str, Any]:
+    net = bridge._fitted("save")
+    settings = getattr(net, "settings", None)
+    if not isinstance(settings, dict):
+        remedy = "Save your module's state_dict yourself, or use a network of interpolants.nets."
+        raise invalid("Bridge.save", "the network must be one of the library's", type(net).__name__, remedy)
+    tensors[f"{stem}_model"] = dict(net.state_dict())
+    numbers = {"shift": bridge.normaliser.shift, "scale": bridge.normaliser.scale}
+    for name, pool in (("pool0", bridge._pool0), ("pool1", bridge._pool1)):
+        if pool is not None:
+            numbers[name] = pool.x
+            if pool.cond is not None:
+                numbers[f"{name}_cond"] = pool.cond
+    tensors[f"{stem}_data"] = numbers
+    params = bridge.get_params()
+    return {
+        "format": FORMAT,
+        "library": interpolants.__version__,
+        "path": describe(bridge.path, "Bridge.save"),
+        "coupling": _describe_or_name(bridge.coupling),
+        "learn": list(bridge.heads),
+        "standardize": bool(params["standardize"]),
+        "seed": bridge.seed,
+        "train": json.loads(bridge.settings.model_dump_json()),
+        "net": settings,
+        "shape": list(bridge.shape),
+        "kind": None if bridge._kind is None else bridge._kind.describe(),
+        "steps": None if bridge.result is None else bridge.result.steps,
+        "history": _finite(bridge.history),
+    }
+
+
+def _unpack(record: dict[str, Any], stem: str, tensors: dict[str, dict[str, Tensor]]) -> "Bridge":
+    from interpolants.estimator.bridge import Bridge
+
+    if record.get("format") != FORMAT:
+        rule = f"the bridge must have format {FORMAT}"
+        raise invalid("Bridge.load", rule, record.get("format"), "Upgrade interpolants to read newer files.")
+    try:
+        train = {key: value for key, value in record["train"].items() if key != "seed"}
+        bridge = Bridge(
+            record["path"],
+            coupling=record["coupling"],
+            net=dict(record["net"], kind=record["net"]["name"]) if "name" in record["net"] else record["net"],
+            learn=tuple(record["learn"]),
+            standardize=record["standardize"],
+            seed=record["seed"],
+            **train,
+        )
+        net = build_net(**record["net"])
+        net.load_state_dict(tensors[f"{stem}_model"])
+        data = tensors[f"{stem}_data"]
+        bridge.normaliser = Normaliser(data["shift"], data["scale"])
+        bridge.shape = tuple(record["shape"])
+        bridge._pool0, bridge._pool1 = _pool(data, "pool0"), _pool(data, "pool1")
+        bridge._kind = None if record["kind"] is None else Kind.from_description(record["kind"])
+        bridge.history = record["history"]
+        bridge._use(net, None)
+    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+        if isinstance(error, InvalidInputError):
+            raise
+        raise invalid("Bridge.load", "the record must be complete and fit its weights", str(error)) from error
+    return bridge
+
+
+def _pool(data: dict[str, Tensor], name: str) -> Pool | None:
+    return Pool(data[name], data.get(f"{name}_cond")) if name in data else None
+
+
+def _describe_or_name(coupling: Any) -> Any:
+    try:
+        return describe(coupling, "Bridge.save")
+    except InvalidInputError:
+        return "independent"  # a coupling matters while training only; a user's own cannot be written
+
+
+def _finite(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """History rows without NaN and infinity, which JSON has no words for."""
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, float) and not torch.isfinite(torch.tensor(value)):
+            return None
+        return value
+
+    return [{key: clean(value) for key, value in row.items()} for row in rows]
