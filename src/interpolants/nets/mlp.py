@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -12,15 +13,28 @@ from interpolants.foundations.types import Condition
 from interpolants.nets.embeddings import ConditionEmbedding, ConditionKinds, FourierTime
 from interpolants.nets.net import Net, materialise, whole
 
-_Activation = Callable[[Tensor], Tensor]
-# name -> (function, the same in place where there is one)
-_ACTIVATIONS: dict[str, tuple[_Activation, _Activation]] = {
-    "silu": (functional.silu, lambda h: functional.silu(h, inplace=True)),
-    "relu": (functional.relu, torch.relu_),
-    "tanh": (torch.tanh, torch.tanh_),
-    "elu": (functional.elu, lambda h: functional.elu(h, inplace=True)),
-    "gelu": (functional.gelu, functional.gelu),
-    "softplus": (functional.softplus, functional.softplus),
+
+class Activation(NamedTuple):
+    """An activation function.
+
+    Attributes:
+        call: The function.
+        in_place: The same, overwriting its argument where there is such a version.
+        gain: ``1 / sqrt(E call(z)^2)`` for z ~ N(0, 1): what keeps the size of the signal from layer to layer.
+    """
+
+    call: Callable[[Tensor], Tensor]
+    in_place: Callable[[Tensor], Tensor]
+    gain: float
+
+
+ACTIVATIONS = {
+    "silu": Activation(functional.silu, lambda h: functional.silu(h, inplace=True), 1.6765),
+    "relu": Activation(functional.relu, torch.relu_, math.sqrt(2)),
+    "tanh": Activation(torch.tanh, torch.tanh_, 1.5925),
+    "elu": Activation(functional.elu, lambda h: functional.elu(h, inplace=True), 1.2452),
+    "gelu": Activation(functional.gelu, functional.gelu, 1.5336),
+    "softplus": Activation(functional.softplus, functional.softplus, 1.0419),
 }
 
 
@@ -68,9 +82,9 @@ class MLP(Net):
     ) -> None:
         super().__init__(shape, heads)
         width, depth = whole(width, "width", "MLP"), whole(depth, "depth", "MLP")
-        if activation not in _ACTIVATIONS:
+        if activation not in ACTIVATIONS:
             raise invalid(
-                "MLP", "activation must be known", repr(activation), nearest(str(activation), _ACTIVATIONS)
+                "MLP", "activation must be known", repr(activation), nearest(str(activation), ACTIVATIONS)
             )
         if layer_norm and not residual:
             raise invalid("MLP", "layer_norm goes with residual=True", "residual=False")
@@ -92,7 +106,7 @@ class MLP(Net):
         self._residual = residual
         self._kinds = ConditionKinds(who="MLP", n_classes=n_classes, cond_dim=cond_dim)
         self._out_shape = self.shape if heads == 1 else (heads, *self.shape)
-        self._act, self._act_in_place = _ACTIVATIONS[activation]
+        self._act = ACTIVATIONS[activation]
         with torch.device("meta"):
             self.time = FourierTime(time_features)
             self.condition = ConditionEmbedding(width, self._kinds)
@@ -102,7 +116,24 @@ class MLP(Net):
                 nn.LayerNorm(width) if layer_norm else nn.Identity() for _ in range(depth if residual else 0)
             )
             self.output = nn.Linear(width, heads * self._size)
-        materialise(self, seed, small=[(self.output, 0.0)])
+        self._initialise(seed)
+
+    def _initialise(self, seed: int) -> None:
+        """Signals of the same size in every layer, state and time of equal weight, and an output that starts at zero.
+
+        Without the gain the signal of a SiLU network fades by 0.6 per layer, and learning is visibly slower.
+        """
+        gain = 1.0 if self._residual else self._act.gain
+        counts = torch.tensor(
+            [self._size] * self._size + [self.time.features] * self.time.features, device="cpu"
+        )
+        parts = torch.sqrt(len(counts) / counts.float())  # of 1 / fan_in, to one over the part's own count
+        gains: dict[nn.Module, float | Tensor] = {
+            **dict.fromkeys(self.hidden, gain),
+            self.input: parts,
+            self.output: 0.0,
+        }
+        materialise(self, seed, gains=gains)
 
     def forward(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
         """Evaluate: ``x (B, *D)``, ``t`` 0-d or ``(B,)`` -> ``(B, *D)``, or ``(B, K, *D)`` for K > 1 heads."""
@@ -127,7 +158,7 @@ class MLP(Net):
         return torch.addmm(bias, flat, weight.t())
 
     def _plain_layers(self, h: Tensor) -> Tensor:
-        act = self._act if torch.is_grad_enabled() else self._act_in_place
+        act = self._act.call if torch.is_grad_enabled() else self._act.in_place
         h = act(h)
         for layer in self.hidden:
             h = act(layer(h))
@@ -136,5 +167,5 @@ class MLP(Net):
     def _residual_layers(self, h: Tensor) -> Tensor:
         *norms, last = self.norms
         for norm, layer in zip(norms, self.hidden, strict=True):
-            h = h + layer(self._act(norm(h)))
-        return self._act(last(h))
+            h = h + layer(self._act.call(norm(h)))
+        return self._act.call(last(h))

@@ -2,7 +2,7 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -87,7 +87,9 @@ def whole(value: int, name: str, who: str, least: int = 1) -> int:
 
 
 @torch.no_grad()
-def materialise(net: nn.Module, seed: int, *, small: Iterable[tuple[nn.Module, float]] = ()) -> None:
+def materialise(
+    net: nn.Module, seed: int, *, gains: Mapping[nn.Module, float | Tensor] | None = None
+) -> None:
     """Give memory and initial weights to a network that was built on the meta device.
 
     Built there it costs nothing and leaves the global generator alone. The draws are made on the CPU in float32 in the
@@ -97,13 +99,13 @@ def materialise(net: nn.Module, seed: int, *, small: Iterable[tuple[nn.Module, f
     Args:
         net: The network; only linear, convolution, embedding and norm layers may hold weights.
         seed: Non-negative integer.
-        small: Layers whose weights are multiplied by a factor, 0 for a zero start.
+        gains: Factors on the weights of some layers, 0 for a zero start; a tensor (fan_in,) has one per input.
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise invalid(type(net).__name__, "seed must be a whole number >= 0", seed)
     net.to_empty(device=torch.get_default_device())
     generator = randomness.generator(seed)
-    factors = {id(module): factor for module, factor in small}
+    factors = gains or {}
     for module in net.modules():
         own = dict(module.named_parameters(recurse=False))
         if not own:
@@ -121,7 +123,7 @@ def materialise(net: nn.Module, seed: int, *, small: Iterable[tuple[nn.Module, f
             draw.uniform_(-bound, bound, generator=generator)
             if module.bias is not None:
                 module.bias.fill_(0)
-        module.weight.copy_(draw.mul_(factors.get(id(module), 1.0)))
+        module.weight.copy_(draw.mul_(factors.get(module, 1.0)))
 
 
 EMBEDDING_SCALE = 0.5  # beside pre-activations of variance one

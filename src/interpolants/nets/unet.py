@@ -118,8 +118,8 @@ class UNet(Net):
             block = _BlockMaker(4 * channels, dropout)
             self.encoder = _Encoder(inside, widths, blocks, attended, block)
             self.decoder = _Decoder(outside, widths, blocks, attended, block)
-        zero = [(m.last, 0.0) for m in self.modules() if isinstance(m, _Block | _Attention)]
-        materialise(self, seed, small=[*zero, (self.decoder.output, 0.0)])
+        ends = [module.last for module in self.modules() if isinstance(module, _Block | _Attention)]
+        materialise(self, seed, gains=dict.fromkeys([*ends, self.decoder.output], 0.0))
 
     def forward(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
         """Evaluate: ``x (B, C, H, W)``, ``t`` 0-d or ``(B,)`` -> ``(B, C, H, W)``, or ``(B, K, C, H, W)``."""
@@ -294,7 +294,8 @@ def _divisor(n: int, most: int) -> int:
 
 
 def _levels(attention: Sequence[int], levels: int) -> set[int]:
-    for level in attention:
-        if not isinstance(level, int) or not -levels <= level < levels:
-            raise invalid("UNet", f"attention must name levels in {-levels} ... {levels - 1}", attention)
+    sequence = isinstance(attention, Sequence)
+    if not sequence or not all(type(level) is int and -levels <= level < levels for level in attention):
+        rule = f"attention must be a sequence of levels in {-levels} ... {levels - 1}"
+        raise invalid("UNet", rule, attention)
     return {level % levels for level in attention}
