@@ -18,7 +18,8 @@ class SRA1(SdeSolver):
     ``Y = X + 3/4 f(X, t) dt + 3/2 g1 J`` and
     ``X_new = X + (f(X, t) + 2 f(Y, t + 3/4 dt)) dt/3 + g0 J + g1 (dW - J)``.
 
-    The noise term is ``int g dW`` for ``g`` linear in time. Strong order 1.5, weak order 2.
+    The noise term is ``int g dW`` for ``g`` linear in time. Strong order 1.5 (2 if the
+    drift is linear in x), weak order 2.
 
     Source: Rossler (2010), SIAM J. Numer. Anal. 48, 922-952, scheme SRA1; his I_(1,0) is ``h J``.
     """
