@@ -1,1 +1,38 @@
 """Samples: data sets inside installed packages, a user's files, a user's arrays."""
+
+from interpolants.data.arrays import Kind, as_tensor, restore
+from interpolants.data.bundled import DataInfo, Dataset
+from interpolants.data.catalogue import available, load
+from interpolants.data.cells import load_krumsiek11, load_pbmc68k
+from interpolants.data.files import FileArray, read_array
+from interpolants.data.images import load_digits, load_fashion_mnist
+from interpolants.data.tables import (
+    load_breast_cancer,
+    load_diamonds,
+    load_flights,
+    load_letter,
+    load_shuttle,
+    load_wine,
+)
+
+__all__ = [
+    "DataInfo",
+    "Dataset",
+    "FileArray",
+    "Kind",
+    "as_tensor",
+    "available",
+    "load",
+    "load_breast_cancer",
+    "load_diamonds",
+    "load_digits",
+    "load_fashion_mnist",
+    "load_flights",
+    "load_krumsiek11",
+    "load_letter",
+    "load_pbmc68k",
+    "load_shuttle",
+    "load_wine",
+    "read_array",
+    "restore",
+]

@@ -174,8 +174,13 @@ def held_out(rows: int, labels: NDArray[np.int64] | None) -> NDArray[np.bool_]:
 
 
 def quantisation_noise(shape: tuple[int, ...], seed: int) -> NDArray[np.float64]:
-    """Uniform numbers on [0, 1) from a fixed seed; made for all rows, so a row has one noise in every split."""
-    return np.random.RandomState(seed).random_sample(shape)
+    """Uniform numbers on (0, 1) from a fixed seed; made for all rows, so a row has one noise in every split.
+
+    They are the middles of 2^15 cells: a level below 256 and its noise then fit float32 exactly, and no
+    rounding lifts a value into the next level.
+    """
+    cell = np.floor(np.random.RandomState(seed).random_sample(shape) * 2**15)
+    return (cell + 0.5) / 2**15
 
 
 def assemble(

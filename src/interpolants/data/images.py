@@ -72,7 +72,7 @@ def load_digits(split: Split = "train", *, dequantise: bool = False) -> Dataset:
     """Handwritten digits, 1,797 grey images 8 x 8 in 17 levels, scaled to [-1, 1].
 
     A level v in 0 .. 16 becomes ``v / 8 - 1``; de-quantised it becomes ``2 (v + u) / 17 - 1`` with u uniform
-    on [0, 1), so that the data have a density.
+    on (0, 1), so that the data have a density.
 
     Args:
         split: ``train`` (four rows in five, evenly over the classes), ``test`` (the fifth) or ``all``.
@@ -107,7 +107,7 @@ def load_digits(split: Split = "train", *, dequantise: bool = False) -> Dataset:
 def load_fashion_mnist(split: Split = "train", *, dequantise: bool = False) -> Dataset:
     """Fashion-MNIST, 70,000 grey images 28 x 28 of clothes in 256 levels, scaled to [-1, 1].
 
-    A level v becomes ``v / 127.5 - 1``; de-quantised ``2 (v + u) / 256 - 1`` with u uniform on [0, 1).
+    A level v becomes ``v / 127.5 - 1``; de-quantised ``2 (v + u) / 256 - 1`` with u uniform on (0, 1).
 
     Args:
         split: ``train`` (60,000, as published), ``test`` (10,000) or ``all``.

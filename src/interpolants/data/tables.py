@@ -4,6 +4,7 @@ import csv
 import io
 import zipfile
 from collections.abc import Sequence
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -213,10 +214,10 @@ def load_flights(split: Split = "train", *, columns: Sequence[str] = _FLIGHT_COL
         text = archive.read("flights.csv").decode("utf-8")
     reader = csv.reader(io.StringIO(text))
     header = next(reader)
-    numeric, origin = [header.index(column) for column in _FLIGHT_COLUMNS], header.index("origin")
+    numeric = itemgetter(*(header.index(column) for column in _FLIGHT_COLUMNS))
+    origin, chosen = header.index("origin"), [header.index(column) for column in columns]
     # Complete means complete in every numeric column, whatever was chosen: the rows do not depend on it.
-    rows = [row for row in reader if not any(row[i] in ("", "NA") for i in numeric)]
-    chosen = [header.index(column) for column in columns]
+    rows = [row for row in reader if "NA" not in numeric(row)]
     x = np.array([[float(row[i]) for i in chosen] for row in rows], dtype=np.float32)
     labels = np.array([_AIRPORTS.index(row[origin]) for row in rows])
     return assemble(
@@ -236,7 +237,7 @@ def load_shuttle(split: Split = "train", *, dequantise: bool = False) -> Dataset
 
     Args:
         split: ``train`` (four rows in five, evenly over the classes), ``test`` or ``all``.
-        dequantise: Add uniform noise on [-0.5, 0.5) from a seed fixed here.
+        dequantise: Add uniform noise on (-0.5, 0.5) from a seed fixed here.
 
     Returns:
         ``x`` (N, 9), labels 0 .. 6.
@@ -255,7 +256,7 @@ def load_letter(split: Split = "train", *, dequantise: bool = False) -> Dataset:
 
     Args:
         split: ``train`` (four rows in five, evenly over the classes), ``test`` or ``all``.
-        dequantise: Add uniform noise on [-0.5, 0.5) from a seed fixed here.
+        dequantise: Add uniform noise on (-0.5, 0.5) from a seed fixed here.
 
     Returns:
         ``x`` (N, 16), labels 0 .. 25 for A .. Z.

@@ -1,0 +1,283 @@
+"""Whatever holds samples in memory, as a tensor; and answers in the kind that was given."""
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+from torch.utils.data import Dataset as TorchDataset
+
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.extras import require
+
+Container = Literal["torch", "numpy", "pandas", "list", "dataset", "distribution"]
+
+_SHOWN = 5
+_MAX_BYTES = 2**32
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What was given, so that an answer can be given alike.
+
+    Attributes:
+        container: Which kind of object held the samples.
+        dtype: Floating type of the answer; a NumPy type for numpy and pandas, else a torch type.
+        device: Device of the answer, for torch; None for the others.
+        columns: Column labels of a DataFrame; the name of a Series.
+        flat: Whether samples came as (N,) instead of (N, 1).
+    """
+
+    container: Container
+    dtype: Any
+    device: torch.device | None = None
+    columns: tuple[Any, ...] = ()
+    flat: bool = False
+
+
+def as_tensor(
+    data: Any,
+    who: str,
+    name: str = "x",
+    *,
+    samples: int | None = None,
+    generator: torch.Generator | None = None,
+    dtype: torch.dtype | None = None,
+    max_bytes: int = _MAX_BYTES,
+) -> tuple[Tensor, Kind]:
+    """Samples, one per row, from anything that holds or makes them.
+
+    Accepts tensors, NumPy arrays, DataFrames and Series, nested lists of numbers, objects with
+    ``.values`` or ``__array__`` (xarray and others), datasets and loaders of torch (of a tuple item the
+    first member is taken), ``torch.distributions`` and other objects with ``.sample(n)``.
+
+    Args:
+        data: The samples.
+        who: Public name for errors.
+        name: Name of the argument for errors.
+        samples: Number of rows to draw from an object that samples; such objects need it.
+        generator: Seeds the draw; the global state of torch is left as it was.
+        dtype: Floating type of the result; None keeps float16, bfloat16, float32 and float64 as they are.
+        max_bytes: Largest size to which a dataset or loader is unrolled, in bytes.
+
+    Returns:
+        Tensor (N, *D), detached, finite, N >= 1, (N, 1) if the data came as (N,); and its kind for ``restore``.
+
+    Raises:
+        InvalidInputError: For empty data, no dimension of samples, integers, complex numbers or objects,
+            NaN or infinite rows, ragged lists, a dataset that is too large.
+    """
+    x, kind = _convert(data, who, name, samples, generator, max_bytes)
+    if x.layout != torch.strided:
+        raise invalid(who, f"{name} must be dense", str(x.layout), "Call .to_dense() first.")
+    if not x.is_floating_point():
+        remedy = "Convert it on purpose, e.g. x.float(); scale image levels; labels belong in cond."
+        if x.is_complex():
+            remedy = "Stack its real and imaginary parts."
+        raise invalid(who, f"{name} must be floating point", str(x.dtype), remedy)
+    if x.ndim == 0:
+        remedy = "Pass an array with one row per sample."
+        raise invalid(who, f"{name} must have a dimension of samples", "a single number", remedy)
+    if x.numel() == 0:
+        raise invalid(who, f"{name} must not be empty", f"shape {tuple(x.shape)}")
+    _check_finite(x, who, name)
+    if x.ndim == 1:
+        x, kind = x[:, None], replace(kind, flat=True)
+    x = x.detach()
+    return (x if dtype is None else x.to(dtype)), kind
+
+
+def restore(tensor: Tensor, kind: Kind) -> Any:
+    """Give a tensor back as the kind of object that the samples came in.
+
+    A DataFrame gets its columns and a new index; without matching columns (log densities, say) the
+    answer is a Series or a DataFrame with numbered columns. Lists come back as lists. Datasets,
+    distributions and tensors come back as tensors, xarray objects as NumPy arrays.
+
+    Args:
+        tensor: (M, *D) or (M,).
+        kind: As returned by ``as_tensor``.
+    """
+    tensor = tensor.detach()
+    if kind.flat and tensor.ndim == 2 and tensor.shape[1] == 1:
+        tensor = tensor[:, 0]
+    if kind.container in ("torch", "dataset", "distribution"):
+        return tensor.to(device=kind.device, dtype=kind.dtype)
+    if kind.container == "list":
+        return tensor.tolist()
+    wide = tensor.double() if tensor.dtype == torch.bfloat16 else tensor
+    array = wide.cpu().numpy().astype(kind.dtype)
+    if kind.container == "numpy":
+        return array
+    pandas = require("pandas", by="restore")
+    if array.ndim == 1:
+        return pandas.Series(array, name=kind.columns[0] if kind.flat and kind.columns else None)
+    array = array.reshape(len(array), -1)
+    fits = len(kind.columns) == array.shape[1]
+    return pandas.DataFrame(array, columns=list(kind.columns) if fits else None)
+
+
+def _check_finite(x: Tensor, who: str, name: str) -> None:
+    bad = ~torch.isfinite(x).reshape(x.shape[0], -1).all(1)
+    if bool(bad.any()):
+        rows = bad.nonzero().flatten().tolist()
+        shown = ", ".join(map(str, rows[:_SHOWN])) + (", ..." if len(rows) > _SHOWN else "")
+        got = f"{len(rows)} of {len(bad)} rows with NaN or infinite values (row {shown})"
+        raise invalid(who, f"{name} must be finite", got, "Drop or repair these rows.")
+
+
+def _convert(
+    data: Any, who: str, name: str, samples: int | None, generator: torch.Generator | None, max_bytes: int
+) -> tuple[Tensor, Kind]:
+    if isinstance(data, Tensor):
+        return data, Kind("torch", data.dtype, data.device)
+    if isinstance(data, np.ndarray):
+        return _from_numpy(data, who, name), Kind("numpy", data.dtype)
+    if type(data).__module__.partition(".")[0] == "pandas" and hasattr(data, "dtypes"):
+        return _from_pandas(data, who, name)
+    if isinstance(data, (TorchDataset, DataLoader)):
+        x = _unroll(data, who, name, max_bytes)
+        return x, Kind("dataset", x.dtype, x.device)
+    if isinstance(data, (list, tuple)):
+        return _from_list(data, who, name)
+    array = getattr(data, "values", None)
+    if not isinstance(array, np.ndarray) and hasattr(data, "__array__"):
+        array = np.asarray(data)
+    if isinstance(array, np.ndarray):
+        return _from_numpy(array, who, name), Kind("numpy", array.dtype)
+    if callable(getattr(data, "sample", None)):
+        x = _draw(data, who, name, samples, generator)
+        return x, Kind("distribution", x.dtype, x.device)
+    remedy = "Pass an array, a DataFrame, a torch dataset or an object with .sample(n)."
+    raise invalid(who, f"{name} must hold samples", type(data).__name__, remedy)
+
+
+def _from_numpy(array: np.ndarray[Any, Any], who: str, name: str) -> Tensor:
+    if array.dtype.kind not in "fiubc":
+        remedy = "Convert it to numbers, e.g. x.astype('float32')."
+        raise invalid(who, f"{name} must be numeric", f"type {array.dtype}", remedy)
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        array = array.astype(np.float64)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    # torch has no negative strides and warns about read-only memory: both need a copy.
+    fine = array.flags.writeable and all(stride >= 0 for stride in array.strides)
+    return torch.from_numpy(array if fine else array.copy())
+
+
+def _from_pandas(data: Any, who: str, name: str) -> tuple[Tensor, Kind]:
+    """Integer and boolean columns are taken as floats: tables have them beside measured ones."""
+    series = not hasattr(data, "columns")
+    columns = (data.name,) if series else tuple(data.columns)
+    dtypes = [data.dtype] if series else list(data.dtypes)
+    for column, kind in zip(columns, dtypes, strict=True):
+        if getattr(kind, "kind", "O") not in "fiub":
+            remedy = "Drop it, or encode it as numbers."
+            got = f"column {column!r} of type {kind}"
+            raise invalid(who, f"{name} must have numeric columns", got, remedy)
+    single = bool(dtypes) and all(str(kind).lower() in ("float32", "float16") for kind in dtypes)
+    dtype = np.dtype(np.float32 if single else np.float64)
+    array = np.array(data.to_numpy(dtype=dtype, na_value=np.nan))
+    return torch.from_numpy(array), Kind("pandas", dtype, columns=columns)
+
+
+def _from_list(data: Sequence[Any], who: str, name: str) -> tuple[Tensor, Kind]:
+    if data and all(isinstance(row, Tensor) for row in data):
+        if len({row.shape for row in data}) > 1:
+            shapes = sorted({tuple(row.shape) for row in data})
+            raise invalid(who, f"rows of {name} must have one shape", f"{shapes[:_SHOWN]}")
+        stacked = torch.stack(list(data))
+        return stacked, Kind("torch", stacked.dtype, stacked.device)
+    try:
+        array = np.array(data, dtype=np.float64)
+    except (ValueError, TypeError) as error:
+        remedy = "Make all rows equally long and numeric."
+        raise invalid(who, f"{name} must be a regular list of numbers", str(error), remedy) from error
+    return torch.from_numpy(array).float(), Kind("list", torch.float32)
+
+
+def _first(item: Any) -> Any:
+    """The sample of a dataset's item; what follows it (a label, say) is left out."""
+    return item[0] if isinstance(item, (tuple, list)) and item else item
+
+
+def _unroll(data: Any, who: str, name: str, max_bytes: int) -> Tensor:
+    if isinstance(data, TensorDataset):
+        return data.tensors[0]
+    is_loader = isinstance(data, DataLoader)
+    indexed = not is_loader and not isinstance(data, IterableDataset)
+    if indexed and len(data) == 0:
+        raise invalid(who, f"{name} must not be empty", "a dataset of length 0")
+    parts: list[Tensor] = []
+    size = 0
+    # A map-style dataset need not stop by itself when it is iterated.
+    for item in (data[i] for i in range(len(data))) if indexed else data:
+        part = _tensor_item(_first(item), who, name)
+        size += part.numel() * part.element_size()
+        expected = size * len(data) if indexed and not parts else size
+        if expected > max_bytes:
+            got = f"{expected / 2**20:.0f} MiB" + ("" if indexed else " so far")
+            rule = f"{name} must fit {max_bytes / 2**20:.0f} MiB when unrolled"
+            raise invalid(who, rule, got, "Pass a subset, or raise max_bytes.")
+        if parts and part.shape[is_loader:] != parts[0].shape[is_loader:]:
+            got = f"{tuple(parts[0].shape)} and {tuple(part.shape)}"
+            raise invalid(who, f"items of {name} must have one shape", got)
+        parts.append(part)
+    if not parts:
+        raise invalid(who, f"{name} must not be empty", "no items")
+    return torch.cat(parts) if is_loader else torch.stack(parts)
+
+
+def _tensor_item(item: Any, who: str, name: str) -> Tensor:
+    if isinstance(item, Tensor):
+        return item
+    if isinstance(item, (np.ndarray, np.generic)):
+        return _from_numpy(np.asarray(item), who, name)
+    if isinstance(item, (int, float)) and not isinstance(item, bool):
+        return torch.tensor(float(item))
+    remedy = "Give the dataset a transform that makes tensors."
+    raise invalid(who, f"items of {name} must be tensors", type(item).__name__, remedy)
+
+
+def _draw(data: Any, who: str, name: str, samples: int | None, generator: torch.Generator | None) -> Tensor:
+    if samples is None or samples < 1:
+        rule = f"{name} is an object that samples, so a number of samples must be given"
+        raise invalid(who, rule, samples, "Pass how many rows to draw.")
+    if isinstance(data, torch.distributions.Distribution):
+        return _with_seed(lambda: data.sample(torch.Size([samples])), generator)
+    accepts = _parameters(data.sample)
+    if "generator" in accepts:
+        drawn = data.sample(samples, generator=generator)
+    else:
+        drawn = _with_seed(lambda: data.sample(samples), generator)
+    drawn = _first(drawn)  # scikit-learn's mixtures return samples and components
+    x = drawn if isinstance(drawn, Tensor) else _from_numpy(np.asarray(drawn), who, name)
+    if x.ndim == 0 or x.shape[0] != samples:
+        got = f"shape {tuple(x.shape)}"
+        raise invalid(who, f"{name}.sample({samples}) must return {samples} rows", got)
+    return x
+
+
+def _parameters(function: Any) -> frozenset[str]:
+    try:
+        return frozenset(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # written in C
+        return frozenset()
+
+
+def _with_seed(draw: Any, generator: torch.Generator | None) -> Tensor:
+    """Draw from torch's global stream, seeded from ``generator``, and put the stream back as it was."""
+    if generator is None:
+        result: Tensor = draw()
+        return result
+    seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = range(torch.cuda.device_count()) if used else ()
+    with torch.random.fork_rng(list(devices)):
+        torch.manual_seed(seed)
+        seeded: Tensor = draw()
+    return seeded

@@ -1,0 +1,359 @@
+"""A user's own file as a tensor, or an error that says where the file is wrong."""
+
+import csv
+import difflib
+import io
+import math
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.extras import require
+
+_MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "nil", "?"})
+_PICKLES = frozenset({".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt", ".bin"})
+_EXACT_INT = 2**24  # float32 holds every integer up to here
+_SHOWN = 5  # rows, columns or keys listed in an error
+
+
+@dataclass(frozen=True)
+class FileArray:
+    """What a file held.
+
+    Attributes:
+        x: (N, *D), float32, finite.
+        columns: Names of the columns of a table; empty if the file names none.
+        notes: What was changed on the way, one sentence each, for people to read.
+    """
+
+    x: Tensor
+    columns: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def read_array(
+    path: str | Path,
+    who: str = "read_array",
+    *,
+    key: str | None = None,
+    drop_nan: bool = False,
+    ndim: int | None = None,
+) -> FileArray:
+    """Read samples, one per row, from .npy, .npz, .csv, .tsv, .parquet or .safetensors.
+
+    Nothing is unpickled. A one-dimensional array of N numbers is N samples in one dimension. Rows are
+    numbered from 0 in messages, lines of a text file from 1.
+
+    Args:
+        path: The file; the ending says the format.
+        who: Public name for errors.
+        key: Which array of a .npz or .safetensors file that holds several.
+        drop_nan: Leave out rows with NaN or infinite values instead of refusing them.
+        ndim: Number of dimensions that ``x`` must have, rows included; None for any.
+
+    Returns:
+        The array, column names, and notes on every conversion.
+
+    Raises:
+        InvalidInputError: If the file is missing, empty, ragged, of another format, not numeric, not
+            finite, or of another number of dimensions.
+        MissingExtraError: If .parquet is read without pandas.
+    """
+    path = Path(path)
+    _check_path(path, who)
+    read = _reader(path, who)
+    array, columns, notes = read(path, who, key)
+    where = f"{who}: {path.name}"
+    array, more = _as_float32(array, where)
+    if ndim is not None and array.ndim != ndim:
+        rule = f"the array must have {ndim} dimensions"
+        raise invalid(where, rule, f"shape {array.shape}", "Reshape it; the first dimension counts samples.")
+    array, dropped = _finite_rows(array, where, columns, drop_nan)
+    return FileArray(torch.from_numpy(array), columns, (*notes, *more, *dropped))
+
+
+# --- the file --------------------------------------------------------------------------------------
+
+
+def _check_path(path: Path, who: str) -> None:
+    if path.is_dir():
+        raise invalid(who, "the path must be a file", f"the folder {path}", "Name a file inside it.")
+    if not path.exists():
+        if not path.parent.is_dir():
+            remedy = f"The folder {path.parent} does not exist."
+        else:
+            names = [entry.name for entry in path.parent.iterdir() if entry.is_file()]
+            close = difflib.get_close_matches(path.name, names, n=1, cutoff=0.4)
+            remedy = (
+                f"Did you mean {close[0]!r}?" if close else f"{path.parent} has {len(names)} other files."
+            )
+        raise invalid(who, "the file must exist", str(path), remedy)
+    if path.stat().st_size == 0:
+        raise invalid(who, "the file must not be empty", f"0 bytes in {path}")
+
+
+def _reader(path: Path, who: str) -> "Callable[[Path, str, str | None], _Read]":
+    ending = path.suffix.lower()
+    if ending in _READERS:
+        return _READERS[ending]
+    if ending in _PICKLES:
+        remedy = "Save the tensor with numpy.save(path, x.numpy()) or safetensors.torch.save_file instead."
+        raise invalid(who, "the file must not be a pickle, which can run code", path.name, remedy)
+    known = ", ".join(sorted(_READERS))
+    raise invalid(who, f"the file must end in one of {known}", path.name, "Convert it, e.g. to .npy or .csv.")
+
+
+_Read = tuple[NDArray[Any], tuple[str, ...], tuple[str, ...]]
+
+
+def _read_npy(path: Path, who: str, key: str | None) -> _Read:
+    with path.open("rb") as file:
+        loaded = _numpy_load(file, path, who)
+        if isinstance(loaded, np.ndarray):
+            return loaded, (), ()
+        with loaded:  # an archive, whatever its ending says
+            name = _choose(loaded.files, key, path, who)
+            try:
+                return loaded[name], (), ()
+            except (ValueError, zipfile.BadZipFile, EOFError) as error:
+                rule = f"{path.name}[{name!r}] must be plain numbers"
+                remedy = "Save x.astype('float32') with numpy.savez."
+                raise invalid(who, rule, "objects or damaged bytes", remedy) from error
+
+
+def _numpy_load(file: IO[bytes], path: Path, who: str) -> Any:
+    try:
+        return np.load(file, allow_pickle=False)
+    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+        if "Object arrays" in str(error) or "pickled" in str(error):
+            rule = f"{path.name} must be a NumPy file of plain numbers"
+            remedy = "Save x.astype('float32') with numpy.save."
+            raise invalid(who, rule, "objects or a pickle", remedy) from error
+        rule = f"{path.name} must be a whole NumPy file"
+        raise invalid(who, rule, f"a damaged one ({error})", "Save it again with numpy.save.") from error
+
+
+def _choose(names: Sequence[str], key: str | None, path: Path, who: str) -> str:
+    if key is not None:
+        if key not in names:
+            raise invalid(who, f"key must be an array of {path.name}", key, nearest(key, names))
+        return key
+    if len(names) != 1:
+        rule = f"{path.name} must hold one array, or key must name one"
+        raise invalid(who, rule, f"{len(names)} arrays", f"Known: {', '.join(sorted(names)[: 2 * _SHOWN])}.")
+    return names[0]
+
+
+def _read_safetensors(path: Path, who: str, key: str | None) -> _Read:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        tensors = load(path.read_bytes())
+    except SafetensorError as error:
+        rule = f"{path.name} must be a whole safetensors file"
+        raise invalid(who, rule, f"a damaged one ({error})") from error
+    tensor = tensors[_choose(list(tensors), key, path, who)]
+    if tensor.dtype == torch.bfloat16:
+        tensor = tensor.float()
+    return tensor.numpy(), (), ()
+
+
+def _read_parquet(path: Path, who: str, key: str | None) -> _Read:
+    pandas = require("pandas", by=f"{who} for .parquet")
+    try:
+        frame = pandas.read_parquet(path)
+    except ImportError as error:
+        raise invalid(
+            who, "reading .parquet needs an engine", "none", "Install it with: pip install pyarrow"
+        ) from error
+    except Exception as error:  # the engines share no base class of errors
+        raise invalid(who, f"{path.name} must be a whole parquet file", f"a damaged one ({error})") from error
+    columns = tuple(str(column) for column in frame.columns)
+    for column in frame.columns:
+        kind = getattr(frame[column].dtype, "kind", "O")
+        if kind not in "fiub":
+            got = f"column {column!r} of type {frame[column].dtype}"
+            raise invalid(f"{who}: {path.name}", "columns must be numeric", got, "Drop it or encode it.")
+    return frame.to_numpy(dtype=np.float64, na_value=np.nan), columns, ()
+
+
+# --- text ------------------------------------------------------------------------------------------
+
+
+def _read_text(path: Path, who: str, key: str | None) -> _Read:
+    where = f"{who}: {path.name}"
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        got = f"byte {error.start} that is not"
+        raise invalid(where, "the file must be UTF-8 text", got, "Save it as UTF-8.") from error
+    lines, rows = _cells(text, _delimiter(path, text), where)
+    if not rows:
+        raise invalid(where, "the file must have at least one row", "none")
+    names: tuple[str, ...] = ()
+    if _is_header(rows):
+        names, rows, lines = tuple(rows[0]), rows[1:], lines[1:]
+        if not rows:
+            raise invalid(where, "the file must have at least one row below its header", "none")
+    width = len(names) or len(rows[0])
+    for line, row in zip(lines, rows, strict=True):
+        if len(row) != width:
+            rule = f"every line must have {width} cells, as the first one"
+            raise invalid(where, rule, f"{len(row)} in line {line}", "Check the delimiter and the quotes.")
+    array = _numbers(rows, lines, names, where)
+    return _without_index(array, names)
+
+
+def _delimiter(path: Path, text: str) -> str:
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    first = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
+    return max(",;\t", key=first.count) if any(mark in first for mark in ",;\t") else ","
+
+
+def _cells(text: str, delimiter: str, where: str) -> tuple[list[int], list[list[str]]]:
+    """Lines that hold something, with their numbers; blank lines and comments are left out."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True)
+    lines, rows = [], []
+    try:
+        for row in reader:
+            if not row or (len(row) == 1 and not row[0].strip()) or row[0].startswith("#"):
+                continue
+            lines.append(reader.line_num)
+            rows.append([cell.strip() for cell in row])
+    except csv.Error as error:
+        raise invalid(where, "the file must be text in cells", f"line {reader.line_num}: {error}") from error
+    return lines, rows
+
+
+def _number(cell: str) -> float | None:
+    """The cell as a number, NaN where it says that none is there, None where it is something else."""
+    if cell.lower() in _MISSING:
+        return math.nan
+    try:
+        return float(cell) if "_" not in cell else None
+    except ValueError:
+        return None
+
+
+def _is_header(rows: list[list[str]]) -> bool:
+    """Whether the first row holds names: a cell that is no number above one that is, or no number at all."""
+    words = [i for i, cell in enumerate(rows[0]) if _number(cell) is None]
+    if not words:
+        return False
+    below = rows[1] if len(rows) > 1 else []
+    return len(words) == len(rows[0]) or all(i < len(below) and _number(below[i]) is not None for i in words)
+
+
+def _numbers(rows: list[list[str]], lines: list[int], names: tuple[str, ...], where: str) -> NDArray[Any]:
+    try:  # the usual file, in one pass; float() would take 1_000
+        if not any("_" in cell for row in rows for cell in row):
+            return np.array([[float(cell) for cell in row] for row in rows])
+    except ValueError:
+        pass
+    array = np.empty((len(rows), len(rows[0])))
+    for r, (line, row) in enumerate(zip(lines, rows, strict=True)):
+        for c, cell in enumerate(row):
+            value = _number(cell)
+            if value is None:
+                column = repr(names[c]) if names else f"number {c + 1}"
+                remedy = "Encode or remove the column."
+                if _number(cell.replace(",", ".")) is not None:
+                    remedy = "Write decimals with a point."
+                raise invalid(
+                    where, f"column {column} must be numeric", f"{cell!r} in row {r} (line {line})", remedy
+                )
+            array[r, c] = value
+    return array
+
+
+def _without_index(array: NDArray[Any], names: tuple[str, ...]) -> _Read:
+    """Drop the row numbers that pandas writes as a first column without a name."""
+    unnamed = len(names) > 1 and names[0].lower() in ("", "unnamed: 0")
+    if unnamed and np.array_equal(array[:, 0], np.arange(len(array))):
+        return array[:, 1:], names[1:], ("The first column, unnamed row numbers, was left out.",)
+    return array, names, ()
+
+
+# --- the numbers -----------------------------------------------------------------------------------
+
+
+def _as_float32(array: NDArray[Any], where: str) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    kind, notes = array.dtype.kind, []
+    if kind not in "fiub":
+        remedies = {
+            "c": "Stack its real and imaginary parts.",
+            "V": "Save the fields as columns of one array.",
+            "M": "Convert times to numbers first.",
+        }
+        remedy = remedies.get(kind, "Encode it as numbers first.")
+        raise invalid(where, "the array must be numeric", f"type {array.dtype}", remedy)
+    if array.ndim == 0:
+        raise invalid(where, "the array must have a dimension of samples", "a single number")
+    if array.size == 0:
+        raise invalid(where, "the array must not be empty", f"shape {array.shape}")
+    if array.ndim == 1:
+        array = array[:, None]
+        notes.append("One-dimensional: taken as samples of one number.")
+    if kind in "iub":
+        notes.append(_integer_note(array, where))
+    with np.errstate(over="ignore"):
+        result = np.ascontiguousarray(array, dtype=np.float32)
+    if kind == "f" and bool((np.isinf(result) & np.isfinite(array)).any()):
+        raise invalid(
+            where,
+            "values must fit float32, up to 3.4e38",
+            f"{np.abs(array[np.isfinite(array)]).max():.3g}",
+            "Rescale the data.",
+        )
+    return result, tuple(notes)
+
+
+def _integer_note(array: NDArray[Any], where: str) -> str:
+    if array.dtype.kind == "b":
+        return "Booleans were taken as 0 and 1."
+    largest = max(abs(int(array.min())), abs(int(array.max())))
+    if largest > _EXACT_INT:
+        remedy = "Subtract an offset, or leave identifiers out."
+        raise invalid(where, f"integers must be at most {_EXACT_INT} for float32", largest, remedy)
+    if array.dtype == np.uint8:
+        return "uint8 levels 0 .. 255 were kept as floats; without added noise they have no density."
+    return "Integers were taken as floats; if they are labels, pass them as a condition instead."
+
+
+def _finite_rows(
+    array: NDArray[np.float32], where: str, columns: tuple[str, ...], drop: bool
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    bad = ~np.isfinite(array.reshape(len(array), -1))
+    rows = np.flatnonzero(bad.any(1))
+    if not len(rows):
+        return array, ()
+    shown = ", ".join(map(str, rows[:_SHOWN])) + (", ..." if len(rows) > _SHOWN else "")
+    count = f"{len(rows)} of {len(array)} rows with NaN or infinite values (row {shown})"
+    if columns:
+        touched = [columns[i] for i in np.flatnonzero(bad.any(0))]
+        count += f" in {', '.join(touched[:_SHOWN])}" + (", ..." if len(touched) > _SHOWN else "")
+    if not drop:
+        raise invalid(where, "values must be finite", count, "Drop these rows with drop_nan=True.")
+    if len(rows) == len(array):
+        raise invalid(where, "at least one row must be finite", count)
+    return np.delete(array, rows, axis=0), (f"Dropped {count}.",)
+
+
+_READERS: dict[str, Callable[[Path, str, str | None], _Read]] = {
+    ".npy": _read_npy,
+    ".npz": _read_npy,
+    ".csv": _read_text,
+    ".tsv": _read_text,
+    ".parquet": _read_parquet,
+    ".safetensors": _read_safetensors,
+}

@@ -1,0 +1,64 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from interpolants.data.bundled import BundledFile, assemble, held_out
+from interpolants.data.images import DIGITS
+from interpolants.foundations.errors import InvalidInputError, MissingExtraError
+
+
+def test_a_missing_package_is_named_with_its_command():
+    absent = BundledFile(
+        "no-such-package", "no_such_package/a.csv", "0" * 64, "1", "pip install no-such-package"
+    )
+    assert absent.locate() is None
+    with pytest.raises(
+        MissingExtraError, match=r"load_x needs no-such-package. Install it with: pip install no-"
+    ):
+        absent.read("load_x")
+    debian = replace(absent, path="/usr/share/no-such-file", install="apt-get install no-such-package")
+    with pytest.raises(MissingExtraError, match=r"apt-get install no-such-package"):
+        debian.read("load_x")
+    assert debian.installed_version() == "unknown"
+
+
+def test_other_bytes_are_refused_with_both_versions():
+    other = replace(DIGITS, sha256="0" * 64, version="9.9")
+    with pytest.raises(InvalidInputError) as caught:
+        other.read("load_digits")
+    message = str(caught.value)
+    assert "of scikit-learn 9.9, sha256 000000000000" in message
+    assert f"got scikit-learn {DIGITS.installed_version()}, sha256 {DIGITS.sha256[:12]}" in message
+    assert "Reinstall" in message
+
+
+def test_a_package_without_a_list_of_files_is_found_by_its_import_path():
+    assert DIGITS._from_import_path() == DIGITS._from_record() == DIGITS.locate()
+    assert replace(DIGITS, package="not-its-name").locate() == DIGITS.locate()
+
+
+def test_split_holds_out_a_fifth_of_every_class():
+    labels = np.repeat([0, 1, 2], [1000, 100, 7])
+    mask = held_out(len(labels), labels)
+    share = np.bincount(labels[mask]) - np.bincount(labels) / 5
+    assert np.all(np.abs(share) < 1)
+    # Drawn at random within a class: positions of the held-out rows average to the middle.
+    positions = np.flatnonzero(mask[:1000])
+    assert abs(positions.mean() - 499.5) < 5 * 288.7 / 200**0.5
+    assert len(set(np.diff(positions))) > 5
+    assert np.array_equal(mask, held_out(len(labels), labels))
+    assert held_out(10, None).sum() == 2
+
+
+def test_the_splits_partition_the_rows():
+    x, labels = np.arange(50.0)[:, None], np.arange(50) % 3
+
+    def cut(split):
+        return assemble("toy", x, labels, split=split, files=[DIGITS], licence="none")
+
+    train, test, whole = cut("train"), cut("test"), cut("all")
+    assert sorted([*train.x.flatten().tolist(), *test.x.flatten().tolist()]) == whole.x.flatten().tolist()
+    assert train.labels.tolist() == [int(v) % 3 for v in train.x.flatten().tolist()]
+    assert train.info.shape == (40, 1)
+    assert whole.info.sha256 == {"digits.csv.gz": DIGITS.sha256}
