@@ -278,7 +278,11 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
 
 
 def make_config(
-    settings: Mapping[str, Any], overrides: Iterable[str] = (), *, place: str = "config"
+    settings: Mapping[str, Any],
+    overrides: Iterable[str] = (),
+    *,
+    options: Mapping[str, Any] | None = None,
+    place: str = "config",
 ) -> RunConfig:
     """Check settings given as nested tables.
 
@@ -286,6 +290,7 @@ def make_config(
         settings: With a list ``tasks``, or, for one task, its tables at the top.
         overrides: ``"tasks.0.train.steps=100"`` changes one task (its name works like its number);
             ``"train.steps=100"`` changes all.
+        options: The same as key path -> value, applied first.
         place: Where the settings come from, for the messages.
 
     Raises:
@@ -293,7 +298,7 @@ def make_config(
     """
     root = settings_schema()
     data, flat = _as_tasks(plain(settings, place), place)
-    apply(data, overrides)
+    apply(data, overrides, options)
     _fill_in(data)
     try:
         config = RunConfig.model_validate_json(json.dumps(data), strict=True)
@@ -315,7 +320,11 @@ def find_config(path: Path) -> Path:
         if candidate.is_file():
             return candidate
     folder = path.parent if path.parent != Path() and path.parent.is_dir() else Path()
-    near = [str(folder / f.name) for f in folder.iterdir() if f.suffix in _READERS] if folder.is_dir() else []
+    near = (
+        [str(folder / f.name) for f in folder.iterdir() if f.suffix in _READERS and f.stem != "pyproject"]
+        if folder.is_dir()
+        else []
+    )
     near += [str(f) for f in recipes.glob("*.toml")] if recipes.is_dir() else []
     remedy = nearest(str(path), near) if near else "Check the path."
     raise invalid("config", "the settings file must exist", str(path), remedy)

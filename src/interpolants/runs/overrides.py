@@ -2,7 +2,7 @@
 
 import math
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from interpolants.foundations.errors import invalid, nearest
@@ -12,19 +12,21 @@ _OWN = ("title", "seed", "tasks")
 _NOTHING = ("none", "null")
 
 
-def apply(data: dict[str, Any], overrides: Iterable[str]) -> None:
+def apply(data: dict[str, Any], overrides: Iterable[str], options: Mapping[str, Any] | None = None) -> None:
     """Change settings (with a list of tasks) in place.
 
     Args:
         data: The settings.
         overrides: ``key.path=value``. A path that starts in ``tasks`` names one task by number or name; one
             that starts in a task's table changes all tasks.
+        options: Key path -> value, applied before them.
 
     Raises:
         InvalidInputError: If an override has no ``=`` or leads through something that is not a table.
     """
-    for text in overrides:
-        path, value = parse(text)
+    changes = [(name.split("."), value, name) for name, value in (options or {}).items()]
+    changes += [(*parse(text), text) for text in overrides]
+    for path, value, text in changes:
         tasks = data["tasks"] if isinstance(data.get("tasks"), list) else []
         if path[0] in _OWN:
             _put(data, path, value, text)

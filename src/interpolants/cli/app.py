@@ -1,0 +1,511 @@
+"""The command line: parse, call, show. PyTorch is imported by the commands that need it, so that help is fast."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from interpolants.cli.group import Commands
+from interpolants.foundations.errors import invalid, nearest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from interpolants.cli.show import Screen
+    from interpolants.estimator import Bridge
+    from interpolants.runs.config import RunConfig
+
+app = typer.Typer(
+    cls=Commands,
+    help="Bridge two arbitrary distributions: learn from samples, transport, generate and score, by ODE or SDE.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Config = Annotated[
+    str | None, typer.Option("--config", "-c", metavar="FILE", help="Settings: TOML, YAML or JSON.")
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", "-s", metavar="KEY=VALUE", help="Change a setting, e.g. train.steps=500. Repeatable."
+    ),
+]
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or the folder of a saved bridge.")]
+Task = Annotated[str | None, typer.Option("--task", help="Which task, if the run has several.")]
+Out = Annotated[
+    Path, typer.Option("--out", "-o", metavar="FILE", help="File to write: npz, npy, csv, safetensors.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing file.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+Label = Annotated[int | None, typer.Option("--label", help="Condition: this label for every row.")]
+Cond = Annotated[
+    str | None, typer.Option("--cond", metavar="FILE", help="Condition: a file, one row per sample.")
+]
+Rows = Annotated[
+    int, typer.Option("--batch-size", min=1, help="Rows at a time; changes memory, not results.")
+]
+X0 = Annotated[
+    str | None, typer.Option("--x0", metavar="FILE", help="Samples at t = 0; left out: a Gaussian.")
+]
+X1 = Annotated[str | None, typer.Option("--x1", metavar="FILE", help="Samples at t = 1.")]
+Condition = Annotated[
+    str | None, typer.Option("--cond", metavar="FILE", help="Labels or vectors, a row per row of x1.")
+]
+Steps = Annotated[int | None, typer.Option("--steps", help="Training steps.")]
+PathName = Annotated[str | None, typer.Option("--path", help="Path, e.g. linear; see: interpolants methods.")]
+
+
+def main() -> None:
+    """Entry point of the command ``interpolants``."""
+    app(prog_name="interpolants")
+
+
+@app.callback()
+def _top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        import interpolants
+
+        typer.echo(interpolants.__version__)
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Run folder to make.")],
+    config: Config = None,
+    sets: Sets = None,
+    x0: X0 = None,
+    x1: X1 = None,
+    cond: Condition = None,
+    steps: Steps = None,
+    path: PathName = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Learn a bridge, judge it on held-out data, and write a report.
+
+    \b
+    Example:
+    interpolants run --config recipes/digits_demo.toml --out runs/demo
+    interpolants run --x0 a.npy --x1 b.csv --out runs/mine --steps 3000
+    interpolants run --out runs/mine --resume
+    """
+    from interpolants.runs import execute
+
+    settings = _settings(config, sets, x0, x1, cond, steps, path, out if resume else None)
+    screen = _screen(quiet or as_json)
+    done = execute(settings, out, progress=not (quiet or as_json), resume=resume, command=_typed())
+    for task in done.results["tasks"]:
+        screen.metrics(task)
+    if as_json:
+        screen.json({"out": str(out), "report": done.report and str(done.report), "results": done.results})
+    if done.report is not None:
+        screen.say(f"report: {done.report}")
+    several = len(settings.tasks) > 1
+    choice = f" --task {settings.tasks[0].name}" if several else ""
+    screen.following(f"interpolants sample {out}{choice} -n 1000 --eps 0.5 --out samples.npz")
+
+
+@app.command()
+def train(
+    config: Config = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Run folder to make.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option("--resume", metavar="DIR", help="Go on with this run.")
+    ] = None,
+    sets: Sets = None,
+    x0: X0 = None,
+    x1: X1 = None,
+    cond: Condition = None,
+    steps: Steps = None,
+    path: PathName = None,
+    quiet: Quiet = False,
+) -> None:
+    """Learn a bridge and save it, without evaluation.
+
+    \b
+    Example:
+    interpolants train --config recipes/moons_to_rings.toml --out runs/a
+    interpolants train --resume runs/a
+    """
+    from interpolants.runs.run import train_only
+
+    folder = resume if out is None else out
+    if folder is None:
+        raise invalid("train", "a run folder is needed", "none", "Add --out DIR, or --resume DIR.")
+    if resume is not None and out is not None and resume != out:
+        raise invalid(
+            "train", "--resume and --out must name one folder", f"{resume} and {out}", "Drop --out."
+        )
+    settings = _settings(config, sets, x0, x1, cond, steps, path, resume)
+    train_only(settings, folder, progress=not quiet, resume=resume is not None)
+    _screen(quiet).following(
+        f"interpolants run --out {folder} --resume", "evaluates it and writes the report"
+    )
+
+
+@app.command()
+def sample(
+    folder: Run,
+    out: Out,
+    n: Annotated[int, typer.Option("-n", min=1, help="Number of samples.")] = 1000,
+    eps: Annotated[float, typer.Option("--eps", min=0, help="Noise level; 0 is the ODE.")] = 0.0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of starts and noise.")] = 0,
+    label: Label = None,
+    cond: Cond = None,
+    reverse: Annotated[bool, typer.Option("--reverse", help="From t = 1 to t = 0.")] = False,
+    steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of the solver.")] = 100,
+    method: Annotated[str | None, typer.Option("--method", help="Solver, e.g. heun, dopri5, sra1.")] = None,
+    task: Task = None,
+    batch_size: Rows = 10_000,
+    force: Force = False,
+    quiet: Quiet = False,
+) -> None:
+    """Draw samples from a trained bridge.
+
+    \b
+    Example:
+    interpolants sample runs/demo -n 1000 --eps 0.5 --seed 1 --label 3 --out threes.npz
+    """
+    from interpolants.runs.files import check_free, write_table
+
+    check_free(out, force=force)
+    bridge = _bridge(folder, task)
+    given = _conditions(bridge, label, cond, n)
+    arrays = _sampled(
+        bridge, n, given, batch_size, eps=eps, seed=seed, reverse=reverse, n_steps=steps, method=method
+    )
+    write_table(out, arrays, force=force)
+    screen = _screen(quiet)
+    screen.say(f"{n} samples of shape {arrays['x'].shape[1:]} in {out}")
+    if not reverse:
+        choice = f" --task {task}" if task else ""
+        screen.following(
+            f"interpolants log-prob {folder}{choice} --data {out}{' --key x' if given is not None else ''}"
+        )
+
+
+@app.command("log-prob")
+def log_prob(
+    folder: Run,
+    data: Annotated[str, typer.Option("--data", "-d", metavar="FILE", help="Points, one per row.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="File to write.")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="Array of an npz or safetensors file.")] = None,
+    label: Label = None,
+    cond: Cond = None,
+    probes: Annotated[
+        int, typer.Option("--probes", min=0, help="Probes of a Hutchinson estimate; 0: exact divergence.")
+    ] = 0,
+    task: Task = None,
+    batch_size: Rows = 1000,
+    force: Force = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Log density of points under a trained bridge, in nats.
+
+    \b
+    Example:
+    interpolants log-prob runs/demo --data new.csv --out lp.csv
+    """
+    from interpolants.runs.files import check_free, write_table
+
+    if out is not None:
+        check_free(out, force=force)
+    bridge = _bridge(folder, task)
+    points = _points(bridge, data, key)
+    given = _conditions(bridge, label, cond, len(points))
+    values = _scored(bridge, points, given, batch_size, probes, progress=not (quiet or as_json))
+    screen, mean = _screen(quiet or as_json), float(values.mean())
+    error = float(values.std()) / len(values) ** 0.5 if len(values) > 1 else 0.0
+    dims = points[0].numel()
+    if out is not None:
+        write_table(out, {"log_prob": values.numpy()}, force=force)
+    if as_json:
+        screen.json(
+            {"mean": mean, "error": error, "mean_per_dim": mean / dims, "n": len(values), "unit": "nats"}
+        )
+    screen.say(f"{mean:.6g} ± {error:.2g} nats, {mean / dims:.6g} nats/dim, mean of {len(values)} points")
+    screen.following(f"interpolants check {folder}{f' --task {task}' if task else ''}")
+
+
+@app.command()
+def check(folder: Run, task: Task = None, quiet: Quiet = False, as_json: Json = False) -> None:
+    """Test a trained bridge against identities that it must fulfil, and against its data.
+
+    Exit code 1 if a test fails.
+
+    \b
+    Example:
+    interpolants check runs/demo
+    """
+    report = _bridge(folder, task).check()
+    screen = _screen(quiet or as_json)
+    rows = [
+        (item.verdict, item.name, f"{item.value:.4g}", f"{item.limit:.4g}", item.message)
+        for item in report.checks
+    ]
+    if as_json:
+        header = ("verdict", "name", "value", "limit", "message")
+        screen.json([dict(zip(header, row, strict=True)) for row in rows])
+    screen.table("Self-test", ("", "test", "value", "limit", "what it says"), rows)
+    remedy = "" if report.ok else "train longer, and read what failed"
+    screen.following(f"interpolants report {folder}", remedy)
+    if not report.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run.")], quiet: Quiet = False
+) -> None:
+    """Write the report of a finished run again: one self-contained HTML page.
+
+    \b
+    Example:
+    interpolants report runs/demo
+    """
+    from interpolants.reports import write_report
+    from interpolants.runs.folder import read_results
+
+    results = read_results(folder)
+    page = write_report(folder)
+    screen = _screen(quiet)
+    screen.say(f"report: {page}")
+    choice = f" --task {results['tasks'][0]['name']}" if len(results["tasks"]) > 1 else ""
+    screen.following(f"interpolants sample {folder}{choice} -n 1000 --out samples.npz")
+
+
+@app.command()
+def methods(
+    family: Annotated[str | None, typer.Option("--family", "-f", help="Only this family, e.g. path.")] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """List the methods that the library has, from their cards.
+
+    \b
+    Example:
+    interpolants methods --family path
+    """
+    from interpolants.foundations.cards import FAMILIES, load_cards
+
+    if family is not None and family not in FAMILIES:
+        raise invalid("methods", "--family must be a family", repr(family), nearest(family, FAMILIES))
+    cards = [card for card in load_cards() if family is None or card.family == family]
+    screen = _screen(quiet or as_json)
+    if as_json:
+        screen.json([_card(card) for card in cards])
+    rows = [(card.family, card.id, card.title, card.limits, card.extra) for card in cards]
+    screen.table("Methods", ("family", "id", "method", "limits", "extra"), rows)
+    screen.following("interpolants run --x0 a.npy --x1 b.csv --path linear --out runs/mine")
+
+
+@app.command()
+def problems(quiet: Quiet = False, as_json: Json = False) -> None:
+    """List problems with known answers, and data sets, to use as x0 and x1.
+
+    \b
+    Example:
+    interpolants problems
+    """
+    from interpolants.data.catalogue import available
+    from interpolants.foundations.cards import load_cards
+
+    cards = [card for card in load_cards() if card.family == "problem"]
+    sets = available()
+    screen = _screen(quiet or as_json)
+    if as_json:
+        screen.json({"problems": [_card(card) for card in cards], "datasets": sets})
+    screen.table("Problems", ("id", "problem", "shapes"), [(c.id, c.title, c.shapes) for c in cards])
+    screen.table(
+        "Data sets",
+        ("id", "on this machine"),
+        [(name, "yes" if there else "no") for name, there in sets.items()],
+    )
+    screen.following(
+        "interpolants run --set 'data.x1={problem = \"moons\"}' --out runs/moons", 'or dataset = "digits"'
+    )
+
+
+@app.command()
+def doctor(quiet: Quiet = False, as_json: Json = False) -> None:
+    """Show versions, devices and optional packages, and how to install what is missing.
+
+    \b
+    Example:
+    interpolants doctor
+    """
+    from interpolants.cli.doctor import diagnose
+
+    found = diagnose()
+    screen = _screen(quiet or as_json)
+    if as_json:
+        screen.json(found)
+    facts = [
+        ("interpolants", found["interpolants"]),
+        ("python", f"{found['python']} on {found['platform']}"),
+        *((name, version or "missing") for name, version in found["core"].items()),
+        ("devices", ", ".join(found["torch"]["devices"])),
+        ("threads", f"{found['torch']['threads']} of {found['cpus']} processors"),
+    ]
+    screen.table("Installation", ("", ""), facts)
+    rows = [
+        (extra, package, version or "missing")
+        for extra, packages in found["extras"].items()
+        for package, version in packages.items()
+    ]
+    screen.table("Optional packages", ("extra", "package", "version"), rows)
+    for command in found["missing"]:
+        screen.say(f"to add: {command}")
+    screen.following("interpolants problems", "what there is to try")
+
+
+# --- what the commands share ----------------------------------------------------------------------------
+
+
+def _screen(quiet: bool) -> "Screen":
+    from interpolants.cli.show import Screen
+
+    return Screen(quiet=quiet)
+
+
+def _typed() -> str:
+    """What the user typed."""
+    return shlex.join(["interpolants", *sys.argv[1:]])
+
+
+def _settings(
+    config: str | None,
+    sets: list[str] | None,
+    x0: str | None,
+    x1: str | None,
+    cond: str | None,
+    steps: int | None,
+    path: str | None,
+    stored: Path | None,
+) -> "RunConfig":
+    """Settings from a file, from a run that is to go on, or from options alone; options change what a file says."""
+    from interpolants.runs.config import find_config, make_config, read_settings
+    from interpolants.runs.folder import CONFIG
+
+    place = "command line"
+    base: Any = {}
+    if config is not None:
+        file = find_config(Path(config))
+        base, place = read_settings(file), str(file)
+    elif stored is not None and (stored / CONFIG).is_file():
+        base, place = read_settings(stored / CONFIG), str(stored / CONFIG)
+    elif x1 is None and not sets:
+        remedy = "Give --config FILE, or data by --x1 FILE (and --x0 FILE)."
+        raise invalid("run", "there must be settings or data", "none", remedy)
+    own: list[tuple[str, Any]] = [
+        ("data.x0", x0),
+        ("data.x1", x1),
+        ("data.condition", cond),
+        ("train.steps", steps),
+        ("bridge.path", path),
+    ]
+    given = {name: value for name, value in own if value is not None}
+    if config is None and isinstance(base, dict) and not base and x1 is not None:
+        base = {"title": f"{x0 or 'Gaussian'} to {x1}"}
+    return make_config(base, sets or (), options=given, place=place)
+
+
+def _bridge(folder: Path, task: str | None) -> "Bridge":
+    from interpolants.estimator import Bridge
+    from interpolants.runs.folder import find_bridge
+
+    return Bridge.load(find_bridge(folder, task))
+
+
+def _conditions(bridge: "Bridge", label: int | None, cond: str | None, n: int) -> "Tensor | None":
+    """One condition per row, from a label for all or from a file."""
+    import torch
+
+    from interpolants.runs.sources import read_condition
+
+    if label is not None and cond is not None:
+        raise invalid("--label", "a label or a file of conditions must be given, not both", label)
+    if cond is None:
+        return None if label is None else torch.full((n,), label)
+    rows = read_condition(cond)
+    if len(rows) != n:
+        raise invalid("--cond", f"{cond} must have {n} rows", len(rows))
+    return rows
+
+
+def _sampled(
+    bridge: "Bridge", n: int, cond: "Tensor | None", batch_size: int, **options: Any
+) -> dict[str, Any]:
+    """Samples in parts that agree with one big call, as arrays to write."""
+    import torch
+
+    parts = [
+        bridge.sample(
+            min(batch_size, n - first),
+            cond=None if cond is None else cond[first : first + batch_size],
+            first_index=first,
+            details=True,
+            **options,
+        ).x
+        for first in range(0, n, batch_size)
+    ]
+    arrays = {"x": torch.cat(parts).numpy()}
+    if cond is not None:
+        arrays["label" if cond.ndim == 1 else "condition"] = cond.numpy()
+    return arrays
+
+
+def _points(bridge: "Bridge", file: str, key: str | None) -> "Tensor":
+    """Rows of a file in the shape that the bridge knows; flattened rows are given their shape back."""
+    from interpolants.runs.files import read_table
+
+    x = read_table(file, "--data", key=key).x
+    if x.shape[1:] != bridge.shape and x[0].numel() == _size(bridge.shape):
+        return x.reshape(-1, *bridge.shape)
+    return x
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    product = 1
+    for length in shape:
+        product *= length
+    return product
+
+
+def _scored(
+    bridge: "Bridge", points: "Tensor", cond: "Tensor | None", batch_size: int, probes: int, *, progress: bool
+) -> "Tensor":
+    import torch
+
+    options: dict[str, Any] = {"divergence": "hutchinson", "probes": probes} if probes else {}
+    parts = [
+        bridge.log_prob(
+            points[first : first + batch_size],
+            cond=None if cond is None else cond[first : first + batch_size],
+            details=True,
+            progress=progress,
+            **options,
+        ).log_prob
+        for first in range(0, len(points), batch_size)
+    ]
+    return torch.cat(parts)
+
+
+def _card(card: Any) -> dict[str, Any]:
+    """A card as JSON-able values."""
+    from dataclasses import asdict
+
+    return asdict(card)

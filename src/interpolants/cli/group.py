@@ -1,0 +1,39 @@
+"""Errors as people should see them: a message on standard error and an exit code, never a traceback."""
+
+import errno
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from interpolants.foundations.errors import InterpolantsError
+
+USER_ERROR, INTERRUPTED = 2, 130
+
+
+class Commands(TyperGroup):
+    """The group of all commands; turns what a user can cause into exit code 2, and Ctrl-C into 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except InterpolantsError as error:
+            typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
+            typer.echo(str(error), err=True)
+            raise typer.Exit(_code(error)) from error
+        except KeyboardInterrupt as error:
+            typer.echo("Stopped.", err=True)
+            raise typer.Exit(INTERRUPTED) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # the reader of a pipe has gone: nothing to say to anybody
+                raise
+            typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
+            typer.echo(f"{error.filename or 'disk'}: {error.strerror or error}", err=True)
+            raise typer.Exit(USER_ERROR) from error
+
+
+def _code(error: InterpolantsError) -> int:
+    """128 + signal for a run that a signal stopped, as shells expect; 2 for everything else."""
+    signal = getattr(error, "signal", None)
+    return 128 + signal if isinstance(signal, int) else USER_ERROR

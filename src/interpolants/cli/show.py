@@ -1,0 +1,76 @@
+"""Tables and hints for the terminal."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+_STYLES = {"pass": "green", "warn": "yellow", "fail": "red"}
+
+
+class Screen:
+    """Where a command writes: answers to standard output, hints to standard error.
+
+    Args:
+        quiet: Leave out hints and tables; answers asked for as JSON are still written.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._out = Console(highlight=False, soft_wrap=False)
+        self._hints = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def say(self, text: str) -> None:
+        """A line about what happened."""
+        if not self.quiet:
+            self._hints.print(Text(text))
+
+    def following(self, command: str, why: str = "") -> None:
+        """The command that makes sense after this one."""
+        if not self.quiet:
+            self._hints.print(Text.assemble("next: ", (command, "bold cyan"), f"  {why}" if why else ""))
+
+    def table(self, title: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """A table on standard output."""
+        if self.quiet:
+            return
+        shown = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        for name in header:
+            shown.add_column(name, overflow="fold")
+        for row in rows:
+            shown.add_row(*[Text(str(cell), style=_STYLES.get(str(cell), "")) for cell in row])
+        self._out.print(shown)
+
+    @staticmethod
+    def json(value: Any) -> None:
+        """JSON on standard output, whatever ``quiet`` says."""
+        sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=1, default=str) + "\n")
+
+    def metrics(self, task: dict[str, Any]) -> None:
+        """The headline numbers of a task, beside floor and baseline."""
+        rows = [
+            (
+                metric["title"],
+                number(metric["value"], metric["error"]),
+                number(metric["floor"]),
+                number(metric["baseline"]),
+                {"lower": "lower", "higher": "higher"}.get(metric["better"], ""),
+            )
+            for metric in task["metrics"]
+        ]
+        header = ("held out", "value", "floor", "baseline", "better")
+        self.table(f"{task['title']} ({task['kind']})", header, rows)
+        for text in task["warnings"]:
+            self.say(f"note: {text}")
+
+
+def number(value: float | None, error: float | None = None) -> str:
+    """Four digits, and the standard error if there is one."""
+    if value is None:
+        return ""
+    return f"{value:.4g}" if error is None else f"{value:.4g} ± {error:.2g}"
