@@ -1,3 +1,19 @@
 """Bridge two arbitrary distributions with stochastic interpolants."""
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from interpolants.estimator.bridge import Bridge
+
 __version__ = "0.1.0"
+
+__all__ = ["Bridge", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    # Imported on first use: the command line's help should not wait for torch.
+    if name == "Bridge":
+        from interpolants.estimator.bridge import Bridge
+
+        return Bridge
+    raise AttributeError(f"module 'interpolants' has no attribute {name!r}")

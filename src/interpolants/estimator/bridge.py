@@ -20,6 +20,7 @@ from interpolants.estimator.starts import Pool, check_count, draw_base
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.randomness import generator
 from interpolants.foundations.types import Condition, take_rows
 from interpolants.likelihood.log_prob import LogProb
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
@@ -28,6 +29,10 @@ from interpolants.paths.custom import General
 from interpolants.paths.path import Path
 from interpolants.training.engine import FitResult
 from interpolants.training.engine import fit as train
+
+LAW_STREAM = 5
+# Draws that stand for a law given by its sampler.
+LAW_SAMPLES = 50_000
 
 
 class Bridge:
@@ -47,8 +52,8 @@ class Bridge:
         path: Name of a path, ``{"kind": name, **settings}``, or a ``Path``. One-sided paths generate from a Gaussian.
         coupling: How x0 and x1 are paired while training: ``"independent"``, ``"paired"``, ``"minibatch_ot"``,
             ``"sinkhorn"``, a table with settings, or a coupling.
-        net: ``"auto"`` (MLP for vectors, U-Net for images), a name, a table with settings, or an ``nn.Module`` called as
-            ``net(x, t, cond)`` that returns ``(B, K, *D)`` for K > 1 quantities.
+        net: ``"auto"`` (MLP for vectors, U-Net for images), a name, a table with settings, or an ``nn.Module`` called
+            as ``net(x, t, cond)`` that returns ``(B, K, *D)`` for K > 1 quantities.
         learn: ``"auto"`` or the quantities to learn, e.g. ``("velocity", "denoiser")``; any sufficient pair.
         times: ``"auto"``, ``"uniform"``, ``"stratified"``, ``"logit_normal"``, or a ``TimeSampler``.
         standardize: Learn in units where the pooled data have mean 0 and standard deviation 1 (one map for both ends;
@@ -117,7 +122,7 @@ class Bridge:
         Raises:
             InvalidInputError: If a name is unknown; the nearest is named.
         """
-        known = {**self._params, **{name: None for name in type(self.settings).model_fields}}
+        known = {**self._params, **dict.fromkeys(type(self.settings).model_fields)}
         for name in params:
             if name not in known:
                 raise invalid(
@@ -204,7 +209,8 @@ class Bridge:
         if x1 is None:
             one = "fit(x1=...)" if self.path.is_one_sided else "fit(x0, x1)"
             raise invalid("Bridge.fit", "x1 is needed", "None", f"Call {one}.")
-        second, self._kind = as_tensor(x1, "Bridge.fit", "x1")
+        source = generator(self.seed, LAW_STREAM)
+        second, self._kind = as_tensor(x1, "Bridge.fit", "x1", samples=LAW_SAMPLES, generator=source)
         choices.warn_about_loss_of_detail(second, "x1")
         first: Tensor | None = None
         self._density0 = None
@@ -221,7 +227,8 @@ class Bridge:
             remedy = "Pass fit(x0, x1), or take a one-sided path such as 'one_sided_linear' to start from a Gaussian."
             raise invalid("Bridge.fit", "a two-sided path needs x0", "None", remedy)
         else:
-            first, _ = as_tensor(x0, "Bridge.fit", "x0")
+            first, _ = as_tensor(x0, "Bridge.fit", "x0", samples=LAW_SAMPLES, generator=source)
+            first = first.float()
             self._density0 = x0 if callable(getattr(x0, "log_prob", None)) else None
             if first.shape[1:] != second.shape[1:]:
                 rule = f"x0 and x1 must have the same event shape, {tuple(second.shape[1:])}"
@@ -296,6 +303,7 @@ class Bridge:
         seed = secrets.randbits(31) if seed is None else seed
         start = self._start(n, reverse, seed, first_index)
         done = self._run(start, eps, reverse, seed, self._expand(cond, n), first_index, options)
+        assert self._kind is not None
         return done if details else restore(done.x, self._kind)
 
     def transport(
@@ -314,7 +322,13 @@ class Bridge:
 
         Args:
             x: Points ``(n, *D)`` in data units.
-            eps, reverse, seed, cond, first_index, details, options: As in :meth:`sample`.
+            eps: As in :meth:`sample`.
+            reverse: Carry points of rho1 to rho0.
+            seed: Seed of the noise; drawn afresh when None.
+            cond: As in :meth:`sample`.
+            first_index: As in :meth:`sample`.
+            details: Return ``dynamics.Samples`` (in data units) instead of the plain array.
+            options: As in :meth:`sample`.
 
         Returns:
             ``(n, *D)`` in the kind of ``x``, or the details.
@@ -436,7 +450,7 @@ class Bridge:
             nfe=done.nfe,
             status=done.status,
         )
-        return result if details else restore(result.log_prob, kind, per_row=True)
+        return result if details else restore(result.log_prob, kind)
 
     def _base_density(self, leg: "dict[str, Any] | Bridge | None", progress: bool) -> Any:
         """The density of rho0 in the network's units."""

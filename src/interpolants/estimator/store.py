@@ -4,6 +4,7 @@ import json
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -71,7 +72,7 @@ def _pack(bridge: "Bridge", stem: str, tensors: dict[str, dict[str, Tensor]]) ->
         "train": json.loads(bridge.settings.model_dump_json()),
         "net": settings,
         "shape": list(bridge.shape),
-        "kind": None if bridge._kind is None else bridge._kind.describe(),
+        "kind": _describe_kind(bridge._kind),
         "steps": None if bridge.result is None else bridge.result.steps,
         "history": _finite(bridge.history),
     }
@@ -88,7 +89,7 @@ def _unpack(record: dict[str, Any], stem: str, tensors: dict[str, dict[str, Tens
         bridge = Bridge(
             record["path"],
             coupling=record["coupling"],
-            net=dict(record["net"], kind=record["net"]["name"]) if "name" in record["net"] else record["net"],
+            net={"kind": record["net"]["name"], **_own_settings(record["net"])},
             learn=tuple(record["learn"]),
             standardize=record["standardize"],
             seed=record["seed"],
@@ -100,7 +101,7 @@ def _unpack(record: dict[str, Any], stem: str, tensors: dict[str, dict[str, Tens
         bridge.normaliser = Normaliser(data["shift"], data["scale"])
         bridge.shape = tuple(record["shape"])
         bridge._pool0, bridge._pool1 = _pool(data, "pool0"), _pool(data, "pool1")
-        bridge._kind = None if record["kind"] is None else Kind.from_description(record["kind"])
+        bridge._kind = _kind(record["kind"])
         bridge.history = record["history"]
         bridge._use(net, None)
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
@@ -119,6 +120,28 @@ def _describe_or_name(coupling: Any) -> Any:
         return describe(coupling, "Bridge.save")
     except InvalidInputError:
         return "independent"  # a coupling matters while training only; a user's own cannot be written
+
+
+def _own_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """A network's settings without what follows from the data."""
+    given = ("name", "shape", "heads", "seed", "n_classes", "cond_dim", "cond_channels")
+    return {key: value for key, value in settings.items() if key not in given}
+
+
+def _describe_kind(kind: Kind | None) -> dict[str, Any] | None:
+    if kind is None:
+        return None
+    columns = [str(column) for column in kind.columns]
+    return {"container": kind.container, "dtype": str(kind.dtype), "columns": columns, "flat": kind.flat}
+
+
+def _kind(record: dict[str, Any] | None) -> Kind | None:
+    if record is None:
+        return None
+    name = record["dtype"]
+    dtype = getattr(torch, name.removeprefix("torch.")) if name.startswith("torch.") else np.dtype(name)
+    device = torch.device("cpu") if name.startswith("torch.") else None
+    return Kind(record["container"], dtype, device, tuple(record["columns"]), record["flat"])
 
 
 def _finite(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
