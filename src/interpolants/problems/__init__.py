@@ -1,6 +1,39 @@
 """Problems that carry their exact answer: densities, fields, bridges, posteriors."""
 
+from interpolants.problems.catalogue import get_problem
 from interpolants.problems.gaussian_mixture import GaussianMixture, LabelledSample
+from interpolants.problems.linear_gaussian import LinearGaussian, ObservedSample
 from interpolants.problems.mixture_bridge import GaussianMixtureBridge, MixtureFields
+from interpolants.problems.ornstein_uhlenbeck import OrnsteinUhlenbeck, Transition
+from interpolants.problems.schrodinger import GaussianSchrodingerBridge, PairedSample, SchrodingerFields
+from interpolants.problems.toys import (
+    Checkerboard,
+    EightGaussians,
+    Funnel,
+    Moons,
+    Pinwheel,
+    Rings,
+    SwissRoll,
+)
 
-__all__ = ["GaussianMixture", "GaussianMixtureBridge", "LabelledSample", "MixtureFields"]
+__all__ = [
+    "Checkerboard",
+    "EightGaussians",
+    "Funnel",
+    "GaussianMixture",
+    "GaussianMixtureBridge",
+    "GaussianSchrodingerBridge",
+    "LabelledSample",
+    "LinearGaussian",
+    "MixtureFields",
+    "Moons",
+    "ObservedSample",
+    "OrnsteinUhlenbeck",
+    "PairedSample",
+    "Pinwheel",
+    "Rings",
+    "SchrodingerFields",
+    "SwissRoll",
+    "Transition",
+    "get_problem",
+]
