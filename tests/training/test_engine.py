@@ -12,10 +12,10 @@ from torch import nn
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import DivergedError, InvalidInputError
-from interpolants.foundations.randomness import generator
 from interpolants.training import Checkpoint, TrainSettings, engine, fit, learning_rate
 from interpolants.training.ema import ema_rate
 from interpolants.training.guard import Guard
+from interpolants.training.seeds import BATCH, LOSS, step_seed
 from training import toy
 
 
@@ -36,8 +36,8 @@ def by_hand(settings, loss=toy.loss, batches=toy.batches):
     )
     average = [p.detach().clone() for p in net.parameters()]
     for step in range(1, settings.steps + 1):
-        x = batches(step, generator(settings.seed, 1, step, 0), 0, 1)
-        losses = loss(net, x, generator(settings.seed, 2, step, 0))
+        x = batches(step, torch.Generator().manual_seed(step_seed(settings.seed, BATCH, step)), 0, 1)
+        losses = loss(net, x, torch.Generator().manual_seed(step_seed(settings.seed, LOSS, step)))
         optimizer.zero_grad()
         sum(v.mean() for v in losses.values()).backward()
         if settings.clip_norm:

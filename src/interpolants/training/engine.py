@@ -21,7 +21,6 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.foundations.errors import DivergedError, invalid
-from interpolants.foundations.randomness import key
 from interpolants.training.checkpoint import Checkpoint, prepare
 from interpolants.training.ema import Ema
 from interpolants.training.guard import Guard, clip, explain, gradient_norm
@@ -30,6 +29,7 @@ from interpolants.training.logging import Log, Row
 from interpolants.training.optimizers import load_optimizer, make_optimizer, optimizer_tensors, trainable
 from interpolants.training.progress import ProgressBar
 from interpolants.training.schedules import learning_rate
+from interpolants.training.seeds import BATCH, LOSS, MODULE, step_seed
 from interpolants.training.settings import TrainSettings
 from interpolants.training.world import World
 
@@ -38,8 +38,6 @@ Loss = Callable[[Any, Any, torch.Generator], Losses]
 Batches = Callable[[int, torch.Generator, int, int], Any]
 Aggregate = Callable[[Losses], Tensor]
 
-BATCH_STREAM, LOSS_STREAM = 1, 2
-_MODULE_MASK = 0x5DEECE66D
 _READ_EVERY = 25
 # These may change between a run and its continuation; all others would make it another run.
 _FREE = {"steps", "checkpoint_every", "keep", "log_every", "validate_every", "on_nonfinite", "compile"}
@@ -283,12 +281,10 @@ class _Run:
     def losses(self, step: int, *, check: bool = False) -> tuple[Losses, Tensor]:
         """Per-sample losses and their aggregate at ``step``; a pure function of the weights and the step."""
         seed, rank = self.settings.seed, self.world.rank
-        self.batch_generator.manual_seed(key(seed, BATCH_STREAM, step, rank))
-        noise = key(seed, LOSS_STREAM, step, rank)
-        self.loss_generator.manual_seed(noise)
-        # Dropout and its like draw from PyTorch's own generator; `fit` puts its state back at the end. The
-        # seed is another one, by a bit mask, because a second key would cost more than all of its use.
-        self.own_generator.manual_seed(noise ^ _MODULE_MASK)
+        self.batch_generator.manual_seed(step_seed(seed, BATCH, step, rank))
+        self.loss_generator.manual_seed(step_seed(seed, LOSS, step, rank))
+        # Dropout and its like draw from PyTorch's own generator; `fit` puts its state back at the end.
+        self.own_generator.manual_seed(step_seed(seed, MODULE, step, rank))
         batch = self.batches(step, self.batch_generator, rank, self.world.size)
         if self.settings.precision == "bf16":
             with torch.autocast(self.device.type, torch.bfloat16):
