@@ -8,7 +8,8 @@ Each loss compares a prediction ``f(x_t, t)`` with a target that any draw of the
 
 ``antithetic`` averages over the pair ``I ± gamma z``. Targets with 1/gamma or an infinite gamma' need it: without it
 the variance of the loss diverges at the ends. It costs one network evaluation on twice the rows, so it is on by default
-just where that happens (``antithetic=None``).
+just where that happens (``antithetic=None``). On a one-sided path z is the whitened x0, and mirroring it needs an x0 that
+is independent of x1: by default a start that is given is not mirrored, for it may be coupled to its end.
 
 Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 2.3 and appendix.
 """
@@ -24,7 +25,7 @@ from torch import Generator, Tensor
 from interpolants.foundations.errors import NotIdentifiableError, invalid
 from interpolants.foundations.ops import expand_like, sum_event
 from interpolants.foundations.types import Condition, Field
-from interpolants.paths.path import Path, PathSample
+from interpolants.paths.path import Path, PathSample, SpatiallyLinearPath
 
 FORMS = ("squared_error", "quadratic")
 
@@ -74,6 +75,12 @@ class Objective(ABC):
         """Whether pairs ``I ± gamma z`` are used."""
         return self.is_singular if self.antithetic is None else self.antithetic
 
+    def pairs_with(self, x0: Tensor | None) -> bool:
+        """Whether pairs are used for this start: by default, a given start of a one-sided path is not mirrored."""
+        if self.antithetic is None and self.path.is_one_sided and x0 is not None:
+            return False
+        return self.is_antithetic
+
     def __call__(
         self,
         field: Field,
@@ -87,20 +94,23 @@ class Objective(ABC):
     ) -> Tensor:
         """Per-sample losses ``(B,)``; arguments as in ``path.sample``."""
         sample = self.path.sample(x0=x0, x1=x1, t=t, z=z, generator=generator)
-        if not self.is_antithetic:
+        if not self.pairs_with(x0):
             return self.compare(field(sample.x_t, sample.t, cond), sample)
         pair = antithetic_pair(self.path, sample)
         return _mean_of_pair(self.compare(field(pair.x_t, pair.t, twice(cond)), pair))
 
     def compare(self, prediction: Tensor, sample: PathSample) -> Tensor:
         """Per-sample losses of predictions made at ``sample``."""
-        if prediction.shape != sample.x_t.shape:
-            rule = f"the field must return the shape of the state, {tuple(sample.x_t.shape)}"
-            raise invalid(type(self).__name__, rule, tuple(prediction.shape))
+        self._check_shape(prediction, sample.x_t)
         target = self.target(sample)
         if self.form == "quadratic":
             return sum_event(prediction * (0.5 * prediction - target))
         return sum_event((prediction - target).square())
+
+    def _check_shape(self, prediction: Tensor, x: Tensor) -> None:
+        if prediction.shape != x.shape:
+            rule = f"the field must return the shape of the state, {tuple(x.shape)}"
+            raise invalid(type(self).__name__, rule, tuple(prediction.shape))
 
 
 @dataclass(frozen=True)
@@ -204,6 +214,7 @@ class EnergyLoss(ScoreLoss):
         generator: Generator | None = None,
     ) -> Tensor:
         """Per-sample losses ``(B,)``; the gradient of the energy is kept differentiable."""
+        keep = torch.is_grad_enabled()
 
         def score(x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
             with torch.enable_grad():
@@ -213,7 +224,7 @@ class EnergyLoss(ScoreLoss):
                     raise invalid(
                         "EnergyLoss", f"an energy must have shape ({x.shape[0]},)", tuple(energy.shape)
                     )
-                (slope,) = torch.autograd.grad(energy.sum(), point, create_graph=True)
+                (slope,) = torch.autograd.grad(energy.sum(), point, create_graph=keep)
             return -slope
 
         return super().__call__(score, x0=x0, x1=x1, t=t, z=z, cond=cond, generator=generator)
@@ -261,23 +272,28 @@ class HyvarinenLoss(Objective):
     ) -> Tensor:
         """Per-sample losses ``(B,)``, up to a constant the squared error of the score."""
         sample = self.path.sample(x0=x0, x1=x1, t=t, z=z, generator=generator)
+        keep = torch.is_grad_enabled()
         with torch.enable_grad():
             x = sample.x_t.detach().requires_grad_(True)
             s = field(x, sample.t, cond)
-            return sum_event(s.square()) + 2 * self._divergence(s, x, generator)
+            self._check_shape(s, x)
+            # A field that does not depend on the state has no graph to it; adding zero times x gives it one.
+            loss = sum_event(s.square()) + 2 * self._divergence(s + 0 * x, x, generator, keep)
+        loss = 0.5 * loss if self.form == "quadratic" else loss
+        return loss if keep else loss.detach()
 
-    def _divergence(self, s: Tensor, x: Tensor, generator: Generator | None) -> Tensor:
+    def _divergence(self, s: Tensor, x: Tensor, generator: Generator | None, keep: bool) -> Tensor:
         if self.probes:
             terms = []
             for _ in range(self.probes):
                 sign = torch.randint(0, 2, x.shape, generator=generator, device=x.device).to(x) * 2 - 1
-                (slope,) = torch.autograd.grad(s, x, sign, create_graph=True)
+                (slope,) = torch.autograd.grad(s, x, sign, retain_graph=True, create_graph=keep)
                 terms.append(sum_event(slope * sign))
             return torch.stack(terms).mean(0)
         flat = s.reshape(x.shape[0], -1)
         parts = []
         for i in range(flat.shape[1]):
-            (slope,) = torch.autograd.grad(flat[:, i].sum(), x, create_graph=True)
+            (slope,) = torch.autograd.grad(flat[:, i].sum(), x, retain_graph=True, create_graph=keep)
             parts.append(slope.reshape(x.shape[0], -1)[:, i])
         return torch.stack(parts).sum(0)
 
@@ -326,24 +342,43 @@ class JointLoss:
     ) -> dict[str, Tensor]:
         """Per-sample losses ``(B,)`` by head; ``field`` returns ``(B, K, *D)``, or ``(B, *D)`` for a single head."""
         sample = self.path.sample(x0=x0, x1=x1, t=t, z=z, generator=generator)
-        paired = any(objective.is_antithetic for objective in self.objectives)
+        paired = any(objective.pairs_with(x0) for objective in self.objectives)
         if paired:
             sample, cond = antithetic_pair(self.path, sample), twice(cond)
         output = field(sample.x_t, sample.t, cond)
-        heads = output.unbind(1) if len(self.objectives) > 1 else (output,)
+        heads = self._split(output, sample.x_t)
         losses = {
             objective.predicts: objective.compare(head, sample)
             for objective, head in zip(self.objectives, heads, strict=True)
         }
         return {name: _mean_of_pair(loss) for name, loss in losses.items()} if paired else losses
 
+    def _split(self, output: Tensor, x: Tensor) -> tuple[Tensor, ...]:
+        count = len(self.objectives)
+        if count == 1:
+            return (output,)
+        wanted = (x.shape[0], count, *x.shape[1:])
+        if output.shape != wanted:
+            rule = f"the field must return one head per objective, {wanted}"
+            raise invalid("JointLoss", rule, tuple(output.shape))
+        return output.unbind(1)
+
 
 def has_singular_rate(path: Path) -> bool:
-    """Whether gamma' is infinite at an end: ``gamma gamma'`` does not vanish there although gamma does."""
-    if path.is_one_sided or path.envelope.is_zero:
-        return False
-    ends = path.envelope.gamma_gamma_dot(torch.tensor([0.0, 1.0], dtype=torch.float64))
-    return bool((ends.abs() > 1e-3).any())
+    """Whether the noise's coefficient vanishes at an end with an infinite rate, so that their product does not.
+
+    The coefficient is gamma, or alpha on a one-sided path, which vanishes at t = 1 only.
+    """
+    ends = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    if not path.is_one_sided:
+        return not path.envelope.is_zero and _is_away_from_zero(path.envelope.gamma_gamma_dot(ends))
+    assert isinstance(path, SpatiallyLinearPath)
+    return _is_away_from_zero(path.alpha_alpha_dot(ends[1:]))
+
+
+def _is_away_from_zero(values: Tensor) -> bool:
+    # a user's schedule may give 0 * inf there
+    return not bool((values.abs() <= 1e-3).all())
 
 
 def antithetic_pair(path: Path, sample: PathSample) -> PathSample:

@@ -95,6 +95,8 @@ class LogitNormalTimes(TimeSampler):
     weighted: bool = False
 
     def __post_init__(self) -> None:
+        if not math.isfinite(self.mean):
+            raise invalid("LogitNormalTimes", "mean must be finite", self.mean)
         if not (math.isfinite(self.std) and self.std > 0):
             raise invalid("LogitNormalTimes", "std must be finite and > 0", self.std)
 
@@ -151,9 +153,10 @@ class ImportanceTimes(TimeSampler):
         return Times(_spread((k + within) / self.bins, self.margin), 1 / (p[k] * self.bins))
 
     def update(self, t: Tensor, loss: Tensor) -> None:
-        """Fold per-sample (unweighted) losses into the bins."""
-        k = (t.detach().cpu() * self.bins).long().clamp(0, self.bins - 1)
+        """Fold per-sample (unweighted) losses into the bins; one that is not finite says nothing and is left out."""
         square = loss.detach().float().cpu().square()
+        good = torch.isfinite(square)
+        square, k = square[good], (t.detach().cpu()[good] * self.bins).long().clamp(0, self.bins - 1)
         self._square.mul_(self.decay).index_add_(0, k, square)
         self._count.mul_(self.decay).index_add_(0, k, torch.ones_like(square))
 
@@ -162,7 +165,14 @@ class ImportanceTimes(TimeSampler):
         return {"square": self._square.clone(), "count": self._count.clone()}
 
     def load(self, state: dict[str, Tensor]) -> None:
-        """Take up a state."""
+        """Take up a state.
+
+        Raises:
+            InvalidInputError: If it has another number of bins.
+        """
+        if state["count"].shape != (self.bins,):
+            rule = f"the state must have {self.bins} bins"
+            raise invalid("ImportanceTimes", rule, len(state["count"]), "Keep the settings when you resume.")
         self._square, self._count = state["square"].clone(), state["count"].clone()
 
 

@@ -1,0 +1,181 @@
+"""Time samplers: their laws, weights that keep the mean, less variance, a state that survives."""
+
+import math
+
+import pytest
+import torch
+from scipy import stats
+from torch.testing import assert_close
+
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.objectives import ImportanceTimes, LogitNormalTimes, StratifiedTimes, UniformTimes
+
+
+def source(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("sampler", [UniformTimes(), StratifiedTimes(), ImportanceTimes()])
+def test_uniform_samplers_are_uniform(sampler):
+    """Kolmogorov-Smirnov at 10,000 draws; p > 1e-3 for this seed, and a law shifted by 0.03 is caught."""
+    t = sampler.sample(10_000, generator=source()).t.double().numpy()
+    assert stats.kstest(t, "uniform").pvalue > 1e-3
+    assert stats.kstest(t**1.1, "uniform").pvalue < 1e-3
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.8, 0.5)])
+def test_logit_normal_times_are_normal_on_the_logit_scale(mean, std):
+    t = LogitNormalTimes(mean=mean, std=std).sample(10_000, generator=source()).t.double()
+    logit = torch.logit(t).numpy()
+    assert stats.kstest(logit, "norm", args=(mean, std)).pvalue > 1e-3
+    assert stats.kstest(logit, "norm", args=(mean + 0.05, std)).pvalue < 1e-3
+
+
+@pytest.mark.parametrize(
+    "sampler", [UniformTimes(margin=0.1), StratifiedTimes(margin=0.1), ImportanceTimes(margin=0.1)]
+)
+def test_a_margin_is_kept_at_both_ends_and_filled(sampler):
+    t = sampler.sample(5000, generator=source()).t
+    assert 0.1 <= float(t.min()) < 0.101
+    assert 0.899 < float(t.max()) <= 0.9
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        UniformTimes(margin=0.0),
+        StratifiedTimes(margin=0.0),
+        LogitNormalTimes(std=30.0),
+        ImportanceTimes(margin=0.0),
+    ],
+)
+def test_the_ends_themselves_are_never_drawn(sampler):
+    t = sampler.sample(100_000, generator=source()).t
+    assert float(t.min()) > 0
+    assert float(t.max()) < 1
+
+
+def test_strata_hold_one_time_each_in_random_order():
+    t = StratifiedTimes(margin=0.0).sample(64, generator=source()).t
+    assert (t * 64).long().sort().values.tolist() == list(range(64))
+    assert not bool((t.diff() > 0).all())
+
+
+def test_strata_reduce_the_variance_of_a_smooth_mean_from_order_one_to_order_n_to_minus_two():
+    """Var of a stratified mean of f is about mean(f'^2)/(12 n^3) against Var(f)/n: a ratio near n^2 for smooth f."""
+    n, runs = 32, 400
+    spread = {}
+    for sampler in (UniformTimes(margin=0.0), StratifiedTimes(margin=0.0)):
+        rng = source(3)
+        means = torch.stack([torch.sin(3 * sampler.sample(n, generator=rng).t).mean() for _ in range(runs)])
+        spread[type(sampler)] = float(means.var())
+    predicted = (9 * 0.5 * (1 + math.sin(6) / 6)) / (12 * n**3)
+    assert spread[StratifiedTimes] == pytest.approx(predicted, rel=0.3)
+    assert spread[UniformTimes] > 50 * spread[StratifiedTimes]
+
+
+def learnt(times=200, n=256, shape=lambda t: 1 + 9 * (t > 0.75)):
+    """A sampler told of losses whose root mean square is ``shape(t)``."""
+    sampler, rng = ImportanceTimes(bins=8, floor=0.1), source(1)
+    for _ in range(times):
+        drawn = sampler.sample(n, generator=rng)
+        sampler.update(drawn.t, shape(drawn.t) * torch.randn(n, generator=rng))
+    return sampler
+
+
+def test_importance_learns_probabilities_in_proportion_to_the_root_mean_square():
+    p = learnt().probabilities
+    rms = torch.tensor([1.0] * 6 + [10.0] * 2)
+    assert_close(p, 0.1 / 8 + 0.9 * rms / rms.sum(), rtol=0.05, atol=0)
+    assert_close(p.sum(), torch.tensor(1.0))
+    t = learnt().sample(20_000, generator=source(2)).t
+    counts = torch.bincount((t * 8).long(), minlength=8) / 20_000
+    assert_close(counts, p, rtol=0.05, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "sampler", [learnt(), LogitNormalTimes(std=1.5, weighted=True), UniformTimes(), StratifiedTimes()]
+)
+def test_weighted_means_estimate_the_plain_integral(sampler):
+    """int t^2 dt = 1/3 within 4.5 standard errors, seed 5; the unweighted mean of a learnt law is far off."""
+    drawn = sampler.sample(200_000, generator=source(5))
+    terms = drawn.weight * drawn.t.square()
+    assert abs(float(terms.mean()) - 1 / 3) < 4.5 * float(terms.std()) / math.sqrt(200_000)
+    assert float(drawn.weight.mean()) == pytest.approx(1, abs=0.02)
+    if isinstance(sampler, ImportanceTimes):
+        assert float(drawn.t.square().mean()) > 0.45
+
+
+def test_learnt_times_reduce_the_variance_of_the_mean_loss():
+    def shape(t):
+        return 1 + 9 * (t > 0.75)
+
+    rng, spread = source(7), {}
+    for sampler in (UniformTimes(), learnt()):
+        drawn = sampler.sample(100_000, generator=rng)
+        spread[type(sampler)] = float(
+            (drawn.weight * shape(drawn.t) * torch.randn(100_000, generator=rng)).var()
+        )
+    # mean of the square against square of the mean (with a floor of 0.1): 25.75 / 10.56
+    assert spread[UniformTimes] / spread[ImportanceTimes] > 2
+
+
+def test_an_importance_sampler_stays_uniform_until_every_bin_was_seen_and_when_all_losses_vanish():
+    sampler = ImportanceTimes(bins=4)
+    assert_close(sampler.probabilities, torch.full((4,), 0.25))
+    sampler.update(torch.tensor([0.1, 0.3, 0.6]), torch.tensor([1.0, 5.0, 1.0]))
+    assert_close(sampler.probabilities, torch.full((4,), 0.25))
+    sampler = ImportanceTimes(bins=2)
+    sampler.update(torch.tensor([0.1, 0.9]), torch.zeros(2))
+    assert_close(sampler.probabilities, torch.full((2,), 0.5))
+
+
+def test_a_loss_that_is_not_finite_does_not_poison_an_importance_sampler():
+    sampler = learnt(times=20)
+    before = sampler.probabilities
+    sampler.update(torch.tensor([0.1, 0.5]), torch.tensor([math.nan, math.inf]))
+    assert_close(sampler.probabilities, before)
+
+
+def test_the_state_of_an_importance_sampler_survives_a_round_trip_and_is_a_copy():
+    one, two = learnt(), ImportanceTimes(bins=8, floor=0.1)
+    state = one.state()
+    two.load(state)
+    assert_close(
+        two.sample(100, generator=source(9)).t, one.sample(100, generator=source(9)).t, rtol=0, atol=0
+    )
+    before = two.probabilities
+    one.update(torch.full((10,), 0.5), torch.full((10,), 1e3))
+    assert_close(two.probabilities, before, rtol=0, atol=0)
+    with pytest.raises(InvalidInputError, match="must have 4 bins, got 8"):
+        ImportanceTimes(bins=4).load(state)
+
+
+@pytest.mark.parametrize(
+    "sampler", [UniformTimes(), StratifiedTimes(), LogitNormalTimes(weighted=True), ImportanceTimes()]
+)
+def test_times_follow_their_generator_and_nothing_else(sampler):
+    torch.rand(3)
+    before = torch.get_rng_state()
+    first, again = (sampler.sample(33, generator=source(4)) for _ in range(2))
+    assert_close(first.t, again.t, rtol=0, atol=0)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert first.t.shape == first.weight.shape == (33,)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: UniformTimes(margin=0.5), r"UniformTimes: margin must lie in \[0, 0.5\), got 0.5"),
+        (lambda: StratifiedTimes(margin=-0.1), "StratifiedTimes: margin"),
+        (lambda: StratifiedTimes(margin=math.nan), "StratifiedTimes: margin"),
+        (lambda: LogitNormalTimes(std=0.0), "std must be finite and > 0, got 0.0"),
+        (lambda: LogitNormalTimes(mean=math.nan), "mean must be finite, got nan"),
+        (lambda: ImportanceTimes(bins=0), "bins must be >= 1"),
+        (lambda: ImportanceTimes(decay=1.0), "decay in"),
+        (lambda: ImportanceTimes(floor=0.0), "floor in"),
+    ],
+)
+def test_bad_settings_are_refused(make, message):
+    with pytest.raises(InvalidInputError, match=message):
+        make()
