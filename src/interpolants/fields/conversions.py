@@ -100,8 +100,51 @@ def _mixing_plain(path: Path) -> bool:
     return _mixing(path) and _no_latent(path)
 
 
+def _determined_ends(path: Path) -> bool:
+    # One end point, with the position, gives the other.
+    return path.is_one_sided or _mixing_plain(path)
+
+
 def _static(path: Path) -> bool:
     return path.is_static
+
+
+Determinant = Callable[[SpatiallyLinearPath, Tensor], Tensor]
+
+
+def _latent_dividing_by(determinant: Determinant) -> Callable[[Path], bool]:
+    """Spatially linear with a latent term, and the determinant keeps its sign strictly inside (0, 1)."""
+
+    def holds(path: Path) -> bool:
+        if not (isinstance(path, SpatiallyLinearPath) and _linear_latent(path)):
+            return False
+        values = determinant(path, torch.linspace(0, 1, 515, dtype=torch.float64)[1:-1])
+        return bool((values > 0).all() or (values < 0).all())
+
+    return holds
+
+
+def _det0(path: SpatiallyLinearPath, t: Tensor) -> Tensor:
+    # Of (x, b) as a system for (x0, z), times gamma: alpha' and gamma' enter as products only where they must.
+    gamma_squared = path.envelope.gamma(t).square()
+    return gamma_squared * path.alpha_dot(t) - path.envelope.gamma_gamma_dot(t) * path.alpha(t)
+
+
+def _det1(path: SpatiallyLinearPath, t: Tensor) -> Tensor:
+    gamma_squared = path.envelope.gamma(t).square()
+    return gamma_squared * path.beta_dot(t) - path.envelope.gamma_gamma_dot(t) * path.beta(t)
+
+
+def _endpoint0_from_flow(at: At, b: Tensor, e1: Tensor) -> Tensor:
+    squared = at.gamma.square()
+    rest = squared * (b - at.beta_dot * e1) - at.gamma_gamma_dot * (at.x - at.beta * e1)
+    return rest / (squared * at.alpha_dot - at.gamma_gamma_dot * at.alpha)
+
+
+def _endpoint1_from_flow(at: At, b: Tensor, e0: Tensor) -> Tensor:
+    squared = at.gamma.square()
+    rest = squared * (b - at.alpha_dot * e0) - at.gamma_gamma_dot * (at.x - at.alpha * e0)
+    return rest / (squared * at.beta_dot - at.gamma_gamma_dot * at.beta)
 
 
 def _vp_centred(path: Path) -> bool:
@@ -175,21 +218,39 @@ RULES: tuple[Rule, ...] = (
         _linear_latent,
         lambda at, e0, e1: (at.x - at.alpha * e0 - at.beta * e1) / at.gamma,
     ),
-    Rule("endpoint1", ("endpoint0",), _one_sided, _endpoint1_from_0),
-    Rule("endpoint0", ("endpoint1",), _one_sided, lambda at, e1: (at.x - at.beta * e1) / at.alpha),
+    Rule("endpoint1", ("endpoint0",), _determined_ends, _endpoint1_from_0),
+    Rule("endpoint0", ("endpoint1",), _determined_ends, lambda at, e1: (at.x - at.beta * e1) / at.alpha),
     Rule(
         "endpoint1",
         ("endpoint0", "denoiser"),
-        _mixing_latent,
+        _latent_dividing_by(lambda path, t: path.beta(t)),
         lambda at, e0, n: (at.x - at.alpha * e0 - at.gamma * n) / at.beta,
     ),
     Rule(
         "endpoint0",
         ("endpoint1", "denoiser"),
-        _mixing_latent,
+        _latent_dividing_by(lambda path, t: path.alpha(t)),
         lambda at, e1, n: (at.x - at.beta * e1 - at.gamma * n) / at.alpha,
     ),
+    # One end point with a rate: wherever the coefficient of what is left does not vanish inside.
+    Rule(
+        "endpoint1",
+        ("drift", "endpoint0"),
+        _latent_dividing_by(lambda path, t: path.beta_dot(t)),
+        lambda at, v, e0: (v - at.alpha_dot * e0) / at.beta_dot,
+    ),
+    Rule(
+        "endpoint0",
+        ("drift", "endpoint1"),
+        _latent_dividing_by(lambda path, t: path.alpha_dot(t)),
+        lambda at, v, e1: (v - at.beta_dot * e1) / at.alpha_dot,
+    ),
+    Rule("endpoint1", ("velocity", "endpoint0"), _latent_dividing_by(_det1), _endpoint1_from_flow),
+    Rule("endpoint0", ("velocity", "endpoint1"), _latent_dividing_by(_det0), _endpoint0_from_flow),
+    # --- mirror: the only unknown is the noise, or the point it was added to
     Rule("endpoint1", ("denoiser",), _static, lambda at, n: at.x - at.gamma * n),
+    Rule("denoiser", ("endpoint1",), _static, lambda at, e1: (at.x - e1) / at.gamma),
+    Rule("endpoint1", ("endpoint0",), _static, lambda at, e0: e0),
     Rule("endpoint0", ("endpoint1",), _static, lambda at, e1: e1),
 )
 

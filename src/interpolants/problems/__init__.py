@@ -1,7 +1,12 @@
 """Problems that carry their exact answer: densities, fields, bridges, posteriors."""
 
 from interpolants.problems.catalogue import get_problem
-from interpolants.problems.gaussian_mixture import GaussianMixture, LabelledSample
+from interpolants.problems.gaussian_mixture import (
+    GaussianMixture,
+    LabelledSample,
+    paper_mixture,
+    random_mixture,
+)
 from interpolants.problems.linear_gaussian import LinearGaussian, ObservedSample
 from interpolants.problems.mixture_bridge import GaussianMixtureBridge, MixtureFields
 from interpolants.problems.ornstein_uhlenbeck import OrnsteinUhlenbeck, Transition
@@ -36,4 +41,6 @@ __all__ = [
     "SwissRoll",
     "Transition",
     "get_problem",
+    "paper_mixture",
+    "random_mixture",
 ]

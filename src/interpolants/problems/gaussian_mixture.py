@@ -100,14 +100,6 @@ class GaussianMixture:
         return cls(weights.to(dtype), means.to(dtype), covariances.to(dtype))
 
     @classmethod
-    def paper(cls, seed: int = 0, *, dtype: torch.dtype = torch.float64) -> "GaussianMixture":
-        """The 128-dimensional target of the paper: five modes, means ``N(0, 7.5^2 Id)``.
-
-        Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 7.2.
-        """
-        return cls.random(5, 128, 7.5, seed, dtype=dtype)
-
-    @classmethod
     def from_gaussian(
         cls, law: Gaussian, dim: int, *, dtype: torch.dtype = torch.float64
     ) -> "GaussianMixture":
@@ -227,6 +219,21 @@ class GaussianMixture:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(n_modes={self.n_modes}, dim={self.dim}, dtype={self.dtype})"
+
+
+def random_mixture(
+    n_modes: int = 5, dim: int = 2, spread: float = 5.0, seed: int = 0, *, dtype: torch.dtype = torch.float64
+) -> GaussianMixture:
+    """The same as :meth:`GaussianMixture.random`, by name."""
+    return GaussianMixture.random(n_modes, dim, spread, seed, dtype=dtype)
+
+
+def paper_mixture(seed: int = 0, *, dtype: torch.dtype = torch.float64) -> GaussianMixture:
+    """The 128-dimensional target of the paper: five modes, means ``N(0, 7.5^2 Id)``, covariances ``W^T W/128 + Id``.
+
+    Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 7.2.
+    """
+    return GaussianMixture.random(5, 128, 7.5, seed, dtype=dtype)
 
 
 def _floating(values: Array) -> Tensor:
