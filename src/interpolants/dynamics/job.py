@@ -84,6 +84,9 @@ class Job:
             raise invalid("sample", "finish must be 'step' or 'denoise'", repr(finish))
         self.finish = finish
         adaptive = self.method in ("dopri5", "tsit5")
+        if adaptive and finish == "denoise":
+            remedy = "An adaptive solver has no last step to replace: take stop < 1 or a fixed-step method."
+            raise invalid("sample", "finish='denoise' needs fixed steps", repr(self.method), remedy)
         grid = make_grid(n_steps, self._spacing(spacing), start=start, stop=stop)
         self.output_times = grid[::-1].copy() if reverse else grid
         self.grid = self.output_times[[0, -1]] if adaptive and isinstance(spacing, str) else self.output_times

@@ -87,7 +87,12 @@ class ScheduledNoise(NoiseLevel):
 
     def values(self, t: Tensor, path: Path | None) -> Tensor:
         """The level at each time, checked."""
-        values = torch.as_tensor(self.function(t), dtype=torch.float64).expand(t.shape)
+        values = torch.as_tensor(self.function(t), dtype=torch.float64)
+        if values.shape not in ((), t.shape):
+            raise invalid(
+                "eps", f"the schedule must give one value per time, {tuple(t.shape)}", tuple(values.shape)
+            )
+        values = values.expand(t.shape)
         good = torch.isfinite(values) & (values >= 0)
         if not bool(good.all()):
             at = int(good.long().argmin())

@@ -9,9 +9,8 @@ Dynamics that share the law of x_t for every eps(t) >= 0:
 Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, theorem 2.8 and corollary 2.10.
 """
 
-import math
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -123,12 +122,13 @@ def sample(
         InvalidInputError: If an argument breaks its rule; NotIdentifiableError if eps > 0 and there is no score.
         DivergedError: If a sample left the finite numbers or missed its tolerance.
     """
+    check_call("sample", x, cond, first_index, chunk, on_failure)
     job = Job(fields, x, eps, reverse, method, n_steps, time_grid, finish, start, stop, cap_noise)
-    _check_call(x, cond, first_index, chunk, on_failure)
     noisy = job.noise is not None
     seed = (secrets.randbits(31) if seed is None else _check_seed(seed)) if noisy else None
     job.seed, job.rtol, job.atol, job.max_steps = seed, rtol, atol, max_steps
-    context: AbstractContextManager[Any] = nullcontext() if differentiable else torch.inference_mode()
+    # Not inference mode: its tensors could never be trained on, and a field may differentiate inside.
+    context: AbstractContextManager[Any] = nullcontext() if differentiable else torch.no_grad()
     parts: list[Part] = []
     with context:
         plan = Chunks(fields, job, x, cond, chunk, first_index, invariant)
@@ -143,23 +143,37 @@ def sample(
     return result
 
 
-def _check_call(x: Tensor, cond: Condition, first_index: int, chunk: int | None, on_failure: str) -> None:
+def check_call(
+    who: str, x: Tensor, cond: Condition, first_index: int, chunk: int | None, on_failure: str
+) -> None:
+    """Refuse states, conditions and settings that no job can run with."""
     if not isinstance(x, Tensor) or x.ndim < 2 or not x.is_floating_point():
         what = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-        raise invalid("sample", "x must be a floating-point tensor (B, *D)", what)
+        raise invalid(who, "x must be a floating-point tensor (B, *D)", what)
     if x.shape[0] < 1:
-        raise invalid("sample", "there must be at least one sample", tuple(x.shape))
+        raise invalid(who, "there must be at least one sample", tuple(x.shape))
     if not bool(torch.isfinite(x).all()):
         bad = (~torch.isfinite(x).reshape(x.shape[0], -1).all(1)).nonzero().flatten()
-        raise invalid("sample", "x must be finite", f"nan or inf in {len(bad)} rows, first row {int(bad[0])}")
-    if isinstance(cond, Tensor) and cond.shape[0] != x.shape[0]:
-        raise invalid("sample", f"cond must have one row per sample, {x.shape[0]}", cond.shape[0])
+        raise invalid(who, "x must be finite", f"nan or inf in {len(bad)} rows, first row {int(bad[0])}")
+    for part in _parts(cond):
+        if part.ndim == 0 or part.shape[0] != x.shape[0]:
+            found = part.shape[0] if part.ndim else "a single number"
+            raise invalid(who, f"cond must have one row per sample, {x.shape[0]}", found)
     if first_index < 0:
-        raise invalid("sample", "first_index must be >= 0", first_index)
+        raise invalid(who, "first_index must be >= 0", first_index)
     if chunk is not None and chunk < 1:
-        raise invalid("sample", "chunk must be >= 1", chunk)
+        raise invalid(who, "chunk must be >= 1", chunk)
     if on_failure not in ("raise", "keep"):
-        raise invalid("sample", "on_failure must be 'raise' or 'keep'", repr(on_failure))
+        raise invalid(who, "on_failure must be 'raise' or 'keep'", repr(on_failure))
+
+
+def _parts(cond: Condition) -> Iterator[Tensor]:
+    """The tensors of a condition."""
+    if isinstance(cond, Tensor):
+        yield cond
+    elif isinstance(cond, dict | tuple | list):
+        for part in cond.values() if isinstance(cond, dict) else cond:
+            yield from _parts(part)
 
 
 def _check_seed(seed: int) -> int:
@@ -208,15 +222,18 @@ def _failure(job: Job, result: Samples, x: Tensor, cond: Condition, plan: Chunks
 
 
 def _first_bad_time(job: Job, plan: Chunks, row: int) -> float:
-    """Run the failing chunk again, noise and all, and watch."""
+    """Run the failing chunk again, noise and all, and watch the row."""
     found: list[float] = []
-
-    def watch(n: int, t: Tensor, state: Tensor) -> None:
-        if not found and not bool(torch.isfinite(state).all()):
-            found.append(float(t))
-
-    with torch.inference_mode():
+    with torch.no_grad():
         for rows, first in plan:
-            if rows.start <= row < rows.stop:
-                job.run(*plan.take(rows, first), first, keep=False, on_step=watch)
-    return found[0] if found else math.nan
+            if not rows.start <= row < rows.stop:
+                continue
+            lane = plan.lead(rows, first) + row - rows.start
+
+            def watch(n: int, t: Tensor, state: Tensor, lane: int = lane) -> None:
+                if not found and not bool(torch.isfinite(state[lane]).all()):
+                    found.append(float(t))
+
+            job.run(*plan.take(rows, first), first, keep=False, on_step=watch)
+    # A last denoising step is not watched: then it was that one.
+    return found[0] if found else float(job.grid[-1])

@@ -68,7 +68,7 @@ def chunk_rows(networks: Iterable[nn.Module], call: Any, x: Tensor) -> int | Non
     leaves = [m for net in networks for m in net.modules() if not list(m.children())]
     handles = [leaf.register_forward_hook(watch) for leaf in leaves]
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             call()
     finally:
         for handle in handles:
