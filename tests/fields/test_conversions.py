@@ -1,0 +1,214 @@
+"""Every conversion against the closed form of a mixture bridge; which conversions exist, against linear algebra."""
+
+from itertools import combinations
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.fields import QUANTITIES, LearnedFields
+from interpolants.fields.conversions import plan
+from interpolants.foundations.errors import InvalidInputError, NotIdentifiableError
+from interpolants.paths import (
+    General,
+    Linear,
+    Mirror,
+    OneSidedLinear,
+    QuadraticEnvelope,
+    VariancePreserving,
+    ZeroEnvelope,
+)
+from interpolants.problems import GaussianMixtureBridge
+from problems.bridges import BASE, F64, PATHS, RHO1, bridge, states
+
+each_path = pytest.mark.parametrize("name", PATHS)
+GIVEN = [*combinations(QUANTITIES, 1), *combinations(QUANTITIES, 2)]
+COMPLETE = {
+    "linear",
+    "linear_wide",
+    "linear_smooth",
+    "trigonometric",
+    "one_sided_linear",
+    "one_sided_coloured",
+    "one_sided_trigonometric",
+    "variance_preserving",
+}
+NONLINEAR = General(
+    lambda t, x0, x1: (1 - t) * x0 + t * x1 + t * (1 - t) * torch.sin(x0), QuadraticEnvelope()
+)
+
+
+def learnt(path, names, **settings):
+    """The exact fields of the path's bridge, handed over as if each had been learnt."""
+    exact = bridge(path).fields(path)
+    return LearnedFields(path, **{name: getattr(exact, name) for name in names}, **settings), exact
+
+
+def rows(path, t):
+    """Each quantity as a combination of (E[x0], E[x1], E[z]), and that of the position, which is known."""
+    a, b, g = (float(k(t)) for k in (path.alpha, path.beta, path.envelope.gamma))
+    da, db, dg = (float(k(t)) for k in (path.alpha_dot, path.beta_dot, path.envelope.gamma_dot))
+    if path.is_one_sided:  # z is x0 seen from the base: one unknown with x0, up to what is known
+        known = [a, b, 0.0]
+        table = {"velocity": [da, db, 0], "score": [1.0, 0, 0], "denoiser": [1.0, 0, 0]}
+        table |= {"endpoint0": [1.0, 0, 0], "endpoint1": [0, 1.0, 0]}
+        table["drift"] = table["velocity"]
+        return known, table
+    table = {"velocity": [da, db, dg], "drift": [da, db, 0], "score": [0, 0, 1.0], "denoiser": [0, 0, 1.0]}
+    table |= {"endpoint0": [1.0, 0, 0], "endpoint1": [0, 1.0, 0]}
+    return [a, b, g], table
+
+
+def follows(path, names, target):
+    """Whether the target lies in the span of what is known, at all of some inner times."""
+    for t in torch.linspace(0.05, 0.95, 19, dtype=F64):
+        position, table = rows(path, t)
+        have = torch.tensor([position, *(table[name] for name in names)], dtype=F64)
+        if path.is_static:  # both end points are one
+            have = torch.cat([have, torch.tensor([[1.0, -1.0, 0.0]], dtype=F64)])
+        if path.envelope.is_zero and not path.is_one_sided:
+            if target in ("score", "denoiser"):
+                return target in names or (target == "denoiser" and "score" in names)
+            have = torch.cat([have, torch.tensor([[0.0, 0.0, 1.0]], dtype=F64)])  # z is absent
+        more = torch.cat([have, torch.tensor([table[target]], dtype=F64)])
+        if torch.linalg.matrix_rank(more, rtol=1e-9) > torch.linalg.matrix_rank(have, rtol=1e-9):
+            return False
+    return True
+
+
+@each_path
+def test_what_is_offered_is_what_linear_algebra_allows(name):
+    path = PATHS[name]
+    for given in GIVEN:
+        for target in QUANTITIES:
+            offered = plan(path, given, target) is not None
+            allowed = follows(path, given, target)
+            assert not (offered and not allowed), (given, target)
+            # On the other paths a determinant vanishes between the times tried here, or an end is absent for a while.
+            if name in COMPLETE:
+                assert allowed == offered, (given, target)
+
+
+@each_path
+@pytest.mark.parametrize("given", GIVEN, ids="-".join)
+def test_conversions_agree_with_the_closed_form(name, given):
+    path = PATHS[name]
+    fields, exact = learnt(path, given)
+    x = states(6, seed=3)
+    t = torch.tensor([0.01, 0.2, 0.45, 0.5, 0.8, 0.99], dtype=F64)
+    wanted = exact.evaluate(x, t, QUANTITIES)
+    for target in QUANTITIES:
+        if not fields.provides(target):
+            with pytest.raises(NotIdentifiableError):
+                getattr(fields, target)(x, t)
+            continue
+        assert_close(getattr(fields, target)(x, t), wanted[target], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("t", [0.001, 0.999])
+@each_path
+def test_the_usual_pairs_hold_near_the_ends(name, t):
+    path = PATHS[name]
+    usual = [("velocity", "denoiser"), ("drift", "denoiser"), ("velocity", "score")]
+    for given in usual if not path.is_one_sided else [("velocity",), ("denoiser",), ("score",)]:
+        fields, exact = learnt(path, given)
+        x = states(6, seed=4)
+        for target in ("velocity", "score", "denoiser", "drift"):
+            if fields.provides(target):
+                value = getattr(fields, target)(x, t)
+                assert_close(value, getattr(exact, target)(x, t), rtol=1e-5, atol=1e-5)
+
+
+def test_velocity_alone_gives_no_score_and_says_what_to_learn():
+    fields, _ = learnt(Linear(), ["velocity"])
+    assert not fields.has_score
+    with pytest.raises(NotIdentifiableError, match=r"score does not follow from velocity.*denoiser"):
+        fields.score(states(2), 0.5)
+
+
+def test_a_path_without_noise_says_that_it_has_none():
+    fields, _ = learnt(Linear(envelope=ZeroEnvelope()), ["velocity"])
+    with pytest.raises(NotIdentifiableError, match=r"gamma = 0.*one-sided path"):
+        fields.score(states(2), 0.5)
+
+
+def test_the_ends_of_a_diffusive_path_must_be_learnt():
+    fields, _ = learnt(PATHS["diffusive_hold"], ["velocity", "denoiser"])
+    with pytest.raises(NotIdentifiableError, match=r"endpoint1 does not follow.*endpoint1=\.\.\."):
+        fields.endpoint1(states(2), 0.5)
+
+
+@pytest.mark.parametrize("end", [0.0, 1.0])
+def test_a_denoiser_gives_no_score_where_there_is_no_noise(end):
+    fields, _ = learnt(Linear(), ["velocity", "denoiser"])
+    with pytest.raises(
+        InvalidInputError, match=rf"Fields.score: the value must be finite, got nan or inf at t={end:g}"
+    ):
+        fields.score(states(2), end)
+
+
+@pytest.mark.parametrize("end", [0.0, 1.0])
+def test_samplers_get_a_finite_score_at_the_ends(end):
+    # evaluate() takes relations at times inside the margin, though the networks see the true time.
+    fields, _ = learnt(Linear(), ["velocity", "denoiser"])
+    value = fields.evaluate(states(2), torch.tensor(end, dtype=F64), ("score", "velocity"))
+    assert bool(torch.isfinite(value["score"]).all())
+
+
+@pytest.mark.parametrize("end", [0.0, 1.0])
+def test_brownian_velocity_gets_its_share_of_the_score_from_the_drift(end):
+    fields, exact = learnt(PATHS["linear_wide"], ["drift", "score"])
+    x = states(5)
+    share = fields.velocity(x, end) - fields.drift(x, end)
+    sign = -1 if end == 0 else 1
+    assert_close(share, sign * 2.5 / 2 * exact.score(x, end))
+    assert_close(fields.velocity(x, end), exact.velocity(x, end))
+
+
+def test_variance_preserving_score_and_velocity_are_finite_at_the_data_end():
+    path = VariancePreserving()
+    x = states(5)
+    from_velocity, exact = learnt(path, ["velocity"])
+    assert_close(from_velocity.score(x, 1.0), exact.score(x, 1.0))
+    from_both, _ = learnt(path, ["score", "endpoint1"])
+    assert_close(from_both.velocity(x, 1.0), exact.velocity(x, 1.0))
+
+
+@pytest.mark.parametrize("path", [OneSidedLinear(), OneSidedLinear(base=BASE), VariancePreserving()])
+def test_the_mean_of_the_data_makes_a_denoiser_exact_at_the_start(path):
+    fields, exact = learnt(path, ["denoiser"], mean1=RHO1.mean, margin=0.0)
+    x = states(4)
+    assert_close(fields.endpoint1(x, 0.0), RHO1.mean.expand(4, 2))
+    assert_close(fields.velocity(x, 0.0), exact.velocity(x, 0.0))
+    with pytest.raises(InvalidInputError, match=r"velocity: the value must be finite.*t=0"):
+        learnt(path, ["denoiser"])[0].velocity(x, 0.0)
+
+
+def test_one_denoiser_is_enough_on_a_mirror():
+    fields, exact = learnt(Mirror(), ["denoiser"])
+    x = states(4)
+    assert_close(fields.velocity(x, 0.2), exact.velocity(x, 0.2))
+    gamma_dot = Mirror().envelope.gamma_dot(torch.tensor(0.2, dtype=F64))
+    assert_close(fields.velocity(x, 0.2), gamma_dot * exact.denoiser(x, 0.2))
+
+
+def test_a_nonlinear_path_gives_what_needs_no_linearity_and_refuses_the_rest():
+    fields = LearnedFields(NONLINEAR, drift=lambda x, t: torch.sin(x), denoiser=lambda x, t: 0.3 * x)
+    x, t = states(3), torch.tensor(0.3, dtype=F64)
+    gamma, gamma_dot = NONLINEAR.envelope.gamma(t), NONLINEAR.envelope.gamma_dot(t)
+    assert_close(fields.score(x, t), -0.3 * x / gamma)
+    assert_close(fields.velocity(x, t), torch.sin(x) + gamma_dot * 0.3 * x)
+    for quantity in ("endpoint0", "endpoint1"):
+        assert not fields.provides(quantity)
+        with pytest.raises(NotIdentifiableError, match=f"{quantity} does not follow from denoiser, drift"):
+            getattr(fields, quantity)(x, t)
+
+
+def test_half_precision_states_stay_half():
+    path = Linear()
+    exact = GaussianMixtureBridge(bridge(path).rho0, RHO1).fields(path)
+    fields = LearnedFields(path, drift=exact.drift, denoiser=exact.denoiser)
+    x = states(3)
+    value = fields.velocity(x.bfloat16(), 0.3)
+    assert value.dtype == torch.bfloat16
+    assert_close(value.double(), exact.velocity(x, 0.3), rtol=0.05, atol=0.05)
