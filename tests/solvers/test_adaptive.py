@@ -192,6 +192,14 @@ def test_a_field_that_leaves_the_finite_numbers_is_reported_where_it_does(bad):
     assert (at_once.t == 0).all()
 
 
+def test_an_overflow_of_the_state_alone_is_seen():
+    """A constant slope has no error, and an infinite state makes its own tolerance infinite."""
+    x = torch.full((2, 1), 3e38)
+    result = integrate_adaptive(lambda x, t: torch.full_like(x, 1e38), x, 0.0, 1.0, Dopri5())
+    assert (result.status == Status.NONFINITE).all()
+    assert result.x.isfinite().all()
+
+
 def test_too_many_steps_are_reported():
     result = integrate_adaptive(oscillators, mixed_batch(5), 0.0, 1.0, Dopri5(), max_steps=9)
     assert result.status.tolist() == [Status.MAX_STEPS, *[Status.OK] * 4]

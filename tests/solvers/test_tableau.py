@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from interpolants.solvers import available, get_solver, integrate_fixed
+from interpolants.solvers import RK4, Dopri5, Euler, Heun, Midpoint, Tsit5, integrate_fixed
 from interpolants.solvers.tableau import Tableau
 
-ODE = [get_solver(name) for name in available("ode")]
+ODE = [Euler(), Midpoint(), Heun(), RK4(), Dopri5(), Tsit5()]
 EMBEDDED = [solver for solver in ODE if solver.adaptive]
 
 
@@ -62,7 +62,7 @@ def test_there_are_as_many_rooted_trees_as_there_should_be():
 @pytest.mark.parametrize("solver", ODE, ids=lambda solver: solver.name)
 def test_order_conditions_hold_up_to_the_order_and_not_beyond(solver):
     tableau = solver.tableau
-    assert np.abs(residuals(tableau, tableau.b, solver.order)).max() < 1e-14 * 100
+    assert np.abs(residuals(tableau, tableau.b, solver.order)).max() < 5e-14
     assert np.abs(residuals(tableau, tableau.b, solver.order + 1)).max() > 1e-5
 
 
@@ -70,7 +70,7 @@ def test_order_conditions_hold_up_to_the_order_and_not_beyond(solver):
 def test_the_embedded_method_is_one_order_lower(solver):
     tableau = solver.tableau
     b_hat = np.array(tableau.b) - np.array(tableau.e)
-    assert np.abs(residuals(tableau, b_hat, solver.order - 1)).max() < 1e-12
+    assert np.abs(residuals(tableau, b_hat, solver.order - 1)).max() < 5e-14
     assert np.abs(residuals(tableau, b_hat, solver.order)).max() > 1e-5
 
 
