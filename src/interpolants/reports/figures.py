@@ -75,7 +75,7 @@ def _plane(box: Limits, theme: Theme, title: str, names: tuple[str, str]) -> tup
 
 def loss_curve(history: Sequence[Mapping[str, Any]], *, theme: Theme = LIGHT) -> Any:
     """Losses over steps: each raw curve faint, its running mean bold and named at its end."""
-    figure = new_figure(600, 300)
+    figure = new_figure(480, 280)
     axes = figure.subplots()
     positive = True
     for name, colour in zip(losses_of(history), _cycle(theme), strict=False):
@@ -101,13 +101,11 @@ def losses_of(history: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def running_mean(values: Array) -> Array:
-    """Exponential mean over about a thirtieth of the curve, without the bias of its start."""
-    keep = 1 - 1 / max(1.0, len(values) / 30)
-    weight = total = 0.0
-    smooth = np.empty(len(values))
-    for i, value in enumerate(values):
-        weight, total = keep * weight + 1, keep * total + float(value)
-        smooth[i] = total / weight
+    """Mean over a centred window of about a twentieth of the curve, which shrinks at both ends."""
+    n = len(values)
+    reach = np.minimum(np.minimum(np.arange(n), np.arange(n)[::-1]), max(1, n // 40))
+    total = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    smooth: Array = (total[np.arange(n) + reach + 1] - total[np.arange(n) - reach]) / (2 * reach + 1)
     return smooth
 
 
@@ -131,10 +129,10 @@ def schedule(t: Array, curves: Mapping[str, Array], *, theme: Theme = LIGHT) -> 
 
 def log_prob(train: Array | None, heldout: Array | None, *, unit: str = "nats", theme: Theme = LIGHT) -> Any:
     """Histograms of log-densities, training data filled, held-out data as a line, means as ticks."""
-    figure = new_figure(600, 280)
+    figure = new_figure(480, 260)
     axes = figure.subplots()
-    pieces = [v[np.isfinite(v)] for v in (train, heldout) if v is not None]
-    low, high = _span(np.concatenate(pieces)) if pieces else (-1.0, 1.0)
+    train, heldout = (None if v is None else v[np.isfinite(v)] for v in (train, heldout))
+    low, high = _span(np.concatenate([v for v in (train, heldout) if v is not None]))
     bins = np.linspace(low, high, 41)
     shown = (
         (train, "training data", theme.real, "stepfilled"),
@@ -163,29 +161,27 @@ def log_prob(train: Array | None, heldout: Array | None, *, unit: str = "nats", 
 
 def metric_scale(rows: Sequence[tuple[str, float, float]], *, theme: Theme = LIGHT) -> Any:
     """Metrics on one scale, 0 the trivial baseline and 1 two halves of real data; (title, place, error)."""
-    figure = new_figure(640, 74 + 30 * len(rows))
+    figure = new_figure(480, 50 + 46 * len(rows))
     axes = figure.subplots()
     places = np.array([place for _, place, _ in rows])
     left = max(-1.0, min(0.0, float(places.min()))) - 0.08
     right = min(1.5, max(1.0, float(places.max()))) + 0.08
-    for y, (_, place, error) in enumerate(rows):
-        inside = left < place < right
-        axes.plot([0, min(max(place, left), right)], [y, y], color=theme.generated, linewidth=2.2, alpha=0.45)
-        marker = "o" if inside else ("<" if place <= left else ">")
+    for y, (title, place, error) in enumerate(rows):
         at = min(max(place, left + 0.02), right - 0.02)
-        axes.errorbar(
-            at, y, xerr=error if inside else None, color=theme.generated, marker=marker, ms=6, lw=1.4
-        )
+        inside = left < place < right
+        marker = "o" if inside else ("<" if place <= left else ">")
+        axes.plot([0, at], [y, y], color=theme.generated, linewidth=2.2, alpha=0.45)
+        xerr = error if inside else None
+        axes.errorbar(at, y, xerr=xerr, color=theme.generated, marker=marker, ms=6, lw=1.4)
+        axes.text(left + 0.1, y - 0.22, plain(title, 64), color=theme.ink, fontsize=SMALL, va="bottom")
     axes.axvline(0, color=theme.start, linewidth=1.4, linestyle=(0, (2, 2)))
     axes.axvline(1, color=theme.real, linewidth=1.6)
-    axes.set_yticks(range(len(rows)), [plain(title, 34) for title, _, _ in rows])
-    axes.set_ylim(len(rows) - 0.45, -0.55)
+    axes.set_yticks([])
+    axes.set_ylim(len(rows) - 0.6, -0.75)
     axes.set_xlim(left, right)
-    axes.set_xticks(
-        [0, 0.25, 0.5, 0.75, 1], ["trivial\nbaseline", "25 %", "50 %", "75 %", "two halves\nof real data"]
-    )
+    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["trivial\nbaseline", "25 %", "50 %", "75 %", "real\ndata"])
     dress(axes, theme)
-    axes.tick_params(axis="y", labelcolor=theme.ink, labelsize=NORMAL, length=0)
+    axes.spines["left"].set_visible(False)
     return figure
 
 
@@ -287,7 +283,13 @@ def image_grid(
 
 
 def image_pairs(
-    above: Array, below: Array, names: tuple[str, str], *, columns: int = 8, theme: Theme = LIGHT
+    above: Array,
+    below: Array,
+    names: tuple[str, str],
+    *,
+    columns: int = 8,
+    title: str = "",
+    theme: Theme = LIGHT,
 ) -> Any:
     """Start and end of each transport: start above, end below, in blocks of ``columns``."""
     n = min(len(above), len(below))
@@ -295,7 +297,7 @@ def image_pairs(
     columns = min(columns, n)
     blocks = [half[i : i + columns] for i in range(0, n, columns) for half in (above, below)]
     labels = list(names) * (len(blocks) // 2)
-    return image_grid(np.concatenate(blocks), columns, row_labels=labels, width=560, theme=theme)
+    return image_grid(np.concatenate(blocks), columns, row_labels=labels, title=title, width=440, theme=theme)
 
 
 def filmstrip(

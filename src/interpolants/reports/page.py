@@ -62,7 +62,7 @@ def data_uri(image: bytes) -> str:
 
 def picture(light: bytes, dark: bytes | None, *, alt: str, width: int, height: int) -> Markup:
     """An inline image that follows the reader's colour scheme; ``width`` and ``height`` in CSS pixels."""
-    image = el("img", src=data_uri(light), alt=alt, width=width, height=height, decoding="async")
+    image = el("img", src=data_uri(light), alt=alt, width=width, height=height)
     if dark is None:
         return image
     source = el("source", srcset=data_uri(dark), media="(prefers-color-scheme: dark)")
@@ -90,7 +90,7 @@ def table(
         el("tr", el("th", row[0], scope="row"), [el("td", c, cls=kind(i)) for i, c in enumerate(row[1:], 1)])
         for row in rows
     ]
-    whole = el("table", el("caption", caption), el("thead", head), el("tbody", body))
+    whole = el("table", el("caption", el("span", caption)), el("thead", head), el("tbody", body))
     return el("div", whole, cls="scroll", tabindex=0, role="region", aria_label=label)
 
 

@@ -115,7 +115,9 @@ class TaskPage:
         if not listed:
             return [_absent("The run does not describe its model.")]
         told = el("p", "The bridge follows random paths from ", _sub("x", "0"), " to ", _sub("x", "1"), ":")
-        return [[told, formula] if formula else None, listed, self._schedule(path)]
+        text = el("div", [told, formula] if formula else None, listed)
+        curves = self._schedule(path)
+        return [el("div", text, curves, cls="split") if curves else text]
 
     def _formula(self, path: Mapping[str, Any], kind: str) -> Child:
         if kind not in words.FORMULAS:
@@ -132,8 +134,8 @@ class TaskPage:
         scale = words.real(envelope.get("scale"))
         tail = words.ENVELOPES[name]
         if name == "brownian":
-            tail += f", <var>a</var> = {words.number(1.0 if scale is None else scale)}"
-        return el("p", Markup(f"{told}, &nbsp; {tail}"), cls="formula")
+            tail += f", <var>a</var> = {words.setting(1.0 if scale is None else scale)}"
+        return el("p", Markup(f"{told}<br>{tail}"), cls="formula")
 
     def _schedule(self, path: Mapping[str, Any]) -> Child:
         """The weights of the path, where it is one that this library can rebuild from its name."""
@@ -188,7 +190,7 @@ class TaskPage:
         if self.real is not None:
             grid, names = self._grid(self.real, self._labels("real_labels"))
             panels.append(self._grid_panel("samples-real", "Held-out data", grid, names))
-        for eps, images in self._few(self.samples).items():
+        for eps, images in self._ends(self.samples):
             grid, names = self._grid(images, labels)
             title = f"Generated, ε = {words.setting(eps)} ({words.eps_word(eps)})"
             panels.append(self._grid_panel(f"samples-eps{eps:g}", title, grid, names))
@@ -235,7 +237,7 @@ class TaskPage:
             caption += (
                 " Shown are the two directions in which real data vary most, with their share of variance."
             )
-        return self.album.figure(panels, caption, cell=230, small=True)
+        return self.album.figure(panels, caption, cell=230)
 
     def _marginals(self) -> Markup:
         few = dict(list(self._few(self.samples).items())[:2])
@@ -258,7 +260,7 @@ class TaskPage:
         caption = f"Histograms of the {MOST_COLUMNS} coordinates with the largest spread. "
         if size <= MOST_COLUMNS:
             caption = "Histograms of each coordinate. " if size > 1 else "Histogram. "
-        return self.album.figure(panels, [caption, keys], cell=230, small=True)
+        return self.album.figure(panels, [caption, keys], cell=230)
 
     def _marginal(self, i: int, name: str, real: Array | None, flat: dict[str, Array]) -> Markup:
         column = None if real is None else real[:, i]
@@ -295,14 +297,15 @@ class TaskPage:
             f"{words.count(len(next(iter(few.values()))))} repeats from one start point. "
         ]
         if not self.is_image:
-            caption += [_key("real", "dot", "held-out data"), _key("generated", "dot", "end points")]
+            caption += [_key("real", "dot", "held-out data")] if self.real is not None else []
+            caption += [_key("generated", "dot", "end points")]
             caption += [_key("start", "dot", "start (cross)")] if start is not None else []
         return [el("p", opening), self.album.figure(panels, caption, cell=165, small=True)]
 
     def _start_images(self, outcomes: dict[float, Array], start: Array | None) -> list[Markup]:
         panels = []
         if start is not None:
-            panels.append(self._small_grid("one-start", "Start", start.reshape(1, *self.shape), 1))
+            panels.append(self._small_grid("one-start", "Start", start.reshape(1, *self.shape), 2))
         for eps, images in outcomes.items():
             title = f"ε = {words.setting(eps)} ({words.eps_word(eps)})"
             panels.append(self._small_grid(f"one-start-eps{eps:g}", title, images[:16], min(4, len(images))))
@@ -319,7 +322,7 @@ class TaskPage:
     def _start_points(self, outcomes: dict[float, Array], start: Array | None) -> list[Markup]:
         assert self.projection is not None
         project = self.projection
-        context = project(self.reference) if self.reference is not None else None
+        context = None if self.real is None else project(self.real)
         ends = {eps: project(x) for eps, x in outcomes.items()}
         mark = None if start is None else project(start.reshape(1, -1))
         base = context if context is not None else next(iter(ends.values()))
@@ -352,8 +355,8 @@ class TaskPage:
             _key("start", "ring", "start, t = 0"),
         ]
         caption_parts += [_key("generated", "dot", "end, t = 1")]
-        caption_parts += [_key("real", "dot", "held-out data")] if self.reference is not None else []
-        return [self.album.figure(panels, caption_parts, cell=230, small=True)]
+        caption_parts += [_key("real", "dot", "held-out data")] if self.real is not None else []
+        return [self.album.figure(panels, caption_parts, cell=230)]
 
     def _times(self, trajectory: Array) -> Array:
         times = self.arrays.get("trajectory_times")
@@ -373,7 +376,7 @@ class TaskPage:
     def _plane_paths(self, trajectories: dict[float, Array]) -> list[Markup]:
         assert self.projection is not None
         project, axes = self.projection, self._axis_names()
-        context = None if self.reference is None else project(self.reference)
+        context = None if self.real is None else project(self.real)
         flat = {eps: project.trajectory(x) for eps, x in trajectories.items()}
         points = [x.reshape(-1, 2) for x in flat.values()]
         box = figures.limits(context if context is not None else points[0], *points)
@@ -436,7 +439,7 @@ class TaskPage:
         return self._panel(
             f"transport-{name}",
             alt,
-            lambda theme: figures.image_pairs(start, end, (f"{name}", "→ end"), theme=theme),
+            lambda theme: figures.image_pairs(start, end, ("start", "end"), title=name, theme=theme),
         )
 
     def _point_pairs(self, pairs: list[tuple[str, Array, Array]]) -> list[Markup]:
@@ -459,7 +462,8 @@ class TaskPage:
 
     def likelihood(self) -> list[Child]:
         """Log-densities of training and held-out data."""
-        train, held = self.arrays.get("log_prob_train"), self.arrays.get("log_prob_heldout")
+        stored = (self.arrays.get(f"log_prob_{which}") for which in ("train", "heldout"))
+        train, held = (None if values is None else values.ravel() for values in stored)
         if train is None and held is None:
             return [] if self.missing else [_absent("No log-likelihoods were computed in this run.")]
         dimension = int(np.prod(self.shape)) if self.shape else 1
@@ -482,7 +486,11 @@ class TaskPage:
             title = str(metric.get("title") or metric.get("id") or "metric")
             unit = f" ({metric['unit']})" if metric.get("unit") else ""
             note = f" {metric['note']}" if metric.get("note") else ""
-            size = f" n = {words.count(metric['n'])}." if words.real(metric.get("n")) else ""
+            size = (
+                f" n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{words.count(metric['n'])}."
+                if words.real(metric.get("n"))
+                else ""
+            )
             name = [title + unit, el("span", words.reading(metric), note, size, cls="note")]
             base: Child = words.number(metric.get("baseline"))
             if metric.get("baseline_name"):
@@ -596,7 +604,7 @@ class TaskPage:
                     name,
                     _verdict(check.get("verdict")),
                     words.number(check.get("value")),
-                    words.number(check.get("limit")),
+                    words.limit(check.get("limit")),
                 ]
             )
         caption = [
@@ -615,10 +623,12 @@ class TaskPage:
         )
 
     def _reference(self) -> Array | None:
-        """Real data if there are any, else samples: what axes and shapes are taken from."""
-        if self.real is not None:
-            return self.real
-        return next(iter(self.samples.values()), None)
+        """Real data if there are any, else what comes closest: axes and shapes are taken from it."""
+        ends = [*self.samples.values(), *by_eps(self.arrays, "one_start").values()]
+        ends += [self.arrays[key] for key in ("transport_pairs_x1", "reverse") if key in self.arrays]
+        ends += [x[-1] for x in by_eps(self.arrays, "trajectory").values()]
+        found = [x for x in (self.real, *ends) if x is not None and x.ndim >= 2]
+        return found[0] if found else None
 
     def _labels(self, name: str) -> Array | None:
         labels = self.arrays.get(name)
@@ -656,7 +666,8 @@ class TaskPage:
 def _cell(key: str, row: dict[str, Any]) -> str:
     value = words.real(row.get(key))
     if key == "accuracy" and value is not None and 0 <= value <= 1:
-        return words.percent(value)
+        error = words.real(row.get(f"{key}_error"))
+        return f"{words.with_error(100 * value, None if error is None else 100 * error)} %"
     return words.with_error(value, row.get(f"{key}_error"))
 
 

@@ -167,17 +167,21 @@ figure { margin: 1.5rem 0 2rem; } figure img { display: block; width: 100%; heig
 .panels { display: grid; gap: 1rem 1.25rem; align-items: start; justify-content: start;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, var(--cell, 17rem)), 1fr)); }
 .panels > * { max-width: var(--most, 22rem); width: 100%; }
+.split > figure { margin-top: 0; }
+@media (min-width: 56rem) { .split { display: grid; grid-template-columns: 1fr 27rem; gap: 2rem; align-items: start; } }
 .single { max-width: var(--most, 30rem); }
 figcaption { color: var(--muted); font-size: .875rem; line-height: 1.5; margin-top: .75rem; max-width: 46rem; }
 figcaption b, caption b { color: var(--ink); font-weight: 600; }
 .scroll { overflow-x: auto; margin: 1.25rem 0 2rem; -webkit-overflow-scrolling: touch; }
 table { border-collapse: collapse; font-size: .9rem; line-height: 1.45; min-width: min(100%, 34rem); }
-caption { text-align: left; color: var(--muted); font-size: .875rem; padding-bottom: .6rem; max-width: 46rem; }
+caption > span { display: block; max-width: min(46rem, calc(100vw - 2.5rem)); }
+caption { text-align: left; color: var(--muted); font-size: .875rem; padding-bottom: .6rem; }
 th, td { padding: .5rem 1.25rem .5rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--rule); }
 thead th { color: var(--muted); font-weight: 500; font-size: .8rem; vertical-align: bottom;
   border-bottom: 1px solid var(--muted); }
 tbody th { font-weight: 600; } tbody tr:last-child > * { border-bottom: 1px solid var(--muted); }
 .num { text-align: right; white-space: nowrap; } th:last-child, td:last-child { padding-right: 0; }
+.num .note { min-width: 0; }
 .note { display: block; color: var(--muted); font-weight: 400; font-size: .84rem; max-width: 27rem; min-width: 13rem;
   white-space: normal; margin-top: .1rem; }
 .facts { display: grid; grid-template-columns: minmax(6.5rem, max-content) 1fr; gap: .3rem 1.25rem;

@@ -65,6 +65,11 @@ def setting(value: Any) -> str:
     return str(value) if x is None else f"{x:g}".replace("-", MINUS)
 
 
+def limit(value: Any) -> str:
+    """A limit as it was set; a dash where there is none."""
+    return "–" if real(value) is None else setting(value)
+
+
 def with_error(value: Any, error: Any) -> str:
     """``0.123 ± 0.004``: the error in two digits, the value to the same place."""
     x, e = real(value), real(error)
@@ -173,7 +178,8 @@ def reading(metric: Facts) -> str:
     if real(metric.get("value")) is None:
         return "Not measured."
     parts = [p for p in (_against_floor(metric), _against_baseline(metric)) if p]
-    return " ".join(parts) or "No sampling floor and no baseline were measured, so the number stands alone."
+    alone = "" if metric.get("note") else "Neither a sampling floor nor a baseline was measured."
+    return " ".join(parts) or alone
 
 
 def _against_floor(metric: Facts) -> str:
@@ -216,7 +222,7 @@ def _against_baseline(metric: Facts) -> str:
         return f"{number(gain, 2)}{_unit(metric)} better than {name}."
     if lower:
         return f"{number(baseline / value, 2)}{TIMES} smaller than {name}." if value > 0 else ""
-    return f"{name[:1].upper()}{name[1:]} reaches {number(baseline, 2)}."
+    return f"The trivial baseline reaches {number(baseline, 2)} ({name})."
 
 
 def _unit(metric: Facts) -> str:
@@ -272,8 +278,10 @@ def task_sentence(task: Facts) -> str:
         what = f"turns {x0.get('name') or 'one set'} into {target}{size}, without pairs"
         what = what.removesuffix(", without pairs") if task.get("paired") else what
     else:
-        what = f"generates {target}{size} from {x0.get('name') or 'noise'}"
-    return f"{name} {what}.{_headline(task)}"
+        origin = str(x0.get("name") or "noise")
+        origin += " noise" if origin == "Gaussian" else ""
+        what = f"generates {target}{size} from {origin}"
+    return f"“{name}” {what}.{_headline(task)}"
 
 
 def _headline(task: Facts) -> str:
@@ -298,9 +306,7 @@ def summary(results: Facts) -> str:
     where = f" on {machine['cpu']}" if isinstance(machine.get("cpu"), str) and machine["cpu"] else ""
     threads = f" with {count(machine['threads'], 'thread')}" if real(machine.get("threads")) else ""
     spent = f" in {duration(results.get('seconds'))}" if real(results.get("seconds")) is not None else ""
-    what = (
-        "one bridge between two laws" if len(tasks) == 1 else f"{len(tasks)} bridges, each between two laws"
-    )
+    what = "one bridge between two laws" if len(tasks) == 1 else f"{len(tasks)} bridges"
     opening = f"This run learnt {what}{spent}{where}{threads}."
     checks = [check for task in tasks for check in task.get("checks") or []]
     parts = [opening, *(task_sentence(task) for task in tasks), checks_sentence(checks)]
