@@ -186,6 +186,10 @@ class EvaluateConfig(_Settings):
         log_prob: Most held-out points whose likelihood is computed; 0 for none.
         divergence: How the likelihood's divergence is computed.
         probes: Probes of the Hutchinson estimate.
+        log_prob_method: Solver of the likelihood, its adaptive default if not given.
+        log_prob_steps: Steps of that solver, if it takes fixed ones.
+        leg_steps: Steps of the Gaussian -> rho0 bridge that the likelihood of two sample sets needs; as many as the
+            bridge itself if not given.
         repeats: Repeats from one start point, per noise level.
         trajectories: Number of trajectories to keep.
         shown: Most samples to keep for pictures.
@@ -202,6 +206,9 @@ class EvaluateConfig(_Settings):
     log_prob: Count = 256
     divergence: Literal["exact", "hutchinson"] = "exact"
     probes: Annotated[int, Field(ge=1, le=10_000)] = 1
+    log_prob_method: str | None = None
+    log_prob_steps: Annotated[int, Field(ge=1, le=100_000)] = 100
+    leg_steps: PositiveCount | None = None
     repeats: Annotated[int, Field(ge=1, le=1000)] = 8
     trajectories: Annotated[int, Field(ge=1, le=1000)] = 8
     shown: Annotated[int, Field(ge=1, le=100_000)] = 2000

@@ -54,7 +54,12 @@ class Findings:
 
 
 def evaluate(
-    bridge: Bridge, data: TaskData, config: EvaluateConfig, say: Say = lambda text: None
+    bridge: Bridge,
+    data: TaskData,
+    config: EvaluateConfig,
+    say: Say = lambda text: None,
+    *,
+    progress: bool = False,
 ) -> Findings:
     """Sample at every noise level, in both directions where there are two, and compare with held-out data.
 
@@ -63,8 +68,9 @@ def evaluate(
         data: The data it was fitted to; only what is compared with training data looks at that part.
         config: What to do.
         say: Told what is being done.
+        progress: Show a progress bar if a leg to rho0 must be trained.
     """
-    work = _Evaluation(bridge, data, config)
+    work = _Evaluation(bridge, data, config, progress)
     steps: list[tuple[str, Callable[[], None]]] = [
         ("sampling", work.sample_all),
         ("classifier", work.classify),
@@ -83,8 +89,8 @@ def evaluate(
 class _Evaluation:
     """The parts of an evaluation, and what they share."""
 
-    def __init__(self, bridge: Bridge, data: TaskData, config: EvaluateConfig) -> None:
-        self.bridge, self.data, self.config = bridge, data, config
+    def __init__(self, bridge: Bridge, data: TaskData, config: EvaluateConfig, progress: bool) -> None:
+        self.bridge, self.data, self.config, self.progress = bridge, data, config, progress
         self.found = Findings(warnings=list(data.warnings))
         self.real = data.x1.test.head(config.n)
         self.start = self._starts()
@@ -396,10 +402,20 @@ class _Evaluation:
             )
 
     def _log_prob(self, x: Tensor, cond: Tensor | None, n: int) -> Tensor:
-        options: dict[str, Any] = {"divergence": self.config.divergence}
-        if self.config.divergence == "hutchinson":
-            options["probes"] = self.config.probes
+        config = self.config
+        options: dict[str, Any] = {"divergence": config.divergence, "n_steps": config.log_prob_steps}
+        if config.divergence == "hutchinson":
+            options["probes"] = config.probes
+        if config.log_prob_method is not None:
+            options["method"] = config.log_prob_method
+        if config.leg_steps is not None:
+            options["leg"] = {"steps": config.leg_steps}
+        options["progress"] = self.progress
         values: Tensor = self.bridge.log_prob(x, cond=None if cond is None else cond[:n], **options)
+        leg = self.bridge.leg
+        if leg is not None and leg.result is not None and leg.result.stopped == "interrupted":
+            self.bridge.leg = None  # half trained: not to be saved
+            raise KeyboardInterrupt
         return values
 
     # --- self-test ---------------------------------------------------------------------------------------

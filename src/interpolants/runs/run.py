@@ -82,11 +82,18 @@ def execute(
     if open_folder(config, folder, resume=resume):
         say(f"Going on with the run in {folder}")
     records = []
+
+    def say_part(name: str) -> None:
+        say(f"    {name} ...")
+
     for number, (task, sets) in enumerate(zip(config.tasks, data, strict=True), start=1):
         say(f"[{number}/{len(config.tasks)}] {task.title or task.name}: {_sizes(sets)}")
         bridge, status = train_task(task, sets, folder, progress=progress)
         with _interruptible(folder):
-            found = evaluate(bridge, sets, task.evaluate, lambda part: say(f"    {part} ..."))
+            had_leg = bridge.leg is not None
+            found = evaluate(bridge, sets, task.evaluate, say_part, progress=progress)
+            if bridge.leg is not None and not had_leg:
+                bridge.save(folder / task.name / "bridge")  # with what the likelihood needed
             (folder / task.name).mkdir(parents=True, exist_ok=True)
             write_arrays(folder / task.name / ARRAYS, found.arrays)
             records.append(_record(task, sets, bridge, status, found))
