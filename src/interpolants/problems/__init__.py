@@ -1,6 +1,7 @@
 """Problems that carry their exact answer: densities, fields, bridges, posteriors."""
 
 from interpolants.problems.catalogue import get_problem
+from interpolants.problems.checkerboard_bridge import CheckerboardBridge, CheckerboardFields
 from interpolants.problems.gaussian_mixture import (
     GaussianMixture,
     LabelledSample,
@@ -23,6 +24,8 @@ from interpolants.problems.toys import (
 
 __all__ = [
     "Checkerboard",
+    "CheckerboardBridge",
+    "CheckerboardFields",
     "EightGaussians",
     "Funnel",
     "GaussianMixture",

@@ -1,0 +1,139 @@
+"""Exact fields from a Gaussian to the checkerboard: uniform cells smoothed by Gaussian noise, in closed form.
+
+Given the end point, ``x_t ~ N(beta x1, sigma^2 Id)`` with ``sigma^2 = alpha^2 s^2 + gamma^2``. Over a cell the
+posterior of x1 is a product of truncated normals, whose masses and means are error functions; the cells mix by their
+masses.
+
+Letters: ``s`` standard deviation of the base, ``A, B`` a cell's edges in units of sigma as seen from x, ``e1`` the mean
+end point, ``r = x - beta e1``.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from interpolants.fields.protocol import QUANTITIES, Fields
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.ops import expand_like
+from interpolants.foundations.types import Condition
+from interpolants.paths.path import Path, SpatiallyLinearPath
+from interpolants.problems.toys import Checkerboard
+
+# Below this beta a cell's posterior is its prior to rounding, and the closed form cancels.
+_SMALL = 1e-4
+
+
+@dataclass(frozen=True)
+class CheckerboardBridge:
+    """Bridge from ``N(0, scale^2 Id)`` to a checkerboard, with independent ends.
+
+    Args:
+        board: The checkerboard.
+        scale: Standard deviation of the base, in data units, > 0.
+
+    Raises:
+        InvalidInputError: If ``scale`` is not positive.
+    """
+
+    board: Checkerboard = field(default_factory=Checkerboard)
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.scale) and self.scale > 0):
+            raise invalid("CheckerboardBridge", "scale must be finite and > 0", self.scale)
+
+    @property
+    def event_shape(self) -> tuple[int]:
+        """Shape of a state."""
+        return (2,)
+
+    def fields(self, path: Path) -> "CheckerboardFields":
+        """Exact fields of the bridge under a spatially linear path.
+
+        Raises:
+            InvalidInputError: If the path is not spatially linear, or its Gaussian base is not this one.
+        """
+        if not isinstance(path, SpatiallyLinearPath) or path.is_static:
+            rule = "the path must be spatially linear with two ends"
+            raise invalid("CheckerboardBridge", rule, type(path).__name__)
+        if path.base is not None:
+            probe = torch.tensor([[1.0, -1.0]], dtype=torch.float64)
+            if not torch.allclose(path.base.color(probe), self.scale * probe):
+                raise invalid(
+                    "CheckerboardBridge", f"the path's base must be N(0, {self.scale}^2 Id)", path.base
+                )
+        return CheckerboardFields(path, self)
+
+
+class CheckerboardFields(Fields):
+    """Exact fields; finite at every time before t = 1, where the density has jumps and no score."""
+
+    def __init__(self, path: SpatiallyLinearPath, bridge: CheckerboardBridge) -> None:
+        self.path = path
+        self._linear, self._scale = path, bridge.scale
+        side = 2 * bridge.board.half_width / bridge.board.cells
+        self._low = bridge.board.filled_cells.double() * side - bridge.board.half_width
+        self._side = side
+
+    def provides(self, quantity: str) -> bool:
+        """Everything but a score without noise."""
+        return quantity in QUANTITIES and (quantity != "denoiser" or self._linear.has_latent)
+
+    def evaluate(
+        self, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition = None
+    ) -> dict[str, Tensor]:
+        """The wanted quantities."""
+        path, s2 = self._linear, self._scale**2
+
+        def wide(value: Tensor) -> Tensor:
+            return expand_like(value, x).to(x.dtype)
+
+        alpha, beta, gamma = wide(path.alpha(t)), wide(path.beta(t)), wide(path.envelope.gamma(t))
+        variance = (alpha.square() * s2 + gamma.square()).clamp_min(1e-16)
+        end = self._mean_end(x, beta, variance.sqrt())
+        pull = (x - beta * end) / variance
+        formulas = {
+            "score": lambda: -pull,
+            "endpoint1": lambda: end,
+            "endpoint0": lambda: alpha * s2 * pull,
+            "denoiser": lambda: (alpha * self._scale if path.is_one_sided else gamma) * pull,
+            "drift": lambda: wide(path.beta_dot(t)) * end + wide(path.alpha_alpha_dot(t)) * s2 * pull,
+            "velocity": lambda: (
+                wide(path.beta_dot(t)) * end
+                + (wide(path.alpha_alpha_dot(t)) * s2 + wide(path.envelope.gamma_gamma_dot(t))) * pull
+            ),
+        }
+        return {quantity: formulas[quantity]() for quantity in want}
+
+    def _mean_end(self, x: Tensor, beta: Tensor, sigma: Tensor) -> Tensor:
+        """``E[x1 | x_t = x]``, ``(B, 2)``."""
+        low = self._low.to(x)
+        beta, sigma = beta[..., None] if beta.ndim else beta, sigma[..., None] if sigma.ndim else sigma
+        # (B, cells, 2): edges of every cell seen from x
+        a = (beta * low - x[:, None]) / sigma
+        b = (beta * (low + self._side) - x[:, None]) / sigma
+        log_mass = _log_interval(a, b)
+        slope = torch.exp(_log_normal(a) - log_mass) - torch.exp(_log_normal(b) - log_mass)
+        safe = beta.clamp_min(_SMALL)
+        mean = torch.where(beta > _SMALL, (x[:, None] + sigma * slope) / safe, low + self._side / 2)
+        mean = torch.minimum(torch.maximum(mean, low), low + self._side)
+        weight = torch.softmax(log_mass.sum(-1), 1)
+        # At beta = 0 the mass of every cell is the same empty interval.
+        weight = torch.where(torch.isnan(weight), torch.full_like(weight, 1 / len(low)), weight)
+        end: Tensor = (weight[..., None] * mean).sum(1)
+        return end
+
+
+def _log_normal(u: Tensor) -> Tensor:
+    return -0.5 * u.square() - 0.5 * math.log(2 * math.pi)
+
+
+def _log_interval(a: Tensor, b: Tensor) -> Tensor:
+    """``log(Phi(b) - Phi(a))`` for ``a <= b``, by the tail in which both lie."""
+    flip = a > 0
+    low, high = torch.where(flip, -b, a), torch.where(flip, -a, b)
+    lower, upper = torch.special.log_ndtr(low), torch.special.log_ndtr(high)
+    return upper + torch.log1p(-torch.exp((lower - upper).clamp_max(-1e-300)).clamp_max(1 - 1e-16))

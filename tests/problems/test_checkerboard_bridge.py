@@ -1,0 +1,74 @@
+"""Exact checkerboard fields against weighted draws of the ends, and against the gradient of the smoothed density."""
+
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.gaussian import Gaussian
+from interpolants.paths import Linear, Mirror, OneSidedLinear, Trigonometric
+from interpolants.problems import Checkerboard, CheckerboardBridge
+
+PATHS = {"one_sided": OneSidedLinear(), "linear": Linear(), "trigonometric": Trigonometric()}
+
+
+@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize("t", [0.3, 0.6, 0.85])
+def test_fields_are_the_conditional_means_of_weighted_draws(name, t, generator):
+    path, n = PATHS[name], 400_000
+    bridge = CheckerboardBridge()
+    x1 = bridge.board.sample(n, generator=generator).double()
+    time = torch.tensor(t, dtype=torch.float64)
+    alpha, beta, gamma = path.alpha(time), path.beta(time), path.envelope.gamma(time)
+    variance = alpha**2 + gamma**2
+    x = beta * torch.tensor([[1.2, -0.7], [0.1, 2.5], [-3.0, 3.3]], dtype=torch.float64)
+    found = bridge.fields(path).evaluate(
+        x, time, ("endpoint1", "endpoint0", "denoiser", "score", "drift", "velocity")
+    )
+    for row in range(len(x)):
+        weight = torch.softmax(-0.5 * (x[row] - beta * x1).square().sum(1) / variance, 0)
+        mean = (weight[:, None] * x1).sum(0)
+        error = (weight.square()[:, None] * (x1 - mean).square()).sum(0).sqrt()
+        assert ((found["endpoint1"][row] - mean).abs() < 5 * error + 1e-6).all()
+    e1, r = found["endpoint1"], x - beta * found["endpoint1"]
+    assert_close(found["endpoint0"], alpha / variance * r)
+    assert_close(found["score"], -r / variance)
+    latent = alpha if path.is_one_sided else gamma
+    assert_close(found["denoiser"], latent / variance * r)
+    assert_close(found["drift"], path.alpha_dot(time) * found["endpoint0"] + path.beta_dot(time) * e1)
+    extra = 0 if path.is_one_sided else path.envelope.gamma_dot(time) * found["denoiser"]
+    assert_close(found["velocity"], found["drift"] + extra)
+
+
+def test_the_score_is_the_gradient_of_the_smoothed_density():
+    path, t = OneSidedLinear(), torch.tensor(0.7, dtype=torch.float64)
+    board = Checkerboard()
+    x = torch.tensor([[0.3, 1.1], [2.0, -1.4], [-2.9, 0.2]], dtype=torch.float64, requires_grad=True)
+    low = board.filled_cells.double() * 2 - 4
+    sigma, beta = path.alpha(t), path.beta(t)
+
+    def cumulative(edge):
+        return 0.5 * (1 + torch.erf((x[:, None] - beta * edge) / (sigma * math.sqrt(2))))
+
+    density = (cumulative(low) - cumulative(low + 2)).prod(-1).sum(1)
+    (slope,) = torch.autograd.grad(density.log().sum(), x)
+    assert_close(CheckerboardBridge(board).fields(path).score(x.detach(), t), slope)
+
+
+def test_the_ends_are_right_and_far_points_stay_finite():
+    fields = CheckerboardBridge(scale=2.0).fields(OneSidedLinear(Gaussian(scale=2.0)))
+    x = torch.tensor([[0.5, -1.0], [60.0, -60.0]], dtype=torch.float64)
+    assert_close(fields.endpoint1(x, 0.0), torch.zeros_like(x), atol=1e-12, rtol=0)
+    assert_close(fields.endpoint0(x, 0.0), x)
+    assert torch.isfinite(fields.velocity(x, 0.999)).all()
+
+
+def test_other_paths_and_bases_are_refused():
+    with pytest.raises(InvalidInputError, match="spatially linear with two ends, got Mirror"):
+        CheckerboardBridge().fields(Mirror())
+    with pytest.raises(InvalidInputError, match="base must be"):
+        CheckerboardBridge(scale=2.0).fields(OneSidedLinear())
+    with pytest.raises(InvalidInputError, match="scale must be finite and > 0, got 0"):
+        CheckerboardBridge(scale=0)
