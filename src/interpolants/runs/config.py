@@ -23,7 +23,7 @@ from pydantic import (
 
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.runs.overrides import apply, plain
-from interpolants.runs.words import dotted, explain
+from interpolants.runs.words import dotted, explain, shorten
 from interpolants.training.settings import TrainSettings
 
 GAUSSIAN = "gaussian"
@@ -166,7 +166,7 @@ class BridgeConfig(_Settings):
         standardize: Give each feature mean 0 and deviation 1 inside.
     """
 
-    path: Spec | None = None
+    path: Spec = "linear"
     coupling: Spec = "independent"
     net: Spec = "auto"
     learn: Literal["auto"] | Annotated[list[str], Field(min_length=1)] = "auto"
@@ -399,10 +399,13 @@ def _check_names(task: TaskConfig, place: str, prefix: str) -> None:
 
     for family in ("path", "coupling"):
         spec = getattr(task.bridge, family)
-        if spec is not None:
-            name, settings = split_spec(spec, f"{place}: '{prefix}bridge.{family}'")
-            with _at(f"{place}: '{prefix}bridge.{family}'"):
-                build(family, name, **settings)
+        where = f"{place}: '{prefix}bridge.{family}'"
+        name, settings = split_spec(spec, where)
+        with _at(where):
+            member = build(family, name, **settings)
+        if getattr(member, "is_one_sided", False) and task.data.x0 is not None:
+            rule = "a one-sided path draws x0 from its own Gaussian, so data.x0 must be left out"
+            raise invalid(where, rule, shorten(spec), "Take a two-sided path such as 'linear'.")
     for side in ("x0", "x1"):
         source = getattr(task.data, side)
         if isinstance(source, ProblemSource) and source.problem not in names("problem"):
