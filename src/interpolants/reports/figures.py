@@ -60,7 +60,7 @@ def _plane(box: Limits, theme: Theme, title: str, names: tuple[str, str]) -> tup
     ratio = (high - low) / (right - left)
     shown = min(max(ratio, 0.6), 1.25)
     frame_x, frame_y = 34 + 16 * bool(names[1]), 24 + 20 * bool(title) + 16 * bool(names[0])
-    figure = new_figure(300, frame_y + (300 - frame_x) * shown)
+    figure = new_figure(260, frame_y + (260 - frame_x) * shown)
     axes = figure.subplots()
     axes.set_xlim(left, right)
     axes.set_ylim(low, high)
@@ -187,7 +187,7 @@ def metric_scale(rows: Sequence[tuple[str, float, float]], *, theme: Theme = LIG
 
 def marginal(real: Array | None, generated: Mapping[str, Array], name: str, *, theme: Theme = LIGHT) -> Any:
     """One coordinate: real data filled, each set of samples as a line."""
-    figure = new_figure(300, 220)
+    figure = new_figure(260, 200)
     axes = figure.subplots()
     everything = [v for v in (real, *generated.values()) if v is not None]
     column = np.stack([np.concatenate(everything), np.zeros(sum(map(len, everything)))], 1)
@@ -370,7 +370,7 @@ def paths_in_time(
     trajectory: Array, times: Array, *, title: str = "", y: str = "x", theme: Theme = LIGHT
 ) -> Any:
     """One coordinate of trajectories (T, N) over time."""
-    figure = new_figure(300, 260)
+    figure = new_figure(260, 230)
     axes = figure.subplots()
     axes.plot(times, trajectory, color=theme.generated, linewidth=0.9, alpha=0.6)
     axes.scatter(np.full(trajectory.shape[1], times[0]), trajectory[0], s=14, color=theme.start, zorder=4)

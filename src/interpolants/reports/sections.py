@@ -223,7 +223,7 @@ class TaskPage:
     def _point_samples(self, projection: Projection) -> Markup | None:
         if np.prod(self.shape) < 2:
             return None
-        shown = {eps: projection(x) for eps, x in self._few(self.samples).items()}
+        shown = {eps: projection(x) for eps, x in self._few(self.samples, MOST_PANELS - 1).items()}
         real = None if self.real is None else projection(self.real)
         box = figures.limits(real if real is not None else next(iter(shown.values())), *shown.values())
         panels = []
@@ -237,7 +237,7 @@ class TaskPage:
             caption += (
                 " Shown are the two directions in which real data vary most, with their share of variance."
             )
-        return self.album.figure(panels, caption, cell=230)
+        return self.album.figure(panels, caption, cell=205)
 
     def _marginals(self) -> Markup:
         few = dict(list(self._few(self.samples).items())[:2])
@@ -260,7 +260,7 @@ class TaskPage:
         caption = f"Histograms of the {MOST_COLUMNS} coordinates with the largest spread. "
         if size <= MOST_COLUMNS:
             caption = "Histograms of each coordinate. " if size > 1 else "Histogram. "
-        return self.album.figure(panels, [caption, keys], cell=230)
+        return self.album.figure(panels, [caption, keys], cell=205)
 
     def _marginal(self, i: int, name: str, real: Array | None, flat: dict[str, Array]) -> Markup:
         column = None if real is None else real[:, i]
@@ -300,7 +300,10 @@ class TaskPage:
             caption += [_key("real", "dot", "held-out data")] if self.real is not None else []
             caption += [_key("generated", "dot", "end points")]
             caption += [_key("start", "dot", "start (cross)")] if start is not None else []
-        return [el("p", opening), self.album.figure(panels, caption, cell=165, small=True)]
+        return [
+            el("p", opening),
+            self.album.figure(panels, caption, cell=165 if self.is_image else 205, small=self.is_image),
+        ]
 
     def _start_images(self, outcomes: dict[float, Array], start: Array | None) -> list[Markup]:
         panels = []
@@ -356,7 +359,7 @@ class TaskPage:
         ]
         caption_parts += [_key("generated", "dot", "end, t = 1")]
         caption_parts += [_key("real", "dot", "held-out data")] if self.real is not None else []
-        return [self.album.figure(panels, caption_parts, cell=230)]
+        return [self.album.figure(panels, caption_parts, cell=205)]
 
     def _times(self, trajectory: Array) -> Array:
         times = self.arrays.get("trajectory_times")
@@ -422,7 +425,7 @@ class TaskPage:
             _key("start", "ring", "start"),
             _key("generated", "dot", "end"),
         ]
-        return [self.album.figure(panels, caption, cell=290)]
+        return [self.album.figure(panels, caption, cell=260)]
 
     def _pairs(self) -> Iterator[tuple[str, Array, Array]]:
         x0, x1 = self.arrays.get("transport_pairs_x0"), self.arrays.get("transport_pairs_x1")
@@ -649,11 +652,11 @@ class TaskPage:
         return self.projection.names if self.projection is not None else ("", "")
 
     @staticmethod
-    def _few(levels: dict[float, Array]) -> dict[float, Array]:
-        """At most ``MOST_PANELS`` levels, the first and the last among them."""
+    def _few(levels: dict[float, Array], most: int = MOST_PANELS) -> dict[float, Array]:
+        """At most so many levels, the first and the last among them."""
         keys = list(levels)
-        if len(keys) > MOST_PANELS:
-            picked = np.linspace(0, len(keys) - 1, MOST_PANELS).round().astype(int)
+        if len(keys) > most:
+            picked = np.linspace(0, len(keys) - 1, most).round().astype(int)
             keys = [keys[i] for i in picked]
         return {k: levels[k] for k in keys}
 
