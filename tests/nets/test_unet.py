@@ -195,8 +195,10 @@ def test_derivatives_agree_with_differences(form):
 
     # Order step^4 after extrapolation: the fastest feature turns by 2 pi 16 step = 0.1, so about 1e-6.
     assert_close((4 * difference(step / 2) - difference(step)) / 3, slope, rtol=1e-5, atol=1e-5)
+    several = torch.func.vmap(lambda v: torch.func.jvp(lambda x: net(x, t, cond), (x,), (v,))[1])
     _, back = torch.func.vjp(lambda x: net(x, t, cond), x)
     _, forth = torch.func.jvp(lambda x: net(x, t, cond), (x,), (v,))
+    assert_close(several(torch.stack([v, 2 * v])), torch.stack([forth, 2 * forth]))
     out = rand(*forth.shape, seed=6)
     assert_close((back(out)[0] * v).sum(), (out * forth).sum())
 
@@ -302,11 +304,11 @@ def test_arguments_that_do_not_fit_are_refused():
 def test_it_learns_a_known_field():
     # y = (1 - 2 t) times the image shifted by one pixel; no map without t explains any of it. Seed 0.
     generator = torch.Generator().manual_seed(0)
-    net = UNet((1, 5, 5), channels=16, multipliers=(1, 1), blocks=1)
-    optimizer = torch.optim.Adam(net.parameters(), 5e-3)
+    net = UNet((1, 4, 4), channels=16, multipliers=(1,), blocks=1, attention=())
+    optimizer = torch.optim.Adam(net.parameters(), 8e-3)
 
     def batch(n):
-        x, t = torch.randn(n, 1, 5, 5, generator=generator), torch.rand(n, generator=generator)
+        x, t = torch.randn(n, 1, 4, 4, generator=generator), torch.rand(n, generator=generator)
         return x, t, (1 - 2 * t)[:, None, None, None] * x.roll(1, -1)
 
     for _ in range(150):
@@ -316,7 +318,7 @@ def test_it_learns_a_known_field():
         optimizer.step()
     x, t, y = batch(500)
     with torch.no_grad():
-        assert (net(x, t) - y).square().mean() / y.var() < 0.2
+        assert (net(x, t) - y).square().mean() / y.var() < 0.15
 
 
 @pytest.mark.slow  # about 2 minutes

@@ -43,7 +43,8 @@ class UNet(Net):
     ever invented at full resolution. ``net(x, t, cond)`` is ``net.decode(net.encode(x, t, cond), t, cond)``. The last
     layer starts at zero.
 
-    Convolutions on a CPU are about a tenth faster after ``net.to(memory_format=torch.channels_last)``.
+    On a CPU ``net.to(memory_format=torch.channels_last)`` saves 5 to 15 % of the time at 8 x 8 pixels and a quarter at
+    28 x 28. It is not the default because torch's forward-mode derivative of group norm refuses that layout.
 
     Args:
         shape: (C, H, W) of the state.
@@ -148,7 +149,7 @@ class UNet(Net):
         return features
 
     def _decoded(self, features: Features, embedded: Tensor) -> Tensor:
-        out: Tensor = self.decoder(features, embedded)
+        out: Tensor = self.decoder(features, embedded).contiguous()
         return out.reshape(out.shape[0], *self._out_shape)
 
 
