@@ -1,0 +1,224 @@
+"""Commands: answers, exit codes, errors without tracebacks, and nothing overwritten."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import interpolants
+from interpolants.cli.app import app
+from interpolants.runs import run as run_module
+
+COMMANDS = ["run", "train", "sample", "log-prob", "check", "report", "methods", "problems", "doctor"]
+SMALL = ["train.batch_size=32", "bridge.net.kind=mlp", "bridge.net.width=16", "bridge.net.depth=2",
+         "evaluate.n_steps=4",
+         "evaluate.log_prob=4", "evaluate.eps=[0, 0.5]", "evaluate.leg_steps=2", "evaluate.log_prob_method=heun",
+         "evaluate.log_prob_steps=3", "evaluate.check=false"]  # fmt: skip
+SETS = [word for text in SMALL for word in ("--set", text)]
+
+
+def call(*words, code=0):
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == code, result.output
+    if result.exception is not None:
+        assert isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of two files by the command itself, without its report."""
+    folder = tmp_path_factory.mktemp("cli")
+    rng = np.random.default_rng(0)
+    np.save(folder / "a.npy", rng.normal(size=(80, 2)).astype(np.float32))
+    np.savetxt(folder / "b.csv", rng.normal(size=(80, 2)) + 3, delimiter=",", header="u,v", comments="")
+    np.save(folder / "labels.npy", np.arange(80) % 3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(run_module, "make_report", lambda folder, say: None)
+        call("run", "--x0", "a.npy", "--x1", "b.csv", "--out", "runs/mine", "--steps", 5, *SETS)
+        call(
+            "run", "--x1", "b.csv", "--cond", "labels.npy", "--out", "runs/labels", "--steps", 5, *SETS, "-q"
+        )
+    return folder
+
+
+@pytest.fixture
+def place(trained, monkeypatch):
+    monkeypatch.chdir(trained)
+    monkeypatch.setattr(run_module, "make_report", lambda folder, say: None)
+    return trained
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_an_example(command):
+    assert f"interpolants {command}" in call(command, "--help").stdout
+
+
+def test_the_public_commands_are_these():
+    assert [info.name or info.callback.__name__ for info in app.registered_commands] == COMMANDS
+    assert call("--version").stdout.strip() == interpolants.__version__
+
+
+def test_files_become_a_run_folder_with_what_was_asked_for(place):
+    config = json.loads((place / "runs/mine/config.json").read_text())
+    assert config["tasks"][0]["data"]["x0"]["file"] == "a.npy"
+    assert config["tasks"][0]["train"]["steps"] == 5
+    results = json.loads((place / "runs/mine/results.json").read_text())
+    assert results["tasks"][0]["kind"] == "translation"
+    assert results["tasks"][0]["train"]["steps"] == 5
+
+
+def test_samples_do_not_depend_on_the_batch_and_are_not_overwritten(place):
+    words = ("sample", "runs/mine", "-n", 70, "--eps", 0.5, "--seed", 1, "--steps", 4)
+    first = call(*words, "--out", "one.npz")
+    assert "next: interpolants log-prob runs/mine --data one.npz" in first.stderr
+    call(*words, "--out", "two.npz", "--batch-size", 7, "--quiet")
+    with np.load("one.npz") as one, np.load("two.npz") as two:
+        assert one["x"].shape == (70, 2)
+        assert np.array_equal(one["x"], two["x"])
+    before = (place / "one.npz").read_bytes()
+    refused = call(*words, "--out", "one.npz", code=2)
+    assert "the file to write must not exist" in refused.stderr
+    assert (place / "one.npz").read_bytes() == before
+    call(*words, "--out", "one.npz", "--force")
+    back = call("sample", "runs/mine", "-n", 10, "--reverse", "--steps", 4, "--out", "back.csv")
+    assert "next" not in back.stderr
+    assert np.genfromtxt("back.csv", delimiter=",", names=True).dtype.names == ("x_0", "x_1")
+
+
+def test_labels_can_be_asked_for(place):
+    call("sample", "runs/labels", "-n", 5, "--label", 2, "--steps", 4, "--out", "twos.npz")
+    with np.load("twos.npz") as stored:
+        assert stored["label"].tolist() == [2] * 5
+    refused = call("sample", "runs/mine", "-n", 5, "--label", 2, "--out", "no.npz", code=2)
+    assert "fitted without conditions takes none" in refused.stderr
+    assert not (place / "no.npz").exists()
+
+
+def test_log_densities_of_a_file(place):
+    done = call(
+        "log-prob", "runs/labels", "--data", "b.csv", "--cond", "labels.npy", "--out", "lp.csv", "--json"
+    )
+    answer = json.loads(done.stdout)
+    values = np.genfromtxt("lp.csv", delimiter=",", names=True)["log_prob"]
+    assert values.shape == (80,)
+    assert answer["mean"] == pytest.approx(values.mean(), rel=1e-5)
+    assert answer["mean_per_dim"] == pytest.approx(values.mean() / 2, rel=1e-5)
+
+
+def test_check_reports_verdicts_and_fails_where_one_fails(place):
+    result = CliRunner().invoke(app, ["check", "runs/mine", "--json"])
+    verdicts = [row["verdict"] for row in json.loads(result.stdout)]
+    assert set(verdicts) <= {"pass", "warn", "fail"}
+    assert result.exit_code == int("fail" in verdicts)
+
+
+def test_training_and_judging_can_be_two_commands(place):
+    done = call("train", "--x1", "b.csv", "--out", "runs/split", "--steps", 3, *SETS, "--quiet")
+    assert done.stdout == done.stderr == ""
+    assert not (place / "runs/split/results.json").exists()
+    call("train", "--resume", "runs/split", "--quiet")
+    result = call("run", "--out", "runs/split", "--resume", "--json")
+    assert json.loads(result.stdout)["results"]["tasks"][0]["kind"] == "generation"
+
+
+def test_methods_problems_and_doctor_answer_as_table_and_as_json():
+    assert "linear" in call("methods", "--family", "path").stdout
+    cards = json.loads(call("methods", "--json").stdout)
+    assert {"path", "metric", "problem"} <= {card["family"] for card in cards}
+    found = json.loads(call("problems", "--json").stdout)
+    assert found["datasets"]["digits"] is True
+    assert "moons" in {card["id"] for card in found["problems"]}
+    assert "digits" in call("problems").stdout
+    facts = json.loads(call("doctor", "--json").stdout)
+    assert facts["interpolants"] == interpolants.__version__
+    assert facts["core"]["torch"]
+    assert facts["torch"]["devices"][0] == "cpu"
+    assert "next:" in call("doctor").stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("rnu",), "Did you mean 'run'?"),
+        (("run", "--otu", "x"), "--out"),
+        (("run", "--x1", "b.csv"), "Missing option '--out'"),
+        (("run", "--out", "new"), "there must be settings or data, got none"),
+        (("run", "--x1", "missing.csv", "--out", "new"), "data.x1: the file must exist, got missing.csv"),
+        (("run", "--x0", "labels.npy", "--x1", "b.csv", "--out", "new"), "must have the same shape, got (1,)"),
+        (("run", "--x1", "b.csv", "--out", "new", "--set", "optmizer.lr=1"), "Did you mean 'train.optimizer'?"),
+        (("run", "--x1", "b.csv", "--out", "new", "--path", "liner"), "Did you mean 'linear'?"),
+        (("run", "--x1", "b.csv", "--out", "new", "--steps", 0), "'train.steps' must be an integer >= 1, got 0"),
+        (("run", "--x1", "b.csv", "--out", "runs/mine"), "must not hold another run"),
+        (("run", "--x1", "b.csv", "--out", "b.csv"), "out must be a folder, got the file b.csv"),
+        (("run", "--config", "nope.toml", "--out", "new"), "the settings file must exist, got nope.toml"),
+        (("run", "--config", "no", "--config", "b.csv", "--out", "new"), "must end in .toml, .yaml, .yml or .json"),
+        (("train", "--x1", "b.csv"), "a run folder is needed"),
+        (("sample", "runs/mien", "--out", "s.npz"), "Did you mean 'mine'?"),
+        (("sample", "runs/mine", "--task", "mian", "--out", "s.npz"), "Did you mean 'main'?"),
+        (("sample", "runs/mine", "--out", "s.pkl"), "the file to write must end in"),
+        (("sample", "runs/mine", "--method", "huen", "--out", "s.npz"), "Did you mean 'heun'?"),
+        (("log-prob", "runs/mine", "--data", "labels.npy"), "event shape"),
+        (("check", "runs"), "the folder must be one of a run"),
+        (("report", "runs/none"), "the folder must be one of a run"),
+        (("methods", "--family", "paths"), "Did you mean 'path'?"),
+    ],
+)  # fmt: skip
+def test_mistakes_end_with_code_two_and_leave_nothing(place, words, message):
+    before = sorted(path.name for path in place.rglob("*"))
+    result = call(*words, code=2)
+    said = " ".join(result.stderr.replace("│", " ").split())
+    assert message in said
+    assert "Traceback" not in result.output
+    assert sorted(path.name for path in place.rglob("*")) == before
+
+
+def start(*words, folder, **options):
+    code = "from interpolants.cli.app import main; main()"
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *words], cwd=folder, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
+    )  # fmt: skip
+
+
+def test_a_mistake_in_a_process_of_its_own_shows_no_traceback(place):
+    process = start("run", "--x1", "missing.csv", "--out", "new", folder=place)
+    stdout, stderr = process.communicate(timeout=120)
+    assert (process.returncode, stdout) == (2, "")
+    assert stderr.startswith("error: data.x1: the file must exist")
+    assert "Traceback" not in stderr
+
+
+def test_control_c_saves_says_how_to_go_on_and_exits_with_130(place):
+    words = ("train", "--x1", "b.csv", "--out", "runs/stopped", "--steps", "1000000", *SETS)
+    process = start(*words, folder=place)
+    log = place / "runs/stopped/main/train/log.csv"
+    deadline = time.monotonic() + 100
+    while not log.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "Go on with: interpolants run --out runs/stopped --resume" in " ".join(stderr.split())
+    assert "Traceback" not in stderr
+    assert list((place / "runs/stopped/main/train/checkpoints").glob("step-*"))
+
+
+def test_help_imports_neither_torch_nor_anything_optional():
+    code = (
+        "import sys, typer.testing, interpolants.cli.app as a; "
+        "typer.testing.CliRunner().invoke(a.app, ['run', '--help']); "
+        "print([m for m in ('torch', 'numpy', 'matplotlib', 'sklearn', 'scipy', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert done.stdout.strip() == "[]"
