@@ -1,9 +1,10 @@
-"""``python -m benchmarks [--rounds N] [--default-malloc] [--out FILE]``: print the overhead tables."""
+"""``python -m benchmarks [overhead|fields] [--rounds N] [--default-malloc] [--out FILE]``: print the tables."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import overhead
+from benchmarks import fields, overhead
 from benchmarks.timing import table
 from interpolants.foundations.memory import tune_malloc
 
@@ -11,34 +12,39 @@ from interpolants.foundations.memory import tune_malloc
 def main() -> None:
     """Measure, print, and write a file if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7, help="rounds per table")
+    parser.add_argument("what", nargs="?", choices=("overhead", "fields"), default="overhead")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds per overhead table")
     parser.add_argument("--default-malloc", action="store_true", help="leave the allocator as it is")
+    parser.add_argument("--steps", type=int, default=4000, help="training steps of the fields")
+    parser.add_argument("--seeds", type=int, default=1, help="seeds of the fields")
     parser.add_argument("--out", type=Path, help="also write the tables to this Markdown file")
     options = parser.parse_args()
     if not options.default_malloc:
         tune_malloc()
-    parts = [f"Measured on: {overhead.machine()}. Ratios are to the first row of each table.\n"]
-    print(parts[0])
-    for title, run in (
-        (
-            "Training step, MLP 4x256, batch 4,096 (unit: 20 steps)",
-            lambda: overhead.training(4096, options.rounds),
-        ),
-        (
-            "Training step, MLP 4x256, batch 256 (unit: 20 steps)",
-            lambda: overhead.training(256, options.rounds),
-        ),
-        (
-            "Sampling, MLP 4x256, 4,096 points, 100 evaluations",
-            lambda: overhead.sampling(4096, options.rounds),
-        ),
-        ("Sampling, MLP 4x256, 64 points, 100 evaluations", lambda: overhead.sampling(64, options.rounds)),
-        ("Log-likelihood, 1,000 points in 2-D, midpoint", lambda: overhead.likelihood(options.rounds)),
-    ):
-        parts.append(table(title, run()))
-        print(parts[-1], flush=True)
+    parts: list[str] = []
+
+    def report(line: str) -> None:
+        parts.append(line)
+        print(line, flush=True)
+
+    if options.what == "fields":
+        fields.run(steps=options.steps, seeds=options.seeds, n=10_000, report=report)
+    else:
+        _overhead(options.rounds, report)
     if options.out:
-        options.out.write_text("\n".join(parts))
+        options.out.write_text("\n".join(parts) + "\n")
+
+
+def _overhead(rounds: int, report: Callable[[str], None]) -> None:
+    report(f"Measured on: {overhead.machine()}. Ratios are to the first row of each table.\n")
+    for title, run in (
+        ("Training step, MLP 4x256, batch 4,096 (unit: 20 steps)", lambda: overhead.training(4096, rounds)),
+        ("Training step, MLP 4x256, batch 256 (unit: 20 steps)", lambda: overhead.training(256, rounds)),
+        ("Sampling, MLP 4x256, 4,096 points, 100 evaluations", lambda: overhead.sampling(4096, rounds)),
+        ("Sampling, MLP 4x256, 64 points, 100 evaluations", lambda: overhead.sampling(64, rounds)),
+        ("Log-likelihood, 1,000 points in 2-D, midpoint", lambda: overhead.likelihood(rounds)),
+    ):
+        report(table(title, run()))
 
 
 if __name__ == "__main__":

@@ -20,11 +20,17 @@ BLOCK = 64
 def key(*parts: int) -> int:
     """Mix integers into one 63-bit seed; distinct tuples give independent streams.
 
-    Uses NumPy's ``SeedSequence``, whose mixing is documented as stable between versions.
+    Uses NumPy's ``SeedSequence``, whose mixing is documented as stable between versions. It drops trailing zeros and
+    splits large integers into words, so the length and both words of every part are handed to it.
+
+    Raises:
+        InvalidInputError: If a part is negative or needs more than 64 bits.
     """
-    if any(part < 0 for part in parts):
-        raise invalid("key", "every part of a seed must be >= 0", parts, "Use a non-negative integer seed.")
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    if any(part < 0 or part >> 64 for part in parts):
+        rule = "every part of a seed must be an integer in [0, 2^64)"
+        raise invalid("key", rule, parts, "Use a non-negative integer seed.")
+    words = [len(parts), *(word for part in parts for word in (part & 0xFFFFFFFF, part >> 32))]
+    return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def generator(*parts: int, device: torch.device | str = "cpu") -> torch.Generator:
