@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
+from interpolants.foundations.version import __version__
+
 if TYPE_CHECKING:
     from interpolants.estimator.bridge import Bridge
-
-__version__ = "0.1.0"
 
 __all__ = ["Bridge", "__version__"]
 

