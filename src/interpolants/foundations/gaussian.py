@@ -144,9 +144,8 @@ class Gaussian:
         # Triangular solves exist in single and double precision only.
         flat = x.reshape(x.shape[0], -1)
         flat = flat if flat.dtype in (torch.float32, torch.float64) else flat.float()
-        return (
-            torch.linalg.solve_triangular(matrix.to(flat), flat.T, upper=upper).T.reshape(x.shape).to(x.dtype)
-        )
+        solved: Tensor = torch.linalg.solve_triangular(matrix.to(flat), flat.T, upper=upper)
+        return solved.T.reshape(x.shape).to(x.dtype)
 
     def __repr__(self) -> str:
         return f"Gaussian(event_shape={self._shape}, standard={self.is_standard})"
@@ -155,6 +154,7 @@ class Gaussian:
 def _cholesky(covariance: Tensor) -> Tensor:
     if covariance.ndim != 2 or covariance.shape[0] != covariance.shape[1]:
         raise invalid("Gaussian", "covariance must be a square matrix", tuple(covariance.shape))
+    factor: Tensor
     factor, info = torch.linalg.cholesky_ex(covariance)
     if int(info) != 0:
         lowest = float(torch.linalg.eigvalsh(covariance)[0])

@@ -74,7 +74,7 @@ class BlockNoise:
         draw = torch.float64 if dtype == torch.float64 else torch.float32
         self._buffer = torch.empty(len(blocks) * BLOCK, *shape, dtype=draw)
         # Views made once: a draw is then one `normal_` per block and nothing else.
-        self._views = list(self._buffer.split(BLOCK))
+        self._views = list(torch.split(self._buffer, BLOCK))
         self._dtype, self._device = dtype, torch.device(device)
 
     def normal(self) -> Tensor:

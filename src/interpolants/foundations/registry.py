@@ -104,12 +104,15 @@ def _revive(value: Any) -> Any:
 
 
 def _gaussian(settings: dict[str, Any]) -> Gaussian:
-    try:
-        return Gaussian(
-            **{
-                k: torch.tensor(v, dtype=torch.float64) if isinstance(v, list) and k != "event_shape" else v
-                for k, v in settings.items()
-            }
+    def revive(key: str, value: Any) -> Any:
+        return (
+            torch.tensor(value, dtype=torch.float64)
+            if isinstance(value, list) and key != "event_shape"
+            else value
         )
+
+    arguments: dict[str, Any] = {key: revive(key, value) for key, value in settings.items()}
+    try:
+        return Gaussian(**arguments)
     except TypeError as error:
         raise InvalidInputError(f"gaussian: {error}") from error

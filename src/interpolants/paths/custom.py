@@ -111,7 +111,8 @@ class General(Path):
     def interpolate_dot(self, t: Tensor, x0: Tensor, x1: Tensor) -> Tensor:
         """``dI/dt`` by forward-mode differentiation in time."""
         time = _column(t, x0).contiguous()
-        _, rate = torch.func.jvp(lambda s: self.interpolant(s, x0, x1), (time,), (torch.ones_like(time),))
+        ones = torch.ones_like(time)
+        rate: Tensor = torch.func.jvp(lambda s: self.interpolant(s, x0, x1), (time,), (ones,))[1]
         return rate
 
     def check_ends(self, x0: Tensor, x1: Tensor, tolerance: float = 1e-4) -> None:
@@ -157,4 +158,5 @@ def _pinned(schedule: Schedule, t: Tensor, at_0: float, at_1: float) -> Tensor:
 
 def _rate(schedule: Schedule, t: Tensor) -> Tensor:
     time = t.contiguous()  # an expanded time has rows that share memory, which forward mode refuses
-    return torch.func.jvp(schedule, (time,), (torch.ones_like(time),))[1]
+    rate: Tensor = torch.func.jvp(schedule, (time,), (torch.ones_like(time),))[1]
+    return rate

@@ -236,5 +236,6 @@ class CustomEnvelope(Envelope):
         time = t.contiguous() if t.dtype in (torch.float32, torch.float64) else t.float()
         hair = 1e-6 if time.dtype == torch.float64 else 1e-4
         inside = time.clamp(hair, 1 - hair)
-        _, slope = torch.func.jvp(lambda s: self.function(s).square(), (inside,), (torch.ones_like(inside),))
+        ones = torch.ones_like(inside)
+        slope: Tensor = torch.func.jvp(lambda s: self.function(s).square(), (inside,), (ones,))[1]
         return 0.5 * slope.to(t.dtype)

@@ -136,4 +136,5 @@ def _log_interval(a: Tensor, b: Tensor) -> Tensor:
     flip = a > 0
     low, high = torch.where(flip, -b, a), torch.where(flip, -a, b)
     lower, upper = torch.special.log_ndtr(low), torch.special.log_ndtr(high)
-    return upper + torch.log1p(-torch.exp((lower - upper).clamp_max(-1e-300)).clamp_max(1 - 1e-16))
+    mass: Tensor = upper + torch.log1p(-torch.exp((lower - upper).clamp_max(-1e-300)).clamp_max(1 - 1e-16))
+    return mass
