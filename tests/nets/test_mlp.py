@@ -38,8 +38,10 @@ def condition(form, rows):
 
 
 def make(shape=(2, 3), dtype=torch.float64, seed=0, **settings):
-    """A small network whose last layer is not zero."""
+    """A small network whose biases and last layer are not zero."""
     net = MLP(shape, width=16, depth=settings.pop("depth", 3), seed=seed, **settings).to(dtype)
+    for bias in (layer.bias for layer in (net.input, *net.hidden)):
+        bias.data = rand(*bias.shape, seed=8, dtype=dtype) / 2
     weight = net.output.weight
     weight.data = rand(*weight.shape, seed=9, dtype=dtype) / 4
     return net
@@ -174,6 +176,12 @@ def test_a_seed_means_the_same_weights_and_the_global_generator_is_left_alone():
     for a, b, c in zip(first.parameters(), second.parameters(), other.parameters(), strict=True):
         assert torch.equal(a, b)
         assert a.ndim == 1 or not a.any() or not torch.equal(a, c)
+
+
+def test_the_default_device_is_where_the_weights_live():
+    with torch.device("meta"):
+        net = MLP(2, n_classes=3)
+    assert {tensor.device.type for tensor in (*net.parameters(), *net.buffers())} == {"meta"}
 
 
 def test_a_seed_means_the_same_weights_in_float64(float64):
@@ -313,7 +321,9 @@ def test_it_learns_a_known_field():
     assert error < 0.02
 
 
-@pytest.mark.slow  # about 40 s
+@pytest.mark.slow  # two minutes on a busy core
+# The compiler itself uses what torch deprecates.
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 @each_form
 def test_compiled_whole_it_gives_the_same(form):
     torch.compiler.reset()
