@@ -28,7 +28,7 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/activate
 setup: $(VENV)/.dev                ## Make .venv with everything a developer needs
 
 demo: $(VENV)/.user                ## Learn bridges between real images and write an HTML report
-	$(BIN)/interpolants run --config recipes/digits_demo.toml $(DEMO_SET) --out $(DEMO_OUT)
+	$(BIN)/interpolants run --config recipes/digits_demo.toml $(DEMO_SET) --out $(DEMO_OUT) --resume
 
 # loadfile: the tests of one file stay on one worker and share what its fixtures made.
 test: $(VENV)/.dev                 ## Run the default tests on two workers

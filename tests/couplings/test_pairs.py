@@ -100,9 +100,9 @@ def test_take_leaves_none_alone():
 def test_couplings_by_name():
     assert get_coupling("minibatch_ot", method="exact", sub_batch=8) == MinibatchOT("exact", 8)
     assert get_coupling("sinkhorn", reg=0.1) == Sinkhorn(0.1)
-    with pytest.raises(InvalidInputError, match=r"got sinkorn. Did you mean 'sinkhorn'"):
+    with pytest.raises(InvalidInputError, match=r"got 'sinkorn'. Did you mean 'sinkhorn'"):
         get_coupling("sinkorn")
-    with pytest.raises(InvalidInputError, match=r"got regg. Did you mean 'reg'"):
+    with pytest.raises(InvalidInputError, match=r"got 'regg'. Did you mean 'reg'"):
         get_coupling("sinkhorn", regg=0.1)
-    with pytest.raises(InvalidInputError, match=r"Independent has no settings"):
+    with pytest.raises(InvalidInputError, match=r"every setting must be one it has, got 'reg'"):
         get_coupling("independent", reg=1)

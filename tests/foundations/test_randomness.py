@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.foundations.randomness import BLOCK, BlockNoise, generator, key
+from interpolants.foundations.randomness import BLOCK, BlockNoise, _block_seed, generator, key
 
 
 def test_keys_tell_their_parts_apart():
@@ -100,3 +100,9 @@ def test_global_random_state_is_untouched():
 def test_impossible_ranges_are_refused(first, count):
     with pytest.raises(InvalidInputError, match="first must be >= 0 and count >= 1"):
         BlockNoise(0, (0,), first=first, count=count, shape=(1,))
+
+
+def test_blocks_of_a_stream_have_different_seeds_in_the_32_bits_that_torch_reads():
+    seeds = {_block_seed(key(3, 1), block) for block in range(200_000)}
+    assert len(seeds) == 200_000
+    assert all(0 <= seed < 2**32 for seed in seeds)

@@ -38,6 +38,19 @@ def generator(*parts: int, device: torch.device | str = "cpu") -> torch.Generato
     return torch.Generator(device=device).manual_seed(key(*parts))
 
 
+def _block_seed(base: int, block: int) -> int:
+    """A 32-bit seed per block, different for different blocks of one stream.
+
+    PyTorch's CPU generator reads the low 32 bits of a seed only. Hashes of that size would make two of 100,000 blocks
+    share their noise; adding the block number and mixing by a bijection (MurmurHash3's finaliser) cannot.
+    """
+    mask = 0xFFFFFFFF
+    h = (base + block) & mask
+    h = ((h ^ (h >> 16)) * 0x85EBCA6B) & mask
+    h = ((h ^ (h >> 13)) * 0xC2B2AE35) & mask
+    return h ^ (h >> 16)
+
+
 class BlockNoise:
     """Standard normal rows for the samples ``first .. first + count - 1``, one persistent stream per block.
 
@@ -69,7 +82,8 @@ class BlockNoise:
         if first < 0 or count < 1:
             raise invalid("BlockNoise", "first must be >= 0 and count >= 1", (first, count))
         blocks = range(first // BLOCK, (first + count - 1) // BLOCK + 1)
-        self._generators = [generator(seed, *stream, block) for block in blocks]
+        base = key(seed, *stream)
+        self._generators = [torch.Generator().manual_seed(_block_seed(base, block)) for block in blocks]
         self._rows = slice(first - blocks[0] * BLOCK, first - blocks[0] * BLOCK + count)
         draw = torch.float64 if dtype == torch.float64 else torch.float32
         self._buffer = torch.empty(len(blocks) * BLOCK, *shape, dtype=draw)
