@@ -114,8 +114,8 @@ def test_features_halve_each_level_rounded_up():
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 5), (7, 9), (8, 8), (28, 28)])
 def test_any_size(size):
-    net = make((1, *size), multipliers=(1, 1, 2), blocks=1, dtype=torch.float32)
-    x = rand(2, 1, *size, dtype=torch.float32)
+    net = make((1, *size), multipliers=(1, 1, 2), blocks=1)
+    x = rand(2, 1, *size)
     found = net(x, 0.5)
     assert found.shape == x.shape
     # Every pixel is reached by every pixel: attention at the bottom, and no border is cut off.
