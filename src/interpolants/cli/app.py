@@ -1,5 +1,6 @@
 """The command line: parse, call, show. PyTorch is imported by the commands that need it, so that help is fast."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -63,6 +64,9 @@ PathName = Annotated[str | None, typer.Option("--path", help="Path, e.g. linear;
 
 def main() -> None:
     """Entry point of the command ``interpolants``."""
+    # Threads that wait by spinning make small networks some fifty times slower as soon as another process
+    # wants a core. OpenMP reads this when PyTorch is loaded, hence here; a user's own setting stands.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app(prog_name="interpolants")
 
 

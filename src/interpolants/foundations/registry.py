@@ -43,9 +43,8 @@ def build(family: str, name: str, **settings: Any) -> Any:
     known = [p for p in inspect.signature(entry).parameters if not p.startswith("_")]
     for key in settings:
         if key not in known:
-            raise invalid(
-                f"{family} {name!r}", "every setting must be one it has", repr(key), nearest(key, known)
-            )
+            remedy = nearest(key, known) if known else "It has no settings."
+            raise invalid(f"{family} {name!r}", "every setting must be one it has", repr(key), remedy)
     try:
         return entry(**{key: _revive(value) for key, value in settings.items()})
     except TypeError as error:
