@@ -330,10 +330,10 @@ def test_a_little_noise_is_close_to_the_flow():
     fields, x = exact(), points(100)
     flow = sample(fields, x, method="rk4", n_steps=200).x
     gaps = [
-        float((sample(fields, x, eps=eps, n_steps=200, seed=0).x - flow).square().mean().sqrt())
+        float((sample(fields, x, eps=eps, n_steps=200, seed=0).x - flow).square().mean(1).median().sqrt())
         for eps in (1e-2, 1e-4)
     ]
-    # the path moves by sqrt(2 eps)
+    # The path moves by sqrt(2 eps); the median, for paths near the ridge between the modes move further.
     assert gaps[0] / gaps[1] == pytest.approx(10, rel=0.3)
 
 
@@ -527,8 +527,8 @@ GOOD = {"x": points(4)}
         ({"start": 0.5, "stop": 0.5}, "start < stop"),
         ({"stop": 1.1}, "stop <= 1"),
         ({"method": "huen"}, "Did you mean 'heun'"),
-        ({"method": "euler_maruyama"}, "eps = 0 needs an ODE solver, got 'euler_maruyama'. One of: euler"),
-        ({"method": "rk4", "eps": 1.0}, "eps > 0 needs an SDE solver, got 'rk4'. One of: euler_maruyama"),
+        ({"method": "euler_maruyama"}, "eps = 0 needs an ODE solver, got 'euler_maruyama'. One of: .*euler"),
+        ({"method": "rk4", "eps": 1.0}, "eps > 0 needs an SDE solver, got 'rk4'. One of: .*euler_maruyama"),
         ({"method": "denoise", "eps": 1.0}, "eps > 0 needs an SDE solver"),
         ({"finish": "stop"}, "finish must be 'step' or 'denoise'"),
         ({"finish": "denoise", "method": "dopri5"}, "finish='denoise' needs fixed steps, got 'dopri5'"),

@@ -125,7 +125,7 @@ def sample(
     check_call("sample", x, cond, first_index, chunk, on_failure)
     job = Job(fields, x, eps, reverse, method, n_steps, time_grid, finish, start, stop, cap_noise)
     noisy = job.noise is not None
-    seed = (secrets.randbits(31) if seed is None else _check_seed(seed)) if noisy else None
+    seed = (secrets.randbits(31) if seed is None else check_seed("sample", seed)) if noisy else None
     job.seed, job.rtol, job.atol, job.max_steps = seed, rtol, atol, max_steps
     # Not inference mode: its tensors could never be trained on, and a field may differentiate inside.
     context: AbstractContextManager[Any] = nullcontext() if differentiable else torch.no_grad()
@@ -176,9 +176,10 @@ def _parts(cond: Condition) -> Iterator[Tensor]:
             yield from _parts(part)
 
 
-def _check_seed(seed: int) -> int:
+def check_seed(who: str, seed: int) -> int:
+    """A seed as a Python integer."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise invalid("sample", "seed must be an integer >= 0", seed)
+        raise invalid(who, "seed must be an integer >= 0", seed)
     return int(seed)
 
 

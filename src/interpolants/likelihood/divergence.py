@@ -28,7 +28,8 @@ def exact_divergence(velocity: Velocity, x: Tensor, *, mode: str = "auto") -> tu
     Args:
         velocity: Function of the state alone, rows independent of each other.
         x: States ``(B, *D)``.
-        mode: ``"reverse"``, ``"forward"`` or ``"auto"`` (reverse up to 8 entries, forward beyond).
+        mode: ``"reverse"``, ``"forward"`` or ``"auto"``: reverse up to 8 entries, forward beyond, and reverse again
+            where an operation of the field has no forward mode.
 
     Raises:
         InvalidInputError: If the mode is unknown.
@@ -40,7 +41,12 @@ def exact_divergence(velocity: Velocity, x: Tensor, *, mode: str = "auto") -> tu
     size = x[0].numel()
     if mode == "reverse" or (mode == "auto" and size <= _FEW):
         return _by_reverse(velocity, x)
-    return _by_forward(velocity, x)
+    if mode == "forward":
+        return _by_forward(velocity, x)
+    try:
+        return _by_forward(velocity, x)
+    except RuntimeError:  # torch's word for a missing rule; a fault of the field itself shows again below
+        return _by_reverse(velocity, x)
 
 
 def probed_divergence(velocity: Velocity, x: Tensor, probes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
@@ -56,7 +62,7 @@ def probed_divergence(velocity: Velocity, x: Tensor, probes: Sequence[Tensor]) -
     columns = []
     for k, probe in enumerate(probes):
         last = k == len(probes) - 1
-        (slope,) = torch.autograd.grad(value, point, probe, retain_graph=keep or not last, create_graph=keep)
+        slope = _slope(value, point, probe, retain=keep or not last, keep=keep)
         columns.append((slope * probe).reshape(x.shape[0], -1).sum(1))
     return (value if keep else value.detach()), torch.stack(columns, 1)
 
@@ -70,9 +76,7 @@ def _by_reverse(velocity: Velocity, x: Tensor) -> tuple[Tensor, Tensor]:
     total = x.new_zeros(x.shape[0])
     for i, unit in enumerate(units):
         again = keep or i < size - 1
-        (slope,) = torch.autograd.grad(
-            value, point, unit.expand_as(value), retain_graph=again, create_graph=keep
-        )
+        slope = _slope(value, point, unit.expand_as(value), retain=again, keep=keep)
         total = total + slope.reshape(x.shape[0], -1)[:, i]
     return (value, total) if keep else (value.detach(), total)
 
@@ -88,6 +92,17 @@ def _by_forward(velocity: Velocity, x: Tensor) -> tuple[Tensor, Tensor]:
     at_once = max(1, _MOST_TANGENT_ROWS // rows)
     divergence: Tensor = torch.func.vmap(entry, chunk_size=at_once)(basis).sum(0)
     return velocity(x), divergence
+
+
+def _slope(value: Tensor, point: Tensor, direction: Tensor, *, retain: bool, keep: bool) -> Tensor:
+    """``direction^T J``, also where the velocity does not depend on the state."""
+    if not value.requires_grad:
+        return torch.zeros_like(point)
+    slope: Tensor
+    (slope,) = torch.autograd.grad(
+        value, point, direction, retain_graph=retain, create_graph=keep, materialize_grads=True
+    )
+    return slope
 
 
 def _with_graph(velocity: Velocity, x: Tensor) -> tuple[Tensor, Tensor]:

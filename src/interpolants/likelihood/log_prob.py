@@ -16,11 +16,12 @@ from torch import Tensor
 
 from interpolants.dynamics.chunks import Chunks
 from interpolants.dynamics.job import Job
+from interpolants.dynamics.sample import check_call, check_seed
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.randomness import BlockNoise
 from interpolants.foundations.types import Condition, take_rows
-from interpolants.likelihood.divergence import exact_divergence, probed_divergence
+from interpolants.likelihood.divergence import MODES, exact_divergence, probed_divergence
 from interpolants.solvers.adaptive import Status, integrate_adaptive
 from interpolants.solvers.fixed import integrate_fixed
 from interpolants.solvers.registry import get_solver
@@ -118,13 +119,16 @@ def log_prob(
     """
     if end not in (0, 1):
         raise invalid("log_prob", "end must be 0 or 1", end)
+    check_call("log_prob", x, cond, first_index, chunk, on_failure)
+    _check_base(base, "log_prob")
     travel = _Travel(
         fields, x, end == 1, divergence, probes, mode, method, n_steps, time_grid, differentiable
     )
-    _check_base(base, "log_prob")
     travel.limits = {"rtol": rtol, "atol": atol, "max_steps": max_steps}
-    arrived, volume, error, nfe, status = travel.go(cond, chunk, first_index, invariant, seed)
-    _check_arrival(status, on_failure, method)
+    arrived, volume, error, nfe, status = travel.go(
+        cond, chunk, first_index, invariant, check_seed("log_prob", seed)
+    )
+    _check_arrival("log_prob", status, on_failure, method)
     return LogProb(_evaluate(base, arrived) + volume, error, arrived, nfe, status)
 
 
@@ -156,11 +160,13 @@ def sample_with_log_prob(
     Returns:
         ``x`` the samples at t = 1 and ``log_prob`` their log density.
     """
+    who = "sample_with_log_prob"
+    check_call(who, x0, cond, first_index, chunk, on_failure)
+    _check_base(base, who)
     travel = _Travel(fields, x0, False, divergence, probes, mode, method, n_steps, time_grid, differentiable)
-    _check_base(base, "sample_with_log_prob")
     travel.limits = {"rtol": rtol, "atol": atol, "max_steps": max_steps}
-    arrived, volume, error, nfe, status = travel.go(cond, chunk, first_index, True, seed)
-    _check_arrival(status, on_failure, method)
+    arrived, volume, error, nfe, status = travel.go(cond, chunk, first_index, True, check_seed(who, seed))
+    _check_arrival(who, status, on_failure, method)
     return LogProb(_evaluate(base, x0) - volume, error, arrived, nfe, status)
 
 
@@ -180,15 +186,12 @@ class _Travel:
         time_grid: Any,
         differentiable: bool,
     ) -> None:
-        if not isinstance(x, Tensor) or x.ndim < 2 or not x.is_floating_point():
-            what = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-            raise invalid("log_prob", "x must be a floating-point tensor (B, *D)", what)
-        if not bool(torch.isfinite(x).all()):
-            raise invalid("log_prob", "x must be finite", "nan or inf")
         if divergence not in DIVERGENCES:
             raise invalid("log_prob", f"divergence must be one of {DIVERGENCES}", repr(divergence))
         if probes < 1:
             raise invalid("log_prob", "probes must be >= 1", probes)
+        if mode not in MODES:
+            raise invalid("log_prob", f"mode must be one of {MODES}", repr(mode))
         self.fields, self.x = fields, x
         self.probes = probes if divergence == "hutchinson" else 0
         self.mode, self.differentiable = mode, differentiable
@@ -318,13 +321,11 @@ def _evaluate(base: Density, x: Tensor) -> Tensor:
     return value
 
 
-def _check_arrival(status: Tensor, on_failure: str, method: str) -> None:
-    if on_failure not in ("raise", "keep"):
-        raise invalid("log_prob", "on_failure must be 'raise' or 'keep'", repr(on_failure))
+def _check_arrival(who: str, status: Tensor, on_failure: str, method: str) -> None:
     bad = (status != int(Status.OK)).nonzero().flatten()
     if on_failure == "raise" and len(bad):
         code = Status(int(status[bad[0]])).name.lower()
         remedy = "Loosen rtol and atol, or take more fixed steps; on_failure='keep' returns the rest."
         raise DivergedError(
-            f"log_prob: {method} ended with {code} for {len(bad)} samples, first row {int(bad[0])}. {remedy}"
+            f"{who}: {method} ended with {code} for {len(bad)} samples, first row {int(bad[0])}. {remedy}"
         )

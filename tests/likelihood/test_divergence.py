@@ -1,0 +1,151 @@
+"""Divergences: reverse, forward, probes and closed forms agree, on any event shape and through real networks."""
+
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.randomness import BlockNoise, generator
+from interpolants.likelihood import divergence as module
+from interpolants.likelihood import exact_divergence, probed_divergence
+from interpolants.nets import MLP, UNet
+from interpolants.paths import Linear
+from interpolants.problems.gaussian_mixture import GaussianMixture
+from interpolants.problems.mixture_bridge import GaussianMixtureBridge
+
+F64 = torch.float64
+
+
+def awake(net, seed=3):
+    """Networks start with a last layer of zeros; fill it, so that there is something to compare."""
+    source = generator(seed)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            if not bool(parameter.any()):
+                parameter.normal_(std=0.2, generator=source)
+    return net.double()
+
+
+@pytest.mark.parametrize("mode", ["reverse", "forward", "auto"])
+@pytest.mark.parametrize("shape", [(1,), (3,), (12,), (2, 3, 4)])
+def test_the_divergence_of_a_known_map(mode, shape):
+    """v_i = x_i^3 + sum_j x_j: divergence sum 3 x_i^2 + D."""
+    x = torch.randn(5, *shape, dtype=F64, generator=generator(0))
+
+    def velocity(y):
+        return y**3 + y.flatten(1).sum(1).reshape(-1, *(1,) * len(shape))
+
+    value, divergence = exact_divergence(velocity, x, mode=mode)
+    assert_close(value, velocity(x))
+    assert_close(divergence, 3 * x.square().flatten(1).sum(1) + math.prod(shape))
+    with torch.no_grad():
+        value, divergence = exact_divergence(velocity, x, mode=mode)
+    assert not value.requires_grad
+    assert not divergence.requires_grad
+
+
+@pytest.mark.parametrize("mode", ["reverse", "forward"])
+@pytest.mark.parametrize("t", [0.1, 0.6])
+def test_the_divergence_of_a_mixture_is_its_closed_form(mode, t):
+    fields = GaussianMixtureBridge(Gaussian((3,)), GaussianMixture.random(3, 3, 2.0, 0)).fields(Linear())
+    x, time = torch.randn(20, 3, dtype=F64, generator=generator(1)), torch.tensor(t, dtype=F64)
+    _, found = exact_divergence(lambda y: fields.evaluate(y, time, ("velocity",))["velocity"], x, mode=mode)
+    assert_close(found, fields.divergence(x, time))
+
+
+NETS = {
+    "mlp": (lambda: awake(MLP(12, width=32, depth=2)), (12,)),
+    "residual": (lambda: awake(MLP(12, width=32, depth=2, residual=True, layer_norm=True)), (12,)),
+    "unet": (lambda: awake(UNet((1, 6, 6), channels=8, blocks=1)), (1, 6, 6)),
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("times", ["one", "each"])
+def test_networks_have_the_same_divergence_by_every_mode_and_by_brute_force(name, times):
+    """U-Nets end in attention, for which forward mode may be missing: then another way is taken."""
+    make, shape = NETS[name]
+    net = make()
+    x = torch.randn(3, *shape, dtype=F64, generator=generator(2))
+    t = torch.tensor(0.3, dtype=F64) if times == "one" else torch.tensor([0.1, 0.5, 0.9], dtype=F64)
+    values = {
+        mode: exact_divergence(lambda y: net(y, t), x, mode=mode) for mode in ("reverse", "forward", "auto")
+    }
+    row = torch.autograd.functional.jacobian(lambda y: net(y, t), x)
+    size = math.prod(shape)
+    full = row.reshape(3, size, 3, size)
+    wanted = torch.stack([full[i, :, i].diagonal().sum() for i in range(3)])
+    assert float(wanted.abs().min()) > 1e-3
+    for mode, (value, divergence) in values.items():
+        assert_close(value, net(x, t).detach(), msg=lambda text, mode=mode: f"{mode}: {text}")
+        assert_close(divergence, wanted, msg=lambda text, mode=mode: f"{mode}: {text}")
+
+
+@pytest.mark.parametrize("mode", ["reverse", "forward"])
+def test_a_field_that_does_not_depend_on_the_state_has_no_divergence(mode):
+    x = torch.randn(4, 2, dtype=F64, generator=generator(0))
+    value, divergence = exact_divergence(torch.ones_like, x, mode=mode)
+    assert_close(value, torch.ones_like(x))
+    assert_close(divergence, torch.zeros(4, dtype=F64))
+    _, probed = probed_divergence(torch.ones_like, x, [torch.ones_like(x)] * 2)
+    assert_close(probed, torch.zeros(4, 2, dtype=F64))
+
+
+def test_a_field_without_forward_mode_is_taken_in_reverse():
+    """The gradient of an energy is taken inside: forward mode cannot see through that, reverse can."""
+    x = torch.randn(4, 12, dtype=F64, generator=generator(0))
+
+    def velocity(y):
+        with torch.enable_grad():
+            point = y if y.requires_grad else y.detach().requires_grad_(True)
+            (slope,) = torch.autograd.grad(torch.cos(point).sum(), point, create_graph=True)
+        return slope
+
+    with pytest.raises(RuntimeError):
+        exact_divergence(velocity, x, mode="forward")
+    with torch.no_grad():
+        value, divergence = exact_divergence(velocity, x)
+    assert_close(value, -torch.sin(x))
+    assert_close(divergence, -torch.cos(x).sum(1))
+
+
+def test_many_tangents_go_through_in_pieces(monkeypatch):
+    x = torch.randn(5, 12, dtype=F64, generator=generator(0))
+    wanted = exact_divergence(torch.sin, x, mode="forward")[1]
+    monkeypatch.setattr(module, "_MOST_TANGENT_ROWS", 10)
+    assert_close(exact_divergence(torch.sin, x, mode="forward")[1], wanted)
+    assert_close(wanted, torch.cos(x).sum(1))
+
+
+def test_probes_are_unbiased_and_their_spread_is_the_known_one():
+    """For signs v and a matrix A, Var v^T A v = 2 sum of squared off-diagonal entries of the symmetric part."""
+    size, k = 6, 4000
+    a = torch.randn(size, size, dtype=F64, generator=generator(5))
+    x = torch.zeros(1, size, dtype=F64)
+    noise = BlockNoise(0, (2,), count=k, shape=(size,), dtype=F64)
+    signs = noise.rademacher()
+    _, found = probed_divergence(lambda y: y @ a.T, x.expand(k, -1), [signs])
+    symmetric = (a + a.T) / 2
+    variance = 2 * (symmetric.square().sum() - symmetric.diagonal().square().sum())
+    assert abs(float(found.mean() - a.trace())) < 4.5 * math.sqrt(float(variance) / k)
+    assert float(found.var() / variance) == pytest.approx(1, abs=0.15)
+
+
+def test_gradients_pass_through_when_they_are_on():
+    weight = torch.tensor([2.0, -1.0], dtype=F64, requires_grad=True)
+    x = torch.tensor([[0.5, 1.0]], dtype=F64)
+    for mode in ("reverse", "forward"):
+        _, divergence = exact_divergence(lambda y: weight * y**2, x, mode=mode)
+        (slope,) = torch.autograd.grad(divergence.sum(), weight)
+        assert_close(slope, 2 * x[0])
+    _, probed = probed_divergence(lambda y: weight * y**2, x, [torch.ones_like(x)])
+    (slope,) = torch.autograd.grad(probed.sum(), weight)
+    assert_close(slope, 2 * x[0])
+
+
+def test_an_unknown_mode_is_refused():
+    with pytest.raises(InvalidInputError, match="Did you mean 'forward'"):
+        exact_divergence(torch.sin, torch.zeros(1, 2), mode="forwards")
