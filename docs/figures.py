@@ -68,14 +68,18 @@ def marginals() -> Figure:
     axes = figure.subplots(len(paths), len(times), sharex=True, sharey=True)
     for row, (name, path) in zip(axes, paths.items(), strict=True):
         for axis, t in zip(row, times, strict=True):
-            density = GaussianMixtureBridge(rho0, rho1).marginal(path, t).log_prob(grid).exp().reshape(160, 160)
+            density = (
+                GaussianMixtureBridge(rho0, rho1).marginal(path, t).log_prob(grid).exp().reshape(160, 160)
+            )
             shade = np.sqrt(density.T.numpy())
             axis.imshow(shade, origin="lower", extent=(-5.5, 5.5, -5.5, 5.5), cmap="cividis", vmin=0)
             axis.set(xticks=(), yticks=())
         row[0].set_ylabel(name, fontsize=10)
     for axis, t in zip(axes[0], times, strict=True):
         axis.set_title(f"t = {t:g}")
-    figure.suptitle("The law of x_t from two moons to eight Gaussians (square root of the density)", fontsize=13)
+    figure.suptitle(
+        "The law of x_t from two moons to eight Gaussians (square root of the density)", fontsize=13
+    )
     return figure
 
 

@@ -1,0 +1,285 @@
+"""The estimator: kinds of data, both directions, likelihood with and without a density, storage, refusals."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants import Bridge
+from interpolants.dynamics import Samples
+from interpolants.foundations.errors import InvalidInputError, NotIdentifiableError
+from interpolants.likelihood import LogProb
+from interpolants.paths import General, Linear, OneSidedLinear, QuadraticEnvelope, ZeroEnvelope
+from interpolants.problems import GaussianMixture
+
+TINY = {"net": {"kind": "mlp", "width": 32, "depth": 2}, "steps": 60, "batch_size": 64}
+QUIET = {"progress": False}
+
+
+def arrays(seed=0, n=600):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, 2)), rng.normal(size=(n, 2)) * 0.5 + [5.0, -20.0]
+
+
+@pytest.fixture(scope="module")
+def bridge():
+    return Bridge("linear", **{**TINY, "steps": 500}).fit(*arrays(), **QUIET)
+
+
+def test_a_short_fit_lands_near_the_data_in_data_units(bridge):
+    x0, x1 = arrays()
+    for eps in (0.0, 0.5):
+        y = bridge.sample(500, eps=eps, seed=1)
+        assert np.abs(y.mean(0) - x1.mean(0)).max() < 1.0, "the means lie 5 and 20 units apart"
+    back = bridge.transport(x1, reverse=True)
+    assert np.abs(back.mean(0) - x0.mean(0)).max() < 1.0
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "dtype"),
+    [
+        (lambda x: x, np.ndarray, np.float64),
+        (lambda x: x.astype(np.float32), np.ndarray, np.float32),
+        (torch.as_tensor, torch.Tensor, torch.float64),
+        (lambda x: pd.DataFrame(x, columns=["u", "v"]), pd.DataFrame, np.float64),
+    ],
+)
+def test_answers_come_back_in_the_kind_that_was_given(bridge, make, kind, dtype):
+    x = bridge.transport(make(arrays()[0][:5]))
+    assert isinstance(x, kind)
+    assert x.shape == (5, 2)
+    if kind is pd.DataFrame:
+        assert list(x.columns) == ["u", "v"]
+    else:
+        assert x.dtype == dtype
+
+
+def test_details_say_what_it_took(bridge):
+    done = bridge.sample(5, eps=0.3, seed=3, n_steps=10, details=True, return_path=True)
+    assert isinstance(done, Samples)
+    assert (done.nfe, done.seed, tuple(done.path.shape)) == (20, 3, (11, 5, 2))
+    assert_close(done.path[-1], done.x)
+
+
+def test_sample_i_is_the_same_in_any_batch(bridge):
+    whole = bridge.sample(100, eps=0.7, seed=5)
+    parts = [bridge.sample(k, eps=0.7, seed=5, first_index=i) for i, k in ((0, 1), (1, 7), (8, 64), (72, 28))]
+    assert np.array_equal(np.concatenate(parts), whole)
+
+
+def test_a_saved_bridge_gives_the_same_bits(bridge, tmp_path):
+    bridge.save(tmp_path / "b")
+    again = Bridge.load(tmp_path / "b")
+    assert np.array_equal(again.sample(70, eps=0.5, seed=2), bridge.sample(70, eps=0.5, seed=2))
+    assert again.heads == bridge.heads
+    assert again.path == bridge.path
+    assert again.settings == bridge.settings
+    again.save(tmp_path / "b")  # replaces its own kind
+    assert {p.suffix for p in (tmp_path / "b").iterdir()} == {".json", ".safetensors"}
+
+
+def test_log_prob_of_two_sample_sets_trains_a_leg_and_says_so(tmp_path):
+    x0, x1 = arrays()
+    two = Bridge("linear", **TINY).fit(x0, x1, **QUIET)
+    with pytest.warns(UserWarning, match="rho0 was given by samples and has no density"):
+        first = two.log_prob(x1[:4], method="midpoint", n_steps=10)
+    assert first.shape == (4,)
+    assert np.array_equal(two.log_prob(x1[:4], method="midpoint", n_steps=10), first), "the leg is kept"
+    two.save(tmp_path / "b")
+    assert np.array_equal(Bridge.load(tmp_path / "b").log_prob(x1[:4], method="midpoint", n_steps=10), first)
+
+
+def test_units_cancel_in_log_prob():
+    """With exact fields put in place of the net, log p in data units is the density of the data."""
+    x1 = 3.0 + 0.1 * torch.randn(2000, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    one = Bridge("one_sided_linear", **TINY).fit(x1=x1, **QUIET)
+
+    class Exact(torch.nn.Module):
+        def forward(
+            self, x, t, cond=None
+        ):  # standardised data are N(0, Id), so b = (2t - 1)/(t^2 + (1-t)^2) x
+            t = t if t.ndim == 0 else t[:, None]
+            return (2 * t - 1) / (t**2 + (1 - t) ** 2) * x
+
+    one.net = Exact()
+    shift, scale = x1.mean(0), x1.std(0)
+    truth = -0.5 * ((x1[:50] - shift) / scale).square().sum(1) - scale.log().sum() - math.log(2 * math.pi)
+    assert_close(one.log_prob(x1[:50]), truth, atol=2e-4, rtol=0)
+    assert isinstance(one.log_prob(x1[:5], details=True), LogProb)
+
+
+def test_a_start_law_with_a_density_needs_no_leg():
+    rho0 = GaussianMixture(
+        torch.ones(2).double() / 2, torch.tensor([[-2.0, 0.0], [2.0, 0.0]]).double(), torch.ones(2).double()
+    )
+    two = Bridge("linear", **TINY).fit(rho0, arrays()[1], **QUIET)
+    assert np.isfinite(two.log_prob(arrays()[1][:3], method="midpoint", n_steps=10)).all()
+    assert two.leg is None
+
+
+def test_a_torch_distribution_may_be_the_start():
+    law = torch.distributions.Independent(torch.distributions.Normal(torch.zeros(2), torch.ones(2)), 1)
+    two = Bridge("linear", **TINY).fit(law, arrays()[1], **QUIET)
+    assert two.log_prob(arrays()[1][:3], method="midpoint", n_steps=10).shape == (3,)
+
+
+def test_labels_as_condition_reach_the_network():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 800)
+    x1 = rng.normal(size=(800, 2)) * 0.2 + np.where(labels, 3.0, -3.0)[:, None]
+    settings = {**TINY, "steps": 300}
+    one = Bridge("one_sided_linear", **settings).fit(x1=x1, cond=labels, **QUIET)
+    for label, sign in ((0, -1), (1, 1)):
+        assert (np.sign(one.sample(200, cond=label, seed=0).mean(0)) == sign).all()
+    mixed = one.sample(4, cond=[0, 1, 0, 1], seed=0)
+    assert (np.sign(mixed[:, 0]) == [-1, 1, -1, 1]).all()
+
+
+def test_paired_coupling_keeps_rows_together():
+    x0, _ = arrays()
+    shift = np.array([1.0, 2.0])
+    x1 = x0 + shift
+    two = Bridge(Linear(envelope=ZeroEnvelope()), coupling="paired", **{**TINY, "steps": 300}).fit(
+        x0, x1, **QUIET
+    )
+    # the only drift is the constant shift, and the net starts at zero
+    moved = two.transport(x0[:50]) - x0[:50]
+    assert np.abs(moved - shift).mean() < 0.2
+    with pytest.raises(InvalidInputError, match=r"needs x0 and x1 of one size, got \(600, 500\)"):
+        Bridge(coupling="paired", **TINY).fit(x0, x1[:500], **QUIET)
+
+
+def test_a_bridge_resumes_to_the_same_bits(tmp_path):
+    x0, x1 = arrays()
+    settings = {**TINY, "checkpoint_every": 20}
+    whole = Bridge("linear", **settings).fit(x0, x1, out=tmp_path / "a", **QUIET)
+    Bridge("linear", **settings).fit(x0, x1, steps=40, out=tmp_path / "b", **QUIET)
+    short = Bridge("linear", **{**settings, "schedule": "constant"})
+    assert short.settings.schedule == "constant"
+    with pytest.raises(InvalidInputError, match="schedule"):
+        short.fit(x0, x1, out=tmp_path / "b", resume=True, **QUIET)
+    del whole
+    same = Bridge("linear", **{**settings, "schedule": "constant"}).fit(x0, x1, out=tmp_path / "c", **QUIET)
+    Bridge("linear", **{**settings, "schedule": "constant"}).fit(
+        x0, x1, steps=40, out=tmp_path / "d", **QUIET
+    )
+    again = Bridge("linear", **{**settings, "schedule": "constant"}).fit(
+        x0, x1, out=tmp_path / "d", resume=True, **QUIET
+    )
+    assert np.array_equal(again.sample(20, seed=0), same.sample(20, seed=0))
+
+
+def test_parameters_are_read_and_set_as_in_scikit_learn():
+    one = Bridge("linear", steps=7, lr=0.1)
+    assert one.get_params()["steps"] == 7
+    clone = Bridge(**one.get_params())
+    assert clone.settings == one.settings
+    assert one.set_params(path="mirror", steps=9).heads == ("denoiser",)
+    assert one.settings.steps == 9
+    with pytest.raises(InvalidInputError, match="Did you mean 'coupling'"):
+        one.set_params(coupla="x")
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: Bridge("linaer"), InvalidInputError, "Did you mean 'linear'"),
+        (lambda: Bridge(stepz=3), InvalidInputError, "Did you mean 'steps'"),
+        (lambda: Bridge(steps=0), InvalidInputError, r"steps: .*got 0"),
+        (lambda: Bridge(learn="velocty"), InvalidInputError, "Did you mean 'velocity'"),
+        (lambda: Bridge(net="mpl").fit(*arrays(), **QUIET), InvalidInputError, "Did you mean 'mlp'"),
+        (lambda: Bridge(seed=-1), InvalidInputError, "seed must be an integer >= 0, got -1"),
+        (lambda: Bridge(times="logit"), InvalidInputError, "logit_normal"),
+        (
+            lambda: Bridge(Linear(envelope=ZeroEnvelope()), learn="denoiser"),
+            NotIdentifiableError,
+            "no latent noise",
+        ),
+        (lambda: Bridge().fit(arrays()[0], **QUIET), InvalidInputError, r"x1 is needed.*fit\(x0, x1\)"),
+        (lambda: Bridge().fit(x1=arrays()[1], **QUIET), InvalidInputError, "two-sided path needs x0"),
+        (
+            lambda: Bridge("one_sided_linear").fit(*arrays(), **QUIET),
+            InvalidInputError,
+            "draws x0 from its own Gaussian base",
+        ),
+        (
+            lambda: Bridge().fit(arrays()[0][:, :1], arrays()[1], **QUIET),
+            InvalidInputError,
+            r"same event shape, \(2,\), got \(1,\)",
+        ),
+        (
+            lambda: Bridge().fit(arrays()[0], np.full((5, 2), np.nan), **QUIET),
+            InvalidInputError,
+            "x1 must be finite",
+        ),
+        (
+            lambda: Bridge().fit(arrays()[0], np.zeros((5, 2), dtype=int), **QUIET),
+            InvalidInputError,
+            "float",
+        ),
+        (
+            lambda: Bridge().fit(*arrays(), cond=np.zeros(3, dtype=int), **QUIET),
+            InvalidInputError,
+            "one row per row of x1, 600",
+        ),
+        (lambda: Bridge().sample(3), InvalidInputError, "must be fitted"),
+    ],
+)
+def test_bad_input_is_refused(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_bad_requests_to_a_fitted_bridge(bridge, tmp_path):
+    for call, message in [
+        (lambda: bridge.sample(0), "n must be an integer >= 1, got 0"),
+        (lambda: bridge.sample(3, eps=-1.0), "finite and >= 0, got -1.0"),
+        (lambda: bridge.sample(3, methd="heun"), "Did you mean 'method'"),
+        (lambda: bridge.sample(3, cond=1), "fitted without conditions takes none"),
+        (lambda: bridge.transport(np.zeros((3, 5))), r"fitted to, \(2,\), got \(5,\)"),
+        (lambda: bridge.log_prob(np.zeros((3, 2)), diverge="exact"), "Did you mean 'divergence'"),
+        (lambda: Bridge.load(tmp_path / "nothing"), "nothing"),
+    ]:
+        with pytest.raises(InvalidInputError, match=message):
+            call()
+
+
+def test_without_latent_noise_the_sde_is_refused_with_the_reason():
+    plain = Bridge(Linear(envelope=ZeroEnvelope()), **TINY).fit(*arrays(), **QUIET)
+    assert plain.heads == ("velocity",)
+    with pytest.raises(NotIdentifiableError, match=r"gamma = 0.*Use an envelope with gamma > 0"):
+        plain.sample(3, eps=0.5)
+
+
+def test_a_path_that_is_code_cannot_be_saved(tmp_path):
+    path = General(lambda t, a, b: (1 - t) * a + t * b, QuadraticEnvelope())
+    own = Bridge(path, **{**TINY, "steps": 2}).fit(*arrays(), **QUIET)
+    with pytest.raises(InvalidInputError, match="Files hold names and numbers, no code"):
+        own.save(tmp_path / "b")
+
+
+def test_standardisation_can_be_switched_off():
+    off = Bridge(standardize=False, **{**TINY, "steps": 2}).fit(*arrays(), **QUIET)
+    assert float(off.normaliser.scale) == 1.0
+    on = Bridge(**{**TINY, "steps": 2}).fit(*arrays(), **QUIET)
+    pooled = np.concatenate(arrays())
+    assert_close(on.normaliser.scale.double(), torch.as_tensor(pooled.std(0, ddof=1)), rtol=1e-5, atol=0)
+
+
+def test_whole_numbers_are_warned_about():
+    x1 = np.random.default_rng(0).integers(0, 5, (300, 2)).astype(float)
+    with pytest.warns(UserWarning, match="discrete data have no density"):
+        Bridge("one_sided_linear", **{**TINY, "steps": 1}).fit(x1=x1, **QUIET)
+
+
+def test_images_get_a_u_net_and_one_scale():
+    x1 = torch.rand(40, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    one = Bridge(OneSidedLinear(), net={"kind": "auto", "channels": 16}, steps=2, batch_size=8).fit(
+        x1=x1, **QUIET
+    )
+    assert type(one.net).__name__ == "UNet"
+    assert one.normaliser.scale.ndim == 0
+    assert one.sample(3, seed=0, n_steps=2).shape == (3, 1, 8, 8)

@@ -1,0 +1,85 @@
+"""The self-test: exact fields pass, and each seeded fault is flagged."""
+
+import pytest
+import torch
+
+from interpolants.estimator.check import check_bridge
+from interpolants.estimator.starts import Pool
+from interpolants.fields.protocol import Fields
+from interpolants.paths import BrownianEnvelope, Linear
+from interpolants.problems import GaussianMixture, GaussianMixtureBridge
+
+RHO0 = GaussianMixture(
+    torch.tensor([0.4, 0.6]).double(),
+    torch.tensor([[-1.0, 0.5], [1.0, -0.5]]).double(),
+    torch.full((2,), 0.3).double(),
+)
+RHO1 = GaussianMixture(
+    torch.tensor([0.5, 0.5]).double(),
+    torch.tensor([[2.0, 1.0], [0.0, -1.5]]).double(),
+    torch.full((2,), 0.2).double(),
+)
+PATH = Linear()
+EXACT = GaussianMixtureBridge(RHO0, RHO1).fields(PATH)
+
+
+class Faulty(Fields):
+    """Exact fields with one fault."""
+
+    known = ("velocity", "denoiser")
+
+    def __init__(self, fault):
+        self.path, self.fault = PATH, fault
+
+    def provides(self, quantity):
+        return EXACT.provides(quantity)
+
+    @property
+    def noise_quantity(self):
+        return "denoiser"
+
+    def evaluate(self, x, t, want, cond=None):
+        time = 1 - t if self.fault == "time flipped" else t
+        values = EXACT.evaluate(x, time, tuple({*want, "velocity", "drift", "denoiser", "score"}))
+        if self.fault == "sign of the denoiser":
+            values["denoiser"], values["score"] = -values["denoiser"], -values["score"]
+        if self.fault == "missing score term":
+            values["velocity"] = values["drift"]
+        if self.fault == "wrong gamma'":
+            wrong = BrownianEnvelope(scale=4.0).gamma_gamma_dot(t)
+            values["velocity"] = values["drift"] - wrong * values["score"]
+        if self.fault == "sign of the velocity":
+            values["velocity"] = -values["velocity"]
+        if self.fault == "score off by two":
+            values["score"], values["denoiser"] = 2 * values["score"], 2 * values["denoiser"]
+        return {name: value.to(x.dtype) for name, value in values.items()}
+
+
+def report(fault):
+    pools = [
+        Pool(rho.sample(4000, generator=torch.Generator().manual_seed(k)).float())
+        for k, rho in enumerate((RHO0, RHO1))
+    ]
+    return check_bridge(Faulty(fault), pools[0], pools[1], (2,), n=1500, seed=0)
+
+
+def test_exact_fields_pass_everything():
+    found = report("none")
+    assert [check.name for check in found.checks if check.verdict != "pass"] == []
+    assert found.ok
+    assert "calibration of velocity" in str(found)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "sign of the denoiser",
+        "sign of the velocity",
+        "missing score term",
+        "wrong gamma'",
+        "time flipped",
+        "score off by two",
+    ],
+)
+def test_a_seeded_fault_is_flagged(fault):
+    assert any(check.verdict != "pass" for check in report(fault).checks), str(report(fault))
