@@ -8,8 +8,8 @@ from interpolants.foundations.cards import FAMILIES, load_cards
 PAGE = Path(__file__).parent / "methods" / "README.md"
 HEAD = """# Methods
 
-This table is written from the cards, the TOML files beside the methods (`python docs/methods.py`). In Python a member is
-made by its id, e.g. `paths.get_path("linear")`; `interpolants methods` prints the same list. The test named in a row
+This table is written from the cards, the TOML files beside the methods (`python docs/methods.py`). In Python a member
+is made by its id, e.g. `paths.get_path("linear")`; `interpolants methods` prints the same list. The test named in a row
 compares with the known answer beside it.
 
 ![The law of x_t for three paths](../images/marginals.png)
