@@ -110,7 +110,11 @@ class _Evaluation:
             except InterpolantsError as error:
                 self.found.warnings.append(f"{what}: {error}")
         for entry in caught:
-            if (text := str(entry.message)) not in self.found.warnings:
+            # Deprecations of the libraries below are no news to the reader of a report.
+            if (
+                issubclass(entry.category, UserWarning)
+                and (text := str(entry.message)) not in self.found.warnings
+            ):
                 self.found.warnings.append(text)
 
     # --- sampling ----------------------------------------------------------------------------------------
