@@ -283,3 +283,14 @@ def test_images_get_a_u_net_and_one_scale():
     assert type(one.net).__name__ == "UNet"
     assert one.normaliser.scale.ndim == 0
     assert one.sample(3, seed=0, n_steps=2).shape == (3, 1, 8, 8)
+
+
+def test_importance_times_are_learnt_and_resumed(tmp_path):
+    x0, x1 = arrays()
+    settings = {**TINY, "schedule": "constant", "times": "importance"}
+    whole = Bridge("linear", **settings).fit(x0, x1, out=tmp_path / "a", **QUIET)
+    assert whole.times.probabilities.std() > 1e-4, "some bins are drawn more often than others"
+    Bridge("linear", **settings).fit(x0, x1, steps=30, out=tmp_path / "b", **QUIET)
+    again = Bridge("linear", **settings).fit(x0, x1, out=tmp_path / "b", resume=True, **QUIET)
+    assert torch.equal(again.times.probabilities, whole.times.probabilities)
+    assert np.array_equal(again.sample(20, seed=0), whole.sample(20, seed=0))

@@ -55,7 +55,8 @@ class Bridge:
         net: ``"auto"`` (MLP for vectors, U-Net for images), a name, a table with settings, or an ``nn.Module`` called
             as ``net(x, t, cond)`` that returns ``(B, K, *D)`` for K > 1 quantities.
         learn: ``"auto"`` or the quantities to learn, e.g. ``("velocity", "denoiser")``; any sufficient pair.
-        times: ``"auto"``, ``"uniform"``, ``"stratified"``, ``"logit_normal"``, or a ``TimeSampler``.
+        times: ``"auto"``, ``"uniform"``, ``"stratified"``, ``"logit_normal"``, ``"importance"`` (drawn where the loss
+            varies most, learnt while training), or a ``TimeSampler``.
         standardize: Learn in units where the pooled data have mean 0 and standard deviation 1 (one map for both ends;
             per column for tables, overall for images). Then ``eps`` is in those units squared.
         seed: Seed of initial weights, training and default sampling, >= 0.
@@ -188,9 +189,11 @@ class Bridge:
             self.path.check_ends(first[:rows], second[:rows])
         net = choices.choose_net(self._params["net"], self.shape, len(self.heads), labels, self.seed)
         batches = _Batches(first, second, labels, labels0, self)
+        self.times = choices.choose_times(self._params["times"])
+        batches.times = self.times
         self.result = train(
-            net,
-            _TrainingLoss(self._loss),
+            _Trained(net, self.times),
+            _TrainingLoss(self._loss, self.times),
             batches,
             self.settings,
             out=out,
@@ -200,7 +203,10 @@ class Bridge:
             progress=progress,
         )
         self.history = [dict(row) for row in self.result.history]
-        self._use(net, self.result.ema)
+        average = self.result.ema
+        self._use(
+            net, None if average is None else {name.removeprefix("net."): v for name, v in average.items()}
+        )
         return self
 
     def _take_data(
@@ -548,16 +554,31 @@ class _Batches:
         return {"x0": x0, "x1": x1, "cond": cond, "t": times.t, "weight": times.weight}
 
 
+class _Trained(nn.Module):
+    """What is trained and saved: the network, and the time sampler if it learns too."""
+
+    def __init__(self, net: nn.Module, times: Any) -> None:
+        super().__init__()
+        self.net = net
+        if isinstance(times, nn.Module):
+            self.times = times
+
+    def forward(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
+        output: Tensor = self.net(x, t, cond)
+        return output
+
+
 class _TrainingLoss:
     """The joint loss in the form that the training loop calls."""
 
-    def __init__(self, loss: JointLoss) -> None:
-        self.loss = loss
+    def __init__(self, loss: JointLoss, times: Any) -> None:
+        self.loss, self.times = loss, times
 
     def __call__(self, net: Any, batch: dict[str, Any], generator: Generator) -> dict[str, Tensor]:
         losses = self.loss(
             net, x0=batch["x0"], x1=batch["x1"], t=batch["t"], cond=batch["cond"], generator=generator
         )
+        self.times.update(batch["t"], torch.stack([loss.detach() for loss in losses.values()]).sum(0))
         return {name: loss * batch["weight"] for name, loss in losses.items()}
 
 

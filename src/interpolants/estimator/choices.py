@@ -20,7 +20,13 @@ from interpolants.objectives.losses import (
     ScoreLoss,
     VelocityLoss,
 )
-from interpolants.objectives.times import LogitNormalTimes, StratifiedTimes, TimeSampler, UniformTimes
+from interpolants.objectives.times import (
+    ImportanceTimes,
+    LogitNormalTimes,
+    StratifiedTimes,
+    TimeSampler,
+    UniformTimes,
+)
 from interpolants.paths.path import Path
 from interpolants.training.settings import TrainSettings
 
@@ -89,6 +95,7 @@ def choose_times(times: Any) -> TimeSampler:
         "stratified": StratifiedTimes,
         "uniform": UniformTimes,
         "logit_normal": LogitNormalTimes,
+        "importance": ImportanceTimes,
     }
     if times not in kinds:
         raise invalid("Bridge", "times must be a known sampler", repr(times), nearest(str(times), kinds))

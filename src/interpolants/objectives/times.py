@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from interpolants.foundations.errors import invalid
 
@@ -110,7 +110,7 @@ class LogitNormalTimes(TimeSampler):
         return Times(t, 1 / density)
 
 
-class ImportanceTimes(TimeSampler):
+class ImportanceTimes(nn.Module, TimeSampler):
     """Times drawn where the loss varies most, learnt while training.
 
     The variance of a stratified mean is smallest when times fall in bin k in proportion to the root mean square of the
@@ -123,13 +123,19 @@ class ImportanceTimes(TimeSampler):
         margin: Distance kept from both ends.
     """
 
+    _square: Tensor
+    _count: Tensor
+
     def __init__(self, bins: int = 32, decay: float = 0.99, floor: float = 0.1, margin: float = 1e-5) -> None:
+        super().__init__()
         _check_margin("ImportanceTimes", margin)
         if bins < 1 or not 0 < decay < 1 or not 0 < floor <= 1:
             rule = "bins must be >= 1, decay in (0, 1), floor in (0, 1]"
             raise invalid("ImportanceTimes", rule, (bins, decay, floor))
         self.bins, self.decay, self.floor, self.margin = bins, decay, floor, margin
-        self._square, self._count = torch.zeros(bins), torch.zeros(bins)
+        # Buffers, so that a checkpoint of the training holds them and a resumed run draws the same times.
+        self.register_buffer("_square", torch.zeros(bins))
+        self.register_buffer("_count", torch.zeros(bins))
 
     @property
     def probabilities(self) -> Tensor:
@@ -173,7 +179,8 @@ class ImportanceTimes(TimeSampler):
         if state["count"].shape != (self.bins,):
             rule = f"the state must have {self.bins} bins"
             raise invalid("ImportanceTimes", rule, len(state["count"]), "Keep the settings when you resume.")
-        self._square, self._count = state["square"].clone(), state["count"].clone()
+        self._square.copy_(state["square"])
+        self._count.copy_(state["count"])
 
 
 def _spread(u: Tensor, margin: float) -> Tensor:
