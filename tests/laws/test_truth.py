@@ -16,6 +16,7 @@ from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator
+from interpolants.likelihood import exact_divergence, log_prob
 from interpolants.metrics import energy_distance
 from interpolants.paths import (
     BrownianEnvelope,
@@ -58,8 +59,7 @@ PATHS = {
 }
 NOISY = [name for name, path in PATHS.items() if path.has_latent]
 LEVELS = (0.0, 0.3, 1.0, 3.0)
-# Fewer modes and axis-parallel ones where a full matrix would take minutes.
-SAMPLES = {2: 4000, 16: 2000, 128: 1000}
+SAMPLES = {2: 2000, 16: 1500, 128: 1000}
 
 
 @cache
@@ -69,7 +69,7 @@ def mixture(dim, which):
     source = generator(17, dim, which)
     means = torch.randn(modes, dim, generator=source, dtype=torch.float64) * 4 / math.sqrt(dim)
     weights = torch.tensor([0.6, 0.4] if modes == 2 else [0.5, 0.3, 0.2], dtype=torch.float64)
-    if dim == 128:
+    if dim == 128:  # axis-parallel: full matrices would take minutes
         shapes = 0.5 + torch.rand(modes, dim, generator=source, dtype=torch.float64)
     else:
         w = torch.randn(modes, dim, dim, generator=source, dtype=torch.float64)
@@ -94,7 +94,7 @@ def fields_of(name, dim, *, double=False):
 
 
 def assert_arrives(fields, name, dim, eps, reverse, n_steps, **settings):
-    """Energy distance to true samples below four of its errors, which are those of two true samples."""
+    """Energy distance to true samples below three of its errors, which are those of two true samples."""
     n, ends = SAMPLES[dim], bridge(name, dim)
     start, goal = (ends[1], ends[0]) if reverse else ends
     x = start.sample(n, generator=generator(1, dim)).float()
@@ -106,7 +106,7 @@ def assert_arrives(fields, name, dim, eps, reverse, n_steps, **settings):
     whole = {"invariant": False, "chunk": n}
     found = sample(fields, x, eps=eps, reverse=reverse, n_steps=n_steps, seed=5, **whole, **settings)
     gap, yardstick = energy_distance(found.x, true), energy_distance(other, true)
-    assert gap.value < 4 * yardstick.error, f"{gap} against {yardstick}"
+    assert gap.value < 3 * yardstick.error, f"{gap} against {yardstick}"
 
 
 # --- samples, by default ------------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ def test_samples_of_learnt_pairs_are_true_samples(name, quantities, reverse):
 def test_samples_of_exact_fields_are_true_samples_everywhere(name, dim, eps, reverse):
     if eps > 0 and name not in NOISY:
         pytest.skip("a path without latent noise has no SDE")
-    assert_arrives(fields_of(name, dim), name, dim, eps, reverse, 50 if eps == 0 else 200)
+    assert_arrives(fields_of(name, dim), name, dim, eps, reverse, 40 if eps == 0 else 150)
 
 
 @pytest.mark.slow
@@ -171,4 +171,42 @@ def test_samples_of_exact_fields_are_true_samples_everywhere(name, dim, eps, rev
 @pytest.mark.parametrize(("name", "quantities"), PAIRS)
 def test_samples_of_learnt_pairs_are_true_samples_at_every_noise_level(name, quantities, eps, reverse):
     mean1 = {"mean1": bridge(name, 16)[1].mean} if PATHS[name].is_one_sided else {}
-    assert_arrives(learnt(name, 16, quantities, **mean1), name, 16, eps, reverse, 60 if eps == 0 else 200)
+    assert_arrives(learnt(name, 16, quantities, **mean1), name, 16, eps, reverse, 60 if eps == 0 else 150)
+
+
+# --- densities ----------------------------------------------------------------------------------------------
+
+DENSITIES = [
+    *((name, 2, 1000) for name in PATHS),
+    *((name, 16, 1000) for name in ("linear", "trigonometric", "one_sided_linear", "spatially_linear")),
+    # 128 derivatives per evaluation: the number of points is what a few seconds allow
+    *((name, 128, 40) for name in ("trigonometric", "one_sided_linear", "variance_preserving")),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [0, 1])
+@pytest.mark.parametrize(("name", "dim", "n"), DENSITIES)
+def test_the_flow_of_exact_fields_has_the_true_density_everywhere(name, dim, n, end):
+    """Within 1e-3 nats at every point, at either end."""
+    rho0, rho1 = bridge(name, dim)
+    if dim > 2:  # axis-parallel modes: a tenth of the cost, and the divergence does not know
+        rho0, rho1 = (GaussianMixture(rho.weights, rho.means, rho.variances) for rho in (rho0, rho1))
+    fields = GaussianMixtureBridge(rho0, rho1).fields(PATHS[name])
+    here, there = (rho1, rho0) if end == 1 else (rho0, rho1)
+    x = here.sample(n, generator=generator(9, dim))
+    # From pure noise at t = 1/2 to modes far apart: errors grow more, and so does the work.
+    tight = {"rtol": 1e-8, "atol": 1e-8} if name == "encoder_decoder" else {"rtol": 1e-7, "atol": 1e-6}
+    found = log_prob(fields, x, there, end=end, invariant=False, chunk=n, **tight)
+    assert float((found.log_prob - here.log_prob(x)).abs().max()) < 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("t", [0.0, 0.3, 1.0])
+def test_the_exact_divergence_in_128_dimensions_is_the_closed_form_at_1000_points(t):
+    fields = fields_of("trigonometric", 128, double=True)
+    time = torch.tensor(t, dtype=torch.float64)
+    x = fields.marginal(t).sample(1000, generator=generator(10))
+    with torch.no_grad():
+        _, found = exact_divergence(lambda y: fields.evaluate(y, time, ("velocity",))["velocity"], x)
+    torch.testing.assert_close(found, fields.divergence(x, time))
