@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from interpolants.cli.show import Screen
-    from interpolants.estimator import Bridge
+    from interpolants.estimator.bridge import Bridge
     from interpolants.runs.config import RunConfig
 
 app = typer.Typer(
@@ -109,7 +109,7 @@ def run(
     interpolants run --x0 a.npy --x1 b.csv --out runs/mine --steps 3000
     interpolants run --out runs/mine --resume
     """
-    from interpolants.runs import execute
+    from interpolants.runs.run import execute
 
     settings = _settings(config, sets, x0, x1, cond, steps, path, out if resume else None)
     screen = _screen(quiet or as_json)
@@ -286,7 +286,7 @@ def report(
     Example:
     interpolants report runs/demo
     """
-    from interpolants.reports import write_report
+    from interpolants.reports.report import write_report
     from interpolants.runs.folder import read_results
 
     results = read_results(folder)
@@ -434,7 +434,7 @@ def _settings(
 
 
 def _bridge(folder: Path, task: str | None) -> "Bridge":
-    from interpolants.estimator import Bridge
+    from interpolants.estimator.bridge import Bridge
     from interpolants.runs.folder import find_bridge
 
     return Bridge.load(find_bridge(folder, task))

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from interpolants.dynamics.sample import Samples
-from interpolants.estimator import Bridge
+from interpolants.estimator.bridge import Bridge
 from interpolants.foundations.errors import InterpolantsError, MissingExtraError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from interpolants.estimator import Bridge
+from interpolants.estimator.bridge import Bridge
 from interpolants.foundations.errors import InterpolantsError
 from interpolants.foundations.registry import describe
 from interpolants.runs.config import RunConfig, TaskConfig
@@ -162,7 +162,7 @@ def make_bridge(task: TaskConfig) -> Bridge:
 def make_report(folder: Path, say: Say) -> Path | None:
     """Write the report of a finished run; without its optional packages there is none, and the reason is said."""
     from interpolants.foundations.errors import MissingExtraError
-    from interpolants.reports import write_report
+    from interpolants.reports.report import write_report
 
     try:
         return Path(write_report(folder))
