@@ -106,9 +106,9 @@ def test_a_unet_gives_the_same_bits_for_batches_of_1000_too(kind):
 def test_chunks_change_no_bit(name, kind):
     make, shape = FIELDS[name]
     fields, settings = make(), SETTINGS[kind] | ({"n_steps": 2} if kind != "adaptive" else {})
-    x, cond = start(150, shape)
+    x, cond = start(150 if name == "mlp" else 75, shape)
     whole = sample(fields, x, cond=cond, **settings).x
-    for chunk in (5, 64, 100, 150):
+    for chunk in (25, 64, 100):
         assert torch.equal(sample(fields, x, cond=cond, chunk=chunk, **settings).x, whole), f"chunk {chunk}"
 
 
@@ -121,10 +121,10 @@ def test_the_path_of_a_sample_is_its_own_too():
 
 
 def test_fields_whose_rows_feel_their_batch_fall_back_to_blocks():
-    """A field that adds the number of rows to its last bits: only blocks of one size can agree."""
+    """A field whose last bits feel the number of rows and the place among them: only fixed blocks can agree."""
 
     def leaky(x, t):
-        return x * (1 + x.shape[0] * 1e-7)
+        return x * (1 + 1e-6 * (x.shape[0] + torch.arange(x.shape[0]))[:, None])
 
     fields = LearnedFields(Linear(), velocity=leaky, score=lambda x, t: -x)
     x, _ = start(200, (2,))
@@ -222,7 +222,7 @@ def in_a_process(name, kind, begin, end, threads):
     return bytes.fromhex(done.stdout.strip())
 
 
-@pytest.mark.parametrize(("name", "kind"), [("mlp", "sde"), ("mlp", "adaptive"), ("unet", "sde")])
+@pytest.mark.parametrize(("name", "kind"), [("mlp", "adaptive"), ("unet", "sde")])
 def test_two_processes_give_together_what_one_gives(name, kind):
     whole = in_a_process(name, kind, 0, 130, 1)
     halves = in_a_process(name, kind, 0, 70, 1) + in_a_process(name, kind, 70, 130, 1)

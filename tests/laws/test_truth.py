@@ -118,7 +118,7 @@ def assert_arrives(fields, name, dim, eps, reverse, n_steps, **settings):
     "name", ["linear", "encoder_decoder", "one_sided_trigonometric", "variance_preserving"]
 )
 def test_samples_of_exact_fields_are_true_samples(name, eps, reverse):
-    assert_arrives(fields_of(name, 2), name, 2, eps, reverse, 60 if eps == 0 else 150)
+    assert_arrives(fields_of(name, 2), name, 2, eps, reverse, 60 if eps == 0 else 120)
 
 
 def learnt(name, dim, quantities, **settings):
@@ -162,7 +162,7 @@ def test_samples_of_learnt_pairs_are_true_samples(name, quantities, reverse):
 def test_samples_of_exact_fields_are_true_samples_everywhere(name, dim, eps, reverse):
     if eps > 0 and name not in NOISY:
         pytest.skip("a path without latent noise has no SDE")
-    assert_arrives(fields_of(name, dim), name, dim, eps, reverse, 40 if eps == 0 else 150)
+    assert_arrives(fields_of(name, dim), name, dim, eps, reverse, 40 if eps == 0 else 120)
 
 
 @pytest.mark.slow
@@ -171,7 +171,7 @@ def test_samples_of_exact_fields_are_true_samples_everywhere(name, dim, eps, rev
 @pytest.mark.parametrize(("name", "quantities"), PAIRS)
 def test_samples_of_learnt_pairs_are_true_samples_at_every_noise_level(name, quantities, eps, reverse):
     mean1 = {"mean1": bridge(name, 16)[1].mean} if PATHS[name].is_one_sided else {}
-    assert_arrives(learnt(name, 16, quantities, **mean1), name, 16, eps, reverse, 60 if eps == 0 else 150)
+    assert_arrives(learnt(name, 16, quantities, **mean1), name, 16, eps, reverse, 60 if eps == 0 else 120)
 
 
 # --- densities ----------------------------------------------------------------------------------------------
