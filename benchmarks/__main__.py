@@ -38,8 +38,8 @@ def main() -> None:
 def _overhead(rounds: int, report: Callable[[str], None]) -> None:
     report(f"Measured on: {overhead.machine()}. Ratios are to the first row of each table.\n")
     for title, run in (
-        ("Training step, MLP 4x256, batch 4,096 (unit: 20 steps)", lambda: overhead.training(4096, rounds)),
-        ("Training step, MLP 4x256, batch 256 (unit: 20 steps)", lambda: overhead.training(256, rounds)),
+        ("Training step, MLP 4x256, batch 4,096 (unit: 40 steps)", lambda: overhead.training(4096, rounds)),
+        ("Training step, MLP 4x256, batch 256 (unit: 300 steps)", lambda: overhead.training(256, rounds)),
         ("Sampling, MLP 4x256, 4,096 points, 100 evaluations", lambda: overhead.sampling(4096, rounds)),
         ("Sampling, MLP 4x256, 64 points, 100 evaluations", lambda: overhead.sampling(64, rounds)),
         ("Log-likelihood, 1,000 points in 2-D, midpoint", lambda: overhead.likelihood(rounds)),

@@ -18,19 +18,20 @@ from interpolants.paths import OneSidedLinear
 from interpolants.training.engine import fit
 from interpolants.training.settings import TrainSettings
 
-_STEPS = 20
+# Steps per unit of work: enough that starting a run does not count as part of a step.
+_STEPS = {4096: 40, 256: 300}
 
 
 def training(batch: int, rounds: int) -> list[Row]:
     """One optimizer step: our loop with everything that it does, against forward, backward and fused Adam."""
-    path = OneSidedLinear()
+    path, steps = OneSidedLinear(), _STEPS[batch]
     data = torch.randn(50_000, 2, generator=torch.Generator().manual_seed(0))
     floor_net = MLP(2, width=256, depth=4)
     optimizer = torch.optim.Adam(floor_net.parameters(), lr=1e-3, fused=True)
     drawn = path.sample(x1=data[:batch], t=torch.rand(batch), generator=torch.Generator().manual_seed(1))
 
     def floor() -> None:
-        for _ in range(_STEPS):
+        for _ in range(steps):
             optimizer.zero_grad(set_to_none=True)
             loss = (floor_net(drawn.x_t, drawn.t) - drawn.x_dot).square().sum(1).mean()
             loss.backward()
@@ -48,7 +49,9 @@ def training(batch: int, rounds: int) -> list[Row]:
 
 def _loop(path: OneSidedLinear, data: Tensor, batch: int, options: dict[str, Any]) -> Callable[[], object]:
     net, loss = MLP(2, width=256, depth=4), JointLoss([VelocityLoss(path)])
-    settings = TrainSettings(steps=_STEPS, batch_size=batch, log_every=1000, checkpoint_every=0, **options)
+    settings = TrainSettings(
+        steps=_STEPS[batch], batch_size=batch, log_every=1000, checkpoint_every=0, **options
+    )
 
     def batches(step: int, generator: torch.Generator, rank: int, world: int) -> dict[str, Tensor]:
         rows = torch.randint(len(data), (batch,), generator=generator)
@@ -72,7 +75,7 @@ def _peer_steps(data: Tensor, batch: int) -> dict[str, Callable[[], object]]:
     matcher = ConditionalFlowMatcher(sigma=0.0)
 
     def torchcfm_steps() -> None:
-        for _ in range(_STEPS):
+        for _ in range(_STEPS[batch]):
             x1 = data[torch.randint(len(data), (batch,))]
             t, x_t, target = matcher.sample_location_and_conditional_flow(torch.randn_like(x1), x1)
             loss = (net(x_t, t) - target).square().mean()

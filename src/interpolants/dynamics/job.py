@@ -105,8 +105,7 @@ class Job:
 
     def velocity(self, cond: Condition) -> Callable[[Tensor, Tensor], Tensor]:
         """The probability flow's velocity as the solvers want it."""
-        evaluate, want = self.fields.evaluate, ("velocity",)
-        return lambda x, t: evaluate(x, t, want, cond)["velocity"]
+        return self.fields.velocity_of(cond)
 
     def drift(self, cond: Condition) -> Callable[[Tensor, Tensor], Tensor]:
         """``b + eps s`` forwards, ``b - eps s`` backwards, from whichever of score and denoiser stays finite."""
@@ -118,8 +117,7 @@ class Job:
 
             def by_score(x: Tensor, t: Tensor) -> Tensor:
                 values = fields.evaluate(x, t, want, cond)
-                level = (sign * table.eps(t)).to(x.dtype)
-                return torch.addcmul(values["velocity"], values["score"], level)
+                return _plus(values["velocity"], values["score"], table.weight(t, of_score=True), sign)
 
             return by_score
         base = None if fields.path is None else fields.path.base
@@ -127,8 +125,7 @@ class Job:
         def by_denoiser(x: Tensor, t: Tensor) -> Tensor:
             values = fields.evaluate(x, t, want, cond)
             noise = values["denoiser"] if base is None else base.inverse_root_transpose(values["denoiser"])
-            level = (-sign * table.over_scale(t)).to(x.dtype)
-            return torch.addcmul(values["velocity"], noise, level)
+            return _plus(values["velocity"], noise, table.weight(t, of_score=False), -sign)
 
         return by_denoiser
 
@@ -239,6 +236,13 @@ class Job:
         x = self.fields.evaluate(part.x, t.to(part.x.device), (quantity,), cond)[quantity]
         path = None if part.path is None else torch.cat([part.path, x[None]])
         return Part(x, part.nfe + 1, _status(x), path, None)
+
+
+def _plus(velocity: Tensor, field: Tensor, level: Tensor | float, sign: float) -> Tensor:
+    """``velocity + sign level field`` in one operation."""
+    if isinstance(level, float):
+        return torch.add(velocity, field, alpha=sign * level)
+    return torch.addcmul(velocity, field, (sign * level).to(velocity.dtype))
 
 
 def _find_method(method: str | None, noisy: bool) -> str:

@@ -142,6 +142,20 @@ class NoiseTable:
             eps = torch.minimum(eps, SAFE_STEP * path.noise_scale(self._times).square() / local)
         self._eps = eps
         self._on: tuple[torch.device, torch.dtype] | None = None
+        self._memory: dict[tuple[str, float], float] = {}
+
+    def weight(self, t: Tensor, *, of_score: bool) -> Tensor | float:
+        """What multiplies the score (eps) or minus the denoiser (eps / sigma) at a 0-d time.
+
+        On the CPU a number, kept: every chunk visits the same times.
+        """
+        compute = self.eps if of_score else self.over_scale
+        if t.device.type != "cpu":
+            return compute(t)
+        place = ("eps" if of_score else "over", float(t))
+        if place not in self._memory:
+            self._memory[place] = float(compute(t))
+        return self._memory[place]
 
     def strength(self, times: Tensor) -> Tensor:
         """``sqrt(2 eps)`` at the grid's own times, float64."""

@@ -11,6 +11,7 @@ forms in the tests.
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,22 +22,47 @@ from interpolants.foundations.ops import expand_like
 from interpolants.paths.path import Path, SpatiallyLinearPath, Unmix
 from interpolants.paths.variance_preserving import VariancePreserving
 
+# Times whose coefficients are kept: a few runs of a few hundred steps.
+_REMEMBERED = 4096
+
 
 class At:
     """A path's coefficients at given times, widened to the states, each computed when first asked for.
 
-    ``at.alpha``, ``at.beta_dot`` ... come from the path, ``at.gamma``, ``at.gamma_gamma_dot`` from its envelope.
+    ``at.alpha``, ``at.beta_dot`` ... come from the path, ``at.gamma``, ``at.gamma_gamma_dot`` from its envelope. At one
+    time on the CPU they are numbers, and a ``memory`` keeps them: a sampler visits the same times chunk after chunk,
+    and a formula with numbers is one operation per term.
     """
 
-    def __init__(self, path: Path, x: Tensor, t: Tensor, mean1: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        x: Tensor,
+        t: Tensor,
+        mean1: Tensor | None = None,
+        memory: "dict[float, dict[str, Any]] | None" = None,
+    ) -> None:
         self.path, self.x, self.t = path, x, t
         self.mean1 = mean1
+        self._numbers: dict[str, Any] | None = None
+        if memory is not None and t.ndim == 0 and t.device.type == "cpu" and not t.requires_grad:
+            if len(memory) > _REMEMBERED:
+                memory.clear()
+            self._numbers = memory.setdefault(float(t), {})
 
+    # A number acts like a 0-d tensor in every formula; the annotation says what the formulas may rely on.
     def __getattr__(self, name: str) -> Tensor:
         owner = self.path.envelope if name.startswith("gamma") else self.path
-        value = self._wide(getattr(owner, name)(self.t))
+        value: Tensor = self._remember(name, lambda: getattr(owner, name)(self.t))
         setattr(self, name, value)
         return value
+
+    def _remember(self, name: str, compute: Callable[[], Tensor]) -> Any:
+        if self._numbers is None:
+            return self._wide(compute())
+        if name not in self._numbers:
+            self._numbers[name] = float(compute())
+        return self._numbers[name]
 
     @property
     def base(self) -> Gaussian:
@@ -48,7 +74,12 @@ class At:
     def unmix(self) -> Unmix:
         """The coefficients that recover the end points."""
         assert isinstance(self.path, SpatiallyLinearPath)
-        return Unmix(*(self._wide(c) for c in self.path.unmix(self.t)))
+        if self._numbers is None:
+            return Unmix(*(self._wide(c) for c in self.path.unmix(self.t)))
+        if "unmix" not in self._numbers:
+            self._numbers["unmix"] = Unmix(*(float(c) for c in self.path.unmix(self.t)))  # type: ignore[arg-type]
+        found: Unmix = self._numbers["unmix"]
+        return found
 
     def _wide(self, value: Tensor) -> Tensor:
         return expand_like(value, self.x).to(self.x.dtype)
@@ -159,7 +190,9 @@ def _vp_velocity(at: At, e1: Tensor, s: Tensor) -> Tensor:
 def _endpoint1_from_0(at: At, e0: Tensor) -> Tensor:
     value = (at.x - at.alpha * e0) / at.beta
     # At t = 0 the state says nothing of x1 when the ends are independent: its mean is the answer.
-    return value if at.mean1 is None else torch.where(at.beta == 0, at.mean1.to(value), value)
+    if at.mean1 is None:
+        return value
+    return torch.where(torch.as_tensor(at.beta == 0, device=value.device), at.mean1.to(value), value)
 
 
 RULES: tuple[Rule, ...] = (

@@ -1,8 +1,9 @@
 """Fields from networks or functions: any sufficient pair is given, the rest follows from the path's relations."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -82,6 +83,7 @@ class LearnedFields(Fields):
                 "none",
                 f"One of: {', '.join(QUANTITIES)}.",
             )
+        self._memory: dict[float, dict[str, Any]] = {}
         self._plans: dict[str, tuple[Rule, ...] | None] = {}
         self._routes: dict[tuple[str, ...], tuple[list[Rule], set[str]]] = {}
 
@@ -115,6 +117,19 @@ class LearnedFields(Fields):
         """
         return self._evaluate(x, t, want, cond, self.margin)
 
+    def velocity_of(self, cond: Condition = None) -> Callable[[Tensor, Tensor], Tensor]:
+        """The velocity as a function of state and time; the network itself where it was learnt directly."""
+        source = self._sources.get("velocity")
+        if source is None:
+            return super().velocity_of(cond)
+
+        def velocity(x: Tensor, t: Tensor) -> Tensor:
+            value = source(x, t, cond)
+            _check_shape("velocity", value, x)
+            return value
+
+        return velocity
+
     def _exact(self, x: Tensor, t: Tensor, quantity: str, cond: Condition) -> Tensor:
         return self._evaluate(x, t, (quantity,), cond, 0.0)[quantity]
 
@@ -125,7 +140,7 @@ class LearnedFields(Fields):
         values = self._learnt(x, t, needed, cond)
         if steps:
             assert self.path is not None
-            at = At(self.path, x, t.clamp(margin, 1 - margin) if margin else t, self._mean1)
+            at = At(self.path, x, t.clamp(margin, 1 - margin) if margin else t, self._mean1, self._memory)
             for rule in steps:
                 values[rule.target] = rule.formula(at, *(values[need] for need in rule.needs))
         return values
@@ -135,14 +150,7 @@ class LearnedFields(Fields):
         if self._joint is not None and not needed.isdisjoint(self._heads):
             values |= zip(self._heads, self._joint(x, t, cond).unbind(1), strict=True)
         for name, value in values.items():
-            if value.shape != x.shape:
-                remedy = "It must return one value per entry of the state."
-                raise invalid(
-                    f"LearnedFields.{name}",
-                    f"the output must have shape {tuple(x.shape)}",
-                    tuple(value.shape),
-                    remedy,
-                )
+            _check_shape(name, value, x)
         return values
 
     def _route(self, want: tuple[str, ...]) -> tuple[list[Rule], set[str]]:
@@ -167,6 +175,13 @@ class LearnedFields(Fields):
             assert self.path is not None
             self._plans[quantity] = plan(self.path, self.known, quantity)
         return self._plans[quantity]
+
+
+def _check_shape(name: str, value: Tensor, x: Tensor) -> None:
+    if value.shape != x.shape:
+        rule = f"the output must have shape {tuple(x.shape)}"
+        remedy = "It must return one value per entry of the state."
+        raise invalid(f"LearnedFields.{name}", rule, tuple(value.shape), remedy)
 
 
 class _MinusGradient:

@@ -17,7 +17,7 @@ In a one-sided path z is the whitened base point, ``x0 = mean + L z``.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -59,6 +59,11 @@ class Fields(ABC):
     def has_score(self) -> bool:
         """Whether SDEs can be run."""
         return self.provides("score")
+
+    def velocity_of(self, cond: Condition = None) -> Callable[[Tensor, Tensor], Tensor]:
+        """The velocity as a function of state and time alone, for the solvers' inner loop."""
+        evaluate, want = self.evaluate, ("velocity",)
+        return lambda x, t: evaluate(x, t, want, cond)["velocity"]
 
     def velocity(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
         """The field b of the probability flow, in data units per unit of time."""

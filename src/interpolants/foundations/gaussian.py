@@ -42,6 +42,7 @@ class Gaussian:
         self._factor = None if covariance is None else _cholesky(covariance)
         self._shape = self._find_shape(event_shape)
         self._centred = not bool(self._mean.any())
+        self._white = self._factor is None and bool((self._scale == 1).all())
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -55,7 +56,7 @@ class Gaussian:
     @property
     def is_standard(self) -> bool:
         """Whether this is N(0, Id)."""
-        return self._factor is None and self._centred and bool((self._scale == 1).all())
+        return self._centred and self._white
 
     @property
     def is_centred(self) -> bool:
@@ -75,25 +76,33 @@ class Gaussian:
 
     def color(self, z: Tensor) -> Tensor:
         """``mean + L z``: standard normal rows to rows of this law; ``(B, *D)`` -> ``(B, *D)``."""
-        return self.mean_like(z) + self.root(z)
+        return self.root(z) if self._centred else self.mean_like(z) + self.root(z)
 
     def whiten(self, x: Tensor) -> Tensor:
         """``L^-1 (x - mean)``, the inverse of :meth:`color`."""
-        centred = x - self.mean_like(x)
+        centred = x if self._centred else x - self.mean_like(x)
+        if self._white:  # the common base, in the samplers' inner loop
+            return centred
         if self._factor is None:
             return centred / self._scale.to(x)
         return self._solve(self._factor, centred, upper=False)
 
     def root(self, z: Tensor) -> Tensor:
         """``L z``."""
+        if self._white:
+            return z
         return z * self._scale.to(z) if self._factor is None else self._apply(self._factor.to(z), z)
 
     def root_transpose(self, y: Tensor) -> Tensor:
         """``L^T y``."""
+        if self._white:
+            return y
         return y * self._scale.to(y) if self._factor is None else self._apply(self._factor.to(y).T, y)
 
     def inverse_root_transpose(self, z: Tensor) -> Tensor:
         """``L^-T z``: turns a denoiser into a score."""
+        if self._white:
+            return z
         if self._factor is None:
             return z / self._scale.to(z)
         return self._solve(self._factor.T, z, upper=True)
