@@ -142,20 +142,31 @@ class NoiseTable:
             eps = torch.minimum(eps, SAFE_STEP * path.noise_scale(self._times).square() / local)
         self._eps = eps
         self._on: tuple[torch.device, torch.dtype] | None = None
-        self._memory: dict[tuple[str, float], float] = {}
+        self._memory: dict[tuple[bool, float], float] = {}
 
     def weight(self, t: Tensor, *, of_score: bool) -> Tensor | float:
         """What multiplies the score (eps) or minus the denoiser (eps / sigma) at a 0-d time.
 
-        On the CPU a number, kept: every chunk visits the same times.
+        On the CPU a number from a table: most schemes visit the nodes only, and every chunk visits the same times.
         """
         compute = self.eps if of_score else self.over_scale
         if t.device.type != "cpu":
             return compute(t)
-        place = ("eps" if of_score else "over", float(t))
+        if not self._memory:
+            self._tabulate(t.dtype)
+        place = (of_score, float(t))
         if place not in self._memory:
             self._memory[place] = float(compute(t))
         return self._memory[place]
+
+    def _tabulate(self, dtype: torch.dtype) -> None:
+        """The weights at all nodes, as the solvers' clocks of this type name them."""
+        nodes = self._times.to(dtype).tolist()
+        self._memory.update(zip(((True, t) for t in nodes), self._eps.tolist(), strict=True))
+        if self._path is not None:
+            scale = self._path.noise_scale(self._times)
+            over = torch.where(scale > 0, self._eps / scale.clamp_min(1e-300), torch.zeros_like(scale))
+            self._memory.update(zip(((False, t) for t in nodes), over.tolist(), strict=True))
 
     def strength(self, times: Tensor) -> Tensor:
         """``sqrt(2 eps)`` at the grid's own times, float64."""
