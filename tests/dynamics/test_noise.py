@@ -112,3 +112,15 @@ def test_an_sde_on_point_masses_stays_finite_up_to_the_end():
 def test_bad_levels_are_refused(make, message):
     with pytest.raises(InvalidInputError, match=message):
         make()
+
+
+def test_samples_report_the_level_that_was_used():
+    fields = LearnedFields(OneSidedLinear(), velocity=lambda x, t: -x)
+    x = torch.zeros(3, 2)
+    fine, coarse = (sample(fields, x, eps=2.0, seed=0, n_steps=n) for n in (400, 4))
+    assert fine.eps.shape == fine.times.shape
+    assert float(fine.eps[200]) == 2.0
+    # sigma = 1 - t and h = 1/4 at t = 1/2: at most 0.5 * 0.25 / 0.25
+    assert float(coarse.eps[2]) == pytest.approx(0.5)
+    assert float(coarse.eps[-1]) == 0.0
+    assert sample(fields, x).eps is None

@@ -170,7 +170,11 @@ class NoiseTable:
 
     def strength(self, times: Tensor) -> Tensor:
         """``sqrt(2 eps)`` at the grid's own times, float64."""
-        return torch.sqrt(2 * self._eps[torch.searchsorted(self._times, times.contiguous())])
+        return torch.sqrt(2 * self.used(times))
+
+    def used(self, times: Tensor) -> Tensor:
+        """The level at the grid's own times, after the cap, float64."""
+        return self._eps[torch.searchsorted(self._times, times.contiguous())]
 
     def eps(self, t: Tensor) -> Tensor:
         """The level at a 0-d time inside the grid, in the time's precision and on its device."""

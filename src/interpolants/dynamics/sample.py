@@ -40,6 +40,8 @@ class Samples:
         seed: Seed of the noise; None for the ODE.
         path: States at ``times``, ``(n + 1, B, *D)``, if asked for.
         rejected: Rejected steps per sample of an adaptive solver, ``(B,)``.
+        eps: Noise level that was used at ``times``, after the cap, ``(n + 1,)``; None for the ODE. On a coarse grid
+            it can lie well below what was asked for.
     """
 
     x: Tensor
@@ -50,6 +52,7 @@ class Samples:
     seed: int | None = None
     path: Tensor | None = None
     rejected: Tensor | None = None
+    eps: Tensor | None = None
 
     @property
     def ok(self) -> Tensor:
@@ -201,6 +204,7 @@ def _gather(parts: Sequence[Part], job: Job, seed: int | None) -> Samples:
         seed=seed,
         path=path,
         rejected=join("rejected"),
+        eps=None if job.table is None else job.table.used(torch.from_numpy(np.ascontiguousarray(job.grid))),
     )
 
 

@@ -4,6 +4,7 @@ import inspect
 import secrets
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -22,7 +23,6 @@ from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.types import Condition, take_rows
-from interpolants.likelihood.log_prob import LogProb
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
 from interpolants.objectives.losses import JointLoss
 from interpolants.paths.custom import General
@@ -364,16 +364,7 @@ class Bridge:
             self.fields, start, eps=eps, reverse=reverse, seed=seed, cond=cond, first_index=first, **options
         )
         path = None if done.path is None else self.normaliser.decode(done.path)
-        return Samples(
-            x=self.normaliser.decode(done.x),
-            nfe=done.nfe,
-            status=done.status,
-            times=done.times,
-            method=done.method,
-            seed=done.seed,
-            path=path,
-            rejected=done.rejected,
-        )
+        return replace(done, x=self.normaliser.decode(done.x), path=path)
 
     def _start(self, n: int, reverse: bool, seed: int, first: int) -> Tensor:
         """Start points in the network's units."""
@@ -449,13 +440,7 @@ class Bridge:
         base = self._base_density(leg, progress)
         done = flow_log_prob(self.fields, encoded, base, cond=self._expand(cond, len(encoded)), **options)
         volume = self.normaliser.log_volume(self.shape)
-        result = LogProb(
-            log_prob=done.log_prob + volume,
-            error=done.error,
-            x=self.normaliser.decode(done.x),
-            nfe=done.nfe,
-            status=done.status,
-        )
+        result = replace(done, log_prob=done.log_prob + volume, x=self.normaliser.decode(done.x))
         return result if details else restore(result.log_prob, kind)
 
     def _base_density(self, leg: "dict[str, Any] | Bridge | None", progress: bool) -> Any:

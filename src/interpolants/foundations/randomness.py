@@ -15,6 +15,8 @@ from torch import Tensor
 from interpolants.foundations.errors import invalid
 
 BLOCK = 64
+# How far ahead small draws are made: at most so many draws, and so many numbers a block, at once.
+_MOST_AHEAD, _NUMBERS_PER_CALL = 16, 2048
 
 
 def key(*parts: int) -> int:
@@ -54,9 +56,9 @@ def _block_seed(base: int, block: int) -> int:
 class BlockNoise:
     """Standard normal rows for the samples ``first .. first + count - 1``, one persistent stream per block.
 
-    Two objects with the same ``seed`` and ``stream`` give sample i the same sequence of draws, for any
-    ``first`` and ``count``. Draws are made on the CPU in float32 (float64 for float64 samples) and moved,
-    so that devices agree.
+    Two objects with the same ``seed`` and ``stream`` give sample i the same sequence of draws, for any ``first`` and
+    ``count``. An object serves one kind of draw; normal ones are made some way ahead. Draws are made on the CPU in
+    float32 (float64 for float64 samples) and moved, so that devices agree.
 
     Args:
         seed: Non-negative integer, the run's seed.
@@ -90,12 +92,23 @@ class BlockNoise:
         # Views made once: a draw is then one `normal_` per block and nothing else.
         self._views = list(torch.split(self._buffer, BLOCK))
         self._dtype, self._device = dtype, torch.device(device)
+        # Small states: several draws per call of a block's generator, since the call costs more than the numbers.
+        ahead = max(1, min(_MOST_AHEAD, _NUMBERS_PER_CALL // max(1, self._views[0].numel())))
+        self._ahead = torch.empty(len(blocks), ahead, BLOCK, *shape, dtype=draw)
+        self._next = ahead
 
     def normal(self) -> Tensor:
         """The next standard normal draw, ``(count, *shape)``; fresh memory, the caller may keep it."""
-        for view, block in zip(self._views, self._generators, strict=True):
-            view.normal_(generator=block)
-        return self._take()
+        if self._next == self._ahead.shape[1]:
+            for draws, block in zip(self._ahead.unbind(), self._generators, strict=True):
+                draws.normal_(generator=block)
+            self._next = 0
+        blocks, ahead = self._ahead.shape[:2]
+        rows = self._ahead[:, self._next].flatten(0, 1)[self._rows]
+        self._next += 1
+        # Flattening draws that lie apart has made fresh memory already.
+        fresh = blocks > 1 and ahead > 1
+        return rows.to(device=self._device, dtype=self._dtype, copy=not fresh)
 
     def rademacher(self) -> Tensor:
         """The next draw of independent signs, ``(count, *shape)`` with entries -1 and +1."""
