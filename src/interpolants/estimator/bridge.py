@@ -20,7 +20,6 @@ from interpolants.estimator.normaliser import Normaliser
 from interpolants.estimator.starts import Pool, check_count, draw_base
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
-from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.types import Condition, take_rows
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
@@ -446,7 +445,7 @@ class Bridge:
     def _base_density(self, leg: "dict[str, Any] | Bridge | None", progress: bool) -> Any:
         """The density of rho0 in the network's units."""
         if self.path.base is not None:
-            return _Shaped(self.path.base)
+            return self.path.base
         if self._density0 is None:
             if isinstance(leg, Bridge):
                 self.leg = leg
@@ -565,16 +564,6 @@ class _TrainingLoss:
         )
         self.times.update(batch["t"], torch.stack([loss.detach() for loss in losses.values()]).sum(0))
         return {name: loss * batch["weight"] for name, loss in losses.items()}
-
-
-class _Shaped:
-    """A Gaussian whose density is taken in the network's units."""
-
-    def __init__(self, base: Gaussian) -> None:
-        self.base = base
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        return self.base.log_prob(x)
 
 
 class _DataUnits:
