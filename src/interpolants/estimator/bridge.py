@@ -9,7 +9,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
 from interpolants.data.arrays import Kind, as_tensor, restore
 from interpolants.dynamics.sample import Samples
@@ -21,13 +21,15 @@ from interpolants.estimator.starts import Pool, check_count, draw_base
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.randomness import generator
-from interpolants.foundations.types import Condition, take_rows
+from interpolants.foundations.types import Condition
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
-from interpolants.objectives.losses import JointLoss
+from interpolants.nets.build import choose_net
+from interpolants.objectives.losses import joint_loss
 from interpolants.paths.custom import General
 from interpolants.paths.path import Path
 from interpolants.training.engine import FitResult
 from interpolants.training.engine import fit as train
+from interpolants.training.pairs import PairBatches, PathLoss, TimedNet, finished
 
 LAW_STREAM = 5
 # Draws that stand for a law given by its sampler.
@@ -98,7 +100,7 @@ class Bridge:
         self.coupling = choices.choose_coupling(coupling)
         self.times = choices.choose_times(times)
         self.seed = seed
-        self._loss = choices.make_loss(self.heads, self.path)
+        self._loss = joint_loss(self.heads, self.path)
         self.net: nn.Module | None = None
         self.normaliser = Normaliser.identity()
         self.shape: tuple[int, ...] = ()
@@ -186,13 +188,15 @@ class Bridge:
         if isinstance(self.path, General) and first is not None:
             rows = min(len(first), len(second), 64)
             self.path.check_ends(first[:rows], second[:rows])
-        net = choices.choose_net(self._params["net"], self.shape, len(self.heads), labels, self.seed)
-        batches = _Batches(first, second, labels, labels0, self)
+        net = choose_net(self._params["net"], self.shape, len(self.heads), labels, self.seed)
         self.times = choices.choose_times(self._params["times"])
-        batches.times = self.times
+        size = self.settings.batch_size
+        batches = PairBatches(
+            first, second, size, self.coupling, self.times, cond=labels, cond0=labels0, who="Bridge.fit"
+        )
         self.result = train(
-            _Trained(net, self.times),
-            _TrainingLoss(self._loss, self.times),
+            TimedNet(net, self.times),
+            PathLoss(self._loss, self.times),
             batches,
             self.settings,
             out=out,
@@ -202,10 +206,7 @@ class Bridge:
             progress=progress,
         )
         self.history = [dict(row) for row in self.result.history]
-        average = self.result.ema
-        self._use(
-            net, None if average is None else {name.removeprefix("net."): v for name, v in average.items()}
-        )
+        self.net = finished(net, self.result)
         return self
 
     def _take_data(
@@ -241,15 +242,6 @@ class Bridge:
         labels = _condition(cond, len(second), "cond", "x1")
         labels0 = None if first is None else _condition(cond0, len(first), "cond0", "x0")
         return first, second.float(), labels, labels0 if first is not None else None
-
-    def _use(self, net: nn.Module, average: dict[str, Tensor] | None) -> None:
-        """Take the averaged weights into service."""
-        if average is not None:
-            with torch.no_grad():
-                for name, parameter in net.named_parameters():
-                    if name in average:
-                        parameter.copy_(average[name])
-        self.net = net.eval().requires_grad_(False)
 
     @property
     def fields(self) -> LearnedFields:
@@ -507,63 +499,6 @@ class Bridge:
     def __repr__(self) -> str:
         state = "fitted" if self.net is not None else "not fitted"
         return f"Bridge(path={type(self.path).__name__}, learn={self.heads}, shape={self.shape}, {state})"
-
-
-class _Batches:
-    """The batch of a step, a function of the step's generator alone."""
-
-    def __init__(
-        self, x0: Tensor | None, x1: Tensor, cond: Tensor | None, cond0: Tensor | None, bridge: Bridge
-    ) -> None:
-        self.x0, self.x1, self.cond, self.cond0 = x0, x1, cond, cond0
-        self.size, self.coupling, self.times = bridge.settings.batch_size, bridge.coupling, bridge.times
-        self.paired = x0 is not None and type(self.coupling).__name__ == "Paired"
-        if self.paired and x0 is not None and len(x0) != len(x1):
-            remedy = "Row i of x0 must belong to row i of x1; for unrelated sets take coupling='independent'."
-            raise invalid(
-                "Bridge.fit", "a paired coupling needs x0 and x1 of one size", (len(x0), len(x1)), remedy
-            )
-
-    def __call__(self, step: int, generator: Generator, rank: int, world: int) -> dict[str, Any]:
-        rows = max(1, self.size // world)
-        pick = torch.randint(len(self.x1), (rows,), generator=generator)
-        x1, cond = self.x1[pick], take_rows(self.cond, pick)
-        x0 = None
-        if self.x0 is not None:
-            pick0 = pick if self.paired else torch.randint(len(self.x0), (rows,), generator=generator)
-            cond0 = take_rows(self.cond0, pick0)
-            pairs = self.coupling.pair(self.x0[pick0], x1, generator=generator, cond0=cond0, cond1=cond)
-            x0, x1, cond = pairs.x0, pairs.x1, pairs.cond1
-        times = self.times.sample(rows, generator=generator)
-        return {"x0": x0, "x1": x1, "cond": cond, "t": times.t, "weight": times.weight}
-
-
-class _Trained(nn.Module):
-    """What is trained and saved: the network, and the time sampler if it learns too."""
-
-    def __init__(self, net: nn.Module, times: Any) -> None:
-        super().__init__()
-        self.net = net
-        if isinstance(times, nn.Module):
-            self.times = times
-
-    def forward(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
-        output: Tensor = self.net(x, t, cond)
-        return output
-
-
-class _TrainingLoss:
-    """The joint loss in the form that the training loop calls."""
-
-    def __init__(self, loss: JointLoss, times: Any) -> None:
-        self.loss, self.times = loss, times
-
-    def __call__(self, net: Any, batch: dict[str, Any], generator: Generator) -> dict[str, Tensor]:
-        losses = self.loss(
-            net, x0=batch["x0"], x1=batch["x1"], t=batch["t"], cond=batch["cond"], generator=generator
-        )
-        self.times.update(batch["t"], torch.stack([loss.detach() for loss in losses.values()]).sum(0))
-        return {name: loss * batch["weight"] for name, loss in losses.items()}
 
 
 class _DataUnits:

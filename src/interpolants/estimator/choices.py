@@ -1,25 +1,14 @@
 """What ``"auto"`` means: the network, the fields to learn and the times, from the path and the shape of the data."""
 
 import warnings
-from collections.abc import Sequence
 from typing import Any
 
 import torch
 from pydantic import ValidationError
-from torch import Tensor, nn
+from torch import Tensor
 
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.registry import build, names
-from interpolants.nets.build import build_net
-from interpolants.objectives.losses import (
-    DenoiserLoss,
-    DriftLoss,
-    EndpointLoss,
-    JointLoss,
-    Objective,
-    ScoreLoss,
-    VelocityLoss,
-)
 from interpolants.objectives.times import (
     ImportanceTimes,
     LogitNormalTimes,
@@ -69,23 +58,6 @@ def choose_heads(learn: Any, path: Path) -> tuple[str, ...]:
     return heads
 
 
-def make_loss(heads: Sequence[str], path: Path) -> JointLoss:
-    """The joint quadratic loss of some heads."""
-    return JointLoss([_objective(head, path) for head in heads])
-
-
-def _objective(head: str, path: Path) -> Objective:
-    if head in ("endpoint0", "endpoint1"):
-        return EndpointLoss(path, end=int(head[-1]))
-    kinds: dict[str, type[Objective]] = {
-        "velocity": VelocityLoss,
-        "drift": DriftLoss,
-        "score": ScoreLoss,
-        "denoiser": DenoiserLoss,
-    }
-    return kinds[head](path)
-
-
 def choose_times(times: Any) -> TimeSampler:
     """Stratified uniform times unless told otherwise."""
     if isinstance(times, TimeSampler):
@@ -100,28 +72,6 @@ def choose_times(times: Any) -> TimeSampler:
     if times not in kinds:
         raise invalid("Bridge", "times must be a known sampler", repr(times), nearest(str(times), kinds))
     return kinds[times]()
-
-
-def choose_net(net: Any, shape: tuple[int, ...], heads: int, cond: Tensor | None, seed: int) -> nn.Module:
-    """An MLP for vectors, a U-Net for images, or what was asked for, with the right heads and condition."""
-    if isinstance(net, nn.Module):
-        return net
-    settings = {"kind": net} if isinstance(net, str) else dict(net)
-    if settings.get("kind", "auto") == "auto":
-        image = len(shape) == 3 and min(shape[1:]) >= 8
-        settings["kind"] = "unet" if image else "mlp"
-    kind = settings.pop("kind")
-    if kind not in names("net"):
-        raise invalid("Bridge", "net must be a known network", repr(kind), nearest(str(kind), names("net")))
-    return build_net(kind, shape, **{"heads": heads, "seed": seed, **_condition(cond), **settings})
-
-
-def _condition(cond: Tensor | None) -> dict[str, int]:
-    if cond is None:
-        return {}
-    if not cond.is_floating_point():
-        return {"n_classes": int(cond.max()) + 1}
-    return {"cond_channels": cond.shape[1]} if cond.ndim > 2 else {"cond_dim": cond.shape[1]}
 
 
 def train_settings(settings: dict[str, Any]) -> TrainSettings:

@@ -103,7 +103,7 @@ def _unpack(record: dict[str, Any], stem: str, tensors: dict[str, dict[str, Tens
         bridge._pool0, bridge._pool1 = _pool(data, "pool0"), _pool(data, "pool1")
         bridge._kind = _kind(record["kind"])
         bridge.history = record["history"]
-        bridge._use(net, None)
+        bridge.net = net.eval().requires_grad_(False)
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         if isinstance(error, InvalidInputError):
             raise

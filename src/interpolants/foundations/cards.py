@@ -28,6 +28,9 @@ FAMILIES = (
     "field",
     "likelihood",
     "dynamics",
+    "bridge",
+    "guidance",
+    "forecast",
     "estimator",
 )
 RINGS = ("core", "apps", "sciml")

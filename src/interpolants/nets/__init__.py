@@ -1,6 +1,6 @@
 """Networks: no loss and no training, only ``f(x, t, cond)``."""
 
-from interpolants.nets.build import build_net
+from interpolants.nets.build import build_net, choose_net
 from interpolants.nets.embeddings import (
     ConditionEmbedding,
     ConditionKinds,
@@ -23,6 +23,7 @@ __all__ = [
     "Net",
     "UNet",
     "build_net",
+    "choose_net",
     "drop_condition",
     "null_condition",
 ]

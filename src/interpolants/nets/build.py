@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from interpolants.foundations.registry import build
+from torch import Tensor, nn
+
+from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.registry import build, names
 from interpolants.nets.net import Net
 
 
@@ -21,3 +24,45 @@ def build_net(name: str, shape: int | Sequence[int], **settings: Any) -> Net:
     net = build("net", name, shape=shape, **settings)
     assert isinstance(net, Net)
     return net
+
+
+def choose_net(
+    net: Any,
+    shape: tuple[int, ...],
+    heads: int,
+    cond: Tensor | None = None,
+    seed: int = 0,
+    *,
+    who: str = "Bridge",
+) -> nn.Module:
+    """An MLP for vectors, a U-Net for images, or what was asked for, with the right heads and condition.
+
+    Args:
+        net: ``"auto"``, the id of a card, a table ``{"kind": id, **settings}``, or an ``nn.Module``, returned as it is.
+        shape: Event shape of the state.
+        heads: Number of fields; the network returns ``(B, heads, *D)`` for more than one.
+        cond: Conditions to be understood: labels ``(N,)``, vectors ``(N, C)`` or fields ``(N, C, *D)``.
+        seed: Seed of the initial weights.
+        who: Public name for errors.
+
+    Raises:
+        InvalidInputError: If the name or a setting is unknown.
+    """
+    if isinstance(net, nn.Module):
+        return net
+    settings = {"kind": net} if isinstance(net, str) else dict(net)
+    if settings.get("kind", "auto") == "auto":
+        image = len(shape) == 3 and min(shape[1:]) >= 8
+        settings["kind"] = "unet" if image else "mlp"
+    kind = settings.pop("kind")
+    if kind not in names("net"):
+        raise invalid(who, "net must be a known network", repr(kind), nearest(str(kind), names("net")))
+    return build_net(kind, shape, **{"heads": heads, "seed": seed, **_condition(cond), **settings})
+
+
+def _condition(cond: Tensor | None) -> dict[str, int]:
+    if cond is None:
+        return {}
+    if not cond.is_floating_point():
+        return {"n_classes": int(cond.max()) + 1}
+    return {"cond_channels": cond.shape[1]} if cond.ndim > 2 else {"cond_dim": cond.shape[1]}

@@ -10,6 +10,7 @@ from interpolants.objectives.losses import (
     Objective,
     ScoreLoss,
     VelocityLoss,
+    joint_loss,
 )
 from interpolants.objectives.times import (
     ImportanceTimes,
@@ -36,4 +37,5 @@ __all__ = [
     "Times",
     "UniformTimes",
     "VelocityLoss",
+    "joint_loss",
 ]

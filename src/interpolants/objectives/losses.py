@@ -22,7 +22,7 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from interpolants.foundations.errors import NotIdentifiableError, invalid
+from interpolants.foundations.errors import NotIdentifiableError, invalid, nearest
 from interpolants.foundations.ops import expand_like, sum_event
 from interpolants.foundations.types import Condition, Field
 from interpolants.paths.path import Path, PathSample, SpatiallyLinearPath
@@ -403,3 +403,24 @@ def twice(cond: Condition) -> Condition:
 def _mean_of_pair(loss: Tensor) -> Tensor:
     plus, minus = loss.chunk(2)
     return 0.5 * (plus + minus)
+
+
+def joint_loss(heads: Sequence[str], path: Path) -> JointLoss:
+    """The joint quadratic loss of some quantities, by name: ``velocity``, ``drift``, ``score``, ``denoiser``,
+    ``endpoint0``, ``endpoint1``.
+    """
+    return JointLoss([_objective(head, path) for head in heads])
+
+
+def _objective(head: str, path: Path) -> Objective:
+    if head in ("endpoint0", "endpoint1"):
+        return EndpointLoss(path, end=int(head[-1]))
+    kinds: dict[str, type[Objective]] = {
+        "velocity": VelocityLoss,
+        "drift": DriftLoss,
+        "score": ScoreLoss,
+        "denoiser": DenoiserLoss,
+    }
+    if head not in kinds:
+        raise invalid("joint_loss", "heads must be known quantities", repr(head), nearest(head, kinds))
+    return kinds[head](path)

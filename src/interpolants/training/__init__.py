@@ -4,6 +4,7 @@ from interpolants.training.checkpoint import Checkpoint
 from interpolants.training.ema import Ema, ema_rate
 from interpolants.training.engine import FitResult, Moment, fit, sum_of_means
 from interpolants.training.logging import Log
+from interpolants.training.pairs import Learnt, PairBatches, learn_fields
 from interpolants.training.schedules import learning_rate
 from interpolants.training.settings import TrainSettings
 
@@ -11,11 +12,14 @@ __all__ = [
     "Checkpoint",
     "Ema",
     "FitResult",
+    "Learnt",
     "Log",
     "Moment",
+    "PairBatches",
     "TrainSettings",
     "ema_rate",
     "fit",
+    "learn_fields",
     "learning_rate",
     "sum_of_means",
 ]

@@ -1,0 +1,3 @@
+"""Guidance: fields that wrap fields, to steer samples by a condition."""
+
+__all__: list[str] = []

@@ -1,0 +1,171 @@
+"""Learning the fields of a path from two sample sets: batches of pairs, the joint loss, and the loop around them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Generator, Tensor, nn
+
+from interpolants.couplings.independent import Independent
+from interpolants.couplings.paired import Paired
+from interpolants.fields.learned import LearnedFields
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.types import Condition, take_rows
+from interpolants.nets.build import choose_net
+from interpolants.objectives.losses import JointLoss, joint_loss
+from interpolants.objectives.times import StratifiedTimes, TimeSampler
+from interpolants.paths.path import Path
+from interpolants.training.engine import FitResult, fit
+from interpolants.training.settings import TrainSettings
+
+
+class PairBatches:
+    """The batch of a step, ``{"x0", "x1", "cond", "t", "weight"}``: a function of the step's generator alone.
+
+    Args:
+        x0: Samples of rho0, ``(N0, *D)``; None where the path draws them itself.
+        x1: Samples of rho1, ``(N1, *D)``.
+        size: Rows per step, over all processes.
+        coupling: How the rows of a batch are paired; ``Paired`` keeps row i with row i.
+        times: Where in time the loss is taken.
+        cond: What is known of each row of ``x1``.
+        cond0: What is known of each row of ``x0``.
+        who: Public name for errors.
+    """
+
+    def __init__(
+        self,
+        x0: Tensor | None,
+        x1: Tensor,
+        size: int,
+        coupling: Any,
+        times: TimeSampler,
+        *,
+        cond: Condition = None,
+        cond0: Condition = None,
+        who: str = "PairBatches",
+    ) -> None:
+        self.x0, self.x1, self.cond, self.cond0 = x0, x1, cond, cond0
+        self.size, self.coupling, self.times = size, coupling, times
+        self.paired = x0 is not None and isinstance(coupling, Paired)
+        if self.paired and x0 is not None and len(x0) != len(x1):
+            remedy = "Row i of x0 must belong to row i of x1; for unrelated sets take coupling='independent'."
+            raise invalid(who, "a paired coupling needs x0 and x1 of one size", (len(x0), len(x1)), remedy)
+
+    def __call__(self, step: int, generator: Generator, rank: int, world: int) -> dict[str, Any]:
+        """The share of this process in the batch of ``step``."""
+        rows = max(1, self.size // world)
+        pick = torch.randint(len(self.x1), (rows,), generator=generator)
+        x1, cond = self.x1[pick], take_rows(self.cond, pick)
+        x0 = None
+        if self.x0 is not None:
+            pick0 = pick if self.paired else torch.randint(len(self.x0), (rows,), generator=generator)
+            cond0 = take_rows(self.cond0, pick0)
+            pairs = self.coupling.pair(self.x0[pick0], x1, generator=generator, cond0=cond0, cond1=cond)
+            x0, x1, cond = pairs.x0, pairs.x1, pairs.cond1
+        times = self.times.sample(rows, generator=generator)
+        return {"x0": x0, "x1": x1, "cond": cond, "t": times.t, "weight": times.weight}
+
+
+class TimedNet(nn.Module):
+    """What is trained and saved: the network ``net``, and the time sampler ``times`` if it learns too."""
+
+    def __init__(self, net: nn.Module, times: Any) -> None:
+        super().__init__()
+        self.net = net
+        if isinstance(times, nn.Module):
+            self.times = times
+
+    def forward(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
+        """The network's output."""
+        output: Tensor = self.net(x, t, cond)
+        return output
+
+
+class PathLoss:
+    """The joint loss of a batch in the form that the training loop calls."""
+
+    def __init__(self, loss: JointLoss, times: TimeSampler) -> None:
+        self.loss, self.times = loss, times
+
+    def __call__(self, net: Any, batch: dict[str, Any], generator: Generator) -> dict[str, Tensor]:
+        """Per-sample losses ``(B,)`` by name; what they say of the times is noted."""
+        losses = self.loss(
+            net, x0=batch["x0"], x1=batch["x1"], t=batch["t"], cond=batch["cond"], generator=generator
+        )
+        self.times.update(batch["t"], torch.stack([loss.detach() for loss in losses.values()]).sum(0))
+        return {name: loss * batch["weight"] for name, loss in losses.items()}
+
+
+def finished(net: nn.Module, result: FitResult, *, prefix: str = "net.") -> nn.Module:
+    """The trained network with its averaged weights, frozen, in evaluation mode.
+
+    Args:
+        net: What was trained.
+        result: Its training, with averages under ``prefix`` + the parameter's name.
+        prefix: Where ``net`` was in the trained module.
+    """
+    if result.ema is not None:
+        with torch.no_grad():
+            for name, parameter in net.named_parameters():
+                if prefix + name in result.ema:
+                    parameter.copy_(result.ema[prefix + name])
+    return net.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class Learnt:
+    """Fields that were learnt, the network behind them, and how the training went."""
+
+    fields: LearnedFields
+    net: nn.Module
+    result: FitResult
+
+
+def learn_fields(
+    path: Path,
+    x0: Tensor | None,
+    x1: Tensor,
+    *,
+    heads: Sequence[str],
+    net: Any = "auto",
+    coupling: Any = None,
+    times: TimeSampler | None = None,
+    cond: Tensor | None = None,
+    cond0: Tensor | None = None,
+    settings: TrainSettings | None = None,
+    progress: bool = False,
+) -> Learnt:
+    """Learn some fields of a path by one network with a head for each.
+
+    Args:
+        path: The interpolant.
+        x0: Samples of rho0, ``(N0, *D)``; None on a one-sided path, or a mirror.
+        x1: Samples of rho1, ``(N1, *D)``.
+        heads: Quantities to learn, e.g. ``("velocity", "denoiser")``.
+        net: As in :func:`interpolants.nets.build.choose_net`.
+        coupling: How x0 and x1 are paired; independent when None.
+        times: Where in time to look; stratified when None.
+        cond: What is known of each row of ``x1``.
+        cond0: Likewise of ``x0``.
+        settings: Settings of the training loop.
+        progress: Show a progress bar.
+
+    Returns:
+        The fields with averaged weights, the network, and the result of the training.
+    """
+    settings = TrainSettings() if settings is None else settings
+    times = StratifiedTimes() if times is None else times
+    coupling = Independent() if coupling is None else coupling
+    network = choose_net(net, tuple(x1.shape[1:]), len(heads), cond, settings.seed, who="learn_fields")
+    batches = PairBatches(
+        x0, x1, settings.batch_size, coupling, times, cond=cond, cond0=cond0, who="learn_fields"
+    )
+    loss = PathLoss(joint_loss(heads, path), times)
+    result = fit(TimedNet(network, times), loss, batches, settings, progress=progress)
+    network = finished(network, result)
+    if len(heads) > 1:
+        return Learnt(LearnedFields(path, joint=network, heads=heads), network, result)
+    given: dict[str, Any] = {heads[0]: network}
+    return Learnt(LearnedFields(path, mean1=x1.mean(0), **given), network, result)
