@@ -1,20 +1,28 @@
 """Couplings of x0 and x1: how samples of the two ends become pairs."""
 
 from interpolants.couplings.catalogue import get_coupling
+from interpolants.couplings.data_dependent import DataDependent, Degraded, Start
+from interpolants.couplings.in_painting import InPainting
 from interpolants.couplings.independent import Independent
 from interpolants.couplings.minibatch_ot import MinibatchOT
 from interpolants.couplings.paired import Paired
 from interpolants.couplings.pairs import Coupling, Pairs
 from interpolants.couplings.sinkhorn import EntropicPlan, Sinkhorn, SinkhornWarning
+from interpolants.couplings.super_resolution import SuperResolution
 
 __all__ = [
     "Coupling",
+    "DataDependent",
+    "Degraded",
     "EntropicPlan",
+    "InPainting",
     "Independent",
     "MinibatchOT",
     "Paired",
     "Pairs",
     "Sinkhorn",
     "SinkhornWarning",
+    "Start",
+    "SuperResolution",
     "get_coupling",
 ]

@@ -1,0 +1,73 @@
+"""Super-resolution as a bridge: a coarse image, brought to full size, is where the fine one begins."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from interpolants.couplings.data_dependent import DataDependent, Start, check_noise, noisy
+from interpolants.foundations.errors import invalid
+
+
+@dataclass(frozen=True)
+class SuperResolution(DataDependent):
+    """``x0 = U D x1 + sigma zeta``: D takes means over blocks, U repeats them; ``U D x1`` is the condition.
+
+    ``D U = Id``, so that ``U D`` is the orthogonal projection on images that are constant on blocks.
+    ``E[x0 | x1] = U D x1`` and ``Var[x0 | x1] = sigma^2``.
+
+    Args:
+        factor: Side of a block, in entries, >= 2; must divide every spatial size.
+        noise: sigma, in data units, finite and >= 0. About the size of the detail to be invented; at zero x0 lies on
+            a plane and the bridge returns one answer per image.
+        condition: Give the coarse image at full size to the network: ``(N, C, *spatial)``, or ``(N, D)`` for vectors.
+
+    Raises:
+        InvalidInputError: If a setting breaks its rule.
+
+    Source: Albergo et al. (2023), arXiv:2310.03725, section 4.2.
+    """
+
+    factor: int = 2
+    noise: float = 0.3
+    condition: bool = True
+
+    def __post_init__(self) -> None:
+        if not (type(self.factor) is int and self.factor >= 2):
+            raise invalid("SuperResolution", "factor must be a whole number >= 2", self.factor)
+        check_noise("SuperResolution", self.noise)
+
+    def degrade(self, x1: Tensor, *, generator: Generator | None = None) -> Start:
+        """Draw a start for each whole sample ``x1 (N, *D)``."""
+        return self.start(self.downsample(x1), generator=generator)
+
+    def start(self, coarse: Tensor, *, generator: Generator | None = None) -> Start:
+        """Starts for coarse samples ``(N, C, *spatial / factor)``, or ``(N, D / factor)``, as they come."""
+        full = self.upsample(coarse)
+        return Start(noisy(full, self.noise, generator), full)
+
+    def downsample(self, x: Tensor) -> Tensor:
+        """D: means over blocks of ``factor`` entries along every spatial axis.
+
+        Raises:
+            InvalidInputError: If a size is not a multiple of ``factor``.
+        """
+        sizes = _spatial(x)
+        if any(size % self.factor for size in sizes):
+            raise invalid("SuperResolution", f"spatial sizes must be multiples of {self.factor}", sizes)
+        for axis in range(x.ndim - len(sizes), x.ndim):
+            blocks = (*x.shape[:axis], -1, self.factor, *x.shape[axis + 1 :])
+            x = x.reshape(blocks).mean(axis + 1)
+        return x
+
+    def upsample(self, coarse: Tensor) -> Tensor:
+        """U: repeat every entry over its block."""
+        for axis in range(coarse.ndim - len(_spatial(coarse)), coarse.ndim):
+            coarse = torch.repeat_interleave(coarse, self.factor, axis)
+        return coarse
+
+
+def _spatial(x: Tensor) -> tuple[int, ...]:
+    if x.ndim < 2:
+        raise invalid("SuperResolution", "samples must have shape (N, *D)", tuple(x.shape))
+    return tuple(x.shape[1:] if x.ndim == 2 else x.shape[2:])
