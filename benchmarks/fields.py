@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from interpolants.dynamics import sample
-from interpolants.estimator.choices import make_loss
 from interpolants.fields import Fields, LearnedFields
 from interpolants.foundations.ops import sum_event
 from interpolants.metrics import energy_distance
 from interpolants.nets import MLP
+from interpolants.objectives.losses import joint_loss
 from interpolants.paths import Linear, Path
 from interpolants.problems import Checkerboard, CheckerboardBridge, GaussianMixture, GaussianMixtureBridge
 from interpolants.training.engine import Moment, fit
@@ -78,7 +78,7 @@ def _ring(modes: int, *, radius: float, scale: float, turn: float) -> GaussianMi
 def learn(case: Case, *, steps: int, seed: int, report: Callable[[str], None]) -> LearnedFields:
     """Train all heads on one trunk; report the errors a quarter, half and all the way."""
     net = MLP(2, width=256, depth=4, heads=len(HEADS), seed=seed)
-    loss = make_loss(HEADS, case.path)
+    loss = joint_loss(HEADS, case.path)
     settings = TrainSettings(steps=steps, batch_size=1024, lr=2e-3, schedule="cosine", warmup=50, seed=seed)
     marks = {steps // 4, steps // 2}
 
