@@ -13,6 +13,7 @@ from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition, take_rows
 from interpolants.nets.build import choose_net
+from interpolants.nets.embeddings import drop_condition as drop_rows
 from interpolants.objectives.losses import JointLoss, joint_loss
 from interpolants.objectives.times import StratifiedTimes, TimeSampler
 from interpolants.paths.path import Path
@@ -84,16 +85,29 @@ class TimedNet(nn.Module):
 
 
 class PathLoss:
-    """The joint loss of a batch in the form that the training loop calls."""
+    """The joint loss of a batch in the form that the training loop calls.
 
-    def __init__(self, loss: JointLoss, times: TimeSampler) -> None:
-        self.loss, self.times = loss, times
+    Args:
+        loss: The joint loss.
+        times: Told what the losses say of the times.
+        drop_condition: Chance of a row to lose its condition, in [0, 1): the network then learns the fields with and
+            without it, which is what classifier-free guidance compares.
+
+    Raises:
+        InvalidInputError: If the chance is outside its range.
+    """
+
+    def __init__(self, loss: JointLoss, times: TimeSampler, drop_condition: float = 0.0) -> None:
+        if not 0 <= drop_condition < 1:
+            raise invalid("PathLoss", "drop_condition must lie in [0, 1)", drop_condition)
+        self.loss, self.times, self.drop = loss, times, drop_condition
 
     def __call__(self, net: Any, batch: dict[str, Any], generator: Generator) -> dict[str, Tensor]:
         """Per-sample losses ``(B,)`` by name; what they say of the times is noted."""
-        losses = self.loss(
-            net, x0=batch["x0"], x1=batch["x1"], t=batch["t"], cond=batch["cond"], generator=generator
-        )
+        cond = batch["cond"]
+        if self.drop:
+            cond = drop_rows(cond, self.drop, generator=generator)
+        losses = self.loss(net, x0=batch["x0"], x1=batch["x1"], t=batch["t"], cond=cond, generator=generator)
         self.times.update(batch["t"], torch.stack([loss.detach() for loss in losses.values()]).sum(0))
         return {name: loss * batch["weight"] for name, loss in losses.items()}
 
@@ -134,6 +148,7 @@ def learn_fields(
     times: TimeSampler | None = None,
     cond: Tensor | None = None,
     cond0: Tensor | None = None,
+    drop_condition: float = 0.0,
     settings: TrainSettings | None = None,
     progress: bool = False,
 ) -> Learnt:
@@ -149,6 +164,7 @@ def learn_fields(
         times: Where in time to look; stratified when None.
         cond: What is known of each row of ``x1``.
         cond0: Likewise of ``x0``.
+        drop_condition: Chance of a row to be learnt from without its condition; for classifier-free guidance.
         settings: Settings of the training loop.
         progress: Show a progress bar.
 
@@ -162,7 +178,7 @@ def learn_fields(
     batches = PairBatches(
         x0, x1, settings.batch_size, coupling, times, cond=cond, cond0=cond0, who="learn_fields"
     )
-    loss = PathLoss(joint_loss(heads, path), times)
+    loss = PathLoss(joint_loss(heads, path), times, drop_condition)
     result = fit(TimedNet(network, times), loss, batches, settings, progress=progress)
     network = finished(network, result)
     if len(heads) > 1:

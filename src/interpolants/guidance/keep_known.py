@@ -1,0 +1,75 @@
+"""Fields that leave known entries where they are."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from interpolants.fields.protocol import Fields
+from interpolants.foundations.errors import NotIdentifiableError, invalid
+from interpolants.foundations.types import Condition
+
+_MOVING = ("velocity", "drift")
+
+
+class KeepKnown(Fields):
+    """The velocity times ``1 - m``, with the mask m of known entries taken from the condition.
+
+    On a path without latent noise whose coefficients add up to one, the exact velocity of in-painting is zero where the
+    state is known. A learnt one is small there; this makes it zero, so that known entries come out as they went in.
+
+    Args:
+        fields: Fields of an in-painting bridge, guided or not, on a path without latent noise.
+
+    Raises:
+        InvalidInputError: If the path has a latent term, which moves known entries on the way.
+
+    Source: Albergo et al. (2023), arXiv:2310.03725, section 4.1.
+    """
+
+    def __init__(self, fields: Fields) -> None:
+        if fields.path is None or not fields.path.envelope.is_zero or fields.path.is_one_sided:
+            name = type(fields.path).__name__
+            remedy = "Learn the bridge with Linear(envelope=ZeroEnvelope())."
+            raise invalid("KeepKnown", "the path must be two-sided and without latent noise", name, remedy)
+        self.inner, self.path = fields, fields.path
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The velocity."""
+        return ("velocity",)
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The networks behind the fields."""
+        networks: list[nn.Module] = getattr(self.inner, "networks", [])
+        return networks
+
+    def provides(self, quantity: str) -> bool:
+        """The velocity, which without latent noise is the drift."""
+        return quantity in _MOVING and self.inner.provides(quantity)
+
+    def evaluate(
+        self, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition = None
+    ) -> dict[str, Tensor]:
+        """The wanted quantities; zero where the mask is one.
+
+        Raises:
+            InvalidInputError: If the condition has no mask.
+            NotIdentifiableError: If something else than the velocity is wanted.
+        """
+        for name in want:
+            if name not in _MOVING:
+                raise NotIdentifiableError(f"KeepKnown: it gives the velocity, not {name}. Use eps=0.")
+        hidden = 1 - _mask(cond).to(x.dtype).nan_to_num(0.0)
+        return {name: value * hidden for name, value in self.inner.evaluate(x, t, want, cond).items()}
+
+
+def _mask(cond: Condition) -> Tensor:
+    while isinstance(cond, Mapping):
+        found = [cond[name] for name in ("guided", "field", "vector") if cond.get(name) is not None]
+        cond = found[0] if found else None
+    if not isinstance(cond, torch.Tensor) or cond.ndim < 2:
+        remedy = "Sample with the field that the coupling InPainting gives: (N, 1, *spatial)."
+        raise invalid("KeepKnown", "the condition must hold the mask", type(cond).__name__, remedy)
+    return cond
