@@ -1,0 +1,171 @@
+"""Which fields to learn, and how much noise to sample with, from a Gaussian to five modes in 128 dimensions.
+
+Learnt are the velocity b or the drift v, and the score s or the denoiser eta, each by a network of its own. Samples of
+each pair at each noise level eps are compared with true ones by the Kullback-Leibler divergence between kernel
+density estimates of the first two coordinates. The closed-form fields give the errors ``db`` and ``ds`` of what was
+learnt, and with them the bound ``int E|db + eps ds|^2 / (4 eps)`` on the divergence of the whole law, smallest at
+``eps* = sqrt(int E|db|^2 / int E|ds|^2)``.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from interpolants.dynamics.sample import sample
+from interpolants.fields.learned import LearnedFields
+from interpolants.fields.protocol import Fields
+from interpolants.metrics.energy_distance import energy_distance
+from interpolants.metrics.kde_kl import kde_kl
+from interpolants.paths.linear import Linear
+from interpolants.problems.gaussian_mixture import GaussianMixture
+from interpolants.problems.mixture_bridge import GaussianMixtureBridge
+from interpolants.training.pairs import learn_fields
+from interpolants.training.settings import TrainSettings
+from studies.common import Outcome
+
+Settings = Mapping[str, Any]
+PAIRS = {
+    "b, s": ("velocity", "score"),
+    "b, eta": ("velocity", "denoiser"),
+    "v, s": ("drift", "score"),
+    "v, eta": ("drift", "denoiser"),
+}
+# One Gaussian sample set per purpose; a target of its own for all seeds, as in the paper.
+_DATA, _START, _TRUTH, _NOISE, _DRAWS = range(5)
+_TARGET_SEED = 0
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "quick": {
+        "dim": 8, "spread": 3.0, "modes": 5, "eps": [0.0, 1.0], "data": 2000, "net": {"width": 32, "depth": 2},
+        "steps": 40, "batch": 64, "lr": 2e-3, "schedule": "cosine", "every": 1, "gamma": 1.0, "ema": 0.9,
+        "n": 500, "ode": "heun", "n_steps": 10, "energy_n": 300, "times": 5, "draws": 100,
+    },
+    "laptop": {
+        "dim": 128, "spread": 7.5, "modes": 5, "eps": [0.0, 0.25, 0.5, 1.0, 2.0, 4.0], "data": 50_000,
+        "net": {"width": 192, "depth": 3, "residual": True},
+        "steps": 2500, "batch": 256, "lr": 2e-3, "schedule": "cosine", "every": 1, "gamma": 1.0, "ema": 0.99,
+        "n": 6000, "ode": "heun", "n_steps": 60, "energy_n": 3000, "times": 50, "draws": 500,
+    },
+    "full": {
+        "dim": 128, "spread": 7.5, "modes": 5, "eps": [0.0, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0],
+        "data": 1_000_000, "net": {"width": 512, "depth": 4, "activation": "relu"},
+        "steps": 9000, "batch": 4000, "lr": 2e-3, "schedule": "step", "every": 1500, "gamma": 0.5, "ema": 0.999,
+        "n": 50_000, "ode": "dopri5", "n_steps": 1000, "energy_n": 5000, "times": 100, "draws": 2000,
+    },
+}  # fmt: skip
+
+
+def cases(settings: Settings) -> Sequence[str]:
+    """The four pairs."""
+    return tuple(PAIRS)
+
+
+def measure(case: str, seed: int, settings: Settings) -> Outcome:
+    """Errors of the fields, and the divergence at every noise level, for one pair."""
+    problem, path = _problem(settings), Linear()
+    nets = {name: _learnt(name, seed, json.dumps(dict(settings))) for name in PAIRS[case]}
+    learnt: dict[str, Any] = dict(nets)
+    fields = LearnedFields(path, **learnt)
+    values = field_errors(fields, problem, seed, settings)
+    n = settings["n"]
+    start, truth = _normal(n, seed, settings), _target(n, _TRUTH, seed, settings)
+    other = _target(n, _DRAWS, seed, settings)
+    values |= {f"floor {k}": v for k, v in distances(truth, other, seed, settings).items()}
+    for eps in settings["eps"]:
+        made = sample(
+            fields,
+            start,
+            eps=eps,
+            seed=1000 * seed + _NOISE,
+            method=settings["ode"] if eps == 0 else "stochastic_heun",
+            n_steps=settings["n_steps"],
+        )
+        found = distances(truth, made.x, seed, settings)
+        values |= {f"eps={eps:g} {name}": value for name, value in found.items()}
+    return Outcome(values)
+
+
+def distances(truth: Tensor, made: Tensor, seed: int, settings: Settings) -> dict[str, float]:
+    """Divergence of the first two coordinates' kernel estimates (nats), and energy distance in all coordinates."""
+    n = settings["energy_n"]
+    kl = kde_kl(truth, made, dims=(0, 1), generator=_generator(seed, _TRUTH))
+    energy = energy_distance(truth[:n], made[:n], generator=_generator(seed, _TRUTH))
+    return {"kl": kl.value, "energy": energy.value}
+
+
+def field_errors(
+    fields: Fields, problem: GaussianMixtureBridge, seed: int, settings: Settings
+) -> dict[str, float]:
+    """Squared errors of velocity and score, integrated over time, and what they predict."""
+    exact, path, draws = problem.fields(Linear()), Linear(), settings["draws"]
+    g = _generator(seed, _DRAWS)
+    sums = dict.fromkeys(("b", "s", "cross", "b size", "s size"), 0.0)
+    with torch.no_grad():
+        for t in (torch.arange(settings["times"]) + 0.5) / settings["times"]:
+            x0 = torch.randn(draws, settings["dim"], generator=g)
+            x1 = problem.rho1.sample(draws, generator=g).float()
+            x = path.sample(x0=x0, x1=x1, t=t, generator=g).x_t
+            true = exact.evaluate(x.double(), t.double(), ("velocity", "score"))
+            found = fields.evaluate(x, t, ("velocity", "score"))
+            db, ds = (found[name].double() - true[name] for name in ("velocity", "score"))
+            terms = {"b": db * db, "s": ds * ds, "cross": db * ds}
+            terms |= {"b size": true["velocity"].square(), "s size": true["score"].square()}
+            for name, term in terms.items():
+                sums[name] += float(term.sum(1).mean()) / settings["times"]
+    values = {
+        "E|db|^2": sums["b"],
+        "E|ds|^2": sums["s"],
+        "relative b": (sums["b"] / sums["b size"]) ** 0.5,
+        "relative s": (sums["s"] / sums["s size"]) ** 0.5,
+        "eps*": (sums["b"] / sums["s"]) ** 0.5,
+    }
+    for eps in settings["eps"]:
+        if eps > 0:
+            total = sums["b"] + 2 * eps * sums["cross"] + eps**2 * sums["s"]
+            values[f"eps={eps:g} bound"] = total / (4 * eps)
+    return values
+
+
+@lru_cache(maxsize=8)
+def _learnt(field: str, seed: int, settings_text: str) -> nn.Module:
+    """The network of one field; both pairs that use it share it."""
+    settings = json.loads(settings_text)
+    x0, x1 = (
+        _normal(settings["data"], seed, settings, _DATA),
+        _target(settings["data"], _DATA, seed, settings),
+    )
+    train = TrainSettings(
+        steps=settings["steps"],
+        batch_size=settings["batch"],
+        lr=settings["lr"],
+        schedule=settings["schedule"],
+        every=settings["every"],
+        gamma=settings["gamma"],
+        ema=settings["ema"],
+        seed=seed,
+    )
+    net = {"kind": "mlp", **settings["net"]}
+    return learn_fields(Linear(), x0, x1, heads=(field,), net=net, settings=train).net
+
+
+def _problem(settings: Settings) -> GaussianMixtureBridge:
+    dim = settings["dim"]
+    base = GaussianMixture([1.0], torch.zeros(1, dim).double(), torch.ones(1).double())
+    target = GaussianMixture.random(settings["modes"], dim, settings["spread"], _TARGET_SEED)
+    return GaussianMixtureBridge(base, target)
+
+
+def _normal(n: int, seed: int, settings: Settings, purpose: int = _START) -> Tensor:
+    return torch.randn(n, settings["dim"], generator=_generator(seed, purpose))
+
+
+def _target(n: int, purpose: int, seed: int, settings: Settings) -> Tensor:
+    return _problem(settings).rho1.sample(n, generator=_generator(seed, purpose + 10)).float()
+
+
+def _generator(seed: int, purpose: int) -> torch.Generator:
+    return torch.Generator().manual_seed(1000 * seed + purpose)
