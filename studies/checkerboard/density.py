@@ -7,6 +7,9 @@ mean of ``|log rho - log rhohat|`` exists over the plane. Both numbers here are 
 ``log rho`` is finite, found by summing over the grid points inside its cells. A kernel estimate smooths the jumps,
 which costs every model the same; ``gap`` therefore compares with the board smoothed by the same kernel, a product of
 error functions. ``raw_gap`` compares with the board as it is, and contains that common part.
+
+Neither sees directly what a model puts between the cells. ``divergence`` and ``variation`` compare the two smoothed
+densities over the whole plane, and ``off_board`` counts.
 """
 
 import math
@@ -19,6 +22,7 @@ from torch import Tensor
 from interpolants.problems.toys import Checkerboard
 
 _MARGIN = 2.0  # of the grid beyond the board, in data units
+_LEAST = 1e-12  # below any density that one sample brings nearby: a hole costs much, not everything
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,15 @@ class BoardGrid:
         """Against the board as it is; the smoothed board itself has ``raw_gap(smoothed)``."""
         return self._gap(self._board_log_prob(), density)
 
+    def divergence(self, density: Tensor) -> float:
+        """``KL(rho_h || rhohat_h)`` over the grid, nats."""
+        terms = self.smoothed * (self.smoothed.clamp_min(_LEAST).log() - density.clamp_min(_LEAST).log())
+        return float(terms.sum() * self.step**2)
+
+    def variation(self, density: Tensor) -> float:
+        """Total variation ``int |rho_h - rhohat_h| / 2`` over the grid."""
+        return float((self.smoothed - density).abs().sum() * self.step**2 / 2)
+
     def off_board(self, x: Tensor) -> float:
         """Share of the samples where the board has no mass."""
         return float(torch.isinf(self.board.log_prob(x)).double().mean())
@@ -79,8 +92,7 @@ class BoardGrid:
         return blocks.mean((1, 3)).numpy().astype(np.float16)
 
     def _gap(self, log_density: Tensor, estimate: Tensor) -> Gap:
-        # One sample's worth of density: a hole in the samples costs much, not everything.
-        gaps = (log_density - estimate.clamp_min(1e-12).log())[self.inside].abs()
+        gaps = (log_density - estimate.clamp_min(_LEAST).log())[self.inside].abs()
         return Gap(float(gaps.mean()), float(gaps.var(correction=0)))
 
     def _board_log_prob(self) -> Tensor:

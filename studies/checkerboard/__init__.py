@@ -1,0 +1,1 @@
+"""Latent envelopes and noise levels on the checkerboard."""

@@ -1,0 +1,137 @@
+"""What the latent envelope gamma and the noise level eps do to samples, from a Gaussian to the checkerboard.
+
+For every envelope the velocity and the denoiser are learnt, each by a network of its own (the velocity alone where
+gamma = 0), and sampled by the ODE and by SDEs. Samples are compared with the board through kernel density estimates
+of one fixed bandwidth, as ``density`` explains: mean and variance of ``|log rho1 - log rhohat1|`` under the board.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from interpolants.dynamics.sample import sample
+from interpolants.fields.learned import LearnedFields
+from interpolants.fields.protocol import Fields
+from interpolants.paths.envelopes import (
+    BrownianEnvelope,
+    Envelope,
+    QuadraticEnvelope,
+    SigmoidEnvelope,
+    SineSquaredEnvelope,
+    ZeroEnvelope,
+)
+from interpolants.paths.linear import Linear
+from interpolants.problems.checkerboard_bridge import CheckerboardBridge
+from interpolants.problems.toys import Checkerboard
+from interpolants.training.pairs import learn_fields
+from interpolants.training.settings import TrainSettings
+from studies.checkerboard.density import BoardGrid
+from studies.common import Outcome
+
+Settings = Mapping[str, Any]
+ENVELOPES: dict[str, Envelope] = {
+    "sqrt(t(1-t))": BrownianEnvelope(),
+    "t(1-t)": QuadraticEnvelope(),
+    "sin^2(pi t)": SineSquaredEnvelope(),
+    "sigmoids": SigmoidEnvelope(),
+    "0": ZeroEnvelope(),
+}
+LONGER = "sqrt(t(1-t)), longer"
+NUMBERS = ("gap mean", "gap variance", "raw gap mean", "raw gap variance", "kl", "variation", "off board")
+_DATA, _START, _NOISE, _TRUTH, _DRAWS = range(5)
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "quick": {
+        "eps": [0.0, 1.0], "data": 2000, "net": {"width": 32, "depth": 2}, "steps": 60, "batch": 128, "lr": 2e-3,
+        "schedule": "cosine", "every": 1, "gamma": 1.0, "ema": 0.9, "n": 1000, "n_steps": 10, "h": 0.15,
+        "longer": 2, "draws": 100,
+    },
+    "laptop": {
+        "eps": [0.0, 0.1, 0.5, 1.0, 2.5], "data": 200_000, "net": {"width": 128, "depth": 4}, "steps": 3000,
+        "batch": 512, "lr": 2e-3, "schedule": "cosine", "every": 1, "gamma": 1.0, "ema": 0.999, "n": 20_000,
+        "n_steps": 100, "h": 0.15, "longer": 4, "draws": 2000,
+    },
+    "full": {
+        "eps": [0.0, 0.1, 0.5, 1.0, 2.5], "data": 3_000_000,
+        "net": {"width": 512, "depth": 4, "activation": "relu"}, "steps": 7000, "batch": 10_000, "lr": 2e-3,
+        "schedule": "step", "every": 1500, "gamma": 0.5, "ema": 0.999, "n": 300_000, "n_steps": 300, "h": 0.1,
+        "longer": 4, "draws": 10_000,
+    },
+}  # fmt: skip
+
+
+def cases(settings: Settings) -> Sequence[str]:
+    """The envelopes, and one of them trained for longer."""
+    return (*ENVELOPES, LONGER)
+
+
+def measure(case: str, seed: int, settings: Settings) -> Outcome:
+    """All noise levels of one envelope."""
+    name = case.removesuffix(", longer")
+    path, longer = Linear(envelope=ENVELOPES[name]), settings["longer"] if case == LONGER else 1
+    heads = ("velocity",) if path.envelope.is_zero else ("velocity", "denoiser")
+    networks: dict[str, Any] = {head: _learn(path, head, seed, settings, longer) for head in heads}
+    fields = LearnedFields(path, **networks)
+    grid = BoardGrid(Checkerboard(), settings["h"])
+    start = torch.randn(settings["n"], 2, generator=_generator(seed, _START))
+    values = _errors(fields, path, seed, settings)
+    truth = Checkerboard().sample(settings["n"], generator=_generator(seed, _TRUTH))
+    values |= {f"floor {name}": value for name, value in compare(grid, truth).items()}
+    arrays = {}
+    for eps in settings["eps"] if fields.has_score else (0.0,):
+        made = sample(fields, start, eps=eps, seed=1000 * seed + _NOISE, n_steps=settings["n_steps"]).x
+        values |= {f"eps={eps:g} {name}": value for name, value in compare(grid, made).items()}
+        if seed == 0:
+            arrays[f"eps={eps:g}"] = grid.picture(grid.density(made))
+    return Outcome(values, arrays)
+
+
+def compare(grid: BoardGrid, x: Tensor) -> dict[str, float]:
+    """All numbers of one sample set, named as in ``NUMBERS``."""
+    density = grid.density(x)
+    gap, raw = grid.gap(density), grid.raw_gap(density)
+    numbers = (gap.mean, gap.variance, raw.mean, raw.variance)
+    more = (grid.divergence(density), grid.variation(density), grid.off_board(x))
+    return dict(zip(NUMBERS, (*numbers, *more), strict=True))
+
+
+def _errors(fields: Fields, path: Linear, seed: int, settings: Settings) -> dict[str, float]:
+    """Squared errors of velocity and score over t in [0.02, 0.98], and the noise level of the least bound."""
+    exact, g = CheckerboardBridge().fields(path), _generator(seed, _DRAWS)
+    names = ("velocity", "score") if fields.has_score else ("velocity",)
+    times = torch.linspace(0.02, 0.98, 25)
+    sums = np.zeros(len(names))
+    with torch.no_grad():
+        for t in times:
+            x0 = torch.randn(settings["draws"], 2, generator=g)
+            x1 = Checkerboard().sample(settings["draws"], generator=g)
+            x = path.sample(x0=x0, x1=x1, t=t, generator=g).x_t
+            true, found = exact.evaluate(x.double(), t.double(), names), fields.evaluate(x, t, names)
+            sums += [float((found[k] - true[k]).square().sum(1).mean()) / len(times) for k in names]
+    values = {f"E|d {name}|^2": float(value) for name, value in zip(names, sums, strict=True)}
+    return values | ({"eps*": float((sums[0] / sums[1]) ** 0.5)} if len(names) == 2 else {})
+
+
+def _learn(path: Linear, head: str, seed: int, settings: Settings, longer: int) -> nn.Module:
+    g = _generator(seed, _DATA)
+    x0 = torch.randn(settings["data"], 2, generator=g)
+    x1 = Checkerboard().sample(settings["data"], generator=g)
+    train = TrainSettings(
+        steps=settings["steps"] * longer,
+        batch_size=settings["batch"],
+        lr=settings["lr"],
+        schedule=settings["schedule"],
+        every=settings["every"] * longer,
+        gamma=settings["gamma"],
+        ema=settings["ema"],
+        seed=seed,
+    )
+    net = {"kind": "mlp", **settings["net"]}
+    return learn_fields(path, x0, x1, heads=(head,), net=net, settings=train).net
+
+
+def _generator(seed: int, purpose: int) -> torch.Generator:
+    return torch.Generator().manual_seed(1000 * seed + purpose)
