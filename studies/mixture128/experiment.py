@@ -45,10 +45,10 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "n": 500, "ode": "heun", "n_steps": 10, "energy_n": 300, "times": 5, "draws": 100,
     },
     "laptop": {
-        "dim": 128, "spread": 7.5, "modes": 5, "eps": [0.0, 0.25, 0.5, 1.0, 2.0, 4.0], "data": 50_000,
+        "dim": 128, "spread": 7.5, "modes": 5, "eps": [0.0, 0.5, 1.0, 2.0, 4.0, 8.0], "data": 50_000,
         "net": {"width": 192, "depth": 3, "residual": True},
         "steps": 2500, "batch": 256, "lr": 2e-3, "schedule": "cosine", "every": 1, "gamma": 1.0, "ema": 0.99,
-        "n": 6000, "ode": "heun", "n_steps": 60, "energy_n": 3000, "times": 50, "draws": 500,
+        "n": 4000, "ode": "heun", "n_steps": 100, "energy_n": 3000, "times": 50, "draws": 500,
     },
     "full": {
         "dim": 128, "spread": 7.5, "modes": 5, "eps": [0.0, 0.1, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0],

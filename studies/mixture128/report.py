@@ -112,7 +112,7 @@ def figures(results: Results, folder: Path) -> None:
     )
     label(right, title="All coordinates", x="noise level eps", y="energy distance", grid="y")
     for axes in (left, right):
-        axes.set_xscale("symlog", linthresh=0.25)
+        axes.set_xscale("symlog", linthresh=0.5)
         axes.set_xticks(levels, [f"{eps:g}" for eps in levels])
     legend(left)
     save(made, folder / "mixture128.png")
