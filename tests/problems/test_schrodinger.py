@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -202,3 +203,26 @@ def test_it_comes_by_name():
     assert problem.event_shape == (1,)
     with pytest.raises(InvalidInputError, match="Did you mean 'score'"):
         problem.fields().provides("scor")
+
+
+@pytest.mark.parametrize("eps", EPS)
+@pytest.mark.parametrize("matrix", [True, False])
+def test_the_kinetic_energy_is_that_of_the_drift(eps, matrix):
+    # E|K (x - m) + k|^2 = tr(K Sigma K^T) + |k|^2 at the nodes of a Gauss-Legendre rule in t.
+    problem = bridge(eps) if matrix else GaussianSchrodingerBridge(M0, S0.diag(), M1, S1.diag(), eps)
+    nodes, weights = np.polynomial.legendre.leggauss(60)
+    total = 0.0
+    for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
+        law = problem.marginal(node)
+        slope, _ = slope_of_drift(problem.drift, node)
+        mean = problem.drift(law.mean[None], node)[0]
+        total += weight * float((slope @ law.covariance @ slope.T).trace() + mean.square().sum()) / 2
+    assert problem.kinetic_energy == pytest.approx(total, rel=1e-6)
+
+
+def test_without_noise_the_kinetic_energy_is_the_transport_cost():
+    one = GaussianSchrodingerBridge([0.0], 4.0, [3.0], 1.0, 0.0)
+    assert one.kinetic_energy == pytest.approx((9 + 1) / 2)
+    assert GaussianSchrodingerBridge([0.0], 4.0, [3.0], 1.0, 1e-6).kinetic_energy == pytest.approx(
+        5, rel=1e-3
+    )

@@ -40,6 +40,9 @@ class EntropicPlan:
         error: Sum of ``|row sum - 1 / N0|`` and of ``|column sum - 1 / N1|`` when the iteration stopped.
         steps: Sinkhorn steps made at the final regularisation.
         converged: Whether ``error`` is at most the tolerance.
+        f: (N0,) potential of the rows, data units squared: ``P_ij = exp((f_i + g_j - C_ij) / reg) / (N0 N1)`` with C
+            the squared distances of the centred clouds.
+        g: (N1,) potential of the columns.
     """
 
     plan: Tensor
@@ -47,6 +50,8 @@ class EntropicPlan:
     error: float
     steps: int
     converged: bool
+    f: Tensor
+    g: Tensor
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ class Sinkhorn:
             plan = self.plan(x0[rows.to(x0.device)], x1[columns.to(x1.device)])
             if not plan.converged:
                 warnings.warn(self._complaint(plan), SinkhornWarning, stacklevel=2)
-            index1[rows] = columns[_draw_columns(plan.plan, generator)]
+            index1[rows] = columns[draw_columns(plan.plan, generator)]
         return make_pairs(x0, x1, cond0, cond1, torch.arange(n0), index1)
 
     def plan(self, x0: Tensor, x1: Tensor) -> EntropicPlan:
@@ -150,12 +155,12 @@ class Sinkhorn:
         check_pairing("Sinkhorn", x0, x1, None, None, equal=False, distances=True)
         with torch.no_grad():
             cost, unit = costs("Sinkhorn", x0, x1)
-            plan, error, steps = _solve(cost, self.reg, self.n_iter, self.tol)
+            plan, error, steps, f, g = _solve(cost, self.reg, self.n_iter, self.tol)
         if not math.isfinite(error):
             raise DivergedError(
                 f"Sinkhorn: the iteration left the finite numbers at reg={self.reg!r}. Use a larger reg."
             )
-        return EntropicPlan(plan, self.reg * unit, error, steps, error <= self.tol)
+        return EntropicPlan(plan, self.reg * unit, error, steps, error <= self.tol, f * unit, g * unit)
 
     def _complaint(self, plan: EntropicPlan) -> str:
         return (
@@ -164,8 +169,8 @@ class Sinkhorn:
         )
 
 
-def _solve(cost: Tensor, reg: float, n_iter: int, tol: float) -> tuple[Tensor, float, int]:
-    """Plan (n, m), error of its marginals, steps at the final regularisation."""
+def _solve(cost: Tensor, reg: float, n_iter: int, tol: float) -> tuple[Tensor, float, int, Tensor, Tensor]:
+    """Plan (n, m), error of its marginals, steps at the final regularisation, potentials of rows and columns."""
     f, g = cost.new_zeros(cost.shape[0]), cost.new_zeros(cost.shape[1])
     level = max(1.0, reg)
     while level > reg:
@@ -182,7 +187,9 @@ def _solve(cost: Tensor, reg: float, n_iter: int, tol: float) -> tuple[Tensor, f
         if not math.isfinite(error):
             break
     # f was updated last, so the rows are right but for rounding; make them so to the last bit.
-    return kernel / (kernel.sum(1, keepdim=True) * cost.shape[0]), error, steps
+    sums = kernel.sum(1, keepdim=True)
+    f = f - reg * (sums.squeeze(1) / cost.shape[1]).log()
+    return kernel / (sums * cost.shape[0]), error, steps, f, g
 
 
 def _steps(f: Tensor, g: Tensor, kernel: Tensor, reg: float, n: int) -> tuple[Tensor, Tensor]:
@@ -206,7 +213,7 @@ def _kernel(cost: Tensor, f: Tensor, g: Tensor, reg: float) -> Tensor:
     return (f[:, None] + g - cost).div_(reg).clamp_(min=floor).exp_()
 
 
-def _draw_columns(plan: Tensor, generator: torch.Generator | None) -> Tensor:
+def draw_columns(plan: Tensor, generator: torch.Generator | None) -> Tensor:
     """One column for each row, by inversion of the row's distribution function: (n, m) -> (n,) on the CPU."""
     cdf = plan.double().cpu().cumsum(1)
     device = "cpu" if generator is None else generator.device
