@@ -77,7 +77,7 @@ def measure(case: str, seed: int, settings: Settings) -> Outcome:
     values["start to others"] = _apart(held_out, others)
     noise = torch.randn((n, *seen.shape[1:]), generator=_generator(seed, _START))
     begin = held_out if case == "mirror" else noise
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for eps in settings[LEVELS[case]]:
         options: dict[str, Any] = {"eps": eps, "n_steps": settings["n_steps"], "seed": 10 * seed + _NOISE}
         made = sample(fields, begin, **options).x

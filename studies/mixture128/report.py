@@ -106,7 +106,7 @@ def figures(results: Results, folder: Path) -> None:
             axes.axvline(star, color=HUES[k], lw=0.9, ls=":")
     floor, _ = mean_and_error(results.values(next(iter(experiment.PAIRS)), "floor kl"))
     left.axhline(floor, color="#5b6472", lw=0.9, ls="--", label="two true sets")
-    left.set_yscale("log")
+    left.set_ylim(bottom=0)
     label(
         left, title="First two coordinates", x="noise level eps", y="KL of kernel estimates (nat)", grid="y"
     )
@@ -114,6 +114,7 @@ def figures(results: Results, folder: Path) -> None:
     for axes in (left, right):
         axes.set_xscale("symlog", linthresh=0.5)
         axes.set_xticks(levels, [f"{eps:g}" for eps in levels])
+        axes.set_xlim(-0.1, 1.2 * levels[-1])
     legend(left)
     save(made, folder / "mixture128.png")
 
