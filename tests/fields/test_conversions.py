@@ -105,6 +105,43 @@ def test_conversions_agree_with_the_closed_form(name, given):
         assert_close(getattr(fields, target)(x, t), wanted[target], rtol=1e-6, atol=1e-6)
 
 
+@each_path
+@pytest.mark.parametrize("given", GIVEN, ids="-".join)
+def test_weighted_sums_for_samplers_agree_with_the_closed_form(name, given):
+    """At one time a chain of relations is folded into coefficients; the weights are those of a noisy step."""
+    path = PATHS[name]
+    fields, exact = learnt(path, given)
+    x = states(6, seed=5)
+    for t in torch.tensor([0.01, 0.45, 0.99], dtype=F64):
+        for target in QUANTITIES:
+            if not (fields.provides(target) and fields.provides("velocity")):
+                continue
+            terms = (("velocity", 1.0), (target, -0.7))
+            assert_close(fields.combine(x, t, terms), exact.combine(x, t, terms), rtol=1e-6, atol=1e-6)
+            terms = ((target, 0.3), ("velocity", torch.tensor(2.0, dtype=F64)))
+            assert_close(fields.combine(x, t, terms), exact.combine(x, t, terms), rtol=1e-6, atol=1e-6)
+
+
+def test_a_folded_sum_calls_only_what_it_needs_and_keeps_what_it_is_given():
+    path, calls = PATHS["linear"], []
+
+    def velocity(x, t):
+        calls.append("velocity")
+        return x
+
+    def denoiser(x, t):
+        calls.append("denoiser")
+        return x
+
+    fields = LearnedFields(path, velocity=velocity, denoiser=denoiser)
+    x, t = states(3), torch.tensor(0.5, dtype=F64)
+    before = x.clone()
+    fields.combine(x, t, (("denoiser", 2.0), ("score", 1.0)))
+    assert calls == ["denoiser"]
+    assert_close(fields.combine(x, t, (("velocity", 1.0), ("denoiser", 0.5))), 1.5 * before)
+    assert_close(x, before, rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("t", [0.001, 0.999])
 @each_path
 def test_the_usual_pairs_hold_near_the_ends(name, t):

@@ -10,7 +10,7 @@ from torch import Tensor
 from interpolants.dynamics.grids import time_grid as make_grid
 from interpolants.dynamics.invariance import SMALLEST
 from interpolants.dynamics.noise import NoiseTable, as_noise
-from interpolants.fields.protocol import Fields
+from interpolants.fields.protocol import Fields, weighted_sum
 from interpolants.foundations.brownian import BrownianPath
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.ops import time_dtype
@@ -111,23 +111,23 @@ class Job:
         """``b + eps s`` forwards, ``b - eps s`` backwards, from whichever of score and denoiser stays finite."""
         fields, table, sign = self.fields, self.table, -1.0 if self.reverse else 1.0
         assert table is not None
-        quantity = fields.noise_quantity
-        want = ("velocity", quantity)
-        if quantity == "score":
-
-            def by_score(x: Tensor, t: Tensor) -> Tensor:
-                values = fields.evaluate(x, t, want, cond)
-                return _plus(values["velocity"], values["score"], table.weight(t, of_score=True), sign)
-
-            return by_score
+        by_score = fields.noise_quantity == "score"
         base = None if fields.path is None else fields.path.base
+        if by_score or base is None or base.is_standard:
+            name, sign = ("score", sign) if by_score else ("denoiser", -sign)
 
-        def by_denoiser(x: Tensor, t: Tensor) -> Tensor:
-            values = fields.evaluate(x, t, want, cond)
-            noise = values["denoiser"] if base is None else base.inverse_root_transpose(values["denoiser"])
-            return _plus(values["velocity"], noise, table.weight(t, of_score=False), -sign)
+            def drift(x: Tensor, t: Tensor) -> Tensor:
+                weight = sign * table.weight(t, of_score=by_score)
+                return fields.combine(x, t, (("velocity", 1.0), (name, weight)), cond)
 
-        return by_denoiser
+            return drift
+
+        def drift_with_base(x: Tensor, t: Tensor) -> Tensor:
+            values = fields.evaluate(x, t, ("velocity", "denoiser"), cond)
+            noise = base.inverse_root_transpose(values["denoiser"])
+            return weighted_sum([(values["velocity"], 1.0), (noise, -sign * table.weight(t, of_score=False))])
+
+        return drift_with_base
 
     def run(self, x: Tensor, cond: Condition, first: int, *, keep: bool, on_step: Any = None) -> Part:
         """Integrate one chunk whose first row has index ``first``."""
@@ -236,13 +236,6 @@ class Job:
         x = self.fields.evaluate(part.x, t.to(part.x.device), (quantity,), cond)[quantity]
         path = None if part.path is None else torch.cat([part.path, x[None]])
         return Part(x, part.nfe + 1, _status(x), path, None)
-
-
-def _plus(velocity: Tensor, field: Tensor, level: Tensor | float, sign: float) -> Tensor:
-    """``velocity + sign level field`` in one operation."""
-    if isinstance(level, float):
-        return torch.add(velocity, field, alpha=sign * level)
-    return torch.addcmul(velocity, field, (sign * level).to(velocity.dtype))
 
 
 def _find_method(method: str | None, noisy: bool) -> str:

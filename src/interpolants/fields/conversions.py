@@ -8,7 +8,7 @@ Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 2; der
 forms in the tests.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,7 +23,7 @@ from interpolants.paths.path import Path, SpatiallyLinearPath, Unmix
 from interpolants.paths.variance_preserving import VariancePreserving
 
 # Times whose coefficients are kept: a few runs of a few hundred steps.
-_REMEMBERED = 4096
+REMEMBERED = 4096
 
 
 class At:
@@ -46,7 +46,7 @@ class At:
         self.mean1 = mean1
         self._numbers: dict[str, Any] | None = None
         if memory is not None and t.ndim == 0 and t.device.type == "cpu" and not t.requires_grad:
-            if len(memory) > _REMEMBERED:
+            if len(memory) > REMEMBERED:
                 memory.clear()
             self._numbers = memory.setdefault(float(t), {})
 
@@ -167,13 +167,13 @@ def _det1(path: SpatiallyLinearPath, t: Tensor) -> Tensor:
 
 
 def _endpoint0_from_flow(at: At, b: Tensor, e1: Tensor) -> Tensor:
-    squared = at.gamma.square()
+    squared = at.gamma * at.gamma
     rest = squared * (b - at.beta_dot * e1) - at.gamma_gamma_dot * (at.x - at.beta * e1)
     return rest / (squared * at.alpha_dot - at.gamma_gamma_dot * at.alpha)
 
 
 def _endpoint1_from_flow(at: At, b: Tensor, e0: Tensor) -> Tensor:
-    squared = at.gamma.square()
+    squared = at.gamma * at.gamma
     rest = squared * (b - at.alpha_dot * e0) - at.gamma_gamma_dot * (at.x - at.alpha * e0)
     return rest / (squared * at.beta_dot - at.gamma_gamma_dot * at.beta)
 
@@ -286,6 +286,29 @@ RULES: tuple[Rule, ...] = (
     Rule("endpoint1", ("endpoint0",), _static, lambda at, e0: e0),
     Rule("endpoint0", ("endpoint1",), _static, lambda at, e1: e1),
 )
+
+
+def fold(path: Path, steps: Sequence[Rule], known: Sequence[str], t: Tensor) -> dict[str, list[float]] | None:
+    """All quantities that ``steps`` yield, as combinations of the state and of what is known, at a 0-d time.
+
+    Every relation is linear. Where it also acts on each entry alike (no base, or a standard normal one), its
+    coefficients can be read off by applying it to unit vectors, once per time: a sampler then needs one operation per
+    term, however long the chain of rules.
+
+    Returns:
+        Quantity -> coefficients of the state and of ``known`` in order; None where a rule mixes entries or adds a
+        constant, or where a coefficient is infinite.
+    """
+    if path.base is not None and not path.base.is_standard:
+        return None
+    unit = torch.eye(1 + len(known), dtype=torch.float64)
+    at = At(path, unit[0], t.double())
+    values = dict(zip(known, unit[1:], strict=True))
+    for rule in steps:
+        values[rule.target] = rule.formula(at, *(values[need] for need in rule.needs))
+    # At an end a coefficient may be infinite, and a rule may then know better (the mean of x1 at t = 0).
+    whole = all(bool(torch.isfinite(value).all()) for value in values.values())
+    return {name: value.tolist() for name, value in values.items()} if whole else None
 
 
 def plan(path: Path, known: Iterable[str], target: str) -> tuple[Rule, ...] | None:

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interpolants.fields.conversions import At, Rule, explain, plan
-from interpolants.fields.protocol import QUANTITIES, Fields
+from interpolants.fields.conversions import REMEMBERED, At, Rule, explain, fold, plan
+from interpolants.fields.protocol import QUANTITIES, Fields, weighted_sum
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.types import Condition, Field
 from interpolants.paths.path import Path
@@ -84,6 +84,7 @@ class LearnedFields(Fields):
                 f"One of: {', '.join(QUANTITIES)}.",
             )
         self._memory: dict[float, dict[str, Any]] = {}
+        self._folds: dict[tuple[float, tuple[str, ...]], tuple[set[str], dict[str, list[float]]] | None] = {}
         self._plans: dict[str, tuple[Rule, ...] | None] = {}
         self._routes: dict[tuple[str, ...], tuple[list[Rule], set[str]]] = {}
 
@@ -121,7 +122,8 @@ class LearnedFields(Fields):
         """The velocity as a function of state and time; the network itself where it was learnt directly."""
         source = self._sources.get("velocity")
         if source is None:
-            return super().velocity_of(cond)
+            only = (("velocity", 1.0),)
+            return lambda x, t: self.combine(x, t, only, cond)
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
             value = source(x, t, cond)
@@ -129,6 +131,36 @@ class LearnedFields(Fields):
             return value
 
         return velocity
+
+    def combine(
+        self, x: Tensor, t: Tensor, terms: Sequence[tuple[str, Tensor | float]], cond: Condition = None
+    ) -> Tensor:
+        """A weighted sum of quantities; at one time on the CPU the relations cost nothing but the terms that remain."""
+        names = tuple(name for name, _ in terms)
+        folded = self._fold(t, names)
+        if folded is None:
+            return super().combine(x, t, terms, cond)
+        needed, table = folded
+        learnt = self._learnt(x, t, needed, cond)
+        rows = [(table[name], weight) for name, weight in terms]
+        sums = [sum(weight * row[k] for row, weight in rows) for k in range(1 + len(self.known))]
+        parts = [(learnt[name], c) for name, c in zip(self.known, sums[1:], strict=True) if name in needed]
+        return weighted_sum([*([(x, sums[0])] if sums[0] else []), *parts])
+
+    def _fold(self, t: Tensor, names: tuple[str, ...]) -> tuple[set[str], dict[str, list[float]]] | None:
+        """The learnt quantities to compute, and each name's coefficients; None where that is not possible."""
+        if t.ndim or t.device.type != "cpu" or t.requires_grad:
+            return None
+        if len(self._folds) > REMEMBERED:
+            self._folds.clear()
+        key = (float(t), names)
+        if key not in self._folds:
+            steps, needed = self._route(names)
+            assert self.path is not None
+            inside = t.clamp(self.margin, 1 - self.margin) if self.margin else t
+            table = fold(self.path, steps, self.known, inside)
+            self._folds[key] = None if table is None else (needed & {*self.known}, table)
+        return self._folds[key]
 
     def _exact(self, x: Tensor, t: Tensor, quantity: str, cond: Condition) -> Tensor:
         return self._evaluate(x, t, (quantity,), cond, 0.0)[quantity]

@@ -60,6 +60,13 @@ class Fields(ABC):
         """Whether SDEs can be run."""
         return self.provides("score")
 
+    def combine(
+        self, x: Tensor, t: Tensor, terms: Sequence[tuple[str, Tensor | float]], cond: Condition = None
+    ) -> Tensor:
+        """``sum_k w_k q_k(x, t)`` for ``terms`` ``(q_k, w_k)`` with weights that depend on time alone, ``(B, *D)``."""
+        values = self.evaluate(x, t, [name for name, _ in terms], cond)
+        return weighted_sum([(values[name], weight) for name, weight in terms])
+
     def velocity_of(self, cond: Condition = None) -> Callable[[Tensor, Tensor], Tensor]:
         """The velocity as a function of state and time alone, for the solvers' inner loop."""
         evaluate, want = self.evaluate, ("velocity",)
@@ -109,6 +116,22 @@ class Fields(ABC):
                 f"Fields.{quantity}", "the value must be finite", f"nan or inf at t={float(when):.6g}", remedy
             )
         return value
+
+
+def weighted_sum(terms: Sequence[tuple[Tensor, Tensor | float]]) -> Tensor:
+    """``sum_k w_k y_k`` by one operation per term; weights are numbers or 0-d tensors."""
+    (value, weight), *rest = terms
+    own = isinstance(weight, Tensor) or weight != 1.0  # whether the sum is in memory made here
+    total = value * weight if own else value
+    for value, weight in rest:
+        if isinstance(weight, Tensor):
+            total = torch.addcmul(total, value, weight.to(total.dtype))
+        elif own:
+            total.add_(value, alpha=weight)
+        else:
+            total = torch.add(total, value, alpha=weight)
+        own = True
+    return total
 
 
 def as_time(t: Tensor | float, x: Tensor) -> Tensor:

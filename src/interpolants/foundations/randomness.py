@@ -95,12 +95,13 @@ class BlockNoise:
         # Small states: several draws per call of a block's generator, since the call costs more than the numbers.
         ahead = max(1, min(_MOST_AHEAD, _NUMBERS_PER_CALL // max(1, self._views[0].numel())))
         self._ahead = torch.empty(len(blocks), ahead, BLOCK, *shape, dtype=draw)
+        self._ahead_views = list(self._ahead.unbind())
         self._next = ahead
 
     def normal(self) -> Tensor:
         """The next standard normal draw, ``(count, *shape)``; fresh memory, the caller may keep it."""
         if self._next == self._ahead.shape[1]:
-            for draws, block in zip(self._ahead.unbind(), self._generators, strict=True):
+            for draws, block in zip(self._ahead_views, self._generators, strict=True):
                 draws.normal_(generator=block)
             self._next = 0
         blocks, ahead = self._ahead.shape[:2]

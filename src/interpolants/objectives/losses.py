@@ -17,6 +17,7 @@ Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 2.3 an
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import torch
@@ -65,7 +66,7 @@ class Objective(ABC):
     def target(self, sample: PathSample) -> Tensor:
         """What the prediction is compared with, ``(B, *D)``."""
 
-    @property
+    @cached_property
     def is_singular(self) -> bool:
         """Whether the target is infinite at an end of the path."""
         return False
@@ -119,7 +120,7 @@ class VelocityLoss(Objective):
 
     predicts: ClassVar[str] = "velocity"
 
-    @property
+    @cached_property
     def is_singular(self) -> bool:
         """Where gamma' is infinite at an end (Brownian envelope)."""
         return has_singular_rate(self.path)
@@ -159,7 +160,7 @@ class ScoreLoss(Objective):
     predicts: ClassVar[str] = "score"
     needs_latent: ClassVar[bool] = True
 
-    @property
+    @cached_property
     def is_singular(self) -> bool:
         """Always: the target carries 1/gamma."""
         return True
