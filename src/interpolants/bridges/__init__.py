@@ -1,16 +1,31 @@
 """Bridges that are more than one fit of one path: each is made with settings, then `fit(x0, x1)`, `transport(x)`."""
 
 from interpolants.bridges.entropic_sb import EntropicSB
+from interpolants.bridges.flow_map import FlowMap
+from interpolants.bridges.flow_map_rules import RULES, AverageVelocity
 from interpolants.bridges.interpolant_sb import InterpolantSB, LearntInterpolant
+from interpolants.bridges.potential import PotentialGradient
+from interpolants.bridges.rectify import Rectification, Rectified, one_step, rectify
 from interpolants.bridges.schrodinger import CoupledEnds, SchrodingerResult, SchrodingerSolver
 from interpolants.bridges.schrodinger_drifts import DriftFields
+from interpolants.bridges.straightness import Straightness, straightness
 
 __all__ = [
+    "RULES",
+    "AverageVelocity",
     "CoupledEnds",
     "DriftFields",
     "EntropicSB",
+    "FlowMap",
     "InterpolantSB",
     "LearntInterpolant",
+    "PotentialGradient",
+    "Rectification",
+    "Rectified",
     "SchrodingerResult",
     "SchrodingerSolver",
+    "Straightness",
+    "one_step",
+    "rectify",
+    "straightness",
 ]

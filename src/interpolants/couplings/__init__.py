@@ -7,6 +7,7 @@ from interpolants.couplings.independent import Independent
 from interpolants.couplings.minibatch_ot import MinibatchOT
 from interpolants.couplings.paired import Paired
 from interpolants.couplings.pairs import Coupling, Pairs
+from interpolants.couplings.reflow import Reflow
 from interpolants.couplings.sinkhorn import EntropicPlan, Sinkhorn, SinkhornWarning
 from interpolants.couplings.super_resolution import SuperResolution
 
@@ -20,6 +21,7 @@ __all__ = [
     "MinibatchOT",
     "Paired",
     "Pairs",
+    "Reflow",
     "Sinkhorn",
     "SinkhornWarning",
     "Start",
