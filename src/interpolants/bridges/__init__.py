@@ -4,27 +4,37 @@ from interpolants.bridges.entropic_sb import EntropicSB
 from interpolants.bridges.flow_map import FlowMap
 from interpolants.bridges.flow_map_rules import RULES, AverageVelocity
 from interpolants.bridges.interpolant_sb import InterpolantSB, LearntInterpolant
+from interpolants.bridges.multimarginal import Multimarginal, RouteFields
 from interpolants.bridges.potential import PotentialGradient
 from interpolants.bridges.rectify import Rectification, Rectified, one_step, rectify
+from interpolants.bridges.restoration import Restoration
 from interpolants.bridges.schrodinger import CoupledEnds, SchrodingerResult, SchrodingerSolver
 from interpolants.bridges.schrodinger_drifts import DriftFields
+from interpolants.bridges.simplex import Curve, Route, Straight, Waypoints
 from interpolants.bridges.straightness import Straightness, straightness
 
 __all__ = [
     "RULES",
     "AverageVelocity",
+    "Curve",
     "CoupledEnds",
     "DriftFields",
     "EntropicSB",
     "FlowMap",
     "InterpolantSB",
     "LearntInterpolant",
+    "Multimarginal",
     "PotentialGradient",
     "Rectification",
     "Rectified",
+    "Restoration",
+    "Route",
+    "RouteFields",
+    "Straight",
     "SchrodingerResult",
     "SchrodingerSolver",
     "Straightness",
+    "Waypoints",
     "one_step",
     "rectify",
     "straightness",
