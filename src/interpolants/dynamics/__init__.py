@@ -1,7 +1,7 @@
 """Sampling: flows and SDEs along a bridge, in both directions."""
 
 from interpolants.dynamics.grids import time_grid
-from interpolants.dynamics.noise import ConstantNoise, GammaNoise, NoiseLevel, ScheduledNoise
+from interpolants.dynamics.noise import ConstantNoise, GammaNoise, NoiseLevel, ScheduledNoise, TabulatedNoise
 from interpolants.dynamics.sample import Samples, sample
 from interpolants.solvers.adaptive import Status
 
@@ -12,6 +12,7 @@ __all__ = [
     "Samples",
     "ScheduledNoise",
     "Status",
+    "TabulatedNoise",
     "sample",
     "time_grid",
 ]

@@ -102,6 +102,32 @@ class ScheduledNoise(NoiseLevel):
         return values
 
 
+@dataclass(frozen=True)
+class TabulatedNoise(NoiseLevel):
+    """A level known at some times, linear between them and constant before the first and after the last.
+
+    Args:
+        times: Increasing, in [0, 1].
+        levels: One level per time, finite and >= 0.
+    """
+
+    times: tuple[float, ...]
+    levels: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.times) != len(self.levels) or not self.times:
+            sizes = (len(self.times), len(self.levels))
+            raise invalid("TabulatedNoise", "there must be one level per time", sizes)
+        if not (np.diff(self.times) > 0).all() or not 0 <= self.times[0] <= self.times[-1] <= 1:
+            raise invalid("TabulatedNoise", "times must increase within [0, 1]", self.times)
+        if not all(math.isfinite(level) and level >= 0 for level in self.levels):
+            raise invalid("TabulatedNoise", "levels must be finite and >= 0", self.levels)
+
+    def values(self, t: Tensor, path: Path | None) -> Tensor:
+        """The level at each time."""
+        return torch.from_numpy(np.interp(t.double().numpy(), self.times, self.levels))
+
+
 def as_noise(eps: Any) -> NoiseLevel | None:
     """A number, function or ``NoiseLevel`` -> a noise level, or None for eps = 0 (the ODE)."""
     if isinstance(eps, NoiseLevel):

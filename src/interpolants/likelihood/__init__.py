@@ -1,6 +1,31 @@
 """Densities of trained bridges."""
 
+from interpolants.likelihood.cross_entropy import CrossEntropy, cross_entropy
 from interpolants.likelihood.divergence import exact_divergence, probed_divergence
-from interpolants.likelihood.log_prob import LogProb, log_prob, sample_with_log_prob
+from interpolants.likelihood.kl_bound import (
+    KlBound,
+    SquaredErrors,
+    kl_bound,
+    optimal_eps,
+    optimal_schedule,
+    squared_errors,
+)
+from interpolants.likelihood.log_prob import log_prob, sample_with_log_prob
+from interpolants.likelihood.result import LogProb, SdeLogProb
 
-__all__ = ["LogProb", "exact_divergence", "log_prob", "probed_divergence", "sample_with_log_prob"]
+__all__ = [
+    "CrossEntropy",
+    "KlBound",
+    "LogProb",
+    "SdeLogProb",
+    "SquaredErrors",
+    "cross_entropy",
+    "exact_divergence",
+    "kl_bound",
+    "log_prob",
+    "optimal_eps",
+    "optimal_schedule",
+    "probed_divergence",
+    "sample_with_log_prob",
+    "squared_errors",
+]

@@ -1,28 +1,38 @@
 """Log-likelihood by the probability flow: carry a point to the end whose density is known, and count the volume.
 
 ``log rho1(x) = log rho0(X_0) - int_0^1 div b(X_t, t) dt`` along the flow that is at x at t = 1, and the mirror image
-``log rho0(x) = log rho1(X_1) + int_0^1 div b dt``.
+``log rho0(x) = log rho1(X_1) + int_0^1 div b dt``. With ``eps > 0`` the model is the SDE, whose density is another one
+as soon as the fields are not exact: see ``likelihood.feynman_kac``.
 
 Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 2.4; Chen et al. (2018), arXiv:1806.07366.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from interpolants.dynamics.chunks import Chunks
 from interpolants.dynamics.job import Job
+from interpolants.dynamics.noise import as_noise
 from interpolants.dynamics.sample import check_call, check_seed
 from interpolants.fields.protocol import Fields
-from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BlockNoise
 from interpolants.foundations.types import Condition, take_rows
 from interpolants.likelihood.divergence import MODES, exact_divergence, probed_divergence
-from interpolants.solvers.adaptive import Status, integrate_adaptive
+from interpolants.likelihood.feynman_kac import PathSettings, path_log_prob
+from interpolants.likelihood.result import (
+    Density,
+    LogProb,
+    arrival_status,
+    check_arrival,
+    check_base,
+    evaluate_base,
+)
+from interpolants.solvers.adaptive import integrate_adaptive
 from interpolants.solvers.fixed import integrate_fixed
 from interpolants.solvers.registry import get_solver
 from interpolants.solvers.tableau import RungeKutta
@@ -32,53 +42,23 @@ DIVERGENCES = ("exact", "hutchinson")
 Rate = Callable[[Tensor, Tensor, bool], tuple[Tensor, Tensor | None]]
 
 
-class Density(Protocol):
-    """A law whose log density can be evaluated, ``(B, *D) -> (B,)`` in nats."""
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """Log density in nats."""
-        ...
-
-
-@dataclass(frozen=True)
-class LogProb:
-    """Log-likelihoods and how they were obtained.
-
-    Attributes:
-        log_prob: ``(B,)`` in nats.
-        error: ``(B,)`` standard error of the random probes, in nats; zero for the exact divergence, NaN for one probe.
-        x: Where the points arrived, at the end with the known density (or, for sampling, the samples), ``(B, *D)``.
-        nfe: Evaluations of the velocity per sample: a number, or ``(B,)`` for an adaptive solver.
-        status: ``(B,)`` codes of ``dynamics.Status``; 0 is success.
-    """
-
-    log_prob: Tensor
-    error: Tensor
-    x: Tensor
-    nfe: int | Tensor
-    status: Tensor
-
-    @property
-    def mean(self) -> tuple[float, float]:
-        """Mean over the samples and its standard error, in nats."""
-        values = self.log_prob.double()
-        n = values.numel()
-        return float(values.mean()), float(values.std() / math.sqrt(n)) if n > 1 else math.nan
-
-
 def log_prob(
     fields: Fields,
     x: Tensor,
     base: Density,
     *,
+    eps: Any = 0.0,
     end: int = 1,
     cond: Condition = None,
     divergence: str = "exact",
     probes: int = 1,
     mode: str = "auto",
-    method: str = "dopri5",
+    paths: int = 32,
+    proposal: str = "reverse",
+    method: str | None = None,
     n_steps: int = 100,
     time_grid: Any = "auto",
+    cap_noise: bool = True,
     rtol: float = 1e-5,
     atol: float = 1e-5,
     max_steps: int = 10_000,
@@ -95,23 +75,37 @@ def log_prob(
         fields: Velocity of the bridge.
         x: Points ``(B, *D)`` at the end ``end``.
         base: The law at the other end, with ``log_prob``.
+        eps: Noise level of the model, as in ``dynamics.sample``; 0 is the flow. ``paths``, ``proposal`` and
+            ``cap_noise`` matter for eps > 0 alone; ``rtol``, ``atol`` and ``max_steps`` for adaptive solvers.
         end: 1 scores data under the model of rho1 (``base`` is rho0); 0 the other way round.
         cond: Condition, one row per sample.
-        divergence: ``"exact"``, or ``"hutchinson"`` for random probes.
-        probes: Number of probes, fixed along each trajectory and tied to the sample's index.
+        divergence: ``"exact"``, or ``"hutchinson"`` for random probes: unbiased for the flow and for the lower bound of
+            an SDE, whose ``log_prob`` they raise by half the variance they bring. For an SDE also ``"none"``: no
+            derivative of the field, the density of its Euler-Maruyama chain; the choice for many dimensions.
+        probes: Number of probes, tied to the sample's index; fixed along the trajectory of a flow, fresh at each node
+            of an SDE.
         mode: How the exact divergence is taken, ``"auto"``, ``"reverse"`` or ``"forward"``; the value is the same.
-        method: ODE solver by name; the adaptive ones control the error of the log-likelihood too.
+        paths: Random paths per point, >= 2.
+        proposal: ``"reverse"`` runs them with the drift of the other direction's model, which leaves little or no
+            spread where the fields are good; ``"model"`` is the plain Feynman-Kac formula, for comparison.
+        method: Solver by name; ``"dopri5"`` when None, or ``"heun"`` for an SDE. The adaptive ones control the error of
+            the log-likelihood too.
         n_steps: Number of fixed steps.
         time_grid: As in ``dynamics.sample``.
+        cap_noise: As in ``dynamics.sample``.
         rtol: Relative tolerance per sample of an adaptive solver.
         atol: Absolute tolerance per sample, in data units and nats.
         max_steps: Most steps per sample of an adaptive solver.
-        seed: Seed of the probes.
+        seed: Seed of the probes and of the paths' noise.
         first_index: Index of the first row in the whole job.
         chunk: Rows at once; chosen for the machine's cache when None.
         invariant: Make sample i independent of its batch (up to the rounding of derivatives).
         on_failure: ``"raise"`` or ``"keep"``.
         differentiable: Keep the graph, for training by likelihood; fixed-step solvers only.
+
+    Returns:
+        The log densities; for eps > 0 an :class:`SdeLogProb`, with Jensen's lower bound, an interval and the effective
+        number of paths.
 
     Raises:
         InvalidInputError: If an argument breaks its rule, or ``base`` has no density.
@@ -120,7 +114,32 @@ def log_prob(
     if end not in (0, 1):
         raise invalid("log_prob", "end must be 0 or 1", end)
     check_call("log_prob", x, cond, first_index, chunk, on_failure)
-    _check_base(base, "log_prob")
+    check_base(base, "log_prob")
+    noise = as_noise(eps)
+    if noise is not None:
+        if differentiable:
+            raise invalid(
+                "log_prob", "differentiable needs eps=0", eps, "Train by the quadratic losses instead."
+            )
+        settings = PathSettings(paths, proposal, divergence, probes, mode, check_seed("log_prob", seed))
+        return path_log_prob(
+            fields,
+            x,
+            base,
+            settings,
+            eps=noise,
+            end=end,
+            cond=cond,
+            method=method,
+            n_steps=n_steps,
+            time_grid=time_grid,
+            first_index=first_index,
+            chunk=chunk,
+            invariant=invariant,
+            cap_noise=cap_noise,
+            on_failure=on_failure,
+        )
+    method = "dopri5" if method is None else method
     travel = _Travel(
         fields, x, end == 1, divergence, probes, mode, method, n_steps, time_grid, differentiable
     )
@@ -128,8 +147,8 @@ def log_prob(
     arrived, volume, error, nfe, status = travel.go(
         cond, chunk, first_index, invariant, check_seed("log_prob", seed)
     )
-    _check_arrival("log_prob", status, on_failure, method)
-    return LogProb(_evaluate(base, arrived) + volume, error, arrived, nfe, status)
+    check_arrival("log_prob", status, on_failure, method)
+    return LogProb(evaluate_base(base, arrived) + volume, error, arrived, nfe, status)
 
 
 def sample_with_log_prob(
@@ -162,12 +181,12 @@ def sample_with_log_prob(
     """
     who = "sample_with_log_prob"
     check_call(who, x0, cond, first_index, chunk, on_failure)
-    _check_base(base, who)
+    check_base(base, who)
     travel = _Travel(fields, x0, False, divergence, probes, mode, method, n_steps, time_grid, differentiable)
     travel.limits = {"rtol": rtol, "atol": atol, "max_steps": max_steps}
     arrived, volume, error, nfe, status = travel.go(cond, chunk, first_index, True, check_seed(who, seed))
-    _check_arrival(who, status, on_failure, method)
-    return LogProb(_evaluate(base, x0) - volume, error, arrived, nfe, status)
+    check_arrival(who, status, on_failure, method)
+    return LogProb(evaluate_base(base, x0) - volume, error, arrived, nfe, status)
 
 
 class _Travel:
@@ -234,10 +253,7 @@ class _Travel:
         done = integrate_fixed(rate, x, self.job.grid, self.solver, quadrature=True)
         assert done.q is not None
         volume, error = _mean_and_error(done.q)
-        good = torch.isfinite(done.x.detach()).reshape(x.shape[0], -1).all(1) & torch.isfinite(
-            volume.detach()
-        )
-        return done.x, volume, error, done.nfe, torch.where(good, int(Status.OK), int(Status.NONFINITE))
+        return done.x, volume, error, done.nfe, arrival_status(done.x, volume)
 
     def _adaptive(
         self, x: Tensor, cond: Condition, signs: list[Tensor]
@@ -303,29 +319,3 @@ def _mean_and_error(volume: Tensor) -> tuple[Tensor, Tensor]:
     if k == 1:
         return volume[:, 0], torch.full_like(volume[:, 0], math.nan)
     return volume.mean(1), volume.detach().std(1) / math.sqrt(k)
-
-
-def _check_base(base: object, who: str) -> None:
-    if not callable(getattr(base, "log_prob", None)):
-        remedy = "Pass a law with log_prob; Bridge trains a Gaussian leg to a sample set by itself."
-        raise invalid(who, "the base must have a density", type(base).__name__, remedy)
-
-
-def _evaluate(base: Density, x: Tensor) -> Tensor:
-    value = base.log_prob(x)
-    if value.shape != (x.shape[0],):
-        remedy = "For torch.distributions, wrap it in Independent so that the event dimensions are summed."
-        raise invalid(
-            "log_prob", f"base.log_prob must return shape ({x.shape[0]},)", tuple(value.shape), remedy
-        )
-    return value
-
-
-def _check_arrival(who: str, status: Tensor, on_failure: str, method: str) -> None:
-    bad = (status != int(Status.OK)).nonzero().flatten()
-    if on_failure == "raise" and len(bad):
-        code = Status(int(status[bad[0]])).name.lower()
-        remedy = "Loosen rtol and atol, or take more fixed steps; on_failure='keep' returns the rest."
-        raise DivergedError(
-            f"{who}: {method} ended with {code} for {len(bad)} samples, first row {int(bad[0])}. {remedy}"
-        )

@@ -1,0 +1,326 @@
+"""Log-likelihood of an SDE model by random paths from the point to the end whose density is known.
+
+Letters: b velocity, s score, ``b_F = b + eps s`` and ``b_B = b - eps s`` the drifts of the two models; Y a path, l its
+log weight. The density of the forward model at x, t = 1, is the mean of ``exp(l) rho0(Y_0)`` over paths from x down to
+t = 0, in either of two ways:
+
+* ``proposal="model"`` (Feynman-Kac): Y has drift b_F and ``l = -int div b_F dt``;
+* ``proposal="reverse"``: Y has drift b_B, and by Girsanov's theorem, written with a Stratonovich integral along the
+  path as it runs, ``l = int (div b + s . b) dt - int s o dY``. Where s is the model's score this drift is its time
+  reversal, and ``exp(l) rho0(Y_0)`` is the density itself on every path: the spread of l shows the fields' errors.
+
+The backward model at t = 0 is the mirror image: paths run up, b_F and b_B change places. With ``divergence="none"`` the
+second way uses no derivative: the model is taken to be its Euler-Maruyama chain, and l is the log ratio of the
+transition densities of chain and proposal, step by step. That mean is exact for the chain.
+
+Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 2.4, for the first way.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from interpolants.dynamics.chunks import Chunks
+from interpolants.dynamics.job import BROWNIAN_STREAM, Job
+from interpolants.fields.protocol import Fields
+from interpolants.foundations.brownian import BrownianPath
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.ops import sum_event
+from interpolants.foundations.randomness import BlockNoise
+from interpolants.foundations.types import Condition, take_rows
+from interpolants.likelihood.divergence import MODES, exact_divergence, probed_divergence
+from interpolants.likelihood.path_weights import summarise
+from interpolants.likelihood.result import (
+    Density,
+    SdeLogProb,
+    arrival_status,
+    check_arrival,
+    evaluate_base,
+)
+from interpolants.solvers.fixed import stage_clock
+from interpolants.solvers.registry import get_solver
+from interpolants.solvers.sde import SdeSolver
+
+PROBE_STREAM = 3
+DIVERGENCES = ("exact", "hutchinson", "none")
+PROPOSALS = ("reverse", "model")
+# States of all paths that are alive at once.
+_MOST_NUMBERS = 1 << 23
+
+
+@dataclass(frozen=True)
+class PathSettings:
+    """How the paths are drawn and weighted; as in ``log_prob``."""
+
+    paths: int
+    proposal: str
+    divergence: str
+    probes: int
+    mode: str
+    seed: int
+
+    def check(self, who: str) -> None:
+        """Refuse what no estimate can be made with."""
+        if isinstance(self.paths, bool) or not isinstance(self.paths, int) or self.paths < 2:
+            raise invalid(
+                who, "paths must be an integer >= 2", self.paths, "Two give a first error estimate."
+            )
+        if self.probes < 1:
+            raise invalid(who, "probes must be >= 1", self.probes)
+        for name, known in (("proposal", PROPOSALS), ("divergence", DIVERGENCES), ("mode", MODES)):
+            if getattr(self, name) not in known:
+                raise invalid(who, f"{name} must be one of {', '.join(known)}", repr(getattr(self, name)))
+        if self.divergence == "none" and self.proposal != "reverse":
+            remedy = "The plain Feynman-Kac weight is an integral of the divergence."
+            raise invalid(who, "divergence='none' needs proposal='reverse'", repr(self.proposal), remedy)
+
+
+def path_log_prob(
+    fields: Fields,
+    x: Tensor,
+    base: Density,
+    settings: PathSettings,
+    *,
+    eps: Any,
+    end: int,
+    cond: Condition,
+    method: str | None,
+    n_steps: int,
+    time_grid: Any,
+    first_index: int,
+    chunk: int | None,
+    invariant: bool,
+    cap_noise: bool,
+    on_failure: str,
+) -> SdeLogProb:
+    """Log density of the SDE model at ``x``; arguments as in ``log_prob``, checked there."""
+    settings.check("log_prob")
+    job = _job(fields, x, eps, end, method, n_steps, time_grid, settings, cap_noise)
+    walk = _Walk(job, fields, settings)
+    k = settings.paths
+    points = max(1, _MOST_NUMBERS // (k * x[0].numel()))
+    log_weights, corrections, arrived, status = [], [], [], []
+    with torch.no_grad():
+        for begin in range(0, len(x), points):
+            rows = slice(begin, begin + points)
+            every = torch.arange(len(x), device=x.device)[rows].repeat_interleave(k)
+            states, conds = x[every], take_rows(cond, every)
+            plan = Chunks(fields, job, states, conds, chunk, (first_index + begin) * k, invariant)
+            done = [walk.cut(plan, piece, first) for piece, first in plan]
+            y, weight, correction = (torch.cat(part) for part in zip(*done, strict=True))
+            weight = weight + evaluate_base(base, y)
+            log_weights.append(weight.reshape(-1, k))
+            corrections.append(correction.reshape(-1, k))
+            arrived.append(y[::k])
+            status.append(arrival_status(weight.reshape(-1, k)))
+    found = summarise(torch.cat(log_weights), torch.cat(corrections))
+    codes = torch.cat(status)
+    check_arrival("log_prob", codes, on_failure, job.method)
+    assert job.table is not None
+    return SdeLogProb(
+        log_prob=found.log_prob,
+        error=found.error,
+        x=torch.cat(arrived),
+        nfe=walk.nfe,
+        status=codes,
+        lower_bound=found.lower_bound,
+        lower_bound_error=found.lower_bound_error,
+        low=found.low,
+        high=found.high,
+        ess=found.ess,
+        paths=k,
+        eps=job.table.used(torch.from_numpy(job.grid.copy())),
+    )
+
+
+def _job(
+    fields: Fields,
+    x: Tensor,
+    eps: Any,
+    end: int,
+    method: str | None,
+    n_steps: int,
+    time_grid: Any,
+    settings: PathSettings,
+    cap_noise: bool,
+) -> Job:
+    chain = settings.divergence == "none"
+    name = ("euler_maruyama" if chain else "heun") if method is None else method
+    job = Job(fields, x, eps, end == 1, name, n_steps, time_grid, "step", 0.0, 1.0, cap_noise)
+    if chain and job.method != "euler_maruyama":
+        remedy = "Other schemes have no transition density in closed form."
+        raise invalid("log_prob", "divergence='none' needs method='euler_maruyama'", repr(method), remedy)
+    return job
+
+
+@dataclass
+class _Node:
+    """The fields at a point of a path: ``drift`` of the proposal, and what the weight's rule asks for."""
+
+    x: Tensor
+    drift: Tensor
+    rate: Tensor | None = None
+    score: Tensor | None = None
+    model_drift: Tensor | None = None
+
+
+class _Walk:
+    """Paths of the proposal from a point to the other end, with their log weights."""
+
+    def __init__(self, job: Job, fields: Fields, settings: PathSettings) -> None:
+        solver = get_solver(job.method)
+        assert isinstance(solver, SdeSolver)
+        assert job.table is not None
+        self.job, self.fields, self.settings, self.solver = job, fields, settings, solver
+        self.chain = settings.divergence == "none"
+        # The forward model is b + eps s: the sign of eps s in the model's drift.
+        self.sign = 1.0 if job.reverse else -1.0
+        self.strength: list[float] = job.table.strength(torch.from_numpy(job.grid.copy())).tolist()
+        # Richardson: the trapezoidal rule is right in mean to O(h^2) over time, to O(h) over the path.
+        self.gain = 1.0 if settings.proposal == "reverse" else 3.0
+        if self.chain:
+            self._check_chain()
+
+    @property
+    def nfe(self) -> int:
+        """Evaluations of the fields per path: one per node, and the solver's further stages."""
+        steps = len(self.job.grid) - 1
+        return steps * self.solver.nfe_per_step + 1
+
+    def cut(self, plan: Chunks, piece: slice, first: int) -> tuple[Tensor, ...]:
+        """One chunk, without its padding."""
+        parts = self.go(*plan.take(piece, first), first)
+        lead = plan.lead(piece, first)
+        keep = slice(lead, lead + piece.stop - piece.start)
+        return tuple(part[keep] for part in parts)
+
+    def go(self, x: Tensor, cond: Condition, first: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Where paths from ``x`` arrive, their log weights, and what extrapolation in the step adds, ``(B,)``."""
+        clock = stage_clock(self.job.grid, self.solver.c, x)
+        probes = self._noise((PROBE_STREAM,), first, x) if self.settings.divergence == "hutchinson" else None
+        drift = self._proposal(cond)
+        at = self._node(x, clock[0][0], cond, probes)
+        total, coarse, before = x.new_zeros(x.shape[0]), x.new_zeros(x.shape[0]), at
+        brownian = BrownianPath(
+            self.job.grid,
+            lambda level: self._noise((BROWNIAN_STREAM, level), first, x),
+            levy_area=self.solver.levy_area,
+        )
+        steps = (self.job.grid[1:] - self.job.grid[:-1]).tolist()
+        for n, (dt, (dw, area)) in enumerate(zip(steps, brownian, strict=True)):
+            g0, g1 = self.strength[n : n + 2]
+            if self.chain:  # one strength per step, so that both kernels share it
+                g0 = g1 = (g0 + g1) / 2
+            known = at
+
+            def stage(y: Tensor, t: Tensor, known: _Node = known) -> Tensor:
+                return known.drift if y is known.x else drift(y, t)
+
+            y = self.solver.step(stage, at.x, clock[n], dt, g0, g1, dw, area)
+            after = self._node(y, clock[n + 1][0], cond, probes)
+            if self.chain:
+                total = total + _kernel_ratio(at, after, dw, g0, dt)
+            else:
+                total = total + _trapezoid(at, after, dt)
+                if n % 2:
+                    coarse = coarse + _trapezoid(before, after, dt + steps[n - 1])
+                    before = after
+                elif n == len(steps) - 1:  # an odd one is left
+                    coarse = coarse + _trapezoid(at, after, dt)
+            at = after
+        correction = torch.zeros_like(total) if self.chain else (total - coarse) / self.gain
+        return at.x, total, correction
+
+    def _node(self, x: Tensor, t: Tensor, cond: Condition, probes: BlockNoise | None) -> _Node:
+        if self.chain:
+            return self._chain_node(x, t, cond)
+        reverse = self.settings.proposal == "reverse"
+        function = self.fields.velocity_of(cond) if reverse else self._proposal(cond)
+        velocity, divergence = self._divergence(lambda y: function(y, t), x, probes)
+        if not reverse:
+            return _Node(x, velocity, divergence)
+        shift, score = self._noise_terms(x, t, cond)
+        return _Node(x, velocity - self.sign * shift, divergence + sum_event(velocity * score), score)
+
+    def _chain_node(self, x: Tensor, t: Tensor, cond: Condition) -> _Node:
+        """Both drifts from one evaluation of the fields."""
+        quantity = self.fields.noise_quantity
+        values = self.fields.evaluate(x, t, ("velocity", quantity), cond)
+        shift = self._times_eps(values[quantity], t)
+        velocity = values["velocity"]
+        return _Node(x, velocity - self.sign * shift, model_drift=velocity + self.sign * shift)
+
+    def _noise_terms(self, x: Tensor, t: Tensor, cond: Condition) -> tuple[Tensor, Tensor]:
+        """``eps s`` and ``s``."""
+        quantity = self.fields.noise_quantity
+        values = self.fields.evaluate(x, t, ("score", quantity), cond)
+        return self._times_eps(values[quantity], t), values["score"]
+
+    def _times_eps(self, value: Tensor, t: Tensor) -> Tensor:
+        """``eps s`` from the score or the denoiser, whichever stays finite at the ends."""
+        table = self.job.table
+        assert table is not None
+        if self.fields.noise_quantity == "score":
+            return value * table.weight(t, of_score=True)
+        base = None if self.fields.path is None else self.fields.path.base
+        noise = value if base is None else base.inverse_root_transpose(value)
+        return -noise * table.weight(t, of_score=False)
+
+    def _proposal(self, cond: Condition) -> Callable[[Tensor, Tensor], Tensor]:
+        if self.settings.proposal == "reverse":
+            return self.job.drift(cond)
+        sign, quantity = self.sign, self.fields.noise_quantity
+
+        def model(x: Tensor, t: Tensor) -> Tensor:
+            values = self.fields.evaluate(x, t, ("velocity", quantity), cond)
+            return values["velocity"] + sign * self._times_eps(values[quantity], t)
+
+        return model
+
+    def _divergence(
+        self, function: Callable[[Tensor], Tensor], x: Tensor, probes: BlockNoise | None
+    ) -> tuple[Tensor, Tensor]:
+        if probes is None:
+            return exact_divergence(function, x, mode=self.settings.mode)
+        # Fresh probes at every node: the noise of the trace then averages out along the path.
+        signs = [probes.rademacher() for _ in range(self.settings.probes)]
+        velocity, columns = probed_divergence(function, x, signs)
+        return velocity, columns.mean(1)
+
+    def _noise(self, stream: tuple[int, ...], first: int, x: Tensor) -> BlockNoise:
+        return BlockNoise(
+            self.settings.seed,
+            stream,
+            first=first,
+            count=x.shape[0],
+            shape=x.shape[1:],
+            dtype=x.dtype,
+            device=x.device,
+        )
+
+    def _check_chain(self) -> None:
+        for n, (g0, g1) in enumerate(zip(self.strength, self.strength[1:], strict=False)):
+            if g0 + g1 <= 0:
+                t = float(self.job.grid[n])
+                remedy = "Its steps there have no density; take divergence='exact' or 'hutchinson'."
+                raise invalid("log_prob", "divergence='none' needs eps > 0 inside", f"0 at t={t:.4g}", remedy)
+
+
+def _trapezoid(at: _Node, after: _Node, dt: float) -> Tensor:
+    """``int rate dt - int s o dY`` over a step of signed length."""
+    assert at.rate is not None
+    assert after.rate is not None
+    total = (at.rate + after.rate) * (dt / 2)
+    if at.score is None or after.score is None:
+        return total
+    return total - 0.5 * sum_event((at.score + after.score) * (after.x - at.x))
+
+
+def _kernel_ratio(at: _Node, after: _Node, dw: Tensor, g: float, dt: float) -> Tensor:
+    """``log N(at; after - dt drift(after), g^2 h) - log N(after; at + dt drift(at), g^2 h)``."""
+    assert after.model_drift is not None
+    gap = (at.drift - after.model_drift) * (dt / g)
+    return -sum_event(gap * (2 * dw + gap)) / (2 * abs(dt))

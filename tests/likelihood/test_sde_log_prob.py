@@ -1,0 +1,270 @@
+"""The density of SDE models: closed forms of mixtures and of a Gaussian model that is wrong, coverage, invariance."""
+
+import math
+from functools import partial
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.fields import LearnedFields
+from interpolants.foundations.errors import DivergedError, InvalidInputError
+from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.randomness import generator
+from interpolants.likelihood import SdeLogProb, log_prob
+from interpolants.likelihood.path_weights import student_975, summarise
+from interpolants.paths import Linear, OneSidedLinear
+from interpolants.problems.gaussian_mixture import GaussianMixture
+from interpolants.problems.mixture_bridge import GaussianMixtureBridge
+
+F64 = torch.float64
+DATA = GaussianMixture(
+    torch.tensor([0.3, 0.7], dtype=F64),
+    torch.tensor([[2.0, -1.0], [-1.0, 1.0]], dtype=F64),
+    torch.tensor([[0.5, 0.4], [0.3, 0.6]], dtype=F64),
+)
+START = GaussianMixture(
+    torch.tensor([0.6, 0.4], dtype=F64),
+    torch.tensor([[-1.0, -1.0], [0.5, 1.5]], dtype=F64),
+    torch.tensor([[0.6, 0.3], [0.4, 0.8]], dtype=F64),
+)
+EXACT = GaussianMixtureBridge(START, DATA).fields(Linear())
+FAST = {"invariant": False, "seed": 3}
+
+
+def side(end, n, seed=1):
+    here, there = (DATA, START) if end == 1 else (START, DATA)
+    x = here.sample(n, generator=generator(seed))
+    return x, there, here.log_prob(x)
+
+
+def coverage(found, true):
+    return float(((found.low < true) & (true < found.high)).double().mean())
+
+
+@pytest.mark.parametrize("end", [0, 1])
+def test_exact_fields_in_two_dimensions_have_the_true_density(end):
+    x, base, true = side(end, 40)
+    found = log_prob(EXACT, x, base, eps=0.5, end=end, paths=4, n_steps=80, **FAST)
+    assert isinstance(found, SdeLogProb)
+    assert float((found.log_prob - true).abs().max()) < 0.05
+    assert float((found.lower_bound - true).abs().max()) < 0.05
+    assert bool((found.ess > 3.8).all())
+    assert found.nfe == 161
+
+
+@pytest.mark.parametrize("end", [0, 1])
+def test_exact_fields_in_sixteen_dimensions_have_the_true_density(end):
+    source = generator(4)
+    means = 2 * torch.randn(3, 16, dtype=F64, generator=source)
+    data = GaussianMixture([0.5, 0.3, 0.2], means, 0.3 + torch.rand(3, 16, dtype=F64, generator=source))
+    start = GaussianMixture.from_gaussian(Gaussian((16,)), 16)
+    fields = GaussianMixtureBridge(start, data).fields(Linear())
+    here, there = (data, start) if end == 1 else (start, data)
+    x = here.sample(8, generator=generator(2))
+    found = log_prob(fields, x, there, eps=0.5, end=end, paths=4, n_steps=160, **FAST)
+    assert float((found.log_prob - here.log_prob(x)).abs().max()) < 0.05
+
+
+WAYS = {
+    "reverse": ({"paths": 8, "n_steps": 40, "eps": 0.5}, 0.05),
+    "no_derivative": ({"paths": 16, "n_steps": 100, "eps": 0.5, "divergence": "none"}, 0.1),
+    "probes": ({"paths": 16, "n_steps": 60, "eps": 0.5, "divergence": "hutchinson"}, 0.1),
+}
+
+
+@pytest.mark.parametrize("end", [0, 1])
+@pytest.mark.parametrize("way", WAYS)
+def test_intervals_cover_the_truth_in_90_to_99_percent_of_200_cases(way, end):
+    """Seed 3; a 95% interval covers 180 to 198 of 200 with a probability of 99%."""
+    options, most = WAYS[way]
+    x, base, true = side(end, 200)
+    found = log_prob(EXACT, x, base, end=end, **options, **FAST)
+    assert 0.90 <= coverage(found, true) <= 0.995
+    assert float((found.log_prob - true).abs().mean()) < most
+    assert float(found.error.mean()) < most
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [0, 1])
+def test_the_plain_formula_agrees_and_its_intervals_cover(end):
+    """Feynman-Kac with the model's own drift: the same density, at a thousand times the variance. About 10 s each."""
+    x, base, true = side(end, 200)
+    found = log_prob(
+        EXACT, x, base, end=end, eps=0.2, paths=48, n_steps=40, proposal="model", method="euler", **FAST
+    )
+    assert 0.90 <= coverage(found, true) <= 0.995
+    assert abs(float((found.log_prob - true).mean())) < 0.05
+    reverse = log_prob(EXACT, x[:20], base, end=end, eps=0.2, paths=48, n_steps=40, **FAST)
+    assert float(found.error[:20].median()) > 10 * float(reverse.error.median())
+
+
+class Wrong:
+    """N(0, 1) to N(0, 1) along x_t = x with a velocity and a score that are wrong: an Ornstein-Uhlenbeck model."""
+
+    k, eps, push = 1.3, 0.7, 0.4
+
+    def __init__(self, end):
+        self.sign = 1.0 if end == 1 else -1.0
+        path = OneSidedLinear()  # its relations are not used: velocity and score are both given
+        self.fields = LearnedFields(
+            path, velocity=lambda x, t: torch.full_like(x, self.push), score=lambda x, t: -self.k * x
+        )
+
+    def density(self):
+        """dX = (±push - k eps X) ds + sqrt(2 eps) dW over unit time from N(0, 1)."""
+        rate, fall = self.k * self.eps, math.exp(-self.k * self.eps)
+        mean = self.sign * self.push * (1 - fall) / rate
+        variance = fall**2 + (1 - fall**2) * self.eps / rate
+        return torch.distributions.Normal(torch.tensor(mean, dtype=F64), math.sqrt(variance))
+
+
+@pytest.mark.parametrize("end", [0, 1])
+@pytest.mark.parametrize(
+    ("proposal", "divergence"), [("reverse", "exact"), ("model", "exact"), ("reverse", "none")]
+)
+def test_the_density_of_a_wrong_model_is_the_model_s_not_the_data_s(end, proposal, divergence):
+    """A linear SDE has a Gaussian law in closed form; the step's error at 64 steps is below 0.03 nats."""
+    wrong = Wrong(end)
+    base = torch.distributions.Independent(torch.distributions.Normal(torch.zeros(1, dtype=F64), 1.0), 1)
+    x = torch.linspace(-1.5, 1.5, 5, dtype=F64)[:, None]
+    found = log_prob(
+        wrong.fields,
+        x,
+        base,
+        eps=wrong.eps,
+        end=end,
+        paths=400,
+        n_steps=64,
+        proposal=proposal,
+        divergence=divergence,
+        cap_noise=False,
+        **FAST,
+    )
+    true = wrong.density().log_prob(x[:, 0])
+    assert bool(((found.log_prob - true).abs() < 4 * found.error + 0.03).all())
+    assert float((true - base.log_prob(x)).abs().max()) > 0.15  # the data's density is another one
+    assert bool((found.lower_bound < found.log_prob + 1e-3).all())
+
+
+def wavy_score(size, y, t, cond=None):
+    return EXACT.score(y, t) + size * torch.sin(3 * y)
+
+
+def test_the_lower_bound_lies_below_and_rises_to_it_as_fields_get_better():
+    x, base, true = side(1, 50)
+    gaps = []
+    for size in (1.0, 0.25):
+        fields = LearnedFields(
+            Linear(),
+            velocity=EXACT.velocity,
+            score=partial(wavy_score, size),
+        )
+        found = log_prob(fields, x, base, eps=0.5, paths=16, n_steps=40, **FAST)
+        assert float((found.log_prob - found.lower_bound).min()) > -1e-3
+        gaps.append(float((true - found.lower_bound).mean()))
+    assert gaps[0] > 4 * gaps[1] > 0
+
+
+def test_small_noise_has_the_density_of_the_flow():
+    fields = LearnedFields(
+        Linear(),
+        velocity=lambda y, t: EXACT.velocity(y, t) + 0.3 * torch.sin(y),
+        score=lambda y, t: EXACT.score(y, t),
+    )
+    x, base, _ = side(1, 8)
+    flow = log_prob(fields, x, base, method="rk4", n_steps=30)
+    near = log_prob(fields, x, base, eps=1e-3, paths=4, n_steps=40, **FAST)
+    assert_close(near.log_prob, flow.log_prob, atol=0.05, rtol=0)
+
+
+def test_points_keep_their_paths_whatever_the_batch():
+    x, base, _ = side(1, 90)
+    options = {"eps": 0.5, "paths": 3, "n_steps": 6, "seed": 1}
+    whole = log_prob(EXACT, x, base, **options)
+    part = log_prob(EXACT, x[70:75], base, first_index=70, chunk=64, **options)
+    assert_close(part.log_prob, whole.log_prob[70:75], rtol=0, atol=1e-10)
+    other = log_prob(EXACT, x[70:75], base, first_index=71, **options)
+    assert float((other.log_prob - part.log_prob).abs().min()) > 1e-6
+
+
+def test_a_learnt_denoiser_stays_finite_at_the_ends():
+    """All ways agree on fields whose score is -eta/gamma, to the error they report."""
+    fields = LearnedFields(
+        Linear(), velocity=EXACT.velocity, denoiser=lambda y, t: 1.2 * EXACT.denoiser(y, t)
+    )
+    x, base, _ = side(1, 20)
+    found = {
+        name: log_prob(fields, x, base, eps=0.3, paths=64, n_steps=48, **options, **FAST)
+        for name, options in {"exact": {}, "none": {"divergence": "none"}}.items()
+    }
+    gap = found["exact"].log_prob - found["none"].log_prob
+    error = (found["exact"].error.square() + found["none"].error.square()).sqrt()
+    assert abs(float(gap.mean())) < 0.05
+    assert float((gap.abs() / (error + 0.02)).max()) < 5
+
+
+def test_statistics_of_log_normal_weights():
+    """``E w = 1``; the mean log weight is ``-s^2/2``; effective share ``exp(-s^2)``."""
+    s, k = 0.8, 100
+    values = s * torch.randn(2000, k, dtype=F64, generator=generator(0)) - s**2 / 2
+    found = summarise(values, torch.zeros_like(values))
+    assert abs(float(found.log_prob.mean())) < 0.005
+    assert float(found.lower_bound.mean()) == pytest.approx(-(s**2) / 2, abs=0.005)
+    assert float(found.error.mean() / found.log_prob.std()) == pytest.approx(1, abs=0.1)
+    assert float(found.ess.mean() / k) == pytest.approx(math.exp(-(s**2)), abs=0.06)
+    assert 0.92 < coverage(found, torch.zeros(2000, dtype=F64)) < 0.97
+
+
+def test_student_s_points_are_those_of_the_tables():
+    points = student_975(torch.tensor([2.0, 5.0, 10.0, 30.0], dtype=F64))
+    assert_close(points, torch.tensor([4.303, 2.571, 2.228, 2.042], dtype=F64), atol=0.04, rtol=0)
+
+
+def test_results_move_with_the_units():
+    x, base, _ = side(1, 3)
+    found = log_prob(EXACT, x, base, eps=0.5, paths=2, n_steps=4, **FAST)
+    moved = found.shifted(2.0)
+    for name in ("log_prob", "lower_bound", "low", "high"):
+        assert_close(getattr(moved, name), getattr(found, name) + 2)
+    assert_close(moved.error, found.error)
+
+
+BAD = {
+    "paths": ({"paths": 1}, r"paths must be an integer >= 2, got 1"),
+    "proposal": ({"proposal": "back"}, r"proposal must be one of reverse, model, got 'back'"),
+    "divergence": (
+        {"divergence": "trace"},
+        r"divergence must be one of exact, hutchinson, none, got 'trace'",
+    ),
+    "plain_none": (
+        {"proposal": "model", "divergence": "none"},
+        r"divergence='none' needs proposal='reverse'",
+    ),
+    "chain": ({"divergence": "none", "method": "heun"}, r"needs method='euler_maruyama', got 'heun'"),
+    "silent": ({"divergence": "none", "eps": lambda t: 0 * t}, r"needs eps > 0 inside, got 0 at t=1"),
+    "graph": ({"differentiable": True}, r"differentiable needs eps=0, got 0.5"),
+    "ode": ({"method": "dopri5"}, r"eps > 0 needs an SDE solver, got 'dopri5'"),
+    "negative": ({"eps": -1.0}, r"finite and >= 0, got -1"),
+    "probes": ({"probes": 0}, r"probes must be >= 1, got 0"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_refused_with_its_value(name):
+    change, message = BAD[name]
+    x, base, _ = side(1, 3)
+    with pytest.raises(InvalidInputError, match=message):
+        log_prob(EXACT, x, base, **{"eps": 0.5, **change})
+
+
+def test_a_path_that_leaves_the_finite_numbers_is_reported():
+    fields = LearnedFields(
+        Linear(), velocity=lambda y, t: y * torch.where(y > 1e3, math.inf, 1.0), score=lambda y, t: -y
+    )
+    x = torch.tensor([[0.1, 0.1], [2e3, 0.1]], dtype=F64)
+    with pytest.raises(DivergedError, match="nonfinite for 1 samples, first row 1"):
+        log_prob(fields, x, START, eps=0.1, n_steps=4)
+    kept = log_prob(fields, x, START, eps=0.1, n_steps=4, on_failure="keep")
+    assert kept.status.tolist()[0] == 0
+    assert kept.status.tolist()[1] != 0
