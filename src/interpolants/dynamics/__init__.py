@@ -2,17 +2,21 @@
 
 from interpolants.dynamics.grids import time_grid
 from interpolants.dynamics.noise import ConstantNoise, GammaNoise, NoiseLevel, ScheduledNoise, TabulatedNoise
+from interpolants.dynamics.point_source import FollmerNoise, ReferenceNoise, sample_from_point
 from interpolants.dynamics.sample import Samples, sample
 from interpolants.solvers.adaptive import Status
 
 __all__ = [
     "ConstantNoise",
+    "FollmerNoise",
     "GammaNoise",
     "NoiseLevel",
+    "ReferenceNoise",
     "Samples",
     "ScheduledNoise",
     "Status",
     "TabulatedNoise",
     "sample",
+    "sample_from_point",
     "time_grid",
 ]

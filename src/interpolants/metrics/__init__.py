@@ -1,8 +1,10 @@
 """Two-sample metrics, each with its standard error and its sampling floor."""
 
 from interpolants.metrics.c2st import c2st
+from interpolants.metrics.crps import crps, energy_score, mixture_crps
 from interpolants.metrics.diversity import Memorisation, memorisation
 from interpolants.metrics.energy_distance import energy_distance
+from interpolants.metrics.ensemble import RankHistogram, rank_histogram, spread_skill
 from interpolants.metrics.estimate import Estimate, Metric, bootstrap_error, floor, two_halves
 from interpolants.metrics.kde_kl import GaussianKDE, LogRatio, kde_kl, log_ratio
 from interpolants.metrics.mmd import median_bandwidth, mmd
@@ -15,17 +17,23 @@ __all__ = [
     "LogRatio",
     "Memorisation",
     "Metric",
+    "RankHistogram",
     "bootstrap_error",
     "bures_wasserstein",
     "c2st",
+    "crps",
     "energy_distance",
+    "energy_score",
     "floor",
     "kde_kl",
     "log_ratio",
     "median_bandwidth",
     "memorisation",
+    "mixture_crps",
     "mmd",
+    "rank_histogram",
     "sliced_wasserstein",
+    "spread_skill",
     "two_halves",
     "wasserstein",
 ]

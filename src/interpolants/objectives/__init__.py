@@ -12,6 +12,7 @@ from interpolants.objectives.losses import (
     VelocityLoss,
     joint_loss,
 )
+from interpolants.objectives.point_source import PointSourceLoss
 from interpolants.objectives.times import (
     ImportanceTimes,
     LogitNormalTimes,
@@ -31,6 +32,7 @@ __all__ = [
     "JointLoss",
     "LogitNormalTimes",
     "Objective",
+    "PointSourceLoss",
     "ScoreLoss",
     "StratifiedTimes",
     "TimeSampler",

@@ -10,7 +10,9 @@ from interpolants.problems.gaussian_mixture import (
 )
 from interpolants.problems.linear_gaussian import LinearGaussian, ObservedSample
 from interpolants.problems.mixture_bridge import GaussianMixtureBridge, MixtureFields
+from interpolants.problems.noisy_lorenz import NoisyLorenz
 from interpolants.problems.ornstein_uhlenbeck import OrnsteinUhlenbeck, Transition
+from interpolants.problems.rotating_mixture import RotatingMixture
 from interpolants.problems.schrodinger import GaussianSchrodingerBridge, PairedSample, SchrodingerFields
 from interpolants.problems.toys import (
     Checkerboard,
@@ -21,6 +23,7 @@ from interpolants.problems.toys import (
     Rings,
     SwissRoll,
 )
+from interpolants.problems.transition import MixtureTransition
 
 __all__ = [
     "Checkerboard",
@@ -34,12 +37,15 @@ __all__ = [
     "LabelledSample",
     "LinearGaussian",
     "MixtureFields",
+    "MixtureTransition",
     "Moons",
+    "NoisyLorenz",
     "ObservedSample",
     "OrnsteinUhlenbeck",
     "PairedSample",
     "Pinwheel",
     "Rings",
+    "RotatingMixture",
     "SchrodingerFields",
     "SwissRoll",
     "Transition",
