@@ -1,0 +1,1 @@
+"""Classifier-free guidance on handwritten digits: accuracy and diversity against strength and interval."""

@@ -1,0 +1,1 @@
+"""In-painting and super-resolution of small images: bridges from the degraded image against two baselines."""
