@@ -286,6 +286,26 @@ def test_the_brownian_path_is_the_same_at_any_number_of_steps(method, order):
     assert error(128, seed=6) > 10 * finer
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_one_brownian_path_serves_any_number_of_steps_when_asked(reverse):
+    """Step counts that share no factor, on uneven grids too: along one path all are near the finest run."""
+    fields, x = exact(), points(200)
+    settings = {"eps": 0.5, "method": "euler", "seed": 5, "start": 0.1, "stop": 0.9, "reverse": reverse}
+    settings |= {"time_grid": "uniform", "brownian": "universal"}
+    fine = sample(fields, x, n_steps=512, **settings).x
+
+    def error(n, **other):
+        found = sample(fields, x, n_steps=n, **settings | other).x
+        return float((found - fine).square().mean(1).sqrt().median())
+
+    errors = [error(n) for n in (15, 49, 121)]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[0] / errors[2] > 4  # of order one: 8
+    assert error(121, time_grid="quadratic") < errors[0]
+    # The path of nested grids is another one for these counts.
+    assert error(121, brownian="nested") > 10 * errors[2]
+
+
 def test_a_seed_gives_the_same_samples_and_another_one_others():
     runs = [sample(exact(), points(), eps=1.0, n_steps=5, seed=s).x for s in (0, 0, 1)]
     assert torch.equal(runs[0], runs[1])
@@ -537,6 +557,8 @@ GOOD = {"x": points(4)}
         ({"cond": (torch.zeros(4), torch.zeros(3))}, "cond must have one row per sample, 4, got 3"),
         ({"first_index": -1}, "first_index must be >= 0"),
         ({"chunk": 0}, "chunk must be >= 1"),
+        ({"brownian": "same"}, "brownian must be 'nested' or 'universal', got 'same'"),
+        ({"brownian": "universal", "eps": 1.0, "method": "sra1"}, "gives no Levy area, which sra1 needs"),
         ({"on_failure": "ignore"}, "on_failure must be 'raise' or 'keep'"),
         ({"seed": -1, "eps": 1.0}, "seed must be an integer >= 0, got -1"),
         ({"seed": 0.5, "eps": 1.0}, "seed must be an integer"),

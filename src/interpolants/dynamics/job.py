@@ -1,6 +1,6 @@
 """One sampling job: which solver runs which drift on which grid, worked out once and applied chunk by chunk."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.ops import time_dtype
 from interpolants.foundations.randomness import BlockNoise
 from interpolants.foundations.types import Condition, take_rows
+from interpolants.foundations.universal import UniversalBrownianPath
 from interpolants.solvers.adaptive import Status, integrate_adaptive
 from interpolants.solvers.fixed import integrate_fixed
 from interpolants.solvers.registry import available, get_solver
@@ -57,6 +58,7 @@ class Job:
     rtol: float = 1e-5
     atol: float = 1e-5
     max_steps: int = 10_000
+    brownian: str = "nested"
 
     def __init__(
         self,
@@ -167,7 +169,7 @@ class Job:
                 seed, stream, first=first, count=x.shape[0], shape=x.shape[1:], dtype=x.dtype, device=x.device
             )
 
-        brownian = BrownianPath(grid, noise, levy_area=solver.levy_area)
+        brownian = self._driving(grid, noise, solver)
         done = integrate_sde(
             self.drift(cond),
             self.table.strength,
@@ -179,6 +181,17 @@ class Job:
             return_path=keep,
         )
         return Part(done.x, done.nfe, _status(done.x), done.path, None)
+
+    def _driving(
+        self, grid: Any, noise: Callable[[int], BlockNoise], solver: SdeSolver
+    ) -> Iterable[tuple[Tensor, Tensor | None]]:
+        """The Brownian motion, shared with grids of twice the steps or with all grids."""
+        if self.brownian == "nested":
+            return BrownianPath(grid, noise, levy_area=solver.levy_area)
+        if solver.levy_area:
+            rule = f"brownian='universal' gives no Levy area, which {solver.name} needs"
+            raise invalid("sample", rule, repr(self.brownian), "Take 'euler', 'heun', or brownian='nested'.")
+        return UniversalBrownianPath(grid, noise)
 
     def _run_adaptive(self, x: Tensor, cond: Condition, keep: bool) -> Part:
         rows: list[Tensor] = []

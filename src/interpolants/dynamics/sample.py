@@ -82,6 +82,7 @@ def sample(
     chunk: int | None = None,
     invariant: bool = True,
     cap_noise: bool = True,
+    brownian: str = "nested",
     on_failure: str = "raise",
     differentiable: bool = False,
     progress: Callable[[int], None] | None = None,
@@ -114,6 +115,8 @@ def sample(
         chunk: Rows sent through the networks at once; chosen for the machine's cache when None.
         invariant: Make sample i independent of its batch to the last bit.
         cap_noise: Let eps vanish at the ends as explained in ``dynamics.noise``.
+        brownian: Which runs of one seed see the same Brownian path: ``"nested"`` those with n, 2n, 4n, ... steps, at no
+            cost; ``"universal"`` those with any time grid over the same interval, at the price of 1,024 draws.
         on_failure: ``"raise"`` if a sample fails, or ``"keep"`` and report it in ``status``.
         differentiable: Keep the graph, so that gradients flow to ``x`` and to the networks.
         progress: Called with the number of samples done after each chunk.
@@ -129,6 +132,9 @@ def sample(
     job = Job(fields, x, eps, reverse, method, n_steps, time_grid, finish, start, stop, cap_noise)
     noisy = job.noise is not None
     seed = (secrets.randbits(31) if seed is None else check_seed("sample", seed)) if noisy else None
+    if brownian not in ("nested", "universal"):
+        raise invalid("sample", "brownian must be 'nested' or 'universal'", repr(brownian))
+    job.brownian = brownian
     job.seed, job.rtol, job.atol, job.max_steps = seed, rtol, atol, max_steps
     # Not inference mode: its tensors could never be trained on, and a field may differentiate inside.
     context: AbstractContextManager[Any] = nullcontext() if differentiable else torch.no_grad()

@@ -1,0 +1,88 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.randomness import BlockNoise
+from interpolants.foundations.universal import UniversalBrownianPath
+
+# Times in separate cells, at their ends and middles, and several in one cell.
+SPARSE = np.array([0.0, 0.07, 0.25, 0.3, 0.4375, 0.9, 1.0])
+CROWDED = np.array([0.0, 0.001, 0.004, 0.01, 0.011, 0.1, 0.98, 0.99, 1.0])
+
+
+def noise(count, *, first=0, dtype=torch.float64, seed=5):
+    return lambda level: BlockNoise(seed, (level,), first=first, count=count, shape=(1,), dtype=dtype)
+
+
+def steps(times, source, cells=16):
+    return torch.cat([w for w, _ in UniversalBrownianPath(times, source, cells=cells)], dim=1)
+
+
+@pytest.mark.parametrize("times", [SPARSE, 3 * SPARSE[::-1], CROWDED, np.linspace(0, 2, 41)])
+def test_steps_are_independent_with_the_variances_of_brownian_motion(times):
+    count = 100_000
+    w = steps(times, noise(count))
+    scaled = w / torch.from_numpy(np.abs(np.diff(times)).copy()).sqrt()
+    # Entries of a sample second-moment matrix: standard deviation sqrt(2/n) on the diagonal, sqrt(1/n) off it.
+    moments = scaled.T @ scaled / count
+    assert (moments - torch.eye(len(moments))).abs().max() < 5 * math.sqrt(2 / count)
+    assert scaled.mean(0).abs().max() < 5 / math.sqrt(count)
+
+
+def test_steps_are_normal_by_kolmogorov_smirnov():
+    stats = pytest.importorskip("scipy.stats")
+    for times in (SPARSE, CROWDED):
+        w = steps(times, noise(10_000))
+        scaled = w / torch.from_numpy(np.diff(times)).sqrt()
+        assert stats.kstest(scaled.ravel().numpy(), "norm").pvalue > 1e-3
+
+
+@pytest.mark.parametrize("n", [1, 3, 7, 10, 13, 100, 128, 500])
+def test_any_number_of_steps_sees_the_same_path(n):
+    reference = steps(np.linspace(0, 1, 421), noise(50), cells=512).cumsum(1)
+    own = steps(np.linspace(0, 1, n + 1), noise(50), cells=512).cumsum(1)
+    shared = [k for k in range(1, n + 1) if k * 420 % n == 0]  # times k/n that the other grid has too
+    theirs = torch.stack([reference[:, k * 420 // n - 1] for k in shared], 1)
+    assert_close(own[:, [k - 1 for k in shared]], theirs, rtol=0, atol=1e-6)
+
+
+def test_times_need_not_be_uniform_to_share_the_path():
+    uneven = np.array([0.0, 0.1, 0.37, 0.6, 1.0])
+    path = steps(np.linspace(0, 1, 101), noise(50), cells=128).cumsum(1)
+    own = steps(uneven, noise(50), cells=128).cumsum(1)
+    assert_close(own, path[:, [9, 36, 59, 99]], rtol=0, atol=1e-6)
+
+
+def test_the_path_is_rough_between_its_cells():
+    """Were it straight between cell ends, a step a hundredth of a cell long would be far too small."""
+    times = np.array([0.0, 0.5 - 0.01 / 16, 0.5, 1.0])
+    w = steps(times, noise(20_000))[:, 1]
+    assert abs(float(w.square().mean()) / (0.01 / 16) - 1) < 5 * math.sqrt(2 / 20_000)
+
+
+@pytest.mark.parametrize(("first", "count"), [(0, 1), (70, 3), (0, 200)])
+def test_a_sample_does_not_depend_on_its_batch(first, count):
+    everyone = steps(CROWDED, noise(300, dtype=torch.float32))
+    some = steps(CROWDED, noise(count, first=first, dtype=torch.float32))
+    assert torch.equal(everyone[first : first + count], some)
+
+
+def test_iterating_again_repeats_the_path_and_the_caller_may_overwrite_it():
+    path, kept = UniversalBrownianPath(CROWDED, noise(4)), []
+    for w, area in path:
+        assert area is None
+        kept.append(w.clone())
+        w.fill_(math.nan)
+    assert_close(torch.stack([w for w, _ in path]), torch.stack(kept), rtol=0, atol=0)
+    assert len(path) == len(kept)
+
+
+def test_bad_arguments_are_refused():
+    with pytest.raises(InvalidInputError, match="times must"):
+        UniversalBrownianPath([0.0, 0.5, 0.5], noise(1))
+    with pytest.raises(InvalidInputError, match="cells must be a power of two, got 100"):
+        UniversalBrownianPath([0.0, 1.0], noise(1), cells=100)
