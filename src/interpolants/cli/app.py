@@ -120,9 +120,12 @@ def run(
         screen.json({"out": str(out), "report": done.report and str(done.report), "results": done.results})
     if done.report is not None:
         screen.say(f"report: {done.report}")
-    several = len(settings.tasks) > 1
-    choice = f" --task {settings.tasks[0].name}" if several else ""
-    screen.following(f"interpolants sample {out}{choice} -n 1000 --eps 0.5 --out samples.npz")
+    bridges = [task.name for task in settings.tasks if task.method is None]
+    if bridges:
+        choice = f" --task {bridges[0]}" if len(settings.tasks) > 1 else ""
+        screen.following(f"interpolants sample {out}{choice} -n 1000 --eps 0.5 --out samples.npz")
+    else:
+        screen.following("interpolants methods", "the other methods, and what they cost")
 
 
 @app.command()

@@ -28,7 +28,7 @@ def build(family: str, name: str, **settings: Any) -> Any:
     Args:
         family: One of the cards' families.
         name: The member's id.
-        settings: Its arguments; a value that is itself ``{"kind": id, ...}`` is built first.
+        settings: Its arguments; a value that is itself ``{"kind": id, ...}`` is built first, but for networks.
 
     Raises:
         InvalidInputError: If the name or a setting is unknown (the nearest is named), or a setting is refused.
@@ -99,7 +99,9 @@ def _revive(value: Any) -> Any:
     kind = settings.pop("kind")
     if kind == "gaussian":
         return _gaussian(settings)
-    return build(family_of(kind), kind, **settings)
+    family = family_of(kind)
+    # A network needs the shape of the data: whoever knows it makes the network from its description.
+    return value if family == "net" else build(family, kind, **settings)
 
 
 def _gaussian(settings: dict[str, Any]) -> Gaussian:

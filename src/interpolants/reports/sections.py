@@ -484,7 +484,7 @@ class TaskPage:
         rows = [m for m in self.facts.get("metrics") or [] if isinstance(m, dict)]
         if not rows:
             return [_absent("No metric was measured.")]
-        cells = []
+        cells: list[list[Child]] = []
         for metric in rows:
             title = str(metric.get("title") or metric.get("id") or "metric")
             unit = f" ({metric['unit']})" if metric.get("unit") else ""
@@ -500,7 +500,8 @@ class TaskPage:
                 base = [base, el("span", metric["baseline_name"], cls="note brief")]
             value = words.with_error(metric.get("value"), metric.get("error"))
             arrow = {"lower": "↓", "higher": "↑"}.get(str(metric.get("better") or "lower"), "")
-            hint = el("span", arrow, title=f"{metric.get('better') or 'lower'} is better", aria_hidden="true")
+            told = f"{metric.get('better') or 'lower'} is better"
+            hint = el("span", arrow, title=told, aria_hidden="true") if arrow else None
             floor = words.with_error(metric.get("floor"), metric.get("floor_error"))
             cells.append([name, [el("b", value), " ", hint], floor, base])
         caption: list[Child] = [

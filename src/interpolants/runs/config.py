@@ -28,7 +28,7 @@ from interpolants.training.settings import TrainSettings
 
 GAUSSIAN = "gaussian"
 _SOURCES = ("problem", "dataset", "file")
-_PARTS = ("name", "data", "bridge", "train", "evaluate")
+_PARTS = ("name", "data", "bridge", "method", "train", "evaluate")
 _READERS: dict[str, Callable[[str], Any]] = {
     ".toml": tomllib.loads,
     ".yaml": yaml.safe_load,
@@ -232,6 +232,8 @@ class TaskConfig(_Settings):
         title: A heading for people; the name if not given.
         data: The two sample sets.
         bridge: The bridge.
+        method: Instead of ``bridge`` and ``train``: a method of ``interpolants.bridges``, as a table with its id as
+            ``kind`` and its settings, those of its training in a table ``train``.
         train: The training.
         evaluate: The evaluation.
     """
@@ -240,6 +242,7 @@ class TaskConfig(_Settings):
     title: str = ""
     data: DataConfig
     bridge: BridgeConfig = Field(default_factory=BridgeConfig)
+    method: dict[str, JsonValue] | None = None
     train: TrainSettings = Field(default_factory=TrainSettings)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
 
@@ -266,7 +269,11 @@ class RunConfig(_Settings):
 
     def dump(self) -> dict[str, Any]:
         """Everything, defaults included, as JSON-able values; `make_config` gives an equal object back."""
-        return self.model_dump(mode="json")
+        data = self.model_dump(mode="json")
+        for task in data["tasks"]:
+            for name in ("method",) if task["method"] is None else ("bridge", "train"):
+                del task[name]
+        return data
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
@@ -306,7 +313,7 @@ def make_config(
     root = settings_schema()
     data, flat = _as_tasks(plain(settings, place), place)
     apply(data, overrides, options)
-    _fill_in(data)
+    _fill_in(data, place)
     try:
         config = RunConfig.model_validate_json(json.dumps(data), strict=True)
     except ValidationError as error:
@@ -371,11 +378,18 @@ def _as_tasks(data: Any, place: str) -> tuple[dict[str, Any], bool]:
     return {**data, "tasks": [task]}, True
 
 
-def _fill_in(data: dict[str, Any]) -> None:
+def _fill_in(data: dict[str, Any], place: str) -> None:
     """Write down what follows from other settings: the path, the seed, and the bridge's own training defaults."""
     tasks = data["tasks"] if isinstance(data["tasks"], list) else []
     for task in tasks:
         if not isinstance(task, dict):
+            continue
+        if task.get("method") is not None:
+            if beside := [name for name in ("bridge", "train") if name in task]:
+                remedy = "Settings of its training go into [method.train]."
+                raise invalid(place, "a method replaces 'bridge' and 'train'", repr(beside[0]), remedy)
+            if isinstance(task["method"], dict):
+                task["method"].setdefault("seed", data.get("seed", 0))
             continue
         train, bridge, sets = (task.setdefault(name, {}) for name in ("train", "bridge", "data"))
         if isinstance(train, dict):
@@ -397,6 +411,11 @@ def _check_names(task: TaskConfig, place: str, prefix: str) -> None:
     """Refuse an unknown method or a setting that it does not take, before any data is read."""
     from interpolants.foundations.registry import build, names
 
+    if task.method is not None:
+        where = f"{place}: '{prefix}method'"
+        name, settings = split_spec(task.method, where)
+        with _at(where):
+            build("bridge", name, **settings)
     for family in ("path", "coupling"):
         spec = getattr(task.bridge, family)
         where = f"{place}: '{prefix}bridge.{family}'"

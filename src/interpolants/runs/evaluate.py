@@ -70,7 +70,7 @@ def evaluate(
         say: Told what is being done.
         progress: Show a progress bar if a leg to rho0 must be trained.
     """
-    work = _Evaluation(bridge, data, config, progress)
+    work = Evaluation(bridge, data, config, progress)
     steps: list[tuple[str, Callable[[], None]]] = [
         ("sampling", work.sample_all),
         ("classifier", work.classify),
@@ -86,7 +86,7 @@ def evaluate(
     return work.found
 
 
-class _Evaluation:
+class Evaluation:
     """The parts of an evaluation, and what they share."""
 
     def __init__(self, bridge: Bridge, data: TaskData, config: EvaluateConfig, progress: bool) -> None:
@@ -176,6 +176,10 @@ class _Evaluation:
         """The smallest noise level of an SDE."""
         return next((eps for eps in sorted(self.samples) if eps > 0), None)
 
+    def how(self, eps: float) -> str:
+        """How the samples at a noise level were made, in words."""
+        return "ODE" if eps == 0 else f"SDE, eps = {eps:g}"
+
     # --- distances ---------------------------------------------------------------------------------------
 
     def compare(self) -> None:
@@ -187,7 +191,7 @@ class _Evaluation:
             values = {name: self._distance(name, x, self.real.x) for name in _DISTANCES}
             self.found.table.append(self._row(eps, values))
             if eps in (self.flow, self.noisy):
-                how = "ODE" if eps == 0 else f"SDE, eps = {eps:g}"
+                how = self.how(eps)
                 for name, value in values.items():
                     self._add(
                         f"{name}_{'ode' if eps == 0 else 'sde'}",

@@ -11,11 +11,12 @@ from typing import Any
 from rich.console import Console
 
 from interpolants.estimator.bridge import Bridge
-from interpolants.foundations.errors import InterpolantsError
+from interpolants.foundations.errors import InterpolantsError, invalid
 from interpolants.foundations.registry import describe
 from interpolants.runs.config import RunConfig, TaskConfig
 from interpolants.runs.evaluate import evaluate
 from interpolants.runs.folder import ARRAYS, RESULTS, machine, open_folder, versions, write_arrays, write_json
+from interpolants.runs.methods import run_method
 from interpolants.runs.sources import TaskData, load_data
 
 FORMAT = 1
@@ -88,8 +89,12 @@ def execute(
 
     for number, (task, sets) in enumerate(zip(config.tasks, data, strict=True), start=1):
         say(f"[{number}/{len(config.tasks)}] {task.title or task.name}: {_sizes(sets)}")
+        if task.method is not None:
+            with _interruptible(folder, "the method starts afresh"):
+                records.append(run_method(task, sets, folder, say_part, progress=progress))
+            continue
         bridge, status = train_task(task, sets, folder, progress=progress)
-        with _interruptible(folder):
+        with _interruptible(folder, "the trained bridge is saved"):
             had_leg = bridge.leg is not None
             found = evaluate(bridge, sets, task.evaluate, say_part, progress=progress)
             if bridge.leg is not None and not had_leg:
@@ -119,6 +124,9 @@ def train_only(config: RunConfig, out: str | Path, *, progress: bool = True, res
         InvalidInputError, InterruptedRunError, DivergedError: As `execute`.
     """
     folder = Path(out)
+    for method in (task.method for task in config.tasks if task.method is not None):
+        rule, remedy = "a task with a method is trained and judged in one", "Use: interpolants run"
+        raise invalid("train", rule, repr(method["kind"]), remedy)
     data = [load_data(task.data) for task in config.tasks]
     open_folder(config, folder, resume=resume)
     for task, sets in zip(config.tasks, data, strict=True):
@@ -139,7 +147,7 @@ def train_task(
     bridge.fit(x0, data.x1.train.x, cond=data.cond_train, progress=progress, out=place / "train", resume=True)
     result = bridge.result
     if result is not None and result.stopped == "interrupted":
-        raise InterruptedRunError(_how_to_go_on(folder, result.steps), result.signal or 2)
+        raise InterruptedRunError(_how_to_go_on(folder, f"saved at step {result.steps}"), result.signal or 2)
     bridge.save(place / "bridge")
     return bridge, _training(bridge)
 
@@ -174,22 +182,19 @@ def make_report(folder: Path, say: Say) -> Path | None:
 class _interruptible:  # noqa: N801
     """Ctrl-C outside of training loses only the evaluation, which is made again."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, told: str) -> None:
+        self.folder, self.told = folder, told
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, KeyboardInterrupt):
-            raise InterruptedRunError(_how_to_go_on(self.folder, None), 2) from error
+            raise InterruptedRunError(_how_to_go_on(self.folder, self.told), 2) from error
 
 
-def _how_to_go_on(folder: Path, step: int | None) -> str:
-    where = (
-        "during the evaluation; the trained bridge is saved" if step is None else f"and saved at step {step}"
-    )
-    return f"Stopped {where}. Go on with: interpolants run --out {folder} --resume"
+def _how_to_go_on(folder: Path, told: str) -> str:
+    return f"Stopped; {told}. Go on with: interpolants run --out {folder} --resume"
 
 
 def _teller(progress: bool) -> Say:
