@@ -41,8 +41,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "lr": 2e-3,
     },
     "laptop": {
-        "checkerboard": {"width": 128, "depth": 4, "steps": 3000, "batch": 1024, "rows": 50000, "n": 10000},
-        "digits": {"width": 256, "depth": 4, "steps": 2500, "batch": 256, "n": 1797},
+        "checkerboard": {"width": 128, "depth": 4, "steps": 2000, "batch": 512, "rows": 50000, "n": 10000},
+        "digits": {"width": 256, "depth": 4, "steps": 1500, "batch": 128, "n": 1797},
         "lr": 2e-3,
     },
     "full": {
