@@ -180,6 +180,13 @@ def sample(
     reverse: Annotated[bool, typer.Option("--reverse", help="From t = 1 to t = 0.")] = False,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of the solver.")] = 100,
     method: Annotated[str | None, typer.Option("--method", help="Solver, e.g. heun, dopri5, sra1.")] = None,
+    guidance: Annotated[
+        float | None, typer.Option("--guidance", help="Strength of classifier-free guidance; 1 is none.")
+    ] = None,
+    interval: Annotated[
+        tuple[float, float],
+        typer.Option("--guidance-interval", help="Times between which there is guidance."),
+    ] = (0.0, 1.0),
     task: Task = None,
     batch_size: Rows = 10_000,
     force: Force = False,
@@ -190,15 +197,16 @@ def sample(
     \b
     Example:
     interpolants sample runs/demo -n 1000 --eps 0.5 --seed 1 --label 3 --out threes.npz
+    interpolants sample runs/demo -n 1000 --label 3 --guidance 2 --out clear_threes.npz
     """
     from interpolants.runs.files import check_free, write_table
 
     check_free(out, force=force)
     bridge = _bridge(folder, task)
     given = _conditions(bridge, label, cond, n)
-    arrays = _sampled(
-        bridge, n, given, batch_size, eps=eps, seed=seed, reverse=reverse, n_steps=steps, method=method
-    )
+    how: dict[str, Any] = {"eps": eps, "seed": seed, "reverse": reverse, "n_steps": steps, "method": method}
+    how |= {"guidance": guidance, "guidance_interval": interval}
+    arrays = _sampled(bridge, n, given, batch_size, **how)
     write_table(out, arrays, force=force)
     screen = _screen(quiet)
     screen.say(f"{n} samples of shape {arrays['x'].shape[1:]} in {out}")

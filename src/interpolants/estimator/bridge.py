@@ -19,9 +19,11 @@ from interpolants.estimator.check import CheckReport, check_bridge
 from interpolants.estimator.normaliser import Normaliser
 from interpolants.estimator.starts import Pool, check_count, draw_base
 from interpolants.fields.learned import LearnedFields
+from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.types import Condition
+from interpolants.guidance.classifier_free import guide
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
 from interpolants.nets.build import choose_net
 from interpolants.objectives.losses import joint_loss
@@ -60,6 +62,8 @@ class Bridge:
             varies most, learnt while training), or a ``TimeSampler``.
         standardize: Learn in units where the pooled data have mean 0 and standard deviation 1 (one map for both ends;
             per column for tables, overall for images). Then ``eps`` is in those units squared.
+        drop_condition: Chance that a row is learnt from without its condition, in [0, 1). Above 0 (0.1 is usual) the
+            bridge also knows the fields without a condition, which ``guidance`` needs.
         seed: Seed of initial weights, training and default sampling, >= 0.
         train: Settings of the training loop, e.g. ``steps=5000, lr=2e-3`` (see ``training.TrainSettings``).
 
@@ -78,6 +82,7 @@ class Bridge:
         learn: Any = "auto",
         times: Any = "auto",
         standardize: bool = True,
+        drop_condition: float = 0.0,
         seed: int = 0,
         **train: Any,
     ) -> None:
@@ -90,8 +95,11 @@ class Bridge:
             "learn": learn,
             "times": times,
             "standardize": standardize,
+            "drop_condition": drop_condition,
             "seed": seed,
         }
+        if not 0 <= drop_condition < 1:
+            raise invalid("Bridge", "drop_condition must lie in [0, 1)", drop_condition)
         defaults: dict[str, Any] = {"seed": seed, "schedule": "cosine", "warmup": 50, "lr": 2e-3}
         self._train = dict(train)
         self.settings = choices.train_settings({**defaults, **train})
@@ -196,7 +204,7 @@ class Bridge:
         )
         self.result = train(
             TimedNet(net, self.times),
-            PathLoss(self._loss, self.times),
+            PathLoss(self._loss, self.times, self._params["drop_condition"] if labels is not None else 0.0),
             batches,
             self.settings,
             out=out,
@@ -274,6 +282,8 @@ class Bridge:
         reverse: bool = False,
         seed: int | None = None,
         cond: Any = None,
+        guidance: Any = None,
+        guidance_interval: tuple[float, float] = (0.0, 1.0),
         first_index: int = 0,
         details: bool = False,
         **options: Any,
@@ -288,6 +298,10 @@ class Bridge:
             reverse: Generate rho0 from rho1.
             seed: Seed of starts and noise; drawn afresh when None.
             cond: One condition for all samples (a label, a vector), or one row per sample.
+            guidance: Strength w of classifier-free guidance, ``f_u + w (f_c - f_u)`` between the fields without and
+                with the condition: a number, a function of t, or one per sample. None or 1 is the condition alone;
+                it needs ``drop_condition > 0`` in training.
+            guidance_interval: Times between which there is guidance.
             first_index: Index of the first sample in a larger job, so that parts agree with the whole.
             details: Return ``dynamics.Samples`` (in data units) instead of the plain array.
             options: Anything else that ``dynamics.sample`` takes: ``method``, ``n_steps``, ``time_grid``, ``chunk`` ...
@@ -299,7 +313,8 @@ class Bridge:
         n = check_count(n)
         seed = secrets.randbits(31) if seed is None else seed
         start = self._start(n, reverse, seed, first_index)
-        done = self._run(start, eps, reverse, seed, self._expand(cond, n), first_index, options)
+        target = self._target(self._expand(cond, n), guidance, guidance_interval)
+        done = self._run(start, eps, reverse, seed, target, first_index, options)
         assert self._kind is not None
         return done if details else restore(done.x, self._kind)
 
@@ -311,6 +326,8 @@ class Bridge:
         reverse: bool = False,
         seed: int | None = None,
         cond: Any = None,
+        guidance: Any = None,
+        guidance_interval: tuple[float, float] = (0.0, 1.0),
         first_index: int = 0,
         details: bool = False,
         **options: Any,
@@ -323,6 +340,8 @@ class Bridge:
             reverse: Carry points of rho1 to rho0.
             seed: Seed of the noise; drawn afresh when None.
             cond: As in :meth:`sample`.
+            guidance: As in :meth:`sample`.
+            guidance_interval: As in :meth:`sample`.
             first_index: As in :meth:`sample`.
             details: Return ``dynamics.Samples`` (in data units) instead of the plain array.
             options: As in :meth:`sample`.
@@ -334,7 +353,8 @@ class Bridge:
         points, kind = self._points(x, "transport")
         seed = secrets.randbits(31) if seed is None else seed
         start = self.normaliser.encode(points)
-        done = self._run(start, eps, reverse, seed, self._expand(cond, len(start)), first_index, options)
+        target = self._target(self._expand(cond, len(start)), guidance, guidance_interval)
+        done = self._run(start, eps, reverse, seed, target, first_index, options)
         return done if details else restore(done.x, kind)
 
     def _run(
@@ -343,7 +363,7 @@ class Bridge:
         eps: Any,
         reverse: bool,
         seed: int,
-        cond: Condition,
+        target: tuple[Fields, Condition],
         first: int,
         options: dict[str, Any],
     ) -> Samples:
@@ -351,11 +371,30 @@ class Bridge:
         for name in options:
             if name not in known:
                 raise invalid("Bridge", "the option must be known", repr(name), nearest(name, known))
+        fields, cond = target
         done = run_dynamics(
-            self.fields, start, eps=eps, reverse=reverse, seed=seed, cond=cond, first_index=first, **options
+            fields, start, eps=eps, reverse=reverse, seed=seed, cond=cond, first_index=first, **options
         )
         path = None if done.path is None else self.normaliser.decode(done.path)
         return replace(done, x=self.normaliser.decode(done.x), path=path)
+
+    def _target(
+        self, cond: Tensor | None, guidance: Any, interval: tuple[float, float]
+    ) -> tuple[Fields, Condition]:
+        """The fields to follow and the condition to follow them with."""
+        if guidance is None:
+            return self.fields, cond
+        if cond is None or not self._params["drop_condition"]:
+            found = "no condition" if cond is None else "a bridge with drop_condition=0"
+            remedy = "Fit Bridge(drop_condition=0.1, ...) with cond=, and pass cond= here."
+            raise invalid("Bridge", "guidance needs a bridge that knows both its fields", found, remedy)
+        strength = guidance
+        if not callable(guidance):
+            strength = torch.as_tensor(guidance, dtype=torch.float32)
+            if strength.ndim > 1 or (strength.ndim == 1 and len(strength) != len(cond)):
+                rule = f"guidance must be a number, a function of t or one number per sample, ({len(cond)},)"
+                raise invalid("Bridge", rule, tuple(strength.shape))
+        return guide(self.fields, cond, strength, interval)
 
     def _start(self, n: int, reverse: bool, seed: int, first: int) -> Tensor:
         """Start points in the network's units."""
@@ -416,7 +455,8 @@ class Bridge:
             details: Return ``likelihood.LogProb`` instead of the plain array.
             leg: A fitted bridge to rho0 to use, or settings for the one to train, e.g. ``{"steps": 5000}``.
             progress: Show a progress bar if the leg must be trained.
-            options: Anything else that ``likelihood.log_prob`` takes: ``divergence``, ``probes``, ``method`` ...
+            options: Anything else that ``likelihood.log_prob`` takes: ``eps`` for the density of the SDE's model,
+                ``divergence``, ``probes``, ``method`` ...
 
         Returns:
             ``(n,)`` in the kind of ``x``, or the details.
@@ -431,7 +471,7 @@ class Bridge:
         base = self._base_density(leg, progress)
         done = flow_log_prob(self.fields, encoded, base, cond=self._expand(cond, len(encoded)), **options)
         volume = self.normaliser.log_volume(self.shape)
-        result = replace(done, log_prob=done.log_prob + volume, x=self.normaliser.decode(done.x))
+        result = replace(done.shifted(volume), x=self.normaliser.decode(done.x))
         return result if details else restore(result.log_prob, kind)
 
     def _base_density(self, leg: "dict[str, Any] | Bridge | None", progress: bool) -> Any:

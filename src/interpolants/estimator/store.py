@@ -68,6 +68,7 @@ def _pack(bridge: "Bridge", stem: str, tensors: dict[str, dict[str, Tensor]]) ->
         "coupling": _describe_or_name(bridge.coupling),
         "learn": list(bridge.heads),
         "standardize": bool(params["standardize"]),
+        "drop_condition": float(params["drop_condition"]),
         "seed": bridge.seed,
         "train": json.loads(bridge.settings.model_dump_json()),
         "net": settings,
@@ -92,6 +93,7 @@ def _unpack(record: dict[str, Any], stem: str, tensors: dict[str, dict[str, Tens
             net={"kind": record["net"]["name"], **_own_settings(record["net"])},
             learn=tuple(record["learn"]),
             standardize=record["standardize"],
+            drop_condition=record.get("drop_condition", 0.0),
             seed=record["seed"],
             **train,
         )

@@ -164,6 +164,7 @@ class BridgeConfig(_Settings):
         learn: ``"auto"``, or the quantities to learn, such as ``["velocity", "denoiser"]``.
         times: ``"auto"``, name of a sampler of training times, or a table.
         standardize: Give each feature mean 0 and deviation 1 inside.
+        drop_condition: Chance that a row is learnt from without its condition, for guidance.
     """
 
     path: Spec = "linear"
@@ -172,6 +173,7 @@ class BridgeConfig(_Settings):
     learn: Literal["auto"] | Annotated[list[str], Field(min_length=1)] = "auto"
     times: Spec = "auto"
     standardize: bool = True
+    drop_condition: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
 
 
 class EvaluateConfig(_Settings):

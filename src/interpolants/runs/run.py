@@ -163,6 +163,7 @@ def make_bridge(task: TaskConfig) -> Bridge:
         learn=learn,
         times=own.times,
         standardize=own.standardize,
+        drop_condition=own.drop_condition,
         **task.train.model_dump(),
     )
 

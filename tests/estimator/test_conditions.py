@@ -1,0 +1,87 @@
+"""Guidance and SDE likelihood through the estimator; that they are right is measured where they live."""
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants import Bridge
+from interpolants.dynamics import sample
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.guidance import ClassifierFree
+from interpolants.likelihood import SdeLogProb
+from interpolants.likelihood import log_prob as sde_log_prob
+
+QUIET = {"progress": False}
+TINY = {"net": {"kind": "mlp", "width": 32, "depth": 2}, "batch_size": 128}
+SOME = {"steps": 400, "drop_condition": 0.2, **TINY}
+
+
+def labelled():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 800)
+    return torch.as_tensor(rng.normal(size=(800, 2)) * 0.5 + np.where(labels, 1.0, -1.0)[:, None]), labels
+
+
+@pytest.fixture(scope="module")
+def bridge():
+    x1, labels = labelled()
+    return Bridge("one_sided_linear", **SOME).fit(x1=x1, cond=labels, **QUIET)
+
+
+def test_guidance_goes_further_than_the_condition_and_less_far_than_none(bridge):
+    def mean(**how):
+        return float(bridge.sample(2000, cond=1, seed=0, **how).mean())
+
+    plain, weak, strong = mean(), mean(guidance=0.0), mean(guidance=3.0)
+    assert weak < plain - 0.3
+    assert strong > plain + 0.1
+    assert mean(guidance=1.0) == pytest.approx(plain, abs=1e-5)
+    # Outside of the interval there is none.
+    assert mean(guidance=3.0, guidance_interval=(0.0, 0.0)) < strong
+
+
+def test_guidance_is_that_of_the_guided_fields_for_every_form_of_strength(bridge):
+    x = torch.randn(5, 2, generator=torch.Generator().manual_seed(1))
+    cond = torch.ones(5, dtype=torch.long)
+    fields = ClassifierFree(bridge.fields, 2.0, (0.2, 0.7))
+    wanted = sample(fields, bridge.normaliser.encode(x), eps=0.3, seed=2, cond=cond).x
+    how = {"eps": 0.3, "seed": 2, "cond": 1, "guidance_interval": (0.2, 0.7)}
+    for strength in (2, [2.0] * 5, np.full(5, 2.0), lambda t: 2.0 * torch.ones_like(t)):
+        found = bridge.transport(x, guidance=strength, **how)
+        assert_close(found, bridge.normaliser.decode(wanted), atol=1e-5, rtol=1e-5)
+
+
+def test_what_guidance_needs_is_kept_in_the_file(bridge, tmp_path):
+    again = Bridge.load(bridge.save(tmp_path / "kept"))
+    assert again.get_params()["drop_condition"] == SOME["drop_condition"]
+    one, two = (b.sample(3, cond=0, guidance=2.0, seed=3) for b in (bridge, again))
+    assert_close(one, two)
+
+
+def test_guidance_without_what_it_needs_is_refused(bridge):
+    x1, labels = labelled()
+    plain = Bridge("one_sided_linear", steps=2, **TINY).fit(x1=x1, cond=labels, **QUIET)
+    with pytest.raises(InvalidInputError, match=r"got a bridge with drop_condition=0\. Fit Bridge\(drop_"):
+        plain.sample(2, cond=1, guidance=2.0)
+    with pytest.raises(InvalidInputError, match="got no condition"):
+        bridge.sample(2, guidance=2.0)
+    with pytest.raises(InvalidInputError, match=r"one number per sample, \(3,\), got \(2,\)"):
+        bridge.sample(3, cond=1, guidance=[1.0, 2.0])
+    with pytest.raises(InvalidInputError, match=r"drop_condition must lie in \[0, 1\), got 1"):
+        Bridge(drop_condition=1.0)
+
+
+def test_the_density_of_the_sde_comes_in_data_units(bridge):
+    x = labelled()[0][:6].float()
+    how = {"eps": 0.4, "paths": 4, "n_steps": 10, "seed": 5}
+    found = bridge.log_prob(x, cond=1, details=True, **how)
+    assert isinstance(found, SdeLogProb)
+    encoded = bridge.normaliser.encode(x)
+    cond = torch.ones(6, dtype=torch.long)
+    raw = sde_log_prob(bridge.fields, encoded, bridge.path.base, cond=cond, **how)
+    volume = bridge.normaliser.log_volume((2,))
+    assert abs(volume) > 0.1
+    for name in ("log_prob", "lower_bound", "low", "high"):
+        assert_close(getattr(found, name), getattr(raw, name) + volume)
+    assert_close(bridge.log_prob(x, cond=1, **how), found.log_prob)
