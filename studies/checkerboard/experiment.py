@@ -1,8 +1,9 @@
 """What the latent envelope gamma and the noise level eps do to samples, from a Gaussian to the checkerboard.
 
 For every envelope the velocity and the denoiser are learnt, each by a network of its own (the velocity alone where
-gamma = 0), and sampled by the ODE and by SDEs. Samples are compared with the board through kernel density estimates
-of one fixed bandwidth, as ``density`` explains: mean and variance of ``|log rho1 - log rhohat1|`` under the board.
+gamma = 0), and sampled by the ODE and by SDEs; for two envelopes also velocity and score. Samples are compared with the
+board through kernel density estimates of one fixed bandwidth, as ``density`` explains: mean and variance of
+``|log rho1 - log rhohat1|`` under the board.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,7 +40,9 @@ ENVELOPES: dict[str, Envelope] = {
     "sigmoids": SigmoidEnvelope(),
     "0": ZeroEnvelope(),
 }
-LONGER = "sqrt(t(1-t)), longer"
+# Beside the envelopes: one trained for longer, two with the score learnt in place of the denoiser.
+LONGER, SCORE = ", longer", ", score learnt"
+VARIANTS = (f"sqrt(t(1-t)){SCORE}", f"t(1-t){SCORE}", f"sqrt(t(1-t)){LONGER}")
 NUMBERS = ("gap mean", "gap variance", "raw gap mean", "raw gap variance", "kl", "variation", "off board")
 _DATA, _START, _NOISE, _TRUTH, _DRAWS = range(5)
 
@@ -64,15 +67,16 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def cases(settings: Settings) -> Sequence[str]:
-    """The envelopes, and one of them trained for longer."""
-    return (*ENVELOPES, LONGER)
+    """The envelopes and the variants."""
+    return (*ENVELOPES, *VARIANTS)
 
 
 def measure(case: str, seed: int, settings: Settings) -> Outcome:
     """All noise levels of one envelope."""
-    name = case.removesuffix(", longer")
-    path, longer = Linear(envelope=ENVELOPES[name]), settings["longer"] if case == LONGER else 1
-    heads = ("velocity",) if path.envelope.is_zero else ("velocity", "denoiser")
+    path = Linear(envelope=ENVELOPES[case.removesuffix(LONGER).removesuffix(SCORE)])
+    longer = settings["longer"] if case.endswith(LONGER) else 1
+    noise = "score" if case.endswith(SCORE) else "denoiser"
+    heads = ("velocity",) if path.envelope.is_zero else ("velocity", noise)
     networks: dict[str, Any] = {head: _learn(path, head, seed, settings, longer) for head in heads}
     fields = LearnedFields(path, **networks)
     grid = BoardGrid(Checkerboard(), settings["h"])

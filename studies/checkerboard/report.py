@@ -9,7 +9,7 @@ from interpolants.problems.toys import Checkerboard
 from studies.checkerboard import experiment
 from studies.checkerboard.density import BoardGrid
 from studies.common import Results, Study, markdown, mean_and_error, paired_gap, shown
-from studies.drawing import HUES, MARKS, figure, label, legend, save
+from studies.drawing import HUES, MARKS, figure, label, save
 
 _TITLES = {
     "gap mean": "Mean of |log rho1 - log rhohat1| under the board, both smoothed alike (nat)",
@@ -63,7 +63,7 @@ def _findings(results: Results, names: list[str]) -> str:
     for number in ("gap mean", "kl"):
         first = "sqrt(t(1-t))"
         for name in names:
-            if name not in (first, experiment.LONGER):
+            if name != first and name in experiment.ENVELOPES:
                 worse, better = (results.values(n, f"eps=0 {number}") for n in (name, first))
                 rows.append(
                     _row(f"ODE: gamma = {name} is worse than gamma = {first} ({number})", worse, better)
@@ -84,7 +84,7 @@ def figures(results: Results, folder: Path) -> None:
 
 
 def _curves(results: Results, path: Path) -> None:
-    made = figure(1080, 360)
+    made = figure(1080, 420)
     levels = results.settings["eps"]
     places = np.arange(len(levels))
     panels = made.subplots(1, 3)
@@ -95,23 +95,31 @@ def _curves(results: Results, path: Path) -> None:
     }
     titles = ("On the board", "Over the plane", "Off the board")
     for axes, title, (number, unit) in zip(panels, titles, wanted.items(), strict=True):
-        for k, name in enumerate(_measured(results)):
+        for name in _measured(results):
             points = [mean_and_error(results.values(name, f"eps={eps:g} {number}")) for eps in levels]
-            style = {"color": HUES[k], "marker": MARKS[k], "ms": 5, "lw": 1.2, "capsize": 2}
-            axes.errorbar(
-                places, [p[0] for p in points], [p[1] for p in points], label=f"gamma = {name}", **style
-            )
+            heights, errors = zip(*points, strict=True)
+            axes.errorbar(places, heights, errors, label=f"gamma = {name}", **_style(name))
         floor, _ = mean_and_error(results.values(_measured(results)[0], f"floor {number}"))
         axes.axhline(floor, color="#5b6472", lw=0.9, ls="--", label="true samples")
         axes.set_xticks(places, ["0 (ODE)", *(f"{eps:g}" for eps in levels[1:])])
         axes.set_ylim(bottom=0)
         label(axes, title=title, x="noise level eps", y=unit, grid="y")
-    legend(panels[0], loc="lower right")
+    handles, words = panels[0].get_legend_handles_labels()
+    made.legend(handles, words, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     save(made, path)
 
 
+def _style(case: str) -> dict[str, Any]:
+    """Hue and mark of the envelope, line of the variant."""
+    name, _, variant = case.partition(",")
+    k = list(experiment.ENVELOPES).index(name)
+    line = {"": "-", experiment.LONGER[1:]: ":", experiment.SCORE[1:]: "--"}[variant]
+    return {"color": HUES[k], "marker": MARKS[k], "ms": 5, "lw": 1.3, "capsize": 2, "ls": line}
+
+
 def _pictures(results: Results, path: Path) -> None:
-    names, levels = _measured(results), [results.settings["eps"][0], results.settings["eps"][-1]]
+    names = [name for name in _measured(results) if name in experiment.ENVELOPES]
+    levels = [results.settings["eps"][0], results.settings["eps"][-1]]
     grid = BoardGrid(Checkerboard(), results.settings["h"])
     truth, extent = grid.picture(grid.smoothed).astype(float), (-grid.edge, grid.edge) * 2
     made = figure(180 * (len(names) + 1), 190 * len(levels))

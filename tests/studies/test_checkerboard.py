@@ -68,9 +68,10 @@ def test_true_samples_come_close_and_others_do_not(grid, generator):
 
 
 def test_the_quick_study_runs_to_its_table_and_figures(tmp_path):
-    results = run(STUDY, "quick", range(1), tmp_path, only=["sqrt(t(1-t))", "0"])
+    results = run(STUDY, "quick", range(1), tmp_path, only=["sqrt(t(1-t))", "0", "t(1-t), score learnt"])
     text = (tmp_path / "table.md").read_text()
     assert "ODE: gamma = 0 is worse than gamma = sqrt(t(1-t)) (gap mean)" in text
     assert not results.values("0", "eps=1 gap mean")
     assert results.values("sqrt(t(1-t))", "eps=1 gap mean")
+    assert results.values("t(1-t), score learnt", "eps=1 gap mean")
     assert {p.name for p in tmp_path.glob("*.png")} == {"checkerboard.png", "densities.png"}
