@@ -122,8 +122,9 @@ class EntropicSB(SchrodingerSolver):
         eps: Diffusivity of the reference, data units squared; > 0.
         drift: ``"learnt"`` (a network, by bridge matching) or ``"plan"`` (closed form from one plan, no training).
         net: Network of the drifts, as in :func:`interpolants.nets.build.choose_net` (two heads are asked for).
-        block: Samples of each set in one plan, >= 2. The plan between n samples is too tight by O(1/n); the smaller eps
-            and the larger the dimension, the more samples it takes.
+        block: Samples of each set in one plan, >= 2. The plan between few samples is biased: between Gaussians in 16
+            dimensions with eps = 0.5 its covariance is 12% too small with 256 samples and 4% with 2048, with eps = 1
+            5% and 1%.
         pairs: Pairs drawn for the learnt drift, four partners for each point of a block, from as many blocks as that
             takes.
         affine: Give the drifts a trainable affine part, up to 64 entries of the state.

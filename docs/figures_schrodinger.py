@@ -1,0 +1,25 @@
+"""Draw the figure of ``docs/methods/schrodinger_bridges.md``: ``python docs/figures_schrodinger.py``.
+
+The bridges are those of the study with seed 0; what has been measured in ``runs/studies/schrodinger_laptop`` is used.
+"""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # the studies lie beside the package
+
+
+def main() -> None:
+    """Write ``docs/images/schrodinger_bridges.png``."""
+    from studies.common import run
+    from studies.schrodinger.experiment import SOLVERS, TOYS
+    from studies.schrodinger.report import STUDY, paths
+
+    cases = [f"{TOYS} / {solver}" for solver in SOLVERS]
+    results = run(STUDY, "laptop", [0], ROOT / "runs" / "studies" / "schrodinger_laptop", only=cases)
+    paths(results, ROOT / "docs" / "images" / "schrodinger_bridges.png")
+
+
+if __name__ == "__main__":
+    main()
