@@ -1,5 +1,6 @@
 """Bridges that are more than one fit of one path: each is made with settings, then `fit(x0, x1)`, `transport(x)`."""
 
+from interpolants.bridges.cheapest_route import cheapest_route
 from interpolants.bridges.entropic_sb import EntropicSB
 from interpolants.bridges.flow_map import FlowMap
 from interpolants.bridges.flow_map_rules import RULES, AverageVelocity
@@ -16,8 +17,8 @@ from interpolants.bridges.straightness import Straightness, straightness
 __all__ = [
     "RULES",
     "AverageVelocity",
-    "CoupledEnds",
     "Curve",
+    "CoupledEnds",
     "DriftFields",
     "EntropicSB",
     "FlowMap",
@@ -30,11 +31,12 @@ __all__ = [
     "Restoration",
     "Route",
     "RouteFields",
+    "Straight",
     "SchrodingerResult",
     "SchrodingerSolver",
-    "Straight",
     "Straightness",
     "Waypoints",
+    "cheapest_route",
     "one_step",
     "rectify",
     "straightness",

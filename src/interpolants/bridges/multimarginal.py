@@ -348,6 +348,10 @@ class Multimarginal:
         z = torch.randn(ends[:, 0].shape, dtype=ends.dtype, generator=source)
         return blend(point.expand(len(ends), -1), ends, self.latent, z)
 
+    def ends(self, rows: int, generator: Generator) -> Tensor:
+        """Draw coupled rows of all densities from the data, ``(rows, K, *D)``."""
+        return self._fitted().ends(rows, generator)
+
     @torch.no_grad()
     def cost(
         self,

@@ -140,7 +140,7 @@ class Curve(Route):
     """
 
     def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
-        points = function(torch.linspace(0, 1, 65, dtype=torch.float64))
+        points = function(torch.linspace(0, 1, 65, dtype=torch.float64)).detach()
         if points.ndim != 2 or len(points) != 65:
             raise invalid("Curve", "the function must map (n,) to (n, K)", f"(65,) to {tuple(points.shape)}")
         check_simplex("Curve", points)
