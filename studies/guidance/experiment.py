@@ -1,8 +1,8 @@
 """Classifier-free guidance on handwritten digits: one conditional model, many strengths, chosen after training.
 
 Digits come from noise with their label as condition; in training one label in ten is dropped. A classifier that knows
-real training images judges the samples. Diversity is the mean squared distance of two samples of one class, over that
-of two real ones.
+real training images judges the samples, cut to the range of images. Diversity is the mean squared distance of two
+samples of one class, over that of two real ones.
 """
 
 from collections.abc import Mapping
@@ -71,9 +71,9 @@ def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
     fields = learnt(seed, *(settings[name] for name in ("steps", "width", "drop", "batch_size")))
     labels = torch.arange(settings["n"]) % 10
     start = torch.randn(len(labels), 1, 8, 8, generator=seeded(seed, 3))
-    made = sample(
-        ClassifierFree(fields, strength, interval), start, n_steps=settings["n_steps"], cond=labels
-    ).x
+    guided = ClassifierFree(fields, strength, interval)
+    raw = sample(guided, start, n_steps=settings["n_steps"], cond=labels).x
+    made = raw.clamp(-1, 1)
     train, test = digits("train"), digits("test")
     accuracy = judge().accuracy(made, labels)
     values = {
@@ -81,6 +81,7 @@ def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
         "diversity": spread(made, labels) / spread(train[0], train[1]),
         "W2": sliced_wasserstein(made, test[0], generator=seeded(seed, 4)).value,
         "W2 floor": sliced_wasserstein(train[0][: len(made)], test[0], generator=seeded(seed, 4)).value,
+        "outside": float((raw.abs() > 1.05).float().mean()),
         "accuracy on real": judge().accuracy(*test).value,
     }
     return Outcome(values, {"made": made[:40].numpy()})

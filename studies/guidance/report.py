@@ -8,7 +8,7 @@ from studies.common import Results, Study, markdown, mean_and_error, shown
 from studies.drawing import HUES, MARKS, figure, label, legend, save
 from studies.guidance import experiment
 
-COLUMNS = {"accuracy": 3, "diversity": 3, "W2": 3, "W2 floor": 3, "accuracy on real": 3}
+COLUMNS = {"accuracy": 3, "diversity": 3, "W2": 3, "W2 floor": 3, "outside": 3, "accuracy on real": 3}
 
 
 def table(results: Results) -> str:
@@ -24,42 +24,33 @@ def table(results: Results) -> str:
         "diversity",
         "sliced W2 to held-out digits",
         "real training digits",
+        "pixels out of range",
         "accuracy on real",
     ]
     return f"Seeds {', '.join(map(str, results.seeds))}; mean ± standard error.\n\n" + markdown(head, rows)
 
 
 def figures(results: Results, folder: Path) -> None:
-    """Accuracy against diversity, distance against strength, and samples at three strengths."""
-    made = figure(1000, 330)
-    left, middle, right = made.subplots(1, 3)
+    """Accuracy, diversity and distance against strength, and samples at three strengths."""
+    made = figure(1180, 320)
+    *panels, right = made.subplots(1, 4, width_ratios=(1, 1, 1, 1.3))
     cases = [case for case in experiment.cases(results.settings) if results.values(case, "W2")]
-    groups = {
-        name: [c for c in cases if c.rpartition(",")[0] == name]
-        for name in dict.fromkeys(c.rpartition(",")[0] for c in cases)
+    places = dict.fromkeys(case.rpartition(",")[0] for case in cases)
+    named = {
+        "accuracy": ("Right digit", "share, by a classifier", "accuracy on real", "real digits"),
+        "diversity": ("Diversity within a class", "relative to real digits", "", ""),
+        "W2": ("Distance to held-out digits", "sliced W2", "W2 floor", "real training digits"),
     }
-    for (name, members), hue, mark in zip(groups.items(), HUES, MARKS, strict=False):
-        w = [float(case.rpartition("= ")[2]) for case in members]
-        numbers = {
-            key: np.array([mean_and_error(results.values(case, key))[0] for case in members])
-            for key in ("accuracy", "diversity", "W2")
-        }
-        left.plot(numbers["diversity"], numbers["accuracy"], color=hue, marker=mark, label=name)
-        for strength, x, y in zip(w, numbers["diversity"], numbers["accuracy"], strict=True):
-            left.annotate(f"{strength:g}", (x, y), textcoords="offset points", xytext=(4, -9), fontsize=7)
-        middle.plot(w, numbers["W2"], color=hue, marker=mark, label=name)
-    if cases:
-        floor = mean_and_error(results.values(cases[0], "W2 floor"))[0]
-        middle.axhline(floor, color="#777777", linestyle=":", label="real training digits")
-    label(
-        left,
-        title="Strength w at each point",
-        x="diversity within a class (real = 1)",
-        y="accuracy of a classifier",
-    )
-    label(middle, title="Distance to held-out digits", x="strength w", y="sliced W2")
-    legend(left, loc="lower left")
-    legend(middle, loc="upper left")
+    for axes, (key, (title, y, reference, name)) in zip(panels, named.items(), strict=True):
+        for place, hue, mark in zip(places, HUES, MARKS, strict=False):
+            members = [case for case in cases if case.rpartition(",")[0] == place]
+            w = [float(case.rpartition("= ")[2]) for case in members]
+            values = [mean_and_error(results.values(case, key))[0] for case in members]
+            axes.plot(w, values, color=hue, marker=mark, label=f"guidance {place}")
+        level = mean_and_error(results.values(cases[0], reference))[0] if reference else 1.0
+        axes.axhline(level, color="#777777", linestyle=":", label=name or "real digits")
+        label(axes, title=title, x="strength w", y=y)
+        legend(axes)
     strengths = [w for w in (0.0, 1.0, 3.0) if f"{experiment.EVERYWHERE}, w = {w:g}" in cases]
     strips = [
         results.arrays(f"{experiment.EVERYWHERE}, w = {w:g}", results.seeds[0])["made"][:20, 0]

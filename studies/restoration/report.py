@@ -14,6 +14,7 @@ COLUMNS = {
     "MSE one": ("MSE, one draw", 4),
     "MSE mean": ("MSE, mean of draws", 4),
     "spread/skill": ("spread/skill", 2),
+    "detail": ("detail, of the true", 2),
     "MSE known": ("MSE of what is known", 5),
     "W2": ("sliced W2", 3),
     "W2 pasted": ("sliced W2, known pixels pasted", 3),

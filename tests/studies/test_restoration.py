@@ -27,6 +27,7 @@ def test_what_is_known_of_a_coarse_image_is_its_means():
     values = experiment._errors(coupling.upsample(coupling.downsample(truth))[None], truth, coupling, None)
     assert values["MSE known"] == pytest.approx(0, abs=1e-9)
     assert values["MSE one"] > 1
+    assert values["detail"] == pytest.approx(0, abs=1e-9)  # a coarse image has none
 
 
 def test_all_methods_see_the_same_masks(generator):
