@@ -66,6 +66,19 @@ def test_exact_fields_in_sixteen_dimensions_have_the_true_density(end):
     assert float((found.log_prob - here.log_prob(x)).abs().max()) < 0.05
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [0, 1])
+@pytest.mark.parametrize("dim", [2, 16])
+def test_exact_fields_have_the_true_density_at_60_points_at_the_default_steps(dim, end):
+    """Random mixtures with full covariances, nine pairs of modes. About 5 s in 2 dimensions and 15 s in 16."""
+    start, data = GaussianMixture.random(3, dim, 2.0, 1), GaussianMixture.random(3, dim, 3.0, 0)
+    fields = GaussianMixtureBridge(start, data).fields(Linear())
+    here, there = (data, start) if end == 1 else (start, data)
+    x = here.sample(60, generator=generator(6))
+    found = log_prob(fields, x, there, eps=0.5, end=end, paths=4, **FAST)
+    assert float((found.log_prob - here.log_prob(x)).abs().max()) < 0.05
+
+
 WAYS = {
     "reverse": ({"paths": 8, "n_steps": 40, "eps": 0.5}, 0.05),
     "no_derivative": ({"paths": 16, "n_steps": 100, "eps": 0.5, "divergence": "none"}, 0.1),

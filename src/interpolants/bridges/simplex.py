@@ -75,8 +75,9 @@ class Straight(Route):
         begin, end = self._ends(t)
         return (end - begin).expand(*t.shape, self.size)
 
-    def _ends(self, t: Tensor) -> Tensor:
-        return torch.eye(self.size, dtype=t.dtype, device=t.device)[[self.source, self.target]]
+    def _ends(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        vertices = torch.eye(self.size, dtype=t.dtype, device=t.device)
+        return vertices[self.source], vertices[self.target]
 
 
 class Waypoints(Route):

@@ -1,8 +1,18 @@
 """The estimator and its self-test."""
 
+from interpolants.estimator.auto_eps import Candidate, EpsChoice, auto_eps
 from interpolants.estimator.bridge import Bridge
 from interpolants.estimator.check import Check, CheckReport
 from interpolants.estimator.forecast_scores import ForecastScores
 from interpolants.estimator.forecaster import Forecaster
 
-__all__ = ["Bridge", "Check", "CheckReport", "ForecastScores", "Forecaster"]
+__all__ = [
+    "Bridge",
+    "Candidate",
+    "Check",
+    "CheckReport",
+    "EpsChoice",
+    "ForecastScores",
+    "Forecaster",
+    "auto_eps",
+]

@@ -72,6 +72,12 @@ class Fields(ABC):
         evaluate, want = self.evaluate, ("velocity",)
         return lambda x, t: evaluate(x, t, want, cond)["velocity"]
 
+    def divergence_of(
+        self, cond: Condition = None
+    ) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None:
+        """The velocity with its divergence ``(B,)`` in closed form, where there is one: else it is differentiated."""
+        return None
+
     def velocity(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
         """The field b of the probability flow, in data units per unit of time."""
         return self._one("velocity", x, t, cond)

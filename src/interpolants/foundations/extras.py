@@ -9,6 +9,7 @@ from interpolants.foundations.errors import MissingExtraError
 _PACKAGES = {
     "ot": ("POT", "ot"),
     "scipy": ("scipy", "ot"),
+    "scoringrules": ("scoringrules", "science"),
     "sklearn": ("scikit-learn", "data"),
     "skimage": ("scikit-image", "data"),
     "pandas": ("pandas", "data"),

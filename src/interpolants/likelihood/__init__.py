@@ -2,6 +2,7 @@
 
 from interpolants.likelihood.cross_entropy import CrossEntropy, cross_entropy
 from interpolants.likelihood.divergence import exact_divergence, probed_divergence
+from interpolants.likelihood.held_out_errors import held_out_errors
 from interpolants.likelihood.kl_bound import (
     KlBound,
     SquaredErrors,
@@ -21,6 +22,7 @@ __all__ = [
     "SquaredErrors",
     "cross_entropy",
     "exact_divergence",
+    "held_out_errors",
     "kl_bound",
     "log_prob",
     "optimal_eps",

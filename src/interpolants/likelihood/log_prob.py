@@ -84,7 +84,8 @@ def log_prob(
             derivative of the field, the density of its Euler-Maruyama chain; the choice for many dimensions.
         probes: Number of probes, tied to the sample's index; fixed along the trajectory of a flow, fresh at each node
             of an SDE.
-        mode: How the exact divergence is taken, ``"auto"``, ``"reverse"`` or ``"forward"``; the value is the same.
+        mode: How the exact divergence of a flow is taken, ``"reverse"``, ``"forward"``, or ``"auto"``: in closed form
+            where the fields have one, or whichever of the two is cheaper. The value is the same.
         paths: Random paths per point, >= 2.
         proposal: ``"reverse"`` runs them with the drift of the other direction's model, which leaves little or no
             spread where the fields are good; ``"model"`` is the plain Feynman-Kac formula, for comparison.
@@ -287,12 +288,15 @@ class _Travel:
 
     def _rate(self, cond: Condition, signs: list[Tensor]) -> Rate:
         velocity = self.job.velocity(cond)
+        closed = self.fields.divergence_of(cond) if self.mode == "auto" and not signs else None
 
         def rate(x: Tensor, t: Tensor, want: bool) -> tuple[Tensor, Tensor | None]:
             if not want:
                 return velocity(x, t), None
             if signs:
                 return probed_divergence(lambda y: velocity(y, t), x, signs)
+            if closed is not None:
+                return closed(x, t)
             return exact_divergence(lambda y: velocity(y, t), x, mode=self.mode)
 
         return rate

@@ -12,7 +12,7 @@ Only the products ``alpha alpha'`` and ``gamma gamma'`` appear: they are finite 
 Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, appendix A; derived anew.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -128,6 +128,15 @@ class MixtureFields(Fields):
         its covariance over two.
         """
         return _Point(self, x, as_time(t, x)).divergence.to(x.dtype)
+
+    def divergence_of(self, cond: Condition = None) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Velocity and divergence from one weighting of the pairs."""
+
+        def both(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+            point = _Point(self, x, t)
+            return point.velocity.to(x.dtype), point.divergence.to(x.dtype)
+
+        return both
 
     def marginal(self, t: float | Tensor) -> GaussianMixture:
         """The law of ``x_t`` as a mixture of all pairs, ``t`` a number in [0, 1]."""
