@@ -1,0 +1,208 @@
+"""Is the noise level that ``auto_eps`` picks from held-out data better than none and than eps = 1?
+
+From N(0, Id) to five Gaussians in 128 dimensions, with a target, training set and networks of its own for each seed;
+velocity and denoiser are learnt. ``auto_eps`` sees the learnt fields and 2,000 held-out rows, never the truth. The
+models with eps = 0, eps = 1 and the choice are then compared with the truth in two ways:
+
+* the paper's: divergence between kernel density estimates of the first two coordinates;
+* in all 128: ``sum_k p_k (KL(N_k || G_k) + log p_k/q_k)`` with ``N_k, p_k`` a true mode and its weight, ``G_k, q_k``
+  the Gaussian and the share of the samples nearest to it. Samples are all that it uses; it is the divergence of a
+  model whose modes are Gaussian, with a floor from true samples.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from interpolants.dynamics.sample import sample
+from interpolants.estimator.auto_eps import EpsChoice, auto_eps
+from interpolants.fields.learned import LearnedFields
+from interpolants.foundations.randomness import generator
+from interpolants.foundations.types import Condition
+from interpolants.likelihood.kl_bound import SquaredErrors, optimal_eps, squared_errors
+from interpolants.metrics.kde_kl import kde_kl
+from interpolants.nets.mlp import MLP
+from interpolants.paths.linear import Linear
+from interpolants.problems.gaussian_mixture import GaussianMixture
+from interpolants.problems.mixture_bridge import GaussianMixtureBridge
+from interpolants.training.pairs import learn_fields
+from interpolants.training.settings import TrainSettings
+from studies.common import Outcome, Results, Study, markdown, paired_gap, shown
+from studies.drawing import figure, label, legend, save
+
+Settings = Mapping[str, Any]
+CASE = "five modes"
+MODELS = ("0", "1", "auto")
+_DATA, _HELD_OUT, _TRUTH = range(3)
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "quick": {
+        "dim": 8, "spread": 3.0, "data": 2000, "width": 32, "depth": 2, "steps": 60, "batch": 64,
+        "held_out": 400, "auto_n": 160, "auto_steps": 8, "n": 800, "n_steps": 10,
+    },
+    "laptop": {
+        "dim": 128, "spread": 7.5, "data": 20_000, "width": 256, "depth": 3, "steps": 2500, "batch": 256,
+        "held_out": 2000, "auto_n": 1600, "auto_steps": 50, "n": 8000, "n_steps": 60,
+    },
+    "full": {
+        "dim": 128, "spread": 7.5, "data": 1_000_000, "width": 512, "depth": 4, "steps": 9000, "batch": 4000,
+        "held_out": 20_000, "auto_n": 8000, "auto_steps": 200, "n": 50_000, "n_steps": 500,
+    },
+}  # fmt: skip
+
+
+class Scaled(nn.Module):
+    """A network that sees states of order one and answers in the target's units."""
+
+    def __init__(self, net: nn.Module, by: float, out: float) -> None:
+        super().__init__()
+        self.net, self.by, self.out = net, by, out
+
+    def forward(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
+        """The field."""
+        value: Tensor = self.net(x / self.by, t, cond)
+        return value * self.out
+
+
+def cases(settings: Settings) -> Sequence[str]:
+    """There is one."""
+    return (CASE,)
+
+
+def measure(case: str, seed: int, settings: Settings) -> Outcome:
+    """Learn, choose, and compare the choice with no noise and with eps = 1."""
+    target = GaussianMixture.random(5, settings["dim"], settings["spread"], seed)
+    fields = _learnt(target, seed, settings)
+    x0, x1 = _rows(target, settings["held_out"], seed, _HELD_OUT)
+    options = {"n": settings["auto_n"], "n_steps": settings["auto_steps"], "seed": seed}
+    choice = auto_eps(fields, x0, x1, **options)
+    exact = GaussianMixtureBridge(_start(target), target.to(dtype=torch.float32)).fields(Linear())
+    few = slice(0, 400)
+    errors = squared_errors(
+        fields, exact, x0[few], x1[few], times=choice.errors.t.tolist(), generator=generator(seed, 5)
+    )
+    start, truth = _rows(target, settings["n"], seed, _TRUTH)
+    values = {"predicted": choice.predicted, "best by true errors": optimal_eps(errors)}
+    values["floor modes"] = _mode_kl(target, truth)
+    for name, eps in zip(MODELS, (0.0, 1.0, choice.eps), strict=True):
+        made = sample(fields, start, eps=eps, n_steps=settings["n_steps"], seed=seed, invariant=False).x
+        kde = kde_kl(truth[:, :2], made[:, :2], generator=generator(0))
+        values |= {f"kde {name}": kde.value, f"kde error {name}": kde.error}
+        values[f"modes {name}"] = _mode_kl(target, made)
+    return Outcome({**values, **_told(choice)}, _arrays(choice, errors))
+
+
+def _told(choice: EpsChoice) -> dict[str, float]:
+    """What was chosen, as numbers: the mean level over time, and the held-out gaps of all candidates."""
+    t = torch.linspace(0, 1, 101, dtype=torch.float64)
+    level = choice.eps if isinstance(choice.eps, float) else float(choice.eps.values(t, None).mean())
+    gaps = {f"held-out gap of {c.name}": c.gap for c in choice.candidates if c.kind != "constant"}
+    return {"chosen mean level": level, "is schedule": float(not isinstance(choice.eps, float)), **gaps}
+
+
+def _arrays(choice: EpsChoice, errors: SquaredErrors) -> dict[str, Any]:
+    levels = [c.eps if isinstance(c.eps, float) else np.nan for c in choice.candidates]
+    scores = [[c.score, c.error, c.gap, c.gap_error] for c in choice.candidates]
+    return {
+        "t": choice.errors.t.numpy(),
+        "velocity": choice.errors.velocity.numpy(),
+        "score": choice.errors.score.numpy(),
+        "true_velocity": errors.velocity.numpy(),
+        "true_score": errors.score.numpy(),
+        "level": np.array(levels),
+        "scores": np.array(scores),
+    }
+
+
+def _learnt(target: GaussianMixture, seed: int, settings: Settings) -> LearnedFields:
+    x0, x1 = _rows(target, settings["data"], seed, _DATA)
+    spread = float(torch.cat([x0, x1]).std())
+    train = TrainSettings(
+        steps=settings["steps"], batch_size=settings["batch"], lr=2e-3, schedule="cosine", warmup=50,
+        seed=seed, ema=0.99, clip_norm=None,
+    )  # fmt: skip
+    nets: dict[str, Any] = {}
+    for k, (head, out) in enumerate({"velocity": spread, "denoiser": 1.0}.items()):
+        net = MLP(target.dim, width=settings["width"], depth=settings["depth"], seed=seed + 100 * k)
+        learnt = learn_fields(Linear(), x0, x1, heads=(head,), net=Scaled(net, spread, out), settings=train)
+        nets[head] = learnt.net
+    return LearnedFields(Linear(), **nets)
+
+
+def _rows(target: GaussianMixture, n: int, seed: int, purpose: int) -> tuple[Tensor, Tensor]:
+    source = generator(seed, 11, purpose)
+    return torch.randn(n, target.dim, generator=source), target.sample(n, generator=source).float()
+
+
+def _start(target: GaussianMixture) -> GaussianMixture:
+    one = torch.ones(1, dtype=torch.float32)
+    return GaussianMixture(one, torch.zeros(1, target.dim), one)
+
+
+def _mode_kl(target: GaussianMixture, made: Tensor) -> float:
+    made = made.double()
+    label = target.responsibilities(made).argmax(1)
+    total = 0.0
+    for k in range(target.n_modes):
+        rows = made[label == k]
+        if len(rows) <= 2 * target.dim:
+            return float("inf")
+        model, true = torch.cov(rows.T), target.covariances[k]
+        apart = target.means[k] - rows.mean(0)
+        ratio = torch.linalg.solve(model, true)
+        gaussian = ratio.trace() + apart @ torch.linalg.solve(model, apart) - target.dim - ratio.logdet()
+        weight = target.weights[k]
+        total += float(weight * (0.5 * gaussian + (weight * len(made) / len(rows)).log()))
+    return total
+
+
+def table(results: Results) -> str:
+    """Seeds as rows, then in how many the choice wins."""
+    rows = []
+    names = ("chosen mean level", "predicted", "best by true errors")
+    columns = [*names, *(f"{metric} {m}" for metric in ("kde", "modes") for m in MODELS)]
+    by_name = {name: results.values(CASE, name) for name in columns}
+    for i, seed in enumerate(results.seeds):
+        rows.append([str(seed), *(f"{by_name[name][i]:.4g}" for name in columns)])
+    rows.append(["mean", *(shown(by_name[name]) for name in columns)])
+    text = markdown(["seed", *columns], rows)
+    for metric in ("kde", "modes"):
+        for other in ("0", "1"):
+            gap, error, wins = paired_gap(by_name[f"{metric} {other}"], by_name[f"{metric} auto"])
+            text += f"\n{metric}: below eps = {other} in {wins} of {len(rows) - 1} seeds, by {gap:.4f} ± {error:.4f}\n"
+    return text + f"\nfloor of modes: {shown(results.values(CASE, 'floor modes'))}\n"
+
+
+def figures(results: Results, folder: Path) -> None:
+    """The schedule of least bound by estimated and by true errors, and the held-out scores of the constants."""
+    made = figure(900, 340)
+    left, right = made.subplots(1, 2)
+    for i, seed in enumerate(results.seeds):
+        kept = results.arrays(CASE, seed)
+        if not kept:
+            continue
+        words = ("held-out rows", "true errors") if i == 0 else (None, None)
+        guess = np.sqrt(kept["velocity"] / kept["score"])
+        true = np.sqrt(kept["true_velocity"] / kept["true_score"])
+        left.plot(kept["t"], guess, color="#D55E00", alpha=0.6, label=words[0])
+        left.plot(kept["t"], true, color="#0072B2", alpha=0.6, linestyle="--", label=words[1])
+        order = np.argsort(kept["level"])[: int(np.isfinite(kept["level"]).sum())]
+        right.errorbar(
+            kept["level"][order], kept["scores"][order, 2], 2 * kept["scores"][order, 3],
+            marker="o", capsize=2, label=f"seed {seed}",
+        )  # fmt: skip
+    left.set_yscale("log")
+    right.set_xscale("symlog", linthresh=0.1)
+    right.axhline(0, color="0.5", linewidth=0.8)
+    label(left, title="Noise level of least bound", x="t", y="eps(t)")
+    label(right, title="Held-out score, constants", x="eps", y="gap to the schedule (± 2 s.e.)")
+    legend(left)
+    legend(right)
+    save(made, folder / "auto_eps.png")
+
+
+STUDY = Study("auto_eps", SETTINGS, cases, measure, table, figures)

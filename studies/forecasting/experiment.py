@@ -1,0 +1,150 @@
+"""How close forecasts from a point come to the true law of what follows, and whether the noise level matters.
+
+On two problems whose transition law is known, one drift is learnt and sampled at several noise levels. Each ensemble is
+scored against what came and against the truth: CRPS above the oracle's (over all that may come, in closed form), energy
+score, spread over skill, rank histogram. Roll-outs are scored at every lead beside the oracle's and climatology.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interpolants.estimator.forecast_scores import verify_forecast
+from interpolants.estimator.forecaster import Forecaster
+from interpolants.foundations.randomness import generator
+from interpolants.metrics.crps import crps
+from interpolants.metrics.ensemble import spread_skill
+from interpolants.problems.noisy_lorenz import NoisyLorenz
+from interpolants.problems.rotating_mixture import RotatingMixture
+from interpolants.problems.transition import MixtureTransition
+from studies.common import Outcome
+
+Settings = Mapping[str, Any]
+PROBLEMS: dict[str, type[MixtureTransition]] = {
+    "rotating mixture": RotatingMixture,
+    "noisy Lorenz": NoisyLorenz,
+}
+# Noise levels: names, and factors on the path's own diffusivity.
+LEVELS: dict[str, "str | float"] = {
+    "reference": "reference",
+    "Foellmer": "follmer",
+    "flow": 0.0,
+    "a third": 1 / 3,
+    "threefold": 3.0,
+}
+_DATA, _TEST, _ORACLE, _ROLL = range(4)
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "quick": {
+        "data": 2000, "net": {"width": 32, "depth": 2}, "steps": [60, 60], "batch": 128, "lr": 5e-3, "cases": 60,
+        "members": 8, "n_steps": 8, "leads": 2, "roll_cases": 20,
+    },
+    "laptop": {
+        "data": 200_000, "net": {"width": 128, "depth": 3}, "steps": [3000, 8000], "batch": 512, "lr": 2e-3,
+        "cases": 2000, "members": 20, "n_steps": 30, "leads": 10, "roll_cases": 200,
+    },
+    "full": {
+        "data": 2_000_000, "net": {"width": 256, "depth": 4}, "steps": [20_000, 50_000], "batch": 2048, "lr": 2e-3,
+        "cases": 10_000, "members": 50, "n_steps": 100, "leads": 30, "roll_cases": 2000,
+    },
+}  # fmt: skip
+
+
+def cases(settings: Settings) -> Sequence[str]:
+    """The problems."""
+    return tuple(PROBLEMS)
+
+
+def measure(case: str, seed: int, settings: Settings) -> Outcome:
+    """Learn one drift, score it at every level, and roll it out."""
+    problem = PROBLEMS[case]()
+    now, later = problem.pairs(settings["data"], generator=generator(seed, _DATA))
+    forecaster = Forecaster(
+        net={"kind": "mlp", **settings["net"]},
+        seed=seed,
+        steps=settings["steps"][list(PROBLEMS).index(case)],
+        batch_size=settings["batch"],
+        lr=settings["lr"],
+    ).fit(now.float(), later.float(), progress=False)
+    values: dict[str, float] = {"scale": forecaster.path.scale}  # type: ignore[attr-defined]
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    test = problem.pairs(settings["cases"], generator=generator(seed, _TEST))
+    for name in LEVELS:
+        own, kept = one_level(forecaster, problem, name, test, settings)
+        values |= {f"{name} {key}": value for key, value in own.items()}
+        arrays |= {f"{name} {key}": value for key, value in kept.items()}
+    more, curves = rolled_out(forecaster, problem, seed, settings)
+    return Outcome(values | more, arrays | curves)
+
+
+def one_level(
+    forecaster: Forecaster,
+    problem: MixtureTransition,
+    name: str,
+    test: tuple[Tensor, Tensor],
+    settings: Settings,
+) -> tuple[dict[str, float], dict[str, np.ndarray[Any, Any]]]:
+    """Scores of one noise level on the test cases."""
+    level = LEVELS[name]
+    eps = level if isinstance(level, str) else level * forecaster.path.scale  # type: ignore[attr-defined]
+    now, later = test
+    drawn = forecaster.ensemble(now, settings["members"], eps=eps, n_steps=settings["n_steps"])
+    source = generator(0, _ORACLE)
+    climate = problem.sample(5000, generator=source)
+    scores = verify_forecast(drawn, now, later, climate, oracle=problem, generator=source)
+    excess = problem.excess(drawn, now)
+    own, oracle = scores.model, scores.scores["oracle"]
+    assert own.spread_skill is not None
+    assert own.ranks is not None
+    assert oracle.ranks is not None
+    assert oracle.spread_skill is not None
+    assert scores.excess_energy is not None
+    values = {
+        "crps": own.crps.value,
+        "oracle crps": oracle.crps.value,
+        "climatology crps": scores.scores["climatology"].crps.value,
+        "persistence crps": scores.scores["persistence"].crps.value,
+        "excess": excess.value,
+        "excess error": excess.error,
+        "energy excess": scores.excess_energy.value,
+        "spread/skill": own.spread_skill.value,
+        "spread/skill error": own.spread_skill.error,
+        "rank p": own.ranks.p,
+        "oracle rank p": oracle.ranks.p,
+    }
+    first = {"ranks": own.ranks.frequency.numpy().astype(np.float32)}
+    if name == "reference":
+        first |= {
+            "members": drawn[:3].numpy().astype(np.float32),
+            "truth": problem.members(now[:3], settings["members"] * 20, generator=generator(0, _ORACLE))
+            .numpy()
+            .astype(np.float32),
+            "now": now[:3].numpy().astype(np.float32),
+        }
+    return values, first
+
+
+def rolled_out(
+    forecaster: Forecaster, problem: MixtureTransition, seed: int, settings: Settings
+) -> tuple[dict[str, float], dict[str, np.ndarray[Any, Any]]]:
+    """CRPS and spread over skill against lead, for the forecaster and for the oracle's own roll-outs."""
+    source, leads, members = generator(seed, _ROLL), settings["leads"], settings["members"]
+    start = problem.sample(settings["roll_cases"], generator=source)
+    truth = problem.rollout(start, leads, generator=source)
+    made = forecaster.rollout(start, leads, members, n_steps=settings["n_steps"])
+    paths = problem.rollout(start.repeat_interleave(members, 0), leads, generator=source)
+    oracle = paths.reshape(leads + 1, len(start), members, -1)
+    climate = problem.sample(members * 50, generator=source)
+    pick = torch.randint(len(climate), (len(start), members), generator=source)
+    lines: dict[str, list[float]] = {"model": [], "oracle": [], "climatology": [], "spread/skill": []}
+    for lead in range(1, leads + 1):
+        lines["model"].append(crps(made[lead], truth[lead]).value)
+        lines["oracle"].append(crps(oracle[lead], truth[lead]).value)
+        lines["climatology"].append(crps(climate[pick], truth[lead]).value)
+        lines["spread/skill"].append(spread_skill(made[lead], truth[lead]).value)
+    excess = [a / b - 1 for a, b in zip(lines["model"], lines["oracle"], strict=True)]
+    values = {"roll-out excess, mean over leads": float(np.mean(excess)), "roll-out excess, last": excess[-1]}
+    return values, {f"lead {key}": np.array(line, dtype=np.float32) for key, line in lines.items()}
