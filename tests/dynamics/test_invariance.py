@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from interpolants.dynamics import sample
-from interpolants.dynamics.invariance import SMALLEST, rows_are_independent
 from interpolants.fields import LearnedFields
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.invariance import SMALLEST, rows_are_independent
 from interpolants.foundations.randomness import BLOCK, generator
 from interpolants.nets import MLP, UNet
 from interpolants.paths import Linear

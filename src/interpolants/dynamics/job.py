@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from interpolants.dynamics.grids import time_grid as make_grid
-from interpolants.dynamics.invariance import SMALLEST
 from interpolants.dynamics.noise import NoiseTable, as_noise
 from interpolants.fields.protocol import Fields, weighted_sum
 from interpolants.foundations.brownian import BrownianPath
+from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.invariance import SMALLEST
 from interpolants.foundations.ops import time_dtype
 from interpolants.foundations.randomness import BlockNoise
 from interpolants.foundations.types import Condition, take_rows
@@ -130,6 +131,26 @@ class Job:
             return weighted_sum([(values["velocity"], 1.0), (noise, -sign * table.weight(t, of_score=False))])
 
         return drift_with_base
+
+    def cut(self, x: Tensor, cond: Condition, chunk: int | None, first_index: int, invariant: bool) -> Chunks:
+        """How to send ``x`` through: see :class:`~interpolants.foundations.chunks.Chunks`."""
+        time = torch.full((), float(self.grid.mean()), dtype=time_dtype(x)).to(x.device)
+
+        def call(states: Tensor, given: Condition) -> Tensor:
+            field = self.velocity(given) if self.noise is None else self.drift(given)
+            return field(states, time)
+
+        networks = getattr(self.fields, "networks", [])
+        return Chunks(
+            self.fields,
+            call,
+            x,
+            cond,
+            networks=networks,
+            chunk=chunk,
+            first_index=first_index,
+            invariant=invariant,
+        )
 
     def run(self, x: Tensor, cond: Condition, first: int, *, keep: bool, on_step: Any = None) -> Part:
         """Integrate one chunk whose first row has index ``first``."""

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interpolants.dynamics.chunks import Chunks
 from interpolants.dynamics.job import Job, Part
 from interpolants.fields.protocol import Fields
+from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.types import Condition
 from interpolants.solvers.adaptive import Status
@@ -140,7 +140,7 @@ def sample(
     context: AbstractContextManager[Any] = nullcontext() if differentiable else torch.no_grad()
     parts: list[Part] = []
     with context:
-        plan = Chunks(fields, job, x, cond, chunk, first_index, invariant)
+        plan = job.cut(x, cond, chunk, first_index, invariant)
         for rows, first in plan:
             part = job.run(*plan.take(rows, first), first, keep=return_path)
             parts.append(part.cut(plan.lead(rows, first), rows.stop - rows.start))

@@ -23,10 +23,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interpolants.dynamics.chunks import Chunks
 from interpolants.dynamics.job import BROWNIAN_STREAM, Job
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.brownian import BrownianPath
+from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import sum_event
 from interpolants.foundations.randomness import BlockNoise
@@ -108,7 +108,7 @@ def path_log_prob(
             rows = slice(begin, begin + points)
             every = torch.arange(len(x), device=x.device)[rows].repeat_interleave(k)
             states, conds = x[every], take_rows(cond, every)
-            plan = Chunks(fields, job, states, conds, chunk, (first_index + begin) * k, invariant)
+            plan = job.cut(states, conds, chunk, (first_index + begin) * k, invariant)
             done = [walk.cut(plan, piece, first) for piece, first in plan]
             y, weight, correction = (torch.cat(part) for part in zip(*done, strict=True))
             weight = weight + evaluate_base(base, y)

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interpolants.dynamics.chunks import Chunks
 from interpolants.dynamics.job import Job
 from interpolants.dynamics.noise import as_noise
 from interpolants.dynamics.sample import check_call, check_seed
@@ -233,7 +232,7 @@ class _Travel:
     ) -> tuple[Tensor, Tensor, Tensor, int | Tensor, Tensor]:
         """Arrival points, volume changes, their standard errors, evaluations, status."""
         with torch.set_grad_enabled(self.differentiable):
-            plan = Chunks(self.fields, self.job, self.x, cond, chunk, first_index, invariant)
+            plan = self.job.cut(self.x, cond, chunk, first_index, invariant)
             rows: list[list[Any]] = []
             for piece, first in plan:
                 lead = plan.lead(piece, first)

@@ -1,13 +1,11 @@
 """How a batch is cut for the networks: chunks that fit the cache, padded so that no row feels its neighbours."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from interpolants.dynamics.invariance import SMALLEST, rows_are_independent
-from interpolants.dynamics.job import Job
-from interpolants.fields.protocol import Fields
+from interpolants.foundations.invariance import SMALLEST, rows_are_independent
 from interpolants.foundations.memory import chunk_rows
 from interpolants.foundations.randomness import BLOCK
 from interpolants.foundations.types import Condition, take_rows
@@ -17,43 +15,52 @@ _PROBE_ROWS = 4096
 
 
 class Chunks:
-    """How the batch is cut: chunks that start at multiples of 64 in the job's index, padded to a safe size."""
+    """How the batch is cut: chunks that start at multiples of 64 in the job's index, padded to a safe size.
+
+    Args:
+        owner: What the verdict on the independence of rows belongs to: the fields, the network.
+        call: ``call(x, cond)`` evaluates it once, at any fixed time.
+        x: States of the whole batch, ``(B, *D)``.
+        cond: Their conditions.
+        networks: The modules behind ``call``, whose activations decide how many rows fit the cache.
+        chunk: Rows at once; chosen when None.
+        first_index: Index of the first row in the whole job.
+        invariant: Whether rows must not feel their batch, to the last bit.
+    """
 
     def __init__(
         self,
-        fields: Fields,
-        job: Job,
+        owner: object,
+        call: Callable[[Tensor, Condition], Tensor],
         x: Tensor,
         cond: Condition,
+        *,
+        networks: Iterable[nn.Module] = (),
         chunk: int | None,
         first_index: int,
         invariant: bool,
     ) -> None:
         self.x, self.cond, self.first_index = x, cond, first_index
         few = slice(0, min(SMALLEST, x.shape[0]))
-        field = job.velocity(take_rows(cond, few)) if job.noise is None else job.drift(take_rows(cond, few))
-        time = torch.full(
-            (), float(job.grid.mean()), dtype=torch.float64 if x.dtype == torch.float64 else torch.float32
-        )
-        time = time.to(x.device)
-        networks = getattr(fields, "networks", [])
-        rows = chunk if chunk is not None else chunk_rows(networks, lambda: field(x[few], time), x[few])
+        given = take_rows(cond, few)
+        rows = chunk if chunk is not None else chunk_rows(networks, lambda: call(x[few], given), x[few])
         self.chunk = x.shape[0] if rows is None else rows
         self.pad, self.aligned = 0, False
         if invariant:
-            self._make_invariant(fields, job, time, rows)
+            self._make_invariant(owner, call, rows)
 
-    def _make_invariant(self, fields: Fields, job: Job, time: Tensor, rows: int | None) -> None:
-        cond = self.cond
-
-        def call(states: Tensor) -> Tensor:
-            repeated = take_rows(cond, torch.zeros(states.shape[0], dtype=torch.long, device=states.device))
-            field = job.velocity(repeated) if job.noise is None else job.drift(repeated)
-            return field(states, time)
+    def _make_invariant(
+        self, owner: object, call: Callable[[Tensor, Condition], Tensor], rows: int | None
+    ) -> None:
+        def probe(states: Tensor) -> Tensor:
+            return call(
+                states,
+                take_rows(self.cond, torch.zeros(states.shape[0], dtype=torch.long, device=states.device)),
+            )
 
         # The verdict must not depend on this call's batch: it is asked for the size that any call may use.
         largest = rows if rows is not None else _PROBE_ROWS
-        if rows_are_independent(fields, call, self.x, largest):
+        if rows_are_independent(owner, probe, self.x, largest):
             self.pad = SMALLEST
         else:
             self.chunk, self.pad, self.aligned = BLOCK, BLOCK, True
