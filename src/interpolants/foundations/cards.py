@@ -20,6 +20,7 @@ FAMILIES = (
     "envelope",
     "coupling",
     "solver",
+    "resampler",
     "net",
     "metric",
     "data",

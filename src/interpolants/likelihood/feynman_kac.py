@@ -18,6 +18,7 @@ Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 2.4, f
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -40,9 +41,9 @@ from interpolants.likelihood.result import (
     check_arrival,
     evaluate_base,
 )
-from interpolants.solvers.fixed import stage_clock
 from interpolants.solvers.registry import get_solver
 from interpolants.solvers.sde import SdeSolver
+from interpolants.solvers.weighted import Node, Step, integrate_weighted, kernel_log_ratio
 
 PROBE_STREAM = 3
 DIVERGENCES = ("exact", "hutchinson", "none")
@@ -157,11 +158,9 @@ def _job(
 
 
 @dataclass
-class _Node:
+class _Node(Node):
     """The fields at a point of a path: ``drift`` of the proposal, and what the weight's rule asks for."""
 
-    x: Tensor
-    drift: Tensor
     rate: Tensor | None = None
     score: Tensor | None = None
     model_drift: Tensor | None = None
@@ -183,6 +182,9 @@ class _Walk:
         self.gain = 1.0 if settings.proposal == "reverse" else 3.0
         if self.chain:
             self._check_chain()
+            # One strength per step, so that both kernels share it.
+            middle = [(g0 + g1) / 2 for g0, g1 in pairwise(self.strength)]
+            self.strength = [*middle, middle[-1]]
 
     @property
     def nfe(self) -> int:
@@ -199,40 +201,27 @@ class _Walk:
 
     def go(self, x: Tensor, cond: Condition, first: int) -> tuple[Tensor, Tensor, Tensor]:
         """Where paths from ``x`` arrive, their log weights, and what extrapolation in the step adds, ``(B,)``."""
-        clock = stage_clock(self.job.grid, self.solver.c, x)
         probes = self._noise((PROBE_STREAM,), first, x) if self.settings.divergence == "hutchinson" else None
-        drift = self._proposal(cond)
-        at = self._node(x, clock[0][0], cond, probes)
-        total, coarse, before = x.new_zeros(x.shape[0]), x.new_zeros(x.shape[0]), at
         brownian = BrownianPath(
             self.job.grid,
             lambda level: self._noise((BROWNIAN_STREAM, level), first, x),
             levy_area=self.solver.levy_area,
         )
-        steps = (self.job.grid[1:] - self.job.grid[:-1]).tolist()
-        for n, (dt, (dw, area)) in enumerate(zip(steps, brownian, strict=True)):
-            g0, g1 = self.strength[n : n + 2]
-            if self.chain:  # one strength per step, so that both kernels share it
-                g0 = g1 = (g0 + g1) / 2
-            known = at
-
-            def stage(y: Tensor, t: Tensor, known: _Node = known) -> Tensor:
-                return known.drift if y is known.x else drift(y, t)
-
-            y = self.solver.step(stage, at.x, clock[n], dt, g0, g1, dw, area)
-            after = self._node(y, clock[n + 1][0], cond, probes)
-            if self.chain:
-                total = total + _kernel_ratio(at, after, dw, g0, dt)
-            else:
-                total = total + _trapezoid(at, after, dt)
-                if n % 2:
-                    coarse = coarse + _trapezoid(before, after, dt + steps[n - 1])
-                    before = after
-                elif n == len(steps) - 1:  # an odd one is left
-                    coarse = coarse + _trapezoid(at, after, dt)
-            at = after
-        correction = torch.zeros_like(total) if self.chain else (total - coarse) / self.gain
-        return at.x, total, correction
+        increment = _kernel_ratio if self.chain else _Trapezoid(len(self.job.grid) - 1)
+        done = integrate_weighted(
+            lambda y, t: self._node(y, t, cond, probes),
+            x,
+            self.job.grid,
+            self.solver,
+            self.strength,
+            brownian,
+            increment,
+            stage=self._proposal(cond),
+        )
+        total = done.log_weights
+        if isinstance(increment, _Trapezoid):
+            return done.node.x, total, (total - increment.coarse) / self.gain
+        return done.node.x, total, torch.zeros_like(total)
 
     def _node(self, x: Tensor, t: Tensor, cond: Condition, probes: BlockNoise | None) -> _Node:
         if self.chain:
@@ -302,11 +291,31 @@ class _Walk:
         )
 
     def _check_chain(self) -> None:
-        for n, (g0, g1) in enumerate(zip(self.strength, self.strength[1:], strict=False)):
+        for n, (g0, g1) in enumerate(pairwise(self.strength)):
             if g0 + g1 <= 0:
                 t = float(self.job.grid[n])
                 remedy = "Its steps there have no density; take divergence='exact' or 'hutchinson'."
                 raise invalid("log_prob", "divergence='none' needs eps > 0 inside", f"0 at t={t:.4g}", remedy)
+
+
+class _Trapezoid:
+    """``int rate dt - int s o dY`` over a step, and the same over every second node, for extrapolation."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps, self.coarse = steps, torch.zeros(())
+        self._before: _Node | None = None
+        self._dt = 0.0
+
+    def __call__(self, at: _Node, after: _Node, step: Step) -> Tensor:
+        """The step's share, ``(B,)``."""
+        if step.n % 2:
+            assert self._before is not None
+            self.coarse = self.coarse + _trapezoid(self._before, after, self._dt + step.dt)
+        elif step.n == self.steps - 1:  # an odd one is left
+            self.coarse = self.coarse + _trapezoid(at, after, step.dt)
+        else:
+            self._before, self._dt = at, step.dt
+        return _trapezoid(at, after, step.dt)
 
 
 def _trapezoid(at: _Node, after: _Node, dt: float) -> Tensor:
@@ -319,8 +328,8 @@ def _trapezoid(at: _Node, after: _Node, dt: float) -> Tensor:
     return total - 0.5 * sum_event((at.score + after.score) * (after.x - at.x))
 
 
-def _kernel_ratio(at: _Node, after: _Node, dw: Tensor, g: float, dt: float) -> Tensor:
+def _kernel_ratio(at: _Node, after: _Node, step: Step) -> Tensor:
     """``log N(at; after - dt drift(after), g^2 h) - log N(after; at + dt drift(at), g^2 h)``."""
+    assert at.drift is not None
     assert after.model_drift is not None
-    gap = (at.drift - after.model_drift) * (dt / g)
-    return -sum_event(gap * (2 * dw + gap)) / (2 * abs(dt))
+    return kernel_log_ratio((after.model_drift - at.drift) * step.dt, step.dw, step.g, step.dt)

@@ -8,12 +8,21 @@ from interpolants.solvers.fixed import FixedResult, integrate_fixed
 from interpolants.solvers.heun import Heun
 from interpolants.solvers.midpoint import Midpoint
 from interpolants.solvers.registry import available, get_solver
+from interpolants.solvers.resampling import (
+    Multinomial,
+    Resampler,
+    Residual,
+    Stratified,
+    Systematic,
+    effective_size,
+)
 from interpolants.solvers.rk4 import RK4
 from interpolants.solvers.sde import SdeResult, SdeSolver, integrate_sde
 from interpolants.solvers.sra1 import SRA1
 from interpolants.solvers.stochastic_heun import StochasticHeun
 from interpolants.solvers.tableau import RungeKutta, Tableau
 from interpolants.solvers.tsit5 import Tsit5
+from interpolants.solvers.weighted import Node, Population, Step, WeightedResult, integrate_weighted
 
 __all__ = [
     "AdaptiveResult",
@@ -23,18 +32,29 @@ __all__ = [
     "FixedResult",
     "Heun",
     "Midpoint",
+    "Multinomial",
+    "Node",
+    "Population",
     "RK4",
+    "Resampler",
+    "Residual",
     "RungeKutta",
     "SRA1",
     "SdeResult",
     "SdeSolver",
-    "StochasticHeun",
     "Status",
+    "Step",
+    "StochasticHeun",
+    "Stratified",
+    "Systematic",
     "Tableau",
     "Tsit5",
+    "WeightedResult",
     "available",
+    "effective_size",
     "get_solver",
     "integrate_adaptive",
     "integrate_fixed",
     "integrate_sde",
+    "integrate_weighted",
 ]
