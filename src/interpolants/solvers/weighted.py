@@ -116,7 +116,8 @@ def integrate_weighted(
     at = node(x, clock[0][0])
     total = x.new_zeros(x.shape[0]) if log_weights is None else log_weights
     for n, (dt, (dw, area)) in enumerate(zip(steps, brownian, strict=True)):
-        y = solver.step(_starting(at, node, stage), at.x, clock[n], dt, *strength[n : n + 2], dw, area)
+        drift = _starting(at, node, stage)
+        y = solver.step(drift, at.x, clock[n], dt, strength[n], strength[n + 1], dw, area)
         last = n == len(steps) - 1
         after = end(y) if last and end is not None else node(y, clock[n + 1][0])
         total = total + increment(at, after, Step(n, dt, strength[n], dw))
