@@ -32,6 +32,11 @@ COMPLETE = {
     "one_sided_coloured",
     "one_sided_trigonometric",
     "variance_preserving",
+    "vp",
+    "vp_coloured",
+    "sub_vp",
+    "ve",
+    "discrete_schedule",
 }
 NONLINEAR = General(
     lambda t, x0, x1: (1 - t) * x0 + t * x1 + t * (1 - t) * torch.sin(x0), QuadraticEnvelope()

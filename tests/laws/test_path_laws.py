@@ -10,9 +10,12 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.registry import describe, names, rebuild
 from interpolants.paths import (
+    VE,
+    VP,
     BrownianEnvelope,
     CustomEnvelope,
     Diffusive,
+    DiscreteSchedule,
     EncoderDecoder,
     General,
     Linear,
@@ -23,6 +26,7 @@ from interpolants.paths import (
     SigmoidEnvelope,
     SineSquaredEnvelope,
     SpatiallyLinear,
+    SubVP,
     Trigonometric,
     VariancePreserving,
     ZeroEnvelope,
@@ -50,6 +54,14 @@ PATHS = {
     ),
     "one_sided_trigonometric": OneSidedTrigonometric(),
     "variance_preserving": VariancePreserving(),
+    "vp": VP(),
+    "vp_coloured": VP(base=Gaussian(covariance=COVARIANCE)),
+    "sub_vp": SubVP(bmin=0.2, bmax=8.0),
+    "ve": VE(smin=0.05, smax=12.0),
+    "discrete_schedule": DiscreteSchedule(),
+    "own_diffusion": SpatiallyLinear(
+        lambda t: torch.exp(-2 * t), lambda t: 0.8 + 0.2 * t, base=Gaussian(scale=2.0), exact_ends=False
+    ),
     "mirror": Mirror(),
     "diffusive": Diffusive(scale=0.5),
     "diffusive_hold": Diffusive(scale=0.5, hold=0.2),
@@ -119,12 +131,46 @@ def test_rates_equal_autograd(name):
 
 @pytest.mark.parametrize("name", PATHS)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_ends_are_exact_in_every_precision(name, dtype, generator):
-    path = PATHS[name]
+def test_the_ends_are_what_the_path_declares_in_every_precision(name, dtype, generator):
+    path, ends = PATHS[name], PATHS[name].ends
     x0, x1 = (torch.randn(8, 2, generator=generator).to(dtype) for _ in range(2))
-    start = x1 if name == "mirror" else x0
-    assert torch.equal(path.sample(x0=x0, x1=x1, t=0.0, generator=generator).x_t, start)
-    assert torch.equal(path.sample(x0=x0, x1=x1, t=1.0, generator=generator).x_t, x1)
+    x0 = x1 if path.is_static else x0
+    at_0, at_1 = (path.sample(x0=x0, x1=x1, t=t, generator=generator).x_t for t in (0.0, 1.0))
+    # An exact end is the end point itself, to the bit.
+    for x, exact, point, mixed in (
+        (at_0, ends.start_is_exact, x0, ends.x0_at_0 * x0 + ends.x1_at_0 * x1),
+        (at_1, ends.end_is_exact, x1, ends.x0_at_1 * x0 + ends.x1_at_1 * x1),
+    ):
+        assert torch.equal(x, point) if exact else torch.allclose(x, mixed, atol=4 * torch.finfo(dtype).eps)
+
+
+def test_exact_ends_are_the_rule_and_diffusions_the_exception():
+    loose = {"vp", "vp_coloured", "sub_vp", "ve", "discrete_schedule", "own_diffusion"}
+    assert {name for name, path in PATHS.items() if not path.ends.start_is_exact} == loose
+    assert {name for name, path in PATHS.items() if not path.ends.end_is_exact} == {"ve", "own_diffusion"}
+
+
+ONE_SIDED = {name: path for name, path in LINEAR.items() if path.is_one_sided and path.base.std is not None}
+
+
+@pytest.mark.parametrize("name", ONE_SIDED)
+def test_g_squared_and_the_decay_of_the_signal_drive_the_variance(name):
+    """The noise variance v of dx = -r x ds + g dW obeys dv/ds = -2 r v + g^2, with r the decay of the signal."""
+    path = ONE_SIDED[name]
+    t = torch.linspace(0.03, 0.97, 31, dtype=torch.float64, requires_grad=True)
+    slope = torch.autograd.grad(path.noise_std(t).square().sum(), t)[0]
+    balance = 2 * path.signal_rate(t) * path.noise_std(t).square() - path.g_squared(t)
+    assert_close(slope, balance.detach())
+    decay = torch.autograd.grad(path.beta(t).log().sum() + 0 * t.sum(), t)[0] if name != "ve" else 0 * t
+    assert_close(path.signal_rate(t).detach(), decay.detach())
+
+
+@pytest.mark.parametrize("name", ONE_SIDED)
+def test_log_snr_has_an_inverse(name):
+    path = ONE_SIDED[name]
+    t = torch.linspace(0.001, 0.999, 25, dtype=torch.float64)
+    assert_close(path.time_at_log_snr(path.log_snr(t)), t, rtol=0, atol=1e-11)
+    assert float(path.time_at_log_snr(torch.tensor(1e6))) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("name", PATHS)
@@ -227,6 +273,26 @@ def test_a_coloured_base_survives_being_written_down():
         (
             lambda: Trigonometric(BrownianEnvelope(scale=4.0), variance_preserving=True),
             r"gamma must stay below 1",
+        ),
+        (lambda: VP(bmin=0.0), r"VP: bmin must be finite and > 0, got 0.0"),
+        (lambda: VP(bmin=1.0, bmax=1.0), r"VP: bmax must be finite and > bmin = 1, got 1.0"),
+        (lambda: SubVP(bmin=math.nan), r"SubVP: bmin must be finite and > 0, got nan"),
+        (lambda: SubVP(bmax=math.inf), r"SubVP: bmax must be finite and > bmin = 0.1, got inf"),
+        (lambda: VE(smin=-0.1), r"VE: smin must be finite and > 0, got -0.1"),
+        (lambda: VE(smin=2.0, smax=1.0), r"VE: smax must be finite and > smin = 2, got 1.0"),
+        (
+            lambda: DiscreteSchedule((0.9, 0.95)),
+            r"alphabar must fall within \(0, 1\); at step 2 after 0.9, got 0.95",
+        ),
+        (lambda: DiscreteSchedule(()), r"there must be at least one step"),
+        (
+            lambda: DiscreteSchedule.from_betas([0.1, 1.0]),
+            r"every beta must lie in \(0, 1\); at step 2, got 1.0",
+        ),
+        (lambda: Linear().g_squared(torch.tensor(0.5)), r"Linear.g_squared: the path must be one-sided"),
+        (
+            lambda: PATHS["vp_coloured"].noise_std(torch.tensor(0.5)),
+            r"all entries of the base must have one standard deviation",
         ),
         (lambda: Diffusive(hold=1.0), r"hold must lie in \[0, 1\), got 1.0"),
         (lambda: get_path("linaer"), r"Did you mean 'linear'"),

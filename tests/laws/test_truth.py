@@ -19,8 +19,11 @@ from interpolants.foundations.randomness import generator
 from interpolants.likelihood import exact_divergence, log_prob
 from interpolants.metrics import energy_distance
 from interpolants.paths import (
+    VE,
+    VP,
     BrownianEnvelope,
     Diffusive,
+    DiscreteSchedule,
     EncoderDecoder,
     Linear,
     Mirror,
@@ -30,6 +33,7 @@ from interpolants.paths import (
     SigmoidEnvelope,
     SineSquaredEnvelope,
     SpatiallyLinear,
+    SubVP,
     Trigonometric,
     VariancePreserving,
     ZeroEnvelope,
@@ -49,6 +53,10 @@ PATHS = {
     "one_sided_linear": OneSidedLinear(),
     "one_sided_trigonometric": OneSidedTrigonometric(),
     "variance_preserving": VariancePreserving(),
+    "vp": VP(),
+    "sub_vp": SubVP(),
+    "ve": VE(),
+    "discrete_schedule": DiscreteSchedule(),
     "mirror": Mirror(),
     "diffusive": Diffusive(scale=0.5),
     "diffusive_hold": Diffusive(scale=0.5, hold=0.2),

@@ -6,9 +6,12 @@ import torch
 
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.paths import (
+    VE,
+    VP,
     BrownianEnvelope,
     CustomEnvelope,
     Diffusive,
+    DiscreteSchedule,
     EncoderDecoder,
     Linear,
     Mirror,
@@ -17,6 +20,7 @@ from interpolants.paths import (
     QuadraticEnvelope,
     SigmoidEnvelope,
     SpatiallyLinear,
+    SubVP,
     Trigonometric,
     VariancePreserving,
     ZeroEnvelope,
@@ -49,6 +53,11 @@ PATHS = {
     "one_sided_coloured": OneSidedLinear(base=BASE),
     "one_sided_trigonometric": OneSidedTrigonometric(base=BASE),
     "variance_preserving": VariancePreserving(),
+    "vp": VP(),
+    "vp_coloured": VP(base=Gaussian(covariance=COVARIANCE)),
+    "sub_vp": SubVP(),
+    "ve": VE(smin=0.05, smax=12.0),
+    "discrete_schedule": DiscreteSchedule(),
     "mirror": Mirror(),
     "diffusive": Diffusive(scale=0.5),
     "diffusive_hold": Diffusive(scale=0.5, hold=0.2),

@@ -1,7 +1,14 @@
 """Sampling: flows and SDEs along a bridge, in both directions."""
 
 from interpolants.dynamics.grids import time_grid
-from interpolants.dynamics.noise import ConstantNoise, GammaNoise, NoiseLevel, ScheduledNoise, TabulatedNoise
+from interpolants.dynamics.noise import (
+    ConstantNoise,
+    GammaNoise,
+    NoiseLevel,
+    ReverseNoise,
+    ScheduledNoise,
+    TabulatedNoise,
+)
 from interpolants.dynamics.point_source import FollmerNoise, ReferenceNoise, sample_from_point
 from interpolants.dynamics.sample import Samples, sample
 from interpolants.solvers.adaptive import Status
@@ -12,6 +19,7 @@ __all__ = [
     "GammaNoise",
     "NoiseLevel",
     "ReferenceNoise",
+    "ReverseNoise",
     "Samples",
     "ScheduledNoise",
     "Status",

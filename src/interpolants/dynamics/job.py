@@ -116,8 +116,9 @@ class Job:
         assert table is not None
         by_score = fields.noise_quantity == "score"
         base = None if fields.path is None else fields.path.base
-        if by_score or base is None or base.is_standard:
-            name, sign = ("score", sign) if by_score else ("denoiser", -sign)
+        if by_score or base is None or base.std is not None:
+            std = 1.0 if base is None or base.std is None else base.std
+            name, sign = ("score", sign) if by_score else ("denoiser", -sign / std)
 
             def drift(x: Tensor, t: Tensor) -> Tensor:
                 weight = sign * table.weight(t, of_score=by_score)

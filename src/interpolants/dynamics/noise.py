@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from interpolants.foundations.errors import invalid
-from interpolants.paths.path import Path
+from interpolants.paths.path import Path, SpatiallyLinearPath
 
 # Explicit Euler on dX = -(eps/sigma^2) X dt contracts without overshoot while eps h / sigma^2 <= 1.
 SAFE_STEP = 0.5
@@ -73,6 +73,30 @@ class GammaNoise(NoiseLevel):
                 "GammaNoise", "fields must have a path", "none", "Pass a number or a function of t as eps."
             )
         return self.scale * path.noise_scale(t)
+
+
+@dataclass(frozen=True)
+class ReverseNoise(NoiseLevel):
+    """``eps(t) = scale g^2(t) / 2``: with ``scale = 1`` the SDE is the noising process of a one-sided path, reversed.
+
+    Args:
+        scale: Factor without unit, finite and positive.
+
+    Source: Anderson (1982); Song et al. (2021), arXiv:2011.13456, equation 6.
+    """
+
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.scale) and self.scale > 0):
+            raise invalid("ReverseNoise", "scale must be finite and > 0", self.scale, "eps=0 runs the ODE.")
+
+    def values(self, t: Tensor, path: Path | None) -> Tensor:
+        """The level at each time."""
+        if not isinstance(path, SpatiallyLinearPath) or not path.is_one_sided:
+            remedy = "Pass a number or a function of t as eps."
+            raise invalid("ReverseNoise", "the path must be one-sided", type(path).__name__, remedy)
+        return 0.5 * self.scale * path.g_squared(t)
 
 
 @dataclass(frozen=True)
@@ -152,7 +176,7 @@ class NoiseTable:
         level: The wanted noise level.
         path: Path of the fields, or None (then nothing is capped).
         grid: Grid times ``(n + 1,)``.
-        cap: Apply the cap ``SAFE_STEP sigma^2 / h``.
+        cap: Apply the cap ``SAFE_STEP sigma^2 / h``, with sigma in the direction of the base's least spread.
     """
 
     def __init__(
@@ -165,7 +189,9 @@ class NoiseTable:
         if cap and path is not None:
             steps = torch.diff(self._times)
             local = torch.maximum(torch.cat([steps[:1], steps]), torch.cat([steps, steps[-1:]]))
-            eps = torch.minimum(eps, SAFE_STEP * path.noise_scale(self._times).square() / local)
+            least = 1.0 if path.base is None else path.base.least_std
+            sigma = least * path.noise_scale(self._times)
+            eps = torch.minimum(eps, SAFE_STEP * sigma.square() / local)
         self._eps = eps
         self._on: tuple[torch.device, torch.dtype] | None = None
         self._memory: dict[tuple[bool, float], float] = {}

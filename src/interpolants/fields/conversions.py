@@ -8,6 +8,7 @@ Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 2; der
 forms in the tests.
 """
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +21,6 @@ from interpolants.foundations.errors import NotIdentifiableError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.ops import expand_like
 from interpolants.paths.path import Path, SpatiallyLinearPath, Unmix
-from interpolants.paths.variance_preserving import VariancePreserving
 
 # Times whose coefficients are kept: a few runs of a few hundred steps.
 REMEMBERED = 4096
@@ -178,12 +178,21 @@ def _endpoint1_from_flow(at: At, b: Tensor, e0: Tensor) -> Tensor:
     return rest / (squared * at.beta_dot - at.gamma_gamma_dot * at.beta)
 
 
-def _vp_centred(path: Path) -> bool:
-    return isinstance(path, VariancePreserving) and path.base.is_centred
+def _steep(path: Path) -> bool:
+    """Whether alpha vanishes at t = 1 with an infinite rate, so that velocity and score are both finite there."""
+    if not (isinstance(path, SpatiallyLinearPath) and path.base is not None and path.base.is_centred):
+        return False
+    return not math.isfinite(float(path.alpha_dot(torch.ones((), dtype=torch.float64))))
 
 
-def _vp_velocity(at: At, e1: Tensor, s: Tensor) -> Tensor:
-    # alpha' E[x0|x] = -(alpha alpha') C s, and the product is -t
+# With C the base's covariance, E[x0|x] = -alpha C s and b = (beta'/beta) x + (g^2/2) C s. Times beta nothing infinite
+# is left: g^2 beta/2 holds alpha^2 and the product alpha alpha' only.
+def _steep_score(at: At, b: Tensor) -> Tensor:
+    half_g_squared = at.alpha * at.alpha * at.beta_dot - at.alpha_alpha_dot * at.beta
+    return at.base.score((at.beta_dot * at.x - at.beta * b) / half_g_squared)
+
+
+def _steep_velocity(at: At, e1: Tensor, s: Tensor) -> Tensor:
     return at.beta_dot * e1 - at.alpha_alpha_dot * at.base.root(at.base.root_transpose(s))
 
 
@@ -215,9 +224,9 @@ RULES: tuple[Rule, ...] = (
         lambda at, n: -at.base.inverse_root_transpose(n) / at.alpha,
     ),
     Rule("denoiser", ("score",), _one_sided, lambda at, s: -at.alpha * at.base.root_transpose(s)),
-    # The variance-preserving path has alpha' infinite at t = 1, where these two are still finite.
-    Rule("score", ("velocity",), _vp_centred, lambda at, b: at.base.score(at.x + at.alpha_alpha_dot * b)),
-    Rule("velocity", ("endpoint1", "score"), _vp_centred, _vp_velocity),
+    # Variance-preserving paths have alpha' infinite at t = 1, where these two are still finite.
+    Rule("score", ("velocity",), _steep, _steep_score),
+    Rule("velocity", ("endpoint1", "score"), _steep, _steep_velocity),
     # --- spatially linear: positions and rates of the ends
     Rule("endpoint0", ("velocity",), _mixing_plain, lambda at, b: at.unmix.x0_x * at.x + at.unmix.x0_v * b),
     Rule("endpoint1", ("velocity",), _mixing_plain, lambda at, b: at.unmix.x1_x * at.x + at.unmix.x1_v * b),
@@ -291,15 +300,15 @@ RULES: tuple[Rule, ...] = (
 def fold(path: Path, steps: Sequence[Rule], known: Sequence[str], t: Tensor) -> dict[str, list[float]] | None:
     """All quantities that ``steps`` yield, as combinations of the state and of what is known, at a 0-d time.
 
-    Every relation is linear. Where it also acts on each entry alike (no base, or a standard normal one), its
-    coefficients can be read off by applying it to unit vectors, once per time: a sampler then needs one operation per
-    term, however long the chain of rules.
+    Every relation is linear. Where it also acts on each entry alike (no base, or a centred one with the same spread in
+    every entry), its coefficients can be read off by applying it to unit vectors, once per time: a sampler then needs
+    one operation per term, however long the chain of rules.
 
     Returns:
         Quantity -> coefficients of the state and of ``known`` in order; None where a rule mixes entries or adds a
         constant, or where a coefficient is infinite.
     """
-    if path.base is not None and not path.base.is_standard:
+    if path.base is not None and (path.base.std is None or not path.base.is_centred):
         return None
     unit = torch.eye(1 + len(known), dtype=torch.float64)
     at = At(path, unit[0], t.double())

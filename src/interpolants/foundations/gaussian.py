@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -62,6 +63,18 @@ class Gaussian:
     def is_centred(self) -> bool:
         """Whether the mean is zero."""
         return self._centred
+
+    @cached_property
+    def std(self) -> float | None:
+        """The standard deviation that all entries share, in data units; None where they differ or are correlated."""
+        return float(self._scale) if self._factor is None and self._scale.ndim == 0 else None
+
+    @cached_property
+    def least_std(self) -> float:
+        """The smallest standard deviation in any direction, in data units."""
+        if self._factor is None:
+            return float(self._scale.min())
+        return float(torch.linalg.svdvals(self._factor)[-1])
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """Draw ``(n, *event_shape)`` in the law's own precision."""

@@ -4,7 +4,9 @@ from typing import Any
 
 from interpolants.foundations.registry import build
 from interpolants.paths.custom import General, SpatiallyLinear
+from interpolants.paths.discrete_schedule import DiscreteSchedule, linear_betas
 from interpolants.paths.encoder_decoder import EncoderDecoder
+from interpolants.paths.ends import Ends
 from interpolants.paths.envelopes import (
     BrownianEnvelope,
     CustomEnvelope,
@@ -19,6 +21,8 @@ from interpolants.paths.mirror import Diffusive, Mirror
 from interpolants.paths.path import Path, PathSample, SpatiallyLinearPath
 from interpolants.paths.trigonometric import OneSidedTrigonometric, Trigonometric
 from interpolants.paths.variance_preserving import VariancePreserving
+from interpolants.paths.ve import VE
+from interpolants.paths.vp import VP, SubVP
 
 
 def get_path(name: str, **settings: Any) -> Path:
@@ -36,7 +40,9 @@ __all__ = [
     "BrownianEnvelope",
     "CustomEnvelope",
     "Diffusive",
+    "DiscreteSchedule",
     "EncoderDecoder",
+    "Ends",
     "Envelope",
     "General",
     "Linear",
@@ -50,8 +56,12 @@ __all__ = [
     "SineSquaredEnvelope",
     "SpatiallyLinear",
     "SpatiallyLinearPath",
+    "SubVP",
     "Trigonometric",
+    "VE",
+    "VP",
     "VariancePreserving",
     "ZeroEnvelope",
     "get_path",
+    "linear_betas",
 ]

@@ -9,6 +9,7 @@ from torch import Tensor
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.ops import expand_like
+from interpolants.paths.ends import EXACT, Ends
 from interpolants.paths.envelopes import CustomEnvelope, Envelope, ZeroEnvelope
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
@@ -26,6 +27,7 @@ class SpatiallyLinear(SpatiallyLinearPath):
         alpha_dot: Rate of alpha; by forward-mode differentiation when left out.
         beta_dot: Rate of beta; likewise.
         base: A Gaussian law of x0 makes the path one-sided; then no envelope may be given.
+        exact_ends: Whether alpha and beta have the end values above; otherwise ``ends`` declares what they are.
 
     Raises:
         InvalidInputError: If a schedule has wrong end values or is not finite, or base and envelope are both given.
@@ -37,6 +39,7 @@ class SpatiallyLinear(SpatiallyLinearPath):
     alpha_rate: Schedule | None = None
     beta_rate: Schedule | None = None
     base: Gaussian | None = None
+    exact_ends: bool = True
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class SpatiallyLinear(SpatiallyLinearPath):
         alpha_dot: Schedule | None = None,
         beta_dot: Schedule | None = None,
         base: Gaussian | None = None,
+        exact_ends: bool = True,
     ) -> None:
         shaped = (
             envelope
@@ -66,19 +70,29 @@ class SpatiallyLinear(SpatiallyLinearPath):
             "alpha_rate": alpha_dot,
             "beta_rate": beta_dot,
             "base": base,
+            "exact_ends": exact_ends,
         }
         for name, value in settings.items():
             object.__setattr__(self, name, value)
-        _check_schedule("alpha", alpha, at_0=1.0, at_1=0.0)
-        _check_schedule("beta", beta, at_0=0.0, at_1=1.0)
+        _check_schedule("alpha", alpha, (1.0, 0.0) if exact_ends else None)
+        _check_schedule("beta", beta, (0.0, 1.0) if exact_ends else None)
+
+    @property
+    def ends(self) -> Ends:
+        """The end points, or the shares that the schedules leave of them."""
+        if self.exact_ends:
+            return EXACT
+        times = torch.tensor([0.0, 1.0], dtype=torch.float64)
+        (x0_at_0, x0_at_1), (x1_at_0, x1_at_1) = self.alpha(times).tolist(), self.beta(times).tolist()
+        return Ends(x0_at_0, x1_at_0, x0_at_1, x1_at_1)
 
     def alpha(self, t: Tensor) -> Tensor:
-        """Coefficient of x0, exact at both ends."""
-        return _pinned(self.alpha_schedule, t, 1.0, 0.0)
+        """Coefficient of x0, exact at both ends where the ends are."""
+        return _pinned(self.alpha_schedule, t, 1.0, 0.0) if self.exact_ends else self.alpha_schedule(t)
 
     def beta(self, t: Tensor) -> Tensor:
-        """Coefficient of x1, exact at both ends."""
-        return _pinned(self.beta_schedule, t, 0.0, 1.0)
+        """Coefficient of x1, exact at both ends where the ends are."""
+        return _pinned(self.beta_schedule, t, 0.0, 1.0) if self.exact_ends else self.beta_schedule(t)
 
     def alpha_dot(self, t: Tensor) -> Tensor:
         """Rate of alpha."""
@@ -140,11 +154,13 @@ def _column(t: Tensor, x: Tensor) -> Tensor:
     return expand_like(t.expand(x.shape[0]) if t.ndim == 0 else t, x).to(x.dtype)
 
 
-def _check_schedule(name: str, schedule: Schedule, *, at_0: float, at_1: float) -> None:
+def _check_schedule(name: str, schedule: Schedule, ends: tuple[float, float] | None) -> None:
     values = schedule(torch.linspace(0, 1, 33, dtype=torch.float64))
-    for value, wanted, at in ((float(values[0]), at_0, 0), (float(values[-1]), at_1, 1)):
+    for at, wanted in enumerate(ends or ()):
+        value = float(values[-at])
         if not abs(value - wanted) <= 1e-6:
-            raise invalid("SpatiallyLinear", f"{name} must be {wanted:g} at t={at}", value)
+            remedy = "With exact_ends=False the path declares what its ends are."
+            raise invalid("SpatiallyLinear", f"{name} must be {wanted:g} at t={at}", value, remedy)
     if not bool(torch.isfinite(values).all()):
         raise invalid("SpatiallyLinear", f"{name} must be finite on [0, 1]", "nan or inf")
 

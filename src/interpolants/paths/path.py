@@ -1,9 +1,10 @@
-"""What a path is: x_t = I(t, x0, x1) + gamma(t) z, with I(0) = x0 and I(1) = x1.
+"""What a path is: x_t = I(t, x0, x1) + gamma(t) z, with I(0) = x0 and I(1) = x1, or near them (``path.ends``).
 
 Letters: ``alpha, beta, gamma`` coefficients of x0, x1, z; ``_dot`` rates; ``z ~ N(0, Id)`` the latent noise.
 In a one-sided path the base is Gaussian and its noise plays x0: ``x0 = mean + L z`` and ``gamma = 0``.
 """
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,8 +14,12 @@ from torch import Generator, Tensor
 
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
-from interpolants.foundations.ops import batch_time, expand_like
+from interpolants.foundations.ops import batch_time, expand_like, sum_event
+from interpolants.paths.ends import EXACT, Ends
 from interpolants.paths.envelopes import Envelope
+
+# Halvings of [0, 1] after which a float64 time does not change.
+_HALVINGS = 60
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,11 @@ class Path(ABC):
     @abstractmethod
     def interpolate_dot(self, t: Tensor, x0: Tensor, x1: Tensor) -> Tensor:
         """``dI/dt`` at fixed end points."""
+
+    @property
+    def ends(self) -> Ends:
+        """What the state is at t = 0 and t = 1: x0 and x1 themselves, unless the path declares otherwise."""
+        return EXACT
 
     @property
     def is_one_sided(self) -> bool:
@@ -166,11 +176,11 @@ class SpatiallyLinearPath(Path):
 
     @abstractmethod
     def alpha(self, t: Tensor) -> Tensor:
-        """Coefficient of x0; 1 at t = 0 and 0 at t = 1."""
+        """Coefficient of x0; 1 at t = 0 and 0 at t = 1, or what ``ends`` declares."""
 
     @abstractmethod
     def beta(self, t: Tensor) -> Tensor:
-        """Coefficient of x1; 0 at t = 0 and 1 at t = 1."""
+        """Coefficient of x1; 0 at t = 0 and 1 at t = 1, or what ``ends`` declares."""
 
     @abstractmethod
     def alpha_dot(self, t: Tensor) -> Tensor:
@@ -198,6 +208,80 @@ class SpatiallyLinearPath(Path):
     def noise_scale(self, t: Tensor) -> Tensor:
         """Standard deviation of the Gaussian part of x_t: gamma, or alpha for a one-sided path."""
         return self.alpha(t) if self.is_one_sided else self.envelope.gamma(t)
+
+    # --- a one-sided path read as a noising process: x = beta x1 + noise, its noise growing as t falls
+
+    def noise_std(self, t: Tensor) -> Tensor:
+        """Standard deviation of the noise in x_t, in data units: alpha times that of the base.
+
+        Raises:
+            InvalidInputError: If the path is not one-sided, or the entries of its base differ in spread.
+        """
+        return self.alpha(t) * self._base_std("noise_std")
+
+    def g_squared(self, t: Tensor) -> Tensor:
+        """``g^2 = 2 (alpha^2 beta'/beta - alpha alpha')`` times the base's variance, in data units squared.
+
+        With ``s = 1 - t`` the noising SDE ``dx = -(beta'/beta) x ds + g dW`` has the law of x_t at all times, and
+        ``eps = g^2/2`` gives its reversal. Infinite at t = 0 where beta vanishes.
+
+        Raises:
+            InvalidInputError: As :meth:`noise_std`.
+        """
+        std = self._base_std("g_squared")
+        return 2 * std**2 * (self.alpha(t).square() * self.signal_rate(t) - self.alpha_alpha_dot(t))
+
+    def signal_rate(self, t: Tensor) -> Tensor:
+        """``beta'/beta``, the rate of the log signal; infinite at t = 0 where beta vanishes."""
+        return self.beta_dot(t) / self.beta(t)
+
+    def log_snr(self, t: Tensor) -> Tensor:
+        """Logarithm of the ratio of signal to noise, ``2 log(beta / noise_std)``, for data of unit variance.
+
+        Raises:
+            InvalidInputError: As :meth:`noise_std`.
+        """
+        return 2 * (self.beta(t).log() - self.noise_std(t).log())
+
+    def time_at_log_snr(self, value: Tensor) -> Tensor:
+        """The time at which :meth:`log_snr` has a value, in float64; the nearer end for values that it never has."""
+        low = torch.zeros_like(value, dtype=torch.float64)
+        high = torch.ones_like(low)
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            below = self.log_snr(middle) < value
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        return (low + high) / 2
+
+    def start_kl(self, x1: Tensor) -> Tensor:
+        """What starting from the base costs: KL divergence of ``x_0`` given ``x1 (B, *D)`` from it, in nats, ``(B,)``.
+
+        Its mean over the data bounds the divergence of the true start law, and hence of the samples made from the base
+        by exact dynamics, from above. Zero for a path that starts exactly.
+
+        Raises:
+            InvalidInputError: If the path is not one-sided.
+        """
+        base, alpha, beta = self._base("start_kl"), self.ends.x0_at_0, self.ends.x1_at_0
+        origin = torch.zeros_like(x1)
+        # x_0 given x1 is alpha (mean + L z) + beta x1; whitened, alpha z about a mean.
+        shift = base.whiten(alpha * (origin + base.mean_like(x1)) + beta * x1)
+        spread = x1[0].numel() * (alpha**2 - 1 - 2 * math.log(alpha))
+        return 0.5 * (sum_event(shift.square()) + spread)
+
+    def _base(self, who: str) -> Gaussian:
+        if self.base is None:
+            remedy = "E.g. paths.VP(); a two-sided path has an envelope instead."
+            raise invalid(f"{type(self).__name__}.{who}", "the path must be one-sided", "no base", remedy)
+        return self.base
+
+    def _base_std(self, who: str) -> float:
+        std = self._base(who).std
+        if std is None:
+            remedy = "Whiten the data by the base's root, so that the base is standard normal."
+            rule = "all entries of the base must have one standard deviation"
+            raise invalid(f"{type(self).__name__}.{who}", rule, repr(self.base), remedy)
+        return std
 
     def interpolate(self, t: Tensor, x0: Tensor, x1: Tensor) -> Tensor:
         """``alpha x0 + beta x1``."""

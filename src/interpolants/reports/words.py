@@ -20,6 +20,10 @@ FORMULAS: dict[str, str] = {
     "one_sided_linear": f"{_XT} = (1 − {_T}) {_X0} + {_T} {_X1}, {_X0} Gaussian",
     "one_sided_trigonometric": f"{_XT} = {_COS} {_X0} + {_SIN} {_X1}, {_X0} Gaussian",
     "variance_preserving": f"{_XT} = √(1 − {_T}²) {_X0} + {_T} {_X1}, {_X0} Gaussian",
+    "vp": f"{_XT} = √(1 − e<sup>−B</sup>) {_X0} + e<sup>−B/2</sup> {_X1}, {_X0} Gaussian",
+    "sub_vp": f"{_XT} = (1 − e<sup>−B</sup>) {_X0} + e<sup>−B/2</sup> {_X1}, {_X0} Gaussian",
+    "ve": f"{_XT} = {_X1} + σ({_T}) {_Z}",
+    "discrete_schedule": f"{_XT} = √(1 − ᾱ) {_X0} + √ᾱ {_X1}, ᾱ from a table, {_X0} Gaussian",
     "mirror": f"{_XT} = {_X1}",
     "diffusive": f"{_XT} = I({_T}, {_X0}, {_X1}) + √(2<var>a</var>) B({_T}), B a Brownian bridge",
     "spatially_linear": f"{_XT} = α({_T}) {_X0} + β({_T}) {_X1}",
@@ -32,7 +36,16 @@ ENVELOPES: dict[str, str] = {
     "sigmoid": f"{_GAMMA} a sum of sigmoids",
     "custom_envelope": f"{_GAMMA} the user’s own",
 }
-NOISELESS = {"one_sided_linear", "one_sided_trigonometric", "variance_preserving", "diffusive"}
+NOISELESS = {
+    "one_sided_linear",
+    "one_sided_trigonometric",
+    "variance_preserving",
+    "vp",
+    "sub_vp",
+    "ve",
+    "discrete_schedule",
+    "diffusive",
+}
 
 
 # --- numbers ---------------------------------------------------------------------------------------------

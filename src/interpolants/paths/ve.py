@@ -1,0 +1,71 @@
+"""The variance-exploding diffusion of score-based models."""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.gaussian import Gaussian
+from interpolants.paths.ends import Ends
+from interpolants.paths.envelopes import Envelope, ZeroEnvelope
+from interpolants.paths.path import SpatiallyLinearPath
+
+
+@dataclass(frozen=True)
+class VE(SpatiallyLinearPath):
+    """``x_t = x1 + sigma z``, ``sigma = smin (smax/smin)^(1-t)``: data that never decay in noise that grows.
+
+    As a path: ``alpha = sigma / smax``, ``beta = 1`` and the base ``N(0, smax^2 Id)``, so that ``noise_std`` is sigma.
+    Neither end is exact. At t = 0 the data are still there, below the noise: ``start_kl`` says what leaving them out
+    costs. At t = 1 noise of standard deviation ``smin`` is left, which ``finish="denoise"`` takes away; the exact
+    kernel of the SDE, of variance ``sigma^2 - smin^2``, has none there, but the papers' models and code use sigma.
+
+    Args:
+        smin: Noise left on the data, in data units; finite and positive.
+        smax: Noise of the base, in data units; about the largest distance between two data points.
+
+    Raises:
+        InvalidInputError: If a noise level is out of range.
+
+    Source: Song et al. (2021), arXiv:2011.13456, equations 9 and 31.
+    """
+
+    smin: float = 0.01
+    smax: float = 50.0
+    base: Gaussian = field(init=False)
+    envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.smin) and self.smin > 0):
+            raise invalid("VE", "smin must be finite and > 0", self.smin, "The papers take smin=0.01.")
+        if not (math.isfinite(self.smax) and self.smax > self.smin):
+            remedy = "Take about the largest distance between two data points."
+            raise invalid("VE", f"smax must be finite and > smin = {self.smin:g}", self.smax, remedy)
+        object.__setattr__(self, "base", Gaussian(scale=self.smax))
+
+    @property
+    def ends(self) -> Ends:
+        """The data in the noise of the base at t = 0, and with noise ``smin`` at t = 1."""
+        return Ends(x0_at_0=1.0, x1_at_0=1.0, x0_at_1=self.smin / self.smax, x1_at_1=1.0)
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """``(smin/smax)^t``."""
+        return torch.exp(-self._log_ratio * t)
+
+    def beta(self, t: Tensor) -> Tensor:
+        """1."""
+        return torch.ones_like(t)
+
+    def alpha_dot(self, t: Tensor) -> Tensor:
+        """``-log(smax/smin) alpha``."""
+        return -self._log_ratio * self.alpha(t)
+
+    def beta_dot(self, t: Tensor) -> Tensor:
+        """0."""
+        return torch.zeros_like(t)
+
+    @property
+    def _log_ratio(self) -> float:
+        return math.log(self.smax / self.smin)

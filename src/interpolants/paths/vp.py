@@ -1,0 +1,161 @@
+"""The variance-preserving diffusions of score-based models, with linear rate: VP and sub-VP.
+
+Letters: ``s = 1 - t`` the papers' time, 0 at the data; ``rate(s) = bmin + s (bmax - bmin)`` (their beta(s)) and
+``B(s)`` its integral, by which the signal has decayed: ``beta = exp(-B/2)`` is the weight of the data. One minus an
+exponential is always written with expm1, so that the noise near the data keeps its digits.
+
+Source: Song et al. (2021), arXiv:2011.13456, section 3.4 and appendices B and C; rates derived anew.
+"""
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.gaussian import Gaussian
+from interpolants.paths.ends import Ends
+from interpolants.paths.envelopes import Envelope, ZeroEnvelope
+from interpolants.paths.path import SpatiallyLinearPath, Unmix
+
+
+class DecayingPath(SpatiallyLinearPath):
+    """One-sided paths whose data decay as ``exp(-B/2)`` while Gaussian noise comes in; abstract."""
+
+    @abstractmethod
+    def decay(self, t: Tensor) -> Tensor:
+        """``B``: 0 at the data, growing as t falls."""
+
+    @abstractmethod
+    def decay_rate(self, t: Tensor) -> Tensor:
+        """``-dB/dt``, positive."""
+
+    def beta(self, t: Tensor) -> Tensor:
+        """``exp(-B/2)``."""
+        return torch.exp(-0.5 * self.decay(t))
+
+    def beta_dot(self, t: Tensor) -> Tensor:
+        """``rate exp(-B/2) / 2``."""
+        return self.beta(t) * self.signal_rate(t)
+
+    def signal_rate(self, t: Tensor) -> Tensor:
+        """``rate / 2``."""
+        return 0.5 * self.decay_rate(t)
+
+    @property
+    def ends(self) -> Ends:
+        """Noise with a trace ``exp(-B(1)/2)`` of the data at t = 0, the clean data at t = 1."""
+        start = torch.zeros((), dtype=torch.float64)
+        return Ends(x0_at_0=float(self.alpha(start)), x1_at_0=float(self.beta(start)))
+
+
+class VariancePreservingDecay(DecayingPath):
+    """``alpha = sqrt(1 - exp(-B))``, so that ``alpha^2 + beta^2 = 1`` and ``g^2`` is the rate itself; abstract."""
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """``sqrt(1 - exp(-B))``."""
+        return torch.sqrt(-torch.expm1(-self.decay(t)))
+
+    def alpha_dot(self, t: Tensor) -> Tensor:
+        """``-rate exp(-B) / (2 alpha)``; minus infinity at t = 1."""
+        return self.alpha_alpha_dot(t) / self.alpha(t)
+
+    def alpha_alpha_dot(self, t: Tensor) -> Tensor:
+        """``-rate exp(-B) / 2``."""
+        return -self.signal_rate(t) * torch.exp(-self.decay(t))
+
+    def unmix(self, t: Tensor) -> Unmix:
+        """Closed form: ``alpha beta' - alpha' beta = rate beta / (2 alpha)``."""
+        alpha, beta, rate = self.alpha(t), self.beta(t), self.signal_rate(t)
+        return Unmix(alpha, -alpha / rate, beta, alpha.square() / (beta * rate))
+
+
+def _check_rates(who: str, bmin: float, bmax: float) -> None:
+    if not (math.isfinite(bmin) and bmin > 0):
+        raise invalid(who, "bmin must be finite and > 0", bmin, "The papers take bmin=0.1.")
+    if not (math.isfinite(bmax) and bmax > bmin):
+        raise invalid(who, f"bmax must be finite and > bmin = {bmin:g}", bmax, "The papers take bmax=20.")
+
+
+@dataclass(frozen=True)
+class VP(VariancePreservingDecay):
+    """``x_t = sqrt(1 - exp(-B)) x0 + exp(-B/2) x1``: the SDE ``dx = -rate x/2 ds + sqrt(rate) dW``, in the limit DDPM.
+
+    At t = 0 a share ``exp(-(bmin + bmax)/4)`` of the data is left (0.0066 by default): ``ends`` declares it and
+    ``start_kl`` says what starting from the base costs. ``alpha`` has an infinite rate at t = 1, where velocity and
+    score stay finite for data with a density.
+
+    Args:
+        bmin: Rate at the data, per unit of time; finite and positive.
+        bmax: Rate at the noise, above ``bmin``.
+        base: The Gaussian law of x0; standard normal by default.
+
+    Raises:
+        InvalidInputError: If a rate is out of range.
+
+    Source: Song et al. (2021), arXiv:2011.13456, equations 11 and 33.
+    """
+
+    bmin: float = 0.1
+    bmax: float = 20.0
+    base: Gaussian = field(default_factory=Gaussian)
+    envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
+
+    def __post_init__(self) -> None:
+        _check_rates("VP", self.bmin, self.bmax)
+
+    def decay(self, t: Tensor) -> Tensor:
+        """``bmin s + (bmax - bmin) s^2 / 2``."""
+        return _linear_decay(1 - t, self.bmin, self.bmax)
+
+    def decay_rate(self, t: Tensor) -> Tensor:
+        """``bmin + s (bmax - bmin)``."""
+        return self.bmin + (1 - t) * (self.bmax - self.bmin)
+
+
+@dataclass(frozen=True)
+class SubVP(DecayingPath):
+    """``x_t = (1 - exp(-B)) x0 + exp(-B/2) x1``: the drift of VP with less noise, ``g^2 = rate (1 - exp(-2 B))``.
+
+    Its noise vanishes linearly at the data, where the velocity therefore carries no score.
+
+    Args:
+        bmin: Rate at the data, per unit of time; finite and positive.
+        bmax: Rate at the noise, above ``bmin``.
+        base: The Gaussian law of x0; standard normal by default.
+
+    Raises:
+        InvalidInputError: If a rate is out of range.
+
+    Source: Song et al. (2021), arXiv:2011.13456, equation 12 and appendix C.
+    """
+
+    bmin: float = 0.1
+    bmax: float = 20.0
+    base: Gaussian = field(default_factory=Gaussian)
+    envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
+
+    def __post_init__(self) -> None:
+        _check_rates("SubVP", self.bmin, self.bmax)
+
+    def decay(self, t: Tensor) -> Tensor:
+        """``bmin s + (bmax - bmin) s^2 / 2``."""
+        return _linear_decay(1 - t, self.bmin, self.bmax)
+
+    def decay_rate(self, t: Tensor) -> Tensor:
+        """``bmin + s (bmax - bmin)``."""
+        return self.bmin + (1 - t) * (self.bmax - self.bmin)
+
+    def alpha(self, t: Tensor) -> Tensor:
+        """``1 - exp(-B)``."""
+        return -torch.expm1(-self.decay(t))
+
+    def alpha_dot(self, t: Tensor) -> Tensor:
+        """``-rate exp(-B)``."""
+        return -self.decay_rate(t) * torch.exp(-self.decay(t))
+
+
+def _linear_decay(s: Tensor, bmin: float, bmax: float) -> Tensor:
+    return s * (bmin + 0.5 * (bmax - bmin) * s)
