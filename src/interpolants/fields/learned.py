@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from interpolants.fields.conversions import REMEMBERED, At, Rule, explain, fold, plan
 from interpolants.fields.protocol import QUANTITIES, Fields, weighted_sum
+from interpolants.foundations.derivatives import gradient
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.types import Condition, Field
 from interpolants.paths.path import Path
@@ -223,12 +223,7 @@ class _MinusGradient:
         self.function = function
 
     def __call__(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
-        training = torch.is_grad_enabled()
-        with torch.inference_mode(False), torch.enable_grad():
-            point = x.clone().requires_grad_(True) if not (training and x.requires_grad) else x
-            energy = self.function(point, t, cond)
-            (slope,) = torch.autograd.grad(energy.sum(), point, create_graph=training)
-        return -slope
+        return -gradient(lambda point: self.function(point, t, cond), x)
 
 
 class _IgnoringCond:

@@ -1,7 +1,7 @@
 """Densities of trained bridges."""
 
+from interpolants.foundations.derivatives import exact_divergence, probed_divergence
 from interpolants.likelihood.cross_entropy import CrossEntropy, cross_entropy
-from interpolants.likelihood.divergence import exact_divergence, probed_divergence
 from interpolants.likelihood.held_out_errors import held_out_errors
 from interpolants.likelihood.kl_bound import (
     KlBound,

@@ -28,11 +28,11 @@ from interpolants.dynamics.job import BROWNIAN_STREAM, Job
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.brownian import BrownianPath
 from interpolants.foundations.chunks import Chunks
+from interpolants.foundations.derivatives import MODES, exact_divergence, probed_divergence
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import sum_event
 from interpolants.foundations.randomness import BlockNoise
 from interpolants.foundations.types import Condition, take_rows
-from interpolants.likelihood.divergence import MODES, exact_divergence, probed_divergence
 from interpolants.likelihood.path_weights import summarise
 from interpolants.likelihood.result import (
     Density,

@@ -18,10 +18,10 @@ from interpolants.dynamics.job import Job
 from interpolants.dynamics.noise import as_noise
 from interpolants.dynamics.sample import check_call, check_seed
 from interpolants.fields.protocol import Fields
+from interpolants.foundations.derivatives import MODES, exact_divergence, probed_divergence
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BlockNoise
 from interpolants.foundations.types import Condition, take_rows
-from interpolants.likelihood.divergence import MODES, exact_divergence, probed_divergence
 from interpolants.likelihood.feynman_kac import PathSettings, path_log_prob
 from interpolants.likelihood.result import (
     Density,

@@ -23,6 +23,7 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
+from interpolants.foundations.derivatives import divergence, gradient
 from interpolants.foundations.errors import NotIdentifiableError, invalid, nearest
 from interpolants.foundations.ops import expand_like, sum_event
 from interpolants.foundations.types import Condition, Field
@@ -215,18 +216,17 @@ class EnergyLoss(ScoreLoss):
         generator: Generator | None = None,
     ) -> Tensor:
         """Per-sample losses ``(B,)``; the gradient of the energy is kept differentiable."""
-        keep = torch.is_grad_enabled()
 
         def score(x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
-            with torch.enable_grad():
-                point = x if x.requires_grad else x.detach().requires_grad_(True)
-                energy = field(point, t, cond)
-                if energy.shape != (x.shape[0],):
+            def energy(point: Tensor) -> Tensor:
+                value = field(point, t, cond)
+                if value.shape != (x.shape[0],):
                     raise invalid(
-                        "EnergyLoss", f"an energy must have shape ({x.shape[0]},)", tuple(energy.shape)
+                        "EnergyLoss", f"an energy must have shape ({x.shape[0]},)", tuple(value.shape)
                     )
-                (slope,) = torch.autograd.grad(energy.sum(), point, create_graph=keep)
-            return -slope
+                return value
+
+            return -gradient(energy, x)
 
         return super().__call__(score, x0=x0, x1=x1, t=t, z=z, cond=cond, generator=generator)
 
@@ -273,30 +273,15 @@ class HyvarinenLoss(Objective):
     ) -> Tensor:
         """Per-sample losses ``(B,)``, up to a constant the squared error of the score."""
         sample = self.path.sample(x0=x0, x1=x1, t=t, z=z, generator=generator)
-        keep = torch.is_grad_enabled()
-        with torch.enable_grad():
-            x = sample.x_t.detach().requires_grad_(True)
+
+        def score(x: Tensor) -> Tensor:
             s = field(x, sample.t, cond)
             self._check_shape(s, x)
-            # A field that does not depend on the state has no graph to it; adding zero times x gives it one.
-            loss = sum_event(s.square()) + 2 * self._divergence(s + 0 * x, x, generator, keep)
-        loss = 0.5 * loss if self.form == "quadratic" else loss
-        return loss if keep else loss.detach()
+            return s
 
-    def _divergence(self, s: Tensor, x: Tensor, generator: Generator | None, keep: bool) -> Tensor:
-        if self.probes:
-            terms = []
-            for _ in range(self.probes):
-                sign = torch.randint(0, 2, x.shape, generator=generator, device=x.device).to(x) * 2 - 1
-                (slope,) = torch.autograd.grad(s, x, sign, retain_graph=True, create_graph=keep)
-                terms.append(sum_event(slope * sign))
-            return torch.stack(terms).mean(0)
-        flat = s.reshape(x.shape[0], -1)
-        parts = []
-        for i in range(flat.shape[1]):
-            (slope,) = torch.autograd.grad(flat[:, i].sum(), x, retain_graph=True, create_graph=keep)
-            parts.append(slope.reshape(x.shape[0], -1)[:, i])
-        return torch.stack(parts).sum(0)
+        s, spread = divergence(score, sample.x_t, probes=self.probes, generator=generator, mode="reverse")
+        loss = sum_event(s.square()) + 2 * spread
+        return 0.5 * loss if self.form == "quadratic" else loss
 
 
 class JointLoss:

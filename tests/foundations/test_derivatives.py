@@ -6,11 +6,20 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from interpolants.foundations import derivatives as module
+from interpolants.foundations.derivatives import (
+    divergence,
+    exact_divergence,
+    gradient,
+    jacobian,
+    probed_divergence,
+    random_signs,
+    skew_product,
+    value_and_gradient,
+)
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import BlockNoise, generator
-from interpolants.likelihood import divergence as module
-from interpolants.likelihood import exact_divergence, probed_divergence
 from interpolants.nets import MLP, UNet
 from interpolants.paths import Linear
 from interpolants.problems.gaussian_mixture import GaussianMixture
@@ -79,9 +88,9 @@ def test_networks_have_the_same_divergence_by_every_mode_and_by_brute_force(name
     full = row.reshape(3, size, 3, size)
     wanted = torch.stack([full[i, :, i].diagonal().sum() for i in range(3)])
     assert float(wanted.abs().min()) > 1e-3
-    for mode, (value, divergence) in values.items():
+    for mode, (value, found) in values.items():
         assert_close(value, net(x, t).detach(), msg=lambda text, mode=mode: f"{mode}: {text}")
-        assert_close(divergence, wanted, msg=lambda text, mode=mode: f"{mode}: {text}")
+        assert_close(found, wanted, msg=lambda text, mode=mode: f"{mode}: {text}")
 
 
 @pytest.mark.parametrize("mode", ["reverse", "forward"])
@@ -149,3 +158,96 @@ def test_gradients_pass_through_when_they_are_on():
 def test_an_unknown_mode_is_refused():
     with pytest.raises(InvalidInputError, match="Did you mean 'forward'"):
         exact_divergence(torch.sin, torch.zeros(1, 2), mode="forwards")
+
+
+# --- gradients, Jacobians, skew products --------------------------------------------------------------------
+
+
+def wave(x, t):
+    """``sum sin(x_i) x_{i+1} + t^2 sum x``, its gradient and its rate are below."""
+    return (torch.sin(x) * x.roll(-1, 1)).sum(1) + t.square() * x.sum(1)
+
+
+def wave_gradient(x, t):
+    return torch.cos(x) * x.roll(-1, 1) + torch.sin(x.roll(1, 1)) + t.square()[:, None]
+
+
+def points():
+    source = generator(4)
+    return torch.randn(6, 3, dtype=F64, generator=source), torch.rand(6, dtype=F64, generator=source)
+
+
+def test_the_gradient_in_every_argument_is_the_closed_form_with_gradients_on_and_off():
+    x, t = points()
+    value, (in_x, in_t) = value_and_gradient(wave, x, t)
+    assert_close(value, wave(x, t))
+    assert_close(in_x, wave_gradient(x, t))
+    assert_close(in_t, 2 * t * x.sum(1))
+    for context in (torch.no_grad, torch.inference_mode):
+        with context():
+            value, (in_x, in_t) = value_and_gradient(wave, *points())
+        assert not value.requires_grad
+        assert not in_x.requires_grad
+        assert_close(in_x, wave_gradient(x, t))
+        assert_close(in_t, 2 * t * x.sum(1))
+
+
+def test_the_gradient_of_what_does_not_depend_on_an_argument_is_zero():
+    x, t = points()
+    _, (in_x, in_t) = value_and_gradient(lambda x, t: x.sum(1), x, t)
+    assert_close(in_x, torch.ones_like(x))
+    assert_close(in_t, torch.zeros_like(t))
+    assert_close(gradient(lambda y: torch.ones(len(y), dtype=F64), x), torch.zeros_like(x))
+
+
+def test_the_gradient_can_be_trained_on():
+    x, t = points()
+    weight = torch.tensor(0.7, dtype=F64, requires_grad=True)
+    size = gradient(lambda y: weight * wave(y, t), x).square().sum()
+    (slope,) = torch.autograd.grad(size, weight)
+    assert_close(slope, 2 * 0.7 * wave_gradient(x, t).square().sum())
+
+
+@pytest.mark.parametrize("mode", ["reverse", "forward"])
+def test_the_divergence_of_a_gradient_is_the_laplacian_by_either_mode(mode):
+    """Forward mode runs inside transforms of ``torch.func``, where only their own gradients work."""
+    x, t = points()
+    value, found = exact_divergence(lambda y: gradient(lambda p: wave(p, t), y), x, mode=mode)
+    assert_close(value, wave_gradient(x, t))
+    assert_close(found, (-torch.sin(x) * x.roll(-1, 1)).sum(1))
+
+
+def test_the_jacobian_of_a_linear_map_is_its_matrix_and_its_skew_product_the_difference():
+    x, _ = points()
+    a = torch.randn(3, 3, dtype=F64, generator=generator(5))
+    value, found = jacobian(lambda y: y @ a.T + torch.sin(y), x)
+    assert_close(value, x @ a.T + torch.sin(x))
+    assert_close(found, a + torch.cos(x).diag_embed())
+    v = torch.randn(6, 3, dtype=F64, generator=generator(6))
+    skew = skew_product(lambda y: y @ a.T + torch.sin(y), x, v)
+    assert_close(skew, v @ (a - a.T).T)
+    assert float(skew.detach().abs().min()) > 1e-3
+    with torch.no_grad():
+        assert_close(skew_product(lambda y: y @ a.T + torch.sin(y), x, v), skew)
+    assert_close(skew_product(torch.ones_like, x, v), torch.zeros_like(x))
+
+
+def test_a_gradient_has_no_skew_product_and_the_product_can_be_trained_on():
+    x, t = points()
+    v = torch.randn(6, 3, dtype=F64, generator=generator(6))
+    assert_close(skew_product(lambda y: gradient(lambda p: wave(p, t), y), x, v), torch.zeros_like(x))
+    a = torch.randn(3, 3, dtype=F64, generator=generator(5)).requires_grad_(True)
+    (slope,) = torch.autograd.grad(skew_product(lambda y: y @ a.T, x, v).square().sum(), a)
+    inner = 2 * (v @ (a - a.T).T).T @ v
+    assert_close(slope, (inner - inner.T).detach())
+
+
+def test_a_divergence_by_probes_is_the_mean_over_random_signs():
+    x, _ = points()
+    signs = random_signs(x, 3, generator(7))
+    assert {float(s) for sign in signs for s in sign.flatten()} == {-1.0, 1.0}
+    value, found = divergence(lambda y: torch.sin(y) + y.roll(1, 1), x, probes=3, generator=generator(7))
+    _, columns = probed_divergence(lambda y: torch.sin(y) + y.roll(1, 1), x, signs)
+    assert_close(found, columns.mean(1))
+    assert_close(divergence(torch.sin, x)[1], torch.cos(x).sum(1))
+    assert_close(value, torch.sin(x) + x.roll(1, 1))
