@@ -1,24 +1,27 @@
-"""Squared errors of learnt fields without the truth: how much of their held-out residual a second model explains.
+"""Squared errors of learnt fields without the truth: how much of their held-out residual can be predicted.
 
 Letters: ``y`` what a field is trained on (the rate of the interpolant, or the noise z for the score, ``-z/sigma``);
-``r = y - f(x_t)`` its residual, ``d(x) = E[y|x] - f(x)`` the field's error. For any second model m of the residual,
+``r = y - f(x_t)`` its residual, ``d(x) = E[r | x_t = x]`` the error that it still has; ``phi`` features of x_t: the
+state, both fields and random ones; ``G = E[phi phi']`` and ``m = E[phi r] = E[phi d]``.
 
-``E|r|^2 - E|r - m|^2 = E|d|^2 - E|d - m|^2``,
+The features explain ``m' G^-1 m`` of ``E|d|^2``. The square of an estimated m would count its noise as an error, and a
+regression scored on rows of its own would set the cost of learning it against the error; in many dimensions either
+outweighs the error itself. So the held-out rows are cut into folds that share no end point, and only products of
+different folds are taken,
 
-so the gain of m on data that neither has seen is below the squared error in expectation, and near it where m is good.
-Here m is a ridge regression at each time on the state, both fields and random features, fitted on one half of the
-held-out rows and scored on the other, both ways round. It finds the smooth part of an error; a ratio of two such gains,
-which is what the noise level depends on, suffers less than either. Times at which no gain is seen (below two standard
-errors) take the error of the nearest times at which one is, as an error of z for the score; if there is no such time,
-two standard errors.
+``mean over k != l of m_k' (G + ridge)^-1 m_l``,
+
+which is right on average for what the features explain. Errors that they do not explain are missed, so this is an
+estimate from below; a ratio of two of them, which is what the noise level depends on, suffers less than either. Its
+standard error is by jackknife over folds, and twice that, the least that could have been seen, is its least value.
 
 Source: the bound it serves is that of Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 2.4.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -28,9 +31,10 @@ from interpolants.foundations.types import Condition, take_rows
 from interpolants.likelihood.kl_bound import SquaredErrors, middle_times
 from interpolants.paths.path import Path
 
-# Random features, and the most entries of a state whose full vector enters the regression.
-_RANDOM, _WIDEST = 96, 256
-_RIDGES = (1e-3, 1e-2, 1e-1, 1.0)
+# Random features; the most entries of a state whose features all entries share; folds; a ridge for features of unit
+# variance; and end points per direction in the space of features.
+_RANDOM, _WIDEST, _FOLDS, _RIDGE, _PER_DIRECTION = 96, 256, 8, 1e-3, 4
+_FEWEST_ENDS = 200
 
 
 def held_out_errors(
@@ -63,90 +67,127 @@ def held_out_errors(
     path = fields.path
     if path is None or not fields.has_score:
         raise invalid(who, "the fields must have a path and a score", type(fields).__name__)
-    if len(x1) < 200:
-        raise invalid(who, "there must be at least 200 held-out end points", len(x1))
+    if len(x1) < _FEWEST_ENDS:
+        raise invalid(who, f"there must be at least {_FEWEST_ENDS} held-out end points", len(x1))
+    if x0 is not None and len(x0) < _FOLDS:
+        raise invalid(who, f"there must be at least {_FOLDS} held-out start points", len(x0))
     nodes = middle_times(times)
+    rows = _Rows(fields, path, x0, x1, repeats, paired, cond, generator)
     with torch.no_grad():
-        rows = [_gains(fields, path, t, x0, x1, repeats, paired, cond, generator) for t in nodes.tolist()]
-    found = torch.tensor(rows, dtype=torch.float64)
-    velocity, noise = (_filled(nodes, *part.unbind(1)) for part in found.unbind(1))
+        found = torch.tensor([_seen(rows, t) for t in nodes.tolist()], dtype=torch.float64)
+    velocity, noise = found.unbind(1)
     return SquaredErrors(nodes, velocity, noise / path.noise_scale(nodes).square(), path=path)
 
 
-def _filled(t: Tensor, gain: Tensor, error: Tensor) -> Tensor:
-    """Gains where they are seen, and between and beyond these times the nearest of them."""
-    seen = gain > 2 * error
-    if not bool(seen.any()):
-        return 2 * error
-    filled = np.interp(t.numpy(), t[seen].numpy(), gain[seen].numpy())
-    return torch.from_numpy(filled)
+@dataclass(frozen=True)
+class _Fold:
+    """States of some held-out rows at one time, both fields there, and their residuals; the score as noise."""
+
+    parts: tuple[Tensor, Tensor, Tensor]
+    residuals: tuple[Tensor, Tensor]
 
 
-def _gains(
-    fields: Fields,
-    path: Path,
-    t: float,
-    x0: Tensor | None,
-    x1: Tensor,
-    repeats: int,
-    paired: bool,
-    cond: Condition,
-    generator: Generator | None,
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Gains and their standard errors at one time, for velocity and noise."""
-    # The rows are cut in two by end point, so that no end point is on both sides.
-    pick1 = torch.arange(len(x1)).repeat(repeats)
-    start = None
-    if x0 is not None:
-        pick0 = pick1 if paired else torch.randint(len(x0), (len(pick1),), generator=generator)
-        start = x0[pick0]
-    at = path.sample(x0=start, x1=x1[pick1], t=t, generator=generator)
-    time = torch.as_tensor(t, dtype=at.x_t.dtype)
-    values = fields.evaluate(at.x_t, time, ("velocity", "score"), take_rows(cond, pick1))
-    sigma = float(path.noise_scale(torch.tensor(t, dtype=torch.float64)))
-    noise = at.z if path.base is None else path.base.inverse_root_transpose(at.z)
-    residuals = (at.x_dot - values["velocity"], noise + sigma * values["score"])
-    first = pick1 < len(x1) // 2
-    features = _features(at.x_t, values["velocity"], sigma * values["score"], generator)
-    velocity, denoised = (_gain(features, r.flatten(1), first) for r in residuals)
-    return velocity, denoised
+@dataclass(frozen=True)
+class _Rows:
+    """The held-out rows, fold by fold: neither a start nor an end point is in two of them."""
+
+    fields: Fields
+    path: Path
+    x0: Tensor | None
+    x1: Tensor
+    repeats: int
+    paired: bool
+    cond: Condition
+    generator: Generator | None
+
+    @property
+    def directions(self) -> int:
+        """So many directions of the features may be used: of more, few end points would not tell the second moments."""
+        return min(len(x) for x in (self.x0, self.x1) if x is not None) // _PER_DIRECTION
+
+    def folds(self, t: float) -> Iterator[_Fold]:
+        for k in range(_FOLDS):
+            yield self._fold(k, t)
+
+    def _fold(self, k: int, t: float) -> _Fold:
+        ends = torch.arange(k, len(self.x1), _FOLDS).repeat(self.repeats)
+        start = None if self.x0 is None else self.x0[ends if self.paired else self._starts(k, len(ends))]
+        at = self.path.sample(x0=start, x1=self.x1[ends], t=t, generator=self.generator)
+        time = torch.as_tensor(t, dtype=at.x_t.dtype)
+        values = self.fields.evaluate(at.x_t, time, ("velocity", "score"), take_rows(self.cond, ends))
+        sigma = float(self.path.noise_scale(torch.tensor(t, dtype=torch.float64)))
+        velocity, score = values["velocity"], sigma * values["score"]
+        noise = at.z if self.path.base is None else self.path.base.inverse_root_transpose(at.z)
+        parts = [part.flatten(1) for part in (at.x_t, velocity, score, at.x_dot - velocity, noise + score)]
+        return _Fold((parts[0], parts[1], parts[2]), (parts[3], parts[4]))
+
+    def _starts(self, k: int, count: int) -> Tensor:
+        assert self.x0 is not None
+        own = torch.arange(k, len(self.x0), _FOLDS)
+        return own[torch.randint(len(own), (count,), generator=self.generator)]
 
 
-def _features(x: Tensor, velocity: Tensor, score: Tensor, generator: Generator | None) -> list[Tensor]:
-    """Columns ``(B, P)`` for the regression: one set for all entries, or for wide states one set for each entry."""
-    flat = [part.flatten(1) for part in (x, velocity, score)]
-    flat = [(part - part.mean(0)) / part.std(0).clamp_min(1e-6) for part in flat]
-    size = flat[0].shape[1]
-    weights = torch.randn(size, _RANDOM, generator=generator).to(x) / math.sqrt(size)
-    shift = 3 * torch.randn(_RANDOM, generator=generator).to(x)
-    random = torch.tanh(2 * flat[0] @ weights * math.sqrt(min(size, 9)) + shift)
-    one = torch.ones_like(flat[0][:, :1])
-    if size <= _WIDEST:
-        return [torch.cat([one, *flat, random], 1)]
-    return [torch.stack([part[:, i] for part in (*flat, torch.ones_like(flat[0]))], 1) for i in range(size)]
+def _seen(rows: _Rows, t: float) -> tuple[float, float]:
+    """Squared errors at one time, of the velocity and of the score as noise."""
+    gram: Tensor | None = None
+    moments: list[tuple[Tensor, Tensor]] = []
+    features: _Features | None = None
+    for fold in rows.folds(t):
+        features = features or _Features.of(fold.parts, rows.generator)
+        phi = features.of_each(fold.parts)
+        here = (phi.mT @ phi).double() / phi.shape[1]
+        gram = here if gram is None else gram + here
+        moments.append((features.moment(phi, fold.residuals[0]), features.moment(phi, fold.residuals[1])))
+    assert gram is not None
+    velocity, noise = (torch.stack(part) for part in zip(*moments, strict=True))
+    most = rows.directions
+    return _explained(gram / _FOLDS, velocity, most), _explained(gram / _FOLDS, noise, most)
 
 
-def _gain(features: list[Tensor], residual: Tensor, first: Tensor) -> tuple[float, float]:
-    """Mean gain per row, the event summed, fitted on each half and scored on the other; its standard error."""
-    targets = [residual] if len(features) == 1 else list(residual.unbind(1))
-    totals = torch.zeros(len(_RIDGES), len(residual), dtype=torch.float64)
-    for columns, target in zip(features, targets, strict=True):
-        wide = target.reshape(len(target), -1)
-        for half in (first, ~first):
-            totals[:, ~half] += _scored(columns[half], wide[half], columns[~half], wide[~half])
-    best = totals[int(totals.mean(1).argmax())]
-    return float(best.mean()), float(best.std()) / math.sqrt(len(best))
+@dataclass(frozen=True)
+class _Features:
+    """Features of unit variance, ``(1, B, P)`` for all entries of a state, or for wide states ``(D, B, 4)``."""
+
+    centre: list[Tensor]
+    spread: list[Tensor]
+    weights: Tensor
+    shift: Tensor
+
+    @classmethod
+    def of(cls, parts: tuple[Tensor, ...], generator: Generator | None) -> "_Features":
+        size, like = parts[0].shape[1], parts[0]
+        weights = torch.randn(size, _RANDOM, generator=generator).to(like) * math.sqrt(min(size, 9) / size)
+        shift = 3 * torch.randn(_RANDOM, generator=generator).to(like)
+        return cls([p.mean(0) for p in parts], [p.std(0).clamp_min(1e-6) for p in parts], weights, shift)
+
+    @property
+    def shared(self) -> bool:
+        return len(self.weights) <= _WIDEST
+
+    def of_each(self, parts: tuple[Tensor, ...]) -> Tensor:
+        flat = [(p - m) / s for p, m, s in zip(parts, self.centre, self.spread, strict=True)]
+        if not self.shared:
+            return torch.stack([*flat, torch.ones_like(flat[0])], 2).movedim(1, 0)
+        random = torch.tanh(2 * flat[0] @ self.weights + self.shift)
+        return torch.cat([torch.ones_like(flat[0][:, :1]), *flat, random], 1)[None]
+
+    def moment(self, phi: Tensor, residual: Tensor) -> Tensor:
+        """``mean(phi r)``, float64, for each set of features and the entries that it serves."""
+        target = residual[None] if self.shared else residual.T[:, :, None]
+        return (phi.mT @ target).double() / len(residual)
 
 
-def _scored(x: Tensor, y: Tensor, x_new: Tensor, y_new: Tensor) -> Tensor:
-    """``|y|^2 - |y - m(x)|^2`` on new rows, for each ridge, ``(R, B)``."""
-    gram = (x.T @ x).double() / len(x)
-    moment = (x.T @ y).double() / len(x)
-    values, vectors = torch.linalg.eigh(gram)
-    turned = vectors.T @ moment
-    rows = []
-    for ridge in _RIDGES:
-        weights = vectors @ (turned / (values.clamp_min(0) + ridge)[:, None])
-        guess = x_new @ weights.to(x_new)
-        rows.append(((2 * y_new - guess) * guess).sum(1).double())
-    return torch.stack(rows)
+def _explained(gram: Tensor, moments: Tensor, most: int) -> float:
+    """``mean over k != l of m_k' (G + ridge)^-1 m_l`` over the widest directions; two standard errors at least."""
+    values, vectors = (part[..., -most:] for part in torch.linalg.eigh(gram))
+    white = (vectors.mT @ moments) / (values.clamp_min(0) + _RIDGE).sqrt()[..., None]
+    products = white.flatten(1) @ white.flatten(1).T
+    others = [torch.arange(_FOLDS) != k for k in range(_FOLDS)]
+    without = torch.stack([_off_diagonal_mean(products[keep][:, keep]) for keep in others])
+    error = ((_FOLDS - 1) * without.var(correction=0)).sqrt()
+    return float(torch.maximum(_off_diagonal_mean(products), 2 * error))
+
+
+def _off_diagonal_mean(products: Tensor) -> Tensor:
+    n = len(products)
+    return (products.sum() - products.trace()) / (n * (n - 1))
