@@ -36,7 +36,17 @@ FILES = {
 CARDS = {place: parse_card(file.read_text("utf-8"), f"{place}{SUFFIX}") for place, file in FILES.items()}
 
 # The subpackages whose public methods must all have a card.
-SUBPACKAGES = ("paths", "couplings", "solvers", "nets", "metrics", "data", "problems", "objectives")
+SUBPACKAGES = (
+    "paths",
+    "couplings",
+    "solvers",
+    "nets",
+    "metrics",
+    "data",
+    "problems",
+    "objectives",
+    "operators",
+)
 
 each_card = pytest.mark.parametrize("place", CARDS)
 

@@ -4,6 +4,7 @@ from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.operators import Mask
 from interpolants.problems import GaussianMixture, LinearGaussian, get_problem
 
 F64 = torch.float64
@@ -58,6 +59,23 @@ def test_sharp_observations_keep_a_positive_definite_posterior():
     posterior = LinearGaussian(A, 1e-10, PRIOR).posterior(Y)
     assert_close(A @ posterior.mean, Y, rtol=0, atol=1e-8)
     assert float(torch.linalg.eigvalsh(posterior.covariances).min()) > 0
+
+
+def test_posterior_means_of_many_observations_are_those_of_each():
+    problem = LinearGaussian(A, R, PRIOR)
+    y = problem.sample_joint(6, generator=torch.Generator().manual_seed(8)).y
+    assert_close(problem.posterior_mean(y), torch.stack([problem.posterior(row).mean for row in y]))
+    assert problem.posterior_mean(y.float()).dtype == torch.float32
+
+
+def test_an_operator_stands_for_its_matrix():
+    seen = Mask(torch.tensor([True, False, True]))
+    by_matrix = LinearGaussian(torch.eye(3, dtype=F64)[[0, 2]], R, PRIOR)
+    assert_close(LinearGaussian(seen, R, PRIOR).posterior(Y).mean, by_matrix.posterior(Y).mean)
+    with pytest.raises(
+        InvalidInputError, match="prior must be a mixture where A is an Operator, got NoneType"
+    ):
+        LinearGaussian(seen, R)
 
 
 @pytest.mark.parametrize(

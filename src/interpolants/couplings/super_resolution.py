@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Generator, Tensor
 
 from interpolants.couplings.data_dependent import DataDependent, Start, check_noise, noisy
 from interpolants.foundations.errors import invalid
+from interpolants.operators.blocks import Downsample
 
 
 @dataclass(frozen=True)
@@ -52,22 +52,8 @@ class SuperResolution(DataDependent):
         Raises:
             InvalidInputError: If a size is not a multiple of ``factor``.
         """
-        sizes = _spatial(x)
-        if any(size % self.factor for size in sizes):
-            raise invalid("SuperResolution", f"spatial sizes must be multiples of {self.factor}", sizes)
-        for axis in range(x.ndim - len(sizes), x.ndim):
-            blocks = (*x.shape[:axis], -1, self.factor, *x.shape[axis + 1 :])
-            x = x.reshape(blocks).mean(axis + 1)
-        return x
+        return Downsample(self.factor)(x)
 
     def upsample(self, coarse: Tensor) -> Tensor:
         """U: repeat every entry over its block."""
-        for axis in range(coarse.ndim - len(_spatial(coarse)), coarse.ndim):
-            coarse = torch.repeat_interleave(coarse, self.factor, axis)
-        return coarse
-
-
-def _spatial(x: Tensor) -> tuple[int, ...]:
-    if x.ndim < 2:
-        raise invalid("SuperResolution", "samples must have shape (N, *D)", tuple(x.shape))
-    return tuple(x.shape[1:] if x.ndim == 2 else x.shape[2:])
+        return Downsample(self.factor).pinv(coarse)

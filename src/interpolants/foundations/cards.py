@@ -19,6 +19,7 @@ FAMILIES = (
     "path",
     "envelope",
     "coupling",
+    "operator",
     "solver",
     "resampler",
     "net",

@@ -11,6 +11,7 @@ from torch import Generator, Tensor
 
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.operators.measurement import Operator, as_matrix
 from interpolants.problems.gaussian_mixture import GaussianMixture
 
 
@@ -26,7 +27,7 @@ class LinearGaussian:
     """Recover x from ``y = A x + noise``: exact posterior, evidence and likelihood.
 
     Args:
-        operator: ``(M, D)``, A.
+        operator: A, ``(M, D)``, or a linear ``Operator`` on vectors ``(D,)``; then the prior must be given.
         noise: Covariance of the noise: ``(M, M)``, ``(M,)`` variances, or a number, observation units squared.
         prior: Law of x; standard normal when left out.
 
@@ -36,10 +37,15 @@ class LinearGaussian:
 
     def __init__(
         self,
-        operator: Tensor | Sequence[Sequence[float]],
+        operator: Tensor | Sequence[Sequence[float]] | Operator,
         noise: Tensor | float,
         prior: GaussianMixture | Gaussian | None = None,
     ) -> None:
+        if isinstance(operator, Operator):
+            if not isinstance(prior, GaussianMixture):
+                rule = "prior must be a mixture where A is an Operator"
+                raise invalid("LinearGaussian", rule, type(prior).__name__, "It tells the dimension.")
+            operator = as_matrix(operator, prior.event_shape)
         self.operator = torch.as_tensor(operator, dtype=torch.float64)
         if self.operator.ndim != 2:
             raise invalid("LinearGaussian", "operator must have shape (M, D)", tuple(self.operator.shape))
@@ -99,15 +105,28 @@ class LinearGaussian:
             remedy = "Call it once per observation."
             raise invalid("LinearGaussian.posterior", f"y must have shape ({size},)", tuple(y.shape), remedy)
         y = y.double()
-        prior, a = self.prior, self.operator
-        gain = torch.linalg.solve(self._spread(), a @ prior.covariances).mT  # (K, D, M)
-        means = prior.means + torch.einsum("kdm,km->kd", gain, y - prior.means @ a.mT)
+        prior, a, gain = self.prior, self.operator, self._gain()
+        means = self._means(y[None], gain)[0]
         # The long form (Id - G A) C (Id - G A)^T + G R G^T stays positive definite under rounding.
         rest = torch.eye(prior.dim, dtype=y.dtype) - gain @ a
         covariances = rest @ prior.covariances @ rest.mT + gain @ self.noise @ gain.mT
         weights = self.evidence().responsibilities(y[None])[0]
         kept = weights > 0  # a mode that the observation rules out underflows to weight zero
         return GaussianMixture(weights[kept], means[kept], (covariances + covariances.mT)[kept] / 2)
+
+    def posterior_mean(self, y: Tensor) -> Tensor:
+        """``E[x | y]``, the estimate of least mean squared error; ``(B, M)`` -> ``(B, D)``."""
+        weights = self.evidence().responsibilities(y.double())
+        return torch.einsum("bk,bkd->bd", weights, self._means(y.double(), self._gain())).to(y.dtype)
+
+    def _gain(self) -> Tensor:
+        """G of each mode, ``(K, D, M)``."""
+        return torch.linalg.solve(self._spread(), self.operator @ self.prior.covariances).mT
+
+    def _means(self, y: Tensor, gain: Tensor) -> Tensor:
+        """Mean of each mode given each observation, ``(B, K, D)``."""
+        surprise = y[:, None] - self.prior.means @ self.operator.mT
+        return self.prior.means + torch.einsum("kdm,bkm->bkd", gain, surprise)
 
     def _spread(self) -> Tensor:
         spread = self.operator @ self.prior.covariances @ self.operator.mT + self.noise

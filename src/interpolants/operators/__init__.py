@@ -1,0 +1,28 @@
+"""Measurements of states, ``y = H(x)``: what inverse problems invert."""
+
+from interpolants.operators.blocks import Downsample
+from interpolants.operators.fourier import Blur, PhaseRetrieval
+from interpolants.operators.mask import Mask
+from interpolants.operators.measurement import (
+    Matrix,
+    Measurement,
+    Operator,
+    as_matrix,
+    as_operator,
+    check_measurement,
+)
+from interpolants.operators.saturation import Saturate
+
+__all__ = [
+    "Blur",
+    "Downsample",
+    "Mask",
+    "Matrix",
+    "Measurement",
+    "Operator",
+    "PhaseRetrieval",
+    "Saturate",
+    "as_matrix",
+    "as_operator",
+    "check_measurement",
+]

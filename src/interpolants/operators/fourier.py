@@ -1,0 +1,117 @@
+"""Measurements through the Fourier transform: blur, and magnitudes without phases."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from interpolants.foundations.errors import invalid
+from interpolants.operators.blocks import spatial
+from interpolants.operators.measurement import Operator
+
+
+class Blur(Operator):
+    """Convolution with a kernel along the spatial axes, on a torus: what leaves on one side enters on the other.
+
+    ``pinv`` divides by the kernel's transform where that is larger than ``smallest`` times its greatest value, and puts
+    zero elsewhere: the shortest state that fits, up to the frequencies that were cut.
+
+    Args:
+        kernel: One axis for each spatial axis of the states, its middle at the middle entry.
+        smallest: Relative size below which a frequency counts as lost, in [0, 1).
+
+    Raises:
+        InvalidInputError: If the kernel is not finite, or ``smallest`` not within its range.
+    """
+
+    is_linear = True
+
+    def __init__(self, kernel: Tensor, *, smallest: float = 1e-3) -> None:
+        self.kernel = torch.as_tensor(kernel)
+        if not self.kernel.is_floating_point() or not bool(torch.isfinite(self.kernel).all()):
+            raise invalid("Blur", "kernel must be finite and floating point", str(self.kernel.dtype))
+        if self.kernel.ndim < 1 or self.kernel.numel() == 0:
+            raise invalid("Blur", "kernel must have entries", tuple(self.kernel.shape))
+        if not 0 <= smallest < 1:
+            raise invalid("Blur", "smallest must lie in [0, 1)", smallest)
+        self.smallest = smallest
+
+    @classmethod
+    def gaussian(cls, width: float, axes: int = 2, *, smallest: float = 1e-3) -> "Blur":
+        """A Gaussian kernel.
+
+        Args:
+            width: Its standard deviation in entries, > 0.
+            axes: Number of spatial axes.
+            smallest: As for the class.
+        """
+        if not (math.isfinite(width) and width > 0):
+            raise invalid("Blur.gaussian", "width must be finite and > 0", width)
+        reach = math.ceil(3 * width)
+        line = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=torch.float64) / width) ** 2)
+        kernel = torch.ones((), dtype=torch.float64)
+        for _ in range(axes):
+            kernel = kernel[..., None] * line
+        return cls(kernel / kernel.sum(), smallest=smallest)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Blurred states, of the same shape."""
+        sizes, axes = self._axes(x)
+        return torch.fft.irfftn(torch.fft.rfftn(x, dim=axes) * self._transform(sizes, x), s=sizes, dim=axes)
+
+    def pinv(self, y: Tensor) -> Tensor:
+        """The shortest state whose blur is y, as far as the frequencies are there."""
+        sizes, axes = self._axes(y)
+        transform = self._transform(sizes, y)
+        size = transform.abs()
+        kept = size > self.smallest * size.max()
+        inverse = torch.where(kept, 1 / torch.where(kept, transform, 1), 0)
+        return torch.fft.irfftn(torch.fft.rfftn(y, dim=axes) * inverse, s=sizes, dim=axes)
+
+    def _axes(self, x: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        sizes = spatial("Blur", x)
+        if len(sizes) != self.kernel.ndim:
+            rule = f"kernel must have one axis for each of the {len(sizes)} spatial axes"
+            raise invalid("Blur", rule, tuple(self.kernel.shape))
+        return sizes, tuple(range(x.ndim - len(sizes), x.ndim))
+
+    def _transform(self, sizes: tuple[int, ...], like: Tensor) -> Tensor:
+        """Transform of the kernel laid on the torus, its middle at the origin; a long one wraps around."""
+        torus = torch.zeros(sizes, dtype=self.kernel.dtype)
+        places = [
+            (torch.arange(length) - length // 2) % size
+            for length, size in zip(self.kernel.shape, sizes, strict=True)
+        ]
+        torus.index_put_(tuple(torch.meshgrid(*places, indexing="ij")), self.kernel.cpu(), accumulate=True)
+        transform: Tensor = torch.fft.rfftn(torus.to(like))
+        return transform
+
+
+@dataclass(frozen=True)
+class PhaseRetrieval(Operator):
+    """Magnitudes of the Fourier transform along the spatial axes, ``|F(x, padded with zeros)|``; no phases.
+
+    A state, its mirror image through the origin and its negative give the same magnitudes; without padding so do its
+    shifts on the torus. There is no pseudo-inverse.
+
+    Args:
+        pad: Zeros added behind each axis, as a share of its size, >= 0; from 1 on the magnitudes determine almost every
+            image up to these symmetries.
+
+    Raises:
+        InvalidInputError: If the padding is negative.
+    """
+
+    pad: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.pad) and self.pad >= 0):
+            raise invalid("PhaseRetrieval", "pad must be finite and >= 0", self.pad)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Magnitudes, ``(B, *channels, *sizes)`` with each size grown by the padding; of unit scale: Parseval's sum."""
+        sizes = spatial("PhaseRetrieval", x)
+        axes = tuple(range(x.ndim - len(sizes), x.ndim))
+        grown = tuple(size + round(self.pad * size) for size in sizes)
+        return torch.fft.fftn(x, s=grown, dim=axes, norm="ortho").abs()

@@ -1,0 +1,176 @@
+"""What a measurement is: ``y = H(x)``, the same function for every sample, whatever the noise on top.
+
+Letters: ``x (B, *D)`` states, ``y (B, *M)`` measurements, ``H^+`` a pseudo-inverse, which fits the measurement exactly
+where it can: ``H(H^+ y) = y`` for every y that some x gives.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from interpolants.foundations.errors import invalid
+
+
+class Operator(ABC):
+    """A measurement of states, row by row and without randomness."""
+
+    is_linear: bool = False
+
+    @abstractmethod
+    def __call__(self, x: Tensor) -> Tensor:
+        """``H(x)``: ``(B, *D)`` -> ``(B, *M)``, differentiable."""
+
+    @property
+    def has_pinv(self) -> bool:
+        """Whether :meth:`pinv` is there."""
+        return type(self).pinv is not Operator.pinv
+
+    def pinv(self, y: Tensor) -> Tensor:
+        """A state that fits the measurement: ``(B, *M)`` -> ``(B, *D)``.
+
+        Raises:
+            InvalidInputError: If the operator has none.
+        """
+        who = type(self).__name__
+        remedy = "Give a start of your own, or Measurement(function, pinv=...)."
+        raise invalid(who, "it must have a pseudo-inverse for this", "none", remedy)
+
+
+@dataclass(frozen=True)
+class Measurement(Operator):
+    """Any function of your own, with a pseudo-inverse if there is one.
+
+    Args:
+        function: ``x (B, *D) -> (B, *M)``, row by row, differentiable.
+        inverse: ``y (B, *M) -> (B, *D)``.
+        is_linear: Whether the function is linear, so that it has a matrix.
+
+    Raises:
+        InvalidInputError: If the function cannot be called.
+    """
+
+    function: Callable[[Tensor], Tensor]
+    inverse: Callable[[Tensor], Tensor] | None = None
+    is_linear: bool = False
+
+    def __post_init__(self) -> None:
+        if not callable(self.function):
+            raise invalid("Measurement", "function must be callable", type(self.function).__name__)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """``H(x)``."""
+        return self.function(x)
+
+    @property
+    def has_pinv(self) -> bool:
+        """Whether an inverse was given."""
+        return self.inverse is not None
+
+    def pinv(self, y: Tensor) -> Tensor:
+        """The given inverse."""
+        return super().pinv(y) if self.inverse is None else self.inverse(y)
+
+
+class Matrix(Operator):
+    """``y = A x`` on flattened states.
+
+    Args:
+        matrix: A, ``(M, D)``.
+        event_shape: Shape of a state; ``(D,)`` when left out.
+
+    Raises:
+        InvalidInputError: If A is no matrix, or does not fit the shape.
+    """
+
+    is_linear = True
+
+    def __init__(
+        self, matrix: Tensor | Sequence[Sequence[float]], event_shape: Sequence[int] | None = None
+    ) -> None:
+        self.matrix = torch.as_tensor(matrix)
+        if self.matrix.ndim != 2 or not self.matrix.is_floating_point():
+            found = f"{self.matrix.dtype} {tuple(self.matrix.shape)}"
+            raise invalid("Matrix", "matrix must be a floating-point (M, D)", found)
+        self.event_shape = torch.Size([self.matrix.shape[1]] if event_shape is None else event_shape)
+        if self.event_shape.numel() != self.matrix.shape[1]:
+            rule = f"event_shape must have {self.matrix.shape[1]} entries like the columns"
+            raise invalid("Matrix", rule, tuple(self.event_shape))
+        self._inverse: Tensor | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """``A x``, ``(B, M)``."""
+        return x.reshape(x.shape[0], -1) @ self.matrix.to(x).mT
+
+    def pinv(self, y: Tensor) -> Tensor:
+        """Moore and Penrose's inverse: of all states that fit best, the shortest."""
+        if self._inverse is None:
+            self._inverse = torch.linalg.pinv(self.matrix.double())
+        return (y @ self._inverse.to(y).mT).reshape(y.shape[0], *self.event_shape)
+
+
+def as_operator(who: str, operator: Any) -> Operator:
+    """An operator, or a function of states as one; a matrix too.
+
+    Raises:
+        InvalidInputError: If it is neither.
+    """
+    if isinstance(operator, Operator):
+        return operator
+    if isinstance(operator, Tensor):
+        return Matrix(operator)
+    if callable(operator):
+        return Measurement(operator)
+    remedy = "E.g. operators.Mask(known), or any differentiable function of x."
+    raise invalid(
+        who, "operator must be an Operator, a matrix or a function", type(operator).__name__, remedy
+    )
+
+
+def as_matrix(
+    operator: Operator, event_shape: Sequence[int], *, dtype: torch.dtype = torch.float64
+) -> Tensor:
+    """The matrix ``(M, D)`` of a linear operator on states of a shape, by its action on unit vectors.
+
+    Raises:
+        InvalidInputError: If the operator is not linear.
+    """
+    if not operator.is_linear:
+        remedy = "Only linear measurements of Gaussian mixtures have a posterior in closed form."
+        raise invalid(
+            type(operator).__name__, "it must be linear to have a matrix", "a nonlinear one", remedy
+        )
+    size = torch.Size(event_shape).numel()
+    units = torch.eye(size, dtype=dtype).reshape(size, *event_shape)
+    return operator(units).reshape(size, -1).mT.contiguous()
+
+
+def check_measurement(who: str, operator: Operator, x: Tensor, y: Tensor) -> None:
+    """Refuse measurements of the wrong shape or type, and operators that gradients do not pass.
+
+    Args:
+        who: Name for the message.
+        operator: H.
+        x: Any states like those to be found, ``(B, *D)``; one row is measured.
+        y: Measurements, ``(B, *M)``.
+
+    Raises:
+        InvalidInputError: As the first line says.
+    """
+    if not isinstance(y, Tensor) or not y.is_floating_point():
+        raise invalid(who, "y must be a floating-point tensor", str(getattr(y, "dtype", type(y).__name__)))
+    if not bool(torch.isfinite(y).all()):
+        raise invalid(who, "y must be finite", "nan or inf")
+    with torch.enable_grad():
+        point = x[:1].detach().clone().requires_grad_(True)
+        measured = operator(point)
+    if not isinstance(measured, Tensor) or measured.shape[1:] != y.shape[1:] or y.ndim < 2:
+        shape = tuple(measured.shape[1:]) if isinstance(measured, Tensor) else type(measured).__name__
+        rule = f"y must have the shape of H(x), (B, {', '.join(map(str, shape))})"
+        raise invalid(who, rule, tuple(y.shape), "Measure x with the same operator.")
+    if not measured.requires_grad:
+        remedy = "Write it with torch operations, without detach, numpy or no_grad."
+        raise invalid(who, "H must be differentiable", "a result without gradient", remedy)
