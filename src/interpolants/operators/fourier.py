@@ -58,7 +58,7 @@ class Blur(Operator):
     def __call__(self, x: Tensor) -> Tensor:
         """Blurred states, of the same shape."""
         sizes, axes = self._axes(x)
-        return torch.fft.irfftn(torch.fft.rfftn(x, dim=axes) * self._transform(sizes, x), s=sizes, dim=axes)
+        return _multiplied(x, self._transform(sizes, x), sizes, axes)
 
     def pinv(self, y: Tensor) -> Tensor:
         """The shortest state whose blur is y, as far as the frequencies are there."""
@@ -67,7 +67,7 @@ class Blur(Operator):
         size = transform.abs()
         kept = size > self.smallest * size.max()
         inverse = torch.where(kept, 1 / torch.where(kept, transform, 1), 0)
-        return torch.fft.irfftn(torch.fft.rfftn(y, dim=axes) * inverse, s=sizes, dim=axes)
+        return _multiplied(y, inverse, sizes, axes)
 
     def _axes(self, x: Tensor) -> tuple[tuple[int, ...], tuple[int, ...]]:
         sizes = spatial("Blur", x)
@@ -114,4 +114,10 @@ class PhaseRetrieval(Operator):
         sizes = spatial("PhaseRetrieval", x)
         axes = tuple(range(x.ndim - len(sizes), x.ndim))
         grown = tuple(size + round(self.pad * size) for size in sizes)
-        return torch.fft.fftn(x, s=grown, dim=axes, norm="ortho").abs()
+        magnitudes: Tensor = torch.fft.fftn(x, s=grown, dim=axes, norm="ortho").abs()
+        return magnitudes
+
+
+def _multiplied(x: Tensor, transform: Tensor, sizes: tuple[int, ...], axes: tuple[int, ...]) -> Tensor:
+    result: Tensor = torch.fft.irfftn(torch.fft.rfftn(x, dim=axes) * transform, s=sizes, dim=axes)
+    return result

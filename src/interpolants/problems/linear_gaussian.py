@@ -121,7 +121,8 @@ class LinearGaussian:
 
     def _gain(self) -> Tensor:
         """G of each mode, ``(K, D, M)``."""
-        return torch.linalg.solve(self._spread(), self.operator @ self.prior.covariances).mT
+        gain: Tensor = torch.linalg.solve(self._spread(), self.operator @ self.prior.covariances).mT
+        return gain
 
     def _means(self, y: Tensor, gain: Tensor) -> Tensor:
         """Mean of each mode given each observation, ``(B, K, D)``."""
