@@ -4,7 +4,7 @@ import torch
 from torch.testing import assert_close
 
 from bridges.gaussian_flow import DOUBLE, crossed, transport_cost
-from interpolants.bridges import PotentialGradient, Rectification, one_step, rectify, straightness
+from interpolants.bridges import Rectification, one_step, rectify, straightness
 from interpolants.fields import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.paths import Linear, OneSidedLinear, Trigonometric, ZeroEnvelope
@@ -148,24 +148,6 @@ def test_rounds_and_starts_without_a_given_flow():
 
 
 # --- gradients
-
-
-def test_the_gradient_field_is_one():
-    field = PotentialGradient(SMALL, (2,), seed=1).double()
-    with torch.no_grad():
-        for weight in field.parameters():
-            weight.add_(0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(3)))
-    x, t = starts(8), torch.tensor(0.4)
-    step = 1e-6
-    for axis in range(2):
-        shift = step * EYE[axis]
-        slope = (field.potential(x + shift, t) - field.potential(x - shift, t)) / (2 * step)
-        assert_close(field(x, t).detach()[:, axis], slope.detach(), atol=1e-7, rtol=1e-6)
-    jacobian = torch.func.vmap(torch.func.jacrev(lambda y: field(y[None], t)[0]))(x).detach()
-    assert_close(jacobian, jacobian.mT)
-    assert float(jacobian[:, 0, 1].abs().max()) > 1e-2
-    with torch.no_grad():
-        assert_close(field(x, t), field(x.clone().requires_grad_(True), t).detach())
 
 
 def gradient_round(matrix):

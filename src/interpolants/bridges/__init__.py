@@ -6,7 +6,6 @@ from interpolants.bridges.flow_map import FlowMap
 from interpolants.bridges.flow_map_rules import RULES, AverageVelocity
 from interpolants.bridges.interpolant_sb import InterpolantSB, LearntInterpolant
 from interpolants.bridges.multimarginal import Multimarginal, RouteFields
-from interpolants.bridges.potential import PotentialGradient
 from interpolants.bridges.rectify import Rectification, Rectified, one_step, rectify
 from interpolants.bridges.restoration import Restoration
 from interpolants.bridges.schrodinger import CoupledEnds, SchrodingerResult, SchrodingerSolver
@@ -25,7 +24,6 @@ __all__ = [
     "InterpolantSB",
     "LearntInterpolant",
     "Multimarginal",
-    "PotentialGradient",
     "Rectification",
     "Rectified",
     "Restoration",

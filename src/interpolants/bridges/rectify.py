@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.bridges.flow_settings import check_ends, choose_coupling, flow_path, train_settings
-from interpolants.bridges.potential import PotentialGradient
 from interpolants.bridges.straightness import Straightness, straightness
 from interpolants.couplings.paired import Paired
 from interpolants.couplings.pairs import Pairs
@@ -20,6 +19,7 @@ from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator as seeded
+from interpolants.nets.potential import Potential
 from interpolants.paths.envelopes import ZeroEnvelope
 from interpolants.paths.linear import Linear, OneSidedLinear
 from interpolants.paths.path import Path, SpatiallyLinearPath
@@ -280,7 +280,7 @@ class Rectification:
         return dict(self._numbers)
 
     def _fresh(self, shape: tuple[int, ...]) -> Any:
-        return PotentialGradient(self._net, shape, seed=self.settings.seed) if self.gradient else self._net
+        return Potential(shape, net=self._net, seed=self.settings.seed) if self.gradient else self._net
 
     def _starts(self, x0: Tensor | None, x1: Tensor) -> Tensor:
         if x0 is not None:

@@ -1,6 +1,6 @@
 """Networks: no loss and no training, only ``f(x, t, cond)``."""
 
-from interpolants.nets.build import build_net, choose_net
+from interpolants.nets.build import build_net, choose_net, named_net
 from interpolants.nets.embeddings import (
     ConditionEmbedding,
     ConditionKinds,
@@ -11,6 +11,7 @@ from interpolants.nets.embeddings import (
 )
 from interpolants.nets.mlp import MLP
 from interpolants.nets.net import Net
+from interpolants.nets.potential import Potential
 from interpolants.nets.unet import Features, UNet
 
 __all__ = [
@@ -21,9 +22,11 @@ __all__ = [
     "FieldCondition",
     "FourierTime",
     "Net",
+    "Potential",
     "UNet",
     "build_net",
     "choose_net",
     "drop_condition",
+    "named_net",
     "null_condition",
 ]

@@ -48,6 +48,21 @@ def choose_net(
     Raises:
         InvalidInputError: If the name or a setting is unknown.
     """
+    return named_net(net, shape, who=who, heads=heads, seed=seed, **_condition(cond))
+
+
+def named_net(net: Any, shape: tuple[int, ...], *, who: str, **given: Any) -> nn.Module:
+    """A network from its id, its table or itself, with the settings that its user does not choose.
+
+    Args:
+        net: As in :func:`choose_net`.
+        shape: Event shape of the state.
+        who: Public name for errors.
+        given: Settings such as ``heads`` and ``seed``; those of a table come first.
+
+    Raises:
+        InvalidInputError: If the name or a setting is unknown.
+    """
     if isinstance(net, nn.Module):
         return net
     settings = {"kind": net} if isinstance(net, str) else dict(net)
@@ -57,7 +72,7 @@ def choose_net(
     kind = settings.pop("kind")
     if kind not in names("net"):
         raise invalid(who, "net must be a known network", repr(kind), nearest(str(kind), names("net")))
-    return build_net(kind, shape, **{"heads": heads, "seed": seed, **_condition(cond), **settings})
+    return build_net(kind, shape, **{**given, **settings})
 
 
 def _condition(cond: Tensor | None) -> dict[str, int]:
