@@ -11,11 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from interpolants.couplings.paired import Paired
 from interpolants.data.arrays import Kind, as_tensor, restore
 from interpolants.dynamics.sample import Samples
 from interpolants.dynamics.sample import sample as run_dynamics
 from interpolants.estimator import choices
+from interpolants.estimator.auto_eps import EpsChoice, auto_eps
 from interpolants.estimator.check import CheckReport, check_bridge
+from interpolants.estimator.held_out import HeldOut, set_aside
 from interpolants.estimator.normaliser import Normaliser
 from interpolants.estimator.starts import Pool, check_count, draw_base
 from interpolants.fields.learned import LearnedFields
@@ -64,6 +67,7 @@ class Bridge:
             per column for tables, overall for images). Then ``eps`` is in those units squared.
         drop_condition: Chance that a row is learnt from without its condition, in [0, 1). Above 0 (0.1 is usual) the
             bridge also knows the fields without a condition, which ``guidance`` needs.
+        held_out: Share of the rows that training does not see, in [0, 0.5]; ``eps="auto"`` is chosen by them.
         seed: Seed of initial weights, training and default sampling, >= 0.
         train: Settings of the training loop, e.g. ``steps=5000, lr=2e-3`` (see ``training.TrainSettings``).
 
@@ -83,6 +87,7 @@ class Bridge:
         times: Any = "auto",
         standardize: bool = True,
         drop_condition: float = 0.0,
+        held_out: float = 0.0,
         seed: int = 0,
         **train: Any,
     ) -> None:
@@ -96,10 +101,13 @@ class Bridge:
             "times": times,
             "standardize": standardize,
             "drop_condition": drop_condition,
+            "held_out": held_out,
             "seed": seed,
         }
         if not 0 <= drop_condition < 1:
             raise invalid("Bridge", "drop_condition must lie in [0, 1)", drop_condition)
+        if not 0 <= held_out <= 0.5:
+            raise invalid("Bridge", "held_out must lie in [0, 0.5]", held_out, "0.1 is usual.")
         defaults: dict[str, Any] = {"seed": seed, "schedule": "cosine", "warmup": 50, "lr": 2e-3}
         self._train = dict(train)
         self.settings = choices.train_settings({**defaults, **train})
@@ -115,6 +123,8 @@ class Bridge:
         self.history: list[dict[str, Any]] = []
         self.result: FitResult | None = None
         self.leg: Bridge | None = None
+        self.eps_choice: EpsChoice | None = None
+        self._held: HeldOut | None = None
         self._kind: Kind | None = None
         self._pool0: Pool | None = None
         self._pool1: Pool | None = None
@@ -184,13 +194,15 @@ class Bridge:
         overrides = {k: v for k, v in (("steps", steps), ("batch_size", batch_size)) if v is not None}
         self.settings = choices.train_settings({**self.settings.model_dump(), **overrides})
         self.shape = tuple(second.shape[1:])
-        self.leg, self.net = None, None
+        self.leg, self.net, self.eps_choice = None, None, None
+        first, labels0, second, labels, away = self._set_aside(first, labels0, second, labels)
         if self._params["standardize"]:
             self.normaliser = Normaliser.of(second) if first is None else Normaliser.of(first, second)
         else:
             self.normaliser = Normaliser.identity()
         second = self.normaliser.encode(second)
         first = None if first is None else self.normaliser.encode(first)
+        self._held = None if away is None else self._encoded(away)
         self._pool0 = None if first is None else Pool.of(first, labels0, self.seed)
         self._pool1 = Pool.of(second, labels, self.seed)
         if isinstance(self.path, General) and first is not None:
@@ -216,6 +228,24 @@ class Bridge:
         self.history = [dict(row) for row in self.result.history]
         self.net = finished(net, self.result)
         return self
+
+    def _set_aside(
+        self, first: Tensor | None, labels0: Tensor | None, second: Tensor, labels: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None, Tensor, Tensor | None, HeldOut | None]:
+        """The rows to learn from, and those that training must not see, if any are held out."""
+        share = self._params["held_out"]
+        if not share:
+            return first, labels0, second, labels, None
+        paired = isinstance(self.coupling, Paired)
+        second, labels, away1, cond = set_aside(share, second, labels, self.seed, 1)
+        away0 = None
+        if first is not None:
+            first, labels0, away0, _ = set_aside(share, first, labels0, self.seed, 1 if paired else 0)
+        return first, labels0, second, labels, HeldOut(away0, away1, cond)
+
+    def _encoded(self, rows: HeldOut) -> HeldOut:
+        x0 = None if rows.x0 is None else self.normaliser.encode(rows.x0)
+        return HeldOut(x0, self.normaliser.encode(rows.x1), rows.cond)
 
     def _take_data(
         self, x0: Any, x1: Any, cond: Any, cond0: Any
@@ -294,7 +324,8 @@ class Bridge:
 
         Args:
             n: Number of samples.
-            eps: Noise level; 0 runs the ODE. A number, a function of t, or a ``dynamics.NoiseLevel``.
+            eps: Noise level; 0 runs the ODE. A number, a function of t, a ``dynamics.NoiseLevel``, or ``"auto"``: the
+                level that :meth:`choose_eps` finds best on data that training has not seen.
             reverse: Generate rho0 from rho1.
             seed: Seed of starts and noise; drawn afresh when None.
             cond: One condition for all samples (a label, a vector), or one row per sample.
@@ -373,7 +404,14 @@ class Bridge:
                 raise invalid("Bridge", "the option must be known", repr(name), nearest(name, known))
         fields, cond = target
         done = run_dynamics(
-            fields, start, eps=eps, reverse=reverse, seed=seed, cond=cond, first_index=first, **options
+            fields,
+            start,
+            eps=self._level(eps),
+            reverse=reverse,
+            seed=seed,
+            cond=cond,
+            first_index=first,
+            **options,
         )
         path = None if done.path is None else self.normaliser.decode(done.path)
         return replace(done, x=self.normaliser.decode(done.x), path=path)
@@ -431,6 +469,64 @@ class Bridge:
             raise invalid("Bridge", f"cond must have shape {(n, *trained.shape[1:])}", tuple(tensor.shape))
         return tensor.contiguous()
 
+    # --- the noise level
+
+    def choose_eps(self, x0: Any = None, x1: Any = None, *, cond: Any = None, **options: Any) -> EpsChoice:
+        """Choose the noise level on data that training has not seen; kept for ``eps="auto"`` and saved with the bridge.
+
+        It is made for the forward SDE; ``eps="auto"`` takes it for the backward one too, whose bound is the same.
+
+        Args:
+            x0: Held-out samples of rho0 in data units; left out where the path has a Gaussian base (or is a mirror).
+            x1: Held-out samples of rho1, at least 200; without them the rows that ``Bridge(held_out=...)`` set aside.
+            cond: What is known of each row of ``x1``.
+            options: Anything else that ``estimator.auto_eps`` takes: ``criterion``, ``n``, ``n_steps``, ``seed`` ...
+
+        Returns:
+            The choice, its candidates and the reason; print its ``table()``.
+
+        Raises:
+            InvalidInputError: If there are no held-out data, or no score.
+        """
+        self._fitted("choose_eps")
+        known = inspect.signature(auto_eps).parameters
+        for name in options:
+            if name not in known:
+                raise invalid(
+                    "Bridge.choose_eps", "the option must be known", repr(name), nearest(name, known)
+                )
+        rows = self._held if x1 is None else self._held_out_rows(x0, x1, cond)
+        if rows is None:
+            remedy = "Call choose_eps(x0, x1) with such data, or fit Bridge(held_out=0.1)."
+            rule = "eps='auto' needs data that training has not seen"
+            raise invalid("Bridge.choose_eps", rule, "none", remedy)
+        seed, base = options.get("seed", self.seed), self.path.base
+        if base is not None:
+            start = draw_base(base, self.shape, len(rows.x1), seed, 0)
+        else:
+            start = rows.x1 if rows.x0 is None else rows.x0
+        known_leg = self.leg is not None or self._density0 is not None or base is not None
+        density = self._base_density(None, False) if known_leg else None
+        paired = isinstance(self.coupling, Paired)
+        given = {"base": density, "paired": paired, "cond": rows.cond, "seed": seed, **options}
+        self.eps_choice = auto_eps(self.fields, start, rows.x1, **given)
+        return self.eps_choice
+
+    def _held_out_rows(self, x0: Any, x1: Any, cond: Any) -> HeldOut:
+        points, _ = self._points(x1, "choose_eps")
+        start = None if x0 is None else self._points(x0, "choose_eps")[0]
+        if start is None and self.path.base is None and not self.path.is_static:
+            raise invalid(
+                "Bridge.choose_eps", "a two-sided path needs x0 too", "None", "Pass choose_eps(x0, x1)."
+            )
+        return self._encoded(HeldOut(start, points, self._expand(cond, len(points))))
+
+    def _level(self, eps: Any) -> Any:
+        """A noise level as ``dynamics`` takes it."""
+        if not (isinstance(eps, str) and eps == "auto"):
+            return eps
+        return (self.eps_choice or self.choose_eps()).eps
+
     # --- likelihood
 
     def log_prob(
@@ -466,6 +562,8 @@ class Bridge:
         for name in options:
             if name not in known:
                 raise invalid("Bridge.log_prob", "the option must be known", repr(name), nearest(name, known))
+        if "eps" in options:
+            options["eps"] = self._level(options["eps"])
         points, kind = self._points(x, "log_prob")
         encoded = self.normaliser.encode(points)
         base = self._base_density(leg, progress)

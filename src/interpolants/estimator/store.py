@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from interpolants.data.arrays import Kind
+from interpolants.estimator.eps_record import from_record, to_record
+from interpolants.estimator.held_out import HeldOut
 from interpolants.estimator.normaliser import Normaliser
 from interpolants.estimator.starts import Pool
 from interpolants.foundations.errors import InvalidInputError, invalid
@@ -59,6 +61,9 @@ def _pack(bridge: "Bridge", stem: str, tensors: dict[str, dict[str, Tensor]]) ->
             numbers[name] = pool.x
             if pool.cond is not None:
                 numbers[f"{name}_cond"] = pool.cond
+    if bridge._held is not None:
+        held = {"held_x0": bridge._held.x0, "held_x1": bridge._held.x1, "held_cond": bridge._held.cond}
+        numbers |= {name: value for name, value in held.items() if value is not None}
     tensors[f"{stem}_data"] = numbers
     params = bridge.get_params()
     return {
@@ -69,6 +74,8 @@ def _pack(bridge: "Bridge", stem: str, tensors: dict[str, dict[str, Tensor]]) ->
         "learn": list(bridge.heads),
         "standardize": bool(params["standardize"]),
         "drop_condition": float(params["drop_condition"]),
+        "held_out": float(params["held_out"]),
+        "eps_choice": None if bridge.eps_choice is None else to_record(bridge.eps_choice),
         "seed": bridge.seed,
         "train": json.loads(bridge.settings.model_dump_json()),
         "net": settings,
@@ -94,6 +101,7 @@ def _unpack(record: dict[str, Any], stem: str, tensors: dict[str, dict[str, Tens
             learn=tuple(record["learn"]),
             standardize=record["standardize"],
             drop_condition=record.get("drop_condition", 0.0),
+            held_out=record.get("held_out", 0.0),
             seed=record["seed"],
             **train,
         )
@@ -103,6 +111,10 @@ def _unpack(record: dict[str, Any], stem: str, tensors: dict[str, dict[str, Tens
         bridge.normaliser = Normaliser(data["shift"], data["scale"])
         bridge.shape = tuple(record["shape"])
         bridge._pool0, bridge._pool1 = _pool(data, "pool0"), _pool(data, "pool1")
+        if "held_x1" in data:
+            bridge._held = HeldOut(data.get("held_x0"), data["held_x1"], data.get("held_cond"))
+        if record.get("eps_choice") is not None:
+            bridge.eps_choice = from_record(record["eps_choice"])
         bridge._kind = _kind(record["kind"])
         bridge.history = record["history"]
         bridge.net = net.eval().requires_grad_(False)

@@ -1,0 +1,111 @@
+"""``eps="auto"`` of the estimator: which rows it sees, that they stay out of training, storage, refusals."""
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants import Bridge
+from interpolants.dynamics import TabulatedNoise
+from interpolants.estimator import auto_eps
+from interpolants.estimator.eps_record import from_record, to_record
+from interpolants.estimator.held_out import set_aside
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.problems import GaussianMixture
+
+TINY = {"net": {"kind": "mlp", "width": 32, "depth": 2}, "steps": 150, "batch_size": 64}
+QUICK = {"n": 400, "n_steps": 12, "paths": 2}
+
+
+def arrays(n=2000, seed=0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, 2)), rng.normal(size=(n, 2)) * 0.5 + [3.0, -3.0]
+
+
+@pytest.fixture(scope="module")
+def bridge():
+    return Bridge("linear", held_out=0.2, **TINY).fit(*arrays(), progress=False)
+
+
+def test_rows_set_aside_are_the_rest_and_pairs_stay_together():
+    x = torch.arange(1000.0)[:, None]
+    labels = torch.arange(1000)
+    kept, own, away, theirs = set_aside(0.25, x, labels, 3, 1)
+    assert (len(kept), len(away)) == (750, 250)
+    assert_close(torch.cat([kept, away]).sort(0).values, x)
+    assert_close(kept[:, 0].long(), own)
+    assert_close(away[:, 0].long(), theirs)
+    assert_close(set_aside(0.25, -x, None, 3, 1)[2], -away)
+    assert not torch.equal(set_aside(0.25, x, None, 3, 0)[2], away)
+
+
+def test_training_does_not_see_what_is_held_out(bridge):
+    x0, x1 = arrays()
+    assert (len(bridge._pool0.x), len(bridge._held.x0)) == (1600, 400)
+    seen = bridge.normaliser.decode(bridge._pool1.x)
+    held = bridge.normaliser.decode(bridge._held.x1)
+    both = torch.cat([seen, held]).sort(0).values
+    assert_close(both, torch.as_tensor(x1).float().sort(0).values, rtol=0, atol=1e-4)
+    paired = Bridge("linear", coupling="paired", held_out=0.2, **{**TINY, "steps": 1})
+    paired.fit(x0, x0 + 1, progress=False)
+    apart = paired.normaliser.decode(paired._held.x1) - paired.normaliser.decode(paired._held.x0)
+    assert_close(apart, torch.ones_like(apart), rtol=0, atol=1e-5)
+
+
+def test_auto_is_the_choice_in_the_networks_units_for_both_directions(bridge):
+    choice = bridge.choose_eps(**QUICK)
+    held = bridge._held
+    again = auto_eps(bridge.fields, held.x0, held.x1, seed=bridge.seed, **QUICK)
+    assert choice.name == again.name
+    assert choice.predicted == pytest.approx(again.predicted)
+    assert choice is bridge.eps_choice
+    for reverse in (False, True):
+        found = bridge.sample(50, eps="auto", reverse=reverse, seed=1, details=True)
+        assert_close(found.x, bridge.sample(50, eps=choice.eps, reverse=reverse, seed=1, details=True).x)
+        assert found.seed is not None or choice.eps == 0.0
+
+
+def test_a_choice_on_rows_that_are_given_and_by_likelihood_where_rho0_has_a_density():
+    law = GaussianMixture([1.0], torch.zeros(1, 2), torch.ones(1))
+    fitted = Bridge("linear", **TINY).fit(law, arrays()[1], progress=False)
+    x0, x1 = arrays(400, seed=5)
+    assert fitted.choose_eps(x0, x1, criterion="likelihood", **QUICK).criterion == "likelihood"
+    one_sided = Bridge("one_sided_linear", **TINY).fit(x1=arrays()[1], progress=False)
+    assert one_sided.choose_eps(x1=x1, **QUICK).candidates
+    mirror = Bridge("mirror", **{**TINY, "steps": 5}).fit(x1=arrays()[1], progress=False)
+    assert mirror.choose_eps(x1=x1, criterion="samples", **QUICK).criterion == "samples"
+
+
+def test_the_choice_and_the_rows_are_saved_with_the_bridge(bridge, tmp_path):
+    choice = bridge.choose_eps(**QUICK)
+    loaded = Bridge.load(bridge.save(tmp_path / "bridge"))
+    assert to_record(loaded.eps_choice) == to_record(choice)
+    assert_close(loaded._held.x1, bridge._held.x1)
+    assert_close(loaded.sample(20, eps="auto", seed=1), bridge.sample(20, eps="auto", seed=1))
+    level = from_record(to_record(choice)).schedule
+    assert isinstance(level, TabulatedNoise)
+    assert level == choice.schedule
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda b: Bridge("linear", held_out=0.7), r"held_out must lie in \[0, 0.5\], got 0.7"),
+        (
+            lambda b: Bridge("linear", held_out=0.1, **TINY).fit(*arrays(500), progress=False),
+            "set aside at least 200 rows, got 50 of 500. Raise held_out",
+        ),
+        (lambda b: b.choose_eps(x1=arrays()[1]), "two-sided path needs x0 too"),
+        (lambda b: b.choose_eps(criterium="samples"), "Did you mean 'criterion'"),
+        (
+            lambda b: (
+                Bridge("linear", **{**TINY, "steps": 1}).fit(*arrays(), progress=False).sample(3, eps="auto")
+            ),
+            "eps='auto' needs data that training has not seen, got none. Call choose_eps",
+        ),
+        (lambda b: b.sample(3, eps="otto"), "must be a number, a function of t"),
+    ],
+)
+def test_bad_input_is_refused_with_a_remedy(bridge, call, message):
+    with pytest.raises(InvalidInputError, match=message):
+        call(bridge)
