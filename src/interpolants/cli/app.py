@@ -173,7 +173,12 @@ def sample(
     folder: Run,
     out: Out,
     n: Annotated[int, typer.Option("-n", min=1, help="Number of samples.")] = 1000,
-    eps: Annotated[float, typer.Option("--eps", min=0, help="Noise level; 0 is the ODE.")] = 0.0,
+    eps: Annotated[
+        str,
+        typer.Option(
+            "--eps", metavar="LEVEL|auto", help="Noise level; 0 is the ODE, auto what held-out data chose."
+        ),
+    ] = "0",
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of starts and noise.")] = 0,
     label: Label = None,
     cond: Cond = None,
@@ -204,7 +209,13 @@ def sample(
     check_free(out, force=force)
     bridge = _bridge(folder, task)
     given = _conditions(bridge, label, cond, n)
-    how: dict[str, Any] = {"eps": eps, "seed": seed, "reverse": reverse, "n_steps": steps, "method": method}
+    how: dict[str, Any] = {
+        "eps": _level(eps),
+        "seed": seed,
+        "reverse": reverse,
+        "n_steps": steps,
+        "method": method,
+    }
     how |= {"guidance": guidance, "guidance_interval": interval}
     arrays = _sampled(bridge, n, given, batch_size, **how)
     write_table(out, arrays, force=force)
@@ -465,6 +476,18 @@ def _conditions(bridge: "Bridge", label: int | None, cond: str | None, n: int) -
     if len(rows) != n:
         raise invalid("--cond", f"{cond} must have {n} rows", len(rows))
     return rows
+
+
+def _level(text: str) -> float | str:
+    """A noise level as typed."""
+    if text == "auto":
+        return text
+    try:
+        return float(text)
+    except ValueError:
+        raise invalid(
+            "sample", "--eps must be a number >= 0, or auto", repr(text), nearest(text, ["auto"])
+        ) from None
 
 
 def _sampled(

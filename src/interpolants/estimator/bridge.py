@@ -471,6 +471,11 @@ class Bridge:
 
     # --- the noise level
 
+    @property
+    def held_out(self) -> HeldOut | None:
+        """The rows that training did not see, in the network's units, if any were set aside."""
+        return self._held
+
     def choose_eps(self, x0: Any = None, x1: Any = None, *, cond: Any = None, **options: Any) -> EpsChoice:
         """Choose the noise level on data that training has not seen; kept for ``eps="auto"`` and saved with the bridge.
 

@@ -127,6 +127,23 @@ def schedule(t: Array, curves: Mapping[str, Array], *, theme: Theme = LIGHT) -> 
     return figure
 
 
+def noise_levels(t: Array, levels: Array, constant: float | None, *, theme: Theme = LIGHT) -> Any:
+    """A noise level over time, and the constant beside it."""
+    figure = new_figure(440, 240)
+    axes = figure.subplots()
+    axes.plot(t, levels, color=theme.generated, linewidth=1.8, marker="o", markersize=3, label="at each time")
+    if constant is not None:
+        axes.axhline(constant, color=theme.start, linewidth=1.4, linestyle=(0, (4, 2)), label="constant")
+    axes.set_xlim(0, 1)
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    axes.set_ylim(low / 1.5, high * 1.5)
+    _plain_log(axes)
+    dress(axes, theme, x="time t", y="ε", grid="y")
+    _legend(axes, theme, "best")
+    return figure
+
+
 def log_prob(train: Array | None, heldout: Array | None, *, unit: str = "nats", theme: Theme = LIGHT) -> Any:
     """Histograms of log-densities, training data filled, held-out data as a line, means as ticks."""
     figure = new_figure(480, 260)

@@ -59,6 +59,7 @@ class TaskPage:
             ("Likelihood", self.likelihood()),
             ("Measures", self.metrics()),
             ("Noise levels compared", self.eps_table()),
+            ("The noise level chosen", self.eps_choice()),
             ("Has it memorised?", self.nearest()),
             ("Checks", self.checks()),
         ]
@@ -540,7 +541,7 @@ class TaskPage:
         if not rows:
             return []
         columns = {"energy": "Energy distance", "accuracy": "Accuracy", "diversity": "Diversity"}
-        known = {"eps", "method", "nfe", "sliced_w2"}
+        known = {"eps", "chosen", "method", "nfe", "sliced_w2"}
         extra = [
             key
             for key in dict.fromkeys(k for row in rows for k in row)
@@ -550,7 +551,7 @@ class TaskPage:
         ]
         cells = [
             [
-                f"{words.setting(row.get('eps'))} ({words.eps_word(row.get('eps'))})",
+                f"{words.setting(row.get('eps'))} ({words.eps_word(row.get('eps'), row.get('chosen'))})",
                 str(row.get("method") or "–"),
                 words.count(row.get("nfe")),
                 words.with_error(row.get("sliced_w2"), row.get("sliced_w2_error")),
@@ -564,6 +565,49 @@ class TaskPage:
         told = words.eps_sentence(rows)
         grid = table(caption, head, cells, label=f"Noise levels of {self.name}", text=2)
         return [el("p", told) if told else None, grid]
+
+    def eps_choice(self) -> list[Child]:
+        """How the noise level was chosen: errors of the fields, what follows from them, and what was tried."""
+        choice = _mapping(self.facts.get("eps_choice"))
+        tried = [c for c in choice.get("candidates") or [] if isinstance(c, dict)]
+        if not tried:
+            return []
+        schedule = choice.get("schedule")
+        panels = []
+        if isinstance(schedule, dict):
+            times, levels = (np.asarray(schedule[key], dtype=float) for key in ("times", "levels"))
+            constant = words.real(choice.get("predicted"))
+            alt = f"Noise level of least bound over time, from {levels.min():.3g} to {levels.max():.3g}."
+            panels.append(
+                self._panel(
+                    "eps-choice",
+                    alt,
+                    lambda theme: figures.noise_levels(times, levels, constant, theme=theme),
+                )
+            )
+        told = el("p", words.eps_choice_sentence(choice))
+        cells = [
+            [
+                f"{candidate.get('name')}{' (chosen)' if candidate.get('name') == choice.get('name') else ''}",
+                words.with_error(candidate.get("score"), candidate.get("error")),
+                words.with_error(candidate.get("gap"), candidate.get("gap_error")),
+            ]
+            for candidate in tried
+        ]
+        unit = "nats" if choice.get("criterion") == "likelihood" else "energy distance over spread"
+        caption = [
+            self.album.table_label(),
+            f"Noise levels that were tried on held-out data; lower is better ({unit}). "
+            "The gap is to the predicted schedule, from the same points and noise.",
+        ]
+        head = ["ε", "Score", "Gap"]
+        grid = table(caption, head, cells, label=f"Noise levels tried for {self.name}", text=1)
+        shown = self.album.figure(
+            panels,
+            "The noise level of least bound at each time, the root of the ratio of the estimated squared errors of "
+            "velocity and score, and the constant of least bound.",
+        )
+        return [told, shown if panels else None, grid]
 
     def nearest(self) -> list[Child]:
         """Samples beside the training points that are nearest to them."""

@@ -326,10 +326,24 @@ def summary(results: Facts) -> str:
     return " ".join(part for part in parts if part)
 
 
-def eps_word(eps: Any) -> str:
+def eps_word(eps: Any, chosen: Any = False) -> str:
     """What a noise level means."""
     value = real(eps)
-    return "ODE" if value == 0 else "SDE"
+    return ("ODE" if value == 0 else "SDE") + (", chosen; mean over time" if chosen is True and value else "")
+
+
+def eps_choice_sentence(choice: Facts) -> str:
+    """What the choice of the noise level rests on, and how it came out."""
+    what = (
+        "the held-out log-density under the SDE's model"
+        if choice.get("criterion") == "likelihood"
+        else "the energy distance of generated to held-out samples"
+    )
+    return (
+        "An SDE corrects errors of the velocity by its noise and suffers from those of the score. Both errors were "
+        "estimated from the residuals on data that training has not seen; the level of least bound follows, and was "
+        f"compared with others by {what}. {choice.get('reason', '')}"
+    )
 
 
 def eps_sentence(rows: Sequence[Facts]) -> str:

@@ -165,6 +165,8 @@ class BridgeConfig(_Settings):
         times: ``"auto"``, name of a sampler of training times, or a table.
         standardize: Give each feature mean 0 and deviation 1 inside.
         drop_condition: Chance that a row is learnt from without its condition, for guidance.
+        held_out: Share of the training rows kept aside to choose a noise level by, for ``evaluate.auto_eps`` and for
+            ``eps="auto"`` later; 0 takes the rows that the split keeps from training.
     """
 
     path: Spec = "linear"
@@ -174,6 +176,7 @@ class BridgeConfig(_Settings):
     times: Spec = "auto"
     standardize: bool = True
     drop_condition: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
+    held_out: Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False)] = 0.0
 
 
 class EvaluateConfig(_Settings):
@@ -181,6 +184,7 @@ class EvaluateConfig(_Settings):
 
     Attributes:
         eps: Noise levels to sample with; 0 is the ODE.
+        auto_eps: Choose a level from held-out data too, and sample with it.
         n: Most samples to generate per noise level.
         n_steps: Steps of the solvers.
         method: Solver of the ODE, its default if not given.
@@ -201,6 +205,7 @@ class EvaluateConfig(_Settings):
     """
 
     eps: Annotated[list[Level], Field(min_length=1, max_length=16)] = Field(default=[0.0, 0.5, 1.0, 2.0])
+    auto_eps: bool = False
     n: PositiveCount = 2000
     n_steps: Annotated[int, Field(ge=1, le=100_000)] = 100
     method: str | None = None

@@ -10,8 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interpolants.dynamics.noise import NoiseLevel
 from interpolants.dynamics.sample import Samples
 from interpolants.estimator.bridge import Bridge
+from interpolants.estimator.eps_record import to_record
+from interpolants.estimator.held_out import FEWEST
 from interpolants.foundations.errors import InterpolantsError, MissingExtraError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator
@@ -44,6 +47,7 @@ class Findings:
         checks: Verdicts of the bridge's self-test.
         warnings: What the user should know.
         arrays: Named tensors for pictures.
+        eps_choice: How the noise level was chosen, if it was.
     """
 
     metrics: list[dict[str, Any]] = field(default_factory=list)
@@ -51,6 +55,7 @@ class Findings:
     checks: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     arrays: dict[str, Tensor] = field(default_factory=dict)
+    eps_choice: dict[str, Any] | None = None
 
 
 def evaluate(
@@ -72,6 +77,7 @@ def evaluate(
     """
     work = Evaluation(bridge, data, config, progress)
     steps: list[tuple[str, Callable[[], None]]] = [
+        ("noise level", work.choose_level),
         ("sampling", work.sample_all),
         ("classifier", work.classify),
         ("distances", work.compare),
@@ -98,6 +104,8 @@ class Evaluation:
         self.samples: dict[float, Tensor] = {}
         self.nfe: dict[float, Samples] = {}
         self.accuracies: dict[float, Estimate] = {}
+        # A level that was chosen, by the number it is shown as: its mean over time.
+        self.chosen: dict[float, float | NoiseLevel] = {}
         self.judge: Classifier | None = None
 
     @contextmanager
@@ -136,7 +144,7 @@ class Evaluation:
 
     def _options(self, eps: float) -> dict[str, Any]:
         method = self.config.method if eps == 0 else self.config.sde_method
-        return {"eps": eps, "n_steps": self.config.n_steps, "method": method}
+        return {"eps": self.chosen.get(eps, eps), "n_steps": self.config.n_steps, "method": method}
 
     def move(self, x: Tensor, eps: float, cond: Tensor | None, stream: int = 0, **options: Any) -> Samples:
         """Transport with this evaluation's settings."""
@@ -146,9 +154,39 @@ class Evaluation:
         )
         return done
 
+    def choose_level(self) -> None:
+        """The noise level that held-out data prefer, if that is asked for."""
+        if not self.config.auto_eps:
+            return
+        rows = self._rows_to_choose_by()
+        choice = self.bridge.choose_eps(*rows[:2], cond=rows[2], seed=self.config.seed)
+        self.found.eps_choice = to_record(choice)
+        t = torch.linspace(0, 1, 101, dtype=torch.float64)
+        mean = choice.eps if isinstance(choice.eps, float) else float(choice.eps.values(t, None).mean())
+        shown = float(f"{mean:.3g}")
+        if shown not in self.config.eps or isinstance(choice.eps, float):
+            self.chosen[shown] = choice.eps
+
+    def _rows_to_choose_by(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """Held-out rows that nothing is judged on, where there are enough; x0, x1 and condition."""
+        if self.bridge.held_out is not None:
+            return None, None, None
+        test, n = self.data.x1.test, len(self.real)
+        spare = len(test) - n >= FEWEST
+        if not spare:
+            text = "The noise level was chosen on the held-out data that the samples are compared with; "
+            self.found.warnings.append(text + "set bridge.held_out for an independent choice.")
+        part = slice(n, None) if spare else slice(None)
+        x0 = None
+        if self.data.x0 is not None:
+            held = self.data.x0.test.x
+            x0 = held[part] if len(held) - n >= FEWEST and spare else held
+        cond = None if self.data.cond_test is None else self.data.cond_test[part]
+        return x0, test.x[part], cond
+
     def sample_all(self) -> None:
         """Samples at every noise level that the bridge can run."""
-        levels = list(dict.fromkeys(self.config.eps))
+        levels = list(dict.fromkeys([*self.config.eps, *self.chosen]))
         if not self.bridge.fields.has_score and any(levels):
             text = "The score does not follow from what was learnt: only the ODE (eps = 0) can be run."
             self.found.warnings.append(text)
@@ -178,7 +216,7 @@ class Evaluation:
 
     def how(self, eps: float) -> str:
         """How the samples at a noise level were made, in words."""
-        return "ODE" if eps == 0 else f"SDE, eps = {eps:g}"
+        return "ODE" if eps == 0 else f"SDE, eps = {eps:g}{', chosen' if eps in self.chosen else ''}"
 
     # --- distances ---------------------------------------------------------------------------------------
 
@@ -246,6 +284,7 @@ class Evaluation:
         nfe = done.nfe if isinstance(done.nfe, int) else float(done.nfe.double().mean())
         row = {
             "eps": eps,
+            "chosen": eps in self.chosen,
             "method": done.method,
             "nfe": nfe,
             "sliced_w2": values["sliced_w2"].value,

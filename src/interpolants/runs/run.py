@@ -95,10 +95,10 @@ def execute(
             continue
         bridge, status = train_task(task, sets, folder, progress=progress)
         with _interruptible(folder, "the trained bridge is saved"):
-            had_leg = bridge.leg is not None
+            leg, choice = bridge.leg, bridge.eps_choice
             found = evaluate(bridge, sets, task.evaluate, say_part, progress=progress)
-            if bridge.leg is not None and not had_leg:
-                bridge.save(folder / task.name / "bridge")  # with what the likelihood needed
+            if bridge.leg is not leg or bridge.eps_choice is not choice:
+                bridge.save(folder / task.name / "bridge")  # with what the evaluation had to find out
             (folder / task.name).mkdir(parents=True, exist_ok=True)
             write_arrays(folder / task.name / ARRAYS, found.arrays)
             records.append(_record(task, sets, bridge, status, found))
@@ -164,6 +164,7 @@ def make_bridge(task: TaskConfig) -> Bridge:
         times=own.times,
         standardize=own.standardize,
         drop_condition=own.drop_condition,
+        held_out=own.held_out,
         **task.train.model_dump(),
     )
 
@@ -247,6 +248,7 @@ def _record(
         },
         "metrics": found.metrics,
         "table_eps": found.table,
+        "eps_choice": found.eps_choice,
         "checks": found.checks,
         "history": [dict(row) for row in bridge.history],
         "classes": list(data.x1.classes),
