@@ -31,14 +31,13 @@ def from_record(record: dict[str, Any]) -> EpsChoice:
     """
     schedule = _revived(record["schedule"])
     assert isinstance(schedule, NoiseLevel)
+    t, velocity, score = (torch.tensor(record["errors"][name], dtype=torch.float64) for name in _ERRORS)
     given = {
         **record,
         "eps": _revived(record["eps"]),
         "schedule": schedule,
         "candidates": tuple(Candidate(**{**c, "eps": _revived(c["eps"])}) for c in record["candidates"]),
-        "errors": SquaredErrors(
-            *(torch.tensor(record["errors"][name], dtype=torch.float64) for name in _ERRORS)
-        ),
+        "errors": SquaredErrors(t, velocity, score),
     }
     return EpsChoice(**given)
 
