@@ -213,8 +213,8 @@ class FlowMap:
         if x0 is not None:
             return x0[torch.randperm(len(x0), generator=draws)[:_CHECK_ROWS]]
         assert self.path.base is not None
-        noise = torch.randn(_CHECK_ROWS, *x1.shape[1:], generator=draws, dtype=x1.dtype)
-        return self.path.base.color(noise)
+        base, shape = self.path.base, (_CHECK_ROWS, *x1.shape[1:])
+        return base.color(base.noise(shape, generator=draws, dtype=x1.dtype))
 
     def _trained(self, who: str) -> nn.Module:
         if self.net is None:

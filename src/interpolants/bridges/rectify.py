@@ -286,8 +286,8 @@ class Rectification:
         if x0 is not None:
             return x0
         assert self.path.base is not None
-        noise = torch.randn(x1.shape, generator=seeded(self.seed, _PAIR_STREAM), dtype=x1.dtype)
-        return self.path.base.color(noise)
+        base, source = self.path.base, seeded(self.seed, _PAIR_STREAM)
+        return base.color(base.noise(x1.shape, generator=source, dtype=x1.dtype))
 
     def _measure(self, starts: Tensor) -> None:
         pick = torch.randperm(len(starts), generator=seeded(self.seed, _CHECK_STREAM))[:_CHECK_ROWS]

@@ -13,6 +13,7 @@ from interpolants.fields.protocol import Fields, weighted_sum
 from interpolants.foundations.brownian import BrownianPath
 from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.invariance import SMALLEST
 from interpolants.foundations.ops import time_dtype
 from interpolants.foundations.randomness import BlockNoise
@@ -94,7 +95,9 @@ class Job:
         self.output_times = grid[::-1].copy() if reverse else grid
         self.grid = self.output_times[[0, -1]] if adaptive and isinstance(spacing, str) else self.output_times
         self.adaptive = adaptive
-        self.table = None if self.noise is None else NoiseTable(self.noise, fields.path, self.grid, cap=cap)
+        self.table: NoiseTable | None = None
+        if self.noise is not None:
+            self.table = NoiseTable(self.noise, fields.path, self.grid, cap=cap, size=x[0].numel())
 
     def _spacing(self, spacing: Any) -> Any:
         if not (isinstance(spacing, str) and spacing == "auto"):
@@ -116,15 +119,17 @@ class Job:
         assert table is not None
         by_score = fields.noise_quantity == "score"
         base = None if fields.path is None else fields.path.base
-        if by_score or base is None or base.std is not None:
-            std = 1.0 if base is None or base.std is None else base.std
-            name, sign = ("score", sign) if by_score else ("denoiser", -sign / std)
+        scale = 1.0 if base is None else base.shared_scale
+        if by_score or scale is not None:
+            name, sign = ("score", sign) if by_score or scale is None else ("denoiser", -sign / scale)
 
             def drift(x: Tensor, t: Tensor) -> Tensor:
                 weight = sign * table.weight(t, of_score=by_score)
                 return fields.combine(x, t, (("velocity", 1.0), (name, weight)), cond)
 
             return drift
+
+        assert isinstance(base, Gaussian)  # else the score is learnt, and by_score
 
         def drift_with_base(x: Tensor, t: Tensor) -> Tensor:
             values = fields.evaluate(x, t, ("velocity", "denoiser"), cond)

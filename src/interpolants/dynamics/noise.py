@@ -1,9 +1,10 @@
 """The noise level eps(t) of the SDE, chosen after training: any eps >= 0 leaves the law of x_t as it is.
 
-The drift is ``b ± eps s``. Where the score was learnt through a denoiser, ``s = -eta/sigma`` with sigma the standard
-deviation of the path's Gaussian part, and sigma vanishes at an end. Since every eps(t) is allowed, we take one that
+The drift is ``b ± eps s``. Where the score was learnt through a denoiser, ``s = -eta/sigma`` with sigma the coefficient
+of the path's noise, and sigma vanishes at an end. Since every eps(t) is allowed, we take one that
 vanishes faster: ``eps(t) = min(eps, c sigma(t)^2 / h)`` with h the local step. Then ``eps s`` stays finite, and an
-explicit step stays stable even where the data sit on a point or a thin set (there ``s`` has slope ``-1/sigma^2``).
+explicit step stays stable even where the data sit on a point or a thin set (there ``s`` has slope ``-1/sigma^2``, or
+``-k/sigma^2`` where the noise is not standard normal: then ``sigma^2/k`` takes the place of ``sigma^2``).
 As h -> 0 the cap disappears at every inner time.
 """
 
@@ -176,11 +177,12 @@ class NoiseTable:
         level: The wanted noise level.
         path: Path of the fields, or None (then nothing is capped).
         grid: Grid times ``(n + 1,)``.
-        cap: Apply the cap ``SAFE_STEP sigma^2 / h``, with sigma in the direction of the base's least spread.
+        cap: Apply the cap ``SAFE_STEP sigma^2 / h``.
+        size: Entries of a state, on which the steepness of a base law that is not Gaussian depends.
     """
 
     def __init__(
-        self, level: NoiseLevel, path: Path | None, grid: npt.NDArray[np.float64], *, cap: bool
+        self, level: NoiseLevel, path: Path | None, grid: npt.NDArray[np.float64], *, cap: bool, size: int = 1
     ) -> None:
         order = np.argsort(grid)
         self._times = torch.from_numpy(grid[order].copy())
@@ -189,9 +191,8 @@ class NoiseTable:
         if cap and path is not None:
             steps = torch.diff(self._times)
             local = torch.maximum(torch.cat([steps[:1], steps]), torch.cat([steps, steps[-1:]]))
-            least = 1.0 if path.base is None else path.base.least_std
-            sigma = least * path.noise_scale(self._times)
-            eps = torch.minimum(eps, SAFE_STEP * sigma.square() / local)
+            steepness = 1.0 if path.base is None else path.base.steepness(size)
+            eps = torch.minimum(eps, SAFE_STEP * path.noise_scale(self._times).square() / (steepness * local))
         self._eps = eps
         self._on: tuple[torch.device, torch.dtype] | None = None
         self._memory: dict[tuple[bool, float], float] = {}

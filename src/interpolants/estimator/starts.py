@@ -1,4 +1,4 @@
-"""Where sampling starts: a Gaussian base, or rows drawn from the samples a bridge was trained on.
+"""Where sampling starts: the base of a one-sided path, or rows drawn from the samples a bridge was trained on.
 
 Start i depends on (seed, i) only, like all noise.
 """
@@ -6,11 +6,11 @@ Start i depends on (seed, i) only, like all noise.
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
+from interpolants.foundations.base import BaseLaw
 from interpolants.foundations.errors import invalid
-from interpolants.foundations.gaussian import Gaussian
-from interpolants.foundations.randomness import BlockNoise, generator
+from interpolants.foundations.randomness import BLOCK, BlockNoise, by_block, generator
 
 START_STREAM = 3
 # Rows kept from each end: enough to start from and to check against, small enough to store with the model.
@@ -38,10 +38,13 @@ class Pool:
         return self.x[(noise.uniform() * len(self.x)).long().clamp_max(len(self.x) - 1)]
 
 
-def draw_base(base: Gaussian, shape: tuple[int, ...], n: int, seed: int, first: int) -> Tensor:
+def draw_base(base: BaseLaw, shape: tuple[int, ...], n: int, seed: int, first: int) -> Tensor:
     """Base points ``(n, *D)`` for the samples ``first .. first + n - 1``, float32."""
-    noise = BlockNoise(seed, (START_STREAM,), first=first, count=n, shape=shape)
-    return base.color(noise.normal())
+
+    def draw(source: Generator) -> Tensor:
+        return base.noise((BLOCK, *shape), generator=source, dtype=torch.float32)
+
+    return base.color(by_block(draw, seed, (START_STREAM,), first=first, count=n))
 
 
 def check_count(n: int) -> int:

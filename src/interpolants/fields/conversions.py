@@ -1,5 +1,8 @@
 """Every relation between the fields of a path, as rules that are chained until the wanted one is reached.
 
+On a one-sided path the velocity, the endpoints and the mean noise determine each other for any law of the base. The
+score joins them by Tweedie's formula, which holds for a Gaussian base alone.
+
 Letters: b velocity, v drift, s score, n denoiser, e0, e1 endpoint denoisers; a, b_ coefficients of x0, x1; g gamma.
 A rule says what it needs, when it holds, and its formula. Rules stand in order of preference: those without a
 division by something that vanishes at an end come first.
@@ -17,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interpolants.foundations.base import BaseLaw
 from interpolants.foundations.errors import NotIdentifiableError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.ops import expand_like
@@ -65,9 +69,15 @@ class At:
         return self._numbers[name]
 
     @property
-    def base(self) -> Gaussian:
-        """The Gaussian law of x0 of a one-sided path."""
+    def base(self) -> BaseLaw:
+        """The law of x0 of a one-sided path."""
         assert self.path.base is not None
+        return self.path.base
+
+    @property
+    def gaussian(self) -> Gaussian:
+        """The same where it is Gaussian."""
+        assert isinstance(self.path.base, Gaussian)
         return self.path.base
 
     @cached_property
@@ -100,6 +110,10 @@ class Rule:
 
 def _one_sided(path: Path) -> bool:
     return path.is_one_sided
+
+
+def _gaussian_base(path: Path) -> bool:
+    return path.base is not None and path.base.is_gaussian
 
 
 def _latent(path: Path) -> bool:
@@ -180,7 +194,9 @@ def _endpoint1_from_flow(at: At, b: Tensor, e0: Tensor) -> Tensor:
 
 def _steep(path: Path) -> bool:
     """Whether alpha vanishes at t = 1 with an infinite rate, so that velocity and score are both finite there."""
-    if not (isinstance(path, SpatiallyLinearPath) and path.base is not None and path.base.is_centred):
+    if not (
+        isinstance(path, SpatiallyLinearPath) and isinstance(path.base, Gaussian) and path.base.is_centred
+    ):
         return False
     return not math.isfinite(float(path.alpha_dot(torch.ones((), dtype=torch.float64))))
 
@@ -189,11 +205,11 @@ def _steep(path: Path) -> bool:
 # is left: g^2 beta/2 holds alpha^2 and the product alpha alpha' only.
 def _steep_score(at: At, b: Tensor) -> Tensor:
     half_g_squared = at.alpha * at.alpha * at.beta_dot - at.alpha_alpha_dot * at.beta
-    return at.base.score((at.beta_dot * at.x - at.beta * b) / half_g_squared)
+    return at.gaussian.score((at.beta_dot * at.x - at.beta * b) / half_g_squared)
 
 
 def _steep_velocity(at: At, e1: Tensor, s: Tensor) -> Tensor:
-    return at.beta_dot * e1 - at.alpha_alpha_dot * at.base.root(at.base.root_transpose(s))
+    return at.beta_dot * e1 - at.alpha_alpha_dot * at.gaussian.root(at.gaussian.root_transpose(s))
 
 
 def _endpoint1_from_0(at: At, e0: Tensor) -> Tensor:
@@ -214,16 +230,16 @@ RULES: tuple[Rule, ...] = (
     # --- no latent term: drift and velocity are the same field
     Rule("velocity", ("drift",), _no_latent, lambda at, v: v),
     Rule("drift", ("velocity",), _no_latent, lambda at, b: b),
-    # --- one-sided: the base's noise is the latent term, and the velocity alone gives everything
+    # --- one-sided: the base's noise is the latent term; the velocity alone gives everything if it is Gaussian
     Rule("endpoint0", ("denoiser",), _one_sided, lambda at, n: at.base.color(n)),
     Rule("denoiser", ("endpoint0",), _one_sided, lambda at, e0: at.base.whiten(e0)),
     Rule(
         "score",
         ("denoiser",),
-        _one_sided,
-        lambda at, n: -at.base.inverse_root_transpose(n) / at.alpha,
+        _gaussian_base,
+        lambda at, n: -at.gaussian.inverse_root_transpose(n) / at.alpha,
     ),
-    Rule("denoiser", ("score",), _one_sided, lambda at, s: -at.alpha * at.base.root_transpose(s)),
+    Rule("denoiser", ("score",), _gaussian_base, lambda at, s: -at.alpha * at.gaussian.root_transpose(s)),
     # Variance-preserving paths have alpha' infinite at t = 1, where these two are still finite.
     Rule("score", ("velocity",), _steep, _steep_score),
     Rule("velocity", ("endpoint1", "score"), _steep, _steep_velocity),
@@ -308,7 +324,7 @@ def fold(path: Path, steps: Sequence[Rule], known: Sequence[str], t: Tensor) -> 
         Quantity -> coefficients of the state and of ``known`` in order; None where a rule mixes entries or adds a
         constant, or where a coefficient is infinite.
     """
-    if path.base is not None and (path.base.std is None or not path.base.is_centred):
+    if path.base is not None and (path.base.shared_scale is None or not path.base.is_centred):
         return None
     unit = torch.eye(1 + len(known), dtype=torch.float64)
     at = At(path, unit[0], t.double())
@@ -356,6 +372,16 @@ def explain(path: Path, known: Iterable[str], target: str) -> NotIdentifiableErr
     have = ", ".join(sorted(known))
     name = type(path).__name__
     what = f"{target} does not follow from {have} on the path {name}"
+    if path.base is not None and not path.base.is_gaussian and (target == "score" or have == "score"):
+        why = (
+            f"its base {path.base} is not Gaussian, so the score is no multiple of the mean noise (Tweedie's formula "
+            "does not hold)"
+        )
+        cure = (
+            "Learn velocity, endpoint1 or denoiser, and for an SDE the score beside it, e.g. LearnedFields(path, "
+            "endpoint1=..., score=...); eps = 0 (the ODE) needs no score."
+        )
+        return NotIdentifiableError(f"Fields: {what}: {why}. {cure}")
     if target in ("score", "denoiser") and path.envelope.is_zero:
         why = (
             "it has no latent noise (gamma = 0) and its base is not Gaussian by construction, "

@@ -101,8 +101,13 @@ class LearnedFields(Fields):
 
     @cached_property
     def noise_quantity(self) -> str:
-        """The score where it was learnt directly, else the denoiser: it stays finite at the ends."""
-        return "score" if "score" in self.known else "denoiser"
+        """The score where it was learnt directly, else the denoiser: it stays finite at the ends.
+
+        Where the base is not Gaussian the two are independent, and it is the score that an SDE needs.
+        """
+        base = None if self.path is None else self.path.base
+        given = "score" in self.known or (base is not None and not base.is_gaussian)
+        return "score" if given else "denoiser"
 
     def provides(self, quantity: str) -> bool:
         """Whether the quantity was learnt or follows."""

@@ -13,7 +13,7 @@ endpoint0  E[x0 | x_t = x]                eta_0
 endpoint1  E[x1 | x_t = x]                eta_1
 ========== ============================== =====================
 
-In a one-sided path z is the whitened base point, ``x0 = mean + L z``.
+In a one-sided path z is the whitened base point, ``x0 = mean + L z``, of whatever law the base has.
 """
 
 from abc import ABC, abstractmethod

@@ -1,17 +1,26 @@
-"""The floor of the library: errors, randomness, cards, storage, arrays and derivatives; it imports nothing of ours."""
+"""The floor of the library: errors, randomness, laws, cards, storage, arrays, derivatives; it imports nothing else."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from interpolants.foundations.base import BaseLaw
     from interpolants.foundations.derivatives import exact_divergence, probed_divergence
+    from interpolants.foundations.gaussian import Gaussian
+    from interpolants.foundations.student_t import StudentT
 
-__all__ = ["exact_divergence", "probed_divergence"]
+__all__ = ["BaseLaw", "Gaussian", "StudentT", "exact_divergence", "probed_divergence"]
+_HOMES = {
+    "BaseLaw": "base",
+    "Gaussian": "gaussian",
+    "StudentT": "student_t",
+    "exact_divergence": "derivatives",
+    "probed_divergence": "derivatives",
+}
 
 
 def __getattr__(name: str) -> Any:
     # Imported on first use: the command line's help, which reads cards, should not wait for torch.
-    if name in __all__:
-        from interpolants.foundations import derivatives
-
-        return getattr(derivatives, name)
-    raise AttributeError(f"module 'interpolants.foundations' has no attribute {name!r}")
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

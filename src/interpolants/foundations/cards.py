@@ -18,6 +18,7 @@ from interpolants.foundations.errors import invalid, nearest
 FAMILIES = (
     "path",
     "envelope",
+    "base",
     "coupling",
     "operator",
     "solver",

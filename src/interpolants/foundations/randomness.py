@@ -6,7 +6,7 @@ the rows it does not need. Sample i therefore sees the same numbers whatever the
 and whichever process computes it, at the price of one ``normal_`` call per block.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -53,6 +53,32 @@ def _block_seed(base: int, block: int) -> int:
     return h ^ (h >> 16)
 
 
+def by_block(
+    draw: Callable[[torch.Generator], Tensor], seed: int, stream: Sequence[int], *, first: int, count: int
+) -> Tensor:
+    """Rows of any law for the samples ``first .. first + count - 1``; row i depends on (seed, stream, i) only.
+
+    Args:
+        draw: Draws 64 rows from a generator on the CPU.
+        seed: Non-negative integer, the run's seed.
+        stream: Integers that tell apart the uses of one seed.
+        first: Index of the first sample.
+        count: Number of samples, >= 1.
+    """
+    blocks = _blocks("by_block", first, count)
+    base = key(seed, *stream)
+    rows = torch.cat([draw(torch.Generator().manual_seed(_block_seed(base, block))) for block in blocks])
+    begin = first - blocks[0] * BLOCK
+    return rows[begin : begin + count]
+
+
+def _blocks(who: str, first: int, count: int) -> range:
+    """The blocks that hold the samples ``first .. first + count - 1``."""
+    if first < 0 or count < 1:
+        raise invalid(who, "first must be >= 0 and count >= 1", (first, count))
+    return range(first // BLOCK, (first + count - 1) // BLOCK + 1)
+
+
 class BlockNoise:
     """Standard normal rows for the samples ``first .. first + count - 1``, one persistent stream per block.
 
@@ -81,9 +107,7 @@ class BlockNoise:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
-        if first < 0 or count < 1:
-            raise invalid("BlockNoise", "first must be >= 0 and count >= 1", (first, count))
-        blocks = range(first // BLOCK, (first + count - 1) // BLOCK + 1)
+        blocks = _blocks("BlockNoise", first, count)
         base = key(seed, *stream)
         self._generators = [torch.Generator().manual_seed(_block_seed(base, block)) for block in blocks]
         self._rows = slice(first - blocks[0] * BLOCK, first - blocks[0] * BLOCK + count)

@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
+from interpolants.foundations.base import BaseLaw
 from interpolants.foundations.cards import Card, load_cards
-from interpolants.foundations.errors import InvalidInputError, invalid, nearest
-from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.errors import invalid, nearest
 
 
 @cache
@@ -57,7 +57,7 @@ def describe(member: object, who: str = "describe") -> dict[str, Any]:
     Raises:
         InvalidInputError: If a setting is a function or something else that a file cannot hold.
     """
-    if isinstance(member, Gaussian):
+    if isinstance(member, BaseLaw):
         return member.describe()
     entry = f"{type(member).__module__}:{type(member).__qualname__}"
     ids = [card.id for card in _cards() if card.entry == entry]
@@ -97,23 +97,15 @@ def _revive(value: Any) -> Any:
         return value
     settings = dict(value)
     kind = settings.pop("kind")
-    if kind == "gaussian":
-        return _gaussian(settings)
     family = family_of(kind)
+    if family == "base":
+        settings = {key: _as_tensor(key, part) for key, part in settings.items()}
     # A network needs the shape of the data: whoever knows it makes the network from its description.
     return value if family == "net" else build(family, kind, **settings)
 
 
-def _gaussian(settings: dict[str, Any]) -> Gaussian:
-    def revive(key: str, value: Any) -> Any:
-        return (
-            torch.tensor(value, dtype=torch.float64)
-            if isinstance(value, list) and key != "event_shape"
-            else value
-        )
-
-    arguments: dict[str, Any] = {key: revive(key, value) for key, value in settings.items()}
-    try:
-        return Gaussian(**arguments)
-    except TypeError as error:
-        raise InvalidInputError(f"gaussian: {error}") from error
+def _as_tensor(key: str, value: Any) -> Any:
+    """Lists of numbers among a law's settings as tensors; its shape stays a list."""
+    if isinstance(value, list) and key != "event_shape":
+        return torch.tensor(value, dtype=torch.float64)
+    return value

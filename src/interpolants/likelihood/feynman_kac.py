@@ -30,6 +30,7 @@ from interpolants.foundations.brownian import BrownianPath
 from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.derivatives import MODES, exact_divergence, probed_divergence
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.ops import sum_event
 from interpolants.foundations.randomness import BlockNoise
 from interpolants.foundations.types import Condition, take_rows
@@ -255,7 +256,7 @@ class _Walk:
         if self.fields.noise_quantity == "score":
             return value * table.weight(t, of_score=True)
         base = None if self.fields.path is None else self.fields.path.base
-        noise = value if base is None else base.inverse_root_transpose(value)
+        noise = base.inverse_root_transpose(value) if isinstance(base, Gaussian) else value
         return -noise * table.weight(t, of_score=False)
 
     def _proposal(self, cond: Condition) -> Callable[[Tensor, Tensor], Tensor]:

@@ -1,6 +1,6 @@
 """Squared errors of learnt fields without the truth: how much of their held-out residual can be predicted.
 
-Letters: ``y`` what a field is trained on (the rate of the interpolant, or the noise z for the score, ``-z/sigma``);
+Letters: ``y`` what a field is trained on (the rate of the interpolant, or for the score ``-z/sigma``);
 ``r = y - f(x_t)`` its residual, ``d(x) = E[r | x_t = x]`` the error that it still has; ``phi`` features of x_t: the
 state, both fields and random ones; ``G = E[phi phi']`` and ``m = E[phi r] = E[phi d]``.
 
@@ -117,8 +117,8 @@ class _Rows:
         values = self.fields.evaluate(at.x_t, time, ("velocity", "score"), take_rows(self.cond, ends))
         sigma = float(self.path.noise_scale(torch.tensor(t, dtype=torch.float64)))
         velocity, score = values["velocity"], sigma * values["score"]
-        noise = at.z if self.path.base is None else self.path.base.inverse_root_transpose(at.z)
-        parts = [part.flatten(1) for part in (at.x_t, velocity, score, at.x_dot - velocity, noise + score)]
+        missed = score - sigma * self.path.kernel_score(at)
+        parts = [part.flatten(1) for part in (at.x_t, velocity, score, at.x_dot - velocity, missed)]
         return _Fold((parts[0], parts[1], parts[2]), (parts[3], parts[4]))
 
     def _starts(self, k: int, count: int) -> Tensor:

@@ -25,7 +25,7 @@ from torch import Generator, Tensor
 
 from interpolants.foundations.derivatives import divergence, gradient
 from interpolants.foundations.errors import NotIdentifiableError, invalid, nearest
-from interpolants.foundations.ops import expand_like, sum_event
+from interpolants.foundations.ops import sum_event
 from interpolants.foundations.types import Condition, Field
 from interpolants.paths.path import Path, PathSample, SpatiallyLinearPath
 
@@ -156,7 +156,11 @@ class DenoiserLoss(Objective):
 
 @dataclass(frozen=True)
 class ScoreLoss(Objective):
-    """Learns the score by denoising, ``s = -E[z | x_t] / gamma`` (``-L^-T E[z|x_t]/alpha`` on a one-sided path)."""
+    """Learns the score by denoising, ``s = -E[z | x_t] / gamma``.
+
+    On a one-sided path ``s = E[score0(x0) | x_t] / alpha`` with the score of the base law: ``-L^-T z`` for a Gaussian,
+    ``-(N + df) / (|z|^2 + df) L^-T z`` for a Student-t over N entries.
+    """
 
     predicts: ClassVar[str] = "score"
     needs_latent: ClassVar[bool] = True
@@ -168,9 +172,7 @@ class ScoreLoss(Objective):
 
     def target(self, sample: PathSample) -> Tensor:
         """The score of x_t given its ends."""
-        scale = expand_like(self.path.noise_scale(sample.t), sample.z).to(sample.z)
-        z = sample.z if self.path.base is None else self.path.base.inverse_root_transpose(sample.z)
-        return -z / scale
+        return self.path.kernel_score(sample)
 
 
 @dataclass(frozen=True)

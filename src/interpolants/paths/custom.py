@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from interpolants.foundations.base import BaseLaw
 from interpolants.foundations.errors import invalid
-from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.ops import expand_like
 from interpolants.paths.ends import EXACT, Ends
 from interpolants.paths.envelopes import CustomEnvelope, Envelope, ZeroEnvelope
@@ -26,7 +26,7 @@ class SpatiallyLinear(SpatiallyLinearPath):
         envelope: An ``Envelope``, or a function ``t -> gamma`` that vanishes at both ends.
         alpha_dot: Rate of alpha; by forward-mode differentiation when left out.
         beta_dot: Rate of beta; likewise.
-        base: A Gaussian law of x0 makes the path one-sided; then no envelope may be given.
+        base: A law of x0 makes the path one-sided; then no envelope may be given.
         exact_ends: Whether alpha and beta have the end values above; otherwise ``ends`` declares what they are.
 
     Raises:
@@ -38,7 +38,7 @@ class SpatiallyLinear(SpatiallyLinearPath):
     envelope: Envelope = field(default_factory=ZeroEnvelope)
     alpha_rate: Schedule | None = None
     beta_rate: Schedule | None = None
-    base: Gaussian | None = None
+    base: BaseLaw | None = None
     exact_ends: bool = True
 
     def __init__(
@@ -49,7 +49,7 @@ class SpatiallyLinear(SpatiallyLinearPath):
         *,
         alpha_dot: Schedule | None = None,
         beta_dot: Schedule | None = None,
-        base: Gaussian | None = None,
+        base: BaseLaw | None = None,
         exact_ends: bool = True,
     ) -> None:
         shaped = (

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from interpolants.foundations.base import BaseLaw
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.paths.envelopes import BrownianEnvelope, Envelope, ZeroEnvelope
 from interpolants.paths.path import SpatiallyLinearPath
@@ -43,13 +44,13 @@ class Linear(_LinearSchedule):
 
 @dataclass(frozen=True)
 class OneSidedLinear(_LinearSchedule):
-    """One-sided linear path from a Gaussian base: ``x_t = (1 - t) x0 + t x1`` with ``x0 = mean + L z``.
+    """One-sided linear path from a known base, Gaussian as a rule: ``x_t = (1 - t) x0 + t x1``, ``x0 = mean + L z``.
 
     Args:
-        base: The Gaussian law of x0; standard normal by default.
+        base: The law of x0; standard normal by default.
 
     Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 3.2.
     """
 
-    base: Gaussian = field(default_factory=Gaussian)
+    base: BaseLaw = field(default_factory=Gaussian)
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)

@@ -1,7 +1,7 @@
 """What a path is: x_t = I(t, x0, x1) + gamma(t) z, with I(0) = x0 and I(1) = x1, or near them (``path.ends``).
 
 Letters: ``alpha, beta, gamma`` coefficients of x0, x1, z; ``_dot`` rates; ``z ~ N(0, Id)`` the latent noise.
-In a one-sided path the base is Gaussian and its noise plays x0: ``x0 = mean + L z`` and ``gamma = 0``.
+In a one-sided path the law of x0 is fixed, Gaussian as a rule, and its noise plays z: ``x0 = color(z)``, ``gamma = 0``.
 """
 
 import math
@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from interpolants.foundations.base import BaseLaw
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.ops import batch_time, expand_like, sum_event
@@ -50,7 +51,7 @@ class Path(ABC):
 
     envelope: Envelope
     # The law of x0 when the path fixes it (one-sided paths); None when rho0 is free.
-    base: Gaussian | None = None
+    base: BaseLaw | None = None
 
     @abstractmethod
     def interpolate(self, t: Tensor, x0: Tensor, x1: Tensor) -> Tensor:
@@ -67,12 +68,12 @@ class Path(ABC):
 
     @property
     def is_one_sided(self) -> bool:
-        """Whether the base is Gaussian by construction and its noise plays z."""
+        """Whether the law of x0 is fixed by construction and its noise plays z."""
         return self.base is not None
 
     @property
     def has_latent(self) -> bool:
-        """Whether some Gaussian noise is mixed in at inner times, so that a score can be learnt by denoising."""
+        """Whether noise of a known density is mixed in at inner times, so that a score can be learnt by denoising."""
         return self.is_one_sided or not self.envelope.is_zero
 
     @property
@@ -81,8 +82,16 @@ class Path(ABC):
         return False
 
     def noise_scale(self, t: Tensor) -> Tensor:
-        """Standard deviation of the Gaussian part of x_t: gamma, or alpha for a one-sided path."""
+        """What multiplies the noise z in x_t: gamma, or alpha for a one-sided path."""
         return self.envelope.gamma(t)
+
+    def kernel_score(self, sample: PathSample) -> Tensor:
+        """Score of x_t given its ends (given x1 on a one-sided path), ``(B, *D)``; its mean given x_t is the score.
+
+        ``-z / gamma``, or ``score(x0) / alpha`` with the score of the base law. Infinite where the noise vanishes.
+        """
+        scale = expand_like(self.noise_scale(sample.t), sample.z).to(sample.z)
+        return (-sample.z if self.base is None else self.base.score_at(sample.z)) / scale
 
     def sample(
         self,
@@ -99,7 +108,7 @@ class Path(ABC):
             x0: ``(B, *D)`` start points; may be left out where the path does not need them (one-sided, mirror).
             x1: ``(B, *D)`` end points, floating point.
             t: Number, 0-d or ``(B,)``, in [0, 1].
-            z: ``(B, *D)`` latent noise; drawn when left out.
+            z: ``(B, *D)`` latent noise, on a one-sided path that of the base law; drawn when left out.
             generator: Source of ``z``.
 
         Raises:
@@ -107,10 +116,15 @@ class Path(ABC):
         """
         self._check(x0, x1, t)
         time = batch_time(t, x1)
-        z = torch.randn(x1.shape, dtype=x1.dtype, device=x1.device, generator=generator) if z is None else z
+        z = self._noise(x1, generator) if z is None else z
         if z.shape != x1.shape:
             raise invalid("path.sample", f"z must have the shape of x1, {tuple(x1.shape)}", tuple(z.shape))
         return self._draw(time, x0, x1, z)
+
+    def _noise(self, x1: Tensor, generator: Generator | None) -> Tensor:
+        if self.base is not None:
+            return self.base.noise(x1.shape, generator=generator, dtype=x1.dtype, device=x1.device)
+        return torch.randn(x1.shape, dtype=x1.dtype, device=x1.device, generator=generator)
 
     def _draw(self, t: Tensor, x0: Tensor | None, x1: Tensor, z: Tensor) -> PathSample:
         assert x0 is not None
@@ -206,18 +220,18 @@ class SpatiallyLinearPath(Path):
         return Unmix(beta_dot / det, -beta / det, -alpha_dot / det, alpha / det)
 
     def noise_scale(self, t: Tensor) -> Tensor:
-        """Standard deviation of the Gaussian part of x_t: gamma, or alpha for a one-sided path."""
+        """What multiplies the noise z in x_t: gamma, or alpha for a one-sided path."""
         return self.alpha(t) if self.is_one_sided else self.envelope.gamma(t)
 
     # --- a one-sided path read as a noising process: x = beta x1 + noise, its noise growing as t falls
 
     def noise_std(self, t: Tensor) -> Tensor:
-        """Standard deviation of the noise in x_t, in data units: alpha times that of the base.
+        """Scale of the noise in x_t, in data units: alpha times that of the base, its standard deviation if Gaussian.
 
         Raises:
             InvalidInputError: If the path is not one-sided, or the entries of its base differ in spread.
         """
-        return self.alpha(t) * self._base_std("noise_std")
+        return self.alpha(t) * self._base_scale("noise_std")
 
     def g_squared(self, t: Tensor) -> Tensor:
         """``g^2 = 2 (alpha^2 beta'/beta - alpha alpha')`` times the base's variance, in data units squared.
@@ -226,9 +240,10 @@ class SpatiallyLinearPath(Path):
         ``eps = g^2/2`` gives its reversal. Infinite at t = 0 where beta vanishes.
 
         Raises:
-            InvalidInputError: As :meth:`noise_std`.
+            InvalidInputError: As :meth:`noise_std`, or if the base is not Gaussian.
         """
-        std = self._base_std("g_squared")
+        self._gaussian("g_squared")
+        std = self._base_scale("g_squared")
         return 2 * std**2 * (self.alpha(t).square() * self.signal_rate(t) - self.alpha_alpha_dot(t))
 
     def signal_rate(self, t: Tensor) -> Tensor:
@@ -260,28 +275,35 @@ class SpatiallyLinearPath(Path):
         by exact dynamics, from above. Zero for a path that starts exactly.
 
         Raises:
-            InvalidInputError: If the path is not one-sided.
+            InvalidInputError: If the path is not one-sided, or its base is not Gaussian.
         """
-        base, alpha, beta = self._base("start_kl"), self.ends.x0_at_0, self.ends.x1_at_0
+        base, alpha, beta = self._gaussian("start_kl"), self.ends.x0_at_0, self.ends.x1_at_0
         origin = torch.zeros_like(x1)
         # x_0 given x1 is alpha (mean + L z) + beta x1; whitened, alpha z about a mean.
         shift = base.whiten(alpha * (origin + base.mean_like(x1)) + beta * x1)
         spread = x1[0].numel() * (alpha**2 - 1 - 2 * math.log(alpha))
         return 0.5 * (sum_event(shift.square()) + spread)
 
-    def _base(self, who: str) -> Gaussian:
+    def _base(self, who: str) -> BaseLaw:
         if self.base is None:
             remedy = "E.g. paths.VP(); a two-sided path has an envelope instead."
             raise invalid(f"{type(self).__name__}.{who}", "the path must be one-sided", "no base", remedy)
         return self.base
 
-    def _base_std(self, who: str) -> float:
-        std = self._base(who).std
-        if std is None:
-            remedy = "Whiten the data by the base's root, so that the base is standard normal."
+    def _gaussian(self, who: str) -> Gaussian:
+        base = self._base(who)
+        if not isinstance(base, Gaussian):
+            remedy = "No noising SDE has this law of x_t; the ODE, or an SDE with a learnt score, has."
+            raise invalid(f"{type(self).__name__}.{who}", "the base must be Gaussian", repr(base), remedy)
+        return base
+
+    def _base_scale(self, who: str) -> float:
+        scale = self._base(who).shared_scale
+        if scale is None:
+            remedy = "Whiten the data by the base's root, so that the base is standard."
             rule = "all entries of the base must have one standard deviation"
             raise invalid(f"{type(self).__name__}.{who}", rule, repr(self.base), remedy)
-        return std
+        return scale
 
     def interpolate(self, t: Tensor, x0: Tensor, x1: Tensor) -> Tensor:
         """``alpha x0 + beta x1``."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from interpolants.foundations.base import BaseLaw
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.paths.envelopes import BrownianEnvelope, Envelope, ZeroEnvelope
@@ -87,13 +88,13 @@ class Trigonometric(_TrigonometricSchedule):
 
 @dataclass(frozen=True)
 class OneSidedTrigonometric(_TrigonometricSchedule):
-    """One-sided trigonometric path from a Gaussian base: ``x_t = cos(pi t/2) x0 + sin(pi t/2) x1``.
+    """One-sided trigonometric path from a known base: ``x_t = cos(pi t/2) x0 + sin(pi t/2) x1``.
 
     Args:
-        base: The Gaussian law of x0; standard normal by default.
+        base: The law of x0; standard normal by default.
 
     Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 3.2.
     """
 
-    base: Gaussian = field(default_factory=Gaussian)
+    base: BaseLaw = field(default_factory=Gaussian)
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)

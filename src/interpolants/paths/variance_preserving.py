@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from interpolants.foundations.base import BaseLaw
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.paths.envelopes import Envelope, ZeroEnvelope
 from interpolants.paths.path import SpatiallyLinearPath, Unmix
@@ -18,12 +19,12 @@ class VariancePreserving(SpatiallyLinearPath):
     standard base, and both directions of that conversion are written without ``alpha_dot``.
 
     Args:
-        base: The Gaussian law of x0; standard normal by default.
+        base: The law of x0; standard normal by default.
 
     Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 5.1.
     """
 
-    base: Gaussian = field(default_factory=Gaussian)
+    base: BaseLaw = field(default_factory=Gaussian)
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
 
     def alpha(self, t: Tensor) -> Tensor:

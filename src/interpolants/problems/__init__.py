@@ -2,6 +2,7 @@
 
 from interpolants.problems.catalogue import get_problem
 from interpolants.problems.checkerboard_bridge import CheckerboardBridge, CheckerboardFields
+from interpolants.problems.empirical_bridge import EmpiricalBridge, EmpiricalFields
 from interpolants.problems.gaussian_mixture import (
     GaussianMixture,
     LabelledSample,
@@ -30,6 +31,8 @@ __all__ = [
     "CheckerboardBridge",
     "CheckerboardFields",
     "EightGaussians",
+    "EmpiricalBridge",
+    "EmpiricalFields",
     "Funnel",
     "GaussianMixture",
     "GaussianMixtureBridge",

@@ -61,7 +61,7 @@ class CheckerboardBridge:
             raise invalid("CheckerboardBridge", rule, type(path).__name__)
         if path.base is not None:
             probe = torch.tensor([[1.0, -1.0]], dtype=torch.float64)
-            if not torch.allclose(path.base.color(probe), self.scale * probe):
+            if not path.base.is_gaussian or not torch.allclose(path.base.color(probe), self.scale * probe):
                 raise invalid(
                     "CheckerboardBridge", f"the path's base must be N(0, {self.scale}^2 Id)", path.base
                 )

@@ -195,7 +195,7 @@ class _Point:
     def denoiser(self) -> Tensor:
         """``-gamma s``, or ``-alpha L^T s`` on a one-sided path."""
         scale = self._wide(self.path.noise_scale(self.t))
-        if self.path.base is not None:
+        if isinstance(self.path.base, Gaussian):
             return -scale * self.path.base.root_transpose(self.score)
         return -scale * self.score
 
@@ -275,6 +275,9 @@ def _check_base(path: SpatiallyLinearPath, rho0: GaussianMixture) -> None:
     rule = f"rho0 must be the Gaussian base of {type(path).__name__}"
     remedy = "Give the path this base, base=Gaussian(mean=..., covariance=...), or take a two-sided path."
     who = "GaussianMixtureBridge"
+    if not isinstance(path.base, Gaussian):
+        remedy = "EmpiricalBridge has exact fields for other bases, with a set of points as data."
+        raise invalid(who, f"the base of {type(path).__name__} must be Gaussian", path.base, remedy)
     if rho0.n_modes > 1:
         raise invalid(who, rule, f"a mixture of {rho0.n_modes} modes", remedy)
     base = GaussianMixture.from_gaussian(path.base, rho0.dim)

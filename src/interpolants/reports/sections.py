@@ -126,7 +126,8 @@ class TaskPage:
         envelope = _mapping(path.get("envelope"))
         name = str(envelope.get("kind") or ("" if kind in words.NOISELESS else "brownian"))
         noise = name in words.ENVELOPES and kind not in words.NOISELESS
-        formula = words.FORMULAS[kind]
+        base = str(_mapping(path.get("base")).get("kind"))
+        formula = words.FORMULAS[kind].replace("Gaussian", words.BASES.get(base, "Gaussian"))
         main, comma, rest = formula.partition(", ")
         latent = " + γ(<var>t</var>) <var>z</var>" if noise else ""
         told = main + latent + comma + rest if kind != "diffusive" else formula

@@ -29,6 +29,8 @@ FORMULAS: dict[str, str] = {
     "spatially_linear": f"{_XT} = α({_T}) {_X0} + β({_T}) {_X1}",
     "general": f"{_XT} = I({_T}, {_X0}, {_X1})",
 }
+# what takes the place of "Gaussian" in a formula
+BASES: dict[str, str] = {"student_t": "Student-t"}
 ENVELOPES: dict[str, str] = {
     "brownian": f"{_GAMMA} = √(<var>a</var> {_T}(1 − {_T}))",
     "quadratic": f"{_GAMMA} ∝ {_T}(1 − {_T})",
@@ -292,7 +294,7 @@ def task_sentence(task: Facts) -> str:
         what = what.removesuffix(", without pairs") if task.get("paired") else what
     else:
         origin = str(x0.get("name") or "noise")
-        origin += " noise" if origin == "Gaussian" else ""
+        origin += " noise" if x0.get("source") == "drawn" else ""
         what = f"generates {target}{size} from {origin}"
     return f"“{name}” {what}.{_headline(task)}"
 

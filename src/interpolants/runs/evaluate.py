@@ -128,13 +128,15 @@ class Evaluation:
     # --- sampling ----------------------------------------------------------------------------------------
 
     def _starts(self) -> Tensor:
-        """Held-out x0, or as many draws of the Gaussian base as there are held-out x1; in data units."""
+        """Held-out x0, or as many draws of the base as there are held-out x1; in data units."""
         if self.data.x0 is not None:
             return self.data.x0.test.x[: self.config.n]
         base = self.bridge.path.base
         if base is None:  # a path from data back to data
             return self.real.x
-        noise = torch.randn(self.real.x.shape, generator=generator(self.config.seed, START))
+        noise = base.noise(
+            self.real.x.shape, generator=generator(self.config.seed, START), dtype=torch.float32
+        )
         return self.bridge.normaliser.decode(base.color(noise))
 
     def _conditions(self, n: int) -> Tensor | None:

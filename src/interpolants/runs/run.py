@@ -211,7 +211,7 @@ def _teller(progress: bool) -> Say:
 
 def _sizes(data: TaskData) -> str:
     shape = "x".join(map(str, data.x1.train.x.shape[1:]))
-    start = "Gaussian" if data.x0 is None else f"{data.x0.name} ({len(data.x0.train)} rows)"
+    start = "noise" if data.x0 is None else f"{data.x0.name} ({len(data.x0.train)} rows)"
     return f"{start} -> {data.x1.name} ({len(data.x1.train)} rows of shape {shape})"
 
 
@@ -242,7 +242,7 @@ def _record(
         "parameters": sum(p.numel() for p in bridge.net.parameters()),
         "train": status,
         "data": {
-            "x0": _gaussian_side(data) if data.x0 is None else data.x0.describe(),
+            "x0": _drawn(data, bridge) if data.x0 is None else data.x0.describe(),
             "x1": data.x1.describe(),
             "heldout n": len(data.x1.test),
         },
@@ -257,9 +257,11 @@ def _record(
     }
 
 
-def _gaussian_side(data: TaskData) -> dict[str, Any]:
+def _drawn(data: TaskData, bridge: Bridge) -> dict[str, Any]:
+    """A start that is no sample set."""
     shape = list(data.x1.train.x.shape[1:])
-    return {"name": "Gaussian", "n": None, "shape": shape, "source": "drawn", "licence": ""}
+    name = "Gaussian" if bridge.path.base is None else bridge.path.base.title
+    return {"name": name, "n": None, "shape": shape, "source": "drawn", "licence": ""}
 
 
 __all__ = [

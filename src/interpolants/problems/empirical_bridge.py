@@ -1,0 +1,204 @@
+"""Exact fields of one-sided paths to a finite set of points: what a network would learn that knew its data by heart.
+
+Letters: base ``x0 = m + L z`` over N entries with an elliptical law, points ``y_i`` of weight ``p_i``; at time t
+``u = L^-1 (x - alpha m)``, ``c_i = L^-1 y_i`` and ``z_i = (u - beta c_i) / alpha``, the noise that leads from ``y_i``
+to x. With ``q`` the density of z and ``k = pull(|z|^2)``, ``grad log q = -k z``:
+
+* posterior weights ``w_i ~ p_i q(z_i)``, ends ``E[x1|x] = sum w_i y_i`` and ``E[x0|x] = (x - beta E[x1|x]) / alpha``;
+* score ``sum w_i s_i`` with ``s_i = -L^-T k_i z_i / alpha``;
+* divergence of the endpoint ``sum w_i y_i . (s_i - s)``.
+
+Nothing here asks the base to be Gaussian.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+import torch
+from torch import Generator, Tensor
+
+from interpolants.fields.protocol import QUANTITIES, Fields, as_time
+from interpolants.foundations.elliptical import Elliptical
+from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.ops import sum_event
+from interpolants.foundations.types import Condition
+from interpolants.paths.path import Path, SpatiallyLinearPath
+
+# alpha at t = 1, where the law is the points themselves and has no density.
+_SMALLEST = 1e-12
+
+
+class EmpiricalBridge:
+    """A finite set of points as the law of x1, reached from the base of a one-sided path.
+
+    Args:
+        points: ``(n, *D)``, in data units; computed in float64.
+        weights: ``(n,)`` positive; equal when left out.
+
+    Raises:
+        InvalidInputError: If there are no points, one is not finite, or a weight is not positive.
+    """
+
+    def __init__(self, points: Tensor, weights: Tensor | None = None) -> None:
+        who = "EmpiricalBridge"
+        if points.ndim < 2 or len(points) < 1 or not points.is_floating_point():
+            what = f"{points.dtype} of shape {tuple(points.shape)}"
+            raise invalid(who, "points must be a floating-point tensor (n, *D)", what)
+        if not bool(torch.isfinite(points).all()):
+            raise invalid(who, "points must be finite", "nan or inf")
+        if weights is None:
+            weights = torch.ones(len(points))
+        if weights.shape != (len(points),) or not bool((torch.isfinite(weights) & (weights > 0)).all()):
+            raise invalid(who, f"weights must be {len(points)} finite numbers > 0", tuple(weights.shape))
+        self.points = points.double()
+        self.weights = (weights.double() / weights.double().sum()).to(self.points)
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one point."""
+        return tuple(self.points.shape[1:])
+
+    def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
+        """Draw ``(n, *D)`` with replacement."""
+        return self.points[torch.multinomial(self.weights, n, replacement=True, generator=generator)]
+
+    def fields(self, path: Path) -> "EmpiricalFields":
+        """All fields of a one-sided path, exact at every time before t = 1.
+
+        Raises:
+            InvalidInputError: If the path is not one-sided and spatially linear, or its base is not elliptical.
+        """
+        return EmpiricalFields(path, self.points, self.weights)
+
+
+class EmpiricalFields(Fields):
+    """The fields that :meth:`EmpiricalBridge.fields` gives; also density and divergence.
+
+    States of any precision are computed in float64 and cast back. A condition is ignored. The law at t = 1 is discrete:
+    there the endpoint is the nearest point if the base is Gaussian, a mean with weights ``|x - y_i|^-(N + df)`` if it
+    is a Student-t, and the other quantities are as large as rounding allows.
+    """
+
+    path: SpatiallyLinearPath
+
+    def __init__(self, path: Path, points: Tensor, weights: Tensor) -> None:
+        who = "EmpiricalBridge"
+        if not isinstance(path, SpatiallyLinearPath) or not isinstance(path.base, Elliptical):
+            remedy = "E.g. OneSidedLinear(base=StudentT(df=4))."
+            found = f"{type(path).__name__} with base {path.base}"
+            raise invalid(who, "path must be one-sided with an elliptical base", found, remedy)
+        self.path, self.base = path, path.base
+        self.points, self.shape = points.flatten(1), tuple(points.shape[1:])
+        self.log_weights = weights.log()
+        # L^-1 y: the base's own whitening without its mean
+        zero = torch.zeros_like(points[:1])
+        self.white = (self.base.whiten(points) - self.base.whiten(zero)).flatten(1)
+        self.white_squared = self.white.square().sum(1)
+
+    def provides(self, quantity: str) -> bool:
+        """Always, for a quantity that exists."""
+        if quantity not in QUANTITIES:
+            raise invalid(
+                "Fields", "the quantity must be known", repr(quantity), nearest(quantity, QUANTITIES)
+            )
+        return True
+
+    def evaluate(
+        self, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition = None
+    ) -> dict[str, Tensor]:
+        """The wanted quantities at ``x (B, *D)`` and ``t`` 0-d or ``(B,)``; the points are weighted once."""
+        point = _Point(self.on(x.device), x, t)
+        return {name: getattr(point, name).reshape(x.shape).to(x.dtype) for name in want}
+
+    def log_prob(self, x: Tensor, t: Tensor | float) -> Tensor:
+        """Log density of ``x_t`` in nats, for t < 1; ``(B, *D)`` -> ``(B,)``."""
+        return _Point(self.on(x.device), x, as_time(t, x)).log_prob.to(x.dtype)
+
+    def divergence_of(self, cond: Condition = None) -> Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Velocity and divergence from one weighting of the points."""
+
+        def both(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+            point = _Point(self.on(x.device), x, t)
+            return point.velocity.reshape(x.shape).to(x.dtype), point.divergence.to(x.dtype)
+
+        return both
+
+    def on(self, device: torch.device) -> "EmpiricalFields":
+        """The fields themselves, their points moved to where the states are."""
+        if self.points.device != device:
+            for name in ("points", "log_weights", "white", "white_squared"):
+                setattr(self, name, getattr(self, name).to(device))
+        return self
+
+
+class _Point:
+    """The fields at given states and times, each computed when first asked for; states flattened."""
+
+    def __init__(self, fields: EmpiricalFields, x: Tensor, t: Tensor) -> None:
+        if tuple(x.shape[1:]) != fields.shape:
+            rule = f"states must have the shape of the points, {fields.shape}"
+            raise invalid("EmpiricalBridge", rule, tuple(x.shape[1:]))
+        self.fields, self.base, self.shape = fields, fields.base, x.shape
+        time, path = t.double().reshape(-1, 1), fields.path
+        self.alpha, self.beta = path.alpha(time).clamp_min(_SMALLEST), path.beta(time)
+        self.alpha_dot, self.beta_dot = path.alpha_dot(time), path.beta_dot(time)
+        self.x = x.double().flatten(1)
+        self.size = self.x.shape[1]
+        centre = self._white(torch.zeros_like(self.x[:1]))
+        self.u = self._white(self.x) - centre + self.alpha * centre
+        self.along = self.u @ fields.white.T  # u . c_i
+        squared = self.u.square().sum(1, keepdim=True) - 2 * self.beta * self.along
+        squared = (squared + self.beta.square() * fields.white_squared).clamp_min(0) / self.alpha.square()
+        self.log_joint = fields.log_weights + self.base.log_radial(squared, self.size)
+        self.weights = self.log_joint.softmax(1)
+        self.pulled = self.weights * self.base.pull(squared, self.size)
+
+    def _white(self, x: Tensor) -> Tensor:
+        return self.base.whiten(x.reshape(-1, *self.fields.shape)).flatten(1)
+
+    @cached_property
+    def log_prob(self) -> Tensor:
+        """Of x_t."""
+        volume = self.size * self.alpha[:, 0].log() + self.base.log_det(self.x.reshape(self.shape))
+        return self.log_joint.logsumexp(1) - volume
+
+    @cached_property
+    def score(self) -> Tensor:
+        """``-L^-T sum w_i k_i z_i / alpha``."""
+        pulled = self.pulled.sum(1, keepdim=True) * self.u - self.beta * (self.pulled @ self.fields.white)
+        wide = pulled.reshape(-1, *self.fields.shape)
+        return -self.base.inverse_root_transpose(wide).flatten(1) / self.alpha.square()
+
+    @cached_property
+    def endpoint1(self) -> Tensor:
+        """``sum w_i y_i``."""
+        return self.weights @ self.fields.points
+
+    @cached_property
+    def endpoint0(self) -> Tensor:
+        """What is left of the state."""
+        return (self.x - self.beta * self.endpoint1) / self.alpha
+
+    @cached_property
+    def denoiser(self) -> Tensor:
+        """``L^-1 (E[x0|x] - m)``."""
+        return self._white(self.endpoint0)
+
+    @cached_property
+    def velocity(self) -> Tensor:
+        """``alpha' E[x0|x] + beta' E[x1|x]``."""
+        return self.alpha_dot * self.endpoint0 + self.beta_dot * self.endpoint1
+
+    @property
+    def drift(self) -> Tensor:
+        """The velocity: there is no latent term."""
+        return self.velocity
+
+    @cached_property
+    def divergence(self) -> Tensor:
+        """Of the velocity; ``(B,)``."""
+        own = self.beta * self.fields.white_squared - self.along  # y_i . s_i alpha^2 / k_i
+        of_end = (self.pulled * own).sum(1, keepdim=True) / self.alpha.square()
+        of_end = of_end - sum_event(self.endpoint1 * self.score)[:, None]
+        of_start = (self.size - self.beta * of_end) / self.alpha
+        return (self.alpha_dot * of_start + self.beta_dot * of_end)[:, 0]
