@@ -106,3 +106,19 @@ def test_blocks_of_a_stream_have_different_seeds_in_the_32_bits_that_torch_reads
     seeds = {_block_seed(key(3, 1), block) for block in range(200_000)}
     assert len(seeds) == 200_000
     assert all(0 <= seed < 2**32 for seed in seeds)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(), (2,), (3, 5)])
+def test_draws_that_were_announced_have_the_same_values(shape, dtype):
+    """Also past the announced number, and where the announcement is too large to be followed."""
+
+    def draws(expected):
+        noise = BlockNoise(3, (1,), first=50, count=40, shape=shape, dtype=dtype)
+        if expected:
+            noise.expect(expected)
+        return torch.stack([noise.normal() for _ in range(45)])
+
+    plain = draws(None)
+    for expected in (7, 40, 45, 10**9):
+        assert torch.equal(draws(expected), plain)

@@ -6,7 +6,7 @@ independent. ``h, W, H`` belong to an interval, ``h1, W1, H1`` and ``h2, W2, H2`
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,15 @@ class NormalSource(Protocol):
 
     def normal(self) -> Tensor:
         """The next draw, in memory that the caller may keep and overwrite."""
+        ...
+
+
+@runtime_checkable
+class Prepared(Protocol):
+    """A source that is quicker when it knows how many draws will come."""
+
+    def expect(self, draws: int) -> None:
+        """Told once, before the first draw."""
         ...
 
 
@@ -75,6 +84,9 @@ class BrownianPath:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Walk the steps in order; see the class for what is yielded."""
         sources = [self._noise(level) for level in range(self.levels + 1)]
+        for source, intervals in zip(sources, [self._lengths[0], *self._rules], strict=True):
+            if isinstance(source, Prepared):
+                source.expect(len(intervals) * (2 if self.levy_area else 1))
         return self._walk_pairs(sources) if self.levy_area else self._walk(sources)
 
     def _walk(self, sources: Sequence[NormalSource]) -> Iterator[tuple[Tensor, None]]:

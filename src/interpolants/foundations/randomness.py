@@ -17,6 +17,8 @@ from interpolants.foundations.errors import invalid
 BLOCK = 64
 # How far ahead small draws are made: at most so many draws, and so many numbers a block, at once.
 _MOST_AHEAD, _NUMBERS_PER_CALL = 16, 2048
+# Where the number of draws is known they are all made at once, if they are no more than so many numbers (8 MiB).
+_MOST_AT_ONCE = 2**21
 
 
 def key(*parts: int) -> int:
@@ -117,10 +119,21 @@ class BlockNoise:
         self._views = list(torch.split(self._buffer, BLOCK))
         self._dtype, self._device = dtype, torch.device(device)
         # Small states: several draws per call of a block's generator, since the call costs more than the numbers.
-        ahead = max(1, min(_MOST_AHEAD, _NUMBERS_PER_CALL // max(1, self._views[0].numel())))
-        self._ahead = torch.empty(len(blocks), ahead, BLOCK, *shape, dtype=draw)
+        self._make_room(max(1, min(_MOST_AHEAD, _NUMBERS_PER_CALL // max(1, self._views[0].numel()))))
+
+    def _make_room(self, ahead: int) -> None:
+        blocks = len(self._generators)
+        self._ahead = torch.empty(blocks, ahead, *self._views[0].shape, dtype=self._buffer.dtype)
         self._ahead_views = list(self._ahead.unbind())
         self._next = ahead
+
+    def expect(self, draws: int) -> None:
+        """Say, before the first, how many normal draws will be asked for: they cost less when made together.
+
+        Their values do not change, and more may be asked for.
+        """
+        if 1 <= draws <= _MOST_AT_ONCE // max(1, self._buffer.numel()):
+            self._make_room(draws)
 
     def normal(self) -> Tensor:
         """The next standard normal draw, ``(count, *shape)``; fresh memory, the caller may keep it."""
