@@ -24,7 +24,7 @@ def page() -> str:
         members = [card for card in cards if card.family == family]
         if not members:
             continue
-        parts.append(f"## {family.capitalize()}\n")
+        parts.append(f"## {family.replace('_', ' ').capitalize()}\n")
         parts.append(
             "| id | what | shapes | cost | limits | known answer |\n| --- | --- | --- | --- | --- | --- |"
         )

@@ -46,6 +46,7 @@ SUBPACKAGES = (
     "problems",
     "objectives",
     "operators",
+    "discrete",
 )
 
 each_card = pytest.mark.parametrize("place", CARDS)

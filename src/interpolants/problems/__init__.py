@@ -15,6 +15,7 @@ from interpolants.problems.noisy_lorenz import NoisyLorenz
 from interpolants.problems.ornstein_uhlenbeck import OrnsteinUhlenbeck, Transition
 from interpolants.problems.rotating_mixture import RotatingMixture
 from interpolants.problems.schrodinger import GaussianSchrodingerBridge, PairedSample, SchrodingerFields
+from interpolants.problems.tokens import MarkovTokens, TokenTable, random_markov, random_table
 from interpolants.problems.toys import (
     Checkerboard,
     EightGaussians,
@@ -39,6 +40,7 @@ __all__ = [
     "GaussianSchrodingerBridge",
     "LabelledSample",
     "LinearGaussian",
+    "MarkovTokens",
     "MixtureFields",
     "MixtureTransition",
     "Moons",
@@ -51,8 +53,11 @@ __all__ = [
     "RotatingMixture",
     "SchrodingerFields",
     "SwissRoll",
+    "TokenTable",
     "Transition",
     "get_problem",
     "paper_mixture",
+    "random_markov",
     "random_mixture",
+    "random_table",
 ]
