@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import pytest
 
-from interpolants.foundations.cards import FAMILIES, Card, Proof, load_cards, parse_card
+from interpolants.foundations.cards import FAMILIES, Card, Proof, carded, load_cards, parse_card
 from interpolants.foundations.errors import InvalidInputError
 
 GOOD = """
@@ -175,3 +175,13 @@ def test_a_missing_need_of_the_entry_is_not_blamed_on_the_card(make_package):
     package = make_package({"halves.py": "import a_module_that_nobody_has\n"})
     with pytest.raises(ModuleNotFoundError, match="a_module_that_nobody_has"):
         card_for(f"{package}.halves:Halves").load_entry()
+
+
+def test_a_card_makes_its_method_public_and_nothing_else_is():
+    find = carded("interpolants.paths")
+    from interpolants.paths.mirror import Mirror
+
+    assert find("Mirror") is Mirror
+    for name in ("MinibatchOT", "mirror", "_private"):  # of another subpackage, an id, a probe
+        with pytest.raises(AttributeError, match="has no attribute"):
+            find(name)

@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
-from interpolants.foundations.registry import describe, names, rebuild
+from interpolants.foundations.registry import build, describe, names, rebuild
 from interpolants.paths import (
     VE,
     VP,
@@ -72,6 +72,9 @@ PATHS = {
         lambda t, x0, x1: (1 - t) * x0 + t * x1 + t * (1 - t) * torch.tanh(x0 * x1), QuadraticEnvelope()
     ),
 }
+# A path or envelope that can be made from its name alone needs no entry above.
+ENVELOPES |= {name: build("envelope", name) for name in names("envelope") if name not in ENVELOPES}
+PATHS |= {name: get_path(name) for name in names("path") if name not in PATHS}
 LINEAR = {name: path for name, path in PATHS.items() if name != "general"}
 DTYPES = [torch.float32, torch.float64, torch.bfloat16]
 

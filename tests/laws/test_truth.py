@@ -6,6 +6,7 @@ Two dimensions with a few paths run by default; `pytest -m slow tests/laws/test_
 five minutes on one core).
 """
 
+import inspect
 import math
 from functools import cache
 
@@ -14,6 +15,7 @@ import torch
 
 from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
+from interpolants.foundations.cards import load_cards
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator
 from interpolants.likelihood import exact_divergence, log_prob
@@ -37,9 +39,24 @@ from interpolants.paths import (
     Trigonometric,
     VariancePreserving,
     ZeroEnvelope,
+    get_path,
 )
+from interpolants.paths.path import SpatiallyLinearPath
 from interpolants.problems.gaussian_mixture import GaussianMixture
 from interpolants.problems.mixture_bridge import GaussianMixtureBridge
+
+
+def made_by_name():
+    """Spatially linear paths whose every setting has a default."""
+    entries = {card.id: card.load_entry() for card in load_cards() if card.family == "path"}
+    free = [
+        name
+        for name, entry in entries.items()
+        if all(p.default is not p.empty for p in inspect.signature(entry).parameters.values())
+    ]
+    found = {name: get_path(name) for name in free}
+    return {name: path for name, path in found.items() if isinstance(path, SpatiallyLinearPath)}
+
 
 PATHS = {
     "linear": Linear(),
@@ -65,6 +82,8 @@ PATHS = {
     ),
     "flow_matching": Linear(envelope=ZeroEnvelope()),
 }
+# Two-sided and one-sided paths that can be made from their names alone; others say above how.
+PATHS |= {name: path for name, path in made_by_name().items() if type(path) not in map(type, PATHS.values())}
 NOISY = [name for name, path in PATHS.items() if path.has_latent]
 LEVELS = (0.0, 0.3, 1.0, 3.0)
 SAMPLES = {2: 2000, 16: 1500, 128: 1000}

@@ -1,5 +1,7 @@
 """Bridges that are more than one fit of one path: each is made with settings, then `fit(x0, x1)`, `transport(x)`."""
 
+from typing import TYPE_CHECKING
+
 from interpolants.bridges.cheapest_route import cheapest_route
 from interpolants.bridges.entropic_sb import EntropicSB
 from interpolants.bridges.flow_map import FlowMap
@@ -12,6 +14,10 @@ from interpolants.bridges.schrodinger import CoupledEnds, SchrodingerResult, Sch
 from interpolants.bridges.schrodinger_drifts import DriftFields
 from interpolants.bridges.simplex import Curve, Route, Straight, Waypoints
 from interpolants.bridges.straightness import Straightness, straightness
+from interpolants.foundations.cards import carded
+
+if not TYPE_CHECKING:
+    __getattr__ = carded(__name__)  # what has a card is public without an edit here
 
 __all__ = [
     "RULES",

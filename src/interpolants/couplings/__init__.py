@@ -1,5 +1,7 @@
 """Couplings of x0 and x1: how samples of the two ends become pairs."""
 
+from typing import TYPE_CHECKING
+
 from interpolants.couplings.catalogue import get_coupling
 from interpolants.couplings.data_dependent import DataDependent, Degraded, Start
 from interpolants.couplings.in_painting import InPainting
@@ -10,6 +12,10 @@ from interpolants.couplings.pairs import Coupling, Pairs
 from interpolants.couplings.reflow import Reflow
 from interpolants.couplings.sinkhorn import EntropicPlan, Sinkhorn, SinkhornWarning
 from interpolants.couplings.super_resolution import SuperResolution
+from interpolants.foundations.cards import carded
+
+if not TYPE_CHECKING:
+    __getattr__ = carded(__name__)  # what has a card is public without an edit here
 
 __all__ = [
     "Coupling",

@@ -1,5 +1,7 @@
 """Samples: data sets inside installed packages, a user's files, a user's arrays."""
 
+from typing import TYPE_CHECKING
+
 from interpolants.data.arrays import Kind, as_tensor, restore
 from interpolants.data.bundled import DataInfo, Dataset
 from interpolants.data.catalogue import available, load
@@ -14,6 +16,10 @@ from interpolants.data.tables import (
     load_shuttle,
     load_wine,
 )
+from interpolants.foundations.cards import carded
+
+if not TYPE_CHECKING:
+    __getattr__ = carded(__name__)  # what has a card is public without an edit here
 
 __all__ = [
     "DataInfo",

@@ -1,5 +1,7 @@
 """Sampling: flows and SDEs along a bridge, in both directions."""
 
+from typing import TYPE_CHECKING
+
 from interpolants.dynamics.grids import time_grid
 from interpolants.dynamics.noise import (
     ConstantNoise,
@@ -11,7 +13,11 @@ from interpolants.dynamics.noise import (
 )
 from interpolants.dynamics.point_source import FollmerNoise, ReferenceNoise, sample_from_point
 from interpolants.dynamics.sample import Samples, sample
+from interpolants.foundations.cards import carded
 from interpolants.solvers.adaptive import Status
+
+if not TYPE_CHECKING:
+    __getattr__ = carded(__name__)  # what has a card is public without an edit here
 
 __all__ = [
     "ConstantNoise",

@@ -7,7 +7,7 @@ Nothing else lists the methods. Whoever wants a list (the command line, the docs
 import importlib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import reduce
 from importlib.resources import files
@@ -148,6 +148,27 @@ def load_cards(package: str = "interpolants") -> tuple[Card, ...]:
         places[card.id] = place
         cards.append(card)
     return tuple(sorted(cards, key=lambda card: (FAMILIES.index(card.family), card.id)))
+
+
+def carded(package: str) -> Callable[[str], object]:
+    """The ``__getattr__`` of a subpackage: a method with a card beside it is public there under the name of its entry.
+
+    Args:
+        package: Name of the subpackage, e.g. ``"interpolants.paths"``.
+
+    Returns:
+        A function from a name to the method, which raises ``AttributeError`` for a name that no card has.
+    """
+
+    def find(name: str) -> object:
+        if not name.startswith("_"):
+            for card in load_cards(package.partition(".")[0]):
+                module, _, attribute = card.entry.partition(":")
+                if attribute == name and module.startswith(f"{package}."):
+                    return card.load_entry()
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+
+    return find
 
 
 def parse_card(text: str, place: str) -> Card:

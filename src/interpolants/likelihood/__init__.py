@@ -1,5 +1,8 @@
 """Densities of trained bridges."""
 
+from typing import TYPE_CHECKING
+
+from interpolants.foundations.cards import carded
 from interpolants.foundations.derivatives import exact_divergence, probed_divergence
 from interpolants.likelihood.cross_entropy import CrossEntropy, cross_entropy
 from interpolants.likelihood.held_out_errors import held_out_errors
@@ -13,6 +16,9 @@ from interpolants.likelihood.kl_bound import (
 )
 from interpolants.likelihood.log_prob import log_prob, sample_with_log_prob
 from interpolants.likelihood.result import LogProb, SdeLogProb
+
+if not TYPE_CHECKING:
+    __getattr__ = carded(__name__)  # what has a card is public without an edit here
 
 __all__ = [
     "CrossEntropy",

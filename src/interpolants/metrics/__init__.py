@@ -1,5 +1,8 @@
 """Two-sample metrics, each with its standard error and its sampling floor."""
 
+from typing import TYPE_CHECKING
+
+from interpolants.foundations.cards import carded
 from interpolants.metrics.c2st import c2st
 from interpolants.metrics.crps import crps, energy_score, mixture_crps
 from interpolants.metrics.diversity import Memorisation, memorisation
@@ -10,6 +13,9 @@ from interpolants.metrics.kde_kl import GaussianKDE, LogRatio, kde_kl, log_ratio
 from interpolants.metrics.mmd import median_bandwidth, mmd
 from interpolants.metrics.sliced_wasserstein import sliced_wasserstein
 from interpolants.metrics.wasserstein import bures_wasserstein, wasserstein
+
+if not TYPE_CHECKING:
+    __getattr__ = carded(__name__)  # what has a card is public without an edit here
 
 __all__ = [
     "Estimate",

@@ -1,5 +1,8 @@
 """Networks: no loss and no training, only ``f(x, t, cond)``."""
 
+from typing import TYPE_CHECKING
+
+from interpolants.foundations.cards import carded
 from interpolants.nets.build import build_net, choose_net, named_net
 from interpolants.nets.embeddings import (
     ConditionEmbedding,
@@ -13,6 +16,9 @@ from interpolants.nets.mlp import MLP
 from interpolants.nets.net import Net
 from interpolants.nets.potential import Potential
 from interpolants.nets.unet import Features, UNet
+
+if not TYPE_CHECKING:
+    __getattr__ = carded(__name__)  # what has a card is public without an edit here
 
 __all__ = [
     "MLP",

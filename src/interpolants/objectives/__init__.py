@@ -1,5 +1,8 @@
 """Quadratic losses for every field, and the times they are averaged over."""
 
+from typing import TYPE_CHECKING
+
+from interpolants.foundations.cards import carded
 from interpolants.objectives.losses import (
     DenoiserLoss,
     DriftLoss,
@@ -21,6 +24,9 @@ from interpolants.objectives.times import (
     TimeSampler,
     UniformTimes,
 )
+
+if not TYPE_CHECKING:
+    __getattr__ = carded(__name__)  # what has a card is public without an edit here
 
 __all__ = [
     "DenoiserLoss",

@@ -1,5 +1,8 @@
 """Measurements of states, ``y = H(x)``: what inverse problems invert."""
 
+from typing import TYPE_CHECKING
+
+from interpolants.foundations.cards import carded
 from interpolants.operators.blocks import Downsample
 from interpolants.operators.fourier import Blur, PhaseRetrieval
 from interpolants.operators.mask import Mask
@@ -12,6 +15,9 @@ from interpolants.operators.measurement import (
     check_measurement,
 )
 from interpolants.operators.saturation import Saturate
+
+if not TYPE_CHECKING:
+    __getattr__ = carded(__name__)  # what has a card is public without an edit here
 
 __all__ = [
     "Blur",

@@ -1,7 +1,8 @@
 """Bridges between two laws: interpolants, envelopes, and the draws that training needs."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from interpolants.foundations.cards import carded
 from interpolants.foundations.registry import build
 from interpolants.paths.custom import General, SpatiallyLinear
 from interpolants.paths.discrete_schedule import DiscreteSchedule, linear_betas
@@ -35,6 +36,9 @@ def get_path(name: str, **settings: Any) -> Path:
     assert isinstance(path, Path)
     return path
 
+
+if not TYPE_CHECKING:
+    __getattr__ = carded(__name__)  # what has a card is public without an edit here
 
 __all__ = [
     "BrownianEnvelope",

@@ -1,5 +1,8 @@
 """Problems that carry their exact answer: densities, fields, bridges, posteriors."""
 
+from typing import TYPE_CHECKING
+
+from interpolants.foundations.cards import carded
 from interpolants.problems.catalogue import get_problem
 from interpolants.problems.checkerboard_bridge import CheckerboardBridge, CheckerboardFields
 from interpolants.problems.empirical_bridge import EmpiricalBridge, EmpiricalFields
@@ -26,6 +29,9 @@ from interpolants.problems.toys import (
     SwissRoll,
 )
 from interpolants.problems.transition import MixtureTransition
+
+if not TYPE_CHECKING:
+    __getattr__ = carded(__name__)  # what has a card is public without an edit here
 
 __all__ = [
     "Checkerboard",

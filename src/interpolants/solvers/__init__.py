@@ -1,5 +1,8 @@
 """Schemes for ordinary and stochastic differential equations; they know only functions f(x, t)."""
 
+from typing import TYPE_CHECKING
+
+from interpolants.foundations.cards import carded
 from interpolants.solvers.adaptive import AdaptiveResult, Status, integrate_adaptive
 from interpolants.solvers.dopri5 import Dopri5
 from interpolants.solvers.euler import Euler
@@ -23,6 +26,9 @@ from interpolants.solvers.stochastic_heun import StochasticHeun
 from interpolants.solvers.tableau import RungeKutta, Tableau
 from interpolants.solvers.tsit5 import Tsit5
 from interpolants.solvers.weighted import Node, Population, Step, WeightedResult, integrate_weighted
+
+if not TYPE_CHECKING:
+    __getattr__ = carded(__name__)  # what has a card is public without an edit here
 
 __all__ = [
     "AdaptiveResult",
