@@ -37,6 +37,8 @@ COMPLETE = {
     "sub_vp",
     "ve",
     "discrete_schedule",
+    "tabulated",
+    "spectral",
 }
 NONLINEAR = General(
     lambda t, x0, x1: (1 - t) * x0 + t * x1 + t * (1 - t) * torch.sin(x0), QuadraticEnvelope()
@@ -51,8 +53,9 @@ def learnt(path, names, **settings):
 
 def rows(path, t):
     """Each quantity as a combination of (E[x0], E[x1], E[z]), and that of the position, which is known."""
-    a, b, g = (float(k(t)) for k in (path.alpha, path.beta, path.envelope.gamma))
-    da, db, dg = (float(k(t)) for k in (path.alpha_dot, path.beta_dot, path.envelope.gamma_dot))
+    # on a path with a basis, those of the first coordinate
+    a, b, g = (float(k(t).flatten()[0]) for k in (path.alpha, path.beta, path.envelope.gamma))
+    da, db, dg = (float(k(t).flatten()[0]) for k in (path.alpha_dot, path.beta_dot, path.envelope.gamma_dot))
     if path.is_one_sided:  # z is x0 seen from the base: one unknown with x0, up to what is known
         known = [a, b, 0.0]
         table = {"velocity": [da, db, 0], "score": [1.0, 0, 0], "denoiser": [1.0, 0, 0]}

@@ -14,13 +14,16 @@ from interpolants.paths import (
     DiscreteSchedule,
     EncoderDecoder,
     Linear,
+    MatrixBasis,
     Mirror,
     OneSidedLinear,
     OneSidedTrigonometric,
     QuadraticEnvelope,
     SigmoidEnvelope,
     SpatiallyLinear,
+    Spectral,
     SubVP,
+    Tabulated,
     Trigonometric,
     VariancePreserving,
     ZeroEnvelope,
@@ -40,6 +43,11 @@ RHO1 = GaussianMixture(
     torch.tensor([[2.0, 1.0], [-1.0, 2.0], [0.0, -2.0]], dtype=F64),
     torch.stack([0.5 * COVARIANCE, COVARIANCE.flip(0, 1), 0.4 * torch.eye(2, dtype=F64)]),
 )
+# Covariances that are diagonal in every basis, for paths that have one.
+ROUND = GaussianMixture(RHO1.weights, RHO1.means, torch.tensor([0.5, 0.9, 0.3], dtype=F64))
+TURN = torch.tensor([[0.6, 0.8], [-0.8, 0.6]], dtype=F64)
+PACE = torch.tensor([1.0, 2.5], dtype=F64)
+NODES = torch.linspace(0, 1, 13, dtype=F64)
 PATHS = {
     "linear": Linear(),
     "linear_wide": Linear(envelope=BrownianEnvelope(scale=2.5)),
@@ -66,13 +74,17 @@ PATHS = {
         lambda t: t**2 * (2 - t),
         CustomEnvelope(lambda t: torch.sqrt(t * (1 - t)) * (1 + t)),
     ),
+    "tabulated": Tabulated(NODES, (1 - NODES) ** 1.5, NODES * (2 - NODES), base=Gaussian()),
+    "spectral": Spectral(
+        MatrixBasis(TURN), lambda t: (1 - t) * torch.exp(PACE * t), lambda t: t**PACE * (2 - t), (2,)
+    ),
 }
 
 
 def bridge(path):
     """A bridge that the path allows: its own base, or the same law twice on a mirror."""
     if path.base is not None:
-        return GaussianMixtureBridge(path.base, RHO1)
+        return GaussianMixtureBridge(path.base, RHO1 if path.basis is None else ROUND)
     return GaussianMixtureBridge(RHO1 if path.is_static else RHO0, RHO1)
 
 

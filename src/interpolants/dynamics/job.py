@@ -19,6 +19,7 @@ from interpolants.foundations.ops import time_dtype
 from interpolants.foundations.randomness import BlockNoise
 from interpolants.foundations.types import Condition, take_rows
 from interpolants.foundations.universal import UniversalBrownianPath
+from interpolants.paths.bases import Basis
 from interpolants.solvers.adaptive import Status, integrate_adaptive
 from interpolants.solvers.fixed import integrate_fixed
 from interpolants.solvers.registry import available, get_solver
@@ -197,8 +198,13 @@ class Job:
             )
 
         brownian = self._driving(grid, noise, solver)
+        basis = None if self.fields.path is None else self.fields.path.basis
+        drift = self.drift(cond)
+        if basis is not None:  # in its coordinates the noise is independent between entries
+            drift, on_step = _drift_in(basis, drift), _watch_in(basis, on_step)
+            x = basis.forward(x).to(x.dtype)
         done = integrate_sde(
-            self.drift(cond),
+            drift,
             self.table.strength,
             x,
             grid,
@@ -207,7 +213,11 @@ class Job:
             on_step=on_step,
             return_path=keep,
         )
-        return Part(done.x, done.nfe, _status(done.x), done.path, None)
+        end, path = done.x, done.path
+        if basis is not None:
+            end = basis.inverse(end).to(x.dtype)
+            path = None if path is None else torch.stack([basis.inverse(state).to(x.dtype) for state in path])
+        return Part(end, done.nfe, _status(end), path, None)
 
     def _driving(
         self, grid: Any, noise: Callable[[int], BlockNoise], solver: SdeSolver
@@ -251,18 +261,18 @@ class Job:
         both end points it divides by nothing, and runs in either direction on any spatially linear path.
         """
         path: Any = self.fields.path
-        latent = not path.is_one_sided
-        want = ("endpoint0", "endpoint1", "denoiser") if latent else ("endpoint0", "endpoint1")
         times = torch.as_tensor(grid, dtype=torch.float64)
-        table = torch.stack([path.alpha(times), path.beta(times), path.envelope.gamma(times)], 1).tolist()
+        weights = {"endpoint0": path.alpha(times), "endpoint1": path.beta(times)}
+        if not path.is_one_sided:
+            weights["denoiser"] = path.envelope.gamma(times)
+        # numbers, or tensors on a path with a basis
+        table = {
+            name: rows.tolist() if rows.ndim == 1 else rows.to(x).unbind() for name, rows in weights.items()
+        }
         clock = times.to(time_dtype(x)).to(x.device).unbind()
         states = [x]
         for n in range(len(grid) - 1):
-            values = self.fields.evaluate(x, clock[n], want, cond)
-            alpha, beta, gamma = table[n + 1]
-            x = alpha * values["endpoint0"] + beta * values["endpoint1"]
-            if latent:
-                x = x.add(values["denoiser"], alpha=gamma)
+            x = self.fields.combine(x, clock[n], [(name, rows[n + 1]) for name, rows in table.items()], cond)
             if on_step is not None:
                 on_step(n + 1, clock[n + 1], x)
             if keep:
@@ -276,6 +286,23 @@ class Job:
         x = self.fields.evaluate(part.x, t.to(part.x.device), (quantity,), cond)[quantity]
         path = None if part.path is None else torch.cat([part.path, x[None]])
         return Part(x, part.nfe + 1, _status(x), path, None)
+
+
+def _drift_in(basis: Basis, drift: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """A drift of states as one of coordinates."""
+    return lambda u, t: basis.forward(drift(basis.inverse(u).to(u.dtype), t)).to(u.dtype)
+
+
+def _watch_in(basis: Basis, on_step: Any) -> Any:
+    """A watcher of states as one of coordinates."""
+    if on_step is None:
+        return None
+
+    def watch(n: int, t: Tensor, u: Tensor) -> Tensor | None:
+        replaced = on_step(n, t, basis.inverse(u).to(u.dtype))
+        return None if replaced is None else basis.forward(replaced).to(u.dtype)
+
+    return watch
 
 
 def _find_method(method: str | None, noisy: bool) -> str:

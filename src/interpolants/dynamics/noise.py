@@ -6,11 +6,14 @@ vanishes faster: ``eps(t) = min(eps, c sigma(t)^2 / h)`` with h the local step. 
 explicit step stays stable even where the data sit on a point or a thin set (there ``s`` has slope ``-1/sigma^2``, or
 ``-k/sigma^2`` where the noise is not standard normal: then ``sigma^2/k`` takes the place of ``sigma^2``).
 As h -> 0 the cap disappears at every inner time.
+
+On a path with a basis sigma is one number per coordinate, and so is the level: noise of any covariance that is diagonal
+in the basis leaves the law of x_t as it is, with the drift ``b ± eps s`` taken coordinate by coordinate.
 """
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +23,7 @@ import torch
 from torch import Tensor
 
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.ops import expand_like
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
 # Explicit Euler on dX = -(eps/sigma^2) X dt contracts without overshoot while eps h / sigma^2 <= 1.
@@ -31,7 +35,7 @@ class NoiseLevel(ABC):
 
     @abstractmethod
     def values(self, t: Tensor, path: Path | None) -> Tensor:
-        """The level at times ``t (n,)`` float64 -> ``(n,)``."""
+        """The level at times ``t (n,)`` float64 -> ``(n,)``, or ``(n, *D)`` per coordinate on a path with a basis."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +109,8 @@ class ScheduledNoise(NoiseLevel):
     """A function of time of your own.
 
     Args:
-        function: ``t (n,) float64 -> eps (n,)``, finite and >= 0.
+        function: ``t (n,) float64 -> eps (n,)``, finite and >= 0; or ``(n, *D)``, one level per coordinate, on a path
+            with a basis.
     """
 
     function: Callable[[Tensor], Tensor]
@@ -113,17 +118,17 @@ class ScheduledNoise(NoiseLevel):
     def values(self, t: Tensor, path: Path | None) -> Tensor:
         """The level at each time, checked."""
         values = torch.as_tensor(self.function(t), dtype=torch.float64)
-        if values.shape not in ((), t.shape):
+        coordinates = None if path is None or path.basis is None else path.noise_scale(t).shape
+        if values.shape not in ((), t.shape, coordinates):
             raise invalid(
                 "eps", f"the schedule must give one value per time, {tuple(t.shape)}", tuple(values.shape)
             )
-        values = values.expand(t.shape)
+        values = values.expand(t.shape) if values.ndim == 0 else values
         good = torch.isfinite(values) & (values >= 0)
         if not bool(good.all()):
-            at = int(good.long().argmin())
-            raise invalid(
-                "eps", f"the schedule must be finite and >= 0; at t={float(t[at]):.4g}", float(values[at])
-            )
+            at = tuple((~good).nonzero()[0].tolist())
+            rule = f"the schedule must be finite and >= 0; at t={float(t[at[0]]):.4g}"
+            raise invalid("eps", rule, float(values[at]))
         return values
 
 
@@ -188,14 +193,18 @@ class NoiseTable:
         self._times = torch.from_numpy(grid[order].copy())
         self._path = path
         eps = level.values(self._times, path).clone()
+        if path is not None and path.basis is not None and eps.ndim == 1:
+            scale = path.noise_scale(self._times)
+            eps = expand_like(eps, scale).expand_as(scale)
         if cap and path is not None:
             steps = torch.diff(self._times)
             local = torch.maximum(torch.cat([steps[:1], steps]), torch.cat([steps, steps[-1:]]))
             steepness = 1.0 if path.base is None else path.base.steepness(size)
-            eps = torch.minimum(eps, SAFE_STEP * path.noise_scale(self._times).square() / (steepness * local))
+            most = SAFE_STEP * path.noise_scale(self._times).square()
+            eps = torch.minimum(eps, most / expand_like(steepness * local, most))
         self._eps = eps
         self._on: tuple[torch.device, torch.dtype] | None = None
-        self._memory: dict[tuple[bool, float], float] = {}
+        self._memory: dict[tuple[bool, float], Tensor | float] = {}
 
     def weight(self, t: Tensor, *, of_score: bool) -> Tensor | float:
         """What multiplies the score (eps) or minus the denoiser (eps / sigma) at a 0-d time.
@@ -209,17 +218,17 @@ class NoiseTable:
             self._tabulate(t.dtype)
         place = (of_score, float(t))
         if place not in self._memory:
-            self._memory[place] = float(compute(t))
+            self._memory[place] = _number(compute(t))
         return self._memory[place]
 
     def _tabulate(self, dtype: torch.dtype) -> None:
         """The weights at all nodes, as the solvers' clocks of this type name them."""
         nodes = self._times.to(dtype).tolist()
-        self._memory.update(zip(((True, t) for t in nodes), self._eps.tolist(), strict=True))
+        self._memory.update(zip(((True, t) for t in nodes), _numbers(self._eps, dtype), strict=True))
         if self._path is not None:
             scale = self._path.noise_scale(self._times)
             over = torch.where(scale > 0, self._eps / scale.clamp_min(1e-300), torch.zeros_like(scale))
-            self._memory.update(zip(((False, t) for t in nodes), over.tolist(), strict=True))
+            self._memory.update(zip(((False, t) for t in nodes), _numbers(over, dtype), strict=True))
 
     def strength(self, times: Tensor) -> Tensor:
         """``sqrt(2 eps)`` at the grid's own times, float64."""
@@ -246,3 +255,13 @@ class NoiseTable:
         return torch.where(
             scale > 0, self.eps(t) / scale.clamp_min(torch.finfo(scale.dtype).tiny), torch.zeros_like(scale)
         )
+
+
+def _number(value: Tensor) -> Tensor | float:
+    return float(value) if value.ndim == 0 else value
+
+
+def _numbers(rows: Tensor, dtype: torch.dtype) -> Sequence[Tensor | float]:
+    """One number per time, or one tensor."""
+    numbers: Sequence[Tensor | float] = rows.tolist() if rows.ndim == 1 else rows.to(dtype).unbind()
+    return numbers

@@ -11,7 +11,6 @@ Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 2; der
 forms in the tests.
 """
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +22,6 @@ from torch import Tensor
 from interpolants.foundations.base import BaseLaw
 from interpolants.foundations.errors import NotIdentifiableError
 from interpolants.foundations.gaussian import Gaussian
-from interpolants.foundations.ops import expand_like
 from interpolants.paths.path import Path, SpatiallyLinearPath, Unmix
 
 # Times whose coefficients are kept: a few runs of a few hundred steps.
@@ -36,6 +34,9 @@ class At:
     ``at.alpha``, ``at.beta_dot`` ... come from the path, ``at.gamma``, ``at.gamma_gamma_dot`` from its envelope. At one
     time on the CPU they are numbers, and a ``memory`` keeps them: a sampler visits the same times chunk after chunk,
     and a formula with numbers is one operation per term.
+
+    On a path with a basis everything here is in its coordinates, ``at.x`` included: what a formula takes goes through
+    ``enter`` and what it gives through ``leave``. The formulas are the same, entry by entry.
     """
 
     def __init__(
@@ -46,13 +47,23 @@ class At:
         mean1: Tensor | None = None,
         memory: "dict[float, dict[str, Any]] | None" = None,
     ) -> None:
-        self.path, self.x, self.t = path, x, t
-        self.mean1 = mean1
+        self.path, self.t = path, t
+        self._dtype = x.dtype
+        self.x = self.enter(x)
+        self.mean1 = mean1 if mean1 is None or path.basis is None else self.enter(mean1.to(x)[None])[0]
         self._numbers: dict[str, Any] | None = None
         if memory is not None and t.ndim == 0 and t.device.type == "cpu" and not t.requires_grad:
             if len(memory) > REMEMBERED:
                 memory.clear()
             self._numbers = memory.setdefault(float(t), {})
+
+    def enter(self, value: Tensor) -> Tensor:
+        """A field's value in the coordinates of the formulas."""
+        return value if self.path.basis is None else self.path.basis.forward(value)
+
+    def leave(self, value: Tensor) -> Tensor:
+        """A formula's value as that of a field."""
+        return value if self.path.basis is None else self.path.basis.inverse(value).to(self._dtype)
 
     # A number acts like a 0-d tensor in every formula; the annotation says what the formulas may rely on.
     def __getattr__(self, name: str) -> Tensor:
@@ -65,8 +76,11 @@ class At:
         if self._numbers is None:
             return self._wide(compute())
         if name not in self._numbers:
-            self._numbers[name] = float(compute())
+            self._numbers[name] = self._number(compute())
         return self._numbers[name]
+
+    def _number(self, value: Tensor) -> Any:
+        return float(value) if value.ndim == 0 else self._wide(value)
 
     @property
     def base(self) -> BaseLaw:
@@ -87,12 +101,12 @@ class At:
         if self._numbers is None:
             return Unmix(*(self._wide(c) for c in self.path.unmix(self.t)))
         if "unmix" not in self._numbers:
-            self._numbers["unmix"] = Unmix(*(float(c) for c in self.path.unmix(self.t)))  # type: ignore[arg-type]
+            self._numbers["unmix"] = Unmix(*(self._number(c) for c in self.path.unmix(self.t)))
         found: Unmix = self._numbers["unmix"]
         return found
 
     def _wide(self, value: Tensor) -> Tensor:
-        return expand_like(value, self.x).to(self.x.dtype)
+        return self.path.widen(value, self.x)
 
 
 Formula = Callable[..., Tensor]
@@ -198,7 +212,7 @@ def _steep(path: Path) -> bool:
         isinstance(path, SpatiallyLinearPath) and isinstance(path.base, Gaussian) and path.base.is_centred
     ):
         return False
-    return not math.isfinite(float(path.alpha_dot(torch.ones((), dtype=torch.float64))))
+    return not bool(torch.isfinite(path.alpha_dot(torch.ones((), dtype=torch.float64))).all())
 
 
 # With C the base's covariance, E[x0|x] = -alpha C s and b = (beta'/beta) x + (g^2/2) C s. Times beta nothing infinite
@@ -324,7 +338,8 @@ def fold(path: Path, steps: Sequence[Rule], known: Sequence[str], t: Tensor) -> 
         Quantity -> coefficients of the state and of ``known`` in order; None where a rule mixes entries or adds a
         constant, or where a coefficient is infinite.
     """
-    if path.base is not None and (path.base.shared_scale is None or not path.base.is_centred):
+    mixes = path.base is not None and (path.base.shared_scale is None or not path.base.is_centred)
+    if mixes or path.basis is not None:
         return None
     unit = torch.eye(1 + len(known), dtype=torch.float64)
     at = At(path, unit[0], t.double())

@@ -178,8 +178,10 @@ class LearnedFields(Fields):
         if steps:
             assert self.path is not None
             at = At(self.path, x, t.clamp(margin, 1 - margin) if margin else t, self._mean1, self._memory)
+            inside = {name: at.enter(value) for name, value in values.items()}
             for rule in steps:
-                values[rule.target] = rule.formula(at, *(values[need] for need in rule.needs))
+                inside[rule.target] = rule.formula(at, *(inside[need] for need in rule.needs))
+            values |= {name: at.leave(inside[name]) for name in want if name not in values}
         return values
 
     def _learnt(self, x: Tensor, t: Tensor, needed: set[str], cond: Condition) -> dict[str, Tensor]:

@@ -63,9 +63,17 @@ class Fields(ABC):
     def combine(
         self, x: Tensor, t: Tensor, terms: Sequence[tuple[str, Tensor | float]], cond: Condition = None
     ) -> Tensor:
-        """``sum_k w_k q_k(x, t)`` for ``terms`` ``(q_k, w_k)`` with weights that depend on time alone, ``(B, *D)``."""
+        """``sum_k w_k q_k(x, t)`` for ``terms`` ``(q_k, w_k)`` with weights that depend on time alone, ``(B, *D)``.
+
+        On a path with a basis a weight may be one number per coordinate.
+        """
         values = self.evaluate(x, t, [name for name, _ in terms], cond)
-        return weighted_sum([(values[name], weight) for name, weight in terms])
+        basis = None if self.path is None else self.path.basis
+        if basis is None:
+            return weighted_sum([(values[name], weight) for name, weight in terms])
+        return basis.inverse(
+            weighted_sum([(basis.forward(values[name]), weight) for name, weight in terms])
+        ).to(x.dtype)
 
     def velocity_of(self, cond: Condition = None) -> Callable[[Tensor, Tensor], Tensor]:
         """The velocity as a function of state and time alone, for the solvers' inner loop."""

@@ -19,6 +19,7 @@ FAMILIES = (
     "path",
     "envelope",
     "base",
+    "basis",
     "coupling",
     "operator",
     "solver",

@@ -87,6 +87,8 @@ def rebuild(description: dict[str, Any], family: str) -> Any:
 def _plain(value: Any, who: str) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, torch.Tensor):
+        return value.tolist()
     if isinstance(value, tuple | list):
         return [_plain(part, who) for part in value]
     return describe(value, who)

@@ -149,6 +149,9 @@ def _job(
     settings: PathSettings,
     cap_noise: bool,
 ) -> Job:
+    if fields.path is not None and fields.path.basis is not None:
+        rule = "eps > 0 needs one noise level for all directions, and the path has a basis"
+        raise invalid("log_prob", rule, type(fields.path).__name__, "Use eps=0: the ODE gives the density.")
     chain = settings.divergence == "none"
     name = ("euler_maruyama" if chain else "heun") if method is None else method
     job = Job(fields, x, eps, end == 1, name, n_steps, time_grid, "step", 0.0, 1.0, cap_noise)

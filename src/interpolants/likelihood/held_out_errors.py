@@ -67,6 +67,9 @@ def held_out_errors(
     path = fields.path
     if path is None or not fields.has_score:
         raise invalid(who, "the fields must have a path and a score", type(fields).__name__)
+    if path.basis is not None:
+        rule = "the path must have one noise scale for all directions, not a basis"
+        raise invalid(who, rule, type(path).__name__, "Choose eps yourself.")
     if len(x1) < _FEWEST_ENDS:
         raise invalid(who, f"there must be at least {_FEWEST_ENDS} held-out end points", len(x1))
     if x0 is not None and len(x0) < _FOLDS:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from interpolants.foundations.cards import carded
 from interpolants.foundations.registry import build
+from interpolants.paths.bases import Basis, CosineBasis, FourierBasis, MatrixBasis
 from interpolants.paths.custom import General, SpatiallyLinear
 from interpolants.paths.discrete_schedule import DiscreteSchedule, linear_betas
 from interpolants.paths.encoder_decoder import EncoderDecoder
@@ -20,6 +21,8 @@ from interpolants.paths.envelopes import (
 from interpolants.paths.linear import Linear, OneSidedLinear
 from interpolants.paths.mirror import Diffusive, Mirror
 from interpolants.paths.path import Path, PathSample, SpatiallyLinearPath
+from interpolants.paths.spectral import Spectral, SpectralPath
+from interpolants.paths.tabulated import Tabulated
 from interpolants.paths.trigonometric import OneSidedTrigonometric, Trigonometric
 from interpolants.paths.variance_preserving import VariancePreserving
 from interpolants.paths.ve import VE
@@ -41,15 +44,19 @@ if not TYPE_CHECKING:
     __getattr__ = carded(__name__)  # what has a card is public without an edit here
 
 __all__ = [
+    "Basis",
     "BrownianEnvelope",
+    "CosineBasis",
     "CustomEnvelope",
     "Diffusive",
     "DiscreteSchedule",
     "EncoderDecoder",
     "Ends",
     "Envelope",
+    "FourierBasis",
     "General",
     "Linear",
+    "MatrixBasis",
     "Mirror",
     "OneSidedLinear",
     "OneSidedTrigonometric",
@@ -61,6 +68,9 @@ __all__ = [
     "SpatiallyLinear",
     "SpatiallyLinearPath",
     "SubVP",
+    "Spectral",
+    "SpectralPath",
+    "Tabulated",
     "Trigonometric",
     "VE",
     "VP",

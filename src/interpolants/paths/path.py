@@ -2,6 +2,9 @@
 
 Letters: ``alpha, beta, gamma`` coefficients of x0, x1, z; ``_dot`` rates; ``z ~ N(0, Id)`` the latent noise.
 In a one-sided path the law of x0 is fixed, Gaussian as a rule, and its noise plays z: ``x0 = color(z)``, ``gamma = 0``.
+
+Coefficients are numbers that depend on time; on a path with a basis F they are tensors of the state's shape that act on
+the coordinates F x, entry by entry. What depends on which of the two goes through :meth:`Path.apply`.
 """
 
 import math
@@ -16,6 +19,7 @@ from interpolants.foundations.base import BaseLaw
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.ops import batch_time, expand_like, sum_event
+from interpolants.paths.bases import Basis
 from interpolants.paths.ends import EXACT, Ends
 from interpolants.paths.envelopes import Envelope
 
@@ -52,6 +56,19 @@ class Path(ABC):
     envelope: Envelope
     # The law of x0 when the path fixes it (one-sided paths); None when rho0 is free.
     base: BaseLaw | None = None
+    # The coordinates in which the coefficients act, when they differ between directions (spectral paths).
+    basis: Basis | None = None
+
+    def widen(self, coefficient: Tensor, x: Tensor) -> Tensor:
+        """A coefficient at times ``()`` or ``(B,)``, so that it broadcasts against states (or their coordinates)."""
+        return expand_like(coefficient, x).to(x.dtype)
+
+    def apply(self, coefficient: Tensor, x: Tensor) -> Tensor:
+        """``coefficient x``, in the basis where there is one, ``F^T (coefficient * F x)``; ``(B, *D)`` -> the same."""
+        if self.basis is None:
+            return self.widen(coefficient, x) * x
+        u = self.basis.forward(x)
+        return self.basis.inverse(self.widen(coefficient, u) * u).to(x.dtype)
 
     @abstractmethod
     def interpolate(self, t: Tensor, x0: Tensor, x1: Tensor) -> Tensor:
@@ -90,8 +107,8 @@ class Path(ABC):
 
         ``-z / gamma``, or ``score(x0) / alpha`` with the score of the base law. Infinite where the noise vanishes.
         """
-        scale = expand_like(self.noise_scale(sample.t), sample.z).to(sample.z)
-        return (-sample.z if self.base is None else self.base.score_at(sample.z)) / scale
+        score = -sample.z if self.base is None else self.base.score_at(sample.z)
+        return self.apply(1 / self.noise_scale(sample.t), score)
 
     def sample(
         self,
@@ -208,6 +225,10 @@ class SpatiallyLinearPath(Path):
         """Half the rate of alpha squared; closed form where ``alpha_dot`` is infinite."""
         return self.alpha(t) * self.alpha_dot(t)
 
+    def beta_beta_dot(self, t: Tensor) -> Tensor:
+        """Half the rate of beta squared; closed form where ``beta_dot`` is infinite."""
+        return self.beta(t) * self.beta_dot(t)
+
     @property
     def is_mixing(self) -> bool:
         """Whether position and rate determine both end points (``alpha beta' != alpha' beta`` inside)."""
@@ -307,11 +328,14 @@ class SpatiallyLinearPath(Path):
 
     def interpolate(self, t: Tensor, x0: Tensor, x1: Tensor) -> Tensor:
         """``alpha x0 + beta x1``."""
-        return _wide(self.alpha(t), x0) * x0 + _wide(self.beta(t), x1) * x1
+        return self._mix(self.alpha(t), x0, self.beta(t), x1)
 
     def interpolate_dot(self, t: Tensor, x0: Tensor, x1: Tensor) -> Tensor:
         """``alpha' x0 + beta' x1``."""
-        return _wide(self.alpha_dot(t), x0) * x0 + _wide(self.beta_dot(t), x1) * x1
+        return self._mix(self.alpha_dot(t), x0, self.beta_dot(t), x1)
+
+    def _mix(self, a: Tensor, x0: Tensor, b: Tensor, x1: Tensor) -> Tensor:
+        return self.apply(a, x0) + self.apply(b, x1)
 
     @property
     def _needs_x0(self) -> bool:
@@ -325,7 +349,3 @@ class SpatiallyLinearPath(Path):
         else:
             z = self.base.whiten(x0)
         return super()._draw(t, x0, x1, z)
-
-
-def _wide(coefficient: Tensor, x: Tensor) -> Tensor:
-    return expand_like(coefficient, x).to(x.dtype)

@@ -56,8 +56,8 @@ class CheckerboardBridge:
         Raises:
             InvalidInputError: If the path is not spatially linear, or its Gaussian base is not this one.
         """
-        if not isinstance(path, SpatiallyLinearPath) or path.is_static:
-            rule = "the path must be spatially linear with two ends"
+        if not isinstance(path, SpatiallyLinearPath) or path.is_static or path.basis is not None:
+            rule = "the path must be spatially linear with two ends and no basis"
             raise invalid("CheckerboardBridge", rule, type(path).__name__)
         if path.base is not None:
             probe = torch.tensor([[1.0, -1.0]], dtype=torch.float64)

@@ -24,9 +24,10 @@ from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.types import Condition
+from interpolants.paths.bases import Basis
 from interpolants.paths.path import Path, SpatiallyLinearPath
 from interpolants.problems.gaussian_mixture import GaussianMixture
-from interpolants.problems.pair_modes import Coefficients, Modes, Pairs, Posterior, factorise
+from interpolants.problems.pair_modes import Coefficients, Modes, Pairs, Posterior, as_column, factorise
 
 
 class GaussianMixtureBridge:
@@ -69,7 +70,7 @@ class GaussianMixtureBridge:
 
 
 class _Rates(NamedTuple):
-    """Coefficients of velocity and drift, each 0-d or ``(B,)``."""
+    """Coefficients of velocity and drift, each 0-d, ``(B,)``, or ``(1 or B, D)`` on a path with a basis."""
 
     alpha_dot: Tensor
     beta_dot: Tensor
@@ -98,6 +99,8 @@ class MixtureFields(Fields):
         if path.is_static:
             _check_mirror(rho0, rho1)
         self._pairs = _pairs(rho0, rho1, static=path.is_static)
+        if path.basis is not None:
+            self._pairs = _in_coordinates(path.basis, self._pairs)
         self._modes = {
             rho1.means.device: factorise(self._pairs, with_identity=not path.envelope.is_zero),
         }
@@ -115,7 +118,7 @@ class MixtureFields(Fields):
     ) -> dict[str, Tensor]:
         """The wanted quantities at ``x (B, D)`` and ``t`` 0-d or ``(B,)``; the pairs are weighted once."""
         point = _Point(self, x, t)
-        return {name: getattr(point, name).to(x.dtype) for name in want}
+        return {name: self._state(getattr(point, name)).to(x.dtype) for name in want}
 
     def log_prob(self, x: Tensor, t: Tensor | float) -> Tensor:
         """Log density of ``x_t`` in nats; ``(B, D)`` -> ``(B,)``."""
@@ -134,7 +137,7 @@ class MixtureFields(Fields):
 
         def both(x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
             point = _Point(self, x, t)
-            return point.velocity.to(x.dtype), point.divergence.to(x.dtype)
+            return self._state(point.velocity).to(x.dtype), point.divergence.to(x.dtype)
 
         return both
 
@@ -145,7 +148,15 @@ class MixtureFields(Fields):
         noise = at.gamma_squared * torch.ones_like(pairs.mean0)
         mixed = at.alpha.square() * pairs.cov0 + at.beta.square() * pairs.cov1
         covariances = mixed + (noise if pairs.is_diagonal else noise.diag_embed())
-        return GaussianMixture(pairs.log_weights.exp(), pairs.mean(at)[0], covariances)
+        means = pairs.mean(at)[0]
+        if self.path.basis is not None:
+            rows = self._state(torch.eye(means.shape[1], dtype=means.dtype, device=means.device))  # rows of F
+            covariances, means = (rows.mT * covariances[:, None]) @ rows, self._state(means)
+            covariances = (covariances + covariances.mT) / 2
+        return GaussianMixture(pairs.log_weights.exp(), means, covariances)
+
+    def _state(self, value: Tensor) -> Tensor:
+        return value if self.path.basis is None else self.path.basis.inverse(value)
 
     def modes_on(self, device: torch.device) -> Modes:
         """The factorisation, moved once per device."""
@@ -157,7 +168,10 @@ class MixtureFields(Fields):
     def _coefficients(self, t: Tensor, like: Tensor) -> Coefficients:
         path = self.path
         return Coefficients(
-            *(k.to(like.dtype) for k in (path.alpha(t), path.beta(t), path.envelope.gamma(t).square()))
+            *(
+                _rows(k, t).to(like.dtype)
+                for k in (path.alpha(t), path.beta(t), path.envelope.gamma(t).square())
+            )
         )
 
 
@@ -169,6 +183,8 @@ class _Point:
         self.path = fields.path
         self.pairs: Pairs = modes.pairs
         self.x, self.t = x.to(self.pairs.mean0.dtype), t.to(self.pairs.mean0.dtype)
+        if self.path.basis is not None:
+            self.x = self.path.basis.forward(self.x)
         self.at = fields._coefficients(self.t, self.x)
         self.posterior: Posterior = modes.posterior(self.x, self.at)
 
@@ -194,7 +210,7 @@ class _Point:
     @cached_property
     def denoiser(self) -> Tensor:
         """``-gamma s``, or ``-alpha L^T s`` on a one-sided path."""
-        scale = self._wide(self.path.noise_scale(self.t))
+        scale = self._wide(_rows(self.path.noise_scale(self.t), self.t))
         if isinstance(self.path.base, Gaussian):
             return -scale * self.path.base.root_transpose(self.score)
         return -scale * self.score
@@ -217,7 +233,7 @@ class _Point:
         rates = self.rates
         size = (rates.alpha_alpha_dot, rates.beta_beta_dot, self._latent(rates.gamma_gamma_dot))
         mean0, mean1 = self.pairs.mean0, self.pairs.mean1
-        wide = [k.reshape(-1, 1, 1) for k in (rates.alpha_dot, rates.beta_dot)]
+        wide = [as_column(k) for k in (rates.alpha_dot, rates.beta_dot)]
         own_velocity = _product(wide[0], mean0) + wide[1] * mean1 + self.posterior.each(*size)
         own_score = -self.posterior.each(0.0, 0.0, 1.0)
         shift = (own_velocity * (own_score - self.score[:, None])).sum(2)
@@ -231,10 +247,10 @@ class _Point:
             path.alpha_dot(t),
             path.beta_dot(t),
             path.alpha_alpha_dot(t),
-            path.beta(t) * path.beta_dot(t),
+            path.beta_beta_dot(t),
             path.envelope.gamma_gamma_dot(t),
         )
-        return _Rates(*(rate.to(self.x.dtype) for rate in rates))
+        return _Rates(*(_rows(rate, t).to(self.x.dtype) for rate in rates))
 
     @cached_property
     def _mean_rate(self) -> Tensor:
@@ -246,7 +262,34 @@ class _Point:
         return 0.0 if self.path.envelope.is_zero else rate
 
     def _wide(self, value: Tensor) -> Tensor:
-        return expand_like(value, self.x).to(self.x.dtype)
+        return (value if value.ndim == 2 else expand_like(value, self.x)).to(self.x.dtype)
+
+
+def _rows(value: Tensor, t: Tensor) -> Tensor:
+    """A coefficient per coordinate always with a row per time, to tell it from one number per time."""
+    return value[None] if value.ndim == 1 and t.ndim == 0 else value
+
+
+def _in_coordinates(basis: Basis, pairs: Pairs) -> Pairs:
+    """The pairs of a path with a basis, turned into its coordinates.
+
+    Raises:
+        InvalidInputError: If a covariance is not diagonal there.
+    """
+    dtype = pairs.mean0.dtype
+    rows = basis.inverse(torch.eye(pairs.mean0.shape[1], dtype=torch.float64, device=pairs.mean0.device))
+    turned = []
+    for given in (pairs.cov0, pairs.cov1):
+        full = rows @ (given.diag_embed() if pairs.is_diagonal else given).double() @ rows.mT
+        variances = full.diagonal(dim1=1, dim2=2)
+        rest = float((full - variances.diag_embed()).abs().max() / variances.max())
+        if rest > 1e-6:
+            rule = "every covariance must be diagonal in the path's basis"
+            remedy = "Isotropic modes are diagonal in any basis; one Gaussian is in its principal axes."
+            raise invalid("GaussianMixtureBridge", rule, f"a relative rest of {rest:.3g}", remedy)
+        turned.append(variances.to(dtype))
+    means = (basis.forward(mean.double()).to(dtype) for mean in (pairs.mean0, pairs.mean1))
+    return Pairs(pairs.log_weights, *means, *turned)
 
 
 def _product(rate: Tensor, mean: Tensor) -> Tensor:

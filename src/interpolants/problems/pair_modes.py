@@ -22,13 +22,16 @@ _COMMUTES = 1e-12  # relative size of C D - D C up to which the two share eigenv
 _CHUNK = 1 << 22  # entries of the per-row covariances that are held at once
 _LOG_2_PI = math.log(2 * math.pi)
 
-# A path's coefficient: a number, 0-d, or one per state ``(B,)``.
+# A path's coefficient: a number, 0-d, one per state ``(B,)``, or one per state and coordinate ``(1 or B, D)``.
 Scalar = Tensor | float
 
 
 @dataclass(frozen=True)
 class Coefficients:
-    """A path's coefficients at the requested times, each 0-d or ``(B,)``, in the problem's precision."""
+    """A path's coefficients at the requested times, each 0-d or ``(B,)``, in the problem's precision.
+
+    Where the pairs are given in the coordinates of a path's basis, one per coordinate, ``(1 or B, D)``.
+    """
 
     alpha: Tensor
     beta: Tensor
@@ -36,7 +39,7 @@ class Coefficients:
 
     def column(self) -> "Coefficients":
         """The same as ``(1, 1, 1)`` or ``(B, 1, 1)``, to broadcast against ``(B, N, D)``."""
-        return _map(self, lambda value: value.reshape(-1, 1, 1))
+        return _map(self, as_column)
 
     def take(self, rows: slice) -> "Coefficients":
         """Those of some states."""
@@ -79,7 +82,10 @@ class Pairs:
 
 
 class Posterior(ABC):
-    """Everything that depends on the states: weights of the pairs, and ``Sigma^-1 r``."""
+    """Everything that depends on the states: weights of the pairs, and ``Sigma^-1 r``.
+
+    Coefficients are 0-d or ``(B,)``; where covariances are diagonal in the axes also one per coordinate.
+    """
 
     log_joint: Tensor  # (B, N), log of p_i q_j N(x; mean, Sigma)
 
@@ -361,8 +367,13 @@ class _DensePosterior(Posterior):
         )
 
 
+def as_column(value: Tensor) -> Tensor:
+    """A coefficient that broadcasts against ``(B, N, D)``."""
+    return value[:, None] if value.ndim == 2 else value.reshape(-1, 1, 1)
+
+
 def _wide(value: Scalar) -> Scalar:
-    return value if isinstance(value, float) else value.reshape(-1, 1, 1)
+    return value if isinstance(value, float) else as_column(value)
 
 
 def _flat(value: Scalar) -> Scalar:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from interpolants.solvers.fixed import Velocity
-from interpolants.solvers.sde import SdeSolver
+from interpolants.solvers.sde import SdeSolver, Strength, add_noise
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class EulerMaruyama(SdeSolver):
         x: Tensor,
         clock: list[Tensor],
         dt: float,
-        g0: float,
-        g1: float,
+        g0: Strength,
+        g1: Strength,
         dw: Tensor,
         area: Tensor | None,
     ) -> Tensor:
         """One step; see ``SdeSolver.step``."""
-        return torch.add(x, f(x, clock[0]), alpha=dt).add_(dw, alpha=g0)
+        return add_noise(torch.add(x, f(x, clock[0]), alpha=dt), dw, g0)

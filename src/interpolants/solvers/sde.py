@@ -1,11 +1,12 @@
 """Integration of Ito equations with additive noise, ``dX = f(X, t) dt + g(t) dW``, forwards or backwards.
 
 Letters: ``dt`` signed step, ``dw`` increment of the driving Brownian motion in running time, ``area`` its
-space-time Levy area, ``g0, g1`` noise strength at the start and at the end of the step.
+space-time Levy area, ``g0, g1`` noise strength at the start and at the end of the step: a number, or a tensor with one
+strength per entry of the state.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,6 +18,8 @@ from torch import Tensor
 from interpolants.foundations.brownian import check_grid
 from interpolants.foundations.errors import invalid
 from interpolants.solvers.fixed import OnStep, Velocity, check_state, check_velocity, stage_clock
+
+Strength = float | Tensor
 
 
 @dataclass(frozen=True)
@@ -56,8 +59,8 @@ class SdeSolver(ABC):
         x: Tensor,
         clock: list[Tensor],
         dt: float,
-        g0: float,
-        g1: float,
+        g0: Strength,
+        g1: Strength,
         dw: Tensor,
         area: Tensor | None,
     ) -> Tensor:
@@ -98,8 +101,8 @@ def integrate_sde(
 
     Args:
         f: Drift ``(B, *D)`` at state ``(B, *D)`` and time ``()``.
-        g: Noise strength, one number per time: called once with all grid times ``(n + 1,)`` in float64 on the
-            CPU. Finite and >= 0. For ``sqrt(2 eps) dW`` it is ``sqrt(2 eps)``.
+        g: Noise strength, one number per time, or one per time and entry ``(n + 1, *D)``: called once with all grid
+            times ``(n + 1,)`` in float64 on the CPU. Finite and >= 0. For ``sqrt(2 eps) dW`` it is ``sqrt(2 eps)``.
         x: Start, ``(B, *D)``; not modified.
         times: ``(n + 1,)``, strictly monotone.
         solver: Scheme for additive noise.
@@ -118,7 +121,7 @@ def integrate_sde(
     """
     grid = check_grid("integrate_sde", times)
     check_state("integrate_sde", x)
-    strength = _noise_strength(g, grid)
+    strength = _noise_strength(g, grid, x)
     clock = stage_clock(grid, solver.c, x)
     steps = np.diff(grid).tolist()
     drift = _checked(f)
@@ -138,20 +141,30 @@ def integrate_sde(
     return SdeResult(x=x, nfe=nfe, path=torch.stack(path) if return_path else None)
 
 
-def _noise_strength(g: Callable[[Tensor], Tensor], grid: npt.NDArray[np.float64]) -> list[float]:
-    """``g`` on the grid as Python numbers, so that a step multiplies by them without touching a tensor."""
+def add_noise(x: Tensor, noise: Tensor, strength: Strength) -> Tensor:
+    """``x + strength noise``, in the memory of ``x``."""
+    return x.addcmul_(noise, strength) if isinstance(strength, Tensor) else x.add_(noise, alpha=strength)
+
+
+def _noise_strength(
+    g: Callable[[Tensor], Tensor], grid: npt.NDArray[np.float64], x: Tensor
+) -> Sequence[Strength]:
+    """``g`` on the grid: Python numbers, so that a step multiplies by them without touching a tensor, or tensors."""
     times = torch.from_numpy(grid)
     values = torch.as_tensor(g(times), dtype=torch.float64).detach().cpu()
-    if values.ndim > 1 or values.numel() not in (1, len(grid)):
-        remedy = "It must be a function of time alone."
-        raise invalid("integrate_sde", "g must give one number per time", tuple(values.shape), remedy)
-    values = values.expand(len(grid))
+    per_entry = tuple(values.shape) == (len(grid), *x.shape[1:])
+    if not per_entry and (values.ndim > 1 or values.numel() not in (1, len(grid))):
+        rule = "g must give one number per time, or one per time and entry of the state"
+        raise invalid("integrate_sde", rule, tuple(values.shape), "It must be a function of time alone.")
+    values = values if per_entry else values.expand(len(grid))
     bad = ~(values.isfinite() & (values >= 0))
     if bool(bad.any()):
-        first = int(bad.nonzero()[0])
-        found = f"{values[first].item()} at t = {times[first].item()}"
+        first = tuple(bad.nonzero()[0].tolist())
+        found = f"{values[first].item()} at t = {times[first[0]].item()}"
         remedy = "Stop before the time where it is singular, or let it vanish there."
         raise invalid("integrate_sde", "g must be finite and >= 0", found, remedy)
+    if per_entry:
+        return values.to(x).unbind()
     numbers: list[float] = values.tolist()
     return numbers
 

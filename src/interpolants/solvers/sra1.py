@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from interpolants.solvers.fixed import Velocity
-from interpolants.solvers.sde import SdeSolver
+from interpolants.solvers.sde import SdeSolver, Strength, add_noise
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class SRA1(SdeSolver):
         x: Tensor,
         clock: list[Tensor],
         dt: float,
-        g0: float,
-        g1: float,
+        g0: Strength,
+        g1: Strength,
         dw: Tensor,
         area: Tensor | None,
     ) -> Tensor:
@@ -45,6 +45,6 @@ class SRA1(SdeSolver):
         assert area is not None  # the driver refuses noise without it
         mean = area.add_(dw, alpha=0.5)
         k0 = f(x, clock[0])
-        k1 = f(torch.add(x, k0, alpha=0.75 * dt).add_(mean, alpha=1.5 * g1), clock[1])
+        k1 = f(add_noise(torch.add(x, k0, alpha=0.75 * dt), mean, 1.5 * g1), clock[1])
         drifted = torch.add(x, k0, alpha=dt / 3).add_(k1, alpha=2 * dt / 3)
-        return drifted.add_(mean, alpha=g0 - g1).add_(dw, alpha=g1)
+        return add_noise(add_noise(drifted, mean, g0 - g1), dw, g1)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from interpolants.solvers.fixed import Velocity
-from interpolants.solvers.sde import SdeSolver
+from interpolants.solvers.sde import SdeSolver, Strength, add_noise
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,13 @@ class StochasticHeun(SdeSolver):
         x: Tensor,
         clock: list[Tensor],
         dt: float,
-        g0: float,
-        g1: float,
+        g0: Strength,
+        g1: Strength,
         dw: Tensor,
         area: Tensor | None,
     ) -> Tensor:
         """One step; see ``SdeSolver.step``."""
         k0 = f(x, clock[0])
-        k1 = f(torch.add(x, k0, alpha=dt).add_(dw, alpha=g0), clock[1])
-        return torch.add(x, k0, alpha=dt / 2).add_(k1, alpha=dt / 2).add_(dw, alpha=(g0 + g1) / 2)
+        k1 = f(add_noise(torch.add(x, k0, alpha=dt), dw, g0), clock[1])
+        drifted = torch.add(x, k0, alpha=dt / 2).add_(k1, alpha=dt / 2)
+        return add_noise(drifted, dw, (g0 + g1) / 2)
