@@ -87,6 +87,8 @@ class EmpiricalFields(Fields):
             remedy = "E.g. OneSidedLinear(base=StudentT(df=4))."
             found = f"{type(path).__name__} with base {path.base}"
             raise invalid(who, "path must be one-sided with an elliptical base", found, remedy)
+        if path.basis is not None:
+            raise invalid(who, "path must have one schedule for all directions", type(path).__name__)
         self.path, self.base = path, path.base
         self.points, self.shape = points.flatten(1), tuple(points.shape[1:])
         self.log_weights = weights.log()
