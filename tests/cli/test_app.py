@@ -131,6 +131,16 @@ def test_training_and_judging_can_be_two_commands(place):
 
 def test_methods_problems_and_doctor_answer_as_table_and_as_json():
     assert "linear" in call("methods", "--family", "path").stdout
+    for word in ("status", "cost", "limits", "sources"):
+        assert word in call("methods", "--family", "path").stdout
+    one = call("methods", "mirror").stdout
+    for word in (
+        "Mirror interpolant",
+        "rho0 = rho1",
+        "tests/laws/test_path_laws.py",
+        "albergo2023stochastic",
+    ):
+        assert word in one
     cards = json.loads(call("methods", "--json").stdout)
     assert {"path", "metric", "problem"} <= {card["family"] for card in cards}
     found = json.loads(call("problems", "--json").stdout)
@@ -169,6 +179,7 @@ def test_methods_problems_and_doctor_answer_as_table_and_as_json():
         (("check", "runs"), "the folder must be one of a run"),
         (("report", "runs/none"), "the folder must be one of a run"),
         (("methods", "--family", "paths"), "Did you mean 'path'?"),
+        (("methods", "miror"), "Did you mean 'mirror'?"),
     ],
 )  # fmt: skip
 def test_mistakes_end_with_code_two_and_leave_nothing(place, words, message):

@@ -321,27 +321,42 @@ def report(
 
 @app.command()
 def methods(
+    name: Annotated[str | None, typer.Argument(metavar="[ID]", help="All about this one.")] = None,
     family: Annotated[str | None, typer.Option("--family", "-f", help="Only this family, e.g. path.")] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """List the methods that the library has, from their cards.
+    """List the methods that the library has, or tell all about one, from their cards.
 
     \b
     Example:
     interpolants methods --family path
+    interpolants methods flow_map
     """
     from interpolants.foundations.cards import FAMILIES, load_cards
 
     if family is not None and family not in FAMILIES:
         raise invalid("methods", "--family must be a family", repr(family), nearest(family, FAMILIES))
     cards = [card for card in load_cards() if family is None or card.family == family]
+    ids = [card.id for card in cards]
+    if name is not None and name not in ids:
+        raise invalid("methods", "the method must be one of the library's", repr(name), nearest(name, ids))
+    cards = [card for card in cards if name in (None, card.id)]
     screen = _screen(quiet or as_json)
     if as_json:
         screen.json([_card(card) for card in cards])
-    rows = [(card.family, card.id, card.title, card.limits, card.extra) for card in cards]
-    screen.table("Methods", ("family", "id", "method", "limits", "extra"), rows)
-    screen.following("interpolants run --x0 a.npy --x1 b.csv --path linear --out runs/mine")
+    if name is not None:
+        screen.table(
+            cards[0].title, ("", ""), [(key, _told(value)) for key, value in _card(cards[0]).items()]
+        )
+        screen.following(f"interpolants methods --family {cards[0].family}", "its neighbours")
+        return
+    rows = [
+        (c.family, c.id, c.title, c.status, c.cost, c.limits, ", ".join(c.sources), c.extra) for c in cards
+    ]
+    header = ("family", "id", "method", "status", "cost", "limits", "sources", "extra")
+    screen.table("Methods", header, rows)
+    screen.following(f"interpolants methods {ids[0]}", "all about one of them")
 
 
 @app.command()
@@ -546,6 +561,13 @@ def _scored(
         for first in range(0, len(points), batch_size)
     ]
     return torch.cat(parts)
+
+
+def _told(value: Any) -> str:
+    """An entry of a card for people."""
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {entry}" for key, entry in value.items())
+    return ", ".join(value) if isinstance(value, tuple | list) else str(value)
 
 
 def _card(card: Any) -> dict[str, Any]:
