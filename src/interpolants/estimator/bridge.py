@@ -1,6 +1,5 @@
 """The estimator: two sample sets in, a trained bridge out, with the manners of scikit-learn."""
 
-import inspect
 import secrets
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,12 +17,13 @@ from interpolants.dynamics.sample import sample as run_dynamics
 from interpolants.estimator import choices
 from interpolants.estimator.auto_eps import EpsChoice, auto_eps
 from interpolants.estimator.check import CheckReport, check_bridge
+from interpolants.estimator.conditions import for_samples, of_rows
 from interpolants.estimator.held_out import HeldOut, set_aside
-from interpolants.estimator.normaliser import Normaliser
+from interpolants.estimator.normaliser import InNetworkUnits, Normaliser
 from interpolants.estimator.starts import Pool, check_count, draw_base
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.protocol import Fields
-from interpolants.foundations.errors import InvalidInputError, invalid, nearest
+from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.types import Condition
 from interpolants.guidance.classifier_free import guide
@@ -277,8 +277,8 @@ class Bridge:
             if first.shape[1:] != second.shape[1:]:
                 rule = f"x0 and x1 must have the same event shape, {tuple(second.shape[1:])}"
                 raise invalid("Bridge.fit", rule, tuple(first.shape[1:]), "Bring both to one shape.")
-        labels = _condition(cond, len(second), "cond", "x1")
-        labels0 = None if first is None else _condition(cond0, len(first), "cond0", "x0")
+        labels = of_rows(cond, len(second), "cond", "x1")
+        labels0 = None if first is None else of_rows(cond0, len(first), "cond0", "x0")
         return first, second.float(), labels, labels0 if first is not None else None
 
     @property
@@ -398,10 +398,7 @@ class Bridge:
         first: int,
         options: dict[str, Any],
     ) -> Samples:
-        known = inspect.signature(run_dynamics).parameters
-        for name in options:
-            if name not in known:
-                raise invalid("Bridge", "the option must be known", repr(name), nearest(name, known))
+        choices.check_options("Bridge", options, run_dynamics)
         fields, cond = target
         done = run_dynamics(
             fields,
@@ -450,24 +447,7 @@ class Bridge:
         return points.float(), kind
 
     def _expand(self, cond: Any, n: int) -> Tensor | None:
-        """A condition for n samples from one value or one row per sample."""
-        if cond is None:
-            return None
-        tensor = torch.as_tensor(cond)
-        trained = None if self._pool1 is None else self._pool1.cond
-        if trained is None:
-            remedy = "Fit with cond=... first, or leave cond out."
-            raise invalid(
-                "Bridge",
-                "a bridge fitted without conditions takes none",
-                f"shape {tuple(tensor.shape)}",
-                remedy,
-            )
-        tensor = tensor.long() if not trained.is_floating_point() else tensor.to(trained.dtype)
-        tensor = tensor.expand(n, *trained.shape[1:]) if tensor.ndim < trained.ndim else tensor
-        if tensor.shape != (n, *trained.shape[1:]):
-            raise invalid("Bridge", f"cond must have shape {(n, *trained.shape[1:])}", tuple(tensor.shape))
-        return tensor.contiguous()
+        return for_samples(cond, n, None if self._pool1 is None else self._pool1.cond)
 
     # --- the noise level
 
@@ -494,12 +474,7 @@ class Bridge:
             InvalidInputError: If there are no held-out data, or no score.
         """
         self._fitted("choose_eps")
-        known = inspect.signature(auto_eps).parameters
-        for name in options:
-            if name not in known:
-                raise invalid(
-                    "Bridge.choose_eps", "the option must be known", repr(name), nearest(name, known)
-                )
+        choices.check_options("Bridge.choose_eps", options, auto_eps)
         rows = self._held if x1 is None else self._held_out_rows(x0, x1, cond)
         if rows is None:
             remedy = "Call choose_eps(x0, x1) with such data, or fit Bridge(held_out=0.1)."
@@ -563,10 +538,7 @@ class Bridge:
             ``(n,)`` in the kind of ``x``, or the details.
         """
         self._fitted("log_prob")
-        known = inspect.signature(flow_log_prob).parameters
-        for name in options:
-            if name not in known:
-                raise invalid("Bridge.log_prob", "the option must be known", repr(name), nearest(name, known))
+        choices.check_options("Bridge.log_prob", options, flow_log_prob)
         if "eps" in options:
             options["eps"] = self._level(options["eps"])
         points, kind = self._points(x, "log_prob")
@@ -587,7 +559,7 @@ class Bridge:
             elif self.leg is None:
                 self.leg = self._train_leg(leg or {}, progress)
         source = self._density0 if self._density0 is not None else self.leg
-        return _DataUnits(source, self.normaliser, self.shape)
+        return InNetworkUnits(source, self.normaliser, self.shape)
 
     def _train_leg(self, settings: dict[str, Any], progress: bool) -> "Bridge":
         if self._pool0 is None:
@@ -642,38 +614,3 @@ class Bridge:
     def __repr__(self) -> str:
         state = "fitted" if self.net is not None else "not fitted"
         return f"Bridge(path={type(self.path).__name__}, learn={self.heads}, shape={self.shape}, {state})"
-
-
-class _DataUnits:
-    """A density given in data units, as a density in the network's units."""
-
-    def __init__(self, law: Any, normaliser: Normaliser, shape: tuple[int, ...]) -> None:
-        self.law, self.normaliser = law, normaliser
-        self.volume = normaliser.log_volume(shape)
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        value = torch.as_tensor(self.law.log_prob(self.normaliser.decode(x)))
-        value = value.reshape(x.shape[0], -1).sum(1) if value.ndim > 1 else value
-        return value.to(x) - self.volume
-
-
-def _condition(cond: Any, rows: int, name: str, owner: str) -> Tensor | None:
-    if cond is None:
-        return None
-    try:
-        tensor = torch.as_tensor(getattr(cond, "to_numpy", lambda: cond)())
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InvalidInputError(
-            f"Bridge.fit: {name} must be numbers, got {type(cond).__name__}. {error}"
-        ) from error
-    if tensor.ndim < 1 or len(tensor) != rows:
-        raise invalid(
-            "Bridge.fit", f"{name} must have one row per row of {owner}, {rows}", tuple(tensor.shape)
-        )
-    if not tensor.is_floating_point():
-        if tensor.ndim != 1 or int(tensor.min()) < 0:
-            raise invalid("Bridge.fit", f"{name} as labels must be (N,) integers >= 0", tuple(tensor.shape))
-        return tensor.long()
-    if not bool(torch.isfinite(tensor).all()):
-        raise invalid("Bridge.fit", f"{name} must be finite", "nan or inf")
-    return tensor.float().reshape(rows, -1) if tensor.ndim == 1 else tensor.float()

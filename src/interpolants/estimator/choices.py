@@ -1,6 +1,8 @@
 """What ``"auto"`` means: the network, the fields to learn and the times, from the path and the shape of the data."""
 
+import inspect
 import warnings
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -20,6 +22,14 @@ from interpolants.paths.path import Path
 from interpolants.training.settings import TrainSettings
 
 LEARNABLE = ("velocity", "drift", "score", "denoiser", "endpoint0", "endpoint1")
+
+
+def check_options(who: str, options: Mapping[str, Any], function: Callable[..., Any]) -> None:
+    """Refuse options that ``function`` does not take, and name the nearest that it does."""
+    known = inspect.signature(function).parameters
+    for name in options:
+        if name not in known:
+            raise invalid(who, "the option must be known", repr(name), nearest(name, known))
 
 
 def choose_path(path: Any) -> Path:

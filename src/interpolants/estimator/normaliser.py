@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -53,3 +54,23 @@ class Normaliser:
         scale = self.scale.double()
         repeats = math.prod(event_shape) / max(scale.numel(), 1)
         return float(-scale.log().sum() * repeats)
+
+
+class InNetworkUnits:
+    """A density given in data units, as a density in the network's units.
+
+    Args:
+        law: Has ``log_prob``, ``(B, *D)`` -> ``(B,)`` in nats, of data.
+        normaliser: From data to the network.
+        shape: Event shape.
+    """
+
+    def __init__(self, law: Any, normaliser: Normaliser, shape: tuple[int, ...]) -> None:
+        self.law, self.normaliser = law, normaliser
+        self.volume = normaliser.log_volume(shape)
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Log density of states in the network's units, ``(B,)``."""
+        value = torch.as_tensor(self.law.log_prob(self.normaliser.decode(x)))
+        value = value.reshape(x.shape[0], -1).sum(1) if value.ndim > 1 else value
+        return value.to(x) - self.volume
