@@ -36,6 +36,7 @@ class DataInfo:
         columns: Names of the columns of ``x``; empty for images.
         classes: Names of the labels 0, 1, ...; empty where labels are no classes.
         scaling: What was done to the stored numbers.
+        symbols: What the tokens 0, 1, ... stand for; empty where ``x`` are no tokens.
     """
 
     name: str
@@ -47,6 +48,7 @@ class DataInfo:
     columns: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     scaling: str = "none"
+    symbols: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Dataset:
     """Samples, their labels and their origin.
 
     Attributes:
-        x: (N, *D), float32.
+        x: (N, *D), float32; int64 for tokens.
         labels: (N,), int64; None where there are none.
         info: Origin, names and hashes.
     """
@@ -195,6 +197,8 @@ def assemble(
     columns: tuple[str, ...] = (),
     classes: tuple[str, ...] = (),
     scaling: str = "none",
+    symbols: tuple[str, ...] = (),
+    dtype: type[np.generic] = np.float32,
 ) -> Dataset:
     """Cut the split out of all rows and attach the origin.
 
@@ -209,6 +213,8 @@ def assemble(
         columns: Column names.
         classes: Class names.
         scaling: What was done to the numbers.
+        symbols: What tokens stand for.
+        dtype: Type of ``x``.
     """
     codes = None if labels is None else labels.astype(np.int64)
     if split != "all":
@@ -227,6 +233,7 @@ def assemble(
         columns=columns,
         classes=classes,
         scaling=scaling,
+        symbols=symbols,
     )
-    values = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float32))
+    values = torch.from_numpy(np.ascontiguousarray(x, dtype=dtype))
     return Dataset(values, None if codes is None else torch.from_numpy(codes), info)

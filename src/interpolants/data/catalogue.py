@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from interpolants.data import cells, images, tables
+from interpolants.data import cells, images, tables, text
 from interpolants.data.bundled import BundledFile, Dataset
 from interpolants.foundations.errors import invalid, nearest
 
@@ -15,6 +15,7 @@ _SETS: dict[str, tuple[Callable[..., Dataset], BundledFile]] = {
     "fashion_mnist": (images.load_fashion_mnist, images.FASHION_MNIST["train"][0]),
     "flights": (tables.load_flights, tables.FLIGHTS),
     "krumsiek11": (cells.load_krumsiek11, cells.KRUMSIEK11),
+    "kjv": (text.load_kjv, text.KJV),
     "letter": (tables.load_letter, tables.LETTER),
     "pbmc68k": (cells.load_pbmc68k, cells.PBMC68K),
     "shuttle": (tables.load_shuttle, tables.SHUTTLE),

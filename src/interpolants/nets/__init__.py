@@ -15,6 +15,7 @@ from interpolants.nets.embeddings import (
 from interpolants.nets.mlp import MLP
 from interpolants.nets.net import Net
 from interpolants.nets.potential import Potential
+from interpolants.nets.transformer import TokenTransformer
 from interpolants.nets.unet import Features, UNet
 
 if not TYPE_CHECKING:
@@ -29,6 +30,7 @@ __all__ = [
     "FourierTime",
     "Net",
     "Potential",
+    "TokenTransformer",
     "UNet",
     "build_net",
     "choose_net",

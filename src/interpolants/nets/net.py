@@ -42,12 +42,12 @@ class Net(nn.Module, ABC):
         """Evaluate.
 
         Args:
-            x: States, (B, *D), of the type and on the device of the weights.
+            x: States, (B, *D), of the type and on the device of the weights; token ids (B, L) for networks of tokens.
             t: Times in [0, 1], 0-d or (B,).
             cond: The condition, see :class:`~interpolants.nets.embeddings.ConditionKinds`.
 
         Returns:
-            (B, *D) for one head, (B, K, *D) for K > 1; type as ``x``.
+            (B, *D) for one head, (B, K, *D) for K > 1; type as ``x``. Networks of tokens return logits (B, L, V).
 
         Raises:
             InvalidInputError: If a shape or type does not fit.
