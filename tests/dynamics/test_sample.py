@@ -550,7 +550,7 @@ GOOD = {"x": points(4)}
         ({"method": "euler_maruyama"}, "eps = 0 needs an ODE solver, got 'euler_maruyama'. One of: .*euler"),
         ({"method": "rk4", "eps": 1.0}, "eps > 0 needs an SDE solver, got 'rk4'. One of: .*euler_maruyama"),
         ({"method": "denoise", "eps": 1.0}, "eps > 0 needs an SDE solver"),
-        ({"finish": "stop"}, "finish must be 'step' or 'denoise'"),
+        ({"finish": "stop"}, "finish must be one of step, mean, denoise"),
         ({"finish": "denoise", "method": "dopri5"}, "finish='denoise' needs fixed steps, got 'dopri5'"),
         ({"cond": torch.zeros(3, 1)}, "cond must have one row per sample, 4, got 3"),
         ({"cond": {"label": torch.zeros(5)}}, "cond must have one row per sample, 4, got 5"),

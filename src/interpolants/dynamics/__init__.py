@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from interpolants.dynamics.after_step import Constraint
+from interpolants.dynamics.correctors import Langevin
 from interpolants.dynamics.grids import time_grid
 from interpolants.dynamics.noise import (
     ConstantNoise,
@@ -13,6 +15,7 @@ from interpolants.dynamics.noise import (
 )
 from interpolants.dynamics.point_source import FollmerNoise, ReferenceNoise, sample_from_point
 from interpolants.dynamics.sample import Samples, sample
+from interpolants.dynamics.transitions import transitions
 from interpolants.foundations.cards import carded
 from interpolants.solvers.adaptive import Status
 
@@ -21,8 +24,10 @@ if not TYPE_CHECKING:
 
 __all__ = [
     "ConstantNoise",
+    "Constraint",
     "FollmerNoise",
     "GammaNoise",
+    "Langevin",
     "NoiseLevel",
     "ReferenceNoise",
     "ReverseNoise",
@@ -33,4 +38,5 @@ __all__ = [
     "sample",
     "sample_from_point",
     "time_grid",
+    "transitions",
 ]

@@ -1,14 +1,18 @@
 """One sampling job: which solver runs which drift on which grid, worked out once and applied chunk by chunk."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from interpolants.dynamics.after_step import AfterStep, AfterStepOver, Constraint, OnStep
+from interpolants.dynamics.correctors import Langevin
 from interpolants.dynamics.grids import time_grid as make_grid
 from interpolants.dynamics.noise import NoiseTable, as_noise
+from interpolants.dynamics.transitions import NOISY, TRANSITIONS, make_moves, transitions
 from interpolants.fields.protocol import Fields, weighted_sum
 from interpolants.foundations.brownian import BrownianPath
 from interpolants.foundations.chunks import Chunks
@@ -28,7 +32,7 @@ from interpolants.solvers.tableau import RungeKutta
 
 # Streams of one seed: numbers that tell its uses apart.
 BROWNIAN_STREAM = 1
-DENOISE = "denoise"
+FINISHES = ("step", "mean", "denoise")
 # With noise, the short names mean the matching SDE scheme.
 _WITH_NOISE = {"euler": "euler_maruyama", "heun": "stochastic_heun"}
 
@@ -85,13 +89,13 @@ class Job:
             )  # raises, and says what to learn
             raise invalid("sample", "eps > 0 needs fields with a score", "none", "Use eps=0.")
         self.method = _find_method(method, self.noise is not None)
-        if finish not in ("step", "denoise"):
-            raise invalid("sample", "finish must be 'step' or 'denoise'", repr(finish))
+        if finish not in FINISHES:
+            raise invalid("sample", f"finish must be one of {', '.join(FINISHES)}", repr(finish))
         self.finish = finish
         adaptive = self.method in ("dopri5", "tsit5")
-        if adaptive and finish == "denoise":
+        if adaptive and finish != "step":
             remedy = "An adaptive solver has no last step to replace: take stop < 1 or a fixed-step method."
-            raise invalid("sample", "finish='denoise' needs fixed steps", repr(self.method), remedy)
+            raise invalid("sample", f"finish={finish!r} needs fixed steps", repr(self.method), remedy)
         grid = make_grid(n_steps, self._spacing(spacing), start=start, stop=stop)
         self.output_times = grid[::-1].copy() if reverse else grid
         self.grid = self.output_times[[0, -1]] if adaptive and isinstance(spacing, str) else self.output_times
@@ -99,6 +103,23 @@ class Job:
         self.table: NoiseTable | None = None
         if self.noise is not None:
             self.table = NoiseTable(self.noise, fields.path, self.grid, cap=cap, size=x[0].numel())
+        quiet = finish == "mean"
+        chain = self.method in TRANSITIONS
+        self.moves = transitions(fields, self.method, self.grid, quiet_end=quiet) if chain else None
+        self.after = AfterStep(fields, self.grid, None, None, quiet_end=False)
+
+    def then(self, corrector: Langevin | None, constraint: Constraint | None) -> None:
+        """Work between the steps: corrector steps, and what is known of the samples put back."""
+        if self.adaptive and not (corrector is None and constraint is None):
+            remedy = "Take fixed steps, e.g. method='heun'."
+            raise invalid("sample", "correctors and constraints need fixed steps", repr(self.method), remedy)
+        quiet = self.finish != "step"
+        self.after = AfterStep(self.fields, self.grid, corrector, constraint, quiet_end=quiet)
+
+    @property
+    def is_random(self) -> bool:
+        """Whether noise is drawn."""
+        return self.noise is not None or self.method in NOISY or not self.after.is_idle
 
     def _spacing(self, spacing: Any) -> Any:
         if not (isinstance(spacing, str) and spacing == "auto"):
@@ -144,6 +165,7 @@ class Job:
         time = torch.full((), float(self.grid.mean()), dtype=time_dtype(x)).to(x.device)
 
         def call(states: Tensor, given: Condition) -> Tensor:
+            given, _ = self._apart(given)
             field = self.velocity(given) if self.noise is None else self.drift(given)
             return field(states, time)
 
@@ -159,45 +181,60 @@ class Job:
             invariant=invariant,
         )
 
+    def together(self, cond: Condition, known: Condition) -> Condition:
+        """The condition with what a constraint knows, to be cut into chunks as one."""
+        return cond if self.after.constraint is None else (cond, known)
+
+    def _apart(self, given: Condition) -> tuple[Condition, Condition]:
+        return (given, None) if self.after.constraint is None else given
+
     def run(self, x: Tensor, cond: Condition, first: int, *, keep: bool, on_step: Any = None) -> Part:
-        """Integrate one chunk whose first row has index ``first``."""
-        grid = self.grid[:-1] if self.finish == "denoise" and not self.adaptive else self.grid
+        """Integrate one chunk whose first row has index ``first``; ``cond`` is a part of :meth:`together`."""
+        cond, known = self._apart(cond)
+        after = self.after.over(x, cond, known, first, 0 if self.seed is None else self.seed)
+        x, on_step = after.start(x), after.hook(on_step)
+        grid = self.grid[:-1] if self.finish == "denoise" else self.grid
         if self.adaptive:
             part = self._run_adaptive(x, cond, keep)
         elif len(grid) < 2:  # one step, and that one is the denoising one
             part = Part(x, 0, _status(x), x[None] if keep else None, None)
-        elif self.method == DENOISE:
-            part = self._run_denoise(x, cond, grid, keep, on_step)
+        elif self.moves is not None:
+            part = self._run_moves(x, cond, first, grid, keep, on_step)
         elif self.noise is None:
             solver = get_solver(self.method)
             assert isinstance(solver, RungeKutta)
-            done = integrate_fixed(
-                self.velocity(cond),
-                x,
-                grid,
-                solver,
-                on_step=on_step,
-                return_path=keep,
-            )
+            done = integrate_fixed(self.velocity(cond), x, grid, solver, on_step=on_step, return_path=keep)
             part = Part(done.x, done.nfe, _status(done.x), done.path, None)
         else:
             part = self._run_sde(x, cond, first, grid, keep, on_step)
-        return self._finished(part, cond) if self.finish == "denoise" and not self.adaptive else part
+        if not self.after.is_idle:
+            part.nfe += self.after.nfe
+        return self._finished(part, cond, after) if self.finish == "denoise" else part
 
-    def _run_sde(self, x: Tensor, cond: Condition, first: int, grid: Any, keep: bool, on_step: Any) -> Part:
+    def _run_moves(
+        self, x: Tensor, cond: Condition, first: int, grid: Any, keep: bool, on_step: OnStep | None
+    ) -> Part:
+        assert self.moves is not None
+        moves = self.moves[: len(grid) - 1]
+        clock = torch.as_tensor(grid, dtype=torch.float64).to(x.device, time_dtype(x)).unbind()
+        draws = self._normals(x, first, grid) if self.method in NOISY else ()
+        arrived, path = make_moves(
+            self.fields, moves, x, clock, cond, draws, on_step=on_step, return_path=keep
+        )
+        return Part(arrived, len(moves), _status(arrived), path, None)
+
+    def _normals(self, x: Tensor, first: int, grid: Any) -> Iterator[Tensor]:
+        """A Brownian motion's increments over the steps, standardised."""
+        for (dw, _), h in zip(self._driving(grid, self._noise_of(x, first)), np.diff(grid), strict=True):
+            yield dw.mul_(float(h) ** -0.5)
+
+    def _run_sde(
+        self, x: Tensor, cond: Condition, first: int, grid: Any, keep: bool, on_step: OnStep | None
+    ) -> Part:
         solver = get_solver(self.method)
         assert isinstance(solver, SdeSolver)
         assert self.table is not None
-        assert self.seed is not None
-        seed = self.seed
-
-        def noise(level: int) -> BlockNoise:
-            stream = (BROWNIAN_STREAM, level)
-            return BlockNoise(
-                seed, stream, first=first, count=x.shape[0], shape=x.shape[1:], dtype=x.dtype, device=x.device
-            )
-
-        brownian = self._driving(grid, noise, solver)
+        brownian = self._driving(grid, self._noise_of(x, first), solver)
         basis = None if self.fields.path is None else self.fields.path.basis
         drift = self.drift(cond)
         if basis is not None:  # in its coordinates the noise is independent between entries
@@ -209,7 +246,7 @@ class Job:
             x,
             grid,
             solver,
-            brownian,
+            _quiet_end(brownian, len(grid) - 1) if self.finish == "mean" else brownian,
             on_step=on_step,
             return_path=keep,
         )
@@ -219,13 +256,20 @@ class Job:
             path = None if path is None else torch.stack([basis.inverse(state).to(x.dtype) for state in path])
         return Part(end, done.nfe, _status(end), path, None)
 
+    def _noise_of(self, x: Tensor, first: int) -> Callable[[int], BlockNoise]:
+        """The samples' own noise, by level of refinement."""
+        assert self.seed is not None
+        seed = self.seed
+        return lambda level: BlockNoise.like(x, seed, BROWNIAN_STREAM, level, first=first)
+
     def _driving(
-        self, grid: Any, noise: Callable[[int], BlockNoise], solver: SdeSolver
+        self, grid: Any, noise: Callable[[int], BlockNoise], solver: SdeSolver | None = None
     ) -> Iterable[tuple[Tensor, Tensor | None]]:
         """The Brownian motion, shared with grids of twice the steps or with all grids."""
+        levy_area = solver is not None and solver.levy_area
         if self.brownian == "nested":
-            return BrownianPath(grid, noise, levy_area=solver.levy_area)
-        if solver.levy_area:
+            return BrownianPath(grid, noise, levy_area=levy_area)
+        if solver is not None and levy_area:
             rule = f"brownian='universal' gives no Levy area, which {solver.name} needs"
             raise invalid("sample", rule, repr(self.brownian), "Take 'euler', 'heun', or brownian='nested'.")
         return UniversalBrownianPath(grid, noise)
@@ -254,38 +298,22 @@ class Job:
         )
         return Part(done.x, done.nfe, done.status, done.path if keep else None, done.rejected)
 
-    def _run_denoise(self, x: Tensor, cond: Condition, grid: Any, keep: bool, on_step: Any) -> Part:
-        """``X' = alpha' E[x0|X] + beta' E[x1|X] + gamma' E[z|X]`` with the coefficients of the next time.
-
-        On a one-sided path this is the integrator that is exact when the denoiser does not depend on x; written with
-        both end points it divides by nothing, and runs in either direction on any spatially linear path.
-        """
-        path: Any = self.fields.path
-        times = torch.as_tensor(grid, dtype=torch.float64)
-        weights = {"endpoint0": path.alpha(times), "endpoint1": path.beta(times)}
-        if not path.is_one_sided:
-            weights["denoiser"] = path.envelope.gamma(times)
-        # numbers, or tensors on a path with a basis
-        table = {
-            name: rows.tolist() if rows.ndim == 1 else rows.to(x).unbind() for name, rows in weights.items()
-        }
-        clock = times.to(time_dtype(x)).to(x.device).unbind()
-        states = [x]
-        for n in range(len(grid) - 1):
-            x = self.fields.combine(x, clock[n], [(name, rows[n + 1]) for name, rows in table.items()], cond)
-            if on_step is not None:
-                on_step(n + 1, clock[n + 1], x)
-            if keep:
-                states.append(x)
-        return Part(x, len(grid) - 1, _status(x), torch.stack(states) if keep else None, None)
-
-    def _finished(self, part: Part, cond: Condition) -> Part:
+    def _finished(self, part: Part, cond: Condition, after: AfterStepOver) -> Part:
         """The last step of the grid, replaced by the mean end point."""
         quantity = "endpoint0" if self.reverse else "endpoint1"
-        t = torch.as_tensor(self.grid[-2], dtype=time_dtype(part.x))
-        x = self.fields.evaluate(part.x, t.to(part.x.device), (quantity,), cond)[quantity]
+        t = torch.as_tensor(self.grid[-2], dtype=time_dtype(part.x)).to(part.x.device)
+        x = self.fields.evaluate(part.x, t, (quantity,), cond)[quantity]
+        x = after.result(torch.full_like(t, 0.0 if self.reverse else 1.0), x)
         path = None if part.path is None else torch.cat([part.path, x[None]])
         return Part(x, part.nfe + 1, _status(x), path, None)
+
+
+def _quiet_end(
+    brownian: Iterable[tuple[Tensor, Tensor | None]], steps: int
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """The same noise, but for the last step, which has none."""
+    for n, (dw, area) in enumerate(brownian, start=1):
+        yield (dw, area) if n < steps else (dw.zero_(), None if area is None else area.zero_())
 
 
 def _drift_in(basis: Basis, drift: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
@@ -309,11 +337,12 @@ def _find_method(method: str | None, noisy: bool) -> str:
     name = "heun" if method is None else method
     if noisy:
         name = _WITH_NOISE.get(name, name)
-    options = available("sde") if noisy else [*available("ode"), DENOISE]
+    options = available("sde") if noisy else [*available("ode"), *TRANSITIONS]
     if name in options:
         return name
-    other = name in available()
-    if other or (noisy and name == DENOISE):
+    if noisy and name in NOISY:
+        raise invalid("sample", f"method={name!r} has its own noise", "eps > 0", "Leave eps at 0.")
+    if name in (*available(), *TRANSITIONS):
         kind = "eps > 0 needs an SDE solver" if noisy else "eps = 0 needs an ODE solver"
         raise invalid("sample", kind, repr(name), f"One of: {', '.join(options)}.")
     raise invalid("sample", "method must be a known solver", repr(name), nearest(str(name), options))

@@ -126,15 +126,7 @@ def sample_from_point(
     grid = _grid(fields.path, n_steps, time_grid, first, options.pop("stop", 1.0))
     with torch.no_grad():
         soon = fields.first_step(x0, float(grid[0]), cond)
-        noise = BlockNoise(
-            seed,
-            (POINT_STREAM,),
-            first=first_index,
-            count=x0.shape[0],
-            shape=x0.shape[1:],
-            dtype=x0.dtype,
-            device=x0.device,
-        )
+        noise = BlockNoise.like(x0, seed, POINT_STREAM, first=first_index)
         x = torch.add(soon.mean, noise.normal(), alpha=soon.std)
     level = _level(eps)
     if method is None and as_noise(level) is None:

@@ -19,6 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interpolants.dynamics.after_step import Constraint
+from interpolants.dynamics.correctors import Langevin
 from interpolants.dynamics.job import Job, Part
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.chunks import Chunks
@@ -83,6 +85,8 @@ def sample(
     invariant: bool = True,
     cap_noise: bool = True,
     brownian: str = "nested",
+    corrector: Langevin | None = None,
+    constraint: Constraint | None = None,
     on_failure: str = "raise",
     differentiable: bool = False,
     progress: Callable[[int], None] | None = None,
@@ -97,14 +101,17 @@ def sample(
         eps: Noise level: a number >= 0, a function of t, or a ``NoiseLevel``; 0 is the ODE. In data units squared.
         reverse: Run from t = 1 down to t = 0.
         method: Solver by name. ODE: ``euler, midpoint, heun, rk4, dopri5, tsit5, denoise``; SDE:
-            ``euler_maruyama`` (or ``euler``), ``stochastic_heun`` (or ``heun``), ``sra1``. Default ``heun``.
+            ``euler_maruyama`` (or ``euler``), ``stochastic_heun`` (or ``heun``), ``sra1``. On one-sided paths also
+            ``reverse_diffusion`` and ``ancestral``, with noise of their own (leave eps at 0), and ``reverse_flow``;
+            see ``dynamics.transitions``. Default ``heun``.
         n_steps: Number of fixed steps.
         time_grid: ``"uniform"``, ``"quadratic"``, ``"cosine"``, increasing times in [0, 1], or ``"auto"``: cosine where
             the path's latent noise vanishes like a square root and matters (SDE, or a velocity made from a denoiser).
         seed: Seed of the Brownian motion; drawn afresh, and reported, when None.
         cond: Condition, one row per sample.
         return_path: Keep the states at all times.
-        finish: ``"step"`` ends with an ordinary step; ``"denoise"`` replaces the last one by the mean end point.
+        finish: ``"step"`` ends with an ordinary step, ``"mean"`` with one without noise; ``"denoise"`` replaces the
+            last one by the mean end point.
         start: First time, for a truncated bridge.
         stop: Last time, for a truncated bridge.
         rtol: Relative tolerance per sample of an adaptive solver.
@@ -117,6 +124,8 @@ def sample(
         cap_noise: Let eps vanish at the ends as explained in ``dynamics.noise``.
         brownian: Which runs of one seed see the same Brownian path: ``"nested"`` those with n, 2n, 4n, ... steps, at no
             cost; ``"universal"`` those with any time grid over the same interval, at the price of 1,024 draws.
+        corrector: Langevin steps after every step of the solver, or before it; on one-sided paths.
+        constraint: What is known of every sample, put back after every step, e.g. ``guidance.Replacement``.
         on_failure: ``"raise"`` if a sample fails, or ``"keep"`` and report it in ``status``.
         differentiable: Keep the graph, so that gradients flow to ``x`` and to the networks.
         progress: Called with the number of samples done after each chunk.
@@ -130,8 +139,11 @@ def sample(
     """
     check_call("sample", x, cond, first_index, chunk, on_failure)
     job = Job(fields, x, eps, reverse, method, n_steps, time_grid, finish, start, stop, cap_noise)
-    noisy = job.noise is not None
-    seed = (secrets.randbits(31) if seed is None else check_seed("sample", seed)) if noisy else None
+    job.then(corrector, constraint)
+    if corrector is not None and corrector.step_size == "batch":
+        chunk = _whole_batch(x, chunk, invariant)
+    given = job.together(cond, None if constraint is None else constraint.rows(x))
+    seed = (secrets.randbits(31) if seed is None else check_seed("sample", seed)) if job.is_random else None
     if brownian not in ("nested", "universal"):
         raise invalid("sample", "brownian must be 'nested' or 'universal'", repr(brownian))
     job.brownian = brownian
@@ -140,7 +152,7 @@ def sample(
     context: AbstractContextManager[Any] = nullcontext() if differentiable else torch.no_grad()
     parts: list[Part] = []
     with context:
-        plan = job.cut(x, cond, chunk, first_index, invariant)
+        plan = job.cut(x, given, chunk, first_index, invariant)
         for rows, first in plan:
             part = job.run(*plan.take(rows, first), first, keep=return_path)
             parts.append(part.cut(plan.lead(rows, first), rows.stop - rows.start))
@@ -148,8 +160,16 @@ def sample(
                 progress(rows.stop)
     result = _gather(parts, job, seed)
     if on_failure == "raise" and not bool(result.ok.all()):
-        raise _failure(job, result, x, cond, plan)
+        raise _failure(job, result, x, plan)
     return result
+
+
+def _whole_batch(x: Tensor, chunk: int | None, invariant: bool) -> int:
+    """The chunk for norms averaged over the batch."""
+    if invariant or (chunk is not None and chunk < len(x)):
+        remedy = "Pass invariant=False and no chunk, or take step_size='sample'."
+        raise invalid("sample", "step_size='batch' makes a sample depend on its batch", "a cut batch", remedy)
+    return len(x)
 
 
 def check_call(
@@ -214,7 +234,7 @@ def _gather(parts: Sequence[Part], job: Job, seed: int | None) -> Samples:
     )
 
 
-def _failure(job: Job, result: Samples, x: Tensor, cond: Condition, plan: Chunks) -> DivergedError:
+def _failure(job: Job, result: Samples, x: Tensor, plan: Chunks) -> DivergedError:
     bad = (~result.ok).nonzero().flatten()
     row, code = int(bad[0]), Status(int(result.status[bad[0]]))
     share = f"{len(bad)} of {x.shape[0]} samples"

@@ -135,6 +135,12 @@ class BlockNoise:
         if 1 <= draws <= _MOST_AT_ONCE // max(1, self._buffer.numel()):
             self._make_room(draws)
 
+    @classmethod
+    def like(cls, x: Tensor, seed: int, *stream: int, first: int = 0) -> "BlockNoise":
+        """Noise for the states ``x (B, *D)`` of samples ``first .. first + B - 1``, of their type and device."""
+        shape, dtype, device = x.shape[1:], x.dtype, x.device
+        return cls(seed, stream, first=first, count=x.shape[0], shape=shape, dtype=dtype, device=device)
+
     def normal(self) -> Tensor:
         """The next standard normal draw, ``(count, *shape)``; fresh memory, the caller may keep it."""
         if self._next == self._ahead.shape[1]:

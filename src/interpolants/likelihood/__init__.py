@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from interpolants.foundations.cards import carded
 from interpolants.foundations.derivatives import exact_divergence, probed_divergence
+from interpolants.likelihood.bits import BitsPerDim, bits_per_dim, dequantise
 from interpolants.likelihood.cross_entropy import CrossEntropy, cross_entropy
 from interpolants.likelihood.held_out_errors import held_out_errors
 from interpolants.likelihood.kl_bound import (
@@ -21,12 +22,15 @@ if not TYPE_CHECKING:
     __getattr__ = carded(__name__)  # what has a card is public without an edit here
 
 __all__ = [
+    "BitsPerDim",
     "CrossEntropy",
     "KlBound",
     "LogProb",
     "SdeLogProb",
     "SquaredErrors",
+    "bits_per_dim",
     "cross_entropy",
+    "dequantise",
     "exact_divergence",
     "held_out_errors",
     "kl_bound",

@@ -284,15 +284,7 @@ class _Walk:
         return velocity, columns.mean(1)
 
     def _noise(self, stream: tuple[int, ...], first: int, x: Tensor) -> BlockNoise:
-        return BlockNoise(
-            self.settings.seed,
-            stream,
-            first=first,
-            count=x.shape[0],
-            shape=x.shape[1:],
-            dtype=x.dtype,
-            device=x.device,
-        )
+        return BlockNoise.like(x, self.settings.seed, *stream, first=first)
 
     def _check_chain(self) -> None:
         for n, (g0, g1) in enumerate(pairwise(self.strength)):

@@ -17,6 +17,7 @@ from torch import Tensor
 from interpolants.dynamics.job import Job
 from interpolants.dynamics.noise import as_noise
 from interpolants.dynamics.sample import check_call, check_seed
+from interpolants.dynamics.transitions import TRANSITIONS
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.derivatives import MODES, exact_divergence, probed_divergence
 from interpolants.foundations.errors import invalid
@@ -91,7 +92,9 @@ def log_prob(
         method: Solver by name; ``"dopri5"`` when None, or ``"heun"`` for an SDE. The adaptive ones control the error of
             the log-likelihood too.
         n_steps: Number of fixed steps.
-        time_grid: As in ``dynamics.sample``.
+        time_grid: As in ``dynamics.sample``. A bridge that is known from t0 to t1 only, such as a diffusion learnt up
+            to a little noise, is scored with ``(t0, t1)``, or ``dynamics.time_grid(n, start=t0, stop=t1)`` for fixed
+            steps.
         cap_noise: As in ``dynamics.sample``.
         rtol: Relative tolerance per sample of an adaptive solver.
         atol: Absolute tolerance per sample, in data units and nats.
@@ -214,12 +217,13 @@ class _Travel:
         self.fields, self.x = fields, x
         self.probes = probes if divergence == "hutchinson" else 0
         self.mode, self.differentiable = mode, differentiable
+        if method in TRANSITIONS:
+            remedy = "E.g. 'dopri5'; for the density of an SDE's model pass eps > 0."
+            rule = "method must be an ODE solver with a quadrature"
+            raise invalid("log_prob", rule, repr(method), remedy)
         self.job = Job(fields, x, 0.0, reverse, method, n_steps, time_grid, "step", 0.0, 1.0, False)
-        solver = get_solver(self.job.method) if self.job.method != "denoise" else None
-        if not isinstance(solver, RungeKutta):
-            raise invalid(
-                "log_prob", "method must be an ODE solver with a quadrature", repr(method), "E.g. 'dopri5'."
-            )
+        solver = get_solver(self.job.method)
+        assert isinstance(solver, RungeKutta)
         if differentiable and self.job.adaptive:
             raise invalid(
                 "log_prob", "differentiable needs a fixed-step method", method, "E.g. method='midpoint'."
@@ -303,15 +307,7 @@ class _Travel:
     def _signs(self, x: Tensor, first: int, seed: int) -> list[Tensor]:
         if not self.probes:
             return []
-        noise = BlockNoise(
-            seed,
-            (PROBE_STREAM,),
-            first=first,
-            count=x.shape[0],
-            shape=x.shape[1:],
-            dtype=x.dtype,
-            device=x.device,
-        )
+        noise = BlockNoise.like(x, seed, PROBE_STREAM, first=first)
         return [noise.rademacher() for _ in range(self.probes)]
 
 
