@@ -186,9 +186,7 @@ def make_moves(
     path = fields.path
     base = path.base if path is not None and isinstance(path.base, Gaussian) else None
     states, draws = [x], iter(normals)
-    for n, move in enumerate(moves):
-        # tensors, one number per coordinate, are made in float64 on the CPU
-        at = move.map(lambda c: c.to(x) if isinstance(c, Tensor) else c) if _has_tensors(move) else move
+    for n, at in enumerate(_like(move, x) for move in moves):
         moved = fields.combine(x, clock[n], at.terms, cond)
         x = moved if at.keep is None else _add(moved, at.keep, x, path)
         if base is not None and not base.is_centred:
@@ -204,8 +202,11 @@ def make_moves(
     return x, torch.stack(states) if return_path else None
 
 
-def _has_tensors(move: Move) -> bool:
-    return isinstance(move.terms[0][1], Tensor)
+def _like(move: Move, x: Tensor) -> Move:
+    """Tensors of numbers per coordinate, made in float64 on the CPU, to the type and device of the states."""
+    if not isinstance(move.terms[0][1], Tensor):
+        return move
+    return move.map(lambda c: c.to(x) if isinstance(c, Tensor) else c)
 
 
 def _add(x: Tensor, coefficient: Coefficient, y: Tensor, path: Path | None) -> Tensor:
