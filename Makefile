@@ -37,6 +37,11 @@ test: $(VENV)/.dev                 ## Run the default tests on two workers
 test-slow: $(VENV)/.dev            ## Run the tests marked slow
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow || test $$? -eq 5  # 5: there is none
 
+docs: $(VENV)/.dev                 ## Build the documentation into docs/_build/html; a warning fails
+	$(BIN)/python docs/methods.py --check
+	$(BIN)/python -m sphinx -W --keep-going -q -b html -c docs . docs/_build/html
+	@cp docs/_redirect.html docs/_build/html/index.html && echo "docs/_build/html/index.html"
+
 wheel: $(VENV)/.dev                ## Build the wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
@@ -52,4 +57,4 @@ check: $(VENV)/.dev                ## Lint, types, import contract
 clean:           ## Remove what the other targets made
 	rm -rf $(VENV) runs dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup demo test test-slow wheel bench check clean
+.PHONY: help setup demo test test-slow docs wheel bench check clean
