@@ -18,12 +18,14 @@ from interpolants.paths import (
     Diffusive,
     DiscreteSchedule,
     EncoderDecoder,
+    FourierBasis,
     General,
     Linear,
     Mirror,
     OneSidedLinear,
     OneSidedTrigonometric,
     QuadraticEnvelope,
+    ShortestPath,
     SigmoidEnvelope,
     SineSquaredEnvelope,
     SpatiallyLinear,
@@ -79,6 +81,7 @@ PATHS = {
         lambda t: t * torch.exp(PACE * (t - 1)),
         (2,),
     ),
+    "shortest_path": ShortestPath(FourierBasis(axes=1), torch.tensor([9.0, 0.3])),
     "general": General(
         lambda t, x0, x1: (1 - t) * x0 + t * x1 + t * (1 - t) * torch.tanh(x0 * x1), QuadraticEnvelope()
     ),

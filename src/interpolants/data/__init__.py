@@ -8,6 +8,7 @@ from interpolants.data.catalogue import available, load
 from interpolants.data.cells import load_krumsiek11, load_pbmc68k
 from interpolants.data.files import FileArray, read_array
 from interpolants.data.images import load_digits, load_fashion_mnist
+from interpolants.data.photographs import load_photographs
 from interpolants.data.tables import (
     load_breast_cancer,
     load_diamonds,
@@ -39,6 +40,7 @@ __all__ = [
     "load_krumsiek11",
     "load_letter",
     "load_pbmc68k",
+    "load_photographs",
     "load_shuttle",
     "load_wine",
     "read_array",

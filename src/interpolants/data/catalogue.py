@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from interpolants.data import cells, images, tables, text
+from interpolants.data import cells, images, photographs, tables, text
 from interpolants.data.bundled import BundledFile, Dataset
 from interpolants.foundations.errors import invalid, nearest
 
@@ -18,6 +18,7 @@ _SETS: dict[str, tuple[Callable[..., Dataset], BundledFile]] = {
     "kjv": (text.load_kjv, text.KJV),
     "letter": (tables.load_letter, tables.LETTER),
     "pbmc68k": (cells.load_pbmc68k, cells.PBMC68K),
+    "photographs": (photographs.load_photographs, photographs.PHOTOGRAPHS["camera"]),
     "shuttle": (tables.load_shuttle, tables.SHUTTLE),
     "wine": (tables.load_wine, tables.WINE),
 }

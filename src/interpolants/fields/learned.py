@@ -12,7 +12,7 @@ from interpolants.fields.protocol import QUANTITIES, Fields, weighted_sum
 from interpolants.foundations.derivatives import gradient
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.types import Condition, Field
-from interpolants.paths.path import Path
+from interpolants.paths.path import Path, SpatiallyLinearPath
 
 
 class LearnedFields(Fields):
@@ -33,7 +33,8 @@ class LearnedFields(Fields):
         heads: The K quantities of ``joint``, in order.
         mean1: ``E[x1]``, shape ``(*D)``; makes a one-sided path exact at t = 0 when only a denoiser was learnt.
         margin: Samplers evaluate the relations (not the networks) at times clipped to ``[margin, 1 - margin]``, so that
-            a division by gamma stays finite at the ends. The public methods do not clip: they raise there.
+            a division by gamma stays finite at the ends. On a path that x1 enters with an infinite rate the networks
+            are asked at these times too. The public methods do not clip: they raise there.
 
     Raises:
         InvalidInputError: If nothing is given, a name is unknown, or ``heads`` do not fit.
@@ -63,6 +64,7 @@ class LearnedFields(Fields):
             raise invalid("LearnedFields", "margin must lie in [0, 0.5)", margin)
         self.path, self.margin = path, margin
         self._mean1 = mean1
+        self._is_steep = isinstance(path, SpatiallyLinearPath) and path.is_steep_at_0
         single = {
             "velocity": velocity,
             "drift": drift,
@@ -146,7 +148,7 @@ class LearnedFields(Fields):
         if folded is None:
             return super().combine(x, t, terms, cond)
         needed, table = folded
-        learnt = self._learnt(x, t, needed, cond)
+        learnt = self._learnt(x, self._entered(t, self.margin), needed, cond)
         rows = [(table[name], weight) for name, weight in terms]
         sums = [sum(weight * row[k] for row, weight in rows) for k in range(1 + len(self.known))]
         parts = [(learnt[name], c) for name, c in zip(self.known, sums[1:], strict=True) if name in needed]
@@ -174,7 +176,7 @@ class LearnedFields(Fields):
         self, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition, margin: float
     ) -> dict[str, Tensor]:
         steps, needed = self._route(tuple(want))
-        values = self._learnt(x, t, needed, cond)
+        values = self._learnt(x, self._entered(t, margin), needed, cond)
         if steps:
             assert self.path is not None
             at = At(self.path, x, t.clamp(margin, 1 - margin) if margin else t, self._mean1, self._memory)
@@ -183,6 +185,10 @@ class LearnedFields(Fields):
                 inside[rule.target] = rule.formula(at, *(inside[need] for need in rule.needs))
             values |= {name: at.leave(inside[name]) for name in want if name not in values}
         return values
+
+    def _entered(self, t: Tensor, margin: float) -> Tensor:
+        """When to ask the networks: a steep path's fields at the ends are the limits of those just inside."""
+        return t.clamp(margin, 1 - margin) if self._is_steep and margin else t
 
     def _learnt(self, x: Tensor, t: Tensor, needed: set[str], cond: Condition) -> dict[str, Tensor]:
         values = {name: f(x, t, cond) for name, f in self._sources.items() if name in needed}

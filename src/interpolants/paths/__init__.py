@@ -21,6 +21,7 @@ from interpolants.paths.envelopes import (
 from interpolants.paths.linear import Linear, OneSidedLinear
 from interpolants.paths.mirror import Diffusive, Mirror
 from interpolants.paths.path import Path, PathSample, SpatiallyLinearPath
+from interpolants.paths.shortest import ShortestPath, fisher_rao_length
 from interpolants.paths.spectral import Spectral, SpectralPath
 from interpolants.paths.tabulated import Tabulated
 from interpolants.paths.trigonometric import OneSidedTrigonometric, Trigonometric
@@ -63,6 +64,7 @@ __all__ = [
     "Path",
     "PathSample",
     "QuadraticEnvelope",
+    "ShortestPath",
     "SigmoidEnvelope",
     "SineSquaredEnvelope",
     "SpatiallyLinear",
@@ -76,6 +78,7 @@ __all__ = [
     "VP",
     "VariancePreserving",
     "ZeroEnvelope",
+    "fisher_rao_length",
     "get_path",
     "linear_betas",
 ]

@@ -230,6 +230,11 @@ class SpatiallyLinearPath(Path):
         return self.beta(t) * self.beta_dot(t)
 
     @property
+    def is_steep_at_0(self) -> bool:
+        """Whether x1 enters with an infinite rate, like ``sqrt(t)``: fields are then asked for just after t = 0."""
+        return not bool(torch.isfinite(self.beta_dot(torch.zeros((), dtype=torch.float64))).all())
+
+    @property
     def is_mixing(self) -> bool:
         """Whether position and rate determine both end points (``alpha beta' != alpha' beta`` inside)."""
         return True

@@ -29,6 +29,8 @@ from interpolants.paths.path import Path, SpatiallyLinearPath
 from interpolants.problems.gaussian_mixture import GaussianMixture
 from interpolants.problems.pair_modes import Coefficients, Modes, Pairs, Posterior, as_column, factorise
 
+_EARLIEST = 1e-9
+
 
 class GaussianMixtureBridge:
     """Two Gaussian mixtures with independent end points (``x0 = x1`` on a mirror path).
@@ -94,6 +96,8 @@ class MixtureFields(Fields):
                 "GaussianMixtureBridge", "path must be spatially linear", type(path).__name__, remedy
             )
         self.path = path
+        # At t = 0 the rate of a steep path is infinite, and the velocity of centred data its limit.
+        self.earliest = _EARLIEST if path.is_steep_at_0 else 0.0
         if path.is_one_sided:
             _check_base(path, rho0)
         if path.is_static:
@@ -182,7 +186,8 @@ class _Point:
         modes = fields.modes_on(x.device)
         self.path = fields.path
         self.pairs: Pairs = modes.pairs
-        self.x, self.t = x.to(self.pairs.mean0.dtype), t.to(self.pairs.mean0.dtype)
+        self.x = x.to(self.pairs.mean0.dtype)
+        self.t = t.to(self.pairs.mean0.dtype).clamp(min=fields.earliest)
         if self.path.basis is not None:
             self.x = self.path.basis.forward(self.x)
         self.at = fields._coefficients(self.t, self.x)
