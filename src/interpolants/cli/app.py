@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interpolants.cli import complete
 from interpolants.cli.group import Commands
 from interpolants.foundations.errors import invalid, nearest
 
@@ -28,12 +29,23 @@ app = typer.Typer(
 )
 
 Config = Annotated[
-    str | None, typer.Option("--config", "-c", metavar="FILE", help="Settings: TOML, YAML or JSON.")
+    str | None,
+    typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="Settings: TOML, YAML or JSON.",
+        autocompletion=complete.recipes,
+    ),
 ]
 Sets = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", "-s", metavar="KEY=VALUE", help="Change a setting, e.g. train.steps=500. Repeatable."
+        "--set",
+        "-s",
+        metavar="KEY=VALUE",
+        help="Change a setting, e.g. train.steps=500. Repeatable.",
+        autocompletion=complete.settings,
     ),
 ]
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, or the folder of a saved bridge.")]
@@ -59,7 +71,12 @@ Condition = Annotated[
     str | None, typer.Option("--cond", metavar="FILE", help="Labels or vectors, a row per row of x1.")
 ]
 Steps = Annotated[int | None, typer.Option("--steps", help="Training steps.")]
-PathName = Annotated[str | None, typer.Option("--path", help="Path, e.g. linear; see: interpolants methods.")]
+PathName = Annotated[
+    str | None,
+    typer.Option(
+        "--path", help="Path, e.g. linear; see: interpolants methods.", autocompletion=complete.path_ids
+    ),
+]
 
 
 def main() -> None:
@@ -321,8 +338,14 @@ def report(
 
 @app.command()
 def methods(
-    name: Annotated[str | None, typer.Argument(metavar="[ID]", help="All about this one.")] = None,
-    family: Annotated[str | None, typer.Option("--family", "-f", help="Only this family, e.g. path.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[ID]", help="All about this one.", autocompletion=complete.method_ids),
+    ] = None,
+    family: Annotated[
+        str | None,
+        typer.Option("--family", "-f", help="Only this family, e.g. path.", autocompletion=complete.families),
+    ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
