@@ -1,7 +1,21 @@
 """Velocity, score, denoisers and the relations between them."""
 
+from interpolants.fields.continuity import Residual, Trace, continuity_residual, score_residual
 from interpolants.fields.learned import LearnedFields
+from interpolants.fields.log_density import LogDensity, Moments
 from interpolants.fields.point_source import PointSourceFields, start_at
 from interpolants.fields.protocol import QUANTITIES, Fields
 
-__all__ = ["QUANTITIES", "Fields", "LearnedFields", "PointSourceFields", "start_at"]
+__all__ = [
+    "QUANTITIES",
+    "Fields",
+    "LearnedFields",
+    "LogDensity",
+    "Moments",
+    "PointSourceFields",
+    "Residual",
+    "Trace",
+    "continuity_residual",
+    "score_residual",
+    "start_at",
+]

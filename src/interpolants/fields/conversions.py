@@ -11,9 +11,9 @@ Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 2; der
 forms in the tests.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
@@ -380,6 +380,41 @@ def _collect(target: str, via: dict[str, Rule], steps: list[Rule]) -> None:
     for need in rule.needs:
         _collect(need, via, steps)
     steps.append(rule)
+
+
+@lru_cache(maxsize=256)
+def _chain(path: Path, known: tuple[str, ...], want: tuple[str, ...]) -> tuple[Rule, ...]:
+    """Rules to apply in order so that every wanted quantity follows."""
+    steps: list[Rule] = []
+    for quantity in want:
+        route = plan(path, known, quantity)
+        if route is None:
+            raise explain(path, known, quantity)
+        steps += [rule for rule in route if rule not in steps]
+    return tuple(steps)
+
+
+def derive(
+    path: Path, known: Mapping[str, Tensor], want: Sequence[str], x: Tensor, t: Tensor
+) -> dict[str, Tensor]:
+    """Wanted quantities from the values of others at the same states and times, by the path's relations.
+
+    Args:
+        path: The interpolant.
+        known: Quantity -> value ``(B, *D)``.
+        want: Quantities.
+        x: States ``(B, *D)``.
+        t: Times, 0-d or ``(B,)``.
+
+    Raises:
+        NotIdentifiableError: If one does not follow.
+    """
+    steps = _chain(path, tuple(known), tuple(want))
+    at = At(path, x, t)
+    inside = {name: at.enter(value) for name, value in known.items()}
+    for rule in steps:
+        inside[rule.target] = rule.formula(at, *(inside[need] for need in rule.needs))
+    return {name: known[name] if name in known else at.leave(inside[name]) for name in want}
 
 
 def explain(path: Path, known: Iterable[str], target: str) -> NotIdentifiableError:

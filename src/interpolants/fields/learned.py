@@ -23,12 +23,12 @@ class LearnedFields(Fields):
         LearnedFields(path, velocity=net, denoiser=other)            # one callable each
         LearnedFields(path, joint=net, heads=("velocity", "denoiser"))  # one trunk, heads on dimension 1
 
-    Each callable is an ``nn.Module`` or function ``f(x, t)`` or ``f(x, t, cond)``. An ``energy`` returns ``(B,)`` and
-    gives the score as minus its gradient.
+    Each callable is an ``nn.Module`` or function ``f(x, t)`` or ``f(x, t, cond)``. A ``log_density`` returns ``(B,)``,
+    up to a function of time, and gives the score as its gradient; an ``energy`` as minus its gradient.
 
     Args:
         path: The interpolant whose fields these are.
-        velocity, drift, score, denoiser, endpoint0, endpoint1, energy: What was learnt.
+        velocity, drift, score, denoiser, endpoint0, endpoint1, energy, log_density: What was learnt.
         joint: A callable returning ``(B, K, *D)``.
         heads: The K quantities of ``joint``, in order.
         mean1: ``E[x1]``, shape ``(*D)``; makes a one-sided path exact at t = 0 when only a denoiser was learnt.
@@ -53,6 +53,7 @@ class LearnedFields(Fields):
         endpoint0: Field | None = None,
         endpoint1: Field | None = None,
         energy: Field | None = None,
+        log_density: Field | None = None,
         joint: Field | None = None,
         heads: Sequence[str] = (),
         mean1: Tensor | None = None,
@@ -74,8 +75,14 @@ class LearnedFields(Fields):
             "endpoint1": endpoint1,
         }
         self._sources = {name: _accepting_cond(f) for name, f in single.items() if f is not None}
+        scalars = {"score": score, "energy": energy, "log_density": log_density}
+        if len(given := [name for name, f in scalars.items() if f is not None]) > 1:
+            raise invalid("LearnedFields", "one source of the score may be given", " and ".join(given))
         if energy is not None:
-            self._sources["score"] = _MinusGradient(_accepting_cond(energy))
+            self._sources["score"] = _Gradient(_accepting_cond(energy), -1.0)
+        self._log_density = None if log_density is None else _accepting_cond(log_density)
+        if self._log_density is not None:
+            self._sources["score"] = _Gradient(self._log_density, 1.0)
         self._joint = None if joint is None else _accepting_cond(joint)
         self._heads = _check_heads(joint, heads, self._sources)
         if not self.known:
@@ -138,6 +145,11 @@ class LearnedFields(Fields):
             return value
 
         return velocity
+
+    def log_density_of(self, cond: Condition = None) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """What was given as ``log_density``."""
+        source = self._log_density
+        return None if source is None else lambda x, t: source(x, t, cond)
 
     def combine(
         self, x: Tensor, t: Tensor, terms: Sequence[tuple[str, Tensor | float]], cond: Condition = None
@@ -229,14 +241,14 @@ def _check_shape(name: str, value: Tensor, x: Tensor) -> None:
         raise invalid(f"LearnedFields.{name}", rule, tuple(value.shape), remedy)
 
 
-class _MinusGradient:
-    """The score of an energy, ``-grad E``; differentiable itself when gradients are on."""
+class _Gradient:
+    """The score of an energy, ``-grad E``, or of a log density; differentiable itself when gradients are on."""
 
-    def __init__(self, function: Field) -> None:
-        self.function = function
+    def __init__(self, function: Field, sign: float) -> None:
+        self.function, self.sign = function, sign
 
     def __call__(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
-        return -gradient(lambda point: self.function(point, t, cond), x)
+        return self.sign * gradient(lambda point: self.function(point, t, cond), x)
 
 
 class _IgnoringCond:

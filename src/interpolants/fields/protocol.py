@@ -86,6 +86,10 @@ class Fields(ABC):
         """The velocity with its divergence ``(B,)`` in closed form, where there is one: else it is differentiated."""
         return None
 
+    def log_density_of(self, cond: Condition = None) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """The log density ``u(x, t) -> (B,)``, up to a function of time, whose gradient the score is; or None."""
+        return None
+
     def velocity(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
         """The field b of the probability flow, in data units per unit of time."""
         return self._one("velocity", x, t, cond)

@@ -145,6 +145,10 @@ class MixtureFields(Fields):
 
         return both
 
+    def log_density_of(self, cond: Condition = None) -> Callable[[Tensor, Tensor], Tensor]:
+        """The log density, normalised."""
+        return self.log_prob
+
     def marginal(self, t: float | Tensor) -> GaussianMixture:
         """The law of ``x_t`` as a mixture of all pairs, ``t`` a number in [0, 1]."""
         pairs = self._pairs
