@@ -10,6 +10,7 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.registry import build, describe, names, rebuild
 from interpolants.paths import (
+    EDM,
     VE,
     VP,
     BrownianEnvelope,
@@ -64,6 +65,8 @@ PATHS = {
     "vp_coloured": VP(base=Gaussian(covariance=COVARIANCE)),
     "sub_vp": SubVP(bmin=0.2, bmax=8.0),
     "ve": VE(smin=0.05, smax=12.0),
+    "edm": EDM(smax=12.0, smin=0.05),
+    "edm_student_t": EDM(df=30, smax=12.0),
     "discrete_schedule": DiscreteSchedule(),
     "own_diffusion": SpatiallyLinear(
         lambda t: torch.exp(-2 * t), lambda t: 0.8 + 0.2 * t, base=Gaussian(scale=2.0), exact_ends=False
@@ -170,12 +173,25 @@ def test_the_ends_are_what_the_path_declares_in_every_precision(name, dtype, gen
 
 
 def test_exact_ends_are_the_rule_and_diffusions_the_exception():
-    loose = {"vp", "vp_coloured", "sub_vp", "ve", "discrete_schedule", "own_diffusion"}
+    loose = {
+        "vp",
+        "vp_coloured",
+        "sub_vp",
+        "ve",
+        "edm",
+        "edm_student_t",
+        "discrete_schedule",
+        "own_diffusion",
+    }
     assert {name for name, path in PATHS.items() if not path.ends.start_is_exact} == loose
     assert {name for name, path in PATHS.items() if not path.ends.end_is_exact} == {"ve", "own_diffusion"}
 
 
-ONE_SIDED = {name: path for name, path in LINEAR.items() if path.is_one_sided and path.base.std is not None}
+ONE_SIDED = {
+    name: path
+    for name, path in LINEAR.items()
+    if path.is_one_sided and path.base.is_gaussian and path.base.shared_scale is not None
+}
 
 
 @pytest.mark.parametrize("name", ONE_SIDED)
@@ -215,7 +231,8 @@ def test_moments_of_the_interpolant(name, time, generator):
     mean0, mean1, std1 = torch.tensor([1.0, -1.0]), torch.tensor([-2.0, 3.0]), 0.5
     if path.is_one_sided:
         x0, mean0 = None, path.base.mean_like(mean0).expand(2)
-        variance0 = path.base.root(torch.eye(2)).square().sum(0)
+        wider = path.base.moments / (path.base.moments - 2) if math.isfinite(path.base.moments) else 1.0
+        variance0 = path.base.root(torch.eye(2)).square().sum(0) * wider
     else:
         x0, variance0 = mean0 + 0.8 * torch.randn(n, 2, generator=generator), torch.full((2,), 0.64)
     x1 = mean1 + std1 * torch.randn(n, 2, generator=generator)

@@ -393,6 +393,29 @@ def test_a_joint_loss_equals_the_losses_of_its_heads_at_the_same_draws(name):
         assert_close(found[quantity], wanted)
 
 
+def test_a_weight_multiplies_the_rows_of_each_head():
+    """By hand: a weight of state and time, also where rows are paired."""
+    path, n = OneSidedLinear(), 6
+    source = torch.Generator().manual_seed(0)
+    x1, t = torch.randn(n, 2, generator=source, dtype=F64), torch.rand(n, generator=source, dtype=F64)
+    z = torch.randn(n, 2, generator=source, dtype=F64)
+
+    def weight(x, t):
+        return {"velocity": 1 + x.square().sum(1), "score": 2 + t}
+
+    def field(x, t, cond=None):
+        return torch.stack([x, -x], 1)
+
+    found = JointLoss([VelocityLoss(path), ScoreLoss(path)], weight)(field, x1=x1, t=t, z=z)
+    expected = {"velocity": 0.0, "score": 0.0}
+    for sign in (1, -1):
+        draw = path.sample(x1=x1, t=t, z=sign * z)
+        for loss, value in ((VelocityLoss(path), draw.x_t), (ScoreLoss(path), -draw.x_t)):
+            rows = loss.compare(value, draw) * weight(draw.x_t, t)[loss.predicts]
+            expected[loss.predicts] = expected[loss.predicts] + rows / 2
+    assert_close(found, expected)
+
+
 def test_a_joint_loss_without_singular_heads_evaluates_the_trunk_on_single_draws():
     rows = []
 

@@ -8,7 +8,15 @@ from scipy import stats
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.objectives import ImportanceTimes, LogitNormalTimes, StratifiedTimes, UniformTimes
+from interpolants.foundations.gaussian import Gaussian
+from interpolants.objectives import (
+    ImportanceTimes,
+    LogitNormalTimes,
+    NoiseTimes,
+    StratifiedTimes,
+    UniformTimes,
+)
+from interpolants.paths import EDM, VP, Linear, OneSidedLinear
 
 
 def source(seed=0):
@@ -29,6 +37,28 @@ def test_logit_normal_times_are_normal_on_the_logit_scale(mean, std):
     logit = torch.logit(t).numpy()
     assert stats.kstest(logit, "norm", args=(mean, std)).pvalue > 1e-3
     assert stats.kstest(logit, "norm", args=(mean + 0.05, std)).pvalue < 1e-3
+
+
+@pytest.mark.parametrize("path", [EDM(), EDM(df=4), OneSidedLinear(Gaussian(scale=3.0)), VP()], ids=repr)
+def test_noise_times_are_normal_in_the_logarithm_of_noise_over_signal(path):
+    t = NoiseTimes(path, mean=-0.7, std=0.9, data_std=2.0).sample(4000, generator=source()).t.double()
+    level = (path.noise_std(t) / path.beta(t)).log().numpy()
+    assert stats.kstest(level, "norm", args=(-0.7 + math.log(2), 0.9)).pvalue > 1e-3
+    assert stats.kstest(level, "norm", args=(-0.7 + math.log(2) + 0.1, 0.9)).pvalue < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: NoiseTimes(Linear()), "the path must be one-sided, got Linear"),
+        (lambda: NoiseTimes(EDM(), std=0.0), "std must be finite and > 0, got 0.0"),
+        (lambda: NoiseTimes(EDM(), data_std=-1.0), "data_std must be finite and > 0, got -1.0"),
+        (lambda: NoiseTimes(EDM(), mean=math.nan), "mean must be finite, got nan"),
+    ],
+)
+def test_noise_times_refuse_what_does_not_fit(make, message):
+    with pytest.raises(InvalidInputError, match=message):
+        make()
 
 
 @pytest.mark.parametrize(

@@ -38,14 +38,19 @@ def time_grid(
         raise invalid(
             "time_grid", "spacing must be a known name or the times", repr(spacing), nearest(spacing, _SHAPES)
         )
-    if isinstance(n_steps, bool) or not isinstance(n_steps, int) or n_steps < 1:
-        raise invalid("sample", "n_steps must be an integer >= 1", n_steps)
+    check_steps(n_steps)
     if not 0 <= start < stop <= 1:
         raise invalid("sample", "start and stop must satisfy 0 <= start < stop <= 1", (start, stop))
     u = np.linspace(0.0, 1.0, n_steps + 1)
     times: npt.NDArray[np.float64] = start + (stop - start) * _SHAPES[spacing](u)
     times[0], times[-1] = start, stop
     return times
+
+
+def check_steps(n_steps: int) -> None:
+    """Refuse a number of steps that is none."""
+    if isinstance(n_steps, bool) or not isinstance(n_steps, int) or n_steps < 1:
+        raise invalid("sample", "n_steps must be an integer >= 1", n_steps)
 
 
 def _own_grid(times: Any) -> npt.NDArray[np.float64]:

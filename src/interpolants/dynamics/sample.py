@@ -106,7 +106,8 @@ def sample(
             see ``dynamics.transitions``. Default ``heun``.
         n_steps: Number of fixed steps.
         time_grid: ``"uniform"``, ``"quadratic"``, ``"cosine"``, increasing times in [0, 1], or ``"auto"``: cosine where
-            the path's latent noise vanishes like a square root and matters (SDE, or a velocity made from a denoiser).
+            the path's latent noise vanishes like a square root and matters (SDE, or a velocity made from a denoiser),
+            and the path's own grid where it has one.
         seed: Seed of the Brownian motion; drawn afresh, and reported, when None.
         cond: Condition, one row per sample.
         return_path: Keep the states at all times.

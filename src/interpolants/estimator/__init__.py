@@ -5,6 +5,7 @@ from interpolants.estimator.bridge import Bridge
 from interpolants.estimator.check import Check, CheckReport
 from interpolants.estimator.forecast_scores import ForecastScores
 from interpolants.estimator.forecaster import Forecaster
+from interpolants.estimator.presets import PFGMPP
 
 __all__ = [
     "Bridge",
@@ -14,5 +15,6 @@ __all__ = [
     "EpsChoice",
     "ForecastScores",
     "Forecaster",
+    "PFGMPP",
     "auto_eps",
 ]

@@ -22,6 +22,7 @@ from interpolants.estimator.held_out import HeldOut, set_aside
 from interpolants.estimator.normaliser import InNetworkUnits, Normaliser
 from interpolants.estimator.starts import Pool, check_count, draw_base
 from interpolants.fields.learned import LearnedFields
+from interpolants.fields.preconditioned import Preconditioned, check_preconditioned
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.randomness import generator
@@ -29,7 +30,7 @@ from interpolants.foundations.types import Condition
 from interpolants.guidance.classifier_free import guide
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
 from interpolants.nets.build import choose_net
-from interpolants.objectives.losses import joint_loss
+from interpolants.objectives.losses import JointLoss, joint_loss
 from interpolants.paths.custom import General
 from interpolants.paths.path import Path
 from interpolants.training.engine import FitResult
@@ -62,12 +63,15 @@ class Bridge:
             as ``net(x, t, cond)`` that returns ``(B, K, *D)`` for K > 1 quantities.
         learn: ``"auto"`` or the quantities to learn, e.g. ``("velocity", "denoiser")``; any sufficient pair.
         times: ``"auto"``, ``"uniform"``, ``"stratified"``, ``"logit_normal"``, ``"importance"`` (drawn where the loss
-            varies most, learnt while training), or a ``TimeSampler``.
+            varies most, learnt while training), ``"noise"`` (by noise level, on one-sided paths), a table with
+            settings, or a ``TimeSampler``.
         standardize: Learn in units where the pooled data have mean 0 and standard deviation 1 (one map for both ends;
             per column for tables, overall for images). Then ``eps`` is in those units squared.
         drop_condition: Chance that a row is learnt from without its condition, in [0, 1). Above 0 (0.1 is usual) the
             bridge also knows the fields without a condition, which ``guidance`` needs.
         held_out: Share of the rows that training does not see, in [0, 0.5]; ``eps="auto"`` is chosen by them.
+        precondition: Give the network inputs, outputs and losses of one size at all noise levels, on a one-sided path;
+            see ``fields.Preconditioned``. Goes well with ``times="noise"`` and ``learn="endpoint1"``.
         seed: Seed of initial weights, training and default sampling, >= 0.
         train: Settings of the training loop, e.g. ``steps=5000, lr=2e-3`` (see ``training.TrainSettings``).
 
@@ -88,6 +92,7 @@ class Bridge:
         standardize: bool = True,
         drop_condition: float = 0.0,
         held_out: float = 0.0,
+        precondition: bool = False,
         seed: int = 0,
         **train: Any,
     ) -> None:
@@ -102,6 +107,7 @@ class Bridge:
             "standardize": standardize,
             "drop_condition": drop_condition,
             "held_out": held_out,
+            "precondition": precondition,
             "seed": seed,
         }
         if not 0 <= drop_condition < 1:
@@ -114,9 +120,12 @@ class Bridge:
         self.path: Path = choices.choose_path(path)
         self.heads = choices.choose_heads(learn, self.path)
         self.coupling = choices.choose_coupling(coupling)
-        self.times = choices.choose_times(times)
+        self.times = choices.choose_times(times, self.path)
         self.seed = seed
         self._loss = joint_loss(self.heads, self.path)
+        if precondition:
+            check_preconditioned(self.path, self.heads)
+        self._data_std = 1.0
         self.net: nn.Module | None = None
         self.normaliser = Normaliser.identity()
         self.shape: tuple[int, ...] = ()
@@ -208,15 +217,18 @@ class Bridge:
         if isinstance(self.path, General) and first is not None:
             rows = min(len(first), len(second), 64)
             self.path.check_ends(first[:rows], second[:rows])
-        net = choose_net(self._params["net"], self.shape, len(self.heads), labels, self.seed)
-        self.times = choices.choose_times(self._params["times"])
+        self._data_std = float(second.double().square().mean().sqrt())
+        net, loss = self._prepared(
+            choose_net(self._params["net"], self.shape, len(self.heads), labels, self.seed)
+        )
+        self.times = choices.choose_times(self._params["times"], self.path)
         size = self.settings.batch_size
         batches = PairBatches(
             first, second, size, self.coupling, self.times, cond=labels, cond0=labels0, who="Bridge.fit"
         )
         self.result = train(
             TimedNet(net, self.times),
-            PathLoss(self._loss, self.times, self._params["drop_condition"] if labels is not None else 0.0),
+            PathLoss(loss, self.times, self._params["drop_condition"] if labels is not None else 0.0),
             batches,
             self.settings,
             out=out,
@@ -228,6 +240,13 @@ class Bridge:
         self.history = [dict(row) for row in self.result.history]
         self.net = finished(net, self.result)
         return self
+
+    def _prepared(self, net: nn.Module) -> tuple[nn.Module, JointLoss]:
+        """The network as the fields use it, and the loss that suits it."""
+        if not self._params["precondition"]:
+            return net, self._loss
+        wrapped = Preconditioned(net, self.path, self.heads, self._data_std)
+        return wrapped, joint_loss(self.heads, self.path, wrapped.weight)
 
     def _set_aside(
         self, first: Tensor | None, labels0: Tensor | None, second: Tensor, labels: Tensor | None
@@ -532,7 +551,7 @@ class Bridge:
             leg: A fitted bridge to rho0 to use, or settings for the one to train, e.g. ``{"steps": 5000}``.
             progress: Show a progress bar if the leg must be trained.
             options: Anything else that ``likelihood.log_prob`` takes: ``eps`` for the density of the SDE's model,
-                ``divergence``, ``probes``, ``method`` ...
+                ``noise_level`` (like ``eps``, in standardised units), ``divergence``, ``probes``, ``method`` ...
 
         Returns:
             ``(n,)`` in the kind of ``x``, or the details.

@@ -14,6 +14,7 @@ from interpolants.foundations.registry import build, names
 from interpolants.objectives.times import (
     ImportanceTimes,
     LogitNormalTimes,
+    NoiseTimes,
     StratifiedTimes,
     TimeSampler,
     UniformTimes,
@@ -68,20 +69,34 @@ def choose_heads(learn: Any, path: Path) -> tuple[str, ...]:
     return heads
 
 
-def choose_times(times: Any) -> TimeSampler:
-    """Stratified uniform times unless told otherwise."""
+def choose_times(times: Any, path: Path | None = None) -> TimeSampler:
+    """Stratified uniform times unless told otherwise: a sampler, its name, or a table with settings.
+
+    Args:
+        times: What was asked for.
+        path: The path, for samplers that follow its noise.
+    """
     if isinstance(times, TimeSampler):
         return times
+    settings = dict(times) if isinstance(times, dict) else {"kind": times}
+    name = settings.pop("kind", None)
     kinds: dict[str, type[TimeSampler]] = {
         "auto": StratifiedTimes,
         "stratified": StratifiedTimes,
         "uniform": UniformTimes,
         "logit_normal": LogitNormalTimes,
         "importance": ImportanceTimes,
+        "noise": NoiseTimes,
     }
-    if times not in kinds:
-        raise invalid("Bridge", "times must be a known sampler", repr(times), nearest(str(times), kinds))
-    return kinds[times]()
+    if name not in kinds:
+        raise invalid("Bridge", "times must be a known sampler", repr(name), nearest(str(name), kinds))
+    known = [key for key in inspect.signature(kinds[name]).parameters if key != "path"]
+    for key in settings:
+        if key not in known:
+            raise invalid(
+                f"times {name!r}", "every setting must be one it has", repr(key), nearest(key, known)
+            )
+    return kinds[name](**settings, **({"path": path} if name == "noise" else {}))
 
 
 def train_settings(settings: dict[str, Any]) -> TrainSettings:

@@ -13,6 +13,7 @@ from interpolants.estimator.eps_record import from_record, to_record
 from interpolants.estimator.held_out import HeldOut
 from interpolants.estimator.normaliser import Normaliser
 from interpolants.estimator.starts import Pool
+from interpolants.fields.preconditioned import Preconditioned
 from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.foundations.registry import describe
 from interpolants.foundations.storage import read_folder, write_folder
@@ -50,6 +51,7 @@ def load_bridge(folder: FilePath) -> "Bridge":
 
 def _pack(bridge: "Bridge", stem: str, tensors: dict[str, dict[str, Tensor]]) -> dict[str, Any]:
     net = bridge._fitted("save")
+    net = net.net if isinstance(net, Preconditioned) else net
     settings = getattr(net, "settings", None)
     if not isinstance(settings, dict):
         remedy = "Save your module's state_dict yourself, or use a network of interpolants.nets."
@@ -75,6 +77,8 @@ def _pack(bridge: "Bridge", stem: str, tensors: dict[str, dict[str, Tensor]]) ->
         "standardize": bool(params["standardize"]),
         "drop_condition": float(params["drop_condition"]),
         "held_out": float(params["held_out"]),
+        "precondition": bool(params["precondition"]),
+        "data_std": bridge._data_std,
         "eps_choice": None if bridge.eps_choice is None else to_record(bridge.eps_choice),
         "seed": bridge.seed,
         "train": json.loads(bridge.settings.model_dump_json()),
@@ -102,6 +106,7 @@ def _unpack(record: dict[str, Any], stem: str, tensors: dict[str, dict[str, Tens
             standardize=record["standardize"],
             drop_condition=record.get("drop_condition", 0.0),
             held_out=record.get("held_out", 0.0),
+            precondition=record.get("precondition", False),
             seed=record["seed"],
             **train,
         )
@@ -117,7 +122,9 @@ def _unpack(record: dict[str, Any], stem: str, tensors: dict[str, dict[str, Tens
             bridge.eps_choice = from_record(record["eps_choice"])
         bridge._kind = _kind(record["kind"])
         bridge.history = record["history"]
-        bridge.net = net.eval().requires_grad_(False)
+        bridge._data_std = record.get("data_std", 1.0)
+        wrapped, _ = bridge._prepared(net)
+        bridge.net = wrapped.eval().requires_grad_(False)
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:
         if isinstance(error, InvalidInputError):
             raise

@@ -4,6 +4,7 @@ from interpolants.fields.continuity import Residual, Trace, continuity_residual,
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.log_density import LogDensity, Moments
 from interpolants.fields.point_source import PointSourceFields, start_at
+from interpolants.fields.preconditioned import Preconditioned
 from interpolants.fields.protocol import QUANTITIES, Fields
 
 __all__ = [
@@ -19,3 +20,4 @@ __all__ = [
     "score_residual",
     "start_at",
 ]
+__all__ = ["QUANTITIES", "Fields", "LearnedFields", "PointSourceFields", "Preconditioned", "start_at"]

@@ -33,8 +33,8 @@ class LearnedFields(Fields):
         heads: The K quantities of ``joint``, in order.
         mean1: ``E[x1]``, shape ``(*D)``; makes a one-sided path exact at t = 0 when only a denoiser was learnt.
         margin: Samplers evaluate the relations (not the networks) at times clipped to ``[margin, 1 - margin]``, so that
-            a division by gamma stays finite at the ends. On a path that x1 enters with an infinite rate the networks
-            are asked at these times too. The public methods do not clip: they raise there.
+            a division by gamma stays finite at the ends; the path's own when None. On a path that x1 enters with an
+            infinite rate the networks are asked at these times too. The public methods do not clip: they raise there.
 
     Raises:
         InvalidInputError: If nothing is given, a name is unknown, or ``heads`` do not fit.
@@ -57,10 +57,11 @@ class LearnedFields(Fields):
         joint: Field | None = None,
         heads: Sequence[str] = (),
         mean1: Tensor | None = None,
-        margin: float = 1e-4,
+        margin: float | None = None,
     ) -> None:
         if not isinstance(path, Path):
             raise invalid("LearnedFields", "path must be a Path", type(path).__name__, "E.g. paths.Linear().")
+        margin = path.margin if margin is None else margin
         if not 0 <= margin < 0.5:
             raise invalid("LearnedFields", "margin must lie in [0, 0.5)", margin)
         self.path, self.margin = path, margin

@@ -16,6 +16,7 @@ from interpolants.likelihood.kl_bound import (
     squared_errors,
 )
 from interpolants.likelihood.log_prob import log_prob, sample_with_log_prob
+from interpolants.likelihood.noise_level import Comparison, compare_log_prob
 from interpolants.likelihood.result import LogProb, SdeLogProb
 
 if not TYPE_CHECKING:
@@ -23,12 +24,14 @@ if not TYPE_CHECKING:
 
 __all__ = [
     "BitsPerDim",
+    "Comparison",
     "CrossEntropy",
     "KlBound",
     "LogProb",
     "SdeLogProb",
     "SquaredErrors",
     "bits_per_dim",
+    "compare_log_prob",
     "cross_entropy",
     "dequantise",
     "exact_divergence",

@@ -24,6 +24,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BlockNoise
 from interpolants.foundations.types import Condition, take_rows
 from interpolants.likelihood.feynman_kac import PathSettings, path_log_prob
+from interpolants.likelihood.noise_level import stop_at
 from interpolants.likelihood.result import (
     Density,
     LogProb,
@@ -49,6 +50,7 @@ def log_prob(
     *,
     eps: Any = 0.0,
     end: int = 1,
+    noise_level: float = 0.0,
     cond: Condition = None,
     divergence: str = "exact",
     probes: int = 1,
@@ -78,6 +80,9 @@ def log_prob(
         eps: Noise level of the model, as in ``dynamics.sample``; 0 is the flow. ``paths``, ``proposal`` and
             ``cap_noise`` matter for eps > 0 alone; ``rtol``, ``atol`` and ``max_steps`` for adaptive solvers.
         end: 1 scores data under the model of rho1 (``base`` is rho0); 0 the other way round.
+        noise_level: Score ``x`` as data with noise of this standard deviation (scale, if the base is Student-t), in
+            data units: the flow is entered at the time when a one-sided path shows just that. Data near a thin set have
+            no other sensible density.
         cond: Condition, one row per sample.
         divergence: ``"exact"``, or ``"hutchinson"`` for random probes: unbiased for the flow and for the lower bound of
             an SDE, whose ``log_prob`` they raise by half the variance they bring. For an SDE also ``"none"``: no
@@ -118,7 +123,12 @@ def log_prob(
         raise invalid("log_prob", "end must be 0 or 1", end)
     check_call("log_prob", x, cond, first_index, chunk, on_failure)
     check_base(base, "log_prob")
+    if noise_level and end == 0:
+        raise invalid("log_prob", "noise_level belongs to the data, end=1", "end=0", "Leave it at 0.")
+    stop = stop_at(fields.path, noise_level)
     noise = as_noise(eps)
+    if noise is not None and noise_level:
+        raise invalid("log_prob", "noise_level needs the flow, eps=0", eps, "Leave one of the two at 0.")
     if noise is not None:
         if differentiable:
             raise invalid(
@@ -144,14 +154,26 @@ def log_prob(
         )
     method = "dopri5" if method is None else method
     travel = _Travel(
-        fields, x, end == 1, divergence, probes, mode, method, n_steps, time_grid, differentiable
+        fields,
+        stop.beta * x,
+        end == 1,
+        divergence,
+        probes,
+        mode,
+        method,
+        n_steps,
+        time_grid,
+        differentiable,
+        stop.t,
     )
     travel.limits = {"rtol": rtol, "atol": atol, "max_steps": max_steps}
     arrived, volume, error, nfe, status = travel.go(
         cond, chunk, first_index, invariant, check_seed("log_prob", seed)
     )
     check_arrival("log_prob", status, on_failure, method)
-    return LogProb(evaluate_base(base, arrived) + volume, error, arrived, nfe, status)
+    volume = volume + x[0].numel() * math.log(stop.beta)
+    value = evaluate_base(base, arrived) + volume
+    return LogProb(value, error, arrived, nfe, status, noise_level=noise_level)
 
 
 def sample_with_log_prob(
@@ -207,6 +229,7 @@ class _Travel:
         n_steps: int,
         time_grid: Any,
         differentiable: bool,
+        stop: float = 1.0,
     ) -> None:
         if divergence not in DIVERGENCES:
             raise invalid("log_prob", f"divergence must be one of {DIVERGENCES}", repr(divergence))
@@ -221,7 +244,7 @@ class _Travel:
             remedy = "E.g. 'dopri5'; for the density of an SDE's model pass eps > 0."
             rule = "method must be an ODE solver with a quadrature"
             raise invalid("log_prob", rule, repr(method), remedy)
-        self.job = Job(fields, x, 0.0, reverse, method, n_steps, time_grid, "step", 0.0, 1.0, False)
+        self.job = Job(fields, x, 0.0, reverse, method, n_steps, time_grid, "step", 0.0, stop, False)
         solver = get_solver(self.job.method)
         assert isinstance(solver, RungeKutta)
         if differentiable and self.job.adaptive:

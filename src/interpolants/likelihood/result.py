@@ -1,7 +1,7 @@
 """What a log-likelihood is reported as, and what it needs of the law at the known end."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
 import torch
@@ -31,6 +31,7 @@ class LogProb:
             path of each point), ``(B, *D)``.
         nfe: Evaluations of the velocity per sample (per path of an SDE): a number, or ``(B,)`` for an adaptive solver.
         status: ``(B,)`` codes of ``dynamics.Status``; 0 is success.
+        noise_level: Standard deviation of the noise on the data whose density this is, in data units; 0 for none.
     """
 
     log_prob: Tensor
@@ -38,6 +39,7 @@ class LogProb:
     x: Tensor
     nfe: int | Tensor
     status: Tensor
+    noise_level: float = field(default=0.0, kw_only=True)
 
     @property
     def mean(self) -> tuple[float, float]:

@@ -19,6 +19,7 @@ from interpolants.objectives.point_source import PointSourceLoss
 from interpolants.objectives.times import (
     ImportanceTimes,
     LogitNormalTimes,
+    NoiseTimes,
     StratifiedTimes,
     Times,
     TimeSampler,
@@ -37,6 +38,7 @@ __all__ = [
     "ImportanceTimes",
     "JointLoss",
     "LogitNormalTimes",
+    "NoiseTimes",
     "Objective",
     "PointSourceLoss",
     "ScoreLoss",

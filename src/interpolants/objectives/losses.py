@@ -15,7 +15,7 @@ Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 2.3 an
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
@@ -30,6 +30,7 @@ from interpolants.foundations.types import Condition, Field
 from interpolants.paths.path import Path, PathSample, SpatiallyLinearPath
 
 FORMS = ("squared_error", "quadratic")
+Weight = Callable[[Tensor, Tensor], Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -291,12 +292,13 @@ class JointLoss:
 
     Args:
         objectives: Losses of the heads, in the order of the network's heads; they share one path.
+        weight: ``weight(x_t, t) -> {head: (B,)}``, positive: how much a row counts. The minimiser does not change.
 
     Raises:
         InvalidInputError: If there are none, they do not share a path, or one of them needs derivatives of the network.
     """
 
-    def __init__(self, objectives: Sequence[Objective]) -> None:
+    def __init__(self, objectives: Sequence[Objective], weight: Weight | None = None) -> None:
         if not objectives:
             raise invalid("JointLoss", "at least one objective is needed", "none")
         for objective in objectives:
@@ -305,7 +307,7 @@ class JointLoss:
             if isinstance(objective, EnergyLoss | HyvarinenLoss):
                 rule = "energy and Hyvarinen losses differentiate the network and cannot share a trunk"
                 raise invalid("JointLoss", rule, type(objective).__name__)
-        self.objectives = tuple(objectives)
+        self.objectives, self.weight = tuple(objectives), weight
 
     @property
     def path(self) -> Path:
@@ -339,6 +341,9 @@ class JointLoss:
             objective.predicts: objective.compare(head, sample)
             for objective, head in zip(self.objectives, heads, strict=True)
         }
+        if self.weight is not None:
+            weights = self.weight(sample.x_t, sample.t)
+            losses = {name: loss * weights[name] for name, loss in losses.items()}
         return {name: _mean_of_pair(loss) for name, loss in losses.items()} if paired else losses
 
     def _split(self, output: Tensor, x: Tensor) -> tuple[Tensor, ...]:
@@ -393,11 +398,11 @@ def _mean_of_pair(loss: Tensor) -> Tensor:
     return 0.5 * (plus + minus)
 
 
-def joint_loss(heads: Sequence[str], path: Path) -> JointLoss:
+def joint_loss(heads: Sequence[str], path: Path, weight: Weight | None = None) -> JointLoss:
     """The joint quadratic loss of some quantities, by name: ``velocity``, ``drift``, ``score``, ``denoiser``,
-    ``endpoint0``, ``endpoint1``.
+    ``endpoint0``, ``endpoint1``; ``weight`` as in :class:`JointLoss`.
     """
-    return JointLoss([_objective(head, path) for head in heads])
+    return JointLoss([_objective(head, path) for head in heads], weight)
 
 
 def _objective(head: str, path: Path) -> Objective:

@@ -14,6 +14,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from interpolants.foundations.errors import invalid
+from interpolants.paths.path import Path, SpatiallyLinearPath
 
 
 class Times(NamedTuple):
@@ -108,6 +109,49 @@ class LogitNormalTimes(TimeSampler):
             return Times(t, torch.ones(n))
         density = torch.exp(-0.5 * z.square()) / (self.std * math.sqrt(2 * math.pi) * t * (1 - t))
         return Times(t, 1 / density)
+
+
+@dataclass(frozen=True)
+class NoiseTimes(TimeSampler):
+    """``log(noise / signal) ~ N(mean, std^2)``: more work where the noise is about as large as the data.
+
+    Made for objectives that weigh all noise levels alike, as those of ``fields.Preconditioned`` do; without weights.
+
+    Args:
+        path: A one-sided spatially linear path.
+        mean: Mean of the logarithm, for data of unit spread.
+        std: Its standard deviation, > 0.
+        data_std: Spread of the data, in data units, > 0: levels are multiples of it.
+
+    Raises:
+        InvalidInputError: If the path is not one-sided, or a number is out of range.
+
+    Source: Karras et al. (2022), arXiv:2206.00364, table 1, there for data of spread 1/2: ``mean - log 2 = -1.2``.
+    """
+
+    path: Path
+    mean: float = -0.5
+    std: float = 1.2
+    data_std: float = 1.0
+
+    def __post_init__(self) -> None:
+        who = "NoiseTimes"
+        if not isinstance(self.path, SpatiallyLinearPath) or not self.path.is_one_sided:
+            found = type(self.path).__name__
+            raise invalid(who, "the path must be one-sided", found, "E.g. paths.EDM().")
+        if not math.isfinite(self.mean):
+            raise invalid(who, "mean must be finite", self.mean)
+        for name, value in (("std", self.std), ("data_std", self.data_std)):
+            if not (math.isfinite(value) and value > 0):
+                raise invalid(who, f"{name} must be finite and > 0", value)
+
+    def sample(self, n: int, *, generator: Generator | None = None) -> Times:
+        """Draw n times."""
+        assert isinstance(self.path, SpatiallyLinearPath)
+        z = torch.randn(n, generator=generator).double()
+        log_ratio = self.mean + math.log(self.data_std) + self.std * z
+        t = self.path.time_at_log_snr(-2 * log_ratio).float()
+        return Times(t.clamp(1e-7, 1 - 1e-7), torch.ones(n))
 
 
 class ImportanceTimes(nn.Module, TimeSampler):

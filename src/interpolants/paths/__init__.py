@@ -7,6 +7,7 @@ from interpolants.foundations.registry import build
 from interpolants.paths.bases import Basis, CosineBasis, FourierBasis, MatrixBasis
 from interpolants.paths.custom import General, SpatiallyLinear
 from interpolants.paths.discrete_schedule import DiscreteSchedule, linear_betas
+from interpolants.paths.edm import EDM
 from interpolants.paths.encoder_decoder import EncoderDecoder
 from interpolants.paths.ends import Ends
 from interpolants.paths.envelopes import (
@@ -51,6 +52,7 @@ __all__ = [
     "CustomEnvelope",
     "Diffusive",
     "DiscreteSchedule",
+    "EDM",
     "EncoderDecoder",
     "Ends",
     "Envelope",

@@ -54,3 +54,8 @@ class OneSidedLinear(_LinearSchedule):
 
     base: BaseLaw = field(default_factory=Gaussian)
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
+
+    def time_at_log_snr(self, value: Tensor) -> Tensor:
+        """Closed form: ``noise / signal = scale (1 - t) / t``."""
+        ratio = torch.exp(-0.5 * value.double())
+        return self._base_scale("time_at_log_snr") / (self._base_scale("time_at_log_snr") + ratio)

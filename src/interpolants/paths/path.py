@@ -98,6 +98,15 @@ class Path(ABC):
         """Whether dI/dt is zero (mirror paths)."""
         return False
 
+    @property
+    def margin(self) -> float:
+        """How near the ends samplers evaluate relations that divide by what vanishes there."""
+        return 1e-4
+
+    def own_grid(self, n_steps: int) -> list[float] | None:
+        """``n_steps + 1`` times from 0 to 1 that suit the path; None where even steps or a standard spacing do."""
+        return None
+
     def noise_scale(self, t: Tensor) -> Tensor:
         """What multiplies the noise z in x_t: gamma, or alpha for a one-sided path."""
         return self.envelope.gamma(t)

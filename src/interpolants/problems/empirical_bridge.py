@@ -24,9 +24,6 @@ from interpolants.foundations.ops import sum_event
 from interpolants.foundations.types import Condition
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
-# alpha at t = 1, where the law is the points themselves and has no density.
-_SMALLEST = 1e-12
-
 
 class EmpiricalBridge:
     """A finite set of points as the law of x1, reached from the base of a one-sided path.
@@ -75,8 +72,7 @@ class EmpiricalFields(Fields):
     """The fields that :meth:`EmpiricalBridge.fields` gives; also density and divergence.
 
     States of any precision are computed in float64 and cast back. A condition is ignored. The law at t = 1 is discrete:
-    there the endpoint is the nearest point if the base is Gaussian, a mean with weights ``|x - y_i|^-(N + df)`` if it
-    is a Student-t, and the other quantities are as large as rounding allows.
+    there the fields are those a hair before, with the alpha of ``t = 1 - path.margin``.
     """
 
     path: SpatiallyLinearPath
@@ -142,7 +138,9 @@ class _Point:
             raise invalid("EmpiricalBridge", rule, tuple(x.shape[1:]))
         self.fields, self.base, self.shape = fields, fields.base, x.shape
         time, path = t.double().reshape(-1, 1), fields.path
-        self.alpha, self.beta = path.alpha(time).clamp_min(_SMALLEST), path.beta(time)
+        alpha, self.beta = path.alpha(time), path.beta(time)
+        # at t = 1 the law is the points themselves: divide by the last alpha that a sampler would divide by
+        self.alpha = torch.where(alpha > 0, alpha, path.alpha(torch.full_like(time, 1 - path.margin)))
         self.alpha_dot, self.beta_dot = path.alpha_dot(time), path.beta_dot(time)
         self.x = x.double().flatten(1)
         self.size = self.x.shape[1]

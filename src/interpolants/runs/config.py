@@ -165,6 +165,7 @@ class BridgeConfig(_Settings):
         times: ``"auto"``, name of a sampler of training times, or a table.
         standardize: Give each feature mean 0 and deviation 1 inside.
         drop_condition: Chance that a row is learnt from without its condition, for guidance.
+        precondition: Give the network inputs, outputs and losses of one size at all noise levels.
         held_out: Share of the training rows kept aside to choose a noise level by, for ``evaluate.auto_eps`` and for
             ``eps="auto"`` later; 0 takes the rows that the split keeps from training.
     """
@@ -176,6 +177,7 @@ class BridgeConfig(_Settings):
     times: Spec = "auto"
     standardize: bool = True
     drop_condition: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
+    precondition: bool = False
     held_out: Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False)] = 0.0
 
 

@@ -164,6 +164,7 @@ def make_bridge(task: TaskConfig) -> Bridge:
         times=own.times,
         standardize=own.standardize,
         drop_condition=own.drop_condition,
+        precondition=own.precondition,
         held_out=own.held_out,
         **task.train.model_dump(),
     )

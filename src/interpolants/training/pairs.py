@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 from interpolants.couplings.independent import Independent
 from interpolants.couplings.paired import Paired
 from interpolants.fields.learned import LearnedFields
+from interpolants.fields.preconditioned import Preconditioned
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition, take_rows
 from interpolants.nets.build import choose_net
@@ -149,6 +150,7 @@ def learn_fields(
     cond: Tensor | None = None,
     cond0: Tensor | None = None,
     drop_condition: float = 0.0,
+    precondition: float | None = None,
     settings: TrainSettings | None = None,
     progress: bool = False,
 ) -> Learnt:
@@ -165,6 +167,7 @@ def learn_fields(
         cond: What is known of each row of ``x1``.
         cond0: Likewise of ``x0``.
         drop_condition: Chance of a row to be learnt from without its condition; for classifier-free guidance.
+        precondition: Spread of the data: then the network is a ``fields.Preconditioned``; for one-sided paths.
         settings: Settings of the training loop.
         progress: Show a progress bar.
 
@@ -175,10 +178,14 @@ def learn_fields(
     times = StratifiedTimes() if times is None else times
     coupling = Independent() if coupling is None else coupling
     network = choose_net(net, tuple(x1.shape[1:]), len(heads), cond, settings.seed, who="learn_fields")
+    weight = None
+    if precondition is not None:
+        network = Preconditioned(network, path, heads, precondition)
+        weight = network.weight
     batches = PairBatches(
         x0, x1, settings.batch_size, coupling, times, cond=cond, cond0=cond0, who="learn_fields"
     )
-    loss = PathLoss(joint_loss(heads, path), times, drop_condition)
+    loss = PathLoss(joint_loss(heads, path, weight), times, drop_condition)
     result = fit(TimedNet(network, times), loss, batches, settings, progress=progress)
     network = finished(network, result)
     if len(heads) > 1:
