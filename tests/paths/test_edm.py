@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.dynamics import sample
+from interpolants.dynamics import Langevin, sample
 from interpolants.fields import LearnedFields
 from interpolants.foundations import Gaussian, StudentT
 from interpolants.foundations.errors import InvalidInputError, NotIdentifiableError
@@ -153,6 +153,10 @@ def test_a_denoiser_alone_gives_the_flow_and_no_sde():
     fields = LearnedFields(path, endpoint1=exact.endpoint1)
     with pytest.raises(NotIdentifiableError, match=r"StudentT\(df=64.*score beside it"):
         sample(fields, start(path, 2), eps=0.1)
+    with pytest.raises(NotIdentifiableError, match="score beside it"):
+        sample(fields, start(path, 2), n_steps=5, corrector=Langevin(), finish="denoise")
+    with pytest.raises(InvalidInputError, match="method='ancestral' needs a path with a Gaussian base"):
+        sample(fields, start(path, 2), n_steps=5, method="ancestral")
     assert sample(fields, start(path, 2), n_steps=5, finish="denoise").ok.all()
     # for normal noise Tweedie's formula is there
     assert LearnedFields(EDM(), endpoint1=exact.endpoint1).has_score
