@@ -8,8 +8,10 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.registry import names
 from interpolants.runs import execute, load_config, make_config
 from interpolants.runs import run as run_module
+from interpolants.runs.config import ProblemSource
 from interpolants.runs.folder import read_results
 from interpolants.runs.run import train_only
+from interpolants.runs.sources import make_problem
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 METHODS = [file for file in sorted(RECIPES.glob("*.toml")) if "\n[method]" in file.read_text()]
@@ -27,6 +29,14 @@ def test_every_recipe_of_a_method_is_read_and_reads_back(file):
     settings = load_config(file)
     assert settings.tasks[0].method["kind"] in names("bridge")
     assert make_config(settings.dump()) == settings
+
+
+@pytest.mark.parametrize("file", METHODS, ids=lambda file: file.stem)
+def test_the_problems_of_a_recipe_accept_their_settings(file):
+    for which in ("x0", "x1"):
+        source = getattr(load_config(file).tasks[0].data, which)
+        if isinstance(source, ProblemSource):
+            make_problem(source.problem, source.settings, which)
 
 
 def test_a_method_is_fitted_judged_and_reported(tmp_path, monkeypatch):
