@@ -7,10 +7,11 @@ from interpolants.bridges.entropic_sb import EntropicSB
 from interpolants.bridges.flow_map import FlowMap
 from interpolants.bridges.flow_map_rules import RULES, AverageVelocity
 from interpolants.bridges.interpolant_sb import InterpolantSB, LearntInterpolant
+from interpolants.bridges.light_sb import LightResult, LightSB
 from interpolants.bridges.multimarginal import Multimarginal, RouteFields
 from interpolants.bridges.rectify import Rectification, Rectified, one_step, rectify
 from interpolants.bridges.restoration import Restoration
-from interpolants.bridges.schrodinger import CoupledEnds, SchrodingerResult, SchrodingerSolver
+from interpolants.bridges.schrodinger import CoupledEnds, NetworkSolver, SchrodingerResult, SchrodingerSolver
 from interpolants.bridges.schrodinger_drifts import DriftFields
 from interpolants.bridges.simplex import Curve, Route, Straight, Waypoints
 from interpolants.bridges.straightness import Straightness, straightness
@@ -29,7 +30,11 @@ __all__ = [
     "FlowMap",
     "InterpolantSB",
     "LearntInterpolant",
+    "LightResult",
+    "LightSB",
     "Multimarginal",
+    "NetworkSolver",
+    "PotentialGradient",
     "Rectification",
     "Rectified",
     "Restoration",

@@ -28,8 +28,8 @@ import torch
 from torch import Generator, Tensor, nn
 
 from interpolants.bridges.schrodinger import (
+    NetworkSolver,
     SchrodingerResult,
-    SchrodingerSolver,
     energy_and_residual,
     probe_count,
 )
@@ -115,7 +115,7 @@ def _mean_point(y: Tensor, points: Tensor, bias: Tensor, reg: float, left: Tenso
     return logits.softmax(1) @ points
 
 
-class EntropicSB(SchrodingerSolver):
+class EntropicSB(NetworkSolver):
     """The Schroedinger bridge with noise ``sqrt(2 eps) dW`` from entropic plans between samples.
 
     Args:

@@ -22,8 +22,8 @@ import torch
 from torch import Generator, Tensor, nn
 
 from interpolants.bridges.schrodinger import (
+    NetworkSolver,
     SchrodingerResult,
-    SchrodingerSolver,
     energy_and_residual,
     probe_count,
 )
@@ -104,7 +104,7 @@ class LearntInterpolant(nn.Module):
         return bend
 
 
-class InterpolantSB(SchrodingerSolver):
+class InterpolantSB(NetworkSolver):
     """The Schroedinger bridge with noise ``sqrt(2 eps) dW`` by max-min over interpolant and drifts.
 
     The ascent in I reverses the gradient at the interface between I and the drifts, so that one loss and one optimizer

@@ -15,6 +15,7 @@ import torch
 from torch import Generator, Tensor
 
 from interpolants.bridges.schrodinger_drifts import LARGEST_AFFINE, AffineAndNet, DriftFields, drift_targets
+from interpolants.couplings.light_plan import check_eps
 from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import as_time
 from interpolants.foundations.errors import invalid
@@ -104,29 +105,13 @@ class SchrodingerResult:
 
 
 class SchrodingerSolver(ABC):
-    """Settings, refusals and the result, for all solvers. A solver says how to `_solve`."""
+    """Refusals and the result, for all solvers. A solver says how to `_solve`."""
 
     result: SchrodingerResult | None = None
 
-    def __init__(
-        self,
-        *,
-        eps: float,
-        net: Any,
-        affine: bool,
-        seed: int,
-        train: Mapping[str, Any] | TrainSettings | None,
-        defaults: Mapping[str, Any],
-    ) -> None:
+    def __init__(self, *, eps: float, seed: int) -> None:
         self._name = type(self).__name__
-        if not (isinstance(eps, int | float) and math.isfinite(eps) and eps > 0):
-            remedy = "Optimal transport, eps = 0, needs another method, e.g. rectification."
-            raise invalid(self._name, "eps must be finite and > 0", eps, remedy)
-        self.eps, self.net, self.affine, self.seed = float(eps), net, affine, seed
-        given = (
-            train.model_dump(exclude_unset=True) if isinstance(train, TrainSettings) else dict(train or {})
-        )
-        self.train = TrainSettings(**{**defaults, "seed": seed, **given})
+        self.eps, self.seed = check_eps(self._name, eps), seed
 
     def fit(self, x0: Tensor, x1: Tensor, *, progress: bool = False) -> Self:
         """Solve the bridge between two sample sets.
@@ -160,6 +145,27 @@ class SchrodingerSolver(ABC):
         if self.result is None:
             raise invalid(self._name, "the bridge must be solved first", "no result", "Call fit(x0, x1).")
         return self.result
+
+
+class NetworkSolver(SchrodingerSolver):
+    """A solver that learns both drifts by one network."""
+
+    def __init__(
+        self,
+        *,
+        eps: float,
+        net: Any,
+        affine: bool,
+        seed: int,
+        train: Mapping[str, Any] | TrainSettings | None,
+        defaults: Mapping[str, Any],
+    ) -> None:
+        super().__init__(eps=eps, seed=seed)
+        self.net, self.affine = net, affine
+        given = (
+            train.model_dump(exclude_unset=True) if isinstance(train, TrainSettings) else dict(train or {})
+        )
+        self.train = TrainSettings(**{**defaults, "seed": seed, **given})
 
     def _drift_net(self, x: Tensor) -> AffineAndNet:
         shape = tuple(x.shape[1:])

@@ -53,6 +53,17 @@ class Coupling(Protocol):
         ...
 
 
+@runtime_checkable
+class UnfittedCoupling(Protocol):
+    """A coupling that must see the two sample sets first; whoever makes batches calls `fit` and goes on with its
+    result.
+    """
+
+    def fit(self, x0: Tensor, x1: Tensor) -> Coupling:
+        """Learn from samples of the two marginals, (N0, *D) and (N1, *D)."""
+        ...
+
+
 def take(cond: Cond, index: Tensor) -> Cond:
     """Rows ``index`` of a condition, whatever its nesting; None stays None."""
     if cond is None:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from interpolants.foundations.cards import carded
+from interpolants.metrics.bures_uvp import bw2_uvp, cbw2_uvp
 from interpolants.metrics.c2st import c2st
 from interpolants.metrics.crps import crps, energy_score, mixture_crps
 from interpolants.metrics.diversity import Memorisation, memorisation
@@ -26,7 +27,9 @@ __all__ = [
     "RankHistogram",
     "bootstrap_error",
     "bures_wasserstein",
+    "bw2_uvp",
     "c2st",
+    "cbw2_uvp",
     "crps",
     "energy_distance",
     "energy_score",

@@ -9,6 +9,7 @@ from torch import Generator, Tensor, nn
 
 from interpolants.couplings.independent import Independent
 from interpolants.couplings.paired import Paired
+from interpolants.couplings.pairs import UnfittedCoupling
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.preconditioned import Preconditioned
 from interpolants.foundations.errors import invalid
@@ -29,7 +30,8 @@ class PairBatches:
         x0: Samples of rho0, ``(N0, *D)``; None where the path draws them itself.
         x1: Samples of rho1, ``(N1, *D)``.
         size: Rows per step, over all processes.
-        coupling: How the rows of a batch are paired; ``Paired`` keeps row i with row i.
+        coupling: How the rows of a batch are paired; ``Paired`` keeps row i with row i. One that must be learnt is
+            fitted to the two sets here.
         times: Where in time the loss is taken.
         cond: What is known of each row of ``x1``.
         cond0: What is known of each row of ``x0``.
@@ -48,6 +50,11 @@ class PairBatches:
         cond0: Condition = None,
         who: str = "PairBatches",
     ) -> None:
+        if isinstance(coupling, UnfittedCoupling):
+            if x0 is None:
+                remedy = "Take a two-sided path, or another coupling."
+                raise invalid(who, f"{type(coupling).__name__} needs samples of both ends", "x0=None", remedy)
+            coupling = coupling.fit(x0, x1)
         self.x0, self.x1, self.cond, self.cond0 = x0, x1, cond, cond0
         self.size, self.coupling, self.times = size, coupling, times
         self.paired = x0 is not None and isinstance(coupling, Paired)
