@@ -57,6 +57,7 @@ QUESTIONS = {
     "checkpoint": "docs/reference/training",
     "save": "docs/howto",
     "changelog": "CHANGELOG",
+    "browser": "docs/explorer",
 }
 
 

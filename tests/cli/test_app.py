@@ -15,7 +15,18 @@ import interpolants
 from interpolants.cli.app import app
 from interpolants.runs import run as run_module
 
-COMMANDS = ["run", "train", "sample", "log-prob", "check", "report", "methods", "problems", "doctor"]
+COMMANDS = [
+    "run",
+    "train",
+    "sample",
+    "log-prob",
+    "check",
+    "report",
+    "explore",
+    "methods",
+    "problems",
+    "doctor",
+]
 SMALL = ["train.batch_size=32", "bridge.net.kind=mlp", "bridge.net.width=16", "bridge.net.depth=2",
          "evaluate.n_steps=4",
          "evaluate.log_prob=4", "evaluate.eps=[0, 0.5]", "evaluate.leg_steps=2", "evaluate.log_prob_method=heun",

@@ -337,6 +337,34 @@ def report(
 
 
 @app.command()
+def explore(
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on.")] = 8000,
+    show: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
+    quiet: Quiet = False,
+) -> None:
+    """Play with bridges in the browser: exact fields, any noise level, both directions. Works offline.
+
+    \b
+    Example:
+    interpolants explore
+    interpolants explore --port 9000 --no-open
+    """
+    from interpolants.foundations.extras import require
+    from interpolants.web.app import listen, serve
+
+    require("uvicorn", by="explore")
+    own = listen(port)
+    address = f"http://127.0.0.1:{own.getsockname()[1]}/"
+    _screen(quiet).say(f"explorer: {address}   (Ctrl-C stops it)")
+    if show:
+        import threading
+        import webbrowser
+
+        threading.Timer(1.5, webbrowser.open, (address,)).start()
+    serve(own)
+
+
+@app.command()
 def methods(
     name: Annotated[
         str | None,

@@ -9,6 +9,8 @@ from interpolants.foundations.errors import MissingExtraError
 _PACKAGES = {
     "ot": ("POT", "ot"),
     "scipy": ("scipy", "ot"),
+    "fastapi": ("fastapi", "web"),
+    "uvicorn": ("uvicorn", "web"),
     "scoringrules": ("scoringrules", "science"),
     "sklearn": ("scikit-learn", "data"),
     "skimage": ("scikit-image", "data"),
