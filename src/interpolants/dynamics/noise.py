@@ -22,7 +22,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.ops import expand_like
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
@@ -220,6 +222,18 @@ class NoiseTable:
         if place not in self._memory:
             self._memory[place] = _number(compute(t))
         return self._memory[place]
+
+    def eps_score(self, fields: Fields, value: Tensor, t: Tensor) -> Tensor:
+        """``eps s`` from ``fields.noise_quantity``, whichever of score and denoiser stays finite, at a 0-d time.
+
+        For paths without a basis, where eps is one number.
+        """
+        if fields.noise_quantity == "score":
+            return value * self.weight(t, of_score=True)
+        base = None if fields.path is None else fields.path.base
+        # With a base of another law the score is learnt, and is the noise quantity.
+        noise = base.inverse_root_transpose(value) if isinstance(base, Gaussian) else value
+        return -noise * self.weight(t, of_score=False)
 
     def _tabulate(self, dtype: torch.dtype) -> None:
         """The weights at all nodes, as the solvers' clocks of this type name them."""

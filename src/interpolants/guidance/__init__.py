@@ -4,9 +4,28 @@ from typing import TYPE_CHECKING
 
 from interpolants.foundations.cards import carded
 from interpolants.guidance.classifier_free import ClassifierFree, Guided, guide, with_strength
+from interpolants.guidance.experts import Expert, Reward, annealed, guided, product
+from interpolants.guidance.feynman_kac import FeynmanKac
 from interpolants.guidance.keep_known import KeepKnown
+from interpolants.guidance.particles import CollapseWarning, WeightedSamples
+from interpolants.guidance.references import GaussianFlow
 
 if not TYPE_CHECKING:
     __getattr__ = carded(__name__)  # what has a card is public without an edit here
 
-__all__ = ["ClassifierFree", "Guided", "KeepKnown", "guide", "with_strength"]
+__all__ = [
+    "ClassifierFree",
+    "CollapseWarning",
+    "Expert",
+    "FeynmanKac",
+    "GaussianFlow",
+    "Guided",
+    "KeepKnown",
+    "Reward",
+    "WeightedSamples",
+    "annealed",
+    "guide",
+    "guided",
+    "product",
+    "with_strength",
+]

@@ -30,7 +30,6 @@ from interpolants.foundations.brownian import BrownianPath
 from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.derivatives import MODES, exact_divergence, probed_divergence
 from interpolants.foundations.errors import invalid
-from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.ops import sum_event
 from interpolants.foundations.randomness import BlockNoise
 from interpolants.foundations.types import Condition, take_rows
@@ -254,13 +253,8 @@ class _Walk:
 
     def _times_eps(self, value: Tensor, t: Tensor) -> Tensor:
         """``eps s`` from the score or the denoiser, whichever stays finite at the ends."""
-        table = self.job.table
-        assert table is not None
-        if self.fields.noise_quantity == "score":
-            return value * table.weight(t, of_score=True)
-        base = None if self.fields.path is None else self.fields.path.base
-        noise = base.inverse_root_transpose(value) if isinstance(base, Gaussian) else value
-        return -noise * table.weight(t, of_score=False)
+        assert self.job.table is not None
+        return self.job.table.eps_score(self.fields, value, t)
 
     def _proposal(self, cond: Condition) -> Callable[[Tensor, Tensor], Tensor]:
         if self.settings.proposal == "reverse":
