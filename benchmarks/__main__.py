@@ -1,10 +1,10 @@
-"""``python -m benchmarks [overhead|fields|pairs] [--rounds N] [--default-malloc] [--out FILE]``: print the tables."""
+"""``python -m benchmarks [overhead|fields|pairs|light_sb] [--rounds N] [--default-malloc] [--out FILE]``: print the tables."""
 
 import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import fields, overhead, pairs
+from benchmarks import fields, light_sb, overhead, pairs
 from benchmarks.timing import table
 from interpolants.foundations.memory import tune_malloc
 
@@ -12,11 +12,14 @@ from interpolants.foundations.memory import tune_malloc
 def main() -> None:
     """Measure, print, and write a file if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("overhead", "fields", "pairs"), default="overhead")
+    parser.add_argument(
+        "what", nargs="?", choices=("overhead", "fields", "pairs", "light_sb"), default="overhead"
+    )
     parser.add_argument("--rounds", type=int, default=7, help="rounds per overhead table")
     parser.add_argument("--default-malloc", action="store_true", help="leave the allocator as it is")
     parser.add_argument("--steps", type=int, default=4000, help="training steps of fields and pairs")
     parser.add_argument("--seeds", type=int, default=1, help="seeds of the fields")
+    parser.add_argument("--official", type=Path, help="checkout of the authors' code, for light_sb")
     parser.add_argument("--out", type=Path, help="also write the tables to this Markdown file")
     options = parser.parse_args()
     if not options.default_malloc:
@@ -31,6 +34,8 @@ def main() -> None:
         fields.run(steps=options.steps, seeds=options.seeds, n=10_000, report=report)
     elif options.what == "pairs":
         pairs.run(steps=options.steps, report=report)
+    elif options.what == "light_sb":
+        light_sb.run(options.official, rounds=options.rounds, report=report)
     else:
         _overhead(options.rounds, report)
     if options.out:

@@ -166,13 +166,18 @@ class Search:
                 torch.randint(len(y), shape, generator=self.source).to(y.device) for y in (ends.y0, ends.y1)
             )
             for i0, i1 in zip(rows0, rows1, strict=True):
-                model = point.model()
-                sums0 = sums_of(ends.y0[i0], model.natural0(self.e), model.full)
-                sums1 = sums_of(ends.y1[i1], model.natural1(self.e), model.full)
-                adam.step(point.gradient(model, sums0, sums1, self.e))
+                adam.step(batch_gradient(point, ends.y0[i0], ends.y1[i1], self.e))
             point.bound(least)
             self.steps += some
             self.look(point.model())
+
+
+def batch_gradient(point: Coordinates, y0: Tensor, y1: Tensor, e: float) -> Tensor:
+    """The gradient of the loss on a batch, by the coordinates."""
+    model = point.model()
+    sums0 = sums_of(y0, model.natural0(e), model.full)
+    sums1 = sums_of(y1, model.natural1(e), model.full)
+    return point.gradient(model, sums0, sums1, e)
 
 
 class Alternation:
