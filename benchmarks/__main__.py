@@ -1,4 +1,4 @@
-"""``python -m benchmarks [overhead|fields|pairs|light_sb] [--rounds N] [--default-malloc] [--out FILE]``: print the tables."""
+"""``python -m benchmarks [overhead|fields|pairs|light_sb] [--rounds N] [--out FILE]``: print the tables."""
 
 import argparse
 from collections.abc import Callable
