@@ -19,6 +19,7 @@ COMMANDS = [
     "run",
     "train",
     "sample",
+    "text",
     "log-prob",
     "check",
     "report",

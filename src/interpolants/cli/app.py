@@ -138,9 +138,12 @@ def run(
     if done.report is not None:
         screen.say(f"report: {done.report}")
     bridges = [task.name for task in settings.tasks if task.method is None]
+    texts = [task["name"] for task in done.results["tasks"] if task.get("texts")]
+    choice = f" --task {(bridges or texts)[0]}" if (bridges or texts) and len(settings.tasks) > 1 else ""
     if bridges:
-        choice = f" --task {bridges[0]}" if len(settings.tasks) > 1 else ""
         screen.following(f"interpolants sample {out}{choice} -n 1000 --eps 0.5 --out samples.npz")
+    elif texts:
+        screen.following(f"interpolants text {out}{choice} -n 5")
     else:
         screen.following("interpolants methods", "the other methods, and what they cost")
 
@@ -243,6 +246,47 @@ def sample(
         screen.following(
             f"interpolants log-prob {folder}{choice} --data {out}{' --key x' if given is not None else ''}"
         )
+
+
+@app.command()
+def text(
+    folder: Run,
+    n: Annotated[int, typer.Option("-n", min=1, help="Number of texts.")] = 5,
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", "-p", help="Text to go on from, or with _ for what to fill in.")
+    ] = None,
+    length: Annotated[
+        int | None,
+        typer.Option("--length", min=1, help="Length; that of the prompt, or of the training data."),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the draws.")] = 0,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", min=1, help="Network calls; left out, one per token, which is exact."),
+    ] = None,
+    task: Task = None,
+    as_json: Json = False,
+) -> None:
+    """Write text with a trained model of tokens, or fill the gaps of a prompt.
+
+    \b
+    Example:
+    interpolants text runs/masked_text -n 3 --length 128
+    interpolants text runs/masked_text --prompt "and god said let there be ______"
+    """
+    from interpolants.estimator.tokens import TokenBridge
+    from interpolants.runs.folder import find_tokens
+
+    model = TokenBridge.load(find_tokens(folder, task))
+    if prompt is None:
+        lines = model.texts(model.sample(n, length, seed=seed, steps=steps))
+    else:
+        lines = model.infill(prompt, n, length=length, seed=seed, steps=steps)
+    screen = _screen(False)
+    if as_json:
+        screen.json(lines)
+    else:
+        screen.lines(lines)
 
 
 @app.command("log-prob")

@@ -47,6 +47,12 @@ class Screen:
         self._out.print(shown)
 
     @staticmethod
+    def lines(texts: Iterable[str]) -> None:
+        """Lines on standard output, as they are."""
+        for text in texts:
+            sys.stdout.write(text + "\n")
+
+    @staticmethod
     def json(value: Any) -> None:
         """JSON on standard output, whatever ``quiet`` says."""
         sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=1, default=str) + "\n")

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from interpolants.data.alphabet import Alphabet
 from interpolants.data.arrays import Kind, as_tensor, restore
 from interpolants.data.bundled import DataInfo, Dataset
 from interpolants.data.catalogue import available, load
@@ -24,6 +25,7 @@ if not TYPE_CHECKING:
 from interpolants.data.text import load_kjv
 
 __all__ = [
+    "Alphabet",
     "DataInfo",
     "Dataset",
     "FileArray",

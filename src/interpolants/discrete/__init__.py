@@ -1,5 +1,7 @@
 """Bridges between laws of token sequences: masked diffusion without time, and discrete flows from other bases."""
 
+from typing import TYPE_CHECKING
+
 from interpolants.discrete.first_hitting import FirstHitting
 from interpolants.discrete.masking import Hidden, hide, hide_share
 from interpolants.discrete.nelbo import Nelbo, exact_nelbo, nelbo
@@ -25,7 +27,11 @@ from interpolants.discrete.precision import (
 from interpolants.discrete.sampler import TokenSampler, TokenSamples
 from interpolants.discrete.schedules import CosineKeep, CustomKeep, KeepSchedule, LinearKeep, PolynomialKeep
 from interpolants.discrete.tau_leaping import TauLeaping
+from interpolants.foundations.cards import carded
 from interpolants.foundations.categorical import categorical_sample
+
+if not TYPE_CHECKING:
+    __getattr__ = carded(__name__)  # what has a card is public without an edit here
 
 __all__ = [
     "CosineKeep",

@@ -6,6 +6,7 @@ from interpolants.estimator.check import Check, CheckReport
 from interpolants.estimator.forecast_scores import ForecastScores
 from interpolants.estimator.forecaster import Forecaster
 from interpolants.estimator.presets import PFGMPP
+from interpolants.estimator.tokens import TokenBridge
 
 __all__ = [
     "Bridge",
@@ -16,5 +17,6 @@ __all__ = [
     "ForecastScores",
     "Forecaster",
     "PFGMPP",
+    "TokenBridge",
     "auto_eps",
 ]

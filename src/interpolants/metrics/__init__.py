@@ -12,6 +12,8 @@ from interpolants.metrics.ensemble import RankHistogram, rank_histogram, spread_
 from interpolants.metrics.estimate import Estimate, Metric, bootstrap_error, floor, two_halves
 from interpolants.metrics.kde_kl import GaussianKDE, LogRatio, kde_kl, log_ratio
 from interpolants.metrics.mmd import median_bandwidth, mmd
+from interpolants.metrics.ngrams import ngram_distance
+from interpolants.metrics.scores import Score, Scores
 from interpolants.metrics.sliced_wasserstein import sliced_wasserstein
 from interpolants.metrics.wasserstein import bures_wasserstein, wasserstein
 
@@ -25,6 +27,8 @@ __all__ = [
     "Memorisation",
     "Metric",
     "RankHistogram",
+    "Score",
+    "Scores",
     "bootstrap_error",
     "bures_wasserstein",
     "bw2_uvp",
@@ -40,6 +44,7 @@ __all__ = [
     "memorisation",
     "mixture_crps",
     "mmd",
+    "ngram_distance",
     "rank_histogram",
     "sliced_wasserstein",
     "spread_skill",

@@ -52,7 +52,7 @@ class TaskPage:
             ("Data", self.data_section()),
             ("Model", self.model()),
             ("Training", self.training()),
-            ("Samples", self.sample_section()),
+            ("Samples", self.text_section() or self.sample_section()),
             ("One start point, four noise levels", self.one_start()),
             ("Trajectories", self.trajectories()),
             ("Transport", self.transport()),
@@ -66,6 +66,9 @@ class TaskPage:
         if (levels := len(by_eps(self.arrays, "one_start"))) != 4:
             title = "One start point, many ends" if levels != 2 else "One start point, two noise levels"
             parts[4] = (title, parts[4][1])
+        if self.facts.get("method"):
+            # A method draws what it has; what only bridges have is not missing.
+            parts = [(title, body) for title, body in parts if not _is_absent(body)]
         notice = el("p", self.missing, cls="absent") if self.missing else None
         return [notice, [[el("h3", title), body] for title, body in parts if body]]
 
@@ -172,6 +175,15 @@ class TaskPage:
         return [told, self.album.figure([panel], caption)]
 
     # --- samples -----------------------------------------------------------------------------------------
+
+    def text_section(self) -> list[Child]:
+        """Lines of text under their headings."""
+        texts = _mapping(self.facts.get("texts"))
+        return [
+            [el("p", el("b", str(heading))), el("pre", el("code", "\n".join(map(str, lines))))]
+            for heading, lines in texts.items()
+            if isinstance(lines, list) and lines
+        ]
 
     def sample_section(self) -> list[Child]:
         """Generated beside held-out data."""
@@ -727,6 +739,11 @@ def _verdict(verdict: Any) -> Markup:
 
 def _absent(sentence: str) -> Markup:
     return el("p", sentence, cls="absent")
+
+
+def _is_absent(body: list[Child]) -> bool:
+    """Whether a section only says that there is nothing."""
+    return len(body) == 1 and str(body[0]).startswith('<p class="absent"')
 
 
 def _key(role: str, kind: str, text: str) -> Markup:

@@ -47,6 +47,7 @@ class Findings:
         checks: Verdicts of the bridge's self-test.
         warnings: What the user should know.
         arrays: Named tensors for pictures.
+        texts: Lines to show under a heading, for models of text.
         eps_choice: How the noise level was chosen, if it was.
     """
 
@@ -55,6 +56,7 @@ class Findings:
     checks: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     arrays: dict[str, Tensor] = field(default_factory=dict)
+    texts: dict[str, list[str]] = field(default_factory=dict)
     eps_choice: dict[str, Any] | None = None
 
 

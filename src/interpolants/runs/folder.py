@@ -1,7 +1,7 @@
 """The run folder: what may be written where, and how a bridge in it is found again.
 
 ``<out>/config.json``, ``results.json``, ``report.html``, and per task ``<out>/<task>/train`` (checkpoints and logs),
-``bridge`` (the trained bridge) and ``arrays.safetensors``.
+``bridge`` (the trained bridge) or ``model`` (another trained method), and ``arrays.safetensors``.
 """
 
 import json
@@ -23,6 +23,8 @@ from interpolants.foundations.storage import StorageError, write_text
 from interpolants.runs.config import RunConfig, make_config
 
 CONFIG, RESULTS, REPORT, ARRAYS = "config.json", "results.json", "report.html", "arrays.safetensors"
+# Folder of a trained method within that of its task.
+MODEL = "model"
 # Settings that say how a run is judged or how it is logged; changing them does not change what was learnt.
 _LATER = ("title", "evaluate")
 
@@ -99,10 +101,18 @@ def find_bridge(folder: Path, task: str | None = None) -> Path:
     Raises:
         InvalidInputError: If there is none, or several and none was chosen.
     """
-    if (folder / "bridge.json").is_file():
-        return folder
-    if (folder / "bridge" / "bridge.json").is_file():
-        return folder / "bridge"
+    return _find(folder, task, "bridge", "bridge.json", "a bridge")
+
+
+def find_tokens(folder: Path, task: str | None = None) -> Path:
+    """The folder of a trained model of tokens, found like :func:`find_bridge`."""
+    return _find(folder, task, MODEL, "tokens.json", "a model of tokens")
+
+
+def _find(folder: Path, task: str | None, place: str, record: str, what: str) -> Path:
+    for candidate in (folder, folder / place):
+        if (candidate / record).is_file():
+            return candidate
     names = [task.name for task in read_config(folder).tasks]
     if task is None and len(names) > 1:
         raise invalid(
@@ -111,13 +121,16 @@ def find_bridge(folder: Path, task: str | None = None) -> Path:
     chosen = names[0] if task is None else task
     if chosen not in names:
         raise invalid("run", f"{folder} must have this task", repr(chosen), nearest(chosen, names))
-    found = folder / chosen / "bridge"
-    if not (found / "bridge.json").is_file():
-        remedy = f"Go on with: interpolants train --resume {folder}"
-        raise invalid(
-            "run", "the bridge must be trained", f"{folder / chosen}, where training is unfinished", remedy
-        )
-    return found
+    found = folder / chosen / place
+    if (found / record).is_file():
+        return found
+    if other := [name for name in ("bridge", MODEL) if name != place and (folder / chosen / name).is_dir()]:
+        remedy = "A bridge answers 'interpolants sample', a model of tokens 'interpolants text'."
+        raise invalid("run", f"the task must have trained {what}", f"{folder / chosen / other[0]}", remedy)
+    remedy = f"Go on with: interpolants run --out {folder} --resume"
+    raise invalid(
+        "run", f"{what} must be trained", f"{folder / chosen}, where training is unfinished", remedy
+    )
 
 
 def versions() -> dict[str, str]:

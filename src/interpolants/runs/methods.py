@@ -1,8 +1,14 @@
-"""Runs of a method of ``interpolants.bridges``: fit, carry held-out points over, compare."""
+"""Runs of a method from its card: fit, judge, store.
+
+A method that carries points over, with ``fit(x0, x1, progress=)``, ``transport(x, reverse=, seed=)`` and ``summary()``,
+is judged like a bridge. One that has another kind of data judges itself: see :class:`JudgesItself`. Either is stored if
+it has ``save(folder)``.
+"""
 
 import time
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -10,32 +16,82 @@ from torch import Tensor
 from interpolants.dynamics.sample import Samples
 from interpolants.estimator.normaliser import Normaliser
 from interpolants.foundations.cards import load_cards
+from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.registry import build
+from interpolants.metrics.scores import Score, Scores
 from interpolants.runs.config import EvaluateConfig, TaskConfig
 from interpolants.runs.evaluate import Evaluation, Findings, Say
-from interpolants.runs.folder import ARRAYS, write_arrays
+from interpolants.runs.folder import ARRAYS, MODEL, write_arrays
 from interpolants.runs.sources import TaskData
+
+
+@runtime_checkable
+class JudgesItself(Protocol):
+    """A method that learns one set of samples, from a base of its own, and says how good it is.
+
+    Attributes:
+        start: What its samples start from, for people.
+    """
+
+    start: str
+
+    def fit(self, x1: Tensor, *, progress: bool, out: Path, resume: bool) -> Any:
+        """Learn; with checkpoints in ``out``, from which it goes on."""
+        ...
+
+    def judge(self, train: Tensor, test: Tensor, *, n: int, seed: int) -> Scores:
+        """Score it on held-out samples."""
+        ...
+
+    def summary(self) -> dict[str, float]:
+        """Numbers of its own."""
+        ...
 
 
 def run_method(task: TaskConfig, data: TaskData, folder: Path, say: Say, *, progress: bool) -> dict[str, Any]:
     """Fit and judge the method of a task; its entry of the results.
 
-    The method has ``fit(x0, x1, progress=)``, ``transport(x, reverse=, seed=)`` and ``summary()``. The fitted method
-    itself is not stored.
+    Raises:
+        InvalidInputError: If data and method do not fit.
+        KeyboardInterrupt: If a signal stopped a training that writes checkpoints.
     """
     assert task.method is not None
     settings = dict(task.method)
     kind = str(settings.pop("kind"))
     method = build("bridge", kind, **settings)
-    began = time.perf_counter()
+    began, place = time.perf_counter(), folder / task.name
     say("fitting")
-    method.fit(None if data.x0 is None else data.x0.train.x, data.x1.train.x, progress=progress)
+    if isinstance(method, JudgesItself):
+        if data.x0 is not None:
+            rule = f"{kind!r} starts from {method.start} of its own, so data.x0 must be left out"
+            raise invalid("method", rule, data.x0.name)
+        method.fit(data.x1.train.x, progress=progress, out=place / "train", resume=True)
+        if getattr(getattr(method, "result", None), "stopped", "") == "interrupted":
+            raise KeyboardInterrupt
+    else:
+        method.fit(None if data.x0 is None else data.x0.train.x, data.x1.train.x, progress=progress)
     seconds = time.perf_counter() - began
-    found = judge(method, kind, data, task.evaluate, say)
-    (folder / task.name).mkdir(parents=True, exist_ok=True)
-    write_arrays(folder / task.name / ARRAYS, found.arrays)
+    if hasattr(method, "save"):
+        method.save(place / MODEL)
+    if isinstance(method, JudgesItself):
+        say("judging")
+        found = _own_scores(method, data, task.evaluate)
+    else:
+        found = judge(method, kind, data, task.evaluate, say)
+    place.mkdir(parents=True, exist_ok=True)
+    write_arrays(place / ARRAYS, found.arrays)
     return _record(task, kind, method, data, found, seconds)
+
+
+def _own_scores(method: JudgesItself, data: TaskData, config: EvaluateConfig) -> Findings:
+    scored = method.judge(data.x1.train.x, data.x1.test.x, n=config.n, seed=config.seed)
+    return Findings(
+        metrics=[asdict(score) for score in scored.scores] + _own_numbers(method),
+        warnings=list(data.warnings),
+        arrays=dict(scored.arrays),
+        texts={heading: list(lines) for heading, lines in scored.texts.items()},
+    )
 
 
 def judge(method: Any, kind: str, data: TaskData, config: EvaluateConfig, say: Say) -> Findings:
@@ -83,16 +139,18 @@ class _MethodEvaluation(Evaluation):
 
     def summarise(self) -> None:
         """The method's own numbers, as they are."""
-        for name, value in self.method.summary().items():
-            row: dict[str, Any] = dict.fromkeys(("error", "n", "floor", "floor_error", "baseline"))
-            row |= {"id": f"own_{name}", "title": name.replace("_", " ").capitalize(), "value": float(value)}
-            row |= {
-                "baseline_name": "",
-                "better": "neither",
-                "unit": "",
-                "note": "A number of the method's own.",
-            }
-            self.found.metrics.append(row)
+        self.found.metrics += _own_numbers(self.method)
+
+
+def _own_numbers(method: Any) -> list[dict[str, Any]]:
+    """What a method says of itself, as rows of numbers."""
+    note = "A number of the method's own."
+    return [
+        asdict(
+            Score(id=f"own_{name}", title=name.replace("_", " ").capitalize(), value=float(value), note=note)
+        )
+        for name, value in method.summary().items()
+    ]
 
 
 class _AsBridge:
@@ -121,11 +179,12 @@ def _record(
     task: TaskConfig, kind: str, method: Any, data: TaskData, found: Findings, seconds: float
 ) -> dict[str, Any]:
     history = [dict(row) for row in getattr(getattr(method, "result", None), "history", [])]
+    own = isinstance(method, JudgesItself)
     x0 = {
-        "name": "Gaussian",
+        "name": method.start if own else "Gaussian",
         "n": None,
         "shape": list(data.x1.train.x.shape[1:]),
-        "source": "drawn",
+        "source": "" if own else "drawn",
         "licence": "",
     }
     last = history[-1] if history else {}
@@ -149,5 +208,6 @@ def _record(
         "history": history,
         "classes": list(data.x1.classes),
         "warnings": found.warnings,
+        "texts": found.texts,
         "arrays": f"{task.name}/{ARRAYS}",
     }

@@ -90,7 +90,7 @@ def execute(
     for number, (task, sets) in enumerate(zip(config.tasks, data, strict=True), start=1):
         say(f"[{number}/{len(config.tasks)}] {task.title or task.name}: {_sizes(sets)}")
         if task.method is not None:
-            with _interruptible(folder, "the method starts afresh"):
+            with _interruptible(folder, "a method goes on from its checkpoints, if it writes any"):
                 records.append(run_method(task, sets, folder, say_part, progress=progress))
             continue
         bridge, status = train_task(task, sets, folder, progress=progress)

@@ -21,7 +21,7 @@ _FEWEST_ROWS, _FEWEST_HELD_OUT = 10, 4
 
 @dataclass(frozen=True)
 class Rows:
-    """Samples ``(N, *D)`` float32 and their labels ``(N,)`` int64, if any."""
+    """Samples ``(N, *D)``, float32 or int64 tokens, and their labels ``(N,)`` int64, if any."""
 
     x: Tensor
     labels: Tensor | None = None
@@ -183,7 +183,7 @@ def _from_problem(source: ProblemSource, which: str, config: DataConfig) -> Side
     if source.n < _FEWEST_ROWS:
         raise invalid(f"data.{which}", f"n must be at least {_FEWEST_ROWS}", source.n)
     draws = law.sample(source.n, generator=generator(config.seed, DRAW_STREAM, int(which[-1])))
-    x = draws.float()
+    x = draws.float() if draws.is_floating_point() else draws
     train, test = split(Rows(x if x.ndim > 1 else x[:, None]), config)
     exact = law if hasattr(law, "log_prob") else None
     return Side(source.problem, train, test, f"simulated: {source.problem}", law=exact)

@@ -7,19 +7,23 @@ from interpolants.training.logging import Log
 from interpolants.training.pairs import Learnt, PairBatches, learn_fields
 from interpolants.training.schedules import learning_rate
 from interpolants.training.settings import TrainSettings
+from interpolants.training.tokens import LearntTokens, TokenBatches, learn_tokens
 
 __all__ = [
     "Checkpoint",
     "Ema",
     "FitResult",
     "Learnt",
+    "LearntTokens",
     "Log",
     "Moment",
     "PairBatches",
+    "TokenBatches",
     "TrainSettings",
     "ema_rate",
     "fit",
     "learn_fields",
+    "learn_tokens",
     "learning_rate",
     "sum_of_means",
 ]

@@ -1,0 +1,198 @@
+"""The estimator of sequences: text and tokens in, samples, infills and bounds out; storage; refusals."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from interpolants.data.bundled import DataInfo, Dataset
+from interpolants.discrete import CosineKeep, CustomKeep, FirstHitting, Masked, TauLeaping
+from interpolants.estimator import TokenBridge
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.problems import random_markov
+from interpolants.reports.words import number
+
+NET = {"width": 32, "depth": 1, "attention_heads": 2}
+FAST = {"net": NET, "train": {"steps": 3, "batch_size": 8}}
+SOURCE = random_markov(10, 4, order=1, concentration=0.4, seed=3)
+TOKENS = SOURCE.sample(400, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def small():
+    """Three steps of training: enough for everything that does not ask for quality."""
+    return TokenBridge(symbols="abcd", **FAST).fit(TOKENS, progress=False)
+
+
+def test_text_is_learnt_by_its_characters_and_comes_back_as_text():
+    model = TokenBridge(length=6, **FAST).fit("the cat sat on the mat " * 20, progress=False)
+    assert "".join(model.alphabet.symbols) == " acehmnost"
+    assert model.path == Masked(10)
+    texts = model.texts(model.sample(4))
+    assert [len(text) for text in texts] == [6] * 4
+    filled = model.infill("the __t", 3)
+    assert len(filled) == 3
+    assert all(re.fullmatch(r"the [ acehmnost]{2}t", text) for text in filled)
+    assert model.infill(["t_e", "___"])[0][0] == "t"
+    begun = model.infill("the ", length=9)
+    assert begun[0].startswith("the ")
+    assert len(begun[0]) == 9
+    assert model.nelbo("the cat sat on the mat " * 5).length == 6
+
+
+def test_arrays_tensors_and_data_sets_are_tokens():
+    info = DataInfo("x", (400, 10), "train", "", "", {}, symbols=tuple("wxyz"))
+    for data in (TOKENS, TOKENS.int(), TOKENS.numpy(), TOKENS.tolist(), Dataset(TOKENS, None, info)):
+        model = TokenBridge(seed=1, **FAST).fit(data, progress=False)
+        assert model.path == Masked(4)
+        assert model.length == 10
+    assert model.texts(torch.tensor([[0, 3, 4]])) == ["wz_"]
+
+
+def test_samples_do_not_depend_on_their_number_and_may_be_drawn_in_many_ways(small):
+    whole = small.sample(100, seed=4)
+    assert torch.equal(small.sample(70, seed=4), whole[:70])
+    assert torch.equal(small.sample(10, seed=4, first_index=64), whole[64:74])
+    assert not torch.equal(small.sample(100, seed=5), whole)
+    assert torch.equal(small.sample(100, seed=4, sampler=FirstHitting()), whole)
+    few = small.sample(20, seed=4, steps=3, details=True)
+    assert int(few.nfe.max()) <= 3
+    assert small.sample(5, 17).shape == (5, 17)
+    assert (small.sample(20, sampler=TauLeaping(num_steps=4)) < 4).all()
+
+
+def test_prompts_of_tokens_are_kept(small):
+    prompt = torch.tensor([[0, 4, 4, 1, 4], [4, 4, 4, 4, 2]])
+    filled = small.infill(prompt)
+    assert torch.equal(filled[prompt < 4], prompt[prompt < 4])
+    assert filled.max() < 4
+    details = small.infill(prompt[0], 3, details=True)
+    assert details.x.shape == (3, 5)
+    assert details.hit_times.isnan().sum() == 6
+
+
+def test_a_bridge_from_uniform_tokens_has_time_and_no_prompts():
+    model = TokenBridge("uniform_base", schedule="cosine", **FAST).fit(TOKENS, progress=False)
+    assert model.net.uses_time
+    assert model.path.schedule == CosineKeep()
+    assert model.sample(3, steps=4, details=True).nfe.tolist() == [4, 4, 4]
+    with pytest.raises(InvalidInputError, match="a prompt needs a path with a mask token"):
+        model.infill(torch.tensor([[0, 1]]))
+    with pytest.raises(InvalidInputError, match="the path must have a mask token"):
+        model.nelbo(TOKENS)
+    assert model.judge(TOKENS, TOKENS, n=40).scores[0].id == "grams_2"
+
+
+def test_labels_are_learnt_with():
+    model = TokenBridge(**FAST).fit(TOKENS, cond=torch.arange(400) % 3, progress=False)
+    assert model.net.settings["n_classes"] == 3
+    assert model.sample(4, cond=torch.tensor([0, 1, 2, -1])).shape == (4, 10)
+
+
+def test_what_is_saved_is_read_back_to_the_bit(small, tmp_path):
+    model = TokenBridge(
+        "masked", schedule={"kind": "polynomial", "power": 3.0}, symbols="abcd", seed=7, **FAST
+    )
+    model.fit(TOKENS, progress=False)
+    model.save(tmp_path / "m")
+    again = TokenBridge.load(tmp_path / "m")
+    assert torch.equal(again.sample(20), model.sample(20))
+    assert (again.path, again.alphabet, again.length, again.seed) == (
+        model.path,
+        model.alphabet,
+        model.length,
+        model.seed,
+    )
+    assert again.settings == model.settings
+    assert torch.equal(again.nelbo(TOKENS).per_sequence, model.nelbo(TOKENS).per_sequence)
+    assert sorted(f.suffix for f in (tmp_path / "m").iterdir()) == [".json", ".json", ".safetensors"]
+
+
+def test_a_training_goes_on_where_it_stopped(tmp_path):
+    straight = TokenBridge(net=NET, train={"steps": 6, "batch_size": 8, "schedule": "constant"})
+    straight.fit(TOKENS, progress=False)
+    parts = TokenBridge(net=NET, train={"steps": 6, "batch_size": 8, "schedule": "constant"})
+    parts.fit(TOKENS, steps=3, progress=False, out=tmp_path / "t")
+    parts.fit(TOKENS, steps=6, progress=False, out=tmp_path / "t", resume=True)
+    assert torch.equal(parts.sample(20, seed=1), straight.sample(20, seed=1))
+
+
+def test_the_judge_names_floors_and_baselines(small):
+    found = small.judge(TOKENS[:200], TOKENS[200:], n=60)
+    scores = {score.id: score for score in found.scores}
+    assert list(scores) == ["nelbo", "grams_2", "grams_3", "token_entropy", "calls"]
+    frequencies = torch.bincount(TOKENS.flatten(), minlength=4).double() / TOKENS.numel()
+    entropy = float(torch.special.entr(frequencies).sum()) / math.log(2)
+    assert scores["nelbo"].baseline == pytest.approx(entropy, abs=0.02)
+    assert scores["grams_2"].floor < scores["grams_2"].value
+    assert scores["calls"].value == 10
+    assert found.texts["Held-out data"][0] == small.texts(TOKENS[200:201])[0]
+    assert found.arrays["tokens"].shape == (60, 10)
+    assert number(scores["nelbo"].value)
+
+
+@pytest.mark.slow  # one small transformer, about 30 s
+def test_a_source_is_learnt_to_its_entropy_sampled_and_filled_in():
+    source = random_markov(12, 4, order=1, concentration=0.4, seed=3)
+    tokens = source.sample(30_000, generator=torch.Generator().manual_seed(1))
+    net = {"width": 48, "depth": 2, "attention_heads": 2}
+    train = {"steps": 500, "batch_size": 128, "ema": 0.98, "lr": 5e-3}
+    model = TokenBridge(net=net, train=train).fit(tokens, progress=False)
+    fresh = source.sample(2000, generator=torch.Generator().manual_seed(2))
+    bound = model.nelbo(fresh)
+    assert -4 * bound.error < bound.value - source.entropy() < 0.05 * source.entropy()
+    nll = -source.log_prob(model.sample(2000))
+    assert float(nll.mean()) == pytest.approx(source.entropy(), abs=0.06 * source.entropy())
+    # Filling in between two tokens that are far from likely to meet.
+    prompt = torch.full((1, 12), 4)
+    prompt[0, 4], prompt[0, 6] = 0, 3
+    evidence = model.path.evidence(prompt, 0.5)
+    wanted = source.posterior(evidence)[0, 5]
+    filled = model.infill(prompt[0], 4000)
+    share = torch.bincount(filled[:, 5], minlength=4).double() / 4000
+    assert 0.5 * float((share - wanted).abs().sum()) < 0.08
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: TokenBridge("mask"), r"path must be a path over tokens, got 'mask'\. Did you mean 'masked'"),
+        (lambda: TokenBridge(schedule="cosin"), r"Did you mean 'cosine_keep'"),
+        (lambda: TokenBridge(train={"step": 3}), r"TokenBridge: .*'step'.*Did you mean 'steps'"),
+        (lambda: TokenBridge(seed=-1), r"seed must be an integer >= 0, got -1"),
+        (lambda: TokenBridge().sample(3), r"the model must be fitted, got one that is not\. Call fit"),
+        (
+            lambda: TokenBridge(**FAST).fit(np.zeros((3, 4))),
+            r"whole numbers, \(N, L\) or \(N,\), or text, got torch.float64",
+        ),
+        (lambda: TokenBridge(**FAST).fit(torch.tensor([[0, -1]])), r"tokens must be >= 0.*got -1"),
+        (
+            lambda: TokenBridge(symbols="ab", **FAST).fit(TOKENS, progress=False),
+            r"tokens must be 0 \.\.\. 1, got 3",
+        ),
+        (lambda: TokenBridge(net={"kind": "transfomer"}).fit(TOKENS), r"Did you mean 'token_transformer'"),
+        (lambda: TokenBridge(symbols="abcd", **FAST).fit("abxd"), r"characters must be among 'abcd', got x"),
+    ],
+)
+def test_bad_input_is_refused(call, message):
+    with pytest.raises(InvalidInputError, match=message):
+        call()
+
+
+def test_text_for_a_model_without_symbols_and_prompts_that_are_too_long_are_refused(tmp_path):
+    model = TokenBridge(**FAST).fit(TOKENS, progress=False)
+    with pytest.raises(InvalidInputError, match="text needs a model that knows its symbols"):
+        model.infill("ab_")
+    with pytest.raises(InvalidInputError, match="the model must know its symbols"):
+        model.texts(TOKENS)
+    with pytest.raises(InvalidInputError, match="the prompt must fit the length 3, got 10"):
+        model.infill(TOKENS[0], length=3)
+    own = TokenBridge(schedule=CustomKeep(lambda t: t**2), **FAST).fit(TOKENS, progress=False)
+    with pytest.raises(
+        InvalidInputError, match="only methods with a card can be written to a file, got function"
+    ):
+        own.save(tmp_path / "own")
+    with pytest.raises(InvalidInputError, match="path must be an existing folder"):
+        TokenBridge.load(tmp_path / "nothing")
