@@ -10,10 +10,18 @@ from interpolants.objectives.losses import (
     EnergyLoss,
     HyvarinenLoss,
     JointLoss,
+    LogDensityLoss,
     Objective,
     ScoreLoss,
     VelocityLoss,
     joint_loss,
+)
+from interpolants.objectives.penalties import (
+    ConservativityPenalty,
+    FokkerPlanckResidual,
+    Penalty,
+    ScoreFokkerPlanckResidual,
+    check_penalties,
 )
 from interpolants.objectives.point_source import PointSourceLoss
 from interpolants.objectives.times import (
@@ -30,22 +38,28 @@ if not TYPE_CHECKING:
     __getattr__ = carded(__name__)  # what has a card is public without an edit here
 
 __all__ = [
+    "ConservativityPenalty",
     "DenoiserLoss",
     "DriftLoss",
     "EndpointLoss",
     "EnergyLoss",
+    "FokkerPlanckResidual",
     "HyvarinenLoss",
     "ImportanceTimes",
     "JointLoss",
+    "LogDensityLoss",
     "LogitNormalTimes",
     "NoiseTimes",
     "Objective",
+    "Penalty",
     "PointSourceLoss",
+    "ScoreFokkerPlanckResidual",
     "ScoreLoss",
     "StratifiedTimes",
     "TimeSampler",
     "Times",
     "UniformTimes",
     "VelocityLoss",
+    "check_penalties",
     "joint_loss",
 ]

@@ -23,6 +23,7 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
+from interpolants.fields.conversions import derive
 from interpolants.foundations.derivatives import divergence, gradient
 from interpolants.foundations.errors import NotIdentifiableError, invalid, nearest
 from interpolants.foundations.ops import sum_event
@@ -221,17 +222,51 @@ class EnergyLoss(ScoreLoss):
         """Per-sample losses ``(B,)``; the gradient of the energy is kept differentiable."""
 
         def score(x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
-            def energy(point: Tensor) -> Tensor:
-                value = field(point, t, cond)
-                if value.shape != (x.shape[0],):
-                    raise invalid(
-                        "EnergyLoss", f"an energy must have shape ({x.shape[0]},)", tuple(value.shape)
-                    )
-                return value
-
-            return -gradient(energy, x)
+            return -_slope(field, x, t, cond, "EnergyLoss: an energy")
 
         return super().__call__(score, x0=x0, x1=x1, t=t, z=z, cond=cond, generator=generator)
+
+
+@dataclass(frozen=True)
+class LogDensityLoss(DenoiserLoss):
+    """Learns a log density ``u(x, t) -> (B,)`` whose gradient is the score, by the denoiser that follows from it.
+
+    ``E|sigma L^T grad u + z|^2``: denoising with every noise level weighted alike. It leaves a function of time in u.
+    """
+
+    predicts: ClassVar[str] = "log_density"
+
+    def __call__(
+        self,
+        field: Field,
+        *,
+        x0: Tensor | None = None,
+        x1: Tensor,
+        t: Tensor,
+        z: Tensor | None = None,
+        cond: Condition = None,
+        generator: Generator | None = None,
+    ) -> Tensor:
+        """Per-sample losses ``(B,)``; the gradient of the log density is kept differentiable."""
+
+        def denoiser(x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
+            score = _slope(field, x, t, cond, "LogDensityLoss: a log density")
+            return derive(self.path, {"score": score}, ("denoiser",), x, t)["denoiser"]
+
+        return super().__call__(denoiser, x0=x0, x1=x1, t=t, z=z, cond=cond, generator=generator)
+
+
+def _slope(field: Field, x: Tensor, t: Tensor, cond: Condition, what: str) -> Tensor:
+    """The gradient of a scalar network."""
+
+    def scalar(point: Tensor) -> Tensor:
+        value = field(point, t, cond)
+        if value.shape != (x.shape[0],):
+            who, _, name = what.partition(": ")
+            raise invalid(who, f"{name} must have shape ({x.shape[0]},)", tuple(value.shape))
+        return value
+
+    return gradient(scalar, x)
 
 
 @dataclass(frozen=True)
@@ -295,7 +330,8 @@ class JointLoss:
         weight: ``weight(x_t, t) -> {head: (B,)}``, positive: how much a row counts. The minimiser does not change.
 
     Raises:
-        InvalidInputError: If there are none, they do not share a path, or one of them needs derivatives of the network.
+        InvalidInputError: If there are none, they do not share a path, or one among several needs derivatives of the
+            network.
     """
 
     def __init__(self, objectives: Sequence[Objective], weight: Weight | None = None) -> None:
@@ -304,8 +340,9 @@ class JointLoss:
         for objective in objectives:
             if objective.path != objectives[0].path:
                 raise invalid("JointLoss", "the objectives must share one path", objective.path)
-            if isinstance(objective, EnergyLoss | HyvarinenLoss):
-                rule = "energy and Hyvarinen losses differentiate the network and cannot share a trunk"
+            alone = isinstance(objective, EnergyLoss | HyvarinenLoss | LogDensityLoss)
+            if alone and (len(objectives) > 1 or weight is not None):
+                rule = "losses that differentiate the network cannot share a trunk, or be weighted"
                 raise invalid("JointLoss", rule, type(objective).__name__)
         self.objectives, self.weight = tuple(objectives), weight
 
@@ -331,6 +368,9 @@ class JointLoss:
         generator: Generator | None = None,
     ) -> dict[str, Tensor]:
         """Per-sample losses ``(B,)`` by head; ``field`` returns ``(B, K, *D)``, or ``(B, *D)`` for a single head."""
+        if len(self.objectives) == 1 and self.weight is None:
+            (only,) = self.objectives
+            return {only.predicts: only(field, x0=x0, x1=x1, t=t, z=z, cond=cond, generator=generator)}
         sample = self.path.sample(x0=x0, x1=x1, t=t, z=z, generator=generator)
         paired = any(objective.pairs_with(x0) for objective in self.objectives)
         if paired:
@@ -400,7 +440,7 @@ def _mean_of_pair(loss: Tensor) -> Tensor:
 
 def joint_loss(heads: Sequence[str], path: Path, weight: Weight | None = None) -> JointLoss:
     """The joint quadratic loss of some quantities, by name: ``velocity``, ``drift``, ``score``, ``denoiser``,
-    ``endpoint0``, ``endpoint1``; ``weight`` as in :class:`JointLoss`.
+    ``endpoint0``, ``endpoint1``, or ``log_density`` alone; ``weight`` as in :class:`JointLoss`.
     """
     return JointLoss([_objective(head, path) for head in heads], weight)
 
@@ -413,6 +453,7 @@ def _objective(head: str, path: Path) -> Objective:
         "drift": DriftLoss,
         "score": ScoreLoss,
         "denoiser": DenoiserLoss,
+        "log_density": LogDensityLoss,
     }
     if head not in kinds:
         raise invalid("joint_loss", "heads must be known quantities", repr(head), nearest(head, kinds))

@@ -11,12 +11,14 @@ from interpolants.couplings.independent import Independent
 from interpolants.couplings.paired import Paired
 from interpolants.couplings.pairs import UnfittedCoupling
 from interpolants.fields.learned import LearnedFields
+from interpolants.fields.log_density import LogDensity
 from interpolants.fields.preconditioned import Preconditioned
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition, take_rows
 from interpolants.nets.build import choose_net
 from interpolants.nets.embeddings import drop_condition as drop_rows
 from interpolants.objectives.losses import JointLoss, joint_loss
+from interpolants.objectives.penalties import Penalty, check_penalties
 from interpolants.objectives.times import StratifiedTimes, TimeSampler
 from interpolants.paths.path import Path
 from interpolants.training.engine import FitResult, fit
@@ -100,15 +102,24 @@ class PathLoss:
         times: Told what the losses say of the times.
         drop_condition: Chance of a row to lose its condition, in [0, 1): the network then learns the fields with and
             without it, which is what classifier-free guidance compares.
+        penalties: Terms to add, with their weights; they draw their own states and times from the batch's ends.
 
     Raises:
-        InvalidInputError: If the chance is outside its range.
+        InvalidInputError: If the chance is outside its range, or a penalty asks for another quantity.
     """
 
-    def __init__(self, loss: JointLoss, times: TimeSampler, drop_condition: float = 0.0) -> None:
+    def __init__(
+        self,
+        loss: JointLoss,
+        times: TimeSampler,
+        drop_condition: float = 0.0,
+        penalties: Sequence[Penalty] = (),
+    ) -> None:
         if not 0 <= drop_condition < 1:
             raise invalid("PathLoss", "drop_condition must lie in [0, 1)", drop_condition)
+        check_penalties(penalties, loss.heads, "PathLoss")
         self.loss, self.times, self.drop = loss, times, drop_condition
+        self.penalties = [penalty for penalty in penalties if penalty.weight > 0]
 
     def __call__(self, net: Any, batch: dict[str, Any], generator: Generator) -> dict[str, Tensor]:
         """Per-sample losses ``(B,)`` by name; what they say of the times is noted."""
@@ -117,7 +128,11 @@ class PathLoss:
             cond = drop_rows(cond, self.drop, generator=generator)
         losses = self.loss(net, x0=batch["x0"], x1=batch["x1"], t=batch["t"], cond=cond, generator=generator)
         self.times.update(batch["t"], torch.stack([loss.detach() for loss in losses.values()]).sum(0))
-        return {name: loss * batch["weight"] for name, loss in losses.items()}
+        weighted = {name: loss * batch["weight"] for name, loss in losses.items()}
+        for penalty in self.penalties:
+            found = penalty(net, x0=batch["x0"], x1=batch["x1"], cond=cond, generator=generator)
+            weighted[penalty.name] = penalty.weight * found
+        return weighted
 
 
 def finished(net: nn.Module, result: FitResult, *, prefix: str = "net.") -> nn.Module:
@@ -158,6 +173,7 @@ def learn_fields(
     cond0: Tensor | None = None,
     drop_condition: float = 0.0,
     precondition: float | None = None,
+    penalties: Sequence[Penalty] = (),
     settings: TrainSettings | None = None,
     progress: bool = False,
 ) -> Learnt:
@@ -167,14 +183,15 @@ def learn_fields(
         path: The interpolant.
         x0: Samples of rho0, ``(N0, *D)``; None on a one-sided path, or a mirror.
         x1: Samples of rho1, ``(N1, *D)``.
-        heads: Quantities to learn, e.g. ``("velocity", "denoiser")``.
-        net: As in :func:`interpolants.nets.build.choose_net`.
+        heads: Quantities to learn, e.g. ``("velocity", "denoiser")``; or ``("log_density",)`` alone.
+        net: As in :func:`interpolants.nets.build.choose_net`; for a log density, the network inside its potential.
         coupling: How x0 and x1 are paired; independent when None.
         times: Where in time to look; stratified when None.
         cond: What is known of each row of ``x1``.
         cond0: Likewise of ``x0``.
         drop_condition: Chance of a row to be learnt from without its condition; for classifier-free guidance.
         precondition: Spread of the data: then the network is a ``fields.Preconditioned``; for one-sided paths.
+        penalties: Terms beside the loss, see ``objectives.Penalty``.
         settings: Settings of the training loop.
         progress: Show a progress bar.
 
@@ -184,7 +201,11 @@ def learn_fields(
     settings = TrainSettings() if settings is None else settings
     times = StratifiedTimes() if times is None else times
     coupling = Independent() if coupling is None else coupling
-    network = choose_net(net, tuple(x1.shape[1:]), len(heads), cond, settings.seed, who="learn_fields")
+    network: nn.Module
+    if tuple(heads) == ("log_density",):
+        network = LogDensity.fitted(path, x0, x1, net=net, cond=cond, seed=settings.seed)
+    else:
+        network = choose_net(net, tuple(x1.shape[1:]), len(heads), cond, settings.seed, who="learn_fields")
     weight = None
     if precondition is not None:
         network = Preconditioned(network, path, heads, precondition)
@@ -192,7 +213,7 @@ def learn_fields(
     batches = PairBatches(
         x0, x1, settings.batch_size, coupling, times, cond=cond, cond0=cond0, who="learn_fields"
     )
-    loss = PathLoss(joint_loss(heads, path, weight), times, drop_condition)
+    loss = PathLoss(joint_loss(heads, path, weight), times, drop_condition, penalties)
     result = fit(TimedNet(network, times), loss, batches, settings, progress=progress)
     network = finished(network, result)
     if len(heads) > 1:
