@@ -66,7 +66,7 @@ def test_the_ends_are_right_and_far_points_stay_finite():
 
 
 def test_other_paths_and_bases_are_refused():
-    with pytest.raises(InvalidInputError, match="spatially linear with two ends, got Mirror"):
+    with pytest.raises(InvalidInputError, match="spatially linear with two ends and no basis, got Mirror"):
         CheckerboardBridge().fields(Mirror())
     with pytest.raises(InvalidInputError, match="base must be"):
         CheckerboardBridge(scale=2.0).fields(OneSidedLinear())
