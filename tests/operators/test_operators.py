@@ -13,6 +13,7 @@ from interpolants.operators import (
     Matrix,
     Measurement,
     PhaseRetrieval,
+    Rotated,
     Saturate,
     as_matrix,
     as_operator,
@@ -30,6 +31,8 @@ OPERATORS = {
     "phase_retrieval": PhaseRetrieval(),
     "saturate": Saturate(),
     "matrix": Matrix(TABLE, SHAPE),
+    "rotated": Rotated(Mask(KNOWN), torch.tensor([[0.6, 0.8], [-0.8, 0.6]], dtype=F64)),
+    "rotated_whole": Rotated(Mask(KNOWN), torch.linalg.qr(torch.cat([TABLE] * 7)[:48] + torch.eye(48)).Q),
     "measurement": Measurement(lambda x: x.square()),
 }
 LINEAR = {name: operator for name, operator in OPERATORS.items() if operator.is_linear}
@@ -41,7 +44,7 @@ def x(generator):
 
 
 def test_every_card_of_the_family_is_under_these_laws():
-    assert set(names("operator")) == set(OPERATORS)
+    assert set(names("operator")) == set(OPERATORS) - {"rotated_whole"}
 
 
 @pytest.mark.parametrize("name", OPERATORS)
@@ -120,6 +123,15 @@ def test_magnitudes_obey_parseval_and_are_blind_to_sign_and_mirror(x):
     assert not torch.allclose(PhaseRetrieval()(x.roll(1, 3)), y)
 
 
+def test_grey_values_are_means_over_channels_times_the_root_of_their_number(generator):
+    x = torch.randn(4, 3, 2, 5, dtype=F64, generator=generator)
+    grey = Rotated.grey((3, 2, 5))
+    assert_close(grey(x), (x.mean(1) * 3**0.5).flatten(1))
+    assert_close(grey.pinv(grey(x)), x.mean(1, keepdim=True).expand_as(x))
+    assert_close(grey.rotation[0], torch.full((3,), 3**-0.5, dtype=F64))
+    assert_close(Rotated.grey((1, 2, 2)).rotation, torch.eye(1, dtype=F64))
+
+
 def test_saturation_clips(x):
     y = Saturate(gain=3.0, low=-0.5, high=0.8)(torch.tensor([[-1.0, 0.1, 1.0]]))
     assert_close(y, torch.tensor([[-0.5, 0.3, 0.8]]))
@@ -141,6 +153,18 @@ def test_a_function_is_an_operator(x):
         (lambda: Mask(torch.ones(3)), "Mask: known must be a bool tensor, got torch.float32"),
         (lambda: Mask(torch.zeros(3, dtype=torch.bool)), "something must be known, got False everywhere"),
         (lambda: Mask(KNOWN)(torch.zeros(2, 5)), r"Mask: states must have shape .* got \(2, 5\)"),
+        (
+            lambda: Rotated(Mask(KNOWN), torch.eye(2) * 1.01),
+            r"Rotated: rotation must be orthogonal, \|Q Q\^T - Id\| <= 1e-4, got 0.028",
+        ),
+        (
+            lambda: Rotated(Mask(KNOWN), torch.ones(2, 3)),
+            r"rotation must be a floating-point \(N, N\), got .*\(2, 3\)",
+        ),
+        (
+            lambda: Rotated(Mask(KNOWN), torch.eye(5))(torch.zeros(1, *SHAPE)),
+            r"states must have 5 channels or entries like the rotation, got \(2, 4, 6\)",
+        ),
         (lambda: Downsample(1), "Downsample: factor must be a whole number >= 2, got 1"),
         (lambda: Downsample(4)(torch.zeros(1, 6)), r"spatial sizes must be multiples of 4, got \(6,\)"),
         (lambda: Downsample(2)(torch.zeros(6)), r"samples must have shape \(N, \*D\)"),

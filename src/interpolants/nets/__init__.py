@@ -12,6 +12,7 @@ from interpolants.nets.embeddings import (
     drop_condition,
     null_condition,
 )
+from interpolants.nets.label_net import LabelNet
 from interpolants.nets.mlp import MLP
 from interpolants.nets.net import Net
 from interpolants.nets.potential import Potential
@@ -28,6 +29,7 @@ __all__ = [
     "Features",
     "FieldCondition",
     "FourierTime",
+    "LabelNet",
     "Net",
     "Potential",
     "TokenTransformer",

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from interpolants.foundations.cards import carded
+from interpolants.objectives.labels import LabelLoss
 from interpolants.objectives.losses import (
     DenoiserLoss,
     DriftLoss,
@@ -48,6 +49,7 @@ __all__ = [
     "ImportanceTimes",
     "JointLoss",
     "LogDensityLoss",
+    "LabelLoss",
     "LogitNormalTimes",
     "NoiseTimes",
     "Objective",

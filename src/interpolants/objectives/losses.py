@@ -32,6 +32,7 @@ from interpolants.paths.path import Path, PathSample, SpatiallyLinearPath
 
 FORMS = ("squared_error", "quadratic")
 Weight = Callable[[Tensor, Tensor], Mapping[str, Tensor]]
+WEIGHTINGS = ("none", "noise", "likelihood")
 
 
 @dataclass(frozen=True)
@@ -162,15 +163,57 @@ class ScoreLoss(Objective):
 
     On a one-sided path ``s = E[score0(x0) | x_t] / alpha`` with the score of the base law: ``-L^-T z`` for a Gaussian,
     ``-(N + df) / (|z|^2 + df) L^-T z`` for a Student-t over N entries.
+
+    Args:
+        weighting: What the loss at t counts: ``"none"`` 1; ``"noise"`` the variance of the noise, which makes it the
+            loss of the denoiser, best for the look of samples; ``"likelihood"`` ``g^2``, with which half the mean loss
+            over t bounds the divergence of the reversed SDE's samples from the data, up to a constant.
+
+    Raises:
+        InvalidInputError: If the weighting is unknown, or the path has no such weight.
+
+    Source: Song et al. (2021), arXiv:2011.13456, equation 7, for ``"noise"``; Song et al. (2021), arXiv:2101.09258,
+    for ``"likelihood"``.
     """
+
+    weighting: str = "none"
 
     predicts: ClassVar[str] = "score"
     needs_latent: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.weighting not in WEIGHTINGS:
+            rule = f"weighting must be one of {', '.join(WEIGHTINGS)}"
+            remedy = nearest(str(self.weighting), WEIGHTINGS)
+            raise invalid(type(self).__name__, rule, repr(self.weighting), remedy)
+        if self.weighting != "none":
+            if self.path.basis is not None:
+                rule = "a weighting needs one schedule for all directions"
+                raise invalid(type(self).__name__, rule, type(self.path).__name__, "Take weighting='none'.")
+            self._weight(torch.full((1,), 0.5))  # raises where the path has none
+
     @cached_property
     def is_singular(self) -> bool:
-        """Always: the target carries 1/gamma."""
-        return True
+        """Where the target carries 1/gamma to an end without noise, and no weight takes it away."""
+        return self.weighting != "noise" and self.path.ends.x0_at_1 == 0
+
+    def compare(self, prediction: Tensor, sample: PathSample) -> Tensor:
+        """Per-sample losses of predictions made at ``sample``, weighted."""
+        loss = super().compare(prediction, sample)
+        return loss if self.weighting == "none" else loss * self._weight(sample.t).to(loss)
+
+    def _weight(self, t: Tensor) -> Tensor:
+        path = self.path
+        if self.weighting == "noise":
+            scale = 1.0 if path.base is None else path.base.shared_scale
+            return (path.noise_scale(t) * (1.0 if scale is None else scale)).square()
+        if not isinstance(path, SpatiallyLinearPath):
+            remedy = "Take weighting='none' or 'noise'."
+            raise invalid(
+                type(self).__name__, "weighting='likelihood' needs g^2", type(path).__name__, remedy
+            )
+        return path.g_squared(t)
 
     def target(self, sample: PathSample) -> Tensor:
         """The score of x_t given its ends."""

@@ -14,6 +14,7 @@ from interpolants.operators.measurement import (
     as_operator,
     check_measurement,
 )
+from interpolants.operators.rotated import Rotated
 from interpolants.operators.saturation import Saturate
 
 if not TYPE_CHECKING:
@@ -27,6 +28,7 @@ __all__ = [
     "Measurement",
     "Operator",
     "PhaseRetrieval",
+    "Rotated",
     "Saturate",
     "as_matrix",
     "as_operator",

@@ -128,6 +128,13 @@ class MixtureFields(Fields):
         """Log density of ``x_t`` in nats; ``(B, D)`` -> ``(B,)``."""
         return _Point(self, x, as_time(t, x)).posterior.log_joint.logsumexp(1).to(x.dtype)
 
+    def log_joint(self, x: Tensor, t: Tensor | float) -> Tensor:
+        """Log density of ``x_t`` with its pair of modes, nats; ``(B, D)`` -> ``(B, N)``, pair (i, j) at ``i K1 + j``.
+
+        As logits they give the posterior of the pair: on a one-sided path the exact classifier of noisy states.
+        """
+        return _Point(self, x, as_time(t, x)).posterior.log_joint.to(x.dtype)
+
     def divergence(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
         """Divergence of the velocity, per unit of time; ``(B, D)`` -> ``(B,)``.
 

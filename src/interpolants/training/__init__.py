@@ -3,6 +3,7 @@
 from interpolants.training.checkpoint import Checkpoint
 from interpolants.training.ema import Ema, ema_rate
 from interpolants.training.engine import FitResult, Moment, fit, sum_of_means
+from interpolants.training.labels import LearntLabels, learn_labels
 from interpolants.training.logging import Log
 from interpolants.training.pairs import Learnt, PairBatches, learn_fields
 from interpolants.training.schedules import learning_rate
@@ -15,6 +16,7 @@ __all__ = [
     "FitResult",
     "Learnt",
     "LearntTokens",
+    "LearntLabels",
     "Log",
     "Moment",
     "PairBatches",
@@ -24,6 +26,7 @@ __all__ = [
     "fit",
     "learn_fields",
     "learn_tokens",
+    "learn_labels",
     "learning_rate",
     "sum_of_means",
 ]
