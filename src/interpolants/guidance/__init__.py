@@ -31,11 +31,8 @@ __all__ = [
     "guided",
     "product",
     "ClassifierGuided",
-    "Guided",
-    "KeepKnown",
     "Replacement",
     "ShiftedScore",
     "ask_for",
-    "guide",
     "with_strength",
 ]
