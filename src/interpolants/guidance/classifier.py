@@ -56,8 +56,9 @@ class ClassifierGuided(ShiftedScore):
         interval: tuple[float, float] = (0.0, 1.0),
     ) -> None:
         super().__init__(fields)
-        if not callable(classifier):
-            found = type(classifier).__name__
+        given: Any = classifier
+        if not callable(given):
+            found = type(given).__name__
             raise invalid("ClassifierGuided", "classifier must be callable as f(x, t)", found)
         if not math.isfinite(float(strength)):
             raise invalid("ClassifierGuided", "strength must be finite", float(strength))
