@@ -1,0 +1,246 @@
+"""Samplers of score-based models with the exact score, so that all error is the sampler's.
+
+Digits: a Gaussian mixture, one full covariance for each class of handwritten digits, along the variance-exploding path.
+Does a Langevin corrector after every step of a coarse predictor pay, at equal steps and at equal evaluations? In the
+plane: do all samplers give the same law on all three paths? Digits again: asked for by the exact classifier, and with a
+known upper half.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from interpolants.data import load
+from interpolants.dynamics import Langevin, ReverseNoise, sample
+from interpolants.guidance import ClassifierGuided, Replacement
+from interpolants.metrics.wasserstein import bures_wasserstein
+from interpolants.operators import Mask
+from interpolants.paths import VE, VP, SubVP
+from interpolants.paths.path import SpatiallyLinearPath
+from interpolants.problems import GaussianMixture, GaussianMixtureBridge
+from interpolants.problems.mixture_bridge import MixtureFields
+from studies.common import Outcome
+
+Settings = Mapping[str, Any]
+# What a predictor is to the sampler; the flow of Heun takes two evaluations per step.
+PREDICTORS: dict[str, dict[str, Any]] = {
+    "reverse flow": {"method": "reverse_flow"},
+    "reverse diffusion": {"method": "reverse_diffusion"},
+    "ancestral": {"method": "ancestral"},
+    "Euler-Maruyama": {"method": "euler", "eps": ReverseNoise()},
+    "denoising flow": {"method": "denoise"},
+}
+HEUN = "Heun flow"
+# P: predictor alone; PC: with a corrector; the last as the official code does it, corrector first, norms of the batch.
+WAYS = ("P", "P, twice the steps", "PC", "PC, corrector first", "PC, norms of the batch")
+ALL_WAYS = "reverse diffusion"
+PATHS: dict[str, SpatiallyLinearPath] = {"VP": VP(), "sub-VP": SubVP(), "VE": VE(smin=0.01, smax=50.0)}
+SAMPLERS = {**{name: PREDICTORS[name] for name in list(PREDICTORS)[1:4]}, HEUN: {"method": "heun"}}
+CLASS, HOLE = "class by classifier", "lower half in-painted"
+_START, _TRUE, _DATA = range(3)
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "quick": {"n": 300, "few": 100, "steps": 20, "snr": 0.16, "plane": 500, "plane_steps": 40, "each": 10},
+    "laptop": {"n": 6000, "few": 600, "steps": 100, "snr": 0.16, "plane": 20_000, "plane_steps": 500, "each": 60},
+    "full": {"n": 50_000, "few": 600, "steps": 1000, "snr": 0.16, "plane": 200_000, "plane_steps": 1000, "each": 600},
+}  # fmt: skip
+
+
+def cases(settings: Settings) -> Sequence[str]:
+    """Predictors with and without corrector, samplers on all paths, and the two tasks."""
+    found = []
+    for predictor in PREDICTORS:
+        ways = WAYS if predictor == ALL_WAYS else WAYS[:3]
+        found += [f"digits / {predictor} / {way}" for way in ways]
+    found += [f"digits / {HEUN} / P"]
+    found += [f"plane / {path} / {name}" for path in PATHS for name in SAMPLERS]
+    return (*found, CLASS, HOLE)
+
+
+def measure(case: str, seed: int, settings: Settings) -> Outcome:
+    """One sampler, one set of samples, and its distance from the law."""
+    if case in (CLASS, HOLE):
+        return _class(seed, settings) if case == CLASS else _hole(seed, settings)
+    kind, name, way = case.split(" / ")
+    return _plane(name, way, seed, settings) if kind == "plane" else _digits(name, way, seed, settings)
+
+
+# --- digits -------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def digits() -> GaussianMixture:
+    """Ten Gaussians fitted to the classes of the digits, 64 pixels in [-1, 1]; 0.03 is added to every spread."""
+    data = load("digits", "train")
+    assert data.labels is not None
+    x, labels = data.x.flatten(1).double(), data.labels
+    classes = [x[labels == k] for k in range(10)]
+    weights = torch.tensor([len(rows) / len(x) for rows in classes], dtype=torch.float64)
+    means = torch.stack([rows.mean(0) for rows in classes])
+    ridge = 1e-3 * torch.eye(x.shape[1], dtype=torch.float64)  # some pixels are always white
+    return GaussianMixture(weights, means, torch.stack([rows.T.cov() + ridge for rows in classes]))
+
+
+@lru_cache(maxsize=1)
+def digit_fields() -> MixtureFields:
+    """The exact fields of the digits along the variance-exploding path, float32."""
+    path = PATHS["VE"]
+    assert path.base is not None
+    base = GaussianMixture.from_gaussian(path.base, 64, dtype=torch.float32)  # type: ignore[arg-type]
+    return GaussianMixtureBridge(base, digits().to(dtype=torch.float32)).fields(path)
+
+
+def frechet(x: Tensor) -> float:
+    """Squared distance of the Gaussians with the moments of ``x (n, 64)`` and of the digits' law."""
+    x = x.double()
+    return bures_wasserstein(x.mean(0), x.T.cov(), digits().mean, digits().covariance) ** 2
+
+
+def _digits(predictor: str, way: str, seed: int, settings: Settings) -> Outcome:
+    n, few, steps = settings["n"], settings["few"], settings["steps"]
+    corrector = None
+    if way.startswith("PC"):
+        norms = "batch" if way == WAYS[4] else "sample"
+        corrector = Langevin(settings["snr"], step_size=norms, before=way == WAYS[3])
+    steps = 2 * steps if way == WAYS[1] else steps
+    method = {"method": "heun"} if predictor == HEUN else PREDICTORS[predictor]
+    start = PATHS["VE"].base.color(torch.randn(n, 64, generator=_generator(seed, _START)))  # type: ignore[union-attr]
+    whole = {"invariant": False, "chunk": n, "seed": seed, "finish": "mean", "n_steps": steps}
+    done = sample(digit_fields(), start, corrector=corrector, **method, **whole)
+    true = digits().sample(n, generator=_generator(seed, _TRUE))
+    values = {"distance": frechet(done.x), "floor": frechet(true)}
+    values |= {"few": frechet(done.x[:few]), "few floor": frechet(true[:few]), "evaluations": float(done.nfe)}  # type: ignore[arg-type]
+    return Outcome(values, {"made": done.x[:10].half().numpy()} if seed == 0 else {})
+
+
+def _class(seed: int, settings: Settings) -> Outcome:
+    """Every class asked for alike; the exact classifier of noisy states guides."""
+    labels = torch.arange(10).repeat(settings["each"])
+    fields = digit_fields()
+    guided = ClassifierGuided(fields, fields.log_joint)
+    x = sample(guided, _noise(len(labels), seed), cond=labels, **_task(seed, settings)).x
+    found = digits().responsibilities(x.double())
+    own = torch.stack([x[labels == k].double().mean(0) - digits().means[k] for k in range(10)])
+    errors = (digits().variances / settings["each"]).sqrt()
+    values = {
+        "in the class": float((found.argmax(1) == labels).double().mean()),
+        "in the class, true": _true_share(settings["each"], seed),
+        # over 640 means; root mean square is 1 for true samples
+        "means, in standard errors": float((own / errors).square().mean().sqrt()),
+    }
+    return Outcome(values, {"made": x[:10].half().numpy()} if seed == 0 else {})
+
+
+def _true_share(each: int, seed: int) -> float:
+    """How many true samples of a class are nearest to it."""
+    law, source = digits(), _generator(seed, _TRUE)
+    right = []
+    for k in range(10):
+        one = GaussianMixture(torch.ones(1).double(), law.means[k : k + 1], law.covariances[k : k + 1])
+        right.append(law.responsibilities(one.sample(each, generator=source)).argmax(1) == k)
+    return float(torch.cat(right).double().mean())
+
+
+def _hole(seed: int, settings: Settings) -> Outcome:
+    """Held-out draws of the law whose lower half is hidden; exact draws of the posterior are the yardstick."""
+    n = 10 * settings["each"]
+    whole = digits().sample(n, generator=_generator(seed, _DATA)).float()
+    known = torch.arange(64) < 32
+    constraint = Replacement(Mask(known), whole[:, known])
+    values: dict[str, float] = {}
+    arrays = {"whole": whole[:10].half().numpy()}
+    snr = settings["snr"]
+    ways = {"P": None, "PC": Langevin(snr), "PC, 5 steps": Langevin(snr, 5)}
+    for name, corrector in ways.items():
+        run = {**_task(seed, settings), "corrector": corrector}
+        x = sample(digit_fields(), _noise(n, seed), constraint=constraint, **run).x
+        values[f"in-painted, {name}: hidden pixels off by"] = _apart(x, whole, known)
+        arrays[name] = x[:10].half().numpy()
+    exact = _conditional(whole[:, known].double(), known, seed)
+    values["drawn from the exact posterior: hidden pixels off by"] = _apart(exact.float(), whole, known)
+    arrays["exact"] = exact[:10].half().numpy()
+    return Outcome(values, arrays if seed == 0 else {})
+
+
+def _apart(x: Tensor, whole: Tensor, known: Tensor) -> float:
+    """Root mean square difference in the hidden pixels: of two draws of the posterior, root two of its spread."""
+    return float((x - whole)[:, ~known].square().mean().sqrt())
+
+
+def _conditional(y: Tensor, known: Tensor, seed: int) -> Tensor:
+    """One draw for each row from the law of the whole given the known part, by Gaussian conditioning."""
+    law, source = digits(), _generator(seed, _START)
+    a, b = known, ~known
+    seen = GaussianMixture(law.weights, law.means[:, a], law.covariances[:, a][:, :, a])
+    label = torch.multinomial(seen.responsibilities(y), 1, generator=source)[:, 0]
+    whole = torch.empty(len(y), 64, dtype=torch.float64)
+    whole[:, a] = y
+    for k in range(10):
+        rows = label == k
+        c = law.covariances[k]
+        gain = torch.linalg.solve(c[a][:, a], c[a][:, b]).mT
+        mean = law.means[k, b] + (y[rows] - law.means[k, a]) @ gain.mT
+        root = torch.linalg.cholesky(c[b][:, b] - gain @ c[a][:, b])
+        noise = torch.randn(int(rows.sum()), int(b.sum()), generator=source, dtype=torch.float64)
+        whole[rows.nonzero(), b.nonzero().T] = mean + noise @ root.mT
+    return whole
+
+
+def _noise(n: int, seed: int) -> Tensor:
+    return 50.0 * torch.randn(n, 64, generator=_generator(seed, _START))
+
+
+def _task(seed: int, settings: Settings) -> dict[str, Any]:
+    steps = {"n_steps": 2 * settings["steps"], "seed": seed, "finish": "denoise"}
+    return {"method": "ancestral", "invariant": False, "chunk": 10 * settings["each"], **steps}
+
+
+# --- the plane ----------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1)
+def three_modes() -> GaussianMixture:
+    """Three Gaussians in the plane, of different weights and shapes."""
+    shapes = torch.tensor(
+        [[[0.45, 0.12], [0.12, 0.24]], [[0.2, 0.0], [0.0, 0.2]], [[0.2, 0.1], [0.1, 0.375]]]
+    )
+    means = torch.tensor([[-2.0, 0.0], [1.5, 1.5], [1.0, -2.0]])
+    return GaussianMixture(torch.tensor([0.3, 0.45, 0.25]), means, shapes)
+
+
+def _plane(name: str, sampler: str, seed: int, settings: Settings) -> Outcome:
+    path, law, n = PATHS[name], three_modes(), settings["plane"]
+    assert path.base is not None
+    base = GaussianMixture.from_gaussian(path.base, 2, dtype=torch.float32)  # type: ignore[arg-type]
+    fields = GaussianMixtureBridge(base, law).fields(path)
+    start = path.base.color(torch.randn(n, 2, generator=_generator(seed, _START)))
+    stop = 1.0 if name == "VE" else 1 - 1e-3
+    run = {"n_steps": settings["plane_steps"], "stop": stop, "finish": "denoise", "seed": seed}
+    x = sample(fields, start, invariant=False, chunk=n, **SAMPLERS[sampler], **run).x
+    true = [law.sample(n, generator=_generator(seed, _TRUE, k)) for k in range(2)]
+    reference = law.sample(10 * n, generator=_generator(seed, _DATA))
+    (shares, shapes), (floor_shares, floor_shapes) = (modes_apart(set_, reference) for set_ in (x, true[0]))
+    return Outcome(
+        {"TV": shares, "covariance": shapes, "TV floor": floor_shares, "covariance floor": floor_shapes}
+    )
+
+
+def modes_apart(x: Tensor, reference: Tensor) -> tuple[float, float]:
+    """Total variation of the modes' shares, and the worst relative error of a covariance's entry within a mode."""
+    law = three_modes()
+    label, true = (law.responsibilities(rows).argmax(1) for rows in (x, reference))
+    share, true_share = (torch.bincount(rows, minlength=3) / len(rows) for rows in (label, true))
+    worst = 0.0
+    for k in range(3):
+        wanted, found = reference[true == k].T.cov(), x[label == k].T.cov()
+        scale = wanted.diagonal().sqrt()
+        worst = max(worst, float(((found - wanted) / (scale[:, None] * scale)).abs().max()))
+    return float((share - true_share).abs().sum() / 2), worst if math.isfinite(worst) else math.inf
+
+
+def _generator(*parts: int) -> torch.Generator:
+    return torch.Generator().manual_seed(1000 * parts[0] + sum(p * 10**i for i, p in enumerate(parts[1:])))
