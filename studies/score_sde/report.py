@@ -113,9 +113,9 @@ def _pictures(results: Results, file: Path) -> None:
     rows: dict[str, Any] = {}
     seed = results.seeds[0]
     for name, case in (
-        ("reverse flow", "digits / reverse flow / P"),
-        ("reverse flow, corrector", "digits / reverse flow / PC"),
-        ("ancestral, corrector", "digits / ancestral / PC"),
+        ("reverse flow, P", "digits / reverse flow / P"),
+        ("reverse flow, PC", "digits / reverse flow / PC"),
+        ("ancestral, PC", "digits / ancestral / PC"),
         ("asked for 0 to 9", CLASS),
     ):
         rows[name] = results.arrays(case, seed).get("made")
