@@ -21,6 +21,7 @@ from interpolants.paths import (
     EncoderDecoder,
     FourierBasis,
     General,
+    KineticOptimal,
     Linear,
     Mirror,
     OneSidedLinear,
@@ -85,6 +86,7 @@ PATHS = {
         (2,),
     ),
     "shortest_path": ShortestPath(FourierBasis(axes=1), torch.tensor([9.0, 0.3])),
+    "kinetic_optimal": KineticOptimal([0.0, 0.8, math.pi / 2], [0.1, 0.6, 0.9]),
     "general": General(
         lambda t, x0, x1: (1 - t) * x0 + t * x1 + t * (1 - t) * torch.tanh(x0 * x1), QuadraticEnvelope()
     ),

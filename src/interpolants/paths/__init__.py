@@ -19,9 +19,11 @@ from interpolants.paths.envelopes import (
     SineSquaredEnvelope,
     ZeroEnvelope,
 )
+from interpolants.paths.kinetic import KineticOptimal, kinetic_energy
 from interpolants.paths.linear import Linear, OneSidedLinear
 from interpolants.paths.mirror import Diffusive, Mirror
 from interpolants.paths.path import Path, PathSample, SpatiallyLinearPath
+from interpolants.paths.separation import DataSeparation, data_separation
 from interpolants.paths.shortest import ShortestPath, fisher_rao_length
 from interpolants.paths.spectral import Spectral, SpectralPath
 from interpolants.paths.tabulated import Tabulated
@@ -50,6 +52,7 @@ __all__ = [
     "BrownianEnvelope",
     "CosineBasis",
     "CustomEnvelope",
+    "DataSeparation",
     "Diffusive",
     "DiscreteSchedule",
     "EDM",
@@ -58,6 +61,7 @@ __all__ = [
     "Envelope",
     "FourierBasis",
     "General",
+    "KineticOptimal",
     "Linear",
     "MatrixBasis",
     "Mirror",
@@ -80,7 +84,9 @@ __all__ = [
     "VP",
     "VariancePreserving",
     "ZeroEnvelope",
+    "data_separation",
     "fisher_rao_length",
     "get_path",
+    "kinetic_energy",
     "linear_betas",
 ]
