@@ -187,9 +187,10 @@ def _noise(flat: Tensor, draws: int, seed: int) -> Tensor:
     count, size = len(flat) * draws, flat.shape[1]
     if size > torch.quasirandom.SobolEngine.MAXDIM:
         return torch.randn(count, size, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    engine = torch.quasirandom.SobolEngine(size, scramble=True, seed=seed)
+    engine = torch.quasirandom.SobolEngine(size, scramble=True, seed=seed)  # type: ignore[no-untyped-call]
     uniform = engine.draw(count, dtype=torch.float64).clamp(1e-12, 1 - 1e-12)
-    return torch.special.ndtri(uniform).to(flat.device)
+    noise: Tensor = torch.special.ndtri(uniform)
+    return noise.to(flat.device)
 
 
 def _posterior_mean(x: Tensor, points: Tensor, sin: float, cos: float) -> Tensor:
