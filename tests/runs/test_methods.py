@@ -8,10 +8,10 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.registry import names
 from interpolants.runs import execute, load_config, make_config
 from interpolants.runs import run as run_module
-from interpolants.runs.config import ProblemSource
+from interpolants.runs.config import ProblemSource, method_family
 from interpolants.runs.folder import read_results
 from interpolants.runs.run import train_only
-from interpolants.runs.sources import make_problem
+from interpolants.runs.sources import load_data, make_problem
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 METHODS = [file for file in sorted(RECIPES.glob("*.toml")) if "\n[method]" in file.read_text()]
@@ -27,7 +27,8 @@ def config(**change):
 @pytest.mark.parametrize("file", METHODS, ids=lambda file: file.stem)
 def test_every_recipe_of_a_method_is_read_and_reads_back(file):
     settings = load_config(file)
-    assert settings.tasks[0].method["kind"] in names("bridge")
+    kind = settings.tasks[0].method["kind"]
+    assert kind in names(method_family(kind))
     assert make_config(settings.dump()) == settings
 
 
@@ -59,6 +60,51 @@ def test_a_method_is_fitted_judged_and_reported(tmp_path, monkeypatch):
     assert again["sliced_w2_ode"] == found["sliced_w2_ode"]["value"]
 
 
+FORECAST = {
+    "data": {"x0": {"problem": "rotating_mixture", "n": 400}, "x1": {"follows": "x0"}},
+    "method": {
+        "kind": "forecaster",
+        "net": {"kind": "mlp", "width": 16, "depth": 2},
+        "train": {"steps": 6, "batch_size": 32},
+    },
+    "evaluate": {"n": 60, "repeats": 4},
+}
+
+
+def test_a_forecaster_is_judged_by_the_scores_of_its_ensembles(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_module, "make_report", lambda folder, say: None)
+    settings = make_config(FORECAST, place="my.toml")
+    assert make_config(settings.dump()) == settings
+    (task,) = execute(settings, tmp_path / "out", progress=False).results["tasks"]
+    assert task["warnings"] == []
+    found = {metric["id"]: metric for metric in task["metrics"]}
+    assert found["forecast_crps"]["floor"] < found["forecast_crps"]["value"]
+    assert found["forecast_crps"]["baseline_name"] == "climatology"
+    assert 0 <= found["rank_p"]["value"] <= 1
+    assert found["spread_skill"]["error"] > 0
+    assert "sliced_w2_ode" in found
+    assert "sliced_w2_reverse" not in found
+
+
+def test_what_follows_is_a_step_of_the_process_row_by_row():
+    sets = load_data(make_config(FORECAST, place="my.toml").tasks[0].data)
+    law = sets.x0.process
+    for now, later in ((sets.x0.train.x, sets.x1.train.x), (sets.x0.test.x, sets.x1.test.x)):
+        centres = law.centres(now.double())
+        nearest = (later.double()[:, None] - centres).square().sum(2).min(1).values
+        # the noise around the nearest branch has variance tau^2 in each of two coordinates
+        assert float(nearest.mean()) < 2.5 * law.tau**2
+
+
+def test_a_forecast_needs_states_of_a_process():
+    data = {"x0": {"problem": "moons", "n": 100}, "x1": {"follows": "x0"}}
+    with pytest.raises(InvalidInputError, match="x1 can follow only states of a known process, got moons"):
+        load_data(make_config(FORECAST | {"data": data}, place="my.toml").tasks[0].data)
+    data = {"x0": {"follows": "x0"}, "x1": {"problem": "moons"}}
+    with pytest.raises(InvalidInputError, match="only x1 may follow x0"):
+        make_config(FORECAST | {"data": data}, place="my.toml")
+
+
 def test_the_report_of_a_method_is_written(tmp_path):
     pytest.importorskip("matplotlib")
     done = execute(config(), tmp_path / "out", progress=False, command="typed")
@@ -72,6 +118,10 @@ def test_the_report_of_a_method_is_written(tmp_path):
     [
         ({"method": {"kind": "rectifcation"}}, r"my.toml: 'method': .*Did you mean 'rectification'"),
         ({"method": {"kind": "rectification", "round": 1}}, "'method': .*'round'. Did you mean 'rounds'"),
+        (
+            {"method": {"kind": "forecaster", "train": {"stepps": 1}}},
+            "'method': .*'stepps'. Did you mean 'steps'",
+        ),
         ({"method": {"rounds": 1}}, "must name its kind"),
         ({"method": SMALL, "train": {"steps": 3}}, r"a method replaces 'bridge' and 'train', got 'train'"),
         ({"method": SMALL, "bridge": {}}, "got 'bridge'"),

@@ -174,6 +174,31 @@ def test_labels_are_judged_by_a_classifier_of_real_data(tmp_path, monkeypatch):
     assert torch.equal(arrays["samples_labels"], arrays["real_labels"])
 
 
+def test_samples_are_guided_where_that_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    np.savez("t.npz", x=rng.normal(size=(200, 2)).astype(np.float32), y=rng.integers(0, 2, 200))
+    settings = {
+        **SMALL,
+        "data": {"x1": {"file": "t.npz", "key": "x", "labels": "y"}, "condition": "labels"},
+        "bridge": {**SMALL["bridge"], "drop_condition": 0.2},
+        "evaluate": {**SMALL["evaluate"], "log_prob": 0, "guidance": 3.0, "guidance_interval": [0.2, 0.8]},
+    }
+    task = execute(make_config(settings), "out", progress=False).results["tasks"][0]
+    titles = {metric["id"]: metric["title"] for metric in task["metrics"]}
+    assert titles["sliced_w2_ode"].endswith("ODE, guidance 3")
+    kept = load_file("out/main/arrays.safetensors")
+    bridge = Bridge.load("out/main/bridge")
+    options = {"cond": kept["samples_labels"], "n_steps": 6, "seed": 1}
+    guided = bridge.transport(kept["start"], guidance=3.0, guidance_interval=(0.2, 0.8), **options)
+    assert torch.equal(kept["samples/eps=0"], guided)
+    assert not torch.equal(guided, bridge.transport(kept["start"], **options))
+    with pytest.raises(
+        InvalidInputError, match=r"'evaluate.guidance': guidance needs a condition that training drops"
+    ):
+        make_config({**settings, "bridge": SMALL["bridge"]})
+
+
 def test_a_classifier_separates_what_can_be_separated():
     x = torch.cat([torch.randn(50, 2), torch.randn(50, 2) + 10])
     labels = torch.arange(100) // 50

@@ -28,7 +28,8 @@ def build(family: str, name: str, **settings: Any) -> Any:
     Args:
         family: One of the cards' families.
         name: The member's id.
-        settings: Its arguments; a value that is itself ``{"kind": id, ...}`` is built first, but for networks.
+        settings: Its arguments; a value that is itself ``{"kind": id, ...}`` is built first, but for networks. Where it
+            takes further ones by name, ``**train``, they may come as a table of that name too.
 
     Raises:
         InvalidInputError: If the name or a setting is unknown (the nearest is named), or a setting is refused.
@@ -40,9 +41,13 @@ def build(family: str, name: str, **settings: Any) -> Any:
         )
     entry = members[name].load_entry()
     assert callable(entry)
-    known = [p for p in inspect.signature(entry).parameters if not p.startswith("_")]
+    parameters = inspect.signature(entry).parameters
+    rest = next((name for name, p in parameters.items() if p.kind is p.VAR_KEYWORD), None)
+    known = [p for p in parameters if not p.startswith("_") and p != rest]
+    if rest is not None and isinstance(settings.get(rest), dict):
+        settings |= settings.pop(rest)
     for key in settings:
-        if key not in known:
+        if key not in known and rest is None:  # otherwise it is the member's own to refuse
             remedy = nearest(key, known) if known else "It has no settings."
             raise invalid(f"{family} {name!r}", "every setting must be one it has", repr(key), remedy)
     try:

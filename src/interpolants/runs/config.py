@@ -27,7 +27,9 @@ from interpolants.runs.words import dotted, explain, shorten
 from interpolants.training.settings import TrainSettings
 
 GAUSSIAN = "gaussian"
-_SOURCES = ("problem", "dataset", "file")
+_SOURCES = ("problem", "dataset", "file", "follows")
+# Families of cards whose members a task may name as its method.
+METHODS = ("bridge", "forecast")
 _PARTS = ("name", "data", "bridge", "method", "train", "evaluate")
 _READERS: dict[str, Callable[[str], Any]] = {
     ".toml": tomllib.loads,
@@ -40,6 +42,7 @@ _LARGEST = 1 << 20
 Count = Annotated[int, Field(ge=0, le=1 << 62)]
 PositiveCount = Annotated[int, Field(ge=1, le=1 << 40)]
 Level = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+Unit = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 Spec = str | dict[str, JsonValue]
 
@@ -98,6 +101,16 @@ class ProblemSource(_Settings):
     settings: dict[str, JsonValue] = Field(default_factory=dict)
 
 
+class StepSource(_Settings):
+    """What becomes of the other side, row by row: one step of its problem's transition law.
+
+    Attributes:
+        follows: ``"x0"``.
+    """
+
+    follows: Literal["x0"]
+
+
 def _source(value: Any) -> Any:
     """A path is short for a table with ``file``; arguments of a problem may stand beside its name."""
     if not (value is None or isinstance(value, str | dict | BaseModel)):
@@ -119,8 +132,14 @@ def _data(value: Any) -> Any:
     return _source(value)
 
 
+def _start(value: Any) -> Any:
+    if isinstance(value, dict) and "follows" in value:
+        raise ValueError("must not follow: only x1 may follow x0")
+    return _source(value)
+
+
 def _kind_of_source(value: Any) -> str:
-    """Which table it is, by its key; one with none of the three is taken for the one with the nearest key."""
+    """Which table it is, by its key; one with none of these is taken for the one with the nearest key."""
     if isinstance(value, dict):
         given = [kind for kind in _SOURCES if kind in value]
         near = [kind for key in value for kind in difflib.get_close_matches(str(key), _SOURCES, n=1)]
@@ -131,7 +150,8 @@ def _kind_of_source(value: Any) -> str:
 Source = Annotated[
     Annotated[FileSource, Tag("file")]
     | Annotated[DatasetSource, Tag("dataset")]
-    | Annotated[ProblemSource, Tag("problem")],
+    | Annotated[ProblemSource, Tag("problem")]
+    | Annotated[StepSource, Tag("follows")],
     Discriminator(_kind_of_source),
 ]
 
@@ -141,13 +161,13 @@ class DataConfig(_Settings):
 
     Attributes:
         x0: Samples at t = 0; absent or ``"gaussian"`` for a one-sided path.
-        x1: Samples at t = 1.
+        x1: Samples at t = 1; ``{ follows = "x0" }`` for what becomes of x0, where that is a process.
         condition: ``"labels"`` for the labels of x1, or a file with one row per row of x1.
         test_fraction: Share of each set that training never sees.
         seed: Seed of that split, and of the samples drawn from problems.
     """
 
-    x0: Annotated[Source | None, BeforeValidator(_source)] = None
+    x0: Annotated[Source | None, BeforeValidator(_start)] = None
     x1: Annotated[Source, BeforeValidator(_data)]
     condition: Annotated[str, Field(min_length=1)] | None = None
     test_fraction: Share = 0.2
@@ -187,6 +207,8 @@ class EvaluateConfig(_Settings):
     Attributes:
         eps: Noise levels to sample with; 0 is the ODE.
         auto_eps: Choose a level from held-out data too, and sample with it.
+        guidance: Strength of classifier-free guidance, for a bridge with a condition and ``drop_condition``; 1 is none.
+        guidance_interval: Times between which there is guidance.
         n: Most samples to generate per noise level.
         n_steps: Steps of the solvers.
         method: Solver of the ODE, its default if not given.
@@ -198,7 +220,7 @@ class EvaluateConfig(_Settings):
         log_prob_steps: Steps of that solver, if it takes fixed ones.
         leg_steps: Steps of the Gaussian -> rho0 bridge that the likelihood of two sample sets needs; as many as the
             bridge itself if not given.
-        repeats: Repeats from one start point, per noise level.
+        repeats: Repeats from one start point, per noise level; members of a forecast.
         trajectories: Number of trajectories to keep.
         shown: Most samples to keep for pictures.
         classifier: Judge labels with an independent classifier, where there are labels.
@@ -208,6 +230,8 @@ class EvaluateConfig(_Settings):
 
     eps: Annotated[list[Level], Field(min_length=1, max_length=16)] = Field(default=[0.0, 0.5, 1.0, 2.0])
     auto_eps: bool = False
+    guidance: Level = 1.0
+    guidance_interval: Annotated[list[Unit], Field(min_length=2, max_length=2)] = Field(default=[0.0, 1.0])
     n: PositiveCount = 2000
     n_steps: Annotated[int, Field(ge=1, le=100_000)] = 100
     method: str | None = None
@@ -241,8 +265,8 @@ class TaskConfig(_Settings):
         title: A heading for people; the name if not given.
         data: The two sample sets.
         bridge: The bridge.
-        method: Instead of ``bridge`` and ``train``: a method of ``interpolants.bridges``, as a table with its id as
-            ``kind`` and its settings, those of its training in a table ``train``.
+        method: Instead of ``bridge`` and ``train``: a method of ``interpolants.bridges`` or the forecaster, as a table
+            with its id as ``kind`` and its settings.
         train: The training.
         evaluate: The evaluation.
     """
@@ -424,7 +448,7 @@ def _check_names(task: TaskConfig, place: str, prefix: str) -> None:
         where = f"{place}: '{prefix}method'"
         name, settings = split_spec(task.method, where)
         with _at(where):
-            build("bridge", name, **settings)
+            build(method_family(name), name, **settings)
     for family in ("path", "coupling"):
         spec = getattr(task.bridge, family)
         where = f"{place}: '{prefix}bridge.{family}'"
@@ -434,6 +458,13 @@ def _check_names(task: TaskConfig, place: str, prefix: str) -> None:
         if getattr(member, "is_one_sided", False) and task.data.x0 is not None:
             rule = "a one-sided path draws x0 from its own Gaussian, so data.x0 must be left out"
             raise invalid(where, rule, shorten(spec), "Take a two-sided path such as 'linear'.")
+    if task.evaluate.guidance != 1 and (task.data.condition is None or not task.bridge.drop_condition):
+        where, rule = (
+            f"{place}: '{prefix}evaluate.guidance'",
+            "guidance needs a condition that training drops at times",
+        )
+        remedy = "Set data.condition and bridge.drop_condition = 0.1."
+        raise invalid(where, rule, task.evaluate.guidance, remedy)
     for side in ("x0", "x1"):
         source = getattr(task.data, side)
         if isinstance(source, ProblemSource) and source.problem not in names("problem"):
@@ -453,6 +484,21 @@ def _check_names(task: TaskConfig, place: str, prefix: str) -> None:
                 repr(name),
                 nearest(name, names("net")),
             )
+
+
+def method_family(name: str) -> str:
+    """The family of cards that a method belongs to.
+
+    Raises:
+        InvalidInputError: If there is no method of that name; the nearest is named.
+    """
+    from interpolants.foundations.registry import names
+
+    for family in METHODS:
+        if name in names(family):
+            return family
+    known = [other for family in METHODS for other in names(family)]
+    raise invalid("method", "there must be a method of this name", repr(name), nearest(name, known))
 
 
 def split_spec(spec: Spec, where: str) -> tuple[str, dict[str, Any]]:

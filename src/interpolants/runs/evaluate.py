@@ -153,6 +153,9 @@ class Evaluation:
     def move(self, x: Tensor, eps: float, cond: Tensor | None, stream: int = 0, **options: Any) -> Samples:
         """Transport with this evaluation's settings."""
         seed = self.config.seed + stream
+        if cond is not None and self.config.guidance != 1:
+            interval = tuple(self.config.guidance_interval)
+            options |= {"guidance": self.config.guidance, "guidance_interval": interval}
         done: Samples = self.bridge.transport(
             x, cond=cond, seed=seed, details=True, **self._options(eps), **options
         )
@@ -220,7 +223,9 @@ class Evaluation:
 
     def how(self, eps: float) -> str:
         """How the samples at a noise level were made, in words."""
-        return "ODE" if eps == 0 else f"SDE, eps = {eps:g}{', chosen' if eps in self.chosen else ''}"
+        how = "ODE" if eps == 0 else f"SDE, eps = {eps:g}{', chosen' if eps in self.chosen else ''}"
+        guided = self.cond is not None and self.config.guidance != 1
+        return f"{how}, guidance {self.config.guidance:g}" if guided else how
 
     # --- distances ---------------------------------------------------------------------------------------
 

@@ -1,8 +1,9 @@
 """Runs of a method from its card: fit, judge, store.
 
 A method that carries points over, with ``fit(x0, x1, progress=)``, ``transport(x, reverse=, seed=)`` and ``summary()``,
-is judged like a bridge. One that has another kind of data judges itself: see :class:`JudgesItself`. Either is stored if
-it has ``save(folder)``.
+is judged like a bridge. A forecaster, with ``ensemble(x, members, seed=)`` and ``verify(now, later, ...)``, is judged
+by its ensembles too. One that has another kind of data judges itself: see :class:`JudgesItself`. Each is stored if it
+has ``save(folder)``.
 """
 
 import time
@@ -19,8 +20,9 @@ from interpolants.foundations.cards import load_cards
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.registry import build
+from interpolants.metrics.estimate import Estimate
 from interpolants.metrics.scores import Score, Scores
-from interpolants.runs.config import EvaluateConfig, TaskConfig
+from interpolants.runs.config import EvaluateConfig, TaskConfig, method_family
 from interpolants.runs.evaluate import Evaluation, Findings, Say
 from interpolants.runs.folder import ARRAYS, MODEL, write_arrays
 from interpolants.runs.sources import TaskData
@@ -59,7 +61,7 @@ def run_method(task: TaskConfig, data: TaskData, folder: Path, say: Say, *, prog
     assert task.method is not None
     settings = dict(task.method)
     kind = str(settings.pop("kind"))
-    method = build("bridge", kind, **settings)
+    method = build(method_family(kind), kind, **settings)
     began, place = time.perf_counter(), folder / task.name
     say("fitting")
     if isinstance(method, JudgesItself):
@@ -96,8 +98,10 @@ def _own_scores(method: JudgesItself, data: TaskData, config: EvaluateConfig) ->
 
 def judge(method: Any, kind: str, data: TaskData, config: EvaluateConfig, say: Say) -> Findings:
     """Carry held-out starts over and compare them with held-out data, beside floors and a trivial baseline."""
-    title = next(card.title for card in load_cards() if card.family == "bridge" and card.id == kind)
-    work = _MethodEvaluation(method, title, data, config)
+    family = method_family(kind)
+    title = next(card.title for card in load_cards() if card.family == family and card.id == kind)
+    made = _ForecastEvaluation if family == "forecast" else _MethodEvaluation
+    work = made(method, title, data, config)
     for name, step in (
         ("carrying", work.sample_all),
         ("distances", work.compare),
@@ -151,6 +155,64 @@ def _own_numbers(method: Any) -> list[dict[str, Any]]:
         )
         for name, value in method.summary().items()
     ]
+
+
+class _ForecastEvaluation(_MethodEvaluation):
+    """Of a forecaster: one member of each ensemble as a sample, and the scores of all members against what came."""
+
+    def __init__(self, method: Any, title: str, data: TaskData, config: EvaluateConfig) -> None:
+        super().__init__(_OneMember(method), title, data, config)
+        self.forecaster = method
+
+    def _reverse(self) -> None:
+        """There is no way back."""
+
+    def summarise(self) -> None:
+        """Scores beside those of the true law, of climatology and of the present state."""
+        assert self.data.x0 is not None
+        oracle = self.data.x0.process
+        now, later = (side.test.x[: self.config.n] for side in (self.data.x0, self.data.x1))
+        scores = self.forecaster.verify(
+            now, later, max(2, self.config.repeats), oracle=oracle, seed=self.config.seed
+        )
+        own, climate, truth = scores.model, scores.scores["climatology"], scores.scores.get("oracle")
+        said = "" if truth is None else "The floor is the true law's. "
+        said += f"The present state itself scores {scores.scores['persistence'].crps.value:.4g}."
+        for name, title, note in (
+            ("crps", "CRPS of the ensemble", said),
+            ("energy", "Energy score of the ensemble", ""),
+        ):
+            best = None if truth is None else getattr(truth, name)
+            self._add(
+                f"forecast_{name}",
+                title,
+                getattr(own, name),
+                floor=None if best is None else (best.value, best.error),
+                baseline=getattr(climate, name).value,
+                baseline_name="climatology",
+                note=note,
+            )
+        assert own.spread_skill is not None
+        assert own.ranks is not None
+        reliable = "1 for a reliable ensemble, less for an overconfident one."
+        self._add(
+            "spread_skill", "Spread over skill", own.spread_skill, better="neither", unit="", note=reliable
+        )
+        flat = Estimate(own.ranks.p, 0.0, own.ranks.n, "p")
+        words = "Chance of ranks at least as uneven if the ensemble is reliable; below 0.01 it is not."
+        self._add("rank_p", "Flatness of the ranks, p", flat, better="neither", unit="", note=words)
+
+
+class _OneMember:
+    """A forecaster as a bridge: one member of the ensemble of each state."""
+
+    def __init__(self, forecaster: Any) -> None:
+        self.forecaster = forecaster
+
+    def transport(self, x: Tensor, *, reverse: bool = False, seed: int = 0) -> Tensor:
+        """A later state of each, ``(B, *D)``."""
+        drawn: Tensor = self.forecaster.ensemble(x, 1, seed=seed)
+        return drawn[:, 0]
 
 
 class _AsBridge:

@@ -11,10 +11,10 @@ from interpolants.data import catalogue
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.registry import build
-from interpolants.runs.config import DataConfig, DatasetSource, FileSource, ProblemSource
+from interpolants.runs.config import DataConfig, DatasetSource, FileSource, ProblemSource, StepSource
 from interpolants.runs.files import read_table, whole_numbers
 
-SPLIT_STREAM, DRAW_STREAM = 11, 12
+SPLIT_STREAM, DRAW_STREAM, STEP_STREAM = 11, 12, 13
 # The metrics need a few points; fewer rows than this leave none to hold out.
 _FEWEST_ROWS, _FEWEST_HELD_OUT = 10, 4
 
@@ -56,6 +56,7 @@ class Side:
         all_test: Held-out rows of all classes.
         chosen: Labels that were chosen.
         law: The exact law with a ``log_prob``, if known.
+        process: The transition law with a ``step``, if the rows are states of a known process.
         warnings: What the user should know.
     """
 
@@ -69,6 +70,7 @@ class Side:
     all_test: Rows | None = None
     chosen: tuple[int, ...] = ()
     law: Any = None
+    process: Any = None
     warnings: tuple[str, ...] = ()
 
     def describe(self) -> dict[str, Any]:
@@ -107,8 +109,8 @@ def load_data(config: DataConfig) -> TaskData:
         InvalidInputError: If something does not exist, is not finite, or does not fit together.
         MissingExtraError: If a data set's package is not installed.
     """
-    x1 = _load(config.x1, "x1", config)
     x0 = None if config.x0 is None else _load(config.x0, "x0", config)
+    x1 = _next(x0, config) if isinstance(config.x1, StepSource) else _load(config.x1, "x1", config)
     if x0 is not None and x0.train.x.shape[1:] != x1.train.x.shape[1:]:
         shapes = f"{tuple(x0.train.x.shape[1:])} in {x0.name} and {tuple(x1.train.x.shape[1:])} in {x1.name}"
         raise invalid("data", "samples of x0 and x1 must have the same shape", shapes)
@@ -185,8 +187,19 @@ def _from_problem(source: ProblemSource, which: str, config: DataConfig) -> Side
     draws = law.sample(source.n, generator=generator(config.seed, DRAW_STREAM, int(which[-1])))
     x = draws.float() if draws.is_floating_point() else draws
     train, test = split(Rows(x if x.ndim > 1 else x[:, None]), config)
-    exact = law if hasattr(law, "log_prob") else None
-    return Side(source.problem, train, test, f"simulated: {source.problem}", law=exact)
+    exact, process = (law if hasattr(law, name) else None for name in ("log_prob", "step"))
+    return Side(source.problem, train, test, f"simulated: {source.problem}", law=exact, process=process)
+
+
+def _next(x0: Side | None, config: DataConfig) -> Side:
+    """One step of the process from each row of x0; rows stay pairs."""
+    if x0 is None or x0.process is None:
+        found = "a Gaussian" if x0 is None else x0.name
+        remedy = "Take a problem with a transition law, such as rotating_mixture."
+        raise invalid("data.x1", "x1 can follow only states of a known process", found, remedy)
+    source = generator(config.seed, STEP_STREAM)
+    train, test = (Rows(x0.process.step(rows.x, generator=source)) for rows in (x0.train, x0.test))
+    return Side(f"{x0.name}, one step later", train, test, x0.source, process=x0.process)
 
 
 def make_problem(name: str, settings: dict[str, Any], which: str = "x1") -> Any:
