@@ -69,7 +69,8 @@ def rows(bridge: Rectification) -> list[str]:
 def draw(bridge: Rectification) -> Figure:
     """Trajectories of the same starts under the three flows."""
     x = laws()[0].sample(60, generator=torch.Generator().manual_seed(3)).float()
-    figure = Figure(figsize=(11, 4.0), layout="constrained")
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.1)  # type: ignore[union-attr]
     axes = figure.subplots(1, 3, sharex=True, sharey=True)
     for axis, title, flow in zip(axes, TITLES, bridge.flows, strict=True):
         done = sample(flow, x, n_steps=100, return_path=True)

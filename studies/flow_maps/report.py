@@ -12,6 +12,8 @@ from studies.drawing import HUES, MARKS, figure, label, legend, save
 from studies.flow_maps import experiment
 from studies.flow_maps.experiment import DATA, MAP_STEPS, ODE, ODE_STEPS, REFERENCE, RULES
 
+_MARKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
 
 def table(results: Results) -> str:
     """Sliced W2 at every number of steps, then four steps over the reference, seed by seed."""
@@ -94,6 +96,10 @@ def _curves(results: Results, path: Path) -> None:
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
         axes.set_xticks(ODE_STEPS, [f"{n}" for n in ODE_STEPS])
+        low, high = axes.get_ylim()
+        marks = [mark for mark in _MARKS if low <= mark <= high]
+        axes.set_yticks(marks, [f"{mark:g}" for mark in marks])
+        axes.minorticks_off()
         label(axes, title=data, x="evaluations of the network", y="sliced W2 (data units)", grid="y")
     legend(made.axes[1])
     save(made, path)
@@ -103,9 +109,9 @@ def _pictures(results: Results, path: Path) -> None:
     shots = {"true": Checkerboard().sample(3000, generator=generator(0)).numpy()}
     for name in (ODE, "semigroup", "lagrangian"):
         for key, x in results.arrays(f"checkerboard: {name}", 0).items():
-            words = (
-                key.replace("euler", "ODE, Euler").replace("heun", "ODE, Heun").replace("map", f"{name} map")
-            )
+            kind, steps = key.split()
+            scheme = {"euler": "ODE, Euler", "heun": "ODE, Heun"}.get(kind, f"{name} map")
+            words = f"{scheme}, {steps} step{'s' if steps != '1' else ''}"
             shots[words] = x.astype(float)
     made = figure(190 * len(shots), 220)
     for axes, (words, x) in zip(np.atleast_1d(made.subplots(1, len(shots))), shots.items(), strict=True):

@@ -39,6 +39,13 @@ def best_levels(results: Results, pair: str, metric: str = "kl") -> list[float]:
     return [float(levels[i]) for i in curves.argmin(0)]
 
 
+def predicted_level(results: Results, pair: str) -> float:
+    """The noise level of those tried, other than 0, that is nearest to the predicted one by its ratio."""
+    star, _ = mean_and_error(results.values(pair, "eps*"))
+    levels = [float(eps) for eps in results.settings["eps"] if eps > 0]
+    return min(levels, key=lambda eps: abs(np.log(eps / star)))
+
+
 def _scaled(values: list[float], factor: float, digits: int) -> str:
     return shown([factor * value for value in values], digits)
 
@@ -63,6 +70,11 @@ def _findings(results: Results, pairs: list[str]) -> str:
         for pair in pairs:
             ode = results.values(pair, f"eps=0 {metric}")
             rows.append(_row(f"{pair}: eps = 0 is worse than the best eps > 0 ({metric})", ode, low[pair]))
+            near = predicted_level(results, pair)
+            fixed = results.values(pair, f"eps={near:g} {metric}")
+            rows.append(
+                _row(f"{pair}: eps = 0 is worse than eps = {near:g}, next to eps* ({metric})", ode, fixed)
+            )
         for worse, better in (("v, s", "b, s"), ("v, eta", "b, eta"), ("b, s", "b, eta"), ("v, s", "v, eta")):
             if worse in low and better in low:
                 rows.append(
@@ -114,6 +126,7 @@ def figures(results: Results, folder: Path) -> None:
     for axes in (left, right):
         axes.set_xscale("symlog", linthresh=0.5)
         axes.set_xticks(levels, [f"{eps:g}" for eps in levels])
+        axes.minorticks_off()
         axes.set_xlim(-0.1, 1.2 * levels[-1])
     legend(left)
     save(made, folder / "mixture128.png")
