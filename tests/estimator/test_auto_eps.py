@@ -169,6 +169,18 @@ def test_a_clear_winner_replaces_the_prediction():
     assert found.predicted == pytest.approx(20.0)
     assert found.name in ("0.2", "flow (0)")
     assert "better than the predicted schedule" in found.reason
+    assert found.constant in (0.0, pytest.approx(0.2))
+
+
+def test_scores_that_cannot_tell_leave_the_predicted_constant():
+    """Samples cannot tell levels of nearly exact fields apart; the smallest score would be a draw by lot."""
+    x0, x1 = rows(300)
+    t = torch.tensor([0.25, 0.75], dtype=F64)
+    told = SquaredErrors(t, torch.full_like(t, 0.49), torch.full_like(t, 1.0))
+    options = {"errors": told, "criterion": "samples", "n": 200, "n_steps": 12, "constants": (0.5, 1.0, 2.0)}
+    for seed in range(3):
+        found = auto_eps(wrong(0.01, 0.01), x0, x1, schedules=(1.0,), seed=seed, **options)
+        assert found.constant == pytest.approx(0.7)
 
 
 BAD = {

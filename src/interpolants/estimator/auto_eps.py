@@ -72,7 +72,8 @@ class EpsChoice:
     Attributes:
         eps: The choice, as ``dynamics.sample`` takes it.
         name: The chosen candidate's name.
-        constant: The best constant among the candidates; 0 if the flow beats them.
+        constant: A constant instead: the candidate nearest to the predicted one, unless another one or the flow (0) is
+            better by two standard errors of the difference.
         predicted: The constant of least bound, from the estimated errors.
         schedule: The schedule of least bound.
         candidates: All that were tried.
@@ -154,7 +155,7 @@ def auto_eps(
     levels = _levels(errors, predicted, constants, schedules)
     scores, used = _scores(fields, x0, x1, base, cond, criterion, levels, n, n_steps, paths, seed)
     tried = _compared(levels, scores)
-    return _choice(tried, errors, predicted, used)
+    return _choice(tried, _constant(levels, scores, predicted), errors, predicted, used)
 
 
 Level = tuple[str, str, float | NoiseLevel]
@@ -250,14 +251,26 @@ def _compared(levels: list[Level], scores: list[Tensor]) -> tuple[Candidate, ...
     return tuple(found)
 
 
+def _constant(levels: list[Level], scores: list[Tensor], predicted: float) -> float:
+    """The constant nearest to the predicted one, or the best of those that are clearly better."""
+    steady = [
+        (eps, values) for (*_, eps), values in zip(levels, scores, strict=True) if isinstance(eps, float)
+    ]
+    near, own = min(steady, key=lambda pair: abs(pair[0] - predicted))
+    clear = [
+        (float(values.mean()), eps)
+        for eps, values in steady
+        if float((values - own).mean()) < -CLEAR * float((values - own).std()) / math.sqrt(len(own))
+    ]
+    return min(clear)[1] if clear else near
+
+
 def _choice(
-    tried: tuple[Candidate, ...], errors: SquaredErrors, predicted: float, criterion: str
+    tried: tuple[Candidate, ...], constant: float, errors: SquaredErrors, predicted: float, criterion: str
 ) -> EpsChoice:
     reference = tried[0]
     clear = [c for c in tried[1:] if c.gap < -CLEAR * c.gap_error]
     best = min(clear, key=lambda c: c.score) if clear else reference
-    steady = min((c for c in tried if c.kind != "schedule"), key=lambda c: c.score)
-    assert isinstance(steady.eps, float)
     assert isinstance(reference.eps, NoiseLevel)
     what = "held-out cross-entropy" if criterion == "likelihood" else "energy distance to held-out samples"
     why = (
@@ -267,5 +280,5 @@ def _choice(
     )
     reason = f"eps = {best.name} was chosen among {len(tried)}: {why}. Predicted constant: {predicted:.3g}."
     return EpsChoice(
-        best.eps, best.name, steady.eps, predicted, reference.eps, tried, criterion, errors, reason
+        best.eps, best.name, constant, predicted, reference.eps, tried, criterion, errors, reason
     )
