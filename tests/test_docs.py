@@ -29,12 +29,56 @@ def test_the_snippets_of_a_page_give_what_they_show(page):
     assert failed == 0
 
 
-@pytest.mark.parametrize("page", ["README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))])
+def pages():
+    """Every page for people, by its path from the root."""
+    patterns = ("*.md", "docs/*.md", "docs/*/*.md", "studies/*.md", "studies/*/README.md")
+    found = sorted(path for pattern in patterns for path in ROOT.glob(pattern))
+    return [path.relative_to(ROOT).as_posix() for path in found]
+
+
+@pytest.mark.parametrize("page", pages())
 def test_links_between_files_lead_somewhere(page):
-    text = (ROOT / page).read_text()
+    text = re.sub(r"```.*?```", "", (ROOT / page).read_text(), flags=re.DOTALL)
     targets = [t.split("#")[0] for t in re.findall(r"\]\(([^)\s]+)\)", text)]
     missing = [t for t in targets if t and "://" not in t and not ((ROOT / page).parent / t).exists()]
     assert missing == []
+
+
+@pytest.mark.parametrize("page", pages())
+def test_nothing_is_left_to_be_filled_in(page):
+    text = (ROOT / page).read_text()
+    alone = re.findall(r"(?m)^[A-Z][A-Z0-9_]{3,}$", text)  # a word in capitals on a line of its own
+    assert alone + re.findall(r"\b(?:TODO|TBD|FIXME|XXX)\b", text) == []
+
+
+def test_every_study_has_its_verdict_and_a_line_in_the_list():
+    listed = (ROOT / "studies" / "README.md").read_text()
+    for folder in sorted(path.parent for path in ROOT.glob("studies/*/__main__.py")):
+        assert f"({folder.name}/README.md)" in listed, folder.name
+        text = (folder / "README.md").read_text()
+        for part in ("Question", "Command", "Verdict"):
+            assert part in text, (folder.name, part)
+        assert f"python -m studies.{folder.name} " in text
+
+
+def examples():
+    """Pages of methods with code to run."""
+    return [page for page in pages() if page.startswith("docs/methods/") and code_of(page)]
+
+
+def code_of(page):
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+
+
+@pytest.mark.slow  # each trains for some seconds
+@pytest.mark.parametrize("page", examples())
+def test_the_example_of_a_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        for block in code_of(page):
+            exec(compile(block, page, "exec"), names)
 
 
 @pytest.mark.slow  # trains two small bridges, about 20 s

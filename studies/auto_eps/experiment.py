@@ -1,8 +1,8 @@
 """Is the noise level that ``auto_eps`` picks from held-out data better than none and than eps = 1?
 
 From N(0, Id) to five Gaussians in 128 dimensions, with a target, training set and networks of its own for each seed;
-velocity and denoiser are learnt. ``auto_eps`` sees the learnt fields and 2,000 held-out rows, never the truth. The
-models with eps = 0, eps = 1 and the choice are then compared with the truth in two ways:
+velocity and denoiser are learnt. ``auto_eps`` sees the learnt fields and 2,000 held-out rows, never the truth. Models
+with several constant levels and with the choice are then compared with the truth in two ways:
 
 * the paper's: divergence between kernel density estimates of the first two coordinates;
 * in all 128: ``sum_k p_k (KL(N_k || G_k) + log p_k/q_k)`` with ``N_k, p_k`` a true mode and its weight, ``G_k, q_k``
@@ -31,26 +31,29 @@ from interpolants.problems.gaussian_mixture import GaussianMixture
 from interpolants.problems.mixture_bridge import GaussianMixtureBridge
 from interpolants.training.pairs import learn_fields
 from interpolants.training.settings import TrainSettings
-from studies.common import Outcome, Results, Study, markdown, paired_gap, shown
-from studies.drawing import figure, label, legend, save
+from studies.common import Outcome, Results, Study, markdown, mean_and_error, paired_gap, shown
+from studies.drawing import HUES, figure, label, legend, save
 
 Settings = Mapping[str, Any]
 CASE = "five modes"
-MODELS = ("0", "1", "auto")
+AUTO = "auto"
 _DATA, _HELD_OUT, _TRUTH = range(3)
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "quick": {
         "dim": 8, "spread": 3.0, "data": 2000, "width": 32, "depth": 2, "steps": 60, "batch": 64,
         "held_out": 400, "auto_n": 160, "auto_steps": 8, "n": 800, "n_steps": 10,
+        "constants": [0.0, 1.0],
     },
     "laptop": {
         "dim": 128, "spread": 7.5, "data": 20_000, "width": 256, "depth": 3, "steps": 2500, "batch": 256,
         "held_out": 2000, "auto_n": 1600, "auto_steps": 50, "n": 8000, "n_steps": 60,
+        "constants": [0.0, 1.0, 2.0, 4.0, 8.0],
     },
     "full": {
         "dim": 128, "spread": 7.5, "data": 1_000_000, "width": 512, "depth": 4, "steps": 9000, "batch": 4000,
         "held_out": 20_000, "auto_n": 8000, "auto_steps": 200, "n": 50_000, "n_steps": 500,
+        "constants": [0.0, 0.5, 1.0, 2.0, 4.0, 8.0],
     },
 }  # fmt: skip
 
@@ -88,7 +91,7 @@ def measure(case: str, seed: int, settings: Settings) -> Outcome:
     start, truth = _rows(target, settings["n"], seed, _TRUTH)
     values = {"predicted": choice.predicted, "best by true errors": optimal_eps(errors)}
     values["floor modes"] = _mode_kl(target, truth)
-    for name, eps in zip(MODELS, (0.0, 1.0, choice.eps), strict=True):
+    for name, eps in (*((f"{eps:g}", eps) for eps in settings["constants"]), (AUTO, choice.eps)):
         made = sample(fields, start, eps=eps, n_steps=settings["n_steps"], seed=seed, invariant=False).x
         kde = kde_kl(truth[:, :2], made[:, :2], generator=generator(0))
         values |= {f"kde {name}": kde.value, f"kde error {name}": kde.error}
@@ -161,24 +164,56 @@ def _mode_kl(target: GaussianMixture, made: Tensor) -> float:
 
 
 def table(results: Results) -> str:
-    """Seeds as rows, then in how many the choice wins."""
+    """What was predicted and chosen; the distance to the truth by noise level; in how many seeds the choice wins."""
+    names = ("predicted", "best by true errors", "chosen mean level", "is schedule")
+    heads = ("seed", "predicted constant", "the same from true errors", "mean level of the choice",
+             "it is a schedule")  # fmt: skip
+    columns = [results.values(CASE, name) for name in names]
+    rows = [
+        [str(seed), *(f"{column[i]:.3g}" for column in columns[:-1]), "yes" if columns[-1][i] else "no"]
+        for i, seed in enumerate(results.seeds)
+    ]
+    text = markdown(heads, rows)
+    models = _models(results)
+    rows = [
+        [
+            words,
+            *(shown([factor * v for v in results.values(CASE, f"{metric} {m}")], digits) for m in models),
+            floor,
+        ]
+        for metric, words, factor, digits, floor in (
+            ("kde", "first two coordinates (1/1000 nat)", 1000, 1, ""),
+            (
+                "modes",
+                "all coordinates, mode by mode (nat)",
+                1,
+                2,
+                shown(results.values(CASE, "floor modes"), 2),
+            ),
+        )
+    ]
+    heads = ("divergence from the truth", *(f"eps = {m}" for m in models[:-1]), "the choice", "true samples")
+    text += "\n" + markdown(heads, rows)
+    return text + "\n" + _wins(results, models)
+
+
+def _models(results: Results) -> list[str]:
+    return [*(f"{eps:g}" for eps in results.settings["constants"]), AUTO]
+
+
+def _wins(results: Results, models: Sequence[str]) -> str:
     rows = []
-    names = ("chosen mean level", "predicted", "best by true errors")
-    columns = [*names, *(f"{metric} {m}" for metric in ("kde", "modes") for m in MODELS)]
-    by_name = {name: results.values(CASE, name) for name in columns}
-    for i, seed in enumerate(results.seeds):
-        rows.append([str(seed), *(f"{by_name[name][i]:.4g}" for name in columns)])
-    rows.append(["mean", *(shown(by_name[name]) for name in columns)])
-    text = markdown(["seed", *columns], rows)
-    for metric in ("kde", "modes"):
-        for other in ("0", "1"):
-            gap, error, wins = paired_gap(by_name[f"{metric} {other}"], by_name[f"{metric} auto"])
-            text += f"\n{metric}: below eps = {other} in {wins} of {len(rows) - 1} seeds, by {gap:.4f} ± {error:.4f}\n"
-    return text + f"\nfloor of modes: {shown(results.values(CASE, 'floor modes'))}\n"
+    for metric, words in (("kde", "first two coordinates"), ("modes", "all coordinates")):
+        chosen = results.values(CASE, f"{metric} {AUTO}")
+        for other in models[:-1]:
+            gap, error, wins = paired_gap(results.values(CASE, f"{metric} {other}"), chosen)
+            rows.append([f"{words}: eps = {other} is worse than the choice", f"{gap:.4f} ± {error:.4f}",
+                         f"{wins} of {len(chosen)}"])  # fmt: skip
+    return markdown(["statement", "difference (nat)", "holds in seeds"], rows)
 
 
 def figures(results: Results, folder: Path) -> None:
-    """The schedule of least bound by estimated and by true errors, and the held-out scores of the constants."""
+    """The schedule of least bound by estimated and by true errors; the truth about the constants and the choice."""
     made = figure(900, 340)
     left, right = made.subplots(1, 2)
     for i, seed in enumerate(results.seeds):
@@ -188,18 +223,37 @@ def figures(results: Results, folder: Path) -> None:
         words = ("held-out rows", "true errors") if i == 0 else (None, None)
         guess = np.sqrt(kept["velocity"] / kept["score"])
         true = np.sqrt(kept["true_velocity"] / kept["true_score"])
-        left.plot(kept["t"], guess, color="#D55E00", alpha=0.6, label=words[0])
-        left.plot(kept["t"], true, color="#0072B2", alpha=0.6, linestyle="--", label=words[1])
-        order = np.argsort(kept["level"])[: int(np.isfinite(kept["level"]).sum())]
-        right.errorbar(
-            kept["level"][order], kept["scores"][order, 2], 2 * kept["scores"][order, 3],
-            marker="o", capsize=2, label=f"seed {seed}",
-        )  # fmt: skip
-    left.set_yscale("log")
-    right.set_xscale("symlog", linthresh=0.1)
-    right.axhline(0, color="0.5", linewidth=0.8)
-    label(left, title="Noise level of least bound", x="t", y="eps(t)")
-    label(right, title="Held-out score, constants", x="eps", y="gap to the schedule (± 2 s.e.)")
+        left.plot(kept["t"], guess, color=HUES[1], alpha=0.6, label=words[0])
+        left.plot(kept["t"], true, color=HUES[0], alpha=0.6, linestyle="--", label=words[1])
+    levels = results.settings["constants"]
+    points = np.array([mean_and_error(results.values(CASE, f"modes {eps:g}")) for eps in levels])
+    right.errorbar(
+        levels,
+        points[:, 0],
+        np.nan_to_num(points[:, 1]),
+        color=HUES[0],
+        marker="o",
+        ms=5,
+        capsize=2,
+        label="constants",
+    )
+    for name, words, hue, line in (
+        (f"modes {AUTO}", "the choice", HUES[1], "-"),
+        ("floor modes", "true samples", "#5b6472", "--"),
+    ):
+        right.axhline(
+            mean_and_error(results.values(CASE, name))[0],
+            color=hue,
+            linewidth=1.2,
+            linestyle=line,
+            label=words,
+        )
+    left.set_ylim(bottom=0)
+    right.set_xscale("symlog", linthresh=1)
+    right.set_xticks(levels, [f"{eps:g}" for eps in levels])
+    right.set_ylim(bottom=0)
+    label(left, title="Noise level of least bound", x="t", y="eps(t)", grid="y")
+    label(right, title="All 128 coordinates", x="constant eps", y="divergence from the truth (nat)", grid="y")
     legend(left)
     legend(right)
     save(made, folder / "auto_eps.png")

@@ -61,6 +61,12 @@ def _highest(results: Results, case: str) -> float:
     return float(results.settings[experiment.LEVELS[case]][-1])
 
 
+def _frameless(axes: Any, title: str, y: str = "") -> None:
+    """A title over images, which need no axis lines."""
+    label(axes, title=title, y=y)
+    axes.spines[:].set_visible(False)
+
+
 def _grids(results: Results, shots: dict[str, Any], path: Path) -> None:
     made = figure(330 * len(shots), 350)
     for axes, (case, arrays) in zip(np.atleast_1d(made.subplots(1, len(shots))), shots.items(), strict=True):
@@ -68,12 +74,12 @@ def _grids(results: Results, shots: dict[str, Any], path: Path) -> None:
         eps = _highest(results, case) if case == "mirror" else 0.0
         count = min(64, len(arrays[f"eps={eps:g} samples"]))
         _tiles(axes, arrays[f"eps={eps:g} samples"][:count], 8)
-        label(axes, title=f"{case}, eps = {eps:g}")
+        _frameless(axes, f"{case}, eps = {eps:g}")
     save(made, path, dpi=100)
 
 
 def _one_start(results: Results, shots: dict[str, Any], path: Path) -> None:
-    made = figure(330 * len(shots), 200)
+    made = figure(330 * len(shots), 175)
     for axes, (case, arrays) in zip(np.atleast_1d(made.subplots(1, len(shots))), shots.items(), strict=True):
         levels = results.settings[experiment.LEVELS[case]]
         rows = np.concatenate([arrays[f"eps={eps:g} again"] for eps in levels])
@@ -81,7 +87,7 @@ def _one_start(results: Results, shots: dict[str, Any], path: Path) -> None:
         _tiles(axes, rows, each)
         height = rows.shape[1] + 1
         axes.set_yticks([height * (k + 0.5) for k in range(len(levels))], [f"{eps:g}" for eps in levels])
-        label(axes, title=f"{case}: samples of one start", y="eps")
+        _frameless(axes, f"{case}: samples of one start", y="eps")
     save(made, path, dpi=110)
 
 
@@ -95,7 +101,7 @@ def _neighbours(results: Results, shots: dict[str, Any], path: Path) -> None:
         height = pairs[0].shape[1] + 1
         words = ["start"] * len(first) + ["made", "nearest seen"]
         axes.set_yticks([height * (k + 0.5) for k in range(len(words))], words)
-        label(axes, title=f"{case}, eps = {eps:g}")
+        _frameless(axes, f"{case}, eps = {eps:g}")
     save(made, path, dpi=110)
 
 

@@ -10,6 +10,13 @@ from studies.common import Results, Study, markdown, shown
 from studies.drawing import HUES, figure, label, save
 from studies.multimarginal import experiment
 
+_SHOWN = (
+    "one model, optimal pairs",
+    "one model, independent, by its map",
+    "linear, optimal pairs",
+    "both windows",
+)
+
 
 def table(results: Results) -> str:
     """Maps between three densities, and windows of time that were left out."""
@@ -47,7 +54,7 @@ def figures(results: Results, folder: Path) -> None:
     if stored:
         _digits(stored, folder / "digits.png")
     middle = results.settings["windows"] // 2
-    by = {m: results.arrays(f"series, window {middle}: {m}", seed) for m in experiment.SERIES}
+    by = {m: results.arrays(f"series, window {middle}: {m}", seed) for m in _SHOWN}
     if all(by.values()):
         _series(by, folder / "series.png")
 
@@ -67,7 +74,7 @@ def _grid(stored: Mapping[str, Any], path: Path) -> None:
 
 
 def _digits(stored: Mapping[str, Any], path: Path) -> None:
-    made = figure(760, 300)
+    made = figure(760, 130)
     axes = made.subplots(1, 3)
     for i in range(3):
         columns = [stored[f"{i}{i}"][:8, 0]] + [stored[f"{i}{j}"][:8, 0] for j in range(3) if j != i]
@@ -81,22 +88,16 @@ def _digits(stored: Mapping[str, Any], path: Path) -> None:
 
 
 def _series(by: Mapping[str, Mapping[str, Any]], path: Path) -> None:
-    chosen = (
-        "one model, optimal pairs",
-        "one model, independent, by its map",
-        "linear, optimal pairs",
-        "both windows",
-    )
     made = figure(960, 270)
-    truth = by[chosen[0]]["truth"]
+    truth = by[_SHOWN[0]]["truth"]
     centre = truth.mean(0)
     plane = np.linalg.svd(truth - centre, full_matrices=False)[2][:2].T
-    for axes, name in zip(made.subplots(1, 4, sharex=True, sharey=True), chosen, strict=True):
+    for axes, name in zip(made.subplots(1, 4, sharex=True, sharey=True), _SHOWN, strict=True):
         axes.scatter(*((truth - centre) @ plane).T, s=10, color="#999999", linewidths=0, label="left out")
         axes.scatter(
             *((by[name]["made"] - centre) @ plane).T, s=6, color=HUES[1], linewidths=0, label="predicted"
         )
-        label(axes, title=name, x="first component", y="second component" if name == chosen[0] else "")
+        label(axes, title=name, x="first component", y="second component" if name == _SHOWN[0] else "")
     axes.legend(frameon=False, fontsize=7)
     save(made, path, dpi=110)
 

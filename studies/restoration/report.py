@@ -50,7 +50,7 @@ def table(results: Results) -> str:
 def figures(results: Results, folder: Path) -> None:
     """Restored images: the observation, regression, three draws of each bridge, the truth."""
     sets = results.settings["sets"]
-    made = figure(900, 300 * len(sets))
+    made = figure(900, 240 * len(sets))
     grid = made.subplots(len(sets), len(experiment.TASKS), squeeze=False)
     for row, data in zip(grid, sets, strict=True):
         for axes, task in zip(row, experiment.TASKS, strict=True):

@@ -37,7 +37,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "laptop": {
         "data": 30_000, "net": {"width": 64, "depth": 2}, "steps": 4000, "batch": 1024, "block": 2048,
-        "pairs": 100_000, "n": 10_000, "n_steps": 50, "reference": 2048, "toy_eps": 0.3,
+        "pairs": 400_000, "n": 10_000, "n_steps": 50, "reference": 2048, "toy_eps": 0.3,
     },
     "full": {
         "data": 200_000, "net": {"width": 128, "depth": 3}, "steps": 20_000, "batch": 2048, "block": 4096,
