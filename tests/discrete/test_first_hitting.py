@@ -46,6 +46,24 @@ def test_few_steps_of_a_grid_are_far_from_it_and_so_are_few_steps_in_parallel(sa
     assert far[2] <= 1.5 * variation_floor(P, n)
 
 
+@pytest.mark.slow  # 200 calls of an exact posterior for 400 sequences, about 4 s
+def test_a_fine_grid_draws_the_same_markov_source_at_many_times_the_calls_and_draws():
+    length, v, n, steps = 16, 4, 400, 200
+    source = random_markov(length, v, order=2, seed=0)
+    exact = ExactPosterior(source, Masked(v))
+    first, grid = (
+        sampler.sample(exact, n, length, seed=3) for sampler in (FirstHitting(), TauLeaping(num_steps=steps))
+    )
+    nats = [-source.log_prob(done.x) / length for done in (first, grid)]
+    errors = [float(x.std()) / n**0.5 for x in nats]
+    for found, error in zip(nats, errors, strict=True):
+        assert abs(float(found.mean()) - source.entropy() / length) <= 3 * error
+    assert abs(float(nats[0].mean() - nats[1].mean())) <= 2 * math.hypot(*errors)
+    assert (first.nfe == length).all()
+    assert (grid.nfe == steps).all()
+    assert (first.draws, grid.draws) == (length * v, steps * length * v)
+
+
 def test_two_tokens_per_step_lie_between_one_and_all():
     far = [
         variation(frequencies(FirstHitting(tokens_per_step=k).sample(EXACT, N, 4, seed=0).x, 3), P)

@@ -111,6 +111,12 @@ def test_random_laws_follow_their_seed_and_their_concentration():
     assert abs(mean - 1.5 / (1 + 40.5)) <= 4 * float(spread)
 
 
+def test_texts_are_counted_one_by_one():
+    found = MarkovTokens.from_tokens(torch.tensor([[0, 1, 0], [1, 1, 1]]), 4, 2, order=1, smoothing=0)
+    # No pair reaches from one text into the next: 0 is followed by 1 once, 1 by 0 once and by 1 twice.
+    assert_close(found.transition, torch.tensor([[0, 1], [1 / 3, 2 / 3]], dtype=torch.float64))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -123,7 +129,7 @@ def test_random_laws_follow_their_seed_and_their_concentration():
             lambda: MarkovTokens(torch.full((2, 2), 0.5), 3, torch.full((2, 2), 0.25)),
             r"initial must have shape \(2,\), got \(2, 2\)",
         ),
-        (lambda: MarkovTokens.from_tokens(torch.tensor([1, 0]), 4, 2), r"longer than 2, got \(2,\)"),
+        (lambda: MarkovTokens.from_tokens(torch.tensor([1, 0]), 4, 2), r"texts longer than 2, .* got \(2,\)"),
         (lambda: random_markov(4, 2).posterior(torch.ones(1, 5, 2)), r"sequences must have length 4, got 5"),
     ],
 )

@@ -119,16 +119,16 @@ class MarkovTokens:
     def from_tokens(
         cls, tokens: Tensor, length: int, vocabulary: int, *, order: int = 2, smoothing: float = 0.01
     ) -> "MarkovTokens":
-        """The source with the frequencies of a long text, ``(N,)``; ``smoothing`` is added to every count."""
-        if tokens.ndim != 1 or len(tokens) <= order:
-            raise invalid(
-                "MarkovTokens.from_tokens",
-                f"tokens must be one text, longer than {order}",
-                tuple(tokens.shape),
-            )
-        code = torch.zeros(len(tokens) - order, dtype=torch.int64)
+        """The source with the frequencies of texts, ``(N,)`` or ``(B, N)``; each count is raised by ``smoothing``."""
+        rows = tokens[None] if tokens.ndim == 1 else tokens
+        if rows.ndim != 2 or rows.shape[1] <= order:
+            rule = f"tokens must be texts longer than {order}, (N,) or (B, N)"
+            raise invalid("MarkovTokens.from_tokens", rule, tuple(tokens.shape))
+        span = rows.shape[1] - order
+        code = torch.zeros(len(rows), span, dtype=torch.int64)
         for k in range(order + 1):
-            code = code * vocabulary + tokens[k : len(tokens) - order + k]
+            code = code * vocabulary + rows[:, k : k + span]
+        code = code.flatten()
         counts = torch.bincount(code, minlength=vocabulary ** (order + 1)).double() + smoothing
         counts = counts.reshape((vocabulary,) * (order + 1))
         return cls(counts / counts.sum(-1, keepdim=True), length)
