@@ -78,8 +78,7 @@ def _album(axes: Any, results: Results, data: str, task: str) -> None:
     for c, (_, stack) in enumerate(columns):
         for r in range(rows):
             page[r * (side + 1) : r * (side + 1) + side, c * (side + 1) : c * (side + 1) + side] = stack[r]
-    colours = colormaps["gray"].copy()
-    colours.set_bad("#56b4e9")
+    colours = colormaps["gray"].with_extremes(bad="#56b4e9")
     axes.imshow(page, cmap=colours, vmin=-1, vmax=1, interpolation="nearest")
     for c, (name, _) in enumerate(columns):
         axes.text(c * (side + 1) + side / 2, -1.2, name, ha="center", va="bottom", fontsize=8)

@@ -266,7 +266,8 @@ def test_bad_input_is_refused(make, message):
 AGREEING = {
     "euler_maruyama": {"method": "euler", "eps": ReverseNoise()},
     "reverse_diffusion": {"method": "reverse_diffusion"},
-    "ancestral": {"method": "ancestral"},
+    # Its steps have the variance of the posterior for one x1, too little by O(1/n): 4 % of a variance at 500 steps.
+    "ancestral": {"method": "ancestral", "n_steps": 1000},
     "flow": {"method": "heun"},
 }
 
@@ -275,16 +276,16 @@ AGREEING = {
 @pytest.mark.parametrize("name", AGREEING)
 @pytest.mark.parametrize("path", [VP(), SubVP(), VE(smin=0.01, smax=20.0)])
 def test_all_samplers_agree_with_the_law(path, name):
-    """Weights of three modes within 0.03 in total variation, covariances within them to 5 %; 500 steps.
+    """Weights of three modes within 0.03 in total variation, covariances within them to 5 %; 500 steps (ancestral: 1,000).
 
-    20,000 rows: standard errors are 0.004 and, in the smallest mode, 2 % of a variance.
+    20,000 rows: standard errors are 0.004 and, in the smallest mode, 2 % of a variance; two of them are allowed for.
     """
     n = 20_000
     stop = 1.0 if isinstance(path, VE) else 1 - 1e-3
     base = GaussianMixture.from_gaussian(path.base, 2, dtype=torch.float32)
     fields = GaussianMixtureBridge(base, DATA.to(dtype=torch.float32)).fields(path)
     run = {"n_steps": 500, "stop": stop, "invariant": False, "chunk": n, "seed": 0, "finish": "denoise"}
-    x = sample(fields, start(path, n).float(), **AGREEING[name], **run).x.double()
+    x = sample(fields, start(path, n).float(), **(run | AGREEING[name])).x.double()
     label = DATA.responsibilities(x).argmax(1)
     share = torch.bincount(label, minlength=3) / n
     # True samples are sorted in the same way: few of them lie nearer to another mode.
@@ -295,4 +296,5 @@ def test_all_samplers_agree_with_the_law(path, name):
     for k in range(3):
         wanted, found = true[true_label == k].T.cov(), x[label == k].T.cov()
         scale = wanted.diagonal().sqrt()
-        assert float(((found - wanted) / (scale[:, None] * scale)).abs().max()) <= 0.05
+        error = (2 / float((label == k).sum())) ** 0.5  # of a variance, relative
+        assert float(((found - wanted) / (scale[:, None] * scale)).abs().max()) <= 0.05 + 2 * error
