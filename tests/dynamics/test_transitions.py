@@ -276,7 +276,7 @@ AGREEING = {
 @pytest.mark.parametrize("name", AGREEING)
 @pytest.mark.parametrize("path", [VP(), SubVP(), VE(smin=0.01, smax=20.0)])
 def test_all_samplers_agree_with_the_law(path, name):
-    """Weights of three modes within 0.03 in total variation, covariances within them to 5 %; 500 steps (ancestral: 1,000).
+    """Weights of three modes within 0.03 in total variation, covariances in them to 5 %; 500 steps, ancestral 1,000.
 
     20,000 rows: standard errors are 0.004 and, in the smallest mode, 2 % of a variance; two of them are allowed for.
     """
