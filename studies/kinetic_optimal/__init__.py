@@ -1,0 +1,1 @@
+"""Does the schedule of least kinetic energy sample better in few steps?"""
