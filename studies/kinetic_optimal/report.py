@@ -87,7 +87,8 @@ def _distances(results: Results, file: Path) -> None:
             case = f"{kind} / {name}"
             heights = [mean_and_error(results.values(case, f"euler {n}"))[0] for n in steps]
             axes.plot(steps, heights, color=HUES[k], marker=MARKS[k], ms=4, lw=1.4, label=name)
-        axes.set(xscale="log", yscale="log", xticks=steps, xticklabels=[str(n) for n in steps])
+        axes.set_yscale("symlog", linthresh=1e-3)
+        axes.set(xscale="log", xticks=steps, xticklabels=[str(n) for n in steps])
         axes.minorticks_off()
         label(axes, title=f"Checkerboard, {kind} denoiser", x="Euler steps", y="energy distance", grid="y")
     legend(rest[0])
