@@ -66,7 +66,7 @@ def test_powers_run_along_the_geodesic_and_variance_is_preserved():
     assert_close(a2[:, 0, 1], t[:, None].expand(-1, 6))  # D = 1
 
 
-def test_the_direction_of_the_data_arrives_first_where_it_is_strong():
+def test_strong_directions_take_up_their_data_late():
     path = ShortestPath(CosineBasis(1), torch.tensor([100.0, 1.0, 0.01]))
     a2 = path.beta(torch.tensor(0.5, dtype=F64)).square()
     assert_close(a2, torch.tensor([1 / 11, 0.5, 10 / 11], dtype=F64))

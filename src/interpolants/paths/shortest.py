@@ -9,7 +9,8 @@ It is realised with ``a^2 + b^2 = 1``:
 
     ``a^2 = (1 - D^t) / (1 - D)``, with the limit ``t`` at D = 1.
 
-Where ``D > 1`` signal arrives early, where ``D < 1`` it arrives at the very end.
+Where ``D > 1`` a rises late, where ``D < 1`` early; the signal still stands out more where D is large: at t = 1/2 the
+ratio of powers ``a^2 D / b^2`` is the root of D.
 
 Source: Das et al. (2023), arXiv:2306.00501; derived anew, in our time (their tau is 1 - t).
 """
