@@ -37,6 +37,7 @@ FAMILIES = (
     "discrete",
     "bridge",
     "guidance",
+    "diagnostic",
     "forecast",
     "estimator",
 )

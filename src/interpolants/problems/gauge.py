@@ -1,0 +1,86 @@
+"""Fields of a known law with a gauge term: not gradients, and yet exact.
+
+``r`` leaves every marginal as it is just where ``div(rho r) = 0``. For antisymmetric A and a score s, ``r = A s`` does:
+``rho A s = A grad rho``, whose divergence is the sum of an antisymmetric and a symmetric matrix entry by entry; also
+``s . A s = 0`` and ``div A s = tr(A Hess log rho) = 0``.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from interpolants.fields.conversions import derive
+from interpolants.fields.protocol import Fields
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.ops import expand_like
+from interpolants.foundations.types import Condition
+from interpolants.paths.path import SpatiallyLinearPath
+
+Strength = Callable[[Tensor], Tensor]
+
+
+class GaugedFields(Fields):
+    """The fields of another object with the score ``(Id + k(t) A) s`` in place of s, A antisymmetric.
+
+    Velocity and all else follow from that score, and from the drift where the path is two-sided: the flow turns within
+    the level sets of every marginal, and neither samples nor densities change. Jacobians, single trajectories and the
+    effort of a solver do.
+
+    Args:
+        fields: Fields with a score, on a path whose base, if it has one, is isotropic; vectors ``(B, D)``.
+        matrix: A, ``(D, D)``, antisymmetric, D >= 2; without unit.
+        strength: k, a number or a function of times ``()`` or ``(B,)``.
+
+    Raises:
+        InvalidInputError: If A is not antisymmetric, D < 2, or the path is not of that kind.
+
+    Source: Horvat & Pfister (2024), arXiv:2402.03845, for gauge freedom; the construction is ours.
+    """
+
+    path: SpatiallyLinearPath
+
+    def __init__(self, fields: Fields, matrix: Tensor, strength: Strength | float = 1.0) -> None:
+        who = "GaugedFields"
+        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
+            raise invalid(who, "matrix must be square", tuple(matrix.shape))
+        if matrix.shape[0] < 2:
+            remedy = "On a line the only such field is a constant over the density, and not integrable."
+            raise invalid(who, "there must be at least two dimensions", matrix.shape[0], remedy)
+        slip = float((matrix + matrix.T).abs().max())
+        if slip > 1e-6 * float(matrix.abs().max()):
+            raise invalid(
+                who, "matrix must be antisymmetric", f"A + A^T up to {slip:.3g}", "Take (A - A.T) / 2."
+            )
+        path = fields.path
+        if not isinstance(path, SpatiallyLinearPath) or (
+            path.base is not None and path.base.shared_scale is None
+        ):
+            rule = "the path must be spatially linear, its base isotropic if it has one"
+            raise invalid(who, rule, type(path).__name__, "Whiten the data by the base's root first.")
+        self.fields, self.path, self.matrix, self.strength = fields, path, matrix, strength
+        self._beside = () if path.is_one_sided or path.is_static else ("drift",)
+
+    def provides(self, quantity: str) -> bool:
+        """What the fields themselves provide."""
+        return self.fields.provides(quantity)
+
+    def evaluate(
+        self, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition = None
+    ) -> dict[str, Tensor]:
+        """The wanted quantities, from the gauged score."""
+        known = self.fields.evaluate(x, t, ("score", *self._beside), cond)
+        known = {name: known[name] for name in ("score", *self._beside)}
+        turn = known["score"] @ self.matrix.to(x).T
+        size = self.strength(t) if callable(self.strength) else torch.as_tensor(self.strength)
+        known["score"] = known["score"] + expand_like(size, x).to(x) * turn
+        inside = t.clamp(1e-6, 1 - 1e-6)  # at the ends the relations divide by what vanishes
+        return derive(self.path, known, tuple(want), x, inside)
+
+
+def antisymmetric(dim: int, *, size: float = 1.0, seed: int = 0) -> Tensor:
+    """A random antisymmetric matrix ``(dim, dim)`` in float64 whose largest singular value is ``size``."""
+    source = torch.Generator().manual_seed(seed)
+    a = torch.randn(dim, dim, generator=source, dtype=torch.float64)
+    a = a - a.T
+    return a * (size / float(torch.linalg.matrix_norm(a, 2)))

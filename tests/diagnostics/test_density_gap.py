@@ -1,0 +1,83 @@
+"""The identity of mismatch and accumulated residual, by two integrations, and exact densities that match."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.diagnostics import accumulated_residual, log_density_mismatch
+from interpolants.fields import LearnedFields, LogDensity, Moments
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.nets import Potential
+from interpolants.paths import VP, Linear, OneSidedLinear
+from interpolants.problems.gaussian_mixture import GaussianMixture
+from interpolants.problems.mixture_bridge import GaussianMixtureBridge
+
+F64 = torch.float64
+DATA, START = GaussianMixture.random(3, 2, 1.0, 0), GaussianMixture.random(2, 2, 1.0, 1)
+TIGHT = {"rtol": 1e-9, "atol": 1e-9}
+
+
+def random_density(path, scale=0.3):
+    """A tanh network over the moving Gaussian, of random weights."""
+    net = Potential(2, net={"kind": "mlp", "width": 16, "depth": 2, "activation": "tanh", "time_features": 2})
+    u = LogDensity(path, net, end=Moments(torch.tensor([0.3, -0.2]), 0.8)).double()
+    source = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for weight in u.parameters():
+            weight.add_(scale * torch.randn(weight.shape, generator=source, dtype=F64))
+    return u
+
+
+def points(n=6):
+    return torch.randn(n, 2, dtype=F64, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("path", [OneSidedLinear(), VP(bmin=1.0, bmax=8.0)], ids=["linear", "vp"])
+def test_the_mismatch_is_that_at_the_start_plus_the_accumulated_residual(path):
+    fields = LearnedFields(path, log_density=random_density(path), margin=1e-4)
+    found = log_density_mismatch(fields, points(), method="dopri5", **TIGHT)
+    total = accumulated_residual(fields, points(), **TIGHT)
+    assert_close(found.value, found.start + total, atol=1e-6, rtol=0)
+    assert_close(found.accumulated, total, atol=1e-6, rtol=0)
+    assert float(total.abs().min()) > 1e-3
+    assert found.spread == pytest.approx(float(found.value.std()))
+    if isinstance(path, OneSidedLinear):  # normalised where it starts
+        assert_close(found.start, torch.zeros(6, dtype=F64), atol=1e-9, rtol=0)
+    else:
+        assert float(found.start.abs().max()) > 1e-4
+
+
+def test_on_a_two_sided_path_the_velocity_is_a_field_of_its_own():
+    """u is wrong by a term whose rate is known: R = c'(t) - 0.3 x . b with b exact, accumulated to c(1) - c(0) + ..."""
+    path = Linear()
+    exact = GaussianMixtureBridge(START, DATA).fields(path)
+
+    def tilted(x, t, cond=None):
+        return exact.log_prob(x, t) + 0.5 * torch.sin(2 * t) - 0.15 * x.square().sum(1)
+
+    def velocity(x, t, cond=None):
+        return exact.evaluate(x, t, ("velocity",))["velocity"]
+
+    fields = LearnedFields(path, log_density=tilted, velocity=velocity)
+    found = log_density_mismatch(fields, points(), START, rtol=1e-7, atol=1e-7)
+    wanted = 0.5 * torch.sin(torch.tensor(2.0, dtype=F64)) - 0.15 * points().square().sum(1)
+    assert_close(found.value, wanted, atol=2e-5, rtol=0)
+    assert_close(
+        accumulated_residual(fields, points(), rtol=1e-7, atol=1e-7), found.accumulated, atol=2e-4, rtol=0
+    )
+
+
+def test_an_exact_density_matches_its_flow():
+    fields = GaussianMixtureBridge(OneSidedLinear().base, DATA).fields(OneSidedLinear())
+    found = log_density_mismatch(fields, points(), rtol=1e-8, atol=1e-8)
+    assert float(found.value.abs().max()) < 1e-5
+    assert float(accumulated_residual(fields, points()).abs().max()) < 1e-8
+
+
+def test_fields_without_a_density_and_paths_without_a_base_are_refused():
+    fields = LearnedFields(OneSidedLinear(), score=lambda x, t: -x)
+    with pytest.raises(InvalidInputError, match=r"fields must know their log density.*LogDensity"):
+        log_density_mismatch(fields, points())
+    exact = GaussianMixtureBridge(START, DATA).fields(Linear())
+    with pytest.raises(InvalidInputError, match="base must be given on a two-sided path"):
+        log_density_mismatch(exact, points())

@@ -1,0 +1,97 @@
+"""Scores with a gauge that is known: they sample exactly, and the split finds their shares."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.diagnostics import asymmetry, conservative_projection, gauge_residual, helmholtz
+from interpolants.fields import LearnedFields
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.gaussian import Gaussian
+from interpolants.likelihood.log_prob import log_prob
+from interpolants.paths import OneSidedLinear
+from interpolants.problems.gauge import GaugedFields, antisymmetric
+from interpolants.problems.gaussian_mixture import GaussianMixture
+from interpolants.problems.mixture_bridge import GaussianMixtureBridge
+from interpolants.training.settings import TrainSettings
+
+F64 = torch.float64
+PATH, DATA = OneSidedLinear(), GaussianMixture.random(3, 3, 1.0, 0)
+TRUE = GaussianMixtureBridge(Gaussian((3,)), DATA).fields(PATH)
+A = antisymmetric(3, size=1.5, seed=0)
+TURNED = GaugedFields(TRUE, A)
+TIGHT = {"rtol": 1e-7, "atol": 1e-7}
+
+
+def source(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def scaled(factor):
+    """A conservative score, and a wrong one."""
+    return LearnedFields(PATH, score=lambda x, t: factor * TRUE.evaluate(x, t, ("score",))["score"])
+
+
+def test_a_gauge_leaves_the_density_and_a_wrong_gradient_does_not():
+    x = DATA.sample(12, generator=source())
+    exact = DATA.log_prob(x)
+    assert_close(log_prob(TURNED, x, PATH.base, **TIGHT).log_prob, exact, atol=1e-5, rtol=0)
+    wrong = log_prob(scaled(1.2), x, PATH.base, rtol=1e-4, atol=1e-4).log_prob
+    assert float((wrong - exact).abs().mean()) > 0.05
+
+
+def test_the_residual_vanishes_for_a_gauge_and_for_no_wrong_score():
+    x = torch.randn(20, 3, dtype=F64, generator=source(1))
+    assert float(gauge_residual(TURNED, TRUE, x, 0.6).abs().max()) < 1e-10
+    s = TRUE.evaluate(x, torch.tensor(0.6, dtype=F64), ("score",))["score"]
+    j = torch.func.vmap(torch.func.jacrev(lambda y: TRUE.marginal(0.6).score(y[None])[0]))(x)
+    wanted = 0.2 * (j.diagonal(dim1=1, dim2=2).sum(1) + s.square().sum(1))
+    assert_close(gauge_residual(scaled(1.2), TRUE, x, 0.6), wanted, atol=1e-9, rtol=1e-9)
+
+    unmatched = LearnedFields(
+        PATH, score=lambda y, t: TRUE.evaluate(y, t, ("score",))["score"] + y @ A.to(y).T
+    )
+    assert float(gauge_residual(unmatched, TRUE, x, 0.6).abs().max()) > 0.1
+
+
+def test_the_split_has_the_known_shares():
+    """``|r|^2 = |A s|^2`` and ``E[s . A s] = 0``, row by row; Pythagoras for a score that is wrong in both parts."""
+    x1 = DATA.sample(500, generator=source(2))
+    both = GaugedFields(scaled(1.2), A)
+    found = helmholtz(both, scaled(1.2), None, x1, reference=TRUE, times=(0.3, 0.7), generator=source(3))
+    assert 0.1 < found.gauge < 0.8
+    assert abs(found.overlap) < 1e-9
+    assert found.conservative_error == pytest.approx(0.04, rel=1e-6)
+    whole = 1 / (1 - found.gauge) * 1.44  # E|s|^2 over E|S|^2, as E|grad phi|^2 = 1.44 E|S|^2
+    assert found.error == pytest.approx(0.04 + found.gauge * whole, rel=1e-6)
+    assert found.asymmetry > 0.1
+
+
+def test_a_gradient_is_symmetric_and_a_rotation_twice_its_size():
+    x = torch.randn(8, 3, dtype=F64, generator=source(4))
+    assert asymmetry(TRUE, x, 0.5) < 1e-10
+    rotation = LearnedFields(PATH, score=lambda y, t: y @ A.to(y).T)
+    assert asymmetry(rotation, x, 0.5) == pytest.approx(2.0)
+
+
+@pytest.mark.slow  # 1500 steps of a small network
+def test_the_projection_recovers_the_score():
+    x1 = DATA.sample(20_000, generator=source(5)).float()
+    net = {"kind": "mlp", "width": 64, "depth": 3}
+    settings = TrainSettings(steps=1500, lr=3e-3, schedule="cosine", warmup=50, batch_size=512)
+    found = conservative_projection(TURNED, None, x1, net=net, settings=settings)
+    split = helmholtz(TURNED, found.fields, None, x1[:5000], reference=TRUE, generator=source(6))
+    assert split.conservative_error**0.5 < 0.05
+    assert abs(split.overlap) < 3 * split.overlap_error + 0.01
+    assert split.gauge > 0.1
+
+
+def test_what_cannot_be_projected_is_refused():
+    with pytest.raises(InvalidInputError, match=r"samples of rho1 are needed"):
+        conservative_projection(TURNED, None, None)
+    velocity = LearnedFields(None, velocity=lambda x, t: -x)
+    with pytest.raises(InvalidInputError, match="must have a path and a score"):
+        conservative_projection(velocity, None, torch.zeros(4, 3))
+    vector = torch.nn.Linear(3, 3)
+    with pytest.raises(InvalidInputError, match=r"Potential|f and g"):
+        conservative_projection(TURNED, None, torch.zeros(64, 3), net=vector)

@@ -1,0 +1,57 @@
+"""Fields with a gauge, and laws on surfaces."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.gaussian import Gaussian
+from interpolants.paths import OneSidedLinear
+from interpolants.problems.gauge import GaugedFields, antisymmetric
+from interpolants.problems.gaussian_mixture import GaussianMixture
+from interpolants.problems.manifolds import SwissRollSheet, flat_sheet
+from interpolants.problems.mixture_bridge import GaussianMixtureBridge
+
+TRUE = GaussianMixtureBridge(Gaussian((3,)), GaussianMixture.random(2, 3, 1.0, 0)).fields(OneSidedLinear())
+
+
+def test_the_score_is_turned_and_nothing_else():
+    a = antisymmetric(3, size=3.0, seed=1)
+    assert float(torch.linalg.matrix_norm(a, 2)) == pytest.approx(3.0)
+    x, t = torch.randn(4, 3, generator=torch.Generator().manual_seed(0)).double(), torch.tensor(0.4).double()
+    s = TRUE.evaluate(x, t, ("score",))["score"]
+    turned = GaugedFields(TRUE, a, 0.5).evaluate(x, t, ("score",))["score"]
+    assert_close(turned, s + 0.5 * s @ a.T, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        (torch.eye(3), "matrix must be antisymmetric"),
+        (torch.zeros(1, 1), "at least two dimensions, got 1"),
+        (torch.zeros(2, 3), "matrix must be square"),
+    ],
+)
+def test_other_matrices_are_refused(matrix, message):
+    with pytest.raises(InvalidInputError, match=message):
+        GaugedFields(TRUE, matrix)
+
+
+def test_a_sheet_lies_in_three_dimensions_and_a_plane_in_its_own():
+    roll = SwissRollSheet(5)
+    x = roll.sample(500, generator=torch.Generator().manual_seed(0)).double()
+    inside = x @ roll.axes
+    assert float(inside[:, 3:].abs().max()) < 1e-5
+    radius, angle = torch.hypot(inside[:, 0], inside[:, 2]), torch.atan2(inside[:, 2], inside[:, 0])
+    turn = (7.5 * radius - angle) / (2 * torch.pi)
+    assert_close(turn, turn.round(), atol=1e-5, rtol=0)
+    assert torch.linalg.matrix_rank(flat_sheet(2, 5).covariances[0], tol=1e-3) == 2
+
+
+def test_settings_out_of_range_are_refused():
+    with pytest.raises(InvalidInputError, match="ambient must be >= 3"):
+        SwissRollSheet(2)
+    with pytest.raises(InvalidInputError, match="turns must be finite and > 0"):
+        SwissRollSheet(turns=0.0)
+    with pytest.raises(InvalidInputError, match=r"dimension must lie in 1 ... 5"):
+        flat_sheet(6, 5)
