@@ -14,7 +14,7 @@ from interpolants.problems.mixture_bridge import GaussianMixtureBridge
 
 F64 = torch.float64
 DATA, START = GaussianMixture.random(3, 2, 1.0, 0), GaussianMixture.random(2, 2, 1.0, 1)
-TIGHT = {"rtol": 1e-9, "atol": 1e-9}
+TIGHT = {"rtol": 1e-10, "atol": 1e-10}
 
 
 def random_density(path, scale=0.3):

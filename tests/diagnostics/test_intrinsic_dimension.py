@@ -76,7 +76,7 @@ def test_settings_out_of_range_are_refused(options, message):
         intrinsic_dimension(TRUE, points(), **options)
 
 
-def test_a_path_without_noise_is_refused():
-    fields = LearnedFields(Linear(gamma="zero"), velocity=lambda x, t: -x)
+def test_fields_without_a_score_are_refused():
+    fields = LearnedFields(Linear(), velocity=lambda x, t: -x)
     with pytest.raises(InvalidInputError, match="must have a score"):
         intrinsic_dimension(fields, points(), sigma=SIGMA)
