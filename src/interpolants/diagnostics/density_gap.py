@@ -21,7 +21,7 @@ from interpolants.fields.continuity import Trace, continuity_residual
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import batch_time
-from interpolants.foundations.types import Condition, take_rows
+from interpolants.foundations.types import Condition, Field, take_rows
 from interpolants.likelihood.log_prob import log_prob
 from interpolants.solvers.adaptive import integrate_adaptive
 from interpolants.solvers.registry import get_solver
@@ -108,14 +108,21 @@ def accumulated_residual(
     path, lanes = fields.path, [torch.arange(len(x), device=x.device)]
     assert path is not None
 
-    def rate(y: Tensor, t: Tensor, want: bool) -> tuple[Tensor, Tensor | None]:
+    def rate(y: Tensor, when: Tensor, want: bool) -> tuple[Tensor, Tensor | None]:
         own = take_rows(cond, lanes[0])
         velocity = fields.velocity_of(own)
         if not want:
-            return velocity(y, t), None
-        inside, u = t.clamp(MARGIN, 1 - MARGIN), _density(fields, own, "accumulated_residual")
-        beside = {"velocity": lambda p, s, c: velocity(p, t)}
-        found = continuity_residual(path, lambda p, s, c: u(p, s), y, inside, beside=beside, trace=trace)
+            return velocity(y, when), None
+        inside, u = when.clamp(MARGIN, 1 - MARGIN), _density(fields, own, "accumulated_residual")
+
+        def density(x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
+            return u(x, t)
+
+        def moving(x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
+            return velocity(x, when)
+
+        beside: dict[str, Field] = {"velocity": moving}
+        found = continuity_residual(path, density, y, inside, beside=beside, trace=trace)
         return found.velocity, found.mean
 
     solver = get_solver("dopri5")
