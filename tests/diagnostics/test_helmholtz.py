@@ -92,6 +92,18 @@ def test_what_cannot_be_projected_is_refused():
     velocity = LearnedFields(Linear(), velocity=lambda x, t: -x)
     with pytest.raises(InvalidInputError, match="must have a path and a score"):
         conservative_projection(velocity, None, torch.zeros(4, 3))
-    vector = torch.nn.Linear(3, 3)
-    with pytest.raises(InvalidInputError, match=r"Potential|f and g"):
-        conservative_projection(TURNED, None, torch.zeros(64, 3), net=vector)
+    with pytest.raises(InvalidInputError, match=r"Potential: net must return f and g.*got \(64, 3\)"):
+        conservative_projection(
+            TURNED, None, torch.zeros(64, 3), net=Vector(), settings=TrainSettings(steps=1, batch_size=64)
+        )
+
+
+class Vector(torch.nn.Module):
+    """A network of the field itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 3)
+
+    def forward(self, x, t, cond=None):
+        return self.layer(x)

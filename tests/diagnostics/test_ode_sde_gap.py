@@ -80,7 +80,7 @@ def test_the_score_of_the_flow_is_carried_along_exactly():
     t = found.t[50]
     slope = float(PATH.signal_rate(t) - factor * PATH.g_squared(t) / 2) - factor
     assert float(found.expansion[50]) == pytest.approx(slope, abs=1e-6)
-    assert_close(found.eps, torch.ones(101, dtype=F64), rtol=1e-6, atol=0.6)  # capped at the very end alone
+    assert_close(found.eps[:-2], torch.ones(99, dtype=F64))  # capped in the last steps alone
 
 
 def test_too_few_starts_and_no_noise_are_refused():

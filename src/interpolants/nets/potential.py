@@ -69,7 +69,11 @@ class Potential(Net):
 
     def potential(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
         """``phi(x, t)``: ``(B, *D)`` -> ``(B,)``, in data units times the unit of the field."""
-        f, g = self.net(x, t, cond).unbind(1)
+        heads = self.net(x, t, cond)
+        if heads.shape[1:] != (2, *x.shape[1:]):
+            remedy = "A network of the field itself is no potential."
+            raise invalid("Potential", "net must return f and g, (B, 2, *D)", tuple(heads.shape), remedy)
+        f, g = heads.unbind(1)
         value: Tensor = (x * f + g).flatten(1).sum(1)
         return value
 
