@@ -5,13 +5,17 @@ from typing import TYPE_CHECKING
 from interpolants.foundations.cards import carded
 from interpolants.guidance.classifier import ClassifierGuided, ask_for
 from interpolants.guidance.classifier_free import ClassifierFree, Guided, guide, with_strength
+from interpolants.guidance.dps import DPS
+from interpolants.guidance.energy import EnergyGuided, Misfit, observed
 from interpolants.guidance.experts import Expert, Reward, annealed, guided, product
 from interpolants.guidance.feynman_kac import FeynmanKac
 from interpolants.guidance.keep_known import KeepKnown
 from interpolants.guidance.particles import CollapseWarning, WeightedSamples
+from interpolants.guidance.red_diff import REDDiff, Restored
 from interpolants.guidance.references import GaussianFlow
 from interpolants.guidance.replacement import Replacement
 from interpolants.guidance.shifted import ShiftedScore
+from interpolants.guidance.twisted import TwistedSMC
 
 if not TYPE_CHECKING:
     __getattr__ = carded(__name__)  # what has a card is public without an edit here
@@ -20,19 +24,26 @@ __all__ = [
     "ClassifierFree",
     "ClassifierGuided",
     "CollapseWarning",
+    "DPS",
+    "EnergyGuided",
     "Expert",
     "FeynmanKac",
     "GaussianFlow",
     "Guided",
     "KeepKnown",
+    "Misfit",
+    "REDDiff",
     "Replacement",
+    "Restored",
     "Reward",
     "ShiftedScore",
+    "TwistedSMC",
     "WeightedSamples",
     "annealed",
     "ask_for",
     "guide",
     "guided",
+    "observed",
     "product",
     "with_strength",
 ]
