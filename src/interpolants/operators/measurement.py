@@ -36,7 +36,7 @@ class Operator(ABC):
             InvalidInputError: If the operator has none.
         """
         who = type(self).__name__
-        remedy = "Give a start of your own, or Measurement(function, pinv=...)."
+        remedy = "Give a start of your own, or Measurement(function, inverse=...)."
         raise invalid(who, "it must have a pseudo-inverse for this", "none", remedy)
 
 
