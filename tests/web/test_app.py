@@ -114,7 +114,6 @@ def test_five_hundred_hostile_requests_do_no_harm(client):
 
 def test_a_port_in_use_is_refused_with_another():
     with listen(0) as taken:
-        taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(InvalidInputError, match=rf"port must be free .* got {port}. Choose another"):
             listen(port)

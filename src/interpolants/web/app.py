@@ -122,7 +122,7 @@ def packed(answer: Answer) -> bytes:
 
 
 def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
-    """A bound socket, so that the address is known, and free, before anything is said.
+    """A listening socket, so that the address is known, and free, before anything is said.
 
     Args:
         port: Port to listen on; 0 takes a free one.
@@ -135,6 +135,7 @@ def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
     own.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         own.bind((host, port))
+        own.listen()  # whoever is told the address may call at once and waits until it is served
     except OSError as error:
         own.close()
         remedy = f"Choose another, e.g. --port {port + 1 if port < 65535 else 8000}, or --port 0 for any that is free."
