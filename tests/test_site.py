@@ -42,6 +42,7 @@ QUESTIONS = {
     "simplex": "docs/methods/multimarginal",
     "Schrodinger bridge": "docs/methods/schrodinger_bridges",
     "resample": "docs/methods/mirror",
+    "ancestral": "docs/methods/score_sde",
     "flow matching": "docs/glossary",
     "diffusion": "docs/glossary",
     "score": "docs/glossary",
