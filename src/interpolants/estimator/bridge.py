@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from interpolants.couplings.paired import Paired
 from interpolants.data.arrays import Kind, as_tensor, restore
+from interpolants.data.instance_noise import InstanceNoise
 from interpolants.dynamics.sample import Samples
 from interpolants.dynamics.sample import sample as run_dynamics
 from interpolants.estimator import choices
@@ -72,6 +73,8 @@ class Bridge:
         held_out: Share of the rows that training does not see, in [0, 0.5]; ``eps="auto"`` is chosen by them.
         precondition: Give the network inputs, outputs and losses of one size at all noise levels, on a one-sided path;
             see ``fields.Preconditioned``. Goes well with ``times="noise"`` and ``learn="endpoint1"``.
+        perturb: Noise on the rows of x1 in every batch, for data on a thin set: a standard deviation in standardised
+            units, or ``data.InstanceNoise``. The bridge then leads to data with that noise.
         seed: Seed of initial weights, training and default sampling, >= 0.
         train: Settings of the training loop, e.g. ``steps=5000, lr=2e-3`` (see ``training.TrainSettings``).
 
@@ -93,6 +96,7 @@ class Bridge:
         drop_condition: float = 0.0,
         held_out: float = 0.0,
         precondition: bool = False,
+        perturb: float | InstanceNoise = 0.0,
         seed: int = 0,
         **train: Any,
     ) -> None:
@@ -108,6 +112,7 @@ class Bridge:
             "drop_condition": drop_condition,
             "held_out": held_out,
             "precondition": precondition,
+            "perturb": perturb,
             "seed": seed,
         }
         if not 0 <= drop_condition < 1:
@@ -123,6 +128,7 @@ class Bridge:
         self.times = choices.choose_times(times, self.path)
         self.seed = seed
         self._loss = joint_loss(self.heads, self.path)
+        self.perturb = perturb if isinstance(perturb, InstanceNoise) else InstanceNoise(perturb)
         if precondition:
             check_preconditioned(self.path, self.heads)
         self._data_std = 1.0
@@ -224,7 +230,15 @@ class Bridge:
         self.times = choices.choose_times(self._params["times"], self.path)
         size = self.settings.batch_size
         batches = PairBatches(
-            first, second, size, self.coupling, self.times, cond=labels, cond0=labels0, who="Bridge.fit"
+            first,
+            second,
+            size,
+            self.coupling,
+            self.times,
+            cond=labels,
+            cond0=labels0,
+            perturb=self.perturb,
+            who="Bridge.fit",
         )
         self.result = train(
             TimedNet(net, self.times),

@@ -1,5 +1,6 @@
 """A bridge on disk: weights and numbers as safetensors, everything else as JSON; no code, no pickle."""
 
+import dataclasses
 import json
 from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from interpolants.data.arrays import Kind
+from interpolants.data.instance_noise import InstanceNoise
 from interpolants.estimator.eps_record import from_record, to_record
 from interpolants.estimator.held_out import HeldOut
 from interpolants.estimator.normaliser import Normaliser
@@ -79,6 +81,7 @@ def _pack(bridge: "Bridge", stem: str, tensors: dict[str, dict[str, Tensor]]) ->
         "held_out": float(params["held_out"]),
         "precondition": bool(params["precondition"]),
         "data_std": bridge._data_std,
+        "perturb": dataclasses.asdict(bridge.perturb),
         "eps_choice": None if bridge.eps_choice is None else to_record(bridge.eps_choice),
         "seed": bridge.seed,
         "train": json.loads(bridge.settings.model_dump_json()),
@@ -107,6 +110,7 @@ def _unpack(record: dict[str, Any], stem: str, tensors: dict[str, dict[str, Tens
             drop_condition=record.get("drop_condition", 0.0),
             held_out=record.get("held_out", 0.0),
             precondition=record.get("precondition", False),
+            perturb=InstanceNoise(**record.get("perturb", {"std": 0.0})),
             seed=record["seed"],
             **train,
         )

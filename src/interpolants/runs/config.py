@@ -186,6 +186,7 @@ class BridgeConfig(_Settings):
         standardize: Give each feature mean 0 and deviation 1 inside.
         drop_condition: Chance that a row is learnt from without its condition, for guidance.
         precondition: Give the network inputs, outputs and losses of one size at all noise levels.
+        perturb: Standard deviation of noise on x1 in every batch, in standardised units.
         held_out: Share of the training rows kept aside to choose a noise level by, for ``evaluate.auto_eps`` and for
             ``eps="auto"`` later; 0 takes the rows that the split keeps from training.
     """
@@ -198,6 +199,7 @@ class BridgeConfig(_Settings):
     standardize: bool = True
     drop_condition: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
     precondition: bool = False
+    perturb: Level = 0.0
     held_out: Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False)] = 0.0
 
 

@@ -165,6 +165,7 @@ def make_bridge(task: TaskConfig) -> Bridge:
         standardize=own.standardize,
         drop_condition=own.drop_condition,
         precondition=own.precondition,
+        perturb=own.perturb,
         held_out=own.held_out,
         **task.train.model_dump(),
     )

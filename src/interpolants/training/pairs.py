@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 from interpolants.couplings.independent import Independent
 from interpolants.couplings.paired import Paired
 from interpolants.couplings.pairs import UnfittedCoupling
+from interpolants.data.instance_noise import InstanceNoise
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.log_density import LogDensity
 from interpolants.fields.preconditioned import Preconditioned
@@ -37,6 +38,7 @@ class PairBatches:
         times: Where in time the loss is taken.
         cond: What is known of each row of ``x1``.
         cond0: What is known of each row of ``x0``.
+        perturb: Noise on the rows of ``x1``, before they are paired.
         who: Public name for errors.
     """
 
@@ -50,8 +52,11 @@ class PairBatches:
         *,
         cond: Condition = None,
         cond0: Condition = None,
+        perturb: InstanceNoise | None = None,
         who: str = "PairBatches",
     ) -> None:
+        x1 = x1 if perturb is None else perturb.prepare(x1)
+        self.perturb = perturb
         if isinstance(coupling, UnfittedCoupling):
             if x0 is None:
                 remedy = "Take a two-sided path, or another coupling."
@@ -69,6 +74,7 @@ class PairBatches:
         rows = max(1, self.size // world)
         pick = torch.randint(len(self.x1), (rows,), generator=generator)
         x1, cond = self.x1[pick], take_rows(self.cond, pick)
+        x1 = x1 if self.perturb is None else self.perturb.draw(x1, generator=generator)
         x0 = None
         if self.x0 is not None:
             pick0 = pick if self.paired else torch.randint(len(self.x0), (rows,), generator=generator)

@@ -1,0 +1,77 @@
+"""Noise on the data themselves, so that a law on a thin set has a density that can be fitted."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.randomness import generator as seeded
+
+NOISE_STREAM = 71
+
+
+@dataclass(frozen=True)
+class InstanceNoise:
+    """``x + std N(0, Id)``: fresh at every use, or one noisy copy of the data for good.
+
+    Theory speaks of one noisy copy. Fresh noise in every batch fits the law of the data with noise; a frozen copy is
+    another finite set, which a large model can learn by heart.
+
+    Args:
+        std: Standard deviation of the noise, in the units of what it is added to; finite and >= 0.
+        fresh: Draw again at every use; otherwise the noise of row i depends on (seed, i) only.
+        seed: Seed of the frozen copy, >= 0.
+
+    Raises:
+        InvalidInputError: If ``std`` is not finite and >= 0, or the seed is negative.
+
+    Source: Chae, Kim, Kim & Lin (2023), arXiv:2105.04046.
+    """
+
+    std: float
+    fresh: bool = True
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.std, bool) or not (math.isfinite(self.std) and self.std >= 0):
+            raise invalid(
+                "InstanceNoise", "std must be finite and >= 0", self.std, "0 leaves the data as they are."
+            )
+        if self.seed < 0:
+            raise invalid("InstanceNoise", "seed must be >= 0", self.seed)
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """What training holds, from all rows ``(N, *D)``: a frozen copy with noise, or the data as they are."""
+        if self.fresh or self.std == 0:
+            return x
+        source = seeded(self.seed, NOISE_STREAM)
+        return x + self.std * torch.randn(x.shape, generator=source, dtype=x.dtype).to(x.device)
+
+    def draw(self, x: Tensor, *, generator: Generator | None = None) -> Tensor:
+        """A batch as training sees it, from rows of what :meth:`prepare` gave."""
+        if not self.fresh or self.std == 0:
+            return x
+        return x + self.std * torch.randn(x.shape, generator=generator, dtype=x.dtype, device=x.device)
+
+
+def rate_rule(n: int, *, smoothness: float = 1.0, dimension: float = 1.0, factor: float = 0.5) -> float:
+    """A noise level for n samples, ``factor n^(-smoothness / (2 (smoothness + dimension)))``.
+
+    It balances the noise against what a network can learn of a map of that smoothness and input dimension, up to
+    logarithms; the dimension of the data does not enter. For data of unit spread.
+
+    Args:
+        n: Number of samples, >= 1.
+        smoothness: Of the map that generates the data, > 0.
+        dimension: Effective number of inputs of its components, > 0.
+        factor: Constant in front, > 0; theory does not give it.
+
+    Raises:
+        InvalidInputError: If a number is out of range.
+    """
+    if n < 1 or not all(math.isfinite(v) and v > 0 for v in (smoothness, dimension, factor)):
+        rule = "n must be >= 1, smoothness, dimension and factor finite and > 0"
+        raise invalid("rate_rule", rule, (n, smoothness, dimension, factor))
+    return float(factor * n ** (-smoothness / (2 * (smoothness + dimension))))
