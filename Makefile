@@ -37,9 +37,9 @@ test: $(VENV)/.dev                 ## Run the default tests on two workers
 test-slow: $(VENV)/.dev            ## Run the tests marked slow
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow || test $$? -eq 5  # 5: there is none
 
-docs: $(VENV)/.dev                 ## Build the documentation into docs/_build/html; a warning fails
+docs: $(VENV)/.dev                 ## Run the lessons and build docs/_build/html; a warning fails
 	$(BIN)/python docs/methods.py --check
-	$(BIN)/python -m sphinx -W --keep-going -q -b html -c docs . docs/_build/html
+	INTERPOLANTS_DOCS_EXECUTE=1 $(BIN)/python -m sphinx -W --keep-going -q -b html -c docs . docs/_build/html
 	@cp docs/_redirect.html docs/_build/html/index.html && echo "docs/_build/html/index.html"
 
 wheel: $(VENV)/.dev                ## Build the wheel into dist/

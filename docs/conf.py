@@ -1,15 +1,28 @@
 """Settings of the documentation: ``make docs`` builds it into ``docs/_build/html``, and a warning fails the build.
 
 The source folder is the repository itself, so that links between pages, studies, tests and recipes work as they stand.
+
+The lessons of ``docs/learn`` are run where ``INTERPOLANTS_DOCS_EXECUTE=1``, as ``make docs`` sets it; one that fails,
+or takes longer than a minute a cell, fails the build. What they gave is kept beside the site and used again until a
+lesson or the library changes. Without the variable they are shown without output, which takes no time.
 """
 
+import hashlib
+import logging
+import os
 import re
 import sys
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
+from latex2mathml.converter import convert
+
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "src"))
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # lessons give the same numbers, and no less quickly, whatever else runs
 
 from interpolants.foundations.version import __version__  # noqa: E402
 
@@ -18,7 +31,7 @@ copyright = author
 release = version = __version__
 
 extensions = [
-    "myst_parser",
+    "myst_nb",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx_copybutton",
@@ -45,12 +58,24 @@ autodoc_default_options = {"members": True, "show-inheritance": True}
 napoleon_use_ivar = True
 napoleon_custom_sections = [("Source", "returns_style")]
 
+nb_execution_mode = "cache" if os.environ.get("INTERPOLANTS_DOCS_EXECUTE") == "1" else "off"
+nb_execution_timeout = 60
+nb_execution_raise_on_error = True
+nb_merge_streams = True
+_library = hashlib.sha256(b"".join(path.read_bytes() for path in sorted((ROOT / "src").rglob("*.py"))))
+nb_execution_cache_path = str(ROOT / "docs" / "_build" / "executed" / _library.hexdigest()[:12])
+
+logging.getLogger("traitlets").setLevel(logging.ERROR)  # it would announce every lesson
+
+html_math_renderer = "mathml"
+
 copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 
 html_theme = "furo"
 html_title = "interpolants"
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 
 
 def escape_shapes(app: Any, what: str, name: str, obj: object, options: Any, lines: list[str]) -> None:
@@ -67,7 +92,23 @@ def mark_tables(app: Any, name: str, source: list[str]) -> None:
         source[0] = "---\norphan: true\n---\n\n# Table\n\n" + source[0]
 
 
+def show_formula(display: str) -> Any:
+    """Write a formula as MathML, which browsers show without a script from elsewhere."""
+
+    def visit(translator: Any, node: Any) -> None:
+        formula = convert(node.astext(), display=display)
+        translator.body.append(f"<p>{formula}</p>" if display == "block" else formula)
+        raise nodes.SkipNode
+
+    return visit
+
+
 def setup(app: Any) -> None:
     """Called by Sphinx."""
+    app.add_html_math_renderer(
+        "mathml",
+        inline_renderers=(show_formula("inline"), None),
+        block_renderers=(show_formula("block"), None),
+    )
     app.connect("source-read", mark_tables)
     app.connect("autodoc-process-docstring", escape_shapes)
