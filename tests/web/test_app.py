@@ -1,37 +1,71 @@
-"""The server: the page and its files, answers in their packing, refusals in words, five hundred hostile requests."""
+"""The server: its pages and files, answers in their packing, refusals in words, five hundred hostile requests."""
 
 import json
 import random
-import struct
+import socket
+import string
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.web import Question, create_app, listen, simulate
-from interpolants.web.app import LARGEST_BODY, STATIC
+from interpolants.web import Question, create_app, listen, open_runs, simulate
+from interpolants.web.app import PAGES, STATIC
+from interpolants.web.carry import Journey
+from interpolants.web.guard import LARGEST_BODY
+from interpolants.web.judge import Judgement
+from interpolants.web.prices import EVALUATIONS, prices
 
 SMALL = {"n": 100, "n_steps": 5}
+HERE = "http://127.0.0.1:8000"
 
 
 @pytest.fixture(scope="module")
-def client():
-    with TestClient(create_app(), raise_server_exceptions=False) as client:
+def client(trained):
+    runs = open_runs([trained / name for name in ("first", "pictures", "closed")])
+    with TestClient(create_app(runs), raise_server_exceptions=False, base_url=HERE) as client:
         yield client
 
 
-def test_the_page_and_its_files_are_served_and_nothing_else(client):
-    page = client.get("/")
-    assert "<canvas" in page.text
-    for name in ("style.css", "explore.js"):
-        assert client.get(f"/static/{name}").text == (STATIC / name).read_text("utf-8")
-    assert "default-src 'self'" in page.headers["content-security-policy"]
-    for place in ("/static/../app.py", "/static/%2e%2e/app.py", "/docs", "/openapi.json", "/etc/passwd"):
-        assert client.get(place).status_code == 404
-    for text in (page.text, *((STATIC / name).read_text("utf-8") for name in ("style.css", "explore.js"))):
-        assert "http://" not in text
+def unpacked(content):
+    """The lines of a stream, the last of them the answer, and the bytes behind it."""
+    lines = []
+    while not (lines and ("answer" in lines[-1] or "error" in lines[-1])):
+        line, content = content.split(b"\n", 1)
+        lines.append(json.loads(line))
+    return lines, content
+
+
+def test_the_pages_and_their_files_are_served_and_nothing_else(client):
+    files = sorted(file.name for file in STATIC.iterdir())
+    for place, file in PAGES.items():
+        page = client.get(place)
+        assert page.text == (STATIC / file).read_text("utf-8")
+        assert "default-src 'self'" in page.headers["content-security-policy"]
+        assert page.headers["x-content-type-options"] == "nosniff"
+    for name in files:
+        text = (STATIC / name).read_text("utf-8")
+        assert client.get(f"/static/{name}").text == text
         assert "https://" not in text
+        assert "http://" not in text.replace("http://www.w3.org/2000/svg", "")
+    for place in (
+        "/static/../app.py",
+        "/static/%2e%2e/app.py",
+        "/docs",
+        "/openapi.json",
+        "/etc/passwd",
+        "/api/runs/../../config.json",
+        "/static/..%2fapp.py",
+        "/static//etc/passwd",
+        "/api/runs/99",
+    ):
+        reply = client.get(place)
+        assert reply.status_code == 404, place
+        assert set(reply.json()) == {"error"}
 
 
 def test_the_choices_are_those_that_questions_allow(client):
@@ -41,75 +75,279 @@ def test_the_choices_are_those_that_questions_allow(client):
         ("paths", "path"),
         ("envelopes", "envelope"),
         ("shapes", "eps_shape"),
+        ("methods", "method"),
     ):
         for name in choices[key]:
             Question.model_validate({field: name})
 
 
 def test_an_answer_is_unpacked_to_what_was_computed(client):
-    asked = {**SMALL, "eps": 1, "rho0": "moons", "seed": 3}
-    raw = client.post("/api/simulate", content=json.dumps(asked)).content
-    (length,) = struct.unpack_from("<I", raw)
-    head = json.loads(raw[4 : 4 + length])
+    asked = {**SMALL, "eps": 1, "rho0": "moons", "seed": 3, "start": [0.0, 0.5]}
+    lines, raw = unpacked(client.post("/api/simulate", content=json.dumps(asked)).content)
     expected = simulate(Question.model_validate(asked))
-    count = expected.particles.size
-    assert (4 + length) % 4 == 0
-    particles = np.frombuffer(raw, np.float32, count, 4 + length).reshape(expected.particles.shape)
+    count, extra = expected.particles.size, expected.flow.size
+    assert lines[-1]["bytes"] == len(raw)
+    particles = np.frombuffer(raw, np.float32, count).reshape(expected.particles.shape)
     np.testing.assert_array_equal(particles, expected.particles)
-    np.testing.assert_array_equal(
-        np.frombuffer(raw, np.uint8, offset=4 + length + 4 * count), expected.density.ravel()
-    )
-    assert head["n"] == 100
-    assert head["nfe"] == expected.nfe
+    np.testing.assert_array_equal(np.frombuffer(raw, np.float32, extra, 4 * count), expected.flow.ravel())
+    density = np.frombuffer(raw, np.uint8, offset=4 * (count + extra))
+    np.testing.assert_array_equal(density, expected.density.ravel())
+    head = lines[-1]["answer"]
+    assert (head["n"], head["nfe"], head["flow"]) == (100, expected.nfe, True)
+
+
+def test_more_evaluations_come_closer_to_the_truth_and_few_are_far(client):
+    found = prices(Question(rho0="gaussian", rho1="board"))
+    assert [curve["name"] for curve in found["curves"]] == ["ODE, euler", "ODE, heun", "ODE, rk4"]
+    for curve in found["curves"]:
+        assert [row[0] for row in curve["rows"]] == list(EVALUATIONS)
+        first, last = curve["rows"][0], curve["rows"][-1]
+        assert abs(last[1]) < 4 * last[2]  # cannot be told from the truth
+        assert first[1] > 4 * first[2]
+    names = [
+        c["name"]
+        for c in unpacked(client.post("/api/prices", json={"eps": 1}).content)[0][-1]["answer"]["curves"]
+    ]
+    assert names == ["ODE, euler", "ODE, heun", "SDE, euler", "SDE, heun"]
+
+
+def test_runs_are_listed_shown_and_carried_by_number(client, trained):
+    lines = client.get("/api/runs").json()["runs"]
+    assert [line["name"] for line in lines] == ["first", "pictures", "closed"]
+    assert str(trained) not in client.get("/api/runs").text + client.get("/api/runs/0").text
+    assert client.get("/api/runs/0").json()["history"]
+    body = {"runs": [0], "n": 20, "n_steps": 5}
+    told, raw = unpacked(client.post("/api/carry", json=body).content)
+    assert told[-1]["bytes"] == len(raw) == 4 * 2 * (6 * 20 + sum(told[-1]["answer"]["context"]))
+    told, _ = unpacked(client.post("/api/judge", json={"run": 0, "what": "errors"}).content)
+    assert told[-1]["answer"]["what"] == "errors"
 
 
 @pytest.mark.parametrize(
-    ("body", "status", "told"),
+    ("place", "body", "status", "told"),
     [
-        ('{"epz": 1}', 422, "epz: there is no such setting. Did you mean 'eps'?"),
-        ('{"eps": -1}', 422, "eps: input should be greater than or equal to 0, got -1"),
-        ('{"rho0": "sun"}', 422, "rho0"),
-        ("[]", 422, "question"),
-        ("not json", 422, "must be a JSON object"),
-        ("[" * 20_000, 422, ""),
-        ('{"eps": 1, "envelope": "none"}', 422, "Take another envelope"),
-        ('"' + "x" * LARGEST_BODY + '"', 413, "bytes at most"),
+        ("simulate", "no json", 422, "must be a JSON object"),
+        ("simulate", "[1]", 422, "question: input should be"),
+        ("simulate", '{"rho2": 1}', 422, "Did you mean 'rho1'?"),
+        ("simulate", '{"n": 99999}', 422, "n: input should be less than or equal to 10000, got 99999"),
+        ("simulate", '{"eps": NaN}', 422, "eps: input should be"),
+        ("simulate", '{"eps": 1, "envelope": "none"}', 422, "Take another envelope, or eps = 0."),
+        ("prices", '{"eps": 1, "envelope": "none"}', 422, "Take another envelope, or eps = 0."),
+        ("simulate", "[" * 50_000, 422, "must be a JSON object"),
+        ("simulate", '"' + "x" * LARGEST_BODY + '"', 413, "bytes at most"),
+        ("carry", '{"runs": [0], "folder": "/etc"}', 422, "folder: there is no such setting."),
+        ("carry", '{"runs": [5]}', 422, "there are runs 0 to 2, got 5"),
+        ("carry", '{"runs": [2]}', 422, "only a trained bridge"),
+        (
+            "judge",
+            '{"run": 0, "what": "all"}',
+            422,
+            "what: input should be 'errors', 'likelihood' or 'check'",
+        ),
     ],
 )
-def test_a_bad_question_is_answered_in_words(client, body, status, told):
-    reply = client.post("/api/simulate", content=body)
+def test_a_bad_question_is_answered_in_words(client, place, body, status, told):
+    reply = client.post(f"/api/{place}", content=body)
     assert reply.status_code == status
     assert told in reply.json()["error"]
     assert "Traceback" not in reply.text
 
 
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "OPTIONS"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "evil.example"},
+        {"host": ""},
+        {"host": "127.0.0.1.evil.example"},
+        {"host": "[::1"},
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:9"},
+        {"origin": "https://127.0.0.1:8000"},
+    ],
+)
+def test_requests_that_were_meant_for_others_are_refused_for_every_method(client, method, headers):
+    reply = client.request(method, "/api/simulate", headers=headers)
+    assert reply.status_code == 403
+    assert set(reply.json()) == {"error"}
+
+
+def test_the_page_itself_may_ask(client):
+    assert client.post("/api/simulate", json=SMALL, headers={"origin": HERE}).status_code == 200
+
+
+# --- hostile requests ---------------------------------------------------------------------------------------------
+
+VALUES = [
+    None,
+    True,
+    -1,
+    0,
+    1,
+    1e308,
+    -0.0,
+    "NaN",
+    "",
+    "x" * 999,
+    [],
+    {},
+    [[0, 0]] * 600,
+    {"a": [1]},
+    "../../etc/passwd",
+    2**70,
+    [2**70],
+    "\x00",
+    "\ud800",
+    "${7*7}",
+    [float("nan")],
+    [-1e9],
+    [0.1] * 5,
+    10**400,
+]
+PLACES = [
+    "/",
+    "/run",
+    "/compare",
+    "/static/view.js",
+    "/static/%2e%2e/%2e%2e/app.py",
+    "/static/..%5capp.py",
+    "/static/con",
+    "/static/a%00b",
+    "/api/runs/0",
+    "/api/runs/-1",
+    "/api/runs/99999999999999999999",
+    "/api/runs/NaN",
+    "/api/runs/..%2f..%2fconfig.json",
+    "/api/runs/0x0",
+    "/api/runs/1e3",
+    "//evil.example/",
+    "/api/carry?runs=/etc/passwd",
+    "/" + "a" * 5000,
+    "/api/simulate",
+    "/api/carry",
+    "/api/judge",
+    "/api/prices",
+    "/%ff%fe",
+    "/api/runs/0/../../..",
+    "/.git/config",
+]
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "BREW"]
+
+
+def hostile(rng):
+    """One request: method, place, body, headers."""
+    headers = {}
+    if rng.random() < 0.15:
+        name = rng.choice(
+            ["origin", "host", "content-type", "x-forwarded-for", "content-length", "cookie", "range"]
+        )
+        text = "".join(rng.choices(string.printable[:94], k=rng.randint(0, 60)))
+        headers[name] = str(rng.randint(0, 9)) if name == "content-length" else text
+        headers.pop("content-length", None)
+    if rng.random() < 0.35:
+        body = bytes(rng.randrange(256) for _ in range(rng.randint(0, 300)))
+        return rng.choice(METHODS), rng.choice(PLACES), body, headers
+    kind, usual, place = rng.choice(
+        [
+            (Question, SMALL, "/api/simulate"),
+            (Journey, {"runs": [0], "n": 5, "n_steps": 3}, "/api/carry"),
+            (Judgement, {"run": 2, "what": "check"}, "/api/judge"),
+            (Question, {"n": 10**9}, "/api/prices"),
+        ]
+    )
+    keys = [*kind.model_fields, "__proto__", "", "constructor", "path\x00"]
+    asked = {**usual, **{rng.choice(keys): rng.choice(VALUES) for _ in range(rng.randint(0, 4))}}
+    body = json.dumps(asked).encode()
+    if rng.random() < 0.2:
+        body = body[: rng.randint(0, len(body))]
+    return "POST", place, body, headers
+
+
 def test_five_hundred_hostile_requests_do_no_harm(client):
-    rng = random.Random(0)
-    values = [
-        None,
-        True,
-        -1,
-        0,
-        1e308,
-        "NaN",
-        "",
-        "x" * 999,
-        [],
-        {},
-        [[0, 0]] * 600,
-        {"a": [1]},
-        "../../etc/passwd",
-        2**70,
-    ]
-    keys = [*Question.model_fields, "__proto__", "", "rho2"]
+    rng, seen = random.Random(0), {}
     for _ in range(500):
-        asked = {rng.choice(keys): rng.choice(values) for _ in range(rng.randint(0, 4))}
-        body = json.dumps({**SMALL, **asked})
-        if rng.random() < 0.2:
-            body = body[: rng.randint(0, len(body))]
-        reply = client.post("/api/simulate", content=body)
-        assert reply.status_code in (200, 413, 422), body
+        method, place, body, headers = hostile(rng)
+        reply = client.request(method, place, content=body, headers=headers)
+        seen[reply.status_code] = seen.get(reply.status_code, 0) + 1
+        about = (method, place[:60], body[:200], headers, reply.text[:200])
+        assert reply.status_code < 500, about
+        assert "Traceback" not in reply.text, about
+        assert "site-packages" not in reply.text, about
+        if reply.status_code >= 400 and method != "HEAD":
+            assert set(reply.json()) == {"error"}, about
+            assert 0 < len(reply.json()["error"]) < 300, about
+    print(dict(sorted(seen.items())))
+    assert {200, 403, 404, 405, 414, 422} <= set(seen)
     assert client.post("/api/simulate", content=json.dumps(SMALL)).status_code == 200
+
+
+@pytest.fixture
+def server():
+    """A server of its own process on loopback; its port, and how to end it."""
+    code = (
+        "from interpolants.web import listen, serve; own = listen(0); "
+        "print(own.getsockname()[1], flush=True); serve(own)"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    yield int(process.stdout.readline()), process
+    process.kill()
+    process.communicate()
+
+
+def spoken(port, raw, *, ends=True):
+    """What a server says to some bytes, after which nothing comes if they end."""
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as link:
+        link.sendall(raw)
+        if ends:
+            link.shutdown(socket.SHUT_WR)
+        said = b""
+        while part := link.recv(65536):
+            said += part
+        return said
+
+
+def test_bytes_that_are_no_http_and_readers_who_leave_do_no_harm(server):
+    port, process = server
+    host = f"Host: 127.0.0.1:{port}\r\n".encode()
+    for raw in (
+        b"\x00\xff\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"POST /api/simulate HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
+        b"GET / HTTP/1.1\r\n" + b"X: " + b"y" * 100_000 + b"\r\n\r\n",
+        b"POST /api/simulate HTTP/1.1\r\n" + host + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ):
+        assert not spoken(port, raw).startswith((b"HTTP/1.1 5", b"HTTP/1.0 5")), raw[:40]
+    # A body that lies about its length, sent for ever in chunks: counted while it comes in.
+    chunk = b"4000\r\n" + b"x" * 0x4000 + b"\r\n"
+    said = spoken(
+        port,
+        b"POST /api/simulate HTTP/1.1\r\n"
+        + host
+        + b"Transfer-Encoding: chunked\r\n\r\n"
+        + 5 * chunk
+        + b"0\r\n\r\n",
+    )
+    assert said.startswith(b"HTTP/1.1 413")
+    # Readers who leave in the middle of work; the next one is served all the same.
+    body = json.dumps({"n": 4000, "n_steps": 100, "rho0": "ring", "rho1": "ring", "method": "euler"}).encode()
+    asked = b"POST /api/simulate HTTP/1.1\r\n" + host + f"Content-Length: {len(body)}\r\n\r\n".encode() + body
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", port)) as link:
+            link.sendall(asked)
+            link.recv(100)
+    body = json.dumps(SMALL).encode()
+    begun = time.monotonic()
+    head = b"POST /api/simulate HTTP/1.1\r\nConnection: close\r\n" + host
+    said = spoken(port, head + f"Content-Length: {len(body)}\r\n\r\n".encode() + body, ends=False)
+    print(f"served {time.monotonic() - begun:.1f} s after five readers left")
+    assert said.startswith(b"HTTP/1.1 200")
+    process.terminate()
+    _, told = process.communicate(timeout=20)
+    assert "Traceback" not in told
 
 
 def test_a_port_in_use_is_refused_with_another():

@@ -1,113 +1,42 @@
 """The page in headless Chromium: controls, drawing, cancel, reload, two tabs, bad addresses, a silent console."""
 
-import json
 import os
-import shutil
-import subprocess
-import sys
-import time
-from urllib.parse import quote
 
 import pytest
 
-BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1200,1100",
-]
-pytestmark = [
-    pytest.mark.slow,  # about a minute
-    pytest.mark.skipif(not (BROWSER and DRIVER), reason="apt-get install chromium chromium-driver"),
-]
+from web.browser import MARKS, Page, chromium, complaints, served
+
+pytestmark = MARKS  # about a minute
 
 
 @pytest.fixture(scope="module")
 def address():
-    code = (
-        "from interpolants.web import listen, serve; own = listen(0); "
-        "print(own.getsockname()[1], flush=True); serve(own)"
-    )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    server = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment
-    )
-    yield f"http://127.0.0.1:{int(server.stdout.readline())}/"
-    server.terminate()
-    server.wait(10)
-    server.stdout.close()
+    with served() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    for flag in [*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"]:
-        options.add_argument(flag)
-    options.binary_location = BROWSER
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
+    with chromium(tmp_path_factory.mktemp("profile")) as driver:
+        yield driver
 
 
 @pytest.fixture
 def page(browser, address):
     opened = Page(browser, address)
+    opened.open()
     yield opened
-    told = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
-    assert [t for t in told if "422" not in t["message"]] == []
-
-
-class Page:
-    def __init__(self, browser, address):
-        self.browser, self.address = browser, address
-        self.open()
-
-    def open(self, settings=None):
-        self.browser.get("about:blank")
-        self.browser.get(self.address + ("#" + quote(json.dumps(settings)) if settings else ""))
-        self.wait("window.explorer && window.explorer.answer || document.querySelector('#status.error')")
-
-    def run(self, script):
-        return self.browser.execute_script(script)
-
-    def wait(self, condition, seconds=60):
-        end = time.monotonic() + seconds
-        while not self.run(f"return Boolean({condition})"):
-            assert time.monotonic() < end, f"waited in vain for {condition}; status: {self.text('status')}"
-            time.sleep(0.1)
-
-    def text(self, name):
-        return self.run(f"return document.getElementById('{name}').textContent")
-
-    def set(self, name, value):
-        """Set a control as a hand would, and wait for the answer to it."""
-        self.run("window.before = window.explorer.answer")
-        kind = "checked" if isinstance(value, bool) else "value"
-        self.run(
-            f"const e = document.getElementById('{name}'); e.{kind} = {json.dumps(value)};"
-            "e.dispatchEvent(new Event('input', {bubbles: true}))"
-        )
-        self.wait("window.explorer.answer !== window.before")
-
-    def click(self, name):
-        self.run(f"document.getElementById('{name}').click()")
+    assert complaints(browser) == []
 
 
 def test_the_playground_plays_at_thirty_frames_a_second(page):
     page.set("n", "5000")
-    page.run("window.explorer.frames = 0; window.explorer.slow = 0; window.begun = performance.now()")
-    page.wait("window.explorer.frames > 40")
+    page.run(
+        "window.explorer.player.frames = 0; window.explorer.player.slowest = 0; window.explorer.player.play(true, true)"
+    )
+    page.wait("window.explorer.player.frames > 40")
     # Time spent in drawing, which does not depend on how busy the machine is with other things.
-    drawn = page.run("return window.explorer.slow")
+    drawn = page.run("return window.explorer.player.slowest")
     print(f"slowest frame of 5,000 particles: {drawn:.1f} ms")
     assert page.run("return window.explorer.answer.n") == 5000
 
@@ -216,6 +145,45 @@ def test_the_phone_shows_picture_and_controls_below_each_other(page):
         page.browser.set_window_size(1200, 1100)
 
 
+def test_what_evaluations_buy_is_measured_drawn_and_cancelled(page):
+    page.click("prices-go")
+    page.wait("document.querySelector('#prices svg') && document.getElementById('prices-cancel').disabled")
+    assert page.run("return document.querySelectorAll('#prices polyline').length") == 4
+    assert "cannot be told" in page.text("prices-words") or "nothing can be told" in page.text("prices-words")
+    page.click("prices-go")
+    page.wait("document.getElementById('prices-bar').value > 0")
+    page.click("prices-cancel")
+    page.wait("document.getElementById('prices-status').textContent.startsWith('Cancelled')")
+
+
+def test_progress_is_shown_while_work_goes_on(page):
+    page.run("""
+        window.shares = [];
+        new MutationObserver(() => window.shares.push(document.getElementById('bar').value))
+            .observe(document.getElementById('bar'), {attributes: true, attributeFilter: ['value']});
+        window.before = window.explorer.answer;
+    """)
+    page.put("n", "5000")
+    page.wait("window.explorer.answer !== window.before")
+    shares = page.run("return window.shares")
+    assert max(shares) > 0.2
+    assert page.run("return document.getElementById('bar').classList.contains('idle')")
+
+
+def test_beside_the_sde_from_one_start_the_ode_is_drawn(page):
+    page.open({"start": [0.0, 1.0], "n": 200, "eps": 1})
+    assert "blue: the ODE" in page.text("numbers")
+    page.set("eps", "0")
+    assert "blue" not in page.text("numbers")
+
+
+def test_the_server_that_has_gone_is_told(page):
+    page.run("window.fetch = () => Promise.reject(new TypeError('Failed to fetch'))")
+    page.click("again")
+    page.wait("document.querySelector('#status.error')")
+    assert "cannot be reached" in page.text("status")
+
+
 def test_pictures_for_the_docs(page, tmp_path):
     """With ``INTERPOLANTS_SHOTS=docs/images`` the pictures of docs/explorer.md are drawn anew."""
     folder = os.environ.get("INTERPOLANTS_SHOTS", str(tmp_path))
@@ -225,9 +193,10 @@ def test_pictures_for_the_docs(page, tmp_path):
     }
     for name, settings in shots.items():
         page.open(settings)
-        page.run(
-            "const e = document.getElementById('time'); e.value = 620; e.dispatchEvent(new Event('input'))"
-        )
+        page.put("time", 620)
+        if name == "explorer_sde":
+            page.click("prices-go")
+            page.wait("document.querySelector('#prices svg')")
         file = os.path.join(folder, f"{name}.png")
-        assert page.browser.save_screenshot(file)
+        page.shoot(file)
         assert os.path.getsize(file) > 20_000

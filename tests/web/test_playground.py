@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.web import laws
-from interpolants.web.playground import FRAMES, GRID, REACH, CancelledError, Question, simulate
+from interpolants.web.playground import FRAMES, GRID, REACH, Question, simulate
+from interpolants.web.work import CancelledError, Work
 
 FEW = {"n": 1500, "n_steps": 40}
 
@@ -92,5 +93,15 @@ def test_questions_out_of_range_are_refused(given):
 
 
 def test_work_that_nobody_waits_for_stops():
+    work = Work()
+    work.cancel()
     with pytest.raises(CancelledError):
-        simulate(Question(), is_wanted=lambda: False)
+        simulate(Question(), work)
+
+
+def test_beside_an_sde_from_one_start_runs_the_ode():
+    noisy = simulate(Question(start=[0.5, -0.5], n=50, eps=1.0))
+    still = simulate(Question(start=[0.5, -0.5], n=1))
+    np.testing.assert_allclose(noisy.flow, still.particles[:, 0], atol=1e-5)
+    assert still.flow is None
+    assert simulate(Question(n=50, eps=1.0)).flow is None

@@ -382,30 +382,38 @@ def report(
 
 @app.command()
 def explore(
+    folders: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[RUN]...", help="Run folders, or folders of saved bridges, to look at."),
+    ] = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on.")] = 8000,
     show: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
     quiet: Quiet = False,
 ) -> None:
-    """Play with bridges in the browser: exact fields, any noise level, both directions. Works offline.
+    """Play with bridges in the browser, look at trained runs, and compare two of them. Works offline.
 
     \b
     Example:
     interpolants explore
+    interpolants explore runs/a runs/b
     interpolants explore --port 9000 --no-open
     """
     from interpolants.foundations.extras import require
     from interpolants.web.app import listen, serve
+    from interpolants.web.runs import open_runs
 
     require("uvicorn", by="explore")
+    runs = open_runs(folders or ())
     own = listen(port)
-    address = f"http://127.0.0.1:{own.getsockname()[1]}/"
+    view = "" if not runs else "run" if len(runs) == 1 else "compare"
+    address = f"http://127.0.0.1:{own.getsockname()[1]}/{view}"
     _screen(quiet).say(f"explorer: {address}   (Ctrl-C stops it)")
     if show:
         import threading
         import webbrowser
 
         threading.Timer(1.5, webbrowser.open, (address,)).start()
-    serve(own)
+    serve(own, runs)
 
 
 @app.command()

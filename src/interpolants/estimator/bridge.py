@@ -19,6 +19,7 @@ from interpolants.estimator import choices
 from interpolants.estimator.auto_eps import EpsChoice, auto_eps
 from interpolants.estimator.check import CheckReport, check_bridge
 from interpolants.estimator.conditions import for_samples, of_rows
+from interpolants.estimator.examples import Examples
 from interpolants.estimator.held_out import HeldOut, set_aside
 from interpolants.estimator.normaliser import InNetworkUnits, Normaliser
 from interpolants.estimator.starts import Pool, check_count, draw_base
@@ -38,7 +39,7 @@ from interpolants.training.engine import FitResult
 from interpolants.training.engine import fit as train
 from interpolants.training.pairs import PairBatches, PathLoss, TimedNet, finished
 
-LAW_STREAM = 5
+LAW_STREAM, LOSS_STREAM = 5, 31
 # Draws that stand for a law given by its sampler.
 LAW_SAMPLES = 50_000
 
@@ -610,6 +611,70 @@ class Bridge:
         return leg.fit(x1=self.normaliser.decode(self._pool0.x), progress=progress)
 
     # --- trust and storage
+
+    def examples(self, n: int, *, seed: int = 0) -> Examples:
+        """At most ``n`` rows of each end in data units: held-out ones where some were set aside, else training data.
+
+        Args:
+            n: Number of rows.
+            seed: Seed of the draws from the base, on paths that have one.
+        """
+        self._fitted("examples")
+        assert self._pool1 is not None
+        n, held = check_count(n), self._held
+        x1 = (self._pool1.x if held is None else held.x1)[:n]
+        cond = self._pool1.cond if held is None else held.cond
+        if self.path.base is not None:
+            x0: Tensor | None = draw_base(self.path.base, self.shape, n, seed, 0)
+        elif held is not None:
+            x0 = held.x0
+        else:
+            x0 = None if self._pool0 is None else self._pool0.x
+        x0 = x1 if x0 is None else x0[:n]
+        paired = self._pool0 is not None and isinstance(self.coupling, Paired) and len(x0) == len(x1)
+        decode, cond = self.normaliser.decode, None if cond is None else cond[:n]
+        return Examples(decode(x0), decode(x1), cond, held_out=held is not None, paired=paired)
+
+    def training_rows(self, n: int) -> tuple[Tensor, Tensor | None]:
+        """At most ``n`` rows of rho1 that it was trained on, in data units, and their conditions."""
+        self._fitted("training_rows")
+        assert self._pool1 is not None
+        cond = self._pool1.cond
+        return self.normaliser.decode(self._pool1.x[:n]), None if cond is None else cond[:n]
+
+    @property
+    def classes(self) -> int:
+        """Number of labels the bridge was conditioned on; 0 for none, or for conditions that are no labels."""
+        cond = None if self._pool1 is None else self._pool1.cond
+        return 0 if cond is None or cond.is_floating_point() else int(cond.max()) + 1
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether it was fitted with a condition."""
+        return self._pool1 is not None and self._pool1.cond is not None
+
+    def loss_at(self, t: float, x0: Any, x1: Any, *, cond: Any = None, seed: int = 0) -> dict[str, Tensor]:
+        """Loss of each learnt quantity at one time, per row, in the network's units.
+
+        Args:
+            t: The time, inside (0, 1).
+            x0: Starts ``(n, *D)`` in data units, row by row with ``x1``; ignored on a path with a base.
+            x1: Ends ``(n, *D)`` in data units.
+            cond: Condition of each end.
+            seed: Seed of the latent noise.
+
+        Returns:
+            ``(n,)`` for each name in ``heads``.
+        """
+        net, (second, _) = self._fitted("loss_at"), self._points(x1, "loss_at")
+        encoded = self.normaliser.encode(second)
+        first = None
+        if self.path.base is None and not self.path.is_static:
+            first = self.normaliser.encode(self._points(x0, "loss_at")[0])
+        times = torch.full((len(encoded),), float(t))
+        source, given = generator(seed, LOSS_STREAM), self._expand(cond, len(encoded))
+        with torch.no_grad():
+            return self._loss(net, x0=first, x1=encoded, t=times, cond=given, generator=source)
 
     def check(self, *, n: int = 2000, seed: int = 0, eps: float = 0.5) -> CheckReport:
         """Test the trained bridge against itself and against its data; see ``estimator.check``.

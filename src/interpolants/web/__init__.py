@@ -1,6 +1,7 @@
-"""The explorer: a local page where bridges with exact fields are played with. Needs the extra ``web``."""
+"""The explorer: local pages where bridges are played with, and trained runs looked at. Needs the extra ``web``."""
 
 from interpolants.web.app import create_app, listen, serve
-from interpolants.web.playground import Answer, Question, simulate
+from interpolants.web.playground import Picture, Question, simulate
+from interpolants.web.runs import Shown, open_runs
 
-__all__ = ["Answer", "Question", "create_app", "listen", "serve", "simulate"]
+__all__ = ["Picture", "Question", "Shown", "create_app", "listen", "open_runs", "serve", "simulate"]

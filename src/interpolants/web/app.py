@@ -1,61 +1,85 @@
-"""The server of the explorer: one page, one question at a time, on this machine only."""
+"""The server of the explorer: its pages, what runs have stored, one piece of work at a time; on this machine only."""
 
-import asyncio
-import json
 import socket
-import struct
-import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from interpolants.foundations.errors import DivergedError, InterpolantsError, invalid, nearest
+from pydantic import BaseModel
+
+from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.foundations.extras import require
-from interpolants.web import laws
+from interpolants.web import carry, judge, laws, wire
+from interpolants.web.guard import Guard
 from interpolants.web.playground import (
     BUDGET,
     ENVELOPES,
     GRID,
-    METHODS,
     PATHS,
     REACH,
     SHAPES,
-    Answer,
-    CancelledError,
+    STAGES,
     Question,
+    scene,
     simulate,
 )
+from interpolants.web.prices import price_scene, prices
+from interpolants.web.runs import Shown, shown_at
+from interpolants.web.work import SECONDS, Answer, BusyError, Desk, Work
 
 STATIC = Path(__file__).parent / "static"
-LARGEST_BODY = 64_000
-# Nothing but the page's own files may run or be shown.
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; style-src 'self'",
-    "X-Content-Type-Options": "nosniff",
-    "Cache-Control": "no-store",
-}
+HOSTS = ("127.0.0.1", "localhost", "::1")
+PAGES = {"/": "index.html", "/run": "view.html", "/compare": "view.html"}
+
+Model = TypeVar("Model", bound=BaseModel)
+Task = Callable[[Work], Answer]
 
 
-def create_app() -> Any:
+def create_app(runs: Sequence[Shown] = (), *, hosts: Sequence[str] = HOSTS, seconds: float = SECONDS) -> Any:
     """The application, for a server of your choice.
+
+    Args:
+        runs: What may be shown, from ``open_runs``.
+        hosts: Names that the server answers to.
+        seconds: Limit of each piece of work.
 
     Raises:
         MissingExtraError: If FastAPI is not installed.
     """
     fastapi = require("fastapi", by="explore")
-    responses, staticfiles = (
-        require("fastapi.responses", by="explore"),
-        require("fastapi.staticfiles", by="explore"),
-    )
+    responses = require("fastapi.responses", by="explore")
+    staticfiles = require("fastapi.staticfiles", by="explore")
+    requests = require("starlette.requests", by="explore")
+    exceptions = require("starlette.exceptions", by="explore")
     app = fastapi.FastAPI(title="interpolants explorer", docs_url=None, redoc_url=None, openapi_url=None)
-    at_work = asyncio.Semaphore(1)
+    desk = Desk(seconds)
 
-    async def with_headers(request: Any, call_next: Any) -> Any:
-        response = await call_next(request)
-        response.headers.update(_HEADERS)
-        return response
+    def told(text: str, status: int, **headers: str) -> Any:
+        return responses.JSONResponse({"error": text}, status, headers)
 
-    async def page() -> Any:
-        return responses.FileResponse(STATIC / "index.html")
+    def page(file: str) -> Callable[[], Any]:
+        async def sent() -> Any:
+            return responses.FileResponse(STATIC / file)
+
+        return sent
+
+    def answers(model: type[Model], plan: Callable[[Model], Task]) -> Callable[[Any], Any]:
+        """A route that checks a question at once and streams the work on it."""
+
+        async def answer(request: Any) -> Any:
+            try:
+                task = plan(wire.asked(await request.body(), model))
+                lines = desk.take(task)
+            except InvalidInputError as error:
+                return told(str(error), 422)
+            except requests.ClientDisconnect:
+                return told("Nobody waits for this any more.", 400)
+            except BusyError:
+                return told("Too much work waits already. Try again in a while.", 429, **{"retry-after": "5"})
+            return responses.StreamingResponse(lines, media_type="application/octet-stream")
+
+        answer.__annotations__ = {"request": fastapi.Request}
+        return answer
 
     async def choices() -> dict[str, Any]:
         lists = {
@@ -63,62 +87,54 @@ def create_app() -> Any:
             "paths": PATHS,
             "envelopes": ENVELOPES,
             "shapes": SHAPES,
-            "methods": METHODS,
+            "methods": STAGES,
         }
         limits = {"budget": BUDGET, "grid": GRID, "reach": REACH}
         return {**{name: list(values) for name, values in lists.items()}, **limits}
 
-    async def answer(request: Any) -> Any:
-        body = await request.body()
-        if len(body) > LARGEST_BODY:
-            return responses.JSONResponse(
-                {"error": f"A question may have {LARGEST_BODY} bytes at most."}, 413
-            )
-        try:
-            question = Question.model_validate(json.loads(body))
-        except (ValueError, RecursionError) as error:
-            return responses.JSONResponse({"error": _words(error)}, 422)
-        gone = threading.Event()
-        async with at_work:
-            work = asyncio.get_running_loop().run_in_executor(
-                None, lambda: simulate(question, is_wanted=lambda: not gone.is_set())
-            )
-            while not work.done():
-                await asyncio.wait([work], timeout=0.25)
-                if await request.is_disconnected():
-                    gone.set()
-        try:
-            return responses.Response(packed(work.result()), media_type="application/octet-stream")
-        except CancelledError:
-            return responses.JSONResponse({"error": "Cancelled."}, 499)
-        except DivergedError as error:
-            return responses.JSONResponse({"error": str(error)}, 422)
-        except InterpolantsError as error:
-            return responses.JSONResponse({"error": str(error)}, 422)
+    def known() -> dict[str, Any]:
+        return {"runs": [shown.line(index) for index, shown in enumerate(runs)]}
 
-    answer.__annotations__ = {"request": fastapi.Request}
-    app.middleware("http")(with_headers)
-    app.get("/")(page)
+    def run(index: int) -> Any:
+        try:
+            return shown_at(runs, index).page(index)
+        except InvalidInputError as error:
+            return told(str(error), 404)
+
+    async def refused(request: Any, error: Any) -> Any:
+        return told(f"{error.detail}."[:200], error.status_code, **(error.headers or {}))
+
+    async def unreadable(request: Any, error: Any) -> Any:
+        return told("The address holds something that is no number.", 422)
+
+    async def failed(request: Any, error: Any) -> Any:
+        return told("explorer: this failed, which is a fault of ours. Please report how you got here.", 500)
+
+    for place, file in PAGES.items():
+        app.get(place)(page(file))
     app.get("/api/choices")(choices)
-    app.post("/api/simulate")(answer)
+    app.get("/api/runs")(known)
+    app.get("/api/runs/{index}")(run)
+    app.post("/api/simulate")(answers(Question, _simulation))
+    app.post("/api/prices")(answers(Question, _prices))
+    app.post("/api/carry")(answers(carry.Journey, lambda question: carry.plan(question, runs).make))
+    app.post("/api/judge")(answers(judge.Judgement, lambda question: judge.measure(question, runs)))
     app.mount("/static", staticfiles.StaticFiles(directory=STATIC), name="static")
+    app.exception_handler(exceptions.HTTPException)(refused)
+    app.exception_handler(require("fastapi.exceptions", by="explore").RequestValidationError)(unreadable)
+    app.exception_handler(Exception)(failed)
+    app.add_middleware(Guard, hosts=hosts)
     return app
 
 
-def packed(answer: Answer) -> bytes:
-    """Length of the head, the head as JSON, particles as float32 and density as bytes, both frame by frame."""
-    head = {
-        "times": [round(float(t), 6) for t in answer.times],
-        "eps": [round(float(e), 6) for e in answer.eps_used],
-        "n": answer.particles.shape[1],
-        "grid": answer.density.shape[1],
-        "nfe": answer.nfe,
-        "distance": answer.distance,
-        "floor": answer.floor,
-    }
-    text = json.dumps(head).encode()
-    text += b" " * (-(4 + len(text)) % 4)  # so that the numbers after it are aligned
-    return struct.pack("<I", len(text)) + text + answer.particles.tobytes() + answer.density.tobytes()
+def _simulation(question: Question) -> Task:
+    scene(question)  # refused at once, if at all
+    return lambda work: wire.picture(simulate(question, work))
+
+
+def _prices(question: Question) -> Task:
+    price_scene(question)
+    return lambda work: Answer(prices(question, work))
 
 
 def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
@@ -143,24 +159,16 @@ def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
     return own
 
 
-def serve(own: socket.socket) -> None:
+def serve(own: socket.socket, runs: Sequence[Shown] = ()) -> None:
     """Serve the explorer on a socket from :func:`listen` until it is interrupted.
+
+    Args:
+        own: The socket.
+        runs: What may be shown, from ``open_runs``.
 
     Raises:
         MissingExtraError: If FastAPI or uvicorn is not installed.
     """
     uvicorn = require("uvicorn", by="explore")
-    uvicorn.Server(uvicorn.Config(create_app(), log_level="warning")).run(sockets=[own])
-
-
-def _words(error: Exception) -> str:
-    """A refused question in one sentence: which entry, which rule, which value."""
-    details = getattr(error, "errors", None)
-    if details is None:
-        return "The question must be a JSON object."
-    first = details()[0]
-    place = ".".join(str(part) for part in first["loc"]) or "question"
-    if first["type"] == "extra_forbidden":
-        return f"{place}: there is no such setting. {nearest(place, Question.model_fields)}"
-    value = repr(first.get("input"))
-    return f"{place}: {first['msg'][:1].lower()}{first['msg'][1:]}, got {value[:60]}"
+    app = create_app(runs, hosts=(*HOSTS, own.getsockname()[0]))
+    uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[own])

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from interpolants.dynamics.sample import sample
+from interpolants.dynamics.sample import Samples, sample
+from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.randomness import generator
 from interpolants.metrics.energy_distance import energy_distance
@@ -27,8 +28,9 @@ from interpolants.paths.linear import Linear
 from interpolants.paths.path import SpatiallyLinearPath
 from interpolants.paths.trigonometric import Trigonometric
 from interpolants.problems.gaussian_mixture import GaussianMixture
-from interpolants.problems.mixture_bridge import GaussianMixtureBridge
+from interpolants.problems.mixture_bridge import GaussianMixtureBridge, MixtureFields
 from interpolants.web import laws
+from interpolants.web.work import Work
 
 FRAMES, GRID, REACH = 49, 72, 4.6
 # Particle steps times pairs of modes times stages: about ten seconds on one core.
@@ -57,7 +59,13 @@ SHAPES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "early": lambda t: 2 * (1 - t),
     "late": lambda t: 2 * t,
 }
-METHODS = ("euler", "midpoint", "heun", "rk4")
+# Solvers, and their evaluations a step.
+STAGES = {"euler": 1, "midpoint": 2, "heun": 2, "rk4": 4}
+
+
+def as_real(value: Any) -> Any:
+    """A whole number as a real one, if it is small enough to be one; anything else as it is."""
+    return float(value) if type(value) is int and abs(value) < 2**53 else value
 
 
 class Question(BaseModel):
@@ -101,12 +109,11 @@ class Question(BaseModel):
         """JavaScript writes 1.0 as 1: whole numbers are welcome where a real one is asked for."""
         if not isinstance(data, dict):
             return data
-        real = ("scale", "eps")
-        return {k: float(v) if k in real and type(v) is int else v for k, v in data.items()}
+        return {k: as_real(v) if k in ("scale", "eps") else v for k, v in data.items()}
 
 
 @dataclass(frozen=True)
-class Answer:
+class Picture:
     """What the page draws.
 
     Attributes:
@@ -115,6 +122,7 @@ class Answer:
         density: ``(F, G, G)`` square root of the exact density over its peak in that frame, as bytes; rows go up in y.
         nfe: Evaluations of the fields per particle.
         eps_used: ``(F,)`` noise level after the cap near the ends.
+        flow: ``(F, 2)`` what the ODE does from the one start, where there is one and noise.
         distance: Energy distance of the arrived particles to the true law, and its standard error; None from one start.
         floor: The same for two true samples.
     """
@@ -124,45 +132,98 @@ class Answer:
     density: NDArray[np.uint8]
     nfe: int
     eps_used: NDArray[np.float32]
+    flow: NDArray[np.float32] | None
     distance: tuple[float, float] | None
     floor: tuple[float, float] | None
 
 
-class CancelledError(Exception):
-    """Nobody waits for the answer any more."""
+@dataclass(frozen=True)
+class Scene:
+    """A question whose cost was checked: the bridge that it asks about.
+
+    Attributes:
+        fields: The exact fields.
+        begin: The law that particles leave.
+        goal: The law that they should arrive in.
+    """
+
+    fields: MixtureFields
+    begin: GaussianMixture
+    goal: GaussianMixture
 
 
-def simulate(question: Question, *, is_wanted: Callable[[], bool] = lambda: True) -> Answer:
+def scene(question: Question, *, runs: int = 1) -> Scene:
+    """Set the scene, or refuse a question before any work is done.
+
+    Args:
+        question: What to show.
+        runs: How often it will be run.
+
+    Raises:
+        InvalidInputError: If the work is more than the budget, or there is noise without a score.
+    """
+    law0, law1 = _law(question.rho0), _law(question.rho1)
+    _check_cost(question, law0, law1, runs)
+    path = PATHS[question.path](ENVELOPES[question.envelope](question.scale))
+    if question.eps > 0 and not path.has_latent:
+        rule = "eps > 0 needs latent noise on the path"
+        raise invalid("playground", rule, "envelope none", "Take another envelope, or eps = 0.")
+    begin, goal = (law1, law0) if question.reverse else (law0, law1)
+    return Scene(GaussianMixtureBridge(law0, law1).fields(path), begin, goal)
+
+
+def simulate(question: Question, work: Work | None = None) -> Picture:
     """Carry particles along the bridge, with the exact density beside them.
 
     Args:
         question: What to show.
-        is_wanted: Asked now and then; False stops the work.
+        work: Told how far it is; stops it.
 
     Raises:
         InvalidInputError: If the work is more than the budget, or there is noise without a score.
         DivergedError: If particles left the finite numbers.
         CancelledError: If nobody waits.
     """
-    law0, law1 = _law(question.rho0), _law(question.rho1)
-    _check_cost(question, law0, law1)
-    path = PATHS[question.path](ENVELOPES[question.envelope](question.scale))
-    if question.eps > 0 and not path.has_latent:
-        rule = "eps > 0 needs latent noise on the path"
-        raise invalid("playground", rule, "envelope none", "Take another envelope, or eps = 0.")
-    fields = GaussianMixtureBridge(law0, law1).fields(path)
-    begin, goal = (law1, law0) if question.reverse else (law0, law1)
-    if question.start is None:
-        x = begin.sample(question.n, generator=generator(question.seed, 1))
-    else:
-        x = torch.tensor([question.start], dtype=torch.float32).expand(question.n, 2).contiguous()
+    set_up, work = scene(question), work or Work()
+    fields, begin, goal = set_up.fields, set_up.begin, set_up.goal
+    x = _starts(question, begin)
+    found = travel(question, fields, x, lambda done: work.step(0.85 * done / len(x), "moving particles"))
+    assert found.path is not None
+    assert isinstance(found.nfe, int)
+    kept = np.unique(np.linspace(0, len(found.path) - 1, FRAMES).round().astype(int))
+    times = found.times[kept]
+    density: list[NDArray[np.uint8]] = []
+    for t in times.tolist():
+        work.step(0.85 + 0.1 * len(density) / len(times), "drawing densities")
+        density.append(_picture(fields.marginal(float(t))))
+    used = torch.zeros(len(kept)) if found.eps is None else found.eps[kept]
+    flow = None
+    if question.start is not None and question.eps > 0:
+        still = travel(question.model_copy(update={"eps": 0.0, "n": 1}), fields, x[:1])
+        assert still.path is not None
+        flow = still.path[kept, 0].float().numpy()
+    work.step(0.96, "comparing laws")
+    arrived = found.x[:_COMPARED]
+    judged = question.start is None and len(arrived) >= 50
+    truth = goal.sample(len(arrived), generator=generator(question.seed, 3))
+    return Picture(
+        times=times.float().numpy(),
+        particles=found.path[kept].float().numpy(),
+        density=np.stack(density),
+        nfe=found.nfe,
+        eps_used=used.float().numpy(),
+        flow=flow,
+        distance=distance(arrived, goal, question.seed, 2) if judged else None,
+        floor=distance(truth, goal, question.seed, 4) if judged else None,
+    )
 
-    def still_wanted(done: int) -> None:
-        if not is_wanted():
-            raise CancelledError
 
+def travel(
+    question: Question, fields: Fields, x: torch.Tensor, progress: Callable[[int], None] | None = None
+) -> Samples:
+    """Move points with the solver and the noise of a question."""
     shape, level = SHAPES[question.eps_shape], question.eps
-    found = sample(
+    return sample(
         fields,
         x,
         eps=(lambda t: level * shape(t)) if level else 0.0,
@@ -173,41 +234,22 @@ def simulate(question: Question, *, is_wanted: Callable[[], bool] = lambda: True
         return_path=True,
         chunk=512,
         invariant=False,
-        progress=still_wanted,
+        progress=progress,
     )
-    assert found.path is not None
-    assert isinstance(found.nfe, int)
-    kept = np.unique(np.linspace(0, len(found.path) - 1, FRAMES).round().astype(int))
-    times = found.times[kept]
-    density = []
-    for t in times.tolist():
-        still_wanted(0)
-        density.append(_picture(fields.marginal(float(t))))
-    used = torch.zeros(len(kept)) if found.eps is None else found.eps[kept]
-    arrived = found.x[:_COMPARED]
-    judged = question.start is None and len(arrived) >= 50
-    return Answer(
-        times=times.float().numpy(),
-        particles=found.path[kept].float().numpy(),
-        density=np.stack(density),
-        nfe=found.nfe,
-        eps_used=used.float().numpy(),
-        distance=_distance(arrived, goal, question.seed, 2) if judged else None,
-        floor=_distance(
-            goal.sample(len(arrived), generator=generator(question.seed, 3)), goal, question.seed, 4
-        )
-        if judged
-        else None,
-    )
+
+
+def _starts(question: Question, law: GaussianMixture) -> torch.Tensor:
+    if question.start is None:
+        return law.sample(question.n, generator=generator(question.seed, 1))
+    return torch.tensor([question.start], dtype=torch.float32).expand(question.n, 2).contiguous()
 
 
 def _law(law: str | list[list[float]]) -> GaussianMixture:
     return laws.named(law) if isinstance(law, str) else laws.drawn(law)
 
 
-def _check_cost(question: Question, law0: GaussianMixture, law1: GaussianMixture) -> None:
-    stages = {"euler": 1, "midpoint": 2, "heun": 2, "rk4": 4}[question.method]
-    cost = question.n * question.n_steps * stages * law0.n_modes * law1.n_modes
+def _check_cost(question: Question, law0: GaussianMixture, law1: GaussianMixture, runs: int) -> None:
+    cost = runs * question.n * question.n_steps * STAGES[question.method] * law0.n_modes * law1.n_modes
     if cost > BUDGET:
         rule = f"particles x steps x stages x pairs of modes must be at most {BUDGET:,}"
         raise invalid("playground", rule, f"{cost:,}", "Take fewer particles or steps.")
@@ -221,7 +263,8 @@ def _picture(law: GaussianMixture) -> NDArray[np.uint8]:
     return (255 * root).round().to(torch.uint8).reshape(GRID, GRID).numpy()
 
 
-def _distance(x: torch.Tensor, law: GaussianMixture, seed: int, stream: int) -> tuple[float, float]:
+def distance(x: torch.Tensor, law: GaussianMixture, seed: int, stream: int) -> tuple[float, float]:
+    """Energy distance of points to as many draws of a law, and its standard error."""
     if not bool(torch.isfinite(x).all()):
         raise DivergedError(
             "playground: particles left the finite numbers. Take more steps or a smaller eps."

@@ -1,0 +1,117 @@
+"""What stands before every request: whom it was meant for, how large it is, what may be done with the reply."""
+
+import json
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+from urllib.parse import urlsplit
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Message, Receive, Send], Awaitable[None]]
+
+LARGEST_BODY = 64_000
+LONGEST_ADDRESS = 4_000
+# Nothing but the page's own files may run or be shown, and no other page may hold this one in a frame.
+HEADERS = {
+    "content-security-policy": "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cross-origin-resource-policy": "same-origin",
+    "cache-control": "no-store",
+}
+
+
+class TooLargeError(Exception):
+    """A body is longer than it may be."""
+
+
+class Guard:
+    """Lets requests pass that were meant for this server; counts bodies while they come in.
+
+    A page of another origin can make a browser send requests to this machine, and a name that is bound to this
+    machine's address can make it read the replies. So the host, and the origin if one is told, must be our own.
+
+    Args:
+        app: What stands behind.
+        hosts: Names that this server answers to, without port.
+    """
+
+    def __init__(self, app: Application, hosts: Iterable[str]) -> None:
+        self.app, self.hosts = app, frozenset(hosts)
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer or refuse."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self.app(scope, receive, send)
+            return None
+        if refused := self._refusal(scope):
+            status, text = refused
+            return await _refuse(send, status, text)
+        begun = False
+
+        async def send_on(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                own = [(key.encode(), value.encode()) for key, value in HEADERS.items()]
+                kept = [
+                    pair
+                    for pair in message.get("headers", [])
+                    if pair[0].decode("latin-1").lower() not in HEADERS
+                ]
+                message = {**message, "headers": [*kept, *own]}
+            await send(message)
+
+        try:
+            await self.app(scope, _counted(receive), send_on)
+        except TooLargeError:
+            if not begun:
+                await _refuse(send, 413, f"A question may have {LARGEST_BODY} bytes at most.")
+        return None
+
+    def _refusal(self, scope: Message) -> tuple[int, str] | None:
+        named = {key.lower(): value.decode("latin-1") for key, value in scope["headers"]}
+        host, origin = named.get(b"host", ""), named.get(b"origin")
+        if _name(host) not in self.hosts:
+            return (
+                403,
+                "The request was meant for another host. Open the address that the command line printed.",
+            )
+        if origin is not None and origin != f"http://{host}":
+            return 403, "Requests from other pages are refused."
+        if len(scope.get("raw_path") or b"") + len(scope.get("query_string") or b"") > LONGEST_ADDRESS:
+            return 414, f"An address may have {LONGEST_ADDRESS} characters at most."
+        return None
+
+
+def _name(host: str) -> str | None:
+    """The host without its port."""
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None
+
+
+def _counted(receive: Receive) -> Receive:
+    taken = 0
+
+    async def receive_on() -> Message:
+        nonlocal taken
+        message = await receive()
+        if message["type"] == "http.request":
+            taken += len(message.get("body", b""))
+            if taken > LARGEST_BODY:
+                raise TooLargeError
+        return message
+
+    return receive_on
+
+
+async def _refuse(send: Send, status: int, text: str) -> None:
+    body = json.dumps({"error": text}).encode()
+    headers = {"content-type": "application/json", "content-length": str(len(body)), **HEADERS}
+    pairs = [(key.encode(), value.encode()) for key, value in headers.items()]
+    await send({"type": "http.response.start", "status": status, "headers": pairs})
+    await send({"type": "http.response.body", "body": body})

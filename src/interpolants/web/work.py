@@ -1,0 +1,187 @@
+"""Long work for a page: one computation at a time, with progress, a limit, and an end when nobody wants it any more."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from interpolants.foundations.errors import DivergedError, InterpolantsError, invalid
+
+SECONDS = 60.0
+MOST_WAITING = 8
+# How often a page is told how far its work is.
+_BEAT = 0.15
+
+
+class CancelledError(Exception):
+    """Nobody waits for the answer any more."""
+
+
+class BusyError(Exception):
+    """Too much work waits already."""
+
+
+@dataclass
+class Work:
+    """One computation, seen from inside (how far it is) and from outside (whether it is wanted).
+
+    Attributes:
+        seconds: It may take so long once it has begun.
+        share: How much is done, in [0, 1]; None where nobody knows.
+        said: What is being done, in words.
+    """
+
+    seconds: float = SECONDS
+    share: float | None = None
+    said: str = ""
+    _unwanted: threading.Event = field(default_factory=threading.Event)
+    _begun: float | None = None
+
+    def begin(self) -> None:
+        """Let the clock run."""
+        self._begun = time.monotonic()
+
+    def cancel(self) -> None:
+        """Say that nobody wants it; it stops at its next :meth:`step`."""
+        self._unwanted.set()
+
+    def step(self, share: float | None = None, said: str | None = None) -> None:
+        """Note progress and go on.
+
+        Raises:
+            CancelledError: If nobody waits.
+            InvalidInputError: If the time is up.
+        """
+        if share is not None:
+            self.share = min(max(share, 0.0), 1.0)
+        if said is not None:
+            self.said = said
+        if self._unwanted.is_set():
+            raise CancelledError
+        if self._begun is not None and time.monotonic() - self._begun > self.seconds:
+            rule, remedy = (
+                f"work must end within {self.seconds:g} s",
+                "Take fewer samples, steps or noise levels.",
+            )
+            raise invalid("explorer", rule, "more", remedy)
+
+
+@contextmanager
+def watched(
+    work: Work, networks: Iterator[nn.Module] | list[nn.Module], calls: int | None = None
+) -> Iterator[None]:
+    """Let ``work`` end, and progress, at each call of these networks, whoever calls them.
+
+    Args:
+        work: What is going on.
+        networks: The networks of a bridge.
+        calls: How many calls are expected; None leaves the share alone.
+    """
+    done = 0
+
+    def note(*_: Any) -> None:
+        nonlocal done
+        done += 1
+        work.step(None if not calls else min(done / calls, 0.99))
+
+    hooks = [network.register_forward_pre_hook(note) for network in networks]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Plain facts, and numbers as bytes behind them.
+
+    Attributes:
+        facts: For JSON.
+        blocks: Arrays as bytes; the facts say how to read them.
+    """
+
+    facts: dict[str, Any]
+    blocks: tuple[bytes, ...] = ()
+
+
+class Desk:
+    """Takes work and tells of it as lines of JSON: ``{"waits"}``, ``{"share", "said"}``, then ``{"answer", "bytes"}``
+    with that many bytes behind it, or ``{"error"}``.
+
+    Args:
+        seconds: Limit of each piece of work.
+    """
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self.seconds = seconds
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="explorer")
+        self._open = 0
+
+    def take(self, task: Callable[[Work], Answer]) -> AsyncIterator[bytes]:
+        """Queue a task.
+
+        Raises:
+            BusyError: If too many wait.
+        """
+        if self._open > MOST_WAITING:
+            raise BusyError
+        self._open += 1
+        work = Work(self.seconds)
+
+        def run() -> Answer:
+            work.begin()
+            work.step()
+            return task(work)
+
+        return self._told(self._pool.submit(run), work)
+
+    async def _told(self, future: "Future[Answer]", work: Work) -> AsyncIterator[bytes]:
+        here = asyncio.wrap_future(future)
+        here.add_done_callback(_seen)
+        try:
+            while not here.done():
+                yield _line(_state(future, work))
+                await asyncio.wait([here], timeout=_BEAT)
+            yield _ending(future)
+        finally:
+            # Reached by the end, and by a reader who has left: then the thread is told, and frees the next.
+            work.cancel()
+            future.cancel()
+            self._open -= 1
+
+
+def _seen(future: "asyncio.Future[Answer]") -> None:
+    """Look at how it ended, so that nobody complains of a failure that has no reader any more."""
+    if not future.cancelled():
+        future.exception()
+
+
+def _state(future: "Future[Answer]", work: Work) -> dict[str, Any]:
+    return {"share": work.share, "said": work.said} if future.running() else {"waits": True}
+
+
+def _ending(future: "Future[Answer]") -> bytes:
+    try:
+        answer = future.result()
+    except CancelledError:
+        return _line({"error": "Cancelled."})
+    except (DivergedError, InterpolantsError) as error:
+        return _line({"error": str(error)})
+    except Exception as error:  # noqa: BLE001  # a fault of ours must not end as a page that waits for ever
+        return _line(
+            {"error": f"explorer: the work failed ({type(error).__name__}). Please report how you got here."}
+        )
+    body = b"".join(answer.blocks)
+    return _line({"answer": answer.facts, "bytes": len(body)}) + body
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, allow_nan=False).encode() + b"\n"

@@ -1,0 +1,275 @@
+"""What is shown of a run: stored facts, journeys of points, measurements; and what is refused."""
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.web import open_runs
+from interpolants.web.carry import IMAGE_FRAMES, Journey, plan
+from interpolants.web.judge import TIMES, Judgement, measure
+from interpolants.web.work import CancelledError, Work
+
+FIRST, SECOND, PICTURES, SOLID, CLOSED, HALF, LINE = range(7)
+NAMES = ("first", "second", "pictures", "solid", "closed", "half", "line")
+
+
+@pytest.fixture(scope="module")
+def runs(trained):
+    return open_runs([trained / name for name in NAMES])
+
+
+def carried(shown, **given):
+    """The facts, the states of each panel, and the data of both ends."""
+    answer = plan(Journey(**given), shown).make(Work())
+    facts, panels = answer.facts, len(answer.facts["panels"])
+    kind = np.uint8 if facts["kind"] == "images" else np.float32
+    blocks = [np.frombuffer(block, kind) for block in answer.blocks]
+    event = facts.get("shape", [2])
+    states = [
+        b.reshape(len(p["times"]), facts["n"], *event) for b, p in zip(blocks, facts["panels"], strict=False)
+    ]
+    return facts, states, [block.reshape(-1, 2) for block in blocks[panels:]]
+
+
+def measured(runs, **given):
+    return measure(Judgement(**given), runs)(Work()).facts
+
+
+# --- what is stored --------------------------------------------------------------------------------------------
+
+
+def test_every_run_is_listed_with_what_it_can_do(runs):
+    lines = [shown.line(k) for k, shown in enumerate(runs)]
+    assert [line["name"].split(",")[0] for line in lines] == list(NAMES)
+    assert [line["has_bridge"] for line in lines] == [True, True, True, True, False, True, True]
+    assert [line["is_image"] for line in lines] == [False, False, True, False, False, False, False]
+    assert lines[PICTURES]["classes"] == ["0", "1"]
+    assert [lines[k]["can_score"] for k in (FIRST, SOLID, LINE)] == [True, False, True]
+    assert [lines[k]["held_out"] for k in (FIRST, PICTURES, HALF, LINE)] == [True, True, False, False]
+    assert lines[SOLID]["shape"] == [3]
+
+
+def test_a_page_holds_what_the_run_stored(runs):
+    page = runs[FIRST].page(FIRST)
+    assert [row["step"] for row in page["history"]] == [10, 20, 30, 40, 50, 60]
+    assert {"sliced_w2_ode", "log_likelihood"} <= {row["id"] for row in page["metrics"]}
+    assert all(row["reading"] for row in page["metrics"] if row["id"].startswith("sliced"))
+    assert [row["eps"] for row in page["levels"]] == [0.0, 0.5]
+    assert len(page["checks"]) >= 5
+    assert len(page["log_prob"]["train"]) == len(page["log_prob"]["heldout"]) == 40
+    assert runs[HALF].page(HALF)["history"]
+    assert runs[CLOSED].page(CLOSED)["metrics"]
+    assert runs[LINE].page(LINE)["history"]
+
+
+def test_equal_names_are_told_apart_and_strangers_refused(trained, tmp_path):
+    twice = open_runs([trained / "first", trained / "first"])
+    assert [shown.name for shown in twice] == ["1: first", "2: first"]
+    with pytest.raises(InvalidInputError, match="must be one of a run"):
+        open_runs([tmp_path])
+
+
+# --- journeys --------------------------------------------------------------------------------------------------
+
+
+def test_the_same_starts_go_through_every_level_and_arrive_where_the_library_carries_them(runs):
+    facts, states, context = carried(runs, runs=[FIRST], eps=[0.0, 0.5], n=100, n_steps=20, seed=3)
+    bridge, rows = runs[FIRST].trained(), torch.tensor(facts["rows"])
+    np.testing.assert_array_equal(states[0][0], states[1][0])
+    np.testing.assert_allclose(states[0][0], runs[FIRST].rows.x0[rows].numpy(), atol=1e-5)
+    for panel, eps in zip(states, (0.0, 0.5), strict=True):
+        expected = bridge.transport(runs[FIRST].rows.x0[rows], eps=eps, seed=3, n_steps=20)
+        np.testing.assert_allclose(panel[-1], expected.numpy(), atol=1e-4)
+    assert [p["nfe"] for p in facts["panels"]] == [40, 40]
+    assert facts["panels"][0]["times"][0] == 0.0
+    assert facts["panels"][0]["times"][-1] == 1.0
+    assert len(context) == 2
+    inside = [(np.abs(c[:, k]) < 20).mean() for c in context for k in (0, 1)]
+    assert min(inside) > 0.9
+
+
+def test_backward_begins_at_the_data_and_is_the_reverse(runs):
+    facts, (states,), _ = carried(runs, runs=[FIRST], way="backward", n=60, n_steps=20)
+    rows = torch.tensor(facts["rows"])
+    x1 = runs[FIRST].rows.x1[rows]
+    np.testing.assert_allclose(states[0], x1.numpy(), atol=1e-5)
+    expected = runs[FIRST].trained().transport(x1, reverse=True, n_steps=20)
+    np.testing.assert_allclose(states[-1], expected.numpy(), atol=1e-4)
+    assert facts["panels"][0]["times"][0] == 1.0
+    assert facts["panels"][0]["times"][-1] == 0.0
+
+
+def test_there_and_back_returns_by_the_ode_and_not_by_the_sde(runs):
+    given = {"runs": [FIRST], "way": "there and back", "start": "one", "row": 7, "n": 50, "n_steps": 100}
+    facts, (flow, noisy), _ = carried(runs, **given, eps=[0.0, 1.0])
+    times = facts["panels"][0]["times"]
+    assert times[0] == times[-1] == 1.0
+    assert min(times) == 0.0
+    assert facts["panels"][0]["miss"] < 0.01 < 0.1 < facts["panels"][1]["miss"]
+    assert facts["panels"][0]["spread"] < 1e-4 < 0.1 < facts["panels"][1]["spread"]
+    np.testing.assert_allclose(flow[0], np.tile(runs[FIRST].rows.x1[7].numpy(), (50, 1)), atol=1e-5)
+    assert noisy[-1].std() > 0.1
+
+
+def test_two_runs_carry_the_same_points(runs):
+    facts, (one, other), _ = carried(runs, runs=[FIRST, SECOND], n=50, n_steps=20)
+    np.testing.assert_array_equal(one[0], other[0])
+    assert np.abs(one[-1] - other[-1]).max() > 1e-3
+    expected = runs[SECOND].trained().transport(runs[FIRST].rows.x0[facts["rows"]], n_steps=20)
+    np.testing.assert_allclose(other[-1], expected.numpy(), atol=1e-4)
+
+
+def test_images_come_as_bytes_and_a_label_decides_what_is_made(runs):
+    for label, bright in ((0, slice(0, 3)), (1, slice(3, 6))):
+        facts, (states,), _ = carried(runs, runs=[PICTURES], n=9, n_steps=20, label=label)
+        assert facts["kind"] == "images"
+        assert states.shape == (21, 9, 1, 6, 6)
+        assert states.shape[0] <= IMAGE_FRAMES
+        last, dark = states[-1].astype(float), slice(3, 6) if label == 0 else slice(0, 3)
+        assert last[..., bright].mean() > last[..., dark].mean() + 20
+    assert carried(runs, runs=[PICTURES], n=4, n_steps=5)[1][0].dtype == np.uint8
+
+
+def test_three_coordinates_are_shown_by_two_and_one_against_time(runs):
+    facts, (states,), _ = carried(runs, runs=[SOLID], n=30, n_steps=10)
+    assert facts["axes"][0].startswith("PC 1")
+    rows = runs[SOLID].rows.x0[facts["rows"]]
+    np.testing.assert_allclose(states[0], runs[SOLID].plane(rows.numpy()), atol=1e-4)
+    facts, (states,), _ = carried(runs, runs=[LINE], n=30, n_steps=10)
+    assert facts["axes"] == ["x", "time t"]
+    np.testing.assert_allclose(states[:, 0, 1], facts["panels"][0]["times"], atol=1e-5)
+
+
+def test_a_cancelled_journey_stops_at_the_next_call_of_the_network(runs):
+    work = Work()
+    work.cancel()
+    with pytest.raises(CancelledError):
+        plan(Journey(runs=[FIRST]), runs).make(work)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"runs": [7]}, "there are runs 0 to 6, got 7"),
+        ({"runs": [CLOSED]}, "only a trained bridge can carry points, got 'closed', another method"),
+        ({"runs": [FIRST, SOLID]}, r"data have one shape, got \(2,\) and \(3,\)"),
+        ({"runs": [FIRST], "label": 1}, "the run has no labels, got 1"),
+        ({"runs": [PICTURES], "label": 2, "n": 4}, "label must be one of the 2 of the run, got 2"),
+        ({"runs": [PICTURES], "n": 65}, "at most 64 images can be shown, got 65"),
+        (
+            {
+                "runs": [FIRST],
+                "n": 2000,
+                "n_steps": 400,
+                "eps": [0.0, 0.1, 0.2, 0.3],
+                "way": "there and back",
+            },
+            "must be at most 20,000,000, got 25,600,000. Take fewer",
+        ),
+    ],
+)
+def test_journeys_that_cannot_be_made_are_refused_with_value_and_remedy(runs, given, told):
+    with pytest.raises(InvalidInputError, match=told):
+        plan(Journey(**given), runs)
+
+
+def test_a_row_that_is_not_there_is_refused(runs):
+    with pytest.raises(InvalidInputError, match="row must be below 200, got 999999"):
+        plan(Journey(runs=[FIRST], start="one", row=999_999), runs).make(Work())
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"runs": []},
+        {"runs": [0, 1, 2]},
+        {"runs": [-1]},
+        {"runs": ["../a"]},
+        {"runs": [0], "eps": []},
+        {"runs": [0], "eps": [-1.0]},
+        {"runs": [0], "eps": [float("nan")]},
+        {"runs": [0], "eps": [0.0] * 5},
+        {"runs": [0], "n": 0},
+        {"runs": [0], "n_steps": 401},
+        {"runs": [0], "way": "sideways"},
+        {"runs": [0], "path": "/etc"},
+        {"runs": [0], "eps": ["0"]},
+        {"runs": [0], "n": True},
+    ],
+)
+def test_questions_out_of_range_are_refused(given):
+    with pytest.raises(ValidationError):
+        Journey.model_validate(given)
+
+
+# --- measurements ----------------------------------------------------------------------------------------------
+
+
+def test_the_loss_by_time_averages_to_the_loss_of_training(runs):
+    """Over uniform times; both have noise, hence four standard errors and the EMA's lag."""
+    found = measured(runs, run=SECOND, what="errors")
+    rows = found["loss"]["velocity"]
+    assert len(rows) == TIMES
+    assert found["held_out"]
+    mean = np.mean([row[1] for row in rows])
+    error = np.sqrt(np.sum([row[2] ** 2 for row in rows])) / TIMES
+    last = runs[SECOND].facts["history"][-1]["loss"]
+    assert abs(mean - last) < 4 * error + 0.25 * last
+    assert len(found["errors"]) == 10
+    assert min(min(row[1:]) for row in found["errors"]) >= 0
+
+
+def test_without_held_out_data_the_loss_is_told_to_be_of_training_data(runs):
+    found = measured(runs, run=HALF, what="errors")
+    assert not found["held_out"]
+    assert found["errors"] is None
+    assert "training has not seen" in found["why"]
+
+
+def test_two_learnt_quantities_have_two_curves(runs):
+    assert set(measured(runs, run=SOLID, what="errors")["loss"]) == {"drift", "denoiser"}
+
+
+def test_log_likelihoods_are_those_of_the_library(runs):
+    found = measured(runs, run=FIRST, what="likelihood", n=80)
+    bridge, rows = runs[FIRST].trained(), runs[FIRST].rows
+    expected = bridge.log_prob(rows.x1[:80], method="midpoint", n_steps=40)
+    np.testing.assert_allclose(found["log_prob"]["heldout"], expected.numpy(), atol=1e-4)
+    assert len(found["log_prob"]["train"]) == 80
+
+
+def test_many_coordinates_are_scored_with_their_labels(runs):
+    found = measured(runs, run=PICTURES, what="likelihood", n=20)
+    assert found["dimension"] == 36
+    assert np.isfinite(found["log_prob"]["heldout"]).all()
+
+
+def test_the_self_test_is_that_of_the_bridge(runs):
+    found = measured(runs, run=FIRST, what="check", n=500)
+    expected = runs[FIRST].trained().check(n=500, seed=0)
+    assert [row["name"] for row in found["checks"]] == [c.name for c in expected.checks]
+    assert [row["verdict"] for row in found["checks"]] == [c.verdict for c in expected.checks]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"run": 7, "what": "check"}, "there are runs 0 to 6"),
+        ({"run": CLOSED, "what": "check"}, "only a trained bridge"),
+        ({"run": SOLID, "what": "likelihood"}, "need the density of rho0.*evaluate.log_prob above 0"),
+        ({"run": PICTURES, "what": "likelihood", "n": 2000}, "must be at most 2,000,000, got 2,880,000"),
+    ],
+)
+def test_measurements_that_cannot_be_made_are_refused(runs, given, told):
+    with pytest.raises(InvalidInputError, match=told):
+        measure(Judgement(**given), runs)
+
+
+def test_a_cancelled_measurement_stops(runs):
+    for what in ("errors", "likelihood", "check"):
+        work = Work()
+        work.cancel()
+        with pytest.raises(CancelledError):
+            measure(Judgement(run=FIRST, what=what), runs)(work)
