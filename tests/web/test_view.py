@@ -64,9 +64,15 @@ def test_a_run_shows_its_samples_curves_numbers_and_verdicts(page):
 
 @pytest.mark.parametrize(
     ("name", "value", "kept"),
-    [("way", "backward", "backward"), ("way", "there and back", "there and back"), ("start", "one", "one"), ("eps", "2", "2"),
-     ("n_steps", "20", 20), ("n", "60", 60)],
-)  # fmt: skip
+    [
+        ("way", "backward", "backward"),
+        ("way", "there and back", "there and back"),
+        ("start", "one", "one"),
+        ("eps", "2", "2"),
+        ("n_steps", "20", 20),
+        ("n", "60", 60),
+    ],
+)
 def test_each_control_carries_anew_and_is_kept_in_the_address(page, name, value, kept):
     page.set(name, value)
     assert page.text("status") == ""
@@ -85,7 +91,8 @@ def test_the_run_and_its_label_can_be_chosen(page):
     bright = """
         const stage = window.explorer.stage, p = stage.panels[0], last = (p.times.length - 1) * stage.answer.n * 36;
         let left = 0, right = 0;
-        for (let i = 0; i < stage.answer.n * 36; i++) { if (i % 6 < 3) left += p.states[last + i]; else right += p.states[last + i]; }
+        for (let i = 0; i < stage.answer.n * 36; i++)
+            if (i % 6 < 3) left += p.states[last + i]; else right += p.states[last + i];
         return right / left;
     """
     assert page.run(bright) > 1.1
@@ -112,10 +119,11 @@ def test_a_click_follows_one_point_and_another_can_be_chosen(page):
         window.explorer.player.play(false); window.explorer.player.show(0);
         const [[x0, x1], [y0, y1]] = stage.answer.box, b = panel.canvas.getBoundingClientRect();
         let i = 0;  // a point inside the picture
-        while (Math.abs(panel.states[2 * i] - (x0 + x1) / 2) > (x1 - x0) / 3 || Math.abs(panel.states[2 * i + 1] - (y0 + y1) / 2) > (y1 - y0) / 3) i++;
-        window.wanted = stage.answer.rows[i];
+        const far = (v, low, high) => Math.abs(v - (low + high) / 2) > (high - low) / 3;
+        while (far(panel.states[2 * i], x0, x1) || far(panel.states[2 * i + 1], y0, y1)) i++;
         window.before = stage.answer;
-        panel.canvas.dispatchEvent(new MouseEvent('click', {clientX: b.left + (panel.states[2 * i] - x0) / (x1 - x0) * b.width,
+        panel.canvas.dispatchEvent(new MouseEvent('click', {
+            clientX: b.left + (panel.states[2 * i] - x0) / (x1 - x0) * b.width,
             clientY: b.top + (y1 - panel.states[2 * i + 1]) / (y1 - y0) * b.height}));
     """)
     page.wait("window.explorer.answer !== window.before")
@@ -192,9 +200,14 @@ def test_work_is_cancelled_by_its_button_and_by_escape_and_the_page_goes_on(page
 
 @pytest.mark.parametrize(
     ("levels", "told"),
-    [("-1", "each must be a number >= 0, got -1"), ("a lot", "got a"), ("", "one to four can be shown, got 0"),
-     ("0 1 2 3 4", "got 5"), ("1e9", "less than or equal to 100, got 1000000000.0")],
-)  # fmt: skip
+    [
+        ("-1", "each must be a number >= 0, got -1"),
+        ("a lot", "got a"),
+        ("", "one to four can be shown, got 0"),
+        ("0 1 2 3 4", "got 5"),
+        ("1e9", "less than or equal to 100, got 1000000000.0"),
+    ],
+)
 def test_bad_noise_levels_are_told_and_one_can_go_on(page, levels, told):
     page.put("eps", levels)
     page.wait("document.querySelector('#status.error')")
@@ -205,9 +218,24 @@ def test_bad_noise_levels_are_told_and_one_can_go_on(page, levels, told):
 
 @pytest.mark.parametrize(
     "settings",
-    ["#%7Bbroken", "#null", {"run": 99}, {"run": -1}, {"run": "x"}, {"run": "__proto__"}, {"eps": 5}, {"way": "up"}, {"row": 10**9, "start": "one"},
-     {"label": 7}, {"n": "many"}, {"n_steps": 10**9}, {"seed": -4}, {"measured": "all"}, {"measured": ["__proto__", 3]}],
-)  # fmt: skip
+    [
+        "#%7Bbroken",
+        "#null",
+        {"run": 99},
+        {"run": -1},
+        {"run": "x"},
+        {"run": "__proto__"},
+        {"eps": 5},
+        {"way": "up"},
+        {"row": 10**9, "start": "one"},
+        {"label": 7},
+        {"n": "many"},
+        {"n_steps": 10**9},
+        {"seed": -4},
+        {"measured": "all"},
+        {"measured": ["__proto__", 3]},
+    ],
+)
 def test_a_bad_address_is_told_or_mended_and_the_page_lives(page, settings):
     if isinstance(settings, str):
         page.browser.get("about:blank")
@@ -278,10 +306,17 @@ def test_text_can_be_read_in_light_and_dark(page, scheme):
     """At least 4.5 to 1 (WCAG AA) for all inks of words; 3 to 1 for those of curves."""
     page.media(prefers_color_scheme=scheme)
     contrast = """
-        const light = (c) => { const v = c.match(/\\w\\w/g).map((h) => parseInt(h, 16) / 255).map((x) => x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4);
-            return 0.2126 * v[0] + 0.7152 * v[1] + 0.0722 * v[2]; };
+        const linear = (x) => x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4;
+        const light = (c) => {
+            const v = c.match(/\\w\\w/g).map((h) => linear(parseInt(h, 16) / 255));
+            return 0.2126 * v[0] + 0.7152 * v[1] + 0.0722 * v[2];
+        };
         const named = (n) => getComputedStyle(document.documentElement).getPropertyValue('--' + n).trim().slice(1);
-        const paper = light(named('paper')), ratio = (n) => { const l = light(named(n)); return (Math.max(l, paper) + 0.05) / (Math.min(l, paper) + 0.05); };
+        const paper = light(named('paper'));
+        const ratio = (n) => {
+            const l = light(named(n));
+            return (Math.max(l, paper) + 0.05) / (Math.min(l, paper) + 0.05);
+        };
         return Object.fromEntries(['ink', 'faint', 'blue', 'orange', 'green', 'purple'].map((n) => [n, ratio(n)]));
     """
     found = page.run(contrast)
@@ -302,7 +337,8 @@ def test_the_phone_shows_everything_below_each_other(page):
 def test_every_control_has_a_name_and_a_place_in_the_order_of_keys(page):
     nameless = page.run("""
         return [...document.querySelectorAll('button, input, select, canvas, progress')].filter((e) =>
-            !(e.labels?.length || e.getAttribute('aria-label') || e.textContent.trim()) || e.tabIndex < 0 && e.tagName !== 'PROGRESS').map((e) => e.id || e.tagName);
+            !(e.labels?.length || e.getAttribute('aria-label') || e.textContent.trim())
+            || e.tabIndex < 0 && e.tagName !== 'PROGRESS').map((e) => e.id || e.tagName);
     """)
     assert nameless == []
 
@@ -318,7 +354,8 @@ def test_two_runs_carry_the_same_points_and_stand_side_by_side(pair):
     head = pair.run("return [...document.querySelectorAll('#numbers-table th')].map((e) => e.textContent)")
     assert head[:4] == ["Measure", "first", "second", "difference"]
     cells = pair.run(
-        "return [...document.querySelectorAll('#numbers-table tbody tr')].map((r) => [...r.children].map((c) => c.textContent))"
+        "return [...document.querySelectorAll('#numbers-table tbody tr')]"
+        ".map((row) => [...row.children].map((cell) => cell.textContent))"
     )
     assert all("±" in cell for cell in cells[0][1:4])
     assert {row[-1] for row in cells} <= {"first", "second", "cannot be told", ""}
@@ -383,9 +420,15 @@ def test_pictures_for_the_docs(browser, trained, tmp_path):
     runs = given.split(":") if given else [trained / name for name in ("first", "second", "pictures")]
     shots = [
         ("explorer_run", "run", {"run": 0, "eps": "0, 0.5, 2", "n": 1000}, ("errors",), 1000),
-        ("explorer_images", "run", {"run": 2, "eps": "0, 1", "way": "there and back", "start": "one", "row": 4, "n": 4}, (), 1000),
+        (
+            "explorer_images",
+            "run",
+            {"run": 2, "eps": "0, 1", "way": "there and back", "start": "one", "row": 4, "n": 4},
+            (),
+            1000,
+        ),
         ("explorer_compare", "compare", {"run": 0, "other": 1, "eps": "0", "n": 1000}, ("errors",), 1000),
-    ]  # fmt: skip
+    ]
     with served(*runs) as address:
         for name, place, settings, measured, time_at in shots:
             page = Page(browser, address, place)
