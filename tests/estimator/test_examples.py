@@ -70,7 +70,7 @@ def fitted_with(labels):
 
 
 def test_the_loss_by_time_is_that_of_a_field_of_zeros_for_a_network_that_says_zero():
-    """The loss is then the mean square of the rate x1 - x0: 2 + 2 in two dimensions with standard units, four errors."""
+    """The loss is then the mean square of the rate x1 - x0: 2 + 2 in the plane in standard units."""
     bridge = fitted()
     for weights in bridge.net.parameters():
         weights.zero_()
