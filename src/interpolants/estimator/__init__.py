@@ -6,6 +6,7 @@ from interpolants.estimator.check import Check, CheckReport
 from interpolants.estimator.forecast_scores import ForecastScores
 from interpolants.estimator.forecaster import Forecaster
 from interpolants.estimator.presets import PFGMPP
+from interpolants.estimator.prior_restoration import PriorRestoration
 from interpolants.estimator.tokens import TokenBridge
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "ForecastScores",
     "Forecaster",
     "PFGMPP",
+    "PriorRestoration",
     "TokenBridge",
     "auto_eps",
 ]
