@@ -52,6 +52,17 @@ def test_a_bridge_survives_the_disk_with_its_degrees_of_freedom(df, tmp_path):
     assert_close(bridge.log_prob(x, noise_level=0.1), again.log_prob(x, noise_level=0.1))
 
 
+def test_a_run_does_not_go_on_from_weights_for_other_degrees_of_freedom(tmp_path):
+    settings, x = {"steps": 3, "schedule": "constant", **SMALL}, data(300)
+    PFGMPP(16, **settings).fit(x1=x, progress=False, out=tmp_path / "r")
+    with pytest.raises(
+        InvalidInputError, match=r"resume=True must keep .* path .*'df': 16,.* -> .*'df': 128,"
+    ):
+        PFGMPP(128, **settings).fit(x1=x, progress=False, out=tmp_path / "r", resume=True, steps=5)
+    again = PFGMPP(16, **settings).fit(x1=x, progress=False, out=tmp_path / "r", resume=True, steps=5)
+    assert again.result.steps == 5
+
+
 def test_a_flow_without_score_refuses_noise():
     bridge = PFGMPP(8, steps=2, **SMALL).fit(x1=data(300), progress=False)
     with pytest.raises(NotIdentifiableError, match="score beside it"):

@@ -66,6 +66,20 @@ def test_resuming_a_finished_run_does_nothing_and_resuming_nothing_starts(tmp_pa
     assert (result.steps, result.stopped, result.skipped) == (60, "finished", 0)
 
 
+def test_a_run_goes_on_only_if_it_is_about_the_same(tmp_path):
+    def go(steps, **about):
+        keywords = {"out": tmp_path, "resume": True, "about": about, "progress": False}
+        return fit(toy.network(), toy.loss, toy.batches, TrainSettings(steps=steps), **keywords).steps
+
+    assert go(2, base="normal", sizes=(1, 2)) == 2
+    assert go(4, base="normal", sizes=(1, 2)) == 4
+    assert go(5) == 5  # nothing said: nothing to hold against it
+    with pytest.raises(
+        InvalidInputError, match="must keep the settings of the run, got base 'normal' -> 'heavy'"
+    ):
+        go(6, base="heavy")
+
+
 def test_the_last_checkpoints_are_kept(tmp_path):
     run(tmp_path, steps=23, keep=3)
     names = sorted(p.name for p in (tmp_path / "checkpoints").iterdir())

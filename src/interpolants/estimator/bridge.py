@@ -1,5 +1,6 @@
 """The estimator: two sample sets in, a trained bridge out, with the manners of scikit-learn."""
 
+import dataclasses
 import secrets
 import warnings
 from collections.abc import Callable, Sequence
@@ -26,8 +27,9 @@ from interpolants.estimator.starts import Pool, check_count, draw_base
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.preconditioned import Preconditioned, check_preconditioned
 from interpolants.fields.protocol import Fields
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.randomness import generator
+from interpolants.foundations.registry import describe
 from interpolants.foundations.types import Condition
 from interpolants.guidance.classifier_free import guide
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
@@ -195,7 +197,8 @@ class Bridge:
             batch_size: Rows per step, instead of the bridge's setting.
             progress: Show a progress bar.
             out: Folder for checkpoints and logs.
-            resume: Go on from the checkpoints in ``out``; give the same data and settings.
+            resume: Go on from the checkpoints in ``out``; give the same data and settings. Another path or
+                base is refused.
             validate: ``validate(net, step) -> numbers`` to log now and then.
             callbacks: Called after every step; see ``training.fit``.
 
@@ -248,6 +251,7 @@ class Bridge:
             self.settings,
             out=out,
             resume=resume,
+            about=self._about(),
             validate=validate,
             callbacks=callbacks,
             progress=progress,
@@ -255,6 +259,15 @@ class Bridge:
         self.history = [dict(row) for row in self.result.history]
         self.net = finished(net, self.result)
         return self
+
+    def _about(self) -> dict[str, Any]:
+        """What the weights are for; weights for another path, or another base, would load without a word."""
+        try:
+            path = describe(self.path, "Bridge.fit")
+        except InvalidInputError:
+            path = {"kind": type(self.path).__name__}  # a user's own
+        about = {"path": path, "learn": self.heads, "precondition": bool(self._params["precondition"])}
+        return {**about, "perturb": dataclasses.asdict(self.perturb)}
 
     def _prepared(self, net: nn.Module) -> tuple[nn.Module, JointLoss]:
         """The network as the fields use it, and the loss that suits it."""

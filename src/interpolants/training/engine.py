@@ -9,6 +9,7 @@ of PyTorch, in fp32 and bf16, on a CPU always and on an accelerator under determ
 number of processes adds in another order and draws other noise: the same statistics, not the same bits.
 """
 
+import json
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -104,6 +105,7 @@ def fit(
     *,
     out: str | Path | None = None,
     resume: bool = False,
+    about: Mapping[str, Any] | None = None,
     validate: Callable[[Any, int], Mapping[str, float]] | None = None,
     callbacks: Sequence[Callback] = (),
     progress: bool = True,
@@ -124,6 +126,8 @@ def fit(
         settings: The settings; `TrainSettings()` if not given.
         out: Folder for checkpoints and logs; nothing is written without it. Must not hold another run.
         resume: Go on from the newest whole checkpoint in ``out``, or start if there is none.
+        about: What is learnt, by name, as JSON takes it: kept with checkpoints. Weights do not tell for which path or
+            base they are, so a run that resumes must be about the same.
         validate: ``validate(modules, step)`` -> numbers to log, called without gradients, in evaluation
             mode and with averaged weights if there are any.
         callbacks: Called after every step with a `Moment`, on all processes; one that stops the run must do
@@ -142,6 +146,7 @@ def fit(
     if resume and out is None:
         raise invalid("fit", "out must be given with resume=True", out)
     run = _Run(modules, loss, batches, settings or TrainSettings(), Path(out) if out else None, aggregate)
+    run.about = json.loads(json.dumps(dict(about or {})))  # tuples to lists, as they come back from a file
     with ExitStack() as stack:
         stack.enter_context(run.world)
         stack.enter_context(_kept_random_state(run.device))
@@ -163,6 +168,7 @@ class _Run:
     settings: TrainSettings
     out: Path | None
     aggregate: Aggregate
+    about: dict[str, Any] = field(default_factory=dict)
     step: int = 0
     seconds: float = 0.0
     checkpoint: Path | None = None
@@ -243,6 +249,10 @@ class _Run:
     def _check_same_run(self, stored: Checkpoint) -> None:
         now, then = self.settings.model_dump(mode="json"), dict(stored.state.get("settings", {}))
         free = _FREE - ({"steps"} if self.settings.schedule == "cosine" else set())
+        known = dict(stored.state.get("about", {}))
+        now |= self.about
+        then |= {**self.about, **known}  # an older run did not say: nothing to hold against it
+        self.about = {**known, **self.about}
         changed = [name for name in now if name not in free and now[name] != then.get(name)]
         if changed:
             shown = ", ".join(f"{name} {then.get(name)!r} -> {now[name]!r}" for name in changed)
@@ -266,6 +276,7 @@ class _Run:
                 "world": self.world.size,
                 "torch": str(torch.__version__),
                 "settings": self.settings.model_dump(mode="json"),
+                "about": self.about,
             }
             self.checkpoint = Checkpoint(
                 step=self.step,
