@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.timing import Row, compare
+from benchmarks.timing import Row, Stopwatch, compare
 from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
 from interpolants.foundations.gaussian import Gaussian
@@ -89,7 +89,7 @@ def _peer_steps(data: Tensor, batch: int) -> dict[str, Callable[[], object]]:
 
 def sampling(batch: int, rounds: int) -> list[Row]:
     """A hundred evaluations: our ODE and SDE samplers against as many bare forwards."""
-    net = MLP(2, width=256, depth=4).eval().requires_grad_(False)
+    net = Stopwatch(MLP(2, width=256, depth=4)).eval().requires_grad_(False)
     fields = LearnedFields(OneSidedLinear(), velocity=net)
     x = torch.randn(batch, 2, generator=torch.Generator().manual_seed(0))
     t = torch.tensor(0.5)
@@ -115,7 +115,7 @@ def sampling(batch: int, rounds: int) -> list[Row]:
         "ours: SDE, stochastic Heun, 50 steps": lambda: sample(fields, x, eps=1.0, seed=0, n_steps=50),
         **_peer_sampling(net, x),
     }
-    return compare(cases, rounds=rounds, repeats=1 if batch > 1000 else 5)
+    return compare(cases, rounds=rounds, repeats=1 if batch > 1000 else 5, watch=net)
 
 
 def _peer_sampling(net: nn.Module, x: Tensor) -> dict[str, Callable[[], object]]:

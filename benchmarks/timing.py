@@ -5,6 +5,29 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+
+class Stopwatch(nn.Module):
+    """A network that counts the seconds spent in it.
+
+    Args:
+        net: The network.
+    """
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+        self.seconds = 0.0
+
+    def forward(self, *args: Any) -> Tensor:
+        """What the network gives."""
+        begin = time.perf_counter()
+        out: Tensor = self.net(*args)
+        self.seconds += time.perf_counter() - begin
+        return out
 
 
 @dataclass(frozen=True)
@@ -18,6 +41,8 @@ class Row:
         low: Lower quartile of those ratios.
         high: Upper quartile of those ratios.
         of_minima: Ratio of the fastest bursts, the figure to trust where the quartiles are wide.
+        of_own: Median over rounds of its time over the time that its own calls of the network took; None without a
+            stopwatch. What a slow minute does to both cancels.
     """
 
     case: str
@@ -26,10 +51,16 @@ class Row:
     low: float
     high: float
     of_minima: float
+    of_own: float | None
 
 
 def compare(
-    cases: dict[str, Callable[[], object]], *, rounds: int = 7, repeats: int = 3, seed: int = 0
+    cases: dict[str, Callable[[], object]],
+    *,
+    rounds: int = 7,
+    repeats: int = 3,
+    seed: int = 0,
+    watch: Stopwatch | None = None,
 ) -> list[Row]:
     """Time every case against the first one, the floor.
 
@@ -38,23 +69,29 @@ def compare(
         rounds: Rounds; in each, every case runs once, in an order shuffled anew.
         repeats: Units of work per burst.
         seed: Seed of the order.
+        watch: The network that all cases call.
     """
     order, shuffle = list(cases), random.Random(seed)
     for work in cases.values():
         work()
     times: dict[str, list[float]] = {name: [] for name in cases}
+    own: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(rounds):
         shuffle.shuffle(order)
         for name in order:
+            before = 0.0 if watch is None else watch.seconds
             begin = time.perf_counter()
             for _ in range(repeats):
                 cases[name]()
-            times[name].append((time.perf_counter() - begin) / repeats)
+            taken = time.perf_counter() - begin
+            times[name].append(taken / repeats)
+            if watch is not None:
+                own[name].append(taken / (watch.seconds - before))
     floor = times[next(iter(cases))]
-    return [_row(name, taken, floor) for name, taken in times.items()]
+    return [_row(name, taken, floor, own[name]) for name, taken in times.items()]
 
 
-def _row(name: str, taken: list[float], floor: list[float]) -> Row:
+def _row(name: str, taken: list[float], floor: list[float], own: list[float]) -> Row:
     ratios = sorted(a / b for a, b in zip(taken, floor, strict=True))
     quarter = len(ratios) // 4
     return Row(
@@ -64,6 +101,7 @@ def _row(name: str, taken: list[float], floor: list[float]) -> Row:
         low=ratios[quarter],
         high=ratios[-1 - quarter],
         of_minima=min(taken) / min(floor),
+        of_own=statistics.median(own) if own else None,
     )
 
 
@@ -72,12 +110,14 @@ def table(title: str, rows: list[Row]) -> str:
     lines = [
         f"### {title}",
         "",
-        "| case | median | ratio | quartiles | of minima |",
-        "| --- | --- | --- | --- | --- |",
+        "| case | median | ratio | quartiles | of minima | to its own network calls |",
+        "| --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
         median = f"{1e3 * row.median:.2f} ms"
+        own = "" if row.of_own is None else f"{row.of_own:.3f}"
+        quartiles = f"{row.low:.3f} - {row.high:.3f}"
         lines.append(
-            f"| {row.case} | {median} | {row.ratio:.3f} | {row.low:.3f} - {row.high:.3f} | {row.of_minima:.3f} |"
+            f"| {row.case} | {median} | {row.ratio:.3f} | {quartiles} | {row.of_minima:.3f} | {own} |"
         )
     return "\n".join(lines) + "\n"

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from interpolants.foundations import brownian
 from interpolants.foundations.brownian import BrownianPath
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import BlockNoise
@@ -117,11 +118,22 @@ def test_memory_grows_with_the_logarithm_of_the_steps():
     """Live tensors are those on the traversal's stack: at most one per level, plus the step in hand."""
     most = {}
     for n in (16, 1024):
-        iterator = iter(BrownianPath(np.linspace(0, 1, n + 1), noise(1)))
+        path = BrownianPath(np.linspace(0, 1, n + 1), noise(1))
+        iterator = path._walk([noise(1)(level) for level in range(path.levels + 1)])
         most[n] = 0
         for _ in iterator:
             most[n] = max(most[n], len(iterator.gi_frame.f_locals["stack"]))
     assert most == {16: 4, 1024: 10}
+
+
+@pytest.mark.parametrize("levy_area", [False, True])
+def test_a_path_kept_whole_is_the_path_walked_step_by_step(levy_area, monkeypatch):
+    times = np.linspace(0, 1, 13)
+    whole = list(BrownianPath(times, noise(5), levy_area=levy_area))
+    monkeypatch.setattr(brownian, "_MOST_AT_ONCE", 0)
+    walked = list(BrownianPath(times, noise(5), levy_area=levy_area))
+    assert len(whole) == len(walked) == 12
+    assert_close(whole, walked, rtol=0, atol=0)
 
 
 def test_the_caller_may_overwrite_what_is_yielded():

@@ -6,6 +6,7 @@ independent. ``h, W, H`` belong to an interval, ``h1, W1, H1`` and ``h2, W2, H2`
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -13,6 +14,10 @@ import numpy.typing as npt
 from torch import Tensor
 
 from interpolants.foundations.errors import invalid
+
+# Paths of no more than so many numbers (8 MiB) are walked before the first step. Between two evaluations of a network
+# every small operation finds the processor's caches cold and takes some three times as long.
+_MOST_AT_ONCE = 2**21
 
 
 class NormalSource(Protocol):
@@ -40,7 +45,7 @@ class BrownianPath:
     ``l`` draws, in order, how the intervals of level ``l - 1`` split in two, given their increments. Grids
     with n, 2n, 4n, ... steps, each holding the times of the one before, share the levels they have in common
     and hence see the same path. The intervals are walked depth first, so that ``O(log n)`` tensors are alive
-    at a time, and each step costs one draw (two with ``levy_area``).
+    at a time (small paths are kept whole), and each step costs one draw (two with ``levy_area``).
 
     Iterating yields ``(W, H)`` per step, in the order of ``times``; ``H`` is ``None`` unless ``levy_area``.
     Each iteration asks the factory for new sources and so repeats the same path. The tensors are the
@@ -87,7 +92,11 @@ class BrownianPath:
         for source, intervals in zip(sources, [self._lengths[0], *self._rules], strict=True):
             if isinstance(source, Prepared):
                 source.expect(len(intervals) * (2 if self.levy_area else 1))
-        return self._walk_pairs(sources) if self.levy_area else self._walk(sources)
+        walk = self._walk_pairs(sources) if self.levy_area else self._walk(sources)
+        first = next(walk)
+        if len(self) * first[0].numel() <= _MOST_AT_ONCE:
+            return iter([first, *walk])
+        return chain([first], walk)
 
     def _walk(self, sources: Sequence[NormalSource]) -> Iterator[tuple[Tensor, None]]:
         deepest, position = self.levels, [0] * len(sources)
