@@ -1,10 +1,11 @@
-"""``python -m benchmarks [overhead|fields|pairs|light_sb] [--rounds N] [--out FILE]``: print the tables."""
+"""``python -m benchmarks [overhead|fields|pairs|light_sb|first_hour] [--rounds N] [--out FILE]``: print the tables."""
 
 import argparse
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import fields, light_sb, overhead, pairs
+from benchmarks import fields, first_hour, light_sb, overhead, pairs
 from benchmarks.timing import table
 from interpolants.foundations.memory import tune_malloc
 
@@ -12,9 +13,8 @@ from interpolants.foundations.memory import tune_malloc
 def main() -> None:
     """Measure, print, and write a file if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "what", nargs="?", choices=("overhead", "fields", "pairs", "light_sb"), default="overhead"
-    )
+    items = ("overhead", "fields", "pairs", "light_sb", "first_hour")
+    parser.add_argument("what", nargs="?", choices=items, default="overhead")
     parser.add_argument("--rounds", type=int, default=7, help="rounds per overhead table")
     parser.add_argument("--default-malloc", action="store_true", help="leave the allocator as it is")
     parser.add_argument("--steps", type=int, default=4000, help="training steps of fields and pairs")
@@ -34,6 +34,9 @@ def main() -> None:
         fields.run(steps=options.steps, seeds=options.seeds, n=10_000, report=report)
     elif options.what == "pairs":
         pairs.run(steps=options.steps, report=report)
+    elif options.what == "first_hour":
+        with tempfile.TemporaryDirectory() as folder:
+            report(first_hour.table(list(first_hour.first_hour(Path(folder)))))
     elif options.what == "light_sb":
         light_sb.run(options.official, rounds=options.rounds, report=report)
     else:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ COMMANDS = [
     "report",
     "explore",
     "methods",
+    "recipes",
     "problems",
     "doctor",
 ]
@@ -32,6 +34,8 @@ SMALL = ["train.batch_size=32", "bridge.net.kind=mlp", "bridge.net.width=16", "b
          "evaluate.n_steps=4",
          "evaluate.log_prob=4", "evaluate.eps=[0, 0.5]", "evaluate.leg_steps=2", "evaluate.log_prob_method=heun",
          "evaluate.log_prob_steps=3", "evaluate.check=false"]  # fmt: skip
+# What each mistake is answered with, word for word: a message is part of the interface.
+MESSAGES = json.loads(Path(__file__).with_name("messages.json").read_text("utf-8"))
 SETS = [word for text in SMALL for word in ("--set", text)]
 
 
@@ -51,6 +55,10 @@ def trained(tmp_path_factory):
     np.save(folder / "a.npy", rng.normal(size=(80, 2)).astype(np.float32))
     np.savetxt(folder / "b.csv", rng.normal(size=(80, 2)) + 3, delimiter=",", header="u,v", comments="")
     np.save(folder / "labels.npy", np.arange(80) % 3)
+    np.save(folder / "short.npy", np.arange(3))
+    (folder / "holes.csv").write_text("u,v\n1,2\n3,nan\n")
+    (folder / "words.csv").write_text("u,v\n1,2\nthree,4\n")
+    (folder / "empty.csv").touch()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(run_module, "make_report", lambda folder, say: None)
@@ -141,6 +149,30 @@ def test_training_and_judging_can_be_two_commands(place):
     assert json.loads(result.stdout)["results"]["tasks"][0]["kind"] == "generation"
 
 
+def test_samples_from_two_processes_are_those_of_one(place):
+    words = ("sample", "runs/labels", "-n", 150, "--label", 1, "--eps", 0.5, "--seed", 1, "--steps", 4)
+    call(*words, "--out", "alone.npz")
+    call(*words, "--out", "shared.npz", "--nproc", 2)
+    with np.load("alone.npz") as one, np.load("shared.npz") as two:
+        assert np.array_equal(one["x"], two["x"])
+        assert np.array_equal(one["label"], two["label"])
+
+
+def test_recipes_are_listed_and_printed(place):
+    listed = {row["id"]: row["what"] for row in json.loads(call("recipes", "--json").stdout)}
+    assert listed["checkerboard"].startswith("Gaussian noise to a checkerboard")
+    assert all(what and "interpolants run" not in what for what in listed.values())
+    assert "checkerboard" in call("recipes").stdout
+    (place / "mine.toml").write_text(call("recipes", "mixture_2d").stdout)
+    call("train", "--config", "mine.toml", "--out", "runs/recipe", "--steps", 2, "-q", *SETS)
+
+
+def test_training_in_the_plane_ends_with_a_picture(place):
+    done = call("train", "--x1", "b.csv", "--out", "runs/picture", "--steps", 3, *SETS)
+    assert "1,500 samples of the flow" in done.stderr
+    assert any(0x2801 <= ord(letter) <= 0x28FF for letter in done.stderr)
+
+
 def test_methods_problems_and_doctor_answer_as_table_and_as_json():
     assert "linear" in call("methods", "--family", "path").stdout
     for word in ("status", "cost", "limits", "sources"):
@@ -192,6 +224,18 @@ def test_methods_problems_and_doctor_answer_as_table_and_as_json():
         (("report", "runs/none"), "the folder must be one of a run"),
         (("methods", "--family", "paths"), "Did you mean 'path'?"),
         (("methods", "miror"), "Did you mean 'mirror'?"),
+        (("recipes", "moons"), "Did you mean 'moons_to_rings'?"),
+        (("train", "--config", "moons_to_ring", "--out", "new"), "Did you mean 'moons_to_rings'?"),
+        (("run", "--x1", "holes.csv", "--out", "new"), "nan"),
+        (("run", "--x1", "words.csv", "--out", "new"), "'three'"),
+        (("run", "--x1", "empty.csv", "--out", "new"), "empty"),
+        (("run", "--x1", "b.csv", "--cond", "short.npy", "--out", "new"), "got 3"),
+        (("sample", "runs/mine", "--eps", "-1", "--out", "s.npz"), "must be finite and >= 0, got -1"),
+        (("sample", "runs/mine", "--eps", "much", "--out", "s.npz"), "--eps must be a number"),
+        (("sample", "runs/mine", "--eps", 1, "--method", "rk4", "--out", "s.npz"), "eps > 0 needs an SDE solver"),
+        (("sample", "runs/labels", "--label", 7, "--out", "s.npz"), "label"),
+        (("text", "runs/mine"), "a model of tokens"),
+        (("train", "--resume", "runs/none"), "the folder must"),
     ],
 )  # fmt: skip
 def test_mistakes_end_with_code_two_and_leave_nothing(place, words, message):
@@ -199,6 +243,7 @@ def test_mistakes_end_with_code_two_and_leave_nothing(place, words, message):
     result = call(*words, code=2)
     said = " ".join(result.stderr.replace("│", " ").split())
     assert message in said
+    assert said == MESSAGES[" ".join(map(str, words))]
     assert "Traceback" not in result.output
     assert sorted(path.name for path in place.rglob("*")) == before
 

@@ -47,8 +47,9 @@ def test_recipes_methods_and_families_are_offered(tmp_path, monkeypatch):
     for name in ("recipes/a.toml", "recipes/b.toml", "c.toml"):
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
-    assert complete.recipes("rec") == ["recipes/a.toml", "recipes/b.toml"]
-    assert complete.recipes("c") == ["c.toml"]
+    assert complete.recipes("rec") == ["recipes/a.toml", "recipes/b.toml", "rectification"]
+    assert complete.recipes("c") == ["c.toml", "checkerboard"]
+    assert complete.recipe_names("moons") == ["moons_to_rings"]
     assert complete.method_ids("mirr") == ["mirror"]
     assert complete.families("env") == ["envelope"]
     assert complete.path_ids("trig") == ["trigonometric"]

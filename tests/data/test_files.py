@@ -99,7 +99,7 @@ def test_tables_in_many_dialects(tmp_path, name, text, columns):
         ("\n\n", r"at least one row, got none"),
         (
             "a,b\n1,\n2,3\n4,NA\n",
-            r"got 2 of 3 rows with NaN .*\(row 0, 2\) in b. Drop these rows with drop_nan",
+            r"got 2 of 3 rows with NaN .*\(row 0, 2\) in b. .*drop_nan",
         ),
         ("1,inf\n2,3\n", r"got 1 of 2 rows"),
         ("1,1e39\n", r"values must fit float32, up to 3.4e38, got 1e\+39"),

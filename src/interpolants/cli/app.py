@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from interpolants.cli.show import Screen
     from interpolants.estimator.bridge import Bridge
-    from interpolants.runs.config import RunConfig
+    from interpolants.runs.config import RunConfig, TaskConfig
 
 app = typer.Typer(
     cls=Commands,
@@ -34,7 +34,7 @@ Config = Annotated[
         "--config",
         "-c",
         metavar="FILE",
-        help="Settings: TOML, YAML or JSON.",
+        help="Settings: a TOML, YAML or JSON file, or the name of a recipe.",
         autocompletion=complete.recipes,
     ),
 ]
@@ -122,7 +122,7 @@ def run(
 
     \b
     Example:
-    interpolants run --config recipes/digits_demo.toml --out runs/demo
+    interpolants run --config digits_demo --out runs/demo
     interpolants run --x0 a.npy --x1 b.csv --out runs/mine --steps 3000
     interpolants run --out runs/mine --resume
     """
@@ -169,7 +169,7 @@ def train(
 
     \b
     Example:
-    interpolants train --config recipes/moons_to_rings.toml --out runs/a
+    interpolants train --config moons_to_rings --out runs/a
     interpolants train --resume runs/a
     """
     from interpolants.runs.run import train_only
@@ -183,9 +183,10 @@ def train(
         )
     settings = _settings(config, sets, x0, x1, cond, steps, path, resume)
     train_only(settings, folder, progress=not quiet, resume=resume is not None)
-    _screen(quiet).following(
-        f"interpolants run --out {folder} --resume", "evaluates it and writes the report"
-    )
+    screen = _screen(quiet)
+    if not quiet:
+        _picture(screen, folder, settings.tasks[0])
+    screen.following(f"interpolants run --out {folder} --resume", "evaluates it and writes the report")
 
 
 @app.command()
@@ -214,6 +215,9 @@ def sample(
     ] = (0.0, 1.0),
     task: Task = None,
     batch_size: Rows = 10_000,
+    nproc: Annotated[
+        int, typer.Option("--nproc", min=1, max=256, help="Processes; changes time, not results.")
+    ] = 1,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:
@@ -225,6 +229,8 @@ def sample(
     interpolants sample runs/demo -n 1000 --label 3 --guidance 2 --out clear_threes.npz
     """
     from interpolants.runs.files import check_free, write_table
+    from interpolants.runs.folder import find_bridge
+    from interpolants.runs.shards import sampled, sampled_by_processes
 
     check_free(out, force=force)
     bridge = _bridge(folder, task)
@@ -237,7 +243,13 @@ def sample(
         "method": method,
     }
     how |= {"guidance": guidance, "guidance_interval": interval}
-    arrays = _sampled(bridge, n, given, batch_size, **how)
+    if nproc > 1:
+        x = sampled_by_processes(find_bridge(folder, task), n, given, batch_size, how, nproc)
+    else:
+        x = sampled(bridge, n, given, batch_size, how)
+    arrays = {"x": x.numpy()}
+    if given is not None:
+        arrays["label" if given.ndim == 1 else "condition"] = given.numpy()
     write_table(out, arrays, force=force)
     screen = _screen(quiet)
     screen.say(f"{n} samples of shape {arrays['x'].shape[1:]} in {out}")
@@ -463,6 +475,40 @@ def methods(
 
 
 @app.command()
+def recipes(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Print this one.", autocompletion=complete.recipe_names),
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """List the settings files that run as they are, or print one, to be changed into your own.
+
+    \b
+    Example:
+    interpolants recipes
+    interpolants recipes moons_to_rings > mine.toml
+    """
+    from interpolants.runs import recipes as kept
+
+    found = kept.recipes()
+    if name is not None:
+        if name not in found:
+            raise invalid(
+                "recipes", "the recipe must be one of the library's", repr(name), nearest(name, found)
+            )
+        typer.echo(found[name].read_text(encoding="utf-8"), nl=False)
+        return
+    screen = _screen(quiet or as_json)
+    rows = [(key, kept.told(file)) for key, file in found.items()]
+    if as_json:
+        screen.json([{"id": key, "what": what} for key, what in rows])
+    screen.table("Recipes", ("id", "what it does"), rows)
+    screen.following("interpolants train --config moons_to_rings --out runs/a")
+
+
+@app.command()
 def problems(quiet: Quiet = False, as_json: Json = False) -> None:
     """List problems with known answers, and data sets, to use as x0 and x1.
 
@@ -548,7 +594,7 @@ def _settings(
 ) -> "RunConfig":
     """Settings from a file, from a run that is to go on, or from options alone; options change what a file says."""
     from interpolants.runs.config import find_config, make_config, read_settings
-    from interpolants.runs.folder import CONFIG
+    from interpolants.runs.folder import CONFIG, read_config
 
     place = "command line"
     base: Any = {}
@@ -557,6 +603,8 @@ def _settings(
         base, place = read_settings(file), str(file)
     elif stored is not None and (stored / CONFIG).is_file():
         base, place = read_settings(stored / CONFIG), str(stored / CONFIG)
+    elif stored is not None and x1 is None and not sets:
+        read_config(stored)  # raises, and names the nearest run
     elif x1 is None and not sets:
         remedy = "Give --config FILE, or data by --x1 FILE (and --x0 FILE)."
         raise invalid("run", "there must be settings or data", "none", remedy)
@@ -578,6 +626,16 @@ def _bridge(folder: Path, task: str | None) -> "Bridge":
     from interpolants.runs.folder import find_bridge
 
     return Bridge.load(find_bridge(folder, task))
+
+
+def _picture(screen: "Screen", folder: Path, task: "TaskConfig") -> None:
+    """What a bridge in the plane has learnt, as text; nothing for others."""
+    from interpolants.cli.dots import scatter
+
+    bridge = _bridge(folder, task.name)
+    if bridge.shape == (2,) and task.data.condition is None:
+        x = bridge.sample(1500, n_steps=25, seed=0)
+        screen.drawing("1,500 samples of the flow", scatter(x.numpy()))
 
 
 def _conditions(bridge: "Bridge", label: int | None, cond: str | None, n: int) -> "Tensor | None":
@@ -604,30 +662,8 @@ def _level(text: str) -> float | str:
         return float(text)
     except ValueError:
         raise invalid(
-            "sample", "--eps must be a number >= 0, or auto", repr(text), nearest(text, ["auto"])
+            "sample", "--eps must be a number >= 0, or auto", repr(text), "E.g. --eps 0.5; 0 is the ODE."
         ) from None
-
-
-def _sampled(
-    bridge: "Bridge", n: int, cond: "Tensor | None", batch_size: int, **options: Any
-) -> dict[str, Any]:
-    """Samples in parts that agree with one big call, as arrays to write."""
-    import torch
-
-    parts = [
-        bridge.sample(
-            min(batch_size, n - first),
-            cond=None if cond is None else cond[first : first + batch_size],
-            first_index=first,
-            details=True,
-            **options,
-        ).x
-        for first in range(0, n, batch_size)
-    ]
-    arrays = {"x": torch.cat(parts).numpy()}
-    if cond is not None:
-        arrays["label" if cond.ndim == 1 else "condition"] = cond.numpy()
-    return arrays
 
 
 def _points(bridge: "Bridge", file: str, key: str | None) -> "Tensor":

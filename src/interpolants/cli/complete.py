@@ -18,15 +18,25 @@ def settings(incomplete: str) -> list[str]:
 
 
 def recipes(incomplete: str) -> list[str]:
-    """Settings files: the recipes that are here, and files of the folder that is being typed."""
+    """Recipes by name, the files of ``recipes/``, and those of the folder that is being typed."""
+    from interpolants.runs.recipes import recipes
+
     folder = Path(incomplete).parent if "/" in incomplete else Path()
     found = [
+        *recipes(),
         *Path("recipes").glob("*.toml"),
         *folder.glob("*.toml"),
         *folder.glob("*.yaml"),
         *folder.glob("*.json"),
     ]
     return _starting(sorted({str(file) for file in found}), incomplete)
+
+
+def recipe_names(incomplete: str) -> list[str]:
+    """Recipes by name."""
+    from interpolants.runs.recipes import recipes
+
+    return _starting(recipes(), incomplete)
 
 
 def method_ids(incomplete: str) -> list[str]:

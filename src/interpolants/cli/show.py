@@ -35,6 +35,11 @@ class Screen:
         if not self.quiet:
             self._hints.print(Text.assemble("next: ", (command, "bold cyan"), f"  {why}" if why else ""))
 
+    def drawing(self, title: str, lines: Sequence[str]) -> None:
+        """A picture made of letters, where the terminal has them."""
+        if not self.quiet and self._hints.encoding.startswith("utf"):
+            self._hints.print(Text("\n".join([title, *lines])))
+
     def table(self, title: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """A table on standard output."""
         if self.quiet:

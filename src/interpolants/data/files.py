@@ -97,7 +97,7 @@ def _check_path(path: Path, who: str) -> None:
             )
         raise invalid(who, "the file must exist", str(path), remedy)
     if path.stat().st_size == 0:
-        raise invalid(who, "the file must not be empty", f"0 bytes in {path}")
+        raise invalid(who, "the file must not be empty", f"0 bytes in {path}", "Check what wrote it.")
 
 
 def _reader(path: Path, who: str) -> "Callable[[Path, str, str | None], _Read]":
@@ -343,7 +343,12 @@ def _finite_rows(
         touched = [columns[i] for i in np.flatnonzero(bad.any(0))]
         count += f" in {', '.join(touched[:_SHOWN])}" + (", ..." if len(touched) > _SHOWN else "")
     if not drop:
-        raise invalid(where, "values must be finite", count, "Drop these rows with drop_nan=True.")
+        raise invalid(
+            where,
+            "values must be finite",
+            count,
+            "Correct these rows, or leave them out with drop_nan = true.",
+        )
     if len(rows) == len(array):
         raise invalid(where, "at least one row must be finite", count)
     return np.delete(array, rows, axis=0), (f"Dropped {count}.",)

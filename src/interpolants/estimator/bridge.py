@@ -490,7 +490,8 @@ class Bridge:
         points, kind = as_tensor(x, f"Bridge.{who}", "x")
         if tuple(points.shape[1:]) != self.shape:
             rule = f"x must have the event shape the bridge was fitted to, {self.shape}"
-            raise invalid(f"Bridge.{who}", rule, tuple(points.shape[1:]))
+            remedy = "Give one such sample per row, with the columns of the training."
+            raise invalid(f"Bridge.{who}", rule, tuple(points.shape[1:]), remedy)
         return points.float(), kind
 
     def _expand(self, cond: Any, n: int) -> Tensor | None:

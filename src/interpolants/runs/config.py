@@ -23,6 +23,7 @@ from pydantic import (
 
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.runs.overrides import apply, plain
+from interpolants.runs.recipes import find_recipe, recipes
 from interpolants.runs.words import dotted, explain, shorten
 from interpolants.training.settings import TrainSettings
 
@@ -315,7 +316,7 @@ def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
     """Read a TOML, YAML or JSON file, change it by overrides, and check every setting.
 
     Args:
-        path: The file, or the name of one in ``recipes/``.
+        path: The file, or the name of a recipe; see ``interpolants recipes``.
         overrides: ``"a.b=c"`` with c a TOML value (or a word); see `make_config`.
 
     Raises:
@@ -364,18 +365,17 @@ def make_config(
 
 def find_config(path: Path) -> Path:
     """The settings file itself, or the recipe of that name."""
-    recipes = Path("recipes")
-    for candidate in (path, recipes / path, recipes / f"{path}.toml"):
-        if candidate.is_file():
-            return candidate
+    if path.is_file():
+        return path
+    if (recipe := find_recipe(path)) is not None:
+        return recipe
     folder = path.parent if path.parent != Path() and path.parent.is_dir() else Path()
     near = (
         [str(folder / f.name) for f in folder.iterdir() if f.suffix in _READERS and f.stem != "pyproject"]
         if folder.is_dir()
         else []
     )
-    near += [str(f) for f in recipes.glob("*.toml")] if recipes.is_dir() else []
-    remedy = nearest(str(path), near) if near else "Check the path."
+    remedy = nearest(str(path), [*near, *recipes()])
     raise invalid("config", "the settings file must exist", str(path), remedy)
 
 

@@ -113,7 +113,8 @@ def load_data(config: DataConfig) -> TaskData:
     x1 = _next(x0, config) if isinstance(config.x1, StepSource) else _load(config.x1, "x1", config)
     if x0 is not None and x0.train.x.shape[1:] != x1.train.x.shape[1:]:
         shapes = f"{tuple(x0.train.x.shape[1:])} in {x0.name} and {tuple(x1.train.x.shape[1:])} in {x1.name}"
-        raise invalid("data", "samples of x0 and x1 must have the same shape", shapes)
+        remedy = "A bridge moves a sample within one space: make the rows of both alike."
+        raise invalid("data", "samples of x0 and x1 must have the same shape", shapes, remedy)
     cond_train, cond_test = _condition(config, x1)
     warnings = [text for side in (x0, x1) if side is not None for text in side.warnings]
     return TaskData(x0, x1, cond_train, cond_test, warnings)
@@ -252,7 +253,12 @@ def _condition(config: DataConfig, x1: Side) -> tuple[Tensor | None, Tensor | No
     if config.x1.limit is not None:
         values = values[: config.x1.limit]
     if len(values) != rows:
-        raise invalid("data.condition", f"{config.condition} must have {rows} rows like x1", len(values))
+        raise invalid(
+            "data.condition",
+            f"{config.condition} must have {rows} rows like x1",
+            len(values),
+            "Row i of both belongs to sample i.",
+        )
     train, test = split(Rows(values), config)
     return train.x, test.x
 

@@ -1,0 +1,191 @@
+"""What a newcomer does in the first hour, step by step: each is carried out, checked, and timed.
+
+Every step is what a person would type, in processes of its own; a step that does not give what it promises raises.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import urlopen
+
+import numpy as np
+from safetensors.numpy import load_file
+
+WITHOUT_THINKING = """
+import numpy as np, interpolants as itp
+x0, x1 = np.random.default_rng(0).normal(size=(2, 2000, 2)) + [[[0, 0]], [[4, 1]]]
+bridge = itp.Bridge().fit(x0, x1, steps={steps})
+y = bridge.transport(x0[:5])
+assert y.shape == (5, 2)
+"""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing done.
+
+    Attributes:
+        what: In words.
+        commands: Commands typed.
+        lines: Lines of the user's own code.
+        seconds: Wall time of all of it.
+    """
+
+    what: str
+    commands: int
+    lines: int
+    seconds: float
+
+
+class Newcomer:
+    """Somebody at a shell in an empty folder.
+
+    Args:
+        folder: The folder.
+        sets: Overrides for all trainings, e.g. to make them short.
+        samples: How many samples are drawn.
+    """
+
+    def __init__(self, folder: Path, sets: tuple[str, ...], samples: int) -> None:
+        self.folder, self.samples = folder, samples
+        self.sets = [word for text in sets for word in ("--set", text)]
+        self.typed = 0
+
+    def start(self, *words: str) -> "subprocess.Popen[str]":
+        """A command, running."""
+        self.typed += 1
+        return subprocess.Popen(
+            [sys.executable, "-m", "interpolants", *words],
+            cwd=self.folder,
+            env=os.environ | {"COLUMNS": "200", "PYTHONIOENCODING": "utf-8"},
+            text=True,
+            encoding="utf-8",
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def types(self, *words: str, code: int = 0) -> str:
+        """A command to its end; what it printed."""
+        process = self.start(*words)
+        out, err = process.communicate()
+        told = out + err
+        assert process.returncode == code, f"{' '.join(words)}: exit code {process.returncode}\n{told}"
+        assert "Traceback" not in told, told
+        return told
+
+
+def first_hour(
+    folder: Path, *, sets: tuple[str, ...] = (), steps: int = 1000, samples: int = 10_000
+) -> Iterator[Step]:
+    """Carry out the steps, one after the other.
+
+    Args:
+        folder: An empty folder.
+        sets: Overrides for the trainings of the command line.
+        steps: Training steps of the example in Python.
+        samples: How many samples are drawn.
+    """
+    person = Newcomer(folder, sets, samples)
+    tasks: list[tuple[str, Callable[[Newcomer], None], int]] = [
+        ("see what is installed", _doctor, 0),
+        ("train on a toy, and see samples", _train, 0),
+        ("stop a training by Ctrl-C and go on", _stop, 0),
+        (f"{samples:,} samples, whatever the batch and the processes", _sample, 0),
+        ("the report of the run", _report, 0),
+        ("the explorer in the browser", _explore, 0),
+        ("own arrays, in Python", lambda person: _python(person, steps), 3),
+        ("a misspelt setting", _typo, 0),
+    ]
+    for what, work, lines in tasks:
+        person.typed, begin = 0, time.perf_counter()
+        work(person)
+        yield Step(what, person.typed, lines, time.perf_counter() - begin)
+
+
+def table(steps: list[Step]) -> str:
+    """The steps as a Markdown table."""
+    lines = ["| step | commands | lines of code | seconds |", "| --- | ---: | ---: | ---: |"]
+    lines += [f"| {s.what} | {s.commands} | {s.lines or ''} | {s.seconds:.1f} |" for s in steps]
+    commands, code, seconds = (
+        sum(getattr(s, name) for s in steps) for name in ("commands", "lines", "seconds")
+    )
+    return "\n".join([*lines, f"| together | {commands} | {code} | {seconds:.1f} |"]) + "\n"
+
+
+def _doctor(person: Newcomer) -> None:
+    told = person.types("doctor")
+    assert "torch" in told
+    assert "devices" in told
+
+
+def _train(person: Newcomer) -> None:
+    told = person.types("train", "--config", "moons_to_rings", "--out", "runs/a", *person.sets)
+    assert "samples of the flow" in told
+    assert "next: interpolants run --out runs/a --resume" in told
+
+
+def _stop(person: Newcomer) -> None:
+    process = person.start("train", "--config", "moons_to_rings", "--out", "runs/b", *person.sets)
+    log = person.folder / "runs/b/main/train/log.csv"
+    while not log.exists() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate()
+    if process.returncode != 0:  # a short training may have ended first
+        assert process.returncode == 130, told
+        assert "Go on with: interpolants" in " ".join(told.split())
+        person.types("train", "--resume", "runs/b")
+    one, two = (load_file(person.folder / f"runs/{run}/main/bridge/bridge_model.safetensors") for run in "ab")
+    assert one.keys() == two.keys()
+    same = all(np.array_equal(one[name], two[name]) for name in one)
+    assert same, "a resumed training went another way"
+
+
+def _sample(person: Newcomer) -> None:
+    common = ("sample", "runs/a", "-n", str(person.samples), "--seed", "1", "--eps", "0.5")
+    person.types(*common, "--out", "s.npz")
+    person.types(*common, "--batch-size", "700", "--out", "t.npz")
+    person.types(*common, "--nproc", "2", "--out", "u.npz")
+    first, second, third = (np.load(person.folder / name)["x"] for name in ("s.npz", "t.npz", "u.npz"))
+    assert first.shape == (person.samples, 2)
+    assert np.array_equal(first, second), "samples depend on the batch"
+    assert np.array_equal(first, third), "samples depend on the processes"
+
+
+def _report(person: Newcomer) -> None:
+    person.types("run", "--out", "runs/a", "--resume")
+    person.types("report", "runs/a")
+    page = person.folder / "runs/a/report.html"
+    assert page.stat().st_size < 5_000_000
+    assert "How to reproduce" in page.read_text("utf-8")
+
+
+def _explore(person: Newcomer) -> None:
+    process = person.start("explore", "--no-open", "--port", "0")
+    try:
+        assert process.stderr is not None
+        line = process.stderr.readline()
+        address = re.search(r"http://127\.0\.0\.1:\d+/", line)
+        assert address is not None, line + process.stderr.read()
+        with urlopen(address[0], timeout=30) as answer:
+            assert b"<canvas" in answer.read()
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+
+
+def _python(person: Newcomer, steps: int) -> None:
+    script = WITHOUT_THINKING.format(steps=steps)
+    subprocess.run([sys.executable, "-c", script], cwd=person.folder, check=True, capture_output=True)
+
+
+def _typo(person: Newcomer) -> None:
+    told = person.types("train", "--config", "moons_to_rings", "--out", "c", "--set", "trian.steps=1", code=2)
+    assert "Did you mean 'train" in told, told
+    assert not (person.folder / "c").exists()

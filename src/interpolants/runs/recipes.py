@@ -1,0 +1,41 @@
+"""Recipes: settings files that run as they are, found by name in a checkout and in an installed package alike."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parents[1]
+
+
+def recipe_folders() -> list[Path]:
+    """Where recipes may be, nearest first: beside the user, in the checkout of this library, in the package."""
+    places = [Path("recipes"), _PACKAGE.parents[1] / "recipes", _PACKAGE / "recipes"]
+    return [place for place in places if place.is_dir()]
+
+
+def recipes() -> dict[str, Path]:
+    """All recipes, name -> file; of two with one name the nearer."""
+    found: dict[str, Path] = {}
+    for folder in recipe_folders():
+        for file in sorted(folder.glob("*.toml")):
+            found.setdefault(file.stem, file)
+    return dict(sorted(found.items()))
+
+
+def find_recipe(name: Path) -> Path | None:
+    """The recipe meant by ``moons``, ``moons.toml`` or ``recipes/moons.toml``, if there is one."""
+    if name.suffix not in ("", ".toml") or name.parent not in (Path(), Path("recipes")):
+        return None
+    return recipes().get(name.stem)
+
+
+def told(file: Path) -> str:
+    """What a recipe does, in the words of its opening comment."""
+    return " ".join(_opening(file))
+
+
+def _opening(file: Path) -> Iterator[str]:
+    for line in file.read_text(encoding="utf-8").splitlines():
+        text = line.removeprefix("#").strip()
+        if not line.startswith("#") or text.startswith("interpolants "):
+            return
+        yield text
