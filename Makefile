@@ -49,8 +49,8 @@ bench: $(VENV)/.dev                ## Measure overheads against the bare network
 	$(BIN)/python -m benchmarks
 
 check: $(VENV)/.dev                ## Lint, types, import contract
-	$(BIN)/ruff check src tests benchmarks studies docs/*.py
-	$(BIN)/ruff format --check src tests benchmarks studies docs/*.py
+	$(BIN)/ruff check src tests benchmarks studies gallery docs/*.py
+	$(BIN)/ruff format --check src tests benchmarks studies gallery docs/*.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -75,7 +75,7 @@ copybutton_prompt_is_regexp = True
 html_theme = "furo"
 html_title = "interpolants"
 html_static_path = ["_static"]
-html_css_files = ["site.css"]
+html_css_files = ["site.css", "gallery.css"]
 
 
 def escape_shapes(app: Any, what: str, name: str, obj: object, options: Any, lines: list[str]) -> None:

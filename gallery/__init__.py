@@ -1,0 +1,19 @@
+"""Examples to look at: a short script each, with one picture. ``python -m gallery`` runs them all.
+
+One of them: ``python -m gallery.moons_to_rings [--quick] [--out DIR]``.
+"""
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "In the plane": (
+        "particles",
+        "density",
+        "moons_to_rings",
+        "drawn_cloud",
+        "rectification",
+        "spurious_modes",
+    ),
+    "Schrödinger bridges": (
+        "schrodinger_bridge",
+        "light_sb",
+    ),
+}
