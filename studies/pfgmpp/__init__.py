@@ -1,0 +1,1 @@
+"""The robustness study of Poisson flows in D extra dimensions."""
