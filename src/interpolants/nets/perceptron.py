@@ -1,0 +1,67 @@
+"""A map between vectors of different lengths: decoders and encoders of latent models."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from interpolants.foundations import randomness
+from interpolants.foundations.errors import invalid, nearest
+from interpolants.nets.mlp import ACTIVATIONS
+from interpolants.nets.net import materialise, whole
+
+
+class Perceptron(nn.Module):
+    """``(B, inputs) -> (B, outputs)`` through hidden layers of given widths.
+
+    Args:
+        inputs: Length of what comes in.
+        outputs: Length of what goes out.
+        hidden: Widths of the hidden layers, at least one.
+        activation: As for the MLP.
+        seed: Seed of the initial weights, >= 0.
+
+    Raises:
+        InvalidInputError: For a setting outside its range.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        hidden: Sequence[int] = (64, 64),
+        *,
+        activation: str = "relu",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        who = "Perceptron"
+        widths = [whole(w, "width", who) for w in (inputs, *hidden, outputs)]
+        if len(widths) < 3:
+            raise invalid(who, "there must be a hidden layer", list(hidden))
+        if activation not in ACTIVATIONS:
+            raise invalid(
+                who, "activation must be known", repr(activation), nearest(str(activation), ACTIVATIONS)
+            )
+        self._act = ACTIVATIONS[activation]
+        with torch.device("meta"):
+            layers = [nn.Linear(a, b) for a, b in pairwise(widths)]
+        self.layers = nn.ModuleList(layers)
+        gains: dict[nn.Module, Any] = dict.fromkeys(layers[1:-1], self._act.gain)
+        materialise(self, seed, gains=gains)
+        # With zero biases a network of few inputs is homogeneous: of one positive input, a straight line.
+        source = randomness.generator(seed, 1)
+        with torch.no_grad():
+            for layer in layers[:-1]:
+                draw = torch.empty(layer.bias.shape, device="cpu").uniform_(-1, 1, generator=source)
+                layer.bias.copy_(draw * layer.in_features**-0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Evaluate."""
+        *hidden, last = self.layers
+        for layer in hidden:
+            x = self._act.call(layer(x))
+        out: Tensor = last(x)
+        return out

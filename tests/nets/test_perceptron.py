@@ -1,0 +1,44 @@
+"""A network between vectors of different lengths."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.nets.perceptron import Perceptron
+
+
+def test_it_is_the_plain_composition_of_its_layers(generator):
+    net = Perceptron(2, 5, (7, 3), seed=1)
+    x = torch.randn(4, 2, generator=generator)
+    first, second, last = net.layers
+    expected = last(torch.relu(second(torch.relu(first(x)))))
+    assert_close(net(x), expected)
+    assert [tuple(layer.weight.shape) for layer in net.layers] == [(7, 2), (3, 7), (5, 3)]
+
+
+def test_weights_belong_to_the_seed_and_not_to_the_global_generator():
+    one, same, other = (Perceptron(2, 3, seed=seed) for seed in (4, 4, 5))
+    assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
+    assert not torch.equal(one.layers[0].bias, other.layers[0].bias)
+
+
+def test_of_one_positive_input_it_is_no_straight_line():
+    """With zero biases ReLU layers are homogeneous: f(2 z) = 2 f(z). A curve could not begin to bend."""
+    net = Perceptron(1, 3, seed=0)
+    z = torch.tensor([[0.25], [0.5], [1.0]])
+    out = (net(z) - net.layers[-1].bias).detach()
+    assert float((out[2] - 2 * out[1]).abs().max()) > 0.01
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Perceptron(0, 3), "width must be"),
+        (lambda: Perceptron(2, 3, ()), r"there must be a hidden layer, got \[\]"),
+        (lambda: Perceptron(2, 3, activation="rely"), "Did you mean 'relu'"),
+    ],
+)
+def test_bad_settings_are_refused(make, message):
+    with pytest.raises(InvalidInputError, match=message):
+        make()
