@@ -74,6 +74,30 @@ def test_an_exact_density_matches_its_flow():
     assert float(accumulated_residual(fields, points()).abs().max()) < 1e-8
 
 
+def test_the_comparison_may_be_made_before_the_end():
+    """A diffusion learnt up to a little noise: identity and exact density at the time where it stops."""
+    path, stop = VP(bmin=1.0, bmax=8.0), 0.8
+    fields = LearnedFields(path, log_density=random_density(path), margin=1e-4)
+    found = log_density_mismatch(fields, points(), stop=stop, **TIGHT)
+    assert_close(
+        found.accumulated, accumulated_residual(fields, points(), stop=stop, **TIGHT), atol=1e-6, rtol=0
+    )
+    whole = log_density_mismatch(fields, points(), **TIGHT)
+    assert float((found.accumulated - whole.accumulated).abs().min()) > 1e-3
+    exact = GaussianMixtureBridge(OneSidedLinear().base, DATA).fields(OneSidedLinear())
+    found = log_density_mismatch(exact, points(), stop=stop, rtol=1e-8, atol=1e-8)
+    assert_close(found.log_prob, exact.log_prob(points(), torch.tensor(stop, dtype=F64)), atol=1e-6, rtol=0)
+    assert float(found.value.abs().max()) < 1e-6
+
+
+@pytest.mark.parametrize("stop", [0.0, 1.5])
+def test_a_time_out_of_range_is_refused(stop):
+    fields = GaussianMixtureBridge(OneSidedLinear().base, DATA).fields(OneSidedLinear())
+    for compare in (log_density_mismatch, accumulated_residual):
+        with pytest.raises(InvalidInputError, match=rf"stop must lie in \(0, 1\], got {stop}"):
+            compare(fields, points(), stop=stop)
+
+
 def test_fields_without_a_density_and_paths_without_a_base_are_refused():
     fields = LearnedFields(OneSidedLinear(), score=lambda x, t: -x)
     with pytest.raises(InvalidInputError, match=r"fields must know their log density.*LogDensity"):

@@ -83,6 +83,22 @@ def test_the_score_of_the_flow_is_carried_along_exactly():
     assert_close(found.eps[:-2], torch.ones(99, dtype=F64))  # capped in the last steps alone
 
 
+def test_the_comparison_may_be_made_before_the_end():
+    """At t = 0.5 flow and SDE have variances of their own: 0.5 is a node of the recursion above."""
+    n, factor, stop = 4000, 1.2, 0.5
+    flow = 1.0
+    for k in range(n // 2):
+        t = torch.tensor((k + 0.5) / n, dtype=F64)
+        flow *= math.exp(2 * float(PATH.signal_rate(t) - factor * PATH.g_squared(t) / 2) / n)
+    found = ode_sde_gap(
+        wrong(factor), starts(8000), stop=stop, n_steps=100, bounds=2000, metric=energy_distance, seed=1
+    )
+    assert float(found.ode.var(0).mean()) == pytest.approx(flow, rel=0.06)
+    assert float(found.score.t[-1]) == stop
+    wanted = 2 * flow * (1 / flow - factor) ** 2
+    assert abs(float(found.score.squared[-1]) - wanted) < 4.5 * float(found.score.error[-1])
+
+
 def test_too_few_starts_and_no_noise_are_refused():
     with pytest.raises(InvalidInputError, match="at least 4 starts, got 3"):
         ode_sde_gap(wrong(1.1), starts(3))

@@ -5,7 +5,8 @@ Letters: u learnt log density, b its velocity, q the law of the flow started fro
 
 ``u(x_1, 1) - log q_1(x_1) = u(x_0, 0) - log base(x_0) + int_0^1 R(x_t, t) dt``.
 
-The left side is the mismatch, the first terms on the right that at the start: zero where u is normalised there.
+The left side is the mismatch, the first terms on the right that at the start: zero where u is normalised there. The
+same holds at any earlier time instead of t = 1; a diffusion that is learnt up to a little noise is judged there.
 
 Source: Deveney et al. (2023), arXiv:2311.15996, for the residual; the identity derived anew, for any path.
 """
@@ -17,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interpolants.dynamics.grids import time_grid
 from interpolants.fields.continuity import Trace, continuity_residual
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import invalid
@@ -36,9 +38,9 @@ class Mismatch:
     """``u - log q`` at some points, and where it comes from; nats, one entry per point.
 
     Attributes:
-        value: ``u(x, 1) - log q_1(x)``, ``(B,)``.
+        value: ``u(x, t) - log q_t(x)``, ``(B,)``.
         start: ``u(x_0, 0) - log base(x_0)`` where the flow started, ``(B,)``.
-        log_prob: ``log q_1(x)``, ``(B,)``.
+        log_prob: ``log q_t(x)``, ``(B,)``.
     """
 
     value: Tensor
@@ -57,27 +59,37 @@ class Mismatch:
 
 
 def log_density_mismatch(
-    fields: Fields, x: Tensor, base: Any = None, *, cond: Condition = None, **options: Any
+    fields: Fields,
+    x: Tensor,
+    base: Any = None,
+    *,
+    stop: float = 1.0,
+    cond: Condition = None,
+    **options: Any,
 ) -> Mismatch:
-    """Compare a model's own log density at t = 1 with that of the samples of its flow.
+    """Compare a model's own log density with that of the samples of its flow.
 
     Args:
         fields: Fields that know their log density: ``LearnedFields(path, log_density=...)``.
-        x: Points of rho1 ``(B, *D)``; of the data for a figure over the data.
+        x: Points ``(B, *D)`` at the time ``stop``; draws of ``path.sample`` for a figure over the data.
         base: Law of rho0 with ``log_prob``; the path's own when None.
+        stop: Time of the comparison, in (0, 1].
         cond: Condition, one row per point.
-        options: Anything else that ``likelihood.log_prob`` takes.
+        options: Anything else that ``likelihood.log_prob`` takes, but the times.
 
     Raises:
-        InvalidInputError: If the fields do not know a log density, or there is no base.
+        InvalidInputError: If the fields do not know a log density, there is no base, or the time is out of range.
     """
+    _check_stop(stop, "log_density_mismatch")
     u = _density(fields, cond, "log_density_mismatch")
     law = fields.path.base if base is None and fields.path is not None else base
     if law is None:
         raise invalid("log_density_mismatch", "base must be given on a two-sided path", "None")
+    if stop < 1:
+        options["time_grid"] = time_grid(options.get("n_steps", 100), stop=stop)
     found = log_prob(fields, x, law, cond=cond, **options)
     with torch.no_grad():
-        value = u(x, batch_time(1.0, x)) - found.log_prob
+        value = u(x, batch_time(stop, x)) - found.log_prob
         start = u(found.x, batch_time(0.0, x)) - law.log_prob(found.x)
     return Mismatch(value, start, found.log_prob)
 
@@ -86,24 +98,27 @@ def accumulated_residual(
     fields: Fields,
     x: Tensor,
     *,
+    stop: float = 1.0,
     cond: Condition = None,
     rtol: float = 1e-6,
     atol: float = 1e-6,
     trace: Trace | None = None,
 ) -> Tensor:
-    """``int_0^1 R(x_t, t) dt`` along the flow that is at ``x (B, *D)`` at t = 1; ``(B,)``, in nats.
+    """``int R(x_t, t) dt`` from 0 to ``stop`` along the flow that is at ``x (B, *D)`` there; ``(B,)``, in nats.
 
     Args:
         fields: Fields that know their log density.
-        x: Points of rho1.
+        x: Points at the time ``stop``.
+        stop: Last time, in (0, 1].
         cond: Condition, one row per point.
         rtol: Relative tolerance per sample.
         atol: Absolute tolerance per sample, in data units and nats.
         trace: How the divergence is taken.
 
     Raises:
-        InvalidInputError: If the fields do not know a log density.
+        InvalidInputError: If the fields do not know a log density, or the time is out of range.
     """
+    _check_stop(stop, "accumulated_residual")
     _density(fields, cond, "accumulated_residual")
     path, lanes = fields.path, [torch.arange(len(x), device=x.device)]
     assert path is not None
@@ -129,11 +144,16 @@ def accumulated_residual(
     assert isinstance(solver, RungeKutta)
     with torch.no_grad():
         done = integrate_adaptive(
-            rate, x, 1.0, 0.0, solver, rtol=rtol, atol=atol, quadrature=True,
+            rate, x, stop, 0.0, solver, rtol=rtol, atol=atol, quadrature=True,
             on_lanes=lambda rows: lanes.__setitem__(0, rows),
         )  # fmt: skip
     assert done.q is not None
     return -done.q  # integrated downwards
+
+
+def _check_stop(stop: float, who: str) -> None:
+    if not 0 < stop <= 1:
+        raise invalid(who, "stop must lie in (0, 1]", stop)
 
 
 def _density(fields: Fields, cond: Condition, who: str) -> Callable[[Tensor, Tensor], Tensor]:

@@ -18,10 +18,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from interpolants.dynamics.grids import time_grid as uniform_grid
 from interpolants.dynamics.noise import NoiseTable, as_noise
 from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import Fields
@@ -103,6 +103,7 @@ def ode_sde_gap(
     base: Any = None,
     n_steps: int = 200,
     time_grid: Any = "auto",
+    stop: float = 1.0,
     metric: Metric = wasserstein,
     bounds: int = 256,
     cond: Condition = None,
@@ -120,7 +121,8 @@ def ode_sde_gap(
         eps: Noise level of the SDE, as in ``dynamics.sample``; half of ``path.g_squared`` is the reverse diffusion.
         base: Law of the starts, with ``score``, for the bounds; the path's own when None.
         n_steps: Steps of both.
-        time_grid: As in ``dynamics.sample``.
+        time_grid: As in ``dynamics.sample``, where it is a name; own times go with a ``stop`` of 1.
+        stop: Last time of all, as in ``dynamics.sample``: a model learnt up to a little noise is judged there.
         metric: Two-sample metric.
         bounds: Starts from which the bounds are computed; 0 for none. They need ``base``.
         cond: Condition, one row per start.
@@ -133,7 +135,7 @@ def ode_sde_gap(
     who, half = "ode_sde_gap", len(x0) // 2
     if half < 2:
         raise invalid(who, "there must be at least 4 starts", len(x0))
-    settings: dict[str, Any] = {"n_steps": n_steps, "time_grid": time_grid, "cond": cond}
+    settings: dict[str, Any] = {"n_steps": n_steps, "time_grid": time_grid, "stop": stop, "cond": cond}
     flow = sample(fields, x0, method="heun", **settings).x
     settings["cond"] = take_rows(cond, slice(half))
     noisy = sample(fields, x0[:half], eps=eps, seed=seed, **settings).x
@@ -144,12 +146,20 @@ def ode_sde_gap(
     score = None
     if bounds and law is not None:
         rows = slice(min(bounds, len(x0)))
-        score = flow_score(fields, x0[rows], law, eps=eps, n_steps=n_steps, cond=take_rows(cond, rows))
+        own = take_rows(cond, rows)
+        score = flow_score(fields, x0[rows], law, eps=eps, n_steps=n_steps, stop=stop, cond=own)
     return OdeSdeGap(distance, floor, score, flow[:half], noisy)
 
 
 def flow_score(
-    fields: Fields, x0: Tensor, base: Any, *, eps: Any = 1.0, n_steps: int = 100, cond: Condition = None
+    fields: Fields,
+    x0: Tensor,
+    base: Any,
+    *,
+    eps: Any = 1.0,
+    n_steps: int = 100,
+    stop: float = 1.0,
+    cond: Condition = None,
 ) -> FlowScore:
     """Carry the score of the flow's own law along its trajectories, and compare the learnt score with it.
 
@@ -159,9 +169,10 @@ def flow_score(
         base: Law at t = 0, with ``score``.
         eps: Noise level of the SDE that the flow is held against.
         n_steps: Steps of Runge's fourth-order method.
+        stop: Last time, in (0, 1].
         cond: Condition, one row per start.
     """
-    solver, grid = get_solver("rk4"), np.linspace(0.0, 1.0, n_steps + 1)
+    solver, grid = get_solver("rk4"), uniform_grid(n_steps, stop=stop)
     assert isinstance(solver, RungeKutta)
     noise = as_noise(eps)
     if noise is None:
