@@ -5,11 +5,13 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.diagnostics import asymmetry, conservative_projection, gauge_residual, helmholtz
+from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.likelihood.log_prob import log_prob
-from interpolants.paths import Linear, OneSidedLinear
+from interpolants.metrics.wasserstein import wasserstein
+from interpolants.paths import VE, Linear, OneSidedLinear
 from interpolants.problems.gauge import GaugedFields, antisymmetric
 from interpolants.problems.gaussian_mixture import GaussianMixture
 from interpolants.problems.mixture_bridge import GaussianMixtureBridge
@@ -38,6 +40,49 @@ def test_a_gauge_leaves_the_density_and_a_wrong_gradient_does_not():
     assert_close(log_prob(TURNED, x, PATH.base, **TIGHT).log_prob, exact, atol=1e-5, rtol=0)
     wrong = log_prob(scaled(1.2), x, PATH.base, rtol=1e-4, atol=1e-4).log_prob
     assert float((wrong - exact).abs().mean()) > 0.05
+
+
+@pytest.mark.slow  # thousands of evaluations: the gauge turns trajectories fast where there is little noise
+def test_a_large_gauge_leaves_fifty_densities_on_the_exploding_path():
+    """Three Gaussians in space, noise from 0.01 to 10, A of size 3, tolerance 1e-7: |log p - truth| <= 1e-5.
+
+    The truth is the law of the data with the least noise, from the base that the data have not left altogether.
+    """
+    path = VE(smin=0.01, smax=10.0)
+    base = GaussianMixtureBridge(path.base, DATA).fields(path).marginal(0.0)
+    assert path.base is not None
+    true = GaussianMixtureBridge(GaussianMixture.from_gaussian(path.base, 3), DATA).fields(path)
+    x, ends = true.marginal(1.0).sample(50, generator=source(8)), torch.tensor(1.0, dtype=F64)
+    exact = true.log_prob(x, ends)
+    effort = []
+    for fields in (true, GaugedFields(true, antisymmetric(3, size=3.0, seed=0))):
+        found = log_prob(fields, x, base, rtol=1e-7, atol=1e-7)
+        assert_close(found.log_prob, exact, atol=1e-5, rtol=0)
+        effort.append(float(torch.as_tensor(found.nfe).double().mean()))
+    assert effort[1] > 2 * effort[0]
+
+
+def test_samples_do_not_see_a_gauge_and_do_see_a_wrong_gradient():
+    """W2 of 800 samples to 800 true ones, seeds 10 and 11: the gauge's is that of exact fields within its spread."""
+    start = PATH.base.color(torch.randn(800, 3, dtype=F64, generator=source(10)))
+    truth = DATA.sample(800, generator=source(11))
+    made = {
+        name: sample(fields, start, method="dopri5", rtol=1e-4, atol=1e-4, stop=0.999).x
+        for name, fields in (("true", TRUE), ("turned", TURNED), ("wrong", scaled(1.2)))
+    }
+    floor = wasserstein(made["true"], truth).value
+    assert wasserstein(made["turned"], truth).value < 1.2 * floor
+    gap = {name: torch.linalg.matrix_norm(x.T.cov() - DATA.covariance) for name, x in made.items()}
+    assert float(gap["turned"]) < 0.15 * float(torch.linalg.matrix_norm(DATA.covariance))
+    assert float(gap["wrong"]) > 2 * float(max(gap["true"], gap["turned"]))
+
+
+def test_a_field_that_is_no_gauge_changes_the_density():
+    """``S + A x`` with A unmatched to a mixture that is not round: no gauge, although A x is free of divergence."""
+    x = DATA.sample(8, generator=source())
+    other = LearnedFields(PATH, score=lambda y, t: TRUE.evaluate(y, t, ("score",))["score"] + y @ A.to(y).T)
+    found = log_prob(other, x, PATH.base, rtol=1e-4, atol=1e-4).log_prob
+    assert float((found - DATA.log_prob(x)).abs().mean()) > 0.05
 
 
 def test_the_residual_vanishes_for_a_gauge_and_for_no_wrong_score():
