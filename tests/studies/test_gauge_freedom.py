@@ -12,6 +12,8 @@ def test_the_quick_study_runs_to_its_tables_and_figure(tmp_path):
     assert {path.name for path in tmp_path.glob("*.png")} == {"gauge_freedom.png"}
     assert results.values(experiment.GRADIENT, "asymmetry 0.05")[0] < 1e-5
     assert results.values(experiment.PLAIN, "asymmetry 0.05")[0] > 0.05
-    before, after = (results.values(experiment.PROJECTION, f"error {when}")[0] for when in ("before", "after"))
+    before, after = (
+        results.values(experiment.PROJECTION, f"error {when}")[0] for when in ("before", "after")
+    )
     assert after < before
     assert "mean \\|dimension - 2\\|" in (tmp_path / "table.md").read_text("utf-8")

@@ -25,6 +25,7 @@ from interpolants.estimator.held_out import HeldOut, set_aside
 from interpolants.estimator.normaliser import InNetworkUnits, Normaliser
 from interpolants.estimator.starts import Pool, check_count, draw_base
 from interpolants.fields.learned import LearnedFields
+from interpolants.fields.log_density import LogDensity
 from interpolants.fields.preconditioned import Preconditioned, check_preconditioned
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
@@ -61,6 +62,7 @@ class Bridge:
 
     Args:
         path: Name of a path, ``{"kind": name, **settings}``, or a ``Path``. One-sided paths generate from a Gaussian.
+            Paths that are made from data are fitted to x1 by ``{"kind": name, "fit": {settings}}``.
         coupling: How x0 and x1 are paired while training: ``"independent"``, ``"paired"``, ``"minibatch_ot"``,
             ``"sinkhorn"``, a table with settings, or a coupling.
         net: ``"auto"`` (MLP for vectors, U-Net for images), a name, a table with settings, or an ``nn.Module`` called
@@ -78,6 +80,8 @@ class Bridge:
             see ``fields.Preconditioned``. Goes well with ``times="noise"`` and ``learn="endpoint1"``.
         perturb: Noise on the rows of x1 in every batch, for data on a thin set: a standard deviation in standardised
             units, or ``data.InstanceNoise``. The bridge then leads to data with that noise.
+        penalties: Terms beside the loss, each a table such as ``{"kind": "fokker_planck_residual", "weight": 0.1}``;
+            see ``objectives.Penalty``. Each goes with one quantity to learn.
         seed: Seed of initial weights, training and default sampling, >= 0.
         train: Settings of the training loop, e.g. ``steps=5000, lr=2e-3`` (see ``training.TrainSettings``).
 
@@ -100,6 +104,7 @@ class Bridge:
         held_out: float = 0.0,
         precondition: bool = False,
         perturb: float | InstanceNoise = 0.0,
+        penalties: Sequence[Any] = (),
         seed: int = 0,
         **train: Any,
     ) -> None:
@@ -116,6 +121,7 @@ class Bridge:
             "held_out": held_out,
             "precondition": precondition,
             "perturb": perturb,
+            "penalties": tuple(penalties),
             "seed": seed,
         }
         if not 0 <= drop_condition < 1:
@@ -132,6 +138,7 @@ class Bridge:
         self.seed = seed
         self._loss = joint_loss(self.heads, self.path)
         self.perturb = perturb if isinstance(perturb, InstanceNoise) else InstanceNoise(perturb)
+        choices.choose_penalties(penalties, self.path, self.heads)
         if precondition:
             check_preconditioned(self.path, self.heads)
         self._data_std = 1.0
@@ -224,13 +231,14 @@ class Bridge:
         self._held = None if away is None else self._encoded(away)
         self._pool0 = None if first is None else Pool.of(first, labels0, self.seed)
         self._pool1 = Pool.of(second, labels, self.seed)
+        if (unfitted := choices.path_to_fit(self._params["path"])) is not None:
+            self.path = unfitted.fit(second)
+            self._loss = joint_loss(self.heads, self.path)
         if isinstance(self.path, General) and first is not None:
             rows = min(len(first), len(second), 64)
             self.path.check_ends(first[:rows], second[:rows])
         self._data_std = float(second.double().square().mean().sqrt())
-        net, loss = self._prepared(
-            choose_net(self._params["net"], self.shape, len(self.heads), labels, self.seed)
-        )
+        net, loss = self._prepared(self._new_net(first, second, labels))
         self.times = choices.choose_times(self._params["times"], self.path)
         size = self.settings.batch_size
         batches = PairBatches(
@@ -246,7 +254,12 @@ class Bridge:
         )
         self.result = train(
             TimedNet(net, self.times),
-            PathLoss(loss, self.times, self._params["drop_condition"] if labels is not None else 0.0),
+            PathLoss(
+                loss,
+                self.times,
+                self._params["drop_condition"] if labels is not None else 0.0,
+                choices.choose_penalties(self._params["penalties"], self.path, self.heads),
+            ),
             batches,
             self.settings,
             out=out,
@@ -268,6 +281,13 @@ class Bridge:
             path = {"kind": type(self.path).__name__}  # a user's own
         about = {"path": path, "learn": self.heads, "precondition": bool(self._params["precondition"])}
         return {**about, "perturb": dataclasses.asdict(self.perturb)}
+
+    def _new_net(self, first: Tensor | None, second: Tensor, labels: Tensor | None) -> nn.Module:
+        """The network to train, with its initial weights."""
+        chosen = self._params["net"]
+        if self.heads == ("log_density",):
+            return LogDensity.fitted(self.path, first, second, net=chosen, cond=labels, seed=self.seed)
+        return choose_net(chosen, self.shape, len(self.heads), labels, self.seed)
 
     def _prepared(self, net: nn.Module) -> tuple[nn.Module, JointLoss]:
         """The network as the fields use it, and the loss that suits it."""

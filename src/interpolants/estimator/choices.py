@@ -2,7 +2,7 @@
 
 import inspect
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.registry import build, names
+from interpolants.objectives.penalties import Penalty, check_penalties
 from interpolants.objectives.times import (
     ImportanceTimes,
     LogitNormalTimes,
@@ -19,10 +20,12 @@ from interpolants.objectives.times import (
     TimeSampler,
     UniformTimes,
 )
+from interpolants.paths.fitted import UnfittedPath
 from interpolants.paths.path import Path
 from interpolants.training.settings import TrainSettings
 
-LEARNABLE = ("velocity", "drift", "score", "denoiser", "endpoint0", "endpoint1")
+_PENALTIES = ("conservativity_penalty", "fokker_planck_residual", "score_fokker_planck_residual")
+LEARNABLE = ("velocity", "drift", "score", "denoiser", "endpoint0", "endpoint1", "log_density")
 
 
 def check_options(who: str, options: Mapping[str, Any], function: Callable[..., Any]) -> None:
@@ -33,10 +36,17 @@ def check_options(who: str, options: Mapping[str, Any], function: Callable[..., 
             raise invalid(who, "the option must be known", repr(name), nearest(name, known))
 
 
+def path_to_fit(path: Any) -> UnfittedPath | None:
+    """What must be fitted to the data before there is a path, if that was asked for."""
+    return path if isinstance(path, UnfittedPath) else UnfittedPath.of(path)
+
+
 def choose_path(path: Any) -> Path:
-    """A path from its name, its description or itself."""
+    """A path from its name, its description or itself; before its data are known, what stands for it."""
     if isinstance(path, Path):
         return path
+    if (unfitted := path_to_fit(path)) is not None:
+        return unfitted.before
     chosen = _member("path", path)
     assert isinstance(chosen, Path)
     return chosen
@@ -97,6 +107,27 @@ def choose_times(times: Any, path: Path | None = None) -> TimeSampler:
                 f"times {name!r}", "every setting must be one it has", repr(key), nearest(key, known)
             )
     return kinds[name](**settings, **({"path": path} if name == "noise" else {}))
+
+
+def choose_penalties(penalties: Any, path: Path, heads: Sequence[str]) -> list[Penalty]:
+    """Terms beside the loss, each given as a table ``{"kind": id, **settings}``, made for a path.
+
+    Raises:
+        InvalidInputError: If one is unknown, is no penalty, or asks for another quantity than is learnt.
+    """
+    known = [name for name in names("objective") if name in _PENALTIES]
+    made = []
+    for spec in penalties:
+        kind = spec.get("kind") if isinstance(spec, Mapping) else None
+        if not isinstance(spec, Mapping) or kind not in known:
+            remedy = f"{nearest(str(kind), known)} E.g. {{'kind': {known[0]!r}, 'weight': 0.1}}."
+            raise invalid("Bridge", "a penalty must be a table with a known kind", repr(spec), remedy)
+        settings = {name: value for name, value in spec.items() if name != "kind"}
+        if isinstance(settings.get("box"), list):
+            settings["box"] = tuple(settings["box"])
+        made.append(build("objective", str(kind), path=path, **settings))
+    check_penalties(made, heads, "Bridge")
+    return made
 
 
 def train_settings(settings: dict[str, Any]) -> TrainSettings:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from interpolants.data.arrays import Kind
 from interpolants.data.instance_noise import InstanceNoise
@@ -15,6 +15,7 @@ from interpolants.estimator.eps_record import from_record, to_record
 from interpolants.estimator.held_out import HeldOut
 from interpolants.estimator.normaliser import Normaliser
 from interpolants.estimator.starts import Pool
+from interpolants.fields.log_density import LogDensity
 from interpolants.fields.preconditioned import Preconditioned
 from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.foundations.registry import describe
@@ -54,7 +55,7 @@ def load_bridge(folder: FilePath) -> "Bridge":
 def _pack(bridge: "Bridge", stem: str, tensors: dict[str, dict[str, Tensor]]) -> dict[str, Any]:
     net = bridge._fitted("save")
     net = net.net if isinstance(net, Preconditioned) else net
-    settings = getattr(net, "settings", None)
+    settings = getattr(net.net if isinstance(net, LogDensity) else net, "settings", None)
     if not isinstance(settings, dict):
         remedy = "Save your module's state_dict yourself, or use a network of interpolants.nets."
         raise invalid("Bridge.save", "the network must be one of the library's", type(net).__name__, remedy)
@@ -80,6 +81,7 @@ def _pack(bridge: "Bridge", stem: str, tensors: dict[str, dict[str, Tensor]]) ->
         "drop_condition": float(params["drop_condition"]),
         "held_out": float(params["held_out"]),
         "precondition": bool(params["precondition"]),
+        "penalties": [dict(penalty) for penalty in params["penalties"]],
         "data_std": bridge._data_std,
         "perturb": dataclasses.asdict(bridge.perturb),
         "eps_choice": None if bridge.eps_choice is None else to_record(bridge.eps_choice),
@@ -111,10 +113,13 @@ def _unpack(record: dict[str, Any], stem: str, tensors: dict[str, dict[str, Tens
             held_out=record.get("held_out", 0.0),
             precondition=record.get("precondition", False),
             perturb=InstanceNoise(**record.get("perturb", {"std": 0.0})),
+            penalties=record.get("penalties", ()),
             seed=record["seed"],
             **train,
         )
-        net = build_net(**record["net"])
+        net: nn.Module = build_net(**record["net"])
+        if bridge.heads == ("log_density",):
+            net = LogDensity(bridge.path, net)
         net.load_state_dict(tensors[f"{stem}_model"])
         data = tensors[f"{stem}_data"]
         bridge.normaliser = Normaliser(data["shift"], data["scale"])

@@ -19,6 +19,7 @@ from interpolants.paths.envelopes import (
     SineSquaredEnvelope,
     ZeroEnvelope,
 )
+from interpolants.paths.fitted import UnfittedPath
 from interpolants.paths.kinetic import KineticOptimal, kinetic_energy
 from interpolants.paths.linear import Linear, OneSidedLinear
 from interpolants.paths.mirror import Diffusive, Mirror
@@ -80,6 +81,7 @@ __all__ = [
     "SpectralPath",
     "Tabulated",
     "Trigonometric",
+    "UnfittedPath",
     "VE",
     "VP",
     "VariancePreserving",

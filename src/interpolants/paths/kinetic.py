@@ -19,7 +19,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -29,7 +28,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.paths.envelopes import Envelope, ZeroEnvelope
 from interpolants.paths.path import SpatiallyLinearPath
-from interpolants.paths.separation import DataSeparation, data_separation
+from interpolants.paths.separation import DataSeparation, Denoiser, data_separation
 
 # Angles at which phi is tabulated; its integral is right to the square of their distance.
 _NODES = 4001
@@ -71,17 +70,42 @@ class KineticOptimal(SpatiallyLinearPath):
             raise invalid("KineticOptimal", rule, repr(self.base))
 
     @classmethod
-    def fit(cls, data: Tensor | DataSeparation, **settings: Any) -> "KineticOptimal":
+    def fit(
+        cls,
+        data: Tensor | DataSeparation,
+        *,
+        denoiser: Denoiser | None = None,
+        path: SpatiallyLinearPath | None = None,
+        normalise: bool = True,
+        n_angles: int = 160,
+        draws: int = 4,
+        seed: int = 0,
+    ) -> "KineticOptimal":
         """The path of least energy to data, in their units.
 
         Args:
-            data: ``(N, *D)`` samples, or their separation if it is known.
-            **settings: Arguments of ``data_separation``, e.g. ``denoiser=fields.endpoint1, path=fields.path``.
+            data: ``(N, *D)`` samples, or their separation if it is known; then the rest does not matter.
+            denoiser: As in ``data_separation``, e.g. ``fields.endpoint1``.
+            path: Of the denoiser, e.g. ``fields.path``.
+            normalise: As in ``data_separation``, like the rest.
+            n_angles: Angles at which the error is measured.
+            draws: Noises for every point and angle.
+            seed: Of the noises.
 
         Raises:
             InvalidInputError: As ``data_separation``.
         """
-        found = data if isinstance(data, DataSeparation) else data_separation(data, **settings)
+        found = data
+        if not isinstance(found, DataSeparation):
+            found = data_separation(
+                found,
+                denoiser=denoiser,
+                path=path,
+                normalise=normalise,
+                n_angles=n_angles,
+                draws=draws,
+                seed=seed,
+            )
         return cls(found.angles, found.gains, Gaussian(scale=found.scale))
 
     @property

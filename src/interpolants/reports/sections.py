@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from interpolants.foundations import registry
 from interpolants.foundations.errors import InvalidInputError
@@ -151,7 +152,10 @@ class TaskPage:
         if not isinstance(built, SpatiallyLinearPath):
             return None
         t = torch.linspace(0, 1, 201, dtype=torch.float64)
-        curves = {"α, weight of x₀": built.alpha(t).numpy(), "β, weight of x₁": built.beta(t).numpy()}
+        if built.basis is not None:
+            curves = _first_and_last(built.beta(t))
+        else:
+            curves = {"α, weight of x₀": built.alpha(t).numpy(), "β, weight of x₁": built.beta(t).numpy()}
         if not built.is_one_sided and built.has_latent:
             curves["γ, weight of z"] = built.envelope.gamma(t).numpy()
         alt = f"Curves over time from 0 to 1: {words.listing(list(curves))}."
@@ -769,3 +773,11 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _list(values: Array | None) -> list[float]:
     return [] if values is None else [float(v) for v in values.reshape(-1)]
+
+
+def _first_and_last(weights: Tensor) -> dict[str, NDArray[np.float64]]:
+    """Of weights ``(n, *D)`` per coordinate over time, those that rise first, in the middle and last."""
+    flat = weights.flatten(1)
+    order = flat.mean(0).argsort(descending=True)
+    named = {"first": order[0], "middle": order[len(order) // 2], "last": order[-1]}
+    return {f"β, {name} coordinate": flat[:, place].numpy() for name, place in named.items()}

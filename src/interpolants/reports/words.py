@@ -24,6 +24,8 @@ FORMULAS: dict[str, str] = {
     "sub_vp": f"{_XT} = (1 − e<sup>−B</sup>) {_X0} + e<sup>−B/2</sup> {_X1}, {_X0} Gaussian",
     "ve": f"{_XT} = {_X1} + σ({_T}) {_Z}",
     "discrete_schedule": f"{_XT} = √(1 − ᾱ) {_X0} + √ᾱ {_X1}, ᾱ from a table, {_X0} Gaussian",
+    "kinetic_optimal": f"{_XT} = α({_T}) {_X0} + β({_T}) {_X1}, of least kinetic energy for these data, {_X0} Gaussian",
+    "shortest_path": f"{_XT} = α({_T}) {_X0} + β({_T}) {_X1} in every coordinate of a basis, {_X0} Gaussian",
     "mirror": f"{_XT} = {_X1}",
     "diffusive": f"{_XT} = I({_T}, {_X0}, {_X1}) + √(2<var>a</var>) B({_T}), B a Brownian bridge",
     "spatially_linear": f"{_XT} = α({_T}) {_X0} + β({_T}) {_X1}",
@@ -46,6 +48,8 @@ NOISELESS = {
     "sub_vp",
     "ve",
     "discrete_schedule",
+    "kinetic_optimal",
+    "shortest_path",
     "diffusive",
 }
 

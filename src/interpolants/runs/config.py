@@ -179,7 +179,8 @@ class BridgeConfig(_Settings):
     """The bridge to learn; see `interpolants.Bridge`.
 
     Attributes:
-        path: Id of a path, or a table with ``kind`` and its settings.
+        path: Id of a path, or a table with ``kind`` and its settings; for one that is made from the data with a table
+            ``fit`` of the settings of that.
         coupling: Id of a coupling, or a table.
         net: ``"auto"``, id of a network, or a table.
         learn: ``"auto"``, or the quantities to learn, such as ``["velocity", "denoiser"]``.
@@ -188,6 +189,7 @@ class BridgeConfig(_Settings):
         drop_condition: Chance that a row is learnt from without its condition, for guidance.
         precondition: Give the network inputs, outputs and losses of one size at all noise levels.
         perturb: Standard deviation of noise on x1 in every batch, in standardised units.
+        penalties: Terms beside the loss: tables with ``kind``, such as ``fokker_planck_residual``, and its settings.
         held_out: Share of the training rows kept aside to choose a noise level by, for ``evaluate.auto_eps`` and for
             ``eps="auto"`` later; 0 takes the rows that the split keeps from training.
     """
@@ -201,6 +203,7 @@ class BridgeConfig(_Settings):
     drop_condition: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
     precondition: bool = False
     perturb: Level = 0.0
+    penalties: list[dict[str, JsonValue]] = Field(default_factory=list)
     held_out: Annotated[float, Field(ge=0, le=0.5, allow_inf_nan=False)] = 0.0
 
 
@@ -444,6 +447,7 @@ def _training_defaults() -> dict[str, Any]:
 
 def _check_names(task: TaskConfig, place: str, prefix: str) -> None:
     """Refuse an unknown method or a setting that it does not take, before any data is read."""
+    from interpolants.estimator.choices import choose_heads, choose_path, choose_penalties, path_to_fit
     from interpolants.foundations.registry import build, names
 
     if task.method is not None:
@@ -454,12 +458,16 @@ def _check_names(task: TaskConfig, place: str, prefix: str) -> None:
     for family in ("path", "coupling"):
         spec = getattr(task.bridge, family)
         where = f"{place}: '{prefix}bridge.{family}'"
-        name, settings = split_spec(spec, where)
         with _at(where):
-            member = build(family, name, **settings)
+            unfitted = path_to_fit(spec) if family == "path" else None
+            member = unfitted.before if unfitted is not None else _built(family, spec, where)
         if getattr(member, "is_one_sided", False) and task.data.x0 is not None:
             rule = "a one-sided path draws x0 from its own Gaussian, so data.x0 must be left out"
             raise invalid(where, rule, shorten(spec), "Take a two-sided path such as 'linear'.")
+    if task.bridge.penalties:
+        with _at(f"{place}: '{prefix}bridge.penalties'"):
+            path = choose_path(task.bridge.path)
+            choose_penalties(task.bridge.penalties, path, choose_heads(task.bridge.learn, path))
     if task.evaluate.guidance != 1 and (task.data.condition is None or not task.bridge.drop_condition):
         where, rule = (
             f"{place}: '{prefix}evaluate.guidance'",
@@ -486,6 +494,13 @@ def _check_names(task: TaskConfig, place: str, prefix: str) -> None:
                 repr(name),
                 nearest(name, names("net")),
             )
+
+
+def _built(family: str, spec: Spec, where: str) -> Any:
+    from interpolants.foundations.registry import build
+
+    name, settings = split_spec(spec, where)
+    return build(family, name, **settings)
 
 
 def method_family(name: str) -> str:

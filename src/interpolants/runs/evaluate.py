@@ -457,6 +457,26 @@ class Evaluation:
                 note=notes,
             )
 
+        self._consistency(heldout)
+
+    def _consistency(self, log_q: Tensor) -> None:
+        """Whether a density that was learnt is that of its own flow, whose log density at held-out points is given."""
+        rows = self.real.x[: len(log_q)]
+        cond = None if self.data.cond_test is None else self.data.cond_test[: len(log_q)]
+        density = self.bridge.fields.log_density_of(cond)
+        if density is None:
+            return
+        with torch.no_grad():
+            apart = density(self.bridge.normaliser.encode(rows).float(), torch.ones(len(rows))) - log_q
+        spread = float(apart.double().std())
+        self._add(
+            "log_density_mismatch",
+            "Own log density less that of the flow, standard deviation",
+            Estimate(spread, spread / math.sqrt(2 * len(rows)), len(rows), "mismatch"),
+            unit="nats",
+            note="Zero where the learnt density obeys the equation of its flow, whose SDEs then have the same law.",
+        )
+
     def _log_prob(self, x: Tensor, cond: Tensor | None, n: int) -> Tensor:
         config = self.config
         options: dict[str, Any] = {"divergence": config.divergence, "n_steps": config.log_prob_steps}

@@ -166,6 +166,7 @@ def make_bridge(task: TaskConfig) -> Bridge:
         drop_condition=own.drop_condition,
         precondition=own.precondition,
         perturb=own.perturb,
+        penalties=own.penalties,
         held_out=own.held_out,
         **task.train.model_dump(),
     )

@@ -1,0 +1,95 @@
+"""Paths that are made from the data they lead to: named before there are data, fitted when these come."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from interpolants.foundations.cards import load_cards
+from interpolants.foundations.errors import invalid, nearest
+from interpolants.paths.linear import OneSidedLinear
+from interpolants.paths.path import Path
+
+
+@dataclass(frozen=True)
+class UnfittedPath:
+    """A path by the id of its card, to be fitted to samples of rho1 by the class's own ``fit``.
+
+    ::
+
+        UnfittedPath.of({"kind": "kinetic_optimal", "fit": {"rows": 500, "draws": 8}}).fit(x1)
+
+    Args:
+        kind: Id of a path whose class has ``fit(data, **settings)``.
+        settings: What ``fit`` takes besides the data.
+        rows: Fit to so many rows of the data at most; all of them when None.
+
+    Raises:
+        InvalidInputError: If there is no such path, it is not fitted to data, or a setting is not one of its.
+    """
+
+    kind: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    rows: int | None = None
+
+    def __post_init__(self) -> None:
+        who = "a path fitted to data"
+        known = _fittable()
+        if self.kind not in known:
+            remedy = f"{nearest(self.kind, known)} Others have settings of their own, and no 'fit'."
+            raise invalid(who, f"kind must be one of {', '.join(known)}", repr(self.kind), remedy)
+        if self.rows is not None and (
+            isinstance(self.rows, bool) or not isinstance(self.rows, int) or self.rows < 2
+        ):
+            raise invalid(who, "rows must be a whole number >= 2", self.rows)
+        taken = _settings_of(known[self.kind])
+        for name in self.settings:
+            if name not in taken:
+                remedy = nearest(name, (*taken, "rows"))
+                raise invalid(
+                    f"path {self.kind!r}", "every setting of fit must be one it has", repr(name), remedy
+                )
+
+    @classmethod
+    def of(cls, spec: Any) -> "UnfittedPath | None":
+        """The path of a table ``{"kind": id, "fit": {settings}}``; None for anything without ``fit``."""
+        if not (isinstance(spec, Mapping) and "fit" in spec):
+            return None
+        settings = spec["fit"]
+        if not isinstance(settings, Mapping):
+            raise invalid(
+                "a path fitted to data", "fit must be a table of settings", repr(settings), "E.g. {}."
+            )
+        if beside := [name for name in spec if name not in ("kind", "fit")]:
+            remedy = "Settings of the fit go into its table."
+            raise invalid(
+                "a path fitted to data", "beside fit there may be the kind alone", repr(beside[0]), remedy
+            )
+        rest = {name: value for name, value in settings.items() if name != "rows"}
+        return cls(str(spec.get("kind")), rest, settings.get("rows"))
+
+    @property
+    def before(self) -> Path:
+        """What stands for it while there are no data: a path of the same kind of ends."""
+        return OneSidedLinear()
+
+    def fit(self, x1: Tensor) -> Path:
+        """The path to samples ``x1 (N, *D)``, in their units."""
+        entry = _fittable()[self.kind]
+        path = entry.fit(x1 if self.rows is None else x1[: self.rows], **self.settings)
+        assert isinstance(path, Path)
+        return path
+
+
+def _fittable() -> dict[str, Any]:
+    """Classes of one-sided paths with a ``fit``, by id."""
+    entries = {card.id: card.load_entry() for card in load_cards() if card.family == "path"}
+    return {name: entry for name, entry in entries.items() if hasattr(entry, "fit")}
+
+
+def _settings_of(entry: Any) -> tuple[str, ...]:
+    """What ``fit`` takes by name besides the data."""
+    parameters = list(inspect.signature(entry.fit).parameters.values())[1:]
+    return tuple(p.name for p in parameters if p.kind is not p.VAR_KEYWORD)
