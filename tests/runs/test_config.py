@@ -126,6 +126,19 @@ def test_toml_yaml_and_json_say_the_same_and_the_resolved_form_reads_back(tmp_pa
             "my.toml: 'bridge.path': a one-sided path draws x0 from its own Gaussian, so data.x0 must be left out, "
             "got \"one_sided_linear\". Take a two-sided path such as 'linear'.",
         ),
+        (
+            {"bridge": {"path": {"kind": "shortest_path", "fit": {"bases": "fft"}}}},
+            (),
+            "my.toml: 'bridge.path': path 'shortest_path': every setting of fit must be one it has, got 'bases'. "
+            "Did you mean 'basis'?",
+        ),
+        (
+            {"bridge": {"learn": ["denoiser"], "penalties": [{"kind": "fokker_planck_residual"}]}},
+            (),
+            "my.toml: 'bridge.penalties': Bridge: FokkerPlanckResidual goes with a network of log_density alone, "
+            "got ('denoiser',). Learn ('log_density',). For a score without a potential take "
+            "ScoreFokkerPlanckResidual.",
+        ),
         ({}, ("steps",), "--set: must read key.path=value, got 'steps'. E.g. --set train.steps=100."),
         (
             {},

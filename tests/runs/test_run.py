@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from interpolants.diagnostics import log_density_mismatch
 from interpolants.estimator import Bridge
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.metrics.sliced_wasserstein import sliced_wasserstein
@@ -209,3 +210,21 @@ def test_a_classifier_separates_what_can_be_separated():
     assert share(torch.tensor([True] * 9 + [False]), "s").error == pytest.approx(
         (10 / 12 * 2 / 12 / 10) ** 0.5
     )
+
+
+def test_a_learnt_log_density_is_held_against_that_of_its_flow(tmp_path):
+    """The reported spread is that of u - log q over the held-out points, whatever the units of the data."""
+    penalty = {"kind": "fokker_planck_residual", "weight": 0.1, "points": 16}
+    own = {**SMALL["bridge"], "path": "one_sided_linear", "learn": ["log_density"], "penalties": [penalty]}
+    config = make_config({**SMALL, "bridge": own, "data": {"x1": {"problem": "moons", "n": 300}}})
+    execute(config, tmp_path / "out", progress=False)
+    task = read_results(tmp_path / "out")["tasks"][0]
+    (row,) = [metric for metric in task["metrics"] if metric["id"] == "log_density_mismatch"]
+    assert "fokker_planck" in task["history"][-1]
+    bridge, arrays = (
+        Bridge.load(tmp_path / "out" / "main" / "bridge"),
+        load_file(tmp_path / "out" / task["arrays"]),
+    )
+    x = bridge.normaliser.encode(arrays["real"][: row["n"]])
+    found = log_density_mismatch(bridge.fields, x, bridge.path.base, method="heun", n_steps=4)
+    assert row["value"] == pytest.approx(found.spread, rel=1e-3)

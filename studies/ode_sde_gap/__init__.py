@@ -1,1 +1,0 @@
-"""Does a penalty on the Fokker-Planck residual close the gap between flow and SDE?"""
