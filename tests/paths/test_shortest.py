@@ -133,6 +133,7 @@ def test_the_sampler_makes_what_the_linear_recursion_says(make):
 def test_shortest_loses_less_than_half_of_what_others_lose_on_photographs(steps):
     """KL of the samples of so many steps from Gaussian data with the powers of photographs, exact denoiser."""
     data = load_photographs("all").x
+    assert ShortestPath.fit(data).length == pytest.approx(109.632, abs=1e-3)
     path = ShortestPath.fit(data)
     assert len(data) == 8928
     assert path.length == pytest.approx(109.632, abs=1e-3)

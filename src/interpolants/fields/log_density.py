@@ -1,5 +1,6 @@
 """The log density of an interpolant as a network: a Gaussian that moves with the path, times what the network adds."""
 
+import warnings
 from typing import Any, NamedTuple
 
 import torch
@@ -14,6 +15,9 @@ from interpolants.foundations.types import Condition
 from interpolants.nets.build import choose_net
 from interpolants.nets.potential import Potential
 from interpolants.paths.path import Path, SpatiallyLinearPath
+
+# Most nats between the law of x_0 and the base before a warning, and the rows of data that are looked at.
+START_COST, _LOOKED_AT = 0.1, 1000
 
 
 class Moments(NamedTuple):
@@ -97,7 +101,11 @@ class LogDensity(nn.Module):
             net: The network inside the potential, as in :func:`interpolants.nets.build.choose_net`, or a potential.
             cond: What is known of each row of ``x1``.
             seed: Seed of the initial weights.
+
+        Warns:
+            UserWarning: If a diffusion stops so far from its base that u has another start than its samples.
         """
+        _warn_of_a_start_not_reached(path, x1)
         potential = as_potential(net, tuple(x1.shape[1:]), cond, seed)
         end = Moments.of(x1)
         start = Moments.of(x0) if x0 is not None else Moments(end.mean, end.spread)
@@ -136,6 +144,22 @@ class LogDensity(nn.Module):
 
 
 _STANDARD = Gaussian()
+
+
+def _warn_of_a_start_not_reached(path: Path, x1: Tensor) -> None:
+    if (
+        not isinstance(path, SpatiallyLinearPath)
+        or not isinstance(path.base, Gaussian)
+        or path.ends.start_is_exact
+    ):
+        return
+    cost = float(path.start_kl(x1[:_LOOKED_AT]).mean())
+    if cost > START_COST:
+        warnings.warn(
+            f"LogDensity: x_0 must have the law of the base within {START_COST} nats, got {cost:.2g}: samples start "
+            "elsewhere than the density. Let the diffusion run longer, e.g. a larger bmax or smax.",
+            stacklevel=3,
+        )
 
 
 def as_potential(net: Any, shape: tuple[int, ...], cond: Tensor | None, seed: int) -> Potential:
