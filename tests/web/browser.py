@@ -1,5 +1,6 @@
 """A headless Chromium, and a page of the explorer as a hand and an eye know it."""
 
+import io
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--hide-scrollbars",
     "--window-size=1200,1100",
 ]
 MARKS = [
@@ -28,6 +30,7 @@ MARKS = [
     pytest.mark.skipif(not (BROWSER and DRIVER), reason="apt-get install chromium chromium-driver"),
 ]
 SIZE = (1200, 1100)
+KEPT_WIDTH = 900  # of a picture for the docs
 
 
 @contextmanager
@@ -135,10 +138,18 @@ class Page:
     def is_wider_than_the_window(self):
         return self.run("return document.documentElement.scrollWidth > innerWidth")
 
-    def shoot(self, file):
-        """A picture of the whole page."""
+    def shoot(self, file, until="footer"):
+        """A picture of the page down to the end of an element, small enough to be kept."""
+        from PIL import Image
+
         height = self.run("return document.documentElement.scrollHeight")
         self.browser.set_window_size(SIZE[0], height + 140)
         time.sleep(0.3)
-        assert self.browser.save_screenshot(str(file))
+        bottom = self.run(f"return document.querySelector('{until}').getBoundingClientRect().bottom")
+        shot = Image.open(io.BytesIO(self.browser.get_screenshot_as_png())).convert("RGB")
+        shot = shot.crop((0, 0, shot.width, min(shot.height, round(bottom) + 16)))
+        shot = shot.resize(
+            (KEPT_WIDTH, round(KEPT_WIDTH * shot.height / shot.width)), Image.Resampling.LANCZOS
+        )
+        shot.quantize(128, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(file, optimize=True)
         self.browser.set_window_size(*SIZE)

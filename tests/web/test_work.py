@@ -106,9 +106,9 @@ def test_too_much_waiting_work_is_refused_and_the_rest_is_done_in_turn():
             return run
 
         streams = [desk.take(task(k)) for k in range(MOST_WAITING + 1)]
+        first = [await anext(stream) for stream in streams]
         with pytest.raises(BusyError):
             desk.take(task(99))
-        first = [await anext(stream) for stream in streams]
         free.set()
         rest = [await all_of(stream) for stream in streams]
         return told(first), [told(lines)[-1] for lines in rest], desk
@@ -118,6 +118,13 @@ def test_too_much_waiting_work_is_refused_and_the_rest_is_done_in_turn():
     assert done == list(range(MOST_WAITING + 1))
     assert [line["answer"]["number"] for line in last] == done
     desk.take(lambda work: Answer({}))  # there is room again
+
+
+def test_answers_that_nobody_reads_take_no_place():
+    desk = Desk()
+    for _ in range(3 * MOST_WAITING):
+        asyncio.run(desk.take(lambda work: Answer({})).aclose())
+    assert told(asyncio.run(all_of(desk.take(lambda work: Answer({})))))[-1]["answer"] == {}
 
 
 def test_calls_of_a_network_are_progress_and_an_end():

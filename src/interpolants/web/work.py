@@ -126,14 +126,17 @@ class Desk:
         self._open = 0
 
     def take(self, task: Callable[[Work], Answer]) -> AsyncIterator[bytes]:
-        """Queue a task.
+        """Lines to read; the task is queued when the first is asked for.
 
         Raises:
             BusyError: If too many wait.
         """
         if self._open > MOST_WAITING:
             raise BusyError
-        self._open += 1
+        return self._told(task)
+
+    async def _told(self, task: Callable[[Work], Answer]) -> AsyncIterator[bytes]:
+        # Queued when it is first read: what nobody ever reads takes no place.
         work = Work(self.seconds)
 
         def run() -> Answer:
@@ -141,9 +144,8 @@ class Desk:
             work.step()
             return task(work)
 
-        return self._told(self._pool.submit(run), work)
-
-    async def _told(self, future: "Future[Answer]", work: Work) -> AsyncIterator[bytes]:
+        self._open += 1
+        future = self._pool.submit(run)
         here = asyncio.wrap_future(future)
         here.add_done_callback(_seen)
         try:

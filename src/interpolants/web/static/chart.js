@@ -1,7 +1,7 @@
 // Small charts as SVG: lines with errors, and histograms. They follow the theme, and say in words what they show.
 
 const NS = "http://www.w3.org/2000/svg";
-const W = 460, H = 250, LEFT = 58, RIGHT = 12, TOP = 30, BOTTOM = 42;
+const W = 400, H = 235, LEFT = 54, RIGHT = 12, TOP = 30, BOTTOM = 42;
 const DASHES = ["", "7 4", "2 3", "9 3 2 3"];
 
 function svg(tag, attributes, ...children) {

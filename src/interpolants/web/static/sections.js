@@ -8,7 +8,8 @@ const several = (pages) => pages.length > 1;
 const titled = (pages, page, text) => (several(pages) ? `${page.name}: ${text}` : text);
 
 function table(head, rows, text = 1) {
-  const cell = (tag, i, content) => element(tag, { class: i < text ? "text" : "figure" }, content);
+  const kind = (i, content) => (i < text ? "text" : typeof content === "string" && content.length > 30 ? "long" : "figure");
+  const cell = (tag, i, content) => element(tag, { class: kind(i, content) }, content);
   return element("div", { class: "scroll" }, element("table", {},
     element("thead", {}, element("tr", {}, ...head.map((h, i) => cell("th", i, h)))),
     element("tbody", {}, ...rows.map((row) => element("tr", {}, ...row.map((c, i) => cell("td", i, c)))))));
@@ -40,18 +41,18 @@ export function numbers(pages) {
     return;
   }
   const [a, b] = pages, known = new Map(b.metrics.map((m) => [m.id, m]));
-  const rows = a.metrics.filter((m) => known.has(m.id)).map((m) => compared(m, known.get(m.id)));
+  const rows = a.metrics.filter((m) => known.has(m.id)).map((m) => compared(m, known.get(m.id), [a.name, b.name]));
   const head = ["Measure", a.name, b.name, "difference", "in errors", "unit", "better"];
   $("numbers-table").replaceChildren(rows.length ? table(head, rows) : "The two runs have no measure in common.");
 }
 
 // A difference is worth a word when it is more than twice its standard error.
-function compared(m, other) {
+function compared(m, other, names) {
   const gap = other.value - m.value, error = Math.hypot(m.error || 0, other.error || 0);
   const known = m.value !== null && other.value !== null, apart = error > 0 ? gap / error : NaN;
   let verdict = "";
   if (known && error > 0 && (m.better === "lower" || m.better === "higher"))
-    verdict = Math.abs(apart) <= 2 ? "cannot be told" : (gap < 0) === (m.better === "lower") ? "second" : "first";
+    verdict = Math.abs(apart) <= 2 ? "cannot be told" : (gap < 0) === (m.better === "lower") ? names[1] : names[0];
   const told = known && error > 0 ? number(Math.abs(apart), 2) : "–";
   return [m.title, withError(m.value, m.error), withError(other.value, other.error), known ? withError(gap, error) : "–", told, m.unit, verdict];
 }

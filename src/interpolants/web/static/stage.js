@@ -4,7 +4,7 @@ import { element, number, withError } from "./common.js";
 import * as draw from "./draw.js";
 
 const SIZE = 420; // pixels of a panel
-const TRAILS = 24;
+const TRAILS = 12;
 const STRIP = 9; // images of a film strip
 const STRIP_ROWS = 4; // so few images are shown as film strips
 

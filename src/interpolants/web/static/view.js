@@ -57,8 +57,11 @@ const size = () => Math.min(state.n ?? USUAL[kind()], MOST[kind()]);
 
 function axes(facts) {
   const kept = facts.held_out ? "" : " The rows are training data, for no others were kept.";
-  const click = state.start === "one" ? "The ring is the start." : "Click a sample to follow it alone.";
-  if (facts.kind === "images") return `Images; black is −1, white 1. ${click}${kept}`;
+  const alone = "Click a sample to follow it alone.", click = state.start === "one" ? "The ring is the start." : alone;
+  if (facts.kind === "images") {
+    const strips = facts.n <= 4 ? " One row for each, from left to right on its way." : "";
+    return `Images; black is −1, white 1.${strips}${state.start === "one" ? "" : ` ${alone}`}${kept}`;
+  }
   return `Orange: samples; grey: data at t = 0; blue: data at t = 1. Across ${facts.axes[0]}, upwards ${facts.axes[1]}. ${click}${kept}`;
 }
 
@@ -114,7 +117,7 @@ async function openRuns() {
   for (const what of ["likelihood", "check"]) draw(what);
   showChoices();
   carry();
-  for (const what of state.measured.filter((name) => name in jobs)) await measure(what);
+  for (const what of state.measured.filter((name) => Object.hasOwn(jobs, name))) await measure(what);
 }
 
 function showChoices() {
