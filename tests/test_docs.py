@@ -1,4 +1,8 @@
-"""What the documents say is run: the README's example, the snippets, the table made from the cards."""
+"""What the documents say is run: the README's example, the snippets, the table made from the cards.
+
+Every block of Python on a page is run by a test here, or by the build of the site (the cells of ``docs/learn``), or its
+page stands in ``NOT_RUN`` with the reason. A block that begins with ``# needs a, b`` runs where these are installed.
+"""
 
 import doctest
 import importlib.util
@@ -7,8 +11,15 @@ import warnings
 from pathlib import Path
 
 import pytest
+import torch
+
+from interpolants import data
+from interpolants.problems import EightGaussians, Moons
 
 ROOT = Path(__file__).parents[1]
+NOT_RUN = {
+    "CONTRIBUTING.md": "the files of a method that does not exist; the real ones are tested where they lie",
+}
 
 
 def load(path):
@@ -21,12 +32,6 @@ def load(path):
 def test_the_page_of_methods_is_what_the_cards_say():
     page = load(ROOT / "docs" / "methods.py").page()
     assert (ROOT / "docs" / "methods" / "README.md").read_text() == page, "run python docs/methods.py"
-
-
-@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda p: p.name)
-def test_the_snippets_of_a_page_give_what_they_show(page):
-    failed, _ = doctest.testfile(str(page), module_relative=False)
-    assert failed == 0
 
 
 def pages():
@@ -61,24 +66,107 @@ def test_every_study_has_its_verdict_and_a_line_in_the_list():
         assert f"python -m studies.{folder.name} " in text
 
 
+def blocks(page):
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
+
+
+def is_session(block):
+    return ">>>" in block
+
+
+def needs(block):
+    """What a block asks for in its first line."""
+    found = re.match(r"# needs (.+)\n", block)
+    return [name.strip() for name in found[1].split(",")] if found else []
+
+
+def plain(page):
+    return [block for block in blocks(page) if not is_session(block)]
+
+
+def sessions():
+    return [page for page in pages() if any(map(is_session, blocks(page)))]
+
+
 def examples():
-    """Pages of methods with code to run."""
-    return [page for page in pages() if page.startswith("docs/methods/") and code_of(page)]
+    """Pages with code to run from above to below; the README has a test of its own."""
+    ours = [page for page in pages() if any(not needs(block) for block in plain(page))]
+    return [page for page in ours if page not in NOT_RUN and page != "README.md"]
 
 
-def code_of(page):
-    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+def neighbours():
+    """Pages that show another library beside ours."""
+    return [page for page in pages() if any(needs(block) for block in plain(page))]
+
+
+def test_no_block_of_python_escapes_under_another_name():
+    for page in pages():
+        for fence in re.findall(r"(?m)^\s*(?:```|~~~)[ ]*(\S+)", (ROOT / page).read_text()):
+            assert fence not in ("py", "python3", "pycon", "ipython", "Python"), (page, fence)
+    cells = [page for page in pages() if "```{code-cell}" in (ROOT / page).read_text()]
+    for page in cells:
+        assert (ROOT / page).read_text().startswith("---\nfile_format: mystnb\n"), f"{page} would not be run"
+
+
+def test_what_is_not_run_is_there_and_has_code():
+    assert [page for page in NOT_RUN if not plain(page)] == []
+
+
+@pytest.mark.parametrize("page", sessions())
+def test_the_snippets_of_a_page_give_what_they_show(page):
+    failed, _ = doctest.testfile(str(ROOT / page), module_relative=False)
+    assert failed == 0
 
 
 @pytest.mark.slow  # each trains for some seconds
 @pytest.mark.parametrize("page", examples())
 def test_the_example_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = {}
+    run([block for block in plain(page) if not needs(block)], page)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", neighbours())
+def test_the_other_side_runs_where_it_is_installed(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    theirs = [block for block in plain(page) if needs(block)]
+    missing = [name for block in theirs for name in needs(block) if importlib.util.find_spec(name) is None]
+    if missing:
+        pytest.skip(f"{', '.join(missing)} not installed")
+    run(theirs, page)
+
+
+@pytest.mark.parametrize("page", [page for page in neighbours() if "/coming_from/" in page])
+def test_the_lines_of_both_sides_are_counted(page):
+    found = re.findall(r"(\d+) lines:\n\n```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    assert len(found) == 2
+    for number, block in found:
+        lines = [line for line in block.splitlines() if line.strip() and not line.strip().startswith("#")]
+        assert int(number) == len(lines), page
+
+
+def run(code, page):
+    names = given() if page.startswith("docs/coming_from/") else {}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        for block in code_of(page):
+        warnings.simplefilter("ignore")
+        for block in code:
             exec(compile(block, page, "exec"), names)
+
+
+def given():
+    """The data that the pages about other libraries speak of."""
+    g = torch.Generator().manual_seed(0)
+    theta = torch.randn(4000, 2, generator=g)
+    digits = data.load("digits", dequantise=True)
+    return {
+        "x0": Moons().sample(4000, generator=g),
+        "x1": EightGaussians().sample(4000, generator=g).float(),
+        "theta": theta,
+        "x": theta + 0.3 * torch.randn(4000, 2, generator=g),
+        "observed": torch.tensor([0.5, -1.0]),
+        "images": digits.x,
+        "labels": digits.labels,
+    }
 
 
 @pytest.mark.slow  # trains two small bridges, about 20 s
