@@ -1,0 +1,1 @@
+"""Three solvers of the Schroedinger bridge on four problems, in one table."""
