@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,12 @@ nb_execution_timeout = 60
 nb_execution_raise_on_error = True
 nb_merge_streams = True
 _library = hashlib.sha256(b"".join(path.read_bytes() for path in sorted((ROOT / "src").rglob("*.py"))))
-nb_execution_cache_path = str(ROOT / "docs" / "_build" / "executed" / _library.hexdigest()[:12])
+_executed = ROOT / "docs" / "_build" / "executed"
+nb_execution_cache_path = str(_executed / _library.hexdigest()[:12])
+if nb_execution_mode == "cache":
+    for _older in _executed.glob("*"):  # made with a library that is no more
+        if str(_older) != nb_execution_cache_path:
+            shutil.rmtree(_older)
 
 logging.getLogger("traitlets").setLevel(logging.ERROR)  # it would announce every lesson
 

@@ -62,6 +62,32 @@ QUESTIONS = {
     "save": "docs/howto",
     "changelog": "CHANGELOG",
     "browser": "docs/explorer",
+    "xarray": "docs/howto",
+    "DataLoader": "docs/howto",
+    "check": "docs/howto",
+    "scientific computing": "docs/glossary",
+    "DDIM": "docs/glossary",
+    "prediction type": "docs/glossary",
+    "latent noise": "docs/glossary",
+    "getting started": "docs/learn/README",
+    "eps": "docs/learn/3_ode_or_sde",
+    "images": "docs/learn/5_conditions_and_images",
+    "memorisation": "docs/learn/5_conditions_and_images",
+    "integrate to one": "docs/learn/4_likelihoods",
+}
+# Where a page must be the first hit: the lessons where they are the better answer, and what names its page.
+FIRST = {
+    "two arrays": "docs/learn/2_two_arrays",
+    "ODE or SDE": "docs/learn/3_ode_or_sde",
+    "likelihoods you can trust": "docs/learn/4_likelihoods",
+    "conditions and images": "docs/learn/5_conditions_and_images",
+    "regression": "docs/learn/1_what_a_bridge_is",
+    "is it good": "docs/learn/2_two_arrays",
+    "tutorial": "docs/learn/README",
+    "torchcfm": "docs/coming_from/torchcfm",
+    "diffusers": "docs/coming_from/diffusers",
+    "azula": "docs/coming_from/azula",
+    "sbi": "docs/coming_from/sbi",
 }
 
 
@@ -115,6 +141,12 @@ def test_links_lead_somewhere(site):
 @pytest.mark.parametrize("question", QUESTIONS)
 def test_everyday_questions_find_their_page(site, question):
     assert QUESTIONS[question] in search(site, question)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("question", FIRST)
+def test_some_questions_find_their_page_first(site, question):
+    assert search(site, question)[0] == FIRST[question]
 
 
 class Links(HTMLParser):
