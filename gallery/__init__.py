@@ -16,4 +16,12 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "schrodinger_bridge",
         "light_sb",
     ),
+    "Images": (
+        "digits_conditional",
+        "fashion_super_resolution",
+    ),
+    "Science": (
+        "butterfly",
+        "cells",
+    ),
 }

@@ -59,7 +59,7 @@ def write(picture: Any, folder: Path, name: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     if hasattr(picture, "savefig"):
         path = folder / f"{name}.png"
-        frame(picture, dpi=130).quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
+        frame(picture, dpi=130).quantize(200, method=Image.Quantize.FASTOCTREE).save(path, optimize=True)
         return path
     path = folder / f"{name}.gif"
     _animate(list(picture), path)
