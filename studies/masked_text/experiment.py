@@ -1,0 +1,338 @@
+"""Text from masks: what the first-hitting sampler saves, what it costs to be fast, and what float32 noise does.
+
+Three kinds of case. *source*: letters with the frequencies of triples of letters in the King James Bible, a Markov
+source of order two, whose posterior is exact; sequences are scored by their true likelihood. *model*: a small
+transformer that learnt the Bible letter by letter. *words*: the Bible's words drawn independently, a vocabulary of
+12,544, where the law of a token follows in closed form. Seconds are those of the processor, one thread.
+"""
+
+import math
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from interpolants.data import load_kjv
+from interpolants.data.text import kjv_chapters
+from interpolants.discrete import (
+    ExactPosterior,
+    FirstHitting,
+    Masked,
+    Posterior,
+    TauLeaping,
+    TokenSampler,
+    effective_temperature,
+    entropy,
+    gumbel_cap,
+    gumbel_draw,
+    nelbo,
+    token_entropy,
+    truncated_gumbel_law,
+)
+from interpolants.discrete.nelbo import Form
+from interpolants.estimator import TokenBridge
+from interpolants.foundations.randomness import generator as seeded
+from interpolants.metrics import ngram_distance
+from interpolants.problems import MarkovTokens
+from studies.common import Outcome
+
+LETTERS = 27
+FLOAT32, FLOAT64, COARSE = 24, 53, 12
+SETTINGS: dict[str, dict[str, Any]] = {
+    "quick": {
+        "length": 24,
+        "n": 8,
+        "grid": 30,
+        "few": 6,
+        "model_length": 16,
+        "steps": 20,
+        "width": 16,
+        "depth": 1,
+        "batch_size": 16,
+        "model_n": 40,
+        "word_steps": [16, 64],
+        "word_tokens": 4,
+        "emulated": 16,
+    },
+    "laptop": {
+        "length": 128,
+        "n": 16,
+        "grid": 500,
+        "few": 16,
+        "model_length": 64,
+        "steps": 500,
+        "width": 64,
+        "depth": 2,
+        "batch_size": 32,
+        "model_n": 24,
+        "word_steps": [16, 64, 256, 1024, 4096, 16384],
+        "word_tokens": 96,
+        "emulated": 256,
+    },
+    "full": {
+        "length": 256,
+        "n": 256,
+        "grid": 1000,
+        "few": 32,
+        "model_length": 256,
+        "steps": 100_000,
+        "width": 384,
+        "depth": 8,
+        "batch_size": 128,
+        "model_n": 1000,
+        "word_steps": [16, 64, 256, 1024, 4096, 16384],
+        "word_tokens": 4096,
+        "emulated": 1024,
+    },
+}
+
+
+def samplers(settings: Mapping[str, Any]) -> dict[str, TokenSampler]:
+    """The ways to draw sequences, by name."""
+    grid, few = settings["grid"], settings["few"]
+    return {
+        "first hitting": FirstHitting(),
+        f"first hitting, {few} calls": FirstHitting(num_steps=few),
+        f"grid, {few} steps": TauLeaping(num_steps=few),
+        f"grid, {grid} steps": TauLeaping(num_steps=grid),
+    }
+
+
+def coarse_samplers(settings: Mapping[str, Any]) -> dict[str, TokenSampler]:
+    """Grids that draw in one stage, with noise of a few bits; remembered answers, since the network is the same."""
+    grid = settings["grid"]
+    made: dict[str, TokenSampler] = {f"grid, {grid} steps, cached": TauLeaping(num_steps=grid, cache=True)}
+    for bits, name in ((FLOAT32, "float32 noise"), (COARSE, f"{COARSE}-bit noise")):
+        made[f"grid, {grid} steps, {name}"] = TauLeaping(
+            num_steps=grid, cache=True, draw="joint", joint_sampler=gumbel_of(bits)
+        )
+    return made
+
+
+def gumbel_of(bits: int) -> Callable[[Tensor, Generator], Tensor]:
+    """A draw by Gumbel-max with uniforms of so many bits."""
+    return lambda law, generator: gumbel_draw(law, bits=bits, generator=generator)
+
+
+def cases(settings: Mapping[str, Any]) -> list[str]:
+    """What is measured."""
+    return [
+        *(f"source: {name}" for name in samplers(settings)),
+        "model: bound",
+        *(f"model: {name}" for name in (*samplers(settings), *coarse_samplers(settings))),
+        "model: held-out text",
+        *(f"words: {steps} steps" for steps in settings["word_steps"]),
+        "words: emulated",
+    ]
+
+
+def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
+    """One case; sequences are kept of the first seed only."""
+    found = _measured(case, seed, settings)
+    return found if seed == 0 else Outcome(found.values)
+
+
+def _measured(case: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
+    kind, _, name = case.partition(": ")
+    if kind == "source":
+        return from_source(samplers(settings)[name], seed, settings)
+    if kind == "words":
+        return emulated_words(seed, settings) if name == "emulated" else words(int(name.split()[0]))
+    if name == "bound":
+        return bound(seed, settings)
+    return from_model(name, seed, settings)
+
+
+# --- an exact source -----------------------------------------------------------------------------------------
+
+
+def from_source(sampler: TokenSampler, seed: int, settings: Mapping[str, Any]) -> Outcome:
+    """Sequences drawn with the exact posterior, scored by the source itself."""
+    source = bible_source(settings["length"])
+    posterior = ExactPosterior(source, Masked(LETTERS))
+    done, seconds = timed(sampler, posterior, settings["n"], settings["length"], seed)
+    bits = -source.log_prob(done.x) / settings["length"] / math.log(2)
+    values = {
+        "bits": float(bits.mean()),
+        "bits error": float(bits.std()) / len(bits) ** 0.5,
+        "true bits": source.entropy() / settings["length"] / math.log(2),
+        "seconds": seconds,
+        "calls": float(done.nfe.double().mean()),
+        "draws": done.draws,
+        "entropy": token_entropy(done.x, LETTERS) / math.log(2),
+    }
+    return Outcome(values, {"tokens": done.x[:4].numpy()})
+
+
+@lru_cache(maxsize=2)
+def bible_source(length: int) -> MarkovTokens:
+    """Letters with the frequencies of triples in the Bible; counts are raised by 0.01."""
+    text = load_kjv("train", length=1000).x
+    return MarkovTokens.from_tokens(text, length, LETTERS, order=2)
+
+
+def timed(sampler: TokenSampler, posterior: Posterior, n: int, length: int, seed: int) -> tuple[Any, float]:
+    """Samples and the processor's seconds that they took."""
+    began = time.process_time()
+    done = sampler.sample(posterior, n, length, seed=seed, invariant=False, chunk=n)
+    return done, time.process_time() - began
+
+
+# --- a model of the Bible -------------------------------------------------------------------------------------
+
+
+def from_model(name: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
+    """Samples of the learnt model beside held-out text, which is a case of its own."""
+    n, length = settings["model_n"], settings["model_length"]
+    held = load_kjv("test", length=length).x
+    if name == "held-out text":
+        rows = torch.randperm(len(held), generator=seeded(seed, 3))
+        x, values, held = held[rows[:n]], {}, held[rows[n:]]
+    else:
+        sampler = {**samplers(settings), **coarse_samplers(settings)}[name]
+        done, seconds = timed(sampler, model(seed, frozen(settings)).posterior, n, length, seed + 1)
+        calls = float(done.nfe.double().mean())
+        x, values = done.x, {"seconds": seconds, "calls": calls, "draws": done.draws}
+    source = bible_source(length)
+    bits = -source.log_prob(x) / length / math.log(2)
+    pairs = ngram_distance(x, held[:5000], generator=seeded(seed, 4))
+    values |= {
+        "bits": float(bits.mean()),
+        "bits error": float(bits.std()) / len(bits) ** 0.5,
+        "pairs": pairs.value,
+        "entropy": token_entropy(x, LETTERS) / math.log(2),
+        "real words": share_of_words(x),
+    }
+    return Outcome(values, {"tokens": x[:8].numpy()})
+
+
+def bound(seed: int, settings: Mapping[str, Any]) -> Outcome:
+    """The likelihood bound on held-out text, and the spread of its two forms from a single mask per sequence."""
+    fitted = model(seed, frozen(settings))
+    held = load_kjv("test", length=settings["model_length"]).x
+    rows = torch.randperm(len(held), generator=seeded(seed, 2))[: 20 * settings["model_n"]]
+    found = nelbo(fitted.posterior, held[rows], draws=4, generator=seeded(seed, 5))
+    values = {"bits": found.bits_per_token, "bits error": found.bits_error}
+    forms: tuple[Form, ...] = ("time_free", "time")
+    for form in forms:
+        one = nelbo(fitted.posterior, held[rows], draws=1, form=form, generator=seeded(seed, 6))
+        values[f"spread, {form}"] = float(one.per_sequence.std()) / settings["model_length"] / math.log(2)
+    values["parameters"] = fitted.summary()["parameters"]
+    values["training seconds"] = fitted.result.seconds if fitted.result is not None else math.nan
+    counts = torch.bincount(load_kjv("train", length=1000).x.flatten(), minlength=LETTERS).double()
+    share = counts / counts.sum()
+    letters = torch.bincount(held[rows].flatten(), minlength=LETTERS).double()
+    values["bits, single letters"] = float(-letters @ share.log2() / letters.sum())
+    source = bible_source(settings["model_length"])
+    values["bits, triples"] = (
+        float(-source.log_prob(held[rows]).mean()) / settings["model_length"] / math.log(2)
+    )
+    prompt = "in the beginning god ______ the heaven and the earth and the ea"[: held.shape[1]]
+    assert fitted.alphabet is not None
+    filled = fitted.alphabet.encode_rows(fitted.infill(prompt, 4))
+    return Outcome(values, {"infilled": filled.numpy()})
+
+
+@lru_cache(maxsize=1)
+def model(seed: int, settings: tuple[tuple[str, Any], ...]) -> TokenBridge:
+    """A transformer without time, trained on the letters of four chapters in five."""
+    table = dict(settings)
+    net = {"width": table["width"], "depth": table["depth"], "attention_heads": 4}
+    train = {"steps": table["steps"], "batch_size": table["batch_size"], "lr": 3e-3, "ema": 0.995}
+    fitted = TokenBridge(net=net, seed=seed, train=train)
+    return fitted.fit(load_kjv("train", length=table["model_length"]), progress=False)
+
+
+def frozen(settings: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """What the model depends on, hashable."""
+    return tuple((k, settings[k]) for k in ("steps", "width", "depth", "batch_size", "model_length"))
+
+
+def share_of_words(x: Tensor) -> float:
+    """Share of whole words in sequences of letters that are words of the Bible."""
+    known = set(bible_words())
+    texts = ["".join(" abcdefghijklmnopqrstuvwxyz"[k] for k in row) for row in x.tolist()]
+    # The first and the last word of a piece may be cut off.
+    found = [word for text in texts for word in text.split(" ")[1:-1] if word]
+    return sum(word in known for word in found) / max(1, len(found))
+
+
+@lru_cache(maxsize=1)
+def bible_words() -> Counter[str]:
+    """How often each word occurs."""
+    return Counter(re.findall("[a-z]+", " ".join(kjv_chapters().values()).lower()))
+
+
+# --- words, and noise of a few bits ----------------------------------------------------------------------------
+
+
+def word_law() -> Tensor:
+    """Frequencies of the Bible's words, falling."""
+    counts = torch.tensor(sorted(bible_words().values(), reverse=True), dtype=torch.float64)
+    return counts / counts.sum()
+
+
+@lru_cache(maxsize=16)
+def words(steps: int) -> Outcome:
+    """The law of a word after ancestral sampling with truncated noise, in closed form; the same for every seed."""
+    mu = word_law()
+    values = {"vocabulary": float(len(mu)), "true entropy": float(entropy(mu))}
+    for name, bits in (("float32", FLOAT32), ("float64", FLOAT64)):
+        law = law_of_token(mu, steps, gumbel_cap(bits))
+        values[f"entropy, {name}"] = float(entropy(law))
+        values[f"cross-entropy, {name}"] = float(-(law * mu.log()).sum())
+        values[f"temperature, {name}"] = effective_temperature(mu, law)
+    return Outcome(values)
+
+
+def law_of_token(mu: Tensor, steps: int, cap: float) -> Tensor:
+    """Law of an independent token after ``steps`` equal steps whose draws have Gumbel noise below ``cap``.
+
+    A token that is masked before step k is unmasked in it with the chance 1 / (steps - k), and stays masked more often
+    than it should where noise is truncated; the last step must unmask it. Steps with nearly the same chance share it.
+    """
+    found, masked = torch.zeros_like(mu), 1.0
+    for begin, end in blocks(steps):
+        delta = 1 / (steps - (begin + end - 1) / 2)
+        if end == steps:
+            return found + masked * truncated_gumbel_law(mu, cap)
+        law = truncated_gumbel_law(torch.cat([delta * mu, mu.new_tensor([1 - delta])]), cap)
+        unmask = float(law[:-1].sum())
+        leaves = -math.expm1((end - begin) * math.log1p(-unmask))
+        found += masked * leaves * law[:-1] / unmask
+        masked *= 1 - leaves
+    return found
+
+
+def blocks(steps: int) -> list[tuple[int, int]]:
+    """Steps in groups of about one in two hundred of what is left, and the last by itself."""
+    begin, found = 0, []
+    while begin < steps - 1:
+        end = min(steps - 1, begin + max(1, (steps - begin) // 200))
+        found.append((begin, end))
+        begin = end
+    return [*found, (steps - 1, steps)]
+
+
+def emulated_words(seed: int, settings: Mapping[str, Any]) -> Outcome:
+    """The same by draws: the cross-entropy of words that were drawn with noise of 24 and of 53 bits."""
+    mu, steps, n = word_law(), settings["emulated"], settings["word_tokens"]
+    values = {}
+    for name, bits in (("float32", FLOAT32), ("float64", FLOAT64)):
+        source = seeded(seed, 7, bits)
+        drawn = torch.full((n,), len(mu))
+        for k in range(steps):
+            rows = (drawn == len(mu)).nonzero().flatten()
+            if len(rows):
+                delta = 1 / (steps - k)
+                law = torch.cat([delta * mu, mu.new_tensor([1 - delta])])
+                drawn[rows] = gumbel_draw(law.expand(len(rows), -1), bits=bits, generator=source)
+        nats = -mu[drawn].log()
+        values[f"cross-entropy, {name}"] = float(nats.mean())
+        values[f"error, {name}"] = float(nats.std()) / n**0.5
+    return Outcome(values)
