@@ -216,9 +216,17 @@ footer p { border-top: 1px solid var(--rule); padding-top: 1rem; max-width: none
   .tiles { grid-template-columns: 1fr 1fr; } .formula { margin-left: .5rem; font-size: 1.1rem; }
   .panels.small { grid-template-columns: 1fr 1fr; } .facts { grid-template-columns: 1fr; gap: 0; }
   .facts dd { margin-bottom: .5rem; } th, td { padding-right: .9rem; } }
-@media print { :root { --paper: #fff; } @page { margin: 18mm 16mm; } body { font-size: 10pt; } nav { display: none; }
+@media print { :root { --paper: #fff; } @page { margin: 16mm 15mm; } html { font-size: 11.5px; } nav { display: none; }
   header { padding-top: 0; } main, header, footer { max-width: none; padding-left: 0; padding-right: 0; }
-  figure, table, .tiles div, pre { break-inside: avoid; } h2, h3, caption { break-after: avoid; }
-  .scroll { overflow: visible; } .panels { grid-template-columns: repeat(auto-fill, minmax(var(--cell, 14rem), 1fr)); }
+  p, ul, ol, .abstract, figcaption, caption > span { max-width: none; }
+  h2 { margin-top: 2.2rem; } h3 { margin-top: 1.6rem; } figure { margin: 1rem 0 1.2rem; }
+  figure, tr, .tiles div, pre { break-inside: avoid; } h2, h3, caption { break-after: avoid; }
+  details > pre { break-inside: auto; } .scroll { overflow: visible; } .note { max-width: none; }
+  .split { display: grid; grid-template-columns: 1fr 1fr; gap: 2rem; align-items: start; }
+  .panels { grid-template-columns: repeat(4, 1fr); gap: .8rem; }
+  .panels.small { grid-template-columns: repeat(6, 1fr); }
+  .panels:has(> :nth-child(2):last-child) { grid-template-columns: repeat(2, 1fr); }
+  .panels:has(> :nth-child(3):last-child) { grid-template-columns: repeat(3, 1fr); }
+  .panels > * { max-width: 19rem; } .single { max-width: 24rem; }
   .tiles div, .verdict, pre, .issues li { border: 1px solid var(--rule); } }
 """
