@@ -81,6 +81,28 @@ def test_a_saved_bridge_gives_the_same_bits(bridge, tmp_path):
     assert {p.suffix for p in (tmp_path / "b").iterdir()} == {".json", ".safetensors"}
 
 
+@pytest.fixture
+def double_by_default():
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("path", ["one_sided_linear", "linear", "mirror"])
+def test_torch_s_default_type_does_not_matter(double_by_default, path, tmp_path):
+    x0, x1 = (torch.as_tensor(x, dtype=torch.float64) for x in arrays(n=200))
+    given = {"x0": x0, "x1": x1} if path == "linear" else {"x1": x1}
+    net = {"kind": "mlp", "width": 16, "depth": 2}
+    learnt = Bridge(path, steps=5, batch_size=32, net=net).fit(**given, progress=False)
+    y = learnt.sample(5, seed=0, n_steps=10)
+    assert y.dtype == torch.float64
+    assert next(learnt.net.parameters()).dtype == torch.float32
+    assert_close(
+        Bridge.load(learnt.save(tmp_path / "bridge")).sample(5, seed=0, n_steps=10), y, rtol=0, atol=0
+    )
+    assert learnt.check(n=50).checks
+
+
 def test_log_prob_of_two_sample_sets_trains_a_leg_and_says_so(tmp_path):
     x0, x1 = arrays()
     two = Bridge("linear", **TINY).fit(x0, x1, **QUIET)

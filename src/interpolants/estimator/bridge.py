@@ -287,7 +287,8 @@ class Bridge:
         chosen = self._params["net"]
         if self.heads == ("log_density",):
             return LogDensity.fitted(self.path, first, second, net=chosen, cond=labels, seed=self.seed)
-        return choose_net(chosen, self.shape, len(self.heads), labels, self.seed)
+        net = choose_net(chosen, self.shape, len(self.heads), labels, self.seed)
+        return net if net is chosen else net.float()  # data are float32, whatever torch's default type
 
     def _prepared(self, net: nn.Module) -> tuple[nn.Module, JointLoss]:
         """The network as the fields use it, and the loss that suits it."""

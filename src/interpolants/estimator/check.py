@@ -126,7 +126,7 @@ class _Draws:
         else:
             self.x0 = self.x1
         self.pool0 = pool0
-        self.z = torch.randn(self.x1.shape, generator=source)
+        self.z = torch.randn(self.x1.shape, generator=source, dtype=self.x1.dtype)
 
     @property
     def times(self) -> Sequence[float]:

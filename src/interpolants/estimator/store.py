@@ -117,7 +117,7 @@ def _unpack(record: dict[str, Any], stem: str, tensors: dict[str, dict[str, Tens
             seed=record["seed"],
             **train,
         )
-        net: nn.Module = build_net(**record["net"])
+        net: nn.Module = build_net(**record["net"]).float()
         if bridge.heads == ("log_density",):
             net = LogDensity(bridge.path, net)
         net.load_state_dict(tensors[f"{stem}_model"])
