@@ -18,10 +18,14 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Images": (
         "digits_conditional",
+        "restore_digits",
         "fashion_super_resolution",
     ),
     "Science": (
         "butterfly",
+        "lorenz_ensemble",
+        "heat",
         "cells",
     ),
+    "Tables, sound, text": ("flights",),
 }
