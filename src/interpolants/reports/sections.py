@@ -152,15 +152,18 @@ class TaskPage:
         if not isinstance(built, SpatiallyLinearPath):
             return None
         t = torch.linspace(0, 1, 201, dtype=torch.float64)
+        told = "The weights of the path over time."
         if built.basis is not None:
             curves = _first_and_last(built.beta(t))
+            told = "The weight of x₁ over time, for the coordinates of the basis that take up their data first, in the "
+            told += "middle and last."
         else:
             curves = {"α, weight of x₀": built.alpha(t).numpy(), "β, weight of x₁": built.beta(t).numpy()}
         if not built.is_one_sided and built.has_latent:
             curves["γ, weight of z"] = built.envelope.gamma(t).numpy()
         alt = f"Curves over time from 0 to 1: {words.listing(list(curves))}."
         panel = self._panel("path", alt, lambda theme: figures.schedule(t.numpy(), curves, theme=theme))
-        return self.album.figure([panel], "The weights of the path over time.")
+        return self.album.figure([panel], told)
 
     def training(self) -> list[Child]:
         """The loss curve and what training cost."""
@@ -780,4 +783,4 @@ def _first_and_last(weights: Tensor) -> dict[str, NDArray[np.float64]]:
     flat = weights.flatten(1)
     order = flat.mean(0).argsort(descending=True)
     named = {"first": order[0], "middle": order[len(order) // 2], "last": order[-1]}
-    return {f"β, {name} coordinate": flat[:, place].numpy() for name, place in named.items()}
+    return {f"β, {name}": flat[:, place].numpy() for name, place in named.items()}
