@@ -290,3 +290,9 @@ def test_help_imports_neither_torch_nor_anything_optional():
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_explore_refuses_what_is_no_run_before_it_serves_anything(place):
+    result = call("explore", "runs/minne", "--no-open", code=2)
+    assert "must be one of a run" in result.output
+    assert "Did you mean 'mine'?" in result.output

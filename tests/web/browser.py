@@ -151,5 +151,5 @@ class Page:
         shot = shot.resize(
             (KEPT_WIDTH, round(KEPT_WIDTH * shot.height / shot.width)), Image.Resampling.LANCZOS
         )
-        shot.quantize(128, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(file, optimize=True)
+        shot.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(file, optimize=True)
         self.browser.set_window_size(*SIZE)
