@@ -143,6 +143,8 @@ def test_check_reports_verdicts_and_fails_where_one_fails(place):
 def test_training_and_judging_can_be_two_commands(place):
     done = call("train", "--x1", "b.csv", "--out", "runs/split", "--steps", 3, *SETS, "--quiet")
     assert done.stdout == done.stderr == ""
+    told = call("train", "--resume", "runs/split", "--json").stdout
+    assert json.loads(told) == {"out": "runs/split", "bridges": ["runs/split/main"]}
     assert not (place / "runs/split/results.json").exists()
     call("train", "--resume", "runs/split", "--quiet")
     result = call("run", "--out", "runs/split", "--resume", "--json")
@@ -151,7 +153,8 @@ def test_training_and_judging_can_be_two_commands(place):
 
 def test_samples_from_two_processes_are_those_of_one(place):
     words = ("sample", "runs/labels", "-n", 150, "--label", 1, "--eps", 0.5, "--seed", 1, "--steps", 4)
-    call(*words, "--out", "alone.npz")
+    told = call(*words, "--out", "alone.npz", "--json")
+    assert json.loads(told.stdout) == {"out": "alone.npz", "n": 150, "shape": [2], "eps": 0.5, "seed": 1}
     call(*words, "--out", "shared.npz", "--nproc", 2)
     with np.load("alone.npz") as one, np.load("shared.npz") as two:
         assert np.array_equal(one["x"], two["x"])

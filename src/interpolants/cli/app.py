@@ -164,6 +164,7 @@ def train(
     steps: Steps = None,
     path: PathName = None,
     quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Learn a bridge and save it, without evaluation.
 
@@ -182,8 +183,11 @@ def train(
             "train", "--resume and --out must name one folder", f"{resume} and {out}", "Drop --out."
         )
     settings = _settings(config, sets, x0, x1, cond, steps, path, resume)
+    quiet = quiet or as_json
     train_only(settings, folder, progress=not quiet, resume=resume is not None)
     screen = _screen(quiet)
+    if as_json:
+        screen.json({"out": str(folder), "bridges": [str(folder / task.name) for task in settings.tasks]})
     if not quiet:
         _picture(screen, folder, settings.tasks[0])
     screen.following(f"interpolants run --out {folder} --resume", "evaluates it and writes the report")
@@ -220,6 +224,7 @@ def sample(
     ] = 1,
     force: Force = False,
     quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Draw samples from a trained bridge.
 
@@ -243,15 +248,19 @@ def sample(
         "method": method,
     }
     how |= {"guidance": guidance, "guidance_interval": interval}
+    shown = not (quiet or as_json)
     if nproc > 1:
-        x = sampled_by_processes(find_bridge(folder, task), n, given, batch_size, how, nproc)
+        where = find_bridge(folder, task)
+        x = sampled_by_processes(where, n, given, batch_size, how, nproc, progress=shown)
     else:
-        x = sampled(bridge, n, given, batch_size, how)
+        x = sampled(bridge, n, given, batch_size, how, progress=shown)
     arrays = {"x": x.numpy()}
     if given is not None:
         arrays["label" if given.ndim == 1 else "condition"] = given.numpy()
     write_table(out, arrays, force=force)
-    screen = _screen(quiet)
+    screen = _screen(quiet or as_json)
+    if as_json:
+        screen.json({"out": str(out), "n": n, "shape": list(x.shape[1:]), "eps": how["eps"], "seed": seed})
     screen.say(f"{n} samples of shape {arrays['x'].shape[1:]} in {out}")
     if not reverse:
         choice = f" --task {task}" if task else ""
@@ -325,13 +334,15 @@ def log_prob(
     interpolants log-prob runs/demo --data new.csv --out lp.csv
     """
     from interpolants.runs.files import check_free, write_table
+    from interpolants.runs.shards import scored
 
     if out is not None:
         check_free(out, force=force)
     bridge = _bridge(folder, task)
     points = _points(bridge, data, key)
     given = _conditions(bridge, label, cond, len(points))
-    values = _scored(bridge, points, given, batch_size, probes, progress=not (quiet or as_json))
+    divergence: dict[str, Any] = {"divergence": "hutchinson", "probes": probes} if probes else {}
+    values = scored(bridge, points, given, batch_size, divergence, progress=not (quiet or as_json))
     screen, mean = _screen(quiet or as_json), float(values.mean())
     error = float(values.std()) / len(values) ** 0.5 if len(values) > 1 else 0.0
     dims = points[0].numel()
@@ -681,25 +692,6 @@ def _size(shape: tuple[int, ...]) -> int:
     for length in shape:
         product *= length
     return product
-
-
-def _scored(
-    bridge: "Bridge", points: "Tensor", cond: "Tensor | None", batch_size: int, probes: int, *, progress: bool
-) -> "Tensor":
-    import torch
-
-    options: dict[str, Any] = {"divergence": "hutchinson", "probes": probes} if probes else {}
-    parts = [
-        bridge.log_prob(
-            points[first : first + batch_size],
-            cond=None if cond is None else cond[first : first + batch_size],
-            details=True,
-            progress=progress,
-            **options,
-        ).log_prob
-        for first in range(0, len(points), batch_size)
-    ]
-    return torch.cat(parts)
 
 
 def _told(value: Any) -> str:
