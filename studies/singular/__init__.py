@@ -1,0 +1,1 @@
+"""The study of noise on data that lie on a thin set."""
