@@ -30,7 +30,7 @@ MARKS = [
     pytest.mark.skipif(not (BROWSER and DRIVER), reason="apt-get install chromium chromium-driver"),
 ]
 SIZE = (1200, 1100)
-KEPT_WIDTH = 900  # of a picture for the docs
+KEPT_WIDTH = 800  # of a picture for the docs
 
 
 @contextmanager
@@ -151,5 +151,5 @@ class Page:
         shot = shot.resize(
             (KEPT_WIDTH, round(KEPT_WIDTH * shot.height / shot.width)), Image.Resampling.LANCZOS
         )
-        shot.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(file, optimize=True)
+        shot.quantize(224, kmeans=4, dither=Image.Dither.NONE).save(file, optimize=True)
         self.browser.set_window_size(*SIZE)
