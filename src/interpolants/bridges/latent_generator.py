@@ -43,7 +43,8 @@ class LatentGenerator:
         latent: d, >= 1; at most the entries of a sample.
         perturb: Noise on the data, in units of their spread: a number for fresh noise in every batch, or
             ``data.InstanceNoise``.
-        noise: s in the same units, fixed; None learns it, from 1/2 downwards.
+        noise: s in the same units, fixed; None learns it, from 1/2. Where it ends below
+            ``perturb``, training was too short for that much noise.
         estimator: ``"quadrature"`` (one latent) or ``"iwae"``; see ``objectives.MarginalLikelihood``.
         prior: ``"normal"`` or ``"uniform"``.
         points: Latents per sample in the objective; 256 by quadrature and 8 for the bound when None. The grid of a
