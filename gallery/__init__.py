@@ -9,6 +9,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "density",
         "moons_to_rings",
         "drawn_cloud",
+        "checkerboard",
+        "flow_map",
         "rectification",
         "spurious_modes",
     ),
@@ -18,14 +20,20 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Images": (
         "digits_conditional",
+        "three_to_eight",
         "restore_digits",
         "fashion_super_resolution",
     ),
     "Science": (
         "butterfly",
         "lorenz_ensemble",
+        "logistic_map",
         "heat",
         "cells",
+        "differentiation",
     ),
-    "Tables, sound, text": ("flights",),
+    "Tables, sound, text": (
+        "flights",
+        "masked_text",
+    ),
 }
