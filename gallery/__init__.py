@@ -34,6 +34,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Tables, sound, text": (
         "flights",
+        "chirps",
         "masked_text",
     ),
 }
