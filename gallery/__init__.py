@@ -22,6 +22,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "digits_conditional",
         "three_to_eight",
         "restore_digits",
+        "fashion_in_painting",
         "fashion_super_resolution",
     ),
     "Science": (
