@@ -1,0 +1,1 @@
+"""Bridges learnt from samples, by one network and one length of training."""

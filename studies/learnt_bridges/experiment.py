@@ -1,0 +1,92 @@
+"""Bridges learnt from samples, by one network and one length of training, at equal numbers of evaluations.
+
+"learn to generate": white noise to a mixture; "learn to translate": a mixture to a mixture, whose Schroedinger bridge
+is known; "digits 3 to 8": images in 10 principal components.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from interpolants.metrics.energy_distance import energy_distance
+from interpolants.paths.kinetic import KineticOptimal
+from interpolants.paths.path import SpatiallyLinearPath
+from studies.common import Outcome
+from studies.learnt_bridges.methods import hold_against_truth, methods
+from studies.learnt_bridges.problems import DIGITS, samples
+from studies.which_bridge.experiment import FLOOR, NOTHING, floor_of, paths
+from studies.which_bridge.problems import mixtures
+
+Settings = Mapping[str, Any]
+TASKS = ("learn to generate", "learn to translate", DIGITS)
+# Members of `paths` that stand for what a card lets its user choose; they are not learnt.
+VARIANTS = ("spatially_linear", "discrete_schedule")
+SEPARATION = 250  # samples from which the schedule of least energy is made
+
+_SHARED = {"methods": [], "data": 3000, "batch": 256, "components": 10, "repeats": 10}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "quick": {
+        **_SHARED, "tasks": list(TASKS[:2]), "methods": ["one_sided_linear", "linear", "light_sb"], "n": 200,
+        "data": 500, "net": {"width": 16, "depth": 2}, "steps": 40, "batch": 64, "components": 3,
+    },
+    "laptop": {
+        **_SHARED, "tasks": list(TASKS[:2]), "n": 400, "net": {"width": 64, "depth": 3}, "steps": 600, "batch": 128,
+    },
+    "full": {
+        **_SHARED, "tasks": list(TASKS), "n": 10_000,
+        "data": 100_000, "net": {"width": 256, "depth": 4}, "steps": 20_000, "batch": 1024, "components": 50,
+    },
+}  # fmt: skip
+
+
+def cases(settings: Settings) -> Sequence[str]:
+    """Every bridge of every task, and what frames the numbers."""
+    found = []
+    for task in settings["tasks"]:
+        names = [name for name in learners(task) if not settings["methods"] or name in settings["methods"]]
+        found += [f"{task} / {name}" for name in (*names, NOTHING, FLOOR)]
+    return found
+
+
+def measure(case: str, seed: int, settings: Settings) -> Outcome:
+    """Learn one bridge, and hold its draws against held-out samples."""
+    task, name = case.split(" / ")
+    data = samples(task, seed, data=settings["data"], n=settings["n"], repeats=settings["repeats"])
+    if name == NOTHING:
+        return Outcome({"distance": energy_distance(data.test0, data.test1).value})
+    if name == FLOOR:
+        if data.rho1 is None:  # there are no more of them than the two halves
+            found = energy_distance(data.x1, data.test1)
+            return Outcome({"distance": found.value, "error": found.error})
+        return Outcome(floor_of(data.rho1.sample, settings["n"], data.test1, seed))
+    return Outcome(hold_against_truth(learners(task)[name], data, seed, settings))
+
+
+@cache
+def learners(task: str) -> dict[str, Any]:
+    """How each bridge is learnt on a task, by name."""
+    example = mixtures(0, 2).rho1
+    one_sided = {
+        name: partial(_from_samples, name, make)
+        for name, make in paths().items()
+        if name not in VARIANTS and make(example).is_one_sided
+    }
+    return methods(task, one_sided)
+
+
+def _from_samples(name: str, make: Callable[[Any], SpatiallyLinearPath], x1: Tensor) -> SpatiallyLinearPath:
+    """A path to a law that is known by samples alone."""
+    if name == "kinetic_optimal":
+        return KineticOptimal.fit(x1[:SEPARATION])
+    return make(_Moments(x1.mean(0), torch.cov(x1.T), x1.shape[1]))
+
+
+@dataclass(frozen=True)
+class _Moments:
+    mean: Tensor
+    covariance: Tensor
+    dim: int
