@@ -11,6 +11,9 @@ from interpolants.foundations.base import BaseLaw
 from interpolants.foundations.cards import Card, load_cards
 from interpolants.foundations.errors import invalid, nearest
 
+# Settings that may be the bare id of a member of the family they are named after: envelope = "zero".
+_BY_NAME = ("envelope",)
+
 
 @cache
 def _cards() -> tuple[Card, ...]:
@@ -28,17 +31,18 @@ def build(family: str, name: str, **settings: Any) -> Any:
     Args:
         family: One of the cards' families.
         name: The member's id.
-        settings: Its arguments; a value that is itself ``{"kind": id, ...}`` is built first, but for networks. Where it
-            takes further ones by name, ``**train``, they may come as a table of that name too.
+        settings: Its arguments; a value that is itself ``{"kind": id, ...}`` is built first, but for networks, and an
+            envelope may be an id alone. Where it takes further ones by name, ``**train``, they may come as a table of
+            that name too.
 
     Raises:
         InvalidInputError: If the name or a setting is unknown (the nearest is named), or a setting is refused.
     """
     members = {card.id: card for card in _cards() if card.family == family}
     if name not in members:
-        raise invalid(
-            family, f"there must be a {family} of this name", repr(name), nearest(str(name), members)
-        )
+        article = "an" if family[0] in "aeiou" else "a"
+        rule = f"there must be {article} {family} of this name"
+        raise invalid(family, rule, repr(name), nearest(str(name), members))
     entry = members[name].load_entry()
     assert callable(entry)
     parameters = inspect.signature(entry).parameters
@@ -51,7 +55,7 @@ def build(family: str, name: str, **settings: Any) -> Any:
             remedy = nearest(key, known) if known else "It has no settings."
             raise invalid(f"{family} {name!r}", "every setting must be one it has", repr(key), remedy)
     try:
-        return entry(**{key: _revive(value) for key, value in settings.items()})
+        return entry(**{key: _revive(key, value) for key, value in settings.items()})
     except TypeError as error:
         raise invalid(f"{family} {name!r}", "settings must fit its signature", str(error)) from error
 
@@ -99,7 +103,9 @@ def _plain(value: Any, who: str) -> Any:
     return describe(value, who)
 
 
-def _revive(value: Any) -> Any:
+def _revive(key: str, value: Any) -> Any:
+    if key in _BY_NAME and isinstance(value, str):
+        return build(key, value)
     if not (isinstance(value, dict) and "kind" in value):
         return value
     settings = dict(value)
