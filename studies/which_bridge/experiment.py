@@ -63,6 +63,7 @@ WORDS = {
     "flow_map": "its exact jumps are the flow's own ends: no error is left to measure",
     "rectification": "its exact flow has the ends of the flow before: no error is left to measure",
     "multimarginal": "for more than two laws; between two it is linear with gamma = 0",
+    "latent_generator": "one pass of a decoder: no path, and no evaluations to count",
     "restoration": "needs pairs of damaged and clean states",
     "token_bridge": "tokens have no energy distance, and their evaluations are counted by jumps",
 }

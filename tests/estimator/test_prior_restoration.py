@@ -64,7 +64,7 @@ def test_operators_may_be_named():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: PriorRestoration("downsampel"), "there must be a operator of this name.*downsample"),
+        (lambda: PriorRestoration("downsampel"), "there must be an operator of this name.*downsample"),
         (lambda: PriorRestoration({"kind": "downsample", "factr": 2}), "every setting must be one it has"),
         (lambda: PriorRestoration("saturate", train={"stepz": 3}), "every training setting must be known"),
         (lambda: PriorRestoration("saturate").restore(torch.zeros(1, 2)), r"must be fitted.*Call fit"),
