@@ -64,6 +64,7 @@ WORDS = {
     "rectification": "its exact flow has the ends of the flow before: no error is left to measure",
     "multimarginal": "for more than two laws; between two it is linear with gamma = 0",
     "latent_generator": "one pass of a decoder: no path, and no evaluations to count",
+    "prior_restoration": "one sample for each measurement: what arrives has no law of its own to compare",
     "restoration": "needs pairs of damaged and clean states",
     "token_bridge": "tokens have no energy distance, and their evaluations are counted by jumps",
 }
