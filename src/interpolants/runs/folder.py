@@ -151,7 +151,7 @@ def machine() -> dict[str, Any]:
 def write_json(path: Path, value: Any) -> None:
     """Write plain JSON whole or not at all; numbers that are not finite become null."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(_finite(value), allow_nan=False, ensure_ascii=False, indent=1) + "\n")
+    write_text(path, json.dumps(finite(value), allow_nan=False, ensure_ascii=False, indent=1) + "\n")
 
 
 def write_arrays(path: Path, arrays: dict[str, Tensor]) -> None:
@@ -170,13 +170,14 @@ def write_arrays(path: Path, arrays: dict[str, Tensor]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Numbers that JSON has no words for become null, at any depth."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(key): _finite(inner) for key, inner in value.items()}
+        return {str(key): finite(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
+        return [finite(inner) for inner in value]
     return value
 
 

@@ -1,6 +1,5 @@
 """Runs that a page may show: read once when the server starts, addressed by number, never by a path."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +18,7 @@ from interpolants.foundations.registry import describe
 from interpolants.reports import words
 from interpolants.reports.projection import Projection, fit_projection
 from interpolants.reports.record import read_run
-from interpolants.runs.folder import RESULTS, find_bridge, read_config, read_results
+from interpolants.runs.folder import RESULTS, find_bridge, finite, read_config, read_results
 
 # Rows of each end that a page can choose from.
 ROWS = 2000
@@ -149,7 +148,7 @@ class Shown:
                 if f"log_prob_{name}" in self.arrays
             },
         }
-        plain: dict[str, Any] = _finite(found)
+        plain: dict[str, Any] = finite(found)
         return plain
 
 
@@ -216,14 +215,3 @@ def shown_at(runs: Sequence[Shown], index: int) -> Shown:
 def as_floats(x: Tensor) -> Array:
     """As contiguous float32."""
     return np.ascontiguousarray(x.detach().numpy(), dtype=np.float32)
-
-
-def _finite(value: Any) -> Any:
-    """Numbers that JSON has no words for become null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return value
