@@ -37,7 +37,7 @@ def hide(n: Tensor, length: int, *, generator: Generator | None = None) -> Hidde
     Raises:
         InvalidInputError: If a number is outside 1 ... L; values are read on the CPU only.
     """
-    low, high = (int(n.min()), int(n.max())) if n.device.type == "cpu" else (1, 1)
+    low, high = (int(n.min()), int(n.max())) if n.is_cpu else (1, 1)
     if low < 1 or high > length:
         found = low if low < 1 else high
         remedy = "With no mask there is nothing to predict."

@@ -165,7 +165,7 @@ class DiscretePath(ABC):
         if not isinstance(x, Tensor) or x.dtype != torch.int64 or x.ndim != 2 or 0 in x.shape:
             got = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
             raise invalid(who, f"{name} must be int64 tokens (B, L)", got, "Convert with .long().")
-        low, high = (int(x.min()), int(x.max())) if x.device.type == "cpu" else (0, 0)
+        low, high = (int(x.min()), int(x.max())) if x.is_cpu else (0, 0)
         if low < 0 or high >= limit:
             found = low if low < 0 else high
             raise invalid(who, f"{name} must be tokens 0 ... {limit - 1}", found)
@@ -176,7 +176,7 @@ class DiscretePath(ABC):
             raise invalid(
                 type(self).__name__, f"t must be a number or have shape ({x.shape[0]},)", tuple(time.shape)
             )
-        if time.device.type == "cpu" and not bool(((time >= 0) & (time <= 1)).all()):
+        if time.is_cpu and not bool(((time >= 0) & (time <= 1)).all()):
             raise invalid(type(self).__name__, "t must lie in [0, 1]", time.flatten().tolist()[:4])
         return time.expand(x.shape[0])
 

@@ -127,7 +127,7 @@ class FunctionPosterior(Posterior):
             raise invalid(who, rule, tuple(mu.shape), "One law over the clean tokens for each position.")
         check_probabilities(mu, who)
         clean = mu[..., : path.vocabulary]
-        if mu.shape[-1] > path.vocabulary and mu.device.type == "cpu":
+        if mu.shape[-1] > path.vocabulary and mu.is_cpu:
             on_mask = float(mu[..., path.vocabulary].max())
             if on_mask > TOLERANCE:
                 remedy = "The mask is no clean token: set its logit to -inf before the softmax."

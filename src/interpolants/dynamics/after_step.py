@@ -8,8 +8,8 @@ from torch import Tensor
 
 from interpolants.dynamics.correctors import Langevin
 from interpolants.fields.protocol import Fields
+from interpolants.foundations.clock import clock
 from interpolants.foundations.errors import invalid
-from interpolants.foundations.ops import time_dtype
 from interpolants.foundations.randomness import BlockNoise
 from interpolants.foundations.types import Condition
 from interpolants.paths.path import Path, SpatiallyLinearPath
@@ -118,7 +118,7 @@ class AfterStepOver:
             self._correcting = BlockNoise.like(x, seed, CORRECTOR_STREAM, first=first)
         if plan.constraint is not None:
             self._constraining = BlockNoise.like(x, seed, CONSTRAINT_STREAM, first=first)
-        self._clock = plan._clock.to(x.device, time_dtype(x)).unbind()
+        self._clock = clock(plan._clock.numpy(), x)
 
     def start(self, x: Tensor) -> Tensor:
         """The states from which the predictor starts."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from interpolants.dynamics.grids import check_steps
 from interpolants.dynamics.grids import time_grid as make_grid
 from interpolants.dynamics.noise import NoiseTable, as_noise
 from interpolants.dynamics.transitions import NOISY, TRANSITIONS, make_moves, transitions
-from interpolants.fields.protocol import Fields, weighted_sum
+from interpolants.fields.protocol import Combined, Fields, weighted_sum
 from interpolants.foundations.brownian import BrownianPath
 from interpolants.foundations.chunks import Chunks
+from interpolants.foundations.clock import clock
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.invariance import SMALLEST
@@ -142,6 +144,11 @@ class Job:
 
     def drift(self, cond: Condition) -> Callable[[Tensor, Tensor], Tensor]:
         """``b + eps s`` forwards, ``b - eps s`` backwards, from whichever of score and denoiser stays finite."""
+        drift = self._drift
+        return lambda x, t: drift(x, t, cond)
+
+    @cached_property
+    def _drift(self) -> Combined:
         fields, table, sign = self.fields, self.table, -1.0 if self.reverse else 1.0
         assert table is not None
         by_score = fields.noise_quantity == "score"
@@ -149,16 +156,13 @@ class Job:
         scale = 1.0 if base is None else base.shared_scale
         if by_score or scale is not None:
             name, sign = ("score", sign) if by_score or scale is None else ("denoiser", -sign / scale)
-
-            def drift(x: Tensor, t: Tensor) -> Tensor:
-                weight = sign * table.weight(t, of_score=by_score)
-                return fields.combine(x, t, (("velocity", 1.0), (name, weight)), cond)
-
-            return drift
+            return fields.combined(
+                ("velocity", name), lambda t: (1.0, sign * table.weight(t, of_score=by_score))
+            )
 
         assert isinstance(base, Gaussian)  # else the score is learnt, and by_score
 
-        def drift_with_base(x: Tensor, t: Tensor) -> Tensor:
+        def drift_with_base(x: Tensor, t: Tensor, cond: Condition) -> Tensor:
             values = fields.evaluate(x, t, ("velocity", "denoiser"), cond)
             noise = base.inverse_root_transpose(values["denoiser"])
             return weighted_sum([(values["velocity"], 1.0), (noise, -sign * table.weight(t, of_score=False))])
@@ -221,10 +225,9 @@ class Job:
     ) -> Part:
         assert self.moves is not None
         moves = self.moves[: len(grid) - 1]
-        clock = torch.as_tensor(grid, dtype=torch.float64).to(x.device, time_dtype(x)).unbind()
         draws = self._normals(x, first, grid) if self.method in NOISY else ()
         arrived, path = make_moves(
-            self.fields, moves, x, clock, cond, draws, on_step=on_step, return_path=keep
+            self.fields, moves, x, clock(np.asarray(grid), x), cond, draws, on_step=on_step, return_path=keep
         )
         return Part(arrived, len(moves), _status(arrived), path, None)
 

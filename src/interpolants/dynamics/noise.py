@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from interpolants.fields.protocol import Fields
+from interpolants.foundations.clock import number_of
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.ops import expand_like
@@ -214,11 +215,11 @@ class NoiseTable:
         On the CPU a number from a table: most schemes visit the nodes only, and every chunk visits the same times.
         """
         compute = self.eps if of_score else self.over_scale
-        if t.device.type != "cpu":
+        if not t.is_cpu:
             return compute(t)
         if not self._memory:
             self._tabulate(t.dtype)
-        place = (of_score, float(t))
+        place = (of_score, number_of(t))
         if place not in self._memory:
             self._memory[place] = _number(compute(t))
         return self._memory[place]

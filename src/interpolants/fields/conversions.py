@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from interpolants.foundations.base import BaseLaw
+from interpolants.foundations.clock import number_of
 from interpolants.foundations.errors import NotIdentifiableError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.paths.path import Path, SpatiallyLinearPath, Unmix
@@ -52,10 +53,10 @@ class At:
         self.x = self.enter(x)
         self.mean1 = mean1 if mean1 is None or path.basis is None else self.enter(mean1.to(x)[None])[0]
         self._numbers: dict[str, Any] | None = None
-        if memory is not None and t.ndim == 0 and t.device.type == "cpu" and not t.requires_grad:
+        if memory is not None and t.ndim == 0 and t.is_cpu and not t.requires_grad:
             if len(memory) > REMEMBERED:
                 memory.clear()
-            self._numbers = memory.setdefault(float(t), {})
+            self._numbers = memory.setdefault(number_of(t), {})
 
     def enter(self, value: Tensor) -> Tensor:
         """A field's value in the coordinates of the formulas."""

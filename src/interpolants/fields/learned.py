@@ -8,11 +8,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from interpolants.fields.conversions import REMEMBERED, At, Rule, explain, fold, plan
-from interpolants.fields.protocol import QUANTITIES, Fields, weighted_sum
+from interpolants.fields.protocol import QUANTITIES, Combined, Fields, Weights, weighted_sum
+from interpolants.foundations.clock import number_of
 from interpolants.foundations.derivatives import gradient
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.types import Condition, Field
 from interpolants.paths.path import Path, SpatiallyLinearPath
+
+# Learnt quantities to compute, the weight of the state, and the weights of what was learnt.
+_Merged = tuple[set[str], float, list[tuple[str, float]]]
 
 
 class LearnedFields(Fields):
@@ -137,8 +141,8 @@ class LearnedFields(Fields):
         """The velocity as a function of state and time; the network itself where it was learnt directly."""
         source = self._sources.get("velocity")
         if source is None:
-            only = (("velocity", 1.0),)
-            return lambda x, t: self.combine(x, t, only, cond)
+            derived = self.combined(("velocity",), lambda t: (1.0,))
+            return lambda x, t: derived(x, t, cond)
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
             value = source(x, t, cond)
@@ -156,24 +160,50 @@ class LearnedFields(Fields):
         self, x: Tensor, t: Tensor, terms: Sequence[tuple[str, Tensor | float]], cond: Condition = None
     ) -> Tensor:
         """A weighted sum of quantities; at one time on the CPU the relations cost nothing but the terms that remain."""
-        names = tuple(name for name, _ in terms)
-        folded = self._fold(t, names)
-        if folded is None:
-            return super().combine(x, t, terms, cond)
-        needed, table = folded
+        plain = self._merge(t, terms)
+        return super().combine(x, t, terms, cond) if plain is None else self._add_up(x, t, plain, cond)
+
+    def combined(self, names: Sequence[str], weights: Weights) -> Combined:
+        """:meth:`combine` with weights that are functions of time; at times met before, a table gives the terms."""
+        merged: dict[float, _Merged | None] = {}
+
+        def sum_at(x: Tensor, t: Tensor, cond: Condition) -> Tensor:
+            plain = None
+            if self._is_foldable(t):
+                time = number_of(t)
+                if time not in merged:
+                    merged[time] = self._merge(t, [*zip(names, weights(t), strict=True)])
+                plain = merged[time]
+            if plain is None:
+                return self.combine(x, t, [*zip(names, weights(t), strict=True)], cond)
+            return self._add_up(x, t, plain, cond)
+
+        return sum_at
+
+    def _add_up(self, x: Tensor, t: Tensor, plain: _Merged, cond: Condition) -> Tensor:
+        needed, own, rest = plain
         learnt = self._learnt(x, self._entered(t, self.margin), needed, cond)
-        rows = [(table[name], weight) for name, weight in terms]
-        sums = [sum(weight * row[k] for row, weight in rows) for k in range(1 + len(self.known))]
-        parts = [(learnt[name], c) for name, c in zip(self.known, sums[1:], strict=True) if name in needed]
-        return weighted_sum([*([(x, sums[0])] if sums[0] else []), *parts])
+        parts = [(learnt[name], weight) for name, weight in rest]
+        return weighted_sum([(x, own), *parts] if own else parts)
+
+    def _merge(self, t: Tensor, terms: Sequence[tuple[str, Tensor | float]]) -> _Merged | None:
+        """The sum as one over the state and what was learnt; None where :meth:`_fold` does not lead there."""
+        folded = self._fold(t, tuple(name for name, _ in terms))
+        numbers = [weight for _, weight in terms if not isinstance(weight, Tensor)]
+        if folded is None or len(numbers) < len(terms):
+            return None
+        needed, table = folded
+        rows = [(table[name], number) for (name, _), number in zip(terms, numbers, strict=True)]
+        own, *sums = (sum(number * row[k] for row, number in rows) for k in range(1 + len(self.known)))
+        return needed, own, [(name, c) for name, c in zip(self.known, sums, strict=True) if name in needed]
 
     def _fold(self, t: Tensor, names: tuple[str, ...]) -> tuple[set[str], dict[str, list[float]]] | None:
         """The learnt quantities to compute, and each name's coefficients; None where that is not possible."""
-        if t.ndim or t.device.type != "cpu" or t.requires_grad:
+        if not self._is_foldable(t):
             return None
         if len(self._folds) > REMEMBERED:
             self._folds.clear()
-        key = (float(t), names)
+        key = (number_of(t), names)
         if key not in self._folds:
             steps, needed = self._route(names)
             assert self.path is not None
@@ -181,6 +211,10 @@ class LearnedFields(Fields):
             table = fold(self.path, steps, self.known, inside)
             self._folds[key] = None if table is None else (needed & {*self.known}, table)
         return self._folds[key]
+
+    @staticmethod
+    def _is_foldable(t: Tensor) -> bool:
+        return not (t.ndim or t.requires_grad) and t.is_cpu
 
     def _exact(self, x: Tensor, t: Tensor, quantity: str, cond: Condition) -> Tensor:
         return self._evaluate(x, t, (quantity,), cond, 0.0)[quantity]

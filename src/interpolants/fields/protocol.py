@@ -26,6 +26,10 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition
 from interpolants.paths.path import Path
 
+_ZERO = torch.zeros(())
+Weights = Callable[[Tensor], Sequence[Tensor | float]]
+Combined = Callable[[Tensor, Tensor, Condition], Tensor]
+
 QUANTITIES = ("velocity", "drift", "score", "denoiser", "endpoint0", "endpoint1")
 
 
@@ -74,6 +78,18 @@ class Fields(ABC):
         return basis.inverse(
             weighted_sum([(basis.forward(values[name]), weight) for name, weight in terms])
         ).to(x.dtype)
+
+    def combined(self, names: Sequence[str], weights: Weights) -> Combined:
+        """:meth:`combine` with weights that are functions of time, made once for the samplers' inner loop.
+
+        Args:
+            names: The quantities.
+            weights: 0-d time -> one weight per quantity.
+
+        Returns:
+            ``(x, t, cond) -> sum_k w_k(t) q_k(x, t)``.
+        """
+        return lambda x, t, cond: self.combine(x, t, [*zip(names, weights(t), strict=True)], cond)
 
     def velocity_of(self, cond: Condition = None) -> Callable[[Tensor, Tensor], Tensor]:
         """The velocity as a function of state and time alone, for the solvers' inner loop."""
@@ -126,7 +142,7 @@ class Fields(ABC):
         time = as_time(t, x)
         value = self._exact(x, time, quantity, cond)
         # Read back on the CPU only; elsewhere the read would stall the queue.
-        if value.device.type == "cpu" and not bool(torch.isfinite(value).all()):
+        if value.is_cpu and not bool(torch.isfinite(value).all()):
             bad = ~torch.isfinite(value).reshape(x.shape[0], -1).all(1)
             when = time.expand(x.shape[0])[bad][0]
             remedy = "Stay inside (0, 1), or learn this quantity directly."
@@ -140,7 +156,10 @@ def weighted_sum(terms: Sequence[tuple[Tensor, Tensor | float]]) -> Tensor:
     """``sum_k w_k y_k`` by one operation per term; weights are numbers or 0-d tensors."""
     (value, weight), *rest = terms
     own = isinstance(weight, Tensor) or weight != 1.0  # whether the sum is in memory made here
-    total = value * weight if own else value
+    if isinstance(weight, Tensor):
+        total = value * weight
+    else:  # an addition, as what follows is: code that has just run is in the caches, which a network has emptied
+        total = torch.add(_ZERO, value, alpha=weight) if own else value
     for value, weight in rest:
         if isinstance(weight, Tensor):
             total = torch.addcmul(total, value, weight.to(total.dtype))

@@ -69,7 +69,7 @@ def check_probabilities(p: Tensor, who: str, *, tolerance: float = TOLERANCE) ->
     if p.dtype not in (torch.float32, torch.float64):
         remedy = "Upcast the logits before the softmax: logits.double().softmax(-1)."
         raise invalid(who, "probabilities must be float32 or float64", str(p.dtype), remedy)
-    if p.device.type != "cpu" or p.numel() == 0:
+    if not p.is_cpu or p.numel() == 0:
         return
     # A NaN fails both comparisons.
     if not float(p.min()) >= 0:

@@ -56,7 +56,7 @@ def chunk_rows(networks: Iterable[nn.Module], call: Any, x: Tensor) -> int | Non
         call: A function of no arguments that sends the few rows of ``x`` through them.
         x: The rows that ``call`` uses, ``(b, *D)``.
     """
-    if x.device.type != "cpu" or malloc_is_tuned():
+    if not x.is_cpu or malloc_is_tuned():
         return None
     widest = x[0].numel() * x.element_size()
 

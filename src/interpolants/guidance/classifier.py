@@ -99,7 +99,7 @@ class ClassifierGuided(ShiftedScore):
         if logits.ndim != 2 or len(logits) != len(x):
             rule = f"the classifier must return logits ({len(x)}, K)"
             raise invalid("ClassifierGuided", rule, tuple(logits.shape))
-        if labels.device.type == "cpu" and not bool(((labels >= 0) & (labels < logits.shape[1])).all()):
+        if labels.is_cpu and not bool(((labels >= 0) & (labels < logits.shape[1])).all()):
             worst = int(labels[(labels < 0) | (labels >= logits.shape[1])][0])
             rule = f"labels must lie in 0 .. {logits.shape[1] - 1}, the classifier's classes"
             raise invalid("ClassifierGuided", rule, worst)

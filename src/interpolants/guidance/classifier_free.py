@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.fields.protocol import Fields
+from interpolants.foundations.clock import number_of
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.types import Condition
@@ -119,8 +120,8 @@ class ClassifierFree(Fields):
         """The strength at these times: a number for the whole batch, or a tensor ``()`` or ``(B,)``."""
         first, last = self.interval[0] - _ROUNDING, self.interval[1] + _ROUNDING
         # Read back on the CPU only; elsewhere the read would stall the queue.
-        readable = t.ndim == 0 and t.device.type == "cpu"
-        if readable and not first <= float(t) <= last:
+        readable = t.ndim == 0 and t.is_cpu
+        if readable and not first <= number_of(t) <= last:
             return 1.0
         wanted: float | Tensor = self.strength(t) if callable(self.strength) else self.strength
         wanted = wanted if own is None else own

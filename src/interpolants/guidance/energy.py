@@ -122,7 +122,7 @@ class EnergyGuided(ShiftedScore):
 
         slope = gradient(energy, x)
         # Read back on the CPU only; elsewhere the samplers' own check at the end has to do.
-        if slope.device.type == "cpu" and not bool(torch.isfinite(slope).all()):
+        if slope.is_cpu and not bool(torch.isfinite(slope).all()):
             row = int((~torch.isfinite(slope).reshape(len(x), -1).all(1)).nonzero()[0])
             when = float(t if t.ndim == 0 else t[row])
             remedy = "Take more steps, a smaller strength or more noise in the energy."

@@ -37,6 +37,7 @@ from torch import Tensor
 
 from interpolants.dynamics.noise import NoiseTable
 from interpolants.fields.protocol import weighted_sum
+from interpolants.foundations.clock import number_of
 from interpolants.foundations.derivatives import value_and_gradient
 from interpolants.foundations.ops import sum_event
 from interpolants.guidance.experts import Expert, Reward, Schedule, rate_of, value_of
@@ -86,7 +87,7 @@ class Target:
         rate = x.new_zeros(x.shape[0])
         if self.reward is not None:
             value, (slope,) = value_and_gradient(self.reward.function, x)
-            strength, growth = (f(self.reward.schedule, float(t)) for f in (value_of, rate_of))
+            strength, growth = (f(self.reward.schedule, number_of(t)) for f in (value_of, rate_of))
             score = score + strength * slope
             if push is not None and self.table is not None:
                 push = push + (strength * self.table.weight(t, of_score=True)) * slope
@@ -119,7 +120,7 @@ class Target:
 
     def _at(self, t: Tensor, what: Callable[[Schedule, float], float]) -> list[float]:
         # The time is read back only where something depends on it: elsewhere the read would stall the queue.
-        time = float(t) if self.scheduled else 0.0
+        time = number_of(t) if self.scheduled else 0.0
         return [what(expert.beta, time) for expert in self.experts]
 
 

@@ -118,7 +118,7 @@ class Penalty(ABC):
     ) -> Tensor:
         low, high = box
         # Values are read on the CPU only: on an accelerator the read would stall the queue.
-        if x1.device.type == "cpu" and (float(x1.min()) < low or float(x1.max()) > high):
+        if x1.is_cpu and (float(x1.min()) < low or float(x1.max()) > high):
             found = f"[{low:g}, {high:g}] for data in [{float(x1.min()):.3g}, {float(x1.max()):.3g}]"
             raise invalid(type(self).__name__, "the box must cover the data", found, "Widen it.")
         uniform = torch.rand(x.shape, generator=generator, device=x.device, dtype=x.dtype)

@@ -189,7 +189,7 @@ def _check_time(who: str, t: Tensor | float, rows: int) -> None:
     if time.ndim > 1 or (time.ndim == 1 and time.shape[0] != rows):
         raise invalid(who, f"t must be a number or have shape ({rows},)", tuple(time.shape))
     # Values are read on the CPU only: on an accelerator the read would stall the queue.
-    if time.device.type == "cpu" and not _inside(time):
+    if time.is_cpu and not _inside(time):
         worst = time.flatten()[((time < 0) | (time > 1) | time.isnan()).flatten()][0]
         raise invalid(who, "t must lie in [0, 1]", float(worst), "Time 0 is the base, time 1 the data.")
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from interpolants.foundations.brownian import check_grid
+from interpolants.foundations.clock import clock
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import time_dtype
 from interpolants.solvers.tableau import RungeKutta, Tableau, Terms
@@ -106,12 +107,12 @@ def integrate_fixed(
     check_state("integrate_fixed", x)
     tableau = solver.tableau
     weighted = [tableau.b[i] != 0.0 for i in range(tableau.needed)]
-    clock = stage_clock(grid, tableau.c[: tableau.needed], x)
+    stages = stage_clock(grid, tableau.c[: tableau.needed], x)
     call = f if quadrature else _without_rate(f)
     q: Tensor | None = None
     path = [x]
     for n, h in enumerate(np.diff(grid).tolist()):
-        slopes, rates = _stages(call, x, clock[n], h, tableau, weighted)
+        slopes, rates = _stages(call, x, stages[n], h, tableau, weighted)
         if n == 0:
             check_velocity("integrate_fixed", slopes[0], x)
         x = combine(x, slopes, tableau.step_terms, h)
@@ -120,7 +121,7 @@ def integrate_fixed(
             q = torch.zeros_like(_first(rates), dtype=time_dtype(x)) if q is None else q
             q = combine(q, rates, tableau.step_terms, h)
         if on_step is not None:
-            x = _observed(on_step, n + 1, clock[n + 1][0], x)
+            x = _observed(on_step, n + 1, stages[n + 1][0], x)
         if return_path:
             path.append(x)
     nfe = (len(grid) - 1) * tableau.needed
@@ -163,8 +164,8 @@ def stage_clock(grid: npt.NDArray[np.float64], c: tuple[float, ...], x: Tensor) 
     stages = grid[:, None] + steps[:, None] * np.array(c)
     # t + h may miss the next grid point by a rounding, and the end of the interval with it.
     stages[:-1, np.array(c) == 1.0] = grid[1:, None]
-    table = torch.as_tensor(stages, dtype=time_dtype(x), device=x.device)
-    return [list(row.unbind()) for row in table.unbind()]
+    ticks, width = clock(stages.reshape(-1), x), len(c)
+    return [ticks[at : at + width] for at in range(0, len(ticks), width)]
 
 
 def check_state(who: str, x: Tensor) -> None:

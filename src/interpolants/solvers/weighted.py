@@ -194,7 +194,7 @@ class Population:
         # Equal weights lose nothing by staying, and rounding must not look like a difference.
         needed = (ess < self.resampler.ess * self.size) & (ess < self.size * (1 - 1e-12))
         self.resampled.append(needed)
-        if needed.device.type == "cpu" and not bool(needed.any()):
+        if needed.is_cpu and not bool(needed.any()):
             self.distinct.append(torch.full_like(ess, self.size))
             return None, log_weights
         rows, table = self._resample(table, needed)
