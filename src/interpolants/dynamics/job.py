@@ -105,6 +105,7 @@ class Job:
         self.adaptive = adaptive
         self.table: NoiseTable | None = None
         if self.noise is not None:
+            self._ticks = clock(self.grid, x)
             self.table = NoiseTable(self.noise, fields.path, self.grid, cap=cap, size=x[0].numel())
         quiet = finish == "mean"
         chain = self.method in TRANSITIONS
@@ -156,9 +157,11 @@ class Job:
         scale = 1.0 if base is None else base.shared_scale
         if by_score or scale is not None:
             name, sign = ("score", sign) if by_score or scale is None else ("denoiser", -sign / scale)
-            return fields.combined(
-                ("velocity", name), lambda t: (1.0, sign * table.weight(t, of_score=by_score))
-            )
+
+            def weights(t: Tensor) -> tuple[float, Tensor | float]:
+                return 1.0, sign * table.weight(t, of_score=by_score)
+
+            return fields.combined(("velocity", name), weights, self._ticks)
 
         assert isinstance(base, Gaussian)  # else the score is learnt, and by_score
 

@@ -9,14 +9,11 @@ from torch import Tensor, nn
 
 from interpolants.fields.conversions import REMEMBERED, At, Rule, explain, fold, plan
 from interpolants.fields.protocol import QUANTITIES, Combined, Fields, Weights, weighted_sum
-from interpolants.foundations.clock import number_of
+from interpolants.foundations.clock import known_number, number_of
 from interpolants.foundations.derivatives import gradient
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.types import Condition, Field
 from interpolants.paths.path import Path, SpatiallyLinearPath
-
-# Learnt quantities to compute, the weight of the state, and the weights of what was learnt.
-_Merged = tuple[set[str], float, list[tuple[str, float]]]
 
 
 class LearnedFields(Fields):
@@ -141,8 +138,8 @@ class LearnedFields(Fields):
         """The velocity as a function of state and time; the network itself where it was learnt directly."""
         source = self._sources.get("velocity")
         if source is None:
-            derived = self.combined(("velocity",), lambda t: (1.0,))
-            return lambda x, t: derived(x, t, cond)
+            only = (("velocity", 1.0),)
+            return lambda x, t: self.combine(x, t, only, cond)
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
             value = source(x, t, cond)
@@ -160,33 +157,26 @@ class LearnedFields(Fields):
         self, x: Tensor, t: Tensor, terms: Sequence[tuple[str, Tensor | float]], cond: Condition = None
     ) -> Tensor:
         """A weighted sum of quantities; at one time on the CPU the relations cost nothing but the terms that remain."""
-        plain = self._merge(t, terms)
-        return super().combine(x, t, terms, cond) if plain is None else self._add_up(x, t, plain, cond)
+        merged = self._merge(t, terms)
+        return super().combine(x, t, terms, cond) if merged is None else merged(x, t, cond)
 
-    def combined(self, names: Sequence[str], weights: Weights) -> Combined:
-        """:meth:`combine` with weights that are functions of time; at times met before, a table gives the terms."""
-        merged: dict[float, _Merged | None] = {}
+    def combined(self, names: Sequence[str], weights: Weights, times: Sequence[Tensor] = ()) -> Combined:
+        """:meth:`combine` with weights that are functions of time; at the ``times`` given a table holds the terms."""
+
+        def terms(t: Tensor) -> list[tuple[str, Tensor | float]]:
+            return [*zip(names, weights(t), strict=True)]
+
+        # Between two evaluations of the network the same work takes ten times as long: every cache is cold there.
+        here = [t for t in times if t.is_cpu]
+        table: dict[float | None, Combined | None] = {number_of(t): self._merge(t, terms(t)) for t in here}
 
         def sum_at(x: Tensor, t: Tensor, cond: Condition) -> Tensor:
-            plain = None
-            if self._is_foldable(t):
-                time = number_of(t)
-                if time not in merged:
-                    merged[time] = self._merge(t, [*zip(names, weights(t), strict=True)])
-                plain = merged[time]
-            if plain is None:
-                return self.combine(x, t, [*zip(names, weights(t), strict=True)], cond)
-            return self._add_up(x, t, plain, cond)
+            merged = table.get(known_number(t))
+            return self.combine(x, t, terms(t), cond) if merged is None else merged(x, t, cond)
 
         return sum_at
 
-    def _add_up(self, x: Tensor, t: Tensor, plain: _Merged, cond: Condition) -> Tensor:
-        needed, own, rest = plain
-        learnt = self._learnt(x, self._entered(t, self.margin), needed, cond)
-        parts = [(learnt[name], weight) for name, weight in rest]
-        return weighted_sum([(x, own), *parts] if own else parts)
-
-    def _merge(self, t: Tensor, terms: Sequence[tuple[str, Tensor | float]]) -> _Merged | None:
+    def _merge(self, t: Tensor, terms: Sequence[tuple[str, Tensor | float]]) -> Combined | None:
         """The sum as one over the state and what was learnt; None where :meth:`_fold` does not lead there."""
         folded = self._fold(t, tuple(name for name, _ in terms))
         numbers = [weight for _, weight in terms if not isinstance(weight, Tensor)]
@@ -195,11 +185,18 @@ class LearnedFields(Fields):
         needed, table = folded
         rows = [(table[name], number) for (name, _), number in zip(terms, numbers, strict=True)]
         own, *sums = (sum(number * row[k] for row, number in rows) for k in range(1 + len(self.known)))
-        return needed, own, [(name, c) for name, c in zip(self.known, sums, strict=True) if name in needed]
+        rest = [(name, weight) for name, weight in zip(self.known, sums, strict=True) if name in needed]
+
+        def merged(x: Tensor, t: Tensor, cond: Condition) -> Tensor:
+            learnt = self._learnt(x, self._entered(t, self.margin), needed, cond)
+            parts = [(learnt[name], weight) for name, weight in rest]
+            return weighted_sum([(x, own), *parts] if own else parts)
+
+        return merged
 
     def _fold(self, t: Tensor, names: tuple[str, ...]) -> tuple[set[str], dict[str, list[float]]] | None:
         """The learnt quantities to compute, and each name's coefficients; None where that is not possible."""
-        if not self._is_foldable(t):
+        if t.ndim or t.requires_grad or not t.is_cpu:
             return None
         if len(self._folds) > REMEMBERED:
             self._folds.clear()
@@ -211,10 +208,6 @@ class LearnedFields(Fields):
             table = fold(self.path, steps, self.known, inside)
             self._folds[key] = None if table is None else (needed & {*self.known}, table)
         return self._folds[key]
-
-    @staticmethod
-    def _is_foldable(t: Tensor) -> bool:
-        return not (t.ndim or t.requires_grad) and t.is_cpu
 
     def _exact(self, x: Tensor, t: Tensor, quantity: str, cond: Condition) -> Tensor:
         return self._evaluate(x, t, (quantity,), cond, 0.0)[quantity]

@@ -79,12 +79,13 @@ class Fields(ABC):
             weighted_sum([(basis.forward(values[name]), weight) for name, weight in terms])
         ).to(x.dtype)
 
-    def combined(self, names: Sequence[str], weights: Weights) -> Combined:
+    def combined(self, names: Sequence[str], weights: Weights, times: Sequence[Tensor] = ()) -> Combined:
         """:meth:`combine` with weights that are functions of time, made once for the samplers' inner loop.
 
         Args:
             names: The quantities.
             weights: 0-d time -> one weight per quantity.
+            times: Times that will be asked for, from ``clock``: what depends on time alone may be worked out now.
 
         Returns:
             ``(x, t, cond) -> sum_k w_k(t) q_k(x, t)``.

@@ -30,7 +30,13 @@ def clock(times: npt.NDArray[np.float64], x: Tensor) -> list[Tensor]:
     return ticks
 
 
+def known_number(t: Tensor) -> float | None:
+    """The number of a time that :func:`clock` made; None for any other."""
+    number: float | None = t.__dict__.get(_NUMBER)
+    return number
+
+
 def number_of(t: Tensor) -> float:
     """The number in a 0-d tensor, without reading it where :func:`clock` made it."""
-    number: float | None = t.__dict__.get(_NUMBER)
+    number = known_number(t)
     return float(t) if number is None else number
