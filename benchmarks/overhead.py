@@ -26,7 +26,8 @@ def training(batch: int, rounds: int) -> list[Row]:
     """One optimizer step: our loop with everything that it does, against forward, backward and fused Adam."""
     path, steps = OneSidedLinear(), _STEPS[batch]
     data = torch.randn(50_000, 2, generator=torch.Generator().manual_seed(0))
-    floor_net = MLP(2, width=256, depth=4)
+    watch = Stopwatch()
+    floor_net = watch.on(MLP(2, width=256, depth=4))
     optimizer = torch.optim.Adam(floor_net.parameters(), lr=1e-3, fused=True)
     drawn = path.sample(x1=data[:batch], t=torch.rand(batch), generator=torch.Generator().manual_seed(1))
 
@@ -40,15 +41,18 @@ def training(batch: int, rounds: int) -> list[Row]:
     plain = {"clip_norm": None, "ema": None}
     cases: dict[str, Callable[[], object]] = {
         "floor: forward, backward, fused Adam on one stored batch": floor,
-        "ours: the loop with batches, noise, path and loss": _loop(path, data, batch, plain),
-        "ours, with gradient clipping and EMA": _loop(path, data, batch, {}),
-        **_peer_steps(data, batch),
+        "ours: the loop with batches, noise, path and loss": _loop(path, data, batch, watch, plain),
+        "ours, with gradient clipping and EMA": _loop(path, data, batch, watch, {}),
+        **_peer_steps(data, batch, watch),
     }
-    return compare(cases, rounds=rounds, repeats=1)
+    with watch.on_methods((Tensor, "backward"), (torch.optim.Adam, "step")):
+        return compare(cases, rounds=rounds, repeats=1, watch=watch)
 
 
-def _loop(path: OneSidedLinear, data: Tensor, batch: int, options: dict[str, Any]) -> Callable[[], object]:
-    net, loss = MLP(2, width=256, depth=4), JointLoss([VelocityLoss(path)])
+def _loop(
+    path: OneSidedLinear, data: Tensor, batch: int, watch: Stopwatch, options: dict[str, Any]
+) -> Callable[[], object]:
+    net, loss = watch.on(MLP(2, width=256, depth=4)), JointLoss([VelocityLoss(path)])
     settings = TrainSettings(
         steps=_STEPS[batch], batch_size=batch, log_every=1000, checkpoint_every=0, **options
     )
@@ -63,14 +67,14 @@ def _loop(path: OneSidedLinear, data: Tensor, batch: int, options: dict[str, Any
     return lambda: fit(net, losses, batches, settings, progress=False)
 
 
-def _peer_steps(data: Tensor, batch: int) -> dict[str, Callable[[], object]]:
+def _peer_steps(data: Tensor, batch: int, watch: Stopwatch) -> dict[str, Callable[[], object]]:
     """Peers' own training steps, with the same network and fused Adam, where they are installed."""
     cases: dict[str, Callable[[], object]] = {}
     try:
         from torchcfm.conditional_flow_matching import ConditionalFlowMatcher
     except ImportError:
         return cases
-    net = MLP(2, width=256, depth=4)
+    net = watch.on(MLP(2, width=256, depth=4))
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)
     matcher = ConditionalFlowMatcher(sigma=0.0)
 
@@ -89,7 +93,8 @@ def _peer_steps(data: Tensor, batch: int) -> dict[str, Callable[[], object]]:
 
 def sampling(batch: int, rounds: int) -> list[Row]:
     """A hundred evaluations: our ODE and SDE samplers against as many bare forwards."""
-    net = Stopwatch(MLP(2, width=256, depth=4)).eval().requires_grad_(False)
+    watch = Stopwatch()
+    net = watch.on(MLP(2, width=256, depth=4)).eval().requires_grad_(False)
     fields = LearnedFields(OneSidedLinear(), velocity=net)
     x = torch.randn(batch, 2, generator=torch.Generator().manual_seed(0))
     t = torch.tensor(0.5)
@@ -115,7 +120,7 @@ def sampling(batch: int, rounds: int) -> list[Row]:
         "ours: SDE, stochastic Heun, 50 steps": lambda: sample(fields, x, eps=1.0, seed=0, n_steps=50),
         **_peer_sampling(net, x),
     }
-    return compare(cases, rounds=rounds, repeats=1 if batch > 1000 else 5, watch=net)
+    return compare(cases, rounds=rounds, repeats=1 if batch > 1000 else 5, watch=watch)
 
 
 def _peer_sampling(net: nn.Module, x: Tensor) -> dict[str, Callable[[], object]]:

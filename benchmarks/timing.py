@@ -1,33 +1,51 @@
 """Side-by-side timing on a noisy machine: short bursts in shuffled order, ratios taken round by round."""
 
+import functools
 import random
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 
-class Stopwatch(nn.Module):
-    """A network that counts the seconds spent in it.
+class Stopwatch:
+    """Counts the seconds spent in what is the network's own work, whoever asks for it."""
 
-    Args:
-        net: The network.
-    """
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
+    def __init__(self) -> None:
         self.seconds = 0.0
 
-    def forward(self, *args: Any) -> Tensor:
-        """What the network gives."""
-        begin = time.perf_counter()
-        out: Tensor = self.net(*args)
-        self.seconds += time.perf_counter() - begin
-        return out
+    def timed(self, work: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function, counted."""
+
+        @functools.wraps(work)
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            begin = time.perf_counter()
+            out = work(*args, **kwargs)
+            self.seconds += time.perf_counter() - begin
+            return out
+
+        return counted
+
+    def on(self, net: nn.Module) -> nn.Module:
+        """The network itself, its forward counted."""
+        net.forward = self.timed(net.forward)
+        return net
+
+    @contextmanager
+    def on_methods(self, *methods: tuple[type, str]) -> Iterator[None]:
+        """Count these methods of classes while the block runs."""
+        kept = [(owner, name, getattr(owner, name)) for owner, name in methods]
+        for owner, name, method in kept:
+            setattr(owner, name, self.timed(method))
+        try:
+            yield
+        finally:
+            for owner, name, method in kept:
+                setattr(owner, name, method)
 
 
 @dataclass(frozen=True)
@@ -41,8 +59,8 @@ class Row:
         low: Lower quartile of those ratios.
         high: Upper quartile of those ratios.
         of_minima: Ratio of the fastest bursts, the figure to trust where the quartiles are wide.
-        of_own: Median over rounds of its time over the time that its own calls of the network took; None without a
-            stopwatch. What a slow minute does to both cancels.
+        of_own: Median over rounds of its time over the time that the network's own work took in it, over the same of
+            the floor; None without a stopwatch. The ratio again, but what a slow minute does cancels within each run.
     """
 
     case: str
@@ -69,7 +87,7 @@ def compare(
         rounds: Rounds; in each, every case runs once, in an order shuffled anew.
         repeats: Units of work per burst.
         seed: Seed of the order.
-        watch: The network that all cases call.
+        watch: Counts the network's own work in all cases.
     """
     order, shuffle = list(cases), random.Random(seed)
     for work in cases.values():
@@ -88,10 +106,14 @@ def compare(
             if watch is not None:
                 own[name].append(taken / (watch.seconds - before))
     floor = times[next(iter(cases))]
-    return [_row(name, taken, floor, own[name]) for name, taken in times.items()]
+    least = 0.0 if watch is None else statistics.median(own[next(iter(cases))])
+    return [
+        _row(name, taken, floor, None if watch is None else statistics.median(own[name]) / least)
+        for name, taken in times.items()
+    ]
 
 
-def _row(name: str, taken: list[float], floor: list[float], own: list[float]) -> Row:
+def _row(name: str, taken: list[float], floor: list[float], of_own: float | None) -> Row:
     ratios = sorted(a / b for a, b in zip(taken, floor, strict=True))
     quarter = len(ratios) // 4
     return Row(
@@ -101,7 +123,7 @@ def _row(name: str, taken: list[float], floor: list[float], own: list[float]) ->
         low=ratios[quarter],
         high=ratios[-1 - quarter],
         of_minima=min(taken) / min(floor),
-        of_own=statistics.median(own) if own else None,
+        of_own=of_own,
     )
 
 
@@ -110,7 +132,7 @@ def table(title: str, rows: list[Row]) -> str:
     lines = [
         f"### {title}",
         "",
-        "| case | median | ratio | quartiles | of minima | to its own network calls |",
+        "| case | median | ratio | quartiles | of minima | by network time |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
