@@ -6,6 +6,7 @@ import time
 import pytest
 
 from web.browser import MARKS, Page, chromium, complaints, served
+from web.growing import Growing
 
 pytestmark = MARKS  # about two minutes
 FIRST, SECOND, PICTURES, SOLID, CLOSED = range(5)
@@ -43,6 +44,29 @@ def pair(browser, address):
 
 def svgs(page, name):
     return page.run(f"return document.querySelectorAll('#{name} svg.chart').length")
+
+
+# --- a run in training ---------------------------------------------------------------------------------------------
+
+
+def test_a_run_in_training_is_followed_until_it_can_be_carried(trained, tmp_path, browser):
+    growing = Growing(trained / "half", tmp_path / "grows")
+    growing.write(2)
+    with served(growing.folder) as address:
+        page = Page(browser, address, "run")
+        browser.get(page.address)
+        page.wait("document.getElementById('training-words').textContent.includes('step 20 of 60')")
+        assert "not trained yet" in page.text("status")
+        assert page.text("run") == "grows (in training)"
+        assert svgs(page, "training") == 1
+        if shots := os.environ.get("INTERPOLANTS_SHOTS"):
+            page.shoot(f"{shots}/explorer_training.png", until="#training-words")
+        growing.write(5)
+        page.wait("document.getElementById('training-words').textContent.includes('step 50 of 60')")
+        growing.finish()
+        page.wait("window.explorer.answer")
+        assert page.text("run") == "grows"
+        assert complaints(browser) == []
 
 
 # --- one run -------------------------------------------------------------------------------------------------------

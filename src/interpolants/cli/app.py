@@ -413,7 +413,7 @@ def explore(
     show: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
     quiet: Quiet = False,
 ) -> None:
-    """Play with bridges in the browser, look at trained runs, and compare two of them. Works offline.
+    """Play with bridges in the browser, look at runs, also while they train, and compare two of them. Works offline.
 
     \b
     Example:
@@ -423,7 +423,7 @@ def explore(
     """
     from interpolants.foundations.extras import require
     from interpolants.web.app import listen, serve
-    from interpolants.web.runs import open_runs
+    from interpolants.web.shelf import open_runs
 
     require("uvicorn", by="explore")
     runs = open_runs(folders or ())

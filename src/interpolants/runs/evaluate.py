@@ -321,7 +321,7 @@ class Evaluation:
             "memorisation",
             "Chance to be closer to training data than held-out data are",
             found.closer,
-            better="lower",
+            better="neither",
             unit="",
             note="0.5 is as it should be; 1 is copying.",
         )

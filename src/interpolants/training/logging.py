@@ -5,6 +5,7 @@ import io
 import json
 import math
 from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
 
 from interpolants.foundations.errors import invalid
@@ -45,16 +46,24 @@ class Log:
     def _take_up(self, after: int) -> None:
         assert self._csv is not None
         assert self._json is not None
-        for line in self._json.read_text(errors="replace").splitlines():
-            try:
-                row = {str(k): math.nan if v is None else v for k, v in json.loads(line).items()}
-            except (ValueError, AttributeError):
-                break  # the process died while it wrote this line
-            if not isinstance(row.get("step"), int) or row["step"] > after:
-                break
-            self.rows.append(row)
+        self.rows = list(takewhile(lambda row: row["step"] <= after, read_log(self._json)))
         write_text(self._csv, "".join(_csv_text(row, header=i == 0) for i, row in enumerate(self.rows)))
         write_text(self._json, "".join(map(_json_text, self.rows)))
+
+
+def read_log(file: Path) -> list[Row]:
+    """The whole rows of a log in JSON lines, also of one that is being written; none where the file is not there."""
+    rows: list[Row] = []
+    lines = file.read_text(errors="replace").splitlines() if file.is_file() else []
+    for line in lines:
+        try:
+            row = {str(k): math.nan if v is None else v for k, v in json.loads(line).items()}
+        except (ValueError, AttributeError):
+            break  # the process died while it wrote this line, or is writing it
+        if not isinstance(row.get("step"), int):
+            break
+        rows.append(row)
+    return rows
 
 
 def _csv_text(row: Mapping[str, float], *, header: bool) -> str:

@@ -2,6 +2,7 @@
 
 from interpolants.web.app import create_app, listen, serve
 from interpolants.web.playground import Picture, Question, simulate
-from interpolants.web.runs import Shown, open_runs
+from interpolants.web.runs import Shown
+from interpolants.web.shelf import open_runs
 
 __all__ = ["Picture", "Question", "Shown", "create_app", "listen", "open_runs", "serve", "simulate"]

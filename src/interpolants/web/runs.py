@@ -1,9 +1,8 @@
-"""Runs that a page may show: read once when the server starts, addressed by number, never by a path."""
+"""What a page shows of one run, or of one task of it; runs are addressed by number, never by a path."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +13,9 @@ from torch import Tensor
 from interpolants.estimator.bridge import Bridge
 from interpolants.estimator.examples import Examples
 from interpolants.foundations.errors import invalid
-from interpolants.foundations.registry import describe
 from interpolants.reports import words
 from interpolants.reports.projection import Projection, fit_projection
-from interpolants.reports.record import read_run
-from interpolants.runs.folder import RESULTS, find_bridge, finite, read_config, read_results
+from interpolants.runs.folder import finite
 
 # Rows of each end that a page can choose from.
 ROWS = 2000
@@ -32,7 +29,8 @@ class Shown:
 
     Attributes:
         name: What the list calls it.
-        facts: Its entry of the results; little where it was not judged.
+        facts: Its entry of the results; little where it was not judged; while it is in training ``growing`` says in
+            words how far it is.
         arrays: What the evaluation stored.
         bridge: The trained bridge; None where another method was trained.
     """
@@ -61,6 +59,10 @@ class Shown:
         Raises:
             InvalidInputError: If there is none.
         """
+        if self.facts.get("growing"):
+            raise invalid(
+                "explorer", "only a trained bridge can carry points", f"{self.name!r}, not trained yet"
+            )
         if self.bridge is None:
             rule, remedy = "only a trained bridge can carry points", "Its numbers and curves are shown."
             raise invalid("explorer", rule, f"{self.name!r}, another method", remedy)
@@ -105,6 +107,7 @@ class Shown:
             "shape": list(self.shape),
             "is_image": self.is_image,
             "has_bridge": bridge is not None,
+            "growing": bool(self.facts.get("growing")),
         }
         if bridge is not None:
             told |= {
@@ -135,7 +138,8 @@ class Shown:
             "path": facts.get("path"),
             "learn": facts.get("learn") or [],
             "parameters": facts.get("parameters"),
-            "training": words.training_sentence(facts.get("train") or {}, facts.get("parameters")),
+            "training": facts.get("growing")
+            or words.training_sentence(facts.get("train") or {}, facts.get("parameters")),
             "history": facts.get("history") or [],
             "metrics": metrics,
             "levels": facts.get("table_eps") or [],
@@ -150,54 +154,6 @@ class Shown:
         }
         plain: dict[str, Any] = finite(found)
         return plain
-
-
-def open_runs(folders: Sequence[Path]) -> tuple[Shown, ...]:
-    """Every task of these run folders, and every bridge that was saved by itself, in order.
-
-    Raises:
-        InvalidInputError: If a folder holds neither, or is damaged.
-    """
-    found: list[Shown] = []
-    for folder in folders:
-        found += [_alone(folder)] if (folder / "bridge.json").is_file() else _tasks(folder)
-    if len({shown.name for shown in found}) < len(found):
-        found = [Shown(f"{k}: {s.name}", s.facts, s.arrays, s.bridge) for k, s in enumerate(found, start=1)]
-    return tuple(found)
-
-
-def _alone(folder: Path) -> Shown:
-    bridge = Bridge.load(folder)
-    return Shown(folder.name, _little(bridge), {}, bridge)
-
-
-def _tasks(folder: Path) -> list[Shown]:
-    config = read_config(folder)
-    if not (folder / RESULTS).is_file():
-        bridges = [(task, folder / task.name / "bridge") for task in config.tasks]
-        trained = [(task.name, Bridge.load(place)) for task, place in bridges if place.is_dir()]
-        if not trained:
-            read_results(folder)  # says what is missing, and how to go on
-        return [Shown(f"{folder.name}, {name}", _little(bridge), {}, bridge) for name, bridge in trained]
-    shown = []
-    for task in read_run(folder).tasks:
-        name = str(task.facts.get("name"))
-        bridge = None if task.facts.get("method") else Bridge.load(find_bridge(folder, name))
-        title = folder.name if len(config.tasks) == 1 else f"{folder.name}, {name}"
-        shown.append(Shown(title, task.facts, task.arrays, bridge))
-    return shown
-
-
-def _little(bridge: Bridge) -> dict[str, Any]:
-    """What a bridge tells of itself."""
-    net, last = bridge.net, (bridge.history or [{}])[-1]
-    return {
-        "path": describe(bridge.path),
-        "learn": list(bridge.heads),
-        "parameters": 0 if net is None else sum(p.numel() for p in net.parameters()),
-        "train": {**bridge.settings.model_dump(mode="json"), "seconds": last.get("seconds")},
-        "history": bridge.history,
-    }
 
 
 def shown_at(runs: Sequence[Shown], index: int) -> Shown:

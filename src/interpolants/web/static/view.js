@@ -9,9 +9,10 @@ const pair = location.pathname === "/compare";
 const DEFAULTS = {
   run: 0, other: 1, way: "forward", start: "batch", row: 0, eps: pair ? "0" : "0, 0.5, 1", n: null, n_steps: 50, label: null, seed: 0, measured: [],
 };
+const LOOK_AGAIN = 2000; // milliseconds between two looks at a training
 const MOST = { images: 64, points: 2000 }, USUAL = { images: 36, points: 600 };
 
-let state = { ...DEFAULTS }, runs = [], pages = [], timer = 0, found = {}, rows = [];
+let state = { ...DEFAULTS }, runs = [], pages = [], timer = 0, watch = 0, found = {}, rows = [];
 const stage = new Stage($("stage"), $("clock"), choose);
 const player = new Player({ button: $("play"), slider: $("time"), show: (at) => stage.show(at), steps: () => stage.frames });
 const carrying = new Job({ status: $("status"), bar: $("bar"), cancel: $("cancel") });
@@ -35,6 +36,7 @@ function readLevels() {
 async function carry() {
   writeAddress(state, DEFAULTS);
   const without = chosen().find((run) => run && !run.has_bridge);
+  if (without?.growing) return carrying.say(`${without.name} is not trained yet. This page follows it; samples can be carried as soon as it is.`);
   if (without) return carrying.say(`${without.name} was trained by another method: its curves and numbers are shown below, and nothing can be carried.`);
   let levels;
   try { levels = readLevels(); } catch (error) { carrying.stop(); return carrying.say(error.message, true); }
@@ -99,6 +101,7 @@ function draw(what) {
 // --- choosing runs ---------------------------------------------------------------------------------------------
 
 async function openRuns() {
+  clearTimeout(watch);
   const wanted = chosen();
   if (wanted.some((run) => run === undefined)) {
     const count = pair && runs.length < 2 ? "A comparison needs two runs: interpolants explore RUN1 RUN2" : `There are ${runs.length} runs, numbered from 0.`;
@@ -117,7 +120,32 @@ async function openRuns() {
   for (const what of ["likelihood", "check"]) draw(what);
   showChoices();
   carry();
+  follow();
   for (const what of state.measured.filter((name) => Object.hasOwn(jobs, name))) await measure(what);
+}
+
+// While a run is in training its curve grows on the page; when it is trained the page opens as for any other run.
+function follow() {
+  if (!pages.some((page) => page.growing)) return;
+  watch = setTimeout(async () => {
+    const wanted = chosen();
+    let fresh;
+    try { fresh = await Promise.all(wanted.map((run) => get(`/api/runs/${run.index}`))); } catch { return follow(); }
+    if (wanted.some((run, k) => run !== chosen()[k])) return; // another run was chosen meanwhile
+    if (fresh.some((page, k) => page.growing !== pages[k].growing)) {
+      await list();
+      return openRuns();
+    }
+    pages = fresh;
+    sections.training(pages);
+    follow();
+  }, LOOK_AGAIN);
+}
+
+async function list() {
+  runs = (await get("/api/runs")).runs;
+  for (const select of [$("run"), $("other")])
+    select.replaceChildren(...runs.map((run) => element("option", { value: run.index }, run.growing ? `${run.name} (in training)` : run.name)));
 }
 
 function showChoices() {
@@ -175,11 +203,10 @@ async function begin() {
   $(pair ? "to-compare" : "to-run").setAttribute("aria-current", "page");
   $("other-row").hidden = !pair;
   try {
-    runs = (await get("/api/runs")).runs;
+    await list();
   } catch {
     return carrying.say("The server cannot be reached. Is it still running?", true);
   }
-  for (const select of [$("run"), $("other")]) select.replaceChildren(...runs.map((run) => element("option", { value: run.index }, run.name)));
   take();
   connect();
   openRuns();

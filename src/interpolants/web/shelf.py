@@ -1,0 +1,156 @@
+"""The runs of one server, in the order given; those still in the making are looked at anew when they are asked for."""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any, overload
+
+from interpolants.estimator.bridge import Bridge
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.registry import describe
+from interpolants.reports import words
+from interpolants.reports.record import read_run
+from interpolants.runs.config import TaskConfig
+from interpolants.runs.folder import RESULTS, find_bridge, read_config
+from interpolants.training.logging import Row, read_log
+from interpolants.web.runs import Shown
+
+# A training that has written nothing for ten times its usual pace, and for so many seconds, has probably ended.
+_SILENT = 30.0
+
+
+class Shelf(Sequence[Shown]):
+    """Every task of some run folders, finished or not, and bridges that were saved by themselves; for several threads.
+
+    Args:
+        folders: The folders.
+
+    Raises:
+        InvalidInputError: If a folder holds neither, or is damaged.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._lock = Lock()
+        self._places = [_Place(folder) for folder in folders]
+        names = [name for place in self._places for name in place.names]
+        if len(set(names)) < len(names):
+            numbers = iter(range(1, len(names) + 1))
+            for place in self._places:
+                place.names = [f"{next(numbers)}: {name}" for name in place.names]
+        for place in self._places:
+            place.look()
+
+    def __len__(self) -> int:
+        return sum(len(place.names) for place in self._places)
+
+    def __iter__(self) -> Iterator[Shown]:
+        return iter(self[:])
+
+    @overload
+    def __getitem__(self, index: int) -> Shown: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Shown]: ...
+
+    def __getitem__(self, index: int | slice) -> Shown | Sequence[Shown]:
+        with self._lock:
+            for place in self._places:
+                place.look_again()
+            return [shown for place in self._places for shown in place.shown][index]
+
+
+def open_runs(folders: Sequence[Path]) -> Shelf:
+    """Every task of these run folders, and every bridge that was saved by itself, in order.
+
+    Raises:
+        InvalidInputError: If a folder holds neither, or is damaged.
+    """
+    return Shelf(folders)
+
+
+class _Place:
+    """One folder, and what was in it when it was last looked at."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.shown = folder, list[Shown]()
+        self.is_alone = (folder / "bridge.json").is_file()
+        self.tasks = () if self.is_alone else read_config(folder).tasks
+        one = len(self.tasks) < 2
+        self.names = [folder.name] if one else [f"{folder.name}, {task.name}" for task in self.tasks]
+        self._is_final = False
+        self._trained: dict[str, Shown] = {}
+
+    def look(self) -> None:
+        """Read what is there."""
+        if self.is_alone:
+            self.shown, self._is_final = [self._bridge(self.names[0], self.folder)], True
+        elif (self.folder / RESULTS).is_file():
+            found = read_run(self.folder).tasks
+            self.shown = [self._judged(*pair) for pair in zip(self.names, found, strict=True)]
+            self._is_final = True
+        else:
+            self.shown = [self._unfinished(*pair) for pair in zip(self.names, self.tasks, strict=True)]
+
+    def look_again(self) -> None:
+        """Read what has come since; what cannot be read now stays as it was."""
+        if self._is_final:
+            return
+        try:
+            self.look()
+        except (InvalidInputError, OSError):
+            return
+
+    def _judged(self, name: str, task: Any) -> Shown:
+        own = str(task.facts.get("name"))
+        bridge = None if task.facts.get("method") else Bridge.load(find_bridge(self.folder, own))
+        return Shown(name, task.facts, task.arrays, bridge)
+
+    def _unfinished(self, name: str, task: TaskConfig) -> Shown:
+        place = self.folder / task.name
+        if task.name not in self._trained and (place / "bridge").is_dir():
+            self._trained[task.name] = self._bridge(name, place / "bridge")
+        return self._trained.get(task.name) or Shown(name, _growing(place, task), {}, None)
+
+    @staticmethod
+    def _bridge(name: str, folder: Path) -> Shown:
+        bridge = Bridge.load(folder)
+        net, last = bridge.net, (bridge.history or [{}])[-1]
+        facts = {
+            "path": describe(bridge.path),
+            "learn": list(bridge.heads),
+            "parameters": 0 if net is None else sum(p.numel() for p in net.parameters()),
+            "train": {**bridge.settings.model_dump(mode="json"), "seconds": last.get("seconds")},
+            "history": bridge.history,
+        }
+        return Shown(name, facts, {}, bridge)
+
+
+def _growing(place: Path, task: TaskConfig) -> dict[str, Any]:
+    """What is known of a task that is not trained yet."""
+    if task.method is not None:
+        return {"growing": "This task is not finished yet; a method of its own shows its numbers when it is."}
+    log = place / "train" / "log.jsonl"
+    history = read_log(log)
+    if not history:
+        return {"growing": "Training has not written its first line yet.", "history": []}
+    silent = time.time() - log.stat().st_mtime
+    return {"growing": how_far(history, task.train.steps, silent), "history": history}
+
+
+def how_far(history: list[Row], steps: int, silent: float) -> str:
+    """How far a training is, in words.
+
+    Args:
+        history: Rows of its log, at least one.
+        steps: Steps that it shall make.
+        silent: Seconds since the last row was written.
+    """
+    last = history[-1]
+    pace = last["seconds"] / max(1, last["step"])
+    told = f"In training: step {int(last['step']):,} of {steps:,}, {words.duration(last['seconds'])} so far"
+    usual = last["seconds"] - history[-2]["seconds"] if len(history) > 1 else last["seconds"]
+    if silent > max(_SILENT, 10 * usual):
+        told += f". Nothing was written for {words.duration(silent)}: it has probably been stopped. "
+        return told + "Go on with: interpolants run --resume, with the same configuration and folder."
+    return f"{told}, about {words.duration(pace * (steps - last['step']))} left."
