@@ -230,7 +230,7 @@ def _task(name: str, kind: str, target: str, shape: list[int], tensors: dict[str
                    floor_error=None, baseline=22.1, unit="nats", better="higher"),
             metric(id="memorisation", title="Chance to be closer to training data than held-out data are",
                    value=0.52, error=0.03, floor=None, floor_error=None, baseline=None, baseline_name="", unit="",
-                   note="0.5 is as it should be; 1 is copying."),
+                   better="neither", note="0.5 is as it should be; 1 is copying."),
         ],
         "table_eps": table_eps,
         "checks": _checks("warn"),
