@@ -109,9 +109,8 @@ def scored(
         for first in range(0, len(points), batch_size):
             rows = slice(first, first + batch_size)
             given = None if cond is None else cond[rows]
-            parts.append(
-                bridge.log_prob(points[rows], cond=given, details=True, progress=progress, **how).log_prob
-            )
+            own = {"cond": given, "first_index": first, "details": True, "progress": progress}
+            parts.append(bridge.log_prob(points[rows], **own, **how).log_prob)
             bar.update(len(parts[-1]))
     return torch.cat(parts)
 
