@@ -81,15 +81,8 @@ def test_a_saved_bridge_gives_the_same_bits(bridge, tmp_path):
     assert {p.suffix for p in (tmp_path / "b").iterdir()} == {".json", ".safetensors"}
 
 
-@pytest.fixture
-def double_by_default():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
 @pytest.mark.parametrize("path", ["one_sided_linear", "linear", "mirror"])
-def test_torch_s_default_type_does_not_matter(double_by_default, path, tmp_path):
+def test_torch_s_default_type_does_not_matter(float64, path, tmp_path):
     x0, x1 = (torch.as_tensor(x, dtype=torch.float64) for x in arrays(n=200))
     given = {"x0": x0, "x1": x1} if path == "linear" else {"x1": x1}
     net = {"kind": "mlp", "width": 16, "depth": 2}

@@ -50,6 +50,18 @@ def test_a_member_depends_on_its_start_and_number_alone(quick):
     assert len(torch.unique(whole.reshape(-1, 2), dim=0)) == 800
 
 
+def test_torch_s_default_type_does_not_matter(float64, tmp_path):
+    now, later = (x.double() for x in pairs(PROBLEM, 200))
+    net = {"kind": "mlp", "width": 16, "depth": 2}
+    learnt = Forecaster(net=net, steps=5, batch_size=32).fit(now, later, progress=False)
+    members = learnt.ensemble(now[:3], 4, n_steps=4, seed=0)
+    assert members.dtype == torch.float64
+    assert next(learnt.net.parameters()).dtype == torch.float32
+    again = Forecaster.load(learnt.save(tmp_path / "f"))
+    assert torch.equal(again.ensemble(now[:3], 4, n_steps=4, seed=0), members)
+    assert learnt.verify(now[:20], later[:20], 4, n_steps=4).scores["model"].crps.value > 0
+
+
 def test_a_rollout_goes_on_from_each_member(quick):
     x = pairs(PROBLEM, 6, seed=3)[0]
     future = quick.rollout(x, 3, 9, n_steps=4, seed=7)

@@ -63,7 +63,7 @@ def load_forecaster(folder: Path) -> "Forecaster":
     try:
         settings = {name: value for name, value in record["train"].items() if name != "seed"}
         made = Forecaster(record["path"], standardize=record["standardize"], seed=record["seed"], **settings)
-        net = build_net(**record["net"])
+        net = build_net(**record["net"]).float()
         net.load_state_dict(stored.tensors["forecaster_model"])
         data = stored.tensors["forecaster_data"]
         made.normaliser = Normaliser(data["shift"], data["scale"])

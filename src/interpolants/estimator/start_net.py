@@ -85,7 +85,8 @@ def make_start_net(net: Any, shape: tuple[int, ...], given: Given | None, seed: 
             settings["cond_dim"] = size
     if kind == "label":
         settings["n_classes"] = size
-    return StartNet(choose_net(settings, shape, 1, None, seed, who="Forecaster"))
+    own = choose_net(settings, shape, 1, None, seed, who="Forecaster")
+    return StartNet(own.float())  # states are float32, whatever torch's default type
 
 
 def kind_of(cond: Tensor) -> str:

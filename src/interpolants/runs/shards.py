@@ -109,7 +109,7 @@ def scored(
         for first in range(0, len(points), batch_size):
             rows = slice(first, first + batch_size)
             given = None if cond is None else cond[rows]
-            own = {"cond": given, "first_index": first, "details": True, "progress": progress}
+            own: dict[str, Any] = {"cond": given, "first_index": first, "details": True, "progress": progress}
             parts.append(bridge.log_prob(points[rows], **own, **how).log_prob)
             bar.update(len(parts[-1]))
     return torch.cat(parts)
