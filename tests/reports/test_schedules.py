@@ -4,7 +4,7 @@ import torch
 
 from interpolants.foundations.registry import describe
 from interpolants.paths import ShortestPath
-from interpolants.reports.sections import _first_and_last
+from interpolants.reports.tables import _first_and_last
 from interpolants.reports.words import FORMULAS
 
 
