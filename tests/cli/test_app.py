@@ -113,10 +113,21 @@ def test_samples_do_not_depend_on_the_batch_and_are_not_overwritten(place):
     assert np.genfromtxt("back.csv", delimiter=",", names=True).dtype.names == ("x_0", "x_1")
 
 
+def test_a_label_is_no_vector(place):
+    np.save("vectors.npy", np.linspace(0, 0.5, 80 * 3).reshape(80, 3))
+    call(
+        "train", "--x1", "b.csv", "--cond", "vectors.npy", "--out", "runs/vectors", "--steps", 2, *SETS, "-q"
+    )
+    refused = call("sample", "runs/vectors", "-n", 3, "--label", 2, "--out", "no.npz", code=2)
+    assert "--label: the bridge must have been trained with labels, got 2" in " ".join(refused.stderr.split())
+
+
 def test_labels_can_be_asked_for(place):
     call("sample", "runs/labels", "-n", 5, "--label", 2, "--steps", 4, "--out", "twos.npz")
     with np.load("twos.npz") as stored:
         assert stored["label"].tolist() == [2] * 5
+    refused = call("sample", "runs/labels", "--cond", "nope.npy", "--out", "no.npz", code=2)
+    assert "--cond: the file must exist" in " ".join(refused.stderr.split())
     refused = call("sample", "runs/mine", "-n", 5, "--label", 2, "--out", "no.npz", code=2)
     assert "fitted without conditions takes none" in refused.stderr
     assert not (place / "no.npz").exists()

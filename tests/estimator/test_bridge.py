@@ -81,6 +81,24 @@ def test_a_saved_bridge_gives_the_same_bits(bridge, tmp_path):
     assert {p.suffix for p in (tmp_path / "b").iterdir()} == {".json", ".safetensors"}
 
 
+@pytest.mark.parametrize("columns", [[0, 1], ["u", "v"], np.array([3, 5])])
+def test_a_saved_bridge_answers_with_the_columns_it_was_given(columns, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(arrays(n=60)[1], columns=columns)
+    learnt = Bridge("one_sided_linear", steps=2, batch_size=16).fit(x1=table, progress=False)
+    again = Bridge.load(learnt.save(tmp_path / "bridge"))
+    pandas.testing.assert_frame_equal(again.sample(3, seed=0), learnt.sample(3, seed=0))
+
+
+def test_a_saved_bridge_knows_where_in_time_it_looked(tmp_path):
+    times = {"kind": "logit_normal", "mean": 0.3}
+    learnt = Bridge("one_sided_linear", times=times, steps=2, batch_size=16).fit(
+        x1=arrays(n=60)[1], progress=False
+    )
+    again = Bridge.load(learnt.save(tmp_path / "bridge"))
+    assert again.get_params()["times"] == times
+
+
 @pytest.mark.parametrize("path", ["one_sided_linear", "linear", "mirror"])
 def test_torch_s_default_type_does_not_matter(float64, path, tmp_path):
     x0, x1 = (torch.as_tensor(x, dtype=torch.float64) for x in arrays(n=200))

@@ -85,3 +85,50 @@ def test_the_density_of_the_sde_comes_in_data_units(bridge):
     for name in ("log_prob", "lower_bound", "low", "high"):
         assert_close(getattr(found, name), getattr(raw, name) + volume)
     assert_close(bridge.log_prob(x, cond=1, **how), found.log_prob)
+
+
+QUICK = {"steps": 2, "batch_size": 16, "net": {"kind": "mlp", "width": 8, "depth": 1}}
+
+
+def conditioned(cond):
+    return Bridge("one_sided_linear", **QUICK).fit(x1=torch.randn(40, 2), cond=cond, **QUIET)
+
+
+def test_one_number_per_row_is_taken_when_sampling_as_it_is_when_learning():
+    bridge = conditioned(np.linspace(-1, 1, 40, dtype=np.float32))
+    rows = torch.tensor([0.0, 1.0, 2.0])
+    wanted = bridge.sample(3, cond=rows[:, None], seed=0)
+    for given in (rows, rows.long(), rows.tolist(), rows.numpy()[::-1][::-1]):
+        assert_close(bridge.sample(3, cond=given, seed=0), wanted, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("cond", "message"),
+    [
+        (torch.full((5,), 2), "cond must have shape"),
+        (torch.rand(5), "cond must have shape"),
+        ([0.0, np.nan, 1.0], "cond must be finite"),
+        ("a", "cond must be numbers"),
+        ([1j, 0, 0], "cond must be real"),
+    ],
+)
+def test_a_condition_that_does_not_fit_is_refused(cond, message):
+    with pytest.raises(InvalidInputError, match=message):
+        conditioned(torch.randn(40, 3)).sample(5, cond=cond)
+
+
+def test_a_label_is_a_whole_number(bridge):
+    assert bridge.sample(2, cond=1.0).shape == (2, 2)
+    with pytest.raises(InvalidInputError, match=r"cond must be labels, whole numbers, got \[0\.7"):
+        bridge.sample(2, cond=0.7)
+
+
+def test_labels_may_be_any_view_and_stay_the_user_s():
+    labels = np.arange(40) % 3
+    backwards = conditioned(labels[::-1])
+    assert backwards.training_rows(40)[1].tolist() == labels[::-1].tolist()
+    labels.setflags(write=False)
+    read_only = conditioned(labels)
+    labels.setflags(write=True)
+    labels[:] = 0
+    assert read_only.classes == 3

@@ -136,8 +136,11 @@ def conditions_from(bridge: "Bridge", label: int | None, cond: str | None, n: in
     if label is not None and cond is not None:
         raise invalid("--label", "a label or a file of conditions must be given, not both", label)
     if cond is None:
+        if label is not None and bridge.is_conditional and not bridge.classes:
+            remedy = "Give --cond FILE, one row per sample."
+            raise invalid("--label", "the bridge must have been trained with labels", label, remedy)
         return None if label is None else torch.full((n,), label)
-    rows = read_condition(cond)
+    rows = read_condition(cond, "--cond")
     if len(rows) != n:
         raise invalid("--cond", f"{cond} must have {n} rows", len(rows))
     return rows

@@ -2,10 +2,30 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from interpolants.foundations.errors import InvalidInputError, invalid
+
+
+def numbers(cond: Any, who: str, name: str) -> Tensor:
+    """A copy of what a user gave, array, tensor, list, Series or DataFrame, as a tensor of real numbers.
+
+    Raises:
+        InvalidInputError: If it holds no numbers, or complex ones.
+    """
+    plain = getattr(cond, "to_numpy", lambda: cond)()
+    try:
+        # NumPy's copy has positive strides and may be written to, which PyTorch asks for.
+        tensor = plain.detach().clone() if isinstance(plain, Tensor) else torch.as_tensor(np.array(plain))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidInputError(
+            f"{who}: {name} must be numbers, got {type(cond).__name__}. {error}"
+        ) from error
+    if tensor.is_complex():
+        raise invalid(who, f"{name} must be real", str(tensor.dtype), "Stack real and imaginary parts.")
+    return tensor if tensor.is_floating_point() else tensor.long()
 
 
 def of_rows(cond: Any, rows: int, name: str, owner: str) -> Tensor | None:
@@ -22,12 +42,7 @@ def of_rows(cond: Any, rows: int, name: str, owner: str) -> Tensor | None:
     """
     if cond is None:
         return None
-    try:
-        tensor = torch.as_tensor(getattr(cond, "to_numpy", lambda: cond)())
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InvalidInputError(
-            f"Bridge.fit: {name} must be numbers, got {type(cond).__name__}. {error}"
-        ) from error
+    tensor = numbers(cond, "Bridge.fit", name)
     if tensor.ndim < 1 or len(tensor) != rows:
         raise invalid(
             "Bridge.fit", f"{name} must have one row per row of {owner}, {rows}", tuple(tensor.shape)
@@ -35,9 +50,8 @@ def of_rows(cond: Any, rows: int, name: str, owner: str) -> Tensor | None:
     if not tensor.is_floating_point():
         if tensor.ndim != 1 or int(tensor.min()) < 0:
             raise invalid("Bridge.fit", f"{name} as labels must be (N,) integers >= 0", tuple(tensor.shape))
-        return tensor.long()
-    if not bool(torch.isfinite(tensor).all()):
-        raise invalid("Bridge.fit", f"{name} must be finite", "nan or inf")
+        return tensor
+    _check_finite(tensor, "Bridge.fit", name)
     return tensor.float().reshape(rows, -1) if tensor.ndim == 1 else tensor.float()
 
 
@@ -50,11 +64,11 @@ def for_samples(cond: Any, n: int, trained: Tensor | None) -> Tensor | None:
         trained: Conditions that the bridge was fitted with, or None.
 
     Raises:
-        InvalidInputError: If the bridge takes no condition, or shapes do not fit.
+        InvalidInputError: If the bridge takes no condition, or shapes or values do not fit.
     """
     if cond is None:
         return None
-    tensor = torch.as_tensor(cond)
+    tensor = numbers(cond, "Bridge", "cond")
     if trained is None:
         remedy = "Fit with cond=... first, or leave cond out."
         raise invalid(
@@ -63,8 +77,33 @@ def for_samples(cond: Any, n: int, trained: Tensor | None) -> Tensor | None:
             f"shape {tuple(tensor.shape)}",
             remedy,
         )
-    tensor = tensor.long() if not trained.is_floating_point() else tensor.to(trained.dtype)
-    tensor = tensor.expand(n, *trained.shape[1:]) if tensor.ndim < trained.ndim else tensor
-    if tensor.shape != (n, *trained.shape[1:]):
-        raise invalid("Bridge", f"cond must have shape {(n, *trained.shape[1:])}", tuple(tensor.shape))
+    wanted = (n, *trained.shape[1:])
+    if trained.is_floating_point():
+        _check_finite(tensor, "Bridge", "cond")
+        tensor = tensor.to(trained.dtype)
+    else:
+        tensor = _labels(tensor)
+    if wanted == (n, 1) and tensor.shape == (n,):
+        tensor = tensor[:, None]  # as of_rows takes one number per row
+    elif tensor.ndim < trained.ndim and _fits(tensor, wanted):
+        tensor = tensor.expand(wanted)
+    if tensor.shape != wanted:
+        raise invalid("Bridge", f"cond must have shape {wanted}", tuple(tensor.shape))
     return tensor.contiguous()
+
+
+def _fits(tensor: Tensor, wanted: tuple[int, ...]) -> bool:
+    """Whether one condition can stand for all."""
+    return all(size in (1, full) for size, full in zip(tensor.shape[::-1], wanted[::-1], strict=False))
+
+
+def _labels(tensor: Tensor) -> Tensor:
+    whole = tensor.long()
+    if not torch.equal(whole.to(tensor.dtype), tensor):
+        raise invalid("Bridge", "cond must be labels, whole numbers", str(tensor.flatten()[:4].tolist()))
+    return whole
+
+
+def _check_finite(tensor: Tensor, who: str, name: str) -> None:
+    if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        raise invalid(who, f"{name} must be finite", "nan or inf")

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from interpolants.foundations.errors import InvalidInputError, invalid
+from interpolants.estimator.conditions import numbers
+from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition
 from interpolants.nets.build import choose_net
 
@@ -102,16 +103,13 @@ def as_given(cond: Any, rows: int, who: str) -> Tensor | None:
     """
     if cond is None:
         return None
-    try:
-        tensor = torch.as_tensor(cond)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InvalidInputError(f"{who}: cond must be numbers, got {type(cond).__name__}. {error}") from error
+    tensor = numbers(cond, who, "cond")
     if tensor.ndim < 1 or len(tensor) != rows:
         raise invalid(who, f"cond must have one row per state, {rows}", tuple(tensor.shape))
     if not tensor.is_floating_point():
         if tensor.ndim != 1 or int(tensor.min()) < 0:
             raise invalid(who, "cond as labels must be (N,) integers >= 0", tuple(tensor.shape))
-        return tensor.long()
+        return tensor
     if not bool(torch.isfinite(tensor).all()):
         raise invalid(who, "cond must be finite", "nan or inf")
     return (tensor[:, None] if tensor.ndim == 1 else tensor).float()

@@ -77,6 +77,7 @@ def _pack(bridge: "Bridge", stem: str, tensors: dict[str, dict[str, Tensor]]) ->
         "path": describe(bridge.path, "Bridge.save"),
         "coupling": _describe_or_name(bridge.coupling),
         "learn": list(bridge.heads),
+        "times": params["times"] if isinstance(params["times"], str | dict) else "auto",
         "standardize": bool(params["standardize"]),
         "drop_condition": float(params["drop_condition"]),
         "held_out": float(params["held_out"]),
@@ -108,6 +109,7 @@ def _unpack(record: dict[str, Any], stem: str, tensors: dict[str, dict[str, Tens
             coupling=record["coupling"],
             net={"kind": record["net"]["name"], **_own_settings(record["net"])},
             learn=tuple(record["learn"]),
+            times=record.get("times", "auto"),
             standardize=record["standardize"],
             drop_condition=record.get("drop_condition", 0.0),
             held_out=record.get("held_out", 0.0),
@@ -161,8 +163,14 @@ def _own_settings(settings: dict[str, Any]) -> dict[str, Any]:
 def _describe_kind(kind: Kind | None) -> dict[str, Any] | None:
     if kind is None:
         return None
-    columns = [str(column) for column in kind.columns]
+    columns = [_label(column) for column in kind.columns]
     return {"container": kind.container, "dtype": str(kind.dtype), "columns": columns, "flat": kind.flat}
+
+
+def _label(column: Any) -> Any:
+    """Label of a column: words, whole numbers and none as they are, anything else in words."""
+    plain = column.item() if isinstance(column, np.generic) else column
+    return plain if plain is None or isinstance(plain, str | int) else str(plain)
 
 
 def _kind(record: dict[str, Any] | None) -> Kind | None:

@@ -263,8 +263,8 @@ def _condition(config: DataConfig, x1: Side) -> tuple[Tensor | None, Tensor | No
     return train.x, test.x
 
 
-def read_condition(path: str) -> Tensor:
+def read_condition(path: str, who: str = "data.condition") -> Tensor:
     """Conditions from a file: labels ``(N,)`` int64 if there is one whole number per row, else vectors ``(N, C)``."""
-    x = read_table(path, "data.condition").x
+    x = read_table(path, who).x
     whole = x.shape[1:] == (1,) and bool(((x == x.round()) & (x >= 0)).all())
     return whole_numbers(path, x) if whole else x
