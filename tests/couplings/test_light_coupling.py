@@ -77,3 +77,16 @@ def test_bad_input_is_refused():
         LightCoupling(n_components=0)
     with pytest.raises(InvalidInputError, match=r"x must have shape \(B, 2\)"):
         PlanCoupling(PLAN).pair(torch.zeros(3, 5), torch.zeros(3, 5))
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_conditions_of_the_made_side_alone_are_refused(reverse):
+    """They used to be dropped: a network trained on such pairs never saw them."""
+    x, labels = torch.randn(4, 2), torch.arange(4)
+    kept, made = ("cond1", "cond0") if reverse else ("cond0", "cond1")
+    coupling = PlanCoupling(PLAN, reverse=reverse)
+    with pytest.raises(InvalidInputError, match=f"must come with the kept side, got {made} alone"):
+        coupling.pair(x, x, **{made: labels})
+    pairs = coupling.pair(x, x, **{kept: labels})
+    assert torch.equal(pairs.cond0, labels)
+    assert torch.equal(pairs.cond1, labels)

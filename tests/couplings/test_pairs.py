@@ -106,3 +106,14 @@ def test_couplings_by_name():
         get_coupling("sinkhorn", regg=0.1)
     with pytest.raises(InvalidInputError, match=r"every setting must be one it has, got 'reg'"):
         get_coupling("independent", reg=1)
+
+
+@pytest.mark.parametrize("coupling", [MinibatchOT(within="labels"), Sinkhorn(within="labels")], ids=repr)
+def test_truth_values_are_labels(coupling):
+    x0, x1 = torch.randn(12, 2, generator=generator()), torch.randn(12, 2, generator=generator(1))
+    cond0, cond1 = torch.arange(12) % 2 == 0, torch.arange(12) < 6
+    pairs = coupling.pair(x0, x1, generator=generator(), cond0=cond0, cond1=cond1)
+    assert pairs.cond1.dtype == torch.bool
+    assert torch.equal(pairs.cond0, pairs.cond1)
+    as_numbers = coupling.pair(x0, x1, generator=generator(), cond0=cond0.long(), cond1=cond1.long())
+    assert torch.equal(pairs.index1, as_numbers.index1)

@@ -53,3 +53,11 @@ def test_the_error_is_the_spread_over_repetitions(generator):
 def test_bad_input_is_refused(x, n, message):
     with pytest.raises(InvalidInputError, match=message):
         ngram_distance(x, torch.zeros(3, 4, dtype=torch.int64), n=n)
+
+
+def test_negative_tokens_are_refused():
+    """Numbered as if they were tokens, (0, -1) and (-1, 3) would be one 2-gram."""
+    x, y = torch.tensor([[0, -1]] * 2), torch.tensor([[1, 3]] * 2)
+    for pair in ((x, y), (y, x)):
+        with pytest.raises(InvalidInputError, match="must hold tokens >= 0, got -1"):
+            ngram_distance(*pair)

@@ -209,3 +209,14 @@ def test_times_follow_their_generator_and_nothing_else(sampler):
 def test_bad_settings_are_refused(make, message):
     with pytest.raises(InvalidInputError, match=message):
         make()
+
+
+def test_importance_is_learnt_between_the_margins():
+    """The outermost of 32 bins lie beyond a margin of 0.05 if they are counted on [0, 1], and are never seen."""
+    sampler, rng = ImportanceTimes(bins=32, margin=0.05), source(6)
+    for _ in range(50):
+        t = sampler.sample(512, generator=rng).t
+        sampler.update(t, (t > 0.5).float())
+    p = sampler.probabilities
+    assert_close(p[:16], torch.full((16,), 0.1 / 32))
+    assert_close(p[16:], torch.full((16,), 1.9 / 32))

@@ -9,6 +9,7 @@ from interpolants.couplings.light_plan import LightPlan, check_eps
 from interpolants.couplings.light_settings import LightTraining
 from interpolants.couplings.light_training import fit_light_plan
 from interpolants.couplings.pairs import Cond, Pairs, check_pairing
+from interpolants.foundations.errors import invalid
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,15 @@ class PlanCoupling:
             A pair for each row of the kept side; the index of the made side is -1.
 
         Raises:
-            InvalidInputError: If a batch does not fit the plan.
+            InvalidInputError: If a batch does not fit the plan, or the made side alone has conditions: what is drawn
+                does not know them.
         """
         check_pairing("PlanCoupling", x0, x1, cond0, cond1, equal=False, distances=True)
-        kept, cond = (x1, cond1) if self.reverse else (x0, cond0)
+        kept, cond, other = (x1, cond1, cond0) if self.reverse else (x0, cond0, cond1)
+        if cond is None and other is not None:
+            rule, found = "conditions must come with the kept side", "cond0" if self.reverse else "cond1"
+            remedy = "The plan knows none: pair within labels, e.g. by MinibatchOT(within='labels')."
+            raise invalid("PlanCoupling", rule, f"{found} alone", remedy)
         plan = self.plan if self.plan.offsets.device == kept.device else self.plan.to(device=kept.device)
         made = plan.sample(kept.flatten(1), generator=generator).reshape(kept.shape)
         rows = torch.arange(len(kept), device=kept.device)

@@ -272,4 +272,6 @@ def _labels(who: str, name: str, cond: Cond, key: str) -> Tensor | None:
     if cond.numel() != cond.shape[0]:
         remedy = "Continuous or vector conditions need a coarser label, e.g. their bin."
         raise invalid(who, f"the labels in {name} must be (N,)", f"shape {tuple(cond.shape)}", remedy)
-    return cond.detach().flatten().cpu()
+    labels = cond.detach().flatten().cpu()
+    # torch.isin knows no truth values.
+    return labels.to(torch.uint8) if labels.dtype == torch.bool else labels

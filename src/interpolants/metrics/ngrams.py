@@ -36,6 +36,8 @@ def ngram_distance(x: Tensor, y: Tensor, *, n: int = 2, generator: torch.Generat
         if tokens.ndim != 2 or tokens.is_floating_point() or tokens.shape[1] < n or len(tokens) < 2:
             rule = f"{name} must be two or more sequences (N, L) of integer tokens, L >= {n}"
             raise invalid("ngram_distance", rule, f"{tokens.dtype} of shape {tuple(tokens.shape)}")
+        if int(tokens.min()) < 0:
+            raise invalid("ngram_distance", f"{name} must hold tokens >= 0", int(tokens.min()))
     size = int(max(x.max(), y.max())) + 1
     if size**n >= 1 << 62:
         raise invalid("ngram_distance", "n must be small enough to number the n-grams", n, "Take n <= 3.")

@@ -161,7 +161,7 @@ class ImportanceTimes(nn.Module, TimeSampler):
     loss there. Bins keep a running mean square; a floor share of uniform draws keeps every bin alive.
 
     Args:
-        bins: Number of equal bins of [0, 1].
+        bins: Number of equal bins of ``[margin, 1 - margin]``.
         decay: Forgetting factor of the running mean square per update, in (0, 1).
         floor: Share of draws that stays uniform, in (0, 1].
         margin: Distance kept from both ends.
@@ -206,7 +206,9 @@ class ImportanceTimes(nn.Module, TimeSampler):
         """Fold per-sample (unweighted) losses into the bins; one that is not finite says nothing and is left out."""
         square = loss.detach().float().cpu().square()
         good = torch.isfinite(square)
-        square, k = square[good], (t.detach().cpu()[good] * self.bins).long().clamp(0, self.bins - 1)
+        # Bins divide what is between the margins, as when times are drawn.
+        inside = (t.detach().cpu()[good] - self.margin) / (1 - 2 * self.margin)
+        square, k = square[good], (inside * self.bins).long().clamp(0, self.bins - 1)
         self._square.mul_(self.decay).index_add_(0, k, square)
         self._count.mul_(self.decay).index_add_(0, k, torch.ones_like(square))
 
