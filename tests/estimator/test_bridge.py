@@ -114,6 +114,15 @@ def test_torch_s_default_type_does_not_matter(float64, path, tmp_path):
     assert learnt.check(n=50).checks
 
 
+@pytest.mark.parametrize("how", [{"learn": "log_density"}, {"times": "importance"}])
+def test_nor_does_it_for_what_has_tensors_of_its_own(float64, how, tmp_path):
+    x1 = torch.as_tensor(arrays(n=60)[1])
+    net = {"kind": "mlp", "width": 8, "depth": 1}
+    learnt = Bridge("one_sided_linear", steps=2, batch_size=16, net=net, **how).fit(x1=x1, progress=False)
+    again = Bridge.load(learnt.save(tmp_path / "bridge"))
+    assert_close(again.sample(5, seed=0, n_steps=5), learnt.sample(5, seed=0, n_steps=5), rtol=0, atol=0)
+
+
 def test_log_prob_of_two_sample_sets_trains_a_leg_and_says_so(tmp_path):
     x0, x1 = arrays()
     two = Bridge("linear", **TINY).fit(x0, x1, **QUIET)

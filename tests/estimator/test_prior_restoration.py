@@ -74,3 +74,30 @@ def test_operators_may_be_named():
 def test_bad_input_is_refused(call, message):
     with pytest.raises(InvalidInputError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (
+            {"restore": {"n_step": 3}},
+            r"every setting of restore must be known, got 'n_step'\. Did you mean 'n_steps'",
+        ),
+        ({"restore": {"lr": -1}}, "lr must be finite and > 0, got -1"),
+        ({"path": "linear"}, "every setting must be one it has, got 'base'"),
+    ],
+)
+def test_a_wrong_setting_is_refused_before_the_training(settings, message):
+    with pytest.raises(InvalidInputError, match=message):
+        PriorRestoration({"kind": "downsample", "factor": 2}, **settings)
+
+
+def test_torch_s_default_type_does_not_matter(float64):
+    first = torch.randn(20, 4, dtype=torch.float32)
+    model = PriorRestoration(
+        torch.eye(4, dtype=torch.float32)[:2],
+        net={"kind": "mlp", "width": 8, "depth": 1},
+        restore={"n_steps": 3},
+        train={"steps": 2, "batch_size": 8},
+    ).fit(first)
+    assert model.transport(first[:3]).dtype == torch.float32

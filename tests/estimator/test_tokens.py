@@ -196,3 +196,10 @@ def test_text_for_a_model_without_symbols_and_prompts_that_are_too_long_are_refu
         own.save(tmp_path / "own")
     with pytest.raises(InvalidInputError, match="path must be an existing folder"):
         TokenBridge.load(tmp_path / "nothing")
+
+
+def test_torch_s_default_type_does_not_matter(float64, tmp_path):
+    model = TokenBridge(length=8, **FAST).fit("abc" * 40, progress=False)
+    assert next(model.net.parameters()).dtype == torch.float32
+    again = TokenBridge.load(model.save(tmp_path / "model"))
+    assert next(again.net.parameters()).dtype == torch.float32

@@ -181,6 +181,7 @@ def test_overrides_reach_one_task_or_all_and_make_tables_on_the_way(tmp_path):
 @pytest.mark.parametrize(
     ("text", "value"),
     [("a=1", 1), ("a=1.5", 1.5), ("a=true", True), ("a=[1, 2]", [1, 2]), ("a={b = 1}", {"b": 1}),
+     ("a=" + "9" * 5000, "9" * 5000),
      ("a=word", "word"), ("a='5'", "5"), ("a=null", None), ("a=x=y", "x=y"), ("a=1\nb=2", "1\nb=2")],
 )  # fmt: skip
 def test_values_are_toml_or_words(text, value):
@@ -207,6 +208,18 @@ def test_files_that_are_no_settings(tmp_path, name, text, message):
     (tmp_path / name).write_text(text)
     with pytest.raises(InvalidInputError, match=message):
         load_config(tmp_path / name)
+
+
+def test_a_task_that_is_no_table_cannot_be_changed():
+    with pytest.raises(InvalidInputError, match="--set: every task must be a table, got 5"):
+        make_config({"tasks": [5]}, options={"train.steps": 3})
+
+
+def test_rows_of_pairs_are_not_left_out_on_one_side():
+    sides = {"x0": {"file": "a.csv", "drop_nan": True}, "x1": "b.csv"}
+    make_config({"data": sides})
+    with pytest.raises(InvalidInputError, match=r"'data\.x0\.drop_nan': rows of pairs cannot be left out"):
+        make_config({"data": sides, "bridge": {"coupling": "paired"}})
 
 
 def test_a_missing_file_is_answered_with_the_nearest(tmp_path):

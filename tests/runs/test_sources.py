@@ -97,6 +97,7 @@ def test_problems_are_drawn_from_the_seed_and_know_their_density():
             {"x1": {"file": "good.csv", "columns": ["aa"]}},
             r"the column must be in the table, got 'aa'. Did you",
         ),
+        ({"x1": {"file": "good.csv", "limit": 3}}, r"limit must leave at least 10 samples, got 3"),
         ({"x1": {"file": "good.csv", "labels": "b"}}, r"column 'b': labels must be whole numbers >= 0"),
         ({"x1": {"dataset": "digit"}}, r"name must be a data set, got digit\. Did you mean 'digits'"),
         (
@@ -120,6 +121,20 @@ def test_what_does_not_fit_is_refused(folder, settings, message):
     np.save("three.npy", np.random.default_rng(0).normal(size=(30, 3)))
     with pytest.raises(InvalidInputError, match=message):
         load_data(data(**settings))
+
+
+def test_rows_with_gaps_are_left_out_of_labels_and_conditions_too(folder):
+    x, labels = np.arange(80.0).reshape(40, 2), np.arange(40) % 7
+    x[[3, 20], 1] = np.nan
+    np.savez("gaps.npz", x=x, labels=labels)
+    np.save("labels.npy", labels)
+    file = {"file": "gaps.npz", "key": "x", "drop_nan": True, "limit": 30}
+    named = load_data(data(x1={**file, "labels": "labels"}, condition="labels"))
+    beside = load_data(data(x1=file, condition="labels.npy"))
+    for found in (named, beside):
+        rows = (found.x1.train.x[:, 0] / 2).long()
+        assert torch.equal(found.cond_train, rows % 7)
+        assert len(found.cond_train) + len(found.cond_test) == 30
 
 
 def test_a_file_is_written_whole_and_never_over_another(folder):

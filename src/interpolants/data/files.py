@@ -32,11 +32,13 @@ class FileArray:
         x: (N, *D), float32, finite.
         columns: Names of the columns of a table; empty if the file names none.
         notes: What was changed on the way, one sentence each, for people to read.
+        kept: Which of the file's rows are in ``x``, truth values; None where none was left out.
     """
 
     x: Tensor
     columns: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    kept: Tensor | None = None
 
 
 def read_array(
@@ -76,8 +78,9 @@ def read_array(
     if ndim is not None and array.ndim != ndim:
         rule = f"the array must have {ndim} dimensions"
         raise invalid(where, rule, f"shape {array.shape}", "Reshape it; the first dimension counts samples.")
-    array, dropped = _finite_rows(array, where, columns, drop_nan)
-    return FileArray(torch.from_numpy(array), columns, (*notes, *more, *dropped))
+    kept, dropped = _finite_rows(array, where, columns, drop_nan)
+    x = torch.from_numpy(array if kept is None else array[kept])
+    return FileArray(x, columns, (*notes, *more, *dropped), None if kept is None else torch.from_numpy(kept))
 
 
 # --- the file --------------------------------------------------------------------------------------
@@ -332,11 +335,14 @@ def _integer_note(array: NDArray[Any], where: str) -> str:
 
 def _finite_rows(
     array: NDArray[np.float32], where: str, columns: tuple[str, ...], drop: bool
-) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    bad = ~np.isfinite(array.reshape(len(array), -1))
-    rows = np.flatnonzero(bad.any(1))
+) -> tuple[NDArray[np.bool_] | None, tuple[str, ...]]:
+    """Which rows to keep, None for all, and what was left out in words."""
+    finite = np.isfinite(array.reshape(len(array), -1))
+    kept: NDArray[np.bool_] = np.asarray(finite.all(axis=1))
+    bad = ~finite
+    rows = np.flatnonzero(~kept)
     if not len(rows):
-        return array, ()
+        return None, ()
     shown = ", ".join(map(str, rows[:_SHOWN])) + (", ..." if len(rows) > _SHOWN else "")
     count = f"{len(rows)} of {len(array)} rows with NaN or infinite values (row {shown})"
     if columns:
@@ -351,7 +357,7 @@ def _finite_rows(
         )
     if len(rows) == len(array):
         raise invalid(where, "at least one row must be finite", count)
-    return np.delete(array, rows, axis=0), (f"Dropped {count}.",)
+    return kept, (f"Dropped {count}.",)
 
 
 _READERS: dict[str, Callable[[Path, str, str | None], _Read]] = {

@@ -286,7 +286,10 @@ class Bridge:
         """The network to train, with its initial weights."""
         chosen = self._params["net"]
         if self.heads == ("log_density",):
-            return LogDensity.fitted(self.path, first, second, net=chosen, cond=labels, seed=self.seed)
+            net: nn.Module = LogDensity.fitted(
+                self.path, first, second, net=chosen, cond=labels, seed=self.seed
+            )
+            return net if isinstance(chosen, nn.Module) else net.float()
         net = choose_net(chosen, self.shape, len(self.heads), labels, self.seed)
         return net if net is chosen else net.float()  # data are float32, whatever torch's default type
 

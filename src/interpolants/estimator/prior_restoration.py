@@ -1,5 +1,6 @@
 """Learn whole samples once, restore measurements of any kind afterwards."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -7,9 +8,11 @@ import torch
 from torch import Tensor
 
 from interpolants.bridges.flow_settings import train_settings
-from interpolants.foundations.errors import invalid
+from interpolants.fields.learned import LearnedFields
+from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.registry import build
+from interpolants.foundations.types import Condition
 from interpolants.guidance.red_diff import REDDiff, Restored
 from interpolants.operators.measurement import Operator, as_operator
 from interpolants.paths.path import Path
@@ -58,9 +61,20 @@ class PriorRestoration:
         self.operator = _operator(operator)
         self.settings = train_settings(train, seed, "PriorRestoration")
         self.options, self._path, self._net = dict(restore or {}), path, net
+        self._check_settings()
         self.learnt: Learnt | None = None
         self._mean: Tensor | None = None
         self._residuals: tuple[float, float] | None = None
+
+    def _check_settings(self) -> None:
+        """Refuse what RED-diff would refuse after the training."""
+        known = [name for name in inspect.signature(REDDiff).parameters if name not in ("fields", "operator")]
+        for name in self.options:
+            if name not in known:
+                rule = "every setting of restore must be known"
+                raise invalid("PriorRestoration", rule, repr(name), nearest(name, known))
+        path = self._path if isinstance(self._path, Path) else _path(self._path, (1,))
+        REDDiff(LearnedFields(path, denoiser=_nothing), self.operator, **self.options)
 
     def fit(self, x0: Tensor | None, x1: Tensor | None = None, *, progress: bool = False) -> Self:
         """Learn from whole samples.
@@ -131,6 +145,10 @@ class PriorRestoration:
         if self._residuals is not None:
             found["residual_at_the_start"], found["residual"] = self._residuals
         return found
+
+
+def _nothing(x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
+    return torch.zeros_like(x)
 
 
 def _operator(operator: Any) -> Operator:

@@ -121,7 +121,7 @@ def _unpack(record: dict[str, Any], stem: str, tensors: dict[str, dict[str, Tens
         )
         net: nn.Module = build_net(**record["net"]).float()
         if bridge.heads == ("log_density",):
-            net = LogDensity(bridge.path, net)
+            net = LogDensity(bridge.path, net).float()
         net.load_state_dict(tensors[f"{stem}_model"])
         data = tensors[f"{stem}_data"]
         bridge.normaliser = Normaliser(data["shift"], data["scale"])

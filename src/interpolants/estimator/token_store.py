@@ -54,7 +54,7 @@ def load_tokens(folder: Path) -> "TokenBridge":
             seed=record["seed"],
             train={name: value for name, value in record["train"].items() if name != "seed"},
         )
-        net = build_net(**record["net"])
+        net = build_net(**record["net"]).float()
         net.load_state_dict(stored.tensors[_WEIGHTS])
         model.net = net.eval().requires_grad_(False)
     except (KeyError, TypeError, AttributeError, RuntimeError) as error:

@@ -204,7 +204,7 @@ class ImportanceTimes(nn.Module, TimeSampler):
 
     def update(self, t: Tensor, loss: Tensor) -> None:
         """Fold per-sample (unweighted) losses into the bins; one that is not finite says nothing and is left out."""
-        square = loss.detach().float().cpu().square()
+        square = loss.detach().to(self._square).square()
         good = torch.isfinite(square)
         # Bins divide what is between the margins, as when times are drawn.
         inside = (t.detach().cpu()[good] - self.margin) / (1 - 2 * self.margin)

@@ -21,6 +21,7 @@ from pydantic import (
     ValidationError,
 )
 
+from interpolants.couplings.paired import Paired
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.runs.overrides import apply, plain
 from interpolants.runs.recipes import find_recipe, recipes
@@ -461,6 +462,8 @@ def _check_names(task: TaskConfig, place: str, prefix: str) -> None:
         with _at(where):
             unfitted = path_to_fit(spec) if family == "path" else None
             member = unfitted.before if unfitted is not None else _built(family, spec, where)
+        if family == "coupling" and isinstance(member, Paired):
+            _check_pairs(task, f"{place}: '{prefix}data")
         if getattr(member, "is_one_sided", False) and task.data.x0 is not None:
             rule = "a one-sided path draws x0 from its own Gaussian, so data.x0 must be left out"
             raise invalid(where, rule, shorten(spec), "Take a two-sided path such as 'linear'.")
@@ -494,6 +497,14 @@ def _check_names(task: TaskConfig, place: str, prefix: str) -> None:
                 repr(name),
                 nearest(name, names("net")),
             )
+
+
+def _check_pairs(task: TaskConfig, where: str) -> None:
+    """Rows left out of one file only would shift its rows against those of the other."""
+    for side in ("x0", "x1"):
+        if getattr(getattr(task.data, side), "drop_nan", False):
+            rule = "rows of pairs cannot be left out on one side only, so drop_nan must be false"
+            raise invalid(f"{where}.{side}.drop_nan'", rule, "true", "Leave the rows out of both files.")
 
 
 def _built(family: str, spec: Spec, where: str) -> Any:

@@ -19,11 +19,12 @@ WRITES = (".npz", ".npy", ".csv", ".safetensors")
 
 @dataclass(frozen=True)
 class Table:
-    """What a file held: finite float32 rows, their labels, and what was changed on the way."""
+    """What a file held: finite float32 rows, their labels, what was changed on the way, and which rows were kept."""
 
     x: Tensor
     labels: Tensor | None = None
     notes: tuple[str, ...] = ()
+    kept: Tensor | None = None
 
 
 def read_table(
@@ -63,15 +64,26 @@ def read_table(
         if labels is not None and Path(path).suffix.lower() not in (".npz", ".safetensors"):
             raise invalid(where, "labels can be chosen where columns or arrays have names only", repr(labels))
         x = found.x
-        codes = None if labels is None else whole_numbers(where, read_array(path, who, key=labels).x)
+        codes = (
+            None
+            if labels is None
+            else beside(whole_numbers(where, read_array(path, who, key=labels).x), found.kept)
+        )
     if codes is not None and len(codes) != len(x):
         raise invalid(where, f"there must be {len(x)} labels, one per row", len(codes))
     if len(x) < minimum:
         raise invalid(
             where, f"there must be at least {minimum} samples, one per row", f"shape {tuple(x.shape)}"
         )
+    if limit is not None and limit < minimum:
+        raise invalid(where, f"limit must leave at least {minimum} samples", limit)
     notes = tuple(f"{Path(path).name}: {note}" for note in found.notes)
-    return Table(x[:limit], None if codes is None else codes[:limit], notes)
+    return Table(x[:limit], None if codes is None else codes[:limit], notes, found.kept)
+
+
+def beside(values: Tensor, kept: Tensor | None) -> Tensor:
+    """What is said elsewhere of each row of a file, for the rows that were kept; as it is if it is of other rows."""
+    return values if kept is None or len(values) != len(kept) else values[kept]
 
 
 def whole_numbers(where: str, values: Tensor) -> Tensor:

@@ -82,7 +82,7 @@ def _literal(word: str) -> Any:
         return None
     try:
         table = tomllib.loads(f"value = {word}")
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # no TOML, or a number of thousands of digits
         return word
     return plain(table["value"], "--set") if table.keys() == {"value"} else word
 
@@ -104,7 +104,11 @@ def _put(table: Any, path: list[str], value: Any, text: str) -> None:
 
 
 def _get(table: Any, part: str, text: str) -> Any:
-    return table[_index(table, part, text)] if isinstance(table, list) else table.get(part)
+    if isinstance(table, list):
+        return table[_index(table, part, text)]
+    if not isinstance(table, dict):
+        raise invalid("--set", "every task must be a table", repr(table)[:80])
+    return table.get(part)
 
 
 def _store(table: Any, part: str, value: Any, text: str) -> None:

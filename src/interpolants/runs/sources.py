@@ -12,7 +12,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.registry import build
 from interpolants.runs.config import DataConfig, DatasetSource, FileSource, ProblemSource, StepSource
-from interpolants.runs.files import read_table, whole_numbers
+from interpolants.runs.files import beside, read_table, whole_numbers
 
 SPLIT_STREAM, DRAW_STREAM, STEP_STREAM = 11, 12, 13
 # The metrics need a few points; fewer rows than this leave none to hold out.
@@ -58,6 +58,7 @@ class Side:
         law: The exact law with a ``log_prob``, if known.
         process: The transition law with a ``step``, if the rows are states of a known process.
         warnings: What the user should know.
+        kept: Which rows of its file were kept, truth values; None where none was left out.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Side:
     law: Any = None
     process: Any = None
     warnings: tuple[str, ...] = ()
+    kept: Tensor | None = None
 
     def describe(self) -> dict[str, Any]:
         """For the results file."""
@@ -141,7 +143,9 @@ def _from_file(source: FileSource, which: str, config: DataConfig) -> Side:
     )
     train, test = split(Rows(table.x, table.labels), config)
     where = f"file {source.file}"
-    return Side(source.file, train, test, where, all_train=train, all_test=test, warnings=table.notes)
+    return Side(
+        source.file, train, test, where, all_train=train, all_test=test, warnings=table.notes, kept=table.kept
+    )
 
 
 def _from_dataset(source: DatasetSource, which: str) -> Side:
@@ -245,7 +249,7 @@ def _condition(config: DataConfig, x1: Side) -> tuple[Tensor | None, Tensor | No
             remedy = 'Give a file instead, or name the column with labels = "...".'
             raise invalid("data.condition", "'labels' needs labels of x1", f"none in {x1.name}", remedy)
         return x1.train.labels, x1.test.labels
-    values = read_condition(config.condition)
+    values = beside(read_condition(config.condition), x1.kept)
     rows = len(x1.train) + len(x1.test)
     if not isinstance(config.x1, FileSource):
         remedy = 'Use condition = "labels".'

@@ -212,6 +212,7 @@ def learn_fields(
         network = LogDensity.fitted(path, x0, x1, net=net, cond=cond, seed=settings.seed)
     else:
         network = choose_net(net, tuple(x1.shape[1:]), len(heads), cond, settings.seed, who="learn_fields")
+    network = network if isinstance(net, nn.Module) else network.to(x1.dtype)  # whatever torch's default type
     weight = None
     if precondition is not None:
         network = Preconditioned(network, path, heads, precondition)

@@ -136,7 +136,7 @@ def choose_token_net(
     if cond is not None:
         labels = not cond.is_floating_point()
         given |= {"n_classes": int(cond.max()) + 1} if labels else {"cond_dim": cond.shape[1]}
-    return named_net(asked, (length,), who=who, **given)
+    return named_net(asked, (length,), who=who, **given).float()  # whatever torch's default type
 
 
 class _Loss:
