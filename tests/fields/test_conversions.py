@@ -169,6 +169,37 @@ def test_a_folded_sum_calls_only_what_it_needs_and_keeps_what_it_is_given():
     assert_close(x, before, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("name", ["trigonometric", "vp", "spectral"])
+def test_what_is_kept_for_one_precision_serves_no_other(name):
+    """States in half precision go first: those in float64 at the same times must not get their coefficients."""
+    path = PATHS[name]
+    given = ("denoiser",) if path.is_one_sided else ("drift", "denoiser")
+    used, fresh = (learnt(path, given)[0] for _ in range(2))
+    x, terms = states(6, seed=8), (("velocity", 1.0), ("denoiser", 0.5))
+    for narrow in (x.bfloat16(), x.float(), x):
+        # the other one sees float64 alone
+        both = (used, fresh) if narrow.dtype == F64 else (used,)
+        for number in (0.0, 0.25, 0.75, 1.0):
+            t = torch.tensor(number, dtype=F64 if narrow.dtype == F64 else torch.float32)
+            found = [f.evaluate(narrow, t, ("velocity",))["velocity"] for f in both]
+            summed = [f.combine(narrow, t, terms) for f in both]
+            assert all(torch.equal(values[0], values[-1]) for values in (found, summed))
+
+
+@pytest.mark.parametrize("name", ["trigonometric", "vp"])
+def test_the_rate_in_time_is_the_same_in_both_modes(name):
+    path = PATHS[name]
+    given = ("denoiser",) if path.is_one_sided else ("drift", "denoiser")
+    fields = LearnedFields(path, **{name: lambda x, t: torch.tanh(x) * (1 + t) for name in given})
+    x, t = states(4, seed=9), torch.tensor(0.4, dtype=F64)
+    for velocity in (
+        lambda t: fields.evaluate(x, t, ("velocity",))["velocity"].sum(),
+        lambda t: fields.combine(x, t, (("velocity", 1.0),)).sum(),
+    ):
+        forward = torch.func.jvp(velocity, (t,), (torch.ones_like(t),))[1]
+        assert_close(forward, torch.func.grad(velocity)(t))
+
+
 @pytest.mark.parametrize("t", [0.001, 0.999])
 @each_path
 def test_the_usual_pairs_hold_near_the_ends(name, t):

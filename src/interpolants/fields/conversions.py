@@ -20,13 +20,15 @@ import torch
 from torch import Tensor
 
 from interpolants.foundations.base import BaseLaw
-from interpolants.foundations.clock import number_of
+from interpolants.foundations.clock import is_number, number_of
 from interpolants.foundations.errors import NotIdentifiableError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.paths.path import Path, SpatiallyLinearPath, Unmix
 
 # Times whose coefficients are kept: a few runs of a few hundred steps.
 REMEMBERED = 4096
+# Coefficients by name, for each time in its own precision and that of the states.
+Memory = dict[tuple[float, torch.dtype, torch.dtype], dict[str, Any]]
 
 
 class At:
@@ -46,17 +48,17 @@ class At:
         x: Tensor,
         t: Tensor,
         mean1: Tensor | None = None,
-        memory: "dict[float, dict[str, Any]] | None" = None,
+        memory: "Memory | None" = None,
     ) -> None:
         self.path, self.t = path, t
         self._dtype = x.dtype
         self.x = self.enter(x)
         self.mean1 = mean1 if mean1 is None or path.basis is None else self.enter(mean1.to(x)[None])[0]
         self._numbers: dict[str, Any] | None = None
-        if memory is not None and t.ndim == 0 and t.is_cpu and not t.requires_grad:
+        if memory is not None and is_number(t):
             if len(memory) > REMEMBERED:
                 memory.clear()
-            self._numbers = memory.setdefault(number_of(t), {})
+            self._numbers = memory.setdefault((number_of(t), t.dtype, x.dtype), {})
 
     def enter(self, value: Tensor) -> Tensor:
         """A field's value in the coordinates of the formulas."""

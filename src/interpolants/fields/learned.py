@@ -3,17 +3,20 @@
 import inspect
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from interpolants.fields.conversions import REMEMBERED, At, Rule, explain, fold, plan
+from interpolants.fields.conversions import REMEMBERED, At, Memory, Rule, explain, fold, plan
 from interpolants.fields.protocol import QUANTITIES, Combined, Fields, Weights, weighted_sum
-from interpolants.foundations.clock import known_number, number_of
+from interpolants.foundations.clock import is_number, known_number, number_of
 from interpolants.foundations.derivatives import gradient
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.types import Condition, Field
 from interpolants.paths.path import Path, SpatiallyLinearPath
+
+# The learnt quantities to compute, and by name the coefficients of the state and of each of them.
+_Folded = tuple[set[str], dict[str, list[float]]]
 
 
 class LearnedFields(Fields):
@@ -94,8 +97,8 @@ class LearnedFields(Fields):
                 "none",
                 f"One of: {', '.join(QUANTITIES)}.",
             )
-        self._memory: dict[float, dict[str, Any]] = {}
-        self._folds: dict[tuple[float, tuple[str, ...]], tuple[set[str], dict[str, list[float]]] | None] = {}
+        self._memory: Memory = {}
+        self._folds: dict[tuple[float, torch.dtype, tuple[str, ...]], _Folded | None] = {}
         self._plans: dict[str, tuple[Rule, ...] | None] = {}
         self._routes: dict[tuple[str, ...], tuple[list[Rule], set[str]]] = {}
 
@@ -194,13 +197,13 @@ class LearnedFields(Fields):
 
         return merged
 
-    def _fold(self, t: Tensor, names: tuple[str, ...]) -> tuple[set[str], dict[str, list[float]]] | None:
+    def _fold(self, t: Tensor, names: tuple[str, ...]) -> _Folded | None:
         """The learnt quantities to compute, and each name's coefficients; None where that is not possible."""
-        if t.ndim or t.requires_grad or not t.is_cpu:
+        if not is_number(t):
             return None
         if len(self._folds) > REMEMBERED:
             self._folds.clear()
-        key = (number_of(t), names)
+        key = (number_of(t), t.dtype, names)
         if key not in self._folds:
             steps, needed = self._route(names)
             assert self.path is not None

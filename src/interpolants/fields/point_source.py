@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.fields.protocol import QUANTITIES, Fields
-from interpolants.foundations.clock import number_of
+from interpolants.foundations.clock import is_number, number_of
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.types import Condition, Field
@@ -174,7 +174,7 @@ class PointSourceFields(Fields):
 
     def level(self, t: Tensor, x: Tensor) -> Level:
         """The coefficients at a time; numbers are remembered, as a sampler visits the same times again and again."""
-        if t.ndim == 0 and t.is_cpu:
+        if is_number(t):
             key = number_of(t)
             if key not in self._memory:
                 if len(self._memory) > 4096:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from interpolants.foundations.ops import time_dtype
 
@@ -34,6 +35,12 @@ def known_number(t: Tensor) -> float | None:
     """The number of a time that :func:`clock` made; None for any other."""
     number: float | None = t.__dict__.get(_NUMBER)
     return number
+
+
+def is_number(t: Tensor) -> bool:
+    """Whether a time is one number on the CPU that nothing is differentiated by: what follows from it may be kept."""
+    plain = t.ndim == 0 and t.is_cpu and not t.requires_grad
+    return plain and forward_ad.unpack_dual(t).tangent is None  # type: ignore[no-untyped-call]
 
 
 def number_of(t: Tensor) -> float:
