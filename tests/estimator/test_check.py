@@ -3,8 +3,11 @@
 import pytest
 import torch
 
+from interpolants import Bridge
+from interpolants.couplings import Paired
 from interpolants.estimator.check import check_bridge
 from interpolants.estimator.starts import Pool
+from interpolants.fields import LearnedFields
 from interpolants.fields.protocol import Fields
 from interpolants.paths import EDM, BrownianEnvelope, Linear
 from interpolants.problems import EmpiricalBridge, GaussianMixture, GaussianMixtureBridge
@@ -94,3 +97,37 @@ def test_a_path_with_a_grid_of_its_own_is_judged_where_it_has_something_to_show(
     judged = [check for check in found.checks if check.name != "ODE there and back"]
     assert any(check.name.startswith("calibration") for check in judged)
     assert [check for check in judged if check.verdict != "pass"] == [], str(found)
+
+
+def pairs_apart_by(shift, n=1200):
+    x0 = torch.randn(n, 2, generator=torch.Generator().manual_seed(3))
+    return x0, x0 + torch.tensor(shift)
+
+
+def test_fields_of_paired_ends_are_judged_over_such_pairs():
+    """With ``x1 = x0 + c`` the drift is c everywhere; over pairs drawn apart it would be another."""
+    shift, path = torch.tensor([3.0, -1.0]), Linear()
+
+    def denoiser(x, t):
+        gamma = path.envelope.gamma(t)
+        return gamma * (x - t * shift) / (1 + gamma.square())
+
+    fields = LearnedFields(path, drift=lambda x, t: shift.expand_as(x), denoiser=denoiser)
+    pools = [Pool(x) for x in pairs_apart_by([3.0, -1.0])]
+    found = check_bridge(fields, *pools, (2,), n=1000, coupling=Paired(), batch_size=300)
+    assert [check for check in found.checks if check.verdict != "pass"] == [], str(found)
+
+
+def test_a_bridge_is_checked_with_its_own_coupling():
+    x0 = pairs_apart_by([0.0, 0.0])[0]
+    net = {"kind": "mlp", "width": 32, "depth": 2}
+    bridge = Bridge("linear", coupling="paired", net=net, steps=300, batch_size=64)
+    found = bridge.fit(x0, -x0, progress=False).check(n=500)
+    assert found.checks[0].name == "calibration of drift"
+    assert found.checks[0].verdict != "fail", str(found)
+
+
+def test_a_broken_network_gets_verdicts():
+    fields = LearnedFields(PATH, drift=lambda x, t: x * float("nan"), denoiser=lambda x, t: x)
+    found = check_bridge(fields, *(Pool(x) for x in pairs_apart_by([1.0, 0.0])), (2,), n=100)
+    assert {"ODE against data", "SDE against ODE"} <= {c.name for c in found.checks if c.verdict == "fail"}

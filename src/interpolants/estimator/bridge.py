@@ -724,7 +724,17 @@ class Bridge:
         """
         self._fitted("check")
         assert self._pool1 is not None
-        return check_bridge(self.fields, self._pool0, self._pool1, self.shape, n=n, seed=seed, eps=eps)
+        return check_bridge(
+            self.fields,
+            self._pool0,
+            self._pool1,
+            self.shape,
+            n=n,
+            seed=seed,
+            eps=eps,
+            coupling=self.coupling,
+            batch_size=self.settings.batch_size,
+        )
 
     def save(self, folder: str | FilePath) -> FilePath:
         """Write the bridge to a folder: safetensors and JSON, no code. An older bridge there is replaced.

@@ -13,19 +13,24 @@ Samples: transported points against the data, ODE against SDE, there and back ag
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from interpolants.couplings.independent import Independent
 from interpolants.dynamics.sample import sample
 from interpolants.estimator.starts import Pool, draw_base
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import DivergedError
 from interpolants.foundations.ops import mean_event, sum_event
 from interpolants.foundations.randomness import generator
+from interpolants.foundations.types import join_rows, take_rows
 from interpolants.metrics.estimate import two_halves
 from interpolants.metrics.sliced_wasserstein import sliced_wasserstein
+from interpolants.objectives.times import UniformTimes
 from interpolants.paths.path import PathSample
+from interpolants.training.pairs import PairBatches
 
 CHECK_STREAM = 4
 TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -86,6 +91,8 @@ def check_bridge(
     n: int = 2000,
     seed: int = 0,
     eps: float = 0.5,
+    coupling: Any = None,
+    batch_size: int = 256,
 ) -> CheckReport:
     """Run every check that applies.
 
@@ -97,8 +104,11 @@ def check_bridge(
         n: Draws per check.
         seed: Seed of all draws.
         eps: Noise level of the SDE checks.
+        coupling: How starts and ends were paired while training: the fields are means over such pairs. Independent
+            ones when None.
+        batch_size: Rows that were paired at once.
     """
-    draws = _Draws(fields, pool0, pool1, shape, n, seed)
+    draws = _Draws(fields, pool0, pool1, shape, n, seed, coupling, batch_size)
     checks = [*_calibrations(draws), *_identities(draws)]
     try:
         checks += _arrivals(draws, eps)
@@ -111,22 +121,54 @@ class _Draws:
     """Points of the interpolant at the times of the checks, and starts for sampling."""
 
     def __init__(
-        self, fields: Fields, pool0: Pool | None, pool1: Pool, shape: tuple[int, ...], n: int, seed: int
+        self,
+        fields: Fields,
+        pool0: Pool | None,
+        pool1: Pool,
+        shape: tuple[int, ...],
+        n: int,
+        seed: int,
+        coupling: Any,
+        batch_size: int,
     ) -> None:
         assert fields.path is not None
         self.fields, self.path, self.n, self.seed = fields, fields.path, n, seed
         self.pool1, self.shape = pool1, shape
         source = generator(seed, CHECK_STREAM)
+        self.pool0 = pool0
+        if pool0 is not None and coupling is not None and not isinstance(coupling, Independent):
+            self._draw_pairs(pool0, coupling, batch_size, source)
+        else:
+            self._draw_apart(source)
+        self.z = torch.randn(self.x1.shape, generator=source, dtype=self.x1.dtype)
+
+    def _draw_apart(self, source: torch.Generator) -> None:
+        pool0, pool1, n = self.pool0, self.pool1, self.n
         rows = torch.randint(len(pool1.x), (n,), generator=source)
-        self.x1, self.cond = pool1.x[rows], None if pool1.cond is None else pool1.cond[rows]
+        self.x1, self.cond = pool1.x[rows], take_rows(pool1.cond, rows)
         if self.path.base is not None:
-            self.x0 = draw_base(self.path.base, shape, n, seed + 1, 0)
+            self.x0 = draw_base(self.path.base, self.shape, n, self.seed + 1, 0)
         elif pool0 is not None:
             self.x0 = pool0.x[torch.randint(len(pool0.x), (n,), generator=source)]
         else:
             self.x0 = self.x1
-        self.pool0 = pool0
-        self.z = torch.randn(self.x1.shape, generator=source, dtype=self.x1.dtype)
+
+    def _draw_pairs(self, pool0: Pool, coupling: Any, batch_size: int, source: torch.Generator) -> None:
+        """Pairs as training draws them, batch by batch."""
+        one, other = pool0, self.pool1
+        batches = PairBatches(
+            one.x,
+            other.x,
+            batch_size,
+            coupling,
+            UniformTimes(),
+            cond=other.cond,
+            cond0=one.cond,
+            who="Bridge.check",
+        )
+        drawn = [batches(step, source, 0, 1) for step in range(math.ceil(self.n / batch_size))]
+        self.x0, self.x1 = (torch.cat([batch[end] for batch in drawn])[: self.n] for end in ("x0", "x1"))
+        self.cond = take_rows(join_rows([batch["cond"] for batch in drawn]), slice(0, self.n))
 
     @property
     def times(self) -> Sequence[float]:
@@ -228,15 +270,16 @@ def _arrivals(draws: _Draws, eps: float) -> list[Check]:
     source = generator(seed, CHECK_STREAM, 1)
     rows = torch.randperm(len(draws.pool1.x), generator=source)[: 2 * half]
     a, b = draws.pool1.x[rows[:half]], draws.pool1.x[rows[half:]]
-    cond = None if draws.pool1.cond is None else draws.pool1.cond[rows[:half]]
+    start, end, cond = draws.x0[:half], draws.x1[:half], take_rows(draws.cond, slice(0, half))
     floor = sliced_wasserstein(a, b, generator=generator(seed, CHECK_STREAM, 2)).value
-    start = draws.x0[:half]
     flow = sample(fields, start, cond=cond, on_failure="keep").x
     checks = [_distance("ODE against data", flow, b, floor, seed)]
     if fields.has_score:
         noisy = sample(fields, start, eps=eps, seed=seed, cond=cond, on_failure="keep").x
         checks.append(_distance(f"SDE (eps={eps:g}) against data", noisy, b, floor, seed))
         checks.append(_distance("SDE against ODE", noisy, flow, floor, seed))
+    if not bool(torch.isfinite(flow).all()):
+        return checks
     back = sample(fields, flow, reverse=True, cond=cond, on_failure="keep").x
     spread = float(start.std())
     miss = float((back - start).square().mean().sqrt()) / spread
@@ -245,7 +288,7 @@ def _arrivals(draws: _Draws, eps: float) -> list[Check]:
     if draws.pool0 is not None and len(draws.pool0.x) >= 4:
         first, second = two_halves(draws.pool0.x[: 2 * half], source)
         floor0 = sliced_wasserstein(first, second, generator=generator(seed, CHECK_STREAM, 3)).value
-        arrived = sample(fields, a, reverse=True, cond=cond, on_failure="keep").x
+        arrived = sample(fields, end, reverse=True, cond=cond, on_failure="keep").x
         checks.append(_distance("reverse ODE against rho0", arrived[: len(second)], second, floor0, seed))
     return checks
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Generator, Tensor
 
 # A condition travels untouched from the user to the network: a tensor whose rows belong to the samples
@@ -41,3 +42,15 @@ def take_rows(cond: Condition, rows: Any) -> Condition:
     if isinstance(cond, tuple | list):
         return type(cond)(take_rows(part, rows) for part in cond)
     return cond[rows]
+
+
+def join_rows(parts: Sequence[Condition]) -> Condition:
+    """Conditions of one kind, one after the other."""
+    first = parts[0]
+    if first is None:
+        return None
+    if isinstance(first, dict):
+        return {name: join_rows([part[name] for part in parts]) for name in first}
+    if isinstance(first, tuple | list):
+        return type(first)(join_rows(members) for members in zip(*parts, strict=True))
+    return torch.cat([*parts])
