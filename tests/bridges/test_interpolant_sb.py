@@ -8,6 +8,7 @@ from torch.testing import assert_close
 
 from interpolants.bridges.interpolant_sb import InterpolantSB, LearntInterpolant, _MaxMin, bubbles
 from interpolants.bridges.schrodinger_drifts import matching_loss
+from interpolants.couplings import MinibatchOT
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.nets.build import choose_net
 from interpolants.problems.schrodinger import GaussianSchrodingerBridge
@@ -258,3 +259,9 @@ def test_the_gaussian_bridge_is_learnt_to_five_percent():
         0.5, [1.0, -0.5], [[1.2, 0.5], [0.5, 0.7]], [[0.5, -0.2], [-0.2, 1.1]], steps=6000
     )
     assert relative_error(problem, solver.result) < 0.05
+
+
+def test_a_coupling_may_be_given_by_name():
+    assert InterpolantSB(coupling="minibatch_ot").coupling == MinibatchOT()
+    with pytest.raises(InvalidInputError, match="InterpolantSB: coupling must be known, got 'minibatch'"):
+        InterpolantSB(coupling="minibatch")

@@ -257,3 +257,10 @@ def test_what_does_not_follow_is_refused(generator):
 def test_bad_settings_and_data_are_refused_and_shown(make, message):
     with pytest.raises(InvalidInputError, match=message):
         make()
+
+
+def test_a_coupling_that_must_be_learnt_is_refused():
+    with pytest.raises(
+        InvalidInputError, match="must need no fit: it pairs every density, got LightCoupling"
+    ):
+        Multimarginal(coupling="light_coupling")

@@ -166,3 +166,8 @@ def test_a_funnel_is_a_product_of_normals():
 def test_bad_input_is_refused(make, message):
     with pytest.raises(InvalidInputError, match=message):
         make()
+
+
+def test_the_level_of_the_checkerboard_has_the_precision_of_the_states():
+    found = Checkerboard().log_prob(torch.tensor([[-3.5, -3.5], [9.0, 9.0]], dtype=torch.float64))
+    assert found.tolist() == [-math.log(32), -math.inf]

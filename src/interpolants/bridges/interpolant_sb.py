@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
+from interpolants.bridges.flow_settings import choose_coupling
 from interpolants.bridges.schrodinger import (
     NetworkSolver,
     SchrodingerResult,
@@ -120,7 +121,7 @@ class InterpolantSB(NetworkSolver):
         inner: Steps of the drifts for one of I.
         polish: Share of the steps in which I is frozen.
         affine: Give drifts and I a trainable affine part, up to 64 entries of the state.
-        coupling: How batches are paired; independent when None.
+        coupling: How batches are paired: a card's id, a table or a coupling; independent when None.
         seed: Seed of weights and training.
         train: Settings of the training loop; by default 6000 steps of 512, lr 2e-3, cosine.
 
@@ -156,7 +157,7 @@ class InterpolantSB(NetworkSolver):
         if interpolant == "linear" and not affine:
             raise invalid(self._name, "interpolant='linear' needs affine=True", affine)
         self.interpolant, self.n_basis, self.inner, self.polish = interpolant, n_basis, inner, polish
-        self.coupling = Independent() if coupling is None else coupling
+        self.coupling = Independent() if coupling is None else choose_coupling(coupling, self._name)
 
     def _solve(self, x0: Tensor, x1: Tensor, progress: bool) -> SchrodingerResult:
         frame = Frame.of(x0, x1)

@@ -16,6 +16,7 @@ from torch import Generator, Tensor, nn
 from interpolants.bridges.flow_settings import choose_coupling, train_settings
 from interpolants.bridges.simplex import Route, RoutePath, check_simplex, choose_route, latent_variance
 from interpolants.couplings.paired import Paired
+from interpolants.couplings.pairs import UnfittedCoupling
 from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import QUANTITIES, Fields
 from interpolants.foundations.errors import NotIdentifiableError, invalid, nearest
@@ -252,6 +253,12 @@ class Multimarginal:
             raise invalid("Multimarginal", "edge_share must lie in [0, 1]", edge_share)
         self.latent, self.edge_share, self.seed = float(latent), edge_share, seed
         self.coupling = choose_coupling(coupling, "Multimarginal")
+        if isinstance(self.coupling, UnfittedCoupling):
+            rule, found = (
+                "the coupling must need no fit: it pairs every density",
+                type(self.coupling).__name__,
+            )
+            raise invalid("Multimarginal", rule, found, "E.g. 'minibatch_ot' or 'sinkhorn'.")
         self.settings = train_settings(train, seed, "Multimarginal")
         self._asked = net
         self.net: Any = None
@@ -272,7 +279,9 @@ class Multimarginal:
         size, shape = len(densities), tuple(densities[0].shape[1:])
         heads = size + (self.latent > 0)
         given = isinstance(self._asked, nn.Module)
-        net = self._asked if given else SimplexNet(self._asked, shape, size, heads, seed=self.seed)
+        net = self._asked
+        if not given:
+            net = SimplexNet(net, shape, size, heads, seed=self.seed).to(densities[0].dtype)
         self._batches = SimplexBatches(densities, self.settings.batch_size, self.coupling, self.edge_share)
         self.result = fit(net, SimplexLoss(self.latent), self._batches, self.settings, progress=progress)
         self.net = finished(net, self.result, prefix="")

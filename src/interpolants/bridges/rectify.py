@@ -222,11 +222,10 @@ class Rectification:
             InvalidInputError: If the samples are not finite or do not fit together.
         """
         check_ends("Rectification.fit", x0, x1, one_sided=self.path.is_one_sided)
-        shape = tuple(x1.shape[1:])
         net: nn.Module | None = None
         if self.first is None:
             learnt = learn_fields(
-                self.path, x0, x1, heads=("velocity",), net=self._fresh(shape), coupling=self.coupling,
+                self.path, x0, x1, heads=("velocity",), net=self._fresh(x1), coupling=self.coupling,
                 settings=self.settings, progress=progress,
             )  # fmt: skip
             self.flows, net = [learnt.fields], learnt.net
@@ -235,7 +234,7 @@ class Rectification:
         starts0 = self._starts(x0, x1) if self.start != "backward" else None
         starts1 = x1 if self.start != "forward" else None
         for k in range(1, self.rounds + 1):
-            again = self._fresh(shape) if net is None else copy.deepcopy(net).requires_grad_(True).train()
+            again = self._fresh(x1) if net is None else copy.deepcopy(net).requires_grad_(True).train()
             settings = self.settings.model_copy(update={"seed": self.settings.seed + k})
             done = rectify(
                 self.flows[-1], starts0, starts1, path=self.path, net=again, settings=settings,
@@ -279,8 +278,10 @@ class Rectification:
         assert self.fields is not None
         return dict(self._numbers)
 
-    def _fresh(self, shape: tuple[int, ...]) -> Any:
-        return Potential(shape, net=self._net, seed=self.settings.seed) if self.gradient else self._net
+    def _fresh(self, x1: Tensor) -> Any:
+        if not self.gradient:
+            return self._net
+        return Potential(tuple(x1.shape[1:]), net=self._net, seed=self.settings.seed).to(x1.dtype)
 
     def _starts(self, x0: Tensor | None, x1: Tensor) -> Tensor:
         if x0 is not None:

@@ -85,7 +85,8 @@ class Checkerboard(Toy):
         cell = torch.floor((x + self.half_width) / self._side)
         inside = ((cell >= 0) & (cell < self.cells)).all(1) & (cell.sum(1) % 2 == 0)
         level = -math.log(len(self.filled_cells) * self._side**2)
-        return torch.where(inside, level, -math.inf)
+        # Two numbers would be of the default type.
+        return torch.where(inside, x.new_tensor(level), -math.inf)
 
     @property
     def _side(self) -> float:
