@@ -113,6 +113,41 @@ def test_samples_do_not_depend_on_the_batch_and_are_not_overwritten(place):
     assert np.genfromtxt("back.csv", delimiter=",", names=True).dtype.names == ("x_0", "x_1")
 
 
+def test_what_json_has_no_words_for_is_null(place):
+    np.save("far.npy", np.full((1, 2), 1e30, dtype=np.float32))
+    told = call("log-prob", "runs/labels", "--data", "far.npy", "--json").stdout
+    assert json.loads(told, parse_constant=lambda name: pytest.fail(name))["mean"] is None
+
+
+def test_a_choice_of_task_is_not_passed_over(place):
+    refused = call("sample", "runs/mine/main", "--task", "other", "-n", 2, "--out", "no.npz", code=2)
+    said = " ".join(refused.stderr.split())
+    assert "--task: runs/mine/main must be a run to have tasks, got 'other'. Leave it out." in said
+
+
+def test_the_next_command_can_be_typed(place):
+    kept = call("sample", "runs/labels", "-n", 5, "--label", 1, "--steps", 3, "--out", "hinted.npz").stderr
+    assert "log-prob runs/labels --data hinted.npz --key x" in " ".join(kept.split())
+    assert (
+        "next:"
+        not in call(
+            "sample", "runs/labels", "-n", 5, "--label", 1, "--steps", 3, "--out", "hinted.csv"
+        ).stderr
+    )
+    (place / "hinted.csv").unlink()
+
+
+def test_labels_and_recipes_that_cannot_be(place):
+    refused = call("sample", "runs/labels", "--label", 2**70, "--out", "no.npz", code=2)
+    assert "--label: a label must be below" in " ".join(refused.stderr.split())
+    (place / "recipes").mkdir()
+    (place / "recipes" / "odd.toml").write_bytes(b"# \xe9t\xe9\n")
+    assert "odd" in call("recipes").stdout
+    assert call("recipes", "odd").stdout.startswith("# ")
+    (place / "recipes" / "odd.toml").unlink()
+    (place / "recipes").rmdir()
+
+
 def test_a_label_is_no_vector(place):
     np.save("vectors.npy", np.linspace(0, 0.5, 80 * 3).reshape(80, 3))
     call(

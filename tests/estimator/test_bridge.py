@@ -123,6 +123,13 @@ def test_nor_does_it_for_what_has_tensors_of_its_own(float64, how, tmp_path):
     assert_close(again.sample(5, seed=0, n_steps=5), learnt.sample(5, seed=0, n_steps=5), rtol=0, atol=0)
 
 
+def test_steps_given_to_one_fit_are_not_those_of_the_next():
+    learner = Bridge("one_sided_linear", steps=3, batch_size=16, net={"kind": "mlp", "width": 8, "depth": 1})
+    x1 = arrays(n=60)[1]
+    assert learner.fit(x1=x1, steps=2, progress=False).result.steps == 2
+    assert learner.fit(x1=x1, progress=False).result.steps == 3
+
+
 def test_log_prob_of_two_sample_sets_trains_a_leg_and_says_so(tmp_path):
     x0, x1 = arrays()
     two = Bridge("linear", **TINY).fit(x0, x1, **QUIET)

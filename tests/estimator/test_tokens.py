@@ -203,3 +203,22 @@ def test_torch_s_default_type_does_not_matter(float64, tmp_path):
     assert next(model.net.parameters()).dtype == torch.float32
     again = TokenBridge.load(model.save(tmp_path / "model"))
     assert next(again.net.parameters()).dtype == torch.float32
+
+
+def test_another_text_is_learnt_anew():
+    model = TokenBridge(**FAST).fit("abc" * 40, steps=2, progress=False)
+    assert (model.length, model.result.steps) == (64, 2)
+    model.fit(["vwxyz", "zyxwv"] * 10, progress=False)
+    assert (model.length, model.result.steps, model.alphabet.symbols) == (5, 3, tuple("vwxyz"))
+    assert model.fit(TOKENS, progress=False).posterior.path.vocabulary == 4
+    assert model.fit("ab" * 80, progress=False).length == 64
+
+
+def test_a_prompt_of_nothing_is_refused(small):
+    with pytest.raises(InvalidInputError, match=r"TokenBridge\.infill: text must not be empty"):
+        small.infill("")
+
+
+def test_a_bound_takes_at_least_one_draw(small):
+    with pytest.raises(InvalidInputError, match="nelbo: draws must be >= 1, got 0"):
+        small.nelbo(TOKENS[:4], draws=0)

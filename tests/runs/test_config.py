@@ -197,6 +197,8 @@ def test_values_are_toml_or_words(text, value):
         ("a.json", "[" * 5000, "must be valid JSON"),
         ("a.yaml", "a: &a [*a]", "small and not refer to themselves"),
         ("a.yaml", "a: 2026-01-01", "'a' must be a finite number, a word, true or false, a list or a table"),
+        ("a.yaml", "a: !!timestamp x", "must be valid YAML"),
+        ("a.yaml", "a: !!bool x", "must be valid YAML"),
         ("a.yaml", "a: .nan", "'a' must be a finite number"),
         ("a.yaml", "!!python/object/apply:os.system ['true']", "must be valid YAML"),
         ("a.json", "3", "settings must be a table of keys"),

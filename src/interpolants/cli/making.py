@@ -49,6 +49,7 @@ def run(
     interpolants run --x0 a.npy --x1 b.csv --out runs/mine --steps 3000
     interpolants run --out runs/mine --resume
     """
+    from interpolants.runs.folder import finite
     from interpolants.runs.run import execute
 
     settings = settings_from(config, sets, x0, x1, cond, steps, path, out if resume else None)
@@ -57,7 +58,8 @@ def run(
     for task in done.results["tasks"]:
         screen.metrics(task)
     if as_json:
-        screen.json({"out": str(out), "report": done.report and str(done.report), "results": done.results})
+        results = finite(done.results)
+        screen.json({"out": str(out), "report": done.report and str(done.report), "results": results})
     if done.report is not None:
         screen.say(f"report: {done.report}")
     bridges = [task.name for task in settings.tasks if task.method is None]
@@ -158,7 +160,7 @@ def recipes(
             raise invalid(
                 "recipes", "the recipe must be one of the library's", repr(name), nearest(name, found)
             )
-        typer.echo(found[name].read_text(encoding="utf-8"), nl=False)
+        typer.echo(found[name].read_text(encoding="utf-8", errors="replace"), nl=False)
         return
     screen = screen_for(quiet or as_json)
     rows = [(key, kept.told(file)) for key, file in found.items()]

@@ -68,6 +68,10 @@ PathName = Annotated[
 ]
 
 
+# As many as a file of labels may have.
+_MOST_LABELS = 1 << 24
+
+
 def screen_for(quiet: bool) -> "Screen":
     """Where a command shows what it has to say."""
     from interpolants.cli.show import Screen
@@ -139,6 +143,8 @@ def conditions_from(bridge: "Bridge", label: int | None, cond: str | None, n: in
         if label is not None and bridge.is_conditional and not bridge.classes:
             remedy = "Give --cond FILE, one row per sample."
             raise invalid("--label", "the bridge must have been trained with labels", label, remedy)
+        if label is not None and abs(label) >= _MOST_LABELS:
+            raise invalid("--label", f"a label must be below {_MOST_LABELS}", label)
         return None if label is None else torch.full((n,), label)
     rows = read_condition(cond, "--cond")
     if len(rows) != n:

@@ -91,7 +91,7 @@ def sample(
     if as_json:
         screen.json({"out": str(out), "n": n, "shape": list(x.shape[1:]), "eps": how["eps"], "seed": seed})
     screen.say(f"{n} samples of shape {arrays['x'].shape[1:]} in {out}")
-    if not reverse:
+    if not reverse and (given is None or out.suffix.lower() != ".csv"):  # a csv has the conditions as columns
         choice = f" --task {task}" if task else ""
         screen.following(
             f"interpolants log-prob {folder}{choice} --data {out}{' --key x' if given is not None else ''}"
@@ -161,6 +161,7 @@ def log_prob(
     interpolants log-prob runs/demo --data new.csv --out lp.csv
     """
     from interpolants.runs.files import check_free, write_table
+    from interpolants.runs.folder import finite
     from interpolants.runs.shards import scored
 
     if out is not None:
@@ -176,9 +177,8 @@ def log_prob(
     if out is not None:
         write_table(out, {"log_prob": values.numpy()}, force=force)
     if as_json:
-        screen.json(
-            {"mean": mean, "error": error, "mean_per_dim": mean / dims, "n": len(values), "unit": "nats"}
-        )
+        told = {"mean": mean, "error": error, "mean_per_dim": mean / dims, "n": len(values), "unit": "nats"}
+        screen.json(finite(told))
     screen.say(f"{mean:.6g} ± {error:.2g} nats, {mean / dims:.6g} nats/dim, mean of {len(values)} points")
     screen.following(f"interpolants check {folder}{f' --task {task}' if task else ''}")
 

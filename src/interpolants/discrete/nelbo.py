@@ -78,9 +78,11 @@ def nelbo(
         chunk: Sequences at once; chosen for the machine's cache when None.
 
     Raises:
-        InvalidInputError: If the path has no mask or a token is out of range.
+        InvalidInputError: If the path has no mask, a token is out of range, or ``draws`` is not positive.
     """
     _check(posterior, x1, form)
+    if draws < 1:
+        raise invalid("nelbo", "draws must be >= 1", draws)
     rows, length = x1.shape
     total = torch.zeros(rows, dtype=torch.float64)
     for draw in range(draws):

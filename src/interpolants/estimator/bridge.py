@@ -131,6 +131,7 @@ class Bridge:
         defaults: dict[str, Any] = {"seed": seed, "schedule": "cosine", "warmup": 50, "lr": 2e-3}
         self._train = dict(train)
         self.settings = choices.train_settings({**defaults, **train})
+        self._settings_when_made = self.settings
         self.path: Path = choices.choose_path(path)
         self.heads = choices.choose_heads(learn, self.path)
         self.coupling = choices.choose_coupling(coupling)
@@ -218,7 +219,7 @@ class Bridge:
         """
         first, second, labels, labels0 = self._take_data(x0, x1, cond, cond0)
         overrides = {k: v for k, v in (("steps", steps), ("batch_size", batch_size)) if v is not None}
-        self.settings = choices.train_settings({**self.settings.model_dump(), **overrides})
+        self.settings = choices.train_settings({**self._settings_when_made.model_dump(), **overrides})
         self.shape = tuple(second.shape[1:])
         self.leg, self.net, self.eps_choice = None, None, None
         first, labels0, second, labels, away = self._set_aside(first, labels0, second, labels)

@@ -89,6 +89,7 @@ class Forecaster:
         self.times = _ours(lambda: choices.choose_times(times))
         defaults: dict[str, Any] = {"seed": seed, "schedule": "cosine", "warmup": 50, "lr": 2e-3}
         self.settings = _ours(lambda: choices.train_settings({**defaults, **train}))
+        self._settings_when_made = self.settings
         self.seed, self.standardize = seed, standardize
         self._wanted_net, self._wanted_times = net, times
         self.net: StartNet | None = None
@@ -141,7 +142,8 @@ class Forecaster:
                 "Forecaster.fit", rule, tuple(second.shape), "Row i of later is what became of row i of now."
             )
         overrides = {k: v for k, v in (("steps", steps), ("batch_size", batch_size)) if v is not None}
-        self.settings = _ours(lambda: choices.train_settings({**self.settings.model_dump(), **overrides}))
+        made = self._settings_when_made.model_dump()
+        self.settings = _ours(lambda: choices.train_settings({**made, **overrides}))
         self.shape, self.net = tuple(first.shape[1:]), None
         first, second = first.float(), second.float()
         self.normaliser = Normaliser.of(first, second) if self.standardize else Normaliser.identity()

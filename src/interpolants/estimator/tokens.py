@@ -82,11 +82,13 @@ class TokenBridge:
         self._wanted_path, self._schedule = path, _schedule(schedule)
         self.alphabet = None if symbols is None else Alphabet(tuple(symbols))
         self._vocabulary, self.length, self.seed, self._wanted_net = vocabulary, length, seed, net
+        self._wanted_alphabet, self._wanted_length = self.alphabet, length
         defaults: dict[str, Any] = {"seed": seed, "schedule": "cosine", "warmup": 100, "batch_size": 64}
         try:
             self.settings = choices.train_settings({**defaults, "lr": 2e-3, **(train or {})})
         except ValueError as error:
             raise type(error)(str(error).replace("Bridge", who, 1)) from None
+        self._settings_when_made = self.settings
         self.path: DiscretePath | None = path if isinstance(path, DiscretePath) else None
         self.net: nn.Module | None = None
         self.result: FitResult | None = None
@@ -124,6 +126,7 @@ class TokenBridge:
             InvalidInputError: If the data are no tokens, or do not fit the vocabulary.
             DivergedError: If training leaves the finite numbers.
         """
+        self.alphabet, self.length = self._wanted_alphabet, self._wanted_length
         symbols = getattr(getattr(tokens, "info", None), "symbols", ())
         if symbols:
             tokens = tokens.x
@@ -132,7 +135,7 @@ class TokenBridge:
             self.alphabet = Alphabet.of(text)
         x = self._tokens(tokens, "fit", blank=None)
         overrides = {k: v for k, v in (("steps", steps), ("batch_size", batch_size)) if v is not None}
-        self.settings = choices.train_settings({**self.settings.model_dump(), **overrides})
+        self.settings = choices.train_settings({**self._settings_when_made.model_dump(), **overrides})
         self.path = self._make_path(x)
         if x.ndim == 2:
             self.length = x.shape[1]
@@ -315,6 +318,8 @@ class TokenBridge:
     def _tokens(self, data: Any, who: str, *, blank: str | None) -> Tensor:
         """Tokens ``(N, L)`` or ``(N,)`` from anything that holds them."""
         who = f"TokenBridge.{who}"
+        if isinstance(data, str) and not data:
+            raise invalid(who, "text must not be empty", "''")
         if _all_text(data):
             if self.alphabet is None:
                 remedy = "Pass symbols= when you make it, or fit it to text."

@@ -392,7 +392,8 @@ def read_settings(file: Path) -> Any:
         raise invalid(str(file), "a settings file must have at most 1 MiB", f"{file.stat().st_size} bytes")
     try:
         return reader(file.read_text(encoding="utf-8"))
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
+    except (ValueError, LookupError, AttributeError, yaml.YAMLError, RecursionError) as error:
+        # PyYAML lets through what its own readers of dates and truth values stumble over.
         what = " ".join(str(error).split())[:200]
         raise invalid(str(file), f"must be valid {file.suffix[1:].upper()}", what) from error
 

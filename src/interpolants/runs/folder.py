@@ -112,6 +112,8 @@ def find_tokens(folder: Path, task: str | None = None) -> Path:
 def _find(folder: Path, task: str | None, place: str, record: str, what: str) -> Path:
     for candidate in (folder, folder / place):
         if (candidate / record).is_file():
+            if task is not None:
+                raise invalid("--task", f"{folder} must be a run to have tasks", repr(task), "Leave it out.")
             return candidate
     names = [task.name for task in read_config(folder).tasks]
     if task is None and len(names) > 1:

@@ -34,7 +34,7 @@ def told(file: Path) -> str:
 
 
 def _opening(file: Path) -> Iterator[str]:
-    for line in file.read_text(encoding="utf-8").splitlines():
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
         text = line.removeprefix("#").strip()
         if not line.startswith("#") or text.startswith("interpolants "):
             return
