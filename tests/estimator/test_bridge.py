@@ -11,11 +11,13 @@ from torch.testing import assert_close
 from interpolants import Bridge
 from interpolants.dynamics import Samples
 from interpolants.foundations.errors import InvalidInputError, NotIdentifiableError
+from interpolants.foundations.gaussian import Gaussian
 from interpolants.likelihood import LogProb
 from interpolants.paths import General, Linear, OneSidedLinear, QuadraticEnvelope, ZeroEnvelope
-from interpolants.problems import GaussianMixture
+from interpolants.problems import Checkerboard, GaussianMixture
 
 TINY = {"net": {"kind": "mlp", "width": 32, "depth": 2}, "steps": 60, "batch_size": 64}
+BRIEF = {"net": {"kind": "mlp", "width": 8, "depth": 1}, "steps": 2, "batch_size": 16}
 QUIET = {"progress": False}
 
 
@@ -121,6 +123,28 @@ def test_nor_does_it_for_what_has_tensors_of_its_own(float64, how, tmp_path):
     learnt = Bridge("one_sided_linear", steps=2, batch_size=16, net=net, **how).fit(x1=x1, progress=False)
     again = Bridge.load(learnt.save(tmp_path / "bridge"))
     assert_close(again.sample(5, seed=0, n_steps=5), learnt.sample(5, seed=0, n_steps=5), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    "law", [Gaussian((2,)), Gaussian((2,), mean=torch.tensor([0.5, -1.0]), scale=0.7), Checkerboard()]
+)
+def test_a_saved_bridge_keeps_the_density_of_its_start(law, tmp_path):
+    learnt = Bridge("linear", **BRIEF).fit(law, arrays(n=60)[1], progress=False)
+    again = Bridge.load(learnt.save(tmp_path / "bridge"))
+    x, how = arrays(n=5)[1], {"method": "midpoint", "n_steps": 5}
+    assert np.array_equal(again.log_prob(x, **how), learnt.log_prob(x, **how), equal_nan=True)
+    assert again.leg is None
+
+
+def test_a_refused_fit_changes_nothing():
+    learnt = Bridge("linear", **BRIEF).fit(Gaussian((2,)), arrays(n=60)[1], progress=False)
+    x, how = arrays(n=5)[1], {"method": "midpoint", "n_steps": 5}
+    before = learnt.log_prob(x, **how)
+    for wrong in ({"x1": torch.randn(30, 3)}, {"x1": torch.randn(30, 2), "steps": 0}):
+        with pytest.raises(InvalidInputError):
+            learnt.fit(torch.randn(30, 2), **wrong, progress=False)
+    assert np.array_equal(learnt.log_prob(x, **how), before)
+    assert isinstance(learnt.sample(3), np.ndarray)
 
 
 def test_steps_given_to_one_fit_are_not_those_of_the_next():

@@ -217,9 +217,10 @@ class Bridge:
             InvalidInputError: If data do not fit each other or the path.
             DivergedError: If training leaves the finite numbers.
         """
-        first, second, labels, labels0 = self._take_data(x0, x1, cond, cond0)
+        first, second, labels, labels0, kind, density0 = self._take_data(x0, x1, cond, cond0)
         overrides = {k: v for k, v in (("steps", steps), ("batch_size", batch_size)) if v is not None}
         self.settings = choices.train_settings({**self._settings_when_made.model_dump(), **overrides})
+        self._kind, self._density0 = kind, density0  # only now: what is refused above changes nothing
         self.shape = tuple(second.shape[1:])
         self.leg, self.net, self.eps_choice = None, None, None
         first, labels0, second, labels, away = self._set_aside(first, labels0, second, labels)
@@ -321,15 +322,16 @@ class Bridge:
 
     def _take_data(
         self, x0: Any, x1: Any, cond: Any, cond0: Any
-    ) -> tuple[Tensor | None, Tensor, Tensor | None, Tensor | None]:
+    ) -> tuple[Tensor | None, Tensor, Tensor | None, Tensor | None, Kind, Any]:
+        """Both ends, what is known of their rows, the kind of x1, and x0 itself where it has a density."""
         if x1 is None:
             one = "fit(x1=...)" if self.path.is_one_sided else "fit(x0, x1)"
             raise invalid("Bridge.fit", "x1 is needed", "None", f"Call {one}.")
         source = generator(self.seed, LAW_STREAM)
-        second, self._kind = as_tensor(x1, "Bridge.fit", "x1", samples=LAW_SAMPLES, generator=source)
+        second, kind = as_tensor(x1, "Bridge.fit", "x1", samples=LAW_SAMPLES, generator=source)
         choices.warn_about_loss_of_detail(second, "x1")
         first: Tensor | None = None
-        self._density0 = None
+        density0 = None
         if self.path.is_one_sided:
             if x0 is not None:
                 remedy = "Leave x0 out, or take a two-sided path such as 'linear'."
@@ -345,13 +347,13 @@ class Bridge:
         else:
             first, _ = as_tensor(x0, "Bridge.fit", "x0", samples=LAW_SAMPLES, generator=source)
             first = first.float()
-            self._density0 = x0 if callable(getattr(x0, "log_prob", None)) else None
+            density0 = x0 if callable(getattr(x0, "log_prob", None)) else None
             if first.shape[1:] != second.shape[1:]:
                 rule = f"x0 and x1 must have the same event shape, {tuple(second.shape[1:])}"
                 raise invalid("Bridge.fit", rule, tuple(first.shape[1:]), "Bring both to one shape.")
         labels = of_rows(cond, len(second), "cond", "x1")
         labels0 = None if first is None else of_rows(cond0, len(first), "cond0", "x0")
-        return first, second.float(), labels, labels0 if first is not None else None
+        return first, second.float(), labels, labels0 if first is not None else None, kind, density0
 
     @property
     def fields(self) -> LearnedFields:
@@ -739,6 +741,8 @@ class Bridge:
 
     def save(self, folder: str | FilePath) -> FilePath:
         """Write the bridge to a folder: safetensors and JSON, no code. An older bridge there is replaced.
+
+        A law that was given as x0 is kept if it has a card and plain settings; without it ``log_prob`` trains a leg.
 
         Raises:
             InvalidInputError: If the path or network is a function or class of your own, which a file cannot hold.

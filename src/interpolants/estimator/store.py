@@ -18,7 +18,7 @@ from interpolants.estimator.starts import Pool
 from interpolants.fields.log_density import LogDensity
 from interpolants.fields.preconditioned import Preconditioned
 from interpolants.foundations.errors import InvalidInputError, invalid
-from interpolants.foundations.registry import describe
+from interpolants.foundations.registry import describe, family_of, rebuild
 from interpolants.foundations.storage import read_folder, write_folder
 from interpolants.foundations.version import __version__
 from interpolants.nets.build import build_net
@@ -86,6 +86,7 @@ def _pack(bridge: "Bridge", stem: str, tensors: dict[str, dict[str, Tensor]]) ->
         "data_std": bridge._data_std,
         "perturb": dataclasses.asdict(bridge.perturb),
         "eps_choice": None if bridge.eps_choice is None else to_record(bridge.eps_choice),
+        "density0": _describe_law(bridge._density0),
         "seed": bridge.seed,
         "train": json.loads(bridge.settings.model_dump_json()),
         "net": settings,
@@ -131,6 +132,8 @@ def _unpack(record: dict[str, Any], stem: str, tensors: dict[str, dict[str, Tens
             bridge._held = HeldOut(data.get("held_x0"), data["held_x1"], data.get("held_cond"))
         if record.get("eps_choice") is not None:
             bridge.eps_choice = from_record(record["eps_choice"])
+        if record.get("density0") is not None:
+            bridge._density0 = rebuild(record["density0"], family_of(record["density0"]["kind"]))
         bridge._kind = _kind(record["kind"])
         bridge.history = record["history"]
         bridge._data_std = record.get("data_std", 1.0)
@@ -152,6 +155,18 @@ def _describe_or_name(coupling: Any) -> Any:
         return describe(coupling, "Bridge.save")
     except InvalidInputError:
         return "independent"  # a coupling matters while training only; a user's own cannot be written
+
+
+def _describe_law(law: Any) -> dict[str, Any] | None:
+    """A law in words from which it can be made again; None where there is none, or no words for it."""
+    if law is None:
+        return None
+    try:
+        found = describe(law, "Bridge.save")
+        rebuild(found, family_of(found["kind"]))
+    except (InvalidInputError, TypeError, ValueError, RuntimeError):
+        return None
+    return found
 
 
 def _own_settings(settings: dict[str, Any]) -> dict[str, Any]:
