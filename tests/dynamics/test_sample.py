@@ -573,6 +573,17 @@ def test_bad_input_is_refused_with_its_value(change, message):
         sample(exact(), settings.pop("x"), **settings)
 
 
+@pytest.mark.parametrize("ends", [{"start": 0.2}, {"stop": 0.6}])
+def test_own_times_and_ends_that_differ_are_refused(ends):
+    grid = [0.1, 0.5, 0.9]
+    with pytest.raises(
+        InvalidInputError, match=rf"{next(iter(ends))} must be that of the times given, 0\.\d, got 0"
+    ):
+        sample(exact(), points(), time_grid=grid, **ends)
+    whole = sample(exact(), points(), time_grid=grid, start=0.1, stop=0.9)
+    assert whole.times.tolist() == grid
+
+
 def test_bad_input_is_found_before_anything_is_evaluated():
     """An integer state with eps > 0 and no score: the state is named, whatever else is wrong."""
     fields = LearnedFields(Linear(envelope=ZeroEnvelope()), velocity=lambda x, t: x)

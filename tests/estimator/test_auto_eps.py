@@ -85,6 +85,14 @@ def test_starts_that_come_back_in_another_fold_would_pass_for_errors():
     assert noise < 0.3
 
 
+@pytest.mark.parametrize("sizes", [(300, 400), (400, 300)])
+def test_pairs_of_unequal_sets_are_refused(sizes):
+    with pytest.raises(
+        InvalidInputError, match=r"paired rows need x0 and x1 of one size, got \(\d00, \d00\)"
+    ):
+        held_out_errors(WIDE_EXACT, *wide_rows(*sizes), paired=True)
+
+
 def test_one_sided_paths_draw_their_own_starts():
     path = OneSidedLinear()
     fields = wrong(0.8, 0.5, path, GaussianMixtureBridge(Gaussian((2,)), DATA).fields(path))

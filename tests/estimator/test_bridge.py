@@ -154,6 +154,12 @@ def test_steps_given_to_one_fit_are_not_those_of_the_next():
     assert learner.fit(x1=x1, progress=False).result.steps == 3
 
 
+def test_the_density_of_the_other_end_is_refused(bridge):
+    """It needs the density of rho1, which the bridge has not; that of rho0 would have been taken in its place."""
+    with pytest.raises(InvalidInputError, match=r"end must be 1, the law of x1, got 0\. For the law of x0"):
+        bridge.log_prob(arrays()[0][:2], end=0)
+
+
 def test_log_prob_of_two_sample_sets_trains_a_leg_and_says_so(tmp_path):
     x0, x1 = arrays()
     two = Bridge("linear", **TINY).fit(x0, x1, **QUIET)

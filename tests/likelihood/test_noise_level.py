@@ -10,7 +10,16 @@ from interpolants.foundations import Gaussian, StudentT
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.likelihood import LogProb, compare_log_prob, log_prob
 from interpolants.likelihood.noise_level import stop_at
-from interpolants.paths import EDM, VE, VP, Linear, OneSidedLinear, OneSidedTrigonometric
+from interpolants.paths import (
+    EDM,
+    VE,
+    VP,
+    CosineBasis,
+    Linear,
+    OneSidedLinear,
+    OneSidedTrigonometric,
+    Spectral,
+)
 from interpolants.problems import EmpiricalBridge, GaussianMixture, GaussianMixtureBridge
 
 F64 = torch.float64
@@ -104,6 +113,9 @@ def test_a_shifted_result_keeps_its_level():
     assert result([1.0], 0.3).shifted(2.0).noise_level == 0.3
 
 
+BASED = Spectral(CosineBasis(), lambda t: (1 - t).expand(-1, 2), lambda t: t.expand(-1, 2), (2,))
+
+
 @pytest.mark.parametrize(
     ("path", "options", "message"),
     [
@@ -118,6 +130,12 @@ def test_a_shifted_result_keeps_its_level():
         (PATHS["edm"], {"noise_level": 100.0}, "must lie between 0 and 80"),
         (PATHS["linear"], {"noise_level": 0.1, "end": 0}, "noise_level belongs to the data"),
         (PATHS["linear"], {"noise_level": 0.1, "eps": 0.5}, "noise_level needs the flow"),
+        (PATHS["linear"], {"noise_level": 0.1, "time_grid": (0.0, 1.0)}, "so do times of your own, got 0.1"),
+        (
+            BASED,
+            {"noise_level": 0.1},
+            "needs one noise for all directions, and the path has a basis, got Spec",
+        ),
     ],
 )
 def test_bad_input_is_refused_with_its_value(path, options, message):

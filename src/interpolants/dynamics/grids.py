@@ -30,10 +30,16 @@ def time_grid(
         stop: Last time, in (start, 1].
 
     Raises:
-        InvalidInputError: If a time lies outside [0, 1], the times do not increase, or there are fewer than two.
+        InvalidInputError: If a time lies outside [0, 1], the times do not increase, there are fewer than two, or times
+            of your own do not begin and end where ``start`` and ``stop`` say.
     """
     if not isinstance(spacing, str):
-        return _own_grid(spacing)
+        grid = _own_grid(spacing)
+        for name, asked, plain, own in (("start", start, 0.0, grid[0]), ("stop", stop, 1.0, grid[-1])):
+            if asked != plain and asked != own:
+                remedy = f"Leave {name} out: the times say it."
+                raise invalid("sample", f"{name} must be that of the times given, {own:.6g}", asked, remedy)
+        return grid
     if spacing not in _SHAPES:
         raise invalid(
             "time_grid", "spacing must be a known name or the times", repr(spacing), nearest(spacing, _SHAPES)

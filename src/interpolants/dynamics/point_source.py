@@ -168,7 +168,7 @@ def _grid(
     if not 0 < begin < stop:
         raise invalid(who, f"first must lie in (0, {stop:g})", begin)
     if not isinstance(spacing, str):
-        grid = make_grid(n_steps, spacing)
+        grid = make_grid(n_steps, spacing, stop=stop)
         return grid[grid > 0]
     if spacing != "auto":
         return make_grid(n_steps - 1, spacing, start=begin, stop=stop)

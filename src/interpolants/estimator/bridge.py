@@ -614,6 +614,9 @@ class Bridge:
         """
         self._fitted("log_prob")
         choices.check_options("Bridge.log_prob", options, flow_log_prob)
+        if options.get("end", 1) != 1:
+            remedy = "For the law of x0: likelihood.log_prob(bridge.fields, x, density of rho1, end=0)."
+            raise invalid("Bridge.log_prob", "end must be 1, the law of x1", options["end"], remedy)
         if "eps" in options:
             options["eps"] = self._level(options["eps"])
         points, kind = self._points(x, "log_prob")

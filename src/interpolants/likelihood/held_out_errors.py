@@ -74,6 +74,9 @@ def held_out_errors(
         raise invalid(who, f"there must be at least {_FEWEST_ENDS} held-out end points", len(x1))
     if x0 is not None and len(x0) < _FOLDS:
         raise invalid(who, f"there must be at least {_FOLDS} held-out start points", len(x0))
+    if paired and x0 is not None and len(x0) != len(x1):
+        remedy = "Row i of x0 must belong to row i of x1."
+        raise invalid(who, "paired rows need x0 and x1 of one size", (len(x0), len(x1)), remedy)
     nodes = middle_times(times)
     rows = _Rows(fields, path, x0, x1, repeats, paired, cond, generator)
     with torch.no_grad():

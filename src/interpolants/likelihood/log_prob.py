@@ -125,6 +125,9 @@ def log_prob(
     check_base(base, "log_prob")
     if noise_level and end == 0:
         raise invalid("log_prob", "noise_level belongs to the data, end=1", "end=0", "Leave it at 0.")
+    if noise_level and not isinstance(time_grid, str):
+        rule = "noise_level says where the flow begins, and so do times of your own"
+        raise invalid("log_prob", rule, noise_level, "Name a spacing, e.g. time_grid='uniform'.")
     stop = stop_at(fields.path, noise_level)
     noise = as_noise(eps)
     if noise is not None and noise_level:

@@ -47,6 +47,9 @@ def stop_at(path: Path | None, noise_level: float, who: str = "log_prob") -> Sto
     if not isinstance(path, SpatiallyLinearPath) or not path.is_one_sided:
         remedy = "On a two-sided path the state near t = 1 carries x0 too; bridge to data with noise instead."
         raise invalid(who, "noise_level needs a one-sided path", type(path).__name__, remedy)
+    if path.basis is not None:
+        rule = "noise_level needs one noise for all directions, and the path has a basis"
+        raise invalid(who, rule, type(path).__name__, "Leave it at 0.")
     t = path.time_at_log_snr(torch.tensor(-2 * math.log(noise_level), dtype=torch.float64))
     found = float(path.noise_std(t) / path.beta(t))
     if not abs(found / noise_level - 1) < 1e-6:
