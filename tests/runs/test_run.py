@@ -17,7 +17,7 @@ from interpolants.runs import InterruptedRunError, execute, make_config
 from interpolants.runs import run as run_module
 from interpolants.runs.classifier import Classifier, share
 from interpolants.runs.folder import find_bridge, read_results
-from interpolants.runs.sources import Rows
+from interpolants.runs.sources import Rows, make_problem
 
 SMALL = {
     "train": {"steps": 12, "batch_size": 32, "log_every": 4},
@@ -97,6 +97,8 @@ def test_numbers_and_arrays_belong_together(finished):
     assert values["log_likelihood"]["value"] == pytest.approx(
         float(arrays["log_prob_heldout"].mean()), rel=1e-5
     )
+    exact = make_problem("rings", {}).log_prob(arrays["real"][:8])
+    assert values["log_likelihood"]["floor"] == pytest.approx(float(exact.mean()), rel=1e-5)
     torch.testing.assert_close(
         arrays["trajectory/eps=0"][0], arrays["start"][:8]
     )  # through other units and back

@@ -2,6 +2,7 @@
 
 import os
 import time
+from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
@@ -57,6 +58,11 @@ def test_names_are_the_same_before_and_after(growing, trained):
     assert names == ["1: grows", "2: first", "3: grows"]
     growing.finish()
     assert [shown.name for shown in runs] == names
+
+
+def test_the_folder_one_stands_in_has_a_name(growing, monkeypatch):
+    monkeypatch.chdir(growing.folder)
+    assert [shown.name for shown in open_runs([Path()])] == ["grows"]
 
 
 def test_the_server_tells_what_is_in_training(growing, trained):

@@ -428,12 +428,13 @@ class Evaluation:
         n = min(self.config.log_prob, len(self.real))
         if n < 2:
             return
-        heldout, dims = self._log_prob(self.real.x[:n], self.data.cond_test, n), self.real.x[0].numel()
+        points, dims = self.real.x[:n], self.real.x[0].numel()
+        heldout = self._log_prob(points, self.data.cond_test, n)
         train = self._log_prob(self.data.x1.train.x[:n], self.data.cond_train, n)
         self.found.arrays |= {"log_prob_heldout": heldout, "log_prob_train": train}
-        gaussian = self._gaussian().log_prob(self.real.x.flatten(1).double())
+        gaussian = self._gaussian().log_prob(points.flatten(1).double())
         law = self.data.x1.law
-        exact = None if law is None else _mean(torch.as_tensor(law.log_prob(self.real.x)))
+        exact = None if law is None else _mean(torch.as_tensor(law.log_prob(points)))
         own, other = _mean(heldout), _mean(train)
         notes = f"On {n} held-out points. On {n} training points: {other.value:.4g} ± {other.error:.2g}."
         if exact is not None:

@@ -76,8 +76,8 @@ class _Place:
         self.folder, self.shown = folder, list[Shown]()
         self.is_alone = (folder / "bridge.json").is_file()
         self.tasks = () if self.is_alone else read_config(folder).tasks
-        one = len(self.tasks) < 2
-        self.names = [folder.name] if one else [f"{folder.name}, {task.name}" for task in self.tasks]
+        one, name = len(self.tasks) < 2, folder.resolve().name  # "." has none of its own
+        self.names = [name] if one else [f"{name}, {task.name}" for task in self.tasks]
         self._is_final = False
         self._trained: dict[str, Shown] = {}
 
