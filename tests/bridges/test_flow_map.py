@@ -303,3 +303,13 @@ def test_bad_calls_are_refused(learnt):
         forward.transport(x, reverse=True)
     with pytest.raises(InvalidInputError, match="t must be >= s"):
         forward.jump(x, 1.0, 0.5)
+
+
+def test_jumps_begin_and_end_where_they_are_told_to(learnt):
+    _, x0, found = learnt
+    x = x0[:64]
+    wanted = found.jump(found.jump(x, 0.2, 0.4), 0.4, 0.6)
+    for options in ({"n_steps": 2, "start": 0.2, "stop": 0.6}, {"times": [0.2, 0.4, 0.6]}):
+        assert_close(found.transport(x, **options), wanted, atol=1e-5, rtol=1e-5)
+    back = found.transport(x, n_steps=1, start=0.6, reverse=True)
+    assert_close(back, found.jump(x, 1.0, 0.6), atol=1e-5, rtol=1e-5)

@@ -159,15 +159,16 @@ class FlowMap:
         Args:
             x: States ``(B, *D)`` at t = 0, or at t = 1 when ``reverse``.
             n_steps: Number of jumps, of equal length.
-            times: Increasing times from 0 to 1 to stop at, instead.
+            times: Increasing times to stop at, from 0 to 1 as a rule, instead.
             reverse: Run from t = 1 down to t = 0.
-            options: Further arguments of ``dynamics.sample``: ``return_path``, ``chunk``, ``first_index``, ...
+            options: Further arguments of ``dynamics.sample``: ``start``, ``stop``, ``return_path``, ``chunk`` ...
         """
         net = self._trained("sample")
         if reverse and self.directions == "forward":
             remedy = "Make it with directions='both', or run the ODE: sample(flow.fields, x, reverse=True)."
             raise invalid("FlowMap.sample", "reverse needs a map of both directions", "forward only", remedy)
-        grid = np.linspace(0.0, 1.0, n_steps + 1) if times is None else np.asarray(times, dtype=np.float64)
+        start, stop = options.get("start", 0.0), options.get("stop", 1.0)
+        grid = np.linspace(start, stop, n_steps + 1) if times is None else np.asarray(times, dtype=np.float64)
         jumps = _Jumps(net, grid, reverse)
         return sample(
             jumps, x, method="euler", time_grid=grid, n_steps=len(grid) - 1, reverse=reverse, **options
