@@ -17,6 +17,7 @@ from interpolants.runs import InterruptedRunError, execute, make_config
 from interpolants.runs import run as run_module
 from interpolants.runs.classifier import Classifier, share
 from interpolants.runs.folder import find_bridge, read_results
+from interpolants.runs.run import train_only
 from interpolants.runs.sources import Rows, make_problem
 
 SMALL = {
@@ -83,6 +84,17 @@ def test_the_folder_has_the_form_that_reports_read(finished):
         assert load_file(out / task["arrays"]).keys() == ARRAYS | extra
     assert "leg" not in [t["name"] for t in results["tasks"]]
     assert any("no density" in text for text in results["tasks"][1]["warnings"])
+
+
+@pytest.mark.parametrize("start", [execute, train_only])
+@pytest.mark.parametrize(
+    "wrong", [{"times": "some"}, {"learn": ["velocit"]}, {"net": {"kind": "mlp", "widht": 3}}]
+)
+def test_a_mistake_leaves_no_folder_behind(start, wrong, tmp_path):
+    config = make_config({"data": {"x1": {"problem": "moons", "n": 40}}, "bridge": wrong})
+    with pytest.raises(InvalidInputError):
+        start(config, tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
 
 
 def test_numbers_and_arrays_belong_together(finished):

@@ -13,6 +13,7 @@ from rich.console import Console
 from interpolants.estimator.bridge import Bridge
 from interpolants.foundations.errors import InterpolantsError, invalid
 from interpolants.foundations.registry import describe
+from interpolants.nets.build import choose_net
 from interpolants.runs.config import RunConfig, TaskConfig
 from interpolants.runs.evaluate import evaluate
 from interpolants.runs.folder import ARRAYS, RESULTS, machine, open_folder, versions, write_arrays, write_json
@@ -80,6 +81,7 @@ def execute(
     say = _teller(progress)
     # All data first: a missing file of the last task should not be found after an hour of training.
     data = [load_data(task.data) for task in config.tasks]
+    _check_bridges(config, data)
     if open_folder(config, folder, resume=resume):
         say(f"Going on with the run in {folder}")
     records = []
@@ -128,6 +130,7 @@ def train_only(config: RunConfig, out: str | Path, *, progress: bool = True, res
         rule, remedy = "a task with a method is trained and judged in one", "Use: interpolants run"
         raise invalid("train", rule, repr(method["kind"]), remedy)
     data = [load_data(task.data) for task in config.tasks]
+    _check_bridges(config, data)
     open_folder(config, folder, resume=resume)
     for task, sets in zip(config.tasks, data, strict=True):
         train_task(task, sets, folder, progress=progress)
@@ -150,6 +153,16 @@ def train_task(
         raise InterruptedRunError(_how_to_go_on(folder, f"saved at step {result.steps}"), result.signal or 2)
     bridge.save(place / "bridge")
     return bridge, _training(bridge)
+
+
+def _check_bridges(config: RunConfig, data: list[TaskData]) -> None:
+    """Refuse what a bridge or its network would refuse before there is a folder that keeps the mistake."""
+    for task, sets in zip(config.tasks, data, strict=True):
+        if task.method is None:
+            heads = make_bridge(task).heads
+            if heads != ("log_density",):
+                x = sets.x1.train.x
+                choose_net(task.bridge.net, tuple(x.shape[1:]), len(heads), sets.cond_train, task.train.seed)
 
 
 def make_bridge(task: TaskConfig) -> Bridge:
