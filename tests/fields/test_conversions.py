@@ -7,16 +7,19 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from interpolants.dynamics import sample
 from interpolants.fields import QUANTITIES, LearnedFields
 from interpolants.fields.conversions import plan
 from interpolants.foundations.clock import clock
 from interpolants.foundations.errors import InvalidInputError, NotIdentifiableError
+from interpolants.foundations.gaussian import Gaussian
 from interpolants.paths import (
     General,
     Linear,
     Mirror,
     OneSidedLinear,
     QuadraticEnvelope,
+    SpatiallyLinear,
     VariancePreserving,
     ZeroEnvelope,
 )
@@ -212,6 +215,21 @@ def test_the_usual_pairs_hold_near_the_ends(name, t):
             if fields.provides(target):
                 value = getattr(fields, target)(x, t)
                 assert_close(value, getattr(exact, target)(x, t), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("eps", [0.0, 0.3])
+def test_a_steep_path_never_asks_a_network_at_the_start(eps):
+    """The promise of ``margin``, for the flow of a learnt velocity as for the SDE."""
+    path, asked = SpatiallyLinear(lambda t: 1 - t, torch.sqrt, base=Gaussian()), []
+
+    def velocity(x, t):
+        asked.append(float(t))
+        return -x
+
+    fields = LearnedFields(path, velocity=velocity, margin=1e-3)
+    assert path.is_steep_at_0
+    sample(fields, states(3), eps=eps, n_steps=4, seed=0, method="euler")
+    assert min(asked) == pytest.approx(1e-3)
 
 
 def test_velocity_alone_gives_no_score_and_says_what_to_learn():

@@ -145,7 +145,7 @@ class LearnedFields(Fields):
             return lambda x, t: self.combine(x, t, only, cond)
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
-            value = source(x, t, cond)
+            value = source(x, self._entered(t, self.margin), cond)
             _check_shape("velocity", value, x)
             return value
 
