@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from discrete.enumerated import PATHS, all_states, marginal, product
-from interpolants.discrete import CosineKeep, ExactPosterior, Masked, UniformBase
+from interpolants.discrete import CosineKeep, CustomKeep, ExactPosterior, Masked, UniformBase
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.registry import names
 from interpolants.problems import random_table
@@ -140,3 +140,16 @@ def test_a_step_to_the_end_reveals_all_and_the_ancestral_chance_is_the_formula()
 def test_bad_input_is_refused(call, message):
     with pytest.raises(InvalidInputError, match=message):
         call()
+
+
+@pytest.mark.parametrize("kind", [Masked, UniformBase])
+@pytest.mark.parametrize("corrector", [0.0, 1.0])
+def test_a_schedule_may_rest_at_its_ends(kind, corrector):
+    """kappa stays 0 until t = 0.2 and 1 from t = 0.8 on; nothing happens then, and chances are numbers."""
+    path = kind(3, CustomKeep(lambda t: ((t - 0.2) / 0.6).clamp(0, 1)))
+    x, mu = torch.tensor([[0, path.states - 1]]), torch.full((1, 2, 3), 1 / 3)
+    for start, stop in ((0.0, 0.1), (0.1, 0.2), (0.1, 0.3), (0.4, 0.5), (0.7, 0.9), (0.8, 0.9), (0.9, 1.0)):
+        law = path.transition(x, mu, start, stop, corrector=corrector)
+        assert_close(law.sum(-1), torch.ones(1, 2, dtype=torch.float64))
+        if stop <= 0.2 or start >= 0.8:
+            assert_close(law, path.one_hot(x))

@@ -128,17 +128,17 @@ class DiscretePath(ABC):
             Two tensors that broadcast with ``(B, L)``.
         """
         s, u = (torch.tensor(time, dtype=torch.float64, device=x.device) for time in (start, stop))
-        fresh = -(1 + corrector) * torch.log(self.schedule.hidden(u) / self.schedule.hidden(s))
+        hidden, keep = self.schedule.hidden(s), self.schedule.keep(s)
+        # A schedule may rest at its ends: where nothing is hidden any more, nothing is left to draw.
+        fresh = -(1 + corrector) * torch.log(torch.where(hidden > 0, self.schedule.hidden(u) / hidden, 1.0))
         if corrector == 0:
             return -torch.expm1(-fresh), torch.zeros_like(fresh)
         shows = self.shows_data(x, mu, start)
-        # At t = 0 nothing shows data, and forgetting has nothing to do.
-        growth = (
-            torch.log(self.schedule.keep(u) / self.schedule.keep(s)) if start > 0 else torch.zeros_like(s)
-        )
+        # While nothing shows data, as at t = 0, forgetting has nothing to do.
+        growth = torch.log(torch.where(keep > 0, self.schedule.keep(u) / keep, 1.0))
         forgets = corrector * growth * shows
         happens = -torch.expm1(-(fresh + forgets))
-        share = torch.where(fresh.isinf(), 1.0, fresh / (fresh + forgets))
+        share = torch.where(fresh.isinf(), 1.0, fresh / (fresh + forgets).clamp(min=1e-300))
         return happens * share, happens * (1 - share)
 
     def transition(
