@@ -212,6 +212,15 @@ def test_files_that_are_no_settings(tmp_path, name, text, message):
         load_config(tmp_path / name)
 
 
+@pytest.mark.parametrize("name", ["method", "sde_method"])
+def test_solvers_of_the_evaluation_are_known_before_the_training(name):
+    make_config({"data": {"x1": "a.npy"}, "evaluate": {name: "heun"}})
+    with pytest.raises(
+        InvalidInputError, match=f"'evaluate.{name}': sample: method must be a known solver, got 'huen'"
+    ):
+        make_config({"data": {"x1": "a.npy"}, "evaluate": {name: "huen"}})
+
+
 def test_a_task_that_is_no_table_cannot_be_changed():
     with pytest.raises(InvalidInputError, match="--set: every task must be a table, got 5"):
         make_config({"tasks": [5]}, options={"train.steps": 3})

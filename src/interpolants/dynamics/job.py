@@ -91,7 +91,7 @@ class Job:
                 x[:1], torch.zeros((), dtype=torch.float32), ("score",)
             )  # raises, and says what to learn
             raise invalid("sample", "eps > 0 needs fields with a score", "none", "Use eps=0.")
-        self.method = _find_method(method, self.noise is not None)
+        self.method = find_method(method, self.noise is not None)
         if finish not in FINISHES:
             raise invalid("sample", f"finish must be one of {', '.join(FINISHES)}", repr(finish))
         self.finish = finish
@@ -344,7 +344,8 @@ def _watch_in(basis: Basis, on_step: Any) -> Any:
     return watch
 
 
-def _find_method(method: str | None, noisy: bool) -> str:
+def find_method(method: str | None, noisy: bool) -> str:
+    """The solver that was asked for, by its own name; refuses one that is unknown or of the other kind."""
     name = "heun" if method is None else method
     if noisy:
         name = _WITH_NOISE.get(name, name)

@@ -449,6 +449,7 @@ def _training_defaults() -> dict[str, Any]:
 
 def _check_names(task: TaskConfig, place: str, prefix: str) -> None:
     """Refuse an unknown method or a setting that it does not take, before any data is read."""
+    from interpolants.dynamics.job import find_method
     from interpolants.estimator.choices import choose_heads, choose_path, choose_penalties, path_to_fit
     from interpolants.foundations.registry import build, names
 
@@ -489,6 +490,9 @@ def _check_names(task: TaskConfig, place: str, prefix: str) -> None:
                 repr(source.problem),
                 nearest(source.problem, names("problem")),
             )
+    for name, noisy in (("method", False), ("sde_method", True)):
+        with _at(f"{place}: '{prefix}evaluate.{name}'"):
+            find_method(getattr(task.evaluate, name), noisy)
     if task.bridge.net != "auto":
         name, _ = split_spec(task.bridge.net, f"{place}: '{prefix}bridge.net'")
         if name not in names("net"):
