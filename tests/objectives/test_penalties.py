@@ -216,3 +216,14 @@ def test_a_penalty_is_made_by_its_name():
         "objective", "fokker_planck_residual", path=OneSidedLinear(), weight=0.2, box=[-3, 3], box_share=0.1
     )
     assert made.weight == 0.2
+
+
+def test_times_of_half_precision_states_keep_their_margin():
+    """In bfloat16 the last of them would be 1 itself."""
+    penalty, x1 = (
+        ConservativityPenalty(OneSidedLinear(), points=1000),
+        torch.zeros(6, 2, dtype=torch.bfloat16),
+    )
+    t = penalty.draw(None, x1, None, torch.Generator().manual_seed(0)).t
+    assert t.dtype == torch.float32
+    assert 1e-3 <= float(t.min()) <= float(t.max()) < 1

@@ -136,3 +136,9 @@ def test_texts_are_counted_one_by_one():
 def test_bad_input_is_refused(make, message):
     with pytest.raises(InvalidInputError, match=message):
         make()
+
+
+@pytest.mark.parametrize("tokens", [[0, 1, 0, 2], [-1, 0, 1, 0]])
+def test_tokens_outside_of_the_vocabulary_are_not_counted_as_others(tokens):
+    with pytest.raises(InvalidInputError, match=r"tokens must be 0 ... 1, got (0 ... 2|-1 ... 1)"):
+        MarkovTokens.from_tokens(torch.tensor(tokens), 5, 2, order=1)

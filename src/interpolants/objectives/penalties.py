@@ -19,7 +19,7 @@ from torch import Generator, Tensor, nn
 from interpolants.fields.continuity import Trace, continuity_residual, score_residual
 from interpolants.foundations.derivatives import random_signs, skew_product
 from interpolants.foundations.errors import invalid
-from interpolants.foundations.ops import expand_like, sum_event
+from interpolants.foundations.ops import expand_like, sum_event, time_dtype
 from interpolants.foundations.types import Condition, Field, take_rows
 from interpolants.nets.potential import check_smooth
 from interpolants.paths.path import Path
@@ -105,7 +105,7 @@ class Penalty(ABC):
         """States at stratified times, some of them from the box."""
         n = len(x1) if self.points is None else self.points
         rows = torch.arange(n, device=x1.device) % len(x1)
-        jitter = torch.rand(n, generator=generator, device=x1.device, dtype=x1.dtype)
+        jitter = torch.rand(n, generator=generator, device=x1.device, dtype=time_dtype(x1))
         t = self.margin + (1 - 2 * self.margin) * (torch.arange(n, device=x1.device) + jitter) / n
         start = None if x0 is None else x0[rows]
         x = self.path.sample(x0=start, x1=x1[rows], t=t, generator=generator).x_t

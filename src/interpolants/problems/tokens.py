@@ -124,6 +124,9 @@ class MarkovTokens:
         if rows.ndim != 2 or rows.shape[1] <= order:
             rule = f"tokens must be texts longer than {order}, (N,) or (B, N)"
             raise invalid("MarkovTokens.from_tokens", rule, tuple(tokens.shape))
+        if int(rows.min()) < 0 or int(rows.max()) >= vocabulary:
+            found = f"{int(rows.min())} ... {int(rows.max())}"
+            raise invalid("MarkovTokens.from_tokens", f"tokens must be 0 ... {vocabulary - 1}", found)
         span = rows.shape[1] - order
         code = torch.zeros(len(rows), span, dtype=torch.int64)
         for k in range(order + 1):
