@@ -9,7 +9,7 @@ import torch
 from torch.testing import assert_close
 
 from interpolants import Bridge
-from interpolants.dynamics import Samples
+from interpolants.dynamics import Samples, sample
 from interpolants.foundations.errors import InvalidInputError, NotIdentifiableError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.likelihood import LogProb
@@ -160,6 +160,25 @@ def test_the_density_of_the_other_end_is_refused(bridge):
         bridge.log_prob(arrays()[0][:2], end=0)
 
 
+def test_gradients_flow_through_the_bridge_where_asked_for():
+    """The same as through its parts; a difference quotient for the density."""
+    learnt = Bridge(**{**TINY, "path": "one_sided_linear"}).fit(x1=torch.from_numpy(arrays()[1]), **QUIET)
+    x = torch.randn(3, 2, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    how = {"method": "midpoint", "n_steps": 4, "differentiable": True}
+    (slope,) = torch.autograd.grad(learnt.transport(x, **how).square().sum(), x)
+    encoded = learnt.normaliser.encode(x)
+    (wanted,) = torch.autograd.grad(
+        learnt.normaliser.decode(sample(learnt.fields, encoded, **how).x).square().sum(), x
+    )
+    assert_close(slope, wanted)
+    (slope,) = torch.autograd.grad(learnt.log_prob(x, **how).sum(), x)
+    step = torch.tensor([0.01, 0.0])
+    plain = {**how, "differentiable": False}
+    quotient = (learnt.log_prob(x + step, **plain) - learnt.log_prob(x - step, **plain)) / 0.02
+    assert_close(slope[:, 0], quotient, rtol=1e-2, atol=1e-3)
+    assert not learnt.transport(x, n_steps=2).requires_grad
+
+
 def test_log_prob_of_two_sample_sets_trains_a_leg_and_says_so(tmp_path):
     x0, x1 = arrays()
     two = Bridge("linear", **TINY).fit(x0, x1, **QUIET)
@@ -167,6 +186,8 @@ def test_log_prob_of_two_sample_sets_trains_a_leg_and_says_so(tmp_path):
         first = two.log_prob(x1[:4], method="midpoint", n_steps=10)
     assert first.shape == (4,)
     assert np.array_equal(two.log_prob(x1[:4], method="midpoint", n_steps=10), first), "the leg is kept"
+    with pytest.raises(InvalidInputError, match=r"a leg can be trained once.*bridge\.leg = None"):
+        two.log_prob(x1[:4], leg={"steps": 50})
     two.save(tmp_path / "b")
     assert np.array_equal(Bridge.load(tmp_path / "b").log_prob(x1[:4], method="midpoint", n_steps=10), first)
 

@@ -48,6 +48,7 @@ def as_tensor(
     generator: torch.Generator | None = None,
     dtype: torch.dtype | None = None,
     max_bytes: int = _MAX_BYTES,
+    detach: bool = True,
 ) -> tuple[Tensor, Kind]:
     """Samples, one per row, from anything that holds or makes them.
 
@@ -63,9 +64,10 @@ def as_tensor(
         generator: Seeds the draw; the global state of torch is left as it was.
         dtype: Floating type of the result; None keeps float16, bfloat16, float32 and float64 as they are.
         max_bytes: Largest size to which a dataset or loader is unrolled, in bytes.
+        detach: Leave behind how a tensor was computed.
 
     Returns:
-        Tensor (N, *D), detached, finite, N >= 1, (N, 1) if the data came as (N,); and its kind for ``restore``.
+        Tensor (N, *D), finite, N >= 1, (N, 1) if the data came as (N,); and its kind for ``restore``.
 
     Raises:
         InvalidInputError: For empty data, no dimension of samples, integers, complex numbers or objects,
@@ -87,7 +89,7 @@ def as_tensor(
     _check_finite(x, who, name)
     if x.ndim == 1:
         x, kind = x[:, None], replace(kind, flat=True)
-    x = x.detach()
+    x = x.detach() if detach else x
     return (x if dtype is None else x.to(dtype)), kind
 
 
@@ -96,17 +98,17 @@ def restore(tensor: Tensor, kind: Kind) -> Any:
 
     A DataFrame gets its columns and a new index; without matching columns (log densities, say) the
     answer is a Series or a DataFrame with numbered columns. Lists come back as lists. Datasets,
-    distributions and tensors come back as tensors, xarray objects as NumPy arrays.
+    distributions and tensors come back as tensors, with their graph if they have one, xarray objects as NumPy arrays.
 
     Args:
         tensor: (M, *D) or (M,).
         kind: As returned by ``as_tensor``.
     """
-    tensor = tensor.detach()
     if kind.flat and tensor.ndim == 2 and tensor.shape[1] == 1:
         tensor = tensor[:, 0]
     if kind.container in ("torch", "dataset", "distribution"):
         return tensor.to(device=kind.device, dtype=kind.dtype)
+    tensor = tensor.detach()
     if kind.container == "list":
         return tensor.tolist()
     wide = tensor.double() if tensor.dtype == torch.bfloat16 else tensor

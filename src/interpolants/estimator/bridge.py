@@ -455,7 +455,7 @@ class Bridge:
             ``(n, *D)`` in the kind of ``x``, or the details.
         """
         self._fitted("transport")
-        points, kind = self._points(x, "transport")
+        points, kind = self._points(x, "transport", attached=bool(options.get("differentiable")))
         seed = secrets.randbits(31) if seed is None else seed
         start = self.normaliser.encode(points)
         target = self._target(self._expand(cond, len(start)), guidance, guidance_interval)
@@ -513,8 +513,8 @@ class Bridge:
         assert pool is not None
         return pool.draw(n, seed, first)
 
-    def _points(self, x: Any, who: str) -> tuple[Tensor, Kind]:
-        points, kind = as_tensor(x, f"Bridge.{who}", "x")
+    def _points(self, x: Any, who: str, *, attached: bool = False) -> tuple[Tensor, Kind]:
+        points, kind = as_tensor(x, f"Bridge.{who}", "x", detach=not attached)
         if tuple(points.shape[1:]) != self.shape:
             rule = f"x must have the event shape the bridge was fitted to, {self.shape}"
             remedy = "Give one such sample per row, with the columns of the training."
@@ -619,7 +619,7 @@ class Bridge:
             raise invalid("Bridge.log_prob", "end must be 1, the law of x1", options["end"], remedy)
         if "eps" in options:
             options["eps"] = self._level(options["eps"])
-        points, kind = self._points(x, "log_prob")
+        points, kind = self._points(x, "log_prob", attached=bool(options.get("differentiable")))
         encoded = self.normaliser.encode(points)
         base = self._base_density(leg, progress)
         done = flow_log_prob(self.fields, encoded, base, cond=self._expand(cond, len(encoded)), **options)
@@ -634,6 +634,9 @@ class Bridge:
         if self._density0 is None:
             if isinstance(leg, Bridge):
                 self.leg = leg
+            elif self.leg is not None and leg is not None:
+                remedy = "Leave leg out, or set bridge.leg = None first to train another."
+                raise invalid("Bridge.log_prob", "a leg can be trained once, and there is one", leg, remedy)
             elif self.leg is None:
                 self.leg = self._train_leg(leg or {}, progress)
         source = self._density0 if self._density0 is not None else self.leg

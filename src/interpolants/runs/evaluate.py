@@ -485,7 +485,7 @@ class Evaluation:
             options["probes"] = config.probes
         if config.log_prob_method is not None:
             options["method"] = config.log_prob_method
-        if config.leg_steps is not None:
+        if config.leg_steps is not None and self.bridge.leg is None:
             options["leg"] = {"steps": config.leg_steps}
         options["progress"] = self.progress
         values: Tensor = self.bridge.log_prob(x, cond=None if cond is None else cond[:n], **options)
