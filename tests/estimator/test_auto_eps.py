@@ -194,6 +194,7 @@ def test_scores_that_cannot_tell_leave_the_predicted_constant():
 BAD = {
     "criterion": ({"criterion": "loss"}, r"criterion must be one of .* got 'loss'"),
     "density": ({"criterion": "likelihood"}, r"needs the density of rho0, got None"),
+    "n": ({"n": 5}, r"n must be >= 16, .*, got 5"),
     "few": ({"x1": rows(20)[1]}, r"at least 200 held-out end points, got 20"),
 }
 

@@ -131,7 +131,7 @@ def auto_eps(
         paired: Row i of ``x0`` belongs to row i of ``x1``.
         cond: Condition, one row per end point.
         criterion: ``"likelihood"``, ``"samples"``, or ``"auto"``: the first where it can be trusted.
-        n: Most samples per candidate, and a fifth of it most points for the likelihood.
+        n: Most samples per candidate, >= 16, and a fifth of it most points for the likelihood.
         n_steps: Steps of the solver.
         paths: Paths per point for the likelihood.
         constants: Constant candidates, in units of the predicted one.
@@ -145,6 +145,8 @@ def auto_eps(
         raise invalid("auto_eps", f"criterion must be one of {', '.join(CRITERIA)}", repr(criterion))
     if criterion == "likelihood" and base is None:
         raise invalid("auto_eps", "criterion='likelihood' needs the density of rho0", "None", "Pass base=.")
+    if n < 2 * _GROUPS:
+        raise invalid("auto_eps", f"n must be >= {2 * _GROUPS}, two samples for each group", n)
     if len(x1) < 200:
         raise invalid("auto_eps", "there must be at least 200 held-out end points", len(x1))
     source = generator(seed, AUTO_STREAM)
