@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from interpolants.couplings.independent import Independent
 from interpolants.couplings.paired import Paired
 from interpolants.data.arrays import Kind, as_tensor, restore
 from interpolants.data.instance_noise import InstanceNoise
@@ -33,6 +34,8 @@ from interpolants.foundations.randomness import generator
 from interpolants.foundations.registry import describe
 from interpolants.foundations.types import Condition
 from interpolants.guidance.classifier_free import guide
+from interpolants.likelihood.held_out_errors import held_out_errors
+from interpolants.likelihood.kl_bound import SquaredErrors
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
 from interpolants.nets.build import choose_net
 from interpolants.objectives.losses import JointLoss, joint_loss
@@ -40,9 +43,9 @@ from interpolants.paths.custom import General
 from interpolants.paths.path import Path
 from interpolants.training.engine import FitResult
 from interpolants.training.engine import fit as train
-from interpolants.training.pairs import PairBatches, PathLoss, TimedNet, finished
+from interpolants.training.pairs import PairBatches, PathLoss, TimedNet, draw_pairs, finished
 
-LAW_STREAM, LOSS_STREAM = 5, 31
+LAW_STREAM, PAIR_STREAM, LOSS_STREAM = 5, 30, 31
 # Draws that stand for a law given by its sampler.
 LAW_SAMPLES = 50_000
 
@@ -564,8 +567,23 @@ class Bridge:
         density = self._base_density(None, False) if known_leg else None
         paired = isinstance(self.coupling, Paired)
         given = {"base": density, "paired": paired, "cond": rows.cond, "seed": seed, **options}
+        if (
+            rows.x0 is not None
+            and not isinstance(self.coupling, Independent | Paired)
+            and "errors" not in given
+        ):
+            given["errors"] = self._errors_over_pairs(rows, seed)
         self.eps_choice = auto_eps(self.fields, start, rows.x1, **given)
         return self.eps_choice
+
+    def _errors_over_pairs(self, rows: HeldOut, seed: int) -> SquaredErrors:
+        """The fields are means over pairs as the coupling makes them: so are their errors."""
+        assert rows.x0 is not None
+        source, n, size = generator(seed, PAIR_STREAM), len(rows.x1), self.settings.batch_size
+        x0, x1, cond = draw_pairs(
+            rows.x0, rows.x1, n, self.coupling, size, source, cond=rows.cond, who="Bridge.choose_eps"
+        )
+        return held_out_errors(self.fields, x0, x1, paired=True, cond=cond, generator=source)
 
     def _held_out_rows(self, x0: Any, x1: Any, cond: Any) -> HeldOut:
         points, _ = self._points(x1, "choose_eps")

@@ -25,12 +25,11 @@ from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import DivergedError
 from interpolants.foundations.ops import mean_event, sum_event
 from interpolants.foundations.randomness import generator
-from interpolants.foundations.types import join_rows, take_rows
+from interpolants.foundations.types import take_rows
 from interpolants.metrics.estimate import two_halves
 from interpolants.metrics.sliced_wasserstein import sliced_wasserstein
-from interpolants.objectives.times import UniformTimes
 from interpolants.paths.path import PathSample
-from interpolants.training.pairs import PairBatches
+from interpolants.training.pairs import draw_pairs
 
 CHECK_STREAM = 4
 TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -137,7 +136,17 @@ class _Draws:
         source = generator(seed, CHECK_STREAM)
         self.pool0 = pool0
         if pool0 is not None and coupling is not None and not isinstance(coupling, Independent):
-            self._draw_pairs(pool0, coupling, batch_size, source)
+            self.x0, self.x1, self.cond = draw_pairs(
+                pool0.x,
+                pool1.x,
+                n,
+                coupling,
+                batch_size,
+                source,
+                cond=pool1.cond,
+                cond0=pool0.cond,
+                who="Bridge.check",
+            )
         else:
             self._draw_apart(source)
         self.z = torch.randn(self.x1.shape, generator=source, dtype=self.x1.dtype)
@@ -152,23 +161,6 @@ class _Draws:
             self.x0 = pool0.x[torch.randint(len(pool0.x), (n,), generator=source)]
         else:
             self.x0 = self.x1
-
-    def _draw_pairs(self, pool0: Pool, coupling: Any, batch_size: int, source: torch.Generator) -> None:
-        """Pairs as training draws them, batch by batch."""
-        one, other = pool0, self.pool1
-        batches = PairBatches(
-            one.x,
-            other.x,
-            batch_size,
-            coupling,
-            UniformTimes(),
-            cond=other.cond,
-            cond0=one.cond,
-            who="Bridge.check",
-        )
-        drawn = [batches(step, source, 0, 1) for step in range(math.ceil(self.n / batch_size))]
-        self.x0, self.x1 = (torch.cat([batch[end] for batch in drawn])[: self.n] for end in ("x0", "x1"))
-        self.cond = take_rows(join_rows([batch["cond"] for batch in drawn]), slice(0, self.n))
 
     @property
     def times(self) -> Sequence[float]:

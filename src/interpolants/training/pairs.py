@@ -15,12 +15,12 @@ from interpolants.fields.learned import LearnedFields
 from interpolants.fields.log_density import LogDensity
 from interpolants.fields.preconditioned import Preconditioned
 from interpolants.foundations.errors import invalid
-from interpolants.foundations.types import Condition, take_rows
+from interpolants.foundations.types import Condition, join_rows, take_rows
 from interpolants.nets.build import choose_net
 from interpolants.nets.embeddings import drop_condition as drop_rows
 from interpolants.objectives.losses import JointLoss, joint_loss
 from interpolants.objectives.penalties import Penalty, check_penalties
-from interpolants.objectives.times import StratifiedTimes, TimeSampler
+from interpolants.objectives.times import StratifiedTimes, TimeSampler, UniformTimes
 from interpolants.paths.path import Path
 from interpolants.training.engine import FitResult, fit
 from interpolants.training.settings import TrainSettings
@@ -83,6 +83,26 @@ class PairBatches:
             x0, x1, cond = pairs.x0, pairs.x1, pairs.cond1
         times = self.times.sample(rows, generator=generator)
         return {"x0": x0, "x1": x1, "cond": cond, "t": times.t, "weight": times.weight}
+
+
+def draw_pairs(
+    x0: Tensor, x1: Tensor, n: int, coupling: Any, size: int, generator: Generator, **known: Any
+) -> tuple[Tensor, Tensor, Condition]:
+    """``n`` pairs as training draws them, in batches of ``size``; with the conditions of the ends.
+
+    Args:
+        x0: Samples of rho0.
+        x1: Samples of rho1.
+        n: Number of pairs.
+        coupling: As in :class:`PairBatches`.
+        size: As in :class:`PairBatches`.
+        generator: Source of the draws.
+        known: ``cond``, ``cond0`` and ``who`` of :class:`PairBatches`.
+    """
+    batches = PairBatches(x0, x1, size, coupling, UniformTimes(), **known)
+    drawn = [batches(step, generator, 0, 1) for step in range(-(-n // size))]
+    first, second = (torch.cat([batch[end] for batch in drawn])[:n] for end in ("x0", "x1"))
+    return first, second, take_rows(join_rows([batch["cond"] for batch in drawn]), slice(0, n))
 
 
 class TimedNet(nn.Module):
