@@ -212,13 +212,21 @@ def test_files_that_are_no_settings(tmp_path, name, text, message):
         load_config(tmp_path / name)
 
 
-@pytest.mark.parametrize("name", ["method", "sde_method"])
+@pytest.mark.parametrize("name", ["method", "sde_method", "log_prob_method"])
 def test_solvers_of_the_evaluation_are_known_before_the_training(name):
     make_config({"data": {"x1": "a.npy"}, "evaluate": {name: "heun"}})
     with pytest.raises(
         InvalidInputError, match=f"'evaluate.{name}': sample: method must be a known solver, got 'huen'"
     ):
         make_config({"data": {"x1": "a.npy"}, "evaluate": {name: "huen"}})
+
+
+def test_a_solver_without_a_quadrature_is_none_for_likelihoods():
+    make_config({"data": {"x1": "a.npy"}, "evaluate": {"method": "ancestral"}})
+    with pytest.raises(
+        InvalidInputError, match=r"'evaluate.log_prob_method': .* with a quadrature, got 'ancestral'"
+    ):
+        make_config({"data": {"x1": "a.npy"}, "evaluate": {"log_prob_method": "ancestral"}})
 
 
 def test_a_task_that_is_no_table_cannot_be_changed():

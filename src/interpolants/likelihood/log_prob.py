@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interpolants.dynamics.job import Job
+from interpolants.dynamics.job import Job, find_method
 from interpolants.dynamics.noise import as_noise
 from interpolants.dynamics.sample import check_call, check_seed
 from interpolants.dynamics.transitions import TRANSITIONS
@@ -155,7 +155,7 @@ def log_prob(
             cap_noise=cap_noise,
             on_failure=on_failure,
         )
-    method = "dopri5" if method is None else method
+    method = flow_solver(method)
     travel = _Travel(
         fields,
         stop.beta * x,
@@ -217,6 +217,19 @@ def sample_with_log_prob(
     return LogProb(evaluate_base(base, x0) - volume, error, arrived, nfe, status)
 
 
+def flow_solver(method: str | None) -> str:
+    """The solver of a flow with its volume change: the one that was asked for, or the default.
+
+    Raises:
+        InvalidInputError: If it is unknown, needs noise, or has no quadrature.
+    """
+    name = "dopri5" if method is None else method
+    if name in TRANSITIONS:
+        remedy = "E.g. 'dopri5'; for the density of an SDE's model pass eps > 0."
+        raise invalid("log_prob", "method must be an ODE solver with a quadrature", repr(name), remedy)
+    return find_method(name, noisy=False)
+
+
 class _Travel:
     """The flow from one end to the other with its volume change ``int div b dt`` in the direction of travel."""
 
@@ -243,11 +256,9 @@ class _Travel:
         self.fields, self.x = fields, x
         self.probes = probes if divergence == "hutchinson" else 0
         self.mode, self.differentiable = mode, differentiable
-        if method in TRANSITIONS:
-            remedy = "E.g. 'dopri5'; for the density of an SDE's model pass eps > 0."
-            rule = "method must be an ODE solver with a quadrature"
-            raise invalid("log_prob", rule, repr(method), remedy)
-        self.job = Job(fields, x, 0.0, reverse, method, n_steps, time_grid, "step", 0.0, stop, False)
+        self.job = Job(
+            fields, x, 0.0, reverse, flow_solver(method), n_steps, time_grid, "step", 0.0, stop, False
+        )
         solver = get_solver(self.job.method)
         assert isinstance(solver, RungeKutta)
         if differentiable and self.job.adaptive:

@@ -452,6 +452,7 @@ def _check_names(task: TaskConfig, place: str, prefix: str) -> None:
     from interpolants.dynamics.job import find_method
     from interpolants.estimator.choices import choose_heads, choose_path, choose_penalties, path_to_fit
     from interpolants.foundations.registry import build, names
+    from interpolants.likelihood.log_prob import flow_solver
 
     if task.method is not None:
         where = f"{place}: '{prefix}method'"
@@ -493,6 +494,8 @@ def _check_names(task: TaskConfig, place: str, prefix: str) -> None:
     for name, noisy in (("method", False), ("sde_method", True)):
         with _at(f"{place}: '{prefix}evaluate.{name}'"):
             find_method(getattr(task.evaluate, name), noisy)
+    with _at(f"{place}: '{prefix}evaluate.log_prob_method'"):
+        flow_solver(task.evaluate.log_prob_method)
     if task.bridge.net != "auto":
         name, _ = split_spec(task.bridge.net, f"{place}: '{prefix}bridge.net'")
         if name not in names("net"):
