@@ -191,6 +191,20 @@ def test_a_group_without_finite_weight_is_reported_with_its_time():
         population.check("who", [0.0, 0.25, 1.0])
 
 
+def test_a_group_copies_the_same_particles_whichever_groups_are_beside_it():
+    def population(first, groups):
+        uniforms = BlockNoise(0, (9,), first=first, count=groups, shape=(8,), dtype=F64)
+        return Population(Multinomial(), groups, uniforms, torch.zeros(groups * 8, dtype=F64))
+
+    even, skewed = torch.zeros(8, dtype=F64), 3.0 * torch.arange(8, dtype=F64)
+    together, alone = population(0, 2), population(1, 1)
+    together(1, torch.cat([skewed, even]))
+    alone(1, even)
+    rows, _ = together(2, torch.cat([skewed, skewed]))
+    own, _ = alone(2, skewed)
+    assert torch.equal(rows[8:] - 8, own)
+
+
 def test_collapse_names_the_step_the_group_and_the_parents():
     uniforms = BlockNoise(0, (9,), count=2, shape=(1,), dtype=F64)
     population = Population(Systematic(), 2, uniforms, torch.zeros(200, dtype=F64))

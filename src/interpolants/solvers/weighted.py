@@ -191,26 +191,29 @@ class Population:
         self.sizes.append(ess)
         if self.resampler.ess == 0:
             return None, log_weights
+        # Drawn at every step, needed or not: a group's draws are then the same whichever groups are beside it.
+        uniforms = self.uniforms.uniform()
         # Equal weights lose nothing by staying, and rounding must not look like a difference.
         needed = (ess < self.resampler.ess * self.size) & (ess < self.size * (1 - 1e-12))
         self.resampled.append(needed)
         if needed.is_cpu and not bool(needed.any()):
             self.distinct.append(torch.full_like(ess, self.size))
             return None, log_weights
-        rows, table = self._resample(table, needed)
+        rows, table = self._resample(table, needed, uniforms)
         self.distinct.append((rows.diff(dim=1) != 0).sum(1) + 1.0)
         return (rows + self._offset).reshape(-1), table.reshape(-1).to(log_weights.dtype)
 
     def resample(self, log_weights: Tensor) -> tuple[Tensor, Tensor]:
         """Resample every group whatever its effective size: equally weighted particles at the end."""
         table = log_weights.reshape(self.groups, self.size)
-        rows, table = self._resample(table, torch.ones_like(table[:, 0], dtype=torch.bool))
+        everyone = torch.ones_like(table[:, 0], dtype=torch.bool)
+        rows, table = self._resample(table, everyone, self.uniforms.uniform())
         return (rows + self._offset).reshape(-1), table.reshape(-1)
 
-    def _resample(self, table: Tensor, needed: Tensor) -> tuple[Tensor, Tensor]:
+    def _resample(self, table: Tensor, needed: Tensor, uniforms: Tensor) -> tuple[Tensor, Tensor]:
         weights = table.double().softmax(1)
         keep = torch.arange(self.size, device=table.device).expand_as(table)
-        drawn = self.resampler.ancestors(weights, self.uniforms.uniform().to(weights))
+        drawn = self.resampler.ancestors(weights, uniforms.to(weights))
         rows = torch.where(needed[:, None], drawn, keep)
         mean = table.double().logsumexp(1) - math.log(self.size)
         self._log_z = self._log_z + torch.where(needed, mean, torch.zeros_like(mean))
