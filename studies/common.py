@@ -26,6 +26,7 @@ from interpolants.foundations.version import __version__
 
 SIZES = ("quick", "laptop", "full")
 RESULTS, TABLES, ARRAYS = "results.json", "table.md", "arrays"
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -230,6 +231,8 @@ def main(study: Study, arguments: Sequence[str] | None = None) -> int:
     if options.seeds < 1:
         parser.error("--seeds must be >= 1")
     if options.threads is not None:
+        if options.threads < 1:
+            parser.error("--threads must be >= 1")
         torch.set_num_threads(options.threads)
     out = options.out or Path("runs") / "studies" / f"{study.name}_{options.size}"
     seeds = () if options.redraw else range(options.seeds)
@@ -291,12 +294,13 @@ def _jsonable(value: float) -> float | str:
     return value if np.isfinite(value) else str(value)
 
 
-def _commit() -> str:
+def _commit(root: Path = ROOT) -> str:
     """The commit of the code, with a + if files of the library or the studies differ from it."""
-    root = Path(__file__).resolve().parents[1]
     try:
         commit = _git(root, "rev-parse", "--short=12", "HEAD")
-        changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", "src", "studies/**/*.py")
+        changed = _git(
+            root, "status", "--porcelain", "--untracked-files=no", "--", "src", ":(glob)studies/**/*.py"
+        )
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
     return commit + ("+" if changed else "")

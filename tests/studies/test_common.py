@@ -1,12 +1,20 @@
+import importlib
 import json
 import math
+import re
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
 from studies.common import (
+    RESULTS,
+    ROOT,
+    TABLES,
     Outcome,
     Results,
     Study,
+    _commit,
     main,
     markdown,
     mean_and_error,
@@ -116,3 +124,36 @@ def test_the_error_is_that_of_the_mean():
 
 def test_a_table_has_its_rule():
     assert markdown(["a", "b"], [["x", "1"]]) == "| a | b |\n| --- | ---: |\n| x | 1 |\n"
+
+
+MEASURED = sorted(file.parent.name for file in (ROOT / "studies").glob(f"*/{RESULTS}"))
+
+
+@pytest.mark.parametrize("name", MEASURED)
+def test_the_table_of_a_study_is_that_of_its_results_and_its_command_names_their_seeds(name):
+    folder = ROOT / "studies" / name
+    declared = importlib.import_module(f"studies.{name}.__main__").STUDY
+    size = json.loads((folder / RESULTS).read_text(encoding="utf-8"))["manifest"]["size"]
+    results = Results(folder, name, size, declared.settings[size])
+    assert declared.table(results) == (folder / TABLES).read_text(encoding="utf-8")
+    pages = [folder / "README.md", ROOT / "docs" / "experiments.md"]
+    command = rf"python -m studies\.{name} --size {size} --seeds (\d+)"
+    told = [int(n) for page in pages for n in re.findall(command, page.read_text(encoding="utf-8"))]
+    assert set(told) == {len(results.seeds)}
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="needs git")
+@pytest.mark.parametrize("file", ["src/a.py", "studies/common.py", "studies/one/experiment.py"])
+def test_code_that_differs_from_its_commit_is_told(tmp_path, file):
+    def git(*words):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        subprocess.run(["git", "-C", str(tmp_path), *who, *words], check=True, capture_output=True)
+
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_text("one = 1\n")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "one")
+    assert not _commit(tmp_path).endswith("+")
+    (tmp_path / file).write_text("one = 2\n")
+    assert _commit(tmp_path).endswith("+")
