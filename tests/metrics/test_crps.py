@@ -36,6 +36,17 @@ def test_a_mixture_is_scored_like_the_integral_of_its_distribution(generator):
         assert float(own) == pytest.approx(float(integral), abs=1e-3)
 
 
+def test_modes_without_spread_are_points(generator):
+    """With all modes points it is the score of the discrete law; one of them may be a point among wide ones."""
+    y, p, m = normal((7,), generator), torch.tensor([0.3, 0.7], dtype=F64), normal((7, 2), generator)
+    apart = 2 * p[0] * p[1] * (m[:, 0] - m[:, 1]).abs() / 2
+    points = (p * (y[:, None] - m).abs()).sum(1) - apart
+    torch.testing.assert_close(mixture_crps(y, p, m, 0.0), points)
+    torch.testing.assert_close(mixture_crps(m[:, 0], torch.ones(1, dtype=F64), m[:, :1], 0.0), 0 * y)
+    one, narrow = torch.tensor([0.0, 1.0], dtype=F64), torch.tensor([1e-9, 1.0], dtype=F64)
+    torch.testing.assert_close(mixture_crps(y, p, m, one), mixture_crps(y, p, m, narrow))
+
+
 @pytest.mark.parametrize("members", [2, 5, 50])
 def test_the_fair_score_does_not_depend_on_the_number_of_members(members, generator):
     """N(0, 1) forecasts of N(0, 1): the mean is 1/sqrt(pi) for every M; unfair, it is larger by 1/(M sqrt(pi))."""

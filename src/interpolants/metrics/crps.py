@@ -95,7 +95,7 @@ def mixture_crps(truth: Tensor, weights: Tensor, means: Tensor, std: Tensor | fl
         truth: ``(...)``, in data units.
         weights: ``(K,)``, with sum 1.
         means: ``(..., K)``.
-        std: ``(..., K)``, or a number.
+        std: ``(..., K)``, or a number; 0 for points.
 
     Returns:
         ``(...)`` scores in data units.
@@ -110,10 +110,11 @@ def mixture_crps(truth: Tensor, weights: Tensor, means: Tensor, std: Tensor | fl
 
 
 def _mean_distance(d: Tensor, variance: Tensor) -> Tensor:
-    std = variance.sqrt()
+    noisy = variance > 0
+    std = torch.where(noisy, variance, 1.0).sqrt()
     z = d / std
     density = torch.exp(-0.5 * z.square()) / math.sqrt(2 * math.pi)
-    return d * torch.erf(z / math.sqrt(2)) + 2 * std * density
+    return torch.where(noisy, d * torch.erf(z / math.sqrt(2)) + 2 * std * density, d.abs())
 
 
 def forecast_arrays(who: str, members: ArrayLike, truth: ArrayLike) -> tuple[Tensor, Tensor]:
