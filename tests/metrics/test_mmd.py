@@ -104,6 +104,8 @@ def test_bad_bandwidths_are_refused(bad):
         mmd(torch.randn(5, 2), torch.randn(5, 2), bandwidths=bad)
 
 
-def test_coinciding_samples_have_no_median():
-    with pytest.raises(InvalidInputError, match=r"median distance .* must be > 0, got 0\.0\. .*bandwidths"):
-        mmd(torch.ones(5, 2), torch.ones(5, 2))
+@pytest.mark.parametrize("asked", [mmd, median_bandwidth])
+def test_coinciding_samples_have_no_median(asked):
+    rule = r"the median distance .* must be > 0, got 0\.0\. .*bandwidths"
+    with pytest.raises(InvalidInputError, match=f"{asked.__name__}: {rule}"):
+        asked(torch.ones(5, 2), torch.ones(5, 2))

@@ -45,7 +45,7 @@ def mmd(
     """
     x, y = pooled("mmd", x, y)
     if bandwidths is None:
-        median = _median(x, y, generator)
+        median = _median("mmd", x, y, generator)
         bandwidths = [multiple * median for multiple in MULTIPLES]
     if not bandwidths or not all(math.isfinite(b) and b > 0 for b in bandwidths):
         raise invalid("mmd", "bandwidths must be finite and > 0, at least one", list(bandwidths))
@@ -72,10 +72,11 @@ def median_bandwidth(x: ArrayLike, y: ArrayLike, *, generator: torch.Generator |
     Raises:
         InvalidInputError: As :func:`mmd`, or if all samples coincide.
     """
-    return _median(*pooled("median_bandwidth", x, y), generator)
+    who = "median_bandwidth"
+    return _median(who, *pooled(who, x, y), generator)
 
 
-def _median(x: Tensor, y: Tensor, generator: torch.Generator | None) -> float:
+def _median(who: str, x: Tensor, y: Tensor, generator: torch.Generator | None) -> float:
     # Half from each set, so that the larger one does not decide alone.
     parts = [z[shuffled(len(z), generator)[: _SUBSAMPLE // 2].to(z.device)] for z in (x, y)]
     both = torch.cat(parts)
@@ -83,6 +84,6 @@ def _median(x: Tensor, y: Tensor, generator: torch.Generator | None) -> float:
     upper = torch.triu_indices(len(both), len(both), 1, device=both.device)
     median = float(squared_distances(both, both)[upper[0], upper[1]].sqrt().median())
     if median == 0:
-        remedy = "Most samples coincide; pass bandwidths yourself."
-        raise invalid("mmd", "the median distance of the samples must be > 0", median, remedy)
+        remedy = "Most samples coincide; give mmd bandwidths of your own."
+        raise invalid(who, "the median distance of the samples must be > 0", median, remedy)
     return median
