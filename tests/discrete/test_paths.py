@@ -153,3 +153,13 @@ def test_a_schedule_may_rest_at_its_ends(kind, corrector):
         assert_close(law.sum(-1), torch.ones(1, 2, dtype=torch.float64))
         if stop <= 0.2 or start >= 0.8:
             assert_close(law, path.one_hot(x))
+
+
+@pytest.mark.parametrize("kind", [Masked, UniformBase])
+@pytest.mark.parametrize("corrector", [0.0, 1.0])
+def test_rates_of_a_schedule_at_rest_are_zero(kind, corrector):
+    path = kind(3, CustomKeep(lambda t: ((t - 0.2) / 0.6).clamp(0, 1)))
+    x, mu = torch.tensor([[0, path.states - 1]]), torch.full((1, 2, 3), 1 / 3)
+    for t in (0.0, 0.1, 0.9, 1.0):
+        rates = path.rates(x, mu, t, corrector=corrector)
+        assert_close(rates, torch.zeros_like(rates))

@@ -108,12 +108,16 @@ class DiscretePath(ABC):
             corrector: eta >= 0; every value has the same marginals.
         """
         time = self._times(t, x)[:, None]
-        rate = self.schedule.keep_dot(time)
+        rate, hidden, keep = (
+            f(time) for f in (self.schedule.keep_dot, self.schedule.hidden, self.schedule.keep)
+        )
         here = self.one_hot(x)
-        fresh = (1 + corrector) * (rate / self.schedule.hidden(time))[..., None] * (self.widen(mu) - here)
+        # As in a step: where nothing is hidden any more, nothing is left to draw, and where nothing shows, to forget.
+        draws = (1 + corrector) * torch.where(hidden > 0, rate / hidden, 0.0)
+        fresh = draws[..., None] * (self.widen(mu) - here)
         if corrector == 0:
             return fresh
-        forgets = corrector * rate / self.schedule.keep(time) * self.shows_data(x, mu, t)
+        forgets = corrector * torch.where(keep > 0, rate / keep, 0.0) * self.shows_data(x, mu, t)
         return fresh + forgets[..., None] * (self.base.to(x.device) - here)
 
     def step(
