@@ -113,6 +113,12 @@ def learnt(times=200, n=256, shape=lambda t: 1 + 9 * (t > 0.75)):
     return sampler
 
 
+def told(sampler):
+    """A sampler told of larger losses late."""
+    sampler.update(torch.tensor([0.2, 0.8]), torch.tensor([1.0, 3.0]))
+    return sampler
+
+
 def test_importance_learns_probabilities_in_proportion_to_the_root_mean_square():
     p = learnt().probabilities
     rms = torch.tensor([1.0] * 6 + [10.0] * 2)
@@ -191,6 +197,25 @@ def test_times_follow_their_generator_and_nothing_else(sampler):
     assert_close(first.t, again.t, rtol=0, atol=0)
     assert torch.equal(torch.get_rng_state(), before)
     assert first.t.shape == first.weight.shape == (33,)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        UniformTimes,
+        StratifiedTimes,
+        lambda: LogitNormalTimes(weighted=True),
+        LogitNormalTimes,
+        lambda: NoiseTimes(EDM()),
+        lambda: told(ImportanceTimes(bins=2)),
+    ],
+)
+def test_times_are_float32_whatever_torchs_default_type(make, float64):
+    wide = make().sample(20, generator=source(4))
+    assert wide.t.dtype == wide.weight.dtype == torch.float32
+    torch.set_default_dtype(torch.float32)
+    narrow = make().sample(20, generator=source(4))
+    assert_close(wide, narrow, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(

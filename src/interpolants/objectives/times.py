@@ -56,8 +56,8 @@ class UniformTimes(TimeSampler):
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Times:
         """Draw n times."""
-        u = torch.rand(n, generator=generator)
-        return Times(_spread(u, self.margin), torch.ones(n))
+        u = _uniform(n, generator)
+        return Times(_spread(u, self.margin), torch.ones(n, dtype=torch.float32))
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class StratifiedTimes(TimeSampler):
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Times:
         """Draw n times."""
-        u = (torch.randperm(n, generator=generator) + torch.rand(n, generator=generator)) / n
-        return Times(_spread(u, self.margin), torch.ones(n))
+        u = (torch.randperm(n, generator=generator) + _uniform(n, generator)) / n
+        return Times(_spread(u, self.margin), torch.ones(n, dtype=torch.float32))
 
 
 @dataclass(frozen=True)
@@ -103,10 +103,10 @@ class LogitNormalTimes(TimeSampler):
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Times:
         """Draw n times."""
-        z = torch.randn(n, generator=generator)
+        z = torch.randn(n, generator=generator, dtype=torch.float32)
         t = torch.sigmoid(self.mean + self.std * z).clamp(1e-6, 1 - 1e-6)
         if not self.weighted:
-            return Times(t, torch.ones(n))
+            return Times(t, torch.ones(n, dtype=torch.float32))
         density = torch.exp(-0.5 * z.square()) / (self.std * math.sqrt(2 * math.pi) * t * (1 - t))
         return Times(t, 1 / density)
 
@@ -148,10 +148,10 @@ class NoiseTimes(TimeSampler):
     def sample(self, n: int, *, generator: Generator | None = None) -> Times:
         """Draw n times."""
         assert isinstance(self.path, SpatiallyLinearPath)
-        z = torch.randn(n, generator=generator).double()
+        z = torch.randn(n, generator=generator, dtype=torch.float32).double()
         log_ratio = self.mean + math.log(self.data_std) + self.std * z
         t = self.path.time_at_log_snr(-2 * log_ratio).float()
-        return Times(t.clamp(1e-7, 1 - 1e-7), torch.ones(n))
+        return Times(t.clamp(1e-7, 1 - 1e-7), torch.ones(n, dtype=torch.float32))
 
 
 class ImportanceTimes(nn.Module, TimeSampler):
@@ -178,25 +178,25 @@ class ImportanceTimes(nn.Module, TimeSampler):
             raise invalid("ImportanceTimes", rule, (bins, decay, floor))
         self.bins, self.decay, self.floor, self.margin = bins, decay, floor, margin
         # Buffers, so that a checkpoint of the training holds them and a resumed run draws the same times.
-        self.register_buffer("_square", torch.zeros(bins))
-        self.register_buffer("_count", torch.zeros(bins))
+        for name in ("_square", "_count"):
+            self.register_buffer(name, torch.zeros(bins, dtype=torch.float32))
 
     @property
     def probabilities(self) -> Tensor:
         """Probability of each bin, ``(bins,)``."""
         if bool((self._count == 0).any()):
-            return torch.full((self.bins,), 1 / self.bins)
+            return torch.full_like(self._square, 1 / self.bins)
         rms = (self._square / self._count).sqrt()
         total = rms.sum()
         if not bool(total > 0):
-            return torch.full((self.bins,), 1 / self.bins)
+            return torch.full_like(self._square, 1 / self.bins)
         return self.floor / self.bins + (1 - self.floor) * rms / total
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Times:
         """Draw n times: one uniform through the stratified cumulative of the bins."""
         p = self.probabilities
-        u = (torch.randperm(n, generator=generator) + torch.rand(n, generator=generator)) / n
-        edge = torch.cat([torch.zeros(1), p.cumsum(0)])
+        u = (torch.randperm(n, generator=generator) + _uniform(n, generator)) / n
+        edge = torch.cat([p.new_zeros(1), p.cumsum(0)])
         edge = edge / edge[-1]
         k = (torch.searchsorted(edge, u, right=True) - 1).clamp(0, self.bins - 1)
         within = ((u - edge[k]) / (edge[k + 1] - edge[k])).clamp(0, 1)
@@ -227,6 +227,10 @@ class ImportanceTimes(nn.Module, TimeSampler):
             raise invalid("ImportanceTimes", rule, len(state["count"]), "Keep the settings when you resume.")
         self._square.copy_(state["square"])
         self._count.copy_(state["count"])
+
+
+def _uniform(n: int, generator: Generator | None) -> Tensor:
+    return torch.rand(n, generator=generator, dtype=torch.float32)
 
 
 def _spread(u: Tensor, margin: float) -> Tensor:
