@@ -138,6 +138,15 @@ def test_saturation_clips(x):
     assert_close(Saturate(gain=3.0).pinv(y), y / 3)
 
 
+@pytest.mark.parametrize("name", OPERATORS)
+def test_no_rows_are_measured_as_none(name, x):
+    operator = OPERATORS[name]
+    y = operator(x)
+    assert operator(x[:0]).shape == y[:0].shape
+    if operator.has_pinv:
+        assert operator.pinv(y[:0]).shape == x[:0].shape
+
+
 def test_a_function_is_an_operator(x):
     operator = as_operator("who", torch.exp)
     assert_close(operator(x), x.exp())
@@ -193,6 +202,7 @@ def test_what_breaks_a_rule_is_refused(make, message):
     [
         (Saturate(), torch.zeros(2, 3), r"who: y must have the shape of H\(x\), \(B, 4\), got \(2, 3\)"),
         (Saturate(), torch.zeros(4), r"y must have the shape of H\(x\)"),
+        (Saturate(), torch.zeros(0, 4), r"who: there must be at least one measurement, got \(0, 4\)"),
         (Saturate(), torch.full((1, 4), torch.nan), "y must be finite"),
         (Saturate(), torch.zeros(2, 4, dtype=torch.long), "y must be a floating-point tensor"),
         (Measurement(lambda x: x.detach()), torch.zeros(2, 4), "who: H must be differentiable"),

@@ -39,7 +39,7 @@ class Downsample(Operator):
         if any(size % self.factor for size in sizes):
             raise invalid("Downsample", f"spatial sizes must be multiples of {self.factor}", sizes)
         for axis in range(x.ndim - len(sizes), x.ndim):
-            blocks = (*x.shape[:axis], -1, self.factor, *x.shape[axis + 1 :])
+            blocks = (*x.shape[:axis], x.shape[axis] // self.factor, self.factor, *x.shape[axis + 1 :])
             x = x.reshape(blocks).mean(axis + 1)
         return x
 

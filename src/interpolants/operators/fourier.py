@@ -114,10 +114,14 @@ class PhaseRetrieval(Operator):
         sizes = spatial("PhaseRetrieval", x)
         axes = tuple(range(x.ndim - len(sizes), x.ndim))
         grown = tuple(size + round(self.pad * size) for size in sizes)
+        if len(x) == 0:  # which the transform of some libraries refuses
+            return x.new_zeros(*x.shape[: axes[0]], *grown)
         magnitudes: Tensor = torch.fft.fftn(x, s=grown, dim=axes, norm="ortho").abs()
         return magnitudes
 
 
 def _multiplied(x: Tensor, transform: Tensor, sizes: tuple[int, ...], axes: tuple[int, ...]) -> Tensor:
+    if len(x) == 0:
+        return x
     result: Tensor = torch.fft.irfftn(torch.fft.rfftn(x, dim=axes) * transform, s=sizes, dim=axes)
     return result

@@ -34,7 +34,7 @@ class Mask(Operator):
         """The known entries."""
         if x.shape[1:] != self.known.shape:
             raise invalid("Mask", f"states must have shape (B, *{tuple(self.known.shape)})", tuple(x.shape))
-        return x.reshape(x.shape[0], -1)[:, self._rows.to(x.device)]
+        return x.reshape(x.shape[0], self.known.numel())[:, self._rows.to(x.device)]
 
     def pinv(self, y: Tensor) -> Tensor:
         """Known entries in their places, zero elsewhere."""

@@ -103,7 +103,7 @@ class Matrix(Operator):
 
     def __call__(self, x: Tensor) -> Tensor:
         """``A x``, ``(B, M)``."""
-        return x.reshape(x.shape[0], -1) @ self.matrix.to(x).mT
+        return x.reshape(x.shape[0], self.matrix.shape[1]) @ self.matrix.to(x).mT
 
     def pinv(self, y: Tensor) -> Tensor:
         """Moore and Penrose's inverse: of all states that fit best, the shortest."""
@@ -149,7 +149,7 @@ def as_matrix(
 
 
 def check_measurement(who: str, operator: Operator, x: Tensor, y: Tensor) -> None:
-    """Refuse measurements of the wrong shape or type, and operators that gradients do not pass.
+    """Refuse measurements of the wrong shape or type, none at all, and operators that gradients do not pass.
 
     Args:
         who: Name for the message.
@@ -162,6 +162,8 @@ def check_measurement(who: str, operator: Operator, x: Tensor, y: Tensor) -> Non
     """
     if not isinstance(y, Tensor) or not y.is_floating_point():
         raise invalid(who, "y must be a floating-point tensor", str(getattr(y, "dtype", type(y).__name__)))
+    if y.ndim > 0 and len(y) == 0:
+        raise invalid(who, "there must be at least one measurement", tuple(y.shape))
     if not bool(torch.isfinite(y).all()):
         raise invalid(who, "y must be finite", "nan or inf")
     with torch.enable_grad():

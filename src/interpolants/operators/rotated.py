@@ -69,9 +69,9 @@ class Rotated(Operator):
     def _turn(self, q: Tensor, x: Tensor) -> Tensor:
         size = len(q)
         if x.shape[1] == size:
-            return (q.to(x) @ x.reshape(x.shape[0], size, -1)).reshape(x.shape)
-        if x[0].numel() == size:
-            return (x.reshape(x.shape[0], -1) @ q.to(x).mT).reshape(x.shape)
+            return (q.to(x) @ x.reshape(*x.shape[:2], x.shape[2:].numel())).reshape(x.shape)
+        if x.shape[1:].numel() == size:
+            return (x.reshape(x.shape[0], size) @ q.to(x).mT).reshape(x.shape)
         rule = f"states must have {size} channels or entries like the rotation"
         raise invalid("Rotated", rule, tuple(x.shape[1:]))
 
