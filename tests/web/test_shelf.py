@@ -79,6 +79,11 @@ def test_what_is_told_of_a_training_is_its_pace_and_its_silence(growing):
     assert how_far(rows, 1000, 5.0) == "In training: step 200 of 1,000, 20 s so far, about 1 min 20 s left."
     assert how_far(rows, 1000, 90.0).endswith("left.")
     assert "Nothing was written for 2 min: it has probably been stopped" in how_far(rows, 1000, 120.0)
+    bare = [{"step": step} for step in (100, 200)]  # a log of other making
+    assert how_far(bare, 1000, 5.0) == "In training: step 200 of 1,000."
+    assert how_far(bare, 1000, 120.0).startswith(
+        "In training: step 200 of 1,000. Nothing was written for 2 min"
+    )
     growing.write(3)
     log = growing.folder / "main" / "train" / "log.jsonl"
     os.utime(log, (time.time() - 3600,) * 2)

@@ -1,5 +1,6 @@
 """The runs of one server, in the order given; those still in the making are looked at anew when they are asked for."""
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -146,11 +147,14 @@ def how_far(history: list[Row], steps: int, silent: float) -> str:
         steps: Steps that it shall make.
         silent: Seconds since the last row was written.
     """
-    last = history[-1]
-    pace = last["seconds"] / max(1, last["step"])
-    told = f"In training: step {int(last['step']):,} of {steps:,}, {words.duration(last['seconds'])} so far"
-    usual = last["seconds"] - history[-2]["seconds"] if len(history) > 1 else last["seconds"]
-    if silent > max(_SILENT, 10 * usual):
+    step, spent = history[-1]["step"], history[-1].get("seconds", math.nan)
+    before = history[-2].get("seconds", math.nan) if len(history) > 1 else 0.0
+    timed = math.isfinite(spent)
+    told = f"In training: step {int(step):,} of {steps:,}" + (
+        f", {words.duration(spent)} so far" if timed else ""
+    )
+    if silent > max(_SILENT, 10 * (spent - before)):  # the former where a time is not known
         told += f". Nothing was written for {words.duration(silent)}: it has probably been stopped. "
         return told + "Go on with: interpolants run --resume, with the same configuration and folder."
-    return f"{told}, about {words.duration(pace * (steps - last['step']))} left."
+    left = words.duration(spent / max(1, step) * (steps - step))
+    return f"{told}, about {left} left." if timed else f"{told}."
