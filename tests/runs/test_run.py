@@ -88,7 +88,8 @@ def test_the_folder_has_the_form_that_reports_read(finished):
 
 @pytest.mark.parametrize("start", [execute, train_only])
 @pytest.mark.parametrize(
-    "wrong", [{"times": "some"}, {"learn": ["velocit"]}, {"net": {"kind": "mlp", "widht": 3}}]
+    "wrong",
+    [{"times": "some"}, {"learn": ["velocit"]}, {"net": {"kind": "mlp", "widht": 3}}, {"held_out": 0.1}],
 )
 def test_a_mistake_leaves_no_folder_behind(start, wrong, tmp_path):
     config = make_config({"data": {"x1": {"problem": "moons", "n": 40}}, "bridge": wrong})
@@ -126,6 +127,18 @@ def test_the_saved_bridge_gives_the_same_samples_and_keeps_its_leg(finished):
     again = bridge.transport(arrays["start"], n_steps=6, seed=1)
     assert torch.equal(again, arrays["samples/eps=0"])
     assert bridge.leg is not None
+
+
+def test_another_length_of_the_leg_is_obeyed_when_a_run_goes_on(tmp_path):
+    out, pair = tmp_path / "out", {**TASKS[1], "evaluate": {**SMALL["evaluate"], "check": False, "eps": [0]}}
+    lengths = []
+    for leg_steps in (3, 3, 5):
+        config = make_config({"tasks": [pair]}, [f"evaluate.leg_steps={leg_steps}"])
+        execute(config, out, progress=False, resume=True)
+        leg = Bridge.load(find_bridge(out)).leg
+        lengths.append((leg.settings.steps, leg.history[-1]["step"], leg.history[-1]["seconds"]))
+    assert [length[:2] for length in lengths] == [(3, 3), (3, 3), (5, 5)]
+    assert lengths[0] == lengths[1]  # the same one, not one like it
 
 
 def test_nothing_is_overwritten_and_a_finished_run_is_judged_again_on_request(finished, tmp_path):

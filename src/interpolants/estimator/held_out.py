@@ -29,6 +29,20 @@ class HeldOut:
     cond: Tensor | None = None
 
 
+def count_aside(share: float, rows: int) -> int:
+    """How many of some rows are set aside.
+
+    Raises:
+        InvalidInputError: If they are too few.
+    """
+    count = min(round(share * rows), MOST)
+    if count < FEWEST:
+        rule = f"held_out must set aside at least {FEWEST} rows"
+        remedy = "Raise held_out, or leave it out and call choose_eps with data of your own."
+        raise invalid("Bridge.fit", rule, f"{count} of {rows}", remedy)
+    return count
+
+
 def set_aside(
     share: float, x: Tensor, labels: Tensor | None, seed: int, part: int
 ) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None]:
@@ -44,11 +58,7 @@ def set_aside(
     Raises:
         InvalidInputError: If too few rows would be set aside.
     """
-    count = min(round(share * len(x)), MOST)
-    if count < FEWEST:
-        rule = f"held_out must set aside at least {FEWEST} rows"
-        remedy = "Raise held_out, or leave it out and call choose_eps with data of your own."
-        raise invalid("Bridge.fit", rule, f"{count} of {len(x)}", remedy)
+    count = count_aside(share, len(x))
     order = torch.randperm(len(x), generator=generator(seed, HELD_OUT_STREAM, part))
     away, kept = order[:count], order[count:]
     return x[kept], take_rows(labels, kept), x[away], take_rows(labels, away)

@@ -226,7 +226,7 @@ class EvaluateConfig(_Settings):
         log_prob_method: Solver of the likelihood, its adaptive default if not given.
         log_prob_steps: Steps of that solver, if it takes fixed ones.
         leg_steps: Steps of the Gaussian -> rho0 bridge that the likelihood of two sample sets needs; as many as the
-            bridge itself if not given.
+            bridge itself if not given. A run that goes on with another number trains it anew.
         repeats: Repeats from one start point, per noise level; members of a forecast.
         trajectories: Number of trajectories to keep.
         shown: Most samples to keep for pictures.

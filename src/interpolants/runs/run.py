@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 
 from interpolants.estimator.bridge import Bridge
+from interpolants.estimator.held_out import count_aside
 from interpolants.foundations.errors import InterpolantsError, invalid
 from interpolants.foundations.registry import describe
 from interpolants.nets.build import choose_net
@@ -66,7 +67,8 @@ def execute(
         config: The settings.
         out: The run folder; see `interpolants.runs.folder` for what is in it.
         progress: Show what is being done, on standard error.
-        resume: Go on with the run in ``out``; trained tasks are not trained again.
+        resume: Go on with the run in ``out``; trained tasks are not trained again, but for a leg to rho0 whose
+            ``evaluate.leg_steps`` has changed.
         command: What the user typed, for the record.
 
     Returns:
@@ -96,6 +98,7 @@ def execute(
                 records.append(run_method(task, sets, folder, say_part, progress=progress))
             continue
         bridge, status = train_task(task, sets, folder, progress=progress)
+        _drop_another_leg(bridge, task)
         with _interruptible(folder, "the trained bridge is saved"):
             leg, choice = bridge.leg, bridge.eps_choice
             found = evaluate(bridge, sets, task.evaluate, say_part, progress=progress)
@@ -159,6 +162,9 @@ def _check_bridges(config: RunConfig, data: list[TaskData]) -> None:
     """Refuse what a bridge or its network would refuse before there is a folder that keeps the mistake."""
     for task, sets in zip(config.tasks, data, strict=True):
         if task.method is None:
+            for side in (sets.x0, sets.x1):
+                if side is not None and task.bridge.held_out:
+                    count_aside(task.bridge.held_out, len(side.train))
             heads = make_bridge(task).heads
             if heads != ("log_density",):
                 x = sets.x1.train.x
@@ -183,6 +189,13 @@ def make_bridge(task: TaskConfig) -> Bridge:
         held_out=own.held_out,
         **task.train.model_dump(),
     )
+
+
+def _drop_another_leg(bridge: Bridge, task: TaskConfig) -> None:
+    """Settings of the evaluation may change when a run goes on, and the leg's are among them: it is trained anew."""
+    steps = bridge.settings.steps if task.evaluate.leg_steps is None else task.evaluate.leg_steps
+    if bridge.leg is not None and bridge.leg.settings.steps != steps:
+        bridge.leg = None
 
 
 def make_report(folder: Path, say: Say) -> Path | None:
