@@ -132,3 +132,35 @@ def test_labels_may_be_any_view_and_stay_the_user_s():
     labels.setflags(write=True)
     labels[:] = 0
     assert read_only.classes == 3
+
+
+def test_the_way_back_starts_from_rows_of_the_label(bridge):
+    x1, labels = labelled()
+    labels = torch.as_tensor(labels)
+
+    def starts(n, cond, **how):
+        done = bridge.sample(
+            n, reverse=True, cond=cond, n_steps=1, return_path=True, details=True, seed=3, **how
+        )
+        return done.path[0].double()
+
+    mixed = torch.arange(60) % 2
+    for asked in (0, 1, mixed):
+        found = starts(60, asked)
+        apart = torch.cdist(found, x1)
+        assert float(apart.min(1).values.max()) < 1e-5
+        assert torch.equal(labels[apart.argmin(1)], torch.as_tensor(asked).expand(60))
+        assert len(found.unique(dim=0)) > 20
+        again = starts(13, asked if isinstance(asked, int) else asked[40:53], first_index=40)
+        assert_close(again, found[40:53], rtol=0, atol=0)
+    assert_close(starts(60, -1), starts(60, None), rtol=0, atol=0)  # the null label is that of none
+
+
+def test_a_label_without_rows_has_no_way_back():
+    x1, labels = labelled()
+    bridge = Bridge("one_sided_linear", **SOME).fit(x1=x1, cond=2 * labels, **QUIET)
+    for label in (1, 3):
+        with pytest.raises(
+            InvalidInputError, match=f"start from stored rows of their label, .* got label {label}"
+        ):
+            bridge.sample(3, cond=label, reverse=True)

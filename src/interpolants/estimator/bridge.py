@@ -397,7 +397,8 @@ class Bridge:
     ) -> Any:
         """Draw ``n`` samples of rho1 (of rho0 when ``reverse``).
 
-        Starts come from the Gaussian base, or from the stored samples of the other end, with replacement.
+        Starts come from the Gaussian base, or from the stored samples of the other end, with replacement. Labels belong
+        to rows of rho1: where these are the starts, a sample starts from one of its own label.
 
         Args:
             n: Number of samples.
@@ -420,8 +421,9 @@ class Bridge:
         self._fitted("sample")
         n = check_count(n)
         seed = secrets.randbits(31) if seed is None else seed
-        start = self._start(n, reverse, seed, first_index)
-        target = self._target(self._expand(cond, n), guidance, guidance_interval)
+        given = self._expand(cond, n)
+        start = self._start(n, reverse, seed, first_index, given)
+        target = self._target(given, guidance, guidance_interval)
         done = self._run(start, eps, reverse, seed, target, first_index, options)
         assert self._kind is not None
         return done if details else restore(done.x, self._kind)
@@ -508,13 +510,14 @@ class Bridge:
                 raise invalid("Bridge", rule, tuple(strength.shape))
         return guide(self.fields, cond, strength, interval)
 
-    def _start(self, n: int, reverse: bool, seed: int, first: int) -> Tensor:
-        """Start points in the network's units."""
+    def _start(self, n: int, reverse: bool, seed: int, first: int, cond: Tensor | None) -> Tensor:
+        """Start points in the network's units; of the samples' own labels where they are rows of rho1."""
         pool = self._pool1 if reverse or self._pool0 is None else self._pool0
         if not reverse and self.path.base is not None:
             return draw_base(self.path.base, self.shape, n, seed, first)
         assert pool is not None
-        return pool.draw(n, seed, first)
+        labels = None if cond is None or cond.is_floating_point() or pool is not self._pool1 else cond
+        return pool.draw(n, seed, first, labels)
 
     def _points(self, x: Any, who: str, *, attached: bool = False) -> tuple[Tensor, Kind]:
         points, kind = as_tensor(x, f"Bridge.{who}", "x", detach=not attached)

@@ -32,10 +32,37 @@ class Pool:
         rows = torch.randperm(len(x), generator=generator(seed, START_STREAM))[:POOL_ROWS]
         return cls(x[rows], None if cond is None else cond[rows])
 
-    def draw(self, n: int, seed: int, first: int) -> Tensor:
-        """Rows ``(n, *D)`` with replacement for the samples ``first .. first + n - 1``."""
+    def draw(self, n: int, seed: int, first: int, labels: Tensor | None = None) -> Tensor:
+        """Rows ``(n, *D)`` with replacement for the samples ``first .. first + n - 1``.
+
+        Args:
+            n: Number of rows.
+            seed: Seed of the draws.
+            first: Number of the first sample.
+            labels: Label of each row to draw, ``(n,)``, where the pool has labels; -1 for any.
+
+        Raises:
+            InvalidInputError: If no row has a label that is asked for.
+        """
         noise = BlockNoise(seed, (START_STREAM,), first=first, count=n, shape=(), dtype=torch.float64)
-        return self.x[(noise.uniform() * len(self.x)).long().clamp_max(len(self.x) - 1)]
+        uniform, every = noise.uniform(), torch.arange(len(self.x))
+        if labels is None:
+            return self.x[_pick(uniform, torch.tensor(len(every)))]
+        assert self.cond is not None
+        # All rows first, then those of label 0, of label 1, ...: a label is a stretch of this list.
+        order = torch.cat([every, self.cond.argsort(stable=True)])
+        counts = torch.cat([torch.tensor([len(every)]), torch.bincount(self.cond)])
+        stretch = (labels + 1).clamp(0, len(counts) - 1)
+        if bool((missing := (labels >= len(counts) - 1) | (counts[stretch] == 0)).any()):
+            remedy = "Carry rows of your own with transport."
+            rule = "samples start from stored rows of their label, and there must be some"
+            raise invalid("Bridge.sample", rule, f"label {int(labels[missing][0])}", remedy)
+        return self.x[order[(counts.cumsum(0) - counts)[stretch] + _pick(uniform, counts[stretch])]]
+
+
+def _pick(uniform: Tensor, among: Tensor) -> Tensor:
+    """Whole numbers below ``among`` from uniforms in [0, 1)."""
+    return torch.minimum((uniform * among).long(), among - 1)
 
 
 def draw_base(base: BaseLaw, shape: tuple[int, ...], n: int, seed: int, first: int) -> Tensor:
