@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import interpolants
 from interpolants.cli.app import app
+from interpolants.estimator import Bridge
 from interpolants.runs import run as run_module
 
 COMMANDS = [
@@ -190,7 +191,8 @@ def test_training_and_judging_can_be_two_commands(place):
     done = call("train", "--x1", "b.csv", "--out", "runs/split", "--steps", 3, *SETS, "--quiet")
     assert done.stdout == done.stderr == ""
     told = call("train", "--resume", "runs/split", "--json").stdout
-    assert json.loads(told) == {"out": "runs/split", "bridges": ["runs/split/main"]}
+    assert json.loads(told) == {"out": "runs/split", "bridges": ["runs/split/main/bridge"]}
+    assert Bridge.load("runs/split/main/bridge").shape == (2,)
     assert not (place / "runs/split/results.json").exists()
     call("train", "--resume", "runs/split", "--quiet")
     result = call("run", "--out", "runs/split", "--resume", "--json")

@@ -111,7 +111,8 @@ def train(
     train_only(settings, folder, progress=not quiet, resume=resume is not None)
     screen = screen_for(quiet)
     if as_json:
-        screen.json({"out": str(folder), "bridges": [str(folder / task.name) for task in settings.tasks]})
+        bridges = [str(folder / task.name / "bridge") for task in settings.tasks]
+        screen.json({"out": str(folder), "bridges": bridges})
     if not quiet:
         _picture(screen, folder, settings.tasks[0])
     screen.following(f"interpolants run --out {folder} --resume", "evaluates it and writes the report")
