@@ -71,6 +71,17 @@ def test_a_corrector_may_unmask_again_but_never_touches_the_prompt():
     assert not found.hit_times[1::2].isnan().any()
 
 
+def test_the_law_of_a_joint_draw_is_that_of_two_stages_at_any_temperature():
+    posterior = ExactPosterior(random_table(length=2, vocabulary=2, seed=0), UniformBase(2))
+    shares = []
+    for draw in ("two_stage", "joint"):
+        how = TauLeaping(num_steps=4, corrector=3.0, temperature=0.3, draw=draw)
+        x = how.sample(posterior, N, 2, seed=1).x
+        shares.append(torch.bincount(2 * x[:, 0] + x[:, 1], minlength=4) / len(x))
+    # Four standard errors of a difference of two shares; forgetting by the sharpened law is off by 0.021.
+    assert float((shares[0] - shares[1]).abs().max()) < 4 * (2 * 0.25 / N) ** 0.5
+
+
 def test_a_sample_does_not_depend_on_its_batch():
     source = random_markov(10, 4, order=1, seed=2)
     for path in (Masked(4), UniformBase(4)):

@@ -91,6 +91,57 @@ def test_labels_are_learnt_with():
     assert model.sample(4, cond=torch.tensor([0, 1, 2, -1])).shape == (4, 10)
 
 
+def test_conditions_may_be_arrays_and_have_one_row_per_sequence():
+    labels, names = torch.arange(400) % 3, np.arange(400) % 3
+    models = [TokenBridge(**FAST).fit(TOKENS, cond=cond, progress=False) for cond in (labels, names)]
+    wanted = models[0].sample(3, cond=labels[:3])
+    assert torch.equal(models[1].sample(3, cond=names[:3]), wanted)
+    numbers = np.linspace(0, 1, 400)
+    assert TokenBridge(**FAST).fit(TOKENS, cond=numbers, progress=False).net.settings["cond_dim"] == 1
+    for call in (
+        lambda cond: TokenBridge(**FAST).fit(TOKENS, cond=cond, progress=False),
+        lambda cond: models[0].sample(3, cond=cond),
+        lambda cond: models[0].nelbo(TOKENS[:3], cond=cond),
+    ):
+        for rows in (2, 500):
+            with pytest.raises(InvalidInputError, match=rf"one row per sequence, \d+, got {rows}"):
+                call(torch.arange(rows) % 3)
+
+
+def test_a_fit_that_is_refused_changes_nothing():
+    model = TokenBridge(length=8, **FAST).fit("abcabdcab" * 10, progress=False)
+    texts, path, settings = model.texts(model.sample(3)), model.path, model.settings
+    for tokens, options in (
+        ("", {}),
+        ("xyxyzz" * 10, {"cond": torch.zeros(2)}),
+        (TOKENS[:, 0], {"steps": -1}),
+    ):
+        with pytest.raises(ValueError, match=r"text must|one text|steps"):
+            model.fit(tokens, progress=False, **options)
+    assert model.texts(model.sample(3)) == texts
+    assert (model.path, model.settings) == (path, settings)
+
+
+def test_several_prompts_are_filled_in_once(small):
+    prompts = torch.tensor([[0, 4, 1], [4, 1, 1]])
+    with pytest.raises(InvalidInputError, match=r"n goes with a single prompt; here are 2, .* got 5"):
+        small.infill(prompts, 5)
+    assert small.infill(prompts, 2).shape == (2, 3)
+
+
+@pytest.mark.parametrize("settings", [{"vocabulary": 20}, {"path": Masked(9)}])
+def test_a_vocabulary_that_is_not_that_of_the_symbols_is_refused(settings):
+    model = TokenBridge(length=8, **settings, **FAST)
+    with pytest.raises(InvalidInputError, match=r"must be the number of symbols, 4, got \d+"):
+        model.fit("abcabdcab" * 10, progress=False)
+
+
+def test_settings_that_a_path_of_ones_own_has_already_are_refused():
+    for settings in ({"vocabulary": 5}, {"schedule": "cosine"}):
+        with pytest.raises(InvalidInputError, match="comes without vocabulary and schedule"):
+            TokenBridge(Masked(9), **settings)
+
+
 def test_what_is_saved_is_read_back_to_the_bit(small, tmp_path):
     model = TokenBridge(
         "masked", schedule={"kind": "polynomial", "power": 3.0}, symbols="abcd", seed=7, **FAST

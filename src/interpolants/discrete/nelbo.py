@@ -16,7 +16,7 @@ from interpolants.discrete.masking import Hidden, hide, hide_share
 from interpolants.discrete.posterior import Posterior, as_posterior
 from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.errors import invalid
-from interpolants.foundations.types import Condition, take_rows
+from interpolants.foundations.types import Condition, check_rows, take_rows
 
 Form = Literal["time_free", "time"]
 _MOST_SEQUENCES = 1 << 20
@@ -78,11 +78,13 @@ def nelbo(
         chunk: Sequences at once; chosen for the machine's cache when None.
 
     Raises:
-        InvalidInputError: If the path has no mask, a token is out of range, or ``draws`` is not positive.
+        InvalidInputError: If the path has no mask, a token is out of range, ``draws`` is not positive, or
+            conditions do not fit.
     """
     _check(posterior, x1, form)
     if draws < 1:
         raise invalid("nelbo", "draws must be >= 1", draws)
+    check_rows("nelbo", cond, len(x1), "sequence")
     rows, length = x1.shape
     total = torch.zeros(rows, dtype=torch.float64)
     for draw in range(draws):

@@ -146,14 +146,28 @@ class DiscretePath(ABC):
         return happens * share, happens * (1 - share)
 
     def transition(
-        self, x: Tensor, mu: Tensor, start: float, stop: float, *, corrector: float = 0.0
+        self,
+        x: Tensor,
+        mu: Tensor,
+        start: float,
+        stop: float,
+        *,
+        corrector: float = 0.0,
+        drawn: Tensor | None = None,
     ) -> Tensor:
-        """Law of each token after a :meth:`step`, ``(B, L, S)``: stay, a draw from mu, or one from the base."""
+        """Law of each token after a :meth:`step`, ``(B, L, S)``: stay, a draw from mu, or one from the base.
+
+        ``drawn`` is what to draw from instead of mu, such as mu at another temperature.
+        """
         fresh, forgets = (
             chance.expand(x.shape)[..., None] for chance in self.step(x, mu, start, stop, corrector=corrector)
         )
         base = self.base.to(x.device)
-        return (1 - fresh - forgets) * self.one_hot(x) + fresh * self.widen(mu) + forgets * base
+        return (
+            (1 - fresh - forgets) * self.one_hot(x)
+            + fresh * self.widen(mu if drawn is None else drawn)
+            + forgets * base
+        )
 
     def one_hot(self, x: Tensor) -> Tensor:
         """Tokens as laws, ``(B, L)`` -> ``(B, L, S)`` float64."""

@@ -15,7 +15,7 @@ from interpolants.discrete.posterior import Posterior
 from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BlockNoise
-from interpolants.foundations.types import Condition
+from interpolants.foundations.types import Condition, check_rows
 
 START_STREAM, TIME_STREAM, TOKEN_STREAM = 41, 42, 43
 # Where in time a posterior is asked when the size of a batch is tried out.
@@ -145,6 +145,7 @@ class TokenSampler(ABC):
             raise invalid(who, "first_index must be >= 0", first_index)
         seed = secrets.randbits(31) if seed is None else seed
         x = _starts(who, path, n, length, prompt, seed, first_index, device)
+        check_rows(who, cond, len(x), "sequence")
         plan = Chunks(
             posterior,
             lambda tokens, given: posterior(tokens, _SOME_TIME, given),

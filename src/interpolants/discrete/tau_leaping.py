@@ -89,7 +89,7 @@ class TauLeaping(TokenSampler):
                     left = ((u - fresh) / forgets.clamp(min=1e-300)).clamp(0, 1)
                     new = torch.where((u >= fresh) & (left < 1), path.start(left), new)
             else:
-                law = path.transition(x, self.sharpen(mu), start, stop, corrector=self.corrector)
+                law = path.transition(x, mu, start, stop, corrector=self.corrector, drawn=self.sharpen(mu))
                 new = (
                     categorical_sample(law, uniform=events.uniform(), who="TauLeaping")
                     if self.joint_sampler is None

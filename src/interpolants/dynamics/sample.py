@@ -10,7 +10,7 @@ Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, theorem 2.8 an
 """
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +25,7 @@ from interpolants.dynamics.job import Job, Part
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.errors import DivergedError, invalid
-from interpolants.foundations.types import Condition
+from interpolants.foundations.types import Condition, check_rows
 from interpolants.solvers.adaptive import Status
 
 
@@ -185,25 +185,13 @@ def check_call(
     if not bool(torch.isfinite(x).all()):
         bad = (~torch.isfinite(x).reshape(x.shape[0], -1).all(1)).nonzero().flatten()
         raise invalid(who, "x must be finite", f"nan or inf in {len(bad)} rows, first row {int(bad[0])}")
-    for part in _parts(cond):
-        if part.ndim == 0 or part.shape[0] != x.shape[0]:
-            found = part.shape[0] if part.ndim else "a single number"
-            raise invalid(who, f"cond must have one row per sample, {x.shape[0]}", found)
+    check_rows(who, cond, x.shape[0])
     if first_index < 0:
         raise invalid(who, "first_index must be >= 0", first_index)
     if chunk is not None and chunk < 1:
         raise invalid(who, "chunk must be >= 1", chunk)
     if on_failure not in ("raise", "keep"):
         raise invalid(who, "on_failure must be 'raise' or 'keep'", repr(on_failure))
-
-
-def _parts(cond: Condition) -> Iterator[Tensor]:
-    """The tensors of a condition."""
-    if isinstance(cond, Tensor):
-        yield cond
-    elif isinstance(cond, dict | tuple | list):
-        for part in cond.values() if isinstance(cond, dict) else cond:
-            yield from _parts(part)
 
 
 def check_seed(who: str, seed: int) -> int:

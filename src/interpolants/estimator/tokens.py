@@ -17,9 +17,11 @@ from interpolants.discrete.sampler import TokenSampler
 from interpolants.discrete.schedules import KeepSchedule
 from interpolants.discrete.tau_leaping import TauLeaping
 from interpolants.estimator import choices
+from interpolants.estimator.conditions import numbers
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.registry import build, names
+from interpolants.foundations.types import Condition
 from interpolants.metrics.scores import Scores
 from interpolants.training.engine import FitResult
 from interpolants.training.tokens import learn_tokens
@@ -47,13 +49,13 @@ class TokenBridge:
         net: ``"auto"`` (a transformer), the id of a network, a table with settings, or an ``nn.Module`` that takes
             ``(x, t, cond)`` and returns logits ``(B, L, V)``.
         symbols: The characters that tokens stand for; found in the data when they are text.
-        vocabulary: V; found in the data, or the number of symbols, when None.
+        vocabulary: V, for tokens without symbols; found in the data when None.
         length: Length of the pieces of a long text; 64 unless the data say otherwise.
         seed: Seed of initial weights, training and default sampling, >= 0.
         train: Settings of the training loop (see ``training.TrainSettings``).
 
     Raises:
-        InvalidInputError: If a name or setting is unknown.
+        InvalidInputError: If a name or setting is unknown, or two contradict each other.
 
     Source: Zheng, Chen, Mao, Liu, Zhu & Zhang (2024), arXiv:2409.02908.
     """
@@ -79,6 +81,9 @@ class TokenBridge:
         if not isinstance(path, DiscretePath) and path not in names("discrete_path"):
             known = names("discrete_path")
             raise invalid(who, "path must be a path over tokens", repr(path), nearest(str(path), known))
+        if isinstance(path, DiscretePath) and (vocabulary is not None or schedule != "linear"):
+            rule = "a path of your own comes without vocabulary and schedule"
+            raise invalid(who, rule, (vocabulary, schedule), "It has them: Masked(vocabulary, schedule).")
         self._wanted_path, self._schedule = path, _schedule(schedule)
         self.alphabet = None if symbols is None else Alphabet(tuple(symbols))
         self._vocabulary, self.length, self.seed, self._wanted_net = vocabulary, length, seed, net
@@ -100,7 +105,7 @@ class TokenBridge:
         self,
         tokens: Any,
         *,
-        cond: Tensor | None = None,
+        cond: Any = None,
         steps: int | None = None,
         batch_size: int | None = None,
         progress: bool = True,
@@ -126,42 +131,53 @@ class TokenBridge:
             InvalidInputError: If the data are no tokens, or do not fit the vocabulary.
             DivergedError: If training leaves the finite numbers.
         """
-        self.alphabet, self.length = self._wanted_alphabet, self._wanted_length
+        # Kept only once the training is done: what is refused, or breaks off, changes nothing.
+        alphabet, length = self._wanted_alphabet, self._wanted_length
         symbols = getattr(getattr(tokens, "info", None), "symbols", ())
         if symbols:
             tokens = tokens.x
-            self.alphabet = Alphabet(tuple(symbols)) if self.alphabet is None else self.alphabet
-        elif self.alphabet is None and (text := _all_text(tokens)):
-            self.alphabet = Alphabet.of(text)
-        x = self._tokens(tokens, "fit", blank=None)
+            if alphabet is not None and alphabet.symbols != tuple(symbols):
+                rule = f"symbols must be those of the data, {''.join(symbols)!r}"
+                raise invalid("TokenBridge.fit", rule, repr("".join(alphabet.symbols)), "Leave them out.")
+            alphabet = Alphabet(tuple(symbols))
+        elif alphabet is None and (text := _all_text(tokens)):
+            alphabet = Alphabet.of(text)
+        x = _tokens(tokens, "fit", alphabet, blank=None)
+        cond = _condition(cond, "fit")
         overrides = {k: v for k, v in (("steps", steps), ("batch_size", batch_size)) if v is not None}
-        self.settings = choices.train_settings({**self._settings_when_made.model_dump(), **overrides})
-        self.path = self._make_path(x)
+        settings = choices.train_settings({**self._settings_when_made.model_dump(), **overrides})
+        path = self._make_path(x, alphabet)
         if x.ndim == 2:
-            self.length = x.shape[1]
-        elif self.length is None:
-            self.length = min(64, len(x))
+            length = x.shape[1]
+        elif length is None:
+            length = min(64, len(x))
         learnt = learn_tokens(
-            self.path,
+            path,
             x,
             net=self._wanted_net,
-            length=self.length,
+            length=length,
             cond=cond,
-            settings=self.settings,
+            settings=settings,
             out=out,
             resume=resume,
             progress=progress,
             who="TokenBridge.fit",
         )
+        self.alphabet, self.length, self.path, self.settings = alphabet, length, path, settings
         self.net, self.result = learnt.net, learnt.result
         self.history = [dict(row) for row in self.result.history]
         return self
 
-    def _make_path(self, x: Tensor) -> DiscretePath:
-        if isinstance(self._wanted_path, DiscretePath):
-            return self._wanted_path
+    def _make_path(self, x: Tensor, alphabet: Alphabet | None) -> DiscretePath:
+        given = self._wanted_path if isinstance(self._wanted_path, DiscretePath) else None
+        size = self._vocabulary if given is None else given.vocabulary
+        if alphabet is not None and size not in (None, len(alphabet)):
+            rule = f"the vocabulary must be the number of symbols, {len(alphabet)}"
+            raise invalid("TokenBridge.fit", rule, size, "Leave it out, or pass as many symbols=.")
+        if given is not None:
+            return given
         found = int(x.max()) + 1
-        size = len(self.alphabet) if self.alphabet is not None else self._vocabulary
+        size = len(alphabet) if alphabet is not None else size
         if size is not None and found > size:
             raise invalid("TokenBridge.fit", f"tokens must be 0 ... {size - 1}", found - 1)
         made = build(
@@ -195,7 +211,7 @@ class TokenBridge:
         *,
         sampler: TokenSampler | None = None,
         steps: int | None = None,
-        cond: Tensor | None = None,
+        cond: Any = None,
         seed: int | None = None,
         details: bool = False,
         **options: Any,
@@ -221,7 +237,7 @@ class TokenBridge:
             posterior,
             n,
             self.length if length is None else length,
-            cond=cond,
+            cond=_condition(cond, "sample"),
             seed=self.seed if seed is None else seed,
             **options,
         )
@@ -253,6 +269,9 @@ class TokenBridge:
             InvalidInputError: If the path has no mask, or the prompt does not fit.
         """
         tokens = self._tokens(prompt, "infill", blank=blank)
+        if tokens.ndim == 2 and n not in (None, len(tokens)):
+            rule = f"n goes with a single prompt; here are {len(tokens)}, each filled in once"
+            raise invalid("TokenBridge.infill", rule, n, "Repeat the prompts.")
         rows = tokens if tokens.ndim == 2 else tokens.expand(n or 1, -1)
         done = self.sample(
             len(rows),
@@ -264,9 +283,7 @@ class TokenBridge:
             return done
         return self.texts(done.x) if _all_text(prompt) else done.x
 
-    def nelbo(
-        self, tokens: Any, *, draws: int = 8, cond: Tensor | None = None, seed: int | None = None
-    ) -> Nelbo:
+    def nelbo(self, tokens: Any, *, draws: int = 8, cond: Any = None, seed: int | None = None) -> Nelbo:
         """The bound on the negative log-likelihood of sequences, with its standard error; see ``discrete.nelbo``.
 
         Args:
@@ -277,7 +294,7 @@ class TokenBridge:
         """
         x = self._rows(tokens, "nelbo")
         source = generator(self.seed if seed is None else seed, NELBO_STREAM)
-        return nelbo(self.posterior, x, draws=draws, cond=cond, generator=source)
+        return nelbo(self.posterior, x, draws=draws, cond=_condition(cond, "nelbo"), generator=source)
 
     def texts(self, tokens: Tensor) -> list[str]:
         """Tokens as text.
@@ -316,26 +333,7 @@ class TokenBridge:
         return FirstHitting(num_steps=steps)
 
     def _tokens(self, data: Any, who: str, *, blank: str | None) -> Tensor:
-        """Tokens ``(N, L)`` or ``(N,)`` from anything that holds them."""
-        who = f"TokenBridge.{who}"
-        if isinstance(data, str) and not data:
-            raise invalid(who, "text must not be empty", "''")
-        if _all_text(data):
-            if self.alphabet is None:
-                remedy = "Pass symbols= when you make it, or fit it to text."
-                raise invalid(who, "text needs a model that knows its symbols", "one without", remedy)
-            if isinstance(data, str):
-                return self.alphabet.encode(data, blank=blank, who=who)
-            return self.alphabet.encode_rows(data, blank=blank, who=who)
-        x = getattr(data, "x", data)
-        x = x if isinstance(x, Tensor) else torch.as_tensor(np.asarray(x))
-        if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool or x.ndim not in (1, 2):
-            got = f"{x.dtype} of shape {tuple(x.shape)}"
-            raise invalid(who, "there must be whole numbers, (N, L) or (N,), or text", got)
-        if x.numel() == 0 or int(x.min()) < 0:
-            found = "none" if x.numel() == 0 else int(x.min())
-            raise invalid(who, "tokens must be >= 0, and there must be some", found)
-        return x.long()
+        return _tokens(data, who, self.alphabet, blank=blank)
 
     def _rows(self, data: Any, who: str) -> Tensor:
         """Sequences; a long text is cut into pieces."""
@@ -391,3 +389,34 @@ def _all_text(data: Any) -> str:
     if isinstance(data, list | tuple) and data and all(isinstance(part, str) for part in data):
         return "".join(data)
     return ""
+
+
+def _tokens(data: Any, who: str, alphabet: Alphabet | None, *, blank: str | None) -> Tensor:
+    """Tokens ``(N, L)`` or ``(N,)`` from anything that holds them."""
+    who = f"TokenBridge.{who}"
+    if isinstance(data, str) and not data:
+        raise invalid(who, "text must not be empty", "''")
+    if _all_text(data):
+        if alphabet is None:
+            remedy = "Pass symbols= when you make it, or fit it to text."
+            raise invalid(who, "text needs a model that knows its symbols", "one without", remedy)
+        if isinstance(data, str):
+            return alphabet.encode(data, blank=blank, who=who)
+        return alphabet.encode_rows(data, blank=blank, who=who)
+    x = getattr(data, "x", data)
+    x = x if isinstance(x, Tensor) else torch.as_tensor(np.asarray(x))
+    if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool or x.ndim not in (1, 2):
+        got = f"{x.dtype} of shape {tuple(x.shape)}"
+        raise invalid(who, "there must be whole numbers, (N, L) or (N,), or text", got)
+    if x.numel() == 0 or int(x.min()) < 0:
+        found = "none" if x.numel() == 0 else int(x.min())
+        raise invalid(who, "tokens must be >= 0, and there must be some", found)
+    return x.long()
+
+
+def _condition(cond: Any, who: str) -> Condition:
+    """Labels ``(N,)`` or vectors ``(N, C)`` from what a user gave; what a network of one's own takes stays as it is."""
+    if cond is None or isinstance(cond, dict | tuple):
+        return cond
+    tensor = numbers(cond, f"TokenBridge.{who}", "cond")
+    return tensor[:, None] if tensor.is_floating_point() and tensor.ndim == 1 else tensor

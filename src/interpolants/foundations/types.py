@@ -1,10 +1,12 @@
 """The shapes of the things that layers hand to each other."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Generator, Tensor
+
+from interpolants.foundations.errors import invalid
 
 # A condition travels untouched from the user to the network: a tensor whose rows belong to the samples
 # (labels, vectors, fields), a dict or tuple of such tensors, or None.
@@ -31,6 +33,23 @@ class Law(Protocol):
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """Draw ``(n, *event_shape)``."""
         ...
+
+
+def parts_of(cond: Condition) -> Iterator[Tensor]:
+    """The tensors of a condition."""
+    if isinstance(cond, Tensor):
+        yield cond
+    elif isinstance(cond, dict | tuple | list):
+        for part in cond.values() if isinstance(cond, dict) else cond:
+            yield from parts_of(part)
+
+
+def check_rows(who: str, cond: Condition, rows: int, owner: str = "sample") -> None:
+    """Refuse conditions that do not have one row per sample."""
+    for part in parts_of(cond):
+        if part.ndim == 0 or part.shape[0] != rows:
+            found = part.shape[0] if part.ndim else "a single number"
+            raise invalid(who, f"cond must have one row per {owner}, {rows}", found)
 
 
 def take_rows(cond: Condition, rows: Any) -> Condition:

@@ -12,7 +12,7 @@ from interpolants.discrete.objectives import DiscreteFlowLoss, MaskedCrossEntrop
 from interpolants.discrete.paths import DiscretePath
 from interpolants.discrete.posterior import NetPosterior
 from interpolants.foundations.errors import invalid
-from interpolants.foundations.types import Condition, take_rows
+from interpolants.foundations.types import Condition, check_rows, take_rows
 from interpolants.nets.build import named_net
 from interpolants.training.engine import FitResult, fit
 from interpolants.training.pairs import finished
@@ -33,7 +33,8 @@ class TokenBatches:
         who: Public name for errors.
 
     Raises:
-        InvalidInputError: If there is no whole sequence, or a length was given for sequences.
+        InvalidInputError: If there is no whole sequence, a length was given for sequences, or conditions do
+            not fit.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class TokenBatches:
         elif length not in (None, tokens.shape[1]):
             rule = f"length must be left out or be that of the sequences, {tokens.shape[1]}"
             raise invalid(who, rule, length)
+        check_rows(who, cond, len(tokens), "sequence")
         self.tokens, self.size, self.cond = tokens, size, cond
 
     def __call__(self, step: int, generator: Generator, rank: int, world: int) -> dict[str, Any]:
