@@ -3,16 +3,28 @@
 import dataclasses
 import inspect
 from functools import cache
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from interpolants.foundations.base import BaseLaw
 from interpolants.foundations.cards import Card, load_cards
 from interpolants.foundations.errors import invalid, nearest
 
 # Settings that may be the bare id of a member of the family they are named after: envelope = "zero".
 _BY_NAME = ("envelope",)
+
+
+# Families of laws: lists among their settings are tensors.
+_LAWS = ("base", "problem")
+
+
+@runtime_checkable
+class Described(Protocol):
+    """A member that has words of its own, from which an equal one is made."""
+
+    def describe(self) -> dict[str, Any]:
+        """The JSON-able ``{"kind": id, **settings}``."""
+        ...
 
 
 @cache
@@ -66,7 +78,7 @@ def describe(member: object, who: str = "describe") -> dict[str, Any]:
     Raises:
         InvalidInputError: If a setting is a function or something else that a file cannot hold.
     """
-    if isinstance(member, BaseLaw):
+    if isinstance(member, Described):
         return member.describe()
     entry = f"{type(member).__module__}:{type(member).__qualname__}"
     ids = [card.id for card in _cards() if card.entry == entry]
@@ -90,7 +102,10 @@ def family_of(name: str) -> str:
 def rebuild(description: dict[str, Any], family: str) -> Any:
     """Inverse of :func:`describe`."""
     settings = dict(description)
-    return build(family, settings.pop("kind"), **settings)
+    kind = settings.pop("kind")
+    if family in _LAWS:
+        settings = {key: _as_tensor(key, value) for key, value in settings.items()}
+    return build(family, kind, **settings)
 
 
 def _plain(value: Any, who: str) -> Any:
@@ -111,7 +126,7 @@ def _revive(key: str, value: Any) -> Any:
     settings = dict(value)
     kind = settings.pop("kind")
     family = family_of(kind)
-    if family == "base":
+    if family in _LAWS:
         settings = {key: _as_tensor(key, part) for key, part in settings.items()}
     # A network needs the shape of the data: whoever knows it makes the network from its description.
     return value if family == "net" else build(family, kind, **settings)

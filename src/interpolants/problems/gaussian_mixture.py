@@ -6,6 +6,7 @@ Letters: K modes, D dimensions; ``p_k, m_k, C_k`` weight, mean and covariance of
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -110,6 +111,11 @@ class GaussianMixture:
         covariance = rows.mT @ rows
         isotropic = torch.equal(covariance, covariance[0, 0] * eye)
         return cls(eye.new_ones(1), mean, covariance[0, 0][None] if isotropic else covariance[None])
+
+    def describe(self) -> dict[str, Any]:
+        """The JSON-able arguments that make an equal mixture, in float64."""
+        given = {"weights": self.weights, "means": self.means, "covariances": self._covariances}
+        return {"kind": "gaussian_mixture", **{name: value.tolist() for name, value in given.items()}}
 
     @property
     def event_shape(self) -> tuple[int]:
