@@ -9,12 +9,13 @@ import torch
 from torch.testing import assert_close
 
 from interpolants import Bridge
+from interpolants.couplings import Paired
 from interpolants.dynamics import Samples, sample
 from interpolants.foundations.errors import InvalidInputError, NotIdentifiableError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.likelihood import LogProb
 from interpolants.paths import General, Linear, OneSidedLinear, QuadraticEnvelope, ZeroEnvelope
-from interpolants.problems import Checkerboard, GaussianMixture
+from interpolants.problems import Checkerboard, EightGaussians, GaussianMixture
 
 TINY = {"net": {"kind": "mlp", "width": 32, "depth": 2}, "steps": 60, "batch_size": 64}
 BRIEF = {"net": {"kind": "mlp", "width": 8, "depth": 1}, "steps": 2, "batch_size": 16}
@@ -218,6 +219,52 @@ def test_a_start_law_with_a_density_needs_no_leg():
     two = Bridge("linear", **TINY).fit(rho0, arrays()[1], **QUIET)
     assert np.isfinite(two.log_prob(arrays()[1][:3], method="midpoint", n_steps=10)).all()
     assert two.leg is None
+
+
+def test_a_mixture_given_as_the_start_is_kept_with_the_bridge(tmp_path):
+    source = torch.Generator().manual_seed(2)
+    for rho0 in (GaussianMixture.random(3, 2, seed=1), EightGaussians(radius=2.0)):
+        two = Bridge("linear", **TINY).fit(rho0, arrays()[1], **QUIET)
+        again = Bridge.load(two.save(tmp_path / "kept"))
+        x = torch.randn(5, 2, generator=source)
+        how = {"method": "midpoint", "n_steps": 10}
+        assert_close(again.log_prob(x, **how), two.log_prob(x, **how))
+        assert again.leg is None
+        y = torch.randn(5, 2, generator=source, dtype=torch.float64)
+        assert_close(again._density0.log_prob(y), rho0.log_prob(y), atol=1e-12, rtol=1e-12)
+
+
+class Shifted:
+    """A coupling of one's own: pairs in the opposite order."""
+
+    def pair(self, x0, x1, *, generator=None, cond0=None, cond1=None):
+        return Paired().pair(x0.flip(0), x1, generator=generator)
+
+
+def test_a_coupling_of_ones_own_is_not_taken_for_another_one(tmp_path):
+    x0, x1 = arrays()
+    x0 = x0[: len(x1)]
+    two = Bridge("linear", coupling=Shifted(), **TINY).fit(x0, x1, **QUIET)
+    again = Bridge.load(two.save(tmp_path / "kept"))
+    again = Bridge.load(again.save(tmp_path / "again"))  # its name is not lost either
+    assert_close(again.sample(3, seed=0), two.sample(3, seed=0))
+    rule = (
+        r"the coupling must be known to pair samples, got one of your own, Shifted\. .* set bridge\.coupling"
+    )
+    with pytest.raises(InvalidInputError, match=f"Bridge.fit: {rule}"):
+        again.fit(x0, x1, **QUIET)
+    with pytest.raises(InvalidInputError, match=f"Bridge: {rule}"):
+        again.check(n=100)
+    assert_close(again.sample(3, seed=0), two.sample(3, seed=0))  # what was refused changed nothing
+    again.coupling = Shifted()
+    assert_close(again.fit(x0, x1, **QUIET).sample(3, seed=0), two.sample(3, seed=0), atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("coupling", ["minibatch_ot", {"kind": "sinkhorn", "reg": 0.5}])
+def test_a_coupling_with_a_name_is_kept(coupling, tmp_path):
+    x0, x1 = arrays()
+    two = Bridge("linear", coupling=coupling, **{**TINY, "steps": 3}).fit(x0, x1, **QUIET)
+    assert Bridge.load(two.save(tmp_path / "kept")).coupling == two.coupling
 
 
 def test_a_torch_distribution_may_be_the_start():

@@ -24,6 +24,7 @@ from interpolants.estimator.conditions import for_samples, of_rows
 from interpolants.estimator.examples import Examples
 from interpolants.estimator.held_out import HeldOut, set_aside
 from interpolants.estimator.normaliser import InNetworkUnits, Normaliser
+from interpolants.estimator.own_coupling import OwnCoupling
 from interpolants.estimator.starts import Pool, check_count, draw_base
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.log_density import LogDensity
@@ -350,6 +351,8 @@ class Bridge:
         else:
             first, _ = as_tensor(x0, "Bridge.fit", "x0", samples=LAW_SAMPLES, generator=source)
             first = first.float()
+            if isinstance(self.coupling, OwnCoupling):
+                self.coupling.refuse("Bridge.fit")
             density0 = x0 if callable(getattr(x0, "log_prob", None)) else None
             if first.shape[1:] != second.shape[1:]:
                 rule = f"x0 and x1 must have the same event shape, {tuple(second.shape[1:])}"
@@ -770,6 +773,7 @@ class Bridge:
         """Write the bridge to a folder: safetensors and JSON, no code. An older bridge there is replaced.
 
         A law that was given as x0 is kept if it has a card and plain settings; without it ``log_prob`` trains a leg.
+        Of a coupling of your own the name is kept: before a loaded bridge is fitted again or checked, set ``coupling``.
 
         Raises:
             InvalidInputError: If the path or network is a function or class of your own, which a file cannot hold.

@@ -14,6 +14,7 @@ from interpolants.data.instance_noise import InstanceNoise
 from interpolants.estimator.eps_record import from_record, to_record
 from interpolants.estimator.held_out import HeldOut
 from interpolants.estimator.normaliser import Normaliser
+from interpolants.estimator.own_coupling import coupling_from, coupling_record
 from interpolants.estimator.starts import Pool
 from interpolants.fields.log_density import LogDensity
 from interpolants.fields.preconditioned import Preconditioned
@@ -75,7 +76,7 @@ def _pack(bridge: "Bridge", stem: str, tensors: dict[str, dict[str, Tensor]]) ->
         "format": FORMAT,
         "library": __version__,
         "path": describe(bridge.path, "Bridge.save"),
-        "coupling": _describe_or_name(bridge.coupling),
+        "coupling": coupling_record(bridge.coupling),
         "learn": list(bridge.heads),
         "times": params["times"] if isinstance(params["times"], str | dict) else "auto",
         "standardize": bool(params["standardize"]),
@@ -107,7 +108,7 @@ def _unpack(record: dict[str, Any], stem: str, tensors: dict[str, dict[str, Tens
         train = {key: value for key, value in record["train"].items() if key != "seed"}
         bridge = Bridge(
             record["path"],
-            coupling=record["coupling"],
+            coupling=coupling_from(record["coupling"]),
             net={"kind": record["net"]["name"], **_own_settings(record["net"])},
             learn=tuple(record["learn"]),
             times=record.get("times", "auto"),
@@ -148,13 +149,6 @@ def _unpack(record: dict[str, Any], stem: str, tensors: dict[str, dict[str, Tens
 
 def _pool(data: dict[str, Tensor], name: str) -> Pool | None:
     return Pool(data[name], data.get(f"{name}_cond")) if name in data else None
-
-
-def _describe_or_name(coupling: Any) -> Any:
-    try:
-        return describe(coupling, "Bridge.save")
-    except InvalidInputError:
-        return "independent"  # a coupling matters while training only; a user's own cannot be written
 
 
 def _describe_law(law: Any) -> dict[str, Any] | None:
