@@ -35,7 +35,7 @@ test: $(VENV)/.dev                 ## Run the default tests on two workers
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(VENV)/.dev            ## Run the tests marked slow
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow || test $$? -eq 5  # 5: there is none
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow --durations=20 || test $$? -eq 5  # 5: there is none
 
 docs: $(VENV)/.dev                 ## Run the lessons and build docs/_build/html; a warning fails
 	$(BIN)/python docs/methods.py --check

@@ -73,8 +73,7 @@ class Newcomer:
     def types(self, *words: str, code: int = 0) -> str:
         """A command to its end; what it printed."""
         process = self.start(*words)
-        out, err = process.communicate()
-        told = out + err
+        told = "".join(_end(process))
         assert process.returncode == code, f"{' '.join(words)}: exit code {process.returncode}\n{told}"
         assert "Traceback" not in told, told
         return told
@@ -118,6 +117,15 @@ def table(steps: list[Step]) -> str:
     return "\n".join([*lines, f"| together | {commands} | {code} | {seconds:.1f} |"]) + "\n"
 
 
+def _end(process: "subprocess.Popen[str]", seconds: float = 600) -> tuple[str, str]:
+    """What a process printed until its end; it is killed, and that is an error, if it does not end."""
+    try:
+        return process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+
+
 def _doctor(person: Newcomer) -> None:
     told = person.types("doctor")
     assert "torch" in told
@@ -136,7 +144,7 @@ def _stop(person: Newcomer) -> None:
     while not log.exists() and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate()
+    _, told = _end(process)
     if process.returncode != 0:  # a short training may have ended first
         assert process.returncode == 130, told
         assert "Go on with: interpolants" in " ".join(told.split())
@@ -177,7 +185,7 @@ def _explore(person: Newcomer) -> None:
             assert b"<canvas" in answer.read()
     finally:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=30)
+        _end(process, seconds=30)
 
 
 def _python(person: Newcomer, steps: int) -> None:
