@@ -85,6 +85,26 @@ def test_it_is_saved_and_read_back_to_the_bit(quick, tmp_path):
         Forecaster.load(tmp_path / "g")
 
 
+@pytest.mark.parametrize("path", ["auto", "linear"])
+def test_what_was_read_back_is_fitted_again_like_the_first(path, tmp_path):
+    """With its network, its times and a scale of the path that is found anew; and it tells how the training went."""
+    made = {
+        "net": {"kind": "mlp", "width": 24, "depth": 1},
+        "times": "logit_normal",
+        "steps": 20,
+        "batch_size": 32,
+    }
+    first = Forecaster(path, seed=3, **made).fit(*pairs(PROBLEM, 300), progress=False)
+    again = Forecaster.load(first.save(tmp_path / "f"))
+    assert again.history == first.history
+    assert again.path == first.path
+    now, later = pairs(PROBLEM, 300, seed=4)
+    for one in (first, again):
+        one.fit(now, 3 * later, progress=False)
+    assert again.path == first.path
+    assert torch.equal(again.ensemble(now[:4], 3, n_steps=4), first.ensemble(now[:4], 3, n_steps=4))
+
+
 def test_arrays_come_back_as_arrays(quick):
     x = pairs(PROBLEM, 4)[0].numpy()
     found = quick.ensemble(x, 2, n_steps=3)

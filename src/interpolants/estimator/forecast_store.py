@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 from interpolants.estimator.normaliser import Normaliser
 from interpolants.estimator.start_net import Given, StartNet
 from interpolants.estimator.starts import Pool
+from interpolants.estimator.store import as_table
 from interpolants.foundations.errors import InvalidInputError, invalid
-from interpolants.foundations.registry import describe
+from interpolants.foundations.registry import describe, rebuild
 from interpolants.foundations.storage import read_folder, write_folder
 from interpolants.foundations.version import __version__
 from interpolants.nets.build import build_net
+from interpolants.training.logging import plain_rows
 
 if TYPE_CHECKING:
     from interpolants.estimator.forecaster import Forecaster
@@ -34,12 +36,15 @@ def save_forecaster(forecaster: "Forecaster", folder: Path) -> Path:
         "format": FORMAT,
         "library": __version__,
         "path": describe(forecaster.path, "Forecaster.save"),
+        "auto_path": forecaster._auto_path,
+        "times": times if isinstance(times := forecaster._wanted_times, str | dict) else "auto",
         "standardize": forecaster.standardize,
         "seed": forecaster.seed,
         "train": json.loads(forecaster.settings.model_dump_json()),
         "net": settings,
         "shape": list(forecaster.shape),
         "cond": None if given is None else [given.kind, given.size],
+        "history": plain_rows(forecaster.history),
     }
     numbers = {
         "shift": forecaster.normaliser.shift,
@@ -62,7 +67,16 @@ def load_forecaster(folder: Path) -> "Forecaster":
         raise invalid("Forecaster.load", rule, str(folder), remedy)
     try:
         settings = {name: value for name, value in record["train"].items() if name != "seed"}
-        made = Forecaster(record["path"], standardize=record["standardize"], seed=record["seed"], **settings)
+        made = Forecaster(
+            "auto" if record.get("auto_path") else record["path"],
+            net=as_table(record["net"]),
+            times=record.get("times", "auto"),
+            standardize=record["standardize"],
+            seed=record["seed"],
+            **settings,
+        )
+        made.path = rebuild(record["path"], "path")
+        made.history = record.get("history", [])
         net = build_net(**record["net"]).float()
         net.load_state_dict(stored.tensors["forecaster_model"])
         data = stored.tensors["forecaster_data"]

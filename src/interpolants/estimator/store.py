@@ -23,6 +23,7 @@ from interpolants.foundations.registry import describe, family_of, rebuild
 from interpolants.foundations.storage import read_folder, write_folder
 from interpolants.foundations.version import __version__
 from interpolants.nets.build import build_net
+from interpolants.training.logging import plain_rows
 
 if TYPE_CHECKING:
     from interpolants.estimator.bridge import Bridge
@@ -94,7 +95,7 @@ def _pack(bridge: "Bridge", stem: str, tensors: dict[str, dict[str, Tensor]]) ->
         "shape": list(bridge.shape),
         "kind": _describe_kind(bridge._kind),
         "steps": None if bridge.result is None else bridge.result.steps,
-        "history": _finite(bridge.history),
+        "history": plain_rows(bridge.history),
     }
 
 
@@ -109,7 +110,7 @@ def _unpack(record: dict[str, Any], stem: str, tensors: dict[str, dict[str, Tens
         bridge = Bridge(
             record["path"],
             coupling=coupling_from(record["coupling"]),
-            net={"kind": record["net"]["name"], **_own_settings(record["net"])},
+            net=as_table(record["net"]),
             learn=tuple(record["learn"]),
             times=record.get("times", "auto"),
             standardize=record["standardize"],
@@ -163,10 +164,10 @@ def _describe_law(law: Any) -> dict[str, Any] | None:
     return found
 
 
-def _own_settings(settings: dict[str, Any]) -> dict[str, Any]:
-    """A network's settings without what follows from the data."""
+def as_table(settings: dict[str, Any]) -> dict[str, Any]:
+    """A network's settings as one asks for it: without what follows from the data."""
     given = ("name", "shape", "heads", "seed", "n_classes", "cond_dim", "cond_channels")
-    return {key: value for key, value in settings.items() if key not in given}
+    return {"kind": settings["name"], **{key: value for key, value in settings.items() if key not in given}}
 
 
 def _describe_kind(kind: Kind | None) -> dict[str, Any] | None:
@@ -189,14 +190,3 @@ def _kind(record: dict[str, Any] | None) -> Kind | None:
     dtype = getattr(torch, name.removeprefix("torch.")) if name.startswith("torch.") else np.dtype(name)
     device = torch.device("cpu") if name.startswith("torch.") else None
     return Kind(record["container"], dtype, device, tuple(record["columns"]), record["flat"])
-
-
-def _finite(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """History rows without NaN and infinity, which JSON has no words for."""
-
-    def clean(value: Any) -> Any:
-        if isinstance(value, float) and not torch.isfinite(torch.tensor(value)):
-            return None
-        return value
-
-    return [{key: clean(value) for key, value in row.items()} for row in rows]

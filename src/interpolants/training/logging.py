@@ -4,9 +4,10 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.storage import write_text
@@ -64,6 +65,14 @@ def read_log(file: Path) -> list[Row]:
             break
         rows.append(row)
     return rows
+
+
+def plain_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of a log for JSON, which has no words for NaN and infinity: None in their place."""
+    return [
+        {key: None if isinstance(v, float) and not math.isfinite(v) else v for key, v in row.items()}
+        for row in rows
+    ]
 
 
 def _csv_text(row: Mapping[str, float], *, header: bool) -> str:
