@@ -11,6 +11,7 @@ from interpolants.foundations.registry import build, names
 from interpolants.objectives.losses import has_singular_rate
 from interpolants.paths.envelopes import ZeroEnvelope
 from interpolants.paths.path import Path
+from interpolants.training.pairs import check_precision
 from interpolants.training.settings import TrainSettings
 
 # A flow is learnt once and used often: the rate falls to zero, so that the last weights are good ones.
@@ -90,18 +91,34 @@ def choose_coupling(coupling: Any, who: str) -> Any:
     return build("coupling", kind, **settings)
 
 
+def check_samples(who: str, name: str, x: Any, *, least: int = 1) -> None:
+    """Refuse what no network is learnt from: its weights have the precision of the samples, and half is too little.
+
+    Args:
+        who: Public name for errors.
+        name: Name of the argument.
+        x: Samples ``(N, *D)``.
+        least: Fewest rows.
+
+    Raises:
+        InvalidInputError: If ``x`` is no float32 or float64 tensor, not finite, or of too few rows.
+    """
+    if not isinstance(x, Tensor) or x.ndim < 2 or not x.is_floating_point() or len(x) < least:
+        what = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+        enough = f", N >= {least}" if least > 1 else ""
+        raise invalid(who, f"{name} must be a floating-point tensor (N, *D){enough}", what)
+    check_precision(who, name, x)
+    if not bool(x.isfinite().all()):
+        raise invalid(who, f"{name} must be finite", "nan or inf", "Remove such rows first.")
+
+
 def check_ends(who: str, x0: Tensor | None, x1: Tensor, *, one_sided: bool) -> None:
     """Refuse sample sets that cannot be bridged."""
     if x0 is None and not one_sided:
         raise invalid(who, "x0 is needed by a two-sided path", "None", "Or path='one_sided_linear'.")
     for name, x in (("x0", x0), ("x1", x1)):
-        if x is None:
-            continue
-        if not isinstance(x, Tensor) or x.ndim < 2 or not x.is_floating_point() or not len(x):
-            what = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-            raise invalid(who, f"{name} must be a floating-point tensor (N, *D)", what)
-        if not bool(x.isfinite().all()):
-            raise invalid(who, f"{name} must be finite", "nan or inf", "Remove such rows first.")
+        if x is not None:
+            check_samples(who, name, x)
     if x0 is not None and x0.shape[1:] != x1.shape[1:]:
         shapes = f"{tuple(x0.shape[1:])} and {tuple(x1.shape[1:])}"
         raise invalid(who, "x0 and x1 must have one event shape", shapes)

@@ -13,7 +13,7 @@ from typing import Any, Self
 import torch
 from torch import Generator, Tensor, nn
 
-from interpolants.bridges.flow_settings import choose_coupling, train_settings
+from interpolants.bridges.flow_settings import check_samples, choose_coupling, train_settings
 from interpolants.bridges.simplex import Route, RoutePath, check_simplex, choose_route, latent_variance
 from interpolants.couplings.paired import Paired
 from interpolants.couplings.pairs import UnfittedCoupling
@@ -408,11 +408,7 @@ def _check_densities(densities: Sequence[Tensor], *, paired: bool) -> None:
     if len(densities) < 2:
         raise invalid(who, "there must be at least two densities", len(densities), "Call fit(x0, x1, ...).")
     for k, x in enumerate(densities):
-        if not isinstance(x, Tensor) or x.ndim < 2 or not x.is_floating_point() or not len(x):
-            what = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-            raise invalid(who, f"x{k} must be a floating-point tensor (N, *D)", what)
-        if not bool(x.isfinite().all()):
-            raise invalid(who, f"x{k} must be finite", "nan or inf", "Remove such rows first.")
+        check_samples(who, f"x{k}", x)
         if x.shape[1:] != densities[0].shape[1:] or x.dtype != densities[0].dtype:
             rule = f"all sets must have the event shape and type of x0, {tuple(densities[0].shape[1:])}"
             raise invalid(who, rule, f"x{k}: {tuple(x.shape[1:])}, {x.dtype}")

@@ -14,6 +14,7 @@ from typing import Any, Self
 import torch
 from torch import Generator, Tensor
 
+from interpolants.bridges.flow_settings import check_samples
 from interpolants.bridges.schrodinger_drifts import LARGEST_AFFINE, AffineAndNet, DriftFields, drift_targets
 from interpolants.couplings.light_plan import check_eps
 from interpolants.dynamics.sample import sample
@@ -177,11 +178,7 @@ class NetworkSolver(SchrodingerSolver):
 def check_ends(who: str, x0: Tensor, x1: Tensor) -> None:
     """Refuse sample sets between which there is no bridge."""
     for name, x in (("x0", x0), ("x1", x1)):
-        if not isinstance(x, Tensor) or x.ndim < 2 or len(x) < 2 or not x.is_floating_point():
-            what = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
-            raise invalid(who, f"{name} must be a floating-point tensor (N, *D), N >= 2", what)
-        if not bool(torch.isfinite(x).all()):
-            raise invalid(who, f"{name} must be finite", "nan or inf", "Drop or impute these rows.")
+        check_samples(who, name, x, least=2)
     if x0.shape[1:] != x1.shape[1:] or x0.dtype != x1.dtype:
         rule = f"x1 must have events {tuple(x0.shape[1:])} of {x0.dtype} like x0"
         raise invalid(who, rule, f"{tuple(x1.shape[1:])} of {x1.dtype}")

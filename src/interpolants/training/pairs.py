@@ -186,6 +186,17 @@ class Learnt:
     result: FitResult
 
 
+def check_precision(who: str, name: str, x: Tensor) -> None:
+    """Refuse samples in whose precision no network is learnt.
+
+    Raises:
+        InvalidInputError: If they are not float32 or float64: in half precision the squares of gradients vanish.
+    """
+    if x.dtype not in (torch.float32, torch.float64):
+        rule = f"{name} must be float32 or float64, in which the network is then learnt"
+        raise invalid(who, rule, str(x.dtype), f"Pass {name}.float().")
+
+
 def learn_fields(
     path: Path,
     x0: Tensor | None,
@@ -224,6 +235,7 @@ def learn_fields(
     Returns:
         The fields with averaged weights, the network, and the result of the training.
     """
+    check_precision("learn_fields", "x1", x1)
     settings = TrainSettings() if settings is None else settings
     times = StratifiedTimes() if times is None else times
     coupling = Independent() if coupling is None else coupling
