@@ -3,7 +3,16 @@
 import pytest
 import torch
 
-from interpolants.bridges import Multimarginal, Rectification, Restoration
+from interpolants.bridges import (
+    EntropicSB,
+    FlowMap,
+    InterpolantSB,
+    LatentGenerator,
+    Multimarginal,
+    Rectification,
+    Restoration,
+)
+from interpolants.foundations.errors import InvalidInputError
 
 FEW = {"steps": 2, "batch_size": 16}
 SMALL = {"kind": "mlp", "width": 8, "depth": 1}
@@ -32,3 +41,17 @@ def test_the_network_is_of_the_type_of_the_samples(name, dtype):
     made = BRIDGES[name]().fit(x0, x1).transport(x0[:3])
     assert made.dtype == dtype
     assert bool(made.isfinite().all())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("name", [*BRIDGES, "flow_map", "entropic_sb", "interpolant_sb", "latent_generator"])
+def test_no_network_is_learnt_in_half_precision(name, dtype):
+    more = {
+        "flow_map": lambda: FlowMap(net=SMALL, train=FEW),
+        "entropic_sb": lambda: EntropicSB(net=SMALL, train=FEW),
+        "interpolant_sb": lambda: InterpolantSB(net=SMALL, train=FEW),
+        "latent_generator": lambda: LatentGenerator(1, train=FEW),
+    }
+    x0, x1 = torch.zeros(40, 2, dtype=dtype), torch.ones(40, 2, dtype=dtype)
+    with pytest.raises(InvalidInputError, match=rf"x\d must be float32 or float64, .* got {dtype}\. Pass x"):
+        {**BRIDGES, **more}[name]().fit(None if name == "latent_generator" else x0, x1)

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 from interpolants.bridges import LatentGenerator
 from interpolants.data import InstanceNoise
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.storage import write_folder
 from interpolants.likelihood import compare_log_prob
 from interpolants.metrics import codimension_slope
 from interpolants.problems import ClosedCurve
@@ -46,6 +47,41 @@ def test_images_keep_their_shape():
     model = LatentGenerator(3, perturb=InstanceNoise(0.2, fresh=False), **FAST).fit(None, x)
     assert model.sample(7).shape == (7, 1, 4, 4)
     assert model.log_prob(x).log_prob.shape == (50,)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {
+            "latent": 2,
+            "hidden": (16, 8),
+            "perturb": InstanceNoise(0.2, fresh=False, seed=3),
+            "scale": "columns",
+        },
+        {"latent": 1, "estimator": "quadrature", "prior": "uniform", "noise": 0.3, "points": 32},
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_it_is_saved_and_read_back_to_the_bit_and_fitted_again(settings, dtype, tmp_path):
+    x = curve(100).to(dtype)
+    model = LatentGenerator(**settings, seed=2, train={"steps": 10, "batch_size": 32}).fit(None, x)
+    again = LatentGenerator.load(model.save(tmp_path / "model"))
+    assert torch.equal(again.sample(9), model.sample(9))
+    assert torch.equal(again.log_prob(x).log_prob, model.log_prob(x).log_prob)
+    assert again.log_prob(x).noise_level == model.log_prob(x).noise_level
+    assert again.summary() == model.summary()
+    assert again.history == model.history
+    assert torch.equal(again.fit(None, x[:50]).sample(9), model.fit(None, x[:50]).sample(9))
+
+
+def test_only_a_folder_of_its_own_is_read(tmp_path):
+    write_folder(tmp_path / "other", {}, {"bridge.json": {}})
+    with pytest.raises(
+        InvalidInputError, match=r"LatentGenerator\.load: the folder must hold a latent generator"
+    ):
+        LatentGenerator.load(tmp_path / "other")
+    with pytest.raises(InvalidInputError, match=r"LatentGenerator\.save: the model must be fitted"):
+        LatentGenerator().save(tmp_path / "none")
 
 
 def test_a_fixed_noise_stays():

@@ -5,12 +5,13 @@ Letters: x data of D entries, z latents of d, f the decoder, s the model's noise
 
 import math
 import warnings
+from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torch import Generator, Tensor, nn
 
-from interpolants.bridges.flow_settings import train_settings
+from interpolants.bridges.flow_settings import check_samples, train_settings
 from interpolants.data.instance_noise import InstanceNoise
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import by_block
@@ -57,6 +58,7 @@ class LatentGenerator:
 
     Attributes:
         result: How the training went; after ``fit``.
+        history: Rows that the training logged; saved with the model.
 
     Raises:
         InvalidInputError: If a setting is unknown or out of range.
@@ -92,6 +94,7 @@ class LatentGenerator:
         self.latent, self.noise, self.scale, self.seed = latent, noise, scale, seed
         self.hidden = tuple(hidden)
         self.result: FitResult | None = None
+        self.history: list[dict[str, Any]] = []
         self._parts: nn.ModuleDict | None = None
         self._shape: tuple[int, ...] = ()
         self._shift = self._unit = torch.ones(1)
@@ -115,12 +118,7 @@ class LatentGenerator:
                 "unbounded. Give perturb > 0, or fix noise.",
                 stacklevel=2,
             )
-        size = rows.shape[1]
-        parts = nn.ModuleDict({"decoder": Perceptron(self.latent, size, self.hidden, seed=self.seed)})
-        if self.objective.estimator == "iwae":
-            parts["encoder"] = Perceptron(size, 2 * self.latent, self.hidden[::-1], seed=self.seed + 1)
-        parts["noise"] = _Noise(self.noise)
-        parts.to(rows)
+        parts = self._new_parts(rows[0])
         held = self.perturb.prepare(rows)
         share = self.settings.batch_size
 
@@ -136,19 +134,25 @@ class LatentGenerator:
             with torch.no_grad():
                 for name, parameter in parts.named_parameters():
                     parameter.copy_(self.result.ema.get(name, parameter))
+        self.history = [dict(row) for row in self.result.history]
         self._parts = parts.eval().requires_grad_(False)
         return self
+
+    def _new_parts(self, like: Tensor) -> nn.ModuleDict:
+        """The networks and the noise for samples like this row ``(D,)``, with their initial weights."""
+        size = len(like)
+        parts = nn.ModuleDict({"decoder": Perceptron(self.latent, size, self.hidden, seed=self.seed)})
+        if self.objective.estimator == "iwae":
+            parts["encoder"] = Perceptron(size, 2 * self.latent, self.hidden[::-1], seed=self.seed + 1)
+        parts["noise"] = _Noise(self.noise)
+        return parts.to(like)
 
     def _taken(self, x0: Tensor | None, x1: Tensor) -> Tensor:
         """Samples as scaled rows ``(N, D)``."""
         who = "LatentGenerator.fit"
         if x0 is not None:
             raise invalid(who, "x0 must be left out", "samples", "It starts from its own latents.")
-        if not isinstance(x1, Tensor) or x1.ndim < 2 or not x1.is_floating_point() or len(x1) < 2:
-            what = f"{x1.dtype} of shape {tuple(x1.shape)}" if isinstance(x1, Tensor) else type(x1).__name__
-            raise invalid(who, "x1 must be a floating-point tensor (N, *D)", what)
-        if not bool(torch.isfinite(x1).all()):
-            raise invalid(who, "x1 must be finite", "nan or inf", "Drop such rows first.")
+        check_samples(who, "x1", x1, least=2)
         rows, self._shape = x1.flatten(1), tuple(x1.shape[1:])
         if self.latent > rows.shape[1]:
             raise invalid(
@@ -242,12 +246,29 @@ class LatentGenerator:
 
     def summary(self) -> dict[str, float]:
         """Numbers of the fit: ``noise`` s and ``perturb`` in units of the data's spread, ``loss`` as last logged."""
-        assert self.result is not None
+        self._fitted("summary")
         return {
             "noise": self.s,
             "perturb": self.perturb.std,
-            "loss": float(self.result.history[-1]["nll"]),
+            "loss": float(self.history[-1]["nll"]),
         }
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the model to a folder: safetensors and JSON, no code. An older one there is replaced."""
+        from interpolants.bridges.latent_store import save_generator
+
+        return save_generator(self, Path(folder))
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "LatentGenerator":
+        """Read a model that :meth:`save` wrote.
+
+        Raises:
+            InvalidInputError: If the folder is missing, damaged or not a latent generator.
+        """
+        from interpolants.bridges.latent_store import load_generator
+
+        return load_generator(Path(folder))
 
     def _fitted(self, what: str) -> nn.ModuleDict:
         if self._parts is None:
