@@ -118,6 +118,25 @@ def test_the_type_of_the_data_is_kept(dtype):
         assert model.log_prob(curve(5).to(dtype)).log_prob.dtype == dtype
 
 
+@pytest.mark.parametrize("other", [torch.float32, torch.float64])
+def test_points_of_another_type_are_taken(other):
+    dtype = torch.float64 if other == torch.float32 else torch.float32
+    model = LatentGenerator(1, **FAST).fit(None, curve(100).to(dtype))
+    x = curve(5).float()
+    found = model.log_prob(x.to(other)).log_prob
+    assert_close(found, model.log_prob(x.to(dtype)).log_prob)
+    assert_close(model.transport(x.to(other)), model.transport(x.to(dtype)))
+
+
+def test_a_fit_that_is_refused_changes_nothing():
+    model = LatentGenerator(2, **FAST).fit(None, curve(100))
+    made = model.sample(3)
+    for x in (torch.randn(9, 1, generator=torch.Generator().manual_seed(0)), torch.ones(9, 3)):
+        with pytest.raises(InvalidInputError):
+            model.fit(None, x)
+    assert torch.equal(model.sample(3), made)
+
+
 def test_the_rate_suits_the_estimator_and_can_be_set():
     by_grid = LatentGenerator(1, estimator="quadrature")
     assert (by_grid.settings.lr, LatentGenerator(2).settings.lr) == (1e-2, 2e-3)

@@ -529,6 +529,13 @@ def test_bad_jobs_are_refused(experts, options, message):
         FeynmanKac(experts, n_steps=3).sample(**options)
 
 
+def test_particles_with_conditions_of_their_own_are_not_resampled_at_the_end_either():
+    sampler = FeynmanKac([Expert(FOUR_FIELDS, 2.0, torch.arange(4))], n_steps=3, resampler=Systematic(ess=0))
+    assert sampler.sample(4, seed=0).x.shape == (4, 2)
+    with pytest.raises(InvalidInputError, match="a condition must be the same for all particles of a group"):
+        sampler.sample(4, seed=0, resample=True)
+
+
 def test_a_two_sided_path_asks_for_its_starts():
     with pytest.raises(InvalidInputError, match="a two-sided path needs its starts, got no x0"):
         FeynmanKac(annealed(BETWEEN, 1.0), eps=0.1).sample(4)

@@ -12,7 +12,7 @@ import torch
 from scipy.integrate import solve_ivp
 from torch.testing import assert_close
 
-from interpolants.dynamics import TabulatedNoise, sample
+from interpolants.dynamics import ReverseNoise, TabulatedNoise, sample
 from interpolants.fields import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import generator
@@ -23,7 +23,7 @@ from interpolants.likelihood import (
     optimal_schedule,
     squared_errors,
 )
-from interpolants.paths import Linear
+from interpolants.paths import Linear, OneSidedLinear
 from interpolants.problems.gaussian_mixture import GaussianMixture
 from interpolants.problems.mixture_bridge import GaussianMixtureBridge
 
@@ -175,6 +175,14 @@ def test_integrals_reach_the_ends_from_few_times():
     bound = kl_bound(errors, 0.5)
     assert bound.value == pytest.approx(2 / (4 * 0.5))
     assert_close(bound.rate, one)
+
+
+def test_an_error_where_the_noise_is_infinite_gives_no_bound():
+    one = torch.ones(3, dtype=F64)
+    errors = SquaredErrors(torch.tensor([0.0, 0.5, 1.0], dtype=F64), one, one, 0 * one, one, OneSidedLinear())
+    for form in ("drift", "velocity_score", "v"):
+        assert kl_bound(errors, ReverseNoise(), form=form).value == math.inf
+        assert kl_bound(errors, lambda t: t * (1 - t), form=form).value == math.inf
 
 
 def test_no_noise_where_the_velocity_is_wrong_gives_no_bound():

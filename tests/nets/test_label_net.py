@@ -42,6 +42,20 @@ def test_settings_survive_a_file_and_rebuild_the_network():
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in net.state_dict().items())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("default", [torch.float32, torch.float64])
+def test_the_type_of_the_samples_is_kept_whatever_torchs_default_is(dtype, default):
+    x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0)).to(dtype)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(default)
+    try:
+        settings = TrainSettings(steps=2, batch_size=8)
+        learnt = learn_labels(VP(), x, torch.arange(20) % 3, settings=settings)
+        assert learnt.net(x, 0.5).dtype == dtype
+    finally:
+        torch.set_default_dtype(before)
+
+
 @pytest.mark.slow  # about 10 s
 def test_training_finds_the_posterior_of_the_modes():
     """Three modes in the plane; the Bayes posterior of noisy states is known. Seeds are those of the settings."""

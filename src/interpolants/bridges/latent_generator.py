@@ -153,12 +153,11 @@ class LatentGenerator:
         if x0 is not None:
             raise invalid(who, "x0 must be left out", "samples", "It starts from its own latents.")
         check_samples(who, "x1", x1, least=2)
-        rows, self._shape = x1.flatten(1), tuple(x1.shape[1:])
+        rows = x1.flatten(1)
         if self.latent > rows.shape[1]:
             raise invalid(
                 who, f"latent must be at most {rows.shape[1]}, the entries of a sample", self.latent
             )
-        self._shift = rows.mean(0)
         spread = rows.std(0)
         if self.scale == "columns" and bool((spread < 1e-6 * spread.max()).any()):
             flat = (spread < 1e-6 * spread.max()).nonzero().flatten().tolist()
@@ -166,9 +165,10 @@ class LatentGenerator:
             raise invalid(
                 who, "no column may be constant when each has its own scale", f"columns {flat}", remedy
             )
-        self._unit = spread if self.scale == "columns" else spread.square().mean().sqrt()
-        if not bool((self._unit > 0).all()):
+        unit = spread if self.scale == "columns" else spread.square().mean().sqrt()
+        if not bool((unit > 0).all()):
             raise invalid(who, "the samples must differ", "one point, again and again")
+        self._shape, self._shift, self._unit = tuple(x1.shape[1:]), rows.mean(0), unit
         return (rows - self._shift) / self._unit
 
     def _loss(self, modules: Any, x: Tensor, generator: Generator) -> Tensor:
@@ -200,7 +200,7 @@ class LatentGenerator:
     def decode(self, z: Tensor) -> Tensor:
         """``f(z)`` in data units, ``(n, d)`` -> ``(n, *D)``."""
         decoder = self._fitted("decode")["decoder"]
-        made: Tensor = decoder(z) * self._unit + self._shift
+        made: Tensor = decoder(z.to(self._shift)) * self._unit + self._shift
         return made.reshape(len(z), *self._shape)
 
     def transport(self, x: Tensor, *, reverse: bool = False, seed: int = 0) -> Tensor:
@@ -234,7 +234,7 @@ class LatentGenerator:
         if x.ndim < 2 or tuple(x.shape[1:]) != self._shape:
             rule = f"x must be (B, {', '.join(map(str, self._shape))}), as in training"
             raise invalid("LatentGenerator.log_prob", rule, tuple(x.shape))
-        rows = (x.flatten(1) - self._shift) / self._unit
+        rows = (x.flatten(1).to(self._shift) - self._shift) / self._unit
         encoder = _encoder(parts)
         source, log_s = seeded(seed, _SCORE_STREAM), parts["noise"]().to(rows)
         with torch.no_grad():

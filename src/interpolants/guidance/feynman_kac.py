@@ -185,7 +185,7 @@ class FeynmanKac:
                 weights = check_log_weights(who, given, x0)
             for number, expert in enumerate(self.experts):
                 check_call(f"{who}: expert {number}", x, expert.cond, 0, chunk, "raise")
-                if self.resampler.ess > 0:
+                if self.resampler.ess > 0 or resample:
                     check_condition(f"{who}: expert {number}", expert.cond, count, groups)
             return self._run(who, x, weights, log_z, noise, resample, chunk)
 

@@ -153,10 +153,10 @@ def kl_bound(errors: SquaredErrors, eps: Any, *, end: int = 1, form: str = "auto
         raise invalid("kl_bound", "eps must be > 0", eps, remedy)
     form = ("velocity_score" if errors.cross is None else "drift") if form == "auto" else form
     level = noise.values(errors.t, errors.path)
-    rate = _twice_squared(errors, level, 1.0 if end == 1 else -1.0, form) / (4 * level)
-    rate = torch.where(
-        torch.isnan(rate), torch.zeros_like(rate), rate
-    )  # 0/0: no error where there is no noise
+    squared = _twice_squared(errors, level, 1.0 if end == 1 else -1.0, form)
+    # 0/0: no error where there is no noise; where the noise is infinite, any error is too.
+    rate = torch.where((squared == 0) & (level == 0), 0.0, squared / (4 * level))
+    rate = torch.where(rate.isnan(), torch.inf, rate)
     return KlBound(_integral(errors.t, rate), errors.t, rate, form)
 
 
@@ -209,5 +209,7 @@ def optimal_schedule(errors: SquaredErrors, *, scale: float = 1.0) -> NoiseLevel
 
 def _integral(t: Tensor, values: Tensor) -> float:
     """Over [0, 1], linear between the nodes and constant beyond them."""
+    if bool(values.isinf().any()):  # also at an end, whose share has no width
+        return math.inf
     inner = torch.trapezoid(values, t) if len(t) > 1 else values.new_zeros(())
     return float(inner + values[0] * t[0] + values[-1] * (1 - t[-1]))

@@ -59,6 +59,7 @@ def learn_labels(
     if not isinstance(net, nn.Module):
         n_classes = int(labels.max()) + 1
         net = LabelNet(tuple(x1.shape[1:]), n_classes=n_classes, net=net, seed=settings.seed)
+        net = net.to(x1.dtype)  # whatever torch's default type
     batches = PairBatches(
         None, x1, settings.batch_size, Independent(), times, cond=labels, who="learn_labels"
     )
