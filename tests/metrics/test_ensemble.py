@@ -83,8 +83,16 @@ def test_bias_and_wrong_spread_are_found(wrong, generator):
 
 def test_ranks_are_joined_where_cases_are_few(generator):
     found = rank_histogram(normal((40, 99, 1), generator), normal((40, 1), generator))
-    assert found.bins == 8
+    assert found.bins == 7
     assert 0 < found.p <= 1
+
+
+@pytest.mark.parametrize(("n", "members"), [(50, 10), (12, 3), (199, 39), (1000, 19)])
+def test_every_bin_expects_five_cases(n, members, generator):
+    found = rank_histogram(normal((n, members, 1), generator), normal((n, 1), generator))
+    smallest = (members + 1) // found.bins
+    assert found.bins >= 2
+    assert n * smallest / (members + 1) >= 5
 
 
 def test_bad_input_is_refused():

@@ -80,6 +80,19 @@ def test_a_diverged_sample_does_not_press_the_rest_together_and_is_counted():
     assert texts == ["2 outside"]
 
 
+def test_diverged_samples_do_not_stop_histograms():
+    far = POINTS.astype(np.float32) * 1e25
+    far[0, 0] = np.inf
+    far[1, 1] = np.nan
+    assert figures.distances(far, POINTS.astype(np.float32)).axes[0].patches
+    assert figures.distances(np.full((5, 2), np.nan), np.zeros((5, 2))).axes
+    real = POINTS[:, 0]
+    assert (
+        len(figures.marginal(real, {"far": far[:, 0], "lost": np.full(9, np.nan)}, "x").axes[0].patches)
+        == 36 - 1
+    )
+
+
 def test_a_mosaic_holds_each_image_in_reading_order():
     flat = np.linspace(-1, 1, 6).reshape(6, 1, 1, 1) * np.ones((6, 1, 4, 4))
     whole = figures.mosaic(flat, columns=3, gap=1)

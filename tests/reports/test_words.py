@@ -16,7 +16,8 @@ def test_numbers_have_three_digits(value, shown):
 
 @pytest.mark.parametrize(
     ("value", "error", "shown"),
-    [(0.12345, 0.0041, "0.1235 ± 0.0041"), (40.21, 0.93, "40.21 ± 0.93"), (1234.5, 120.0, "1,234 ± 120")],
+    [(0.12345, 0.0041, "0.1235 ± 0.0041"), (40.21, 0.93, "40.21 ± 0.93"), (1234.5, 120.0, "1,234 ± 120"),
+     (0.0222, 1.34e-10, "0.0222 ± 1.3 × 10^−10")],
 )  # fmt: skip
 def test_an_error_sets_the_place_where_its_value_ends(value, error, shown):
     assert words.with_error(value, error) == shown

@@ -5,6 +5,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from interpolants.estimator.bridge import Bridge
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.web import open_runs
 from interpolants.web.carry import IMAGE_FRAMES, Journey, plan
@@ -265,6 +266,23 @@ def test_the_self_test_is_that_of_the_bridge(runs):
 def test_measurements_that_cannot_be_made_are_refused(runs, given, told):
     with pytest.raises(InvalidInputError, match=told):
         measure(Judgement(**given), runs)
+
+
+def test_errors_by_time_are_over_pairs_of_the_coupling(tmp_path):
+    """From a normal law to itself by optimal pairs: hardly anything moves, where independent pairs cross."""
+    x0, x1 = np.random.default_rng(0).normal(size=(2, 600, 2))
+    net = {"kind": "mlp", "width": 32, "depth": 2}
+    bridge = Bridge(coupling="minibatch_ot", net=net, steps=150, batch_size=256, held_out=0.4, seed=0).fit(
+        x0, x1
+    )
+    bridge.save(tmp_path / "optimal")
+    found = measured(open_runs([tmp_path / "optimal"]), run=0, what="errors")
+    rows = bridge.examples(240)
+    apart = bridge.loss_at(0.475, rows.x0, rows.x1)["drift"].mean()
+    (_, loss, error) = found["loss"]["drift"][9]
+    assert loss + 5 * error < float(apart)
+    over_pairs = sum(velocity for _, velocity, _ in found["errors"]) / len(found["errors"])
+    assert over_pairs < 0.4  # 0.6 if pairs are drawn apart
 
 
 def test_a_cancelled_measurement_stops(runs):

@@ -58,7 +58,8 @@ class RankHistogram:
         p: Probability of a histogram at least as uneven if the ensemble is reliable: of the chi-square test, the least
             over coordinates times their number (at most 1).
         p_each: ``(D,)`` the same for each coordinate alone.
-        bins: Bins of the test; neighbouring ranks are joined so that each expects at least five cases.
+        bins: Bins of the test; neighbouring ranks are joined so that each expects at least five cases, as far as two
+            bins allow.
         n: Number of cases.
     """
 
@@ -109,7 +110,8 @@ def rank_histogram(
         u = torch.rand(ties.shape, generator=generator, dtype=torch.float64).to(x.device)
         below = below + (u * (ties + 1)).long().clamp_max(count)
     counts = torch.stack([torch.bincount(below[:, d], minlength=count + 1) for d in range(dim)]).cpu()
-    bins = min(count + 1, n // _PER_BIN)
+    joined = math.ceil((count + 1) * _PER_BIN / n)  # ranks in the smallest bin
+    bins = max(2, (count + 1) // joined)
     p_each = torch.stack([_evenness(row, bins) for row in counts])
     return RankHistogram(counts, min(1.0, dim * float(p_each.min())), p_each, bins, n)
 

@@ -214,8 +214,11 @@ def marginal(real: Array | None, generated: Mapping[str, Array], name: str, *, t
     if real is not None:
         axes.hist(real, bins=bins, density=True, color=theme.real, alpha=0.45, label="held-out data")
     for (label, values), colour, dashes in zip(generated.items(), _cycle(theme), _DASHES, strict=False):
+        inside = values[(values >= low) & (values <= high)]
+        if not len(inside):
+            continue
         axes.hist(
-            values,
+            inside,
             bins=bins,
             density=True,
             histtype="step",
@@ -235,8 +238,8 @@ def distances(generated: Array, training: Array, *, theme: Theme = LIGHT) -> Any
     """Distance of samples from their nearest training point, as a histogram; both (N, *D), row by row."""
     figure = new_figure(440, 240)
     axes = figure.subplots()
-    gap = np.linalg.norm((generated - training).reshape(len(generated), -1), axis=1)
-    axes.hist(gap, bins=30, color=theme.generated, alpha=0.8)
+    gap = np.linalg.norm((generated.astype(np.float64) - training).reshape(len(generated), -1), axis=1)
+    axes.hist(gap[np.isfinite(gap)], bins=30, color=theme.generated, alpha=0.8)
     axes.set_xlim(0, None)
     axes.set_yticks([])
     dress(axes, theme, x="distance to the nearest training point", y="samples")

@@ -95,7 +95,7 @@ def with_error(value: Any, error: Any) -> str:
     if x is None or e is None or e <= 0:
         return number(value)
     size = max(abs(x), e)
-    if size >= 1e7 or size < 1e-4:
+    if size >= 1e7 or size < 1e-4 or e < 1e-6:
         return f"{number(x)} ± {number(e, 2)}"
     places = min(max(0, 1 - math.floor(math.log10(e))), 6)
     return f"{x:,.{places}f} ± {e:,.{places}f}".replace("-", MINUS)

@@ -2,17 +2,21 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from interpolants.couplings.independent import Independent
+from interpolants.couplings.paired import Paired
 from interpolants.estimator.bridge import Bridge
 from interpolants.estimator.examples import Examples
 from interpolants.foundations.errors import InterpolantsError, invalid
 from interpolants.foundations.randomness import generator
 from interpolants.likelihood.held_out_errors import held_out_errors
+from interpolants.training.pairs import draw_pairs
 from interpolants.web.runs import Shown, shown_at
 from interpolants.web.work import Answer, Work, watched
 
@@ -70,7 +74,8 @@ def _networks(bridge: Bridge) -> list[Any]:
 
 def _errors(question: Judgement, shown: Shown, bridge: Bridge, work: Work) -> dict[str, Any]:
     """Loss of each learnt quantity by time, and where there is a score the squared errors that residuals show."""
-    rows, (first, second, cond) = shown.rows, _pairs(shown.rows, question)
+    rows = _coupled(shown.rows, bridge, question.seed)
+    first, second, cond = _pairs(rows, question)
     curves: dict[str, list[tuple[float, float, float]]] = {name: [] for name in bridge.heads}
     for k in range(TIMES):
         t = (k + 0.5) / TIMES
@@ -85,6 +90,18 @@ def _errors(question: Judgement, shown: Shown, bridge: Bridge, work: Work) -> di
         "loss": curves,
         **_seen(question, rows, bridge),
     }
+
+
+def _coupled(rows: Examples, bridge: Bridge, seed: int) -> Examples:
+    """The rows as the bridge's coupling pairs them, where it does: the fields are means over such pairs."""
+    without_starts = bridge.path.base is not None or bridge.path.is_static
+    if without_starts or isinstance(bridge.coupling, Independent | Paired):
+        return rows
+    x0, x1 = (bridge.normaliser.encode(x) for x in (rows.x0, rows.x1))
+    source, size = generator(seed, _STREAM, 2), bridge.settings.batch_size
+    x0, x1, cond = draw_pairs(x0, x1, len(x1), bridge.coupling, size, source, cond=rows.cond, who="explorer")
+    decode = bridge.normaliser.decode
+    return replace(rows, x0=decode(x0), x1=decode(x1), cond=cond, paired=True)
 
 
 def _pairs(rows: Examples, question: Judgement) -> tuple[Tensor, Tensor, Tensor | None]:
