@@ -164,3 +164,15 @@ def test_a_label_without_rows_has_no_way_back():
             InvalidInputError, match=f"start from stored rows of their label, .* got label {label}"
         ):
             bridge.sample(3, cond=label, reverse=True)
+
+
+@pytest.mark.parametrize(("within", "own"), [("labels", True), (None, False)])
+def test_labels_choose_the_starts_where_pairs_were_made_within_them(within, own):
+    x1, labels = labelled()
+    coupling = {"kind": "sinkhorn", "reg": 0.5, "within": within}
+    x0 = torch.as_tensor(np.where(labels, 5.0, -5.0))[:, None].expand(-1, 2)
+    few = {**TINY, "steps": 2, "batch_size": 32}
+    bridge = Bridge("linear", coupling=coupling, **few).fit(x0, x1, cond=labels, cond0=labels, **QUIET)
+    for label, place in ((0, -5.0), (1, 5.0)):
+        done = bridge.sample(40, cond=label, n_steps=1, return_path=True, details=True, seed=3)
+        assert set(done.path[0].round().flatten().tolist()) == ({place} if own else {-5.0, 5.0})

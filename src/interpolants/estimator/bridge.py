@@ -401,7 +401,8 @@ class Bridge:
         """Draw ``n`` samples of rho1 (of rho0 when ``reverse``).
 
         Starts come from the Gaussian base, or from the stored samples of the other end, with replacement. Labels belong
-        to rows of rho1: where these are the starts, a sample starts from one of its own label.
+        to rows of rho1: where these are the starts, a sample starts from one of its own label. So it does from
+        rho0 where a coupling paired within labels of both ends.
 
         Args:
             n: Number of samples.
@@ -514,13 +515,14 @@ class Bridge:
         return guide(self.fields, cond, strength, interval)
 
     def _start(self, n: int, reverse: bool, seed: int, first: int, cond: Tensor | None) -> Tensor:
-        """Start points in the network's units; of the samples' own labels where they are rows of rho1."""
+        """Start points in the network's units; of the samples' own labels where these say something of the starts."""
         pool = self._pool1 if reverse or self._pool0 is None else self._pool0
         if not reverse and self.path.base is not None:
             return draw_base(self.path.base, self.shape, n, seed, first)
         assert pool is not None
-        labels = None if cond is None or cond.is_floating_point() or pool is not self._pool1 else cond
-        return pool.draw(n, seed, first, labels)
+        within = pool.cond is not None and getattr(self.coupling, "within", None) is not None
+        told = cond is not None and not cond.is_floating_point() and (pool is self._pool1 or within)
+        return pool.draw(n, seed, first, cond if told else None)
 
     def _points(self, x: Any, who: str, *, attached: bool = False) -> tuple[Tensor, Kind]:
         points, kind = as_tensor(x, f"Bridge.{who}", "x", detach=not attached)
