@@ -158,6 +158,10 @@ def test_what_is_saved_is_read_back_to_the_bit(small, tmp_path):
     )
     assert again.settings == model.settings
     assert torch.equal(again.nelbo(TOKENS).per_sequence, model.nelbo(TOKENS).per_sequence)
+    assert again.history == model.history
+    for one in (again, model):  # fitted again with its network
+        one.fit(TOKENS[:100], progress=False)
+    assert torch.equal(again.sample(20), model.sample(20))
     assert sorted(f.suffix for f in (tmp_path / "m").iterdir()) == [".json", ".json", ".safetensors"]
 
 

@@ -166,7 +166,7 @@ def _describe_law(law: Any) -> dict[str, Any] | None:
 
 def as_table(settings: dict[str, Any]) -> dict[str, Any]:
     """A network's settings as one asks for it: without what follows from the data."""
-    given = ("name", "shape", "heads", "seed", "n_classes", "cond_dim", "cond_channels")
+    given = ("name", "shape", "heads", "vocabulary", "seed", "n_classes", "cond_dim", "cond_channels")
     return {"kind": settings["name"], **{key: value for key, value in settings.items() if key not in given}}
 
 

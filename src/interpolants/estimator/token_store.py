@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from interpolants.estimator.store import as_table
 from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.foundations.registry import describe, rebuild
 from interpolants.foundations.storage import read_folder, write_folder
 from interpolants.foundations.version import __version__
 from interpolants.nets.build import build_net
+from interpolants.training.logging import plain_rows
 
 if TYPE_CHECKING:
     from interpolants.estimator.tokens import TokenBridge
@@ -33,6 +35,7 @@ def save_tokens(model: "TokenBridge", folder: Path) -> Path:
         "seed": model.seed,
         "train": json.loads(model.settings.model_dump_json()),
         "net": settings,
+        "history": plain_rows(model.history),
     }
     return write_folder(folder, {_WEIGHTS: dict(posterior.net.state_dict())}, {RECORD: record})
 
@@ -49,11 +52,13 @@ def load_tokens(folder: Path) -> "TokenBridge":
     try:
         model = TokenBridge(
             rebuild(record["path"], "discrete_path"),
+            net=as_table(record["net"]),
             symbols=record["symbols"],
             length=record["length"],
             seed=record["seed"],
             train={name: value for name, value in record["train"].items() if name != "seed"},
         )
+        model.history = record.get("history", [])
         net = build_net(**record["net"]).float()
         net.load_state_dict(stored.tensors[_WEIGHTS])
         model.net = net.eval().requires_grad_(False)
