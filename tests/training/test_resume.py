@@ -238,7 +238,7 @@ def test_two_processes_train_like_one_and_resume_to_the_bit(tmp_path):
 
 @pytest.mark.slow  # about half a minute
 def test_two_processes_stop_together_on_a_signal(tmp_path):
-    for attempt in range(3):  # torchrun's own rendezvous fails on a machine that stands still for long
+    for attempt in range(3):  # whether the launcher comes up is not what is tested here
         child = start(tmp_path / "cut", pause=0.05, processes=2)
         try:
             wait_for(child, "started")
