@@ -148,6 +148,17 @@ def test_a_law_survives_being_written_down(name, generator):
     assert_close(again.log_prob(x), LAWS[name].log_prob(x))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_a_law_that_was_written_down_gives_the_same_bits(dtype, generator):
+    for _ in range(20):
+        root = torch.randn(3, 3, generator=generator, dtype=F64)
+        law = Gaussian(covariance=(root @ root.T + torch.eye(3, dtype=F64)).to(dtype))
+        again = rebuild(describe(law), "base")
+        for x in (points(generator), points(generator).float()):
+            assert torch.equal(again.color(x), law.color(x))
+            assert torch.equal(again.whiten(x), law.whiten(x))
+
+
 def test_laws_are_made_by_name():
     assert {"gaussian", "student_t"} <= set(names("base"))
     assert build("base", "student_t", df=3).df == 3.0

@@ -47,6 +47,8 @@ class Elliptical(BaseLaw):
         self._mean, self._scale = torch.as_tensor(mean), torch.as_tensor(scale)
         if not bool((torch.isfinite(self._scale) & (self._scale > 0)).all()):
             raise invalid(self._who, "scale must be finite and > 0", scale)
+        # The matrix is kept as it was given: made anew from its factor it would differ in the last digit.
+        self._matrix = None if matrix is None else matrix.detach().clone()
         self._factor = None if matrix is None else _cholesky(self._who, matrix_name, matrix)
         self._shape = self._find_shape(event_shape)
         self._centred = not bool(self._mean.any())
@@ -97,7 +99,7 @@ class Elliptical(BaseLaw):
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """Draw ``(n, *event_shape)`` in the law's own precision."""
         dtype = torch.promote_types(self._mean.dtype, self._scale.dtype)
-        dtype = dtype if self._factor is None else torch.promote_types(dtype, self._factor.dtype)
+        dtype = dtype if self._matrix is None else torch.promote_types(dtype, self._matrix.dtype)
         dtype = dtype if dtype.is_floating_point else torch.get_default_dtype()
         return self.color(self.noise((n, *self.event_shape), generator=generator, dtype=dtype))
 
@@ -172,7 +174,7 @@ class Elliptical(BaseLaw):
 
     def describe(self) -> dict[str, Any]:
         """The JSON-able arguments that make an equal law."""
-        matrix = None if self._factor is None else (self._factor @ self._factor.T).tolist()
+        matrix = None if self._matrix is None else self._matrix.tolist()
         shape = None if self._shape is None else list(self._shape)
         settings = {"mean": self._mean.tolist(), "scale": self._scale.tolist(), self._matrix_name: matrix}
         return {"kind": self.kind, "event_shape": shape, **settings}
@@ -215,11 +217,12 @@ class Elliptical(BaseLaw):
 
 
 def _cholesky(who: str, name: str, matrix: Tensor) -> Tensor:
+    """The lower factor in float64, whatever the type of the matrix, so that a file gives the same one."""
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1]:
         raise invalid(who, f"{name} must be a square matrix", tuple(matrix.shape))
     factor: Tensor
-    factor, info = torch.linalg.cholesky_ex(matrix)
+    factor, info = torch.linalg.cholesky_ex(matrix.double())
     if int(info) != 0:
-        lowest = float(torch.linalg.eigvalsh(matrix)[0])
+        lowest = float(torch.linalg.eigvalsh(matrix.double())[0])
         raise invalid(who, f"{name} must be positive definite", f"smallest eigenvalue {lowest:.3g}")
     return factor
