@@ -239,7 +239,8 @@ def test_two_processes_train_like_one_and_resume_to_the_bit(tmp_path):
 @pytest.mark.slow  # about half a minute
 def test_two_processes_stop_together_on_a_signal(tmp_path):
     for attempt in range(3):  # whether the launcher comes up is not what is tested here
-        child = start(tmp_path / "cut", pause=0.05, processes=2)
+        cut = tmp_path / f"cut{attempt}"  # its own, for processes may outlive their launcher
+        child = start(cut, pause=0.05, processes=2)
         try:
             wait_for(child, "started")
             break
@@ -248,10 +249,10 @@ def test_two_processes_stop_together_on_a_signal(tmp_path):
                 raise
     child.send_signal(signal.SIGTERM)  # torchrun passes it on
     child.communicate(timeout=60)
-    first, passed = Checkpoint.latest(tmp_path / "cut" / "checkpoints")
+    first, passed = Checkpoint.latest(cut / "checkpoints")
     assert passed == {}
-    finish(start(tmp_path / "cut", processes=2))
+    finish(start(cut, processes=2))
     finish(start(tmp_path / "whole", processes=2))
     assert first is None or first.step < 60
-    assert toy.digests(tmp_path / "cut") == toy.digests(tmp_path / "whole")
-    shutil.rmtree(tmp_path / "cut")
+    assert toy.digests(cut) == toy.digests(tmp_path / "whole")
+    shutil.rmtree(cut)
