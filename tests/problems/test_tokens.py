@@ -122,6 +122,10 @@ def test_texts_are_counted_one_by_one():
     [
         (lambda: TokenTable(torch.ones(2, 3)), r"table must have L axes of one length V.* got \(2, 3\)"),
         (lambda: TokenTable(-torch.ones(2, 2)), r"probabilities must be >= 0 and finite, not all 0, got -1"),
+        (
+            lambda: random_table(3, 2).log_prob(torch.zeros(1, 1).long()),
+            r"must have shape \(B, 3\), got \(1, 1\)",
+        ),
         (lambda: random_table(concentration=0.0), r"concentration must be > 0, got 0"),
         (lambda: MarkovTokens(torch.ones(2, 2), 4), r"probabilities must sum to 1"),
         (lambda: MarkovTokens(torch.full((2, 2, 2), 0.5), 1), r"length must be a whole number >= 2, got 1"),
@@ -136,6 +140,13 @@ def test_texts_are_counted_one_by_one():
 def test_bad_input_is_refused(make, message):
     with pytest.raises(InvalidInputError, match=message):
         make()
+
+
+@pytest.mark.parametrize("law", [random_table(3, 2), random_markov(3, 2, order=1)])
+@pytest.mark.parametrize("tokens", [[0, 0, 2], [-1, 0, 1]])
+def test_tokens_outside_of_the_vocabulary_have_no_probability_of_others(law, tokens):
+    with pytest.raises(InvalidInputError, match=r"tokens must be 0 ... 1, got (0 ... 2|-1 ... 1)"):
+        law.log_prob(torch.tensor([tokens]))
 
 
 @pytest.mark.parametrize("tokens", [[0, 1, 0, 2], [-1, 0, 1, 0]])

@@ -64,6 +64,8 @@ def test_text_is_written_and_filled_in_from_the_command_line(done):
     assert set("".join(lines)) <= set("abcd")
     filled = json.loads(call("text", done, "-n", 2, "--prompt", "ab__d", "--steps", 1, "--json").stdout)
     assert all(line.startswith("ab") and line[4] == "d" for line in filled)
+    begun = call("text", done, "-n", 2, "--prompt", "abc").stdout.splitlines()
+    assert [(line[:3], len(line)) for line in begun] == [("abc", 8)] * 2
     assert "characters must be among 'abcd', got x" in call("text", done, "--prompt", "ax", code=2).output
     assert "interpolants text" in call("sample", done, "--out", done / "s.npz", code=2).output
 

@@ -106,7 +106,7 @@ def text(
     ] = None,
     length: Annotated[
         int | None,
-        typer.Option("--length", min=1, help="Length; that of the prompt, or of the training data."),
+        typer.Option("--length", min=1, help="Length; that of a prompt with gaps, or of the training data."),
     ] = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the draws.")] = 0,
     steps: Annotated[
@@ -123,6 +123,7 @@ def text(
     interpolants text runs/masked_text -n 3 --length 128
     interpolants text runs/masked_text --prompt "and god said let there be ______"
     """
+    from interpolants.data.alphabet import BLANK
     from interpolants.estimator.tokens import TokenBridge
     from interpolants.runs.folder import find_tokens
 
@@ -130,6 +131,8 @@ def text(
     if prompt is None:
         lines = model.texts(model.sample(n, length, seed=seed, steps=steps))
     else:
+        if length is None and BLANK not in prompt:  # a beginning, which fills in nothing at its own length
+            length = max(len(prompt), model.length or 0)
         lines = model.infill(prompt, n, length=length, seed=seed, steps=steps)
     screen = screen_for(False)
     if as_json:

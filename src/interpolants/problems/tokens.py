@@ -52,7 +52,14 @@ class TokenTable:
         return torch.cartesian_prod(*[one] * self.length).reshape(-1, self.length)
 
     def index(self, x: Tensor) -> Tensor:
-        """Number of each sequence in the flattened table: ``(B, L)`` -> ``(B,)``."""
+        """Number of each sequence in the flattened table: ``(B, L)`` -> ``(B,)``.
+
+        Raises:
+            InvalidInputError: If a token is outside of the vocabulary, or the length is another.
+        """
+        if x.ndim != 2 or x.shape[1] != self.length:
+            raise invalid("TokenTable", f"sequences must have shape (B, {self.length})", tuple(x.shape))
+        _check_tokens("TokenTable", x, self.vocabulary)
         place = self.vocabulary ** torch.arange(self.length - 1, -1, -1, device=x.device)
         return (x * place).sum(1)
 
@@ -124,9 +131,7 @@ class MarkovTokens:
         if rows.ndim != 2 or rows.shape[1] <= order:
             rule = f"tokens must be texts longer than {order}, (N,) or (B, N)"
             raise invalid("MarkovTokens.from_tokens", rule, tuple(tokens.shape))
-        if int(rows.min()) < 0 or int(rows.max()) >= vocabulary:
-            found = f"{int(rows.min())} ... {int(rows.max())}"
-            raise invalid("MarkovTokens.from_tokens", f"tokens must be 0 ... {vocabulary - 1}", found)
+        _check_tokens("MarkovTokens.from_tokens", rows, vocabulary)
         span = rows.shape[1] - order
         code = torch.zeros(len(rows), span, dtype=torch.int64)
         for k in range(order + 1):
@@ -155,6 +160,7 @@ class MarkovTokens:
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log probability in nats: ``(B, L)`` -> ``(B,)``."""
+        _check_tokens("MarkovTokens", x, self.vocabulary)
         k, length = self.order, x.shape[1]
         begin = self.initial[tuple(x[:, j] for j in range(k))].log()
         steps = self.transition[tuple(x[:, j : length - k + j] for j in range(k + 1))].log()
@@ -270,6 +276,12 @@ def random_markov(
     # A floor keeps every token possible, so that the source forgets its beginning.
     draws = draws + 1e-3 * concentration
     return MarkovTokens(draws / draws.sum(-1, keepdim=True), length)
+
+
+def _check_tokens(who: str, x: Tensor, vocabulary: int) -> None:
+    """Refuse tokens outside of the vocabulary, which would be taken for others."""
+    if x.numel() and (int(x.min()) < 0 or int(x.max()) >= vocabulary):
+        raise invalid(who, f"tokens must be 0 ... {vocabulary - 1}", f"{int(x.min())} ... {int(x.max())}")
 
 
 def _gamma(shape: tuple[int, ...], concentration: float, seed: int, who: str) -> Tensor:
