@@ -46,6 +46,22 @@ def test_the_choice_is_made_on_rows_that_nothing_is_judged_on(finished):
     assert any(rows.values())
 
 
+def test_a_leg_of_an_earlier_evaluation_does_not_change_the_choice(finished, monkeypatch):
+    out, record = finished
+    bridge, legs = Bridge.load(find_bridge(out)), []
+    bridge.leg = Bridge.load(find_bridge(out))
+    choose = Bridge.choose_eps
+    monkeypatch.setattr(
+        Bridge, "choose_eps", lambda self, *a, **k: legs.append(self.leg) or choose(self, *a, **k)
+    )
+    task = config().tasks[0]
+    found = evaluate.evaluate(bridge, load_data(task.data), task.evaluate)
+    assert legs == [None]
+    assert bridge.leg is not None
+    assert found.eps_choice["criterion"] == record["eps_choice"]["criterion"]
+    assert found.eps_choice["name"] == record["eps_choice"]["name"]
+
+
 def test_the_saved_bridge_samples_with_the_choice_from_python_and_the_command_line(finished, monkeypatch):
     out, record = finished
     bridge = Bridge.load(find_bridge(out))

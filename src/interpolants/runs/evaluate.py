@@ -166,7 +166,12 @@ class Evaluation:
         if not self.config.auto_eps:
             return
         rows = self._rows_to_choose_by()
-        choice = self.bridge.choose_eps(*rows[:2], cond=rows[2], seed=self.config.seed)
+        # A leg that an earlier evaluation left would lead to another choice than in a run that was never stopped.
+        leg, self.bridge.leg = self.bridge.leg, None
+        try:
+            choice = self.bridge.choose_eps(*rows[:2], cond=rows[2], seed=self.config.seed)
+        finally:
+            self.bridge.leg = leg
         self.found.eps_choice = to_record(choice)
         t = torch.linspace(0, 1, 101, dtype=torch.float64)
         mean = choice.eps if isinstance(choice.eps, float) else float(choice.eps.values(t, None).mean())
