@@ -145,6 +145,23 @@ def test_distributions_are_drawn_by_the_generator_and_nothing_else():
     assert restore(scalar, kind).shape == (3,)
 
 
+def test_what_draws_from_numpy_is_seeded_too_and_its_state_left_alone():
+    class Mixture:  # scikit-learn's mixtures draw so
+        def sample(self, n):
+            return np.random.normal(size=(n, 2)), np.zeros(n)
+
+    np.random.seed(0)
+    expected = np.random.normal()
+    np.random.seed(0)
+    drawn = [
+        as_tensor(Mixture(), "fit", samples=5, generator=torch.Generator().manual_seed(k))[0]
+        for k in (3, 3, 4)
+    ]
+    assert_close(drawn[0], drawn[1], rtol=0, atol=0)
+    assert not torch.equal(drawn[0], drawn[2])
+    assert np.random.normal() == expected
+
+
 def test_other_objects_that_sample():
     class Ours:
         def sample(self, n, *, generator=None):

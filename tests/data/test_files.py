@@ -1,3 +1,5 @@
+import zipfile
+
 import numpy as np
 import pytest
 import torch
@@ -72,6 +74,7 @@ TABLE = torch.tensor([[1.0, 2.5], [-3.0, 4e2]])
         ("windows.csv", "\ufeffa,b\r\n1,2.5\r\n-3,4e2\r\n", ("a", "b")),
         ("semicolon.csv", "a;b\n1;2.5\n-3;4e2", ("a", "b")),
         ("tabs.tsv", "a\tb\n1\t2.5\n-3\t4e2\n", ("a", "b")),
+        ("marks.csv", '"a, x";"b,y,z"\n1;2.5\n-3;4e2\n', ("a, x", "b,y,z")),
         ("quotes.csv", '"a, first","b"\n"1", "2.5"\n-3,4e2\n', ("a, first", "b")),
         ("comments.csv", "# made by hand\na,b\n\n1,2.5\n-3,4e2\n\n", ("a", "b")),
         ("year.csv", "x,2019\n1,2.5\n-3,4e2\n", ("x", "2019")),
@@ -94,6 +97,7 @@ def test_tables_in_many_dialects(tmp_path, name, text, columns):
         ("a,city\n1,2\n3,Bonn\n", r"column 'city' must be numeric, got 'Bonn' in row 1 \(line 3\). Encode"),
         ("1,x\n3,y\n", r"column number 2 must be numeric, got 'x' in row 0 \(line 1\)"),
         ("a;b\n1,5;2\n", r"got '1,5' in row 0 \(line 2\). Write decimals with a point"),
+        ("1,5;2,5;7\n3,5;4,5;8\n", r"got '1,5' in row 0 \(line 1\). Write decimals with a point"),
         ("a,b\n1,1_000\n", r"got '1_000'"),
         ("a,b\n", r"at least one row below its header"),
         ("\n\n", r"at least one row, got none"),
@@ -165,6 +169,18 @@ def test_arrays_that_are_no_samples_are_refused(tmp_path, x, message):
         read_array(tmp_path / "a.npy")
 
 
+def test_it_is_said_where_float32_rounds_differences_away(tmp_path):
+    (tmp_path / "ids.csv").write_text("x,id\n1,123456789\n2,123456790\n")
+    (told,) = read_array(tmp_path / "ids.csv").notes
+    assert told.startswith("float32 rounds away what varies in column 'id', about 1.235e+08 with")
+    x = array(50, 2).astype(np.float64)
+    np.save(tmp_path / "far.npy", x + np.array([0, 1e9]))
+    assert "in number 2 of each row" in read_array(tmp_path / "far.npy").notes[0]
+    for fine in (x + 1e4, x * 1e9, np.full((50, 2), 0.1), np.full((50, 2), 0.1) + 1e-17 * x):
+        np.save(tmp_path / "fine.npy", fine)
+        assert read_array(tmp_path / "fine.npy").notes == ()
+
+
 def test_wanted_dimensions(tmp_path):
     np.save(tmp_path / "a.npy", array(2, 3))
     assert read_array(tmp_path / "a.npy", ndim=2).x.shape == (2, 3)
@@ -221,6 +237,19 @@ def test_damaged_empty_and_unknown_files(tmp_path):
     (tmp_path / "c.npz").write_bytes(b"PK\x03\x04 and no more")
     with pytest.raises(InvalidInputError, match=r"c.npz must be a whole NumPy file"):
         read_array(tmp_path / "c.npz")
+    (tmp_path / "e.npy").write_bytes(b"\x93NUMPY\x01\x00\x10\x00{'descr': '<f8'\n")
+    with pytest.raises(InvalidInputError, match=r"e.npy must be a whole NumPy file, got a damaged one"):
+        read_array(tmp_path / "e.npy")
+    np.savez_compressed(tmp_path / "f.npz", x=array(500, 3))
+    found = bytearray((tmp_path / "f.npz").read_bytes())
+    found[100:140] = b"\xff" * 40
+    (tmp_path / "f.npz").write_bytes(found)
+    with pytest.raises(InvalidInputError, match=r"f.npz\['x'\] must be plain numbers, got .*damaged bytes"):
+        read_array(tmp_path / "f.npz")
+    with zipfile.ZipFile(tmp_path / "g.npz", "w") as archive:
+        archive.writestr("notes.txt", "no array")
+    with pytest.raises(InvalidInputError, match=r"g.npz\['notes.txt'\] must be .*a file that is no array"):
+        read_array(tmp_path / "g.npz")
     (tmp_path / "d.xlsx").write_bytes(b"x")
     with pytest.raises(InvalidInputError, match=r"must end in one of .csv, .npy.* got d.xlsx"):
         read_array(tmp_path / "d.xlsx")

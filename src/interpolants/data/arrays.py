@@ -61,7 +61,7 @@ def as_tensor(
         who: Public name for errors.
         name: Name of the argument for errors.
         samples: Number of rows to draw from an object that samples; such objects need it.
-        generator: Seeds the draw; the global state of torch is left as it was.
+        generator: Seeds the draw; the global states of torch and NumPy are left as they were.
         dtype: Floating type of the result; None keeps float16, bfloat16, float32 and float64 as they are.
         max_bytes: Largest size to which a dataset or loader is unrolled, in bytes.
         detach: Leave behind how a tensor was computed.
@@ -272,14 +272,19 @@ def _parameters(function: Any) -> frozenset[str]:
 
 
 def _with_seed(draw: Any, generator: torch.Generator | None) -> Tensor:
-    """Draw from torch's global stream, seeded from ``generator``, and put the stream back as it was."""
+    """Draw from the global streams of torch and NumPy, seeded from ``generator``, and put them back as they were."""
     if generator is None:
         result: Tensor = draw()
         return result
     seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
     used = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     devices = range(torch.cuda.device_count()) if used else ()
+    before = np.random.get_state()  # what scikit-learn draws from
     with torch.random.fork_rng(list(devices)):
         torch.manual_seed(seed)
-        seeded: Tensor = draw()
+        np.random.seed(seed % 2**32)
+        try:
+            seeded: Tensor = draw()
+        finally:
+            np.random.set_state(before)
     return seeded

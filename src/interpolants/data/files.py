@@ -4,7 +4,10 @@ import csv
 import difflib
 import io
 import math
+import re
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +24,9 @@ from interpolants.foundations.extras import require
 _MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "nil", "?"})
 _PICKLES = frozenset({".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt", ".bin"})
 _EXACT_INT = 2**24  # float32 holds every integer up to here
+_COARSE = 0.01  # rounding to float32, in standard deviations, that would change what the data say
+_ROUNDING = 1e-13  # what varies less, for its size, is rounding itself
+_DAMAGED = (ValueError, EOFError, OSError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
 _SHOWN = 5  # rows, columns or keys listed in an error
 
 
@@ -74,7 +80,7 @@ def read_array(
     read = _reader(path, who)
     array, columns, notes = read(path, who, key)
     where = f"{who}: {path.name}"
-    array, more = _as_float32(array, where)
+    array, more = _as_float32(array, where, columns)
     if ndim is not None and array.ndim != ndim:
         rule = f"the array must have {ndim} dimensions"
         raise invalid(where, rule, f"shape {array.shape}", "Reshape it; the first dimension counts samples.")
@@ -124,18 +130,21 @@ def _read_npy(path: Path, who: str, key: str | None) -> _Read:
             return loaded, (), ()
         with loaded:  # an archive, whatever its ending says
             name = _choose(loaded.files, key, path, who)
+            rule = f"{path.name}[{name!r}] must be plain numbers"
+            remedy = "Save x.astype('float32') with numpy.savez."
             try:
-                return loaded[name], (), ()
-            except (ValueError, zipfile.BadZipFile, EOFError) as error:
-                rule = f"{path.name}[{name!r}] must be plain numbers"
-                remedy = "Save x.astype('float32') with numpy.savez."
+                array = loaded[name]
+            except _DAMAGED as error:
                 raise invalid(who, rule, "objects or damaged bytes", remedy) from error
+            if not isinstance(array, np.ndarray):
+                raise invalid(who, rule, "a file that is no array", remedy)
+            return array, (), ()
 
 
 def _numpy_load(file: IO[bytes], path: Path, who: str) -> Any:
     try:
         return np.load(file, allow_pickle=False)
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         if "Object arrays" in str(error) or "pickled" in str(error):
             rule = f"{path.name} must be a NumPy file of plain numbers"
             remedy = "Save x.astype('float32') with numpy.save."
@@ -220,6 +229,10 @@ def _delimiter(path: Path, text: str) -> str:
     if path.suffix.lower() == ".tsv":
         return "\t"
     first = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
+    first = re.sub(r'"[^"]*"', "", first)
+    for mark in "\t;":  # with decimal commas there are as many of them as cells
+        if mark in first and all(_number(cell.replace(",", ".")) is not None for cell in first.split(mark)):
+            return mark
     return max(",;\t", key=first.count) if any(mark in first for mark in ",;\t") else ","
 
 
@@ -240,6 +253,7 @@ def _cells(text: str, delimiter: str, where: str) -> tuple[list[int], list[list[
 
 def _number(cell: str) -> float | None:
     """The cell as a number, NaN where it says that none is there, None where it is something else."""
+    cell = cell.strip()
     if cell.lower() in _MISSING:
         return math.nan
     try:
@@ -290,7 +304,9 @@ def _without_index(array: NDArray[Any], names: tuple[str, ...]) -> _Read:
 # --- the numbers -----------------------------------------------------------------------------------
 
 
-def _as_float32(array: NDArray[Any], where: str) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+def _as_float32(
+    array: NDArray[Any], where: str, columns: tuple[str, ...]
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     kind, notes = array.dtype.kind, []
     if kind not in "fiub":
         remedies = {
@@ -318,7 +334,26 @@ def _as_float32(array: NDArray[Any], where: str) -> tuple[NDArray[np.float32], t
             f"{np.abs(array[np.isfinite(array)]).max():.3g}",
             "Rescale the data.",
         )
+    if kind == "f" and array.dtype.itemsize > result.itemsize:
+        notes += _coarse_note(array, columns)
     return result, tuple(notes)
+
+
+def _coarse_note(array: NDArray[Any], columns: tuple[str, ...]) -> list[str]:
+    """What varies little about a large offset is rounded away."""
+    flat = array.reshape(len(array), -1)
+    rows = flat[np.isfinite(flat).all(1)]
+    if not len(rows):
+        return []
+    spread, largest = rows.std(0), np.abs(rows).max(0)
+    rounding = largest * float(np.finfo(np.float32).epsneg)
+    coarse = np.flatnonzero((spread > _ROUNDING * largest) & (rounding > _COARSE * spread))
+    if not len(coarse):
+        return []
+    at = int(coarse[0])
+    name = f"column {columns[at]!r}" if columns else f"number {at + 1} of each row"
+    where = f"about {rows[:, at].mean():.4g} with standard deviation {spread[at]:.2g}"
+    return [f"float32 rounds away what varies in {name}, {where}: subtract an offset."]
 
 
 def _integer_note(array: NDArray[Any], where: str) -> str:

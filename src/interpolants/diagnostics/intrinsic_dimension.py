@@ -96,7 +96,9 @@ def intrinsic_dimension(
         raise invalid(who, rule, type(path).__name__, "E.g. paths.OneSidedLinear().")
     t = _time(path, sigma, who)
     if method == "flow":
-        return _by_flow(fields, path, x, t, _time(path, coarse * sigma, who), coarse, n_steps, cond)
+        return _by_flow(
+            fields, path, x, t, _time(path, coarse * sigma, who, "coarse * sigma"), coarse, n_steps, cond
+        )
     place = torch.as_tensor(t, dtype=x.dtype, device=x.device)
     scale = _std(path, t)
     point = path.beta(place) * x
@@ -157,14 +159,16 @@ def _ratio(path: SpatiallyLinearPath, t: float) -> float:
     return _std(path, t) / float(path.beta(torch.tensor(t, dtype=torch.float64)))
 
 
-def _time(path: SpatiallyLinearPath, sigma: float, who: str) -> float:
+def _time(path: SpatiallyLinearPath, sigma: float, who: str, name: str = "sigma") -> float:
     """The last time at which noise over signal is ``sigma``, by bisection of the second half of the path."""
     low, high = (0.0, 1.0) if path.is_one_sided else (0.5, 1.0)
     least = _ratio(path, high)
     most = _ratio(path, low + 1e-9)
     if not least < sigma < most:
         remedy = "Take another sigma, or a path that ends in less noise."
-        raise invalid(who, f"sigma must lie between {least:.3g} and {most:.3g} on this path", sigma, remedy)
+        if name != "sigma":
+            remedy = "Take a smaller coarse or sigma, or a path that begins in more noise."
+        raise invalid(who, f"{name} must lie between {least:.3g} and {most:.3g} on this path", sigma, remedy)
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if _ratio(path, middle) > sigma else (low, middle)
