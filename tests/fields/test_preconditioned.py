@@ -5,11 +5,22 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from interpolants.fields import QUANTITIES, Preconditioned
+from interpolants.dynamics import sample
+from interpolants.fields import QUANTITIES, LearnedFields, Preconditioned
 from interpolants.foundations import Gaussian, StudentT
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.objectives import joint_loss
-from interpolants.paths import EDM, VP, Linear, OneSidedLinear, OneSidedTrigonometric
+from interpolants.paths import (
+    EDM,
+    VP,
+    DiscreteSchedule,
+    FourierBasis,
+    Linear,
+    OneSidedLinear,
+    OneSidedTrigonometric,
+    ShortestPath,
+    VariancePreserving,
+)
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge
 
 F64 = torch.float64
@@ -55,6 +66,19 @@ def test_for_normal_data_a_silent_network_is_exact(name, quantity, generator):
     for t in TIMES:
         time = torch.tensor(t, dtype=F64)
         assert_close(silent(x, time), getattr(truth, quantity)(x, t), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("path", [VP(), DiscreteSchedule(), VariancePreserving()])
+def test_where_a_rate_is_infinite_the_velocity_is_the_limit_of_those_inside(path, generator):
+    one, zero = torch.ones(1, dtype=F64), torch.zeros(1, 2, dtype=F64)
+    rho1 = GaussianMixture(one, zero, SPREAD**2 * one)
+    truth = GaussianMixtureBridge(path.base, rho1).fields(path)
+    field = Preconditioned(Constant(0.0), path, ("velocity",), SPREAD)
+    x = 2 * torch.randn(5, 2, generator=generator, dtype=F64)
+    for t in (torch.tensor(1.0, dtype=F64), torch.ones(5, dtype=F64)):
+        assert_close(field(x, t), truth.velocity(x, 1.0), rtol=1e-2, atol=1e-2)
+    whole = LearnedFields(path, velocity=Preconditioned(Constant(0.1), path, ("velocity",), SPREAD))
+    assert bool(sample(whole, x, n_steps=4).x.isfinite().all())
 
 
 @pytest.mark.parametrize("quantity", QUANTITIES)
@@ -151,6 +175,12 @@ def test_heads_rows_and_types_are_kept(generator):
         (
             lambda: Preconditioned(Constant(0), OneSidedLinear(Gaussian(mean=1.0)), ("velocity",), 1.0),
             "the base must be centred with one scale",
+        ),
+        (
+            lambda: Preconditioned(
+                Constant(0), ShortestPath(FourierBasis(1), torch.ones(2)), ("endpoint1",), 1.0
+            ),
+            "the path must have one schedule for all directions, got ShortestPath",
         ),
         (lambda: Preconditioned(Constant(0), EDM(), ("endpiont1",), 1.0), "Did you mean 'endpoint1'"),
         (

@@ -16,7 +16,7 @@ from interpolants.objectives import (
     StratifiedTimes,
     UniformTimes,
 )
-from interpolants.paths import EDM, VP, Linear, OneSidedLinear
+from interpolants.paths import EDM, VP, FourierBasis, Linear, OneSidedLinear, ShortestPath
 
 
 def source(seed=0):
@@ -51,6 +51,10 @@ def test_noise_times_are_normal_in_the_logarithm_of_noise_over_signal(path):
     ("make", "message"),
     [
         (lambda: NoiseTimes(Linear()), "the path must be one-sided, got Linear"),
+        (
+            lambda: NoiseTimes(ShortestPath(FourierBasis(1), torch.ones(4))),
+            "the path must have one noise level for all directions, got ShortestPath",
+        ),
         (lambda: NoiseTimes(EDM(), std=0.0), "std must be finite and > 0, got 0.0"),
         (lambda: NoiseTimes(EDM(), data_std=-1.0), "data_std must be finite and > 0, got -1.0"),
         (lambda: NoiseTimes(EDM(), mean=math.nan), "mean must be finite, got nan"),

@@ -59,6 +59,9 @@ def check_preconditioned(path: Path, heads: Sequence[str]) -> tuple[SpatiallyLin
     if not isinstance(path, SpatiallyLinearPath) or path.base is None:
         remedy = "E.g. paths.EDM() or paths.OneSidedLinear()."
         raise invalid(who, "the path must be one-sided and spatially linear", type(path).__name__, remedy)
+    if path.basis is not None:
+        rule = "the path must have one schedule for all directions"
+        raise invalid(who, rule, type(path).__name__, "Its coordinates have one size each; leave it out.")
     if path.base.shared_scale is None or not path.base.is_centred:
         remedy = "Whiten the data by the base's root."
         raise invalid(who, "the base must be centred with one scale", repr(path.base), remedy)
@@ -90,9 +93,13 @@ class Preconditioned(nn.Module):
             raise invalid("Preconditioned", "data_std must be finite and > 0", data_std)
         self.path, self._scale = check_preconditioned(path, heads)
         self.net, self.heads, self.data_std = net, tuple(heads), float(data_std)
+        ends = torch.tensor([0.0, 1.0], dtype=torch.float64)
+        rates = torch.stack([self.path.alpha_dot(ends), self.path.beta_dot(ends)])
+        self._is_steep = not bool(rates.isfinite().all()) and not {"velocity", "drift"}.isdisjoint(heads)
 
     def forward(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
         """The quantities at ``x (B, *D)``, ``t`` 0-d or ``(B,)``: ``(B, *D)``, or ``(B, K, *D)`` for K > 1 heads."""
+        t = self._entered(t)
         at = self._level(x, t)
         raw = self.net(x / at.total.sqrt(), self._clock(at, x), cond)
         single = len(self.heads) == 1
@@ -111,6 +118,13 @@ class Preconditioned(nn.Module):
             _, out = self._coefficients(head, at, t, x)
             found[head] = out.square().reciprocal().reshape(-1).expand(x.shape[0])
         return found
+
+    def _entered(self, t: Tensor) -> Tensor:
+        """The time to look at: where a rate is infinite at an end, a velocity there is the limit of those inside."""
+        if not self._is_steep:
+            return t
+        margin = self.path.margin
+        return torch.where((t <= 0) | (t >= 1), t.clamp(margin, 1 - margin), t)
 
     def _level(self, x: Tensor, t: Tensor) -> _Level:
         beta, alpha = (self._wide(value, x) for value in (self.path.beta(t), self.path.alpha(t)))

@@ -139,6 +139,9 @@ class NoiseTimes(TimeSampler):
         if not isinstance(self.path, SpatiallyLinearPath) or not self.path.is_one_sided:
             found = type(self.path).__name__
             raise invalid(who, "the path must be one-sided", found, "E.g. paths.EDM().")
+        if self.path.basis is not None:
+            rule = "the path must have one noise level for all directions"
+            raise invalid(who, rule, type(self.path).__name__, "Take times='uniform'.")
         if not math.isfinite(self.mean):
             raise invalid(who, "mean must be finite", self.mean)
         for name, value in (("std", self.std), ("data_std", self.data_std)):
