@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from interpolants.discrete import (
     CosineKeep,
+    CustomKeep,
     ExactPosterior,
     FunctionPosterior,
     Masked,
@@ -24,7 +25,13 @@ from interpolants.problems import random_table
 
 TABLE = random_table(4, 3, seed=0)
 X, P = TABLE.sequences(), TABLE.table.flatten()
-SCHEDULES = [Masked(3), Masked(3, CosineKeep()), Masked(3, PolynomialKeep(power=2.0))]
+SCHEDULES = [
+    Masked(3),
+    Masked(3, CosineKeep()),
+    Masked(3, PolynomialKeep(power=2.0)),
+    Masked(3, PolynomialKeep(power=0.5)),  # all but a few tokens come in the last moment
+    Masked(3, CustomKeep(lambda t: ((t - 0.3) / 0.4).clamp(0, 1))),  # rests at both ends
+]
 
 
 def blurred(path, *, timed=False):
@@ -38,7 +45,7 @@ def blurred(path, *, timed=False):
     return FunctionPosterior(mu, path, uses_time=timed)
 
 
-@pytest.mark.parametrize("path", SCHEDULES, ids=lambda p: type(p.schedule).__name__)
+@pytest.mark.parametrize("path", SCHEDULES, ids=["linear", "cosine", "early", "late", "resting"])
 def test_sum_and_integral_are_one_number_and_for_the_exact_posterior_the_entropy(path):
     posterior = ExactPosterior(TABLE, path)
     summed, integral = exact_nelbo(posterior, X), exact_nelbo(posterior, X, form="time")

@@ -111,7 +111,8 @@ def exact_nelbo(
         posterior: A posterior, or what one can be made of with ``path``.
         x1: Clean tokens, ``(B, L)``; short ones.
         path: The masked path, if ``posterior`` does not carry one.
-        form: ``"time_free"``, or ``"time"``: Gauss-Legendre quadrature of the integral over t.
+        form: ``"time_free"``, or ``"time"``: Gauss-Legendre quadrature of the integral over the hidden share,
+            which is right whatever the schedule.
         nodes: Nodes of the quadrature.
 
     Raises:
@@ -135,9 +136,9 @@ def exact_nelbo(
     points, weights = np.polynomial.legendre.leggauss(nodes)
     found = torch.zeros(rows, dtype=torch.float64)
     for point, weight in zip(points, weights, strict=True):
-        t = torch.tensor(0.5 * (point + 1), dtype=torch.float64)
-        hidden, keep = asked.path.schedule.hidden(t), asked.path.schedule.keep(t)
-        chance = hidden.pow(n - 1) * keep.pow(length - n) * asked.path.schedule.keep_dot(t)
+        hidden = torch.tensor(0.5 * (point + 1), dtype=torch.float64)
+        chance = hidden.pow(n - 1) * (1 - hidden).pow(length - n)
+        t = asked.path.schedule.time_of_hidden(hidden)
         found += 0.5 * weight * (_all_masks(asked, x1, masks, t) @ chance)
     return found
 
