@@ -94,6 +94,12 @@ def test_pairs_of_unequal_sets_are_refused(sizes):
         held_out_errors(WIDE_EXACT, *wide_rows(*sizes), paired=True)
 
 
+@pytest.mark.parametrize("rows", [200, 400])
+def test_conditions_without_a_row_each_are_refused(rows):
+    with pytest.raises(InvalidInputError, match=f"cond must have one row per row of x1, 300, got {rows}"):
+        held_out_errors(WIDE_EXACT, *wide_rows(300, 300), cond=torch.zeros(rows))
+
+
 def test_one_sided_paths_draw_their_own_starts():
     path = OneSidedLinear()
     fields = wrong(0.8, 0.5, path, GaussianMixtureBridge(Gaussian((2,)), DATA).fields(path))

@@ -7,7 +7,7 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.objectives import StratifiedTimes
 from interpolants.objectives.losses import joint_loss
-from interpolants.paths import OneSidedLinear
+from interpolants.paths import Linear, OneSidedLinear
 from interpolants.training.pairs import PathLoss, learn_fields
 from interpolants.training.settings import TrainSettings
 
@@ -42,6 +42,17 @@ def test_the_share_of_rows_that_lose_their_label(chance, generator):
 def test_a_chance_outside_its_range_is_refused():
     with pytest.raises(InvalidInputError, match=r"drop_condition must lie in \[0, 1\), got 1.0"):
         PathLoss(joint_loss(("velocity",), OneSidedLinear()), StratifiedTimes(), 1.0)
+
+
+@pytest.mark.parametrize("rows", [30, 50])
+def test_conditions_without_a_row_each_are_refused(rows):
+    x1, labels = torch.zeros(40, 2), torch.zeros(rows, dtype=torch.int64)
+    for given, message in (
+        ({"cond": labels}, f"learn_fields: cond must have one row per row of x1, 40, got {rows}"),
+        ({"cond0": labels}, f"learn_fields: cond0 must have one row per row of x0, 40, got {rows}"),
+    ):
+        with pytest.raises(InvalidInputError, match=message):
+            learn_fields(Linear(), x1, x1, heads=("velocity",), settings=TrainSettings(steps=1), **given)
 
 
 def test_the_learnt_field_knows_the_modes_and_their_mean():

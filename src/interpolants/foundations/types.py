@@ -44,12 +44,12 @@ def parts_of(cond: Condition) -> Iterator[Tensor]:
             yield from parts_of(part)
 
 
-def check_rows(who: str, cond: Condition, rows: int, owner: str = "sample") -> None:
+def check_rows(who: str, cond: Condition, rows: int, owner: str = "sample", name: str = "cond") -> None:
     """Refuse conditions that do not have one row per sample."""
     for part in parts_of(cond):
         if part.ndim == 0 or part.shape[0] != rows:
             found = part.shape[0] if part.ndim else "a single number"
-            raise invalid(who, f"cond must have one row per {owner}, {rows}", found)
+            raise invalid(who, f"{name} must have one row per {owner}, {rows}", found)
 
 
 def take_rows(cond: Condition, rows: Any) -> Condition:

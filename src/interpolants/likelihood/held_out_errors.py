@@ -27,7 +27,7 @@ from torch import Generator, Tensor
 
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import invalid
-from interpolants.foundations.types import Condition, take_rows
+from interpolants.foundations.types import Condition, check_rows, take_rows
 from interpolants.likelihood.kl_bound import SquaredErrors, middle_times
 from interpolants.paths.path import Path
 
@@ -61,7 +61,7 @@ def held_out_errors(
         generator: Source of noise, pairs and features.
 
     Raises:
-        InvalidInputError: If there is no path, no score, or too few rows.
+        InvalidInputError: If there is no path, no score, too few rows, or conditions do not fit.
     """
     who = "held_out_errors"
     path = fields.path
@@ -77,6 +77,7 @@ def held_out_errors(
     if paired and x0 is not None and len(x0) != len(x1):
         remedy = "Row i of x0 must belong to row i of x1."
         raise invalid(who, "paired rows need x0 and x1 of one size", (len(x0), len(x1)), remedy)
+    check_rows(who, cond, len(x1), "row of x1")
     nodes = middle_times(times)
     rows = _Rows(fields, path, x0, x1, repeats, paired, cond, generator)
     with torch.no_grad():

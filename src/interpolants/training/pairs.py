@@ -15,7 +15,7 @@ from interpolants.fields.learned import LearnedFields
 from interpolants.fields.log_density import LogDensity
 from interpolants.fields.preconditioned import Preconditioned
 from interpolants.foundations.errors import invalid
-from interpolants.foundations.types import Condition, join_rows, take_rows
+from interpolants.foundations.types import Condition, check_rows, join_rows, take_rows
 from interpolants.nets.build import choose_net
 from interpolants.nets.embeddings import drop_condition as drop_rows
 from interpolants.objectives.losses import JointLoss, joint_loss
@@ -40,6 +40,9 @@ class PairBatches:
         cond0: What is known of each row of ``x0``.
         perturb: Noise on the rows of ``x1``, before they are paired.
         who: Public name for errors.
+
+    Raises:
+        InvalidInputError: If conditions do not fit their rows, or the coupling does not fit the ends.
     """
 
     def __init__(
@@ -55,6 +58,9 @@ class PairBatches:
         perturb: InstanceNoise | None = None,
         who: str = "PairBatches",
     ) -> None:
+        check_rows(who, cond, len(x1), "row of x1")
+        if x0 is not None:
+            check_rows(who, cond0, len(x0), "row of x0", "cond0")
         x1 = x1 if perturb is None else perturb.prepare(x1)
         self.perturb = perturb
         if isinstance(coupling, UnfittedCoupling):
