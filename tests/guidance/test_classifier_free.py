@@ -198,6 +198,18 @@ def test_a_strength_may_be_a_function_of_time(mixture, generator):
     assert_close(guided.velocity(x, times, labels), torch.cat(rows))
 
 
+def test_a_time_for_each_row_gives_what_one_time_for_all_does(mixture, generator):
+    fields = Labelled(Linear(), mixture, mixture)
+    x = torch.randn(4, 2, generator=generator, dtype=torch.float64)
+    labels = torch.tensor([0, 1, 2, 0])
+    for strength in (2.7, lambda t: 2.7 * torch.ones_like(t)):
+        guided = ClassifierFree(fields, strength, (0.2, 0.8))
+        for t in (0.1, 0.5, 0.9):
+            time = torch.tensor(t, dtype=torch.float64)
+            one, each = (guided.evaluate(x, at, ("velocity",), labels) for at in (time, time.expand(4)))
+            assert_close(each["velocity"], one["velocity"], rtol=1e-13, atol=1e-13)
+
+
 def test_outside_the_interval_only_the_conditional_field_is_evaluated(mixture):
     fields = Labelled(Linear(), mixture, mixture)
     x, labels = mixture.means, torch.arange(3)

@@ -128,8 +128,11 @@ class ClassifierFree(Fields):
         if readable:
             number = not isinstance(wanted, Tensor) or wanted.ndim == 0
             return float(wanted) if number else wanted
-        everywhere = self.interval == (0.0, 1.0)
-        return wanted if everywhere else torch.where((t >= first) & (t <= last), wanted, 1.0)
+        if self.interval == (0.0, 1.0):
+            return wanted
+        # Numbers in the precision of the times: beside each other torch takes them in its default type.
+        inside = wanted if isinstance(wanted, Tensor) else t.new_full((), wanted)
+        return torch.where((t >= first) & (t <= last), inside, 1.0)
 
 
 def with_strength(cond: Condition, strength: Tensor) -> Condition:
