@@ -59,6 +59,16 @@ def test_error_is_the_spread_over_repetitions(shift, sizes, low, high):
     assert low < claimed / float(squares.std()) < high
 
 
+@pytest.mark.parametrize("sizes", [(40, 40), (60, 40)])
+@pytest.mark.parametrize("unit", [1e-8, 1e6])
+def test_the_unit_of_the_data_does_not_matter(sizes, unit):
+    generator = seeded(7)
+    x, y = (torch.randn(n, 3, generator=generator, dtype=torch.float64) for n in sizes)
+    plain, scaled = wasserstein(x, y + 0.5), wasserstein(unit * x, unit * (y + 0.5))
+    assert scaled.value / unit == pytest.approx(plain.value, rel=1e-9)
+    assert scaled.error / unit == pytest.approx(plain.error, rel=1e-6)
+
+
 def test_too_many_samples_are_refused_with_the_way_out():
     with pytest.raises(InvalidInputError, match=r"at most 10 samples, got \(11, 5\)\. .*sliced_wasserstein"):
         wasserstein(torch.randn(11, 2), torch.randn(5, 2), max_samples=10)

@@ -125,8 +125,11 @@ def _simplex(cost: Tensor) -> tuple[float, Tensor, Tensor]:
     """W2^2 and dual potentials of an N x M cost."""
     ot = require("ot", by="wasserstein with sets of different sizes")
     n, m = cost.shape
-    plan, log = ot.emd(np.full(n, 1 / n), np.full(m, 1 / m), cost.numpy(), numItermax=10_000_000, log=True)
+    scale = float(cost.max()) or 1.0  # the simplex has tolerances of its own, for costs of order one
+    plan, log = ot.emd(
+        np.full(n, 1 / n), np.full(m, 1 / m), (cost / scale).numpy(), numItermax=10_000_000, log=True
+    )
     if log["warning"] is not None:
         raise DivergedError(f"wasserstein: the network simplex stopped early: {log['warning']}")
     squared = float((torch.as_tensor(plan) * cost).sum())
-    return squared, torch.as_tensor(log["u"]), torch.as_tensor(log["v"])
+    return squared, scale * torch.as_tensor(log["u"]), scale * torch.as_tensor(log["v"])
