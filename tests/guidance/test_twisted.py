@@ -6,14 +6,15 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator
-from interpolants.guidance import TwistedSMC
+from interpolants.guidance import DPS, FeynmanKac, TwistedSMC
 from interpolants.metrics import rank_histogram
 from interpolants.operators import Measurement
-from interpolants.paths import VP, Linear, OneSidedLinear
+from interpolants.paths import EDM, VP, Linear, OneSidedLinear
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge, LinearGaussian
 from interpolants.solvers import Systematic
 
@@ -82,6 +83,23 @@ def test_true_states_have_even_ranks_among_posterior_draws():
     low, high = (made.x.reshape(300, 128, 2).quantile(q, 1) for q in (0.05, 0.95))
     covered = float(((joint.x > low) & (joint.x < high)).double().mean())
     assert covered == pytest.approx(0.9, abs=4 * math.sqrt(0.09 / 600) + 0.02)
+
+
+def test_a_grid_may_be_the_paths_own_as_in_sampling():
+    path = EDM(smax=20.0)
+    law = GaussianMixture(torch.ones(1, dtype=F64), torch.zeros(1, 2, dtype=F64), torch.ones(1, dtype=F64))
+    field = GaussianMixtureBridge(Gaussian((2,), scale=20.0), law).fields(path)
+    y = torch.zeros(2, 1, dtype=F64)
+    own = [
+        TwistedSMC(field, A, 0.3, n_steps=8, time_grid="auto").grid,
+        DPS(field, A, n_steps=8, time_grid="auto").grid,
+        FeynmanKac([(field, 2.0)], n_steps=8, time_grid="auto").grid,
+        sample(field, torch.zeros(2, 2, dtype=F64), n_steps=8, time_grid="auto").times.numpy(),
+    ]
+    assert own[0].tolist() == path.own_grid(8)
+    assert all((grid == own[0]).all() for grid in own)
+    smc = TwistedSMC(field, A, 0.3, n_steps=8, time_grid="auto")
+    assert smc.sample(y, particles=8, event_shape=(2,), seed=0).x.shape == (16, 2)
 
 
 def test_measurements_do_not_know_of_each_other():

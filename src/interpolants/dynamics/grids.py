@@ -8,6 +8,7 @@ import numpy.typing as npt
 import torch
 
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.paths.path import Path
 
 _SHAPES: dict[str, Callable[[Any], Any]] = {
     "uniform": lambda u: u,
@@ -51,6 +52,40 @@ def time_grid(
     times: npt.NDArray[np.float64] = start + (stop - start) * _SHAPES[spacing](u)
     times[0], times[-1] = start, stop
     return times
+
+
+def spacing_for(
+    path: Path | None,
+    n_steps: int,
+    spacing: Any,
+    *,
+    start: float = 0.0,
+    stop: float = 1.0,
+    noisy: bool = True,
+) -> Any:
+    """A spacing for :func:`time_grid`, where ``"auto"`` has become what suits a path.
+
+    Its own grid where it has one; ``"cosine"`` where the latent noise vanishes like a square root and matters; else
+    ``"uniform"``.
+
+    Args:
+        path: Of the fields.
+        n_steps: Number of steps.
+        spacing: As for ``time_grid``, or ``"auto"``.
+        start: First time.
+        stop: Last time.
+        noisy: Whether the latent noise matters: an SDE, or a velocity made from a denoiser.
+    """
+    if not (isinstance(spacing, str) and spacing == "auto"):
+        return spacing
+    check_steps(n_steps)
+    own = None if path is None else path.own_grid(n_steps)
+    if own is not None:
+        return [start, *(t for t in own if start < t < stop), stop]
+    if path is None or path.is_one_sided or path.envelope.is_zero:
+        return "uniform"
+    ends = path.envelope.gamma_gamma_dot(torch.tensor([0.0, 1.0], dtype=torch.float64)).abs()
+    return "cosine" if noisy and bool((ends > 0).any()) else "uniform"
 
 
 def check_steps(n_steps: int) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from interpolants.dynamics.after_step import AfterStep, AfterStepOver, Constraint, OnStep
 from interpolants.dynamics.correctors import Langevin
-from interpolants.dynamics.grids import check_steps
+from interpolants.dynamics.grids import spacing_for
 from interpolants.dynamics.grids import time_grid as make_grid
 from interpolants.dynamics.noise import NoiseTable, as_noise
 from interpolants.dynamics.transitions import NOISY, TRANSITIONS, make_moves, transitions
@@ -99,7 +99,10 @@ class Job:
         if adaptive and finish != "step":
             remedy = "An adaptive solver has no last step to replace: take stop < 1 or a fixed-step method."
             raise invalid("sample", f"finish={finish!r} needs fixed steps", repr(self.method), remedy)
-        grid = make_grid(n_steps, self._spacing(spacing, n_steps, start, stop), start=start, stop=stop)
+        derived = "velocity" not in getattr(fields, "known", ("velocity",))
+        noisy = self.noise is not None or derived
+        chosen = spacing_for(fields.path, n_steps, spacing, start=start, stop=stop, noisy=noisy)
+        grid = make_grid(n_steps, chosen, start=start, stop=stop)
         self.output_times = grid[::-1].copy() if reverse else grid
         self.grid = self.output_times[[0, -1]] if adaptive and isinstance(spacing, str) else self.output_times
         self.adaptive = adaptive
@@ -124,20 +127,6 @@ class Job:
     def is_random(self) -> bool:
         """Whether noise is drawn."""
         return self.noise is not None or self.method in NOISY or not self.after.is_idle
-
-    def _spacing(self, spacing: Any, n_steps: int, start: float, stop: float) -> Any:
-        if not (isinstance(spacing, str) and spacing == "auto"):
-            return spacing
-        check_steps(n_steps)
-        path = self.fields.path
-        own = None if path is None else path.own_grid(n_steps)
-        if own is not None:
-            return [start, *(t for t in own if start < t < stop), stop]
-        if path is None or path.is_one_sided or path.envelope.is_zero:
-            return "uniform"
-        ends = path.envelope.gamma_gamma_dot(torch.tensor([0.0, 1.0], dtype=torch.float64)).abs()
-        derived = "velocity" not in getattr(self.fields, "known", ("velocity",))
-        return "cosine" if bool((ends > 0).any()) and (self.noise is not None or derived) else "uniform"
 
     def velocity(self, cond: Condition) -> Callable[[Tensor, Tensor], Tensor]:
         """The probability flow's velocity as the solvers want it."""

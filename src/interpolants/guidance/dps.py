@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interpolants.dynamics.grids import spacing_for
 from interpolants.dynamics.grids import time_grid as make_grid
 from interpolants.dynamics.noise import NoiseTable, ReverseNoise
 from interpolants.dynamics.sample import check_seed
@@ -56,7 +57,7 @@ class DPS:
         self.fields = fields
         self.path, self.base = gaussian_path("DPS", fields.path)
         self.operator, self.zeta = as_operator("DPS", operator), float(zeta)
-        self.grid = make_grid(n_steps, time_grid)
+        self.grid = make_grid(n_steps, spacing_for(self.path, n_steps, time_grid))
 
     def restore(self, y: Tensor, *, event_shape: Any = None, seed: int = 0, first_index: int = 0) -> Tensor:
         """One answer for each measurement ``y (B, *M)``: ``(B, *D)``.

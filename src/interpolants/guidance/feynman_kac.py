@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from interpolants.dynamics.grids import spacing_for
 from interpolants.dynamics.grids import time_grid as make_grid
 from interpolants.dynamics.noise import NoiseLevel, NoiseTable, ReverseNoise, as_noise
 from interpolants.dynamics.sample import check_call, check_seed
@@ -112,8 +113,10 @@ class FeynmanKac:
             raise invalid(who, "clip must be finite and > 0, or None", clip)
         if isinstance(probes, bool) or not isinstance(probes, int) or probes < 1:
             raise invalid(who, "probes must be an integer >= 1", probes)
-        self.grid = make_grid(n_steps, time_grid, start=start, stop=stop)
-        self.experts, self.path = check_experts(who, experts, self.grid.tolist())
+        self.experts, self.path = check_experts(who, experts, ())
+        spacing = spacing_for(self.path, n_steps, time_grid, start=start, stop=stop)
+        self.grid = make_grid(n_steps, spacing, start=start, stop=stop)
+        check_experts(who, self.experts, self.grid.tolist())
         self.level = _noise(who, kappa, eps, self.path)
         self.transport = self._choose(who, transport)
         self.reward = _checked(who, reward, float(self.grid[0]))

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interpolants.dynamics.grids import spacing_for
 from interpolants.dynamics.grids import time_grid as make_grid
 from interpolants.dynamics.noise import NoiseTable, ReverseNoise
 from interpolants.dynamics.sample import check_seed
@@ -88,7 +89,7 @@ class TwistedSMC:
         self.path, self.base = gaussian_path(who, fields.path)
         self.operator, self.noise, self.spread = as_operator(who, operator), float(noise), float(spread)
         self.resampler = Systematic() if resampler is None else resampler
-        self.grid = make_grid(n_steps, time_grid)
+        self.grid = make_grid(n_steps, spacing_for(self.path, n_steps, time_grid))
         self.table = NoiseTable(ReverseNoise(kappa), self.path, self.grid, cap=True)
 
     def sample(
