@@ -1,5 +1,6 @@
 """Runs that are looked at while they are made: a log that grows, then a bridge, then what it was judged by."""
 
+import json
 import os
 import time
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from interpolants.foundations.errors import InvalidInputError
 from interpolants.runs.folder import read_config
 from interpolants.runs.run import execute
 from interpolants.web import create_app, open_runs
@@ -50,6 +52,16 @@ def test_what_cannot_be_read_for_a_moment_stays_as_it_was(growing):
     assert len(runs[0].page(0)["history"]) == 3
     (growing.folder / "main" / "bridge").mkdir()  # a folder that is no bridge
     assert len(runs[0].page(0)["history"]) == 3
+
+
+def test_results_of_other_tasks_are_refused_and_do_not_take_a_page_down(growing):
+    runs = open_runs([growing.folder])
+    growing.write(3)
+    results = {"format": 1, "tasks": [{"name": "main"}, {"name": "other"}]}
+    (growing.folder / "results.json").write_text(json.dumps(results))
+    assert runs[0].page(0)["growing"]
+    with pytest.raises(InvalidInputError, match="must tell of the 1 tasks of the run's settings, got 2"):
+        open_runs([growing.folder])
 
 
 def test_names_are_the_same_before_and_after(growing, trained):

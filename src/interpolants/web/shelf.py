@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Any, overload
 
 from interpolants.estimator.bridge import Bridge
-from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.foundations.registry import describe
 from interpolants.reports import words
 from interpolants.reports.record import read_run
@@ -88,6 +88,10 @@ class _Place:
             self.shown, self._is_final = [self._bridge(self.names[0], self.folder)], True
         elif (self.folder / RESULTS).is_file():
             found = read_run(self.folder).tasks
+            if len(found) != len(self.names):
+                rule = f"{RESULTS} must tell of the {len(self.names)} tasks of the run's settings"
+                remedy = "Were they written by another run? Evaluate this one again."
+                raise invalid(f"explorer: {self.folder}", rule, len(found), remedy)
             self.shown = [self._judged(*pair) for pair in zip(self.names, found, strict=True)]
             self._is_final = True
         else:
