@@ -166,10 +166,13 @@ def test_a_label_without_rows_has_no_way_back():
             bridge.sample(3, cond=label, reverse=True)
 
 
-@pytest.mark.parametrize(("within", "own"), [("labels", True), (None, False)])
-def test_labels_choose_the_starts_where_pairs_were_made_within_them(within, own):
+@pytest.mark.parametrize(
+    ("kind", "within", "own"),
+    [("sinkhorn", "labels", True), ("minibatch_ot", "labels", True), ("sinkhorn", None, False)],
+)
+def test_labels_choose_the_starts_where_pairs_were_made_within_them(kind, within, own):
     x1, labels = labelled()
-    coupling = {"kind": "sinkhorn", "reg": 0.5, "within": within}
+    coupling = {"kind": kind, "within": within}
     x0 = torch.as_tensor(np.where(labels, 5.0, -5.0))[:, None].expand(-1, 2)
     few = {**TINY, "steps": 2, "batch_size": 32}
     bridge = Bridge("linear", coupling=coupling, **few).fit(x0, x1, cond=labels, cond0=labels, **QUIET)

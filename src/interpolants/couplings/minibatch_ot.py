@@ -49,7 +49,9 @@ class MinibatchOT:
         sub_batch: Solve in random blocks of this many rows (n^3 becomes n sub_batch^2); None for none.
         within: Pair only equal labels: ``"labels"`` takes a bare condition tensor, or that key of a
             dict; any other string names another key. A base without labels is dealt to the labels of
-            ``x1`` at random. Plain OT with a condition biases the base seen by each condition: use this.
+            ``x1`` at random; one with labels must have them as often as ``x1``, which ``training.PairBatches``
+            sees to by drawing its rows by the labels of ``x1``. Plain OT with a condition biases the base
+            seen by each condition: use this.
 
     Raises:
         InvalidInputError: For an unknown method, or sub_batch below 2.

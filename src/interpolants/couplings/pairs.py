@@ -255,6 +255,43 @@ def label_blocks(
     return [(r, by_label[value]) for r, value in zip(rows, values0.tolist(), strict=True)]
 
 
+@dataclass(frozen=True)
+class RowsOfLabel:
+    """Which rows of x0 share the label of a row of x1: lets batches be drawn in which labels match, equally often.
+
+    Attributes:
+        order: Rows of ``x0``, label by label.
+        first: Where those of its label begin in ``order``, for each row of ``x1``.
+        count: How many there are.
+    """
+
+    order: Tensor
+    first: Tensor
+    count: Tensor
+
+    @classmethod
+    def of(cls, who: str, cond0: Cond, cond1: Cond, within: str) -> "RowsOfLabel | None":
+        """From the conditions of both whole sets; None where one end has no labels.
+
+        Raises:
+            InvalidInputError: If a label of ``x1`` has no row of ``x0``, or the labels are no single numbers.
+        """
+        labels0, labels1 = _labels(who, "cond0", cond0, within), _labels(who, "cond", cond1, within)
+        if labels0 is None or labels1 is None:
+            return None
+        values, counts = torch.unique(labels0, return_counts=True)
+        if not bool((known := torch.isin(labels1, values)).all()):
+            found = f"label {labels1[~known][0].item()} of x1 without a row of x0"
+            raise invalid(who, f"within={within!r} needs rows of x0 for every label of x1", found)
+        place = torch.searchsorted(values, labels1)
+        return cls(labels0.argsort(stable=True), (counts.cumsum(0) - counts)[place], counts[place])
+
+    def draw(self, rows1: Tensor, generator: torch.Generator | None) -> Tensor:
+        """For each of these rows of ``x1`` a row of ``x0`` with its label, at random with replacement."""
+        uniform, count = torch.rand(len(rows1), generator=generator, dtype=torch.float64), self.count[rows1]
+        return self.order[self.first[rows1] + torch.minimum((uniform * count).long(), count - 1)]
+
+
 def _table(values: Tensor, counts: Tensor) -> str:
     return str(dict(zip(values.tolist()[:8], counts.tolist()[:8], strict=True)))
 

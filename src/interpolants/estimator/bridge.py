@@ -204,7 +204,8 @@ class Bridge:
             x0: Samples of rho0; left out where the path has a Gaussian base (or is a mirror).
             x1: Samples of rho1.
             cond: What is known of each row of ``x1``: labels ``(N,)``, vectors ``(N, C)`` or fields ``(N, C, *D)``.
-            cond0: Likewise for ``x0``; used by couplings that pair within labels.
+            cond0: Likewise for ``x0``; used by couplings that pair within labels. Starts are then drawn by the labels
+                of x1: where labels are not equally frequent at both ends, those of x1 count.
             steps: Training steps, instead of the bridge's setting.
             batch_size: Rows per step, instead of the bridge's setting.
             progress: Show a progress bar.

@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 
 from interpolants.couplings.independent import Independent
 from interpolants.couplings.paired import Paired
-from interpolants.couplings.pairs import UnfittedCoupling
+from interpolants.couplings.pairs import RowsOfLabel, UnfittedCoupling
 from interpolants.data.instance_noise import InstanceNoise
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.log_density import LogDensity
@@ -29,6 +29,11 @@ from interpolants.training.settings import TrainSettings
 class PairBatches:
     """The batch of a step, ``{"x0", "x1", "cond", "t", "weight"}``: a function of the step's generator alone.
 
+    Rows of either end are drawn uniformly, with replacement. Where the coupling pairs within labels and both ends have
+    them, only those of x1 are: each brings a row of x0, uniform among those with its label. Labels then come as often
+    as in x1 at both ends, whatever their frequency in x0; the law of x0 given its label is that of the data. So where
+    the frequencies are equal both marginals are kept, and where they differ rho0 is weighted anew by label.
+
     Args:
         x0: Samples of rho0, ``(N0, *D)``; None where the path draws them itself.
         x1: Samples of rho1, ``(N1, *D)``.
@@ -42,7 +47,7 @@ class PairBatches:
         who: Public name for errors.
 
     Raises:
-        InvalidInputError: If conditions do not fit their rows, or the coupling does not fit the ends.
+        InvalidInputError: If conditions do not fit their rows, or the coupling does not fit the ends or their labels.
     """
 
     def __init__(
@@ -70,6 +75,8 @@ class PairBatches:
             coupling = coupling.fit(x0, x1)
         self.x0, self.x1, self.cond, self.cond0 = x0, x1, cond, cond0
         self.size, self.coupling, self.times = size, coupling, times
+        within = getattr(coupling, "within", None)
+        self.by_label = RowsOfLabel.of(who, cond0, cond, within) if x0 is not None and within else None
         self.paired = x0 is not None and isinstance(coupling, Paired)
         if self.paired and x0 is not None and len(x0) != len(x1):
             remedy = "Row i of x0 must belong to row i of x1; for unrelated sets take coupling='independent'."
@@ -83,12 +90,20 @@ class PairBatches:
         x1 = x1 if self.perturb is None else self.perturb.draw(x1, generator=generator)
         x0 = None
         if self.x0 is not None:
-            pick0 = pick if self.paired else torch.randint(len(self.x0), (rows,), generator=generator)
+            pick0 = self._starts(self.x0, pick, generator)
             cond0 = take_rows(self.cond0, pick0)
             pairs = self.coupling.pair(self.x0[pick0], x1, generator=generator, cond0=cond0, cond1=cond)
             x0, x1, cond = pairs.x0, pairs.x1, pairs.cond1
         times = self.times.sample(rows, generator=generator)
         return {"x0": x0, "x1": x1, "cond": cond, "t": times.t, "weight": times.weight}
+
+    def _starts(self, x0: Tensor, pick: Tensor, generator: Generator) -> Tensor:
+        """Rows of x0 for a batch with these rows of x1."""
+        if self.paired:
+            return pick
+        if self.by_label is not None:
+            return self.by_label.draw(pick, generator)
+        return torch.randint(len(x0), (len(pick),), generator=generator)
 
 
 def draw_pairs(

@@ -1,0 +1,42 @@
+"""Batches of pairs: where rows of both ends come from."""
+
+import pytest
+import torch
+
+from interpolants.couplings import MinibatchOT, Sinkhorn
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.objectives.times import UniformTimes
+from interpolants.training import PairBatches
+
+
+@pytest.mark.parametrize("coupling", [MinibatchOT(within="labels"), Sinkhorn(reg=0.5, within="labels")])
+def test_labels_match_in_every_batch_and_come_as_often_as_at_the_end(coupling):
+    """x0 has labels 5, 7, 9 in shares 1/2, 1/4, 1/4, and x1 only 7 and 9 in shares 1/4, 3/4."""
+    labels0, labels1 = torch.tensor([7, 5, 9, 5] * 25), torch.tensor([9, 7, 9, 9] * 20)
+    x0, x1 = torch.arange(100.0)[:, None], 1000 + torch.arange(80.0)[:, None]
+    batches = PairBatches(x0, x1, 40, coupling, UniformTimes(), cond=labels1, cond0=labels0)
+    counts0, counts1, n = torch.zeros(100), torch.zeros(80), 250
+    for step in range(n):
+        batch = batches(step, torch.Generator().manual_seed(step), 0, 1)
+        rows0, rows1 = batch["x0"].flatten().long(), batch["x1"].flatten().long() - 1000
+        assert torch.equal(labels0[rows0], labels1[rows1])
+        assert torch.equal(batch["cond"], labels1[rows1])
+        counts0 += torch.bincount(rows0, minlength=100)
+        counts1 += torch.bincount(rows1, minlength=80)
+    # 10,000 draws: each row as often as it should be, within five standard errors of a count.
+    for counts, share in (
+        (counts0, torch.tensor([0.0, 1 / 4 / 25, 3 / 4 / 25])[(labels0 - 5) // 2]),
+        (counts1, torch.full((80,), 1 / 80)),
+    ):
+        expected = 40 * n * share
+        # Sinkhorn draws rows of x1 anew within a batch, which adds a second variance of the same size.
+        assert bool(((counts - expected).abs() <= 5 * (2 * expected).sqrt()).all())
+
+
+def test_a_label_without_starts_is_refused():
+    x, labels = torch.zeros(6, 2), torch.tensor([0, 0, 0, 1, 1, 2])
+    coupling = MinibatchOT(within="labels")
+    with pytest.raises(
+        InvalidInputError, match="rows of x0 for every label of x1, got label 2 of x1 without"
+    ):
+        PairBatches(x[:5], x, 4, coupling, UniformTimes(), cond=labels, cond0=labels[:5])
