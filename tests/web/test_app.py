@@ -136,6 +136,7 @@ def test_runs_are_listed_shown_and_carried_by_number(client, trained):
         ("simulate", "[" * 50_000, 422, "must be a JSON object"),
         ("simulate", '"' + "x" * LARGEST_BODY + '"', 413, "bytes at most"),
         ("carry", '{"runs": [0], "folder": "/etc"}', 422, "folder: there is no such setting."),
+        ("judge", '{"rn": 0, "what": "check"}', 422, "rn: there is no such setting. Did you mean 'run'?"),
         ("carry", '{"runs": [5]}', 422, "there are runs 0 to 2, got 5"),
         ("carry", '{"runs": [2]}', 422, "only a trained bridge"),
         (

@@ -44,7 +44,8 @@ def _words(error: Exception, model: type[BaseModel]) -> str:
     details = getattr(error, "errors", None)
     if details is None:
         return "The question must be a JSON object."
-    first = details()[0]
+    found = details()  # a misspelt entry is also a missing one: its name tells more
+    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
     place = ".".join(str(part) for part in first["loc"])[:60] or "question"
     if first["type"] == "extra_forbidden":
         return f"{place}: there is no such setting. {nearest(place, model.model_fields)}"
