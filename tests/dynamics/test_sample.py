@@ -92,7 +92,7 @@ def test_evaluations_of_an_adaptive_solver_are_counted_per_sample(method):
 
 def test_results_say_what_ran():
     found = sample(exact(), points(), n_steps=4)
-    assert (found.method, found.seed, found.path, found.rejected) == ("heun", None, None, None)
+    assert (found.method, found.seed, found.path, found.rejected) == ("midpoint", None, None, None)
     assert_close(found.times, torch.linspace(0, 1, 5, dtype=F64))
     assert found.ok.all()
     noisy = sample(exact(), points(), eps=1.0, n_steps=4)
@@ -342,7 +342,7 @@ def test_gamma_noise_is_proportional_to_gamma():
 @pytest.mark.parametrize("eps", [0, 0.0, torch.tensor(0.0), ConstantNoise(0.0), -0.0])
 def test_no_noise_is_the_flow(eps):
     found = sample(exact(), points(), eps=eps, n_steps=4)
-    assert found.method == "heun"
+    assert found.method == "midpoint"
     assert torch.equal(found.x, sample(exact(), points(), n_steps=4).x)
 
 

@@ -191,7 +191,7 @@ def _task(name: str, kind: str, target: str, shape: list[int], tensors: dict[str
     table_eps = [
         {
             "eps": eps,
-            "method": "heun" if eps == 0 else "stochastic_heun",
+            "method": "midpoint" if eps == 0 else "stochastic_heun",
             "nfe": 200,
             "sliced_w2": 0.125 + 0.02 * eps,
             "sliced_w2_error": 0.004,

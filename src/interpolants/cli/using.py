@@ -38,7 +38,9 @@ def sample(
     cond: Cond = None,
     reverse: Annotated[bool, typer.Option("--reverse", help="From t = 1 to t = 0.")] = False,
     steps: Annotated[int, typer.Option("--steps", min=1, help="Steps of the solver.")] = 100,
-    method: Annotated[str | None, typer.Option("--method", help="Solver, e.g. heun, dopri5, sra1.")] = None,
+    method: Annotated[
+        str | None, typer.Option("--method", help="Solver, e.g. midpoint, dopri5, sra1.")
+    ] = None,
     guidance: Annotated[
         float | None, typer.Option("--guidance", help="Strength of classifier-free guidance; 1 is none.")
     ] = None,

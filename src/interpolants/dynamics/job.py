@@ -36,6 +36,8 @@ from interpolants.solvers.tableau import RungeKutta
 # Streams of one seed: numbers that tell its uses apart.
 BROWNIAN_STREAM = 1
 FINISHES = ("step", "mean", "denoise")
+# Midpoint and not Heun: the field at the end of a step is rough, or infinite, where the step is the last.
+_ODE, _SDE = "midpoint", "stochastic_heun"
 # With noise, the short names mean the matching SDE scheme.
 _WITH_NOISE = {"euler": "euler_maruyama", "heun": "stochastic_heun"}
 
@@ -91,6 +93,8 @@ class Job:
                 x[:1], torch.zeros((), dtype=torch.float32), ("score",)
             )  # raises, and says what to learn
             raise invalid("sample", "eps > 0 needs fields with a score", "none", "Use eps=0.")
+        if method is None and self.noise is None and fields.path is not None:
+            method = fields.path.own_solver
         self.method = find_method(method, self.noise is not None)
         if finish not in FINISHES:
             raise invalid("sample", f"finish must be one of {', '.join(FINISHES)}", repr(finish))
@@ -335,7 +339,7 @@ def _watch_in(basis: Basis, on_step: Any) -> Any:
 
 def find_method(method: str | None, noisy: bool) -> str:
     """The solver that was asked for, by its own name; refuses one that is unknown or of the other kind."""
-    name = "heun" if method is None else method
+    name = (_SDE if noisy else _ODE) if method is None else method
     if noisy:
         name = _WITH_NOISE.get(name, name)
     options = available("sde") if noisy else [*available("ode"), *TRANSITIONS]

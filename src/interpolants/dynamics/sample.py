@@ -103,7 +103,8 @@ def sample(
         method: Solver by name. ODE: ``euler, midpoint, heun, rk4, dopri5, tsit5, denoise``; SDE:
             ``euler_maruyama`` (or ``euler``), ``stochastic_heun`` (or ``heun``), ``sra1``. On one-sided paths also
             ``reverse_diffusion`` and ``ancestral``, with noise of their own (leave eps at 0), and ``reverse_flow``;
-            see ``dynamics.transitions``. Default ``heun``.
+            see ``dynamics.transitions``. Default ``midpoint``, or the path's own where it has one; with noise
+            ``stochastic_heun``.
         n_steps: Number of fixed steps.
         time_grid: ``"uniform"``, ``"quadratic"``, ``"cosine"``, increasing times in [0, 1], or ``"auto"``: cosine where
             the path's latent noise vanishes like a square root and matters (SDE, or a velocity made from a denoiser),

@@ -100,6 +100,11 @@ class EDM(SpatiallyLinearPath):
         times[0] = 0.0
         return [*times.tolist(), 1.0]
 
+    @property
+    def own_solver(self) -> str:
+        """Heun's method: the last steps are short enough for the field at their ends."""
+        return "heun"
+
 
 def _noise(df: float | str, scale: float) -> BaseLaw:
     if df == "inf" or df == math.inf:

@@ -107,6 +107,11 @@ class Path(ABC):
         """``n_steps + 1`` times from 0 to 1 that suit the path; None where even steps or a standard spacing do."""
         return None
 
+    @property
+    def own_solver(self) -> str | None:
+        """The ODE solver that the path's own grid was made for; None where there is none."""
+        return None
+
     def noise_scale(self, t: Tensor) -> Tensor:
         """What multiplies the noise z in x_t: gamma, or alpha for a one-sided path."""
         return self.envelope.gamma(t)

@@ -96,7 +96,7 @@ class Question(BaseModel):
     scale: Annotated[float, Field(ge=0.05, le=10, allow_inf_nan=False)] = 1.0
     eps: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.0
     eps_shape: Literal["constant", "in the middle", "early", "late"] = "constant"
-    method: Literal["euler", "midpoint", "heun", "rk4"] = "heun"
+    method: Literal["euler", "midpoint", "heun", "rk4"] = "midpoint"
     n: Annotated[int, Field(ge=1, le=10_000)] = 2000
     n_steps: Annotated[int, Field(ge=1, le=400)] = 50
     reverse: bool = False

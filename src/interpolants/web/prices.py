@@ -55,7 +55,7 @@ def price_scene(question: Question) -> Scene:
 
 def _solvers(eps: float) -> list[tuple[str, float, str]]:
     """Name, noise level and solver of each curve."""
-    flow = [(f"ODE, {method}", 0.0, method) for method in ("euler", "heun", "rk4")]
+    flow = [(f"ODE, {method}", 0.0, method) for method in ("euler", "midpoint", "rk4")]
     if not eps:
         return flow
     return [*flow[:2], *((f"SDE, {method}", eps, method) for method in ("euler", "heun"))]

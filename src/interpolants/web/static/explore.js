@@ -9,7 +9,7 @@ const canvas = $("canvas"), pen = canvas.getContext("2d");
 const SETTINGS = ["rho0", "rho1", "path", "envelope", "scale", "eps", "eps_shape", "method", "n_steps", "n", "reverse"];
 const DEFAULTS = {
   rho0: "moons", rho1: "eight blobs", path: "linear", envelope: "brownian", scale: 1, eps: 0.5, eps_shape: "constant",
-  method: "heun", n_steps: 50, n: 2000, reverse: false, start: null, seed: 0,
+  method: "midpoint", n_steps: 50, n: 2000, reverse: false, start: null, seed: 0,
 };
 const TRAILS = 24;
 
