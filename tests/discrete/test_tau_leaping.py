@@ -122,6 +122,15 @@ def test_coarse_noise_in_a_joint_draw_lowers_the_entropy_and_a_two_stage_draw_do
     assert float(nll[0].mean()) < source.entropy() - 5 * error[0]
 
 
+@pytest.mark.parametrize("how", [FirstHitting(), TauLeaping(num_steps=4)])
+def test_draws_are_those_of_the_sequences_that_were_asked_for(how):
+    posterior = ExactPosterior(TABLE, Masked(3))
+    prompt = torch.tensor([[3, 3], [0, 3], [1, 2]])
+    times = 4 if isinstance(how, TauLeaping) else 1
+    assert how.sample(posterior, prompt=prompt, seed=0).draws == pytest.approx(times * 3 * 3 / 3)
+    assert how.sample(posterior, prompt=prompt, seed=0, chunk=1).draws == pytest.approx(times * 3 * 3 / 3)
+
+
 def test_draws_are_counted():
     posterior = ExactPosterior(TABLE, Masked(3))
     assert TauLeaping(num_steps=10).sample(posterior, 20, 2, seed=0).draws == 10 * 2 * 3

@@ -82,7 +82,7 @@ class FirstHitting(TokenSampler):
         return TokenSamples(
             x=x,
             nfe=(bounds.diff(dim=0) > 0).sum(0),
-            draws=float(free.double().sum(1).mean()) * path.vocabulary,
+            draws=float(free[walk.own].double().sum(1).mean()) * path.vocabulary,
             hit_times=times.masked_fill(~free, torch.nan),
             seed=walk.seed,
         )

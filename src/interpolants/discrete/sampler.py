@@ -4,7 +4,7 @@ import math
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import torch
@@ -44,13 +44,17 @@ class TokenSamples:
 
 @dataclass(frozen=True)
 class Walk:
-    """One chunk of sequences on its way; ``first`` is the index of its first row in the whole job."""
+    """One chunk of sequences on its way.
+
+    ``first`` is the index of its first row in the whole job; ``own`` are the rows that were asked for, not padding.
+    """
 
     posterior: Posterior
     x: Tensor
     cond: Condition
     first: int
     seed: int
+    own: slice = field(default_factory=lambda: slice(None))
 
     @property
     def path(self) -> DiscretePath:
@@ -159,8 +163,10 @@ class TokenSampler(ABC):
         parts = []
         for rows, first in plan:
             tokens, given = plan.take(rows, first)
-            done = self.run(Walk(posterior, tokens.clone(), given, first, seed))
-            parts.append(_cut(done, plan.lead(rows, first), rows.stop - rows.start))
+            lead = plan.lead(rows, first)
+            own = slice(lead, lead + rows.stop - rows.start)
+            done = self.run(Walk(posterior, tokens.clone(), given, first, seed, own))
+            parts.append(_cut(done, own))
             if progress is not None:
                 progress(rows.stop)
         return _join(parts, len(x), seed)
@@ -226,11 +232,10 @@ def _prompted(who: str, path: DiscretePath, n: int | None, length: int | None, p
     return torch.nn.functional.pad(rows, (0, length - rows.shape[1]), value=path.mask)
 
 
-def _cut(done: TokenSamples, lead: int, count: int) -> TokenSamples:
+def _cut(done: TokenSamples, own: slice) -> TokenSamples:
     """Drop padding before and after; ``draws`` becomes the sum over the rows that stay."""
-    rows = slice(lead, lead + count)
-    times = None if done.hit_times is None else done.hit_times[rows]
-    return replace(done, x=done.x[rows], nfe=done.nfe[rows], hit_times=times, draws=done.draws * count)
+    times, x = None if done.hit_times is None else done.hit_times[own], done.x[own]
+    return replace(done, x=x, nfe=done.nfe[own], hit_times=times, draws=done.draws * len(x))
 
 
 def _join(parts: list[TokenSamples], total: int, seed: int) -> TokenSamples:

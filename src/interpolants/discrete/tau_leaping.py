@@ -104,7 +104,7 @@ class TauLeaping(TokenSampler):
         return TokenSamples(
             x=x,
             nfe=asked.count,
-            draws=float(self.num_steps * free.double().sum(1).mean() * classes),
+            draws=float(self.num_steps * free[walk.own].double().sum(1).mean() * classes),
             hit_times=hit_times if path.mask is not None else None,
             seed=walk.seed,
         )
