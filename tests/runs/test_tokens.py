@@ -71,13 +71,32 @@ def test_text_is_written_and_filled_in_from_the_command_line(done):
 
 
 def test_a_bridge_is_no_model_of_tokens_and_an_unfinished_one_is_none(done, tmp_path):
-    with pytest.raises(InvalidInputError, match=r"the task must have trained a bridge, got .*model"):
+    with pytest.raises(
+        InvalidInputError, match=r"the task must train a bridge, got .* with the method 'token_bridge'"
+    ):
         find_bridge(done)
     with pytest.raises(InvalidInputError, match="must be one of a run"):
         find_tokens(tmp_path)
     (tmp_path / "config.json").write_text((done / "config.json").read_text())
     with pytest.raises(InvalidInputError, match=r"a model of tokens must be trained, got .*unfinished"):
         find_tokens(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["latent_generator", "forecaster", "light_sb"])
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_run_of_another_method_is_said_to_hold_neither(kind, begun, tmp_path):
+    """Whether it is trained or not, and whether it keeps a model or none."""
+    points = {"problem": "moons", "n": 300}
+    data = {"x1": points} if kind == "latent_generator" else {"x0": points, "x1": points}
+    settings = make_config({"data": data, "method": {"kind": kind}}, place="my.toml")
+    (tmp_path / "config.json").write_text(json.dumps(settings.dump()))
+    if begun:
+        (tmp_path / "main" / "model").mkdir(parents=True)
+    for find, what in ((find_tokens, "a model of tokens"), (find_bridge, "a bridge")):
+        with pytest.raises(
+            InvalidInputError, match=f"must train {what}, got .*main with the method '{kind}'"
+        ):
+            find(tmp_path)
 
 
 def test_a_method_with_a_base_of_its_own_refuses_another(tmp_path):

@@ -122,6 +122,18 @@ def test_two_runs_carry_the_same_points(runs):
     np.testing.assert_allclose(other[-1], expected.numpy(), atol=1e-4)
 
 
+@pytest.mark.parametrize("way", ["backward", "there and back"])
+@pytest.mark.parametrize("seed", [0, 3])
+def test_ways_that_begin_at_the_data_begin_with_rows_of_the_label(runs, way, seed):
+    cond = runs[PICTURES].rows.cond
+    for label in (0, 1):
+        facts, _, _ = carried(runs, runs=[PICTURES], way=way, n=9, n_steps=2, label=label, seed=seed)
+        assert facts["n"] == len(set(facts["rows"])) == 9
+        assert cond[facts["rows"]].tolist() == [label] * 9
+    chosen = carried(runs, runs=[PICTURES], way=way, start="one", row=5, n=2, n_steps=2, label=0, seed=seed)
+    assert chosen[0]["rows"] == [5, 5]
+
+
 def test_images_come_as_bytes_and_a_label_decides_what_is_made(runs):
     for label, bright in ((0, slice(0, 3)), (1, slice(3, 6))):
         facts, (states,), _ = carried(runs, runs=[PICTURES], n=9, n_steps=20, label=label)

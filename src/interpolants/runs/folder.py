@@ -25,6 +25,7 @@ from interpolants.runs.config import RunConfig, make_config
 CONFIG, RESULTS, REPORT, ARRAYS = "config.json", "results.json", "report.html", "arrays.safetensors"
 # Folder of a trained method within that of its task.
 MODEL = "model"
+_TOKENS = "token_bridge"  # the method that is a model of tokens
 # Settings that say how a run is judged or how it is logged; changing them does not change what was learnt.
 _LATER = ("title", "evaluate")
 
@@ -101,21 +102,23 @@ def find_bridge(folder: Path, task: str | None = None) -> Path:
     Raises:
         InvalidInputError: If there is none, or several and none was chosen.
     """
-    return _find(folder, task, "bridge", "bridge.json", "a bridge")
+    return _find(folder, task, "bridge", "bridge.json", None)
 
 
 def find_tokens(folder: Path, task: str | None = None) -> Path:
     """The folder of a trained model of tokens, found like :func:`find_bridge`."""
-    return _find(folder, task, MODEL, "tokens.json", "a model of tokens")
+    return _find(folder, task, MODEL, "tokens.json", _TOKENS)
 
 
-def _find(folder: Path, task: str | None, place: str, record: str, what: str) -> Path:
+def _find(folder: Path, task: str | None, place: str, record: str, method: str | None) -> Path:
+    """A folder with this record, for tasks of this method; None is a bridge."""
     for candidate in (folder, folder / place):
         if (candidate / record).is_file():
             if task is not None:
                 raise invalid("--task", f"{folder} must be a run to have tasks", repr(task), "Leave it out.")
             return candidate
-    names = [task.name for task in read_config(folder).tasks]
+    tasks = {one.name: one for one in read_config(folder).tasks}
+    names = list(tasks)
     if task is None and len(names) > 1:
         raise invalid(
             "run", "a run of several tasks needs a choice", f"tasks {', '.join(names)}", "Add --task NAME."
@@ -126,9 +129,14 @@ def _find(folder: Path, task: str | None, place: str, record: str, what: str) ->
     found = folder / chosen / place
     if (found / record).is_file():
         return found
-    if other := [name for name in ("bridge", MODEL) if name != place and (folder / chosen / name).is_dir()]:
+    what, trains = (
+        "a bridge" if method is None else "a model of tokens",
+        (tasks[chosen].method or {}).get("kind"),
+    )
+    if trains != method:
         remedy = "A bridge answers 'interpolants sample', a model of tokens 'interpolants text'."
-        raise invalid("run", f"the task must have trained {what}", f"{folder / chosen / other[0]}", remedy)
+        got = f"{folder / chosen} with {'a bridge' if trains is None else f'the method {trains!r}'}"
+        raise invalid("run", f"the task must train {what}", got, remedy)
     remedy = f"Go on with: interpolants run --out {folder} --resume"
     raise invalid(
         "run", f"{what} must be trained", f"{folder / chosen}, where training is unfinished", remedy

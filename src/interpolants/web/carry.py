@@ -47,7 +47,7 @@ class Journey(BaseModel):
         eps: Noise levels; 0 is the ODE.
         n: Samples.
         n_steps: Steps each way.
-        label: Condition of all samples; None is each row's own.
+        label: Condition of all samples, and of the ends that a batch begins with; None is each row's own.
         seed: Seed of the choice of the batch, and of the noise.
     """
 
@@ -167,17 +167,23 @@ class Trip:
         return chunks * self.question.n_steps * _STAGES * (2 if self.question.way == "there and back" else 1)
 
     def starts(self) -> Starts:
-        """Where all runs and levels begin: rows of the first run."""
+        """Where all runs and levels begin: rows of the first run; with a label, ends of that label."""
         question, rows = self.question, self.shown[0].rows
-        x = rows.x0 if question.way == "forward" else rows.x1
+        x, among = (rows.x0 if question.way == "forward" else rows.x1), None
+        if question.label is not None and question.way != "forward" and rows.cond is not None:
+            among = (rows.cond == question.label).nonzero().flatten()
         if question.start == "one":
             if question.row >= len(x):
                 raise invalid("explorer", f"row must be below {len(x)}", question.row, "Choose another row.")
             pick = torch.full((question.n,), question.row)
-        elif question.seed == 0:
-            pick = torch.arange(min(question.n, len(x)))
         else:
-            pick = torch.randperm(len(x), generator=generator(question.seed, _PICK))[: question.n]
+            among = torch.arange(len(x)) if among is None else among
+            if not len(among):
+                rule, remedy = "ends must be there to start from with this label", "Choose another label."
+                raise invalid("explorer", rule, f"none of label {question.label}", remedy)
+            if question.seed:
+                among = among[torch.randperm(len(among), generator=generator(question.seed, _PICK))]
+            pick = among[: question.n]
         if question.label is not None:
             cond: Tensor | None = torch.full((len(pick),), question.label)
         else:
