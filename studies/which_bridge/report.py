@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from studies.common import Results, Study, markdown, mean_and_error
@@ -94,12 +95,12 @@ def _samplers(results: Results) -> str:
     for key in sorted(keys):
         cells = []
         for place, n in columns:
-            values = sorted(
+            values = [
                 mean(results, f"{place} / {name}", f"{key}@{n}")
                 for name in names(results, place)
                 if results.values(f"{place} / {name}", f"{key}@{n}")
-            )
-            cells.append(show(values[len(values) // 2]) if values else "–")
+            ]
+            cells.append(show(median(values)) if values else "–")
         rows.append([key, *cells])
     return markdown(["sampler", *(f"{place}: {n}" for place, n in columns)], rows)
 
