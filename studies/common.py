@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.version import __version__
 
 SIZES = ("quick", "laptop", "full")
@@ -186,6 +186,11 @@ def write_text(path: Path, text: str) -> None:
 
 def run(study: Study, size: str, seeds: Iterable[int], out: Path, *, only: Sequence[str] = ()) -> Results:
     """Measure what is missing, seed by seed, and write tables and figures after each seed."""
+    return _measure(study, _opened(study, size, out, only), size, seeds, only)
+
+
+def _opened(study: Study, size: str, out: Path, only: Sequence[str]) -> Results:
+    """The results that are there, once what is asked for is known to make sense."""
     if size not in study.settings:
         raise invalid(study.name, "the size must be known", repr(size), nearest(size, study.settings))
     settings = study.settings[size]
@@ -194,6 +199,12 @@ def run(study: Study, size: str, seeds: Iterable[int], out: Path, *, only: Seque
     for name in only:
         if name not in cases:
             raise invalid(study.name, "the case must be known", repr(name), nearest(name, cases))
+    return results
+
+
+def _measure(study: Study, results: Results, size: str, seeds: Iterable[int], only: Sequence[str]) -> Results:
+    settings = study.settings[size]
+    cases = study.cases(settings)
     for seed in seeds:
         fresh = False
         for case in only or cases:
@@ -236,7 +247,11 @@ def main(study: Study, arguments: Sequence[str] | None = None) -> int:
         torch.set_num_threads(options.threads)
     out = options.out or Path("runs") / "studies" / f"{study.name}_{options.size}"
     seeds = () if options.redraw else range(options.seeds)
-    results = run(study, options.size, seeds, out, only=options.case)
+    try:
+        results = _opened(study, options.size, out, options.case)
+    except InvalidInputError as error:  # what a study's own computation raises keeps its traceback
+        parser.error(str(error))
+    _measure(study, results, options.size, seeds, options.case)
     if not results.rows:
         parser.error(f"there are no results in {out}")
     publish(study, results)

@@ -50,6 +50,14 @@ def test_far_states_keep_a_finite_density_and_score():
 
 
 @EACH
+def test_no_samples_are_none(law):
+    drawn = law.sample_with_labels(0)
+    assert drawn.x.shape == (0, 2)
+    assert drawn.label.shape == (0,)
+    assert drawn.label.dtype == torch.int64
+
+
+@EACH
 def test_samples_have_the_law(law):
     n = 40_000
     drawn = law.sample_with_labels(n, generator=torch.Generator().manual_seed(2))

@@ -102,6 +102,13 @@ def test_an_unknown_size_or_case_is_named(tmp_path):
         run(study([]), "quick", range(1), tmp_path, only=["lang"])
 
 
+def test_the_command_refuses_a_misspelt_case_in_words(tmp_path, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(study([]), ["--size", "quick", "--case", "lang", "--out", str(tmp_path)])
+    assert stop.value.code == 2
+    assert "Did you mean 'long'" in capsys.readouterr().err
+
+
 def test_the_command_runs_redraws_and_shows_the_table(tmp_path, capsys):
     measured = []
     assert main(study(measured), ["--size", "quick", "--seeds", "2", "--out", str(tmp_path)]) == 0

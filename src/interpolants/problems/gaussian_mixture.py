@@ -177,7 +177,9 @@ class GaussianMixture:
 
     def sample_with_labels(self, n: int, *, generator: Generator | None = None) -> LabelledSample:
         """Draw ``(n, D)`` and say which mode each row came from."""
-        label = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        label = self.weights.new_empty(0, dtype=torch.int64)
+        if n != 0:  # which multinomial refuses
+            label = torch.multinomial(self.weights, n, replacement=True, generator=generator)
         device, dtype = self.means.device, self.dtype
         z = torch.randn(n, self.dim, generator=generator, dtype=dtype, device=device)
         if self.is_diagonal:
