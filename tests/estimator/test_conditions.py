@@ -11,6 +11,7 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.guidance import ClassifierFree
 from interpolants.likelihood import SdeLogProb
 from interpolants.likelihood import log_prob as sde_log_prob
+from interpolants.training.pairs import draw_pairs
 
 QUIET = {"progress": False}
 TINY = {"net": {"kind": "mlp", "width": 32, "depth": 2}, "batch_size": 128}
@@ -179,3 +180,29 @@ def test_labels_choose_the_starts_where_pairs_were_made_within_them(kind, within
     for label, place in ((0, -5.0), (1, 5.0)):
         done = bridge.sample(40, cond=label, n_steps=1, return_path=True, details=True, seed=3)
         assert set(done.path[0].round().flatten().tolist()) == ({place} if own else {-5.0, 5.0})
+
+
+def test_errors_for_the_noise_level_are_over_pairs_within_labels(tmp_path, monkeypatch):
+    """Two labels ten apart at both ends: a pair that crossed them would begin left and end right, or the other way."""
+    labels = torch.arange(2000) % 2
+    x = (10.0 * labels - 5)[:, None] + torch.randn(2000, 2, generator=torch.Generator().manual_seed(0))
+    coupling = {"kind": "minibatch_ot", "within": "labels"}
+    made = Bridge("linear", coupling=coupling, steps=3, batch_size=64, held_out=0.2, standardize=False)
+    made.fit(x, x.roll(1, 0), cond=labels.roll(1), cond0=labels, progress=False)
+    made.save(tmp_path / "bridge")
+    seen = []
+
+    def watched(*rows, **known):
+        seen.append(draw_pairs(*rows, **known))
+        return seen[-1]
+
+    monkeypatch.setattr("interpolants.estimator.bridge.draw_pairs", watched)
+    for bridge in (made, Bridge.load(tmp_path / "bridge")):
+        rows = bridge.examples(300)
+        assert torch.equal(rows.cond0 == 1, rows.x0[:, 0] > 0)
+        bridge.choose_eps(n=200, n_steps=4)
+    made.choose_eps(x[:400], x[:400], cond=labels[:400], cond0=labels[:400], n=200, n_steps=4)
+    assert len(seen) == 3
+    for start, end, cond in seen:
+        assert torch.equal(start[:, 0] > 0, cond == 1)
+        assert torch.equal(end[:, 0] > 0, cond == 1)

@@ -316,14 +316,14 @@ class Bridge:
             return first, labels0, second, labels, None
         paired = isinstance(self.coupling, Paired)
         second, labels, away1, cond = set_aside(share, second, labels, self.seed, 1)
-        away0 = None
+        away0 = cond0 = None
         if first is not None:
-            first, labels0, away0, _ = set_aside(share, first, labels0, self.seed, 1 if paired else 0)
-        return first, labels0, second, labels, HeldOut(away0, away1, cond)
+            first, labels0, away0, cond0 = set_aside(share, first, labels0, self.seed, 1 if paired else 0)
+        return first, labels0, second, labels, HeldOut(away0, away1, cond, cond0)
 
     def _encoded(self, rows: HeldOut) -> HeldOut:
         x0 = None if rows.x0 is None else self.normaliser.encode(rows.x0)
-        return HeldOut(x0, self.normaliser.encode(rows.x1), rows.cond)
+        return HeldOut(x0, self.normaliser.encode(rows.x1), rows.cond, rows.cond0)
 
     def _take_data(
         self, x0: Any, x1: Any, cond: Any, cond0: Any
@@ -543,7 +543,9 @@ class Bridge:
         """The rows that training did not see, in the network's units, if any were set aside."""
         return self._held
 
-    def choose_eps(self, x0: Any = None, x1: Any = None, *, cond: Any = None, **options: Any) -> EpsChoice:
+    def choose_eps(
+        self, x0: Any = None, x1: Any = None, *, cond: Any = None, cond0: Any = None, **options: Any
+    ) -> EpsChoice:
         """Choose the noise level on data that training has not seen; kept for ``eps="auto"`` and saved with the bridge.
 
         It is made for the forward SDE; ``eps="auto"`` takes it for the backward one too, whose bound is the same.
@@ -552,6 +554,7 @@ class Bridge:
             x0: Held-out samples of rho0 in data units; left out where the path has a Gaussian base (or is a mirror).
             x1: Held-out samples of rho1, at least 200; without them the rows that ``Bridge(held_out=...)`` set aside.
             cond: What is known of each row of ``x1``.
+            cond0: Likewise for ``x0``; used by couplings that pair within labels.
             options: Anything else that ``estimator.auto_eps`` takes: ``criterion``, ``n``, ``n_steps``, ``seed`` ...
 
         Returns:
@@ -562,7 +565,7 @@ class Bridge:
         """
         self._fitted("choose_eps")
         choices.check_options("Bridge.choose_eps", options, auto_eps)
-        rows = self._held if x1 is None else self._held_out_rows(x0, x1, cond)
+        rows = self._held if x1 is None else self._held_out_rows(x0, x1, cond, cond0)
         if rows is None:
             remedy = "Call choose_eps(x0, x1) with such data, or fit Bridge(held_out=0.1)."
             rule = "eps='auto' needs data that training has not seen"
@@ -589,19 +592,20 @@ class Bridge:
         """The fields are means over pairs as the coupling makes them: so are their errors."""
         assert rows.x0 is not None
         source, n, size = generator(seed, PAIR_STREAM), len(rows.x1), self.settings.batch_size
-        x0, x1, cond = draw_pairs(
-            rows.x0, rows.x1, n, self.coupling, size, source, cond=rows.cond, who="Bridge.choose_eps"
-        )
+        labels: dict[str, Any] = {"cond": rows.cond, "cond0": rows.cond0}
+        who = "Bridge.choose_eps"
+        x0, x1, cond = draw_pairs(rows.x0, rows.x1, n, self.coupling, size, source, **labels, who=who)
         return held_out_errors(self.fields, x0, x1, paired=True, cond=cond, generator=source)
 
-    def _held_out_rows(self, x0: Any, x1: Any, cond: Any) -> HeldOut:
+    def _held_out_rows(self, x0: Any, x1: Any, cond: Any, cond0: Any) -> HeldOut:
         points, _ = self._points(x1, "choose_eps")
         start = None if x0 is None else self._points(x0, "choose_eps")[0]
         if start is None and self.path.base is None and not self.path.is_static:
             raise invalid(
                 "Bridge.choose_eps", "a two-sided path needs x0 too", "None", "Pass choose_eps(x0, x1)."
             )
-        return self._encoded(HeldOut(start, points, self._expand(cond, len(points))))
+        labels0 = None if start is None else of_rows(cond0, len(start), "cond0", "x0")
+        return self._encoded(HeldOut(start, points, self._expand(cond, len(points)), labels0))
 
     def _level(self, eps: Any) -> Any:
         """A noise level as ``dynamics`` takes it."""
@@ -700,14 +704,15 @@ class Bridge:
         cond = self._pool1.cond if held is None else held.cond
         if self.path.base is not None:
             x0: Tensor | None = draw_base(self.path.base, self.shape, n, seed, 0)
+            cond0 = None
         elif held is not None:
-            x0 = held.x0
+            x0, cond0 = held.x0, held.cond0
         else:
-            x0 = None if self._pool0 is None else self._pool0.x
-        x0 = x1 if x0 is None else x0[:n]
+            x0, cond0 = (None, None) if self._pool0 is None else (self._pool0.x, self._pool0.cond)
+        x0, cond0 = x1 if x0 is None else x0[:n], None if cond0 is None else cond0[:n]
         paired = self._pool0 is not None and isinstance(self.coupling, Paired) and len(x0) == len(x1)
         decode, cond = self.normaliser.decode, None if cond is None else cond[:n]
-        return Examples(decode(x0), decode(x1), cond, held_out=held is not None, paired=paired)
+        return Examples(decode(x0), decode(x1), cond, held is not None, paired, cond0)
 
     def training_rows(self, n: int) -> tuple[Tensor, Tensor | None]:
         """At most ``n`` rows of rho1 that it was trained on, in data units, and their conditions."""

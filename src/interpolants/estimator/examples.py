@@ -15,6 +15,7 @@ class Examples:
         cond: Condition of each end, if there is one.
         held_out: Whether training has not seen the ends.
         paired: Whether row i of ``x0`` belongs to row i of ``x1``.
+        cond0: What is known of each start, for couplings that pair within labels.
     """
 
     x0: Tensor
@@ -22,3 +23,4 @@ class Examples:
     cond: Tensor | None
     held_out: bool
     paired: bool
+    cond0: Tensor | None = None

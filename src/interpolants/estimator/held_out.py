@@ -22,11 +22,13 @@ class HeldOut:
         x0: Start points ``(N, *D)``; None where the path draws them, or goes from data back to data.
         x1: End points ``(M, *D)``.
         cond: Condition of each end point.
+        cond0: What is known of each start point, for couplings that pair within labels.
     """
 
     x0: Tensor | None
     x1: Tensor
     cond: Tensor | None = None
+    cond0: Tensor | None = None
 
 
 def count_aside(share: float, rows: int) -> int:

@@ -70,6 +70,7 @@ def _pack(bridge: "Bridge", stem: str, tensors: dict[str, dict[str, Tensor]]) ->
                 numbers[f"{name}_cond"] = pool.cond
     if bridge._held is not None:
         held = {"held_x0": bridge._held.x0, "held_x1": bridge._held.x1, "held_cond": bridge._held.cond}
+        held["held_cond0"] = bridge._held.cond0
         numbers |= {name: value for name, value in held.items() if value is not None}
     tensors[f"{stem}_data"] = numbers
     params = bridge.get_params()
@@ -131,7 +132,9 @@ def _unpack(record: dict[str, Any], stem: str, tensors: dict[str, dict[str, Tens
         bridge.shape = tuple(record["shape"])
         bridge._pool0, bridge._pool1 = _pool(data, "pool0"), _pool(data, "pool1")
         if "held_x1" in data:
-            bridge._held = HeldOut(data.get("held_x0"), data["held_x1"], data.get("held_cond"))
+            bridge._held = HeldOut(
+                data.get("held_x0"), data["held_x1"], data.get("held_cond"), data.get("held_cond0")
+            )
         if record.get("eps_choice") is not None:
             bridge.eps_choice = from_record(record["eps_choice"])
         if record.get("density0") is not None:

@@ -99,9 +99,10 @@ def _coupled(rows: Examples, bridge: Bridge, seed: int) -> Examples:
         return rows
     x0, x1 = (bridge.normaliser.encode(x) for x in (rows.x0, rows.x1))
     source, size = generator(seed, _STREAM, 2), bridge.settings.batch_size
-    x0, x1, cond = draw_pairs(x0, x1, len(x1), bridge.coupling, size, source, cond=rows.cond, who="explorer")
+    labels: dict[str, Any] = {"cond": rows.cond, "cond0": rows.cond0}
+    x0, x1, cond = draw_pairs(x0, x1, len(x1), bridge.coupling, size, source, **labels, who="explorer")
     decode = bridge.normaliser.decode
-    return replace(rows, x0=decode(x0), x1=decode(x1), cond=cond, paired=True)
+    return replace(rows, x0=decode(x0), x1=decode(x1), cond=cond, cond0=None, paired=True)
 
 
 def _pairs(rows: Examples, question: Judgement) -> tuple[Tensor, Tensor, Tensor | None]:
