@@ -74,6 +74,7 @@ def trained(tmp_path_factory):
 def place(trained, monkeypatch):
     monkeypatch.chdir(trained)
     monkeypatch.setattr(run_module, "make_report", lambda folder, say: None)
+    (trained / "mine.toml").touch()  # the nearest to a misspelt one
     return trained
 
 
