@@ -92,7 +92,8 @@ def measure(case: str, seed: int, settings: Settings) -> Outcome:
     values = {"predicted": choice.predicted, "best by true errors": optimal_eps(errors)}
     values["floor modes"] = _mode_kl(target, truth)
     for name, eps in (*((f"{eps:g}", eps) for eps in settings["constants"]), (AUTO, choice.eps)):
-        made = sample(fields, start, eps=eps, n_steps=settings["n_steps"], seed=seed, invariant=False).x
+        options: dict[str, Any] = {"n_steps": settings["n_steps"], "seed": seed, "invariant": False}
+        made = sample(fields, start, eps=eps, method="heun", **options).x
         kde = kde_kl(truth[:, :2], made[:, :2], generator=generator(0))
         values |= {f"kde {name}": kde.value, f"kde error {name}": kde.error}
         values[f"modes {name}"] = _mode_kl(target, made)

@@ -86,7 +86,8 @@ def measure(case: str, seed: int, settings: Settings) -> Outcome:
     values |= {f"floor {name}": value for name, value in compare(grid, truth).items()}
     arrays = {}
     for eps in settings["eps"] if fields.has_score else (0.0,):
-        made = sample(fields, start, eps=eps, seed=1000 * seed + _NOISE, n_steps=settings["n_steps"]).x
+        options: dict[str, Any] = {"seed": 1000 * seed + _NOISE, "n_steps": settings["n_steps"]}
+        made = sample(fields, start, eps=eps, method="heun", **options).x
         values |= {f"eps={eps:g} {name}": value for name, value in compare(grid, made).items()}
         if seed == 0:
             arrays[f"eps={eps:g}"] = grid.picture(grid.density(made))

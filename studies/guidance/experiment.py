@@ -72,7 +72,7 @@ def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
     labels = torch.arange(settings["n"]) % 10
     start = torch.randn(len(labels), 1, 8, 8, generator=seeded(seed, 3))
     guided = ClassifierFree(fields, strength, interval)
-    raw = sample(guided, start, n_steps=settings["n_steps"], cond=labels).x
+    raw = sample(guided, start, method="heun", n_steps=settings["n_steps"], cond=labels).x
     made = raw.clamp(-1, 1)
     train, test = digits("train"), digits("test")
     accuracy = judge().accuracy(made, labels)

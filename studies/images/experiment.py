@@ -80,6 +80,7 @@ def measure(case: str, seed: int, settings: Settings) -> Outcome:
     arrays: dict[str, Any] = {}
     for eps in settings[LEVELS[case]]:
         options: dict[str, Any] = {"eps": eps, "n_steps": settings["n_steps"], "seed": 10 * seed + _NOISE}
+        options["method"] = "heun"
         made = sample(fields, begin, **options).x
         # Several samples of each start: the noise of a row belongs to its place, so all rows differ.
         again = sample(fields, begin[:starts].repeat_interleave(each, 0), **options).x

@@ -72,18 +72,19 @@ def make(settings: Mapping[str, Any], seed: int, steps: int, **options: Any) -> 
 def all_to_all(task: str, way: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
     """Distances of carried samples to their target, over the six maps, and what the maps cost."""
     train, test, others = sets(task, seed, settings["n"])
-    pairs, n_steps = list(combinations(range(3), 2)), settings["n_steps"]
+    pairs = list(combinations(range(3), 2))
+    how: dict[str, Any] = {"method": "heun", "n_steps": settings["n_steps"]}
     if way == "a bridge per pair":
         bridges = bridge_per_pair(task, seed, settings)
         costs = [bridges[pair].cost() for pair in pairs]
-        made = {pair: bridges[pair].transport(test[pair[0]], n_steps=n_steps) for pair in pairs}
-        made |= {(j, i): bridges[i, j].transport(test[j], reverse=True, n_steps=n_steps) for i, j in pairs}
+        made = {pair: bridges[pair].transport(test[pair[0]], **how) for pair in pairs}
+        made |= {(j, i): bridges[i, j].transport(test[j], reverse=True, **how) for i, j in pairs}
     else:
         bridge = one_model(task, seed, _frozen(settings))
         route = "straight" if way.endswith("edges") else "barycentre"
         costs = [bridge.cost(i, j, route) for i, j in pairs]
         made = {
-            (i, j): bridge.transport(test[i], source=i, target=j, route=route, n_steps=n_steps)
+            (i, j): bridge.transport(test[i], source=i, target=j, route=route, **how)
             for i, j in permutations(range(3), 2)
         }
     w2 = [_w2(y, others[j], seed) for (_, j), y in made.items()]
@@ -151,7 +152,8 @@ def series(held: int, method: str, seed: int, settings: Mapping[str, Any]) -> Ou
     noise = seeded(seed, 9)
     if method.startswith("one model"):
         bridge = without(held, "optimal" in method, seed, _frozen(settings))
-        edge = {"source": held - 1, "target": held, "n_steps": settings["n_steps"]}
+        edge: dict[str, Any] = {"source": held - 1, "target": held, "method": "heun"}
+        edge["n_steps"] = settings["n_steps"]
         if method.endswith("map"):
             there = bridge.transport(before, **edge)
             back = bridge.transport(after, reverse=True, **edge)

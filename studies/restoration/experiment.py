@@ -165,7 +165,7 @@ def evaluate(
             with torch.no_grad():
                 return fields.endpoint1(start.x0, 0.0, start.field)
         used = KeepKnown(fields) if keep else fields
-        return sample(used, start.x0, n_steps=steps, cond=start.field).x
+        return sample(used, start.x0, method="heun", n_steps=steps, cond=start.field).x
 
     made = torch.stack([restore(start, settings["n_steps"]) for start in starts])
     few = restore(starts[0], settings["few"])

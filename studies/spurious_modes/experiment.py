@@ -149,7 +149,7 @@ def _learnt(path: Path, bridge: GaussianMixtureBridge, seed: int, settings: Sett
     n = settings["n"]
     start = bridge.rho0.sample(n, generator=_generator(seed, _START)).float()
     truth, other = (bridge.rho1.sample(n, generator=_generator(seed, _TRUTH + k)).float() for k in (0, 1))
-    made, ideal = (sample(f, start, n_steps=settings["n_steps"]).x for f in (fields, exact))
+    made, ideal = (sample(f, start, method="heun", n_steps=settings["n_steps"]).x for f in (fields, exact))
     return {
         "E|db|^2": wrong,
         "E|b|^2": size,

@@ -53,7 +53,7 @@ def rectify(
     net: Any = "auto",
     settings: TrainSettings | None = None,
     n_steps: int = 100,
-    method: str = "midpoint",
+    method: str = "heun",
     progress: bool = False,
 ) -> Rectified:
     """Make pairs with a flow, store them, and learn the velocity of ``x_t = alpha x0 + beta X_1(x0)``.

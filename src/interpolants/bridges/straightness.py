@@ -41,7 +41,7 @@ class Straightness:
 
 
 def straightness(
-    fields: Fields, x: Tensor, *, reverse: bool = False, n_steps: int = 100, method: str = "midpoint"
+    fields: Fields, x: Tensor, *, reverse: bool = False, n_steps: int = 100, method: str = "heun"
 ) -> Straightness:
     """Measure the flow of some fields along its own trajectories.
 
