@@ -196,7 +196,7 @@ def test_samples_of_learnt_pairs_are_true_samples(name, quantities, reverse):
 def test_samples_of_exact_fields_are_true_samples_everywhere(name, dim, eps, reverse):
     if eps > 0 and name not in NOISY:
         pytest.skip("a path without latent noise has no SDE")
-    assert_arrives(fields_of(name, dim), name, dim, eps, reverse, 40 if eps == 0 else 120)
+    assert_arrives(fields_of(name, dim), name, dim, eps, reverse, 60 if eps == 0 else 120)
 
 
 @pytest.mark.slow
