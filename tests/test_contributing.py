@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -55,8 +56,19 @@ def call(place, *words):
     """Run Python in the copy; what it printed."""
     paths = [str(place / "src"), str(place / "tests")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "200"}
-    done = subprocess.run(
-        [sys.executable, *words], cwd=place, env=environment, capture_output=True, text=True, check=False
+    environment["PYTHONFAULTHANDLER"] = "1"
+    process = subprocess.Popen(
+        [sys.executable, *words],
+        cwd=place,
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    return done.stdout
+    try:
+        told, errors = process.communicate(timeout=300)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGABRT)  # with PYTHONFAULTHANDLER it says where it stands
+        told, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, told[-3000:] + errors[-3000:]
+    return told
