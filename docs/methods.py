@@ -1,9 +1,10 @@
 """Write ``docs/methods/README.md`` from the cards: ``python docs/methods.py``; ``--check`` compares instead."""
 
 import sys
+from itertools import groupby
 from pathlib import Path
 
-from interpolants.foundations.cards import FAMILIES, load_cards
+from interpolants.foundations.cards import load_cards
 
 PAGE = Path(__file__).parent / "methods" / "README.md"
 HEAD = """# Methods
@@ -20,11 +21,8 @@ def page() -> str:
     """The page as Markdown."""
     parts = [HEAD]
     cards = load_cards()
-    for family in FAMILIES:
-        members = [card for card in cards if card.family == family]
-        if not members:
-            continue
-        parts.append(f"## {family.replace('_', ' ').capitalize()}\n")
+    for kind, members in groupby(cards, key=lambda card: card.kind):
+        parts.append(f"## {kind.replace('_', ' ').capitalize()}\n")
         parts.append(
             "| id | what | shapes | cost | limits | known answer |\n| --- | --- | --- | --- | --- | --- |"
         )

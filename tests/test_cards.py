@@ -11,11 +11,13 @@ subpackage's `__all__`, a method is
 Results, contracts themselves, factories by name and helpers fulfil none, and need no card.
 """
 
+import difflib
 import importlib
 import inspect
 import re
 import tomllib
 import typing
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,7 +26,8 @@ import torch
 
 import interpolants
 from interpolants.foundations import types
-from interpolants.foundations.cards import SUFFIX, load_cards, parse_card
+from interpolants.foundations.card_file import parse_card
+from interpolants.foundations.cards import SUFFIX, load_cards
 
 ROOT = Path(__file__).parents[1]
 SOURCE = Path(interpolants.__file__).parent
@@ -62,6 +65,20 @@ def test_the_files_are_what_load_cards_finds():
     assert len(FILES) == len(cards)
 
 
+def misspelt_kinds(found):
+    """Kinds with exactly one member that are spelt almost like another kind, each with that kind."""
+    lonely = [kind for kind, members in Counter(found).items() if members == 1]
+    others = {kind: sorted(set(found) - {kind}) for kind in lonely}
+    near = {kind: difflib.get_close_matches(kind, others[kind], n=1, cutoff=0.8) for kind in lonely}
+    return {kind: match[0] for kind, match in near.items() if match}
+
+
+def test_no_kind_is_another_one_misspelt():
+    found = [card.kind for card in CARDS.values()]
+    assert misspelt_kinds(found) == {}
+    assert misspelt_kinds([*found, "envelop", "paths"]) == {"envelop": "envelope", "paths": "path"}
+
+
 @each_card
 def test_the_entry_imports_and_says_what_it_is(place):
     entry = CARDS[place].load_entry()
@@ -93,7 +110,7 @@ def test_the_proof_is_a_test_file_that_knows_the_method(place):
     assert path.is_file()
     text = path.read_text("utf-8")
     assert re.search(r"^\s*def test_", text, re.MULTILINE)
-    # By name, or because the file runs over all cards of a family.
+    # By name, or because the file runs over all cards of a kind.
     known = (rf"\b{card.entry.rpartition(':')[2]}\b", rf"\b{card.id}\b", r"\bload_cards\b", r"\bnames\(")
     assert any(re.search(pattern, text) for pattern in known), f"{card.proof.test} never names {card.id}"
 
@@ -132,12 +149,12 @@ def test_every_public_method_has_a_card(subpackage):
 
 
 @pytest.mark.parametrize("subpackage", SUBPACKAGES)
-def test_the_rule_knows_every_family_that_has_cards(subpackage):
+def test_the_rule_knows_every_kind_that_has_cards(subpackage):
     """Otherwise the rule above would be too weak to notice that a card is missing."""
     found = methods(importlib.import_module(f"interpolants.{subpackage}")).values()
     inside = [card for card in CARDS.values() if card.entry.startswith(f"interpolants.{subpackage}.")]
-    recognised = {card.family for card in inside if card.load_entry() in found}
-    assert {card.family for card in inside} == recognised
+    recognised = {card.kind for card in inside if card.load_entry() in found}
+    assert {card.kind for card in inside} == recognised
 
 
 # The rule ---------------------------------------------------------------------------------------------------

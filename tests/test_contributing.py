@@ -45,7 +45,7 @@ def test_five_files_and_no_edit_elsewhere_make_a_method(tmp_path):
     told = call(tmp_path, "-m", "pytest", "-q", "-rA", "tests/test_cards.py", *laws, *chosen)
     for law in ("test_path_laws.py", "test_truth.py", "test_smoothstep.py"):
         assert len(re.findall(rf"PASSED .*{law}", told)) >= 2, f"{law} did not run over the new path"
-    assert "Path at rest at both ends" in call(tmp_path, "-m", "interpolants", "methods", "--family", "path")
+    assert "Path at rest at both ends" in call(tmp_path, "-m", "interpolants", "methods", "--kind", "path")
     short = ("train.steps=30", "evaluate.n=200", "evaluate.log_prob=0", "evaluate.check=false")
     sets = [word for setting in short for word in ("--set", setting)]
     call(tmp_path, "-m", "interpolants", "run", "--config", "recipes/smoothstep.toml", "--out", "run", *sets)

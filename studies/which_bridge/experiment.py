@@ -81,7 +81,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 @cache
 def paths() -> dict[str, Callable[[GaussianMixture], SpatiallyLinearPath]]:
     """Spatially linear paths to a law, by name: whatever a card makes without settings, and some that need them."""
-    cards = {family: [c for c in load_cards() if c.family == family] for family in ("path", "envelope")}
+    cards = {kind: [c for c in load_cards() if c.kind == kind] for kind in ("path", "envelope")}
     found: dict[str, Any] = {card.id: _plain(card.load_entry()) for card in cards["path"]}
     for card in cards["envelope"]:
         envelope = _plain(card.load_entry())

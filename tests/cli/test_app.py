@@ -226,9 +226,9 @@ def test_training_in_the_plane_ends_with_a_picture(place):
 
 
 def test_methods_problems_and_doctor_answer_as_table_and_as_json():
-    assert "linear" in call("methods", "--family", "path").stdout
+    assert "linear" in call("methods", "--kind", "path").stdout
     for word in ("status", "cost", "limits", "sources"):
-        assert word in call("methods", "--family", "path").stdout
+        assert word in call("methods", "--kind", "path").stdout
     one = call("methods", "mirror").stdout
     for word in (
         "Mirror interpolant",
@@ -238,7 +238,7 @@ def test_methods_problems_and_doctor_answer_as_table_and_as_json():
     ):
         assert word in one
     cards = json.loads(call("methods", "--json").stdout)
-    assert {"path", "metric", "problem"} <= {card["family"] for card in cards}
+    assert {"path", "metric", "problem"} <= {card["kind"] for card in cards}
     found = json.loads(call("problems", "--json").stdout)
     assert found["datasets"]["digits"] is True
     assert "moons" in {card["id"] for card in found["problems"]}
@@ -274,7 +274,7 @@ def test_methods_problems_and_doctor_answer_as_table_and_as_json():
         (("log-prob", "runs/mine", "--data", "labels.npy"), "event shape"),
         (("check", "runs"), "the folder must be one of a run"),
         (("report", "runs/none"), "the folder must be one of a run"),
-        (("methods", "--family", "paths"), "Did you mean 'path'?"),
+        (("methods", "--kind", "paths"), "Did you mean 'path'?"),
         (("methods", "miror"), "Did you mean 'mirror'?"),
         (("recipes", "moons"), "Did you mean 'moons_to_rings'?"),
         (("train", "--config", "moons_to_ring", "--out", "new"), "Did you mean 'moons_to_rings'?"),

@@ -42,7 +42,7 @@ def test_every_key_that_is_offered_can_be_set():
             make_config(x1, [f"{key}=7"])
 
 
-def test_recipes_methods_and_families_are_offered(tmp_path, monkeypatch):
+def test_recipes_methods_and_kinds_are_offered(tmp_path, monkeypatch):
     (tmp_path / "recipes").mkdir()
     for name in ("recipes/a.toml", "recipes/b.toml", "c.toml"):
         (tmp_path / name).touch()
@@ -51,7 +51,7 @@ def test_recipes_methods_and_families_are_offered(tmp_path, monkeypatch):
     assert complete.recipes("c") == ["c.toml", "checkerboard"]
     assert complete.recipe_names("moons") == ["moons_to_rings"]
     assert complete.method_ids("mirr") == ["mirror"]
-    assert complete.families("env") == ["envelope"]
+    assert complete.kinds("env") == ["envelope"]
     assert complete.path_ids("trig") == ["trigonometric"]
 
 

@@ -6,13 +6,15 @@ from dataclasses import asdict
 
 import pytest
 
-from interpolants.foundations.cards import FAMILIES, Card, Proof, carded, load_cards, parse_card
+from interpolants.foundations.card_file import Card, Proof, Scopes, parse_card
+from interpolants.foundations.cards import carded, load_cards
 from interpolants.foundations.errors import InvalidInputError
 
 GOOD = """
 id = "halves"
 title = "Halving"
-family = "path"
+kind = "path"
+family = "halving paths"
 entry = "{package}.parts.halves:Halves"
 ring = "core"
 status = "stable"
@@ -53,7 +55,8 @@ def test_a_card_holds_what_its_file_says():
     assert asdict(parse_card(CARD, "halves.card.toml")) == {
         "id": "halves",
         "title": "Halving",
-        "family": "path",
+        "kind": "path",
+        "family": "halving paths",
         "entry": "interpolants.parts.halves:Halves",
         "ring": "core",
         "status": "stable",
@@ -63,10 +66,68 @@ def test_a_card_holds_what_its_file_says():
         "cost": "O(B D)",
         "limits": "none known",
         "proof": {"test": "tests/parts/test_halves.py", "answer": "the half of 4 is 2"},
+        "recipe": "halves",
+        "scopes": None,
     }
 
 
-def test_cards_are_found_in_every_folder_and_sorted_by_family_then_id(make_package):
+def with_scopes(rows="bits", resume="bits"):
+    return f'{CARD}[scopes]\nrows = "{rows}"\nresume = "{resume}"\n'
+
+
+@pytest.mark.parametrize(
+    ("rows", "resume"),
+    [
+        ("bits", "bits"),
+        ("blocks", "boundary"),
+        ("tolerance 1e-6", "boundary: the environments keep their own state"),
+        ("tolerance 0.01", "none: the library behind it keeps none"),
+        ("set: a pooled weight couples the rows", "bits"),
+        ("none: no rows", "none: no fit"),
+    ],
+)
+def test_scopes_are_read_as_they_stand(rows, resume):
+    assert parse_card(with_scopes(rows, resume), "halves.card.toml").scopes == Scopes(
+        rows=rows, resume=resume
+    )
+
+
+def test_a_card_may_name_its_recipe():
+    assert parse_card(f'recipe = "quarters"\n{CARD}', "halves.card.toml").recipe == "quarters"
+
+
+def test_a_method_must_declare_its_scopes():
+    method = CARD.replace('kind = "path"', 'kind = "method"')
+    with pytest.raises(
+        InvalidInputError, match=r"a method must declare its scopes, got none. Write \[scopes\]"
+    ):
+        parse_card(method, "halves.card.toml")
+    scopes = with_scopes().removeprefix(CARD)
+    assert parse_card(method + scopes, "halves.card.toml").scopes == Scopes(rows="bits", resume="bits")
+
+
+@pytest.mark.parametrize(
+    ("scopes", "message"),
+    [
+        (with_scopes(rows="bit"), r"rows must read bits \| blocks .* got 'bit'"),
+        (with_scopes(rows="tolerance"), "rows must read .* got 'tolerance'"),
+        (with_scopes(rows="tolerance small"), "rows must read .* got 'tolerance small'"),
+        (with_scopes(rows="none"), "rows must read .* got 'none'"),
+        (with_scopes(rows="set: "), "rows must read .* got 'set: '"),
+        (with_scopes(rows="bits: why"), "rows must read .* got 'bits: why'"),
+        (with_scopes(resume="blocks"), "resume must read .* got 'blocks'"),
+        (with_scopes(resume="none"), "resume must read .* got 'none'"),
+        (with_scopes().replace("resume", "resumes"), "got 'resumes'. Did you mean 'resume'"),
+        (CARD + '[scopes]\nrows = "bits"\n', "got none for resume"),
+        ('scopes = "all"\n' + CARD, "must be a table, got all. Write .scopes. with rows and resume"),
+    ],
+)
+def test_bad_scopes_are_refused(scopes, message):
+    with pytest.raises(InvalidInputError, match=rf"^halves.card.toml \[scopes\].*{message}"):
+        parse_card(scopes, "halves.card.toml")
+
+
+def test_cards_are_found_in_every_folder_and_sorted_by_kind_then_id(make_package):
     package = make_package(
         {
             "b.card.toml": GOOD.replace('"halves"', '"zebra"').replace('"path"', '"data"'),
@@ -75,8 +136,7 @@ def test_cards_are_found_in_every_folder_and_sorted_by_family_then_id(make_packa
             "parts/notes.toml": "not a card",
         }
     )
-    assert [card.id for card in load_cards(package)] == ["halves", "ant", "zebra"]
-    assert FAMILIES.index("path") < FAMILIES.index("data")
+    assert [card.id for card in load_cards(package)] == ["ant", "zebra", "halves"]
 
 
 def test_reading_cards_imports_no_method_and_load_entry_does(make_package):
@@ -117,10 +177,13 @@ def test_a_package_without_cards_gives_none(make_package):
             'status = "stabel"',
             "status must be one of .* got 'stabel'. Did you mean 'stable'",
         ),
-        ('family = "path"', 'family = "paths"', "family must be one of .* got 'paths'. Did you mean 'path'"),
+        ('kind = "path"', 'kind = "Paths"', "kind must be lower_snake, got 'Paths'"),
+        ('kind = "path"', 'kind = ""', "kind must say something, got ''"),
+        ('family = "halving paths"', "", "every key but recipe and scopes is required, got none for family"),
+        ('title = "Halving"', 'title = "Halving"\nrecipe = ""', "recipe must say something, got ''"),
         ('ring = "core"', 'ring = "moon"', "ring must be one of core, apps, sciml, got 'moon'"),
         ("limits =", "limit =", "every key must be one that cards have, got 'limit'. Did you mean 'limits'"),
-        ('cost = "O(B D)"', "", "every key is required, got none for cost"),
+        ('cost = "O(B D)"', "", "every key but recipe and scopes is required, got none for cost"),
         ('id = "halves"', 'id = "Halves"', "id must be lower_snake, got 'Halves'"),
         ('id = "halves"', 'id = "halves_"', "id must be lower_snake, got 'halves_'"),
         ('id = "halves"', "id = 3", "id must be a string, got 3"),
@@ -133,7 +196,7 @@ def test_a_package_without_cards_gives_none(make_package):
         ('sources = ["someone2023halving", "other2024"]', 'sources = "someone"', "sources must be a list"),
         ('sources = ["someone2023halving", "other2024"]', "sources = [1]", "sources must be a list"),
         ("answer =", "answers =", r"\[proof\]: every key .* got 'answers'. Did you mean 'answer'"),
-        ('answer = "the half of 4 is 2"', "", r"\[proof\]: every key is required, got none for answer"),
+        ('answer = "the half of 4 is 2"', "", r"\[proof\]: every key .* is required, got none for answer"),
         ('answer = "the half of 4 is 2"', 'answer = ""', r"\[proof\]: answer must say something, got ''"),
         ("[proof]", "[prof]", "every key must be one that cards have, got 'prof'. Did you mean 'proof'"),
         ('cost = "O(B D)"', "cost =", "must be valid TOML"),
@@ -147,16 +210,28 @@ def test_a_bad_card_is_refused_with_its_place_rule_and_value(old, new, message):
 
 def test_proof_must_be_a_table():
     flat = CARD[: CARD.index("[proof]")] + 'proof = "trust me"\n'
-    with pytest.raises(InvalidInputError, match="proof must be a table, got trust me"):
+    with pytest.raises(
+        InvalidInputError, match=r"^halves.card.toml \[proof\]: proof must be a table, got trust me"
+    ):
         parse_card(flat, "halves.card.toml")
 
 
 def test_two_cards_with_one_id_are_refused_and_both_are_named(make_package):
     package = make_package({"a/halves.card.toml": GOOD, "b/halves.card.toml": GOOD})
     with pytest.raises(
-        InvalidInputError, match=r"^b/halves.card.toml: id must be unique, and a/halves.card.toml"
+        InvalidInputError,
+        match=r"^b/halves.card.toml: id must be unique among its kind, and a/halves.card.toml",
     ):
         load_cards(package)
+
+
+def test_two_kinds_may_share_an_id(make_package):
+    other = GOOD.replace('kind = "path"', 'kind = "solver"')
+    package = make_package({"a/halves.card.toml": GOOD, "b/halves.card.toml": other})
+    assert [(card.kind, card.id) for card in load_cards(package)] == [
+        ("path", "halves"),
+        ("solver", "halves"),
+    ]
 
 
 def card_for(entry):
@@ -165,10 +240,10 @@ def card_for(entry):
 
 
 def test_an_entry_that_is_not_there_is_refused_with_the_nearest_name():
-    with pytest.raises(InvalidInputError, match=r"^Card 'halves': entry must name a module that exists"):
+    with pytest.raises(InvalidInputError, match=r"^Card 'path/halves': entry must name a module that exists"):
         card_for("interpolants.foundations.nowhere:Thing").load_entry()
     with pytest.raises(InvalidInputError, match="Did you mean 'parse_card'"):
-        card_for("interpolants.foundations.cards:parse_crad").load_entry()
+        card_for("interpolants.foundations.card_file:parse_crad").load_entry()
 
 
 def test_a_missing_need_of_the_entry_is_not_blamed_on_the_card(make_package):

@@ -47,7 +47,7 @@ from interpolants.problems.mixture_bridge import GaussianMixtureBridge
 
 def made_by_name():
     """Spatially linear paths whose every setting has a default."""
-    entries = {card.id: card.load_entry() for card in load_cards() if card.family == "path"}
+    entries = {card.id: card.load_entry() for card in load_cards() if card.kind == "path"}
     free = [
         name
         for name, entry in entries.items()

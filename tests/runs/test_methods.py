@@ -8,7 +8,7 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.registry import names
 from interpolants.runs import execute, load_config, make_config
 from interpolants.runs import run as run_module
-from interpolants.runs.config import ProblemSource, method_family
+from interpolants.runs.config import ProblemSource, method_kind
 from interpolants.runs.folder import read_results
 from interpolants.runs.run import train_only
 from interpolants.runs.sources import load_data, make_problem
@@ -28,7 +28,7 @@ def config(**change):
 def test_every_recipe_of_a_method_is_read_and_reads_back(file):
     settings = load_config(file)
     kind = settings.tasks[0].method["kind"]
-    assert kind in names(method_family(kind))
+    assert kind in names(method_kind(kind))
     assert make_config(settings.dump()) == settings
 
 

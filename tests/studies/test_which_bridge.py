@@ -13,9 +13,9 @@ from interpolants.foundations.cards import load_cards
 def test_every_path_and_bridge_with_a_card_is_measured_or_has_words_that_say_why_not():
     cases = experiment.cases(experiment.SETTINGS["full"])
     measured = {case.split(" / ")[1].split(", ")[0] for case in cases}
-    for family in ("path", "bridge"):
+    for kind in ("path", "bridge"):
         for card in load_cards():
-            if card.family == family:
+            if card.kind == kind:
                 assert (card.id in measured) != (card.id in experiment.WORDS), card.id
     for name in ("one_sided_linear", "vp", "ve", "shortest_path", "kinetic_optimal"):
         assert f"generate, 16-D / {name}" in cases

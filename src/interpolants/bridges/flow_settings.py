@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from interpolants.foundations.errors import invalid, nearest
-from interpolants.foundations.registry import build, names
+from interpolants.foundations.registry import build, find_card, names
 from interpolants.objectives.losses import has_singular_rate
 from interpolants.paths.envelopes import ZeroEnvelope
 from interpolants.paths.path import Path
@@ -51,9 +51,7 @@ def _build_path(path: Any, who: str) -> Path:
 
 
 def _takes_envelope(kind: str) -> bool:
-    from interpolants.foundations.cards import load_cards
-
-    entry: Any = next(card for card in load_cards() if card.id == kind).load_entry()
+    entry: Any = find_card(kind, "path").load_entry()
     return "envelope" in inspect.signature(entry).parameters
 
 

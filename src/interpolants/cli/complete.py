@@ -44,11 +44,11 @@ def method_ids(incomplete: str) -> list[str]:
     return _starting(_ids(), incomplete)
 
 
-def families(incomplete: str) -> list[str]:
-    """Families of methods."""
-    from interpolants.foundations.cards import FAMILIES
+def kinds(incomplete: str) -> list[str]:
+    """Kinds of members."""
+    from interpolants.foundations.registry import kinds
 
-    return _starting(FAMILIES, incomplete)
+    return _starting(kinds(), incomplete)
 
 
 def path_ids(incomplete: str) -> list[str]:
@@ -56,10 +56,10 @@ def path_ids(incomplete: str) -> list[str]:
     return _starting(_ids("path"), incomplete)
 
 
-def _ids(family: str | None = None) -> list[str]:
+def _ids(kind: str | None = None) -> list[str]:
     from interpolants.foundations.cards import load_cards
 
-    return [card.id for card in load_cards() if family in (None, card.family)]
+    return [card.id for card in load_cards() if kind in (None, card.kind)]
 
 
 def _starting(words: Iterable[str], start: str) -> list[str]:

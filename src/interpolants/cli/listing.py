@@ -14,9 +14,9 @@ def methods(
         str | None,
         typer.Argument(metavar="[ID]", help="All about this one.", autocompletion=complete.method_ids),
     ] = None,
-    family: Annotated[
+    kind: Annotated[
         str | None,
-        typer.Option("--family", "-f", help="Only this family, e.g. path.", autocompletion=complete.families),
+        typer.Option("--kind", "-k", help="Only this kind, e.g. path.", autocompletion=complete.kinds),
     ] = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -25,14 +25,15 @@ def methods(
 
     \b
     Example:
-    interpolants methods --family path
+    interpolants methods --kind path
     interpolants methods flow_map
     """
-    from interpolants.foundations.cards import FAMILIES, load_cards
+    from interpolants.foundations.cards import load_cards
+    from interpolants.foundations.registry import kinds
 
-    if family is not None and family not in FAMILIES:
-        raise invalid("methods", "--family must be a family", repr(family), nearest(family, FAMILIES))
-    cards = [card for card in load_cards() if family is None or card.family == family]
+    if kind is not None and kind not in kinds():
+        raise invalid("methods", "--kind must be that of a member", repr(kind), nearest(kind, kinds()))
+    cards = [card for card in load_cards() if kind in (None, card.kind)]
     ids = [card.id for card in cards]
     if name is not None and name not in ids:
         raise invalid("methods", "the method must be one of the library's", repr(name), nearest(name, ids))
@@ -44,12 +45,10 @@ def methods(
         screen.table(
             cards[0].title, ("", ""), [(key, _told(value)) for key, value in _card(cards[0]).items()]
         )
-        screen.following(f"interpolants methods --family {cards[0].family}", "its neighbours")
+        screen.following(f"interpolants methods --kind {cards[0].kind}", "its neighbours")
         return
-    rows = [
-        (c.family, c.id, c.title, c.status, c.cost, c.limits, ", ".join(c.sources), c.extra) for c in cards
-    ]
-    header = ("family", "id", "method", "status", "cost", "limits", "sources", "extra")
+    rows = [(c.kind, c.id, c.title, c.status, c.cost, c.limits, ", ".join(c.sources), c.extra) for c in cards]
+    header = ("kind", "id", "method", "status", "cost", "limits", "sources", "extra")
     screen.table("Methods", header, rows)
     screen.following(f"interpolants methods {ids[0]}", "all about one of them")
 
@@ -64,7 +63,7 @@ def problems(quiet: Quiet = False, as_json: Json = False) -> None:
     from interpolants.data.catalogue import available
     from interpolants.foundations.cards import load_cards
 
-    cards = [card for card in load_cards() if card.family == "problem"]
+    cards = [card for card in load_cards() if card.kind == "problem"]
     sets = available()
     screen = screen_for(quiet or as_json)
     if as_json:

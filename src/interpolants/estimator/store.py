@@ -19,7 +19,7 @@ from interpolants.estimator.starts import Pool
 from interpolants.fields.log_density import LogDensity
 from interpolants.fields.preconditioned import Preconditioned
 from interpolants.foundations.errors import InvalidInputError, invalid
-from interpolants.foundations.registry import describe, family_of, rebuild
+from interpolants.foundations.registry import describe, rebuild
 from interpolants.foundations.storage import read_folder, write_folder
 from interpolants.foundations.version import __version__
 from interpolants.nets.build import build_net
@@ -138,7 +138,7 @@ def _unpack(record: dict[str, Any], stem: str, tensors: dict[str, dict[str, Tens
         if record.get("eps_choice") is not None:
             bridge.eps_choice = from_record(record["eps_choice"])
         if record.get("density0") is not None:
-            bridge._density0 = rebuild(record["density0"], family_of(record["density0"]["kind"]))
+            bridge._density0 = rebuild(record["density0"])
         bridge._kind = _kind(record["kind"])
         bridge.history = record["history"]
         bridge._data_std = record.get("data_std", 1.0)
@@ -161,7 +161,7 @@ def _describe_law(law: Any) -> dict[str, Any] | None:
         return None
     try:
         found = describe(law, "Bridge.save")
-        rebuild(found, family_of(found["kind"]))
+        rebuild(found)
     except (InvalidInputError, TypeError, ValueError, RuntimeError):
         return None
     return found

@@ -1,21 +1,18 @@
-"""Methods by name: the cards are the registry, and settings are checked against the signature."""
+"""Members by kind and id: the cards are the registry, and settings are checked against the signature."""
 
 import dataclasses
 import inspect
 from functools import cache
 from typing import Any, Protocol, runtime_checkable
 
-import torch
-
-from interpolants.foundations.cards import Card, load_cards
+from interpolants.foundations.card_file import Card
+from interpolants.foundations.cards import load_cards
 from interpolants.foundations.errors import invalid, nearest
 
-# Settings that may be the bare id of a member of the family they are named after: envelope = "zero".
+# Settings that may be the bare id of a member of the kind they are named after: envelope = "zero".
 _BY_NAME = ("envelope",)
-
-
-# Families of laws: lists among their settings are tensors.
-_LAWS = ("base", "problem")
+# Kinds of distributions: lists among their settings are tensors.
+_DISTRIBUTIONS = ("base", "problem")
 
 
 @runtime_checkable
@@ -32,16 +29,57 @@ def _cards() -> tuple[Card, ...]:
     return load_cards()
 
 
-def names(family: str) -> tuple[str, ...]:
-    """Ids of a family's members, from their cards."""
-    return tuple(card.id for card in _cards() if card.family == family)
+def kinds() -> tuple[str, ...]:
+    """All kinds of members, in alphabetic order."""
+    return tuple(dict.fromkeys(card.kind for card in _cards()))
 
 
-def build(family: str, name: str, **settings: Any) -> Any:
-    """Make a family's member by its id, e.g. ``build("path", "linear")``.
+def names(kind: str) -> tuple[str, ...]:
+    """Ids of the members of a kind, from their cards.
+
+    Raises:
+        InvalidInputError: If no member is of this kind; the nearest is named.
+    """
+    _check_kind(kind, "names")
+    return tuple(card.id for card in _cards() if card.kind == kind)
+
+
+def find_card(name: str, kind: str | None = None, who: str = "registry") -> Card:
+    """The card of a member.
 
     Args:
-        family: One of the cards' families.
+        name: Its id, or ``kind/id`` where several kinds have a member of that id.
+        kind: Its kind; ``None`` looks among all.
+        who: Public name for errors.
+
+    Raises:
+        InvalidInputError: If there is none (the nearest is named), or ``kind`` is ``None`` and there are several.
+    """
+    if kind is not None:
+        _check_kind(kind, who)
+    within, _, bare = str(name).rpartition("/")
+    known = [card for card in _cards() if kind in (None, card.kind)]
+    found = [card for card in known if card.id == bare and within in ("", card.kind)]
+    if not found:
+        article = "an" if kind and kind[0] in "aeiou" else "a"
+        rule = f"there must be {article} {kind or 'member'} of this name"
+        raise invalid(who, rule, repr(name), nearest(bare, {card.id for card in known}))
+    if len(found) > 1:
+        remedy = f"Write {' or '.join(repr(f'{card.kind}/{card.id}') for card in found)}."
+        raise invalid(who, "the name must belong to one kind", repr(name), remedy)
+    return found[0]
+
+
+def _check_kind(kind: str, who: str) -> None:
+    if kind not in kinds():
+        raise invalid(who, "the kind must be that of a member", repr(kind), nearest(kind, kinds()))
+
+
+def build(kind: str, name: str, /, **settings: Any) -> Any:
+    """Make a member by its kind and id, e.g. ``build("path", "linear")``.
+
+    Args:
+        kind: One of :func:`kinds`.
         name: The member's id.
         settings: Its arguments; a value that is itself ``{"kind": id, ...}`` is built first, but for networks, and an
             envelope may be an id alone. Where it takes further ones by name, ``**train``, they may come as a table of
@@ -50,12 +88,7 @@ def build(family: str, name: str, **settings: Any) -> Any:
     Raises:
         InvalidInputError: If the name or a setting is unknown (the nearest is named), or a setting is refused.
     """
-    members = {card.id: card for card in _cards() if card.family == family}
-    if name not in members:
-        article = "an" if family[0] in "aeiou" else "a"
-        rule = f"there must be {article} {family} of this name"
-        raise invalid(family, rule, repr(name), nearest(str(name), members))
-    entry = members[name].load_entry()
+    entry = find_card(name, kind, who=kind).load_entry()
     assert callable(entry)
     parameters = inspect.signature(entry).parameters
     rest = next((name for name, p in parameters.items() if p.kind is p.VAR_KEYWORD), None)
@@ -65,11 +98,11 @@ def build(family: str, name: str, **settings: Any) -> Any:
     for key in settings:
         if key not in known and rest is None:  # otherwise it is the member's own to refuse
             remedy = nearest(key, known) if known else "It has no settings."
-            raise invalid(f"{family} {name!r}", "every setting must be one it has", repr(key), remedy)
+            raise invalid(f"{kind} {name!r}", "every setting must be one it has", repr(key), remedy)
     try:
         return entry(**{key: _revive(key, value) for key, value in settings.items()})
     except TypeError as error:
-        raise invalid(f"{family} {name!r}", "settings must fit its signature", str(error)) from error
+        raise invalid(f"{kind} {name!r}", "settings must fit its signature", str(error)) from error
 
 
 def describe(member: object, who: str = "describe") -> dict[str, Any]:
@@ -81,36 +114,39 @@ def describe(member: object, who: str = "describe") -> dict[str, Any]:
     if isinstance(member, Described):
         return member.describe()
     entry = f"{type(member).__module__}:{type(member).__qualname__}"
-    ids = [card.id for card in _cards() if card.entry == entry]
-    if not ids or not dataclasses.is_dataclass(member):
+    card = next((card for card in _cards() if card.entry == entry), None)
+    if card is None or not dataclasses.is_dataclass(member):
         remedy = "Files hold names and numbers, no code: pass the object again when you load."
-        raise invalid(who, "only methods with a card can be written to a file", type(member).__name__, remedy)
+        raise invalid(who, "only members with a card can be written to a file", type(member).__name__, remedy)
     settings = {f.name: _plain(getattr(member, f.name), who) for f in dataclasses.fields(member) if f.init}
-    return {"kind": ids[0], **settings}
+    return {"kind": _word(card), **settings}
 
 
-def family_of(name: str) -> str:
-    """The family of a member's id."""
-    for card in _cards():
-        if card.id == name:
-            return card.family
-    raise invalid(
-        "registry", "there must be a method of this name", repr(name), nearest(name, [c.id for c in _cards()])
-    )
+def rebuild(description: dict[str, Any], kind: str | None = None) -> Any:
+    """Inverse of :func:`describe`.
 
-
-def rebuild(description: dict[str, Any], family: str) -> Any:
-    """Inverse of :func:`describe`."""
+    Args:
+        description: ``{"kind": id, **settings}``.
+        kind: The member's kind; ``None`` takes it from the id, which one kind only may have.
+    """
     settings = dict(description)
-    kind = settings.pop("kind")
-    if family in _LAWS:
+    card = find_card(settings.pop("kind"), kind)
+    if card.kind in _DISTRIBUTIONS:
         settings = {key: _as_tensor(key, value) for key, value in settings.items()}
-    return build(family, kind, **settings)
+    return build(card.kind, card.id, **settings)
+
+
+def _word(card: Card) -> str:
+    """The id, or ``kind/id`` where another kind has a member of that id."""
+    several = sum(other.id == card.id for other in _cards()) > 1
+    return f"{card.kind}/{card.id}" if several else card.id
 
 
 def _plain(value: Any, who: str) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    import torch  # here, because commands that only list members should not wait for it
+
     if isinstance(value, torch.Tensor):
         return value.tolist()
     if isinstance(value, tuple | list):
@@ -123,17 +159,17 @@ def _revive(key: str, value: Any) -> Any:
         return build(key, value)
     if not (isinstance(value, dict) and "kind" in value):
         return value
-    settings = dict(value)
-    kind = settings.pop("kind")
-    family = family_of(kind)
-    if family in _LAWS:
-        settings = {key: _as_tensor(key, part) for key, part in settings.items()}
+    # An id that several kinds share belongs to the kind that the setting is named after.
+    named = key in kinds() and value["kind"] in names(key)
+    kind = key if named else find_card(value["kind"]).kind
     # A network needs the shape of the data: whoever knows it makes the network from its description.
-    return value if family == "net" else build(family, kind, **settings)
+    return value if kind == "net" else rebuild(value, kind)
 
 
 def _as_tensor(key: str, value: Any) -> Any:
-    """Lists of numbers among a law's settings as tensors; its shape stays a list."""
+    """Lists of numbers among a distribution's settings as tensors; its shape stays a list."""
+    import torch
+
     if isinstance(value, list) and key != "event_shape":
         return torch.tensor(value, dtype=torch.float64)
     return value

@@ -85,7 +85,7 @@ class UnfittedPath:
 
 def _fittable() -> dict[str, Any]:
     """Classes of one-sided paths with a ``fit``, by id."""
-    entries = {card.id: card.load_entry() for card in load_cards() if card.family == "path"}
+    entries = {card.id: card.load_entry() for card in load_cards() if card.kind == "path"}
     return {name: entry for name, entry in entries.items() if hasattr(entry, "fit")}
 
 

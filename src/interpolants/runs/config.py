@@ -30,7 +30,7 @@ from interpolants.training.settings import TrainSettings
 
 GAUSSIAN = "gaussian"
 _SOURCES = ("problem", "dataset", "file", "follows")
-# Families of cards whose members a task may name as its method.
+# Kinds of cards whose members a task may name as its method.
 METHODS = ("bridge", "forecast")
 _PARTS = ("name", "data", "bridge", "method", "train", "evaluate")
 _READERS: dict[str, Callable[[str], Any]] = {
@@ -458,7 +458,7 @@ def _check_names(task: TaskConfig, place: str, prefix: str) -> None:
         where = f"{place}: '{prefix}method'"
         name, settings = split_spec(task.method, where)
         with _at(where):
-            build(method_family(name), name, **settings)
+            build(method_kind(name), name, **settings)
     for family in ("path", "coupling"):
         spec = getattr(task.bridge, family)
         where = f"{place}: '{prefix}bridge.{family}'"
@@ -522,18 +522,18 @@ def _built(family: str, spec: Spec, where: str) -> Any:
     return build(family, name, **settings)
 
 
-def method_family(name: str) -> str:
-    """The family of cards that a method belongs to.
+def method_kind(name: str) -> str:
+    """The kind of cards that a method belongs to.
 
     Raises:
         InvalidInputError: If there is no method of that name; the nearest is named.
     """
     from interpolants.foundations.registry import names
 
-    for family in METHODS:
-        if name in names(family):
-            return family
-    known = [other for family in METHODS for other in names(family)]
+    for kind in METHODS:
+        if name in names(kind):
+            return kind
+    known = [other for kind in METHODS for other in names(kind)]
     raise invalid("method", "there must be a method of this name", repr(name), nearest(name, known))
 
 

@@ -16,13 +16,12 @@ from torch import Tensor
 
 from interpolants.dynamics.sample import Samples
 from interpolants.estimator.normaliser import Normaliser
-from interpolants.foundations.cards import load_cards
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
-from interpolants.foundations.registry import build
+from interpolants.foundations.registry import build, find_card
 from interpolants.metrics.estimate import Estimate
 from interpolants.metrics.scores import Score, Scores
-from interpolants.runs.config import EvaluateConfig, TaskConfig, method_family
+from interpolants.runs.config import EvaluateConfig, TaskConfig, method_kind
 from interpolants.runs.evaluate import Evaluation, Findings, Say
 from interpolants.runs.folder import ARRAYS, MODEL, write_arrays
 from interpolants.runs.sources import TaskData
@@ -61,7 +60,7 @@ def run_method(task: TaskConfig, data: TaskData, folder: Path, say: Say, *, prog
     assert task.method is not None
     settings = dict(task.method)
     kind = str(settings.pop("kind"))
-    method = build(method_family(kind), kind, **settings)
+    method = build(method_kind(kind), kind, **settings)
     began, place = time.perf_counter(), folder / task.name
     say("fitting")
     if isinstance(method, JudgesItself):
@@ -98,9 +97,9 @@ def _own_scores(method: JudgesItself, data: TaskData, config: EvaluateConfig) ->
 
 def judge(method: Any, kind: str, data: TaskData, config: EvaluateConfig, say: Say) -> Findings:
     """Carry held-out starts over and compare them with held-out data, beside floors and a trivial baseline."""
-    family = method_family(kind)
-    title = next(card.title for card in load_cards() if card.family == family and card.id == kind)
-    made = _ForecastEvaluation if family == "forecast" else _MethodEvaluation
+    sort = method_kind(kind)
+    title = find_card(kind, sort).title
+    made = _ForecastEvaluation if sort == "forecast" else _MethodEvaluation
     work = made(method, title, data, config)
     for name, step in (
         ("carrying", work.sample_all),
