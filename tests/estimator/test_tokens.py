@@ -82,7 +82,7 @@ def test_a_bridge_from_uniform_tokens_has_time_and_no_prompts():
         model.infill(torch.tensor([[0, 1]]))
     with pytest.raises(InvalidInputError, match="the path must have a mask token"):
         model.nelbo(TOKENS)
-    assert model.judge(TOKENS, TOKENS, n=40).scores[0].id == "grams_2"
+    assert model.judge(TOKENS, TOKENS, n=40).scores[0].name == "grams_2"
 
 
 def test_labels_are_learnt_with():
@@ -176,11 +176,11 @@ def test_a_training_goes_on_where_it_stopped(tmp_path):
 
 def test_the_judge_names_floors_and_baselines(small):
     found = small.judge(TOKENS[:200], TOKENS[200:], n=60)
-    scores = {score.id: score for score in found.scores}
+    scores = {score.name: score for score in found.scores}
     assert list(scores) == ["nelbo", "grams_2", "grams_3", "token_entropy", "calls"]
     frequencies = torch.bincount(TOKENS.flatten(), minlength=4).double() / TOKENS.numel()
     entropy = float(torch.special.entr(frequencies).sum()) / math.log(2)
-    assert scores["nelbo"].baseline == pytest.approx(entropy, abs=0.02)
+    assert scores["nelbo"].rivals == pytest.approx({"frequencies of single tokens": entropy}, abs=0.02)
     assert scores["grams_2"].floor < scores["grams_2"].value
     assert scores["calls"].value == 10
     assert found.texts["Held-out data"][0] == small.texts(TOKENS[200:201])[0]

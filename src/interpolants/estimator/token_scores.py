@@ -9,8 +9,8 @@ from torch import Tensor
 
 from interpolants.discrete.precision import token_entropy
 from interpolants.foundations.randomness import generator
+from interpolants.framework.scores import Answered, Score
 from interpolants.metrics.ngrams import ngram_distance
-from interpolants.metrics.scores import Score, Scores
 
 if TYPE_CHECKING:
     from interpolants.estimator.tokens import TokenBridge
@@ -21,7 +21,7 @@ _SHOWN, _BOUND = 8, 4
 _GRAMS = {2: "pairs", 3: "triples"}
 
 
-def judge_tokens(model: "TokenBridge", train: Tensor, test: Tensor, *, n: int, seed: int) -> Scores:
+def judge_tokens(model: "TokenBridge", train: Tensor, test: Tensor, *, n: int, seed: int) -> Answered:
     """Score a fitted model on sequences ``(N, L)``; see ``TokenBridge.judge``."""
     size = model.posterior.path.vocabulary
     made = model.sample(n, test.shape[1], seed=seed, details=True)
@@ -29,7 +29,7 @@ def judge_tokens(model: "TokenBridge", train: Tensor, test: Tensor, *, n: int, s
     scores += [_grams(k, made.x, train, test, size, seed) for k in _GRAMS]
     scores.append(
         Score(
-            id="token_entropy",
+            name="token_entropy",
             title="Entropy of the tokens of samples",
             value=token_entropy(made.x, size) / math.log(2),
             floor=token_entropy(test, size) / math.log(2),
@@ -38,14 +38,14 @@ def judge_tokens(model: "TokenBridge", train: Tensor, test: Tensor, *, n: int, s
         )
     )
     calls = float(made.nfe.double().mean())
-    scores.append(Score(id="calls", title="Network calls per sequence", value=calls, n=n))
+    scores.append(Score(name="calls", title="Network calls per sequence", value=calls, n=n))
     texts = {}
     if model.alphabet is not None:
         texts = {
             "Samples, the first ones": tuple(model.texts(made.x[:_SHOWN])),
             "Held-out data": tuple(model.texts(test[:_SHOWN])),
         }
-    return Scores(tuple(scores), texts, {"tokens": made.x, "real_tokens": test[:n]})
+    return Answered(scores=tuple(scores), texts=texts, arrays={"tokens": made.x, "real_tokens": test[:n]})
 
 
 def _bound(model: "TokenBridge", train: Tensor, test: Tensor, seed: int) -> Score:
@@ -55,13 +55,12 @@ def _bound(model: "TokenBridge", train: Tensor, test: Tensor, seed: int) -> Scor
     share = (torch.bincount(train.flatten(), minlength=size).double() + 1) / (train.numel() + size)
     single = -torch.bincount(test.flatten(), minlength=size).double() @ share.log2() / test.numel()
     return Score(
-        id="nelbo",
+        name="nelbo",
         title="Bound on the negative log-likelihood of held-out data",
         value=found.bits_per_token,
         error=found.bits_error,
         n=len(test),
-        baseline=float(single),
-        baseline_name="frequencies of single tokens",
+        rivals={"frequencies of single tokens": float(single)},
         better="lower",
         unit="bits per token",
         note="An upper bound: the truth lies at or below it.",
@@ -76,15 +75,18 @@ def _grams(k: int, made: Tensor, train: Tensor, test: Tensor, size: int, seed: i
     share = torch.bincount(train.flatten(), minlength=size).double()
     independent = torch.multinomial(share, made.numel(), replacement=True, generator=source)
     return Score(
-        id=f"grams_{k}",
+        name=f"grams_{k}",
         title=f"Distance of {_GRAMS[k]} of neighbouring tokens to held-out data",
         value=found.value,
         error=found.error,
         n=found.n,
         floor=between.value,
         floor_error=between.error,
-        baseline=distance(independent.reshape(made.shape), real).value,
-        baseline_name="independent tokens of the right frequencies",
+        rivals={
+            "independent tokens of the right frequencies": distance(
+                independent.reshape(made.shape), real
+            ).value
+        },
         better="lower",
         note="Total variation; the floor is that between training and held-out data of these sizes.",
     )

@@ -22,7 +22,7 @@ from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.registry import build, names
 from interpolants.foundations.types import Condition
-from interpolants.metrics.scores import Scores
+from interpolants.framework.scores import Answered
 from interpolants.training.engine import FitResult
 from interpolants.training.tokens import learn_tokens
 
@@ -307,7 +307,7 @@ class TokenBridge:
             raise invalid("TokenBridge.texts", "the model must know its symbols", "none", remedy)
         return self.alphabet.decode(tokens)
 
-    def judge(self, train: Any, test: Any, *, n: int = 500, seed: int = 1) -> Scores:
+    def judge(self, train: Any, test: Any, *, n: int = 500, seed: int = 1) -> Answered:
         """Likelihood of held-out sequences, and what new ones share with them, beside floors and baselines.
 
         Args:

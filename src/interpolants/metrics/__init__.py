@@ -13,7 +13,6 @@ from interpolants.metrics.estimate import Estimate, Metric, bootstrap_error, flo
 from interpolants.metrics.kde_kl import GaussianKDE, LogRatio, kde_kl, log_ratio
 from interpolants.metrics.mmd import median_bandwidth, mmd
 from interpolants.metrics.ngrams import ngram_distance
-from interpolants.metrics.scores import Score, Scores
 from interpolants.metrics.sliced_wasserstein import sliced_wasserstein
 from interpolants.metrics.wasserstein import bures_wasserstein, wasserstein
 
@@ -27,8 +26,6 @@ __all__ = [
     "Memorisation",
     "Metric",
     "RankHistogram",
-    "Score",
-    "Scores",
     "bootstrap_error",
     "bures_wasserstein",
     "bw2_uvp",

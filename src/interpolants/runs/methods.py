@@ -6,8 +6,8 @@ by its ensembles too. One that has another kind of data judges itself: see :clas
 has ``save(folder)``.
 """
 
+import math
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,8 +19,8 @@ from interpolants.estimator.normaliser import Normaliser
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.registry import build, find_card
+from interpolants.framework.scores import Answered, Score
 from interpolants.metrics.estimate import Estimate
-from interpolants.metrics.scores import Score, Scores
 from interpolants.runs.config import EvaluateConfig, TaskConfig, method_kind
 from interpolants.runs.evaluate import Evaluation, Findings, Say
 from interpolants.runs.folder import ARRAYS, MODEL, write_arrays
@@ -41,7 +41,7 @@ class JudgesItself(Protocol):
         """Learn; with checkpoints in ``out``, from which it goes on."""
         ...
 
-    def judge(self, train: Tensor, test: Tensor, *, n: int, seed: int) -> Scores:
+    def judge(self, train: Tensor, test: Tensor, *, n: int, seed: int) -> Answered:
         """Score it on held-out samples."""
         ...
 
@@ -88,7 +88,7 @@ def run_method(task: TaskConfig, data: TaskData, folder: Path, say: Say, *, prog
 def _own_scores(method: JudgesItself, data: TaskData, config: EvaluateConfig) -> Findings:
     scored = method.judge(data.x1.train.x, data.x1.test.x, n=config.n, seed=config.seed)
     return Findings(
-        metrics=[asdict(score) for score in scored.scores] + _own_numbers(method),
+        metrics=[_row(score) for score in scored.scores] + _own_numbers(method),
         warnings=list(data.warnings),
         arrays=dict(scored.arrays),
         texts={heading: list(lines) for heading, lines in scored.texts.items()},
@@ -145,12 +145,33 @@ class _MethodEvaluation(Evaluation):
         self.found.metrics += _own_numbers(self.method)
 
 
+def _row(score: Score) -> dict[str, Any]:
+    """A score as a row of ``results.json``; the first of its rivals is the baseline."""
+    baseline_name, baseline = next(iter(score.rivals.items()), ("", None))
+    return {
+        "id": score.name,
+        "title": score.title or score.name,
+        "value": score.value,
+        "error": None if math.isnan(score.error) else score.error,
+        "n": score.n,
+        "floor": None if isinstance(score.floor, str) else score.floor,
+        "floor_error": None if math.isnan(score.floor_error) else score.floor_error,
+        "baseline": baseline,
+        "baseline_name": baseline_name,
+        "better": score.better,
+        "unit": score.unit,
+        "note": score.note,
+    }
+
+
 def _own_numbers(method: Any) -> list[dict[str, Any]]:
     """What a method says of itself, as rows of numbers."""
     note = "A number of the method's own."
     return [
-        asdict(
-            Score(id=f"own_{name}", title=name.replace("_", " ").capitalize(), value=float(value), note=note)
+        _row(
+            Score(
+                name=f"own_{name}", title=name.replace("_", " ").capitalize(), value=float(value), note=note
+            )
         )
         for name, value in method.summary().items()
     ]

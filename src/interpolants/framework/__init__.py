@@ -1,0 +1,1 @@
+"""The form that methods and experiments share: settings, answers, scores, claims, figures as data."""

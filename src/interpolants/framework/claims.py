@@ -1,0 +1,160 @@
+"""Claims: what is said of a method, as a line that a machine can judge."""
+
+import math
+import operator
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from interpolants.foundations.errors import invalid, nearest
+from interpolants.framework.scores import Answered, Score, mean_and_error
+
+ROLES = ("trivial", "twin", "peer", "oracle", "floor", "number")
+BUDGETS = ("ci", "study")
+EXPECTED = ("holds", "fails")
+Outcome = Literal["holds", "fails", "undecided", "not asked"]
+
+_NUMBER = r"\d+(?:\.\d*)?(?:[eE][+-]?\d+)?"
+_FORM = re.compile(
+    rf"\s*(?P<question>\w+)\.(?P<score>\w+)\s*(?P<relation><=|>=|<|>)"
+    rf"\s*(?P<factor>-?{_NUMBER})?\s*\*?\s*(?P<rival>[A-Za-z_]\w*)?"
+    rf"\s*(?P<margin>[+-]\s*{_NUMBER})?\s*"
+)
+_RELATIONS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+
+
+class Said(NamedTuple):
+    """The parts of a claim: ``question.score relation factor rival + margin``."""
+
+    question: str
+    score: str
+    relation: str
+    factor: float
+    rival: str
+    margin: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A comparison of a score with a rival's, with its floor, or with a number.
+
+    Attributes:
+        says: For example ``"predictive.nll < 0.9 ridge - 0.03"``, ``"sample.energy < 2 floor"``, ``"a.b < 0.5"``.
+        role: What stands on the right: ``trivial``, ``twin``, ``peer``, ``oracle``, ``floor`` or ``number``.
+        seeds: How many seeds it speaks of; with fewer it is not judged.
+        budget: ``"ci"`` or ``"study"``; with another it is not judged.
+        expected: ``"holds"``, or ``"fails"`` where theory or earlier measurements say that it must lose.
+
+    Raises:
+        InvalidInputError: If it cannot be read, or role, budget, or expected verdict are unknown.
+    """
+
+    says: str
+    role: str = "trivial"
+    seeds: int = 1
+    budget: str = "ci"
+    expected: str = "holds"
+
+    def __post_init__(self) -> None:
+        for name, value, known in (("role", self.role, ROLES), ("budget", self.budget, BUDGETS),
+                                   ("expected", self.expected, EXPECTED)):  # fmt: skip
+            if value not in known:
+                raise invalid("claim", f"{name} must be one of {', '.join(known)}", repr(value))
+        if self.seeds < 1:
+            raise invalid("claim", "seeds must be >= 1", self.seeds)
+        rival = self.parts.rival
+        if (self.role == "number") != (not rival) or (self.role == "floor") != (rival == "floor"):
+            raise invalid("claim", "role must fit what is on the right", f"{self.role!r} for {self.says!r}")
+
+    @property
+    def parts(self) -> Said:
+        """What it says, taken apart."""
+        found = _FORM.fullmatch(self.says)
+        if found is None or not (found["factor"] or found["rival"]):
+            rule = "it must read 'question.score < [factor] [rival] [+ margin]'"
+            raise invalid("claim", rule, repr(self.says))
+        margin = float((found["margin"] or "0").replace(" ", ""))
+        factor = float(found["factor"] or 1)
+        return Said(
+            found["question"], found["score"], found["relation"], factor, found["rival"] or "", margin
+        )
+
+    def judge(self, seeds: Sequence[Mapping[str, Answered]], *, budget: str) -> "Verdict":
+        """Judge it on the answers of each seed, question -> answers.
+
+        Args:
+            seeds: Answers by question, one mapping a seed.
+            budget: What they were measured with.
+
+        Raises:
+            InvalidInputError: If the question was answered without the score or the rival that the claim names.
+        """
+        said = self.parts
+        asked = [answers[said.question] for answers in seeds if said.question in answers]
+        if budget != self.budget or len(asked) < self.seeds:
+            return Verdict(self, "not asked", math.nan, math.nan, len(asked))
+        pairs = [_gap(said, answered[said.score]) for answered in asked]
+        gap, between = mean_and_error([gap for gap, _ in pairs])
+        error = pairs[0][1] if len(pairs) == 1 else between
+        return Verdict(self, _outcome(said.relation, gap, error), gap, error, len(pairs))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How a claim came out.
+
+    Attributes:
+        claim: The claim.
+        outcome: ``holds``, ``fails``, ``undecided`` (within two standard errors), or ``not asked``.
+        gap: Mean over seeds of left minus right side.
+        error: Standard error of the gap.
+        seeds: Seeds behind it.
+    """
+
+    claim: Claim
+    outcome: Outcome
+    gap: float
+    error: float
+    seeds: int
+
+    @property
+    def surprising(self) -> bool:
+        """Whether it was decided, and not as expected."""
+        return self.outcome in EXPECTED and self.outcome != self.claim.expected
+
+
+def _gap(said: Said, score: Score) -> tuple[float, float]:
+    """Left minus right side of one seed, and its standard error."""
+    if not said.rival:
+        return score.value - said.factor - said.margin, score.error
+    if said.rival == "floor":
+        if isinstance(score.floor, str):
+            raise invalid("claim", f"{score.name} must have a floor", score.floor)
+        floor_error = 0.0 if math.isnan(score.floor_error) else score.floor_error
+        error = math.hypot(score.error, said.factor * floor_error)
+        return score.value - said.factor * score.floor - said.margin, error
+    if said.rival not in score.rivals:
+        known = nearest(said.rival, score.rivals) if score.rivals else "It has none."
+        raise invalid("claim", f"{score.name} must have the rival", repr(said.rival), known)
+    paired = score.gaps.get(said.rival, math.nan)
+    # value - c r = (value - r) + (1 - c) r, and the error of r is at most paired + error: an upper bound.
+    error = paired if said.factor == 1 else paired + abs(1 - said.factor) * (paired + score.error)
+    return score.value - said.factor * score.rivals[said.rival] - said.margin, error
+
+
+def _outcome(relation: str, gap: float, error: float) -> Outcome:
+    """An infinite gap is decided; without a standard error nothing else is."""
+    if not (math.isinf(gap) or abs(gap) > 2 * error or (error == 0 and gap == 0)):
+        return "undecided"
+    return "holds" if _RELATIONS[relation](gap, 0.0) else "fails"
+
+
+def verdict_lines(verdicts: Sequence[Verdict]) -> list[list[str]]:
+    """Rows of a table: what is claimed, of what, what was found, and the verdict."""
+    rows = []
+    for found in verdicts:
+        numbers = f"{found.gap:.3g} ± {found.error:.1g}" if found.seeds and not math.isnan(found.gap) else "–"
+        words = found.outcome + ("" if found.claim.expected == "holds" else " (expected to fail)")
+        rows.append([f"`{found.claim.says}`", found.claim.role, str(found.seeds), numbers, words])
+    return rows

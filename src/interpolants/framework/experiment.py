@@ -1,0 +1,331 @@
+"""Experiments: many fits or calls as cells. A finished cell is whole on the disk or absent, so work resumes.
+
+Files of an experiment's folder: ``results/`` is the sealed answers of all cells, ``gathered/`` what they say together
+(both without a time or a date), ``manifest.json`` what the numbers depend on, ``log.json`` seconds and dates of cells.
+While cells are missing, finished ones lie in ``cells/``. What a cell writes itself, such as checkpoints and models, is in its folder in ``work/``.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from multiprocessing import connection, get_context, parent_process
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor
+
+from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.storage import TEMPORARY, read_folder, sweep, write_folder, write_text
+from interpolants.framework.machine import code_commit, manifest
+from interpolants.framework.packing import number, pack, unpack
+from interpolants.framework.scores import Answered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RESULTS, GATHERED, CELLS, LOG, MANIFEST = "results", "gathered", "cells", "log.json", "manifest.json"
+RUN = "seconds of the run"  # the timing that every cell has
+Progress = Callable[[str, float], None]
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+
+
+class Experiment(Protocol):
+    """An experiment. It must be picklable to run in several processes: made of settings and module-level functions.
+
+    Attributes:
+        name: Its name.
+        settings: What all cells share; plain values. Results of other settings are refused.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+
+    @property
+    def settings(self) -> Mapping[str, Any]: ...  # noqa: D102
+
+    def cells(self) -> Mapping[str, Mapping[str, Any]]:
+        """Settings of the cells by id; an id is of letters, digits, ``_`` and ``-``."""
+        ...
+
+    def run(self, cell: Mapping[str, Any], folder: Path) -> Answered:
+        """One cell. It depends on its settings alone; ``folder`` is its own, for checkpoints of fits inside."""
+        ...
+
+    def gather(self, answers: Mapping[str, Answered]) -> Answered:
+        """What the finished cells say together; cells that are missing are left out."""
+        ...
+
+
+def conduct(
+    experiment: Experiment,
+    out: str | os.PathLike[str],
+    *,
+    workers: int | Executor = 1,
+    resume: bool = True,
+    only: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Answered:
+    """Run the cells that are missing, then gather. Interrupted and resumed, in any number of processes: the same bytes.
+
+    Args:
+        experiment: What is run.
+        out: Folder of the results, gone on with if it has some.
+        workers: 1 for this process, more for that many processes of their own, or an executor.
+        resume: Whether finished cells are kept; otherwise the cells asked for are run again.
+        only: Ids of the cells to run; all if empty.
+        progress: Called with the id of each cell that is done, and its seconds.
+
+    Raises:
+        InvalidInputError: If ids are no names of folders, ``only`` names an unknown cell, or the folder holds
+            results of another experiment or of other settings.
+    """
+    place, cells = Path(out), experiment.cells()
+    _check_names(experiment, cells, only)
+    done = stored_answers(experiment, place)
+    wanted = [name for name in cells if name in (only or cells)]
+    missing = [name for name in wanted if not (resume and name in done)]
+    if missing:
+        _begin(experiment, place)
+        for name in () if resume else missing:
+            shutil.rmtree(place / "work" / name, ignore_errors=True)
+        _run_all(experiment, {name: cells[name] for name in missing}, place, workers, progress)
+    return gather(experiment, place)
+
+
+def gather(experiment: Experiment, out: str | os.PathLike[str]) -> Answered:
+    """Seal the finished cells as one folder, and gather their answers; nothing is run.
+
+    Raises:
+        InvalidInputError: If there are no results, or results of another experiment or of other settings.
+    """
+    place = Path(out)
+    answers = stored_answers(experiment, place)
+    answers = {name: answers[name] for name in experiment.cells() if name in answers}
+    if not answers:
+        raise invalid(experiment.name, f"{place} must hold results", "none")
+    _seal(experiment, place)
+    found = experiment.gather(answers)
+    document, tensors = pack(found)
+    write_folder(place / GATHERED, {"arrays": tensors} if tensors else {}, {"answer.json": document})
+    return found
+
+
+def stored_answers(experiment: Experiment, out: str | os.PathLike[str]) -> dict[str, Answered]:
+    """Answers of the finished cells in a folder, with their timings.
+
+    Raises:
+        InvalidInputError: If they are of another experiment or of other settings.
+    """
+    return {name: answered for name, (_, answered) in _finished(experiment, Path(out)).items()}
+
+
+def stored_cells(out: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
+    """Settings of the finished cells in a folder, by id, of whatever experiment."""
+    found = (document["cells"] for document, _ in _stored(Path(out)))
+    return {name: stored["cell"] for cells in found for name, stored in cells.items()}
+
+
+def settings_hash(settings: Mapping[str, Any]) -> str:
+    """The same for equal settings in whatever order, 12 hexadecimal digits."""
+    text = json.dumps(dict(settings), sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+# --- running ---------------------------------------------------------------------------------------------
+
+
+def _check_names(experiment: Experiment, cells: Mapping[str, Any], only: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for name in cells:
+        if not _NAME.fullmatch(name) or name.lower() in seen:
+            rule = "ids of cells must be different names of letters, digits, _ and -"
+            raise invalid(experiment.name, rule, repr(name))
+        seen.add(name.lower())
+    for name in only:
+        if name not in cells:
+            raise invalid(experiment.name, "the cell must be known", repr(name), nearest(name, cells))
+
+
+def _run_all(
+    experiment: Experiment,
+    cells: Mapping[str, Mapping[str, Any]],
+    place: Path,
+    workers: int | Executor,
+    progress: Progress | None,
+) -> None:
+    commit = code_commit()
+    with _executor(workers, len(cells)) as executor:
+        if executor is None:
+            for name, cell in cells.items():
+                _tell(progress, name, _run_cell(experiment, name, cell, place, commit))
+            return
+        futures = {executor.submit(_run_cell, experiment, n, c, place, commit): n for n, c in cells.items()}
+        _await_all(futures, progress)
+
+
+def _await_all(futures: Mapping[Future[float], str], progress: Progress | None) -> None:
+    """Tell of each cell when it is done; at the first failure what has not begun is left."""
+    try:
+        for future in as_completed(futures):
+            _tell(progress, futures[future], future.result())
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        raise
+
+
+def _tell(progress: Progress | None, name: str, seconds: float) -> None:
+    if progress is not None:
+        progress(name, seconds)
+
+
+@contextmanager
+def _executor(workers: int | Executor, cells: int) -> "Iterator[Executor | None]":
+    if isinstance(workers, Executor):
+        yield workers
+    elif workers < 1:
+        raise invalid("conduct", "workers must be >= 1", workers)
+    elif min(workers, cells) == 1:
+        yield None
+    else:
+        threads = (torch.get_num_threads(),)
+        with ProcessPoolExecutor(
+            min(workers, cells), mp_context=get_context("spawn"), initializer=_join, initargs=threads
+        ) as pool:
+            yield pool
+
+
+def _join(threads: int) -> None:
+    """Prepare a process: as many threads as the parent, or other bits come out; and it ends when the parent does."""
+    torch.set_num_threads(threads)
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)
+
+
+def _run_cell(experiment: Experiment, name: str, cell: Mapping[str, Any], place: Path, commit: str) -> float:
+    """Run one cell and store it; first its log, so that a finished cell is never without."""
+    work = place / "work" / name
+    begun = time.perf_counter()
+    answered = experiment.run(cell, work)
+    seconds = round(time.perf_counter() - begun, 1)
+    timings = {key: number(float(value)) for key, value in answered.timings.items()}
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    log = {"seconds": seconds, "finished": now, "commit": commit, **({"timings": timings} if timings else {})}
+    (place / CELLS).mkdir(parents=True, exist_ok=True)
+    write_text(place / CELLS / f"{name}.log.json", json.dumps(log))
+    _write(experiment, {name: (cell, answered)}, place / CELLS / name)
+    return seconds
+
+
+# --- files -----------------------------------------------------------------------------------------------
+
+
+def _write(
+    experiment: Experiment, found: Mapping[str, tuple[Mapping[str, Any], Answered]], target: Path
+) -> None:
+    """Store some cells as one sealed folder."""
+    document: dict[str, Any] = {
+        "experiment": experiment.name, "settings_hash": settings_hash(experiment.settings), "cells": {},
+    }  # fmt: skip
+    tensors: dict[str, dict[str, Tensor]] = {}
+    for name, (cell, answered) in found.items():
+        packed, own = pack(answered)
+        document["cells"][name] = {"cell": dict(cell), "answer": packed}
+        tensors |= {name: own} if own else {}
+    write_folder(target, tensors, {"answers.json": document})
+
+
+def _stored(place: Path) -> "Iterator[tuple[dict[str, Any], dict[str, Any]]]":
+    """Documents and tensors of the finished cells: first those sealed together, then newer ones."""
+    folders = [place / RESULTS] if (place / RESULTS).is_dir() else []
+    folders += sorted(f for f in (place / CELLS).glob("*") if f.is_dir() and _NAME.fullmatch(f.name))
+    for folder in folders:
+        stored = read_folder(folder)
+        yield stored.documents["answers.json"], stored.tensors
+
+
+def _finished(experiment: Experiment, place: Path) -> dict[str, tuple[dict[str, Any], Answered]]:
+    """Settings and answers of the finished cells, those that the experiment knows first and in its order."""
+    log, found, known = _read_log(place), {}, experiment.cells()
+    for document, tensors in _stored(place):
+        _check_same(experiment, document, known, place)
+        for name, stored in document["cells"].items():
+            entry = log.get(name, {})
+            timings = {key: float(value) for key, value in entry.get("timings", {}).items()}
+            timings |= {RUN: float(entry["seconds"])} if "seconds" in entry else {}
+            found[name] = stored["cell"], unpack(stored["answer"], tensors.get(name, {}), timings)
+    order = [
+        *(name for name in known if name in found),
+        *(name for name in sorted(found) if name not in known),
+    ]
+    return {name: found[name] for name in order}
+
+
+def _check_same(
+    experiment: Experiment, document: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]], place: Path
+) -> None:
+    shared = {name: stored["cell"] for name, stored in document["cells"].items() if name in known}
+    other = [name for name, cell in shared.items() if settings_hash(cell) != settings_hash(known[name])]
+    now = (experiment.name, settings_hash(experiment.settings))
+    before = (document["experiment"], document["settings_hash"])
+    if before != now or other:
+        rule = f"{place} must hold results of {experiment.name} with these settings"
+        found = f"another cell {other[0]}" if before == now else f"{before[0]} ({before[1]}, not {now[1]})"
+        raise invalid(experiment.name, rule, found, "Choose another folder, or delete that one.")
+
+
+def _seal(experiment: Experiment, place: Path) -> None:
+    """Write ``results/``, the log and the manifest, if there are new cells; then drop ``cells/``."""
+    if not (place / CELLS).exists():
+        return
+    found, log = _finished(experiment, place), _read_log(place)
+    write_text(place / LOG, _json({name: log[name] for name in found if name in log}))
+    _write(experiment, found, place / RESULTS)
+    head = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
+    head["seconds"] = round(sum(log[name]["seconds"] for name in found if name in log), 1)
+    seeds = sorted({cell["seed"] for cell, _ in found.values() if "seed" in cell})
+    write_text(place / MANIFEST, _json({**head, **({"seeds": seeds} if seeds else {})}))
+    # First out of the way as a whole: half a folder of cells would be read as damaged ones.
+    sweep(place)
+    (place / CELLS).rename(place / f"{TEMPORARY}{CELLS}")
+    sweep(place)
+
+
+def _begin(experiment: Experiment, place: Path) -> None:
+    """Write what the numbers depend on; the first start is kept."""
+    place.mkdir(parents=True, exist_ok=True)
+    head = {
+        "experiment": experiment.name,
+        **manifest(),
+        "settings_hash": settings_hash(experiment.settings),
+        "settings": dict(experiment.settings),
+    }
+    if (place / MANIFEST).exists():
+        head["started"] = json.loads((place / MANIFEST).read_text(encoding="utf-8"))["started"]
+    write_text(place / MANIFEST, _json(head))
+
+
+def _read_log(place: Path) -> dict[str, Any]:
+    log = json.loads((place / LOG).read_text(encoding="utf-8")) if (place / LOG).exists() else {}
+    for file in sorted((place / CELLS).glob("*.log.json")):
+        log[file.name.removesuffix(".log.json")] = json.loads(file.read_text(encoding="utf-8"))
+    return dict(log)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n"

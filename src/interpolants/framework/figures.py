@@ -1,0 +1,198 @@
+"""Figures as data: panels of named series, each a mark with its arrays. `interpolants.reports.draw` draws them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from interpolants.foundations.errors import invalid, nearest
+
+# Mark -> arrays it needs, arrays it may have; letters are sizes that must agree within a series.
+MARKS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+    "line": ({"x": "n", "y": "n"}, {"error": "n"}),
+    "band": ({"x": "n", "low": "n", "high": "n"}, {}),
+    "points": ({"x": "n", "y": "n"}, {"value": "n"}),
+    "rule": ({}, {"x": "", "y": "", "low": "", "high": ""}),
+    "heat": ({"values": "h w"}, {"extent": "4"}),
+    "histogram": ({"edges": "e", "counts": "n"}, {}),
+    "images": ({"images": "r c h w *"}, {}),
+    "map": ({"values": "h w", "lon": "w", "lat": "h"}, {}),
+    "mesh": ({"points": "p 2", "faces": "f 3", "values": "p"}, {}),
+    "spectrogram": ({"power": "f t", "frequency": "f", "time": "t"}, {}),
+    "bars": ({"height": "n"}, {"x": "n", "error": "n"}),
+    "phase": ({"x": "n", "y": "n", "u": "n", "v": "n"}, {}),
+    "audio": ({"samples": "n", "rate": ""}, {}),
+    "table": ({"values": "r c"}, {}),
+}
+SCALES = ("linear", "log", "log2", "symlog")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """An axis of a panel.
+
+    Attributes:
+        label: What it shows.
+        unit: Its unit; empty for pure numbers.
+        scale: ``linear``, ``log``, ``log2`` or ``symlog``.
+        low: Lower limit, if it is fixed.
+        high: Upper limit, if it is fixed.
+        ticks: Places of the ticks; empty for automatic ones.
+        names: Words at the ticks, one a tick; empty for the numbers.
+        flipped: Whether it runs the other way.
+        grid: Whether it has hairlines.
+
+    Raises:
+        InvalidInputError: If the scale is unknown, or names and ticks differ in number.
+    """
+
+    label: str = ""
+    unit: str = ""
+    scale: Literal["linear", "log", "log2", "symlog"] = "linear"
+    low: float | None = None
+    high: float | None = None
+    ticks: tuple[float, ...] | None = None
+    names: tuple[str, ...] = ()
+    flipped: bool = False
+    grid: bool = False
+
+    def __post_init__(self) -> None:
+        if self.scale not in SCALES:
+            raise invalid("Axis", f"scale must be one of {', '.join(SCALES)}", repr(self.scale))
+        if self.names and len(self.names) != len(self.ticks or ()):
+            raise invalid("Axis", "there must be one name a tick", f"{self.names} at {self.ticks}")
+
+    @property
+    def text(self) -> str:
+        """Label with unit."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """One mark with its arrays.
+
+    Attributes:
+        mark: A key of `MARKS`.
+        arrays: Arrays by the names that the mark knows; converted to tensors.
+        name: Entry of the legend; empty for none.
+        hue: Index of a colour that is told apart from the others, or ``"muted"``.
+        dash: ``"-"``, ``"--"``, ``":"``, or empty for no line.
+        symbol: matplotlib's name of a marker, or empty for none.
+        size: Size of symbols, in points; 0 for the drawer's own.
+        alpha: Opacity.
+        low: Number that gets the first colour of heat maps and images.
+        high: Number that gets the last.
+
+    Raises:
+        InvalidInputError: If the mark is unknown, an array is missing, unknown, or of a wrong shape.
+    """
+
+    mark: str
+    arrays: Mapping[str, Any]
+    name: str = ""
+    hue: int | Literal["muted"] = 0
+    dash: str = "-"
+    symbol: str = ""
+    size: float = 0.0
+    alpha: float = 1.0
+    low: float | None = None
+    high: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.mark not in MARKS:
+            raise invalid("Series", "mark must be known", repr(self.mark), nearest(self.mark, MARKS))
+        object.__setattr__(self, "arrays", {k: tensor(v) for k, v in self.arrays.items() if v is not None})
+        needed, optional = MARKS[self.mark]
+        if missing := needed.keys() - self.arrays.keys():
+            raise invalid("Series", f"{self.mark} must have {', '.join(needed)}", f"no {sorted(missing)[0]}")
+        sizes: dict[str, int] = {}
+        for name, array in self.arrays.items():
+            if name not in needed | optional:
+                raise invalid("Series", f"arrays of {self.mark} must be known", repr(name),
+                              nearest(name, needed | optional))  # fmt: skip
+            _check_shape(self.mark, name, array, (needed | optional)[name], sizes)
+        if self.mark == "histogram" and sizes["e"] != sizes["n"] + 1:
+            raise invalid("Series", "a histogram must have one edge more than counts", sizes)
+
+
+def _check_shape(mark: str, name: str, array: Tensor, letters: str, sizes: dict[str, int]) -> None:
+    """Compare one array with the shape its mark asks for; ``sizes`` remembers the letters."""
+    wanted = letters.split()
+    free = wanted[-1:] == ["*"]
+    fixed = wanted[:-1] if free else wanted
+    fits = array.ndim >= len(fixed) if free else array.ndim == len(fixed)
+    for letter, size in zip(fixed, array.shape, strict=False):
+        fits = fits and size == (int(letter) if letter.isdigit() else sizes.setdefault(letter, size))
+    if not fits:
+        known = {letter: sizes[letter] for letter in fixed if letter in sizes}
+        rule = f"{name} of {mark} must have shape ({', '.join(wanted)})" + (f" with {known}" if known else "")
+        raise invalid("Series", rule, tuple(array.shape))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """Series on shared axes.
+
+    Attributes:
+        series: What it shows, from back to front.
+        title: Its title.
+        x: Horizontal axis.
+        y: Vertical axis.
+        legend: Where the legend is, in matplotlib's words; empty for none.
+        legend_columns: Columns of the legend.
+        equal: Whether a unit is as long on both axes.
+        bare: Whether axes are left out, as for images.
+        width: Share of the figure's width, relative to other panels of the row.
+    """
+
+    series: tuple[Series, ...]
+    title: str = ""
+    x: Axis = field(default_factory=Axis)
+    y: Axis = field(default_factory=Axis)
+    legend: str = ""
+    legend_columns: int = 1
+    equal: bool = False
+    bare: bool = False
+    width: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """Panels in a grid, row by row; one picture.
+
+    Attributes:
+        name: Name of its file, without suffix.
+        panels: From the upper left.
+        columns: Columns of the grid; 0 for all panels in one row.
+        width: Width in CSS pixels.
+        height: Height in CSS pixels.
+        legend_columns: Columns of one legend below all panels; 0 for none.
+        photo: Whether it has more colours than a palette of 200 can show.
+
+    Raises:
+        InvalidInputError: If there is no panel, or the name is no file name.
+    """
+
+    name: str
+    panels: tuple[Panel, ...]
+    columns: int = 0
+    width: float = 480
+    height: float = 330
+    legend_columns: int = 0
+    photo: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.panels:
+            raise invalid("Figure", f"{self.name!r} must have panels", "none")
+        if not self.name or not self.name.replace("_", "a").replace("-", "a").isalnum():
+            raise invalid("Figure", "name must be of letters, digits, - and _", repr(self.name))
+
+
+def tensor(value: Any) -> Tensor:
+    """Numbers in any container as a dense tensor of their own, on the CPU; Python's numbers become float64."""
+    if not isinstance(value, Tensor) and not hasattr(value, "dtype"):
+        return torch.tensor(value, dtype=torch.float64)
+    return torch.as_tensor(value).detach().cpu().clone()
