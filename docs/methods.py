@@ -20,7 +20,7 @@ compares with the known answer beside it.
 def page() -> str:
     """The page as Markdown."""
     parts = [HEAD]
-    cards = load_cards()
+    cards = load_cards("interpolants")
     for kind, members in groupby(cards, key=lambda card: card.kind):
         parts.append(f"## {kind.replace('_', ' ').capitalize()}\n")
         parts.append(

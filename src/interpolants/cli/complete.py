@@ -46,9 +46,9 @@ def method_ids(incomplete: str) -> list[str]:
 
 def kinds(incomplete: str) -> list[str]:
     """Kinds of members."""
-    from interpolants.foundations.registry import kinds
+    from interpolants.foundations.cards import catalogue
 
-    return _starting(kinds(), incomplete)
+    return _starting(dict.fromkeys(card.kind for card in catalogue().cards), incomplete)
 
 
 def path_ids(incomplete: str) -> list[str]:
@@ -57,9 +57,9 @@ def path_ids(incomplete: str) -> list[str]:
 
 
 def _ids(kind: str | None = None) -> list[str]:
-    from interpolants.foundations.cards import load_cards
+    from interpolants.foundations.cards import catalogue
 
-    return [card.id for card in load_cards() if kind in (None, card.kind)]
+    return [card.id for card in catalogue().cards if kind in (None, card.kind)]
 
 
 def _starting(words: Iterable[str], start: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-from functools import cache
 from typing import Any, Protocol, runtime_checkable
 
 from interpolants.foundations.card_file import Card
@@ -24,7 +23,6 @@ class Described(Protocol):
         ...
 
 
-@cache
 def _cards() -> tuple[Card, ...]:
     return load_cards()
 
