@@ -1,8 +1,10 @@
 """Shared fixtures, one thread per xdist worker, and a watch on torch's global state."""
 
 import os
+import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 # Two workers with two threads each would fight for two cores. The variable must be set before torch is
 # imported, and is inherited by the processes that tests start.
@@ -12,6 +14,9 @@ if ON_WORKER:
 
 import pytest
 import torch
+
+from interpolants.foundations import cards
+from plugins import write_distribution
 
 if ON_WORKER:
     torch.set_num_threads(1)
@@ -30,6 +35,31 @@ def float64() -> Iterator[None]:
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(before)
+
+
+@pytest.fixture
+def install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str, dict[str, str]], None]]:
+    """Install a distribution with cards, of one package and its files; gone after the test."""
+    made = []
+
+    def installed(package: str, files: dict[str, str]) -> None:
+        made.append(package)
+        write_distribution(tmp_path, package, files)
+        monkeypatch.syspath_prepend(tmp_path)
+        _forget_cards()
+
+    yield installed
+    monkeypatch.undo()
+    _forget_cards()
+    for module in [module for module in sys.modules if module.partition(".")[0] in made]:
+        del sys.modules[module]
+
+
+def _forget_cards() -> None:
+    cards.catalogue.cache_clear()
+    cards._warn_of_faults.cache_clear()
 
 
 @pytest.fixture(autouse=True)

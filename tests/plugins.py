@@ -21,7 +21,7 @@ answer = "none"
 """
 
 
-def card(kind: str, id: str, entry: str, title: str = "A member of somebody else's") -> str:  # noqa: A002
+def card(kind: str, id: str, entry: str, title: str = "A member of somebody else's") -> str:
     """The text of a card."""
     return CARD.format(kind=kind, id=id, entry=entry, title=title)
 

@@ -227,9 +227,7 @@ def test_training_in_the_plane_ends_with_a_picture(place):
 
 def test_methods_problems_and_doctor_answer_as_table_and_as_json():
     assert "linear" in call("methods", "--kind", "path").stdout
-    for word in ("status", "cost", "limits", "sources"):
-        assert word in call("methods", "--kind", "path").stdout
-    one = call("methods", "mirror").stdout
+    one = call("methods", "show", "mirror").stdout
     for word in (
         "Mirror interpolant",
         "rho0 = rho1",
@@ -247,6 +245,8 @@ def test_methods_problems_and_doctor_answer_as_table_and_as_json():
     assert facts["interpolants"] == interpolants.__version__
     assert facts["core"]["torch"]
     assert facts["torch"]["devices"][0] == "cpu"
+    assert facts["cards"]["count"] == len(cards)
+    assert facts["cards"]["left_out"] == []
     assert "next:" in call("doctor").stderr
 
 
@@ -276,6 +276,11 @@ def test_methods_problems_and_doctor_answer_as_table_and_as_json():
         (("report", "runs/none"), "the folder must be one of a run"),
         (("methods", "--kind", "paths"), "Did you mean 'path'?"),
         (("methods", "miror"), "Did you mean 'mirror'?"),
+        (("methods", "show", "miror"), "Did you mean 'mirror'?"),
+        (("methods", "show"), "one id must be given, got none"),
+        (("methods", "show", "mirror", "--paper", "albergo"), "--paper is for the list"),
+        (("methods", "--family", "difusion paths"), "Did you mean 'diffusion paths'?"),
+        (("methods", "--paper", "albergo2032stochastic"), "Did you mean 'albergo2023stochastic'?"),
         (("recipes", "moons"), "Did you mean 'moons_to_rings'?"),
         (("train", "--config", "moons_to_ring", "--out", "new"), "Did you mean 'moons_to_rings'?"),
         (("run", "--x1", "holes.csv", "--out", "new"), "nan"),

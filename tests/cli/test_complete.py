@@ -50,7 +50,8 @@ def test_recipes_methods_and_kinds_are_offered(tmp_path, monkeypatch):
     assert complete.recipes("rec") == ["recipes/a.toml", "recipes/b.toml", "rectification"]
     assert complete.recipes("c") == ["c.toml", "checkerboard"]
     assert complete.recipe_names("moons") == ["moons_to_rings"]
-    assert complete.method_ids("mirr") == ["mirror"]
+    assert complete.method_words("mirr") == ["mirror"]
+    assert complete.method_words("sh") == ["show", "shuttle", "shortest_path"]
     assert complete.kinds("env") == ["envelope"]
     assert complete.path_ids("trig") == ["trigonometric"]
 

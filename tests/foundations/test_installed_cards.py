@@ -4,40 +4,19 @@ import sys
 import warnings
 
 import pytest
-from plugins import card, write_distribution
 
-from interpolants.foundations import cards
 from interpolants.foundations.cards import CardWarning, catalogue, load_cards
 from interpolants.foundations.registry import build, kinds, names
+from plugins import card
 
 MEMBER = "from dataclasses import dataclass\n\n@dataclass(frozen=True)\nclass Thirds:\n    size: int = 3\n"
 
 
-def forget():
-    catalogue.cache_clear()
-    cards._warn_of_faults.cache_clear()
-
-
-@pytest.fixture
-def install(tmp_path, monkeypatch):
-    """Write a distribution and put it on the path; gone after the test."""
-    made = []
-
-    def installed(package, files):
-        made.append(package)
-        write_distribution(tmp_path, package, files)
-        monkeypatch.syspath_prepend(tmp_path)
-        forget()
-
-    yield installed
-    monkeypatch.undo()
-    forget()
-    for module in [module for module in sys.modules if module.partition(".")[0] in made]:
-        del sys.modules[module]
-
-
 def test_members_of_another_distribution_are_members(install):
-    files = {"thirds.py": MEMBER, "thirds.card.toml": card("toy_fraction", "thirds", "others_a.thirds:Thirds")}
+    files = {
+        "thirds.py": MEMBER,
+        "thirds.card.toml": card("toy_fraction", "thirds", "others_a.thirds:Thirds"),
+    }
     install("others_a", files)
     assert names("toy_fraction") == ("thirds",)
     assert "toy_fraction" in kinds()

@@ -7,6 +7,7 @@ import typer
 
 from interpolants.cli import listing, making, using
 from interpolants.cli.group import Commands
+from interpolants.cli.methods import methods
 
 app = typer.Typer(
     cls=Commands,
@@ -53,7 +54,7 @@ for command in (
     using.check,
     making.report,
     using.explore,
-    listing.methods,
+    methods,
     making.recipes,
     listing.problems,
     listing.doctor,

@@ -39,9 +39,9 @@ def recipe_names(incomplete: str) -> list[str]:
     return _starting(recipes(), incomplete)
 
 
-def method_ids(incomplete: str) -> list[str]:
-    """Ids of all methods."""
-    return _starting(_ids(), incomplete)
+def method_words(incomplete: str) -> list[str]:
+    """What may follow ``methods``: ``show``, and the ids of all members."""
+    return _starting(["show", *_ids()], incomplete)
 
 
 def kinds(incomplete: str) -> list[str]:

@@ -23,6 +23,7 @@ def diagnose() -> dict[str, Any]:
         "cpus": os.cpu_count() or 1,
         "core": {name: _version(name) for name in _CORE},
         "torch": _torch(),
+        "cards": _cards(),
         "extras": extras,
         "missing": [
             f"pip install 'interpolants[{name}]'"
@@ -30,6 +31,14 @@ def diagnose() -> dict[str, Any]:
             if None in packages.values()
         ],
     }
+
+
+def _cards() -> dict[str, Any]:
+    from interpolants.foundations.cards import catalogue
+
+    found = catalogue()
+    faults = [str(fault) for fault in found.faults]
+    return {"count": len(found.cards), "packages": list(found.packages), "left_out": faults}
 
 
 def _version(package: str) -> str | None:

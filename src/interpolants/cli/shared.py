@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from interpolants.cli.show import Screen
     from interpolants.estimator.bridge import Bridge
+    from interpolants.foundations.cards import Catalogue
     from interpolants.runs.config import RunConfig
 
 Config = Annotated[
@@ -77,6 +79,18 @@ def screen_for(quiet: bool) -> "Screen":
     from interpolants.cli.show import Screen
 
     return Screen(quiet=quiet)
+
+
+def installed_cards(screen: "Screen") -> "Catalogue":
+    """All cards; the screen says in a line each what is wrong with those of other distributions."""
+    from interpolants.foundations.cards import CardWarning, catalogue, load_cards
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CardWarning)
+        load_cards()  # its warning is shown once, and this was the time
+    for fault in catalogue().faults:
+        screen.say(f"note: cards left out, {fault}")
+    return catalogue()
 
 
 def typed() -> str:

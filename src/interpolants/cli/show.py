@@ -1,7 +1,9 @@
 """Tables and hints for the terminal."""
 
 import json
+import os
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -50,6 +52,34 @@ class Screen:
         for row in rows:
             shown.add_row(*[Text(str(cell), style=_STYLES.get(str(cell), "")) for cell in row])
         self._out.print(shown)
+
+    def columns(self, rows: Sequence[Sequence[str]], *, title: str) -> None:
+        """Columns without a frame on standard output; the last one goes on below itself where the line ends.
+
+        Args:
+            rows: Cells of every row, as many in each.
+            title: Line above.
+        """
+        if self.quiet:
+            return
+        widths = [max(map(len, column)) for column in list(zip(*rows, strict=True))[:-1]]
+        indent = sum(widths) + 2 * len(widths) + 2
+        self._line(Text(title, style="bold"))
+        for *first, last in rows:
+            start = "".join(cell.ljust(width + 2) for cell, width in zip(first, widths, strict=True))
+            for number, line in enumerate(self._wrapped(last, indent)):
+                self._line(Text(f"  {'' if number else start}".ljust(indent) + line))
+        self._line(Text())
+
+    def _wrapped(self, text: str, indent: int) -> list[str]:
+        """Lines of a text beside an indent; one line where nobody looks, such as in a pipe."""
+        if not (self._out.is_terminal or "COLUMNS" in os.environ):
+            return [text]
+        width = max(self._out.width - indent, 24)
+        return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
+
+    def _line(self, text: Text) -> None:
+        self._out.print(text, soft_wrap=True)
 
     @staticmethod
     def lines(texts: Iterable[str]) -> None:

@@ -67,8 +67,8 @@ def load_cards(package: str | None = None) -> tuple[Card, ...]:
     Works from a source tree and from a wheel; imports the packages themselves and none of their modules.
 
     Args:
-        package: Name of an importable package, to read its cards alone; ``None`` reads those of the library and of every
-            distribution that names a package under the entry point ``interpolants.cards``. What is wrong with
+        package: Name of an importable package, to read its cards alone; ``None`` reads those of the library and of
+            every distribution that names a package under the entry point ``interpolants.cards``. What is wrong with
             another distribution's cards is a `CardWarning`, shown once, and the cards are left out.
 
     Returns:

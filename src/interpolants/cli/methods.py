@@ -1,0 +1,239 @@
+"""The command ``methods``: a short list of all members by kind, or one member's card in full."""
+
+import dataclasses
+import inspect
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from itertools import groupby
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from interpolants.cli import complete
+from interpolants.cli.shared import Json, Quiet, installed_cards, screen_for
+from interpolants.foundations.errors import invalid, nearest
+
+if TYPE_CHECKING:
+    from interpolants.cli.show import Screen
+    from interpolants.foundations.bibliography import Work
+    from interpolants.foundations.card_file import Card
+
+_SHOW = "show"
+
+
+def methods(
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[WORD]... | show ID",
+            help="Only those that these words tell of; after show, the id of the one to show in full.",
+            autocompletion=complete.method_words,
+        ),
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option("--kind", "-k", help="Only this kind, e.g. path.", autocompletion=complete.kinds),
+    ] = None,
+    family: Annotated[
+        str | None, typer.Option("--family", "-f", help="Only families with these words, e.g. diffusion.")
+    ] = None,
+    paper: Annotated[
+        str | None,
+        typer.Option("--paper", "-p", help="Only from this work: its key, arXiv number, or an author."),
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """List what the library has, or show one member in full, from their cards.
+
+    \b
+    Examples:
+    interpolants methods
+    interpolants methods --kind path diffusion
+    interpolants methods --paper 2303.08797
+    interpolants methods show flow_map
+    """
+    from interpolants.foundations.bibliography import read_works
+
+    screen = screen_for(quiet or as_json)
+    found = installed_cards(screen)
+    works = read_works(found.packages)
+    asked = list(words or ())
+    if asked[:1] == [_SHOW]:
+        _refuse_filters(asked[1:], family, paper)
+        _show(screen, asked[1], kind, works, as_json=as_json)
+        return
+    cards = _of_kind(found.cards, kind)
+    cards = _of_family(cards, family)
+    cards = _of_paper(cards, paper, works)
+    cards = _with_words(cards, asked, works)
+    if as_json:
+        screen.json([asdict(card) for card in cards])
+    _list(screen, cards)
+
+
+def _refuse_filters(ids: list[str], family: str | None, paper: str | None) -> None:
+    if len(ids) != 1:
+        remedy = "E.g. interpolants methods show linear."
+        raise invalid("methods show", "one id must be given", " ".join(ids) or "none", remedy)
+    for option, value in (("--family", family), ("--paper", paper)):
+        if value is not None:
+            raise invalid("methods show", f"{option} is for the list", value, "Leave it out.")
+
+
+def _of_kind(cards: tuple["Card", ...], kind: str | None) -> tuple["Card", ...]:
+    kinds = {card.kind for card in cards}
+    if kind is not None and kind not in kinds:
+        raise invalid("methods", "--kind must be that of a member", repr(kind), nearest(kind, kinds))
+    return tuple(card for card in cards if kind in (None, card.kind))
+
+
+def _of_family(cards: tuple["Card", ...], family: str | None) -> tuple["Card", ...]:
+    if family is None:
+        return cards
+    found = tuple(card for card in cards if _bare(family) in _bare(card.family))
+    if not found:
+        remedy = nearest(family, {card.family for card in cards})
+        raise invalid("methods", "--family must be words of a family", repr(family), remedy)
+    return found
+
+
+def _of_paper(
+    cards: tuple["Card", ...], paper: str | None, works: Mapping[str, "Work"]
+) -> tuple["Card", ...]:
+    if paper is None:
+        return cards
+    meant = {key for card in cards for key in card.sources if _is_meant(paper, key, works)}
+    if not meant:
+        remedy = nearest(paper, {key for card in cards for key in card.sources})
+        rule = "--paper must be the key, the arXiv number or an author of a source"
+        raise invalid("methods", rule, repr(paper), remedy)
+    return tuple(card for card in cards if meant & set(card.sources))
+
+
+def _is_meant(paper: str, key: str, works: Mapping[str, "Work"]) -> bool:
+    """Whether a key, an arXiv number in any of its forms, or a word of an author's name means a work."""
+    bare = _bare(paper)
+    number = bare.rpartition("/abs/")[2].removeprefix("arxiv:")
+    work = works.get(key)
+    if bare == key or work is None:
+        return bare == key
+    names = _bare(" ".join(work.authors)).replace(",", " ").split()
+    is_number = bool(work.arxiv) and number.partition("v")[0] == work.arxiv
+    return is_number or (bool(bare) and all(word in names for word in bare.split()))
+
+
+def _with_words(
+    cards: tuple["Card", ...], words: list[str], works: Mapping[str, "Work"]
+) -> tuple["Card", ...]:
+    found = tuple(card for card in cards if _tells_of(card, words, works))
+    if cards and not found:
+        remedy = nearest(words[0], {card.id for card in cards} | {card.kind for card in cards})
+        raise invalid("methods", "the words must occur in a card", repr(" ".join(words)), remedy)
+    return found
+
+
+def _tells_of(card: "Card", words: list[str], works: Mapping[str, "Work"]) -> bool:
+    own = [card.id, card.title, card.kind, card.family, card.shapes, card.cost, card.limits]
+    text = _bare(" ".join([*own, *card.sources, *(str(works.get(key, "")) for key in card.sources)]))
+    return all(_bare(word) in text for word in words)
+
+
+def _bare(text: str) -> str:
+    """Small letters without accents: Schrödinger is found by schrodinger."""
+    parts = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(letter for letter in parts if not unicodedata.combining(letter))
+
+
+def _list(screen: "Screen", cards: tuple["Card", ...]) -> None:
+    for kind, members in groupby(cards, key=lambda card: card.kind):
+        screen.columns([(card.id, card.status, card.title) for card in members], title=kind)
+    if cards:
+        screen.following(f"interpolants methods {_SHOW} {cards[0].id}", "all about one of them")
+
+
+def _show(
+    screen: "Screen", name: str, kind: str | None, works: Mapping[str, "Work"], *, as_json: bool
+) -> None:
+    from interpolants.foundations.registry import find_card
+
+    card = find_card(name, kind, who="methods show")
+    entry, missing = _entry(card)
+    settings, formula = _settings(entry), _formula(entry)
+    sources = [works[key] for key in card.sources if key in works]
+    if as_json:
+        more = {"formula": formula, "settings": settings, "works": [asdict(work) for work in sources]}
+        screen.json(asdict(card) | more)
+    facts = [
+        ("id", f"{card.kind}/{card.id}, {card.status}"),
+        ("family", card.family),
+        ("formula", formula),
+        *_labelled("sources", [_told(key, works) for key in card.sources]),
+        ("shapes", card.shapes),
+        ("cost", card.cost),
+        ("limits", card.limits),
+        *_labelled("settings", [f"{key} = {value}" for key, value in settings.items()]),
+        ("", missing),
+        ("proof", f"{card.proof.answer}: {card.proof.test}"),
+        ("recipe", _recipe(card)),
+        ("rows", "" if card.scopes is None else card.scopes.rows),
+        ("resume", "" if card.scopes is None else card.scopes.resume),
+        ("needs", card.extra and f"pip install 'interpolants[{card.extra}]'"),
+        ("entry", card.entry),
+    ]
+    screen.columns([(label, text) for label, text in facts if text], title=card.title)
+    screen.following(f"interpolants methods --kind {card.kind}", "its neighbours")
+
+
+def _labelled(label: str, texts: list[str]) -> Iterator[tuple[str, str]]:
+    for number, text in enumerate(texts):
+        yield "" if number else label, text
+
+
+def _told(key: str, works: Mapping[str, "Work"]) -> str:
+    if key not in works:
+        return key
+    return f"{works[key]} [{key}] {works[key].link}".rstrip()
+
+
+def _entry(card: "Card") -> tuple[object, str]:
+    """The member, or None and what it needs in order to be imported."""
+    try:
+        return card.load_entry(), ""
+    except ImportError as error:
+        return None, f"its settings are not known here: {error}"
+
+
+def _formula(entry: object) -> str:
+    found = getattr(entry, "formula", "")
+    return found if isinstance(found, str) else ""
+
+
+def _settings(entry: object) -> dict[str, str]:
+    """What a member takes, each with its default as Python writes it, or ``(required)``."""
+    if not callable(entry):
+        return {}
+    parameters = inspect.signature(entry).parameters.values()
+    factories = _factories(entry)
+    return {
+        p.name: factories.get(p.name, "(required)" if p.default is p.empty else _value(p.default))
+        for p in parameters
+        if not p.name.startswith("_") and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    }
+
+
+def _factories(entry: object) -> dict[str, str]:
+    """Defaults that a dataclass makes anew for every instance."""
+    fields = dataclasses.fields(entry) if isinstance(entry, type) and dataclasses.is_dataclass(entry) else ()
+    return {f.name: _value(f.default_factory()) for f in fields if callable(f.default_factory)}
+
+
+def _value(value: Any) -> str:
+    return getattr(value, "__qualname__", None) or repr(value)
+
+
+def _recipe(card: "Card") -> str:
+    from interpolants.runs.recipes import recipes
+
+    return f"interpolants run --config {card.recipe} --out DIR" if card.recipe in recipes() else ""

@@ -1,0 +1,112 @@
+"""`interpolants methods`: the short list, its filters, and one member in full."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from interpolants.cli.app import app
+from interpolants.foundations.cards import load_cards
+from plugins import card
+
+
+def ask(*words, columns=80):
+    result = CliRunner().invoke(app, ["methods", *words], env={"COLUMNS": str(columns)})
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def ids(*words):
+    return [found["id"] for found in json.loads(ask(*words, "--json").stdout)]
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_list_names_every_member_once_and_keeps_to_the_width(columns):
+    lines = ask(columns=columns).stdout.splitlines()
+    assert max(map(len, lines)) <= columns
+    firsts = [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "]
+    assert sorted(firsts) == sorted(card.id for card in load_cards())
+    headings = [line for line in lines if line and line[0] != " "]
+    assert headings == sorted({card.kind for card in load_cards()})
+    assert sum(line.startswith("   ") for line in lines) < len(lines) / 5  # few go on in a second line
+
+
+def test_in_a_pipe_every_member_has_one_line(monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    result = CliRunner().invoke(app, ["methods"], env={"COLUMNS": None})
+    lines = [line for line in result.stdout.splitlines() if line.startswith(" ")]
+    assert len(lines) == len(load_cards())
+
+
+def test_filters_choose_by_kind_family_and_words():
+    assert set(ids("--kind", "envelope")) == {card.id for card in load_cards() if card.kind == "envelope"}
+    assert set(ids("--family", "schrodinger")) == {
+        card.id for card in load_cards() if card.family == "Schrödinger bridges"
+    }
+
+
+def test_words_must_all_occur():
+    both = ids("entropic", "coupling")
+    assert "sinkhorn" in both
+    assert "light_sb" not in both
+    assert set(both) < set(ids("entropic"))
+
+
+@pytest.mark.parametrize(
+    "paper",
+    [
+        "song2021score",
+        "2011.13456",
+        "arXiv:2011.13456v2",
+        "https://arxiv.org/abs/2011.13456",
+        "sohl-dickstein",
+    ],
+)
+def test_a_paper_is_known_by_key_number_and_author(paper):
+    expected = {card.id for card in load_cards() if "song2021score" in card.sources}
+    assert expected <= set(ids("--paper", paper))
+    if paper != "sohl-dickstein":
+        assert expected == set(ids("--paper", paper))
+    assert "linear" not in ids("--paper", paper)
+
+
+def test_show_prints_the_whole_card():
+    told = " ".join(ask("show", "light_sb").stdout.split())
+    (known,) = [card for card in load_cards() if card.id == "light_sb"]
+    for text in (known.title, known.family, known.shapes, known.cost, known.limits, known.proof.answer):
+        assert text in told
+    for text in (
+        "bridge/light_sb, trial",
+        "Korotin, Gushchin & Burnaev (2024), Light Schrödinger Bridge [korotin2024light]",
+        "https://arxiv.org/abs/2310.01174",
+        "n_components = 20",
+        "interpolants run --config light_sb --out DIR",
+    ):
+        assert text in told
+    assert max(map(len, ask("show", "light_sb").stdout.splitlines())) <= 80
+
+
+def test_show_as_json_adds_settings_and_works():
+    found = json.loads(ask("show", "linear", "--json").stdout)
+    assert found["settings"] == {"envelope": "BrownianEnvelope(scale=1.0)"}
+    assert [work["arxiv"] for work in found["works"]] == ["2303.08797"]
+    required = json.loads(ask("show", "gaussian_mixture", "--json").stdout)["settings"]
+    assert "(required)" in required.values()
+
+
+def test_an_id_of_two_kinds_asks_for_the_kind_and_broken_cards_are_named(install):
+    files = {
+        "thing.py": "class Thing:\n    formula = 'x + 1'\n",
+        "linear.card.toml": card("toy", "linear", "others_cli.thing:Thing", title="The other linear"),
+        "broken.card.toml": "id = ",
+    }
+    install("others_cli", files)
+    result = CliRunner().invoke(app, ["methods", "show", "linear"])
+    assert result.exit_code == 2
+    assert "Write 'path/linear' or 'toy/linear'." in result.stderr
+    for words in (["show", "linear", "--kind", "toy"], ["show", "toy/linear"]):
+        assert "The other linear" in ask(*words).stdout
+        assert "formula  x + 1" in ask(*words).stdout
+    assert "note: cards left out, entry point mine = 'others_cli'" in ask().stderr
+    doctor = CliRunner().invoke(app, ["doctor"])
+    assert "cards left out: entry point mine = 'others_cli'" in doctor.stderr
