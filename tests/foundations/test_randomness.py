@@ -1,3 +1,4 @@
+import hashlib
 import math
 
 import pytest
@@ -23,11 +24,45 @@ def test_keys_are_the_same_in_every_release():
     """A changed mixing would silently change the results of every written seed."""
     assert key(0) == 3717377837946358015
     assert key(7, 1, 2) == 1772466940991530086
+    assert key(7, "corrector", 2) == 6615625342117957055
+
+
+def test_names_and_numbers_are_different_parts():
+    """A number that looks like a name, or is its hash, is still another stream; so is a name in another place."""
+    hashed = int.from_bytes(hashlib.sha256(b"5").digest()[:8], "little")
+    parts = [
+        (0, "5"),
+        (0, 5),
+        (0, hashed),
+        (0, "5", 0),
+        (0, 0, "5"),
+        ("5", 0),
+        (hashed, 0),
+        (0, ""),
+        (0, "5", "5"),
+    ]
+    assert len({key(*part) for part in parts}) == len(parts)
+
+
+def test_names_far_back_in_a_long_key_count_as_names():
+    long = tuple(range(70))
+    assert key(*long, "5") != key(*long, int.from_bytes(hashlib.sha256(b"5").digest()[:8], "little"))
 
 
 def test_a_negative_seed_is_refused():
     with pytest.raises(InvalidInputError, match=r"integer in \[0, 2\^64\), got \(3, -1\)"):
         key(3, -1)
+
+
+def test_streams_with_names_are_uncorrelated():
+    """Five standard errors of a correlation of independent draws."""
+    count = 20_000
+    rows = [
+        BlockNoise(3, (name,), count=count, shape=()).normal()
+        for name in ("start", "brownian", "Start", "start2")
+    ]
+    found = torch.corrcoef(torch.stack(rows)) - torch.eye(4)
+    assert found.abs().max() < 5 / math.sqrt(count)
 
 
 def test_generators_with_equal_parts_agree_and_others_do_not():

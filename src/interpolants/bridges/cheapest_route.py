@@ -14,8 +14,6 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import sum_event
 from interpolants.foundations.randomness import generator as seeded
 
-_STREAM = 42
-
 
 def cheapest_route(
     bridge: Multimarginal,
@@ -66,7 +64,7 @@ def cheapest_route(
     optimizer = torch.optim.Adam([coefficients], lr=lr)
     for step in range(steps):
         optimizer.zero_grad()
-        energy = _energy(bridge, _curve(coefficients, edge), batch_size, seeded(seed, _STREAM, step))
+        energy = _energy(bridge, _curve(coefficients, edge), batch_size, seeded(seed, "route energy", step))
         energy.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return _curve(coefficients.detach(), edge)

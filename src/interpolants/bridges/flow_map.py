@@ -25,7 +25,7 @@ from interpolants.training.engine import FitResult, fit
 from interpolants.training.pairs import PairBatches, finished
 
 DIRECTIONS = ("both", "forward")
-_CHECK_STREAM, _CHECK_ROWS = 21, 1000
+_CHECK_ROWS = 1000
 
 
 class FlowMap:
@@ -210,7 +210,7 @@ class FlowMap:
         return numbers
 
     def _starts(self, x0: Tensor | None, x1: Tensor) -> Tensor:
-        draws = seeded(self.seed, _CHECK_STREAM)
+        draws = seeded(self.seed, "flow map check")
         if x0 is not None:
             return x0[torch.randperm(len(x0), generator=draws)[:_CHECK_ROWS]]
         assert self.path.base is not None

@@ -21,7 +21,6 @@ from interpolants.nets.perceptron import Perceptron
 from interpolants.objectives.marginal import MarginalLikelihood
 from interpolants.training.engine import FitResult, fit
 
-_LATENT_STREAM, _SCORE_STREAM = 61, 62
 # Where a learnt s starts, in units of the data's spread.
 _FIRST_NOISE = 0.5
 # By quadrature there is little noise in the gradient and a long way to go: a curve that folds, log s by two or more.
@@ -195,7 +194,7 @@ class LatentGenerator:
         def draw(source: Generator) -> Tensor:
             return self.objective.draw_prior(64, generator=source, dtype=self._shift.dtype)
 
-        return self.decode(by_block(draw, seed, (_LATENT_STREAM,), first=first, count=n))
+        return self.decode(by_block(draw, seed, ("latent start",), first=first, count=n))
 
     def decode(self, z: Tensor) -> Tensor:
         """``f(z)`` in data units, ``(n, d)`` -> ``(n, *D)``."""
@@ -236,7 +235,7 @@ class LatentGenerator:
             raise invalid("LatentGenerator.log_prob", rule, tuple(x.shape))
         rows = (x.flatten(1).to(self._shift) - self._shift) / self._unit
         encoder = _encoder(parts)
-        source, log_s = seeded(seed, _SCORE_STREAM), parts["noise"]().to(rows)
+        source, log_s = seeded(seed, "latent score"), parts["noise"]().to(rows)
         with torch.no_grad():
             value = -objective(parts["decoder"], rows, log_s, encoder=encoder, generator=source)
         value = value - self._unit.log().expand(rows.shape[1]).sum()

@@ -41,7 +41,7 @@ from interpolants.foundations.randomness import BlockNoise, generator
 from interpolants.objectives.times import StratifiedTimes
 
 # Streams of one seed, beside those of ``dynamics``.
-_LABEL_STREAM, _END_STREAM, _BETWEEN_STREAM = 41, 42, 43
+_LABEL_STREAM, _END_STREAM, _BETWEEN_STREAM = "light label", "light end", "light between"
 
 
 class LightDrifts:
@@ -207,7 +207,7 @@ class LightSB(SchrodingerSolver):
         """Energy of the plan from the start points, and the residual of its drift on pairs of the plan from the
         ends.
         """
-        count, source = probe_count(x0.shape[1:]), generator(self.seed, 1)
+        count, source = probe_count(x0.shape[1:]), generator(self.seed, "light judgement")
         start = x0[:count].flatten(1)
         energy = kinetic_energy(plan, start, plan.sample(start, generator=source))
         ends = x1[:count]
@@ -232,5 +232,5 @@ def kinetic_energy(plan: LightPlan, x0: Tensor, x1: Tensor) -> float:
     return plan.strength * float((plan.log_prob(x1, x0).double() - reference).mean())
 
 
-def _noise(seed: int, stream: int, shape: Sequence[int], like: Tensor) -> BlockNoise:
+def _noise(seed: int, stream: str, shape: Sequence[int], like: Tensor) -> BlockNoise:
     return BlockNoise(seed, (stream,), count=len(like), shape=shape, dtype=like.dtype, device=like.device)

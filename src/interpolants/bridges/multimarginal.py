@@ -28,7 +28,7 @@ from interpolants.nets.embeddings import FourierTime
 from interpolants.training.engine import FitResult, fit
 from interpolants.training.pairs import finished
 
-_COST_STREAM, _COST_ROWS = 41, 2000
+_COST_ROWS = 2000
 SimplexField = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -352,7 +352,7 @@ class Multimarginal:
                 "Multimarginal.interpolate", f"alpha must have shape ({self.size},)", tuple(point.shape)
             )
         check_simplex("Multimarginal.interpolate", point)
-        source = seeded(seed, _COST_STREAM)
+        source = seeded(seed, "barycentre")
         ends = batches.ends(n, source)
         z = torch.randn(ends[:, 0].shape, dtype=ends.dtype, generator=source)
         return blend(point.expand(len(ends), -1), ends, self.latent, z)
@@ -376,7 +376,7 @@ class Multimarginal:
         Never below the squared W2 distance of the two densities, apart from errors of learning.
         """
         fields = self.fields(source, target, route)
-        generator = seeded(seed, _COST_STREAM)
+        generator = seeded(seed, "route cost")
         ends = self._fitted().ends(n, generator)
         t = (
             torch.randperm(len(ends), generator=generator) + torch.rand(len(ends), generator=generator)

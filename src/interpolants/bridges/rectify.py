@@ -28,7 +28,7 @@ from interpolants.training.pairs import Learnt, learn_fields
 from interpolants.training.settings import TrainSettings
 
 STARTS = ("forward", "backward", "both")
-_PAIR_STREAM, _CHECK_STREAM, _CHECK_ROWS = 22, 23, 1000
+_CHECK_ROWS = 1000
 
 
 @dataclass(frozen=True)
@@ -287,11 +287,11 @@ class Rectification:
         if x0 is not None:
             return x0
         assert self.path.base is not None
-        base, source = self.path.base, seeded(self.seed, _PAIR_STREAM)
+        base, source = self.path.base, seeded(self.seed, "rectified pairs")
         return base.color(base.noise(x1.shape, generator=source, dtype=x1.dtype))
 
     def _measure(self, starts: Tensor) -> None:
-        pick = torch.randperm(len(starts), generator=seeded(self.seed, _CHECK_STREAM))[:_CHECK_ROWS]
+        pick = torch.randperm(len(starts), generator=seeded(self.seed, "rectified check"))[:_CHECK_ROWS]
         x = starts[pick]
         self.straightness = [straightness(flow, x, n_steps=self.n_steps) for flow in self.flows]
         before: Tensor | None = None

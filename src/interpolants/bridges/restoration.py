@@ -19,7 +19,8 @@ from interpolants.paths.envelopes import ZeroEnvelope
 from interpolants.paths.linear import Linear
 from interpolants.training.pairs import Learnt, learn_fields
 
-_DEGRADE_STREAM, _DRAW_STREAM = 51, 52
+# The cost is measured on the degradations that `transport` makes with the same seed.
+_DEGRADE_STREAM = "degrade"
 
 
 class Restoration:
@@ -118,7 +119,7 @@ class Restoration:
             raise invalid("Restoration.restore", rule, type(self.coupling).__name__)
         made = []
         for draw in range(draws):
-            source = seeded(seed, _DRAW_STREAM, draw)
+            source = seeded(seed, "restored draw", draw)
             coupling: Any = self.coupling
             start = coupling.start(observed, *([] if known is None else [known]), generator=source)
             made.append(self._carry(start, options))

@@ -59,7 +59,7 @@ def fit_light_plan(x0: Tensor, x1: Tensor, *, eps: float, settings: LightTrainin
     settings = LightTraining() if settings is None else settings
     eps = check_eps("LightPlan", eps)
     _check_samples(x0, x1)
-    source = keyed(settings.seed)
+    source = keyed(settings.seed, "light training")
     dtype = torch.float32 if x0.device.type == "mps" else torch.float64
     (y0, held0), (y1, held1) = (_split(x.to(dtype), settings.heldout, source) for x in (x0, x1))
     if settings.n_components > len(y1):

@@ -9,8 +9,6 @@ from torch import Generator, Tensor
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator as seeded
 
-NOISE_STREAM = 71
-
 
 @dataclass(frozen=True)
 class InstanceNoise:
@@ -46,7 +44,7 @@ class InstanceNoise:
         """What training holds, from all rows ``(N, *D)``: a frozen copy with noise, or the data as they are."""
         if self.fresh or self.std == 0:
             return x
-        source = seeded(self.seed, NOISE_STREAM)
+        source = seeded(self.seed, "instance noise")
         return x + self.std * torch.randn(x.shape, generator=source, dtype=x.dtype).to(x.device)
 
     def draw(self, x: Tensor, *, generator: Generator | None = None) -> Tensor:

@@ -17,7 +17,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BlockNoise
 from interpolants.foundations.types import Condition, check_rows
 
-START_STREAM, TIME_STREAM, TOKEN_STREAM = 41, 42, 43
+TIME_STREAM, TOKEN_STREAM = "token time", "token"
 # Where in time a posterior is asked when the size of a batch is tried out.
 _SOME_TIME = 0.5
 
@@ -61,7 +61,7 @@ class Walk:
         """The path."""
         return self.posterior.path
 
-    def noise(self, stream: int) -> BlockNoise:
+    def noise(self, stream: str) -> BlockNoise:
         """Uniforms ``(B, L)`` in float64, one stream of draws per use."""
         rows, length = self.x.shape
         return BlockNoise(
@@ -209,7 +209,13 @@ def _starts(
         missing = "n" if n is None else "length"
         raise invalid(who, f"{missing} must be given without a prompt", "none", "E.g. sample(mu, 16, 128).")
     noise = BlockNoise(
-        seed, (START_STREAM,), first=first_index, count=n, shape=(length,), dtype=torch.float64, device=device
+        seed,
+        ("token start",),
+        first=first_index,
+        count=n,
+        shape=(length,),
+        dtype=torch.float64,
+        device=device,
     )
     return path.start(noise.uniform())
 

@@ -73,7 +73,7 @@ class TauLeaping(TokenSampler):
         path, x = walk.path, walk.x
         free = path.undecided(x)
         events, tokens = walk.noise(TIME_STREAM), walk.noise(TOKEN_STREAM)
-        source = generator(walk.seed, TOKEN_STREAM, walk.first, device=x.device)
+        source = generator(walk.seed, "joint tokens", walk.first, device=x.device)
         hit_times = torch.full(x.shape, torch.nan, dtype=torch.float64, device=x.device)
         asked = _Asked(self, walk)
         grid = torch.linspace(0, 1, self.num_steps + 1, dtype=torch.float64).tolist()

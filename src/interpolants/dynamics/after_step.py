@@ -15,7 +15,6 @@ from interpolants.foundations.types import Condition
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
 # Streams of one seed: numbers that tell its uses apart.
-CORRECTOR_STREAM, CONSTRAINT_STREAM = 4, 5
 
 OnStep = Callable[[int, Tensor, Tensor], Tensor | None]
 
@@ -115,9 +114,9 @@ class AfterStepOver:
         self.plan, self.cond, self.known = plan, cond, known
         self._correcting = self._constraining = None
         if plan.corrector is not None:
-            self._correcting = BlockNoise.like(x, seed, CORRECTOR_STREAM, first=first)
+            self._correcting = BlockNoise.like(x, seed, "corrector", first=first)
         if plan.constraint is not None:
-            self._constraining = BlockNoise.like(x, seed, CONSTRAINT_STREAM, first=first)
+            self._constraining = BlockNoise.like(x, seed, "constraint", first=first)
         self._clock = clock(plan._clock.numpy(), x)
 
     def start(self, x: Tensor) -> Tensor:

@@ -34,7 +34,8 @@ from interpolants.solvers.sde import SdeSolver, integrate_sde
 from interpolants.solvers.tableau import RungeKutta
 
 # Streams of one seed: numbers that tell its uses apart.
-BROWNIAN_STREAM = 1
+# Shared with the weights of paths in `likelihood`: at one seed they see the paths that sampling draws.
+BROWNIAN_STREAM = "brownian"
 FINISHES = ("step", "mean", "denoise")
 # Midpoint and not Heun: the field at the end of a step is rough, or infinite, where the step is the last.
 _ODE, _SDE = "midpoint", "stochastic_heun"

@@ -25,7 +25,6 @@ from interpolants.foundations.randomness import BlockNoise
 from interpolants.foundations.types import Condition
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
-POINT_STREAM = 11
 # The first step: at the latest time where x1 has a share of at most this fraction of the noise.
 LATEST_FIRST, FIRST_RATIO = 0.02, 0.005
 _REMEDY = "Wrap your drift: fields.PointSourceFields(path, drift=...)."
@@ -126,7 +125,7 @@ def sample_from_point(
     grid = _grid(fields.path, n_steps, time_grid, first, options.pop("stop", 1.0))
     with torch.no_grad():
         soon = fields.first_step(x0, float(grid[0]), cond)
-        noise = BlockNoise.like(x0, seed, POINT_STREAM, first=first_index)
+        noise = BlockNoise.like(x0, seed, "point start", first=first_index)
         x = torch.add(soon.mean, noise.normal(), alpha=soon.std)
     level = _level(eps)
     if method is None and as_noise(level) is None:

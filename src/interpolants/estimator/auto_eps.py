@@ -33,7 +33,6 @@ from interpolants.likelihood.log_prob import log_prob
 from interpolants.likelihood.result import Density, SdeLogProb
 from interpolants.metrics.energy_distance import energy_distance
 
-AUTO_STREAM = 9
 CRITERIA = ("auto", "likelihood", "samples")
 CONSTANTS = (0.25, 0.5, 1.0, 2.0, 4.0)
 SCHEDULES = (0.5, 1.0, 2.0)
@@ -149,7 +148,7 @@ def auto_eps(
         raise invalid("auto_eps", f"n must be >= {2 * _GROUPS}, two samples for each group", n)
     if len(x1) < 200:
         raise invalid("auto_eps", "there must be at least 200 held-out end points", len(x1))
-    source = generator(seed, AUTO_STREAM)
+    source = generator(seed, "auto eps")
     if errors is None:
         start = None if fields.path is not None and fields.path.is_one_sided else x0
         errors = held_out_errors(fields, start, x1, paired=paired, cond=cond, generator=source)

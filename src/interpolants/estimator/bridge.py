@@ -46,7 +46,6 @@ from interpolants.training.engine import FitResult
 from interpolants.training.engine import fit as train
 from interpolants.training.pairs import PairBatches, PathLoss, TimedNet, draw_pairs, finished
 
-LAW_STREAM, PAIR_STREAM, LOSS_STREAM = 5, 30, 31
 # Draws that stand for a law given by its sampler.
 LAW_SAMPLES = 50_000
 
@@ -332,7 +331,7 @@ class Bridge:
         if x1 is None:
             one = "fit(x1=...)" if self.path.is_one_sided else "fit(x0, x1)"
             raise invalid("Bridge.fit", "x1 is needed", "None", f"Call {one}.")
-        source = generator(self.seed, LAW_STREAM)
+        source = generator(self.seed, "start laws")
         second, kind = as_tensor(x1, "Bridge.fit", "x1", samples=LAW_SAMPLES, generator=source)
         choices.warn_about_loss_of_detail(second, "x1")
         first: Tensor | None = None
@@ -591,7 +590,7 @@ class Bridge:
     def _errors_over_pairs(self, rows: HeldOut, seed: int) -> SquaredErrors:
         """The fields are means over pairs as the coupling makes them: so are their errors."""
         assert rows.x0 is not None
-        source, n, size = generator(seed, PAIR_STREAM), len(rows.x1), self.settings.batch_size
+        source, n, size = generator(seed, "loss pairs"), len(rows.x1), self.settings.batch_size
         labels: dict[str, Any] = {"cond": rows.cond, "cond0": rows.cond0}
         who = "Bridge.choose_eps"
         x0, x1, cond = draw_pairs(rows.x0, rows.x1, n, self.coupling, size, source, **labels, who=who)
@@ -751,7 +750,7 @@ class Bridge:
         if self.path.base is None and not self.path.is_static:
             first = self.normaliser.encode(self._points(x0, "loss_at")[0])
         times = torch.full((len(encoded),), float(t))
-        source, given = generator(seed, LOSS_STREAM), self._expand(cond, len(encoded))
+        source, given = generator(seed, "loss at a time"), self._expand(cond, len(encoded))
         with torch.no_grad():
             return self._loss(net, x0=first, x1=encoded, t=times, cond=given, generator=source)
 

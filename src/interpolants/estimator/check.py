@@ -31,7 +31,6 @@ from interpolants.metrics.sliced_wasserstein import sliced_wasserstein
 from interpolants.paths.path import PathSample
 from interpolants.training.pairs import draw_pairs
 
-CHECK_STREAM = 4
 TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
 # Allowed bias of a learnt field against an identity, beyond four standard errors: pass and warn.
 BIAS = (0.1, 0.3)
@@ -133,7 +132,7 @@ class _Draws:
         assert fields.path is not None
         self.fields, self.path, self.n, self.seed = fields, fields.path, n, seed
         self.pool1, self.shape = pool1, shape
-        source = generator(seed, CHECK_STREAM)
+        source = generator(seed, "check pairs")
         self.pool0 = pool0
         if pool0 is not None and coupling is not None and not isinstance(coupling, Independent):
             self.x0, self.x1, self.cond = draw_pairs(
@@ -259,11 +258,11 @@ def _stein(draws: _Draws) -> Check:
 def _arrivals(draws: _Draws, eps: float) -> list[Check]:
     fields, seed = draws.fields, draws.seed
     half = min(draws.n, len(draws.pool1.x) // 2)
-    source = generator(seed, CHECK_STREAM, 1)
+    source = generator(seed, "check halves")
     rows = torch.randperm(len(draws.pool1.x), generator=source)[: 2 * half]
     a, b = draws.pool1.x[rows[:half]], draws.pool1.x[rows[half:]]
     start, end, cond = draws.x0[:half], draws.x1[:half], take_rows(draws.cond, slice(0, half))
-    floor = sliced_wasserstein(a, b, generator=generator(seed, CHECK_STREAM, 2)).value
+    floor = sliced_wasserstein(a, b, generator=generator(seed, "check floor")).value
     flow = sample(fields, start, cond=cond, on_failure="keep").x
     checks = [_distance("ODE against data", flow, b, floor, seed)]
     if fields.has_score:
@@ -279,7 +278,7 @@ def _arrivals(draws: _Draws, eps: float) -> list[Check]:
     checks.append(_judge("ODE there and back", miss, RETURN, 0.0, message))
     if draws.pool0 is not None and len(draws.pool0.x) >= 4:
         first, second = two_halves(draws.pool0.x[: 2 * half], source)
-        floor0 = sliced_wasserstein(first, second, generator=generator(seed, CHECK_STREAM, 3)).value
+        floor0 = sliced_wasserstein(first, second, generator=generator(seed, "check floor of starts")).value
         arrived = sample(fields, end, reverse=True, cond=cond, on_failure="keep").x
         checks.append(_distance("reverse ODE against rho0", arrived[: len(second)], second, floor0, seed))
     return checks
@@ -288,7 +287,7 @@ def _arrivals(draws: _Draws, eps: float) -> list[Check]:
 def _distance(name: str, x: Tensor, y: Tensor, floor: float, seed: int) -> Check:
     if not bool(torch.isfinite(x).all()):
         return Check(name, "fail", math.nan, FLOORS[0], "some samples are not finite")
-    found = sliced_wasserstein(x, y, generator=generator(seed, CHECK_STREAM, 4))
+    found = sliced_wasserstein(x, y, generator=generator(seed, "check distance"))
     ratio = found.value / floor if floor > 0 else math.inf
     message = f"sliced W2 {found.value:.4g} is {ratio:.2f} times that of two halves of the data ({floor:.4g})"
     return _judge(name, ratio, FLOORS, 0.0, message)

@@ -28,7 +28,6 @@ from interpolants.training.engine import FitResult
 from interpolants.training.engine import fit as train
 from interpolants.training.pairs import PairBatches, PathLoss, TimedNet, finished
 
-MEMBER_STREAM = 12
 # Members are computed in fixed groups of 1, 1, 2, 4, 8, 8, 8 ..., each with noise of its own, so that a member does not
 # depend on how many there are.
 _LARGEST_GROUP = 8
@@ -285,7 +284,7 @@ class Forecaster:
                 fields,
                 group.reshape(-1, *self.shape),
                 eps=eps,
-                seed=key(seed, MEMBER_STREAM, step, number),
+                seed=key(seed, "forecast member", step, number),
                 cond=None if cond is None else cond.repeat_interleave(size, 0),
                 first_index=first_index * size,
                 **options,
@@ -331,7 +330,12 @@ class Forecaster:
         assert self._climate is not None
         climate = self.normaliser.decode(self._climate.x)
         return verify_forecast(
-            drawn, start, truth, climate, oracle=oracle, generator=generator(self._seed(seed), MEMBER_STREAM)
+            drawn,
+            start,
+            truth,
+            climate,
+            oracle=oracle,
+            generator=generator(self._seed(seed), "forecast scores"),
         )
 
     def _points(self, x: Any, who: str) -> tuple[Tensor, Kind]:
@@ -399,7 +403,7 @@ def _inner_variance(now: Tensor, later: Tensor, seed: int) -> float:
 
     Too large by what the flow itself does between neighbours, and that is harmless here.
     """
-    rows = torch.randperm(len(now), generator=generator(seed, MEMBER_STREAM))[:_NEIGHBOURS]
+    rows = torch.randperm(len(now), generator=generator(seed, "forecast neighbours"))[:_NEIGHBOURS]
     x, y = now[rows].flatten(1), later[rows].flatten(1)
     if len(x) < 2:
         return 1.0

@@ -9,7 +9,6 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.types import take_rows
 
-HELD_OUT_STREAM = 10
 # What the estimate of the errors needs, and the most it looks at.
 FEWEST, MOST = 200, 10_000
 
@@ -61,6 +60,6 @@ def set_aside(
         InvalidInputError: If too few rows would be set aside.
     """
     count = count_aside(share, len(x))
-    order = torch.randperm(len(x), generator=generator(seed, HELD_OUT_STREAM, part))
+    order = torch.randperm(len(x), generator=generator(seed, "held out", part))
     away, kept = order[:count], order[count:]
     return x[kept], take_rows(labels, kept), x[away], take_rows(labels, away)

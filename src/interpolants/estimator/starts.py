@@ -12,7 +12,6 @@ from interpolants.foundations.base import BaseLaw
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK, BlockNoise, by_block, generator
 
-START_STREAM = 3
 # Rows kept from each end: enough to start from and to check against, small enough to store with the model.
 POOL_ROWS = 10_000
 
@@ -29,7 +28,7 @@ class Pool:
         """At most ``POOL_ROWS`` rows, chosen at random but reproducibly."""
         if len(x) <= POOL_ROWS:
             return cls(x, cond)
-        rows = torch.randperm(len(x), generator=generator(seed, START_STREAM))[:POOL_ROWS]
+        rows = torch.randperm(len(x), generator=generator(seed, "pool rows"))[:POOL_ROWS]
         return cls(x[rows], None if cond is None else cond[rows])
 
     def draw(self, n: int, seed: int, first: int, labels: Tensor | None = None) -> Tensor:
@@ -44,7 +43,7 @@ class Pool:
         Raises:
             InvalidInputError: If no row has a label that is asked for.
         """
-        noise = BlockNoise(seed, (START_STREAM,), first=first, count=n, shape=(), dtype=torch.float64)
+        noise = BlockNoise(seed, ("pool start",), first=first, count=n, shape=(), dtype=torch.float64)
         uniform, every = noise.uniform(), torch.arange(len(self.x))
         if labels is None:
             return self.x[_pick(uniform, torch.tensor(len(every)))]
@@ -71,7 +70,7 @@ def draw_base(base: BaseLaw, shape: tuple[int, ...], n: int, seed: int, first: i
     def draw(source: Generator) -> Tensor:
         return base.noise((BLOCK, *shape), generator=source, dtype=torch.float32)
 
-    return base.color(by_block(draw, seed, (START_STREAM,), first=first, count=n))
+    return base.color(by_block(draw, seed, ("base start",), first=first, count=n))
 
 
 def check_count(n: int) -> int:

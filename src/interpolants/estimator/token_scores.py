@@ -15,7 +15,6 @@ from interpolants.metrics.ngrams import ngram_distance
 if TYPE_CHECKING:
     from interpolants.estimator.tokens import TokenBridge
 
-JUDGE_STREAM = 52
 # Sequences to show; sequences per sample that the bound is averaged over.
 _SHOWN, _BOUND = 8, 4
 _GRAMS = {2: "pairs", 3: "triples"}
@@ -68,7 +67,7 @@ def _bound(model: "TokenBridge", train: Tensor, test: Tensor, seed: int) -> Scor
 
 
 def _grams(k: int, made: Tensor, train: Tensor, test: Tensor, size: int, seed: int) -> Score:
-    source = generator(seed, JUDGE_STREAM, k)
+    source = generator(seed, "token scores", k)
     distance = partial(ngram_distance, n=k, generator=source)
     real = test[: len(made)]
     found, between = distance(made, real), distance(train[: len(made)], real)

@@ -26,8 +26,6 @@ from interpolants.framework.scores import Answered
 from interpolants.training.engine import FitResult
 from interpolants.training.tokens import learn_tokens
 
-NELBO_STREAM = 51
-
 
 class TokenBridge:
     """Learns the law of token sequences as a bridge from masks, or from uniform tokens, to data.
@@ -293,7 +291,7 @@ class TokenBridge:
             seed: Seed of the masks; the model's own when None.
         """
         x = self._rows(tokens, "nelbo")
-        source = generator(self.seed if seed is None else seed, NELBO_STREAM)
+        source = generator(self.seed if seed is None else seed, "token nelbo")
         return nelbo(self.posterior, x, draws=draws, cond=_condition(cond, "nelbo"), generator=source)
 
     def texts(self, tokens: Tensor) -> list[str]:

@@ -6,7 +6,9 @@ the rows it does not need. Sample i therefore sees the same numbers whatever the
 and whichever process computes it, at the price of one ``normal_`` call per block.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -21,24 +23,36 @@ _MOST_AHEAD, _NUMBERS_PER_CALL = 16, 2048
 _MOST_AT_ONCE = 2**21
 
 
-def key(*parts: int) -> int:
-    """Mix integers into one 63-bit seed; distinct tuples give independent streams.
+def key(*parts: int | str) -> int:
+    """Mix integers and names into one 63-bit seed; distinct tuples give independent streams.
+
+    By convention the first part is the run's seed, the second the name of the use, e.g. ``key(seed, "corrector")``, and
+    counters follow. Two uses need two names, unless they are meant to see the same noise.
 
     Uses NumPy's ``SeedSequence``, whose mixing is documented as stable between versions. It drops trailing zeros and
-    splits large integers into words, so the length and both words of every part are handed to it.
+    splits large integers into words, so the length and both words of every part are handed to it. A name counts as the
+    first 64 bits of its SHA-256, and a last word, if there are any, says which parts are names: ``"5"`` and 5 differ.
 
     Raises:
-        InvalidInputError: If a part is negative or needs more than 64 bits.
+        InvalidInputError: If an integer is negative or needs more than 64 bits.
     """
-    if any(part < 0 or part >> 64 for part in parts):
-        rule = "every part of a seed must be an integer in [0, 2^64)"
+    numbers = [_number(part) if isinstance(part, str) else part for part in parts]
+    if any(number < 0 or number >> 64 for number in numbers):
+        rule = "every part of a seed must be a name or an integer in [0, 2^64)"
         raise invalid("key", rule, parts, "Use a non-negative integer seed.")
-    words = [len(parts), *(word for part in parts for word in (part & 0xFFFFFFFF, part >> 32))]
+    names = sum(isinstance(part, str) << place for place, part in enumerate(parts))
+    words = [len(parts), *(word for number in numbers for word in (number & 0xFFFFFFFF, number >> 32))]
+    words += [names] if names else []
     return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def generator(*parts: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """A fresh generator seeded from integers, e.g. ``generator(seed, stream, step)``."""
+@lru_cache(maxsize=256)
+def _number(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
+
+
+def generator(*parts: int | str, device: torch.device | str = "cpu") -> torch.Generator:
+    """A fresh generator seeded from integers and names, e.g. ``generator(seed, "corrector", step)``."""
     return torch.Generator(device=device).manual_seed(key(*parts))
 
 
@@ -56,14 +70,19 @@ def _block_seed(base: int, block: int) -> int:
 
 
 def by_block(
-    draw: Callable[[torch.Generator], Tensor], seed: int, stream: Sequence[int], *, first: int, count: int
+    draw: Callable[[torch.Generator], Tensor],
+    seed: int,
+    stream: Sequence[int | str],
+    *,
+    first: int,
+    count: int,
 ) -> Tensor:
     """Rows of any law for the samples ``first .. first + count - 1``; row i depends on (seed, stream, i) only.
 
     Args:
         draw: Draws 64 rows from a generator on the CPU.
         seed: Non-negative integer, the run's seed.
-        stream: Integers that tell apart the uses of one seed.
+        stream: Names and counters that tell apart the uses of one seed, e.g. ``("start",)``.
         first: Index of the first sample.
         count: Number of samples, >= 1.
     """
@@ -90,7 +109,7 @@ class BlockNoise:
 
     Args:
         seed: Non-negative integer, the run's seed.
-        stream: Integers that tell apart the uses of one seed (start points, Brownian motion, probes ...).
+        stream: Names and counters that tell apart the uses of one seed, e.g. ``("brownian", level)``.
         first: Index of the first sample.
         count: Number of samples, >= 1.
         shape: Shape of one sample's draw.
@@ -101,7 +120,7 @@ class BlockNoise:
     def __init__(
         self,
         seed: int,
-        stream: Sequence[int],
+        stream: Sequence[int | str],
         *,
         first: int = 0,
         count: int,
@@ -136,7 +155,7 @@ class BlockNoise:
             self._make_room(draws)
 
     @classmethod
-    def like(cls, x: Tensor, seed: int, *stream: int, first: int = 0) -> "BlockNoise":
+    def like(cls, x: Tensor, seed: int, *stream: int | str, first: int = 0) -> "BlockNoise":
         """Noise for the states ``x (B, *D)`` of samples ``first .. first + B - 1``, of their type and device."""
         shape, dtype, device = x.shape[1:], x.dtype, x.device
         return cls(seed, stream, first=first, count=x.shape[0], shape=shape, dtype=dtype, device=device)

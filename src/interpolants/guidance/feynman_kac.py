@@ -23,7 +23,6 @@ from interpolants.foundations.ops import time_dtype
 from interpolants.foundations.types import take_rows
 from interpolants.guidance.experts import Expert, Reward, check_experts, total_of, value_of
 from interpolants.guidance.particles import (
-    PROBE_STREAM,
     START_STREAM,
     ParticleNoise,
     WeightedSamples,
@@ -315,7 +314,7 @@ class FeynmanKac:
         return LinearDrift(self.path)
 
     def _signs(self, noise: ParticleNoise, x: Tensor) -> Callable[[], list[Tensor]]:
-        source = noise.draws((PROBE_STREAM,), x.shape[1:], x.dtype, x.device)
+        source = noise.draws(("particle probe",), x.shape[1:], x.dtype, x.device)
         return lambda: [source.rademacher() for _ in range(self.probes)]
 
     def _rows(self, x: Tensor, reference: Reference, chunk: int | None) -> int:

@@ -18,7 +18,8 @@ from interpolants.solvers.resampling import Resampler
 from interpolants.solvers.sde import SdeSolver
 from interpolants.solvers.weighted import Population
 
-START_STREAM, BROWNIAN_STREAM, PROBE_STREAM, RESAMPLE_STREAM = 21, 22, 23, 24
+# The methods of this subpackage start from the same points at the same seed.
+START_STREAM = "particle start"
 # Fewer parents than this share of a group, and its particles say little of the target.
 COLLAPSE = 0.05
 
@@ -85,7 +86,11 @@ class ParticleNoise:
         self.seed, self.first_group, self.groups, self.count = seed, first_group, groups, count
 
     def draws(
-        self, stream: Sequence[int], shape: Sequence[int], dtype: torch.dtype, device: torch.device | str
+        self,
+        stream: Sequence[int | str],
+        shape: Sequence[int],
+        dtype: torch.dtype,
+        device: torch.device | str,
     ) -> BlockNoise:
         """One draw per particle at a time."""
         first = self.first_group * (self.count // self.groups)
@@ -97,7 +102,7 @@ class ParticleNoise:
         """The driving noise of states like ``x``."""
         return BrownianPath(
             grid,
-            lambda level: self.draws((BROWNIAN_STREAM, level), x.shape[1:], x.dtype, x.device),
+            lambda level: self.draws(("particle brownian", level), x.shape[1:], x.dtype, x.device),
             levy_area=solver.levy_area,
         )
 
@@ -105,7 +110,7 @@ class ParticleNoise:
         """The groups, with draws of their own for resampling."""
         uniforms = BlockNoise(
             self.seed,
-            (RESAMPLE_STREAM,),
+            ("resampling",),
             first=self.first_group,
             count=self.groups,
             shape=(resampler.draws(self.count // self.groups),),

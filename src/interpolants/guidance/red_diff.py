@@ -50,7 +50,6 @@ WEIGHTS: dict[str, Callable[[Tensor], Tensor]] = {
     "power23": lambda r: r ** (2 / 3),
 }
 ORDERS = ("descending", "ascending", "random")
-NOISE_STREAM, ORDER_STREAM = 31, 32
 
 
 @dataclass(frozen=True)
@@ -178,7 +177,7 @@ class REDDiff:
             raise invalid(who, f"start must have one row per measurement, {len(y)}", len(mu))
         noise = BlockNoise(
             seed,
-            (NOISE_STREAM,),
+            ("red-diff noise",),
             first=first_index,
             count=len(y),
             shape=mu.shape[1:],
@@ -222,7 +221,7 @@ class REDDiff:
         """Noise levels by number, in the order of the steps."""
         count = len(self.times)
         if self.order == "random":
-            return torch.randperm(count, generator=seeded(seed, ORDER_STREAM))
+            return torch.randperm(count, generator=seeded(seed, "red-diff order"))
         up = torch.arange(count)
         return up if self.order == "descending" else up.flip(0)
 

@@ -45,7 +45,6 @@ from interpolants.solvers.registry import get_solver
 from interpolants.solvers.sde import SdeSolver
 from interpolants.solvers.weighted import Node, Step, integrate_weighted, kernel_log_ratio
 
-PROBE_STREAM = 3
 DIVERGENCES = ("exact", "hutchinson", "none")
 PROPOSALS = ("reverse", "model")
 # States of all paths that are alive at once.
@@ -204,7 +203,11 @@ class _Walk:
 
     def go(self, x: Tensor, cond: Condition, first: int) -> tuple[Tensor, Tensor, Tensor]:
         """Where paths from ``x`` arrive, their log weights, and what extrapolation in the step adds, ``(B,)``."""
-        probes = self._noise((PROBE_STREAM,), first, x) if self.settings.divergence == "hutchinson" else None
+        probes = (
+            self._noise(("path weight probe",), first, x)
+            if self.settings.divergence == "hutchinson"
+            else None
+        )
         brownian = BrownianPath(
             self.job.grid,
             lambda level: self._noise((BROWNIAN_STREAM, level), first, x),
@@ -277,7 +280,7 @@ class _Walk:
         velocity, columns = probed_divergence(function, x, signs)
         return velocity, columns.mean(1)
 
-    def _noise(self, stream: tuple[int, ...], first: int, x: Tensor) -> BlockNoise:
+    def _noise(self, stream: tuple[int | str, ...], first: int, x: Tensor) -> BlockNoise:
         return BlockNoise.like(x, self.settings.seed, *stream, first=first)
 
     def _check_chain(self) -> None:

@@ -38,7 +38,6 @@ from interpolants.solvers.fixed import integrate_fixed
 from interpolants.solvers.registry import get_solver
 from interpolants.solvers.tableau import RungeKutta
 
-PROBE_STREAM = 2
 DIVERGENCES = ("exact", "hutchinson")
 Rate = Callable[[Tensor, Tensor, bool], tuple[Tensor, Tensor | None]]
 
@@ -344,7 +343,7 @@ class _Travel:
     def _signs(self, x: Tensor, first: int, seed: int) -> list[Tensor]:
         if not self.probes:
             return []
-        noise = BlockNoise.like(x, seed, PROBE_STREAM, first=first)
+        noise = BlockNoise.like(x, seed, "density probe", first=first)
         return [noise.rademacher() for _ in range(self.probes)]
 
 

@@ -104,7 +104,7 @@ def materialise(
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise invalid(type(net).__name__, "seed must be a whole number >= 0", seed)
     net.to_empty(device=torch.get_default_device())
-    generator = randomness.generator(seed)
+    generator = randomness.generator(seed, "weights")
     factors = gains or {}
     for module in net.modules():
         own = dict(module.named_parameters(recurse=False))

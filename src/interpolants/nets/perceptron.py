@@ -52,7 +52,7 @@ class Perceptron(nn.Module):
         gains: dict[nn.Module, Any] = dict.fromkeys(layers[1:-1], self._act.gain)
         materialise(self, seed, gains=gains)
         # With zero biases a network of few inputs is homogeneous: of one positive input, a straight line.
-        source = randomness.generator(seed, 1)
+        source = randomness.generator(seed, "biases")
         with torch.no_grad():
             for layer in layers[:-1]:
                 draw = torch.empty(layer.bias.shape, device="cpu").uniform_(-1, 1, generator=source)

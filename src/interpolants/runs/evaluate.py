@@ -17,7 +17,7 @@ from interpolants.estimator.eps_record import to_record
 from interpolants.estimator.held_out import FEWEST
 from interpolants.foundations.errors import InterpolantsError, MissingExtraError
 from interpolants.foundations.gaussian import Gaussian
-from interpolants.foundations.randomness import generator
+from interpolants.foundations.randomness import generator, key
 from interpolants.metrics.diversity import memorisation
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.metrics.estimate import Estimate
@@ -26,7 +26,6 @@ from interpolants.runs.classifier import Classifier, can_judge
 from interpolants.runs.config import EvaluateConfig
 from interpolants.runs.sources import TaskData
 
-START, REPEAT, FLOOR, METRIC, BASELINE = range(21, 26)
 # Random splits of the real data that the floor is averaged over.
 _SPLITS = 10
 _MOST_TIMES = 26
@@ -137,7 +136,7 @@ class Evaluation:
         if base is None:  # a path from data back to data
             return self.real.x
         noise = base.noise(
-            self.real.x.shape, generator=generator(self.config.seed, START), dtype=torch.float32
+            self.real.x.shape, generator=generator(self.config.seed, "evaluation start"), dtype=torch.float32
         )
         return self.bridge.normaliser.decode(base.color(noise))
 
@@ -150,9 +149,9 @@ class Evaluation:
         method = self.config.method if eps == 0 else self.config.sde_method
         return {"eps": self.chosen.get(eps, eps), "n_steps": self.config.n_steps, "method": method}
 
-    def move(self, x: Tensor, eps: float, cond: Tensor | None, stream: int = 0, **options: Any) -> Samples:
+    def move(self, x: Tensor, eps: float, cond: Tensor | None, stream: str = "", **options: Any) -> Samples:
         """Transport with this evaluation's settings."""
-        seed = self.config.seed + stream
+        seed = key(self.config.seed, stream) if stream else self.config.seed
         if cond is not None and self.config.guidance != 1:
             interval = tuple(self.config.guidance_interval)
             options |= {"guidance": self.config.guidance, "guidance_interval": interval}
@@ -260,7 +259,7 @@ class Evaluation:
             self._reverse()
 
     def _distance(self, name: str, x: Tensor, y: Tensor) -> Estimate:
-        source = generator(self.config.seed, METRIC)
+        source = generator(self.config.seed, "evaluation metric")
         return _DISTANCES[name][1](x[:_MOST_PAIRWISE], y[:_MOST_PAIRWISE], source)
 
     def _floor(self, name: str) -> tuple[float, float]:
@@ -271,7 +270,9 @@ class Evaluation:
             n, m = (max(2, int(k * len(pool) / (n + m))) for k in (n, m))
         values = []
         for number in range(_SPLITS):
-            rows = torch.randperm(len(pool), generator=generator(self.config.seed, FLOOR, number))
+            rows = torch.randperm(
+                len(pool), generator=generator(self.config.seed, "evaluation floor", number)
+            )
             values.append(self._distance(name, pool[rows[:n]], pool[rows[n : n + m]]).value)
         found = torch.tensor(values, dtype=torch.float64)
         return float(found.mean()), float(found.std())
@@ -282,7 +283,7 @@ class Evaluation:
             return self.start, "x0 as it is"
         law, shape = self._gaussian(), self.real.x.shape
         noise = torch.randn(
-            len(self.start), shape[1:].numel(), generator=generator(self.config.seed, BASELINE)
+            len(self.start), shape[1:].numel(), generator=generator(self.config.seed, "evaluation baseline")
         )
         return law.color(noise.double()).reshape(-1, *shape[1:]).float(), "a Gaussian fit"
 
@@ -414,7 +415,7 @@ class Evaluation:
         cond_one = None if self.cond is None else self.cond[:1].expand(config.repeats, *self.cond.shape[1:])
         few = min(config.trajectories, len(self.start))
         for eps in self.samples:
-            arrays[f"one_start/eps={eps:g}"] = self.move(one, eps, cond_one, REPEAT).x
+            arrays[f"one_start/eps={eps:g}"] = self.move(one, eps, cond_one, "repeats of a start").x
             done = self.move(
                 self.start[:few], eps, None if self.cond is None else self.cond[:few], return_path=True
             )

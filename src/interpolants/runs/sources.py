@@ -14,7 +14,6 @@ from interpolants.foundations.registry import build
 from interpolants.runs.config import DataConfig, DatasetSource, FileSource, ProblemSource, StepSource
 from interpolants.runs.files import beside, read_table, whole_numbers
 
-SPLIT_STREAM, DRAW_STREAM, STEP_STREAM = 11, 12, 13
 # The metrics need a few points; fewer rows than this leave none to hold out.
 _FEWEST_ROWS, _FEWEST_HELD_OUT = 10, 4
 
@@ -189,7 +188,7 @@ def _from_problem(source: ProblemSource, which: str, config: DataConfig) -> Side
     law = make_problem(source.problem, source.settings, which)
     if source.n < _FEWEST_ROWS:
         raise invalid(f"data.{which}", f"n must be at least {_FEWEST_ROWS}", source.n)
-    draws = law.sample(source.n, generator=generator(config.seed, DRAW_STREAM, int(which[-1])))
+    draws = law.sample(source.n, generator=generator(config.seed, "data draw", int(which[-1])))
     x = draws.float() if draws.is_floating_point() else draws
     train, test = split(Rows(x if x.ndim > 1 else x[:, None]), config)
     exact, process = (law if hasattr(law, name) else None for name in ("log_prob", "step"))
@@ -202,7 +201,7 @@ def _next(x0: Side | None, config: DataConfig) -> Side:
         found = "a Gaussian" if x0 is None else x0.name
         remedy = "Take a problem with a transition law, such as rotating_mixture."
         raise invalid("data.x1", "x1 can follow only states of a known process", found, remedy)
-    source = generator(config.seed, STEP_STREAM)
+    source = generator(config.seed, "data step")
     train, test = (Rows(x0.process.step(rows.x, generator=source)) for rows in (x0.train, x0.test))
     return Side(f"{x0.name}, one step later", train, test, x0.source, process=x0.process)
 
@@ -234,7 +233,7 @@ def _tensor(value: Any) -> Any:
 def split(rows: Rows, config: DataConfig) -> tuple[Rows, Rows]:
     """Training and held-out rows, by one permutation per (seed, number of rows): pairs of files stay pairs."""
     n = len(rows)
-    order = torch.randperm(n, generator=generator(config.seed, SPLIT_STREAM))
+    order = torch.randperm(n, generator=generator(config.seed, "data split"))
     held = min(max(_FEWEST_HELD_OUT, round(config.test_fraction * n)), n - _FEWEST_HELD_OUT)
     parts = (order[held:], order[:held])
     train, test = (Rows(rows.x[p], None if rows.labels is None else rows.labels[p]) for p in parts)

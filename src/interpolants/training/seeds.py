@@ -4,11 +4,11 @@ from functools import lru_cache
 
 from interpolants.foundations.randomness import key
 
-BATCH, LOSS, MODULE = 1, 2, 3
+BATCH, LOSS, MODULE = "training batch", "training loss", "training module"
 _MASK = (1 << 64) - 1
 
 
-def step_seed(seed: int, stream: int, step: int, rank: int = 0) -> int:
+def step_seed(seed: int, stream: str, step: int, rank: int = 0) -> int:
     """Seed of step ``step`` in ``stream``: SplitMix64 at position ``step``, started at a key of the others.
 
     A fresh key per step would cost as much as the gradient norm of a small network; this costs a microsecond.
@@ -28,5 +28,5 @@ def step_seed(seed: int, stream: int, step: int, rank: int = 0) -> int:
 
 
 @lru_cache(maxsize=64)
-def _origin(seed: int, stream: int, rank: int) -> int:
+def _origin(seed: int, stream: str, rank: int) -> int:
     return key(seed, stream, rank)

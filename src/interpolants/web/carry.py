@@ -30,7 +30,6 @@ BUDGET = 20_000_000
 MOST_IMAGES = 64
 FRAMES, IMAGE_FRAMES = 49, 25
 _COMPARED, _CONTEXT, _CHUNK, _STAGES = 1500, 1000, 256, 2
-_PICK = 32
 
 Level = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 Number = Annotated[int, Field(ge=0, le=9999)]
@@ -182,7 +181,7 @@ class Trip:
                 rule, remedy = "ends must be there to start from with this label", "Choose another label."
                 raise invalid("explorer", rule, f"none of label {question.label}", remedy)
             if question.seed:
-                among = among[torch.randperm(len(among), generator=generator(question.seed, _PICK))]
+                among = among[torch.randperm(len(among), generator=generator(question.seed, "carried rows"))]
             pick = among[: question.n]
         if question.label is not None:
             cond: Tensor | None = torch.full((len(pick),), question.label)
@@ -226,7 +225,9 @@ class Trip:
             ) / math.sqrt(size)
         elif self.question.way != "there and back" and len(done.x) >= 50 and self.question.label is None:
             goal = shown.rows.x1 if self.question.way == "forward" else shown.rows.x0
-            compared = energy_distance(done.x[:_COMPARED], goal[:_COMPARED], generator=generator(0, _PICK, 1))
+            compared = energy_distance(
+                done.x[:_COMPARED], goal[:_COMPARED], generator=generator(0, "carried distance")
+            )
             found["distance"] = [compared.value, compared.error if math.isfinite(compared.error) else 0.0]
         return found
 

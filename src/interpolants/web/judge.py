@@ -23,7 +23,7 @@ from interpolants.web.work import Answer, Work, watched
 TIMES = 20
 # Entries of all samples whose log-likelihood is asked for, times steps: the exact divergence costs as many more.
 BUDGET = 2_000_000
-_STREAM, _BLOCK, _WIDEST = 33, 64, 16
+_BLOCK, _WIDEST = 64, 16
 _STEPS, _MOST = 40, 2000
 
 
@@ -98,7 +98,7 @@ def _coupled(rows: Examples, bridge: Bridge, seed: int) -> Examples:
     if without_starts or isinstance(bridge.coupling, Independent | Paired):
         return rows
     x0, x1 = (bridge.normaliser.encode(x) for x in (rows.x0, rows.x1))
-    source, size = generator(seed, _STREAM, 2), bridge.settings.batch_size
+    source, size = generator(seed, "judge coupling"), bridge.settings.batch_size
     labels: dict[str, Any] = {"cond": rows.cond, "cond0": rows.cond0}
     x0, x1, cond = draw_pairs(x0, x1, len(x1), bridge.coupling, size, source, **labels, who="explorer")
     decode = bridge.normaliser.decode
@@ -111,7 +111,7 @@ def _pairs(rows: Examples, question: Judgement) -> tuple[Tensor, Tensor, Tensor 
     if rows.paired:
         first = rows.x0[:count]
     else:
-        order = torch.randint(len(rows.x0), (count,), generator=generator(question.seed, _STREAM))
+        order = torch.randint(len(rows.x0), (count,), generator=generator(question.seed, "judge pairs"))
         first = rows.x0[order]
     return first, rows.x1[:count], None if rows.cond is None else rows.cond[:count]
 
@@ -125,7 +125,7 @@ def _seen(question: Judgement, rows: Examples, bridge: Bridge) -> dict[str, Any]
         }
     encode = bridge.normaliser.encode
     x0 = None if bridge.path.base is not None or bridge.path.is_static else encode(rows.x0)
-    source = generator(question.seed, _STREAM, 1)
+    source = generator(question.seed, "judge residuals")
     repeats = 4 if math.prod(bridge.shape) <= _WIDEST else 2
     given: dict[str, Any] = {"times": 10, "repeats": repeats, "paired": rows.paired, "generator": source}
     try:

@@ -68,7 +68,7 @@ def drawn(points: Sequence[Sequence[float]]) -> GaussianMixture:
     """
     x = torch.tensor(points, dtype=torch.float64)
     count = min(MOST_MODES, len(x))
-    centres = x[torch.randperm(len(x), generator=generator(0))[:count]].clone()
+    centres = x[torch.randperm(len(x), generator=generator(0, "drawn centres"))[:count]].clone()
     for _ in range(_ROUNDS):
         nearest = torch.cdist(x, centres).argmin(1)
         for k in range(count):

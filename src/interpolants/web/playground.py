@@ -205,7 +205,7 @@ def simulate(question: Question, work: Work | None = None) -> Picture:
     work.step(0.96, "comparing laws")
     arrived = found.x[:_COMPARED]
     judged = question.start is None and len(arrived) >= 50
-    truth = goal.sample(len(arrived), generator=generator(question.seed, 3))
+    truth = goal.sample(len(arrived), generator=generator(question.seed, "scene truth"))
     return Picture(
         times=times.float().numpy(),
         particles=found.path[kept].float().numpy(),
@@ -213,8 +213,8 @@ def simulate(question: Question, work: Work | None = None) -> Picture:
         nfe=found.nfe,
         eps_used=used.float().numpy(),
         flow=flow,
-        distance=distance(arrived, goal, question.seed, 2) if judged else None,
-        floor=distance(truth, goal, question.seed, 4) if judged else None,
+        distance=distance(arrived, goal, question.seed, "scene distance") if judged else None,
+        floor=distance(truth, goal, question.seed, "scene floor") if judged else None,
     )
 
 
@@ -240,7 +240,7 @@ def travel(
 
 def _starts(question: Question, law: GaussianMixture) -> torch.Tensor:
     if question.start is None:
-        return law.sample(question.n, generator=generator(question.seed, 1))
+        return law.sample(question.n, generator=generator(question.seed, "scene start"))
     return torch.tensor([question.start], dtype=torch.float32).expand(question.n, 2).contiguous()
 
 
@@ -263,7 +263,7 @@ def _picture(law: GaussianMixture) -> NDArray[np.uint8]:
     return (255 * root).round().to(torch.uint8).reshape(GRID, GRID).numpy()
 
 
-def distance(x: torch.Tensor, law: GaussianMixture, seed: int, stream: int) -> tuple[float, float]:
+def distance(x: torch.Tensor, law: GaussianMixture, seed: int, stream: str) -> tuple[float, float]:
     """Energy distance of points to as many draws of a law, and its standard error."""
     if not bool(torch.isfinite(x).all()):
         raise DivergedError(

@@ -26,7 +26,7 @@ def prices(question: Question, work: Work | None = None) -> dict[str, Any]:
     """
     work, set_up, solvers = work or Work(), price_scene(question), _solvers(question.eps)
     asked = question.model_copy(update={"n": PARTICLES, "start": None})
-    start = set_up.begin.sample(PARTICLES, generator=generator(question.seed, 1))
+    start = set_up.begin.sample(PARTICLES, generator=generator(question.seed, "price start"))
     curves, done = [], 0
     for name, eps, method in solvers:
         rows = []
@@ -35,12 +35,16 @@ def prices(question: Question, work: Work | None = None) -> dict[str, Any]:
             steps = evaluations // STAGES[method]
             one = asked.model_copy(update={"eps": eps, "method": method, "n_steps": steps})
             arrived = travel(one, set_up.fields, start, lambda _: work.step()).x
-            value, error = distance(arrived, set_up.goal, question.seed, 2)
+            value, error = distance(arrived, set_up.goal, question.seed, "price distance")
             rows.append((evaluations, value, error))
             done += evaluations
         curves.append({"name": name, "rows": rows})
-    truth = set_up.goal.sample(PARTICLES, generator=generator(question.seed, 3))
-    return {"curves": curves, "floor": distance(truth, set_up.goal, question.seed, 4), "n": PARTICLES}
+    truth = set_up.goal.sample(PARTICLES, generator=generator(question.seed, "price truth"))
+    return {
+        "curves": curves,
+        "floor": distance(truth, set_up.goal, question.seed, "price floor"),
+        "n": PARTICLES,
+    }
 
 
 def price_scene(question: Question) -> Scene:
