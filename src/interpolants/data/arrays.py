@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,30 +13,52 @@ from torch.utils.data import Dataset as TorchDataset
 
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
+from interpolants.foundations.records import record
 
-Container = Literal["torch", "numpy", "pandas", "list", "dataset", "distribution"]
+Container = Literal["torch", "numpy", "pandas", "xarray", "list", "dataset", "distribution", "labels", "condition", "thing"]
 
 _SHOWN = 5
 _MAX_BYTES = 2**32
 
 
+@record("container", skip=("index",))
 @dataclass(frozen=True)
 class Kind:
     """What was given, so that an answer can be given alike.
 
     Attributes:
         container: Which kind of object held the samples.
-        dtype: Floating type of the answer; a NumPy type for numpy and pandas, else a torch type.
+        dtype: Floating type of the answer; a NumPy type for numpy, pandas and xarray, else a torch type; or its name.
         device: Device of the answer, for torch; None for the others.
-        columns: Column labels of a DataFrame; the name of a Series.
+        columns: Column labels of a DataFrame; the name of a Series; the names of an xarray object's axes.
         flat: Whether samples came as (N,) instead of (N, 1).
+        index: Row labels of a table, coordinates of an xarray object; not stored.
     """
 
     container: Container
     dtype: Any
-    device: torch.device | None = None
+    device: torch.device | str | None = None
     columns: tuple[Any, ...] = ()
     flat: bool = False
+    index: Any = field(default=None, compare=False, repr=False)
+
+    def named(self) -> "Kind":
+        """The same with types and devices by name, and without an index, as files hold it."""
+        device = None if self.device is None else str(self.device)
+        plain = tuple(c.item() if isinstance(c, np.generic) else c for c in self.columns)
+        columns = tuple(c if c is None or isinstance(c, str | int | float) else str(c) for c in plain)
+        return replace(self, dtype=_name(self.dtype), device=device, columns=columns, index=None)
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """The floating type as torch has it."""
+        name = _name(self.dtype).removeprefix("torch.")
+        found = getattr(torch, name, torch.float32)
+        return found if isinstance(found, torch.dtype) else torch.float32
+
+
+def _name(dtype: Any) -> str:
+    return str(dtype) if isinstance(dtype, torch.dtype | str) else np.dtype(dtype).name
 
 
 def as_tensor(
@@ -49,6 +71,7 @@ def as_tensor(
     dtype: torch.dtype | None = None,
     max_bytes: int = _MAX_BYTES,
     detach: bool = True,
+    gaps: bool = False,
 ) -> tuple[Tensor, Kind]:
     """Samples, one per row, from anything that holds or makes them.
 
@@ -65,9 +88,10 @@ def as_tensor(
         dtype: Floating type of the result; None keeps float16, bfloat16, float32 and float64 as they are.
         max_bytes: Largest size to which a dataset or loader is unrolled, in bytes.
         detach: Leave behind how a tensor was computed.
+        gaps: Allow NaN, which then means "not seen"; a masked array brings its gaps itself.
 
     Returns:
-        Tensor (N, *D), finite, N >= 1, (N, 1) if the data came as (N,); and its kind for ``restore``.
+        Tensor (N, *D), contiguous, finite (but for gaps), N >= 1, (N, 1) if the data came as (N,); and its kind for ``restore``.
 
     Raises:
         InvalidInputError: For empty data, no dimension of samples, integers, complex numbers or objects,
@@ -86,19 +110,21 @@ def as_tensor(
         raise invalid(who, f"{name} must have a dimension of samples", "a single number", remedy)
     if x.numel() == 0:
         raise invalid(who, f"{name} must not be empty", f"shape {tuple(x.shape)}")
-    _check_finite(x, who, name)
+    _check_finite(x, who, name, gaps)
     if x.ndim == 1:
         x, kind = x[:, None], replace(kind, flat=True)
-    x = x.detach() if detach else x
+    # Tables come column by column, and sums over them would end in other bits than those over arrays.
+    x = x.detach().contiguous() if detach else x
     return (x if dtype is None else x.to(dtype)), kind
 
 
 def restore(tensor: Tensor, kind: Kind) -> Any:
     """Give a tensor back as the kind of object that the samples came in.
 
-    A DataFrame gets its columns and a new index; without matching columns (log densities, say) the
-    answer is a Series or a DataFrame with numbered columns. Lists come back as lists. Datasets,
-    distributions and tensors come back as tensors, with their graph if they have one, xarray objects as NumPy arrays.
+    A DataFrame gets its columns, and its index where the answer has as many rows; without matching columns (log
+    densities, say) the answer is a Series or a DataFrame with numbered columns. An xarray object gets its axes and
+    those coordinates that fit. Lists come back as lists. Datasets, distributions and tensors come back as tensors, with
+    their graph if they have one.
 
     Args:
         tensor: (M, *D) or (M,).
@@ -107,28 +133,46 @@ def restore(tensor: Tensor, kind: Kind) -> Any:
     if kind.flat and tensor.ndim == 2 and tensor.shape[1] == 1:
         tensor = tensor[:, 0]
     if kind.container in ("torch", "dataset", "distribution"):
-        return tensor.to(device=kind.device, dtype=kind.dtype)
+        return tensor.to(device=kind.device, dtype=kind.torch_dtype)
     tensor = tensor.detach()
     if kind.container == "list":
         return tensor.tolist()
     wide = tensor.double() if tensor.dtype == torch.bfloat16 else tensor
     array = wide.cpu().numpy().astype(kind.dtype)
-    if kind.container == "numpy":
+    if kind.container == "labels" and kind.columns:
+        return np.asarray(kind.columns)[array.astype(np.int64)]
+    if kind.container in ("numpy", "labels"):
         return array
+    if kind.container == "xarray":
+        return _as_xarray(array, kind)
     pandas = require("pandas", by="restore")
+    index = kind.index if kind.index is not None and len(kind.index) == len(array) else None
     if array.ndim == 1:
-        return pandas.Series(array, name=kind.columns[0] if kind.flat and kind.columns else None)
+        name = kind.columns[0] if kind.flat and kind.columns else None
+        return pandas.Series(array, name=name, index=index)
     array = array.reshape(len(array), -1)
     fits = len(kind.columns) == array.shape[1]
-    return pandas.DataFrame(array, columns=list(kind.columns) if fits else None)
+    return pandas.DataFrame(array, columns=list(kind.columns) if fits else None, index=index)
 
 
-def _check_finite(x: Tensor, who: str, name: str) -> None:
-    bad = ~torch.isfinite(x).reshape(x.shape[0], -1).all(1)
+def _as_xarray(array: np.ndarray[Any, Any], kind: Kind) -> Any:
+    """An array with the axes that came in, as far as it has them, and the coordinates of the same length."""
+    xarray = require("xarray", by="restore")
+    names = list(kind.columns) if len(kind.columns) >= array.ndim else []
+    dims = names[: array.ndim] if names else None
+    sizes = dict(zip(dims or (), array.shape, strict=False))
+    coords = {name: c for name, c in (kind.index or {}).items() if sizes.get(name) == len(c)}
+    return xarray.DataArray(array, dims=dims, coords=coords)
+
+
+def _check_finite(x: Tensor, who: str, name: str, gaps: bool) -> None:
+    wrong = x.isinf() if gaps else ~torch.isfinite(x)
+    bad = wrong.reshape(x.shape[0], -1).any(1)
     if bool(bad.any()):
         rows = bad.nonzero().flatten().tolist()
         shown = ", ".join(map(str, rows[:_SHOWN])) + (", ..." if len(rows) > _SHOWN else "")
-        got = f"{len(rows)} of {len(bad)} rows with NaN or infinite values (row {shown})"
+        what = "infinite" if gaps else "NaN or infinite"
+        got = f"{len(rows)} of {len(bad)} rows with {what} values (row {shown})"
         raise invalid(who, f"{name} must be finite", got, "Drop or repair these rows.")
 
 
@@ -137,8 +181,12 @@ def _convert(
 ) -> tuple[Tensor, Kind]:
     if isinstance(data, Tensor):
         return data, Kind("torch", data.dtype, data.device)
+    if isinstance(data, np.ma.MaskedArray):
+        data = data.astype(np.promote_types(data.dtype, np.float32)).filled(np.nan)
     if isinstance(data, np.ndarray):
         return _from_numpy(data, who, name), Kind("numpy", data.dtype)
+    if type(data).__module__.partition(".")[0] == "xarray":
+        return _from_xarray(data, who, name)
     if type(data).__module__.partition(".")[0] == "pandas" and hasattr(data, "dtypes"):
         return _from_pandas(data, who, name)
     if isinstance(data, (TorchDataset, DataLoader)):
@@ -184,7 +232,18 @@ def _from_pandas(data: Any, who: str, name: str) -> tuple[Tensor, Kind]:
     single = bool(dtypes) and all(str(kind).lower() in ("float32", "float16") for kind in dtypes)
     dtype = np.dtype(np.float32 if single else np.float64)
     array = np.array(data.to_numpy(dtype=dtype, na_value=np.nan))
-    return torch.from_numpy(array), Kind("pandas", dtype, columns=columns)
+    return torch.from_numpy(array), Kind("pandas", dtype, columns=columns, index=data.index)
+
+
+def _from_xarray(data: Any, who: str, name: str) -> tuple[Tensor, Kind]:
+    """A DataArray, whose first axis holds the samples."""
+    if not hasattr(data, "dims") or not hasattr(data, "values") or hasattr(data, "data_vars"):
+        remedy = "Pass one variable, data['name'], or data.to_array()."
+        raise invalid(who, f"{name} must be an xarray.DataArray", type(data).__name__, remedy)
+    coords = {str(dim): data.coords[dim].values for dim in data.dims if dim in data.coords}
+    array = np.asarray(data.values)
+    kind = Kind("xarray", array.dtype, columns=tuple(map(str, data.dims)), index=coords)
+    return _from_numpy(array, who, name), kind
 
 
 def _from_list(data: Sequence[Any], who: str, name: str) -> tuple[Tensor, Kind]:

@@ -1,1 +1,1 @@
-"""The form that methods and experiments share: settings, answers, scores, claims, figures as data."""
+"""The framework of methods: what is fitted, what it reads, what it can be asked, how it is stored and judged."""

@@ -1,0 +1,84 @@
+"""Records: plain data classes that may be written to files, each under a fixed id.
+
+A record is registered where it is defined, so that a stored tree can name it without naming a module::
+
+    @record("gaussian_prediction")
+    @dataclass(frozen=True)
+    class GaussianPrediction: ...
+
+The fields of a record are what its constructor takes; a field of ``skip`` is left out of files.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, TypeVar
+
+from interpolants.foundations.errors import invalid, nearest
+
+Kind = TypeVar("Kind", bound=type)
+
+
+@dataclass(frozen=True)
+class RecordType:
+    """A registered class.
+
+    Attributes:
+        id: Its name in files.
+        entry: The class.
+        skip: Fields that are not stored.
+    """
+
+    id: str
+    entry: type
+    skip: frozenset[str]
+
+    def parts(self, value: Any) -> dict[str, Any]:
+        """The stored fields of an instance."""
+        kept = (f.name for f in fields(self.entry) if f.init and f.name not in self.skip)
+        return {name: getattr(value, name) for name in kept}
+
+
+_BY_ID: dict[str, RecordType] = {}
+_BY_CLASS: dict[type, RecordType] = {}
+
+
+def record(id: str, *, skip: tuple[str, ...] = ()) -> Callable[[Kind], Kind]:
+    """Register a data class as a record.
+
+    Args:
+        id: Name in files; fixed once files hold it.
+        skip: Fields to leave out of files; they need defaults.
+
+    Raises:
+        InvalidInputError: If another class has the id, or the class is no data class.
+    """
+
+    def register(entry: Kind) -> Kind:
+        known = _BY_ID.get(id)
+        if known is not None and (known.entry.__module__, known.entry.__qualname__) != (
+            entry.__module__,
+            entry.__qualname__,
+        ):
+            raise invalid("record", f"id must be unique, and {known.entry.__qualname__} has it", repr(id))
+        if not is_dataclass(entry):
+            raise invalid("record", "a record must be a data class", entry.__qualname__)
+        _BY_ID[id] = _BY_CLASS[entry] = RecordType(id, entry, frozenset(skip))
+        return entry
+
+    return register
+
+
+def record_of(value: object) -> RecordType | None:
+    """The registration of an instance's class, if it is a record."""
+    return _BY_CLASS.get(type(value))
+
+
+def record_named(id: str, who: str) -> RecordType:
+    """The registered class of an id.
+
+    Raises:
+        InvalidInputError: If no module that was imported registers it.
+    """
+    if id not in _BY_ID:
+        raise invalid(who, "every record must be registered", repr(id), nearest(id, _BY_ID))
+    return _BY_ID[id]

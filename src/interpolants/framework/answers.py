@@ -1,0 +1,240 @@
+"""Answers that are more than an array: a predictive distribution per row, and an ensemble of possible outcomes."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from interpolants.data.arrays import Kind as Given
+from interpolants.data.arrays import restore
+from interpolants.foundations.checks import positive, whole
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.extras import require
+from interpolants.foundations.randomness import BLOCK, by_block
+from interpolants.foundations.records import record
+
+_PLAIN = Given("torch", "float64")
+_BISECTIONS = 80
+
+
+@record("predictive", skip=("given",))
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Predictive:
+    """One distribution per row: a mixture of K Gaussians or Student's t distributions, independent over columns.
+
+    Attributes:
+        loc: Centres, ``(K, N, C)``.
+        scale: Scales, ``(K, N, C)``, positive.
+        df: Degrees of freedom, a number > 0; infinite for Gaussians.
+        log_weight: Log weights of the K components, ``(K, N)``; equal where None.
+        given: Container of the answers.
+    """
+
+    loc: Tensor
+    scale: Tensor
+    df: float = math.inf
+    log_weight: Tensor | None = None
+    given: Given = _PLAIN
+
+    def __post_init__(self) -> None:
+        if self.loc.ndim != 3 or self.loc.shape != self.scale.shape:
+            shapes = f"{tuple(self.loc.shape)} and {tuple(self.scale.shape)}"
+            raise invalid("Predictive", "loc and scale must have one shape (K, N, C)", shapes)
+
+    @property
+    def mean(self) -> Any:
+        """Means, ``(N, C)``, in kind."""
+        return self._out(self._average(self.loc))
+
+    @property
+    def std(self) -> Any:
+        """Standard deviations, ``(N, C)``, in kind; infinite for df <= 2."""
+        spread = 1.0 if math.isinf(self.df) else self.df / (self.df - 2) if self.df > 2 else math.inf
+        mean = self._average(self.loc)
+        return self._out((self._average(self.scale.square() * spread + (self.loc - mean).square())).sqrt())
+
+    def log_prob(self, y: Any) -> Tensor:
+        """Log densities of rows ``y (N, C)``, ``(N,)`` in nats; NaN entries of ``y`` count as not seen."""
+        points = torch.as_tensor(y).to(self.loc).reshape(self.loc.shape[1:])
+        seen = torch.isfinite(points)
+        each = self._parts().log_prob(torch.where(seen, points, self.loc))
+        return (torch.where(seen, each, 0.0).sum(-1) + self._log_weights()).logsumexp(0)
+
+    def cdf(self, y: Tensor) -> Tensor:
+        """Distribution functions at ``y``, which broadcasts with ``(N, C)``; ``(N, C)``."""
+        z = (torch.as_tensor(y).to(self.loc) - self.loc) / self.scale
+        return self._average(_standard_cdf(z, self.df))
+
+    def quantile(self, p: float) -> Any:
+        """Quantiles of each column, ``(N, C)``, in kind, by bisection to the precision of the type.
+
+        Args:
+            p: Probability in (0, 1).
+        """
+        if not 0 < p < 1:
+            raise invalid("Predictive.quantile", "p must lie in (0, 1)", p)
+        reach = _standard_reach(p, self.df)
+        low, high = (self.loc - reach * self.scale).amin(0), (self.loc + reach * self.scale).amax(0)
+        for _ in range(_BISECTIONS):
+            middle = (low + high) / 2
+            below = self.cdf(middle) < p
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        return self._out((low + high) / 2)
+
+    def sample(self, n: int, *, seed: int = 0) -> Tensor:
+        """Draws ``(n, N, C)``; draw j of row i belongs to (seed, j, i)."""
+        draws = [self._draw(seed, j) for j in range(whole("Predictive.sample", "n", n, at_least=1))]
+        return torch.stack(draws)
+
+    def _draw(self, seed: int, j: int) -> Tensor:
+        count, rows, width = self.loc.shape
+
+        def noise(source: torch.Generator) -> Tensor:
+            pick = torch.rand(BLOCK, 1, dtype=torch.float64, generator=source)
+            z = torch.randn(BLOCK, width, dtype=torch.float64, generator=source)
+            if math.isfinite(self.df):
+                gamma = torch.full((BLOCK, width), self.df / 2, dtype=torch.float64)
+                z = z / (torch._standard_gamma(gamma, generator=source) * 2 / self.df).sqrt()
+            return torch.cat([pick, z], 1)
+
+        drawn = by_block(noise, seed, ("predictive", j), first=0, count=rows).to(self.loc)
+        shares = self._log_weights().exp().cumsum(0)
+        part = (drawn[:, 0] * shares[-1] >= shares).sum(0).clamp_max(count - 1)
+        own = torch.arange(rows)
+        return self.loc[part, own] + self.scale[part, own] * drawn[:, 1:]
+
+    def _log_weights(self) -> Tensor:
+        count, rows = self.loc.shape[:2]
+        if self.log_weight is None:
+            return self.loc.new_full((count, rows), -math.log(count))
+        return self.log_weight - self.log_weight.logsumexp(0)
+
+    def _average(self, x: Tensor) -> Tensor:
+        return (self._log_weights().exp()[..., None] * x).sum(0)
+
+    def _parts(self) -> Any:
+        if math.isinf(self.df):
+            return torch.distributions.Normal(self.loc, self.scale)
+        return torch.distributions.StudentT(positive("Predictive", "df", self.df), self.loc, self.scale)
+
+    def _out(self, x: Tensor) -> Any:
+        return x if self.given is _PLAIN else restore(x, self.given)
+
+    # --- what the framework asks of an answer
+
+    def in_kind(self, given: Given) -> "Predictive":
+        """The same with answers in a container."""
+        return replace(self, given=given)
+
+    def rows(self, rows: slice) -> "Predictive":
+        """Some rows."""
+        weight = None if self.log_weight is None else self.log_weight[:, rows]
+        return replace(self, loc=self.loc[:, rows], scale=self.scale[:, rows], log_weight=weight)
+
+    @staticmethod
+    def joined(parts: Sequence["Predictive"]) -> "Predictive":
+        """Blocks of rows as one answer."""
+        weights = [part.log_weight for part in parts if part.log_weight is not None]
+        return replace(
+            parts[0],
+            loc=torch.cat([part.loc for part in parts], 1),
+            scale=torch.cat([part.scale for part in parts], 1),
+            log_weight=torch.cat(weights, 1) if weights else None,
+        )
+
+    def table(self) -> Any:
+        """A DataFrame with mean and standard deviation of each column."""
+        pandas = require("pandas", by="Predictive.table")
+        width = self.loc.shape[-1]
+        names = list(self.given.columns) if len(self.given.columns) == width else [f"y{i}" for i in range(width)]
+        plain = replace(self, given=_PLAIN)
+        columns = {f"{name}_{what}": getattr(plain, what)[:, i].numpy() for i, name in enumerate(names) for what in ("mean", "std")}
+        index = self.given.index if self.given.container == "pandas" else None
+        fits = index is not None and len(index) == self.loc.shape[1]
+        return pandas.DataFrame(columns, index=index if fits else None)
+
+
+def _standard_cdf(z: Tensor, df: float) -> Tensor:
+    """Distribution function of a standard Gaussian or Student's t."""
+    if math.isinf(df):
+        return torch.special.ndtr(z)
+    from scipy.special import stdtr  # needs the extra that brings Student's t
+
+    return torch.from_numpy(stdtr(df, z.double().numpy())).to(z)
+
+
+def _standard_reach(p: float, df: float) -> float:
+    """How many scales from its centre a component's quantile can lie."""
+    tail = min(p, 1 - p)
+    return 40.0 if math.isinf(df) else max(40.0, 2 * tail ** (-1 / df) * max(df, 1.0))
+
+
+@record("ensemble", skip=("given",))
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ensemble:
+    """Members of possible outcomes of each case.
+
+    Attributes:
+        x: The members, ``(B, M, *F)``.
+        dims: Names of the axes after the first two, e.g. ``("time", "feature")``.
+        times: Their times, float64, where one of the axes is time.
+        status: ``(B, M)``, 0 for members that arrived.
+        columns: Names of the last axis.
+        given: Container that the states came in.
+    """
+
+    x: Tensor
+    dims: tuple[str, ...] = ()
+    times: Tensor | None = None
+    status: Tensor | None = None
+    columns: tuple[str, ...] = ()
+    given: Given = field(default=_PLAIN)
+
+    @property
+    def mean(self) -> Tensor:
+        """Over members, ``(B, *F)``."""
+        return self.x.mean(1)
+
+    @property
+    def std(self) -> Tensor:
+        """Over members, ``(B, *F)``; the standard deviation of the sample."""
+        return self.x.std(1)
+
+    def quantile(self, p: float) -> Tensor:
+        """Over members, ``(B, *F)``."""
+        return self.x.quantile(p, 1)
+
+    def in_kind(self, given: Given) -> "Ensemble":
+        """The same, of states that came in a container; members stay a tensor with more axes."""
+        return replace(self, given=given)
+
+    def rows(self, rows: slice) -> "Ensemble":
+        """Some cases."""
+        status = None if self.status is None else self.status[rows]
+        return replace(self, x=self.x[rows], status=status)
+
+    @staticmethod
+    def joined(parts: Sequence["Ensemble"]) -> "Ensemble":
+        """Blocks of cases as one answer."""
+        statuses = [part.status for part in parts if part.status is not None]
+        x = torch.cat([part.x for part in parts])
+        return replace(parts[0], x=x, status=torch.cat(statuses) if statuses else None)
+
+    def to_numpy(self) -> Any:
+        """The members as a NumPy array."""
+        return self.x.detach().cpu().numpy()
+
+    def table(self) -> Any:
+        """A DataFrame with one row per case, member and time."""
+        pandas = require("pandas", by="Ensemble.table")
+        cases, members = self.x.shape[:2]
+        last = self.x.shape[-1] if self.x.ndim > 2 else 1
+        flat = self.x.reshape(-1, last).detach().cpu().numpy()
+        axes = [range(cases), range(members), *(range(n) for n in self.x.shape[2:-1])]
+        names = ["case", "member", *(self.dims[:-1] or [f"axis{i}" for i in range(self.x.ndim - 3)])]
+        columns = list(self.columns) if len(self.columns) == last else [f"y{i}" for i in range(last)]
+        index = pandas.MultiIndex.from_product(axes, names=names[: len(axes)])
+        return pandas.DataFrame(flat, index=index, columns=columns)

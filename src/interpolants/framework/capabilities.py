@@ -1,0 +1,285 @@
+"""Capabilities: what a fitted method can be asked for.
+
+A capability is a plain function of canonical values, declared by a decorator that reads, checks and answers in kind
+around it. Its name is a *verb*: the name of the function, of the command, and what questions ask for. A verb fixes its
+leading arguments for all methods, so that questions, rivals and modifiers can rely on them::
+
+    class Ridge(Method):
+        @capability(like="y")
+        def predict(self, x: Tensor) -> Predictive: ...
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from interpolants.data.arrays import Kind as Given
+from interpolants.data.arrays import restore
+from interpolants.foundations.errors import InvalidInputError, invalid, nearest
+from interpolants.foundations.randomness import BLOCK
+from interpolants.framework.roles import Role, count, kind_of, named, read
+
+# Verb -> names of its leading arguments. A room that brings a verb of its own adds it with `verb`.
+_VERBS: dict[str, tuple[str, ...]] = {}
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def verb(name: str, *leading: str) -> None:
+    """Make a verb known, with the arguments that it takes first, whatever the method.
+
+    Raises:
+        InvalidInputError: If the verb is known with other arguments.
+    """
+    if _VERBS.setdefault(name, leading) != leading:
+        raise invalid("verb", f"{name} must take {_VERBS[name]} first", leading)
+
+
+def leading_arguments(name: str) -> tuple[str, ...]:
+    """What a verb takes first.
+
+    Raises:
+        InvalidInputError: If the verb is unknown.
+    """
+    if name not in _VERBS:
+        raise invalid("capability", "the verb must be known", repr(name), nearest(name, _VERBS))
+    return _VERBS[name]
+
+
+verb("sample", "n")
+verb("transport", "x")
+verb("log_prob", "x")
+verb("predict", "x")
+verb("adapt", "x", "y")
+verb("complete", "x")
+verb("forecast", "context")
+verb("restore", "observed")
+verb("solve", "points")
+verb("residual", "points")
+verb("encode", "x")
+
+
+class NotAbleError(InvalidInputError):
+    """The method has this capability not, or not with these settings."""
+
+
+@dataclass(frozen=True)
+class Capability:
+    """One capability of a class.
+
+    Attributes:
+        call: The plain function; it sees canonical values.
+        reads: Argument -> what it is like: the name of a role of ``fit``, or a role of its own. An argument with the
+            name of a role of ``fit`` needs no entry.
+        like: Argument or role in whose container the answer goes out.
+        blocks: Cut rows into blocks of 64, the last one padded, so that what a row gets does not depend on how many
+            come with it.
+    """
+
+    call: Callable[..., Any]
+    reads: Mapping[str, str | Role] = field(default_factory=dict)
+    like: str = ""
+    blocks: bool = False
+
+    @property
+    def verb(self) -> str:
+        """Its name."""
+        return self.call.__name__
+
+    @functools.cached_property
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        """All arguments of the function but ``self``."""
+        parameters = dict(inspect.signature(self.call, eval_str=False).parameters)
+        parameters.pop("self")
+        return parameters
+
+    @property
+    def spreads(self) -> bool:
+        """Whether it takes further roles of the fit by name (``**roles``)."""
+        return any(p.kind is p.VAR_KEYWORD and p.name == "roles" for p in self.parameters.values())
+
+    def source(self, argument: str) -> str:
+        """The role of the fit that an argument is like."""
+        role = self.reads.get(argument, argument)
+        return role if isinstance(role, str) else role.name
+
+    def roles(self, method: Any) -> tuple[Role, ...]:
+        """The roles that it reads of this method, under the names of its arguments."""
+        own = {role.name: role for role in method.roles()}
+        names = [*self.parameters, *(name for name in own if self.spreads and name not in self.parameters)]
+        found = (self._role(name, own, method) for name in names)
+        return tuple(role for role in found if role is not None)
+
+    def _role(self, name: str, own: Mapping[str, Role], method: Any) -> Role | None:
+        role = self.reads.get(name, name if name in own else None)
+        if isinstance(role, str):
+            role = own.get(role)
+            if role is None or (role.optional and role.name not in method.given):
+                return None
+        if role is None:
+            return None
+        parameter = self.parameters.get(name)
+        optional = parameter is None or parameter.default is not inspect.Parameter.empty
+        # Whatever their axes in the fit, rows and conditions of one request belong together.
+        axis = "row" if kind_of(role).has_rows and role.axis else role.axis
+        return replace(role, name=name, optional=optional, axis=axis, like="")
+
+
+def capability(
+    *, reads: Mapping[str, str | Role] | None = None, like: str = "", blocks: bool = False
+) -> Callable[[Function], Function]:
+    """Make a function of a method a capability; see :class:`Capability`."""
+
+    def declare(call: Function) -> Function:
+        one = Capability(call, reads or {}, like, blocks)
+
+        @functools.wraps(call)
+        def ask(self: Any, *args: Any, **given: Any) -> Any:
+            return _ask(one, self, args, given)
+
+        ask.capability = one  # type: ignore[attr-defined]
+        return ask  # type: ignore[return-value]
+
+    return declare
+
+
+@functools.cache
+def capabilities_of(kind: type) -> Mapping[str, Capability]:
+    """All capabilities of a class, by verb."""
+    found = (getattr(getattr(kind, name, None), "capability", None) for name in dir(kind))
+    return {one.verb: one for one in found if isinstance(one, Capability)}
+
+
+# --- asking --------------------------------------------------------------------------------------------------
+
+
+def _ask(one: Capability, method: Any, args: tuple[Any, ...], given: dict[str, Any]) -> Any:
+    who = f"{type(method).__name__}.{one.verb}"
+    _check_able(one, method, who)
+    arguments = _bound(one, args, given, who)
+    roles = one.roles(method)
+    values = {role.name: arguments.pop(role.name, None) for role in roles}
+    _check_unread(one, method, arguments, who)
+    attached = bool(arguments.get("differentiable"))
+    before = {r.name: method.given[one.source(r.name)] for r in roles if one.source(r.name) in method.given}
+    rows = arguments.get("n") if isinstance(arguments.get("n"), int) else None
+    data, came = read(roles, values, who, before=before, rows=rows, attached=attached)
+    _check_shapes(one, method, data, who)
+    with torch.set_grad_enabled(attached and torch.is_grad_enabled()):
+        answer = _in_blocks(one, method, data, arguments) if one.blocks else one.call(method, **data, **arguments)
+    return in_kind(answer, _answered_like(one, method, came))
+
+
+def _check_able(one: Capability, method: Any, who: str) -> None:
+    if not method.is_fitted:
+        rule = f"the {method.noun} must be fitted"
+        raise invalid(who, rule, "one that is not", f"Call fit({', '.join(r.name for r in method.roles())}) first.")
+    if reason := method.cannot(one.verb):
+        raise NotAbleError(f"{who}: {reason}")
+
+
+def _bound(one: Capability, args: tuple[Any, ...], given: dict[str, Any], who: str) -> dict[str, Any]:
+    """The arguments by name; a name that there is not is answered with the nearest."""
+    known = [name for name, p in one.parameters.items() if p.kind is not p.VAR_KEYWORD]
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in one.parameters.values())
+    for name in given:
+        if name not in known and not open_ended:
+            raise invalid(who, "the argument must be known", repr(name), nearest(name, known))
+    try:
+        bound = inspect.signature(one.call).bind(None, *args, **given)
+    except TypeError as error:
+        raise invalid(who, f"arguments must fit {who}{_shown(one)}", str(error)) from error
+    arguments = dict(bound.arguments)
+    arguments.pop("self")
+    rest = next((p.name for p in one.parameters.values() if p.kind is p.VAR_KEYWORD), "")
+    return {**arguments, **arguments.pop(rest, {})}
+
+
+def _shown(one: Capability) -> str:
+    signature = inspect.signature(one.call)
+    return str(signature.replace(parameters=[p.replace(annotation=p.empty) for p in one.parameters.values()], return_annotation=signature.empty))
+
+
+def _check_unread(one: Capability, method: Any, arguments: dict[str, Any], who: str) -> None:
+    """Refuse values of optional roles that the fit did not have."""
+    for role in method.roles():
+        if role.name in arguments and (one.reads.get(role.name) or role.name in one.parameters or one.spreads):
+            value = arguments.pop(role.name)
+            if value is not None:
+                remedy = f"Fit with {role.name}=..., or leave it out."
+                raise invalid(who, f"a {method.noun} fitted without {role.name} takes none", "a value", remedy)
+
+
+def _check_shapes(one: Capability, method: Any, data: Mapping[str, Any], who: str) -> None:
+    for name, value in data.items():
+        shape = method.shapes.get(one.source(name))
+        if shape is None or not isinstance(value, Tensor) or isinstance(one.reads.get(name), Role):
+            continue
+        if tuple(value.shape[1:]) != shape and value.is_floating_point():
+            rule = f"{name} must have the event shape the {method.noun} was fitted to, {shape}"
+            remedy = "Give one such sample per row, with the columns of the training."
+            raise invalid(who, rule, tuple(value.shape[1:]), remedy)
+
+
+def _in_blocks(one: Capability, method: Any, data: dict[str, Any], options: dict[str, Any]) -> Any:
+    """Rows in blocks of 64; the last block is filled up with its first row."""
+    rows = count(next(iter(data.values())))
+    parts = []
+    for first in range(0, rows, BLOCK):
+        block = {name: value[first : first + BLOCK] for name, value in data.items()}
+        short = BLOCK - count(next(iter(block.values())))
+        padded = {name: torch.cat([v, v[:1].expand(short, *v.shape[1:])]) for name, v in block.items()}
+        parts.append(cut(one.call(method, **padded, **options), slice(0, BLOCK - short)))
+    return joined(parts)
+
+
+# --- answers -------------------------------------------------------------------------------------------------
+
+
+def cut(answer: Any, rows: slice) -> Any:
+    """Some rows of an answer: a tensor, a mapping or list of answers, or one with ``rows``."""
+    if isinstance(answer, Mapping):
+        return {name: cut(part, rows) for name, part in answer.items()}
+    return answer.rows(rows) if hasattr(answer, "rows") else answer[rows]
+
+
+def joined(parts: list[Any]) -> Any:
+    """Answers to blocks of rows as one."""
+    if isinstance(parts[0], Tensor):
+        return torch.cat(parts)
+    if isinstance(parts[0], Mapping):
+        return {name: joined([part[name] for part in parts]) for name in parts[0]}
+    return type(parts[0]).joined(parts)
+
+
+def in_kind(answer: Any, given: Given | None) -> Any:
+    """An answer in the container that came in; what is no array (a method, a result with names) is left as it is."""
+    if given is None:
+        return answer
+    if isinstance(answer, Tensor):
+        return restore(answer, given)
+    if isinstance(answer, list) and answer and isinstance(answer[0], Tensor):
+        return [restore(part, replace(given, index=None)) for part in answer]
+    return answer.in_kind(given) if hasattr(answer, "in_kind") else answer
+
+
+def _answered_like(one: Capability, method: Any, came: Mapping[str, Given]) -> Given | None:
+    """Container, precision and row labels of the rows that were passed; columns of what the answer is like."""
+    arrays = [given for given in came.values() if given.container not in ("labels", "condition", "thing")]
+    passed = arrays[0] if arrays else None
+    like = came.get(one.like) or method.given.get(one.like)
+    if like is None or like.container == "thing":
+        return passed if one.like else None
+    if passed is None or like is passed:
+        return like
+    both_torch = "torch" in (passed.container, like.container)
+    dtype = passed.dtype if both_torch or like.container == "labels" else like.dtype
+    return replace(passed, dtype=dtype, columns=like.columns, flat=like.flat)
+
+
+__all__ = ["Capability", "NotAbleError", "capabilities_of", "capability", "cut", "in_kind", "joined", "leading_arguments", "named", "verb"]

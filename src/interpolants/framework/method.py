@@ -1,0 +1,355 @@
+"""A method: settings that are checked once, roles, ``learn``, and a state that is all it knows afterwards.
+
+A member writes its fields (the settings), ``roles()``, ``learn(data, run) -> state`` and its capabilities::
+
+    class Ridge(Method):
+        penalty: float = 1.0
+
+        def roles(self):
+            return Role(name="x"), Role(name="y")
+
+        def learn(self, data, run):
+            x, y = data["x"], data["y"]
+            return {"w": torch.linalg.solve(x.T @ x + self.penalty * torch.eye(x.shape[1]), x.T @ y)}
+
+        @capability(like="y")
+        def predict(self, x):
+            return x @ self.state["w"]
+
+From these follow ``fit``, ``get_params``, ``set_params``, ``clone``, ``save``, ``load`` and the commands. ``learn`` runs
+on a clone: a fit that is refused or interrupted changes nothing.
+"""
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self, dataclass_transform
+
+import torch
+from torch import Tensor, nn
+
+from interpolants.data.arrays import Kind as Given
+from interpolants.foundations.checks import whole
+from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.randomness import generator
+from interpolants.foundations.version import __version__
+from interpolants.framework import stored
+from interpolants.framework.capabilities import capabilities_of
+from interpolants.framework.roles import Role, named, read, without_index
+from interpolants.framework.stages import Run, Watch
+
+_LEARNT = ("state", "given", "shapes", "about")
+MODEL = "model"
+
+
+@dataclass_transform(kw_only_default=True)
+class Method:
+    """Something that is fitted, then answers.
+
+    Args:
+        seed: All randomness of the fit follows from it; >= 0.
+
+    Attributes:
+        state: What was learnt, a tree as :mod:`interpolants.framework.stored` takes it; None before ``fit``.
+        given: How each role came to ``fit``.
+        shapes: Event shape of each role of rows.
+        about: History of the fit by stage, steps, and the hashes of fitted methods that it read.
+    """
+
+    seed: int = 0
+
+    # Settings that may differ between a fit and its continuation.
+    free: ClassVar[tuple[str, ...]] = ()
+    # Settings that a single fit may replace: fit(x1=..., steps=100).
+    per_fit: ClassVar[tuple[str, ...]] = ()
+    # What people call it in messages.
+    noun: ClassVar[str] = "method"
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
+
+    def __new__(cls, *args: Any, **given: Any) -> Self:
+        """Refuse a setting that there is not, with the nearest that there is."""
+        known = [f.name for f in dataclasses.fields(cls) if f.init]  # type: ignore[arg-type]
+        for name in given:
+            if name not in known:
+                raise invalid(cls.__name__, "every argument must be a setting", repr(name), nearest(name, known))
+        return super().__new__(cls)
+
+    def __post_init__(self) -> None:
+        self.state: Any = None
+        self.given: dict[str, Given] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.about: dict[str, Any] = {}
+        for name, value in self.params().items():
+            if isinstance(value, Method) and not value.is_fitted:  # a template: nobody else may change it
+                setattr(self, name, value.clone())
+        whole(type(self).__name__, "seed", self.seed, at_least=0)
+        self.check()
+
+    # --- what a member writes
+
+    def check(self) -> None:
+        """Refuse settings, and turn names and tables into members; called once, when the method is made."""
+
+    def roles(self) -> tuple[Role, ...]:
+        """What ``fit`` reads, with these settings."""
+        raise NotImplementedError
+
+    def learn(self, data: dict[str, Any], run: Run) -> Any:
+        """The state that follows from the data; what takes time goes through the run."""
+        raise NotImplementedError
+
+    def cannot(self, verb: str) -> str:
+        """Why a capability is not there with these settings or data; empty where it is."""
+        return ""
+
+    def probe(self) -> Tensor | None:
+        """Answers at fixed points, for methods that hold code of a user: compared when it is passed again."""
+        return None
+
+    # --- parameters, as scikit-learn has them
+
+    def params(self) -> dict[str, Any]:
+        """The settings, without those of methods inside."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}  # type: ignore[arg-type]
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The settings; with ``deep`` those of methods inside too, as ``a__b``."""
+        own = self.params()
+        if not deep:
+            return own
+        methods = {name: value for name, value in own.items() if isinstance(value, Method)}
+        return {**own, **{f"{k}__{n}": v for k, m in methods.items() for n, v in m.get_params().items()}}
+
+    def set_params(self, **changes: Any) -> Self:
+        """Change settings, all or none; the method must be fitted again afterwards.
+
+        Raises:
+            InvalidInputError: If a name is unknown (the nearest is named), or a setting is refused.
+        """
+        own = self._copied_params()
+        for name, value in changes.items():
+            head, _, rest = name.partition("__")
+            if head not in own or (rest and not isinstance(own[head], Method)):
+                who = f"{type(self).__name__}.set_params"
+                raise invalid(who, "the parameter must be known", repr(name), nearest(name, self.get_params()))
+            own[head] = own[head].set_params(**{rest: value}) if rest else value
+        self.__dict__ = type(self)(**own).__dict__
+        return self
+
+    def clone(self) -> Self:
+        """An unfitted one with the same settings; templates and networks inside are copied too."""
+        return type(self)(**self._copied_params())
+
+    def _copied_params(self) -> dict[str, Any]:
+        return {name: _copied(value) for name, value in self.params().items()}
+
+    # --- fit
+
+    def fit(
+        self,
+        *args: Any,
+        held: Mapping[str, Any] | None = None,
+        out: str | Path | None = None,
+        resume: bool = False,
+        progress: bool = False,
+        **given: Any,
+    ) -> Self:
+        """Learn from the roles, in their order or by name. A fit that is refused or interrupted changes nothing.
+
+        Args:
+            args: Values of the roles, in their order.
+            held: Values of the same roles that must not be learnt from: to stop by, to choose by, or only to watch.
+            out: Folder for checkpoints.
+            resume: Go on from the checkpoints in ``out``; give the same data and settings.
+            progress: Show progress bars.
+            given: Values of roles by name; settings for this fit alone.
+
+        Returns:
+            The method itself, fitted.
+
+        Raises:
+            InvalidInputError: If a value is missing, unknown, or does not fit.
+            InterruptedFitError: If a signal stopped the fit; a ``KeyboardInterrupt`` too.
+        """
+        own = {name: given.pop(name) for name in list(given) if name in self.per_fit}
+        values = named(self.roles(), args, given, f"{type(self).__name__}.fit")
+        return self.fit_roles(values, held=held, out=out, resume=resume, progress=progress, settings=own)
+
+    def fit_roles(
+        self,
+        values: Mapping[str, Any],
+        *,
+        held: Mapping[str, Any] | None = None,
+        out: str | Path | None = None,
+        resume: bool = False,
+        progress: bool = False,
+        settings: Mapping[str, Any] | None = None,
+        watch: Watch | None = None,
+        **options: Any,
+    ) -> Self:
+        """:meth:`fit` for programs: all values in one mapping.
+
+        Args:
+            values: Values by role.
+            held: As in :meth:`fit`.
+            out: As in :meth:`fit`.
+            resume: As in :meth:`fit`.
+            progress: As in :meth:`fit`.
+            settings: Settings for this fit alone; None among them is as if not given.
+            watch: Called as ``watch(stage, k, steps)`` after every step.
+            options: Further arguments of :func:`interpolants.training.fit` for every gradient stage.
+        """
+        who, roles = f"{type(self).__name__}.fit", self.roles()
+        source = generator(self.seed, "distribution given as data")
+        data, given = read(roles, named(roles, (), values, who), who, source=source)
+        run = Run(self.seed, None if out is None else Path(out), resume, progress, watch, options=options)
+        if held is not None:
+            asked = named(roles, (), held, f"{who} (held)")
+            run.held = read(roles, asked, f"{who} (held)", before=given, source=source)[0]
+        changed = {name: value for name, value in (settings or {}).items() if value is not None}
+        learner = self.clone().set_params(**changed)
+        run.open({**learner.identity(), "data": data, "held": dict(run.held)})
+        learner.given, learner.shapes = without_index(given), _shapes(data)
+        state = learner.learn(data, run)
+        about = {"history": run.history, "settings": changed, "parents": _parents(data)}
+        return self.take_over({"state": state, "given": learner.given, "shapes": learner.shapes, "about": about})
+
+    def identity(self) -> dict[str, Any]:
+        """What makes two fits on the same data the same."""
+        fixed = {name: value for name, value in self.params().items() if name not in self.free}
+        return {**fixed, "library": __version__}
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether there is a state."""
+        return self.state is not None
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """Logged rows of the first stage that has some."""
+        return next(iter(self.about.get("history", {}).values()), [])
+
+    def learnt(self) -> dict[str, Any]:
+        """Everything beside the settings."""
+        return {name: getattr(self, name) for name in _LEARNT}
+
+    def take_over(self, learnt: Mapping[str, Any]) -> Self:
+        """Become what was learnt elsewhere."""
+        for name in _LEARNT:
+            setattr(self, name, learnt[name])
+        return self
+
+    # --- capabilities
+
+    def capabilities(self) -> dict[str, str]:
+        """Verb -> empty, or why it is not there with these settings."""
+        return {verb: self.cannot(verb) for verb in capabilities_of(type(self))}
+
+    def can(self, verb: str) -> bool:
+        """Whether this instance has a capability."""
+        return verb in capabilities_of(type(self)) and not self.cannot(verb)
+
+    # --- storage
+
+    def to_parts(self) -> dict[str, Any]:
+        """Everything from which an equal one is made."""
+        return {"settings": self.params(), **self.learnt()}
+
+    @classmethod
+    def from_parts(cls, parts: Mapping[str, Any]) -> Self:
+        """Inverse of :meth:`to_parts`."""
+        made = cls(**parts["settings"])
+        return made if parts["state"] is None else made.take_over(parts)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the method to a folder: safetensors and JSON, no code. An older one there is replaced.
+
+        Code of your own (a network, a coupling, a function) is not written: pass it to :func:`load` again. Weights of
+        such a network are.
+        """
+        if not self.is_fitted:
+            who = f"{type(self).__name__}.save"
+            raise invalid(who, f"the {self.noun} must be fitted", "one that is not", "Call fit first.")
+        with torch.no_grad():
+            probe = self.probe() if stored.holds_code(self) else None
+        return stored.write(folder, {"method": self, "probe": probe})
+
+    @classmethod
+    def load(cls, folder: str | Path, **code: Any) -> Self:
+        """Read a method of this class that :meth:`save` wrote; see :func:`load`."""
+        found = load(folder, **code)
+        if not isinstance(found, cls):
+            remedy = "Read it with interpolants.load(folder)."
+            raise invalid(f"{cls.__name__}.load", f"{folder} must hold a {cls.__name__}", type(found).__name__, remedy)
+        return found
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, value in self._told().items())
+        return f"{type(self).__name__}({shown}{', ' if shown else ''}{'fitted' if self.is_fitted else 'not fitted'})"
+
+    def _told(self) -> dict[str, Any]:
+        """The settings that are not the defaults."""
+        fields = [f for f in dataclasses.fields(self) if f.init]  # type: ignore[arg-type]
+        return {f.name: getattr(self, f.name) for f in fields if not _is_default(f, getattr(self, f.name))}
+
+
+dataclasses.dataclass(kw_only=True, eq=False, repr=False)(Method)
+
+
+def load(folder: str | Path, **code: Any) -> Any:
+    """Read any method, from its own folder or from that of a run.
+
+    Args:
+        folder: What :meth:`Method.save` wrote, or the folder of a run with one model.
+        code: Code of your own that the method was made with, by name, e.g. ``net=MyNet()``; it is checked against
+            answers that were kept at probe points.
+
+    Raises:
+        InvalidInputError: If the folder is missing, damaged, no method, or the code answers otherwise.
+    """
+    place = Path(folder)
+    tree = stored.read(place / MODEL if stored.is_tree(place / MODEL) else place, **code)
+    found = tree.get("method") if isinstance(tree, Mapping) else None
+    if not isinstance(found, Method):
+        raise invalid("load", f"{folder} must hold a method", type(found).__name__, "Save one with save(folder).")
+    _check_probe(found, tree.get("probe"))
+    return found
+
+
+def _check_probe(method: Method, then: Tensor | None) -> None:
+    if then is None:
+        return
+    with torch.no_grad():
+        now = method.probe()
+    assert now is not None
+    if not torch.allclose(now, then, rtol=1e-5, atol=1e-8):
+        gap = f"answers that differ by {float((now - then).abs().max()):.2g}"
+        raise invalid("load", "the code that is passed must be that of the fit", gap)
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Method) and not value.is_fitted:
+        return value.clone()
+    return copy.deepcopy(value) if isinstance(value, nn.Module) else value
+
+
+def _is_default(field: Any, value: Any) -> bool:
+    if field.default is dataclasses.MISSING:
+        return False
+    return type(value) is type(field.default) and bool(value == field.default)
+
+
+def _shapes(data: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Event shape of each role of rows."""
+    return {n: tuple(v.shape[1:]) for n, v in data.items() if isinstance(v, Tensor) and v.is_floating_point()}
+
+
+def _parents(data: Mapping[str, Any]) -> dict[str, str]:
+    """Hashes of the fitted methods among the roles."""
+    return {name: stored.fingerprint(value) for name, value in data.items() if isinstance(value, Method)}
+
+

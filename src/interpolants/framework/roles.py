@@ -1,0 +1,416 @@
+"""Roles: what ``fit`` and each capability read, and how values of a role are read, counted, cut and given back.
+
+A role has a *kind*, which turns what users have into one canonical form: ``rows`` into a tensor ``(N, *D)``, ``series``
+into a :class:`~interpolants.framework.series.Series`, ... Roles of one *axis* are aligned row by row and are split
+together: x and y of a regression share an axis, x0 and x1 of a bridge do not (unless they are paired).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from interpolants.data.arrays import Kind as Given
+from interpolants.data.arrays import as_tensor
+from interpolants.foundations.errors import invalid, nearest
+
+# Rows that stand for a distribution given by its sampler.
+DRAWS = 50_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Role:
+    """One thing that a method reads.
+
+    Attributes:
+        name: Argument of ``fit``, table ``[data.<name>]`` of a recipe, option of the command line.
+        kind: How its values are read: an id of :func:`role_kind`.
+        axis: Roles of one axis have as many rows and are split together; ``""`` for what has no rows.
+        gaps: Whether NaN is allowed, and means "not seen".
+        optional: Whether ``fit`` goes without.
+        like: Another role whose event shape it must share.
+        needs: Verb that a role of kind ``model`` must be capable of.
+        about: One line for people.
+    """
+
+    name: str
+    kind: str = "rows"
+    axis: str = "row"
+    gaps: bool = False
+    optional: bool = False
+    like: str = ""
+    needs: str = ""
+    about: str = ""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Circumstances of a reading.
+
+    Attributes:
+        who: Public name for errors.
+        before: How the role came to ``fit``; None while fitting.
+        rows: Number of rows that the value must have or stand for, where it is known.
+        source: Seeds draws from distributions.
+        attached: Keep the graph of a tensor.
+    """
+
+    who: str
+    before: Given | None = None
+    rows: int | None = None
+    source: Generator | None = None
+    attached: bool = False
+
+
+class RoleKind(Protocol):
+    """A kind of role.
+
+    Attributes:
+        has_rows: Whether values can be counted and cut.
+    """
+
+    has_rows: bool
+
+    def read(self, value: Any, role: Role, reading: Reading) -> tuple[Any, Given]:
+        """The canonical value, and how it came."""
+        ...
+
+
+_KINDS: dict[str, RoleKind] = {}
+
+
+def role_kind(id: str, kind: RoleKind) -> None:
+    """Make a kind of role known under an id; a room may bring its own.
+
+    Raises:
+        InvalidInputError: If the id is taken by another class.
+    """
+    if id in _KINDS and type(_KINDS[id]).__qualname__ != type(kind).__qualname__:
+        raise invalid("role_kind", f"id must be unique, and {type(_KINDS[id]).__name__} has it", repr(id))
+    _KINDS[id] = kind
+
+
+def kind_of(role: Role) -> RoleKind:
+    """The kind of a role.
+
+    Raises:
+        InvalidInputError: If the kind is unknown.
+    """
+    if role.kind not in _KINDS:
+        rule = f"role {role.name!r} must be of a known kind"
+        raise invalid("Role", rule, repr(role.kind), nearest(role.kind, _KINDS))
+    return _KINDS[role.kind]
+
+
+# --- the kinds of the framework ------------------------------------------------------------------------------
+
+
+class Rows:
+    """States or features, one per row: a floating tensor ``(N, *D)``."""
+
+    has_rows = True
+
+    def read(self, value: Any, role: Role, reading: Reading) -> tuple[Tensor, Given]:
+        """From any container; tables bring the columns of the fit, in whatever order."""
+        value = _in_order(value, role, reading)
+        return as_tensor(
+            value,
+            reading.who,
+            role.name,
+            samples=DRAWS if reading.rows is None else reading.rows,
+            generator=reading.source,
+            gaps=role.gaps,
+            detach=not reading.attached,
+        )
+
+
+def _in_order(value: Any, role: Role, reading: Reading) -> Any:
+    """A table with the columns of the fit, in its order."""
+    columns = () if reading.before is None or reading.before.container != "pandas" else reading.before.columns
+    if not columns or not hasattr(value, "columns"):
+        return value
+    here = {str(column): column for column in value.columns}
+    for column in map(str, columns):
+        if column not in here:
+            rule = f"{role.name} must have the columns of the fit"
+            raise invalid(reading.who, rule, f"none named {column!r}", nearest(column, here))
+    return value[[here[str(column)] for column in columns]]
+
+
+class Ragged:
+    """Items of different length: a list with one floating tensor ``(n_i, *D)`` each."""
+
+    has_rows = True
+
+    def read(self, value: Any, role: Role, reading: Reading) -> tuple[list[Tensor], Given]:
+        """From a list or tuple of arrays or tables; all have the same columns."""
+        if not isinstance(value, list | tuple) or not value:
+            rule = f"{role.name} must be a list with one array per item"
+            raise invalid(reading.who, rule, type(value).__name__)
+        parts = [Rows().read(part, role, reading) for part in value]
+        widths = sorted({tuple(x.shape[1:]) for x, _ in parts})
+        if len(widths) > 1:
+            raise invalid(reading.who, f"items of {role.name} must have one width", widths)
+        return [x for x, _ in parts], parts[0][1]
+
+
+class Labels:
+    """Names of groups or classes, one per row: codes ``(N,)`` int64; the names are kept in ``Given.columns``."""
+
+    has_rows = True
+
+    def read(self, value: Any, role: Role, reading: Reading) -> tuple[Tensor, Given]:
+        """From whole numbers, strings or categories; whole numbers >= 0 are their own codes."""
+        array = _plain_array(value, role, reading)
+        if array.ndim != 1:
+            raise invalid(reading.who, f"{role.name} must be one label per row, (N,)", array.shape)
+        if array.dtype.kind in "iub":
+            return _own_codes(array, role, reading), Given("labels", "int64")
+        if array.dtype.kind == "f":
+            remedy = "Convert them on purpose: x.astype(int)."
+            raise invalid(reading.who, f"{role.name} must be labels, whole numbers or names", str(array.dtype), remedy)
+        return _named_codes(array.astype(str), role, reading)
+
+
+def _plain_array(value: Any, role: Role, reading: Reading) -> np.ndarray[Any, Any]:
+    plain = value.detach().cpu().numpy() if isinstance(value, Tensor) else getattr(value, "to_numpy", lambda: value)()
+    try:
+        return np.asarray(plain)
+    except ValueError as error:
+        raise invalid(reading.who, f"{role.name} must be one label per row", str(error)) from error
+
+
+def _own_codes(array: np.ndarray[Any, Any], role: Role, reading: Reading) -> Tensor:
+    if array.size and int(array.min()) < 0:
+        raise invalid(reading.who, f"{role.name} as numbers must be >= 0", int(array.min()), "Number the groups from 0.")
+    return torch.from_numpy(array.astype(np.int64))
+
+
+def _named_codes(names: np.ndarray[Any, Any], role: Role, reading: Reading) -> tuple[Tensor, Given]:
+    known = sorted(set(names.tolist())) if reading.before is None else list(reading.before.columns)
+    codes = {name: code for code, name in enumerate(known)}
+    for name in names.tolist():
+        if name not in codes:
+            rule = f"{role.name} must be labels of the fit"
+            raise invalid(reading.who, rule, repr(name), nearest(name, codes))
+    coded = torch.tensor([codes[name] for name in names.tolist()], dtype=torch.long)
+    return coded, Given("labels", "int64", columns=tuple(known))
+
+
+class Conditions:
+    """What is known of each row: labels ``(N,)``, vectors ``(N, C)`` or fields ``(N, C, *D)``."""
+
+    has_rows = True
+
+    def read(self, value: Any, role: Role, reading: Reading) -> tuple[Tensor, Given]:
+        """Whole numbers and names are labels, floats are vectors or fields; one value may stand for all rows asked."""
+        named = _is_named(value)
+        if reading.before is not None:
+            return self._asked(value, role, reading, named=named)
+        if named:
+            return Labels().read(value, role, reading)
+        tensor = _numbers(value, role, reading)
+        if tensor.ndim < 1:
+            raise invalid(reading.who, f"{role.name} must have one row per row of the data", "a single number")
+        if not tensor.is_floating_point():
+            codes, given = Labels().read(tensor, role, reading)
+            return codes, replace(given, columns=tuple(range(int(codes.max()) + 1)))
+        tensor = tensor[:, None] if tensor.ndim == 1 else tensor
+        return tensor, Given("condition", str(tensor.dtype), columns=tuple(map(int, tensor.shape[1:])))
+
+    def _asked(self, value: Any, role: Role, reading: Reading, *, named: bool) -> tuple[Tensor, Given]:
+        given = reading.before
+        assert given is not None
+        if given.container == "labels":
+            return _asked_labels(value, role, reading, given, named=named), given
+        wanted = (reading.rows or 1, *given.columns)
+        tensor = _numbers(value, role, reading).to(given.torch_dtype)
+        if tensor.shape == wanted[:1] and wanted[1:] == (1,):
+            tensor = tensor[:, None]
+        elif tensor.ndim < len(wanted) and _fits(tensor, wanted):
+            tensor = tensor.expand(wanted)
+        if tuple(tensor.shape) != wanted:
+            raise invalid(reading.who, f"{role.name} must have shape {wanted}", tuple(tensor.shape))
+        return tensor.contiguous(), given
+
+
+def _asked_labels(value: Any, role: Role, reading: Reading, given: Given, *, named: bool) -> Tensor:
+    rows = reading.rows or 1
+    if named:
+        codes, _ = Labels().read(np.atleast_1d(_plain_array(value, role, reading)), role, reading)
+    else:
+        codes = _whole_numbers(_numbers(value, role, reading), role, reading).reshape(-1)
+    if bool(((codes < -1) | (codes >= len(given.columns))).any()):  # -1 is "no label", for guidance
+        rule = f"{role.name} must be labels of the fit, 0 to {len(given.columns) - 1}"
+        raise invalid(reading.who, rule, sorted(set(codes.tolist()))[-1])
+    codes = codes.expand(rows) if len(codes) == 1 else codes
+    if len(codes) != rows:
+        raise invalid(reading.who, f"{role.name} must be one label, or {rows}", len(codes))
+    return codes.contiguous()
+
+
+def _whole_numbers(tensor: Tensor, role: Role, reading: Reading) -> Tensor:
+    whole = tensor.long()
+    if not torch.equal(whole.to(tensor.dtype), tensor):
+        shown = str(tensor.flatten()[:4].tolist())
+        raise invalid(reading.who, f"{role.name} must be labels, whole numbers", shown)
+    return whole
+
+
+def _is_named(value: Any) -> bool:
+    """Whether a value holds words rather than numbers."""
+    if isinstance(value, str):
+        return True
+    if isinstance(value, list | tuple):
+        return bool(value) and isinstance(value[0], str)
+    dtype = getattr(value, "dtype", None)
+    return getattr(dtype, "kind", "") in "OUS" and dtype is not None or str(dtype) in ("category", "string", "str")
+
+
+def _numbers(value: Any, role: Role, reading: Reading) -> Tensor:
+    """A copy of real, finite numbers as a tensor of float or int64."""
+    plain = getattr(value, "to_numpy", lambda: value)()
+    try:
+        # NumPy's copy has positive strides and may be written to, which PyTorch asks for.
+        tensor = plain.detach().clone() if isinstance(plain, Tensor) else torch.as_tensor(np.array(plain))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise invalid(reading.who, f"{role.name} must be numbers", type(value).__name__, str(error)) from error
+    if tensor.is_complex():
+        remedy = "Stack real and imaginary parts."
+        raise invalid(reading.who, f"{role.name} must be real", str(tensor.dtype), remedy)
+    if not tensor.is_floating_point():
+        return tensor.long()
+    if not bool(torch.isfinite(tensor).all()):
+        raise invalid(reading.who, f"{role.name} must be finite", "nan or inf")
+    return tensor
+
+
+def _fits(tensor: Tensor, wanted: tuple[int, ...]) -> bool:
+    """Whether one condition can stand for all."""
+    return all(size in (1, full) for size, full in zip(tensor.shape[::-1], wanted[::-1], strict=False))
+
+
+class Thing:
+    """What has no rows: a problem, an environment, another object that the method takes as it is."""
+
+    has_rows = False
+
+    def read(self, value: Any, role: Role, reading: Reading) -> tuple[Any, Given]:
+        """As it is."""
+        return value, Given("thing", "")
+
+
+for _id, _kind in {"rows": Rows(), "ragged": Ragged(), "labels": Labels(), "condition": Conditions()}.items():
+    role_kind(_id, _kind)
+for _id in ("problem", "environment"):
+    role_kind(_id, Thing())
+
+
+# --- all roles of a call -------------------------------------------------------------------------------------
+
+
+def count(value: Any) -> int:
+    """Number of rows of a canonical value."""
+    return len(value)
+
+
+def take(value: Any, rows: Any) -> Any:
+    """Some rows of a value, in the container it has: by slice, or by a tensor of indices."""
+    index = rows if isinstance(rows, slice) else torch.as_tensor(rows)
+    if hasattr(value, "iloc"):
+        return value.iloc[index if isinstance(index, slice) else index.numpy()]
+    if isinstance(value, list | tuple):
+        return value[index] if isinstance(index, slice) else [value[i] for i in index.tolist()]
+    if isinstance(value, Tensor) or isinstance(index, slice):
+        return value[index]
+    return value[index.numpy()]
+
+
+def named(roles: Sequence[Role], args: Sequence[Any], given: Mapping[str, Any], who: str) -> dict[str, Any]:
+    """Positional and named values by role.
+
+    Raises:
+        InvalidInputError: For too many values, a name that no role has, or one value given twice.
+    """
+    names = [role.name for role in roles]
+    if len(args) > len(names):
+        raise invalid(who, f"there are {len(names)} roles: {', '.join(names)}", f"{len(args)} values")
+    placed = dict(zip(names, args, strict=False))
+    for name in given:
+        if name not in names:
+            raise invalid(who, "every argument must be a role of this method", repr(name), nearest(name, names))
+        if name in placed:
+            raise invalid(who, "every role must be given once", repr(name))
+    return {**placed, **given}
+
+
+def read(
+    roles: Sequence[Role],
+    values: Mapping[str, Any],
+    who: str,
+    *,
+    before: Mapping[str, Given] | None = None,
+    rows: int | None = None,
+    source: Generator | None = None,
+    attached: bool = False,
+) -> tuple[dict[str, Any], dict[str, Given]]:
+    """Values by role in canonical form, checked and aligned; and how they came.
+
+    Args:
+        roles: The roles.
+        values: Values by name; None for what is not given.
+        who: Public name for errors.
+        before: How the roles came to ``fit``, for capabilities.
+        rows: Rows that conditions must have or stand for.
+        source: Seeds draws from distributions.
+        attached: Keep the graphs of tensors.
+
+    Raises:
+        InvalidInputError: If a value is missing, cannot be read, or does not fit the others.
+    """
+    data: dict[str, Any] = {}
+    came: dict[str, Given] = {}
+    # Conditions last: they may be one value for as many rows as the others have.
+    for role in sorted(roles, key=lambda role: role.kind == "condition"):
+        value = values.get(role.name)
+        if value is None:
+            _check_optional(role, who)
+            continue
+        aligned = next((count(data[r.name]) for r in roles if r.axis == role.axis and r.name in data and r.axis), rows)
+        fitted = None if before is None else before.get(role.name)
+        reading = Reading(who, fitted, aligned if before is not None else None, source, attached)
+        data[role.name], came[role.name] = kind_of(role).read(value, role, reading)
+    ordered = [role for role in roles if role.name in data]
+    _check_rows(ordered, data, who)
+    _check_shapes(ordered, data, who)
+    return {r.name: data[r.name] for r in ordered}, {r.name: came[r.name] for r in ordered}
+
+
+def _check_optional(role: Role, who: str) -> None:
+    if not role.optional:
+        raise invalid(who, f"{role.name} is needed" + (f", {role.about}" if role.about else ""), "None")
+
+
+def _check_rows(roles: Sequence[Role], data: Mapping[str, Any], who: str) -> None:
+    for axis in dict.fromkeys(role.axis for role in roles if role.axis and kind_of(role).has_rows):
+        counts = {role.name: count(data[role.name]) for role in roles if role.axis == axis}
+        if len(set(counts.values())) > 1:
+            shown = ", ".join(f"{name} {n}" for name, n in counts.items())
+            raise invalid(who, f"{' and '.join(counts)} must have as many rows, one for one", shown)
+
+
+def _check_shapes(roles: Sequence[Role], data: Mapping[str, Any], who: str) -> None:
+    for role in roles:
+        if role.like and role.like in data:
+            shape, wanted = tuple(data[role.name].shape[1:]), tuple(data[role.like].shape[1:])
+            if shape != wanted:
+                rule = f"{role.name} and {role.like} must have the same event shape, {wanted}"
+                raise invalid(who, rule, shape, "Bring both to one shape.")
+
+
+def without_index(given: Mapping[str, Given]) -> dict[str, Given]:
+    """How roles came, as files hold it: types by name, no row labels."""
+    return {name: replace(one.named()) for name, one in given.items()}

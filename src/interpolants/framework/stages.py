@@ -1,0 +1,339 @@
+"""The run of a fit: named stages that are called, not declared, each with its own checkpoints.
+
+``learn(data, run)`` of a method is plain Python. What it does between stages follows from data and seed alone; what
+takes time goes through the run, which gives back what a finished stage left, goes on with a half-finished one, or
+begins it::
+
+    codes = run.loop("autoencoder", start, step, steps=500)
+    inner = run.fit("bridge", self.bridge, x1=codes)
+
+A run with a folder writes checkpoints there; one that is killed at any moment and run again with ``resume=True`` ends
+with the same bits. The state of a loop is everything: what is not in it does not exist after a resume. It holds no
+times and no dates.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Generator, nn
+
+from interpolants.foundations.errors import InterpolantsError, invalid
+from interpolants.foundations.randomness import generator, key
+from interpolants.framework import stored
+from interpolants.framework.stored import Tree
+from interpolants.training.engine import FitResult
+from interpolants.training.engine import fit as train
+from interpolants.training.interrupt import Interrupt
+from interpolants.training.progress import ProgressBar
+from interpolants.training.settings import TrainSettings
+
+Start = Callable[[Generator], Tree]
+Step = Callable[[Tree, int, Generator], Tree]
+# Called as watch(stage, k, steps) after every step; what it raises stops the fit.
+Watch = Callable[[str, int, int], None]
+Rows = list[dict[str, Any]]
+
+_KEPT = 2
+
+
+class InterruptedFitError(InterpolantsError, KeyboardInterrupt):
+    """A signal stopped a fit, after a checkpoint if there is a folder for them.
+
+    Attributes:
+        signal: Number of the signal; a shell expects the exit code 128 + signal.
+    """
+
+    def __init__(self, message: str, signal: int) -> None:
+        super().__init__(message)
+        self.signal = signal
+
+
+class Fittable(Protocol):
+    """A method as a stage sees it."""
+
+    seed: int
+
+    def clone(self) -> Any:
+        """An unfitted copy."""
+        ...
+
+
+@dataclass
+class Run:
+    """Where a fit is: its seed, its folder, what it logged so far.
+
+    Attributes:
+        seed: All randomness follows from it, the stage's name and the step.
+        out: Folder of checkpoints; nothing is written without it.
+        resume: Go on with what is there.
+        progress: Show progress bars.
+        watch: Told of every step.
+        held: Held-out values by role, in canonical form; empty where there are none.
+        options: Further arguments of :func:`interpolants.training.fit` for every gradient stage, such as ``callbacks``.
+        history: Logged rows by stage, without times.
+    """
+
+    seed: int
+    out: Path | None = None
+    resume: bool = False
+    progress: bool = False
+    watch: Watch | None = None
+    held: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    history: dict[str, Rows] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.resume and self.out is None:
+            raise invalid("fit", "out must be given with resume=True", "None")
+        self._names: set[str] = set()
+
+    def open(self, parts: Mapping[str, Tree]) -> None:
+        """Claim the folder for what ``parts`` identify, or see that it holds this very run.
+
+        Raises:
+            InvalidInputError: If the folder holds another run, or one that was not to be resumed.
+        """
+        if self.out is None:  # nothing is hashed for a fit that keeps nothing
+            return
+        identity = {name: stored.fingerprint(part) for name, part in parts.items()}
+        place = self.out / "identity"
+        if stored.is_tree(place):
+            self._check_same(identity, stored.read(place))
+        stored.write(place, dict(identity))
+
+    def _check_same(self, identity: Mapping[str, str], before: Mapping[str, str]) -> None:
+        if not self.resume:
+            remedy = "Pass resume=True to go on, or choose another folder."
+            raise invalid("fit", "out must not hold another run", str(self.out), remedy)
+        changed = [name for name in identity if identity[name] != before.get(name)]
+        if changed:
+            remedy = "Give the same data and settings, or choose another folder."
+            raise invalid("fit", "resume=True must go on with the same run", f"another {', '.join(changed)}", remedy)
+
+    def generator(self, stage: str, k: int = 0) -> Generator:
+        """Randomness of one step of one stage."""
+        return generator(self.seed, "stage", stage, k)
+
+    # --- kinds of stages
+
+    def loop(
+        self,
+        stage: str,
+        start: Start,
+        step: Step,
+        steps: int,
+        *,
+        every: int = 100,
+        until: Callable[[Tree], bool] | None = None,
+        log: Callable[[Tree], Mapping[str, float]] | None = None,
+        log_every: int = 10,
+    ) -> Tree:
+        """``state = step(state, k, generator of k)`` for k = 1 .. steps; gives back the last state.
+
+        Args:
+            stage: Name of the stage, its own within the fit.
+            start: Makes the first state, a tree as :mod:`interpolants.framework.stored` takes it.
+            step: Makes the next state.
+            steps: Most steps.
+            every: Steps between checkpoints; results do not depend on it.
+            until: Stops the loop where it holds.
+            log: Numbers to log of a state.
+            log_every: Steps between logged rows.
+        """
+        loop = _Loop(self._claim(stage), *self._latest(stage))
+        state = loop.state if loop.k else start(self.generator(stage))
+        done = until is not None and loop.k > 0 and until(state)
+        with Interrupt() as interrupt, self._bar(stage, loop.k, steps) as bar:
+            for k in range(loop.k + 1, steps + 1) if not done else ():
+                state = step(state, k, self.generator(stage, k))
+                last = k == steps or (until is not None and until(state))
+                if log is not None and (last or k % log_every == 0):
+                    loop.rows.append({"step": k, **log(state)})
+                if last or interrupt.received is not None or k % every == 0:
+                    loop.keep(k, state)
+                bar.advance()
+                self._tell(stage, k, steps)
+                if last:
+                    break
+                _stop_if(interrupt, stage, k)
+        self.history[stage] = loop.rows
+        return state
+
+    def live(
+        self,
+        stage: str,
+        parts: Mapping[str, Any],
+        step: Callable[[int, Generator], Mapping[str, float]],
+        steps: int,
+        *,
+        every: int = 100,
+        log_every: int = 10,
+    ) -> None:
+        """A loop over objects that change in place and have a ``state_dict``: networks, optimizers, schedules.
+
+        Two players, or any optimizer, need nothing else: ``step(k, generator)`` moves them and gives numbers to log.
+        PyTorch's own generator (dropout and its like) is seeded for each step and put back afterwards.
+        """
+        live = _Live(parts)
+
+        def go(state: Tree, k: int, source: Generator) -> Tree:
+            live.restore(state)  # after a resume only
+            with torch.random.fork_rng([]):
+                torch.manual_seed(int(torch.randint(2**31, (), generator=source)))
+                live.numbers = step(k, source)
+            return live
+
+        last = self.loop(stage, lambda source: live, go, steps, every=every, log=lambda s: s.numbers, log_every=log_every)
+        live.restore(last)  # a stage that was finished before
+
+    def once(self, stage: str, make: Callable[[Generator], Tree]) -> Tree:
+        """Something long that is no loop, made once."""
+        return self.loop(stage, lambda source: None, lambda state, k, source: make(source), 1)
+
+    def train(
+        self,
+        stage: str,
+        modules: nn.Module,
+        loss: Any,
+        batches: Any,
+        settings: TrainSettings,
+        **options: Any,
+    ) -> FitResult:
+        """The library's gradient loop as a stage; ``modules`` end with their last weights.
+
+        Args:
+            stage: Name of the stage.
+            modules: As in :func:`interpolants.training.fit`, like what follows.
+            loss: The loss.
+            batches: The batches.
+            settings: The settings of the loop; their seed is mixed with the stage's name.
+            options: Further arguments of :func:`interpolants.training.fit`.
+
+        Raises:
+            InterruptedFitError: If a signal stopped the training.
+        """
+        folder = self._claim(stage)
+        mixed = settings.model_copy(update={"seed": key(settings.seed, "stage", stage) >> 23})
+        given = {**self.options, **options}
+        calls: Sequence[Any] = [*given.pop("callbacks", ()), lambda m: self._tell(stage, m.step, settings.steps)]
+        result = train(
+            modules,
+            loss,
+            batches,
+            mixed,
+            out=folder,
+            resume=folder is not None,
+            callbacks=calls,
+            progress=self.progress,
+            **given,
+        )
+        if result.stopped == "interrupted":
+            raise InterruptedFitError(_stopped(stage, result.steps), result.signal or 2)
+        self.history[stage] = _timeless(result.history)
+        return result
+
+    def fit(self, stage: str, template: Any, /, **roles: Any) -> Any:
+        """A method inside: the template is cloned, gets a seed of its own, and is fitted as a stage."""
+        folder = self._claim(stage)
+        seed = key(self.seed, "stage", stage, template.seed) >> 32
+        watch = None if self.watch is None else self._inner_watch(stage)
+        inner = template.clone().set_params(seed=seed)
+        return inner.fit_roles(
+            roles, out=folder, resume=folder is not None, progress=self.progress, watch=watch
+        )
+
+    def _inner_watch(self, stage: str) -> Watch:
+        return lambda inner, k, steps: self._tell(f"{stage}/{inner}", k, steps)
+
+    # --- checkpoints and progress
+
+    def _claim(self, stage: str) -> Path | None:
+        if stage in self._names:
+            raise invalid("learn", "every stage must have a name of its own", repr(stage))
+        self._names.add(stage)
+        return None if self.out is None else self.out / stage
+
+    def _latest(self, stage: str) -> tuple[int, Tree, Rows]:
+        folders = [] if self.out is None else sorted((self.out / stage).glob("step-*"))
+        if not folders:
+            return 0, None, []
+        kept = stored.read(folders[-1])
+        return kept["k"], kept["state"], kept["rows"]
+
+    def _tell(self, stage: str, k: int, steps: int) -> None:
+        if self.watch is not None:
+            self.watch(stage, k, steps)
+
+    @contextmanager
+    def _bar(self, stage: str, first: int, steps: int) -> Iterator[ProgressBar]:
+        bar = ProgressBar(first, steps, shown=self.progress and steps > 1)
+        try:
+            yield bar
+        finally:
+            bar.close()
+
+
+@dataclass
+class _Loop:
+    """Checkpoints of one loop."""
+
+    folder: Path | None
+    k: int
+    state: Tree
+    rows: Rows
+
+    def keep(self, k: int, state: Tree) -> None:
+        if self.folder is None:
+            return
+        plain = state.tree() if isinstance(state, _Live) else state
+        stored.write(self.folder / f"step-{k:08d}", {"k": k, "state": plain, "rows": self.rows})
+        for old in sorted(self.folder.glob("step-*"))[:-_KEPT]:
+            shutil.rmtree(old)
+
+
+class _Live:
+    """Objects that become a tree when a checkpoint is written, and only then."""
+
+    def __init__(self, parts: Mapping[str, Any]) -> None:
+        self.parts, self.numbers = parts, dict[str, float]()
+
+    def tree(self) -> Tree:
+        return {name: _as_tree(part.state_dict()) for name, part in self.parts.items()}
+
+    def restore(self, state: Tree) -> None:
+        """Take up the tree of a checkpoint; nothing where the objects are already further."""
+        if state is not self:
+            for name, part in self.parts.items():
+                part.load_state_dict(_as_torch(state[name]))
+
+
+def _as_tree(value: Any) -> Tree:
+    """A ``state_dict``, whose names may be numbers, as a tree."""
+    if isinstance(value, Mapping):
+        return {"names": [*value], "values": [_as_tree(part) for part in value.values()]}
+    return [_as_tree(part) for part in value] if isinstance(value, list) else value
+
+
+def _as_torch(tree: Tree) -> Any:
+    if isinstance(tree, Mapping) and tree.keys() == {"names", "values"}:
+        return dict(zip(tree["names"], map(_as_torch, tree["values"]), strict=True))
+    return [_as_torch(part) for part in tree] if isinstance(tree, list) else tree
+
+
+def _stop_if(interrupt: Interrupt, stage: str, k: int) -> None:
+    if interrupt.received is not None:
+        raise InterruptedFitError(_stopped(stage, k), interrupt.received)
+
+
+def _stopped(stage: str, k: int) -> str:
+    return f"The fit was stopped in stage {stage!r} after step {k}; fit again with out= and resume=True to go on"
+
+
+def _timeless(rows: Sequence[Mapping[str, Any]]) -> Rows:
+    """Rows of a log without times: an interrupted and an undisturbed run keep the same."""
+    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]

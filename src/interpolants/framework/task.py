@@ -1,0 +1,226 @@
+"""A task: what the roles hold, parted into train, held-out and test rows before anything is estimated."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from interpolants.foundations.checks import number, one_of, whole
+from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.randomness import generator
+from interpolants.framework.capabilities import capabilities_of
+from interpolants.framework.method import Method
+from interpolants.framework.roles import Role, count, kind_of, read, take
+
+WAYS = ("random", "time", "group", "given", "none")
+PARTS = ("train", "held", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """How rows are parted: every axis by itself, roles of one axis together.
+
+    Attributes:
+        by: ``"random"``; ``"time"``: the last rows are the test, those before them are held out; ``"group"``: whole
+            groups; ``"given"``: a role with the words train, held and test; ``"none"``: all rows train, and the test is
+            the training part, which is said in `Task.in_sample`.
+        test: Share of the rows (or groups) that are the test, or their number; with ``"group"`` also a list of groups.
+        held: Share of the rows (or groups) kept from training for choices.
+        role: The role with the groups or the words.
+        seed: Seed of random parts.
+    """
+
+    by: str = "random"
+    test: Any = 0.2
+    held: float = 0.0
+    role: str = ""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        one_of("split", "by", self.by, WAYS)
+        number("split", "held", self.held, at_least=0, below=1)
+        whole("split", "seed", self.seed, at_least=0)
+        if (self.by in ("group", "given")) != bool(self.role):
+            rule = "role goes with by = 'group' or 'given', and they with role"
+            raise invalid("split", rule, f"by = {self.by!r}, role = {self.role!r}")
+        if not isinstance(self.test, list | tuple):
+            number("split", "test", self.test, above=0)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Values by role, as they were given, and which of their rows are train, held-out and test.
+
+    Attributes:
+        values: Role -> value; containers as they came.
+        rows: Axis -> part -> indices.
+        axes: Role -> axis, for roles with rows.
+        in_sample: Whether the test part is the training part.
+    """
+
+    values: Mapping[str, Any]
+    rows: Mapping[str, Mapping[str, Tensor]]
+    axes: Mapping[str, str] = field(default_factory=dict)
+    in_sample: bool = False
+
+    @classmethod
+    def of(cls, roles: Sequence[Role], values: Mapping[str, Any], split: Split | None = None) -> Self:
+        """Check the values against the roles, and part them.
+
+        Args:
+            roles: Roles of the method and of its questions; one to split by may come along.
+            values: Values by role. Distributions are not parted: they have no rows.
+            split: How to part the rows.
+
+        Raises:
+            InvalidInputError: If values do not fit the roles, or a part would be empty.
+        """
+        split = Split() if split is None else split
+        known = {role.name for role in roles}
+        extra = (Role(name=split.role, kind="labels"),) if split.role and split.role not in known else ()
+        every = (*roles, *extra)
+        _check_known(every, values)
+        parted = {name: value for name, value in values.items() if value is not None and not _is_drawn(value)}
+        data, given = read([r for r in every if r.name in parted], parted, "Task")
+        axes = {r.name: r.axis for r in every if r.name in data and kind_of(r).has_rows and r.axis}
+        counts = {axis: count(data[name]) for name, axis in axes.items()}
+        groups = _Groups(split, data, given, axes)
+        rows = {axis: groups.part(n, axis) for axis, n in counts.items()}
+        kept = {name: value for name, value in values.items() if value is not None and name in known}
+        return cls(kept, rows, axes, split.by == "none" or not counts)
+
+    def has(self, part: str) -> bool:
+        """Whether a part has rows."""
+        return any(len(parts[part]) for parts in self.rows.values())
+
+    def part(self, name: str) -> dict[str, Any]:
+        """The values of ``"train"``, ``"held"`` or ``"test"``; what has no rows is in all of them."""
+        return {
+            role: take(value, self.rows[self.axes[role]][name]) if role in self.axes else value
+            for role, value in self.values.items()
+        }
+
+    @property
+    def train(self) -> dict[str, Any]:
+        """What may be looked at."""
+        return self.part("train")
+
+    @property
+    def test(self) -> dict[str, Any]:
+        """What is judged by."""
+        return self.part("test")
+
+    def for_fit(self, method: Method, part: str = "train") -> dict[str, Any]:
+        """The roles of a part that this method reads; a rival may read fewer."""
+        names = {role.name for role in method.roles()}
+        return {name: value for name, value in self.part(part).items() if name in names}
+
+    def fit(self, method: Method, **options: Any) -> Method:
+        """Fit a method on the training part, with the held-out part beside it if there is one."""
+        held = self.for_fit(method, "held") if self.has("held") else None
+        return method.fit_roles(self.for_fit(method), held=held, **options)
+
+    def call(self, method: Method, verb: str, part: str = "test", **options: Any) -> Any:
+        """Ask a method for one of its verbs with the rows of a part that the verb reads, conditions included."""
+        one, rows = capabilities_of(type(method))[verb], self.part(part)
+        sources = {role.name: one.source(role.name) for role in one.roles(method)}
+        values = {name: rows[source] for name, source in sources.items() if source in rows}
+        return getattr(method, verb)(**{**values, **options})
+
+
+def _check_known(roles: Sequence[Role], values: Mapping[str, Any]) -> None:
+    names = [role.name for role in roles]
+    for name in values:
+        if name not in names:
+            raise invalid("Task", "every value must belong to a role", repr(name), nearest(name, names))
+
+
+def _is_drawn(value: Any) -> bool:
+    """Whether a value is a distribution rather than rows."""
+    return callable(getattr(value, "sample", None)) and not hasattr(value, "iloc") and not hasattr(value, "shape")
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """The rows of each part."""
+
+    split: Split
+    data: Mapping[str, Any]
+    given: Mapping[str, Any]
+    axes: Mapping[str, str]
+
+    def part(self, n: int, axis: str) -> dict[str, Tensor]:
+        every = torch.arange(n)
+        if self.split.by == "none":
+            return {"train": every, "held": every[:0], "test": every}
+        if self.split.by in ("group", "given") and self.axes.get(self.split.role) == axis:
+            return self._by_label(every)
+        if self.split.by == "time":
+            return self._cut(every)
+        return self._cut(torch.randperm(n, generator=generator(self.split.seed, "split", axis)))
+
+    def _by_label(self, every: Tensor) -> dict[str, Tensor]:
+        labels, words = self.data[self.split.role], list(self.given[self.split.role].columns)
+        if self.split.by == "given":
+            codes = {part: words.index(part) if part in words else -1 for part in PARTS}
+            return _checked({part: every[labels == codes[part]] for part in PARTS})
+        groups = torch.unique(labels)
+        if isinstance(self.split.test, list | tuple):
+            test = torch.tensor([_code(name, words, groups) for name in self.split.test])
+            rest = groups[~torch.isin(groups, test)]
+        else:
+            order = groups[torch.randperm(len(groups), generator=generator(self.split.seed, "split groups"))]
+            n = max(1, self._size(self.split.test, len(groups)))
+            test, rest = order[:n], order[n:]
+        held = rest[: self._size(self.split.held, len(groups))]
+        inside = {"test": torch.isin(labels, test), "held": torch.isin(labels, held)}
+        train = ~(inside["test"] | inside["held"])
+        return _checked({"train": every[train], "held": every[inside["held"]], "test": every[inside["test"]]})
+
+    def _cut(self, order: Tensor) -> dict[str, Tensor]:
+        n = len(order)
+        if isinstance(self.split.test, list | tuple):
+            raise invalid("split", "a list of test groups goes with by = 'group'", self.split.by)
+        test, held = self._size(self.split.test, n), self._size(self.split.held, n)
+        train = n - test - held
+        return _checked({"train": order[:train], "held": order[max(train, 0) : n - test], "test": order[n - test :]})
+
+    @staticmethod
+    def _size(share: float, n: int) -> int:
+        return int(share) if share >= 1 else round(share * n)
+
+
+def _code(name: Any, words: Sequence[Any], groups: Tensor) -> int:
+    if words and name in words:
+        return words.index(name)
+    if not words and isinstance(name, int) and name in groups.tolist():
+        return name
+    known = [str(word) for word in words] or [str(g) for g in groups.tolist()]
+    raise invalid("split", "test must name groups that there are", repr(name), nearest(str(name), known))
+
+
+def _checked(parts: dict[str, Tensor]) -> dict[str, Tensor]:
+    sizes = {name: len(rows) for name, rows in parts.items()}
+    if not sizes["train"] or not sizes["test"]:
+        raise invalid("split", "train and test must both have rows", f"{sizes}")
+    return parts
+
+
+def rolling(n: int, cut: int, context: int, horizon: int, origins: int) -> Iterator[tuple[slice, slice]]:
+    """Windows whose future lies behind ``cut``, evenly spread: context and future.
+
+    Args:
+        n: Length of the series.
+        cut: First index of the test.
+        context: Most steps of context.
+        horizon: Steps of the future.
+        origins: Number of windows.
+    """
+    last = n - horizon
+    if last < cut:
+        raise invalid("rolling", f"the test must have at least {horizon} steps", n - cut)
+    for i in range(origins):
+        origin = cut + round(i * (last - cut) / max(origins - 1, 1))
+        yield slice(max(0, origin - context), origin), slice(origin, origin + horizon)

@@ -1,0 +1,85 @@
+"""Methods with a gradient loop: the settings of the loop as settings of the method."""
+
+import dataclasses
+from typing import Any, ClassVar
+
+from pydantic import ValidationError
+
+from interpolants.foundations.errors import invalid
+from interpolants.framework.method import Method
+from interpolants.training.settings import FREE, TrainSettings
+
+
+class Trained(Method):
+    """A method whose fit holds gradient loops; the settings are those of :class:`interpolants.training.TrainSettings`.
+
+    Args:
+        steps: Training steps.
+        batch_size: Rows per step.
+        lr: Learning rate.
+        optimizer: Name of the optimizer.
+        betas: Decays of Adam's averages.
+        weight_decay: Decay of the weights.
+        schedule: Schedule of the learning rate.
+        gamma: Factor of the step schedule.
+        every: Steps between two reductions of the step schedule.
+        warmup: Steps of linear growth of the learning rate.
+        clip_norm: Largest norm of the gradient.
+        ema: Decay of the moving average of the weights.
+        checkpoint_every: Steps between checkpoints.
+        keep: Number of checkpoints to keep.
+        log_every: Steps between rows of the log.
+        validate_every: Steps between validations.
+        on_nonfinite: What happens at a NaN or an infinity.
+        precision: Precision of the network's computations.
+        compile: Compile the networks.
+    """
+
+    free: ClassVar[tuple[str, ...]] = tuple(sorted(FREE - {"steps"}))
+    per_fit: ClassVar[tuple[str, ...]] = ("steps", "batch_size")
+
+    steps: int = 2000
+    batch_size: int = 256
+    lr: float = 2e-3
+    optimizer: str = "adam"
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 0.0
+    schedule: str = "cosine"
+    gamma: float = 0.1
+    every: int = 1000
+    warmup: int = 50
+    clip_norm: float | None = 1.0
+    ema: float | None = 0.999
+    checkpoint_every: int = 500
+    keep: int = 2
+    log_every: int = 50
+    validate_every: int = 0
+    on_nonfinite: str = "raise"
+    precision: str = "fp32"
+    compile: bool = False
+
+    def __post_init__(self) -> None:
+        self.training()
+        super().__post_init__()
+
+    def training(self, **changes: Any) -> TrainSettings:
+        """The settings of a gradient loop.
+
+        Args:
+            changes: Settings that differ from the method's own.
+
+        Raises:
+            InvalidInputError: If a setting is out of range.
+        """
+        names = [f.name for f in dataclasses.fields(Trained) if f.name in TrainSettings.model_fields]  # type: ignore[arg-type]
+        settings = {name: getattr(self, name) for name in names}
+        try:
+            return TrainSettings(**{**settings, **changes})
+        except ValidationError as error:
+            raise _refused(error, type(self).__name__) from error
+
+
+def _refused(error: ValidationError, who: str) -> Exception:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return invalid(who, f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}", first["input"])
