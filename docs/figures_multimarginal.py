@@ -9,8 +9,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from interpolants.bridges import RouteFields
-from interpolants.bridges.simplex import choose_route
+from interpolants.methods import RouteFields
+from interpolants.methods.simplex import choose_route
 from interpolants.dynamics import sample
 
 IMAGES = Path(__file__).parent / "images"

@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from interpolants.bridges import Rectification, one_step, straightness
+from interpolants.methods import Rectification, one_step, straightness
 from interpolants.dynamics import sample
 from interpolants.metrics import sliced_wasserstein
 from interpolants.paths import Linear, ZeroEnvelope

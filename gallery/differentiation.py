@@ -9,7 +9,7 @@ from itertools import pairwise
 import torch
 
 from gallery.common import HUES, figure, label, main
-from interpolants.bridges import Multimarginal
+from interpolants.methods import Multimarginal
 from interpolants.data import load
 from interpolants.dynamics import sample
 

@@ -7,7 +7,7 @@ another answer.
 import torch
 
 from gallery.common import figure, label, main, show_images
-from interpolants.bridges import Restoration
+from interpolants.methods import Restoration
 from interpolants.data import load
 from interpolants.operators import Downsample
 

@@ -5,7 +5,7 @@ invents the detail, other detail in each draw.
 """
 
 from gallery.common import figure, label, main, show_images
-from interpolants.bridges import Restoration
+from interpolants.methods import Restoration
 from interpolants.data import load
 from interpolants.operators import Downsample
 

@@ -8,7 +8,7 @@ import torch
 from matplotlib import colormaps
 
 from gallery.common import draws, figure, main, plain_axes
-from interpolants.bridges import FlowMap
+from interpolants.methods import FlowMap
 from interpolants.dynamics import sample
 from interpolants.problems import Pinwheel
 

@@ -7,7 +7,7 @@ where a point ends.
 import torch
 
 from gallery.common import HUES, draws, figure, main, plain_axes
-from interpolants.bridges import Rectification, one_step, straightness
+from interpolants.methods import Rectification, one_step, straightness
 from interpolants.dynamics import sample
 from interpolants.problems import EightGaussians
 

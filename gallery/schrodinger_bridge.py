@@ -8,7 +8,7 @@ import torch
 
 import interpolants as itp
 from gallery.common import HUES, draws, figure, main, plain_axes
-from interpolants.bridges import EntropicSB
+from interpolants.methods import EntropicSB
 from interpolants.dynamics import sample
 from interpolants.problems import EightGaussians, Moons
 

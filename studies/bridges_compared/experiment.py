@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interpolants.bridges.entropic_sb import EntropicSB
-from interpolants.bridges.interpolant_sb import InterpolantSB
-from interpolants.bridges.light_sb import LightSB
-from interpolants.bridges.schrodinger import SchrodingerSolver
+from interpolants.methods.entropic_sb import EntropicSB
+from interpolants.methods.interpolant_sb import InterpolantSB
+from interpolants.methods.light_sb import LightSB
+from interpolants.methods.schrodinger import SchrodingerSolver
 from interpolants.couplings.pairs import costs
 from interpolants.couplings.sinkhorn import Sinkhorn
 from interpolants.data.catalogue import load

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interpolants.bridges.flow_map import FlowMap
-from interpolants.bridges.flow_settings import train_settings
+from interpolants.methods.flow_map.flow_map import FlowMap
+from interpolants.methods.flow_settings import train_settings
 from interpolants.data.images import load_digits
 from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import Fields

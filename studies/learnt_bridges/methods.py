@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interpolants.bridges.entropic_sb import EntropicSB
-from interpolants.bridges.flow_map import FlowMap
-from interpolants.bridges.interpolant_sb import InterpolantSB
-from interpolants.bridges.light_sb import LightSB
-from interpolants.bridges.rectify import Rectification
+from interpolants.methods.entropic_sb import EntropicSB
+from interpolants.methods.flow_map.flow_map import FlowMap
+from interpolants.methods.interpolant_sb import InterpolantSB
+from interpolants.methods.light_sb import LightSB
+from interpolants.methods.rectify import Rectification
 from interpolants.dynamics.sample import sample
 from interpolants.estimator.bridge import Bridge
 from interpolants.fields.protocol import Fields

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from interpolants.bridges.multimarginal import Multimarginal
+from interpolants.methods.multimarginal import Multimarginal
 from interpolants.couplings import MinibatchOT
 from interpolants.data import load
 from interpolants.foundations.randomness import generator as seeded

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interpolants.bridges import LatentGenerator
+from interpolants.methods import LatentGenerator
 from interpolants.data import InstanceNoise, load
 from interpolants.foundations.extras import require
 from interpolants.foundations.randomness import generator as seeded

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interpolants.bridges.light_sb import LightDrifts
-from interpolants.bridges.schrodinger_drifts import DriftFields
+from interpolants.methods.light_sb import LightDrifts
+from interpolants.methods.schrodinger_drifts import DriftFields
 from interpolants.dynamics.noise import ReverseNoise
 from interpolants.dynamics.sample import sample
 from interpolants.dynamics.transitions import TRANSITIONS

@@ -7,7 +7,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from interpolants.bridges.flow_settings import train_settings
+from interpolants.methods.flow_settings import train_settings
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.gaussian import Gaussian

@@ -272,7 +272,7 @@ class TaskConfig(_Settings):
         title: A heading for people; the name if not given.
         data: The two sample sets.
         bridge: The bridge.
-        method: Instead of ``bridge`` and ``train``: a method of ``interpolants.bridges`` or the forecaster, as a table
+        method: Instead of ``bridge`` and ``train``: a method of ``interpolants.methods`` or the forecaster, as a table
             with its id as ``kind`` and its settings.
         train: The training.
         evaluate: The evaluation.

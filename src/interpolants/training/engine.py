@@ -31,7 +31,7 @@ from interpolants.training.optimizers import load_optimizer, make_optimizer, opt
 from interpolants.training.progress import ProgressBar
 from interpolants.training.schedules import learning_rate
 from interpolants.training.seeds import BATCH, LOSS, MODULE, step_seed
-from interpolants.training.settings import TrainSettings
+from interpolants.training.settings import FREE, TrainSettings
 from interpolants.training.world import World
 
 Losses = Mapping[str, Tensor]
@@ -40,8 +40,6 @@ Batches = Callable[[int, torch.Generator, int, int], Any]
 Aggregate = Callable[[Losses], Tensor]
 
 _READ_EVERY = 25
-# These may change between a run and its continuation; all others would make it another run.
-_FREE = {"steps", "checkpoint_every", "keep", "log_every", "validate_every", "on_nonfinite", "compile"}
 
 
 @dataclass(frozen=True)
@@ -248,7 +246,7 @@ class _Run:
 
     def _check_same_run(self, stored: Checkpoint) -> None:
         now, then = self.settings.model_dump(mode="json"), dict(stored.state.get("settings", {}))
-        free = _FREE - ({"steps"} if self.settings.schedule == "cosine" else set())
+        free = FREE - ({"steps"} if self.settings.schedule == "cosine" else set())
         known = dict(stored.state.get("about", {}))
         now |= self.about
         then |= {**self.about, **known}  # an older run did not say: nothing to hold against it

@@ -9,6 +9,9 @@ Count = Annotated[int, Field(ge=0)]
 PositiveCount = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
+# These may change between a run and its continuation; all others would make it another run.
+FREE = {"steps", "checkpoint_every", "keep", "log_every", "validate_every", "on_nonfinite", "compile"}
+
 
 class TrainSettings(BaseModel):
     """How a run is trained; a misspelt or impossible setting is refused.

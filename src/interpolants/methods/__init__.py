@@ -1,0 +1,52 @@
+"""Bridges that are more than one fit of one path: each is made with settings, then `fit(x0, x1)`, `transport(x)`."""
+
+from typing import TYPE_CHECKING
+
+from interpolants.methods.cheapest_route import cheapest_route
+from interpolants.methods.entropic_sb import EntropicSB
+from interpolants.methods.flow_map.flow_map import FlowMap
+from interpolants.methods.flow_map.rules import RULES, AverageVelocity
+from interpolants.methods.interpolant_sb import InterpolantSB, LearntInterpolant
+from interpolants.methods.light_sb import LightResult, LightSB
+from interpolants.methods.multimarginal import Multimarginal, RouteFields
+from interpolants.methods.rectify import Rectification, Rectified, one_step, rectify
+from interpolants.methods.restoration import Restoration
+from interpolants.methods.schrodinger import CoupledEnds, NetworkSolver, SchrodingerResult, SchrodingerSolver
+from interpolants.methods.schrodinger_drifts import DriftFields
+from interpolants.methods.simplex import Curve, Route, Straight, Waypoints
+from interpolants.methods.straightness import Straightness, straightness
+from interpolants.foundations.cards import carded
+
+if not TYPE_CHECKING:
+    __getattr__ = carded(__name__)  # what has a card is public without an edit here
+
+__all__ = [
+    "RULES",
+    "AverageVelocity",
+    "Curve",
+    "CoupledEnds",
+    "DriftFields",
+    "EntropicSB",
+    "FlowMap",
+    "InterpolantSB",
+    "LearntInterpolant",
+    "LightResult",
+    "LightSB",
+    "Multimarginal",
+    "NetworkSolver",
+    "PotentialGradient",
+    "Rectification",
+    "Rectified",
+    "Restoration",
+    "Route",
+    "RouteFields",
+    "Straight",
+    "SchrodingerResult",
+    "SchrodingerSolver",
+    "Straightness",
+    "Waypoints",
+    "cheapest_route",
+    "one_step",
+    "rectify",
+    "straightness",
+]

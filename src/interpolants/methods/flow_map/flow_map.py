@@ -1,0 +1,307 @@
+"""Flow maps: jumps between any two times of a flow, for sampling in one to four steps.
+
+Letters: ``X_{s,t}(x)`` the state at time t of the flow that is at x at time s; ``v`` its average velocity.
+"""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+
+from interpolants.dynamics.sample import sample
+from interpolants.fields.learned import LearnedFields
+from interpolants.fields.protocol import Fields, as_time
+from interpolants.foundations.checks import number, one_of, whole
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.types import Condition
+from interpolants.framework.capabilities import capability
+from interpolants.framework.frames import Standard
+from interpolants.framework.roles import Role
+from interpolants.framework.stages import Run
+from interpolants.framework.trained import Trained
+from interpolants.methods.flow_map.rules import RULES, Rule, diagonal
+from interpolants.methods.flow_map.two_time_net import Diagonal, TwoTimeNet
+from interpolants.methods.parts.choices import choose_coupling, flow_path
+from interpolants.methods.parts.conditions import ConditionForm
+from interpolants.methods.parts.start_points import StartPoints
+from interpolants.objectives.times import StratifiedTimes
+from interpolants.paths.path import Path
+from interpolants.training.pairs import PairBatches, finished
+
+DIRECTIONS = ("both", "forward")
+
+
+class FlowMap(Trained):
+    """Learn the flow and its jumps ``X_{s,t}`` in one network, without a teacher.
+
+    ::
+
+        flow = FlowMap(path="linear", rule="semigroup").fit(x0, x1)
+        y = flow.transport(x0_new, n_steps=1)            # one evaluation of the network
+        y = flow.sample(1000)                            # from the base, or from stored rows of x0
+
+    ``X_{s,t}(x) = x + (t - s) v_{s,t}(x)``. A share of every batch learns the diagonal ``v_{t,t} = b`` by the
+    interpolant's velocity loss; the rest learns ``s != t`` by a rule, see ``methods.flow_map.rules``.
+
+    Args:
+        path: The interpolant: a name, a table or a ``Path`` whose velocity is finite at both ends. A name without an
+            envelope means ``gamma = 0``. A one-sided path starts from its Gaussian base, and takes no ``x0``.
+        rule: ``"lagrangian"``, ``"eulerian"``, ``"semigroup"`` or ``"mean_velocity"``.
+        net: ``"auto"``, a card's id, a table, or an ``nn.Module`` called as ``net(x, s, t)``.
+        coupling: How x0 and x1 are paired while training.
+        directions: ``"both"``, or ``"forward"`` to spend all capacity on ``s < t``; the ODE still runs both ways.
+        diagonal: Share of each batch for the diagonal, in (0, 1).
+        robust: Power p in [0, 1] of the weight ``1 / (1 + r)^p`` on each row of the rule, r its squared residual per
+            entry of the state, in the network's units squared; 0 is the plain loss. While training, one row far off
+            would otherwise outweigh the diagonal it is to learn from, and may blow up. ``"auto"`` is 1/2, and 0 for
+            ``"mean_velocity"``, whose residual is noise at the solution, where a weight would bias it.
+        standardize: Learn in units where the pooled data have mean 0 and standard deviation 1 (per column for tables,
+            overall for images).
+
+    Raises:
+        InvalidInputError: If a name or a setting is unknown or out of range.
+
+    Source: Boffi, Albergo & Vanden-Eijnden (2024), arXiv:2406.07507, and (2025), arXiv:2505.18825; mean velocity:
+    Geng et al. (2025), arXiv:2505.13447.
+    """
+
+    noun: ClassVar[str] = "flow map"
+
+    path: Any = "linear"
+    rule: str = "semigroup"
+    net: Any = "auto"
+    coupling: Any = "independent"
+    directions: Literal["both", "forward"] = "both"
+    diagonal: float = 0.75
+    robust: float | Literal["auto"] = "auto"
+    standardize: bool = True
+
+    def check(self) -> None:
+        """Turn names into members, and refuse settings."""
+        one_of("FlowMap", "rule", self.rule, RULES)
+        one_of("FlowMap", "directions", self.directions, DIRECTIONS)
+        number("FlowMap", "diagonal", self.diagonal, above=0, below=1)
+        if self.robust != "auto":
+            number("FlowMap", "robust", self.robust, at_least=0, at_most=1)
+        self.path: Path = flow_path("FlowMap", self.path)
+        self.coupling = choose_coupling("FlowMap", self.coupling)
+
+    def roles(self) -> tuple[Role, ...]:
+        """Samples of both ends, and what is known of the rows of x1."""
+        x0 = () if self.path.is_one_sided else (Role(name="x0", axis="x0", like="x1", about="samples at t = 0"),)
+        x1 = Role(name="x1", axis="x1", about="samples at t = 1")
+        return (*x0, x1, Role(name="cond", kind="condition", axis="x1", optional=True))
+
+    def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
+        """Both losses at once."""
+        ends = [data[name] for name in ("x0", "x1") if name in data]
+        frame = Standard().fit(torch.cat(ends)) if self.standardize else Standard()
+        x0, x1 = (frame.encode(data[name]) if name in data else None for name in ("x0", "x1"))
+        cond = data.get("cond")
+        net = self._new_net(data["x1"], cond)
+        times = StratifiedTimes()
+        batches = PairBatches(x0, x1, self.batch_size, self.coupling, times, cond=cond, who="FlowMap.fit")
+        loss = _MapLoss(self.path, RULES[self.rule], self.diagonal, self._power(), self.directions == "both")
+        result = run.train("flow map", net, loss, batches, self.training())
+        starts = StartPoints.of(self.path.base, x0, seed=self.seed, shape=tuple(data["x1"].shape[1:]))
+        return {"net": finished(net, result, prefix=""), "frame": frame, "starts": starts}
+
+    def _new_net(self, x1: Tensor, cond: Tensor | None) -> TwoTimeNet:
+        form = ConditionForm.of(cond)
+        sizes = {"labels": form.labels, "vector": form.vector, "field": form.field}
+        net = TwoTimeNet(self.net, tuple(x1.shape[1:]), **sizes, seed=self.seed)
+        return net if isinstance(self.net, nn.Module) else net.to(x1.dtype)
+
+    def _power(self) -> float:
+        return (0.0 if self.rule == "mean_velocity" else 0.5) if self.robust == "auto" else float(self.robust)
+
+
+    @property
+    def fields(self) -> LearnedFields:
+        """The flow itself, in the network's units: its velocity is the diagonal, for ``dynamics`` and ``likelihood``."""
+        if not self.is_fitted:
+            raise invalid("FlowMap.fields", "the flow map must be fitted", "one that is not", "Call fit first.")
+        return LearnedFields(self.path, velocity=Diagonal(self.state["net"]))
+
+    # --- capabilities
+
+    @capability(like="x1")
+    def sample(
+        self,
+        n: int,
+        *,
+        n_steps: int = 4,
+        seed: int = 0,
+        cond: Tensor | None = None,
+        first_index: int = 0,
+    ) -> Tensor:
+        """Draw samples of rho1: starts from the base or from stored rows of x0, carried over by a few jumps.
+
+        Args:
+            n: Number of samples.
+            n_steps: Number of jumps, of equal length.
+            seed: Seed of the starts.
+            cond: One condition for all samples, or one row per sample.
+            first_index: Index of the first sample in a larger job, so that parts agree with the whole.
+
+        Returns:
+            ``(n, *D)`` in the kind that ``x1`` had.
+        """
+        whole("FlowMap.sample", "n", n, at_least=1)
+        start = self.state["starts"].draw(n, seed, first_index)
+        return self._decoded(self._carry(start, n_steps, None, False, cond, first_index))
+
+    @capability(reads={"x": "x1"}, like="x")
+    def transport(
+        self,
+        x: Tensor,
+        *,
+        reverse: bool = False,
+        n_steps: int = 4,
+        times: Sequence[float] | None = None,
+        cond: Tensor | None = None,
+        first_index: int = 0,
+    ) -> Tensor:
+        """Carry states over by a few jumps; sample i does not depend on its batch, and no noise is drawn.
+
+        Args:
+            x: States ``(B, *D)`` at t = 0, or at t = 1 when ``reverse``.
+            reverse: Run from t = 1 down to t = 0.
+            n_steps: Number of jumps, of equal length.
+            times: Increasing times to stop at, from 0 to 1 as a rule, instead.
+            cond: As in :meth:`sample`.
+            first_index: As in :meth:`sample`.
+
+        Returns:
+            ``(B, *D)`` in the kind of ``x``.
+        """
+        start = self.state["frame"].encode(x)
+        return self._decoded(self._carry(start, n_steps, times, reverse, cond, first_index))
+
+    @capability(reads={"x": "x1"}, like="x")
+    def jump(self, x: Tensor, s: float | Tensor, t: float | Tensor, *, cond: Tensor | None = None) -> Tensor:
+        """``X_{s,t}(x)`` by one evaluation.
+
+        Args:
+            x: States at time s, ``(B, *D)``.
+            s: Start times in [0, 1], a number or ``(B,)``.
+            t: End times, likewise; smaller than ``s`` to go back.
+            cond: As in :meth:`sample`.
+        """
+        state = self.state["frame"].encode(x).to(self._dtype)
+        start, end = as_time(s, state), as_time(t, state)
+        for name, time in (("s", start), ("t", end)):
+            if not bool(((time >= 0) & (time <= 1)).all()):
+                raise invalid("FlowMap.jump", f"{name} must lie in [0, 1]", time.tolist())
+        if self.directions == "forward" and bool((end < start).any()):
+            raise invalid("FlowMap.jump", "t must be >= s", "a smaller t", "It was trained forwards only.")
+        step = (end - start).reshape(-1, *(1,) * (x.ndim - 1)).to(state)
+        return self._decoded(state + step * self.state["net"](state, start, end, cond))
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return next(self.state["net"].parameters()).dtype
+
+    def _decoded(self, x: Tensor) -> Tensor:
+        decoded: Tensor = self.state["frame"].decode(x)
+        return decoded
+
+    def _carry(
+        self,
+        start: Tensor,
+        n_steps: int,
+        times: Sequence[float] | None,
+        reverse: bool,
+        cond: Tensor | None,
+        first: int,
+    ) -> Tensor:
+        if reverse and self.directions == "forward":
+            remedy = "Make it with directions='both', or run the ODE: sample(flow.fields, x, reverse=True)."
+            raise invalid("FlowMap", "reverse needs a map of both directions", "forward only", remedy)
+        whole("FlowMap", "n_steps", n_steps, at_least=1)
+        grid = np.linspace(0.0, 1.0, n_steps + 1) if times is None else np.asarray(times, dtype=np.float64)
+        jumps = JumpFields(self.state["net"], grid, reverse=reverse)
+        done = sample(
+            jumps,
+            start.to(self._dtype),
+            method="euler",
+            time_grid=grid,
+            n_steps=len(grid) - 1,
+            reverse=reverse,
+            cond=cond,
+            first_index=first,
+        )
+        return done.x
+
+
+class JumpFields(Fields):
+    """The map as fields: an Euler step along the average velocity from a grid time to the next is the jump itself.
+
+    Args:
+        net: The average velocity, ``net(x, s, t, cond)``.
+        grid: Increasing times of the jumps.
+        reverse: Whether they are run backwards.
+    """
+
+    def __init__(self, net: nn.Module, grid: np.ndarray, *, reverse: bool) -> None:
+        self.net, self.networks = net, [net]
+        self.grid = torch.from_numpy(np.ascontiguousarray(grid[::-1] if reverse else grid))
+
+    def evaluate(
+        self, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition = None
+    ) -> dict[str, Tensor]:
+        """The average velocity until the next time of the grid."""
+        here = int((self.grid - t.detach().cpu()).abs().argmin())
+        ahead = self.grid[min(here + 1, len(self.grid) - 1)].to(t)
+        return {"velocity": self.net(x, t, ahead, cond)}
+
+    def provides(self, quantity: str) -> bool:
+        """The velocity and nothing else."""
+        return quantity == "velocity"
+
+
+class _MapLoss:
+    """Both losses of a batch: the diagonal on its first rows, the rule on the others."""
+
+    def __init__(self, path: Path, rule: Rule, share: float, robust: float, both: bool) -> None:
+        self.path, self.rule, self.share, self.robust, self.both = path, rule, share, robust, both
+
+    def __call__(self, net: Any, batch: dict[str, Any], generator: Generator) -> dict[str, Tensor]:
+        """Per-sample losses by name: ``"diagonal"`` and ``"rule"``."""
+        first, cond = batch["t"], batch["cond"]
+        rows = min(max(1, round(self.share * len(first))), len(first) - 1)
+        s, t = self._pair(first[rows:], generator)
+        start = torch.cat([first[:rows], s])
+        drawn = self.path.sample(x0=batch["x0"], x1=batch["x1"], t=start, generator=generator)
+        x, rate = drawn.x_t, drawn.x_dot
+        head, tail = (_told(net, cond, part) for part in (slice(0, rows), slice(rows, None)))
+        rule = self.rule(tail, x[rows:], rate[rows:], s, t)
+        if self.robust:
+            rule = rule / (1 + rule.detach() / x[0].numel()).pow(self.robust)
+        return {"diagonal": diagonal(head, x[:rows], rate[:rows], first[:rows]), "rule": rule}
+
+    def _pair(self, place: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """Two times per row, up to the direction: half of the pairs uniform over the square, half in their distance.
+
+        Pairs uniform over the square are rarely far apart, and the longest jump is the one that is used; but a map
+        that is taught long jumps only, by itself, has little to learn them from.
+        """
+        u, which, coin = torch.rand(
+            3, len(place), generator=generator, dtype=place.dtype, device=place.device
+        )
+        step = torch.where(which < 0.5, u, 1 - (1 - u).sqrt())
+        low = (1 - step) * place
+        high = low + step
+        if not self.both:
+            return low, high
+        ahead = coin < 0.5
+        return torch.where(ahead, low, high), torch.where(ahead, high, low)
+
+
+def _told(net: Any, cond: Tensor | None, rows: slice) -> Any:
+    """The average velocity of some rows, told what is known of them."""
+    if cond is None:
+        return net
+    return lambda x, s, t: net(x, s, t, cond[rows])

@@ -1,0 +1,1 @@
+"""Parts that several methods share: choices by name, start points, conditions of networks."""

@@ -1,0 +1,105 @@
+"""Start points: draws from the base of a one-sided path, or rows of the samples that a method was fitted to.
+
+Start i depends on (seed, i) only, like all noise.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Generator, Tensor
+
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.randomness import BLOCK, BlockNoise, by_block, generator
+from interpolants.foundations.records import record
+from interpolants.foundations.types import take_rows
+
+# Rows kept of each end: enough to start from and to check against, small enough to store with the method.
+KEPT_ROWS = 10_000
+
+
+@record("pool")
+@dataclass(frozen=True)
+class Pool:
+    """Rows of a sample set, and the condition of each row if there was one."""
+
+    x: Tensor
+    cond: Tensor | None = None
+
+    @classmethod
+    def of(cls, x: Tensor, cond: Tensor | None, seed: int) -> Self:
+        """At most ``KEPT_ROWS`` rows, chosen at random but reproducibly."""
+        if len(x) <= KEPT_ROWS:
+            return cls(x, cond)
+        rows = torch.randperm(len(x), generator=generator(seed, "kept rows"))[:KEPT_ROWS]
+        return cls(x[rows], take_rows(cond, rows))
+
+    def draw(self, n: int, seed: int, first: int, labels: Tensor | None = None) -> Tensor:
+        """Rows ``(n, *D)`` with replacement for the samples ``first .. first + n - 1``.
+
+        Args:
+            n: Number of rows.
+            seed: Seed of the draws.
+            first: Index of the first sample.
+            labels: Label of each row to draw, ``(n,)``, where the pool has labels; -1 for any.
+
+        Raises:
+            InvalidInputError: If no row has a label that is asked for.
+        """
+        noise = BlockNoise(seed, ("start",), first=first, count=n, shape=(), dtype=torch.float64)
+        uniform, every = noise.uniform(), torch.arange(len(self.x))
+        if labels is None:
+            return self.x[_pick(uniform, torch.tensor(len(every)))]
+        assert self.cond is not None
+        # All rows first, then those of label 0, of label 1, ...: a label is a stretch of this list.
+        order = torch.cat([every, self.cond.argsort(stable=True)])
+        counts = torch.cat([torch.tensor([len(every)]), torch.bincount(self.cond)])
+        stretch = (labels + 1).clamp(0, len(counts) - 1)
+        if bool((missing := (labels >= len(counts) - 1) | (counts[stretch] == 0)).any()):
+            remedy = "Carry rows of your own with transport."
+            rule = "samples start from stored rows of their label, and there must be some"
+            raise invalid("sample", rule, f"label {int(labels[missing][0])}", remedy)
+        return self.x[order[(counts.cumsum(0) - counts)[stretch] + _pick(uniform, counts[stretch])]]
+
+
+def _pick(uniform: Tensor, among: Tensor) -> Tensor:
+    """Whole numbers below ``among`` from uniforms in [0, 1)."""
+    return torch.minimum((uniform * among).long(), among - 1)
+
+
+def draw_base(base: Any, shape: tuple[int, ...], n: int, seed: int, first: int) -> Tensor:
+    """Base points ``(n, *D)`` for the samples ``first .. first + n - 1``, float32."""
+
+    def draw(source: Generator) -> Tensor:
+        noise: Tensor = base.noise((BLOCK, *shape), generator=source, dtype=torch.float32)
+        return noise
+
+    colored: Tensor = base.color(by_block(draw, seed, ("start",), first=first, count=n))
+    return colored
+
+
+@record("start_points")
+@dataclass(frozen=True)
+class StartPoints:
+    """Where the samples of a method begin: its path's base, or stored rows.
+
+    Attributes:
+        shape: Event shape.
+        base: The base of a one-sided path, or None.
+        pool: Stored rows of x0, or None.
+    """
+
+    shape: tuple[int, ...]
+    base: Any = None
+    pool: Pool | None = None
+
+    @classmethod
+    def of(cls, base: Any, x0: Tensor | None, *, seed: int, shape: tuple[int, ...]) -> Self:
+        """From the base if there is one, else from rows of ``x0``."""
+        return cls(shape, base) if x0 is None else cls(shape, None, Pool.of(x0, None, seed))
+
+    def draw(self, n: int, seed: int, first: int) -> Tensor:
+        """Start points ``(n, *D)`` of the samples ``first .. first + n - 1``."""
+        if self.pool is not None:
+            return self.pool.draw(n, seed, first)
+        return draw_base(self.base, self.shape, n, seed, first)

@@ -1,0 +1,236 @@
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from methods.gaussian_flow import DOUBLE, crossed, transport_cost
+from interpolants.methods import Rectification, one_step, rectify, straightness
+from interpolants.fields import LearnedFields
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.paths import Linear, OneSidedLinear, Trigonometric, ZeroEnvelope
+from interpolants.training.settings import TrainSettings
+
+FLOW = crossed()
+MAP = FLOW.matrix(1.0)  # of the flow between the two Gaussians, in closed form
+EYE = torch.eye(2, dtype=DOUBLE)
+SMALL = {"kind": "mlp", "width": 64, "depth": 2}
+
+
+def starts(n, seed=0):
+    return FLOW.draw(n, torch.Generator().manual_seed(seed))[0]
+
+
+def exact_rectified(path, matrix=MAP):
+    """The velocity of ``x_t = alpha x0 + beta X_1(x0)`` for an affine map: its chords never meet."""
+
+    def velocity(x, t):
+        a, b, a_dot, b_dot = (f(t.double()) for f in (path.alpha, path.beta, path.alpha_dot, path.beta_dot))
+        now, rate = a * EYE + b * matrix, a_dot * EYE + b_dot * matrix
+        mean = a * FLOW.mean0 + b * FLOW.mean1
+        centred = torch.linalg.solve(now, (x.double() - mean).mT).mT
+        return (a_dot * FLOW.mean0 + b_dot * FLOW.mean1 + centred @ rate.mT).to(x)
+
+    return LearnedFields(path, velocity=velocity)
+
+
+PATHS = [Linear(envelope=ZeroEnvelope()), Trigonometric(envelope=ZeroEnvelope())]
+
+
+# --- cost and curvature against integrals over the Gaussian law
+
+
+def test_straightness_of_the_first_flow_matches_the_gaussian_integral():
+    found = straightness(FLOW.fields, starts(20_000), n_steps=100)
+    assert abs(found.cost - float(FLOW.cost)) < 4 * found.cost_error
+    # E int |b|^2 dt with b = m' + A' A^-1 (x - m) and x - m = A (x0 - m0): int tr(A' S0 A'^T) dt + |m'|^2
+    step = 1e-4
+    times = np.linspace(0, 1, 401)
+    rates = [
+        (FLOW.matrix(min(t + step, 1)) - FLOW.matrix(max(t - step, 0)))
+        / (min(t + step, 1) - max(t - step, 0))
+        for t in times
+    ]
+    squares = [float((r @ FLOW.cov0 @ r.mT).trace()) for r in rates]
+    energy = np.trapezoid(squares, times) + float((FLOW.mean1 - FLOW.mean0).square().sum())
+    curvature = energy - float(FLOW.cost)
+    # trapezoids of 100 panels: relative error of order 1e-3
+    assert abs(found.curvature - curvature) < 4 * found.curvature_error + 2e-3 * energy
+    assert found.energy == pytest.approx(found.cost + found.curvature, rel=2e-3)
+    assert found.relative > 0.1
+
+
+def test_a_rectified_flow_is_straight_and_costs_the_same():
+    x = starts(5_000)
+    before = straightness(FLOW.fields, x, n_steps=200)
+    after = straightness(exact_rectified(PATHS[0]), x, n_steps=20)
+    assert after.curvature < 1e-6
+    assert after.cost == pytest.approx(before.cost, rel=1e-3)  # Heun, 200 steps
+
+
+def test_straightness_is_the_same_backwards():
+    x = starts(2_000)
+    up = straightness(FLOW.fields, x, n_steps=200)
+    down = straightness(FLOW.fields, FLOW.jump(x, 0.0, 1.0), reverse=True, n_steps=200)
+    assert down.cost == pytest.approx(up.cost, rel=1e-3)
+    assert down.curvature == pytest.approx(up.curvature, rel=1e-2)
+
+
+# --- the one-step map
+
+
+@pytest.mark.parametrize("path", PATHS, ids=["linear", "trigonometric"])
+def test_one_evaluation_at_an_end_is_the_whole_map(path):
+    fields, x = exact_rectified(path), starts(100)
+    end = FLOW.jump(x, 0.0, 1.0)
+    assert_close(one_step(fields, x), end, atol=1e-9, rtol=1e-9)
+    assert_close(one_step(fields, end, reverse=True), x, atol=1e-9, rtol=1e-9)
+
+
+def test_before_rectification_it_gives_the_mean_of_all_ends():
+    x = starts(100)
+    assert_close(one_step(FLOW.fields, x), FLOW.mean1.expand(100, 2), atol=1e-6, rtol=0)
+
+
+# --- pairs, and the flow learnt on them
+
+QUICK = TrainSettings(steps=1)
+
+
+def test_pairs_are_made_by_the_closed_form_map_in_either_direction():
+    x0 = starts(200)
+    x1 = FLOW.draw(150, torch.Generator().manual_seed(1))[1]
+    done = rectify(FLOW.fields, x0.float(), x1.float(), net=SMALL, settings=QUICK, n_steps=200)
+    pairs = done.pairs
+    assert len(pairs.x0) == len(pairs.x1) == 350
+    expected = FLOW.jump(pairs.x0.double(), 0.0, 1.0).float()
+    assert_close(pairs.x1, expected, atol=2e-3, rtol=2e-3)  # Heun, 200 steps
+    assert torch.equal(pairs.x0[:200], x0.float())
+    assert torch.equal(pairs.x1[200:], x1.float())
+    assert isinstance(done.learnt.fields.path, Linear)
+
+
+def test_the_learnt_rectified_flow_keeps_the_closed_form_map_and_is_straight():
+    x0 = starts(10_000).float()
+    train = {"steps": 600, "batch_size": 256, "lr": 5e-3, "ema": 0.98}
+    bridge = Rectification(first=FLOW.fields, net=SMALL, train=train, n_steps=50).fit(x0, x0)
+    x = starts(2_000, seed=9)
+    end = FLOW.jump(x, 0.0, 1.0)
+    scale = (end - x).square().mean().sqrt()
+    # Nothing random is left in the targets, so the error is the network's: 3 percent, measured.
+    for one in (False, True):
+        gap = bridge.transport(x.float(), one_step=one, **({} if one else {"n_steps": 20})) - end
+        assert float(gap.square().mean().sqrt() / scale) < 0.08
+        gap = bridge.transport(end.float(), reverse=True, one_step=one) - x
+        assert float(gap.square().mean().sqrt() / scale) < 0.08
+    numbers = bridge.summary()
+    assert numbers["curvature_0"] > 0.1
+    assert numbers["curvature_1"] < 0.02
+    assert numbers["cost_1"] == pytest.approx(numbers["cost_0"], rel=0.05)
+    assert numbers["moved_1"] < 0.08
+
+
+def test_rounds_and_starts_without_a_given_flow():
+    draws = torch.Generator().manual_seed(2)
+    x1 = 0.5 * torch.randn(300, 2, generator=draws) + 1
+    train = {"steps": 3, "batch_size": 32}
+    for start, kept in (("forward", 300), ("backward", 300), ("both", 600)):
+        bridge = Rectification(
+            path="one_sided_linear", rounds=2, start=start, net=SMALL, train=train, n_steps=3
+        )
+        bridge.fit(None, x1)
+        assert len(bridge.flows) == 3
+        assert len(bridge.pairs.x0) == kept
+        assert isinstance(bridge.flows[0].path, OneSidedLinear)
+        assert isinstance(bridge.fields.path, Linear)
+        # The base is no longer independent of the data: the velocity must not be turned into a score.
+        assert not bridge.fields.has_score
+        assert set(bridge.summary()) >= {"cost_0", "cost_2", "curvature_2", "one_step_gap_1", "moved_2"}
+
+
+# --- gradients
+
+
+def gradient_round(matrix):
+    """The affine flow of the best gradient velocity for the pairs of ``matrix``: ``G S + S G = Q + Q^T`` at every t."""
+    move = matrix - EYE
+
+    def rate(t):
+        now = (1 - t) * EYE + t * matrix
+        spread, target = now @ FLOW.cov0 @ now.mT, move @ FLOW.cov0 @ now.mT
+        values, turn = torch.linalg.eigh(spread)
+        inner = turn.mT @ (target + target.mT) @ turn / (values[:, None] + values)
+        return turn @ inner @ turn.mT
+
+    state, h = EYE, 1 / 200
+    for k in range(200):
+        t = k * h
+        k1 = rate(t) @ state
+        k2 = rate(t + h / 2) @ (state + h / 2 * k1)
+        state = state + h * k2
+    return state
+
+
+def test_in_closed_form_gradient_rounds_approach_optimal_transport():
+    # The recursion itself, so that the test below has an answer: cost 3.38 -> 1.90 -> 1.858, optimum 1.857.
+    root = _root(FLOW.cov0)
+    optimum = float((FLOW.cov0 + FLOW.cov1 - 2 * _root(root @ FLOW.cov1 @ root)).trace())
+    first = gradient_round(MAP)
+    second = gradient_round(first)
+    costs = [float(transport_cost(m, FLOW.cov0)) for m in (MAP, first, second)]
+    assert costs == pytest.approx([3.3816, 1.9006, 1.8584], abs=2e-3)
+    assert optimum == pytest.approx(1.8573, abs=1e-3)
+    assert_close(second @ FLOW.cov0 @ second.mT, FLOW.cov1, atol=5e-3, rtol=5e-3)  # the end keeps its law
+
+
+def _root(matrix):
+    values, turn = torch.linalg.eigh(matrix)
+    return turn @ torch.diag(values.sqrt()) @ turn.mT
+
+
+@pytest.mark.slow  # about half a minute
+def test_learnt_gradient_rounds_follow_the_closed_form_to_optimal_transport():
+    x0 = starts(10_000).float()
+    train = {"steps": 800, "batch_size": 256, "lr": 5e-3, "ema": 0.98}
+    settings = {"first": FLOW.fields, "net": SMALL, "train": train, "n_steps": 40}
+    free = Rectification(rounds=1, **settings).fit(x0, x0)
+    bound = Rectification(rounds=2, gradient=True, **settings).fit(x0, x0)
+    first = gradient_round(MAP)
+    x = starts(4_000, seed=9)
+    shift = float((FLOW.mean1 - FLOW.mean0).square().sum())
+    plain = straightness(free.fields, x.float(), n_steps=40)
+    assert plain.cost == pytest.approx(float(FLOW.cost), rel=0.05)
+    for flow, matrix in ((bound.flows[1], first), (bound.flows[2], gradient_round(first))):
+        found = straightness(flow, x.float(), n_steps=40)
+        expected = float(transport_cost(matrix, FLOW.cov0)) + shift
+        assert abs(found.cost - expected) < 4 * found.cost_error + 0.03 * expected
+
+
+# --- refusals
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"rounds": 0}, "rounds must be an integer >= 1, got 0"),
+        ({"start": "up"}, "start must be one of"),
+        ({"net": torch.nn.Linear(2, 2)}, "net must be a name or a table"),
+        ({"path": Linear()}, "velocity must be finite at both ends"),
+        ({"path": "linar"}, "Did you mean 'linear'"),
+        ({"train": {"learning_rate": 1}}, "every training setting must be known"),
+    ],
+)
+def test_bad_settings_are_refused(settings, words):
+    with pytest.raises(InvalidInputError, match=words):
+        Rectification(**settings)
+
+
+def test_bad_calls_are_refused():
+    x = torch.zeros(4, 2)
+    with pytest.raises(InvalidInputError, match="Call fit"):
+        Rectification().transport(x)
+    with pytest.raises(InvalidInputError, match="x0 is needed"):
+        Rectification().fit(None, x)
+    with pytest.raises(InvalidInputError, match="start points must be given"):
+        rectify(FLOW.fields)
+    with pytest.raises(InvalidInputError, match="at least two"):
+        straightness(FLOW.fields, x[:1])
