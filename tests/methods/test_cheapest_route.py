@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from interpolants.methods import Multimarginal, cheapest_route
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.methods import Multimarginal, cheapest_route
 
 SPREADS = torch.tensor([1.0, 1.0, 3.0])
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from interpolants.foundations.errors import InvalidInputError
 from interpolants.methods import (
     EntropicSB,
     FlowMap,
@@ -12,7 +13,6 @@ from interpolants.methods import (
     Rectification,
     Restoration,
 )
-from interpolants.foundations.errors import InvalidInputError
 
 FEW = {"steps": 2, "batch_size": 16}
 SMALL = {"kind": "mlp", "width": 8, "depth": 1}

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.methods.entropic_sb import EntropicSB, PlanDrifts, entropic_plan
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.methods.entropic_sb import EntropicSB, PlanDrifts, entropic_plan
 from interpolants.problems.schrodinger import GaussianSchrodingerBridge
 
 F64 = torch.float64

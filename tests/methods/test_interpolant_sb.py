@@ -6,10 +6,10 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from interpolants.methods.interpolant_sb import InterpolantSB, LearntInterpolant, _MaxMin, bubbles
-from interpolants.methods.schrodinger_drifts import matching_loss
 from interpolants.couplings import MinibatchOT
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.methods.interpolant_sb import InterpolantSB, LearntInterpolant, _MaxMin, bubbles
+from interpolants.methods.schrodinger_drifts import matching_loss
 from interpolants.nets.build import choose_net
 from interpolants.problems.schrodinger import GaussianSchrodingerBridge
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.methods import LatentGenerator
 from interpolants.data import InstanceNoise
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.storage import write_folder
 from interpolants.likelihood import compare_log_prob
+from interpolants.methods import LatentGenerator
 from interpolants.metrics import codimension_slope
 from interpolants.problems import ClosedCurve
 

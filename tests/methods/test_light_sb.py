@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.methods import LightSB
-from interpolants.methods.light_sb import LightDrifts, LightResult, kinetic_energy
-from interpolants.methods.schrodinger_drifts import DriftFields
 from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import QUANTITIES
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.methods import LightSB
+from interpolants.methods.light_sb import LightDrifts, LightResult, kinetic_energy
+from interpolants.methods.schrodinger_drifts import DriftFields
 from interpolants.metrics import cbw2_uvp
 from interpolants.paths import BrownianEnvelope, Linear
 from interpolants.problems import EOTMixturePair, GaussianSchrodingerBridge, MixtureSchrodingerBridge

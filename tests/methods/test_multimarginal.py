@@ -9,6 +9,9 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from interpolants.couplings import Independent, MinibatchOT
+from interpolants.dynamics import sample
+from interpolants.foundations.errors import InvalidInputError, NotIdentifiableError
 from interpolants.methods.multimarginal import (
     Multimarginal,
     RouteFields,
@@ -18,9 +21,6 @@ from interpolants.methods.multimarginal import (
     simplex_points,
 )
 from interpolants.methods.simplex import Straight, latent_variance
-from interpolants.couplings import Independent, MinibatchOT
-from interpolants.dynamics import sample
-from interpolants.foundations.errors import InvalidInputError, NotIdentifiableError
 from interpolants.paths import BrownianEnvelope, Linear
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge
 

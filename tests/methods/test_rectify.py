@@ -3,12 +3,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from methods.gaussian_flow import DOUBLE, crossed, transport_cost
-from interpolants.methods import Rectification, one_step, rectify, straightness
 from interpolants.fields import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.methods import Rectification, one_step, rectify, straightness
 from interpolants.paths import Linear, OneSidedLinear, Trigonometric, ZeroEnvelope
 from interpolants.training.settings import TrainSettings
+from methods.gaussian_flow import DOUBLE, crossed, transport_cost
 
 FLOW = crossed()
 MAP = FLOW.matrix(1.0)  # of the flow between the two Gaussians, in closed form

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from interpolants.methods.restoration import Restoration
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.methods.restoration import Restoration
 
 COVARIANCE = torch.tensor([[1.0, 0.8], [0.8, 1.0]])
 NET = {"kind": "mlp", "width": 48, "depth": 3}

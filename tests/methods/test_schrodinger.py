@@ -2,11 +2,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.methods.schrodinger import SchrodingerResult, energy_and_residual
-from interpolants.methods.schrodinger_drifts import DriftFields, Frame, FramedDrifts
 from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import QUANTITIES
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.methods.schrodinger import SchrodingerResult, energy_and_residual
+from interpolants.methods.schrodinger_drifts import DriftFields, Frame, FramedDrifts
 from interpolants.problems.schrodinger import GaussianSchrodingerBridge
 
 F64 = torch.float64

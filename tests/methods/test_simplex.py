@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from interpolants.foundations.errors import InvalidInputError
 from interpolants.methods.simplex import (
     Curve,
     RoutePath,
@@ -12,7 +13,6 @@ from interpolants.methods.simplex import (
     choose_route,
     latent_variance,
 )
-from interpolants.foundations.errors import InvalidInputError
 from interpolants.paths import BrownianEnvelope
 
 

@@ -15,7 +15,9 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 from interpolants.foundations.records import record
 
-Container = Literal["torch", "numpy", "pandas", "xarray", "list", "dataset", "distribution", "labels", "condition", "thing"]
+Container = Literal[
+    "torch", "numpy", "pandas", "xarray", "list", "dataset", "distribution", "labels", "condition", "thing"
+]
 
 _SHOWN = 5
 _MAX_BYTES = 2**32
@@ -91,7 +93,8 @@ def as_tensor(
         gaps: Allow NaN, which then means "not seen"; a masked array brings its gaps itself.
 
     Returns:
-        Tensor (N, *D), contiguous, finite (but for gaps), N >= 1, (N, 1) if the data came as (N,); and its kind for ``restore``.
+        Tensor (N, *D), contiguous, finite (but for gaps), N >= 1, (N, 1) if the data came as (N,); and its kind
+        for ``restore``.
 
     Raises:
         InvalidInputError: For empty data, no dimension of samples, integers, complex numbers or objects,
@@ -182,7 +185,8 @@ def _convert(
     if isinstance(data, Tensor):
         return data, Kind("torch", data.dtype, data.device)
     if isinstance(data, np.ma.MaskedArray):
-        data = data.astype(np.promote_types(data.dtype, np.float32)).filled(np.nan)
+        wide: Any = data.astype(np.promote_types(data.dtype, np.float32))
+        data = wide.filled(np.nan)
     if isinstance(data, np.ndarray):
         return _from_numpy(data, who, name), Kind("numpy", data.dtype)
     if type(data).__module__.partition(".")[0] == "xarray":

@@ -7,13 +7,13 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from interpolants.methods.flow_settings import train_settings
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.registry import build
 from interpolants.foundations.types import Condition
 from interpolants.guidance.red_diff import REDDiff, Restored
+from interpolants.methods.flow_settings import train_settings
 from interpolants.operators.measurement import Operator, as_operator
 from interpolants.paths.path import Path
 from interpolants.training.pairs import Learnt, learn_fields

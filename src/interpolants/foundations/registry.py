@@ -68,6 +68,12 @@ def find_card(name: str, kind: str | None = None, who: str = "registry") -> Card
     return found[0]
 
 
+def card_of(entry: type) -> Card | None:
+    """The card of a class, if it has one."""
+    place = f"{entry.__module__}:{entry.__qualname__}"
+    return next((card for card in _cards() if card.entry == place), None)
+
+
 def _check_kind(kind: str, who: str) -> None:
     if kind not in kinds():
         raise invalid(who, "the kind must be that of a member", repr(kind), nearest(kind, kinds()))
@@ -111,8 +117,7 @@ def describe(member: object, who: str = "describe") -> dict[str, Any]:
     """
     if isinstance(member, Described):
         return member.describe()
-    entry = f"{type(member).__module__}:{type(member).__qualname__}"
-    card = next((card for card in _cards() if card.entry == entry), None)
+    card = card_of(type(member))
     if card is None or not dataclasses.is_dataclass(member):
         remedy = "Files hold names and numbers, no code: pass the object again when you load."
         raise invalid(who, "only members with a card can be written to a file", type(member).__name__, remedy)

@@ -113,7 +113,8 @@ class Predictive:
         return self.log_weight - self.log_weight.logsumexp(0)
 
     def _average(self, x: Tensor) -> Tensor:
-        return (self._log_weights().exp()[..., None] * x).sum(0)
+        average: Tensor = (self._log_weights().exp()[..., None] * x).sum(0)
+        return average
 
     def _parts(self) -> Any:
         if math.isinf(self.df):
@@ -149,9 +150,15 @@ class Predictive:
         """A DataFrame with mean and standard deviation of each column."""
         pandas = require("pandas", by="Predictive.table")
         width = self.loc.shape[-1]
-        names = list(self.given.columns) if len(self.given.columns) == width else [f"y{i}" for i in range(width)]
+        names = (
+            list(self.given.columns) if len(self.given.columns) == width else [f"y{i}" for i in range(width)]
+        )
         plain = replace(self, given=_PLAIN)
-        columns = {f"{name}_{what}": getattr(plain, what)[:, i].numpy() for i, name in enumerate(names) for what in ("mean", "std")}
+        columns = {
+            f"{name}_{what}": getattr(plain, what)[:, i].numpy()
+            for i, name in enumerate(names)
+            for what in ("mean", "std")
+        }
         index = self.given.index if self.given.container == "pandas" else None
         fits = index is not None and len(index) == self.loc.shape[1]
         return pandas.DataFrame(columns, index=index if fits else None)

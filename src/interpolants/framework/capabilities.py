@@ -22,7 +22,7 @@ from interpolants.data.arrays import Kind as Given
 from interpolants.data.arrays import restore
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.randomness import BLOCK
-from interpolants.framework.roles import Role, count, kind_of, named, read
+from interpolants.framework.roles import Role, count, kind_of, read
 
 # Verb -> names of its leading arguments. A room that brings a verb of its own adds it with `verb`.
 _VERBS: dict[str, tuple[str, ...]] = {}
@@ -148,9 +148,14 @@ def capability(
     return declare
 
 
-@functools.cache
 def capabilities_of(kind: type) -> Mapping[str, Capability]:
     """All capabilities of a class, by verb."""
+    found: Mapping[str, Capability] = _capabilities(kind)
+    return found
+
+
+@functools.cache
+def _capabilities(kind: Any) -> dict[str, Capability]:
     found = (getattr(getattr(kind, name, None), "capability", None) for name in dir(kind))
     return {one.verb: one for one in found if isinstance(one, Capability)}
 
@@ -171,14 +176,18 @@ def _ask(one: Capability, method: Any, args: tuple[Any, ...], given: dict[str, A
     data, came = read(roles, values, who, before=before, rows=rows, attached=attached)
     _check_shapes(one, method, data, who)
     with torch.set_grad_enabled(attached and torch.is_grad_enabled()):
-        answer = _in_blocks(one, method, data, arguments) if one.blocks else one.call(method, **data, **arguments)
+        answer = (
+            _in_blocks(one, method, data, arguments) if one.blocks else one.call(method, **data, **arguments)
+        )
     return in_kind(answer, _answered_like(one, method, came))
 
 
 def _check_able(one: Capability, method: Any, who: str) -> None:
     if not method.is_fitted:
         rule = f"the {method.noun} must be fitted"
-        raise invalid(who, rule, "one that is not", f"Call fit({', '.join(r.name for r in method.roles())}) first.")
+        raise invalid(
+            who, rule, "one that is not", f"Call fit({', '.join(r.name for r in method.roles())}) first."
+        )
     if reason := method.cannot(one.verb):
         raise NotAbleError(f"{who}: {reason}")
 
@@ -201,18 +210,22 @@ def _bound(one: Capability, args: tuple[Any, ...], given: dict[str, Any], who: s
 
 
 def _shown(one: Capability) -> str:
-    signature = inspect.signature(one.call)
-    return str(signature.replace(parameters=[p.replace(annotation=p.empty) for p in one.parameters.values()], return_annotation=signature.empty))
+    parameters = [p.replace(annotation=p.empty) for p in one.parameters.values()]
+    return str(inspect.Signature(parameters))
 
 
 def _check_unread(one: Capability, method: Any, arguments: dict[str, Any], who: str) -> None:
     """Refuse values of optional roles that the fit did not have."""
     for role in method.roles():
-        if role.name in arguments and (one.reads.get(role.name) or role.name in one.parameters or one.spreads):
+        if role.name in arguments and (
+            one.reads.get(role.name) or role.name in one.parameters or one.spreads
+        ):
             value = arguments.pop(role.name)
             if value is not None:
                 remedy = f"Fit with {role.name}=..., or leave it out."
-                raise invalid(who, f"a {method.noun} fitted without {role.name} takes none", "a value", remedy)
+                raise invalid(
+                    who, f"a {method.noun} fitted without {role.name} takes none", "a value", remedy
+                )
 
 
 def _check_shapes(one: Capability, method: Any, data: Mapping[str, Any], who: str) -> None:
@@ -280,6 +293,3 @@ def _answered_like(one: Capability, method: Any, came: Mapping[str, Given]) -> G
     both_torch = "torch" in (passed.container, like.container)
     dtype = passed.dtype if both_torch or like.container == "labels" else like.dtype
     return replace(passed, dtype=dtype, columns=like.columns, flat=like.flat)
-
-
-__all__ = ["Capability", "NotAbleError", "capabilities_of", "capability", "cut", "in_kind", "joined", "leading_arguments", "named", "verb"]

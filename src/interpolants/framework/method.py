@@ -16,8 +16,8 @@ A member writes its fields (the settings), ``roles()``, ``learn(data, run) -> st
         def predict(self, x):
             return x @ self.state["w"]
 
-From these follow ``fit``, ``get_params``, ``set_params``, ``clone``, ``save``, ``load`` and the commands. ``learn`` runs
-on a clone: a fit that is refused or interrupted changes nothing.
+From these follow ``fit``, ``get_params``, ``set_params``, ``clone``, ``save``, ``load`` and the commands. ``learn``
+runs on a clone: a fit that is refused or interrupted changes nothing.
 """
 
 import copy
@@ -40,10 +40,11 @@ from interpolants.framework.roles import Role, named, read, without_index
 from interpolants.framework.stages import Run, Watch
 
 _LEARNT = ("state", "given", "shapes", "about")
+_FIT_OPTIONS = ("held", "out", "resume", "progress", "watch", "validate", "callbacks")
 MODEL = "model"
 
 
-@dataclass_transform(kw_only_default=True)
+@dataclass_transform(kw_only_default=True, eq_default=False)
 class Method:
     """Something that is fitted, then answers.
 
@@ -72,10 +73,12 @@ class Method:
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
         """Refuse a setting that there is not, with the nearest that there is."""
-        known = [f.name for f in dataclasses.fields(cls) if f.init]  # type: ignore[arg-type]
+        known = [f.name for f in settings_of(cls)]
         for name in given:
             if name not in known:
-                raise invalid(cls.__name__, "every argument must be a setting", repr(name), nearest(name, known))
+                raise invalid(
+                    cls.__name__, "every argument must be a setting", repr(name), nearest(name, known)
+                )
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
@@ -83,10 +86,10 @@ class Method:
         self.given: dict[str, Given] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.about: dict[str, Any] = {}
+        whole(type(self).__name__, "seed", self.seed, at_least=0)
         for name, value in self.params().items():
             if isinstance(value, Method) and not value.is_fitted:  # a template: nobody else may change it
                 setattr(self, name, value.clone())
-        whole(type(self).__name__, "seed", self.seed, at_least=0)
         self.check()
 
     # --- what a member writes
@@ -114,7 +117,7 @@ class Method:
 
     def params(self) -> dict[str, Any]:
         """The settings, without those of methods inside."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.init}  # type: ignore[arg-type]
+        return {f.name: getattr(self, f.name) for f in settings_of(type(self))}
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The settings; with ``deep`` those of methods inside too, as ``a__b``."""
@@ -135,7 +138,9 @@ class Method:
             head, _, rest = name.partition("__")
             if head not in own or (rest and not isinstance(own[head], Method)):
                 who = f"{type(self).__name__}.set_params"
-                raise invalid(who, "the parameter must be known", repr(name), nearest(name, self.get_params()))
+                raise invalid(
+                    who, "the parameter must be known", repr(name), nearest(name, self.get_params())
+                )
             own[head] = own[head].set_params(**{rest: value}) if rest else value
         self.__dict__ = type(self)(**own).__dict__
         return self
@@ -149,24 +154,13 @@ class Method:
 
     # --- fit
 
-    def fit(
-        self,
-        *args: Any,
-        held: Mapping[str, Any] | None = None,
-        out: str | Path | None = None,
-        resume: bool = False,
-        progress: bool = False,
-        **given: Any,
-    ) -> Self:
+    def fit(self, *args: Any, **given: Any) -> Self:
         """Learn from the roles, in their order or by name. A fit that is refused or interrupted changes nothing.
 
         Args:
             args: Values of the roles, in their order.
-            held: Values of the same roles that must not be learnt from: to stop by, to choose by, or only to watch.
-            out: Folder for checkpoints.
-            resume: Go on from the checkpoints in ``out``; give the same data and settings.
-            progress: Show progress bars.
-            given: Values of roles by name; settings for this fit alone.
+            given: Values of roles by name; settings for this fit alone; and the options of :meth:`fit_roles`:
+                ``held``, ``out``, ``resume``, ``progress``, ...
 
         Returns:
             The method itself, fitted.
@@ -175,9 +169,10 @@ class Method:
             InvalidInputError: If a value is missing, unknown, or does not fit.
             InterruptedFitError: If a signal stopped the fit; a ``KeyboardInterrupt`` too.
         """
-        own = {name: given.pop(name) for name in list(given) if name in self.per_fit}
+        settings = {name: given.pop(name) for name in list(given) if name in self.per_fit}
+        options = {name: given.pop(name) for name in list(given) if name in _FIT_OPTIONS}
         values = named(self.roles(), args, given, f"{type(self).__name__}.fit")
-        return self.fit_roles(values, held=held, out=out, resume=resume, progress=progress, settings=own)
+        return self.fit_roles(values, settings=settings, **options)
 
     def fit_roles(
         self,
@@ -195,10 +190,10 @@ class Method:
 
         Args:
             values: Values by role.
-            held: As in :meth:`fit`.
-            out: As in :meth:`fit`.
-            resume: As in :meth:`fit`.
-            progress: As in :meth:`fit`.
+            held: Values of the same roles that must not be learnt from: to stop by, to choose by, or only to watch.
+            out: Folder for checkpoints.
+            resume: Go on from the checkpoints in ``out``; give the same data and settings.
+            progress: Show progress bars.
             settings: Settings for this fit alone; None among them is as if not given.
             watch: Called as ``watch(stage, k, steps)`` after every step.
             options: Further arguments of :func:`interpolants.training.fit` for every gradient stage.
@@ -216,7 +211,9 @@ class Method:
         learner.given, learner.shapes = without_index(given), _shapes(data)
         state = learner.learn(data, run)
         about = {"history": run.history, "settings": changed, "parents": _parents(data)}
-        return self.take_over({"state": state, "given": learner.given, "shapes": learner.shapes, "about": about})
+        return self.take_over(
+            {"state": state, "given": learner.given, "shapes": learner.shapes, "about": about}
+        )
 
     def identity(self) -> dict[str, Any]:
         """What makes two fits on the same data the same."""
@@ -284,7 +281,9 @@ class Method:
         found = load(folder, **code)
         if not isinstance(found, cls):
             remedy = "Read it with interpolants.load(folder)."
-            raise invalid(f"{cls.__name__}.load", f"{folder} must hold a {cls.__name__}", type(found).__name__, remedy)
+            raise invalid(
+                f"{cls.__name__}.load", f"{folder} must hold a {cls.__name__}", type(found).__name__, remedy
+            )
         return found
 
     def __repr__(self) -> str:
@@ -293,8 +292,8 @@ class Method:
 
     def _told(self) -> dict[str, Any]:
         """The settings that are not the defaults."""
-        fields = [f for f in dataclasses.fields(self) if f.init]  # type: ignore[arg-type]
-        return {f.name: getattr(self, f.name) for f in fields if not _is_default(f, getattr(self, f.name))}
+        told = (f for f in settings_of(type(self)) if not _is_default(f, getattr(self, f.name)))
+        return {f.name: getattr(self, f.name) for f in told}
 
 
 dataclasses.dataclass(kw_only=True, eq=False, repr=False)(Method)
@@ -315,7 +314,9 @@ def load(folder: str | Path, **code: Any) -> Any:
     tree = stored.read(place / MODEL if stored.is_tree(place / MODEL) else place, **code)
     found = tree.get("method") if isinstance(tree, Mapping) else None
     if not isinstance(found, Method):
-        raise invalid("load", f"{folder} must hold a method", type(found).__name__, "Save one with save(folder).")
+        raise invalid(
+            "load", f"{folder} must hold a method", type(found).__name__, "Save one with save(folder)."
+        )
     _check_probe(found, tree.get("probe"))
     return found
 
@@ -329,6 +330,11 @@ def _check_probe(method: Method, then: Tensor | None) -> None:
     if not torch.allclose(now, then, rtol=1e-5, atol=1e-8):
         gap = f"answers that differ by {float((now - then).abs().max()):.2g}"
         raise invalid("load", "the code that is passed must be that of the fit", gap)
+
+
+def settings_of(kind: Any) -> tuple[dataclasses.Field[Any], ...]:
+    """The settings of a class of methods, in order."""
+    return tuple(f for f in dataclasses.fields(kind) if f.init)
 
 
 def _copied(value: Any) -> Any:
@@ -351,5 +357,3 @@ def _shapes(data: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
 def _parents(data: Mapping[str, Any]) -> dict[str, str]:
     """Hashes of the fitted methods among the roles."""
     return {name: stored.fingerprint(value) for name, value in data.items() if isinstance(value, Method)}
-
-

@@ -171,12 +171,18 @@ class Labels:
             return _own_codes(array, role, reading), Given("labels", "int64")
         if array.dtype.kind == "f":
             remedy = "Convert them on purpose: x.astype(int)."
-            raise invalid(reading.who, f"{role.name} must be labels, whole numbers or names", str(array.dtype), remedy)
+            raise invalid(
+                reading.who, f"{role.name} must be labels, whole numbers or names", str(array.dtype), remedy
+            )
         return _named_codes(array.astype(str), role, reading)
 
 
 def _plain_array(value: Any, role: Role, reading: Reading) -> np.ndarray[Any, Any]:
-    plain = value.detach().cpu().numpy() if isinstance(value, Tensor) else getattr(value, "to_numpy", lambda: value)()
+    plain = (
+        value.detach().cpu().numpy()
+        if isinstance(value, Tensor)
+        else getattr(value, "to_numpy", lambda: value)()
+    )
     try:
         return np.asarray(plain)
     except ValueError as error:
@@ -185,7 +191,9 @@ def _plain_array(value: Any, role: Role, reading: Reading) -> np.ndarray[Any, An
 
 def _own_codes(array: np.ndarray[Any, Any], role: Role, reading: Reading) -> Tensor:
     if array.size and int(array.min()) < 0:
-        raise invalid(reading.who, f"{role.name} as numbers must be >= 0", int(array.min()), "Number the groups from 0.")
+        raise invalid(
+            reading.who, f"{role.name} as numbers must be >= 0", int(array.min()), "Number the groups from 0."
+        )
     return torch.from_numpy(array.astype(np.int64))
 
 
@@ -214,7 +222,9 @@ class Conditions:
             return Labels().read(value, role, reading)
         tensor = _numbers(value, role, reading)
         if tensor.ndim < 1:
-            raise invalid(reading.who, f"{role.name} must have one row per row of the data", "a single number")
+            raise invalid(
+                reading.who, f"{role.name} must have one row per row of the data", "a single number"
+            )
         if not tensor.is_floating_point():
             codes, given = Labels().read(tensor, role, reading)
             return codes, replace(given, columns=tuple(range(int(codes.max()) + 1)))
@@ -267,7 +277,7 @@ def _is_named(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return bool(value) and isinstance(value[0], str)
     dtype = getattr(value, "dtype", None)
-    return getattr(dtype, "kind", "") in "OUS" and dtype is not None or str(dtype) in ("category", "string", "str")
+    return getattr(dtype, "kind", "none") in "OUS" or str(dtype) in ("category", "string", "str")
 
 
 def _numbers(value: Any, role: Role, reading: Reading) -> Tensor:
@@ -277,7 +287,9 @@ def _numbers(value: Any, role: Role, reading: Reading) -> Tensor:
         # NumPy's copy has positive strides and may be written to, which PyTorch asks for.
         tensor = plain.detach().clone() if isinstance(plain, Tensor) else torch.as_tensor(np.array(plain))
     except (TypeError, ValueError, RuntimeError) as error:
-        raise invalid(reading.who, f"{role.name} must be numbers", type(value).__name__, str(error)) from error
+        raise invalid(
+            reading.who, f"{role.name} must be numbers", type(value).__name__, str(error)
+        ) from error
     if tensor.is_complex():
         remedy = "Stack real and imaginary parts."
         raise invalid(reading.who, f"{role.name} must be real", str(tensor.dtype), remedy)
@@ -303,10 +315,12 @@ class Thing:
         return value, Given("thing", "")
 
 
-for _id, _kind in {"rows": Rows(), "ragged": Ragged(), "labels": Labels(), "condition": Conditions()}.items():
-    role_kind(_id, _kind)
-for _id in ("problem", "environment"):
-    role_kind(_id, Thing())
+role_kind("rows", Rows())
+role_kind("ragged", Ragged())
+role_kind("labels", Labels())
+role_kind("condition", Conditions())
+role_kind("problem", Thing())
+role_kind("environment", Thing())
 
 
 # --- all roles of a call -------------------------------------------------------------------------------------
@@ -341,7 +355,9 @@ def named(roles: Sequence[Role], args: Sequence[Any], given: Mapping[str, Any], 
     placed = dict(zip(names, args, strict=False))
     for name in given:
         if name not in names:
-            raise invalid(who, "every argument must be a role of this method", repr(name), nearest(name, names))
+            raise invalid(
+                who, "every argument must be a role of this method", repr(name), nearest(name, names)
+            )
         if name in placed:
             raise invalid(who, "every role must be given once", repr(name))
     return {**placed, **given}
@@ -379,7 +395,9 @@ def read(
         if value is None:
             _check_optional(role, who)
             continue
-        aligned = next((count(data[r.name]) for r in roles if r.axis == role.axis and r.name in data and r.axis), rows)
+        aligned = next(
+            (count(data[r.name]) for r in roles if r.axis == role.axis and r.name in data and r.axis), rows
+        )
         fitted = None if before is None else before.get(role.name)
         reading = Reading(who, fitted, aligned if before is not None else None, source, attached)
         data[role.name], came[role.name] = kind_of(role).read(value, role, reading)

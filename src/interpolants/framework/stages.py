@@ -113,7 +113,9 @@ class Run:
         changed = [name for name in identity if identity[name] != before.get(name)]
         if changed:
             remedy = "Give the same data and settings, or choose another folder."
-            raise invalid("fit", "resume=True must go on with the same run", f"another {', '.join(changed)}", remedy)
+            raise invalid(
+                "fit", "resume=True must go on with the same run", f"another {', '.join(changed)}", remedy
+            )
 
     def generator(self, stage: str, k: int = 0) -> Generator:
         """Randomness of one step of one stage."""
@@ -188,7 +190,9 @@ class Run:
                 live.numbers = step(k, source)
             return live
 
-        last = self.loop(stage, lambda source: live, go, steps, every=every, log=lambda s: s.numbers, log_every=log_every)
+        last = self.loop(
+            stage, lambda source: live, go, steps, every=every, log=lambda s: s.numbers, log_every=log_every
+        )
         live.restore(last)  # a stage that was finished before
 
     def once(self, stage: str, make: Callable[[Generator], Tree]) -> Tree:
@@ -220,7 +224,10 @@ class Run:
         folder = self._claim(stage)
         mixed = settings.model_copy(update={"seed": key(settings.seed, "stage", stage) >> 23})
         given = {**self.options, **options}
-        calls: Sequence[Any] = [*given.pop("callbacks", ()), lambda m: self._tell(stage, m.step, settings.steps)]
+        calls: Sequence[Any] = [
+            *given.pop("callbacks", ()),
+            lambda m: self._tell(stage, m.step, settings.steps),
+        ]
         result = train(
             modules,
             loss,
@@ -300,7 +307,8 @@ class _Live:
     """Objects that become a tree when a checkpoint is written, and only then."""
 
     def __init__(self, parts: Mapping[str, Any]) -> None:
-        self.parts, self.numbers = parts, dict[str, float]()
+        self.parts = parts
+        self.numbers: Mapping[str, float] = {}
 
     def tree(self) -> Tree:
         return {name: _as_tree(part.state_dict()) for name, part in self.parts.items()}
@@ -331,7 +339,9 @@ def _stop_if(interrupt: Interrupt, stage: str, k: int) -> None:
 
 
 def _stopped(stage: str, k: int) -> str:
-    return f"The fit was stopped in stage {stage!r} after step {k}; fit again with out= and resume=True to go on"
+    return (
+        f"The fit was stopped in stage {stage!r} after step {k}; fit again with out= and resume=True to go on"
+    )
 
 
 def _timeless(rows: Sequence[Mapping[str, Any]]) -> Rows:

@@ -14,7 +14,6 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from inspect import isfunction
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -23,10 +22,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from interpolants.foundations.cards import Card, load_cards
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.records import record_named, record_of
-from interpolants.foundations.registry import describe, family_of, rebuild
+from interpolants.foundations.registry import card_of, describe, find_card, rebuild
 from interpolants.foundations.storage import read_folder, write_folder
 from interpolants.nets.build import build_net
 from interpolants.nets.remembered import Remembered, remembered_named
@@ -79,7 +77,9 @@ class MissingCode:
         """Raise the error that says what to pass."""
         last = _last(self.place)
         remedy = f"Pass load(folder, {last}=...)."
-        raise invalid("load", f"{last} is code of your own ({self.name}), which files do not hold", "nothing", remedy)
+        raise invalid(
+            "load", f"{last} is code of your own ({self.name}), which files do not hold", "nothing", remedy
+        )
 
     def __repr__(self) -> str:
         return f"MissingCode({self.name!r})"
@@ -175,18 +175,12 @@ def _pack_settings(settings: Mapping[str, Any], tensors: dict[str, Tensor], at: 
     }
 
 
-@cache
-def _all_cards() -> tuple[Card, ...]:
-    return load_cards()
-
-
 def _card_id(value: object) -> str:
-    entry = f"{type(value).__module__}:{type(value).__qualname__}"
-    found = [card.id for card in _all_cards() if card.entry == entry]
-    if not found:
+    card = card_of(type(value))
+    if card is None:
         remedy = "Write its .card.toml beside it."
         raise invalid("save", "a method must have a card", type(value).__name__, remedy)
-    return found[0]
+    return card.id
 
 
 # --- unpacking -----------------------------------------------------------------------------------------------
@@ -205,7 +199,9 @@ class _Reader:
             return node
         read = getattr(self, f"_{node['$']}", None)
         if read is None:
-            raise invalid("load", "every node must be of a known kind", repr(node["$"]), "Upgrade interpolants.")
+            raise invalid(
+                "load", "every node must be of a known kind", repr(node["$"]), "Upgrade interpolants."
+            )
         return read(node, at)
 
     def _parts(self, parts: Mapping[str, Any], at: str) -> dict[str, Any]:
@@ -233,10 +229,9 @@ class _Reader:
         return record_named(node["id"], "load").entry(**self._parts(node["fields"], at))
 
     def _method(self, node: Any, at: str) -> Any:
-        cards = {card.id: card for card in _all_cards()}
-        if node["id"] not in cards:
-            raise invalid("load", "the method must have a card", repr(node["id"]), nearest(node["id"], cards))
-        entry: Any = cards[node["id"]].load_entry()  # first: what its state holds is registered by its module
+        entry: Any = find_card(
+            node["id"], "method", "load"
+        ).load_entry()  # its module registers what its state holds
         return entry.from_parts(self._parts(node["parts"], at))
 
     def _net(self, node: Any, at: str) -> nn.Module:
@@ -245,8 +240,7 @@ class _Reader:
         return self._with_weights(made(**settings), node["names"], at)
 
     def _member(self, node: Any, at: str) -> Any:
-        words = node["words"]
-        return rebuild(words, family_of(words["kind"]))
+        return rebuild(node["words"])
 
     def _code(self, node: Any, at: str) -> Any:
         own = self.code(at, node["name"])
@@ -303,7 +297,9 @@ def read(folder: str | Path, **code: Any) -> Tree:
     stored = read_folder(folder)
     document = stored.documents.get(TREE)
     if not isinstance(document, dict):
-        raise invalid("load", "the folder must hold a stored tree", str(folder), "Save one with save(folder).")
+        raise invalid(
+            "load", "the folder must hold a stored tree", str(folder), "Save one with save(folder)."
+        )
     if document.get("format") != FORMAT:
         written = f"{document.get('format')!r}, written by interpolants {stored.library}"
         raise invalid("load", f"{folder} must have format {FORMAT}", written, "Read it with that version.")
@@ -317,7 +313,9 @@ def read(folder: str | Path, **code: Any) -> Tree:
         raise invalid("load", f"{folder} must be complete and fit together", str(error)) from error
     if rest := sorted(set(code) - passed.used):
         places = sorted({_last(place) for place in [*passed.asked]})
-        raise invalid("load", "the folder must ask for code that is passed", rest[0], nearest(rest[0], places))
+        raise invalid(
+            "load", "the folder must ask for code that is passed", rest[0], nearest(rest[0], places)
+        )
     return tree
 
 

@@ -139,7 +139,11 @@ def _check_known(roles: Sequence[Role], values: Mapping[str, Any]) -> None:
 
 def _is_drawn(value: Any) -> bool:
     """Whether a value is a distribution rather than rows."""
-    return callable(getattr(value, "sample", None)) and not hasattr(value, "iloc") and not hasattr(value, "shape")
+    return (
+        callable(getattr(value, "sample", None))
+        and not hasattr(value, "iloc")
+        and not hasattr(value, "shape")
+    )
 
 
 @dataclass(frozen=True)
@@ -185,7 +189,9 @@ class _Groups:
             raise invalid("split", "a list of test groups goes with by = 'group'", self.split.by)
         test, held = self._size(self.split.test, n), self._size(self.split.held, n)
         train = n - test - held
-        return _checked({"train": order[:train], "held": order[max(train, 0) : n - test], "test": order[n - test :]})
+        return _checked(
+            {"train": order[:train], "held": order[max(train, 0) : n - test], "test": order[n - test :]}
+        )
 
     @staticmethod
     def _size(share: float, n: int) -> int:

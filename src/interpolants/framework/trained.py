@@ -59,8 +59,8 @@ class Trained(Method):
     compile: bool = False
 
     def __post_init__(self) -> None:
-        self.training()
         super().__post_init__()
+        self.training()
 
     def training(self, **changes: Any) -> TrainSettings:
         """The settings of a gradient loop.
@@ -71,7 +71,7 @@ class Trained(Method):
         Raises:
             InvalidInputError: If a setting is out of range.
         """
-        names = [f.name for f in dataclasses.fields(Trained) if f.name in TrainSettings.model_fields]  # type: ignore[arg-type]
+        names = [f.name for f in dataclasses.fields(Trained) if f.name in TrainSettings.model_fields]
         settings = {name: getattr(self, name) for name in names}
         try:
             return TrainSettings(**{**settings, **changes})

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from interpolants.foundations.cards import carded
 from interpolants.methods.cheapest_route import cheapest_route
 from interpolants.methods.entropic_sb import EntropicSB
 from interpolants.methods.flow_map.flow_map import FlowMap
@@ -15,7 +16,6 @@ from interpolants.methods.schrodinger import CoupledEnds, NetworkSolver, Schrodi
 from interpolants.methods.schrodinger_drifts import DriftFields
 from interpolants.methods.simplex import Curve, Route, Straight, Waypoints
 from interpolants.methods.straightness import Straightness, straightness
-from interpolants.foundations.cards import carded
 
 if not TYPE_CHECKING:
     __getattr__ = carded(__name__)  # what has a card is public without an edit here

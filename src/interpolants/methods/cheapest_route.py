@@ -8,11 +8,11 @@ import math
 import torch
 from torch import Tensor
 
-from interpolants.methods.multimarginal import Multimarginal, RouteFields, blend
-from interpolants.methods.simplex import Curve, Straight, choose_route
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import sum_event
 from interpolants.foundations.randomness import generator as seeded
+from interpolants.methods.multimarginal import Multimarginal, RouteFields, blend
+from interpolants.methods.simplex import Curve, Straight, choose_route
 
 
 def cheapest_route(

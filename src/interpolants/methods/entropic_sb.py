@@ -27,6 +27,11 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
+from interpolants.couplings.paired import Paired
+from interpolants.couplings.pairs import costs
+from interpolants.couplings.sinkhorn import EntropicPlan, Sinkhorn, SinkhornWarning, draw_columns
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.ops import expand_like
 from interpolants.methods.schrodinger import (
     NetworkSolver,
     SchrodingerResult,
@@ -34,11 +39,6 @@ from interpolants.methods.schrodinger import (
     probe_count,
 )
 from interpolants.methods.schrodinger_drifts import DriftFields, Frame, FramedDrifts, matching_loss
-from interpolants.couplings.paired import Paired
-from interpolants.couplings.pairs import costs
-from interpolants.couplings.sinkhorn import EntropicPlan, Sinkhorn, SinkhornWarning, draw_columns
-from interpolants.foundations.errors import invalid
-from interpolants.foundations.ops import expand_like
 from interpolants.objectives.times import StratifiedTimes
 from interpolants.training.engine import fit
 from interpolants.training.pairs import PairBatches, finished

@@ -21,6 +21,9 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
+from interpolants.couplings.independent import Independent
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.ops import expand_like
 from interpolants.methods.flow_settings import choose_coupling
 from interpolants.methods.schrodinger import (
     NetworkSolver,
@@ -35,9 +38,6 @@ from interpolants.methods.schrodinger_drifts import (
     FramedDrifts,
     matching_loss,
 )
-from interpolants.couplings.independent import Independent
-from interpolants.foundations.errors import invalid
-from interpolants.foundations.ops import expand_like
 from interpolants.nets.build import choose_net
 from interpolants.objectives.times import StratifiedTimes
 from interpolants.training.engine import fit

@@ -11,12 +11,12 @@ from typing import Any, Self
 import torch
 from torch import Generator, Tensor, nn
 
-from interpolants.methods.flow_settings import check_samples, train_settings
 from interpolants.data.instance_noise import InstanceNoise
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import by_block
 from interpolants.foundations.randomness import generator as seeded
 from interpolants.likelihood.result import LogProb, arrival_status
+from interpolants.methods.flow_settings import check_samples, train_settings
 from interpolants.nets.perceptron import Perceptron
 from interpolants.objectives.marginal import MarginalLikelihood
 from interpolants.training.engine import FitResult, fit

@@ -24,13 +24,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interpolants.methods.schrodinger import (
-    SchrodingerResult,
-    SchrodingerSolver,
-    energy_and_residual,
-    probe_count,
-)
-from interpolants.methods.schrodinger_drifts import DriftFields
 from interpolants.couplings.light_coupling import PlanCoupling
 from interpolants.couplings.light_plan import LightPlan
 from interpolants.couplings.light_settings import LightTraining
@@ -38,6 +31,13 @@ from interpolants.couplings.light_training import fit_light_plan
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.randomness import BlockNoise, generator
+from interpolants.methods.schrodinger import (
+    SchrodingerResult,
+    SchrodingerSolver,
+    energy_and_residual,
+    probe_count,
+)
+from interpolants.methods.schrodinger_drifts import DriftFields
 from interpolants.objectives.times import StratifiedTimes
 
 # Streams of one seed, beside those of ``dynamics``.

@@ -13,8 +13,6 @@ from typing import Any, Self
 import torch
 from torch import Generator, Tensor, nn
 
-from interpolants.methods.flow_settings import check_samples, choose_coupling, train_settings
-from interpolants.methods.simplex import Route, RoutePath, check_simplex, choose_route, latent_variance
 from interpolants.couplings.paired import Paired
 from interpolants.couplings.pairs import UnfittedCoupling
 from interpolants.dynamics.sample import sample
@@ -23,6 +21,8 @@ from interpolants.foundations.errors import NotIdentifiableError, invalid, neare
 from interpolants.foundations.ops import expand_like, sum_event
 from interpolants.foundations.randomness import generator as seeded
 from interpolants.foundations.types import Condition
+from interpolants.methods.flow_settings import check_samples, choose_coupling, train_settings
+from interpolants.methods.simplex import Route, RoutePath, check_simplex, choose_route, latent_variance
 from interpolants.nets.build import choose_net
 from interpolants.nets.embeddings import FourierTime
 from interpolants.training.engine import FitResult, fit

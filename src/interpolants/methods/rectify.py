@@ -10,8 +10,6 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from interpolants.methods.flow_settings import check_ends, choose_coupling, flow_path, train_settings
-from interpolants.methods.straightness import Straightness, straightness
 from interpolants.couplings.paired import Paired
 from interpolants.couplings.pairs import Pairs
 from interpolants.couplings.reflow import Reflow
@@ -19,6 +17,8 @@ from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator as seeded
+from interpolants.methods.flow_settings import check_ends, choose_coupling, flow_path, train_settings
+from interpolants.methods.straightness import Straightness, straightness
 from interpolants.nets.potential import Potential
 from interpolants.paths.envelopes import ZeroEnvelope
 from interpolants.paths.linear import Linear, OneSidedLinear

@@ -8,13 +8,13 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from interpolants.methods.flow_settings import check_ends, choose_coupling, train_settings
 from interpolants.couplings.data_dependent import DataDependent, Start
 from interpolants.couplings.in_painting import InPainting
 from interpolants.dynamics.sample import sample
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import sum_event
 from interpolants.foundations.randomness import generator as seeded
+from interpolants.methods.flow_settings import check_ends, choose_coupling, train_settings
 from interpolants.paths.envelopes import ZeroEnvelope
 from interpolants.paths.linear import Linear
 from interpolants.training.pairs import Learnt, learn_fields

@@ -14,12 +14,12 @@ from typing import Any, Self
 import torch
 from torch import Generator, Tensor
 
-from interpolants.methods.flow_settings import check_samples
-from interpolants.methods.schrodinger_drifts import LARGEST_AFFINE, AffineAndNet, DriftFields, drift_targets
 from interpolants.couplings.light_plan import check_eps
 from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import as_time
 from interpolants.foundations.errors import invalid
+from interpolants.methods.flow_settings import check_samples
+from interpolants.methods.schrodinger_drifts import LARGEST_AFFINE, AffineAndNet, DriftFields, drift_targets
 from interpolants.nets.build import choose_net
 from interpolants.training.logging import Row
 from interpolants.training.settings import TrainSettings

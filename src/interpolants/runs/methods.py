@@ -19,6 +19,7 @@ from interpolants.estimator.normaliser import Normaliser
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.registry import build, find_card
+from interpolants.framework.method import Method
 from interpolants.framework.scores import Answered, Score
 from interpolants.metrics.estimate import Estimate
 from interpolants.runs.config import EvaluateConfig, TaskConfig, method_kind
@@ -70,6 +71,10 @@ def run_method(task: TaskConfig, data: TaskData, folder: Path, say: Say, *, prog
         method.fit(data.x1.train.x, progress=progress, out=place / "train", resume=True)
         if getattr(getattr(method, "result", None), "stopped", "") == "interrupted":
             raise KeyboardInterrupt
+    elif isinstance(method, Method):
+        ends = {"x0": None if data.x0 is None else data.x0.train.x, "x1": data.x1.train.x}
+        given = {role.name: ends[role.name] for role in method.roles() if role.name in ends}
+        method.fit_roles(given, out=place / "train", resume=True, progress=progress)
     else:
         method.fit(None if data.x0 is None else data.x0.train.x, data.x1.train.x, progress=progress)
     seconds = time.perf_counter() - began
@@ -166,6 +171,8 @@ def _row(score: Score) -> dict[str, Any]:
 
 def _own_numbers(method: Any) -> list[dict[str, Any]]:
     """What a method says of itself, as rows of numbers."""
+    if isinstance(method, Method):
+        return []
     note = "A number of the method's own."
     return [
         _row(
@@ -244,7 +251,8 @@ class _AsBridge:
 
     def transport(self, x: Tensor, *, reverse: bool = False, seed: int = 0, **ignored: Any) -> Samples:
         """Points carried over by the method."""
-        moved = self.method.transport(x, reverse=reverse, seed=seed)
+        options = {} if isinstance(self.method, Method) else {"seed": seed}
+        moved = self.method.transport(x, reverse=reverse, **options)
         ends = torch.tensor([0.0, 1.0], dtype=torch.float64)
         status = torch.zeros(len(x), dtype=torch.long)
         return Samples(moved, 0, status, ends, self.title, seed)
@@ -261,6 +269,7 @@ def _record(
     task: TaskConfig, kind: str, method: Any, data: TaskData, found: Findings, seconds: float
 ) -> dict[str, Any]:
     history = [dict(row) for row in getattr(getattr(method, "result", None), "history", [])]
+    history = [dict(row) for row in method.history] if isinstance(method, Method) else history
     own = isinstance(method, JudgesItself)
     x0 = {
         "name": method.start if own else "Gaussian",

@@ -4,7 +4,7 @@ Letters: ``X_{s,t}(x)`` the state at time t of the flow that is at x at time s; 
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import torch
@@ -90,15 +90,32 @@ class FlowMap(Trained):
 
     def roles(self) -> tuple[Role, ...]:
         """Samples of both ends, and what is known of the rows of x1."""
-        x0 = () if self.path.is_one_sided else (Role(name="x0", axis="x0", like="x1", about="samples at t = 0"),)
+        x0 = (
+            ()
+            if self.path.is_one_sided
+            else (Role(name="x0", axis="x0", like="x1", about="samples at t = 0"),)
+        )
         x1 = Role(name="x1", axis="x1", about="samples at t = 1")
         return (*x0, x1, Role(name="cond", kind="condition", axis="x1", optional=True))
+
+    def fit(self, x0: Any = None, x1: Any = None, *, cond: Any = None, **options: Any) -> Self:
+        """Learn from samples of both ends.
+
+        Args:
+            x0: Samples of rho0, ``(N0, *D)``; left out where the path starts from a Gaussian base.
+            x1: Samples of rho1, ``(N1, *D)``.
+            cond: What is known of each row of ``x1``: labels ``(N1,)``, vectors ``(N1, C)`` or fields ``(N1, C, *D)``.
+            options: As in :meth:`interpolants.framework.method.Method.fit`.
+        """
+        given = {"x0": x0, "x1": x1, "cond": cond}
+        return super().fit(**{name: value for name, value in given.items() if value is not None}, **options)
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Both losses at once."""
         ends = [data[name] for name in ("x0", "x1") if name in data]
         frame = Standard().fit(torch.cat(ends)) if self.standardize else Standard()
-        x0, x1 = (frame.encode(data[name]) if name in data else None for name in ("x0", "x1"))
+        x0 = frame.encode(data["x0"]) if "x0" in data else None
+        x1 = frame.encode(data["x1"])
         cond = data.get("cond")
         net = self._new_net(data["x1"], cond)
         times = StratifiedTimes()
@@ -117,12 +134,13 @@ class FlowMap(Trained):
     def _power(self) -> float:
         return (0.0 if self.rule == "mean_velocity" else 0.5) if self.robust == "auto" else float(self.robust)
 
-
     @property
     def fields(self) -> LearnedFields:
-        """The flow itself, in the network's units: its velocity is the diagonal, for ``dynamics`` and ``likelihood``."""
+        """The flow itself, whose velocity is the diagonal, in the network's units."""
         if not self.is_fitted:
-            raise invalid("FlowMap.fields", "the flow map must be fitted", "one that is not", "Call fit first.")
+            raise invalid(
+                "FlowMap.fields", "the flow map must be fitted", "one that is not", "Call fit first."
+            )
         return LearnedFields(self.path, velocity=Diagonal(self.state["net"]))
 
     # --- capabilities
@@ -200,9 +218,31 @@ class FlowMap(Trained):
         step = (end - start).reshape(-1, *(1,) * (x.ndim - 1)).to(state)
         return self._decoded(state + step * self.state["net"](state, start, end, cond))
 
+    def agreement(self, x: Tensor, *, cond: Tensor | None = None, n_steps: int = 64) -> dict[str, float]:
+        """How far the map is from its own flow, over the distance that the flow moves.
+
+        Args:
+            x: Start points ``(B, *D)`` at t = 0, in data units.
+            cond: What is known of each.
+            n_steps: Steps of Heun's scheme for the flow.
+
+        Returns:
+            ``one_step_gap`` and ``four_step_gap``: root mean square distance between one jump (four jumps) and the ODE;
+            ``round_trip``: there and back by one jump each, where both directions were trained.
+        """
+        start = self.state["frame"].encode(x).to(self._dtype)
+        end = sample(self.fields, start, method="heun", n_steps=n_steps, cond=cond).x
+        one, four = (self._carry(start, n, None, False, cond, 0) for n in (1, 4))
+        scale = _rms(end - start)
+        found = {"one_step_gap": _rms(one - end) / scale, "four_step_gap": _rms(four - end) / scale}
+        if self.directions == "both":
+            found["round_trip"] = _rms(self._carry(one, 1, None, True, cond, 0) - start) / scale
+        return found
+
     @property
     def _dtype(self) -> torch.dtype:
-        return next(self.state["net"].parameters()).dtype
+        net: nn.Module = self.state["net"]
+        return next(net.parameters()).dtype
 
     def _decoded(self, x: Tensor) -> Tensor:
         decoded: Tensor = self.state["frame"].decode(x)
@@ -305,3 +345,7 @@ def _told(net: Any, cond: Tensor | None, rows: slice) -> Any:
     if cond is None:
         return net
     return lambda x, s, t: net(x, s, t, cond[rows])
+
+
+def _rms(x: Tensor) -> float:
+    return float(x.square().mean().sqrt())

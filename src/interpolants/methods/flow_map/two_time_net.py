@@ -62,9 +62,7 @@ class TwoTimeNet(Remembered, id="two_time_net"):
         settings |= {"time_features": 0, **self.form.settings(vector=2 * features)}
         self.net = choose_net(settings, shape, 1, None, seed, who="FlowMap")
 
-    def forward(
-        self, x: Tensor, s: Tensor | float, t: Tensor | float, cond: Tensor | None = None
-    ) -> Tensor:
+    def forward(self, x: Tensor, s: Tensor | float, t: Tensor | float, cond: Tensor | None = None) -> Tensor:
         """Average velocity between the times: ``x (B, *D)``, times 0-d or ``(B,)`` -> ``(B, *D)``."""
         s, t = batch_time(s, x), batch_time(t, x)
         if self.is_own:

@@ -70,6 +70,4 @@ def _takes_envelope(id: Any) -> bool:
     return any("envelope" in inspect.signature(entry).parameters for entry in found if callable(entry))
 
 
-
-
 __all__ = ["choose_coupling", "flow_path", "member"]
