@@ -9,9 +9,9 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from interpolants.dynamics import sample
 from interpolants.methods import RouteFields
 from interpolants.methods.simplex import choose_route
-from interpolants.dynamics import sample
 
 IMAGES = Path(__file__).parent / "images"
 HUES, GREY = ("#0072b2", "#d55e00", "#007d5c"), "#777777"

@@ -10,8 +10,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from interpolants.methods import Rectification, one_step, straightness
 from interpolants.dynamics import sample
+from interpolants.methods import Rectification, one_step, straightness
 from interpolants.metrics import sliced_wasserstein
 from interpolants.paths import Linear, ZeroEnvelope
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge

@@ -7,8 +7,8 @@ another answer.
 import torch
 
 from gallery.common import figure, label, main, show_images
-from interpolants.methods import Restoration
 from interpolants.data import load
+from interpolants.methods import Restoration
 from interpolants.operators import Downsample
 
 METHOD = "docs/methods/couplings_from_data.md"

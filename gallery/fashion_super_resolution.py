@@ -5,8 +5,8 @@ invents the detail, other detail in each draw.
 """
 
 from gallery.common import figure, label, main, show_images
-from interpolants.methods import Restoration
 from interpolants.data import load
+from interpolants.methods import Restoration
 from interpolants.operators import Downsample
 
 METHOD = "docs/methods/couplings_from_data.md"

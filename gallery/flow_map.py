@@ -8,8 +8,8 @@ import torch
 from matplotlib import colormaps
 
 from gallery.common import draws, figure, main, plain_axes
-from interpolants.methods import FlowMap
 from interpolants.dynamics import sample
+from interpolants.methods import FlowMap
 from interpolants.problems import Pinwheel
 
 METHOD = "docs/methods/flow_map.md"
@@ -21,12 +21,14 @@ def draw(quick: bool) -> object:
         path="one_sided_linear",
         directions="forward",
         net={"kind": "mlp", "width": 128, "depth": 4},
-        train={"steps": 40 if quick else 2200, "batch_size": 256, "lr": 2e-3},
-        seed=0,
-    ).fit(None, draws(Pinwheel(), 30_000))
+        steps=40 if quick else 2200,
+        standardize=False,
+    ).fit(x1=draws(Pinwheel(), 30_000))
 
     noise = torch.randn(200 if quick else 3000, 2, generator=torch.Generator().manual_seed(1))
-    jumps = flow.sample(noise, n_steps=4, return_path=True).path
+    jumps = [noise]
+    for k in range(4):
+        jumps.append(flow.jump(jumps[-1], k / 4, (k + 1) / 4))
     turn = torch.atan2(noise[:, 1], noise[:, 0]).abs() / torch.pi
     colours = colormaps["plasma"](0.9 * turn.numpy())
     panels = {f"jump {k}, t = {k / 4}" if k else "noise": jumps[k] for k in (0, 1, 2, 4)}

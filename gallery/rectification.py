@@ -7,8 +7,8 @@ where a point ends.
 import torch
 
 from gallery.common import HUES, draws, figure, main, plain_axes
-from interpolants.methods import Rectification, one_step, straightness
 from interpolants.dynamics import sample
+from interpolants.methods import Rectification, one_step, straightness
 from interpolants.problems import EightGaussians
 
 METHOD = "docs/methods/rectification.md"

@@ -6,8 +6,9 @@ from interpolants.foundations.version import __version__
 
 if TYPE_CHECKING:
     from interpolants.estimator.bridge import Bridge
+    from interpolants.framework.method import load
 
-__all__ = ["Bridge", "__version__"]
+__all__ = ["Bridge", "__version__", "load"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,4 +17,8 @@ def __getattr__(name: str) -> Any:
         from interpolants.estimator.bridge import Bridge
 
         return Bridge
+    if name == "load":
+        from interpolants.framework.method import load
+
+        return load
     raise AttributeError(f"module 'interpolants' has no attribute {name!r}")

@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interpolants.couplings.pairs import costs
+from interpolants.couplings.sinkhorn import Sinkhorn
+from interpolants.data.catalogue import load
 from interpolants.methods.entropic_sb import EntropicSB
 from interpolants.methods.interpolant_sb import InterpolantSB
 from interpolants.methods.light_sb import LightSB
 from interpolants.methods.schrodinger import SchrodingerSolver
-from interpolants.couplings.pairs import costs
-from interpolants.couplings.sinkhorn import Sinkhorn
-from interpolants.data.catalogue import load
 from interpolants.metrics.bures_uvp import bw2_uvp, cbw2_uvp
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.problems.light_schrodinger import EOTMixturePair

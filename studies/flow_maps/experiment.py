@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interpolants.methods.flow_map.flow_map import FlowMap
-from interpolants.methods.flow_settings import train_settings
 from interpolants.data.images import load_digits
 from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.randomness import generator
+from interpolants.methods.flow_map.flow_map import FlowMap
+from interpolants.methods.flow_settings import train_settings
 from interpolants.metrics.estimate import floor
 from interpolants.metrics.sliced_wasserstein import sliced_wasserstein
 from interpolants.paths.linear import OneSidedLinear
@@ -114,8 +114,10 @@ def _train(
             OneSidedLinear(), None, x1, heads=("velocity",), net=net, settings=train_settings(train, seed, "study")
         )  # fmt: skip
         return found.fields, None
-    made = FlowMap(path=OneSidedLinear(), rule=name, directions="forward", net=net, seed=seed, train=train)
-    made.fit(None, x1)
+    made = FlowMap(
+        path=OneSidedLinear(), rule=name, directions="forward", net=net, seed=seed, standardize=False, **train
+    )
+    made.fit(x1=x1)
     return made.fields, made
 
 

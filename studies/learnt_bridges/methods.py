@@ -9,16 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interpolants.methods.entropic_sb import EntropicSB
-from interpolants.methods.flow_map.flow_map import FlowMap
-from interpolants.methods.interpolant_sb import InterpolantSB
-from interpolants.methods.light_sb import LightSB
-from interpolants.methods.rectify import Rectification
 from interpolants.dynamics.sample import sample
 from interpolants.estimator.bridge import Bridge
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import InterpolantsError
 from interpolants.likelihood.log_prob import log_prob
+from interpolants.methods.entropic_sb import EntropicSB
+from interpolants.methods.flow_map.flow_map import FlowMap
+from interpolants.methods.interpolant_sb import InterpolantSB
+from interpolants.methods.light_sb import LightSB
+from interpolants.methods.rectify import Rectification
 from interpolants.metrics.energy_distance import energy_distance
 from studies.learnt_bridges.problems import Samples
 
@@ -178,7 +178,8 @@ def _rectified(data: Samples, seed: int, settings: Settings, *, path: str) -> Le
 
 
 def _flow_map(data: Samples, seed: int, settings: Settings, *, path: str) -> Learnt:
-    made = FlowMap(path=path, net=_net(settings), seed=seed, train=_train(seed, settings))
+    train = {name: value for name, value in _train(seed, settings).items() if name != "seed"}
+    made = FlowMap(path=path, net=_net(settings), seed=seed, standardize=False, **train)
     done = made.fit(None if path.startswith("one_sided") else data.x0, data.x1)
     return Learnt(done.fields, done)
 

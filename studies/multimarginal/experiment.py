@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from interpolants.methods.multimarginal import Multimarginal
 from interpolants.couplings import MinibatchOT
 from interpolants.data import load
 from interpolants.foundations.randomness import generator as seeded
+from interpolants.methods.multimarginal import Multimarginal
 from interpolants.metrics import energy_distance, sliced_wasserstein
 from interpolants.problems import EightGaussians, Moons, Rings
 from studies.common import Outcome

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interpolants.dynamics.sample import sample
 from interpolants.methods.entropic_sb import EntropicSB
 from interpolants.methods.interpolant_sb import InterpolantSB
 from interpolants.methods.schrodinger import SchrodingerResult, SchrodingerSolver
-from interpolants.dynamics.sample import sample
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.problems.schrodinger import GaussianSchrodingerBridge
 from interpolants.problems.toys import EightGaussians, Moons

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interpolants.methods import LatentGenerator
 from interpolants.data import InstanceNoise, load
 from interpolants.foundations.extras import require
 from interpolants.foundations.randomness import generator as seeded
+from interpolants.methods import LatentGenerator
 from interpolants.metrics import energy_distance
 from interpolants.problems import ClosedCurve
 from studies.common import Outcome

@@ -15,8 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interpolants.methods.light_sb import LightDrifts
-from interpolants.methods.schrodinger_drifts import DriftFields
 from interpolants.dynamics.noise import ReverseNoise
 from interpolants.dynamics.sample import sample
 from interpolants.dynamics.transitions import TRANSITIONS
@@ -24,6 +22,8 @@ from interpolants.fields.protocol import Fields
 from interpolants.foundations.cards import load_cards
 from interpolants.foundations.errors import InterpolantsError, InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.methods.light_sb import LightDrifts
+from interpolants.methods.schrodinger_drifts import DriftFields
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.paths.bases import MatrixBasis
 from interpolants.paths.custom import SpatiallyLinear

@@ -168,9 +168,9 @@ def _standard_cdf(z: Tensor, df: float) -> Tensor:
     """Distribution function of a standard Gaussian or Student's t."""
     if math.isinf(df):
         return torch.special.ndtr(z)
-    from scipy.special import stdtr  # needs the extra that brings Student's t
-
-    return torch.from_numpy(stdtr(df, z.double().numpy())).to(z)
+    special = require("scipy.special", by="Predictive with Student's t")
+    found: Tensor = torch.from_numpy(special.stdtr(df, z.double().numpy())).to(z)
+    return found
 
 
 def _standard_reach(p: float, df: float) -> float:

@@ -2,7 +2,8 @@
 
 Files of an experiment's folder: ``results/`` is the sealed answers of all cells, ``gathered/`` what they say together
 (both without a time or a date), ``manifest.json`` what the numbers depend on, ``log.json`` seconds and dates of cells.
-While cells are missing, finished ones lie in ``cells/``. What a cell writes itself, such as checkpoints and models, is in its folder in ``work/``.
+While cells are missing, finished ones lie in ``cells/``. What a cell writes itself, such as checkpoints and models, is
+in its folder in ``work/``.
 """
 
 import hashlib

@@ -195,7 +195,7 @@ class FlowMap(Trained):
         Returns:
             ``(B, *D)`` in the kind of ``x``.
         """
-        start = self.state["frame"].encode(x)
+        start = self._encoded(x)
         return self._decoded(self._carry(start, n_steps, times, reverse, cond, first_index))
 
     @capability(reads={"x": "x1"}, like="x")
@@ -208,7 +208,7 @@ class FlowMap(Trained):
             t: End times, likewise; smaller than ``s`` to go back.
             cond: As in :meth:`sample`.
         """
-        state = self.state["frame"].encode(x).to(self._dtype)
+        state = self._encoded(x)
         start, end = as_time(s, state), as_time(t, state)
         for name, time in (("s", start), ("t", end)):
             if not bool(((time >= 0) & (time <= 1)).all()):
@@ -230,7 +230,7 @@ class FlowMap(Trained):
             ``one_step_gap`` and ``four_step_gap``: root mean square distance between one jump (four jumps) and the ODE;
             ``round_trip``: there and back by one jump each, where both directions were trained.
         """
-        start = self.state["frame"].encode(x).to(self._dtype)
+        start = self._encoded(x)
         end = sample(self.fields, start, method="heun", n_steps=n_steps, cond=cond).x
         one, four = (self._carry(start, n, None, False, cond, 0) for n in (1, 4))
         scale = _rms(end - start)
@@ -239,10 +239,11 @@ class FlowMap(Trained):
             found["round_trip"] = _rms(self._carry(one, 1, None, True, cond, 0) - start) / scale
         return found
 
-    @property
-    def _dtype(self) -> torch.dtype:
-        net: nn.Module = self.state["net"]
-        return next(net.parameters()).dtype
+    def _encoded(self, x: Tensor) -> Tensor:
+        """States in the network's units and precision; a network of the user's own takes them as they are."""
+        encoded: Tensor = self.state["frame"].encode(x)
+        own = isinstance(self.net, nn.Module)
+        return encoded if own else encoded.to(next(self.state["net"].parameters()).dtype)
 
     def _decoded(self, x: Tensor) -> Tensor:
         decoded: Tensor = self.state["frame"].decode(x)
@@ -265,7 +266,7 @@ class FlowMap(Trained):
         jumps = JumpFields(self.state["net"], grid, reverse=reverse)
         done = sample(
             jumps,
-            start.to(self._dtype),
+            start,
             method="euler",
             time_grid=grid,
             n_steps=len(grid) - 1,

@@ -1,0 +1,194 @@
+"""The form of a method, on a ridge regression: settings, roles, fits, answers in kind, storage."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.framework import stored
+from interpolants.framework.answers import Predictive
+from interpolants.framework.capabilities import NotAbleError, capability
+from interpolants.framework.method import Method
+from interpolants.framework.roles import Role
+from interpolants.framework.stages import Run
+from interpolants.framework.task import Split, Task
+
+
+class Ridge(Method):
+    """Least squares with a penalty, learnt by conjugate steps so that it has a loop to interrupt."""
+
+    penalty: float = 1.0
+    steps: int = 6
+
+    def roles(self):
+        return Role(name="x"), Role(name="y")
+
+    def learn(self, data, run: Run):
+        x, y = data["x"].double(), data["y"].double()
+        matrix = x.T @ x + self.penalty * torch.eye(x.shape[1], dtype=torch.float64)
+
+        def step(w, k, generator):
+            r = x.T @ y - matrix @ w
+            return w + r * (r * r).sum() / (r * (matrix @ r)).sum().clamp_min(1e-300)
+
+        w = run.loop(
+            "descent", lambda g: torch.zeros(x.shape[1], y.shape[1]).double(), step, self.steps, every=2
+        )
+        return {"w": w, "noise": (y - x @ w).std()}
+
+    def cannot(self, verb):
+        return "no density without a penalty." if verb == "density" and not self.penalty else ""
+
+    @capability(like="y")
+    def predict(self, x):
+        return x.double() @ self.state["w"]
+
+    @capability(reads={"x": "x"}, like="y", blocks=True)
+    def density(self, x):
+        loc = (x.double() @ self.state["w"])[None]
+        return Predictive(loc=loc, scale=self.state["noise"].expand_as(loc))
+
+
+X = torch.randn(100, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+Y = X @ torch.tensor([[1.0], [-2.0], [0.5]], dtype=torch.float64)
+
+
+def test_arrays_and_tables_go_in_and_come_out_with_names_and_index():
+    method = Ridge(penalty=0.0, steps=200).fit(X.numpy(), Y[:, 0].numpy())
+    assert isinstance(method.predict(X.numpy()), np.ndarray)
+    assert method.predict(X.numpy()[:4]).shape == (4,)
+    table = pd.DataFrame(X.numpy(), columns=["a", "b", "c"], index=range(500, 600))
+    again = Ridge(penalty=0.0, steps=200).fit(table, pd.Series(Y[:, 0].numpy(), name="target"))
+    answer = again.predict(table[["c", "a", "b"]][:5])
+    assert list(answer.index) == [500, 501, 502, 503, 504]
+    assert answer.name == "target"
+    assert_close(torch.from_numpy(answer.to_numpy(copy=True)), Y[:5, 0], atol=1e-6, rtol=0)
+    assert stored.fingerprint(method.state) == stored.fingerprint(again.state)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda m: Ridge(penalti=1.0), "Did you mean 'penalty'"),
+        (lambda m: Ridge(seed=-1), "seed"),
+        (lambda m: m.set_params(penalti=1.0), "Did you mean 'penalty'"),
+        (lambda m: m.fit(X), "y is needed"),
+        (lambda m: m.fit(X, Y[:7]), "as many rows, one for one, got x 100, y 7"),
+        (lambda m: m.fit(X, Y, z=1), "must be a role"),
+        (lambda m: m.fit(X / 0, Y), "x must be finite"),
+        (lambda m: m.predict(X[:, :2]), r"event shape the method was fitted to, \(3,\), got \(2,\)"),
+        (lambda m: m.predict(z=X), "argument must be known"),
+        (lambda m: Ridge().predict(X), r"must be fitted.*Call fit\(x, y\) first"),
+    ],
+)
+def test_what_is_refused_is_said_and_changes_nothing(call, words):
+    method = Ridge().fit(X, Y)
+    before = stored.fingerprint(method.to_parts()["state"])
+    with pytest.raises(InvalidInputError, match=words):
+        call(method)
+    assert stored.fingerprint(method.state) == before
+
+
+def test_a_capability_that_is_not_there_says_why():
+    method = Ridge(penalty=0.0).fit(X, Y)
+    assert method.capabilities() == {"predict": "", "density": "no density without a penalty."}
+    assert not method.can("density")
+    with pytest.raises(NotAbleError, match=r"Ridge\.density: no density without a penalty"):
+        method.density(X)
+
+
+def test_in_blocks_a_row_does_not_feel_its_neighbours():
+    method = Ridge().fit(X, Y)
+    whole = method.density(X)
+    assert torch.equal(method.density(X[:3]).loc, whole.loc[:, :3])
+    assert whole.loc.shape == (1, 100, 1)
+
+
+@pytest.mark.parametrize("at", [1, 3, 5])
+def test_a_killed_loop_resumes_to_the_same_bits(tmp_path, at):
+    undisturbed = Ridge().fit(X, Y)
+
+    class KilledError(Exception):
+        pass
+
+    def kill(stage, k, steps):
+        if k == at:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        Ridge().fit(X, Y, out=tmp_path, watch=kill)
+    seen = []
+    resumed = Ridge().fit(X, Y, out=tmp_path, resume=True, watch=lambda stage, k, steps: seen.append(k))
+    assert stored.fingerprint(resumed.state) == stored.fingerprint(undisturbed.state)
+    assert seen[0] == at - at % 2 + 1
+    with pytest.raises(InvalidInputError, match="another penalty"):
+        Ridge(penalty=2.0).fit(X, Y, out=tmp_path, resume=True)
+    with pytest.raises(InvalidInputError, match="another data"):
+        Ridge().fit(2 * X, Y, out=tmp_path, resume=True)
+    with pytest.raises(InvalidInputError, match="out must not hold another run"):
+        Ridge().fit(X, Y, out=tmp_path)
+
+
+def test_a_tree_holds_plain_values_tensors_and_records_and_refuses_the_rest(tmp_path):
+    tree = {
+        "a": [1, 2.5, math.inf, None, "x"],
+        "b": (torch.arange(3), torch.tensor([1 + 2j])),
+        "p": Predictive(loc=torch.zeros(1, 2, 1), scale=torch.ones(1, 2, 1)),
+    }
+    back = stored.read(stored.write(tmp_path / "t", tree))
+    assert stored.fingerprint(back) == stored.fingerprint(tree)
+    assert {f.suffix for f in (tmp_path / "t").iterdir()} == {".json", ".safetensors"}
+    for bad in ({1: 2}, {"a": {3}}, np.zeros(2), object()):
+        with pytest.raises(InvalidInputError, match="must"):
+            stored.write(tmp_path / "bad", bad)
+
+
+def test_code_of_a_user_is_passed_again_and_missing_code_refuses_to_be_used(tmp_path):
+    net = nn.Linear(2, 2)
+    folder = stored.write(tmp_path / "t", {"net": net, "f": lambda x: x})
+    missing = stored.read(folder)
+    with pytest.raises(InvalidInputError, match=r"Pass load\(folder, net=\.\.\.\)"):
+        missing["net"](torch.zeros(2))
+    back = stored.read(folder, net=nn.Linear(2, 2), f=len)
+    assert torch.equal(back["net"].weight, net.weight)
+    with pytest.raises(InvalidInputError, match="Did you mean 'net'"):
+        stored.read(folder, nett=net)
+
+
+def test_a_task_parts_rows_before_anything_is_estimated():
+    task = Task.of(Ridge().roles(), {"x": X, "y": Y}, Split(test=0.2, held=0.1))
+    assert [len(task.part(name)["x"]) for name in ("train", "held", "test")] == [70, 10, 20]
+    parts = torch.cat([task.part(name)["x"] for name in ("train", "held", "test")])
+    assert_close(parts.sort(0).values, X.sort(0).values)
+    assert torch.equal(task.test["y"], task.test["x"] @ torch.tensor([[1.0], [-2.0], [0.5]]).double())
+    late = Task.of(Ridge().roles(), {"x": X, "y": Y}, Split(by="time", test=10))
+    assert torch.equal(late.test["x"], X[-10:])
+    groups = ["a"] * 50 + ["b"] * 30 + ["c"] * 20
+    split = Split(by="group", role="who", test=["b"])
+    by_group = Task.of(Ridge().roles(), {"x": X, "y": Y, "who": groups}, split)
+    assert torch.equal(by_group.test["x"], X[50:80])
+    with pytest.raises(InvalidInputError, match="Did you mean"):
+        Task.of(Ridge().roles(), {"x": X, "yy": Y})
+
+
+def test_a_predictive_mixture_has_the_moments_quantiles_and_draws_of_its_density():
+    loc = torch.tensor([[[0.0]], [[3.0]]], dtype=torch.float64)
+    scale = torch.tensor([[[1.0]], [[0.5]]], dtype=torch.float64)
+    weight = torch.tensor([[0.25], [0.75]], dtype=torch.float64).log()
+    p = Predictive(loc=loc, scale=scale, log_weight=weight)
+    assert_close(p.mean, torch.tensor([[2.25]], dtype=torch.float64))
+    variance = 0.25 * (1 + 0) + 0.75 * (0.25 + 9) - 2.25**2
+    assert_close(p.std**2, torch.tensor([[variance]], dtype=torch.float64))
+    grid = torch.linspace(-8, 8, 4001, dtype=torch.float64)
+    density = torch.stack([p.log_prob(y) for y in grid]).exp()
+    assert_close(torch.trapezoid(density[:, 0], grid), torch.tensor(1.0, dtype=torch.float64))
+    q = p.quantile(0.9)
+    assert_close(p.cdf(q), torch.tensor([[0.9]], dtype=torch.float64))
+    draws = p.sample(4000, seed=1)[:, 0, 0]
+    assert abs(float(draws.mean()) - 2.25) < 4 * variance**0.5 / 4000**0.5
+    assert abs(float((draws < 1).double().mean()) - float(p.cdf(torch.ones(1, 1)))) < 4 * 0.5 / 4000**0.5
