@@ -167,7 +167,8 @@ class Predictive:
 def _standard_cdf(z: Tensor, df: float) -> Tensor:
     """Distribution function of a standard Gaussian or Student's t."""
     if math.isinf(df):
-        return torch.special.ndtr(z)
+        below: Tensor = torch.special.ndtr(z)
+        return below
     special = require("scipy.special", by="Predictive with Student's t")
     found: Tensor = torch.from_numpy(special.stdtr(df, z.double().numpy())).to(z)
     return found
