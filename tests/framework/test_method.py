@@ -14,7 +14,7 @@ from interpolants.framework import stored
 from interpolants.framework.answers import Predictive
 from interpolants.framework.capabilities import NotAbleError, capability
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.roles import Role, read
 from interpolants.framework.stages import Run
 from interpolants.framework.task import Split, Task
 
@@ -100,6 +100,18 @@ def test_a_capability_that_is_not_there_says_why():
     assert not method.can("density")
     with pytest.raises(NotAbleError, match=r"Ridge\.density: no density without a penalty"):
         method.density(X)
+
+
+def test_a_model_must_be_fitted_and_capable_of_what_is_needed():
+    roles = (Role(name="model", kind="model", axis="", needs="density"),)
+    able = Ridge().fit(X, Y)
+    assert read(roles, {"model": able}, "fit")[0]["model"] is able
+    with pytest.raises(InvalidInputError, match=r"model must be a fitted method, got Ridge\(not fitted\)"):
+        read(roles, {"model": Ridge()}, "fit")
+    with pytest.raises(InvalidInputError, match="model must be a fitted method"):
+        read(roles, {"model": X}, "fit")
+    with pytest.raises(InvalidInputError, match=r"must be a method that can density.*no density without"):
+        read(roles, {"model": Ridge(penalty=0.0).fit(X, Y)}, "fit")
 
 
 def test_in_blocks_a_row_does_not_feel_its_neighbours():

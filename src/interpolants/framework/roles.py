@@ -319,8 +319,28 @@ role_kind("rows", Rows())
 role_kind("ragged", Ragged())
 role_kind("labels", Labels())
 role_kind("condition", Conditions())
+
+
+class Model:
+    """A fitted method that another one learns from; a role may need a verb of it."""
+
+    has_rows = False
+
+    def read(self, value: Any, role: Role, reading: Reading) -> tuple[Any, Given]:
+        """As it is, if it is fitted and capable of what the role needs."""
+        if not getattr(value, "is_fitted", False):
+            remedy = "Fit it, or read it from its folder with interpolants.load."
+            raise invalid(reading.who, f"{role.name} must be a fitted method", repr(value), remedy)
+        if role.needs and not value.can(role.needs):
+            why = value.capabilities().get(role.needs, "")
+            rule = f"{role.name} must be a method that can {role.needs}"
+            raise invalid(reading.who, rule, type(value).__name__, why)
+        return value, Given("thing", "")
+
+
 role_kind("problem", Thing())
 role_kind("environment", Thing())
+role_kind("model", Model())
 
 
 # --- all roles of a call -------------------------------------------------------------------------------------
