@@ -23,8 +23,8 @@ from interpolants.problems import Checkerboard, CheckerboardBridge, GaussianMixt
 from interpolants.training.engine import Moment, fit
 from interpolants.training.settings import TrainSettings
 
-HEADS = ("velocity", "drift", "denoiser", "score", "endpoint0", "endpoint1")
-DERIVED = (("velocity", "denoiser"), ("drift", "denoiser"), ("endpoint0", "endpoint1"))
+HEADS = ("velocity", "mean_rate", "noise", "score", "endpoint0", "denoised")
+DERIVED = (("velocity", "noise"), ("mean_rate", "noise"), ("endpoint0", "denoised"))
 _MARGIN = 0.02
 
 
@@ -171,7 +171,7 @@ def run(*, steps: int, seeds: int, n: int, report: Callable[[str], None]) -> Non
             pair_fields = LearnedFields(
                 case.path,
                 velocity=_head(fields.networks[0], "velocity"),
-                denoiser=_head(fields.networks[0], "denoiser"),
+                noise=_head(fields.networks[0], "noise"),
             )
             for row in agreement(case, pair_fields, n=n, seed=seed):
                 report(row)

@@ -12,11 +12,11 @@ from interpolants.metrics import sliced_wasserstein
 
 _NET = {"kind": "mlp", "width": 512, "depth": 4, "residual": True}
 CASES: dict[str, dict[str, Any]] = {
-    "drift, denoiser": {"learn": ("drift", "denoiser"), "net": _NET},
-    "the same with layer norm": {"learn": ("drift", "denoiser"), "net": {**_NET, "layer_norm": True}},
-    "velocity, denoiser": {"learn": ("velocity", "denoiser"), "net": _NET},
+    "drift, denoiser": {"learn": ("mean_rate", "noise"), "net": _NET},
+    "the same with layer norm": {"learn": ("mean_rate", "noise"), "net": {**_NET, "layer_norm": True}},
+    "velocity, denoiser": {"learn": ("velocity", "noise"), "net": _NET},
     "velocity, denoiser, weight decay 0.1": {
-        "learn": ("velocity", "denoiser"),
+        "learn": ("velocity", "noise"),
         "net": _NET,
         "optimizer": "adamw",
         "weight_decay": 0.1,

@@ -130,7 +130,7 @@ def _learnt(target: GaussianMixture, seed: int, settings: Settings) -> LearnedFi
         seed=seed, ema=0.99, clip_norm=None,
     )  # fmt: skip
     nets: dict[str, Any] = {}
-    for k, (head, out) in enumerate({"velocity": spread, "denoiser": 1.0}.items()):
+    for k, (head, out) in enumerate({"velocity": spread, "noise": 1.0}.items()):
         net = MLP(target.dim, width=settings["width"], depth=settings["depth"], seed=seed + 100 * k)
         learnt = learn_fields(Linear(), x0, x1, heads=(head,), net=Scaled(net, spread, out), settings=train)
         nets[head] = learnt.net

@@ -75,7 +75,7 @@ def measure(case: str, seed: int, settings: Settings) -> Outcome:
     """All noise levels of one envelope."""
     path = Linear(envelope=ENVELOPES[case.removesuffix(LONGER).removesuffix(SCORE)])
     longer = settings["longer"] if case.endswith(LONGER) else 1
-    noise = "score" if case.endswith(SCORE) else "denoiser"
+    noise = "score" if case.endswith(SCORE) else "noise"
     heads = ("velocity",) if path.envelope.is_zero else ("velocity", noise)
     networks: dict[str, Any] = {head: _learn(path, head, seed, settings, longer) for head in heads}
     fields = LearnedFields(path, **networks)

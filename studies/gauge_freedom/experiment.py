@@ -63,7 +63,7 @@ def learn(case: str, seed: int, settings: Settings) -> tuple[LearnedFields, floa
         PATH,
         None,
         x1,
-        heads=("endpoint1",),
+        heads=("denoised",),
         net={"kind": "potential", "net": inner} if case == GRADIENT else inner,
         times=NoiseTimes(PATH, mean=-1.5, std=1.2, data_std=spread),
         precondition=spread,
@@ -96,7 +96,7 @@ def _dimensions(case: str, seed: int, settings: Settings) -> Outcome:
         t = torch.tensor(1 / (1 + sigma))  # noise over signal is (1 - t) / t
         draw = PATH.sample(x1=test, t=t, generator=_generator(seed, _NOISE))
         with torch.no_grad():
-            found1 = fields.evaluate(draw.x_t, t, ("endpoint1",))["endpoint1"]
+            found1 = fields.evaluate(draw.x_t, t, ("denoised",))["denoised"]
         # In units of the noise: a projection on the sheet leaves its two tangents, 2 in all.
         values[f"loss {sigma:g}"] = float((found1 - test).square().sum(1).mean()) / sigma**2
         values[f"asymmetry {sigma:g}"] = asymmetry(fields, draw.x_t[:500], float(t))

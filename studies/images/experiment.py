@@ -135,7 +135,7 @@ def _learn(path: Path, seen: Tensor, seed: int, settings: Settings) -> LearnedFi
         ema=settings["ema"],
         seed=seed,
     )
-    head = "denoiser" if path.is_static else "velocity"
+    head = "noise" if path.is_static else "velocity"
     net = {"kind": "unet", **settings["net"]}
     return learn_fields(path, None, seen, heads=(head,), net=net, settings=train).fields
 

@@ -95,7 +95,7 @@ def separation(points: int, draws: int) -> DataSeparation:
     path = OneSidedLinear()
     data = BOARD.sample(points, generator=_generator(0, _DATA)).double()
     data = data / data.square().mean().sqrt()
-    denoiser = CheckerboardBridge(BOARD).fields(path).endpoint1
+    denoiser = CheckerboardBridge(BOARD).fields(path).denoised
     return data_separation(data, denoiser=denoiser, path=path, draws=draws, normalise=False)
 
 
@@ -110,7 +110,7 @@ def schedule(name: str, settings: Settings) -> SpatiallyLinearPath:
 def fields(kind: str, path: SpatiallyLinearPath, seed: int, settings: Settings) -> LearnedFields:
     """The denoiser of the board, exact or learnt, with all that follows from it."""
     if kind == EXACT:
-        return LearnedFields(path, endpoint1=CheckerboardBridge(BOARD).fields(path).endpoint1)
+        return LearnedFields(path, denoised=CheckerboardBridge(BOARD).fields(path).denoised)
     x1 = BOARD.sample(settings["data"], generator=_generator(seed, _DATA))
     train = TrainSettings(
         steps=settings["train"],
@@ -121,7 +121,7 @@ def fields(kind: str, path: SpatiallyLinearPath, seed: int, settings: Settings) 
         seed=seed,
     )
     net = {"kind": "mlp", **settings["net"]}
-    return learn_fields(path, None, x1, heads=("endpoint1",), net=net, settings=train).fields
+    return learn_fields(path, None, x1, heads=("denoised",), net=net, settings=train).fields
 
 
 def _board(kind: str, name: str, seed: int, settings: Settings) -> Outcome:
@@ -134,7 +134,7 @@ def _board(kind: str, name: str, seed: int, settings: Settings) -> Outcome:
     values = {"kinetic energy": kinetic_energy(path, law), "floor": energy_distance(true, other).value}
     arrays = {}
     for steps in settings["n_steps"]:
-        for method in ("euler", "denoise"):
+        for method in ("euler", "ddim"):
             run = {"n_steps": steps, "time_grid": "uniform", "invariant": False, "chunk": n}
             x = sample(found, begin, method=method, **run).x.double()
             values[f"{method} {steps}"] = energy_distance(true, x).value

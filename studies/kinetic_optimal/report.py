@@ -20,7 +20,7 @@ from studies.kinetic_optimal.experiment import (
     schedule,
 )
 
-_METHODS = {"euler": "Euler steps", "denoise": "denoising steps"}
+_METHODS = {"euler": "Euler steps", "ddim": "denoising steps"}
 
 
 def table(results: Results) -> str:

@@ -165,9 +165,9 @@ def _from_noise(
 ) -> Learnt:
     how: dict[str, Any] = {}
     if name in GROWING:
-        how = {"precondition": True, "times": "noise", "learn": "endpoint1"}
+        how = {"precondition": True, "times": "noise", "learn": "denoised"}
     elif name == "kinetic_optimal":
-        how = {"learn": "endpoint1"}  # for centred data the target of the velocity has no variance at t = 0
+        how = {"learn": "denoised"}  # for centred data the target of the velocity has no variance at t = 0
     return _bridge(make(data.x1), None, data.x1, seed, settings, **how)
 
 

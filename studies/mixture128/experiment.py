@@ -30,9 +30,9 @@ from studies.common import Outcome
 Settings = Mapping[str, Any]
 PAIRS = {
     "b, s": ("velocity", "score"),
-    "b, eta": ("velocity", "denoiser"),
-    "v, s": ("drift", "score"),
-    "v, eta": ("drift", "denoiser"),
+    "b, eta": ("velocity", "noise"),
+    "v, s": ("mean_rate", "score"),
+    "v, eta": ("mean_rate", "noise"),
 }
 # One Gaussian sample set per purpose; a target of its own for all seeds, as in the paper.
 _DATA, _START, _TRUTH, _NOISE, _DRAWS = range(5)

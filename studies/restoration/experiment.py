@@ -137,7 +137,7 @@ def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
         PATH,
         real.train,
         real.train,
-        heads=("endpoint1",) if method == "regression" else ("velocity",),
+        heads=("denoised",) if method == "regression" else ("velocity",),
         net={**net, **coupling.net_settings(real.train)},
         coupling=coupling,
         times=AtStart() if method == "regression" else None,
@@ -163,7 +163,7 @@ def evaluate(
     def restore(start: Start, steps: int, keep: bool = False) -> Tensor:
         if method == "regression":
             with torch.no_grad():
-                return fields.endpoint1(start.x0, 0.0, start.field)
+                return fields.denoised(start.x0, 0.0, start.field)
         used = KeepKnown(fields) if keep else fields
         return sample(used, start.x0, method="heun", n_steps=steps, cond=start.field).x
 

@@ -32,7 +32,7 @@ PREDICTORS: dict[str, dict[str, Any]] = {
     "reverse diffusion": {"method": "reverse_diffusion"},
     "ancestral": {"method": "ancestral"},
     "Euler-Maruyama": {"method": "euler", "eps": ReverseNoise()},
-    "denoising flow": {"method": "denoise"},
+    "denoising flow": {"method": "ddim"},
 }
 HEUN = "Heun flow"
 # P: predictor alone; PC: with a corrector; the last as the official code does it, corrector first, norms of the batch.

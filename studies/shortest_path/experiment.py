@@ -99,7 +99,7 @@ def _learnt(name: str, seed: int, settings: Settings) -> Outcome:
         path,
         None,
         x1,
-        heads=("endpoint1",),
+        heads=("denoised",),
         net={"kind": "unet", **settings["net"]},
         settings=TrainSettings(
             steps=settings["train"],
@@ -125,7 +125,7 @@ def _learnt(name: str, seed: int, settings: Settings) -> Outcome:
         done = sample(
             learnt.fields,
             start,
-            method="denoise",
+            method="ddim",
             n_steps=steps,
             time_grid="uniform",
             invariant=False,

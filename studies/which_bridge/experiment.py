@@ -111,7 +111,7 @@ def _shortest(rho1: GaussianMixture) -> SpatiallyLinearPath:
 def _kinetic(rho1: GaussianMixture) -> SpatiallyLinearPath:
     """The path of least kinetic energy to the law, by its exact denoiser."""
     path, g = OneSidedLinear(), keyed(0, _OTHER)
-    denoiser = GaussianMixtureBridge(path.base, rho1).fields(path).endpoint1
+    denoiser = GaussianMixtureBridge(path.base, rho1).fields(path).denoised
     return KineticOptimal.fit(rho1.sample(250, generator=g), denoiser=denoiser, path=path)
 
 

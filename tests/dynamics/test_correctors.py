@@ -86,7 +86,7 @@ def test_steps_of_fixed_size_keep_a_gaussian_up_to_the_bias_of_their_length():
         (Langevin(steps=2), "mean", [0.25, 0.25, 0.5, 0.5, 0.75, 0.75]),
     ],
 )
-@pytest.mark.parametrize("method", ["ancestral", "heun", "euler_maruyama", "denoise"])
+@pytest.mark.parametrize("method", ["ancestral", "heun", "euler_maruyama", "ddim"])
 def test_the_corrector_works_at_the_times_it_should(corrector, finish, wanted, method):
     fields = Counting(exact(VE(smin=0.1, smax=10.0)))
     eps = ReverseNoise() if method == "euler_maruyama" else 0.0

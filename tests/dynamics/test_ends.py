@@ -1,4 +1,4 @@
-"""The ends of an SDE whose score comes from a denoiser: neither its errors nor narrow data may do harm there."""
+"""The ends of an SDE whose score comes from a learnt noise: neither its errors nor narrow data may do harm there."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ DATA = GaussianMixture(
     torch.tensor([[-1.5, 0.0], [1.5, 1.0]], dtype=F64),
     torch.tensor([0.01, 0.04], dtype=F64),
 )
-WRONG = 0.05  # of a denoiser of size 1, with a sign that changes quickly: what networks do
+WRONG = 0.05  # of a mean noise of size 1, with a sign that changes quickly: what networks do
 
 SAFE = {
     "capped, as by default": {"eps": 1.0},
@@ -30,10 +30,10 @@ def fields(error):
     path = Linear()
     exact = GaussianMixtureBridge(START, DATA).fields(path)
 
-    def denoiser(x, t, cond=None):
-        return exact.denoiser(x, t) + error * torch.sin(40 * x)
+    def noise(x, t, cond=None):
+        return exact.noise(x, t) + error * torch.sin(40 * x)
 
-    return LearnedFields(path, drift=exact.drift, denoiser=denoiser)
+    return LearnedFields(path, mean_rate=exact.mean_rate, noise=noise)
 
 
 def width(error, options, generator):
@@ -44,7 +44,7 @@ def width(error, options, generator):
 
 
 @pytest.mark.parametrize("name", SAFE)
-def test_a_wrong_denoiser_is_not_amplified(name):
+def test_a_wrong_noise_is_not_amplified(name):
     # the mean end point, in place of the last step, leaves out what noise that step had: 12 % here
     right = width(0.0, SAFE[name], torch.Generator().manual_seed(0))
     assert right == pytest.approx(0.88 if "denoised" in name else 1.0, abs=0.1)

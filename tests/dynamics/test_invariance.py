@@ -40,12 +40,12 @@ def awake(net, seed=3):
 
 def mlp_fields():
     net = awake(MLP(2, width=256, depth=3, heads=2, n_classes=3))
-    return LearnedFields(Linear(), joint=net, heads=("velocity", "denoiser"))
+    return LearnedFields(Linear(), joint=net, heads=("velocity", "noise"))
 
 
 def unet_fields():
     net = awake(UNet((1, 8, 8), channels=16, blocks=1, heads=2, n_classes=3))
-    return LearnedFields(Linear(), joint=net, heads=("velocity", "denoiser"))
+    return LearnedFields(Linear(), joint=net, heads=("velocity", "noise"))
 
 
 FIELDS = {"mlp": (mlp_fields, (2,)), "unet": (unet_fields, (1, 8, 8))}

@@ -84,11 +84,11 @@ def test_more_noise_leads_further_and_the_law_stays(generator):
     assert 0.15 < left[2] < 0.42
 
 
-def test_one_learnt_denoiser_is_all_it_needs(generator):
-    """The same through LearnedFields given the exact denoiser alone, in both directions."""
+def test_one_learnt_noise_is_all_it_needs(generator):
+    """The same through LearnedFields given the exact noise alone, in both directions."""
     path = Mirror(envelope=BrownianEnvelope(scale=4.0))
     exact = fields(TWO, path)
-    learnt = LearnedFields(path, denoiser=exact.denoiser)
+    learnt = LearnedFields(path, noise=exact.noise)
     x = TWO.sample(300, generator=generator)
     for options in ({"eps": 0.5}, {"eps": 0.5, "reverse": True}, {"eps": 0.0}):
         one, other = (sample(f, x, n_steps=50, seed=6, **options).x for f in (exact, learnt))

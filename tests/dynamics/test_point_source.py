@@ -25,13 +25,13 @@ PAPER = SpatiallyLinear(lambda t: 1 - t, lambda t: t**2, lambda t: torch.sqrt(t)
 def gaussian_fields(path, shift=1.5, std=0.5):
     """x1 given x0 is N(x0 + shift, std^2)."""
 
-    def endpoint1(x, t, cond):
+    def denoised(x, t, cond):
         a, b, g = (float(c(t.double())) for c in (path.alpha, path.beta, path.envelope.gamma))
         variance = max((b * std) ** 2 + g**2, 1e-300)
         mean = cond["x0"] + shift
         return mean + b * std**2 / variance * (x - a * cond["x0"] - b * mean)
 
-    return PointSourceFields(path, endpoint1=endpoint1)
+    return PointSourceFields(path, denoised=denoised)
 
 
 @each_problem
@@ -66,7 +66,7 @@ def test_a_drift_that_does_not_follow_the_noise_is_seen(generator):
             return {"velocity": u - 0.3 * scale * found["score"], "score": found["score"]}
 
     exact = problem.fields(Diffusive(scale=scale))
-    wrong = Stubborn(exact.path, endpoint1=exact._endpoint1)
+    wrong = Stubborn(exact.path, denoised=exact._denoised)
     start = now.repeat_interleave(16, 0)
     x = sample_from_point(wrong, start, eps=0.3 * scale, n_steps=40, seed=5).x.reshape(300, 16, -1)
     assert problem.excess(x, now).value > 0.03 or rank_histogram(x, later, generator=generator).p < 0.01

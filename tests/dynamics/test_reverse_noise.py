@@ -30,7 +30,7 @@ def gaussian_score(path, std):
 
 
 @pytest.mark.parametrize("path", [VP(), SubVP(), VE(smin=0.05, smax=20.0)])
-@pytest.mark.parametrize("learnt", ["score", "denoiser"])
+@pytest.mark.parametrize("learnt", ["score", "noise"])
 def test_the_reversed_process_carries_the_base_to_gaussian_data(path, learnt):
     """20,000 rows: five standard errors of a standard deviation are 2.5 %; 400 Euler steps leave less."""
     std, n = 0.7, 20_000
@@ -38,7 +38,7 @@ def test_the_reversed_process_carries_the_base_to_gaussian_data(path, learnt):
     if learnt == "score":
         fields = LearnedFields(path, score=score)
     else:
-        fields = LearnedFields(path, denoiser=lambda x, t: -path.noise_std(t).reshape(-1, 1) * score(x, t))
+        fields = LearnedFields(path, noise=lambda x, t: -path.noise_std(t).reshape(-1, 1) * score(x, t))
     x0 = path.base.color(torch.randn(n, 1, generator=torch.Generator().manual_seed(0), dtype=F64))
     whole = {"invariant": False, "chunk": n, "n_steps": 400, "method": "euler"}
     found = sample(fields, x0, eps=ReverseNoise(), seed=1, **whole).x

@@ -37,7 +37,7 @@ def points(n=12, seed=0):
 class Counting(Fields):
     """Counts calls and evaluated rows of a field."""
 
-    noise_quantity = "score"
+    bounded_quantity = "score"
 
     def __init__(self, fields):
         self.fields, self.path, self.calls = fields, fields.path, []
@@ -52,11 +52,11 @@ class Counting(Fields):
 
 # --- counting -----------------------------------------------------------------------------------------------
 
-STAGES = {"euler": 1, "midpoint": 2, "heun": 2, "rk4": 4, "dopri5": None, "tsit5": None, "denoise": 1}
+STAGES = {"euler": 1, "midpoint": 2, "heun": 2, "rk4": 4, "dopri5": None, "tsit5": None, "ddim": 1}
 SDE_STAGES = {"euler_maruyama": 1, "stochastic_heun": 2, "sra1": 2}
 
 
-@pytest.mark.parametrize("method", ["euler", "midpoint", "heun", "rk4", "denoise", *SDE_STAGES])
+@pytest.mark.parametrize("method", ["euler", "midpoint", "heun", "rk4", "ddim", *SDE_STAGES])
 @pytest.mark.parametrize("finish", ["step", "denoise"])
 def test_evaluations_are_counted_exactly(method, finish):
     fields, noisy = Counting(exact()), method in SDE_STAGES
@@ -124,13 +124,13 @@ def test_the_flow_between_shifted_gaussians_is_the_shift(method, reverse):
     assert_close(found.x, x - 2 if reverse else x + 2, atol=6e-3 if method == "euler" else 1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("method", ["heun", "rk4", "dopri5", "denoise"])
+@pytest.mark.parametrize("method", ["heun", "rk4", "dopri5", "ddim"])
 def test_there_and_back_again(method):
     """The flow is a bijection; the error left is that of two integrations."""
     fields, x = exact(OneSidedLinear()), points(50)
     there = sample(fields, x, method=method, n_steps=400, rtol=1e-8, atol=1e-8)
     back = sample(fields, there.x, method=method, n_steps=400, rtol=1e-8, atol=1e-8, reverse=True)
-    tolerance = {"heun": 1e-4, "rk4": 1e-7, "dopri5": 1e-6, "denoise": 5e-2}[method]
+    tolerance = {"heun": 1e-4, "rk4": 1e-7, "dopri5": 1e-6, "ddim": 5e-2}[method]
     assert float((back.x - x).abs().max()) < tolerance
     assert float((there.x - x).abs().max()) > 0.5
 
@@ -142,7 +142,7 @@ def test_the_denoising_integrator_tends_to_the_flow_with_order_one(path):
     fields, x = exact(path), points(50)
     wanted = sample(fields, x, method="dopri5", rtol=1e-9, atol=1e-9).x
     errors = [
-        float((sample(fields, x, method="denoise", n_steps=n, time_grid="cosine").x - wanted).abs().mean())
+        float((sample(fields, x, method="ddim", n_steps=n, time_grid="cosine").x - wanted).abs().mean())
         for n in (100, 200, 400)
     ]
     assert errors[0] / errors[1] == pytest.approx(2, abs=0.25)
@@ -153,9 +153,9 @@ def test_the_denoising_integrator_is_the_formula_of_the_paper():
     """X' = (beta'/beta) X + (alpha' - alpha beta'/beta) eta(t, X), from t > 0 on, for a one-sided linear path."""
     path = OneSidedLinear()
     fields, x, grid = exact(path), points(), np.array([0.2, 0.5, 0.9, 1.0])
-    found = sample(fields, x, method="denoise", time_grid=grid).x
+    found = sample(fields, x, method="ddim", time_grid=grid).x
     for now, then in pairwise(grid):
-        eta = fields.evaluate(x, torch.tensor(now, dtype=F64), ("denoiser",))["denoiser"]
+        eta = fields.evaluate(x, torch.tensor(now, dtype=F64), ("noise",))["noise"]
         x = then / now * x + ((1 - then) - (1 - now) * then / now) * eta
     assert_close(found, x)
 
@@ -169,7 +169,7 @@ def test_finishing_by_denoising_replaces_the_last_step_by_the_mean_end_point(eps
     whole = {"eps": eps, "seed": 3, "reverse": reverse, "method": "euler"}
     found = sample(fields, points(), time_grid=grid, finish="denoise", return_path=True, **whole)
     last = torch.tensor(kept[0] if reverse else kept[-1], dtype=F64)
-    quantity = "endpoint0" if reverse else "endpoint1"
+    quantity = "endpoint0" if reverse else "denoised"
     assert_close(found.x, fields.evaluate(found.path[-2], last, (quantity,))[quantity])
     assert found.path.shape == (11, 12, 2)
     assert torch.equal(found.path[-1], found.x)
@@ -208,8 +208,8 @@ def test_the_automatic_grid_is_dense_at_the_ends_where_the_noise_is_like_a_squar
     assert_close(sample(exact(), x, n_steps=6, eps=1.0).times, cosine)
     assert_close(sample(exact(OneSidedLinear()), x, n_steps=6, eps=1.0).times, uniform)
     fields = exact()
-    derived = LearnedFields(Linear(), drift=fields.drift, denoiser=fields.denoiser, margin=1e-3)
-    direct = LearnedFields(Linear(), velocity=fields.velocity, denoiser=fields.denoiser)
+    derived = LearnedFields(Linear(), mean_rate=fields.mean_rate, noise=fields.noise, margin=1e-3)
+    direct = LearnedFields(Linear(), velocity=fields.velocity, noise=fields.noise)
     assert_close(sample(direct, x, n_steps=6).times, uniform)
     inside = {"start": 0.01, "stop": 0.99, "n_steps": 6}
     assert_close(
@@ -232,7 +232,7 @@ def test_a_users_grid_is_stepped_through_and_kept(method):
         assert torch.equal(part.x, found.path[2])
 
 
-@pytest.mark.parametrize("method", ["heun", "euler_maruyama", "dopri5", "denoise"])
+@pytest.mark.parametrize("method", ["heun", "euler_maruyama", "dopri5", "ddim"])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_a_path_is_recorded_at_its_times(method, reverse):
     eps = 0.5 if method == "euler_maruyama" else 0.0
@@ -493,7 +493,7 @@ def test_a_failing_sample_can_be_kept_and_does_not_touch_its_neighbours():
 def test_an_sde_that_fails_in_its_last_denoising_step_says_so():
     fields = exact()
     broken = LearnedFields(
-        Linear(), velocity=fields.velocity, denoiser=fields.denoiser, endpoint1=lambda x, t: x / 0
+        Linear(), velocity=fields.velocity, noise=fields.noise, denoised=lambda x, t: x / 0
     )
     with pytest.raises(DivergedError, match=r"12 of 12 samples left the finite numbers, row 0 at t=1\."):
         sample(broken, points(), eps=0.5, n_steps=5, seed=0, finish="denoise")
@@ -549,7 +549,7 @@ GOOD = {"x": points(4)}
         ({"method": "huen"}, "Did you mean 'heun'"),
         ({"method": "euler_maruyama"}, "eps = 0 needs an ODE solver, got 'euler_maruyama'. One of: .*euler"),
         ({"method": "rk4", "eps": 1.0}, "eps > 0 needs an SDE solver, got 'rk4'. One of: .*euler_maruyama"),
-        ({"method": "denoise", "eps": 1.0}, "eps > 0 needs an SDE solver"),
+        ({"method": "ddim", "eps": 1.0}, "eps > 0 needs an SDE solver"),
         ({"finish": "stop"}, "finish must be one of step, mean, denoise"),
         ({"finish": "denoise", "method": "dopri5"}, "finish='denoise' needs fixed steps, got 'dopri5'"),
         ({"cond": torch.zeros(3, 1)}, "cond must have one row per sample, 4, got 3"),
@@ -596,7 +596,7 @@ def test_noise_without_a_score_is_refused_and_says_what_to_learn():
     with pytest.raises(NotIdentifiableError, match=r"no latent noise .* eps = 0"):
         sample(plain, points(), eps=0.5)
     half = LearnedFields(Linear(), velocity=lambda x, t: x)
-    with pytest.raises(NotIdentifiableError, match="Learn a denoiser"):
+    with pytest.raises(NotIdentifiableError, match="Learn the noise"):
         sample(half, points(), eps=0.5)
 
 
@@ -615,9 +615,7 @@ def test_progress_is_reported_after_each_chunk():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize(
-    "settings", [{}, {"eps": 0.5, "seed": 0}, {"method": "dopri5"}, {"method": "denoise"}]
-)
+@pytest.mark.parametrize("settings", [{}, {"eps": 0.5, "seed": 0}, {"method": "dopri5"}, {"method": "ddim"}])
 def test_the_precision_is_kept_and_the_start_is_not_written_to(dtype, settings):
     x = points().to(dtype)
     before = x.clone()

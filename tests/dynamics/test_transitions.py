@@ -99,7 +99,7 @@ def test_ancestral_steps_are_exact_for_data_at_one_point(name, n_steps):
     40,000 rows: five standard errors of a mean are 2.5 % of the standard deviation, of a covariance 3.5 %.
     """
     path, n, point = PATHS[name], 40_000, torch.tensor([2.0, -1.0], dtype=F64)
-    fields = LearnedFields(path, endpoint1=lambda x, t: point.expand_as(x), margin=0.0)
+    fields = LearnedFields(path, denoised=lambda x, t: point.expand_as(x), margin=0.0)
     x = path.sample(x1=point.expand(n, 2), t=0.0, generator=torch.Generator().manual_seed(5)).x_t
     run = {"invariant": False, "chunk": n, "n_steps": n_steps, "stop": 0.9, "return_path": True}
     found = sample(fields, x, method="ancestral", seed=1, **run)
@@ -153,7 +153,7 @@ def test_what_was_learnt_does_not_matter(name, method):
     fields, x = exact(path), start(path, 8)
     run = {"method": method, "n_steps": 10, "stop": 0.98, "seed": 0}
     wanted = sample(fields, x, **run).x
-    for quantity in ("score", "denoiser", "velocity", "endpoint1"):
+    for quantity in ("score", "noise", "velocity", "denoised"):
         learnt = LearnedFields(path, **{quantity: getattr(fields, quantity)}, margin=0.0)
         assert_close(sample(learnt, x, **run).x, wanted, rtol=1e-7, atol=1e-7)
 
@@ -192,7 +192,7 @@ def spectral():
     return Spectral(MatrixBasis(ROTATION), decay, lambda t: torch.cat([t**2, t], 1), (2,))
 
 
-@pytest.mark.parametrize("method", ["ancestral", "reverse_diffusion", "reverse_flow", "denoise"])
+@pytest.mark.parametrize("method", ["ancestral", "reverse_diffusion", "reverse_flow", "ddim"])
 def test_schedules_per_coordinate_are_followed_one_by_one(method):
     """In the coordinates u = F x each entry moves by its own schedule; Gaussian data independent in u.
 

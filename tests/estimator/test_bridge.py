@@ -324,7 +324,7 @@ def test_parameters_are_read_and_set_as_in_scikit_learn():
     assert one.get_params()["steps"] == 7
     clone = Bridge(**one.get_params())
     assert clone.settings == one.settings
-    assert one.set_params(path="mirror", steps=9).heads == ("denoiser",)
+    assert one.set_params(path="mirror", steps=9).heads == ("noise",)
     assert one.settings.steps == 9
     with pytest.raises(InvalidInputError, match="Did you mean 'coupling'"):
         one.set_params(coupla="x")
@@ -341,7 +341,7 @@ def test_parameters_are_read_and_set_as_in_scikit_learn():
         (lambda: Bridge(seed=-1), InvalidInputError, "seed must be an integer >= 0, got -1"),
         (lambda: Bridge(times="logit"), InvalidInputError, "logit_normal"),
         (
-            lambda: Bridge(Linear(envelope=ZeroEnvelope()), learn="denoiser"),
+            lambda: Bridge(Linear(envelope=ZeroEnvelope()), learn="noise"),
             NotIdentifiableError,
             "no latent noise",
         ),

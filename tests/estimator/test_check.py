@@ -29,7 +29,7 @@ EXACT = GaussianMixtureBridge(RHO0, RHO1).fields(PATH)
 class Faulty(Fields):
     """Exact fields with one fault."""
 
-    known = ("velocity", "denoiser")
+    known = ("velocity", "noise")
 
     def __init__(self, fault):
         self.path, self.fault = PATH, fault
@@ -38,23 +38,23 @@ class Faulty(Fields):
         return EXACT.provides(quantity)
 
     @property
-    def noise_quantity(self):
-        return "denoiser"
+    def bounded_quantity(self):
+        return "noise"
 
     def evaluate(self, x, t, want, cond=None):
         time = 1 - t if self.fault == "time flipped" else t
-        values = EXACT.evaluate(x, time, tuple({*want, "velocity", "drift", "denoiser", "score"}))
-        if self.fault == "sign of the denoiser":
-            values["denoiser"], values["score"] = -values["denoiser"], -values["score"]
+        values = EXACT.evaluate(x, time, tuple({*want, "velocity", "mean_rate", "noise", "score"}))
+        if self.fault == "sign of the noise":
+            values["noise"], values["score"] = -values["noise"], -values["score"]
         if self.fault == "missing score term":
-            values["velocity"] = values["drift"]
+            values["velocity"] = values["mean_rate"]
         if self.fault == "wrong gamma'":
             wrong = BrownianEnvelope(scale=4.0).gamma_gamma_dot(t)
-            values["velocity"] = values["drift"] - wrong * values["score"]
+            values["velocity"] = values["mean_rate"] - wrong * values["score"]
         if self.fault == "sign of the velocity":
             values["velocity"] = -values["velocity"]
         if self.fault == "score off by two":
-            values["score"], values["denoiser"] = 2 * values["score"], 2 * values["denoiser"]
+            values["score"], values["noise"] = 2 * values["score"], 2 * values["noise"]
         return {name: value.to(x.dtype) for name, value in values.items()}
 
 
@@ -76,7 +76,7 @@ def test_exact_fields_pass_everything():
 @pytest.mark.parametrize(
     "fault",
     [
-        "sign of the denoiser",
+        "sign of the noise",
         "sign of the velocity",
         "missing score term",
         "wrong gamma'",
@@ -105,14 +105,14 @@ def pairs_apart_by(shift, n=1200):
 
 
 def test_fields_of_paired_ends_are_judged_over_such_pairs():
-    """With ``x1 = x0 + c`` the drift is c everywhere; over pairs drawn apart it would be another."""
+    """With ``x1 = x0 + c`` the mean rate is c everywhere; over pairs drawn apart it would be another."""
     shift, path = torch.tensor([3.0, -1.0]), Linear()
 
-    def denoiser(x, t):
+    def noise(x, t):
         gamma = path.envelope.gamma(t)
         return gamma * (x - t * shift) / (1 + gamma.square())
 
-    fields = LearnedFields(path, drift=lambda x, t: shift.expand_as(x), denoiser=denoiser)
+    fields = LearnedFields(path, mean_rate=lambda x, t: shift.expand_as(x), noise=noise)
     pools = [Pool(x) for x in pairs_apart_by([3.0, -1.0])]
     found = check_bridge(fields, *pools, (2,), n=1000, coupling=Paired(), batch_size=300)
     assert [check for check in found.checks if check.verdict != "pass"] == [], str(found)
@@ -123,11 +123,11 @@ def test_a_bridge_is_checked_with_its_own_coupling():
     net = {"kind": "mlp", "width": 32, "depth": 2}
     bridge = Bridge("linear", coupling="paired", net=net, steps=300, batch_size=64)
     found = bridge.fit(x0, -x0, progress=False).check(n=500)
-    assert found.checks[0].name == "calibration of drift"
+    assert found.checks[0].name == "calibration of mean_rate"
     assert found.checks[0].verdict != "fail", str(found)
 
 
 def test_a_broken_network_gets_verdicts():
-    fields = LearnedFields(PATH, drift=lambda x, t: x * float("nan"), denoiser=lambda x, t: x)
+    fields = LearnedFields(PATH, mean_rate=lambda x, t: x * float("nan"), noise=lambda x, t: x)
     found = check_bridge(fields, *(Pool(x) for x in pairs_apart_by([1.0, 0.0])), (2,), n=100)
     assert {"ODE against data", "SDE against ODE"} <= {c.name for c in found.checks if c.verdict == "fail"}

@@ -84,7 +84,7 @@ def test_the_loss_by_time_is_that_of_a_field_of_zeros_for_a_network_that_says_ze
 def test_each_learnt_quantity_has_its_loss():
     x0 = data(shift=0.0)
     found = fitted(x0).loss_at(0.5, x0, data())
-    assert set(found) == {"drift", "denoiser"}
+    assert set(found) == {"mean_rate", "noise"}
     assert all(loss.shape == (500,) for loss in found.values())
 
 

@@ -34,8 +34,8 @@ def test_it_is_a_bridge_with_the_settings_of_the_papers():
     assert (bridge.path.smax, bridge.path.smin, bridge.path.rho) == (160.0, 0.004, 7.0)
     assert isinstance(bridge.times, NoiseTimes)
     assert bridge.times.mean - np.log(2) == pytest.approx(-1.2, abs=0.01)
-    assert bridge.heads == ("endpoint1",)
-    assert PFGMPP(16, score=True).heads == ("endpoint1", "score")
+    assert bridge.heads == ("denoised",)
+    assert PFGMPP(16, score=True).heads == ("denoised", "score")
     assert isinstance(PFGMPP("inf").path.base, Gaussian)
     assert bridge.settings.steps == 7
 

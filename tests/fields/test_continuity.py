@@ -88,7 +88,7 @@ def test_an_exact_law_has_no_residual_and_a_wrong_one_has(name):
     assert float(shifted.value.detach().abs().max()) > 0.1
 
 
-@pytest.mark.parametrize("known", ["drift", "velocity", "endpoint1"])
+@pytest.mark.parametrize("known", ["mean_rate", "velocity", "denoised"])
 @pytest.mark.parametrize("name", BESIDE)
 def test_on_a_two_sided_path_a_second_field_is_given(name, known):
     path = BESIDE[name]
@@ -107,7 +107,7 @@ def test_on_a_two_sided_path_a_second_field_is_given(name, known):
 @pytest.mark.parametrize("name", ALONE)
 def test_an_exact_score_has_no_residual_of_its_own(name):
     fields, (x, t) = exact(ALONE[name]), draws(12)
-    for of in ("score", "denoiser"):
+    for of in ("score", "noise"):
         found = score_residual(ALONE[name], field(fields, of), x, t, of=of)
         assert float(found.detach().abs().max()) < 1e-8
     other = score_residual(ALONE[name], lambda x, t, c: 1.1 * fields.score(x, t), x, t)
@@ -213,8 +213,8 @@ def test_the_gaussian_of_a_log_density_is_the_law_between_gaussians_and_has_no_r
     )
     assert_close(u(x, t).detach(), fields.log_prob(x, t))
     assert_close(u.score(x, t).detach(), fields.score(x, t))
-    assert_close(u.denoiser(x, t).detach(), fields.denoiser(x, t))
-    beside = {} if name in ALONE else {"drift": field(fields, "drift")}
+    assert_close(u.noise(x, t).detach(), fields.noise(x, t))
+    beside = {} if name in ALONE else {"mean_rate": field(fields, "mean_rate")}
     assert float(continuity_residual(path, u, x, t, beside=beside).value.detach().abs().max()) < 1e-9
 
 
@@ -248,7 +248,7 @@ def test_fields_know_the_log_density_they_were_made_of():
     assert_close(fields.log_density_of()(x, t), u(x, t))
     assert_close(fields.score(x, t), u.score(x, t))
     assert fields.networks == [u]
-    assert LearnedFields(u.path, denoiser=u.denoiser).log_density_of() is None
+    assert LearnedFields(u.path, noise=u.noise).log_density_of() is None
     fields = exact(OneSidedLinear())
     assert_close(fields.log_density_of()(x, t), fields.log_prob(x, t))
 
@@ -258,10 +258,10 @@ def test_fields_know_the_log_density_they_were_made_of():
 
 def test_derived_quantities_are_those_of_the_fields():
     fields, (x, t) = exact(Linear()), draws()
-    known = fields.evaluate(x, t, ("drift", "score"))
-    found = derive(Linear(), known, ("velocity", "endpoint1"), x, t)
+    known = fields.evaluate(x, t, ("mean_rate", "score"))
+    found = derive(Linear(), known, ("velocity", "denoised"), x, t)
     assert_close(found["velocity"], fields.velocity(x, t))
-    assert_close(found["endpoint1"], fields.endpoint1(x, t))
+    assert_close(found["denoised"], fields.denoised(x, t))
 
 
 def test_a_score_has_no_potential():

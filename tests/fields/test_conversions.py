@@ -63,12 +63,12 @@ def rows(path, t):
     da, db, dg = (float(k(t).flatten()[0]) for k in (path.alpha_dot, path.beta_dot, path.envelope.gamma_dot))
     if path.is_one_sided:  # z is x0 seen from the base: one unknown with x0, up to what is known
         known = [a, b, 0.0]
-        table = {"velocity": [da, db, 0], "score": [1.0, 0, 0], "denoiser": [1.0, 0, 0]}
-        table |= {"endpoint0": [1.0, 0, 0], "endpoint1": [0, 1.0, 0]}
-        table["drift"] = table["velocity"]
+        table = {"velocity": [da, db, 0], "score": [1.0, 0, 0], "noise": [1.0, 0, 0]}
+        table |= {"endpoint0": [1.0, 0, 0], "denoised": [0, 1.0, 0]}
+        table["mean_rate"] = table["velocity"]
         return known, table
-    table = {"velocity": [da, db, dg], "drift": [da, db, 0], "score": [0, 0, 1.0], "denoiser": [0, 0, 1.0]}
-    table |= {"endpoint0": [1.0, 0, 0], "endpoint1": [0, 1.0, 0]}
+    table = {"velocity": [da, db, dg], "mean_rate": [da, db, 0], "score": [0, 0, 1.0], "noise": [0, 0, 1.0]}
+    table |= {"endpoint0": [1.0, 0, 0], "denoised": [0, 1.0, 0]}
     return [a, b, g], table
 
 
@@ -80,8 +80,8 @@ def follows(path, names, target):
         if path.is_static:  # both end points are one
             have = torch.cat([have, torch.tensor([[1.0, -1.0, 0.0]], dtype=F64)])
         if path.envelope.is_zero and not path.is_one_sided:
-            if target in ("score", "denoiser"):
-                return target in names or (target == "denoiser" and "score" in names)
+            if target in ("score", "noise"):
+                return target in names or (target == "noise" and "score" in names)
             have = torch.cat([have, torch.tensor([[0.0, 0.0, 1.0]], dtype=F64)])  # z is absent
         more = torch.cat([have, torch.tensor([table[target]], dtype=F64)])
         if torch.linalg.matrix_rank(more, rtol=1e-9) > torch.linalg.matrix_rank(have, rtol=1e-9):
@@ -159,16 +159,16 @@ def test_a_folded_sum_calls_only_what_it_needs_and_keeps_what_it_is_given():
         calls.append("velocity")
         return x
 
-    def denoiser(x, t):
-        calls.append("denoiser")
+    def noise(x, t):
+        calls.append("noise")
         return x
 
-    fields = LearnedFields(path, velocity=velocity, denoiser=denoiser)
+    fields = LearnedFields(path, velocity=velocity, noise=noise)
     x, t = states(3), torch.tensor(0.5, dtype=F64)
     before = x.clone()
-    fields.combine(x, t, (("denoiser", 2.0), ("score", 1.0)))
-    assert calls == ["denoiser"]
-    assert_close(fields.combine(x, t, (("velocity", 1.0), ("denoiser", 0.5))), 1.5 * before)
+    fields.combine(x, t, (("noise", 2.0), ("score", 1.0)))
+    assert calls == ["noise"]
+    assert_close(fields.combine(x, t, (("velocity", 1.0), ("noise", 0.5))), 1.5 * before)
     assert_close(x, before, rtol=0, atol=0)
 
 
@@ -176,9 +176,9 @@ def test_a_folded_sum_calls_only_what_it_needs_and_keeps_what_it_is_given():
 def test_what_is_kept_for_one_precision_serves_no_other(name):
     """States in half precision go first: those in float64 at the same times must not get their coefficients."""
     path = PATHS[name]
-    given = ("denoiser",) if path.is_one_sided else ("drift", "denoiser")
+    given = ("noise",) if path.is_one_sided else ("mean_rate", "noise")
     used, fresh = (learnt(path, given)[0] for _ in range(2))
-    x, terms = states(6, seed=8), (("velocity", 1.0), ("denoiser", 0.5))
+    x, terms = states(6, seed=8), (("velocity", 1.0), ("noise", 0.5))
     for narrow in (x.bfloat16(), x.float(), x):
         # the other one sees float64 alone
         both = (used, fresh) if narrow.dtype == F64 else (used,)
@@ -192,7 +192,7 @@ def test_what_is_kept_for_one_precision_serves_no_other(name):
 @pytest.mark.parametrize("name", ["trigonometric", "vp"])
 def test_the_rate_in_time_is_the_same_in_both_modes(name):
     path = PATHS[name]
-    given = ("denoiser",) if path.is_one_sided else ("drift", "denoiser")
+    given = ("noise",) if path.is_one_sided else ("mean_rate", "noise")
     fields = LearnedFields(path, **{name: lambda x, t: torch.tanh(x) * (1 + t) for name in given})
     x, t = states(4, seed=9), torch.tensor(0.4, dtype=F64)
     for velocity in (
@@ -207,11 +207,11 @@ def test_the_rate_in_time_is_the_same_in_both_modes(name):
 @each_path
 def test_the_usual_pairs_hold_near_the_ends(name, t):
     path = PATHS[name]
-    usual = [("velocity", "denoiser"), ("drift", "denoiser"), ("velocity", "score")]
-    for given in usual if not path.is_one_sided else [("velocity",), ("denoiser",), ("score",)]:
+    usual = [("velocity", "noise"), ("mean_rate", "noise"), ("velocity", "score")]
+    for given in usual if not path.is_one_sided else [("velocity",), ("noise",), ("score",)]:
         fields, exact = learnt(path, given)
         x = states(6, seed=4)
-        for target in ("velocity", "score", "denoiser", "drift"):
+        for target in ("velocity", "score", "noise", "mean_rate"):
             if fields.provides(target):
                 value = getattr(fields, target)(x, t)
                 assert_close(value, getattr(exact, target)(x, t), rtol=1e-5, atol=1e-5)
@@ -235,7 +235,7 @@ def test_a_steep_path_never_asks_a_network_at_the_start(eps):
 def test_velocity_alone_gives_no_score_and_says_what_to_learn():
     fields, _ = learnt(Linear(), ["velocity"])
     assert not fields.has_score
-    with pytest.raises(NotIdentifiableError, match=r"score does not follow from velocity.*denoiser"):
+    with pytest.raises(NotIdentifiableError, match=r"score does not follow from velocity.*noise"):
         fields.score(states(2), 0.5)
 
 
@@ -246,14 +246,14 @@ def test_a_path_without_noise_says_that_it_has_none():
 
 
 def test_the_ends_of_a_diffusive_path_must_be_learnt():
-    fields, _ = learnt(PATHS["diffusive_hold"], ["velocity", "denoiser"])
-    with pytest.raises(NotIdentifiableError, match=r"endpoint1 does not follow.*endpoint1=\.\.\."):
-        fields.endpoint1(states(2), 0.5)
+    fields, _ = learnt(PATHS["diffusive_hold"], ["velocity", "noise"])
+    with pytest.raises(NotIdentifiableError, match=r"denoised does not follow.*denoised=\.\.\."):
+        fields.denoised(states(2), 0.5)
 
 
 @pytest.mark.parametrize("end", [0.0, 1.0])
-def test_a_denoiser_gives_no_score_where_there_is_no_noise(end):
-    fields, _ = learnt(Linear(), ["velocity", "denoiser"])
+def test_the_noise_gives_no_score_where_there_is_no_noise(end):
+    fields, _ = learnt(Linear(), ["velocity", "noise"])
     with pytest.raises(
         InvalidInputError, match=rf"Fields.score: the value must be finite, got nan or inf at t={end:g}"
     ):
@@ -263,16 +263,16 @@ def test_a_denoiser_gives_no_score_where_there_is_no_noise(end):
 @pytest.mark.parametrize("end", [0.0, 1.0])
 def test_samplers_get_a_finite_score_at_the_ends(end):
     # evaluate() takes relations at times inside the margin, though the networks see the true time.
-    fields, _ = learnt(Linear(), ["velocity", "denoiser"])
+    fields, _ = learnt(Linear(), ["velocity", "noise"])
     value = fields.evaluate(states(2), torch.tensor(end, dtype=F64), ("score", "velocity"))
     assert bool(torch.isfinite(value["score"]).all())
 
 
 @pytest.mark.parametrize("end", [0.0, 1.0])
-def test_brownian_velocity_gets_its_share_of_the_score_from_the_drift(end):
-    fields, exact = learnt(PATHS["linear_wide"], ["drift", "score"])
+def test_brownian_velocity_gets_its_share_of_the_score_from_the_mean_rate(end):
+    fields, exact = learnt(PATHS["linear_wide"], ["mean_rate", "score"])
     x = states(5)
-    share = fields.velocity(x, end) - fields.drift(x, end)
+    share = fields.velocity(x, end) - fields.mean_rate(x, end)
     sign = -1 if end == 0 else 1
     assert_close(share, sign * 2.5 / 2 * exact.score(x, end))
     assert_close(fields.velocity(x, end), exact.velocity(x, end))
@@ -283,44 +283,44 @@ def test_variance_preserving_score_and_velocity_are_finite_at_the_data_end():
     x = states(5)
     from_velocity, exact = learnt(path, ["velocity"])
     assert_close(from_velocity.score(x, 1.0), exact.score(x, 1.0))
-    from_both, _ = learnt(path, ["score", "endpoint1"])
+    from_both, _ = learnt(path, ["score", "denoised"])
     assert_close(from_both.velocity(x, 1.0), exact.velocity(x, 1.0))
 
 
 @pytest.mark.parametrize("path", [OneSidedLinear(), OneSidedLinear(base=BASE), VariancePreserving()])
-def test_the_mean_of_the_data_makes_a_denoiser_exact_at_the_start(path):
-    fields, exact = learnt(path, ["denoiser"], mean1=RHO1.mean, margin=0.0)
+def test_the_mean_of_the_data_makes_the_noise_exact_at_the_start(path):
+    fields, exact = learnt(path, ["noise"], mean1=RHO1.mean, margin=0.0)
     x = states(4)
-    assert_close(fields.endpoint1(x, 0.0), RHO1.mean.expand(4, 2))
+    assert_close(fields.denoised(x, 0.0), RHO1.mean.expand(4, 2))
     assert_close(fields.velocity(x, 0.0), exact.velocity(x, 0.0))
     with pytest.raises(InvalidInputError, match=r"velocity: the value must be finite.*t=0"):
-        learnt(path, ["denoiser"])[0].velocity(x, 0.0)
+        learnt(path, ["noise"])[0].velocity(x, 0.0)
 
 
-def test_one_denoiser_is_enough_on_a_mirror():
-    fields, exact = learnt(Mirror(), ["denoiser"])
+def test_the_noise_is_enough_on_a_mirror():
+    fields, exact = learnt(Mirror(), ["noise"])
     x = states(4)
     assert_close(fields.velocity(x, 0.2), exact.velocity(x, 0.2))
     gamma_dot = Mirror().envelope.gamma_dot(torch.tensor(0.2, dtype=F64))
-    assert_close(fields.velocity(x, 0.2), gamma_dot * exact.denoiser(x, 0.2))
+    assert_close(fields.velocity(x, 0.2), gamma_dot * exact.noise(x, 0.2))
 
 
 def test_a_nonlinear_path_gives_what_needs_no_linearity_and_refuses_the_rest():
-    fields = LearnedFields(NONLINEAR, drift=lambda x, t: torch.sin(x), denoiser=lambda x, t: 0.3 * x)
+    fields = LearnedFields(NONLINEAR, mean_rate=lambda x, t: torch.sin(x), noise=lambda x, t: 0.3 * x)
     x, t = states(3), torch.tensor(0.3, dtype=F64)
     gamma, gamma_dot = NONLINEAR.envelope.gamma(t), NONLINEAR.envelope.gamma_dot(t)
     assert_close(fields.score(x, t), -0.3 * x / gamma)
     assert_close(fields.velocity(x, t), torch.sin(x) + gamma_dot * 0.3 * x)
-    for quantity in ("endpoint0", "endpoint1"):
+    for quantity in ("endpoint0", "denoised"):
         assert not fields.provides(quantity)
-        with pytest.raises(NotIdentifiableError, match=f"{quantity} does not follow from denoiser, drift"):
+        with pytest.raises(NotIdentifiableError, match=f"{quantity} does not follow from mean_rate, noise"):
             getattr(fields, quantity)(x, t)
 
 
 def test_half_precision_states_stay_half():
     path = Linear()
     exact = GaussianMixtureBridge(bridge(path).rho0, RHO1).fields(path)
-    fields = LearnedFields(path, drift=exact.drift, denoiser=exact.denoiser)
+    fields = LearnedFields(path, mean_rate=exact.mean_rate, noise=exact.noise)
     x = states(3)
     value = fields.velocity(x.bfloat16(), 0.3)
     assert value.dtype == torch.bfloat16

@@ -57,29 +57,29 @@ def test_functions_modules_and_objects_are_called_as_they_are_written():
 
 def test_joint_heads_are_one_call_and_in_order():
     network, x = Network(heads=2), states(4)
-    fields = LearnedFields(PATH, joint=network, heads=("velocity", "denoiser"))
+    fields = LearnedFields(PATH, joint=network, heads=("velocity", "noise"))
     t = torch.tensor(0.25, dtype=F64)
-    value = fields.evaluate(x, t, ("velocity", "score", "drift"))
+    value = fields.evaluate(x, t, ("velocity", "score", "mean_rate"))
     assert network.calls == 1
     assert_close(value["velocity"], 0.5 * x)
     assert_close(value["score"], -x / PATH.envelope.gamma(t))
-    assert_close(value["drift"], 0.5 * x + PATH.envelope.gamma_gamma_dot(t) * value["score"])
+    assert_close(value["mean_rate"], 0.5 * x + PATH.envelope.gamma_gamma_dot(t) * value["score"])
     assert fields.networks == [network]
 
 
 def test_only_the_networks_that_are_needed_are_called():
-    velocity, denoiser = Network(), Network()
-    fields = LearnedFields(PATH, velocity=velocity, denoiser=denoiser)
+    velocity, noise = Network(), Network()
+    fields = LearnedFields(PATH, velocity=velocity, noise=noise)
     fields.velocity(states(2), 0.5)
-    assert (velocity.calls, denoiser.calls) == (1, 0)
-    assert fields.noise_quantity == "denoiser"
-    assert LearnedFields(PATH, velocity=velocity, score=denoiser).noise_quantity == "score"
+    assert (velocity.calls, noise.calls) == (1, 0)
+    assert fields.bounded_quantity == "noise"
+    assert LearnedFields(PATH, velocity=velocity, score=noise).bounded_quantity == "score"
 
 
 @pytest.mark.parametrize("grad", [True, False])
 def test_an_energy_gives_minus_its_slope_as_score(grad):
     exact = bridge(PATH).fields(PATH)
-    fields = LearnedFields(PATH, energy=lambda x, t: -exact.log_prob(x, t), drift=exact.drift)
+    fields = LearnedFields(PATH, energy=lambda x, t: -exact.log_prob(x, t), mean_rate=exact.mean_rate)
     x = states(5)
     with torch.set_grad_enabled(grad):
         assert_close(fields.score(x, 0.4), exact.score(x, 0.4))
@@ -119,7 +119,7 @@ def test_an_output_of_another_shape_is_refused(shape):
         ({"velocity": 3}, "a field must be callable"),
         ({"joint": Network(2)}, "joint and heads go together"),
         ({"heads": ("velocity",)}, "joint and heads go together"),
-        ({"joint": Network(2), "heads": ("velocity", "denoizer")}, "Did you mean 'denoiser'"),
+        ({"joint": Network(2), "heads": ("velocity", "noize")}, "Did you mean 'noise'"),
         (
             {"joint": Network(1), "heads": ("velocity",), "velocity": Network()},
             "a quantity may be given once",

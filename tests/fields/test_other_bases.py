@@ -9,7 +9,7 @@ from interpolants.dynamics.noise import SAFE_STEP, ConstantNoise, NoiseTable
 from interpolants.fields import QUANTITIES, LearnedFields
 from interpolants.foundations import Gaussian, StudentT
 from interpolants.foundations.errors import NotIdentifiableError
-from interpolants.objectives import DenoiserLoss, EndpointLoss, ScoreLoss, VelocityLoss
+from interpolants.objectives import EndpointLoss, NoiseLoss, ScoreLoss, VelocityLoss
 from interpolants.paths import OneSidedLinear, OneSidedTrigonometric, VariancePreserving
 from interpolants.problems import EmpiricalBridge
 
@@ -50,7 +50,7 @@ def test_a_score_says_nothing_of_the_velocity(name):
 
 
 def test_the_refusal_names_the_base_and_what_to_learn():
-    fields, _ = learnt(PATHS["linear"], "endpoint1")
+    fields, _ = learnt(PATHS["linear"], "denoised")
     x = torch.zeros(2, 2)
     message = r"StudentT\(df=3, .*\) is not Gaussian, .*Tweedie.* Learn velocity, .*score beside it.*eps = 0"
     with pytest.raises(NotIdentifiableError, match=message):
@@ -64,10 +64,10 @@ def test_the_refusal_names_the_base_and_what_to_learn():
 
 @each_path
 def test_a_learnt_score_is_what_an_sde_uses(name, generator):
-    """The drift is ``b + eps s`` with the score itself, not with what a denoiser would give for a Gaussian."""
+    """The drift is ``b + eps s`` with the score itself, not with what the noise would give for a Gaussian."""
     path = PATHS[name]
-    fields, exact = learnt(path, "endpoint1", "score")
-    assert fields.noise_quantity == "score"
+    fields, exact = learnt(path, "denoised", "score")
+    assert fields.bounded_quantity == "score"
     x = torch.randn(4, 2, generator=generator, dtype=F64)
     pair = [
         sample(f, x, eps=0.3, n_steps=10, seed=1, start=0.1, stop=0.8, time_grid="uniform").x
@@ -104,9 +104,9 @@ def test_the_target_of_the_score_as_its_authors_write_it(generator):
     ("loss", "quantity"),
     [
         (VelocityLoss, "velocity"),
-        (DenoiserLoss, "denoiser"),
+        (NoiseLoss, "noise"),
         (ScoreLoss, "score"),
-        (EndpointLoss, "endpoint1"),
+        (EndpointLoss, "denoised"),
     ],
 )
 def test_the_exact_field_is_the_mean_of_its_target(loss, quantity, generator):

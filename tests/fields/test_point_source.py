@@ -40,30 +40,30 @@ def gaussian(path, x, t, x0):
     variance = (b * S) ** 2 + g**2
     rest = x - a * x0 - b * (x0 + M)
     e1, noise = x0 + M + b * S**2 / variance * rest, g / variance * rest
-    drift = da * x0 + db * e1
+    mean_rate = da * x0 + db * e1
     return {
         "endpoint0": x0,
-        "endpoint1": e1,
-        "denoiser": noise,
+        "denoised": e1,
+        "noise": noise,
         "score": -rest / variance,
-        "drift": drift,
-        "velocity": drift + gg / g * noise,
-    }, drift - g / (1 - float(t)) * noise
+        "mean_rate": mean_rate,
+        "velocity": mean_rate + gg / g * noise,
+    }, mean_rate - g / (1 - float(t)) * noise
 
 
 def fields_of(path, **settings):
-    def endpoint1(x, t, cond):
-        return gaussian(path, x, float(t), cond["x0"])[0]["endpoint1"]
+    def denoised(x, t, cond):
+        return gaussian(path, x, float(t), cond["x0"])[0]["denoised"]
 
     def drift(x, t, cond):
         return gaussian(path, x, float(t), cond["x0"])[1]
 
-    return PointSourceFields(path, endpoint1=endpoint1), PointSourceFields(path, drift=drift)
+    return PointSourceFields(path, denoised=denoised), PointSourceFields(path, drift=drift)
 
 
 @each_path
 @pytest.mark.parametrize("t", [0.05, 0.4, 0.9])
-@pytest.mark.parametrize("which", [0, 1], ids=["from_endpoint", "from_drift"])
+@pytest.mark.parametrize("which", [0, 1], ids=["from_denoised", "from_drift"])
 def test_every_field_is_that_of_the_gaussian(name, t, which, generator):
     path = PATHS[name]
     x0, x = torch.randn(2, 6, 2, generator=generator, dtype=F64)
@@ -75,7 +75,7 @@ def test_every_field_is_that_of_the_gaussian(name, t, which, generator):
     fields = fields_of(path)[which]
     found = fields.evaluate(x, torch.tensor(t, dtype=F64), tuple(truth), start_at(x0))
     for quantity, value in truth.items():
-        if quantity != "endpoint1" or x1_known:
+        if quantity != "denoised" or x1_known:
             assert_close(found[quantity], value, rtol=1e-8, atol=1e-9, msg=lambda m, q=quantity: f"{q}: {m}")
     assert_close(fields.forward_drift(x, t, x0), u, rtol=1e-8, atol=1e-9)
 
@@ -100,7 +100,7 @@ def test_the_drift_is_finite_at_the_start_and_the_score_at_the_end(generator):
     path = Diffusive(scale=0.7)
     fields = PointSourceFields(path, drift=lambda x, t, cond: torch.tanh(x + cond["x0"]))
     x0, x = torch.randn(2, 50, 2, generator=generator)
-    start = fields.evaluate(x0, torch.tensor(0.0), ("velocity", "score", "drift"), start_at(x0))
+    start = fields.evaluate(x0, torch.tensor(0.0), ("velocity", "score", "mean_rate"), start_at(x0))
     assert all(float(value.abs().max()) < 10 for value in start.values())
     end = fields.evaluate(x, torch.tensor(1.0), ("velocity", "score"), start_at(x0))
     # s = (w - 2 r) / 2a with w = u - alpha' x0, r = x at t = 1: the closed form of the limit
@@ -125,7 +125,7 @@ def test_the_first_step_has_the_law_of_the_path(generator):
         (lambda: PointSourceFields(OneSidedLinear(), drift=torch.add), "two-sided"),
         (lambda: PointSourceFields(Mirror(), drift=torch.add), "lead from x0 to x1"),
         (lambda: PointSourceFields(Diffusive()), "got none"),
-        (lambda: PointSourceFields(Diffusive(), drift=torch.add, endpoint1=torch.add), "got both"),
+        (lambda: PointSourceFields(Diffusive(), drift=torch.add, denoised=torch.add), "got both"),
         (lambda: PointSourceFields(Diffusive(), drift=torch.add, margin=0.0), "margin"),
         (
             lambda: PointSourceFields(Diffusive(), drift=torch.add).velocity(torch.zeros(1, 2), 0.5),

@@ -118,7 +118,7 @@ def test_heavy_tails_reach_the_network_and_the_loss_at_order_one(name, quantity)
 
 def test_many_degrees_of_freedom_are_the_normal_noise(generator):
     x = 3 * torch.randn(6, 4, generator=generator, dtype=F64)
-    many, normal = (Preconditioned(Constant(0.3), EDM(df=df), ("endpoint1",), SPREAD) for df in (1e9, "inf"))
+    many, normal = (Preconditioned(Constant(0.3), EDM(df=df), ("denoised",), SPREAD) for df in (1e9, "inf"))
     for t in (0.1, 0.99, 0.9999):
         time = torch.tensor(t, dtype=F64)
         assert_close(many(x, time), normal(x, time), rtol=1e-5, atol=1e-5)
@@ -128,11 +128,11 @@ def test_it_is_the_preconditioning_of_karras(generator):
     path, sd = EDM(), 0.5
     x, sigma = torch.randn(4, 3, generator=generator, dtype=F64), 0.7
     t = 1 - torch.tensor(sigma, dtype=F64) / 80
-    net = Preconditioned(Constant(2.0), path, ("endpoint1",), sd)
+    net = Preconditioned(Constant(2.0), path, ("denoised",), sd)
     expected = sd**2 / (sigma**2 + sd**2) * x + sigma * sd / (sigma**2 + sd**2) ** 0.5 * 2.0
     assert_close(net(x, t), expected)
     assert_close(net.net.asked, x / (sigma**2 + sd**2) ** 0.5)
-    weight = net.weight(x, t)["endpoint1"]
+    weight = net.weight(x, t)["denoised"]
     assert_close(weight, torch.full((4,), (sigma**2 + sd**2) / (sigma * sd) ** 2, dtype=F64))
 
 
@@ -140,7 +140,7 @@ def test_the_clock_runs_from_noise_to_data_and_is_one_for_all_paths(generator):
     """Where noise over signal is the same, so is the clock."""
     clocks = []
     for path in (EDM(smax=20.0), OneSidedLinear(), VP()):
-        net = Preconditioned(Constant(0.0), path, ("endpoint1",), 1.0)
+        net = Preconditioned(Constant(0.0), path, ("denoised",), 1.0)
         levels = torch.tensor([10.0, 1.0, 0.05], dtype=F64)
         times = path.time_at_log_snr(-2 * levels.log())
         x = torch.randn(3, 2, generator=generator, dtype=F64)
@@ -152,7 +152,7 @@ def test_the_clock_runs_from_noise_to_data_and_is_one_for_all_paths(generator):
 
 
 def test_heads_rows_and_types_are_kept(generator):
-    heads = ("endpoint1", "score", "velocity")
+    heads = ("denoised", "score", "velocity")
     net = Preconditioned(Constant(0.5, 3), EDM(df=5), heads, SPREAD)
     x, t = torch.randn(4, 2, 3, generator=generator), torch.tensor([0.1, 0.5, 0.9, 0.99])
     out = net(x, t)
@@ -178,13 +178,13 @@ def test_heads_rows_and_types_are_kept(generator):
         ),
         (
             lambda: Preconditioned(
-                Constant(0), ShortestPath(FourierBasis(1), torch.ones(2)), ("endpoint1",), 1.0
+                Constant(0), ShortestPath(FourierBasis(1), torch.ones(2)), ("denoised",), 1.0
             ),
             "the path must have one schedule for all directions, got ShortestPath",
         ),
-        (lambda: Preconditioned(Constant(0), EDM(), ("endpiont1",), 1.0), "Did you mean 'endpoint1'"),
+        (lambda: Preconditioned(Constant(0), EDM(), ("denoisd",), 1.0), "Did you mean 'denoised'"),
         (
-            lambda: Preconditioned(Constant(0), EDM(), ("endpoint1",), 0.0),
+            lambda: Preconditioned(Constant(0), EDM(), ("denoised",), 0.0),
             "data_std must be finite and > 0, got 0.0",
         ),
     ],

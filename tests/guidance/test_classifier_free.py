@@ -139,7 +139,7 @@ def test_every_quantity_is_the_same_combination_and_one_call_serves_both(mixture
     x = torch.randn(7, 2, dtype=torch.float64, generator=generator)
     labels = torch.tensor([0, 1, 2, 0, 1, 2, -1])
     t = torch.rand(7, dtype=torch.float64, generator=generator) * 0.8 + 0.1
-    want = ("velocity", "drift", "score", "denoiser", "endpoint0", "endpoint1")
+    want = ("velocity", "mean_rate", "score", "noise", "endpoint0", "denoised")
     given = fields.evaluate(x, t, want, labels)
     without = fields.evaluate(x, t, want, torch.full_like(labels, -1))
     fields.rows = 0
@@ -151,10 +151,12 @@ def test_every_quantity_is_the_same_combination_and_one_call_serves_both(mixture
     assert_close(guided["score"][-1], without["score"][-1])
     # The relations between the fields hold for the guided ones.
     path, wide = Linear(), t[:, None]
-    assert_close(guided["score"], -guided["denoiser"] / path.envelope.gamma(wide))
-    assert_close(guided["velocity"], guided["drift"] - path.envelope.gamma_gamma_dot(wide) * guided["score"])
-    whole = (1 - wide) * guided["endpoint0"] + wide * guided["endpoint1"]
-    assert_close(whole + path.envelope.gamma(wide) * guided["denoiser"], x)
+    assert_close(guided["score"], -guided["noise"] / path.envelope.gamma(wide))
+    assert_close(
+        guided["velocity"], guided["mean_rate"] - path.envelope.gamma_gamma_dot(wide) * guided["score"]
+    )
+    whole = (1 - wide) * guided["endpoint0"] + wide * guided["denoised"]
+    assert_close(whole + path.envelope.gamma(wide) * guided["noise"], x)
 
 
 def test_on_a_one_sided_path_the_score_follows_from_the_guided_velocity():

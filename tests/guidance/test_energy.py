@@ -42,7 +42,7 @@ def test_every_quantity_is_that_of_the_posterior(path, t):
     exact = GaussianMixtureBridge(path.base, posterior).fields(path)
     x = torch.randn(7, 2, dtype=F64, generator=generator(0))
     time = torch.tensor(t, dtype=F64)
-    names = [n for n in QUANTITIES if t > 0 or n in ("score", "denoiser", "endpoint0")]
+    names = [n for n in QUANTITIES if t > 0 or n in ("score", "noise", "endpoint0")]
     found = guided(path).evaluate(x, time, names, observed(Y.expand(7, 1)))
     for name in names:
         assert_close(found[name], exact.evaluate(x, time, (name,))[name], rtol=1e-7, atol=1e-9)
@@ -70,10 +70,10 @@ def test_each_row_meets_its_own_measurement():
 
 def test_an_energy_without_measurement_leaves_the_condition_to_the_fields():
     asked = []
-    fields = LearnedFields(PATHS["vp"], denoiser=lambda x, t, cond: asked.append(cond) or 0 * x)
+    fields = LearnedFields(PATHS["vp"], noise=lambda x, t, cond: asked.append(cond) or 0 * x)
     energy = EnergyGuided(fields, lambda x1, y: x1.square().sum(1) if y is None else y, strength=0.5)
     t, x, label = torch.tensor(0.6), torch.ones(2, 2), torch.tensor([3, 4])
-    shifted = energy.evaluate(x, t, ("endpoint1",), label)["endpoint1"]
+    shifted = energy.evaluate(x, t, ("denoised",), label)["denoised"]
     assert all(cond is label for cond in asked)
     # With no noise predicted e1 = x/beta, its energy |x|^2/beta^2: e1 - alpha^2/beta 0.5 (2 x/beta^2).
     alpha, beta = (f(t) for f in (PATHS["vp"].alpha, PATHS["vp"].beta))

@@ -345,7 +345,7 @@ def test_groups_do_not_know_of_each_other_nor_of_pieces():
 
 def test_learnt_fields_in_single_precision_with_probes():
     learnt = LearnedFields(
-        PLANE, denoiser=lambda x, t: FOUR_FIELDS.denoiser(x, t) if t.ndim == 0 else None, margin=1e-3
+        PLANE, noise=lambda x, t: FOUR_FIELDS.noise(x, t) if t.ndim == 0 else None, margin=1e-3
     )
     exact = FeynmanKac(annealed(learnt, 2.0), n_steps=60).sample(512, seed=1)
     assert exact.x.dtype == torch.float32
@@ -358,7 +358,7 @@ def test_learnt_fields_in_single_precision_with_probes():
 
 def test_images_and_conditions_by_group():
     path = VP()
-    fields = LearnedFields(path, denoiser=lambda x, t, cond: x * (1 + 0 * cond.float().reshape(-1, 1, 1)))
+    fields = LearnedFields(path, noise=lambda x, t, cond: x * (1 + 0 * cond.float().reshape(-1, 1, 1)))
     cond = torch.arange(3).repeat_interleave(4)
     made = FeynmanKac(annealed(fields, 1.3, cond), n_steps=10).sample(
         12, groups=3, event_shape=(2, 2), seed=0
@@ -417,7 +417,7 @@ def spread_base(scale):
         ),
         (
             lambda: FeynmanKac(
-                product(FOUR_FIELDS, LearnedFields(VP(base=Gaussian((3,))), denoiser=torch.tanh))
+                product(FOUR_FIELDS, LearnedFields(VP(base=Gaussian((3,))), noise=torch.tanh))
             ),
             "all experts must share one path; expert 1 has another, got base",
         ),
@@ -462,7 +462,7 @@ def spread_base(scale):
             "this transport needs betas that are numbers, got 'score'. Take transport='pf'",
         ),
         (
-            lambda: FeynmanKac(annealed(LearnedFields(PLANE, denoiser=torch.tanh), lambda t: 1 + t)),
+            lambda: FeynmanKac(annealed(LearnedFields(PLANE, noise=torch.tanh), lambda t: 1 + t)),
             r"a beta that is a function of t needs fields with log_prob\(x, t\), got LearnedFields",
         ),
         (
@@ -511,7 +511,7 @@ def test_a_base_that_is_not_gaussian_is_refused():
         ),
         ([(FOUR_FIELDS, 2.0)], {"x0": torch.full((4, 2), math.nan)}, "x must be finite"),
         (
-            [(LearnedFields(PLANE, denoiser=torch.tanh), 2.0)],
+            [(LearnedFields(PLANE, noise=torch.tanh), 2.0)],
             {"x0": torch.zeros(4, 2)},
             "x0 needs log_weights where an expert has no density",
         ),

@@ -25,7 +25,7 @@ def test_known_entries_return_to_the_bit_and_hidden_ones_as_without(generator):
 
 
 def test_what_it_cannot_keep_is_refused():
-    noisy = LearnedFields(Linear(), velocity=lambda x, t: x, denoiser=lambda x, t: x)
+    noisy = LearnedFields(Linear(), velocity=lambda x, t: x, noise=lambda x, t: x)
     with pytest.raises(InvalidInputError, match="without latent noise"):
         KeepKnown(noisy)
     kept = KeepKnown(LearnedFields(PATH, velocity=lambda x, t: x))

@@ -89,7 +89,7 @@ def test_linear_weights_regularise_by_the_denoiser():
     for k in (0, 4, 8):
         t = torch.tensor(red.times[k], dtype=F64)
         x = PATH.beta(t) * mu + PATH.alpha(t) * e
-        assert_close(red.pull(mu, k, e), 0.7 * (mu - FIELDS.endpoint1(x, t)))
+        assert_close(red.pull(mu, k, e), 0.7 * (mu - FIELDS.denoised(x, t)))
 
 
 def test_an_antithetic_pair_has_the_same_mean_and_less_spread():
@@ -201,7 +201,7 @@ def test_one_step_of_dps_is_a_step_of_the_sde_and_a_push():
     z = BlockNoise(2, (21,), count=3, shape=(D,), dtype=F64).normal()
     t = torch.tensor(0.3, dtype=F64)
     start = (PATH.alpha(t) * z).requires_grad_(True)
-    misfit = (y - FIELDS.endpoint1(start, t) @ H.mT).norm(dim=1)
+    misfit = (y - FIELDS.denoised(start, t) @ H.mT).norm(dim=1)
     (slope,) = torch.autograd.grad(misfit.sum(), start)
     assert_close(weak - strong, 0.5 * slope, rtol=1e-6, atol=1e-8)
 
@@ -216,7 +216,7 @@ def test_dps_fits_the_measurement():
     assert_close(again, found[10:])
 
 
-TWO_SIDED = LearnedFields(Linear(), velocity=torch.tanh, denoiser=torch.tanh)
+TWO_SIDED = LearnedFields(Linear(), velocity=torch.tanh, noise=torch.tanh)
 EARLY = OneSidedLinear(base=Gaussian((D,)))
 
 
@@ -281,6 +281,6 @@ class _NoNoise(LearnedFields):
 
 
 def test_an_answer_that_runs_away_is_an_error():
-    fields = LearnedFields(PATH, denoiser=lambda x, t: x / (t - 0.5).relu().sign())
+    fields = LearnedFields(PATH, noise=lambda x, t: x / (t - 0.5).relu().sign())
     with pytest.raises(DivergedError, match=r"answers left the finite numbers\. Take a smaller lr"):
         REDDiff(fields, Matrix(H), n_steps=10).restore(Y)

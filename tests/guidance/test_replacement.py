@@ -57,7 +57,7 @@ def test_on_the_way_the_measured_part_has_the_law_of_the_path(name, path):
     """Mean ``beta y``, covariance ``alpha^2 H C H^T`` at all times, the corrector at work; 20,000 rows, seed 0."""
     path, operator, n = PATHS[path], OPERATORS[name], 20_000
     y = operator(draws(VP(), 1, seed=5))
-    fields = LearnedFields(path, endpoint1=lambda x, t: torch.zeros_like(x), margin=0.0)
+    fields = LearnedFields(path, denoised=lambda x, t: torch.zeros_like(x), margin=0.0)
     run = {"method": "ancestral", "n_steps": 3, "stop": 0.9, "seed": 0, "invariant": False, "chunk": n}
     corrector = None if path.base.std is None else Langevin(0.1)
     found = sample(

@@ -166,13 +166,13 @@ def learnt(name, dim, quantities, **settings):
 
 
 PAIRS = [
-    ("linear", ("velocity", "denoiser")),
-    ("linear", ("drift", "denoiser")),
+    ("linear", ("velocity", "noise")),
+    ("linear", ("mean_rate", "noise")),
     ("linear", ("velocity", "score")),
-    ("linear", ("endpoint0", "endpoint1")),
-    ("encoder_decoder", ("velocity", "denoiser")),
-    ("mirror", ("denoiser",)),
-    ("one_sided_linear", ("denoiser",)),
+    ("linear", ("endpoint0", "denoised")),
+    ("encoder_decoder", ("velocity", "noise")),
+    ("mirror", ("noise",)),
+    ("one_sided_linear", ("noise",)),
     ("one_sided_linear", ("velocity",)),
     ("variance_preserving", ("velocity",)),
 ]

@@ -149,7 +149,7 @@ def test_measured_errors_are_those_in_closed_form():
     x1 = M + S * torch.randn(20_000, 1, dtype=F64, generator=source)
     found = squared_errors(fields, fields.exact, x0, x1, times=6, generator=source)
     wanted = errors_of(CASES["all"], found.t)
-    for name in ("velocity", "score", "cross", "drift"):
+    for name in ("velocity", "score", "cross", "mean_rate"):
         assert_close(getattr(found, name), getattr(wanted, name), rtol=0.1, atol=0.002)
     assert kl_bound(found, 0.7).value == pytest.approx(kl_bound(errors_of(CASES["all"]), 0.7).value, rel=0.05)
 
@@ -197,7 +197,7 @@ BAD = {
     "flow": (lambda: kl_bound(SMALL, 0.0), r"kl_bound: eps must be > 0, got 0.0"),
     "form": (lambda: kl_bound(SMALL, 1.0, form="b"), r"form must be one of .* got 'b'"),
     "cross": (lambda: kl_bound(SMALL, 1.0, form="drift"), r"needs the errors' cross, got None"),
-    "v": (lambda: kl_bound(SMALL, 1.0, form="v"), r"needs the errors' drift, got None"),
+    "v": (lambda: kl_bound(SMALL, 1.0, form="v"), r"needs the errors' mean_rate, got None"),
     "end": (lambda: kl_bound(SMALL, 1.0, end=2), r"end must be 0 or 1, got 2"),
     "perfect": (lambda: optimal_eps(SMALL), r"the score must have an error, got 0.0"),
     "perfect_once": (lambda: optimal_schedule(SMALL), r"at every time, got 0 at t=0.2"),

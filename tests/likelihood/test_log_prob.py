@@ -324,7 +324,7 @@ class Empirical:
         ({"divergence": "hutchinson", "probes": 0}, "probes must be >= 1, got 0"),
         ({"mode": "backward", "method": "euler"}, "mode must be one of"),
         ({"method": "dopri"}, "Did you mean 'dopri5'"),
-        ({"method": "denoise"}, "ODE solver with a quadrature"),
+        ({"method": "ddim"}, "ODE solver with a quadrature"),
         ({"method": "sra1"}, "needs an ODE solver"),
         ({"differentiable": True}, "needs a fixed-step method"),
         ({"cond": torch.zeros(3)}, "cond must have one row per sample, 4, got 3"),

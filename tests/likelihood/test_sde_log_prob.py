@@ -201,11 +201,9 @@ def test_points_keep_their_paths_whatever_the_batch():
     assert float((other.log_prob - part.log_prob).abs().min()) > 1e-6
 
 
-def test_a_learnt_denoiser_stays_finite_at_the_ends():
+def test_a_learnt_noise_stays_finite_at_the_ends():
     """All ways agree on fields whose score is -eta/gamma, to the error they report."""
-    fields = LearnedFields(
-        Linear(), velocity=EXACT.velocity, denoiser=lambda y, t: 1.2 * EXACT.denoiser(y, t)
-    )
+    fields = LearnedFields(Linear(), velocity=EXACT.velocity, noise=lambda y, t: 1.2 * EXACT.noise(y, t))
     x, base, _ = side(1, 20)
     found = {
         name: log_prob(fields, x, base, eps=0.3, paths=64, n_steps=48, **options, **FAST)

@@ -129,7 +129,7 @@ def test_regression_on_draws_gives_the_closed_form_heads(scale, generator):
         assert ((fitted_line - exact_line).abs() <= 4.5 * error).all()
 
 
-@pytest.mark.parametrize("quantity", ["velocity", "drift", "score", "denoiser", "endpoint0", "endpoint1"])
+@pytest.mark.parametrize("quantity", ["velocity", "mean_rate", "score", "noise", "endpoint0", "denoised"])
 def test_an_edge_is_the_linear_bridge_of_its_two_ends(quantity, generator):
     laws = [GaussianMixture(torch.ones(1).double(), MEANS[k : k + 1], COVARIANCES[k : k + 1]) for k in (1, 0)]
     known = GaussianMixtureBridge(*laws).fields(Linear(envelope=BrownianEnvelope(scale=0.5)))
@@ -154,7 +154,7 @@ def test_the_loss_of_the_exact_heads_is_the_conditional_variance(generator):
         loss = losses[f"g{k}"].detach()
         assert abs(float(loss.mean() - given.trace())) <= 4 * float(loss.std()) / n**0.5
     rest = (eye - variance * torch.linalg.inv(here)).trace()
-    loss = losses["denoiser"].detach()
+    loss = losses["noise"].detach()
     assert abs(float(loss.mean() - rest)) <= 4 * float(loss.std()) / n**0.5
 
 

@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
-from interpolants.objectives import DenoiserLoss, LabelLoss, ScoreLoss
+from interpolants.objectives import LabelLoss, NoiseLoss, ScoreLoss
 from interpolants.paths import VE, VP, Linear, OneSidedLinear, SubVP
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge
 
@@ -98,13 +98,13 @@ def drawn(path, n=64):
 
 @pytest.mark.parametrize("path", [VP(), SubVP(), VE(smax=10.0), OneSidedLinear()])
 @pytest.mark.parametrize("form", ["squared_error", "quadratic"])
-def test_weighted_by_the_noise_the_score_has_the_loss_of_the_denoiser(path, form):
-    """``sigma^2 |s + z/sigma|^2 = |sigma s + z|^2``: the denoiser's error where the noise is ``-sigma s``."""
+def test_weighted_by_the_noise_the_score_has_the_loss_of_the_noise(path, form):
+    """``sigma^2 |s + z/sigma|^2 = |sigma s + z|^2``: the error of the noise where it is ``-sigma s``."""
     at = drawn(path)
     guess = torch.sin(at.x_t)
     sigma = path.noise_std(at.t)[:, None]
     found = ScoreLoss(path, form=form, weighting="noise").compare(guess, at)
-    wanted = DenoiserLoss(path, form=form).compare(-sigma * guess, at)
+    wanted = NoiseLoss(path, form=form).compare(-sigma * guess, at)
     assert_close(found, wanted)
 
 

@@ -9,12 +9,12 @@ from torch.testing import assert_close
 from interpolants.foundations.errors import InvalidInputError, NotIdentifiableError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.objectives import (
-    DenoiserLoss,
-    DriftLoss,
     EndpointLoss,
     EnergyLoss,
     HyvarinenLoss,
     JointLoss,
+    MeanRateLoss,
+    NoiseLoss,
     ScoreLoss,
     StratifiedTimes,
     VelocityLoss,
@@ -62,17 +62,17 @@ PATHS = {
 }
 LOSSES = {
     "velocity": VelocityLoss,
-    "drift": DriftLoss,
+    "mean_rate": MeanRateLoss,
     "score": ScoreLoss,
-    "denoiser": DenoiserLoss,
+    "noise": NoiseLoss,
     "endpoint0": lambda path, **kw: EndpointLoss(path, end=0, **kw),
-    "endpoint1": lambda path, **kw: EndpointLoss(path, end=1, **kw),
+    "denoised": lambda path, **kw: EndpointLoss(path, end=1, **kw),
     "hyvarinen": HyvarinenLoss,
     "probes": lambda path, **kw: HyvarinenLoss(path, probes=3, **kw),
     "energy": EnergyLoss,
 }
 # With a mirror path, or without latent noise, some fields are trivial or absent.
-ABSENT = {("flow_matching", name) for name in ("score", "denoiser", "energy")} | {("mirror", "drift")}
+ABSENT = {("flow_matching", name) for name in ("score", "noise", "energy")} | {("mirror", "mean_rate")}
 CASES = [(p, q) for p in PATHS for q in LOSSES if (p, q) not in ABSENT]
 
 
@@ -143,7 +143,7 @@ def test_the_exact_field_is_stationary_and_a_wrong_one_is_not(name, quantity):
     assert worst_z(slopes(loss, wrong, draws(name, 8000), energy=quantity == "energy")) > 10
 
 
-@pytest.mark.parametrize("quantity", ["velocity", "drift", "score", "denoiser", "endpoint0", "endpoint1"])
+@pytest.mark.parametrize("quantity", ["velocity", "mean_rate", "score", "noise", "endpoint0", "denoised"])
 def test_least_squares_on_many_draws_finds_the_field_of_gaussian_ends(quantity):
     """Between Gaussians every field is affine in x at fixed t, so that closed-form least squares must find it."""
     n, t = 200_000, 0.35
@@ -165,7 +165,7 @@ def test_least_squares_on_many_draws_finds_the_field_of_gaussian_ends(quantity):
     assert bool(((found - wanted).abs() < 6 * residual * math.sqrt(3 / n) * 2).all())
 
 
-@pytest.mark.parametrize("quantity", ["velocity", "score", "denoiser", "endpoint1", "energy"])
+@pytest.mark.parametrize("quantity", ["velocity", "score", "noise", "denoised", "energy"])
 def test_the_forms_differ_by_a_constant_and_have_the_same_gradient_up_to_two(quantity):
     fields, _ = exact("linear")
     field, energy = field_of(fields, quantity), quantity == "energy"
@@ -267,14 +267,14 @@ def test_the_variance_of_pairs_stays_bounded_towards_the_end_where_that_of_singl
             True,
         ),
         (VelocityLoss(Mirror()), True),
-        (DriftLoss(Linear()), False),
-        (DenoiserLoss(Linear()), False),
+        (MeanRateLoss(Linear()), False),
+        (NoiseLoss(Linear()), False),
         (EndpointLoss(Linear()), False),
         (ScoreLoss(Linear()), True),
         (ScoreLoss(OneSidedLinear()), True),
         (ScoreLoss(Linear(envelope=QuadraticEnvelope())), True),
         (ScoreLoss(Linear(), antithetic=False), False),
-        (DenoiserLoss(Linear(), antithetic=True), True),
+        (NoiseLoss(Linear(), antithetic=True), True),
     ],
 )
 def test_pairs_are_used_by_default_just_where_the_target_is_infinite(loss, wanted):
@@ -365,7 +365,7 @@ def test_general_paths_have_velocity_and_score_losses():
     general = General(lambda t, x0, x1: (1 - t) * x0 + t * x1, BrownianEnvelope())
     data = draws("linear", 9)
     z = torch.randn(9, 2, dtype=F64, generator=data.pop("generator"))
-    for name in ("velocity", "score", "drift", "denoiser", "endpoint1"):
+    for name in ("velocity", "score", "mean_rate", "noise", "denoised"):
         values = [
             LOSSES[name](path)(lambda x, t, c: torch.tanh(x), **data, z=z) for path in (Linear(), general)
         ]
@@ -377,7 +377,7 @@ def test_general_paths_have_velocity_and_score_losses():
 
 @pytest.mark.parametrize("name", ["linear", "one_sided_coloured", "variance_preserving"])
 def test_a_joint_loss_equals_the_losses_of_its_heads_at_the_same_draws(name):
-    path, quantities = PATHS[name], ("velocity", "denoiser", "endpoint1")
+    path, quantities = PATHS[name], ("velocity", "noise", "denoised")
     losses = [LOSSES[q](path, antithetic=True) for q in quantities]
     joint = JointLoss(losses)
     assert joint.heads == quantities
@@ -425,19 +425,19 @@ def test_a_joint_loss_without_singular_heads_evaluates_the_trunk_on_single_draws
 
     data = draws("linear", 8)
     z = torch.randn(8, 2, dtype=F64, generator=data.pop("generator"))
-    joint = JointLoss([DriftLoss(PATHS["linear"]), DenoiserLoss(PATHS["linear"])])
+    joint = JointLoss([MeanRateLoss(PATHS["linear"]), NoiseLoss(PATHS["linear"])])
     found = joint(trunk, **data, z=z)
     assert rows == [8]
-    assert_close(found["drift"], DriftLoss(PATHS["linear"])(lambda x, t, c: x, **data, z=z))
-    assert_close(found["denoiser"], DenoiserLoss(PATHS["linear"])(lambda x, t, c: -x, **data, z=z))
-    single = JointLoss([DriftLoss(PATHS["linear"])])
-    assert_close(single(lambda x, t, c: x, **data, z=z)["drift"], found["drift"])
+    assert_close(found["mean_rate"], MeanRateLoss(PATHS["linear"])(lambda x, t, c: x, **data, z=z))
+    assert_close(found["noise"], NoiseLoss(PATHS["linear"])(lambda x, t, c: -x, **data, z=z))
+    single = JointLoss([MeanRateLoss(PATHS["linear"])])
+    assert_close(single(lambda x, t, c: x, **data, z=z)["mean_rate"], found["mean_rate"])
 
 
 # --- refusals -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("loss", [DenoiserLoss, ScoreLoss, EnergyLoss])
+@pytest.mark.parametrize("loss", [NoiseLoss, ScoreLoss, EnergyLoss])
 def test_noise_is_not_learnt_where_there_is_none(loss):
     with pytest.raises(NotIdentifiableError, match=r"no latent noise .* Use an envelope"):
         loss(Linear(envelope=ZeroEnvelope()))
@@ -451,7 +451,7 @@ def test_noise_is_not_learnt_where_there_is_none(loss):
         (lambda: HyvarinenLoss(Linear(), probes=-1), r"probes must be >= 0, got -1"),
         (lambda: HyvarinenLoss(Linear(), antithetic=True), "antithetic must be None or False"),
         (lambda: JointLoss([]), "at least one objective"),
-        (lambda: JointLoss([VelocityLoss(Linear()), DenoiserLoss(OneSidedLinear())]), "must share one path"),
+        (lambda: JointLoss([VelocityLoss(Linear()), NoiseLoss(OneSidedLinear())]), "must share one path"),
         (lambda: JointLoss([VelocityLoss(Linear()), EnergyLoss(Linear())]), "cannot share a trunk"),
         (lambda: HyvarinenLoss(Linear()).target(None), "implicit"),
     ],
@@ -463,12 +463,12 @@ def test_bad_settings_are_refused(make, message):
 
 def test_a_field_of_another_shape_is_refused_by_name():
     x, t = torch.randn(4, 2, generator=torch.Generator().manual_seed(0)), torch.full((4,), 0.5)
-    for loss in (DriftLoss(Linear()), HyvarinenLoss(Linear())):
+    for loss in (MeanRateLoss(Linear()), HyvarinenLoss(Linear())):
         with pytest.raises(InvalidInputError, match=rf"{type(loss).__name__}: .* \(4, 2\), got \(4, 1\)"):
             loss(lambda x, t, cond: x[:, :1], x0=x, x1=x, t=t)
     with pytest.raises(InvalidInputError, match=r"an energy must have shape \(8,\), got \(8, 2\)"):
         EnergyLoss(Linear())(lambda x, t, cond: x, x0=x, x1=x, t=t)
-    joint = JointLoss([DriftLoss(Linear()), DenoiserLoss(Linear())])
+    joint = JointLoss([MeanRateLoss(Linear()), NoiseLoss(Linear())])
     with pytest.raises(InvalidInputError, match=r"JointLoss: .* \(4, 2, 2\), got \(4, 3, 2\)"):
         joint(lambda x, t, cond: x[:, None].expand(4, 3, 2), x0=x, x1=x, t=t)
 
@@ -487,7 +487,7 @@ def test_a_field_of_another_shape_is_refused_by_name():
 def test_bad_draws_are_refused(change, message):
     data = {"x0": torch.zeros(4, 2), "x1": torch.zeros(4, 2), "t": torch.full((4,), 0.5)} | change
     with pytest.raises(InvalidInputError, match=message):
-        DriftLoss(Linear())(lambda x, t, cond: x, **data)
+        MeanRateLoss(Linear())(lambda x, t, cond: x, **data)
 
 
 def test_losses_can_be_read_without_gradients():

@@ -13,11 +13,11 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.registry import build
 from interpolants.objectives import (
     ConservativityPenalty,
-    DenoiserLoss,
     EnergyLoss,
     FokkerPlanckResidual,
     JointLoss,
     LogDensityLoss,
+    NoiseLoss,
     ScoreFokkerPlanckResidual,
     StratifiedTimes,
     VelocityLoss,
@@ -53,7 +53,7 @@ def test_exact_fields_pay_nothing(path):
     fields, x1 = exact(path), DATA.sample(30, generator=seeded())
     paid = FokkerPlanckResidual(path)(lambda x, t, c: fields.log_prob(x, t), x1=x1, generator=seeded())
     assert float(paid.detach().max()) < 1e-16
-    for quantity in ("score", "denoiser", "velocity"):
+    for quantity in ("score", "noise", "velocity"):
         term = ScoreFokkerPlanckResidual(path, quantity=quantity)
         paid = term(lambda x, t, c, q=quantity: fields.evaluate(x, t, (q,))[q], x1=x1, generator=seeded())
         assert float(paid.detach().max()) < 1e-12
@@ -66,7 +66,7 @@ def test_a_two_sided_path_pays_for_the_density_that_does_not_belong_to_its_veloc
     fields, term = exact(path), FokkerPlanckResidual(Linear())
     x1, x0 = DATA.sample(30, generator=seeded()), START.sample(30, generator=seeded(1))
     points = term.draw(x0, x1, None, seeded(2))
-    beside = {"drift": lambda x, t, c: fields.drift(x, t)}
+    beside = {"mean_rate": lambda x, t, c: fields.mean_rate(x, t)}
     paid = term.at(lambda x, t, c: fields.log_prob(x, t), points, beside=beside)
     assert float(paid.detach().max()) < 1e-15
     paid = term.at(lambda x, t, c: 0.9 * fields.log_prob(x, t), points, beside=beside)
@@ -106,11 +106,11 @@ def test_a_share_of_the_states_comes_from_the_box_and_conditions_stay_with_their
 # --- losses of a scalar -------------------------------------------------------------------------------------
 
 
-def test_the_loss_of_a_log_density_is_that_of_the_denoiser_of_its_gradient():
+def test_the_loss_of_a_log_density_is_that_of_the_noise_of_its_gradient():
     path = OneSidedLinear()
     x1, t = DATA.sample(20, generator=seeded()), StratifiedTimes().sample(20, generator=seeded()).t.double()
     found = LogDensityLoss(path)(wrong, x1=x1, t=t, generator=seeded(4))
-    wanted = DenoiserLoss(path)(
+    wanted = NoiseLoss(path)(
         lambda x, s, c: -path.alpha(s)[:, None] * gradient(lambda y: wrong(y, s), x),
         x1=x1,
         t=t,

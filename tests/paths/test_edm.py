@@ -60,7 +60,7 @@ def test_sampling_is_heun_in_the_noise_level(generator):
     levels = path.noise_std(torch.tensor(path.own_grid(9), dtype=F64)).tolist()
 
     def slope(x, sigma):
-        return (x - fields.endpoint1(x, 1 - sigma / path.smax)) / sigma
+        return (x - fields.denoised(x, 1 - sigma / path.smax)) / sigma
 
     y = x
     for now, after in pairwise(levels[:-1]):
@@ -116,7 +116,7 @@ def test_many_degrees_of_freedom_are_the_diffusion():
     fields = [EmpiricalBridge(points(200)).fields(path) for path in (many, normal)]
     x = start(normal, 100)
     for t in (0.3, 0.9, 0.99, 0.999):
-        at = [f.endpoint1(x * (1 - t) + points(100), t) for f in fields]
+        at = [f.denoised(x * (1 - t) + points(100), t) for f in fields]
         assert_close(*at, rtol=1e-4, atol=1e-4)
     runs = [
         sample(f, start(p, 100), n_steps=18, stop=0.9999).x
@@ -133,7 +133,7 @@ def test_an_sde_keeps_the_law_with_the_true_score_and_loses_its_tails_with_tweed
 
     def tweedie(x, t, cond=None):
         sigma = path.noise_std(torch.as_tensor(t, dtype=F64))
-        return (exact.evaluate(x, t, ("endpoint1",))["endpoint1"] - x) / sigma**2
+        return (exact.evaluate(x, t, ("denoised",))["denoised"] - x) / sigma**2
 
     def radii(x):
         return x.norm(dim=1).numpy()
@@ -144,15 +144,15 @@ def test_an_sde_keeps_the_law_with_the_true_score_and_loses_its_tails_with_tweed
     )
     options = {"eps": lambda t: path.smax**2 * (1 - t), "n_steps": 80, "seed": 0, "stop": 0.9}
     for score, keeps in ((exact.score, True), (tweedie, False)):
-        fields = LearnedFields(path, endpoint1=exact.endpoint1, score=score)
+        fields = LearnedFields(path, denoised=exact.denoised, score=score)
         found = stats.ks_2samp(radii(sample(fields, first, **options).x), radii(truth)).pvalue
         assert found > 0.01 if keeps else found < 1e-8
 
 
-def test_a_denoiser_alone_gives_the_flow_and_no_sde():
+def test_the_denoised_alone_gives_the_flow_and_no_sde():
     path = EDM(df=64)
     exact = EmpiricalBridge(points(10)).fields(path)
-    fields = LearnedFields(path, endpoint1=exact.endpoint1)
+    fields = LearnedFields(path, denoised=exact.denoised)
     with pytest.raises(NotIdentifiableError, match=r"StudentT\(df=64.*score beside it"):
         sample(fields, start(path, 2), eps=0.1)
     with pytest.raises(NotIdentifiableError, match="score beside it"):
@@ -161,7 +161,7 @@ def test_a_denoiser_alone_gives_the_flow_and_no_sde():
         sample(fields, start(path, 2), n_steps=5, method="ancestral")
     assert sample(fields, start(path, 2), n_steps=5, finish="denoise").ok.all()
     # for normal noise Tweedie's formula is there
-    assert LearnedFields(EDM(), endpoint1=exact.endpoint1).has_score
+    assert LearnedFields(EDM(), denoised=exact.denoised).has_score
 
 
 def test_the_base_carries_the_degrees_of_freedom():

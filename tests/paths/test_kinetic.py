@@ -176,7 +176,7 @@ def test_centred_data_make_the_start_steep_and_a_denoiser_still_gives_the_flow()
     assert path.is_steep_at_0
     rho1 = GaussianMixture(torch.ones(1, dtype=F64), torch.zeros(1, 2, dtype=F64), c[None])
     exact = GaussianMixtureBridge(Gaussian(), rho1).fields(path)
-    fields = LearnedFields(path, endpoint1=exact.endpoint1)
+    fields = LearnedFields(path, denoised=exact.denoised)
     x = torch.tensor([[0.5, -1.0], [2.0, 0.3]], dtype=F64)
     for t in (0.0, 0.3, 0.9):
         time = torch.tensor(t, dtype=F64)
@@ -198,7 +198,7 @@ def test_a_denoiser_in_data_units_gives_what_the_points_give():
     path = OneSidedLinear()
     fields = EmpiricalBridge(points).fields(path)
     by_heart = data_separation(points, draws=16, n_angles=40)
-    learnt = data_separation(points, draws=16, n_angles=40, denoiser=fields.endpoint1, path=path)
+    learnt = data_separation(points, draws=16, n_angles=40, denoiser=fields.denoised, path=path)
     assert learnt.scale == pytest.approx(3)
     assert_close(torch.tensor(learnt.gains[:-1]), torch.tensor(by_heart.gains[:-1]), rtol=0, atol=1e-6)
 

@@ -45,11 +45,11 @@ PATH = ShortestPath(FourierBasis(), POWER)
 def linear_fields(path, power, basis):
     """The exact denoiser of Gaussian data with these powers, handed over as learnt: linear in each coordinate."""
 
-    def endpoint1(x, t):
+    def denoised(x, t):
         a, b = (k if k.ndim else k.expand(power.shape) for k in (path.beta(t), path.alpha(t)))
         return basis.inverse(a * power / (a**2 * power + b**2) * basis.forward(x))
 
-    return LearnedFields(path, endpoint1=endpoint1, margin=1e-6)
+    return LearnedFields(path, denoised=denoised, margin=1e-6)
 
 
 def kl(variance, power):
@@ -125,7 +125,7 @@ def test_the_sampler_makes_what_the_linear_recursion_says(make):
         gain = gain * (a1 * a * POWER + b1 * b) / (a**2 * POWER + b**2)
     fields = linear_fields(path, POWER, basis)
     x = basis.inverse(torch.ones(1, *POWER.shape, dtype=F64))
-    found = sample(fields, x, method="denoise", n_steps=steps, start=start)
+    found = sample(fields, x, method="ddim", n_steps=steps, start=start)
     assert_close(basis.forward(found.x)[0], gain, rtol=1e-6, atol=1e-9)
 
 
@@ -145,7 +145,7 @@ def test_shortest_loses_less_than_half_of_what_others_lose_on_photographs(steps)
         ("linear", OneSidedLinear()),
         ("cosine", OneSidedTrigonometric()),
     ):
-        made = sample(linear_fields(other, power, basis), x, method="denoise", n_steps=steps)
+        made = sample(linear_fields(other, power, basis), x, method="ddim", n_steps=steps)
         lost[name] = kl(basis.forward(made.x)[0] ** 2, power)
     assert lost["shortest"] < 0.5 * min(lost["linear"], lost["cosine"])
     wanted = {10: (78.63, 275.26, 431.33), 20: (26.64, 80.66, 155.19)}[steps]
@@ -178,7 +178,7 @@ def test_a_denoiser_is_enough_for_everything_at_both_ends(generator):
     fields = linear_fields(path, power, path.basis)
     x = torch.randn(5, 1, 2, generator=generator, dtype=F64)
     for t in (0.0, 1.0):
-        values = fields.evaluate(x, torch.tensor(t, dtype=F64), ("velocity", "score", "denoiser"))
+        values = fields.evaluate(x, torch.tensor(t, dtype=F64), ("velocity", "score", "noise"))
         spread = power**t
         wanted = -path.basis.inverse(path.basis.forward(x) / spread)
         assert_close(values["score"], wanted, rtol=1e-4, atol=1e-4)

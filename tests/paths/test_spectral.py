@@ -12,7 +12,7 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.likelihood import log_prob
 from interpolants.metrics import energy_distance
-from interpolants.objectives import DenoiserLoss, ScoreLoss
+from interpolants.objectives import NoiseLoss, ScoreLoss
 from interpolants.paths import FourierBasis, MatrixBasis, OneSidedTrigonometric, Spectral
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge
 from problems.bridges import F64, PATHS, RHO1, ROUND, TURN, bridge, states
@@ -26,7 +26,7 @@ EVEN = Spectral(
 )
 
 
-@pytest.mark.parametrize("known", ["velocity", "denoiser", "score", "endpoint1"])
+@pytest.mark.parametrize("known", ["velocity", "noise", "score", "denoised"])
 def test_equal_schedules_give_the_scalar_path(known):
     x, t = states(7), torch.linspace(0.1, 0.9, 7, dtype=F64)
     scalar = GaussianMixtureBridge(Gaussian(), ROUND).fields(OneSidedTrigonometric())
@@ -80,7 +80,7 @@ def test_noise_of_the_sde_has_the_shape_that_was_asked_for():
     assert found.eps.shape == (5, 2)
 
 
-@pytest.mark.parametrize("known", ["denoiser", "endpoint1", "velocity"])
+@pytest.mark.parametrize("known", ["noise", "denoised", "velocity"])
 def test_learnt_fields_sample_alike_with_noise_and_by_denoising(known):
     exact = bridge(SPECTRAL).fields(SPECTRAL)
     fields = LearnedFields(SPECTRAL, **{known: getattr(exact, known)}, mean1=ROUND.mean)
@@ -89,7 +89,7 @@ def test_learnt_fields_sample_alike_with_noise_and_by_denoising(known):
     assert_close(fields.velocity(x, 0.4), true)
     assert_close(fields.velocity(x.float(), 0.4), true.float(), rtol=1e-4, atol=1e-4)
     settings = {"start": 0.05, "stop": 0.95, "n_steps": 60, "seed": 4, "invariant": False}
-    for more in ({"eps": 0.5}, {"method": "denoise"}):
+    for more in ({"eps": 0.5}, {"method": "ddim"}):
         ours, theirs = (sample(f, x, **more, **settings).x for f in (fields, exact))
         assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
 
@@ -97,12 +97,12 @@ def test_learnt_fields_sample_alike_with_noise_and_by_denoising(known):
 def test_the_denoising_sampler_is_exact_when_the_end_is_known():
     """With a single end point the denoiser does not depend on the state, and any number of steps will do."""
     end = torch.tensor([[1.0, -2.0]], dtype=F64)
-    fields = LearnedFields(SPECTRAL, endpoint1=lambda x, t: end.expand_as(x))
+    fields = LearnedFields(SPECTRAL, denoised=lambda x, t: end.expand_as(x))
     x0 = states(5)
-    found = sample(fields, x0, method="denoise", n_steps=3, start=0.2, stop=0.8)
+    found = sample(fields, x0, method="ddim", n_steps=3, start=0.2, stop=0.8)
     wanted = SPECTRAL.sample(x0=x0, x1=end.expand_as(x0), t=0.8).x_t
     start = SPECTRAL.sample(x0=x0, x1=end.expand_as(x0), t=0.2).x_t
-    again = sample(fields, start, method="denoise", n_steps=3, start=0.2, stop=0.8)
+    again = sample(fields, start, method="ddim", n_steps=3, start=0.2, stop=0.8)
     assert_close(again.x, wanted)
     assert not torch.allclose(found.x, wanted)
 
@@ -123,7 +123,7 @@ def test_the_score_target_is_the_slope_of_the_conditional_density(generator):
     away = SPECTRAL.basis.forward(x) - SPECTRAL.beta(t) * SPECTRAL.basis.forward(x1)
     (slope,) = torch.autograd.grad(-0.5 * (away / SPECTRAL.alpha(t)).square().sum(), x)
     assert_close(ScoreLoss(SPECTRAL).target(draw), slope)
-    assert_close(DenoiserLoss(SPECTRAL).target(draw), x0)
+    assert_close(NoiseLoss(SPECTRAL).target(draw), x0)
 
 
 @pytest.mark.parametrize(

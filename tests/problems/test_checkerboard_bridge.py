@@ -25,21 +25,21 @@ def test_fields_are_the_conditional_means_of_weighted_draws(name, t, generator):
     variance = alpha**2 + gamma**2
     x = beta * torch.tensor([[1.2, -0.7], [0.1, 2.5], [-3.0, 3.3]], dtype=torch.float64)
     found = bridge.fields(path).evaluate(
-        x, time, ("endpoint1", "endpoint0", "denoiser", "score", "drift", "velocity")
+        x, time, ("denoised", "endpoint0", "noise", "score", "mean_rate", "velocity")
     )
     for row in range(len(x)):
         weight = torch.softmax(-0.5 * (x[row] - beta * x1).square().sum(1) / variance, 0)
         mean = (weight[:, None] * x1).sum(0)
         error = (weight.square()[:, None] * (x1 - mean).square()).sum(0).sqrt()
-        assert ((found["endpoint1"][row] - mean).abs() < 5 * error + 1e-6).all()
-    e1, r = found["endpoint1"], x - beta * found["endpoint1"]
+        assert ((found["denoised"][row] - mean).abs() < 5 * error + 1e-6).all()
+    e1, r = found["denoised"], x - beta * found["denoised"]
     assert_close(found["endpoint0"], alpha / variance * r)
     assert_close(found["score"], -r / variance)
     latent = alpha if path.is_one_sided else gamma
-    assert_close(found["denoiser"], latent / variance * r)
-    assert_close(found["drift"], path.alpha_dot(time) * found["endpoint0"] + path.beta_dot(time) * e1)
-    extra = 0 if path.is_one_sided else path.envelope.gamma_dot(time) * found["denoiser"]
-    assert_close(found["velocity"], found["drift"] + extra)
+    assert_close(found["noise"], latent / variance * r)
+    assert_close(found["mean_rate"], path.alpha_dot(time) * found["endpoint0"] + path.beta_dot(time) * e1)
+    extra = 0 if path.is_one_sided else path.envelope.gamma_dot(time) * found["noise"]
+    assert_close(found["velocity"], found["mean_rate"] + extra)
 
 
 def test_the_score_is_the_gradient_of_the_smoothed_density():
@@ -60,7 +60,7 @@ def test_the_score_is_the_gradient_of_the_smoothed_density():
 def test_the_ends_are_right_and_far_points_stay_finite():
     fields = CheckerboardBridge(scale=2.0).fields(OneSidedLinear(Gaussian(scale=2.0)))
     x = torch.tensor([[0.5, -1.0], [60.0, -60.0]], dtype=torch.float64)
-    assert_close(fields.endpoint1(x, 0.0), torch.zeros_like(x), atol=1e-12, rtol=0)
+    assert_close(fields.denoised(x, 0.0), torch.zeros_like(x), atol=1e-12, rtol=0)
     assert_close(fields.endpoint0(x, 0.0), x)
     assert torch.isfinite(fields.velocity(x, 0.999)).all()
 

@@ -70,10 +70,10 @@ def test_the_density_is_the_mean_of_the_kernels(name, generator):
 
 
 def test_a_gaussian_identity_fails_for_another_base(generator):
-    """Tweedie's formula is off by far: the fields keep denoiser and score apart."""
+    """Tweedie's formula is off by far: the fields keep noise and score apart."""
     x, t = states(generator), 0.7
     fields = EmpiricalBridge(POINTS, WEIGHTS).fields(PATHS["linear, t"])
-    wrong = -fields.denoiser(x, t) / (1 - t)
+    wrong = -fields.noise(x, t) / (1 - t)
     assert float((wrong - fields.score(x, t)).norm() / fields.score(x, t).norm()) > 0.3
 
 
@@ -91,10 +91,10 @@ def test_times_per_row_and_any_event_shape_agree_with_single_calls(generator):
 
 def test_at_the_end_a_gaussian_knows_the_nearest_point_and_a_student_t_weighs_by_powers_of_the_distance():
     bridge, x = EmpiricalBridge(POINTS, WEIGHTS), POINTS + 0.3
-    assert_close(bridge.fields(PATHS["linear, coloured normal"]).endpoint1(x, 1.0), POINTS)
+    assert_close(bridge.fields(PATHS["linear, coloured normal"]).denoised(x, 1.0), POINTS)
     weights = WEIGHTS * torch.cdist(x, POINTS) ** -(2 + 3)
     expected = weights @ POINTS / weights.sum(1, keepdim=True)
-    assert_close(bridge.fields(PATHS["linear, t"]).endpoint1(x, 1.0), expected)
+    assert_close(bridge.fields(PATHS["linear, t"]).denoised(x, 1.0), expected)
 
 
 def test_samples_are_points_by_weight(generator):

@@ -27,16 +27,16 @@ def brute_force(path, x, t, n=400_000):
         log_weight = path.base.log_prob(x0)
         z = path.base.whiten(x0)
         rate = path.interpolate_dot(t, x0, x1)
-        drift = rate
+        mean_rate = rate
     else:
         x0 = x1 if path.is_static else RHO0.sample(n, generator=source)
         z = (x - a * x0 - b * x1) / g
         log_weight = -0.5 * z.square().sum(1)
-        drift = path.alpha_dot(t) * x0 + path.beta_dot(t) * x1
-        rate = drift + path.envelope.gamma_dot(t) * z
+        mean_rate = path.alpha_dot(t) * x0 + path.beta_dot(t) * x1
+        rate = mean_rate + path.envelope.gamma_dot(t) * z
     w = (log_weight - log_weight.max()).exp()
     w = w / w.sum()
-    draws = {"velocity": rate, "drift": drift, "denoiser": z, "endpoint0": x0, "endpoint1": x1}
+    draws = {"velocity": rate, "mean_rate": mean_rate, "noise": z, "endpoint0": x0, "denoised": x1}
     means = {name: w @ value for name, value in draws.items()}
     errors = {name: (w.square() @ (value - means[name]).square()).sqrt() for name, value in draws.items()}
     return means, errors
@@ -102,8 +102,8 @@ def test_positions_are_the_sum_of_their_parts(name):
     path = PATHS[name]
     x, t = states(6), torch.tensor([0.0, 0.2, 0.5, 0.7, 0.9, 1.0], dtype=F64)
     value = bridge(path).fields(path).evaluate(x, t, QUANTITIES)
-    latent = 0 if path.is_one_sided else expand_like(path.envelope.gamma(t), x) * value["denoiser"]
-    assert_close(path.interpolate(t, value["endpoint0"], value["endpoint1"]) + latent, x)
+    latent = 0 if path.is_one_sided else expand_like(path.envelope.gamma(t), x) * value["noise"]
+    assert_close(path.interpolate(t, value["endpoint0"], value["denoised"]) + latent, x)
 
 
 @each_path

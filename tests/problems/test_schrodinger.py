@@ -117,7 +117,7 @@ def test_the_two_drifts_are_the_flow_plus_and_minus_the_score(t):
 def test_drifts_point_at_the_mean_ends(t):
     problem, x = bridge(0.4), states()
     fields = problem.fields()
-    assert_close(problem.drift(x, t), (fields.endpoint1(x, t) - x) / (1 - t))
+    assert_close(problem.drift(x, t), (fields.denoised(x, t) - x) / (1 - t))
     assert_close(problem.backward_drift(x, t), (x - fields.endpoint0(x, t)) / t)
 
 
@@ -135,9 +135,9 @@ def test_the_forward_drift_is_a_gradient_and_the_potential_solves_burgers():
 def test_learnt_from_its_own_pair_the_path_gives_the_same_fields():
     problem, x = bridge(0.4), states()
     exact = problem.fields()
-    fields = LearnedFields(problem.path, velocity=exact.velocity, denoiser=exact.denoiser)
+    fields = LearnedFields(problem.path, velocity=exact.velocity, noise=exact.noise)
     t = torch.tensor([0.05, 0.2, 0.4, 0.5, 0.8, 0.95], dtype=F64)
-    for quantity in ("score", "drift", "endpoint0", "endpoint1"):
+    for quantity in ("score", "mean_rate", "endpoint0", "denoised"):
         assert_close(getattr(fields, quantity)(x, t), getattr(exact, quantity)(x, t))
     at_once = exact.evaluate(x, torch.tensor(0.4, dtype=F64), ("velocity",))["velocity"]
     assert_close(at_once[2:3], exact.velocity(x, t)[2:3])

@@ -106,7 +106,7 @@ def moons() -> dict[str, Any]:
     return _task("moons", "translation", "two moons", [2], tensors) | {
         "title": "Two blobs to two moons",
         "path": {"kind": "linear", "envelope": {"kind": "brownian", "scale": 1.0}},
-        "learn": ["velocity", "denoiser"],
+        "learn": ["velocity", "noise"],
         "checks": _checks("fail"),
         "warnings": ["The SDE at eps = 2 needed more steps than were allowed."],
     }
@@ -205,7 +205,7 @@ def _task(name: str, kind: str, target: str, shape: list[int], tensors: dict[str
     return {
         "name": name,
         "kind": kind,
-        "learn": ["denoiser"],
+        "learn": ["noise"],
         "parameters": 205_313,
         "train": {"steps": 4000, "batch_size": 256, "seconds": 131.0},
         "data": {
@@ -245,7 +245,7 @@ def _checks(last: str) -> list[dict[str, Any]]:
     told = "Forward and back again misses the start by 0.061; train longer or use more steps."
     rows = [
         ("mean_transport", "pass", 0.012, 0.05, "Mean of samples agrees."),
-        ("denoiser_orthogonality", "pass", 0.0031, 0.02, "The residual is unrelated to the state."),
+        ("noise_orthogonality", "pass", 0.0031, 0.02, "The residual is unrelated to the state."),
         ("round_trip", last, 0.061, 0.05, told),
     ]
     return [dict(zip(("name", "verdict", "value", "limit", "message"), row, strict=True)) for row in rows]

@@ -133,10 +133,10 @@ def test_toml_yaml_and_json_say_the_same_and_the_resolved_form_reads_back(tmp_pa
             "Did you mean 'basis'?",
         ),
         (
-            {"bridge": {"learn": ["denoiser"], "penalties": [{"kind": "fokker_planck_residual"}]}},
+            {"bridge": {"learn": ["noise"], "penalties": [{"kind": "fokker_planck_residual"}]}},
             (),
             "my.toml: 'bridge.penalties': Bridge: FokkerPlanckResidual goes with a network of log_density alone, "
-            "got ('denoiser',). Learn ('log_density',). For a score without a potential take "
+            "got ('noise',). Learn ('log_density',). For a score without a potential take "
             "ScoreFokkerPlanckResidual.",
         ),
         ({}, ("steps",), "--set: must read key.path=value, got 'steps'. E.g. --set train.steps=100."),

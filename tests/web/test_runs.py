@@ -242,7 +242,7 @@ def test_without_held_out_data_the_loss_is_told_to_be_of_training_data(runs):
 
 
 def test_two_learnt_quantities_have_two_curves(runs):
-    assert set(measured(runs, run=SOLID, what="errors")["loss"]) == {"drift", "denoiser"}
+    assert set(measured(runs, run=SOLID, what="errors")["loss"]) == {"mean_rate", "noise"}
 
 
 def test_log_likelihoods_are_those_of_the_library(runs):
@@ -290,8 +290,8 @@ def test_errors_by_time_are_over_pairs_of_the_coupling(tmp_path):
     bridge.save(tmp_path / "optimal")
     found = measured(open_runs([tmp_path / "optimal"]), run=0, what="errors")
     rows = bridge.examples(240)
-    apart = bridge.loss_at(0.475, rows.x0, rows.x1)["drift"].mean()
-    (_, loss, error) = found["loss"]["drift"][9]
+    apart = bridge.loss_at(0.475, rows.x0, rows.x1)["mean_rate"].mean()
+    (_, loss, error) = found["loss"]["mean_rate"][9]
     assert loss + 5 * error < float(apart)
     over_pairs = sum(velocity for _, velocity, _ in found["errors"]) / len(found["errors"])
     assert over_pairs < 0.4  # 0.6 if pairs are drawn apart

@@ -4,7 +4,7 @@ Letters: s a learnt score, S the true one, rho the law of ``x_t``. Any s splits 
 ``div(rho r) = 0`` and ``E[grad phi . r] = 0``. Densities and samples see ``grad phi`` alone: they are exact just where
 it is S, whatever r. Jacobians see both. ``E|s - S|^2 = E|grad phi - S|^2 + E|r|^2``.
 
-The projection is a regression, ``min E|s - grad phi|^2`` over draws of ``x_t``. It is made on the denoiser, which is
+The projection is a regression, ``min E|s - grad phi|^2`` over draws of ``x_t``. It is made on the noise, which is
 the score times minus the noise and finite at both ends; on a base that is not isotropic, with the covariance as the
 metric: that is the split that the flow of the path sees, ``div(rho C r) = 0``.
 
@@ -100,7 +100,7 @@ class ConservativeDenoiser(nn.Module):
         self.net = net
 
     def forward(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
-        """The denoiser, ``(B, *D)``."""
+        """The mean noise, ``(B, *D)``."""
         slope: Tensor = self.net(x, t, cond)
         return slope if self.base is None else self.base.root_transpose(slope)
 
@@ -111,7 +111,7 @@ class Projection:
 
     Attributes:
         fields: Fields whose score is the projection; samplers and densities take them.
-        net: The denoiser behind them.
+        net: The mean noise behind them.
         result: How the regression went.
     """
 
@@ -154,18 +154,18 @@ def conservative_projection(
     def loss(model: Any, batch: dict[str, Any], generator: Generator) -> dict[str, Tensor]:
         draw = path.sample(x0=batch["x0"], x1=batch["x1"], t=batch["t"], generator=generator)
         with torch.no_grad():
-            target = fields.evaluate(draw.x_t, draw.t, ("denoiser",))["denoiser"]
+            target = fields.evaluate(draw.x_t, draw.t, ("noise",))["noise"]
         return {"projection": sum_event((model(draw.x_t, draw.t) - target).square())}
 
     result = fit(module, loss, batches, settings, progress=progress)
     done = finished(module, result, prefix="")
     assert isinstance(done, ConservativeDenoiser)
-    return Projection(LearnedFields(path, denoiser=done), done, result)
+    return Projection(LearnedFields(path, noise=done), done, result)
 
 
 @dataclass(frozen=True)
 class Split:
-    """How a learnt score splits; means over ``x_t`` and the given times, of the denoiser (score times noise).
+    """How a learnt score splits; means over ``x_t`` and the given times, of the noise (score times its std).
 
     Attributes:
         gauge: ``E|r|^2 / E|s|^2``, the share of what no density and no sample sees.
@@ -211,8 +211,8 @@ def helmholtz(
         x = path.sample(x0=x0, x1=x1, t=t, generator=generator).x_t
         time = torch.as_tensor(t, dtype=x.dtype)
         with torch.no_grad():
-            s, g = (f.evaluate(x, time, ("denoiser",))["denoiser"].double() for f in (fields, projection))
-            true = s if reference is None else reference.evaluate(x, time, ("denoiser",))["denoiser"].double()
+            s, g = (f.evaluate(x, time, ("noise",))["noise"].double() for f in (fields, projection))
+            true = s if reference is None else reference.evaluate(x, time, ("noise",))["noise"].double()
         parts = (s * s, (s - g) * (s - g), g * (s - g), true * true, (g - true) ** 2, (s - true) ** 2)
         rows.append(torch.stack([sum_event(part) for part in parts]))
         skews.append(asymmetry(fields, x[:256], t))

@@ -1,7 +1,7 @@
 """The dimension of the surface that data lie on, read off a learnt score near it.
 
 Letters: D dimensions of the space, sigma noise over signal at the time t, in data units; ``M = -sigma^2 grad S`` in
-these units; ``eta`` the denoiser, ``-sigma S``. Near a smooth surface, M is the projection on its normals, which
+these units; ``eta`` the mean noise, ``-sigma S``. Near a smooth surface, M is the projection on its normals, which
 has D - d eigenvalues one and d near zero; trajectories of the flow are pulled along normals and keep along tangents;
 and ``log rho`` falls by ``D - d`` per unit of ``log sigma``. Hence three estimates at points of the surface,
 

@@ -74,7 +74,7 @@ def spacing_for(
         spacing: As for ``time_grid``, or ``"auto"``.
         start: First time.
         stop: Last time.
-        noisy: Whether the latent noise matters: an SDE, or a velocity made from a denoiser.
+        noisy: Whether the latent noise matters: an SDE, or a velocity made from the noise.
     """
     if not (isinstance(spacing, str) and spacing == "auto"):
         return spacing

@@ -138,7 +138,7 @@ class Job:
         return self.fields.velocity_of(cond)
 
     def drift(self, cond: Condition) -> Callable[[Tensor, Tensor], Tensor]:
-        """``b + eps s`` forwards, ``b - eps s`` backwards, from whichever of score and denoiser stays finite."""
+        """``b + eps s`` forwards, ``b - eps s`` backwards, from whichever of score and noise stays finite."""
         drift = self._drift
         return lambda x, t: drift(x, t, cond)
 
@@ -146,11 +146,11 @@ class Job:
     def _drift(self) -> Combined:
         fields, table, sign = self.fields, self.table, -1.0 if self.reverse else 1.0
         assert table is not None
-        by_score = fields.noise_quantity == "score"
+        by_score = fields.bounded_quantity == "score"
         base = None if fields.path is None else fields.path.base
         scale = 1.0 if base is None else base.shared_scale
         if by_score or scale is not None:
-            name, sign = ("score", sign) if by_score or scale is None else ("denoiser", -sign / scale)
+            name, sign = ("score", sign) if by_score or scale is None else ("noise", -sign / scale)
 
             def weights(t: Tensor) -> tuple[float, Tensor | float]:
                 return 1.0, sign * table.weight(t, of_score=by_score)
@@ -160,8 +160,8 @@ class Job:
         assert isinstance(base, Gaussian)  # else the score is learnt, and by_score
 
         def drift_with_base(x: Tensor, t: Tensor, cond: Condition) -> Tensor:
-            values = fields.evaluate(x, t, ("velocity", "denoiser"), cond)
-            noise = base.inverse_root_transpose(values["denoiser"])
+            values = fields.evaluate(x, t, ("velocity", "noise"), cond)
+            noise = base.inverse_root_transpose(values["noise"])
             return weighted_sum([(values["velocity"], 1.0), (noise, -sign * table.weight(t, of_score=False))])
 
         return drift_with_base
@@ -305,7 +305,7 @@ class Job:
 
     def _finished(self, part: Part, cond: Condition, after: AfterStepOver) -> Part:
         """The last step of the grid, replaced by the mean end point."""
-        quantity = "endpoint0" if self.reverse else "endpoint1"
+        quantity = "endpoint0" if self.reverse else "denoised"
         t = torch.as_tensor(self.grid[-2], dtype=time_dtype(part.x)).to(part.x.device)
         x = self.fields.evaluate(part.x, t, (quantity,), cond)[quantity]
         x = after.result(torch.full_like(t, 0.0 if self.reverse else 1.0), x)

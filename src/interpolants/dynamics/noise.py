@@ -1,6 +1,6 @@
 """The noise level eps(t) of the SDE, chosen after training: any eps >= 0 leaves the law of x_t as it is.
 
-The drift is ``b ± eps s``. Where the score was learnt through a denoiser, ``s = -eta/sigma`` with sigma the coefficient
+The drift is ``b ± eps s``. Where the score was learnt through the noise, ``s = -eta/sigma`` with sigma the coefficient
 of the path's noise, and sigma vanishes at an end. Since every eps(t) is allowed, we take one that
 vanishes faster: ``eps(t) = min(eps, c sigma(t)^2 / h)`` with h the local step. Then ``eps s`` stays finite, and an
 explicit step stays stable even where the data sit on a point or a thin set (there ``s`` has slope ``-1/sigma^2``, or
@@ -210,7 +210,7 @@ class NoiseTable:
         self._memory: dict[tuple[bool, float], Tensor | float] = {}
 
     def weight(self, t: Tensor, *, of_score: bool) -> Tensor | float:
-        """What multiplies the score (eps) or minus the denoiser (eps / sigma) at a 0-d time.
+        """What multiplies the score (eps) or minus the noise (eps / sigma) at a 0-d time.
 
         On the CPU a number from a table: most schemes visit the nodes only, and every chunk visits the same times.
         """
@@ -225,11 +225,11 @@ class NoiseTable:
         return self._memory[place]
 
     def eps_score(self, fields: Fields, value: Tensor, t: Tensor) -> Tensor:
-        """``eps s`` from ``fields.noise_quantity``, whichever of score and denoiser stays finite, at a 0-d time.
+        """``eps s`` from ``fields.bounded_quantity``, whichever of score and noise stays finite, at a 0-d time.
 
         For paths without a basis, where eps is one number.
         """
-        if fields.noise_quantity == "score":
+        if fields.bounded_quantity == "score":
             return value * self.weight(t, of_score=True)
         base = None if fields.path is None else fields.path.base
         # With a base of another law the score is learnt, and is the noise quantity.

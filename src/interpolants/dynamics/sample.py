@@ -100,14 +100,14 @@ def sample(
         x: Start points, ``(B, *D)``, floating point: at t = 0, or at t = 1 when ``reverse``.
         eps: Noise level: a number >= 0, a function of t, or a ``NoiseLevel``; 0 is the ODE. In data units squared.
         reverse: Run from t = 1 down to t = 0.
-        method: Solver by name. ODE: ``euler, midpoint, heun, rk4, dopri5, tsit5, denoise``; SDE:
+        method: Solver by name. ODE: ``euler, midpoint, heun, rk4, dopri5, tsit5, ddim``; SDE:
             ``euler_maruyama`` (or ``euler``), ``stochastic_heun`` (or ``heun``), ``sra1``. On one-sided paths also
             ``reverse_diffusion`` and ``ancestral``, with noise of their own (leave eps at 0), and ``reverse_flow``;
             see ``dynamics.transitions``. Default ``midpoint``, or the path's own where it has one; with noise
             ``stochastic_heun``.
         n_steps: Number of fixed steps.
         time_grid: ``"uniform"``, ``"quadratic"``, ``"cosine"``, increasing times in [0, 1], or ``"auto"``: cosine where
-            the path's latent noise vanishes like a square root and matters (SDE, or a velocity made from a denoiser),
+            the path's latent noise vanishes like a square root and matters (SDE, or a velocity made from the noise),
             and the path's own grid where it has one.
         seed: Seed of the Brownian motion; drawn afresh, and reported, when None.
         cond: Condition, one row per sample.

@@ -9,7 +9,7 @@ w, ``rho = beta/beta'`` and ``kappa = alpha^2 - rho^2 alpha'^2``: the noising ch
 * ``ancestral``: a draw of x' given x and the mean end points e0 and e1, of mean
   ``beta' e1 + alpha' m + (rho alpha'^2/alpha) (e0 - m)`` and noise ``(alpha'/alpha) sqrt(kappa) L z``; exact for data
   at one point; DDPM's sampler with the smaller variance, DDIM's with eta = 1;
-* ``denoise``: ``alpha' e0 + beta' e1 + gamma' e_z``, without noise; DDIM. On any spatially linear path, either way.
+* ``ddim``: ``alpha' e0 + beta' e1 + gamma' e_z``, without noise. On any spatially linear path, either way.
 
 Source: Song et al. (2021), arXiv:2011.13456, appendices E and F, there for VP and VE; Ho et al. (2020),
 arXiv:2006.11239; Song et al. (2021), arXiv:2010.02502; in this form, for any alpha and beta, derived anew.
@@ -77,14 +77,14 @@ class _Step(NamedTuple):
         return (self.alpha.square() - (self.rho * self.next_alpha).square()).clamp_min(0)
 
 
-def _denoise(step: _Step, path: SpatiallyLinearPath, by_score: bool) -> Move:
-    ends = (("endpoint0", step.next_alpha), ("endpoint1", step.next_beta))
-    return Move(ends if path.is_one_sided else (*ends, ("denoiser", step.next_gamma)))
+def _ddim(step: _Step, path: SpatiallyLinearPath, by_score: bool) -> Move:
+    ends = (("endpoint0", step.next_alpha), ("denoised", step.next_beta))
+    return Move(ends if path.is_one_sided else (*ends, ("noise", step.next_gamma)))
 
 
 def _ancestral(step: _Step, path: SpatiallyLinearPath, by_score: bool) -> Move:
     share = step.rho * step.next_alpha.square() / step.alpha
-    ends = (("endpoint0", share), ("endpoint1", step.next_beta))
+    ends = (("endpoint0", share), ("denoised", step.next_beta))
     noise = step.next_alpha / step.alpha * step.kappa.sqrt()
     return Move(ends, mean=step.next_alpha - share, noise=noise)
 
@@ -113,11 +113,11 @@ def _reverse(step: _Step, path: SpatiallyLinearPath, by_score: bool, share: Tens
 
 
 Make = Callable[[_Step, SpatiallyLinearPath, bool], Move]
-DENOISE = "denoise"
+DDIM = "ddim"
 # Methods that are named instead of a solver: the steps of a path, and whether they draw noise of their own.
 TRANSITIONS: dict[str, Make] = {
     "ancestral": _ancestral,
-    DENOISE: _denoise,
+    DDIM: _ddim,
     "reverse_diffusion": _reverse_diffusion,
     "reverse_flow": _reverse_flow,
 }
@@ -142,16 +142,16 @@ def transitions(
     if not isinstance(path, SpatiallyLinearPath):
         name = type(path).__name__
         raise invalid("sample", f"method={method!r} needs a spatially linear path", name, "Take 'heun'.")
-    if method != DENOISE and not isinstance(path.base, Gaussian):
+    if method != DDIM and not isinstance(path.base, Gaussian):
         what = type(path).__name__ if path.base is None else repr(path.base)
         remedy = "E.g. paths.VP(); elsewhere take eps > 0."
         raise invalid("sample", f"method={method!r} needs a path with a Gaussian base", what, remedy)
-    if method != DENOISE and grid[0] > grid[-1]:
+    if method != DDIM and grid[0] > grid[-1]:
         remedy = "The noising process itself: path.sample(x1=..., t=0)."
         raise invalid("sample", f"method={method!r} runs from t = 0 to 1", "reverse=True", remedy)
     times = torch.as_tensor(grid, dtype=torch.float64)
     rows = zip(path.alpha(times), path.beta(times), path.envelope.gamma(times), strict=True)
-    make, by_score = TRANSITIONS[method], fields.noise_quantity == "score"
+    make, by_score = TRANSITIONS[method], fields.bounded_quantity == "score"
     moves = [make(_Step(*now, *then), path, by_score).map(_as_number) for now, then in pairwise(rows)]
     return [*moves[:-1], replace(moves[-1], noise=None)] if quiet_end else moves
 

@@ -70,7 +70,7 @@ class Bridge:
             ``"sinkhorn"``, a table with settings, or a coupling.
         net: ``"auto"`` (MLP for vectors, U-Net for images), a name, a table with settings, or an ``nn.Module`` called
             as ``net(x, t, cond)`` that returns ``(B, K, *D)`` for K > 1 quantities.
-        learn: ``"auto"`` or the quantities to learn, e.g. ``("velocity", "denoiser")``; any sufficient pair.
+        learn: ``"auto"`` or the quantities to learn, e.g. ``("velocity", "noise")``; any sufficient pair.
         times: ``"auto"``, ``"uniform"``, ``"stratified"``, ``"logit_normal"``, ``"importance"`` (drawn where the loss
             varies most, learnt while training), ``"noise"`` (by noise level, on one-sided paths), a table with
             settings, or a ``TimeSampler``.
@@ -80,7 +80,7 @@ class Bridge:
             bridge also knows the fields without a condition, which ``guidance`` needs.
         held_out: Share of the rows that training does not see, in [0, 0.5]; ``eps="auto"`` is chosen by them.
         precondition: Give the network inputs, outputs and losses of one size at all noise levels, on a one-sided path;
-            see ``fields.Preconditioned``. Goes well with ``times="noise"`` and ``learn="endpoint1"``.
+            see ``fields.Preconditioned``. Goes well with ``times="noise"`` and ``learn="denoised"``.
         perturb: Noise on the rows of x1 in every batch, for data on a thin set: a standard deviation in standardised
             units, or ``data.InstanceNoise``. The bridge then leads to data with that noise.
         penalties: Terms beside the loss, each a table such as ``{"kind": "fokker_planck_residual", "weight": 0.1}``;

@@ -191,16 +191,16 @@ class _Draws:
 def _calibrations(draws: _Draws) -> list[Check]:
     targets: dict[str, Callable[[PathSample], Tensor]] = {
         "velocity": lambda d: d.x_dot,
-        "drift": lambda d: d.i_dot,
-        "denoiser": lambda d: d.z,
+        "mean_rate": lambda d: d.i_dot,
+        "noise": lambda d: d.z,
         "endpoint0": lambda d: d.x0,
-        "endpoint1": lambda d: d.x1,
+        "denoised": lambda d: d.x1,
         "score": draws.path.kernel_score,
     }
     gaussian = draws.path.base is None or draws.path.base.is_gaussian
     checks = []
     for quantity in getattr(draws.fields, "known", ("velocity",)):
-        quantity = "denoiser" if quantity == "score" and gaussian else quantity
+        quantity = "noise" if quantity == "score" and gaussian else quantity
         worst, spread, when = 0.0, 0.0, 0.5
         for t in draws.times:
             sides = [(d, targets[quantity](d), draws.values(d, quantity)) for d in draws.at(t)]

@@ -25,7 +25,7 @@ from interpolants.paths.path import Path
 from interpolants.training.settings import TrainSettings
 
 _PENALTIES = ("conservativity_penalty", "fokker_planck_residual", "score_fokker_planck_residual")
-LEARNABLE = ("velocity", "drift", "score", "denoiser", "endpoint0", "endpoint1", "log_density")
+LEARNABLE = ("velocity", "mean_rate", "score", "noise", "endpoint0", "denoised", "log_density")
 
 
 def check_options(who: str, options: Mapping[str, Any], function: Callable[..., Any]) -> None:
@@ -60,14 +60,14 @@ def choose_coupling(coupling: Any) -> Any:
 def choose_heads(learn: Any, path: Path) -> tuple[str, ...]:
     """Quantities to learn: one is enough on one-sided and mirror paths, two-sided ones need a pair.
 
-    Drift and denoiser have no singular target, so they need no antithetic pairs, and on small data sets their ODE stays
+    Mean rate and noise have no singular target, so they need no antithetic pairs. On small data sets their ODE stays
     near the data where a velocity learnt directly may not: near the ends it carries the scores of rho0 and rho1, which
     few samples do not determine. Without latent noise only the velocity can be learnt, and only the ODE can be run.
     """
     if isinstance(learn, str) and learn == "auto":
         if path.is_static:
-            return ("denoiser",)
-        return ("velocity",) if path.is_one_sided or path.envelope.is_zero else ("drift", "denoiser")
+            return ("noise",)
+        return ("velocity",) if path.is_one_sided or path.envelope.is_zero else ("mean_rate", "noise")
     heads = (learn,) if isinstance(learn, str) else tuple(learn)
     for head in heads:
         if head not in LEARNABLE:

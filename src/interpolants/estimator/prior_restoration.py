@@ -74,7 +74,7 @@ class PriorRestoration:
                 rule = "every setting of restore must be known"
                 raise invalid("PriorRestoration", rule, repr(name), nearest(name, known))
         path = self._path if isinstance(self._path, Path) else _path(self._path, (1,))
-        REDDiff(LearnedFields(path, denoiser=_nothing), self.operator, **self.options)
+        REDDiff(LearnedFields(path, noise=_nothing), self.operator, **self.options)
 
     def fit(self, x0: Tensor | None, x1: Tensor | None = None, *, progress: bool = False) -> Self:
         """Learn from whole samples.
@@ -92,7 +92,7 @@ class PriorRestoration:
             raise invalid("PriorRestoration.fit", "there must be whole samples", "none")
         path = self._path if isinstance(self._path, Path) else _path(self._path, tuple(whole.shape[1:]))
         self.learnt = learn_fields(
-            path, None, whole, heads=("denoiser",), net=self._net, settings=self.settings, progress=progress
+            path, None, whole, heads=("noise",), net=self._net, settings=self.settings, progress=progress
         )
         self._mean = whole.mean(0)
         return self

@@ -20,6 +20,7 @@ from interpolants.fields.log_density import LogDensity
 from interpolants.fields.preconditioned import Preconditioned
 from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.foundations.registry import describe, rebuild
+from interpolants.foundations.renamed import current_quantity
 from interpolants.foundations.storage import read_folder, write_folder
 from interpolants.foundations.version import __version__
 from interpolants.nets.build import build_net
@@ -112,7 +113,7 @@ def _unpack(record: dict[str, Any], stem: str, tensors: dict[str, dict[str, Tens
             record["path"],
             coupling=coupling_from(record["coupling"]),
             net=as_table(record["net"]),
-            learn=tuple(record["learn"]),
+            learn=tuple(current_quantity(head) for head in record["learn"]),
             times=record.get("times", "auto"),
             standardize=record["standardize"],
             drop_condition=record.get("drop_condition", 0.0),

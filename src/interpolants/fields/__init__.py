@@ -1,4 +1,4 @@
-"""Velocity, score, denoisers and the relations between them."""
+"""Fields: velocity, mean rate, score, noise, denoised, and the relations between them."""
 
 from interpolants.fields.continuity import Residual, Trace, continuity_residual, score_residual
 from interpolants.fields.learned import LearnedFields

@@ -121,8 +121,8 @@ def continuity_residual(
         x: States.
         t: Times, inside (0, 1) where the path's rates are finite.
         cond: Condition, one row per state.
-        beside: Other fields by quantity, from which together with the score the velocity follows (e.g. the drift of a
-            two-sided path), or the velocity itself; nothing on one-sided and mirror paths.
+        beside: Other fields by quantity, from which together with the score the velocity follows (e.g. the mean rate
+            of a two-sided path), or the velocity itself; nothing on one-sided and mirror paths.
         trace: How the divergence is taken.
         generator: Source of the probes.
 
@@ -174,7 +174,7 @@ def score_residual(
 
     Args:
         path: An interpolant whose velocity follows from the score: one-sided, or a mirror.
-        field: A field ``f(x, t, cond)`` that gives the score: the score itself, a denoiser, a velocity ...
+        field: A field ``f(x, t, cond)`` that gives the score: the score itself, the noise, a velocity ...
         x: States ``(B, *D)``.
         t: Times, 0-d or ``(B,)``, inside (0, 1).
         cond: Condition, one row per state.

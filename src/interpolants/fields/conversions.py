@@ -3,7 +3,7 @@
 On a one-sided path the velocity, the endpoints and the mean noise determine each other for any law of the base. The
 score joins them by Tweedie's formula, which holds for a Gaussian base alone.
 
-Letters: b velocity, v drift, s score, n denoiser, e0, e1 endpoint denoisers; a, b_ coefficients of x0, x1; g gamma.
+Letters: b velocity, v mean rate, s score, n mean noise, e0, e1 mean end points; a, b_ coefficients of x0, x1; g gamma.
 A rule says what it needs, when it holds, and its formula. Rules stand in order of preference: those without a
 division by something that vanishes at an end come first.
 
@@ -203,7 +203,7 @@ def _endpoint0_from_flow(at: At, b: Tensor, e1: Tensor) -> Tensor:
     return rest / (squared * at.alpha_dot - at.gamma_gamma_dot * at.alpha)
 
 
-def _endpoint1_from_flow(at: At, b: Tensor, e0: Tensor) -> Tensor:
+def _denoised_from_flow(at: At, b: Tensor, e0: Tensor) -> Tensor:
     squared = at.gamma * at.gamma
     rest = squared * (b - at.alpha_dot * e0) - at.gamma_gamma_dot * (at.x - at.alpha * e0)
     return rest / (squared * at.beta_dot - at.gamma_gamma_dot * at.beta)
@@ -229,7 +229,7 @@ def _steep_velocity(at: At, e1: Tensor, s: Tensor) -> Tensor:
     return at.beta_dot * e1 - at.alpha_alpha_dot * at.gaussian.root(at.gaussian.root_transpose(s))
 
 
-def _endpoint1_from_0(at: At, e0: Tensor) -> Tensor:
+def _denoised_from_0(at: At, e0: Tensor) -> Tensor:
     value = (at.x - at.alpha * e0) / at.beta
     # At t = 0 the state says nothing of x1 when the ends are independent: its mean is the answer.
     if at.mean1 is None:
@@ -239,94 +239,94 @@ def _endpoint1_from_0(at: At, e0: Tensor) -> Tensor:
 
 RULES: tuple[Rule, ...] = (
     # --- any path with a latent term gamma z
-    Rule("score", ("denoiser",), _latent, lambda at, n: -n / at.gamma),
-    Rule("denoiser", ("score",), _latent, lambda at, s: -at.gamma * s),
-    Rule("drift", (), _static, lambda at: torch.zeros_like(at.x)),
-    Rule("velocity", ("drift", "score"), _latent, lambda at, v, s: v - at.gamma_gamma_dot * s),
-    Rule("drift", ("velocity", "score"), _latent, lambda at, b, s: b + at.gamma_gamma_dot * s),
-    # --- no latent term: drift and velocity are the same field
-    Rule("velocity", ("drift",), _no_latent, lambda at, v: v),
-    Rule("drift", ("velocity",), _no_latent, lambda at, b: b),
+    Rule("score", ("noise",), _latent, lambda at, n: -n / at.gamma),
+    Rule("noise", ("score",), _latent, lambda at, s: -at.gamma * s),
+    Rule("mean_rate", (), _static, lambda at: torch.zeros_like(at.x)),
+    Rule("velocity", ("mean_rate", "score"), _latent, lambda at, v, s: v - at.gamma_gamma_dot * s),
+    Rule("mean_rate", ("velocity", "score"), _latent, lambda at, b, s: b + at.gamma_gamma_dot * s),
+    # --- no latent term: mean rate and velocity are the same field
+    Rule("velocity", ("mean_rate",), _no_latent, lambda at, v: v),
+    Rule("mean_rate", ("velocity",), _no_latent, lambda at, b: b),
     # --- one-sided: the base's noise is the latent term; the velocity alone gives everything if it is Gaussian
-    Rule("endpoint0", ("denoiser",), _one_sided, lambda at, n: at.base.color(n)),
-    Rule("denoiser", ("endpoint0",), _one_sided, lambda at, e0: at.base.whiten(e0)),
+    Rule("endpoint0", ("noise",), _one_sided, lambda at, n: at.base.color(n)),
+    Rule("noise", ("endpoint0",), _one_sided, lambda at, e0: at.base.whiten(e0)),
     Rule(
         "score",
-        ("denoiser",),
+        ("noise",),
         _gaussian_base,
         lambda at, n: -at.gaussian.inverse_root_transpose(n) / at.alpha,
     ),
-    Rule("denoiser", ("score",), _gaussian_base, lambda at, s: -at.alpha * at.gaussian.root_transpose(s)),
+    Rule("noise", ("score",), _gaussian_base, lambda at, s: -at.alpha * at.gaussian.root_transpose(s)),
     # Variance-preserving paths have alpha' infinite at t = 1, where these two are still finite.
     Rule("score", ("velocity",), _steep, _steep_score),
-    Rule("velocity", ("endpoint1", "score"), _steep, _steep_velocity),
+    Rule("velocity", ("denoised", "score"), _steep, _steep_velocity),
     # --- spatially linear: positions and rates of the ends
     Rule("endpoint0", ("velocity",), _mixing_plain, lambda at, b: at.unmix.x0_x * at.x + at.unmix.x0_v * b),
-    Rule("endpoint1", ("velocity",), _mixing_plain, lambda at, b: at.unmix.x1_x * at.x + at.unmix.x1_v * b),
+    Rule("denoised", ("velocity",), _mixing_plain, lambda at, b: at.unmix.x1_x * at.x + at.unmix.x1_v * b),
     Rule(
         "endpoint0",
-        ("drift", "denoiser"),
+        ("mean_rate", "noise"),
         _mixing_latent,
         lambda at, v, n: at.unmix.x0_x * (at.x - at.gamma * n) + at.unmix.x0_v * v,
     ),
     Rule(
-        "endpoint1",
-        ("drift", "denoiser"),
+        "denoised",
+        ("mean_rate", "noise"),
         _mixing_latent,
         lambda at, v, n: at.unmix.x1_x * (at.x - at.gamma * n) + at.unmix.x1_v * v,
     ),
     Rule(
-        "drift",
-        ("endpoint0", "endpoint1"),
+        "mean_rate",
+        ("endpoint0", "denoised"),
         _linear_two_sided,
         lambda at, e0, e1: at.alpha_dot * e0 + at.beta_dot * e1,
     ),
     Rule(
         "velocity",
-        ("endpoint0", "endpoint1"),
+        ("endpoint0", "denoised"),
         _one_sided,
         lambda at, e0, e1: at.alpha_dot * e0 + at.beta_dot * e1,
     ),
     Rule(
-        "denoiser",
-        ("endpoint0", "endpoint1"),
+        "noise",
+        ("endpoint0", "denoised"),
         _linear_latent,
         lambda at, e0, e1: (at.x - at.alpha * e0 - at.beta * e1) / at.gamma,
     ),
-    Rule("endpoint1", ("endpoint0",), _determined_ends, _endpoint1_from_0),
-    Rule("endpoint0", ("endpoint1",), _determined_ends, lambda at, e1: (at.x - at.beta * e1) / at.alpha),
+    Rule("denoised", ("endpoint0",), _determined_ends, _denoised_from_0),
+    Rule("endpoint0", ("denoised",), _determined_ends, lambda at, e1: (at.x - at.beta * e1) / at.alpha),
     Rule(
-        "endpoint1",
-        ("endpoint0", "denoiser"),
+        "denoised",
+        ("endpoint0", "noise"),
         _latent_dividing_by(lambda path, t: path.beta(t)),
         lambda at, e0, n: (at.x - at.alpha * e0 - at.gamma * n) / at.beta,
     ),
     Rule(
         "endpoint0",
-        ("endpoint1", "denoiser"),
+        ("denoised", "noise"),
         _latent_dividing_by(lambda path, t: path.alpha(t)),
         lambda at, e1, n: (at.x - at.beta * e1 - at.gamma * n) / at.alpha,
     ),
     # One end point with a rate: wherever the coefficient of what is left does not vanish inside.
     Rule(
-        "endpoint1",
-        ("drift", "endpoint0"),
+        "denoised",
+        ("mean_rate", "endpoint0"),
         _latent_dividing_by(lambda path, t: path.beta_dot(t)),
         lambda at, v, e0: (v - at.alpha_dot * e0) / at.beta_dot,
     ),
     Rule(
         "endpoint0",
-        ("drift", "endpoint1"),
+        ("mean_rate", "denoised"),
         _latent_dividing_by(lambda path, t: path.alpha_dot(t)),
         lambda at, v, e1: (v - at.beta_dot * e1) / at.alpha_dot,
     ),
-    Rule("endpoint1", ("velocity", "endpoint0"), _latent_dividing_by(_det1), _endpoint1_from_flow),
-    Rule("endpoint0", ("velocity", "endpoint1"), _latent_dividing_by(_det0), _endpoint0_from_flow),
+    Rule("denoised", ("velocity", "endpoint0"), _latent_dividing_by(_det1), _denoised_from_flow),
+    Rule("endpoint0", ("velocity", "denoised"), _latent_dividing_by(_det0), _endpoint0_from_flow),
     # --- mirror: the only unknown is the noise, or the point it was added to
-    Rule("endpoint1", ("denoiser",), _static, lambda at, n: at.x - at.gamma * n),
-    Rule("denoiser", ("endpoint1",), _static, lambda at, e1: (at.x - e1) / at.gamma),
-    Rule("endpoint1", ("endpoint0",), _static, lambda at, e0: e0),
-    Rule("endpoint0", ("endpoint1",), _static, lambda at, e1: e1),
+    Rule("denoised", ("noise",), _static, lambda at, n: at.x - at.gamma * n),
+    Rule("noise", ("denoised",), _static, lambda at, e1: (at.x - e1) / at.gamma),
+    Rule("denoised", ("endpoint0",), _static, lambda at, e0: e0),
+    Rule("endpoint0", ("denoised",), _static, lambda at, e1: e1),
 )
 
 
@@ -431,26 +431,26 @@ def explain(path: Path, known: Iterable[str], target: str) -> NotIdentifiableErr
             "does not hold)"
         )
         cure = (
-            "Learn velocity, endpoint1 or denoiser, and for an SDE the score beside it, e.g. LearnedFields(path, "
-            "endpoint1=..., score=...); eps = 0 (the ODE) needs no score."
+            "Learn velocity, denoised or noise, and for an SDE the score beside it, e.g. LearnedFields(path, "
+            "denoised=..., score=...); eps = 0 (the ODE) needs no score."
         )
         return NotIdentifiableError(f"Fields: {what}: {why}. {cure}")
-    if target in ("score", "denoiser") and path.envelope.is_zero:
+    if target in ("score", "noise") and path.envelope.is_zero:
         why = (
             "it has no latent noise (gamma = 0) and its base is not Gaussian by construction, "
             "so the velocity says nothing of the density"
         )
         cure = (
-            "Use an envelope with gamma > 0 and learn a denoiser too, or a one-sided path if rho0 is Gaussian; "
+            "Use an envelope with gamma > 0 and learn the noise too, or a one-sided path if rho0 is Gaussian; "
             "eps = 0 (the ODE) works as it is."
         )
-    elif target in ("score", "denoiser"):
+    elif target in ("score", "noise"):
         why = "rho0 is not Gaussian by construction, so velocity and score are independent fields"
-        cure = "Learn a denoiser (or score) beside it, e.g. LearnedFields(path, velocity=..., denoiser=...)."
-    elif target.startswith("endpoint") and not _mixing(path):
+        cure = "Learn the noise (or score) beside it, e.g. LearnedFields(path, velocity=..., noise=...)."
+    elif target in ("endpoint0", "denoised") and not _mixing(path):
         why = "position and rate do not determine both end points there"
         cure = f"Learn it directly: LearnedFields(path, ..., {target}=...)."
     else:
         why = "one field is not enough on a two-sided path"
-        cure = "Learn two of: velocity or drift, score or denoiser, endpoint0, endpoint1."
+        cure = "Learn two of: velocity or mean_rate, score or noise, endpoint0, denoised."
     return NotIdentifiableError(f"Fields: {what}: {why}. {cure}")

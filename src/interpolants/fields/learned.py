@@ -24,18 +24,18 @@ class LearnedFields(Fields):
 
     ::
 
-        LearnedFields(path, velocity=net, denoiser=other)            # one callable each
-        LearnedFields(path, joint=net, heads=("velocity", "denoiser"))  # one trunk, heads on dimension 1
+        LearnedFields(path, velocity=net, noise=other)            # one callable each
+        LearnedFields(path, joint=net, heads=("velocity", "noise"))  # one trunk, heads on dimension 1
 
     Each callable is an ``nn.Module`` or function ``f(x, t)`` or ``f(x, t, cond)``. A ``log_density`` returns ``(B,)``,
     up to a function of time, and gives the score as its gradient; an ``energy`` as minus its gradient.
 
     Args:
         path: The interpolant whose fields these are.
-        velocity, drift, score, denoiser, endpoint0, endpoint1, energy, log_density: What was learnt.
+        velocity, mean_rate, score, noise, endpoint0, denoised, energy, log_density: What was learnt.
         joint: A callable returning ``(B, K, *D)``.
         heads: The K quantities of ``joint``, in order.
-        mean1: ``E[x1]``, shape ``(*D)``; makes a one-sided path exact at t = 0 when only a denoiser was learnt.
+        mean1: ``E[x1]``, shape ``(*D)``; makes a one-sided path exact at t = 0 when only the noise was learnt.
         margin: Samplers evaluate the relations (not the networks) at times clipped to ``[margin, 1 - margin]``, so that
             a division by gamma stays finite at the ends; the path's own when None. On a path that x1 enters with an
             infinite rate the networks are asked at these times too. The public methods do not clip: they raise there.
@@ -51,11 +51,11 @@ class LearnedFields(Fields):
         path: Path,
         *,
         velocity: Field | None = None,
-        drift: Field | None = None,
+        mean_rate: Field | None = None,
         score: Field | None = None,
-        denoiser: Field | None = None,
+        noise: Field | None = None,
         endpoint0: Field | None = None,
-        endpoint1: Field | None = None,
+        denoised: Field | None = None,
         energy: Field | None = None,
         log_density: Field | None = None,
         joint: Field | None = None,
@@ -73,11 +73,11 @@ class LearnedFields(Fields):
         self._is_steep = isinstance(path, SpatiallyLinearPath) and path.is_steep_at_0
         single = {
             "velocity": velocity,
-            "drift": drift,
+            "mean_rate": mean_rate,
             "score": score,
-            "denoiser": denoiser,
+            "noise": noise,
             "endpoint0": endpoint0,
-            "endpoint1": endpoint1,
+            "denoised": denoised,
         }
         self._sources = {name: _accepting_cond(f) for name, f in single.items() if f is not None}
         scalars = {"score": score, "energy": energy, "log_density": log_density}
@@ -114,14 +114,14 @@ class LearnedFields(Fields):
         return [f for f in given if isinstance(f, nn.Module)]
 
     @cached_property
-    def noise_quantity(self) -> str:
-        """The score where it was learnt directly, else the denoiser: it stays finite at the ends.
+    def bounded_quantity(self) -> str:
+        """The score where it was learnt directly, else the mean noise: it stays finite at the ends.
 
         Where the base is not Gaussian the two are independent, and it is the score that an SDE needs.
         """
         base = None if self.path is None else self.path.base
         given = "score" in self.known or (base is not None and not base.is_gaussian)
-        return "score" if given else "denoiser"
+        return "score" if given else "noise"
 
     def provides(self, quantity: str) -> bool:
         """Whether the quantity was learnt or follows."""

@@ -137,10 +137,10 @@ class LogDensity(nn.Module):
         """``grad u``, in 1/data; ``(B, *D)``."""
         return gradient(lambda point: self(point, t, cond), x)
 
-    def denoiser(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
+    def noise(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
         """``E[z | x_t]`` by the path's relation, finite at the ends; ``(B, *D)``."""
         score = self.score(x, t, cond)
-        return derive(self.path, {"score": score}, ("denoiser",), x, t)["denoiser"]
+        return derive(self.path, {"score": score}, ("noise",), x, t)["noise"]
 
 
 _STANDARD = Gaussian()

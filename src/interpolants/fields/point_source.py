@@ -82,7 +82,7 @@ class PointSourceFields(Fields):
         path: A two-sided spatially linear path with latent noise, e.g. ``Diffusive``; x0 must leave with
             ``alpha' = beta' = 0`` or at least at a finite rate.
         drift: u, the drift at the noise level ``eps*``, as ``f(x, t, cond)`` with ``cond = start_at(x0, ...)``.
-        endpoint1: ``E[x1 | x_t, x0]`` instead, called alike; exact problems know it. Its errors are divided by 1 - t.
+        denoised: ``E[x1 | x_t, x0]`` instead, called alike; exact problems know it. Its errors are divided by 1 - t.
         margin: Relations are evaluated at times clipped to ``[margin, 1 - margin]``, the function itself is not.
 
     Raises:
@@ -96,7 +96,7 @@ class PointSourceFields(Fields):
         path: SpatiallyLinearPath,
         *,
         drift: Field | None = None,
-        endpoint1: Field | None = None,
+        denoised: Field | None = None,
         margin: float = 1e-5,
     ) -> None:
         who = "PointSourceFields"
@@ -112,23 +112,23 @@ class PointSourceFields(Fields):
             raise invalid(
                 who, "path must lead from x0 to x1", type(path).__name__, "A mirror path stays at x1."
             )
-        if (drift is None) == (endpoint1 is None):
+        if (drift is None) == (denoised is None):
             raise invalid(
                 who,
-                "one of drift and endpoint1 must be given",
+                "one of drift and denoised must be given",
                 "none" if drift is None else "both",
                 "Either determines all other fields.",
             )
         if not 0 < margin < 0.5:
             raise invalid(who, "margin must lie in (0, 0.5)", margin)
         self.path, self.margin = path, margin
-        self._drift, self._endpoint1 = drift, endpoint1
+        self._drift, self._denoised = drift, denoised
         self._memory: dict[float, Level] = {}
 
     @property
     def networks(self) -> list[nn.Module]:
         """The network, if the function is one."""
-        return [f for f in (self._drift, self._endpoint1) if isinstance(f, nn.Module)]
+        return [f for f in (self._drift, self._denoised) if isinstance(f, nn.Module)]
 
     def provides(self, quantity: str) -> bool:
         """All six quantities."""
@@ -148,11 +148,11 @@ class PointSourceFields(Fields):
         score = (at.p * w - (1 - at.q) * r) / at.squared
         rules: dict[str, Callable[[], Tensor]] = {
             "score": lambda: score,
-            "denoiser": lambda: -at.gamma * score,
+            "noise": lambda: -at.gamma * score,
             "velocity": lambda: u - at.eps * score,
-            "drift": lambda: u - at.squared * at.pull * score,
+            "mean_rate": lambda: u - at.squared * at.pull * score,
             "endpoint0": lambda: x0,
-            "endpoint1": lambda: (w + at.pull * r) / (at.pull * at.divisor),
+            "denoised": lambda: (w + at.pull * r) / (at.pull * at.divisor),
         }
         return {name: rules[name]() for name in want}
 
@@ -206,7 +206,7 @@ class PointSourceFields(Fields):
         )
 
     def _forward(self, x: Tensor, t: Tensor, cond: Condition, at: Level) -> Tensor:
-        function = self._drift if self._drift is not None else self._endpoint1
+        function = self._drift if self._drift is not None else self._denoised
         assert function is not None
         value = function(x, t, cond)
         if value.shape != x.shape:

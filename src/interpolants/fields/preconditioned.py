@@ -95,7 +95,7 @@ class Preconditioned(nn.Module):
         self.net, self.heads, self.data_std = net, tuple(heads), float(data_std)
         ends = torch.tensor([0.0, 1.0], dtype=torch.float64)
         rates = torch.stack([self.path.alpha_dot(ends), self.path.beta_dot(ends)])
-        self._is_steep = not bool(rates.isfinite().all()) and not {"velocity", "drift"}.isdisjoint(heads)
+        self._is_steep = not bool(rates.isfinite().all()) and not {"velocity", "mean_rate"}.isdisjoint(heads)
 
     def forward(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
         """The quantities at ``x (B, *D)``, ``t`` 0-d or ``(B,)``: ``(B, *D)``, or ``(B, K, *D)`` for K > 1 heads."""
@@ -152,14 +152,14 @@ class Preconditioned(nn.Module):
 
     def _mixture(self, head: str, at: _Level, t: Tensor, x: Tensor) -> tuple[Any, Any]:
         """Shares of x1 and of the unit noise in what a head learns."""
-        if head in ("velocity", "drift"):
+        if head in ("velocity", "mean_rate"):
             alpha_dot, beta_dot = (self._wide(v, x) for v in (self.path.alpha_dot(t), self.path.beta_dot(t)))
             return beta_dot, alpha_dot * self._scale * at.stretch
-        if head == "endpoint1":
+        if head == "denoised":
             return 1.0, 0.0
         if head == "endpoint0":
             return 0.0, self._scale * at.stretch
-        return 0.0, at.stretch if head == "denoiser" else -1 / at.s
+        return 0.0, at.stretch if head == "noise" else -1 / at.s
 
     def _clock(self, at: _Level, x: Tensor) -> Tensor:
         """``()`` or ``(B,)``."""

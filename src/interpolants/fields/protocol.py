@@ -1,4 +1,4 @@
-"""Fields: what is known of an interpolant's law at each time, and all that samplers ask for.
+"""Fields of an interpolant: conditional expectations and the score of the distribution of x_t.
 
 Quantities, by name (x is the state at time t):
 
@@ -6,23 +6,26 @@ Quantities, by name (x is the state at time t):
 name       meaning                        letter
 ========== ============================== =====================
 velocity   E[dI/dt + gamma' z | x_t = x]   b
-drift      E[dI/dt | x_t = x]              v
+mean_rate  E[dI/dt | x_t = x]              v
 score      grad log rho(t, x)             s
-denoiser   E[z | x_t = x]                 eta_z
+noise      E[z | x_t = x]                 eta_z
 endpoint0  E[x0 | x_t = x]                eta_0
-endpoint1  E[x1 | x_t = x]                eta_1
+denoised   E[x1 | x_t = x]                eta_1
 ========== ============================== =====================
 
-In a one-sided path z is the whitened base point, ``x0 = mean + L z``, of whatever law the base has.
+In a one-sided path z is the whitened base point, ``x0 = mean + L z``, whatever the distribution of the base.
+The drift of an SDE is another thing: ``b + eps s`` forwards, ``b - eps s`` backwards.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NoReturn
 
 import torch
 from torch import Tensor
 
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.renamed import renamed_to
 from interpolants.foundations.types import Condition
 from interpolants.paths.path import Path
 
@@ -30,7 +33,7 @@ _ZERO = torch.zeros(())
 Weights = Callable[[Tensor], Sequence[Tensor | float]]
 Combined = Callable[[Tensor, Tensor, Condition], Tensor]
 
-QUANTITIES = ("velocity", "drift", "score", "denoiser", "endpoint0", "endpoint1")
+QUANTITIES = ("velocity", "mean_rate", "score", "noise", "endpoint0", "denoised")
 
 
 class Fields(ABC):
@@ -40,6 +43,13 @@ class Fields(ABC):
     """
 
     path: Path | None = None
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            new = renamed_to(name, dir(type(self)))
+            hint = "" if new is None else f"; it was renamed to {new!r}"
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}{hint}")
 
     @abstractmethod
     def evaluate(
@@ -55,8 +65,8 @@ class Fields(ABC):
         """Whether the quantity follows from what is known."""
 
     @property
-    def noise_quantity(self) -> str:
-        """Which of score and denoiser stays finite at the ends: samplers multiply that one by what vanishes."""
+    def bounded_quantity(self) -> str:
+        """Which of score and noise stays finite at the ends: samplers multiply that one by what vanishes."""
         return "score"
 
     @property
@@ -111,9 +121,9 @@ class Fields(ABC):
         """The field b of the probability flow, in data units per unit of time."""
         return self._one("velocity", x, t, cond)
 
-    def drift(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
-        """The field v, the velocity without the latent term's share."""
-        return self._one("drift", x, t, cond)
+    def mean_rate(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
+        """The mean rate v, the velocity without the latent term's share."""
+        return self._one("mean_rate", x, t, cond)
 
     def score(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
         """The score, in 1/data.
@@ -124,17 +134,17 @@ class Fields(ABC):
         """
         return self._one("score", x, t, cond)
 
-    def denoiser(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
-        """The denoiser ``E[z|x_t]``, without unit."""
-        return self._one("denoiser", x, t, cond)
+    def noise(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
+        """The mean noise ``E[z|x_t]``, without unit (noise prediction)."""
+        return self._one("noise", x, t, cond)
 
     def endpoint0(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
         """The mean start point ``E[x0|x_t]``, in data units."""
         return self._one("endpoint0", x, t, cond)
 
-    def endpoint1(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
-        """The mean end point ``E[x1|x_t]``, in data units."""
-        return self._one("endpoint1", x, t, cond)
+    def denoised(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
+        """The denoised state ``E[x1|x_t]``, in data units (data prediction)."""
+        return self._one("denoised", x, t, cond)
 
     def _exact(self, x: Tensor, t: Tensor, quantity: str, cond: Condition) -> Tensor:
         return self.evaluate(x, t, (quantity,), cond)[quantity]

@@ -19,6 +19,7 @@ from importlib.resources.abc import Traversable
 
 from interpolants.foundations.card_file import Card, parse_card
 from interpolants.foundations.errors import InvalidInputError, invalid
+from interpolants.foundations.renamed import RENAMED
 
 SUFFIX = ".card.toml"
 # The group of entry points by which other distributions name packages with cards.
@@ -128,7 +129,8 @@ def carded(package: str) -> Callable[[str], object]:
                 module, _, attribute = card.entry.partition(":")
                 if attribute == name and module.startswith(f"{package}."):
                     return card.load_entry()
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        hint = f"; it was renamed to {RENAMED[name]!r}" if name in RENAMED else ""
+        raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
 
     return find
 

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+from interpolants.foundations.renamed import renamed_to
+
 
 class InterpolantsError(Exception):
     """Base of every error this library raises on purpose; the command line shows it without a traceback."""
@@ -39,8 +41,10 @@ def invalid(who: str, rule: str, got: object, remedy: str = "") -> InvalidInputE
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Say which known name a misspelt one is closest to, as a sentence that fits after an error."""
+    """Name the new name of a renamed one, or the closest to a misspelt one, as a sentence for the end of an error."""
     options = sorted(known)
+    if new := renamed_to(name, options):
+        return f"{name!r} was renamed to {new!r}."
     match = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
     if match:
         return f"Did you mean {match[0]!r}?"

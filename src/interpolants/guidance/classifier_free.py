@@ -3,7 +3,7 @@
 Letters: ``w`` strength, ``f_c`` a field given the condition, ``f_u`` the same field without one.
 
 The sum ``f_u + w (f_c - f_u)`` has weights that add up to one, so every relation between the fields of a path, all of
-them affine, holds for the guided ones too: velocity, score and denoisers stay consistent whatever w is.
+them affine, holds for the guided ones too: velocity, score, noise and denoised stay consistent whatever w is.
 """
 
 import math
@@ -86,9 +86,9 @@ class ClassifierFree(Fields):
         return networks
 
     @property
-    def noise_quantity(self) -> str:
-        """Which of score and denoiser stays finite at the ends."""
-        return self.inner.noise_quantity
+    def bounded_quantity(self) -> str:
+        """Which of score and noise stays finite at the ends."""
+        return self.inner.bounded_quantity
 
     def provides(self, quantity: str) -> bool:
         """Whether the quantity follows from what is known."""

@@ -32,7 +32,7 @@ class DPS:
     those of the posterior (``TwistedSMC`` has them), and their mean error depends on zeta.
 
     Args:
-        fields: Velocity and score (or denoiser) on a one-sided path with a Gaussian base.
+        fields: Velocity and score (or noise) on a one-sided path with a Gaussian base.
         operator: H: an ``Operator``, a matrix, or any differentiable function.
         zeta: Length of a push, in data units, > 0.
         n_steps: Number of steps.
@@ -80,7 +80,7 @@ class DPS:
         lengths = iter(np.diff(self.grid).tolist())  # the scheme asks for the drift once a step
 
         def drift(x: Tensor, t: Tensor) -> Tensor:
-            quantity = self.fields.noise_quantity
+            quantity = self.fields.bounded_quantity
             values = self.fields.evaluate(x, t, ("velocity", quantity))
             push = gradient(lambda point: self._misfit(point, t, y), x)
             free = values["velocity"] + table.eps_score(self.fields, values[quantity], t)
@@ -99,6 +99,6 @@ class DPS:
         return x
 
     def _misfit(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
-        mean = self.fields.evaluate(x, t, ("endpoint1",))["endpoint1"]
+        mean = self.fields.evaluate(x, t, ("denoised",))["denoised"]
         squared: Tensor = sum_event((y - self.operator(mean)).square())
         return (squared + _TINY).sqrt()

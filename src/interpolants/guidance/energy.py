@@ -113,7 +113,7 @@ class EnergyGuided(ShiftedScore):
         given, rest = (cond[_GIVEN] if is_observed(cond) else None), self.inner_cond(cond)
 
         def energy(point: Tensor) -> Tensor:
-            mean = self.inner.evaluate(point, t, ("endpoint1",), rest)["endpoint1"]
+            mean = self.inner.evaluate(point, t, ("denoised",), rest)["denoised"]
             value = self.energy(mean, given)
             if value.shape != (len(point),):
                 rule = f"the energy must return one number per row, ({len(point)},)"

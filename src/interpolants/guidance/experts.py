@@ -100,7 +100,7 @@ def check_experts(who: str, experts: Any, times: Sequence[float]) -> tuple[list[
         _check_path(who, path, expert.fields.path, number)
         if not expert.fields.has_score:
             what = f"expert {number} has none"
-            raise NotIdentifiableError(f"{who}: every expert needs a score, {what}. Learn a denoiser too.")
+            raise NotIdentifiableError(f"{who}: every expert needs a score, {what}. Learn the noise too.")
         if callable(expert.beta) and not callable(getattr(expert.fields, "log_prob", None)):
             remedy = "Its rate adds beta' log q to the weights: take a number, or fields with a density."
             rule = "a beta that is a function of t needs fields with log_prob(x, t)"

@@ -9,7 +9,7 @@ from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import NotIdentifiableError, invalid
 from interpolants.foundations.types import Condition
 
-_MOVING = ("velocity", "drift")
+_MOVING = ("velocity", "mean_rate")
 
 
 class KeepKnown(Fields):
@@ -46,7 +46,7 @@ class KeepKnown(Fields):
         return networks
 
     def provides(self, quantity: str) -> bool:
-        """The velocity, which without latent noise is the drift."""
+        """The velocity, which without latent noise is the mean rate."""
         return quantity in _MOVING and self.inner.provides(quantity)
 
     def evaluate(

@@ -122,9 +122,9 @@ class REDDiff:
         antithetic: bool = True,
     ) -> None:
         who = "REDDiff"
-        if not fields.provides("denoiser"):
+        if not fields.provides("noise"):
             raise NotIdentifiableError(
-                f"{who}: the fields must give the mean noise E[z|x_t]. Learn a denoiser."
+                f"{who}: the fields must give the mean noise E[z|x_t]. Learn the noise."
             )
         if not 0 <= strength < float("inf"):
             raise invalid(who, "strength must be finite and >= 0", strength)
@@ -212,7 +212,7 @@ class REDDiff:
     def _gap(self, mu: Tensor, t: Tensor, e: Tensor, cond: Condition) -> Tensor:
         alpha, beta = self.path.alpha(t).to(mu.dtype), self.path.beta(t).to(mu.dtype)
         x = beta * mu + alpha * self.base.color(e)
-        return self.fields.evaluate(x, t, ("denoiser",), cond)["denoiser"] - e
+        return self.fields.evaluate(x, t, ("noise",), cond)["noise"] - e
 
     def _misfit(self, mu: Tensor, y: Tensor) -> Tensor:
         return 0.5 * sum_event((y - self.operator(mu)).square())

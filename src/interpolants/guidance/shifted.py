@@ -3,7 +3,7 @@
 On a one-sided path with a Gaussian base the score determines the rest. Adding h to it adds, with C the base's
 covariance, L its root, and ``w = alpha^2 beta'/beta - alpha alpha'`` (half of g^2):
 
-* ``w C h`` to the velocity and the drift, ``alpha^2/beta C h`` to E[x1|x], ``-alpha C h`` to E[x0|x];
+* ``w C h`` to the velocity and the mean rate, ``alpha^2/beta C h`` to E[x1|x], ``-alpha C h`` to E[x0|x];
 * ``-alpha L^T h`` to the mean noise.
 
 With ``h = grad log p_t(y | x_t)`` these are the fields given y. Where ``beta = 0`` the state says nothing of the data,
@@ -64,9 +64,9 @@ class ShiftedScore(Fields):
         return networks
 
     @property
-    def noise_quantity(self) -> str:
-        """Which of score and denoiser stays finite at the ends."""
-        return self.inner.noise_quantity
+    def bounded_quantity(self) -> str:
+        """Which of score and noise stays finite at the ends."""
+        return self.inner.bounded_quantity
 
     def provides(self, quantity: str) -> bool:
         """Whether the quantity follows from what is known."""
@@ -84,13 +84,13 @@ class ShiftedScore(Fields):
         base, path = self._base, self.path
         if quantity == "score":
             return h
-        if quantity == "denoiser":
+        if quantity == "noise":
             return path.apply(-path.alpha(t), base.root_transpose(h))
         coefficient: Callable[[Tensor], Tensor] = {
             "endpoint0": lambda t: -path.alpha(t),
-            "endpoint1": lambda t: path.alpha(t).square() / path.beta(t),
+            "denoised": lambda t: path.alpha(t).square() / path.beta(t),
             "velocity": self._half_g_squared,
-            "drift": self._half_g_squared,
+            "mean_rate": self._half_g_squared,
         }[quantity]
         finite = torch.where(path.beta(t) == 0, torch.zeros_like(path.beta(t)), coefficient(t))
         return path.apply(finite, base.root(base.root_transpose(h)))

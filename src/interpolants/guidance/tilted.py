@@ -105,11 +105,11 @@ class Target:
         velocities, scores, pushes = [], [], []
         for expert in self.experts:
             fields = expert.fields
-            values = fields.evaluate(x, t, ("velocity", "score", fields.noise_quantity), expert.cond)
+            values = fields.evaluate(x, t, ("velocity", "score", fields.bounded_quantity), expert.cond)
             velocities.append(values["velocity"])
             scores.append(values["score"])
             if self.table is not None:
-                pushes.append(self.table.eps_score(fields, values[fields.noise_quantity], t))
+                pushes.append(self.table.eps_score(fields, values[fields.bounded_quantity], t))
         return velocities, scores, pushes
 
     def _growth(self, x: Tensor, t: Tensor) -> Tensor:

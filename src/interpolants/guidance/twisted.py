@@ -53,7 +53,7 @@ class TwistedSMC:
         made.x.reshape(len(y), 256, ...), made.log_z               # a posterior and an evidence for each row of y
 
     Args:
-        fields: Velocity and score (or denoiser) on a one-sided path with a Gaussian base.
+        fields: Velocity and score (or noise) on a one-sided path with a Gaussian base.
         operator: H: an ``Operator``, a matrix, or any differentiable function.
         noise: Standard deviation of the measurements' noise, > 0.
         spread: Standard deviation of x1 before anything is known, in data units: with it ``r^2`` is
@@ -160,7 +160,7 @@ class TwistedSMC:
         )
 
     def _node(self, x: Tensor, t: Tensor, y: Tensor) -> _Ahead:
-        quantity = self.fields.noise_quantity
+        quantity = self.fields.bounded_quantity
         values = self.fields.evaluate(x, t, ("velocity", quantity))
         model = values["velocity"] + self.table.eps_score(self.fields, values[quantity], t)
         log_psi, (slope,) = value_and_gradient(lambda point: self._log_psi(point, t, y), x)
@@ -168,7 +168,7 @@ class TwistedSMC:
         return _Ahead(x, drift, model, log_psi)
 
     def _log_psi(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
-        mean = self.fields.evaluate(x, t, ("endpoint1",))["endpoint1"]
+        mean = self.fields.evaluate(x, t, ("denoised",))["denoised"]
         alpha, beta = self.path.alpha(t), self.path.beta(t)
         scale = 1.0 if self.base.shared_scale is None else self.base.shared_scale
         squared, noise = self.spread**2, (scale * alpha).square()

@@ -242,7 +242,7 @@ class _Walk:
 
     def _chain_node(self, x: Tensor, t: Tensor, cond: Condition) -> _Node:
         """Both drifts from one evaluation of the fields."""
-        quantity = self.fields.noise_quantity
+        quantity = self.fields.bounded_quantity
         values = self.fields.evaluate(x, t, ("velocity", quantity), cond)
         shift = self._times_eps(values[quantity], t)
         velocity = values["velocity"]
@@ -250,19 +250,19 @@ class _Walk:
 
     def _noise_terms(self, x: Tensor, t: Tensor, cond: Condition) -> tuple[Tensor, Tensor]:
         """``eps s`` and ``s``."""
-        quantity = self.fields.noise_quantity
+        quantity = self.fields.bounded_quantity
         values = self.fields.evaluate(x, t, ("score", quantity), cond)
         return self._times_eps(values[quantity], t), values["score"]
 
     def _times_eps(self, value: Tensor, t: Tensor) -> Tensor:
-        """``eps s`` from the score or the denoiser, whichever stays finite at the ends."""
+        """``eps s`` from the score or the noise, whichever stays finite at the ends."""
         assert self.job.table is not None
         return self.job.table.eps_score(self.fields, value, t)
 
     def _proposal(self, cond: Condition) -> Callable[[Tensor, Tensor], Tensor]:
         if self.settings.proposal == "reverse":
             return self.job.drift(cond)
-        sign, quantity = self.sign, self.fields.noise_quantity
+        sign, quantity = self.sign, self.fields.bounded_quantity
 
         def model(x: Tensor, t: Tensor) -> Tensor:
             values = self.fields.evaluate(x, t, ("velocity", quantity), cond)

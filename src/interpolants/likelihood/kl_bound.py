@@ -1,6 +1,6 @@
 """What errors of the fields cost: an upper bound on the divergence of an SDE model, and its best noise level.
 
-Letters: ``db, ds, dv`` errors of velocity, score and drift at a time, in mean square over x_t: ``A = E|db|^2``,
+Letters: ``db, ds, dv`` errors of velocity, score and mean rate at a time, in mean square over x_t: ``A = E|db|^2``,
 ``B = E|ds|^2``, ``C = E db.ds``; ``r = gamma gamma'``. The forward model's drift is wrong by ``db + eps ds``, and by
 Girsanov's theorem and the chain rule
 
@@ -40,7 +40,7 @@ class SquaredErrors:
         velocity: ``(n,)`` E|db|^2, in data units squared per time squared.
         score: ``(n,)`` E|ds|^2, in 1/data squared.
         cross: ``(n,)`` E db.ds, if known.
-        drift: ``(n,)`` E|dv|^2, if known.
+        mean_rate: ``(n,)`` E|dv|^2, if known.
         path: Path of the fields; needed for the form with v.
     """
 
@@ -48,7 +48,7 @@ class SquaredErrors:
     velocity: Tensor
     score: Tensor
     cross: Tensor | None = None
-    drift: Tensor | None = None
+    mean_rate: Tensor | None = None
     path: Path | None = None
 
     def __post_init__(self) -> None:
@@ -57,7 +57,7 @@ class SquaredErrors:
             raise invalid(who, "t must be a vector of increasing times", tuple(self.t.shape))
         if not 0 <= float(self.t[0]) <= float(self.t[-1]) <= 1:
             raise invalid(who, "t must lie in [0, 1]", (float(self.t[0]), float(self.t[-1])))
-        for name in ("velocity", "score", "cross", "drift"):
+        for name in ("velocity", "score", "cross", "mean_rate"):
             values = getattr(self, name)
             if values is None:
                 continue
@@ -112,15 +112,15 @@ def squared_errors(
         raise invalid("squared_errors", "the fields must have a path", "none")
     nodes = middle_times(times)
     rows: list[list[float]] = []
-    names = ("velocity", "score", "drift")
+    names = ("velocity", "score", "mean_rate")
     with torch.no_grad():
         for t in nodes.to(x1.dtype):
             x = path.sample(x0=x0, x1=x1, t=t, generator=generator).x_t
             found, true = (f.evaluate(x, t, names) for f in (fields, reference))
             db, ds, dv = ((found[name] - true[name]).double() for name in names)
             rows.append([float(sum_event(u * w).mean()) for u, w in ((db, db), (ds, ds), (db, ds), (dv, dv))])
-    velocity, score, cross, drift = torch.tensor(rows, dtype=torch.float64).unbind(1)
-    return SquaredErrors(nodes, velocity, score, cross, drift, path)
+    velocity, score, cross, mean_rate = torch.tensor(rows, dtype=torch.float64).unbind(1)
+    return SquaredErrors(nodes, velocity, score, cross, mean_rate, path)
 
 
 def middle_times(times: int | Sequence[float]) -> Tensor:
@@ -139,7 +139,7 @@ def kl_bound(errors: SquaredErrors, eps: Any, *, end: int = 1, form: str = "auto
         errors: Mean squared errors of the fields.
         eps: Noise level: a number > 0, a function of t, or a ``NoiseLevel``.
         end: 1 for the forward model, 0 for the backward model.
-        form: ``"drift"`` (the tightest; needs ``cross``), ``"velocity_score"``, ``"v"`` (needs ``drift`` and
+        form: ``"drift"`` (the tightest; needs ``cross``), ``"velocity_score"``, ``"v"`` (needs ``mean_rate`` and
             ``path``), or ``"auto"``: ``"drift"`` if it can be had, else ``"velocity_score"``.
 
     Raises:
@@ -168,11 +168,11 @@ def _twice_squared(errors: SquaredErrors, eps: Tensor, sign: float, form: str) -
     if form == "velocity_score":
         return 2 * errors.velocity + 2 * eps.square() * errors.score
     if form == "v":
-        drift = _needed(errors.drift, "drift", form)
+        mean_rate = _needed(errors.mean_rate, "mean_rate", form)
         if errors.path is None:
             raise invalid("kl_bound", "form='v' needs the path", "none")
         r = errors.path.envelope.gamma_gamma_dot(errors.t)
-        return 2 * drift + 2 * (r - sign * eps).square() * errors.score
+        return 2 * mean_rate + 2 * (r - sign * eps).square() * errors.score
     raise invalid("kl_bound", f"form must be one of {', '.join(FORMS)}", repr(form))
 
 

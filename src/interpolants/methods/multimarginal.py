@@ -53,7 +53,7 @@ class RouteFields(Fields):
     @property
     def known(self) -> tuple[str, ...]:
         """What the heads give."""
-        return ("drift", "endpoint0", "endpoint1", *(("denoiser",) if self.scale else ()))
+        return ("mean_rate", "endpoint0", "denoised", *(("noise",) if self.scale else ()))
 
     @property
     def networks(self) -> list[nn.Module]:
@@ -61,17 +61,17 @@ class RouteFields(Fields):
         return [self.function] if isinstance(self.function, nn.Module) else []
 
     @property
-    def noise_quantity(self) -> str:
-        """The denoiser stays finite at the vertices."""
-        return "denoiser"
+    def bounded_quantity(self) -> str:
+        """The noise, which stays finite at the vertices."""
+        return "noise"
 
     def provides(self, quantity: str) -> bool:
-        """All quantities with latent noise; without it neither score nor denoiser."""
+        """All quantities with latent noise; without it neither score nor noise."""
         if quantity not in QUANTITIES:
             raise invalid(
                 "Fields", "the quantity must be known", repr(quantity), nearest(quantity, QUANTITIES)
             )
-        return self.scale > 0 or quantity not in ("score", "denoiser")
+        return self.scale > 0 or quantity not in ("score", "noise")
 
     def evaluate(
         self, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition = None
@@ -84,19 +84,19 @@ class RouteFields(Fields):
         if not self.provides(name):
             remedy = "Fit with latent > 0, or run the ODE (eps=0)."
             raise NotIdentifiableError(f"Multimarginal: {name} needs latent noise. {remedy}")
-        if name.startswith("endpoint"):
+        if name in ("endpoint0", "denoised"):
             return heads[:, self.route.source if name == "endpoint0" else self.route.target]
-        if name == "denoiser":
+        if name == "noise":
             return heads[:, -1]
         inside = t.clamp(self.margin, 1 - self.margin)
         if name == "score":
             return -heads[:, -1] / self._wide(self.path.envelope.gamma(inside), x)
         rate = self.route.alpha_dot(t).to(x.dtype).reshape(-1, self.route.size, *(1,) * (x.ndim - 1))
         # Not a matrix product: its last bits would depend on the batch, and so would a sample.
-        drift = (rate * heads[:, : self.route.size]).sum(1)
-        if name == "drift" or not self.scale:
-            return drift
-        return drift + self._wide(self.path.envelope.gamma_dot(inside), x) * heads[:, -1]
+        mean_rate = (rate * heads[:, : self.route.size]).sum(1)
+        if name == "mean_rate" or not self.scale:
+            return mean_rate
+        return mean_rate + self._wide(self.path.envelope.gamma_dot(inside), x) * heads[:, -1]
 
     @staticmethod
     def _wide(value: Tensor, x: Tensor) -> Tensor:
@@ -200,7 +200,7 @@ class SimplexLoss:
         z = torch.randn(ends[:, 0].shape, dtype=ends.dtype, device=ends.device, generator=generator)
         heads = net(blend(alpha, ends, self.scale, z), alpha)
         losses = {f"g{k}": sum_event((heads[:, k] - ends[:, k]).square()) for k in range(ends.shape[1])}
-        return losses | ({"denoiser": sum_event((heads[:, -1] - z).square())} if self.scale else {})
+        return losses | ({"noise": sum_event((heads[:, -1] - z).square())} if self.scale else {})
 
 
 class Multimarginal:

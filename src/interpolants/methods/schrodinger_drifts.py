@@ -186,12 +186,12 @@ class DriftFields(Fields):
         if name == "velocity":
             return (forward + backward) / 2
         wide = expand_like(t, x).to(x)
-        if name == "endpoint1":
+        if name == "denoised":
             return x + (1 - wide) * forward
         if name == "endpoint0":
             return x - wide * backward
         envelope = self.path.envelope
-        if name == "denoiser":
+        if name == "noise":
             return -envelope.gamma(wide) * score
-        assert name == "drift"
+        assert name == "mean_rate"
         return (forward + backward) / 2 + envelope.gamma_gamma_dot(wide) * score

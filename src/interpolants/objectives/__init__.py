@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 from interpolants.foundations.cards import carded
 from interpolants.objectives.labels import LabelLoss
 from interpolants.objectives.losses import (
-    DenoiserLoss,
-    DriftLoss,
     EndpointLoss,
     EnergyLoss,
     HyvarinenLoss,
     JointLoss,
     LogDensityLoss,
+    MeanRateLoss,
+    NoiseLoss,
     Objective,
     ScoreLoss,
     VelocityLoss,
@@ -40,8 +40,8 @@ if not TYPE_CHECKING:
 
 __all__ = [
     "ConservativityPenalty",
-    "DenoiserLoss",
-    "DriftLoss",
+    "NoiseLoss",
+    "MeanRateLoss",
     "EndpointLoss",
     "EnergyLoss",
     "FokkerPlanckResidual",

@@ -46,7 +46,7 @@ class Objective(ABC):
 
     Raises:
         InvalidInputError: If the form is unknown.
-        NotIdentifiableError: If the path has no such field (a denoiser without latent noise).
+        NotIdentifiableError: If the path has no such field (the noise of a path without latent noise).
     """
 
     path: Path
@@ -135,10 +135,10 @@ class VelocityLoss(Objective):
 
 
 @dataclass(frozen=True)
-class DriftLoss(Objective):
+class MeanRateLoss(Objective):
     """Learns ``v = E[dI/dt | x_t]``, the velocity without the latent term's share."""
 
-    predicts: ClassVar[str] = "drift"
+    predicts: ClassVar[str] = "mean_rate"
 
     def target(self, sample: PathSample) -> Tensor:
         """The rate of I at fixed ends."""
@@ -146,10 +146,10 @@ class DriftLoss(Objective):
 
 
 @dataclass(frozen=True)
-class DenoiserLoss(Objective):
-    """Learns the denoiser ``eta_z = E[z | x_t]``; no singular factor, hence preferred to the score."""
+class NoiseLoss(Objective):
+    """Learns the mean noise ``eta_z = E[z | x_t]``; without a singular factor, hence preferred to the score."""
 
-    predicts: ClassVar[str] = "denoiser"
+    predicts: ClassVar[str] = "noise"
     needs_latent: ClassVar[bool] = True
 
     def target(self, sample: PathSample) -> Tensor:
@@ -166,7 +166,7 @@ class ScoreLoss(Objective):
 
     Args:
         weighting: What the loss at t counts: ``"none"`` 1; ``"noise"`` the variance of the noise, which makes it the
-            loss of the denoiser, best for the look of samples; ``"likelihood"`` ``g^2``, with which half the mean loss
+            loss of the noise, best for the look of samples; ``"likelihood"`` ``g^2``, with which half the mean loss
             over t bounds the divergence of the reversed SDE's samples from the data, up to a constant.
 
     Raises:
@@ -237,8 +237,8 @@ class EndpointLoss(Objective):
 
     @property
     def predicts(self) -> str:  # type: ignore[override]  # depends on `end`
-        """``"endpoint0"`` or ``"endpoint1"``."""
-        return f"endpoint{self.end}"
+        """``"endpoint0"`` or ``"denoised"``."""
+        return "denoised" if self.end else "endpoint0"
 
     def target(self, sample: PathSample) -> Tensor:
         """The end point."""
@@ -271,8 +271,8 @@ class EnergyLoss(ScoreLoss):
 
 
 @dataclass(frozen=True)
-class LogDensityLoss(DenoiserLoss):
-    """Learns a log density ``u(x, t) -> (B,)`` whose gradient is the score, by the denoiser that follows from it.
+class LogDensityLoss(NoiseLoss):
+    """Learns a log density ``u(x, t) -> (B,)`` whose gradient is the score, by the mean noise that follows from it.
 
     ``E|sigma L^T grad u + z|^2``: denoising with every noise level weighted alike. It leaves a function of time in u.
     """
@@ -292,11 +292,11 @@ class LogDensityLoss(DenoiserLoss):
     ) -> Tensor:
         """Per-sample losses ``(B,)``; the gradient of the log density is kept differentiable."""
 
-        def denoiser(x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
+        def noise(x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
             score = _slope(field, x, t, cond, "LogDensityLoss: a log density")
-            return derive(self.path, {"score": score}, ("denoiser",), x, t)["denoiser"]
+            return derive(self.path, {"score": score}, ("noise",), x, t)["noise"]
 
-        return super().__call__(denoiser, x0=x0, x1=x1, t=t, z=z, cond=cond, generator=generator)
+        return super().__call__(noise, x0=x0, x1=x1, t=t, z=z, cond=cond, generator=generator)
 
 
 def _slope(field: Field, x: Tensor, t: Tensor, cond: Condition, what: str) -> Tensor:
@@ -482,20 +482,20 @@ def _mean_of_pair(loss: Tensor) -> Tensor:
 
 
 def joint_loss(heads: Sequence[str], path: Path, weight: Weight | None = None) -> JointLoss:
-    """The joint quadratic loss of some quantities, by name: ``velocity``, ``drift``, ``score``, ``denoiser``,
-    ``endpoint0``, ``endpoint1``, or ``log_density`` alone; ``weight`` as in :class:`JointLoss`.
+    """The joint quadratic loss of some quantities, by name: ``velocity``, ``mean_rate``, ``score``, ``noise``,
+    ``endpoint0``, ``denoised``, or ``log_density`` alone; ``weight`` as in :class:`JointLoss`.
     """
     return JointLoss([_objective(head, path) for head in heads], weight)
 
 
 def _objective(head: str, path: Path) -> Objective:
-    if head in ("endpoint0", "endpoint1"):
-        return EndpointLoss(path, end=int(head[-1]))
+    if head in ("endpoint0", "denoised"):
+        return EndpointLoss(path, end=int(head == "denoised"))
     kinds: dict[str, type[Objective]] = {
         "velocity": VelocityLoss,
-        "drift": DriftLoss,
+        "mean_rate": MeanRateLoss,
         "score": ScoreLoss,
-        "denoiser": DenoiserLoss,
+        "noise": NoiseLoss,
         "log_density": LogDensityLoss,
     }
     if head not in kinds:

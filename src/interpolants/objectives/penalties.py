@@ -175,7 +175,7 @@ class ScoreFokkerPlanckResidual(Penalty):
     """``E |ds/dt + grad(div b + b . s)|^2 / D``: the same equation for a free score, which need not be a gradient.
 
     Args:
-        quantity: What the network is: ``"score"``, ``"denoiser"``, ``"velocity"`` ...; the score follows.
+        quantity: What the network is: ``"score"``, ``"noise"``, ``"velocity"`` ...; the score follows.
         divergence: As for the density.
         probes: As for the density; the square is biased upwards by the variance of the estimate.
     """

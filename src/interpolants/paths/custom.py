@@ -112,7 +112,7 @@ class General(Path):
             (checked by :meth:`check_ends`) and be differentiable in t. Its rate is taken in forward mode.
         envelope: The latent term.
 
-    The relations that need a spatially linear path (endpoint denoisers) are refused for it.
+    The relations that need a spatially linear path (mean end points) are refused for it.
     """
 
     interpolant: Callable[[Tensor, Tensor, Tensor], Tensor]

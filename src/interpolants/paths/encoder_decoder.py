@@ -15,7 +15,7 @@ class EncoderDecoder(SpatiallyLinearPath):
     """``alpha = cos^2(pi t)`` before t = 1/2 and 0 after, ``beta`` its mirror image, ``gamma = sin^2(pi t)``.
 
     At t = 1/2 the state is standard normal whatever the ends: each half can be learnt alone. Position and rate do
-    not determine both end points (one of them is absent at every time), so the endpoint denoisers do not follow
+    not determine both end points (one of them is absent at every time), so the mean end points do not follow
     from the velocity.
 
     Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, table 4.

@@ -42,7 +42,7 @@ _HAIR = 1e-10
 class KineticOptimal(SpatiallyLinearPath):
     """``x_t = m(t) x0 + a(t) x1`` with the schedules of least kinetic energy for given data.
 
-    For centred data a starts like the root of t: learn a denoiser (``EndpointLoss``) rather than the velocity, whose
+    For centred data a starts like the root of t: learn ``denoised`` (``EndpointLoss``) rather than the velocity, whose
     target then has no variance at t = 0.
 
     Args:
@@ -85,7 +85,7 @@ class KineticOptimal(SpatiallyLinearPath):
 
         Args:
             data: ``(N, *D)`` samples, or their separation if it is known; then the rest does not matter.
-            denoiser: As in ``data_separation``, e.g. ``fields.endpoint1``.
+            denoiser: As in ``data_separation``, e.g. ``fields.denoised``.
             path: Of the denoiser, e.g. ``fields.path``.
             normalise: As in ``data_separation``, like the rest.
             n_angles: Angles at which the error is measured.

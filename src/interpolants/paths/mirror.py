@@ -13,7 +13,7 @@ from interpolants.paths.path import PathSample, SpatiallyLinearPath
 
 @dataclass(frozen=True)
 class Mirror(SpatiallyLinearPath):
-    """``x_t = x1 + gamma(t) z``: rho0 = rho1, and one denoiser is enough (``b = gamma' eta_z``).
+    """``x_t = x1 + gamma(t) z``: rho0 = rho1, and the noise alone is enough (``b = gamma' eta_z``).
 
     The ODE returns its input; the SDE resamples in its neighbourhood.
 

@@ -217,7 +217,7 @@ class Unmix(NamedTuple):
 
 
 class SpatiallyLinearPath(Path):
-    """``x_t = alpha(t) x0 + beta(t) x1 + gamma(t) z``: every field follows from any two denoisers."""
+    """``x_t = alpha(t) x0 + beta(t) x1 + gamma(t) z``: any two of the means of x0, x1 and z give every field."""
 
     @abstractmethod
     def alpha(self, t: Tensor) -> Tensor:

@@ -99,7 +99,7 @@ def data_separation(
     Args:
         data: ``(N, *D)``. Without a denoiser their empirical law is taken, of which each point can be told from the
             others: a model that learns it by heart.
-        denoiser: ``E[x1 | x_t = x]`` as ``f(x, t)``, such as ``fields.endpoint1``; then ``path`` must be given too.
+        denoiser: ``E[x1 | x_t = x]`` as ``f(x, t)``, such as ``fields.denoised``; then ``path`` must be given too.
         path: The one-sided path of the denoiser, with a standard normal base.
         normalise: Divide the data by their root mean square; else it must be 1 within one per cent.
         n_angles: Angles at which the error is measured.

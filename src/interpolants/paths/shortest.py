@@ -38,7 +38,8 @@ class ShortestPath(SpectralPath):
     """``x_t = F^T [b(t) * F x0 + a(t) * F x1]`` with ``a^2 = (1 - D^t)/(1 - D)``, ``b^2 = 1 - a^2`` per coordinate.
 
     For data with powers D about zero, x_t has powers ``D^t``. There is no schedule to choose. The rate of a is infinite
-    at t = 0 and that of b at t = 1, so learn a denoiser (``DenoiserLoss``, ``EndpointLoss``) rather than the velocity.
+    at t = 0 and that of b at t = 1, so learn ``noise`` (``NoiseLoss``) or ``denoised`` (``EndpointLoss``), not
+    the velocity.
 
     Args:
         basis: The coordinates; each is treated as independent of the others.

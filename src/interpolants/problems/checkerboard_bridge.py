@@ -80,7 +80,7 @@ class CheckerboardFields(Fields):
 
     def provides(self, quantity: str) -> bool:
         """Everything but a score without noise."""
-        return quantity in QUANTITIES and (quantity != "denoiser" or self._linear.has_latent)
+        return quantity in QUANTITIES and (quantity != "noise" or self._linear.has_latent)
 
     def evaluate(
         self, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition = None
@@ -97,10 +97,10 @@ class CheckerboardFields(Fields):
         pull = (x - beta * end) / variance
         formulas = {
             "score": lambda: -pull,
-            "endpoint1": lambda: end,
+            "denoised": lambda: end,
             "endpoint0": lambda: alpha * s2 * pull,
-            "denoiser": lambda: (alpha * self._scale if path.is_one_sided else gamma) * pull,
-            "drift": lambda: wide(path.beta_dot(t)) * end + wide(path.alpha_alpha_dot(t)) * s2 * pull,
+            "noise": lambda: (alpha * self._scale if path.is_one_sided else gamma) * pull,
+            "mean_rate": lambda: wide(path.beta_dot(t)) * end + wide(path.alpha_alpha_dot(t)) * s2 * pull,
             "velocity": lambda: (
                 wide(path.beta_dot(t)) * end
                 + (wide(path.alpha_alpha_dot(t)) * s2 + wide(path.envelope.gamma_gamma_dot(t))) * pull

@@ -170,27 +170,27 @@ class _Point:
         return -self.base.inverse_root_transpose(wide).flatten(1) / self.alpha.square()
 
     @cached_property
-    def endpoint1(self) -> Tensor:
+    def denoised(self) -> Tensor:
         """``sum w_i y_i``."""
         return self.weights @ self.fields.points
 
     @cached_property
     def endpoint0(self) -> Tensor:
         """What is left of the state."""
-        return (self.x - self.beta * self.endpoint1) / self.alpha
+        return (self.x - self.beta * self.denoised) / self.alpha
 
     @cached_property
-    def denoiser(self) -> Tensor:
+    def noise(self) -> Tensor:
         """``L^-1 (E[x0|x] - m)``."""
         return self._white(self.endpoint0)
 
     @cached_property
     def velocity(self) -> Tensor:
         """``alpha' E[x0|x] + beta' E[x1|x]``."""
-        return self.alpha_dot * self.endpoint0 + self.beta_dot * self.endpoint1
+        return self.alpha_dot * self.endpoint0 + self.beta_dot * self.denoised
 
     @property
-    def drift(self) -> Tensor:
+    def mean_rate(self) -> Tensor:
         """The velocity: there is no latent term."""
         return self.velocity
 
@@ -199,6 +199,6 @@ class _Point:
         """Of the velocity; ``(B,)``."""
         own = self.beta * self.fields.white_squared - self.along  # y_i . s_i alpha^2 / k_i
         of_end = (self.pulled * own).sum(1, keepdim=True) / self.alpha.square()
-        of_end = of_end - sum_event(self.endpoint1 * self.score)[:, None]
+        of_end = of_end - sum_event(self.denoised * self.score)[:, None]
         of_start = (self.size - self.beta * of_end) / self.alpha
         return (self.alpha_dot * of_start + self.beta_dot * of_end)[:, 0]

@@ -23,9 +23,9 @@ Strength = Callable[[Tensor], Tensor]
 class GaugedFields(Fields):
     """The fields of another object with the score ``(Id + k(t) A) s`` in place of s, A antisymmetric.
 
-    Velocity and all else follow from that score, and from the drift where the path is two-sided: the flow turns within
-    the level sets of every marginal, and neither samples nor densities change. Jacobians, single trajectories and the
-    effort of a solver do.
+    Velocity and all else follow from that score, and from the mean rate where the path is two-sided: the flow turns
+    within the level sets of every marginal, and neither samples nor densities change. Jacobians, single trajectories and
+    the effort of a solver do.
 
     Args:
         fields: Fields with a score, on a path whose base, if it has one, is isotropic; vectors ``(B, D)``.
@@ -59,7 +59,7 @@ class GaugedFields(Fields):
             rule = "the path must be spatially linear, its base isotropic if it has one"
             raise invalid(who, rule, type(path).__name__, "Whiten the data by the base's root first.")
         self.fields, self.path, self.matrix, self.strength = fields, path, matrix, strength
-        self._beside = () if path.is_one_sided or path.is_static else ("drift",)
+        self._beside = () if path.is_one_sided or path.is_static else ("mean_rate",)
 
     def provides(self, quantity: str) -> bool:
         """What the fields themselves provide."""

@@ -72,7 +72,7 @@ class GaussianMixtureBridge:
 
 
 class _Rates(NamedTuple):
-    """Coefficients of velocity and drift, each 0-d, ``(B,)``, or ``(1 or B, D)`` on a path with a basis."""
+    """Coefficients of velocity and mean rate, each 0-d, ``(B,)``, or ``(1 or B, D)`` on a path with a basis."""
 
     alpha_dot: Tensor
     beta_dot: Tensor
@@ -218,13 +218,13 @@ class _Point:
         )
 
     @cached_property
-    def drift(self) -> Tensor:
+    def mean_rate(self) -> Tensor:
         """The velocity without its latent term."""
         rates = self.rates
         return self._mean_rate + self.posterior.apply(rates.alpha_alpha_dot, rates.beta_beta_dot, 0.0)
 
     @cached_property
-    def denoiser(self) -> Tensor:
+    def noise(self) -> Tensor:
         """``-gamma s``, or ``-alpha L^T s`` on a one-sided path."""
         scale = self._wide(_rows(self.path.noise_scale(self.t), self.t))
         if isinstance(self.path.base, Gaussian):
@@ -233,13 +233,13 @@ class _Point:
 
     @cached_property
     def endpoint0(self) -> Tensor:
-        """``sum w (m + alpha C y)``; the same as ``endpoint1`` on a mirror path."""
+        """``sum w (m + alpha C y)``; the same as ``denoised`` on a mirror path."""
         if self.path.is_static:
-            return self.endpoint1
+            return self.denoised
         return self.posterior.weights @ self.pairs.mean0 + self.posterior.apply(self.at.alpha, 0.0, 0.0)
 
     @cached_property
-    def endpoint1(self) -> Tensor:
+    def denoised(self) -> Tensor:
         """``sum w (n + beta D y)``."""
         return self.posterior.weights @ self.pairs.mean1 + self.posterior.apply(0.0, self.at.beta, 0.0)
 

@@ -244,20 +244,20 @@ class SchrodingerFields(Fields):
         bridge = self._bridge
         return bridge._shift(y) + bridge._times(bridge._numerator(t, 1.0), y)
 
-    def _drift(self, y: Tensor, t: Tensor) -> Tensor:
+    def _mean_rate(self, y: Tensor, t: Tensor) -> Tensor:
         return self._velocity(y, t) - expand_like(self.path.envelope.gamma_gamma_dot(t), y) * y
 
     def _score(self, y: Tensor, t: Tensor) -> Tensor:
         return -y
 
-    def _denoiser(self, y: Tensor, t: Tensor) -> Tensor:
+    def _noise(self, y: Tensor, t: Tensor) -> Tensor:
         return expand_like(self.path.envelope.gamma(t), y) * y
 
     def _endpoint0(self, y: Tensor, t: Tensor) -> Tensor:
         bridge, wide = self._bridge, self._bridge._widen(t)
         return bridge.rho0.means[0] + bridge._times((1 - wide) * bridge._s0 + wide * bridge._c, y)
 
-    def _endpoint1(self, y: Tensor, t: Tensor) -> Tensor:
+    def _denoised(self, y: Tensor, t: Tensor) -> Tensor:
         bridge, wide = self._bridge, self._bridge._widen(t)
         return bridge.rho1.means[0] + bridge._times((1 - wide) * bridge._transposed + wide * bridge._s1, y)
 

@@ -132,7 +132,7 @@ class MixtureTransition(ABC):
     def fields(self, path: SpatiallyLinearPath) -> PointSourceFields:
         """The exact fields of the process that starts from a point, on a path with latent noise."""
 
-        def endpoint1(x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
+        def denoised(x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
             x0: Tensor = cond["x0"]
             alpha, beta, gamma = (
                 expand_like(c(t.double()), x) for c in (path.alpha, path.beta, path.envelope.gamma)
@@ -146,7 +146,7 @@ class MixtureTransition(ABC):
             mean: Tensor = (weight * (centres + gain * apart)).sum(1)
             return mean.to(x.dtype)
 
-        return PointSourceFields(path, endpoint1=endpoint1)
+        return PointSourceFields(path, denoised=denoised)
 
     def _centres(self, x: Tensor) -> Tensor:
         if x.ndim != 2 or x.shape[1] != self.dim:

@@ -184,7 +184,7 @@ class BridgeConfig(_Settings):
             ``fit`` of the settings of that.
         coupling: Id of a coupling, or a table.
         net: ``"auto"``, id of a network, or a table.
-        learn: ``"auto"``, or the quantities to learn, such as ``["velocity", "denoiser"]``.
+        learn: ``"auto"``, or the quantities to learn, such as ``["velocity", "noise"]``.
         times: ``"auto"``, name of a sampler of training times, or a table.
         standardize: Give each feature mean 0 and deviation 1 inside.
         drop_condition: Chance that a row is learnt from without its condition, for guidance.

@@ -241,7 +241,7 @@ def learn_fields(
         path: The interpolant.
         x0: Samples of rho0, ``(N0, *D)``; None on a one-sided path, or a mirror.
         x1: Samples of rho1, ``(N1, *D)``.
-        heads: Quantities to learn, e.g. ``("velocity", "denoiser")``; or ``("log_density",)`` alone.
+        heads: Quantities to learn, e.g. ``("velocity", "noise")``; or ``("log_density",)`` alone.
         net: As in :func:`interpolants.nets.build.choose_net`; for a log density, the network inside its potential.
         coupling: How x0 and x1 are paired; independent when None.
         times: Where in time to look; stratified when None.

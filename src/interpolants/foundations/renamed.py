@@ -1,0 +1,28 @@
+"""Renamed public names: old name -> new name, for errors that name the new one and for reading old files."""
+
+from collections.abc import Iterable
+
+QUANTITIES = {
+    "denoiser": "noise",  # E[z|x_t]; "denoiser" usually means E[x1|x_t]
+    "drift": "mean_rate",  # E[dI/dt|x_t]; the drift of an SDE keeps its name
+    "endpoint1": "denoised",  # E[x1|x_t]
+}
+RENAMED = QUANTITIES | {
+    "DenoiserLoss": "NoiseLoss",
+    "denoiser_loss": "noise_loss",
+    "DriftLoss": "MeanRateLoss",
+    "drift_loss": "mean_rate_loss",
+    "noise_quantity": "bounded_quantity",
+    "denoise": "ddim",  # the solver; finish="denoise" keeps its name
+}
+
+
+def renamed_to(name: str, known: Iterable[str]) -> str | None:
+    """The new name of a renamed one, if it is among the known names; else None."""
+    new = RENAMED.get(name)
+    return new if new is not None and new in known else None
+
+
+def current_quantity(name: str) -> str:
+    """The present name of a quantity in a file that an older version may have written."""
+    return QUANTITIES.get(name, name)
