@@ -12,10 +12,10 @@ from interpolants.metrics import sliced_wasserstein
 
 _NET = {"kind": "mlp", "width": 512, "depth": 4, "residual": True}
 CASES: dict[str, dict[str, Any]] = {
-    "drift, denoiser": {"learn": ("mean_rate", "noise"), "net": _NET},
+    "mean_rate, noise": {"learn": ("mean_rate", "noise"), "net": _NET},
     "the same with layer norm": {"learn": ("mean_rate", "noise"), "net": {**_NET, "layer_norm": True}},
-    "velocity, denoiser": {"learn": ("velocity", "noise"), "net": _NET},
-    "velocity, denoiser, weight decay 0.1": {
+    "velocity, noise": {"learn": ("velocity", "noise"), "net": _NET},
+    "velocity, noise, weight decay 0.1": {
         "learn": ("velocity", "noise"),
         "net": _NET,
         "optimizer": "adamw",

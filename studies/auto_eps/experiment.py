@@ -1,7 +1,7 @@
 """Is the noise level that ``auto_eps`` picks from held-out data better than none and than eps = 1?
 
 From N(0, Id) to five Gaussians in 128 dimensions, with a target, training set and networks of its own for each seed;
-velocity and denoiser are learnt. ``auto_eps`` sees the learnt fields and 2,000 held-out rows, never the truth. Models
+velocity and noise are learnt. ``auto_eps`` sees the learnt fields and 2,000 held-out rows, never the truth. Models
 with several constant levels and with the choice are then compared with the truth in two ways:
 
 * the paper's: divergence between kernel density estimates of the first two coordinates;

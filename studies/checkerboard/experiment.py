@@ -1,6 +1,6 @@
 """What the latent envelope gamma and the noise level eps do to samples, from a Gaussian to the checkerboard.
 
-For every envelope the velocity and the denoiser are learnt, each by a network of its own (the velocity alone where
+For every envelope the velocity and the noise are learnt, each by a network of its own (the velocity alone where
 gamma = 0), and sampled by the ODE and by SDEs; for two envelopes also velocity and score. Samples are compared with the
 board through kernel density estimates of one fixed bandwidth, as ``density`` explains: mean and variance of
 ``|log rho1 - log rhohat1|`` under the board.
@@ -40,7 +40,7 @@ ENVELOPES: dict[str, Envelope] = {
     "sigmoids": SigmoidEnvelope(),
     "0": ZeroEnvelope(),
 }
-# Beside the envelopes: one trained for longer, two with the score learnt in place of the denoiser.
+# Beside the envelopes: one trained for longer, two with the score learnt in place of the noise.
 LONGER, SCORE = ", longer", ", score learnt"
 VARIANTS = (f"sqrt(t(1-t)){SCORE}", f"t(1-t){SCORE}", f"sqrt(t(1-t)){LONGER}")
 NUMBERS = ("gap mean", "gap variance", "raw gap mean", "raw gap variance", "kl", "variation", "off board")

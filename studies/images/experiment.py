@@ -2,7 +2,7 @@
 
 Two one-sided paths carry noise to images: one network each, for the velocity, from which the score follows. Many
 samples from one start point tell how much variety the noise level eps adds. The mirror path, gamma = sqrt(10 t(1-t)),
-takes an image it has not seen to other images: one network, for the denoiser. Nearest neighbours among the training
+takes an image it has not seen to other images: one network, for the noise. Nearest neighbours among the training
 images tell copying from making.
 """
 
