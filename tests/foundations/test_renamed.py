@@ -49,7 +49,7 @@ def test_an_old_accessor_is_refused_with_the_new_one(old, new):
 
 
 def test_a_name_that_was_never_known_is_not_said_to_be_renamed():
-    with pytest.raises(AttributeError, match="no attribute 'denoisers'$"):
+    with pytest.raises(AttributeError, match=r"no attribute 'denoisers'$"):
         FIELDS.denoisers  # noqa: B018
     assert nearest("denoiser", ["score"]) == "Known: score."
 
