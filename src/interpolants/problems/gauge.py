@@ -24,8 +24,8 @@ class GaugedFields(Fields):
     """The fields of another object with the score ``(Id + k(t) A) s`` in place of s, A antisymmetric.
 
     Velocity and all else follow from that score, and from the mean rate where the path is two-sided: the flow turns
-    within the level sets of every marginal, and neither samples nor densities change. Jacobians, single trajectories and
-    the effort of a solver do.
+    within the level sets of every marginal, and neither samples nor densities change. Jacobians, single trajectories
+    and the effort of a solver do.
 
     Args:
         fields: Fields with a score, on a path whose base, if it has one, is isotropic; vectors ``(B, D)``.
