@@ -1,6 +1,7 @@
 """The form of a method, on a ridge regression: settings, roles, fits, answers in kind, storage."""
 
 import math
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -204,3 +205,16 @@ def test_a_predictive_mixture_has_the_moments_quantiles_and_draws_of_its_density
     draws = p.sample(4000, seed=1)[:, 0, 0]
     assert abs(float(draws.mean()) - 2.25) < 4 * variance**0.5 / 4000**0.5
     assert abs(float((draws < 1).double().mean()) - float(p.cdf(torch.ones(1, 1)))) < 4 * 0.5 / 4000**0.5
+
+
+def test_what_a_method_once_had_is_refused_with_what_takes_its_place():
+    class Renamed(Ridge):
+        former: ClassVar = {"guess": "Call predict(x).", "strength": "It is called penalty."}
+
+    with pytest.raises(AttributeError, match=r"Renamed has no attribute 'guess'\. Call predict\(x\)\."):
+        Renamed().guess(X)
+    with pytest.raises(InvalidInputError, match=r"got 'strength'\. It is called penalty\."):
+        Renamed(strength=2.0)
+    assert not hasattr(Renamed(), "guess")
+    with pytest.raises(AttributeError, match=r"has no attribute 'other'$"):
+        _ = Renamed().other

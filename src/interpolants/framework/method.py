@@ -24,7 +24,7 @@ import copy
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, dataclass_transform
 
 import torch
 from torch import Tensor, nn
@@ -66,6 +66,8 @@ class Method:
     per_fit: ClassVar[tuple[str, ...]] = ()
     # What people call it in messages.
     noun: ClassVar[str] = "method"
+    # Attributes and settings that it once had -> what takes their place, as a sentence.
+    former: ClassVar[Mapping[str, str]] = {}
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
@@ -76,9 +78,8 @@ class Method:
         known = [f.name for f in settings_of(cls)]
         for name in given:
             if name not in known:
-                raise invalid(
-                    cls.__name__, "every argument must be a setting", repr(name), nearest(name, known)
-                )
+                remedy = cls.former.get(name) or nearest(name, known)
+                raise invalid(cls.__name__, "every argument must be a setting", repr(name), remedy)
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
@@ -91,6 +92,14 @@ class Method:
             if isinstance(value, Method) and not value.is_fitted:  # a template: nobody else may change it
                 setattr(self, name, value.clone())
         self.check()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Say what takes the place of something that was there once."""
+            instead = self.former.get(name)
+            said = f"{type(self).__name__} has no attribute {name!r}"
+            raise AttributeError(f"{said}. {instead}" if instead else said)
 
     # --- what a member writes
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from inspect import isfunction
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,12 +25,14 @@ from torch import Tensor, nn
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.records import record_named, record_of
 from interpolants.foundations.registry import card_of, describe, find_card, rebuild
-from interpolants.foundations.storage import read_folder, write_folder
+from interpolants.foundations.storage import StoredFolder, read_folder, write_folder
 from interpolants.nets.build import build_net
 from interpolants.nets.remembered import Remembered, remembered_named
 
 FORMAT, TREE, WEIGHTS = 1, "tree.json", "tensors"
 Tree = Any
+# Records of the stores that came before the tree.
+_EARLIER = ("bridge.json", "forecaster.json", "tokens.json", "latent_generator.json")
 # What a user passes again for code of their own: (place in the tree, name of the code) -> the code, or None.
 Code = Callable[[str, str], Any]
 
@@ -297,9 +299,7 @@ def read(folder: str | Path, **code: Any) -> Tree:
     stored = read_folder(folder)
     document = stored.documents.get(TREE)
     if not isinstance(document, dict):
-        raise invalid(
-            "load", "the folder must hold a stored tree", str(folder), "Save one with save(folder)."
-        )
+        _refuse_other(folder, stored)
     if document.get("format") != FORMAT:
         written = f"{document.get('format')!r}, written by interpolants {stored.library}"
         raise invalid("load", f"{folder} must have format {FORMAT}", written, "Read it with that version.")
@@ -317,6 +317,15 @@ def read(folder: str | Path, **code: Any) -> Tree:
             "load", "the folder must ask for code that is passed", rest[0], nearest(rest[0], places)
         )
     return tree
+
+
+def _refuse_other(folder: str | Path, stored: StoredFolder) -> NoReturn:
+    """Say what a folder without a tree is, and what reads it."""
+    if earlier := sorted(stored.documents.keys() & set(_EARLIER)):
+        remedy = "Read it with interpolants 0.1.0 of commit f653ca4 or earlier, or fit the model again."
+        got = f"{earlier[0]}, written before methods had one format"
+        raise invalid("load", f"{folder} must hold a stored tree", got, remedy)
+    raise invalid("load", "the folder must hold a stored tree", str(folder), "Save one with save(folder).")
 
 
 class _PassedCode:

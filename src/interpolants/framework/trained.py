@@ -1,6 +1,7 @@
 """Methods with a gradient loop: the settings of the loop as settings of the method."""
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pydantic import ValidationError
@@ -37,6 +38,9 @@ class Trained(Method):
 
     free: ClassVar[tuple[str, ...]] = tuple(sorted(FREE - {"steps"}))
     per_fit: ClassVar[tuple[str, ...]] = ("steps", "batch_size")
+    former: ClassVar[Mapping[str, str]] = {
+        "train": "Give the settings of the training directly, e.g. steps=500, lr=2e-3."
+    }
 
     steps: int = 2000
     batch_size: int = 256
