@@ -136,7 +136,7 @@ def test_another_length_of_the_leg_is_obeyed_when_a_run_goes_on(tmp_path):
         config = make_config({"tasks": [pair]}, [f"evaluate.leg_steps={leg_steps}"])
         execute(config, out, progress=False, resume=True)
         leg = Bridge.load(find_bridge(out)).leg
-        lengths.append((leg.settings.steps, leg.history[-1]["step"], leg.history[-1]["seconds"]))
+        lengths.append((leg.settings.steps, leg.history[-1]["step"], leg.history[-1]["loss"]))
     assert [length[:2] for length in lengths] == [(3, 3), (3, 3), (5, 5)]
     assert lengths[0] == lengths[1]  # the same one, not one like it
 

@@ -12,6 +12,7 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.runs import execute, make_config
 from interpolants.runs import run as run_module
 from interpolants.runs.folder import find_bridge, find_tokens, read_results
+from interpolants.training import TrainingInterrupted
 
 DATA = {"x1": {"problem": "random_markov", "n": 120, "length": 8, "vocabulary": 4, "order": 1, "seed": 1}}
 METHOD = {
@@ -113,8 +114,7 @@ def test_an_interrupted_training_is_said_to_be_one_and_goes_on(tmp_path, monkeyp
 
     def stop(self, *args, **options):
         fit(self, *args, **{**options, "steps": 2})
-        object.__setattr__(self.result, "stopped", "interrupted")
-        return self
+        raise TrainingInterrupted(self.result)
 
     settings = config(train={"steps": 4, "batch_size": 8, "schedule": "constant"})
     monkeypatch.setattr(TokenBridge, "fit", stop)

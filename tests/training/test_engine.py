@@ -12,7 +12,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import DivergedError, InvalidInputError
-from interpolants.training import Checkpoint, TrainSettings, engine, fit, learning_rate
+from interpolants.training import Checkpoint, TrainSettings, fit, learning_rate, run_state
 from interpolants.training.ema import ema_rate
 from interpolants.training.guard import Guard
 from interpolants.training.seeds import BATCH, LOSS, step_seed
@@ -208,7 +208,7 @@ def deferred(request, monkeypatch):
         def guard(device, *, sticky, deferred=None):
             return Guard(device, sticky=sticky, deferred=True)
 
-        monkeypatch.setattr(engine, "Guard", guard)
+        monkeypatch.setattr(run_state, "Guard", guard)
     return request.param
 
 
@@ -289,8 +289,8 @@ def test_weights_that_are_bad_from_the_start_are_refused():
         (lambda m, x, g: toy.loss(m, x, g)["mse"], "dict of named losses"),
         (lambda m, x, g: {}, "dict of named losses"),
         (
-            lambda m, x, g: {"mse": toy.loss(m, x, g)["mse"].mean()},
-            r"'mse' must be real with shape \(B,\), got \(\)",
+            lambda m, x, g: {"mse": toy.loss(m, x, g)["mse"][:, None]},
+            r"'mse' must be real, \(B,\) per sample or \(\) for the batch, got \(32, 1\)",
         ),
         (lambda m, x, g: {"mse": 1.0}, "got float"),
     ],
@@ -324,7 +324,12 @@ def test_other_misuse_is_refused(tmp_path):
         {"lr": -1.0},
         {"lr": math.nan},
         {"ema": 1.0},
-        {"optimizer": "sgd"},
+        {"optimizer": "lbfgs"},
+        {"momentum": 0.9},
+        {"nesterov": True, "optimizer": "sgd"},
+        {"patience": 3},
+        {"groups": {"velocity": {"rate": 0.1}}},
+        {"keep_best": "--nll"},
         {"seed": -1},
     ],
 )

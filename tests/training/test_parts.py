@@ -92,7 +92,7 @@ def test_the_average_is_swapped_in_and_out():
 def test_the_log_has_its_columns_in_both_files(tmp_path):
     settings = TrainSettings(steps=10, log_every=4)
     result = fit(toy.network(), toy.noisy_loss, toy.noisy_batches, settings, out=tmp_path, progress=False)
-    columns = ["step", "seconds", "lr", "loss", "mse", "size", "grad_norm", "skipped"]
+    columns = ["step", "lr", "loss", "mse", "size", "grad_norm", "skipped"]
     with (tmp_path / "log.csv").open() as stream:
         rows = list(csv.DictReader(stream))
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]

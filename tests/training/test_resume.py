@@ -16,11 +16,12 @@ from torch.testing import assert_close
 from interpolants.foundations import storage
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.storage import StorageError
-from interpolants.training import Checkpoint, TrainSettings, fit
+from interpolants.training import Checkpoint, TrainingInterrupted, TrainSettings, fit
 from training import toy
 
 TESTS = Path(__file__).parents[1]
-PYTHON = {**os.environ, "PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
+SEARCHED = os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")]))
+PYTHON = {**os.environ, "PYTHONPATH": SEARCHED, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1"}
 
 
 @pytest.fixture(autouse=True)
@@ -160,9 +161,10 @@ def test_a_signal_finishes_the_step_saves_and_stops(tmp_path, undisturbed, numbe
     net = toy.network(dropout=0.2)
     send = lambda moment: signal.raise_signal(number) if moment.step == 33 else None  # noqa: E731
     settings = TrainSettings(**toy.SETTINGS)
-    result = fit(
-        net, toy.noisy_loss, toy.noisy_batches, settings, out=tmp_path, callbacks=[send], progress=False
-    )
+    keywords = {"out": tmp_path, "callbacks": [send], "progress": False}
+    with pytest.raises(TrainingInterrupted, match=r"after step 3[34]\. Saved: .*resume=True") as caught:
+        fit(net, toy.noisy_loss, toy.noisy_batches, settings, **keywords)
+    result = caught.value.result
     assert (result.stopped, result.signal) == ("interrupted", number)
     assert result.steps == Checkpoint.latest(tmp_path / "checkpoints")[0].step in (33, 34)
     run(tmp_path, resume=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from interpolants.training import Checkpoint, TrainSettings, fit
+from interpolants.training import Checkpoint, TrainingInterrupted, TrainSettings, fit
 
 
 def network(*, dropout=0.0, norm=False):
@@ -73,16 +73,19 @@ def main(out, *, mode, pause=0.0, steps=60):
 
     noisy = mode != "plain"
     print("ready", flush=True)
-    result = fit(
-        network(dropout=0.2 if noisy else 0.0),
-        noisy_loss if noisy else loss,
-        noisy_batches if noisy else batches,
-        TrainSettings(**(SETTINGS | {"steps": steps})),
-        out=out,
-        resume=True,
-        progress=False,
-        callbacks=[slow],
-    )
+    try:
+        result = fit(
+            network(dropout=0.2 if noisy else 0.0),
+            noisy_loss if noisy else loss,
+            noisy_batches if noisy else batches,
+            TrainSettings(**(SETTINGS | {"steps": steps})),
+            out=out,
+            resume=True,
+            progress=False,
+            callbacks=[slow],
+        )
+    except TrainingInterrupted as interrupted:
+        result = interrupted.result
     print(result.stopped, result.steps, result.signal, flush=True)
 
 

@@ -30,6 +30,7 @@ from interpolants.training.engine import FitResult
 from interpolants.training.engine import fit as train
 from interpolants.training.interrupt import Interrupt
 from interpolants.training.progress import ProgressBar
+from interpolants.training.results import TrainingInterrupted
 from interpolants.training.settings import TrainSettings
 
 Start = Callable[[Generator], Tree]
@@ -208,7 +209,7 @@ class Run:
         settings: TrainSettings,
         **options: Any,
     ) -> FitResult:
-        """The library's gradient loop as a stage; ``modules`` end with their last weights.
+        """The library's gradient loop as a stage; ``modules`` end as they do there.
 
         Args:
             stage: Name of the stage.
@@ -228,20 +229,22 @@ class Run:
             *given.pop("callbacks", ()),
             lambda m: self._tell(stage, m.step, settings.steps),
         ]
-        result = train(
-            modules,
-            loss,
-            batches,
-            mixed,
-            out=folder,
-            resume=folder is not None,
-            callbacks=calls,
-            progress=self.progress,
-            **given,
-        )
-        if result.stopped == "interrupted":
-            raise InterruptedFitError(_stopped(stage, result.steps), result.signal or 2)
-        self.history[stage] = _timeless(result.history)
+        try:
+            result = train(
+                modules,
+                loss,
+                batches,
+                mixed,
+                out=folder,
+                resume=folder is not None,
+                callbacks=calls,
+                progress=self.progress,
+                **given,
+            )
+        except TrainingInterrupted as stopped:
+            told = _stopped(stage, stopped.result.steps)
+            raise InterruptedFitError(told, stopped.result.signal or 2) from stopped
+        self.history[stage] = result.history
         return result
 
     def fit(self, stage: str, template: Any, /, **roles: Any) -> Any:
@@ -342,8 +345,3 @@ def _stopped(stage: str, k: int) -> str:
     return (
         f"The fit was stopped in stage {stage!r} after step {k}; fit again with out= and resume=True to go on"
     )
-
-
-def _timeless(rows: Sequence[Mapping[str, Any]]) -> Rows:
-    """Rows of a log without times: an interrupted and an undisturbed run keep the same."""
-    return [{name: value for name, value in row.items() if name != "seconds"} for row in rows]

@@ -20,7 +20,11 @@ class Trained(Method):
         lr: Learning rate.
         optimizer: Name of the optimizer.
         betas: Decays of Adam's averages.
+        momentum: Momentum of SGD and RMSprop.
+        nesterov: Nesterov momentum, for SGD.
+        rms_decay: Decay of RMSprop's average of squares.
         weight_decay: Decay of the weights.
+        groups: Groups of parameters with settings of their own, by the name of a module.
         schedule: Schedule of the learning rate.
         gamma: Factor of the step schedule.
         every: Steps between two reductions of the step schedule.
@@ -31,6 +35,8 @@ class Trained(Method):
         keep: Number of checkpoints to keep.
         log_every: Steps between rows of the log.
         validate_every: Steps between validations.
+        keep_best: Number of the validation by which the best weights are kept.
+        patience: Validations without a better one after which the training ends.
         on_nonfinite: What happens at a NaN or an infinity.
         precision: Precision of the network's computations.
         compile: Compile the networks.
@@ -47,7 +53,11 @@ class Trained(Method):
     lr: float = 2e-3
     optimizer: str = "adam"
     betas: tuple[float, float] = (0.9, 0.999)
+    momentum: float = 0.0
+    nesterov: bool = False
+    rms_decay: float = 0.99
     weight_decay: float = 0.0
+    groups: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     schedule: str = "cosine"
     gamma: float = 0.1
     every: int = 1000
@@ -58,6 +68,8 @@ class Trained(Method):
     keep: int = 2
     log_every: int = 50
     validate_every: int = 0
+    keep_best: str | None = None
+    patience: int | None = None
     on_nonfinite: str = "raise"
     precision: str = "fp32"
     compile: bool = False

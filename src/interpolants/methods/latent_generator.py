@@ -20,6 +20,7 @@ from interpolants.methods.flow_settings import check_samples, train_settings
 from interpolants.nets.perceptron import Perceptron
 from interpolants.objectives.marginal import MarginalLikelihood
 from interpolants.training.engine import FitResult, fit
+from interpolants.training.pairs import finished
 
 # Where a learnt s starts, in units of the data's spread.
 _FIRST_NOISE = 0.5
@@ -129,12 +130,8 @@ class LatentGenerator:
             return {"nll": self._loss(modules, batch, generator)}
 
         self.result = fit(parts, loss, batches, self.settings, progress=progress)
-        if self.result.ema is not None:
-            with torch.no_grad():
-                for name, parameter in parts.named_parameters():
-                    parameter.copy_(self.result.ema.get(name, parameter))
         self.history = [dict(row) for row in self.result.history]
-        self._parts = parts.eval().requires_grad_(False)
+        self._parts = finished(parts, self.result, prefix="")
         return self
 
     def _new_parts(self, like: Tensor) -> nn.ModuleDict:

@@ -495,10 +495,6 @@ class Evaluation:
             options["leg"] = {"steps": config.leg_steps}
         options["progress"] = self.progress
         values: Tensor = self.bridge.log_prob(x, cond=None if cond is None else cond[:n], **options)
-        leg = self.bridge.leg
-        if leg is not None and leg.result is not None and leg.result.stopped == "interrupted":
-            self.bridge.leg = None  # half trained: not to be saved
-            raise KeyboardInterrupt
         return values
 
     # --- self-test ---------------------------------------------------------------------------------------

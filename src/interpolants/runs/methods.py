@@ -69,8 +69,6 @@ def run_method(task: TaskConfig, data: TaskData, folder: Path, say: Say, *, prog
             rule = f"{kind!r} starts from {method.start} of its own, so data.x0 must be left out"
             raise invalid("method", rule, data.x0.name)
         method.fit(data.x1.train.x, progress=progress, out=place / "train", resume=True)
-        if getattr(getattr(method, "result", None), "stopped", "") == "interrupted":
-            raise KeyboardInterrupt
     elif isinstance(method, Method):
         ends = {"x0": None if data.x0 is None else data.x0.train.x, "x1": data.x1.train.x}
         given = {role.name: ends[role.name] for role in method.roles() if role.name in ends}

@@ -20,6 +20,8 @@ from interpolants.runs.evaluate import evaluate
 from interpolants.runs.folder import ARRAYS, RESULTS, machine, open_folder, versions, write_arrays, write_json
 from interpolants.runs.methods import run_method
 from interpolants.runs.sources import TaskData, load_data
+from interpolants.training.logging import training_seconds
+from interpolants.training.results import TrainingInterrupted
 
 FORMAT = 1
 
@@ -147,15 +149,19 @@ def train_task(
     place = folder / task.name
     if (place / "bridge").is_dir():
         bridge = Bridge.load(place / "bridge")
-        return bridge, _training(bridge)
+        return bridge, _training(bridge, place)
     bridge = make_bridge(task)
     x0 = None if data.x0 is None else data.x0.train.x
-    bridge.fit(x0, data.x1.train.x, cond=data.cond_train, progress=progress, out=place / "train", resume=True)
-    result = bridge.result
-    if result is not None and result.stopped == "interrupted":
-        raise InterruptedRunError(_how_to_go_on(folder, f"saved at step {result.steps}"), result.signal or 2)
+    try:
+        bridge.fit(
+            x0, data.x1.train.x, cond=data.cond_train, progress=progress, out=place / "train", resume=True
+        )
+    except TrainingInterrupted as interrupted:
+        result = interrupted.result
+        told = _how_to_go_on(folder, f"saved at step {result.steps}")
+        raise InterruptedRunError(told, result.signal or 2) from interrupted
     bridge.save(place / "bridge")
-    return bridge, _training(bridge)
+    return bridge, _training(bridge, place)
 
 
 def _check_bridges(config: RunConfig, data: list[TaskData]) -> None:
@@ -221,7 +227,8 @@ class _interruptible:  # noqa: N801
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, KeyboardInterrupt):
-            raise InterruptedRunError(_how_to_go_on(self.folder, self.told), 2) from error
+            by = error.result.signal if isinstance(error, TrainingInterrupted) else None
+            raise InterruptedRunError(_how_to_go_on(self.folder, self.told), by or 2) from error
 
 
 def _how_to_go_on(folder: Path, told: str) -> str:
@@ -244,14 +251,14 @@ def _sizes(data: TaskData) -> str:
     return f"{start} -> {data.x1.name} ({len(data.x1.train)} rows of shape {shape})"
 
 
-def _training(bridge: Bridge) -> dict[str, Any]:
+def _training(bridge: Bridge, place: Path) -> dict[str, Any]:
     last = bridge.history[-1] if bridge.history else {}
     settings = bridge.settings.model_dump(mode="json")
     result = bridge.result
     return {
         **settings,
         "steps": int(last.get("step", settings["steps"])),
-        "seconds": result.seconds if result is not None else last.get("seconds"),
+        "seconds": training_seconds(place / "train") if result is None else result.seconds,
         "skipped": result.skipped if result is not None else last.get("skipped", 0),
         "final_loss": last.get("loss"),
     }

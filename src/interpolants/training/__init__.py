@@ -1,27 +1,36 @@
 """Training: the loop, its settings, checkpoints and the moving average of the weights."""
 
+from interpolants.training.aggregates import KeepsState, StepContext, bin_means
 from interpolants.training.checkpoint import Checkpoint
 from interpolants.training.ema import Ema, ema_rate
-from interpolants.training.engine import FitResult, Moment, fit, sum_of_means
+from interpolants.training.engine import fit
 from interpolants.training.labels import LearntLabels, learn_labels
-from interpolants.training.logging import Log
+from interpolants.training.logging import Log, training_seconds
+from interpolants.training.losses import sum_of_means
 from interpolants.training.pairs import Learnt, PairBatches, learn_fields
+from interpolants.training.results import Best, FitResult, Moment, TrainingInterrupted
 from interpolants.training.schedules import learning_rate
-from interpolants.training.settings import TrainSettings
+from interpolants.training.settings import GroupSettings, TrainSettings
 from interpolants.training.tokens import LearntTokens, TokenBatches, learn_tokens
 
 __all__ = [
+    "Best",
     "Checkpoint",
     "Ema",
     "FitResult",
+    "GroupSettings",
+    "KeepsState",
     "Learnt",
     "LearntTokens",
     "LearntLabels",
     "Log",
     "Moment",
     "PairBatches",
+    "StepContext",
     "TokenBatches",
     "TrainSettings",
+    "TrainingInterrupted",
+    "bin_means",
     "ema_rate",
     "fit",
     "learn_fields",
@@ -29,4 +38,5 @@ __all__ = [
     "learn_labels",
     "learning_rate",
     "sum_of_means",
+    "training_seconds",
 ]

@@ -24,7 +24,9 @@ class Checkpoint:
         model: Parameters and buffers, by name.
         ema: Averaged parameters, by name; ``None`` when the run keeps none.
         optimizer: Optimizer state, ``<parameter>::<quantity>``.
-        state: Settings, seconds, skipped steps, number of processes: numbers and strings.
+        state: Settings, skipped steps, number of processes: numbers and strings, and neither times nor dates.
+        aggregate: Tensors of the aggregate's state, by name.
+        best: The best weights by validation, by name; empty when none are kept.
     """
 
     step: int
@@ -32,12 +34,16 @@ class Checkpoint:
     ema: Mapping[str, Tensor] | None
     optimizer: Mapping[str, Tensor]
     state: Mapping[str, Any] = field(default_factory=dict)
+    aggregate: Mapping[str, Tensor] = field(default_factory=dict)
+    best: Mapping[str, Tensor] = field(default_factory=dict)
 
     def save(self, root: Path, *, keep: int) -> Path:
         """Write ``root/step-<n>`` atomically, then delete all but the ``keep`` newest."""
         tensors = {"model": self.model, "optim": self.optimizer}
         if self.ema is not None:
             tensors["ema"] = self.ema
+        further = {"aggregate": self.aggregate, "best": self.best}
+        tensors |= {stem: values for stem, values in further.items() if values}
         path = root / f"step-{self.step:08d}"
         write_folder(path, tensors, {"state.json": {"step": self.step, **self.state}})
         done = [entry for entry in _folders(root) if _number(entry) <= self.step]
@@ -62,6 +68,8 @@ class Checkpoint:
             ema=stored.tensors.get("ema"),
             optimizer=stored.tensors.get("optim", {}),
             state={key: value for key, value in state.items() if key != "step"},
+            aggregate=stored.tensors.get("aggregate", {}),
+            best=stored.tensors.get("best", {}),
         )
 
     @classmethod

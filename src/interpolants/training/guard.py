@@ -85,6 +85,8 @@ def clip(gradients: Sequence[Tensor], norm: Tensor, most: float, *, deferred: bo
 def explain(losses: Mapping[str, Tensor], parameters: Mapping[str, nn.Parameter]) -> str:
     """Name the first thing that is not finite: a loss and its batch rows, a gradient, or their size."""
     for name, values in losses.items():
+        if values.ndim == 0 and not torch.isfinite(values.detach()):
+            return f"loss {name!r} of the batch is not finite"
         rows = torch.nonzero(~torch.isfinite(values.detach())).flatten().tolist()
         if rows:
             shown = f"{rows[:8]}{' and more' if len(rows) > 8 else ''}"

@@ -14,6 +14,9 @@ from interpolants.foundations.storage import write_text
 
 Row = dict[str, float]
 
+# Seconds have a log of their own: all other files of a resumed run equal those of an undisturbed one.
+TIMES = "times"
+
 
 class Log:
     """Appends rows to ``<stem>.csv`` and ``<stem>.jsonl``, each flushed when it is written.
@@ -24,9 +27,13 @@ class Log:
         folder: The run's folder; ``None`` keeps the rows in memory only.
         stem: File name without its ending.
         after: Resume after this step: later rows, and a row cut short by a crash, are dropped.
+        without: Columns of an older version, dropped as well.
     """
 
-    def __init__(self, folder: Path | None, stem: str, *, after: int = 0) -> None:
+    def __init__(
+        self, folder: Path | None, stem: str, *, after: int = 0, without: Sequence[str] = ()
+    ) -> None:
+        self._without = set(without)
         self.rows: list[Row] = []
         self._csv = folder / f"{stem}.csv" if folder else None
         self._json = folder / f"{stem}.jsonl" if folder else None
@@ -47,7 +54,8 @@ class Log:
     def _take_up(self, after: int) -> None:
         assert self._csv is not None
         assert self._json is not None
-        self.rows = list(takewhile(lambda row: row["step"] <= after, read_log(self._json)))
+        kept = takewhile(lambda row: row["step"] <= after, read_log(self._json))
+        self.rows = [{key: row[key] for key in row if key not in self._without} for row in kept]
         write_text(self._csv, "".join(_csv_text(row, header=i == 0) for i, row in enumerate(self.rows)))
         write_text(self._json, "".join(map(_json_text, self.rows)))
 
@@ -65,6 +73,12 @@ def read_log(file: Path) -> list[Row]:
             break
         rows.append(row)
     return rows
+
+
+def training_seconds(folder: Path) -> float | None:
+    """Training time of the run with its logs in ``folder``, in seconds; None if it is not known."""
+    rows = read_log(folder / f"{TIMES}.jsonl")
+    return rows[-1].get("seconds") if rows else None
 
 
 def plain_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -1,14 +1,19 @@
-"""Adam, and its state as named tensors."""
+"""Optimizers with groups of parameters, and their state as named tensors."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from interpolants.foundations.errors import invalid
-from interpolants.training.settings import TrainSettings
+from interpolants.foundations.errors import invalid, nearest
+from interpolants.training.row_optimizer import RowOptimizer
+from interpolants.training.settings import GroupSettings, TrainSettings
+
+GroupOf = Callable[[str, nn.Parameter], str | None]
 
 _SEPARATOR = "::"
+_REST = ""
 
 
 def trainable(modules: nn.Module) -> dict[str, nn.Parameter]:
@@ -21,38 +26,159 @@ def trainable(modules: nn.Module) -> dict[str, nn.Parameter]:
     return found
 
 
-def make_optimizer(parameters: Mapping[str, nn.Parameter], settings: TrainSettings) -> torch.optim.Adam:
-    """Adam(W) in its fused form, which costs a fifth of the default one; for complex weights, foreach."""
-    real = all(p.is_floating_point() for p in parameters.values())
-    kind = torch.optim.AdamW if settings.optimizer == "adamw" else torch.optim.Adam
-    return kind(
-        list(parameters.values()),
-        lr=settings.lr,
-        betas=settings.betas,
-        weight_decay=settings.weight_decay,
-        fused=True if real else None,
-        foreach=None if real else True,
-    )
+class Optimizer:
+    """The optimizer of a run: one of PyTorch's for all parameters but the per-row ones, `RowOptimizer` for those.
+
+    Adam, AdamW and SGD are taken in their fused form, which costs a fifth of the default one. RMSprop and complex
+    weights take the foreach form.
+
+    Args:
+        parameters: What is trained, by name.
+        settings: The settings.
+        group_of: ``group_of(name, parameter)`` -> key of ``settings.groups``, or None; by name when left out.
+
+    Attributes:
+        groups: The group of each parameter, by the parameter's name; those of no group are left out.
+        takes_flag: Whether `step` can be switched off by a tensor on the device, unread.
+
+    Raises:
+        InvalidInputError: If a group has no parameters, or ``group_of`` returns an unknown one.
+    """
+
+    def __init__(
+        self,
+        parameters: Mapping[str, nn.Parameter],
+        settings: TrainSettings,
+        group_of: GroupOf | None = None,
+    ) -> None:
+        self._parameters = parameters
+        self.groups = assign_groups(parameters, settings.groups, group_of)
+        members: dict[str, list[str]] = {}
+        for name in parameters:
+            members.setdefault(self.groups.get(name, _REST), []).append(name)
+        known = {_REST: GroupSettings(), **settings.groups}
+        per_row = {key: names for key, names in members.items() if known[key].rows}
+        dense = {key: names for key, names in members.items() if not known[key].rows}
+        self._factors = [known[key].lr for key in dense]
+        self._dense = self._make_dense(dense, known, settings) if dense else None
+        self._rows = [
+            RowOptimizer({name: parameters[name] for name in names}, settings, known[key])
+            for key, names in per_row.items()
+        ]
+        fused = self._dense is None or bool(self._dense.defaults.get("fused"))
+        self.takes_flag = fused
+
+    def _make_dense(
+        self, members: Mapping[str, list[str]], known: Mapping[str, GroupSettings], settings: TrainSettings
+    ) -> torch.optim.Optimizer:
+        groups: list[dict[str, Any]] = []
+        for key, names in members.items():
+            own = known[key].weight_decay
+            decay = settings.weight_decay if own is None else own
+            groups.append({"params": [self._parameters[name] for name in names], "weight_decay": decay})
+        return _make(groups, settings)
+
+    def step(self, lr: float, accepted: Tensor | None = None) -> None:
+        """Move the parameters by their gradients; ``accepted`` (0-d, 0 or 1) switches it off without a read."""
+        if self._dense is not None:
+            for group, factor in zip(self._dense.param_groups, self._factors, strict=True):
+                group["lr"] = lr * factor
+            if accepted is not None:
+                self._dense.found_inf = 1 - accepted  # type: ignore[attr-defined]  # the fused kernel reads it
+            self._dense.step()
+        for rows in self._rows:
+            rows.step(lr, accepted)
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for p in self._parameters.values():
+            p.grad = None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """State flattened to ``<parameter>::<quantity>``; a parameter that never had a gradient may have none."""
+        return {
+            f"{name}{_SEPARATOR}{key}": value
+            for name, state in self._states().items()
+            for key, value in state.items()
+            if isinstance(value, Tensor)
+        }
+
+    def load(self, stored: Mapping[str, Tensor]) -> None:
+        """Put flattened state back, on the device of its parameter."""
+        states = self._states()
+        for full, value in stored.items():
+            name, _, key = full.rpartition(_SEPARATOR)
+            if name not in states:
+                raise invalid("fit", "the checkpoint's optimizer must belong to this model", repr(full)[:120])
+            states[name][key] = value.to(self._parameters[name].device, copy=True)
+
+    def _states(self) -> dict[str, dict[str, Any]]:
+        """The state of each parameter, by name; what is put into it counts."""
+        found = {name: state for rows in self._rows for name, state in rows.state.items()}
+        if self._dense is not None:
+            state = self._dense.state
+            found |= {name: state[p] for name, p in self._parameters.items() if name not in found}
+        return found
 
 
-def optimizer_tensors(
-    optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter]
-) -> dict[str, Tensor]:
-    """State flattened to ``<parameter>::<quantity>``; a parameter that never had a gradient has none."""
-    return {
-        f"{name}{_SEPARATOR}{key}": value
-        for name, p in parameters.items()
-        for key, value in optimizer.state.get(p, {}).items()
-    }
+def _make(groups: list[dict[str, Any]], settings: TrainSettings) -> torch.optim.Optimizer:
+    every = [p for group in groups for p in group["params"]]
+    real = all(p.is_floating_point() for p in every)
+    form: dict[str, Any] = {"fused": True if real else None, "foreach": None if real else True}
+    match settings.optimizer:
+        case "sgd":
+            sgd = torch.optim.SGD(
+                groups, lr=settings.lr, momentum=settings.momentum, nesterov=settings.nesterov, **form
+            )
+            if settings.momentum:
+                for p in every:  # the fused kernel would not fill a new buffer in a step that is switched off
+                    sgd.state[p]["momentum_buffer"] = torch.zeros_like(p)
+            return sgd
+        case "rmsprop":
+            return torch.optim.RMSprop(
+                groups,
+                lr=settings.lr,
+                alpha=settings.rms_decay,
+                momentum=settings.momentum,
+                foreach=True,
+            )
+        case name:
+            kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
+            return kind(groups, lr=settings.lr, betas=settings.betas, **form)
 
 
-def load_optimizer(
-    optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter], stored: Mapping[str, Tensor]
-) -> None:
-    """Put flattened state back, on the device of its parameter."""
-    for full, value in stored.items():
-        name, _, key = full.rpartition(_SEPARATOR)
-        if name not in parameters:
-            raise invalid("fit", "the checkpoint's optimizer must belong to this model", repr(full)[:120])
-        p = parameters[name]
-        optimizer.state[p][key] = value.to(p.device, copy=True)
+def assign_groups(
+    parameters: Mapping[str, nn.Parameter],
+    groups: Mapping[str, GroupSettings],
+    group_of: GroupOf | None = None,
+) -> dict[str, str]:
+    """The group of each parameter, by name; parameters of no group are left out.
+
+    Raises:
+        InvalidInputError: If a group has no parameters, or ``group_of`` returns an unknown one.
+    """
+    choose = group_of or _by_name(groups)
+    chosen = {name: choose(name, p) for name, p in parameters.items()}
+    found = {name: key for name, key in chosen.items() if key is not None}
+    for name, key in found.items():
+        if key not in groups:
+            raise invalid("fit", f"group_of must return a key of groups for {name!r}", repr(key))
+    if empty := groups.keys() - found.values():
+        key = min(empty)
+        remedy = nearest(key, _module_names(parameters)) if group_of is None else ""
+        raise invalid("fit", "every group must have a trained parameter", repr(key), remedy)
+    return found
+
+
+def _by_name(groups: Mapping[str, GroupSettings]) -> GroupOf:
+    longest_first = sorted(groups, key=len, reverse=True)
+
+    def choose(name: str, parameter: nn.Parameter) -> str | None:
+        return next((key for key in longest_first if name == key or name.startswith(f"{key}.")), None)
+
+    return choose
+
+
+def _module_names(parameters: Mapping[str, nn.Parameter]) -> set[str]:
+    parts = [name.split(".") for name in parameters]
+    return {".".join(part[:n]) for part in parts for n in range(1, len(part) + 1)}

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -24,6 +24,8 @@ from interpolants.objectives.times import StratifiedTimes, TimeSampler, UniformT
 from interpolants.paths.path import Path
 from interpolants.training.engine import FitResult, fit
 from interpolants.training.settings import TrainSettings
+
+Net = TypeVar("Net", bound=nn.Module)
 
 
 class PairBatches:
@@ -182,15 +184,15 @@ class PathLoss:
         return weighted
 
 
-def finished(net: nn.Module, result: FitResult, *, prefix: str = "net.") -> nn.Module:
-    """The trained network with its averaged weights, frozen, in evaluation mode.
+def finished(net: Net, result: FitResult, *, prefix: str = "net.") -> Net:
+    """The trained network, frozen, in evaluation mode: with its averaged weights, or as it is if these are the best.
 
     Args:
         net: What was trained.
         result: Its training, with averages under ``prefix`` + the parameter's name.
         prefix: Where ``net`` was in the trained module.
     """
-    if result.ema is not None:
+    if result.ema is not None and result.weights == "last":
         with torch.no_grad():
             for name, parameter in net.named_parameters():
                 if prefix + name in result.ema:

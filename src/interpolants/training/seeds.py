@@ -5,6 +5,7 @@ from functools import lru_cache
 from interpolants.foundations.randomness import key
 
 BATCH, LOSS, MODULE = "training batch", "training loss", "training module"
+AGGREGATE = "training aggregate"
 _MASK = (1 << 64) - 1
 
 
@@ -15,7 +16,7 @@ def step_seed(seed: int, stream: str, step: int, rank: int = 0) -> int:
 
     Args:
         seed: The run's seed, >= 0.
-        stream: `BATCH`, `LOSS` or `MODULE`.
+        stream: `BATCH`, `LOSS`, `MODULE` or `AGGREGATE`.
         step: 1, 2, ...
         rank: Number of the process.
 

@@ -1,8 +1,8 @@
 """The settings of a training run, checked once."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
@@ -10,7 +10,33 @@ PositiveCount = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
 # These may change between a run and its continuation; all others would make it another run.
-FREE = {"steps", "checkpoint_every", "keep", "log_every", "validate_every", "on_nonfinite", "compile"}
+FREE = {
+    "steps",
+    "checkpoint_every",
+    "keep",
+    "log_every",
+    "validate_every",
+    "patience",
+    "on_nonfinite",
+    "compile",
+}
+
+
+class GroupSettings(BaseModel):
+    """How one group of parameters is trained, where that differs from the rest.
+
+    Attributes:
+        lr: Factor on the learning rate of the run.
+        weight_decay: Weight decay instead of that of the run; ``None`` keeps it.
+        rows: Per-row parameters, such as an embedding or a code for each sample: in a step, rows whose gradient is
+            zero are not moved, neither by momentum nor by weight decay, and each row counts its own steps.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    lr: Positive = 1.0
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    rows: bool = False
 
 
 class TrainSettings(BaseModel):
@@ -20,9 +46,15 @@ class TrainSettings(BaseModel):
         steps: Number of optimizer steps.
         batch_size: Samples per step, over all processes; read by whoever makes the batches.
         lr: Learning rate after the warm-up.
-        optimizer: ``"adam"``, or ``"adamw"`` (decoupled weight decay).
+        optimizer: ``"adam"``, ``"adamw"`` (decoupled weight decay), ``"sgd"`` or ``"rmsprop"``.
         betas: Decay of Adam's first and second moments.
+        momentum: Momentum of SGD and RMSprop.
+        nesterov: Nesterov momentum, for SGD.
+        rms_decay: Decay of RMSprop's second moment.
         weight_decay: Weight decay, >= 0.
+        groups: Groups of parameters with settings of their own. A key is the name of a module or a parameter, e.g.
+            ``"net.encoder"``, and holds for all parameters inside; the longest key that fits counts. With
+            ``fit(group_of=...)`` the keys are free names.
         schedule: Learning rate over the run: ``"constant"``, ``"cosine"`` (to zero at the last step) or
             ``"step"`` (times ``gamma`` after each ``every`` steps).
         gamma: Factor of the step schedule.
@@ -34,7 +66,10 @@ class TrainSettings(BaseModel):
         checkpoint_every: Steps between checkpoints (one is always written at the end); 0 for only the last.
         keep: Number of checkpoints to keep.
         log_every: Steps between rows of the log.
-        validate_every: Steps between validations; 0 for none.
+        validate_every: Steps between validations; 0 for one at the end.
+        keep_best: Name of a number of the validation: the weights with its lowest value are kept and returned.
+            ``"-name"`` keeps those with the highest.
+        patience: Stop after so many validations in a row without a better value of ``keep_best``.
         on_nonfinite: ``"raise"`` at the first step with a NaN or an infinity, or ``"skip"`` that step.
         precision: ``"fp32"`` (whatever the weights have), or ``"bf16"`` for automatic mixed precision.
         compile: Compile the networks with ``torch.compile``.
@@ -45,9 +80,13 @@ class TrainSettings(BaseModel):
     steps: PositiveCount = 2000
     batch_size: PositiveCount = 256
     lr: Positive = 1e-3
-    optimizer: Literal["adam", "adamw"] = "adam"
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    momentum: Fraction = 0.0
+    nesterov: bool = False
+    rms_decay: Fraction = 0.99
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    groups: dict[str, GroupSettings] = Field(default_factory=dict)
     schedule: Literal["constant", "cosine", "step"] = "constant"
     gamma: Positive = 0.1
     every: PositiveCount = 1000
@@ -59,6 +98,18 @@ class TrainSettings(BaseModel):
     keep: PositiveCount = 2
     log_every: PositiveCount = 50
     validate_every: Count = 0
+    keep_best: Annotated[str, Field(pattern="^-?[^-]")] | None = None
+    patience: PositiveCount | None = None
     on_nonfinite: Literal["raise", "skip"] = "raise"
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
+
+    @model_validator(mode="after")
+    def _settings_fit_each_other(self) -> Self:
+        if self.momentum and self.optimizer not in ("sgd", "rmsprop"):
+            raise ValueError(f"momentum is for sgd and rmsprop; {self.optimizer} has betas")
+        if self.nesterov and not (self.optimizer == "sgd" and self.momentum):
+            raise ValueError("nesterov needs optimizer='sgd' and momentum > 0")
+        if self.patience is not None and self.keep_best is None:
+            raise ValueError("patience needs keep_best, the number that is to become better")
+        return self

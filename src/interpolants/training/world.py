@@ -91,6 +91,22 @@ class World:
         dist.broadcast(value, src=0)
         return int(value.item())
 
+    def agree_value(self, value: float) -> float:
+        """The first process's value, for all."""
+        if self.size == 1:
+            return value
+        shared = torch.tensor([value], dtype=torch.float64, device=self._device)
+        dist.broadcast(shared, src=0)
+        return float(shared.item())
+
+    def mean(self, values: Tensor) -> Tensor:
+        """The mean of a tensor over all processes."""
+        if self.size == 1:
+            return values
+        total = values.clone()
+        dist.all_reduce(total)
+        return total / self.size
+
     def barrier(self) -> None:
         """Wait for all."""
         if self.size > 1:

@@ -14,7 +14,7 @@ from interpolants.reports import words
 from interpolants.reports.record import read_run
 from interpolants.runs.config import TaskConfig
 from interpolants.runs.folder import RESULTS, find_bridge, read_config
-from interpolants.training.logging import Row, read_log
+from interpolants.training.logging import TIMES, Row, read_log, training_seconds
 from interpolants.web.runs import Shown
 
 # A training that has written nothing for ten times its usual pace, and for so many seconds, has probably ended.
@@ -120,12 +120,12 @@ class _Place:
     @staticmethod
     def _bridge(name: str, folder: Path) -> Shown:
         bridge = Bridge.load(folder)
-        net, last = bridge.net, (bridge.history or [{}])[-1]
+        net, spent = bridge.net, training_seconds(folder.parent / "train")
         facts = {
             "path": describe(bridge.path),
             "learn": list(bridge.heads),
             "parameters": 0 if net is None else sum(p.numel() for p in net.parameters()),
-            "train": {**bridge.settings.model_dump(mode="json"), "seconds": last.get("seconds")},
+            "train": {**bridge.settings.model_dump(mode="json"), "seconds": spent},
             "history": bridge.history,
         }
         return Shown(name, facts, {}, bridge)
@@ -140,14 +140,16 @@ def _growing(place: Path, task: TaskConfig) -> dict[str, Any]:
     if not history:
         return {"growing": "Training has not written its first line yet.", "history": []}
     silent = time.time() - log.stat().st_mtime
-    return {"growing": how_far(history, task.train.steps, silent), "history": history}
+    spent = {row["step"]: row["seconds"] for row in read_log(log.with_name(f"{TIMES}.jsonl"))}
+    timed = [{"seconds": spent.get(row["step"], math.nan), **row} for row in history]
+    return {"growing": how_far(timed, task.train.steps, silent), "history": history}
 
 
 def how_far(history: list[Row], steps: int, silent: float) -> str:
     """How far a training is, in words.
 
     Args:
-        history: Rows of its log, at least one.
+        history: Rows of its log, at least one, with ``seconds`` where they are known.
         steps: Steps that it shall make.
         silent: Seconds since the last row was written.
     """

@@ -1,0 +1,90 @@
+"""Folder of a training run: its checkpoints and its logs."""
+
+import time
+import warnings
+from pathlib import Path
+
+from interpolants.foundations.errors import invalid
+from interpolants.training.checkpoint import Checkpoint, prepare
+from interpolants.training.logging import TIMES, Log, training_seconds
+from interpolants.training.run_state import RunState
+
+_LOGS = ("log", "validation", TIMES)
+
+
+class RunFolder:
+    """Where a run writes; nowhere without a folder, and only from the first process.
+
+    Args:
+        folder: The folder, visible to all processes.
+        run: The run.
+
+    Attributes:
+        checkpoint: The last checkpoint that was written or found.
+        seconds: Training time before this call.
+    """
+
+    def __init__(self, folder: Path | None, run: RunState) -> None:
+        self.folder, self._run = folder, run
+        self.checkpoint: Path | None = None
+        self.seconds = 0.0
+        self.log = self.validation = self._times = Log(None, "log")
+
+    def open(self, *, resume: bool) -> None:
+        """Give all processes one state: the checkpoint's, or the first process's.
+
+        Raises:
+            InvalidInputError: If the folder holds another run, or damaged checkpoints only.
+        """
+        run = self._run
+        if self.folder:
+            found = self._find(self.folder, resume=resume) if run.world.leads else -1
+            if found := run.world.agree(found):
+                self.checkpoint = self.folder / "checkpoints" / f"step-{found:08d}"
+                run.restore(Checkpoint.load(self.checkpoint), self.checkpoint)
+        run.share()
+        folder = self.folder if run.world.leads else None
+        self.log = Log(folder, "log", after=run.step, without=("seconds",))
+        self.validation = Log(folder, "validation", after=run.step)
+        self._times = Log(folder, TIMES, after=run.step)
+        if folder:
+            self.seconds = training_seconds(folder) or 0.0
+
+    def _find(self, folder: Path, *, resume: bool) -> int:
+        """Step of the checkpoint to go on from, 0 to start; moves damaged ones out of the way."""
+        root = folder / "checkpoints"
+        if not resume:
+            self._start(folder, root)
+            return 0
+        prepare(root)
+        latest, passed = Checkpoint.latest(root)
+        if passed and latest is None:
+            raise invalid("fit", "out must hold a whole checkpoint", " | ".join(passed.values()))
+        for path, reason in passed.items():
+            path.rename(root / f"damaged-{path.name}-{time.time_ns()}")
+            warnings.warn(f"fit: passed over a damaged checkpoint: {reason}", stacklevel=5)
+        return latest.step if latest else 0
+
+    def _start(self, folder: Path, root: Path) -> None:
+        if root.is_dir() and any(root.glob("step-*")):
+            remedy = "Pass resume=True to go on, or choose another folder."
+            raise invalid("fit", "out must not hold another run", str(folder), remedy)
+        prepare(root)
+        for stem in _LOGS:
+            for ending in ("csv", "jsonl"):
+                (folder / f"{stem}.{ending}").unlink(missing_ok=True)
+
+    def note_time(self, seconds: float) -> None:
+        """Write the training time so far, once a step."""
+        rows = self._times.rows
+        if not rows or rows[-1]["step"] != self._run.step:
+            self._times.add({"step": self._run.step, "seconds": round(seconds, 3)})
+
+    def save(self) -> None:
+        """Write a checkpoint of this moment, from the first process; the others wait for it."""
+        if not self.folder:
+            return
+        if self._run.world.leads:
+            settings = self._run.settings
+            self.checkpoint = self._run.checkpoint().save(self.folder / "checkpoints", keep=settings.keep)
+        self._run.world.barrier()

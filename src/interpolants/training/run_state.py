@@ -1,0 +1,174 @@
+"""State of a training run: what a step changes, and what a checkpoint therefore holds."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from interpolants.foundations.errors import invalid
+from interpolants.training.aggregates import Aggregate, Aggregation, StepContext
+from interpolants.training.best import BestWeights
+from interpolants.training.checkpoint import Checkpoint
+from interpolants.training.ema import Ema
+from interpolants.training.guard import Guard
+from interpolants.training.optimizers import GroupOf, Optimizer, trainable
+from interpolants.training.settings import FREE, TrainSettings
+from interpolants.training.world import World
+
+
+class RunState:
+    """Everything that a step of a run reads and changes.
+
+    Args:
+        modules: What is trained.
+        settings: The settings.
+        aggregate: See `fit`.
+        group_of: See `fit`.
+        about: See `fit`.
+    """
+
+    def __init__(
+        self,
+        modules: nn.Module,
+        settings: TrainSettings,
+        *,
+        aggregate: Aggregate,
+        group_of: GroupOf | None,
+        about: Mapping[str, Any],
+    ) -> None:
+        self.modules, self.settings, self.about = modules, settings, _as_stored(about)
+        self.step = 0
+        self.parameters = trainable(modules)
+        self.trained = list(self.parameters.values())
+        self.device = self.trained[0].device
+        self.buffers = list(modules.buffers())
+        self.world = World(self.device)
+        self.optimizer = Optimizer(self.parameters, settings, group_of)
+        self.ema = Ema(modules, settings.ema) if settings.ema is not None else None
+        self.aggregation = Aggregation(aggregate, self.context)
+        # A state outside the device's queue can only be put back by who has read the flag.
+        unread = self.optimizer.takes_flag and not self.aggregation.keeps_state
+        sticky = settings.on_nonfinite == "raise"
+        self.guard = Guard(self.device, sticky=sticky, deferred=None if unread else False)
+        self.best = BestWeights(settings.keep_best, settings.patience) if settings.keep_best else None
+
+    def context(self, step: int, batch: Any) -> StepContext:
+        """What an aggregate sees of a step."""
+        return StepContext(step, batch, self.modules, self.parameters, self.settings.seed, self.world)
+
+    def model_tensors(self) -> dict[str, Tensor]:
+        """Parameters and stored buffers; a shared tensor appears under its first name only."""
+        kept = self.modules.state_dict().keys()
+        named = [*self.modules.named_parameters(), *self.modules.named_buffers()]
+        return {name: value.detach() for name, value in named if name in kept}
+
+    def copy_of_model(self) -> dict[str, Tensor]:
+        """`model_tensors`, as they are now."""
+        return {name: value.clone() for name, value in self.model_tensors().items()}
+
+    def set_model(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put stored parameters and buffers in place."""
+        with torch.no_grad():
+            for name, value in self.model_tensors().items():
+                value.copy_(tensors[name])
+
+    def share(self) -> None:
+        """Give all processes the weights of the first."""
+        self.world.share([*self.modules.parameters(), *self.modules.buffers()])
+        if self.ema:
+            self.world.share(self.ema.average.values())
+
+    # --- checkpoints -------------------------------------------------------------------------------------
+
+    def checkpoint(self) -> Checkpoint:
+        """A checkpoint of this moment."""
+        state = self.aggregation.state()
+        tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
+        best = self.best.best if self.best else None
+        return Checkpoint(
+            step=self.step,
+            model=self.model_tensors(),
+            ema=self.ema.average if self.ema else None,
+            optimizer=self.optimizer.tensors(),
+            state={
+                "skipped": self.guard.skipped,
+                "world": self.world.size,
+                "torch": str(torch.__version__),
+                "settings": self.settings.model_dump(mode="json"),
+                "about": self.about,
+                **self._identity(),
+                "aggregate_state": {key: value for key, value in state.items() if key not in tensors},
+                "best": self.best.state() if self.best else {},
+            },
+            aggregate=tensors,
+            best=best.weights if best else {},
+        )
+
+    def restore(self, stored: Checkpoint, path: Path) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            InvalidInputError: If it is of another run.
+        """
+        self._check_same_run(stored)
+        _check_tensors(path, "model", self.model_tensors(), stored.model)
+        if self.ema:
+            _check_tensors(path, "ema", self.ema.average, stored.ema or {})
+            self.ema.load(stored.ema or {})
+        self.set_model(stored.model)
+        self.optimizer.load(stored.optimizer)
+        self.guard.restore(int(stored.state["skipped"]))
+        tensors = {key: value.to(self.device) for key, value in stored.aggregate.items()}
+        if self.aggregation.keeps_state:
+            self.aggregation.restore({**stored.state.get("aggregate_state", {}), **tensors})
+        if self.best:
+            weights = {key: value.to(self.device) for key, value in stored.best.items()}
+            self.best.restore(stored.state.get("best", {}), weights)
+        self.step = stored.step
+
+    def _identity(self) -> dict[str, Any]:
+        """What a resumed run must have in common with this one, beside its settings and what it is about."""
+        return _as_stored({"aggregate": self.aggregation.identity, "groups": self.optimizer.groups})
+
+    def _check_same_run(self, stored: Checkpoint) -> None:
+        # An older run did not say all of it: nothing to hold against it.
+        known = dict(stored.state.get("about", {}))
+        identity = self._identity()
+        now = {**self.settings.model_dump(mode="json"), **identity, **self.about}
+        then = {
+            **TrainSettings().model_dump(mode="json"),
+            **stored.state.get("settings", {}),
+            **{name: stored.state.get(name, value) for name, value in identity.items()},
+            **self.about,
+            **known,
+        }
+        self.about = {**known, **self.about}
+        changed = [name for name in now if name not in self._free() and now[name] != then.get(name)]
+        if changed:
+            shown = ", ".join(f"{name} {then.get(name)!r} -> {now[name]!r}" for name in changed)
+            remedy = "To continue with other settings, load the weights and start a new run."
+            raise invalid("fit", "resume=True must keep the settings of the run", shown, remedy)
+
+    def _free(self) -> set[str]:
+        decides = {"steps"} if self.settings.schedule == "cosine" else set()
+        return FREE - decides - ({"validate_every"} if self.settings.keep_best else set())
+
+
+def _as_stored(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Tuples to lists, as they come back from a file."""
+    found: dict[str, Any] = json.loads(json.dumps(dict(value)))
+    return found
+
+
+def _check_tensors(path: Path, what: str, own: Mapping[str, Tensor], stored: Mapping[str, Tensor]) -> None:
+    wrong = [
+        name
+        for name in sorted(own.keys() | stored.keys())
+        if name not in own or name not in stored or own[name].shape != stored[name].shape
+    ]
+    if wrong:
+        shown = f"{wrong[0]!r} ({len(wrong)} differ)"
+        raise invalid("fit", f"{path}: {what} must have the tensors of these modules", shown)
