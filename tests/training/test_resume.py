@@ -236,6 +236,13 @@ def test_two_processes_train_like_one_and_resume_to_the_bit(tmp_path):
     # Sums in another order: float32 rounding, amplified by Adam where a gradient is near zero.
     for name, value in one.model.items():
         assert_close(two.model[name], value, rtol=1e-3, atol=1e-4)
+    # An aggregate whose weights follow from gradients sees those of all processes.
+    tasks, _ = Checkpoint.latest(tmp_path / "tasks" / "checkpoints")
+    aggregate, net = toy.EqualNorms(), toy.network()
+    fit(net, toy.two_tasks, toy.batches, settings, progress=False, aggregate=aggregate)
+    assert_close(tasks.aggregate["norms"], aggregate.norms, rtol=1e-3, atol=1e-4)
+    for name, value in net.state_dict().items():
+        assert_close(tasks.model[name], value, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.slow  # about half a minute

@@ -45,6 +45,32 @@ def noisy_loss(modules, x, generator):
     }
 
 
+def two_tasks(modules, x, generator):
+    error = loss(modules, x, generator)["mse"]
+    return {"left": error * (x[:, 0] < 0), "right": error * (x[:, 0] >= 0) * 9}
+
+
+class EqualNorms:
+    """Weights losses so that their gradients have equal norms, averaged over the steps."""
+
+    def __init__(self, decay=0.9):
+        self.about = {"decay": decay}
+        self.decay, self.norms, self.calls = decay, None, 0
+
+    def __call__(self, losses, context):
+        means = torch.stack([values.mean() for values in losses.values()])
+        norms = context.gradients(means).norm(dim=1)
+        self.norms = norms if self.norms is None else self.decay * self.norms + (1 - self.decay) * norms
+        self.calls += 1
+        return (means * (self.norms.mean() / self.norms)).sum()
+
+    def state_dict(self):
+        return {"calls": self.calls} | ({} if self.norms is None else {"norms": self.norms})
+
+    def load_state_dict(self, state):
+        self.calls, self.norms = state["calls"], state.get("norms")
+
+
 def digest(tensors):
     """SHA-256 over names and bytes."""
     total = hashlib.sha256()
@@ -63,7 +89,7 @@ def digests(out):
 SETTINGS = {"steps": 60, "checkpoint_every": 5, "log_every": 4, "warmup": 7, "schedule": "step", "every": 20}
 
 
-def main(out, *, mode, pause=0.0, steps=60):
+def main(out, *, mode, pause=0.0, steps=60, **keywords):
     """What a child process runs: train with resume, slowly enough to be interrupted."""
 
     def slow(moment):
@@ -71,18 +97,19 @@ def main(out, *, mode, pause=0.0, steps=60):
         if moment.step == 1:
             print("started", flush=True)
 
-    noisy = mode != "plain"
+    noisy = mode == "noisy"
     print("ready", flush=True)
     try:
         result = fit(
             network(dropout=0.2 if noisy else 0.0),
-            noisy_loss if noisy else loss,
+            {"noisy": noisy_loss, "tasks": two_tasks}.get(mode, loss),
             noisy_batches if noisy else batches,
             TrainSettings(**(SETTINGS | {"steps": steps})),
             out=out,
             resume=True,
             progress=False,
             callbacks=[slow],
+            **keywords,
         )
     except TrainingInterrupted as interrupted:
         result = interrupted.result
@@ -95,5 +122,6 @@ if __name__ == "__main__":
     if kind == "three":  # undisturbed, and cut into two
         for name, steps in (("two", count), ("cut", 17), ("cut", count)):
             main(f"{folder}/{name}", mode="plain", steps=steps)
+        main(f"{folder}/tasks", mode="tasks", steps=count, aggregate=EqualNorms())
     else:
         main(folder, mode=kind, pause=wait, steps=count)
