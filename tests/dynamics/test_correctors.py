@@ -112,7 +112,10 @@ def test_the_step_after_a_noising_step_uses_how_the_signal_fell():
     run = {"method": "euler", "time_grid": [0.2, 0.3, 0.5], "seed": 7, "return_path": True}
     found = sample(fields, x, corrector=Langevin(snr=0.2), **run).path
     moved = x + 0.1 * fields.velocity(x, 0.2)
-    score, z = fields.score(moved, 0.3), BlockNoise.like(torch.empty(16, 12, dtype=F64), 7, 4).normal()[:4]
+    score, z = (
+        fields.score(moved, 0.3),
+        BlockNoise.like(torch.empty(16, 12, dtype=F64), 7, "corrector").normal()[:4],
+    )
     beta = path.beta(torch.tensor([0.3, 0.5], dtype=F64))
     h = 2 * (beta[0] / beta[1]) ** 2 * (0.2 * z.norm(dim=1) / score.norm(dim=1)).square()[:, None]
     assert_close(found[1], moved + h * score + torch.sqrt(2 * h) * z)

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 from torch.testing import assert_close
 
 from interpolants.dynamics import FollmerNoise, ReferenceNoise, sample_from_point
@@ -104,6 +105,24 @@ def test_a_row_sees_its_own_noise_whatever_its_batch():
     part = sample_from_point(fields, x0[40:70], seed=3, n_steps=5, first_index=40).x
     assert torch.equal(whole[40:70], part)
     assert not torch.equal(whole, sample_from_point(fields, x0, seed=4, n_steps=5).x)
+
+
+def test_rows_of_a_network_do_not_feel_their_batch_in_the_first_step():
+    """Matrix products of few rows differ in the last bits from those of many, at some rows; a late step shows it."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Linear(4, 64), nn.SiLU(), nn.Linear(64, 64), nn.SiLU(), nn.Linear(64, 2))
+    fields = PointSourceFields(Diffusive(), drift=lambda x, t, cond: net(torch.cat([x, cond["x0"]], 1)))
+    x0 = torch.randn(200, 2, generator=torch.Generator().manual_seed(1))
+    options = {"seed": 3, "n_steps": 2, "first": 0.5}
+    whole = sample_from_point(fields, x0, **options).x
+    assert torch.equal(sample_from_point(fields, x0, chunk=64, **options).x, whole)
+    for size in (1, 2, 3):
+        few = [
+            sample_from_point(fields, part, first_index=size * k, **options).x
+            for k, part in enumerate(x0.split(size))
+        ]
+        assert torch.equal(torch.cat(few), whole)
 
 
 def test_levels_have_their_closed_forms():

@@ -116,7 +116,10 @@ def test_ancestral_steps_are_exact_for_data_at_one_point(name, n_steps):
 @pytest.mark.parametrize("name", ["vp", "sub_vp", "ve", "coloured"])
 @pytest.mark.parametrize("method", ["reverse_diffusion", "ancestral"])
 def test_the_steps_tend_to_the_reversed_process_along_each_path(name, method):
-    """Strong order one half at least; the same Brownian motion drives both, at every number of steps."""
+    """Strong order one half at least; the same Brownian motion drives both, at every number of steps.
+
+    Medians over the paths: one that comes close to the border between two modes can be most of a mean square.
+    """
     path = PATHS[name]
     fields, x = exact(path), start(path, 300)
     run = {"invariant": False, "chunk": 300, "stop": 0.9, "seed": 2}
@@ -127,7 +130,7 @@ def test_the_steps_tend_to_the_reversed_process_along_each_path(name, method):
     else:
         wanted = sample(fields, x, eps=ReverseNoise(), method="euler", n_steps=1600, **run).x
     errors = [
-        float((sample(fields, x, method=method, n_steps=n, **run).x - wanted).square().mean().sqrt())
+        float((sample(fields, x, method=method, n_steps=n, **run).x - wanted).norm(dim=1).median())
         for n in (100, 400)
     ]
     assert errors[1] < 0.6 * errors[0]

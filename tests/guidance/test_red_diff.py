@@ -15,6 +15,7 @@ from interpolants.foundations.errors import DivergedError, InvalidInputError, No
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import BlockNoise, generator
 from interpolants.guidance import DPS, REDDiff
+from interpolants.guidance.particles import START_STREAM
 from interpolants.guidance.red_diff import WEIGHTS, from_means
 from interpolants.operators import Mask, Matrix, PhaseRetrieval, Saturate
 from interpolants.paths import VP, Linear, OneSidedLinear
@@ -198,7 +199,7 @@ def test_one_step_of_dps_is_a_step_of_the_sde_and_a_push():
     y = Y.expand(3, M)
     options = {"n_steps": 1, "time_grid": [0.3, 0.9]}
     weak, strong = (DPS(FIELDS, Matrix(H), zeta=z, **options).restore(y, seed=2) for z in (1e-9, 0.5))
-    z = BlockNoise(2, (21,), count=3, shape=(D,), dtype=F64).normal()
+    z = BlockNoise(2, (START_STREAM,), count=3, shape=(D,), dtype=F64).normal()
     t = torch.tensor(0.3, dtype=F64)
     start = (PATH.alpha(t) * z).requires_grad_(True)
     misfit = (y - FIELDS.denoised(start, t) @ H.mT).norm(dim=1)

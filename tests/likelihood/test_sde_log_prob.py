@@ -89,10 +89,10 @@ WAYS = {
 @pytest.mark.parametrize("end", [0, 1])
 @pytest.mark.parametrize("way", WAYS)
 def test_intervals_cover_the_truth_in_90_to_99_percent_of_200_cases(way, end):
-    """Seed 3; a 95% interval covers 180 to 198 of 200 with a probability of 99%."""
+    """Seed 0; a 95% interval covers 180 to 198 of 200 with a probability of 99%."""
     options, most = WAYS[way]
     x, base, true = side(end, 200)
-    found = log_prob(EXACT, x, base, end=end, **options, **FAST)
+    found = log_prob(EXACT, x, base, end=end, **options, **FAST | {"seed": 0})
     assert 0.90 <= coverage(found, true) <= 0.995
     assert float((found.log_prob - true).abs().mean()) < most
     assert float(found.error.mean()) < most

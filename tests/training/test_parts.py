@@ -12,7 +12,7 @@ from torch.testing import assert_close
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.training import Ema, Log, TrainSettings, ema_rate, fit, learning_rate
 from interpolants.training import seeds as seeds_module
-from interpolants.training.seeds import step_seed
+from interpolants.training.seeds import BATCH, LOSS, MODULE, step_seed
 from training import toy
 
 
@@ -37,7 +37,13 @@ def test_the_step_schedule():
 
 
 def test_seeds_of_steps_streams_and_processes_all_differ():
-    seeds = {step_seed(s, k, n, r) for s in (0, 1) for k in (1, 2, 3) for n in range(1, 500) for r in (0, 1)}
+    seeds = {
+        step_seed(s, k, n, r)
+        for s in (0, 1)
+        for k in (BATCH, LOSS, MODULE)
+        for n in range(1, 500)
+        for r in (0, 1)
+    }
     assert len(seeds) == 2 * 3 * 499 * 2
     assert min(seeds) >= 0
     assert max(seeds) < 2**63

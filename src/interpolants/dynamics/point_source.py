@@ -19,7 +19,8 @@ from torch import Tensor
 from interpolants.dynamics.grids import time_grid as make_grid
 from interpolants.dynamics.noise import NoiseLevel, as_noise
 from interpolants.dynamics.sample import Samples, check_call, check_seed, sample
-from interpolants.fields.point_source import PointSourceFields, start_at
+from interpolants.fields.point_source import FirstStep, PointSourceFields, start_at
+from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.randomness import BlockNoise
 from interpolants.foundations.types import Condition
@@ -124,7 +125,7 @@ def sample_from_point(
     seed = check_seed(who, seed)
     grid = _grid(fields.path, n_steps, time_grid, first, options.pop("stop", 1.0))
     with torch.no_grad():
-        soon = fields.first_step(x0, float(grid[0]), cond)
+        soon = _first_step(fields, x0, float(grid[0]), cond, first_index, options)
         noise = BlockNoise.like(x0, seed, "point start", first=first_index)
         x = torch.add(soon.mean, noise.normal(), alpha=soon.std)
     level = _level(eps)
@@ -142,6 +143,33 @@ def sample_from_point(
         first_index=first_index,
         **options,
     )
+
+
+def _first_step(
+    fields: PointSourceFields,
+    x0: Tensor,
+    t: float,
+    cond: Condition,
+    first_index: int,
+    options: dict[str, Any],
+) -> FirstStep:
+    """The first step in chunks, cut and padded like those of the later steps: no row may feel its batch."""
+    plan = Chunks(
+        fields,
+        lambda x, given: fields.first_step(x, t, given).mean,
+        x0,
+        cond,
+        networks=fields.networks,
+        chunk=options.get("chunk"),
+        first_index=first_index,
+        invariant=options.get("invariant", True),
+    )
+    means = []
+    for rows, first in plan:
+        x, given = plan.take(rows, first)
+        step, lead = fields.first_step(x, t, given), plan.lead(rows, first)
+        means.append(step.mean[lead : lead + rows.stop - rows.start])
+    return FirstStep(torch.cat(means), step.std)
 
 
 def _level(eps: Any) -> Any:
