@@ -113,7 +113,9 @@ def test_one_component_between_gaussians_is_the_closed_form(method):
     x0 = mean0 + s0 * torch.randn(20_000, 3, generator=g)
     x1 = mean1 + s1 * torch.randn(20_000, 3, generator=g)
     e = 0.8
-    settings = LightTraining(n_components=1, method=method, steps=None if method != "adam" else 2500, lr=0.02)
+    # None held out: with a share of them the start itself, almost right, may happen to suit them best.
+    steps = None if method != "adam" else 2500
+    settings = LightTraining(n_components=1, method=method, steps=steps, lr=0.02, heldout=0)
     plan = fit_light_plan(x0, x1, eps=e / 2, settings=settings).plan
     slope, offset = known(s0, s1, mean0, mean1, torch.tensor(e))
     assert_close(plan.slopes[0].diagonal().float(), slope, rtol=0.03, atol=0)

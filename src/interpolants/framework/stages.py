@@ -223,7 +223,7 @@ class Run:
             InterruptedFitError: If a signal stopped the training.
         """
         folder = self._claim(stage)
-        mixed = settings.model_copy(update={"seed": key(settings.seed, "stage", stage) >> 23})
+        mixed = settings.model_copy(update={"seed": key(settings.seed, "stage training", stage) >> 23})
         given = {**self.options, **options}
         calls: Sequence[Any] = [
             *given.pop("callbacks", ()),
@@ -250,7 +250,7 @@ class Run:
     def fit(self, stage: str, template: Any, /, **roles: Any) -> Any:
         """A method inside: the template is cloned, gets a seed of its own, and is fitted as a stage."""
         folder = self._claim(stage)
-        seed = key(self.seed, "stage", stage, template.seed) >> 32
+        seed = key(self.seed, "stage method", stage, template.seed) >> 32
         watch = None if self.watch is None else self._inner_watch(stage)
         inner = template.clone().set_params(seed=seed)
         return inner.fit_roles(

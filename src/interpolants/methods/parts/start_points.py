@@ -46,7 +46,7 @@ class Pool:
         Raises:
             InvalidInputError: If no row has a label that is asked for.
         """
-        noise = BlockNoise(seed, ("start",), first=first, count=n, shape=(), dtype=torch.float64)
+        noise = BlockNoise(seed, ("kept start",), first=first, count=n, shape=(), dtype=torch.float64)
         uniform, every = noise.uniform(), torch.arange(len(self.x))
         if labels is None:
             return self.x[_pick(uniform, torch.tensor(len(every)))]
