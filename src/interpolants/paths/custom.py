@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -32,6 +33,8 @@ class SpatiallyLinear(SpatiallyLinearPath):
     Raises:
         InvalidInputError: If a schedule has wrong end values or is not finite, or base and envelope are both given.
     """
+
+    formula: ClassVar[str] = "x_t = α(t) x0 + β(t) x1"
 
     alpha_schedule: Schedule
     beta_schedule: Schedule
@@ -114,6 +117,8 @@ class General(Path):
 
     The relations that need a spatially linear path (mean end points) are refused for it.
     """
+
+    formula: ClassVar[str] = "x_t = I(t, x0, x1)"
 
     interpolant: Callable[[Tensor, Tensor, Tensor], Tensor]
     envelope: Envelope = field(default_factory=ZeroEnvelope)

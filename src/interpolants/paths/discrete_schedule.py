@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -45,6 +46,8 @@ class DiscreteSchedule(VariancePreservingDecay):
 
     Source: Ho, Jain & Abbeel (2020), arXiv:2006.11239, equation 4; Song et al. (2021), arXiv:2011.13456, appendix B.
     """
+
+    formula: ClassVar[str] = "x_t = √(1 - ᾱ) x0 + √ᾱ x1; ᾱ as tabulated"
 
     alphabar: tuple[float, ...] = field(default_factory=lambda: _alphabar(linear_betas()), repr=False)
     base: Gaussian = field(default_factory=Gaussian)

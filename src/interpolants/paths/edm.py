@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -40,6 +41,8 @@ class EDM(SpatiallyLinearPath):
     Source: Karras et al. (2022), arXiv:2206.00364, for schedule and grid; Xu et al. (2023), arXiv:2302.04265, for the
     Student-t noise.
     """
+
+    formula: ClassVar[str] = "x_t = x1 + σ(t) z; σ = smax (1 - t)"
 
     df: float | str = "inf"
     smax: float = 80.0

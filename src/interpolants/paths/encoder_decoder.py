@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -20,6 +21,8 @@ class EncoderDecoder(SpatiallyLinearPath):
 
     Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, table 4.
     """
+
+    formula: ClassVar[str] = "x_t = α(t) x0 + β(t) x1; α = cos²(πt) before ½, β = cos²(πt) after"
 
     envelope: Envelope = field(default_factory=SineSquaredEnvelope, init=False)
 

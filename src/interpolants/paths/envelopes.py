@@ -11,15 +11,22 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.formula import with_values
 
 
 class Envelope(ABC):
-    """A standard deviation gamma(t) of the latent term; ``t`` (B,) or 0-d -> the same shape, in data units."""
+    """A standard deviation gamma(t) of the latent term; ``t`` (B,) or 0-d -> the same shape, in data units.
+
+    ``formula`` is what readers see of it, in plain text; settings are called by their names.
+    """
+
+    formula: ClassVar[str] = ""
 
     @abstractmethod
     def gamma(self, t: Tensor) -> Tensor:
@@ -37,6 +44,11 @@ class Envelope(ABC):
     def is_zero(self) -> bool:
         """Whether the latent term is absent at all times."""
         return False
+
+    @property
+    def told(self) -> str:
+        """The formula, with the values of the settings in it: ``γ(t) = scale t(1 - t), scale = 2``."""
+        return with_values(self.formula, self)
 
 
 def _check_scale(who: str, scale: float) -> None:
@@ -57,6 +69,8 @@ class BrownianEnvelope(Envelope):
     Raises:
         InvalidInputError: If ``scale`` is not finite and positive.
     """
+
+    formula: ClassVar[str] = "γ(t) = √(scale t(1 - t))"
 
     scale: float = 1.0
 
@@ -79,6 +93,8 @@ class QuadraticEnvelope(Envelope):
     Args:
         scale: Factor, in data units; finite and positive.
     """
+
+    formula: ClassVar[str] = "γ(t) = scale t(1 - t)"
 
     scale: float = 1.0
 
@@ -105,6 +121,8 @@ class SineSquaredEnvelope(Envelope):
     Args:
         scale: Factor, in data units; finite and positive.
     """
+
+    formula: ClassVar[str] = "γ(t) = scale sin²(πt)"
 
     scale: float = 1.0
 
@@ -135,6 +153,10 @@ class SigmoidEnvelope(Envelope):
         sharpness: ``f``, how fast the plateau rises, without unit; finite and positive.
         scale: Factor, in data units; finite and positive.
     """
+
+    formula: ClassVar[str] = (
+        "γ(t) = scale [σ(u + 1) - σ(u - 1) - γ0]; u = sharpness (t - ½), so that γ(0) = γ(1) = 0"
+    )
 
     sharpness: float = 10.0
     scale: float = 1.0
@@ -170,6 +192,8 @@ class SigmoidEnvelope(Envelope):
 class ZeroEnvelope(Envelope):
     """No latent term: ``gamma = 0``. Only the velocity can be learnt; ODE sampling only."""
 
+    formula: ClassVar[str] = "γ(t) = 0"
+
     def gamma(self, t: Tensor) -> Tensor:
         """Zero."""
         return torch.zeros_like(t)
@@ -199,6 +223,8 @@ class CustomEnvelope(Envelope):
     Raises:
         InvalidInputError: If gamma is not zero at an end, or is not positive and finite inside.
     """
+
+    formula: ClassVar[str] = "γ(t) as given"
 
     function: Callable[[Tensor], Tensor]
     rate: Callable[[Tensor], Tensor] | None = None

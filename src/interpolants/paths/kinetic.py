@@ -19,6 +19,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -55,6 +56,8 @@ class KineticOptimal(SpatiallyLinearPath):
 
     Source: Shaul, Chen, Nickel, Le & Lipman (2023), arXiv:2306.06626.
     """
+
+    formula: ClassVar[str] = "x_t = α(t) x0 + β(t) x1; of least kinetic energy for these data"
 
     angles: Sequence[float]
     gains: Sequence[float]

@@ -1,6 +1,7 @@
 """The linear path, ``x_t = (1 - t) x0 + t x1 + gamma(t) z``."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -39,6 +40,8 @@ class Linear(_LinearSchedule):
     Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, table 4.
     """
 
+    formula: ClassVar[str] = "x_t = (1 - t) x0 + t x1"
+
     envelope: Envelope = field(default_factory=BrownianEnvelope)
 
 
@@ -51,6 +54,8 @@ class OneSidedLinear(_LinearSchedule):
 
     Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 3.2.
     """
+
+    formula: ClassVar[str] = "x_t = (1 - t) x0 + t x1"
 
     base: BaseLaw = field(default_factory=Gaussian)
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)

@@ -2,11 +2,13 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.formula import with_values
 from interpolants.paths.envelopes import BrownianEnvelope, Envelope
 from interpolants.paths.path import PathSample, SpatiallyLinearPath
 
@@ -22,6 +24,8 @@ class Mirror(SpatiallyLinearPath):
 
     Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 3.3.
     """
+
+    formula: ClassVar[str] = "x_t = x1"
 
     envelope: Envelope = field(default_factory=BrownianEnvelope)
 
@@ -76,6 +80,8 @@ class Diffusive(SpatiallyLinearPath):
     Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 3.4.
     """
 
+    formula: ClassVar[str] = "x_t = I(t, x0, x1) + √(2 scale) B(t); B the Brownian bridge"
+
     scale: float = 1.0
     hold: float = 0.0
     envelope: Envelope = field(init=False)
@@ -86,6 +92,11 @@ class Diffusive(SpatiallyLinearPath):
         if not 0 <= self.hold < 1:
             raise invalid("Diffusive", "hold must lie in [0, 1)", self.hold)
         object.__setattr__(self, "envelope", BrownianEnvelope(scale=2 * self.scale))
+
+    @property
+    def formulas(self) -> tuple[str, ...]:
+        """The formula, which has the latent term in it."""
+        return (with_values(self.formula, self),)
 
     @property
     def is_mixing(self) -> bool:

@@ -10,13 +10,14 @@ the coordinates F x, entry by entry. What depends on which of the two goes throu
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
 from interpolants.foundations.base import BaseLaw
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.formula import with_values
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.ops import batch_time, expand_like, sum_event
 from interpolants.paths.bases import Basis
@@ -58,6 +59,23 @@ class Path(ABC):
     base: BaseLaw | None = None
     # The coordinates in which the coefficients act, when they differ between directions (spectral paths).
     basis: Basis | None = None
+    # The interpolant in plain text, what explains it after a semicolon; `formulas` adds envelope and base.
+    formula: ClassVar[str] = ""
+
+    @property
+    def formulas(self) -> tuple[str, ...]:
+        """The interpolant in plain text, and its envelope where it has one; empty without a formula."""
+        if not self.formula:
+            return ()
+        if self.base is not None:
+            state = self.formula.partition("; ")[0]
+            noise = "x0" if "x0" in state else "z"
+            return (with_values(f"{self.formula}; {noise} {self.base.title}", self),)
+        if self.envelope.is_zero:
+            return (with_values(self.formula, self),)
+        state, semicolon, rest = self.formula.partition("; ")
+        told = with_values(f"{state} + γ(t) z{semicolon}{rest}", self)
+        return (told, self.envelope.told) if self.envelope.told else (told,)
 
     def widen(self, coefficient: Tensor, x: Tensor) -> Tensor:
         """A coefficient at times ``()`` or ``(B,)``, so that it broadcasts against states (or their coordinates)."""

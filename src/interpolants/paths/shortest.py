@@ -17,6 +17,7 @@ Source: Das et al. (2023), arXiv:2306.00501; derived anew, in our time (their ta
 
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -50,6 +51,8 @@ class ShortestPath(SpectralPath):
 
     Source: Das, Fotiadis, Batra, Nabiei, Liao, Vakili, Shiu & Bernacchia (2023), arXiv:2306.00501.
     """
+
+    formula: ClassVar[str] = "x_t = α(t) x0 + β(t) x1; in every coordinate of the basis"
 
     basis: Basis = field()  # without this, the class attribute of all paths would be its default
     spectrum: Tensor

@@ -9,6 +9,7 @@ Letters: ``u`` coordinates; ``D`` power of each coordinate of the data, ``l = lo
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -65,6 +66,8 @@ class Spectral(SpectralPath):
     Raises:
         InvalidInputError: If a schedule has another shape or wrong end values, or is not finite.
     """
+
+    formula: ClassVar[str] = "x_t = α(t) x0 + β(t) x1; in every coordinate of the basis"
 
     basis: Basis = field()  # without this, the class attribute of all paths would be its default
     alpha_schedule: Schedule

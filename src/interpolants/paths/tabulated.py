@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -32,6 +33,8 @@ class Tabulated(SpatiallyLinearPath):
         InvalidInputError: If the times do not increase from 0 to 1, an end value is wrong, or there are both a base
             and an envelope.
     """
+
+    formula: ClassVar[str] = "x_t = α(t) x0 + β(t) x1; α and β as tabulated"
 
     times: Sequence[float]
     alpha_values: Sequence[float]

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -49,6 +50,8 @@ class Trigonometric(_TrigonometricSchedule):
     Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, table 4.
     """
 
+    formula: ClassVar[str] = "x_t = cos(πt/2) x0 + sin(πt/2) x1"
+
     envelope: Envelope = field(default_factory=BrownianEnvelope)
     variance_preserving: bool = False
 
@@ -95,6 +98,8 @@ class OneSidedTrigonometric(_TrigonometricSchedule):
 
     Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 3.2.
     """
+
+    formula: ClassVar[str] = "x_t = cos(πt/2) x0 + sin(πt/2) x1"
 
     base: BaseLaw = field(default_factory=Gaussian)
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)

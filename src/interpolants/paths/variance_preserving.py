@@ -1,6 +1,7 @@
 """The variance-preserving diffusion as a one-sided path on a finite time interval."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,6 +24,8 @@ class VariancePreserving(SpatiallyLinearPath):
 
     Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 5.1.
     """
+
+    formula: ClassVar[str] = "x_t = √(1 - t²) x0 + t x1"
 
     base: BaseLaw = field(default_factory=Gaussian)
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -31,6 +32,8 @@ class VE(SpatiallyLinearPath):
 
     Source: Song et al. (2021), arXiv:2011.13456, equations 9 and 31.
     """
+
+    formula: ClassVar[str] = "x_t = x1 + σ(t) z; σ = smin (smax/smin)^(1 - t)"
 
     smin: float = 0.01
     smax: float = 50.0

@@ -10,6 +10,7 @@ Source: Song et al. (2021), arXiv:2011.13456, section 3.4 and appendices B and C
 import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -98,6 +99,8 @@ class VP(VariancePreservingDecay):
     Source: Song et al. (2021), arXiv:2011.13456, equations 11 and 33.
     """
 
+    formula: ClassVar[str] = "x_t = √(1 - e^(-B)) x0 + e^(-B/2) x1"
+
     bmin: float = 0.1
     bmax: float = 20.0
     base: Gaussian = field(default_factory=Gaussian)
@@ -131,6 +134,8 @@ class SubVP(DecayingPath):
 
     Source: Song et al. (2021), arXiv:2011.13456, equation 12 and appendix C.
     """
+
+    formula: ClassVar[str] = "x_t = (1 - e^(-B)) x0 + e^(-B/2) x1"
 
     bmin: float = 0.1
     bmax: float = 20.0

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from interpolants.foundations import registry
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.paths.path import SpatiallyLinearPath
+from interpolants.paths.path import Path, SpatiallyLinearPath
 from interpolants.reports import figures, words
 from interpolants.reports.page import Child, Markup, el, facts, link, table
 from interpolants.reports.view import Array, TaskView, absent, mapping
@@ -60,7 +60,7 @@ class Tables(TaskView):
                 ("Parameters", words.count(size) if size is not None else None),
             ]
         )
-        formula = self._formula(path, kind)
+        formula = self._formula(path)
         if not listed:
             return [absent("The run does not describe its model.")]
         told = el("p", "The bridge follows random paths from ", _sub("x", "0"), " to ", _sub("x", "1"), ":")
@@ -68,31 +68,14 @@ class Tables(TaskView):
         curves = self._schedule(path)
         return [el("div", text, curves, cls="split") if curves else text]
 
-    def _formula(self, path: Mapping[str, Any], kind: str) -> Child:
-        if kind not in words.FORMULAS:
-            return None
-        envelope = mapping(path.get("envelope"))
-        name = str(envelope.get("kind") or ("" if kind in words.NOISELESS else "brownian"))
-        noise = name in words.ENVELOPES and kind not in words.NOISELESS
-        base = str(mapping(path.get("base")).get("kind"))
-        formula = words.FORMULAS[kind].replace("Gaussian", words.BASES.get(base, "Gaussian"))
-        main, comma, rest = formula.partition(", ")
-        latent = " + γ(<var>t</var>) <var>z</var>" if noise else ""
-        told = main + latent + comma + rest if kind != "diffusive" else formula
-        if not noise:
-            return el("p", Markup(told), cls="formula")
-        scale = words.real(envelope.get("scale"))
-        tail = words.ENVELOPES[name]
-        if name == "brownian":
-            tail += f", <var>a</var> = {words.setting(1.0 if scale is None else scale)}"
-        return el("p", Markup(f"{told}<br>{tail}"), cls="formula")
+    def _formula(self, path: Mapping[str, Any]) -> Child:
+        built = _path(path)
+        lines = [words.formula(line) for line in built.formulas] if built is not None else []
+        return el("p", Markup("<br>".join(lines)), cls="formula") if lines else None
 
     def _schedule(self, path: Mapping[str, Any]) -> Child:
         """The weights of the path, where it is one that this library can rebuild from its name."""
-        try:
-            built = registry.rebuild(dict(path), "path")
-        except (InvalidInputError, KeyError):
-            return None  # a user's own path has no name to rebuild it from: the formula must do
+        built = _path(path)
         if not isinstance(built, SpatiallyLinearPath):
             return None
         t = torch.linspace(0, 1, 201, dtype=torch.float64)
@@ -334,6 +317,15 @@ def _spec(value: Any) -> str:
 
 def _list(values: Array | None) -> list[float]:
     return [] if values is None else [float(v) for v in values.reshape(-1)]
+
+
+def _path(path: Mapping[str, Any]) -> Path | None:
+    """The path that a run describes; None for one of a user's own, which has no name to make it from."""
+    try:
+        built = registry.rebuild(dict(path), "path")
+    except (InvalidInputError, KeyError):
+        return None
+    return built if isinstance(built, Path) else None
 
 
 def _first_and_last(weights: Tensor) -> dict[str, NDArray[np.float64]]:

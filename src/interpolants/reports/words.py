@@ -1,6 +1,8 @@
 """Numbers to sentences: plain English that claims what the numbers carry and no more."""
 
+import html
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,50 +10,24 @@ Facts = Mapping[str, Any]
 
 MINUS, TIMES, DOT = "−", "×", "·"
 
-# path kind -> (its formula in HTML of our own, the same in words)
-_X0, _X1, _Z = "<var>x</var><sub>0</sub>", "<var>x</var><sub>1</sub>", "<var>z</var>"
-_T, _XT = "<var>t</var>", "<var>x<sub>t</sub></var>"
-_COS, _SIN = f"cos(π{_T}/2)", f"sin(π{_T}/2)"
-_GAMMA = f"γ({_T})"
-FORMULAS: dict[str, str] = {
-    "linear": f"{_XT} = (1 − {_T}) {_X0} + {_T} {_X1}",
-    "trigonometric": f"{_XT} = {_COS} {_X0} + {_SIN} {_X1}",
-    "encoder_decoder": f"{_XT} = α({_T}) {_X0} + β({_T}) {_X1}, α = cos²(π{_T}) before ½, β = cos²(π{_T}) after",
-    "one_sided_linear": f"{_XT} = (1 − {_T}) {_X0} + {_T} {_X1}, {_X0} Gaussian",
-    "one_sided_trigonometric": f"{_XT} = {_COS} {_X0} + {_SIN} {_X1}, {_X0} Gaussian",
-    "variance_preserving": f"{_XT} = √(1 − {_T}²) {_X0} + {_T} {_X1}, {_X0} Gaussian",
-    "vp": f"{_XT} = √(1 − e<sup>−B</sup>) {_X0} + e<sup>−B/2</sup> {_X1}, {_X0} Gaussian",
-    "sub_vp": f"{_XT} = (1 − e<sup>−B</sup>) {_X0} + e<sup>−B/2</sup> {_X1}, {_X0} Gaussian",
-    "ve": f"{_XT} = {_X1} + σ({_T}) {_Z}",
-    "discrete_schedule": f"{_XT} = √(1 − ᾱ) {_X0} + √ᾱ {_X1}, ᾱ from a table, {_X0} Gaussian",
-    "kinetic_optimal": f"{_XT} = α({_T}) {_X0} + β({_T}) {_X1}, of least kinetic energy for these data, {_X0} Gaussian",
-    "shortest_path": f"{_XT} = α({_T}) {_X0} + β({_T}) {_X1} in every coordinate of a basis, {_X0} Gaussian",
-    "mirror": f"{_XT} = {_X1}",
-    "diffusive": f"{_XT} = I({_T}, {_X0}, {_X1}) + √(2<var>a</var>) B({_T}), B a Brownian bridge",
-    "spatially_linear": f"{_XT} = α({_T}) {_X0} + β({_T}) {_X1}",
-    "general": f"{_XT} = I({_T}, {_X0}, {_X1})",
-}
-# what takes the place of "Gaussian" in a formula
-BASES: dict[str, str] = {"student_t": "Student-t"}
-ENVELOPES: dict[str, str] = {
-    "brownian": f"{_GAMMA} = √(<var>a</var> {_T}(1 − {_T}))",
-    "quadratic": f"{_GAMMA} ∝ {_T}(1 − {_T})",
-    "sine_squared": f"{_GAMMA} ∝ sin²(π{_T})",
-    "sigmoid": f"{_GAMMA} a sum of sigmoids",
-    "custom_envelope": f"{_GAMMA} the user’s own",
-}
-NOISELESS = {
-    "one_sided_linear",
-    "one_sided_trigonometric",
-    "variance_preserving",
-    "vp",
-    "sub_vp",
-    "ve",
-    "discrete_schedule",
-    "kinetic_optimal",
-    "shortest_path",
-    "diffusive",
-}
+# What is set in another way in a formula: the state, the ends, powers, small letters that stand alone, and minus.
+_SYMBOLS = re.compile(r"[A-Za-z]{2,}-\w+|x_t|x([01])|\^\(([^)]*)\)|(?<![A-Za-z_])([a-df-z])(?![A-Za-z_])|-")
+
+
+def formula(text: str) -> str:
+    """A formula in plain text, ``x_t = (1 - t) x0 + e^(-B/2) x1``, as HTML of our own."""
+    return _SYMBOLS.sub(_symbol, html.escape(text, quote=False))
+
+
+def _symbol(found: re.Match[str]) -> str:
+    end, power, letter = found.groups()
+    if end:
+        return f"<var>x</var><sub>{end}</sub>"
+    if power:
+        return f"<sup>{formula(html.unescape(power))}</sup>"
+    if letter:
+        return f"<var>{letter}</var>"
+    return {"-": MINUS, "x_t": "<var>x<sub>t</sub></var>"}.get(found[0], found[0])  # or a word with a hyphen
 
 
 # --- numbers ---------------------------------------------------------------------------------------------
