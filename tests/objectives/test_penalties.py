@@ -213,7 +213,7 @@ def test_settings_out_of_range_are_refused(settings, message):
 
 def test_a_penalty_is_made_by_its_name():
     made = build(
-        "objective", "fokker_planck_residual", path=OneSidedLinear(), weight=0.2, box=[-3, 3], box_share=0.1
+        "penalty", "fokker_planck_residual", path=OneSidedLinear(), weight=0.2, box=[-3, 3], box_share=0.1
     )
     assert made.weight == 0.2
 

@@ -17,10 +17,15 @@ FEW = {"n": 1500, "n_steps": 40}
 @pytest.mark.parametrize("eps", [0.0, 1.0])
 @pytest.mark.parametrize(
     ("path", "envelope"),
-    [("linear", "brownian"), ("trigonometric", "quadratic"), ("encoder-decoder", "none")],
+    [
+        ("linear", "brownian"),
+        ("trigonometric", "quadratic"),
+        ("encoder_decoder", "zero"),
+        ("diffusive", "zero"),
+    ],
 )
 def test_particles_arrive_in_the_true_law(path, envelope, eps, reverse):
-    """Four standard errors of the energy distance, seed 0; encoder-decoder has an envelope of its own."""
+    """Four standard errors of the energy distance, seed 0; the last two have envelopes of their own."""
     question = Question(
         rho0="moons", rho1="eight blobs", path=path, envelope=envelope, eps=eps, reverse=reverse, **FEW
     )
@@ -73,7 +78,7 @@ def test_named_laws_fit_into_the_picture(name):
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"eps": 0.5, "envelope": "none"}, "eps > 0 needs latent noise"),
+        ({"eps": 0.5, "envelope": "zero"}, "eps > 0 needs latent noise"),
         ({"n": 10_000, "n_steps": 400, "rho0": "ring"}, "at most 250,000,000, got 768,000,000"),
     ],
 )

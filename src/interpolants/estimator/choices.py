@@ -10,22 +10,13 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
-from interpolants.foundations.registry import build, names
+from interpolants.foundations.registry import build, members, names
+from interpolants.objectives.losses import learnable
 from interpolants.objectives.penalties import Penalty, check_penalties
-from interpolants.objectives.times import (
-    ImportanceTimes,
-    LogitNormalTimes,
-    NoiseTimes,
-    StratifiedTimes,
-    TimeSampler,
-    UniformTimes,
-)
+from interpolants.objectives.times import TimeSampler
 from interpolants.paths.fitted import UnfittedPath
 from interpolants.paths.path import Path
 from interpolants.training.settings import TrainSettings
-
-_PENALTIES = ("conservativity_penalty", "fokker_planck_residual", "score_fokker_planck_residual")
-LEARNABLE = ("velocity", "mean_rate", "score", "noise", "endpoint0", "denoised", "log_density")
 
 
 def check_options(who: str, options: Mapping[str, Any], function: Callable[..., Any]) -> None:
@@ -70,9 +61,9 @@ def choose_heads(learn: Any, path: Path) -> tuple[str, ...]:
         return ("velocity",) if path.is_one_sided or path.envelope.is_zero else ("mean_rate", "noise")
     heads = (learn,) if isinstance(learn, str) else tuple(learn)
     for head in heads:
-        if head not in LEARNABLE:
+        if head not in learnable():
             raise invalid(
-                "Bridge", "learn must name known quantities", repr(head), nearest(str(head), LEARNABLE)
+                "Bridge", "learn must name known quantities", repr(head), nearest(str(head), learnable())
             )
     if not heads or len(set(heads)) != len(heads):
         raise invalid("Bridge", "learn must name different quantities, at least one", heads)
@@ -90,23 +81,15 @@ def choose_times(times: Any, path: Path | None = None) -> TimeSampler:
         return times
     settings = dict(times) if isinstance(times, dict) else {"kind": times}
     name = settings.pop("kind", None)
-    kinds: dict[str, type[TimeSampler]] = {
-        "auto": StratifiedTimes,
-        "stratified": StratifiedTimes,
-        "uniform": UniformTimes,
-        "logit_normal": LogitNormalTimes,
-        "importance": ImportanceTimes,
-        "noise": NoiseTimes,
-    }
-    if name not in kinds:
-        raise invalid("Bridge", "times must be a known sampler", repr(name), nearest(str(name), kinds))
-    known = [key for key in inspect.signature(kinds[name]).parameters if key != "path"]
-    for key in settings:
-        if key not in known:
-            raise invalid(
-                f"times {name!r}", "every setting must be one it has", repr(key), nearest(key, known)
-            )
-    return kinds[name](**settings, **({"path": path} if name == "noise" else {}))
+    name = "stratified" if name == "auto" else name
+    known = members("time_sampler")
+    if name not in known:
+        raise invalid("Bridge", "times must be a known sampler", repr(name), nearest(str(name), known))
+    if "path" in inspect.signature(known[name]).parameters:
+        settings["path"] = path
+    made = build("time_sampler", name, **settings)
+    assert isinstance(made, TimeSampler)
+    return made
 
 
 def choose_penalties(penalties: Any, path: Path, heads: Sequence[str]) -> list[Penalty]:
@@ -115,7 +98,7 @@ def choose_penalties(penalties: Any, path: Path, heads: Sequence[str]) -> list[P
     Raises:
         InvalidInputError: If one is unknown, is no penalty, or asks for another quantity than is learnt.
     """
-    known = [name for name in names("objective") if name in _PENALTIES]
+    known = names("penalty")
     made = []
     for spec in penalties:
         kind = spec.get("kind") if isinstance(spec, Mapping) else None
@@ -125,7 +108,7 @@ def choose_penalties(penalties: Any, path: Path, heads: Sequence[str]) -> list[P
         settings = {name: value for name, value in spec.items() if name != "kind"}
         if isinstance(settings.get("box"), list):
             settings["box"] = tuple(settings["box"])
-        made.append(build("objective", str(kind), path=path, **settings))
+        made.append(build("penalty", str(kind), path=path, **settings))
     check_penalties(made, heads, "Bridge")
     return made
 

@@ -2,10 +2,12 @@
 
 import dataclasses
 import inspect
+import warnings
+from functools import cache
 from typing import Any, Protocol, runtime_checkable
 
 from interpolants.foundations.card_file import Card
-from interpolants.foundations.cards import load_cards
+from interpolants.foundations.cards import CardWarning, load_cards
 from interpolants.foundations.errors import invalid, nearest
 
 # Settings that may be the bare id of a member of the kind they are named after: envelope = "zero".
@@ -40,6 +42,42 @@ def names(kind: str) -> tuple[str, ...]:
     """
     _check_kind(kind, "names")
     return tuple(card.id for card in _cards() if card.kind == kind)
+
+
+def members(kind: str) -> dict[str, Any]:
+    """The members of a kind by id, imported; one of another distribution that cannot be imported is left out.
+
+    Raises:
+        InvalidInputError: If no member is of this kind.
+    """
+    loaded = {name: _loaded(find_card(name, kind)) for name in names(kind)}
+    return {name: entry for name, entry in loaded.items() if entry is not None}
+
+
+def plain_members(kind: str) -> dict[str, Any]:
+    """The members of a kind that can be made without settings, by id, imported."""
+    return {name: entry for name, entry in members(kind).items() if not _required(entry)}
+
+
+@cache
+def _loaded(card: Card) -> Any:
+    """The member; None, and a warning, if it is another distribution's and its import fails."""
+    if card.entry.startswith("interpolants."):
+        return card.load_entry()
+    try:
+        return card.load_entry()
+    except Exception as error:  # noqa: BLE001  # whatever the module does when it is imported
+        warnings.warn(
+            f"{card.kind}/{card.id} is left out, {type(error).__name__}: {error}", CardWarning, stacklevel=4
+        )
+        return None
+
+
+def _required(entry: Any) -> list[str]:
+    """Names of the settings without a default."""
+    varying = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = inspect.signature(entry).parameters.values()
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in varying]
 
 
 def find_card(name: str, kind: str | None = None, who: str = "registry") -> Card:

@@ -27,6 +27,7 @@ from interpolants.fields.conversions import derive
 from interpolants.foundations.derivatives import divergence, gradient
 from interpolants.foundations.errors import NotIdentifiableError, invalid, nearest
 from interpolants.foundations.ops import sum_event
+from interpolants.foundations.registry import members
 from interpolants.foundations.types import Condition, Field
 from interpolants.paths.path import Path, PathSample, SpatiallyLinearPath
 
@@ -54,6 +55,10 @@ class Objective(ABC):
     form: str = "squared_error"
 
     predicts: ClassVar[str]
+    # The quantities for which :func:`joint_loss` takes this objective; none for those that must be asked for.
+    learns: ClassVar[tuple[str, ...]] = ()
+    # What is minimised, in plain text.
+    formula: ClassVar[str] = ""
     needs_latent: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -65,6 +70,11 @@ class Objective(ABC):
                 f"{who}: the path {type(self.path).__name__} has no latent noise (gamma = 0), so it has no "
                 f"{self.predicts}. Use an envelope with gamma > 0, or a one-sided path."
             )
+
+    @classmethod
+    def of(cls, quantity: str, path: Path) -> "Objective":
+        """The objective of one of the quantities that it ``learns``."""
+        return cls(path)
 
     @abstractmethod
     def target(self, sample: PathSample) -> Tensor:
@@ -123,6 +133,8 @@ class VelocityLoss(Objective):
     """Learns the velocity ``b = E[dI/dt + gamma' z | x_t]`` of the probability flow."""
 
     predicts: ClassVar[str] = "velocity"
+    learns: ClassVar[tuple[str, ...]] = (predicts,)
+    formula: ClassVar[str] = "|b - dI/dt - γ'z|²"
 
     @cached_property
     def is_singular(self) -> bool:
@@ -139,6 +151,8 @@ class MeanRateLoss(Objective):
     """Learns ``v = E[dI/dt | x_t]``, the velocity without the latent term's share."""
 
     predicts: ClassVar[str] = "mean_rate"
+    learns: ClassVar[tuple[str, ...]] = (predicts,)
+    formula: ClassVar[str] = "|v - dI/dt|²"
 
     def target(self, sample: PathSample) -> Tensor:
         """The rate of I at fixed ends."""
@@ -150,6 +164,8 @@ class NoiseLoss(Objective):
     """Learns the mean noise ``eta_z = E[z | x_t]``; without a singular factor, hence preferred to the score."""
 
     predicts: ClassVar[str] = "noise"
+    learns: ClassVar[tuple[str, ...]] = (predicts,)
+    formula: ClassVar[str] = "|η - z|²"
     needs_latent: ClassVar[bool] = True
 
     def target(self, sample: PathSample) -> Tensor:
@@ -179,6 +195,8 @@ class ScoreLoss(Objective):
     weighting: str = "none"
 
     predicts: ClassVar[str] = "score"
+    learns: ClassVar[tuple[str, ...]] = (predicts,)
+    formula: ClassVar[str] = "|s + z/γ|²; on a one-sided path z/γ is minus the score of x0 over α"
     needs_latent: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -230,6 +248,14 @@ class EndpointLoss(Objective):
 
     end: int = 1
 
+    learns: ClassVar[tuple[str, ...]] = ("endpoint0", "denoised")
+    formula: ClassVar[str] = "|η - x0|² or |η - x1|²"
+
+    @classmethod
+    def of(cls, quantity: str, path: Path) -> "EndpointLoss":
+        """The objective of one of the two ends."""
+        return cls(path, end=cls.learns.index(quantity))
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.end not in (0, 1):
@@ -250,6 +276,8 @@ class EnergyLoss(ScoreLoss):
     """Learns an energy ``E(x, t) -> (B,)`` whose minus gradient is the score."""
 
     predicts: ClassVar[str] = "energy"
+    learns: ClassVar[tuple[str, ...]] = ()
+    formula: ClassVar[str] = "|-∇E + z/γ|²"
 
     def __call__(
         self,
@@ -278,6 +306,8 @@ class LogDensityLoss(NoiseLoss):
     """
 
     predicts: ClassVar[str] = "log_density"
+    learns: ClassVar[tuple[str, ...]] = (predicts,)
+    formula: ClassVar[str] = "|γ ∇u + z|²"
 
     def __call__(
         self,
@@ -327,6 +357,7 @@ class HyvarinenLoss(Objective):
     probes: int = 0
 
     predicts: ClassVar[str] = "score"
+    formula: ClassVar[str] = "|s|² + 2 div s"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -485,19 +516,19 @@ def joint_loss(heads: Sequence[str], path: Path, weight: Weight | None = None) -
     """The joint quadratic loss of some quantities, by name: ``velocity``, ``mean_rate``, ``score``, ``noise``,
     ``endpoint0``, ``denoised``, or ``log_density`` alone; ``weight`` as in :class:`JointLoss`.
     """
-    return JointLoss([_objective(head, path) for head in heads], weight)
+    known = _by_quantity()
+    for head in heads:
+        if head not in known:
+            raise invalid("joint_loss", "heads must be known quantities", repr(head), nearest(head, known))
+    return JointLoss([known[head].of(head, path) for head in heads], weight)
 
 
-def _objective(head: str, path: Path) -> Objective:
-    if head in ("endpoint0", "denoised"):
-        return EndpointLoss(path, end=int(head == "denoised"))
-    kinds: dict[str, type[Objective]] = {
-        "velocity": VelocityLoss,
-        "mean_rate": MeanRateLoss,
-        "score": ScoreLoss,
-        "noise": NoiseLoss,
-        "log_density": LogDensityLoss,
-    }
-    if head not in kinds:
-        raise invalid("joint_loss", "heads must be known quantities", repr(head), nearest(head, kinds))
-    return kinds[head](path)
+def learnable() -> tuple[str, ...]:
+    """Quantities that :func:`joint_loss` knows, from the objectives that have a card."""
+    return tuple(_by_quantity())
+
+
+def _by_quantity() -> dict[str, type[Objective]]:
+    entries = members("objective").values()
+    objectives = [entry for entry in entries if isinstance(entry, type) and issubclass(entry, Objective)]
+    return {quantity: objective for objective in objectives for quantity in objective.learns}

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from interpolants.foundations.cards import load_cards
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.registry import members
 from interpolants.paths.linear import OneSidedLinear
 from interpolants.paths.path import Path
 
@@ -85,8 +85,7 @@ class UnfittedPath:
 
 def _fittable() -> dict[str, Any]:
     """Classes of one-sided paths with a ``fit``, by id."""
-    entries = {card.id: card.load_entry() for card in load_cards() if card.kind == "path"}
-    return {name: entry for name, entry in entries.items() if hasattr(entry, "fit")}
+    return {name: entry for name, entry in members("path").items() if hasattr(entry, "fit")}
 
 
 def _settings_of(entry: Any) -> tuple[str, ...]:

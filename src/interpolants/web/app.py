@@ -13,15 +13,15 @@ from interpolants.web import carry, judge, laws, wire
 from interpolants.web.guard import Guard
 from interpolants.web.playground import (
     BUDGET,
-    ENVELOPES,
     GRID,
-    PATHS,
     REACH,
     SHAPES,
-    STAGES,
     Question,
+    envelopes,
+    paths,
     scene,
     simulate,
+    stages,
 )
 from interpolants.web.prices import price_scene, prices
 from interpolants.web.runs import Shown, shown_at
@@ -84,10 +84,10 @@ def create_app(runs: Sequence[Shown] = (), *, hosts: Sequence[str] = HOSTS, seco
     async def choices() -> dict[str, Any]:
         lists = {
             "laws": laws.NAMES,
-            "paths": PATHS,
-            "envelopes": ENVELOPES,
+            "paths": paths(),
+            "envelopes": envelopes(),
             "shapes": SHAPES,
-            "methods": STAGES,
+            "methods": stages(),
         }
         limits = {"budget": BUDGET, "grid": GRID, "reach": REACH}
         return {**{name: list(values) for name, values in lists.items()}, **limits}

@@ -1,34 +1,28 @@
 """One question of the playground, checked and answered: particles and density along a bridge with exact fields."""
 
+import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from interpolants.dynamics.sample import Samples, sample
 from interpolants.fields.protocol import Fields
-from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.errors import DivergedError, invalid, nearest
 from interpolants.foundations.randomness import generator
+from interpolants.foundations.registry import build, plain_members
 from interpolants.metrics.energy_distance import energy_distance
-from interpolants.paths.encoder_decoder import EncoderDecoder
-from interpolants.paths.envelopes import (
-    BrownianEnvelope,
-    Envelope,
-    QuadraticEnvelope,
-    SigmoidEnvelope,
-    SineSquaredEnvelope,
-    ZeroEnvelope,
-)
-from interpolants.paths.linear import Linear
 from interpolants.paths.path import SpatiallyLinearPath
-from interpolants.paths.trigonometric import Trigonometric
 from interpolants.problems.gaussian_mixture import GaussianMixture
 from interpolants.problems.mixture_bridge import GaussianMixtureBridge, MixtureFields
+from interpolants.solvers.registry import available, get_solver
+from interpolants.solvers.tableau import RungeKutta
 from interpolants.web import laws
 from interpolants.web.work import Work
 
@@ -41,26 +35,53 @@ Number = Annotated[float, Field(allow_inf_nan=False, ge=-10, le=10)]
 Point = Annotated[list[Number], Field(min_length=2, max_length=2)]
 Law = Literal[laws.NAMES] | Annotated[list[Point], Field(min_length=3, max_length=500)]  # type: ignore[valid-type]
 
-ENVELOPES: dict[str, Callable[[float], Envelope]] = {
-    "brownian": lambda scale: BrownianEnvelope(scale=scale),
-    "quadratic": lambda scale: QuadraticEnvelope(scale=scale),
-    "sine squared": lambda scale: SineSquaredEnvelope(scale=scale),
-    "sigmoid": lambda scale: SigmoidEnvelope(scale=scale),
-    "none": lambda scale: ZeroEnvelope(),
-}
-PATHS: dict[str, Callable[[Envelope], SpatiallyLinearPath]] = {
-    "linear": lambda envelope: Linear(envelope=envelope),
-    "trigonometric": lambda envelope: Trigonometric(envelope=envelope),
-    "encoder-decoder": lambda envelope: EncoderDecoder(),
-}
 SHAPES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "constant": torch.ones_like,
     "in the middle": lambda t: 4 * t * (1 - t),
     "early": lambda t: 2 * (1 - t),
     "late": lambda t: 2 * t,
 }
-# Solvers, and their evaluations a step.
-STAGES = {"euler": 1, "midpoint": 2, "heun": 2, "rk4": 4}
+
+
+def paths() -> dict[str, type[SpatiallyLinearPath]]:
+    """Paths that a question may name: two-sided, spatially linear, made without settings but for an envelope."""
+    return {name: entry for name, entry in plain_members("path").items() if _joins_two_laws(entry)}
+
+
+def envelopes() -> dict[str, Any]:
+    """Latent envelopes that a question may name: made without settings but for a scale."""
+    return plain_members("envelope")
+
+
+def stages() -> dict[str, int]:
+    """Solvers of the ODE that a question may name, with their evaluations a step: those with steps of one size."""
+    solvers = {name: get_solver(name) for name in available("ode")}
+    fixed = {n: s for n, s in solvers.items() if isinstance(s, RungeKutta) and not s.adaptive}
+    return {name: solver.nfe_per_step for name, solver in fixed.items()}
+
+
+def _joins_two_laws(entry: Any) -> bool:
+    path = entry()
+    two_sided = isinstance(path, SpatiallyLinearPath) and not (path.is_one_sided or path.is_static)
+    return two_sided and path.basis is None
+
+
+def _known(what: str, known: Callable[[], Iterable[str]]) -> AfterValidator:
+    """A check of a name against the members that there are when a question is asked."""
+
+    def check(name: str) -> str:
+        if name not in known():
+            rule = f"there must be {what} of this name ({nearest(name, known()).rstrip('.')})"
+            raise PydanticCustomError("unknown_name", rule)
+        return name
+
+    return AfterValidator(check)
+
+
+PathName = Annotated[str, _known("a path", paths)]
+EnvelopeName = Annotated[str, _known("an envelope", envelopes)]
+ShapeName = Annotated[str, _known("a shape", lambda: SHAPES)]
+SolverName = Annotated[str, _known("a solver", stages)]
 
 
 def as_real(value: Any) -> Any:
@@ -91,12 +112,12 @@ class Question(BaseModel):
 
     rho0: Law = "gaussian"
     rho1: Law = "eight blobs"
-    path: Literal["linear", "trigonometric", "encoder-decoder"] = "linear"
-    envelope: Literal["brownian", "quadratic", "sine squared", "sigmoid", "none"] = "brownian"
+    path: PathName = "linear"
+    envelope: EnvelopeName = "brownian"
     scale: Annotated[float, Field(ge=0.05, le=10, allow_inf_nan=False)] = 1.0
     eps: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.0
-    eps_shape: Literal["constant", "in the middle", "early", "late"] = "constant"
-    method: Literal["euler", "midpoint", "heun", "rk4"] = "midpoint"
+    eps_shape: ShapeName = "constant"
+    method: SolverName = "midpoint"
     n: Annotated[int, Field(ge=1, le=10_000)] = 2000
     n_steps: Annotated[int, Field(ge=1, le=400)] = 50
     reverse: bool = False
@@ -164,10 +185,10 @@ def scene(question: Question, *, runs: int = 1) -> Scene:
     """
     law0, law1 = _law(question.rho0), _law(question.rho1)
     _check_cost(question, law0, law1, runs)
-    path = PATHS[question.path](ENVELOPES[question.envelope](question.scale))
+    path = _path(question)
     if question.eps > 0 and not path.has_latent:
         rule = "eps > 0 needs latent noise on the path"
-        raise invalid("playground", rule, "envelope none", "Take another envelope, or eps = 0.")
+        raise invalid("playground", rule, "envelope zero", "Take another envelope, or eps = 0.")
     begin, goal = (law1, law0) if question.reverse else (law0, law1)
     return Scene(GaussianMixtureBridge(law0, law1).fields(path), begin, goal)
 
@@ -238,6 +259,18 @@ def travel(
     )
 
 
+def _path(question: Question) -> SpatiallyLinearPath:
+    """The path of a question, with its envelope where it takes one, of its scale where that has one."""
+    path, envelope = paths()[question.path], envelopes()[question.envelope]
+    if "envelope" not in inspect.signature(path).parameters:
+        return path()
+    scaled = "scale" in inspect.signature(envelope).parameters
+    built: SpatiallyLinearPath = build(
+        "path", question.path, envelope=envelope(scale=question.scale) if scaled else envelope()
+    )
+    return built
+
+
 def _starts(question: Question, law: GaussianMixture) -> torch.Tensor:
     if question.start is None:
         return law.sample(question.n, generator=generator(question.seed, "scene start"))
@@ -249,7 +282,7 @@ def _law(law: str | list[list[float]]) -> GaussianMixture:
 
 
 def _check_cost(question: Question, law0: GaussianMixture, law1: GaussianMixture, runs: int) -> None:
-    cost = runs * question.n * question.n_steps * STAGES[question.method] * law0.n_modes * law1.n_modes
+    cost = runs * question.n * question.n_steps * stages()[question.method] * law0.n_modes * law1.n_modes
     if cost > BUDGET:
         rule = f"particles x steps x stages x pairs of modes must be at most {BUDGET:,}"
         raise invalid("playground", rule, f"{cost:,}", "Take fewer particles or steps.")

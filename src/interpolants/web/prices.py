@@ -3,7 +3,7 @@
 from typing import Any
 
 from interpolants.foundations.randomness import generator
-from interpolants.web.playground import STAGES, Question, Scene, distance, scene, travel
+from interpolants.web.playground import Question, Scene, distance, scene, stages, travel
 from interpolants.web.work import Work
 
 EVALUATIONS = (4, 8, 12, 16, 24, 32, 64)
@@ -32,7 +32,7 @@ def prices(question: Question, work: Work | None = None) -> dict[str, Any]:
         rows = []
         for evaluations in EVALUATIONS:
             work.step(done / (len(solvers) * sum(EVALUATIONS)), f"{name}, {evaluations} evaluations")
-            steps = evaluations // STAGES[method]
+            steps = evaluations // stages()[method]
             one = asked.model_copy(update={"eps": eps, "method": method, "n_steps": steps})
             arrived = travel(one, set_up.fields, start, lambda _: work.step()).x
             value, error = distance(arrived, set_up.goal, question.seed, "price distance")

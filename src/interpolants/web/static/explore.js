@@ -194,7 +194,7 @@ async function begin() {
     return job.say("The server cannot be reached. Is it still running?", true);
   }
   for (const [id, list] of [["rho0", "laws"], ["rho1", "laws"], ["path", "paths"], ["envelope", "envelopes"], ["eps_shape", "shapes"], ["method", "methods"]])
-    for (const name of limits[list]) addOption($(id), name, name);
+    for (const name of limits[list]) addOption($(id), name, name.replaceAll("_", " "));
   take();
   connect();
   ask();
