@@ -58,21 +58,34 @@ class Task:
         rows: Axis -> part -> indices.
         axes: Role -> axis, for roles with rows.
         in_sample: Whether the test part is the training part.
+        truths: Role -> the exact distribution, process or function behind it, where it is known.
     """
 
     values: Mapping[str, Any]
     rows: Mapping[str, Mapping[str, Tensor]]
     axes: Mapping[str, str] = field(default_factory=dict)
     in_sample: bool = False
+    truths: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, roles: Sequence[Role], values: Mapping[str, Any], split: Split | None = None) -> Self:
+    def of(
+        cls,
+        roles: Sequence[Role],
+        values: Mapping[str, Any],
+        split: Split | None = None,
+        *,
+        parts: Mapping[str, Mapping[str, Tensor]] | None = None,
+        truths: Mapping[str, Any] | None = None,
+    ) -> Self:
         """Check the values against the roles, and part them.
 
         Args:
             roles: Roles of the method and of its questions; one to split by may come along.
             values: Values by role. Distributions are not parted: they have no rows.
             split: How to part the rows.
+            parts: Role -> part -> rows, for data that come with a split of their own; held-out rows are then taken from
+                their training rows.
+            truths: As in the attribute.
 
         Raises:
             InvalidInputError: If values do not fit the roles, or a part would be empty.
@@ -87,9 +100,13 @@ class Task:
         axes = {r.name: r.axis for r in every if r.name in data and kind_of(r).has_rows and r.axis}
         counts = {axis: count(data[name]) for name, axis in axes.items()}
         groups = _Groups(split, data, given, axes)
-        rows = {axis: groups.part(n, axis) for axis, n in counts.items()}
+        own = {axes[name]: part for name, part in (parts or {}).items() if name in axes}
+        rows = {
+            axis: groups.within(own[axis], axis) if axis in own else groups.part(n, axis)
+            for axis, n in counts.items()
+        }
         kept = {name: value for name, value in values.items() if value is not None and name in known}
-        return cls(kept, rows, axes, split.by == "none" or not counts)
+        return cls(kept, rows, axes, split.by == "none" or not counts, truths or {})
 
     def has(self, part: str) -> bool:
         """Whether a part has rows."""
@@ -164,6 +181,16 @@ class _Groups:
         if self.split.by == "time":
             return self._cut(every)
         return self._cut(torch.randperm(n, generator=generator(self.split.seed, "split", axis)))
+
+    def within(self, parts: Mapping[str, Tensor], axis: str) -> dict[str, Tensor]:
+        """Parts that the data bring themselves, with held-out rows from the training part."""
+        train = parts["train"]
+        held = parts.get("held", train[:0])
+        if self.split.held and not len(held):
+            order = torch.randperm(len(train), generator=generator(self.split.seed, "split held", axis))
+            n = self._size(self.split.held, len(train))
+            train, held = train[order[n:]], train[order[:n]]
+        return _checked({"train": train, "held": held, "test": parts["test"]})
 
     def _by_label(self, every: Tensor) -> dict[str, Tensor]:
         labels, words = self.data[self.split.role], list(self.given[self.split.role].columns)

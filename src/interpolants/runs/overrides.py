@@ -77,6 +77,17 @@ def plain(value: Any, place: str) -> Any:
     return copy(value, 0, "")
 
 
+def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Tables with others laid over them; lists and plain values are replaced as a whole."""
+    both = dict(base)
+    for key, value in over.items():
+        inner = both.get(key)
+        both[key] = (
+            merged(inner, value) if isinstance(value, Mapping) and isinstance(inner, Mapping) else value
+        )
+    return both
+
+
 def _literal(word: str) -> Any:
     if word.lower() in _NOTHING:
         return None

@@ -121,7 +121,7 @@ class FlowMap(Trained):
         times = StratifiedTimes()
         batches = PairBatches(x0, x1, self.batch_size, self.coupling, times, cond=cond, who="FlowMap.fit")
         loss = _MapLoss(self.path, RULES[self.rule], self.diagonal, self._power(), self.directions == "both")
-        result = run.train("flow map", net, loss, batches, self.training())
+        result = run.train("match", net, loss, batches, self.training())
         starts = StartPoints.of(self.path.base, x0, seed=self.seed, shape=tuple(data["x1"].shape[1:]))
         return {"net": finished(net, result, prefix=""), "frame": frame, "starts": starts}
 

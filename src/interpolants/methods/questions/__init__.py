@@ -1,0 +1,1 @@
+"""Questions of the core: quality of samples, densities, forecasts, predictions, restorations."""

@@ -1,0 +1,1 @@
+"""Rivals: plain methods of the same form, which every question can run on the same task."""

@@ -1,0 +1,65 @@
+"""Models in run folders: which task and seed trained what, and where it lies."""
+
+import re
+from pathlib import Path
+
+from interpolants.foundations.errors import invalid, nearest
+from interpolants.framework import stored
+from interpolants.framework.method import MODEL
+
+_SEED = re.compile(r"(?P<task>.+)_seed(?P<seed>\d+)")
+
+
+def model_folders(run: Path) -> dict[str, Path]:
+    """Folders of the models in a run, by cell: task, or task and seed."""
+    places = sorted((run / "work").glob(f"*/{MODEL}"))
+    return {place.parent.name: place for place in places if stored.is_tree(place)}
+
+
+def find_model(folder: Path, task: str | None = None, seed: int | None = None) -> Path:
+    """The folder of a model: itself, or that of a run, of one of its tasks, of one of its seeds.
+
+    Raises:
+        InvalidInputError: If there is none, or several and none was chosen.
+    """
+    if stored.is_tree(folder):
+        if task is not None:
+            raise invalid("--task", f"{folder} must be a run to have tasks", repr(task), "Leave it out.")
+        return folder
+    found = model_folders(folder)
+    if not found:
+        remedy = (
+            f"Finish the run: interpolants run --out {folder} --resume"
+            if folder.is_dir()
+            else "Check the path."
+        )
+        raise invalid("load", f"{folder} must hold a trained model", "none", remedy)
+    return found[_chosen(folder, list(found), task, seed)]
+
+
+def _chosen(folder: Path, cells: list[str], task: str | None, seed: int | None) -> str:
+    tasks = list(dict.fromkeys(_parted(cell)[0] for cell in cells))
+    if task is None and len(tasks) > 1:
+        raise invalid(
+            "load", f"{folder} has several tasks, so one must be chosen", ", ".join(tasks), "Add --task NAME."
+        )
+    name = tasks[0] if task is None else task
+    if name not in tasks:
+        raise invalid("load", f"{folder} must have this task", repr(name), nearest(name, tasks))
+    seeds = {_parted(cell)[1]: cell for cell in cells if _parted(cell)[0] == name}
+    if seed is None:
+        return next(iter(seeds.values()))
+    if seed not in seeds:
+        raise invalid(
+            "load",
+            f"{name} must have been trained with this seed",
+            seed,
+            f"It has {sorted(s for s in seeds if s is not None)}.",
+        )
+    return seeds[seed]
+
+
+def _parted(cell: str) -> tuple[str, int | None]:
+    """Task and seed of a cell."""
+    found = _SEED.fullmatch(cell)
+    return (cell, None) if found is None else (found["task"], int(found["seed"]))

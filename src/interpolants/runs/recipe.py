@@ -1,0 +1,251 @@
+"""Recipes: what a run needs, as tables; a run of one is an experiment whose cells are its tasks, for each seed.
+
+::
+
+    title = "Flow map of the checkerboard"
+    seed = 0
+
+    [data.x1]                     # one table per role, see `interpolants.runs.values`
+    problem = "checkerboard"
+    n = 50000
+
+    [split]                       # see `framework.task.Split`
+    test = 0.2
+
+    [method]
+    kind = "flow_map"             # id of a method, and its settings
+    path = "one_sided_linear"
+
+    [[ask]]                       # questions, see `framework.questions`
+    question = "sample_quality"
+    rivals = ["gaussian_fit"]
+
+    [[claim]]                     # see `framework.claims`
+    says = "sample_quality.energy_distance < gaussian_fit"
+
+    [quick]                       # what is other in a run of seconds
+    data.x1.n = 500
+    method.steps = 30
+
+Several tasks stand in ``[[tasks]]``, each with a ``name`` and these tables; they may read models of earlier ones.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.registry import build, find_card
+from interpolants.framework.claims import Claim
+from interpolants.framework.method import Method
+from interpolants.framework.questions import Question
+from interpolants.framework.roles import Role
+from interpolants.framework.task import Split, Task
+from interpolants.runs.overrides import merged
+from interpolants.runs.values import Place, Value, read_values
+
+TASK_PARTS = ("name", "title", "data", "split", "method", "ask", "claim", "probe")
+_TOP = ("title", "seed", "seeds", "budget", "quick", "tasks", *TASK_PARTS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskTables:
+    """One task of a recipe, as plain tables.
+
+    Attributes:
+        name: Name of its cells and folders.
+        title: Its name for people.
+        data: Role -> table.
+        split: How rows are parted.
+        method: The method's id as ``kind``, and its settings.
+        ask: Questions.
+        claim: Claims on their answers.
+        probe: Inputs of capabilities that no test row has, for the law tests.
+    """
+
+    name: str = "main"
+    title: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    split: Mapping[str, Any] = field(default_factory=dict)
+    method: Mapping[str, Any] = field(default_factory=dict)
+    ask: Sequence[Mapping[str, Any]] = ()
+    claim: Sequence[Mapping[str, Any]] = ()
+    probe: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A whole recipe.
+
+    Attributes:
+        title: Heading of the report.
+        seed: Seed of the first fit; the others count from it.
+        seeds: Fits of each task.
+        budget: ``"ci"`` or ``"study"``; claims of another are not judged. ``"quick"`` judges none.
+        tasks: The tasks, in an order in which they can be run.
+    """
+
+    title: str = ""
+    seed: int = 0
+    seeds: int = 1
+    budget: str = "ci"
+    tasks: tuple[TaskTables, ...] = ()
+
+
+def make_recipe(tables: Mapping[str, Any], place: str = "recipe", *, quick: bool = False) -> Recipe:
+    """A recipe from its tables, checked as far as is possible without reading data.
+
+    Args:
+        tables: The tables.
+        place: Where they come from, for the errors.
+        quick: Lay the ``[quick]`` table over the others.
+
+    Raises:
+        InvalidInputError: If a key, a member or a setting is unknown; the nearest is named.
+    """
+    check_keys(place, tables, _TOP)
+    own = {name: value for name, value in tables.items() if name != "quick"}
+    if quick:
+        own = _quickened(own, tables.get("quick", {}))
+    if "tasks" in own and (beside := [name for name in TASK_PARTS[1:] if name in own and name != "title"]):
+        raise invalid(
+            place, "a table of a task must not stand beside 'tasks'", repr(beside[0]), "Move it into a task."
+        )
+    listed = own.get("tasks") or [{name: own[name] for name in TASK_PARTS if name in own and name != "title"}]
+    tasks = tuple(_task(f"{place}: task {number}", table) for number, table in enumerate(listed, start=1))
+    _check_names(place, [task.name for task in tasks])
+    head = {name: own[name] for name in ("title", "seed", "seeds", "budget") if name in own}
+    if quick:
+        head["budget"] = "quick"
+    recipe = Recipe(tasks=tasks, **head)
+    for task in tasks:
+        make_method(task, recipe.seed, place)
+        make_questions(task, place)
+        make_claims(task)
+    return recipe
+
+
+def _quickened(tables: dict[str, Any], quick: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables with ``[quick]`` over them; in a recipe of several tasks its tables are named after the tasks."""
+    if "tasks" not in tables:
+        return merged(tables, quick)
+    tasks = [merged(task, quick.get(task.get("name", "main"), {})) for task in tables["tasks"]]
+    rest = {name: value for name, value in quick.items() if name in ("seeds", "title")}
+    return merged({**tables, "tasks": tasks}, rest)
+
+
+def check_keys(place: str, table: Any, known: Sequence[str]) -> None:
+    """Refuse what is no table, or has an unknown key."""
+    if not isinstance(table, Mapping):
+        raise invalid(place, "it must be a table", repr(table)[:80])
+    for key in table:
+        if key not in known:
+            raise invalid(place, "every key must be known", repr(key), nearest(str(key), known))
+
+
+def _task(place: str, table: Any) -> TaskTables:
+    check_keys(place, table, [f.name for f in fields(TaskTables)])
+    task = TaskTables(**table)
+    for name in ("data", "split", "method", "probe"):
+        if not isinstance(getattr(task, name), Mapping):
+            raise invalid(place, f"{name} must be a table", repr(getattr(task, name))[:80])
+    for name in ("ask", "claim"):
+        if not isinstance(getattr(task, name), list | tuple):
+            raise invalid(place, f"{name} must be tables, [[{name}]]", repr(getattr(task, name))[:80])
+    if not isinstance(task.method.get("kind"), str):
+        raise invalid(place, "method must have a kind, the id of a method", repr(task.method.get("kind")))
+    return task
+
+
+def _check_names(place: str, names: list[str]) -> None:
+    for name in names:
+        good = isinstance(name, str) and name.isascii() and name.replace("_", "").replace("-", "").isalnum()
+        if not good or len(name) > 60:
+            raise invalid(place, "name of a task must be of letters, digits, - and _", repr(name))
+    if len({name.lower() for name in names}) < len(names):
+        raise invalid(place, "tasks must have different names", names)
+
+
+# --- from tables to objects ----------------------------------------------------------------------------------
+
+
+def make_method(task: TaskTables, seed: int, place: str = "recipe") -> Method:
+    """The unfitted method of a task."""
+    settings = dict(task.method)
+    kind = settings.pop("kind")
+    find_card(kind, "method", f"{place}: 'method.kind'")
+    made = build("method", kind, **{"seed": seed, **settings})
+    assert isinstance(made, Method)
+    return made
+
+
+def make_questions(task: TaskTables, place: str = "recipe") -> list[tuple[str, Question, Sequence[Any]]]:
+    """The questions of a task: name, question, rivals."""
+    found = []
+    for table in task.ask:
+        if not isinstance(table, Mapping) or not isinstance(table.get("question"), str):
+            raise invalid(
+                f"{place}: [[ask]]",
+                "it must name a question",
+                repr(table)[:80],
+                'E.g. question = "sample_quality".',
+            )
+        settings = {
+            name: value for name, value in table.items() if name not in ("question", "rivals", "name")
+        }
+        question = build("question", table["question"], **settings)
+        found.append((str(table.get("name", table["question"])), question, table.get("rivals", ())))
+    names = [name for name, _, _ in found]
+    if len(set(names)) < len(names):
+        raise invalid(
+            f"{place}: [[ask]]", "questions must have different names", names, "Add name = ... to one."
+        )
+    return found
+
+
+def make_claims(task: TaskTables) -> list[Claim]:
+    """The claims of a task."""
+    known = [f.name for f in fields(Claim)]
+    for table in task.claim:
+        check_keys("[[claim]]", table, known)
+    return [Claim(**table) for table in task.claim]
+
+
+def make_split(task: TaskTables) -> Split:
+    """How rows are parted."""
+    check_keys("split", task.split, [f.name for f in fields(Split)])
+    return Split(**task.split)
+
+
+def roles_of(task: TaskTables, method: Method) -> list[Role]:
+    """Roles of the method, then those of the questions."""
+    own = {role.name: role for role in method.roles()}
+    for _, question, _ in make_questions(task):
+        own |= {role.name: role for role in question.reads() if role.name not in own}
+    return list(own.values())
+
+
+def make_task(task: TaskTables, method: Method, place: Place) -> tuple[Task, dict[str, Value]]:
+    """The data of a task, parted.
+
+    Raises:
+        InvalidInputError: If there is a table for a role that nobody reads, or values do not fit.
+    """
+    roles, split = roles_of(task, method), make_split(task)
+    known = [role.name for role in roles] + ([split.role] if split.role else [])
+    for role in task.data:
+        if role not in known:
+            who = f"data.{role}"
+            raise invalid(
+                who, f"it must be a role of {task.method['kind']}", repr(role), nearest(role, known)
+            )
+    values = read_values(task.data, place)
+    plain = {name: value.value for name, value in values.items()}
+    parts = {name: value.parts for name, value in values.items() if value.parts is not None}
+    truths = {name: value.truth for name, value in values.items() if value.truth is not None}
+    return Task.of(roles, plain, split, parts=parts, truths=truths), values
+
+
+def cell_name(task: str, seed: int, seeds: int) -> str:
+    """Name of a cell: the task, and the seed where there are several."""
+    return task if seeds == 1 else f"{task}_seed{seed}"

@@ -1,0 +1,207 @@
+"""A run of a recipe: tasks and seeds as cells of an experiment, each of which fits, stores and questions a method."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from interpolants.framework.claims import Verdict
+from interpolants.framework.experiment import conduct
+from interpolants.framework.method import MODEL, Method, load
+from interpolants.framework.questions import ask
+from interpolants.framework.scores import Answered
+from interpolants.framework.stored import is_tree
+from interpolants.framework.task import Task
+from interpolants.runs.recipe import (
+    Recipe,
+    TaskTables,
+    cell_name,
+    make_claims,
+    make_method,
+    make_questions,
+    make_task,
+)
+from interpolants.runs.values import Place, Value
+
+TRAIN = "train"
+
+
+@dataclass(frozen=True)
+class RecipeRun:
+    """A recipe as an experiment.
+
+    Attributes:
+        recipe: The recipe.
+        progress: Show progress bars of fits.
+    """
+
+    recipe: Recipe
+    progress: bool = field(default=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """Name of the experiment."""
+        return "recipe"
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """What all cells share."""
+        return {"budget": self.recipe.budget, "seeds": self.recipe.seeds, "seed": self.recipe.seed}
+
+    def cells(self) -> dict[str, dict[str, Any]]:
+        """One cell per task and seed: its tables."""
+        seeds = range(self.recipe.seed, self.recipe.seed + self.recipe.seeds)
+        return {
+            cell_name(task.name, seed, self.recipe.seeds): {"task": _plain(asdict(task)), "seed": seed}
+            for seed in seeds
+            for task in self.recipe.tasks
+        }
+
+    def run(self, cell: Mapping[str, Any], folder: Path) -> Answered:
+        """Fit, store, ask."""
+        task = TaskTables(**cell["task"])
+        return CellWork(task, cell["seed"], self.recipe.seeds, folder, self.progress).answers
+
+    def gather(self, answers: Mapping[str, Answered]) -> Answered:
+        """All scores and pictures by cell, and the verdicts on the claims."""
+        several = len(self.cells()) > 1
+        named = {cell: _prefixed(found, f"{cell}/" if several else "") for cell, found in answers.items()}
+        return Answered(
+            scores=tuple(score for found in named.values() for score in found.scores),
+            figures=tuple(figure for found in named.values() for figure in found.figures),
+            texts={key: lines for found in named.values() for key, lines in found.texts.items()},
+            verdicts=tuple(verdict for task in self.recipe.tasks for verdict in self.verdicts(task, answers)),
+        )
+
+    def verdicts(self, task: TaskTables, answers: Mapping[str, Answered]) -> list[Verdict]:
+        """How the claims of a task came out over its seeds."""
+        seeds = range(self.recipe.seed, self.recipe.seed + self.recipe.seeds)
+        cells = [cell_name(task.name, seed, self.recipe.seeds) for seed in seeds]
+        found = [by_question(answers[cell]) for cell in cells if cell in answers]
+        return [claim.judge(found, budget=self.recipe.budget) for claim in make_claims(task)]
+
+
+@dataclass(frozen=True)
+class CellWork:
+    """One cell: its data, its fitted method, its answers; each made when it is asked for.
+
+    Attributes:
+        tables: The task.
+        seed: Seed of the fit.
+        seeds: Number of seeds of the recipe.
+        folder: Folder of the cell.
+        progress: Show progress bars.
+    """
+
+    tables: TaskTables
+    seed: int
+    seeds: int
+    folder: Path
+    progress: bool = False
+
+    @cached_property
+    def unfitted(self) -> Method:
+        """The method with its settings."""
+        return make_method(self.tables, self.seed)
+
+    @cached_property
+    def data(self) -> tuple[Task, dict[str, Value]]:
+        """The task and the values it was made of."""
+        work = self.folder.parent
+        place = Place(
+            seed=self.seed, models=lambda task: work / cell_name(task, self.seed, self.seeds) / MODEL
+        )
+        return make_task(self.tables, self.unfitted, place)
+
+    @property
+    def task(self) -> Task:
+        """The data, parted."""
+        return self.data[0]
+
+    @cached_property
+    def method(self) -> Method:
+        """The fitted method; read from the folder if it is there."""
+        place = self.folder / MODEL
+        if is_tree(place):
+            found: Method = load(place)
+            return found
+        fitted = self.task.fit(self.unfitted, out=self.folder / TRAIN, resume=True, progress=self.progress)
+        fitted.save(place)
+        return fitted
+
+    @property
+    def answers(self) -> Answered:
+        """What the questions gave, scores and arrays under ``question.name``."""
+        parts = []
+        for name, question, rivals in make_questions(self.tables):
+            found = ask(question, self.method, self.task, rivals, out=self.folder / "rivals")
+            parts.append(_under(name, found))
+        if not parts:
+            assert self.method is not None  # a recipe without questions still trains
+        return _joined(parts)
+
+
+def by_question(found: Answered) -> dict[str, Answered]:
+    """Answers taken apart by question again, for claims."""
+    questions = dict.fromkeys(score.name.partition(".")[0] for score in found.scores)
+    return {
+        question: Answered(
+            scores=tuple(
+                replace(score, name=score.name.partition(".")[2])
+                for score in found.scores
+                if score.name.partition(".")[0] == question
+            )
+        )
+        for question in questions
+    }
+
+
+def _under(name: str, found: Answered) -> Answered:
+    return Answered(
+        scores=tuple(replace(score, name=f"{name}.{score.name}") for score in found.scores),
+        figures=tuple(replace(figure, name=f"{name}-{figure.name}") for figure in found.figures),
+        arrays={f"{name}/{key}": value for key, value in found.arrays.items()},
+        texts=found.texts,
+    )
+
+
+def _prefixed(found: Answered, prefix: str) -> Answered:
+    if not prefix:
+        return found
+    return replace(
+        found,
+        scores=tuple(replace(score, name=prefix + score.name) for score in found.scores),
+        figures=tuple(
+            replace(figure, name=prefix.replace("/", "-") + figure.name) for figure in found.figures
+        ),
+        texts={prefix + key: lines for key, lines in found.texts.items()},
+    )
+
+
+def _joined(parts: list[Answered]) -> Answered:
+    return Answered(
+        scores=tuple(score for part in parts for score in part.scores),
+        figures=tuple(figure for part in parts for figure in part.figures),
+        arrays={key: value for part in parts for key, value in part.arrays.items()},
+        texts={key: lines for part in parts for key, lines in part.texts.items()},
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, as they come back from a file."""
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def run_recipe(recipe: Recipe, out: Path, *, workers: int = 1, progress: bool = False) -> Answered:
+    """Run the missing cells of a recipe in a folder, and gather.
+
+    Args:
+        recipe: The recipe.
+        out: The run folder; results of other settings in it are refused.
+        workers: Processes.
+        progress: Show progress bars.
+    """
+    return conduct(RecipeRun(recipe, progress), out, workers=workers)

@@ -1,0 +1,247 @@
+"""Values of roles from the tables of a recipe: files, data sets, problems, earlier tasks and runs.
+
+``[data.<role>]`` is one of::
+
+    x1 = "rows.csv"                                            # a file
+    x1 = { file = "rows.npz", key = "a", columns = ["u", "v"] }
+    x1 = { dataset = "digits", classes = [3], options = { dequantise = true } }
+    x1 = { problem = "moons", n = 10000 }                      # draws
+    x1 = { follows = "x0" }                                    # one step of the process of another role
+    cond = { labels_of = "x1" }                                # labels that came with another role
+    problem = { member = "allen_cahn" }                        # the problem itself, not draws of it
+    model = { task = "teacher" }                               # the model of an earlier task
+    model = { run = "runs/digits", task = "generate" }         # or of another run
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from interpolants.data import catalogue
+from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.randomness import generator
+from interpolants.foundations.registry import build, kinds, names
+from interpolants.framework.method import load
+from interpolants.runs.files import read_table
+
+Parts = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a value came from, for people.
+
+    Attributes:
+        name: What it is.
+        origin: Where it comes from.
+        licence: Licence of the data, if known.
+        classes: Names of labels 0, 1, ..., if known.
+        notes: What was changed on the way.
+    """
+
+    name: str
+    origin: str = ""
+    licence: str = ""
+    classes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Value:
+    """The value of a role.
+
+    Attributes:
+        value: As the role reads it.
+        source: Where it came from.
+        labels: Labels of its rows, if it came with some.
+        parts: Rows of its own train and test part, if it came with a split.
+        truth: The exact distribution or process behind it, if known.
+    """
+
+    value: Any
+    source: Source
+    labels: Tensor | None = None
+    parts: Parts | None = None
+    truth: Any = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where values are looked for.
+
+    Attributes:
+        seed: Seed of draws.
+        models: Folder of the models of earlier tasks: task -> folder.
+        found: Values of the roles that were read before.
+    """
+
+    seed: int = 0
+    models: Callable[[str], Path] | None = None
+    found: dict[str, Value] = field(default_factory=dict)
+
+
+def read_values(tables: Mapping[str, Any], place: Place) -> dict[str, Value]:
+    """Values of all roles of ``[data]``.
+
+    Raises:
+        InvalidInputError: If a table is of no known kind, has an unknown key, or names something that is not there.
+    """
+    for role in sorted(tables, key=lambda role: _depends(tables[role])):
+        place.found[role] = read_value(role, tables[role], place)
+    return {role: place.found[role] for role in tables}
+
+
+def _depends(table: Any) -> bool:
+    return isinstance(table, Mapping) and ("follows" in table or "labels_of" in table)
+
+
+def read_value(role: str, table: Any, place: Place) -> Value:
+    """The value of one role; a word alone is a file."""
+    who = f"data.{role}"
+    table = {"file": table} if isinstance(table, str) else table
+    if not isinstance(table, Mapping):
+        raise invalid(who, "it must be a file or a table", repr(table))
+    kind = next((kind for kind in _READERS if kind in table), None)
+    if kind is None:
+        key = next(iter(table), "nothing")
+        rule = f"the table must name one of {', '.join(_READERS)}"
+        raise invalid(who, rule, repr(key), nearest(str(key), _READERS))
+    known, read = _READERS[kind]
+    rest = {name: value for name, value in table.items() if name not in known}
+    if rest and kind not in _OPEN:
+        name = next(iter(rest))
+        raise invalid(who, f"keys of a {kind} must be known", repr(name), nearest(name, known))
+    own = {name: value for name, value in table.items() if name in known}
+    return read(who, {**own, **({"settings": {**own.get("settings", {}), **rest}} if rest else {})}, place)
+
+
+def _file(who: str, table: Mapping[str, Any], place: Place) -> Value:
+    options = {
+        name: table[name] for name in ("key", "columns", "labels", "limit", "drop_nan") if name in table
+    }
+    found = read_table(table["file"], who, **options)
+    source = Source(table["file"], f"file {table['file']}", notes=found.notes)
+    return Value(found.x, source, found.labels)
+
+
+def _dataset(who: str, table: Mapping[str, Any], place: Place) -> Value:
+    name, options = table["dataset"], table.get("options", {})
+    halves = [catalogue.load(name, part, **options) for part in ("train", "test")]
+    keep = [_rows(who, name, half, table.get("classes")) for half in halves]
+    if "limit" in table:
+        share = len(keep[1]) / (len(keep[0]) + len(keep[1]))
+        sizes = (max(2, round(table["limit"] * (1 - share))), max(4, round(table["limit"] * share)))
+        keep = [rows[:size] for rows, size in zip(keep, sizes, strict=True)]
+    x = torch.cat([half.x[rows] for half, rows in zip(halves, keep, strict=True)])
+    n = len(keep[0])
+    labels = None
+    if halves[0].labels is not None:
+        labels = torch.cat([half.labels[rows] for half, rows in zip(halves, keep, strict=True)])  # type: ignore[index]
+    info = halves[0].info
+    told = [info.classes[c] if c < len(info.classes) else str(c) for c in table.get("classes", ())]
+    source = Source(
+        name + (f", class {', '.join(told)}" if told else ""), info.source, info.licence, info.classes
+    )
+    return Value(x, source, labels, {"train": torch.arange(n), "test": torch.arange(n, len(x))})
+
+
+def _rows(who: str, name: str, half: Any, classes: Any) -> Tensor:
+    if classes is None:
+        return torch.arange(len(half.x))
+    if half.labels is None:
+        raise invalid(who, f"classes must be left out: {name!r} has no labels", classes)
+    known = sorted(set(half.labels.tolist()))
+    if unknown := sorted(set(classes) - set(known)):
+        raise invalid(
+            who, f"classes must be labels of {name!r}", unknown, f"It has {', '.join(map(str, known))}."
+        )
+    return torch.isin(half.labels, torch.tensor(classes)).nonzero()[:, 0]
+
+
+def _problem(who: str, table: Mapping[str, Any], place: Place) -> Value:
+    known = build("problem", table["problem"], **_as_settings(table.get("settings", {})))
+    if not callable(getattr(known, "sample", None)):
+        remedy = f"Write {{ member = {table['problem']!r} }} for the problem itself."
+        raise invalid(who, "the problem must be one that can be sampled", repr(table["problem"]), remedy)
+    x = known.sample(table.get("n", 10_000), generator=generator(place.seed, "data draw", who))
+    origin = Source(table["problem"], f"simulated: {table['problem']}")
+    return Value(x if x.ndim > 1 else x[:, None], origin, truth=known)
+
+
+def _member(who: str, table: Mapping[str, Any], place: Place) -> Value:
+    name = table["member"]
+    kind = next((kind for kind in ("problem", *kinds()) if name in names(kind)), "problem")
+    made = build(kind, name, **_as_settings(table.get("settings", {})))
+    return Value(made, Source(name, f"{kind} {name}"), truth=made)
+
+
+def _follows(who: str, table: Mapping[str, Any], place: Place) -> Value:
+    before = _other(who, "follows", table["follows"], place)
+    if not hasattr(before.truth, "step"):
+        remedy = "Take a problem with a transition, such as rotating_mixture."
+        raise invalid(who, "it can follow only states of a known process", before.source.name, remedy)
+    after = before.truth.step(before.value, generator=generator(place.seed, "data step", who))
+    return replace(
+        before, value=after, source=replace(before.source, name=f"{before.source.name}, one step later")
+    )
+
+
+def _labels(who: str, table: Mapping[str, Any], place: Place) -> Value:
+    other = _other(who, "labels_of", table["labels_of"], place)
+    if other.labels is None:
+        raise invalid(who, f"{table['labels_of']} must have come with labels", other.source.name)
+    source = replace(other.source, name=f"labels of {other.source.name}")
+    return Value(other.labels, source, other.labels, other.parts)
+
+
+def _other(who: str, key: str, role: str, place: Place) -> Value:
+    if role not in place.found:
+        raise invalid(
+            who, f"{key} must name another role of [data]", repr(role), nearest(str(role), place.found)
+        )
+    return place.found[role]
+
+
+def _model(who: str, table: Mapping[str, Any], place: Place) -> Value:
+    if "run" in table:
+        from interpolants.runs.models import find_model
+
+        folder = find_model(Path(table["run"]), table.get("task"))
+    elif place.models is None:
+        raise invalid(who, "a task must come after the one whose model it reads", repr(table["task"]))
+    else:
+        folder = place.models(table["task"])
+    return Value(load(folder), Source(f"model of {table.get('task', table.get('run'))}", str(table)))
+
+
+def _as_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Lists of numbers as float64 tensors, which distributions take."""
+    return {name: _tensor(value) for name, value in settings.items()}
+
+
+def _tensor(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    try:
+        return torch.tensor(value, dtype=torch.float64)
+    except (TypeError, ValueError):
+        return value
+
+
+Reader = Callable[[str, Mapping[str, Any], Place], Value]
+# Kind of table -> its keys, and how it is read. Settings of a problem may stand beside its name.
+_READERS: dict[str, tuple[tuple[str, ...], Reader]] = {
+    "file": (("file", "key", "columns", "labels", "limit", "drop_nan"), _file),
+    "dataset": (("dataset", "classes", "limit", "options"), _dataset),
+    "problem": (("problem", "n", "settings"), _problem),
+    "member": (("member", "settings"), _member),
+    "follows": (("follows",), _follows),
+    "labels_of": (("labels_of",), _labels),
+    "run": (("run", "task"), _model),
+    "task": (("task",), _model),
+}
+_OPEN = ("problem", "member")

@@ -1,0 +1,47 @@
+"""Questions of the core on methods whose answers are known."""
+
+import pytest
+import torch
+
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.framework.questions import ask
+from interpolants.framework.task import Split, Task
+from interpolants.methods.questions.sample_quality import SampleQuality
+from interpolants.methods.rivals.gaussian_fit import GaussianFit
+
+
+def gaussian_task(shift=0.0):
+    x = torch.randn(2000, 2, generator=torch.Generator().manual_seed(3))
+    method = GaussianFit().fit(x[:1500] + shift)
+    return method, Task.of(method.roles(), {"x1": x}, Split(test=0.25))
+
+
+def test_samples_of_the_right_distribution_lie_at_the_floor_and_shifted_ones_above_it_by_the_shift():
+    method, task = gaussian_task()
+    found = ask(SampleQuality(), method, task)["sliced_w2"]
+    assert abs(found.value - found.floor) < 4 * found.floor_error + 2 * found.error
+    shifted, _ = gaussian_task(shift=torch.tensor([3.0, 0.0]))
+    far = ask(SampleQuality(), shifted, task)["sliced_w2"]
+    # A shift by m moves the projection on a direction by m cos(angle), whose mean square is m^2 / 2.
+    assert abs(far.value - 3 / 2**0.5) < 0.25
+
+
+def test_rivals_are_fitted_on_the_training_part_and_named():
+    method, task = gaussian_task()
+    found = ask(SampleQuality(n=300), method, task, ["gaussian_fit", {"twin": {"ridge": 10.0}}])
+    score = found["energy_distance"]
+    assert set(score.rivals) == {"gaussian_fit", "twin"}
+    assert score.rivals["twin"] > score.rivals["gaussian_fit"]
+    assert found.figures[0].name == "samples"
+    assert [panel.title for panel in found.figures[0].panels] == ["real", "samples", "gaussian_fit", "twin"]
+
+
+def test_a_method_that_cannot_answer_is_refused_with_what_it_can():
+    class Blind(GaussianFit):
+        def cannot(self, verb):
+            return "it is blind." if verb == "sample" else ""
+
+    method = Blind().fit(torch.zeros(5, 1))
+    task = Task.of(method.roles(), {"x1": torch.zeros(20, 1)})
+    with pytest.raises(InvalidInputError, match="must be able to sample"):
+        ask(SampleQuality(), method, task)

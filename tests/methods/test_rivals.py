@@ -1,0 +1,20 @@
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.methods.rivals.gaussian_fit import GaussianFit
+
+
+def test_the_gaussian_fit_has_the_moments_of_the_data_and_their_density():
+    x = torch.randn(400, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) @ torch.tensor(
+        [[1.0, 0.5, 0.0], [0.0, 2.0, 0.3], [0.0, 0.0, 0.1]], dtype=torch.float64
+    )
+    fit = GaussianFit(ridge=1e-9).fit(x)
+    law = torch.distributions.MultivariateNormal(x.mean(0), torch.cov(x.T))
+    assert_close(fit.log_prob(x[:20]), law.log_prob(x[:20]), atol=1e-5, rtol=1e-6)
+    drawn = fit.sample(20_000, seed=1)
+    assert_close(drawn.mean(0), x.mean(0), atol=4 * 2.2 / 20_000**0.5, rtol=0)
+    assert torch.equal(drawn[100:130], fit.sample(30, seed=1, first_index=100))
+    with pytest.raises(InvalidInputError, match="n"):
+        fit.sample(0)
