@@ -6,7 +6,7 @@ from interpolants.foundations.version import __version__
 
 if TYPE_CHECKING:
     from interpolants.estimator.bridge import Bridge
-    from interpolants.framework.method import load
+    from interpolants.runs.models import load
 
 __all__ = ["Bridge", "__version__", "load"]
 
@@ -18,7 +18,7 @@ def __getattr__(name: str) -> Any:
 
         return Bridge
     if name == "load":
-        from interpolants.framework.method import load
+        from interpolants.runs.models import load
 
         return load
     raise AttributeError(f"module 'interpolants' has no attribute {name!r}")

@@ -14,6 +14,13 @@ USER_ERROR, INTERRUPTED = 2, 130
 class Commands(TyperGroup):
     """The group of all commands; turns what a user can cause into exit code 2, and Ctrl-C into 130."""
 
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A fixed command, or one made from a verb that some method has."""
+        from interpolants.cli.verbs import is_verb, verb_command
+
+        found = super().get_command(ctx, cmd_name)
+        return verb_command(cmd_name) if found is None and is_verb(cmd_name) else found
+
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
         try:

@@ -38,10 +38,14 @@ def run(
     steps: Steps = None,
     path: PathName = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="The recipe's size of seconds.")] = False,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, max=256, help="Processes for tasks and seeds.")
+    ] = 1,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Learn a bridge, judge it on held-out data, and write a report.
+    """Learn a method, judge it on held-out data, and write a report.
 
     \b
     Example:
@@ -49,9 +53,17 @@ def run(
     interpolants run --x0 a.npy --x1 b.csv --out runs/mine --steps 3000
     interpolants run --out runs/mine --resume
     """
+    from interpolants.cli.recipe_runs import folder_of, run_folder
     from interpolants.runs.folder import finite
     from interpolants.runs.run import execute
 
+    if (folder := folder_of(config, sets, out if resume else None, out, quick=quick)) is not None:
+        run_folder(
+            folder, resume=resume, workers=workers, screen=screen_for(quiet or as_json), as_json=as_json
+        )
+        return
+    if quick:
+        raise invalid("run", "--quick needs a recipe with a [quick] table", str(config), "Leave it out.")
     settings = settings_from(config, sets, x0, x1, cond, steps, path, out if resume else None)
     screen = screen_for(quiet or as_json)
     done = execute(settings, out, progress=not (quiet or as_json), resume=resume, command=typed())

@@ -64,9 +64,16 @@ def sample(
     interpolants sample runs/demo -n 1000 --eps 0.5 --seed 1 --label 3 --out threes.npz
     interpolants sample runs/demo -n 1000 --label 3 --guidance 2 --out clear_threes.npz
     """
+    from interpolants.cli.verbs import ask_method, is_method
     from interpolants.runs.files import check_free, write_table
     from interpolants.runs.folder import find_bridge
     from interpolants.runs.shards import sampled, sampled_by_processes
+
+    if is_method(folder, task):
+        told = [] if label is None else ["--cond", str(label)]
+        told += [] if cond is None else ["--cond", cond]
+        ask_method("sample", folder, task, ["-n", str(n), "--seed", str(seed), "--out", str(out), *told])
+        return
 
     check_free(out, force=force)
     bridge = load_bridge(folder, task)

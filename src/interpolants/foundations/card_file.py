@@ -19,7 +19,9 @@ _CHOICES = {"ring": RINGS, "status": STATUSES}
 # The keys that may be empty: a member without an extra, without a source.
 _MAY_BE_EMPTY = {"extra", "sources"}
 # The keys that may be missing.
-_OPTIONAL = {"recipe", "scopes"}
+_OPTIONAL = {"recipe", "scopes", "verbs"}
+# The keys that are lists of words.
+_LISTS = {"sources": "a list of bibliography keys", "verbs": "a list of verbs"}
 # The kinds of members whose cards must declare their scopes.
 _SCOPED_KINDS = {"method"}
 _SCOPE_FORMS = {
@@ -82,6 +84,7 @@ class Card:
         limits: Where it does not hold.
         proof: The test that guards it.
         recipe: Name of the reference recipe; the id, where the card names none.
+        verbs: What a method can be asked for; each is a command.
         scopes: How far rows are independent and runs resumable; required of a method.
     """
 
@@ -99,6 +102,7 @@ class Card:
     limits: str
     proof: Proof
     recipe: str = ""
+    verbs: tuple[str, ...] = ()
     scopes: Scopes | None = None
 
     def load_entry(self) -> object:
@@ -153,7 +157,8 @@ def parse_card(text: str, place: str) -> Card:
     if "scopes" not in tables and table["kind"] in _SCOPED_KINDS:
         rule = f"a {table['kind']} must declare its scopes"
         raise invalid(place, rule, "none", "Write [scopes] with rows and resume.")
-    return Card(**{"recipe": table["id"], **table, "sources": tuple(table["sources"]), **tables})
+    lists = {name: tuple(table[name]) for name in _LISTS if name in table}
+    return Card(**{"recipe": table["id"], **table, **lists, **tables})
 
 
 def _inner(value: object, form: type[Proof] | type[Scopes], place: str) -> Proof | Scopes:
@@ -180,7 +185,7 @@ def _check_keys(
     if missing:
         raise invalid(
             place,
-            "every key but recipe and scopes is required",
+            "every key but recipe, verbs and scopes is required",
             f"none for {', '.join(missing)}",
             "Copy the nearest neighbour's card.",
         )
@@ -188,9 +193,9 @@ def _check_keys(
 
 def _check_values(table: Mapping[str, object], place: str) -> None:
     for name, value in table.items():
-        if name == "sources":
+        if name in _LISTS:
             good = isinstance(value, list) and all(isinstance(key, str) and key for key in value)
-            kind = "a list of bibliography keys"
+            kind = _LISTS[name]
         else:
             good, kind = isinstance(value, str), "a string"
         if not good:

@@ -137,8 +137,10 @@ def _band(axes: Any, series: Series) -> None:
 
 def _points(axes: Any, series: Series) -> None:
     x, y, size = _array(series, "x"), _array(series, "y"), series.size or 4
-    colour = {"c": _array(series, "value"), "cmap": COLOURS, "vmin": series.low, "vmax": series.high}
-    colour = colour if "value" in series.arrays else {"color": _hue(series)}
+    colour: dict[str, Any] = {"color": _hue(series)}
+    if "value" in series.arrays:
+        values = _array(series, "value")
+        colour = {"c": values, "cmap": COLOURS, "vmin": series.low, "vmax": series.high}
     axes.scatter(x, y, s=size, marker=series.symbol or "o", linewidths=0, **colour, **_label(series))
 
 

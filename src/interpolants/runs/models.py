@@ -2,12 +2,28 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from interpolants.foundations.errors import invalid, nearest
-from interpolants.framework import stored
+from interpolants.framework import method, stored
 from interpolants.framework.method import MODEL
 
 _SEED = re.compile(r"(?P<task>.+)_seed(?P<seed>\d+)")
+
+
+def load(folder: str | Path, *, task: str | None = None, seed: int | None = None, **code: Any) -> Any:
+    """Any fitted method, from its own folder or from that of a run.
+
+    Args:
+        folder: What ``save`` wrote, or a run folder.
+        task: Which task, if the run has several.
+        seed: Which seed, if the task was fitted with several; the first by default.
+        code: Code of your own that the method was made with, e.g. ``net=MyNet()``.
+
+    Raises:
+        InvalidInputError: If there is no such model, or the code answers otherwise than that of the fit.
+    """
+    return method.load(find_model(Path(folder), task, seed), **code)
 
 
 def model_folders(run: Path) -> dict[str, Path]:

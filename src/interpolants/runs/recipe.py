@@ -106,7 +106,7 @@ def make_recipe(tables: Mapping[str, Any], place: str = "recipe", *, quick: bool
     check_keys(place, tables, _TOP)
     own = {name: value for name, value in tables.items() if name != "quick"}
     if quick:
-        own = _quickened(own, tables.get("quick", {}))
+        own = quickened(own, tables.get("quick", {}))
     if "tasks" in own and (beside := [name for name in TASK_PARTS[1:] if name in own and name != "title"]):
         raise invalid(
             place, "a table of a task must not stand beside 'tasks'", repr(beside[0]), "Move it into a task."
@@ -125,7 +125,7 @@ def make_recipe(tables: Mapping[str, Any], place: str = "recipe", *, quick: bool
     return recipe
 
 
-def _quickened(tables: dict[str, Any], quick: Mapping[str, Any]) -> dict[str, Any]:
+def quickened(tables: dict[str, Any], quick: Mapping[str, Any]) -> dict[str, Any]:
     """The tables with ``[quick]`` over them; in a recipe of several tasks its tables are named after the tasks."""
     if "tasks" not in tables:
         return merged(tables, quick)

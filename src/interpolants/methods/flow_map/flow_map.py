@@ -16,7 +16,7 @@ from interpolants.fields.protocol import Fields, as_time
 from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition
-from interpolants.framework.capabilities import capability
+from interpolants.framework.capabilities import capability, verb
 from interpolants.framework.frames import Standard
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
@@ -31,6 +31,7 @@ from interpolants.paths.path import Path
 from interpolants.training.pairs import PairBatches, finished
 
 DIRECTIONS = ("both", "forward")
+verb("jump", "x", "s", "t")
 
 
 class FlowMap(Trained):

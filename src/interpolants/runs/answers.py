@@ -1,0 +1,74 @@
+"""Answers of methods in files and on the terminal, and rows of users' files for them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from interpolants.framework.method import Method
+from interpolants.framework.roles import Role
+from interpolants.runs.files import check_free, read_table, write_table
+
+
+def check_writable(out: Path | None, *, force: bool) -> None:
+    """Refuse a file that exists or cannot be written, before any work is done; a folder is for methods and lists."""
+    if out is not None and out.suffix:
+        check_free(out, force=force)
+
+
+def read_rows(text: str, role: Role) -> Any:
+    """Rows of a role from a file: a table with names where there are some, else an array."""
+    path = Path(text)
+    if role.kind == "ragged":
+        return [
+            read_rows(str(file), Role(name=role.name)) for file in sorted(path.glob("*")) if file.is_file()
+        ]
+    found = read_table(text, f"--{role.name}")
+    whole = role.kind in ("condition", "labels") and bool((found.x == found.x.round()).all())
+    if whole and found.x.shape[1:] == (1,):
+        return found.x[:, 0].long()
+    return found.x
+
+
+def write_answer(answer: Any, out: Path, *, force: bool) -> None:
+    """A tensor, table, mapping or ensemble to a file; a method to a folder; a list to a folder of files."""
+    if isinstance(answer, Method):
+        answer.save(out)
+    elif isinstance(answer, list):
+        for number, part in enumerate(answer):
+            write_answer(part, out / f"{number:05d}.csv", force=force)
+    elif hasattr(answer, "table") and out.suffix.lower() == ".csv":
+        check_free(out, force=force)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        answer.table().to_csv(out)
+    else:
+        write_table(out, _arrays(answer), force=force)
+
+
+def _arrays(answer: Any) -> dict[str, np.ndarray[Any, Any]]:
+    if isinstance(answer, Mapping):
+        return {name: _array(part) for name, part in answer.items()}
+    if hasattr(answer, "loc") and hasattr(answer, "scale"):
+        return {"mean": _array(answer.mean), "std": _array(answer.std)}
+    return {"x": _array(answer.x if hasattr(answer, "x") else answer)}
+
+
+def _array(value: Any) -> np.ndarray[Any, Any]:
+    plain = value.detach().cpu() if isinstance(value, Tensor) else value
+    return np.asarray(plain)
+
+
+def tell(answer: Any, out: Path | None) -> str:
+    """One line about an answer, and its first rows where it went to no file."""
+    where = f" in {out}" if out is not None else ""
+    if isinstance(answer, Method):
+        return f"{answer!r}{where}"
+    arrays = _arrays(answer) if not isinstance(answer, list) else {"items": np.empty(len(answer))}
+    told = ", ".join(f"{name} {tuple(value.shape)}" for name, value in arrays.items()) + where
+    if out is not None or isinstance(answer, list):
+        return told
+    first = next(iter(arrays.values()))
+    with np.printoptions(precision=5, threshold=40, edgeitems=3):
+        return f"{told}\n{first}"

@@ -1,0 +1,153 @@
+"""Recipes in files and run folders: read, changed by overrides, kept beside the results, and gone on with."""
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.storage import write_text
+from interpolants.framework.experiment import CELLS, GATHERED, RESULTS
+from interpolants.framework.scores import Answered
+from interpolants.runs.config import find_config, read_settings
+from interpolants.runs.overrides import apply, plain
+from interpolants.runs.recipe import TASK_PARTS, Recipe, make_recipe, quickened
+from interpolants.runs.recipe_run import run_recipe
+
+CONFIG = "recipe.json"
+# What says how a run is judged; changing it does not change what was learnt.
+_LATER = ("title", "ask", "claim", "probe")
+_OURS = ("ask", "claim", "quick", "split", "probe")
+
+
+def is_recipe(tables: Any) -> bool:
+    """Whether tables are a recipe of a method, rather than settings of a bridge."""
+    if not isinstance(tables, Mapping):
+        return False
+    tasks = tables.get("tasks")
+    parts = (
+        [tables, *(task for task in tasks if isinstance(task, Mapping))]
+        if isinstance(tasks, list)
+        else [tables]
+    )
+    return any(name in part for part in parts for name in _OURS)
+
+
+def read_recipe(name: str | Path, overrides: Iterable[str] = (), *, quick: bool = False) -> Recipe:
+    """A recipe from a file or by its name, changed by overrides ``key.path=value``.
+
+    Raises:
+        InvalidInputError: If the file is missing or damaged, or a key, member or setting is unknown.
+    """
+    file = find_config(Path(name))
+    return changed_recipe(read_settings(file), overrides, place=file.name, quick=quick)
+
+
+def changed_recipe(
+    tables: Any, overrides: Iterable[str] = (), *, place: str = "recipe", quick: bool = False
+) -> Recipe:
+    """A recipe from its tables, with overrides applied after ``[quick]``."""
+    own = plain(tables, place)
+    if not isinstance(own, dict):
+        raise invalid(place, "a recipe must be a table of keys", type(own).__name__)
+    own = quickened(own, own.get("quick", {})) if quick else own
+    own.pop("quick", None)
+    if "tasks" not in own:
+        task = {name: own.pop(name) for name in TASK_PARTS if name in own and name != "title"}
+        own["tasks"] = [task]
+    apply(own, overrides)
+    if quick:
+        own["budget"] = "quick"
+    return make_recipe(own, place)
+
+
+@dataclass(frozen=True)
+class RecipeFolder:
+    """A run folder and the recipe in it.
+
+    Attributes:
+        out: The folder.
+        recipe: The recipe.
+    """
+
+    out: Path
+    recipe: Recipe
+
+    @classmethod
+    def stored(cls, out: Path) -> "RecipeFolder":
+        """What a folder was made with.
+
+        Raises:
+            InvalidInputError: If it is no run of a recipe.
+        """
+        file = out / CONFIG
+        if not file.is_file():
+            raise invalid(
+                "run", f"the folder must be one of a run, with a {CONFIG}", str(out), "Check the path."
+            )
+        return cls(out, make_recipe(json.loads(file.read_text(encoding="utf-8")), str(file)))
+
+    def open(self, *, resume: bool) -> bool:
+        """Make the folder, or take up the run in it; whether it was taken up. Nothing of another run is replaced.
+
+        Raises:
+            InvalidInputError: If the folder holds something else.
+        """
+        if not self.out.is_dir() or not any(self.out.iterdir()):
+            self._keep()
+            return False
+        if not (self.out / CONFIG).is_file():
+            rule, found = "out must be a new folder or one of a run", f"{self.out}, which holds other files"
+            raise invalid("run", rule, found, "Choose another folder.")
+        before = RecipeFolder.stored(self.out).recipe
+        finished = (self.out / GATHERED).exists()
+        if not resume and (finished or before != self.recipe):
+            what = "a finished run" if before == self.recipe else "a run with other settings"
+            remedy = "Pass --resume to go on with it, or choose another folder."
+            raise invalid("run", "out must not hold another run", f"{self.out}, which holds {what}", remedy)
+        if before == self.recipe:
+            return True
+        self._check_learnt(before)
+        for name in (RESULTS, GATHERED, CELLS):  # models stay: only the questions have changed
+            shutil.rmtree(self.out / name, ignore_errors=True)
+        self._keep()
+        return True
+
+    def _check_learnt(self, before: Recipe) -> None:
+        then, now = (_flat(_without(asdict(recipe))) for recipe in (before, self.recipe))
+        changed = [key for key in sorted(then.keys() | now.keys()) if then.get(key) != now.get(key)]
+        if changed:
+            shown = "; ".join(f"{key} {then.get(key)!r} -> {now.get(key)!r}" for key in changed[:4])
+            remedy = "Choose another folder, or leave the settings as they were."
+            raise invalid("run", f"the run in {self.out} must keep its settings", shown, remedy)
+
+    def _keep(self) -> None:
+        self.out.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(tables_of(self.recipe), indent=1, ensure_ascii=False, allow_nan=False)
+        write_text(self.out / CONFIG, text + "\n")
+
+    def run(self, *, resume: bool = False, workers: int = 1, progress: bool = False) -> Answered:
+        """Open the folder, run what is missing, gather."""
+        self.open(resume=resume)
+        return run_recipe(self.recipe, self.out, workers=workers, progress=progress)
+
+
+def tables_of(recipe: Recipe) -> dict[str, Any]:
+    """A recipe as plain tables, from which an equal one is made."""
+    tables = json.loads(json.dumps(asdict(recipe)))
+    return {name: value for name, value in tables.items() if value not in ("", [])}
+
+
+def _without(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without(inner) for key, inner in value.items() if key not in _LATER}
+    return [_without(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, Mapping | list):
+        return {prefix: value}
+    pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
+    return {k: v for key, inner in pairs for k, v in _flat(inner, f"{prefix}.{key}".lstrip(".")).items()}
