@@ -11,7 +11,7 @@ sys.path.insert(0, str(ROOT))  # the drawing of the studies lies beside the pack
 
 def main() -> None:
     """Write ``docs/images/light_sb.png``."""
-    from studies.drawing import HUES, figure, label, legend, save
+    from gallery.drawing import HUES, figure, label, legend, save
 
     from interpolants.methods import LightSB
     from interpolants.problems import EightGaussians, Moons

@@ -13,12 +13,14 @@ sys.path.insert(0, str(ROOT))  # the studies lie beside the package
 def main() -> None:
     """Write ``docs/images/schrodinger_bridges.png``."""
     from studies.common import run
-    from studies.schrodinger.experiment import SOLVERS, TOYS
-    from studies.schrodinger.report import STUDY, paths
+    from studies.schrodinger.experiment import SOLVERS, STUDY, TOYS, paths
+
+    from interpolants.reports.draw import draw
 
     cases = [f"{TOYS} / {solver}" for solver in SOLVERS]
     results = run(STUDY, "laptop", [0], ROOT / "runs" / "studies" / "schrodinger_laptop", only=cases)
-    paths(results, ROOT / "docs" / "images" / "schrodinger_bridges.png")
+    (figure,) = paths(results)
+    (ROOT / "docs" / "images" / "schrodinger_bridges.png").write_bytes(draw(figure))
 
 
 if __name__ == "__main__":

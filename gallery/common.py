@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
-from studies.drawing import HUES, figure, label, legend
+
+from gallery.drawing import HUES, figure, label, legend
 
 __all__ = ["HUES", "draws", "figure", "frame", "label", "legend", "main", "plain_axes", "show_images"]
 

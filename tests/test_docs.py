@@ -58,12 +58,12 @@ def test_nothing_is_left_to_be_filled_in(page):
 
 def test_every_study_has_its_verdict_and_a_line_in_the_list():
     listed = (ROOT / "studies" / "README.md").read_text()
-    for folder in sorted(path.parent for path in ROOT.glob("studies/*/__main__.py")):
+    for folder in sorted(path.parent for path in ROOT.glob("studies/*/experiment.py")):
         assert f"({folder.name}/README.md)" in listed, folder.name
         text = (folder / "README.md").read_text()
         for part in ("Question", "Command", "Verdict"):
             assert part in text, (folder.name, part)
-        assert f"python -m studies.{folder.name} " in text
+        assert f"python -m studies {folder.name} " in text
 
 
 def blocks(page):

@@ -11,7 +11,6 @@ with several constant levels and with the choice are then compared with the trut
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,9 @@ from interpolants.estimator.auto_eps import EpsChoice, auto_eps
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.types import Condition
+from interpolants.framework.figures import Axis, Figure, Panel, Series, across
+from interpolants.framework.scores import Answered, measured, paired_gap
+from interpolants.framework.seeds import Results, markdown
 from interpolants.likelihood.kl_bound import SquaredErrors, optimal_eps, squared_errors
 from interpolants.metrics.kde_kl import kde_kl
 from interpolants.nets.mlp import MLP
@@ -31,8 +33,7 @@ from interpolants.problems.gaussian_mixture import GaussianMixture
 from interpolants.problems.mixture_bridge import GaussianMixtureBridge
 from interpolants.training.pairs import learn_fields
 from interpolants.training.settings import TrainSettings
-from studies.common import Outcome, Results, Study, markdown, mean_and_error, paired_gap, shown
-from studies.drawing import HUES, figure, label, legend, save
+from studies.common import Study
 
 Settings = Mapping[str, Any]
 CASE = "five modes"
@@ -76,7 +77,7 @@ def cases(settings: Settings) -> Sequence[str]:
     return (CASE,)
 
 
-def measure(case: str, seed: int, settings: Settings) -> Outcome:
+def measure(case: str, seed: int, settings: Settings) -> Answered:
     """Learn, choose, and compare the choice with no noise and with eps = 1."""
     target = GaussianMixture.random(5, settings["dim"], settings["spread"], seed)
     fields = _learnt(target, seed, settings)
@@ -97,7 +98,7 @@ def measure(case: str, seed: int, settings: Settings) -> Outcome:
         kde = kde_kl(truth[:, :2], made[:, :2], generator=generator(0))
         values |= {f"kde {name}": kde.value, f"kde error {name}": kde.error}
         values[f"modes {name}"] = _mode_kl(target, made)
-    return Outcome({**values, **_told(choice)}, _arrays(choice, errors))
+    return measured({**values, **_told(choice)}, _arrays(choice, errors))
 
 
 def _told(choice: EpsChoice) -> dict[str, float]:
@@ -164,6 +165,9 @@ def _mode_kl(target: GaussianMixture, made: Tensor) -> float:
     return total
 
 
+# --- table and figures ---------------------------------------------------------------------------------------
+
+
 def table(results: Results) -> str:
     """What was predicted and chosen; the distance to the truth by noise level; in how many seeds the choice wins."""
     names = ("predicted", "best by true errors", "chosen mean level", "is schedule")
@@ -179,7 +183,7 @@ def table(results: Results) -> str:
     rows = [
         [
             words,
-            *(shown([factor * v for v in results.values(CASE, f"{metric} {m}")], digits) for m in models),
+            *(results.shown(CASE, f"{metric} {m}", digits, factor) for m in models),
             floor,
         ]
         for metric, words, factor, digits, floor in (
@@ -189,7 +193,7 @@ def table(results: Results) -> str:
                 "all coordinates, mode by mode (nat)",
                 1,
                 2,
-                shown(results.values(CASE, "floor modes"), 2),
+                results.shown(CASE, "floor modes", 2),
             ),
         )
     ]
@@ -213,51 +217,28 @@ def _wins(results: Results, models: Sequence[str]) -> str:
     return markdown(["statement", "difference (nat)", "holds in seeds"], rows)
 
 
-def figures(results: Results, folder: Path) -> None:
+def figures(results: Results) -> list[Figure]:
     """The schedule of least bound by estimated and by true errors; the truth about the constants and the choice."""
-    made = figure(900, 340)
-    left, right = made.subplots(1, 2)
-    for i, seed in enumerate(results.seeds):
-        kept = results.arrays(CASE, seed)
-        if not kept:
-            continue
-        words = ("held-out rows", "true errors") if i == 0 else (None, None)
-        guess = np.sqrt(kept["velocity"] / kept["score"])
-        true = np.sqrt(kept["true_velocity"] / kept["true_score"])
-        left.plot(kept["t"], guess, color=HUES[1], alpha=0.6, label=words[0])
-        left.plot(kept["t"], true, color=HUES[0], alpha=0.6, linestyle="--", label=words[1])
+    schedules = []
+    for kept in filter(None, (results.arrays(CASE, seed) for seed in results.seeds)):
+        for prefix, words, hue, dash in (("", "held-out rows", 1, "-"), ("true_", "true errors", 0, "--")):
+            eps = np.sqrt(kept[f"{prefix}velocity"] / kept[f"{prefix}score"])
+            arrays = {"x": kept["t"], "y": eps}
+            schedules.append(Series(mark="line", arrays=arrays, name=words, hue=hue, dash=dash, alpha=0.6))
     levels = results.settings["constants"]
-    points = np.array([mean_and_error(results.values(CASE, f"modes {eps:g}")) for eps in levels])
-    right.errorbar(
-        levels,
-        points[:, 0],
-        np.nan_to_num(points[:, 1]),
-        color=HUES[0],
-        marker="o",
-        ms=5,
-        capsize=2,
-        label="constants",
+    series = (
+        results.curve(levels, [(CASE, f"modes {eps:g}") for eps in levels], "constants"),
+        across(results.mean(CASE, f"modes {AUTO}"), "the choice", 1, "-"),
+        across(results.mean(CASE, "floor modes")),
     )
-    for name, words, hue, line in (
-        (f"modes {AUTO}", "the choice", HUES[1], "-"),
-        ("floor modes", "true samples", "#5b6472", "--"),
-    ):
-        right.axhline(
-            mean_and_error(results.values(CASE, name))[0],
-            color=hue,
-            linewidth=1.2,
-            linestyle=line,
-            label=words,
-        )
-    left.set_ylim(bottom=0)
-    right.set_xscale("symlog", linthresh=1)
-    right.set_xticks(levels, [f"{eps:g}" for eps in levels])
-    right.set_ylim(bottom=0)
-    label(left, title="Noise level of least bound", x="t", y="eps(t)", grid="y")
-    label(right, title="All 128 coordinates", x="constant eps", y="divergence from the truth (nat)", grid="y")
-    legend(left)
-    legend(right)
-    save(made, folder / "auto_eps.png")
+    x = Axis(label="constant eps", scale="symlog", ticks=tuple(levels))
+    y = Axis(label="divergence from the truth", unit="nat", low=0, grid=True)
+    left = Panel(
+        series=tuple(schedules), title="Noise level of least bound", legend="best",
+        x=Axis(label="t"), y=Axis(label="eps(t)", low=0, grid=True),
+    )  # fmt: skip
+    right = Panel(series=series, title="All 128 coordinates", x=x, y=y, legend="best")
+    return [Figure(name="auto_eps", panels=(left, right), width=900, height=340)]
 
 
 STUDY = Study("auto_eps", SETTINGS, cases, measure, table, figures)

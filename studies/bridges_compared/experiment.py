@@ -16,6 +16,9 @@ from torch import Tensor
 from interpolants.couplings.pairs import costs
 from interpolants.couplings.sinkhorn import Sinkhorn
 from interpolants.data.catalogue import load
+from interpolants.framework.figures import Axis, Figure, Panel, Series, across
+from interpolants.framework.scores import Answered, measured
+from interpolants.framework.seeds import MARKERS, Results, markdown, shown
 from interpolants.methods.entropic_sb import EntropicSB
 from interpolants.methods.interpolant_sb import InterpolantSB
 from interpolants.methods.light_sb import LightSB
@@ -24,7 +27,7 @@ from interpolants.metrics.bures_uvp import bw2_uvp, cbw2_uvp
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.problems.light_schrodinger import EOTMixturePair
 from interpolants.problems.schrodinger import GaussianSchrodingerBridge
-from studies.common import Outcome
+from studies.common import Study
 from studies.schrodinger.experiment import problem as gaussian
 
 Settings = Mapping[str, Any]
@@ -36,6 +39,7 @@ LIGHT = {"light, diagonal": "diagonal", "light, full": "full"}
 SOLVERS = (*LIGHT, "interpolant", "entropic")
 BASELINES = ("minibatch Sinkhorn", "independent", "real eights")
 DIGITS_EPS, COMPONENTS = 0.05, 10
+TIMED = ("seconds", "sampling")  # CPU seconds of the fit, and of sampling
 _DATA, _TEST, _SPLIT = range(3)
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -63,12 +67,12 @@ def cases(settings: Settings) -> Sequence[str]:
     return (*known, *(f"{DIGITS} / {name}" for name in (*SOLVERS, *BASELINES)))
 
 
-def measure(case: str, seed: int, settings: Settings) -> Outcome:
+def measure(case: str, seed: int, settings: Settings) -> Answered:
     """Solve one bridge from samples, and hold it against what is known."""
     law, name = case.split(" / ")
     if law == DIGITS:
-        return Outcome(_digits(name, seed, settings))
-    return Outcome(_known(problem(law, seed), name, seed, settings))
+        return measured(_digits(name, seed, settings), timed=TIMED)
+    return measured(_known(problem(law, seed), name, seed, settings), timed=TIMED)
 
 
 @dataclass(frozen=True)
@@ -267,3 +271,66 @@ def _barycentric(x0: Tensor, x1: Tensor, g: torch.Generator, *, batch: int = 64)
 
 def _generator(seed: int, use: int) -> torch.Generator:
     return torch.Generator().manual_seed(1000 * seed + use)
+
+
+# --- table and figures ---------------------------------------------------------------------------------------
+
+
+SECONDS = (0.2, 0.5, 1, 2, 5)  # ticks
+KNOWN = (
+    ("drift", "drift, relative error"),
+    ("conditional", "conditionals, cBW2-UVP %"),
+    ("plain", "arrived, BW2-UVP %"),
+    ("arrived", "arrived, energy distance"),
+)
+
+
+def table(results: Results) -> str:
+    """Problems with an exact plan; then the digits."""
+    rows = [
+        [
+            case,
+            *(shown(results.values(case, name), 4 if name == "arrived" else 3) for name, _ in KNOWN),
+            results.shown(case, "seconds", 1),
+            results.shown(case, "sampling", 1),
+        ]
+        for case in (f"{law} / {name}" for law in (*GAUSSIANS, *PAIRS) for name in (*SOLVERS, "exact plan"))
+        if results.names(case)
+    ]
+    text = markdown(["exact plan", *(title for _, title in KNOWN), "fit, CPU s", "sampling, CPU s"], rows)
+    rows = [
+        [
+            case,
+            results.shown(case, "arrived", 3),
+            results.shown(case, "cost", 2),
+            results.shown(case, "seconds", 1),
+        ]
+        for case in (f"{DIGITS} / {name}" for name in (*SOLVERS, *BASELINES))
+        if results.names(case)
+    ]
+    head = ["digits", "to held-out eights, energy distance", "half the mean squared move", "CPU seconds"]
+    return text + "\n" + markdown(head, rows) if rows else text
+
+
+def figures(results: Results) -> list[Figure]:
+    """Error of the conditionals against seconds of the fit, one panel a family of problems."""
+    panels = []
+    for title, laws in (("Gaussians", GAUSSIANS), ("Pairs with an exact plan", PAIRS)):
+        series = []
+        for hue, solver in enumerate(SOLVERS):
+            for symbol, law in zip(MARKERS, laws, strict=False):
+                x, y = ([results.mean(f"{law} / {solver}", key)] for key in ("seconds", "conditional"))
+                name = f"{solver}, {law.split(', ')[1]}"
+                series.append(
+                    Series(mark="points", arrays={"x": x, "y": y}, name=name, hue=hue, symbol=symbol, size=36)
+                )
+        for dash, law in zip((":", "--"), laws, strict=True):
+            floor = results.mean(f"{law} / exact plan", "conditional")
+            series.append(across(floor, f"exact plan, {law.split(', ')[1]}", dash=dash))
+        x = Axis(label="CPU seconds of the fit", scale="log", ticks=(0.2, 0.5, 1, 2, 5))
+        y = Axis(label="cBW2-UVP, %", scale="log", grid=True)
+        panels.append(Panel(series=tuple(series), title=title, x=x, y=y))
+    return [Figure(name="bridges_compared", panels=tuple(panels), width=760, height=390, legend_columns=4)]
+
+
+STUDY = Study("bridges_compared", SETTINGS, cases, measure, table, figures)

@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from interpolants.dynamics.sample import sample
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.protocol import Fields
+from interpolants.framework.figures import Axis, Figure, Panel, Series, across, shaded
+from interpolants.framework.scores import Answered, measured, paired_gap
+from interpolants.framework.seeds import Results, markdown
 from interpolants.paths.envelopes import (
     BrownianEnvelope,
     Envelope,
@@ -30,7 +33,7 @@ from interpolants.problems.toys import Checkerboard
 from interpolants.training.pairs import learn_fields
 from interpolants.training.settings import TrainSettings
 from studies.checkerboard.density import BoardGrid
-from studies.common import Outcome
+from studies.common import Study
 
 Settings = Mapping[str, Any]
 ENVELOPES: dict[str, Envelope] = {
@@ -71,7 +74,7 @@ def cases(settings: Settings) -> Sequence[str]:
     return (*ENVELOPES, *VARIANTS)
 
 
-def measure(case: str, seed: int, settings: Settings) -> Outcome:
+def measure(case: str, seed: int, settings: Settings) -> Answered:
     """All noise levels of one envelope."""
     path = Linear(envelope=ENVELOPES[case.removesuffix(LONGER).removesuffix(SCORE)])
     longer = settings["longer"] if case.endswith(LONGER) else 1
@@ -91,7 +94,7 @@ def measure(case: str, seed: int, settings: Settings) -> Outcome:
         values |= {f"eps={eps:g} {name}": value for name, value in compare(grid, made).items()}
         if seed == 0:
             arrays[f"eps={eps:g}"] = grid.picture(grid.density(made))
-    return Outcome(values, arrays)
+    return measured(values, arrays)
 
 
 def compare(grid: BoardGrid, x: Tensor) -> dict[str, float]:
@@ -140,3 +143,119 @@ def _learn(path: Linear, head: str, seed: int, settings: Settings, longer: int) 
 
 def _generator(seed: int, purpose: int) -> torch.Generator:
     return torch.Generator().manual_seed(1000 * seed + purpose)
+
+
+# --- table and figures ---------------------------------------------------------------------------------------
+
+
+_TITLES = {
+    "gap mean": "Mean of |log rho1 - log rhohat1| under the board, both smoothed alike (nat)",
+    "gap variance": "Variance of the same (nat^2)",
+    "raw gap mean": "Mean of |log rho1 - log rhohat1|, rho1 not smoothed (nat)",
+    "kl": "KL(rho1 || rhohat1), both smoothed alike (nat)",
+    "variation": "Total variation, both smoothed alike",
+    "off board": "Share of samples off the board",
+}
+
+
+def table(results: Results) -> str:
+    """Every number against envelope and noise level, then the statements of the paper seed by seed."""
+    names, levels = _measured(results), results.settings["eps"]
+    head = ["gamma", *(f"eps = {eps:g}" for eps in levels)]
+    parts = [results.head]
+    for number, title in _TITLES.items():
+        rows = [[name, *(results.shown(name, f"eps={eps:g} {number}") for eps in levels)] for name in names]
+        rows.append(["true samples", results.shown(names[0], f"floor {number}")] + [""] * (len(levels) - 1))
+        parts += [f"**{title}**\n", markdown(head, rows)]
+    errors = [
+        [name, *(results.shown(name, key) for key in ("E|d velocity|^2", "E|d score|^2", "eps*"))]
+        for name in names
+    ]
+    parts += ["**Squared errors of the fields, mean over t in [0.02, 0.98]**\n"]
+    parts += [markdown(["gamma", "E\\|db\\|^2", "E\\|ds\\|^2", "predicted eps*"], errors)]
+    parts += ["**Seed by seed**\n", _findings(results, names)]
+    return "\n".join(parts)
+
+
+def _measured(results: Results) -> list[str]:
+    return [case for case in cases(results.settings) if results.names(case)]
+
+
+def _findings(results: Results, names: list[str]) -> str:
+    rows = []
+    for number in ("gap mean", "kl", "off board"):
+        for name in names:
+            ode = results.values(name, f"eps=0 {number}")
+            for eps in results.settings["eps"][1:]:
+                sde = results.values(name, f"eps={eps:g} {number}")
+                if sde:
+                    rows.append(
+                        _row(f"gamma = {name}: ODE is worse than SDE at eps = {eps:g} ({number})", ode, sde)
+                    )
+    for number in ("gap mean", "kl"):
+        first = "sqrt(t(1-t))"
+        for name in names:
+            if name != first and name in ENVELOPES:
+                worse, better = (results.values(n, f"eps=0 {number}") for n in (name, first))
+                rows.append(
+                    _row(f"ODE: gamma = {name} is worse than gamma = {first} ({number})", worse, better)
+                )
+    return markdown(["statement", "difference", "holds in seeds"], rows)
+
+
+def _row(text: str, worse: list[float], better: list[float]) -> list[str]:
+    n = min(len(worse), len(better))
+    gap, error, wins = paired_gap(worse[:n], better[:n])
+    return [text, f"{gap:.4f} ± {error:.4f}", f"{wins} of {n}"]
+
+
+def figures(results: Results) -> list[Figure]:
+    """The numbers against eps, and pictures of the densities of seed 0."""
+    return [_curves(results), _pictures(results)]
+
+
+def _curves(results: Results) -> Figure:
+    levels, panels = results.settings["eps"], []
+    for number, title, unit in (
+        ("gap mean", "On the board", "mean of |log rho1 − log rhohat1| (nat)"),
+        ("kl", "Over the plane", "KL (nat)"),
+        ("off board", "Off the board", "share of samples"),
+    ):
+        series = [_curve(results, name, number) for name in results.cases]
+        series.append(across(results.mean(results.cases[0], f"floor {number}")))
+        words = ("0 (ODE)", *(f"{eps:g}" for eps in levels[1:]))
+        x = Axis(label="noise level eps", ticks=tuple(range(len(levels))), names=words)
+        panels.append(Panel(series=tuple(series), title=title, x=x, y=Axis(label=unit, low=0, grid=True)))
+    return Figure(name="checkerboard", panels=tuple(panels), width=1080, height=420, legend_columns=4)
+
+
+def _curve(results: Results, case: str, number: str) -> Series:
+    """Hue and mark of the envelope, line of the variant."""
+    name, _, variant = case.partition(",")
+    dash = {"": "-", LONGER[1:]: ":", SCORE[1:]: "--"}[variant]
+    levels, hue = results.settings["eps"], list(ENVELOPES).index(name)
+    numbers = [(case, f"eps={eps:g} {number}") for eps in levels]
+    return results.curve(range(len(levels)), numbers, f"gamma = {case}", hue, dash=dash)
+
+
+def _pictures(results: Results) -> Figure:
+    names = [name for name in results.cases if name in ENVELOPES]
+    grid = BoardGrid(Checkerboard(), results.settings["h"])
+    truth, panels = grid.picture(grid.smoothed).astype(float), []
+    axis = Axis(low=-grid.edge, high=grid.edge, ticks=(-4, 0, 4))
+    first, last = results.settings["eps"][0], results.settings["eps"][-1]
+    for eps in (first, last):
+        shots = {name: results.arrays(name, 0).get(f"eps={eps:g}") for name in names}
+        for name, shot in {"true, smoothed": truth, **shots}.items():
+            if shot is None:
+                panels.append(Panel(series=(), bare=True))
+                continue
+            shades = (shaded(shot.astype(float), grid.edge, high=1.6 * truth.max()),)
+            words = ("ODE" if eps == 0 else f"SDE, eps = {eps:g}") if shot is truth else ""
+            y = Axis(**{**vars(axis), "label": words})
+            panels.append(Panel(series=shades, title=name if eps == first else "", x=axis, y=y, equal=True))
+    columns = len(names) + 1
+    return Figure(name="densities", panels=tuple(panels), columns=columns, width=180 * columns, height=380)
+
+
+STUDY = Study("checkerboard", SETTINGS, cases, measure, table, figures)

@@ -19,12 +19,15 @@ from torch import Tensor
 from interpolants.data import load
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator as seeded
+from interpolants.framework.figures import Axis, Figure, Panel, Series, cloud
+from interpolants.framework.scores import Answered, mean_and_error, measured
+from interpolants.framework.seeds import Results, markdown, shown
 from interpolants.guidance import CollapseWarning, FeynmanKac, GaussianFlow, WeightedSamples
 from interpolants.metrics import energy_distance
 from interpolants.paths import VP, BrownianEnvelope, Linear
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge
 from interpolants.solvers import Systematic
-from studies.common import Outcome
+from studies.common import Study
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "quick": {"particles": 128, "n_steps": 20, "betas": [2.0], "strengths": [3.0], "draws": 300},
@@ -75,7 +78,7 @@ def cases(settings: Mapping[str, Any]) -> list[str]:
     return named + [f"bridges, average: {how}" for how in (PLAIN, BALANCED)]
 
 
-def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
+def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Answered:
     """Draw particles for one target by one method, and judge them."""
     task, _, how = case.partition(": ")
     problem = problem_of(task)
@@ -97,7 +100,7 @@ def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
     if how != PLAIN:
         values |= _diagnosis(made, problem.log_z)
     keep = made.x[torch.multinomial(weights, 400, replacement=True, generator=seeded(seed, 9))]
-    return Outcome(values, {"x": keep.float().numpy()} if seed == 0 and settings["particles"] > 1000 else {})
+    return measured(values, {"x": keep.float().numpy()} if seed == 0 and settings["particles"] > 1000 else {})
 
 
 def _diagnosis(made: WeightedSamples, log_z: float) -> dict[str, float]:
@@ -243,3 +246,111 @@ class Grid:
             "energy distance": energy_distance(x[rows], truth).value,
             "energy floor": energy_distance(other, truth).value,
         }
+
+
+# --- table and figures ---------------------------------------------------------------------------------------
+
+
+ANNEALING = ("TV of modes", "variance ratio", "log Z error", "log Z told", "least ESS")
+_LEAST, _MOST = 0.9, 1.15  # within-mode variance over the true one
+OTHERS = ("mean error", "energy distance", "energy floor", "log Z error", "log Z told", "least ESS")
+
+
+def table(results: Results) -> str:
+    """Annealing, then everything that is judged on a grid, then the claims."""
+    parts = [f"Seeds {', '.join(map(str, results.seeds))}; mean ± standard error.\n"]
+    for title, columns, chosen in (
+        ("Annealing", ANNEALING, lambda case: case.startswith("annealing")),
+        ("Guidance, products, averages", OTHERS, lambda case: not case.startswith("annealing")),
+    ):
+        rows = [
+            [case, *(results.shown(case, name) for name in columns)]
+            for case in cases(results.settings)
+            if chosen(case) and results.names(case)
+        ]
+        parts += [f"## {title}\n", markdown(["case", *columns], rows)]
+    return "\n".join([*parts, "## Claims\n", _claims(results)])
+
+
+def _claims(results: Results) -> str:
+    lines = []
+    for task, number, limits in _limits(results):
+        plain = results.values(f"{task}: {PLAIN}", number)
+        for how, limit in limits.items():
+            found = results.values(f"{task}: {how}", number)
+            if plain and found:
+                ratio = mean_and_error(found)[0] / mean_and_error(plain)[0]
+                held = "holds" if ratio <= limit else "does not hold"
+                lines.append([f"{task}, {how}", number, f"<= {limit:g} of no weights", f"{ratio:.2f}", held])
+    for beta in results.settings["betas"]:
+        for how in (SCORE, FLOW, VELOCITY):
+            case = f"annealing, beta = {beta:g}: {how}"
+            if found := results.values(case, "variance ratio"):
+                held = "holds" if _LEAST <= mean_and_error(found)[0] <= _MOST else "does not hold"
+                wanted = f"{_LEAST:g} to {_MOST:g}"
+                lines.append([case.replace(": ", ", "), "variance ratio", wanted, shown(found), held])
+    return markdown(["case", "number", "wanted", "found", "verdict"], lines)
+
+
+def _limits(results: Results) -> list[tuple[str, str, dict[str, float]]]:
+    modes = {SCORE: 0.4, FLOW: 0.4, VELOCITY: 0.1}
+    found = [(f"annealing, beta = {beta:g}", "TV of modes", modes) for beta in results.settings["betas"]]
+    found += [(f"guidance, w = {w:g}", "mean error", {BALANCED: 0.5}) for w in results.settings["strengths"]]
+    all_three = dict.fromkeys((SCORE, FLOW, VELOCITY), 1.0)
+    found += [("digits, product", "energy distance", all_three)]
+    # Here the energy distance is at its floor with and without weights: the mean still tells them apart.
+    return [*found, ("bridges, average", "mean error", {BALANCED: 1.0})]
+
+
+def figures(results: Results) -> list[Figure]:
+    """Two targets as points, and every error as a share of that without weights."""
+    panels = (
+        _points(results, f"annealing, beta = {results.settings['betas'][-1]:g}"),
+        _points(results, "digits, product"),
+        _shares(results),
+    )
+    return [Figure(name="targets", panels=panels, width=1100, height=340)]
+
+
+def _points(results: Results, task: str) -> Panel:
+    """True draws, draws without weights, and with."""
+    series = [cloud(_truth(task), "true draws", "muted", size=7, alpha=0.6)]
+    for how, hue in ((PLAIN, 1), (VELOCITY, 0)):
+        arrays = results.arrays(f"{task}: {how}", results.seeds[0])
+        series += [cloud(arrays["x"], how, hue, size=6, alpha=0.7)] if arrays else []
+    title = task[0].upper() + task[1:]
+    return Panel(series=tuple(series), title=title, x=Axis(label="x"), y=Axis(label="y"), legend="best")
+
+
+def _shares(results: Results) -> Panel:
+    """Errors over those without weights, one row per task."""
+    rows = list(dict.fromkeys((task, number) for task, number, _ in _limits(results)))
+    series = [Series(mark="rule", arrays={"x": 1.0}, hue="muted")]
+    for how, hue, symbol in ((SCORE, 1, "s"), (FLOW, 2, "^"), (VELOCITY, 0, "o"), (BALANCED, 3, "D")):
+        shares = [results.mean(f"{t}: {how}", n) / results.mean(f"{t}: {PLAIN}", n) for t, n in rows]
+        arrays = {"x": np.maximum(shares, 1e-3), "y": range(len(rows))}
+        name = "powers add up to 1" if how == BALANCED else how
+        series.append(Series(mark="points", arrays=arrays, name=name, hue=hue, symbol=symbol, size=28))
+    names = tuple(f"{task}\n{number}" for task, number in rows)
+    y = Axis(ticks=tuple(range(len(rows))), names=names, low=len(rows) - 0.5, high=-2.4)
+    x = Axis(label="ratio", scale="log", grid=True)
+    title = "Error, of that without weights"
+    return Panel(
+        series=tuple(series), title=title, x=x, y=y, legend="upper left", legend_columns=2, width=1.1
+    )
+
+
+def _truth(task: str) -> Tensor:
+    source = seeded(0, 8)
+    if task.startswith("annealing"):
+        beta = float(task.rpartition("= ")[2])
+        shares = WEIGHTS**beta * STDS ** (2 * (1 - beta))
+        mode = torch.multinomial(shares, 400, replacement=True, generator=source)
+        noise = torch.randn(400, 2, dtype=F64, generator=source)
+        return CENTRES[mode] + (STDS[mode] / beta**0.5)[:, None] * noise
+    judge = problem_of(task).judge
+    grid: Grid = judge.__self__  # type: ignore[attr-defined]
+    return grid.sample(400, source)
+
+
+STUDY = Study("feynman_kac", SETTINGS, cases, measure, table, figures)

@@ -17,6 +17,9 @@ from interpolants.data.images import load_digits
 from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.randomness import generator
+from interpolants.framework.figures import Axis, Figure, Panel, across, cloud
+from interpolants.framework.scores import Answered, mean_and_error, measured
+from interpolants.framework.seeds import Results, markdown, shown
 from interpolants.methods.flow_map.flow_map import FlowMap
 from interpolants.methods.flow_settings import train_settings
 from interpolants.metrics.estimate import floor
@@ -24,7 +27,7 @@ from interpolants.metrics.sliced_wasserstein import sliced_wasserstein
 from interpolants.paths.linear import OneSidedLinear
 from interpolants.problems.toys import Checkerboard
 from interpolants.training.pairs import learn_fields
-from studies.common import Outcome
+from studies.common import Study
 
 ODE = "ode"
 RULES = ("semigroup", "lagrangian", "mean_velocity", "eulerian")
@@ -58,7 +61,7 @@ def cases(settings: Mapping[str, Any]) -> list[str]:
     return [f"{data}: {name}" for data in DATA for name in (ODE, *RULES)]
 
 
-def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
+def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Answered:
     """Train one case and measure it at all numbers of steps."""
     data, name = case.split(": ")
     sizes = settings[data]
@@ -81,7 +84,7 @@ def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
     if learnt is not None:
         values |= {key: learnt.summary()[key] for key in ("one_step_gap", "four_step_gap")}
     kept = {key: x[:3000].half().numpy() for key, x in made.items() if _pictured(data, name, seed, key)}
-    return Outcome(values, kept)
+    return measured(values, kept, timed=("cpu seconds",))
 
 
 def true_samples(data: str, seed: int, sizes: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
@@ -124,3 +127,104 @@ def _train(
 def _pictured(data: str, name: str, seed: int, key: str) -> bool:
     wanted: Sequence[str] = ("euler 4", REFERENCE) if name == ODE else ("map 1", "map 4")
     return data == "checkerboard" and seed == 0 and name in (ODE, "semigroup", "lagrangian") and key in wanted
+
+
+# --- table and figures ---------------------------------------------------------------------------------------
+
+
+_MARKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+def table(results: Results) -> str:
+    """Sliced W2 at every number of steps, then four steps over the reference, seed by seed."""
+    parts = [f"Seeds {', '.join(map(str, results.seeds))}; sliced W2, mean ± standard error over seeds.\n"]
+    for data in DATA:
+        names = [name for name in (ODE, *RULES) if results.names(f"{data}: {name}")]
+        if not names:
+            continue
+        parts += [f"**{data}**: jumps of the map\n", _maps(results, data, names)]
+        parts += [f"**{data}**: steps of Euler's scheme on the velocity\n", _odes(results, data, names)]
+        parts += [f"**{data}**: 4 jumps over the 100-step ODE\n", _ratios(results, data, names)]
+    return "\n".join(parts)
+
+
+def _maps(results: Results, data: str, names: list[str]) -> str:
+    head = ["rule", *(f"{n}" for n in MAP_STEPS), "error of the metric", "CPU s"]
+    rows = []
+    for name in names:
+        case = f"{data}: {name}"
+        if name != ODE:
+            cells = [results.shown(case, f"map {n}", 4) for n in MAP_STEPS]
+            own, _ = mean_and_error(results.values(case, "map 4 error"))
+            rows.append([name, *cells, f"{own:.4f}", results.shown(case, "cpu seconds", 0)])
+    rows.append(["true samples", results.shown(f"{data}: {names[0]}", "floor", 4), "", "", "", "", ""])
+    return markdown(head, rows)
+
+
+def _odes(results: Results, data: str, names: list[str]) -> str:
+    head = ["velocity of", *(f"{n}" for n in ODE_STEPS), "Heun, 100", "CPU s"]
+    rows = []
+    for name in names:
+        case = f"{data}: {name}"
+        cells = [results.shown(case, f"euler {n}", 4) for n in ODE_STEPS]
+        reference = results.shown(case, REFERENCE, 4)
+        rows.append([_words(name), *cells, reference, results.shown(case, "cpu seconds", 0)])
+    return markdown(head, rows)
+
+
+def _ratios(results: Results, data: str, names: list[str]) -> str:
+    head = ["rule", "over the ODE of its own network", "over the ODE of a velocity alone", "seeds below 1.3"]
+    rows = []
+    for name in names:
+        if name == ODE:
+            continue
+        case = f"{data}: {name}"
+        four = results.values(case, "map 4")
+        own = [a / b for a, b in zip(four, results.values(case, REFERENCE), strict=True)]
+        alone = [a / b for a, b in zip(four, results.values(f"{data}: {ODE}", REFERENCE), strict=False)]
+        below = sum(ratio < 1.3 for ratio in alone)
+        rows.append([name, shown(own, 3), shown(alone, 3), f"{below} of {len(alone)}"])
+    return markdown(head, rows)
+
+
+def _words(name: str) -> str:
+    return "a network of its own" if name == ODE else f"the {name} map"
+
+
+def figures(results: Results) -> list[Figure]:
+    """Sliced W2 against steps, and samples of the checkerboard from seed 0."""
+    return [_curves(results), _pictures(results)]
+
+
+def _curves(results: Results) -> Figure:
+    panels = []
+    for data in DATA:
+        series = []
+        for hue, name in enumerate((*RULES, ODE)):
+            steps, kind = (ODE_STEPS, "euler") if name == ODE else (MAP_STEPS, "map")
+            words = "ODE, Euler" if name == ODE else f"map, {name}"
+            numbers = [(f"{data}: {name}", f"{kind} {n}") for n in steps]
+            series.append(results.curve(steps, numbers, words, hue))
+        series.append(across(results.mean(f"{data}: {ODE}", "floor")))
+        x = Axis(label="evaluations of the network", scale="log2", ticks=ODE_STEPS)
+        y = Axis(label="sliced W2", unit="data units", scale="log", grid=True)
+        panels.append(Panel(series=tuple(series), title=data, x=x, y=y, legend="best"))
+    return Figure(name="flow_maps", panels=tuple(panels), width=1000, height=400)
+
+
+def _pictures(results: Results) -> Figure:
+    shots = {"true": Checkerboard().sample(3000, generator=generator(0)).numpy()}
+    for name in (ODE, "semigroup", "lagrangian"):
+        for key, x in results.arrays(f"checkerboard: {name}", 0).items():
+            kind, steps = key.split()
+            scheme = {"euler": "ODE, Euler", "heun": "ODE, Heun"}.get(kind, f"{name} map")
+            shots[f"{scheme}, {steps} step{'s' if steps != '1' else ''}"] = x
+    axis = Axis(low=-4.6, high=4.6, ticks=(-4, 0, 4))
+    panels = tuple(
+        Panel(series=(cloud(x, size=1, alpha=0.4),), title=words, x=axis, y=axis, equal=True)
+        for words, x in shots.items()
+    )
+    return Figure(name="checkerboard", panels=panels, width=190 * len(shots), height=220)
+
+
+STUDY = Study("flow_maps", SETTINGS, cases, measure, table, figures)

@@ -15,12 +15,15 @@ from torch import Tensor
 from interpolants.estimator.forecast_scores import verify_forecast
 from interpolants.estimator.forecaster import Forecaster
 from interpolants.foundations.randomness import generator
+from interpolants.framework.figures import Axis, Figure, Panel, Series, cloud
+from interpolants.framework.scores import Answered, measured
+from interpolants.framework.seeds import MARKERS, Results, markdown, shown
 from interpolants.metrics.crps import crps
 from interpolants.metrics.ensemble import spread_skill
 from interpolants.problems.noisy_lorenz import NoisyLorenz
 from interpolants.problems.rotating_mixture import RotatingMixture
 from interpolants.problems.transition import MixtureTransition
-from studies.common import Outcome
+from studies.common import Study
 
 Settings = Mapping[str, Any]
 PROBLEMS: dict[str, type[MixtureTransition]] = {
@@ -58,7 +61,7 @@ def cases(settings: Settings) -> Sequence[str]:
     return tuple(PROBLEMS)
 
 
-def measure(case: str, seed: int, settings: Settings) -> Outcome:
+def measure(case: str, seed: int, settings: Settings) -> Answered:
     """Learn one drift, score it at every level, and roll it out."""
     problem = PROBLEMS[case]()
     now, later = problem.pairs(settings["data"], generator=generator(seed, _DATA))
@@ -77,7 +80,7 @@ def measure(case: str, seed: int, settings: Settings) -> Outcome:
         values |= {f"{name} {key}": value for key, value in own.items()}
         arrays |= {f"{name} {key}": value for key, value in kept.items()}
     more, curves = rolled_out(forecaster, problem, seed, settings)
-    return Outcome(values | more, arrays | curves)
+    return measured(values | more, arrays | curves)
 
 
 def one_level(
@@ -148,3 +151,116 @@ def rolled_out(
     excess = [a / b - 1 for a, b in zip(lines["model"], lines["oracle"], strict=True)]
     values = {"roll-out excess, mean over leads": float(np.mean(excess)), "roll-out excess, last": excess[-1]}
     return values, {f"lead {key}": np.array(line, dtype=np.float32) for key, line in lines.items()}
+
+
+# --- table and figures ---------------------------------------------------------------------------------------
+
+
+def table(results: Results) -> str:
+    """Scores by noise level, whether the levels agree, and roll-outs."""
+    parts = [results.head]
+    head = ["noise level", "CRPS", "oracle", "CRPS above the oracle's (%)", "energy score above (%)"]
+    head += ["spread / skill", "rank p, each seed", "oracle's rank p"]
+    for case in _measured(results):
+        rows = []
+        for name in LEVELS:
+            get = {key: results.values(case, f"{name} {key}") for key in _KEYS}
+            percent = [100 * value for value in get["excess"]]
+            energy = [100 * value for value in get["energy excess"]]
+            rows.append(
+                [
+                    name,
+                    *(shown(get[key]) for key in ("crps", "oracle crps")),
+                    *(shown(part, 2) for part in (percent, energy)),
+                    shown(get["spread/skill"]),
+                    *(_each(get[key]) for key in ("rank p", "oracle rank p")),
+                ]
+            )
+        first = next(iter(LEVELS))
+        for rival in ("climatology", "persistence"):
+            rows.append([rival, results.shown(case, f"{first} {rival} crps")] + [""] * 6)
+        parts += [f"**{case}**\n", markdown(head, rows)]
+        parts += [
+            f"CRPS above the oracle's at the five levels, largest minus smallest: {_range(results, case)}.\n"
+        ]
+        mean, last = (
+            [100 * v for v in results.values(case, f"roll-out excess, {which}")]
+            for which in ("mean over leads", "last")
+        )
+        leads = results.settings["leads"]
+        parts += [f"Roll-outs of {leads} steps: CRPS above that of the oracle's roll-outs by {shown(mean, 1)} % on "
+                  f"average over leads, {shown(last, 1)} % at the last.\n"]  # fmt: skip
+    return "\n".join(parts)
+
+
+_KEYS = ("crps", "oracle crps", "excess", "energy excess", "spread/skill", "rank p", "oracle rank p")
+
+
+def _measured(results: Results) -> list[str]:
+    return [case for case in cases(results.settings) if results.names(case)]
+
+
+def _each(values: list[float]) -> str:
+    return ", ".join(f"{value:.2g}" for value in values)
+
+
+def _range(results: Results, case: str) -> str:
+    columns = [results.values(case, f"{name} excess") for name in LEVELS]
+    spans = [100 * (max(row) - min(row)) for row in zip(*columns, strict=True)]
+    return shown(spans, 2) + " %"
+
+
+def figures(results: Results) -> list[Figure]:
+    """Rank histograms, roll-outs and ensembles of the first seed that has them."""
+    stored = {case: results.arrays(case, results.seeds[0]) for case in results.cases}
+    return [_ranks(results, stored), _rollouts(stored), _ensembles(stored)]
+
+
+def _ranks(results: Results, stored: Mapping[str, Mapping[str, Any]]) -> Figure:
+    members, panels = results.settings["members"], []
+    chance = 2 * np.sqrt((members + 1) / results.settings["cases"])
+    for case, arrays in stored.items():
+        for name in ("reference", "flow", "Foellmer"):
+            series = [Series(mark="rule", arrays={"low": 1 - chance, "high": 1 + chance}, hue="muted")]
+            for k, line in enumerate(arrays[f"{name} ranks"]):
+                bars = {"edges": np.arange(members + 2) - 0.5, "counts": line}
+                series.append(Series(mark="histogram", arrays=bars, name=f"coordinate {k + 1}", hue=k))
+            y = Axis(label="frequency / flat" if name == "reference" else "", low=0, high=2)
+            x, legend = Axis(label="rank of what came"), "lower left" if name == "reference" else ""
+            panels.append(Panel(series=tuple(series), title=f"{case}, {name}", x=x, y=y, legend=legend))
+    return Figure(name="ranks", panels=tuple(panels), columns=3, width=960, height=260 * len(stored))
+
+
+def _rollouts(stored: Mapping[str, Mapping[str, Any]]) -> Figure:
+    named = {"oracle": "the true law, rolled out", "model": "forecaster", "climatology": "climatology"}
+    panels = []
+    for case, arrays in stored.items():
+        series = []
+        for k, (key, name) in enumerate(named.items()):
+            y = arrays[f"lead {key}"]
+            points = {"x": range(1, len(y) + 1), "y": y}
+            series.append(Series(mark="line", arrays=points, name=name, hue=k, symbol=MARKERS[k]))
+        y = Axis(label="CRPS", unit="data units", low=0, grid=True)
+        x = Axis(label="lead", unit="steps")
+        panels.append(Panel(series=tuple(series), title=case, x=x, y=y, legend="lower right"))
+    return Figure(name="rollouts", panels=tuple(panels), width=440 * len(stored), height=330)
+
+
+def _ensembles(stored: Mapping[str, Mapping[str, Any]]) -> Figure:
+    panels = []
+    for case, arrays in stored.items():
+        for k in range(3):
+            truth, drawn, now = (arrays[f"reference {key}"][k] for key in ("truth", "members", "now"))
+            star = {"x": now[:1], "y": now[1:2]}
+            series = (
+                cloud(truth, "true law", "muted", alpha=0.4),
+                cloud(drawn, "members", 1, size=16),
+                Series(mark="points", arrays=star, name="now", symbol="*", size=60),
+            )
+            axes = {"x": Axis(label="x1"), "y": Axis(label="x2" if k == 0 else "")}
+            title, legend = (case, "best") if k == 0 else ("", "")
+            panels.append(Panel(series=series, title=title, legend=legend, **axes))
+    return Figure(name="ensembles", panels=tuple(panels), columns=3, width=900, height=300 * len(stored))
+
+
+STUDY = Study("forecasting", SETTINGS, cases, measure, table, figures)

@@ -10,12 +10,16 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 
 from interpolants.diagnostics import asymmetry, conservative_projection, helmholtz, intrinsic_dimension
 from interpolants.diagnostics.intrinsic_dimension import METHODS
 from interpolants.fields import LearnedFields
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.framework.figures import Axis, Figure, Panel, Series, across
+from interpolants.framework.scores import Answered, measured
+from interpolants.framework.seeds import MARKERS, Results, markdown
 from interpolants.objectives import NoiseTimes
 from interpolants.paths import OneSidedLinear
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge
@@ -23,7 +27,7 @@ from interpolants.problems.gauge import GaugedFields, antisymmetric
 from interpolants.problems.manifolds import SwissRollSheet
 from interpolants.training.pairs import learn_fields
 from interpolants.training.settings import TrainSettings
-from studies.common import Outcome
+from studies.common import Study
 
 Settings = Mapping[str, Any]
 PLAIN, GRADIENT, LONGER, PROJECTION = "plain", "gradient", "plain, twice the steps", "projection"
@@ -49,9 +53,9 @@ def cases(_: Settings) -> Sequence[str]:
     return (PLAIN, GRADIENT, LONGER, PROJECTION)
 
 
-def measure(case: str, seed: int, settings: Settings) -> Outcome:
+def measure(case: str, seed: int, settings: Settings) -> Answered:
     """One network and its dimensions, or one projection."""
-    return Outcome(_projected(seed, settings)) if case == PROJECTION else _dimensions(case, seed, settings)
+    return _projected(seed, settings) if case == PROJECTION else _dimensions(case, seed, settings)
 
 
 def learn(case: str, seed: int, settings: Settings) -> tuple[LearnedFields, float]:
@@ -80,7 +84,7 @@ def learn(case: str, seed: int, settings: Settings) -> tuple[LearnedFields, floa
     return learnt.fields, learnt.result.seconds
 
 
-def _dimensions(case: str, seed: int, settings: Settings) -> Outcome:
+def _dimensions(case: str, seed: int, settings: Settings) -> Answered:
     fields, seconds = learn(case, seed, settings)
     points = SHEET.sample(settings["points"], generator=_generator(seed, _POINTS))
     test = SHEET.sample(10 * settings["points"], generator=_generator(seed, _TEST))
@@ -100,7 +104,7 @@ def _dimensions(case: str, seed: int, settings: Settings) -> Outcome:
         # In units of the noise: a projection on the sheet leaves its two tangents, 2 in all.
         values[f"loss {sigma:g}"] = float((found1 - test).square().sum(1).mean()) / sigma**2
         values[f"asymmetry {sigma:g}"] = asymmetry(fields, draw.x_t[:500], float(t))
-    return Outcome(values, arrays)
+    return measured(values, arrays, timed=("training, seconds",))
 
 
 @lru_cache(maxsize=1)
@@ -109,7 +113,7 @@ def mixture() -> GaussianMixture:
     return GaussianMixture.random(3, 3, 1.0, 0)
 
 
-def _projected(seed: int, settings: Settings) -> dict[str, float]:
+def _projected(seed: int, settings: Settings) -> Answered:
     """``(Id + A) S`` projected on gradients: relative L2 errors before and after, in units of S."""
     how = settings["projection"]
     true = GaussianMixtureBridge(Gaussian((3,)), mixture()).fields(PATH)
@@ -128,7 +132,7 @@ def _projected(seed: int, settings: Settings) -> dict[str, float]:
     split = helmholtz(turned, found.fields, None, test, reference=true, generator=_generator(seed, _NOISE))
     assert split.error is not None
     assert split.conservative_error is not None
-    return {
+    values = {
         "error before": split.error**0.5,
         "error after": split.conservative_error**0.5,
         "gauge share": split.gauge,
@@ -136,7 +140,85 @@ def _projected(seed: int, settings: Settings) -> dict[str, float]:
         "overlap, standard errors": split.overlap / split.overlap_error,
         "training, seconds": found.result.seconds,
     }
+    return measured(values, timed=("training, seconds",))
 
 
 def _generator(seed: int, purpose: int) -> torch.Generator:
     return torch.Generator().manual_seed(1000 * seed + purpose)
+
+
+# --- table and figures ---------------------------------------------------------------------------------------
+
+
+_LEARNT = (PLAIN, LONGER, GRADIENT)
+
+
+def table(results: Results) -> str:
+    """Errors of the dimension, what was learnt, comparisons seed by seed, and the projection."""
+    sigmas = results.settings["sigmas"]
+    text = results.head
+    named = [case for case in _LEARNT if results.names(case)]
+    for prefix, head in (("", "mean \\|dimension - 2\\|"), ("mean ", "mean dimension")):
+        rows = [
+            [f"{case}, sigma = {s:g}", *(results.shown(case, f"{prefix}{e} {s:g}") for e in ESTIMATES)]
+            for s in sigmas
+            for case in named
+        ]  # fmt: skip
+        text += "\n" + markdown([head, *ESTIMATES], rows)
+    keys = ("loss", "asymmetry")
+    head = ["network", *(f"{key}, sigma = {s:g}" for key in keys for s in sigmas), "training, s"]
+    rows = [
+        [case, *(results.shown(case, f"{key} {s:g}") for key in keys for s in sigmas),
+         results.shown(case, "training, seconds", 1)]
+        for case in named
+    ]  # fmt: skip
+    text += "\n" + markdown(head, rows)
+    text += "\n" + markdown(["the gradient's error is lower in seeds", *ESTIMATES[:3]], _wins(results))
+    names = [*results.names(PROJECTION), "training, seconds"]
+    row = ["relative L2", *(results.shown(PROJECTION, name, 4) for name in names)]
+    return text + "\n" + markdown(["projection of (Id + A) S", *names], [row])
+
+
+def _wins(results: Results) -> list[list[str]]:
+    rows = []
+    for other in (PLAIN, LONGER):
+        for s in results.settings["sigmas"]:
+            cells = []
+            for estimate in ESTIMATES[:3]:
+                a, b = (results.values(case, f"{estimate} {s:g}") for case in (GRADIENT, other))
+                lower = sum(x < y for x, y in zip(a, b, strict=False))
+                equal = sum(x == y for x, y in zip(a, b, strict=False))
+                cells.append(f"{lower} of {len(a)}" + (f", {equal} equal" if equal else ""))
+            rows.append([f"than {other}, sigma = {s:g}", *cells])
+    return rows
+
+
+def figures(results: Results) -> list[Figure]:
+    """Errors against the noise, and the singular values of the first seed."""
+    sigmas, panels = results.settings["sigmas"], []
+    for estimate in ESTIMATES[:3]:
+        series = tuple(
+            results.curve(sigmas, [(case, f"{estimate} {s:g}") for s in sigmas], case, k)
+            for k, case in enumerate(_LEARNT)
+        )
+        x = Axis(label="noise sigma", scale="log", ticks=tuple(sigmas))
+        y, legend = Axis(label="mean |dimension - 2|", grid=True), "best" if not panels else ""
+        panels.append(Panel(series=series, title=f"By the {estimate}", x=x, y=y, legend=legend))
+    panels.append(_spectra(results))
+    return [Figure(name="gauge_freedom", panels=tuple(panels), width=940, height=290)]
+
+
+def _spectra(results: Results) -> Panel:
+    """Median singular values of M, and the tenth and ninetieth percentile over the points, at the least noise."""
+    sigma, series = results.settings["sigmas"][0], [across(0.5, "")]
+    for k, case in enumerate(_LEARNT):
+        values = results.arrays(case, 0).get(f"{ESTIMATES[0]} {sigma:g}")
+        if values is not None:
+            low, middle, high = np.percentile(values.astype(np.float64), (10, 50, 90), axis=0)
+            arrays = {"x": np.arange(1, 6) + 0.15 * (k - 1), "y": middle, "low": low, "high": high}
+            series.append(Series(mark="line", arrays=arrays, hue=k, dash="", symbol=MARKERS[k], size=4))
+    title, x = f"-sigma² grad S, sigma = {sigma:g}", Axis(label="singular value", ticks=tuple(range(1, 6)))
+    return Panel(series=tuple(series), title=title, x=x, y=Axis(grid=True))
+
+
+STUDY = Study("gauge_freedom", SETTINGS, cases, measure, table, figures)

@@ -17,6 +17,9 @@ from interpolants.dynamics import sample
 from interpolants.fields import Fields
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator as seeded
+from interpolants.framework.figures import Axis, Figure, Panel, across, strips
+from interpolants.framework.scores import Answered, measured
+from interpolants.framework.seeds import Results, markdown
 from interpolants.guidance import ClassifierFree
 from interpolants.metrics import sliced_wasserstein
 from interpolants.paths import OneSidedLinear
@@ -24,7 +27,7 @@ from interpolants.runs.classifier import Classifier
 from interpolants.runs.sources import Rows
 from interpolants.training.pairs import learn_fields
 from interpolants.training.settings import TrainSettings
-from studies.common import Outcome
+from studies.common import Study
 
 _SHARED = {"drop": 0.1, "batch_size": 128, "n_steps": 30}
 _STRENGTHS = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 5.0]
@@ -64,7 +67,7 @@ def cases(settings: Mapping[str, Any]) -> list[str]:
     return [f"{EVERYWHERE}, w = {w:g}" for w in settings["strengths"]] + inside
 
 
-def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
+def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Answered:
     """Draw every digit equally often with one strength, and judge."""
     strength = float(case.rpartition("= ")[2])
     interval = (0.0, 1.0) if case.startswith(EVERYWHERE) else tuple(settings["interval"])
@@ -84,7 +87,7 @@ def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
         "outside": float((raw.abs() > 1.05).float().mean()),
         "accuracy on real": judge().accuracy(*test).value,
     }
-    return Outcome(values, {"made": made[:40].numpy()})
+    return measured(values, {"made": made[:40].numpy()})
 
 
 def spread(x: Tensor, labels: Tensor) -> float:
@@ -120,3 +123,60 @@ def judge() -> Classifier:
     """The classifier of real images."""
     x, labels = digits("train")
     return Classifier(Rows(x, labels))
+
+
+# --- table and figures ---------------------------------------------------------------------------------------
+
+
+COLUMNS = {"accuracy": 3, "diversity": 3, "W2": 3, "W2 floor": 3, "outside": 3, "accuracy on real": 3}
+
+
+def table(results: Results) -> str:
+    """A row for every strength and interval."""
+    rows = [
+        [case, *(results.shown(case, name, digits) for name, digits in COLUMNS.items())]
+        for case in cases(results.settings)
+        if results.values(case, "W2")
+    ]
+    head = [
+        "guidance",
+        "accuracy",
+        "diversity",
+        "sliced W2 to held-out digits",
+        "real training digits",
+        "pixels out of range",
+        "accuracy on real",
+    ]
+    return f"Seeds {', '.join(map(str, results.seeds))}; mean ± standard error.\n\n" + markdown(head, rows)
+
+
+def figures(results: Results) -> list[Figure]:
+    """Accuracy, diversity and distance against strength, and samples at three strengths."""
+    measured = [case for case in results.cases if results.values(case, "W2")]
+    places, panels = list(dict.fromkeys(case.rpartition(",")[0] for case in measured)), []
+    for key, title, y, floor, name in (
+        ("accuracy", "Right digit", "share, by a classifier", "accuracy on real", "real digits"),
+        ("diversity", "Diversity within a class", "relative to real digits", "", "real digits"),
+        ("W2", "Distance to held-out digits", "sliced W2", "W2 floor", "real training digits"),
+    ):
+        series = []
+        for hue, place in enumerate(places):
+            members = [case for case in measured if case.rpartition(",")[0] == place]
+            w = [float(case.rpartition("= ")[2]) for case in members]
+            numbers = [(case, key) for case in members]
+            series.append(results.curve(w, numbers, f"guidance {place}", hue, errors=False))
+        series.append(across(results.mean(measured[0], floor) if floor else 1.0, name, dash=":"))
+        x = Axis(label="strength w")
+        panels.append(Panel(series=tuple(series), title=title, x=x, y=Axis(label=y), legend="best"))
+    rows, names = [], []
+    for w in (0.0, 1.0, 3.0):
+        images = results.arrays(f"{EVERYWHERE}, w = {w:g}", results.seeds[0]).get("made")
+        if images is not None:
+            rows += [images[:10, 0], images[10:20, 0]]
+            names += [f"w = {w:g}", ""]
+    if rows:
+        panels.append(strips(rows, names=names, title="Asked for 0 to 9, twice", width=1.3))
+    return [Figure(name="guidance", panels=tuple(panels), width=1180, height=320)]
+
+
+STUDY = Study("guidance", SETTINGS, cases, measure, table, figures)

@@ -18,6 +18,9 @@ from torch.nn.functional import avg_pool2d
 from interpolants.data.images import load_fashion_mnist
 from interpolants.dynamics.sample import sample
 from interpolants.fields.learned import LearnedFields
+from interpolants.framework.figures import Axis, Figure, Panel, across, strips
+from interpolants.framework.scores import Answered, measured
+from interpolants.framework.seeds import Results, markdown
 from interpolants.metrics.diversity import memorisation
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.paths.envelopes import BrownianEnvelope
@@ -27,7 +30,7 @@ from interpolants.paths.path import Path
 from interpolants.paths.trigonometric import OneSidedTrigonometric
 from interpolants.training.pairs import learn_fields
 from interpolants.training.settings import TrainSettings
-from studies.common import Outcome
+from studies.common import Study
 
 Settings = Mapping[str, Any]
 PATHS: dict[str, Path] = {
@@ -63,7 +66,7 @@ def cases(settings: Settings) -> Sequence[str]:
     return tuple(PATHS)
 
 
-def measure(case: str, seed: int, settings: Settings) -> Outcome:
+def measure(case: str, seed: int, settings: Settings) -> Answered:
     """Samples of one path at every noise level."""
     seen, unseen = images(settings["pool"], settings["train"])
     fields = _learn(PATHS[case], seen, seed, settings)
@@ -102,7 +105,7 @@ def measure(case: str, seed: int, settings: Settings) -> Outcome:
             }
     if seed == 0:
         arrays["start"] = _bytes(begin[:64])
-    return Outcome(values, arrays)
+    return measured(values, arrays)
 
 
 @lru_cache(maxsize=1)
@@ -148,3 +151,102 @@ def _bytes(x: Tensor) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 def _generator(seed: int, purpose: int) -> torch.Generator:
     return torch.Generator().manual_seed(1000 * seed + purpose)
+
+
+# --- table and figures ---------------------------------------------------------------------------------------
+
+
+def table(results: Results) -> str:
+    """Variety, distance to the data and nearest neighbours, for each path and noise level."""
+    head = ["path", "eps", "spread of samples of one start", "distance to the start", "energy distance to test images",
+            "median distance to nearest training image", "closer to training than test images are"]  # fmt: skip
+    rows = []
+    for case in _measured(results):
+        for eps in results.settings[LEVELS[case]]:
+            keys = ("spread", "from start", "energy", "neighbour", "closer")
+            rows.append([case, f"{eps:g}", *(results.shown(case, f"eps={eps:g} {key}") for key in keys)])
+    first = _measured(results)[0]
+    data = ("spread of data", "start to others", "floor energy", "neighbour of data")
+    rows.append(["test images", "", *(results.shown(first, key) for key in data), "0.5"])
+    text = f"Seeds {', '.join(map(str, results.seeds))}; mean ± standard error over seeds. "
+    text += "Spread and distance are root mean squares per pixel, images in [-1, 1]; "
+    text += "the spread of test images is that of unrelated ones.\n"
+    return "\n".join(
+        [text, markdown(head, rows), "**Does variety grow with eps, seed by seed?**\n", _grows(results)]
+    )
+
+
+def _grows(results: Results) -> str:
+    rows = []
+    for case in _measured(results):
+        levels = results.settings[LEVELS[case]]
+        curves = np.array([results.values(case, f"eps={eps:g} spread") for eps in levels])
+        grows = int((np.diff(curves, axis=0) > 0).all(0).sum())
+        rows.append([case, f"{grows} of {curves.shape[1]}"])
+    return markdown(["path", "spread grows at every step of eps, in seeds"], rows)
+
+
+def _measured(results: Results) -> list[str]:
+    return [case for case in PATHS if results.names(case)]
+
+
+def figures(results: Results) -> list[Figure]:
+    """Grids of samples, samples of one start at several noise levels, neighbours, and variety against eps."""
+    shots = {case: arrays for case in _measured(results) if (arrays := results.arrays(case, 0))}
+    albums = {"samples": (_grid, 350), "one_start": (_one_start, 175), "neighbours": (_neighbours, 120)}
+    made = [
+        Figure(
+            name=name, width=330 * len(shots), height=height,
+            panels=tuple(draw(results, case, arrays) for case, arrays in shots.items()),
+        )
+        for name, (draw, height) in albums.items() if shots
+    ]  # fmt: skip
+    return [*made, _curves(results)]
+
+
+def _highest(results: Results, case: str) -> float:
+    return float(results.settings[LEVELS[case]][-1])
+
+
+def _grid(results: Results, case: str, arrays: Mapping[str, Any]) -> Panel:
+    # The ODE of a mirror path returns what it is given.
+    eps = _highest(results, case) if case == "mirror" else 0.0
+    shown = arrays[f"eps={eps:g} samples"][:64]
+    rows = list(shown[: len(shown) // 8 * 8].reshape(-1, 8, *shown.shape[1:]))
+    return strips(rows, low=0, high=255, title=f"{case}, eps = {eps:g}")
+
+
+def _one_start(results: Results, case: str, arrays: Mapping[str, Any]) -> Panel:
+    levels = results.settings[LEVELS[case]]
+    rows = [arrays[f"eps={eps:g} again"] for eps in levels]
+    names = [f"eps = {eps:g}" for eps in levels]
+    return strips(rows, low=0, high=255, names=names, title=f"{case}: samples of one start")
+
+
+def _neighbours(results: Results, case: str, arrays: Mapping[str, Any]) -> Panel:
+    eps = _highest(results, case)
+    rows = {"start": arrays["start"][:10]} if case == "mirror" else {}
+    rows |= {
+        "made": arrays[f"eps={eps:g} samples"][:10],
+        "nearest seen": arrays[f"eps={eps:g} neighbours"][:10],
+    }
+    return strips(list(rows.values()), low=0, high=255, names=list(rows), title=f"{case}, eps = {eps:g}")
+
+
+def _curves(results: Results) -> Figure:
+    panels = []
+    for key, floor, title, y in (
+        ("spread", "spread of data", "Samples of one start", "spread per pixel"),
+        ("energy", "floor energy", "All samples", "energy distance to test images"),
+    ):
+        series = []
+        for hue, case in enumerate(_measured(results)):
+            levels = results.settings[LEVELS[case]]
+            series.append(results.curve(levels, [(case, f"eps={eps:g} {key}") for eps in levels], case, hue))
+        series.append(across(results.mean(_measured(results)[0], floor), "test images"))
+        x, axis = Axis(label="noise level eps"), Axis(label=y, grid=True)
+        panels.append(Panel(series=tuple(series), title=title, x=x, y=axis, legend="best"))
+    return Figure(name="variety", panels=tuple(panels), width=760, height=320)
+
+
+STUDY = Study("images", SETTINGS, cases, measure, table, figures)

@@ -7,11 +7,12 @@ on a grid. Seconds are those of the processor, one thread.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,11 +20,14 @@ from interpolants.data import load
 from interpolants.fields import Fields
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator as seeded
+from interpolants.framework.figures import Axis, Figure, Panel, across, strips
+from interpolants.framework.scores import Answered, mean_and_error, measured, paired_gap
+from interpolants.framework.seeds import Results, markdown
 from interpolants.guidance import DPS, REDDiff, TwistedSMC
 from interpolants.operators import Mask, Measurement, Operator, PhaseRetrieval, Saturate
 from interpolants.paths import VP
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge, LinearGaussian
-from studies.common import Outcome
+from studies.common import Study
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "quick": {
@@ -106,7 +110,7 @@ def cases(settings: Mapping[str, Any]) -> list[str]:
     return found
 
 
-def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
+def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Answered:
     """Restore the measurements of one task by one method."""
     name, _, how = case.partition(": ")
     key = tuple(sorted(settings.items()))
@@ -120,7 +124,7 @@ def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
         arrays["x"] = answers[:SHOWN].float().numpy()
         if how == START:
             arrays["truth"] = task.truth[:SHOWN].float().numpy()
-    return Outcome(values, arrays)
+    return measured(values, arrays, timed=("seconds",))
 
 
 @dataclass(frozen=True)
@@ -321,3 +325,118 @@ def on_a_grid(
         found.append((mean, std, log.logsumexp(0) + 2 * (line[1] - line[0]).log()))
     means, stds, evidences = (torch.stack(part) for part in zip(*found, strict=True))
     return means, stds, evidences
+
+
+# --- table and figures ---------------------------------------------------------------------------------------
+
+
+DIGITS = {"PSNR": 2, "residual": 4, "off the exact mean": 3, "evaluations": 0, "seconds": 1}
+PLANE = {
+    "off, in posterior std": 3,
+    "log evidence error": 3,
+    "log evidence told": 3,
+    "evaluations": 0,
+    "seconds": 1,
+}
+
+
+def table(results: Results) -> str:
+    """A table per task, then the claims."""
+    parts = [f"Seeds {', '.join(map(str, results.seeds))}; mean ± standard error.\n"]
+    for task, columns in (
+        (HALF, DIGITS),
+        (SATURATED, DIGITS),
+        (FOURIER, DIGITS),
+        (LINEAR, PLANE),
+        (RING, PLANE),
+    ):
+        rows = [
+            [
+                case.partition(": ")[2],
+                *(results.shown(case, key, digits) for key, digits in columns.items()),
+            ]
+            for case in cases(results.settings)
+            if case.startswith(f"{task}: ") and results.names(case)
+        ]
+        parts += [f"**{task[0].upper()}{task[1:]}**\n", markdown(["", *columns], rows)]
+    return "\n".join([*parts, "**Claims**, in dB\n", _claims(results)])
+
+
+def _claims(results: Results) -> str:
+    many, few = results.settings["many"], results.settings["few"]
+    paper, short = f"RED-diff, {many} steps", f"RED-diff, {few} steps"
+    pairs, best = f"RED-diff, {few} pairs", f"RED-diff, {many // 2} pairs"
+    wanted: Sequence[tuple[str, str, str, float]] = (
+        ("RED-diff over the better DPS, at least", paper, "", 0.5),
+        ("pairs over the better DPS, at least", pairs, "", 0.5),
+        ("exact mean over RED-diff, at most", EXACT, paper, -2.5),
+        (f"{many} over {few} steps, at most", paper, short, -0.5),
+        (f"{many // 2} over {few} pairs, at most", best, pairs, -0.5),
+        ("descending over random, at least", paper, f"{paper}, random times", 3.0),
+        ("descending over ascending, at least", paper, f"{paper}, ascending", 3.0),
+    )
+    lines = []
+    for text, first, second, limit in wanted:
+        one, other = (_psnr(results, how) for how in (first, second or _better_push(results)))
+        if not one or not other:
+            continue
+        gap, error, _ = paired_gap(one, other)
+        held = gap >= limit if limit > 0 else gap <= -limit
+        lines.append(
+            [text, f"{abs(limit):g}", f"{gap:.2f} ± {error:.2f}", "holds" if held else "does not hold"]
+        )
+    return markdown(["", "limit", "found", "verdict"], lines)
+
+
+def _psnr(results: Results, how: str) -> list[float]:
+    return results.values(f"{HALF}: {how}", "PSNR")
+
+
+def _better_push(results: Results) -> str:
+    return max(("DPS, 0.3", "DPS, 1"), key=lambda how: mean_and_error(_psnr(results, how))[0])
+
+
+def figures(results: Results) -> list[Figure]:
+    """Restored digits of the first seed, and quality against evaluations."""
+    titles = {HALF: "half of the pixels hidden", SATURATED: "saturated at half the range"}
+    panels = (*(_album(results, task, title) for task, title in titles.items()), _budget(results))
+    return [Figure(name="inverse_problems", panels=panels, width=1040, height=300)]
+
+
+def _album(results: Results, task: str, title: str) -> Panel:
+    """Rows of digits: what was seen, the answers, the truth."""
+    paper, pairs, *_ = few_options(results.settings)
+    ways = {"seen": START, "RED-diff": paper, "pairs": pairs, "DPS": "DPS, 0.3", "particles": SMC}
+    stored = {name: results.arrays(f"{task}: {how}", results.seeds[0]) for name, how in ways.items()}
+    if not all(stored.values()):
+        return Panel(series=(), bare=True)
+    columns = {name: found["x"] for name, found in stored.items()} | {"truth": stored["seen"]["truth"]}
+    rows = [
+        np.stack([x[r].reshape(8, 8) for x in columns.values()]) for r in range(min(4, len(columns["seen"])))
+    ]
+    x = Axis(ticks=tuple(k + 0.5 for k in range(len(columns))), names=tuple(columns))
+    return strips(rows, title=title, x=x)
+
+
+def _budget(results: Results) -> Panel:
+    """PSNR against evaluations, half of the pixels hidden."""
+    many, few = results.settings["many"], results.settings["few"]
+    curves = {
+        "one draw per step": [f"RED-diff, {few} steps", f"RED-diff, {many} steps"],
+        "pairs, averages of the run's length": [f"RED-diff, {n} pairs" for n in (few // 2, few, many // 2)],
+        "random times": [f"RED-diff, {many} steps, random times"],
+        "DPS, the better": [_better_push(results)],
+    }
+    series = []
+    for hue, (text, names) in enumerate(curves.items()):
+        cases = [f"{HALF}: {name}" for name in names]
+        calls = [results.mean(case, "evaluations") for case in cases]
+        series.append(results.curve(calls, [(case, "PSNR") for case in cases], text, hue))
+    series.append(across(results.mean(f"{HALF}: {EXACT}", "PSNR"), "exact posterior mean", dash="-"))
+    x, y = Axis(label="evaluations of the denoiser", scale="log"), Axis(label="PSNR", unit="dB", grid=True)
+    return Panel(
+        series=tuple(series), title="half of the pixels hidden", x=x, y=y, legend="lower right", width=1.2
+    )
+
+
+STUDY = Study("inverse_problems", SETTINGS, cases, measure, table, figures)

@@ -15,6 +15,9 @@ import torch
 from interpolants.data import load_digits
 from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
+from interpolants.framework.figures import Axis, Figure, Panel, Series, cloud
+from interpolants.framework.scores import Answered, measured, paired_gap
+from interpolants.framework.seeds import Results, markdown, shown
 from interpolants.metrics import energy_distance
 from interpolants.paths import (
     DataSeparation,
@@ -29,7 +32,7 @@ from interpolants.problems import Checkerboard
 from interpolants.problems.checkerboard_bridge import CheckerboardBridge
 from interpolants.training.pairs import learn_fields
 from interpolants.training.settings import TrainSettings
-from studies.common import Outcome
+from studies.common import Study
 
 Settings = Mapping[str, Any]
 # Mean square 1 per entry: each coordinate is uniform on [-sqrt 3, sqrt 3].
@@ -83,10 +86,10 @@ def cases(settings: Settings) -> Sequence[str]:
     return (*(f"{kind} / {path}" for kind in (EXACT, LEARNT) for path in PATHS), *digits)
 
 
-def measure(case: str, seed: int, settings: Settings) -> Outcome:
+def measure(case: str, seed: int, settings: Settings) -> Answered:
     """One schedule sampled with few steps, or the energies of one set of digits."""
     kind, name = case.split(" / ")
-    return Outcome(_energies(name, seed, settings)) if kind == DIGITS else _board(kind, name, seed, settings)
+    return measured(_energies(name, seed, settings)) if kind == DIGITS else _board(kind, name, seed, settings)
 
 
 @lru_cache(maxsize=2)
@@ -124,7 +127,7 @@ def fields(kind: str, path: SpatiallyLinearPath, seed: int, settings: Settings) 
     return learn_fields(path, None, x1, heads=("denoised",), net=net, settings=train).fields
 
 
-def _board(kind: str, name: str, seed: int, settings: Settings) -> Outcome:
+def _board(kind: str, name: str, seed: int, settings: Settings) -> Answered:
     n, law = settings["n"], separation(settings["points"], settings["draws"])
     path = schedule(name, settings)
     found = fields(kind, path, seed, settings)
@@ -143,7 +146,7 @@ def _board(kind: str, name: str, seed: int, settings: Settings) -> Outcome:
             )
             if seed == 0 and kind == EXACT and method == "euler" and steps in (4, 8):
                 arrays[f"{steps}"] = x[:2500].half().numpy()
-    return Outcome(values, arrays)
+    return measured(values, arrays)
 
 
 def _energies(name: str, seed: int, settings: Settings) -> dict[str, float]:
@@ -166,3 +169,93 @@ def _energies(name: str, seed: int, settings: Settings) -> dict[str, float]:
 
 def _generator(seed: int, purpose: int) -> torch.Generator:
     return torch.Generator().manual_seed(1000 * seed + purpose)
+
+
+# --- table and figures ---------------------------------------------------------------------------------------
+
+
+_METHODS = {"euler": "Euler steps", "ddim": "denoising steps"}
+
+
+def table(results: Results) -> str:
+    """Distances by steps, gaps over seeds, energies."""
+    steps = results.settings["n_steps"]
+    text = results.head
+    for method, words in _METHODS.items():
+        head = ["energy distance x 1000", "kinetic energy", *(f"{n} {words}" for n in steps), "true samples"]
+        rows = []
+        for kind in (EXACT, LEARNT):
+            for path in PATHS:
+                case = f"{kind} / {path}"
+                keys = [f"{method} {n}" for n in steps] + ["floor"]
+                numbers = [results.shown(case, key, 2, 1000) for key in keys]
+                rows.append([f"{kind}, {path}", shown(results.values(case, "kinetic energy")[:1]), *numbers])
+        text += "\n" + markdown(head, rows)
+    text += "\n" + markdown(
+        ["compared over seeds", "difference x 1000", "seeds in which it is positive"],
+        _gaps(results),
+    )
+    head = ["digits", "formula 2 (1 - cos Phi)", OPTIMAL, LINEAR, TRIGONOMETRIC]
+    rows = [
+        [case.removeprefix(f"{DIGITS} / "), *(results.shown(case, name) for name in results.names(case))]
+        for case in cases(results.settings)
+        if case.startswith(DIGITS) and results.names(case)
+    ]  # fmt: skip
+    return text + "\n" + markdown(head, rows)
+
+
+def _gaps(results: Results) -> list[list[str]]:
+    rows = []
+    for kind in (EXACT, LEARNT):
+        for method, words in _METHODS.items():
+            for other in (LINEAR, TRIGONOMETRIC):
+                for n in results.settings["n_steps"]:
+                    a, b = (results.values(f"{kind} / {path}", f"{method} {n}") for path in (other, OPTIMAL))
+                    if not a or len(a) != len(b):
+                        continue
+                    gap, error, above = paired_gap(a, b)
+                    name = f"{kind}, {n} {words}: {other} - {OPTIMAL}"
+                    difference = f"{1000 * gap:.2f} ± {1000 * error:.2f}"
+                    rows.append([name, difference, f"{above} of {len(a)}"])
+    return rows
+
+
+def figures(results: Results) -> list[Figure]:
+    """Schedules, distances against steps, and samples."""
+    return [_distances(results), _samples(results)]
+
+
+def _distances(results: Results) -> Figure:
+    t, series = torch.linspace(0, 1, 201, dtype=torch.float64), []
+    for k, name in enumerate(PATHS):
+        path = schedule(name, results.settings)
+        series.append(Series(mark="line", arrays={"x": t, "y": path.beta(t)}, hue=k, name=name))
+        series.append(Series(mark="line", arrays={"x": t, "y": path.alpha(t)}, hue=k, dash="--"))
+    axes = {"x": Axis(label="time t"), "y": Axis(label="coefficient", grid=True)}
+    panels = [Panel(series=tuple(series), title="Data (solid) and noise (dashed)", **axes)]
+    steps = results.settings["n_steps"]
+    for kind in (EXACT, LEARNT):
+        curves = tuple(
+            results.curve(steps, [(f"{kind} / {name}", f"euler {n}") for n in steps], name, k, errors=False)
+            for k, name in enumerate(PATHS)
+        )
+        axes = {
+            "x": Axis(label="Euler steps", scale="log", ticks=tuple(steps)),
+            "y": Axis(label="energy distance", scale="symlog", near_zero=1e-3, grid=True),
+        }
+        legend, title = "best" if kind == EXACT else "", f"Checkerboard, {kind} denoiser"
+        panels.append(Panel(series=curves, title=title, legend=legend, **axes))
+    return Figure(name="distances", panels=tuple(panels), width=900, height=290)
+
+
+def _samples(results: Results) -> Figure:
+    axis, panels = Axis(low=-2.2, high=2.2, ticks=(-1, 1)), []
+    for n in (4, 8):
+        for k, name in enumerate(PATHS):
+            x = results.arrays(f"{EXACT} / {name}", 0).get(str(n))
+            series = () if x is None else (cloud(x, hue=k, size=0.5),)
+            panels.append(Panel(series=series, title=f"{name}, {n} steps", x=axis, y=axis, equal=True))
+    return Figure(name="samples", panels=tuple(panels), columns=len(PATHS), width=660, height=470)
+
+
+STUDY = Study("kinetic_optimal", SETTINGS, cases, measure, table, figures)

@@ -12,13 +12,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interpolants.framework.figures import Figure
+from interpolants.framework.scores import Answered, measured
+from interpolants.framework.seeds import Results, markdown, shown
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.paths.kinetic import KineticOptimal
 from interpolants.paths.path import SpatiallyLinearPath
-from studies.common import Outcome
-from studies.learnt_bridges.methods import hold_against_truth, methods
+from studies.common import Study
+from studies.learnt_bridges.methods import BUDGETS, NOISY_BUDGETS, hold_against_truth, methods
 from studies.learnt_bridges.problems import DIGITS, samples
-from studies.which_bridge.experiment import FLOOR, NOTHING, floor_of, paths
+from studies.which_bridge.experiment import (
+    FLOOR,
+    LEAST,
+    NOTHING,
+    UNIT,
+    Grid,
+    floor_of,
+    limit,
+    names,
+    paths,
+    shades,
+    show,
+)
 from studies.which_bridge.problems import mixtures
 
 Settings = Mapping[str, Any]
@@ -52,18 +67,18 @@ def cases(settings: Settings) -> Sequence[str]:
     return found
 
 
-def measure(case: str, seed: int, settings: Settings) -> Outcome:
+def measure(case: str, seed: int, settings: Settings) -> Answered:
     """Learn one bridge, and hold its draws against held-out samples."""
     task, name = case.split(" / ")
     data = samples(task, seed, data=settings["data"], n=settings["n"], repeats=settings["repeats"])
     if name == NOTHING:
-        return Outcome({"distance": energy_distance(data.test0, data.test1).value})
+        return measured({"distance": energy_distance(data.test0, data.test1).value})
     if name == FLOOR:
         if data.rho1 is None:  # there are no more of them than the two halves
             found = energy_distance(data.x1, data.test1)
-            return Outcome({"distance": found.value, "error": found.error})
-        return Outcome(floor_of(data.rho1.sample, settings["n"], data.test1, seed))
-    return Outcome(hold_against_truth(learners(task)[name], data, seed, settings))
+            return measured({"distance": found.value, "error": found.error})
+        return measured(floor_of(data.rho1.sample, settings["n"], data.test1, seed))
+    return measured(hold_against_truth(learners(task)[name], data, seed, settings), timed=("seconds",))
 
 
 @cache
@@ -90,3 +105,74 @@ class _Moments:
     mean: Tensor
     covariance: Tensor
     dim: int
+
+
+# --- table and figures ---------------------------------------------------------------------------------------
+
+
+LOST = 10.0  # nats; beyond it a likelihood says nothing
+
+
+def table(results: Results) -> str:
+    """One table for each task."""
+    parts = [f"Energy distances times {UNIT}, mean ± standard error over {len(results.seeds)} seeds.\n"]
+    return "\n".join(parts + [_task(results, task) for task in _tasks(results)])
+
+
+def _tasks(results: Results) -> list[str]:
+    return [task for task in TASKS if results.names(f"{task} / {FLOOR}")]
+
+
+def _task(results: Results, task: str) -> str:
+    """One row for each bridge that was learnt on a task."""
+    keys = [f"ode@{n}" for n in BUDGETS] + [f"sde@{n}" for n in NOISY_BUDGETS]
+    floor = f"{_values(results, task, FLOOR, 'distance')}, up to {show(limit(results, task))} level with it"
+    still = _values(results, task, NOTHING, "distance")
+    rows = []
+    for name in names(results, task):
+        case = f"{task} / {name}"
+        numbers = [_values(results, task, name, key) for key in keys]
+        rows.append(
+            [
+                name,
+                *numbers,
+                _values(results, task, name, "back"),
+                _values(results, task, name, "move", unit=1, digits=2),
+                _nats(results.values(case, "nats")),
+                results.shown(case, "seconds", 1),
+            ]
+        )
+        if results.values(case, "draws@0"):
+            drawn = _values(results, task, name, "draws@0")
+            move = _values(results, task, name, "move, draws", unit=1, digits=2)
+            empty = ["–"] * (len(keys) - 1)
+            rows.append([f"{name}, draws without steps", drawn, *empty, "–", move, "–", "–"])
+    head = [task, *(key.upper().replace("@", " ") for key in keys), "back, 32", "half squared move"]
+    text = markdown([*head, "log p, error in nats", "fit, CPU s"], rows)
+    return f"\n## {task}\n\nx0 as it is: {still}; two true sets: {floor}.\n\n{text}"
+
+
+def _values(results: Results, place: str, name: str, key: str, *, unit: float = UNIT, digits: int = 1) -> str:
+    values = [unit * value for value in results.values(f"{place} / {name}", key)]
+    if values and max(values) > 1e4:
+        return "> 10000"
+    return shown(values, digits)
+
+
+def _nats(values: Sequence[float]) -> str:
+    return f"> {LOST:g}" if values and max(values) > LOST else shown(values, 2)
+
+
+def figures(results: Results) -> list[Figure]:
+    """Distance of the flow by bridge and number of evaluations."""
+    panels = {task: _grid(results, task) for task in _tasks(results)}
+    return [shades("learnt_bridges", panels, x="evaluations of the flow")]
+
+
+def _grid(results: Results, task: str) -> Grid:
+    rows = names(results, task)
+    values = [[results.mean(f"{task} / {name}", f"ode@{n}") for n in BUDGETS] for name in rows]
+    return Grid(rows, [str(n) for n in BUDGETS], values, max(limit(results, task), LEAST))
+
+
+STUDY = Study("learnt_bridges", SETTINGS, cases, measure, table, figures)

@@ -11,14 +11,16 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
 from interpolants.data import load_kjv
-from interpolants.data.text import kjv_chapters
+from interpolants.data.text import SYMBOLS, kjv_chapters
 from interpolants.discrete import (
     ExactPosterior,
     FirstHitting,
@@ -37,9 +39,12 @@ from interpolants.discrete import (
 from interpolants.discrete.nelbo import Form
 from interpolants.estimator import TokenBridge
 from interpolants.foundations.randomness import generator as seeded
+from interpolants.framework.figures import Axis, Figure, Panel, Series, across
+from interpolants.framework.scores import Answered, measured, paired_gap
+from interpolants.framework.seeds import MARKERS, Results, markdown, shown
 from interpolants.metrics import ngram_distance
 from interpolants.problems import MarkovTokens
-from studies.common import Outcome
+from studies.common import Study
 
 LETTERS = 27
 FLOAT32, FLOAT64, COARSE = 24, 53, 12
@@ -131,13 +136,13 @@ def cases(settings: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
+def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Answered:
     """One case; sequences are kept of the first seed only."""
     found = _measured(case, seed, settings)
-    return found if seed == 0 else Outcome(found.values)
+    return found if seed == 0 else replace(found, arrays={})
 
 
-def _measured(case: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
+def _measured(case: str, seed: int, settings: Mapping[str, Any]) -> Answered:
     kind, _, name = case.partition(": ")
     if kind == "source":
         return from_source(samplers(settings)[name], seed, settings)
@@ -151,7 +156,7 @@ def _measured(case: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
 # --- an exact source -----------------------------------------------------------------------------------------
 
 
-def from_source(sampler: TokenSampler, seed: int, settings: Mapping[str, Any]) -> Outcome:
+def from_source(sampler: TokenSampler, seed: int, settings: Mapping[str, Any]) -> Answered:
     """Sequences drawn with the exact posterior, scored by the source itself."""
     source = bible_source(settings["length"])
     posterior = ExactPosterior(source, Masked(LETTERS))
@@ -166,7 +171,7 @@ def from_source(sampler: TokenSampler, seed: int, settings: Mapping[str, Any]) -
         "draws": done.draws,
         "entropy": token_entropy(done.x, LETTERS) / math.log(2),
     }
-    return Outcome(values, {"tokens": done.x[:4].numpy()})
+    return measured(values, {"tokens": done.x[:4]}, timed=("seconds",))
 
 
 @lru_cache(maxsize=2)
@@ -186,7 +191,7 @@ def timed(sampler: TokenSampler, posterior: Posterior, n: int, length: int, seed
 # --- a model of the Bible -------------------------------------------------------------------------------------
 
 
-def from_model(name: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
+def from_model(name: str, seed: int, settings: Mapping[str, Any]) -> Answered:
     """Samples of the learnt model beside held-out text, which is a case of its own."""
     n, length = settings["model_n"], settings["model_length"]
     held = load_kjv("test", length=length).x
@@ -208,10 +213,10 @@ def from_model(name: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
         "entropy": token_entropy(x, LETTERS) / math.log(2),
         "real words": share_of_words(x),
     }
-    return Outcome(values, {"tokens": x[:8].numpy()})
+    return measured(values, {"tokens": x[:8]}, timed=("seconds",))
 
 
-def bound(seed: int, settings: Mapping[str, Any]) -> Outcome:
+def bound(seed: int, settings: Mapping[str, Any]) -> Answered:
     """The likelihood bound on held-out text, and the spread of its two forms from a single mask per sequence."""
     fitted = model(seed, frozen(settings))
     held = load_kjv("test", length=settings["model_length"]).x
@@ -235,7 +240,7 @@ def bound(seed: int, settings: Mapping[str, Any]) -> Outcome:
     prompt = "in the beginning god ______ the heaven and the earth and the ea"[: held.shape[1]]
     assert fitted.alphabet is not None
     filled = fitted.alphabet.encode_rows(fitted.infill(prompt, 4))
-    return Outcome(values, {"infilled": filled.numpy()})
+    return measured(values, {"infilled": filled}, timed=("training seconds",))
 
 
 @lru_cache(maxsize=1)
@@ -278,7 +283,7 @@ def word_law() -> Tensor:
 
 
 @lru_cache(maxsize=16)
-def words(steps: int) -> Outcome:
+def words(steps: int) -> Answered:
     """The law of a word after ancestral sampling with truncated noise, in closed form; the same for every seed."""
     mu = word_law()
     values = {"vocabulary": float(len(mu)), "true entropy": float(entropy(mu))}
@@ -287,7 +292,7 @@ def words(steps: int) -> Outcome:
         values[f"entropy, {name}"] = float(entropy(law))
         values[f"cross-entropy, {name}"] = float(-(law * mu.log()).sum())
         values[f"temperature, {name}"] = effective_temperature(mu, law)
-    return Outcome(values)
+    return measured(values)
 
 
 def law_of_token(mu: Tensor, steps: int, cap: float) -> Tensor:
@@ -319,7 +324,7 @@ def blocks(steps: int) -> list[tuple[int, int]]:
     return [*found, (steps - 1, steps)]
 
 
-def emulated_words(seed: int, settings: Mapping[str, Any]) -> Outcome:
+def emulated_words(seed: int, settings: Mapping[str, Any]) -> Answered:
     """The same by draws: the cross-entropy of words that were drawn with noise of 24 and of 53 bits."""
     mu, steps, n = word_law(), settings["emulated"], settings["word_tokens"]
     values = {}
@@ -335,4 +340,203 @@ def emulated_words(seed: int, settings: Mapping[str, Any]) -> Outcome:
         nats = -mu[drawn].log()
         values[f"cross-entropy, {name}"] = float(nats.mean())
         values[f"error, {name}"] = float(nats.std()) / n**0.5
-    return Outcome(values)
+    return measured(values)
+
+
+# --- table and figures ---------------------------------------------------------------------------------------
+
+
+def table(results: Results) -> str:
+    """Samplers on the exact source and on the model, the model's bound, and noise of a few bits."""
+    parts = [results.head]
+    parts += ["**Letters of an order-2 Markov source, exact posterior**\n", _source(results)]
+    parts += ["**A transformer that learnt the Bible letter by letter**\n", _bound(results), _model(results)]
+    parts += ["**Independent words, ancestral sampling with one joint draw per step**\n", _words(results)]
+    return "\n".join([*parts, _texts(results)])
+
+
+def _source(results: Results) -> str:
+    names = list(samplers(results.settings))
+    rows = [
+        [
+            name,
+            *(results.shown(f"source: {name}", key, digits) for key, digits in _SOURCE.items()),
+        ]
+        for name in names
+    ]
+    truth = results.shown(f"source: {names[0]}", "true bits", 4)
+    rows.append(["the source itself", truth, "", "", "", ""])
+    head = ["", "bits per letter", "calls", "draws x classes", "CPU seconds", "entropy of letters"]
+    told = markdown(head, rows)
+    first, last = (results.values(f"source: {name}", "bits") for name in (names[0], names[-1]))
+    if len(first) == len(last) > 1:
+        gap, error, _ = paired_gap(first, last)
+        speed = [
+            slow / fast
+            for slow, fast in zip(
+                results.values(f"source: {names[-1]}", "seconds"),
+                results.values(f"source: {names[0]}", "seconds"),
+                strict=True,
+            )
+        ]
+        told += f"\nFirst hitting minus {names[-1]}: {gap:+.4f} ± {error:.4f} bits per letter; "
+        told += f"{shown(speed, 2)} times faster.\n"
+    return told
+
+
+_SOURCE = {"bits": 4, "calls": 0, "draws": 0, "seconds": 1, "entropy": 3}
+_MODEL = {"bits": 3, "pairs": 3, "real words": 3, "entropy": 3, "calls": 1, "draws": 0, "seconds": 1}
+
+
+def _bound(results: Results) -> str:
+    keys = {
+        "bits": 3,
+        "bits error": 3,
+        "bits, triples": 3,
+        "bits, single letters": 3,
+        "spread, time_free": 2,
+        "spread, time": 2,
+    }
+    head = [
+        "",
+        "bound, bits per letter",
+        "its error",
+        "order-2 Markov source",
+        "single letters",
+        "spread of one draw, sum over masks",
+        "integral over time",
+    ]
+    cells = [results.shown("model: bound", key, digits) for key, digits in keys.items()]
+    return markdown(head, [["held-out text", *cells]])
+
+
+def _model(results: Results) -> str:
+    settings = results.settings
+    names = [*samplers(settings), *coarse_samplers(settings), "held-out text"]
+    rows = [
+        [name, *(results.shown(f"model: {name}", key, digits) for key, digits in _MODEL.items())]
+        for name in names
+    ]
+    head = [
+        "",
+        "bits per letter, order-2 source",
+        "distance of pairs",
+        "real words",
+        "entropy of letters",
+        "calls",
+        "draws x classes",
+        "CPU seconds",
+    ]
+    return markdown(head, rows)
+
+
+def _words(results: Results) -> str:
+    rows = []
+    for steps in results.settings["word_steps"]:
+        case = f"words: {steps} steps"
+        rows.append(
+            [
+                f"{steps} steps, closed form",
+                *(
+                    shown(results.values(case, f"{key}, {name}")[:1], 3)
+                    for key in ("entropy", "cross-entropy", "temperature")
+                    for name in ("float32", "float64")
+                ),
+            ]
+        )
+    emulated = [results.shown("words: emulated", f"cross-entropy, {n}", 2) for n in ("float32", "float64")]
+    rows.append([f"{results.settings['emulated']} steps, draws", "", "", *emulated, "", ""])
+    head = [
+        "nats",
+        "entropy, float32",
+        "float64",
+        "cross-entropy, float32",
+        "float64",
+        "temperature, float32",
+        "float64",
+    ]
+    return markdown(head, rows)
+
+
+def _texts(results: Results) -> str:
+    """Samples of the first seed, as they came."""
+    seed = results.seeds[0]
+    parts = []
+    for name in ("first hitting", f"first hitting, {results.settings['few']} calls", "held-out text"):
+        stored = results.arrays(f"model: {name}", seed)
+        if stored:
+            parts += [f"**{name}**, seed {seed}, the first ones\n", _block(stored["tokens"])]
+    stored = results.arrays("model: bound", seed)
+    if stored:
+        parts += [
+            "**in the beginning god ______ the heaven and the earth**, filled in\n",
+            _block(stored["infilled"]),
+        ]
+    return "\n".join(parts)
+
+
+def _block(tokens: np.ndarray[Any, Any]) -> str:
+    lines = ["".join(SYMBOLS[k] for k in row) for row in tokens.tolist()]
+    return "\n".join(["```text", *lines, "```\n"])
+
+
+def figures(results: Results) -> list[Figure]:
+    """Quality against the price of a sample, and the entropy of words against the number of steps."""
+    panels = (_likelihoods(results), _seconds(results), _entropies(results))
+    return [Figure(name="masked_text", panels=panels, width=940, height=300)]
+
+
+def _likelihoods(results: Results) -> Panel:
+    """Bits per letter under the true source, over calls."""
+    names, series = list(samplers(results.settings)), []
+    for k, name in enumerate(names):
+        case = f"source: {name}"
+        found = results.curve(
+            [results.mean(case, "calls")], [(case, "bits")], name, int(name.startswith("grid"))
+        )
+        series.append(replace(found, symbol=MARKERS[k]))
+    series.append(across(results.mean(f"source: {names[0]}", "true bits"), "the source itself", dash="-"))
+    ticks = tuple(results.settings[name] for name in ("few", "length", "grid"))
+    x, y = Axis(label="network calls", scale="log", ticks=ticks), Axis(label="bits per letter", grid=True)
+    return Panel(series=tuple(series), title="exact source", x=x, y=y, legend="best")
+
+
+def _seconds(results: Results) -> Panel:
+    """Processor time of the same samplers."""
+    names = list(samplers(results.settings))
+    bars = tuple(
+        Series(
+            mark="bars", hue=int(name.startswith("grid")), size=0.6,
+            arrays={"x": [k], "height": [results.mean(f"source: {name}", "seconds")]},
+        )
+        for k, name in enumerate(names)
+    )  # fmt: skip
+    x = Axis(ticks=tuple(range(len(names))), names=tuple(re.sub("[, ]+", "\n", name) for name in names))
+    return Panel(series=bars, title="their price", x=x, y=Axis(label="CPU seconds", grid=True))
+
+
+def _entropies(results: Results) -> Panel:
+    """Entropy of independent words after sampling with noise of 24 and 53 bits."""
+    steps = [k for k in results.settings["word_steps"] if results.values(f"words: {k} steps", "true entropy")]
+    series = []
+    for k, name in enumerate(("float32", "float64")):
+        y = [results.values(f"words: {s} steps", f"cross-entropy, {name}")[0] for s in steps]
+        line = {"x": steps, "y": y}
+        series.append(
+            Series(mark="line", arrays=line, name=f"{name} noise", hue=k, symbol=MARKERS[k], size=4)
+        )
+        drawn, errors = (
+            results.values("words: emulated", f"{key}, {name}") for key in ("cross-entropy", "error")
+        )
+        if drawn:
+            pooled = math.sqrt(sum(e * e for e in errors)) / len(errors)
+            point = {"x": [results.settings["emulated"]], "y": [np.mean(drawn)], "error": [pooled]}
+            series.append(
+                Series(mark="line", arrays=point, name="" if k else "drawn", hue=k, dash="", symbol="x")
+            )
+    count = results.values(f"words: {steps[0]} steps", "vocabulary")[0] if steps else 0
+    x, y = Axis(label="steps of the grid", scale="log"), Axis(label="cross-entropy", unit="nats", grid=True)
+    return Panel(series=tuple(series), title=f"{count:,.0f} words", x=x, y=y, legend="best")
+
+
+STUDY = Study("masked_text", SETTINGS, cases, measure, table, figures)

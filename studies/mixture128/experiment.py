@@ -12,12 +12,16 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from interpolants.dynamics.sample import sample
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.protocol import Fields
+from interpolants.framework.figures import Axis, Figure, Panel, Series, across
+from interpolants.framework.scores import Answered, mean_and_error, measured, paired_gap
+from interpolants.framework.seeds import Results, markdown, shown
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.metrics.kde_kl import kde_kl
 from interpolants.paths.linear import Linear
@@ -25,7 +29,7 @@ from interpolants.problems.gaussian_mixture import GaussianMixture
 from interpolants.problems.mixture_bridge import GaussianMixtureBridge
 from interpolants.training.pairs import learn_fields
 from interpolants.training.settings import TrainSettings
-from studies.common import Outcome
+from studies.common import Study
 
 Settings = Mapping[str, Any]
 PAIRS = {
@@ -64,7 +68,7 @@ def cases(settings: Settings) -> Sequence[str]:
     return tuple(PAIRS)
 
 
-def measure(case: str, seed: int, settings: Settings) -> Outcome:
+def measure(case: str, seed: int, settings: Settings) -> Answered:
     """Errors of the fields, and the divergence at every noise level, for one pair."""
     problem, path = _problem(settings), Linear()
     nets = {name: _learnt(name, seed, json.dumps(dict(settings))) for name in PAIRS[case]}
@@ -86,7 +90,7 @@ def measure(case: str, seed: int, settings: Settings) -> Outcome:
         )
         found = distances(truth, made.x, seed, settings)
         values |= {f"eps={eps:g} {name}": value for name, value in found.items()}
-    return Outcome(values)
+    return measured(values)
 
 
 def distances(truth: Tensor, made: Tensor, seed: int, settings: Settings) -> dict[str, float]:
@@ -169,3 +173,129 @@ def _target(n: int, purpose: int, seed: int, settings: Settings) -> Tensor:
 
 def _generator(seed: int, purpose: int) -> torch.Generator:
     return torch.Generator().manual_seed(1000 * seed + purpose)
+
+
+# --- table and figures ---------------------------------------------------------------------------------------
+
+
+def table(results: Results) -> str:
+    """Divergences against eps, what was best, what was predicted, and the findings of the paper, counted by seeds."""
+    pairs = [pair for pair in PAIRS if results.values(pair, "eps*")]
+    levels = results.settings["eps"]
+    head = ["learnt", *(f"eps = {eps:g}" for eps in levels), "two true sets"]
+    parts = [results.head]
+    for metric, title, digits in (
+        ("kl", "KL of kernel estimates, first two coordinates (1/1000 nat)", 2),
+        ("energy", "Energy distance, all coordinates", 3),
+    ):
+        factor = 1000 if metric == "kl" else 1
+        rows = [
+            [pair]
+            + [_scaled(results.values(pair, f"eps={eps:g} {metric}"), factor, digits) for eps in levels]
+            + [_scaled(results.values(pair, f"floor {metric}"), factor, digits)]
+            for pair in pairs
+        ]
+        parts += [f"**{title}**\n", markdown(head, rows)]
+    parts += ["**What was learnt, and the noise level it predicts**\n", _errors(results, pairs)]
+    parts += ["**Seed by seed**\n", _findings(results, pairs)]
+    return "\n".join(parts)
+
+
+def best_levels(results: Results, pair: str, metric: str = "kl") -> list[float]:
+    """The best noise level of a pair in each seed."""
+    levels = results.settings["eps"]
+    curves = np.array([results.values(pair, f"eps={eps:g} {metric}") for eps in levels])
+    return [float(levels[i]) for i in curves.argmin(0)]
+
+
+def predicted_level(results: Results, pair: str) -> float:
+    """The noise level of those tried, other than 0, that is nearest to the predicted one by its ratio."""
+    star, _ = mean_and_error(results.values(pair, "eps*"))
+    levels = [float(eps) for eps in results.settings["eps"] if eps > 0]
+    return min(levels, key=lambda eps: abs(np.log(eps / star)))
+
+
+def _scaled(values: list[float], factor: float, digits: int) -> str:
+    return shown([factor * value for value in values], digits)
+
+
+def _errors(results: Results, pairs: list[str]) -> str:
+    head = ["learnt", "relative error of b", "relative error of s", "predicted eps*", "best eps by KL, each seed",
+            "best eps by energy distance, each seed"]  # fmt: skip
+    rows = []
+    for pair in pairs:
+        numbers = [results.shown(pair, name) for name in ("relative b", "relative s", "eps*")]
+        best = [
+            ", ".join(f"{eps:g}" for eps in best_levels(results, pair, metric)) for metric in ("kl", "energy")
+        ]
+        rows.append([pair, *numbers, *best])
+    return markdown(head, rows)
+
+
+def _findings(results: Results, pairs: list[str]) -> str:
+    rows = []
+    for metric in ("kl", "energy"):
+        low = {pair: _lowest(results, pair, metric) for pair in pairs}
+        for pair in pairs:
+            ode = results.values(pair, f"eps=0 {metric}")
+            rows.append(_row(f"{pair}: eps = 0 is worse than the best eps > 0 ({metric})", ode, low[pair]))
+            near = predicted_level(results, pair)
+            fixed = results.values(pair, f"eps={near:g} {metric}")
+            rows.append(
+                _row(f"{pair}: eps = 0 is worse than eps = {near:g}, next to eps* ({metric})", ode, fixed)
+            )
+        for worse, better in (("v, s", "b, s"), ("v, eta", "b, eta"), ("b, s", "b, eta"), ("v, s", "v, eta")):
+            if worse in low and better in low:
+                rows.append(
+                    _row(
+                        f"({worse}) is worse than ({better}), each at its best eps > 0 ({metric})",
+                        low[worse],
+                        low[better],
+                    )
+                )
+        for worse, better in (("v, s", "b, s"), ("v, eta", "b, eta")):
+            if worse in low and better in low:
+                odes = [results.values(pair, f"eps=0 {metric}") for pair in (worse, better)]
+                rows.append(_row(f"({worse}) is worse than ({better}) at eps = 0 ({metric})", *odes))
+    return markdown(["statement", "difference", "holds in seeds"], rows)
+
+
+def _lowest(results: Results, pair: str, metric: str) -> list[float]:
+    levels = [eps for eps in results.settings["eps"] if eps > 0]
+    curves = np.array([results.values(pair, f"eps={eps:g} {metric}") for eps in levels])
+    return [float(value) for value in curves.min(0)]
+
+
+def _row(text: str, worse: list[float], better: list[float]) -> list[str]:
+    gap, error, wins = paired_gap(worse, better)
+    return [text, f"{gap:.4f} ± {error:.4f}", f"{wins} of {len(worse)}"]
+
+
+def figures(results: Results) -> list[Figure]:
+    """Divergence against eps for the four pairs, with the predicted noise levels."""
+    levels, panels = results.settings["eps"], []
+    pairs = [pair for pair in PAIRS if results.values(pair, "eps*")]
+    for metric, title, y in (
+        ("kl", "First two coordinates", Axis(label="KL of kernel estimates", unit="nat", low=0, grid=True)),
+        ("energy", "All coordinates", Axis(label="energy distance", grid=True)),
+    ):
+        series = []
+        for k, pair in enumerate(pairs):
+            series.append(
+                results.curve(levels, [(pair, f"eps={eps:g} {metric}") for eps in levels], f"({pair})", k)
+            )
+            star = {"x": results.mean(pair, "eps*")}
+            series.append(Series(mark="rule", arrays=star, hue=k, dash=":"))
+        if metric == "kl":
+            series.append(across(results.mean(pairs[0], "floor kl"), "two true sets"))
+        x = Axis(
+            label="noise level eps", scale="symlog", near_zero=0.5, ticks=tuple(levels),
+            low=-0.1, high=1.2 * levels[-1],
+        )  # fmt: skip
+        panels.append(
+            Panel(series=tuple(series), title=title, x=x, y=y, legend="best" if metric == "kl" else "")
+        )
+    return [Figure(name="mixture128", panels=tuple(panels), width=980, height=400)]
+
+
+STUDY = Study("mixture128", SETTINGS, cases, measure, table, figures)

@@ -12,16 +12,20 @@ from functools import lru_cache
 from itertools import combinations, permutations
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from interpolants.couplings import MinibatchOT
 from interpolants.data import load
 from interpolants.foundations.randomness import generator as seeded
+from interpolants.framework.figures import Axis, Figure, Panel, cloud, strips
+from interpolants.framework.scores import Answered, measured
+from interpolants.framework.seeds import Results, markdown
 from interpolants.methods.multimarginal import Multimarginal
 from interpolants.metrics import energy_distance, sliced_wasserstein
 from interpolants.problems import EightGaussians, Moons, Rings
-from studies.common import Outcome
+from studies.common import Study
 
 _SHARED = {"batch_size": 256, "n_steps": 40, "windows": 5}
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -51,7 +55,7 @@ def cases(settings: Mapping[str, Any]) -> list[str]:
     return both + [f"series, window {k}: {method}" for k in held for method in SERIES]
 
 
-def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
+def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Answered:
     """One case."""
     task, _, method = case.partition(": ")
     if task.startswith("series"):
@@ -69,7 +73,7 @@ def make(settings: Mapping[str, Any], seed: int, steps: int, **options: Any) -> 
 # --- every map between three densities ---------------------------------------------------------------------
 
 
-def all_to_all(task: str, way: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
+def all_to_all(task: str, way: str, seed: int, settings: Mapping[str, Any]) -> Answered:
     """Distances of carried samples to their target, over the six maps, and what the maps cost."""
     train, test, others = sets(task, seed, settings["n"])
     pairs = list(combinations(range(3), 2))
@@ -94,7 +98,7 @@ def all_to_all(task: str, way: str, seed: int, settings: Mapping[str, Any]) -> O
     if task == "digits":
         values["accuracy"] = sum(share_of(y, DIGITS[j]) for (_, j), y in made.items()) / 6
     arrays = {f"{i}{j}": y[:300].numpy() for (i, j), y in made.items()}
-    return Outcome(values, arrays | {f"{i}{i}": x[:300].numpy() for i, x in enumerate(test)})
+    return measured(values, arrays | {f"{i}{i}": x[:300].numpy() for i, x in enumerate(test)})
 
 
 @lru_cache(maxsize=1)
@@ -145,7 +149,7 @@ def sets(task: str, seed: int, n: int) -> Sets:
 # --- a snapshot left out --------------------------------------------------------------------------------------
 
 
-def series(held: int, method: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
+def series(held: int, method: str, seed: int, settings: Mapping[str, Any]) -> Answered:
     """Predict the law of one window of time from the others."""
     windows = snapshots(settings["windows"])
     truth, before, after = windows[held], windows[held - 1], windows[held + 1]
@@ -172,7 +176,7 @@ def series(held: int, method: str, seed: int, settings: Mapping[str, Any]) -> Ou
     values = {"energy": energy.value, "energy error": energy.error, "W2": _w2(made, truth, seed)}
     half = torch.randperm(len(truth), generator=noise)
     values["W2 floor"] = _w2(truth[half[::2]], truth[half[1::2]], seed)
-    return Outcome(values, {"made": made.numpy(), "truth": truth.numpy()})
+    return measured(values, {"made": made.numpy(), "truth": truth.numpy()})
 
 
 @lru_cache(maxsize=1)
@@ -225,3 +229,88 @@ def judge() -> Any:
 
     data = load("digits", "train", dequantise=True)
     return Classifier(Rows(data.x, data.labels))
+
+
+# --- table and figures ---------------------------------------------------------------------------------------
+
+
+_SHOWN = (
+    "one model, optimal pairs",
+    "one model, independent, by its map",
+    "linear, optimal pairs",
+    "both windows",
+)
+
+
+def table(results: Results) -> str:
+    """Maps between three densities, and windows of time that were left out."""
+    parts = [results.head]
+    for task in ("shapes", "digits"):
+        names = {"W2": 3, "W2 worst": 3, "W2 floor": 3, "cost": 2} | (
+            {"accuracy": 3} if task == "digits" else {}
+        )
+        rows = [
+            [way, *(results.shown(f"{task}: {way}", name, digits) for name, digits in names.items())]
+            for way in WAYS
+        ]
+        head = ["", "sliced W2, mean of 6 maps", "worst map", "two true sets", "kinetic energy"]
+        parts += [f"**{task}**\n", markdown([*head, "accuracy"][: len(names) + 1], rows)]
+    held = range(1, results.settings["windows"] - 1)
+    for name, title, digits in (("energy", "energy distance", 4), ("W2", "sliced W2", 3)):
+        rows = [
+            [method, *(results.shown(f"series, window {k}: {method}", name, digits) for k in held)]
+            for method in SERIES
+        ]
+        parts += [
+            f"**series, {title} to the window left out**\n",
+            markdown(["", *(f"window {k}" for k in held)], rows),
+        ]
+    return "\n".join(parts)
+
+
+def figures(results: Results) -> list[Figure]:
+    """The nine panels of shapes, correspondents of digits, and the series in two genes' plane."""
+    seed, made = results.seeds[0], []
+    for task, draw in (("shapes", _shapes), ("digits", _digits)):
+        stored = results.arrays(f"{task}: one model, edges", seed)
+        made += [draw(stored)] if stored else []
+    middle = results.settings["windows"] // 2
+    by = {m: results.arrays(f"series, window {middle}: {m}", seed) for m in _SHOWN}
+    return [*made, *([_series(by)] if all(by.values()) else [])]
+
+
+def _shapes(stored: Mapping[str, Any]) -> Figure:
+    names, panels = ("moons", "rings", "eight Gaussians"), []
+    for i in range(3):
+        for j in range(3):
+            x = Axis(label="x1" if i == 2 else "", low=-3, high=3)
+            y = Axis(label=f"from {names[i]}" if j == 0 else "", low=-3, high=3)
+            title, series = f"to {names[j]}" if i == 0 else "", (cloud(stored[f"{i}{j}"], hue=int(i != j)),)
+            panels.append(Panel(series=series, title=title, x=x, y=y, equal=True))
+    return Figure(name="shapes", panels=tuple(panels), columns=3, width=620, height=620)
+
+
+def _digits(stored: Mapping[str, Any]) -> Figure:
+    panels = []
+    for i in range(3):
+        others = [j for j in range(3) if j != i]
+        rows = [stored[f"{i}{j}"][:8, 0] for j in (i, *others)]
+        one, two = (DIGITS[j] for j in others)
+        panels.append(strips(rows, title=f"{DIGITS[i]}, and its {one} and {two}"))
+    return Figure(name="digits", panels=tuple(panels), width=760, height=130)
+
+
+def _series(by: Mapping[str, Mapping[str, Any]]) -> Figure:
+    truth, panels = by[_SHOWN[0]]["truth"], []
+    centre = truth.mean(0)
+    plane = np.linalg.svd(truth - centre, full_matrices=False)[2][:2].T
+    for name in _SHOWN:
+        left_out = cloud((truth - centre) @ plane, "left out", "muted", size=10, alpha=0.6)
+        predicted = cloud((by[name]["made"] - centre) @ plane, "predicted", 1, size=6)
+        first = name == _SHOWN[0]
+        axes = {"x": Axis(label="first component"), "y": Axis(label="second component" if first else "")}
+        panels.append(Panel(series=(left_out, predicted), title=name, legend="best" if first else "", **axes))
+    return Figure(name="series", panels=tuple(panels), width=960, height=270)
+
+
+STUDY = Study("multimarginal", SETTINGS, cases, measure, table, figures)

@@ -21,6 +21,9 @@ from interpolants.diagnostics import log_density_mismatch, ode_sde_gap
 from interpolants.dynamics import ReverseNoise
 from interpolants.fields import LearnedFields, continuity_residual
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.framework.figures import Axis, Figure, Panel, cloud, shaded
+from interpolants.framework.scores import Answered, measured
+from interpolants.framework.seeds import Results, markdown, shown
 from interpolants.metrics import energy_distance
 from interpolants.objectives import FokkerPlanckResidual, StratifiedTimes
 from interpolants.paths.envelopes import Envelope, ZeroEnvelope
@@ -29,7 +32,7 @@ from interpolants.problems import GaussianMixture, GaussianMixtureBridge
 from interpolants.problems.mixture_bridge import MixtureFields
 from interpolants.training.pairs import Learnt, learn_fields
 from interpolants.training.settings import TrainSettings
-from studies.common import Outcome
+from studies.common import Study
 
 Settings = Mapping[str, Any]
 DURATION, STOPPED = 4.0, 0.02
@@ -125,13 +128,13 @@ def learn(case: str, seed: int, settings: Settings) -> Learnt:
     )
 
 
-def measure(case: str, seed: int, settings: Settings) -> Outcome:
+def measure(case: str, seed: int, settings: Settings) -> Answered:
     """One weight: what the density says of its own flow, and where flow and SDE arrive."""
     learnt = learn(case, seed, settings)
     values = _densities(learnt.fields, seed, settings) | _residual(learnt, seed, settings)
     values["training, seconds"] = learnt.result.seconds
     samples, arrays = _samples(learnt.fields, seed, settings)
-    return Outcome(values | samples, arrays if seed == 0 else {})
+    return measured(values | samples, arrays if seed == 0 else {}, timed=("training, seconds",))
 
 
 def _densities(fields: LearnedFields, seed: int, settings: Settings) -> dict[str, float]:
@@ -194,3 +197,83 @@ def _samples(fields: LearnedFields, seed: int, settings: Settings) -> tuple[dict
 
 def _generator(seed: int, purpose: int) -> torch.Generator:
     return torch.Generator().manual_seed(1000 * seed + purpose)
+
+
+# --- table and figures ---------------------------------------------------------------------------------------
+
+
+_DENSITIES = ("u - log q", "log q - log p", "u - log p", "residual", "score error")
+_DISTANCES = ("ODE to truth", "SDE to truth", "ODE to SDE", "truth to truth")
+# What must hold: self-consistency at the largest weight against none.
+_RULE = 0.7
+
+
+def table(results: Results) -> str:
+    """Densities, samples, and every weight against none, seed by seed."""
+    named = [case for case in cases(results.settings) if results.names(case)]
+    text = f"Seeds {', '.join(map(str, results.seeds))}; mean ± standard error over seeds.\n\n"
+    head = [
+        "nats",
+        *(f"std {name}" for name in _DENSITIES[:3]),
+        "residual, rms",
+        "score error, rms",
+        "training, s",
+    ]
+    names = (*_DENSITIES, "training, seconds")
+    rows = [[case, *(results.shown(case, name) for name in names)] for case in named]
+    text += markdown(head, rows) + "\n"
+    head = ["energy distance x 1000", *_DISTANCES, "bound of KL(ODE \\|\\| SDE), nats"]
+    rows = [
+        [case, *(results.shown(case, name, 2, 1000) for name in _DISTANCES),
+         results.shown(case, "KL bound", 4)]
+        for case in named
+    ]  # fmt: skip
+    text += markdown(head, rows) + "\n"
+    head = ["against w = 0", "std u - log q, ratio", f"at most {_RULE} in seeds", "KL bound, ratio"]
+    return text + markdown(head, [_against_none(results, case) for case in named[1:]])
+
+
+def _against_none(results: Results, case: str) -> list[str]:
+    first = cases(results.settings)[0]
+    ratios = {}
+    for name in ("u - log q", "KL bound"):
+        own, none = results.values(case, name), results.values(first, name)
+        ratios[name] = [a / b for a, b in zip(own, none, strict=False)]
+    kept = ratios["u - log q"]
+    good = sum(ratio <= _RULE for ratio in kept)
+    return [case, shown(kept, 2), f"{good} of {len(kept)}", shown(ratios["KL bound"], 2)]
+
+
+def figures(results: Results) -> list[Figure]:
+    """Self-consistency, distances to the truth, and samples of the first seed."""
+    ticks = tuple(range(len(results.cases)))
+    x = Axis(ticks=ticks, names=tuple(case.replace(", ", "\n") for case in results.cases))
+    panels = []
+    for title, unit, factor, names in (
+        ("Densities over data", "nats", 1, {"u - log q": "std of u - log q", "log q - log p": "std of log q - log p"}),
+        ("Samples", "energy distance x 1000", 1000, {name: name for name in (*_DISTANCES[:2], _DISTANCES[3])}),
+    ):  # fmt: skip
+        series = []
+        for k, (name, words) in enumerate(names.items()):
+            at, numbers = [tick + 0.08 * (k - 1) for tick in ticks], [(case, name) for case in results.cases]
+            series.append(results.curve(at, numbers, words, k, factor=factor))
+        y = Axis(label=unit, grid=True)
+        panels.append(Panel(series=tuple(series), title=title, x=x, y=y, legend="best"))
+    return [Figure(name="ode_sde_gap", panels=(*panels, _samples(results)), width=940, height=300)]
+
+
+def _samples(results: Results) -> Panel:
+    side = torch.linspace(-3.8, 3.8, 121, dtype=torch.float64)
+    density = truth().log_prob(torch.cartesian_prod(side, side), STOP).exp().reshape(121, 121)
+    series, last = [shaded(density, 3.8, high=2 * float(density.max()), hue="muted")], results.cases[-1]
+    arrays = results.arrays(last, 0)
+    series += [
+        cloud(arrays[name], name.upper(), k, size=1.2) for k, name in enumerate(("ode", "sde")) if arrays
+    ]
+    axis = Axis(low=-3.8, high=3.8)
+    return Panel(
+        series=tuple(series), title=f"Samples, {last}", x=axis, y=axis, equal=True, legend="upper right"
+    )
+
+
+STUDY = Study("ode_sde_gap", SETTINGS, cases, measure, table, figures)

@@ -17,10 +17,13 @@ from torch import Tensor
 from interpolants.data import load
 from interpolants.dynamics import sample
 from interpolants.foundations.randomness import generator as seeded
+from interpolants.framework.figures import Axis, Figure, Panel, across
+from interpolants.framework.scores import Answered, measured
+from interpolants.framework.seeds import Results, markdown, shown
 from interpolants.metrics import energy_distance
 from interpolants.paths import EDM
 from interpolants.problems import EmpiricalBridge
-from studies.common import Outcome
+from studies.common import Study
 
 _SHARED = {"alphas": [0.0, 0.4, 0.5], "degrees": [4, 16, 64, 128, 1024, "inf"], "n_steps": 18}
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -37,7 +40,7 @@ def cases(settings: Mapping[str, Any]) -> list[str]:
     return [*(f"alpha = {alpha:g}, D = {df}" for alpha, df in pairs), TRUE]
 
 
-def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
+def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Answered:
     """Energy distances of one set of samples to the held-out digits, and how many training images it has."""
     train, held = digits(seed, settings["points"], settings["held"])
     if case == TRUE:
@@ -54,7 +57,7 @@ def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
         "distinct": len(nearest.indices.unique()) / len(made),
         "mean": float((made.mean(0) - held.mean(0)).norm()),
     }
-    return Outcome(values)
+    return measured(values)
 
 
 def disturbed(
@@ -82,3 +85,65 @@ def digits(seed: int, points: int, held: int) -> tuple[Tensor, Tensor]:
     assert math.isclose(float(data.abs().max()), 1.0)
     order = torch.randperm(len(data), generator=seeded(seed))
     return data[order[:points]], data[order[points : points + held]]
+
+
+# --- table and figures ---------------------------------------------------------------------------------------
+
+
+def table(results: Results) -> str:
+    """Energy distance by disturbance and D, the ratio that the claim is about, and how many images were drawn."""
+    degrees, seeds = results.settings["degrees"], ", ".join(map(str, results.seeds))
+    text = (
+        f"Seeds {seeds}; mean ± standard error of the energy distance (V-statistic) to held-out digits.\n\n"
+    )
+    text += _numbers(results, "energy, V", 4) + "\nDifferent images among the samples, as a share.\n\n"
+    text += _numbers(results, "distinct", 3)
+    if {16, "inf"} <= set(degrees):
+        rows = [_ratio(results, alpha) for alpha in results.settings["alphas"]]
+        head = ["alpha", "distance at D = 16 / at D = inf", "seeds in which it is smaller"]
+        text += "\n" + markdown(head, rows)
+    return text
+
+
+def _numbers(results: Results, name: str, digits: int) -> str:
+    degrees = results.settings["degrees"]
+    rows = [
+        [f"{alpha:g}", *(results.shown(_case(alpha, df), name, digits) for df in degrees)]
+        for alpha in results.settings["alphas"]
+    ]
+    rows.append(["training digits", results.shown(TRUE, name, digits)] + [""] * (len(degrees) - 1))
+    return markdown(["alpha", *(f"D = {df}" for df in degrees)], rows)
+
+
+def _ratio(results: Results, alpha: float) -> list[str]:
+    few, normal = (results.values(_case(alpha, df), "energy, V") for df in (16, "inf"))
+    ratios = [a / b for a, b in zip(few, normal, strict=True)]
+    return [f"{alpha:g}", shown(ratios, 2), f"{sum(r < 1 for r in ratios)} of {len(ratios)}"]
+
+
+def figures(results: Results) -> list[Figure]:
+    """Distance against D for every disturbance, and how many different images were drawn."""
+    degrees, panels = results.settings["degrees"], []
+    words = tuple("∞" if df == "inf" else str(df) for df in degrees)
+    x = Axis(label="D, degrees of freedom of the noise", ticks=tuple(range(len(degrees))), names=words)
+    for name, title, y in (
+        ("energy, V", "Samples against held-out digits", "energy distance"),
+        ("distinct", "Different images among the samples", "share"),
+    ):
+        series = [
+            results.curve(
+                range(len(degrees)), [(_case(alpha, df), name) for df in degrees], f"alpha = {alpha:g}", k
+            )
+            for k, alpha in enumerate(results.settings["alphas"])
+        ]
+        series.append(across(results.mean(TRUE, name), "training digits", dash=":"))
+        legend = "" if panels else "best"
+        panels.append(Panel(series=tuple(series), title=title, x=x, y=Axis(label=y), legend=legend))
+    return [Figure(name="pfgmpp", panels=tuple(panels), width=900, height=320)]
+
+
+def _case(alpha: float, df: float | str) -> str:
+    return f"alpha = {alpha:g}, D = {df}"
+
+
+STUDY = Study("pfgmpp", SETTINGS, cases, measure, table, figures)

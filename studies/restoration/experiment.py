@@ -8,6 +8,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -16,13 +17,16 @@ from interpolants.data import load
 from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
 from interpolants.foundations.randomness import generator as seeded
+from interpolants.framework.figures import Axis, Figure, Panel, strips
+from interpolants.framework.scores import Answered, measured
+from interpolants.framework.seeds import Results, markdown, shown
 from interpolants.guidance import KeepKnown
 from interpolants.metrics import sliced_wasserstein
 from interpolants.objectives.times import Times, TimeSampler
 from interpolants.paths import Linear, ZeroEnvelope
 from interpolants.training.pairs import learn_fields
 from interpolants.training.settings import TrainSettings
-from studies.common import Outcome
+from studies.common import Study
 
 PATH = Linear(envelope=ZeroEnvelope())
 TASKS = ("in-painting", "super-resolution")
@@ -114,7 +118,7 @@ def images(data: str, settings: Mapping[str, Any]) -> Images:
     return Images(train, held[:n], held[n : 2 * n])
 
 
-def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
+def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Answered:
     """Train one method on one task, restore held-out images several times, and compare."""
     data, task, method = case.split(", ")
     real = images(data, settings)
@@ -154,7 +158,7 @@ def evaluate(
     method: str,
     seed: int,
     settings: Mapping[str, Any],
-) -> Outcome:
+) -> Answered:
     """Errors, spread and quality of restored images; every method sees the same masks."""
     repeats, n = settings["repeats"], len(real.test)
     starts = [_start(coupling, plain, real.test, seed, k) for k in range(repeats)]
@@ -184,7 +188,7 @@ def evaluate(
     values["cost"] = float((x1 - x0).square().flatten(1).sum(1).mean())
     rows = slice(0, min(6, n))
     arrays = {"truth": x1[rows].numpy(), "observed": field[rows].numpy(), "made": made[:3, rows].numpy()}
-    return Outcome(values, arrays)
+    return measured(values, arrays)
 
 
 def _start(coupling: DataDependent, plain: DataDependent, x1: Tensor, seed: int, k: int) -> Start:
@@ -238,3 +242,71 @@ def detail(x: Tensor, plain: DataDependent, known: Tensor | None) -> float:
 
 def _w2(x: Tensor, y: Tensor, seed: int) -> float:
     return sliced_wasserstein(x, y, generator=seeded(seed, 8)).value
+
+
+# --- table and figures ---------------------------------------------------------------------------------------
+
+
+COLUMNS = {
+    "MSE one": ("MSE, one draw", 4),
+    "MSE mean": ("MSE, mean of draws", 4),
+    "spread/skill": ("spread/skill", 2),
+    "detail": ("detail, of the true", 2),
+    "MSE known": ("MSE of what is known", 5),
+    "W2": ("sliced W2", 3),
+    "W2 pasted": ("sliced W2, known pixels pasted", 3),
+    "W2 few steps": ("sliced W2, few steps", 3),
+    "W2 floor": ("two real sets", 3),
+    "cost": ("E of squared distance", 1),
+}
+
+
+def table(results: Results) -> str:
+    """One table per task: a row for every data set and method."""
+    parts = [results.head]
+    for task in TASKS:
+        rows = []
+        for case in cases(results.settings):
+            data, of, method = case.split(", ")
+            if of == task and results.values(case, "W2"):
+                numbers = [results.shown(case, name, digits) for name, (_, digits) in COLUMNS.items()]
+                rows.append([f"{data}, {method}", *numbers])
+        parts += [f"**{task}**\n", markdown(["", *(title for title, _ in COLUMNS.values())], rows)]
+    kept = [
+        (case, results.values(case, "MSE known, kept"), results.values(case, "MSE hidden, kept"))
+        for case in cases(results.settings)
+    ]
+    lines = [[case, shown(known, 7), shown(hidden, 4)] for case, known, hidden in kept if known]
+    parts += [
+        "**With known pixels held fixed**\n",
+        markdown(["", "MSE known", "MSE hidden, one draw"], lines),
+    ]
+    return "\n".join(parts)
+
+
+def figures(results: Results) -> list[Figure]:
+    """Restored images: the observation, regression, three draws of each bridge, the truth."""
+    sets = results.settings["sets"]
+    panels = tuple(_album(results, data, task) for data in sets for task in TASKS)
+    height = 240 * len(sets)
+    return [Figure(name="restoration", panels=panels, columns=len(TASKS), width=900, height=height)]
+
+
+def _album(results: Results, data: str, task: str) -> Panel:
+    seed = results.seeds[0]
+    by = {method: results.arrays(f"{data}, {task}, {method}", seed) for method in METHODS}
+    if not all(by.values()):
+        return Panel(series=(), bare=True)
+    field = by["regression"]["observed"].astype(np.float32)
+    seen = field[:, -1]
+    if task == "in-painting":
+        seen = np.where(field[:, 0] > 0.5, seen, np.nan)
+    columns = [seen, by["regression"]["made"][0, :, 0]]
+    columns += [by[method]["made"][k, :, 0] for method in ("coupled", "uncoupled") for k in range(3)]
+    columns.append(by["coupled"]["truth"][:, 0])
+    x = Axis(ticks=(0.5, 1.5, 3.5, 6.5, 8.5), names=("seen", "mean", "coupled", "uncoupled", "truth"))
+    rows = [np.stack([column[r] for column in columns]) for r in range(min(4, len(seen)))]
+    return strips(rows, title=f"{data}, {task}", x=x)
+
+
+STUDY = Study("restoration", SETTINGS, cases, measure, table, figures)

@@ -7,6 +7,7 @@ from that of a large entropic plan.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,17 @@ import torch
 from torch import Tensor
 
 from interpolants.dynamics.sample import sample
+from interpolants.framework.experiment import RUN
+from interpolants.framework.figures import Axis, Figure, Panel, across, cloud, trails
+from interpolants.framework.scores import Answered, measured
+from interpolants.framework.seeds import Results, markdown
 from interpolants.methods.entropic_sb import EntropicSB
 from interpolants.methods.interpolant_sb import InterpolantSB
 from interpolants.methods.schrodinger import SchrodingerResult, SchrodingerSolver
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.problems.schrodinger import GaussianSchrodingerBridge
 from interpolants.problems.toys import EightGaussians, Moons
-from studies.common import Outcome
+from studies.common import Study
 
 Settings = Mapping[str, Any]
 TIMES = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -51,11 +56,11 @@ def cases(settings: Settings) -> Sequence[str]:
     return tuple(f"{law} / {solver}" for law in (*GAUSSIANS, TOYS) for solver in SOLVERS)
 
 
-def measure(case: str, seed: int, settings: Settings) -> Outcome:
+def measure(case: str, seed: int, settings: Settings) -> Answered:
     """Solve one bridge from samples, and hold it against what is known."""
     law, name = case.split(" / ")
     if law in GAUSSIANS:
-        return Outcome(
+        return measured(
             _gaussian(problem(law), _solver(name, GAUSSIANS[law][1], seed, settings), seed, settings)
         )
     return _toys(_solver(name, settings["toy_eps"], seed, settings), seed, settings)
@@ -139,7 +144,7 @@ def law_errors(
     return values
 
 
-def _toys(solver: SchrodingerSolver, seed: int, settings: Settings) -> Outcome:
+def _toys(solver: SchrodingerSolver, seed: int, settings: Settings) -> Answered:
     g = _generator(seed, _DATA)
     base, data = EightGaussians(), Moons()
     x0, x1 = (law.sample(settings["data"], generator=g).float() for law in (base, data))
@@ -160,7 +165,7 @@ def _toys(solver: SchrodingerSolver, seed: int, settings: Settings) -> Outcome:
         "drift against plan": _gap(result, reference.result, test0, seed),
     }
     paths = result.sample_marginals(test0[:400], np.linspace(0, 1, 21).tolist(), seed=seed, n_steps=100)
-    return Outcome(
+    return measured(
         values, {"paths": paths.numpy(), "data": test1[:2000].numpy(), "base": test0[:2000].numpy()}
     )
 
@@ -183,3 +188,86 @@ def _covariance(x0: Tensor, x1: Tensor) -> Tensor:
 
 def _generator(seed: int, use: int) -> torch.Generator:
     return torch.Generator().manual_seed(1000 * seed + use)
+
+
+# --- table and figures ---------------------------------------------------------------------------------------
+
+
+GAUSSIAN = (
+    ("drift", "drift"),
+    ("backward drift", "backward"),
+    ("drift without its mean", "drift less its mean"),
+    ("worst mean", "mean, worst of 5 times"),
+    ("worst std", "std, worst of 5 times"),
+    ("coupling", "coupling"),
+    ("energy", "K / exact K"),
+)
+TOY = (
+    ("arrived", "arrived: energy distance"),
+    ("arrived, floor", "two true sets"),
+    ("returned", "returned"),
+    ("energy", "K"),
+    ("drift against plan", "drift against plan"),
+)
+
+
+def table(results: Results) -> str:
+    """Errors between Gaussians, relative; then the toys."""
+    rows = [
+        [case, *(results.shown(case, name) for name, _ in GAUSSIAN), _seconds(results, case)]
+        for case in (f"{law} / {solver}" for law in GAUSSIANS for solver in SOLVERS)
+        if results.names(case)
+    ]
+    text = markdown(["Gaussians", *(title for _, title in GAUSSIAN), "seconds"], rows)
+    rows = [
+        [case, *(results.shown(case, name) for name, _ in TOY), _seconds(results, case)]
+        for case in (f"{TOYS} / {solver}" for solver in SOLVERS)
+        if results.names(case)
+    ]
+    return text + "\n" + markdown(["plane", *(title for _, title in TOY), "seconds"], rows) if rows else text
+
+
+def _seconds(results: Results, case: str) -> str:
+    return results.shown(case, RUN, 0)
+
+
+def figures(results: Results) -> list[Figure]:
+    """Errors of the laws over time between Gaussians; paths of both solvers between the toys."""
+    return [_errors(results), *paths(results)]
+
+
+def _errors(results: Results) -> Figure:
+    panels = []
+    for quantity, title in (("mean", "Mean of x_t"), ("std", "Standard deviation of x_t")):
+        series = []
+        for hue, law in enumerate(GAUSSIANS):
+            for dash, solver in zip(("-", "--"), SOLVERS, strict=True):
+                case = f"{law} / {solver}"
+                numbers = [(case, f"{quantity} t={t}") for t in TIMES]
+                curve = results.curve(TIMES, numbers, case, hue, dash=dash, errors=False)
+                series.append(replace(curve, symbol="o", size=4))
+        x, y = Axis(label="time t"), Axis(label="relative error", low=0, high=0.06, grid=True)
+        legend, shown_series = "upper left" if panels else "", (*series, across(0.05, "", dash=":"))
+        panels.append(Panel(series=shown_series, title=title, x=x, y=y, legend=legend))
+    return Figure(name="gaussians", panels=tuple(panels), width=760, height=300)
+
+
+def paths(results: Results) -> list[Figure]:
+    """Paths of the forward SDE of both solvers between the toys, one seed; nothing if none were kept."""
+    panels = []
+    for solver in SOLVERS:
+        arrays = results.arrays(f"{TOYS} / {solver}", results.seeds[0])
+        if arrays:
+            series = (
+                trails(arrays["paths"][:, :60]),
+                cloud(arrays["base"][:800], "base", 0, alpha=0.8),
+                cloud(arrays["paths"][-1], "arrived", 2, size=10, alpha=0.8),
+                cloud(arrays["data"][:800], "data", 1, size=2, alpha=0.8),
+            )
+            axes, legend = {"x": Axis(label="x_1"), "y": Axis(label="x_2")}, "" if panels else "upper left"
+            title = f"{solver}, 60 paths of the SDE"
+            panels.append(Panel(series=series, title=title, equal=True, legend=legend, **axes))
+    return [Figure(name="paths", panels=tuple(panels), width=760, height=440)] if panels else []
+
+
+STUDY = Study("schrodinger", SETTINGS, cases, measure, table, figures)

@@ -11,11 +11,15 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from interpolants.data import load
 from interpolants.dynamics import Langevin, ReverseNoise, sample
+from interpolants.framework.figures import Axis, Figure, Panel, Series, across, strips
+from interpolants.framework.scores import Answered, mean_and_error, measured, paired_gap
+from interpolants.framework.seeds import Results, markdown
 from interpolants.guidance import ClassifierGuided, Replacement
 from interpolants.metrics.wasserstein import bures_wasserstein
 from interpolants.operators import Mask
@@ -23,7 +27,7 @@ from interpolants.paths import VE, VP, SubVP
 from interpolants.paths.path import SpatiallyLinearPath
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge
 from interpolants.problems.mixture_bridge import MixtureFields
-from studies.common import Outcome
+from studies.common import Study
 
 Settings = Mapping[str, Any]
 # What a predictor is to the sampler; the flow of Heun takes two evaluations per step.
@@ -61,7 +65,7 @@ def cases(settings: Settings) -> Sequence[str]:
     return (*found, CLASS, HOLE)
 
 
-def measure(case: str, seed: int, settings: Settings) -> Outcome:
+def measure(case: str, seed: int, settings: Settings) -> Answered:
     """One sampler, one set of samples, and its distance from the law."""
     if case in (CLASS, HOLE):
         return _class(seed, settings) if case == CLASS else _hole(seed, settings)
@@ -100,7 +104,7 @@ def frechet(x: Tensor) -> float:
     return bures_wasserstein(x.mean(0), x.T.cov(), digits().mean, digits().covariance) ** 2
 
 
-def _digits(predictor: str, way: str, seed: int, settings: Settings) -> Outcome:
+def _digits(predictor: str, way: str, seed: int, settings: Settings) -> Answered:
     n, few, steps = settings["n"], settings["few"], settings["steps"]
     corrector = None
     if way.startswith("PC"):
@@ -114,10 +118,10 @@ def _digits(predictor: str, way: str, seed: int, settings: Settings) -> Outcome:
     true = digits().sample(n, generator=_generator(seed, _TRUE))
     values = {"distance": frechet(done.x), "floor": frechet(true)}
     values |= {"few": frechet(done.x[:few]), "few floor": frechet(true[:few]), "evaluations": float(done.nfe)}  # type: ignore[arg-type]
-    return Outcome(values, {"made": done.x[:10].half().numpy()} if seed == 0 else {})
+    return measured(values, {"made": done.x[:10].half().numpy()} if seed == 0 else {})
 
 
-def _class(seed: int, settings: Settings) -> Outcome:
+def _class(seed: int, settings: Settings) -> Answered:
     """Every class asked for alike; the exact classifier of noisy states guides."""
     labels = torch.arange(10).repeat(settings["each"])
     fields = digit_fields()
@@ -132,7 +136,7 @@ def _class(seed: int, settings: Settings) -> Outcome:
         # over 640 means; root mean square is 1 for true samples
         "means, in standard errors": float((own / errors).square().mean().sqrt()),
     }
-    return Outcome(values, {"made": x[:10].half().numpy()} if seed == 0 else {})
+    return measured(values, {"made": x[:10].half().numpy()} if seed == 0 else {})
 
 
 def _true_share(each: int, seed: int) -> float:
@@ -145,7 +149,7 @@ def _true_share(each: int, seed: int) -> float:
     return float(torch.cat(right).double().mean())
 
 
-def _hole(seed: int, settings: Settings) -> Outcome:
+def _hole(seed: int, settings: Settings) -> Answered:
     """Held-out draws of the law whose lower half is hidden; exact draws of the posterior are the yardstick."""
     n = 10 * settings["each"]
     whole = digits().sample(n, generator=_generator(seed, _DATA)).float()
@@ -163,7 +167,7 @@ def _hole(seed: int, settings: Settings) -> Outcome:
     exact = _conditional(whole[:, known].double(), known, seed)
     values["drawn from the exact posterior: hidden pixels off by"] = _apart(exact.float(), whole, known)
     arrays["exact"] = exact[:10].half().numpy()
-    return Outcome(values, arrays if seed == 0 else {})
+    return measured(values, arrays if seed == 0 else {})
 
 
 def _apart(x: Tensor, whole: Tensor, known: Tensor) -> float:
@@ -212,7 +216,7 @@ def three_modes() -> GaussianMixture:
     return GaussianMixture(torch.tensor([0.3, 0.45, 0.25]), means, shapes)
 
 
-def _plane(name: str, sampler: str, seed: int, settings: Settings) -> Outcome:
+def _plane(name: str, sampler: str, seed: int, settings: Settings) -> Answered:
     path, law, n = PATHS[name], three_modes(), settings["plane"]
     assert path.base is not None
     base = GaussianMixture.from_gaussian(path.base, 2, dtype=torch.float32)  # type: ignore[arg-type]
@@ -224,7 +228,7 @@ def _plane(name: str, sampler: str, seed: int, settings: Settings) -> Outcome:
     true = [law.sample(n, generator=_generator(seed, _TRUE, k)) for k in range(2)]
     reference = law.sample(10 * n, generator=_generator(seed, _DATA))
     (shares, shapes), (floor_shares, floor_shapes) = (modes_apart(set_, reference) for set_ in (x, true[0]))
-    return Outcome(
+    return measured(
         {"TV": shares, "covariance": shapes, "TV floor": floor_shares, "covariance floor": floor_shapes}
     )
 
@@ -244,3 +248,107 @@ def modes_apart(x: Tensor, reference: Tensor) -> tuple[float, float]:
 
 def _generator(*parts: int) -> torch.Generator:
     return torch.Generator().manual_seed(1000 * parts[0] + sum(p * 10**i for i, p in enumerate(parts[1:])))
+
+
+# --- table and figures ---------------------------------------------------------------------------------------
+
+
+def table(results: Results) -> str:
+    """Digits by predictor and way; gaps over seeds; the plane; the two tasks."""
+    few = results.settings["few"]
+    text = f"Seeds {', '.join(map(str, results.seeds))}; mean ± standard error.\n\n"
+    head = ["digits", "evaluations", "Frechet distance", "true samples", f"the same of {few}", f"true {few}"]
+    text += markdown(head, _digit_rows(results)) + "\n"
+    text += markdown(
+        ["compared over seeds", "ratio", "difference", "seeds in which the first is larger"], _gaps(results)
+    )
+    head = ["plane, three modes", "TV of shares", "true samples", "covariance, worst entry", "true samples"]
+    rows = []
+    for path in PATHS:
+        for name in SAMPLERS:
+            case = f"plane / {path} / {name}"
+            columns = ("TV", "TV floor", "covariance", "covariance floor")
+            rows.append([f"{path}, {name}", *(results.shown(case, column) for column in columns)])
+    text += "\n" + markdown(head, rows)
+    rows = [[name, results.shown(case, name)] for case in (CLASS, HOLE) for name in results.names(case)]
+    return text + "\n" + markdown(["tasks without training", "value"], rows)
+
+
+def _digit_rows(results: Results) -> list[list[str]]:
+    rows = []
+    for case in cases(results.settings):
+        if not case.startswith("digits") or not results.values(case, "distance"):
+            continue
+        name = case.removeprefix("digits / ").replace(" / ", ", ")
+        count = f"{results.values(case, 'evaluations')[0]:.0f}"
+        columns = ("distance", "floor", "few", "few floor")
+        rows.append([name, count, *(results.shown(case, column) for column in columns)])
+    return rows
+
+
+def _gaps(results: Results) -> list[list[str]]:
+    """Predictor against predictor and corrector: as many steps, and as many evaluations."""
+    rows = []
+    for predictor in PREDICTORS:
+        with_it = results.values(f"digits / {predictor} / PC", "distance")
+        for way in WAYS[:2]:
+            alone = results.values(f"digits / {predictor} / {way}", "distance")
+            if not with_it or len(alone) != len(with_it):
+                continue
+            mean, error, above = paired_gap(alone, with_it)
+            ratio = mean_and_error([a / b for a, b in zip(alone, with_it, strict=True)])[0]
+            gap = f"{mean:.3f} ± {error:.3f}" if np.isfinite(error) else f"{mean:.3f}"
+            rows.append([f"{predictor}: {way} / PC", f"{ratio:.2f}", gap, f"{above} of {len(alone)}"])
+    return rows
+
+
+def figures(results: Results) -> list[Figure]:
+    """Distances as bars; digits of the samplers and of the tasks."""
+    return [_distances(results), *_pictures(results)]
+
+
+def _distances(results: Results) -> Figure:
+    series = []
+    names = ("predictor", "predictor, twice the steps", "with corrector")
+    for k, (way, name) in enumerate(zip(WAYS[:3], names, strict=True)):
+        found = [mean_and_error(results.values(f"digits / {p} / {way}", "distance")) for p in PREDICTORS]
+        height, error = np.array(found).T
+        bars = {"x": np.arange(len(found)) + 0.25 * (k - 1), "height": height, "error": np.nan_to_num(error)}
+        series.append(Series(mark="bars", arrays=bars, name=name, hue=k, size=0.25))
+    floors = [v for case in results.cases for v in results.values(case, "floor")]
+    series.append(across(float(np.mean(floors)), dash=":"))
+    heun = results.mean(f"digits / {HEUN} / P", "distance")
+    series.append(across(heun, "Heun's flow, as many evaluations as PC", 3))
+    x = Axis(ticks=tuple(range(len(PREDICTORS))), names=tuple(PREDICTORS))
+    y, title = Axis(label="Frechet distance to the law", scale="log"), results.settings["steps"]
+    panel = Panel(
+        series=tuple(series),
+        title=f"Digits, exact score, {title} steps",
+        x=x,
+        y=y,
+        legend="best",
+        legend_columns=2,
+    )
+    return Figure(name="distances", panels=(panel,), width=760, height=300)
+
+
+def _pictures(results: Results) -> list[Figure]:
+    wanted = {
+        "reverse flow, P": ("digits / reverse flow / P", "made"),
+        "reverse flow, PC": ("digits / reverse flow / PC", "made"),
+        "ancestral, PC": ("digits / ancestral / PC", "made"),
+        "asked for 0 to 9": (CLASS, "made"),
+        "whole": (HOLE, "whole"),
+        "lower half in-painted": (HOLE, "P"),
+        "… with corrector": (HOLE, "PC"),
+        "drawn exactly": (HOLE, "exact"),
+    }
+    found = {name: results.arrays(case, results.seeds[0]).get(key) for name, (case, key) in wanted.items()}
+    rows = {name: x.reshape(-1, 8, 8)[:10] for name, x in found.items() if x is not None}
+    if not rows:
+        return []
+    panel = strips(list(rows.values()), low=1, high=-1, names=list(rows))
+    return [Figure(name="digits", panels=(panel,), width=620, height=56 * len(rows))]
+
+
+STUDY = Study("score_sde", SETTINGS, cases, measure, table, figures)

@@ -22,13 +22,16 @@ from torch.nn.functional import avg_pool2d
 
 from interpolants.data import load_photographs
 from interpolants.dynamics import sample
+from interpolants.framework.figures import Axis, Figure, Panel, Series, across, cloud, strips
+from interpolants.framework.scores import Answered, measured
+from interpolants.framework.seeds import Results, markdown, shown
 from interpolants.metrics import energy_distance
 from interpolants.paths import VP, OneSidedLinear, OneSidedTrigonometric, ShortestPath, fisher_rao_length
 from interpolants.paths.path import SpatiallyLinearPath
-from interpolants.paths.spectrum import measured_spectrum
+from interpolants.paths.spectrum import measured_spectrum, radius
 from interpolants.training.pairs import learn_fields
 from interpolants.training.settings import TrainSettings
-from studies.common import Outcome
+from studies.common import Study
 
 Settings = Mapping[str, Any]
 SHORTEST = "shortest"
@@ -68,7 +71,7 @@ def cases(_: Settings) -> Sequence[str]:
     return (SHORTEST, *PATHS, *(f"{LEARNT} / {name}" for name in LEARNT_PATHS))
 
 
-def measure(case: str, seed: int, settings: Settings) -> Outcome:
+def measure(case: str, seed: int, settings: Settings) -> Answered:
     """Divergences by sampler and number of steps, and the length of the path; or what a learnt denoiser makes."""
     if case.startswith(LEARNT):
         return _learnt(case.removeprefix(f"{LEARNT} / "), seed, settings["learnt"])
@@ -87,10 +90,10 @@ def measure(case: str, seed: int, settings: Settings) -> Outcome:
             if seed == 0 and steps == 10 and sampler == "flow":
                 arrays["made"] = made.squeeze().float().numpy()
                 arrays["power"] = power.squeeze().float().numpy()
-    return Outcome(values, arrays)
+    return measured(values, arrays)
 
 
-def _learnt(name: str, seed: int, settings: Settings) -> Outcome:
+def _learnt(name: str, seed: int, settings: Settings) -> Answered:
     """Patches of 16 x 16 from the same noise in several numbers of denoising steps."""
     x1 = avg_pool2d(load_photographs("all").x[: settings["patches"]], 2)
     fitted, n = ShortestPath.fit(x1), settings["n"]
@@ -136,7 +139,7 @@ def _learnt(name: str, seed: int, settings: Settings) -> Outcome:
         if seed == 0 and steps in settings["n_steps"][1:2]:
             arrays["samples"] = (127.5 * (done.x[:6, 0].clamp(-1, 1) + 1)).round().byte().numpy()
             arrays["patches"] = (127.5 * (true[:6, 0] + 1)).round().byte().numpy()
-    return Outcome(values, arrays)
+    return measured(values, arrays, timed=("training, seconds",))
 
 
 def spectrum_error(x: Tensor, fitted: ShortestPath) -> float:
@@ -179,3 +182,136 @@ def divergence(made: Tensor, power: Tensor) -> float:
 
 def _generator(seed: int, purpose: int) -> torch.Generator:
     return torch.Generator().manual_seed(1000 * seed + purpose)
+
+
+# --- table and figures ---------------------------------------------------------------------------------------
+
+
+_EXACT = (SHORTEST, *PATHS)
+_MEASURES = {"spectrum": "mean \\|log(power / wanted)\\|", "distance": "energy distance x 1000"}
+
+
+def table(results: Results) -> str:
+    """Lengths and divergences, and the shortest path against the best of the others, seed by seed."""
+    steps = results.settings["n_steps"]
+    keys = [f"{sampler} {n}" for sampler in SAMPLERS for n in steps]
+    text = (
+        f"Seeds {', '.join(map(str, results.seeds))}; mean ± standard error over halves of the patches.\n\n"
+    )
+    head = ["KL(made \\|\\| data), nats", "Fisher-Rao length", *(f"{key} steps" for key in keys)]
+    rows = [
+        [case, results.shown(case, "length", 2), *(results.shown(case, key, 2) for key in keys)]
+        for case in _EXACT
+        if results.names(case)
+    ]  # fmt: skip
+    text += markdown(head, rows) + "\n"
+    found = [[key, *_best(results, key)] for key in keys]
+    text += markdown(["sampler and steps", "shortest / best other", "below a half in seeds"], found)
+    return text + _learnt_tables(results)
+
+
+def _learnt_tables(results: Results) -> str:
+    """Quality of what a learnt denoiser makes, and the shortest path against the others, seed by seed."""
+    steps, text = results.settings["learnt"]["n_steps"], ""
+    for kind, words in _MEASURES.items():
+        factor, digits = (1000, 2) if kind == "distance" else (1, 3)
+        keys = [*(f"{kind} {n}" for n in steps), f"{kind} floor"]
+        head = [f"learnt: {words}", *(f"{n} steps" for n in steps), "true patches"]
+        rows = [
+            [name, *(results.shown(f"{LEARNT} / {name}", key, digits, factor) for key in keys)]
+            for name in LEARNT_PATHS
+        ]  # fmt: skip
+        text += "\n" + markdown(head, rows)
+    head, rows = ["the shortest path's is lower in seeds", *(f"{n} steps" for n in steps)], []
+    for kind, words in _MEASURES.items():
+        for name in LEARNT_PATHS[1:]:
+            pairs = [
+                [results.values(f"{LEARNT} / {k}", f"{kind} {n}") for k in (SHORTEST, name)] for n in steps
+            ]
+            wins = [f"{sum(a < b for a, b in zip(*pair, strict=False))} of {len(pair[0])}" for pair in pairs]
+            rows.append([f"{words}, than {name}", *wins])
+    rows += [
+        [
+            f"last training loss per pixel, {name}",
+            results.shown(f"{LEARNT} / {name}", "training loss"),
+            *("" for _ in steps[1:]),
+        ]
+        for name in LEARNT_PATHS
+    ]
+    return text + "\n" + markdown(head, rows)
+
+
+def _best(results: Results, key: str) -> list[str]:
+    own = results.values(SHORTEST, key)
+    others = [results.values(name, key) for name in PATHS]
+    if not own or any(len(values) != len(own) for values in others):
+        return ["–", "–"]
+    ratios = [mine / min(rest) for mine, *rest in zip(own, *others, strict=True)]
+    return [shown(ratios, 2), f"{sum(ratio < 0.5 for ratio in ratios)} of {len(ratios)}"]
+
+
+def figures(results: Results) -> list[Figure]:
+    """Powers along the path, and what was learnt."""
+    return [_powers(results), _learnt_figure(results)]
+
+
+def _powers(results: Results) -> Figure:
+    """Powers along the path, the signal's share by frequency, and errors of the powers after ten steps."""
+    path = shortest(0, results.settings["share"])
+    frequency = radius(tuple(path.spectrum.shape)).flatten()
+
+    def dots(power: Any, name: str, hue: int) -> Series:
+        points = torch.stack([frequency, torch.as_tensor(power).flatten().to(frequency)], 1)
+        return cloud(points, name, hue, size=2)
+
+    first = [dots(path.spectrum**t, f"t = {t:g}", k) for k, t in enumerate((0.0, 0.25, 0.5, 0.75, 1.0))]
+    t = torch.linspace(0, 1, 201, dtype=torch.float64)
+    signal, second = path.beta(t).square().flatten(1), []
+    for k, f in enumerate((0, 1, 4, 16)):
+        line = {"x": t, "y": signal[:, int((frequency - f).abs().argmin())]}
+        second.append(Series(mark="line", arrays=line, name=f"|f| = {f}", hue=k))
+    third = [across(1, "", dash="-")]
+    for k, name in enumerate(_EXACT):
+        arrays = results.arrays(name, 0)
+        third += [dots(arrays["made"] / arrays["power"], name, k)] if arrays else []
+    cycles = Axis(label="cycles per image")
+    panels = tuple(
+        Panel(series=tuple(series), title=title, x=x, y=Axis(label=y, scale=scale, grid=True), legend="best")
+        for series, title, x, y, scale in (
+            (first, "Power of x_t", cycles, "power", "log"),
+            (second, "Share of the signal, a²", Axis(label="time t"), "a²", "linear"),
+            (third, "Made / wanted, 10 steps", cycles, "ratio of powers", "log"),
+        )
+    )
+    return Figure(name="powers", panels=panels, width=900, height=300)
+
+
+def _learnt_figure(results: Results) -> Figure:
+    """Quality against steps, and samples of the second number of steps beside patches."""
+    steps, panels = results.settings["learnt"]["n_steps"], []
+    for kind, factor, words in (
+        ("spectrum", 1, "mean |log(power / wanted)|"),
+        ("distance", 1000, _MEASURES["distance"]),
+    ):
+        series = [
+            results.curve(
+                steps, [(f"{LEARNT} / {name}", f"{kind} {n}") for n in steps], name, k, factor=factor
+            )
+            for k, name in enumerate(LEARNT_PATHS)
+        ]
+        series.append(
+            across(factor * results.mean(f"{LEARNT} / {SHORTEST}", f"{kind} floor"), "true patches")
+        )
+        x, y = Axis(label="denoising steps", scale="log", ticks=tuple(steps)), Axis(label=words, grid=True)
+        legend, title = "" if panels else "best", "Learnt, 16 x 16 patches"
+        panels.append(Panel(series=tuple(series), title=title, x=x, y=y, legend=legend))
+    shots = {name: results.arrays(f"{LEARNT} / {name}", 0) for name in LEARNT_PATHS}
+    if all(shots.values()):
+        rows = {name: arrays["samples"] for name, arrays in shots.items()}
+        rows["patches"] = shots[SHORTEST]["patches"]
+        title = f"{steps[1]} steps, from one noise"
+        panels.append(strips(list(rows.values()), low=0, high=255, names=list(rows), title=title, width=0.9))
+    return Figure(name="learnt", panels=tuple(panels), width=940, height=290)
+
+
+STUDY = Study("shortest_path", SETTINGS, cases, measure, table, figures)

@@ -9,18 +9,23 @@ import math
 import warnings
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from interpolants.data import InstanceNoise, load
 from interpolants.foundations.extras import require
 from interpolants.foundations.randomness import generator as seeded
+from interpolants.framework.figures import Axis, Figure, Panel, across, cloud, strips, trails
+from interpolants.framework.scores import Answered, measured
+from interpolants.framework.seeds import Results, markdown, shown
 from interpolants.methods import LatentGenerator
 from interpolants.metrics import energy_distance
 from interpolants.problems import ClosedCurve
-from studies.common import Outcome
+from studies.common import Study
 
 _CURVE = {"n": 500, "hidden": [64, 64], "points": 256, "batch": 125, "rate": 1e-2, "compared": 1000}
 _DIGITS = {"train": 1000, "latent": 6, "hidden": [128, 128], "draws": 4, "batch": 100, "rate": 1e-3}
@@ -84,7 +89,7 @@ def cases(settings: Mapping[str, Any]) -> list[str]:
     return [*found, CURVE_TRUE, DIGITS_TRUE]
 
 
-def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
+def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Answered:
     """Fit one model and compare its samples, or measure a floor."""
     data, way, *rest = case.split(", ")
     level = float(rest[0].removeprefix("noise ")) if rest else 0.0
@@ -92,11 +97,11 @@ def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Outcome:
     return take(way, level, seed, settings[data])
 
 
-def _curve(way: str, level: float, seed: int, settings: Mapping[str, Any]) -> Outcome:
+def _curve(way: str, level: float, seed: int, settings: Mapping[str, Any]) -> Answered:
     law, n = ClosedCurve(), settings["compared"]
     truth = law.sample(n, generator=seeded(seed, 2)).float()
     if way == "true draws":
-        return Outcome({"W1": w1(law.sample(n, generator=seeded(seed, 3)).float(), truth)})
+        return measured({"W1": w1(law.sample(n, generator=seeded(seed, 3)).float(), truth)})
     x = law.sample(settings["n"], generator=seeded(seed, 1)).float()
     noise = math.hypot(LEAST, level) if way == "fixed" else None
     options = {"estimator": "quadrature", "prior": "uniform", "points": settings["points"]}
@@ -109,19 +114,19 @@ def _curve(way: str, level: float, seed: int, settings: Mapping[str, Any]) -> Ou
         )
         values["log-likelihood"] = float(model.log_prob(noisy, points=2000).log_prob.mean())
     keep = seed == 0 and way == "learnt"
-    return Outcome(values, {"made": made[:300].numpy().astype("float16")} if keep else {})
+    return measured(values, {"made": made[:300].numpy().astype("float16")} if keep else {})
 
 
-def _digits(way: str, level: float, seed: int, settings: Mapping[str, Any]) -> Outcome:
+def _digits(way: str, level: float, seed: int, settings: Mapping[str, Any]) -> Answered:
     train, held = digits(seed, settings["train"])
     if way == "training images":
-        return Outcome({"energy": energy_distance(train[: len(held)], held).value})
+        return measured({"energy": energy_distance(train[: len(held)], held).value})
     options = {"estimator": "iwae", "points": 1 if way == "one draw" else settings["draws"]}
     model = fitted(train, settings["latent"], level, None, seed, settings, options)
     made = model.sample(2000, seed=seed)
     values = {"energy": energy_distance(made, held).value, "s": model.s * unit(train)}
     keep = seed == 0 and way == "learnt"
-    return Outcome(values, {"made": made[:12].numpy().astype("float16")} if keep else {})
+    return measured(values, {"made": made[:12].numpy().astype("float16")} if keep else {})
 
 
 def fitted(
@@ -174,3 +179,131 @@ def digits(seed: int, n: int) -> tuple[Tensor, Tensor]:
     data = load("digits", "all").x.flatten(1).float()
     order = torch.randperm(len(data), generator=seeded(seed))
     return data[order[:n]], data[order[n:]]
+
+
+# --- table and figures ---------------------------------------------------------------------------------------
+
+
+_WORDS = {"learnt": "s learnt", "fixed": "s fixed", "one draw": "s learnt, bound of one draw"}
+
+
+def table(results: Results) -> str:
+    """Distances by noise on the data; codimensions; digits; ratios that the claims are about."""
+    text = f"Seeds {', '.join(map(str, results.seeds))}; mean ± standard error.\n\n"
+    head = ["curve in space, noise on the data", "W1 to the law", "distance from the curve", "s"]
+    rows = [
+        _row(results, "curve", way, level, ("W1", "off the curve", "s"))
+        for way, level in _all(results, "curve")
+    ]
+    rows.append(["true draws", results.shown(CURVE_TRUE, "W1"), "0", ""])
+    text += markdown(head, rows)
+    slopes = _slopes(results)
+    if slopes:
+        text += "\n" + markdown(["codimension from log-likelihoods", "slope"], slopes)
+    rows = [_row(results, "digits", way, level, ("energy", "s"), 4) for way, level in _all(results, "digits")]
+    rows.append(["training images", results.shown(DIGITS_TRUE, "energy", 4), ""])
+    text += "\n" + markdown(["digits, noise on the data", "energy distance to held-out images", "s"], rows)
+    rows = _ratios(results)
+    return text + ("\n" + markdown(["digits, ratio", "value", "seeds below 1"], rows) if rows else "")
+
+
+def _all(results: Results, data: str) -> list[tuple[str, float]]:
+    return [(way, level) for way in WAYS for level in results.settings[data].get(way, [])]
+
+
+def _row(
+    results: Results, data: str, way: str, level: float, names: tuple[str, ...], digits: int = 3
+) -> list[str]:
+    case = name(data, way, level)
+    return [f"{level:g}, {_WORDS[way]}", *(results.shown(case, one, digits) for one in names)]
+
+
+def _slopes(results: Results) -> list[list[str]]:
+    """Slope of the likelihood between neighbouring noise levels, seed by seed."""
+    rows = []
+    levels = [level for level in results.settings["curve"]["learnt"] if level > 0]
+    for low, high in pairwise(levels):
+        first, second = (
+            results.values(name("curve", "learnt", level), "log-likelihood") for level in (low, high)
+        )
+        found = [(a - b) / math.log(high / low) for a, b in zip(first, second, strict=False)]
+        rows.append([f"noise {low:g} to {high:g}", shown(found, 2)])
+    return rows
+
+
+def _ratios(results: Results) -> list[list[str]]:
+    rows = []
+    for way in ("learnt", "one draw"):
+        levels = results.settings["digits"].get(way, [])
+        plain = results.values(name("digits", way, 0.0), "energy") if 0.0 in levels else []
+        for level in levels:
+            found = results.values(name("digits", way, level), "energy")
+            if level > 0 and plain and len(found) == len(plain):
+                ratios = [a / b for a, b in zip(found, plain, strict=True)]
+                below = f"{sum(r < 1 for r in ratios)} of {len(ratios)}"
+                rows.append([f"noise {level:g} / none, {_WORDS[way]}", shown(ratios, 2), below])
+    return rows
+
+
+def figures(results: Results) -> list[Figure]:
+    """Error against noise for both data sets; what the curve's samples look like; digits."""
+    far = "energy distance to held-out images"
+    panels = (
+        _lines(results, "curve", "Closed curve in space, 500 points", "W1", "W1 to the law", CURVE_TRUE),
+        _lines(results, "digits", "Digits, 1,000 images", "energy", far, DIGITS_TRUE),
+    )
+    return [Figure(name="noise", panels=panels, width=900, height=320), _samples(results)]
+
+
+def _lines(results: Results, data: str, title: str, value: str, words: str, floor: str) -> Panel:
+    series = []
+    for k, way in enumerate(WAYS):
+        levels = results.settings[data].get(way, [])
+        if levels:
+            series.append(
+                results.curve(levels, [(name(data, way, x), value) for x in levels], _WORDS[way], k)
+            )
+    series.append(across(results.mean(floor, value), dash=":"))
+    x, y = Axis(label="noise on the data"), Axis(label=words)
+    return Panel(series=tuple(series), title=title, x=x, y=y, legend="best")
+
+
+def _samples(results: Results) -> Figure:
+    """Above, samples on the curve seen from above and aside; below, digits; one column for each noise."""
+    curve = [x for x in results.settings["curve"]["learnt"] if x in (0.0, 0.05, 0.1, 0.8)]
+    digits = list(results.settings["digits"]["learnt"])
+    columns = max(len(curve), len(digits))
+    above = [_curve_panel(results, noise) for noise in curve] + [_NOTHING] * (columns - len(curve))
+    below = [_digits_panel(results, noise) for noise in digits] + [_NOTHING] * (columns - len(digits))
+    return Figure(name="samples", panels=(*above, *below), columns=columns, width=820, height=470)
+
+
+_NOTHING = Panel(series=(), bare=True)
+
+
+def _seen(x: Any) -> Any:
+    """Points of space ``(N, 3)`` as a spectator sees them, ``(N, 2)``: turned by 40 degrees, from 35 degrees above."""
+    turn, rise = np.radians(40), np.radians(35)
+    across = x[:, 1] * np.cos(turn) - x[:, 0] * np.sin(turn)
+    towards = x[:, 0] * np.cos(turn) + x[:, 1] * np.sin(turn)
+    return np.stack([across, x[:, 2] * np.cos(rise) - towards * np.sin(rise)], 1)
+
+
+def _curve_panel(results: Results, noise: float) -> Panel:
+    a = np.linspace(0, 2 * np.pi, 200)
+    series = [trails(_seen(np.stack([np.cos(a), np.sin(a), 0.5 * np.cos(2 * a)], 1))[:, None])]
+    made = results.arrays(name("curve", "learnt", noise), 0).get("made")
+    series += [] if made is None else [cloud(_seen(made.astype(float)))]
+    limits = {"x": Axis(low=-1.6, high=1.6), "y": Axis(low=-1.5, high=1.5)}
+    return Panel(series=tuple(series), title=f"noise {noise:g}", bare=True, equal=True, **limits)
+
+
+def _digits_panel(results: Results, noise: float) -> Panel:
+    made = results.arrays(name("digits", "learnt", noise), 0).get("made")
+    title = f"noise {noise:g}"
+    if made is None:
+        return Panel(series=(), title=title, bare=True)
+    return strips(list(made[:12].reshape(3, 4, 8, 8)), low=1, high=-1, title=title)
+
+
+STUDY = Study("singular", SETTINGS, cases, measure, table, figures)

@@ -7,6 +7,7 @@ error of the learnt velocity, and the distance of its samples from the target.
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,6 +15,9 @@ from torch import Tensor
 
 from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import Fields
+from interpolants.framework.figures import Axis, Figure, Panel, Series, shaded
+from interpolants.framework.scores import Answered, measured, paired_gap
+from interpolants.framework.seeds import Results, markdown
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.paths.encoder_decoder import EncoderDecoder
 from interpolants.paths.envelopes import BrownianEnvelope, ZeroEnvelope
@@ -24,7 +28,7 @@ from interpolants.problems.gaussian_mixture import GaussianMixture
 from interpolants.problems.mixture_bridge import GaussianMixtureBridge
 from interpolants.training.pairs import learn_fields
 from interpolants.training.settings import TrainSettings
-from studies.common import Outcome
+from studies.common import Study
 
 Settings = Mapping[str, Any]
 PATHS: dict[str, Path] = {
@@ -63,7 +67,7 @@ def cases(settings: Settings) -> Sequence[str]:
     return tuple(PATHS)
 
 
-def measure(case: str, seed: int, settings: Settings) -> Outcome:
+def measure(case: str, seed: int, settings: Settings) -> Answered:
     """Modes and steepness in closed form, then the learnt velocity, for one path."""
     path, bridge = PATHS[case], problem()
     values: dict[str, float] = {}
@@ -78,7 +82,7 @@ def measure(case: str, seed: int, settings: Settings) -> Outcome:
     values["most modes"] = max(v for k, v in values.items() if k.startswith("modes "))
     values["most distinct"] = max(v for k, v in values.items() if k.startswith("distinct "))
     values["steepness"] = steepness**0.5
-    return Outcome(values | _learnt(path, bridge, seed, settings))
+    return measured(values | _learnt(path, bridge, seed, settings))
 
 
 def times(settings: Settings) -> list[float]:
@@ -168,3 +172,99 @@ def _ring(count: int, radius: float, turn: float) -> GaussianMixture:
 
 def _generator(seed: int, purpose: int) -> torch.Generator:
     return torch.Generator().manual_seed(1000 * seed + purpose)
+
+
+# --- table and figures ---------------------------------------------------------------------------------------
+
+
+def table(results: Results) -> str:
+    """What the closed forms say, what was learnt, and how often gamma = 0 was the worse."""
+    names = [name for name in PATHS if results.names(name)]
+    head = ["path", "most modes at a time", "most pairs told apart", "rms of grad b", "E\\|b\\|^2"]
+    keys = ("steepness", "E|b|^2")
+    exact = [
+        [
+            name,
+            f"{results.values(name, 'most modes')[0]:.0f}",
+            results.shown(name, "most distinct", 2),
+        ]
+        + [results.shown(name, key, 2) for key in keys]
+        for name in names
+    ]
+    learnt = [
+        [name] + [results.shown(name, key) for key in ("E|db|^2", "relative error")]
+        + [results.shown(name, f"energy {key}", 2, 1000) for key in ("learnt", "exact", "floor")]
+        for name in names
+    ]  # fmt: skip
+    words = ["path", "E\\|db\\|^2", "relative error of b", "ODE, learnt b", "ODE, exact b", "two true sets"]
+    return "\n".join(
+        [
+            results.head,
+            "The ends have 3 and 4 modes.\n",
+            "**Closed forms**\n",
+            markdown(head, exact),
+            "**Learnt velocity: squared error, and energy distance to the target x 1000**\n",
+            markdown(words, learnt),
+            "**Seed by seed**\n",
+            _findings(results, names),
+        ]
+    )
+
+
+def _findings(results: Results, names: list[str]) -> str:
+    first, rows = next(iter(PATHS)), []
+    for key in ("E|db|^2", "relative error", "energy learnt"):
+        for name in names:
+            if name != first:
+                worse, better = results.values(first, key), results.values(name, key)
+                n = min(len(worse), len(better))
+                gap, error, wins = paired_gap(worse[:n], better[:n])
+                text = f"{first} is worse than {name} ({key})".replace("|", "\\|")
+                rows.append([text, f"{gap:.4f} ± {error:.4f}", f"{wins} of {n}"])
+    return markdown(["statement", "difference", "holds in seeds"], rows)
+
+
+def figures(results: Results) -> list[Figure]:
+    """The laws of x_t, and how many modes can be told apart."""
+    return [_laws(), _counts(results)]
+
+
+def _laws() -> Figure:
+    bridge, side = problem(), torch.linspace(-3.2, 3.2, 120, dtype=torch.float64)
+    grid, moments, panels = torch.cartesian_prod(side, side), (0.0, 0.25, 0.5, 0.75, 1.0), []
+    for name, path in PATHS.items():
+        for t in moments:
+            law = bridge.marginal(path, t)
+            top = modes(law)
+            crosses = {"x": top[:, 0], "y": top[:, 1]}
+            series = (
+                shaded(law.log_prob(grid).exp().reshape(120, 120).sqrt(), 3.2),
+                Series(mark="points", arrays=crosses, hue=1, symbol="x", size=12),
+            )
+            x = Axis(ticks=(-2, 0, 2))
+            y = Axis(ticks=(-2, 0, 2), label=name if t == 0 else "")
+            title = f"t = {t:g}: {len(top)} {'mode' if len(top) == 1 else 'modes'}"
+            panels.append(Panel(series=series, title=title, x=x, y=y, equal=True))
+    height = 175 * len(PATHS)
+    return Figure(name="laws", panels=tuple(panels), columns=len(moments), width=860, height=height)
+
+
+def _counts(results: Results) -> Figure:
+    moments, panels = times(results.settings), []
+    for key, title, y in (
+        ("modes", "Modes of the law of x_t", "number of maxima"),
+        ("distinct", "Pairs of modes told apart from x_t", "effective number"),
+    ):
+        series = tuple(
+            replace(
+                results.curve(moments, [(name, f"{key} t={t:.3f}") for t in moments], name, k, errors=False),
+                symbol="", dash=("-", "--", "-.", ":", "-")[k],
+            )
+            for k, name in enumerate(results.cases)
+        )  # fmt: skip
+        x, legend = Axis(label="time t"), "best" if panels else ""
+        panels.append(Panel(series=series, title=title, x=x, y=Axis(label=y, grid=True), legend=legend))
+    return Figure(name="modes", panels=tuple(panels), width=900, height=340)
+
+
+STUDY = Study("spurious_modes", SETTINGS, cases, measure, table, figures)

@@ -10,8 +10,10 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
-from typing import Any
+from statistics import median
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,6 +24,9 @@ from interpolants.fields.protocol import Fields
 from interpolants.foundations.cards import load_cards
 from interpolants.foundations.errors import InterpolantsError, InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.framework.figures import Axis, Figure, Panel, Series
+from interpolants.framework.scores import Answered, measured
+from interpolants.framework.seeds import Results, markdown
 from interpolants.methods.light_sb import LightDrifts
 from interpolants.methods.schrodinger_drifts import DriftFields
 from interpolants.metrics.energy_distance import energy_distance
@@ -38,7 +43,7 @@ from interpolants.problems.gaussian_mixture import GaussianMixture
 from interpolants.problems.light_schrodinger import MixtureSchrodingerBridge
 from interpolants.problems.mixture_bridge import GaussianMixtureBridge
 from interpolants.solvers.registry import available
-from studies.common import Outcome
+from studies.common import Study
 from studies.which_bridge.problems import keyed, mixtures
 
 Settings = Mapping[str, Any]
@@ -140,11 +145,11 @@ def _applies(name: str, path: SpatiallyLinearPath, task: str) -> bool:
     return path.is_one_sided and (name in POINTS if task == "points" else isinstance(path.base, Gaussian))
 
 
-def measure(case: str, seed: int, settings: Settings) -> Outcome:
+def measure(case: str, seed: int, settings: Settings) -> Answered:
     """Energy distance to true samples, for every sampler and number of evaluations."""
     place, name = case.split(" / ")
     task, dim = place.split(", ")
-    return Outcome(_values(task, name, mixtures(seed, int(dim[:-2])), seed, settings))
+    return measured(_values(task, name, mixtures(seed, int(dim[:-2])), seed, settings))
 
 
 def _values(
@@ -217,3 +222,134 @@ def distances(
             good = bool(torch.isfinite(x).all())
             values[f"{kind} {name}@{budget}"] = energy_distance(x, true).value if good else math.inf
     return values
+
+
+# --- table and figures ---------------------------------------------------------------------------------------
+
+
+UNIT = 1000  # energy distances are shown in thousandths
+LEAST = 1e-3  # shades of the figure begin here, or at the floor if that is higher
+
+
+def table(results: Results) -> str:
+    """For each problem the best ODE and SDE sampler of every path; then every sampler."""
+    parts = [f"Energy distances times {UNIT}, means over {len(results.seeds)} seeds.\n"]
+    for place in places(results):
+        floor = results.mean(f"{place} / {FLOOR}", "distance")
+        error = results.mean(f"{place} / {FLOOR}", "error")
+        still = results.mean(f"{place} / {NOTHING}", "distance")
+        parts.append(f"\n### {place}\n")
+        text = f"x0 as it is: {show(still)}; two true sets: {show(floor)}, standard error of one seed {show(error)}"
+        parts.append(f"{text}. Up to {show(limit(results, place))} it says *floor*.\n")
+        rows = [[name, *(_best(results, f"{place} / {name}", kind, n) for kind in ("ode", "sde") for n in EVALUATIONS)]
+                for name in names(results, place)]  # fmt: skip
+        head = ["path", *(f"{kind.upper()} {n}" for kind in ("ode", "sde") for n in EVALUATIONS)]
+        parts.append(markdown(head, rows))
+    parts.append("\n### Samplers: median over the paths that take them\n")
+    parts.append(_samplers(results))
+    parts.append("\nNot measured:\n")
+    parts.append("\n".join(f"* {name}: {why}." for name, why in sorted(WORDS.items())))
+    return "\n".join(parts) + "\n"
+
+
+def places(results: Results) -> list[str]:
+    """Problems that were measured, in order."""
+    dims = results.settings["dims"]
+    return [
+        f"{task}, {dim}-D" for task in TASKS for dim in dims if results.names(f"{task}, {dim}-D / {FLOOR}")
+    ]
+
+
+def names(results: Results, place: str) -> list[str]:
+    """Paths that were measured on a problem."""
+    mine = [case.split(" / ")[1] for case in results.cases if case.startswith(f"{place} / ")]
+    return [name for name in mine if name not in (NOTHING, FLOOR)]
+
+
+def best(results: Results, case: str, kind: str, n: int) -> tuple[float, str]:
+    """The smallest mean distance of a kind of sampler at n evaluations, and whose it is.
+
+    Of several at the floor the first one in the list of samplers counts: the order among them is chance.
+    """
+    keys = [key for key in results.names(case) if key.startswith(f"{kind} ") and key.endswith(f"@{n}")]
+    found = [(results.mean(case, key), key[4:].split("@")[0]) for key in keys]
+    level = limit(results, case.split(" / ")[0])
+    at_floor = [pair for pair in found if pair[0] <= level]
+    return at_floor[0] if at_floor else min(found, default=(float("nan"), ""))
+
+
+def limit(results: Results, place: str) -> float:
+    """The floor, and two standard errors of a mean over seeds above it: below it, nothing is told apart."""
+    floor = f"{place} / {FLOOR}"
+    errors = results.values(floor, "error")
+    return results.mean(floor, "distance") + 2 * sum(errors) / len(errors) ** 1.5
+
+
+def _best(results: Results, case: str, kind: str, n: int) -> str:
+    value, who = best(results, case, kind, n)
+    if not who:
+        return "–"
+    return f"floor: {who}" if value <= limit(results, case.split(" / ")[0]) else f"{show(value)}: {who}"
+
+
+def _samplers(results: Results) -> str:
+    columns = [(place, n) for place in places(results) for n in EVALUATIONS]
+    keys = {key.split("@")[0] for case in results.cases for key in results.names(case) if "@" in key}
+    rows = []
+    for key in sorted(keys):
+        cells = []
+        for place, n in columns:
+            values = [
+                results.mean(f"{place} / {name}", f"{key}@{n}")
+                for name in names(results, place)
+                if results.values(f"{place} / {name}", f"{key}@{n}")
+            ]
+            cells.append(show(median(values)) if values else "–")
+        rows.append([key, *cells])
+    return markdown(["sampler", *(f"{place}: {n}" for place, n in columns)], rows)
+
+
+def figures(results: Results) -> list[Figure]:
+    """One table in colours for each problem."""
+    panels = {place: _grid(results, place) for place in places(results)}
+    return [shades("which_bridge", panels, x="evaluations: ODE (left), SDE (right)")]
+
+
+class Grid(NamedTuple):
+    """Numbers by row and column; what is at most ``low`` is level with two true sets."""
+
+    rows: Sequence[str]
+    columns: Sequence[str]
+    values: Sequence[Sequence[float]]
+    low: float
+
+
+def _grid(results: Results, place: str) -> Grid:
+    rows = names(results, place)
+    columns = [(kind, n) for kind in ("ode", "sde") for n in EVALUATIONS]
+    values = [[best(results, f"{place} / {name}", *column)[0] for column in columns] for name in rows]
+    return Grid(rows, [str(n) for _, n in columns], values, max(limit(results, place), LEAST))
+
+
+def shades(name: str, grids: Mapping[str, Grid], *, x: str) -> Figure:
+    """One panel below the other; white is level with two true sets, and each shade is a factor."""
+    panels = []
+    for title, grid in grids.items():
+        low = UNIT * grid.low
+        arrays = {"values": UNIT * np.array(grid.values, dtype=np.float64)}
+        series = Series(mark="table", arrays=arrays, low=low, high=1000 * low)
+        across = Axis(
+            label=x, ticks=tuple(k + 0.5 for k in range(len(grid.columns))), names=tuple(grid.columns)
+        )
+        down = Axis(ticks=tuple(k + 0.5 for k in range(len(grid.rows))), names=tuple(grid.rows))
+        panels.append(Panel(series=(series,), title=title, x=across, y=down, height=len(grid.rows) + 2.4))
+    height = 22 * sum(panel.height for panel in panels)
+    return Figure(name=name, panels=tuple(panels), columns=1, width=620, height=height)
+
+
+def show(value: float) -> str:
+    """An energy distance as the tables have it."""
+    return f"{UNIT * value:.1f}"
+
+
+STUDY = Study("which_bridge", SETTINGS, cases, measure, table, figures)

@@ -5,7 +5,7 @@ import pytest
 
 from interpolants.framework.claims import Claim
 from interpolants.framework.experiment import conduct
-from interpolants.framework.figures import Figure, Panel, Series
+from interpolants.framework.figures import Figure, Panel
 from interpolants.framework.scores import measured
 from interpolants.framework.seeds import Compared, Number, SeededCases, cell_id, markdown, shown
 
@@ -22,8 +22,7 @@ def table(results):
 
 
 def figures(results):
-    y, error = results.curve([(case, "n") for case in results.cases])
-    line = Series(mark="line", arrays={"x": range(len(y)), "y": y, "error": error})
+    line = results.curve(range(len(results.cases)), [(case, "n") for case in results.cases])
     return [Figure(name="n", panels=(Panel(series=(line,)),))]
 
 

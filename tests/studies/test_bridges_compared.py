@@ -1,7 +1,7 @@
 import pytest
 import torch
 from studies.bridges_compared import experiment
-from studies.bridges_compared.report import STUDY
+from studies.bridges_compared.experiment import STUDY
 from studies.common import run
 from torch.testing import assert_close
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from studies.checkerboard import experiment
 from studies.checkerboard.density import BoardGrid
-from studies.checkerboard.report import STUDY
+from studies.checkerboard.experiment import STUDY
 from studies.common import run
 
 from interpolants.problems.toys import Checkerboard

@@ -4,7 +4,7 @@ import pytest
 import torch
 from studies.common import run
 from studies.feynman_kac import experiment
-from studies.feynman_kac.report import STUDY
+from studies.feynman_kac.experiment import STUDY
 
 from interpolants.foundations.randomness import generator as seeded
 from interpolants.problems import GaussianMixture

@@ -2,7 +2,7 @@
 
 from studies.common import run
 from studies.forecasting import experiment
-from studies.forecasting.report import STUDY
+from studies.forecasting.experiment import STUDY
 
 
 def test_the_quick_study_runs_to_its_table_and_figures(tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 from studies.common import run
 from studies.gauge_freedom import experiment
-from studies.gauge_freedom.report import STUDY
+from studies.gauge_freedom.experiment import STUDY
 
 
 @pytest.mark.slow  # about 5 s of one core

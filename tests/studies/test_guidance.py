@@ -2,7 +2,7 @@ import pytest
 import torch
 from studies.common import run
 from studies.guidance import experiment
-from studies.guidance.report import STUDY
+from studies.guidance.experiment import STUDY
 
 
 def test_spread_is_the_mean_squared_distance_within_a_class(generator):

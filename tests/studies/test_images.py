@@ -2,7 +2,7 @@ import pytest
 import torch
 from studies.common import run
 from studies.images import experiment
-from studies.images.report import STUDY
+from studies.images.experiment import STUDY
 
 from interpolants.foundations.errors import MissingExtraError
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from studies.common import run
 from studies.inverse_problems import experiment
-from studies.inverse_problems.report import STUDY
+from studies.inverse_problems.experiment import STUDY
 
 from interpolants.problems import LinearGaussian
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from studies.common import run
 from studies.kinetic_optimal import experiment
-from studies.kinetic_optimal.report import STUDY
+from studies.kinetic_optimal.experiment import STUDY
 
 from interpolants.paths import kinetic_energy
 

@@ -2,10 +2,9 @@ import pytest
 import torch
 from studies.common import run
 from studies.learnt_bridges import experiment
+from studies.learnt_bridges.experiment import STUDY
 from studies.learnt_bridges.methods import Learnt
-from studies.learnt_bridges.report import STUDY
-from studies.which_bridge.experiment import FLOOR, NOTHING
-from studies.which_bridge.report import limit
+from studies.which_bridge.experiment import FLOOR, NOTHING, limit
 
 from interpolants.fields.protocol import Fields
 

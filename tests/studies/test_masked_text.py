@@ -4,7 +4,7 @@ import pytest
 import torch
 from studies.common import run
 from studies.masked_text import experiment
-from studies.masked_text.report import STUDY
+from studies.masked_text.experiment import STUDY
 
 from interpolants.data import available
 from interpolants.discrete import gumbel_cap, truncated_gumbel_law

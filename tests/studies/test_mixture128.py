@@ -4,7 +4,7 @@ import pytest
 import torch
 from studies.common import run
 from studies.mixture128 import experiment
-from studies.mixture128.report import STUDY, best_levels
+from studies.mixture128.experiment import STUDY, best_levels
 
 from interpolants.fields.protocol import Fields
 from interpolants.paths.linear import Linear

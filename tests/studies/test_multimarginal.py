@@ -2,7 +2,7 @@ import pytest
 import torch
 from studies.common import run
 from studies.multimarginal import experiment
-from studies.multimarginal.report import STUDY
+from studies.multimarginal.experiment import STUDY
 
 from interpolants.data import available
 

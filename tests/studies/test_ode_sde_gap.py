@@ -4,7 +4,7 @@ import pytest
 import torch
 from studies.common import run
 from studies.ode_sde_gap import experiment
-from studies.ode_sde_gap.report import STUDY
+from studies.ode_sde_gap.experiment import STUDY
 from torch.testing import assert_close
 
 from interpolants.problems import OrnsteinUhlenbeck

@@ -2,7 +2,7 @@ import pytest
 import torch
 from studies.common import run
 from studies.pfgmpp import experiment
-from studies.pfgmpp.report import STUDY
+from studies.pfgmpp.experiment import STUDY
 
 from interpolants.dynamics import sample
 from interpolants.paths import EDM

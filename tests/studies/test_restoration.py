@@ -2,7 +2,7 @@ import pytest
 import torch
 from studies.common import run
 from studies.restoration import experiment
-from studies.restoration.report import STUDY
+from studies.restoration.experiment import STUDY
 
 from interpolants.couplings import InPainting, SuperResolution
 

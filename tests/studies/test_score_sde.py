@@ -4,7 +4,7 @@ import pytest
 import torch
 from studies.common import run
 from studies.score_sde import experiment
-from studies.score_sde.report import STUDY
+from studies.score_sde.experiment import STUDY
 
 from interpolants.dynamics import Langevin
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from studies.common import run
 from studies.shortest_path import experiment
-from studies.shortest_path.report import STUDY
+from studies.shortest_path.experiment import STUDY
 
 from interpolants.paths import OneSidedTrigonometric, ShortestPath
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from studies.common import run
 from studies.singular import experiment
-from studies.singular.report import STUDY
+from studies.singular.experiment import STUDY
 
 from interpolants.problems import ClosedCurve
 
@@ -30,7 +30,7 @@ def test_levels_are_in_data_units_and_fixed_noise_stays_above_the_least():
     assert experiment.unit(x) == pytest.approx(math.sqrt((0.5 + 0.5 + 0.125) / 3), rel=0.05)
     settings = {**experiment.SETTINGS["quick"]["curve"], "steps": 2, "compared": 50}
     found = experiment._curve("fixed", 0.4, 0, settings)
-    assert found.values["s"] == pytest.approx(math.hypot(0.003, 0.4))
+    assert found["s"].value == pytest.approx(math.hypot(0.003, 0.4))
 
 
 def test_cases_are_distinct_and_none_is_missing():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from studies.common import run
 from studies.spurious_modes import experiment
-from studies.spurious_modes.report import STUDY
+from studies.spurious_modes.experiment import STUDY
 
 from interpolants.problems.gaussian_mixture import GaussianMixture
 

@@ -2,9 +2,8 @@ import pytest
 import torch
 from studies.common import run
 from studies.which_bridge import experiment
-from studies.which_bridge.experiment import FLOOR, NOTHING, SCHRODINGER
+from studies.which_bridge.experiment import FLOOR, NOTHING, SCHRODINGER, STUDY, best, limit
 from studies.which_bridge.problems import mixtures
-from studies.which_bridge.report import STUDY, best, limit
 
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.cards import load_cards

@@ -1,6 +1,6 @@
 """Figures as data: panels of named series, each a mark with its arrays. `interpolants.reports.draw` draws them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,7 +11,7 @@ from interpolants.foundations.errors import invalid, nearest
 
 # Mark -> arrays it needs, arrays it may have; letters are sizes that must agree within a series.
 MARKS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
-    "line": ({"x": "n", "y": "n"}, {"error": "n"}),
+    "line": ({"x": "n", "y": "n"}, {"error": "n", "low": "n", "high": "n"}),
     "band": ({"x": "n", "low": "n", "high": "n"}, {}),
     "points": ({"x": "n", "y": "n"}, {"value": "n"}),
     "rule": ({}, {"x": "", "y": "", "low": "", "high": ""}),
@@ -37,11 +37,11 @@ class Axis:
         label: What it shows.
         unit: Its unit; empty for pure numbers.
         scale: ``linear``, ``log``, ``log2`` or ``symlog``.
-        low: Lower limit, if it is fixed.
-        high: Upper limit, if it is fixed.
+        low: Left or lower limit, if it is fixed.
+        high: Right or upper limit, if it is fixed; below ``low`` for an axis that runs the other way.
         ticks: Places of the ticks; empty for automatic ones.
         names: Words at the ticks, one a tick; empty for the numbers.
-        flipped: Whether it runs the other way.
+        near_zero: A ``symlog`` scale is linear between this and its negative.
         grid: Whether it has hairlines.
 
     Raises:
@@ -55,7 +55,7 @@ class Axis:
     high: float | None = None
     ticks: tuple[float, ...] | None = None
     names: tuple[str, ...] = ()
-    flipped: bool = False
+    near_zero: float = 1.0
     grid: bool = False
 
     def __post_init__(self) -> None:
@@ -81,7 +81,7 @@ class Series:
         hue: Index of a colour that is told apart from the others, or ``"muted"``.
         dash: ``"-"``, ``"--"``, ``":"``, or empty for no line.
         symbol: matplotlib's name of a marker, or empty for none.
-        size: Size of symbols, in points; 0 for the drawer's own.
+        size: Size of symbols or width of lines without symbols, in points; 0 for the drawer's own.
         alpha: Opacity.
         low: Number that gets the first colour of heat maps and images.
         high: Number that gets the last.
@@ -146,6 +146,7 @@ class Panel:
         equal: Whether a unit is as long on both axes.
         bare: Whether axes are left out, as for images.
         width: Share of the figure's width, relative to other panels of the row.
+        height: Share of the figure's height, relative to other rows.
     """
 
     series: tuple[Series, ...]
@@ -157,6 +158,7 @@ class Panel:
     equal: bool = False
     bare: bool = False
     width: float = 1.0
+    height: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +191,48 @@ class Figure:
             raise invalid("Figure", f"{self.name!r} must have panels", "none")
         if not self.name or not self.name.replace("_", "a").replace("-", "a").isalnum():
             raise invalid("Figure", "name must be of letters, digits, - and _", repr(self.name))
+
+
+def cloud(
+    x: Any, name: str = "", hue: int | Literal["muted"] = 0, *, size: float = 3, alpha: float = 1.0
+) -> Series:
+    """Points ``(N, 2)`` as dots; more columns are left out."""
+    columns = tensor(x)
+    arrays = {"x": columns[:, 0], "y": columns[:, 1]}
+    return Series(mark="points", arrays=arrays, name=name, hue=hue, size=size, alpha=alpha)
+
+
+def across(
+    value: float, name: str = "true samples", hue: int | Literal["muted"] = "muted", dash: str = "--"
+) -> Series:
+    """A horizontal line from edge to edge."""
+    return Series(mark="rule", arrays={"y": value}, name=name, hue=hue, dash=dash)
+
+
+def shaded(values: Any, edge: float, *, high: float | None = None, hue: int | Literal["muted"] = 0) -> Series:
+    """Non-negative values ``(N, N)`` over the square ``[-edge, edge]^2``, the first index along x."""
+    arrays = {"values": tensor(values).T, "extent": (-edge, edge, -edge, edge)}
+    return Series(mark="heat", arrays=arrays, low=0, high=high, hue=hue)
+
+
+def trails(x: Any, *, hue: int | Literal["muted"] = "muted", alpha: float = 0.7) -> Series:
+    """Paths ``(T, N, 2)`` as one line with gaps."""
+    paths = tensor(x)[..., :2].double().transpose(0, 1)
+    gaps = paths.new_full((len(paths), 1, 2), float("nan"))
+    joined = torch.cat([paths, gaps], 1).flatten(0, 1)
+    return Series(mark="line", arrays={"x": joined[:, 0], "y": joined[:, 1]}, hue=hue, size=0.5, alpha=alpha)
+
+
+def strips(
+    rows: Sequence[Any], *, low: float = -1.0, high: float = 1.0, names: Sequence[str] = (), **panel: Any
+) -> Panel:
+    """A panel of images, one row of ``(N, H, W)`` above the other, with their names at the left."""
+    stacked = torch.stack([tensor(row).float() for row in rows])
+    names_axis = (
+        Axis(ticks=tuple(k + 0.5 for k in range(len(names))), names=tuple(names)) if names else Axis()
+    )
+    series = Series(mark="images", arrays={"images": stacked}, low=low, high=high)
+    return Panel(**{"series": (series,), "y": names_axis, "bare": True, **panel})
 
 
 def tensor(value: Any) -> Tensor:

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from interpolants.framework.claims import Claim, verdict_lines
-from interpolants.framework.figures import Figure
+from interpolants.framework.figures import Figure, Series
 from interpolants.framework.scores import Answered, Score, mean_and_error
 
+MARKERS = ("o", "s", "^", "D", "v", "P")
 Array = np.ndarray[Any, Any]
 Measure = Callable[[str, int, Mapping[str, Any]], Answered]
 
@@ -69,11 +70,22 @@ class Results:
         """``mean ± standard error`` of a number; see :func:`shown`."""
         return shown([factor * value for value in self.values(case, name)], digits)
 
-    def curve(self, cases: Iterable[tuple[str, str]]) -> tuple[Array, Array]:
-        """Means and standard errors over seeds (0 where there is one seed) of several ``(case, number)``."""
-        points = [mean_and_error(self.values(case, name)) for case, name in cases]
-        values = np.array(points, dtype=np.float64).reshape(-1, 2)
-        return values[:, 0], np.nan_to_num(values[:, 1])
+    def curve(
+        self,
+        x: Iterable[float],
+        numbers: Iterable[tuple[str, str]],
+        name: str = "",
+        hue: int = 0,
+        *,
+        factor: float = 1.0,
+        dash: str = "-",
+        errors: bool = True,
+    ) -> Series:
+        """Means over seeds of several ``(case, number)`` against ``x``, with their standard errors."""
+        points = [mean_and_error([factor * v for v in self.values(*number)]) for number in numbers]
+        y, error = np.array(points, dtype=np.float64).reshape(-1, 2).T
+        arrays = {"x": list(x), "y": y, "error": np.nan_to_num(error) if errors else None}
+        return Series(mark="line", arrays=arrays, name=name, hue=hue, dash=dash, symbol=MARKERS[hue % 6])
 
     def names(self, case: str) -> list[str]:
         """The numbers that a case has, without seconds."""
@@ -93,6 +105,11 @@ class Results:
     def seeds(self) -> list[int]:
         """The seeds that were measured."""
         return sorted({seed for _, seed in self._answers})
+
+    @property
+    def head(self) -> str:
+        """The line above tables: which seeds, and what the numbers are."""
+        return f"Seeds {', '.join(map(str, self.seeds))}; mean ± standard error over seeds.\n"
 
     @property
     def cases(self) -> list[str]:

@@ -38,13 +38,15 @@ def draw(figure: Figure, *, dpi: int = 110) -> bytes:
     columns = figure.columns or len(figure.panels)
     rows = -(-len(figure.panels) // columns)
     shares = [panel.width for panel in figure.panels[:columns]]
-    grid = made.subplots(rows, columns, squeeze=False, width_ratios=shares).ravel()
+    heights = [panel.height for panel in figure.panels[::columns]]
+    options: dict[str, Any] = {"width_ratios": shares, "height_ratios": heights, "squeeze": False}
+    grid = made.subplots(rows, columns, **options).ravel()
     for axes, panel in zip(grid, figure.panels, strict=False):
         _panel(axes, panel)
     for axes in grid[len(figure.panels) :]:
         axes.set_axis_off()
     if figure.legend_columns:
-        _legend_below(made, grid, figure.legend_columns)
+        _legend(made, grid, "outside lower center", figure.legend_columns)
     return png(made, dpi=dpi, photo=figure.photo)
 
 
@@ -64,8 +66,7 @@ def _panel(axes: Any, panel: Panel) -> None:
     if panel.bare:
         _bare(axes, panel)
     if panel.legend:
-        options = {"frameon": False, "fontsize": 8, "labelcolor": LIGHT.ink, "loc": panel.legend}
-        axes.legend(**options, ncols=panel.legend_columns)
+        _legend(axes, (axes,), panel.legend, panel.legend_columns)
 
 
 def _bare(axes: Any, panel: Panel) -> None:
@@ -78,29 +79,39 @@ def _bare(axes: Any, panel: Panel) -> None:
         spine.set_visible(False)
 
 
-def _legend_below(made: Any, grid: Iterable[Any], columns: int) -> None:
-    """One legend for all panels: each name once."""
+def _legend(where: Any, grid: Iterable[Any], place: str, columns: int) -> None:
+    """A legend of the series of some panels: each name once."""
     named: dict[str, Any] = {}
     for axes in grid:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
             named.setdefault(name, handle)
-    options = {"frameon": False, "fontsize": 8, "labelcolor": LIGHT.ink, "loc": "outside lower center"}
-    made.legend(list(named.values()), list(named), ncols=columns, **options)
+    options: dict[str, Any] = {
+        "frameon": False,
+        "fontsize": 8,
+        "labelcolor": LIGHT.ink,
+        "loc": place,
+        "ncols": columns,
+    }
+    legend = where.legend(list(named.values()), list(named), **options)
+    for handle in legend.legend_handles:
+        if hasattr(handle, "set_sizes"):  # dots may be small in the panel, not in the legend
+            handle.set_sizes([max(16.0, *handle.get_sizes())])
 
 
 def _axis(axes: Any, side: str, axis: Axis) -> None:
     change = {key: getattr(axes, f"set_{side}{key}") for key in ("scale", "lim", "ticks")}
-    if axis.scale != "linear":
-        extra = {"log2": {"base": 2}, "symlog": {"linthresh": 1}}.get(axis.scale, {})
-        change["scale"]("log" if axis.scale == "log2" else axis.scale, **extra)
+    if axis.scale == "log2":
+        change["scale"]("log", base=2)
+    elif axis.scale == "symlog":
+        change["scale"]("symlog", linthresh=axis.near_zero)
+    else:
+        change["scale"](axis.scale)
     if axis.ticks is not None:
         names = axis.names or [f"{tick:g}" for tick in axis.ticks]
         change["ticks"](axis.ticks, names)
         change["ticks"]((), minor=True)
     if axis.low is not None or axis.high is not None:
         change["lim"](axis.low, axis.high)
-    if axis.flipped:
-        getattr(axes, f"invert_{side}axis")()
 
 
 # --- marks -----------------------------------------------------------------------------------------------
@@ -122,9 +133,13 @@ def _label(series: Series) -> dict[str, Any]:
 def _line(axes: Any, series: Series) -> None:
     style = {"color": _hue(series), "lw": 1.2, "ls": series.dash or "none", "marker": series.symbol or None}
     style |= {"ms": series.size or 5, **_label(series)}
+    if series.size and not series.symbol:
+        style["lw"] = series.size
     x, y = _array(series, "x"), _array(series, "y")
     if "error" in series.arrays:
         axes.errorbar(x, y, _array(series, "error"), capsize=2, **style)
+    elif "low" in series.arrays:
+        axes.errorbar(x, y, [y - _array(series, "low"), _array(series, "high") - y], capsize=2, **style)
     else:
         axes.plot(x, y, **style)
 
@@ -139,9 +154,9 @@ def _points(axes: Any, series: Series) -> None:
     x, y, size = _array(series, "x"), _array(series, "y"), series.size or 4
     colour: dict[str, Any] = {"color": _hue(series)}
     if "value" in series.arrays:
-        values = _array(series, "value")
-        colour = {"c": values, "cmap": COLOURS, "vmin": series.low, "vmax": series.high}
-    axes.scatter(x, y, s=size, marker=series.symbol or "o", linewidths=0, **colour, **_label(series))
+        colour = {"c": _array(series, "value"), "cmap": COLOURS, "vmin": series.low, "vmax": series.high}
+    width = 1.0 if series.symbol in ("x", "+") else 0.0
+    axes.scatter(x, y, s=size, marker=series.symbol or "o", linewidths=width, **colour, **_label(series))
 
 
 def _rule(axes: Any, series: Series) -> None:
@@ -156,15 +171,18 @@ def _rule(axes: Any, series: Series) -> None:
 
 
 def _heat(axes: Any, series: Series) -> None:
-    """Values ``(H, W)``, the first row at the bottom."""
+    """Values ``(H, W)``, the first row at the bottom; from white to grey where the hue is muted."""
     extent = tuple(_array(series, "extent")) if "extent" in series.arrays else None
-    style = {"origin": "lower", "cmap": COLOURS, "aspect": "auto", "alpha": series.alpha}
+    colours = "Greys" if series.hue == "muted" else COLOURS
+    style = {"origin": "lower", "cmap": colours, "aspect": "auto", "alpha": series.alpha}
     axes.imshow(_array(series, "values"), extent=extent, vmin=series.low, vmax=series.high, **style)
 
 
 def _histogram(axes: Any, series: Series) -> None:
     style = {"color": _hue(series), **_label(series)}
-    axes.stairs(_array(series, "counts"), _array(series, "edges"), ls=series.dash, lw=1.2, **style)
+    axes.stairs(
+        _array(series, "counts"), _array(series, "edges"), baseline=None, ls=series.dash, lw=1.2, **style
+    )
 
 
 def _images(axes: Any, series: Series) -> None:
