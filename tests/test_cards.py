@@ -127,6 +127,12 @@ def test_the_extra_is_one_we_offer(place):
     assert CARDS[place].extra in ("", *offered)
 
 
+@pytest.mark.parametrize("kind", ["path", "envelope"])
+def test_every_path_and_envelope_states_its_formula(kind):
+    without = [card.id for card in CARDS.values() if card.kind == kind and not card.load_entry().formula]
+    assert not without
+
+
 def test_bibliography_entries_are_whole_and_unique():
     text = re.sub(r"^%.*$", "", bibliography(), flags=re.MULTILINE)
     entries = re.findall(r"^@(\w+)\{([^,\s]+),\n(.*?)^\}$", text, re.MULTILINE | re.DOTALL)

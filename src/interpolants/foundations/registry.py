@@ -50,7 +50,8 @@ def members(kind: str) -> dict[str, Any]:
     Raises:
         InvalidInputError: If no member is of this kind.
     """
-    loaded = {name: _loaded(find_card(name, kind)) for name in names(kind)}
+    _check_kind(kind, "members")
+    loaded = {card.id: _loaded(card) for card in _cards() if card.kind == kind}
     return {name: entry for name, entry in loaded.items() if entry is not None}
 
 
@@ -73,11 +74,12 @@ def _loaded(card: Card) -> Any:
         return None
 
 
-def _required(entry: Any) -> list[str]:
+@cache
+def _required(entry: Any) -> tuple[str, ...]:
     """Names of the settings without a default."""
     varying = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     parameters = inspect.signature(entry).parameters.values()
-    return [p.name for p in parameters if p.default is p.empty and p.kind not in varying]
+    return tuple(p.name for p in parameters if p.default is p.empty and p.kind not in varying)
 
 
 def find_card(name: str, kind: str | None = None, who: str = "registry") -> Card:

@@ -1,16 +1,21 @@
 """Solvers by name; their cards are the list."""
 
+from collections.abc import Callable
 from functools import cache
 
 from interpolants.foundations.errors import invalid, nearest
-from interpolants.foundations.registry import build, names
+from interpolants.foundations.registry import plain_members
 from interpolants.solvers.sde import SdeSolver
 from interpolants.solvers.tableau import RungeKutta
 
 
 @cache
+def _made(entry: Callable[[], RungeKutta | SdeSolver]) -> RungeKutta | SdeSolver:
+    return entry()
+
+
 def _solvers() -> dict[str, RungeKutta | SdeSolver]:
-    return {name: build("solver", name) for name in names("solver")}
+    return {name: _made(entry) for name, entry in plain_members("solver").items()}
 
 
 def get_solver(name: str) -> RungeKutta | SdeSolver:
@@ -19,9 +24,10 @@ def get_solver(name: str) -> RungeKutta | SdeSolver:
     Raises:
         InvalidInputError: If there is none; the message names the nearest.
     """
-    if name not in _solvers():
-        raise invalid("get_solver", "name must be a known solver", name, nearest(str(name), _solvers()))
-    return _solvers()[name]
+    known = _solvers()
+    if name not in known:
+        raise invalid("get_solver", "name must be a known solver", name, nearest(str(name), known))
+    return known[name]
 
 
 def available(kind: str | None = None) -> list[str]:
