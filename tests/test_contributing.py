@@ -46,10 +46,16 @@ def test_five_files_and_no_edit_elsewhere_make_a_method(tmp_path):
     for law in ("test_path_laws.py", "test_truth.py", "test_smoothstep.py"):
         assert len(re.findall(rf"PASSED .*{law}", told)) >= 2, f"{law} did not run over the new path"
     assert "Path at rest at both ends" in call(tmp_path, "-m", "interpolants", "methods", "--kind", "path")
+    told = call(tmp_path, "-m", "interpolants", "methods", "show", "smoothstep")
+    assert "x_t = (1 - w) x0 + w x1; w = t²(3 - 2t)" in told
+    assert "interpolants run --config smoothstep" in told
+    offered = "from interpolants.web.playground import paths; assert 'smoothstep' in paths()"
+    call(tmp_path, "-c", offered)
     short = ("train.steps=30", "evaluate.n=200", "evaluate.log_prob=0", "evaluate.check=false")
     sets = [word for setting in short for word in ("--set", setting)]
     call(tmp_path, "-m", "interpolants", "run", "--config", "recipes/smoothstep.toml", "--out", "run", *sets)
-    assert (tmp_path / "run" / "report.html").exists()
+    report = (tmp_path / "run" / "report.html").read_text("utf-8")
+    assert "<var>w</var> = <var>t</var>²(3 − 2<var>t</var>)" in report
 
 
 def call(place, *words):
