@@ -1,7 +1,7 @@
 """One step of the training: losses, gradients, and their judgement, before anything is changed."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -68,22 +68,27 @@ class Stepper:
         good = run.guard.judge(step, total, norm)
         changed = [b for b, version in zip(run.buffers, versions, strict=True) if b._version != version]
         lr = learning_rate(run.settings, step)
-        if isinstance(good, Tensor):
-            self._apply(step, gradients, norm, lr, good)
-            for now, before in zip(run.buffers, buffers, strict=True):
-                now.copy_(torch.where(good > 0, now, before))
-        elif good:
-            self._apply(step, gradients, norm, lr, None)
-        else:
-            _put_back(run.buffers, buffers)
-            run.aggregation.restore(kept)
-            self._skipped_losses = losses
+        if good is not False:
+            self._apply(step, gradients, norm, lr, good if isinstance(good, Tensor) else None)
+        self._undo(good, buffers, kept, losses)
         if run.world.size > 1:
             run.world.share(changed)
         if run.guard.deferred or good or not run.guard.must_stop:
             run.optimizer.zero_grad()
             run.step = step
         return Done(losses, total, norm, lr, stop)
+
+    def _undo(
+        self, good: bool | Tensor, buffers: Sequence[Tensor], kept: Mapping[str, Any], losses: Losses
+    ) -> None:
+        """Put back what the losses of a step that does not count have changed."""
+        if isinstance(good, Tensor):
+            for now, before in zip(self._run.buffers, buffers, strict=True):
+                now.copy_(torch.where(good > 0, now, before))
+        elif not good:
+            _put_back(self._run.buffers, buffers)
+            self._run.aggregation.restore(kept)
+            self._skipped_losses = losses
 
     def _losses(self, step: int, *, check: bool = False) -> tuple[Losses, Tensor]:
         """Losses and their aggregate at ``step``; a pure function of the state and the step."""
