@@ -7,7 +7,7 @@ members of the true law, over eight steps.
 import torch
 
 from gallery.common import HUES, figure, label, main
-from interpolants.estimator import Forecaster
+from interpolants.methods import Forecaster
 from interpolants.problems import NoisyLorenz
 
 METHOD = "docs/methods/forecasting.md"
@@ -19,10 +19,11 @@ def draw(quick: bool) -> object:
     draws = torch.Generator().manual_seed(0)
     now, later = (x.float() for x in system.pairs(2000 if quick else 40_000, generator=draws))
     forecaster = Forecaster(seed=0, net={"kind": "mlp", "width": 128, "depth": 3})
-    forecaster.fit(now, later, steps=60 if quick else 2000, batch_size=256, progress=False)
+    forecaster.fit(now, later, steps=60 if quick else 2000, batch_size=256)
 
     start, members, n_steps = now[5:6], 60 if quick else 300, 8
-    learnt = forecaster.rollout(start, n_steps, members, seed=1, n_steps=10 if quick else 25)[:, 0]
+    rollout = forecaster.forecast(start, members=members, steps=n_steps, seed=1, n_steps=10 if quick else 25)
+    learnt = torch.cat([start.expand(1, members, 3), rollout.x[0].transpose(0, 1)])
     true = system.rollout(start.double().expand(members, 3), n_steps, generator=draws)
 
     made = figure(760, 520)

@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interpolants.estimator.forecast_scores import verify_forecast
-from interpolants.estimator.forecaster import Forecaster
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, Panel, Series, cloud
 from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import MARKERS, Results, markdown, shown
+from interpolants.methods.forecaster import Forecaster
 from interpolants.metrics.crps import crps
 from interpolants.metrics.ensemble import spread_skill
+from interpolants.metrics.forecast_scores import verify_forecast
 from interpolants.problems.noisy_lorenz import NoisyLorenz
 from interpolants.problems.rotating_mixture import RotatingMixture
 from interpolants.problems.transition import MixtureTransition
@@ -71,8 +71,8 @@ def measure(case: str, seed: int, settings: Settings) -> Answered:
         steps=settings["steps"][list(PROBLEMS).index(case)],
         batch_size=settings["batch"],
         lr=settings["lr"],
-    ).fit(now.float(), later.float(), progress=False)
-    values: dict[str, float] = {"scale": forecaster.path.scale}  # type: ignore[attr-defined]
+    ).fit(now.float(), later.float())
+    values: dict[str, float] = {"scale": forecaster.state["path"].scale}
     arrays: dict[str, np.ndarray[Any, Any]] = {}
     test = problem.pairs(settings["cases"], generator=generator(seed, _TEST))
     for name in LEVELS:
@@ -92,12 +92,20 @@ def one_level(
 ) -> tuple[dict[str, float], dict[str, np.ndarray[Any, Any]]]:
     """Scores of one noise level on the test cases."""
     level = LEVELS[name]
-    eps = level if isinstance(level, str) else level * forecaster.path.scale  # type: ignore[attr-defined]
+    eps = level if isinstance(level, str) else level * forecaster.state["path"].scale
     now, later = test
-    drawn = forecaster.ensemble(now, settings["members"], eps=eps, n_steps=settings["n_steps"])
+    members = settings["members"]
+    drawn = forecaster.forecast(now, members=members, eps=eps, n_steps=settings["n_steps"]).x
     source = generator(0, _ORACLE)
     climate = problem.sample(5000, generator=source)
-    scores = verify_forecast(drawn, now, later, climate, oracle=problem, generator=source)
+    scores = verify_forecast(
+        drawn,
+        later,
+        climatology=climate[torch.randint(len(climate), (len(now), members), generator=source)],
+        persistence=now[:, None],
+        oracle=problem.members(now, members, generator=source),
+        generator=source,
+    )
     excess = problem.excess(drawn, now)
     own, oracle = scores.model, scores.scores["oracle"]
     assert own.spread_skill is not None
@@ -137,17 +145,17 @@ def rolled_out(
     source, leads, members = generator(seed, _ROLL), settings["leads"], settings["members"]
     start = problem.sample(settings["roll_cases"], generator=source)
     truth = problem.rollout(start, leads, generator=source)
-    made = forecaster.rollout(start, leads, members, n_steps=settings["n_steps"])
+    made = forecaster.forecast(start, members=members, steps=leads, n_steps=settings["n_steps"]).x
     paths = problem.rollout(start.repeat_interleave(members, 0), leads, generator=source)
     oracle = paths.reshape(leads + 1, len(start), members, -1)
     climate = problem.sample(members * 50, generator=source)
     pick = torch.randint(len(climate), (len(start), members), generator=source)
     lines: dict[str, list[float]] = {"model": [], "oracle": [], "climatology": [], "spread/skill": []}
     for lead in range(1, leads + 1):
-        lines["model"].append(crps(made[lead], truth[lead]).value)
+        lines["model"].append(crps(made[:, :, lead - 1], truth[lead]).value)
         lines["oracle"].append(crps(oracle[lead], truth[lead]).value)
         lines["climatology"].append(crps(climate[pick], truth[lead]).value)
-        lines["spread/skill"].append(spread_skill(made[lead], truth[lead]).value)
+        lines["spread/skill"].append(spread_skill(made[:, :, lead - 1], truth[lead]).value)
     excess = [a / b - 1 for a, b in zip(lines["model"], lines["oracle"], strict=True)]
     values = {"roll-out excess, mean over leads": float(np.mean(excess)), "roll-out excess, last": excess[-1]}
     return values, {f"lead {key}": np.array(line, dtype=np.float32) for key, line in lines.items()}

@@ -69,7 +69,8 @@ FORECAST = {
     "method": {
         "kind": "forecaster",
         "net": {"kind": "mlp", "width": 16, "depth": 2},
-        "train": {"steps": 6, "batch_size": 32},
+        "steps": 6,
+        "batch_size": 32,
     },
     "evaluate": {"n": 60, "repeats": 4},
 }
@@ -123,7 +124,7 @@ def test_the_report_of_a_method_is_written(tmp_path):
         ({"method": {"kind": "rectifcation"}}, r"my.toml: 'method': .*Did you mean 'rectification'"),
         ({"method": {"kind": "rectification", "round": 1}}, "'method': .*'round'. Did you mean 'rounds'"),
         (
-            {"method": {"kind": "forecaster", "train": {"stepps": 1}}},
+            {"method": {"kind": "forecaster", "stepps": 1}},
             "'method': .*'stepps'. Did you mean 'steps'",
         ),
         ({"method": {"rounds": 1}}, "must name its kind"),

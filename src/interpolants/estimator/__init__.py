@@ -3,8 +3,6 @@
 from interpolants.estimator.auto_eps import Candidate, EpsChoice, auto_eps
 from interpolants.estimator.bridge import Bridge
 from interpolants.estimator.check import Check, CheckReport
-from interpolants.estimator.forecast_scores import ForecastScores
-from interpolants.estimator.forecaster import Forecaster
 from interpolants.estimator.presets import PFGMPP
 from interpolants.estimator.prior_restoration import PriorRestoration
 from interpolants.estimator.tokens import TokenBridge
@@ -15,8 +13,6 @@ __all__ = [
     "Check",
     "CheckReport",
     "EpsChoice",
-    "ForecastScores",
-    "Forecaster",
     "PFGMPP",
     "PriorRestoration",
     "TokenBridge",

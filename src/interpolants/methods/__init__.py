@@ -7,11 +7,13 @@ from interpolants.methods.cheapest_route import cheapest_route
 from interpolants.methods.entropic_sb import EntropicSB
 from interpolants.methods.flow_map.flow_map import FlowMap
 from interpolants.methods.flow_map.rules import RULES, AverageVelocity
+from interpolants.methods.forecaster import Forecaster
 from interpolants.methods.interpolant_sb import InterpolantSB, LearntInterpolant
 from interpolants.methods.light_sb import LightResult, LightSB
 from interpolants.methods.multimarginal import Multimarginal, RouteFields
 from interpolants.methods.rectify import Rectification, Rectified, one_step, rectify
 from interpolants.methods.restoration import Restoration
+from interpolants.methods.rivals.forecasts import Climatology, Persistence
 from interpolants.methods.schrodinger import CoupledEnds, NetworkSolver, SchrodingerResult, SchrodingerSolver
 from interpolants.methods.schrodinger_drifts import DriftFields
 from interpolants.methods.simplex import Curve, Route, Straight, Waypoints
@@ -23,17 +25,20 @@ if not TYPE_CHECKING:
 __all__ = [
     "RULES",
     "AverageVelocity",
+    "Climatology",
     "Curve",
     "CoupledEnds",
     "DriftFields",
     "EntropicSB",
     "FlowMap",
+    "Forecaster",
     "InterpolantSB",
     "LearntInterpolant",
     "LightResult",
     "LightSB",
     "Multimarginal",
     "NetworkSolver",
+    "Persistence",
     "PotentialGradient",
     "Rectification",
     "Rectified",

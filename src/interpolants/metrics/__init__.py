@@ -10,6 +10,7 @@ from interpolants.metrics.diversity import Memorisation, memorisation
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.metrics.ensemble import RankHistogram, rank_histogram, spread_skill
 from interpolants.metrics.estimate import Estimate, Metric, bootstrap_error, floor, two_halves
+from interpolants.metrics.forecast_scores import ForecastScores, verify_forecast
 from interpolants.metrics.kde_kl import GaussianKDE, LogRatio, kde_kl, log_ratio
 from interpolants.metrics.mmd import median_bandwidth, mmd
 from interpolants.metrics.ngrams import ngram_distance
@@ -21,6 +22,7 @@ if not TYPE_CHECKING:
 
 __all__ = [
     "Estimate",
+    "ForecastScores",
     "GaussianKDE",
     "LogRatio",
     "Memorisation",
@@ -46,5 +48,6 @@ __all__ = [
     "sliced_wasserstein",
     "spread_skill",
     "two_halves",
+    "verify_forecast",
     "wasserstein",
 ]

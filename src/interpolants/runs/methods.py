@@ -1,9 +1,8 @@
 """Runs of a method from its card: fit, judge, store.
 
 A method that carries points over, with ``fit(x0, x1, progress=)``, ``transport(x, reverse=, seed=)`` and ``summary()``,
-is judged like a bridge. A forecaster, with ``ensemble(x, members, seed=)`` and ``verify(now, later, ...)``, is judged
-by its ensembles too. One that has another kind of data judges itself: see :class:`JudgesItself`. Each is stored if it
-has ``save(folder)``.
+is judged like a bridge. One that can ``forecast`` is judged by its ensembles too. One that has another kind of data
+judges itself: see :class:`JudgesItself`. Each is stored if it has ``save(folder)``.
 """
 
 import math
@@ -18,10 +17,13 @@ from interpolants.dynamics.sample import Samples
 from interpolants.estimator.normaliser import Normaliser
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.randomness import generator
 from interpolants.foundations.registry import build, find_card
 from interpolants.framework.method import Method
 from interpolants.framework.scores import Answered, Score
+from interpolants.methods.rivals.forecasts import Climatology
 from interpolants.metrics.estimate import Estimate
+from interpolants.metrics.forecast_scores import verify_forecast
 from interpolants.runs.config import EvaluateConfig, TaskConfig, method_kind
 from interpolants.runs.evaluate import Evaluation, Findings, Say
 from interpolants.runs.folder import ARRAYS, MODEL, write_arrays
@@ -70,9 +72,7 @@ def run_method(task: TaskConfig, data: TaskData, folder: Path, say: Say, *, prog
             raise invalid("method", rule, data.x0.name)
         method.fit(data.x1.train.x, progress=progress, out=place / "train", resume=True)
     elif isinstance(method, Method):
-        ends = {"x0": None if data.x0 is None else data.x0.train.x, "x1": data.x1.train.x}
-        given = {role.name: ends[role.name] for role in method.roles() if role.name in ends}
-        method.fit_roles(given, out=place / "train", resume=True, progress=progress)
+        method.fit_roles(_roles(method, data), out=place / "train", resume=True, progress=progress)
     else:
         method.fit(None if data.x0 is None else data.x0.train.x, data.x1.train.x, progress=progress)
     seconds = time.perf_counter() - began
@@ -88,6 +88,13 @@ def run_method(task: TaskConfig, data: TaskData, folder: Path, say: Say, *, prog
     return _record(task, kind, method, data, found, seconds)
 
 
+def _roles(method: Method, data: TaskData) -> dict[str, Any]:
+    """The training samples as roles: x0 and x1, or states now and later."""
+    start, end = None if data.x0 is None else data.x0.train.x, data.x1.train.x
+    known = {"x0": start, "x1": end, "now": start, "later": end}
+    return {role.name: known[role.name] for role in method.roles() if role.name in known}
+
+
 def _own_scores(method: JudgesItself, data: TaskData, config: EvaluateConfig) -> Findings:
     scored = method.judge(data.x1.train.x, data.x1.test.x, n=config.n, seed=config.seed)
     return Findings(
@@ -100,9 +107,9 @@ def _own_scores(method: JudgesItself, data: TaskData, config: EvaluateConfig) ->
 
 def judge(method: Any, kind: str, data: TaskData, config: EvaluateConfig, say: Say) -> Findings:
     """Carry held-out starts over and compare them with held-out data, beside floors and a trivial baseline."""
-    sort = method_kind(kind)
-    title = find_card(kind, sort).title
-    made = _ForecastEvaluation if sort == "forecast" else _MethodEvaluation
+    title = find_card(kind, method_kind(kind)).title
+    forecasts = isinstance(method, Method) and method.can("forecast")
+    made = _ForecastEvaluation if forecasts else _MethodEvaluation
     work = made(method, title, data, config)
     for name, step in (
         ("carrying", work.sample_all),
@@ -195,10 +202,17 @@ class _ForecastEvaluation(_MethodEvaluation):
     def summarise(self) -> None:
         """Scores beside those of the true law, of climatology and of the present state."""
         assert self.data.x0 is not None
-        oracle = self.data.x0.process
+        seed, members = self.config.seed, max(2, self.config.repeats)
         now, later = (side.test.x[: self.config.n] for side in (self.data.x0, self.data.x1))
-        scores = self.forecaster.verify(
-            now, later, max(2, self.config.repeats), oracle=oracle, seed=self.config.seed
+        source, process = generator(seed, "forecast scores"), self.data.x0.process
+        climatology = Climatology().fit_roles(_roles(self.forecaster, self.data))
+        scores = verify_forecast(
+            self.forecaster.forecast(now, members=members, seed=seed).x,
+            later,
+            climatology=climatology.forecast(now, members=members, seed=seed).x,
+            persistence=now[:, None],
+            oracle=None if process is None else process.members(now, members, generator=source),
+            generator=source,
         )
         own, climate, truth = scores.model, scores.scores["climatology"], scores.scores.get("oracle")
         said = "" if truth is None else "The floor is the true law's. "
@@ -236,7 +250,7 @@ class _OneMember:
 
     def transport(self, x: Tensor, *, reverse: bool = False, seed: int = 0) -> Tensor:
         """A later state of each, ``(B, *D)``."""
-        drawn: Tensor = self.forecaster.ensemble(x, 1, seed=seed)
+        drawn: Tensor = self.forecaster.forecast(x, members=1, seed=seed).x
         return drawn[:, 0]
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from interpolants.foundations.cards import load_cards
 from interpolants.foundations.checks import one_of
-from interpolants.foundations.errors import invalid
-from interpolants.foundations.registry import build, names
+from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.registry import build, members, names
 from interpolants.objectives.losses import has_singular_rate
+from interpolants.objectives.times import TimeSampler
 from interpolants.paths.envelopes import ZeroEnvelope
 from interpolants.paths.path import Path
 
@@ -35,6 +36,39 @@ def member(who: str, kind: str, what: Any) -> Any:
 def choose_coupling(who: str, coupling: Any) -> Any:
     """A coupling from its id, its table or itself."""
     return member(who, "coupling", coupling) if isinstance(coupling, str | Mapping) else coupling
+
+
+def choose_path(who: str, path: Any) -> Path:
+    """A path from its id, its table or itself."""
+    found = path if isinstance(path, Path) else member(who, "path", path)
+    assert isinstance(found, Path)
+    return found
+
+
+def choose_times(who: str, times: Any, path: Path | None = None) -> TimeSampler:
+    """A time sampler from its name, its table or itself; ``"auto"`` is stratified.
+
+    Args:
+        who: Public name for errors.
+        times: What was asked for.
+        path: The path, for samplers that follow its noise.
+
+    Raises:
+        InvalidInputError: If the sampler or a setting of it is unknown.
+    """
+    if isinstance(times, TimeSampler):
+        return times
+    settings = dict(times) if isinstance(times, Mapping) else {"kind": times}
+    name = settings.pop("kind", None)
+    name = "stratified" if name == "auto" else name
+    known = members("time_sampler")
+    if name not in known:
+        raise invalid(who, "times must be a known sampler", repr(name), nearest(str(name), known))
+    if "path" in inspect.signature(known[name]).parameters:
+        settings["path"] = path
+    made = build("time_sampler", name, **settings)
+    assert isinstance(made, TimeSampler)
+    return made
 
 
 def flow_path(who: str, path: Any) -> Path:
@@ -70,4 +104,4 @@ def _takes_envelope(id: Any) -> bool:
     return any("envelope" in inspect.signature(entry).parameters for entry in found if callable(entry))
 
 
-__all__ = ["choose_coupling", "flow_path", "member"]
+__all__ = ["choose_coupling", "choose_path", "choose_times", "flow_path", "member"]

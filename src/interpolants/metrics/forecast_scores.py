@@ -1,11 +1,8 @@
-"""Scores of a forecast beside those of persistence, climatology and the truth, all on the same cases."""
+"""Scores of a forecast beside those of climatology, persistence and the truth, all on the same cases."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-import torch
 from torch import Generator, Tensor
 
 from interpolants.foundations.errors import invalid
@@ -33,7 +30,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class ForecastScores:
-    """Scores by forecast: ``"model"``, ``"persistence"``, ``"climatology"``, and ``"oracle"`` if the law is known.
+    """Scores by forecast: ``"model"``, and ``"climatology"``, ``"persistence"``, ``"oracle"`` where they were given.
 
     Attributes:
         scores: By name.
@@ -49,7 +46,7 @@ class ForecastScores:
 
     @property
     def model(self) -> Scores:
-        """The forecaster's own."""
+        """Those of the forecast that is judged."""
         return self.scores["model"]
 
     def __str__(self) -> str:
@@ -67,61 +64,59 @@ class ForecastScores:
 
 
 def verify_forecast(
-    drawn: Tensor,
-    now: Tensor,
-    later: Tensor,
-    climate: Tensor,
+    members: Tensor,
+    truth: Tensor,
     *,
-    oracle: Any = None,
+    climatology: Tensor | None = None,
+    persistence: Tensor | None = None,
+    oracle: Tensor | None = None,
     generator: Generator | None = None,
 ) -> ForecastScores:
     """Score an ensemble and its rivals on the same cases.
 
     Args:
-        drawn: The ensembles, ``(B, M, *D)``.
-        now: Where they started, ``(B, *D)``: persistence is this, one member.
-        later: What came, ``(B, *D)``.
-        climate: States to draw climatology from, ``(N, *D)``.
-        oracle: A problem with ``members(x, count, generator=...)``, or such a function; None if unknown.
-        generator: Source of the rivals' draws and of random ranks.
+        members: The ensembles, ``(B, M, *D)``, in data units.
+        truth: What came, ``(B, *D)``.
+        climatology: Members of a forecast that does not know the present, ``(B, M', *D)``.
+        persistence: Members of a forecast of no change, ``(B, M', *D)``; one is enough.
+        oracle: Members drawn from the true distribution, ``(B, M, *D)``, where it is known.
+        generator: Source of random ranks, for members that are equal.
+
+    Returns:
+        Scores with errors, by forecast; printing them gives a table.
 
     Raises:
-        InvalidInputError: If shapes do not fit, or the oracle gives another shape.
+        InvalidInputError: If shapes do not fit.
     """
-    count = drawn.shape[1]
-    rivals: dict[str, Tensor] = {"model": drawn}
-    if oracle is not None:
-        law: Callable[..., Tensor] = getattr(oracle, "members", oracle)
-        rivals["oracle"] = law(now, count, generator=generator)
-        if rivals["oracle"].shape != drawn.shape:
-            rule = f"the oracle must give members of shape {tuple(drawn.shape)}"
-            raise invalid("verify", rule, tuple(rivals["oracle"].shape))
-    pick = torch.randint(len(climate), (len(now), count), generator=generator)
-    rivals |= {"climatology": climate[pick], "persistence": now[:, None]}
-    cases = {name: _cases(members, later) for name, members in rivals.items()}
-    return ForecastScores(
-        {name: _scores(members, later, cases[name], generator) for name, members in rivals.items()},
-        count,
-        _excess(cases["model"][0], cases["oracle"][0], "CRPS excess") if oracle is not None else None,
-        _excess(cases["model"][1], cases["oracle"][1], "energy excess") if oracle is not None else None,
+    if oracle is not None and oracle.shape != members.shape:
+        rule = f"oracle must have the shape of the members, {tuple(members.shape)}"
+        raise invalid("verify_forecast", rule, tuple(oracle.shape))
+    given = {"model": members, "oracle": oracle, "climatology": climatology, "persistence": persistence}
+    forecasts = {name: drawn for name, drawn in given.items() if drawn is not None}
+    cases = {name: _cases(drawn, truth) for name, drawn in forecasts.items()}
+    scores = {name: _scores(drawn, truth, cases[name], generator) for name, drawn in forecasts.items()}
+    crps, energy = (
+        None if oracle is None else _excess(cases["model"][k], cases["oracle"][k], f"{name} excess")
+        for k, name in enumerate(("CRPS", "energy"))
     )
+    return ForecastScores(scores, members.shape[1], crps, energy)
 
 
-def _cases(members: Tensor, later: Tensor) -> tuple[Tensor, Tensor]:
-    x, y = forecast_arrays("verify", members, later)
+def _cases(members: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    x, y = forecast_arrays("verify_forecast", members, truth)
     fair = x.shape[1] > 1
     return crps_of_cases(x, y, fair=fair), energy_of_cases(x, y, fair=fair)
 
 
 def _scores(
-    members: Tensor, later: Tensor, cases: tuple[Tensor, Tensor], generator: Generator | None
+    members: Tensor, truth: Tensor, cases: tuple[Tensor, Tensor], generator: Generator | None
 ) -> Scores:
     several = members.shape[1] > 1
     return Scores(
         score_estimate(cases[0], "CRPS"),
         score_estimate(cases[1], "energy score"),
-        spread_skill(members, later) if several else None,
-        rank_histogram(members, later, generator=generator) if several else None,
+        spread_skill(members, truth) if several else None,
+        rank_histogram(members, truth, generator=generator) if several else None,
     )
 
 

@@ -1,0 +1,327 @@
+"""Forecasting: from pairs (state now, state later) to ensembles of later states."""
+
+from collections.abc import Iterator
+from dataclasses import field
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from interpolants.couplings.paired import Paired
+from interpolants.dynamics.point_source import sample_from_point
+from interpolants.fields.point_source import PointSourceFields, start_at
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.randomness import generator, key
+from interpolants.foundations.types import Condition
+from interpolants.framework.answers import Ensemble
+from interpolants.framework.capabilities import capability
+from interpolants.framework.frames import Standard
+from interpolants.framework.roles import Role
+from interpolants.framework.stages import Run
+from interpolants.framework.trained import Trained
+from interpolants.methods.parts.choices import choose_path, choose_times
+from interpolants.methods.parts.conditions import ConditionForm, leave_to_method
+from interpolants.methods.parts.forecasts import check_sizes, ensemble_of, pair_roles
+from interpolants.nets.build import choose_net
+from interpolants.nets.remembered import Remembered
+from interpolants.objectives.losses import JointLoss
+from interpolants.objectives.point_source import PointSourceLoss
+from interpolants.paths.mirror import Diffusive
+from interpolants.training.pairs import PairBatches, PathLoss, TimedNet, finished
+
+# Members are computed in fixed groups of 1, 1, 2, 4, 8, 8, 8 ..., each with noise of its own, so that a member does not
+# depend on how many there are.
+_LARGEST_GROUP = 8
+# Pairs among which neighbours are sought, and the least diffusivity, in standardised units.
+_NEIGHBOURS, _LEAST_SCALE = 4000, 1e-3
+_OURS = ("cond_dim", "n_classes", "cond_channels", "heads")
+
+
+class Forecaster(Trained):
+    """Learn the distribution of a later state given the state now, and draw ensembles and roll-outs from it.
+
+    ::
+
+        forecaster = Forecaster(seed=0).fit(now, later)
+        ensemble = forecaster.forecast(x, members=50)             # ensemble.x: (B, 50, *D)
+        rollout = forecaster.forecast(x, members=50, steps=20)    # rollout.x: (B, 50, 20, *D)
+
+    One network learns the drift of a diffusion that starts at the point ``x0 = now`` and has the distribution of
+    ``later | now`` at t = 1. The noise level is chosen when forecasting (``eps=``), and all give one distribution.
+
+    Args:
+        path: Name of a two-sided path with latent noise, a table ``{"kind": ..., **settings}``, or a ``Path``, in
+            standardised units. ``"auto"`` is ``Diffusive`` with ``2 scale`` the variance of later given now, estimated
+            from neighbours: noise much wider than the answer must be undone, much narrower has nowhere to go.
+        net: ``"auto"`` (MLP for vectors, U-Net for images), a name, a table with settings, or an ``nn.Module`` called
+            as ``net(x, t, cond)`` where cond holds the state now: ``{"vector": (B, D + C)}`` or
+            ``{"field": (B, K, H, W)}``, and ``"label"`` if there are labels.
+        times: Where in time to learn: ``"auto"`` (stratified), the name of a time sampler, a table, or a sampler.
+        standardize: Learn in units where the pooled states have mean 0 and standard deviation 1 per coordinate (overall
+            for images). ``eps`` is in those units squared.
+
+    Raises:
+        InvalidInputError: If a name or setting is unknown, or the path cannot start from a point.
+
+    Source: Chen, Goldstein, Hua, Albergo, Boffi & Vanden-Eijnden (2024), arXiv:2403.13724.
+    """
+
+    noun: ClassVar[str] = "forecaster"
+    former: ClassVar = {
+        **Trained.former,
+        "ensemble": "Call forecast(x, members=M).x.",
+        "rollout": "Call forecast(x, members=M, steps=S).x, (B, M, S, *D), without the start.",
+        "verify": "Call metrics.verify_forecast(ensemble.x, later, ...).",
+        "normaliser": "It is state['frame'].",
+    }
+
+    path: Any = field(default="auto", kw_only=False)
+    net: Any = "auto"
+    times: Any = "auto"
+    standardize: bool = True
+
+    def check(self) -> None:
+        """Make the path, and refuse what does not fit."""
+        choose_times("Forecaster", self.times)
+        if self.path != "auto":
+            self.path = choose_path("Forecaster", self.path)
+            PointSourceFields(self.path, drift=nn.Identity())  # refuses a path that does not fit
+
+    def roles(self) -> tuple[Role, ...]:
+        """Pairs of states, and what else is known of each pair."""
+        return (*pair_roles(), Role(name="cond", kind="condition", optional=True))
+
+    def fit(self, now: Any, later: Any, *, cond: Any = None, **options: Any) -> Self:
+        """Learn from pairs: row i of ``later`` is what became of row i of ``now``.
+
+        Args:
+            now: States, ``(N, *D)``.
+            later: States one lag later, ``(N, *D)``.
+            cond: What else is known of each pair: labels ``(N,)``, vectors ``(N, C)`` or fields ``(N, C, *D)``.
+            options: As in :meth:`interpolants.framework.method.Method.fit`.
+        """
+        known = {} if cond is None else {"cond": cond}
+        return super().fit(now, later, **known, **options)
+
+    def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
+        """The drift, by one gradient loop."""
+        now, later, cond = data["now"], data["later"], _as_float32(data.get("cond"))
+        frame = Standard().fit(torch.cat([now, later])) if self.standardize else Standard()
+        first, second = _encoded(frame, now), _encoded(frame, later)
+        path = self.path
+        if path == "auto":
+            path = Diffusive(scale=max(0.5 * _inner_variance(first, second, self.seed), _LEAST_SCALE))
+        form, shape = ConditionForm.of(cond), tuple(now.shape[1:])
+        sizes = {"labels": form.labels, "vector": form.vector, "field": form.field}
+        net = StartNet(self.net, shape, **sizes, seed=self.seed)
+        times = choose_times("Forecaster", self.times, path)
+        known = start_at(first, cond)
+        batches = PairBatches(
+            first, second, self.batch_size, Paired(), times, cond=known, who="Forecaster.fit"
+        )
+        loss = PathLoss(JointLoss([PointSourceLoss(path)]), times)
+        result = run.train("forecaster", TimedNet(net, times), loss, batches, self.training())
+        return {"net": finished(net, result), "path": path, "frame": frame}
+
+    @property
+    def fields(self) -> PointSourceFields:
+        """The learnt fields, in the network's (standardised) units; for ``dynamics.sample_from_point``.
+
+        Raises:
+            InvalidInputError: If the forecaster is not fitted.
+        """
+        if not self.is_fitted:
+            remedy = "Call fit(now, later) first."
+            raise invalid("Forecaster.fields", "the forecaster must be fitted", "one that is not", remedy)
+        return PointSourceFields(self.state["path"], drift=self.state["net"])
+
+    @capability(reads={"context": "now"}, like="context")
+    def forecast(
+        self,
+        context: Tensor,
+        *,
+        members: int = 50,
+        steps: int = 1,
+        cond: Tensor | None = None,
+        eps: Any = "reference",
+        n_steps: int = 50,
+        method: str | None = None,
+        time_grid: Any = "auto",
+        first: float | None = None,
+        on_failure: str = "raise",
+        chunk: int | None = None,
+        seed: int = 0,
+        first_index: int = 0,
+    ) -> Ensemble:
+        """Draw later states of each state; with several steps each member goes on from where it is.
+
+        Member m of start i is one number of (seed, i, m): it does not depend on the batch, nor on how many members
+        or steps there are.
+
+        Args:
+            context: States now, ``(B, *D)``, in data units.
+            members: Members M of each ensemble.
+            steps: Lags S to go.
+            cond: What else is known of each row, as in :meth:`fit`; held fixed over the lags.
+            eps: Noise level: ``"reference"``, ``"follmer"``, a number >= 0, a function of t or a ``NoiseLevel``.
+            n_steps: Steps of the solver per lag, as ``method``, ``time_grid``, ``first``, ``on_failure`` and ``chunk``
+                in :func:`interpolants.dynamics.sample_from_point`.
+            method: Solver by name.
+            time_grid: Times of the steps.
+            first: Time of the first step.
+            on_failure: ``"raise"`` if a member fails, or ``"keep"`` and report it in ``status``.
+            chunk: Rows sent through the network at once.
+            seed: Seed of the noise.
+            first_index: Index of the first row in a larger job, so that parts agree with the whole.
+
+        Returns:
+            Members ``(B, M, *D)``, or ``(B, M, S, *D)`` for more than one step, in data units.
+        """
+        check_sizes("Forecaster.forecast", members, steps)
+        self._check_told(cond)
+        solver = {
+            "n_steps": n_steps,
+            "method": method,
+            "time_grid": time_grid,
+            "first": first,
+            "chunk": chunk,
+        }
+        job = _Job(
+            self.fields,
+            _as_float32(cond),
+            seed,
+            first_index,
+            {**solver, "eps": eps, "on_failure": on_failure},
+        )
+        frame: Standard = self.state["frame"]
+        states = _encoded(frame, context)[:, None].expand(-1, members, *context.shape[1:])
+        status = torch.zeros(states.shape[:2], dtype=torch.long)
+        lags = []
+        for lag in range(steps):
+            states, failed = job.advance(states, lag)
+            status = torch.where(status > 0, status, failed)
+            lags.append(frame.decode(states.double()).to(context.dtype))
+        return ensemble_of(lags, status=status, columns=self._columns())
+
+    def _columns(self) -> tuple[Any, ...]:
+        later = self.given["later"]
+        return later.columns if later.container == "pandas" else ()
+
+    def _check_told(self, cond: Tensor | None) -> None:
+        if cond is None and "cond" in self.given:
+            rule = "a forecaster fitted with cond must be told it"
+            raise invalid("Forecaster.forecast", rule, "None", "Pass cond=...")
+
+
+class StartNet(Remembered, id="start_net"):
+    """A network that is told the start of the process and what else is known: ``f(x, t, start_at(x0, cond))``.
+
+    Args:
+        net: As in :class:`Forecaster`; one of the library's is made in float32.
+        shape: Event shape of the state.
+        labels: Number of labels among the conditions; 0 for none.
+        vector: Length of condition vectors; 0 for none.
+        field: Channels of condition fields; 0 for none.
+        seed: Seed of the initial weights.
+
+    Raises:
+        InvalidInputError: If the name or a setting is unknown, or fields come with states that are vectors.
+    """
+
+    def __init__(
+        self,
+        net: Any,
+        shape: tuple[int, ...],
+        *,
+        labels: int = 0,
+        vector: int = 0,
+        field: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.form = ConditionForm(labels, vector, field)
+        self.place = "vector" if len(shape) == 1 else "field"
+        if field and self.place == "vector":
+            rule = "cond must be labels or vectors for states that are vectors"
+            raise invalid("Forecaster.fit", rule, "fields")
+        if isinstance(net, nn.Module):
+            self.net = net
+            return
+        settings = {"kind": net} if isinstance(net, str) else dict(net)
+        leave_to_method("Forecaster", settings, _OURS)
+        settings |= self.form.settings(**{self.place: shape[0]})
+        self.net = choose_net(settings, shape, 1, None, seed, who="Forecaster").float()
+
+    def forward(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
+        """The network's output, ``(B, *D)``."""
+        told = self.form.join(cond["cond"], **{self.place: cond["x0"]})
+        output: Tensor = self.net(x, t, told)
+        return output
+
+
+class _Job:
+    """One forecast: the fields, and everything that is the same for all lags and members."""
+
+    def __init__(
+        self,
+        fields: PointSourceFields,
+        cond: Tensor | None,
+        seed: int,
+        first: int,
+        options: dict[str, Any],
+    ) -> None:
+        self.fields, self.cond, self.seed, self.first, self.options = fields, cond, seed, first, options
+
+    def advance(self, states: Tensor, lag: int) -> tuple[Tensor, Tensor]:
+        """One lag: ``(B, M, *D)`` -> ``(B, M, *D)`` and the status ``(B, M)``, group of members by group."""
+        groups = list(_groups(states.shape[1]))
+        done = [
+            self._group(states[:, begin : begin + size], size, lag, number)
+            for number, (begin, size) in enumerate(groups)
+        ]
+        return torch.cat([x for x, _ in done], 1), torch.cat([status for _, status in done], 1)
+
+    def _group(self, group: Tensor, size: int, lag: int, number: int) -> tuple[Tensor, Tensor]:
+        rows, count, *shape = group.shape
+        if count < size:  # the last group is filled up, for its rows to keep their places
+            group = torch.cat([group, group[:, :1].expand(-1, size - count, *shape)], 1)
+        done = sample_from_point(
+            self.fields,
+            group.reshape(-1, *shape),
+            seed=key(self.seed, "forecast member", lag, number),
+            cond=None if self.cond is None else self.cond.repeat_interleave(size, 0),
+            first_index=self.first * size,
+            **self.options,
+        )
+        return done.x.reshape(rows, size, *shape)[:, :count], done.status.reshape(rows, size)[:, :count]
+
+
+def _groups(members: int) -> Iterator[tuple[int, int]]:
+    """The first member and the size of each group that holds one of ``members``."""
+    begin = 0
+    while begin < members:
+        size = max(1, min(begin, _LARGEST_GROUP))
+        yield begin, size
+        begin += size
+
+
+def _encoded(frame: Standard, x: Tensor) -> Tensor:
+    """States in the network's units: the difference to the mean is taken in float64, the network works in float32."""
+    return frame.encode(x.double()).float()
+
+
+def _as_float32(cond: Tensor | None) -> Tensor | None:
+    return cond.float() if cond is not None and cond.is_floating_point() else cond
+
+
+def _inner_variance(now: Tensor, later: Tensor, seed: int) -> float:
+    """Variance of later given now, averaged over coordinates: half the squared gap between nearest neighbours' futures.
+
+    Too large by what the flow itself does between neighbours, and that is harmless here.
+    """
+    rows = torch.randperm(len(now), generator=generator(seed, "forecast neighbours"))[:_NEIGHBOURS]
+    x, y = now[rows].flatten(1), later[rows].flatten(1)
+    if len(x) < 2:
+        return 1.0
+    apart = torch.cdist(x, x).fill_diagonal_(torch.inf)
+    return float(0.5 * (y - y[apart.argmin(1)]).square().mean())
