@@ -15,6 +15,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 from interpolants.foundations.randomness import BLOCK, by_block
 from interpolants.foundations.records import record
+from interpolants.framework.series import STEPS, dates
 
 _PLAIN = Given("torch", "float64")
 _BISECTIONS = 80
@@ -189,6 +190,7 @@ class Ensemble:
         x: The members, ``(B, M, *F)``.
         dims: Names of the axes after the first two, e.g. ``("time", "feature")``.
         times: Their times, float64, where one of the axes is time.
+        clock: What the times are, as in :class:`interpolants.framework.series.Series`.
         status: ``(B, M)``, 0 for members that arrived.
         columns: Names of the last axis.
         given: Container that the states came in.
@@ -199,6 +201,7 @@ class Ensemble:
     times: Tensor | None = None
     status: Tensor | None = None
     columns: tuple[str, ...] = ()
+    clock: str = STEPS
     given: Given = field(default=_PLAIN)
 
     @property
@@ -236,13 +239,19 @@ class Ensemble:
         return self.x.detach().cpu().numpy()
 
     def table(self) -> Any:
-        """A DataFrame with one row per case, member and time."""
+        """A DataFrame with one row per case, member and time; times of a clock with dates are dates."""
         pandas = require("pandas", by="Ensemble.table")
         cases, members = self.x.shape[:2]
         last = self.x.shape[-1] if self.x.ndim > 2 else 1
         flat = self.x.reshape(-1, last).detach().cpu().numpy()
-        axes = [range(cases), range(members), *(range(n) for n in self.x.shape[2:-1])]
+        axes = [range(cases), range(members), *map(self._labels, range(self.x.ndim - 3))]
         names = ["case", "member", *(self.dims[:-1] or [f"axis{i}" for i in range(self.x.ndim - 3)])]
         columns = list(self.columns) if len(self.columns) == last else [f"y{i}" for i in range(last)]
         index = pandas.MultiIndex.from_product(axes, names=names[: len(axes)])
         return pandas.DataFrame(flat, index=index, columns=columns)
+
+    def _labels(self, axis: int) -> Any:
+        """Labels along an axis after the first two."""
+        if self.times is not None and self.dims[axis : axis + 1] == ("time",):
+            return dates(self.times, self.clock)
+        return range(self.x.shape[2 + axis])

@@ -5,6 +5,7 @@ into a :class:`~interpolants.framework.series.Series`, ... Roles of one *axis* a
 together: x and y of a regression share an axis, x0 and x1 of a bridge do not (unless they are paired).
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from torch import Generator, Tensor
 from interpolants.data.arrays import Kind as Given
 from interpolants.data.arrays import as_tensor
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.framework.series import SeriesKind
 
 # Rows that stand for a distribution given by its sampler.
 DRAWS = 50_000
@@ -116,6 +118,7 @@ class Rows:
     def read(self, value: Any, role: Role, reading: Reading) -> tuple[Tensor, Given]:
         """From any container; tables bring the columns of the fit, in whatever order."""
         value = _in_order(value, role, reading)
+        _warn_of_dates(value, role, reading)
         return as_tensor(
             value,
             reading.who,
@@ -125,6 +128,22 @@ class Rows:
             gaps=role.gaps,
             detach=not reading.attached,
         )
+
+
+class DatedRowsWarning(UserWarning):
+    """A table with dates is read as rows without an order."""
+
+
+def _warn_of_dates(value: Any, role: Role, reading: Reading) -> None:
+    """While fitting: rows are split at random and know no seasons, which is seldom meant for a series."""
+    index = getattr(value, "index", None)
+    dated = hasattr(index, "freqstr") and hasattr(index, "asi8") and hasattr(index, "year")
+    if dated and reading.before is None:
+        words = (
+            f"{reading.who}: {role.name} has dates for its index, but its rows are taken without their times"
+        )
+        remedy = "if that is meant, call reset_index(drop=True)"
+        warnings.warn(f"{words}; {remedy}", DatedRowsWarning, stacklevel=2)
 
 
 def _in_order(value: Any, role: Role, reading: Reading) -> Any:
@@ -317,6 +336,7 @@ class Thing:
 
 role_kind("rows", Rows())
 role_kind("ragged", Ragged())
+role_kind("series", SeriesKind())
 role_kind("labels", Labels())
 role_kind("condition", Conditions())
 

@@ -13,6 +13,7 @@ from interpolants.foundations.randomness import generator
 from interpolants.framework.capabilities import capabilities_of
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role, count, kind_of, read, take
+from interpolants.framework.series import Series, equal_length, take_times
 
 WAYS = ("random", "time", "group", "given", "none")
 PARTS = ("train", "held", "test")
@@ -59,6 +60,7 @@ class Task:
         axes: Role -> axis, for roles with rows.
         in_sample: Whether the test part is the training part.
         truths: Role -> the exact distribution, process or function behind it, where it is known.
+        within: Roles with many series of which each is cut in time.
     """
 
     values: Mapping[str, Any]
@@ -66,6 +68,7 @@ class Task:
     axes: Mapping[str, str] = field(default_factory=dict)
     in_sample: bool = False
     truths: Mapping[str, Any] = field(default_factory=dict)
+    within: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -98,7 +101,8 @@ class Task:
         parted = {name: value for name, value in values.items() if value is not None and not _is_drawn(value)}
         data, given = read([r for r in every if r.name in parted], parted, "Task")
         axes = {r.name: r.axis for r in every if r.name in data and kind_of(r).has_rows and r.axis}
-        counts = {axis: count(data[name]) for name, axis in axes.items()}
+        _check_ordered(data, split)
+        counts = {axis: _length(data[name], split) for name, axis in axes.items()}
         groups = _Groups(split, data, given, axes)
         own = {axes[name]: part for name, part in (parts or {}).items() if name in axes}
         rows = {
@@ -106,7 +110,9 @@ class Task:
             for axis, n in counts.items()
         }
         kept = {name: value for name, value in values.items() if value is not None and name in known}
-        return cls(kept, rows, axes, split.by == "none" or not counts, truths or {})
+        many = [name for name, value in data.items() if split.by == "time" and _is_series_list(value)]
+        in_sample = split.by == "none" or not counts
+        return cls(kept, rows, axes, in_sample, truths or {}, tuple(many))
 
     def has(self, part: str) -> bool:
         """Whether a part has rows."""
@@ -114,10 +120,13 @@ class Task:
 
     def part(self, name: str) -> dict[str, Any]:
         """The values of ``"train"``, ``"held"`` or ``"test"``; what has no rows is in all of them."""
-        return {
-            role: take(value, self.rows[self.axes[role]][name]) if role in self.axes else value
-            for role, value in self.values.items()
-        }
+        return {role: self._part_of(role, value, name) for role, value in self.values.items()}
+
+    def _part_of(self, role: str, value: Any, name: str) -> Any:
+        if role not in self.axes:
+            return value
+        rows = self.rows[self.axes[role]][name]
+        return take_times(value, rows, take) if role in self.within else take(value, rows)
 
     @property
     def train(self) -> dict[str, Any]:
@@ -152,6 +161,24 @@ def _check_known(roles: Sequence[Role], values: Mapping[str, Any]) -> None:
     for name in values:
         if name not in names:
             raise invalid("Task", "every value must belong to a role", repr(name), nearest(name, names))
+
+
+def _is_series_list(value: Any) -> bool:
+    return isinstance(value, list) and isinstance(value[0], Series)
+
+
+def _check_ordered(data: Mapping[str, Any], split: Split) -> None:
+    """Refuse to part the times of one series but in their order."""
+    for name, value in data.items():
+        if isinstance(value, Series) and split.by in ("random", "group"):
+            remedy = "Split(by='time'): the last times are the test."
+            raise invalid("split", f"one series, {name}, must be split by time", repr(split.by), remedy)
+
+
+def _length(value: Any, split: Split) -> int:
+    """Rows that are parted: many series are cut in time each, or are rows."""
+    by_time = split.by == "time" and _is_series_list(value)
+    return equal_length(value, "split") if by_time else count(value)
 
 
 def _is_drawn(value: Any) -> bool:
