@@ -17,7 +17,7 @@ from interpolants.fields import Fields, LearnedFields
 from interpolants.foundations.ops import sum_event
 from interpolants.metrics import energy_distance
 from interpolants.nets import MLP
-from interpolants.objectives.losses import joint_loss
+from interpolants.objectives.joint import joint_loss
 from interpolants.paths import Linear, Path
 from interpolants.problems import Checkerboard, CheckerboardBridge, GaussianMixture, GaussianMixtureBridge
 from interpolants.training.engine import Moment, fit

@@ -12,7 +12,7 @@ from interpolants.cli.app import app
 from interpolants.estimator import choices
 from interpolants.foundations.cards import CardWarning
 from interpolants.foundations.registry import build, describe, members, names, rebuild
-from interpolants.objectives.losses import joint_loss
+from interpolants.objectives.joint import joint_loss
 from interpolants.reports.tables import Tables
 from interpolants.solvers import available, get_solver
 from plugins import card

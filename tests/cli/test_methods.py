@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from interpolants.cli.app import app
 from interpolants.foundations.cards import load_cards
+from interpolants.methods.light_sb import LightSB
 from plugins import card
 
 
@@ -80,6 +81,7 @@ def test_show_prints_the_whole_card():
         "Korotin, Gushchin & Burnaev (2024), Light Schrödinger Bridge [korotin2024light]",
         "https://arxiv.org/abs/2310.01174",
         "n_components = 20",
+        (LightSB.__doc__ or "").splitlines()[0].replace("`", ""),
         "interpolants run --config light_sb --out DIR",
     ):
         assert text in told

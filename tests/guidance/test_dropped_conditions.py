@@ -6,7 +6,7 @@ import torch
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.objectives import StratifiedTimes
-from interpolants.objectives.losses import joint_loss
+from interpolants.objectives.joint import joint_loss
 from interpolants.paths import Linear, OneSidedLinear
 from interpolants.training.pairs import PathLoss, learn_fields
 from interpolants.training.settings import TrainSettings

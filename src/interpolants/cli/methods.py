@@ -168,6 +168,7 @@ def _show(
     facts = [
         ("id", f"{card.kind}/{card.id}, {card.status}"),
         ("family", card.family),
+        ("what", _opening(entry)),
         ("formula", formula),
         *_labelled("sources", [_told(key, works) for key in card.sources]),
         ("shapes", card.shapes),
@@ -203,6 +204,11 @@ def _entry(card: "Card") -> tuple[object, str]:
         return card.load_entry(), ""
     except ImportError as error:
         return None, f"its settings are not known here: {error}"
+
+
+def _opening(entry: object) -> str:
+    """The first line of what a member says of itself, without marks of its own."""
+    return (inspect.getdoc(entry) or "").partition("\n")[0].replace("`", "") if entry is not None else ""
 
 
 def _formula(entry: object) -> str:

@@ -39,7 +39,7 @@ from interpolants.likelihood.held_out_errors import held_out_errors
 from interpolants.likelihood.kl_bound import SquaredErrors
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
 from interpolants.nets.build import choose_net
-from interpolants.objectives.losses import JointLoss, joint_loss
+from interpolants.objectives.joint import JointLoss, joint_loss
 from interpolants.paths.custom import General
 from interpolants.paths.path import Path
 from interpolants.training.engine import FitResult

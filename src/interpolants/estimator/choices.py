@@ -11,7 +11,7 @@ from torch import Tensor
 
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.registry import build, members, names
-from interpolants.objectives.losses import learnable
+from interpolants.objectives.joint import learnable
 from interpolants.objectives.penalties import Penalty, check_penalties
 from interpolants.objectives.times import TimeSampler
 from interpolants.paths.fitted import UnfittedPath

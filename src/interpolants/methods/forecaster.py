@@ -24,7 +24,7 @@ from interpolants.methods.parts.conditions import ConditionForm, leave_to_method
 from interpolants.methods.parts.forecasts import check_sizes, ensemble_of, pair_roles
 from interpolants.nets.build import choose_net
 from interpolants.nets.remembered import Remembered
-from interpolants.objectives.losses import JointLoss
+from interpolants.objectives.joint import JointLoss
 from interpolants.objectives.point_source import PointSourceLoss
 from interpolants.paths.mirror import Diffusive
 from interpolants.training.pairs import PairBatches, PathLoss, TimedNet, finished

@@ -3,19 +3,18 @@
 from typing import TYPE_CHECKING
 
 from interpolants.foundations.cards import carded
+from interpolants.objectives.joint import JointLoss, joint_loss
 from interpolants.objectives.labels import LabelLoss
 from interpolants.objectives.losses import (
     EndpointLoss,
     EnergyLoss,
     HyvarinenLoss,
-    JointLoss,
     LogDensityLoss,
     MeanRateLoss,
     NoiseLoss,
     Objective,
     ScoreLoss,
     VelocityLoss,
-    joint_loss,
 )
 from interpolants.objectives.penalties import (
     ConservativityPenalty,

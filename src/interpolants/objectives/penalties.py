@@ -61,6 +61,8 @@ class Penalty(ABC):
     margin: float = 1e-3
 
     name: ClassVar[str]
+    # What is averaged, in plain text.
+    formula: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         who = type(self).__name__
@@ -144,6 +146,7 @@ class FokkerPlanckResidual(Penalty):
     probes: int = 2
 
     name: ClassVar[str] = "fokker_planck"
+    formula: ClassVar[str] = "|∂u/∂t + b·∇u + div b|²"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -216,6 +219,7 @@ class ConservativityPenalty(Penalty):
     quantity: str = "score"
 
     name: ClassVar[str] = "conservativity"
+    formula: ClassVar[str] = "|(J - J') v|² / D, random signs v"
 
     @property
     def of(self) -> str:

@@ -18,7 +18,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition, check_rows, join_rows, take_rows
 from interpolants.nets.build import choose_net
 from interpolants.nets.embeddings import drop_condition as drop_rows
-from interpolants.objectives.losses import JointLoss, joint_loss
+from interpolants.objectives.joint import JointLoss, joint_loss
 from interpolants.objectives.penalties import Penalty, check_penalties
 from interpolants.objectives.times import StratifiedTimes, TimeSampler, UniformTimes
 from interpolants.paths.path import Path
