@@ -8,7 +8,6 @@ Letters: ``m`` mask of what is known, ``zeta ~ N(0, Id)`` noise of the start, ``
 Source: Albergo, Goldstein, Boffi, Ranganath & Vanden-Eijnden (2023), arXiv:2310.03725.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import torch
 from torch import Generator, Tensor
 
 from interpolants.couplings.pairs import Cond, Pairs, check_pairing
+from interpolants.foundations.checks import number
 from interpolants.foundations.errors import invalid
 
 
@@ -108,7 +108,7 @@ class Degraded(DataDependent):
     condition: bool = True
 
     def __post_init__(self) -> None:
-        check_noise("Degraded", self.noise)
+        number("Degraded", "noise", self.noise, at_least=0)
 
     def degrade(self, x1: Tensor, *, generator: Generator | None = None) -> Start:
         """Draw starts for whole samples."""
@@ -129,12 +129,6 @@ def noisy(x: Tensor, sigma: float, generator: Generator | None) -> Tensor:
     if sigma == 0:
         return x
     return x + sigma * torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
-
-
-def check_noise(who: str, noise: float) -> None:
-    """Refuse a standard deviation that is not finite and >= 0."""
-    if not (math.isfinite(noise) and noise >= 0):
-        raise invalid(who, "noise must be finite and >= 0", noise)
 
 
 def _joined(who: str, cond: Cond, field: Tensor) -> Cond:

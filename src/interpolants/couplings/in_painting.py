@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from interpolants.couplings.data_dependent import DataDependent, Start, check_noise
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.couplings.data_dependent import DataDependent, Start
+from interpolants.foundations.checks import number, one_of, positive, whole
+from interpolants.foundations.errors import invalid
 
 MASKS = ("rectangle", "tiles", "lower")
 
@@ -40,17 +41,11 @@ class InPainting(DataDependent):
     condition: bool = True
 
     def __post_init__(self) -> None:
-        if self.mask not in MASKS:
-            raise invalid("InPainting", "mask must be known", repr(self.mask), nearest(str(self.mask), MASKS))
-        if not 0 < self.share < 1:
-            raise invalid("InPainting", "share must lie in (0, 1)", self.share)
-        if not (type(self.tile) is int and self.tile >= 1):
-            raise invalid("InPainting", "tile must be a whole number >= 1", self.tile)
-        check_noise("InPainting", self.noise)
-        if self.noise == 0:
-            raise invalid(
-                "InPainting", "noise must be > 0", self.noise, "Without it there is nothing to fill in from."
-            )
+        one_of("InPainting", "mask", self.mask, MASKS)
+        number("InPainting", "share", self.share, above=0, below=1)
+        whole("InPainting", "tile", self.tile, at_least=1)
+        remedy = "Without it there is nothing to fill in from."
+        positive("InPainting", "noise", self.noise, remedy=remedy)
 
     def degrade(self, x1: Tensor, *, generator: Generator | None = None) -> Start:
         """Draw a mask and a start for each whole sample ``x1 (N, *D)``."""

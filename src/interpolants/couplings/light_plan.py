@@ -30,6 +30,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from interpolants.foundations.checks import finite, positive, shaped
 from interpolants.foundations.errors import invalid
 
 
@@ -220,8 +221,7 @@ class LightPlan:
     # --- what they are made of
 
     def _cast(self, x: Tensor) -> Tensor:
-        if x.ndim != 2 or x.shape[1] != self.dim:
-            raise invalid("LightPlan", f"x must have shape (B, {self.dim})", tuple(x.shape))
+        shaped("LightPlan", "x", x, "B", self.dim)
         if not x.is_floating_point():
             raise invalid("LightPlan", "x must be floating point", str(x.dtype), "Pass x.float().")
         return x.to(self.offsets.dtype)
@@ -288,15 +288,11 @@ class LightPlan:
 
 def check_eps(who: str, eps: object) -> float:
     """A diffusivity as a float; an integer tensor would round it away."""
-    if isinstance(eps, Tensor):
-        if not eps.is_floating_point() or eps.numel() != 1:
-            remedy = "Pass a float."
-            raise invalid(who, "eps must be one floating-point number", f"a tensor of {eps.dtype}", remedy)
-        eps = float(eps)
-    if isinstance(eps, bool) or not isinstance(eps, int | float) or not (math.isfinite(eps) and eps > 0):
-        remedy = "Optimal transport, eps = 0, needs another method, e.g. rectification."
-        raise invalid(who, "eps must be finite and > 0", eps, remedy)
-    return float(eps)
+    if isinstance(eps, Tensor) and not (eps.is_floating_point() and eps.numel() == 1):
+        remedy = "Pass a float."
+        raise invalid(who, "eps must be one floating-point number", f"a tensor of {eps.dtype}", remedy)
+    remedy = "Optimal transport, eps = 0, needs another method, e.g. rectification."
+    return positive(who, "eps", eps, remedy=remedy)
 
 
 def _check(log_alpha: Tensor, offsets: Tensor, slopes: Tensor) -> None:
@@ -304,13 +300,11 @@ def _check(log_alpha: Tensor, offsets: Tensor, slopes: Tensor) -> None:
     if offsets.ndim != 2 or 0 in offsets.shape or not offsets.is_floating_point():
         raise invalid(who, "offsets must be floating point (K, D)", f"{offsets.dtype} {tuple(offsets.shape)}")
     k, d = offsets.shape
-    if tuple(log_alpha.shape) != (k,):
-        raise invalid(who, f"log_alpha must have shape ({k},)", tuple(log_alpha.shape))
+    shaped(who, "log_alpha", log_alpha, k)
     if tuple(slopes.shape) not in ((k, d), (k, d, d)):
         raise invalid(who, f"slopes must have shape ({k}, {d}) or ({k}, {d}, {d})", tuple(slopes.shape))
     for name, value in (("log_alpha", log_alpha), ("offsets", offsets), ("slopes", slopes)):
-        if not bool(torch.isfinite(value).all()):
-            raise invalid(who, f"{name} must be finite", "nan or inf")
+        finite(who, name, value)
     if slopes.ndim == 3:
         slip = float((slopes - slopes.mT).abs().max())
         if slip > 1e-6 * float(slopes.abs().max()):

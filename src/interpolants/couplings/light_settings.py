@@ -1,9 +1,8 @@
 """How a mixture potential is learnt."""
 
-import math
 from dataclasses import dataclass
 
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.checks import number, one_of, positive, whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,21 +47,11 @@ class LightTraining:
             ("method", ("lbfgs", "em", "adam")),
             ("init", ("kmeans", "samples")),
         ):
-            given = getattr(self, name)
-            if given not in options:
-                raise invalid(
-                    who, f"{name} must be one of {options}", repr(given), nearest(str(given), options)
-                )
+            one_of(who, name, getattr(self, name), options)
         counts = ("n_components", "batch_size", "patience", *(() if self.steps is None else ("steps",)))
         for name in counts:
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise invalid(who, f"{name} must be an integer >= 1", value)
-        if not (math.isfinite(self.lr) and self.lr > 0):
-            raise invalid(who, "lr must be finite and > 0", self.lr)
-        if not 0 <= self.heldout <= 0.5:
-            raise invalid(who, "heldout must lie in [0, 0.5]", self.heldout)
-        if not 0 < self.floor < 1:
-            raise invalid(who, "floor must lie in (0, 1)", self.floor)
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise invalid(who, "seed must be an integer >= 0", self.seed)
+            whole(who, name, getattr(self, name), at_least=1)
+        positive(who, "lr", self.lr)
+        number(who, "heldout", self.heldout, at_least=0, at_most=0.5)
+        number(who, "floor", self.floor, above=0, below=1)
+        whole(who, "seed", self.seed)

@@ -17,6 +17,7 @@ from torch import Generator, Tensor
 from interpolants.couplings.light_plan import LightPlan, check_eps
 from interpolants.couplings.light_search import Ends, Row, Search
 from interpolants.couplings.light_settings import LightTraining
+from interpolants.foundations.checks import finite
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.randomness import generator as keyed
 
@@ -102,7 +103,6 @@ def _check_samples(x0: Tensor, x1: Tensor) -> None:
         if not isinstance(x, Tensor) or x.ndim != 2 or len(x) < 2 or not x.is_floating_point():
             what = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
             raise invalid(who, f"{name} must be a floating-point tensor (N, D), N >= 2", what)
-        if not bool(torch.isfinite(x).all()):
-            raise invalid(who, f"{name} must be finite", "nan or inf", "Drop or impute these rows.")
+        finite(who, name, x, remedy="Drop or impute these rows.")
     if x0.shape[1] != x1.shape[1]:
         raise invalid(who, f"x1 must have {x0.shape[1]} dimensions like x0", x1.shape[1])

@@ -19,7 +19,8 @@ from interpolants.couplings.pairs import (
     make_pairs,
     permutation,
 )
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.checks import one_of, whole
+from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 
 Method = Literal["auto", "exact", "pot", "fast"]
@@ -65,12 +66,9 @@ class MinibatchOT:
     within: str | None = None
 
     def __post_init__(self) -> None:
-        if self.method not in get_args(Method):
-            remedy = nearest(str(self.method), get_args(Method))
-            raise invalid("MinibatchOT", f"method must be one of {get_args(Method)}", self.method, remedy)
-        size = self.sub_batch
-        if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 2):
-            raise invalid("MinibatchOT", "sub_batch must be None or an integer >= 2", size)
+        one_of("MinibatchOT", "method", self.method, get_args(Method))
+        if self.sub_batch is not None:
+            whole("MinibatchOT", "sub_batch", self.sub_batch, at_least=2)
         check_within("MinibatchOT", self.within)
 
     def pair(

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 import torch
 from torch import Tensor
 
+from interpolants.foundations.checks import number
 from interpolants.foundations.errors import invalid
 
 # A condition is a tensor with one row per sample, or a dict, tuple or list of conditions, or None.
@@ -182,8 +183,7 @@ def costs(who: str, x0: Tensor, x1: Tensor) -> tuple[Tensor, float]:
         a, b = (x.to(torch.promote_types(x.dtype, dtype)) for x in (a, b))
         a, b = (a - a.mean(0)).to(dtype), (b - b.mean(0)).to(dtype)
         scale = float(torch.maximum(a.abs().max(), b.abs().max()))
-        if not 0 <= scale < float("inf"):
-            raise invalid(who, "differences of samples must be finite", scale, "Rescale the data.")
+        number(who, "differences of samples", scale, at_least=0, remedy="Rescale the data.")
         if scale == 0:
             return a.new_zeros(a.shape[0], b.shape[0]), 1.0
         a, b = a / scale, b / scale

@@ -20,7 +20,8 @@ from interpolants.couplings.pairs import (
     label_blocks,
     make_pairs,
 )
-from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.checks import number, positive, whole
+from interpolants.foundations.errors import DivergedError
 
 _WARM_STEPS = 5  # steps at each regularisation on the way down
 _STEPS = 10  # steps between two renewals of the kernel, at the final regularisation
@@ -90,14 +91,9 @@ class Sinkhorn:
     within: str | None = None
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.reg) and self.reg > 0):
-            raise invalid(
-                "Sinkhorn", "reg must be finite and > 0", self.reg, "Use MinibatchOT for no entropy."
-            )
-        if isinstance(self.n_iter, bool) or not isinstance(self.n_iter, int) or self.n_iter < 1:
-            raise invalid("Sinkhorn", "n_iter must be an integer >= 1", self.n_iter)
-        if not 0 < self.tol < 2:
-            raise invalid("Sinkhorn", "tol must be in (0, 2)", self.tol)
+        positive("Sinkhorn", "reg", self.reg, remedy="Use MinibatchOT for no entropy.")
+        whole("Sinkhorn", "n_iter", self.n_iter, at_least=1)
+        number("Sinkhorn", "tol", self.tol, above=0, below=2)
         check_within("Sinkhorn", self.within)
 
     def pair(

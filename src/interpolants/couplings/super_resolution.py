@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from torch import Generator, Tensor
 
-from interpolants.couplings.data_dependent import DataDependent, Start, check_noise, noisy
-from interpolants.foundations.errors import invalid
+from interpolants.couplings.data_dependent import DataDependent, Start, noisy
+from interpolants.foundations.checks import number, whole
 from interpolants.operators.blocks import Downsample
 
 
@@ -33,9 +33,8 @@ class SuperResolution(DataDependent):
     condition: bool = True
 
     def __post_init__(self) -> None:
-        if not (type(self.factor) is int and self.factor >= 2):
-            raise invalid("SuperResolution", "factor must be a whole number >= 2", self.factor)
-        check_noise("SuperResolution", self.noise)
+        whole("SuperResolution", "factor", self.factor, at_least=2)
+        number("SuperResolution", "noise", self.noise, at_least=0)
 
     def degrade(self, x1: Tensor, *, generator: Generator | None = None) -> Start:
         """Draw a start for each whole sample ``x1 (N, *D)``."""

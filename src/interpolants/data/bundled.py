@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interpolants.foundations.errors import MissingExtraError, invalid, nearest
+from interpolants.foundations.checks import one_of
+from interpolants.foundations.errors import MissingExtraError, invalid
 
 Split: TypeAlias = Literal["train", "test", "all"]
 
@@ -159,9 +160,7 @@ def _debian_version(package: str) -> str:
 
 def check_split(who: str, split: str) -> None:
     """Refuse a split that is none of train, test and all."""
-    if split not in get_args(Split):
-        remedy = nearest(str(split), get_args(Split))
-        raise invalid(who, 'split must be "train", "test" or "all"', split, remedy)
+    one_of(who, "split", split, get_args(Split))
 
 
 def held_out(rows: int, labels: NDArray[np.int64] | None) -> NDArray[np.bool_]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from interpolants.data import cells, images, photographs, tables, text
 from interpolants.data.bundled import BundledFile, Dataset
+from interpolants.foundations.checks import one_of
 from interpolants.foundations.errors import invalid, nearest
 
 _SETS: dict[str, tuple[Callable[..., Dataset], BundledFile]] = {
@@ -41,8 +42,7 @@ def load(name: str, split: str = "train", **options: Any) -> Dataset:
         InvalidInputError: For an unknown name, split or option, with the nearest one.
         MissingExtraError: If the package that carries the data is not installed; says how to install it.
     """
-    if name not in _SETS:
-        raise invalid("load", "name must be a data set", name, nearest(str(name), _SETS))
+    one_of("load", "name", name, _SETS)
     loader, _ = _SETS[name]
     known = [key for key in inspect.signature(loader).parameters if key != "split"]
     for key in options:

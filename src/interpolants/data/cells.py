@@ -6,7 +6,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from interpolants.data.bundled import BundledFile, Dataset, Split, assemble, check_split
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.checks import one_of
 from interpolants.foundations.extras import require
 
 PBMC68K = BundledFile(
@@ -48,13 +48,7 @@ def load_pbmc68k(split: Split = "train", *, features: Features = "pca") -> Datas
     """
     who = "load_pbmc68k"
     check_split(who, split)
-    if features not in get_args(Features):
-        raise invalid(
-            who,
-            'features must be "pca", "genes" or "umap"',
-            features,
-            nearest(str(features), get_args(Features)),
-        )
+    one_of(who, "features", features, get_args(Features))
     data = PBMC68K.read(who)
     h5py = require("h5py", by=who)
     with h5py.File(io.BytesIO(data), "r") as file:
@@ -98,8 +92,7 @@ def load_krumsiek11(split: Split = "train", *, labels: Literal["fate", "time"] =
     """
     who = "load_krumsiek11"
     check_split(who, split)
-    if labels not in ("fate", "time"):
-        raise invalid(who, 'labels must be "fate" or "time"', labels, nearest(str(labels), ("fate", "time")))
+    one_of(who, "labels", labels, ("fate", "time"))
     lines = KRUMSIEK11.read(who).decode("utf-8").splitlines()
     header = next(line for line in lines if line.startswith("# it"))
     table = np.loadtxt(lines)

@@ -1,12 +1,11 @@
 """Noise on the data themselves, so that a law on a thin set has a density that can be fitted."""
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.checks import number, positive, whole
 from interpolants.foundations.randomness import generator as seeded
 
 
@@ -33,12 +32,8 @@ class InstanceNoise:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if isinstance(self.std, bool) or not (math.isfinite(self.std) and self.std >= 0):
-            raise invalid(
-                "InstanceNoise", "std must be finite and >= 0", self.std, "0 leaves the data as they are."
-            )
-        if self.seed < 0:
-            raise invalid("InstanceNoise", "seed must be >= 0", self.seed)
+        number("InstanceNoise", "std", self.std, at_least=0, remedy="0 leaves the data as they are.")
+        whole("InstanceNoise", "seed", self.seed)
 
     def prepare(self, x: Tensor) -> Tensor:
         """What training holds, from all rows ``(N, *D)``: a frozen copy with noise, or the data as they are."""
@@ -69,7 +64,7 @@ def rate_rule(n: int, *, smoothness: float = 1.0, dimension: float = 1.0, factor
     Raises:
         InvalidInputError: If a number is out of range.
     """
-    if n < 1 or not all(math.isfinite(v) and v > 0 for v in (smoothness, dimension, factor)):
-        rule = "n must be >= 1, smoothness, dimension and factor finite and > 0"
-        raise invalid("rate_rule", rule, (n, smoothness, dimension, factor))
+    whole("rate_rule", "n", n, at_least=1)
+    for name, value in (("smoothness", smoothness), ("dimension", dimension), ("factor", factor)):
+        positive("rate_rule", name, value)
     return float(factor * n ** (-smoothness / (2 * (smoothness + dimension))))

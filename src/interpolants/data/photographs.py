@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from interpolants.data.bundled import BundledFile, Dataset, Split, assemble, check_split
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.checks import whole
 from interpolants.foundations.extras import require
 
 _HASHES = {
@@ -61,8 +61,7 @@ def load_photographs(split: Split = "train", *, size: int = 32, stride: int = 16
     who = "load_photographs"
     check_split(who, split)
     for name, value, low, high in (("size", size, 2, 172), ("stride", stride, 1, 10_000)):
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise invalid(who, f"{name} must be an integer in [{low}, {high}]", value)
+        whole(who, name, value, at_least=low, at_most=high)
     pictures = [_grey(file.read(who), who) for file in PHOTOGRAPHS.values()]
     patches, labels, places = [], [], []
     for k, picture in enumerate(pictures):

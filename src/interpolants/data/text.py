@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from interpolants.data.bundled import BundledFile, Dataset, Split, assemble, check_split, held_out
 from interpolants.data.lzw import unpack
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.checks import whole
 
 KJV = BundledFile(
     package="bible-kjv-text",
@@ -48,10 +48,7 @@ def load_kjv(split: Split = "train", *, length: int = 64) -> Dataset:
     """
     who = "load_kjv"
     check_split(who, split)
-    if isinstance(length, bool) or not isinstance(length, int) or not 1 <= length <= 1000:
-        raise invalid(
-            who, "length must be a whole number, 1 ... 1000", length, "Chapters are some 3,000 letters."
-        )
+    whole(who, "length", length, at_least=1, at_most=1000, remedy="Chapters are some 3,000 letters.")
     chapters = [encode(text) for text in kjv_chapters().values()]
     parts = [codes[: len(codes) // length * length].reshape(-1, length) for codes in chapters]
     chapter = np.repeat(np.arange(len(parts)), [len(part) for part in parts])

@@ -21,6 +21,7 @@ from torch import Tensor
 from interpolants.dynamics.grids import time_grid
 from interpolants.fields.continuity import Trace, continuity_residual
 from interpolants.fields.protocol import Fields
+from interpolants.foundations.checks import number
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import batch_time
 from interpolants.foundations.types import Condition, Field, take_rows
@@ -80,7 +81,7 @@ def log_density_mismatch(
     Raises:
         InvalidInputError: If the fields do not know a log density, there is no base, or the time is out of range.
     """
-    _check_stop(stop, "log_density_mismatch")
+    number("log_density_mismatch", "stop", stop, above=0, at_most=1)
     u = _density(fields, cond, "log_density_mismatch")
     law = fields.path.base if base is None and fields.path is not None else base
     if law is None:
@@ -118,7 +119,7 @@ def accumulated_residual(
     Raises:
         InvalidInputError: If the fields do not know a log density, or the time is out of range.
     """
-    _check_stop(stop, "accumulated_residual")
+    number("accumulated_residual", "stop", stop, above=0, at_most=1)
     _density(fields, cond, "accumulated_residual")
     path, lanes = fields.path, [torch.arange(len(x), device=x.device)]
     assert path is not None
@@ -149,11 +150,6 @@ def accumulated_residual(
         )  # fmt: skip
     assert done.q is not None
     return -done.q  # integrated downwards
-
-
-def _check_stop(stop: float, who: str) -> None:
-    if not 0 < stop <= 1:
-        raise invalid(who, "stop must lie in (0, 1]", stop)
 
 
 def _density(fields: Fields, cond: Condition, who: str) -> Callable[[Tensor, Tensor], Tensor]:

@@ -24,8 +24,9 @@ from torch import Tensor
 
 from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import Fields
+from interpolants.foundations.checks import one_of, positive
 from interpolants.foundations.derivatives import jacobian
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition
 from interpolants.paths.path import SpatiallyLinearPath
 
@@ -82,12 +83,8 @@ def intrinsic_dimension(
         InvalidInputError: If there is no noise at all, sigma is not positive or never reached, or a setting is wrong.
     """
     who = "intrinsic_dimension"
-    if method not in METHODS:
-        raise invalid(
-            who, f"method must be one of {', '.join(METHODS)}", repr(method), nearest(method, METHODS)
-        )
-    if not (math.isfinite(sigma) and sigma > 0):
-        raise invalid(who, "sigma must be finite and > 0", sigma, "The estimate lives on a little noise.")
+    one_of(who, "method", method, METHODS)
+    positive(who, "sigma", sigma, remedy="The estimate lives on a little noise.")
     if not coarse > 1:
         raise invalid(who, "coarse must be > 1", coarse)
     path = fields.path

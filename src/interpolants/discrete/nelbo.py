@@ -14,6 +14,7 @@ from torch import Generator, Tensor
 
 from interpolants.discrete.masking import Hidden, hide, hide_share
 from interpolants.discrete.posterior import Posterior, as_posterior
+from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition, check_rows, take_rows
@@ -82,8 +83,7 @@ def nelbo(
             conditions do not fit.
     """
     _check(posterior, x1, form)
-    if draws < 1:
-        raise invalid("nelbo", "draws must be >= 1", draws)
+    whole("nelbo", "draws", draws, at_least=1)
     check_rows("nelbo", cond, len(x1), "sequence")
     rows, length = x1.shape
     total = torch.zeros(rows, dtype=torch.float64)
@@ -181,6 +181,5 @@ def _check(posterior: Posterior, x1: Tensor, form: str) -> None:
     if posterior.path.mask is None:
         remedy = "A flow from another base has no bound here; compare samples instead."
         raise invalid("nelbo", "the path must have a mask token", type(posterior.path).__name__, remedy)
-    if form not in ("time_free", "time"):
-        raise invalid("nelbo", "form must be 'time_free' or 'time'", repr(form))
+    one_of("nelbo", "form", form, ("time_free", "time"))
     posterior.path.check_tokens(x1, "x1")

@@ -19,6 +19,7 @@ import torch
 from torch import Generator, Tensor
 
 from interpolants.discrete.schedules import KeepSchedule, LinearKeep
+from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
 
 Time = Tensor | float
@@ -199,11 +200,6 @@ class DiscretePath(ABC):
         return time.expand(x.shape[0])
 
 
-def _check_vocabulary(who: str, vocabulary: int) -> None:
-    if isinstance(vocabulary, bool) or not isinstance(vocabulary, int) or vocabulary < 2:
-        raise invalid(who, "vocabulary must be a whole number >= 2", vocabulary, "Without the mask.")
-
-
 @dataclass(frozen=True)
 class Masked(DiscretePath):
     """Tokens start as masks, number V, and are revealed once: masked (absorbing) diffusion.
@@ -226,7 +222,7 @@ class Masked(DiscretePath):
     uses_time = False
 
     def __post_init__(self) -> None:
-        _check_vocabulary("Masked", self.vocabulary)
+        whole("Masked", "vocabulary", self.vocabulary, at_least=2, remedy="Without the mask.")
 
     @property
     def mask(self) -> int:  # type: ignore[override]
@@ -278,7 +274,7 @@ class UniformBase(DiscretePath):
     uses_time = True
 
     def __post_init__(self) -> None:
-        _check_vocabulary("UniformBase", self.vocabulary)
+        whole("UniformBase", "vocabulary", self.vocabulary, at_least=2, remedy="Without the mask.")
 
     @property
     def base(self) -> Tensor:

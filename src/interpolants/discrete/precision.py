@@ -18,6 +18,7 @@ import torch
 from torch import Generator, Tensor
 
 from interpolants.foundations.categorical import check_probabilities
+from interpolants.foundations.checks import number, whole
 from interpolants.foundations.errors import invalid
 
 FLOAT32_BITS, FLOAT64_BITS = 24, 53
@@ -26,8 +27,7 @@ _BISECTIONS = 80
 
 def gumbel_cap(bits: int) -> float:
     """The largest Gumbel number that uniforms on a grid of ``2^-bits`` can give, ``-log(-log(1 - 2^-bits))``."""
-    if isinstance(bits, bool) or not isinstance(bits, int) or not 1 <= bits <= FLOAT64_BITS:
-        raise invalid("gumbel_cap", "bits must be a whole number, 1 ... 53", bits, "24 is float32.")
+    whole("gumbel_cap", "bits", bits, at_least=1, at_most=FLOAT64_BITS, remedy="24 is float32.")
     return -math.log(-math.log1p(-(2.0**-bits)))
 
 
@@ -143,8 +143,7 @@ def step_precision(mu: Tensor, delta: float, cap: float) -> StepPrecision:
     Raises:
         InvalidInputError: If ``delta`` is outside (0, 1), or an argument does not fit.
     """
-    if not 0 < delta < 1:
-        raise invalid("step_precision", "delta must lie in (0, 1)", delta, "The chance of unmasking.")
+    number("step_precision", "delta", delta, above=0, below=1, remedy="The chance of unmasking.")
     mu = mu.double() / mu.double().sum()
     law = truncated_gumbel_law(torch.cat([delta * mu, mu.new_tensor([1 - delta])]), cap)
     token = law[:-1] / law[:-1].sum()

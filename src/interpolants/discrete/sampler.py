@@ -1,6 +1,5 @@
 """What all samplers of tokens share: starts, prompts, batches, and noise that belongs to a sample."""
 
-import math
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from interpolants.discrete.paths import DiscretePath
 from interpolants.discrete.posterior import Posterior
+from interpolants.foundations.checks import number, positive, whole
 from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BlockNoise
@@ -92,15 +92,8 @@ class TokenSampler(ABC):
     needs_mask: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.temperature) and self.temperature > 0):
-            raise invalid(
-                type(self).__name__,
-                "temperature must be finite and > 0",
-                self.temperature,
-                "1 draws from mu.",
-            )
-        if not 0 < self.top_p <= 1:
-            raise invalid(type(self).__name__, "top_p must lie in (0, 1]", self.top_p, "1 keeps all tokens.")
+        positive(type(self).__name__, "temperature", self.temperature, remedy="1 draws from mu.")
+        number(type(self).__name__, "top_p", self.top_p, above=0, at_most=1, remedy="1 keeps all tokens.")
 
     @abstractmethod
     def run(self, walk: Walk) -> TokenSamples:
@@ -145,8 +138,7 @@ class TokenSampler(ABC):
         if self.needs_mask and path.mask is None:
             remedy = "Take Masked(vocabulary), or TauLeaping, which needs no mask."
             raise invalid(who, "the path must have a mask token", type(path).__name__, remedy)
-        if first_index < 0:
-            raise invalid(who, "first_index must be >= 0", first_index)
+        whole(who, "first_index", first_index)
         seed = secrets.randbits(31) if seed is None else seed
         x = _starts(who, path, n, length, prompt, seed, first_index, device)
         check_rows(who, cond, len(x), "sequence")
@@ -186,8 +178,8 @@ class TokenSampler(ABC):
 
 def whole_or_none(who: str, name: str, value: int | None) -> None:
     """Refuse a setting that is neither None nor a whole number >= 1."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise invalid(who, f"{name} must be a whole number >= 1", value)
+    if value is not None:
+        whole(who, name, value, at_least=1)
 
 
 def _starts(

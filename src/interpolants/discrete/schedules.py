@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from interpolants.foundations.checks import positive
 from interpolants.foundations.errors import invalid
 
 _CHECKED_TIMES, _END_TOLERANCE, _BISECTIONS = 1025, 1e-6, 60
@@ -98,8 +99,7 @@ class PolynomialKeep(KeepSchedule):
     power: float = 2.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.power) and self.power > 0):
-            raise invalid("PolynomialKeep", "power must be finite and > 0", self.power, "1.0 is linear.")
+        positive("PolynomialKeep", "power", self.power, remedy="1.0 is linear.")
 
     def hidden(self, t: Tensor) -> Tensor:
         """``(1 - t)^power``."""

@@ -24,6 +24,7 @@ from interpolants.discrete.sampler import (
     whole_or_none,
 )
 from interpolants.foundations.categorical import categorical_sample
+from interpolants.foundations.checks import number, one_of
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.types import take_rows
@@ -61,10 +62,8 @@ class TauLeaping(TokenSampler):
         super().__post_init__()
         who = "TauLeaping"
         whole_or_none(who, "num_steps", self.num_steps)
-        if not 0 <= self.corrector < float("inf"):
-            raise invalid(who, "corrector must be finite and >= 0", self.corrector, "0 never forgets.")
-        if self.draw not in ("two_stage", "joint"):
-            raise invalid(who, "draw must be 'two_stage' or 'joint'", repr(self.draw))
+        number(who, "corrector", self.corrector, at_least=0, remedy="0 never forgets.")
+        one_of(who, "draw", self.draw, ("two_stage", "joint"))
         if self.joint_sampler is not None and self.draw != "joint":
             raise invalid(who, "joint_sampler goes with draw='joint'", repr(self.draw))
 

@@ -1,12 +1,11 @@
 """Correctors: steps that leave the law of the current time as it is, and take states back to it."""
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.checks import one_of, positive, whole
 from interpolants.foundations.ops import expand_like, sum_event
 
 STEP_SIZES = ("sample", "batch", "fixed")
@@ -41,14 +40,9 @@ class Langevin:
     before: bool = False
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.snr) and self.snr > 0):
-            raise invalid("Langevin", "snr must be finite and > 0", self.snr, "The papers take 0.05 to 0.2.")
-        if isinstance(self.steps, bool) or not isinstance(self.steps, int) or self.steps < 1:
-            raise invalid("Langevin", "steps must be an integer >= 1", self.steps)
-        if self.step_size not in STEP_SIZES:
-            raise invalid(
-                "Langevin", f"step_size must be one of {', '.join(STEP_SIZES)}", repr(self.step_size)
-            )
+        positive("Langevin", "snr", self.snr, remedy="The papers take 0.05 to 0.2.")
+        whole("Langevin", "steps", self.steps, at_least=1)
+        one_of("Langevin", "step_size", self.step_size, STEP_SIZES)
 
     def step(self, x: Tensor, score: Tensor, z: Tensor, *, rho: float, std: float) -> Tensor:
         """One step.

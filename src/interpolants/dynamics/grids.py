@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.checks import one_of, whole
+from interpolants.foundations.errors import invalid
 from interpolants.paths.path import Path
 
 _SHAPES: dict[str, Callable[[Any], Any]] = {
@@ -41,11 +42,8 @@ def time_grid(
                 remedy = f"Leave {name} out: the times say it."
                 raise invalid("sample", f"{name} must be that of the times given, {own:.6g}", asked, remedy)
         return grid
-    if spacing not in _SHAPES:
-        raise invalid(
-            "time_grid", "spacing must be a known name or the times", repr(spacing), nearest(spacing, _SHAPES)
-        )
-    check_steps(n_steps)
+    one_of("time_grid", "spacing", spacing, _SHAPES)
+    whole("sample", "n_steps", n_steps, at_least=1)
     if not 0 <= start < stop <= 1:
         raise invalid("sample", "start and stop must satisfy 0 <= start < stop <= 1", (start, stop))
     u = np.linspace(0.0, 1.0, n_steps + 1)
@@ -78,7 +76,7 @@ def spacing_for(
     """
     if not (isinstance(spacing, str) and spacing == "auto"):
         return spacing
-    check_steps(n_steps)
+    whole("sample", "n_steps", n_steps, at_least=1)
     own = None if path is None else path.own_grid(n_steps)
     if own is not None:
         return [start, *(t for t in own if start < t < stop), stop]
@@ -86,12 +84,6 @@ def spacing_for(
         return "uniform"
     ends = path.envelope.gamma_gamma_dot(torch.tensor([0.0, 1.0], dtype=torch.float64)).abs()
     return "cosine" if noisy and bool((ends > 0).any()) else "uniform"
-
-
-def check_steps(n_steps: int) -> None:
-    """Refuse a number of steps that is none."""
-    if isinstance(n_steps, bool) or not isinstance(n_steps, int) or n_steps < 1:
-        raise invalid("sample", "n_steps must be an integer >= 1", n_steps)
 
 
 def _own_grid(times: Any) -> npt.NDArray[np.float64]:

@@ -17,6 +17,7 @@ from interpolants.dynamics.noise import NoiseTable, as_noise
 from interpolants.dynamics.transitions import NOISY, TRANSITIONS, make_moves, transitions
 from interpolants.fields.protocol import Combined, Fields, weighted_sum
 from interpolants.foundations.brownian import BrownianPath
+from interpolants.foundations.checks import one_of
 from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.clock import clock
 from interpolants.foundations.errors import invalid, nearest
@@ -97,8 +98,7 @@ class Job:
         if method is None and self.noise is None and fields.path is not None:
             method = fields.path.own_solver
         self.method = find_method(method, self.noise is not None)
-        if finish not in FINISHES:
-            raise invalid("sample", f"finish must be one of {', '.join(FINISHES)}", repr(finish))
+        one_of("sample", "finish", finish, FINISHES)
         self.finish = finish
         adaptive = self.method in ("dopri5", "tsit5")
         if adaptive and finish != "step":

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from interpolants.fields.protocol import Fields
+from interpolants.foundations.checks import number, positive
 from interpolants.foundations.clock import number_of
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
@@ -52,8 +53,7 @@ class ConstantNoise(NoiseLevel):
     eps: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.eps) and self.eps >= 0):
-            raise invalid("eps", "the noise level must be finite and >= 0", self.eps, "eps=0 runs the ODE.")
+        number("eps", "the noise level", self.eps, at_least=0, remedy="eps=0 runs the ODE.")
 
     def values(self, t: Tensor, path: Path | None) -> Tensor:
         """The level at each time."""
@@ -71,8 +71,7 @@ class GammaNoise(NoiseLevel):
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.scale) and self.scale >= 0):
-            raise invalid("GammaNoise", "scale must be finite and >= 0", self.scale)
+        number("GammaNoise", "scale", self.scale, at_least=0)
 
     def values(self, t: Tensor, path: Path | None) -> Tensor:
         """The level at each time."""
@@ -96,8 +95,7 @@ class ReverseNoise(NoiseLevel):
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.scale) and self.scale > 0):
-            raise invalid("ReverseNoise", "scale must be finite and > 0", self.scale, "eps=0 runs the ODE.")
+        positive("ReverseNoise", "scale", self.scale, remedy="eps=0 runs the ODE.")
 
     def values(self, t: Tensor, path: Path | None) -> Tensor:
         """The level at each time."""

@@ -18,8 +18,9 @@ from torch import Tensor
 
 from interpolants.dynamics.grids import time_grid as make_grid
 from interpolants.dynamics.noise import NoiseLevel, as_noise
-from interpolants.dynamics.sample import Samples, check_call, check_seed, sample
+from interpolants.dynamics.sample import Samples, check_call, sample
 from interpolants.fields.point_source import FirstStep, PointSourceFields, start_at
+from interpolants.foundations.checks import number, whole
 from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.randomness import BlockNoise
@@ -42,8 +43,7 @@ class ReferenceNoise(NoiseLevel):
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.scale < float("inf"):
-            raise invalid("ReferenceNoise", "scale must be finite and >= 0", self.scale)
+        number("ReferenceNoise", "scale", self.scale, at_least=0)
 
     def values(self, t: Tensor, path: Path | None) -> Tensor:
         """The level at each time."""
@@ -122,7 +122,7 @@ def sample_from_point(
         if name in options:
             raise invalid(who, f"{name} has no meaning: the start is a point at t = 0", options[name])
     check_call(who, x0, cond, first_index, options.get("chunk"), options.get("on_failure", "raise"))
-    seed = check_seed(who, seed)
+    seed = whole(who, "seed", seed)
     grid = _grid(fields.path, n_steps, time_grid, first, options.pop("stop", 1.0))
     with torch.no_grad():
         soon = _first_step(fields, x0, float(grid[0]), cond, first_index, options)
@@ -187,10 +187,8 @@ def _grid(
 ) -> npt.NDArray[np.float64]:
     """The times from the first step on."""
     who = "sample_from_point"
-    if isinstance(n_steps, bool) or not isinstance(n_steps, int) or n_steps < 2:
-        raise invalid(who, "n_steps must be an integer >= 2", n_steps, "The first one is a Gaussian draw.")
-    if not 0 < stop <= 1:
-        raise invalid(who, "stop must lie in (0, 1]", stop)
+    whole(who, "n_steps", n_steps, at_least=2, remedy="The first one is a Gaussian draw.")
+    number(who, "stop", stop, above=0, at_most=1)
     begin = _first_time(path, stop) if first is None else first
     if not 0 < begin < stop:
         raise invalid(who, f"first must lie in (0, {stop:g})", begin)

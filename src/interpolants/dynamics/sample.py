@@ -23,6 +23,7 @@ from interpolants.dynamics.after_step import Constraint
 from interpolants.dynamics.correctors import Langevin
 from interpolants.dynamics.job import Job, Part
 from interpolants.fields.protocol import Fields
+from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.types import Condition, check_rows
@@ -145,9 +146,10 @@ def sample(
     if corrector is not None and corrector.step_size == "batch":
         chunk = _whole_batch(x, chunk, invariant)
     given = job.together(cond, None if constraint is None else constraint.rows(x))
-    seed = (secrets.randbits(31) if seed is None else check_seed("sample", seed)) if job.is_random else None
-    if brownian not in ("nested", "universal"):
-        raise invalid("sample", "brownian must be 'nested' or 'universal'", repr(brownian))
+    seed = (
+        (secrets.randbits(31) if seed is None else whole("sample", "seed", seed)) if job.is_random else None
+    )
+    one_of("sample", "brownian", brownian, ("nested", "universal"))
     job.brownian = brownian
     job.seed, job.rtol, job.atol, job.max_steps = seed, rtol, atol, max_steps
     # Not inference mode: its tensors could never be trained on, and a field may differentiate inside.
@@ -187,19 +189,10 @@ def check_call(
         bad = (~torch.isfinite(x).reshape(x.shape[0], -1).all(1)).nonzero().flatten()
         raise invalid(who, "x must be finite", f"nan or inf in {len(bad)} rows, first row {int(bad[0])}")
     check_rows(who, cond, x.shape[0])
-    if first_index < 0:
-        raise invalid(who, "first_index must be >= 0", first_index)
-    if chunk is not None and chunk < 1:
-        raise invalid(who, "chunk must be >= 1", chunk)
-    if on_failure not in ("raise", "keep"):
-        raise invalid(who, "on_failure must be 'raise' or 'keep'", repr(on_failure))
-
-
-def check_seed(who: str, seed: int) -> int:
-    """A seed as a Python integer."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise invalid(who, "seed must be an integer >= 0", seed)
-    return int(seed)
+    whole(who, "first_index", first_index)
+    if chunk is not None:
+        whole(who, "chunk", chunk, at_least=1)
+    one_of(who, "on_failure", on_failure, ("raise", "keep"))
 
 
 def _gather(parts: Sequence[Part], job: Job, seed: int | None) -> Samples:

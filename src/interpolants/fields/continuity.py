@@ -27,6 +27,7 @@ import torch
 from torch import Generator, Tensor
 
 from interpolants.fields.conversions import derive
+from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.derivatives import (
     Velocity,
     exact_divergence,
@@ -61,10 +62,8 @@ class Trace:
     probes: int = 2
 
     def __post_init__(self) -> None:
-        if self.divergence not in DIVERGENCES:
-            raise invalid("divergence", f"must be one of {', '.join(DIVERGENCES)}", repr(self.divergence))
-        if isinstance(self.probes, bool) or not isinstance(self.probes, int) or self.probes < 1:
-            raise invalid("divergence", "probes must be a whole number >= 1", self.probes)
+        one_of("divergence", "method", self.divergence, DIVERGENCES)
+        whole("divergence", "probes", self.probes, at_least=1)
 
     def count(self, x: Tensor) -> int:
         """Probes for states ``x (B, *D)``; 0 for an exact divergence."""

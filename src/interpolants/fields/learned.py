@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from interpolants.fields.conversions import REMEMBERED, At, Memory, Rule, explain, fold, plan
 from interpolants.fields.protocol import QUANTITIES, Combined, Fields, Weights, weighted_sum
+from interpolants.foundations.checks import number, one_of
 from interpolants.foundations.clock import is_number, known_number, number_of
 from interpolants.foundations.derivatives import gradient
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition, Field
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
@@ -66,8 +67,7 @@ class LearnedFields(Fields):
         if not isinstance(path, Path):
             raise invalid("LearnedFields", "path must be a Path", type(path).__name__, "E.g. paths.Linear().")
         margin = path.margin if margin is None else margin
-        if not 0 <= margin < 0.5:
-            raise invalid("LearnedFields", "margin must lie in [0, 0.5)", margin)
+        number("LearnedFields", "margin", margin, at_least=0, below=0.5)
         self.path, self.margin = path, margin
         self._mean1 = mean1
         self._is_steep = isinstance(path, SpatiallyLinearPath) and path.is_steep_at_0
@@ -255,10 +255,7 @@ class LearnedFields(Fields):
         return self._routes[want]
 
     def _plan(self, quantity: str) -> tuple[Rule, ...] | None:
-        if quantity not in QUANTITIES:
-            raise invalid(
-                "Fields", "the quantity must be known", repr(quantity), nearest(quantity, QUANTITIES)
-            )
+        one_of("Fields", "the quantity", quantity, QUANTITIES)
         if quantity not in self._plans:
             assert self.path is not None
             self._plans[quantity] = plan(self.path, self.known, quantity)
@@ -309,10 +306,7 @@ def _check_heads(joint: Field | None, heads: Sequence[str], single: dict[str, Fi
     if (joint is None) != (not heads):
         raise invalid("LearnedFields", "joint and heads go together", f"heads={tuple(heads)}")
     for name in heads:
-        if name not in QUANTITIES:
-            raise invalid(
-                "LearnedFields", "every head must be a known quantity", repr(name), nearest(name, QUANTITIES)
-            )
+        one_of("LearnedFields", "every head", name, QUANTITIES)
         if name in single:
             raise invalid("LearnedFields", "a quantity may be given once", repr(name))
     return tuple(heads)

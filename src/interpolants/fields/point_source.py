@@ -26,8 +26,9 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.fields.protocol import QUANTITIES, Fields
+from interpolants.foundations.checks import number, one_of
 from interpolants.foundations.clock import is_number, number_of
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.types import Condition, Field
 from interpolants.paths.path import SpatiallyLinearPath
@@ -119,8 +120,7 @@ class PointSourceFields(Fields):
                 "none" if drift is None else "both",
                 "Either determines all other fields.",
             )
-        if not 0 < margin < 0.5:
-            raise invalid(who, "margin must lie in (0, 0.5)", margin)
+        number(who, "margin", margin, above=0, below=0.5)
         self.path, self.margin = path, margin
         self._drift, self._denoised = drift, denoised
         self._memory: dict[float, Level] = {}
@@ -132,10 +132,7 @@ class PointSourceFields(Fields):
 
     def provides(self, quantity: str) -> bool:
         """All six quantities."""
-        if quantity not in QUANTITIES:
-            raise invalid(
-                "Fields", "the quantity must be known", repr(quantity), nearest(quantity, QUANTITIES)
-            )
+        one_of("Fields", "the quantity", quantity, QUANTITIES)
         return True
 
     def evaluate(

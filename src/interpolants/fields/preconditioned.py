@@ -28,7 +28,8 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.fields.protocol import QUANTITIES
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.checks import one_of, positive
+from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like, mean_event
 from interpolants.foundations.types import Condition
 from interpolants.paths.path import Path, SpatiallyLinearPath
@@ -66,8 +67,7 @@ def check_preconditioned(path: Path, heads: Sequence[str]) -> tuple[SpatiallyLin
         remedy = "Whiten the data by the base's root."
         raise invalid(who, "the base must be centred with one scale", repr(path.base), remedy)
     for head in heads:
-        if head not in QUANTITIES:
-            raise invalid(who, "every head must be a known quantity", repr(head), nearest(head, QUANTITIES))
+        one_of(who, "every head", head, QUANTITIES)
     return path, path.base.shared_scale
 
 
@@ -89,8 +89,7 @@ class Preconditioned(nn.Module):
 
     def __init__(self, net: nn.Module, path: Path, heads: Sequence[str], data_std: float) -> None:
         super().__init__()
-        if not (math.isfinite(data_std) and data_std > 0):
-            raise invalid("Preconditioned", "data_std must be finite and > 0", data_std)
+        positive("Preconditioned", "data_std", data_std)
         self.path, self._scale = check_preconditioned(path, heads)
         self.net, self.heads, self.data_std = net, tuple(heads), float(data_std)
         ends = torch.tensor([0.0, 1.0], dtype=torch.float64)

@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor
 
+from interpolants.foundations.checks import one_of
 from interpolants.foundations.errors import invalid
 
 TOLERANCE = 1e-4
@@ -44,8 +45,7 @@ def categorical_sample(
         InvalidInputError: If ``p`` has half precision, is negative, or is not normalised.
     """
     check_probabilities(p, who)
-    if method not in ("inverse_cdf", "race"):
-        raise invalid(who, "method must be 'inverse_cdf' or 'race'", repr(method))
+    one_of(who, "method", method, ("inverse_cdf", "race"))
     shape = p.shape if method == "race" else p.shape[:-1]
     if uniform is None:
         uniform = torch.rand(shape, dtype=dtype, device=p.device, generator=generator)

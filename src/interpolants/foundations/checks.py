@@ -1,25 +1,45 @@
-"""Checks of arguments (placeholder)."""
+"""Checks of arguments that many methods share: each returns the value, or raises with who, rule, value and remedy."""
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import SupportsFloat, TypeVar
 
-from interpolants.foundations.errors import invalid, nearest
+import numpy as np
+import torch
+from torch import Tensor
+
+from interpolants.foundations.errors import invalid, suggestion
+
+T = TypeVar("T")
 
 
 def whole(
-    who: str, name: str, value: Any, *, at_least: int = 0, at_most: int | None = None, remedy: str = ""
+    who: str, name: str, value: object, *, at_least: int = 0, at_most: int | None = None, remedy: str = ""
 ) -> int:
-    """A whole number."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-        raise invalid(who, f"{name} must be an integer >= {at_least}", value, remedy)
-    return value
+    """A whole number in ``[at_least, at_most]``; NumPy's integers count, ``True`` and 2.0 do not.
+
+    Args:
+        who: The public name that checks.
+        name: Name of the argument.
+        value: What was given.
+        at_least: Smallest value allowed.
+        at_most: Largest value allowed, None for any.
+        remedy: What to do about it, one sentence.
+
+    Raises:
+        InvalidInputError: If it is not.
+    """
+    top = math.inf if at_most is None else at_most
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not at_least <= value <= top:
+        span = f">= {at_least}" if at_most is None else f"in [{at_least}, {at_most}]"
+        raise invalid(who, f"{name} must be a whole number {span}", value, remedy)
+    return int(value)
 
 
 def number(
     who: str,
     name: str,
-    value: Any,
+    value: object,
     *,
     above: float | None = None,
     at_least: float | None = None,
@@ -27,26 +47,111 @@ def number(
     at_most: float | None = None,
     remedy: str = "",
 ) -> float:
-    """A finite number in a range."""
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if (
-        not good
-        or (above is not None and value <= above)
-        or (at_least is not None and value < at_least)
-        or (below is not None and value >= below)
-        or (at_most is not None and value > at_most)
-    ):
-        raise invalid(who, f"{name} must be a number in its range", value, remedy)
-    return float(value)
+    """A finite number within bounds; ``True`` and strings are none. A tensor of one number is.
+
+    Args:
+        who: The public name that checks.
+        name: Name of the argument.
+        value: What was given.
+        above: Bound from below that is not allowed itself.
+        at_least: Smallest value allowed.
+        below: Bound from above that is not allowed itself.
+        at_most: Largest value allowed.
+        remedy: What to do about it, one sentence.
+
+    Raises:
+        InvalidInputError: If it is not.
+    """
+    found = _real(value)
+    inside = (above is None or found > above) and (at_least is None or found >= at_least)
+    inside = inside and (below is None or found < below) and (at_most is None or found <= at_most)
+    if not (math.isfinite(found) and inside):
+        raise invalid(who, f"{name} must {_span(above, at_least, below, at_most)}", value, remedy)
+    return found
 
 
-def positive(who: str, name: str, value: Any) -> float:
-    """A positive number."""
-    return number(who, name, value, above=0)
+def positive(who: str, name: str, value: object, remedy: str = "") -> float:
+    """A finite number > 0: :func:`number` with ``above=0``."""
+    return number(who, name, value, above=0, remedy=remedy)
 
 
-def one_of(who: str, name: str, value: Any, options: Iterable[str]) -> Any:
-    """A known word."""
-    if value not in list(options):
-        raise invalid(who, f"{name} must be known", repr(value), nearest(str(value), options))
+def _real(value: object) -> float:
+    """The value as a float, nan where it is no number."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, SupportsFloat):
+        return math.nan
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):  # an array or a tensor of several numbers
+        return math.nan
+
+
+def _span(above: float | None, at_least: float | None, below: float | None, at_most: float | None) -> str:
+    low, high = above if at_least is None else at_least, below if at_most is None else at_most
+    if low is not None and high is not None:
+        return f"lie in {'[' if above is None else '('}{low:g}, {high:g}{']' if below is None else ')'}"
+    bounds = [
+        f" and {sign} {bound:g}"
+        for sign, bound in ((">", above), (">=", at_least), ("<", below), ("<=", at_most))
+        if bound is not None
+    ]
+    return "be finite" + "".join(bounds)
+
+
+def one_of(who: str, name: str, value: T, options: Iterable[T], remedy: str = "") -> T:
+    """One of a few known values, such as the name of a mode.
+
+    Args:
+        who: The public name that checks.
+        name: Name of the argument.
+        value: What was given.
+        options: The values allowed.
+        remedy: What to do about it; without it the error names the closest option.
+
+    Raises:
+        InvalidInputError: If it is none of them.
+    """
+    known = tuple(options)
+    if value not in known:
+        names = [option if isinstance(option, str) else repr(option) for option in known]
+        rule = f"{name} must be one of {', '.join(names)}"
+        raise invalid(who, rule, repr(value), remedy or suggestion(str(value), names))
     return value
+
+
+def finite(who: str, name: str, x: Tensor, remedy: str = "") -> Tensor:
+    """A tensor without NaN and infinity.
+
+    Args:
+        who: The public name that checks.
+        name: Name of the argument.
+        x: Tensor of any shape.
+        remedy: What to do about it, one sentence.
+
+    Raises:
+        InvalidInputError: If it has one.
+    """
+    if not bool(torch.isfinite(x).all()):
+        raise invalid(who, f"{name} must be finite", "nan or inf", remedy)
+    return x
+
+
+def shaped(who: str, name: str, x: Tensor, *shape: int | str, remedy: str = "") -> Tensor:
+    """A tensor of a given shape, where a letter stands for any size.
+
+    Args:
+        who: The public name that checks.
+        name: Name of the argument.
+        x: Tensor.
+        shape: Sizes, and letters for those that are free, e.g. ``"B", 2``.
+        remedy: What to do about it, one sentence.
+
+    Raises:
+        InvalidInputError: If it has another shape.
+    """
+    same = len(shape) == x.ndim and all(
+        isinstance(want, str) or want == size for want, size in zip(shape, x.shape, strict=True)
+    )
+    if not same:
+        sizes = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
+        raise invalid(who, f"{name} must have shape ({sizes})", tuple(x.shape), remedy)
+    return x

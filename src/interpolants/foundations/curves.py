@@ -6,6 +6,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from interpolants.foundations.checks import finite
 from interpolants.foundations.errors import invalid
 
 
@@ -40,8 +41,7 @@ class Curve:
         if self.x.ndim != 1 or len(self.x) < 2 or self.y.shape != self.x.shape:
             rule = "nodes and values must be two vectors of one length, at least 2"
             raise invalid(who, rule, (tuple(self.x.shape), tuple(self.y.shape)))
-        if not bool(torch.isfinite(self.x).all() & torch.isfinite(self.y).all()):
-            raise invalid(who, "nodes and values must be finite", "nan or inf")
+        finite(who, "nodes and values", torch.stack([self.x, self.y]))
         if not bool((self.x.diff() > 0).all()):
             k = int((self.x.diff() <= 0).nonzero()[0])
             raise invalid(who, "the grid must increase", f"{float(self.x[k]):g}, {float(self.x[k + 1]):g}")

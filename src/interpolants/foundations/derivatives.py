@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.checks import one_of
 from interpolants.foundations.ops import sum_event
 
 Scalar = Callable[..., Tensor]
@@ -98,10 +98,7 @@ def exact_divergence(velocity: Velocity, x: Tensor, *, mode: str = "auto") -> tu
     Raises:
         InvalidInputError: If the mode is unknown.
     """
-    if mode not in MODES:
-        raise invalid(
-            "divergence", f"mode must be one of {', '.join(MODES)}", repr(mode), nearest(mode, MODES)
-        )
+    one_of("divergence", "mode", mode, MODES)
     size = x[0].numel()
     if mode == "reverse" or (mode == "auto" and size <= _FEW):
         return _by_reverse(velocity, x)

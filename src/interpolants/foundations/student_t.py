@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Generator, Tensor
 
+from interpolants.foundations.checks import positive
 from interpolants.foundations.elliptical import Elliptical
-from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like
 
 
@@ -45,8 +45,7 @@ class StudentT(Elliptical):
         scale: Tensor | float = 1.0,
         dispersion: Tensor | None = None,
     ) -> None:
-        if isinstance(df, bool) or not isinstance(df, int | float) or not (math.isfinite(df) and df > 0):
-            raise invalid("StudentT", "df must be finite and > 0", df, "For df = inf take Gaussian.")
+        positive("StudentT", "df", df, remedy="For df = inf take Gaussian.")
         self.df = self.moments = float(df)
         super().__init__(event_shape, mean=mean, scale=scale, matrix=dispersion, matrix_name="dispersion")
 

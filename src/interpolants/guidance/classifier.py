@@ -1,12 +1,12 @@
 """Guidance by a classifier of noisy states, which steers an unconditional model to a class."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor, nn
 
 from interpolants.fields.protocol import Fields
+from interpolants.foundations.checks import number
 from interpolants.foundations.derivatives import gradient
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like
@@ -60,8 +60,7 @@ class ClassifierGuided(ShiftedScore):
         if not callable(given):
             found = type(given).__name__
             raise invalid("ClassifierGuided", "classifier must be callable as f(x, t)", found)
-        if not math.isfinite(float(strength)):
-            raise invalid("ClassifierGuided", "strength must be finite", float(strength))
+        number("ClassifierGuided", "strength", strength)
         first, last = interval
         if not 0 <= first <= last <= 1:
             rule = "interval must satisfy 0 <= first <= last <= 1"

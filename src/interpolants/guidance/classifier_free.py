@@ -6,7 +6,6 @@ The sum ``f_u + w (f_c - f_u)`` has weights that add up to one, so every relatio
 them affine, holds for the guided ones too: velocity, score, noise and denoised stay consistent whatever w is.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.fields.protocol import Fields
+from interpolants.foundations.checks import number
 from interpolants.foundations.clock import number_of
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like
@@ -64,8 +64,8 @@ class ClassifierFree(Fields):
             remedy = "For one per sample pass cond=with_strength(cond, strength): it must follow the rows."
             rule = "strength must be a number or a function of t"
             raise invalid("ClassifierFree", rule, f"a tensor {tuple(strength.shape)}", remedy)
-        if not callable(strength) and not math.isfinite(float(strength)):
-            raise invalid("ClassifierFree", "strength must be finite", float(strength))
+        if not callable(strength):
+            number("ClassifierFree", "strength", strength)
         first, last = interval
         if not 0 <= first <= last <= 1:
             raise invalid("ClassifierFree", "interval must satisfy 0 <= first <= last <= 1", tuple(interval))

@@ -10,12 +10,11 @@ from torch import Tensor
 from interpolants.dynamics.grids import spacing_for
 from interpolants.dynamics.grids import time_grid as make_grid
 from interpolants.dynamics.noise import NoiseTable, ReverseNoise
-from interpolants.dynamics.sample import check_seed
 from interpolants.fields.protocol import Fields
+from interpolants.foundations.checks import positive, whole
 from interpolants.foundations.derivatives import gradient
 from interpolants.foundations.errors import DivergedError
 from interpolants.foundations.ops import sum_event
-from interpolants.guidance.energy import check_positive
 from interpolants.guidance.one_sided import gaussian_path
 from interpolants.guidance.particles import START_STREAM, ParticleNoise
 from interpolants.operators.measurement import Operator, as_operator, check_measurement
@@ -53,7 +52,7 @@ class DPS:
         n_steps: int = 1000,
         time_grid: Any = "uniform",
     ) -> None:
-        check_positive("DPS", "zeta", zeta)
+        positive("DPS", "zeta", zeta)
         self.fields = fields
         self.path, self.base = gaussian_path("DPS", fields.path)
         self.operator, self.zeta = as_operator("DPS", operator), float(zeta)
@@ -72,7 +71,7 @@ class DPS:
             InvalidInputError: If the measurements do not fit the operator.
             DivergedError: If a state left the finite numbers.
         """
-        who, seed = "DPS.restore", check_seed("DPS.restore", seed)
+        who, seed = "DPS.restore", whole("DPS.restore", "seed", seed)
         shape = self.base.event_shape if event_shape is None else tuple(event_shape)
         check_measurement(who, self.operator, y.new_zeros(1, *shape), y)
         noise, solver = ParticleNoise(seed, first_index, len(y), len(y)), EulerMaruyama()

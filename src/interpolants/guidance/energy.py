@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from interpolants.fields.protocol import Fields
+from interpolants.foundations.checks import number, positive
 from interpolants.foundations.derivatives import gradient
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.ops import sum_event
@@ -59,7 +60,7 @@ class Misfit:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "operator", as_operator("Misfit", self.operator))
-        check_positive("Misfit", "noise", self.noise)
+        positive("Misfit", "noise", self.noise)
 
     def __call__(self, x1: Tensor, y: Tensor) -> Tensor:
         """The energy of each row, ``(B,)`` in nats."""
@@ -96,8 +97,8 @@ class EnergyGuided(ShiftedScore):
         given: Any = energy
         if not callable(given):
             raise invalid("EnergyGuided", "energy must be callable as E(x1, y)", type(given).__name__)
-        if not callable(strength) and not 0 <= float(strength) < float("inf"):
-            raise invalid("EnergyGuided", "strength must be finite and >= 0", float(strength))
+        if not callable(strength):
+            number("EnergyGuided", "strength", strength, at_least=0)
         self.energy, self.strength = energy, strength
 
     def inner_cond(self, cond: Condition) -> Condition:
@@ -133,9 +134,3 @@ class EnergyGuided(ShiftedScore):
         if isinstance(strength, Tensor):
             return self.path.apply(-strength, slope)
         return -strength * slope
-
-
-def check_positive(who: str, name: str, value: float) -> None:
-    """Refuse what is not a finite positive number."""
-    if not 0 < float(value) < float("inf"):
-        raise invalid(who, f"{name} must be finite and > 0", value)

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from interpolants.dynamics.grids import spacing_for
 from interpolants.dynamics.grids import time_grid as make_grid
 from interpolants.dynamics.noise import NoiseLevel, NoiseTable, ReverseNoise, as_noise
-from interpolants.dynamics.sample import check_call, check_seed
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.dynamics.sample import check_call
+from interpolants.foundations.checks import number, one_of, positive, whole
+from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.memory import chunk_rows
 from interpolants.foundations.ops import time_dtype
@@ -106,12 +107,11 @@ class FeynmanKac:
         cap_noise: bool = True,
     ) -> None:
         who, self.method = "FeynmanKac", _NAMES.get(method, method)
-        _known(who, "divergence", divergence, DIVERGENCES)
-        _known(who, "method", self.method, available("sde"))
-        if clip is not None and not (math.isfinite(clip) and clip > 0):
-            raise invalid(who, "clip must be finite and > 0, or None", clip)
-        if isinstance(probes, bool) or not isinstance(probes, int) or probes < 1:
-            raise invalid(who, "probes must be an integer >= 1", probes)
+        one_of(who, "divergence", divergence, DIVERGENCES)
+        one_of(who, "method", self.method, available("sde"))
+        if clip is not None:
+            positive(who, "clip", clip)
+        whole(who, "probes", probes, at_least=1)
         self.experts, self.path = check_experts(who, experts, ())
         spacing = spacing_for(self.path, n_steps, time_grid, start=start, stop=stop)
         self.grid = make_grid(n_steps, spacing, start=start, stop=stop)
@@ -167,11 +167,10 @@ class FeynmanKac:
             DivergedError: If states or weights left the finite numbers.
         """
         who = "FeynmanKac.sample"
-        seed = secrets.randbits(31) if seed is None else check_seed(who, seed)
+        seed = secrets.randbits(31) if seed is None else whole(who, "seed", seed)
         count = _count(who, n, x0)
         groups = check_groups(who, count, groups, group_size)
-        if first_group < 0:
-            raise invalid(who, "first_group must be >= 0", first_group)
+        whole(who, "first_group", first_group)
         noise = ParticleNoise(seed, first_group, groups, count)
         with torch.no_grad():
             if x0 is None:
@@ -280,7 +279,7 @@ class FeynmanKac:
     def _choose(self, who: str, transport: str | GaussianFlow) -> str | GaussianFlow:
         """The transport, or ``"balanced"`` where B = 1 at all times and it plays no role."""
         if not isinstance(transport, GaussianFlow):
-            _known(who, "transport", transport, TRANSPORTS)
+            one_of(who, "transport", transport, TRANSPORTS)
         scheduled = any(callable(expert.beta) for expert in self.experts)
         if not scheduled and abs(total_of(self.experts, 0.0) - 1) < _ROUNDING:
             return "balanced"
@@ -396,12 +395,6 @@ class _Increment:
 # --- checks -------------------------------------------------------------------------------------------------
 
 
-def _known(who: str, name: str, value: Any, options: Sequence[str]) -> None:
-    if value not in options:
-        rule = f"{name} must be one of {', '.join(options)}"
-        raise invalid(who, rule, repr(value), nearest(str(value), options))
-
-
 def _noise(who: str, kappa: float | None, eps: Any, path: Path) -> NoiseLevel | None:
     """The noise level, None for a weighted ODE."""
     if path.base is not None and not isinstance(path.base, Gaussian):
@@ -412,8 +405,8 @@ def _noise(who: str, kappa: float | None, eps: Any, path: Path) -> NoiseLevel | 
         raise invalid(who, "the path must have no basis of its own", type(path).__name__, remedy)
     if kappa is not None and eps is not None:
         raise invalid(who, "kappa or eps may be given, not both", (kappa, eps))
-    if kappa is not None and not (math.isfinite(kappa) and kappa >= 0):
-        raise invalid(who, "kappa must be finite and >= 0", kappa, "0 is a weighted ODE, 1 the usual noise.")
+    if kappa is not None:
+        number(who, "kappa", kappa, at_least=0, remedy="0 is a weighted ODE, 1 the usual noise.")
     if eps is not None:
         return as_noise(eps)
     if path.base is None:
@@ -436,9 +429,7 @@ def _count(who: str, n: int | None, x0: Tensor | None) -> int:
         found = "neither" if n is None else "both"
         raise invalid(who, "n or x0 must be given, and not both", found)
     count = len(x0) if x0 is not None else n
-    if isinstance(count, bool) or not isinstance(count, int) or count < 2:
-        raise invalid(who, "there must be at least 2 particles", count, "Weights compare particles.")
-    return count
+    return whole(who, "the number of particles", count, at_least=2, remedy="Weights compare particles.")
 
 
 def _shape(who: str, base: Gaussian, event_shape: Sequence[int] | None) -> tuple[int, ...]:

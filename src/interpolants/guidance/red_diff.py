@@ -28,15 +28,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interpolants.dynamics.sample import check_seed
 from interpolants.fields.protocol import Fields
+from interpolants.foundations.checks import number, one_of, positive, whole
 from interpolants.foundations.derivatives import value_and_gradient
 from interpolants.foundations.errors import DivergedError, NotIdentifiableError, invalid, nearest
 from interpolants.foundations.ops import sum_event, time_dtype
 from interpolants.foundations.randomness import BlockNoise
 from interpolants.foundations.randomness import generator as seeded
 from interpolants.foundations.types import Condition
-from interpolants.guidance.energy import check_positive
 from interpolants.guidance.one_sided import gaussian_path
 from interpolants.operators.measurement import Operator, as_operator, check_measurement
 
@@ -126,16 +125,11 @@ class REDDiff:
             raise NotIdentifiableError(
                 f"{who}: the fields must give the mean noise E[z|x_t]. Learn the noise."
             )
-        if not 0 <= strength < float("inf"):
-            raise invalid(who, "strength must be finite and >= 0", strength)
-        check_positive(who, "lr", lr)
-        check_positive(who, "noise", 1.0 if noise is None else noise)
-        if not 0 < decay <= 1:
-            raise invalid(who, "decay must lie in (0, 1]", decay)
-        if order not in ORDERS:
-            raise invalid(
-                who, f"order must be one of {', '.join(ORDERS)}", repr(order), nearest(str(order), ORDERS)
-            )
+        number(who, "strength", strength, at_least=0)
+        positive(who, "lr", lr)
+        positive(who, "noise", 1.0 if noise is None else noise)
+        number(who, "decay", decay, above=0, at_most=1)
+        one_of(who, "order", order, ORDERS)
         if isinstance(weight, str) and weight not in WEIGHTS:
             rule = f"weight must be one of {', '.join(WEIGHTS)}, or a function"
             raise invalid(who, rule, repr(weight), nearest(weight, WEIGHTS))
@@ -170,7 +164,7 @@ class REDDiff:
             InvalidInputError: If measurements and operator do not fit, or there is neither start nor pseudo-inverse.
             DivergedError: If an answer left the finite numbers.
         """
-        who, seed = "REDDiff.restore", check_seed("REDDiff.restore", seed)
+        who, seed = "REDDiff.restore", whole("REDDiff.restore", "seed", seed)
         mu = (self.operator.pinv(y) if start is None else start).detach().clone()
         check_measurement(who, self.operator, mu, y)
         if len(mu) != len(y):
@@ -265,8 +259,7 @@ def _averages(who: str, n_steps: int, betas: tuple[float, float] | None) -> tupl
 def _times(who: str, n_steps: int, times: Any) -> Any:
     """Increasing times strictly inside (0, 1): noise levels from high to low."""
     if times is None:
-        if isinstance(n_steps, bool) or not isinstance(n_steps, int) or n_steps < 1:
-            raise invalid(who, "n_steps must be an integer >= 1", n_steps)
+        whole(who, "n_steps", n_steps, at_least=1)
         return (np.arange(n_steps) + 0.5) / n_steps
     values = times.detach().cpu().numpy() if isinstance(times, Tensor) else times
     grid = np.asarray(values, dtype=np.float64)

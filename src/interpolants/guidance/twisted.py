@@ -22,12 +22,10 @@ from torch import Tensor
 from interpolants.dynamics.grids import spacing_for
 from interpolants.dynamics.grids import time_grid as make_grid
 from interpolants.dynamics.noise import NoiseTable, ReverseNoise
-from interpolants.dynamics.sample import check_seed
 from interpolants.fields.protocol import Fields
+from interpolants.foundations.checks import positive, whole
 from interpolants.foundations.derivatives import value_and_gradient
-from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import sum_event
-from interpolants.guidance.energy import check_positive
 from interpolants.guidance.one_sided import gaussian_path
 from interpolants.guidance.particles import START_STREAM, ParticleNoise, WeightedSamples, collect
 from interpolants.operators.measurement import Operator, as_operator, check_measurement
@@ -84,7 +82,7 @@ class TwistedSMC:
     ) -> None:
         who = "TwistedSMC"
         for name, value in (("noise", noise), ("spread", spread), ("kappa", kappa)):
-            check_positive(who, name, value)
+            positive(who, name, value)
         self.fields = fields
         self.path, self.base = gaussian_path(who, fields.path)
         self.operator, self.noise, self.spread = as_operator(who, operator), float(noise), float(spread)
@@ -120,9 +118,8 @@ class TwistedSMC:
             DivergedError: If states or weights left the finite numbers.
         """
         who = "TwistedSMC.sample"
-        seed = secrets.randbits(31) if seed is None else check_seed(who, seed)
-        if isinstance(particles, bool) or not isinstance(particles, int) or particles < 2:
-            raise invalid(who, "particles must be an integer >= 2", particles)
+        seed = secrets.randbits(31) if seed is None else whole(who, "seed", seed)
+        whole(who, "particles", particles, at_least=2)
         shape = self.base.event_shape if event_shape is None else tuple(event_shape)
         check_measurement(who, self.operator, y.new_zeros(1, *shape), y)
         noise = ParticleNoise(seed, first_group, len(y), len(y) * particles)

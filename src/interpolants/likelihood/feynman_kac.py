@@ -27,6 +27,7 @@ from torch import Tensor
 from interpolants.dynamics.job import BROWNIAN_STREAM, Job
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.brownian import BrownianPath
+from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.derivatives import MODES, exact_divergence, probed_divergence
 from interpolants.foundations.errors import invalid
@@ -64,15 +65,10 @@ class PathSettings:
 
     def check(self, who: str) -> None:
         """Refuse what no estimate can be made with."""
-        if isinstance(self.paths, bool) or not isinstance(self.paths, int) or self.paths < 2:
-            raise invalid(
-                who, "paths must be an integer >= 2", self.paths, "Two give a first error estimate."
-            )
-        if self.probes < 1:
-            raise invalid(who, "probes must be >= 1", self.probes)
+        whole(who, "paths", self.paths, at_least=2, remedy="Two give a first error estimate.")
+        whole(who, "probes", self.probes, at_least=1)
         for name, known in (("proposal", PROPOSALS), ("divergence", DIVERGENCES), ("mode", MODES)):
-            if getattr(self, name) not in known:
-                raise invalid(who, f"{name} must be one of {', '.join(known)}", repr(getattr(self, name)))
+            one_of(who, name, getattr(self, name), known)
         if self.divergence == "none" and self.proposal != "reverse":
             remedy = "The plain Feynman-Kac weight is an integral of the divergence."
             raise invalid(who, "divergence='none' needs proposal='reverse'", repr(self.proposal), remedy)

@@ -24,6 +24,7 @@ from torch import Generator, Tensor
 
 from interpolants.dynamics.noise import NoiseLevel, TabulatedNoise, as_noise
 from interpolants.fields.protocol import Fields
+from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import sum_event
 from interpolants.paths.path import Path
@@ -126,8 +127,7 @@ def squared_errors(
 def middle_times(times: int | Sequence[float]) -> Tensor:
     """Given times, or the middles of n equal parts of [0, 1]; float64."""
     if isinstance(times, int):
-        if times < 1:
-            raise invalid("squared_errors", "times must be >= 1", times)
+        whole("squared_errors", "times", times, at_least=1)
         return (torch.arange(times, dtype=torch.float64) + 0.5) / times
     return torch.as_tensor(times, dtype=torch.float64)
 
@@ -145,8 +145,7 @@ def kl_bound(errors: SquaredErrors, eps: Any, *, end: int = 1, form: str = "auto
     Raises:
         InvalidInputError: If eps is zero, or the form needs an error that is not known.
     """
-    if end not in (0, 1):
-        raise invalid("kl_bound", "end must be 0 or 1", end)
+    one_of("kl_bound", "end", end, (0, 1))
     noise = as_noise(eps)
     if noise is None:
         remedy = "Errors of the fields bound the divergence of an SDE only."

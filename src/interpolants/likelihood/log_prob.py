@@ -16,9 +16,10 @@ from torch import Tensor
 
 from interpolants.dynamics.job import Job, find_method
 from interpolants.dynamics.noise import as_noise
-from interpolants.dynamics.sample import check_call, check_seed
+from interpolants.dynamics.sample import check_call
 from interpolants.dynamics.transitions import TRANSITIONS
 from interpolants.fields.protocol import Fields
+from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.derivatives import MODES, exact_divergence, probed_divergence
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BlockNoise
@@ -118,8 +119,7 @@ def log_prob(
         InvalidInputError: If an argument breaks its rule, or ``base`` has no density.
         DivergedError: If a sample left the finite numbers or missed its tolerance.
     """
-    if end not in (0, 1):
-        raise invalid("log_prob", "end must be 0 or 1", end)
+    one_of("log_prob", "end", end, (0, 1))
     check_call("log_prob", x, cond, first_index, chunk, on_failure)
     check_base(base, "log_prob")
     if noise_level and end == 0:
@@ -136,7 +136,7 @@ def log_prob(
             raise invalid(
                 "log_prob", "differentiable needs eps=0", eps, "Train by the quadratic losses instead."
             )
-        settings = PathSettings(paths, proposal, divergence, probes, mode, check_seed("log_prob", seed))
+        settings = PathSettings(paths, proposal, divergence, probes, mode, whole("log_prob", "seed", seed))
         return path_log_prob(
             fields,
             x,
@@ -170,7 +170,7 @@ def log_prob(
     )
     travel.limits = {"rtol": rtol, "atol": atol, "max_steps": max_steps}
     arrived, volume, error, nfe, status = travel.go(
-        cond, chunk, first_index, invariant, check_seed("log_prob", seed)
+        cond, chunk, first_index, invariant, whole("log_prob", "seed", seed)
     )
     check_arrival("log_prob", status, on_failure, method)
     volume = volume + x[0].numel() * math.log(stop.beta)
@@ -211,7 +211,7 @@ def sample_with_log_prob(
     check_base(base, who)
     travel = _Travel(fields, x0, False, divergence, probes, mode, method, n_steps, time_grid, differentiable)
     travel.limits = {"rtol": rtol, "atol": atol, "max_steps": max_steps}
-    arrived, volume, error, nfe, status = travel.go(cond, chunk, first_index, True, check_seed(who, seed))
+    arrived, volume, error, nfe, status = travel.go(cond, chunk, first_index, True, whole(who, "seed", seed))
     check_arrival(who, status, on_failure, method)
     return LogProb(evaluate_base(base, x0) - volume, error, arrived, nfe, status)
 
@@ -246,12 +246,9 @@ class _Travel:
         differentiable: bool,
         stop: float = 1.0,
     ) -> None:
-        if divergence not in DIVERGENCES:
-            raise invalid("log_prob", f"divergence must be one of {DIVERGENCES}", repr(divergence))
-        if probes < 1:
-            raise invalid("log_prob", "probes must be >= 1", probes)
-        if mode not in MODES:
-            raise invalid("log_prob", f"mode must be one of {MODES}", repr(mode))
+        one_of("log_prob", "divergence", divergence, DIVERGENCES)
+        whole("log_prob", "probes", probes, at_least=1)
+        one_of("log_prob", "mode", mode, MODES)
         self.fields, self.x = fields, x
         self.probes = probes if divergence == "hutchinson" else 0
         self.mode, self.differentiable = mode, differentiable

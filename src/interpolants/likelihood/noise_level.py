@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from interpolants.foundations.checks import number
 from interpolants.foundations.errors import invalid
 from interpolants.likelihood.result import LogProb, mean_and_error
 from interpolants.paths.path import Path, SpatiallyLinearPath
@@ -40,8 +41,7 @@ def stop_at(path: Path | None, noise_level: float, who: str = "log_prob") -> Sto
     Raises:
         InvalidInputError: If the level is not finite and >= 0, or the path does not have it.
     """
-    if isinstance(noise_level, bool) or not (math.isfinite(noise_level) and noise_level >= 0):
-        raise invalid(who, "noise_level must be finite and >= 0", noise_level)
+    number(who, "noise_level", noise_level, at_least=0)
     if noise_level == 0:
         return Stop(1.0, 1.0)
     if not isinstance(path, SpatiallyLinearPath) or not path.is_one_sided:

@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor
 
+from interpolants.foundations.checks import finite, positive
 from interpolants.foundations.errors import invalid
 from interpolants.metrics.estimate import Estimate
 from interpolants.metrics.samples import ArrayLike, pooled
@@ -83,10 +84,9 @@ def cbw2_uvp(
     wanted = [tuple(m0.shape), (*m0.shape, m0.shape[1])] * 2
     if shapes != wanted:
         raise invalid(who, f"means and covariances must have shapes {wanted[:2]}", shapes)
-    if not all(bool(torch.isfinite(part).all()) for part in parts):
-        raise invalid(who, "means and covariances must be finite", "nan or inf")
-    if not (math.isfinite(variance) and variance > 0):
-        raise invalid(who, "variance must be finite and > 0", variance)
+    for part in parts:
+        finite(who, "means and covariances", part)
+    positive(who, "variance", variance)
     values = 100 * bures_squared(m0, c0, m1, c1) / (variance / 2)
     return Estimate(
         float(values.mean()), float(values.std()) / math.sqrt(len(values)), len(values), "cBW2-UVP"

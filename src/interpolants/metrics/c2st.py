@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.checks import whole
 from interpolants.metrics.estimate import Estimate
 from interpolants.metrics.samples import ArrayLike, normal, pooled, shuffled
 
@@ -50,10 +50,10 @@ def c2st(
 
     Source: Lopez-Paz & Oquab, arXiv:1610.06545.
     """
-    if folds < 2 or steps < 1 or any(width < 1 for width in hidden):
-        raise invalid(
-            "c2st", "folds >= 2, steps >= 1 and widths >= 1 must hold", (folds, steps, tuple(hidden))
-        )
+    whole("c2st", "folds", folds, at_least=2)
+    whole("c2st", "steps", steps, at_least=1)
+    for width in hidden:
+        whole("c2st", "every hidden width", width, at_least=1)
     x, y = pooled("c2st", x, y, minimum=folds)
     both = torch.cat([x, y])
     x, y = ((z - both.mean(0)) / both.std(0).clamp(min=1e-12) for z in (x, y))

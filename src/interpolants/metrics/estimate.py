@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.checks import whole
 from interpolants.metrics.samples import ArrayLike, pooled, rows, shuffled
 
 
@@ -68,8 +68,7 @@ def bootstrap_error(
 
     Source: Efron, Ann. Statist. 7 (1979).
     """
-    if n_bootstrap < 2:
-        raise invalid("bootstrap_error", "n_bootstrap must be >= 2", n_bootstrap)
+    whole("bootstrap_error", "n_bootstrap", n_bootstrap, at_least=2)
     x, y = pooled("bootstrap_error", x, y, flat=False)
     values = [
         float(statistic(x[rows(len(x), generator)], y[rows(len(y), generator)])) for _ in range(n_bootstrap)

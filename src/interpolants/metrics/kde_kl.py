@@ -11,6 +11,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from interpolants.foundations.checks import number, positive
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.metrics.estimate import Estimate
 from interpolants.metrics.pairwise import row_blocks, squared_distances
@@ -39,8 +40,8 @@ class GaussianKDE:
         samples = one_sample(who, "x", x)
         n, width = samples.shape
         _check_width(who, width)
-        if bandwidth is not None and not (math.isfinite(bandwidth) and bandwidth > 0):
-            raise invalid(who, "bandwidth must be finite and > 0", bandwidth)
+        if bandwidth is not None:
+            positive(who, "bandwidth", bandwidth)
         self.bandwidth = n ** (-1 / (width + 4)) if bandwidth is None else bandwidth
         covariance = torch.cov(samples.T).reshape(width, width) * self.bandwidth**2
         self._factor, status = torch.linalg.cholesky_ex(covariance)
@@ -232,8 +233,7 @@ def _log_densities(
     if (y is None) == (log_q is None):
         given = "neither" if y is None else "both"
         raise invalid(who, "q must be given by y or by log_q, and not by both", given)
-    if not 0 < held_out < 1:
-        raise invalid(who, "held_out must lie between 0 and 1", held_out)
+    number(who, "held_out", held_out, above=0, below=1)
     first = one_sample(who, "x", x, flat=False)
     if y is not None:
         first, second = pooled(who, first, y, flat=False)

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
 from interpolants.metrics.estimate import Estimate
 
@@ -30,8 +31,7 @@ def ngram_distance(x: Tensor, y: Tensor, *, n: int = 2, generator: torch.Generat
 
     Source: ours; n-gram statistics of text go back to Shannon (1948).
     """
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise invalid("ngram_distance", "n must be a whole number >= 1", n)
+    whole("ngram_distance", "n", n, at_least=1)
     for name, tokens in (("x", x), ("y", y)):
         if tokens.ndim != 2 or tokens.is_floating_point() or tokens.shape[1] < n or len(tokens) < 2:
             rule = f"{name} must be two or more sequences (N, L) of integer tokens, L >= {n}"

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.checks import whole
 from interpolants.metrics.estimate import Estimate, root
 from interpolants.metrics.samples import ArrayLike, normal, pooled
 
@@ -39,8 +39,7 @@ def sliced_wasserstein(
     Source: Bonneel et al., J. Math. Imaging Vis. 51 (2015); del Barrio & Loubes, arXiv:1705.01299, for the
     error.
     """
-    if n_directions < 1:
-        raise invalid("sliced_wasserstein", "n_directions must be >= 1", n_directions)
+    whole("sliced_wasserstein", "n_directions", n_directions, at_least=1)
     x, y = pooled("sliced_wasserstein", x, y)
     width = x.shape[1]
     block = min(width, _GROUP)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interpolants.foundations.checks import finite, shaped
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.extras import require
 from interpolants.metrics.estimate import Estimate, root
@@ -90,10 +91,9 @@ def _gaussian(which: str, mean: ArrayLike, cov: ArrayLike) -> tuple[Tensor, Tens
     m = torch.as_tensor(mean, dtype=torch.float64, device="cpu").detach().reshape(-1)
     c = torch.as_tensor(cov, dtype=torch.float64, device="cpu").detach()
     c = c.reshape(1, 1) if c.ndim == 0 else c
-    if c.shape != (len(m), len(m)):
-        raise invalid(who, f"cov{which} must have shape {(len(m), len(m))}", f"shape {tuple(c.shape)}")
-    if not bool(torch.isfinite(m).all() and torch.isfinite(c).all()):
-        raise invalid(who, f"mean{which} and cov{which} must be finite", "NaN or infinity")
+    shaped(who, f"cov{which}", c, len(m), len(m))
+    finite(who, f"mean{which}", m)
+    finite(who, f"cov{which}", c)
     scale = float(c.abs().max())
     asymmetry = float((c - c.T).abs().max())
     if asymmetry > 1e-6 * scale:

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.checks import one_of
 from interpolants.foundations.registry import build, names
 from interpolants.nets.net import Net
 
@@ -70,8 +70,7 @@ def named_net(net: Any, shape: tuple[int, ...], *, who: str, **given: Any) -> nn
         image = len(shape) == 3 and min(shape[1:]) >= 8
         settings["kind"] = "unet" if image else "mlp"
     kind = settings.pop("kind")
-    if kind not in names("net"):
-        raise invalid(who, "net must be a known network", repr(kind), nearest(str(kind), names("net")))
+    one_of(who, "net", kind, names("net"))
     return build_net(kind, shape, **{**given, **settings})
 
 

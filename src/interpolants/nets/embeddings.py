@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from interpolants.foundations.checks import number, whole
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.types import Condition
@@ -118,11 +119,9 @@ class ConditionKinds:
 
     def __post_init__(self) -> None:
         for name in ("n_classes", "cond_dim"):
-            value = getattr(self, name)
-            if value is not None and not (type(value) is int and value >= 1):
-                raise invalid(self.who, f"{name} must be None or a whole number >= 1", value)
-        if type(self.cond_channels) is not int or self.cond_channels < 0:
-            raise invalid(self.who, "cond_channels must be a whole number >= 0", self.cond_channels)
+            if (value := getattr(self, name)) is not None:
+                whole(self.who, name, value, at_least=1)
+        whole(self.who, "cond_channels", self.cond_channels)
         taken = (self.n_classes is not None, self.cond_dim is not None, self.cond_channels > 0)
         known = tuple(kind for kind, on in zip(_KINDS, taken, strict=True) if on)
         object.__setattr__(self, "known", known)  # once: `split` runs at every evaluation
@@ -303,8 +302,7 @@ def drop_condition(
 
     Source: Ho & Salimans (2022), arXiv:2207.12598, algorithm 1.
     """
-    if not 0 <= probability <= 1:
-        raise invalid("drop_condition", "probability must lie in [0, 1]", probability)
+    number("drop_condition", "probability", probability, at_least=0, at_most=1)
     first = _first(cond)
     if first is None:
         return cond

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from interpolants.foundations.checks import whole
 from interpolants.foundations.types import Condition
 from interpolants.nets.build import named_net
-from interpolants.nets.net import Net, materialise, whole
+from interpolants.nets.net import Net, materialise
 
 # Numbers that the linear layer should see at least: small states get more heads.
 _FEATURES = 64
@@ -42,10 +43,14 @@ class LabelNet(Net):
         seed: int = 0,
     ) -> None:
         super().__init__(shape, 1)
-        n_classes = whole(n_classes, "n_classes", "LabelNet", 2)
+        n_classes = whole("LabelNet", "n_classes", n_classes, at_least=2)
         size = math.prod(self.shape)
         # With one head the inner network would return (B, *D), with more (B, heads, *D): flattened, both are vectors.
-        inner = max(1, math.ceil(_FEATURES / size)) if heads is None else whole(heads, "heads", "LabelNet")
+        inner = (
+            max(1, math.ceil(_FEATURES / size))
+            if heads is None
+            else whole("LabelNet", "heads", heads, at_least=1)
+        )
         own = {"shape": list(self.shape), "n_classes": n_classes, "net": net, "heads": heads, "seed": seed}
         self.settings = {"name": "label_net", **own}
         self.n_classes = n_classes

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.checks import one_of, whole
+from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition
 from interpolants.nets.embeddings import ConditionEmbedding, ConditionKinds, FourierTime
-from interpolants.nets.net import Net, materialise, whole
+from interpolants.nets.net import Net, materialise
 
 
 class Activation(NamedTuple):
@@ -81,11 +82,8 @@ class MLP(Net):
         seed: int = 0,
     ) -> None:
         super().__init__(shape, heads)
-        width, depth = whole(width, "width", "MLP"), whole(depth, "depth", "MLP")
-        if activation not in ACTIVATIONS:
-            raise invalid(
-                "MLP", "activation must be known", repr(activation), nearest(str(activation), ACTIVATIONS)
-            )
+        width, depth = whole("MLP", "width", width, at_least=1), whole("MLP", "depth", depth, at_least=1)
+        one_of("MLP", "activation", activation, ACTIVATIONS)
         if layer_norm and not residual:
             raise invalid("MLP", "layer_norm goes with residual=True", "residual=False")
         self.settings = {

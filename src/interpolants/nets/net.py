@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.foundations import randomness
+from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import time_dtype
 from interpolants.foundations.types import Condition
@@ -35,7 +36,7 @@ class Net(nn.Module, ABC):
     def __init__(self, shape: int | Sequence[int], heads: int) -> None:
         super().__init__()
         self.shape = event_shape(shape, type(self).__name__)
-        self.heads = whole(heads, "heads", type(self).__name__)
+        self.heads = whole(type(self).__name__, "heads", heads, at_least=1)
 
     @abstractmethod
     def forward(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
@@ -79,13 +80,6 @@ def event_shape(shape: int | Sequence[int], who: str) -> tuple[int, ...]:
     return tuple(dims)
 
 
-def whole(value: int, name: str, who: str, least: int = 1) -> int:
-    """Check a whole number."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise invalid(who, f"{name} must be a whole number >= {least}", value)
-    return value
-
-
 @torch.no_grad()
 def materialise(
     net: nn.Module, seed: int, *, gains: Mapping[nn.Module, float | Tensor] | None = None
@@ -101,8 +95,7 @@ def materialise(
         seed: Non-negative integer.
         gains: Factors on the weights of some layers, 0 for a zero start; a tensor (fan_in,) has one per input.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise invalid(type(net).__name__, "seed must be a whole number >= 0", seed)
+    whole(type(net).__name__, "seed", seed)
     net.to_empty(device=torch.get_default_device())
     generator = randomness.generator(seed, "weights")
     factors = gains or {}

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.foundations import randomness
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.checks import one_of, whole
+from interpolants.foundations.errors import invalid
 from interpolants.nets.mlp import ACTIVATIONS
-from interpolants.nets.net import materialise, whole
+from interpolants.nets.net import materialise
 
 
 class Perceptron(nn.Module):
@@ -38,13 +39,10 @@ class Perceptron(nn.Module):
     ) -> None:
         super().__init__()
         who = "Perceptron"
-        widths = [whole(w, "width", who) for w in (inputs, *hidden, outputs)]
+        widths = [whole(who, "width", w, at_least=1) for w in (inputs, *hidden, outputs)]
         if len(widths) < 3:
             raise invalid(who, "there must be a hidden layer", list(hidden))
-        if activation not in ACTIVATIONS:
-            raise invalid(
-                who, "activation must be known", repr(activation), nearest(str(activation), ACTIVATIONS)
-            )
+        one_of(who, "activation", activation, ACTIVATIONS)
         self._act = ACTIVATIONS[activation]
         with torch.device("meta"):
             layers = [nn.Linear(a, b) for a, b in pairwise(widths)]

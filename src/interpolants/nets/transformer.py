@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition
 from interpolants.nets.embeddings import ConditionEmbedding, ConditionKinds, FourierTime
-from interpolants.nets.net import Net, materialise, whole
+from interpolants.nets.net import Net, materialise
 
 _LOWEST_TURN = 10_000.0
 
@@ -59,8 +60,14 @@ class TokenTransformer(Net):
         super().__init__(shape, 1)
         if len(self.shape) != 1:
             raise invalid(who, "shape must be one length", self.shape)
-        vocabulary, width = whole(vocabulary, "vocabulary", who, 2), whole(width, "width", who)
-        depth, attention_heads = whole(depth, "depth", who), whole(attention_heads, "attention_heads", who)
+        vocabulary, width = (
+            whole(who, "vocabulary", vocabulary, at_least=2),
+            whole(who, "width", width, at_least=1),
+        )
+        depth, attention_heads = (
+            whole(who, "depth", depth, at_least=1),
+            whole(who, "attention_heads", attention_heads, at_least=1),
+        )
         if width % (2 * attention_heads):
             rule = "width must be an even multiple of attention_heads"
             raise invalid(who, rule, (width, attention_heads), "E.g. width 128 and 4 heads.")

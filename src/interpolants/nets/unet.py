@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from interpolants.foundations.checks import number, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition
 from interpolants.nets.embeddings import (
@@ -21,7 +22,7 @@ from interpolants.nets.embeddings import (
     FourierTime,
     Parts,
 )
-from interpolants.nets.net import Net, materialise, whole
+from interpolants.nets.net import Net, materialise
 
 
 class Features(NamedTuple):
@@ -86,13 +87,12 @@ class UNet(Net):
         super().__init__(shape, heads)
         if len(self.shape) != 3:
             raise invalid("UNet", "shape must be (C, H, W)", self.shape, "Use an MLP for other states.")
-        whole(channels, "channels", "UNet"), whole(blocks, "blocks", "UNet")
+        whole("UNet", "channels", channels, at_least=1), whole("UNet", "blocks", blocks, at_least=1)
         if not multipliers:
             raise invalid("UNet", "multipliers must name at least one level", multipliers)
-        widths = [channels * whole(m, "every multiplier", "UNet") for m in multipliers]
+        widths = [channels * whole("UNet", "every multiplier", m, at_least=1) for m in multipliers]
         attended = _levels(attention, len(widths))
-        if not 0 <= dropout < 1:
-            raise invalid("UNet", "dropout must lie in [0, 1)", dropout)
+        number("UNet", "dropout", dropout, at_least=0, below=1)
         self.settings = {
             "name": "unet",
             "shape": list(self.shape),

@@ -23,8 +23,9 @@ import torch
 from torch import Generator, Tensor
 
 from interpolants.fields.conversions import derive
+from interpolants.foundations.checks import one_of, shaped, whole
 from interpolants.foundations.derivatives import divergence, gradient
-from interpolants.foundations.errors import NotIdentifiableError, invalid, nearest
+from interpolants.foundations.errors import NotIdentifiableError, invalid
 from interpolants.foundations.ops import sum_event
 from interpolants.foundations.types import Condition, Field
 from interpolants.paths.path import Path, PathSample, SpatiallyLinearPath
@@ -60,8 +61,7 @@ class Objective(ABC):
 
     def __post_init__(self) -> None:
         who = type(self).__name__
-        if self.form not in FORMS:
-            raise invalid(who, f"form must be one of {FORMS}", repr(self.form))
+        one_of(who, "form", self.form, FORMS)
         if self.needs_latent and not self.path.has_latent:
             raise NotIdentifiableError(
                 f"{who}: the path {type(self.path).__name__} has no latent noise (gamma = 0), so it has no "
@@ -198,10 +198,7 @@ class ScoreLoss(Objective):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.weighting not in WEIGHTINGS:
-            rule = f"weighting must be one of {', '.join(WEIGHTINGS)}"
-            remedy = nearest(str(self.weighting), WEIGHTINGS)
-            raise invalid(type(self).__name__, rule, repr(self.weighting), remedy)
+        one_of(type(self).__name__, "weighting", self.weighting, WEIGHTINGS)
         if self.weighting != "none":
             if self.path.basis is not None:
                 rule = "a weighting needs one schedule for all directions"
@@ -255,8 +252,7 @@ class EndpointLoss(Objective):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.end not in (0, 1):
-            raise invalid("EndpointLoss", "end must be 0 or 1", self.end)
+        one_of("EndpointLoss", "end", self.end, (0, 1))
 
     @property
     def predicts(self) -> str:  # type: ignore[override]  # depends on `end`
@@ -331,10 +327,8 @@ def _slope(field: Field, x: Tensor, t: Tensor, cond: Condition, what: str) -> Te
 
     def scalar(point: Tensor) -> Tensor:
         value = field(point, t, cond)
-        if value.shape != (x.shape[0],):
-            who, _, name = what.partition(": ")
-            raise invalid(who, f"{name} must have shape ({x.shape[0]},)", tuple(value.shape))
-        return value
+        who, _, name = what.partition(": ")
+        return shaped(who, name, value, x.shape[0])
 
     return gradient(scalar, x)
 
@@ -358,8 +352,7 @@ class HyvarinenLoss(Objective):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.probes < 0:
-            raise invalid("HyvarinenLoss", "probes must be >= 0", self.probes)
+        whole("HyvarinenLoss", "probes", self.probes)
         if self.antithetic:
             raise invalid(
                 "HyvarinenLoss", "there is no latent noise to pair: antithetic must be None or False", True

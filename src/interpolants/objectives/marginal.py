@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.checks import one_of, whole
+from interpolants.foundations.errors import invalid
 
 PRIORS = ("normal", "uniform")
 ESTIMATORS = ("quadrature", "iwae")
@@ -50,11 +51,10 @@ class MarginalLikelihood:
 
     def __post_init__(self) -> None:
         who = "MarginalLikelihood"
-        for name, value, known in (("estimator", self.estimator, ESTIMATORS), ("prior", self.prior, PRIORS)):
-            if value not in known:
-                raise invalid(who, f"{name} must be known", repr(value), nearest(str(value), known))
-        if self.latent < 1 or self.points < 1:
-            raise invalid(who, "latent and points must be >= 1", (self.latent, self.points))
+        one_of(who, "estimator", self.estimator, ESTIMATORS)
+        one_of(who, "prior", self.prior, PRIORS)
+        whole(who, "latent", self.latent, at_least=1)
+        whole(who, "points", self.points, at_least=1)
         if self.estimator == "quadrature" and self.latent > 1:
             remedy = "Take estimator='iwae' with an encoder."
             raise invalid(who, "quadrature needs one latent dimension", self.latent, remedy)

@@ -7,7 +7,6 @@ Source: Deveney et al. (2023), arXiv:2311.15996 (residual of the density); Lai e
 score); Horvat & Pfister (2024), arXiv:2402.03845, for what conservativity does and does not give.
 """
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from interpolants.fields.continuity import Trace, continuity_residual, score_residual
+from interpolants.foundations.checks import number, whole
 from interpolants.foundations.derivatives import random_signs, skew_product
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like, sum_event, time_dtype
@@ -66,19 +66,16 @@ class Penalty(ABC):
 
     def __post_init__(self) -> None:
         who = type(self).__name__
-        if not (math.isfinite(self.weight) and self.weight >= 0):
-            raise invalid(who, "weight must be finite and >= 0", self.weight)
-        if self.points is not None and self.points < 1:
-            raise invalid(who, "points must be >= 1", self.points)
-        if not 0 <= self.box_share <= 1:
-            raise invalid(who, "box_share must lie in [0, 1]", self.box_share)
+        number(who, "weight", self.weight, at_least=0)
+        if self.points is not None:
+            whole(who, "points", self.points, at_least=1)
+        number(who, "box_share", self.box_share, at_least=0, at_most=1)
         if (self.box is None) != (self.box_share == 0):
             remedy = "E.g. box=(-3.5, 3.5), box_share=0.5."
             raise invalid(who, "box and box_share go together", (self.box, self.box_share), remedy)
         if self.box is not None and not (len(self.box) == 2 and self.box[0] < self.box[1]):
             raise invalid(who, "box must be a low and a high value", self.box)
-        if not 0 <= self.margin < 0.5:
-            raise invalid(who, "margin must lie in [0, 0.5)", self.margin)
+        number(who, "margin", self.margin, at_least=0, below=0.5)
 
     @property
     @abstractmethod

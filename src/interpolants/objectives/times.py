@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor, nn
 
+from interpolants.foundations.checks import number, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
@@ -36,11 +37,6 @@ class TimeSampler(ABC):
         """Tell the sampler the per-sample losses at times ``t``."""
 
 
-def _check_margin(who: str, margin: float) -> None:
-    if not 0 <= margin < 0.5:
-        raise invalid(who, "margin must lie in [0, 0.5)", margin)
-
-
 @dataclass(frozen=True)
 class UniformTimes(TimeSampler):
     """Independent uniform times on ``[margin, 1 - margin]``.
@@ -52,7 +48,7 @@ class UniformTimes(TimeSampler):
     margin: float = 1e-5
 
     def __post_init__(self) -> None:
-        _check_margin("UniformTimes", self.margin)
+        number("UniformTimes", "margin", self.margin, at_least=0, below=0.5)
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Times:
         """Draw n times."""
@@ -71,7 +67,7 @@ class StratifiedTimes(TimeSampler):
     margin: float = 1e-5
 
     def __post_init__(self) -> None:
-        _check_margin("StratifiedTimes", self.margin)
+        number("StratifiedTimes", "margin", self.margin, at_least=0, below=0.5)
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Times:
         """Draw n times."""
@@ -96,10 +92,8 @@ class LogitNormalTimes(TimeSampler):
     weighted: bool = False
 
     def __post_init__(self) -> None:
-        if not math.isfinite(self.mean):
-            raise invalid("LogitNormalTimes", "mean must be finite", self.mean)
-        if not (math.isfinite(self.std) and self.std > 0):
-            raise invalid("LogitNormalTimes", "std must be finite and > 0", self.std)
+        number("LogitNormalTimes", "mean", self.mean)
+        positive("LogitNormalTimes", "std", self.std)
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Times:
         """Draw n times."""
@@ -142,11 +136,9 @@ class NoiseTimes(TimeSampler):
         if self.path.basis is not None:
             rule = "the path must have one noise level for all directions"
             raise invalid(who, rule, type(self.path).__name__, "Take times='uniform'.")
-        if not math.isfinite(self.mean):
-            raise invalid(who, "mean must be finite", self.mean)
-        for name, value in (("std", self.std), ("data_std", self.data_std)):
-            if not (math.isfinite(value) and value > 0):
-                raise invalid(who, f"{name} must be finite and > 0", value)
+        number(who, "mean", self.mean)
+        positive(who, "std", self.std)
+        positive(who, "data_std", self.data_std)
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Times:
         """Draw n times."""
@@ -175,10 +167,10 @@ class ImportanceTimes(nn.Module, TimeSampler):
 
     def __init__(self, bins: int = 32, decay: float = 0.99, floor: float = 0.1, margin: float = 1e-5) -> None:
         super().__init__()
-        _check_margin("ImportanceTimes", margin)
-        if bins < 1 or not 0 < decay < 1 or not 0 < floor <= 1:
-            rule = "bins must be >= 1, decay in (0, 1), floor in (0, 1]"
-            raise invalid("ImportanceTimes", rule, (bins, decay, floor))
+        whole("ImportanceTimes", "bins", bins, at_least=1)
+        number("ImportanceTimes", "decay", decay, above=0, below=1)
+        number("ImportanceTimes", "floor", floor, above=0, at_most=1)
+        number("ImportanceTimes", "margin", margin, at_least=0, below=0.5)
         self.bins, self.decay, self.floor, self.margin = bins, decay, floor, margin
         # Buffers, so that a checkpoint of the training holds them and a resumed run draws the same times.
         for name in ("_square", "_count"):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
 from interpolants.operators.measurement import Operator
 
@@ -26,8 +27,7 @@ class Downsample(Operator):
     is_linear = True
 
     def __post_init__(self) -> None:
-        if not (type(self.factor) is int and self.factor >= 2):
-            raise invalid("Downsample", "factor must be a whole number >= 2", self.factor)
+        whole("Downsample", "factor", self.factor, at_least=2)
 
     def __call__(self, x: Tensor) -> Tensor:
         """``(B, C, *spatial)`` -> ``(B, C, *spatial / factor)``, or ``(B, D)`` -> ``(B, D / factor)``.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from interpolants.foundations.checks import number, positive
 from interpolants.foundations.errors import invalid
 from interpolants.operators.blocks import spatial
 from interpolants.operators.measurement import Operator
@@ -33,8 +34,7 @@ class Blur(Operator):
             raise invalid("Blur", "kernel must be finite and floating point", str(self.kernel.dtype))
         if self.kernel.ndim < 1 or self.kernel.numel() == 0:
             raise invalid("Blur", "kernel must have entries", tuple(self.kernel.shape))
-        if not 0 <= smallest < 1:
-            raise invalid("Blur", "smallest must lie in [0, 1)", smallest)
+        number("Blur", "smallest", smallest, at_least=0, below=1)
         self.smallest = smallest
 
     @classmethod
@@ -46,8 +46,7 @@ class Blur(Operator):
             axes: Number of spatial axes.
             smallest: As for the class.
         """
-        if not (math.isfinite(width) and width > 0):
-            raise invalid("Blur.gaussian", "width must be finite and > 0", width)
+        positive("Blur.gaussian", "width", width)
         reach = math.ceil(3 * width)
         line = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, dtype=torch.float64) / width) ** 2)
         kernel = torch.ones((), dtype=torch.float64)
@@ -106,8 +105,7 @@ class PhaseRetrieval(Operator):
     pad: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.pad) and self.pad >= 0):
-            raise invalid("PhaseRetrieval", "pad must be finite and >= 0", self.pad)
+        number("PhaseRetrieval", "pad", self.pad, at_least=0)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Magnitudes, ``(B, *channels, *sizes)`` with each size grown by the padding; of unit scale: Parseval's sum."""

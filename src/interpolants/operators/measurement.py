@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interpolants.foundations.checks import finite
 from interpolants.foundations.errors import invalid
 
 
@@ -164,8 +165,7 @@ def check_measurement(who: str, operator: Operator, x: Tensor, y: Tensor) -> Non
         raise invalid(who, "y must be a floating-point tensor", str(getattr(y, "dtype", type(y).__name__)))
     if y.ndim > 0 and len(y) == 0:
         raise invalid(who, "there must be at least one measurement", tuple(y.shape))
-    if not bool(torch.isfinite(y).all()):
-        raise invalid(who, "y must be finite", "nan or inf")
+    finite(who, "y", y)
     with torch.enable_grad():
         point = x[:1].detach().clone().requires_grad_(True)
         measured = operator(point)

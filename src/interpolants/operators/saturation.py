@@ -1,10 +1,10 @@
 """A sensor that saturates."""
 
-import math
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from interpolants.foundations.checks import positive
 from interpolants.foundations.errors import invalid
 from interpolants.operators.measurement import Operator
 
@@ -29,8 +29,7 @@ class Saturate(Operator):
     high: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.gain) and self.gain > 0):
-            raise invalid("Saturate", "gain must be finite and > 0", self.gain)
+        positive("Saturate", "gain", self.gain)
         if not self.low < self.high:
             raise invalid("Saturate", "low must be < high", (self.low, self.high))
 

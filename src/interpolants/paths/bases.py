@@ -15,6 +15,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid, nearest
 
 BASES = ("fft", "dct", "pca")
@@ -51,7 +52,7 @@ class FourierBasis(Basis):
     axes: int = 2
 
     def __post_init__(self) -> None:
-        _check_axes("FourierBasis", self.axes)
+        whole("FourierBasis", "axes", self.axes, at_least=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Coordinates, in float64 for float64 states and else in float32."""
@@ -83,7 +84,7 @@ class CosineBasis(Basis):
     axes: int = 2
 
     def __post_init__(self) -> None:
-        _check_axes("CosineBasis", self.axes)
+        whole("CosineBasis", "axes", self.axes, at_least=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Coordinates, lowest frequency first."""
@@ -166,11 +167,6 @@ def find_basis(basis: Basis | str, data: Tensor) -> Basis:
         return MatrixBasis.principal(data)
     remedy = nearest(str(basis), BASES)
     raise invalid("basis", f"it must be a Basis or one of {', '.join(BASES)}", repr(basis), remedy)
-
-
-def _check_axes(who: str, axes: int) -> None:
-    if isinstance(axes, bool) or not isinstance(axes, int) or axes < 1:
-        raise invalid(who, "axes must be an integer >= 1", axes)
 
 
 def _at_least_single(x: Tensor) -> Tensor:

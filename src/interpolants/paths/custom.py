@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from interpolants.foundations.base import BaseLaw
+from interpolants.foundations.checks import finite
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like
 from interpolants.paths.ends import EXACT, Ends
@@ -166,8 +167,7 @@ def _check_schedule(name: str, schedule: Schedule, ends: tuple[float, float] | N
         if not abs(value - wanted) <= 1e-6:
             remedy = "With exact_ends=False the path declares what its ends are."
             raise invalid("SpatiallyLinear", f"{name} must be {wanted:g} at t={at}", value, remedy)
-    if not bool(torch.isfinite(values).all()):
-        raise invalid("SpatiallyLinear", f"{name} must be finite on [0, 1]", "nan or inf")
+    finite("SpatiallyLinear", f"{name} on [0, 1]", values)
 
 
 def _pinned(schedule: Schedule, t: Tensor, at_0: float, at_1: float) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from interpolants.foundations.base import BaseLaw
+from interpolants.foundations.checks import positive
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.student_t import StudentT
@@ -52,13 +53,11 @@ class EDM(SpatiallyLinearPath):
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.smin) and self.smin > 0):
-            raise invalid("EDM", "smin must be finite and > 0", self.smin, "The papers take 0.002.")
+        positive("EDM", "smin", self.smin, remedy="The papers take 0.002.")
         if not (math.isfinite(self.smax) and self.smax > self.smin):
             remedy = "The papers take 80 for data of standard deviation 0.5."
             raise invalid("EDM", f"smax must be finite and > smin = {self.smin:g}", self.smax, remedy)
-        if not (math.isfinite(self.rho) and self.rho > 0):
-            raise invalid("EDM", "rho must be finite and > 0", self.rho, "The papers take 7.")
+        positive("EDM", "rho", self.rho, remedy="The papers take 7.")
         object.__setattr__(self, "base", _noise(self.df, self.smax))
         if self.base.is_gaussian:
             object.__setattr__(self, "df", "inf")  # a word that JSON has too

@@ -16,6 +16,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from interpolants.foundations.checks import positive
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.formula import with_values
 
@@ -51,11 +52,6 @@ class Envelope(ABC):
         return with_values(self.formula, self)
 
 
-def _check_scale(who: str, scale: float) -> None:
-    if not (math.isfinite(scale) and scale > 0):
-        raise invalid(who, "scale must be finite and > 0", scale)
-
-
 @dataclass(frozen=True, kw_only=True)
 class BrownianEnvelope(Envelope):
     """Brownian-bridge envelope, ``gamma(t) = sqrt(scale t (1 - t))``.
@@ -75,7 +71,7 @@ class BrownianEnvelope(Envelope):
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_scale("BrownianEnvelope", self.scale)
+        positive("BrownianEnvelope", "scale", self.scale)
 
     def gamma(self, t: Tensor) -> Tensor:
         """Standard deviation of the latent term."""
@@ -99,7 +95,7 @@ class QuadraticEnvelope(Envelope):
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_scale("QuadraticEnvelope", self.scale)
+        positive("QuadraticEnvelope", "scale", self.scale)
 
     def gamma(self, t: Tensor) -> Tensor:
         """Standard deviation of the latent term."""
@@ -127,7 +123,7 @@ class SineSquaredEnvelope(Envelope):
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_scale("SineSquaredEnvelope", self.scale)
+        positive("SineSquaredEnvelope", "scale", self.scale)
 
     def gamma(self, t: Tensor) -> Tensor:
         """Standard deviation of the latent term."""
@@ -162,9 +158,8 @@ class SigmoidEnvelope(Envelope):
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        _check_scale("SigmoidEnvelope", self.scale)
-        if not (math.isfinite(self.sharpness) and self.sharpness > 0):
-            raise invalid("SigmoidEnvelope", "sharpness must be finite and > 0", self.sharpness)
+        positive("SigmoidEnvelope", "scale", self.scale)
+        positive("SigmoidEnvelope", "sharpness", self.sharpness)
 
     def gamma(self, t: Tensor) -> Tensor:
         """Standard deviation of the latent term."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.registry import members
 from interpolants.paths.linear import OneSidedLinear
@@ -40,10 +41,8 @@ class UnfittedPath:
         if self.kind not in known:
             remedy = f"{nearest(self.kind, known)} Others have settings of their own, and no 'fit'."
             raise invalid(who, f"kind must be one of {', '.join(known)}", repr(self.kind), remedy)
-        if self.rows is not None and (
-            isinstance(self.rows, bool) or not isinstance(self.rows, int) or self.rows < 2
-        ):
-            raise invalid(who, "rows must be a whole number >= 2", self.rows)
+        if self.rows is not None:
+            whole(who, "rows", self.rows, at_least=2)
         taken = _settings_of(known[self.kind])
         for name in self.settings:
             if name not in taken:

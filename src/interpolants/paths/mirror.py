@@ -1,13 +1,12 @@
 """Mirror and diffusive paths: a law bridged to itself, and a law started from a point."""
 
-import math
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.checks import number, positive
 from interpolants.foundations.formula import with_values
 from interpolants.paths.envelopes import BrownianEnvelope, Envelope
 from interpolants.paths.path import PathSample, SpatiallyLinearPath
@@ -87,10 +86,8 @@ class Diffusive(SpatiallyLinearPath):
     envelope: Envelope = field(init=False)
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.scale) and self.scale > 0):
-            raise invalid("Diffusive", "scale must be finite and > 0", self.scale)
-        if not 0 <= self.hold < 1:
-            raise invalid("Diffusive", "hold must lie in [0, 1)", self.hold)
+        positive("Diffusive", "scale", self.scale)
+        number("Diffusive", "hold", self.hold, at_least=0, below=1)
         object.__setattr__(self, "envelope", BrownianEnvelope(scale=2 * self.scale))
 
     @property

@@ -19,6 +19,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from interpolants.foundations.checks import finite, positive, whole
 from interpolants.foundations.curves import Curve
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
@@ -62,8 +63,7 @@ class DataSeparation:
         if not 0 <= worst <= 1:
             remedy = "lambda must lie between rho^2 / (1 + rho^2), that of Gaussian data, and 1."
             raise invalid(who, "gains must lie in [0, 1]", worst, remedy)
-        if not (math.isfinite(self.scale) and self.scale > 0):
-            raise invalid(who, "scale must be finite and > 0", self.scale)
+        positive(who, "scale", self.scale)
         self.gain(torch.zeros(1))  # builds the table, which refuses a grid that does not increase
 
     @cached_property
@@ -153,8 +153,7 @@ def _normalised(data: Tensor, normalise: bool) -> tuple[Tensor, float]:
     who = "data_separation"
     if data.ndim < 2 or len(data) < 2:
         raise invalid(who, "data must be (N, *D) with N >= 2", tuple(data.shape))
-    if not bool(torch.isfinite(data).all()):
-        raise invalid(who, "data must be finite", "nan or inf")
+    finite(who, "data", data)
     flat = data.detach().double().flatten(1)
     if not bool((flat != flat[0]).any()):
         raise invalid(who, "data must vary", "the same point everywhere")
@@ -176,8 +175,7 @@ def _check_settings(
     if path is not None and not (isinstance(path.base, Gaussian) and path.base.is_standard):
         remedy = "The formula needs x_t = a x1 + m z with white, independent z."
         raise invalid(who, "path must be one-sided with a standard normal base", repr(path.base), remedy)
-    if n_angles < 8:
-        raise invalid(who, "n_angles must be >= 8", n_angles)
+    whole(who, "n_angles", n_angles, at_least=8)
     if draws < 1 or draws & (draws - 1):
         raise invalid(who, "draws must be a power of two", draws)
 

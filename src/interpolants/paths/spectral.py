@@ -14,6 +14,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from interpolants.foundations.checks import finite
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.paths.bases import Basis
@@ -124,8 +125,7 @@ class Spectral(SpectralPath):
         if tuple(value.shape) != wanted:
             rule = f"{name} must map times (B, 1, ..., 1) to (B, *event_shape), here {wanted}"
             raise invalid("Spectral", rule, tuple(value.shape))
-        if not bool(torch.isfinite(value).all()):
-            raise invalid("Spectral", f"{name} must be finite on [0, 1]", "nan or inf")
+        finite("Spectral", f"{name} on [0, 1]", value)
         for row, end, at in ((value[0], at_0, 0), (value[-1], at_1, 1)):
             worst = float(row.flatten()[(row - end).abs().argmax()])
             if not abs(worst - end) <= 1e-6:

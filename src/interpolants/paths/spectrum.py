@@ -8,6 +8,7 @@ import math
 import torch
 from torch import Tensor
 
+from interpolants.foundations.checks import finite, number, positive
 from interpolants.foundations.errors import invalid
 from interpolants.paths.bases import Basis, FourierBasis
 
@@ -33,10 +34,8 @@ def measured_spectrum(data: Tensor, basis: Basis, *, floor: float = 1e-6) -> Ten
     who = "ShortestPath.fit"
     if data.ndim < 2 or len(data) < 1:
         raise invalid(who, "data must be (N, *D)", tuple(data.shape))
-    if not bool(torch.isfinite(data).all()):
-        raise invalid(who, "data must be finite", "nan or inf")
-    if not 0 <= floor < 1:
-        raise invalid(who, "floor must lie in [0, 1)", floor)
+    finite(who, "data", data)
+    number(who, "floor", floor, at_least=0, below=1)
     total = torch.zeros(data.shape[1:], dtype=torch.float64)
     for k in range(0, len(data), _ROWS):
         total += basis.forward(data[k : k + _ROWS].detach().cpu().double()).square().sum(0)
@@ -95,8 +94,7 @@ def power_law(event_shape: tuple[int, ...], c1: float, c2: float, m: float) -> T
         InvalidInputError: If a parameter is not finite and positive, or the shape has no radius.
     """
     for name, value in (("c1", c1), ("c2", c2), ("m", m)):
-        if not (math.isfinite(value) and value > 0):
-            raise invalid("ShortestPath", f"the power law's {name} must be finite and > 0", value)
+        positive("ShortestPath", f"the power law's {name}", value)
     return (c1 / (radius(event_shape) + c2) ** m).expand(event_shape).contiguous()
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from interpolants.foundations.checks import positive
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.paths.ends import Ends
@@ -41,8 +42,7 @@ class VE(SpatiallyLinearPath):
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.smin) and self.smin > 0):
-            raise invalid("VE", "smin must be finite and > 0", self.smin, "The papers take smin=0.01.")
+        positive("VE", "smin", self.smin, remedy="The papers take smin=0.01.")
         if not (math.isfinite(self.smax) and self.smax > self.smin):
             remedy = "Take about the largest distance between two data points."
             raise invalid("VE", f"smax must be finite and > smin = {self.smin:g}", self.smax, remedy)

@@ -15,6 +15,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from interpolants.foundations.checks import positive
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.paths.ends import Ends
@@ -74,8 +75,7 @@ class VariancePreservingDecay(DecayingPath):
 
 
 def _check_rates(who: str, bmin: float, bmax: float) -> None:
-    if not (math.isfinite(bmin) and bmin > 0):
-        raise invalid(who, "bmin must be finite and > 0", bmin, "The papers take bmin=0.1.")
+    positive(who, "bmin", bmin, remedy="The papers take bmin=0.1.")
     if not (math.isfinite(bmax) and bmax > bmin):
         raise invalid(who, f"bmax must be finite and > bmin = {bmin:g}", bmax, "The papers take bmax=20.")
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from interpolants.fields.protocol import QUANTITIES, Fields
+from interpolants.foundations.checks import positive
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.types import Condition
@@ -42,8 +43,7 @@ class CheckerboardBridge:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.scale) and self.scale > 0):
-            raise invalid("CheckerboardBridge", "scale must be finite and > 0", self.scale)
+        positive("CheckerboardBridge", "scale", self.scale)
 
     @property
     def event_shape(self) -> tuple[int]:

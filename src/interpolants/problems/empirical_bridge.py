@@ -18,8 +18,9 @@ import torch
 from torch import Generator, Tensor
 
 from interpolants.fields.protocol import QUANTITIES, Fields, as_time
+from interpolants.foundations.checks import finite, one_of
 from interpolants.foundations.elliptical import Elliptical
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import sum_event
 from interpolants.foundations.types import Condition
 from interpolants.paths.path import Path, SpatiallyLinearPath
@@ -41,8 +42,7 @@ class EmpiricalBridge:
         if points.ndim < 2 or len(points) < 1 or not points.is_floating_point():
             what = f"{points.dtype} of shape {tuple(points.shape)}"
             raise invalid(who, "points must be a floating-point tensor (n, *D)", what)
-        if not bool(torch.isfinite(points).all()):
-            raise invalid(who, "points must be finite", "nan or inf")
+        finite(who, "points", points)
         if weights is None:
             weights = torch.ones(len(points))
         if weights.shape != (len(points),) or not bool((torch.isfinite(weights) & (weights > 0)).all()):
@@ -95,10 +95,7 @@ class EmpiricalFields(Fields):
 
     def provides(self, quantity: str) -> bool:
         """Always, for a quantity that exists."""
-        if quantity not in QUANTITIES:
-            raise invalid(
-                "Fields", "the quantity must be known", repr(quantity), nearest(quantity, QUANTITIES)
-            )
+        one_of("Fields", "the quantity", quantity, QUANTITIES)
         return True
 
     def evaluate(

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from interpolants.foundations.checks import finite, number, shaped, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator as keyed
@@ -89,10 +90,9 @@ class GaussianMixture:
         Raises:
             InvalidInputError: If a count is not positive, or spread is negative.
         """
-        if n_modes < 1 or dim < 1:
-            raise invalid("GaussianMixture.random", "n_modes and dim must be >= 1", (n_modes, dim))
-        if not (math.isfinite(spread) and spread >= 0):
-            raise invalid("GaussianMixture.random", "spread must be finite and >= 0", spread)
+        whole("GaussianMixture.random", "n_modes", n_modes, at_least=1)
+        whole("GaussianMixture.random", "dim", dim, at_least=1)
+        number("GaussianMixture.random", "spread", spread, at_least=0)
         source = keyed(seed)
         means = spread * torch.randn(n_modes, dim, generator=source, dtype=torch.float64)
         w = torch.randn(n_modes, dim, dim, generator=source, dtype=torch.float64)
@@ -207,8 +207,7 @@ class GaussianMixture:
         return -(weighted.flatten(1) @ self._whitener.reshape(-1, self.dim)).to(x.dtype)
 
     def _cast(self, x: Tensor) -> Tensor:
-        if x.ndim != 2 or x.shape[1] != self.dim:
-            raise invalid("GaussianMixture", f"x must have shape (B, {self.dim})", tuple(x.shape))
+        shaped("GaussianMixture", "x", x, "B", self.dim)
         return x.to(self.dtype)
 
     def _whiten(self, x: Tensor) -> Tensor:
@@ -254,14 +253,12 @@ def _check(weights: Tensor, means: Tensor, covariances: Tensor) -> None:
     if means.ndim != 2 or 0 in means.shape:
         raise invalid(who, "means must have shape (K, D)", tuple(means.shape))
     modes, dim = means.shape
-    if weights.shape != (modes,):
-        raise invalid(who, f"weights must have shape ({modes},) like the means", tuple(weights.shape))
+    shaped(who, "weights", weights, modes)
     if tuple(covariances.shape) not in ((modes,), (modes, dim), (modes, dim, dim)):
         rule = f"covariances must have shape ({modes}, {dim}, {dim}), ({modes}, {dim}) or ({modes},)"
         raise invalid(who, rule, tuple(covariances.shape))
     for name, value in (("weights", weights), ("means", means), ("covariances", covariances)):
-        if not bool(torch.isfinite(value).all()):
-            raise invalid(who, f"{name} must be finite", "nan or inf")
+        finite(who, name, value)
     if not bool((weights > 0).all()):
         remedy = "Leave out the modes that have no weight."
         raise invalid(who, "weights must be > 0", weights.tolist(), remedy)

@@ -15,7 +15,6 @@ Source: Gushchin, Kolesov, Mokrov et al. (2023), arXiv:2306.10161, for benchmark
 Gushchin & Burnaev (2024), arXiv:2310.01174, for mixtures; the construction with two mixtures is ours.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -23,6 +22,7 @@ from torch import Generator, Tensor
 
 from interpolants.couplings.light_plan import LightPlan, check_eps
 from interpolants.fields.protocol import as_time
+from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator as keyed
 from interpolants.problems.gaussian_mixture import GaussianMixture
@@ -61,12 +61,10 @@ class EOTMixturePair:
     ) -> None:
         who = "EOTMixturePair"
         self.eps = check_eps(who, eps)
-        if dim < 1 or n_components < 1:
-            raise invalid(who, "dim and n_components must be >= 1", (dim, n_components))
-        if not (math.isfinite(spread) and spread >= 0):
-            raise invalid(who, "spread must be finite and >= 0", spread)
-        if covariance not in ("diagonal", "full"):
-            raise invalid(who, "covariance must be 'diagonal' or 'full'", repr(covariance))
+        whole(who, "dim", dim, at_least=1)
+        whole(who, "n_components", n_components, at_least=1)
+        number(who, "spread", spread, at_least=0)
+        one_of(who, "covariance", covariance, ("diagonal", "full"))
         source = keyed(seed, dim, n_components)
 
         def draw(*shape: int) -> Tensor:

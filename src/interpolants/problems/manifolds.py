@@ -7,6 +7,7 @@ from functools import cached_property
 import torch
 from torch import Generator, Tensor
 
+from interpolants.foundations.checks import positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.problems.gaussian_mixture import GaussianMixture
 
@@ -45,12 +46,10 @@ class SwissRollSheet:
     dimension = 2
 
     def __post_init__(self) -> None:
-        if self.ambient < 3:
-            raise invalid("SwissRollSheet", "ambient must be >= 3", self.ambient)
+        whole("SwissRollSheet", "ambient", self.ambient, at_least=3)
         for name in ("turns", "scale", "width"):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value > 0):
-                raise invalid("SwissRollSheet", f"{name} must be finite and > 0", value)
+            positive("SwissRollSheet", name, value)
 
     @property
     def event_shape(self) -> tuple[int]:

@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from interpolants.fields.protocol import QUANTITIES, Fields, as_time
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.checks import one_of
+from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.types import Condition
@@ -111,10 +112,7 @@ class MixtureFields(Fields):
 
     def provides(self, quantity: str) -> bool:
         """Always, for a quantity that exists."""
-        if quantity not in QUANTITIES:
-            raise invalid(
-                "Fields", "the quantity must be known", repr(quantity), nearest(quantity, QUANTITIES)
-            )
+        one_of("Fields", "the quantity", quantity, QUANTITIES)
         return True
 
     def evaluate(

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
+from interpolants.foundations.checks import number, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.problems.transition import MixtureTransition, branch_weights
 
@@ -41,12 +42,10 @@ class NoisyLorenz(MixtureTransition):
         tau: float = 0.8,
         substeps: int = 10,
     ) -> None:
-        if not 0 < up < 1:
-            raise invalid("NoisyLorenz", "up must lie in (0, 1)", up)
-        if not (lag > 0 and kick >= 0 and substeps >= 1):
-            raise invalid(
-                "NoisyLorenz", "lag must be > 0, kick >= 0 and substeps >= 1", (lag, kick, substeps)
-            )
+        number("NoisyLorenz", "up", up, above=0, below=1)
+        positive("NoisyLorenz", "lag", lag)
+        number("NoisyLorenz", "kick", kick, at_least=0)
+        whole("NoisyLorenz", "substeps", substeps, at_least=1)
         along = torch.tensor(tuple(direction), dtype=torch.float64)
         if along.shape != (3,) or not bool(torch.isfinite(along).all()) or float(along.norm()) == 0:
             raise invalid("NoisyLorenz", "direction must be three numbers, not all zero", tuple(direction))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
+from interpolants.foundations.checks import number, positive
 from interpolants.foundations.errors import invalid
 from interpolants.problems.transition import MixtureTransition, branch_weights
 
@@ -44,10 +45,8 @@ class RotatingMixture(MixtureTransition):
         if len(jumps) != len(self.weights):
             rule = f"there must be one jump per weight, {len(self.weights)}"
             raise invalid("RotatingMixture", rule, len(jumps))
-        if not (0 < pull <= 1 and radius > 0 and math.isfinite(radius)):
-            raise invalid(
-                "RotatingMixture", "pull must lie in (0, 1] and radius be finite and > 0", (pull, radius)
-            )
+        number("RotatingMixture", "pull", pull, above=0, at_most=1)
+        positive("RotatingMixture", "radius", radius)
         self.pull, self.radius = pull, radius
         angle = omega + torch.tensor(tuple(jumps), dtype=torch.float64)
         cos, sin = angle.cos(), angle.sin()

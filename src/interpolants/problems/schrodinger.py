@@ -26,7 +26,8 @@ import torch
 from torch import Generator, Tensor
 
 from interpolants.fields.protocol import QUANTITIES, Fields, as_time
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.checks import number, one_of
+from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.types import Condition
 from interpolants.paths.envelopes import BrownianEnvelope, ZeroEnvelope
@@ -64,8 +65,7 @@ class GaussianSchrodingerBridge:
         cov1: Parameter,
         eps: float,
     ) -> None:
-        if not (math.isfinite(eps) and eps >= 0):
-            raise invalid("GaussianSchrodingerBridge", "eps must be finite and >= 0", eps)
+        number("GaussianSchrodingerBridge", "eps", eps, at_least=0)
         self.rho0, self.rho1 = _law("0", mean0, cov0), _law("1", mean1, cov1)
         if self.rho0.dim != self.rho1.dim:
             raise invalid(
@@ -227,10 +227,7 @@ class SchrodingerFields(Fields):
 
     def provides(self, quantity: str) -> bool:
         """Always, for a quantity that exists."""
-        if quantity not in QUANTITIES:
-            raise invalid(
-                "Fields", "the quantity must be known", repr(quantity), nearest(quantity, QUANTITIES)
-            )
+        one_of("Fields", "the quantity", quantity, QUANTITIES)
         return True
 
     def evaluate(

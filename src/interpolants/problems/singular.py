@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from interpolants.foundations.checks import finite, number
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.gaussian import Gaussian
 
@@ -27,8 +28,7 @@ class ClosedCurve:
     noise: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.noise) and self.noise >= 0):
-            raise invalid("ClosedCurve", "noise must be finite and >= 0", self.noise)
+        number("ClosedCurve", "noise", self.noise, at_least=0)
 
     @property
     def event_shape(self) -> tuple[int]:
@@ -62,8 +62,7 @@ class SubspaceGaussian:
         who = "SubspaceGaussian"
         if loading.ndim != 2 or not 1 <= loading.shape[1] <= loading.shape[0]:
             raise invalid(who, "loading must be (D, d) with d <= D", tuple(loading.shape))
-        if not (math.isfinite(noise) and noise >= 0):
-            raise invalid(who, "noise must be finite and >= 0", noise)
+        number(who, "noise", noise, at_least=0)
         self.loading, self.noise = loading, float(noise)
         self.mean = loading.new_zeros(loading.shape[0]) if mean is None else mean
         if self.mean.shape != loading.shape[:1]:
@@ -116,8 +115,7 @@ def ppca(x: Tensor, latent: int) -> SubspaceGaussian:
     """
     if x.ndim != 2 or not x.is_floating_point() or len(x) < 2:
         raise invalid("ppca", "x must be a floating-point matrix (n, D) of at least two rows", tuple(x.shape))
-    if not bool(torch.isfinite(x).all()):
-        raise invalid("ppca", "x must be finite", "nan or inf", "Drop such rows first.")
+    finite("ppca", "x", x, remedy="Drop such rows first.")
     if not 1 <= latent < x.shape[1]:
         raise invalid(
             "ppca", f"latent must lie in [1, {x.shape[1] - 1}]", latent, "It must be below the dimension."

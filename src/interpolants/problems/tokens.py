@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from interpolants.foundations.categorical import categorical_sample, check_probabilities
+from interpolants.foundations.checks import positive, shaped, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator as seeded
 
@@ -57,8 +58,7 @@ class TokenTable:
         Raises:
             InvalidInputError: If a token is outside of the vocabulary, or the length is another.
         """
-        if x.ndim != 2 or x.shape[1] != self.length:
-            raise invalid("TokenTable", f"sequences must have shape (B, {self.length})", tuple(x.shape))
+        shaped("TokenTable", "sequences", x, "B", self.length)
         _check_tokens("TokenTable", x, self.vocabulary)
         place = self.vocabulary ** torch.arange(self.length - 1, -1, -1, device=x.device)
         return (x * place).sum(1)
@@ -109,9 +109,7 @@ class MarkovTokens:
             raise invalid("MarkovTokens", rule, tuple(transition.shape))
         check_probabilities(transition.double(), "MarkovTokens")
         self.order, self.vocabulary = transition.ndim - 1, int(transition.shape[0])
-        if isinstance(length, bool) or not isinstance(length, int) or length < self.order:
-            raise invalid("MarkovTokens", f"length must be a whole number >= {self.order}", length)
-        self.length = length
+        self.length = whole("MarkovTokens", "length", length, at_least=self.order)
         values = transition.double()
         self.transition = values / values.sum(-1, keepdim=True)
         if initial is None:
@@ -285,8 +283,7 @@ def _check_tokens(who: str, x: Tensor, vocabulary: int) -> None:
 
 
 def _gamma(shape: tuple[int, ...], concentration: float, seed: int, who: str) -> Tensor:
-    if not concentration > 0:
-        raise invalid(who, "concentration must be > 0", concentration)
+    positive(who, "concentration", concentration)
     alpha = torch.full(shape, concentration, dtype=torch.float64)
     return torch._standard_gamma(alpha, generator=seeded(seed))
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.checks import positive, shaped, whole
 from interpolants.problems.gaussian_mixture import GaussianMixture
 
 _ROWS = 2048  # states whose distances to all nodes of a curve are held at once
@@ -34,10 +34,7 @@ class Toy(ABC):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log density in nats; ``(B, *event_shape)`` -> ``(B,)``."""
-        if x.ndim != 2 or x.shape[1:] != self.event_shape:
-            raise invalid(
-                type(self).__name__, f"x must have shape (B, {self.event_shape[0]})", tuple(x.shape)
-            )
+        shaped(type(self).__name__, "x", x, "B", *self.event_shape)
         return self._log_prob(x.double()).to(x.dtype)
 
     @abstractmethod
@@ -71,8 +68,7 @@ class Checkerboard(Toy):
     half_width: float = 4.0
 
     def __post_init__(self) -> None:
-        if self.cells < 2:
-            raise invalid("Checkerboard", "cells must be >= 2", self.cells)
+        whole("Checkerboard", "cells", self.cells, at_least=2)
         _check_positive("Checkerboard", half_width=self.half_width)
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
@@ -291,8 +287,7 @@ class Funnel(SmoothToy):
     scale: float = 3.0
 
     def __post_init__(self) -> None:
-        if self.dim < 2:
-            raise invalid("Funnel", "dim must be >= 2", self.dim)
+        whole("Funnel", "dim", self.dim, at_least=2)
         _check_positive("Funnel", scale=self.scale)
 
     @property
@@ -369,5 +364,4 @@ def _turn(x: Tensor, angle: Tensor) -> Tensor:
 
 def _check_positive(who: str, **values: float) -> None:
     for name, value in values.items():
-        if not (math.isfinite(value) and value > 0):
-            raise invalid(who, f"{name} must be finite and > 0", value)
+        positive(who, name, value)

@@ -16,6 +16,7 @@ import torch
 from torch import Generator, Tensor
 
 from interpolants.fields.point_source import PointSourceFields
+from interpolants.foundations.checks import positive, shaped
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.types import Condition
@@ -149,8 +150,7 @@ class MixtureTransition(ABC):
         return PointSourceFields(path, denoised=denoised)
 
     def _centres(self, x: Tensor) -> Tensor:
-        if x.ndim != 2 or x.shape[1] != self.dim:
-            raise invalid(type(self).__name__, f"x must have shape (B, {self.dim})", tuple(x.shape))
+        shaped(type(self).__name__, "x", x, "B", self.dim)
         return self.centres(x.to(torch.float64))
 
 
@@ -159,6 +159,5 @@ def branch_weights(who: str, weights: "Tensor | list[float] | tuple[float, ...]"
     p = torch.as_tensor(weights, dtype=torch.float64)
     if p.ndim != 1 or not bool((torch.isfinite(p) & (p > 0)).all()) or abs(float(p.sum()) - 1) > 1e-6:
         raise invalid(who, "weights must be positive numbers with sum 1", p.tolist())
-    if not (math.isfinite(tau) and tau > 0):
-        raise invalid(who, "the noise must be finite and > 0", tau)
+    positive(who, "the noise", tau)
     return p / p.sum()

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from interpolants.foundations.brownian import check_grid
+from interpolants.foundations.checks import number, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like, mean_event, time_dtype
 from interpolants.solvers.fixed import Velocity, VelocityAndRate, check_state, check_velocity
@@ -179,13 +180,12 @@ def _check_settings(
     who = "integrate_adaptive"
     if not (solver.adaptive and solver.tableau.fsal):
         raise invalid(who, "solver must have an error estimate", solver.name, "Use 'dopri5' or 'tsit5'.")
-    if not (0 <= rtol < math.inf and 0 < atol < math.inf):
-        rule = "rtol must be finite and >= 0, and atol finite and > 0"
-        raise invalid(who, rule, f"rtol={rtol!r}, atol={atol!r}", "Try 1e-5 for both.")
-    if max_steps < 1 or pad < 1:
-        raise invalid(who, "max_steps and pad must be >= 1", f"max_steps={max_steps!r}, pad={pad!r}")
-    if first_step is not None and not 0 < first_step < math.inf:
-        raise invalid(who, "first_step must be finite and > 0", first_step, "It is a length, without a sign.")
+    number(who, "rtol", rtol, at_least=0, remedy="Try 1e-5.")
+    positive(who, "atol", atol, remedy="Try 1e-5.")
+    whole(who, "max_steps", max_steps, at_least=1)
+    whole(who, "pad", pad, at_least=1)
+    if first_step is not None:
+        positive(who, "first_step", first_step, remedy="It is a length, without a sign.")
 
 
 @dataclass(frozen=True)

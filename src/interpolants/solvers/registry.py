@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import cache
 
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.checks import one_of
 from interpolants.foundations.registry import plain_members
 from interpolants.solvers.sde import SdeSolver
 from interpolants.solvers.tableau import RungeKutta
@@ -25,9 +25,7 @@ def get_solver(name: str) -> RungeKutta | SdeSolver:
         InvalidInputError: If there is none; the message names the nearest.
     """
     known = _solvers()
-    if name not in known:
-        raise invalid("get_solver", "name must be a known solver", name, nearest(str(name), known))
-    return known[name]
+    return known[one_of("get_solver", "name", name, known)]
 
 
 def available(kind: str | None = None) -> list[str]:
@@ -36,6 +34,5 @@ def available(kind: str | None = None) -> list[str]:
     Args:
         kind: ``"ode"``, ``"sde"`` or ``None`` for all.
     """
-    if kind not in (None, "ode", "sde"):
-        raise invalid("available", "kind must be 'ode', 'sde' or None", kind)
+    one_of("available", "kind", kind, (None, "ode", "sde"))
     return [name for name, solver in _solvers().items() if kind in (None, solver.kind)]

@@ -14,6 +14,7 @@ from interpolants.data.instance_noise import InstanceNoise
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.log_density import LogDensity
 from interpolants.fields.preconditioned import Preconditioned
+from interpolants.foundations.checks import number
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition, check_rows, join_rows, take_rows
 from interpolants.nets.build import choose_net
@@ -164,8 +165,7 @@ class PathLoss:
         drop_condition: float = 0.0,
         penalties: Sequence[Penalty] = (),
     ) -> None:
-        if not 0 <= drop_condition < 1:
-            raise invalid("PathLoss", "drop_condition must lie in [0, 1)", drop_condition)
+        number("PathLoss", "drop_condition", drop_condition, at_least=0, below=1)
         check_penalties(penalties, loss.heads, "PathLoss")
         self.loss, self.times, self.drop = loss, times, drop_condition
         self.penalties = [penalty for penalty in penalties if penalty.weight > 0]
