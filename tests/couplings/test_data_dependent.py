@@ -170,7 +170,7 @@ def test_the_condition_joins_what_is_there(generator):
     [
         ("in_painting", {"mask": "rectangel"}, "Did you mean 'rectangle'"),
         ("in_painting", {"share": 1.0}, r"share must lie in \(0, 1\), got 1.0"),
-        ("in_painting", {"noise": 0.0}, "noise must be > 0"),
+        ("in_painting", {"noise": 0.0}, "noise must be finite and > 0"),
         ("in_painting", {"tile": 0}, "tile must be"),
         ("super_resolution", {"factor": 1}, "factor must be a whole number >= 2, got 1"),
         ("super_resolution", {"noise": -0.1}, "noise must be finite and >= 0, got -0.1"),

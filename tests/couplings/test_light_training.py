@@ -194,14 +194,14 @@ def test_runs_repeat_themselves_and_seeds_differ():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"n_components": 0}, "n_components must be an integer >= 1, got 0"),
+        ({"n_components": 0}, "n_components must be a whole number >= 1, got 0"),
         ({"covariance": "fall"}, "covariance must be one of .* got 'fall'. Did you mean 'full'?"),
         ({"method": "sgd"}, "method must be one of"),
         ({"lr": 0.0}, "lr must be finite and > 0"),
         ({"heldout": 0.9}, r"heldout must lie in \[0, 0.5\]"),
         ({"floor": 0.0}, "floor must lie in"),
-        ({"seed": -1}, "seed must be an integer >= 0"),
-        ({"steps": 2.5}, "steps must be an integer >= 1"),
+        ({"seed": -1}, "seed must be a whole number >= 0"),
+        ({"steps": 2.5}, "steps must be a whole number >= 1"),
     ],
 )
 def test_bad_settings_are_refused(settings, words):

@@ -153,8 +153,8 @@ def test_wide_float32_data():
     [
         ({"reg": 0.0}, "reg must be finite and > 0, got 0.0"),
         ({"reg": float("nan")}, "reg must be finite and > 0, got nan"),
-        ({"n_iter": 0}, "n_iter must be an integer >= 1, got 0"),
-        ({"tol": 0.0}, r"tol must be in \(0, 2\), got 0.0"),
+        ({"n_iter": 0}, "n_iter must be a whole number >= 1, got 0"),
+        ({"tol": 0.0}, r"tol must lie in \(0, 2\), got 0.0"),
         ({"within": ""}, "within must be None or the name"),
     ],
 )

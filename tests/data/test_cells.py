@@ -45,10 +45,10 @@ def test_krumsiek11():
 
 def test_bad_options():
     with pytest.raises(
-        InvalidInputError, match=r"load_pbmc68k: features must be .* got gene. Did you mean 'genes'"
+        InvalidInputError, match=r"load_pbmc68k: features must be .* got 'gene'. Did you mean 'genes'"
     ):
         load_pbmc68k(features="gene")
     with pytest.raises(
-        InvalidInputError, match=r"load_krumsiek11: labels must be .* got times. Did you mean 'time'"
+        InvalidInputError, match=r"load_krumsiek11: labels must be .* got 'times'. Did you mean 'time'"
     ):
         load_krumsiek11(labels="times")

@@ -30,7 +30,7 @@ def test_digits_splits():
     assert test.info.shape == (360, 1, 8, 8)
     assert bool((torch.bincount(test.labels) >= 34).all())
     with pytest.raises(
-        InvalidInputError, match=r"load_digits: split must be .* got tset. Did you mean 'test'"
+        InvalidInputError, match=r"load_digits: split must be .* got 'tset'. Did you mean 'test'"
     ):
         load_digits("tset")
 

@@ -64,10 +64,10 @@ def test_a_bridge_learns_the_data_with_noise(tmp_path):
     [
         (lambda: InstanceNoise(-0.1), "std must be finite and >= 0, got -0.1"),
         (lambda: InstanceNoise(math.nan), "got nan"),
-        (lambda: InstanceNoise(0.1, seed=-1), "seed must be >= 0, got -1"),
+        (lambda: InstanceNoise(0.1, seed=-1), "seed must be a whole number >= 0, got -1"),
         (lambda: Bridge("one_sided_linear", perturb=-1.0), "std must be finite and >= 0, got -1.0"),
-        (lambda: rate_rule(0), "n must be >= 1"),
-        (lambda: rate_rule(10, smoothness=-1.0), "smoothness, dimension and factor finite and > 0"),
+        (lambda: rate_rule(0), "n must be a whole number >= 1"),
+        (lambda: rate_rule(10, smoothness=-1.0), "smoothness must be finite and > 0, got -1"),
     ],
 )
 def test_bad_input_is_refused_with_its_value(make, message):

@@ -45,9 +45,9 @@ def test_no_pixel_is_in_both_parts():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"split": "al"}, r"load_photographs: split must be .* got al. Did you mean 'all'"),
-        ({"size": 173}, r"size must be an integer in \[2, 172\], got 173"),
-        ({"stride": 0}, r"stride must be an integer in \[1, 10000\], got 0"),
+        ({"split": "al"}, r"load_photographs: split must be .* got 'al'. Did you mean 'all'"),
+        ({"size": 173}, r"size must be a whole number in \[2, 172\], got 173"),
+        ({"stride": 0}, r"stride must be a whole number in \[1, 10000\], got 0"),
     ],
 )
 def test_bad_input_is_refused_with_its_value(options, message):

@@ -244,7 +244,10 @@ def test_temperature_and_nucleus_sharpen_the_laws():
         ),
         (lambda: FirstHitting().sample(EXACT, 5), r"length must be given without a prompt, got none"),
         (lambda: FirstHitting().sample(EXACT, 0, 4), r"n must be a whole number >= 1, got 0"),
-        (lambda: FirstHitting().sample(EXACT, 5, 4, first_index=-1), r"first_index must be >= 0, got -1"),
+        (
+            lambda: FirstHitting().sample(EXACT, 5, 4, first_index=-1),
+            r"first_index must be a whole number >= 0, got -1",
+        ),
         (lambda: FirstHitting(tokens_per_step=0), r"tokens_per_step must be a whole number >= 1, got 0"),
         (lambda: FirstHitting(tokens_per_step=2, num_steps=4), r"must not both be given, got \(2, 4\)"),
         (

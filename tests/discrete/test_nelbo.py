@@ -131,7 +131,7 @@ def test_hidden_places_are_a_random_subset_and_their_share_is_beta(generator):
         ),
         (
             lambda: nelbo(ExactPosterior(TABLE, Masked(3)), X, form="free"),
-            r"form must be 'time_free' or 'time'",
+            r"form must be one of time_free, time",
         ),
         (lambda: nelbo(ExactPosterior(TABLE, Masked(3)), X + 1), r"x1 must be tokens 0 \.\.\. 2, got 3"),
         (

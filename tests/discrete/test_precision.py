@@ -120,7 +120,7 @@ def test_entropies_by_hand():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: gumbel_cap(0), r"bits must be a whole number, 1 \.\.\. 53, got 0"),
+        (lambda: gumbel_cap(0), r"bits must be a whole number in \[1, 53\], got 0"),
         (lambda: truncated_gumbel_law(torch.ones(3), 1.0), r"probabilities must sum to 1"),
         (lambda: truncated_gumbel_law(torch.full((2, 2), 0.5), 1.0), r"p must have shape \(K,\)"),
         (lambda: step_precision(zipf(5), 1.0, 3.0), r"delta must lie in \(0, 1\), got 1\.0"),

@@ -151,7 +151,7 @@ def test_the_first_step_is_as_late_as_it_is_harmless():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"n_steps": 1}, "n_steps must be an integer >= 2, got 1"),
+        ({"n_steps": 1}, "n_steps must be a whole number >= 2, got 1"),
         ({"first": 1.0}, "first must lie in"),
         ({"reverse": True}, "reverse has no meaning"),
         ({"start": 0.1}, "start has no meaning"),

@@ -440,10 +440,13 @@ def spread_base(scale):
         ),
         (lambda: FeynmanKac(annealed(FOUR_FIELDS, 2.0), method="rk4"), "method must be one of"),
         (lambda: FeynmanKac(annealed(FOUR_FIELDS, 2.0), divergence="none"), "divergence must be one of"),
-        (lambda: FeynmanKac(annealed(FOUR_FIELDS, 2.0), probes=0), "probes must be an integer >= 1, got 0"),
+        (
+            lambda: FeynmanKac(annealed(FOUR_FIELDS, 2.0), probes=0),
+            "probes must be a whole number >= 1, got 0",
+        ),
         (
             lambda: FeynmanKac(annealed(FOUR_FIELDS, 2.0), clip=0.0),
-            "clip must be finite and > 0, or None, got 0",
+            "clip must be finite and > 0, got 0",
         ),
         (
             lambda: FeynmanKac(annealed(ON_LINE, 2.0), transport="score"),
@@ -494,10 +497,10 @@ def test_a_base_that_is_not_gaussian_is_refused():
     ("experts", "options", "message"),
     [
         ([(FOUR_FIELDS, 2.0)], {}, "n or x0 must be given, and not both, got neither"),
-        ([(FOUR_FIELDS, 2.0)], {"n": 1}, "there must be at least 2 particles, got 1"),
+        ([(FOUR_FIELDS, 2.0)], {"n": 1}, "the number of particles must be a whole number >= 2, got 1"),
         ([(FOUR_FIELDS, 2.0)], {"n": 10, "groups": 3}, "particles must divide into equal groups"),
-        ([(FOUR_FIELDS, 2.0)], {"n": 10, "first_group": -1}, "first_group must be >= 0"),
-        ([(FOUR_FIELDS, 2.0)], {"n": 10, "seed": -1}, "seed must be an integer >= 0"),
+        ([(FOUR_FIELDS, 2.0)], {"n": 10, "first_group": -1}, "first_group must be a whole number >= 0"),
+        ([(FOUR_FIELDS, 2.0)], {"n": 10, "seed": -1}, "seed must be a whole number >= 0"),
         (
             [(FOUR_FIELDS, 2.0)],
             {"n": 10, "event_shape": (3,)},
@@ -522,7 +525,7 @@ def test_a_base_that_is_not_gaussian_is_refused():
             {"n": 4},
             "a condition must be the same for all particles of a group, got rows that differ",
         ),
-        ([(FOUR_FIELDS, 2.0)], {"n": 4, "chunk": 0}, "chunk must be >= 1"),
+        ([(FOUR_FIELDS, 2.0)], {"n": 4, "chunk": 0}, "chunk must be a whole number >= 1"),
     ],
 )
 def test_bad_jobs_are_refused(experts, options, message):

@@ -234,7 +234,7 @@ EARLY = OneSidedLinear(base=Gaussian((D,)))
         (lambda: REDDiff(FIELDS, H, decay=0.0), r"decay must lie in \(0, 1\], got 0.0"),
         (lambda: REDDiff(FIELDS, H, weight="linaer"), "weight must be one of .*Did you mean 'linear'"),
         (lambda: REDDiff(FIELDS, H, order="up"), "order must be one of descending, ascending, random"),
-        (lambda: REDDiff(FIELDS, H, n_steps=0), "n_steps must be an integer >= 1, got 0"),
+        (lambda: REDDiff(FIELDS, H, n_steps=0), "n_steps must be a whole number >= 1, got 0"),
         (lambda: REDDiff(FIELDS, H, times=[0.1, 1.2]), r"times must be a vector in \[0, 1\]"),
         (lambda: REDDiff(FIELDS, H, times=[0.5, 0.2]), "times must increase"),
         (

@@ -198,7 +198,7 @@ BAD = {
     "form": (lambda: kl_bound(SMALL, 1.0, form="b"), r"form must be one of .* got 'b'"),
     "cross": (lambda: kl_bound(SMALL, 1.0, form="drift"), r"needs the errors' cross, got None"),
     "v": (lambda: kl_bound(SMALL, 1.0, form="v"), r"needs the errors' mean_rate, got None"),
-    "end": (lambda: kl_bound(SMALL, 1.0, end=2), r"end must be 0 or 1, got 2"),
+    "end": (lambda: kl_bound(SMALL, 1.0, end=2), r"end must be one of 0, 1, got 2"),
     "perfect": (lambda: optimal_eps(SMALL), r"the score must have an error, got 0.0"),
     "perfect_once": (lambda: optimal_schedule(SMALL), r"at every time, got 0 at t=0.2"),
     "order": (lambda: SquaredErrors(SMALL.t.flip(0), ONE, ONE), r"increasing times"),

@@ -39,7 +39,7 @@ def test_bootstrap_error_of_a_difference_of_means_is_the_textbook_one():
 def test_bootstrap_error_is_zero_for_constant_samples_and_refuses_a_single_draw():
     ones = torch.ones(10, 2)
     assert bootstrap_error(lambda a, b: float((a + b).sum()), ones, ones, n_bootstrap=3) == 0
-    with pytest.raises(InvalidInputError, match="n_bootstrap must be >= 2, got 1"):
+    with pytest.raises(InvalidInputError, match="n_bootstrap must be a whole number >= 2, got 1"):
         bootstrap_error(lambda a, b: 0.0, ones, ones, n_bootstrap=1)
 
 

@@ -187,7 +187,7 @@ def test_unfit_requests_are_refused():
     for pair, given in (((x, y), "both"), ((x, None), "neither")):
         with pytest.raises(InvalidInputError, match=rf"q must be given by y or by log_q, .* got {given}"):
             kde_kl(*pair, log_q=known if given == "both" else None)
-    with pytest.raises(InvalidInputError, match="held_out must lie between 0 and 1, got 1"):
+    with pytest.raises(InvalidInputError, match=r"held_out must lie in \(0, 1\), got 1"):
         kde_kl(x, y, held_out=1)
     with pytest.raises(InvalidInputError, match=r"at most 3 dimensions, got 4\. Choose coordinates"):
         kde_kl(draw(27, 50, width=4), draw(28, 50, width=4))

@@ -92,5 +92,5 @@ def test_result_follows_the_generator_and_directions_do_not_depend_on_the_sizes(
 
 
 def test_no_directions_are_refused():
-    with pytest.raises(InvalidInputError, match="n_directions must be >= 1, got 0"):
+    with pytest.raises(InvalidInputError, match="n_directions must be a whole number >= 1, got 0"):
         sliced_wasserstein(torch.randn(5, 2), torch.randn(5, 2), n_directions=0)

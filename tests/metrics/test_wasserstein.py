@@ -106,7 +106,7 @@ def test_bures_takes_singular_covariances():
 @pytest.mark.parametrize(
     ("cov", "message"),
     [
-        (torch.eye(3), r"cov0 must have shape \(2, 2\), got shape \(3, 3\)"),
+        (torch.eye(3), r"cov0 must have shape \(2, 2\), got \(3, 3\)"),
         (torch.tensor([[1.0, 0.5], [0.0, 1.0]]), "cov0 must be symmetric"),
         (torch.diag(torch.tensor([1.0, -0.5])), "positive semi-definite, got an eigenvalue of -0.5"),
         (torch.full((2, 2), math.nan), "must be finite"),

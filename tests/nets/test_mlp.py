@@ -286,7 +286,7 @@ def test_a_condition_is_refused_by_a_network_without():
         ({"depth": 0}, "depth must be"),
         ({"heads": 0}, "heads must be"),
         ({"heads": True}, "heads must be .* got True"),
-        ({"activation": "sliu"}, "activation must be known, got 'sliu'. Did you mean 'silu'"),
+        ({"activation": "sliu"}, "activation must be one of .*, got 'sliu'. Did you mean 'silu'"),
         ({"layer_norm": True}, "layer_norm goes with residual=True"),
         ({"n_classes": 0}, "n_classes must be"),
         ({"seed": -1}, "seed must be a whole number >= 0, got -1"),

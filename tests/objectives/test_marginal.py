@@ -103,7 +103,7 @@ def test_a_number_says_what_it_is():
         (lambda: MarginalLikelihood(1, prior="normall"), "Did you mean 'normal'"),
         (lambda: MarginalLikelihood(2, "quadrature"), "quadrature needs one latent dimension, got 2"),
         (lambda: MarginalLikelihood(2, "iwae", "uniform"), "the iwae bound needs a normal prior"),
-        (lambda: MarginalLikelihood(0), "latent and points must be >= 1"),
+        (lambda: MarginalLikelihood(0), "latent must be a whole number >= 1"),
         (
             lambda: MarginalLikelihood(1)(lambda z: z, torch.zeros(2, 1), torch.tensor(0.0)),
             "the iwae bound needs an encoder",

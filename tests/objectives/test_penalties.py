@@ -196,7 +196,7 @@ def test_a_box_that_does_not_hold_the_data_is_refused():
     [
         ({"weight": -1.0}, "weight must be finite and >= 0, got -1"),
         ({"weight": math.nan}, "weight must be finite"),
-        ({"points": 0}, "points must be >= 1, got 0"),
+        ({"points": 0}, "points must be a whole number >= 1, got 0"),
         ({"box": (-1.0, 1.0)}, "box and box_share go together"),
         ({"box_share": 0.5}, "box and box_share go together"),
         ({"box": (1.0, -1.0), "box_share": 0.5}, "box must be a low and a high value"),

@@ -230,9 +230,9 @@ def test_times_are_float32_whatever_torchs_default_type(make, float64):
         (lambda: StratifiedTimes(margin=math.nan), "StratifiedTimes: margin"),
         (lambda: LogitNormalTimes(std=0.0), "std must be finite and > 0, got 0.0"),
         (lambda: LogitNormalTimes(mean=math.nan), "mean must be finite, got nan"),
-        (lambda: ImportanceTimes(bins=0), "bins must be >= 1"),
-        (lambda: ImportanceTimes(decay=1.0), "decay in"),
-        (lambda: ImportanceTimes(floor=0.0), "floor in"),
+        (lambda: ImportanceTimes(bins=0), "bins must be a whole number >= 1"),
+        (lambda: ImportanceTimes(decay=1.0), r"decay must lie in \(0, 1\), got 1"),
+        (lambda: ImportanceTimes(floor=0.0), r"floor must lie in \(0, 1\], got 0"),
     ],
 )
 def test_bad_settings_are_refused(make, message):

@@ -191,7 +191,7 @@ def test_the_base_carries_the_degrees_of_freedom():
         (lambda: EDM(rho=0.0), "rho must be finite and > 0, got 0.0"),
         (
             lambda: sample(EmpiricalBridge(points(3)).fields(EDM()), start(EDM(), 2), n_steps=0),
-            "n_steps must be an integer >= 1, got 0",
+            "n_steps must be a whole number >= 1, got 0",
         ),
     ],
 )

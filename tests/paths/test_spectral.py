@@ -140,7 +140,7 @@ def test_the_score_target_is_the_slope_of_the_conditional_density(generator):
         ),
         (
             lambda: Spectral(FourierBasis(1), lambda t: 1 - t, lambda t: 0 * t / (t - 1), (1,)),
-            r"beta must be finite",
+            r"beta on \[0, 1\] must be finite",
         ),
         (lambda: SPECTRAL.sample(x1=torch.zeros(2, 3), t=0.5), r"states must have shape \(2,\).*got \(3,\)"),
         (lambda: SPECTRAL.sample(x1=torch.zeros(2, 2), t=1.5), r"t must lie in \[0, 1\], got 1.5"),

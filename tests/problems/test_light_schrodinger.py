@@ -96,7 +96,7 @@ def test_get_problem_makes_it():
 def test_bad_input_is_refused():
     with pytest.raises(InvalidInputError, match="eps must be finite and > 0"):
         EOTMixturePair(eps=0.0)
-    with pytest.raises(InvalidInputError, match="dim and n_components must be >= 1"):
+    with pytest.raises(InvalidInputError, match="dim must be a whole number >= 1"):
         EOTMixturePair(dim=0)
     with pytest.raises(InvalidInputError, match="covariance must be"):
         EOTMixturePair(covariance="round")

@@ -126,7 +126,7 @@ def test_texts_are_counted_one_by_one():
             lambda: random_table(3, 2).log_prob(torch.zeros(1, 1).long()),
             r"must have shape \(B, 3\), got \(1, 1\)",
         ),
-        (lambda: random_table(concentration=0.0), r"concentration must be > 0, got 0"),
+        (lambda: random_table(concentration=0.0), r"concentration must be finite and > 0, got 0"),
         (lambda: MarkovTokens(torch.ones(2, 2), 4), r"probabilities must sum to 1"),
         (lambda: MarkovTokens(torch.full((2, 2, 2), 0.5), 1), r"length must be a whole number >= 2, got 1"),
         (

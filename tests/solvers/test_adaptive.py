@@ -260,8 +260,8 @@ def test_times_have_the_precision_of_the_state_and_the_state_keeps_its_type():
     [
         ({"solver": Euler()}, "solver must have an error estimate, got euler"),
         ({"rtol": -1.0}, "rtol must be finite"),
-        ({"atol": 0.0}, "atol finite and > 0"),
-        ({"max_steps": 0}, "max_steps and pad must be >= 1"),
+        ({"atol": 0.0}, "atol must be finite and > 0, got 0"),
+        ({"max_steps": 0}, "max_steps must be a whole number >= 1"),
         ({"first_step": 0.0}, "first_step must be finite and > 0"),
         ({"times": [0.5, 0.2]}, "times must run from"),
         ({"times": [0.5, 2.0]}, "times must run from"),

@@ -17,10 +17,10 @@ def test_names_find_the_solvers_that_carry_them():
 
 
 def test_a_misspelt_name_is_answered_with_the_nearest():
-    with pytest.raises(InvalidInputError, match=r"got huen\. Did you mean 'heun'"):
+    with pytest.raises(InvalidInputError, match=r"got 'huen'\. Did you mean 'heun'"):
         get_solver("huen")
 
 
 def test_an_unknown_kind_is_refused():
-    with pytest.raises(InvalidInputError, match="got pde"):
+    with pytest.raises(InvalidInputError, match="got 'pde'"):
         available("pde")
