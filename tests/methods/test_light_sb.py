@@ -209,7 +209,7 @@ def test_every_field_is_provided_for_images_too():
     [
         ({"eps": -1.0}, "LightSB: eps must be finite and > 0, got -1.0"),
         ({"eps": torch.tensor(1)}, "eps must be one floating-point number"),
-        ({"n_components": 0}, "n_components must be an integer >= 1"),
+        ({"n_components": 0}, "n_components must be a whole number >= 1"),
         ({"train": {"stpes": 3}}, "train must hold settings of the training.*stpes"),
     ],
 )
