@@ -275,5 +275,5 @@ def test_a_prompt_of_nothing_is_refused(small):
 
 
 def test_a_bound_takes_at_least_one_draw(small):
-    with pytest.raises(InvalidInputError, match="nelbo: draws must be >= 1, got 0"):
+    with pytest.raises(InvalidInputError, match="nelbo: draws must be a whole number >= 1, got 0"):
         small.nelbo(TOKENS[:4], draws=0)

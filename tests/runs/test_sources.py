@@ -99,7 +99,7 @@ def test_problems_are_drawn_from_the_seed_and_know_their_density():
         ),
         ({"x1": {"file": "good.csv", "limit": 3}}, r"limit must leave at least 10 samples, got 3"),
         ({"x1": {"file": "good.csv", "labels": "b"}}, r"column 'b': labels must be whole numbers >= 0"),
-        ({"x1": {"dataset": "digit"}}, r"name must be a data set, got digit\. Did you mean 'digits'"),
+        ({"x1": {"dataset": "digit"}}, r"name must be one of .*, got 'digit'\. Did you mean 'digits'"),
         (
             {"x1": {"dataset": "digits", "classes": [3, 11]}},
             r"classes must be labels of 'digits', got \[11\]",
