@@ -48,18 +48,13 @@ def install(
         made.append(package)
         write_distribution(tmp_path, package, files)
         monkeypatch.syspath_prepend(tmp_path)
-        _forget_cards()
+        cards.refresh()
 
     yield installed
     monkeypatch.undo()
-    _forget_cards()
+    cards.refresh()
     for module in [module for module in sys.modules if module.partition(".")[0] in made]:
         del sys.modules[module]
-
-
-def _forget_cards() -> None:
-    cards.catalogue.cache_clear()
-    cards._warn_of_faults.cache_clear()
 
 
 @pytest.fixture(autouse=True)

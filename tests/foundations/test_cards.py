@@ -67,6 +67,7 @@ def test_a_card_holds_what_its_file_says():
         "limits": "none known",
         "proof": {"test": "tests/parts/test_halves.py", "answer": "the half of 4 is 2"},
         "recipe": "halves",
+        "verbs": (),
         "scopes": None,
     }
 
@@ -94,6 +95,12 @@ def test_scopes_are_read_as_they_stand(rows, resume):
 
 def test_a_card_may_name_its_recipe():
     assert parse_card(f'recipe = "quarters"\n{CARD}', "halves.card.toml").recipe == "quarters"
+
+
+def test_a_card_may_list_verbs():
+    assert parse_card(f'verbs = ["sample", "refine"]\n{CARD}', "halves.card.toml").verbs == ("sample", "refine")
+    with pytest.raises(InvalidInputError, match="verbs must be a list of verbs, got sample"):
+        parse_card(f'verbs = "sample"\n{CARD}', "halves.card.toml")
 
 
 def test_a_method_must_declare_its_scopes():
@@ -179,11 +186,11 @@ def test_a_package_without_cards_gives_none(make_package):
         ),
         ('kind = "path"', 'kind = "Paths"', "kind must be lower_snake, got 'Paths'"),
         ('kind = "path"', 'kind = ""', "kind must say something, got ''"),
-        ('family = "halving paths"', "", "every key but recipe and scopes is required, got none for family"),
+        ('family = "halving paths"', "", "every key but recipe, verbs and scopes is required, got none for family"),
         ('title = "Halving"', 'title = "Halving"\nrecipe = ""', "recipe must say something, got ''"),
         ('ring = "core"', 'ring = "moon"', "ring must be one of core, apps, sciml, got 'moon'"),
         ("limits =", "limit =", "every key must be one that cards have, got 'limit'. Did you mean 'limits'"),
-        ('cost = "O(B D)"', "", "every key but recipe and scopes is required, got none for cost"),
+        ('cost = "O(B D)"', "", "every key but recipe, verbs and scopes is required, got none for cost"),
         ('id = "halves"', 'id = "Halves"', "id must be lower_snake, got 'Halves'"),
         ('id = "halves"', 'id = "halves_"', "id must be lower_snake, got 'halves_'"),
         ('id = "halves"', "id = 3", "id must be a string, got 3"),

@@ -171,6 +171,7 @@ def _show(
         ("what", _opening(entry)),
         ("formula", formula),
         *_labelled("sources", [_told(key, works) for key in card.sources]),
+        ("verbs", ", ".join(card.verbs)),
         ("shapes", card.shapes),
         ("cost", card.cost),
         ("limits", card.limits),

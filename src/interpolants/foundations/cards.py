@@ -113,6 +113,12 @@ def catalogue() -> Catalogue:
     return Catalogue(cards=_sorted(cards), faults=tuple(faults), packages=tuple(packages))
 
 
+def refresh() -> None:
+    """Look for cards again, e.g. after a distribution was installed in a running session; faults are told anew."""
+    for found in (catalogue, _package_cards, _warn_of_faults):
+        found.cache_clear()
+
+
 def carded(package: str) -> Callable[[str], object]:
     """The ``__getattr__`` of a subpackage: a member with a card beside it is public there under the name of its entry.
 
