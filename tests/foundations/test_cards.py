@@ -98,7 +98,10 @@ def test_a_card_may_name_its_recipe():
 
 
 def test_a_card_may_list_verbs():
-    assert parse_card(f'verbs = ["sample", "refine"]\n{CARD}', "halves.card.toml").verbs == ("sample", "refine")
+    assert parse_card(f'verbs = ["sample", "refine"]\n{CARD}', "halves.card.toml").verbs == (
+        "sample",
+        "refine",
+    )
     with pytest.raises(InvalidInputError, match="verbs must be a list of verbs, got sample"):
         parse_card(f'verbs = "sample"\n{CARD}', "halves.card.toml")
 
@@ -186,7 +189,11 @@ def test_a_package_without_cards_gives_none(make_package):
         ),
         ('kind = "path"', 'kind = "Paths"', "kind must be lower_snake, got 'Paths'"),
         ('kind = "path"', 'kind = ""', "kind must say something, got ''"),
-        ('family = "halving paths"', "", "every key but recipe, verbs and scopes is required, got none for family"),
+        (
+            'family = "halving paths"',
+            "",
+            "every key but recipe, verbs and scopes is required, got none for family",
+        ),
         ('title = "Halving"', 'title = "Halving"\nrecipe = ""', "recipe must say something, got ''"),
         ('ring = "core"', 'ring = "moon"', "ring must be one of core, apps, sciml, got 'moon'"),
         ("limits =", "limit =", "every key must be one that cards have, got 'limit'. Did you mean 'limits'"),
