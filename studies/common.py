@@ -8,7 +8,6 @@ from typing import Any
 
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.storage import write_text
-from interpolants.framework.claims import Claim
 from interpolants.framework.experiment import (
     MANIFEST,
     Progress,
@@ -20,7 +19,7 @@ from interpolants.framework.experiment import (
 )
 from interpolants.framework.figures import Figure
 from interpolants.framework.scores import Answered
-from interpolants.framework.seeds import Compared, Measure, Results, SeededCases, cell_id
+from interpolants.framework.seeds import Measure, Results, SeededCases, Stated, cell_id
 from interpolants.reports.draw import save
 
 SIZES = ("quick", "laptop", "full")
@@ -40,7 +39,6 @@ class Study:
         table: Results -> Markdown.
         figures: Results -> figures as data.
         claims: What its page says, judged at the sizes ``laptop`` and ``full``.
-        compared: The numbers that claims are about.
     """
 
     name: str
@@ -49,8 +47,7 @@ class Study:
     measure: Measure
     table: Callable[[Results], str]
     figures: Callable[[Results], Sequence[Figure]]
-    claims: Sequence[Claim] = ()
-    compared: Sequence[Compared] = ()
+    claims: Sequence[Stated] = ()
 
     def at(self, size: str, seeds: Iterable[int]) -> SeededCases:
         """The experiment of one size.
@@ -63,7 +60,7 @@ class Study:
         settings, budget = self.settings[size], "ci" if size == "quick" else "study"
         return SeededCases(
             self.name, settings, tuple(self.cases(settings)), tuple(seeds), self.measure, self.table, self.figures,
-            self.claims, self.compared, budget,
+            self.claims, budget,
         )  # fmt: skip
 
     def stored(self, folder: Path) -> SeededCases:

@@ -24,7 +24,7 @@ from interpolants.foundations.randomness import generator
 from interpolants.foundations.types import Condition
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across
 from interpolants.framework.scores import Answered, measured, paired_gap
-from interpolants.framework.seeds import Results, markdown
+from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.likelihood.kl_bound import SquaredErrors, optimal_eps, squared_errors
 from interpolants.metrics.kde_kl import kde_kl
 from interpolants.nets.mlp import MLP
@@ -241,4 +241,13 @@ def figures(results: Results) -> list[Figure]:
     return [Figure(name="auto_eps", panels=(left, right), width=900, height=340)]
 
 
-STUDY = Study("auto_eps", SETTINGS, cases, measure, table, figures)
+CLAIMS = (
+    Stated("choice.modes < none", (CASE, f"modes {AUTO}"), (CASE, "modes 0"), seeds=5),
+    Stated("choice.modes < one", (CASE, f"modes {AUTO}"), (CASE, "modes 1"), seeds=5),
+    Stated("choice.kde < none", (CASE, f"kde {AUTO}"), (CASE, "kde 0"), seeds=5),
+    Stated("choice.kde < one", (CASE, f"kde {AUTO}"), (CASE, "kde 1"), seeds=5),
+    Stated("choice.modes < eight", (CASE, f"modes {AUTO}"), (CASE, "modes 8"), seeds=5, expected="fails"),
+    Stated("prediction.level > 0.8 true", (CASE, "predicted"), (CASE, "best by true errors"), "oracle", 5),
+)
+
+STUDY = Study("auto_eps", SETTINGS, cases, measure, table, figures, CLAIMS)

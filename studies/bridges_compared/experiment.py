@@ -18,7 +18,7 @@ from interpolants.couplings.sinkhorn import Sinkhorn
 from interpolants.data.catalogue import load
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across
 from interpolants.framework.scores import Answered, measured
-from interpolants.framework.seeds import MARKERS, Results, markdown, shown
+from interpolants.framework.seeds import MARKERS, Results, Stated, markdown, shown
 from interpolants.methods.entropic_sb import EntropicSB
 from interpolants.methods.interpolant_sb import InterpolantSB
 from interpolants.methods.light_sb import LightSB
@@ -333,4 +333,19 @@ def figures(results: Results) -> list[Figure]:
     return [Figure(name="bridges_compared", panels=tuple(panels), width=760, height=390, legend_columns=4)]
 
 
-STUDY = Study("bridges_compared", SETTINGS, cases, measure, table, figures)
+CLAIMS = (
+    Stated(
+        "light.move < minibatch", (f"{DIGITS} / light, diagonal", "cost"),
+        (f"{DIGITS} / minibatch Sinkhorn", "cost"), "peer",
+    ),
+    Stated(
+        "light.arrived < minibatch", (f"{DIGITS} / light, diagonal", "arrived"),
+        (f"{DIGITS} / minibatch Sinkhorn", "arrived"), "peer", expected="fails",
+    ),
+    Stated(
+        "light.conditional < 1.5 floor", ("Gaussians, 2-D / light, full", "conditional"),
+        ("Gaussians, 2-D / exact plan", "conditional"), "floor",
+    ),
+)  # fmt: skip
+
+STUDY = Study("bridges_compared", SETTINGS, cases, measure, table, figures, CLAIMS)

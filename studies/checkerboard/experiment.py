@@ -18,7 +18,7 @@ from interpolants.fields.learned import LearnedFields
 from interpolants.fields.protocol import Fields
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across, shaded
 from interpolants.framework.scores import Answered, measured, paired_gap
-from interpolants.framework.seeds import Results, markdown
+from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.paths.envelopes import (
     BrownianEnvelope,
     Envelope,
@@ -258,4 +258,12 @@ def _pictures(results: Results) -> Figure:
     return Figure(name="densities", panels=tuple(panels), columns=columns, width=180 * columns, height=380)
 
 
-STUDY = Study("checkerboard", SETTINGS, cases, measure, table, figures)
+_ROOT, _PRODUCT = "sqrt(t(1-t))", "t(1-t)"
+CLAIMS = (
+    Stated("latent_noise.gap < none", (_ROOT, "eps=0 gap mean"), ("0", "eps=0 gap mean")),
+    Stated("latent_noise.kl < none", (_ROOT, "eps=0 kl"), ("0", "eps=0 kl")),
+    Stated("sde_of_product.gap < ode", (_PRODUCT, "eps=1 gap mean"), (_PRODUCT, "eps=0 gap mean")),
+    Stated("sde_of_root.gap < ode", (_ROOT, "eps=1 gap mean"), (_ROOT, "eps=0 gap mean"), expected="fails"),
+)
+
+STUDY = Study("checkerboard", SETTINGS, cases, measure, table, figures, CLAIMS)

@@ -19,7 +19,7 @@ from interpolants.fields.protocol import Fields
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, Panel, across, cloud
 from interpolants.framework.scores import Answered, mean_and_error, measured
-from interpolants.framework.seeds import Results, markdown, shown
+from interpolants.framework.seeds import Results, Stated, markdown, shown
 from interpolants.methods.flow_map.flow_map import FlowMap
 from interpolants.methods.flow_settings import train_settings
 from interpolants.metrics.estimate import floor
@@ -227,4 +227,10 @@ def _pictures(results: Results) -> Figure:
     return Figure(name="checkerboard", panels=panels, width=190 * len(shots), height=220)
 
 
-STUDY = Study("flow_maps", SETTINGS, cases, measure, table, figures)
+CLAIMS = tuple(
+    Stated(f"four_jumps.{data}_{rule} < 1.3 ode", (f"{data}: {rule}", "map 4"), (f"{data}: {ODE}", REFERENCE), "peer",
+           expected=expected)
+    for rule, expected in (("semigroup", "holds"), ("eulerian", "fails")) for data in DATA
+)  # fmt: skip
+
+STUDY = Study("flow_maps", SETTINGS, cases, measure, table, figures, CLAIMS)

@@ -15,7 +15,7 @@ from torch import Tensor
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, Panel, Series, cloud
 from interpolants.framework.scores import Answered, measured
-from interpolants.framework.seeds import MARKERS, Results, markdown, shown
+from interpolants.framework.seeds import MARKERS, Results, Stated, markdown, shown
 from interpolants.methods.forecaster import Forecaster
 from interpolants.metrics.crps import crps
 from interpolants.metrics.ensemble import spread_skill
@@ -271,4 +271,9 @@ def _ensembles(stored: Mapping[str, Mapping[str, Any]]) -> Figure:
     return Figure(name="ensembles", panels=tuple(panels), columns=3, width=900, height=300 * len(stored))
 
 
-STUDY = Study("forecasting", SETTINGS, cases, measure, table, figures)
+CLAIMS = tuple(
+    Stated(f"crps_above_oracle.{case.replace(' ', '_')} < 0.03", (case, "reference excess"))
+    for case in PROBLEMS
+)
+
+STUDY = Study("forecasting", SETTINGS, cases, measure, table, figures, CLAIMS)

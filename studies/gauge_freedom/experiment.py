@@ -19,7 +19,7 @@ from interpolants.fields import LearnedFields
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across
 from interpolants.framework.scores import Answered, measured
-from interpolants.framework.seeds import MARKERS, Results, markdown
+from interpolants.framework.seeds import MARKERS, Results, Stated, markdown
 from interpolants.objectives import NoiseTimes
 from interpolants.paths import OneSidedLinear
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge
@@ -221,4 +221,17 @@ def _spectra(results: Results) -> Panel:
     return Panel(series=tuple(series), title=title, x=x, y=Axis(grid=True))
 
 
-STUDY = Study("gauge_freedom", SETTINGS, cases, measure, table, figures)
+CLAIMS = (
+    Stated("gradient.density < plain", (GRADIENT, "density 0.02"), (PLAIN, "density 0.02")),
+    Stated("gradient.density < longer", (GRADIENT, "density 0.02"), (LONGER, "density 0.02")),
+    Stated("gradient.score < plain", (GRADIENT, "score 0.02"), (PLAIN, "score 0.02")),
+    Stated(
+        "symmetrised.score < plain",
+        (PLAIN, "score, symmetric part 0.02"),
+        (PLAIN, "score 0.02"),
+        expected="fails",
+    ),
+    Stated("projection.error < 0.05", (PROJECTION, "error after")),
+)
+
+STUDY = Study("gauge_freedom", SETTINGS, cases, measure, table, figures, CLAIMS)

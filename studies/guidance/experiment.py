@@ -19,7 +19,7 @@ from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator as seeded
 from interpolants.framework.figures import Axis, Figure, Panel, across, strips
 from interpolants.framework.scores import Answered, measured
-from interpolants.framework.seeds import Results, markdown
+from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.guidance import ClassifierFree
 from interpolants.metrics import sliced_wasserstein
 from interpolants.paths import OneSidedLinear
@@ -179,4 +179,13 @@ def figures(results: Results) -> list[Figure]:
     return [Figure(name="guidance", panels=tuple(panels), width=1180, height=320)]
 
 
-STUDY = Study("guidance", SETTINGS, cases, measure, table, figures)
+CLAIMS = (
+    Stated("little.distance < none", (f"{EVERYWHERE}, w = 1.5", "W2"), (f"{EVERYWHERE}, w = 1", "W2")),
+    Stated("little.accuracy > none", (f"{EVERYWHERE}, w = 1.5", "accuracy"), (f"{EVERYWHERE}, w = 1", "accuracy")),
+    Stated("little.diversity < none", (f"{EVERYWHERE}, w = 1.5", "diversity"), (f"{EVERYWHERE}, w = 1", "diversity")),
+    Stated("much.accuracy > none", (f"{EVERYWHERE}, w = 5", "accuracy"), (f"{EVERYWHERE}, w = 1", "accuracy"),
+           expected="fails"),
+    Stated("interval.distance < everywhere", ("t in [0.2, 0.8], w = 3", "W2"), (f"{EVERYWHERE}, w = 3", "W2")),
+)  # fmt: skip
+
+STUDY = Study("guidance", SETTINGS, cases, measure, table, figures, CLAIMS)

@@ -20,7 +20,7 @@ from interpolants.dynamics.sample import sample
 from interpolants.fields.learned import LearnedFields
 from interpolants.framework.figures import Axis, Figure, Panel, across, strips
 from interpolants.framework.scores import Answered, measured
-from interpolants.framework.seeds import Results, markdown
+from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.metrics.diversity import memorisation
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.paths.envelopes import BrownianEnvelope
@@ -249,4 +249,12 @@ def _curves(results: Results) -> Figure:
     return Figure(name="variety", panels=tuple(panels), width=760, height=320)
 
 
-STUDY = Study("images", SETTINGS, cases, measure, table, figures)
+CLAIMS = (
+    Stated("linear.variety > little", ("one-sided linear", "eps=4 spread"), ("one-sided linear", "eps=1 spread")),
+    Stated("mirror.variety > little", ("mirror", "eps=10 spread"), ("mirror", "eps=1 spread")),
+    Stated("mirror_ode.moved < 0.05", ("mirror", "eps=0 from start")),
+    Stated("linear.neighbour > data", ("one-sided linear", "eps=4 neighbour"),
+           ("one-sided linear", "neighbour of data"), "oracle"),
+)  # fmt: skip
+
+STUDY = Study("images", SETTINGS, cases, measure, table, figures, CLAIMS)

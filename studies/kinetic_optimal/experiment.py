@@ -17,7 +17,7 @@ from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
 from interpolants.framework.figures import Axis, Figure, Panel, Series, cloud
 from interpolants.framework.scores import Answered, measured, paired_gap
-from interpolants.framework.seeds import Results, markdown, shown
+from interpolants.framework.seeds import Results, Stated, markdown, shown
 from interpolants.metrics import energy_distance
 from interpolants.paths import (
     DataSeparation,
@@ -258,4 +258,10 @@ def _samples(results: Results) -> Figure:
     return Figure(name="samples", panels=tuple(panels), columns=len(PATHS), width=660, height=470)
 
 
-STUDY = Study("kinetic_optimal", SETTINGS, cases, measure, table, figures)
+CLAIMS = tuple(
+    Stated(f"{kind}.euler_{n} < {other}", (f"{kind} / {OPTIMAL}", f"euler {n}"), (f"{kind} / {other}", f"euler {n}"),
+           expected=expected)
+    for kind in (EXACT, LEARNT) for n in (4, 8) for other, expected in ((LINEAR, "holds"), (TRIGONOMETRIC, "fails"))
+)  # fmt: skip
+
+STUDY = Study("kinetic_optimal", SETTINGS, cases, measure, table, figures, CLAIMS)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from interpolants.framework.figures import Figure
 from interpolants.framework.scores import Answered, measured
-from interpolants.framework.seeds import Results, markdown, shown
+from interpolants.framework.seeds import Results, Stated, markdown, shown
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.paths.kinetic import KineticOptimal
 from interpolants.paths.path import SpatiallyLinearPath
@@ -175,4 +175,19 @@ def _grid(results: Results, task: str) -> Grid:
     return Grid(rows, [str(n) for n in BUDGETS], values, max(limit(results, task), LEAST))
 
 
-STUDY = Study("learnt_bridges", SETTINGS, cases, measure, table, figures)
+CLAIMS = (
+    Stated(
+        "plans.one_step < 0.1 independent", ("learn to translate / linear, zero, minibatch_ot", "ode@1"),
+        ("learn to translate / linear, zero", "ode@1"),
+    ),
+    Stated(
+        "latent_noise.four_steps < none", ("learn to translate / linear", "ode@4"),
+        ("learn to translate / linear, zero", "ode@4"), expected="fails",
+    ),
+    Stated(
+        "rectified.one_step < flow_map", ("learn to translate / rectification", "ode@1"),
+        ("learn to translate / flow_map", "ode@1"), "peer",
+    ),
+)  # fmt: skip
+
+STUDY = Study("learnt_bridges", SETTINGS, cases, measure, table, figures, CLAIMS)

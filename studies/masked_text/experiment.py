@@ -41,7 +41,7 @@ from interpolants.estimator import TokenBridge
 from interpolants.foundations.randomness import generator as seeded
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across
 from interpolants.framework.scores import Answered, measured, paired_gap
-from interpolants.framework.seeds import MARKERS, Results, markdown, shown
+from interpolants.framework.seeds import MARKERS, Results, Stated, markdown, shown
 from interpolants.metrics import ngram_distance
 from interpolants.problems import MarkovTokens
 from studies.common import Study
@@ -539,4 +539,11 @@ def _entropies(results: Results) -> Panel:
     return Panel(series=tuple(series), title=f"{count:,.0f} words", x=x, y=y, legend="best")
 
 
-STUDY = Study("masked_text", SETTINGS, cases, measure, table, figures)
+_FIRST, _GRID = "source: first hitting", "source: grid, 500 steps"
+CLAIMS = (
+    Stated("first_hitting.bits < grid + 0.05", (_FIRST, "bits"), (_GRID, "bits"), "peer"),
+    Stated("first_hitting.calls < 0.3 grid", (_FIRST, "calls"), (_GRID, "calls"), "peer"),
+    Stated("first_hitting.seconds < 0.333 grid", (_FIRST, "seconds"), (_GRID, "seconds"), "peer"),
+)
+
+STUDY = Study("masked_text", SETTINGS, cases, measure, table, figures, CLAIMS)

@@ -21,7 +21,7 @@ from interpolants.fields.learned import LearnedFields
 from interpolants.fields.protocol import Fields
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across
 from interpolants.framework.scores import Answered, mean_and_error, measured, paired_gap
-from interpolants.framework.seeds import Results, markdown, shown
+from interpolants.framework.seeds import Results, Stated, markdown, shown
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.metrics.kde_kl import kde_kl
 from interpolants.paths.linear import Linear
@@ -298,4 +298,12 @@ def figures(results: Results) -> list[Figure]:
     return [Figure(name="mixture128", panels=tuple(panels), width=980, height=400)]
 
 
-STUDY = Study("mixture128", SETTINGS, cases, measure, table, figures)
+CLAIMS = (
+    Stated("noise_bs.kl < ode", ("b, s", "eps=2 kl"), ("b, s", "eps=0 kl")),
+    Stated("noise_beta.kl < ode", ("b, eta", "eps=2 kl"), ("b, eta", "eps=0 kl")),
+    Stated("noise_bs.energy < ode", ("b, s", "eps=2 energy"), ("b, s", "eps=0 energy")),
+    Stated("drift.error < velocity", ("b, s", "relative b"), ("v, s", "relative b")),
+    Stated("eta.error < score", ("b, eta", "relative s"), ("b, s", "relative s"), expected="fails"),
+)
+
+STUDY = Study("mixture128", SETTINGS, cases, measure, table, figures, CLAIMS)

@@ -21,7 +21,7 @@ from interpolants.data import load
 from interpolants.foundations.randomness import generator as seeded
 from interpolants.framework.figures import Axis, Figure, Panel, cloud, strips
 from interpolants.framework.scores import Answered, measured
-from interpolants.framework.seeds import Results, markdown
+from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.methods.multimarginal import Multimarginal
 from interpolants.metrics import energy_distance, sliced_wasserstein
 from interpolants.problems import EightGaussians, Moons, Rings
@@ -313,4 +313,17 @@ def _series(by: Mapping[str, Mapping[str, Any]]) -> Figure:
     return Figure(name="series", panels=tuple(panels), width=960, height=270)
 
 
-STUDY = Study("multimarginal", SETTINGS, cases, measure, table, figures)
+CLAIMS = (
+    Stated("one_model.digits < pairs", ("digits: one model, edges", "W2"), ("digits: a bridge per pair", "W2")),
+    Stated("one_model.shapes < pairs", ("shapes: one model, edges", "W2"), ("shapes: a bridge per pair", "W2"),
+           expected="fails"),
+    *(
+        Stated(
+            f"left_out_{k}.energy < means", (f"series, window {k}: one model, optimal pairs", "energy"),
+            (f"series, window {k}: linear, optimal pairs", "energy"), "trivial", expected="fails",
+        )
+        for k in (1, 2, 3)
+    ),
+)  # fmt: skip
+
+STUDY = Study("multimarginal", SETTINGS, cases, measure, table, figures, CLAIMS)

@@ -23,7 +23,7 @@ from interpolants.fields import LearnedFields, continuity_residual
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.framework.figures import Axis, Figure, Panel, cloud, shaded
 from interpolants.framework.scores import Answered, measured
-from interpolants.framework.seeds import Results, markdown, shown
+from interpolants.framework.seeds import Results, Stated, markdown, shown
 from interpolants.metrics import energy_distance
 from interpolants.objectives import FokkerPlanckResidual, StratifiedTimes
 from interpolants.paths.envelopes import Envelope, ZeroEnvelope
@@ -276,4 +276,12 @@ def _samples(results: Results) -> Panel:
     )
 
 
-STUDY = Study("ode_sde_gap", SETTINGS, cases, measure, table, figures)
+_BOX, _NONE = "w = 0.1, box", "w = 0"
+CLAIMS = (
+    Stated("penalty.gap < 0.7 none", (_BOX, "u - log q"), (_NONE, "u - log q")),
+    Stated("along_the_path.gap < box", ("w = 0.1, along the path", "u - log q"), (_BOX, "u - log q")),
+    Stated("penalty.kl_bound < none", (_BOX, "KL bound"), (_NONE, "KL bound")),
+    Stated("penalty.score_error < none", (_BOX, "score error"), (_NONE, "score error"), expected="fails"),
+)
+
+STUDY = Study("ode_sde_gap", SETTINGS, cases, measure, table, figures, CLAIMS)

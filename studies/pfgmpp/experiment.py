@@ -19,7 +19,7 @@ from interpolants.dynamics import sample
 from interpolants.foundations.randomness import generator as seeded
 from interpolants.framework.figures import Axis, Figure, Panel, across
 from interpolants.framework.scores import Answered, measured
-from interpolants.framework.seeds import Results, markdown, shown
+from interpolants.framework.seeds import Results, Stated, markdown, shown
 from interpolants.metrics import energy_distance
 from interpolants.paths import EDM
 from interpolants.problems import EmpiricalBridge
@@ -146,4 +146,11 @@ def _case(alpha: float, df: float | str) -> str:
     return f"alpha = {alpha:g}, D = {df}"
 
 
-STUDY = Study("pfgmpp", SETTINGS, cases, measure, table, figures)
+CLAIMS = (
+    Stated("disturbed.heavy_tails < 0.75 normal", ("alpha = 0.5, D = 16", "energy, V"),
+           ("alpha = 0.5, D = inf", "energy, V")),
+    Stated("exact.heavy_tails < 0.75 normal", ("alpha = 0, D = 16", "energy, V"), ("alpha = 0, D = inf", "energy, V"),
+           expected="fails"),
+)  # fmt: skip
+
+STUDY = Study("pfgmpp", SETTINGS, cases, measure, table, figures, CLAIMS)

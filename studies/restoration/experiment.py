@@ -19,7 +19,7 @@ from interpolants.fields import LearnedFields
 from interpolants.foundations.randomness import generator as seeded
 from interpolants.framework.figures import Axis, Figure, Panel, strips
 from interpolants.framework.scores import Answered, measured
-from interpolants.framework.seeds import Results, markdown, shown
+from interpolants.framework.seeds import Results, Stated, markdown, shown
 from interpolants.guidance import KeepKnown
 from interpolants.metrics import sliced_wasserstein
 from interpolants.objectives.times import Times, TimeSampler
@@ -309,4 +309,10 @@ def _album(results: Results, data: str, task: str) -> Panel:
     return strips(rows, title=f"{data}, {task}", x=x)
 
 
-STUDY = Study("restoration", SETTINGS, cases, measure, table, figures)
+CLAIMS = tuple(
+    Stated(f"coupled_{data}.{name} < uncoupled", (f"{data}, in-painting, coupled", number),
+           (f"{data}, in-painting, uncoupled", number), seeds=2)
+    for data in ("digits", "fashion") for name, number in (("few_steps", "W2 few steps"), ("known", "MSE known"))
+)  # fmt: skip
+
+STUDY = Study("restoration", SETTINGS, cases, measure, table, figures, CLAIMS)

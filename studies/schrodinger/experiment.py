@@ -18,7 +18,7 @@ from interpolants.dynamics.sample import sample
 from interpolants.framework.experiment import RUN
 from interpolants.framework.figures import Axis, Figure, Panel, across, cloud, trails
 from interpolants.framework.scores import Answered, measured
-from interpolants.framework.seeds import Results, markdown
+from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.methods.entropic_sb import EntropicSB
 from interpolants.methods.interpolant_sb import InterpolantSB
 from interpolants.methods.schrodinger import SchrodingerResult, SchrodingerSolver
@@ -270,4 +270,10 @@ def paths(results: Results) -> list[Figure]:
     return [Figure(name="paths", panels=tuple(panels), width=760, height=440)] if panels else []
 
 
-STUDY = Study("schrodinger", SETTINGS, cases, measure, table, figures)
+CLAIMS = tuple(
+    Stated(f"{solver}_{law.replace('-', '_')}.{name.replace(' ', '_')} < 0.05", (f"{law} / {solver}", name),
+           seeds=3 if solver == "interpolant" else 2)
+    for law in ("2-D", "16-D") for solver in SOLVERS for name in ("drift", "backward drift", "worst mean", "coupling")
+)  # fmt: skip
+
+STUDY = Study("schrodinger", SETTINGS, cases, measure, table, figures, CLAIMS)

@@ -19,7 +19,7 @@ from interpolants.data import load
 from interpolants.dynamics import Langevin, ReverseNoise, sample
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across, strips
 from interpolants.framework.scores import Answered, mean_and_error, measured, paired_gap
-from interpolants.framework.seeds import Results, markdown
+from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.guidance import ClassifierGuided, Replacement
 from interpolants.metrics.wasserstein import bures_wasserstein
 from interpolants.operators import Mask
@@ -351,4 +351,18 @@ def _pictures(results: Results) -> list[Figure]:
     return [Figure(name="digits", panels=(panel,), width=620, height=56 * len(rows))]
 
 
-STUDY = Study("score_sde", SETTINGS, cases, measure, table, figures)
+def _corrected(says: str, predictor: str, way: str, *, expected: str = "holds") -> Stated:
+    """A claim about the distance of digits with a corrector."""
+    place = f"digits / {predictor} / "
+    return Stated(says, (f"{place}PC", "distance"), (f"{place}{way}", "distance"), expected=expected)
+
+
+CLAIMS = (
+    _corrected("flow.corrected < 0.5 alone", "reverse flow", "P"),
+    _corrected("flow.corrected < twice", "reverse flow", WAYS[1]),
+    _corrected("diffusion.corrected < alone", "reverse diffusion", "P"),
+    _corrected("diffusion.corrected < twice", "reverse diffusion", WAYS[1], expected="fails"),
+    _corrected("ancestral.corrected < twice", "ancestral", WAYS[1]),
+)
+
+STUDY = Study("score_sde", SETTINGS, cases, measure, table, figures, CLAIMS)

@@ -24,7 +24,7 @@ from interpolants.data import load_photographs
 from interpolants.dynamics import sample
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across, cloud, strips
 from interpolants.framework.scores import Answered, measured
-from interpolants.framework.seeds import Results, markdown, shown
+from interpolants.framework.seeds import Results, Stated, markdown, shown
 from interpolants.metrics import energy_distance
 from interpolants.paths import VP, OneSidedLinear, OneSidedTrigonometric, ShortestPath, fisher_rao_length
 from interpolants.paths.path import SpatiallyLinearPath
@@ -314,4 +314,17 @@ def _learnt_figure(results: Results) -> Figure:
     return Figure(name="learnt", panels=tuple(panels), width=940, height=290)
 
 
-STUDY = Study("shortest_path", SETTINGS, cases, measure, table, figures)
+CLAIMS = (
+    *(
+        Stated(f"{sampler}_{n}.kl < 0.5 linear", (SHORTEST, f"{sampler} {n}"), ("linear", f"{sampler} {n}"),
+               expected="fails" if (sampler, n) == ("flow", 100) else "holds")
+        for sampler in SAMPLERS for n in (10, 20, 100)
+    ),
+    *(
+        Stated(f"learnt_{n}.distance < linear", (f"{LEARNT} / {SHORTEST}", f"distance {n}"),
+               (f"{LEARNT} / linear", f"distance {n}"))
+        for n in (5, 10, 20)
+    ),
+)  # fmt: skip
+
+STUDY = Study("shortest_path", SETTINGS, cases, measure, table, figures, CLAIMS)

@@ -21,7 +21,7 @@ from interpolants.foundations.extras import require
 from interpolants.foundations.randomness import generator as seeded
 from interpolants.framework.figures import Axis, Figure, Panel, across, cloud, strips, trails
 from interpolants.framework.scores import Answered, measured
-from interpolants.framework.seeds import Results, markdown, shown
+from interpolants.framework.seeds import Results, Stated, markdown, shown
 from interpolants.methods import LatentGenerator
 from interpolants.metrics import energy_distance
 from interpolants.problems import ClosedCurve
@@ -306,4 +306,12 @@ def _digits_panel(results: Results, noise: float) -> Panel:
     return strips(list(made[:12].reshape(3, 4, 8, 8)), low=1, high=-1, title=title)
 
 
-STUDY = Study("singular", SETTINGS, cases, measure, table, figures)
+CLAIMS = (
+    Stated("digits.noisy < 0.75 none", (name("digits", "learnt", 0.3), "energy"),
+           (name("digits", "learnt", 0.0), "energy")),
+    Stated("curve.fixed < none", (name("curve", "fixed", 0.1), "W1"), (name("curve", "fixed", 0.0), "W1")),
+    Stated("curve.noisy < none", (name("curve", "learnt", 0.8), "W1"), (name("curve", "learnt", 0.0), "W1"),
+           expected="fails"),
+)  # fmt: skip
+
+STUDY = Study("singular", SETTINGS, cases, measure, table, figures, CLAIMS)

@@ -17,7 +17,7 @@ from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import Fields
 from interpolants.framework.figures import Axis, Figure, Panel, Series, shaded
 from interpolants.framework.scores import Answered, measured, paired_gap
-from interpolants.framework.seeds import Results, markdown
+from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.paths.encoder_decoder import EncoderDecoder
 from interpolants.paths.envelopes import BrownianEnvelope, ZeroEnvelope
@@ -267,4 +267,13 @@ def _counts(results: Results) -> Figure:
     return Figure(name="modes", panels=tuple(panels), width=900, height=340)
 
 
-STUDY = Study("spurious_modes", SETTINGS, cases, measure, table, figures)
+_BARE, _LATENT = "linear, gamma = 0", "linear, gamma = sqrt(t(1-t))"
+CLAIMS = (
+    Stated("bare.modes > latent", (_BARE, "most modes"), (_LATENT, "most modes")),
+    Stated("latent.modes <= 4", (_LATENT, "most modes")),
+    Stated("latent.energy < bare", (_LATENT, "energy learnt"), (_BARE, "energy learnt")),
+    Stated("more_latent.velocity_error < bare", ("linear, gamma = sqrt(4t(1-t))", "E|db|^2"), (_BARE, "E|db|^2"),
+           expected="fails"),
+)  # fmt: skip
+
+STUDY = Study("spurious_modes", SETTINGS, cases, measure, table, figures, CLAIMS)

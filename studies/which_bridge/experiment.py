@@ -26,7 +26,7 @@ from interpolants.foundations.errors import InterpolantsError, InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.scores import Answered, measured
-from interpolants.framework.seeds import Results, markdown
+from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.methods.light_sb import LightDrifts
 from interpolants.methods.schrodinger_drifts import DriftFields
 from interpolants.metrics.energy_distance import energy_distance
@@ -352,4 +352,11 @@ def show(value: float) -> str:
     return f"{UNIT * value:.1f}"
 
 
-STUDY = Study("which_bridge", SETTINGS, cases, measure, table, figures)
+CLAIMS = (
+    Stated("kinetic.four_steps < linear", ("generate, 2-D / kinetic_optimal", "ode midpoint@4"),
+           ("generate, 2-D / one_sided_linear", "ode midpoint@4"), "peer"),
+    Stated("heavy_tails.four_steps < normal", ("points, 2-D / edm, df 8", "ode euler@4"),
+           ("points, 2-D / edm", "ode euler@4"), "peer", expected="fails"),
+)  # fmt: skip
+
+STUDY = Study("which_bridge", SETTINGS, cases, measure, table, figures, CLAIMS)

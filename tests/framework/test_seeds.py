@@ -3,13 +3,16 @@ import math
 import numpy as np
 import pytest
 
-from interpolants.framework.claims import Claim
 from interpolants.framework.experiment import conduct
 from interpolants.framework.figures import Figure, Panel
 from interpolants.framework.scores import measured
-from interpolants.framework.seeds import Compared, Number, SeededCases, cell_id, markdown, shown
+from interpolants.framework.seeds import SeededCases, Stated, cell_id, markdown, shown
 
-COMPARED = (Compared("sum.n", Number("long", "n"), {"short": Number("x, 1", "n")}),)
+CLAIMS = (
+    Stated("sum.n < short + 1", ("long", "n"), ("x, 1", "n"), seeds=2, budget="ci"),
+    Stated("sum.n < 0.5 floor", ("long", "n"), ("x, 1", "n"), "floor", 2, "fails", "ci"),
+    Stated("sum.n < 3", ("long", "n"), seeds=2),
+)
 
 
 def measure(case, seed, settings):
@@ -32,8 +35,7 @@ def example(seeds, **more):
 
 
 def test_cases_and_seeds_are_cells_and_come_back_by_case(tmp_path):
-    claim = Claim(says="sum.n < short + 1", seeds=2)
-    experiment = example([0, 1], claims=[claim], compared=COMPARED)
+    experiment = example([0, 1], claims=CLAIMS)
     assert list(experiment.cells()) == ["x_1_0", "long_0", "x_1_1", "long_1"]
     found = conduct(experiment, tmp_path)
     results = experiment.results({n: experiment.run(c, tmp_path) for n, c in experiment.cells().items()})
@@ -47,7 +49,8 @@ def test_cases_and_seeds_are_cells_and_come_back_by_case(tmp_path):
     assert "| x, 1 | 18.000 ± 10.000 |" in found.texts["table"][0]
     # Paired over seeds the two do not differ, although each has an error of 10.
     assert found["sum.n"].gaps == {"short": 0.0}
-    assert found.verdicts[0].outcome == "holds"
+    assert found["sum.n"].floor == 18.0
+    assert [verdict.outcome for verdict in found.verdicts] == ["holds", "undecided", "not asked"]
     assert "`sum.n < short + 1`" in found.texts["table"][0]
 
 
@@ -64,7 +67,11 @@ def test_words_for_numbers_over_seeds():
 
 
 def test_a_case_that_was_not_measured_has_no_score(tmp_path):
-    found = conduct(example([0], compared=COMPARED), tmp_path, only=["x_1_0"])
+    found = conduct(example([0], claims=CLAIMS), tmp_path, only=["x_1_0"])
     assert found.scores == ()
+    assert {verdict.outcome for verdict in found.verdicts} == {"not asked"}
+    few = conduct(example([0, 1], claims=CLAIMS), tmp_path, only=["long_0", "long_1"])
+    assert few["sum.n"].rivals == {}  # the rival has one seed of two
+    assert [verdict.outcome for verdict in few.verdicts] == ["not asked"] * 3
     with pytest.raises(KeyError):
         example([0]).cells()["x_1_1"]

@@ -59,4 +59,4 @@ def test_the_quick_study_runs_to_its_table_and_figure(tmp_path):
     results = run(STUDY, "quick", range(1), tmp_path)
     assert (tmp_path / "targets.png").stat().st_size > 5_000
     assert results.values(f"annealing, beta = 2: {experiment.VELOCITY}", "TV of modes")[0] < 0.2
-    assert "## Claims" in (tmp_path / "table.md").read_text()
+    assert "**Claims**" in (tmp_path / "table.md").read_text()

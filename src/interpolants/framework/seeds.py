@@ -3,43 +3,49 @@
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from interpolants.framework.claims import Claim, verdict_lines
+from interpolants.framework.claims import Claim, Verdict, verdict_lines
 from interpolants.framework.figures import Figure, Series
 from interpolants.framework.scores import Answered, Score, mean_and_error
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 Array = np.ndarray[Any, Any]
+Number = tuple[str, str]  # a case, and the name of one of its numbers
 Measure = Callable[[str, int, Mapping[str, Any]], Answered]
 
 
-class Number(NamedTuple):
-    """A number of a case."""
-
-    case: str
-    name: str
-
-
 @dataclass(frozen=True)
-class Compared:
-    """What claims speak of: a number of one case beside the same of rivals, seed by seed.
+class Stated:
+    """A claim about a number of a case.
 
     Attributes:
-        name: ``question.score``, as claims write it.
-        own: The number.
-        rivals: Name -> number.
-        floor: The number of a perfect model, if it is known.
+        says: What is claimed, in the words of `Claim`.
+        own: Case and name of the number on the left.
+        rival: Those of the rival or the floor on the right; None where a plain number is there.
+        role: Role of the rival.
+        seeds: How many seeds it speaks of.
+        expected: ``"holds"``, or ``"fails"`` for a loss that is known.
+        budget: What it is judged with.
     """
 
-    name: str
+    says: str
     own: Number
-    rivals: Mapping[str, Number]
-    floor: Number | None = None
+    rival: Number | None = None
+    role: str = "twin"
+    seeds: int = 3
+    expected: str = "holds"
+    budget: str = "study"
+
+    @property
+    def claim(self) -> Claim:
+        """The claim, which knows no cases."""
+        role = self.role if self.rival is not None else "number"
+        return Claim(says=self.says, role=role, seeds=self.seeds, budget=self.budget, expected=self.expected)
 
 
 class Results:
@@ -129,9 +135,8 @@ class SeededCases:
         measure: ``measure(case, seed, settings)`` -> answers.
         table: Results -> Markdown.
         figures: Results -> figures.
-        claims: Claims, judged on ``compared``.
-        compared: Numbers beside their rivals.
-        budget: What claims are judged by: ``"ci"`` or ``"study"``.
+        claims: Claims about its numbers.
+        budget: What it was measured with: ``"ci"`` or ``"study"``.
     """
 
     name: str
@@ -141,8 +146,7 @@ class SeededCases:
     measure: Measure
     table: Callable[[Results], str]
     figures: Callable[[Results], Sequence[Figure]]
-    claims: Sequence[Claim] = ()
-    compared: Sequence[Compared] = ()
+    claims: Sequence[Stated] = ()
     budget: str = "ci"
 
     def cells(self) -> dict[str, dict[str, Any]]:
@@ -161,15 +165,19 @@ class SeededCases:
     def gather(self, answers: Mapping[str, Answered]) -> Answered:
         """Table, figures, numbers beside their rivals, and verdicts."""
         results = self.results(answers)
-        by_seed = [_by_question(results, seed, self.compared) for seed in results.seeds]
-        verdicts = tuple(claim.judge(by_seed, budget=self.budget) for claim in self.claims)
+        verdicts = tuple(self._judge(results, stated) for stated in self.claims)
         text = self.table(results)
         if verdicts:
             head = ["claim", "rival", "seeds", "left minus right", "verdict"]
             text += "\n**Claims**\n\n" + markdown(head, verdict_lines(verdicts))
-        scores = tuple(score for c in self.compared if (score := over_seeds(results, c)) is not None)
-        figures = tuple(self.figures(results))
+        figures, scores = tuple(self.figures(results)), over_seeds(results, self.claims)
         return Answered(scores=scores, figures=figures, texts={"table": (text,)}, verdicts=verdicts)
+
+    def _judge(self, results: Results, stated: Stated) -> Verdict:
+        """The verdict on the seeds in which both sides were measured."""
+        numbers = [stated.own, *([stated.rival] if stated.rival is not None else [])]
+        seeds = [one for one in map(results.only, results.seeds) if all(one.values(*n) for n in numbers)]
+        return stated.claim.judge([_by_question(one, [stated]) for one in seeds], budget=self.budget)
 
 
 def cell_id(case: str, seed: int) -> str:
@@ -177,37 +185,40 @@ def cell_id(case: str, seed: int) -> str:
     return f"{re.sub(r'[^A-Za-z0-9-]+', '_', case).strip('_-')}_{seed}"
 
 
-def over_seeds(results: Results, compared: Compared) -> Score | None:
-    """Mean over seeds, with the standard errors of paired differences; None if nothing was measured."""
-    own = results.values(*compared.own)
-    if not own:
-        return None
-    rivals = {name: results.values(*number) for name, number in compared.rivals.items()}
-    rivals = {name: values for name, values in rivals.items() if len(values) == len(own)}
-    gaps = {
-        name: mean_and_error([a - b for a, b in zip(own, v, strict=True)])[1] for name, v in rivals.items()
-    }
+def over_seeds(results: Results, claims: Sequence[Stated]) -> tuple[Score, ...]:
+    """The numbers that claims are about, as means over seeds beside their rivals; without those not measured."""
+    by_name: dict[str, list[Stated]] = {}
+    for stated in claims:
+        by_name.setdefault(".".join(stated.claim.parts[:2]), []).append(stated)
+    return tuple(
+        _score(results, name, same) for name, same in by_name.items() if results.values(*same[0].own)
+    )
+
+
+def _score(results: Results, name: str, same: Sequence[Stated]) -> Score:
+    """One number with the rivals of all claims about it, and standard errors of the paired differences."""
+    own = results.values(*same[0].own)
+    found = {s.claim.parts.rival: results.values(*s.rival) for s in same if s.rival is not None}
+    found = {rival: values for rival, values in found.items() if len(values) == len(own)}
+    floor = found.pop("floor", [])
+    gaps = {rival: [a - b for a, b in zip(own, v, strict=True)] for rival, v in found.items()}
     value, error = mean_and_error(own)
-    floor = results.mean(*compared.floor) if compared.floor else math.nan
     return Score(
-        name=compared.name,
+        name=name,
         value=value,
         error=error,
-        floor="unknown: it was not measured" if math.isnan(floor) else floor,
-        rivals={name: mean_and_error(values)[0] for name, values in rivals.items()},
-        gaps=gaps,
+        floor=mean_and_error(floor)[0] if floor else "unknown: it was not measured",
+        rivals={rival: mean_and_error(values)[0] for rival, values in found.items()},
+        gaps={rival: mean_and_error(values)[1] for rival, values in gaps.items()},
         n=len(own),
     )
 
 
-def _by_question(results: Results, seed: int, compared: Sequence[Compared]) -> dict[str, Answered]:
-    one = results.only(seed)
+def _by_question(results: Results, claims: Sequence[Stated]) -> dict[str, Answered]:
     found: dict[str, list[Score]] = {}
-    for entry in compared:
-        question, _, name = entry.name.partition(".")
-        score = over_seeds(one, entry)
-        if score is not None:
-            found.setdefault(question, []).append(Score(**{**vars(score), "name": name}))
+    for score in over_seeds(results, claims):
+        question, _, name = score.name.partition(".")
+        found.setdefault(question, []).append(replace(score, name=name))
     return {question: Answered(scores=tuple(scores)) for question, scores in found.items()}
 
 
