@@ -49,7 +49,7 @@ def hero() -> Figure:
         axis.set(title=name, aspect="equal", xlim=(-5.5, 5.5), ylim=(-5.5, 5.5), xlabel="x")
     axes[0].set_ylabel("y")
     axes[0].legend(loc="upper left", markerscale=3, frameon=False, fontsize=9)
-    figure.suptitle("One bridge between two laws, three noise levels chosen afterwards", fontsize=13)
+    figure.suptitle("One bridge between two distributions, three noise levels chosen afterwards", fontsize=13)
     return figure
 
 
@@ -78,7 +78,7 @@ def marginals() -> Figure:
     for axis, t in zip(axes[0], times, strict=True):
         axis.set_title(f"t = {t:g}")
     figure.suptitle(
-        "The law of x_t from two moons to eight Gaussians (square root of the density)", fontsize=13
+        "The distribution of x_t from two moons to eight Gaussians (square root of the density)", fontsize=13
     )
     return figure
 

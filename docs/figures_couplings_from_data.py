@@ -72,7 +72,9 @@ def figure() -> Figure:
         -0.5 * ((grid[:, None] - MEANS[:, 1]) / SPREAD).square()
     )
     right.hist(answers, bins=60, density=True, color=ORANGE, alpha=0.5, label="4,000 answers of the bridge")
-    right.plot(grid, density.sum(1) / (SPREAD * (2 * torch.pi) ** 0.5), color=BLUE, label="exact law")
+    right.plot(
+        grid, density.sum(1) / (SPREAD * (2 * torch.pi) ** 0.5), color=BLUE, label="exact distribution"
+    )
     right.axvline(0.0, color=GREY, linestyle="--", label="what regression says")
     right.set(title="Answers for a known 0.5", xlabel="hidden coordinate", ylabel="density")
     right.set_ylim(top=1.9)

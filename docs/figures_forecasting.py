@@ -1,6 +1,7 @@
 """Draw ``docs/images/forecasting.png``: ``python docs/figures_forecasting.py``.
 
-One state in, a law of states out, at three noise levels of one drift. Everything is in closed form; nothing is trained.
+One state in, a distribution of states out, at three noise levels of one drift. Everything is in closed form; nothing
+is trained.
 """
 
 from pathlib import Path
@@ -17,7 +18,7 @@ BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#9aa3ad"
 
 
 def forecasting() -> Figure:
-    """Paths from one point under the flow and two SDEs; the true law behind."""
+    """Paths from one point under the flow and two SDEs; the true distribution behind."""
     problem, scale = RotatingMixture(), 1.0
     now = torch.tensor([[2.6, -1.4]], dtype=torch.float64)
     fields = problem.fields(Diffusive(scale=scale))
@@ -32,7 +33,7 @@ def forecasting() -> Figure:
     for axes, (name, eps) in zip(panels, levels.items(), strict=True):
         done = sample_from_point(fields, now.expand(300, 2), eps=eps, n_steps=80, seed=2, return_path=True)
         ways = torch.cat([now.expand(1, 300, 2), done.path])[:, :16]
-        axes.scatter(*truth.T, s=2, color=GREY, alpha=0.35, linewidths=0, label="true law of later")
+        axes.scatter(*truth.T, s=2, color=GREY, alpha=0.35, linewidths=0, label="true distribution of later")
         axes.plot(ways[..., 0], ways[..., 1], color=BLUE, linewidth=0.4, alpha=0.6)
         axes.scatter(*done.x.T, s=5, color=ORANGE, alpha=0.8, linewidths=0, label="members")
         axes.plot(*now[0], marker="*", markersize=11, color="black", linestyle="none", label="now")

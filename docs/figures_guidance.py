@@ -36,7 +36,9 @@ class TwoClasses(Fields):
         self.path = OneSidedLinear(base=base)
         left = GaussianMixture(torch.full((4,), 0.25).double(), MEANS[:4], ROUND[:4])
         both = GaussianMixture(torch.full((8,), 0.125).double(), MEANS, ROUND)
-        self._left, self._both = (GaussianMixtureBridge(base, law).fields(self.path) for law in (left, both))
+        self._left, self._both = (
+            GaussianMixtureBridge(base, distribution).fields(self.path) for distribution in (left, both)
+        )
 
     def provides(self, quantity: str) -> bool:
         """All of them."""

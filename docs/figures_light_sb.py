@@ -17,7 +17,7 @@ def main() -> None:
     from interpolants.problems import EightGaussians, Moons
 
     g = torch.Generator().manual_seed(0)
-    x0, x1 = (law.sample(3000, generator=g).float() for law in (EightGaussians(), Moons()))
+    x0, x1 = (distribution.sample(3000, generator=g).float() for distribution in (EightGaussians(), Moons()))
     bridge = LightSB(eps=0.3, n_components=15).fit(x0, x1).result
     assert bridge is not None
     made = figure(760, 480)

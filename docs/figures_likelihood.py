@@ -31,7 +31,7 @@ LEVELS = (0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 ROWS, POINTS = 8000, 400
 
 
-def laws() -> tuple[GaussianMixture, GaussianMixture]:
+def distributions() -> tuple[GaussianMixture, GaussianMixture]:
     """Two modes, and three."""
     f64 = torch.float64
     rho0 = GaussianMixture(
@@ -50,7 +50,7 @@ def laws() -> tuple[GaussianMixture, GaussianMixture]:
 
 def imperfect() -> tuple[LearnedFields, LearnedFields]:
     """Fields with errors, and the exact ones."""
-    exact = GaussianMixtureBridge(*laws()).fields(Linear())
+    exact = GaussianMixtureBridge(*distributions()).fields(Linear())
     turn = torch.tensor([1.0, -1.0], dtype=torch.float64)
 
     def velocity(x: Tensor, t: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ def imperfect() -> tuple[LearnedFields, LearnedFields]:
 
 def divergences(fields: LearnedFields) -> list[tuple[float, float]]:
     """``KL(rho1 || model)`` and its standard error for the flow and for each noise level."""
-    rho0, rho1 = laws()
+    rho0, rho1 = distributions()
     x = rho1.sample(POINTS, generator=generator(1))
     true, found = rho1.log_prob(x), []
     for eps in (0.0, *LEVELS):
@@ -75,7 +75,7 @@ def divergences(fields: LearnedFields) -> list[tuple[float, float]]:
 
 def errors(fields: LearnedFields, exact: LearnedFields) -> tuple[SquaredErrors, SquaredErrors]:
     """Squared errors against the exact fields, and as held-out rows tell them without those."""
-    rho0, rho1 = laws()
+    rho0, rho1 = distributions()
     x0, x1 = rho0.sample(ROWS, generator=generator(2)), rho1.sample(ROWS, generator=generator(3))
     true = squared_errors(fields, exact, x0, x1, times=20, generator=generator(4))
     return true, held_out_errors(fields, x0, x1, times=20, repeats=4, generator=generator(5))

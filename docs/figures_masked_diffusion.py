@@ -20,7 +20,7 @@ from interpolants.discrete import (
     LinearKeep,
     Masked,
     gumbel_cap,
-    truncated_gumbel_law,
+    truncated_gumbel_distribution,
 )
 from interpolants.problems import MarkovTokens
 
@@ -68,7 +68,7 @@ def draw_times(axes: Axes, source: MarkovTokens) -> None:
         axes.plot(t, schedule.keep(t), color=hue, linewidth=1, alpha=0.6)
         axes.step([0, *hits], np.arange(LENGTH + 1) / LENGTH, where="post", color=hue, label=name)
     axes.set(xlabel="t", ylabel="share of visible letters", xlim=(0, 1), ylim=(0, 1.01))
-    axes.set_title("times of the unmaskings, and their law", fontsize=10)
+    axes.set_title("times of the unmaskings, and their distribution", fontsize=10)
     axes.legend(frameon=False, title="schedule", fontsize=9)
 
 
@@ -78,8 +78,10 @@ def draw_noise(axes: Axes) -> None:
     mu = 1 / rank / (1 / rank).sum()
     for hue, steps in zip(HUES, (64, 1024, 16384), strict=True):
         delta = 2 / steps
-        law = truncated_gumbel_law(torch.cat([delta * mu, mu.new_tensor([1 - delta])]), gumbel_cap(24))[:-1]
-        axes.plot(rank, law / law.sum() / mu, color=hue, label=f"{steps:,} steps")
+        distribution = truncated_gumbel_distribution(
+            torch.cat([delta * mu, mu.new_tensor([1 - delta])]), gumbel_cap(24)
+        )[:-1]
+        axes.plot(rank, distribution / distribution.sum() / mu, color=hue, label=f"{steps:,} steps")
     axes.axhline(1, color=GREY, linewidth=1)
     axes.set(
         xscale="log", yscale="log", xlabel="rank of the word", ylabel="drawn / asked for", ylim=(1e-3, 10)

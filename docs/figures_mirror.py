@@ -18,16 +18,16 @@ def mirror() -> Figure:
     """Where one point goes at three noise levels, and how much of a Gaussian start is remembered."""
     angle = torch.arange(5, dtype=torch.float64) * 2 * torch.pi / 5
     centres = 3 * torch.stack([angle.cos(), angle.sin()], 1)
-    law = GaussianMixture(torch.full((5,), 0.2).double(), centres, torch.full((5,), 0.2).double())
+    distribution = GaussianMixture(torch.full((5,), 0.2).double(), centres, torch.full((5,), 0.2).double())
     path = Mirror(envelope=BrownianEnvelope(scale=10.0))
-    fields = GaussianMixtureBridge(law, law).fields(path)
+    fields = GaussianMixtureBridge(distribution, distribution).fields(path)
     start = centres[:1] + torch.tensor([[0.3, 0.2]], dtype=torch.float64)
     figure = Figure(figsize=(12.5, 3.9), layout="constrained")
     panels = figure.subplots(1, 4)
-    backdrop = law.sample(2000, generator=torch.Generator().manual_seed(0))
+    backdrop = distribution.sample(2000, generator=torch.Generator().manual_seed(0))
     for axes, eps in zip(panels, (0.0, 0.3, 3.0), strict=False):
         found = sample(fields, start.expand(400, 2), eps=eps, n_steps=100, seed=1).x
-        axes.scatter(*backdrop.T, s=2, color=GREY, alpha=0.4, linewidths=0, label="the law")
+        axes.scatter(*backdrop.T, s=2, color=GREY, alpha=0.4, linewidths=0, label="the distribution")
         axes.scatter(*found.T, s=6, color=ORANGE, alpha=0.8, linewidths=0, label="resampled")
         axes.plot(*start[0], marker="*", markersize=11, color="black", linestyle="none", label="start")
         axes.set(title=f"eps = {eps:g}", aspect="equal", xlabel="x", xlim=(-4.6, 4.6), ylim=(-4.6, 4.6))

@@ -34,7 +34,7 @@ def heads(x: Tensor, alpha: Tensor) -> Tensor:
 
 
 def figure() -> Figure:
-    """The same start points along three routes: other ways, the same law at the end."""
+    """The same start points along three routes: other ways, the same distribution at the end."""
     generator = torch.Generator().manual_seed(0)
     z = torch.randn(3, 300, 2, dtype=torch.float64, generator=generator)
     clouds = MEANS[:, None] + z @ torch.linalg.cholesky(COVARIANCES).mT

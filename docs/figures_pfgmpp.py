@@ -1,6 +1,7 @@
 """Draw ``docs/images/pfgmpp.png``: ``python docs/figures_pfgmpp.py``.
 
-Poisson flows in D extra dimensions: the law of the noise, and the exact flow to a set of points. Nothing is trained.
+Poisson flows in D extra dimensions: the distribution of the noise, and the exact flow to a set of points. Nothing is
+trained.
 """
 
 import math
@@ -20,8 +21,8 @@ MEANS = torch.tensor([[-1.0, -0.6], [1.2, -0.4], [0.0, 1.2]], dtype=torch.float6
 
 def points() -> torch.Tensor:
     """Three clusters of 100 points each."""
-    law = GaussianMixture(torch.full((3,), 1 / 3).double(), MEANS, torch.full((3,), 0.02).double())
-    return law.sample(300, generator=torch.Generator().manual_seed(0))
+    distribution = GaussianMixture(torch.full((3,), 1 / 3).double(), MEANS, torch.full((3,), 0.02).double())
+    return distribution.sample(300, generator=torch.Generator().manual_seed(0))
 
 
 def figure() -> Figure:

@@ -21,8 +21,8 @@ BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#777777"
 TITLES = ("the first flow", "after one round", "after two rounds")
 
 
-def laws() -> tuple[GaussianMixture, GaussianMixture]:
-    """A standard normal law, and six modes on a circle of radius 3."""
+def distributions() -> tuple[GaussianMixture, GaussianMixture]:
+    """A standard normal distribution, and six modes on a circle of radius 3."""
     turn = torch.arange(6, dtype=torch.float64) * torch.pi / 3
     circle = 3.0 * torch.stack([turn.cos(), turn.sin()], 1)
     one = torch.ones(1, dtype=torch.float64)
@@ -34,7 +34,7 @@ def laws() -> tuple[GaussianMixture, GaussianMixture]:
 
 def learn() -> Rectification:
     """Two rounds from the exact flow."""
-    rho0, rho1 = laws()
+    rho0, rho1 = distributions()
     first = GaussianMixtureBridge(rho0, rho1).fields(Linear(envelope=ZeroEnvelope()))
     draws = torch.Generator().manual_seed(0)
     x0, x1 = rho0.sample(30_000, generator=draws).float(), rho1.sample(1000, generator=draws).float()
@@ -45,7 +45,7 @@ def learn() -> Rectification:
 
 def rows(bridge: Rectification) -> list[str]:
     """Cost, curvature, and sliced W2 of the samples by few steps of Euler's scheme and by the map at the start."""
-    rho0, rho1 = laws()
+    rho0, rho1 = distributions()
     draws = torch.Generator().manual_seed(1)
     x = rho0.sample(10_000, generator=draws).float()
     true, other = (rho1.sample(10_000, generator=draws).float() for _ in range(2))
@@ -68,7 +68,7 @@ def rows(bridge: Rectification) -> list[str]:
 
 def draw(bridge: Rectification) -> Figure:
     """Trajectories of the same starts under the three flows."""
-    x = laws()[0].sample(60, generator=torch.Generator().manual_seed(3)).float()
+    x = distributions()[0].sample(60, generator=torch.Generator().manual_seed(3)).float()
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     figure.get_layout_engine().set(h_pad=0.1)  # type: ignore[union-attr]
     axes = figure.subplots(1, 3, sharex=True, sharey=True)

@@ -13,7 +13,7 @@ This table is written from the cards, the TOML files beside the methods (`python
 is made by its id, e.g. `paths.get_path("linear")`; `interpolants methods` prints the same list. The test named in a row
 compares with the known answer beside it.
 
-![The law of x_t for three paths](../images/marginals.png)
+![The distribution of x_t for three paths](../images/marginals.png)
 """
 
 

@@ -15,9 +15,9 @@ METHOD = "docs/methods/likelihood.md"
 
 def draw(quick: bool) -> object:
     """Samples, the learnt density, and how it compares along one line."""
-    law = Checkerboard()
+    distribution = Checkerboard()
     bridge = itp.Bridge("one_sided_linear", net={"kind": "mlp", "width": 128, "depth": 4}, lr=5e-3, seed=0)
-    bridge.fit(x1=draws(law, 50_000), steps=60 if quick else 4000, batch_size=256, progress=False)
+    bridge.fit(x1=draws(distribution, 50_000), steps=60 if quick else 4000, batch_size=256, progress=False)
 
     made = figure(760, 520)
     parts = made.add_gridspec(2, 2, height_ratios=(2, 1))
@@ -45,7 +45,7 @@ def draw(quick: bool) -> object:
     axes = made.add_subplot(parts[1, :])
     cut = torch.linspace(-4.6, 4.6, 60 if quick else 400)
     points = torch.stack([cut, torch.full_like(cut, 1.0)], 1)
-    axes.plot(cut, law.log_prob(points).exp(), color=HUES[1], linewidth=1.2, label="exact")
+    axes.plot(cut, distribution.log_prob(points).exp(), color=HUES[1], linewidth=1.2, label="exact")
     learnt = bridge.log_prob(points, method="heun", n_steps=40).exp()
     axes.plot(cut, learnt, color=HUES[0], linewidth=1.2, label="learnt")
     label(axes, title="along the dashed line", x="first coordinate", y="density")

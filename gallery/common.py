@@ -21,9 +21,9 @@ FRAME_MS = 70  # of an animation there and back; its first and its middle frame 
 REST_MS = 900
 
 
-def draws(law: Any, n: int, seed: int = 0) -> torch.Tensor:
-    """``n`` samples of a law with a seed of their own, ``(n, *D)`` float32."""
-    drawn: torch.Tensor = law.sample(n, generator=torch.Generator().manual_seed(seed))
+def draws(distribution: Any, n: int, seed: int = 0) -> torch.Tensor:
+    """``n`` samples of a distribution with a seed of their own, ``(n, *D)`` float32."""
+    drawn: torch.Tensor = distribution.sample(n, generator=torch.Generator().manual_seed(seed))
     return drawn.float()
 
 

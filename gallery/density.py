@@ -1,6 +1,6 @@
 """A density on its way: two moons become eight clouds.
 
-The law of the interpolant at every time is known in closed form when both ends are mixtures of Gaussians;
+The distribution of the interpolant at every time is known in closed form when both ends are mixtures of Gaussians;
 nothing is
 trained. Each frame is shaded up to its own peak.
 """
@@ -18,7 +18,7 @@ METHOD = "docs/methods/likelihood.md"
 
 
 def draw(quick: bool) -> Iterator[object]:
-    """The exact law of x_t on a grid of the plane."""
+    """The exact distribution of x_t on a grid of the plane."""
     moons = Moons(scale=1.7, noise=0.22).mixture
     bridge = GaussianMixtureBridge(thin(moons), EightGaussians(radius=3.0, noise=0.28))
     path = Linear(envelope=BrownianEnvelope(scale=0.3))
@@ -37,10 +37,10 @@ def draw(quick: bool) -> Iterator[object]:
         yield frame(made)
 
 
-def thin(law: GaussianMixture) -> GaussianMixture:
+def thin(distribution: GaussianMixture) -> GaussianMixture:
     """Every eighth component: 0.22 wide, they still overlap."""
-    weights = law.weights[::8] / law.weights[::8].sum()
-    return GaussianMixture(weights, law.means[::8], law.variances[::8])
+    weights = distribution.weights[::8] / distribution.weights[::8].sum()
+    return GaussianMixture(weights, distribution.means[::8], distribution.variances[::8])
 
 
 if __name__ == "__main__":

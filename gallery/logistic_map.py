@@ -1,6 +1,6 @@
-"""The logistic map, and a map to its law.
+"""The logistic map, and a map to its distribution.
 
-Iterates of x → 4x(1 - x) have the density 1/(π √(x(1 - x))). A flow from the uniform law finds it, and in
+Iterates of x → 4x(1 - x) have the density 1/(π √(x(1 - x))). A flow from the uniform distribution finds it, and in
 one dimension the flow's map is known: sin²(πu/2).
 """
 
@@ -13,7 +13,7 @@ METHOD = "docs/choose.md"
 
 
 def draw(quick: bool) -> object:
-    """Chaotic iterates, the law, and the map."""
+    """Chaotic iterates, the distribution, and the map."""
     source = torch.Generator().manual_seed(0)
     orbits = torch.rand(1000, dtype=torch.float64, generator=source)
     seen = []
@@ -28,13 +28,13 @@ def draw(quick: bool) -> object:
     u = torch.linspace(0.001, 0.999, 40 if quick else 200)[:, None]
     path = bridge.transport(u, n_steps=100, details=True, return_path=True).path[..., 0]
     made = figure(760, 420)
-    axes = made.subplot_mosaic([["orbit", "orbit"], ["law", "map"]], height_ratios=(1, 1.7))
+    axes = made.subplot_mosaic([["orbit", "orbit"], ["distribution", "map"]], height_ratios=(1, 1.7))
     axes["orbit"].plot(torch.stack(seen)[:100, 0], color=HUES[0], linewidth=0.9, marker="o", markersize=2.5)
     label(axes["orbit"], title="one orbit", x="iteration", y="x")
 
     arrived = bridge.sample(400 if quick else 10_000, seed=1)[:, 0]
     line = torch.linspace(0.002, 0.998, 500)
-    axes["law"].hist(
+    axes["distribution"].hist(
         arrived,
         bins=66,
         range=(-0.05, 1.05),
@@ -42,10 +42,12 @@ def draw(quick: bool) -> object:
         color="#9cc9e3",
         label="10,000 samples of the flow",
     )
-    axes["law"].plot(line, 1 / (torch.pi * (line * (1 - line)).sqrt()), color=HUES[1], label="exact density")
-    label(axes["law"], title="the law", x="x", y="density")
-    axes["law"].set_ylim(0, 4)
-    axes["law"].legend(frameon=False, fontsize=8, loc="upper center")
+    axes["distribution"].plot(
+        line, 1 / (torch.pi * (line * (1 - line)).sqrt()), color=HUES[1], label="exact density"
+    )
+    label(axes["distribution"], title="the distribution", x="x", y="density")
+    axes["distribution"].set_ylim(0, 4)
+    axes["distribution"].legend(frameon=False, fontsize=8, loc="upper center")
 
     axes["map"].plot(
         u, torch.sin(torch.pi * u / 2) ** 2, color=HUES[1], linewidth=3, label="exact: sin²(πu/2)"

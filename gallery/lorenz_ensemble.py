@@ -1,7 +1,7 @@
-"""A forecast is a law.
+"""A forecast is a distribution.
 
 One state of a kicked Lorenz system, and the fan of states that may follow; the learnt ensemble beside
-members of the true law, over eight steps.
+members of the true distribution, over eight steps.
 """
 
 import torch
@@ -32,7 +32,7 @@ def draw(quick: bool) -> object:
     for place, states, hue in (("true", true, HUES[1]), ("learnt", learnt, HUES[0])):
         axes[place].plot(clock, states[:, :120, 0], color=hue, linewidth=0.4, alpha=0.6)
         axes[place].plot(clock, states[..., 0].mean(1), color="black", linewidth=1.6)
-        label(axes[place], title=f"{place} law: 120 members and their mean", x="time", y="x")
+        label(axes[place], title=f"{place} distribution: 120 members and their mean", x="time", y="x")
         axes[place].set_ylim(-26, 26)
     for place, step, word in (("one", 1, "one step"), ("two", 3, "three steps")):
         axes[place].scatter(*true[step][:, [0, 2]].T, s=6, color=HUES[1], linewidths=0, label="true")

@@ -28,7 +28,7 @@ def test_the_example_has_five_files_and_none_of_them_is_there():
     assert not [place for place in files if (ROOT / place).exists()]
 
 
-@pytest.mark.slow  # about 40 s: the laws of all paths, and a short run
+@pytest.mark.slow  # about 40 s: the distributions of all paths, and a short run
 def test_five_files_and_no_edit_elsewhere_make_a_method(tmp_path):
     for part in ("src", "tests", "docs", "recipes", "pyproject.toml", "README.md"):
         source = ROOT / part
@@ -40,11 +40,17 @@ def test_five_files_and_no_edit_elsewhere_make_a_method(tmp_path):
         (tmp_path / place).write_text(body, "utf-8")
     call(tmp_path, "docs/methods.py")
     assert "`smoothstep`" in (tmp_path / "docs/methods/README.md").read_text("utf-8")
-    laws = ("tests/laws/test_path_laws.py", "tests/laws/test_truth.py", "tests/paths/test_smoothstep.py")
+    distributions = (
+        "tests/laws/test_path_laws.py",
+        "tests/laws/test_truth.py",
+        "tests/paths/test_smoothstep.py",
+    )
     chosen = ("-m", "slow or not slow", "-k", "smoothstep and not 128")
-    told = call(tmp_path, "-m", "pytest", "-q", "-rA", "tests/test_cards.py", *laws, *chosen)
-    for law in ("test_path_laws.py", "test_truth.py", "test_smoothstep.py"):
-        assert len(re.findall(rf"PASSED .*{law}", told)) >= 2, f"{law} did not run over the new path"
+    told = call(tmp_path, "-m", "pytest", "-q", "-rA", "tests/test_cards.py", *distributions, *chosen)
+    for distribution in ("test_path_laws.py", "test_truth.py", "test_smoothstep.py"):
+        assert len(re.findall(rf"PASSED .*{distribution}", told)) >= 2, (
+            f"{distribution} did not run over the new path"
+        )
     assert "Path at rest at both ends" in call(tmp_path, "-m", "interpolants", "methods", "--kind", "path")
     told = call(tmp_path, "-m", "interpolants", "methods", "show", "smoothstep")
     assert "x_t = (1 - w) x0 + w x1; w = t²(3 - 2t)" in told

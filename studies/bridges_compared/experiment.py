@@ -63,16 +63,20 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 def cases(settings: Settings) -> Sequence[str]:
     """Every problem with every solver, and the baselines of the digits."""
-    known = [f"{law} / {solver}" for law in (*GAUSSIANS, *PAIRS) for solver in (*SOLVERS, "exact plan")]
+    known = [
+        f"{distribution} / {solver}"
+        for distribution in (*GAUSSIANS, *PAIRS)
+        for solver in (*SOLVERS, "exact plan")
+    ]
     return (*known, *(f"{DIGITS} / {name}" for name in (*SOLVERS, *BASELINES)))
 
 
 def measure(case: str, seed: int, settings: Settings) -> Answered:
     """Solve one bridge from samples, and hold it against what is known."""
-    law, name = case.split(" / ")
-    if law == DIGITS:
+    distribution, name = case.split(" / ")
+    if distribution == DIGITS:
         return measured(_digits(name, seed, settings), timed=TIMED)
-    return measured(_known(problem(law, seed), name, seed, settings), timed=TIMED)
+    return measured(_known(problem(distribution, seed), name, seed, settings), timed=TIMED)
 
 
 @dataclass(frozen=True)
@@ -88,12 +92,12 @@ class Known:
     moments: Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
-def problem(law: str, seed: int) -> Known:
+def problem(distribution: str, seed: int) -> Known:
     """The problem of a case; pairs have other potentials for each seed."""
-    if law in PAIRS:
-        dim, eps = PAIRS[law]
+    if distribution in PAIRS:
+        dim, eps = PAIRS[distribution]
         return _pair(EOTMixturePair(seed, dim, eps, covariance="full"))
-    return _gaussian(gaussian(GAUSSIANS[law]))
+    return _gaussian(gaussian(GAUSSIANS[distribution]))
 
 
 def _pair(exact: EOTMixturePair) -> Known:
@@ -179,7 +183,7 @@ def _known(exact: Known, name: str, seed: int, settings: Settings) -> dict[str, 
 def _arrival(
     exact: Known, carry: Callable[[Tensor, int], Tensor], seed: int, settings: Settings
 ) -> dict[str, float]:
-    """Error of the law at t = 1, and of the conditionals by their sampled moments."""
+    """Error of the distribution at t = 1, and of the conditionals by their sampled moments."""
     g = _generator(seed, _TEST)
     x1 = exact.pairs(settings["n"], g)[1].float()
     fresh = exact.ends(settings["n"], g)[0].float()
@@ -201,7 +205,7 @@ def _arrival(
 
 
 def _drift_error(exact: Known, drift: Callable[[Tensor, float], Tensor], seed: int) -> float:
-    """Relative L2 error of the forward drift over the exact bridge's own law, t uniform."""
+    """Relative L2 error of the forward drift over the exact bridge's own distribution, t uniform."""
     g = _generator(seed, _TEST)
     off = whole = 0.0
     for t in ((torch.arange(20) + 0.5) / 20).tolist():
@@ -294,7 +298,11 @@ def table(results: Results) -> str:
             results.shown(case, "seconds", 1),
             results.shown(case, "sampling", 1),
         ]
-        for case in (f"{law} / {name}" for law in (*GAUSSIANS, *PAIRS) for name in (*SOLVERS, "exact plan"))
+        for case in (
+            f"{distribution} / {name}"
+            for distribution in (*GAUSSIANS, *PAIRS)
+            for name in (*SOLVERS, "exact plan")
+        )
         if results.names(case)
     ]
     text = markdown(["exact plan", *(title for _, title in KNOWN), "fit, CPU s", "sampling, CPU s"], rows)
@@ -315,18 +323,20 @@ def table(results: Results) -> str:
 def figures(results: Results) -> list[Figure]:
     """Error of the conditionals against seconds of the fit, one panel a family of problems."""
     panels = []
-    for title, laws in (("Gaussians", GAUSSIANS), ("Pairs with an exact plan", PAIRS)):
+    for title, distributions in (("Gaussians", GAUSSIANS), ("Pairs with an exact plan", PAIRS)):
         series = []
         for hue, solver in enumerate(SOLVERS):
-            for symbol, law in zip(MARKERS, laws, strict=False):
-                x, y = ([results.mean(f"{law} / {solver}", key)] for key in ("seconds", "conditional"))
-                name = f"{solver}, {law.split(', ')[1]}"
+            for symbol, distribution in zip(MARKERS, distributions, strict=False):
+                x, y = (
+                    [results.mean(f"{distribution} / {solver}", key)] for key in ("seconds", "conditional")
+                )
+                name = f"{solver}, {distribution.split(', ')[1]}"
                 series.append(
                     Series(mark="points", arrays={"x": x, "y": y}, name=name, hue=hue, symbol=symbol, size=36)
                 )
-        for dash, law in zip((":", "--"), laws, strict=True):
-            floor = results.mean(f"{law} / exact plan", "conditional")
-            series.append(across(floor, f"exact plan, {law.split(', ')[1]}", dash=dash))
+        for dash, distribution in zip((":", "--"), distributions, strict=True):
+            floor = results.mean(f"{distribution} / exact plan", "conditional")
+            series.append(across(floor, f"exact plan, {distribution.split(', ')[1]}", dash=dash))
         x = Axis(label="CPU seconds of the fit", scale="log", ticks=(0.2, 0.5, 1, 2, 5))
         y = Axis(label="cBW2-UVP, %", scale="log", grid=True)
         panels.append(Panel(series=tuple(series), title=title, x=x, y=y))

@@ -1,1 +1,1 @@
-"""Powers, products and averages of known laws: weighted particles against the same dynamics without weights."""
+"""Powers, products and averages of known distributions: weighted particles against the same dynamics unweighted."""

@@ -1,9 +1,9 @@
-"""Targets made from exact experts: does weighting bring samples to the law that was asked for?
+"""Targets made from exact experts: does weighting bring samples to the distribution that was asked for?
 
 Four tasks with known answers. ``annealing``: powers of four Gaussians in the plane, judged by the weights of the
-modes. ``guidance``: classifier-free guidance of a mixture, judged by the mean. ``digits``: the product of the laws of
-two classes of handwritten digits, in two principal components. ``bridges``: the geometric average of two bridges that
-differ at both ends. The last three have their truth on a grid.
+modes. ``guidance``: classifier-free guidance of a mixture, judged by the mean. ``digits``: the product of the
+distributions of two classes of handwritten digits, in two principal components. ``bridges``: the geometric average of
+two bridges that differ at both ends. The last three have their truth on a grid.
 """
 
 import warnings
@@ -170,16 +170,20 @@ def annealing(beta: float) -> Problem:
 def guidance(w: float) -> Problem:
     """``q^(1 - w) q_c^w`` with one mode as the condition."""
     one = GaussianMixture([1.0], THREE.means[:1], THREE.covariances[:1])
-    whole, given = (GaussianMixtureBridge(PLANE.base, law).fields(PLANE) for law in (THREE, one))
+    whole, given = (
+        GaussianMixtureBridge(PLANE.base, distribution).fields(PLANE) for distribution in (THREE, one)
+    )
     truth = Grid(lambda x: (1 - w) * THREE.log_prob(x) + w * one.log_prob(x))
     return Problem([(whole, 1 - w), (given, w)], {}, _drawn, truth.judge, truth.log_z)
 
 
 def digits() -> Problem:
-    """The product of the laws of threes and eights in two principal components, each a mixture of three Gaussians."""
-    laws = digit_laws()
-    experts = [(GaussianMixtureBridge(PLANE.base, law).fields(PLANE), 1.0) for law in laws]
-    truth = Grid(lambda x: laws[0].log_prob(x) + laws[1].log_prob(x))
+    """The product of the distributions of threes and eights in two principal components, mixtures of 3 Gaussians."""
+    distributions = digit_distributions()
+    experts = [
+        (GaussianMixtureBridge(PLANE.base, distribution).fields(PLANE), 1.0) for distribution in distributions
+    ]
+    truth = Grid(lambda x: distributions[0].log_prob(x) + distributions[1].log_prob(x))
     return Problem(experts, {}, _drawn, truth.judge, truth.log_z)
 
 
@@ -201,7 +205,7 @@ def _drawn(count: int, seed: int) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def digit_laws() -> tuple[GaussianMixture, GaussianMixture]:
+def digit_distributions() -> tuple[GaussianMixture, GaussianMixture]:
     """Threes and eights, by expectation maximisation in two principal components of unit variance."""
     from sklearn.decomposition import PCA
     from sklearn.mixture import GaussianMixture as Fit
@@ -211,11 +215,13 @@ def digit_laws() -> tuple[GaussianMixture, GaussianMixture]:
     x, labels = data.x.flatten(1).double().numpy(), data.labels.numpy()
     both = np.isin(labels, (3, 8))
     flat = PCA(2, whiten=True, random_state=0).fit_transform(x[both])
-    laws = []
+    distributions = []
     for digit in (3, 8):
         fit = Fit(3, random_state=0, reg_covar=1e-3).fit(flat[labels[both] == digit])
-        laws.append(GaussianMixture(*(torch.tensor(p) for p in (fit.weights_, fit.means_, fit.covariances_))))
-    return laws[0], laws[1]
+        distributions.append(
+            GaussianMixture(*(torch.tensor(p) for p in (fit.weights_, fit.means_, fit.covariances_)))
+        )
+    return distributions[0], distributions[1]
 
 
 class Grid:

@@ -1,1 +1,1 @@
-"""Forecasts from a point: one drift, several noise levels, against the known law of what comes."""
+"""Forecasts from a point: one drift, several noise levels, against the known distribution of what comes."""

@@ -1,8 +1,9 @@
-"""How close forecasts from a point come to the true law of what follows, and whether the noise level matters.
+"""How close forecasts from a point come to the true distribution of what follows, and whether the noise level matters.
 
-On two problems whose transition law is known, one drift is learnt and sampled at several noise levels. Each ensemble is
-scored against what came and against the truth: CRPS above the oracle's (over all that may come, in closed form), energy
-score, spread over skill, rank histogram. Roll-outs are scored at every lead beside the oracle's and climatology.
+On two problems whose transition distribution is known, one drift is learnt and sampled at several noise levels. Each
+ensemble is scored against what came and against the truth: CRPS above the oracle's (over all that may come, in closed
+form), energy score, spread over skill, rank histogram. Roll-outs are scored at every lead beside the oracle's and
+climatology.
 """
 
 from collections.abc import Mapping, Sequence
@@ -240,7 +241,11 @@ def _ranks(results: Results, stored: Mapping[str, Mapping[str, Any]]) -> Figure:
 
 
 def _rollouts(stored: Mapping[str, Mapping[str, Any]]) -> Figure:
-    named = {"oracle": "the true law, rolled out", "model": "forecaster", "climatology": "climatology"}
+    named = {
+        "oracle": "the true distribution, rolled out",
+        "model": "forecaster",
+        "climatology": "climatology",
+    }
     panels = []
     for case, arrays in stored.items():
         series = []
@@ -261,7 +266,7 @@ def _ensembles(stored: Mapping[str, Mapping[str, Any]]) -> Figure:
             truth, drawn, now = (arrays[f"reference {key}"][k] for key in ("truth", "members", "now"))
             star = {"x": now[:1], "y": now[1:2]}
             series = (
-                cloud(truth, "true law", "muted", alpha=0.4),
+                cloud(truth, "true distribution", "muted", alpha=0.4),
                 cloud(drawn, "members", 1, size=16),
                 Series(mark="points", arrays=star, name="now", symbol="*", size=60),
             )

@@ -262,8 +262,8 @@ def digit_prior(seed: int, train: int, test: int, modes: int) -> tuple[GaussianM
     x = load("digits", "all").x.flatten(1).double()
     x = x[torch.randperm(len(x), generator=seeded(seed, 12))]
     fit = Fit(modes, random_state=seed, reg_covar=5e-3, max_iter=30, tol=1e-2).fit(x[:train].numpy())
-    law = GaussianMixture(*(torch.tensor(p) for p in (fit.weights_, fit.means_, fit.covariances_)))
-    return law, x[train : train + test]
+    distribution = GaussianMixture(*(torch.tensor(p) for p in (fit.weights_, fit.means_, fit.covariances_)))
+    return distribution, x[train : train + test]
 
 
 def exact_fields(prior: GaussianMixture) -> Fields:
@@ -319,9 +319,9 @@ def on_a_grid(
     found = []
     for row in y[:, 0]:
         log = log_prior - 0.5 * ((row - seen) / noise).square() - torch.tensor(scale, dtype=F64).log()
-        law = log.softmax(0)
-        mean = law @ x
-        std = (law @ (x - mean).square()).sqrt()
+        distribution = log.softmax(0)
+        mean = distribution @ x
+        std = (distribution @ (x - mean).square()).sqrt()
         found.append((mean, std, log.logsumexp(0) + 2 * (line[1] - line[0]).log()))
     means, stds, evidences = (torch.stack(part) for part in zip(*found, strict=True))
     return means, stds, evidences

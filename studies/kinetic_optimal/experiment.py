@@ -105,8 +105,8 @@ def separation(points: int, draws: int) -> DataSeparation:
 def schedule(name: str, settings: Settings) -> SpatiallyLinearPath:
     """A schedule from standard normal noise."""
     if name == OPTIMAL:
-        law = separation(settings["points"], settings["draws"])
-        return KineticOptimal(law.angles, law.gains)
+        distribution = separation(settings["points"], settings["draws"])
+        return KineticOptimal(distribution.angles, distribution.gains)
     return OneSidedLinear() if name == LINEAR else OneSidedTrigonometric()
 
 
@@ -128,13 +128,16 @@ def fields(kind: str, path: SpatiallyLinearPath, seed: int, settings: Settings) 
 
 
 def _board(kind: str, name: str, seed: int, settings: Settings) -> Answered:
-    n, law = settings["n"], separation(settings["points"], settings["draws"])
+    n, distribution = settings["n"], separation(settings["points"], settings["draws"])
     path = schedule(name, settings)
     found = fields(kind, path, seed, settings)
     start = torch.randn(n, 2, generator=_generator(seed, _START), dtype=torch.float64)
     begin = start if kind == EXACT else start.float()
     true, other = (BOARD.sample(n, generator=_generator(seed, k)).double() for k in (_TRUE, _OTHER))
-    values = {"kinetic energy": kinetic_energy(path, law), "floor": energy_distance(true, other).value}
+    values = {
+        "kinetic energy": kinetic_energy(path, distribution),
+        "floor": energy_distance(true, other).value,
+    }
     arrays = {}
     for steps in settings["n_steps"]:
         for method in ("euler", "ddim"):
@@ -155,13 +158,13 @@ def _energies(name: str, seed: int, settings: Settings) -> dict[str, float]:
     x = 8 * (load_digits("all").x.double().flatten(1) + 1)
     pick = torch.randperm(len(x), generator=_generator(seed, _DATA))[: int(count)]
     x = (x - x.mean(0) if how == "centred" else x)[pick]
-    law = data_separation(x, draws=settings["draws"] if len(x) > 100 else 64, seed=seed)
-    path = KineticOptimal.fit(law)
+    distribution = data_separation(x, draws=settings["draws"] if len(x) > 100 else 64, seed=seed)
+    path = KineticOptimal.fit(distribution)
     unit = (OneSidedLinear(), OneSidedTrigonometric())
-    linear, trigonometric = (kinetic_energy(other, law) for other in unit)
+    linear, trigonometric = (kinetic_energy(other, distribution) for other in unit)
     return {
         "formula": path.energy,
-        OPTIMAL: kinetic_energy(path, law),
+        OPTIMAL: kinetic_energy(path, distribution),
         LINEAR: linear,
         TRIGONOMETRIC: trigonometric,
     }

@@ -94,7 +94,7 @@ def learners(task: str) -> dict[str, Any]:
 
 
 def _from_samples(name: str, make: Callable[[Any], SpatiallyLinearPath], x1: Tensor) -> SpatiallyLinearPath:
-    """A path to a law that is known by samples alone."""
+    """A path to a distribution that is known by samples alone."""
     if name == "kinetic_optimal":
         return KineticOptimal.fit(x1[:SEPARATION])
     return make(_Moments(x1.mean(0), torch.cov(x1.T), x1.shape[1]))

@@ -18,13 +18,13 @@ class Samples:
     """A problem as a method gets to see it, and what its answers are held against.
 
     Attributes:
-        x0: Samples of the start law to learn from.
-        x1: Samples of the end law to learn from.
-        test0: Others of the start law.
-        test1: Others of the end law.
+        x0: Samples of the start distribution to learn from.
+        x1: Samples of the end distribution to learn from.
+        test0: Others of the start distribution.
+        test1: Others of the end distribution.
         eps: Level of the Schroedinger bridge.
-        rho0: The start law, where it is known.
-        rho1: The end law, where it is known.
+        rho0: The start distribution, where it is known.
+        rho1: The end distribution, where it is known.
     """
 
     x0: Tensor

@@ -3,7 +3,7 @@
 Three kinds of case. *source*: letters with the frequencies of triples of letters in the King James Bible, a Markov
 source of order two, whose posterior is exact; sequences are scored by their true likelihood. *model*: a small
 transformer that learnt the Bible letter by letter. *words*: the Bible's words drawn independently, a vocabulary of
-12,544, where the law of a token follows in closed form. Seconds are those of the processor, one thread.
+12,544, where the distribution of a token follows in closed form. Seconds are those of the processor, one thread.
 """
 
 import math
@@ -34,7 +34,7 @@ from interpolants.discrete import (
     gumbel_draw,
     nelbo,
     token_entropy,
-    truncated_gumbel_law,
+    truncated_gumbel_distribution,
 )
 from interpolants.discrete.nelbo import Form
 from interpolants.estimator import TokenBridge
@@ -121,7 +121,7 @@ def coarse_samplers(settings: Mapping[str, Any]) -> dict[str, TokenSampler]:
 
 def gumbel_of(bits: int) -> Callable[[Tensor, Generator], Tensor]:
     """A draw by Gumbel-max with uniforms of so many bits."""
-    return lambda law, generator: gumbel_draw(law, bits=bits, generator=generator)
+    return lambda distribution, generator: gumbel_draw(distribution, bits=bits, generator=generator)
 
 
 def cases(settings: Mapping[str, Any]) -> list[str]:
@@ -276,7 +276,7 @@ def bible_words() -> Counter[str]:
 # --- words, and noise of a few bits ----------------------------------------------------------------------------
 
 
-def word_law() -> Tensor:
+def word_distribution() -> Tensor:
     """Frequencies of the Bible's words, falling."""
     counts = torch.tensor(sorted(bible_words().values(), reverse=True), dtype=torch.float64)
     return counts / counts.sum()
@@ -284,19 +284,19 @@ def word_law() -> Tensor:
 
 @lru_cache(maxsize=16)
 def words(steps: int) -> Answered:
-    """The law of a word after ancestral sampling with truncated noise, in closed form; the same for every seed."""
-    mu = word_law()
+    """Distribution of a word after ancestral sampling with truncated noise, in closed form; the same for every seed."""
+    mu = word_distribution()
     values = {"vocabulary": float(len(mu)), "true entropy": float(entropy(mu))}
     for name, bits in (("float32", FLOAT32), ("float64", FLOAT64)):
-        law = law_of_token(mu, steps, gumbel_cap(bits))
-        values[f"entropy, {name}"] = float(entropy(law))
-        values[f"cross-entropy, {name}"] = float(-(law * mu.log()).sum())
-        values[f"temperature, {name}"] = effective_temperature(mu, law)
+        distribution = distribution_of_token(mu, steps, gumbel_cap(bits))
+        values[f"entropy, {name}"] = float(entropy(distribution))
+        values[f"cross-entropy, {name}"] = float(-(distribution * mu.log()).sum())
+        values[f"temperature, {name}"] = effective_temperature(mu, distribution)
     return measured(values)
 
 
-def law_of_token(mu: Tensor, steps: int, cap: float) -> Tensor:
-    """Law of an independent token after ``steps`` equal steps whose draws have Gumbel noise below ``cap``.
+def distribution_of_token(mu: Tensor, steps: int, cap: float) -> Tensor:
+    """Distribution of an independent token after ``steps`` equal steps whose draws have Gumbel noise below ``cap``.
 
     A token that is masked before step k is unmasked in it with the chance 1 / (steps - k), and stays masked more often
     than it should where noise is truncated; the last step must unmask it. Steps with nearly the same chance share it.
@@ -305,11 +305,11 @@ def law_of_token(mu: Tensor, steps: int, cap: float) -> Tensor:
     for begin, end in blocks(steps):
         delta = 1 / (steps - (begin + end - 1) / 2)
         if end == steps:
-            return found + masked * truncated_gumbel_law(mu, cap)
-        law = truncated_gumbel_law(torch.cat([delta * mu, mu.new_tensor([1 - delta])]), cap)
-        unmask = float(law[:-1].sum())
+            return found + masked * truncated_gumbel_distribution(mu, cap)
+        distribution = truncated_gumbel_distribution(torch.cat([delta * mu, mu.new_tensor([1 - delta])]), cap)
+        unmask = float(distribution[:-1].sum())
         leaves = -math.expm1((end - begin) * math.log1p(-unmask))
-        found += masked * leaves * law[:-1] / unmask
+        found += masked * leaves * distribution[:-1] / unmask
         masked *= 1 - leaves
     return found
 
@@ -326,7 +326,7 @@ def blocks(steps: int) -> list[tuple[int, int]]:
 
 def emulated_words(seed: int, settings: Mapping[str, Any]) -> Answered:
     """The same by draws: the cross-entropy of words that were drawn with noise of 24 and of 53 bits."""
-    mu, steps, n = word_law(), settings["emulated"], settings["word_tokens"]
+    mu, steps, n = word_distribution(), settings["emulated"], settings["word_tokens"]
     values = {}
     for name, bits in (("float32", FLOAT32), ("float64", FLOAT64)):
         source = seeded(seed, 7, bits)
@@ -335,8 +335,8 @@ def emulated_words(seed: int, settings: Mapping[str, Any]) -> Answered:
             rows = (drawn == len(mu)).nonzero().flatten()
             if len(rows):
                 delta = 1 / (steps - k)
-                law = torch.cat([delta * mu, mu.new_tensor([1 - delta])])
-                drawn[rows] = gumbel_draw(law.expand(len(rows), -1), bits=bits, generator=source)
+                distribution = torch.cat([delta * mu, mu.new_tensor([1 - delta])])
+                drawn[rows] = gumbel_draw(distribution.expand(len(rows), -1), bits=bits, generator=source)
         nats = -mu[drawn].log()
         values[f"cross-entropy, {name}"] = float(nats.mean())
         values[f"error, {name}"] = float(nats.std()) / n**0.5

@@ -3,8 +3,8 @@
 Learnt are the velocity b or the mean rate v, and the score s or the noise eta, each by a network of its own. Samples of
 each pair at each noise level eps are compared with true ones by the Kullback-Leibler divergence between kernel
 density estimates of the first two coordinates. The closed-form fields give the errors ``db`` and ``ds`` of what was
-learnt, and with them the bound ``int E|db + eps ds|^2 / (4 eps)`` on the divergence of the whole law, smallest at
-``eps* = sqrt(int E|db|^2 / int E|ds|^2)``.
+learnt, and with them the bound ``int E|db + eps ds|^2 / (4 eps)`` on the divergence of the whole distribution,
+smallest at ``eps* = sqrt(int E|db|^2 / int E|ds|^2)``.
 """
 
 import json

@@ -136,9 +136,12 @@ def sets(task: str, seed: int, n: int) -> Sets:
             assert data.labels is not None
             parts.append([data.x[data.labels == k] for k in DIGITS])
         return Sets(parts[0], parts[1], parts[1])
-    laws = (Moons(), Rings(), EightGaussians())
+    distributions = (Moons(), Rings(), EightGaussians())
     draws = [
-        [law.sample(size, generator=seeded(seed, k, which)).float() for k, law in enumerate(laws)]
+        [
+            distribution.sample(size, generator=seeded(seed, k, which)).float()
+            for k, distribution in enumerate(distributions)
+        ]
         for which, size in enumerate((20_000, n, n))
     ]
     spread = [x.std() for x in draws[0]]
@@ -150,7 +153,7 @@ def sets(task: str, seed: int, n: int) -> Sets:
 
 
 def series(held: int, method: str, seed: int, settings: Mapping[str, Any]) -> Answered:
-    """Predict the law of one window of time from the others."""
+    """Predict the distribution of one window of time from the others."""
     windows = snapshots(settings["windows"])
     truth, before, after = windows[held], windows[held - 1], windows[held + 1]
     noise = seeded(seed, 9)

@@ -3,7 +3,7 @@
 Nine blobs in the plane under an Ornstein-Uhlenbeck process, ``dx = -x ds + dW`` for four units of time; their log
 density u is learnt by denoising, with a penalty of some weight w on the residual ``R = du/ds - ...`` of its equation.
 Network, data, budget and noise are the same for all weights. Everything is judged where the process has run for 0.02,
-against the exact law there.
+against the exact distribution there.
 
 Letters: s time of the process, 0 at the data; ``t = 1 - s/4`` the library's. Per unit of s the residual is a quarter of
 that per unit of t, so that the weight w of the paper is ``w / 16`` here.
@@ -58,7 +58,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class OUPath(VariancePreservingDecay):
-    """``dx = -x ds + dW`` for some time, backwards: the stationary law N(0, 1/2) at t = 0, the data at t = 1."""
+    """``dx = -x ds + dW`` for some time, backwards: the stationary N(0, 1/2) at t = 0, the data at t = 1."""
 
     duration: float = DURATION
     base: Gaussian = field(default_factory=lambda: Gaussian(scale=0.5**0.5))
@@ -181,8 +181,8 @@ def _samples(fields: LearnedFields, seed: int, settings: Settings) -> tuple[dict
         bounds=128,
         seed=seed,
     )
-    law = truth().marginal(STOP)
-    true, other = (law.sample(n, generator=_generator(seed, k)).float() for k in (_TRUE, _METRIC))
+    distribution = truth().marginal(STOP)
+    true, other = (distribution.sample(n, generator=_generator(seed, k)).float() for k in (_TRUE, _METRIC))
     assert gap.score is not None
     values = {
         "ODE to truth": energy_distance(true, gap.ode).value,

@@ -1,8 +1,8 @@
 """Poisson flows under injected errors: does noise with few degrees of freedom D make a sampler robust?
 
-The denoiser is exact for the training digits, so nothing is learnt and every difference is the noise law's. Before each
-of 18 Heun steps the state is disturbed by normal noise of ``alpha`` times the present noise level, as an error of a
-model would; samples are compared with held-out digits by the energy distance.
+The denoiser is exact for the training digits, so nothing is learnt and every difference is the noise distribution's.
+Before each of 18 Heun steps the state is disturbed by normal noise of ``alpha`` times the present noise level, as an
+error of a model would; samples are compared with held-out digits by the energy distance.
 """
 
 import math

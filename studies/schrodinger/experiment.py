@@ -1,8 +1,8 @@
 """Two solvers of the Schroedinger bridge: against the closed form between Gaussians, and against each other.
 
-Gaussians with general covariances in 2 and 16 dimensions: drift, laws at five times and coupling of the learnt bridge,
-held against the closed form. Eight Gaussians to two moons in the plane: what arrives, energy, and distance of the drift
-from that of a large entropic plan.
+Gaussians with general covariances in 2 and 16 dimensions: drift, distributions at five times and coupling of the
+learnt bridge, held against the closed form. Eight Gaussians to two moons in the plane: what arrives, energy, and
+distance of the drift from that of a large entropic plan.
 """
 
 import math
@@ -33,7 +33,7 @@ TIMES = (0.0, 0.25, 0.5, 0.75, 1.0)
 GAUSSIANS = {"2-D": (2, 0.5), "16-D": (16, 1.0), "16-D, eps 0.5": (16, 0.5)}
 TOYS = "8 Gaussians to moons"
 SOLVERS = ("interpolant", "entropic")
-_DATA, _TEST, _NOISE, _LAW = range(4)
+_DATA, _TEST, _NOISE, _DISTRIBUTION = range(4)
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "quick": {
@@ -53,23 +53,28 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 def cases(settings: Settings) -> Sequence[str]:
     """Every problem with every solver."""
-    return tuple(f"{law} / {solver}" for law in (*GAUSSIANS, TOYS) for solver in SOLVERS)
+    return tuple(f"{distribution} / {solver}" for distribution in (*GAUSSIANS, TOYS) for solver in SOLVERS)
 
 
 def measure(case: str, seed: int, settings: Settings) -> Answered:
     """Solve one bridge from samples, and hold it against what is known."""
-    law, name = case.split(" / ")
-    if law in GAUSSIANS:
+    distribution, name = case.split(" / ")
+    if distribution in GAUSSIANS:
         return measured(
-            _gaussian(problem(law), _solver(name, GAUSSIANS[law][1], seed, settings), seed, settings)
+            _gaussian(
+                problem(distribution),
+                _solver(name, GAUSSIANS[distribution][1], seed, settings),
+                seed,
+                settings,
+            )
         )
     return _toys(_solver(name, settings["toy_eps"], seed, settings), seed, settings)
 
 
-def problem(law: str) -> GaussianSchrodingerBridge:
+def problem(distribution: str) -> GaussianSchrodingerBridge:
     """Two Gaussians whose covariances do not commute, their means one unit apart in every coordinate."""
-    dim, eps = GAUSSIANS[law]
-    g = torch.Generator().manual_seed(dim + _LAW)
+    dim, eps = GAUSSIANS[distribution]
+    g = torch.Generator().manual_seed(dim + _DISTRIBUTION)
     spectrum = torch.linspace(0.3, 1.7, dim, dtype=torch.float64)
     covs = []
     for _ in range(2):
@@ -92,16 +97,19 @@ def _gaussian(
     exact: GaussianSchrodingerBridge, solver: SchrodingerSolver, seed: int, settings: Settings
 ) -> dict[str, float]:
     g = _generator(seed, _DATA)
-    x0, x1 = (law.sample(settings["data"], generator=g).float() for law in (exact.rho0, exact.rho1))
+    x0, x1 = (
+        distribution.sample(settings["data"], generator=g).float()
+        for distribution in (exact.rho0, exact.rho1)
+    )
     result = solver.fit(x0, x1).result
     assert result is not None
     values = {"energy": result.kinetic_energy / exact.kinetic_energy, "residual": result.residual}
     values |= drift_errors(exact, result, seed)
-    return values | law_errors(exact, result, seed, settings)
+    return values | distribution_errors(exact, result, seed, settings)
 
 
 def drift_errors(exact: GaussianSchrodingerBridge, result: SchrodingerResult, seed: int) -> dict[str, float]:
-    """Relative L2 errors of both drifts over the bridge's own law, t uniform; and of the part that depends on x."""
+    """Relative L2 errors of both drifts over the bridge's own states, t uniform; and of the part that depends on x."""
     g = _generator(seed, _TEST)
     shift = (exact.rho1.mean - exact.rho0.mean).float()
     off, whole, varying = torch.zeros(2), torch.zeros(2), torch.zeros(2)
@@ -117,10 +125,10 @@ def drift_errors(exact: GaussianSchrodingerBridge, result: SchrodingerResult, se
     return {"drift": forward, "backward drift": backward, "drift without its mean": float(inner)}
 
 
-def law_errors(
+def distribution_errors(
     exact: GaussianSchrodingerBridge, result: SchrodingerResult, seed: int, settings: Settings
 ) -> dict[str, float]:
-    """Errors of the laws at five times and of the coupling, from the forward SDE.
+    """Errors of the distributions at five times and of the coupling, from the forward SDE.
 
     The coupling's error is that of the learnt SDE against the exact one under the same noise and with the same start
     points: most of the sampling error of a covariance cancels.
@@ -130,9 +138,9 @@ def law_errors(
     values: dict[str, float] = {}
     states = result.sample_marginals(x0, TIMES, seed=seed, n_steps=steps)
     for t, x in zip(TIMES, states, strict=True):
-        law = exact.marginal(t)
-        std = law.covariance.diagonal().sqrt().float()
-        values[f"mean t={t}"] = float((x.mean(0) - law.mean.float()).norm() / std.norm())
+        distribution = exact.marginal(t)
+        std = distribution.covariance.diagonal().sqrt().float()
+        values[f"mean t={t}"] = float((x.mean(0) - distribution.mean.float()).norm() / std.norm())
         values[f"std t={t}"] = float((x.std(0) - std).norm() / std.norm())
     values["worst mean"] = max(v for k, v in values.items() if k.startswith("mean"))
     values["worst std"] = max(v for k, v in values.items() if k.startswith("std"))
@@ -147,13 +155,15 @@ def law_errors(
 def _toys(solver: SchrodingerSolver, seed: int, settings: Settings) -> Answered:
     g = _generator(seed, _DATA)
     base, data = EightGaussians(), Moons()
-    x0, x1 = (law.sample(settings["data"], generator=g).float() for law in (base, data))
+    x0, x1 = (distribution.sample(settings["data"], generator=g).float() for distribution in (base, data))
     result = solver.fit(x0, x1).result
     reference = EntropicSB(eps=solver.eps, drift="plan", block=settings["reference"], seed=seed).fit(x0, x1)
     assert result is not None
     assert reference.result is not None
     n = min(settings["n"], 4000)
-    test0, test1 = (law.sample(n, generator=_generator(seed, _TEST)).float() for law in (base, data))
+    test0, test1 = (
+        distribution.sample(n, generator=_generator(seed, _TEST)).float() for distribution in (base, data)
+    )
     there, back = result.transport(test0, seed=seed), result.transport(test1, reverse=True, seed=seed)
     floor = energy_distance(data.sample(n, generator=g).float(), test1).value
     values = {
@@ -215,7 +225,7 @@ def table(results: Results) -> str:
     """Errors between Gaussians, relative; then the toys."""
     rows = [
         [case, *(results.shown(case, name) for name, _ in GAUSSIAN), _seconds(results, case)]
-        for case in (f"{law} / {solver}" for law in GAUSSIANS for solver in SOLVERS)
+        for case in (f"{distribution} / {solver}" for distribution in GAUSSIANS for solver in SOLVERS)
         if results.names(case)
     ]
     text = markdown(["Gaussians", *(title for _, title in GAUSSIAN), "seconds"], rows)
@@ -232,7 +242,7 @@ def _seconds(results: Results, case: str) -> str:
 
 
 def figures(results: Results) -> list[Figure]:
-    """Errors of the laws over time between Gaussians; paths of both solvers between the toys."""
+    """Errors of the distributions over time between Gaussians; paths of both solvers between the toys."""
     return [_errors(results), *paths(results)]
 
 
@@ -240,9 +250,9 @@ def _errors(results: Results) -> Figure:
     panels = []
     for quantity, title in (("mean", "Mean of x_t"), ("std", "Standard deviation of x_t")):
         series = []
-        for hue, law in enumerate(GAUSSIANS):
+        for hue, distribution in enumerate(GAUSSIANS):
             for dash, solver in zip(("-", "--"), SOLVERS, strict=True):
-                case = f"{law} / {solver}"
+                case = f"{distribution} / {solver}"
                 numbers = [(case, f"{quantity} t={t}") for t in TIMES]
                 curve = results.curve(TIMES, numbers, case, hue, dash=dash, errors=False)
                 series.append(replace(curve, symbol="o", size=4))

@@ -2,7 +2,8 @@
 
 Digits: a Gaussian mixture, one full covariance for each class of handwritten digits, along the variance-exploding path.
 Does a Langevin corrector after every step of a coarse predictor pay, at equal steps and at equal evaluations? In the
-plane: do all samplers give the same law on all three paths? Digits again: asked for by the exact classifier, and with a
+plane: do all samplers give the same distribution on all three paths? Digits again: asked for by the exact classifier,
+    and with a
 known upper half.
 """
 
@@ -66,7 +67,7 @@ def cases(settings: Settings) -> Sequence[str]:
 
 
 def measure(case: str, seed: int, settings: Settings) -> Answered:
-    """One sampler, one set of samples, and its distance from the law."""
+    """One sampler, one set of samples, and its distance from the distribution."""
     if case in (CLASS, HOLE):
         return _class(seed, settings) if case == CLASS else _hole(seed, settings)
     kind, name, way = case.split(" / ")
@@ -99,7 +100,7 @@ def digit_fields() -> MixtureFields:
 
 
 def frechet(x: Tensor) -> float:
-    """Squared distance of the Gaussians with the moments of ``x (n, 64)`` and of the digits' law."""
+    """Squared distance of the Gaussians with the moments of ``x (n, 64)`` and of the digits' distribution."""
     x = x.double()
     return bures_wasserstein(x.mean(0), x.T.cov(), digits().mean, digits().covariance) ** 2
 
@@ -141,16 +142,18 @@ def _class(seed: int, settings: Settings) -> Answered:
 
 def _true_share(each: int, seed: int) -> float:
     """How many true samples of a class are nearest to it."""
-    law, source = digits(), _generator(seed, _TRUE)
+    distribution, source = digits(), _generator(seed, _TRUE)
     right = []
     for k in range(10):
-        one = GaussianMixture(torch.ones(1).double(), law.means[k : k + 1], law.covariances[k : k + 1])
-        right.append(law.responsibilities(one.sample(each, generator=source)).argmax(1) == k)
+        one = GaussianMixture(
+            torch.ones(1).double(), distribution.means[k : k + 1], distribution.covariances[k : k + 1]
+        )
+        right.append(distribution.responsibilities(one.sample(each, generator=source)).argmax(1) == k)
     return float(torch.cat(right).double().mean())
 
 
 def _hole(seed: int, settings: Settings) -> Answered:
-    """Held-out draws of the law whose lower half is hidden; exact draws of the posterior are the yardstick."""
+    """Held-out draws of the distribution whose lower half is hidden; exact draws of the posterior are the yardstick."""
     n = 10 * settings["each"]
     whole = digits().sample(n, generator=_generator(seed, _DATA)).float()
     known = torch.arange(64) < 32
@@ -176,18 +179,20 @@ def _apart(x: Tensor, whole: Tensor, known: Tensor) -> float:
 
 
 def _conditional(y: Tensor, known: Tensor, seed: int) -> Tensor:
-    """One draw for each row from the law of the whole given the known part, by Gaussian conditioning."""
-    law, source = digits(), _generator(seed, _START)
+    """One draw for each row from the distribution of the whole given the known part, by Gaussian conditioning."""
+    distribution, source = digits(), _generator(seed, _START)
     a, b = known, ~known
-    seen = GaussianMixture(law.weights, law.means[:, a], law.covariances[:, a][:, :, a])
+    seen = GaussianMixture(
+        distribution.weights, distribution.means[:, a], distribution.covariances[:, a][:, :, a]
+    )
     label = torch.multinomial(seen.responsibilities(y), 1, generator=source)[:, 0]
     whole = torch.empty(len(y), 64, dtype=torch.float64)
     whole[:, a] = y
     for k in range(10):
         rows = label == k
-        c = law.covariances[k]
+        c = distribution.covariances[k]
         gain = torch.linalg.solve(c[a][:, a], c[a][:, b]).mT
-        mean = law.means[k, b] + (y[rows] - law.means[k, a]) @ gain.mT
+        mean = distribution.means[k, b] + (y[rows] - distribution.means[k, a]) @ gain.mT
         root = torch.linalg.cholesky(c[b][:, b] - gain @ c[a][:, b])
         noise = torch.randn(int(rows.sum()), int(b.sum()), generator=source, dtype=torch.float64)
         whole[rows.nonzero(), b.nonzero().T] = mean + noise @ root.mT
@@ -217,16 +222,16 @@ def three_modes() -> GaussianMixture:
 
 
 def _plane(name: str, sampler: str, seed: int, settings: Settings) -> Answered:
-    path, law, n = PATHS[name], three_modes(), settings["plane"]
+    path, distribution, n = PATHS[name], three_modes(), settings["plane"]
     assert path.base is not None
     base = GaussianMixture.from_gaussian(path.base, 2, dtype=torch.float32)  # type: ignore[arg-type]
-    fields = GaussianMixtureBridge(base, law).fields(path)
+    fields = GaussianMixtureBridge(base, distribution).fields(path)
     start = path.base.color(torch.randn(n, 2, generator=_generator(seed, _START)))
     stop = 1.0 if name == "VE" else 1 - 1e-3
     run = {"n_steps": settings["plane_steps"], "stop": stop, "finish": "denoise", "seed": seed}
     x = sample(fields, start, invariant=False, chunk=n, **SAMPLERS[sampler], **run).x
-    true = [law.sample(n, generator=_generator(seed, _TRUE, k)) for k in range(2)]
-    reference = law.sample(10 * n, generator=_generator(seed, _DATA))
+    true = [distribution.sample(n, generator=_generator(seed, _TRUE, k)) for k in range(2)]
+    reference = distribution.sample(10 * n, generator=_generator(seed, _DATA))
     (shares, shapes), (floor_shares, floor_shapes) = (modes_apart(set_, reference) for set_ in (x, true[0]))
     return measured(
         {"TV": shares, "covariance": shapes, "TV floor": floor_shares, "covariance floor": floor_shapes}
@@ -235,8 +240,8 @@ def _plane(name: str, sampler: str, seed: int, settings: Settings) -> Answered:
 
 def modes_apart(x: Tensor, reference: Tensor) -> tuple[float, float]:
     """Total variation of the modes' shares, and the worst relative error of a covariance's entry within a mode."""
-    law = three_modes()
-    label, true = (law.responsibilities(rows).argmax(1) for rows in (x, reference))
+    distribution = three_modes()
+    label, true = (distribution.responsibilities(rows).argmax(1) for rows in (x, reference))
     share, true_share = (torch.bincount(rows, minlength=3) / len(rows) for rows in (label, true))
     worst = 0.0
     for k in range(3):
@@ -320,7 +325,7 @@ def _distances(results: Results) -> Figure:
     heun = results.mean(f"digits / {HEUN} / P", "distance")
     series.append(across(heun, "Heun's flow, as many evaluations as PC", 3))
     x = Axis(ticks=tuple(range(len(PREDICTORS))), names=tuple(PREDICTORS))
-    y, title = Axis(label="Frechet distance to the law", scale="log"), results.settings["steps"]
+    y, title = Axis(label="Frechet distance to the distribution", scale="log"), results.settings["steps"]
     panel = Panel(
         series=tuple(series),
         title=f"Digits, exact score, {title} steps",

@@ -159,7 +159,7 @@ def spectrum_made(path: SpatiallyLinearPath, power: Tensor, steps: int, *, ances
     """Powers after ``steps`` uniform steps from white noise, with the exact denoiser.
 
     From x the best estimates are ``x1 = a D x / (a^2 D + b^2)`` and ``x0 = b x / (a^2 D + b^2)``. The flow goes on to
-    ``a' x1 + b' x0``; the ancestral sampler draws from the law of ``x_t'`` given ``x_t`` and x1.
+    ``a' x1 + b' x0``; the ancestral sampler draws from the distribution of ``x_t'`` given ``x_t`` and x1.
     """
     v = torch.ones_like(power)
     times = torch.linspace(0, 1, steps + 1, dtype=torch.float64)

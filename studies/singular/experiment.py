@@ -1,8 +1,8 @@
 """Data on a thin set: how much noise should a likelihood see?
 
 A latent generator is fitted to data with noise of several sizes and sampled without it. On a closed curve in space the
-samples are compared with the true law by the exact W1, on digits with held-out images by the energy distance. Noise
-levels are in data units.
+samples are compared with the true distribution by the exact W1, on digits with held-out images by the energy distance.
+Noise levels are in data units.
 """
 
 import math
@@ -69,7 +69,7 @@ SETTINGS["full"] = {
 }
 CURVE_TRUE, DIGITS_TRUE = "curve, true draws", "digits, training images"
 WAYS = ("learnt", "fixed", "one draw")
-# The least noise of a model whose noise is fixed: the law itself has none.
+# The least noise of a model whose noise is fixed: the distribution itself has none.
 LEAST = 0.003
 
 
@@ -98,11 +98,11 @@ def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Answered:
 
 
 def _curve(way: str, level: float, seed: int, settings: Mapping[str, Any]) -> Answered:
-    law, n = ClosedCurve(), settings["compared"]
-    truth = law.sample(n, generator=seeded(seed, 2)).float()
+    distribution, n = ClosedCurve(), settings["compared"]
+    truth = distribution.sample(n, generator=seeded(seed, 2)).float()
     if way == "true draws":
-        return measured({"W1": w1(law.sample(n, generator=seeded(seed, 3)).float(), truth)})
-    x = law.sample(settings["n"], generator=seeded(seed, 1)).float()
+        return measured({"W1": w1(distribution.sample(n, generator=seeded(seed, 3)).float(), truth)})
+    x = distribution.sample(settings["n"], generator=seeded(seed, 1)).float()
     noise = math.hypot(LEAST, level) if way == "fixed" else None
     options = {"estimator": "quadrature", "prior": "uniform", "points": settings["points"]}
     model = fitted(x, 1, level, noise, seed, settings, options)
@@ -110,7 +110,7 @@ def _curve(way: str, level: float, seed: int, settings: Mapping[str, Any]) -> An
     values = {"W1": w1(made, truth), "off the curve": off_the_curve(made), "s": model.s * unit(x)}
     if level > 0:
         noisy = InstanceNoise(level).draw(
-            law.sample(4000, generator=seeded(seed, 4)).float(), generator=seeded(seed, 5)
+            distribution.sample(4000, generator=seeded(seed, 4)).float(), generator=seeded(seed, 5)
         )
         values["log-likelihood"] = float(model.log_prob(noisy, points=2000).log_prob.mean())
     keep = seed == 0 and way == "learnt"
@@ -190,7 +190,7 @@ _WORDS = {"learnt": "s learnt", "fixed": "s fixed", "one draw": "s learnt, bound
 def table(results: Results) -> str:
     """Distances by noise on the data; codimensions; digits; ratios that the claims are about."""
     text = f"Seeds {', '.join(map(str, results.seeds))}; mean ± standard error.\n\n"
-    head = ["curve in space, noise on the data", "W1 to the law", "distance from the curve", "s"]
+    head = ["curve in space, noise on the data", "W1 to the distribution", "distance from the curve", "s"]
     rows = [
         _row(results, "curve", way, level, ("W1", "off the curve", "s"))
         for way, level in _all(results, "curve")
@@ -249,7 +249,9 @@ def figures(results: Results) -> list[Figure]:
     """Error against noise for both data sets; what the curve's samples look like; digits."""
     far = "energy distance to held-out images"
     panels = (
-        _lines(results, "curve", "Closed curve in space, 500 points", "W1", "W1 to the law", CURVE_TRUE),
+        _lines(
+            results, "curve", "Closed curve in space, 500 points", "W1", "W1 to the distribution", CURVE_TRUE
+        ),
         _lines(results, "digits", "Digits, 1,000 images", "energy", far, DIGITS_TRUE),
     )
     return [Figure(name="noise", panels=panels, width=900, height=320), _samples(results)]

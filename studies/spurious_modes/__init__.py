@@ -1,1 +1,1 @@
-"""Modes that neither end has, in the law of x_t between two mixtures, and what they cost."""
+"""Modes that neither end has, in the distribution of x_t between two mixtures, and what they cost."""

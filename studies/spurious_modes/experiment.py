@@ -1,8 +1,8 @@
 """Between two mixtures without latent noise, every pair of modes makes a mode of its own at inner times.
 
-From 3 modes to 4 in the plane, for several paths. From the closed forms: the modes of the law of x_t, how many pairs
-of modes can be told apart at time t, and how steep the velocity is. From networks of one size trained alike: the
-error of the learnt velocity, and the distance of its samples from the target.
+From 3 modes to 4 in the plane, for several paths. From the closed forms: the modes of the distribution of x_t, how
+many pairs of modes can be told apart at time t, and how steep the velocity is. From networks of one size trained
+alike: the error of the learnt velocity, and the distance of its samples from the target.
 """
 
 import math
@@ -73,10 +73,10 @@ def measure(case: str, seed: int, settings: Settings) -> Answered:
     values: dict[str, float] = {}
     steepness = 0.0
     for t in times(settings):
-        law = bridge.marginal(path, t)
-        x = law.sample(settings["draws"], generator=_generator(seed, _DRAWS))
-        values[f"modes t={t:.3f}"] = len(modes(law))
-        values[f"distinct t={t:.3f}"] = distinct(law, x)
+        distribution = bridge.marginal(path, t)
+        x = distribution.sample(settings["draws"], generator=_generator(seed, _DRAWS))
+        values[f"modes t={t:.3f}"] = len(modes(distribution))
+        values[f"distinct t={t:.3f}"] = distinct(distribution, x)
         if 0.01 < t < 0.99:
             steepness += steep(bridge.fields(path), x, t) / (settings["times"] - 2)
     values["most modes"] = max(v for k, v in values.items() if k.startswith("modes "))
@@ -91,17 +91,17 @@ def times(settings: Settings) -> list[float]:
     return [k / (n - 1) for k in range(n)]
 
 
-def modes(law: GaussianMixture, tolerance: float = 1e-2) -> Tensor:
+def modes(distribution: GaussianMixture, tolerance: float = 1e-2) -> Tensor:
     """The maxima of a mixture's density in the plane, found by ascent from its centres, ``(M, 2)``.
 
     A Gaussian mixture in the plane may have maxima elsewhere, but components of one shape have none that ascent
     from the centres misses in practice; saddles are left by a small push first.
     """
-    push = 1e-3 * torch.tensor([1.0, 0.618], dtype=law.dtype)
-    x = law.means + push
-    step = float(law.variances.min())
+    push = 1e-3 * torch.tensor([1.0, 0.618], dtype=distribution.dtype)
+    x = distribution.means + push
+    step = float(distribution.variances.min())
     for _ in range(4000):
-        move = step * law.score(x)
+        move = step * distribution.score(x)
         x = x + move
         if float(move.abs().max()) < 1e-7:
             break
@@ -112,11 +112,11 @@ def modes(law: GaussianMixture, tolerance: float = 1e-2) -> Tensor:
     return torch.stack(found)
 
 
-def distinct(law: GaussianMixture, x: Tensor) -> float:
+def distinct(distribution: GaussianMixture, x: Tensor) -> float:
     """How many components can be told apart: ``exp`` of the information that x carries about its component."""
-    weights = law.responsibilities(x)
+    weights = distribution.responsibilities(x)
     doubt = -torch.special.xlogy(weights, weights).sum(1).mean()
-    prior = -torch.special.xlogy(law.weights, law.weights).sum()
+    prior = -torch.special.xlogy(distribution.weights, distribution.weights).sum()
     return math.exp(float(prior - doubt))
 
 
@@ -132,7 +132,7 @@ def steep(fields: Fields, x: Tensor, t: float) -> float:
 def _learnt(path: Path, bridge: GaussianMixtureBridge, seed: int, settings: Settings) -> dict[str, float]:
     """Errors of a learnt velocity, and how far its samples are from the target."""
     g, n = _generator(seed, _DATA), settings["data"]
-    x0, x1 = (law.sample(n, generator=g).float() for law in (bridge.rho0, bridge.rho1))
+    x0, x1 = (distribution.sample(n, generator=g).float() for distribution in (bridge.rho0, bridge.rho1))
     train = TrainSettings(
         steps=settings["steps"],
         batch_size=settings["batch"],
@@ -225,20 +225,20 @@ def _findings(results: Results, names: list[str]) -> str:
 
 
 def figures(results: Results) -> list[Figure]:
-    """The laws of x_t, and how many modes can be told apart."""
-    return [_laws(), _counts(results)]
+    """The distributions of x_t, and how many modes can be told apart."""
+    return [_distributions(), _counts(results)]
 
 
-def _laws() -> Figure:
+def _distributions() -> Figure:
     bridge, side = problem(), torch.linspace(-3.2, 3.2, 120, dtype=torch.float64)
     grid, moments, panels = torch.cartesian_prod(side, side), (0.0, 0.25, 0.5, 0.75, 1.0), []
     for name, path in PATHS.items():
         for t in moments:
-            law = bridge.marginal(path, t)
-            top = modes(law)
+            distribution = bridge.marginal(path, t)
+            top = modes(distribution)
             crosses = {"x": top[:, 0], "y": top[:, 1]}
             series = (
-                shaded(law.log_prob(grid).exp().reshape(120, 120).sqrt(), 3.2),
+                shaded(distribution.log_prob(grid).exp().reshape(120, 120).sqrt(), 3.2),
                 Series(mark="points", arrays=crosses, hue=1, symbol="x", size=12),
             )
             x = Axis(ticks=(-2, 0, 2))
@@ -246,13 +246,13 @@ def _laws() -> Figure:
             title = f"t = {t:g}: {len(top)} {'mode' if len(top) == 1 else 'modes'}"
             panels.append(Panel(series=series, title=title, x=x, y=y, equal=True))
     height = 175 * len(PATHS)
-    return Figure(name="laws", panels=tuple(panels), columns=len(moments), width=860, height=height)
+    return Figure(name="distributions", panels=tuple(panels), columns=len(moments), width=860, height=height)
 
 
 def _counts(results: Results) -> Figure:
     moments, panels = times(results.settings), []
     for key, title, y in (
-        ("modes", "Modes of the law of x_t", "number of maxima"),
+        ("modes", "Modes of the distribution of x_t", "number of maxima"),
         ("distinct", "Pairs of modes told apart from x_t", "effective number"),
     ):
         series = tuple(

@@ -59,7 +59,7 @@ _TRUE, _OTHER, _START, _RUN = range(4)
 # Cards of paths and bridges that are not measured, and why.
 WORDS = {
     "general": "any formula of the ends: it has no closed form, and its numbers are those of the formula",
-    "mirror": "leads from a law to itself, so there is no arrival to measure",
+    "mirror": "leads from a distribution to itself, so there is no arrival to measure",
     "spectral": "schedules per direction are the user's; shortest_path is the one that follows from data",
     "tabulated": "a table of any schedule, with the numbers of that schedule",
     "light_sb": "solves for the Schroedinger bridge, whose exact fields are in the table",
@@ -67,9 +67,9 @@ WORDS = {
     "entropic_sb": "solves for the Schroedinger bridge, whose exact fields are in the table",
     "flow_map": "its exact jumps are the flow's own ends: no error is left to measure",
     "rectification": "its exact flow has the ends of the flow before: no error is left to measure",
-    "multimarginal": "for more than two laws; between two it is linear with gamma = 0",
+    "multimarginal": "for more than two distributions; between two it is linear with gamma = 0",
     "latent_generator": "one pass of a decoder: no path, and no evaluations to count",
-    "prior_restoration": "one sample for each measurement: what arrives has no law of its own to compare",
+    "prior_restoration": "one sample for each measurement: what arrives has no distribution of its own to compare",
     "restoration": "needs pairs of damaged and clean states",
     "token_bridge": "tokens have no energy distance, and their evaluations are counted by jumps",
 }
@@ -85,7 +85,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 @cache
 def paths() -> dict[str, Callable[[GaussianMixture], SpatiallyLinearPath]]:
-    """Spatially linear paths to a law, by name: whatever a card makes without settings, and some that need them."""
+    """Spatially linear paths to a distribution, by name: all that a card makes without settings, and some with."""
     cards = {kind: [c for c in load_cards() if c.kind == kind] for kind in ("path", "envelope")}
     found: dict[str, Any] = {card.id: _plain(card.load_entry()) for card in cards["path"]}
     for card in cards["envelope"]:
@@ -108,13 +108,13 @@ def _same(path: SpatiallyLinearPath, rho1: GaussianMixture) -> SpatiallyLinearPa
 
 
 def _shortest(rho1: GaussianMixture) -> SpatiallyLinearPath:
-    """The path whose powers along the axes are those of the law."""
+    """The path whose powers along the axes are those of the distribution."""
     powers = rho1.covariance.diagonal() + rho1.mean.square()
     return ShortestPath(MatrixBasis(torch.eye(rho1.dim, dtype=torch.float64)), powers.double())
 
 
 def _kinetic(rho1: GaussianMixture) -> SpatiallyLinearPath:
-    """The path of least kinetic energy to the law, by its exact denoiser."""
+    """The path of least kinetic energy to the distribution, by its exact denoiser."""
     path, g = OneSidedLinear(), keyed(0, _OTHER)
     denoiser = GaussianMixtureBridge(path.base, rho1).fields(path).denoised
     return KineticOptimal.fit(rho1.sample(250, generator=g), denoiser=denoiser, path=path)
@@ -140,7 +140,9 @@ def cases(settings: Settings) -> Sequence[str]:
 
 
 def _applies(name: str, path: SpatiallyLinearPath, task: str) -> bool:
-    if task == "translate":  # a mirror path leads from a law to itself: there is nothing to arrive at
+    if (
+        task == "translate"
+    ):  # a mirror path leads from a distribution to itself: there is nothing to arrive at
         return not path.is_static and not path.is_one_sided
     return path.is_one_sided and (name in POINTS if task == "points" else isinstance(path.base, Gaussian))
 
@@ -159,11 +161,11 @@ def _values(
     rho0, rho1 = exact.rho0.to(dtype=torch.float32), exact.rho1.to(dtype=torch.float32)
     true = rho1.sample(n, generator=keyed(seed, _TRUE))
     points = EmpiricalBridge(true[: settings["points"]])
-    law: Any = points if task == "points" else rho1
+    distribution: Any = points if task == "points" else rho1
     if task == "points":
         true = points.sample(n, generator=keyed(seed, _TRUE)).float()
     if name == FLOOR:
-        return floor_of(law.sample, n, true, seed)
+        return floor_of(distribution.sample, n, true, seed)
     start = rho0.sample(n, generator=keyed(seed, _START))
     if name == NOTHING:
         x = start if task == "translate" else torch.randn(n, rho1.dim, generator=keyed(seed, _START))
@@ -179,10 +181,10 @@ def _values(
     return distances(fields, start, true, seed)
 
 
-def floor_of(law: Callable[..., Tensor], n: int, true: Tensor, seed: int) -> dict[str, float]:
+def floor_of(distribution: Callable[..., Tensor], n: int, true: Tensor, seed: int) -> dict[str, float]:
     """Distance between true sets, and the scatter of one such number."""
     other = keyed(seed, _OTHER)
-    values = [energy_distance(law(n, generator=other).float(), true).value for _ in range(DRAWS)]
+    values = [energy_distance(distribution(n, generator=other).float(), true).value for _ in range(DRAWS)]
     return {"distance": statistics.mean(values), "error": statistics.stdev(values)}
 
 

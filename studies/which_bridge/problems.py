@@ -9,12 +9,15 @@ _EPS, _SPREAD, _MODES = 0.2, 1.5, 2
 
 
 def mixtures(seed: int, dim: int) -> MixtureSchrodingerBridge:
-    """Two laws of narrow modes and their Schroedinger bridge, in units in which the mean square of all entries is 1.
+    """Two distributions of narrow modes and their Schroedinger bridge, with the mean square of all entries 1.
 
     The construction scales: offsets divided by s and eps by s^2 give the same problem in units of s.
     """
     raw = MixtureSchrodingerBridge.random(seed, dim, _EPS, n_components=_MODES, spread=_SPREAD)
-    square = sum(float(law.covariance.trace() + law.mean.square().sum()) for law in (raw.rho0, raw.rho1))
+    square = sum(
+        float(distribution.covariance.trace() + distribution.mean.square().sum())
+        for distribution in (raw.rho0, raw.rho1)
+    )
     unit = (square / (2 * dim)) ** 0.5
     return MixtureSchrodingerBridge.random(
         seed, dim, _EPS / unit**2, n_components=_MODES, spread=_SPREAD / unit

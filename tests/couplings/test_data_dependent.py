@@ -1,4 +1,4 @@
-"""Couplings that make x0 from x1: the law of x0 given x1, and the bridge of a Gaussian vector that follows."""
+"""Couplings that make x0 from x1: the distribution of x0 given x1, and the bridge of a Gaussian vector that follows."""
 
 import pytest
 import torch
@@ -50,12 +50,12 @@ def test_mean_and_variance_of_the_start_given_its_end(name, generator):
     off = (pairs.x0.mean(0) - torch.tensor(mean, dtype=torch.float64)).abs()
     assert (off <= 4 * sigma / n**0.5 + 1e-12).all()
     assert (pairs.x0.var(0).sqrt() - sigma).abs().le(4 * sigma / (2 * n) ** 0.5 + 1e-12).all()
-    # The end is left as it is: its marginal law cannot change.
+    # The end is left as it is: its marginal distribution cannot change.
     assert torch.equal(pairs.x1, x1)
     assert torch.equal(pairs.index1, torch.arange(n))
 
 
-def test_the_velocity_of_in_painting_carries_noise_to_the_conditional_law(generator):
+def test_the_velocity_of_in_painting_carries_noise_to_the_conditional_distribution(generator):
     """Exact in blocks: given the known half k, the hidden one is N(A k, S), and the start N(0, sigma^2)."""
     coupling = InPainting(mask="lower", share=0.5, noise=0.7)
     known, hidden = COVARIANCE[:2, :2], COVARIANCE[2:, 2:]

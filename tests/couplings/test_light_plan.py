@@ -74,8 +74,8 @@ def test_the_density_is_the_mixture_of_the_components(kind, centred):
     logs = []
     for k in range(p.n_components):
         mean = p.offsets[k] + y0 @ p.slopes[k]
-        law = torch.distributions.MultivariateNormal(mean, 2 * p.eps * p.slopes[k])
-        logs.append(p.weights(x0)[:, k].log() + law.log_prob(y1))
+        distribution = torch.distributions.MultivariateNormal(mean, 2 * p.eps * p.slopes[k])
+        logs.append(p.weights(x0)[:, k].log() + distribution.log_prob(y1))
     assert_close(p.log_prob(x1, x0), torch.stack(logs).logsumexp(0))
 
 

@@ -74,9 +74,9 @@ def test_rows_draw_their_column_from_the_plan():
     g = torch.Generator().manual_seed(0)
     many = torch.stack([coupling.pair(x0, x1, generator=g).index1 for _ in range(2_000)])
     frequency = torch.stack([(many == j).double().mean(0) for j in range(5)], 1)
-    law = coupling.plan(x0, x1).plan * 4
-    error = (law * (1 - law) / 2_000).sqrt()
-    assert bool(((frequency - law).abs() <= 5 * error + 1e-12).all())
+    distribution = coupling.plan(x0, x1).plan * 4
+    error = (distribution * (1 - distribution) / 2_000).sqrt()
+    assert bool(((frequency - distribution).abs() <= 5 * error + 1e-12).all())
 
 
 def test_base_is_kept_and_expected_multiplicities_are_one():

@@ -130,15 +130,15 @@ def test_a_dataset_without_end_is_stopped():
 
 
 def test_distributions_are_drawn_by_the_generator_and_nothing_else():
-    law = torch.distributions.MultivariateNormal(torch.tensor([5.0, -1.0]), torch.eye(2))
+    distribution = torch.distributions.MultivariateNormal(torch.tensor([5.0, -1.0]), torch.eye(2))
     before = torch.get_rng_state()
-    first, kind = as_tensor(law, "fit", samples=400, generator=torch.Generator().manual_seed(1))
-    second, _ = as_tensor(law, "fit", samples=400, generator=torch.Generator().manual_seed(1))
-    third, _ = as_tensor(law, "fit", samples=400, generator=torch.Generator().manual_seed(2))
+    first, kind = as_tensor(distribution, "fit", samples=400, generator=torch.Generator().manual_seed(1))
+    second, _ = as_tensor(distribution, "fit", samples=400, generator=torch.Generator().manual_seed(1))
+    third, _ = as_tensor(distribution, "fit", samples=400, generator=torch.Generator().manual_seed(2))
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(first, second)
     assert not torch.equal(first, third)
-    assert bool(((first.mean(0) - law.mean).abs() < 5 / 20).all())  # 5 standard errors
+    assert bool(((first.mean(0) - distribution.mean).abs() < 5 / 20).all())  # 5 standard errors
     assert torch.equal(restore(first, kind), first)
     scalar, kind = as_tensor(torch.distributions.Normal(0.0, 1.0), "fit", samples=3)
     assert scalar.shape == (3, 1)
@@ -171,14 +171,15 @@ def test_other_objects_that_sample():
         def sample(self, n):
             return torch.randn(n, 2).numpy(), np.zeros(n)
 
-    for law in (Ours(), Mixture()):
+    for distribution in (Ours(), Mixture()):
         a, b = (
-            as_tensor(law, "fit", samples=5, generator=torch.Generator().manual_seed(3))[0] for _ in range(2)
+            as_tensor(distribution, "fit", samples=5, generator=torch.Generator().manual_seed(3))[0]
+            for _ in range(2)
         )
         assert a.shape == (5, 2)
         assert torch.equal(a, b)
         with pytest.raises(InvalidInputError, match=r"so a number of samples must be given, got None"):
-            as_tensor(law, "fit")
+            as_tensor(distribution, "fit")
 
     class Wrong:
         def sample(self, n):

@@ -46,7 +46,8 @@ def test_a_gauge_leaves_the_density_and_a_wrong_gradient_does_not():
 def test_a_large_gauge_leaves_fifty_densities_on_the_exploding_path():
     """Three Gaussians in space, noise from 0.01 to 10, A of size 3, tolerance 1e-7: |log p - truth| <= 1e-5.
 
-    The truth is the law of the data with the least noise, from the base that the data have not left altogether.
+    The truth is the distribution of the data with the least noise, from the base that the data have not left
+    altogether.
     """
     path = VE(smin=0.01, smax=10.0)
     base = GaussianMixtureBridge(path.base, DATA).fields(path).marginal(0.0)

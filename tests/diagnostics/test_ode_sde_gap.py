@@ -70,7 +70,7 @@ def test_the_gap_between_gaussians_is_the_known_one_and_within_its_bounds():
 
 
 def test_the_score_of_the_flow_is_carried_along_exactly():
-    """The flow's law is N(0, v_t) throughout, so E|grad log q - s|^2 = 2 v (1/v - c)^2; v_1 as above."""
+    """The flow's distribution is N(0, v_t) throughout, so E|grad log q - s|^2 = 2 v (1/v - c)^2; v_1 as above."""
     factor, n = 1.2, 4000
     found = flow_score(wrong(factor), starts(n), Gaussian((2,)), eps=1.0, n_steps=100)
     v = variances(factor, 1.0)[0]

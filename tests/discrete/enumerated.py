@@ -1,4 +1,4 @@
-"""Small worlds in which everything can be summed: all states, their laws over time, the chain's matrices."""
+"""Small worlds in which everything can be summed: all states, their distributions over time, the chain's matrices."""
 
 import math
 from itertools import pairwise
@@ -13,26 +13,26 @@ def all_states(path, length):
     return torch.cartesian_prod(*[torch.arange(path.states)] * length).reshape(-1, length)
 
 
-def marginal(path, law, t):
-    """The law of x_t over all states, ``(S^L,)``; ``t`` may carry a gradient."""
+def marginal(path, distribution, t):
+    """The distribution of x_t over all states, ``(S^L,)``; ``t`` may carry a gradient."""
     keep = path.schedule.keep(t)
-    x, x1 = all_states(path, law.length), law.sequences()
+    x, x1 = all_states(path, distribution.length), distribution.sequences()
     chance = (1 - keep) * path.base[x][:, None] + keep * (x[:, None] == x1)
-    return chance.prod(2) @ law.table.flatten()
+    return chance.prod(2) @ distribution.table.flatten()
 
 
-def product(laws):
-    """Joint laws of independent tokens: ``(B, L, S)`` -> ``(B, S^L)``."""
-    joint = laws[:, 0]
-    for place in range(1, laws.shape[1]):
-        joint = (joint[:, :, None] * laws[:, None, place]).flatten(1)
+def product(distributions):
+    """Joint distributions of independent tokens: ``(B, L, S)`` -> ``(B, S^L)``."""
+    joint = distributions[:, 0]
+    for place in range(1, distributions.shape[1]):
+        joint = (joint[:, :, None] * distributions[:, None, place]).flatten(1)
     return joint
 
 
-def chain_law(path, law, num_steps, corrector=0.0):
-    """The law of the sampler on a grid after its last step, over all states, by products of its matrices."""
-    x, posterior = all_states(path, law.length), ExactPosterior(law, path)
-    p = product(path.base.expand(1, law.length, -1))[0]
+def chain_distribution(path, distribution, num_steps, corrector=0.0):
+    """The distribution of the sampler on a grid after its last step, over all states, by products of its matrices."""
+    x, posterior = all_states(path, distribution.length), ExactPosterior(distribution, path)
+    p = product(path.base.expand(1, distribution.length, -1))[0]
     grid = torch.linspace(0, 1, num_steps + 1, dtype=torch.float64).tolist()
     for start, stop in pairwise(grid):
         p = p @ product(path.transition(x, posterior(x, start), start, stop, corrector=corrector))
@@ -51,7 +51,7 @@ def variation(p, q):
 
 
 def variation_floor(p, n):
-    """Expected distance of the frequencies of n true samples from their law, to leading order."""
+    """Expected distance of the frequencies of n true samples from their distribution, to leading order."""
     return 0.5 * float((2 * p * (1 - p) / (math.pi * n)).sqrt().sum())
 
 

@@ -1,4 +1,4 @@
-"""The first-hitting sampler against tables that are known, the law of its times, and what it shares between batches."""
+"""The first-hitting sampler against known tables, the distribution of its times, and what it shares between batches."""
 
 import math
 
@@ -128,7 +128,7 @@ def test_a_posterior_that_uses_the_time_is_given_the_hit_time(schedule):
     assert abs(gap) <= 0.01 + 4.5 * (0.25 / N) ** 0.5
 
 
-def test_prompts_are_kept_and_filled_in_by_the_exact_conditional_law():
+def test_prompts_are_kept_and_filled_in_by_the_exact_conditional_distribution():
     prompt = torch.tensor([2, 3, 3, 1])
     found = FirstHitting().sample(EXACT, N, prompt=prompt, seed=5)
     assert (found.x[:, [0, 3]] == torch.tensor([2, 1])).all()
@@ -202,15 +202,15 @@ def test_a_plain_loop_over_sequences_and_tokens_draws_the_same(mode):
         assert torch.equal(x[0], found.x[row])
 
 
-def test_temperature_and_nucleus_sharpen_the_laws():
-    law = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+def test_temperature_and_nucleus_sharpen_the_distributions():
+    distribution = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
 
     def mu(x, t, cond):
-        return law.expand(*x.shape, 3)
+        return distribution.expand(*x.shape, 3)
 
     posterior = FunctionPosterior(mu, Masked(3), uses_time=False)
     for settings, wanted in (
-        ({"temperature": 0.5}, law.square() / law.square().sum()),
+        ({"temperature": 0.5}, distribution.square() / distribution.square().sum()),
         ({"top_p": 0.6}, torch.tensor([0.625, 0.375, 0.0], dtype=torch.float64)),
         ({"top_p": 0.5}, torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)),
     ):

@@ -1,4 +1,4 @@
-"""Paths over tokens: their laws, posteriors and generators against plain enumeration."""
+"""Paths over tokens: their distributions, posteriors and generators against plain enumeration."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def test_every_card_of_the_family_is_under_these_laws():
 
 
 @each
-def test_samples_have_the_marginal_law(kind, generator):
+def test_samples_have_the_marginal_distribution(kind, generator):
     path, n = PATHS[kind](3), 60_000
     x1 = TABLE.sample(n, generator=generator)
     found = path.sample(x1=x1, t=0.6, generator=generator)
@@ -94,7 +94,7 @@ def test_the_rates_carry_the_marginals_along(kind, corrector):
 
 @each
 @pytest.mark.parametrize("corrector", [0.0, 0.7])
-def test_a_short_step_moves_at_the_rates_and_any_step_is_a_law(kind, corrector):
+def test_a_short_step_moves_at_the_rates_and_any_step_is_a_distribution(kind, corrector):
     path, h = PATHS[kind](3), 1e-6
     x = all_states(path, 2)
     mu = ExactPosterior(TABLE, path)(x, 0.4)
@@ -102,9 +102,9 @@ def test_a_short_step_moves_at_the_rates_and_any_step_is_a_law(kind, corrector):
     rates = path.rates(x, mu, 0.4, corrector=corrector)
     assert_close((moved - path.one_hot(x)) / h, rates, atol=2e-5, rtol=2e-5)
     for start, stop in ((0.0, 0.3), (0.3, 0.9), (0.5, 1.0), (0.0, 1.0)):
-        law = path.transition(x, mu, start, stop, corrector=corrector)
-        assert (law >= 0).all()
-        assert_close(law.sum(-1), torch.ones_like(law[..., 0]))
+        distribution = path.transition(x, mu, start, stop, corrector=corrector)
+        assert (distribution >= 0).all()
+        assert_close(distribution.sum(-1), torch.ones_like(distribution[..., 0]))
 
 
 def test_a_step_to_the_end_reveals_all_and_the_ancestral_chance_is_the_formula():
@@ -114,9 +114,9 @@ def test_a_step_to_the_end_reveals_all_and_the_ancestral_chance_is_the_formula()
     assert_close(path.transition(x, mu, 0.4, 1.0), path.widen(mu))
     s, u = (torch.tensor(v, dtype=torch.float64) for v in (0.3, 0.5))
     stays = path.schedule.hidden(u) / path.schedule.hidden(s)
-    law = path.transition(x, mu, 0.3, 0.5)
-    assert_close(law[0, 0], torch.cat([(1 - stays) * mu[0, 0], stays[None]]))
-    assert_close(law[0, 1], path.one_hot(x)[0, 1])
+    distribution = path.transition(x, mu, 0.3, 0.5)
+    assert_close(distribution[0, 0], torch.cat([(1 - stays) * mu[0, 0], stays[None]]))
+    assert_close(distribution[0, 1], path.one_hot(x)[0, 1])
 
 
 @pytest.mark.parametrize(
@@ -149,10 +149,10 @@ def test_a_schedule_may_rest_at_its_ends(kind, corrector):
     path = kind(3, CustomKeep(lambda t: ((t - 0.2) / 0.6).clamp(0, 1)))
     x, mu = torch.tensor([[0, path.states - 1]]), torch.full((1, 2, 3), 1 / 3)
     for start, stop in ((0.0, 0.1), (0.1, 0.2), (0.1, 0.3), (0.4, 0.5), (0.7, 0.9), (0.8, 0.9), (0.9, 1.0)):
-        law = path.transition(x, mu, start, stop, corrector=corrector)
-        assert_close(law.sum(-1), torch.ones(1, 2, dtype=torch.float64))
+        distribution = path.transition(x, mu, start, stop, corrector=corrector)
+        assert_close(distribution.sum(-1), torch.ones(1, 2, dtype=torch.float64))
         if stop <= 0.2 or start >= 0.8:
-            assert_close(law, path.one_hot(x))
+            assert_close(distribution, path.one_hot(x))
 
 
 @pytest.mark.parametrize("kind", [Masked, UniformBase])

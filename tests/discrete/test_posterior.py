@@ -1,4 +1,4 @@
-"""Posteriors from networks, laws and functions: the same numbers, and refusals at the public door."""
+"""Posteriors from networks, distributions and functions: the same numbers, and refusals at the public door."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ TABLE, PATH = random_table(3, 3, seed=1), Masked(3)
 
 
 class Logits(nn.Module):
-    """Log probabilities of a law's posterior, or any other numbers, as a network would return them."""
+    """Log probabilities of a distribution's posterior, or any other numbers, as a network would return them."""
 
     def __init__(self, function):
         super().__init__()
@@ -36,7 +36,7 @@ def exact(x):
     return ExactPosterior(TABLE, PATH)(x, 0.5)
 
 
-def test_a_network_of_log_probabilities_is_the_law_and_visible_tokens_keep_their_mass():
+def test_a_network_of_log_probabilities_is_the_distribution_and_visible_tokens_keep_their_mass():
     x = all_states(PATH, 3)
     net = Logits(lambda x: exact(x).clamp(min=1e-30).log().float())
     mu = NetPosterior(net, PATH)(x, 0.5)

@@ -1,9 +1,9 @@
-"""Steps on a grid: the law of the chain by products of its matrices, its order, and the ways to draw a step."""
+"""Steps on a grid: the chain's distribution by products of its matrices, its order, and the ways to draw a step."""
 
 import pytest
 import torch
 
-from discrete.enumerated import PATHS, chain_law, frequencies, marginal, variation
+from discrete.enumerated import PATHS, chain_distribution, frequencies, marginal, variation
 from interpolants.discrete import (
     CosineKeep,
     ExactPosterior,
@@ -29,11 +29,11 @@ def assert_frequencies(share, p, n):
 @each
 @pytest.mark.parametrize("corrector", [0.0, 2.0])
 @pytest.mark.parametrize("draw", ["two_stage", "joint"])
-def test_samples_have_the_law_of_the_chain(kind, corrector, draw):
+def test_samples_have_the_distribution_of_the_chain(kind, corrector, draw):
     path = PATHS[kind](3)
     sampler = TauLeaping(num_steps=5, corrector=corrector, draw=draw)
     found = sampler.sample(ExactPosterior(TABLE, path), N, 2, seed=0)
-    assert_frequencies(frequencies(found.x, path.states), chain_law(path, TABLE, 5, corrector), N)
+    assert_frequencies(frequencies(found.x, path.states), chain_distribution(path, TABLE, 5, corrector), N)
     assert (found.x < 3).all()
     assert (found.nfe == 5).all()
 
@@ -53,7 +53,7 @@ def test_tokens_are_unmasked_at_the_pace_of_the_schedule(draw):
 def test_the_chain_comes_to_the_data_at_first_order(kind, corrector):
     path = PATHS[kind](3)
     end = marginal(path, TABLE, torch.tensor(1.0, dtype=torch.float64))
-    far = [variation(chain_law(path, TABLE, m, corrector), end) for m in (64, 128, 256)]
+    far = [variation(chain_distribution(path, TABLE, m, corrector), end) for m in (64, 128, 256)]
     # Twice the steps, half the distance; with a corrector the limit is reached slowly (1.95 at 1,024 steps).
     for ratio in (far[0] / far[1], far[1] / far[2]):
         assert (1.75 if corrector else 1.88) < ratio < 2.05
@@ -71,14 +71,14 @@ def test_a_corrector_may_unmask_again_but_never_touches_the_prompt():
     assert not found.hit_times[1::2].isnan().any()
 
 
-def test_the_law_of_a_joint_draw_is_that_of_two_stages_at_any_temperature():
+def test_the_distribution_of_a_joint_draw_is_that_of_two_stages_at_any_temperature():
     posterior = ExactPosterior(random_table(length=2, vocabulary=2, seed=0), UniformBase(2))
     shares = []
     for draw in ("two_stage", "joint"):
         how = TauLeaping(num_steps=4, corrector=3.0, temperature=0.3, draw=draw)
         x = how.sample(posterior, N, 2, seed=1).x
         shares.append(torch.bincount(2 * x[:, 0] + x[:, 1], minlength=4) / len(x))
-    # Four standard errors of a difference of two shares; forgetting by the sharpened law is off by 0.021.
+    # Four standard errors of a difference of two shares; forgetting by the sharpened distribution is off by 0.021.
     assert float((shares[0] - shares[1]).abs().max()) < 4 * (2 * 0.25 / N) ** 0.5
 
 
@@ -110,8 +110,8 @@ def test_coarse_noise_in_a_joint_draw_lowers_the_entropy_and_a_two_stage_draw_do
     source = MarkovTokens((zipf / zipf.sum()).expand(100, -1), 4)  # independent tokens
     posterior = ExactPosterior(source, Masked(100))
 
-    def coarse(law, generator):
-        return gumbel_draw(law, bits=8, generator=generator)
+    def coarse(distribution, generator):
+        return gumbel_draw(distribution, bits=8, generator=generator)
 
     steps, n = 60, 400
     joint = TauLeaping(num_steps=steps, draw="joint", joint_sampler=coarse).sample(posterior, n, 4, seed=5)
@@ -142,8 +142,8 @@ def test_one_step_draws_all_tokens_from_their_marginals():
     posterior = ExactPosterior(TABLE, UniformBase(3))
     found = TauLeaping(num_steps=1).sample(posterior, N, 2, seed=0)
     marginals = [TABLE.table.sum(1), TABLE.table.sum(0)]
-    for place, law in enumerate(marginals):
-        assert_frequencies(torch.bincount(found.x[:, place], minlength=3).double() / N, law, N)
+    for place, distribution in enumerate(marginals):
+        assert_frequencies(torch.bincount(found.x[:, place], minlength=3).double() / N, distribution, N)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Langevin correctors: the step by hand, the law they keep, when they work, and whom they depend on."""
+"""Langevin correctors: the step by hand, the distribution they keep, when they work, and whom they depend on."""
 
 import math
 

@@ -22,8 +22,8 @@ TWO = GaussianMixture(
 )
 
 
-def fields(law, path):
-    return GaussianMixtureBridge(law, law).fields(path)
+def fields(distribution, path):
+    return GaussianMixtureBridge(distribution, distribution).fields(path)
 
 
 def correlation(path, times, eps):
@@ -67,17 +67,22 @@ def test_the_integral_has_a_closed_form_for_the_brownian_envelope():
     assert correlation(path, times, torch.full_like(times, 0.5)) == pytest.approx(truth, abs=1e-6)
 
 
-def test_more_noise_leads_further_and_the_law_stays(generator):
-    law, path = TWO, Mirror(envelope=BrownianEnvelope(scale=10.0))
+def test_more_noise_leads_further_and_the_distribution_stays(generator):
+    distribution, path = TWO, Mirror(envelope=BrownianEnvelope(scale=10.0))
     x, n = TWO.sample(4000, generator=generator), 4000
-    label = law.responsibilities(x).argmax(1)
+    label = distribution.responsibilities(x).argmax(1)
     moved, left = [], []
     for eps in (0.05, 0.5, 5.0):
-        found = sample(fields(law, path), x, eps=eps, n_steps=100, seed=3).x
+        found = sample(fields(distribution, path), x, eps=eps, n_steps=100, seed=3).x
         moved.append(float((found - x).norm(dim=1).mean()))
-        left.append(float((law.responsibilities(found).argmax(1) != label).double().mean()))
-        assert_close(found.mean(0), law.mean, rtol=0, atol=4 * float(law.covariance.max().sqrt()) / n**0.5)
-        assert_close(torch.cov(found.T), law.covariance, rtol=0, atol=0.25)
+        left.append(float((distribution.responsibilities(found).argmax(1) != label).double().mean()))
+        assert_close(
+            found.mean(0),
+            distribution.mean,
+            rtol=0,
+            atol=4 * float(distribution.covariance.max().sqrt()) / n**0.5,
+        )
+        assert_close(torch.cov(found.T), distribution.covariance, rtol=0, atol=0.25)
     assert moved[0] < 0.6 * moved[1] < 0.6 * moved[2]
     assert left[0] < 0.03
     # two independent draws: 2 * 0.3 * 0.7 = 0.42 of them lie in different modes

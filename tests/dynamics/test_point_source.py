@@ -1,4 +1,4 @@
-"""Sampling from a point: one drift, one law at every noise level; both ends safe; noise that belongs to a row."""
+"""Sampling from a point: one drift, one distribution at every noise level; safe ends; noise of a row."""
 
 import math
 
@@ -37,7 +37,7 @@ def gaussian_fields(path, shift=1.5, std=0.5):
 
 @each_problem
 @each_level
-def test_every_level_gives_the_true_law(name, level, generator):
+def test_every_level_gives_the_true_distribution(name, level, generator):
     """Means, spread and CRPS against the known transition: within 3 % and 4 standard errors of the oracle."""
     problem, scale = PROBLEMS[name]
     now, later = problem.pairs(300, generator=generator)
@@ -85,7 +85,7 @@ def test_a_gaussian_transition_is_met_on_every_path(path, eps):
     assert abs(float((rest * x0).mean())) < 0.01
 
 
-def test_a_law_on_a_point_is_met_at_every_level():
+def test_a_distribution_on_a_point_is_met_at_every_level():
     """later is a function of now: the score is as steep as 1/gamma^2 at the end, and nothing blows up."""
     x0 = torch.linspace(-1, 1, 500, dtype=F64)[:, None]
     for eps in ("reference", 0.0, 5.0, "follmer"):

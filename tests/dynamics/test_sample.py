@@ -1,4 +1,4 @@
-"""Sampling: the mechanics. Whether the law is right is measured in tests/laws/test_truth.py."""
+"""Sampling: the mechanics. Whether the distribution is right is measured in tests/laws/test_truth.py."""
 
 import math
 from itertools import pairwise

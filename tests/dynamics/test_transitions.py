@@ -1,4 +1,4 @@
-"""Reverse diffusion, ancestral and denoising steps against the papers' updates and exact laws."""
+"""Reverse diffusion, ancestral and denoising steps against the papers' updates and exact distributions."""
 
 import math
 
@@ -94,7 +94,7 @@ def test_variance_exploding_steps_are_the_papers_updates():
 @pytest.mark.parametrize("name", PATHS)
 @pytest.mark.parametrize("n_steps", [2, 7])
 def test_ancestral_steps_are_exact_for_data_at_one_point(name, n_steps):
-    """Each step is a draw of the posterior, so that every state has the law of the path: in moments, at all times.
+    """Each step is a draw of the posterior, so every state has the distribution of the path, in moments, at all times.
 
     40,000 rows: five standard errors of a mean are 2.5 % of the standard deviation, of a covariance 3.5 %.
     """
@@ -278,7 +278,7 @@ AGREEING = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", AGREEING)
 @pytest.mark.parametrize("path", [VP(), SubVP(), VE(smin=0.01, smax=20.0)])
-def test_all_samplers_agree_with_the_law(path, name):
+def test_all_samplers_agree_with_the_distribution(path, name):
     """Weights of three modes within 0.03 in total variation, covariances in them to 5 %; 500 steps, ancestral 1,000.
 
     20,000 rows: standard errors are 0.004 and, in the smallest mode, 2 % of a variance; two of them are allowed for.

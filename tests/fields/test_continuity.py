@@ -1,4 +1,4 @@
-"""Residuals of the continuity equation: zero for exact laws on every path, the Fokker-Planck formula for wrong ones."""
+"""Residuals of the continuity equation: zero where exact, on every path; the Fokker-Planck formula elsewhere."""
 
 import pytest
 import torch
@@ -70,15 +70,15 @@ def density(fields):
 
 
 def wrong(x, t, cond=None):
-    """A smooth potential of no particular law."""
+    """A smooth potential of no particular distribution."""
     return -0.3 * x.square().sum(1) + torch.sin(x[:, 0] + 2 * t) * torch.cos(x[:, 1]) + t.square() * x[:, 0]
 
 
-# --- zero for exact laws ------------------------------------------------------------------------------------
+# --- zero for exact distributions ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ALONE)
-def test_an_exact_law_has_no_residual_and_a_wrong_one_has(name):
+def test_an_exact_distribution_has_no_residual_and_a_wrong_one_has(name):
     fields, (x, t) = exact(ALONE[name]), draws()
     found = continuity_residual(ALONE[name], density(fields), x, t)
     assert float(found.value.detach().abs().max()) < 1e-10
@@ -114,14 +114,14 @@ def test_an_exact_score_has_no_residual_of_its_own(name):
     assert float(other.detach().abs().max()) > 0.1
 
 
-# --- the Fokker-Planck formula for wrong laws ---------------------------------------------------------------
+# --- the Fokker-Planck formula for wrong distributions ---------------------------------------------------------------
 
 
 ISOTROPIC = ["one_sided_linear", "one_sided_trigonometric", "variance_preserving", "vp", "sub_vp", "ve"]
 
 
 @pytest.mark.parametrize("name", ISOTROPIC)
-def test_a_wrong_law_has_the_residual_of_the_fokker_planck_equation(name):
+def test_a_wrong_distribution_has_the_residual_of_the_fokker_planck_equation(name):
     """``u_t + div F + F . grad u + (g^2/2) (lap u + |grad u|^2)`` with ``F = (beta'/beta) x``, by torch's Hessians."""
     path, (x, t) = ALONE[name], draws()
     single = lambda y, s: wrong(y[None], s[None])[0]  # noqa: E731
@@ -195,7 +195,7 @@ def test_the_divergence_is_exact_up_to_ten_entries_and_probed_beyond():
 
 
 @pytest.mark.parametrize("name", [*ALONE, *BESIDE])
-def test_the_gaussian_of_a_log_density_is_the_law_between_gaussians_and_has_no_residual(name):
+def test_the_gaussian_of_a_log_density_is_the_distribution_between_gaussians_and_has_no_residual(name):
     path = (ALONE | BESIDE)[name]
     mean1 = torch.tensor([1.0, -0.5], dtype=F64)
     base = Gaussian((2,), mean=torch.tensor([0.3, 0.2], dtype=F64), scale=0.6)
@@ -204,8 +204,8 @@ def test_the_gaussian_of_a_log_density_is_the_law_between_gaussians_and_has_no_r
         base = path.base
         root = base.root(torch.eye(2, dtype=F64))
         end = Gaussian(mean=mean1, covariance=0.49 * root.mT @ root)
-    law1 = GaussianMixture.from_gaussian(end, 2)
-    fields = GaussianMixtureBridge(law1 if path.is_static else base, law1).fields(path)
+    distribution1 = GaussianMixture.from_gaussian(end, 2)
+    fields = GaussianMixtureBridge(distribution1 if path.is_static else base, distribution1).fields(path)
     start = Moments(base.mean_like(torch.zeros(2, dtype=F64)), 0.6)
     u, (x, t) = (
         LogDensity(path, Potential(2, net=SMALL), start=start, end=Moments(mean1, 0.7)).double(),

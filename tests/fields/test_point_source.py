@@ -108,7 +108,7 @@ def test_the_drift_is_finite_at_the_start_and_the_score_at_the_end(generator):
     assert_close(end["score"], (u + 2 * x0 - 2 * x) / 1.4, rtol=1e-3, atol=1e-3)
 
 
-def test_the_first_step_has_the_law_of_the_path(generator):
+def test_the_first_step_has_the_distribution_of_the_path(generator):
     path, t = PATHS["diffusive"], 0.02
     x0 = torch.randn(4, 2, generator=generator, dtype=F64)
     step = fields_of(path)[1].first_step(x0, t)

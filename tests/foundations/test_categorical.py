@@ -1,4 +1,4 @@
-"""Draws from finite laws: the right frequencies, the right ends of the line, and refusals."""
+"""Draws from finite distributions: the right frequencies, the right ends of the line, and refusals."""
 
 import re
 
@@ -14,7 +14,7 @@ BELOW_ONE = torch.tensor(1.0, dtype=torch.float64).nextafter(torch.tensor(0.0, d
 
 @pytest.mark.parametrize("method", ["inverse_cdf", "race"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_frequencies_are_those_of_the_law(method, dtype, generator):
+def test_frequencies_are_those_of_the_distribution(method, dtype, generator):
     n = 200_000
     drawn = categorical_sample(P.to(dtype).expand(n, -1), method=method, generator=generator)
     share = torch.bincount(drawn, minlength=len(P)).double() / n
@@ -23,7 +23,7 @@ def test_frequencies_are_those_of_the_law(method, dtype, generator):
     assert share[P == 0].sum() == 0
 
 
-def test_the_inverse_of_the_cumulated_law_by_hand_and_at_both_ends():
+def test_the_inverse_of_the_cumulated_distribution_by_hand_and_at_both_ends():
     u = torch.tensor([0.0, 0.4999, 0.5, 0.7999, 0.8001, 0.96, float(BELOW_ONE)], dtype=torch.float64)
     drawn = categorical_sample(P.expand(len(u), -1), uniform=u)
     assert drawn.tolist() == [0, 0, 2, 2, 3, 4, 4]
@@ -61,7 +61,7 @@ def test_race_and_inverse_take_uniforms_of_their_own_shapes():
         (P * torch.nan, r"probabilities must be >= 0, got nan"),
     ],
 )
-def test_what_is_no_law_is_refused(p, message):
+def test_what_is_no_distribution_is_refused(p, message):
     with pytest.raises(InvalidInputError, match=message):
         categorical_sample(p)
 

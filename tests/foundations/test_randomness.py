@@ -92,7 +92,7 @@ def test_streams_seeds_blocks_and_draws_differ():
     assert len(torch.cat(rows).unique(dim=0)) == 4 * 2 * BLOCK
 
 
-def test_draws_have_the_moments_of_their_law():
+def test_draws_have_the_moments_of_their_distribution():
     count = 200_000
     source = BlockNoise(0, (0,), count=count, shape=(), dtype=torch.float64)
     normal, signs, uniform = source.normal(), source.rademacher(), source.uniform()

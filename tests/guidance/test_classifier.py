@@ -19,7 +19,7 @@ TIMES = torch.tensor([0.0, 0.02, 0.3, 0.5, 0.8, 0.999], dtype=F64)
 
 
 def mode(k):
-    """One mode of the data as a law of its own."""
+    """One mode of the data as a distribution of its own."""
     return GaussianMixture(torch.ones(1, dtype=F64), RHO1.means[k : k + 1], RHO1.covariances[k : k + 1])
 
 
@@ -117,7 +117,7 @@ def test_samples_belong_to_the_class_asked_for_and_have_its_mean(path, method):
     """99 % in the class, its mean to 3 standard errors of 600 samples; seed 3.
 
     The steps' own error in the mean is far below that: 200 of them. So is that of the start, if smax is large: the flow
-    keeps a point's place in the law, and the mean is off by its distance from zero times ``std/smax``.
+    keeps a point's place in the distribution, and the mean is off by its distance from zero times ``std/smax``.
     """
     n, k = 600, 1
     fields = GaussianMixtureBridge(path.base, APART).fields(path)

@@ -65,12 +65,12 @@ def gaussian_fields():
     path = OneSidedLinear(base=Gaussian(event_shape=(1,)))
 
     def one(mean, deviation):
-        law = GaussianMixture(
+        distribution = GaussianMixture(
             torch.ones(1, dtype=torch.float64),
             torch.full((1, 1), mean, dtype=torch.float64),
             torch.full((1,), deviation**2, dtype=torch.float64),
         )
-        return GaussianMixtureBridge(Gaussian(event_shape=(1,)), law).fields(path)
+        return GaussianMixtureBridge(Gaussian(event_shape=(1,)), distribution).fields(path)
 
     fields = Labelled.__new__(Labelled)
     fields.path, fields.by_label, fields.rows = path, {0: one(MEAN, NARROW), -1: one(0.0, WIDE)}, 0
@@ -127,10 +127,10 @@ def test_strength_one_samples_the_mode_and_zero_the_mixture(mixture, generator):
     x0 = torch.randn(n, 2, dtype=torch.float64, generator=generator)
     labels = torch.full((n,), 1)
     mode = fields.by_label[1].marginal(1.0)
-    for w, law in ((1.0, mode), (0.0, mixture)):
+    for w, distribution in ((1.0, mode), (0.0, mixture)):
         for eps in (0.0, 0.5):
             made = sample(ClassifierFree(fields, w), x0, eps=eps, seed=1, n_steps=60, cond=labels).x
-            gap = energy_distance(made, law.sample(n, generator=generator))
+            gap = energy_distance(made, distribution.sample(n, generator=generator))
             assert abs(gap.value) <= 4 * gap.error + 2e-3
 
 

@@ -114,13 +114,13 @@ def test_the_table_of_annealing_over_eight_seeds(beta, baseline):
 def test_constants_are_unbiased_whatever_the_transport_and_the_resampling(transport, resampler):
     """A wide one-dimensional mixture, so that 40 groups of 200 particles see bias of a percent."""
     path = VP(base=Gaussian((1,)))
-    law = GaussianMixture(
+    distribution = GaussianMixture(
         [0.3, 0.7], torch.tensor([[1.0], [-1.0]], dtype=F64), torch.tensor([0.5, 0.3]).double()
     )
-    fields = GaussianMixtureBridge(path.base, law).fields(path)
+    fields = GaussianMixtureBridge(path.base, distribution).fields(path)
     x = torch.linspace(-12, 12, 20001, dtype=F64)
-    true = torch.trapezoid((1.5 * law.log_prob(x[:, None])).exp(), x)
-    mean_square = torch.trapezoid((1.5 * law.log_prob(x[:, None])).exp() * x**2, x) / true
+    true = torch.trapezoid((1.5 * distribution.log_prob(x[:, None])).exp(), x)
+    mean_square = torch.trapezoid((1.5 * distribution.log_prob(x[:, None])).exp() * x**2, x) / true
     sampler = FeynmanKac(
         annealed(fields, 1.5), transport=transport, resampler=resampler, method="heun", n_steps=60
     )
@@ -137,7 +137,7 @@ def test_constants_are_unbiased_whatever_the_transport_and_the_resampling(transp
 
 
 @pytest.mark.parametrize("kappa", [0.0, 0.5, 2.0])
-def test_every_noise_level_gives_the_same_law(kappa):
+def test_every_noise_level_gives_the_same_distribution(kappa):
     sampler = FeynmanKac(
         annealed(FOUR_FIELDS, 2.0), kappa=kappa, method="heun", n_steps=120, resampler=Systematic(0.0)
     )
@@ -168,7 +168,7 @@ class Labelled(Fields):
         one = GaussianMixture([1.0], mixture.means[mode : mode + 1], mixture.covariances[mode : mode + 1])
         self.path, self.mode = path, mode
         self.given, self.whole = (
-            GaussianMixtureBridge(path.base, law).fields(path) for law in (one, mixture)
+            GaussianMixtureBridge(path.base, distribution).fields(path) for distribution in (one, mixture)
         )
 
     def provides(self, quantity):
@@ -214,7 +214,9 @@ def test_a_product_of_two_mixtures_is_the_mixture_of_pairs(transport):
         [0.5, 0.5], torch.tensor([[0.5, 0.5], [-1.0, -0.5]], dtype=F64), torch.tensor([0.8, 0.7], dtype=F64)
     )
     true, log_z = grid_mean(lambda x: THREE.log_prob(x) + other.log_prob(x))
-    experts = product(*(GaussianMixtureBridge(PLANE.base, law).fields(PLANE) for law in (THREE, other)))
+    experts = product(
+        *(GaussianMixtureBridge(PLANE.base, distribution).fields(PLANE) for distribution in (THREE, other))
+    )
     made = FeynmanKac(experts, transport=transport, n_steps=100).sample(2048, groups=8, seed=5, dtype=F64)
     means = made.mean(made.x)
     error = means.std(0) / math.sqrt(8)
@@ -226,7 +228,7 @@ def test_a_product_of_two_mixtures_is_the_mixture_of_pairs(transport):
         assert float(made.log_z.mean()) == pytest.approx(float(log_z), abs=4 * spread + 0.01)
 
 
-def test_a_reward_tilts_the_law():
+def test_a_reward_tilts_the_distribution():
     centre = torch.tensor([0.5, 1.0], dtype=F64)
 
     def reward(x):
@@ -254,7 +256,7 @@ def test_exponents_may_change_on_the_way():
     assert float(made.log_z) == pytest.approx(true_log_z(2.0), abs=4 * float(made.log_z_error) + 0.02)
 
 
-# --- between two laws ---------------------------------------------------------------------------------------
+# --- between two distributions ---------------------------------------------------------------------------------------
 
 BRIDGE = Linear(envelope=BrownianEnvelope(scale=0.8))
 START = GaussianMixture(
@@ -263,7 +265,7 @@ START = GaussianMixture(
 
 
 @pytest.mark.parametrize("transport", ["pf", GaussianFlow(std1=1.0, std0=1.1)])
-def test_a_power_between_two_laws_starts_from_weighted_samples(transport):
+def test_a_power_between_two_distributions_starts_from_weighted_samples(transport):
     fields = GaussianMixtureBridge(START, THREE).fields(BRIDGE)
     true, log_z = grid_mean(lambda x: 1.5 * THREE.log_prob(x))
     sampler = FeynmanKac(annealed(fields, 1.5), eps=0.4, transport=transport, n_steps=80, method="heun")
@@ -322,7 +324,7 @@ def test_exponents_that_cancel_leave_all_weights_equal(experts, transport):
     assert float(made.log_z) == pytest.approx(0.0, abs=1e-9)
 
 
-def test_guidance_of_strength_one_is_the_conditional_law():
+def test_guidance_of_strength_one_is_the_conditional_distribution():
     fields, label = Labelled(PLANE, THREE, 0), torch.zeros(256, dtype=torch.long)
     made = FeynmanKac(guided(fields, label, 1.0), n_steps=50).sample(256, seed=0, dtype=F64)
     assert float((made.ess - 256).abs().max()) < 256e-6

@@ -182,10 +182,10 @@ def test_nonlinear_measurements_are_fitted_better_and_better(operator):
 
 @pytest.mark.slow  # about 2 s
 def test_a_hundred_pairs_do_what_five_hundred_do():
-    law = GaussianMixture.random(5, 16, 1.0, seed=2)
-    fields = GaussianMixtureBridge(SQUARE.base, law).fields(SQUARE)
+    distribution = GaussianMixture.random(5, 16, 1.0, seed=2)
+    fields = GaussianMixtureBridge(SQUARE.base, distribution).fields(SQUARE)
     operator = Mask(torch.arange(16) % 2 == 0)
-    x = law.sample(100, generator=generator(4))
+    x = distribution.sample(100, generator=generator(4))
 
     def error(**options):
         return float((REDDiff(fields, operator, **options).restore(operator(x)).x - x).square().mean())

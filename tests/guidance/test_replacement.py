@@ -1,4 +1,4 @@
-"""Replacement: what is known is there, with the law of the path on the way; exact where it can be; refusals."""
+"""Replacement: known entries are kept, distributed as on the path; exact where it can be; refusals."""
 
 import math
 
@@ -53,7 +53,7 @@ def test_results_have_what_was_measured(name, finish, method):
 
 @pytest.mark.parametrize("name", OPERATORS)
 @pytest.mark.parametrize("path", PATHS)
-def test_on_the_way_the_measured_part_has_the_law_of_the_path(name, path):
+def test_on_the_way_the_measured_part_has_the_distribution_of_the_path(name, path):
     """Mean ``beta y``, covariance ``alpha^2 H C H^T`` at all times, the corrector at work; 20,000 rows, seed 0."""
     path, operator, n = PATHS[path], OPERATORS[name], 20_000
     y = operator(draws(VP(), 1, seed=5))
@@ -80,7 +80,7 @@ def test_on_the_way_the_measured_part_has_the_law_of_the_path(name, path):
         assert float(gap.abs().max()) < 5 * math.sqrt(2 / n)
 
 
-def test_independent_parts_are_filled_in_with_their_own_law():
+def test_independent_parts_are_filled_in_with_their_own_distribution():
     """The hidden entry knows nothing of the known one: replacement is exact. Two modes, 4,000 rows, seed 1."""
     path, n = VP(), 4000
     weights = torch.tensor([0.3, 0.7], dtype=F64)
@@ -104,7 +104,7 @@ def test_independent_parts_are_filled_in_with_their_own_law():
     assert float(found[:, 1].std()) == pytest.approx(float(data.covariance[1, 1].sqrt()), rel=0.05)
 
 
-def test_correctors_bring_dependent_parts_closer_to_the_conditional_law():
+def test_correctors_bring_dependent_parts_closer_to_the_conditional_distribution():
     """Correlation 0.9, known entry 2: the conditional mean is 1.8. One noisy draw of it at each time says less."""
     path, n = VP(), 3000
     covariance = torch.tensor([[1.0, 0.9], [0.9, 1.0]], dtype=F64)

@@ -1,8 +1,8 @@
 """The weighted Fokker-Planck equation, term by term on a grid, for every kind of target, transport and path.
 
-Particles with drift u, noise level eps and rate W carry the law p if ``p' = -(p u)' + eps p'' + p (W - E_p W)``. Here p
-is known: a product of powers of exact mixtures on a line. Time is differentiated by central differences of the exact
-log densities, space by central differences on the grid.
+Particles with drift u, noise level eps and rate W carry the distribution p if ``p' = -(p u)' + eps p'' + p (W - E_p
+W)``. Here p is known: a product of powers of exact mixtures on a line. Time is differentiated by central differences of
+the exact log densities, space by central differences on the grid.
 """
 
 import pytest
@@ -146,7 +146,7 @@ def test_the_equation_holds_for_every_target_on_one_sided_paths(name, target, ki
 @pytest.mark.parametrize("kind", ["pf", "moments"])
 @pytest.mark.parametrize("target", [t for t in TARGETS if t != "schedule"])
 @pytest.mark.parametrize("name", TWO_SIDED)
-def test_the_equation_holds_between_two_laws(name, target, kind, eps):
+def test_the_equation_holds_between_two_distributions(name, target, kind, eps):
     error, constant = residual(name, target, kind, eps)
     assert error <= 5e-4
     assert constant <= 1e-4

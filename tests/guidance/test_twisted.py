@@ -87,8 +87,10 @@ def test_true_states_have_even_ranks_among_posterior_draws():
 
 def test_a_grid_may_be_the_paths_own_as_in_sampling():
     path = EDM(smax=20.0)
-    law = GaussianMixture(torch.ones(1, dtype=F64), torch.zeros(1, 2, dtype=F64), torch.ones(1, dtype=F64))
-    field = GaussianMixtureBridge(Gaussian((2,), scale=20.0), law).fields(path)
+    distribution = GaussianMixture(
+        torch.ones(1, dtype=F64), torch.zeros(1, 2, dtype=F64), torch.ones(1, dtype=F64)
+    )
+    field = GaussianMixtureBridge(Gaussian((2,), scale=20.0), distribution).fields(path)
     y = torch.zeros(2, 1, dtype=F64)
     own = [
         TwistedSMC(field, A, 0.3, n_steps=8, time_grid="auto").grid,

@@ -241,7 +241,7 @@ def test_moments_of_the_interpolant(name, time, generator):
     x_t = path.sample(x0=x0, x1=x1, t=time, generator=generator).x_t
     t = torch.tensor(time, dtype=torch.float64)
     alpha, beta, gamma = (f(t).float() for f in (path.alpha, path.beta, path.envelope.gamma))
-    if path.basis is not None:  # in coordinates: both laws are isotropic about their means
+    if path.basis is not None:  # in coordinates: both distributions are isotropic about their means
         x_t, mean0, mean1 = (path.basis.forward(v.reshape(-1, 2)) for v in (x_t, mean0, mean1))
     variance = alpha**2 * variance0 + beta**2 * std1**2 + gamma**2
     assert ((x_t.mean(0) - (alpha * mean0 + beta * mean1)).abs() < 5 * (variance / n).sqrt()).all()
@@ -264,7 +264,7 @@ def test_variance_preserving_paths_keep_unit_variance():
         assert_close(path.alpha(t) ** 2 + path.beta(t) ** 2 + path.envelope.gamma(t) ** 2, torch.ones_like(t))
 
 
-def test_diffusive_has_the_law_of_a_scaled_brownian_bridge_and_starts_at_rest():
+def test_diffusive_has_the_distribution_of_a_scaled_brownian_bridge_and_starts_at_rest():
     path, t = Diffusive(scale=1.5, hold=0.3), torch.tensor([0.0, 0.25, 0.5], dtype=torch.float64)
     assert_close(path.envelope.gamma(t) ** 2, 3 * t * (1 - t))
     assert float(path.alpha_dot(torch.tensor(0.0))) == 0.0

@@ -113,8 +113,8 @@ def bridge(name, dim):
     return rho0, rho1
 
 
-def laws_of_the_ends(path, rho0, rho1):
-    """rho0 and rho1, or the laws of the state at both ends where the path declares that they are others."""
+def distributions_of_the_ends(path, rho0, rho1):
+    """rho0 and rho1, or the distributions of the state at both ends where the path declares that they are others."""
     declared = path.ends
     if declared.start_is_exact and declared.end_is_exact:
         return rho0, rho1
@@ -130,7 +130,7 @@ def fields_of(name, dim, *, double=False):
 def assert_arrives(fields, name, dim, eps, reverse, n_steps, **settings):
     """Energy distance to true samples below three of its errors, which are those of two true samples."""
     n = SAMPLES[dim]
-    start, goal = laws_of_the_ends(PATHS[name], *bridge(name, dim))[:: -1 if reverse else 1]
+    start, goal = distributions_of_the_ends(PATHS[name], *bridge(name, dim))[:: -1 if reverse else 1]
     x = start.sample(n, generator=generator(1, dim)).float()
     true, other = (goal.sample(n, generator=generator(k, dim)).float() for k in (2, 3))
     # What is measured must be able to fail: the start is far from the goal (a mirror path is bridged to itself).
@@ -232,7 +232,7 @@ def test_the_flow_of_exact_fields_has_the_true_density_everywhere(name, dim, n, 
     if dim > 2:  # axis-parallel modes: a tenth of the cost, and the divergence does not know
         rho0, rho1 = (GaussianMixture(rho.weights, rho.means, rho.variances) for rho in (rho0, rho1))
     fields = GaussianMixtureBridge(rho0, rho1).fields(PATHS[name])
-    here, there = laws_of_the_ends(PATHS[name], rho0, rho1)[:: -1 if end == 1 else 1]
+    here, there = distributions_of_the_ends(PATHS[name], rho0, rho1)[:: -1 if end == 1 else 1]
     x = here.sample(n, generator=generator(9, dim))
     # From pure noise at t = 1/2 to modes far apart, or at rest and then off: errors grow more, and so does the work.
     steep = name in ("encoder_decoder", "diffusive_hold")

@@ -23,7 +23,7 @@ def made_up(x, density, error=0.0):
     ("low", "high", "offset"), [(0.0, 1.0, 8), (-1.0, 1.0, 7), (0.0, 256.0, 0), (-3.0, 5.0, 5)]
 )
 def test_uniform_values_of_eight_bits_cost_eight_bits_in_any_scaling(low, high, offset):
-    """A uniform density over the range is the law itself: 8 bits. The offset is what the scaling adds."""
+    """A uniform density over the range is the distribution itself: 8 bits. The offset is what the scaling adds."""
     x = torch.full((5, 2, 3), low, dtype=F64)
     density = torch.full((5,), -6 * math.log(high - low), dtype=F64)
     found = bits_per_dim(made_up(x, density), (high - low) / 256)
@@ -38,7 +38,7 @@ def test_entries_may_be_scaled_apart():
     assert_close(bits_per_dim(made_up(x, density), level).values, torch.tensor([1.0, 1 / 3], dtype=F64))
 
 
-def test_dequantised_lattice_values_cost_their_entropy_under_the_piecewise_constant_law():
+def test_dequantised_lattice_values_cost_their_entropy_under_the_piecewise_constant_distribution():
     """Lattice values of unequal probability; their own density is constant over cells, so the bound is tight."""
     p = torch.tensor([0.5, 0.25, 0.125, 0.125], dtype=F64)  # 1.75 bits
     n, level, low = 40_000, 0.3, -0.6
@@ -85,7 +85,7 @@ DATA = GaussianMixture(
 def test_the_likelihood_of_a_diffusion_stopped_early_is_that_of_its_data(path):
     """200 points, from the score alone, times 0 to 0.999, error control 1e-5: within 5e-3 nats on average.
 
-    The start is the base in place of the true law at t = 0, which ``start_kl`` bounds at 1e-4 nats here.
+    The start is the base in place of the true distribution at t = 0, which ``start_kl`` bounds at 1e-4 nats here.
     """
     x = DATA.sample(200, generator=torch.Generator().manual_seed(0))
     fields = LearnedFields(path, score=GaussianMixtureBridge(path.base, DATA).fields(path).score)

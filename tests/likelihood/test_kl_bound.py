@@ -45,7 +45,7 @@ CASES = {
 }
 
 
-def law(t):
+def distribution(t):
     """Mean, variance and their rates at t, for gamma^2 = t (1 - t)."""
     variance = (1 - t) ** 2 + t**2 * S**2 + t * (1 - t)
     rate = -2 * (1 - t) + 2 * t * S**2 + 1 - 2 * t
@@ -55,7 +55,7 @@ def law(t):
 def affine(t, case):
     """(slope, value at zero) of the model's velocity and score."""
     shift, share, push, part = case
-    mean, variance, mean_rate, rate = law(t)
+    mean, variance, mean_rate, rate = distribution(t)
     slope = rate / (2 * variance)
     b = (1 + share) * slope, (1 + share) * (mean_rate - slope * mean) + shift
     s = -(1 + part) / variance, (1 + part) * mean / variance + push
@@ -79,7 +79,7 @@ def exact_divergence(case, eps, end):
 def errors_of(case, t=TIMES):
     """Mean squares over N(mean, variance), in closed form."""
     shift, share, push, part = case
-    _, variance, mean_rate, rate = law(t)
+    _, variance, mean_rate, rate = distribution(t)
     slope = rate / (2 * variance)
     b_slope, b_mean = share * slope, share * mean_rate + shift
     s_slope, s_mean = -part / variance, push * torch.ones_like(t)

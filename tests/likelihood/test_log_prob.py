@@ -134,7 +134,7 @@ def test_sampling_with_densities_agrees_with_the_density_at_the_samples(settings
 
 @pytest.mark.parametrize("method", ["rk4", "dopri5"])
 def test_probes_are_unbiased_and_know_their_error(method):
-    """1,000 points of one law, 8 probes each: errors average out and have the size they claim; seed 0."""
+    """1,000 points of one distribution, 8 probes each: errors average out and have the size they claim; seed 0."""
     x = DATA.sample(1000, generator=generator(3))
     settings = {
         "method": method,
@@ -235,7 +235,7 @@ def test_networks_with_labels_are_scored_the_same_by_every_mode(net, shape, meth
     assert float((other - alone).abs()) > 1e-4
 
 
-def test_a_law_of_torch_is_a_base():
+def test_a_distribution_of_torch_is_a_base():
     base = torch.distributions.MultivariateNormal(torch.zeros(2, dtype=F64), torch.eye(2, dtype=F64))
     ours = log_prob(one_sided(), points(), NORMAL)
     assert_close(log_prob(one_sided(), points(), base).log_prob, ours.log_prob)
@@ -303,7 +303,7 @@ def test_the_global_generator_is_not_touched():
 
 
 class Empirical:
-    """A law that can only be sampled."""
+    """A distribution that can only be sampled."""
 
     event_shape = (2,)
 
@@ -315,7 +315,10 @@ class Empirical:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"base": Empirical()}, "the base must have a density, got Empirical. Pass a law with log_prob"),
+        (
+            {"base": Empirical()},
+            "the base must have a density, got Empirical. Pass a distribution with log_prob",
+        ),
         ({"x": torch.zeros(4, 2, dtype=torch.long)}, "floating-point"),
         ({"x": torch.zeros(4)}, r"shape \(4,\)"),
         ({"x": torch.zeros(0, 2)}, "at least one sample"),

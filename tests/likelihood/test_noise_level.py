@@ -39,7 +39,7 @@ PATHS = {
 
 
 def noisy(level):
-    """The law of data with noise."""
+    """The distribution of data with noise."""
     return GaussianMixture(RHO1.weights, RHO1.means, RHO1.variances + level**2)
 
 

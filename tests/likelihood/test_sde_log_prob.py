@@ -137,7 +137,7 @@ class Wrong:
     ("proposal", "divergence"), [("reverse", "exact"), ("model", "exact"), ("reverse", "none")]
 )
 def test_the_density_of_a_wrong_model_is_the_model_s_not_the_data_s(end, proposal, divergence):
-    """A linear SDE has a Gaussian law in closed form; the step's error at 64 steps is below 0.03 nats."""
+    """A linear SDE has a Gaussian distribution in closed form; the step's error at 64 steps is below 0.03 nats."""
     wrong = Wrong(end)
     base = torch.distributions.Independent(torch.distributions.Normal(torch.zeros(1, dtype=F64), 1.0), 1)
     x = torch.linspace(-1.5, 1.5, 5, dtype=F64)[:, None]

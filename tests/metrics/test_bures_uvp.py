@@ -51,7 +51,7 @@ def test_the_plain_metric_converges_to_the_closed_form_and_its_error_covers():
     assert sum(errors) / 60 == pytest.approx(float(torch.tensor(values).std()), rel=0.3)
 
 
-def test_equal_laws_leave_a_small_bias_and_images_are_flattened():
+def test_equal_distributions_leave_a_small_bias_and_images_are_flattened():
     g = torch.Generator().manual_seed(0)
     x, y = torch.randn(2, 4000, 1, 2, 2, generator=g)
     found = bw2_uvp(x, y)

@@ -17,7 +17,7 @@ def bayes_rate(distance):
 
 
 @pytest.mark.parametrize("sizes", [(1000, 1000), (1500, 300)])
-def test_equal_laws_cannot_be_told_apart_whatever_the_sizes(sizes):
+def test_equal_distributions_cannot_be_told_apart_whatever_the_sizes(sizes):
     x, y = (torch.randn(n, 2, generator=seeded(i)) for i, n in enumerate(sizes))
     found = c2st(x, y, steps=100, generator=seeded(2))
     assert abs(found.value - 0.5) < 4 * found.error

@@ -37,7 +37,7 @@ def test_a_mixture_is_scored_like_the_integral_of_its_distribution(generator):
 
 
 def test_modes_without_spread_are_points(generator):
-    """With all modes points it is the score of the discrete law; one of them may be a point among wide ones."""
+    """With all modes points it is the CRPS of the discrete distribution; one of them may be a point among wide ones."""
     y, p, m = normal((7,), generator), torch.tensor([0.3, 0.7], dtype=F64), normal((7, 2), generator)
     apart = 2 * p[0] * p[1] * (m[:, 0] - m[:, 1]).abs() / 2
     points = (p * (y[:, None] - m).abs()).sum(1) - apart
@@ -67,7 +67,7 @@ def test_the_error_is_the_spread_over_repetitions(generator):
 
 
 @pytest.mark.parametrize("score", [crps, energy_score])
-def test_wrong_laws_score_worse(score, generator):
+def test_wrong_distributions_score_worse(score, generator):
     n, m = 4000, 20
     y = normal((n, 3), generator)
     right = score(normal((n, m, 3), generator), y)
@@ -92,7 +92,7 @@ def test_the_energy_score_is_its_double_sum_and_sees_dependence(generator):
     y, z = one.expand(n, 2), normal((n, 8, 1), generator)
     together, apart = z.expand(n, 8, 2), normal((n, 8, 2), generator)
     gap = energy_score(apart, y).value - energy_score(together, y).value
-    assert gap > 0.02  # the coordinates' own laws are equal; the CRPS sees nothing
+    assert gap > 0.02  # the coordinates' own distributions are equal; the CRPS sees nothing
     assert abs(crps(apart, y).value - crps(together, y).value) < 0.02
 
 

@@ -80,7 +80,7 @@ def test_error_is_the_spread_over_repetitions(shift, sizes, low, high):
     assert low < claimed / spread < high  # 400 repetitions know the spread to 4 %, more if it is skewed
 
 
-def test_a_bootstrap_is_too_large_by_the_root_of_three_for_equal_laws():
+def test_a_bootstrap_is_too_large_by_the_root_of_three_for_equal_distributions():
     generator, values, errors = seeded(9), [], []
     for _ in range(25):
         x, y = torch.randn(60, 5, generator=generator), torch.randn(60, 5, generator=generator)
@@ -94,7 +94,7 @@ def v_statistic(x, y):
     return energy_distance(x, y, unbiased=False).value
 
 
-def test_unbiased_value_is_zero_on_average_for_equal_laws():
+def test_unbiased_value_is_zero_on_average_for_equal_distributions():
     generator = seeded(6)
     values = torch.tensor(
         [

@@ -43,7 +43,7 @@ def test_p_is_uniform_for_a_reliable_ensemble(members, generator):
     )
     assert (
         abs(float(p.mean()) - 0.5) < 4 * 0.289 / 20 + 0.01
-    )  # the chi-square law itself is off by about 0.01
+    )  # the chi-square distribution itself is off by about 0.01
     assert 0.02 < float((p < 0.05).double().mean()) < 0.09
 
 

@@ -64,7 +64,7 @@ METRICS = {
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_floor_is_the_metric_of_two_halves_and_near_the_value_of_equal_laws(name):
+def test_floor_is_the_metric_of_two_halves_and_near_the_value_of_equal_distributions(name):
     metric, null = METRICS[name]
     x = torch.randn(600, 2, generator=seeded(4))
     found = floor(metric, x, seeded(5))

@@ -91,8 +91,8 @@ def test_control_variate_lowers_the_error_and_the_opposite_sign_raises_it():
     assert errors[None] <= errors[1.0]
 
 
-def test_estimated_gaussians_have_the_closed_form_of_their_smoothed_laws():
-    # A Gaussian KDE of N(m, s^2) is N(m, s^2 (1 + h^2)) on average; points come from the unsmoothed law.
+def test_estimated_gaussians_have_the_closed_form_of_their_smoothed_distributions():
+    # A Gaussian KDE of N(m, s^2) is N(m, s^2 (1 + h^2)) on average; points come from the unsmoothed distribution.
     x, y = draw(7, 10000), draw(8, 8000, mean=1.0, std=1.5)
     found = kde_kl(x, y, generator=seeded(9))
     var_p, var_q = 1 + 8000 ** (-0.4), 1.5**2 * (1 + 8000 ** (-0.4))

@@ -15,23 +15,25 @@ NOISE = 0.3
 
 
 def linear(generator, latent, size=3):
-    law = SubspaceGaussian(torch.randn(size, latent, generator=generator, dtype=F64), NOISE)
-    return law, lambda z: z @ law.loading.T, torch.tensor(math.log(NOISE), dtype=F64)
+    distribution = SubspaceGaussian(torch.randn(size, latent, generator=generator, dtype=F64), NOISE)
+    return distribution, lambda z: z @ distribution.loading.T, torch.tensor(math.log(NOISE), dtype=F64)
 
 
-def posterior(law):
+def posterior(distribution):
     """The exact encoder: mean and log standard deviation of z given x, whose covariance is made diagonal."""
-    inner = law.loading.T @ law.loading + NOISE**2 * torch.eye(law.loading.shape[1], dtype=F64)
-    gain = torch.linalg.solve(inner, law.loading.T)
+    inner = distribution.loading.T @ distribution.loading + NOISE**2 * torch.eye(
+        distribution.loading.shape[1], dtype=F64
+    )
+    gain = torch.linalg.solve(inner, distribution.loading.T)
     spread = (NOISE**2 * torch.linalg.inv(inner)).diagonal().sqrt().log()
     return lambda x: torch.cat([x @ gain.T, spread.expand(len(x), -1)], 1)
 
 
 def test_quadrature_is_the_density(generator):
-    law, decoder, log_s = linear(generator, 1)
-    x = law.sample(50, generator=generator)
+    distribution, decoder, log_s = linear(generator, 1)
+    x = distribution.sample(50, generator=generator)
     loss = MarginalLikelihood(1, "quadrature", points=4000)
-    assert_close(-loss(decoder, x, log_s, generator=generator), law.log_prob(x), atol=2e-3, rtol=0)
+    assert_close(-loss(decoder, x, log_s, generator=generator), distribution.log_prob(x), atol=2e-3, rtol=0)
 
 
 def test_quadrature_over_a_uniform_prior_is_the_mean_of_kernels(generator):
@@ -63,18 +65,18 @@ def test_an_even_grid_as_wide_as_the_noise_gives_a_circle_its_exact_density(gene
 
 def test_with_the_exact_encoder_the_bound_is_the_density(generator):
     """One latent: the posterior is normal, every weight is p(x), and one draw is enough."""
-    law, decoder, log_s = linear(generator, 1)
-    x = law.sample(20, generator=generator)
+    distribution, decoder, log_s = linear(generator, 1)
+    x = distribution.sample(20, generator=generator)
     loss = MarginalLikelihood(1, "iwae", points=1)
-    found = -loss(decoder, x, log_s, encoder=posterior(law), generator=generator)
-    assert_close(found, law.log_prob(x), atol=1e-9, rtol=0)
+    found = -loss(decoder, x, log_s, encoder=posterior(distribution), generator=generator)
+    assert_close(found, distribution.log_prob(x), atol=1e-9, rtol=0)
 
 
 def test_the_bound_lies_below_and_tightens_with_the_draws(generator):
     """Two latents, and an encoder that is too wide by a factor 1.65. 4 standard errors."""
-    law, decoder, log_s = linear(generator, 2)
-    x = law.sample(4000, generator=generator)
-    truth, exact = law.log_prob(x), posterior(law)
+    distribution, decoder, log_s = linear(generator, 2)
+    x = distribution.sample(4000, generator=generator)
+    truth, exact = distribution.log_prob(x), posterior(distribution)
 
     def wide(x):
         return exact(x) + torch.tensor([0.0, 0.0, 0.5, 0.5], dtype=F64)

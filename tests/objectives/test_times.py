@@ -1,4 +1,4 @@
-"""Time samplers: their laws, weights that keep the mean, less variance, a state that survives."""
+"""Time samplers: their distributions, weights that keep the mean, less variance, a state that survives."""
 
 import math
 
@@ -25,7 +25,7 @@ def source(seed=0):
 
 @pytest.mark.parametrize("sampler", [UniformTimes(), StratifiedTimes(), ImportanceTimes()])
 def test_uniform_samplers_are_uniform(sampler):
-    """Kolmogorov-Smirnov at 10,000 draws; p > 1e-3 for this seed, and a law shifted by 0.03 is caught."""
+    """Kolmogorov-Smirnov at 10,000 draws; p > 1e-3 for this seed, and a distribution shifted by 0.03 is caught."""
     t = sampler.sample(10_000, generator=source()).t.double().numpy()
     assert stats.kstest(t, "uniform").pvalue > 1e-3
     assert stats.kstest(t**1.1, "uniform").pvalue < 1e-3
@@ -137,7 +137,7 @@ def test_importance_learns_probabilities_in_proportion_to_the_root_mean_square()
     "sampler", [learnt(), LogitNormalTimes(std=1.5, weighted=True), UniformTimes(), StratifiedTimes()]
 )
 def test_weighted_means_estimate_the_plain_integral(sampler):
-    """int t^2 dt = 1/3 within 4.5 standard errors, seed 5; the unweighted mean of a learnt law is far off."""
+    """int t^2 dt = 1/3 within 4.5 standard errors, seed 5; the unweighted mean of a learnt distribution is far off."""
     drawn = sampler.sample(200_000, generator=source(5))
     terms = drawn.weight * drawn.t.square()
     assert abs(float(terms.mean()) - 1 / 3) < 4.5 * float(terms.std()) / math.sqrt(200_000)

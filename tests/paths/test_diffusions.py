@@ -1,4 +1,4 @@
-"""VP, sub-VP, VE and discrete schedules against their SDEs, their chains and the laws of Gaussian mixtures."""
+"""VP, sub-VP, VE and discrete schedules against their SDEs, their chains and the distributions of Gaussian mixtures."""
 
 import math
 

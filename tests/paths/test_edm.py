@@ -125,7 +125,7 @@ def test_many_degrees_of_freedom_are_the_diffusion():
     assert float((runs[0] - runs[1]).norm() / runs[1].norm()) < 1e-4
 
 
-def test_an_sde_keeps_the_law_with_the_true_score_and_loses_its_tails_with_tweedies():
+def test_an_sde_keeps_the_distribution_with_the_true_score_and_loses_its_tails_with_tweedies():
     """Radii at sigma = 1 after an SDE with ``eps = sigma smax`` from sigma = 10, against draws of x_t. Seed 5."""
     stats = pytest.importorskip("scipy.stats")
     path, data = EDM(df=2, smax=10.0, smin=0.02), EmpiricalBridge(points(50))

@@ -79,11 +79,11 @@ def test_two_points_against_quadrature():
 
 
 def test_a_spread_out_gaussian_needs_less_than_the_linear_path():
-    law = gaussian_separation(torch.tensor([0.1, 0.4, 2.5], dtype=F64))
-    path = KineticOptimal.fit(law)
-    assert kinetic_energy(path, law) == pytest.approx(path.energy, rel=5e-3)
-    assert path.energy < 0.9 * kinetic_energy(OneSidedTrigonometric(), law)
-    assert path.energy < 0.9 * kinetic_energy(OneSidedLinear(), law)
+    distribution = gaussian_separation(torch.tensor([0.1, 0.4, 2.5], dtype=F64))
+    path = KineticOptimal.fit(distribution)
+    assert kinetic_energy(path, distribution) == pytest.approx(path.energy, rel=5e-3)
+    assert path.energy < 0.9 * kinetic_energy(OneSidedTrigonometric(), distribution)
+    assert path.energy < 0.9 * kinetic_energy(OneSidedLinear(), distribution)
 
 
 @pytest.mark.parametrize(
@@ -97,17 +97,21 @@ def test_a_spread_out_gaussian_needs_less_than_the_linear_path():
 )
 def test_energies_of_digits(n, centred, wanted):
     """The formula against its own path, a brute-force minimum, and figures of an independent computation."""
-    law = data_separation(digits(n, centred=centred), draws=4 if n > 100 else 64)
-    path = KineticOptimal.fit(law)
-    assert abs(kinetic_energy(path, law) / path.energy - 1) <= 0.005
-    assert abs(brute_force(law) / path.energy - 1) <= 0.01
-    found = (path.energy, kinetic_energy(OneSidedLinear(), law), kinetic_energy(OneSidedTrigonometric(), law))
+    distribution = data_separation(digits(n, centred=centred), draws=4 if n > 100 else 64)
+    path = KineticOptimal.fit(distribution)
+    assert abs(kinetic_energy(path, distribution) / path.energy - 1) <= 0.005
+    assert abs(brute_force(distribution) / path.energy - 1) <= 0.01
+    found = (
+        path.energy,
+        kinetic_energy(OneSidedLinear(), distribution),
+        kinetic_energy(OneSidedTrigonometric(), distribution),
+    )
     assert found[0] < found[1] < found[2]
     if wanted is not None:
         assert found == pytest.approx(wanted, rel=0.005)
 
 
-def brute_force(law, n=48):
+def brute_force(distribution, n=48):
     """Minimise the energy of a polygon in (r, th) with fixed ends; G at the middles of its sides, n sides."""
     t = torch.linspace(0, 1, n + 1, dtype=F64)
     angle, length = torch.atan2(t, 1 - t), torch.hypot(t, 1 - t)
@@ -121,7 +125,7 @@ def brute_force(law, n=48):
         at = torch.cat([ends[:, :1], free, ends[:, 1:]], 1)
         middle = (at[:, 1:] + at[:, :-1]) / 2
         rate = at.diff(dim=1) * n
-        return (rate[1] ** 2 + middle[1] ** 2 * law.gain(middle[0]) * rate[0] ** 2).mean()
+        return (rate[1] ** 2 + middle[1] ** 2 * distribution.gain(middle[0]) * rate[0] ** 2).mean()
 
     def closure():
         optimiser.zero_grad()
@@ -136,16 +140,16 @@ def brute_force(law, n=48):
 def test_the_energy_is_that_of_the_flow_itself(generator):
     """Mean square of the exact velocity over draws of x_t, at 60 times; within four standard errors of the formula."""
     points = digits(40)
-    law = data_separation(points, draws=64)
-    for path in (KineticOptimal.fit(law), OneSidedLinear(base=Gaussian(scale=law.scale))):
+    distribution = data_separation(points, draws=64)
+    for path in (KineticOptimal.fit(distribution), OneSidedLinear(base=Gaussian(scale=distribution.scale))):
         fields = EmpiricalBridge(points).fields(path)
         t = (torch.arange(60, dtype=F64) + 0.5) / 60
         x1 = points.repeat(100, 1)
         rows = t.repeat(math.ceil(len(x1) / 60))[: len(x1)][torch.randperm(len(x1), generator=generator)]
         x = path.sample(x1=x1, t=rows, generator=generator).x_t
-        squared = fields.velocity(x, rows).square().mean(1) / law.scale**2
+        squared = fields.velocity(x, rows).square().mean(1) / distribution.scale**2
         error = float(squared.std()) / math.sqrt(len(squared))
-        assert abs(float(squared.mean()) - kinetic_energy(path, law)) < 4 * error
+        assert abs(float(squared.mean()) - kinetic_energy(path, distribution)) < 4 * error
 
 
 def test_fewer_points_come_nearer_to_the_linear_path():
@@ -155,11 +159,11 @@ def test_fewer_points_come_nearer_to_the_linear_path():
 
 
 def test_rates_and_ends_hold_for_centred_and_uncentred_data():
-    for law in (
+    for distribution in (
         gaussian_separation(torch.tensor([0.1, 1.9], dtype=F64)),
         data_separation(digits(50, centred=False)),
     ):
-        path = KineticOptimal.fit(law)
+        path = KineticOptimal.fit(distribution)
         t = torch.linspace(0.02, 0.98, 49, dtype=F64, requires_grad=True)
         for value, rate in ((path.alpha, path.alpha_dot), (path.beta, path.beta_dot)):
             (slope,) = torch.autograd.grad(value(t).sum(), t)

@@ -55,7 +55,7 @@ def test_samples_of_exact_fields_are_true_samples(eps, reverse):
     fields, source = bridge(SPECTRAL).fields(SPECTRAL), torch.Generator().manual_seed(3)
     white = GaussianMixture.from_gaussian(Gaussian(), 2)
     start, goal = (ROUND, white) if reverse else (white, ROUND)
-    x, true, other = (law.sample(2000, generator=source) for law in (start, goal, goal))
+    x, true, other = (distribution.sample(2000, generator=source) for distribution in (start, goal, goal))
     assert energy_distance(x, true).value > 10 * energy_distance(other, true).error
     found = sample(fields, x, eps=eps, reverse=reverse, n_steps=100, seed=1, chunk=2000, invariant=False)
     gap, yardstick = energy_distance(found.x, true), energy_distance(other, true)

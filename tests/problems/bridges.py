@@ -82,7 +82,7 @@ PATHS = {
 
 
 def bridge(path):
-    """A bridge that the path allows: its own base, or the same law twice on a mirror."""
+    """A bridge that the path allows: its own base, or the same distribution twice on a mirror."""
     if path.base is not None:
         return GaussianMixtureBridge(path.base, RHO1 if path.basis is None else ROUND)
     return GaussianMixtureBridge(RHO1 if path.is_static else RHO0, RHO1)

@@ -1,4 +1,4 @@
-"""Fields with a gauge, and laws on surfaces."""
+"""Fields with a gauge, and distributions on surfaces."""
 
 import pytest
 import torch

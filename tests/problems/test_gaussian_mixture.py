@@ -4,34 +4,34 @@ from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
-from interpolants.foundations.types import Law
+from interpolants.foundations.types import Distribution
 from interpolants.problems import GaussianMixture, get_problem, paper_mixture, random_mixture
 from problems.bridges import F64, RHO0, RHO1, states
 
 DIAGONAL = GaussianMixture([0.25, 0.75], [[0.0, 1.0], [2.0, -1.0]], [[0.5, 2.0], [1.0, 0.3]]).to(dtype=F64)
 ROUND = GaussianMixture([0.25, 0.75], [[0.0, 1.0], [2.0, -1.0]], [0.5, 1.3]).to(dtype=F64)
 EACH = pytest.mark.parametrize(
-    "law", [RHO0, RHO1, DIAGONAL, ROUND], ids=["full2", "full3", "diagonal", "round"]
+    "distribution", [RHO0, RHO1, DIAGONAL, ROUND], ids=["full2", "full3", "diagonal", "round"]
 )
 
 
 @EACH
-def test_density_integrates_to_one_and_gives_the_moments(law):
+def test_density_integrates_to_one_and_gives_the_moments(distribution):
     side = torch.linspace(-12, 12, 481, dtype=F64)
     x = torch.cartesian_prod(side, side)
-    mass = law.log_prob(x).exp() * (side[1] - side[0]) ** 2
+    mass = distribution.log_prob(x).exp() * (side[1] - side[0]) ** 2
     # The trapezoid rule is spectrally accurate for Gaussians that are wider than the grid.
     assert_close(mass.sum(), torch.ones((), dtype=F64), rtol=1e-9, atol=1e-9)
     mean = mass @ x
-    assert_close(mean, law.mean, rtol=1e-8, atol=1e-8)
-    assert_close((mass[:, None] * (x - mean)).mT @ (x - mean), law.covariance, rtol=1e-8, atol=1e-8)
+    assert_close(mean, distribution.mean, rtol=1e-8, atol=1e-8)
+    assert_close((mass[:, None] * (x - mean)).mT @ (x - mean), distribution.covariance, rtol=1e-8, atol=1e-8)
 
 
 @EACH
-def test_score_is_the_slope_of_the_log_density(law):
+def test_score_is_the_slope_of_the_log_density(distribution):
     x = states(20).requires_grad_()
-    (slope,) = torch.autograd.grad(law.log_prob(x).sum(), x)
-    assert_close(law.score(x.detach()), slope)
+    (slope,) = torch.autograd.grad(distribution.log_prob(x).sum(), x)
+    assert_close(distribution.score(x.detach()), slope)
 
 
 def test_log_density_agrees_with_torchs_own():
@@ -50,26 +50,26 @@ def test_far_states_keep_a_finite_density_and_score():
 
 
 @EACH
-def test_no_samples_are_none(law):
-    drawn = law.sample_with_labels(0)
+def test_no_samples_are_none(distribution):
+    drawn = distribution.sample_with_labels(0)
     assert drawn.x.shape == (0, 2)
     assert drawn.label.shape == (0,)
     assert drawn.label.dtype == torch.int64
 
 
 @EACH
-def test_samples_have_the_law(law):
+def test_samples_have_the_distribution(distribution):
     n = 40_000
-    drawn = law.sample_with_labels(n, generator=torch.Generator().manual_seed(2))
-    share = torch.bincount(drawn.label, minlength=law.n_modes) / n
-    error = (law.weights * (1 - law.weights) / n).sqrt()
-    assert bool(((share - law.weights).abs() <= 4 * error).all())
-    for k in range(law.n_modes):
+    drawn = distribution.sample_with_labels(n, generator=torch.Generator().manual_seed(2))
+    share = torch.bincount(drawn.label, minlength=distribution.n_modes) / n
+    error = (distribution.weights * (1 - distribution.weights) / n).sqrt()
+    assert bool(((share - distribution.weights).abs() <= 4 * error).all())
+    for k in range(distribution.n_modes):
         x = drawn.x[drawn.label == k]
-        spread = law.variances[k]
-        assert bool(((x.mean(0) - law.means[k]).abs() <= 4 * (spread / len(x)).sqrt()).all())
+        spread = distribution.variances[k]
+        assert bool(((x.mean(0) - distribution.means[k]).abs() <= 4 * (spread / len(x)).sqrt()).all())
         # A sample covariance has variance (C_ii C_jj + C_ij^2)/n.
-        c = law.covariances[k]
+        c = distribution.covariances[k]
         slack = ((c.diagonal()[:, None] * c.diagonal() + c.square()) / len(x)).sqrt()
         assert bool(((x.T.cov() - c).abs() <= 4 * slack).all())
 
@@ -85,9 +85,9 @@ def test_a_generator_decides_the_draw_and_precision_follows_the_parameters():
 
 
 def test_random_mixtures_repeat_and_spread_as_asked():
-    law = random_mixture(n_modes=4, dim=3, seed=9)
-    assert torch.equal(law.means, random_mixture(n_modes=4, dim=3, seed=9).means)
-    assert not torch.equal(law.means, random_mixture(n_modes=4, dim=3, seed=10).means)
+    distribution = random_mixture(n_modes=4, dim=3, seed=9)
+    assert torch.equal(distribution.means, random_mixture(n_modes=4, dim=3, seed=9).means)
+    assert not torch.equal(distribution.means, random_mixture(n_modes=4, dim=3, seed=10).means)
     paper = paper_mixture(seed=1)
     assert (paper.n_modes, paper.dim, paper.event_shape) == (5, 128, (128,))
     # 640 entries: the standard error of a standard deviation is 7.5/sqrt(1280).
@@ -97,24 +97,24 @@ def test_random_mixtures_repeat_and_spread_as_asked():
 
 
 @pytest.mark.parametrize(
-    "law",
+    "distribution",
     [
         Gaussian(),
         Gaussian(mean=torch.tensor([1.0, 2.0]), scale=0.5),
         Gaussian(covariance=RHO0.covariances[0]),
     ],
 )
-def test_a_gaussian_becomes_one_mode(law):
+def test_a_gaussian_becomes_one_mode(distribution):
     x = states(5)
-    mixture = GaussianMixture.from_gaussian(law, 2)
-    assert_close(mixture.log_prob(x), law.log_prob(x))
-    assert_close(mixture.score(x), law.score(x))
+    mixture = GaussianMixture.from_gaussian(distribution, 2)
+    assert_close(mixture.log_prob(x), distribution.log_prob(x))
+    assert_close(mixture.score(x), distribution.score(x))
 
 
-def test_it_is_a_law_and_comes_by_name():
-    assert isinstance(RHO0, Law)
-    law = get_problem("gaussian_mixture", weights=[1.0], means=[[0.0, 0.0]], covariances=[1.0])
-    assert law.dtype == torch.float32
+def test_it_is_a_distribution_and_comes_by_name():
+    assert isinstance(RHO0, Distribution)
+    distribution = get_problem("gaussian_mixture", weights=[1.0], means=[[0.0, 0.0]], covariances=[1.0])
+    assert distribution.dtype == torch.float32
     assert get_problem("random_mixture", n_modes=2, dim=4).dim == 4
     assert get_problem("paper_mixture").dim == 128
     with pytest.raises(InvalidInputError, match="Did you mean 'gaussian_mixture'"):

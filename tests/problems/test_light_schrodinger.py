@@ -26,7 +26,7 @@ def test_the_difference_of_the_drifts_is_the_score_of_the_mixture(t):
     assert_close(score, b.marginal(t).score(x), rtol=1e-9, atol=1e-9)
 
 
-def test_the_laws_and_the_drift_solve_the_fokker_planck_equation():
+def test_the_distributions_and_the_drift_solve_the_fokker_planck_equation():
     # d rho/dt = -div(u rho) + eps laplacian rho, divided by rho; derivatives by automatic differentiation and, in t,
     # by a central difference of step 1e-4, whose error is of the order 1e-8.
     b, h = bridge(), 1e-4
@@ -47,9 +47,13 @@ def test_one_component_each_is_the_bridge_between_gaussians():
         for o, s in (([0.5, -1.0], [0.4, 0.9]), ([1.0, 0.2], [0.7, 0.3]))
     )
     ours = MixtureSchrodingerBridge(*plans)
-    laws = (ours.rho0, ours.rho1)
+    distributions = (ours.rho0, ours.rho1)
     known = GaussianSchrodingerBridge(
-        laws[0].mean, laws[0].variances[0], laws[1].mean, laws[1].variances[0], eps=0.3
+        distributions[0].mean,
+        distributions[0].variances[0],
+        distributions[1].mean,
+        distributions[1].variances[0],
+        eps=0.3,
     )
     x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0), dtype=F64)
     for t in (0.0, 0.4, 1.0):
@@ -58,14 +62,14 @@ def test_one_component_each_is_the_bridge_between_gaussians():
         assert_close(ours.marginal(t).covariance, known.marginal(t).covariance)
 
 
-def test_pairs_have_the_laws_of_both_ends():
+def test_pairs_have_the_distributions_of_both_ends():
     b, n = bridge(2), 50_000
     pairs = b.sample_coupling(n, generator=torch.Generator().manual_seed(0))
-    for x, law in ((pairs.x0, b.rho0), (pairs.x1, b.rho1)):
-        error = (law.covariance.diagonal() / n).sqrt()
-        assert bool(((x.mean(0) - law.mean).abs() < 4 * error).all())
+    for x, distribution in ((pairs.x0, b.rho0), (pairs.x1, b.rho1)):
+        error = (distribution.covariance.diagonal() / n).sqrt()
+        assert bool(((x.mean(0) - distribution.mean).abs() < 4 * error).all())
         # Fourth moments below 4 var^2 here: four standard errors of a variance.
-        assert_close(x.var(0), law.covariance.diagonal(), rtol=4 * (3 / n) ** 0.5, atol=0)
+        assert_close(x.var(0), distribution.covariance.diagonal(), rtol=4 * (3 / n) ** 0.5, atol=0)
 
 
 def test_components_share_the_mass_alike():
@@ -81,7 +85,7 @@ def test_the_benchmark_pair_is_reproducible_and_its_plan_its_own(covariance):
     assert not torch.equal(a.plan.offsets, EOTMixturePair(4, 2, 0.25).plan.offsets)
     g = torch.Generator().manual_seed(0)
     pairs, free = a.sample_coupling(20_000, generator=g), a.sample_ends(20_000, generator=g)
-    # The same law of x1, coupled once and free once: correlation of x0 and x1 tells.
+    # The same distribution of x1, coupled once and free once: correlation of x0 and x1 tells.
     spread = pairs.x1.std(0)
     assert bool(((pairs.x1.mean(0) - free.x1.mean(0)).abs() < 4 * spread * (2 / 20_000) ** 0.5).all())
     assert float(torch.corrcoef(torch.stack([free.x0[:, 0], free.x1[:, 0]]))[0, 1].abs()) < 4 / 20_000**0.5

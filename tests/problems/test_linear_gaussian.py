@@ -44,12 +44,12 @@ def test_posterior_mean_and_evidence_by_weighted_draws():
     assert bool(((problem.posterior(Y).mean - mean).abs() <= 4 * error).all())
 
 
-def test_observed_draws_have_the_evidence_as_law():
+def test_observed_draws_have_the_evidence_as_distribution():
     problem, n = LinearGaussian(A, R, PRIOR), 40_000
     drawn = problem.sample_joint(n, generator=torch.Generator().manual_seed(7))
-    law = problem.evidence()
-    gap = (drawn.y.mean(0) - law.mean).abs()
-    assert bool((gap <= 4 * (law.covariance.diagonal() / n).sqrt()).all())
+    distribution = problem.evidence()
+    gap = (drawn.y.mean(0) - distribution.mean).abs()
+    assert bool((gap <= 4 * (distribution.covariance.diagonal() / n).sqrt()).all())
     rest = drawn.y - drawn.x @ A.T
     slack = ((R.diagonal()[:, None] * R.diagonal() + R.square()) / n).sqrt()
     assert bool(((rest.T.cov() - R).abs() <= 4 * slack).all())

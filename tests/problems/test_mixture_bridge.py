@@ -85,16 +85,16 @@ def test_marginal_has_the_moments_of_the_path(name):
     for t in (0.0, 0.3, 1.0):
         time = torch.tensor(t, dtype=F64)
         a, b, g = path.alpha(time), path.beta(time), path.envelope.gamma(time)
-        law = problem.marginal(path, t)
+        distribution = problem.marginal(path, t)
         rho0, rho1 = problem.rho0, problem.rho1
-        assert_close(law.mean[None], path.apply(a, rho0.mean[None]) + path.apply(b, rho1.mean[None]))
+        assert_close(distribution.mean[None], path.apply(a, rho0.mean[None]) + path.apply(b, rho1.mean[None]))
         wanted = path.apply(a**2, rho0.covariance) + path.apply(b**2, rho1.covariance)
         if path.basis is not None:  # C + n n^T with isotropic C: from both sides
             both = lambda k, m: path.apply(k, path.apply(k, m).mT)  # noqa: E731
             wanted = both(a, rho0.covariance) + both(b, rho1.covariance)
-        assert_close(law.covariance, wanted + g**2 * torch.eye(2, dtype=F64))
+        assert_close(distribution.covariance, wanted + g**2 * torch.eye(2, dtype=F64))
         x = states(5)
-        assert_close(problem.fields(path).log_prob(x, t), law.log_prob(x))
+        assert_close(problem.fields(path).log_prob(x, t), distribution.log_prob(x))
 
 
 @each_path
@@ -137,11 +137,11 @@ def test_brownian_velocity_carries_half_the_scores_of_the_ends(end):
     # b = E[dI/dt] - gamma gamma' s, and gamma gamma' is +a/2 at 0, -a/2 at 1; there x0 (x1) is the state itself.
     path = PATHS["linear_wide"]
     fields, x = bridge(path).fields(path), states(5)
-    law, other = (RHO0, RHO1) if end == 0 else (RHO1, RHO0)
+    distribution, other = (RHO0, RHO1) if end == 0 else (RHO1, RHO0)
     drift = (other.mean - x) if end == 0 else (x - other.mean)
     sign = 1 if end == 0 else -1
-    assert_close(fields.score(x, end), law.score(x))
-    assert_close(fields.velocity(x, end), drift - sign * 2.5 / 2 * law.score(x))
+    assert_close(fields.score(x, end), distribution.score(x))
+    assert_close(fields.velocity(x, end), drift - sign * 2.5 / 2 * distribution.score(x))
 
 
 def test_variance_preserving_velocity_at_the_end_is_score_plus_state():
@@ -157,7 +157,7 @@ def test_a_base_off_centre_has_no_finite_velocity_at_the_end_of_that_path():
         GaussianMixtureBridge(BASE, RHO1).fields(path).velocity(states(2), 1.0)
 
 
-def laws(kind):
+def distributions(kind):
     source = torch.Generator().manual_seed(3)
     means = torch.randn(2, 3, generator=source, dtype=F64)
     weights = torch.tensor([0.4, 0.6], dtype=F64)
@@ -175,14 +175,14 @@ def laws(kind):
 
 @pytest.mark.parametrize("kind", ["axes", "commuting", "general_plain", "general", "mirror"])
 def test_every_factorisation_agrees_with_factors_made_at_that_time(kind):
-    rho0, rho1, path, modes = laws(kind)
+    rho0, rho1, path, modes = distributions(kind)
     fields = GaussianMixtureBridge(rho0, rho1).fields(path)
     assert type(fields.modes_on(torch.device("cpu"))) is modes
     x = 2 * torch.randn(6, 3, generator=torch.Generator().manual_seed(5), dtype=F64)
     for t in (0.0, 0.3, 1.0):
-        law = fields.marginal(t)
-        assert_close(fields.log_prob(x, t), law.log_prob(x))
-        assert_close(fields.score(x, t), law.score(x))
+        distribution = fields.marginal(t)
+        assert_close(fields.log_prob(x, t), distribution.log_prob(x))
+        assert_close(fields.score(x, t), distribution.score(x))
     time = torch.tensor([0.05, 0.2, 0.4, 0.6, 0.8, 0.95], dtype=F64)
     jacobian = torch.autograd.functional.jacobian(lambda y: fields.velocity(y, time).sum(0), x)
     assert_close(fields.divergence(x, time), jacobian.diagonal(dim1=0, dim2=2).sum(1))
@@ -197,7 +197,7 @@ def test_eigenvalues_that_coincide_in_one_matrix_do_not_spoil_the_shared_basis()
     assert isinstance(modes, BasisModes)
 
 
-def test_precision_follows_the_laws_and_the_answer_follows_the_state():
+def test_precision_follows_the_distributions_and_the_answer_follows_the_state():
     path = Linear()
     exact = bridge(path).fields(path)
     x = states(4)
@@ -221,7 +221,7 @@ def test_a_base_that_is_not_the_paths_is_refused():
         GaussianMixtureBridge(RHO0, RHO1).fields(OneSidedLinear())
 
 
-def test_two_laws_on_a_mirror_and_a_nonlinear_path_are_refused():
+def test_two_distributions_on_a_mirror_and_a_nonlinear_path_are_refused():
     with pytest.raises(InvalidInputError, match="rho0 must equal rho1 on a mirror path"):
         GaussianMixtureBridge(RHO0, RHO1).fields(Mirror())
     nonlinear = General(lambda t, x0, x1: (1 - t) * x0 + t * x1)

@@ -44,13 +44,13 @@ def test_a_short_step_is_the_equation():
     assert_close(step.std / h**0.5, PROCESS.sigma, rtol=1e-5, atol=1e-5)
 
 
-def test_the_stationary_law_stays_and_is_reached():
-    law = PROCESS.stationary()
-    assert_close(law.mean, PROCESS.mu)
-    assert_close(PROCESS.marginal(law, 0.6).covariance, law.covariance)
+def test_the_stationary_distribution_stays_and_is_reached():
+    distribution = PROCESS.stationary()
+    assert_close(distribution.mean, PROCESS.mu)
+    assert_close(PROCESS.marginal(distribution, 0.6).covariance, distribution.covariance)
     start = GaussianMixture.random(3, 2, seed=1)
-    assert_close(PROCESS.marginal(start, 60.0).mean, law.mean)
-    assert_close(PROCESS.marginal(start, 60.0).covariance, law.covariance)
+    assert_close(PROCESS.marginal(start, 60.0).mean, distribution.mean)
+    assert_close(PROCESS.marginal(start, 60.0).covariance, distribution.covariance)
     x = states(4)
     # Detailed balance: p(x) p(y | x) is symmetric.
     y = states(4, 1)

@@ -213,10 +213,10 @@ def test_the_kinetic_energy_is_that_of_the_drift(eps, matrix):
     nodes, weights = np.polynomial.legendre.leggauss(60)
     total = 0.0
     for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
-        law = problem.marginal(node)
+        distribution = problem.marginal(node)
         slope, _ = slope_of_drift(problem.drift, node)
-        mean = problem.drift(law.mean[None], node)[0]
-        total += weight * float((slope @ law.covariance @ slope.T).trace() + mean.square().sum()) / 2
+        mean = problem.drift(distribution.mean[None], node)[0]
+        total += weight * float((slope @ distribution.covariance @ slope.T).trace() + mean.square().sum()) / 2
     assert problem.kinetic_energy == pytest.approx(total, rel=1e-6)
 
 

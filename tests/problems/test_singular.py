@@ -1,4 +1,4 @@
-"""Laws on thin sets, and what likelihood does to them."""
+"""Distributions on thin sets, and what likelihood does to them."""
 
 import math
 
@@ -15,7 +15,7 @@ from interpolants.problems.singular import ppca
 F64 = torch.float64
 
 
-def law(generator):
+def distribution(generator):
     return SubspaceGaussian(torch.randn(10, 2, generator=generator, dtype=F64))
 
 
@@ -29,10 +29,10 @@ def test_points_lie_on_the_curve_and_noise_leaves_it(generator):
 
 def test_exact_data_have_no_noise_and_an_unbounded_likelihood(generator):
     """X = W Z, d = 2, D = 10, n = 2,000: s is zero to rounding, and there is no density."""
-    x = law(generator).sample(2000, generator=generator)
+    x = distribution(generator).sample(2000, generator=generator)
     found = ppca(x, 2)
     assert found.noise < 1e-6
-    with pytest.raises(DivergedError, match="without noise the law has no density"):
+    with pytest.raises(DivergedError, match="without noise the distribution has no density"):
         SubspaceGaussian(found.loading).log_prob(x)
     # the likelihood of the fitted subspace with noise s grows like -8 log s
     tiny = [float(SubspaceGaussian(found.loading, s, found.mean).log_prob(x).mean()) for s in (1e-3, 1e-4)]
@@ -40,9 +40,9 @@ def test_exact_data_have_no_noise_and_an_unbounded_likelihood(generator):
 
 
 @pytest.mark.parametrize("level", [0.05, 0.2])
-def test_data_with_noise_give_the_noise_and_the_law_back(level, generator):
-    """s within 2 % of the noise; Gaussian W2 of the law without noise at most 0.1 |W|. Seed 0."""
-    truth = law(generator)
+def test_data_with_noise_give_the_noise_and_the_distribution_back(level, generator):
+    """s within 2 % of the noise; Gaussian W2 of the distribution without noise at most 0.1 |W|. Seed 0."""
+    truth = distribution(generator)
     x = InstanceNoise(level).draw(truth.sample(2000, generator=generator), generator=generator)
     found = ppca(x, 2)
     assert found.noise == pytest.approx(level, rel=0.02)
@@ -52,7 +52,7 @@ def test_data_with_noise_give_the_noise_and_the_law_back(level, generator):
 
 
 def test_the_codimension_of_a_plane_in_ten_dimensions_is_eight(generator):
-    x = law(generator).sample(2000, generator=generator)
+    x = distribution(generator).sample(2000, generator=generator)
     levels = (0.01, 0.02, 0.04)
     noisy = [InstanceNoise(s).draw(x, generator=generator) for s in levels]
     slope = codimension_slope(levels, [float(ppca(y, 2).log_prob(y).mean()) for y in noisy])

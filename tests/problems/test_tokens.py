@@ -1,4 +1,4 @@
-"""Laws of tokens: a Markov source is a joint table written another way; both against direct sums."""
+"""Distributions of tokens: a Markov source is a joint table written another way; both against direct sums."""
 
 import math
 
@@ -64,13 +64,17 @@ def test_the_stationary_start_stays(generator):
 
 
 @pytest.mark.parametrize(
-    "law", [random_table(3, 3, seed=2), random_markov(3, 3, order=2, seed=2)], ids=["table", "markov"]
+    "distribution",
+    [random_table(3, 3, seed=2), random_markov(3, 3, order=2, seed=2)],
+    ids=["table", "markov"],
 )
-def test_samples_have_the_frequencies_of_the_law(law, generator):
+def test_samples_have_the_frequencies_of_the_distribution(distribution, generator):
     n = 50_000
-    table = law if isinstance(law, TokenTable) else as_table(law)
+    table = distribution if isinstance(distribution, TokenTable) else as_table(distribution)
     p = table.table.flatten()
-    share = torch.bincount(table.index(law.sample(n, generator=generator)), minlength=27).double() / n
+    share = (
+        torch.bincount(table.index(distribution.sample(n, generator=generator)), minlength=27).double() / n
+    )
     assert ((share - p).abs() <= 4.5 * (p * (1 - p) / n).sqrt() + 1e-9).all()
     assert_close(table.log_prob(table.sequences()), p.log())
 
@@ -84,7 +88,7 @@ def test_a_source_with_the_frequencies_of_a_text_finds_the_transitions_again(gen
     assert ((found.transition - true.transition).abs() <= allowed + 1e-4).all()
 
 
-def test_evidence_that_the_law_excludes_is_answered_evenly():
+def test_evidence_that_the_distribution_excludes_is_answered_evenly():
     certain = TokenTable(torch.tensor([[1.0, 0.0], [0.0, 0.0]]))
     impossible = torch.tensor([[[0.0, 1.0], [1.0, 1.0]]], dtype=torch.float64)
     assert_close(certain.posterior(impossible), torch.full((1, 2, 2), 0.5, dtype=torch.float64))
@@ -95,13 +99,13 @@ def test_a_long_source_does_not_underflow():
     x = source.sample(2, generator=torch.Generator().manual_seed(1))
     evidence = torch.nn.functional.one_hot(x, 6).double()
     evidence[:, ::2] = 1.0
-    laws = source.posterior(evidence)
-    assert bool(torch.isfinite(laws).all())
-    assert_close(laws.sum(-1), torch.ones(2, 400, dtype=torch.float64))
+    distributions = source.posterior(evidence)
+    assert bool(torch.isfinite(distributions).all())
+    assert_close(distributions.sum(-1), torch.ones(2, 400, dtype=torch.float64))
     assert float(source.log_prob(x)[0]) < math.log(1e-40)
 
 
-def test_random_laws_follow_their_seed_and_their_concentration():
+def test_random_distributions_follow_their_seed_and_their_concentration():
     assert torch.equal(random_table(seed=4).table, random_table(seed=4).table)
     assert not torch.equal(random_markov(seed=4).transition, random_markov(seed=5).transition)
     # Dirichlet of concentration a over K entries: E sum p^2 = (1 + a) / (1 + K a).
@@ -142,11 +146,11 @@ def test_bad_input_is_refused(make, message):
         make()
 
 
-@pytest.mark.parametrize("law", [random_table(3, 2), random_markov(3, 2, order=1)])
+@pytest.mark.parametrize("distribution", [random_table(3, 2), random_markov(3, 2, order=1)])
 @pytest.mark.parametrize("tokens", [[0, 0, 2], [-1, 0, 1]])
-def test_tokens_outside_of_the_vocabulary_have_no_probability_of_others(law, tokens):
+def test_tokens_outside_of_the_vocabulary_have_no_probability_of_others(distribution, tokens):
     with pytest.raises(InvalidInputError, match=r"tokens must be 0 ... 1, got (0 ... 2|-1 ... 1)"):
-        law.log_prob(torch.tensor([tokens]))
+        distribution.log_prob(torch.tensor([tokens]))
 
 
 @pytest.mark.parametrize("tokens", [[0, 1, 0, 2], [-1, 0, 1, 0]])

@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.foundations.types import Law
+from interpolants.foundations.types import Distribution
 from interpolants.problems import (
     Checkerboard,
     EightGaussians,
@@ -76,9 +76,9 @@ def test_score_is_the_slope_of_the_log_density(name):
 
 
 @each_toy
-def test_it_is_a_law_of_its_shape_and_type(name):
+def test_it_is_a_distribution_of_its_shape_and_type(name):
     toy = TOYS[name]
-    assert isinstance(toy, Law)
+    assert isinstance(toy, Distribution)
     x = toy.sample(5, generator=torch.Generator().manual_seed(2))
     assert x.shape == (5, *toy.event_shape)
     assert torch.equal(x, toy.sample(5, generator=torch.Generator().manual_seed(2)))

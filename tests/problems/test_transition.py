@@ -1,4 +1,4 @@
-"""Transition laws: density, sampler, scores and point-source fields of the two forecasting problems."""
+"""Transition distributions: density, sampler, scores and point-source fields of the two forecasting problems."""
 
 import math
 

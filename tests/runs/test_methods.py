@@ -93,12 +93,12 @@ def test_a_forecaster_is_judged_by_the_scores_of_its_ensembles(tmp_path, monkeyp
 
 def test_what_follows_is_a_step_of_the_process_row_by_row():
     sets = load_data(make_config(FORECAST, place="my.toml").tasks[0].data)
-    law = sets.x0.process
+    distribution = sets.x0.process
     for now, later in ((sets.x0.train.x, sets.x1.train.x), (sets.x0.test.x, sets.x1.test.x)):
-        centres = law.centres(now.double())
+        centres = distribution.centres(now.double())
         nearest = (later.double()[:, None] - centres).square().sum(2).min(1).values
         # the noise around the nearest branch has variance tau^2 in each of two coordinates
-        assert float(nearest.mean()) < 2.5 * law.tau**2
+        assert float(nearest.mean()) < 2.5 * distribution.tau**2
 
 
 def test_a_forecast_needs_states_of_a_process():

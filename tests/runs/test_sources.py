@@ -67,7 +67,7 @@ def test_problems_are_drawn_from_the_seed_and_know_their_density():
     settings = {"problem": "moons", "n": 50, "noise": 0.2}
     one, two = (load_data(data(x1=settings)).x1 for _ in range(2))
     assert torch.equal(one.train.x, two.train.x)
-    assert one.law.noise == 0.2
+    assert one.distribution.noise == 0.2
 
 
 @pytest.mark.parametrize(

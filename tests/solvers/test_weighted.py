@@ -1,7 +1,7 @@
 """Weighted paths against the Cameron-Martin formula, with and without resampling.
 
 Known answer: for Brownian motion W from 0, ``E exp(-theta^2/2 int_0^T W^2 dt) = cosh(theta T)^(-1/2)``; under the
-tilted law ``Var W_T = tanh(theta T)/theta``.
+tilted distribution ``Var W_T = tanh(theta T)/theta``.
 """
 
 import math

@@ -6,9 +6,9 @@ from studies.common import run
 from torch.testing import assert_close
 
 
-@pytest.mark.parametrize("law", ["Gaussians, 2-D", "EOT pair, 2-D"])
-def test_draws_and_moments_of_a_problem_are_one_plan(law):
-    exact = experiment.problem(law, 0)
+@pytest.mark.parametrize("distribution", ["Gaussians, 2-D", "EOT pair, 2-D"])
+def test_draws_and_moments_of_a_problem_are_one_plan(distribution):
+    exact = experiment.problem(distribution, 0)
     g = torch.Generator().manual_seed(0)
     start = exact.ends(1, g)[0]
     mean, covariance = exact.moments(start)

@@ -22,7 +22,7 @@ def test_true_draws_of_a_power_are_judged_right():
     found = problem.judge(x, torch.full((count,), 1 / count, dtype=F64), 0, {})
     assert found["TV of modes"] < 4 * 0.5 / math.sqrt(count) * 2
     assert found["variance ratio"] == pytest.approx(1, abs=0.03)
-    # and draws of the law itself are not
+    # and draws of the distribution itself are not
     plain = experiment.FOUR.sample(count, generator=seeded(2))
     wrong = problem.judge(plain, torch.full((count,), 1 / count, dtype=F64), 0, {})
     assert wrong["TV of modes"] > 0.3
@@ -35,13 +35,15 @@ def test_the_constant_of_a_power_is_that_of_a_grid():
     assert experiment.annealing(2.0).log_z == pytest.approx(grid.log_z, abs=2e-3)
 
 
-def test_a_grid_has_the_moments_of_its_law_and_draws_from_it():
-    law = GaussianMixture([1.0], torch.tensor([[0.5, -1.0]], dtype=F64), torch.tensor([0.7], dtype=F64))
-    grid = experiment.Grid(lambda x: law.log_prob(x) + 0.3)
+def test_a_grid_has_the_moments_of_its_distribution_and_draws_from_it():
+    distribution = GaussianMixture(
+        [1.0], torch.tensor([[0.5, -1.0]], dtype=F64), torch.tensor([0.7], dtype=F64)
+    )
+    grid = experiment.Grid(lambda x: distribution.log_prob(x) + 0.3)
     assert grid.log_z == pytest.approx(0.3, abs=1e-7)
-    torch.testing.assert_close(grid.mean, law.mean, atol=1e-6, rtol=0)
+    torch.testing.assert_close(grid.mean, distribution.mean, atol=1e-6, rtol=0)
     x = grid.sample(20_000, seeded(3))
-    torch.testing.assert_close(x.mean(0), law.mean, atol=4 * 0.85 / 20_000**0.5, rtol=0)
+    torch.testing.assert_close(x.mean(0), distribution.mean, atol=4 * 0.85 / 20_000**0.5, rtol=0)
     even = torch.full((20_000,), 1 / 20_000, dtype=F64)
     found = grid.judge(x, even, 0, {"draws": 1000})
     assert found["mean error"] < 0.03
@@ -51,7 +53,7 @@ def test_a_grid_has_the_moments_of_its_law_and_draws_from_it():
 def test_the_average_of_two_bridges_and_the_product_of_digits_are_proper():
     for task in ("bridges, average", "digits, product"):
         assert math.isfinite(experiment.problem_of(task).log_z)
-    assert all(law.dim == 2 for law in experiment.digit_laws())
+    assert all(distribution.dim == 2 for distribution in experiment.digit_distributions())
 
 
 @pytest.mark.slow  # twelve small runs and two fits, about 8 s

@@ -11,15 +11,15 @@ from interpolants.paths import kinetic_energy
 
 def test_the_board_has_mean_square_one_per_entry():
     x = experiment.BOARD.sample(20_000, generator=torch.Generator().manual_seed(0))
-    # x^2 of a uniform law on [-sqrt 3, sqrt 3] has the standard deviation 0.894: five standard errors
+    # x^2 of a uniform distribution on [-sqrt 3, sqrt 3] has the standard deviation 0.894: five standard errors
     assert float(x.square().mean()) == pytest.approx(1.0, abs=5 * 0.894 / 40_000**0.5)
 
 
 def test_no_schedule_has_less_energy_on_the_board_than_the_optimal():
     settings = experiment.SETTINGS["quick"]
-    law = experiment.separation(settings["points"], settings["draws"])
+    distribution = experiment.separation(settings["points"], settings["draws"])
     paths = [experiment.schedule(name, settings) for name in experiment.PATHS]
-    optimal, *others = (kinetic_energy(path, law) for path in paths)
+    optimal, *others = (kinetic_energy(path, distribution) for path in paths)
     assert optimal == pytest.approx(paths[0].energy, rel=0.01)
     assert optimal < min(others)
 

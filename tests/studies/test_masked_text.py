@@ -7,22 +7,24 @@ from studies.masked_text import experiment
 from studies.masked_text.experiment import STUDY
 
 from interpolants.data import available
-from interpolants.discrete import gumbel_cap, truncated_gumbel_law
+from interpolants.discrete import gumbel_cap, truncated_gumbel_distribution
 
 needs_text = pytest.mark.skipif(not available()["kjv"], reason="apt-get install bible-kjv-text")
 
 
-def test_the_law_of_a_token_is_that_of_step_after_step():
+def test_the_distribution_of_a_token_is_that_of_step_after_step():
     mu = 1 / torch.arange(1, 30, dtype=torch.float64)
     mu /= mu.sum()
     for steps, bits in ((1, 8), (7, 8), (300, 12)):
         found, masked = torch.zeros_like(mu), 1.0
         for k in range(steps):
             delta = 1 / (steps - k)
-            law = truncated_gumbel_law(torch.cat([delta * mu, mu.new_tensor([1 - delta])]), gumbel_cap(bits))
-            found += masked * law[:-1]
-            masked *= float(law[-1])
-        torch.testing.assert_close(experiment.law_of_token(mu, steps, gumbel_cap(bits)), found)
+            distribution = truncated_gumbel_distribution(
+                torch.cat([delta * mu, mu.new_tensor([1 - delta])]), gumbel_cap(bits)
+            )
+            found += masked * distribution[:-1]
+            masked *= float(distribution[-1])
+        torch.testing.assert_close(experiment.distribution_of_token(mu, steps, gumbel_cap(bits)), found)
         assert float(found.sum()) == pytest.approx(1)
 
 
@@ -33,7 +35,9 @@ def test_blocks_of_steps_are_all_steps_and_change_little():
         assert found[-1] == (steps - 1, steps)
         assert all((end - begin) <= max(1, (steps - begin) // 200) for begin, end in found)
     mu = torch.full((50,), 0.02, dtype=torch.float64)
-    assert float(experiment.law_of_token(mu, 5000, gumbel_cap(24)).sum()) == pytest.approx(1, abs=1e-12)
+    assert float(experiment.distribution_of_token(mu, 5000, gumbel_cap(24)).sum()) == pytest.approx(
+        1, abs=1e-12
+    )
 
 
 @needs_text
@@ -42,7 +46,7 @@ def test_the_source_has_the_triples_of_the_text_and_its_words_are_words():
     numbers = {c: k for k, c in enumerate(" abcdefghijklmnopqrstuvwxyz")}
     assert float(source.transition[numbers["t"], numbers["h"], numbers["e"]]) > 0.5
     assert 2 < source.entropy() / 8 / math.log(2) < 3.3
-    assert len(experiment.word_law()) == len(experiment.bible_words()) > 12_000
+    assert len(experiment.word_distribution()) == len(experiment.bible_words()) > 12_000
     text = torch.tensor([[numbers[c] for c in "x the lord qqq x"]])
     assert experiment.share_of_words(text) == pytest.approx(2 / 3)
 

@@ -11,7 +11,7 @@ from interpolants.problems import OrnsteinUhlenbeck
 
 
 def test_the_path_is_the_ornstein_uhlenbeck_process_backwards():
-    """The same mean and deviation as the library's own transition after s, and the stationary law at the start."""
+    """The mean and deviation of the library's own transition after s, and the stationary distribution at the start."""
     process, x1 = OrnsteinUhlenbeck(1.0, 0.0, 1.0), torch.tensor([[2.6, -1.3]], dtype=torch.float64)
     for s in (0.02, 0.7, 4.0):
         t = torch.tensor(1 - s / experiment.DURATION, dtype=torch.float64)
@@ -23,10 +23,10 @@ def test_the_path_is_the_ornstein_uhlenbeck_process_backwards():
 
 
 def test_the_blobs_are_those_of_the_paper():
-    law = experiment.blobs()
-    assert law.n_modes == 9
-    assert float(law.means.norm(dim=1).max()) == pytest.approx(2.6)
-    assert float(law.covariances[3, 0, 0]) == pytest.approx(0.65**2 * 0.2)
+    distribution = experiment.blobs()
+    assert distribution.n_modes == 9
+    assert float(distribution.means.norm(dim=1).max()) == pytest.approx(2.6)
+    assert float(distribution.covariances[3, 0, 0]) == pytest.approx(0.65**2 * 0.2)
 
 
 @pytest.mark.slow  # about 10 s of one core

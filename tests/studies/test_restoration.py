@@ -7,7 +7,7 @@ from studies.restoration.experiment import STUDY
 from interpolants.couplings import InPainting, SuperResolution
 
 
-def test_spread_equals_skill_for_exact_draws_and_errors_are_those_of_the_law(generator):
+def test_spread_equals_skill_for_exact_draws_and_errors_are_those_of_the_distribution(generator):
     """Truth and draws from one N(0, s^2) per pixel: one draw errs by 2 s^2, the mean of M by s^2 (1 + 1/M)."""
     truth = 0.5 * torch.randn(3000, 1, 4, 4, generator=generator)
     made = 0.5 * torch.randn(5, 3000, 1, 4, 4, generator=generator)

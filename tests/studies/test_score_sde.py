@@ -10,8 +10,8 @@ from interpolants.dynamics import Langevin
 
 
 def test_the_distance_is_that_of_moments():
-    law = experiment.digits()
-    x = law.sample(4000, generator=torch.Generator().manual_seed(0))
+    distribution = experiment.digits()
+    x = distribution.sample(4000, generator=torch.Generator().manual_seed(0))
     near, shifted = experiment.frechet(x), experiment.frechet(x + 0.1)
     # 64 pixels shifted by 0.1: 0.64 more, up to the error of the mean
     assert shifted - near == pytest.approx(0.64, abs=0.05)
@@ -25,20 +25,22 @@ def test_every_predictor_is_measured_alone_twice_and_corrected():
     assert isinstance(Langevin(experiment.SETTINGS["full"]["snr"]), Langevin)
 
 
-def test_draws_given_the_upper_half_have_the_law_of_the_whole():
-    """Known halves of draws, completed exactly, are draws again: two samples of one law."""
-    law, n = experiment.digits(), 3000
-    whole = law.sample(n, generator=torch.Generator().manual_seed(1))
+def test_draws_given_the_upper_half_have_the_distribution_of_the_whole():
+    """Known halves of draws, completed exactly, are draws again: two samples of one distribution."""
+    distribution, n = experiment.digits(), 3000
+    whole = distribution.sample(n, generator=torch.Generator().manual_seed(1))
     known = torch.arange(64) < 32
     again = experiment._conditional(whole[:, known], known, seed=2)
     assert torch.equal(again[:, known], whole[:, known])
-    floor = experiment.frechet(law.sample(n, generator=torch.Generator().manual_seed(3)))
+    floor = experiment.frechet(distribution.sample(n, generator=torch.Generator().manual_seed(3)))
     assert experiment.frechet(again) < 2 * floor
 
 
 def test_true_samples_of_the_plane_have_the_shares_and_shapes():
-    law = experiment.three_modes()
-    x, reference = (law.sample(n, generator=torch.Generator().manual_seed(n)) for n in (20_000, 100_000))
+    distribution = experiment.three_modes()
+    x, reference = (
+        distribution.sample(n, generator=torch.Generator().manual_seed(n)) for n in (20_000, 100_000)
+    )
     shares, shapes = experiment.modes_apart(x, reference)
     assert shares < 0.015
     assert shapes < 0.06

@@ -22,29 +22,31 @@ def test_two_equal_gaussians_have_two_modes_from_two_deviations_on(apart, count)
 
 
 def test_modes_are_stationary_points():
-    law = experiment.problem().marginal(experiment.PATHS["linear, gamma = 0"], 0.5)
-    top = experiment.modes(law)
+    distribution = experiment.problem().marginal(experiment.PATHS["linear, gamma = 0"], 0.5)
+    top = experiment.modes(distribution)
     # Two pairs of the twelve products lie too close together.
     assert len(top) == 10
-    assert float(law.score(top).abs().max()) < 1e-4
+    assert float(distribution.score(top).abs().max()) < 1e-4
 
 
 def test_components_told_apart_go_from_one_to_all(generator):
     for apart, count in ((0.0, 1.0), (20.0, 2.0)):
-        law = two(apart)
-        assert experiment.distinct(law, law.sample(500, generator=generator)) == pytest.approx(
-            count, abs=1e-3
-        )
-    law = two(2.0)
-    some = experiment.distinct(law, law.sample(20_000, generator=generator))
+        distribution = two(apart)
+        assert experiment.distinct(
+            distribution, distribution.sample(500, generator=generator)
+        ) == pytest.approx(count, abs=1e-3)
+    distribution = two(2.0)
+    some = experiment.distinct(distribution, distribution.sample(20_000, generator=generator))
     # The capacity of two signals at +-1 in unit Gaussian noise, 0.337 nats.
     assert some == pytest.approx(math.exp(0.337), abs=0.02)
 
 
 def test_the_encoder_decoder_forgets_everything_half_way(generator):
-    law = experiment.problem().marginal(experiment.PATHS["encoder-decoder"], 0.5)
-    assert len(experiment.modes(law)) == 1
-    assert experiment.distinct(law, law.sample(500, generator=generator)) == pytest.approx(1, abs=1e-6)
+    distribution = experiment.problem().marginal(experiment.PATHS["encoder-decoder"], 0.5)
+    assert len(experiment.modes(distribution)) == 1
+    assert experiment.distinct(distribution, distribution.sample(500, generator=generator)) == pytest.approx(
+        1, abs=1e-6
+    )
 
 
 def test_steepness_of_a_known_field(generator):

@@ -25,7 +25,10 @@ def test_every_path_and_bridge_with_a_card_is_measured_or_has_words_that_say_why
 
 def test_the_mixtures_have_unit_mean_square_and_keep_their_bridge():
     exact = mixtures(1, 3)
-    square = sum(float(law.covariance.trace() + law.mean.square().sum()) for law in (exact.rho0, exact.rho1))
+    square = sum(
+        float(distribution.covariance.trace() + distribution.mean.square().sum())
+        for distribution in (exact.rho0, exact.rho1)
+    )
     assert square / 6 == pytest.approx(1.0)
     pairs = exact.sample_coupling(20_000, generator=torch.Generator().manual_seed(0))
     error = 4 * (exact.rho1.covariance.diagonal() / 20_000).sqrt()

@@ -1,4 +1,4 @@
-"""Learning a posterior over tokens: batches, the network that is chosen, and a law that is known."""
+"""Learning a posterior over tokens: batches, the network that is chosen, and a distribution that is known."""
 
 import pytest
 import torch
@@ -84,7 +84,7 @@ QUICK = TrainSettings(steps=500, batch_size=128, lr=5e-3, schedule="cosine", ema
 
 @pytest.mark.slow  # two small transformers, about 12 s
 @pytest.mark.parametrize("time_features", [0, 8], ids=["without time", "with time"])
-def test_a_law_that_is_known_is_learnt_and_drawn_from(time_features):
+def test_a_distribution_that_is_known_is_learnt_and_drawn_from(time_features):
     source = random_markov(5, 3, order=1, concentration=0.4, seed=1)
     all_of_them = TokenTable(torch.ones((3,) * 5))
     x = all_of_them.sequences()

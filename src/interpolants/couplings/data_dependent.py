@@ -1,7 +1,8 @@
 """Couplings in which the start is made from its own end: ``x0 = degrade(x1) + noise``.
 
 The bridge then carries a degraded sample back to a whole one. What separates this from regression is the noise in x0:
-it gives rho0 a density, so that one observation leads to the whole law of x1 that agrees with it, not to its mean.
+it gives rho0 a density, so that one observation leads to the whole distribution of x1 that agrees with it, not to its
+mean.
 
 Letters: ``m`` mask of what is known, ``zeta ~ N(0, Id)`` noise of the start, ``sigma`` its standard deviation.
 

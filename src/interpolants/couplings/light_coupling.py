@@ -22,7 +22,7 @@ class PlanCoupling:
     taken.
 
     Args:
-        plan: The conditional law of the drawn end given the kept one, on flattened states.
+        plan: The conditional distribution of the drawn end given the kept one, on flattened states.
         reverse: Keep ``x1`` and draw ``x0``; ``plan`` then starts at x1.
 
     Source: Korotin, Gushchin & Burnaev (2024), arXiv:2310.01174.

@@ -38,7 +38,7 @@ class MinibatchOT:
     ``sigma = argmin sum_i |x0_i - x1_sigma(i)|^2`` over all permutations. Each row of either batch is
     used exactly once, so both marginals of the batch are kept; nothing is resampled. The pairs do not
     depend on the scale or the offset of the data. Over batches this is not the optimal coupling of the
-    two laws: its bias falls as the batch grows.
+    two distributions: its bias falls as the batch grows.
 
     Args:
         method: ``"exact"``: assignment on costs reduced by a few Sinkhorn steps. The reduction

@@ -39,7 +39,7 @@ class Pairs:
 
 @runtime_checkable
 class Coupling(Protocol):
-    """A joint law of (x0, x1), realised on batches of samples of its two marginals."""
+    """A joint distribution of (x0, x1), realised on batches of samples of its two marginals."""
 
     def pair(
         self,

@@ -1,4 +1,4 @@
-"""Noise on the data themselves, so that a law on a thin set has a density that can be fitted."""
+"""Noise on the data themselves, so that a distribution on a thin set has a density that can be fitted."""
 
 from dataclasses import dataclass
 
@@ -13,8 +13,8 @@ from interpolants.foundations.randomness import generator as seeded
 class InstanceNoise:
     """``x + std N(0, Id)``: fresh at every use, or one noisy copy of the data for good.
 
-    Theory speaks of one noisy copy. Fresh noise in every batch fits the law of the data with noise; a frozen copy is
-    another finite set, which a large model can learn by heart.
+    Theory speaks of one noisy copy. Fresh noise in every batch fits the distribution of the data with noise; a frozen
+    copy is another finite set, which a large model can learn by heart.
 
     Args:
         std: Standard deviation of the noise, in the units of what it is added to; finite and >= 0.

@@ -1,4 +1,4 @@
-"""What trained fields are made of: gaps between their laws, gauges in their scores, dimensions of their data."""
+"""Diagnostics of trained fields: gaps between ODE and SDE, gauge parts of the score, dimension of the data."""
 
 from typing import TYPE_CHECKING
 

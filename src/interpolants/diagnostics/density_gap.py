@@ -1,7 +1,7 @@
 """How far the density that a network states is from that of the samples its flow makes.
 
-Letters: u learnt log density, b its velocity, q the law of the flow started from the base, ``R`` the residual of
-:mod:`interpolants.fields.continuity`. Along a trajectory ``d/dt u = R - div b`` and ``d/dt log q = -div b``, hence
+Letters: u learnt log density, b its velocity, q the distribution of the flow started from the base, ``R`` the residual
+of :mod:`interpolants.fields.continuity`. Along a trajectory ``d/dt u = R - div b`` and ``d/dt log q = -div b``, hence
 
 ``u(x_1, 1) - log q_1(x_1) = u(x_0, 0) - log base(x_0) + int_0^1 R(x_t, t) dt``.
 
@@ -73,7 +73,7 @@ def log_density_mismatch(
     Args:
         fields: Fields that know their log density: ``LearnedFields(path, log_density=...)``.
         x: Points ``(B, *D)`` at the time ``stop``; draws of ``path.sample`` for a figure over the data.
-        base: Law of rho0 with ``log_prob``; the path's own when None.
+        base: Distribution of rho0 with ``log_prob``; the path's own when None.
         stop: Time of the comparison, in (0, 1].
         cond: Condition, one row per point.
         options: Anything else that ``likelihood.log_prob`` takes, but the times.
@@ -83,15 +83,15 @@ def log_density_mismatch(
     """
     number("log_density_mismatch", "stop", stop, above=0, at_most=1)
     u = _density(fields, cond, "log_density_mismatch")
-    law = fields.path.base if base is None and fields.path is not None else base
-    if law is None:
+    distribution = fields.path.base if base is None and fields.path is not None else base
+    if distribution is None:
         raise invalid("log_density_mismatch", "base must be given on a two-sided path", "None")
     if stop < 1:
         options["time_grid"] = time_grid(options.get("n_steps", 100), stop=stop)
-    found = log_prob(fields, x, law, cond=cond, **options)
+    found = log_prob(fields, x, distribution, cond=cond, **options)
     with torch.no_grad():
         value = u(x, batch_time(stop, x)) - found.log_prob
-        start = u(found.x, batch_time(0.0, x)) - law.log_prob(found.x)
+        start = u(found.x, batch_time(0.0, x)) - distribution.log_prob(found.x)
     return Mismatch(value, start, found.log_prob)
 
 

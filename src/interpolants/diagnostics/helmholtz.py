@@ -1,6 +1,6 @@
 """Which part of a learnt score matters: its projection on gradients, and what is left.
 
-Letters: s a learnt score, S the true one, rho the law of ``x_t``. Any s splits into ``s = grad phi + r`` with
+Letters: s a learnt score, S the true one, rho the distribution of ``x_t``. Any s splits into ``s = grad phi + r`` with
 ``div(rho r) = 0`` and ``E[grad phi . r] = 0``. Densities and samples see ``grad phi`` alone: they are exact just where
 it is S, whatever r. Jacobians see both. ``E|s - S|^2 = E|grad phi - S|^2 + E|r|^2``.
 
@@ -144,7 +144,7 @@ def conservative_projection(
     """
     who = "conservative_projection"
     if x1 is None:
-        remedy = "The projection is taken in the mean over x_t; without its law there is none."
+        remedy = "The projection is taken in the mean over x_t; without its distribution there is none."
         raise invalid(who, "samples of rho1 are needed", "None", remedy)
     path = _path(fields, who)
     settings = settings or TrainSettings(steps=2000, lr=2e-3, schedule="cosine", warmup=50)

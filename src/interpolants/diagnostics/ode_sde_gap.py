@@ -1,9 +1,9 @@
 """How far the samples of the flow are from those of an SDE with the same fields, and what bounds it.
 
-Letters: b, s learnt velocity and score; q law of the flow, m law of the SDE at the noise level eps, both from one
-start. As ``dq/dt = -div(b q) = -div((b + eps grad log q) q) + eps lap q``, q is the law of an SDE too, whose drift
-differs from ``b + eps s`` by ``eps (grad log q - s)``. They are one law just where s is the score of the flow's own
-law, and
+Letters: b, s learnt velocity and score; q distribution of the flow, m distribution of the SDE at the noise level eps,
+both from one start. As ``dq/dt = -div(b q) = -div((b + eps grad log q) q) + eps lap q``, q is the distribution of an
+SDE too, whose drift differs from ``b + eps s`` by ``eps (grad log q - s)``. The two distributions agree if and only if
+s is the score of q, and
 
 * ``KL(q_1 || m_1) <= int eps/4 E_q|grad log q - s|^2 dt`` (Girsanov),
 * ``W2(q_1, m_1) <= int exp(int_t^1 L) eps (E_q|grad log q - s|^2)^(1/2) dt``, L the largest expansion of ``b + eps s``.
@@ -41,7 +41,7 @@ _ROWS = 512
 
 @dataclass(frozen=True)
 class FlowScore:
-    """What the flow's own law has to say of the learnt score, at some times.
+    """What the flow's own distribution has to say of the learnt score, at some times.
 
     Attributes:
         t: ``(n,)`` times, float64.
@@ -78,7 +78,8 @@ class OdeSdeGap:
     Attributes:
         distance: Distance between their samples from the same starts.
         floor: Distance between two independent sets of the flow's samples of that size.
-        score: The mismatch of the score with the flow's own law, with the bounds that follow; None if not asked for.
+        score: The mismatch of the score with the flow's own distribution, with the bounds that follow; None if not
+            asked for.
         ode: Samples of the flow ``(B, *D)``.
         sde: Samples of the SDE ``(B, *D)``.
     """
@@ -119,7 +120,7 @@ def ode_sde_gap(
         fields: Velocity and score.
         x0: Start points ``(2 B, *D)``.
         eps: Noise level of the SDE, as in ``dynamics.sample``; half of ``path.g_squared`` is the reverse diffusion.
-        base: Law of the starts, with ``score``, for the bounds; the path's own when None.
+        base: Distribution of the starts, with ``score``, for the bounds; the path's own when None.
         n_steps: Steps of both.
         time_grid: As in ``dynamics.sample``, where it is a name; own times go with a ``stop`` of 1.
         stop: Last time of all, as in ``dynamics.sample``: a model learnt up to a little noise is judged there.
@@ -142,12 +143,12 @@ def ode_sde_gap(
     distance = metric(flow[:half], noisy, generator=generator)
     apart = metric(flow[:half], flow[half : 2 * half], generator=generator)
     floor = Estimate(apart.value, apart.error, apart.n, f"{apart.name} (floor)")
-    law = fields.path.base if base is None and fields.path is not None else base
+    distribution = fields.path.base if base is None and fields.path is not None else base
     score = None
-    if bounds and law is not None:
+    if bounds and distribution is not None:
         rows = slice(min(bounds, len(x0)))
         own = take_rows(cond, rows)
-        score = flow_score(fields, x0[rows], law, eps=eps, n_steps=n_steps, stop=stop, cond=own)
+        score = flow_score(fields, x0[rows], distribution, eps=eps, n_steps=n_steps, stop=stop, cond=own)
     return OdeSdeGap(distance, floor, score, flow[:half], noisy)
 
 
@@ -161,12 +162,12 @@ def flow_score(
     stop: float = 1.0,
     cond: Condition = None,
 ) -> FlowScore:
-    """Carry the score of the flow's own law along its trajectories, and compare the learnt score with it.
+    """Carry the score of the flow's own distribution along its trajectories, and compare the learnt score with it.
 
     Args:
         fields: Velocity and score.
         x0: Draws of ``base``, ``(B, *D)``.
-        base: Law at t = 0, with ``score``.
+        base: Distribution at t = 0, with ``score``.
         eps: Noise level of the SDE that the flow is held against.
         n_steps: Steps of Runge's fourth-order method.
         stop: Last time, in (0, 1].

@@ -1,4 +1,4 @@
-"""Bridges between laws of token sequences: masked diffusion without time, and discrete flows from other bases."""
+"""Bridges between distributions of token sequences: time-free masked diffusion, and discrete flows from other bases."""
 
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from interpolants.discrete.precision import (
     gumbel_draw,
     step_precision,
     token_entropy,
-    truncated_gumbel_law,
+    truncated_gumbel_distribution,
 )
 from interpolants.discrete.sampler import TokenSampler, TokenSamples
 from interpolants.discrete.schedules import CosineKeep, CustomKeep, KeepSchedule, LinearKeep, PolynomialKeep
@@ -69,5 +69,5 @@ __all__ = [
     "nelbo",
     "step_precision",
     "token_entropy",
-    "truncated_gumbel_law",
+    "truncated_gumbel_distribution",
 ]

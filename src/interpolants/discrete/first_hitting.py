@@ -3,7 +3,7 @@
 Every masked token has a level U, uniform on (0, 1), and is revealed at the time when ``1 - kappa`` falls below it. So
 the order is a uniformly random permutation, and with n masks left at ``1 - kappa = h`` the next of them goes at
 ``h u^(1/n)``, u uniform: the largest of n uniforms below h. Sorting the levels gives all times at once, with the joint
-law of times, positions and tokens that the continuous-time chain has.
+distribution of times, positions and tokens that the continuous-time chain has.
 
 Source: Zheng, Chen, Mao, Liu, Zhu & Zhang (2024), arXiv:2409.02908, section 4. Drawing the levels first and sorting
 them is ours; it lets the exact and the parallel mode, and any batch, share their noise.
@@ -33,8 +33,8 @@ class FirstHitting(TokenSampler):
     """Unmask tokens in the order in which the continuous-time chain does, each when its time has come.
 
     By default one token per call of the posterior: exact, L calls. ``tokens_per_step`` or ``num_steps`` draw several
-    tokens from the same mu, as if they were independent: fewer calls, an approximate law. A posterior that uses the
-    time is given the time of the (first) unmasking, which is what makes it equivalent to the chain.
+    tokens from the same mu, as if they were independent: fewer calls, an approximate distribution. A posterior that
+    uses the time is given the time of the (first) unmasking, which is what makes it equivalent to the chain.
 
     Args:
         tokens_per_step: Tokens that are unmasked per call.

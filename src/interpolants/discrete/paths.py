@@ -2,7 +2,8 @@
 
 ``x_t,l = b_l x1_l + (1 - b_l) x0_l`` with ``P(b_l = 1) = kappa(t)``, independent over the positions l. The base x0 is
 the mask, or uniform tokens. Letters: V clean tokens 0 ... V-1, S states (V, or V + 1 with the mask as number V),
-``mu (B, L, V)`` the law of the clean token at each position given the whole of x_t, ``kappa`` the schedule's ``keep``.
+``mu (B, L, V)`` the distribution of the clean token at each position given the whole of x_t, ``kappa`` the schedule's
+``keep``.
 
 A path of this form has a simple generator: at the rate ``kappa' / (1 - kappa)`` a token is drawn afresh from mu. Run
 backwards, a token that shows data is drawn afresh from the base at the rate ``kappa' / kappa``. For any eta >= 0,
@@ -58,7 +59,7 @@ class DiscretePath(ABC):
     @property
     @abstractmethod
     def base(self) -> Tensor:
-        """Law of a token at t = 0, ``(S,)`` float64."""
+        """Distribution of a token at t = 0, ``(S,)`` float64."""
 
     @abstractmethod
     def start(self, uniform: Tensor) -> Tensor:
@@ -104,7 +105,7 @@ class DiscretePath(ABC):
 
         Args:
             x: Tokens, ``(B, L)``.
-            mu: Law of the clean tokens, ``(B, L, V)``.
+            mu: Distribution of the clean tokens, ``(B, L, V)``.
             t: Number, 0-d or ``(B,)``, in (0, 1).
             corrector: eta >= 0; every value has the same marginals.
         """
@@ -156,7 +157,7 @@ class DiscretePath(ABC):
         corrector: float = 0.0,
         drawn: Tensor | None = None,
     ) -> Tensor:
-        """Law of each token after a :meth:`step`, ``(B, L, S)``: stay, a draw from mu, or one from the base.
+        """Distribution of each token after a :meth:`step`, ``(B, L, S)``: stay, a draw from mu, or one from the base.
 
         ``drawn`` is what to draw from instead of mu, such as mu at another temperature.
         """
@@ -171,11 +172,11 @@ class DiscretePath(ABC):
         )
 
     def one_hot(self, x: Tensor) -> Tensor:
-        """Tokens as laws, ``(B, L)`` -> ``(B, L, S)`` float64."""
+        """Tokens as distributions, ``(B, L)`` -> ``(B, L, S)`` float64."""
         return torch.nn.functional.one_hot(x, self.states).double()
 
     def widen(self, mu: Tensor) -> Tensor:
-        """A law of clean tokens as one of states: ``(..., V)`` -> ``(..., S)`` float64."""
+        """A distribution of clean tokens as one of states: ``(..., V)`` -> ``(..., S)`` float64."""
         return torch.nn.functional.pad(mu.double(), (0, self.states - mu.shape[-1]))
 
     def check_tokens(self, x: Tensor, name: str, *, states: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The one thing that is learnt: the law of each clean token given all tokens as they are now."""
+"""The one thing that is learnt: the distribution of each clean token given all tokens as they are now."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -13,16 +13,16 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition
 
 
-class TokenLaw(Protocol):
-    """A law of sequences that answers Bayes' question exactly; the problems are such."""
+class TokenDistribution(Protocol):
+    """A distribution of sequences that answers Bayes' question exactly; the problems are such."""
 
     def posterior(self, evidence: Tensor) -> Tensor:
-        """Marginal laws ``(B, L, V)`` of the tokens, given the chance ``(B, L, V)`` of what was seen at each place."""
+        """Marginal distributions ``(B, L, V)`` of the tokens, given the likelihoods ``(B, L, V)`` at each position."""
         ...
 
 
 class Posterior(ABC):
-    """``mu(x, t)``, the laws ``(B, L, V)`` of the clean tokens given ``x (B, L)``; float32 or float64.
+    """``mu(x, t)``, the distributions ``(B, L, V)`` of the clean tokens given ``x (B, L)``; float32 or float64.
 
     Attributes:
         path: The path whose states it is asked about.
@@ -34,10 +34,10 @@ class Posterior(ABC):
 
     @abstractmethod
     def __call__(self, x: Tensor, t: Time, cond: Condition = None) -> Tensor:
-        """Laws at every position; ``t`` a number, 0-d or ``(B,)``."""
+        """Distributions at every position; ``t`` a number, 0-d or ``(B,)``."""
 
     def at(self, x: Tensor, t: Time, places: Tensor, cond: Condition = None) -> Tensor:
-        """Laws at the positions ``places (B, K)`` only: ``(B, K, V)``."""
+        """Distributions at the positions ``places (B, K)`` only: ``(B, K, V)``."""
         return take_places(self(x, t, cond), places)
 
     @property
@@ -70,13 +70,13 @@ class NetPosterior(Posterior):
         return out[..., : self.path.vocabulary]
 
     def __call__(self, x: Tensor, t: Time, cond: Condition = None) -> Tensor:
-        """Laws at every position."""
+        """Distributions at every position."""
         return keep_visible(self.path, x, self.logits(x, t, cond).double().softmax(-1))
 
     def at(self, x: Tensor, t: Time, places: Tensor, cond: Condition = None) -> Tensor:
-        """Laws at some positions; the softmax is taken there only."""
-        laws = take_places(self.logits(x, t, cond), places).double().softmax(-1)
-        return keep_visible(self.path, x.gather(1, places), laws)
+        """Distributions at some positions; the softmax is taken there only."""
+        distributions = take_places(self.logits(x, t, cond), places).double().softmax(-1)
+        return keep_visible(self.path, x.gather(1, places), distributions)
 
     @property
     def networks(self) -> list[nn.Module]:
@@ -85,20 +85,20 @@ class NetPosterior(Posterior):
 
 
 class ExactPosterior(Posterior):
-    """Bayes' rule for a known law of the data.
+    """Bayes' rule for a known distribution of the data.
 
     Args:
-        law: The law of the clean sequences.
+        distribution: The distribution of the clean sequences.
         path: The path.
     """
 
-    def __init__(self, law: TokenLaw, path: DiscretePath) -> None:
-        self.law, self.path = law, path
+    def __init__(self, distribution: TokenDistribution, path: DiscretePath) -> None:
+        self.distribution, self.path = distribution, path
         self.uses_time = path.uses_time
 
     def __call__(self, x: Tensor, t: Time, cond: Condition = None) -> Tensor:
-        """Laws at every position."""
-        return self.law.posterior(self.path.evidence(x, t))
+        """Distributions at every position."""
+        return self.distribution.posterior(self.path.evidence(x, t))
 
 
 class FunctionPosterior(Posterior):
@@ -119,12 +119,14 @@ class FunctionPosterior(Posterior):
         self.function, self.path, self.uses_time = function, path, uses_time
 
     def __call__(self, x: Tensor, t: Time, cond: Condition = None) -> Tensor:
-        """Laws at every position."""
+        """Distributions at every position."""
         who, path = "posterior", self.path
         mu = self.function(x, t, cond)
         if mu.shape[:-1] != x.shape or mu.shape[-1] not in (path.vocabulary, path.states):
             rule = f"mu must have shape {(*x.shape, path.vocabulary)}"
-            raise invalid(who, rule, tuple(mu.shape), "One law over the clean tokens for each position.")
+            raise invalid(
+                who, rule, tuple(mu.shape), "One distribution over the clean tokens for each position."
+            )
         check_probabilities(mu, who)
         clean = mu[..., : path.vocabulary]
         if mu.shape[-1] > path.vocabulary and mu.is_cpu:
@@ -136,7 +138,7 @@ class FunctionPosterior(Posterior):
 
 
 def as_posterior(thing: Any, path: DiscretePath) -> Posterior:
-    """A posterior from one, from a network of logits, from a law of sequences, or from a function of probabilities."""
+    """A posterior from itself, a network of logits, a distribution of sequences, or a function of probabilities."""
     if isinstance(thing, Posterior):
         return thing
     if isinstance(thing, nn.Module):
@@ -145,7 +147,7 @@ def as_posterior(thing: Any, path: DiscretePath) -> Posterior:
         return ExactPosterior(thing, path)
     if callable(thing):
         return FunctionPosterior(thing, path, uses_time=path.uses_time)
-    remedy = "Pass a network, a law with posterior(evidence), or a function mu(x, t, cond)."
+    remedy = "Pass a network, a distribution with posterior(evidence), or a function mu(x, t, cond)."
     raise invalid("posterior", "there must be something that predicts tokens", type(thing).__name__, remedy)
 
 
@@ -154,9 +156,9 @@ def take_places(values: Tensor, places: Tensor) -> Tensor:
     return values.gather(1, places[..., None].expand(-1, -1, values.shape[-1]))
 
 
-def keep_visible(path: DiscretePath, x: Tensor, laws: Tensor) -> Tensor:
+def keep_visible(path: DiscretePath, x: Tensor, distributions: Tensor) -> Tensor:
     """Where a token is decided by ``x`` itself, put all mass on it."""
     if path.mask is None:
-        return laws
-    known = path.one_hot(x)[..., : path.vocabulary].to(laws.dtype)
-    return torch.where(path.undecided(x)[..., None], laws, known)
+        return distributions
+    known = path.one_hot(x)[..., : path.vocabulary].to(distributions.dtype)
+    return torch.where(path.undecided(x)[..., None], distributions, known)

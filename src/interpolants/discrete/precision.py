@@ -6,7 +6,8 @@ that ``G = -log(-log u)`` stays below a cap M: 16.6 for the 24 bits of float32, 
 temperature. Masked diffusion suffers most, because its steps draw from ``(delta mu, 1 - delta)`` with a small chance
 delta of unmasking: all tokens are unlikely there, beside the mask.
 
-Letters: ``pi`` or ``p`` a law over K classes, ``mu`` over V tokens, ``delta`` the chance of unmasking in a step.
+Letters: ``pi`` or ``p`` a distribution over K classes, ``mu`` over V tokens, ``delta`` the chance of unmasking in a
+step.
 
 Source: Zheng, Chen, Mao, Liu, Zhu & Zhang (2024), arXiv:2409.02908, section 5 and proposition 5.
 """
@@ -31,8 +32,8 @@ def gumbel_cap(bits: int) -> float:
     return -math.log(-math.log1p(-(2.0**-bits)))
 
 
-def truncated_gumbel_law(p: Tensor, cap: float) -> Tensor:
-    """The law of ``argmax_k (log p_k + G_k)`` when each Gumbel number is conditioned to lie below ``cap``.
+def truncated_gumbel_distribution(p: Tensor, cap: float) -> Tensor:
+    """The distribution of ``argmax_k (log p_k + G_k)`` when each Gumbel number is conditioned to lie below ``cap``.
 
     For ascending p, ``S_i = sum_{k >= i} p_k``, ``c = exp(-cap)`` and ``p_0 = 0``::
 
@@ -40,18 +41,20 @@ def truncated_gumbel_law(p: Tensor, cap: float) -> Tensor:
         b_i = exp((K + 1 - i) c) / S_i [exp(-S_i c / p_i) - exp(-S_i c / p_{i-1})]
 
     Args:
-        p: Law, ``(K,)``, float32 or float64.
+        p: Distribution, ``(K,)``, float32 or float64.
         cap: M, finite.
 
     Returns:
         ``(K,)`` float64.
 
     Raises:
-        InvalidInputError: If ``p`` is no law or the cap is not finite.
+        InvalidInputError: If ``p`` is no distribution or the cap is not finite.
     """
-    check_probabilities(p, "truncated_gumbel_law")
+    check_probabilities(p, "truncated_gumbel_distribution")
     if p.ndim != 1 or not math.isfinite(cap):
-        raise invalid("truncated_gumbel_law", "p must have shape (K,) and cap be finite", (p.shape, cap))
+        raise invalid(
+            "truncated_gumbel_distribution", "p must have shape (K,) and cap be finite", (p.shape, cap)
+        )
     ordered, order = (p.double() / p.double().sum()).sort()
     alive = ordered > 0
     pi = ordered[alive]
@@ -82,7 +85,7 @@ def gumbel_draw(p: Tensor, *, bits: int = FLOAT32_BITS, generator: Generator | N
 
 
 def entropy(p: Tensor) -> Tensor:
-    """Entropy of laws in nats: ``(..., K)`` -> ``(...)`` float64."""
+    """Entropy of distributions in nats: ``(..., K)`` -> ``(...)`` float64."""
     found: Tensor = torch.special.entr(p.double()).sum(-1)
     return found
 
@@ -94,13 +97,13 @@ def token_entropy(tokens: Tensor, vocabulary: int) -> float:
 
 
 def effective_temperature(p: Tensor, drawn: Tensor) -> float:
-    """The temperature at which ``p^(1 / T)`` has the mean of log p that the law ``drawn`` has.
+    """The temperature at which ``p^(1 / T)`` has the mean of log p that the distribution ``drawn`` has.
 
     It is the maximum-likelihood temperature of draws with these frequencies; 1 if they are p.
 
     Args:
-        p: Law that was asked for, ``(K,)``, not uniform.
-        drawn: Law that was drawn from, ``(K,)``.
+        p: Distribution that was asked for, ``(K,)``, not uniform.
+        drawn: Distribution that was drawn from, ``(K,)``.
 
     Raises:
         InvalidInputError: If ``p`` is uniform, where all temperatures are alike.
@@ -138,18 +141,18 @@ class StepPrecision:
 
 
 def step_precision(mu: Tensor, delta: float, cap: float) -> StepPrecision:
-    """The closed form at a law of tokens ``mu (V,)`` and a chance ``delta`` in (0, 1) of unmasking.
+    """The closed form at a distribution of tokens ``mu (V,)`` and a chance ``delta`` in (0, 1) of unmasking.
 
     Raises:
         InvalidInputError: If ``delta`` is outside (0, 1), or an argument does not fit.
     """
     number("step_precision", "delta", delta, above=0, below=1, remedy="The chance of unmasking.")
     mu = mu.double() / mu.double().sum()
-    law = truncated_gumbel_law(torch.cat([delta * mu, mu.new_tensor([1 - delta])]), cap)
-    token = law[:-1] / law[:-1].sum()
+    distribution = truncated_gumbel_distribution(torch.cat([delta * mu, mu.new_tensor([1 - delta])]), cap)
+    token = distribution[:-1] / distribution[:-1].sum()
     return StepPrecision(
         cap=cap,
-        unmask=float(law[:-1].sum()) / delta,
+        unmask=float(distribution[:-1].sum()) / delta,
         entropy=float(entropy(token)),
         true_entropy=float(entropy(mu)),
         temperature=effective_temperature(mu, token),

@@ -80,7 +80,7 @@ class TokenSampler(ABC):
     """A way to draw sequences; its settings, and one method.
 
     Args:
-        temperature: Each law is drawn from as ``mu^(1 / temperature)``, normalised; 1 draws from mu itself.
+        temperature: Each distribution is drawn from as ``mu^(1 / temperature)``, normalised; 1 draws from mu itself.
         top_p: Nucleus: only the most likely tokens that together hold this share are drawn; 1 keeps all.
 
     Raises:
@@ -164,7 +164,7 @@ class TokenSampler(ABC):
         return _join(parts, len(x), seed)
 
     def sharpen(self, mu: Tensor) -> Tensor:
-        """The laws that tokens are drawn from: mu, unless a temperature or a nucleus was asked for."""
+        """The distributions that tokens are drawn from: mu, unless a temperature or a nucleus was asked for."""
         if self.temperature != 1:
             mu = (mu.double().log() / self.temperature).softmax(-1)
         if self.top_p < 1:

@@ -2,7 +2,8 @@
 
 Letters: ``kappa`` (called ``keep``) rises from 0 at t = 0 (base) to 1 at t = 1 (data); ``1 - kappa`` (``hidden``) is
 what is still noise. The literature on masked diffusion runs its time s = 1 - t the other way and writes
-``alpha_s = kappa(1 - s)``. Only one law depends on the schedule, that of the times; what is drawn when does not.
+``alpha_s = kappa(1 - s)``. Only one distribution depends on the schedule, that of the times; what is drawn when does
+not.
 """
 
 import math

@@ -40,9 +40,9 @@ class TauLeaping(TokenSampler):
         num_steps: Number of equal steps in t.
         corrector: eta >= 0: at that strength tokens are forgotten and drawn again, which lets early mistakes be mended;
             with an exact posterior every value has the same marginals, and larger ones need more steps.
-        draw: ``"two_stage"`` asks first whether a token changes, and then to what; ``"joint"`` draws once from a law in
-            which staying is one of the states. The same law; the second is what many implementations do, and is where
-            coarse noise hurts (see ``discrete.precision``).
+        draw: ``"two_stage"`` asks first whether a token changes, and then to what; ``"joint"`` draws once from a
+            distribution in which staying is one of the states. The same distribution; the second is what many
+            implementations do, and is where coarse noise hurts (see ``discrete.precision``).
         joint_sampler: For ``"joint"``: what draws, ``f(p, generator)``; the library's own, in float64, when None. Its
             noise belongs to the batch, not to the sample.
         cache: Ask a posterior that does not use the time again only for sequences in which something changed. Their
@@ -88,11 +88,13 @@ class TauLeaping(TokenSampler):
                     left = ((u - fresh) / forgets.clamp(min=1e-300)).clamp(0, 1)
                     new = torch.where((u >= fresh) & (left < 1), path.start(left), new)
             else:
-                law = path.transition(x, mu, start, stop, corrector=self.corrector, drawn=self.sharpen(mu))
+                distribution = path.transition(
+                    x, mu, start, stop, corrector=self.corrector, drawn=self.sharpen(mu)
+                )
                 new = (
-                    categorical_sample(law, uniform=events.uniform(), who="TauLeaping")
+                    categorical_sample(distribution, uniform=events.uniform(), who="TauLeaping")
                     if self.joint_sampler is None
-                    else self.joint_sampler(law, source)
+                    else self.joint_sampler(distribution, source)
                 )
             new = torch.where(free, new, x)
             if path.mask is not None:

@@ -1,4 +1,4 @@
-"""Correctors: steps that leave the law of the current time as it is, and take states back to it."""
+"""Correctors: steps that leave the distribution of the current time as it is, and take states back to it."""
 
 from dataclasses import dataclass
 
@@ -16,9 +16,9 @@ class Langevin:
     """Langevin steps at a fixed time, ``x <- x + h s(x) + sqrt(2 h) z`` with ``h = 2 rho^2 (snr |z| / |s|)^2``.
 
     rho is the factor by which the signal fell on the path's next step towards the data: ``rho^2 = 1 - beta_i`` for VP,
-    1 for VE. Put to work after every step of a sampler it undoes part of the error that the step made in the *law*:
-    predictor and corrector. In d dimensions ``|z|/|s|`` is about the standard deviation of the noise, but only by
-    concentration of norms; below ten dimensions take ``step_size="fixed"``.
+    1 for VE. Put to work after every step of a sampler it undoes part of the error that the step made in the
+    *distribution*: predictor and corrector. In d dimensions ``|z|/|s|`` is about the standard deviation of the noise,
+    but only by concentration of norms; below ten dimensions take ``step_size="fixed"``.
 
     Args:
         snr: Ratio of signal to noise of a step, without unit, positive; 0.16 for images of 32 x 32 with VE.

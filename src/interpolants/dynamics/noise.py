@@ -1,4 +1,4 @@
-"""The noise level eps(t) of the SDE, chosen after training: any eps >= 0 leaves the law of x_t as it is.
+"""The noise level eps(t) of the SDE, chosen after training: any eps >= 0 leaves the distribution of x_t as it is.
 
 The drift is ``b ± eps s``. Where the score was learnt through the noise, ``s = -eta/sigma`` with sigma the coefficient
 of the path's noise, and sigma vanishes at an end. Since every eps(t) is allowed, we take one that
@@ -8,7 +8,7 @@ explicit step stays stable even where the data sit on a point or a thin set (the
 As h -> 0 the cap disappears at every inner time.
 
 On a path with a basis sigma is one number per coordinate, and so is the level: noise of any covariance that is diagonal
-in the basis leaves the law of x_t as it is, with the drift ``b ± eps s`` taken coordinate by coordinate.
+in the basis leaves the distribution of x_t as it is, with the drift ``b ± eps s`` taken coordinate by coordinate.
 """
 
 import math
@@ -184,7 +184,7 @@ class NoiseTable:
         path: Path of the fields, or None (then nothing is capped).
         grid: Grid times ``(n + 1,)``.
         cap: Apply the cap ``SAFE_STEP sigma^2 / h``.
-        size: Entries of a state, on which the steepness of a base law that is not Gaussian depends.
+        size: Entries of a state, on which the steepness of a base distribution that is not Gaussian depends.
     """
 
     def __init__(
@@ -230,7 +230,7 @@ class NoiseTable:
         if fields.bounded_quantity == "score":
             return value * self.weight(t, of_score=True)
         base = None if fields.path is None else fields.path.base
-        # With a base of another law the score is learnt, and is the noise quantity.
+        # With a base of another distribution the score is learnt, and is the noise quantity.
         noise = base.inverse_root_transpose(value) if isinstance(base, Gaussian) else value
         return -noise * self.weight(t, of_score=False)
 

@@ -1,9 +1,9 @@
-"""Sample the law of later states from one state: a diffusion that starts at a point.
+"""Sample the distribution of later states from one state: a diffusion that starts at a point.
 
-The law of ``x_t`` given x0 is a point at t = 0, so its score does not exist there, and the flow alone could never leave
-it. We take the first step exactly: a moment after the start ``x_t`` is Gaussian around a known mean with standard
-deviation gamma(t), up to the square of ``beta(t)``. From there on every noise level ``eps(t) >= 0`` gives the same law,
-the flow (eps = 0, one Gaussian draw and then no noise) included.
+The distribution of ``x_t`` given x0 is a point at t = 0, so its score does not exist there, and the flow alone could
+never leave it. We take the first step exactly: a moment after the start ``x_t`` is Gaussian around a known mean with
+standard deviation gamma(t), up to the square of ``beta(t)``. From there on every noise level ``eps(t) >= 0`` gives the
+same distribution, the flow (eps = 0, one Gaussian draw and then no noise) included.
 
 Source: Chen, Goldstein, Hua, Albergo, Boffi & Vanden-Eijnden (2024), arXiv:2403.13724; the first step is ours.
 """
@@ -60,8 +60,8 @@ class FollmerNoise(NoiseLevel):
 
     An error of ``E[x1|x_t, x0]`` enters the drift at level eps with the factor
     ``beta' - beta gamma'/gamma + beta eps / gamma^2``. The Kullback-Leibler bound is its square over ``4 eps``, and
-    least at this eps. The process is then the Foellmer process: of all that have the right law, the one closest to
-    its reference.
+    least at this eps. The process is then the Foellmer process: of all that have the right distribution, the one
+    closest to its reference.
 
     Source: Chen et al. (2024), arXiv:2403.13724, derived anew.
     """
@@ -96,12 +96,12 @@ def sample_from_point(
         fields: Fields of the process that starts from a point.
         x0: States now, ``(B, *D)``, floating point.
         eps: ``"reference"`` (the level the drift was learnt at), ``"follmer"``, a number, a function of t or a
-            ``NoiseLevel``; 0 is the flow after a random first step. In data units squared. All give one law.
+            ``NoiseLevel``; 0 is the flow after a random first step. In data units squared. All give one distribution.
         n_steps: Number of steps, >= 2, the first one included.
         time_grid: ``"auto"`` (dense at both ends, like ``"cosine"``, from the first time on), or as in :func:`sample`.
         first: Time of the first step, in (0, 1); by default as late as 0.02 where ``beta / gamma < 0.005``, which
-            leaves its law right to 1e-4 for data of unit spread. A later first step spares the solver the start, where
-            the flow spreads like the root of t.
+            leaves its distribution right to 1e-4 for data of unit spread. A later first step spares the solver the
+            start, where the flow spreads like the root of t.
         method: As in :func:`sample`; ``"rk4"`` by default for the flow.
         seed: Seed of the first step and of the Brownian motion.
         cond: What else is known of each row.

@@ -1,6 +1,6 @@
 """Move samples along a bridge: by the probability flow or by an SDE, forwards or backwards.
 
-Dynamics that share the law of x_t for every eps(t) >= 0:
+Dynamics that share the distribution of x_t for every eps(t) >= 0:
 
 * flow ``dX = b dt``, either direction;
 * forward SDE ``dX = (b + eps s) dt + sqrt(2 eps) dW`` from rho0 at t = 0;

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
-from interpolants.foundations.base import BaseLaw
+from interpolants.foundations.base import BaseDistribution
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK, BlockNoise, by_block, generator
 
@@ -64,7 +64,7 @@ def _pick(uniform: Tensor, among: Tensor) -> Tensor:
     return torch.minimum((uniform * among).long(), among - 1)
 
 
-def draw_base(base: BaseLaw, shape: tuple[int, ...], n: int, seed: int, first: int) -> Tensor:
+def draw_base(base: BaseDistribution, shape: tuple[int, ...], n: int, seed: int, first: int) -> Tensor:
     """Base points ``(n, *D)`` for the samples ``first .. first + n - 1``, float32."""
 
     def draw(source: Generator) -> Tensor:

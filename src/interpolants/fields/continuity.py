@@ -1,18 +1,19 @@
 """Whether a log density and a velocity belong together: residuals of the equation that moves one by the other.
 
-Letters: b velocity, s score, u log density; ``R`` residual in nats per unit of time. The law of ``x_t`` moves with b,
+Letters: b velocity, s score, u log density; ``R`` residual in nats per unit of time. The distribution of ``x_t`` moves
+with b,
 
     ``d/dt rho + div(b rho) = 0``,  so that  ``R = du/dt + div b + b . grad u``  vanishes for ``u = log rho``.
 
 On a one-sided path b itself follows from the score, ``b = F + G s`` with ``F = (beta'/beta) x + ...`` and
 ``2 G = g^2 C`` (C covariance of the base), and R is the residual of the Fokker-Planck equation of the diffusion whose
-laws these are: the forward one has drift ``f = -F`` and noise g in the time ``1 - t``,
+distributions these are: the forward one has drift ``f = -F`` and noise g in the time ``1 - t``,
 
     ``R = du/dt + div F + F . grad u + (g^2/2) (lap u + |grad u|^2)``  for ``C = Id``.
 
 The relations of a path turn the score into b, whatever the path; where they need a second field, it is given. Along
-the flow of b, ``d/dt (u - log q) = R`` for the law q of the flow that starts from any law: R accumulates to the
-mismatch between the model's own log density and that of its samples.
+the flow of b, ``d/dt (u - log q) = R`` for the distribution q of the flow that starts from any distribution: R
+accumulates to the mismatch between the model's own log density and that of its samples.
 
 The gradient of R asks for no potential, only for a score: ``grad R = ds/dt + grad(div b + b . s)`` for ``s = grad u``.
 
@@ -169,7 +170,7 @@ def score_residual(
     trace: Trace | None = None,
     generator: Generator | None = None,
 ) -> Tensor:
-    """``ds/dt + grad(div b + b . s)``, ``(B, *D)``: zero for the score of a law that moves with b.
+    """``ds/dt + grad(div b + b . s)``, ``(B, *D)``: zero for the score of a distribution that moves with b.
 
     Args:
         path: An interpolant whose velocity follows from the score: one-sided, or a mirror.

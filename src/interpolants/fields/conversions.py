@@ -1,7 +1,7 @@
 """Every relation between the fields of a path, as rules that are chained until the wanted one is reached.
 
-On a one-sided path the velocity, the endpoints and the mean noise determine each other for any law of the base. The
-score joins them by Tweedie's formula, which holds for a Gaussian base alone.
+On a one-sided path the velocity, the endpoints and the mean noise determine each other for any distribution of the
+base. The score joins them by Tweedie's formula, which holds for a Gaussian base alone.
 
 Letters: b velocity, v mean rate, s score, n mean noise, e0, e1 mean end points; a, b_ coefficients of x0, x1; g gamma.
 A rule says what it needs, when it holds, and its formula. Rules stand in order of preference: those without a
@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interpolants.foundations.base import BaseLaw
+from interpolants.foundations.base import BaseDistribution
 from interpolants.foundations.clock import is_number, number_of
 from interpolants.foundations.errors import NotIdentifiableError
 from interpolants.foundations.gaussian import Gaussian
@@ -86,8 +86,8 @@ class At:
         return float(value) if value.ndim == 0 else self._wide(value)
 
     @property
-    def base(self) -> BaseLaw:
-        """The law of x0 of a one-sided path."""
+    def base(self) -> BaseDistribution:
+        """The distribution of x0 of a one-sided path."""
         assert self.path.base is not None
         return self.path.base
 

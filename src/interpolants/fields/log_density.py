@@ -16,7 +16,7 @@ from interpolants.nets.build import choose_net
 from interpolants.nets.potential import Potential
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
-# Most nats between the law of x_0 and the base before a warning, and the rows of data that are looked at.
+# Most nats between the distribution of x_0 and the base before a warning, and the rows of data that are looked at.
 START_COST, _LOOKED_AT = 0.1, 1000
 
 
@@ -156,7 +156,7 @@ def _warn_of_a_start_not_reached(path: Path, x1: Tensor) -> None:
     cost = float(path.start_kl(x1[:_LOOKED_AT]).mean())
     if cost > START_COST:
         warnings.warn(
-            f"LogDensity: x_0 must have the law of the base within {START_COST} nats, got {cost:.2g}: samples start "
+            f"LogDensity: x_0 must have the base distribution within {START_COST} nats, got {cost:.2g}: samples start "
             "elsewhere than the density. Let the diffusion run longer, e.g. a larger bmax or smax.",
             stacklevel=3,
         )

@@ -68,7 +68,7 @@ class Level(NamedTuple):
 
 @dataclass(frozen=True)
 class FirstStep:
-    """The law of ``x_t`` soon after a point start: ``N(mean, std^2 Id)``, ``mean (B, *D)``."""
+    """The distribution of ``x_t`` soon after a point start: ``N(mean, std^2 Id)``, ``mean (B, *D)``."""
 
     mean: Tensor
     std: float
@@ -159,7 +159,7 @@ class PointSourceFields(Fields):
         return self._forward(x, time, start_at(x0, cond), self.level(time, x))
 
     def first_step(self, x0: Tensor, t: float, cond: Condition = None) -> FirstStep:
-        """The law of ``x_t`` at a small ``t > 0``: exact up to ``beta(t)`` times the spread of x1, squared.
+        """The distribution of ``x_t`` at a small ``t > 0``: exact up to ``beta(t)`` times the spread of x1, squared.
 
         ``x_t = alpha x0 + beta x1 + gamma z`` with x1 replaced by its mean given that nothing has happened yet.
         """

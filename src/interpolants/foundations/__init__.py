@@ -1,17 +1,17 @@
-"""The floor of the library: errors, randomness, laws, cards, storage, arrays, derivatives; it imports nothing else."""
+"""Foundations: errors, randomness, base distributions, cards, storage, array operations, derivatives."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from interpolants.foundations.base import BaseLaw
+    from interpolants.foundations.base import BaseDistribution
     from interpolants.foundations.derivatives import exact_divergence, probed_divergence
     from interpolants.foundations.gaussian import Gaussian
     from interpolants.foundations.student_t import StudentT
 
-__all__ = ["BaseLaw", "Gaussian", "StudentT", "exact_divergence", "probed_divergence"]
+__all__ = ["BaseDistribution", "Gaussian", "StudentT", "exact_divergence", "probed_divergence"]
 _HOMES = {
-    "BaseLaw": "base",
+    "BaseDistribution": "base",
     "Gaussian": "gaussian",
     "StudentT": "student_t",
     "exact_divergence": "derivatives",

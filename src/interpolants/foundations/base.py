@@ -1,4 +1,4 @@
-"""The law of x0 that a one-sided path starts from by construction."""
+"""The distribution of x0 that a one-sided path starts from by construction."""
 
 import math
 from abc import ABC, abstractmethod
@@ -11,12 +11,12 @@ from torch import Generator, Tensor
 from interpolants.foundations.errors import invalid
 
 
-class BaseLaw(ABC):
-    """A law of ``x0 = color(z)`` with a noise z that knows nothing of x1.
+class BaseDistribution(ABC):
+    """A distribution of ``x0 = color(z)`` with a noise z that knows nothing of x1.
 
-    Velocity, endpoints and the mean noise ``E[z|x_t]`` follow from each other whatever the law. The score does not: it
-    is the mean of ``score(x0) / alpha`` given x_t, which is a multiple of the mean noise (Tweedie's formula) for a
-    Gaussian law alone. What relies on that asks :attr:`is_gaussian`.
+    Velocity, endpoints and the mean noise ``E[z|x_t]`` follow from each other whatever the distribution. The score
+    does not: it is the mean of ``score(x0) / alpha`` given x_t, which is a multiple of the mean noise (Tweedie's
+    formula) for a Gaussian distribution alone. What relies on that asks :attr:`is_gaussian`.
     """
 
     is_gaussian: ClassVar[bool] = False
@@ -68,7 +68,7 @@ class BaseLaw(ABC):
         return 1.0
 
     def color(self, z: Tensor) -> Tensor:
-        """Noise to a sample of this law; ``(B, *D)`` -> ``(B, *D)``."""
+        """Noise to a sample of this distribution; ``(B, *D)`` -> ``(B, *D)``."""
         return z
 
     def whiten(self, x: Tensor) -> Tensor:
@@ -82,7 +82,8 @@ class BaseLaw(ABC):
     def steepness(self, size: int) -> float:
         """The largest slope of the score over events of ``size`` entries, in 1/data squared.
 
-        It limits the steps of an SDE near the data; 1, as for a standard normal law, where nothing else is known.
+        It limits the steps of an SDE near the data; 1, as for a standard normal distribution, where nothing else is
+        known.
         """
         return 1.0
 
@@ -91,12 +92,12 @@ class BaseLaw(ABC):
         return self.color(self.noise((n, *self.event_shape), generator=generator))
 
     def describe(self) -> dict[str, Any]:
-        """The JSON-able ``{"kind": id, **settings}`` that makes an equal law.
+        """The JSON-able ``{"kind": id, **settings}`` that makes an equal distribution.
 
         Raises:
-            InvalidInputError: If the law is of your own kind, which a file cannot hold.
+            InvalidInputError: If the distribution is of your own kind, which a file cannot hold.
         """
         remedy = "Files hold names and numbers, no code: pass the object again when you load."
         raise invalid(
-            "describe", "only laws with a card can be written to a file", type(self).__name__, remedy
+            "describe", "only distributions with a card can be written to a file", type(self).__name__, remedy
         )

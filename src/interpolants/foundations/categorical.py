@@ -1,4 +1,4 @@
-"""Draws from finite laws, precise by construction: float64, whatever the type of the probabilities.
+"""Draws from finite distributions, precise by construction: float64, whatever the type of the probabilities.
 
 A float32 uniform has 24 bits. Through ``-log(-log u)`` it can never exceed 16.6, so that classes with probabilities
 below about 1e-7 of the largest are drawn too rarely: the draw has a lower temperature than was asked for
@@ -31,7 +31,7 @@ def categorical_sample(
 
     ``inverse_cdf`` finds the first class whose cumulated probability exceeds a uniform: one random number per draw.
     ``race`` gives each class an exponential clock, ``argmin_k E_k / p_k`` with ``E = -log(1 - u)``: K numbers per draw,
-    the same law as Gumbel-max and no logarithm of p. A class of probability 0 is never drawn by either.
+    the same distribution as Gumbel-max and no logarithm of p. A class of probability 0 is never drawn by either.
 
     Args:
         p: Probabilities, float32 or float64; rows sum to 1 within 1e-4 and are normalised exactly here.

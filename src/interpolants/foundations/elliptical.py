@@ -1,4 +1,4 @@
-"""Laws of ``x = mean + L z`` where the density of z depends on its length alone."""
+"""Distributions of ``x = mean + L z`` where the density of z depends on its length alone."""
 
 import math
 from abc import abstractmethod
@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Generator, Tensor
 
-from interpolants.foundations.base import BaseLaw
+from interpolants.foundations.base import BaseDistribution
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like, sum_event
 
 
-class Elliptical(BaseLaw):
+class Elliptical(BaseDistribution):
     """``x = mean + L z`` over states of shape ``event_shape``, or over any shape when none is given.
 
     ``L`` is a number, a diagonal of the event's shape, or a lower Cholesky factor ``(D, D)`` of the flattened event. A
@@ -64,7 +64,7 @@ class Elliptical(BaseLaw):
     def pull(self, squared: Tensor, size: int) -> Tensor:
         """``-grad log q(z)`` over z, from ``|z|^2``."""
 
-    # --- the law
+    # --- the distribution
 
     @property
     def event_shape(self) -> tuple[int, ...]:
@@ -97,7 +97,7 @@ class Elliptical(BaseLaw):
         return float(torch.linalg.svdvals(self._factor)[-1])
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
-        """Draw ``(n, *event_shape)`` in the law's own precision."""
+        """Draw ``(n, *event_shape)`` in the distribution's own precision."""
         dtype = torch.promote_types(self._mean.dtype, self._scale.dtype)
         dtype = dtype if self._matrix is None else torch.promote_types(dtype, self._matrix.dtype)
         dtype = dtype if dtype.is_floating_point else torch.get_default_dtype()
@@ -108,7 +108,7 @@ class Elliptical(BaseLaw):
         return self._mean.to(x)
 
     def color(self, z: Tensor) -> Tensor:
-        """``mean + L z``: rows of noise to rows of this law; ``(B, *D)`` -> ``(B, *D)``."""
+        """``mean + L z``: rows of noise to rows of this distribution; ``(B, *D)`` -> ``(B, *D)``."""
         return self.root(z) if self._centred else self.mean_like(z) + self.root(z)
 
     def whiten(self, x: Tensor) -> Tensor:
@@ -144,7 +144,7 @@ class Elliptical(BaseLaw):
         """Log density in nats; ``(B, *D)`` -> ``(B,)``.
 
         Raises:
-            InvalidInputError: If the law has an event shape and ``x`` has another.
+            InvalidInputError: If the distribution has an event shape and ``x`` has another.
         """
         self._check_event(x)
         z = self.whiten(x)
@@ -173,7 +173,7 @@ class Elliptical(BaseLaw):
         return float(self.pull(torch.zeros((), dtype=torch.float64), size)) / self.least_scale**2
 
     def describe(self) -> dict[str, Any]:
-        """The JSON-able arguments that make an equal law."""
+        """The JSON-able arguments that make an equal distribution."""
         matrix = None if self._matrix is None else self._matrix.tolist()
         shape = None if self._shape is None else list(self._shape)
         settings = {"mean": self._mean.tolist(), "scale": self._scale.tolist(), self._matrix_name: matrix}
@@ -181,7 +181,7 @@ class Elliptical(BaseLaw):
 
     def _check_event(self, x: Tensor) -> None:
         if self._shape is not None and tuple(x.shape[1:]) != self._shape:
-            remedy = "The law was made for other states; leave event_shape out to take any."
+            remedy = "The distribution was made for other states; leave event_shape out to take any."
             raise invalid(
                 self._who, f"states must have the event shape {self._shape}", tuple(x.shape[1:]), remedy
             )

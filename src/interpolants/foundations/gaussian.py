@@ -1,4 +1,4 @@
-"""A Gaussian law with its sampler, density, score and square root; the usual base of one-sided paths."""
+"""A Gaussian distribution with its sampler, density, score and square root; the usual base of one-sided paths."""
 
 import math
 from collections.abc import Sequence

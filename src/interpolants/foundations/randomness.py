@@ -77,7 +77,7 @@ def by_block(
     first: int,
     count: int,
 ) -> Tensor:
-    """Rows of any law for the samples ``first .. first + count - 1``; row i depends on (seed, stream, i) only.
+    """Rows of any distribution for the samples ``first .. first + count - 1``; row i depends on (seed, stream, i) only.
 
     Args:
         draw: Draws 64 rows from a generator on the CPU.

@@ -14,6 +14,10 @@ RENAMED = QUANTITIES | {
     "drift_loss": "mean_rate_loss",
     "noise_quantity": "bounded_quantity",
     "denoise": "ddim",  # the solver; finish="denoise" keeps its name
+    "Law": "Distribution",
+    "BaseLaw": "BaseDistribution",
+    "TokenLaw": "TokenDistribution",
+    "truncated_gumbel_law": "truncated_gumbel_distribution",
 }
 
 

@@ -1,4 +1,4 @@
-"""The multivariate Student-t law: a Gaussian whose spread is itself random, with heavy tails."""
+"""The multivariate Student-t distribution: a Gaussian whose spread is itself random, with heavy tails."""
 
 import math
 from collections.abc import Sequence
@@ -83,7 +83,7 @@ class StudentT(Elliptical):
         return (size + self.df) / (squared + self.df)
 
     def describe(self) -> dict[str, Any]:
-        """The JSON-able arguments that make an equal law."""
+        """The JSON-able arguments that make an equal distribution."""
         return {**super().describe(), "df": self.df}
 
     def __repr__(self) -> str:

@@ -22,8 +22,8 @@ class Field(Protocol):
 
 
 @runtime_checkable
-class Law(Protocol):
-    """A distribution that can be sampled; a law with a density also has ``log_prob``."""
+class Distribution(Protocol):
+    """A distribution that can be sampled; a distribution with a density also has ``log_prob``."""
 
     @property
     def event_shape(self) -> Sequence[int]:

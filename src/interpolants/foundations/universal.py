@@ -27,10 +27,10 @@ class UniversalBrownianPath:
 
     ``W(s) = s (l + r) + sqrt(s (1 - s)) (l - r)``,
 
-    which has the law of a Brownian bridge at each s and is exact at the middle. So increments over any grid with one
-    time per cell have exactly the law of Brownian motion, and two such grids agree at the times they share. Further
-    times in a cell are drawn by the bridge between their neighbours: the law stays exact, but those values belong to
-    the grid.
+    which has the distribution of a Brownian bridge at each s and is exact at the middle. So increments over any grid
+    with one time per cell have exactly the distribution of Brownian motion, and two such grids agree at the times they
+    share. Further times in a cell are drawn by the bridge between their neighbours: the distribution stays exact, but
+    those values belong to the grid.
 
     Iterating yields ``(W, None)`` per step, as ``BrownianPath`` does. It costs ``2 cells`` draws, whatever the grid.
 

@@ -37,9 +37,9 @@ class Guided(NamedTuple):
 class ClassifierFree(Fields):
     """Guided fields ``f_u + w (f_c - f_u)``, for every quantity, in one call of the network on twice the rows.
 
-    ``w = 1`` is the conditional law, ``w = 0`` the unconditional one, ``w > 1`` guides. Outside ``interval`` w is 1.
-    Where w is 0 or 1 for the whole batch only one of the two fields is evaluated. For other w these are in general
-    not the fields of any one law of x_t, so the ODE and the SDE give different laws.
+    ``w = 1`` is the conditional distribution, ``w = 0`` the unconditional one, ``w > 1`` guides. Outside ``interval``
+    w is 1. Where w is 0 or 1 for the whole batch only one of the two fields is evaluated. For other w these are in
+    general not the fields of any one distribution of x_t, so the ODE and the SDE give different distributions.
 
     Args:
         fields: Fields that know the condition and its absence, e.g. from training with ``drop_condition``.

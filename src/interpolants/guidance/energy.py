@@ -76,9 +76,9 @@ class EnergyGuided(ShiftedScore):
         sample(guided, x, eps=0.5, cond=observed(y))
         EnergyGuided(fields, lambda x1, _: x1.square().flatten(1).sum(1))      # no y
 
-    Each evaluation differentiates the fields once. For a Gaussian law and a linear measurement the exact guidance sets
-    ``|y - H e1|^2`` against ``noise^2 + H Var[x1|x] H^T``: with ``noise^2`` alone it pushes too hard early, and a noise
-    far below the spread of x1 needs small steps.
+    Each evaluation differentiates the fields once. For a Gaussian distribution and a linear measurement the exact
+    guidance sets ``|y - H e1|^2`` against ``noise^2 + H Var[x1|x] H^T``: with ``noise^2`` alone it pushes too hard
+    early, and a noise far below the spread of x1 needs small steps.
 
     Args:
         fields: Fields on a one-sided path with a Gaussian base.

@@ -40,8 +40,8 @@ class Reward:
 
     Args:
         function: ``r(x)``, ``(B, *D) -> (B,)`` in nats, differentiable.
-        schedule: ``lambda(t)``, 0 at the start, where the law is to stay as it is; at its end the strength. By default
-            it grows as t.
+        schedule: ``lambda(t)``, 0 at the start, where the distribution is to stay as it is; at its end the strength.
+            By default it grows as t.
     """
 
     function: Callable[[Tensor], Tensor]
@@ -86,7 +86,7 @@ def check_experts(who: str, experts: Any, times: Sequence[float]) -> tuple[list[
     """Experts from experts or tuples ``(fields, beta[, cond])``, and their common path.
 
     Raises:
-        InvalidInputError: If there is none, paths differ, or the exponents do not make a law at all times.
+        InvalidInputError: If there is none, paths differ, or the exponents do not make a distribution at all times.
         NotIdentifiableError: If an expert has no score.
     """
     if isinstance(experts, str) or not isinstance(experts, Sequence) or not experts:
@@ -108,7 +108,7 @@ def check_experts(who: str, experts: Any, times: Sequence[float]) -> tuple[list[
     for t in times:
         total = total_of(made, t)
         if not (math.isfinite(total) and total > 0):
-            remedy = "A power of the start law has no integral otherwise."
+            remedy = "A power of the start distribution has no integral otherwise."
             raise invalid(who, f"the betas must have a finite sum > 0 at t={t:.4g}", total, remedy)
     return made, path
 

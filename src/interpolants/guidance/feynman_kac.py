@@ -1,4 +1,4 @@
-"""Sample from powers, products and geometric averages of learnt laws, by weighted particles that are resampled.
+"""Sampling from powers, products and geometric averages of learnt distributions by resampled weighted particles.
 
 The formulas are in ``guidance.tilted``, the loop and the population in ``solvers.weighted``.
 """
@@ -56,8 +56,9 @@ class FeynmanKac:
         FeynmanKac([(fields, 1.0)], reward=Reward(r)).sample(...)         # q exp(r)
 
     On a one-sided path particles start from the power ``base^B`` of the base, which is a Gaussian again; on a path
-    between two laws from samples that are given. They follow the target's transport and noise; what these leave out is
-    in the weights. The result is right for every eps, transport and scheme, up to steps and number of particles.
+    between two distributions from samples that are given. They follow the target's transport and noise; what these
+    leave out is in the weights. The result is right for every eps, transport and scheme, up to steps and number of
+    particles.
 
     Args:
         experts: ``(fields, beta)``, ``(fields, beta, cond)`` or :class:`Expert`, all on one path.
@@ -146,9 +147,9 @@ class FeynmanKac:
             seed: Seed of start, noise and resampling; drawn afresh, and reported, when None. Noise belongs to the
                 index of a particle.
             x0: Starts of your own, ``(n, *D)``; needed on a two-sided path.
-            log_weights: What turns the law of ``x0`` into the target's start ``prod q_i^beta_i`` at the first time:
-                ``(n,)``, or 0 where they agree. When left out, ``x0`` are taken to come from the first expert's start
-                law, and the experts' densities give the weights.
+            log_weights: What turns the distribution of ``x0`` into the target's start ``prod q_i^beta_i`` at the first
+                time: ``(n,)``, or 0 where they agree. When left out, ``x0`` are taken to come from the first expert's
+                start distribution, and the experts' densities give the weights.
             groups: Number of independent populations; 1 when left out.
             group_size: Particles in each, instead.
             first_group: Index of the first group in a larger job, so that shards agree with one big call.
@@ -160,7 +161,8 @@ class FeynmanKac:
 
         Returns:
             The particles. ``log_z`` is the log of ``int prod q_i^beta_i exp(lambda r)`` at the end, for experts that
-            are densities; with starts of your own, relative to the integral of ``exp(log_weights)`` under their law.
+            are densities; with starts of your own, relative to the integral of ``exp(log_weights)`` under their
+            distribution.
 
         Raises:
             InvalidInputError: If sizes, starts or conditions do not fit.
@@ -219,7 +221,7 @@ class FeynmanKac:
             rule = "x0 needs log_weights where an expert has no density"
             remedy = (
                 "They are sum beta_i log q_i(x0) less the log density that x0 come from: "
-                "0 if all experts start from that law and the betas add up to 1."
+                "0 if all experts start from that distribution and the betas add up to 1."
             )
             raise invalid(who, rule, "None", remedy)
         t = torch.tensor(self.grid[0], dtype=time_dtype(x0), device=x0.device)
@@ -419,7 +421,9 @@ def _noise(who: str, kappa: float | None, eps: Any, path: Path) -> NoiseLevel | 
 def _checked(who: str, reward: Reward | None, start: float) -> Reward | None:
     if reward is not None and abs(value_of(reward.schedule, start)) > _ROUNDING:
         found = value_of(reward.schedule, start)
-        remedy = "Particles start from the law without reward: let it grow from 0, as lambda t: t does."
+        remedy = (
+            "Particles start from the distribution without reward: let it grow from 0, as lambda t: t does."
+        )
         raise invalid(who, f"the reward's schedule must be 0 at the start, t={start:g}", found, remedy)
     return reward
 

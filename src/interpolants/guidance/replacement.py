@@ -24,10 +24,11 @@ class Replacement:
 
         sample(fields, x, method="ancestral", constraint=Replacement(Mask(known), y), finish="denoise")
 
-    What is measured of the state then has the law of the path given y, at every time; what is not measured moves by
-    the unconditional fields. No training on the task is needed. It is an approximation: the fields see one noisy draw
-    of what is known, not all that y says, so that long-range structure can fail to fit; correctors and more steps help.
-    Results, and the last state of ``finish="mean"``, get y without noise and are otherwise the fields' own mean.
+    What is measured of the state then has the distribution of the path given y, at every time; what is not measured
+    moves by the unconditional fields. No training on the task is needed. It is an approximation: the fields see one
+    noisy draw of what is known, not all that y says, so that long-range structure can fail to fit; correctors and more
+    steps help. Results, and the last state of ``finish="mean"``, get y without noise and are otherwise the fields' own
+    mean.
 
     Args:
         operator: H, linear with a pseudo-inverse: ``operators.Mask`` for in-painting, ``Rotated.grey`` for

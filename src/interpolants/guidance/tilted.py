@@ -1,10 +1,11 @@
-"""Weighted flows of laws made from other laws: powers, geometric averages, products, rewards.
+"""Weighted flows of distributions made from other distributions: powers, geometric averages, products, rewards.
 
 Letters: experts q_i with velocities b_i and scores s_i, so that ``q_i' = -div(b_i q_i)``; exponents ``beta_i`` with sum
 B; the target ``p ∝ prod q_i^beta_i exp(lambda r)`` with a reward r; its score ``S = sum beta_i s_i + lambda grad r``; a
 reference flow ``l``; the rate W of the log weights; eps the noise level.
 
-Particles with drift u, noise ``sqrt(2 eps) dW`` and ``d log w = W dt`` have the law p if and only if, up to a constant,
+Particles with drift u, noise ``sqrt(2 eps) dW`` and ``d log w = W dt`` have the distribution p if and only if, up to a
+constant,
 
     W = (log p)' + div u + u.S - eps (div S + |S|^2).
 
@@ -13,7 +14,7 @@ all divergences but that of l:
 
     W = sum beta_i (b_i - l).(S - s_i) + lambda' r + lambda l.grad r + (1 - B) div l + sum beta_i' log q_i.
 
-This holds for every interpolant, one-sided or between two laws, and for every field l, which is free
+This holds for every interpolant, one-sided or between two distributions, and for every field l, which is free
 (``guidance.references``):
 
 * where B = 1 (guidance, geometric averages) l cancels, and there is no divergence at all;

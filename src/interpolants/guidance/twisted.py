@@ -5,9 +5,9 @@ x1 given x_t; K the Euler-Maruyama step of the unconditional SDE, K' that of the
 ``2 eps grad log psi`` added; h the step.
 
 A step from x to x' multiplies the weight by ``K(x'|x) psi_t'(x') / (K'(x'|x) psi_t(x))``, and psi_1 is the likelihood
-itself: the product of all factors turns the law of the proposal into the law of the unconditional chain times the
-likelihood, whatever psi_t is in between. More particles therefore lead to the exact posterior of the chain, and the
-mean weight to the evidence; a better look-ahead only spares particles.
+itself: the product of all factors turns the distribution of the proposal into the distribution of the unconditional
+chain times the likelihood, whatever psi_t is in between. More particles therefore lead to the exact posterior of the
+chain, and the mean weight to the evidence; a better look-ahead only spares particles.
 """
 
 import math

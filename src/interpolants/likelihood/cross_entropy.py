@@ -46,12 +46,12 @@ class CrossEntropy:
 def cross_entropy(
     fields: Fields, x: Tensor, base: Density, *, eps: Any = 0.0, end: int = 1, **options: Any
 ) -> CrossEntropy:
-    """Cross-entropy of the law behind the samples ``x`` against the model at that end.
+    """Cross-entropy of the distribution behind the samples ``x`` against the model at that end.
 
     Args:
         fields: Velocity and, for eps > 0, score of the bridge.
         x: Samples ``(B, *D)`` of rho1 (of rho0 with ``end=0``) that training has not seen.
-        base: The law at the other end, with ``log_prob``.
+        base: The distribution at the other end, with ``log_prob``.
         eps: Noise level of the model; 0 is the flow.
         end: 1 for ``H(rho1 || model)``, 0 for ``H(rho0 || model)``.
         options: What else :func:`interpolants.likelihood.log_prob` takes.

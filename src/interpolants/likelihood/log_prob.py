@@ -76,7 +76,7 @@ def log_prob(
     Args:
         fields: Velocity of the bridge.
         x: Points ``(B, *D)`` at the end ``end``.
-        base: The law at the other end, with ``log_prob``.
+        base: The distribution at the other end, with ``log_prob``.
         eps: Noise level of the model, as in ``dynamics.sample``; 0 is the flow. ``paths``, ``proposal`` and
             ``cap_noise`` matter for eps > 0 alone; ``rtol``, ``atol`` and ``max_steps`` for adaptive solvers.
         end: 1 scores data under the model of rho1 (``base`` is rho0); 0 the other way round.
@@ -201,7 +201,7 @@ def sample_with_log_prob(
 ) -> LogProb:
     """Samples of rho1 by the flow from ``x0`` at t = 0, and the model's log density at each, in one pass.
 
-    Arguments as in :func:`log_prob`; ``base`` is the law that ``x0`` was drawn from.
+    Arguments as in :func:`log_prob`; ``base`` is the distribution that ``x0`` was drawn from.
 
     Returns:
         ``x`` the samples at t = 1 and ``log_prob`` their log density.

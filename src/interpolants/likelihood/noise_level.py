@@ -1,8 +1,8 @@
 """Densities of noisy data: where on a one-sided path they live, and what may be compared with what.
 
 Data on or near a thin set have no density, or one that says little: fitted to a set of codimension k, the likelihood
-grows like ``-k log noise`` whatever the model knows of the law on the set. So the noise level belongs to a likelihood,
-and two likelihoods are comparable at one level only.
+grows like ``-k log noise`` whatever the model knows of the distribution on the set. So the noise level belongs to a
+likelihood, and two likelihoods are comparable at one level only.
 
 At time t a one-sided path shows ``beta x1 + alpha x0``: over beta, that is x1 with noise of level
 ``r = noise_std / beta``. The density of ``x1 + r z`` at y is ``beta^N rho_t(beta y)``.

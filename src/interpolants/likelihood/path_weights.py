@@ -1,7 +1,7 @@
 """From K log weights per point to a log density with its errors.
 
 Letters: K paths, weights ``w_k = exp(l_k)`` with ``E w = p``; ``r = w / mean w``; z, q the 97.5% points of the normal
-law and of Student's.
+distribution and of Student's.
 """
 
 import math
@@ -32,8 +32,8 @@ def summarise(log_weights: Tensor, corrections: Tensor) -> WeightStatistics:
     The delta method gives ``Var log(mean w) = Var(r)/K`` and the bias ``-Var(r)/(2K)``, which is added back. To first
     order extrapolation adds the weighted mean of the corrections: it is added to the logarithm, not to each path, whose
     noise would turn into a bias. A third of it stands for the step's error that is left. The interval takes
-    Student's law with as many degrees of freedom as there are effective paths, less one: wide where few carry the
-    weight.
+    Student's distribution with as many degrees of freedom as there are effective paths, less one: wide where few carry
+    the weight.
 
     Args:
         log_weights: ``(B, K)`` in nats, K >= 2.
@@ -57,7 +57,7 @@ def summarise(log_weights: Tensor, corrections: Tensor) -> WeightStatistics:
 
 
 def student_975(degrees: Tensor) -> Tensor:
-    """97.5% point of Student's law, to 1% from 2 degrees of freedom on (expansion about the normal law)."""
+    """97.5% point of Student's distribution, to 1% from 2 degrees of freedom on (expansion about the normal)."""
     z, inverse = _Z, 1 / degrees
     first = (z**3 + z) / 4
     second = (5 * z**5 + 16 * z**3 + 3 * z) / 96

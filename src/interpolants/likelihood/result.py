@@ -1,4 +1,4 @@
-"""What a log-likelihood is reported as, and what it needs of the law at the known end."""
+"""What a log-likelihood is reported as, and what it needs of the distribution at the known end."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,7 @@ from interpolants.solvers.adaptive import Status
 
 
 class Density(Protocol):
-    """A law whose log density can be evaluated, ``(B, *D) -> (B,)`` in nats."""
+    """A distribution whose log density can be evaluated, ``(B, *D) -> (B,)`` in nats."""
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log density in nats."""
@@ -95,9 +95,9 @@ def mean_and_error(values: Tensor) -> tuple[float, float]:
 
 
 def check_base(base: object, who: str) -> None:
-    """Refuse a law without a density."""
+    """Refuse a distribution without a density."""
     if not callable(getattr(base, "log_prob", None)):
-        remedy = "Pass a law with log_prob; Bridge trains a Gaussian leg to a sample set by itself."
+        remedy = "Pass a distribution with log_prob; Bridge trains a Gaussian leg to a sample set by itself."
         raise invalid(who, "the base must have a density", type(base).__name__, remedy)
 
 

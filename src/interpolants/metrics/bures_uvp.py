@@ -1,4 +1,4 @@
-"""Unexplained variance of a transport, with laws replaced by Gaussians of the same moments.
+"""Unexplained variance of a transport, with distributions replaced by Gaussians of the same moments.
 
 ``BW2-UVP = 100 BW2^2(model, truth) / (Var(truth)/2)``, in percent: 0 for equal moments, about 200 for a constant map to
 the mean. The conditional version averages over start points, ``cBW2-UVP = 100 E BW2^2(pi(.|x0), pi*(.|x0)) / (Var/2)``:
@@ -20,8 +20,8 @@ def bw2_uvp(x: ArrayLike, y: ArrayLike, *, generator: torch.Generator | None = N
     """Unexplained variance of the samples ``x`` of a model against true ones ``y``, in percent.
 
     The error is analytic: BW2^2 changes with a sample of x by ``2 (m - n) . a + a . (Id - A) a`` for its deviation a
-    from the mean m, A the optimal linear map. Where both laws agree, both terms vanish, and what is left is a bias of
-    order D/N, which :func:`estimate.floor` shows.
+    from the mean m, A the optimal linear map. Where both distributions agree, both terms vanish, and what is left is a
+    bias of order D/N, which :func:`estimate.floor` shows.
 
     Args:
         x: Samples of the model, (N, *D), N >= 2.
@@ -63,7 +63,7 @@ def cbw2_uvp(
         covariance: ``Cov[x1 | x0]`` of the model, (B, D, D); of samples of it if there is no closed form.
         true_mean: The same of the true plan.
         true_covariance: The same of the true plan.
-        variance: Total variance ``tr Cov(x1)`` of the true law, data units squared.
+        variance: Total variance ``tr Cov(x1)`` of the true distribution, data units squared.
 
     Returns:
         The mean over start points and its standard error.
@@ -103,7 +103,7 @@ def bures_squared(mean0: Tensor, cov0: Tensor, mean1: Tensor, cov1: Tensor) -> T
 
 
 def _influence(apart: Tensor, shift: Tensor, own: Tensor, other: Tensor) -> Tensor:
-    """First-order change of BW2^2 by each sample of the first law; ``apart (N, D)`` -> ``(N,)``."""
+    """First-order change of BW2^2 by each sample of the first distribution; ``apart (N, D)`` -> ``(N,)``."""
     root = _root(own)
     values, vectors = torch.linalg.eigh(own)
     # Directions without variance carry no samples either.

@@ -33,9 +33,9 @@ class CodimensionSlope:
 def codimension_slope(levels: Sequence[float], log_likelihoods: Sequence[float]) -> CodimensionSlope:
     """Codimension of the set that data lie on, from models that were fitted at several noise levels.
 
-    Near a set of dimension d in D dimensions the density of data with noise s is ``s^-(D - d)`` times what the law on
-    the set says: so the best mean log-likelihood falls by D - d for every factor e in the noise, while the noise is
-    small against the features of the set and above the error of the model.
+    Near a set of dimension d in D dimensions the density of data with noise s is ``s^-(D - d)`` times what the
+    distribution on the set says: so the best mean log-likelihood falls by D - d for every factor e in the noise, while
+    the noise is small against the features of the set and above the error of the model.
 
     Args:
         levels: Noise on the data, distinct, finite and > 0, in data units; at least two.

@@ -19,9 +19,9 @@ _BUDGET = 2**23
 def crps(members: ArrayLike, truth: ArrayLike, *, fair: bool = True) -> Estimate:
     """Continuous ranked probability score, ``E|X - y| - E|X - X'| / 2``, averaged over coordinates and cases.
 
-    Lower is better; its expectation is least for the true law of each coordinate. For one member it is the absolute
-    error. The fair form removes the bias of a finite ensemble (so that 10 and 1000 members of one law score alike on
-    average); the other form scores the ensemble as the discrete law it is.
+    Lower is better; its expectation is least for the true distribution of each coordinate. For one member it is the
+    absolute error. The fair form removes the bias of a finite ensemble (so that 10 and 1000 members of one
+    distribution score alike on average); the other form scores the ensemble as the discrete distribution it is.
 
     Args:
         members: Ensembles, ``(B, M, *D)``, in data units.

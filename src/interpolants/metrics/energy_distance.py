@@ -11,7 +11,7 @@ from interpolants.metrics.samples import ArrayLike, pooled
 def energy_distance(
     x: ArrayLike, y: ArrayLike, *, unbiased: bool = True, generator: torch.Generator | None = None
 ) -> Estimate:
-    """Energy distance of two sets of samples, in data units; zero if and only if the laws agree.
+    """Energy distance of two sets of samples, in data units; zero if and only if the distributions agree.
 
     ``2 E|X - Y| - E|X - X'| - E|Y - Y'|`` with the Euclidean norm of the flattened event. This is the squared
     form: some libraries return its root. The unbiased U-statistic can be slightly negative;

@@ -11,7 +11,7 @@ from interpolants.metrics.crps import forecast_arrays
 from interpolants.metrics.estimate import Estimate
 from interpolants.metrics.samples import ArrayLike
 
-# Cases that a bin must expect for the chi-square law to hold.
+# Cases that a bin must expect for the chi-square distribution to hold.
 _PER_BIN = 5
 
 

@@ -52,7 +52,7 @@ def bootstrap_error(
     times.
 
     It costs ``n_bootstrap`` evaluations, and it overstates the error of a statistic that is quadratic near
-    its minimum (energy distance, MMD, W2) by about sqrt(3) when both sets have the same law. The metrics of
+    its minimum (energy distance, MMD, W2) by about sqrt(3) when both sets have the same distribution. The metrics of
     this package therefore carry errors of their own, each in one pass; this is for everybody else's
     statistics.
 

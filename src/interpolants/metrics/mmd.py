@@ -24,7 +24,7 @@ def mmd(
 ) -> Estimate:
     """Unbiased squared MMD under ``k(x, y) = mean_b exp(-|x - y|^2 / (2 b^2))``; without unit.
 
-    ``E k(X, X') + E k(Y, Y') - 2 E k(X, Y)``; zero if and only if the laws agree, and slightly negative at
+    ``E k(X, X') + E k(Y, Y') - 2 E k(X, Y)``; zero if and only if the distributions agree, and slightly negative at
     times. The default bandwidths are 1/4, 1/2, 1, 2 and 4 times the median distance of at most 1,000 pooled
     samples. They depend on the data: to compare several models, fix them once by :func:`median_bandwidth`.
 

@@ -1,6 +1,6 @@
 """Kernel two-sample statistics in one pass over blocks of pairs, with their variance.
 
-``k`` kernel, ``k_c`` the kernel centred under each set's own law, ``E_xx`` mean over pairs i != j of one set.
+``k`` kernel, ``k_c`` the kernel centred under each set's own distribution, ``E_xx`` mean over pairs i != j of one set.
 """
 
 import math
@@ -55,8 +55,8 @@ def discrepancy(
         quadratic = 2 (E_xx k_c^2 / N^2 + E_yy k_c^2 / M^2 + 2 E_xy k_c^2 / (N M))
 
     The noise in ``h`` itself adds ``2 quadratic`` to ``linear``, so the estimate is ``linear - quadratic``,
-    and at least ``quadratic``: right to leading order, and a little above when the two laws agree. A bootstrap lacks
-    the correction and is sqrt(3) too large when they agree.
+    and at least ``quadratic``: right to leading order, and a little above when the two distributions agree. A
+    bootstrap lacks the correction and is sqrt(3) too large when they agree.
 
     Args:
         x: (N, D), float64.

@@ -21,9 +21,9 @@ def sliced_wasserstein(
     a shift is measured as ``|shift| / sqrt(D)`` with no error when D <= 64. In one dimension the value is W2
     itself.
 
-    The value is biased upwards, by O(N^-1/2) when the laws agree: compare it with :func:`estimate.floor`.
+    The value is biased upwards, by O(N^-1/2) when the distributions agree: compare it with :func:`estimate.floor`.
     The error is analytic: W2^2 changes with a sample by its Kantorovich potential, whose variance over the
-    samples, averaged over directions, is added to the variance over directions. When the laws agree
+    samples, averaged over directions, is added to the variance over directions. When the distributions agree
     it is too large, by up to sqrt(2).
 
     Args:

@@ -19,7 +19,7 @@ _RELAXATIONS = 100
 def wasserstein(
     x: ArrayLike, y: ArrayLike, *, max_samples: int = 4096, generator: torch.Generator | None = None
 ) -> Estimate:
-    """Exact W2 of two empirical laws, ``sqrt(min over couplings of E|X - Y|^2)``, in data units.
+    """Exact W2 of two empirical distributions, ``sqrt(min over couplings of E|X - Y|^2)``, in data units.
 
     Sets of equal size are matched by an assignment, others by the network simplex. The value is biased
     upwards by O(N^-1/D): compare it with :func:`estimate.floor` at the same size.

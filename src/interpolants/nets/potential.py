@@ -20,7 +20,8 @@ class Potential(Net):
 
     f and g are the two heads of an ordinary network. Every smooth potential has this form. Far out, where a network of
     such activations is linear, phi grows like a square and the field is linear: the tail of a Gaussian, and transport
-    between two laws of different width. g lets phi vary where ``x = 0``, so that phi can be normalised at every time.
+    between two distributions of different width. g lets phi vary where ``x = 0``, so that phi can be normalised at
+    every time.
 
     A conservative score, noise or velocity, whichever it is trained to be. On a one-sided path with a base that is
     not isotropic it is the velocity over the covariance, not the noise, that is a gradient.

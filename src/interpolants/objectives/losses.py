@@ -174,8 +174,8 @@ class NoiseLoss(Objective):
 class ScoreLoss(Objective):
     """Learns the score by denoising, ``s = -E[z | x_t] / gamma``.
 
-    On a one-sided path ``s = E[score0(x0) | x_t] / alpha`` with the score of the base law: ``-L^-T z`` for a Gaussian,
-    ``-(N + df) / (|z|^2 + df) L^-T z`` for a Student-t over N entries.
+    On a one-sided path ``s = E[score0(x0) | x_t] / alpha`` with the score of the base distribution: ``-L^-T z`` for a
+    Gaussian, ``-(N + df) / (|z|^2 + df) L^-T z`` for a Student-t over N entries.
 
     Args:
         weighting: What the loss at t counts: ``"none"`` 1; ``"noise"`` the variance of the noise, which makes it the

@@ -131,7 +131,7 @@ class FokkerPlanckResidual(Penalty):
     """``E R^2`` for the residual ``R = du/dt + div b + b . grad u`` of a learnt log density u and its own velocity b.
 
     It vanishes just where the density that the network states is that of the flow it defines; then flow, SDEs of any
-    noise level and ``exp(u)`` are one law. On a one-sided path b follows from u and R is the residual of the
+    noise level and ``exp(u)`` are one distribution. On a one-sided path b follows from u and R is the residual of the
     Fokker-Planck equation. Denoising leaves u free up to a function of time, which this fixes.
 
     Args:

@@ -26,7 +26,7 @@ class Times(NamedTuple):
 
 
 class TimeSampler(ABC):
-    """A law of times on (0, 1)."""
+    """A distribution of times on (0, 1)."""
 
     @abstractmethod
     def sample(self, n: int, *, generator: Generator | None = None) -> Times:

@@ -1,4 +1,4 @@
-"""Bridges between two laws: interpolants, envelopes, and the draws that training needs."""
+"""Bridges between two distributions: interpolants, envelopes, and the draws that training needs."""
 
 from typing import TYPE_CHECKING, Any
 

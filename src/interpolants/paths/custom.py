@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from interpolants.foundations.base import BaseLaw
+from interpolants.foundations.base import BaseDistribution
 from interpolants.foundations.checks import finite
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like
@@ -28,7 +28,7 @@ class SpatiallyLinear(SpatiallyLinearPath):
         envelope: An ``Envelope``, or a function ``t -> gamma`` that vanishes at both ends.
         alpha_dot: Rate of alpha; by forward-mode differentiation when left out.
         beta_dot: Rate of beta; likewise.
-        base: A law of x0 makes the path one-sided; then no envelope may be given.
+        base: A distribution of x0 makes the path one-sided; then no envelope may be given.
         exact_ends: Whether alpha and beta have the end values above; otherwise ``ends`` declares what they are.
 
     Raises:
@@ -42,7 +42,7 @@ class SpatiallyLinear(SpatiallyLinearPath):
     envelope: Envelope = field(default_factory=ZeroEnvelope)
     alpha_rate: Schedule | None = None
     beta_rate: Schedule | None = None
-    base: BaseLaw | None = None
+    base: BaseDistribution | None = None
     exact_ends: bool = True
 
     def __init__(
@@ -53,7 +53,7 @@ class SpatiallyLinear(SpatiallyLinearPath):
         *,
         alpha_dot: Schedule | None = None,
         beta_dot: Schedule | None = None,
-        base: BaseLaw | None = None,
+        base: BaseDistribution | None = None,
         exact_ends: bool = True,
     ) -> None:
         shaped = (

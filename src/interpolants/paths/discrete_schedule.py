@@ -33,13 +33,13 @@ class DiscreteSchedule(VariancePreservingDecay):
 
     Between two steps ``B = -log alphabar`` is a monotone cubic in t with continuous slope. The path is a
     variance-preserving SDE whose transition over a step is exactly that of the chain, from x to
-    ``N(sqrt(1 - beta_k) x, beta_k)``: it agrees with the table at every step, gives a law in between, and is smooth
-    enough for any solver.
+    ``N(sqrt(1 - beta_k) x, beta_k)``: it agrees with the table at every step, gives a distribution in between, and is
+    smooth enough for any solver.
 
     Args:
         alphabar: ``alphabar_1 > alphabar_2 > ... > alphabar_N`` in (0, 1); the default is DDPM's, N = 1000 and noise
             variances from 1e-4 to 0.02.
-        base: The Gaussian law of x0; standard normal by default.
+        base: The Gaussian distribution of x0; standard normal by default.
 
     Raises:
         InvalidInputError: If the table does not fall within (0, 1).

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from interpolants.foundations.base import BaseLaw
+from interpolants.foundations.base import BaseDistribution
 from interpolants.foundations.checks import positive
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
@@ -23,8 +23,8 @@ class EDM(SpatiallyLinearPath):
 
     With normal noise this is the diffusion of Karras et al.; with Student-t noise the Poisson flow in ``D = df`` extra
     dimensions (PFGM++), at ``r = sigma sqrt(D)``: the flow is ``dx/dsigma = (x - E[x1|x]) / sigma`` for both, only the
-    law of the noise differs. Few degrees of freedom are robust, many are easy to learn; ``df = 1`` is the first Poisson
-    flow.
+    distribution of the noise differs. Few degrees of freedom are robust, many are easy to learn; ``df = 1`` is the
+    first Poisson flow.
 
     Time is linear in sigma, so that a solver in t is one in sigma. Samplers step through :meth:`own_grid`, dense where
     sigma is small. As a path: ``alpha = 1 - t``, ``beta = 1`` and a base of scale ``smax``. The data are reached at
@@ -49,7 +49,7 @@ class EDM(SpatiallyLinearPath):
     smax: float = 80.0
     smin: float = 0.002
     rho: float = 7.0
-    base: BaseLaw = field(init=False, compare=False)
+    base: BaseDistribution = field(init=False, compare=False)
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
 
     def __post_init__(self) -> None:
@@ -108,7 +108,7 @@ class EDM(SpatiallyLinearPath):
         return "heun"
 
 
-def _noise(df: float | str, scale: float) -> BaseLaw:
+def _noise(df: float | str, scale: float) -> BaseDistribution:
     if df == "inf" or df == math.inf:
         return Gaussian(scale=scale)
     if isinstance(df, bool) or not isinstance(df, int | float) or not (math.isfinite(df) and df > 0):

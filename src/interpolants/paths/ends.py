@@ -12,7 +12,7 @@ class Ends:
 
     Attributes:
         x0_at_0: Share of x0 at t = 0.
-        x1_at_0: Share of x1 at t = 0; sampling that starts from the law of x0 leaves it out.
+        x1_at_0: Share of x1 at t = 0; sampling that starts from the distribution of x0 leaves it out.
         x0_at_1: Share of x0 at t = 1: noise on the data that a last denoising step takes away.
         x1_at_1: Share of x1 at t = 1.
     """

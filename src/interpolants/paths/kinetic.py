@@ -49,7 +49,7 @@ class KineticOptimal(SpatiallyLinearPath):
     Args:
         angles: Angles of the ratio of signal to noise, increasing from 0 to pi/2.
         gains: G at these, from ``data_separation``.
-        base: The law of x0: Gaussian with the standard deviation of the data's root mean square.
+        base: The distribution of x0: Gaussian with the standard deviation of the data's root mean square.
 
     Raises:
         InvalidInputError: If the table is not one of a ``DataSeparation``, or the entries of the base differ.

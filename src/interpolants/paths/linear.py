@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from interpolants.foundations.base import BaseLaw
+from interpolants.foundations.base import BaseDistribution
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.paths.envelopes import BrownianEnvelope, Envelope, ZeroEnvelope
 from interpolants.paths.path import SpatiallyLinearPath
@@ -32,7 +32,7 @@ class _LinearSchedule(SpatiallyLinearPath):
 
 @dataclass(frozen=True)
 class Linear(_LinearSchedule):
-    """Two-sided linear path between any two laws.
+    """Two-sided linear path between any two distributions.
 
     Args:
         envelope: The latent term; ``ZeroEnvelope()`` gives the path of flow matching (velocity only).
@@ -50,14 +50,14 @@ class OneSidedLinear(_LinearSchedule):
     """One-sided linear path from a known base, Gaussian as a rule: ``x_t = (1 - t) x0 + t x1``, ``x0 = mean + L z``.
 
     Args:
-        base: The law of x0; standard normal by default.
+        base: The distribution of x0; standard normal by default.
 
     Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 3.2.
     """
 
     formula: ClassVar[str] = "x_t = (1 - t) x0 + t x1"
 
-    base: BaseLaw = field(default_factory=Gaussian)
+    base: BaseDistribution = field(default_factory=Gaussian)
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
 
     def time_at_log_snr(self, value: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Mirror and diffusive paths: a law bridged to itself, and a law started from a point."""
+"""Mirror and diffusive paths: a distribution bridged to itself, and a distribution started from a point."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -64,7 +64,7 @@ class Mirror(SpatiallyLinearPath):
 
 @dataclass(frozen=True)
 class Diffusive(SpatiallyLinearPath):
-    """``x_t = I(t, x0, x1) + sqrt(2 a) B_t`` with a Brownian bridge B: the law of ``gamma = sqrt(2 a t (1 - t))``.
+    """``x_t = I(t, x0, x1) + sqrt(2 a) B_t`` with a Brownian bridge B, so ``gamma = sqrt(2 a t (1 - t))``.
 
     ``I`` leaves x0 with zero rate, ``alpha = 1 - s^2``, ``beta = s^2``, ``s = max(t - hold, 0)/(1 - hold)``, so that
     the drift of the SDE with eps = a stays finite at t = 0 and the process can start from a single point.

@@ -1,7 +1,8 @@
 """What a path is: x_t = I(t, x0, x1) + gamma(t) z, with I(0) = x0 and I(1) = x1, or near them (``path.ends``).
 
 Letters: ``alpha, beta, gamma`` coefficients of x0, x1, z; ``_dot`` rates; ``z ~ N(0, Id)`` the latent noise.
-In a one-sided path the law of x0 is fixed, Gaussian as a rule, and its noise plays z: ``x0 = color(z)``, ``gamma = 0``.
+In a one-sided path the distribution of x0 is fixed, Gaussian as a rule, and its noise plays z: ``x0 = color(z)``,
+``gamma = 0``.
 
 Coefficients are numbers that depend on time; on a path with a basis F they are tensors of the state's shape that act on
 the coordinates F x, entry by entry. What depends on which of the two goes through :meth:`Path.apply`.
@@ -15,7 +16,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from interpolants.foundations.base import BaseLaw
+from interpolants.foundations.base import BaseDistribution
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.formula import with_values
 from interpolants.foundations.gaussian import Gaussian
@@ -52,11 +53,11 @@ class PathSample:
 
 
 class Path(ABC):
-    """A bridge between two laws, as a function of the end points and a latent normal variable."""
+    """A bridge between two distributions, as a function of the end points and a latent normal variable."""
 
     envelope: Envelope
-    # The law of x0 when the path fixes it (one-sided paths); None when rho0 is free.
-    base: BaseLaw | None = None
+    # The distribution of x0 when the path fixes it (one-sided paths); None when rho0 is free.
+    base: BaseDistribution | None = None
     # The coordinates in which the coefficients act, when they differ between directions (spectral paths).
     basis: Basis | None = None
     # The interpolant in plain text, what explains it after a semicolon; `formulas` adds envelope and base.
@@ -103,7 +104,7 @@ class Path(ABC):
 
     @property
     def is_one_sided(self) -> bool:
-        """Whether the law of x0 is fixed by construction and its noise plays z."""
+        """Whether the distribution of x0 is fixed by construction and its noise plays z."""
         return self.base is not None
 
     @property
@@ -137,7 +138,8 @@ class Path(ABC):
     def kernel_score(self, sample: PathSample) -> Tensor:
         """Score of x_t given its ends (given x1 on a one-sided path), ``(B, *D)``; its mean given x_t is the score.
 
-        ``-z / gamma``, or ``score(x0) / alpha`` with the score of the base law. Infinite where the noise vanishes.
+        ``-z / gamma``, or ``score(x0) / alpha`` with the score of the base distribution. Infinite where the noise
+        vanishes.
         """
         score = -sample.z if self.base is None else self.base.score_at(sample.z)
         return self.apply(1 / self.noise_scale(sample.t), score)
@@ -157,7 +159,7 @@ class Path(ABC):
             x0: ``(B, *D)`` start points; may be left out where the path does not need them (one-sided, mirror).
             x1: ``(B, *D)`` end points, floating point.
             t: Number, 0-d or ``(B,)``, in [0, 1].
-            z: ``(B, *D)`` latent noise, on a one-sided path that of the base law; drawn when left out.
+            z: ``(B, *D)`` latent noise, on a one-sided path that of the base distribution; drawn when left out.
             generator: Source of ``z``.
 
         Raises:
@@ -294,8 +296,8 @@ class SpatiallyLinearPath(Path):
     def g_squared(self, t: Tensor) -> Tensor:
         """``g^2 = 2 (alpha^2 beta'/beta - alpha alpha')`` times the base's variance, in data units squared.
 
-        With ``s = 1 - t`` the noising SDE ``dx = -(beta'/beta) x ds + g dW`` has the law of x_t at all times, and
-        ``eps = g^2/2`` gives its reversal. Infinite at t = 0 where beta vanishes.
+        With ``s = 1 - t`` the noising SDE ``dx = -(beta'/beta) x ds + g dW`` has the distribution of x_t at all times,
+        and ``eps = g^2/2`` gives its reversal. Infinite at t = 0 where beta vanishes.
 
         Raises:
             InvalidInputError: As :meth:`noise_std`, or if the base is not Gaussian.
@@ -329,8 +331,8 @@ class SpatiallyLinearPath(Path):
     def start_kl(self, x1: Tensor) -> Tensor:
         """What starting from the base costs: KL divergence of ``x_0`` given ``x1 (B, *D)`` from it, in nats, ``(B,)``.
 
-        Its mean over the data bounds the divergence of the true start law, and hence of the samples made from the base
-        by exact dynamics, from above. Zero for a path that starts exactly.
+        Its mean over the data bounds the divergence of the true start distribution, and hence of the samples made from
+        the base by exact dynamics, from above. Zero for a path that starts exactly.
 
         Raises:
             InvalidInputError: If the path is not one-sided, or its base is not Gaussian.
@@ -342,7 +344,7 @@ class SpatiallyLinearPath(Path):
         spread = x1[0].numel() * (alpha**2 - 1 - 2 * math.log(alpha))
         return 0.5 * (sum_event(shift.square()) + spread)
 
-    def _base(self, who: str) -> BaseLaw:
+    def _base(self, who: str) -> BaseDistribution:
         if self.base is None:
             remedy = "E.g. paths.VP(); a two-sided path has an envelope instead."
             raise invalid(f"{type(self).__name__}.{who}", "the path must be one-sided", "no base", remedy)
@@ -351,7 +353,9 @@ class SpatiallyLinearPath(Path):
     def _gaussian(self, who: str) -> Gaussian:
         base = self._base(who)
         if not isinstance(base, Gaussian):
-            remedy = "No noising SDE has this law of x_t; the ODE, or an SDE with a learnt score, has."
+            remedy = (
+                "No noising SDE has this distribution of x_t; the ODE, or an SDE with a learnt score, has."
+            )
             raise invalid(f"{type(self).__name__}.{who}", "the base must be Gaussian", repr(base), remedy)
         return base
 

@@ -97,8 +97,8 @@ def data_separation(
     """Estimate the separation of data from noise.
 
     Args:
-        data: ``(N, *D)``. Without a denoiser their empirical law is taken, of which each point can be told from the
-            others: a model that learns it by heart.
+        data: ``(N, *D)``. Without a denoiser their empirical distribution is taken, of which each point can be told
+            from the others: a model that learns it by heart.
         denoiser: ``E[x1 | x_t = x]`` as ``f(x, t)``, such as ``fields.denoised``; then ``path`` must be given too.
         path: The one-sided path of the denoiser, with a standard normal base.
         normalise: Divide the data by their root mean square; else it must be 1 within one per cent.

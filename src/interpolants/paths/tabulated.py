@@ -27,7 +27,7 @@ class Tabulated(SpatiallyLinearPath):
         alpha_values: Coefficient of x0 at these times, from 1 to 0.
         beta_values: Coefficient of x1, from 0 to 1.
         envelope: The latent term of a two-sided path.
-        base: A Gaussian law of x0 makes the path one-sided; then no envelope may be given.
+        base: A Gaussian distribution of x0 makes the path one-sided; then no envelope may be given.
 
     Raises:
         InvalidInputError: If the times do not increase from 0 to 1, an end value is wrong, or there are both a base

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from interpolants.foundations.base import BaseLaw
+from interpolants.foundations.base import BaseDistribution
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.paths.envelopes import BrownianEnvelope, Envelope, ZeroEnvelope
@@ -94,12 +94,12 @@ class OneSidedTrigonometric(_TrigonometricSchedule):
     """One-sided trigonometric path from a known base: ``x_t = cos(pi t/2) x0 + sin(pi t/2) x1``.
 
     Args:
-        base: The law of x0; standard normal by default.
+        base: The distribution of x0; standard normal by default.
 
     Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 3.2.
     """
 
     formula: ClassVar[str] = "x_t = cos(πt/2) x0 + sin(πt/2) x1"
 
-    base: BaseLaw = field(default_factory=Gaussian)
+    base: BaseDistribution = field(default_factory=Gaussian)
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)

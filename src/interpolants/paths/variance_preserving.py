@@ -6,7 +6,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from interpolants.foundations.base import BaseLaw
+from interpolants.foundations.base import BaseDistribution
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.paths.envelopes import Envelope, ZeroEnvelope
 from interpolants.paths.path import SpatiallyLinearPath, Unmix
@@ -20,14 +20,14 @@ class VariancePreserving(SpatiallyLinearPath):
     standard base, and both directions of that conversion are written without ``alpha_dot``.
 
     Args:
-        base: The law of x0; standard normal by default.
+        base: The distribution of x0; standard normal by default.
 
     Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 5.1.
     """
 
     formula: ClassVar[str] = "x_t = √(1 - t²) x0 + t x1"
 
-    base: BaseLaw = field(default_factory=Gaussian)
+    base: BaseDistribution = field(default_factory=Gaussian)
     envelope: Envelope = field(default_factory=ZeroEnvelope, init=False)
 
     def alpha(self, t: Tensor) -> Tensor:

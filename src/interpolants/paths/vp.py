@@ -91,7 +91,7 @@ class VP(VariancePreservingDecay):
     Args:
         bmin: Rate at the data, per unit of time; finite and positive.
         bmax: Rate at the noise, above ``bmin``.
-        base: The Gaussian law of x0; standard normal by default.
+        base: The Gaussian distribution of x0; standard normal by default.
 
     Raises:
         InvalidInputError: If a rate is out of range.
@@ -127,7 +127,7 @@ class SubVP(DecayingPath):
     Args:
         bmin: Rate at the data, per unit of time; finite and positive.
         bmax: Rate at the noise, above ``bmin``.
-        base: The Gaussian law of x0; standard normal by default.
+        base: The Gaussian distribution of x0; standard normal by default.
 
     Raises:
         InvalidInputError: If a rate is out of range.

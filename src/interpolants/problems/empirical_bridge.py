@@ -1,8 +1,8 @@
 """Exact fields of one-sided paths to a finite set of points: what a network would learn that knew its data by heart.
 
-Letters: base ``x0 = m + L z`` over N entries with an elliptical law, points ``y_i`` of weight ``p_i``; at time t
-``u = L^-1 (x - alpha m)``, ``c_i = L^-1 y_i`` and ``z_i = (u - beta c_i) / alpha``, the noise that leads from ``y_i``
-to x. With ``q`` the density of z and ``k = pull(|z|^2)``, ``grad log q = -k z``:
+Letters: base ``x0 = m + L z`` over N entries with an elliptical distribution, points ``y_i`` of weight ``p_i``; at
+time t ``u = L^-1 (x - alpha m)``, ``c_i = L^-1 y_i`` and ``z_i = (u - beta c_i) / alpha``, the noise that leads from
+``y_i`` to x. With ``q`` the density of z and ``k = pull(|z|^2)``, ``grad log q = -k z``:
 
 * posterior weights ``w_i ~ p_i q(z_i)``, ends ``E[x1|x] = sum w_i y_i`` and ``E[x0|x] = (x - beta E[x1|x]) / alpha``;
 * score ``sum w_i s_i`` with ``s_i = -L^-T k_i z_i / alpha``;
@@ -27,7 +27,7 @@ from interpolants.paths.path import Path, SpatiallyLinearPath
 
 
 class EmpiricalBridge:
-    """A finite set of points as the law of x1, reached from the base of a one-sided path.
+    """A finite set of points as the distribution of x1, reached from the base of a one-sided path.
 
     Args:
         points: ``(n, *D)``, in data units; computed in float64.
@@ -71,8 +71,8 @@ class EmpiricalBridge:
 class EmpiricalFields(Fields):
     """The fields that :meth:`EmpiricalBridge.fields` gives; also density and divergence.
 
-    States of any precision are computed in float64 and cast back. A condition is ignored. The law at t = 1 is discrete:
-    there the fields are those a hair before, with the alpha of ``t = 1 - path.margin``.
+    States of any precision are computed in float64 and cast back. A condition is ignored. The distribution at t = 1 is
+    discrete: there the fields are those a hair before, with the alpha of ``t = 1 - path.margin``.
     """
 
     path: SpatiallyLinearPath
@@ -136,7 +136,7 @@ class _Point:
         self.fields, self.base, self.shape = fields, fields.base, x.shape
         time, path = t.double().reshape(-1, 1), fields.path
         alpha, self.beta = path.alpha(time), path.beta(time)
-        # at t = 1 the law is the points themselves: divide by the last alpha that a sampler would divide by
+        # at t = 1 the distribution is the points themselves: divide by the last alpha that a sampler would divide by
         self.alpha = torch.where(alpha > 0, alpha, path.alpha(torch.full_like(time, 1 - path.margin)))
         self.alpha_dot, self.beta_dot = path.alpha_dot(time), path.beta_dot(time)
         self.x = x.double().flatten(1)

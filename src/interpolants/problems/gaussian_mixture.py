@@ -102,12 +102,12 @@ class GaussianMixture:
 
     @classmethod
     def from_gaussian(
-        cls, law: Gaussian, dim: int, *, dtype: torch.dtype = torch.float64
+        cls, distribution: Gaussian, dim: int, *, dtype: torch.dtype = torch.float64
     ) -> "GaussianMixture":
-        """The one-mode mixture equal to a Gaussian law on R^dim."""
+        """The one-mode mixture equal to a Gaussian distribution on R^dim."""
         eye = torch.eye(dim, dtype=dtype)
-        mean = (eye.new_zeros(1, dim) + law.mean_like(eye)).reshape(1, dim)
-        rows = law.root(eye)  # row i is L e_i: the transpose of L
+        mean = (eye.new_zeros(1, dim) + distribution.mean_like(eye)).reshape(1, dim)
+        rows = distribution.root(eye)  # row i is L e_i: the transpose of L
         covariance = rows.mT @ rows
         isotropic = torch.equal(covariance, covariance[0, 0] * eye)
         return cls(eye.new_ones(1), mean, covariance[0, 0][None] if isotropic else covariance[None])

@@ -1,11 +1,12 @@
-"""Schroedinger bridges between laws that are not Gaussian, with everything known: the potentials are chosen first.
+"""Schroedinger bridges between non-Gaussian distributions in closed form: the potentials are chosen first.
 
 Reference: Brownian motion ``sqrt(2 eps) W``, strength ``e = 2 eps``. Whatever the potential ``v``, the plan
-``pi(x1 | x0) ~ exp(x0 . x1 / e) v(x1)`` is the entropic plan between a start law and the law of the x1 that it gives.
+``pi(x1 | x0) ~ exp(x0 . x1 / e) v(x1)`` is the entropic plan between a start distribution and the distribution of the
+x1 that it gives.
 
-* :class:`EOTMixturePair` starts from a standard normal law: a benchmark with an exact plan and forward drift.
+* :class:`EOTMixturePair` starts from a standard normal distribution: a benchmark with an exact plan and forward drift.
 * :class:`MixtureSchrodingerBridge` chooses both potentials, ``pi ~ u(x0) exp(x0 . x1 / e) v(x1)``: then both ends and
-  all laws between are mixtures, and both drifts, the score and the energy are known. For a pair ``(i, j)`` of
+  all distributions between are mixtures, and both drifts, the score and the energy are known. For a pair ``(i, j)`` of
   components ``u_i = beta_i N(a_i, e P_i)`` and ``v_j = alpha_j N(r_j, e S_j)`` with ``P_i S_j < 1`` along each axis,
 
       ``x0 ~ N(m0, C0)``, ``m0 = (a + P r)/(1 - P S)``, ``C0 = e P/(1 - P S)``,   ``x1 | x0 ~ N(r + S x0, e S)``,
@@ -30,7 +31,7 @@ from interpolants.problems.schrodinger import PairedSample
 
 
 class EOTMixturePair:
-    """A standard normal law, a law that is not Gaussian, and the exact entropic plan between them.
+    """A standard normal distribution, a distribution that is not Gaussian, and the exact entropic plan between them.
 
     The potential has random components: log weights ``N(0, 0.3^2)``, offsets ``N(0, spread^2)``, slopes with
     eigenvalues uniform on [0.1, 1], along the axes or along random directions.
@@ -116,7 +117,7 @@ class _Pairs:
 
 
 class MixtureSchrodingerBridge:
-    """The bridge of two mixture potentials with diagonal slopes: all laws, both drifts and the score are exact.
+    """The bridge of two mixture potentials with diagonal slopes: exact marginals, drifts and score.
 
     Args:
         plan: The plan from x0, whose potential is ``v``; diagonal, origins zero.
@@ -169,7 +170,7 @@ class MixtureSchrodingerBridge:
         return self.rho0.event_shape
 
     def marginal(self, t: float) -> GaussianMixture:
-        """The law of ``x_t``: for every pair the bridge between its Gaussians."""
+        """The distribution of ``x_t``: for every pair the bridge between its Gaussians."""
         p = self._pairs
         spread = (1 - t) ** 2 * p.var0 + t * t * p.var1 + 2 * t * (1 - t) * (p.cross + self.eps)
         return GaussianMixture(p.weights, (1 - t) * p.mean0 + t * p.mean1, spread)

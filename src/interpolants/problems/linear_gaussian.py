@@ -29,7 +29,7 @@ class LinearGaussian:
     Args:
         operator: A, ``(M, D)``, or a linear ``Operator`` on vectors ``(D,)``; then the prior must be given.
         noise: Covariance of the noise: ``(M, M)``, ``(M,)`` variances, or a number, observation units squared.
-        prior: Law of x; standard normal when left out.
+        prior: Distribution of x; standard normal when left out.
 
     Raises:
         InvalidInputError: If shapes disagree or the noise is not positive definite.
@@ -50,8 +50,12 @@ class LinearGaussian:
         if self.operator.ndim != 2:
             raise invalid("LinearGaussian", "operator must have shape (M, D)", tuple(self.operator.shape))
         size = self.operator.shape[1]
-        law = Gaussian() if prior is None else prior
-        self.prior = GaussianMixture.from_gaussian(law, size) if isinstance(law, Gaussian) else law
+        distribution = Gaussian() if prior is None else prior
+        self.prior = (
+            GaussianMixture.from_gaussian(distribution, size)
+            if isinstance(distribution, Gaussian)
+            else distribution
+        )
         self.prior = self.prior.to(dtype=torch.float64)
         if self.prior.dim != size:
             raise invalid("LinearGaussian", f"prior must have {size} dimensions, like A", self.prior.dim)
@@ -87,15 +91,15 @@ class LinearGaussian:
         """``log p(y | x)`` in nats; ``y (M,)`` or ``(B, M)`` and ``x (B, D)`` -> ``(B,)``."""
         apart = y.double() - x.double() @ self.operator.mT
         zero = apart.new_zeros(1, apart.shape[1])
-        law = GaussianMixture(apart.new_ones(1), zero, self.noise[None])
-        return law.log_prob(apart).to(x.dtype)
+        distribution = GaussianMixture(apart.new_ones(1), zero, self.noise[None])
+        return distribution.log_prob(apart).to(x.dtype)
 
     def evidence(self) -> GaussianMixture:
-        """The law of y, a mixture on R^M; its ``log_prob`` is the log evidence."""
+        """The distribution of y, a mixture on R^M; its ``log_prob`` is the log evidence."""
         return GaussianMixture(self.prior.weights, self.prior.means @ self.operator.mT, self._spread())
 
     def posterior(self, y: Tensor) -> GaussianMixture:
-        """The law of x given one observation ``y (M,)``.
+        """The distribution of x given one observation ``y (M,)``.
 
         Raises:
             InvalidInputError: If ``y`` is not one observation.

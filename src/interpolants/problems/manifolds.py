@@ -1,4 +1,4 @@
-"""Laws on surfaces of known dimension in a larger space."""
+"""Distributions on surfaces of known dimension in a larger space."""
 
 import math
 from dataclasses import dataclass

@@ -37,8 +37,8 @@ class GaussianMixtureBridge:
     """Two Gaussian mixtures with independent end points (``x0 = x1`` on a mirror path).
 
     Args:
-        rho0: Law of x0: a mixture, or a ``Gaussian`` (taken on the space of ``rho1``).
-        rho1: Law of x1.
+        rho0: Distribution of x0: a mixture, or a ``Gaussian`` (taken on the space of ``rho1``).
+        rho1: Distribution of x1.
 
     Raises:
         InvalidInputError: If the two live in different dimensions.
@@ -68,7 +68,7 @@ class GaussianMixtureBridge:
         return MixtureFields(path, self.rho0, self.rho1)
 
     def marginal(self, path: Path, t: float | Tensor) -> GaussianMixture:
-        """The law of ``x_t`` as a mixture of all pairs, ``t`` a number in [0, 1]."""
+        """The distribution of ``x_t`` as a mixture of all pairs, ``t`` a number in [0, 1]."""
         return self.fields(path).marginal(t)
 
 
@@ -155,7 +155,7 @@ class MixtureFields(Fields):
         return self.log_prob
 
     def marginal(self, t: float | Tensor) -> GaussianMixture:
-        """The law of ``x_t`` as a mixture of all pairs, ``t`` a number in [0, 1]."""
+        """The distribution of ``x_t`` as a mixture of all pairs, ``t`` a number in [0, 1]."""
         pairs = self._pairs
         at = self._coefficients(torch.as_tensor(t, dtype=torch.float64).to(pairs.mean0.device), pairs.mean0)
         noise = at.gamma_squared * torch.ones_like(pairs.mean0)
@@ -316,7 +316,9 @@ def _pairs(rho0: GaussianMixture, rho1: GaussianMixture, *, static: bool) -> Pai
     device = rho1.means.device
     rho0, rho1 = rho0.to(dtype=dtype, device=device), rho1.to(dtype=dtype)
     diagonal = rho1.is_diagonal and (static or rho0.is_diagonal)
-    cov0, cov1 = ((law.variances if diagonal else law.covariances) for law in (rho0, rho1))
+    cov0, cov1 = (
+        (distribution.variances if diagonal else distribution.covariances) for distribution in (rho0, rho1)
+    )
     if static:
         nothing = torch.zeros_like(rho1.means)
         return Pairs(rho1.weights.log(), nothing, rho1.means, torch.zeros_like(cov1), cov1)
@@ -354,4 +356,6 @@ def _check_mirror(rho0: GaussianMixture, rho1: GaussianMixture) -> None:
     )
     if not same:
         remedy = "Pass the same mixture twice, or take a path that is not a mirror."
-        raise invalid("GaussianMixtureBridge", "rho0 must equal rho1 on a mirror path", "two laws", remedy)
+        raise invalid(
+            "GaussianMixtureBridge", "rho0 must equal rho1 on a mirror path", "two distributions", remedy
+        )

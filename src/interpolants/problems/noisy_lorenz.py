@@ -1,4 +1,4 @@
-"""The Lorenz system of 1963, kicked at every step by a draw from two branches: chaos with a known transition law."""
+"""Lorenz system (1963) with a random kick from two branches at every step: chaos with a known transition density."""
 
 from collections.abc import Sequence
 
@@ -15,8 +15,8 @@ SIGMA, RHO, BETA = 10.0, 28.0, 8.0 / 3.0
 class NoisyLorenz(MixtureTransition):
     """``later = Phi(now) + kick_k + tau xi``: the Lorenz flow over a time ``lag``, then a kick to one of two sides.
 
-    ``Phi`` is defined as ``substeps`` steps of the classical Runge-Kutta scheme, so the law of later given now is
-    exact: a Gaussian mixture around ``Phi(now) + kick_k``. The flow doubles small errors about every 0.8 units of time.
+    ``Phi`` is defined as ``substeps`` steps of the classical Runge-Kutta scheme, so the transition distribution
+    is exact: a Gaussian mixture around ``Phi(now) + kick_k``. Small errors double about every 0.8 units of time.
 
     Args:
         lag: Time between now and later, in the system's own unit, > 0.

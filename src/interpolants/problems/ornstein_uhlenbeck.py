@@ -65,7 +65,7 @@ class OrnsteinUhlenbeck:
         return (self.theta.shape[0],)
 
     def transition(self, x: Tensor, h: float | Tensor) -> Transition:
-        """The law of the state a time ``h >= 0`` after ``x (B, D)``; ``h`` a number or ``(B,)``.
+        """The distribution of the state a time ``h >= 0`` after ``x (B, D)``; ``h`` a number or ``(B,)``.
 
         Raises:
             InvalidInputError: If ``h`` is negative.
@@ -81,9 +81,9 @@ class OrnsteinUhlenbeck:
 
     def step(self, x: Tensor, h: float | Tensor, *, generator: Generator | None = None) -> Tensor:
         """Draw the state a time ``h`` later, exactly."""
-        law = self.transition(x, h)
+        distribution = self.transition(x, h)
         z = torch.randn(x.shape, dtype=x.dtype, device=x.device, generator=generator)
-        return law.mean + law.std * z
+        return distribution.mean + distribution.std * z
 
     def sample_path(self, x: Tensor, times: Tensor, *, generator: Generator | None = None) -> Tensor:
         """Draw the states at ascending ``times (T,)`` of processes that are at ``x (B, D)`` at time 0: ``(B, T, D)``.
@@ -105,9 +105,9 @@ class OrnsteinUhlenbeck:
 
     def log_transition(self, y: Tensor, x: Tensor, h: float | Tensor) -> Tensor:
         """Log density in nats of moving from ``x`` to ``y`` in a time ``h > 0``; ``(B, D)`` -> ``(B,)``."""
-        law = self.transition(x, h)
-        z = (y - law.mean) / law.std
-        log_norm = law.std.log().expand(y.shape).sum(1) + 0.5 * y.shape[1] * math.log(2 * math.pi)
+        distribution = self.transition(x, h)
+        z = (y - distribution.mean) / distribution.std
+        log_norm = distribution.std.log().expand(y.shape).sum(1) + 0.5 * y.shape[1] * math.log(2 * math.pi)
         return -0.5 * sum_event(z.square()) - log_norm
 
     def log_path(self, x: Tensor, states: Tensor, times: Tensor) -> Tensor:
@@ -118,29 +118,31 @@ class OrnsteinUhlenbeck:
         return torch.stack(parts).sum(0)
 
     def stationary(self) -> GaussianMixture:
-        """The stationary law ``N(mu, sigma^2 / 2 theta)``, a mixture of one mode."""
+        """The stationary distribution ``N(mu, sigma^2 / 2 theta)``, a mixture of one mode."""
         variance = self.sigma.square() / (2 * self.theta)
         return GaussianMixture(self.mu.new_ones(1), self.mu[None], variance[None])
 
     def marginal(self, start: GaussianMixture, h: float) -> GaussianMixture:
-        """The law a time ``h`` after the law ``start``."""
-        law = self.transition(start.means.double(), h)
+        """The distribution a time ``h`` after the distribution ``start``."""
+        distribution = self.transition(start.means.double(), h)
         shrink = torch.exp(-self.theta * h)
         if start.is_diagonal:
             return GaussianMixture(
-                start.weights, law.mean, shrink.square() * start.variances + law.std.square()
+                start.weights,
+                distribution.mean,
+                shrink.square() * start.variances + distribution.std.square(),
             )
         shrunk = shrink[:, None] * start.covariances.double() * shrink
-        return GaussianMixture(start.weights, law.mean, shrunk + law.std.square().diag())
+        return GaussianMixture(start.weights, distribution.mean, shrunk + distribution.std.square().diag())
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
-        """Draw ``(n, D)`` from the stationary law."""
+        """Draw ``(n, D)`` from the stationary distribution."""
         return self.stationary().sample(n, generator=generator)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """Log density of the stationary law in nats; ``(B, D)`` -> ``(B,)``."""
+        """Log density of the stationary distribution in nats; ``(B, D)`` -> ``(B,)``."""
         return self.stationary().log_prob(x)
 
     def score(self, x: Tensor) -> Tensor:
-        """Score of the stationary law, in 1/data."""
+        """Score of the stationary distribution, in 1/data."""
         return self.stationary().score(x)

@@ -1,4 +1,4 @@
-"""The law of ``alpha x0 + beta x1 + gamma z`` for pairs of Gaussian modes, factored once for all times.
+"""The distribution of ``alpha x0 + beta x1 + gamma z`` for pairs of Gaussian modes, factored once for all times.
 
 Letters: a pair n = (i, j) has weight ``p_i q_j``, ends ``N(m, C)`` and ``N(n, D)``, and at time t the covariance
 ``Sigma = alpha^2 C + beta^2 D + gamma^2 Id``. With the residual ``r = x - alpha m - beta n`` every field is a sum of

@@ -14,8 +14,9 @@ from interpolants.problems.transition import MixtureTransition, branch_weights
 class RotatingMixture(MixtureTransition):
     """``later = R(omega + jump_k) g(now) + tau xi`` in the plane, with jump k of probability ``p_k``.
 
-    ``g(x) = x (1 - pull + pull radius / |x|)`` draws the point back to the circle, ``R`` rotates. The law of later
-    given now is a Gaussian mixture that turns with the state: its mean falls inside the circle, where nothing ever is.
+    ``g(x) = x (1 - pull + pull radius / |x|)`` draws the point back to the circle, ``R`` rotates. The distribution of
+    later given now is a Gaussian mixture that turns with the state: its mean falls inside the circle, where nothing
+    ever is.
 
     Args:
         omega: Rotation per step, in radians.

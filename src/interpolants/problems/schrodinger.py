@@ -66,7 +66,7 @@ class GaussianSchrodingerBridge:
         eps: float,
     ) -> None:
         number("GaussianSchrodingerBridge", "eps", eps, at_least=0)
-        self.rho0, self.rho1 = _law("0", mean0, cov0), _law("1", mean1, cov1)
+        self.rho0, self.rho1 = _distribution("0", mean0, cov0), _distribution("1", mean1, cov1)
         if self.rho0.dim != self.rho1.dim:
             raise invalid(
                 "GaussianSchrodingerBridge",
@@ -77,7 +77,8 @@ class GaussianSchrodingerBridge:
         # Variances along the axes stay vectors: everything is then elementwise.
         self._flat = self.rho0.is_diagonal and self.rho1.is_diagonal
         self._s0, self._s1 = (
-            law.variances[0] if self._flat else law.covariances[0] for law in (self.rho0, self.rho1)
+            distribution.variances[0] if self._flat else distribution.covariances[0]
+            for distribution in (self.rho0, self.rho1)
         )
         self._c = self._coupling()
 
@@ -88,7 +89,7 @@ class GaussianSchrodingerBridge:
 
     @property
     def path(self) -> Linear:
-        """The interpolant with the bridge's law, when its ends are coupled by :meth:`sample_coupling`."""
+        """The interpolant with the bridge's distribution, when its ends are coupled by :meth:`sample_coupling`."""
         return Linear(envelope=BrownianEnvelope(scale=2 * self.eps) if self.eps > 0 else ZeroEnvelope())
 
     @property
@@ -117,7 +118,7 @@ class GaussianSchrodingerBridge:
         return cost + self.eps * (dim * math.log(2 * self.eps) - dim - float(log_det))
 
     def marginal(self, t: float | Tensor) -> GaussianMixture:
-        """The law of ``x_t``, a mixture of one mode."""
+        """The distribution of ``x_t``, a mixture of one mode."""
         time = torch.as_tensor(t, dtype=self._s0.dtype)
         return GaussianMixture(self.rho0.weights, self._mean(time)[None], self._sigma(time)[None])
 
@@ -259,7 +260,7 @@ class SchrodingerFields(Fields):
         return bridge.rho1.means[0] + bridge._times((1 - wide) * bridge._transposed + wide * bridge._s1, y)
 
 
-def _law(end: str, mean: Parameter, cov: Parameter) -> GaussianMixture:
+def _distribution(end: str, mean: Parameter, cov: Parameter) -> GaussianMixture:
     centre = torch.as_tensor(mean, dtype=torch.float64)
     spread = torch.as_tensor(cov, dtype=torch.float64)
     if centre.ndim != 1:

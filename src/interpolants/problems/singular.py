@@ -1,4 +1,4 @@
-"""Laws on thin sets, with or without a little noise: a closed curve in space, and a Gaussian in a subspace.
+"""Distributions on thin sets, with or without a little noise: a closed curve in space, and a Gaussian in a subspace.
 
 Letters: D dimensions of the data, d of the set; ``W`` the ``(D, d)`` loading; ``s`` the noise.
 """
@@ -19,7 +19,7 @@ class ClosedCurve:
     """``(cos a, sin a, cos(2a)/2) + noise N(0, Id)`` with a uniform angle: one dimension in three.
 
     Args:
-        noise: Standard deviation, in data units; >= 0. At 0 the law has no density.
+        noise: Standard deviation, in data units; >= 0. At 0 the distribution has no density.
 
     Raises:
         InvalidInputError: If ``noise`` is not finite and >= 0.
@@ -49,7 +49,7 @@ class SubspaceGaussian:
 
     Args:
         loading: ``W``, ``(D, d)``, d <= D.
-        noise: s, >= 0; at 0 the law lies in a subspace and has no density.
+        noise: s, >= 0; at 0 the distribution lies in a subspace and has no density.
         mean: ``(D,)``; zero when left out.
 
     Raises:
@@ -94,7 +94,9 @@ class SubspaceGaussian:
             DivergedError: If there is no noise: the density is infinite in the subspace and zero beside it.
         """
         if self.noise == 0:
-            raise DivergedError("SubspaceGaussian: without noise the law has no density. Give noise > 0.")
+            raise DivergedError(
+                "SubspaceGaussian: without noise the distribution has no density. Give noise > 0."
+            )
         return Gaussian(mean=self.mean, covariance=self.covariance).log_prob(x)
 
 

@@ -1,9 +1,10 @@
-"""Laws of short and of long token sequences with exact conditionals: a joint table, and a Markov source.
+"""Distributions of short and of long token sequences with exact conditionals: a joint table, and a Markov source.
 
 Both answer Bayes' question in one form: given the *evidence* ``e (B, L, V)``, the chance of what was seen at each
-position if the clean token there were v, they return the marginal laws ``(B, L, V)`` of the clean tokens. A mask is
-evidence of ones, a visible token a one among zeros, a token that may be noise something in between; so one method gives
-the exact network of every discrete path. Evidence that the law excludes altogether is answered with uniform laws.
+position if the clean token there were v, they return the marginal distributions ``(B, L, V)`` of the clean tokens. A
+mask is evidence of ones, a visible token a one among zeros, a token that may be noise something in between; so one
+method gives the exact network of every discrete path. Evidence that the distribution excludes altogether is answered
+with uniform distributions.
 """
 
 import math
@@ -21,13 +22,13 @@ _STATIONARY_STEPS = 10_000
 
 
 class TokenTable:
-    """Any law of sequences of length L over V tokens, as a table of ``V^L`` probabilities.
+    """Any distribution of sequences of length L over V tokens, as a table of ``V^L`` probabilities.
 
     Args:
         table: ``(V, ..., V)`` with L axes, non-negative; normalised here.
 
     Raises:
-        InvalidInputError: If the axes differ in length, or the table is no law.
+        InvalidInputError: If the axes differ in length, or the table is no distribution.
     """
 
     def __init__(self, table: Tensor) -> None:
@@ -97,10 +98,10 @@ class MarkovTokens:
     Args:
         transition: ``(V, ..., V)`` with k + 1 axes, oldest token first; sums to 1 over the last.
         length: L >= k.
-        initial: Law of the first k tokens, k axes; the stationary one when None.
+        initial: Distribution of the first k tokens, k axes; the stationary one when None.
 
     Raises:
-        InvalidInputError: If shapes do not fit or something is no law.
+        InvalidInputError: If shapes do not fit or something is no distribution.
     """
 
     def __init__(self, transition: Tensor, length: int, initial: Tensor | None = None) -> None:
@@ -166,11 +167,11 @@ class MarkovTokens:
 
     def entropy(self) -> float:
         """Entropy of a sequence, in nats, with the chain rule along its length."""
-        law, rate = self.initial, torch.special.entr(self.transition).sum(-1)
-        total = float(torch.special.entr(law).sum())
+        distribution, rate = self.initial, torch.special.entr(self.transition).sum(-1)
+        total = float(torch.special.entr(distribution).sum())
         for _ in range(self.length - self.order):
-            total += float((law * rate).sum())
-            law = self._advance(law)
+            total += float((distribution * rate).sum())
+            distribution = self._advance(distribution)
         return total
 
     def posterior(self, evidence: Tensor) -> Tensor:
@@ -193,7 +194,7 @@ class MarkovTokens:
         return _normalised(torch.stack(found[::-1], 1))
 
     def _forward(self, evidence: Tensor) -> list[Tensor]:
-        """Laws of the contexts that end at the places k - 1 ... L - 1, ``(B, V, ..., V)``, scaled to sum to one."""
+        """Distributions of the contexts that end at positions k - 1 ... L - 1, ``(B, V, ..., V)``; each sums to one."""
         rows, k, v = evidence.shape[0], self.order, self.vocabulary
         message = self.initial.to(evidence.device).expand(rows, *self.initial.shape)
         for place in range(k):
@@ -205,13 +206,13 @@ class MarkovTokens:
             found.append(_scaled(moved))
         return found
 
-    def _advance(self, law: Tensor) -> Tensor:
-        """Laws of the next context: ``(..., V^k)`` with k axes at the end."""
+    def _advance(self, distribution: Tensor) -> Tensor:
+        """Distributions of the next context: ``(..., V^k)`` with k axes at the end."""
         v, k = self.vocabulary, self.order
         rest = v ** (k - 1)
-        lead = law.shape[: law.ndim - k]
-        step = self.transition.reshape(v, rest, v).to(law.device)
-        moved = torch.einsum("bar,ary->bry", law.reshape(-1, v, rest), step)
+        lead = distribution.shape[: distribution.ndim - k]
+        step = self.transition.reshape(v, rest, v).to(distribution.device)
+        moved = torch.einsum("bar,ary->bry", distribution.reshape(-1, v, rest), step)
         return moved.reshape(*lead, *(v,) * k)
 
     def _pull(self, backward: Tensor, evidence: Tensor) -> Tensor:
@@ -228,25 +229,27 @@ class MarkovTokens:
         return [joint.sum([a for a in axes if a != keep]) if self.order > 1 else joint for keep in axes]
 
     def _stationary(self) -> Tensor:
-        law = torch.full(self.transition.shape[:-1], 1 / self.vocabulary**self.order, dtype=torch.float64)
+        distribution = torch.full(
+            self.transition.shape[:-1], 1 / self.vocabulary**self.order, dtype=torch.float64
+        )
         for _ in range(_STATIONARY_STEPS):
             # Half a step: a source that alternates would never come to rest with whole ones.
-            moved = 0.5 * (law + self._advance(law))
-            if float((moved - law).abs().sum()) < 1e-14:
+            moved = 0.5 * (distribution + self._advance(distribution))
+            if float((moved - distribution).abs().sum()) < 1e-14:
                 return moved
-            law = moved
-        return law
+            distribution = moved
+        return distribution
 
 
 def random_table(
     length: int = 4, vocabulary: int = 3, *, concentration: float = 1.0, seed: int = 0
 ) -> TokenTable:
-    """A joint law drawn from a symmetric Dirichlet law of all tables.
+    """A joint distribution drawn from a symmetric Dirichlet distribution of all tables.
 
     Args:
         length: L.
         vocabulary: V.
-        concentration: Of the Dirichlet law, > 0; 1 is uniform over tables, less is more uneven.
+        concentration: Of the Dirichlet distribution, > 0; 1 is uniform over tables, less is more uneven.
         seed: Seed of the draw.
 
     Raises:
@@ -258,13 +261,13 @@ def random_table(
 def random_markov(
     length: int = 64, vocabulary: int = 8, *, order: int = 2, concentration: float = 0.2, seed: int = 0
 ) -> MarkovTokens:
-    """A source whose transition laws are drawn from a symmetric Dirichlet law, independently for each context.
+    """A Markov source with transition probabilities drawn from a symmetric Dirichlet distribution, one per context.
 
     Args:
         length: L.
         vocabulary: V.
         order: k, number of tokens that the next one depends on.
-        concentration: Of the Dirichlet law, > 0.
+        concentration: Of the Dirichlet distribution, > 0.
         seed: Seed of the draw.
 
     Raises:
@@ -294,7 +297,7 @@ def _scaled(message: Tensor) -> Tensor:
     return message / total.where(total > 0, 1.0).reshape(-1, *(1,) * (message.ndim - 1))
 
 
-def _normalised(laws: Tensor) -> Tensor:
-    """Laws over the last axis; uniform ones where there is no mass at all."""
-    total = laws.sum(-1, keepdim=True)
-    return torch.where(total > 0, laws / total.where(total > 0, 1.0), 1 / laws.shape[-1])
+def _normalised(distributions: Tensor) -> Tensor:
+    """Distributions over the last axis; uniform ones where there is no mass at all."""
+    total = distributions.sum(-1, keepdim=True)
+    return torch.where(total > 0, distributions / total.where(total > 0, 1.0), 1 / distributions.shape[-1])

@@ -21,7 +21,7 @@ _NODES = 8  # quadrature nodes per panel; a panel is at most one noise width lon
 
 
 class Toy(ABC):
-    """A law that can be sampled and whose density is known."""
+    """A distribution that can be sampled and whose density is known."""
 
     @property
     def event_shape(self) -> tuple[int]:
@@ -147,10 +147,10 @@ class NoisyCurve(Toy):
 
     def _log_joint(self, x: Tensor) -> Tensor:
         # What the mixture would answer, by one matrix product: there are hundreds of nodes.
-        law = self.mixture.to(device=x.device)
-        places = law.means
+        distribution = self.mixture.to(device=x.device)
+        places = distribution.means
         apart = x.square().sum(1, keepdim=True) - 2 * x @ places.mT + places.square().sum(1)
-        return law.weights.log() - apart / (2 * self.noise**2)
+        return distribution.weights.log() - apart / (2 * self.noise**2)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Transition laws ``later | now`` that are Gaussian mixtures around known centres: the known answers of forecasting.
+"""Transition distributions ``later | now``, Gaussian mixtures around known centres: exact forecasting problems.
 
 Letters: B states now, K branches, M members, D coordinates; ``p_k`` weight and ``m_k(x0)`` centre of a branch, ``tau``
 the standard deviation of the noise around it. Given x0, the interpolant ``x_t = alpha x0 + beta x1 + gamma z`` is a
@@ -98,7 +98,7 @@ class MixtureTransition(ABC):
         return between + self.tau**2 * torch.eye(self.dim, dtype=torch.float64)
 
     def crps(self, y: Tensor, x: Tensor) -> Tensor:
-        """The exact score of the true law of later given ``x``, if ``y`` came, averaged over coordinates; ``(B,)``."""
+        """CRPS of the exact distribution given ``x`` at the outcome ``y``, averaged over coordinates; ``(B,)``."""
         centres = self._centres(x).transpose(1, 2)
         return mixture_crps(y.to(torch.float64), self.weights, centres, self.tau).mean(1)
 
@@ -106,7 +106,7 @@ class MixtureTransition(ABC):
         """How much the score of some ensembles exceeds the truth's on average over all that may come, as a fraction.
 
         ``E CRPS(members) / E CRPS(truth) - 1``; the expectation over what comes is exact, so no case is lost to the
-        noise of a single outcome. Zero for members of the true law, up to the error given.
+        noise of a single outcome. Zero for members of the true distribution, up to the error given.
 
         Args:
             members: Ensembles, ``(B, M, D)``, M >= 2.

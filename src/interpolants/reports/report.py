@@ -51,7 +51,7 @@ def write_report(run_folder: str | os.PathLike[str]) -> Path:
 def render(record: Record, album: Album) -> str:
     """The page as text."""
     results = record.results
-    title = str(results.get("title") or "A bridge between two laws")
+    title = str(results.get("title") or "A bridge between two distributions")
     names = [words.task_name(task.facts) for task in record.tasks]
     body: list[Child] = [_tiles(results)]
     for i, (name, task) in enumerate(zip(names, record.tasks, strict=True)):
@@ -193,10 +193,10 @@ def _licences(results: Mapping[str, Any]) -> Markup:
 def _reading_guide() -> Markup:
     paper = link("https://arxiv.org/abs/2303.08797", "arXiv:2303.08797")
     terms: list[tuple[Child, Child]] = [
-        ("Bridge", "A model that turns one law into another, and back, through laws at times 0 to 1."),
+        ("Bridge", "A model that maps one distribution to another, and back, through times 0 to 1."),
         ("ε (eps)", [
             "The noise of the dynamics, chosen after training: 0 is an ordinary differential equation, more is a ",
-            "stochastic one. All have the same laws at all times if the fields are exact.",
+            "stochastic one. All have the same distributions at all times if the fields are exact.",
         ]),
         ("Two halves", "The same measure between two random halves of real data: what a perfect model would get."),
         ("Trivial baseline", "What can be had without learning, named in the table."),

@@ -35,7 +35,7 @@ class Tables(TaskView):
         if not rows:
             return [absent("The run says nothing about its data.")]
         held = self.data.get("heldout n", self.data.get("heldout_n"))
-        caption: list[Child] = [self.album.table_label(), "The two laws that are bridged."]
+        caption: list[Child] = [self.album.table_label(), "The two distributions that are bridged."]
         if words.real(held) is not None:
             caption.append(
                 f" {words.count(held)} held-out {words.things(self.shape)} were kept from training;"

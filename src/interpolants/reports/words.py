@@ -301,7 +301,7 @@ def summary(results: Facts) -> str:
     where = f" on {machine['cpu']}" if isinstance(machine.get("cpu"), str) and machine["cpu"] else ""
     threads = f" with {count(machine['threads'], 'thread')}" if real(machine.get("threads")) else ""
     spent = f" in {duration(results.get('seconds'))}" if real(results.get("seconds")) is not None else ""
-    what = "one bridge between two laws" if len(tasks) == 1 else f"{len(tasks)} bridges"
+    what = "one bridge between two distributions" if len(tasks) == 1 else f"{len(tasks)} bridges"
     opening = f"This run learnt {what}{spent}{where}{threads}."
     checks = [check for task in tasks for check in task.get("checks") or []]
     parts = [opening, *(task_sentence(task) for task in tasks), checks_sentence(checks)]

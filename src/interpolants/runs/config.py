@@ -90,7 +90,7 @@ class DatasetSource(_Settings):
 
 
 class ProblemSource(_Settings):
-    """A law from ``interpolants.problems``.
+    """A distribution from ``interpolants.problems``.
 
     Attributes:
         problem: Its id, e.g. ``"moons"``.
@@ -104,7 +104,7 @@ class ProblemSource(_Settings):
 
 
 class StepSource(_Settings):
-    """What becomes of the other side, row by row: one step of its problem's transition law.
+    """What becomes of the other side, row by row: one step of its problem's transition distribution.
 
     Attributes:
         follows: ``"x0"``.

@@ -281,11 +281,11 @@ class Evaluation:
         """What costs nothing: x0 as it is, or a Gaussian with the moments of the training data."""
         if self.data.x0 is not None:
             return self.start, "x0 as it is"
-        law, shape = self._gaussian(), self.real.x.shape
+        distribution, shape = self._gaussian(), self.real.x.shape
         noise = torch.randn(
             len(self.start), shape[1:].numel(), generator=generator(self.config.seed, "evaluation baseline")
         )
-        return law.color(noise.double()).reshape(-1, *shape[1:]).float(), "a Gaussian fit"
+        return distribution.color(noise.double()).reshape(-1, *shape[1:]).float(), "a Gaussian fit"
 
     def _gaussian(self) -> Gaussian:
         """Moments of the flattened training data; a small ridge keeps constant pixels from being a singularity."""
@@ -315,7 +315,7 @@ class Evaluation:
         if self.flow == 0 and self.noisy is not None:
             found = self._distance("sliced_w2", self.samples[0.0], self.samples[self.noisy])
             title = f"Sliced W2 between ODE and SDE samples, eps = {self.noisy:g}"
-            self._add("ode_vs_sde", title, found, floor=floor, note="Both should have the same law.")
+            self._add("ode_vs_sde", title, found, floor=floor, note="Both should have the same distribution.")
 
     def _neighbours(self) -> None:
         """Are samples copies of training data? Only distances to the training set can tell."""
@@ -430,7 +430,7 @@ class Evaluation:
     # --- likelihood --------------------------------------------------------------------------------------
 
     def score(self) -> None:
-        """Log-likelihood of held-out data under the flow, beside that of a Gaussian and of the exact law."""
+        """Log-likelihood of held-out data under the flow, beside that of a Gaussian and of the exact distribution."""
         n = min(self.config.log_prob, len(self.real))
         if n < 2:
             return
@@ -439,8 +439,8 @@ class Evaluation:
         train = self._log_prob(self.data.x1.train.x[:n], self.data.cond_train, n)
         self.found.arrays |= {"log_prob_heldout": heldout, "log_prob_train": train}
         gaussian = self._gaussian().log_prob(points.flatten(1).double())
-        law = self.data.x1.law
-        exact = None if law is None else _mean(torch.as_tensor(law.log_prob(points)))
+        distribution = self.data.x1.distribution
+        exact = None if distribution is None else _mean(torch.as_tensor(distribution.log_prob(points)))
         own, other = _mean(heldout), _mean(train)
         notes = f"On {n} held-out points. On {n} training points: {other.value:.4g} ± {other.error:.2g}."
         if exact is not None:
@@ -481,7 +481,7 @@ class Evaluation:
             "Own log density less that of the flow, standard deviation",
             Estimate(spread, spread / math.sqrt(2 * len(rows)), len(rows), "mismatch"),
             unit="nats",
-            note="Zero where the learnt density obeys the equation of its flow, whose SDEs then have the same law.",
+            note="Zero where the learnt density obeys the continuity equation of its flow; its SDEs then agree.",
         )
 
     def _log_prob(self, x: Tensor, cond: Tensor | None, n: int) -> Tensor:

@@ -200,7 +200,7 @@ class _ForecastEvaluation(_MethodEvaluation):
         """There is no way back."""
 
     def summarise(self) -> None:
-        """Scores beside those of the true law, of climatology and of the present state."""
+        """Scores beside those of the true distribution, of climatology and of the present state."""
         assert self.data.x0 is not None
         seed, members = self.config.seed, max(2, self.config.repeats)
         now, later = (side.test.x[: self.config.n] for side in (self.data.x0, self.data.x1))
@@ -215,7 +215,7 @@ class _ForecastEvaluation(_MethodEvaluation):
             generator=source,
         )
         own, climate, truth = scores.model, scores.scores["climatology"], scores.scores.get("oracle")
-        said = "" if truth is None else "The floor is the true law's. "
+        said = "" if truth is None else "The floor is the true distribution's. "
         said += f"The present state itself scores {scores.scores['persistence'].crps.value:.4g}."
         for name, title, note in (
             ("crps", "CRPS of the ensemble", said),

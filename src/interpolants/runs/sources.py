@@ -54,8 +54,8 @@ class Side:
         all_train: Training rows of all classes, for a classifier; the same as ``train`` where nothing was left out.
         all_test: Held-out rows of all classes.
         chosen: Labels that were chosen.
-        law: The exact law with a ``log_prob``, if known.
-        process: The transition law with a ``step``, if the rows are states of a known process.
+        distribution: The exact distribution with a ``log_prob``, if known.
+        process: The transition distribution with a ``step``, if the rows are states of a known process.
         warnings: What the user should know.
         kept: Which rows of its file were kept, truth values; None where none was left out.
     """
@@ -69,7 +69,7 @@ class Side:
     all_train: Rows | None = None
     all_test: Rows | None = None
     chosen: tuple[int, ...] = ()
-    law: Any = None
+    distribution: Any = None
     process: Any = None
     warnings: tuple[str, ...] = ()
     kept: Tensor | None = None
@@ -185,21 +185,23 @@ def _check_classes(source: DatasetSource, rows: Rows, which: str) -> None:
 
 
 def _from_problem(source: ProblemSource, which: str, config: DataConfig) -> Side:
-    law = make_problem(source.problem, source.settings, which)
+    distribution = make_problem(source.problem, source.settings, which)
     if source.n < _FEWEST_ROWS:
         raise invalid(f"data.{which}", f"n must be at least {_FEWEST_ROWS}", source.n)
-    draws = law.sample(source.n, generator=generator(config.seed, "data draw", int(which[-1])))
+    draws = distribution.sample(source.n, generator=generator(config.seed, "data draw", int(which[-1])))
     x = draws.float() if draws.is_floating_point() else draws
     train, test = split(Rows(x if x.ndim > 1 else x[:, None]), config)
-    exact, process = (law if hasattr(law, name) else None for name in ("log_prob", "step"))
-    return Side(source.problem, train, test, f"simulated: {source.problem}", law=exact, process=process)
+    exact, process = (distribution if hasattr(distribution, name) else None for name in ("log_prob", "step"))
+    return Side(
+        source.problem, train, test, f"simulated: {source.problem}", distribution=exact, process=process
+    )
 
 
 def _next(x0: Side | None, config: DataConfig) -> Side:
     """One step of the process from each row of x0; rows stay pairs."""
     if x0 is None or x0.process is None:
         found = "a Gaussian" if x0 is None else x0.name
-        remedy = "Take a problem with a transition law, such as rotating_mixture."
+        remedy = "Take a problem with a transition distribution, such as rotating_mixture."
         raise invalid("data.x1", "x1 can follow only states of a known process", found, remedy)
     source = generator(config.seed, "data step")
     train, test = (Rows(x0.process.step(rows.x, generator=source)) for rows in (x0.train, x0.test))
@@ -207,17 +209,17 @@ def _next(x0: Side | None, config: DataConfig) -> Side:
 
 
 def make_problem(name: str, settings: dict[str, Any], which: str = "x1") -> Any:
-    """A law by the id of its card; lists among the settings become tensors where the law wants them.
+    """A distribution by the id of its card; lists among the settings become tensors where the distribution wants them.
 
     Raises:
-        InvalidInputError: If there is no such law or it refuses a setting.
+        InvalidInputError: If there is no such distribution or it refuses a setting.
     """
     values = {key: _tensor(value) for key, value in settings.items()}
-    law = build("problem", name, **values)
-    sampler = getattr(law, "sample", None)
+    distribution = build("problem", name, **values)
+    sampler = getattr(distribution, "sample", None)
     if sampler is None or "n" not in inspect.signature(sampler).parameters:
-        raise invalid(f"data.{which}", "problem must be one law that can be sampled", repr(name))
-    return law
+        raise invalid(f"data.{which}", "problem must be one distribution that can be sampled", repr(name))
+    return distribution
 
 
 def _tensor(value: Any) -> Any:

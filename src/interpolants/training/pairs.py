@@ -34,8 +34,8 @@ class PairBatches:
 
     Rows of either end are drawn uniformly, with replacement. Where the coupling pairs within labels and both ends have
     them, only those of x1 are: each brings a row of x0, uniform among those with its label. Labels then come as often
-    as in x1 at both ends, whatever their frequency in x0; the law of x0 given its label is that of the data. So where
-    the frequencies are equal both marginals are kept, and where they differ rho0 is weighted anew by label.
+    as in x1 at both ends, whatever their frequency in x0; the distribution of x0 given its label is that of the data.
+    So where the frequencies are equal both marginals are kept, and where they differ rho0 is weighted anew by label.
 
     Args:
         x0: Samples of rho0, ``(N0, *D)``; None where the path draws them itself.

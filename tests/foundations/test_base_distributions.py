@@ -1,4 +1,4 @@
-"""Laws that one-sided paths start from: densities, scores and draws against independent ones."""
+"""Distributions that one-sided paths start from: densities, scores and draws against independent ones."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.foundations import BaseLaw, Gaussian, StudentT
+from interpolants.foundations import BaseDistribution, Gaussian, StudentT
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import BlockNoise, by_block
 from interpolants.foundations.registry import build, describe, names, rebuild
@@ -15,14 +15,14 @@ from interpolants.paths import OneSidedLinear
 F64 = torch.float64
 MATRIX = torch.tensor([[2.0, 0.5, 0.0], [0.5, 1.0, 0.3], [0.0, 0.3, 0.7]], dtype=F64)
 MEAN = torch.tensor([1.0, -2.0, 0.5], dtype=F64)
-LAWS = {
+DISTRIBUTIONS = {
     "gaussian": Gaussian(),
     "gaussian_full": Gaussian(mean=MEAN, covariance=MATRIX),
     "student_t": StudentT(4.5),
     "student_t_scaled": StudentT(3, mean=MEAN, scale=torch.tensor([0.5, 1.0, 3.0], dtype=F64)),
     "student_t_full": StudentT(1.5, mean=MEAN, dispersion=MATRIX),
 }
-each_law = pytest.mark.parametrize("name", LAWS)
+each_distribution = pytest.mark.parametrize("name", DISTRIBUTIONS)
 
 
 def points(generator, n=5):
@@ -44,7 +44,7 @@ def test_the_density_is_that_of_scipy(df, generator):
 def test_the_gaussian_density_is_that_of_torch(generator):
     x = points(generator)
     truth = torch.distributions.MultivariateNormal(MEAN, MATRIX).log_prob(x)
-    assert_close(LAWS["gaussian_full"].log_prob(x), truth)
+    assert_close(DISTRIBUTIONS["gaussian_full"].log_prob(x), truth)
 
 
 @pytest.mark.parametrize("df", [1e4, 1e6, 1e8, 1e10])
@@ -55,32 +55,32 @@ def test_many_degrees_of_freedom_give_the_gaussian_to_first_order(df, generator)
     assert_close(gap * df, (squared(x) - 3).square() / 4 - 1.5, rtol=300 / df, atol=1e-3)
 
 
-@each_law
+@each_distribution
 def test_the_score_is_the_slope_of_the_log_density(name, generator):
-    law, x = LAWS[name], points(generator).requires_grad_(True)
-    (slope,) = torch.autograd.grad(law.log_prob(x).sum(), x)
-    assert_close(law.score(x.detach()), slope)
-    assert_close(law.score_at(law.whiten(x.detach())), slope)
+    distribution, x = DISTRIBUTIONS[name], points(generator).requires_grad_(True)
+    (slope,) = torch.autograd.grad(distribution.log_prob(x).sum(), x)
+    assert_close(distribution.score(x.detach()), slope)
+    assert_close(distribution.score_at(distribution.whiten(x.detach())), slope)
 
 
-@each_law
+@each_distribution
 def test_steepness_bounds_the_slope_of_the_score_and_is_reached_at_the_centre(name, generator):
-    law = LAWS[name]
+    distribution = DISTRIBUTIONS[name]
 
     def slope(x):
-        hessian = torch.func.jacrev(lambda y: law.score(y[None])[0])(x)
+        hessian = torch.func.jacrev(lambda y: distribution.score(y[None])[0])(x)
         return float(torch.linalg.eigvalsh(-hessian).max())
 
-    centre = law.color(torch.zeros(1, 3, dtype=F64))[0]
-    assert slope(centre) == pytest.approx(law.steepness(3), rel=1e-9)
-    assert max(slope(x) for x in points(generator)) <= law.steepness(3) * (1 + 1e-9)
+    centre = distribution.color(torch.zeros(1, 3, dtype=F64))[0]
+    assert slope(centre) == pytest.approx(distribution.steepness(3), rel=1e-9)
+    assert max(slope(x) for x in points(generator)) <= distribution.steepness(3) * (1 + 1e-9)
 
 
-@each_law
+@each_distribution
 def test_whitening_undoes_colouring(name, generator):
-    law, z = LAWS[name], points(generator)
-    assert_close(law.whiten(law.color(z)), z)
-    assert law.is_standard == torch.equal(law.color(z), z)
+    distribution, z = DISTRIBUTIONS[name], points(generator)
+    assert_close(distribution.whiten(distribution.color(z)), z)
+    assert distribution.is_standard == torch.equal(distribution.color(z), z)
 
 
 @pytest.mark.parametrize(("size", "df"), [(2, 64), (8, 6), (3072, 128)])
@@ -96,7 +96,7 @@ def test_radii_and_directions_are_those_of_the_beta_form(size, df):
 
 
 @pytest.mark.parametrize("size", [2, 8, 3072])
-def test_radii_are_those_of_a_normal_law_for_a_million_degrees_of_freedom(size):
+def test_radii_are_those_of_a_normal_distribution_for_a_million_degrees_of_freedom(size):
     stats = pytest.importorskip("scipy.stats")
     z = StudentT(1e6).noise((4000, size), generator=torch.Generator().manual_seed(1), dtype=F64)
     assert stats.kstest(squared(z).sqrt().numpy(), stats.chi(size).cdf).pvalue > 0.01
@@ -113,22 +113,22 @@ def test_one_factor_belongs_to_all_entries_of_a_row():
 
 def test_the_normal_rows_are_those_of_a_gaussian_with_the_same_seed():
     draw = {
-        law: law.noise((6, 2, 3), generator=torch.Generator().manual_seed(3), dtype=F64)
-        for law in LAWS.values()
+        distribution: distribution.noise((6, 2, 3), generator=torch.Generator().manual_seed(3), dtype=F64)
+        for distribution in DISTRIBUTIONS.values()
     }
-    ratio = draw[LAWS["student_t"]] / draw[LAWS["gaussian"]]
+    ratio = draw[DISTRIBUTIONS["student_t"]] / draw[DISTRIBUTIONS["gaussian"]]
     assert_close(ratio, ratio[:, :1, :1].expand_as(ratio))
     far = StudentT(1e12).noise((6, 2, 3), generator=torch.Generator().manual_seed(3), dtype=F64)
-    assert_close(far, draw[LAWS["gaussian"]], rtol=1e-5, atol=0)
+    assert_close(far, draw[DISTRIBUTIONS["gaussian"]], rtol=1e-5, atol=0)
 
 
-@each_law
+@each_distribution
 @pytest.mark.parametrize("dtype", [torch.float32, F64, torch.bfloat16])
 def test_types_are_kept(name, dtype, generator):
-    law = LAWS[name]
-    z = law.noise((4, 3), generator=generator, dtype=dtype)
-    assert {z.dtype, law.color(z).dtype, law.score_at(z).dtype} == {dtype}
-    assert_close(law.score_at(z).double(), law.score_at(z.double()), rtol=0.05, atol=0.05)
+    distribution = DISTRIBUTIONS[name]
+    z = distribution.noise((4, 3), generator=generator, dtype=dtype)
+    assert {z.dtype, distribution.color(z).dtype, distribution.score_at(z).dtype} == {dtype}
+    assert_close(distribution.score_at(z).double(), distribution.score_at(z.double()), rtol=0.05, atol=0.05)
 
 
 def test_rows_by_block_are_those_of_block_noise_and_do_not_depend_on_the_batch():
@@ -140,33 +140,33 @@ def test_rows_by_block_are_those_of_block_noise_and_do_not_depend_on_the_batch()
     assert torch.equal(whole, BlockNoise(5, (7,), first=0, count=300, shape=(3,)).normal())
 
 
-@each_law
-def test_a_law_survives_being_written_down(name, generator):
-    again = rebuild(describe(OneSidedLinear(base=LAWS[name])), "path").base
-    assert type(again) is type(LAWS[name])
+@each_distribution
+def test_a_distribution_survives_being_written_down(name, generator):
+    again = rebuild(describe(OneSidedLinear(base=DISTRIBUTIONS[name])), "path").base
+    assert type(again) is type(DISTRIBUTIONS[name])
     x = points(generator)
-    assert_close(again.log_prob(x), LAWS[name].log_prob(x))
+    assert_close(again.log_prob(x), DISTRIBUTIONS[name].log_prob(x))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
-def test_a_law_that_was_written_down_gives_the_same_bits(dtype, generator):
+def test_a_distribution_that_was_written_down_gives_the_same_bits(dtype, generator):
     for _ in range(20):
         root = torch.randn(3, 3, generator=generator, dtype=F64)
-        law = Gaussian(covariance=(root @ root.T + torch.eye(3, dtype=F64)).to(dtype))
-        again = rebuild(describe(law), "base")
+        distribution = Gaussian(covariance=(root @ root.T + torch.eye(3, dtype=F64)).to(dtype))
+        again = rebuild(describe(distribution), "base")
         for x in (points(generator), points(generator).float()):
-            assert torch.equal(again.color(x), law.color(x))
-            assert torch.equal(again.whiten(x), law.whiten(x))
+            assert torch.equal(again.color(x), distribution.color(x))
+            assert torch.equal(again.whiten(x), distribution.whiten(x))
 
 
-def test_laws_are_made_by_name():
+def test_distributions_are_made_by_name():
     assert {"gaussian", "student_t"} <= set(names("base"))
     assert build("base", "student_t", df=3).df == 3.0
 
 
-def test_samples_have_the_event_shape_and_precision_of_the_law(generator):
-    law = StudentT(30, (2, 2), mean=torch.ones(2, 2, dtype=F64))
-    x = law.sample(20_000, generator=generator)
+def test_samples_have_the_event_shape_and_precision_of_the_distribution(generator):
+    distribution = StudentT(30, (2, 2), mean=torch.ones(2, 2, dtype=F64))
+    x = distribution.sample(20_000, generator=generator)
     assert x.dtype == F64
     assert x.shape == (20_000, 2, 2)
     # var z = df/(df - 2)
@@ -174,8 +174,8 @@ def test_samples_have_the_event_shape_and_precision_of_the_law(generator):
     assert_close(x.var(0), torch.full((2, 2), 30 / 28, dtype=F64), rtol=5 * math.sqrt(2.5 / 20_000), atol=0)
 
 
-class OfOne(BaseLaw):
-    """A law of one's own: uniform signs smoothed by a logistic law would do; here a logistic law alone."""
+class OfOne(BaseDistribution):
+    """A distribution of one's own: here a logistic distribution."""
 
     event_shape = (1,)
 
@@ -190,14 +190,16 @@ class OfOne(BaseLaw):
         return -torch.tanh(x / 2)
 
 
-def test_a_law_of_ones_own_needs_noise_density_and_score(generator):
-    law = OfOne()
-    draw = OneSidedLinear(base=law).sample(x1=torch.zeros(4, 1), t=0.5, generator=generator)
+def test_a_distribution_of_ones_own_needs_noise_density_and_score(generator):
+    distribution = OfOne()
+    draw = OneSidedLinear(base=distribution).sample(x1=torch.zeros(4, 1), t=0.5, generator=generator)
     assert torch.equal(draw.x0, draw.z)
-    assert_close(OneSidedLinear(base=law).kernel_score(draw), law.score(draw.z) / 0.5)
-    assert law.sample(3, generator=generator).shape == (3, 1)
-    with pytest.raises(InvalidInputError, match="only laws with a card can be written to a file, got OfOne"):
-        law.describe()
+    assert_close(OneSidedLinear(base=distribution).kernel_score(draw), distribution.score(draw.z) / 0.5)
+    assert distribution.sample(3, generator=generator).shape == (3, 1)
+    with pytest.raises(
+        InvalidInputError, match="only distributions with a card can be written to a file, got OfOne"
+    ):
+        distribution.describe()
 
 
 @pytest.mark.parametrize(
