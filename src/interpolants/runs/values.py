@@ -167,7 +167,7 @@ def _problem(who: str, table: Mapping[str, Any], place: Place) -> Value:
     if not callable(getattr(known, "sample", None)):
         remedy = f"Write {{ member = {table['problem']!r} }} for the problem itself."
         raise invalid(who, "the problem must be one that can be sampled", repr(table["problem"]), remedy)
-    x = known.sample(table.get("n", 10_000), generator=generator(place.seed, "data draw", who))
+    x = known.sample(table.get("n", 10_000), generator=generator(place.seed, "value draw", who))
     origin = Source(table["problem"], f"simulated: {table['problem']}")
     return Value(x if x.ndim > 1 else x[:, None], origin, truth=known)
 
@@ -184,7 +184,7 @@ def _follows(who: str, table: Mapping[str, Any], place: Place) -> Value:
     if not hasattr(before.truth, "step"):
         remedy = "Take a problem with a transition, such as rotating_mixture."
         raise invalid(who, "it can follow only states of a known process", before.source.name, remedy)
-    after = before.truth.step(before.value, generator=generator(place.seed, "data step", who))
+    after = before.truth.step(before.value, generator=generator(place.seed, "value step", who))
     return replace(
         before, value=after, source=replace(before.source, name=f"{before.source.name}, one step later")
     )
