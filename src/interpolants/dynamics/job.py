@@ -104,7 +104,7 @@ class Job:
         if adaptive and finish != "step":
             remedy = "An adaptive solver has no last step to replace: take stop < 1 or a fixed-step method."
             raise invalid("sample", f"finish={finish!r} needs fixed steps", repr(self.method), remedy)
-        derived = "velocity" not in getattr(fields, "known", ("velocity",))
+        derived = "velocity" not in fields.known
         noisy = self.noise is not None or derived
         chosen = spacing_for(fields.path, n_steps, spacing, start=start, stop=stop, noisy=noisy)
         grid = make_grid(n_steps, chosen, start=start, stop=stop)
@@ -175,13 +175,12 @@ class Job:
             field = self.velocity(given) if self.noise is None else self.drift(given)
             return field(states, time)
 
-        networks = getattr(self.fields, "networks", [])
         return Chunks(
             self.fields,
             call,
             x,
             cond,
-            networks=networks,
+            networks=self.fields.networks,
             chunk=chunk,
             first_index=first_index,
             invariant=invariant,

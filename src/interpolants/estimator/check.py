@@ -199,7 +199,7 @@ def _calibrations(draws: _Draws) -> list[Check]:
     }
     gaussian = draws.path.base is None or draws.path.base.is_gaussian
     checks = []
-    for quantity in getattr(draws.fields, "known", ("velocity",)):
+    for quantity in draws.fields.known:
         quantity = "noise" if quantity == "score" and gaussian else quantity
         worst, spread, when = 0.0, 0.0, 0.5
         for t in draws.times:

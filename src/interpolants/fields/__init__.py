@@ -6,6 +6,7 @@ from interpolants.fields.log_density import LogDensity, Moments
 from interpolants.fields.point_source import PointSourceFields, start_at
 from interpolants.fields.preconditioned import Preconditioned
 from interpolants.fields.protocol import QUANTITIES, Fields
+from interpolants.fields.wrapped import WrappedFields
 
 __all__ = [
     "QUANTITIES",
@@ -14,10 +15,11 @@ __all__ = [
     "LogDensity",
     "Moments",
     "PointSourceFields",
+    "Preconditioned",
     "Residual",
     "Trace",
+    "WrappedFields",
     "continuity_residual",
     "score_residual",
     "start_at",
 ]
-__all__ = ["QUANTITIES", "Fields", "LearnedFields", "PointSourceFields", "Preconditioned", "start_at"]

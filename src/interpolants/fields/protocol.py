@@ -22,7 +22,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.renamed import renamed_to
@@ -63,6 +63,16 @@ class Fields(ABC):
     @abstractmethod
     def provides(self, quantity: str) -> bool:
         """Whether the quantity follows from what is known."""
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The quantities that are given directly; the others follow from them by relations of the path."""
+        return ("velocity",)
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The networks that are evaluated: the width of their layers decides how many rows fit the cache."""
+        return []
 
     @property
     def bounded_quantity(self) -> str:

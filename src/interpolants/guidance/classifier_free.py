@@ -10,9 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from interpolants.fields.protocol import Fields
+from interpolants.fields.wrapped import WrappedFields
 from interpolants.foundations.checks import number
 from interpolants.foundations.clock import number_of
 from interpolants.foundations.errors import invalid
@@ -34,7 +35,7 @@ class Guided(NamedTuple):
     cond: Condition
 
 
-class ClassifierFree(Fields):
+class ClassifierFree(WrappedFields):
     """Guided fields ``f_u + w (f_c - f_u)``, for every quantity, in one call of the network on twice the rows.
 
     ``w = 1`` is the conditional distribution, ``w = 0`` the unconditional one, ``w > 1`` guides. Outside ``interval``
@@ -69,30 +70,9 @@ class ClassifierFree(Fields):
         first, last = interval
         if not 0 <= first <= last <= 1:
             raise invalid("ClassifierFree", "interval must satisfy 0 <= first <= last <= 1", tuple(interval))
-        self.inner, self.path = fields, fields.path
+        super().__init__(fields)
         self.strength: Strength = strength if callable(strength) else float(strength)
         self.interval = (float(first), float(last))
-
-    @property
-    def known(self) -> tuple[str, ...]:
-        """The quantities that were learnt."""
-        known: tuple[str, ...] = getattr(self.inner, "known", ("velocity",))
-        return known
-
-    @property
-    def networks(self) -> list[nn.Module]:
-        """The networks behind the fields."""
-        networks: list[nn.Module] = getattr(self.inner, "networks", [])
-        return networks
-
-    @property
-    def bounded_quantity(self) -> str:
-        """Which of score and noise stays finite at the ends."""
-        return self.inner.bounded_quantity
-
-    def provides(self, quantity: str) -> bool:
-        """Whether the quantity follows from what is known."""
-        return self.inner.provides(quantity)
 
     def evaluate(
         self, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition = None

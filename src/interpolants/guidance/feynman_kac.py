@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from interpolants.dynamics.grids import spacing_for
 from interpolants.dynamics.grids import time_grid as make_grid
@@ -324,7 +324,7 @@ class FeynmanKac:
             return len(x)
         if chunk is not None:
             return chunk
-        networks: list[nn.Module] = [net for e in self.experts for net in getattr(e.fields, "networks", [])]
+        networks = [net for expert in self.experts for net in expert.fields.networks]
         if not networks:
             return len(x)
         few, t = slice(0, min(16, len(x))), torch.tensor(float(self.grid.mean())).to(x)

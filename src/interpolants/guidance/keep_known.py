@@ -3,16 +3,17 @@
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from interpolants.fields.protocol import Fields
+from interpolants.fields.wrapped import WrappedFields
 from interpolants.foundations.errors import NotIdentifiableError, invalid
 from interpolants.foundations.types import Condition
 
 _MOVING = ("velocity", "mean_rate")
 
 
-class KeepKnown(Fields):
+class KeepKnown(WrappedFields):
     """The velocity times ``1 - m``, with the mask m of known entries taken from the condition.
 
     On a path without latent noise whose coefficients add up to one, the exact velocity of in-painting is zero where the
@@ -32,22 +33,16 @@ class KeepKnown(Fields):
             name = type(fields.path).__name__
             remedy = "Learn the bridge with Linear(envelope=ZeroEnvelope())."
             raise invalid("KeepKnown", "the path must be two-sided and without latent noise", name, remedy)
-        self.inner, self.path = fields, fields.path
+        super().__init__(fields)
 
     @property
     def known(self) -> tuple[str, ...]:
         """The velocity."""
         return ("velocity",)
 
-    @property
-    def networks(self) -> list[nn.Module]:
-        """The networks behind the fields."""
-        networks: list[nn.Module] = getattr(self.inner, "networks", [])
-        return networks
-
     def provides(self, quantity: str) -> bool:
         """The velocity, which without latent noise is the mean rate."""
-        return quantity in _MOVING and self.inner.provides(quantity)
+        return quantity in _MOVING and super().provides(quantity)
 
     def evaluate(
         self, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition = None

@@ -14,16 +14,17 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from interpolants.fields.protocol import Fields
+from interpolants.fields.wrapped import WrappedFields
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.types import Condition
 from interpolants.paths.path import SpatiallyLinearPath
 
 
-class ShiftedScore(Fields):
+class ShiftedScore(WrappedFields):
     """Fields with ``shift(x, t, cond)`` added to their score; abstract.
 
     Args:
@@ -40,8 +41,8 @@ class ShiftedScore(Fields):
         if not isinstance(path, SpatiallyLinearPath) or not isinstance(path.base, Gaussian):
             who, remedy = type(self).__name__, "E.g. paths.VP(): there the score determines the velocity."
             raise invalid(who, "the path must start from a Gaussian base", type(path).__name__, remedy)
-        self.inner, self.path = fields, path
-        self._base = path.base
+        super().__init__(fields)
+        self.path, self._base = path, path.base
 
     @abstractmethod
     def shift(self, x: Tensor, t: Tensor, cond: Condition) -> Tensor:
@@ -50,27 +51,6 @@ class ShiftedScore(Fields):
     def inner_cond(self, cond: Condition) -> Condition:
         """What the inner fields are conditioned on."""
         return cond
-
-    @property
-    def known(self) -> tuple[str, ...]:
-        """The quantities that were learnt."""
-        known: tuple[str, ...] = getattr(self.inner, "known", ("velocity",))
-        return known
-
-    @property
-    def networks(self) -> list[nn.Module]:
-        """The networks behind the fields."""
-        networks: list[nn.Module] = getattr(self.inner, "networks", [])
-        return networks
-
-    @property
-    def bounded_quantity(self) -> str:
-        """Which of score and noise stays finite at the ends."""
-        return self.inner.bounded_quantity
-
-    def provides(self, quantity: str) -> bool:
-        """Whether the quantity follows from what is known."""
-        return self.inner.provides(quantity)
 
     def evaluate(
         self, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition = None

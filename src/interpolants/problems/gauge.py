@@ -12,6 +12,7 @@ from torch import Tensor
 
 from interpolants.fields.conversions import derive
 from interpolants.fields.protocol import Fields
+from interpolants.fields.wrapped import WrappedFields
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.types import Condition
@@ -20,7 +21,7 @@ from interpolants.paths.path import SpatiallyLinearPath
 Strength = Callable[[Tensor], Tensor]
 
 
-class GaugedFields(Fields):
+class GaugedFields(WrappedFields):
     """The fields of another object with the score ``(Id + k(t) A) s`` in place of s, A antisymmetric.
 
     Velocity and all else follow from that score, and from the mean rate where the path is two-sided: the flow turns
@@ -58,18 +59,15 @@ class GaugedFields(Fields):
         ):
             rule = "the path must be spatially linear, its base isotropic if it has one"
             raise invalid(who, rule, type(path).__name__, "Whiten the data by the base's root first.")
-        self.fields, self.path, self.matrix, self.strength = fields, path, matrix, strength
+        super().__init__(fields)
+        self.path, self.matrix, self.strength = path, matrix, strength
         self._beside = () if path.is_one_sided or path.is_static else ("mean_rate",)
-
-    def provides(self, quantity: str) -> bool:
-        """What the fields themselves provide."""
-        return self.fields.provides(quantity)
 
     def evaluate(
         self, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition = None
     ) -> dict[str, Tensor]:
         """The wanted quantities, from the gauged score."""
-        known = self.fields.evaluate(x, t, ("score", *self._beside), cond)
+        known = self.inner.evaluate(x, t, ("score", *self._beside), cond)
         known = {name: known[name] for name in ("score", *self._beside)}
         turn = known["score"] @ self.matrix.to(x).T
         size = self.strength(t) if callable(self.strength) else torch.as_tensor(self.strength)

@@ -288,8 +288,13 @@ class JumpFields(Fields):
     """
 
     def __init__(self, net: nn.Module, grid: np.ndarray, *, reverse: bool) -> None:
-        self.net, self.networks = net, [net]
+        self.net = net
         self.grid = torch.from_numpy(np.ascontiguousarray(grid[::-1] if reverse else grid))
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The average velocity."""
+        return [self.net]
 
     def evaluate(
         self, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition = None

@@ -1,0 +1,38 @@
+"""Base of fields that change the answers of other fields: guidance, gauge terms, known entries."""
+
+from torch import nn
+
+from interpolants.fields.protocol import Fields
+
+
+class WrappedFields(Fields):
+    """Fields that hold others, ``inner``, and answer for them; abstract.
+
+    A subclass writes :meth:`evaluate`. Closed forms and merged ways of the inner fields (``velocity_of``, ``combined``,
+    ``divergence_of``, ``log_density_of``) are not passed on: they would go around what the subclass changes.
+
+    Args:
+        inner: The fields within.
+    """
+
+    def __init__(self, inner: Fields) -> None:
+        self.inner, self.path = inner, inner.path
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The quantities that the inner fields give directly."""
+        return self.inner.known
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """The networks of the inner fields."""
+        return self.inner.networks
+
+    @property
+    def bounded_quantity(self) -> str:
+        """Which of score and noise stays finite at the ends."""
+        return self.inner.bounded_quantity
+
+    def provides(self, quantity: str) -> bool:
+        """Whether the inner fields provide the quantity."""
+        return self.inner.provides(quantity)
