@@ -259,10 +259,10 @@ def figures(results: Results) -> list[Figure]:
             series.append(results.curve(at, numbers, words, k, factor=factor))
         y = Axis(label=unit, grid=True)
         panels.append(Panel(series=tuple(series), title=title, x=x, y=y, legend="best"))
-    return [Figure(name="ode_sde_gap", panels=(*panels, _samples(results)), width=940, height=300)]
+    return [Figure(name="ode_sde_gap", panels=(*panels, _cloud_panel(results)), width=940, height=300)]
 
 
-def _samples(results: Results) -> Panel:
+def _cloud_panel(results: Results) -> Panel:
     side = torch.linspace(-3.8, 3.8, 121, dtype=torch.float64)
     density = truth().log_prob(torch.cartesian_prod(side, side), STOP).exp().reshape(121, 121)
     series, last = [shaded(density, 3.8, high=2 * float(density.max()), hue="muted")], results.cases[-1]
