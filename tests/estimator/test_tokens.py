@@ -12,7 +12,7 @@ from interpolants.discrete import CosineKeep, CustomKeep, FirstHitting, Masked, 
 from interpolants.estimator import TokenBridge
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.problems import random_markov
-from interpolants.reports.words import number
+from interpolants.reports.sentences import number
 
 NET = {"width": 32, "depth": 1, "attention_heads": 2}
 FAST = {"net": NET, "train": {"steps": 3, "batch_size": 8}}

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import interpolants
-from interpolants.dynamics.point_source import sample_from_point
+from interpolants.dynamics.sample_from_point import sample_from_point
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import key
 from interpolants.framework.answers import Ensemble

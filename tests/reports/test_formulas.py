@@ -6,8 +6,8 @@ from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.registry import describe
 from interpolants.foundations.student_t import StudentT
 from interpolants.paths import EncoderDecoder, Linear, Mirror, OneSidedLinear, QuadraticEnvelope, ZeroEnvelope
+from interpolants.reports.sentences import formula
 from interpolants.reports.tables import Tables
-from interpolants.reports.words import formula
 
 X0, X1, XT = "<var>x</var><sub>0</sub>", "<var>x</var><sub>1</sub>", "<var>x<sub>t</sub></var>"
 T, Z = "<var>t</var>", "<var>z</var>"

@@ -15,10 +15,10 @@ from fastapi.testclient import TestClient
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.web import Question, create_app, listen, open_runs, simulate
 from interpolants.web.app import PAGES, STATIC
-from interpolants.web.carry import Journey
-from interpolants.web.guard import LARGEST_BODY
-from interpolants.web.judge import Judgement
-from interpolants.web.prices import EVALUATIONS, prices
+from interpolants.web.bridge_motion import Journey
+from interpolants.web.measurements import Judgement
+from interpolants.web.request_guard import LARGEST_BODY
+from interpolants.web.work_precision import EVALUATIONS, prices
 
 SMALL = {"n": 100, "n_steps": 5}
 HERE = "http://127.0.0.1:8000"

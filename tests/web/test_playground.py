@@ -6,7 +6,7 @@ import torch
 from pydantic import ValidationError
 
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.web import laws
+from interpolants.web import plane_distributions
 from interpolants.web.playground import FRAMES, GRID, REACH, Question, simulate
 from interpolants.web.work import CancelledError, Work
 
@@ -41,7 +41,10 @@ def test_particles_arrive_in_the_true_law(path, envelope, eps, reverse):
 def test_the_density_is_the_exact_one_of_its_time_and_rows_go_up():
     answer = simulate(Question(rho0="gaussian", rho1="two blobs", n=100, n_steps=FRAMES - 1))
     axis = torch.linspace(-REACH, REACH, GRID)
-    for frame, law in ((0, laws.named("gaussian")), (-1, laws.named("two blobs"))):
+    for frame, law in (
+        (0, plane_distributions.named("gaussian")),
+        (-1, plane_distributions.named("two blobs")),
+    ):
         root = np.empty((GRID, GRID))
         for row in range(0, GRID, 7):
             points = torch.stack([axis, axis[row].expand(GRID)], 1)
@@ -61,17 +64,17 @@ def test_one_start_stays_one_under_the_flow_and_spreads_with_noise():
 
 def test_a_drawn_cloud_becomes_a_law_with_its_mean_and_spread():
     cloud = torch.randn(400, 2, generator=torch.Generator().manual_seed(0)) * 0.5 + torch.tensor([1.0, -2.0])
-    law = laws.drawn(cloud.tolist())
+    law = plane_distributions.drawn(cloud.tolist())
     x = law.sample(20_000, generator=torch.Generator().manual_seed(1))
-    assert law.n_modes <= laws.MOST_MODES
+    assert law.n_modes <= plane_distributions.MOST_MODES
     torch.testing.assert_close(x.mean(0), cloud.mean(0), rtol=0, atol=0.03)
     torch.testing.assert_close(x.std(0), cloud.std(0), rtol=0.08, atol=0)
-    assert laws.drawn([[1.0, 1.0]] * 3).n_modes == 1
+    assert plane_distributions.drawn([[1.0, 1.0]] * 3).n_modes == 1
 
 
-@pytest.mark.parametrize("name", laws.NAMES)
+@pytest.mark.parametrize("name", plane_distributions.NAMES)
 def test_named_laws_fit_into_the_picture(name):
-    x = laws.named(name).sample(2000, generator=torch.Generator().manual_seed(0))
+    x = plane_distributions.named(name).sample(2000, generator=torch.Generator().manual_seed(0))
     assert float((x.abs() < REACH).float().mean()) > 0.99
 
 

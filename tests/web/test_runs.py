@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from interpolants.estimator.bridge import Bridge
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.web import open_runs
-from interpolants.web.carry import IMAGE_FRAMES, Journey, plan
-from interpolants.web.judge import TIMES, Judgement, measure
+from interpolants.web.bridge_motion import IMAGE_FRAMES, Journey, plan
+from interpolants.web.measurements import TIMES, Judgement, measure
 from interpolants.web.work import CancelledError, Work
 
 FIRST, SECOND, PICTURES, SOLID, CLOSED, HALF, LINE = range(7)

@@ -239,7 +239,7 @@ def explore(
     """
     from interpolants.foundations.extras import require
     from interpolants.web.app import listen, serve
-    from interpolants.web.shelf import open_runs
+    from interpolants.web.run_registry import open_runs
 
     require("uvicorn", by="explore")
     runs = open_runs(folders or ())

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from interpolants.dynamics.after_step import Constraint
+from interpolants.dynamics.between_steps import Constraint
 from interpolants.dynamics.correctors import Langevin
 from interpolants.dynamics.grids import time_grid
 from interpolants.dynamics.noise import (
@@ -13,8 +13,8 @@ from interpolants.dynamics.noise import (
     ScheduledNoise,
     TabulatedNoise,
 )
-from interpolants.dynamics.point_source import FollmerNoise, ReferenceNoise, sample_from_point
 from interpolants.dynamics.sample import Samples, sample
+from interpolants.dynamics.sample_from_point import FollmerNoise, ReferenceNoise, sample_from_point
 from interpolants.dynamics.transitions import transitions
 from interpolants.foundations.cards import carded
 from interpolants.solvers.adaptive import Status

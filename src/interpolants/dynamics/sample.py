@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interpolants.dynamics.after_step import Constraint
+from interpolants.dynamics.between_steps import Constraint
 from interpolants.dynamics.correctors import Langevin
-from interpolants.dynamics.job import Job, Part
+from interpolants.dynamics.integration import Job, Part
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.chunks import Chunks

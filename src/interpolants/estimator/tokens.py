@@ -24,7 +24,7 @@ from interpolants.foundations.registry import build, names
 from interpolants.foundations.types import Condition
 from interpolants.framework.scores import Answered
 from interpolants.training.engine import FitResult
-from interpolants.training.tokens import learn_tokens
+from interpolants.training.token_training import learn_tokens
 
 
 class TokenBridge:

@@ -3,7 +3,7 @@
 from interpolants.fields.continuity import Residual, Trace, continuity_residual, score_residual
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.log_density import LogDensity, Moments
-from interpolants.fields.point_source import PointSourceFields, start_at
+from interpolants.fields.point_source_fields import PointSourceFields, start_at
 from interpolants.fields.preconditioned import Preconditioned
 from interpolants.fields.protocol import QUANTITIES, Fields
 from interpolants.fields.wrapped import WrappedFields

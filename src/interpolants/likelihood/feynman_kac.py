@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interpolants.dynamics.job import BROWNIAN_STREAM, Job
+from interpolants.dynamics.integration import BROWNIAN_STREAM, Job
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.brownian import BrownianPath
 from interpolants.foundations.checks import one_of, whole

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interpolants.dynamics.job import Job, find_method
+from interpolants.dynamics.integration import Job, find_method
 from interpolants.dynamics.noise import as_noise
 from interpolants.dynamics.sample import check_call
 from interpolants.dynamics.transitions import TRANSITIONS

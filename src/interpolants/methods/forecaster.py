@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.couplings.paired import Paired
-from interpolants.dynamics.point_source import sample_from_point
-from interpolants.fields.point_source import PointSourceFields, start_at
+from interpolants.dynamics.sample_from_point import sample_from_point
+from interpolants.fields.point_source_fields import PointSourceFields, start_at
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator, key
 from interpolants.foundations.types import Condition
@@ -25,7 +25,7 @@ from interpolants.methods.parts.forecasts import check_sizes, ensemble_of, pair_
 from interpolants.nets.build import choose_net
 from interpolants.nets.remembered import Remembered
 from interpolants.objectives.joint import JointLoss
-from interpolants.objectives.point_source import PointSourceLoss
+from interpolants.objectives.point_source_loss import PointSourceLoss
 from interpolants.paths.mirror import Diffusive
 from interpolants.training.pairs import PairBatches, PathLoss, TimedNet, finished
 

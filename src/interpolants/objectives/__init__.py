@@ -23,7 +23,7 @@ from interpolants.objectives.penalties import (
     ScoreFokkerPlanckResidual,
     check_penalties,
 )
-from interpolants.objectives.point_source import PointSourceLoss
+from interpolants.objectives.point_source_loss import PointSourceLoss
 from interpolants.objectives.times import (
     ImportanceTimes,
     LogitNormalTimes,

@@ -19,7 +19,7 @@ from interpolants.problems.noisy_lorenz import NoisyLorenz
 from interpolants.problems.ornstein_uhlenbeck import OrnsteinUhlenbeck, Transition
 from interpolants.problems.rotating_mixture import RotatingMixture
 from interpolants.problems.schrodinger import GaussianSchrodingerBridge, PairedSample, SchrodingerFields
-from interpolants.problems.tokens import MarkovTokens, TokenTable, random_markov, random_table
+from interpolants.problems.token_sources import MarkovTokens, TokenTable, random_markov, random_table
 from interpolants.problems.toys import (
     Checkerboard,
     EightGaussians,

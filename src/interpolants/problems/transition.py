@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Generator, Tensor
 
-from interpolants.fields.point_source import PointSourceFields
+from interpolants.fields.point_source_fields import PointSourceFields
 from interpolants.foundations.checks import positive, shaped
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like

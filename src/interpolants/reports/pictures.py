@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from interpolants.reports import figures, words
+from interpolants.reports import figures, sentences
 from interpolants.reports.page import Child, Markup, el
 from interpolants.reports.projection import Projection, fit_projection
 from interpolants.reports.record import by_eps
@@ -39,7 +39,7 @@ class Pictures(TaskView):
             panels.append(self._grid_panel("samples-real", "Held-out data", grid, names))
         for eps, images in self._ends(self.samples):
             grid, names = self._grid(images, labels)
-            title = f"Generated, ε = {words.setting(eps)} ({words.eps_word(eps)})"
+            title = f"Generated, ε = {sentences.setting(eps)} ({sentences.eps_word(eps)})"
             panels.append(self._grid_panel(f"samples-eps{eps:g}", title, grid, names))
         caption = "Held-out data and samples, not picked by hand: the first of each."
         if labels is not None:
@@ -59,7 +59,7 @@ class Pictures(TaskView):
 
     def _grid_panel(self, name: str, title: str, images: Array, labels: list[str]) -> Markup:
         columns = len(images) // len(labels) if labels else min(8, len(images))
-        what = f" in rows for {words.listing(labels)}" if labels else ""
+        what = f" in rows for {sentences.listing(labels)}" if labels else ""
         alt = f"{title}: a grid of {len(images)} images{what}."
 
         def draw(theme: Theme) -> Any:
@@ -77,7 +77,7 @@ class Pictures(TaskView):
         if real is not None:
             panels.append(self._scatter("samples-real", "Held-out data", real, box, real=True))
         for eps, points in shown.items():
-            title = f"Generated, ε = {words.setting(eps)} ({words.eps_word(eps)})"
+            title = f"Generated, ε = {sentences.setting(eps)} ({sentences.eps_word(eps)})"
             panels.append(self._scatter(f"samples-eps{eps:g}", title, points, box))
         caption = "Held-out data and samples, on the same axes."
         if not projection.is_exact:
@@ -88,7 +88,7 @@ class Pictures(TaskView):
 
     def _marginals(self) -> Markup:
         few = dict(list(self._few(self.samples).items())[:2])
-        flat = {f"ε = {words.setting(eps)}": x.reshape(len(x), -1) for eps, x in few.items()}
+        flat = {f"ε = {sentences.setting(eps)}": x.reshape(len(x), -1) for eps, x in few.items()}
         real = None if self.real is None else self.real.reshape(len(self.real), -1)
         size = next(iter(flat.values())).shape[1]
         chosen = np.arange(size)
@@ -112,14 +112,14 @@ class Pictures(TaskView):
     def _marginal(self, i: int, name: str, real: Array | None, flat: dict[str, Array]) -> Markup:
         column = None if real is None else real[:, i]
         generated = {label: x[:, i] for label, x in flat.items()}
-        alt = f"Histogram of {name}: held-out data and samples at {words.listing(list(flat))}."
+        alt = f"Histogram of {name}: held-out data and samples at {sentences.listing(list(flat))}."
         return self._panel(
             f"marginal-{i + 1}", alt, lambda theme: figures.marginal(column, generated, name, theme=theme)
         )
 
     def _scatter(self, name: str, title: str, points: Array, box: figures.Limits, **options: Any) -> Markup:
         axes = self._axis_names()
-        alt = f"{title}: scatter of {words.count(len(points))} points."
+        alt = f"{title}: scatter of {sentences.count(len(points))} points."
         return self._panel(
             name,
             alt,
@@ -139,7 +139,7 @@ class Pictures(TaskView):
         few = self._few(outcomes)
         panels = self._start_images(few, start) if self.is_image else self._start_points(few, start)
         caption: list[Child] = [
-            f"{words.count(len(next(iter(few.values()))))} repeats from one start point. "
+            f"{sentences.count(len(next(iter(few.values()))))} repeats from one start point. "
         ]
         if not self.is_image:
             caption += [_key("real", "dot", "held-out data")] if self.real is not None else []
@@ -155,12 +155,12 @@ class Pictures(TaskView):
         if start is not None:
             panels.append(self._small_grid("one-start", "Start", start.reshape(1, *self.shape), 2))
         for eps, images in outcomes.items():
-            title = f"ε = {words.setting(eps)} ({words.eps_word(eps)})"
+            title = f"ε = {sentences.setting(eps)} ({sentences.eps_word(eps)})"
             panels.append(self._small_grid(f"one-start-eps{eps:g}", title, images[:16], min(4, len(images))))
         return panels
 
     def _small_grid(self, name: str, title: str, images: Array, columns: int) -> Markup:
-        alt = f"{title}: {words.count(len(images), 'image')} from one start point."
+        alt = f"{title}: {sentences.count(len(images), 'image')} from one start point."
 
         def draw(theme: Theme) -> Any:
             return figures.image_grid(images, columns, title=title, width=190, theme=theme)
@@ -178,7 +178,7 @@ class Pictures(TaskView):
         return [
             self._scatter(
                 f"one-start-eps{eps:g}",
-                f"ε = {words.setting(eps)} ({words.eps_word(eps)})",
+                f"ε = {sentences.setting(eps)} ({sentences.eps_word(eps)})",
                 points,
                 box,
                 context=context,
@@ -212,7 +212,7 @@ class Pictures(TaskView):
         return times if times is not None and times.shape == (n,) else np.linspace(0, 1, n)
 
     def _filmstrip(self, eps: float, trajectory: Array) -> Markup:
-        title = f"ε = {words.setting(eps)} ({words.eps_word(eps)})"
+        title = f"ε = {sentences.setting(eps)} ({sentences.eps_word(eps)})"
         shown, times = trajectory[:, :6], self._times(trajectory)
         alt = f"{title}: {shown.shape[1]} trajectories of images, from start to end."
         return self._panel(
@@ -230,7 +230,7 @@ class Pictures(TaskView):
         box = figures.limits(context if context is not None else points[0], *points)
 
         def panel(eps: float, x: Array) -> Markup:
-            title = f"ε = {words.setting(eps)} ({words.eps_word(eps)})"
+            title = f"ε = {sentences.setting(eps)} ({sentences.eps_word(eps)})"
             alt = f"{title}: {x.shape[1]} trajectories in the plane, from open rings to dots."
             return self._panel(
                 f"trajectory-eps{eps:g}",
@@ -242,7 +242,7 @@ class Pictures(TaskView):
 
     def _timelines(self, trajectories: dict[float, Array]) -> list[Markup]:
         def panel(eps: float, x: Array) -> Markup:
-            title = f"ε = {words.setting(eps)} ({words.eps_word(eps)})"
+            title = f"ε = {sentences.setting(eps)} ({sentences.eps_word(eps)})"
             flat, times = x.reshape(*x.shape[:2]), self._times(x)
             alt = f"{title}: {flat.shape[1]} trajectories over time."
             return self._panel(
@@ -311,7 +311,7 @@ class Pictures(TaskView):
         made, near = self.arrays.get("nearest_generated"), self.arrays.get("nearest_training")
         if made is None or near is None or made.shape != near.shape:
             return []
-        if words.is_image(list(made.shape[1:])):
+        if sentences.is_image(list(made.shape[1:])):
             made, near = made[:16], near[:16]
             alt = f"{len(made)} generated images, each above its nearest training image."
             panel = self._panel(

@@ -8,7 +8,7 @@ from typing import Any
 
 from interpolants.foundations.extras import require
 from interpolants.foundations.storage import write_text
-from interpolants.reports import words
+from interpolants.reports import sentences
 from interpolants.reports.album import Album, slug
 from interpolants.reports.page import Child, Markup, document, el, facts, join, link
 from interpolants.reports.record import Record, read_run
@@ -52,7 +52,7 @@ def render(record: Record, album: Album) -> str:
     """The page as text."""
     results = record.results
     title = str(results.get("title") or "A bridge between two distributions")
-    names = [words.task_name(task.facts) for task in record.tasks]
+    names = [sentences.task_name(task.facts) for task in record.tasks]
     body: list[Child] = [_tiles(results)]
     for i, (name, task) in enumerate(zip(names, record.tasks, strict=True)):
         prefix = slug(str(task.facts.get("name") or f"task-{i + 1}"))
@@ -84,7 +84,7 @@ def _header(results: Mapping[str, Any], title: str, names: list[str], created: s
         el("p", "Report of a run", cls="kicker"),
         el("h1", title),
         el("p", " · ".join(part for part in meta if part), cls="meta"),
-        el("p", words.summary(results), cls="abstract"),
+        el("p", sentences.summary(results), cls="abstract"),
         el("nav", el("ul", items), aria_label="Contents"),
     ]
 
@@ -94,19 +94,21 @@ def _tiles(results: Mapping[str, Any]) -> Child:
     tiles: list[tuple[str, str, str]] = []
     tasks = [task for task in results.get("tasks") or [] if isinstance(task, dict)]
     for task in tasks[:3]:
-        name = words.task_name(task)
-        metrics = [m for m in task.get("metrics") or [] if words.real(m.get("value")) is not None]
-        for metric in [m for m in metrics if words.real(m.get("floor")) is not None][
+        name = sentences.task_name(task)
+        metrics = [m for m in task.get("metrics") or [] if sentences.real(m.get("value")) is not None]
+        for metric in [m for m in metrics if sentences.real(m.get("floor")) is not None][
             : 2 if len(tasks) < 3 else 1
         ]:
             label = f"{name}: {metric.get('title') or metric.get('id')}"
-            tiles.append((label, words.number(metric["value"]), f"real data {words.number(metric['floor'])}"))
+            tiles.append(
+                (label, sentences.number(metric["value"]), f"real data {sentences.number(metric['floor'])}")
+            )
     checks = [check for task in tasks for check in task.get("checks") or []]
     if checks:
         passed = sum(check.get("verdict") == "pass" for check in checks)
         tiles.append(("Checks passed", f"{passed} of {len(checks)}", ""))
-    if words.real(results.get("seconds")) is not None:
-        tiles.append(("Whole run", words.duration(results["seconds"]), ""))
+    if sentences.real(results.get("seconds")) is not None:
+        tiles.append(("Whole run", sentences.duration(results["seconds"]), ""))
     cells = [el("div", el("dt", a), el("dd", b, el("small", c) if c else None)) for a, b, c in tiles]
     return el("dl", cells, cls="tiles") if cells else None
 
@@ -115,17 +117,15 @@ def _problems(results: Mapping[str, Any]) -> Markup:
     """Warnings, and every check that did not pass: a report that hides these is worth nothing."""
     issues: list[Markup] = [el("li", str(w), cls="warn") for w in results.get("warnings") or []]
     for task in results.get("tasks") or []:
-        name = words.task_name(task)
+        name = sentences.task_name(task)
         issues += [el("li", el("b", f"{name}: "), str(w), cls="warn") for w in task.get("warnings") or []]
         for check in task.get("checks") or []:
             if check.get("verdict") in ("warn", "fail"):
-                told = (
-                    f"{str(check.get('name')).replace('_', ' ')} ({words.verdict_words(check['verdict'])}). "
-                )
+                told = f"{str(check.get('name')).replace('_', ' ')} ({sentences.verdict_words(check['verdict'])}). "
                 text = [el("b", f"{name}: "), told, str(check.get("message") or "")]
                 issues.append(el("li", text, cls=str(check["verdict"])))
         for metric in task.get("metrics") or []:
-            standing = words.standing(metric)
+            standing = sentences.standing(metric)
             if standing is not None and standing <= 0:
                 told = f"{metric.get('title') or metric.get('id')} is no better than the trivial baseline."
                 issues.append(el("li", el("b", f"{name}: "), told, cls="fail"))
@@ -145,7 +145,7 @@ def _reproduce(record: Record) -> Markup:
         parts.append(el("p", "The run did not store its command.", cls="absent"))
     versions = [f"{name} {version}" for name, version in _mapping(results.get("versions")).items()]
     machine = _mapping(results.get("machine"))
-    threads = words.count(machine["threads"], "thread") if "threads" in machine else ""
+    threads = sentences.count(machine["threads"], "thread") if "threads" in machine else ""
     parts.append(
         facts(
             [
@@ -160,7 +160,7 @@ def _reproduce(record: Record) -> Markup:
                     ),
                 ),
                 ("Created", str(results.get("created") or "")),
-                ("Time", words.duration(results["seconds"]) if "seconds" in results else None),
+                ("Time", sentences.duration(results["seconds"]) if "seconds" in results else None),
             ]
         )
     )
@@ -210,8 +210,8 @@ def _reading_guide() -> Markup:
 def _machine(machine: Mapping[str, Any]) -> str:
     """The processor by its name, or how many cores there are."""
     cpu = machine.get("cpu")
-    if words.real(cpu) is not None:
-        return words.count(cpu, "core")
+    if sentences.real(cpu) is not None:
+        return sentences.count(cpu, "core")
     return str(cpu or "")
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from interpolants.foundations import registry
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.paths.path import Path, SpatiallyLinearPath
-from interpolants.reports import figures, words
+from interpolants.reports import figures, sentences
 from interpolants.reports.page import Child, Markup, el, facts, link, table
 from interpolants.reports.view import Array, TaskView, absent, mapping
 
@@ -26,19 +26,19 @@ class Tables(TaskView):
             entry = mapping(self.data.get(key))
             if not entry:
                 continue
-            size = words.count(entry.get("n")) if entry.get("n") is not None else "drawn as needed"
+            size = sentences.count(entry.get("n")) if entry.get("n") is not None else "drawn as needed"
             source = link(str(entry["source"])) if entry.get("source") else "–"
             name = [str(entry.get("name") or key), el("span", side, cls="note")]
             rows.append(
-                [name, source, str(entry.get("licence") or "–"), words.shape(entry.get("shape")), size]
+                [name, source, str(entry.get("licence") or "–"), sentences.shape(entry.get("shape")), size]
             )
         if not rows:
             return [absent("The run says nothing about its data.")]
         held = self.data.get("heldout n", self.data.get("heldout_n"))
         caption: list[Child] = [self.album.table_label(), "The two distributions that are bridged."]
-        if words.real(held) is not None:
+        if sentences.real(held) is not None:
             caption.append(
-                f" {words.count(held)} held-out {words.things(self.shape)} were kept from training;"
+                f" {sentences.count(held)} held-out {sentences.things(self.shape)} were kept from training;"
             )
             caption.append(" every measure below uses these.")
         head = ["Data", "Source", "Licence", "Shape", "Number"]
@@ -51,13 +51,13 @@ class Tables(TaskView):
         learn = [str(field) for field in self.facts.get("learn") or []]
         net = self.facts.get("net", mapping(self.facts.get("train")).get("net"))
         net_name = _spec(net) if net else None
-        size = words.real(self.facts.get("parameters"))
+        size = sentences.real(self.facts.get("parameters"))
         listed = facts(
             [
                 ("Path", kind.replace("_", " ") or None),
-                ("Learnt", words.listing(learn) if learn else None),
+                ("Learnt", sentences.listing(learn) if learn else None),
                 ("Network", net_name),
-                ("Parameters", words.count(size) if size is not None else None),
+                ("Parameters", sentences.count(size) if size is not None else None),
             ]
         )
         formula = self._formula(path)
@@ -70,7 +70,7 @@ class Tables(TaskView):
 
     def _formula(self, path: Mapping[str, Any]) -> Child:
         built = _path(path)
-        lines = [words.formula(line) for line in built.formulas] if built is not None else []
+        lines = [sentences.formula(line) for line in built.formulas] if built is not None else []
         return el("p", Markup("<br>".join(lines)), cls="formula") if lines else None
 
     def _schedule(self, path: Mapping[str, Any]) -> Child:
@@ -88,7 +88,7 @@ class Tables(TaskView):
             curves = {"α, weight of x₀": built.alpha(t).numpy(), "β, weight of x₁": built.beta(t).numpy()}
         if not built.is_one_sided and built.has_latent:
             curves["γ, weight of z"] = built.envelope.gamma(t).numpy()
-        alt = f"Curves over time from 0 to 1: {words.listing(list(curves))}."
+        alt = f"Curves over time from 0 to 1: {sentences.listing(list(curves))}."
         panel = self._panel("path", alt, lambda theme: figures.schedule(t.numpy(), curves, theme=theme))
         return self.album.figure([panel], told)
 
@@ -96,11 +96,11 @@ class Tables(TaskView):
         """The loss curve and what training cost."""
         history = [row for row in self.facts.get("history") or [] if isinstance(row, dict)]
         train = mapping(self.facts.get("train"))
-        told = el("p", words.training_sentence(train, self.facts.get("parameters"))) if train else None
+        told = el("p", sentences.training_sentence(train, self.facts.get("parameters"))) if train else None
         losses = figures.losses_of(history)
         if len(history) < 2 or not losses:
             return [told, absent("No loss curve was stored.")]
-        alt = f"Loss over {words.count(len(history))} logged steps: {words.listing(losses)}."
+        alt = f"Loss over {sentences.count(len(history))} logged steps: {sentences.listing(losses)}."
         panel = self._panel("loss", alt, lambda theme: figures.loss_curve(history, theme=theme))
         caption = (
             "Training loss. Faint: as logged; bold: running mean. The losses are not zero at their best: "
@@ -124,7 +124,7 @@ class Tables(TaskView):
         if train is None and held is None:
             return [] if self.missing else [absent("No log-likelihoods were computed in this run.")]
         dimension = int(np.prod(self.shape)) if self.shape else 1
-        told = words.likelihood_sentence(_list(train), _list(held), dimension)
+        told = sentences.likelihood_sentence(_list(train), _list(held), dimension)
         alt = "Histograms of log-densities of training and held-out data. " + told
         panel = self._panel("log-prob", alt, lambda theme: figures.log_prob(train, held, theme=theme))
         caption = (
@@ -144,19 +144,19 @@ class Tables(TaskView):
             unit = f" ({metric['unit']})" if metric.get("unit") else ""
             note = f" {metric['note']}" if metric.get("note") else ""
             size = (
-                f" n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{words.count(metric['n'])}."
-                if words.real(metric.get("n"))
+                f" n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{sentences.count(metric['n'])}."
+                if sentences.real(metric.get("n"))
                 else ""
             )
-            name = [title + unit, el("span", words.reading(metric), note, size, cls="note")]
-            base: Child = words.number(metric.get("baseline"))
+            name = [title + unit, el("span", sentences.reading(metric), note, size, cls="note")]
+            base: Child = sentences.number(metric.get("baseline"))
             if metric.get("baseline_name"):
                 base = [base, el("span", metric["baseline_name"], cls="note brief")]
-            value = words.with_error(metric.get("value"), metric.get("error"))
+            value = sentences.with_error(metric.get("value"), metric.get("error"))
             arrow = {"lower": "↓", "higher": "↑"}.get(str(metric.get("better") or "lower"), "")
             told = f"{metric.get('better') or 'lower'} is better"
             hint = el("span", arrow, title=told, aria_hidden="true") if arrow else None
-            floor = words.with_error(metric.get("floor"), metric.get("floor_error"))
+            floor = sentences.with_error(metric.get("floor"), metric.get("floor_error"))
             cells.append([name, [el("b", value), " ", hint], floor, base])
         caption: list[Child] = [
             self.album.table_label(),
@@ -169,15 +169,15 @@ class Tables(TaskView):
     def _scale(self, metrics: list[dict[str, Any]]) -> Child:
         placed = []
         for metric in metrics:
-            place = words.standing(metric)
+            place = sentences.standing(metric)
             if place is None:
                 continue
             span = abs(float(metric["floor"]) - float(metric["baseline"]))
-            error = (words.real(metric.get("error")) or 0.0) / span
+            error = (sentences.real(metric.get("error")) or 0.0) / span
             placed.append((str(metric.get("title") or metric.get("id")), place, error))
         if not placed:
             return None
-        told = words.listing([f"{title} {words.percent(place)}" for title, place, _ in placed])
+        told = sentences.listing([f"{title} {sentences.percent(place)}" for title, place, _ in placed])
         panel = self._panel(
             "metrics",
             f"Share of the way to real data: {told}.",
@@ -200,14 +200,14 @@ class Tables(TaskView):
             for key in dict.fromkeys(k for row in rows for k in row)
             if key not in known
             and not key.endswith("_error")
-            and any(words.real(r.get(key)) is not None for r in rows)
+            and any(sentences.real(r.get(key)) is not None for r in rows)
         ]
         cells = [
             [
-                f"{words.setting(row.get('eps'))} ({words.eps_word(row.get('eps'), row.get('chosen'))})",
+                f"{sentences.setting(row.get('eps'))} ({sentences.eps_word(row.get('eps'), row.get('chosen'))})",
                 str(row.get("method") or "–"),
-                words.count(row.get("nfe")),
-                words.with_error(row.get("sliced_w2"), row.get("sliced_w2_error")),
+                sentences.count(row.get("nfe")),
+                sentences.with_error(row.get("sliced_w2"), row.get("sliced_w2_error")),
                 *(_cell(key, row) for key in extra),
             ]
             for row in rows
@@ -215,7 +215,7 @@ class Tables(TaskView):
         names = [columns.get(key, key.replace("_", " ").capitalize()) for key in extra]
         head = ["ε", "Method", "Network calls", "Sliced W2", *names]
         caption = [self.album.table_label(), "The same model at several noise levels, against held-out data."]
-        told = words.eps_sentence(rows)
+        told = sentences.eps_sentence(rows)
         grid = table(caption, head, cells, label=f"Noise levels of {self.name}", text=2)
         return [el("p", told) if told else None, grid]
 
@@ -229,7 +229,7 @@ class Tables(TaskView):
         panels = []
         if isinstance(schedule, dict):
             times, levels = (np.asarray(schedule[key], dtype=float) for key in ("times", "levels"))
-            constant = words.real(choice.get("predicted"))
+            constant = sentences.real(choice.get("predicted"))
             alt = f"Noise level of least bound over time, from {levels.min():.3g} to {levels.max():.3g}."
             panels.append(
                 self._panel(
@@ -238,12 +238,12 @@ class Tables(TaskView):
                     lambda theme: figures.noise_levels(times, levels, constant, theme=theme),
                 )
             )
-        told = el("p", words.eps_choice_sentence(choice))
+        told = el("p", sentences.eps_choice_sentence(choice))
         cells = [
             [
                 f"{candidate.get('name')}{' (chosen)' if candidate.get('name') == choice.get('name') else ''}",
-                words.with_error(candidate.get("score"), candidate.get("error")),
-                words.with_error(candidate.get("gap"), candidate.get("gap_error")),
+                sentences.with_error(candidate.get("score"), candidate.get("error")),
+                sentences.with_error(candidate.get("gap"), candidate.get("gap_error")),
             ]
             for candidate in tried
         ]
@@ -277,8 +277,8 @@ class Tables(TaskView):
                 [
                     name,
                     _verdict(check.get("verdict")),
-                    words.number(check.get("value")),
-                    words.limit(check.get("limit")),
+                    sentences.number(check.get("value")),
+                    sentences.limit(check.get("limit")),
                 ]
             )
         caption = [
@@ -286,21 +286,21 @@ class Tables(TaskView):
             "Self-tests of the trained model. A check passes up to its limit.",
         ]
         head = ["Check", "Verdict", "Value", "Limit"]
-        told = el("p", words.checks_sentence(rows))
+        told = el("p", sentences.checks_sentence(rows))
         return [told, table(caption, head, cells, label=f"Checks of {self.name}", text=2)]
 
 
 def _cell(key: str, row: dict[str, Any]) -> str:
-    value = words.real(row.get(key))
+    value = sentences.real(row.get(key))
     if key == "accuracy" and value is not None and 0 <= value <= 1:
-        error = words.real(row.get(f"{key}_error"))
-        return f"{words.with_error(100 * value, None if error is None else 100 * error)} %"
-    return words.with_error(value, row.get(f"{key}_error"))
+        error = sentences.real(row.get(f"{key}_error"))
+        return f"{sentences.with_error(100 * value, None if error is None else 100 * error)} %"
+    return sentences.with_error(value, row.get(f"{key}_error"))
 
 
 def _verdict(verdict: Any) -> Markup:
     known = str(verdict) in ("pass", "warn", "fail")
-    return el("span", words.verdict_words(verdict), cls=f"verdict {verdict}" if known else "verdict")
+    return el("span", sentences.verdict_words(verdict), cls=f"verdict {verdict}" if known else "verdict")
 
 
 def _sub(letter: str, index: str) -> Markup:

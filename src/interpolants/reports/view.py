@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interpolants.reports import words
+from interpolants.reports import sentences
 from interpolants.reports.album import Album
 from interpolants.reports.page import Child, Markup, el
 from interpolants.reports.projection import Projection, fit_projection
@@ -29,13 +29,13 @@ class TaskView:
     def __init__(self, task: Task, album: Album, prefix: str) -> None:
         self.facts, self.arrays, self.missing = task.facts, task.arrays, task.missing
         self.album, self.prefix = album, prefix
-        self.name = words.task_name(self.facts)
+        self.name = sentences.task_name(self.facts)
         self.data = mapping(self.facts.get("data"))
         self.samples = by_eps(self.arrays, "samples")
         self.real = self.arrays.get("real")
         self.reference = self._reference()
         self.shape = [] if self.reference is None else list(self.reference.shape[1:])
-        self.is_image = words.is_image(self.shape)
+        self.is_image = sentences.is_image(self.shape)
         self.projection: Projection | None = None
         if self.reference is not None and not self.is_image:
             self.projection = fit_projection(self.reference)

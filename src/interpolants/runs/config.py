@@ -25,7 +25,7 @@ from interpolants.couplings.paired import Paired
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.runs.overrides import apply, plain
 from interpolants.runs.recipes import find_recipe, recipes
-from interpolants.runs.words import dotted, explain, shorten
+from interpolants.runs.validation_messages import dotted, explain, shorten
 from interpolants.training.settings import TrainSettings
 
 GAUSSIAN = "gaussian"
@@ -449,7 +449,7 @@ def _training_defaults() -> dict[str, Any]:
 
 def _check_names(task: TaskConfig, place: str, prefix: str) -> None:
     """Refuse an unknown method or a setting that it does not take, before any data is read."""
-    from interpolants.dynamics.job import find_method
+    from interpolants.dynamics.integration import find_method
     from interpolants.estimator.choices import choose_heads, choose_path, choose_penalties, path_to_fit
     from interpolants.foundations.registry import build, names
     from interpolants.likelihood.log_prob import flow_solver

@@ -11,7 +11,7 @@ from interpolants.training.pairs import Learnt, PairBatches, learn_fields
 from interpolants.training.results import Best, FitResult, Moment, TrainingInterrupted
 from interpolants.training.schedules import learning_rate
 from interpolants.training.settings import GroupSettings, TrainSettings
-from interpolants.training.tokens import LearntTokens, TokenBatches, learn_tokens
+from interpolants.training.token_training import LearntTokens, TokenBatches, learn_tokens
 
 __all__ = [
     "Best",

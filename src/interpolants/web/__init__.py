@@ -2,7 +2,7 @@
 
 from interpolants.web.app import create_app, listen, serve
 from interpolants.web.playground import Picture, Question, simulate
+from interpolants.web.run_registry import open_runs
 from interpolants.web.runs import Shown
-from interpolants.web.shelf import open_runs
 
 __all__ = ["Picture", "Question", "Shown", "create_app", "listen", "open_runs", "serve", "simulate"]

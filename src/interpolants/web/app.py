@@ -9,8 +9,7 @@ from pydantic import BaseModel
 
 from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.foundations.extras import require
-from interpolants.web import carry, judge, laws, wire
-from interpolants.web.guard import Guard
+from interpolants.web import bridge_motion, measurements, plane_distributions, serialization
 from interpolants.web.playground import (
     BUDGET,
     GRID,
@@ -23,9 +22,10 @@ from interpolants.web.playground import (
     simulate,
     stages,
 )
-from interpolants.web.prices import price_scene, prices
+from interpolants.web.request_guard import Guard
 from interpolants.web.runs import Shown, shown_at
 from interpolants.web.work import SECONDS, Answer, BusyError, Desk, Work
+from interpolants.web.work_precision import price_scene, prices
 
 STATIC = Path(__file__).parent / "static"
 HOSTS = ("127.0.0.1", "localhost", "::1")
@@ -68,7 +68,7 @@ def create_app(runs: Sequence[Shown] = (), *, hosts: Sequence[str] = HOSTS, seco
 
         async def answer(request: Any) -> Any:
             try:
-                task = plan(wire.asked(await request.body(), model))
+                task = plan(serialization.asked(await request.body(), model))
                 lines = desk.take(task)
             except InvalidInputError as error:
                 return told(str(error), 422)
@@ -83,7 +83,7 @@ def create_app(runs: Sequence[Shown] = (), *, hosts: Sequence[str] = HOSTS, seco
 
     async def choices() -> dict[str, Any]:
         lists = {
-            "laws": laws.NAMES,
+            "laws": plane_distributions.NAMES,
             "paths": paths(),
             "envelopes": envelopes(),
             "shapes": SHAPES,
@@ -117,8 +117,12 @@ def create_app(runs: Sequence[Shown] = (), *, hosts: Sequence[str] = HOSTS, seco
     app.get("/api/runs/{index}")(run)
     app.post("/api/simulate")(answers(Question, _simulation))
     app.post("/api/prices")(answers(Question, _prices))
-    app.post("/api/carry")(answers(carry.Journey, lambda question: carry.plan(question, runs).make))
-    app.post("/api/judge")(answers(judge.Judgement, lambda question: judge.measure(question, runs)))
+    app.post("/api/carry")(
+        answers(bridge_motion.Journey, lambda question: bridge_motion.plan(question, runs).make)
+    )
+    app.post("/api/judge")(
+        answers(measurements.Judgement, lambda question: measurements.measure(question, runs))
+    )
     app.mount("/static", staticfiles.StaticFiles(directory=STATIC), name="static")
     app.exception_handler(exceptions.HTTPException)(refused)
     app.exception_handler(require("fastapi.exceptions", by="explore").RequestValidationError)(unreadable)
@@ -129,7 +133,7 @@ def create_app(runs: Sequence[Shown] = (), *, hosts: Sequence[str] = HOSTS, seco
 
 def _simulation(question: Question) -> Task:
     scene(question)  # refused at once, if at all
-    return lambda work: wire.picture(simulate(question, work))
+    return lambda work: serialization.picture(simulate(question, work))
 
 
 def _prices(question: Question) -> Task:

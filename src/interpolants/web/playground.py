@@ -23,7 +23,7 @@ from interpolants.problems.gaussian_mixture import GaussianMixture
 from interpolants.problems.mixture_bridge import GaussianMixtureBridge, MixtureFields
 from interpolants.solvers.registry import available, get_solver
 from interpolants.solvers.tableau import RungeKutta
-from interpolants.web import laws
+from interpolants.web import plane_distributions
 from interpolants.web.work import Work
 
 FRAMES, GRID, REACH = 49, 72, 4.6
@@ -33,7 +33,7 @@ _COMPARED = 1500
 
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-10, le=10)]
 Point = Annotated[list[Number], Field(min_length=2, max_length=2)]
-Law = Literal[laws.NAMES] | Annotated[list[Point], Field(min_length=3, max_length=500)]  # type: ignore[valid-type]
+Law = Literal[plane_distributions.NAMES] | Annotated[list[Point], Field(min_length=3, max_length=500)]  # type: ignore[valid-type]
 
 SHAPES: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "constant": torch.ones_like,
@@ -278,7 +278,7 @@ def _starts(question: Question, law: GaussianMixture) -> torch.Tensor:
 
 
 def _law(law: str | list[list[float]]) -> GaussianMixture:
-    return laws.named(law) if isinstance(law, str) else laws.drawn(law)
+    return plane_distributions.named(law) if isinstance(law, str) else plane_distributions.drawn(law)
 
 
 def _check_cost(question: Question, law0: GaussianMixture, law1: GaussianMixture, runs: int) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from interpolants.estimator.bridge import Bridge
 from interpolants.estimator.examples import Examples
 from interpolants.foundations.errors import invalid
-from interpolants.reports import words
+from interpolants.reports import sentences
 from interpolants.reports.projection import Projection, fit_projection
 from interpolants.runs.folder import finite
 
@@ -51,7 +51,7 @@ class Shown:
     @property
     def is_image(self) -> bool:
         """Whether its data are drawn as images."""
-        return words.is_image(list(self.shape))
+        return sentences.is_image(list(self.shape))
 
     def trained(self) -> Bridge:
         """The bridge.
@@ -131,15 +131,15 @@ class Shown:
     def page(self, index: int) -> dict[str, Any]:
         """All that is stored: settings, curves, numbers, verdicts."""
         facts = self.facts
-        metrics = [{**row, "reading": words.reading(row)} for row in facts.get("metrics") or []]
+        metrics = [{**row, "reading": sentences.reading(row)} for row in facts.get("metrics") or []]
         found = {
             **self.line(index),
-            "sentence": words.task_sentence(facts) if facts.get("data") else "",
+            "sentence": sentences.task_sentence(facts) if facts.get("data") else "",
             "path": facts.get("path"),
             "learn": facts.get("learn") or [],
             "parameters": facts.get("parameters"),
             "training": facts.get("growing")
-            or words.training_sentence(facts.get("train") or {}, facts.get("parameters")),
+            or sentences.training_sentence(facts.get("train") or {}, facts.get("parameters")),
             "history": facts.get("history") or [],
             "metrics": metrics,
             "levels": facts.get("table_eps") or [],

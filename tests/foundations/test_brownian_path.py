@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from interpolants.foundations.brownian_path import UniversalBrownianPath
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import BlockNoise
-from interpolants.foundations.universal import UniversalBrownianPath
 
 # Times in separate cells, at their ends and middles, and several in one cell.
 SPARSE = np.array([0.0, 0.07, 0.25, 0.3, 0.4375, 0.9, 1.0])

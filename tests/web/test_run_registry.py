@@ -12,7 +12,7 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.runs.folder import read_config
 from interpolants.runs.run import execute
 from interpolants.web import create_app, open_runs
-from interpolants.web.shelf import how_far
+from interpolants.web.run_registry import how_far
 from web.growing import Growing
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from interpolants.dynamics.grids import time_grid as make_grid
 from interpolants.dynamics.noise import NoiseLevel, as_noise
 from interpolants.dynamics.sample import Samples, check_call, sample
-from interpolants.fields.point_source import FirstStep, PointSourceFields, start_at
+from interpolants.fields.point_source_fields import FirstStep, PointSourceFields, start_at
 from interpolants.foundations.checks import number, whole
 from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.errors import invalid, nearest

@@ -16,7 +16,7 @@ from interpolants.discrete import (
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.problems import TokenTable, random_markov
 from interpolants.training import TokenBatches, TrainSettings, learn_tokens
-from interpolants.training.tokens import choose_token_net
+from interpolants.training.token_training import choose_token_net
 
 TEXT = torch.arange(50) % 7
 NET = {"width": 32, "depth": 2, "attention_heads": 2}

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interpolants.dynamics.after_step import AfterStep, AfterStepOver, Constraint, OnStep
+from interpolants.dynamics.between_steps import AfterStep, AfterStepOver, Constraint, OnStep
 from interpolants.dynamics.correctors import Langevin
 from interpolants.dynamics.grids import spacing_for
 from interpolants.dynamics.grids import time_grid as make_grid
@@ -17,6 +17,7 @@ from interpolants.dynamics.noise import NoiseTable, as_noise
 from interpolants.dynamics.transitions import NOISY, TRANSITIONS, make_moves, transitions
 from interpolants.fields.protocol import Combined, Fields, weighted_sum
 from interpolants.foundations.brownian import BrownianPath
+from interpolants.foundations.brownian_path import UniversalBrownianPath
 from interpolants.foundations.checks import one_of
 from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.clock import clock
@@ -26,7 +27,6 @@ from interpolants.foundations.invariance import SMALLEST
 from interpolants.foundations.ops import time_dtype
 from interpolants.foundations.randomness import BlockNoise
 from interpolants.foundations.types import Condition, take_rows
-from interpolants.foundations.universal import UniversalBrownianPath
 from interpolants.paths.bases import Basis
 from interpolants.solvers.adaptive import Status, integrate_adaptive
 from interpolants.solvers.fixed import integrate_fixed

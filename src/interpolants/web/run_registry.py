@@ -10,7 +10,7 @@ from typing import Any, overload
 from interpolants.estimator.bridge import Bridge
 from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.foundations.registry import describe
-from interpolants.reports import words
+from interpolants.reports import sentences
 from interpolants.reports.record import read_run
 from interpolants.runs.config import TaskConfig
 from interpolants.runs.folder import RESULTS, find_bridge, read_config
@@ -157,10 +157,10 @@ def how_far(history: list[Row], steps: int, silent: float) -> str:
     before = history[-2].get("seconds", math.nan) if len(history) > 1 else 0.0
     timed = math.isfinite(spent)
     told = f"In training: step {int(step):,} of {steps:,}" + (
-        f", {words.duration(spent)} so far" if timed else ""
+        f", {sentences.duration(spent)} so far" if timed else ""
     )
     if silent > max(_SILENT, 10 * (spent - before)):  # the former where a time is not known
-        told += f". Nothing was written for {words.duration(silent)}: it has probably been stopped. "
+        told += f". Nothing was written for {sentences.duration(silent)}: it has probably been stopped. "
         return told + "Go on with: interpolants run --resume, with the same configuration and folder."
-    left = words.duration(spent / max(1, step) * (steps - step))
+    left = sentences.duration(spent / max(1, step) * (steps - step))
     return f"{told}, about {left} left." if timed else f"{told}."

@@ -138,7 +138,7 @@ def test_levels_have_their_closed_forms():
 
 
 def test_the_first_step_is_as_late_as_it_is_harmless():
-    from interpolants.dynamics.point_source import _grid
+    from interpolants.dynamics.sample_from_point import _grid
 
     assert _grid(Diffusive(scale=0.5), 30, "auto", None, 1.0)[0] == pytest.approx(0.02)
     early = _grid(Linear(envelope=BrownianEnvelope(scale=1.0)), 30, "auto", None, 1.0)
