@@ -1,4 +1,4 @@
-"""What the shell offers when the user presses tab: settings, recipes, methods, problems; never an error.
+"""Shell completion of settings, recipes, methods and problems; never raises an error.
 
 A completion runs while somebody types, so it reads cards and the settings' schema and nothing else.
 """

@@ -1,4 +1,4 @@
-"""What this installation can do: versions, devices, optional packages and how to get those that are missing."""
+"""Installation report: versions, devices, optional packages and how to install those that are missing."""
 
 import importlib.metadata
 import os

@@ -1,4 +1,4 @@
-"""Points in the plane as text, eight dots to a character."""
+"""Scatter plots in the terminal, in Braille characters of eight dots."""
 
 import numpy as np
 from numpy.typing import NDArray

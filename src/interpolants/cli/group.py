@@ -1,4 +1,4 @@
-"""Errors as people should see them: a message on standard error and an exit code, never a traceback."""
+"""Command group that prints errors as one message on standard error with an exit code, without a traceback."""
 
 import errno
 from typing import Any

@@ -1,4 +1,4 @@
-"""Commands that tell what there is: problems, and what is installed."""
+"""Commands that list the available problems and the installed packages."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Commands that make a run and its report, and the recipes they start from."""
+"""Commands that start a run, write its report, and list the recipes."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

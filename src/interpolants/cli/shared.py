@@ -1,4 +1,4 @@
-"""What the commands share: their options, and what options stand for."""
+"""Options that several commands share, and the conversion of their values."""
 
 import shlex
 import sys

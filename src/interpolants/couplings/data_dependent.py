@@ -1,4 +1,4 @@
-"""Couplings in which the start is made from its own end: ``x0 = degrade(x1) + noise``.
+"""Data-dependent couplings: the start is a degraded copy of the end, ``x0 = degrade(x1) + noise``.
 
 The bridge then carries a degraded sample back to a whole one. What separates this from regression is the noise in x0:
 it gives rho0 a density, so that one observation leads to the whole distribution of x1 that agrees with it, not to its

@@ -1,4 +1,4 @@
-"""In-painting as a bridge: what is known stays, what is hidden starts as noise."""
+"""In-painting coupling: known entries are kept, hidden entries start as noise."""
 
 import math
 from dataclasses import dataclass

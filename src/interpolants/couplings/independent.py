@@ -1,4 +1,4 @@
-"""The product coupling: x0 and x1 have nothing to do with each other."""
+"""Independent coupling: x0 and x1 are drawn independently."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Couplings with a tractable conditional: an entropic plan in closed form, given or learnt once, then drawn from."""
+"""Couplings from a light entropic plan: the conditional is a Gaussian mixture in closed form, given or fitted."""
 
 from dataclasses import dataclass
 

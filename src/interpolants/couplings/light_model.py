@@ -1,4 +1,4 @@
-"""A mixture potential while it is learnt: its value and derivatives from sums over the samples.
+"""Trainable mixture potential: value and derivatives from sums over the samples.
 
 Letters as in ``light_plan``; ``w`` the components' weights given x0 and ``q`` those given x1.
 

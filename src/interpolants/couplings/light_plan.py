@@ -1,4 +1,4 @@
-"""Entropic plans whose potential is a Gaussian mixture: everything about them in closed form.
+"""Entropic plans with a Gaussian-mixture potential: conditionals, drift and densities in closed form.
 
 Reference: Brownian motion ``sqrt(2 eps) W`` on [0, 1], so the cost is ``|x0 - x1|^2 / 2`` and the strength
 ``e = 2 eps``. Letters: K components with ``log_alpha (K)``, offsets ``r (K, D)`` and slopes ``S (K, D, D)``, symmetric

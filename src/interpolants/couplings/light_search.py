@@ -1,4 +1,4 @@
-"""The search for the mixture potential with the least loss on held-out samples.
+"""Search for the mixture potential with the lowest loss on held-out samples.
 
 Letters as in ``light_plan``; ``w, q`` weights of the components given x0 and given x1, ``m, n (K)`` their masses,
 ``C0, C1`` the covariances of x0 under w and of x1 under q.

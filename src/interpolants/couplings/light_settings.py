@@ -1,4 +1,4 @@
-"""How a mixture potential is learnt."""
+"""Settings of the fit of a mixture potential."""
 
 from dataclasses import dataclass
 

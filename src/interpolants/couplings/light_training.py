@@ -1,4 +1,4 @@
-"""Learning the mixture potential of an entropic plan from two sample sets.
+"""Fit of the mixture potential of an entropic plan to two sample sets.
 
 Loss ``L = E log c(x0) - E log v(x1)``: the relative entropy of the best plan to the present one, up to a constant, from
 samples of the ends alone. Minimised by ``light_search``.

@@ -1,4 +1,4 @@
-"""The given coupling: row i of x0 belongs to row i of x1."""
+"""Paired coupling: row i of x0 belongs to row i of x1."""
 
 from dataclasses import dataclass
 

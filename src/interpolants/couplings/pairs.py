@@ -1,4 +1,4 @@
-"""What every coupling shares: the result, the protocol, conditions that follow their samples, costs."""
+"""Coupling protocol and result, conditions that follow their samples, and costs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The coupling of a flow: every start is paired with the point to which the flow carries it."""
+"""Reflow coupling: every start point is paired with the end point of its flow trajectory."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

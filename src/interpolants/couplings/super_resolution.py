@@ -1,4 +1,4 @@
-"""Super-resolution as a bridge: a coarse image, brought to full size, is where the fine one begins."""
+"""Super-resolution coupling: the start is a coarse image upsampled to full size, plus noise."""
 
 from dataclasses import dataclass
 

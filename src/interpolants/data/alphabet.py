@@ -1,4 +1,4 @@
-"""Characters as tokens and back, with a sign for what is to be filled in."""
+"""Alphabet: characters to tokens and back, with a placeholder for positions to fill in."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

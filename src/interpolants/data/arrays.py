@@ -1,4 +1,4 @@
-"""Whatever holds samples in memory, as a tensor; and answers in the kind that was given."""
+"""Conversion of in-memory samples to tensors, and of results back to the container that was given."""
 
 import inspect
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Data that comes inside an installed package: found, checked by hash, split by a written seed."""
+"""Data sets inside installed packages: located, verified by hash, split by a fixed seed."""
 
 import hashlib
 import importlib.metadata

@@ -1,4 +1,4 @@
-"""Single cells and gene networks, from files that scanpy carries; scanpy itself is not imported."""
+"""Single-cell and gene-network data from files that scanpy ships; scanpy itself is not imported."""
 
 import io
 from typing import Literal, get_args

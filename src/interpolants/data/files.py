@@ -1,4 +1,4 @@
-"""A user's own file as a tensor, or an error that says where the file is wrong."""
+"""Loading of users' files as tensors, with errors that name the faulty line."""
 
 import csv
 import difflib

@@ -1,4 +1,4 @@
-"""Noise on the data themselves, so that a distribution on a thin set has a density that can be fitted."""
+"""Instance noise: noise added to the data, so that a distribution on a thin set has a density."""
 
 from dataclasses import dataclass
 

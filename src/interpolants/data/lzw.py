@@ -1,4 +1,4 @@
-"""The LZW codes of Unix ``compress``, read in plain Python; about a second for two megabytes."""
+"""LZW decoder for Unix ``compress`` files in plain Python; about one second for two megabytes."""
 
 from collections.abc import Iterator
 

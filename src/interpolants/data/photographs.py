@@ -1,4 +1,4 @@
-"""Patches of the photographs that come with scikit-image."""
+"""Patches of the photographs that ship with scikit-image."""
 
 from io import BytesIO
 from typing import Any

@@ -1,4 +1,4 @@
-"""How far the density that a network states is from that of the samples its flow makes.
+"""Density gap: the learnt log density against the density of the flow's own samples.
 
 Letters: u learnt log density, b its velocity, q the distribution of the flow started from the base, ``R`` the residual
 of :mod:`interpolants.fields.continuity`. Along a trajectory ``d/dt u = R - div b`` and ``d/dt log q = -div b``, hence

@@ -1,4 +1,4 @@
-"""Which part of a learnt score matters: its projection on gradients, and what is left.
+"""Helmholtz split of a learnt score: its projection on gradient fields, and the remainder.
 
 Letters: s a learnt score, S the true one, rho the distribution of ``x_t``. Any s splits into ``s = grad phi + r`` with
 ``div(rho r) = 0`` and ``E[grad phi . r] = 0``. Densities and samples see ``grad phi`` alone: they are exact just where

@@ -1,4 +1,4 @@
-"""The dimension of the surface that data lie on, read off a learnt score near it.
+"""Intrinsic dimension of the data, from learnt fields at low noise.
 
 Letters: D dimensions of the space, sigma noise over signal at the time t, in data units; ``M = -sigma^2 grad S`` in
 these units; ``eta`` the mean noise, ``-sigma S``. Near a smooth surface, M is the projection on its normals, which

@@ -1,4 +1,4 @@
-"""How far the samples of the flow are from those of an SDE with the same fields, and what bounds it.
+"""ODE-SDE gap: distance between samples of the flow and of an SDE with the same fields, with bounds.
 
 Letters: b, s learnt velocity and score; q distribution of the flow, m distribution of the SDE at the noise level eps,
 both from one start. As ``dq/dt = -div(b q) = -div((b + eps grad log q) q) + eps lap q``, q is the distribution of an

@@ -1,4 +1,4 @@
-"""From one unmasking to the next: the sampler of masked paths that needs no grid of times.
+"""First-hitting sampler for masked paths: exact unmasking times instead of a time grid.
 
 Every masked token has a level U, uniform on (0, 1), and is revealed at the time when ``1 - kappa`` falls below it. So
 the order is a uniformly random permutation, and with n masks left at ``1 - kappa = h`` the next of them goes at

@@ -1,4 +1,4 @@
-"""Which tokens are hidden: n of them at random, as on the way of the first-hitting sampler.
+"""Random masks that hide n tokens of a sequence, as on the way of the first-hitting sampler.
 
 Give every position a level, uniform on (0, 1), and hide the n lowest: a uniformly random subset. The n-th lowest level
 is then a draw of ``1 - kappa`` from Beta(n, L - n + 1), independent of the subset, which is just how the hidden share

@@ -1,4 +1,4 @@
-"""How well a posterior knows the data: the bound on ``-log p``, estimated with its error, or summed exactly.
+"""NELBO: the upper bound on ``-log p`` of a token posterior, estimated with its error or summed exactly.
 
 For a masked path the bound is the mean over all orders of revealing the tokens of the negative log-likelihood of the
 sequence in that order; with the exact posterior it is ``-log p(x)`` itself.

@@ -1,4 +1,4 @@
-"""What a network of tokens is trained on: cross-entropy of the clean tokens given a state of the path.
+"""Losses for token networks: cross-entropy of the clean tokens given a state of the path.
 
 The bound on ``-log p(x1)`` of a masked path is, with n masks left and the schedule gone by a change of variables,
 

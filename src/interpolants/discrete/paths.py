@@ -1,4 +1,4 @@
-"""Paths over tokens: each token shows the base at first, and the data from a random moment on.
+"""Paths over tokens: each token shows the base first, and the data from a random time on.
 
 ``x_t,l = b_l x1_l + (1 - b_l) x0_l`` with ``P(b_l = 1) = kappa(t)``, independent over the positions l. The base x0 is
 the mask, or uniform tokens. Letters: V clean tokens 0 ... V-1, S states (V, or V + 1 with the mask as number V),

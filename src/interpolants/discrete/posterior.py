@@ -1,4 +1,4 @@
-"""The one thing that is learnt: the distribution of each clean token given all tokens as they are now."""
+"""Token posterior: the distribution of each clean token given the current sequence; the learnt quantity."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable

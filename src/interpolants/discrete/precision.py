@@ -1,4 +1,4 @@
-"""What coarse noise does to a draw by Gumbel-max: a closed form, an emulation, and how to read them.
+"""Effect of low-precision noise on Gumbel-max sampling: closed form, emulation and diagnostics.
 
 ``argmax_k (log pi_k + G_k)`` draws from pi if the G_k are Gumbel. A uniform of b bits never exceeds ``1 - 2^-b``, so
 that ``G = -log(-log u)`` stays below a cap M: 16.6 for the 24 bits of float32, 36.7 for the 53 of float64. With

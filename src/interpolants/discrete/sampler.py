@@ -1,4 +1,4 @@
-"""What all samplers of tokens share: starts, prompts, batches, and noise that belongs to a sample."""
+"""Base of token samplers: starts, prompts, batches, and noise per sample."""
 
 import secrets
 from abc import ABC, abstractmethod

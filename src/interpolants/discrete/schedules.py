@@ -1,4 +1,4 @@
-"""How much of the data shows at time t: kappa(t), the probability that a token has been revealed.
+"""Schedules kappa(t): the probability that a token has been revealed at time t.
 
 Letters: ``kappa`` (called ``keep``) rises from 0 at t = 0 (base) to 1 at t = 1 (data); ``1 - kappa`` (``hidden``) is
 what is still noise. The literature on masked diffusion runs its time s = 1 - t the other way and writes

@@ -1,4 +1,4 @@
-"""Steps on a grid of times: ancestral sampling of masks, and discrete flows from any base, with forgetting.
+"""Tau-leaping sampler on a time grid: ancestral sampling of masks, and discrete flows from any base.
 
 The rates are held over a step and integrated exactly, each token by itself: the error of a step is that tokens which
 change in the same step do not see each other, and is of first order in its length.

@@ -1,4 +1,4 @@
-"""What is done to the states between the steps of a sampler: a constraint put back, and corrector steps."""
+"""Updates between the steps of a sampler: constraints and corrector steps."""
 
 from collections.abc import Callable
 from typing import Any, Protocol

@@ -1,4 +1,4 @@
-"""Correctors: steps that leave the distribution of the current time as it is, and take states back to it."""
+"""Correctors: MCMC steps that leave the distribution at the current time invariant."""
 
 from dataclasses import dataclass
 

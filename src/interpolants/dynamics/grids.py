@@ -1,4 +1,4 @@
-"""Grids of times between the ends of a bridge."""
+"""Time grids between the ends of a bridge."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""One sampling job: which solver runs which drift on which grid, worked out once and applied chunk by chunk."""
+"""One sampling job: solver, drift and grid, set up once and applied to one chunk of samples after another."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The noise level eps(t) of the SDE, chosen after training: any eps >= 0 leaves the distribution of x_t as it is.
+"""Noise levels eps(t) of the SDE, chosen after training: every eps >= 0 leaves the marginals of x_t unchanged.
 
 The drift is ``b ± eps s``. Where the score was learnt through the noise, ``s = -eta/sigma`` with sigma the coefficient
 of the path's noise, and sigma vanishes at an end. Since every eps(t) is allowed, we take one that

@@ -1,4 +1,4 @@
-"""Move samples along a bridge: by the probability flow or by an SDE, forwards or backwards.
+"""Sampling along a bridge: by the probability flow or by an SDE, forwards or backwards.
 
 Dynamics that share the distribution of x_t for every eps(t) >= 0:
 

@@ -1,4 +1,4 @@
-"""Sample the distribution of later states from one state: a diffusion that starts at a point.
+"""Sampling of later states given one state: a diffusion that starts at a point.
 
 The distribution of ``x_t`` given x0 is a point at t = 0, so its score does not exist there, and the flow alone could
 never leave it. We take the first step exactly: a moment after the start ``x_t`` is Gaussian around a known mean with

@@ -1,4 +1,4 @@
-"""Steps from one time of a grid to the next by the path's own coefficients, with no rate and no integral between.
+"""Discrete transitions between grid times from the path's coefficients: ancestral, reverse-diffusion and DDIM steps.
 
 Letters: a step leads from t to a later t' of a one-sided path ``x = alpha x0 + beta x1`` with ``x0 = m + L z`` and
 ``C = L L^T``; dashes mark t'. Read down in t, ``x = rho x' + (alpha - rho alpha') m + sqrt(kappa) L w`` with new noise

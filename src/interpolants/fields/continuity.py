@@ -1,4 +1,4 @@
-"""Whether a log density and a velocity belong together: residuals of the equation that moves one by the other.
+"""Residual of the continuity equation for a log density and a velocity field.
 
 Letters: b velocity, s score, u log density; ``R`` residual in nats per unit of time. The distribution of ``x_t`` moves
 with b,

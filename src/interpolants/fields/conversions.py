@@ -1,4 +1,4 @@
-"""Every relation between the fields of a path, as rules that are chained until the wanted one is reached.
+"""Conversion rules between the fields of a path, chained until the wanted field is reached.
 
 On a one-sided path the velocity, the endpoints and the mean noise determine each other for any distribution of the
 base. The score joins them by Tweedie's formula, which holds for a Gaussian base alone.

@@ -1,4 +1,4 @@
-"""Fields from networks or functions: any sufficient pair is given, the rest follows from the path's relations."""
+"""Fields from networks or functions: a sufficient set is given, the others follow from the path's relations."""
 
 import inspect
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""The log density of an interpolant as a network: a Gaussian that moves with the path, times what the network adds."""
+"""Log density of an interpolant as a network: a Gaussian that follows the path, times a learnt factor."""
 
 import warnings
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""Fields of an interpolant whose start is one known point: one drift gives everything, at every noise level.
+"""Fields of an interpolant that starts at one known point: one drift determines all others at every noise level.
 
 Letters: x_t = alpha x0 + beta x1 + gamma z with x0 known; ``r = x - alpha x0``, ``w = u - alpha' x0``,
 ``D = (1 - t) beta' + beta``, ``q = beta / D``. Learnt is

@@ -1,4 +1,4 @@
-"""A network that only learns what is not known in advance: inputs and outputs of unit size at every noise level.
+"""Preconditioned network: inputs and outputs of unit variance at every noise level.
 
 A state of a one-sided path is ``x = beta x1 + s g`` with data of spread ``sd`` and noise g of unit size. Whatever is to
 be learnt is, to leading order, ``y = p x1 + q g``. For normal data the best linear guess of y and the size of what it

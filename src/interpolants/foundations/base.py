@@ -1,4 +1,4 @@
-"""The distribution of x0 that a one-sided path starts from by construction."""
+"""Base distributions: the distribution of x0 on a one-sided path."""
 
 import math
 from abc import ABC, abstractmethod

@@ -1,4 +1,4 @@
-"""Brownian motion on a grid, the same path whatever the number of steps.
+"""Brownian increments on a grid: the same path whatever the number of steps.
 
 Letters: ``h`` length of a step, ``W`` increment over it, ``H`` its space-time Levy area,
 ``H = (1/h) int_s^t (W_r - W_s - (r - s)/h W) dr``, so that ``W ~ N(0, h)`` and ``H ~ N(0, h/12)`` are

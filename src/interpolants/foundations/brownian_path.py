@@ -1,4 +1,4 @@
-"""One Brownian path for every grid: increments that agree wherever two grids share a time, whatever their step counts.
+"""Brownian path on arbitrary grids: increments agree wherever two grids share a time.
 
 Letters: ``T`` elapsed time of the grid; cells of length ``T / cells``; ``l, r`` increments over the halves of a cell;
 ``s`` place within a cell, from 0 to 1.

@@ -1,4 +1,4 @@
-"""Draws from finite distributions, precise by construction: float64, whatever the type of the probabilities.
+"""Sampling from categorical distributions, computed in float64 whatever the dtype of the probabilities.
 
 A float32 uniform has 24 bits. Through ``-log(-log u)`` it can never exceed 16.6, so that classes with probabilities
 below about 1e-7 of the largest are drawn too rarely: the draw has a lower temperature than was asked for

@@ -1,4 +1,4 @@
-"""How a batch is cut for the networks: chunks that fit the cache, padded so that no row feels its neighbours."""
+"""Chunking of batches: chunks that fit the cache, padded so that a row's result does not depend on its neighbours."""
 
 from collections.abc import Callable, Iterable, Iterator
 

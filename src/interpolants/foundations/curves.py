@@ -1,4 +1,4 @@
-"""Smooth curves through tabulated values: piecewise cubic, and monotone wherever the values are."""
+"""Piecewise cubic interpolation of tabulated values, monotone wherever the values are."""
 
 from collections.abc import Sequence
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""Distributions of ``x = mean + L z`` where the density of z depends on its length alone."""
+"""Elliptical distributions: ``x = mean + L z`` where the density of z depends on its norm only."""
 
 import math
 from abc import abstractmethod

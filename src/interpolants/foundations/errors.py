@@ -1,4 +1,4 @@
-"""Errors for people: who found it, the rule, the value, the remedy."""
+"""Error classes, and the composition of messages: who, rule, value, remedy."""
 
 import difflib
 from collections.abc import Iterable

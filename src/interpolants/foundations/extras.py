@@ -1,4 +1,4 @@
-"""Optional dependencies, imported where they are used and named when they are missing."""
+"""Optional dependencies: imported on use, with an install hint when missing."""
 
 import importlib
 from types import ModuleType

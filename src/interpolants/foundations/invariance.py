@@ -1,4 +1,4 @@
-"""Does a row of a network's output depend on the batch it travels in?
+"""Batch invariance: whether a row of a network's output depends on the rest of the batch.
 
 Matrix products pick other kernels for small batches, and rows then differ in the last bits. On the machines measured,
 rows of a multilayer perceptron agree to the bit for every batch of 16 rows or more. This is checked once per model

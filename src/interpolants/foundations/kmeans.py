@@ -1,4 +1,4 @@
-"""Cluster centres by k-means, from a good start: for mixtures and codebooks."""
+"""K-means with k-means++ starts, for mixtures and codebooks."""
 
 from dataclasses import dataclass
 

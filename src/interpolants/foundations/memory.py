@@ -1,4 +1,4 @@
-"""How much of a batch to send through a network at once, and an allocator that keeps what it has.
+"""Memory limits of a batch for a network, and an allocator that keeps its memory.
 
 With glibc's default settings every activation of 2 MiB or more is mapped, faulted in page by page and unmapped again at
 each call, which can cost more than the arithmetic. Sampling therefore works in chunks whose largest activation is about

@@ -1,4 +1,4 @@
-"""Noise that belongs to a sample, not to a batch.
+"""Random streams per sample: a sample's noise does not depend on its batch.
 
 Samples live in fixed blocks of 64 consecutive indices. Each block owns one persistent generator per
 stream, seeded from (seed, stream, block), and always draws all its 64 rows; a partly used block drops

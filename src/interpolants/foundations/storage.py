@@ -1,4 +1,4 @@
-"""Folders that are either whole or absent: tensors as safetensors, the rest as JSON, and nothing else.
+"""Atomic storage folders: tensors as safetensors, the rest as JSON, nothing else.
 
 A folder is written to a temporary sibling, flushed to the disk file by file, sealed by ``MANIFEST.json``
 (size and SHA-256 of every file) and renamed into place. A reader believes only what the manifest seals, and

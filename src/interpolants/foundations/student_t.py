@@ -1,4 +1,4 @@
-"""The multivariate Student-t distribution: a Gaussian whose spread is itself random, with heavy tails."""
+"""Multivariate Student-t distribution: a Gaussian with a random scale and heavy tails."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The shapes of the things that layers hand to each other."""
+"""Types and protocols shared by the layers."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable

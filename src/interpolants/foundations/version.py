@@ -1,3 +1,3 @@
-"""The library's version, where the build and every record of a run read it."""
+"""Version of the library."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Guidance by a classifier of noisy states, which steers an unconditional model to a class."""
+"""Classifier guidance: the gradient of a noisy-state classifier steers an unconditional model to a class."""
 
 from collections.abc import Callable
 from typing import Any

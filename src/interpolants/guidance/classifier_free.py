@@ -1,4 +1,4 @@
-"""Classifier-free guidance: go further from the unconditional field than the conditional one does.
+"""Classifier-free guidance: extrapolation from the unconditional through the conditional field.
 
 Letters: ``w`` strength, ``f_c`` a field given the condition, ``f_u`` the same field without one.
 

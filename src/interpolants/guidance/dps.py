@@ -1,4 +1,4 @@
-"""Diffusion posterior sampling: the reversed noising process, with a push towards the measurement at every step."""
+"""Diffusion posterior sampling: the reverse SDE with a gradient step towards the measurement at every step."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Guidance by an energy of the mean end point: one rule for measurements, constraints and preferences.
+"""Energy guidance: the score is shifted by the gradient of an energy of the denoised state.
 
 Letters: ``e1 = E[x1|x_t]``; E an energy in nats, low where a result is wanted; ``lambda`` its strength.
 

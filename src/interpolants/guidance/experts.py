@@ -1,4 +1,4 @@
-"""What a target is made of: experts with exponents, and a reward."""
+"""Experts with exponents and a reward: the components of a target distribution."""
 
 import math
 from collections.abc import Callable, Sequence

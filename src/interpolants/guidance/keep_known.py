@@ -1,4 +1,4 @@
-"""Fields that leave known entries where they are."""
+"""Fields that keep known entries fixed."""
 
 from collections.abc import Mapping, Sequence
 

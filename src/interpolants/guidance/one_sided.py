@@ -1,4 +1,4 @@
-"""What most guidance asks of a path: a Gaussian base, from which the score determines the rest."""
+"""Requirements of guidance on a path: a Gaussian base, so that the score determines velocity and denoised."""
 
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian

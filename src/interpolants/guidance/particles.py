@@ -1,4 +1,4 @@
-"""What samplers of weighted particles share: their noise, their result, and the complaint when they collapse."""
+"""Shared parts of weighted-particle samplers: noise, result, and the warning when the weights collapse."""
 
 import math
 import warnings

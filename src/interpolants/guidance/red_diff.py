@@ -1,4 +1,4 @@
-"""Restore by optimisation: fit a measurement, and let a denoiser at every noise level pull towards the data.
+"""RED-diff: restoration by optimisation, with the denoiser at all noise levels as regulariser.
 
 Letters: mu the answer; ``x_t = beta mu + alpha L z`` its noisy versions, e and ``E[z|x_t]`` drawn and predicted noise,
 ``r = alpha/beta`` noise over signal; ``lambda`` the strength, w(r) its weight.

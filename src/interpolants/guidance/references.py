@@ -1,4 +1,4 @@
-"""Reference flows: the free field l of a weighted flow, whose divergence is the only one that is needed.
+"""Reference flows of weighted samplers: the free vector field, whose divergence is the only one needed.
 
 The closer l is to the experts' common motion, the smaller the spread of the weights.
 """

@@ -1,4 +1,4 @@
-"""In-painting, colourisation and other linear measurements by putting what is known back after every step.
+"""Replacement: in-painting, colourisation and other linear measurements, restored after every step.
 
 Letters: ``y = H x1`` what is known, ``H^+`` its pseudo-inverse; ``x = beta x1 + alpha x0`` the state at t.
 """

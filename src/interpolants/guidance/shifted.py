@@ -1,4 +1,4 @@
-"""Fields whose score has something added, with every other quantity to match.
+"""Fields with a shifted score, and all other quantities shifted consistently.
 
 On a one-sided path with a Gaussian base the score determines the rest. Adding h to it adds, with C the base's
 covariance, L its root, and ``w = alpha^2 beta'/beta - alpha alpha'`` (half of g^2):

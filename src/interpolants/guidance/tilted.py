@@ -1,4 +1,4 @@
-"""Weighted flows of distributions made from other distributions: powers, geometric averages, products, rewards.
+"""Weighted flows to tilted targets: powers, geometric averages, products and rewards.
 
 Letters: experts q_i with velocities b_i and scores s_i, so that ``q_i' = -div(b_i q_i)``; exponents ``beta_i`` with sum
 B; the target ``p ∝ prod q_i^beta_i exp(lambda r)`` with a reward r; its score ``S = sum beta_i s_i + lambda grad r``; a

@@ -1,4 +1,4 @@
-"""Posterior samples for measurements of any kind: weighted particles whose moves look ahead to the measurement.
+"""Twisted SMC: posterior samples for any measurement by particles that look ahead to it.
 
 Letters: ``psi_t(x) = N(y; H(e1), (noise^2 + r^2) Id)`` the look-ahead, with ``e1 = E[x1|x_t = x]`` and r the spread of
 x1 given x_t; K the Euler-Maruyama step of the unconditional SDE, K' that of the proposal, whose drift has

@@ -1,4 +1,4 @@
-"""Bits per dimension of quantised data: log densities in the unit in which images are compared.
+"""Bits per dimension of quantised data.
 
 Values on a lattice of spacing ``level`` get a density by adding uniform noise over one cell. The mean log density of
 the noisy values, plus ``log level`` per entry for the cell's volume, is then a lower bound of the log probability of

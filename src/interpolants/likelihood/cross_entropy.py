@@ -1,4 +1,4 @@
-"""How well a model explains data: the cross-entropy ``H(rho1 || model) = -E_rho1 log model`` in nats.
+"""Cross-entropy ``H(rho1 || model) = -E_rho1 log model`` of a model on data, in nats.
 
 It is the divergence ``KL(rho1 || model)`` plus a constant of the data, so that differences between models are
 differences of divergences. For an SDE the mean of the lower bounds of log p gives an upper bound on the same samples.

@@ -1,4 +1,4 @@
-"""Squared errors of learnt fields without the truth: how much of their held-out residual can be predicted.
+"""Squared errors of learnt fields without the truth: the predictable part of their held-out residuals.
 
 Letters: ``y`` what a field is trained on (the rate of the interpolant, or for the score ``-z/sigma``);
 ``r = y - f(x_t)`` its residual, ``d(x) = E[r | x_t = x]`` the error that it still has; ``phi`` features of x_t: the

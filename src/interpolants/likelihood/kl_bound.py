@@ -1,4 +1,4 @@
-"""What errors of the fields cost: an upper bound on the divergence of an SDE model, and its best noise level.
+"""KL bound: an upper bound on the divergence of an SDE model from the field errors, and the best noise level.
 
 Letters: ``db, ds, dv`` errors of velocity, score and mean rate at a time, in mean square over x_t: ``A = E|db|^2``,
 ``B = E|ds|^2``, ``C = E db.ds``; ``r = gamma gamma'``. The forward model's drift is wrong by ``db + eps ds``, and by

@@ -1,4 +1,4 @@
-"""Log-likelihood by the probability flow: carry a point to the end whose density is known, and count the volume.
+"""Log-likelihood by the probability flow: integrate to the known end and accumulate the divergence.
 
 ``log rho1(x) = log rho0(X_0) - int_0^1 div b(X_t, t) dt`` along the flow that is at x at t = 1, and the mirror image
 ``log rho0(x) = log rho1(X_1) + int_0^1 div b dt``. With ``eps > 0`` the model is the SDE, whose density is another one

@@ -1,4 +1,4 @@
-"""Densities of noisy data: where on a one-sided path they live, and what may be compared with what.
+"""Densities of noisy data: their time on a one-sided path, and which of them are comparable.
 
 Data on or near a thin set have no density, or one that says little: fitted to a set of codimension k, the likelihood
 grows like ``-k log noise`` whatever the model knows of the distribution on the set. So the noise level belongs to a

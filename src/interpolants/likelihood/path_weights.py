@@ -1,4 +1,4 @@
-"""From K log weights per point to a log density with its errors.
+"""Log density and its errors from K log weights per point.
 
 Letters: K paths, weights ``w_k = exp(l_k)`` with ``E w = p``; ``r = w / mean w``; z, q the 97.5% points of the normal
 distribution and of Student's.

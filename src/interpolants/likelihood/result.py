@@ -1,4 +1,4 @@
-"""What a log-likelihood is reported as, and what it needs of the distribution at the known end."""
+"""Result of a log-likelihood, and the requirements on the distribution at the known end."""
 
 import math
 from dataclasses import dataclass, field, replace

@@ -1,4 +1,4 @@
-"""Classifier two-sample test: how well can a small network tell two sets of samples apart?"""
+"""Classifier two-sample test: accuracy of a small network that separates two sample sets."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""How thin is the set that data lie on? The slope of the best log-likelihood against the logarithm of the noise."""
+"""Codimension of the data: the slope of the best log-likelihood against the logarithm of the noise."""
 
 import math
 from collections.abc import Sequence

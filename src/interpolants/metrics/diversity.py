@@ -1,4 +1,4 @@
-"""Memorisation check: are generated samples closer to the training data than real unseen ones are?"""
+"""Memorisation check: distances of generated samples to the training data against those of held-out data."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Is an ensemble reliable? Spread against skill, and the rank of what came among the members."""
+"""Reliability of ensembles: spread against skill, and rank histograms."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What a metric returns, how it is called, and a bootstrap for statistics that have no error of their own."""
+"""Result and call signature of metrics, and a bootstrap for statistics without an error of their own."""
 
 import math
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""How far two sets of token sequences are from each other, by what stands side by side."""
+"""N-gram distance between two sets of token sequences."""
 
 import math
 

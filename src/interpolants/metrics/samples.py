@@ -1,4 +1,4 @@
-"""The one door through which samples enter a metric, and the draws that metrics share."""
+"""Validation of samples for metrics, and the draws that metrics share."""
 
 from typing import Any, TypeAlias
 

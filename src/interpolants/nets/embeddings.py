@@ -1,4 +1,4 @@
-"""What a network knows beside the state: the time, and a condition that may be absent.
+"""Embeddings of the time and of a condition that may be absent.
 
 A condition is *null* where a sample has none: label -1, or a vector or field of NaN only. The null has its own
 learnt embedding, which is what classifier-free guidance evaluates; ``cond=None`` makes the whole batch null.

@@ -1,4 +1,4 @@
-"""A classifier of noisy states: any network of the library, and a linear layer on what it returns."""
+"""Classifier of noisy states: any network of the library with a linear layer on its output."""
 
 import math
 from collections.abc import Sequence

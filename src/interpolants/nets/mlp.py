@@ -1,4 +1,4 @@
-"""Multilayer perceptron in (x, t, condition); the time costs nothing when the whole batch shares it."""
+"""Multilayer perceptron in (x, t, condition); a time shared by the whole batch is embedded once."""
 
 import math
 from collections.abc import Callable, Sequence

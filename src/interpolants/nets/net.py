@@ -1,4 +1,4 @@
-"""What every network shares: its contract, its checks, and weights drawn from an explicit seed."""
+"""Base of networks: contract, argument checks, and weights drawn from an explicit seed."""
 
 import math
 from abc import ABC, abstractmethod

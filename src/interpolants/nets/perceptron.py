@@ -1,4 +1,4 @@
-"""A map between vectors of different lengths: decoders and encoders of latent models."""
+"""Perceptron between vectors of different lengths, for decoders and encoders of latent models."""
 
 from collections.abc import Sequence
 from itertools import pairwise

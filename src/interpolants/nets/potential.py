@@ -1,4 +1,4 @@
-"""Fields that are gradients: a scalar network, differentiated in the state."""
+"""Gradient fields: a scalar network differentiated in the state."""
 
 from collections.abc import Sequence
 from typing import Any

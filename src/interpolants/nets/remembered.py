@@ -1,4 +1,4 @@
-"""Networks that remember the arguments they were made with, so that files can hold them."""
+"""Networks that record their constructor arguments, so that files can store them."""
 
 import inspect
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A bidirectional transformer over tokens: ids in, logits of the clean tokens out; the time is optional.
+"""Bidirectional transformer over tokens: ids in, logits of the clean tokens out; the time is optional.
 
 Letters: B rows, L positions, E width, H attention heads of e = E / H channels each, V clean tokens.
 """

@@ -1,4 +1,4 @@
-"""Learning which class a noisy state came from: the classifier that guidance differentiates."""
+"""Classification loss for noisy states: trains the classifier of classifier guidance."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Terms beside a loss: equations that a field should satisfy besides fitting its target.
+"""Penalties: residuals of equations that a field should satisfy, added to a loss.
 
 A penalty draws its own states and times, so that it goes with any loss, any sampler of times and any batch. It gives
 one number per state, which the training loop weights and adds to the loss.

@@ -1,4 +1,4 @@
-"""The objective of forecasting: the drift of a process that starts from one known point."""
+"""Forecasting loss: learns the drift of a process that starts from one known point."""
 
 from dataclasses import dataclass
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""Which times a loss is averaged over, and with which weight.
+"""Distributions of training times, and their weights.
 
 Every sampler draws ``t`` in the open interval (0, 1) from a density p(t) and gives the weight 1/p(t), so that the
 weighted mean stays an estimate of the integral over t. ``weighted=False`` keeps the weight at 1: times drawn more often

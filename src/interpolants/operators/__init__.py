@@ -1,4 +1,4 @@
-"""Measurements of states, ``y = H(x)``: what inverse problems invert."""
+"""Measurement operators ``y = H(x)`` of inverse problems."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Coarse images: means over blocks."""
+"""Downsampling: means over blocks of pixels."""
 
 from dataclasses import dataclass
 

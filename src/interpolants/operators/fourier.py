@@ -1,4 +1,4 @@
-"""Measurements through the Fourier transform: blur, and magnitudes without phases."""
+"""Fourier measurements: blur, and magnitudes without phases."""
 
 import math
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Measurements that see some entries of a state only."""
+"""Masks: measurements of some entries of a state only."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""What a measurement is: ``y = H(x)``, the same function for every sample, whatever the noise on top.
+"""Base of measurements ``y = H(x)``: one function for all samples, independent of the noise.
 
 Letters: ``x (B, *D)`` states, ``y (B, *M)`` measurements, ``H^+`` a pseudo-inverse, which fits the measurement exactly
 where it can: ``H(H^+ y) = y`` for every y that some x gives.

@@ -1,4 +1,4 @@
-"""What a measurement sees of states that were turned first: grey values, single frequencies, principal components."""
+"""Linear measurements in a rotated basis: grey levels, single frequencies, principal components."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""A sensor that saturates."""
+"""Saturating sensor: values clipped to a range."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Orthogonal bases of the states: coordinates in which a path may treat each direction in its own way.
+"""Orthogonal bases of the states: coordinates in which a path treats each direction separately.
 
 A basis turns a state ``x (B, *D)`` into coordinates ``u = F x`` of the same shape and back. All are real and
 orthonormal, so lengths, volumes and white noise are the same in both, and a diagonal operator ``F^T diag(c) F`` is one

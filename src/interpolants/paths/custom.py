@@ -1,4 +1,4 @@
-"""Paths from a user's own schedules or a user's own interpolant."""
+"""Paths from user-defined schedules or a user-defined interpolant."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The path of a discrete diffusion, from its table of signal levels: what existing checkpoints were trained on."""
+"""Path of a discrete-time diffusion from its table of signal levels, for existing checkpoints."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Noise on data that never decay, with the noise level itself as the clock: elucidated diffusions and Poisson flows."""
+"""EDM and PFGM++ paths: data plus growing noise, with the noise level as the clock."""
 
 import math
 from dataclasses import dataclass, field

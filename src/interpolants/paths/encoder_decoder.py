@@ -1,4 +1,4 @@
-"""The encoder-decoder path: x0 is carried into pure noise, and x1 is decoded from it."""
+"""Encoder-decoder path: x0 is mapped to pure noise, and x1 is decoded from it."""
 
 import math
 from dataclasses import dataclass, field

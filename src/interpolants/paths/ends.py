@@ -1,4 +1,4 @@
-"""What a path's two ends are: exactly the end points, or mixtures that come close to them."""
+"""Ends of a path: exact end points, or mixtures close to them."""
 
 from dataclasses import dataclass
 

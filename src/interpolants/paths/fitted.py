@@ -1,4 +1,4 @@
-"""Paths that are made from the data they lead to: named before there are data, fitted when these come."""
+"""Paths fitted to data: named before the data are known, fitted when they are."""
 
 import inspect
 from collections.abc import Mapping

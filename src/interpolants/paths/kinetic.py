@@ -1,4 +1,4 @@
-"""The path whose flow has least kinetic energy among all paths ``a x1 + m x0`` from white noise, in closed form.
+"""Kinetic-optimal path: least kinetic energy among all paths ``a x1 + m x0`` from white noise, in closed form.
 
 Letters: ``a, m`` coefficients of data and noise, ``a = r sin th``, ``m = r cos th``; ``G(th)`` the gain of
 ``DataSeparation``; ``phi = int_0^th sqrt(G)``, ``Phi = phi(pi/2)``.

@@ -1,4 +1,4 @@
-"""Mirror and diffusive paths: a distribution bridged to itself, and a distribution started from a point."""
+"""Mirror and diffusive paths: from a distribution to itself, and from a point to a distribution."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar

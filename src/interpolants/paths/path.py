@@ -1,4 +1,4 @@
-"""What a path is: x_t = I(t, x0, x1) + gamma(t) z, with I(0) = x0 and I(1) = x1, or near them (``path.ends``).
+"""Paths: ``x_t = I(t, x0, x1) + gamma(t) z``, with I(0) = x0 and I(1) = x1, or near them (``path.ends``).
 
 Letters: ``alpha, beta, gamma`` coefficients of x0, x1, z; ``_dot`` rates; ``z ~ N(0, Id)`` the latent noise.
 In a one-sided path the distribution of x0 is fixed, Gaussian as a rule, and its noise plays z: ``x0 = color(z)``,

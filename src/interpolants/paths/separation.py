@@ -1,4 +1,4 @@
-"""How well data can be told from noise: what decides the kinetic energy of a path to them.
+"""Data separation: how well data are told apart under noise, which sets the kinetic energy of a path.
 
 Letters: ``x1`` normalised so that ``E|x1|^2 = d``; ``z`` white; ``rho`` ratio of signal to noise, ``th`` its angle,
 ``rho = tan th``; ``e = E[x1 | rho x1 + z]``; ``mmse = E|x1 - e|^2 / d``, ``lambda = 1 - mmse``;

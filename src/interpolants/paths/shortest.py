@@ -1,4 +1,4 @@
-"""The shortest path from white noise to data of a given spectrum, in the Fisher-Rao metric.
+"""Shortest path from white noise to data of a given spectrum, in the Fisher-Rao metric.
 
 Letters: ``D`` power of each coordinate of the data, ``l = log D``; ``a, b`` coefficients of the data and of the noise
 in that coordinate, so that ``a^2 D + b^2`` is its power at time t.

@@ -1,4 +1,4 @@
-"""Paths that treat each direction of an orthogonal basis in its own way.
+"""Spectral paths: one schedule per direction of an orthogonal basis.
 
 ``x_t = F^T [a(t) * F x0 + b(t) * F x1]`` with standard normal ``x0``, F an orthogonal basis, and a, b one schedule per
 coordinate. In the coordinates ``u = F x`` this is an ordinary one-sided path whose coefficients are tensors instead of

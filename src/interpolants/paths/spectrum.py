@@ -1,4 +1,4 @@
-"""Power spectra of data in a basis: measured, or a power law of the frequency.
+"""Power spectra of data in a basis: measured, or fitted by a power law.
 
 Letters: ``f`` frequency in cycles per image, ``|f|`` its length; ``D`` power ``E u^2`` of a coordinate u.
 """

@@ -1,4 +1,4 @@
-"""A path whose schedules are known at some times only."""
+"""Path from tabulated schedules."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""The variance-preserving diffusion as a one-sided path on a finite time interval."""
+"""Variance-preserving diffusion as a one-sided path on a finite time interval."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar

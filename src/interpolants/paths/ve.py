@@ -1,4 +1,4 @@
-"""The variance-exploding diffusion of score-based models."""
+"""Variance-exploding (VE) diffusion path."""
 
 import math
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Exact fields from a Gaussian to the checkerboard: uniform cells smoothed by Gaussian noise, in closed form.
+"""Checkerboard bridge: exact fields from a Gaussian to uniform cells, in closed form.
 
 Given the end point, ``x_t ~ N(beta x1, sigma^2 Id)`` with ``sigma^2 = alpha^2 s^2 + gamma^2``. Over a cell the
 posterior of x1 is a product of truncated normals, whose masses and means are error functions; the cells mix by their

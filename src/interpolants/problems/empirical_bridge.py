@@ -1,4 +1,4 @@
-"""Exact fields of one-sided paths to a finite set of points: what a network would learn that knew its data by heart.
+"""Empirical bridge: exact fields of one-sided paths to a finite set of points.
 
 Letters: base ``x0 = m + L z`` over N entries with an elliptical distribution, points ``y_i`` of weight ``p_i``; at
 time t ``u = L^-1 (x - alpha m)``, ``c_i = L^-1 y_i`` and ``z_i = (u - beta c_i) / alpha``, the noise that leads from

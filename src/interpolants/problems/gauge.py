@@ -1,4 +1,4 @@
-"""Fields of a known distribution with a gauge term: not gradients, and yet exact.
+"""Gauged fields: a known distribution with a divergence-free term added, so that the score is no gradient.
 
 ``r`` leaves every marginal as it is just where ``div(rho r) = 0``. For antisymmetric A and a score s, ``r = A s`` does:
 ``rho A s = A grad rho``, whose divergence is the sum of an antisymmetric and a symmetric matrix entry by entry; also

@@ -1,4 +1,4 @@
-"""Exact fields of every spatially linear path between two Gaussian mixtures: the library's main known answer.
+"""Gaussian mixture bridge: exact fields of every spatially linear path between two Gaussian mixtures.
 
 Letters: pairs n = (i, j) of modes with weights ``p_i q_j`` and ends ``N(m, C)``, ``N(n, D)``; at time t their mean is
 ``alpha m + beta n`` and their covariance ``Sigma = alpha^2 C + beta^2 D + gamma^2 Id``; ``y = Sigma^-1 (x - mean)``,

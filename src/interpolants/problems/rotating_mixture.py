@@ -1,4 +1,4 @@
-"""A point that is carried round a circle and now and then jumps ahead or back: a forecast with three modes."""
+"""Rotating point with occasional jumps: a forecasting problem whose conditional distribution has three modes."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Distributions on thin sets, with or without a little noise: a closed curve in space, and a Gaussian in a subspace.
+"""Distributions on thin sets, with optional noise: a closed curve in space, and a Gaussian in a subspace.
 
 Letters: D dimensions of the data, d of the set; ``W`` the ``(D, d)`` loading; ``s`` the noise.
 """

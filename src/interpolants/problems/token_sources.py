@@ -1,4 +1,4 @@
-"""Distributions of short and of long token sequences with exact conditionals: a joint table, and a Markov source.
+"""Token sources with exact conditionals: a joint table, and a Markov source.
 
 Both answer Bayes' question in one form: given the *evidence* ``e (B, L, V)``, the chance of what was seen at each
 position if the clean token there were v, they return the marginal distributions ``(B, L, V)`` of the clean tokens. A

@@ -1,4 +1,4 @@
-"""Pictures of one report: drawn for light and dark pages, set inline, and kept as files beside the page."""
+"""Pictures of a report: drawn for light and dark pages, embedded, and kept as files beside the page."""
 
 import re
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""HTML without templates: text is escaped unless a function of this module made it."""
+"""HTML builder without templates: text is escaped unless this module made it."""
 
 import base64
 import html

@@ -1,4 +1,4 @@
-"""The sections of a task that show its samples."""
+"""Report sections that show samples of a task."""
 
 from collections.abc import Iterator
 from typing import Any

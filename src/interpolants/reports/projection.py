@@ -1,4 +1,4 @@
-"""How data of any dimension are put on a flat page: as they are, or by their two main directions."""
+"""Projection of data to the plane: as they are, or on their two principal components."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Reading a run folder: settings, results, and the arrays of each task. Nothing is executed, nothing trusted."""
+"""Reader of run folders: settings, results and arrays; nothing is executed."""
 
 import json
 import os

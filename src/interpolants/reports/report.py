@@ -1,4 +1,4 @@
-"""One page that tells what a run did, how well, and how to repeat it."""
+"""Report of a run on one page: what it did, how well, and how to repeat it."""
 
 import json
 import os

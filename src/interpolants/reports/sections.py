@@ -1,4 +1,4 @@
-"""A task of a report: all its sections, in the order of a paper."""
+"""Sections of a task in a report, in order."""
 
 from interpolants.reports.page import Child, el
 from interpolants.reports.pictures import Pictures

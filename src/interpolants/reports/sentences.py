@@ -1,4 +1,4 @@
-"""Numbers to sentences: plain English that claims what the numbers carry and no more."""
+"""Sentences from numbers, for reports."""
 
 import html
 import math

@@ -1,4 +1,4 @@
-"""The sections of a task that tell its facts: words, tables and curves."""
+"""Report sections with facts of a task: text, tables and curves."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""One task as the sections of a report see it: its facts, its arrays, and how its data are drawn."""
+"""View of a task for the report sections: facts, arrays, and how the data are drawn."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""An independent judge of labels: a support vector machine that knows only real training data."""
+"""Reference classifier of labels: a support vector machine trained on real data only."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""Judge a trained bridge on data it never saw: numbers beside their floors and baselines, and arrays for pictures."""
+"""Evaluation of a trained bridge on held-out data: metrics with floors and baselines, and arrays for figures."""
 
 import math
 import warnings

@@ -1,4 +1,4 @@
-"""The run folder: what may be written where, and how a bridge in it is found again.
+"""Run folder: its layout, and how a stored bridge is found in it.
 
 ``<out>/config.json``, ``results.json``, ``report.html``, and per task ``<out>/<task>/train`` (checkpoints and logs),
 ``bridge`` (the trained bridge) or ``model`` (another trained method), and ``arrays.safetensors``.

@@ -1,4 +1,4 @@
-"""A large job in parts, one after the other or in several processes: the parts agree with one big call.
+"""Sharding of large jobs, one part after another or in several processes; the parts agree with one big call.
 
 Sample i has its own noise, so a part needs to know nothing but the index of its first row. A bar counts what is done.
 """

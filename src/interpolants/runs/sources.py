@@ -1,4 +1,4 @@
-"""From the settings of the data to two checked sample sets, each cut into training and held-out rows."""
+"""Data of a run: from settings to two checked sample sets, each split into training and held-out rows."""
 
 import inspect
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Say in words what a settings schema allows, and what is wrong with a value that it refuses."""
+"""Validation messages: what a settings schema allows, and what is wrong with a refused value."""
 
 import difflib
 import json

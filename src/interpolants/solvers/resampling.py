@@ -1,4 +1,4 @@
-"""Resampling: from weighted particles to equally weighted ones, without bias.
+"""Resampling: weighted particles to equally weighted ones, without bias.
 
 Letters: G groups of m particles, weights ``w`` that sum to one in each group, ``N_i`` how often particle i is copied.
 Every scheme has ``E N_i = m w_i``; they differ in the variance of ``N_i``. Particles are resampled within their group

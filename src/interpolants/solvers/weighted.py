@@ -1,4 +1,4 @@
-"""Weighted paths: an SDE whose paths carry log weights, and a population that may be changed between steps.
+"""Weighted SDE integration: paths with log weights, and a population that may be resampled between steps.
 
 One loop serves densities by Feynman-Kac and Girsanov, sequential Monte Carlo, and twisted proposals. What differs is a
 *node*, what the caller evaluates once at each point of a path, and an *increment*, how a step adds to the log weight.

@@ -1,4 +1,4 @@
-"""No NaN and no infinity reaches the weights: one flag per step, read only where reading is free."""
+"""Guard against NaN and infinity in the weights: one flag per step, read only where reading is free."""
 
 import math
 from collections.abc import Mapping, Sequence

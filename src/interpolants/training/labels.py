@@ -1,4 +1,4 @@
-"""Learning a classifier of noisy states by the library's loop."""
+"""Training of a classifier of noisy states."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Learning the fields of a path from two sample sets: batches of pairs, the joint loss, and the loop around them."""
+"""Training of the fields of a path from two sample sets: batches of pairs, the joint loss, and the loop."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""One seed per (run, stream, process, step), at a price that a small network does not notice."""
+"""Seeds per (run, stream, process, step)."""
 
 from functools import lru_cache
 

@@ -1,4 +1,4 @@
-"""Learning the posterior of a path over tokens: batches of sequences, the loss, and the loop around them."""
+"""Training of the posterior of a path over tokens: batches of sequences, the loss, and the loop."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

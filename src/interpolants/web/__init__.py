@@ -1,4 +1,4 @@
-"""The explorer: local pages where bridges are played with, and trained runs looked at. Needs the extra ``web``."""
+"""Explorer: local pages to play with exact bridges and to inspect trained runs. Needs the extra ``web``."""
 
 from interpolants.web.app import create_app, listen, serve
 from interpolants.web.playground import Picture, Question, simulate

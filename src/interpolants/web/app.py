@@ -1,4 +1,4 @@
-"""The server of the explorer: its pages, what runs have stored, one piece of work at a time; on this machine only."""
+"""Server of the explorer: pages, stored runs, and one background computation at a time; local only."""
 
 import socket
 from collections.abc import Callable, Sequence

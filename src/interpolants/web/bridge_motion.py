@@ -1,4 +1,4 @@
-"""What a page shows of a trained bridge in motion: a batch, or one point many times, at several noise levels.
+"""Trajectories of a trained bridge for a page: a batch, or one point repeatedly, at several noise levels.
 
 The same starts go through every level and every run that is asked for. Where data are images they are sent as bytes,
 -1 black and 1 white; points as they are; anything else by its two main directions, one coordinate against time.

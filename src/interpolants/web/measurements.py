@@ -1,4 +1,4 @@
-"""What a page can have measured of a trained bridge: loss and errors by time, log-likelihoods, the self-test."""
+"""Measurements of a trained bridge for a page: loss and errors over time, log-likelihoods, self-test."""
 
 import math
 from collections.abc import Callable, Sequence

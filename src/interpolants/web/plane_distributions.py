@@ -1,4 +1,4 @@
-"""Laws in the plane as mixtures of few Gaussians, so that every field of a bridge between two of them is exact."""
+"""Distributions in the plane as small Gaussian mixtures, so that every field between two of them is exact."""
 
 import math
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""One question of the playground, checked and answered: particles and density along a bridge with exact fields."""
+"""Playground: one validated question, answered by particles and densities of a bridge with exact fields."""
 
 import inspect
 import math

@@ -1,4 +1,4 @@
-"""What stands before every request: whom it was meant for, how large it is, what may be done with the reply."""
+"""Request guard: checks the Host header and the body size, and sets the response's security headers."""
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping

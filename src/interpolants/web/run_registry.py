@@ -1,4 +1,4 @@
-"""The runs of one server, in the order given; those still in the making are looked at anew when they are asked for."""
+"""Runs of a server, in the order given; unfinished runs are read again on request."""
 
 import math
 import time

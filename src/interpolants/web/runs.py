@@ -1,4 +1,4 @@
-"""What a page shows of one run, or of one task of it; runs are addressed by number, never by a path."""
+"""Contents of one run or task for a page; runs are addressed by number, never by path."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Between the page and the library: questions in JSON, refusals in words, arrays as bytes."""
+"""Serialization between page and library: questions as JSON, errors as text, arrays as bytes."""
 
 import json
 from typing import TypeVar

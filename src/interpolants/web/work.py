@@ -1,4 +1,4 @@
-"""Long work for a page: one computation at a time, with progress, a limit, and an end when nobody wants it any more."""
+"""Background work for a page: one computation at a time, with progress, a time limit and cancellation."""
 
 import asyncio
 import json

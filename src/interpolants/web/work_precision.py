@@ -1,4 +1,4 @@
-"""What evaluations buy: how far from the true law the particles of a question arrive, solver by solver."""
+"""Work-precision curves: distance of the particles to the exact distribution over evaluations, solver by solver."""
 
 from typing import Any
 
