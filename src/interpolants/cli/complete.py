@@ -40,7 +40,7 @@ def recipe_names(incomplete: str) -> list[str]:
 
 
 def method_words(incomplete: str) -> list[str]:
-    """What may follow ``methods``: ``show``, and the ids of all members."""
+    """Completions of ``methods``: ``show``, and the ids of all members."""
     return _starting(["show", *_ids()], incomplete)
 
 

@@ -184,7 +184,7 @@ def recipes(
 
 
 def _picture(screen: "Screen", folder: Path, task: "TaskConfig") -> None:
-    """What a bridge in the plane has learnt, as text; nothing for others."""
+    """Text plot of a bridge in the plane; nothing for other dimensions."""
     from interpolants.cli.dots import scatter
 
     bridge = load_bridge(folder, task.name)

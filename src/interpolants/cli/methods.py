@@ -218,7 +218,7 @@ def _formula(entry: object) -> str:
 
 
 def _settings(entry: object) -> dict[str, str]:
-    """What a member takes, each with its default as Python writes it, or ``(required)``."""
+    """Parameters of a member, each with its default as Python writes it, or ``(required)``."""
     if not callable(entry):
         return {}
     parameters = inspect.signature(entry).parameters.values()

@@ -75,7 +75,7 @@ _MOST_LABELS = 1 << 24
 
 
 def screen_for(quiet: bool) -> "Screen":
-    """Where a command shows what it has to say."""
+    """Console of a command."""
     from interpolants.cli.show import Screen
 
     return Screen(quiet=quiet)
@@ -94,7 +94,7 @@ def installed_cards(screen: "Screen") -> "Catalogue":
 
 
 def typed() -> str:
-    """What the user typed."""
+    """The command line as typed."""
     return shlex.join(["interpolants", *sys.argv[1:]])
 
 

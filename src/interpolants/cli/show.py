@@ -16,7 +16,7 @@ _STYLES = {"pass": "green", "warn": "yellow", "fail": "red"}
 
 
 class Screen:
-    """Where a command writes: answers to standard output, hints to standard error.
+    """Output of a command: answers to standard output, hints to standard error.
 
     Args:
         quiet: Leave out hints and tables; answers asked for as JSON are still written.

@@ -23,7 +23,7 @@ from interpolants.foundations.errors import invalid
 
 @dataclass(frozen=True)
 class Start:
-    """Where the bridge begins for given observations.
+    """Start of a bridge for given observations.
 
     Attributes:
         x0: Start points, ``(N, *D)``.
@@ -80,7 +80,7 @@ class DataDependent(ABC):
         return Pairs(start.x0, x1, None, cond, rows, rows)
 
     def net_settings(self, x1: Tensor) -> dict[str, int]:
-        """What a network must be made with to take the condition: ``{"cond_channels": C}``, or ``{"cond_dim": C}``."""
+        """Network settings that the condition requires: ``{"cond_channels": C}``, or ``{"cond_dim": C}``."""
         if not self.condition:
             return {}
         field = self.degrade(x1[:1], generator=Generator(x1.device).manual_seed(0)).field

@@ -7,7 +7,7 @@ from interpolants.foundations.checks import number, one_of, positive, whole
 
 @dataclass(frozen=True, kw_only=True)
 class LightTraining:
-    """How a mixture potential is learnt.
+    """Settings of the fit of a mixture potential.
 
     Args:
         n_components: K, >= 1 and at most the number of training samples of x1.

@@ -257,7 +257,7 @@ def label_blocks(
 
 @dataclass(frozen=True)
 class RowsOfLabel:
-    """Which rows of x0 share the label of a row of x1: lets batches be drawn in which labels match, equally often.
+    """Rows of x0 by label, from which batches with matching labels are drawn, all rows equally often.
 
     Attributes:
         order: Rows of ``x0``, label by label.

@@ -26,7 +26,7 @@ _MAX_BYTES = 2**32
 @record("container", skip=("index",))
 @dataclass(frozen=True)
 class Kind:
-    """What was given, so that an answer can be given alike.
+    """Container and dtype of the input, so that results come back alike.
 
     Attributes:
         container: Which kind of object held the samples.

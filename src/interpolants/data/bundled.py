@@ -25,7 +25,7 @@ _DPKG_STATUS = Path("/var/lib/dpkg/status")
 
 @dataclass(frozen=True)
 class DataInfo:
-    """Where a data set comes from.
+    """Origin of a data set.
 
     Attributes:
         name: Name for ``load``.
@@ -164,7 +164,7 @@ def check_split(who: str, split: str) -> None:
 
 
 def held_out(rows: int, labels: NDArray[np.int64] | None) -> NDArray[np.bool_]:
-    """Which rows are the test set: one in five, drawn at random with a fixed seed, evenly over the labels."""
+    """Test rows: one in five, drawn at random with a fixed seed, stratified by label."""
     # RandomState, not Generator: NumPy promises its streams for good.
     order = np.random.RandomState(_SPLIT_SEED).permutation(rows)
     if labels is not None:

@@ -32,7 +32,7 @@ _SHOWN = 5  # rows, columns or keys listed in an error
 
 @dataclass(frozen=True)
 class FileArray:
-    """What a file held.
+    """Contents of a data file.
 
     Attributes:
         x: (N, *D), float32, finite.
@@ -371,7 +371,7 @@ def _integer_note(array: NDArray[Any], where: str) -> str:
 def _finite_rows(
     array: NDArray[np.float32], where: str, columns: tuple[str, ...], drop: bool
 ) -> tuple[NDArray[np.bool_] | None, tuple[str, ...]]:
-    """Which rows to keep, None for all, and what was left out in words."""
+    """Rows to keep, None for all, and a message about the rows left out."""
     finite = np.isfinite(array.reshape(len(array), -1))
     kept: NDArray[np.bool_] = np.asarray(finite.all(axis=1))
     bad = ~finite

@@ -36,7 +36,7 @@ class InstanceNoise:
         whole("InstanceNoise", "seed", self.seed)
 
     def prepare(self, x: Tensor) -> Tensor:
-        """What training holds, from all rows ``(N, *D)``: a frozen copy with noise, or the data as they are."""
+        """Training rows from all rows ``(N, *D)``: a frozen noisy copy, or the data unchanged."""
         if self.fresh or self.std == 0:
             return x
         source = seeded(self.seed, "instance noise")

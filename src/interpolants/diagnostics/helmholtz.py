@@ -165,7 +165,7 @@ def conservative_projection(
 
 @dataclass(frozen=True)
 class Split:
-    """How a learnt score splits; means over ``x_t`` and the given times, of the noise (score times its std).
+    """Helmholtz split of a learnt score; means over ``x_t`` and the given times, of the noise (score times its std).
 
     Attributes:
         gauge: ``E|r|^2 / E|s|^2``, the share of what no density and no sample sees.

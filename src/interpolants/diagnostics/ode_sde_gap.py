@@ -41,7 +41,7 @@ _ROWS = 512
 
 @dataclass(frozen=True)
 class FlowScore:
-    """What the flow's own distribution has to say of the learnt score, at some times.
+    """Comparison of the learnt score with the score of the flow's own distribution, at some times.
 
     Attributes:
         t: ``(n,)`` times, float64.

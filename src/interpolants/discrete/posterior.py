@@ -62,7 +62,7 @@ class NetPosterior(Posterior):
         self.uses_time = bool(getattr(net, "uses_time", True)) if uses_time is None else uses_time
 
     def logits(self, x: Tensor, t: Time, cond: Condition = None) -> Tensor:
-        """What the network says, ``(B, L, V)``."""
+        """Logits of the network, ``(B, L, V)``."""
         out: Tensor = self.net(x, t, cond)
         shape = (*x.shape, self.path.vocabulary)
         if out.shape[:-1] != x.shape or out.shape[-1] not in (self.path.vocabulary, self.path.states):

@@ -123,7 +123,7 @@ def effective_temperature(p: Tensor, drawn: Tensor) -> float:
 
 @dataclass(frozen=True)
 class StepPrecision:
-    """What truncated noise makes of one step of ancestral sampling.
+    """Effect of truncated noise on one step of ancestral sampling.
 
     Attributes:
         cap: M, the largest Gumbel number.

@@ -23,7 +23,7 @@ class Constraint(Protocol):
     """Something known of every sample that is put back after each step, such as ``guidance.Replacement``."""
 
     def rows(self, x: Tensor) -> Condition:
-        """What is known of the samples ``x (B, *D)``, one row each, as a condition: it travels with them.
+        """Known values of the samples ``x (B, *D)``, one row each, as a condition that is batched with them.
 
         Raises:
             InvalidInputError: If it does not fit the samples.
@@ -106,7 +106,7 @@ class AfterStep:
 
 
 class AfterStepOver:
-    """What :class:`AfterStep` does to one chunk, with the noise of its samples."""
+    """Updates of :class:`AfterStep` for one chunk, with the noise of its samples."""
 
     def __init__(
         self, plan: AfterStep, x: Tensor, cond: Condition, known: Condition, first: int, seed: int

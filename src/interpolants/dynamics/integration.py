@@ -46,7 +46,7 @@ _WITH_NOISE = {"euler": "euler_maruyama", "heun": "stochastic_heun"}
 
 @dataclass
 class Part:
-    """What one chunk gave; fields as in ``Samples``."""
+    """Result of one chunk; fields as in ``Samples``."""
 
     x: Tensor
     nfe: int | Tensor
@@ -66,7 +66,7 @@ class Part:
 
 
 class Job:
-    """What to run, worked out once for all chunks."""
+    """Settings of a sampling job, resolved once for all chunks."""
 
     seed: int | None = None
     rtol: float = 1e-5
@@ -167,7 +167,7 @@ class Job:
         return drift_with_base
 
     def cut(self, x: Tensor, cond: Condition, chunk: int | None, first_index: int, invariant: bool) -> Chunks:
-        """How to send ``x`` through: see :class:`~interpolants.foundations.chunks.Chunks`."""
+        """Chunks of ``x``: see :class:`~interpolants.foundations.chunks.Chunks`."""
         time = torch.full((), float(self.grid.mean()), dtype=time_dtype(x)).to(x.device)
 
         def call(states: Tensor, given: Condition) -> Tensor:

@@ -44,7 +44,7 @@ class NoiseLevel(ABC):
 
 @dataclass(frozen=True)
 class ConstantNoise(NoiseLevel):
-    """The same eps at all times.
+    """Constant eps.
 
     Args:
         eps: Finite and >= 0.
@@ -208,7 +208,7 @@ class NoiseTable:
         self._memory: dict[tuple[bool, float], Tensor | float] = {}
 
     def weight(self, t: Tensor, *, of_score: bool) -> Tensor | float:
-        """What multiplies the score (eps) or minus the noise (eps / sigma) at a 0-d time.
+        """Factor of the score (eps) or of minus the noise (eps / sigma) at a 0-d time.
 
         On the CPU a number from a table: most schemes visit the nodes only, and every chunk visits the same times.
         """

@@ -32,7 +32,7 @@ from interpolants.solvers.adaptive import Status
 
 @dataclass(frozen=True)
 class Samples:
-    """Where samples arrived, and what it took.
+    """Result of sampling: states, status and number of evaluations.
 
     Attributes:
         x: States at the end, ``(B, *D)``.

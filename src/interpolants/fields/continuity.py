@@ -49,7 +49,7 @@ EXACT_UP_TO = 10
 
 @dataclass(frozen=True)
 class Trace:
-    """How divergences are taken.
+    """Divergence estimator: exact, or by random probes.
 
     Args:
         divergence: ``"exact"``, ``"hutchinson"``, or ``"auto"``: exact up to 10 entries.

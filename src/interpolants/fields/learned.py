@@ -152,7 +152,7 @@ class LearnedFields(Fields):
         return velocity
 
     def log_density_of(self, cond: Condition = None) -> Callable[[Tensor, Tensor], Tensor] | None:
-        """What was given as ``log_density``."""
+        """The function given as ``log_density``."""
         source = self._log_density
         return None if source is None else lambda x, t: source(x, t, cond)
 
@@ -230,7 +230,7 @@ class LearnedFields(Fields):
         return values
 
     def _entered(self, t: Tensor, margin: float) -> Tensor:
-        """When to ask the networks: a steep path's fields at the ends are the limits of those just inside."""
+        """Times of network evaluations: a steep path's fields at the ends are the limits of those just inside."""
         return t.clamp(margin, 1 - margin) if self._is_steep and margin else t
 
     def _learnt(self, x: Tensor, t: Tensor, needed: set[str], cond: Condition) -> dict[str, Tensor]:

@@ -49,7 +49,7 @@ class BaseDistribution(ABC):
 
     @property
     def title(self) -> str:
-        """What people call it."""
+        """Name of the distribution."""
         return type(self).__name__
 
     @property

@@ -41,7 +41,7 @@ class Work:
 
     @property
     def link(self) -> str:
-        """Where to read it, or ``""``."""
+        """Link to the work, or ``""``."""
         if self.arxiv:
             return f"https://arxiv.org/abs/{self.arxiv}"
         return f"https://doi.org/{self.doi}" if self.doi else ""

@@ -156,7 +156,7 @@ def _splits(h1: npt.NDArray[np.float64], h2: npt.NDArray[np.float64]) -> list[li
 
 
 def _pair_splits(h1: npt.NDArray[np.float64], h2: npt.NDArray[np.float64]) -> list[list[float]]:
-    """How (W1, H1) depend on (W, H) and two fresh normals, and H2 on all of them, per interval.
+    """Dependence of (W1, H1) on (W, H) and two fresh normals, and H2 on all of them, per interval.
 
     A priori ``u = (W1, H1, W2, H2)`` has independent entries. Observed is ``y = (W, h H) = A u`` with
     ``W = W1 + W2`` and ``h H = h1 (H1 + W1/2) + h2 (W1 + H2 + W2/2) - h (W1 + W2)/2``. Conditioning gives

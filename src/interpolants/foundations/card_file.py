@@ -38,7 +38,7 @@ _SCOPE_FORMS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Proof:
-    """What shows that a method is right.
+    """Evidence that a method is correct.
 
     Args:
         test: Path of the test file, from the root of the repository.
@@ -51,7 +51,7 @@ class Proof:
 
 @dataclass(frozen=True, kw_only=True)
 class Scopes:
-    """How far two promises of a member hold.
+    """Scopes of two guarantees of a member.
 
     Args:
         rows: How an answer for one row depends on the other rows: ``bits`` (not at all), ``blocks`` (same bits in
@@ -67,7 +67,7 @@ class Scopes:
 
 @dataclass(frozen=True, kw_only=True)
 class Card:
-    """What there is to know about a member before importing it.
+    """Metadata of a member, readable without importing it.
 
     Args:
         id: Name of the member, lower_snake, unique among its kind.

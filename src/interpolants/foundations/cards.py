@@ -33,7 +33,7 @@ class CardWarning(UserWarning):
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """Why a package or a card of another distribution is left out.
+    """Reason why a package or card of another distribution is skipped.
 
     Args:
         where: The entry point and its distribution.

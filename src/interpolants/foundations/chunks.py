@@ -15,7 +15,7 @@ _PROBE_ROWS = 4096
 
 
 class Chunks:
-    """How the batch is cut: chunks that start at multiples of 64 in the job's index, padded to a safe size.
+    """Chunking of a batch: chunks that start at multiples of 64 in the job's index, padded to a safe size.
 
     Args:
         owner: What the verdict on the independence of rows belongs to: the fields, the network.

@@ -10,7 +10,7 @@ from interpolants.foundations.errors import invalid
 
 @dataclass(frozen=True)
 class Clusters:
-    """Where the clusters are.
+    """Result of k-means.
 
     Attributes:
         centres: ``(K, D)``.

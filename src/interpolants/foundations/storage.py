@@ -47,7 +47,7 @@ class StorageError(InterpolantsError, OSError):
 
 @dataclass(frozen=True)
 class StoredFolder:
-    """What a folder held, after every byte was checked.
+    """Contents of a folder, verified by hash.
 
     Attributes:
         tensors: File stem -> name -> tensor, on the CPU.

@@ -46,10 +46,10 @@ class ShiftedScore(WrappedFields):
 
     @abstractmethod
     def shift(self, x: Tensor, t: Tensor, cond: Condition) -> Tensor:
-        """What the score gains, ``(B, *D)`` in 1/data."""
+        """Shift of the score, ``(B, *D)`` in 1/data."""
 
     def inner_cond(self, cond: Condition) -> Condition:
-        """What the inner fields are conditioned on."""
+        """Condition of the inner fields."""
         return cond
 
     def evaluate(

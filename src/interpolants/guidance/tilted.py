@@ -47,7 +47,7 @@ from interpolants.guidance.references import Reference
 
 @dataclass
 class Flow:
-    """What a target's particles do at a point.
+    """Drift and weight rate of a target's particles at a point.
 
     Attributes:
         transport: T, ``(B, *D)``.

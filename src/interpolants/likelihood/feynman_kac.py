@@ -54,7 +54,7 @@ _MOST_NUMBERS = 1 << 23
 
 @dataclass(frozen=True)
 class PathSettings:
-    """How the paths are drawn and weighted; as in ``log_prob``."""
+    """Settings of the weighted paths, as in ``log_prob``."""
 
     paths: int
     proposal: str

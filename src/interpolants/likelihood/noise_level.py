@@ -24,7 +24,7 @@ from interpolants.paths.path import Path, SpatiallyLinearPath
 
 @dataclass(frozen=True)
 class Stop:
-    """Where data with noise are on a path: the time, and the factor of x1 there."""
+    """Position of noisy data on a path: the time, and the factor of x1 there."""
 
     t: float
     beta: float

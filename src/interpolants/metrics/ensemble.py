@@ -51,7 +51,7 @@ def spread_skill(members: ArrayLike, truth: ArrayLike) -> Estimate:
 
 @dataclass(frozen=True)
 class RankHistogram:
-    """How often what came had each rank among the members.
+    """Rank histogram: how often the outcome had each rank among the members.
 
     Attributes:
         counts: ``(D, M + 1)`` cases by rank, for each coordinate.

@@ -13,7 +13,7 @@ from interpolants.metrics.estimate import Estimate
 
 @dataclass(frozen=True)
 class Scores:
-    """What one forecast scored.
+    """Scores of one forecast.
 
     Attributes:
         crps: Mean over coordinates and cases, data units, fair.

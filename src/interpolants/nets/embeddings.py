@@ -96,7 +96,7 @@ class Parts(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ConditionKinds:
-    """Which conditions a network takes.
+    """Condition specification of a network.
 
     Args:
         who: Name of the network, for the errors.
@@ -169,7 +169,7 @@ class ConditionKinds:
         return cond
 
     def _kind(self, cond: Tensor) -> str:
-        """Which kind a bare tensor is: integers are labels, floats are vectors or fields by their dimension."""
+        """Kind of a bare tensor: integers are labels, floats are vectors or fields by their dimension."""
         if len(self.known) == 1:
             return self.known[0]
         kind = "label" if not cond.is_floating_point() else "vector" if cond.ndim == 2 else "field"

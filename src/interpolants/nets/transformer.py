@@ -118,7 +118,7 @@ class TokenTransformer(Net):
         return out
 
     def _shift(self, x: Tensor, t: Tensor | float, cond: Condition, h: Tensor) -> Tensor | None:
-        """What time and condition add to every position, ``(E,)`` or ``(B, E)``."""
+        """Embedding of time and condition, added to every position, ``(E,)`` or ``(B, E)``."""
         shift = None
         if self.time_in is not None:
             time = torch.as_tensor(t, device=x.device)

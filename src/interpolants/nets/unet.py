@@ -26,7 +26,7 @@ from interpolants.nets.net import Net, materialise
 
 
 class Features(NamedTuple):
-    """What the encoder hands to the decoder; the decoder sees nothing else of x.
+    """Features from the encoder for the decoder, which sees nothing else of x.
 
     Attributes:
         skips: One tensor per residual block of the encoder, (B, C_l, H_l, W_l), from the highest resolution down.

@@ -52,7 +52,7 @@ class JointLoss:
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """What the heads predict."""
+        """Quantities that the heads predict."""
         return tuple(objective.predicts for objective in self.objectives)
 
     def __call__(

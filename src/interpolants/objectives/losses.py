@@ -75,7 +75,7 @@ class Objective(ABC):
 
     @abstractmethod
     def target(self, sample: PathSample) -> Tensor:
-        """What the prediction is compared with, ``(B, *D)``."""
+        """Regression target, ``(B, *D)``."""
 
     @cached_property
     def is_singular(self) -> bool:

@@ -65,7 +65,7 @@ class MarginalLikelihood:
 
     @property
     def meaning(self) -> str:
-        """What a number of this objective is."""
+        """Name of the quantity that this objective measures."""
         if self.estimator == "quadrature":
             return f"log-likelihood by quadrature over {self.points} latents"
         return f"lower bound of the log-likelihood from {self.points} draws of the encoder"

@@ -26,7 +26,7 @@ from interpolants.paths.path import Path
 
 
 class Points(NamedTuple):
-    """Where an equation is asked for: states ``(n, *D)``, times ``(n,)`` and their conditions."""
+    """Collocation points of an equation: states ``(n, *D)``, times ``(n,)`` and their conditions."""
 
     x: Tensor
     t: Tensor

@@ -208,7 +208,7 @@ class ImportanceTimes(nn.Module, TimeSampler):
         self._count.mul_(self.decay).index_add_(0, k, torch.ones_like(square))
 
     def state(self) -> dict[str, Tensor]:
-        """What a checkpoint needs."""
+        """State for a checkpoint."""
         return {"square": self._square.clone(), "count": self._count.clone()}
 
     def load(self, state: dict[str, Tensor]) -> None:

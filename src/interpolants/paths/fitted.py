@@ -71,7 +71,7 @@ class UnfittedPath:
 
     @property
     def before(self) -> Path:
-        """What stands for it while there are no data: a path of the same kind of ends."""
+        """Placeholder before the fit: a path with the same kind of ends."""
         return OneSidedLinear()
 
     def fit(self, x1: Tensor) -> Path:
@@ -88,6 +88,6 @@ def _fittable() -> dict[str, Any]:
 
 
 def _settings_of(entry: Any) -> tuple[str, ...]:
-    """What ``fit`` takes by name besides the data."""
+    """Keyword arguments of ``fit`` besides the data."""
     parameters = list(inspect.signature(entry.fit).parameters.values())[1:]
     return tuple(p.name for p in parameters if p.kind is not p.VAR_KEYWORD)

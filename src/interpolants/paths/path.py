@@ -99,7 +99,7 @@ class Path(ABC):
 
     @property
     def ends(self) -> Ends:
-        """What the state is at t = 0 and t = 1: x0 and x1 themselves, unless the path declares otherwise."""
+        """State at t = 0 and t = 1: x0 and x1 themselves, unless the path declares otherwise."""
         return EXACT
 
     @property
@@ -119,7 +119,7 @@ class Path(ABC):
 
     @property
     def margin(self) -> float:
-        """How near the ends samplers evaluate relations that divide by what vanishes there."""
+        """Distance from the ends at which samplers evaluate relations that are singular there."""
         return 1e-4
 
     def own_grid(self, n_steps: int) -> list[float] | None:
@@ -132,7 +132,7 @@ class Path(ABC):
         return None
 
     def noise_scale(self, t: Tensor) -> Tensor:
-        """What multiplies the noise z in x_t: gamma, or alpha for a one-sided path."""
+        """Coefficient of the noise z in x_t: gamma, or alpha for a one-sided path."""
         return self.envelope.gamma(t)
 
     def kernel_score(self, sample: PathSample) -> Tensor:
@@ -280,7 +280,7 @@ class SpatiallyLinearPath(Path):
         return Unmix(beta_dot / det, -beta / det, -alpha_dot / det, alpha / det)
 
     def noise_scale(self, t: Tensor) -> Tensor:
-        """What multiplies the noise z in x_t: gamma, or alpha for a one-sided path."""
+        """Coefficient of the noise z in x_t: gamma, or alpha for a one-sided path."""
         return self.alpha(t) if self.is_one_sided else self.envelope.gamma(t)
 
     # --- a one-sided path read as a noising process: x = beta x1 + noise, its noise growing as t falls
@@ -329,7 +329,7 @@ class SpatiallyLinearPath(Path):
         return (low + high) / 2
 
     def start_kl(self, x1: Tensor) -> Tensor:
-        """What starting from the base costs: KL divergence of ``x_0`` given ``x1 (B, *D)`` from it, in nats, ``(B,)``.
+        """Error of starting from the base: KL divergence of ``x_0`` given ``x1 (B, *D)`` from it, in nats, ``(B,)``.
 
         Its mean over the data bounds the divergence of the true start distribution, and hence of the samples made from
         the base by exact dynamics, from above. Zero for a path that starts exactly.

@@ -289,7 +289,7 @@ class _BasisPosterior(Posterior):
         return (factor / self._eigen).sum(2)
 
     def _parts(self, a: Scalar, b: Scalar, g: Scalar) -> tuple[Tensor | None, Tensor | None]:
-        """What goes through ``P^-1`` and what through ``P^T``; the same when P is orthogonal."""
+        """Arguments of ``P^-1`` and of ``P^T``; the same when P is orthogonal."""
         only_plain = all(isinstance(k, float) and k == 0 for k in (a, b))
         no_plain = isinstance(g, float) and g == 0
         mixed = _wide(a) * self._modes.c + _wide(b) * self._modes.d

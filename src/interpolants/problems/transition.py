@@ -37,7 +37,7 @@ class MixtureTransition(ABC):
 
     @abstractmethod
     def centres(self, x: Tensor) -> Tensor:
-        """Where the branches lead: ``x (B, D)`` -> ``(B, K, D)``."""
+        """Centres of the branches: ``x (B, D)`` -> ``(B, K, D)``."""
 
     @abstractmethod
     def spin_up(self, n: int, *, generator: Generator | None = None) -> Tensor:
@@ -103,7 +103,7 @@ class MixtureTransition(ABC):
         return mixture_crps(y.to(torch.float64), self.weights, centres, self.tau).mean(1)
 
     def excess(self, members: Tensor, x: Tensor) -> Estimate:
-        """How much the score of some ensembles exceeds the truth's on average over all that may come, as a fraction.
+        """Relative excess of the ensembles' expected CRPS over that of the exact distribution.
 
         ``E CRPS(members) / E CRPS(truth) - 1``; the expectation over what comes is exact, so no case is lost to the
         noise of a single outcome. Zero for members of the true distribution, up to the error given.

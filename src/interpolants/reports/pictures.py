@@ -188,7 +188,7 @@ class Pictures(TaskView):
         ]
 
     def trajectories(self) -> list[Child]:
-        """How points travel, at the smallest and the largest noise."""
+        """Trajectories of points, at the smallest and the largest noise."""
         stored = {e: x for e, x in by_eps(self.arrays, "trajectory").items() if x.ndim >= 3 and len(x) > 1}
         if not stored:
             return [] if self.missing else [absent("No trajectories were stored.")]

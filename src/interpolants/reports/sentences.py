@@ -136,7 +136,7 @@ def shape(value: Any) -> str:
 
 
 def things(value: Any) -> str:
-    """What a datum of this shape is called."""
+    """Noun for a datum of this shape."""
     return "images" if is_image(value) else "points"
 
 
@@ -169,7 +169,7 @@ def at_floor(metric: Facts, sigmas: float = 2.0) -> bool:
 
 
 def reading(metric: Facts) -> str:
-    """What a metric says, in one or two sentences: against the sampling floor, then against the baseline."""
+    """One or two sentences on a metric: against the sampling floor, then against the baseline."""
     if real(metric.get("value")) is None:
         return "Not measured."
     parts = [p for p in (_against_floor(metric), _against_baseline(metric)) if p]
@@ -196,7 +196,7 @@ def _against_floor(metric: Facts) -> str:
 
 
 def _best(metric: Facts) -> str:
-    """What the floor of a metric is."""
+    """Sentence on the floor of a metric."""
     if "nat" in str(metric.get("unit") or ""):
         return "the exact density gives"
     lower = metric.get("better", "lower") == "lower"
@@ -257,7 +257,7 @@ def checks_sentence(checks: Sequence[Facts]) -> str:
 
 
 def task_name(task: Facts) -> str:
-    """What a task is called."""
+    """Name of a task."""
     return str(task.get("title") or task.get("name") or "Task")
 
 
@@ -309,7 +309,7 @@ def summary(results: Facts) -> str:
 
 
 def eps_word(eps: Any, chosen: Any = False) -> str:
-    """What a noise level means."""
+    """Words for a noise level."""
     value = real(eps)
     return ("ODE" if value == 0 else "SDE") + (", chosen; mean over time" if chosen is True and value else "")
 

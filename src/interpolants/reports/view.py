@@ -18,7 +18,7 @@ MOST_PANELS = 4  # noise levels shown side by side
 
 
 class TaskView:
-    """What all sections of a task need.
+    """Data that all sections of a task share.
 
     Args:
         task: Its facts and arrays.

@@ -104,7 +104,7 @@ class ProblemSource(_Settings):
 
 
 class StepSource(_Settings):
-    """What becomes of the other side, row by row: one step of its problem's transition distribution.
+    """Transitions of the other side: one step of its problem's transition distribution per row.
 
     Attributes:
         follows: ``"x0"``.
@@ -159,7 +159,7 @@ Source = Annotated[
 
 
 class DataConfig(_Settings):
-    """Where the two sample sets come from.
+    """Sources of the two sample sets.
 
     Attributes:
         x0: Samples at t = 0; absent or ``"gaussian"`` for a one-sided path.
@@ -209,7 +209,7 @@ class BridgeConfig(_Settings):
 
 
 class EvaluateConfig(_Settings):
-    """What is measured and drawn after training, on data that training never saw.
+    """Evaluation after training on held-out data: metrics and figures.
 
     Attributes:
         eps: Noise levels to sample with; 0 is the ODE.

@@ -38,7 +38,7 @@ Say = Callable[[str], None]
 
 @dataclass
 class Findings:
-    """What an evaluation found, in the form of the results file.
+    """Result of an evaluation, in the form of the results file.
 
     Attributes:
         metrics: Headline numbers.
@@ -278,7 +278,7 @@ class Evaluation:
         return float(found.mean()), float(found.std())
 
     def _baseline(self) -> tuple[Tensor, str]:
-        """What costs nothing: x0 as it is, or a Gaussian with the moments of the training data."""
+        """Trivial baseline: x0 unchanged, or a Gaussian with the moments of the training data."""
         if self.data.x0 is not None:
             return self.start, "x0 as it is"
         distribution, shape = self._gaussian(), self.real.x.shape
@@ -350,7 +350,7 @@ class Evaluation:
     # --- labels ------------------------------------------------------------------------------------------
 
     def classify(self) -> None:
-        """What an independent classifier sees in the samples, where there are labels to learn from."""
+        """Metrics of an independent classifier on the samples, if the data have labels."""
         side = self.data.x1
         labels = side.all_train
         asked = self.cond if self.cond is not None and not self.cond.is_floating_point() else None

@@ -19,7 +19,7 @@ WRITES = (".npz", ".npy", ".csv", ".safetensors")
 
 @dataclass(frozen=True)
 class Table:
-    """What a file held: finite float32 rows, their labels, what was changed on the way, and which rows were kept."""
+    """Contents of a file: finite float32 rows, their labels, what was changed on the way, and which rows were kept."""
 
     x: Tensor
     labels: Tensor | None = None

@@ -78,7 +78,7 @@ def read_config(out: Path) -> RunConfig:
 
 
 def read_results(out: Path) -> dict[str, Any]:
-    """What a finished run found.
+    """Results of a finished run.
 
     Raises:
         InvalidInputError: If the run is not finished or the file is damaged.
@@ -154,7 +154,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """What the run ran on."""
+    """Machine of the run: cores, threads, platform."""
     return {"cpu": os.cpu_count() or 1, "threads": torch.get_num_threads(), "platform": platform.platform()}
 
 

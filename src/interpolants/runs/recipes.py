@@ -7,7 +7,7 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 def recipe_folders() -> list[Path]:
-    """Where recipes may be, nearest first: beside the user, in the checkout of this library, in the package."""
+    """Search path of recipes, nearest first: beside the user, in the checkout of this library, in the package."""
     places = [Path("recipes"), _PACKAGE.parents[1] / "recipes", _PACKAGE / "recipes"]
     return [place for place in places if place.is_dir()]
 
@@ -29,7 +29,7 @@ def find_recipe(name: Path) -> Path | None:
 
 
 def told(file: Path) -> str:
-    """What a recipe does, in the words of its opening comment."""
+    """Description of a recipe, from its opening comment."""
     return " ".join(_opening(file))
 
 

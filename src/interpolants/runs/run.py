@@ -42,7 +42,7 @@ class InterruptedRunError(InterpolantsError):
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run left behind.
+    """Result of a run.
 
     Attributes:
         out: The run folder.

@@ -76,7 +76,7 @@ def every_key(root: Schema) -> Iterator[tuple[str, ...]]:
 
 
 def allowed(schemas: Sequence[Schema]) -> str:
-    """What a value may be, e.g. ``an integer >= 1 or none``."""
+    """Description of the allowed values, e.g. ``an integer >= 1 or none``."""
     return " or ".join(dict.fromkeys(filter(None, map(_words, schemas)))) or "something else"
 
 

@@ -35,7 +35,7 @@ _FLOOR = math.log(1e-4)  # the controller remembers no error below this
 
 
 class Status(IntEnum):
-    """How a sample's integration ended."""
+    """Status of a sample's integration."""
 
     OK = 0
     MAX_STEPS = 1
@@ -45,7 +45,7 @@ class Status(IntEnum):
 
 @dataclass(frozen=True)
 class AdaptiveResult:
-    """Where an adaptive integration arrived; every field but ``n_calls`` has one entry per sample.
+    """Result of an adaptive integration; every field but ``n_calls`` has one entry per sample.
 
     Attributes:
         x: State at ``t``, ``(B, *D)``: at ``t1`` where ``status`` is ``Status.OK``, else the last good one.

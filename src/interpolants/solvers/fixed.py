@@ -27,7 +27,7 @@ OnStep = Callable[[int, Tensor, Tensor], Tensor | None]
 
 @dataclass(frozen=True)
 class FixedResult:
-    """Where a fixed-step integration arrived.
+    """Result of a fixed-step integration.
 
     Attributes:
         x: State at the last time, ``(B, *D)``.

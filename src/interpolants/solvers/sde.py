@@ -69,7 +69,7 @@ class SdeSolver(ABC):
 
 @dataclass(frozen=True)
 class SdeResult:
-    """Where an integration with noise arrived.
+    """Result of an SDE integration.
 
     Attributes:
         x: State at the last time, ``(B, *D)``.

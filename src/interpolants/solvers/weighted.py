@@ -60,7 +60,7 @@ Between = Callable[[int, Tensor], tuple[Tensor | None, Tensor]]
 
 @dataclass(frozen=True)
 class WeightedResult(Generic[N]):
-    """Where weighted paths arrived.
+    """Result of a weighted SDE integration.
 
     Attributes:
         node: The last node.

@@ -130,7 +130,7 @@ def draw_pairs(
 
 
 class TimedNet(nn.Module):
-    """What is trained and saved: the network ``net``, and the time sampler ``times`` if it learns too."""
+    """Trained and saved modules: the network ``net``, and the time sampler ``times`` if it learns too."""
 
     def __init__(self, net: nn.Module, times: Any) -> None:
         super().__init__()

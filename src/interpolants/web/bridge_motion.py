@@ -36,7 +36,7 @@ Number = Annotated[int, Field(ge=0, le=9999)]
 
 
 class Journey(BaseModel):
-    """What to carry where; unknown keys are refused.
+    """Request of a trajectory; unknown keys are refused.
 
     Attributes:
         runs: Numbers of the runs, one or two.
@@ -213,7 +213,7 @@ class Trip:
         return _Path(back.x, path, times, _nfe(first) + _nfe(back), _level(back))
 
     def _numbers(self, shown: Shown, starts: Starts, done: "_Path") -> dict[str, Any]:
-        """What can be said of where the points arrived."""
+        """Text on where the points arrived."""
         found: dict[str, Any] = {"nfe": done.nfe, "eps_used": done.level}
         size = math.prod(shown.shape)
         if self.question.way == "there and back":
@@ -234,7 +234,7 @@ class Trip:
 
 @dataclass(frozen=True)
 class _Path:
-    """Where points were, and where they arrived."""
+    """Start and end of the points."""
 
     x: Tensor
     path: Tensor
@@ -257,7 +257,7 @@ class _Part(Work):
 
 @dataclass(frozen=True)
 class _Canvas:
-    """How states become what a page draws."""
+    """Conversion of states to what a page draws."""
 
     shape: tuple[int, ...]
     is_image: bool

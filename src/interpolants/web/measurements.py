@@ -28,7 +28,7 @@ _STEPS, _MOST = 40, 2000
 
 
 class Judgement(BaseModel):
-    """What to measure; unknown keys are refused.
+    """Request of a measurement; unknown keys are refused.
 
     Attributes:
         run: Number of the run.

@@ -90,7 +90,7 @@ def as_real(value: Any) -> Any:
 
 
 class Question(BaseModel):
-    """What to show; unknown keys are refused.
+    """Question to the playground; unknown keys are refused.
 
     Attributes:
         rho0: Name of a law, or points that were drawn.
@@ -135,7 +135,7 @@ class Question(BaseModel):
 
 @dataclass(frozen=True)
 class Picture:
-    """What the page draws.
+    """Answer of the playground, as drawn by the page.
 
     Attributes:
         times: ``(F,)`` times of the frames, in the order of travel.

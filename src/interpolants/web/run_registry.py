@@ -132,7 +132,7 @@ class _Place:
 
 
 def _growing(place: Path, task: TaskConfig) -> dict[str, Any]:
-    """What is known of a task that is not trained yet."""
+    """Facts of a task that is not trained yet."""
     if task.method is not None:
         return {"growing": "This task is not finished yet; a method of its own shows its numbers when it is."}
     log = place / "train" / "log.jsonl"
@@ -146,7 +146,7 @@ def _growing(place: Path, task: TaskConfig) -> dict[str, Any]:
 
 
 def how_far(history: list[Row], steps: int, silent: float) -> str:
-    """How far a training is, in words.
+    """Progress of a training, in words.
 
     Args:
         history: Rows of its log, at least one, with ``seconds`` where they are known.

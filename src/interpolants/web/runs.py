@@ -89,7 +89,7 @@ class Shown:
 
     @cached_property
     def plane(self) -> Projection:
-        """How its data are put on a flat page."""
+        """Projection of its data to the plane."""
         return fit_projection(self.rows.x1.numpy())
 
     @property
@@ -99,7 +99,7 @@ class Shown:
         return bridge is not None and (bridge.path.base is not None or bridge.leg is not None)
 
     def line(self, index: int) -> dict[str, Any]:
-        """What the list of runs tells of it."""
+        """Entry in the list of runs."""
         bridge = self.bridge
         told: dict[str, Any] = {
             "index": index,
