@@ -246,7 +246,7 @@ def test_moves_say_what_they_do():
         ),
         (
             lambda: sample(exact(OneSidedLinear()), start(VP(), 2), method="reverse_diffusion"),
-            r"a trace of the data at its first time, got beta = 0 on OneSidedLinear. Begin with start > 0",
+            r"needs beta > 0 at its first time, got beta = 0 on OneSidedLinear. Begin with start > 0",
         ),
         (
             lambda: sample(

@@ -267,7 +267,7 @@ HOSTILE = [
     (truncated_and_resealed, "model.safetensors must be a safetensors file"),
     (one_bit, "model.safetensors must have SHA-256"),
     (missing_file, "state.json must exist"),
-    (half_written, "half written"),
+    (half_written, "incomplete"),
     (extra_link, "symbolic link"),
     (file_is_a_link, "symbolic link"),
     (dots_in_the_manifest, "plain"),

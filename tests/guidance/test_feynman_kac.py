@@ -452,7 +452,7 @@ def spread_base(scale):
         ),
         (
             lambda: FeynmanKac(annealed(ON_LINE, 2.0), transport="score"),
-            "trace of the data, beta > 0, got start=0. Pass start=0.01",
+            "a start with beta > 0, got start=0. Pass start=0.01",
         ),
         (
             lambda: FeynmanKac(annealed(BETWEEN, 2.0), eps=0.5, transport="score"),

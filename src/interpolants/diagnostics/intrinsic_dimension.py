@@ -84,7 +84,7 @@ def intrinsic_dimension(
     """
     who = "intrinsic_dimension"
     one_of(who, "method", method, METHODS)
-    positive(who, "sigma", sigma, remedy="The estimate lives on a little noise.")
+    positive(who, "sigma", sigma, remedy="The estimate needs some noise.")
     if not coarse > 1:
         raise invalid(who, "coarse must be > 1", coarse)
     path = fields.path

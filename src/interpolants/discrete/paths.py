@@ -223,7 +223,7 @@ class Masked(DiscretePath):
     uses_time = False
 
     def __post_init__(self) -> None:
-        whole("Masked", "vocabulary", self.vocabulary, at_least=2, remedy="Without the mask.")
+        whole("Masked", "vocabulary", self.vocabulary, at_least=2, remedy="The mask token is not counted.")
 
     @property
     def mask(self) -> int:  # type: ignore[override]
@@ -275,7 +275,7 @@ class UniformBase(DiscretePath):
     uses_time = True
 
     def __post_init__(self) -> None:
-        whole("UniformBase", "vocabulary", self.vocabulary, at_least=2, remedy="Without the mask.")
+        whole("UniformBase", "vocabulary", self.vocabulary, at_least=2, remedy="The mask token is not counted.")
 
     @property
     def base(self) -> Tensor:

@@ -62,7 +62,7 @@ class TauLeaping(TokenSampler):
         super().__post_init__()
         who = "TauLeaping"
         whole_or_none(who, "num_steps", self.num_steps)
-        number(who, "corrector", self.corrector, at_least=0, remedy="0 never forgets.")
+        number(who, "corrector", self.corrector, at_least=0, remedy="0 switches it off.")
         one_of(who, "draw", self.draw, ("two_stage", "joint"))
         if self.joint_sampler is not None and self.draw != "joint":
             raise invalid(who, "joint_sampler goes with draw='joint'", repr(self.draw))

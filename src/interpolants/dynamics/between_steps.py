@@ -74,10 +74,10 @@ class AfterStep:
     def _find_levels(self, corrector: Langevin) -> dict[int, tuple[float, float]]:
         path = self.fields.path
         if not isinstance(path, SpatiallyLinearPath) or not path.is_one_sided:
-            remedy = "On a two-sided path a noise level eps does the same work."
+            remedy = "On a two-sided path use a noise level eps instead."
             raise invalid("sample", "a corrector needs a one-sided path", type(path).__name__, remedy)
         if path.basis is not None:
-            remedy = "A noise level eps does the same work."
+            remedy = "Use a noise level eps instead."
             rule = "a corrector needs one schedule for all directions"
             raise invalid("sample", rule, type(path).__name__, remedy)
         if self._clock[0] > self._clock[-1]:

@@ -39,7 +39,7 @@ def time_grid(
         grid = _own_grid(spacing)
         for name, asked, plain, own in (("start", start, 0.0, grid[0]), ("stop", stop, 1.0, grid[-1])):
             if asked != plain and asked != own:
-                remedy = f"Leave {name} out: the times say it."
+                remedy = f"Leave {name} out: the times determine it."
                 raise invalid("sample", f"{name} must be that of the times given, {own:.6g}", asked, remedy)
         return grid
     one_of("time_grid", "spacing", spacing, _SHAPES)

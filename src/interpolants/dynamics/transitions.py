@@ -100,7 +100,7 @@ def _reverse_flow(step: _Step, path: SpatiallyLinearPath, by_score: bool) -> Mov
 def _reverse(step: _Step, path: SpatiallyLinearPath, by_score: bool, share: Tensor) -> Move:
     """``x - f + share C s``."""
     if bool((step.beta == 0).any()):
-        rule = "reverse diffusion needs a trace of the data at its first time"
+        rule = "reverse diffusion needs beta > 0 at its first time"
         remedy = "Begin with start > 0, or take method='ancestral'."
         raise invalid("sample", rule, f"beta = 0 on {type(path).__name__}", remedy)
     assert isinstance(path.base, Gaussian)

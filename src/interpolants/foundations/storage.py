@@ -317,7 +317,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     if links:
         raise invalid(who, f"{folder} must hold no symbolic link", repr(links[0]))
     if not (folder / MANIFEST).exists():
-        remedy = "It was only half written, or it is not ours."
+        remedy = "The folder is incomplete, or another program wrote it."
         raise invalid(who, f"{folder} must hold {MANIFEST}", f"only {sorted(os.listdir(folder))[:5]}", remedy)
     manifest = _decode_document(folder / MANIFEST, _read_bytes(folder / MANIFEST, _MANIFEST_LIMIT))
     if not isinstance(manifest, dict):

@@ -300,7 +300,7 @@ class FeynmanKac:
             raise invalid(who, "transport='score' needs a one-sided path", type(self.path).__name__, remedy)
         if not float(self.path.beta(torch.tensor(self.grid[0], dtype=torch.float64))) > 0:
             remedy = "Pass start=0.01 or so, or take transport='pf'."
-            rule = "transport='score' needs a start where there is a trace of the data, beta > 0"
+            rule = "transport='score' needs a start with beta > 0"
             raise invalid(who, rule, f"start={self.grid[0]:g}", remedy)
         return transport
 
@@ -433,7 +433,7 @@ def _count(who: str, n: int | None, x0: Tensor | None) -> int:
         found = "neither" if n is None else "both"
         raise invalid(who, "n or x0 must be given, and not both", found)
     count = len(x0) if x0 is not None else n
-    return whole(who, "the number of particles", count, at_least=2, remedy="Weights compare particles.")
+    return whole(who, "the number of particles", count, at_least=2, remedy="Weights are relative to other particles.")
 
 
 def _shape(who: str, base: Gaussian, event_shape: Sequence[int] | None) -> tuple[int, ...]:

@@ -145,7 +145,7 @@ class GaussianFlow:
             mean0 = base.mean_like(torch.zeros(1, dtype=torch.float64)) if mean0 is None else mean0
             std0 = base.std if std0 is None else std0
         if std0 is None:
-            remedy = "A two-sided path, and a base whose entries differ, leave it open."
+            remedy = "A two-sided path, or a base whose entries differ, does not determine it."
             raise invalid(who, "GaussianFlow needs std0 here", "None", remedy)
         means = (_tensor(0.0 if mean0 is None else mean0), _tensor(self.mean1))
         return LinearFlow(path, means, (_tensor(std0), _tensor(self.std1)))

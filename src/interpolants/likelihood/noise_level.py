@@ -90,7 +90,7 @@ def compare_log_prob(first: LogProb, second: LogProb) -> Comparison:
     who = "compare_log_prob"
     if not math.isclose(first.noise_level, second.noise_level, rel_tol=1e-9):
         levels = f"{first.noise_level:g} and {second.noise_level:g}"
-        remedy = "Near a thin set a likelihood measures its noise level first; evaluate both at one."
+        remedy = "Near a thin set the noise level dominates the likelihood; evaluate both at one level."
         raise invalid(who, "both must be evaluated at one noise level", levels, remedy)
     if first.log_prob.shape != second.log_prob.shape:
         shapes = (tuple(first.log_prob.shape), tuple(second.log_prob.shape))
