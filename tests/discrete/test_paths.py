@@ -122,7 +122,10 @@ def test_a_step_to_the_end_reveals_all_and_the_ancestral_chance_is_the_formula()
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: Masked(1), r"Masked: vocabulary must be a whole number >= 2, got 1\. The mask token is not counted"),
+        (
+            lambda: Masked(1),
+            r"Masked: vocabulary must be a whole number >= 2, got 1\. The mask token is not counted",
+        ),
         (lambda: UniformBase(2.0), r"vocabulary must be a whole number >= 2, got 2.0"),
         (lambda: Masked(3).sample(x1=torch.tensor([[0, 3]]), t=0.5), r"x1 must be tokens 0 \.\.\. 2, got 3"),
         (lambda: Masked(3).sample(x1=torch.tensor([[-1]]), t=0.5), r"x1 must be tokens 0 \.\.\. 2, got -1"),

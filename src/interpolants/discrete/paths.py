@@ -275,7 +275,9 @@ class UniformBase(DiscretePath):
     uses_time = True
 
     def __post_init__(self) -> None:
-        whole("UniformBase", "vocabulary", self.vocabulary, at_least=2, remedy="The mask token is not counted.")
+        whole(
+            "UniformBase", "vocabulary", self.vocabulary, at_least=2, remedy="The mask token is not counted."
+        )
 
     @property
     def base(self) -> Tensor:

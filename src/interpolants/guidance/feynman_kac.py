@@ -433,7 +433,9 @@ def _count(who: str, n: int | None, x0: Tensor | None) -> int:
         found = "neither" if n is None else "both"
         raise invalid(who, "n or x0 must be given, and not both", found)
     count = len(x0) if x0 is not None else n
-    return whole(who, "the number of particles", count, at_least=2, remedy="Weights are relative to other particles.")
+    return whole(
+        who, "the number of particles", count, at_least=2, remedy="Weights are relative to other particles."
+    )
 
 
 def _shape(who: str, base: Gaussian, event_shape: Sequence[int] | None) -> tuple[int, ...]:
