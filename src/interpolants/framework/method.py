@@ -180,7 +180,8 @@ class Method:
         """
         settings = {name: given.pop(name) for name in list(given) if name in self.per_fit}
         options = {name: given.pop(name) for name in list(given) if name in _FIT_OPTIONS}
-        values = named(self.roles(), args, given, f"{type(self).__name__}.fit")
+        known = (*_FIT_OPTIONS, *self.per_fit)
+        values = named(self.roles(), args, given, f"{type(self).__name__}.fit", known)
         return self.fit_roles(values, settings=settings, **options)
 
     def fit_roles(

@@ -383,20 +383,34 @@ def take(value: Any, rows: Any) -> Any:
     return value[index.numpy()]
 
 
-def named(roles: Sequence[Role], args: Sequence[Any], given: Mapping[str, Any], who: str) -> dict[str, Any]:
+def named(
+    roles: Sequence[Role],
+    args: Sequence[Any],
+    given: Mapping[str, Any],
+    who: str,
+    options: Sequence[str] = (),
+) -> dict[str, Any]:
     """Positional and named values by role.
+
+    Args:
+        roles: The roles.
+        args: Values in the order of the roles.
+        given: Values by name.
+        who: Public name for errors.
+        options: Further names, one of which a misspelt one may have been meant to be.
 
     Raises:
         InvalidInputError: For too many values, a name that no role has, or one value given twice.
     """
     names = [role.name for role in roles]
+    known = [*names, *options]
     if len(args) > len(names):
         raise invalid(who, f"there are {len(names)} roles: {', '.join(names)}", f"{len(args)} values")
     placed = dict(zip(names, args, strict=False))
     for name in given:
         if name not in names:
             raise invalid(
-                who, "every argument must be a role of this method", repr(name), nearest(name, names)
+                who, "every argument must be a role of this method", repr(name), nearest(name, known)
             )
         if name in placed:
             raise invalid(who, "every role must be given once", repr(name))
