@@ -21,6 +21,9 @@ from plugins import write_distribution
 if ON_WORKER:
     torch.set_num_threads(1)
 
+# Metadata of a distribution whose entry point names the package `rooms`.
+ROOMS = Path(__file__).parent / "rooms" / "installed"
+
 
 @pytest.fixture
 def generator() -> torch.Generator:
@@ -55,6 +58,16 @@ def install(
     cards.refresh()
     for module in [module for module in sys.modules if module.partition(".")[0] in made]:
         del sys.modules[module]
+
+
+@pytest.fixture(scope="module")
+def rooms() -> Iterator[None]:
+    """Install the toy members of ``tests/rooms`` for the tests of a module."""
+    sys.path.insert(0, str(ROOMS))
+    cards.refresh()
+    yield
+    sys.path.remove(str(ROOMS))
+    cards.refresh()
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,142 @@
+"""Ask a fitted method everything that it can, on test rows; and compare answers."""
+
+import functools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from interpolants.foundations.records import record_of
+from interpolants.framework import stored
+from interpolants.framework.answers import Predictive
+from interpolants.framework.capabilities import Capability, capabilities_of, cut
+from interpolants.framework.method import Method
+from interpolants.framework.roles import take
+from interpolants.framework.task import Task
+
+N = 5  # samples to ask for, where rows are not what is given
+
+
+def able(method: Method) -> Iterator[Capability]:
+    """The capabilities that this instance has."""
+    return (one for verb, one in capabilities_of(type(method)).items() if method.can(verb))
+
+
+def inputs(one: Capability, method: Method, task: Task, probe: Mapping[str, Any]) -> dict[str, Any]:
+    """What a verb reads: of the probe, else of the test rows."""
+    found, test = {}, task.test
+    for role in one.roles(method):
+        source = one.source(role.name)
+        if role.name in probe:
+            found[role.name] = probe[role.name]
+        elif source in test and (source in method.given or source in method.shapes or not method.is_fitted):
+            found[role.name] = test[source]
+        elif not role.optional:
+            raise AssertionError(f"{one.verb} needs {role.name}: give it in [probe] of the recipe")
+    for name, parameter in one.parameters.items():
+        free = parameter.default is not parameter.empty or parameter.kind is parameter.VAR_KEYWORD
+        if name not in found and name != "n" and not free:
+            assert name in probe, f"{one.verb} needs {name}: give it in [probe] of the recipe"
+            found[name] = probe[name]
+    return found
+
+
+def call(method: Method, one: Capability, given: Mapping[str, Any], **options: Any) -> Any:
+    """The answer of a verb."""
+    sized = {"n": N} if "n" in one.parameters and "n" not in options else {}
+    return getattr(method, one.verb)(**{**given, **sized, **options})
+
+
+def answers(method: Method, task: Task, probe: Mapping[str, Any]) -> dict[str, Any]:
+    """All answers by verb, as trees; a method that is an answer is asked in turn."""
+    found = {}
+    for one in able(method):
+        answer = call(method, one, inputs(one, method, task, probe))
+        found[one.verb] = answers(answer, task, probe) if isinstance(answer, Method) else plain(answer)
+    return found
+
+
+@functools.singledispatch
+def plain(answer: Any) -> Any:
+    """An answer as a tree: arrays and tables as tensors, records as they are."""
+    if record_of(answer) is not None or isinstance(answer, torch.Tensor | Method):
+        return answer
+    if hasattr(answer, "to_numpy"):
+        answer = answer.to_numpy()
+    return torch.from_numpy(np.array(answer)) if isinstance(answer, np.ndarray) else answer
+
+
+@plain.register(list)
+@plain.register(tuple)
+def _(answer: Any) -> Any:
+    return [plain(part) for part in answer]
+
+
+@plain.register(dict)
+def _(answer: Any) -> Any:
+    return {name: plain(part) for name, part in answer.items()}
+
+
+def rows_of(answer: Any, rows: slice) -> Any:
+    """Some rows of a plain answer."""
+    return cut(answer, rows)
+
+
+def count(answer: Any) -> int:
+    """Rows of a plain answer."""
+    return answer.loc.shape[1] if isinstance(answer, Predictive) else len(getattr(answer, "x", answer))
+
+
+def same(a: Any, b: Any) -> bool:
+    """Equal to the bit."""
+    return stored.fingerprint(a) == stored.fingerprint(b)
+
+
+def same_numbers(a: Any, b: Any) -> bool:
+    """Equal arrays, whatever their containers and names are called."""
+    left: dict[str, torch.Tensor] = {}
+    right: dict[str, torch.Tensor] = {}
+    stored.pack(a, left)
+    stored.pack(b, right)
+    shaped = {
+        name: x.reshape(right[name].shape).to(right[name].dtype) for name, x in left.items() if name in right
+    }
+    return left.keys() == right.keys() and same([*shaped.values()], [right[name] for name in shaped])
+
+
+def some(given: Mapping[str, Any], rows: slice) -> dict[str, Any]:
+    """Some rows of what a verb reads; what has no rows goes along."""
+    return {name: take(value, rows) if hasattr(value, "__len__") else value for name, value in given.items()}
+
+
+def close(a: Any, b: Any, tolerance: float) -> bool:
+    """Equal up to an error relative to the size of each tensor."""
+    left: dict[str, torch.Tensor] = {}
+    right: dict[str, torch.Tensor] = {}
+    words = stored.pack(a, left), stored.pack(b, right)
+    if words[0] != words[1] or left.keys() != right.keys():
+        return False
+    return all(_near(left[name], right[name], tolerance) for name in left)
+
+
+def _near(a: torch.Tensor, b: torch.Tensor, tolerance: float) -> bool:
+    if a.shape != b.shape or not a.is_floating_point():
+        return torch.equal(a, b)
+    size = float(a.abs().max()) if a.numel() else 0.0
+    return torch.allclose(a, b, rtol=tolerance, atol=tolerance * size, equal_nan=True)
+
+
+__all__ = [
+    "able",
+    "answers",
+    "call",
+    "close",
+    "count",
+    "inputs",
+    "plain",
+    "rows_of",
+    "same",
+    "same_numbers",
+    "some",
+]

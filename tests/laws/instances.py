@@ -1,0 +1,99 @@
+"""A small instance of every method: the ``[quick]`` part of its recipe, its room's, or one on toy values by role."""
+
+import importlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from interpolants.foundations.card_file import Card
+from interpolants.foundations.cards import load_cards
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.randomness import generator
+from interpolants.framework.method import Method, settings_of
+from interpolants.framework.roles import Role
+from interpolants.framework.task import Split, Task
+from interpolants.runs.config import find_config, read_settings
+from interpolants.runs.recipe import make_method, make_recipe, make_task
+from interpolants.runs.recipe_files import is_recipe
+from interpolants.runs.values import Place
+
+ROWS = 120
+# Settings that make a fit take seconds, for those methods that have them.
+SMALL = {
+    "steps": 24,
+    "batch_size": 32,
+    "checkpoint_every": 10,
+    "net": {"kind": "mlp", "width": 16, "depth": 2},
+}
+
+
+@dataclass(frozen=True)
+class Instance:
+    """An unfitted method, its data, and inputs of capabilities that no test row has."""
+
+    method: Method
+    task: Task
+    probe: dict[str, Any] = field(default_factory=dict)
+
+
+def method_cards() -> list[Card]:
+    """Cards of kind method whose entry has the form of one: those of the library, then those of the rooms."""
+    cards = [card for package in ("interpolants", "rooms") for card in load_cards(package)]
+    return [card for card in cards if card.kind == "method" and _is_method(card.load_entry())]
+
+
+def _is_method(entry: object) -> bool:
+    return isinstance(entry, type) and issubclass(entry, Method)
+
+
+def instance(card: Card) -> Instance:
+    """A fresh instance of a method."""
+    if card.entry.startswith("rooms."):
+        return _of_room(card)
+    tables = _recipe(card)
+    return _by_role(card) if tables is None else _of_recipe(tables)
+
+
+def _recipe(card: Card) -> Any:
+    """The tables of its recipe, if it has a quick size."""
+    try:
+        tables = read_settings(find_config(Path(card.recipe)))
+    except InvalidInputError:
+        return None
+    return tables if is_recipe(tables) and "quick" in tables else None
+
+
+def _of_recipe(tables: Any) -> Instance:
+    recipe = make_recipe(tables, quick=True)
+    tables = recipe.tasks[0]
+    method = make_method(tables, recipe.seed)
+    task, _ = make_task(tables, method, Place(seed=recipe.seed))
+    return Instance(method, task, {name: _probe(value) for name, value in tables.probe.items()})
+
+
+def _probe(value: Any) -> Any:
+    return torch.tensor(value) if isinstance(value, list) else value
+
+
+def _of_room(card: Card) -> Instance:
+    room = importlib.import_module(card.entry.partition(":")[0])
+    method, values, *split = getattr(room, f"quick_{card.id}", room.quick)()
+    task = Task.of(method.roles(), values, *split)
+    return Instance(method, task, dict(getattr(room, "PROBE", {})))
+
+
+def _by_role(card: Card) -> Instance:
+    kind: Any = card.load_entry()
+    method = kind(**{f.name: SMALL[f.name] for f in settings_of(kind) if f.name in SMALL})
+    values = {role.name: _toy(role) for role in method.roles() if not role.optional}
+    return Instance(method, Task.of(method.roles(), values, Split(test=0.5)))
+
+
+def _toy(role: Role) -> Any:
+    """Gaussian rows about a mean of the role's own."""
+    if role.kind != "rows":
+        raise InvalidInputError(f"no toy values of kind {role.kind}: give its recipe a [quick] part")
+    g = generator(0, "toy rows", role.name)
+    return torch.randn(2, generator=g) + torch.randn(ROWS, 2, generator=g)

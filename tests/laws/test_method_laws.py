@@ -1,0 +1,376 @@
+"""What every method keeps, each law as far as the method's card declares.
+
+A member supplies no test: its instance is the ``[quick]`` part of its recipe, see ``instances``. Exemptions are skips
+with the reason, and a test prints them.
+"""
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.framework import stored
+from interpolants.framework.capabilities import NotAbleError, leading_arguments
+from interpolants.framework.method import Method, load
+from laws.asking import able, answers, call, close, count, inputs, plain, rows_of, same, same_numbers, some
+from laws.instances import Instance, instance, method_cards
+
+pytestmark = pytest.mark.usefixtures("rooms")
+
+METHODS = method_cards()
+each = pytest.mark.parametrize("card", METHODS, ids=lambda card: card.id)
+
+
+def fresh(card: Any) -> Instance:
+    """An instance that nobody has used; bad members put another function here."""
+    return instance(card)
+
+
+@functools.cache
+def fitted(card: Any) -> tuple[Method, Instance, dict[str, int]]:
+    """A fitted method, what it was made of, and its stages with their steps."""
+    one, stages = fresh(card), {}
+    method = one.method.fit_roles(
+        one.task.for_fit(one.method), watch=lambda stage, k, steps: stages.setdefault(stage, steps)
+    )
+    return method, one, stages
+
+
+@functools.cache
+def answered(card: Any) -> dict[str, Any]:
+    """All its answers."""
+    method, one, _ = fitted(card)
+    return answers(method, one.task, one.probe)
+
+
+def exempt(law: str, card: Any) -> str:
+    """Why a law does not hold for a method, as far as can be known before it is tried; empty where it does."""
+    if law == "rows" and card.scopes.rows.startswith(("set", "none")):
+        return f"rows = {card.scopes.rows}"
+    if law == "resume" and card.scopes.resume.startswith("none"):
+        return f"resume = {card.scopes.resume}"
+    if law in ("resume", "stopped") and not fitted(card)[2]:
+        return "the fit has no stages"
+    if law == "containers" and not tabular(card):
+        return "no role is a table"
+    return ""
+
+
+def skip_if_exempt(law: str, card: Any) -> None:
+    if reason := exempt(law, card):
+        pytest.skip(reason)
+
+
+def fit(card: Any, method: Method, **options: Any) -> Method:
+    """Fit on the data of the instance."""
+    return method.fit_roles(fitted(card)[1].task.for_fit(method), **options)
+
+
+# --- fits ----------------------------------------------------------------------------------------------------
+
+
+@each
+def test_fitted_twice_the_same_bits(card):
+    method, one, _ = fitted(card)
+    again = fresh(card).method
+    fit(card, again)
+    assert same(again.learnt(), method.learnt())
+    assert same(answers(again, one.task, one.probe), answered(card))
+
+
+@each
+def test_saved_and_loaded_the_same_answers_from_plain_files(card, tmp_path):
+    method, one, _ = fitted(card)
+    back = load(method.save(tmp_path / "model"))
+    assert type(back) is type(method)
+    assert same(back, method)
+    assert same(answers(back, one.task, one.probe), answered(card))
+    files = [file for file in (tmp_path / "model").rglob("*") if file.is_file()]
+    assert {file.suffix for file in files} <= {".json", ".safetensors"}
+    assert same(load(back.save(tmp_path / "again")), method)
+
+
+@each
+def test_a_refused_or_stopped_fit_changes_nothing(card):
+    method, _, stages = fitted(card)
+    one = method.clone().take_over(method.learnt())
+    before = stored.fingerprint(one)
+    with pytest.raises(InvalidInputError):
+        one.fit_roles({})
+    for stage, steps in stages.items():
+        with pytest.raises(StoppedError):
+            fit(card, one, watch=stop_at(stage, max(1, steps // 2)))
+    assert stored.fingerprint(one) == before
+
+
+class StoppedError(Exception):
+    """What a test stops a fit with."""
+
+
+def stop_at(stage: str, step: int) -> Any:
+    def watch(name: str, k: int, steps: int) -> None:
+        if (name, k) == (stage, step):
+            raise StoppedError
+
+    return watch
+
+
+@each
+def test_a_misspelt_name_is_answered_with_the_nearest(card):
+    method, one, _ = fitted(card)
+    with pytest.raises(InvalidInputError, match="Did you mean 'seed'"):
+        type(method)(seeed=1)
+    with pytest.raises(InvalidInputError, match="Did you mean 'seed'"):
+        method.clone().set_params(seeed=1)
+    role = method.roles()[0].name
+    with pytest.raises(InvalidInputError, match=f"Did you mean '{role}'"):
+        method.clone().fit(**one.task.for_fit(method), **{f"{role}_": 1})
+    with pytest.raises(InvalidInputError, match="Did you mean 'progress'"):
+        method.clone().fit(**one.task.for_fit(method), progres=True)
+    for ability in able(method):
+        if ability.spreads:
+            continue
+        given, name = inputs(ability, method, one.task, one.probe), next(iter(ability.parameters), "")
+        with pytest.raises(InvalidInputError, match=f"Did you mean '{name}'" if name else "must be known"):
+            call(method, ability, given, **{f"{name or 'x'}_": 1})
+
+
+@each
+def test_a_fit_leaves_the_data_alone(card):
+    _, one, _ = fitted(card)
+    method = fresh(card).method
+    data = {name: own_memory(value) for name, value in one.task.for_fit(method).items()}
+    before = stored.fingerprint({k: plain(v) for k, v in data.items()})
+    method.fit_roles(data)
+    for ability in able(method):
+        call(method, ability, inputs(ability, method, one.task, one.probe))
+    assert stored.fingerprint({k: plain(v) for k, v in data.items()}) == before
+
+
+def own_memory(value: Any) -> Any:
+    """A contiguous copy, which a fit reads without a copy of its own."""
+    if isinstance(value, list):
+        return [own_memory(part) for part in value]
+    return value.clone(memory_format=torch.contiguous_format) if isinstance(value, torch.Tensor) else value
+
+
+@each
+def test_its_verbs_take_what_they_take_everywhere(card):
+    method, _, _ = fitted(card)
+    for one in able(method):
+        leading = leading_arguments(one.verb)
+        assert tuple(one.parameters)[: len(leading)] == leading, one.verb
+        for name, parameter in list(one.parameters.items())[len(leading) :]:
+            free = parameter.default is not parameter.empty or parameter.kind is parameter.VAR_KEYWORD
+            roles = {role.name for role in one.roles(method)}
+            assert free or name in roles, f"{one.verb}: {name} needs a default"
+
+
+@each
+def test_parameters_round_trip(card):
+    method, _, _ = fitted(card)
+    clone = method.clone()
+    assert not clone.is_fitted
+    assert method.is_fitted
+    assert same(clone, type(method)(**method.params()))
+    assert same(
+        clone.to_parts(), method.clone().set_params(**method.clone().get_params(deep=False)).to_parts()
+    )
+    assert clone.set_params(seed=7).seed == 7
+    assert clone.get_params().keys() == method.get_params().keys()
+    with pytest.raises(InvalidInputError):
+        clone.set_params(seed=-1)
+    assert clone.seed == 7
+
+
+# --- containers ----------------------------------------------------------------------------------------------
+
+
+def tabular(card: Any) -> set[str]:
+    """Roles of rows that a table can hold."""
+    method, one, _ = fitted(card)
+    train = one.task.train
+    rows = (role.name for role in method.roles() if role.kind == "rows" and role.name in train)
+    return {name for name in rows if plain(train[name]).ndim == 2}
+
+
+@each
+def test_any_container_goes_in_and_comes_out(card):
+    skip_if_exempt("containers", card)
+    import pandas
+
+    method, one, _ = fitted(card)
+    tables = tabular(card)
+    arrays, frames = (
+        method.clone().fit_roles(
+            {k: to(v) if k in tables else v for k, v in one.task.for_fit(method).items()}
+        )
+        for to in (as_array, as_frame)
+    )
+    assert same(arrays.state, method.state)
+    assert same(frames.state, method.state)
+    for ability in able(method):
+        given = inputs(ability, method, one.task, one.probe)
+        theirs = {k: shuffled(v) if ability.source(k) in tables else v for k, v in given.items()}
+        expected = plain(call(method, ability, given))
+        answer = call(frames, ability, theirs)
+        if isinstance(answer, Method):
+            continue
+        if ability.like in tables and not hasattr(answer, "in_kind"):
+            assert isinstance(answer, pandas.DataFrame | pandas.Series), ability.verb
+            labels = next((v.index for v in theirs.values() if isinstance(v, pandas.DataFrame)), None)
+            assert labels is None or len(labels) != len(answer) or answer.index.equals(labels), ability.verb
+        assert same_numbers(plain(answer), expected), ability.verb
+
+
+def as_array(value: Any) -> Any:
+    return plain(value).numpy()
+
+
+def as_frame(value: Any) -> Any:
+    """A table with names, column by column in memory, whose rows have labels of their own."""
+    import pandas
+
+    array = np.asfortranarray(plain(value).numpy())
+    index = [f"row {i}" for i in range(len(array))]
+    return pandas.DataFrame(array, columns=[f"c{i}" for i in range(array.shape[1])], index=index)
+
+
+def shuffled(value: Any) -> Any:
+    """The same with its columns the other way round: names say which is which."""
+    frame = as_frame(value)
+    return frame[list(frame.columns[::-1])]
+
+
+# --- rows ----------------------------------------------------------------------------------------------------
+
+
+@each
+def test_a_row_does_not_feel_its_neighbours(card):
+    skip_if_exempt("rows", card)
+    method, one, _ = fitted(card)
+    scope = card.scopes.rows
+    tolerance = float(scope.split()[1]) if scope.startswith("tolerance") else 0.0
+    for ability in able(method):
+        for part, whole in parts_of(method, ability, inputs(ability, method, one.task, one.probe), scope):
+            agree = close(part, whole, tolerance) if tolerance else same(part, whole)
+            assert agree, f"{ability.verb}: {count(part)} rows apart from the others"
+
+
+def parts_of(method: Any, ability: Any, given: dict[str, Any], scope: str) -> Iterator[tuple[Any, Any]]:
+    """Answers to some rows alone, and the same rows of the answer to all."""
+    if "n" in ability.parameters and not given:
+        whole = plain(call(method, ability, {}, n=100))
+        yield from ((plain(call(method, ability, {}, n=n)), rows_of(whole, slice(0, n))) for n in (1, 17, 70))
+        if "first_index" in ability.parameters:
+            later = plain(call(method, ability, {}, n=36, first_index=64))
+            yield later, rows_of(whole, slice(64, 100))
+    elif given and "n" not in ability.parameters:
+        rows = next(len(value) for value in given.values() if hasattr(value, "__len__"))
+        whole = plain(call(method, ability, given))
+        if isinstance(whole, Method):
+            return
+        for n in sorted({1, 7, 17, rows - 1} & set(range(1, rows))):
+            yield plain(call(method, ability, some(given, slice(n)))), rows_of(whole, slice(n))
+        if scope == "bits":  # the last row first: it stands in another place and block
+            index = {"first_index": rows - 1} if "first_index" in ability.parameters else {}
+            last = slice(rows - 1, rows)
+            yield plain(call(method, ability, some(given, last), **index)), rows_of(whole, last)
+
+
+# --- resuming ------------------------------------------------------------------------------------------------
+
+
+@each
+def test_killed_in_any_stage_and_resumed_the_same_bits(card, tmp_path):
+    """The undisturbed fit kept no checkpoints, the disturbed one goes on with another cadence where it has one."""
+    skip_if_exempt("resume", card)
+    method, _, stages = fitted(card)
+    for number, (stage, steps) in enumerate(stages.items()):
+        out, seen = tmp_path / str(number), []
+        with pytest.raises(StoppedError):
+            fit(card, method.clone(), out=out, watch=stop_at(stage, max(1, 2 * steps // 3)))
+        other = other_cadence(method) if card.scopes.resume == "bits" else method.clone()
+        fit(card, other, out=out, resume=True, watch=lambda name, k, n, seen=seen: seen.append(name))
+        assert same(other.state, method.state), stage
+        assert same(other.about["history"], method.about["history"]), stage
+        assert not set(seen) & set(list(stages)[:number]), "finished stages are not run again"
+    with pytest.raises(InvalidInputError, match="another seed"):
+        fit(card, method.clone().set_params(seed=5), out=tmp_path / "0", resume=True)
+
+
+def other_cadence(method: Method) -> Method:
+    """With other distances of checkpoints."""
+    if "checkpoint_every" not in method.params():
+        return method.clone()
+    return method.clone().set_params(checkpoint_every=method.checkpoint_every + 3)
+
+
+# --- capabilities --------------------------------------------------------------------------------------------
+
+
+@each
+def test_what_it_cannot_do_it_says_with_a_reason(card):
+    method, _, _ = fitted(card)
+    for verb, why in method.capabilities().items():
+        if why:
+            leading = dict.fromkeys(leading_arguments(verb), torch.zeros(2, 2))
+            with pytest.raises(NotAbleError, match=r".{10,}"):
+                getattr(method, verb)(**leading)
+    with pytest.raises(InvalidInputError, match="must be fitted"):
+        call(method.clone(), next(able(method)), {})
+
+
+@each
+@pytest.mark.parametrize(
+    "setting", ["generator", "type", "gradients", pytest.param("threads", marks=pytest.mark.slow)]
+)
+def test_answers_do_not_depend_on_global_settings(card, setting):
+    method, one, _ = fitted(card)
+    before = answered(card)
+    state = torch.get_rng_state()
+    with other_global(setting):
+        found = answers(method, one.task, one.probe)
+    # Sums are split among threads, so that their last bits are others.
+    assert close(found, before, 1e-4) if setting == "threads" else same(found, before)
+    if setting == "gradients":
+        assert torch.equal(torch.get_rng_state(), state), "an answer drew from the global generator"
+
+
+@contextmanager
+def other_global(setting: str) -> Iterator[None]:
+    """Another generator, default type, number of threads; or gradients off."""
+    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    with torch.random.fork_rng([]), torch.set_grad_enabled(setting != "gradients"):
+        try:
+            if setting == "generator":
+                torch.manual_seed(12345)
+                np.random.seed(1)
+            if setting == "type":
+                torch.set_default_dtype(torch.float64)
+            if setting == "threads":
+                torch.set_num_threads(3 - min(threads, 2))
+            yield
+        finally:
+            torch.set_default_dtype(dtype)
+            torch.set_num_threads(threads)
+
+
+def test_exemptions_are_few_and_shown(capsys):
+    found = {
+        f"{card.id}, {law}": reason
+        for card in METHODS
+        for law in ("rows", "resume", "containers")
+        if (reason := exempt(law, card))
+    }
+    with capsys.disabled():
+        print(f"\n{len(found)} exemptions of {3 * len(METHODS)}:")
+        for what, reason in found.items():
+            print(f"  {what}: {reason}")
+    assert all(len(reason) > 8 for reason in found.values())
+    assert len(found) < 1.5 * len(METHODS)
