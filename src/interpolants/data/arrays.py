@@ -11,12 +11,23 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
+from interpolants.data.alphabet import Alphabet
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 from interpolants.foundations.records import record
 
 Container = Literal[
-    "torch", "numpy", "pandas", "xarray", "list", "dataset", "distribution", "labels", "condition", "thing"
+    "torch",
+    "numpy",
+    "pandas",
+    "xarray",
+    "list",
+    "dataset",
+    "distribution",
+    "labels",
+    "text",
+    "condition",
+    "thing",
 ]
 
 _SHOWN = 5
@@ -29,11 +40,12 @@ class Kind:
     """Container and dtype of the input, so that results come back alike.
 
     Attributes:
-        container: Which kind of object held the samples.
+        container: Which kind of object held the samples; ``text`` for strings of the symbols in ``columns``.
         dtype: Floating type of the answer; a NumPy type for numpy, pandas and xarray, else a torch type; or its name.
         device: Device of the answer, for torch; None for the others.
-        columns: Column labels of a DataFrame; the name of a Series; the names of an xarray object's axes.
-        flat: Whether samples came as (N,) instead of (N, 1).
+        columns: Column labels of a DataFrame; the name of a Series; the names of an xarray object's axes; the symbols
+            of tokens.
+        flat: Whether samples came as (N,) instead of (N, 1), or tokens as (L,) instead of (1, L).
         index: Row labels of a table, coordinates of an xarray object; not stored.
     """
 
@@ -133,6 +145,8 @@ def restore(tensor: Tensor, kind: Kind) -> Any:
         tensor: (M, *D) or (M,).
         kind: As returned by ``as_tensor``.
     """
+    if kind.container != "labels" and "int" in _name(kind.dtype):  # tokens
+        return _restore_tokens(tensor, kind)
     if kind.flat and tensor.ndim == 2 and tensor.shape[1] == 1:
         tensor = tensor[:, 0]
     if kind.container in ("torch", "dataset", "distribution"):
@@ -156,6 +170,22 @@ def restore(tensor: Tensor, kind: Kind) -> Any:
     array = array.reshape(len(array), -1)
     fits = len(kind.columns) == array.shape[1]
     return pandas.DataFrame(array, columns=list(kind.columns) if fits else None, index=index)
+
+
+def _restore_tokens(tensor: Tensor, kind: Kind) -> Any:
+    """Rows of tokens as text or numbers, one row alone if it came alone; numbers about rows keep their type."""
+    if tensor.is_floating_point():
+        return restore(tensor, Kind("numpy" if kind.container == "numpy" else "torch", tensor.dtype))
+    alone = kind.flat and len(tensor) == 1
+    if kind.container == "text":
+        texts = Alphabet(tuple(kind.columns)).decode(tensor)
+        return texts[0] if alone else texts
+    tensor = tensor[0] if alone else tensor
+    if kind.container == "list":
+        return tensor.tolist()
+    if kind.container == "numpy":
+        return tensor.cpu().numpy().astype(kind.dtype)
+    return tensor.to(device=kind.device, dtype=kind.torch_dtype)
 
 
 def _as_xarray(array: np.ndarray[Any, Any], kind: Kind) -> Any:

@@ -35,6 +35,7 @@ class Role:
         optional: Whether ``fit`` goes without.
         like: Another role whose event shape it must share.
         needs: Verb that a role of kind ``model`` must be capable of.
+        names: What codes 0, 1, ... stand for, where the method fixes it: the symbols of tokens.
         about: One line for people.
     """
 
@@ -45,6 +46,7 @@ class Role:
     optional: bool = False
     like: str = ""
     needs: str = ""
+    names: tuple[str, ...] = ()
     about: str = ""
 
 

@@ -1,0 +1,96 @@
+"""Tokens as a kind of role: texts of one length, or whole numbers."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interpolants.data.alphabet import BLANK, Alphabet
+from interpolants.data.arrays import Container
+from interpolants.data.arrays import Kind as Given
+from interpolants.foundations.errors import invalid
+from interpolants.framework.roles import Reading, Role, role_kind
+
+
+class Tokens:
+    """Sequences over a finite alphabet: codes ``(N, L)`` int64; a single text or ``(L,)`` is one row.
+
+    The alphabet is that of the role, of the data set, or of the text itself, and is kept in ``Given.columns``; numbers
+    may come without one. With ``gaps`` the code after the last symbol, in texts ``"_"``, means "not seen".
+    """
+
+    has_rows = True
+
+    def read(self, value: Any, role: Role, reading: Reading) -> tuple[Tensor, Given]:
+        """From a string, strings of one length, arrays of whole numbers, or a data set with symbols."""
+        symbols = tuple(role.names if reading.before is None else reading.before.columns)
+        if found := tuple(getattr(getattr(value, "info", None), "symbols", ())):
+            if symbols and symbols != found:
+                rule = f"symbols must be those of the data, {''.join(found)!r}"
+                raise invalid(reading.who, rule, repr("".join(symbols)), "Leave them out.")
+            value, symbols = value.x, found
+        texts = _texts(value)
+        if texts is None:
+            return _numbers(getattr(value, "x", value), symbols, role, reading)
+        # A single text of a fit stands for many rows, so nothing comes back as a single one.
+        flat = isinstance(value, str) and reading.before is not None
+        alphabet = _alphabet(texts, symbols, role, reading)
+        codes = alphabet.encode_rows(texts, blank=BLANK if role.gaps else None, who=reading.who)
+        return codes, Given("text", "int64", columns=alphabet.symbols, flat=flat)
+
+
+def _texts(value: Any) -> list[str] | None:
+    """Strings, whatever holds them; None for numbers."""
+    if isinstance(value, str):
+        return [value]
+    if getattr(getattr(value, "dtype", None), "kind", "") in "OUT" and hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, list | tuple) and value and all(isinstance(part, str) for part in value):
+        return list(value)
+    return None
+
+
+def _alphabet(texts: list[str], symbols: tuple[str, ...], role: Role, reading: Reading) -> Alphabet:
+    if not all(texts):
+        raise invalid(reading.who, f"{role.name} must not be empty", "''")
+    if symbols:
+        return Alphabet(symbols)
+    if reading.before is not None:
+        remedy = "Pass symbols= when you make it, or fit it to text."
+        raise invalid(reading.who, "text needs a method that knows its symbols", "one without", remedy)
+    return Alphabet.of("".join(texts))
+
+
+def _numbers(value: Any, symbols: tuple[str, ...], role: Role, reading: Reading) -> tuple[Tensor, Given]:
+    plain = getattr(value, "to_numpy", lambda: value)()
+    x = plain.detach() if isinstance(plain, Tensor) else _as_tensor(plain, role, reading)
+    if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool or x.ndim not in (1, 2):
+        got = f"{x.dtype} of shape {tuple(x.shape)}"
+        raise invalid(reading.who, f"{role.name} must be whole numbers, (N, L) or (N,), or text", got)
+    if x.numel() == 0 or int(x.min()) < 0:
+        found = "none" if x.numel() == 0 else int(x.min())
+        raise invalid(reading.who, f"{role.name} must be >= 0, and there must be some", found)
+    highest = len(symbols) - 1 + role.gaps
+    if symbols and int(x.max()) > highest:
+        raise invalid(reading.who, f"{role.name} must be 0 ... {highest}", int(x.max()))
+    flat = x.ndim == 1 and reading.before is not None
+    return (x[None] if x.ndim == 1 else x).long(), _given(value, x, symbols, flat=flat)
+
+
+def _as_tensor(plain: Any, role: Role, reading: Reading) -> Tensor:
+    try:
+        return torch.as_tensor(np.array(plain))
+    except (TypeError, ValueError, RuntimeError) as error:
+        rule = f"{role.name} must be whole numbers of one length, or text"
+        raise invalid(reading.who, rule, type(plain).__name__, str(error)) from error
+
+
+def _given(value: Any, x: Tensor, symbols: tuple[str, ...], *, flat: bool) -> Given:
+    if isinstance(value, Tensor):
+        return Given("torch", x.dtype, x.device, symbols, flat)
+    container: Container = "list" if isinstance(value, list | tuple) else "numpy"
+    return Given(container, str(x.dtype).removeprefix("torch."), None, symbols, flat)
+
+
+role_kind("tokens", Tokens())
