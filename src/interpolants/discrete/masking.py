@@ -26,13 +26,16 @@ def stratified(rows: int, *, generator: Generator | None, device: torch.device) 
     return (torch.arange(rows, dtype=torch.float64, device=device) + u) / rows
 
 
-def hide(n: Tensor, length: int, *, generator: Generator | None = None) -> Hidden:
+def hide(
+    n: Tensor, length: int, *, generator: Generator | None = None, levels: Tensor | None = None
+) -> Hidden:
     """Hide n random positions in each row.
 
     Args:
         n: ``(B,)`` numbers of masks, 1 ... L.
         length: L.
         generator: Source of the levels, on the device of ``n``.
+        levels: The levels themselves, ``(B, L)`` uniform float64, instead.
 
     Raises:
         InvalidInputError: If a number is outside 1 ... L; values are read on the CPU only.
@@ -42,7 +45,8 @@ def hide(n: Tensor, length: int, *, generator: Generator | None = None) -> Hidde
         found = low if low < 1 else high
         remedy = "With no mask there is nothing to predict."
         raise invalid("hide", f"the number of masks must lie in 1 ... {length}", found, remedy)
-    levels = torch.rand(len(n), length, dtype=torch.float64, device=n.device, generator=generator)
+    if levels is None:
+        levels = torch.rand(len(n), length, dtype=torch.float64, device=n.device, generator=generator)
     order = levels.argsort(1)
     rank = torch.empty_like(order).scatter_(
         1, order, torch.arange(length, device=n.device).expand(len(n), -1)
@@ -52,7 +56,10 @@ def hide(n: Tensor, length: int, *, generator: Generator | None = None) -> Hidde
     return Hidden(where, share)
 
 
-def hide_share(share: Tensor, length: int, *, generator: Generator | None = None) -> Hidden:
+def hide_share(
+    share: Tensor, length: int, *, generator: Generator | None = None, levels: Tensor | None = None
+) -> Hidden:
     """Hide each position by itself with the probability ``share (B,)``; there may be none."""
-    levels = torch.rand(len(share), length, dtype=torch.float64, device=share.device, generator=generator)
+    if levels is None:
+        levels = torch.rand(len(share), length, dtype=torch.float64, device=share.device, generator=generator)
     return Hidden(levels < share[:, None], share)

@@ -5,6 +5,7 @@ sequence in that order; with the exact posterior it is ``-log p(x)`` itself.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from interpolants.discrete.posterior import Posterior, as_posterior
 from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.randomness import BlockNoise
 from interpolants.foundations.types import Condition, check_rows, take_rows
 
 Form = Literal["time_free", "time"]
@@ -64,6 +66,8 @@ def nelbo(
     form: Form = "time_free",
     cond: Condition = None,
     generator: Generator | None = None,
+    seed: int | None = None,
+    first_index: int = 0,
     chunk: int | None = None,
 ) -> Nelbo:
     """Estimate the bound on a masked path.
@@ -76,6 +80,8 @@ def nelbo(
             but without a finite variance, so that its error is no guide.
         cond: Condition, one row per sequence.
         generator: Source of the masks, on the CPU.
+        seed: Instead of a generator: the masks of sequence i then belong to (seed, i), whatever its batch.
+        first_index: Index of the first sequence in the whole job, with ``seed``.
         chunk: Sequences at once; chosen for the machine's cache when None.
 
     Raises:
@@ -86,19 +92,43 @@ def nelbo(
     whole("nelbo", "draws", draws, at_least=1)
     check_rows("nelbo", cond, len(x1), "sequence")
     rows, length = x1.shape
+    uniform = _uniforms(rows, length, generator, seed, first_index)
     total = torch.zeros(rows, dtype=torch.float64)
     for draw in range(draws):
-        u = (draw + torch.rand(rows, dtype=torch.float64, generator=generator)) / draws
+        place, levels = uniform()
+        u = (draw + place) / draws
         if form == "time_free":
-            hidden = hide(1 + (u * length).long().clamp(max=length - 1), length, generator=generator)
+            hidden = hide(1 + (u * length).long().clamp(max=length - 1), length, levels=levels)
             weight = length / hidden.where.sum(1)
         else:
-            hidden = hide_share(u, length, generator=generator)
+            hidden = hide_share(u, length, levels=levels)
             weight = 1 / hidden.share
         total += weight * _missed(posterior, x1, hidden, cond, chunk).cpu()
     values = total / draws
     error = float(values.std() / math.sqrt(rows)) if rows > 1 else math.nan
     return Nelbo(float(values.mean()), error, values, length)
+
+
+def _uniforms(
+    rows: int, length: int, generator: Generator | None, seed: int | None, first: int
+) -> Callable[[], tuple[Tensor, Tensor]]:
+    """Uniforms of a draw, ``(B,)`` and ``(B, L)``: from one stream for all, or of each sequence by itself."""
+
+    def together() -> tuple[Tensor, Tensor]:
+        place = torch.rand(rows, dtype=torch.float64, generator=generator)
+        return place, torch.rand(rows, length, dtype=torch.float64, generator=generator)
+
+    if seed is None:
+        return together
+    noise = BlockNoise(
+        seed, ("token bound",), first=first, count=rows, shape=(length + 1,), dtype=torch.float64
+    )
+
+    def apart() -> tuple[Tensor, Tensor]:
+        drawn = noise.uniform()
+        return drawn[:, 0], drawn[:, 1:]
+
+    return apart
 
 
 @torch.no_grad()

@@ -117,9 +117,7 @@ def learn_tokens(
     batches = TokenBatches(tokens, settings.batch_size, length=length, cond=cond, who=who)
     path.check_tokens(tokens.reshape(1, -1), "tokens")
     network = choose_token_net(net, path, batches.tokens.shape[1], cond, settings.seed, who=who)
-    if loss is None:
-        loss = DiscreteFlowLoss(path) if path.mask is None else MaskedCrossEntropy(path)
-    result = fit(network, _Loss(loss), batches, settings, out=out, resume=resume, progress=progress)
+    result = fit(network, TokenBatchLoss(path, loss), batches, settings, out=out, resume=resume, progress=progress)
     network = finished(network, result, prefix="")
     return LearntTokens(NetPosterior(network, path), network, result)
 
@@ -141,13 +139,20 @@ def choose_token_net(
     return named_net(asked, (length,), who=who, **given).float()  # whatever torch's default type
 
 
-class _Loss:
-    """A loss of tokens in the form that the training loop calls."""
+class TokenBatchLoss:
+    """A loss of tokens in the form that the training loop calls.
 
-    def __init__(self, loss: TokenLoss) -> None:
-        self.loss = loss
+    Args:
+        path: The path.
+        loss: The likelihood bound on masked paths and the flow's cross-entropy on others when None.
+    """
+
+    def __init__(self, path: DiscretePath, loss: TokenLoss | None = None) -> None:
+        usual = DiscreteFlowLoss(path) if path.mask is None else MaskedCrossEntropy(path)
+        self.loss: TokenLoss = usual if loss is None else loss
 
     def __call__(self, net: Any, batch: Mapping[str, Any], generator: Generator) -> dict[str, Tensor]:
+        """Cross-entropies ``(B,)`` of a batch."""
         cond = None if batch["cond"] is None else batch["cond"].to(generator.device)
         x1 = batch["x1"].to(generator.device)
         return {"cross_entropy": self.loss(net, x1, generator=generator, cond=cond)}
