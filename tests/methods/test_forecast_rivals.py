@@ -47,7 +47,7 @@ def test_rivals_are_fitted_on_the_task_of_a_forecaster_and_stored(make, tmp_path
     rival = task.fit(make())
     again = interpolants.load(rival.save(tmp_path / "rival"))
     assert torch.equal(task.call(again, "forecast", members=3).x, task.call(rival, "forecast", members=3).x)
-    with pytest.raises(InvalidInputError, match="members must be an integer >= 1"):
+    with pytest.raises(InvalidInputError, match="members must be a whole number >= 1"):
         rival.forecast(NOW, members=0)
     with pytest.raises(InvalidInputError, match="event shape"):
         rival.forecast(NOW[:, :1])

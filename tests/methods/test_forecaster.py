@@ -221,7 +221,7 @@ def test_images_are_forecast_by_a_network_of_images():
         (lambda: Forecaster("difusive"), "diffusive"),
         (lambda: Forecaster(stepz=3), "every argument must be a setting, got 'stepz'. Did you mean 'steps'"),
         (lambda: Forecaster(train={"steps": 3}), "Give the settings of the training directly"),
-        (lambda: Forecaster(seed=-1), "seed must be an integer >= 0, got -1"),
+        (lambda: Forecaster(seed=-1), "seed must be a whole number >= 0, got -1"),
         (lambda: Forecaster(times="logitnormal"), "Forecaster: times must be .* mean 'logit_normal'"),
         (lambda: Forecaster(net={"kind": "mlp", "cond_dim": 3}).fit(*pairs(PROBLEM, 9)), "leave cond_dim to"),
         (lambda: Forecaster().forecast(torch.zeros(2, 2)), "must be fitted"),
@@ -239,8 +239,8 @@ def test_bad_forecasts_are_refused(quick):
     x = torch.zeros(12, 2)
     for call, message in (
         (lambda: quick.forecast(torch.zeros(2, 3)), "event shape"),
-        (lambda: quick.forecast(x, members=0), "members must be an integer >= 1, got 0"),
-        (lambda: quick.forecast(x, steps=0), "steps must be an integer >= 1, got 0"),
+        (lambda: quick.forecast(x, members=0), "members must be a whole number >= 1, got 0"),
+        (lambda: quick.forecast(x, steps=0), "steps must be a whole number >= 1, got 0"),
         (lambda: quick.forecast(x, cond=torch.zeros(12, 1)), "fitted without cond takes none"),
         (lambda: quick.forecast(x, member=3), "Did you mean 'members'"),
     ):

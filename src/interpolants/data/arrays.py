@@ -175,7 +175,7 @@ def restore(tensor: Tensor, kind: Kind) -> Any:
 def _restore_tokens(tensor: Tensor, kind: Kind) -> Any:
     """Rows of tokens as text or numbers, one row alone if it came alone; numbers about rows keep their type."""
     if tensor.is_floating_point():
-        return restore(tensor, Kind("numpy" if kind.container == "numpy" else "torch", tensor.dtype))
+        return tensor.cpu().numpy() if kind.container == "numpy" else tensor
     alone = kind.flat and len(tensor) == 1
     if kind.container == "text":
         texts = Alphabet(tuple(kind.columns)).decode(tensor)

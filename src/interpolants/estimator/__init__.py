@@ -5,7 +5,6 @@ from interpolants.estimator.bridge import Bridge
 from interpolants.estimator.check import Check, CheckReport
 from interpolants.estimator.presets import PFGMPP
 from interpolants.estimator.prior_restoration import PriorRestoration
-from interpolants.estimator.tokens import TokenBridge
 
 __all__ = [
     "Bridge",
@@ -15,6 +14,5 @@ __all__ = [
     "EpsChoice",
     "PFGMPP",
     "PriorRestoration",
-    "TokenBridge",
     "auto_eps",
 ]

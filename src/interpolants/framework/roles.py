@@ -18,6 +18,7 @@ from interpolants.data.arrays import Kind as Given
 from interpolants.data.arrays import as_tensor
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.framework.series import SeriesKind
+from interpolants.framework.tokens import Tokens
 
 # Rows that stand for a distribution given by its sampler.
 DRAWS = 50_000
@@ -339,6 +340,7 @@ class Thing:
 role_kind("rows", Rows())
 role_kind("ragged", Ragged())
 role_kind("series", SeriesKind())
+role_kind("tokens", Tokens())
 role_kind("labels", Labels())
 role_kind("condition", Conditions())
 

@@ -1,6 +1,6 @@
 """Tokens as a kind of role: texts of one length, or whole numbers."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -10,7 +10,9 @@ from interpolants.data.alphabet import BLANK, Alphabet
 from interpolants.data.arrays import Container
 from interpolants.data.arrays import Kind as Given
 from interpolants.foundations.errors import invalid
-from interpolants.framework.roles import Reading, Role, role_kind
+
+if TYPE_CHECKING:
+    from interpolants.framework.roles import Reading, Role
 
 
 class Tokens:
@@ -22,7 +24,7 @@ class Tokens:
 
     has_rows = True
 
-    def read(self, value: Any, role: Role, reading: Reading) -> tuple[Tensor, Given]:
+    def read(self, value: Any, role: "Role", reading: "Reading") -> tuple[Tensor, Given]:
         """From a string, strings of one length, arrays of whole numbers, or a data set with symbols."""
         symbols = tuple(role.names if reading.before is None else reading.before.columns)
         if found := tuple(getattr(getattr(value, "info", None), "symbols", ())):
@@ -51,7 +53,7 @@ def _texts(value: Any) -> list[str] | None:
     return None
 
 
-def _alphabet(texts: list[str], symbols: tuple[str, ...], role: Role, reading: Reading) -> Alphabet:
+def _alphabet(texts: list[str], symbols: tuple[str, ...], role: "Role", reading: "Reading") -> Alphabet:
     if not all(texts):
         raise invalid(reading.who, f"{role.name} must not be empty", "''")
     if symbols:
@@ -62,7 +64,7 @@ def _alphabet(texts: list[str], symbols: tuple[str, ...], role: Role, reading: R
     return Alphabet.of("".join(texts))
 
 
-def _numbers(value: Any, symbols: tuple[str, ...], role: Role, reading: Reading) -> tuple[Tensor, Given]:
+def _numbers(value: Any, symbols: tuple[str, ...], role: "Role", reading: "Reading") -> tuple[Tensor, Given]:
     plain = getattr(value, "to_numpy", lambda: value)()
     x = plain.detach() if isinstance(plain, Tensor) else _as_tensor(plain, role, reading)
     if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool or x.ndim not in (1, 2):
@@ -78,7 +80,7 @@ def _numbers(value: Any, symbols: tuple[str, ...], role: Role, reading: Reading)
     return (x[None] if x.ndim == 1 else x).long(), _given(value, x, symbols, flat=flat)
 
 
-def _as_tensor(plain: Any, role: Role, reading: Reading) -> Tensor:
+def _as_tensor(plain: Any, role: "Role", reading: "Reading") -> Tensor:
     try:
         return torch.as_tensor(np.array(plain))
     except (TypeError, ValueError, RuntimeError) as error:
@@ -91,6 +93,3 @@ def _given(value: Any, x: Tensor, symbols: tuple[str, ...], *, flat: bool) -> Gi
         return Given("torch", x.dtype, x.device, symbols, flat)
     container: Container = "list" if isinstance(value, list | tuple) else "numpy"
     return Given(container, str(x.dtype).removeprefix("torch."), None, symbols, flat)
-
-
-role_kind("tokens", Tokens())

@@ -18,6 +18,8 @@ from interpolants.methods.schrodinger import CoupledEnds, NetworkSolver, Schrodi
 from interpolants.methods.schrodinger_drifts import DriftFields
 from interpolants.methods.simplex import Curve, Route, Straight, Waypoints
 from interpolants.methods.straightness import Straightness, straightness
+from interpolants.methods.token_bridge import TokenBridge
+from interpolants.methods.token_scores import judge_tokens
 
 if not TYPE_CHECKING:
     __getattr__ = carded(__name__)  # what has a card is public without an edit here
@@ -49,8 +51,10 @@ __all__ = [
     "SchrodingerResult",
     "SchrodingerSolver",
     "Straightness",
+    "TokenBridge",
     "Waypoints",
     "cheapest_route",
+    "judge_tokens",
     "one_step",
     "rectify",
     "straightness",

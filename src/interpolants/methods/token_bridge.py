@@ -20,9 +20,8 @@ from interpolants.foundations.types import Condition
 from interpolants.framework.capabilities import capability
 from interpolants.framework.roles import Role, read
 from interpolants.framework.stages import Run
-from interpolants.framework import tokens as _kind_of_role  # noqa: F401  # makes the kind known
 from interpolants.framework.trained import Trained
-from interpolants.methods.parts.choices import member
+from interpolants.methods.parts.choices import as_table, member
 from interpolants.training.pairs import finished
 from interpolants.training.tokens import TokenBatches, TokenBatchLoss, choose_token_net
 
@@ -119,7 +118,7 @@ class TokenBridge(Trained):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The posterior, by cross-entropy."""
         x, cond = data["tokens"], data.get("cond")
-        path = self._path(x)
+        path = self._path(self._size(x))
         pieces = len(x) == 1  # one long text
         length = (self.length or min(_LENGTH, x.shape[1])) if pieces else x.shape[1]
         cond = cond.float() if cond is not None and cond.is_floating_point() else cond
@@ -127,32 +126,33 @@ class TokenBridge(Trained):
         batches = TokenBatches(rows, self.batch_size, length=cut, cond=cond, who="TokenBridge.fit")
         net = choose_token_net(self.net, path, length, cond, self.seed, who="TokenBridge.fit")
         result = run.train("tokens", net, TokenBatchLoss(path), batches, self.training())
-        return {"net": finished(net, result, prefix=""), "path": path, "length": length}
+        return {"net": finished(net, result, prefix=""), "vocabulary": path.vocabulary, "length": length}
 
-    def _path(self, x: Tensor) -> DiscretePath:
-        """The path over as many tokens as there are symbols, or as the data show."""
-        own = self.path if isinstance(self.path, DiscretePath) else None
+    def _size(self, x: Tensor) -> int:
+        """Number of tokens: that of the symbols, of the settings, or of what the data show."""
         symbols, found = len(self.given["tokens"].columns), int(x.max()) + 1
-        size = self.vocabulary if own is None else own.vocabulary
+        size = self.path.vocabulary if isinstance(self.path, DiscretePath) else self.vocabulary
         if symbols and size not in (None, symbols):
             rule = f"the vocabulary must be the number of symbols, {symbols}"
             raise invalid("TokenBridge.fit", rule, size, "Leave it out, or pass as many symbols=.")
         size = symbols or size or max(2, found)
         if found > size:
             raise invalid("TokenBridge.fit", f"tokens must be 0 ... {size - 1}", found - 1)
-        made = own or build("discrete_path", self.path, vocabulary=size, schedule=self.keep_schedule)
+        return size
+
+    def _path(self, vocabulary: int) -> DiscretePath:
+        if isinstance(self.path, DiscretePath):
+            return self.path
+        made = build("discrete_path", self.path, vocabulary=vocabulary, schedule=self.keep_schedule)
         assert isinstance(made, DiscretePath)
         return made
 
     def cannot(self, verb: str) -> str:
         """Prompts and bounds need a mask."""
-        if verb not in ("complete", "log_prob"):
+        path = self._path(2)
+        if verb not in ("complete", "log_prob") or path.mask is not None:
             return ""
-        path = self.path
-        if not isinstance(path, DiscretePath):
-            path = build("discrete_path", path, vocabulary=2, schedule=self.keep_schedule)
-        name = type(path).__name__
-        return "" if path.mask is not None else f"it needs a path with a mask token, and {name} has none."
+        return f"it needs a path with a mask token, and {type(path).__name__} has none."
 
     # --- what it knows
 
@@ -166,7 +166,7 @@ class TokenBridge(Trained):
         if not self.is_fitted:
             remedy = "Call fit(tokens) first."
             raise invalid("TokenBridge.posterior", "the model must be fitted", "one that is not", remedy)
-        return NetPosterior(self.state["net"], self.state["path"])
+        return NetPosterior(self.state["net"], self._path(self.state["vocabulary"]))
 
     @property
     def alphabet(self) -> Alphabet:
@@ -219,7 +219,13 @@ class TokenBridge(Trained):
         Returns:
             ``n`` texts, or tokens ``(n, L)``, as those of the fit came.
         """
-        options = {"sampler": sampler, "steps": steps, "cond": cond, "seed": seed, "first_index": first_index}
+        options: dict[str, Any] = {
+            "sampler": sampler,
+            "steps": steps,
+            "cond": cond,
+            "seed": seed,
+            "first_index": first_index,
+        }
         return self.draw(n, length, **options).x
 
     @capability(reads={"x": _PROMPT}, like="x")
@@ -261,7 +267,13 @@ class TokenBridge(Trained):
             raise invalid("TokenBridge.complete", rule, n, "Repeat the prompts.")
         times = (n or 1) if len(x) == 1 else 1
         cond = None if cond is None else cond.repeat(times, *(1,) * (cond.ndim - 1))
-        options = {"sampler": sampler, "steps": steps, "cond": cond, "seed": seed, "first_index": first_index}
+        options: dict[str, Any] = {
+            "sampler": sampler,
+            "steps": steps,
+            "cond": cond,
+            "seed": seed,
+            "first_index": first_index,
+        }
         return self.draw(length=length or x.shape[1], prompt=x.repeat(times, 1), **options).x
 
     @capability(reads={"x": "tokens"}, like="x")
@@ -314,15 +326,10 @@ class TokenBridge(Trained):
             first_index: Index of the first sequence in a larger job.
         """
         posterior = self.posterior
-        how = sampler or self._sampler(steps)
+        how = sampler or _usual_sampler(posterior.path, steps)
         size = self.state["length"] if length is None else length
         cond = cond.float() if isinstance(cond, Tensor) and cond.is_floating_point() else cond
         return how.sample(posterior, n, size, prompt=prompt, cond=cond, seed=seed, first_index=first_index)
-
-    def _sampler(self, steps: int | None) -> TokenSampler:
-        if self.state["path"].mask is None:
-            return TauLeaping() if steps is None else TauLeaping(num_steps=steps)
-        return FirstHitting(num_steps=steps)
 
     def nelbo(self, tokens: Any, *, draws: int = 8, cond: Any = None, seed: int = 0) -> Nelbo:
         """The bound on the negative log-likelihood of sequences, with its standard error; see ``discrete.nelbo``.
@@ -333,31 +340,33 @@ class TokenBridge(Trained):
             cond: Condition, one row per sequence.
             seed: Seed of the masks; sequence i has the bound of :meth:`log_prob`.
         """
-        x = self.pieces(tokens)
-        values = {"cond": cond}
-        known = read(self.roles()[1:], values, "TokenBridge.nelbo", before=self.given, rows=len(x))[0]
-        return nelbo(self.posterior, x, draws=draws, cond=known.get("cond"), seed=seed)
+        posterior, x = self.posterior, self.pieces(tokens)
+        known, _ = read(self.roles()[1:], {"cond": cond}, "TokenBridge.nelbo", before=self.given, rows=len(x))
+        return nelbo(posterior, x, draws=draws, cond=known.get("cond"), seed=seed)
 
     def pieces(self, tokens: Any) -> Tensor:
         """Sequences as tokens ``(N, L)``; a long text is cut into pieces, and what is left at its end is dropped."""
-        posterior = self.posterior
         data, came = read(self.roles()[:1], {"tokens": tokens}, "TokenBridge", before=self.given)
         x: Tensor = data["tokens"]
         if not came["tokens"].flat:
             return x
-        posterior.path.check_tokens(x, "tokens")
         size = min(self.state["length"], x.shape[1])
         return x[0, : x.shape[1] // size * size].reshape(-1, size)
+
+
+def _usual_sampler(path: DiscretePath, steps: int | None) -> TokenSampler:
+    if path.mask is None:
+        return TauLeaping() if steps is None else TauLeaping(num_steps=steps)
+    return FirstHitting(num_steps=steps)
 
 
 def _keep_schedule(wanted: Any) -> KeepSchedule:
     if isinstance(wanted, KeepSchedule):
         return wanted
-    settings = {"kind": wanted} if isinstance(wanted, str) else dict(wanted)
-    kind = str(settings.pop("kind", ""))
-    known = names("keep_schedule")
-    made = member("TokenBridge", "keep_schedule", {"kind": kind if kind in known else f"{kind}_keep", **settings})
+    settings = dict(as_table("TokenBridge", "keep_schedule", wanted))
+    kind, known = str(settings.pop("kind")), names("keep_schedule")
+    made = member(
+        "TokenBridge", "keep_schedule", {"kind": kind if kind in known else f"{kind}_keep", **settings}
+    )
     assert isinstance(made, KeepSchedule)
     return made
-
-

@@ -2,7 +2,7 @@
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,20 +10,27 @@ from torch import Tensor
 from interpolants.discrete.precision import token_entropy
 from interpolants.foundations.randomness import generator
 from interpolants.framework.scores import Answered, Score
+from interpolants.methods.token_bridge import TokenBridge
 from interpolants.metrics.ngrams import ngram_distance
-
-if TYPE_CHECKING:
-    from interpolants.estimator.tokens import TokenBridge
 
 # Sequences to show; sequences per sample that the bound is averaged over.
 _SHOWN, _BOUND = 8, 4
 _GRAMS = {2: "pairs", 3: "triples"}
 
 
-def judge_tokens(model: "TokenBridge", train: Tensor, test: Tensor, *, n: int, seed: int) -> Answered:
-    """Score a fitted model on sequences ``(N, L)``; see ``TokenBridge.judge``."""
+def judge_tokens(model: TokenBridge, train: Any, test: Any, *, n: int = 500, seed: int = 1) -> Answered:
+    """Likelihood of held-out sequences, and what new ones share with them, beside floors and rivals.
+
+    Args:
+        model: A fitted model.
+        train: Sequences that were learnt from, as in ``TokenBridge.fit``.
+        test: Sequences that were not.
+        n: Sequences to draw, and to compare with at most.
+        seed: Seed of all that is drawn.
+    """
+    train, test = model.pieces(train), model.pieces(test)
     size = model.posterior.path.vocabulary
-    made = model.sample(n, test.shape[1], seed=seed, details=True)
+    made = model.draw(n, test.shape[1], seed=seed)
     scores = [] if model.posterior.path.mask is None else [_bound(model, train, test[: _BOUND * n], seed)]
     scores += [_grams(k, made.x, train, test, size, seed) for k in _GRAMS]
     scores.append(
@@ -39,7 +46,7 @@ def judge_tokens(model: "TokenBridge", train: Tensor, test: Tensor, *, n: int, s
     calls = float(made.nfe.double().mean())
     scores.append(Score(name="calls", title="Network calls per sequence", value=calls, n=n))
     texts = {}
-    if model.alphabet is not None:
+    if model.given["tokens"].columns:
         texts = {
             "Samples, the first ones": tuple(model.texts(made.x[:_SHOWN])),
             "Held-out data": tuple(model.texts(test[:_SHOWN])),
@@ -47,7 +54,7 @@ def judge_tokens(model: "TokenBridge", train: Tensor, test: Tensor, *, n: int, s
     return Answered(scores=tuple(scores), texts=texts, arrays={"tokens": made.x, "real_tokens": test[:n]})
 
 
-def _bound(model: "TokenBridge", train: Tensor, test: Tensor, seed: int) -> Score:
+def _bound(model: TokenBridge, train: Tensor, test: Tensor, seed: int) -> Score:
     found = model.nelbo(test, seed=seed)
     size = model.posterior.path.vocabulary
     # One more of each: a token that training has not seen costs something finite.

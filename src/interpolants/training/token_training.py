@@ -117,7 +117,9 @@ def learn_tokens(
     batches = TokenBatches(tokens, settings.batch_size, length=length, cond=cond, who=who)
     path.check_tokens(tokens.reshape(1, -1), "tokens")
     network = choose_token_net(net, path, batches.tokens.shape[1], cond, settings.seed, who=who)
-    result = fit(network, TokenBatchLoss(path, loss), batches, settings, out=out, resume=resume, progress=progress)
+    result = fit(
+        network, TokenBatchLoss(path, loss), batches, settings, out=out, resume=resume, progress=progress
+    )
     network = finished(network, result, prefix="")
     return LearntTokens(NetPosterior(network, path), network, result)
 

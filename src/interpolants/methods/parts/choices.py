@@ -8,6 +8,7 @@ from interpolants.foundations.cards import load_cards
 from interpolants.foundations.checks import one_of
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.registry import build, members, names
+from interpolants.framework.stored import MissingCode
 from interpolants.objectives.losses import has_singular_rate
 from interpolants.objectives.times import TimeSampler
 from interpolants.paths.envelopes import ZeroEnvelope
@@ -25,12 +26,23 @@ def member(who: str, kind: str, what: Any) -> Any:
     Raises:
         InvalidInputError: If it is neither, or there is no such member.
     """
+    settings = dict(as_table(who, kind, what))
+    return build(kind, one_of(who, kind, settings.pop("kind"), names(kind)), **settings)
+
+
+def as_table(who: str, kind: str, what: Any) -> Mapping[str, Any]:
+    """The table ``{"kind": id, **settings}`` that an id or a table stands for.
+
+    Raises:
+        InvalidInputError: If it is neither; or code of the user's own that a file did not hold, and is to be passed.
+    """
     table = {"kind": what} if isinstance(what, str) else what
+    if isinstance(what, MissingCode):
+        what.refuse()
     if not isinstance(table, Mapping) or "kind" not in table:
         rule = f"{kind} must be a name, a table with a kind, or a {kind}"
         raise invalid(who, rule, repr(what), f"One of: {', '.join(names(kind))}.")
-    settings = dict(table)
-    return build(kind, one_of(who, kind, settings.pop("kind"), names(kind)), **settings)
+    return table
 
 
 def choose_coupling(who: str, coupling: Any) -> Any:
