@@ -6,7 +6,7 @@ yet for words. It writes by revealing masks one after the other, and fills gaps.
 
 from gallery.common import HUES, figure, main
 from interpolants.data import load
-from interpolants.estimator import TokenBridge
+from interpolants.methods import TokenBridge
 
 METHOD = "docs/methods/masked_diffusion.md"
 GAPS = "and the lord said unto ______ behold i will ____ thee in the ____"
@@ -16,10 +16,10 @@ def draw(quick: bool) -> object:
     """A text as it appears, and three ways to fill gaps."""
     bible = load("kjv", length=64)
     net = {"kind": "token_transformer", "width": 64, "depth": 2, "attention_heads": 4}
-    model = TokenBridge(net=net, schedule="cosine", seed=0, train={"lr": 4e-3})
-    model.fit(bible, steps=4 if quick else 400, batch_size=64, progress=False)
+    model = TokenBridge(net=net, keep_schedule="cosine", seed=0, lr=4e-3)
+    model.fit(bible, steps=4 if quick else 400)
 
-    done = model.sample(1, 64, seed=4, details=True)
+    done = model.draw(1, 64, seed=4)
     letters, hit = model.texts(done.x)[0], done.hit_times[0]
     made = figure(760, 470)
     axes = made.add_subplot()
@@ -34,7 +34,7 @@ def draw(quick: bool) -> object:
         known = count
     axes.text(-0.4, -0.4, "a text appears; what is new in a row is orange", fontsize=9)
     axes.text(-0.4, 11.6, "three ways to fill gaps (blue)", fontsize=9)
-    for row, text in enumerate([GAPS, *model.infill(GAPS, 3, seed=1)]):
+    for row, text in enumerate([GAPS, *model.complete([GAPS], n=3, seed=1)]):
         for place, letter in enumerate(text):
             write(axes, place, row * 1.6 + 13.2, letter, HUES[0] if GAPS[place] == "_" else "#1d2430")
     return made

@@ -133,16 +133,16 @@ def text(
     interpolants text runs/masked_text --prompt "and god said let there be ______"
     """
     from interpolants.data.alphabet import BLANK
-    from interpolants.estimator.tokens import TokenBridge
+    from interpolants.methods.token_bridge import TokenBridge
     from interpolants.runs.folder import find_tokens
 
     model = TokenBridge.load(find_tokens(folder, task))
     if prompt is None:
-        lines = model.texts(model.sample(n, length, seed=seed, steps=steps))
+        lines = model.texts(model.draw(n, length, seed=seed, steps=steps).x)
     else:
         if length is None and BLANK not in prompt:  # a beginning, which fills in nothing at its own length
-            length = max(len(prompt), model.length or 0)
-        lines = model.infill(prompt, n, length=length, seed=seed, steps=steps)
+            length = max(len(prompt), model.state["length"])
+        lines = model.complete([prompt], n=n, length=length, seed=seed, steps=steps)
     screen = screen_for(False)
     if as_json:
         screen.json(lines)

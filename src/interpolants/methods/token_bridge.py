@@ -23,7 +23,7 @@ from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.parts.choices import as_table, member
 from interpolants.training.pairs import finished
-from interpolants.training.tokens import TokenBatches, TokenBatchLoss, choose_token_net
+from interpolants.training.token_training import TokenBatches, TokenBatchLoss, choose_token_net
 
 # Length of the pieces of a long text, unless told otherwise.
 _LENGTH = 64
@@ -204,7 +204,7 @@ class TokenBridge(Trained):
         cond: Tensor | None = None,
         seed: int = 0,
         first_index: int = 0,
-    ) -> Tensor:
+    ) -> Any:
         """Draw new sequences; sequence i does not depend on how many there are.
 
         Args:
@@ -231,7 +231,7 @@ class TokenBridge(Trained):
     @capability(reads={"x": _PROMPT}, like="x")
     def complete(
         self,
-        x: Tensor,
+        x: Any,
         *,
         n: int | None = None,
         length: int | None = None,
@@ -240,7 +240,7 @@ class TokenBridge(Trained):
         cond: Tensor | None = None,
         seed: int = 0,
         first_index: int = 0,
-    ) -> Tensor:
+    ) -> Any:
         """Fill the gaps of prompts, each drawn from its conditional distribution given what is there.
 
         Args:
@@ -279,7 +279,7 @@ class TokenBridge(Trained):
     @capability(reads={"x": "tokens"}, like="x")
     def log_prob(
         self,
-        x: Tensor,
+        x: Any,
         *,
         draws: int = 8,
         cond: Tensor | None = None,

@@ -20,6 +20,7 @@ from torch import Tensor
 import interpolants
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.storage import StorageError, write_text
+from interpolants.framework.stored import TREE
 from interpolants.runs.config import RunConfig, make_config
 
 CONFIG, RESULTS, REPORT, ARRAYS = "config.json", "results.json", "report.html", "arrays.safetensors"
@@ -107,7 +108,7 @@ def find_bridge(folder: Path, task: str | None = None) -> Path:
 
 def find_tokens(folder: Path, task: str | None = None) -> Path:
     """The folder of a trained model of tokens, found like :func:`find_bridge`."""
-    return _find(folder, task, MODEL, "tokens.json", _TOKENS)
+    return _find(folder, task, MODEL, TREE, _TOKENS)
 
 
 def _find(folder: Path, task: str | None, place: str, record: str, method: str | None) -> Path:
@@ -126,13 +127,10 @@ def _find(folder: Path, task: str | None, place: str, record: str, method: str |
     chosen = names[0] if task is None else task
     if chosen not in names:
         raise invalid("run", f"{folder} must have this task", repr(chosen), nearest(chosen, names))
-    found = folder / chosen / place
-    if (found / record).is_file():
+    found, trains = folder / chosen / place, (tasks[chosen].method or {}).get("kind")
+    if trains == method and (found / record).is_file():
         return found
-    what, trains = (
-        "a bridge" if method is None else "a model of tokens",
-        (tasks[chosen].method or {}).get("kind"),
-    )
+    what = "a bridge" if method is None else "a model of tokens"
     if trains != method:
         remedy = "A bridge answers 'interpolants sample', a model of tokens 'interpolants text'."
         got = f"{folder / chosen} with {'a bridge' if trains is None else f'the method {trains!r}'}"

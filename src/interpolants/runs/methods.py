@@ -1,14 +1,14 @@
 """Runs of a method from its card: fit, judge, store.
 
 A method that carries points over, with ``fit(x0, x1, progress=)``, ``transport(x, reverse=, seed=)`` and ``summary()``,
-is judged like a bridge. One that can ``forecast`` is judged by its ensembles too. One that has another kind of data
-judges itself: see :class:`JudgesItself`. Each is stored if it has ``save(folder)``.
+is judged like a bridge. One that can ``forecast`` is judged by its ensembles too, and a model of tokens by its own
+scores. Each is stored if it has ``save(folder)``.
 """
 
 import math
 import time
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,8 +20,10 @@ from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.registry import build, find_card
 from interpolants.framework.method import Method
-from interpolants.framework.scores import Answered, Score
+from interpolants.framework.scores import Score
 from interpolants.methods.rivals.forecasts import Climatology
+from interpolants.methods.token_bridge import TokenBridge
+from interpolants.methods.token_scores import judge_tokens
 from interpolants.metrics.estimate import Estimate
 from interpolants.metrics.forecast_scores import verify_forecast
 from interpolants.runs.config import EvaluateConfig, TaskConfig, method_kind
@@ -29,28 +31,8 @@ from interpolants.runs.evaluate import Evaluation, Findings, Say
 from interpolants.runs.folder import ARRAYS, MODEL, write_arrays
 from interpolants.runs.sources import TaskData
 
-
-@runtime_checkable
-class JudgesItself(Protocol):
-    """A method that learns one set of samples, from a base of its own, and says how good it is.
-
-    Attributes:
-        start: What its samples start from, for people.
-    """
-
-    start: str
-
-    def fit(self, x1: Tensor, *, progress: bool, out: Path, resume: bool) -> Any:
-        """Learn; with checkpoints in ``out``, from which it goes on."""
-        ...
-
-    def judge(self, train: Tensor, test: Tensor, *, n: int, seed: int) -> Answered:
-        """Score it on held-out samples."""
-        ...
-
-    def summary(self) -> dict[str, float]:
-        """Numbers of its own."""
-        ...
+# What sequences of tokens start from, for people.
+_TOKEN_START = "masks"
 
 
 def run_method(task: TaskConfig, data: TaskData, folder: Path, say: Say, *, progress: bool) -> dict[str, Any]:
@@ -66,21 +48,19 @@ def run_method(task: TaskConfig, data: TaskData, folder: Path, say: Say, *, prog
     method = build(method_kind(kind), kind, **settings)
     began, place = time.perf_counter(), folder / task.name
     say("fitting")
-    if isinstance(method, JudgesItself):
-        if data.x0 is not None:
-            rule = f"{kind!r} starts from {method.start} of its own, so data.x0 must be left out"
-            raise invalid("method", rule, data.x0.name)
-        method.fit(data.x1.train.x, progress=progress, out=place / "train", resume=True)
-    elif isinstance(method, Method):
+    if isinstance(method, TokenBridge) and data.x0 is not None:
+        rule = f"{kind!r} starts from {_TOKEN_START} of its own, so data.x0 must be left out"
+        raise invalid("method", rule, data.x0.name)
+    if isinstance(method, Method):
         method.fit_roles(_roles(method, data), out=place / "train", resume=True, progress=progress)
     else:
         method.fit(None if data.x0 is None else data.x0.train.x, data.x1.train.x, progress=progress)
     seconds = time.perf_counter() - began
     if hasattr(method, "save"):
         method.save(place / MODEL)
-    if isinstance(method, JudgesItself):
+    if isinstance(method, TokenBridge):
         say("judging")
-        found = _own_scores(method, data, task.evaluate)
+        found = _token_scores(method, data, task.evaluate)
     else:
         found = judge(method, kind, data, task.evaluate, say)
     place.mkdir(parents=True, exist_ok=True)
@@ -89,16 +69,16 @@ def run_method(task: TaskConfig, data: TaskData, folder: Path, say: Say, *, prog
 
 
 def _roles(method: Method, data: TaskData) -> dict[str, Any]:
-    """The training samples as roles: x0 and x1, or states now and later."""
+    """The training samples as roles: x0 and x1, states now and later, or tokens."""
     start, end = None if data.x0 is None else data.x0.train.x, data.x1.train.x
-    known = {"x0": start, "x1": end, "now": start, "later": end}
+    known = {"x0": start, "x1": end, "now": start, "later": end, "tokens": end}
     return {role.name: known[role.name] for role in method.roles() if role.name in known}
 
 
-def _own_scores(method: JudgesItself, data: TaskData, config: EvaluateConfig) -> Findings:
-    scored = method.judge(data.x1.train.x, data.x1.test.x, n=config.n, seed=config.seed)
+def _token_scores(method: TokenBridge, data: TaskData, config: EvaluateConfig) -> Findings:
+    scored = judge_tokens(method, data.x1.train.x, data.x1.test.x, n=config.n, seed=config.seed)
     return Findings(
-        metrics=[_row(score) for score in scored.scores] + _own_numbers(method),
+        metrics=[_row(score) for score in scored.scores],
         warnings=list(data.warnings),
         arrays=dict(scored.arrays),
         texts={heading: list(lines) for heading, lines in scored.texts.items()},
@@ -282,9 +262,9 @@ def _record(
 ) -> dict[str, Any]:
     history = [dict(row) for row in getattr(getattr(method, "result", None), "history", [])]
     history = [dict(row) for row in method.history] if isinstance(method, Method) else history
-    own = isinstance(method, JudgesItself)
+    own = isinstance(method, TokenBridge)
     x0 = {
-        "name": method.start if own else "Gaussian",
+        "name": _TOKEN_START if own else "Gaussian",
         "n": None,
         "shape": list(data.x1.train.x.shape[1:]),
         "source": "" if own else "drawn",
