@@ -14,6 +14,7 @@ from torch import Tensor
 
 from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import Fields
+from interpolants.fields.wrapped import WrappedFields
 from interpolants.foundations.randomness import BLOCK
 
 
@@ -60,12 +61,12 @@ class _Steadying:
         self.ratio, self.last = length / self.mean.clamp_min(1e-12), x
 
 
-class _Modified(Fields):
+class _Modified(WrappedFields):
     """Velocities as a modifier makes them."""
 
     def __init__(self, inner: Fields, work: AtWork) -> None:
-        self.inner, self.path, self.work = inner, inner.path, work
-        self.networks = getattr(inner, "networks", [])
+        super().__init__(inner)
+        self.work = work
 
     def provides(self, quantity: str) -> bool:
         return quantity == "velocity"
