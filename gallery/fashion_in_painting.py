@@ -21,19 +21,20 @@ def draw(quick: bool) -> object:
     bridge = Restoration(
         coupling={"kind": "in_painting", "mask": "rectangle", "share": 0.3},
         net={"kind": "unet", "channels": 16, "blocks": 1, "attention": []},
-        train={"steps": 10 if quick else 500, "batch_size": 32, "lr": 4e-3},
-        seed=0,
+        steps=10 if quick else 500,
+        batch_size=32,
+        lr=4e-3,
     ).fit(images)
 
     truth = half(load("fashion_mnist", "test").x[:12])
     known = torch.ones(12, 1, 14, 14, dtype=torch.bool)
     known[:, :, 3:10, 4:11] = False
-    draws = bridge.restore(truth, known=known, draws=3, n_steps=5 if quick else 15)
+    draws = bridge.restore(truth, known=known, draws=3, n_steps=5 if quick else 15).x
 
     made = figure(760, 330)
     rows = {
         "seen": torch.where(known, truth, -0.4),
-        **{f"draw {k + 1}": x for k, x in enumerate(draws)},
+        **{f"draw {k + 1}": x for k, x in enumerate(draws.unbind(1))},
         "truth": truth,
     }
     for axes, (name, row) in zip(made.subplots(5, 1), rows.items(), strict=True):

@@ -17,14 +17,15 @@ def draw(quick: bool) -> object:
     bridge = Restoration(
         coupling={"kind": "super_resolution", "factor": 4, "noise": 0.3},
         net={"kind": "unet", "channels": 16, "blocks": 1, "attention": []},
-        train={"steps": 4 if quick else 500, "batch_size": 24, "lr": 3e-3},
-        seed=0,
+        steps=4 if quick else 500,
+        batch_size=24,
+        lr=3e-3,
     ).fit(load("fashion_mnist").x[: 500 if quick else 20_000])
 
     truth = load("fashion_mnist", "test").x[20:28]
     coarse = Downsample(4)
-    draws = bridge.restore(coarse(truth), draws=2, n_steps=2 if quick else 20)
-    rows = {"7 x 7": coarse.pinv(coarse(truth)), "draw 1": draws[0], "draw 2": draws[1], "truth": truth}
+    draws = bridge.restore(coarse(truth), draws=2, n_steps=2 if quick else 20).x
+    rows = {"7 x 7": coarse.pinv(coarse(truth)), "draw 1": draws[:, 0], "draw 2": draws[:, 1], "truth": truth}
     made = figure(760, 400)
     for axes, (name, row) in zip(made.subplots(4, 1), rows.items(), strict=True):
         show_images(axes, row, columns=8, gap=3)

@@ -11,7 +11,6 @@ from interpolants.methods import (
     LatentGenerator,
     Multimarginal,
     Rectification,
-    Restoration,
 )
 
 FEW = {"steps": 2, "batch_size": 16}
@@ -20,7 +19,6 @@ BRIDGES = {
     "rectification": lambda: Rectification(net=SMALL, train=FEW, n_steps=4),
     "gradient": lambda: Rectification(net=SMALL, train=FEW, n_steps=4, gradient=True),
     "multimarginal": lambda: Multimarginal(latent=0.5, net=SMALL, train=FEW),
-    "restoration": lambda: Restoration(net=SMALL, train=FEW),
 }
 
 
@@ -47,7 +45,7 @@ def test_the_network_is_of_the_type_of_the_samples(name, dtype):
 @pytest.mark.parametrize("name", [*BRIDGES, "flow_map", "entropic_sb", "interpolant_sb", "latent_generator"])
 def test_no_network_is_learnt_in_half_precision(name, dtype):
     more = {
-        "flow_map": lambda: FlowMap(net=SMALL, train=FEW),
+        "flow_map": lambda: FlowMap(net=SMALL, **FEW),
         "entropic_sb": lambda: EntropicSB(net=SMALL, train=FEW),
         "interpolant_sb": lambda: InterpolantSB(net=SMALL, train=FEW),
         "latent_generator": lambda: LatentGenerator(1, train=FEW),

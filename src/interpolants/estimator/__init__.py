@@ -4,7 +4,6 @@ from interpolants.estimator.auto_eps import Candidate, EpsChoice, auto_eps
 from interpolants.estimator.bridge import Bridge
 from interpolants.estimator.check import Check, CheckReport
 from interpolants.estimator.presets import PFGMPP
-from interpolants.estimator.prior_restoration import PriorRestoration
 
 __all__ = [
     "Bridge",
@@ -13,6 +12,5 @@ __all__ = [
     "CheckReport",
     "EpsChoice",
     "PFGMPP",
-    "PriorRestoration",
     "auto_eps",
 ]

@@ -220,7 +220,9 @@ class Ensemble:
 
     def in_kind(self, given: Given) -> "Ensemble":
         """The same, of states that came in a container; members stay a tensor with more axes."""
-        return replace(self, given=given)
+        named = given.container == "pandas" and len(given.columns) == self.x.shape[-1]
+        columns = tuple(map(str, given.columns)) if named and not self.columns else self.columns
+        return replace(self, given=given, columns=columns)
 
     def rows(self, rows: slice) -> "Ensemble":
         """Some cases."""

@@ -74,8 +74,9 @@ class Capability:
 
     Attributes:
         call: The plain function; it sees canonical values.
-        reads: Argument -> what it is like: the name of a role of ``fit``, or a role of its own. An argument with the
-            name of a role of ``fit`` needs no entry.
+        reads: Argument -> what it is like: the name of a role of ``fit``, or a role of its own, which may be ``like``
+            one of ``fit``: the same columns, but another shape or gaps. An argument with the name of a role of ``fit``
+            needs no entry.
         like: Argument or role in whose container the answer goes out.
         blocks: Cut rows into blocks of 64, the last one padded, so that what a row gets does not depend on how many
             come with it.
@@ -106,7 +107,7 @@ class Capability:
     def source(self, argument: str) -> str:
         """The role of the fit that an argument is like."""
         role = self.reads.get(argument, argument)
-        return role if isinstance(role, str) else role.name
+        return role if isinstance(role, str) else role.like or role.name
 
     def roles(self, method: Any) -> tuple[Role, ...]:
         """The roles that it reads of this method, under the names of its arguments."""
@@ -183,11 +184,7 @@ def _ask(one: Capability, method: Any, args: tuple[Any, ...], given: dict[str, A
 
 
 def _check_able(one: Capability, method: Any, who: str) -> None:
-    if not method.is_fitted:
-        rule = f"the {method.noun} must be fitted"
-        raise invalid(
-            who, rule, "one that is not", f"Call fit({', '.join(r.name for r in method.roles())}) first."
-        )
+    method.fitted_state(one.verb)
     if reason := method.cannot(one.verb):
         raise NotAbleError(f"{who}: {reason}")
 

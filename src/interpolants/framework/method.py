@@ -240,6 +240,19 @@ class Method:
         """Logged rows of the first stage that has some."""
         return next(iter(self.about.get("history", {}).values()), [])
 
+    def fitted_state(self, what: str) -> Any:
+        """The state, for what is asked for outside of a capability, such as ``fields``.
+
+        Raises:
+            InvalidInputError: If the method is not fitted.
+        """
+        if not self.is_fitted:
+            who, roles = f"{type(self).__name__}.{what}", ", ".join(role.name for role in self.roles())
+            raise invalid(
+                who, f"the {self.noun} must be fitted", "one that is not", f"Call fit({roles}) first."
+            )
+        return self.state
+
     def learnt(self) -> dict[str, Any]:
         """Everything beside the settings."""
         return {name: getattr(self, name) for name in _LEARNT}

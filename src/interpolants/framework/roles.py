@@ -17,6 +17,7 @@ from torch import Generator, Tensor
 from interpolants.data.arrays import Kind as Given
 from interpolants.data.arrays import as_tensor
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.framework.role_kinds import Known, Model
 from interpolants.framework.series import SeriesKind
 from interpolants.framework.tokens import Tokens
 
@@ -35,7 +36,7 @@ class Role:
         gaps: Whether NaN is allowed, and means "not seen".
         optional: Whether ``fit`` goes without.
         like: Another role whose event shape it must share.
-        needs: Verb that a role of kind ``model`` must be capable of.
+        needs: What a role of kind ``model`` must be capable of: a verb, or a property such as ``fields``.
         names: What codes 0, 1, ... stand for, where the method fixes it: the symbols of tokens.
         about: One line for people.
     """
@@ -343,28 +344,10 @@ role_kind("series", SeriesKind())
 role_kind("tokens", Tokens())
 role_kind("labels", Labels())
 role_kind("condition", Conditions())
-
-
-class Model:
-    """A fitted method that another one learns from; a role may need a verb of it."""
-
-    has_rows = False
-
-    def read(self, value: Any, role: Role, reading: Reading) -> tuple[Any, Given]:
-        """As it is, if it is fitted and capable of what the role needs."""
-        if not getattr(value, "is_fitted", False):
-            remedy = "Fit it, or read it from its folder with interpolants.load."
-            raise invalid(reading.who, f"{role.name} must be a fitted method", repr(value), remedy)
-        if role.needs and not value.can(role.needs):
-            why = value.capabilities().get(role.needs, "")
-            rule = f"{role.name} must be a method that can {role.needs}"
-            raise invalid(reading.who, rule, type(value).__name__, why)
-        return value, Given("thing", "")
-
-
+role_kind("known", Known())
+role_kind("model", Model())
 role_kind("problem", Thing())
 role_kind("environment", Thing())
-role_kind("model", Model())
 
 
 # --- all roles of a call -------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from interpolants.methods.interpolant_sb import InterpolantSB, LearntInterpolant
 from interpolants.methods.light_sb import LightResult, LightSB
 from interpolants.methods.multimarginal import Multimarginal, RouteFields
 from interpolants.methods.rectify import Rectification, Rectified, one_step, rectify
-from interpolants.methods.restoration import Restoration
+from interpolants.methods.restoration.prior_restoration import PriorRestoration
+from interpolants.methods.restoration.restoration import Restoration
 from interpolants.methods.rivals.forecasts import Climatology, Persistence
 from interpolants.methods.schrodinger import CoupledEnds, NetworkSolver, SchrodingerResult, SchrodingerSolver
 from interpolants.methods.schrodinger_drifts import DriftFields
@@ -41,7 +42,7 @@ __all__ = [
     "Multimarginal",
     "NetworkSolver",
     "Persistence",
-    "PotentialGradient",
+    "PriorRestoration",
     "Rectification",
     "Rectified",
     "Restoration",

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,8 +29,10 @@ class Blur(Operator):
 
     is_linear = True
 
-    def __init__(self, kernel: Tensor, *, smallest: float = 1e-3) -> None:
-        self.kernel = torch.as_tensor(kernel)
+    def __init__(self, kernel: Tensor | list[Any], *, smallest: float = 1e-3) -> None:
+        self.kernel = (
+            torch.tensor(kernel, dtype=torch.float64) if isinstance(kernel, list) else torch.as_tensor(kernel)
+        )
         if not self.kernel.is_floating_point() or not bool(torch.isfinite(self.kernel).all()):
             raise invalid("Blur", "kernel must be finite and floating point", str(self.kernel.dtype))
         if self.kernel.ndim < 1 or self.kernel.numel() == 0:
@@ -53,6 +56,10 @@ class Blur(Operator):
         for _ in range(axes):
             kernel = kernel[..., None] * line
         return cls(kernel / kernel.sum(), smallest=smallest)
+
+    def describe(self) -> dict[str, Any]:
+        """Words from which an equal one is made."""
+        return {"kind": "blur", "kernel": self.kernel.tolist(), "smallest": self.smallest}
 
     def __call__(self, x: Tensor) -> Tensor:
         """Blurred states, of the same shape."""

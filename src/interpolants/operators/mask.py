@@ -1,5 +1,7 @@
 """Masks: measurements of some entries of a state only."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -13,7 +15,7 @@ class Mask(Operator):
     ``pinv`` puts them back and zero elsewhere, the shortest state that fits.
 
     Args:
-        known: Where a state is known: bool, of its shape ``(*D)``.
+        known: Where a state is known: bool, of its shape ``(*D)``; a tensor or nested lists.
 
     Raises:
         InvalidInputError: If it is not bool, or nothing is known.
@@ -21,7 +23,8 @@ class Mask(Operator):
 
     is_linear = True
 
-    def __init__(self, known: Tensor) -> None:
+    def __init__(self, known: Tensor | list[Any]) -> None:
+        known = torch.tensor(known) if isinstance(known, list) else known
         if not isinstance(known, Tensor) or known.dtype != torch.bool:
             found = str(getattr(known, "dtype", type(known).__name__))
             raise invalid("Mask", "known must be a bool tensor", found, "E.g. weights > 0.")
@@ -35,6 +38,10 @@ class Mask(Operator):
         if x.shape[1:] != self.known.shape:
             raise invalid("Mask", f"states must have shape (B, *{tuple(self.known.shape)})", tuple(x.shape))
         return x.reshape(x.shape[0], self.known.numel())[:, self._rows.to(x.device)]
+
+    def describe(self) -> dict[str, Any]:
+        """Words from which an equal one is made."""
+        return {"kind": "mask", "known": self.known.tolist()}
 
     def pinv(self, y: Tensor) -> Tensor:
         """Known entries in their places, zero elsewhere."""

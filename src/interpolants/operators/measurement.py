@@ -92,7 +92,7 @@ class Matrix(Operator):
     def __init__(
         self, matrix: Tensor | Sequence[Sequence[float]], event_shape: Sequence[int] | None = None
     ) -> None:
-        self.matrix = torch.as_tensor(matrix)
+        self.matrix = matrix if isinstance(matrix, Tensor) else torch.tensor(matrix, dtype=torch.float64)
         if self.matrix.ndim != 2 or not self.matrix.is_floating_point():
             found = f"{self.matrix.dtype} {tuple(self.matrix.shape)}"
             raise invalid("Matrix", "matrix must be a floating-point (M, D)", found)
@@ -101,6 +101,10 @@ class Matrix(Operator):
             rule = f"event_shape must have {self.matrix.shape[1]} entries like the columns"
             raise invalid("Matrix", rule, tuple(self.event_shape))
         self._inverse: Tensor | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """Words from which an equal one is made."""
+        return {"kind": "matrix", "matrix": self.matrix.tolist(), "event_shape": list(self.event_shape)}
 
     def __call__(self, x: Tensor) -> Tensor:
         """``A x``, ``(B, M)``."""

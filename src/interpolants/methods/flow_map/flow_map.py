@@ -25,6 +25,7 @@ from interpolants.methods.flow_map.rules import RULES, Rule, diagonal
 from interpolants.methods.flow_map.two_time_net import Diagonal, TwoTimeNet
 from interpolants.methods.parts.choices import choose_coupling, flow_path
 from interpolants.methods.parts.conditions import ConditionForm
+from interpolants.methods.parts.learning import in_one_precision
 from interpolants.methods.parts.start_points import StartPoints
 from interpolants.objectives.times import StratifiedTimes
 from interpolants.paths.path import Path
@@ -113,6 +114,7 @@ class FlowMap(Trained):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Both losses at once."""
+        data = in_one_precision("FlowMap.fit", data)
         ends = [data[name] for name in ("x0", "x1") if name in data]
         frame = Standard().fit(torch.cat(ends)) if self.standardize else Standard()
         x0 = frame.encode(data["x0"]) if "x0" in data else None
@@ -138,11 +140,13 @@ class FlowMap(Trained):
     @property
     def fields(self) -> LearnedFields:
         """The flow itself, whose velocity is the diagonal, in the network's units."""
-        if not self.is_fitted:
-            raise invalid(
-                "FlowMap.fields", "the flow map must be fitted", "one that is not", "Call fit first."
-            )
-        return LearnedFields(self.path, velocity=Diagonal(self.state["net"]))
+        return LearnedFields(self.path, velocity=Diagonal(self.fitted_state("fields")["net"]))
+
+    @property
+    def frame(self) -> Standard:
+        """The units of :attr:`fields`."""
+        frame: Standard = self.fitted_state("frame")["frame"]
+        return frame
 
     # --- capabilities
 

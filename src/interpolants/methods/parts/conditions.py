@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.records import record
 from interpolants.foundations.types import Condition
 
 
+@record("condition_form")
 @dataclass(frozen=True)
 class ConditionForm:
     """What a network is told of each row beside the state: labels, a vector, a field.

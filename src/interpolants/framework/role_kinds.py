@@ -1,0 +1,42 @@
+"""Kinds of roles that need nothing of the others: fitted methods, and masks of what is known."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interpolants.data.arrays import Kind as Given
+from interpolants.foundations.errors import invalid
+
+
+class Known:
+    """Where rows are known: a bool tensor ``(N, *D)``."""
+
+    has_rows = True
+
+    def read(self, value: Any, role: Any, reading: Any) -> tuple[Tensor, Given]:
+        """From a bool tensor, array, table or list."""
+        plain = getattr(value, "to_numpy", lambda: value)()
+        tensor = plain.detach() if isinstance(plain, Tensor) else torch.as_tensor(np.array(plain))
+        if tensor.dtype != torch.bool or tensor.ndim < 2:
+            rule = f"{role.name} must be bool with one row per row of the data"
+            raise invalid(reading.who, rule, f"{tensor.dtype} {tuple(tensor.shape)}", "E.g. ~isnan(x).")
+        return tensor, Given("condition", "bool")
+
+
+class Model:
+    """A fitted method that another one learns from; a role may need a verb of it, or a property such as ``fields``."""
+
+    has_rows = False
+
+    def read(self, value: Any, role: Any, reading: Any) -> tuple[Any, Given]:
+        """As it is, if it is fitted and capable of what the role needs."""
+        if not getattr(value, "is_fitted", False):
+            remedy = "Fit it, or read it from its folder with interpolants.load."
+            raise invalid(reading.who, f"{role.name} must be a fitted method", repr(value), remedy)
+        if role.needs and not (hasattr(type(value), role.needs) or value.can(role.needs)):
+            why = value.capabilities().get(role.needs, "")
+            rule = f"{role.name} must be a method that can {role.needs}"
+            raise invalid(reading.who, rule, type(value).__name__, why)
+        return value, Given("thing", "")

@@ -1,0 +1,214 @@
+"""Learn whole samples once, restore measurements of any kind afterwards."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from interpolants.fields.learned import LearnedFields
+from interpolants.fields.protocol import Fields
+from interpolants.foundations.checks import whole
+from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.randomness import key
+from interpolants.foundations.types import Condition
+from interpolants.framework.answers import Ensemble
+from interpolants.framework.capabilities import capability
+from interpolants.framework.frames import Frame, Standard
+from interpolants.framework.roles import Role
+from interpolants.framework.stages import Run
+from interpolants.framework.trained import Trained
+from interpolants.guidance.red_diff import REDDiff
+from interpolants.methods.parts.choices import member
+from interpolants.methods.parts.conditions import ConditionForm
+from interpolants.methods.parts.learning import in_one_precision, learn_net, new_net
+from interpolants.operators.measurement import Measurement, Operator, as_operator
+from interpolants.paths.path import Path
+
+# Where nothing but noise is seen.
+_NOISE = torch.tensor(1e-3, dtype=torch.float64)
+
+
+class PriorRestoration(Trained):
+    """A diffusion of whole samples, and RED-diff with it for any differentiable measurement ``y = H(x) + noise``.
+
+    ::
+
+        method = PriorRestoration(operator={"kind": "downsample", "factor": 2}).fit(images)
+        fine = method.restore(coarse).x[:, 0]
+        again = method.restore(y, operator=other).x[:, 0]          # another measurement, the same network
+        ready = PriorRestoration("saturate").fit(model=flow)       # a fitted one-sided flow as the prior
+
+    The network never sees the measurement: nothing is trained again for another one. Where pairs can be made and the
+    task is fixed, :class:`~interpolants.methods.restoration.restoration.Restoration` learns it and answers in one run
+    of the sampler.
+
+    Args:
+        operator: H: the id of a card, a table ``{"kind": id, **settings}``, or what ``REDDiff`` takes.
+        path: Id or table of a one-sided path with a Gaussian base, or a ``Path``; for a prior that is learnt here.
+        red_diff: Settings of ``guidance.REDDiff``: ``n_steps``, ``strength``, ``noise`` ...
+        net: ``"auto"``, a card's id or a table, or an ``nn.Module``.
+
+    Raises:
+        InvalidInputError: If a setting is unknown or out of range.
+
+    Source: Mardani et al. (2023), arXiv:2305.04391.
+    """
+
+    noun: ClassVar[str] = "method"
+    free: ClassVar[tuple[str, ...]] = (*Trained.free, "operator", "red_diff")
+
+    operator: Any = field(kw_only=False)
+    path: Any = "vp"
+    red_diff: Mapping[str, Any] | None = None
+    net: Any = "auto"
+
+    def check(self) -> None:
+        """Turn names into members, and refuse what RED-diff would refuse after the training."""
+        self.operator: Operator = _operator(self.operator)
+        self.red_diff = dict(self.red_diff or {})
+        known = [name for name in inspect.signature(REDDiff).parameters if name not in ("fields", "operator")]
+        for name in self.red_diff:
+            if name not in known:
+                rule = "every setting of red_diff must be known"
+                raise invalid("PriorRestoration", rule, repr(name), nearest(name, known))
+        REDDiff(LearnedFields(self._prior_path((1,)), noise=_nothing), self.operator, **self.red_diff)
+
+    def roles(self) -> tuple[Role, ...]:
+        """Whole samples to learn the prior from, or a fitted method that is the prior."""
+        return (
+            Role(name="x1", axis="x1", optional=True, about="whole samples, in the units that H measures"),
+            Role(name="cond", kind="condition", axis="x1", optional=True),
+            Role(name="model", kind="model", axis="", optional=True, needs="fields"),
+        )
+
+    def fit(self, x1: Any = None, *, cond: Any = None, model: Any = None, **options: Any) -> Self:
+        """Learn the prior from whole samples, or take a fitted one.
+
+        Args:
+            x1: Whole samples ``(N, *D)`` in the units that H measures.
+            cond: What is known of each row of ``x1``.
+            model: A fitted method whose ``fields`` give the mean noise on a one-sided path, instead of samples.
+            options: As in :meth:`interpolants.framework.method.Method.fit`.
+        """
+        return super().fit(x1=x1, cond=cond, model=model, **options)
+
+    def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
+        """The denoiser of the prior; nothing where a fitted method is the prior."""
+        if ("x1" in data) == ("model" in data):
+            found = "both" if "x1" in data else "neither"
+            raise invalid("PriorRestoration.fit", "whole samples x1 or a model must be given", found)
+        if "model" in data:
+            return {"model": data["model"]}
+        data = in_one_precision("PriorRestoration.fit", data)
+        x1, cond = data["x1"], data.get("cond")
+        net = new_net("PriorRestoration", self.net, x1, form=ConditionForm.of(cond), seed=self.seed)
+        path = self._prior_path(tuple(x1.shape[1:]))
+        net = learn_net(
+            run, "prior", path, None, x1, net=net, heads=("noise",), cond=cond, settings=self.training()
+        )
+        return {"net": net, "mean": x1.mean(0)}
+
+    @property
+    def fields(self) -> Fields:
+        """The prior: the mean noise at every noise level, in the units of :attr:`frame`."""
+        state = self.fitted_state("fields")
+        if "model" in state:
+            found: Fields = state["model"].fields
+            return found
+        path = self._prior_path(tuple(state["mean"].shape))
+        return LearnedFields(path, noise=state["net"], mean1=state["mean"])
+
+    @property
+    def frame(self) -> Frame:
+        """The units of :attr:`fields`: those of the data, or the model's."""
+        frame: Frame = getattr(self.fitted_state("frame").get("model"), "frame", Standard())
+        return frame
+
+    @capability(reads={"observed": Role(name="observed")})
+    def restore(
+        self,
+        observed: Tensor,
+        *,
+        operator: Any = None,
+        draws: int = 1,
+        seed: int = 0,
+        cond: Tensor | None = None,
+    ) -> Ensemble:
+        """Answers to measurements: each near a mode of the posterior, so that draws differ little.
+
+        They start from the operator's pseudo-inverse, or from the mean of the prior where it has none. With a model in
+        units of its own, the prior's strength counts in these units.
+
+        Args:
+            observed: Measurements ``(n, *M)``.
+            operator: H, where it is not the one given at the beginning.
+            draws: Number of answers to each.
+            seed: Seed of RED-diff's noise.
+            cond: One condition for all rows, or one row each.
+
+        Returns:
+            Members ``x (n, draws, *D)``.
+
+        Raises:
+            InvalidInputError: If measurements and operator do not fit.
+        """
+        whole("PriorRestoration.restore", "draws", draws, at_least=1)
+        chosen = self.operator if operator is None else _operator(operator)
+        frame, centre = self.frame, self._centre(len(observed), cond)
+        y = observed.to(centre)
+        start = frame.encode(chosen.pinv(y)) if chosen.has_pinv else centre
+        solver = REDDiff(self.fields, _encoded(chosen, frame), **(self.red_diff or {}))
+        seeds = (key(seed, "restored draw", k) >> 32 for k in range(draws))
+        found = [solver.restore(y, start=start, cond=cond, seed=own).x for own in seeds]
+        return Ensemble(x=torch.stack([frame.decode(x) for x in found], 1))
+
+    def residual(self, x: Tensor, observed: Tensor, *, operator: Any = None) -> float:
+        """Root mean squared residual ``y - H(x)`` over all entries, in the units of the measurement.
+
+        Args:
+            x: Answers ``(n, *D)``.
+            observed: Measurements ``(n, *M)``.
+            operator: H, where it is not the one given at the beginning.
+        """
+        chosen = self.operator if operator is None else _operator(operator)
+        return float((observed - chosen(x)).square().mean().sqrt())
+
+    def _centre(self, n: int, cond: Tensor | None) -> Tensor:
+        """The mean of the prior ``(n, *D)`` in the units of the fields: known, or what a model answers to noise."""
+        if "mean" in self.state:
+            mean: Tensor = self.state["mean"]
+            return mean.expand(n, *mean.shape)
+        model = self.state["model"]
+        zero = torch.zeros(n, *model.shapes["x1"], dtype=model.given["x1"].torch_dtype)
+        with torch.no_grad():
+            found: Tensor = self.fields.evaluate(zero, _NOISE, ("denoised",), cond)["denoised"]
+        return found
+
+    def _prior_path(self, shape: tuple[int, ...]) -> Path:
+        """The path, with a Gaussian base of the samples' shape where it is given by name."""
+        if isinstance(self.path, Path):
+            return self.path
+        table = {"kind": self.path} if isinstance(self.path, str) else dict(self.path)
+        built = member("PriorRestoration", "path", {"base": Gaussian(shape), **table})
+        assert isinstance(built, Path)
+        return built
+
+
+def _nothing(x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
+    return torch.zeros_like(x)
+
+
+def _operator(operator: Any) -> Operator:
+    named = isinstance(operator, str | Mapping)
+    return as_operator(
+        "PriorRestoration", member("PriorRestoration", "operator", operator) if named else operator
+    )
+
+
+def _encoded(operator: Operator, frame: Frame) -> Measurement:
+    """H of states in the units of a frame."""
+    return Measurement(lambda x: operator(frame.decode(x)), is_linear=operator.is_linear)

@@ -1,0 +1,141 @@
+"""A learnt prior against the conditional mean of a Gaussian, and what is refused."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.framework.method import load
+from interpolants.methods import FlowMap, PriorRestoration
+from interpolants.operators import Blur, Downsample, Mask, Matrix
+
+# Two coordinates with correlation 0.8: given the one, the other is 0.8 of it on average.
+RHO = 0.8
+NET = {"kind": "mlp", "width": 32, "depth": 2}
+FIRST = Mask(torch.tensor([True, False]))
+SECOND = Mask(torch.tensor([False, True]))
+
+
+def pairs(n, generator):
+    z = torch.randn(n, 2, generator=generator)
+    return torch.stack([z[:, 0], RHO * z[:, 0] + (1 - RHO**2) ** 0.5 * z[:, 1]], 1)
+
+
+@pytest.fixture(scope="module")
+def method():
+    x = pairs(4000, torch.Generator().manual_seed(0))
+    settings = {"steps": 400, "batch_size": 256}
+    return PriorRestoration(FIRST, net=NET, red_diff={"n_steps": 100}, **settings).fit(x)
+
+
+@pytest.fixture
+def asked():
+    return torch.linspace(-1.5, 1.5, 7)[:, None]
+
+
+def slope(x, y):
+    return float((x @ y) / (y @ y))
+
+
+def test_a_hidden_coordinate_is_its_conditional_mean(method, asked):
+    x = method.restore(asked, seed=1).x[:, 0]
+    # lambda 0.25 against a data term of weight one moves what is known by a few percent.
+    assert float((x[:, 0] - asked[:, 0]).abs().max()) < 0.25
+    assert slope(x[:, 1], asked[:, 0]) == pytest.approx(RHO, abs=0.2)
+    assert method.residual(x, asked) < 0.15
+
+
+def test_another_measurement_needs_no_other_network(method, asked):
+    other = method.restore(asked, operator=SECOND, seed=1).x[:, 0]
+    assert float((other[:, 1] - asked[:, 0]).abs().max()) < 0.25
+    mean = method.restore(asked, operator=lambda x: x.mean(1, keepdim=True), seed=1).x[:, 0]
+    assert float((mean.mean(1) - asked[:, 0]).abs().max()) < 0.25
+    # By symmetry both coordinates are the mean.
+    assert float((mean[:, 0] - mean[:, 1]).abs().max()) < 0.4
+
+
+def test_draws_differ_little_and_a_row_does_not_feel_the_others(method, asked):
+    both = method.restore(asked, draws=2, seed=1).x
+    assert 0 < float((both[:, 0] - both[:, 1]).abs().max()) < 0.2
+    assert_close(method.restore(asked[:3], draws=2, seed=1).x, both[:3], rtol=1e-4, atol=1e-4)
+
+
+def test_measured_samples_are_restored_better_than_by_the_inverse(method, generator):
+    x = pairs(50, generator)
+    back = FIRST.pinv(FIRST(x))
+    assert method.residual(back, FIRST(x)) < 1e-6
+    moved = method.restore(FIRST(x), seed=3).x[:, 0]
+    assert float((moved - x).square().mean()) < 0.6 * float((back - x).square().mean())
+
+
+def test_a_fitted_flow_with_units_of_its_own_serves_as_the_prior(asked):
+    # Data of scale 10 about 5: the flow learns in units where they are standard, the measurement is in those of data.
+    x = 5 + 10 * pairs(4000, torch.Generator().manual_seed(0))
+    flow = FlowMap("one_sided_linear", net=NET, steps=600, diagonal=0.9).fit(x1=x)
+    method = PriorRestoration(FIRST, red_diff={"n_steps": 100, "noise": 1.0}).fit(model=flow)
+    y = 5 + 10 * asked
+    found = method.restore(y, seed=1).x[:, 0]
+    assert slope(found[:, 1] - 5, 10 * asked[:, 0]) == pytest.approx(RHO, abs=0.25)
+    assert float((found[:, 0] - y[:, 0]).abs().max()) < 2.5
+    # Without a pseudo-inverse it starts from the flow's mean.
+    mean = method.restore(y, operator=lambda x: x.mean(1, keepdim=True), seed=1).x[:, 0]
+    assert float((mean.mean(1) - y[:, 0]).abs().max()) < 2.5
+
+
+def test_conditions_reach_the_prior(generator):
+    label = torch.arange(3000) % 2
+    x = torch.stack([torch.randn(3000, generator=generator), 4.0 * label], 1)
+    method = PriorRestoration(FIRST, net=NET, red_diff={"n_steps": 100}, steps=400).fit(x, cond=label)
+    for value in (0, 1):
+        found = method.restore(torch.zeros(5, 1), cond=value).x[..., 1].mean()
+        assert float(found) == pytest.approx(4.0 * value, abs=0.6)
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [FIRST, Matrix(torch.eye(2)[:1]), Blur(torch.tensor([0.25, 0.5, 0.25])), Downsample(2)],
+    ids=lambda operator: type(operator).__name__,
+)
+def test_it_is_saved_with_its_operator(operator, tmp_path, generator):
+    method = PriorRestoration(operator, net=NET, red_diff={"n_steps": 3}, steps=2).fit(pairs(50, generator))
+    y = operator(pairs(3, generator))
+    back = load(method.save(tmp_path / "m"))
+    assert torch.equal(back.restore(y).x, method.restore(y).x)
+
+
+def test_operators_may_be_named():
+    assert PriorRestoration({"kind": "downsample", "factor": 2}).operator == Downsample(2)
+    assert not PriorRestoration("phase_retrieval").operator.has_pinv
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: PriorRestoration("downsampel"), "operator must be known.*Did you mean 'downsample'"),
+        (lambda: PriorRestoration({"kind": "downsample", "factr": 2}), "every setting must be one it has"),
+        (lambda: PriorRestoration("saturate", stepz=3), "Did you mean 'steps'"),
+        (lambda: PriorRestoration("saturate").restore(torch.zeros(1, 2)), r"must be fitted.*Call fit"),
+        (lambda: PriorRestoration("saturate").fit(), "x1 or a model must be given, got neither"),
+        (lambda: PriorRestoration("saturate").fit(model=3), "model must be a fitted method, got int"),
+        (
+            lambda: PriorRestoration("saturate").fit(model=FlowMap()),
+            "model must be a fitted method, got Flow",
+        ),
+        (
+            lambda: PriorRestoration("saturate", red_diff={"n_step": 3}),
+            r"every setting of red_diff must be known, got 'n_step'\. Did you mean 'n_steps'",
+        ),
+        (lambda: PriorRestoration("saturate", red_diff={"lr": -1}), "lr must be finite and > 0, got -1"),
+        (lambda: PriorRestoration("saturate", path="linear"), "every setting must be one it has, got 'base'"),
+    ],
+)
+def test_bad_input_is_refused_before_the_training(call, message):
+    with pytest.raises(InvalidInputError, match=message):
+        call()
+
+
+def test_torch_s_default_type_does_not_matter(float64):
+    first = torch.randn(20, 4, dtype=torch.float32)
+    matrix, net = torch.eye(4, dtype=torch.float32)[:2], {"kind": "mlp", "width": 8, "depth": 1}
+    method = PriorRestoration(matrix, net=net, red_diff={"n_steps": 3}, steps=2, batch_size=8).fit(first)
+    assert method.restore(first[:3, :2]).x.dtype == torch.float32
