@@ -71,7 +71,7 @@ def test_measured_samples_are_restored_better_than_by_the_inverse(method, genera
 def test_a_fitted_flow_with_units_of_its_own_serves_as_the_prior(asked):
     # Data of scale 10 about 5: the flow learns in units where they are standard, the measurement is in those of data.
     x = 5 + 10 * pairs(4000, torch.Generator().manual_seed(0))
-    flow = FlowMap("one_sided_linear", net=NET, steps=600, diagonal=0.9).fit(x1=x)
+    flow = FlowMap(path="one_sided_linear", net=NET, steps=500, diagonal=0.9).fit(x1=x)
     method = PriorRestoration(FIRST, red_diff={"n_steps": 100, "noise": 1.0}).fit(model=flow)
     y = 5 + 10 * asked
     found = method.restore(y, seed=1).x[:, 0]
@@ -116,7 +116,7 @@ def test_operators_may_be_named():
         (lambda: PriorRestoration("saturate", stepz=3), "Did you mean 'steps'"),
         (lambda: PriorRestoration("saturate").restore(torch.zeros(1, 2)), r"must be fitted.*Call fit"),
         (lambda: PriorRestoration("saturate").fit(), "x1 or a model must be given, got neither"),
-        (lambda: PriorRestoration("saturate").fit(model=3), "model must be a fitted method, got int"),
+        (lambda: PriorRestoration("saturate").fit(model=3), "model must be a fitted method, got 3"),
         (
             lambda: PriorRestoration("saturate").fit(model=FlowMap()),
             "model must be a fitted method, got Flow",

@@ -1,5 +1,6 @@
 """Runs of methods of `bridges`: every recipe with a method is read, and one of each form is run."""
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from interpolants.runs import execute, load_config, make_config
 from interpolants.runs import run as run_module
 from interpolants.runs.config import ProblemSource, method_kind
 from interpolants.runs.folder import read_results
+from interpolants.runs.recipe_files import is_recipe
 from interpolants.runs.run import train_only
 from interpolants.runs.sources import load_data, make_problem
 
@@ -17,7 +19,7 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 METHODS = [
     file
     for file in sorted(RECIPES.glob("*.toml"))
-    if "\n[method]" in file.read_text() and "\n[[ask]]" not in file.read_text()
+    if "\n[method]" in file.read_text() and not is_recipe(tomllib.loads(file.read_text()))
 ]
 SMALL = {"kind": "rectification", "rounds": 1, "n_steps": 4, "net": {"kind": "mlp", "width": 16, "depth": 2}}
 DATA = {"x0": {"problem": "moons", "n": 300}, "x1": {"problem": "rings", "n": 300}}

@@ -10,7 +10,7 @@ from interpolants.foundations.types import Condition
 from interpolants.framework.stages import Run
 from interpolants.methods.parts.conditions import ConditionForm
 from interpolants.nets.build import choose_net
-from interpolants.objectives.losses import joint_loss
+from interpolants.objectives.joint import joint_loss
 from interpolants.objectives.times import StratifiedTimes
 from interpolants.paths.path import Path
 from interpolants.training.pairs import PairBatches, PathLoss, TimedNet, check_precision, finished
