@@ -39,8 +39,7 @@ def learn() -> Rectification:
     draws = torch.Generator().manual_seed(0)
     x0, x1 = rho0.sample(30_000, generator=draws).float(), rho1.sample(1000, generator=draws).float()
     net = {"kind": "mlp", "width": 128, "depth": 3}
-    train = {"steps": 1500, "batch_size": 512}
-    return Rectification(first=first, rounds=2, net=net, train=train, n_steps=50).fit(x0, x1)
+    return Rectification(first=first, rounds=2, net=net, steps=1500, batch_size=512, n_steps=50).fit(x0, x1)
 
 
 def rows(bridge: Rectification) -> list[str]:

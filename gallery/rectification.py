@@ -22,8 +22,8 @@ def draw(quick: bool) -> object:
         rounds=1,
         n_steps=4 if quick else 40,
         net={"kind": "mlp", "width": 128, "depth": 3},
-        train={"steps": 40 if quick else 2500, "batch_size": 256},
-        seed=0,
+        steps=40 if quick else 2500,
+        batch_size=256,
     ).fit(x0, draws(target, 20_000, seed=1))
 
     made = figure(620, 620)

@@ -18,7 +18,7 @@ from interpolants.methods.entropic_sb import EntropicSB
 from interpolants.methods.flow_map.flow_map import FlowMap
 from interpolants.methods.interpolant_sb import InterpolantSB
 from interpolants.methods.light_sb import LightSB
-from interpolants.methods.rectify import Rectification
+from interpolants.methods.rectification.rectification import Rectification
 from interpolants.metrics.energy_distance import energy_distance
 from studies.learnt_bridges.problems import Samples
 
@@ -172,7 +172,7 @@ def _from_noise(
 
 
 def _rectified(data: Samples, seed: int, settings: Settings, *, path: str) -> Learnt:
-    made = Rectification(path=path, net=_net(settings), seed=seed, train=_train(seed, settings), n_steps=25)
+    made = Rectification(path=path, net=_net(settings), n_steps=25, **_train(seed, settings))
     done = made.fit(None if path.startswith("one_sided") else data.x0, data.x1)
     return Learnt(done.fields, done)
 

@@ -16,8 +16,8 @@ from interpolants.methods import (
 FEW = {"steps": 2, "batch_size": 16}
 SMALL = {"kind": "mlp", "width": 8, "depth": 1}
 BRIDGES = {
-    "rectification": lambda: Rectification(net=SMALL, train=FEW, n_steps=4),
-    "gradient": lambda: Rectification(net=SMALL, train=FEW, n_steps=4, gradient=True),
+    "rectification": lambda: Rectification(net=SMALL, **FEW, n_steps=4),
+    "gradient": lambda: Rectification(net=SMALL, **FEW, n_steps=4, gradient=True),
     "multimarginal": lambda: Multimarginal(latent=0.5, net=SMALL, train=FEW),
 }
 

@@ -17,7 +17,7 @@ class Reflow:
 
     The pairs have the marginals of the flow and a deterministic relation. A path trained on them keeps the map and
     straightens the way, since chords of a flow meet less often than independent ones. A call runs the flow on the whole
-    batch: to train on, make the pairs once and store them (``bridges.rectify`` does).
+    batch: to train on, make the pairs once and store them (``methods.Rectification`` does).
 
     Args:
         flow: Carries states over: ``flow(x) -> y`` of the same shape, or ``flow(x, cond)`` where there are conditions.

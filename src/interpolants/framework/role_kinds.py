@@ -35,7 +35,8 @@ class Model:
         if not getattr(value, "is_fitted", False):
             remedy = "Fit it, or read it from its folder with interpolants.load."
             raise invalid(reading.who, f"{role.name} must be a fitted method", repr(value), remedy)
-        if role.needs and not (hasattr(type(value), role.needs) or value.can(role.needs)):
+        there = isinstance(getattr(type(value), role.needs, None), property)
+        if role.needs and not (there or value.can(role.needs)):
             why = value.capabilities().get(role.needs, "")
             rule = f"{role.name} must be a method that can {role.needs}"
             raise invalid(reading.who, rule, type(value).__name__, why)

@@ -11,14 +11,15 @@ from interpolants.methods.forecaster import Forecaster
 from interpolants.methods.interpolant_sb import InterpolantSB, LearntInterpolant
 from interpolants.methods.light_sb import LightResult, LightSB
 from interpolants.methods.multimarginal import Multimarginal, RouteFields
-from interpolants.methods.rectify import Rectification, Rectified, one_step, rectify
+from interpolants.methods.rectification.rectification import FlowNumbers, Rectification
+from interpolants.methods.rectification.rounds import one_step, rectified_pairs
+from interpolants.methods.rectification.straightness import Straightness, straightness
 from interpolants.methods.restoration.prior_restoration import PriorRestoration
 from interpolants.methods.restoration.restoration import Restoration
 from interpolants.methods.rivals.forecasts import Climatology, Persistence
 from interpolants.methods.schrodinger import CoupledEnds, NetworkSolver, SchrodingerResult, SchrodingerSolver
 from interpolants.methods.schrodinger_drifts import DriftFields
 from interpolants.methods.simplex import Curve, Route, Straight, Waypoints
-from interpolants.methods.straightness import Straightness, straightness
 from interpolants.methods.token_bridge import TokenBridge
 from interpolants.methods.token_scores import judge_tokens
 
@@ -34,6 +35,7 @@ __all__ = [
     "DriftFields",
     "EntropicSB",
     "FlowMap",
+    "FlowNumbers",
     "Forecaster",
     "InterpolantSB",
     "LearntInterpolant",
@@ -44,7 +46,6 @@ __all__ = [
     "Persistence",
     "PriorRestoration",
     "Rectification",
-    "Rectified",
     "Restoration",
     "Route",
     "RouteFields",
@@ -57,6 +58,6 @@ __all__ = [
     "cheapest_route",
     "judge_tokens",
     "one_step",
-    "rectify",
+    "rectified_pairs",
     "straightness",
 ]

@@ -14,6 +14,7 @@ from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import sum_event
+from interpolants.foundations.types import Condition
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,13 @@ class Straightness:
 
 
 def straightness(
-    fields: Fields, x: Tensor, *, reverse: bool = False, n_steps: int = 100, method: str = "heun"
+    fields: Fields,
+    x: Tensor,
+    *,
+    reverse: bool = False,
+    n_steps: int = 100,
+    method: str = "heun",
+    cond: Condition = None,
 ) -> Straightness:
     """Measure the flow of some fields along its own trajectories.
 
@@ -51,6 +58,7 @@ def straightness(
         reverse: Run from t = 1 down to t = 0.
         n_steps: Steps of the solver, and panels of the trapezoidal rule in t.
         method: A solver of fixed steps.
+        cond: What is known of each row.
 
     Raises:
         InvalidInputError: If there are fewer than two start points, or an argument is refused by the sampler.
@@ -60,7 +68,14 @@ def straightness(
     if len(x) < 2:
         raise invalid("straightness", "there must be at least two start points", len(x))
     done = sample(
-        fields, x, reverse=reverse, n_steps=n_steps, method=method, time_grid="uniform", return_path=True
+        fields,
+        x,
+        reverse=reverse,
+        n_steps=n_steps,
+        method=method,
+        cond=cond,
+        time_grid="uniform",
+        return_path=True,
     )
     assert done.path is not None
     chord = (done.path[0] - done.path[-1]) if reverse else (done.path[-1] - done.path[0])
@@ -68,7 +83,7 @@ def straightness(
     energy, curvature = x.new_zeros(len(x)), x.new_zeros(len(x))
     weights = torch.full((len(times),), 1.0 / n_steps)
     weights[[0, -1]] /= 2
-    velocity = fields.velocity_of()
+    velocity = fields.velocity_of(cond)
     with torch.no_grad():
         for weight, t, state in zip(weights.tolist(), times, done.path, strict=True):
             speed = velocity(state, t)

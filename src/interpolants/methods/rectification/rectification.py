@@ -1,0 +1,292 @@
+"""Rectification: train again on the pairs that a flow makes, which keeps its map and straightens its way."""
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Generator, Tensor, nn
+
+from interpolants.couplings.paired import Paired
+from interpolants.dynamics.sample import sample
+from interpolants.fields.learned import LearnedFields
+from interpolants.fields.protocol import Fields
+from interpolants.foundations.checks import one_of, whole
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.randomness import generator
+from interpolants.foundations.types import take_rows
+from interpolants.framework.capabilities import capability
+from interpolants.framework.roles import Role
+from interpolants.framework.stages import Run
+from interpolants.framework.trained import Trained
+from interpolants.methods.parts.choices import choose_coupling, flow_path
+from interpolants.methods.parts.conditions import ConditionForm
+from interpolants.methods.parts.learning import in_one_precision, learn_net, new_net
+from interpolants.methods.parts.start_points import StartPoints
+from interpolants.methods.rectification.rounds import one_step, plain_path, rectified_pairs
+from interpolants.methods.rectification.straightness import straightness
+from interpolants.nets.potential import Potential
+from interpolants.paths.path import Path
+
+STARTS = ("forward", "backward", "both")
+
+
+@dataclass(frozen=True)
+class FlowNumbers:
+    """What one flow of a rectification does to given starts.
+
+    Attributes:
+        cost: ``E|X_1 - X_0|^2``, data units squared.
+        curvature: ``E int |b - (X_1 - X_0)|^2 dt`` over the cost; zero for straight lines at constant speed.
+        one_step_gap: Root mean square distance of the one-step map from the flow, over that from start to end.
+        moved: Likewise of the end of this flow from that of the flow before; NaN for the first.
+    """
+
+    cost: float
+    curvature: float
+    one_step_gap: float
+    moved: float
+
+
+class Rectification(Trained):
+    """Learn a flow between two sample sets, then rectify it some times.
+
+    ::
+
+        bridge = Rectification(path="linear", rounds=1).fit(x0, x1)
+        y = bridge.transport(x0_new, one_step=True)      # one evaluation of the network
+        bridge.compare_flows(x0_new)                     # cost and curvature of every round
+
+    Round k trains on pairs made by the flow of round k - 1 and starts from its weights. The map stays the same up to
+    errors of training; cost never grows, and curvature falls. With ``gradient`` velocities are gradients of a
+    potential, and iterating tends to the optimal transport map of squared distance.
+
+    Args:
+        path: The interpolant: a name, a table or a ``Path`` with finite velocity at the ends. A name without an
+            envelope means ``gamma = 0``. A one-sided path (which takes no x0) is used for the first flow only.
+        rounds: Rectifications, >= 1.
+        start: Which ends the pairs start from: ``"forward"`` keeps x0 and makes x1, ``"backward"`` keeps the data x1
+            and makes x0, ``"both"`` does both.
+        gradient: Restrict velocities to gradients.
+        first: A flow to begin with (``Fields``), instead of learning one.
+        net: ``"auto"``, a card's id or a table.
+        coupling: How x0 and x1 are paired for the first flow.
+        n_steps: Steps of Heun's scheme that make the pairs.
+
+    Raises:
+        InvalidInputError: If a name or a setting is unknown or out of range.
+
+    Source: Liu, Gong & Liu (2022), arXiv:2209.03003; gradients: Liu (2022), arXiv:2209.14577; with interpolants:
+    Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 5.4.
+    """
+
+    noun: ClassVar[str] = "bridge"
+    former: ClassVar[Mapping[str, str]] = {
+        **Trained.former,
+        "summary": "Use compare_flows(x).",
+        "straightness": "Use compare_flows(x), or straightness(fields, x) of each of flows.",
+        "pairs": "Use methods.rectified_pairs(bridge.flows[-2], x0).",
+    }
+
+    path: Any = "linear"
+    rounds: int = 1
+    start: str = "forward"
+    gradient: bool = False
+    first: Any = None
+    net: Any = "auto"
+    coupling: Any = "independent"
+    n_steps: int = 100
+
+    def check(self) -> None:
+        """Turn names into members, and refuse settings."""
+        whole("Rectification", "rounds", self.rounds, at_least=1)
+        whole("Rectification", "n_steps", self.n_steps, at_least=1)
+        one_of("Rectification", "start", self.start, STARTS)
+        if isinstance(self.net, nn.Module):
+            raise invalid("Rectification", "net must be a name or a table", type(self.net).__name__)
+        self.path: Path = flow_path("Rectification", self.path)
+        plain_path(self.path)  # refuses what cannot be rectified
+        self.coupling = choose_coupling("Rectification", self.coupling)
+
+    def roles(self) -> tuple[Role, ...]:
+        """Samples of both ends, and what is known of the rows of x1."""
+        x0 = Role(name="x0", axis="x0", like="x1", about="samples at t = 0")
+        x1 = Role(name="x1", axis="x1", about="samples at t = 1")
+        cond = Role(name="cond", kind="condition", axis="x1", optional=True)
+        return (x1, cond) if self.path.is_one_sided else (x0, x1, cond)
+
+    def fit(self, x0: Any = None, x1: Any = None, *, cond: Any = None, **options: Any) -> Self:
+        """Learn from samples of both ends.
+
+        Args:
+            x0: Samples of rho0, ``(N0, *D)``; left out on a one-sided path.
+            x1: Samples of rho1, ``(N1, *D)``.
+            cond: What is known of each row of ``x1``: labels ``(N1,)``, vectors ``(N1, C)`` or fields ``(N1, C, *D)``.
+            options: As in :meth:`interpolants.framework.method.Method.fit`.
+        """
+        given = {"x0": x0, "x1": x1, "cond": cond}
+        return super().fit(**{name: value for name, value in given.items() if value is not None}, **options)
+
+    def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
+        """The first flow, and a flow on the pairs of the one before for each round."""
+        data = in_one_precision("Rectification.fit", data)
+        x0, x1, cond = data.get("x0"), data["x1"], data.get("cond")
+        form = ConditionForm.of(cond)
+        nets: list[nn.Module] = []
+        if self.first is None:
+            nets.append(
+                self._learn(run, "first flow", self.path, x0, x1, self.coupling, cond, self._new(x1, form))
+            )
+        starts = self._starts(x0, x1) if self.start != "backward" else None
+        for k in range(1, self.rounds + 1):
+            pairs = self._pairs(run, k, self._flows(nets)[-1], starts, x1, cond)
+            net = copy.deepcopy(nets[-1]).requires_grad_(True).train() if nets else self._new(x1, form)
+            ends = pairs["x0"], pairs["x1"], Paired(), pairs["cond"]
+            nets.append(self._learn(run, f"round {k}", plain_path(self.path), *ends, net))
+        points = StartPoints.of(self.path.base, x0, seed=self.seed, shape=tuple(x1.shape[1:]))
+        return {"nets": nets, "starts": points}
+
+    def _learn(
+        self, run: Run, stage: str, path: Path, x0: Any, x1: Any, coupling: Any, cond: Any, net: Any
+    ) -> nn.Module:
+        more = {"coupling": coupling, "cond": cond, "settings": self.training()}
+        return learn_net(run, stage, path, x0, x1, net=net, heads=("velocity",), **more)
+
+    def _pairs(
+        self, run: Run, k: int, flow: Fields, starts: Tensor | None, x1: Tensor, cond: Tensor | None
+    ) -> dict[str, Any]:
+        ends = x1 if self.start != "forward" else None
+
+        def make(source: Generator) -> dict[str, Any]:
+            # A start has no condition of its own: it gets that of a row of the data.
+            asked = None
+            if starts is not None and cond is not None:
+                asked = take_rows(cond, torch.randint(len(cond), (len(starts),), generator=source))
+            options = {"cond0": asked, "cond1": cond, "n_steps": self.n_steps}
+            pairs = rectified_pairs(flow, starts, ends, **options)
+            return {"x0": pairs.x0, "x1": pairs.x1, "cond": pairs.cond1}
+
+        made: dict[str, Any] = run.once(f"pairs {k}", make)
+        return made
+
+    def _new(self, like: Tensor, form: ConditionForm) -> nn.Module:
+        if not self.gradient:
+            return new_net("Rectification", self.net, like, form=form, seed=self.seed)
+        shape, sizes = tuple(like.shape[1:]), form.settings()
+        return Potential(shape, net=self.net, seed=self.seed, **sizes).to(like.dtype)
+
+    def _starts(self, x0: Tensor | None, x1: Tensor) -> Tensor:
+        if x0 is not None:
+            return x0
+        base, source = self.path.base, generator(self.seed, "rectified pairs")
+        assert base is not None
+        return base.color(base.noise(x1.shape, generator=source, dtype=x1.dtype))
+
+    def _flows(self, nets: list[nn.Module]) -> list[Fields]:
+        paths = [plain_path(self.path)] * len(nets)
+        if self.first is None and nets:
+            paths[0] = self.path
+        learnt: list[Fields] = [LearnedFields(p, velocity=net) for p, net in zip(paths, nets, strict=True)]
+        return learnt if self.first is None else [self.first, *learnt]
+
+    @property
+    def flows(self) -> list[Fields]:
+        """The first flow and one per round; their paths after the first have no latent noise, so there is no score."""
+        return self._flows(self.fitted_state("flows")["nets"])
+
+    @property
+    def fields(self) -> Fields:
+        """The last flow."""
+        return self.flows[-1]
+
+    # --- capabilities
+
+    @capability(like="x1")
+    def sample(
+        self,
+        n: int,
+        *,
+        n_steps: int = 100,
+        one_step: bool = False,
+        method: str | None = None,
+        seed: int = 0,
+        cond: Tensor | None = None,
+        first_index: int = 0,
+    ) -> Tensor:
+        """Draw samples of rho1: starts from the base or from stored rows of x0, carried over by the last flow.
+
+        Args:
+            n: Number of samples.
+            n_steps: Steps of the solver.
+            one_step: Use the map read off the velocity at the start instead, see :func:`~.rounds.one_step`.
+            method: The solver; see :func:`interpolants.dynamics.sample.sample`.
+            seed: Seed of the starts.
+            cond: One condition for all samples, or one row per sample.
+            first_index: Index of the first sample in a larger job, so that parts agree with the whole.
+        """
+        whole("Rectification.sample", "n", n, at_least=1)
+        start = self.state["starts"].draw(n, seed, first_index)
+        return self._carry(start, False, n_steps, one_step, method, cond)
+
+    @capability(reads={"x": "x1"}, like="x")
+    def transport(
+        self,
+        x: Tensor,
+        *,
+        reverse: bool = False,
+        n_steps: int = 100,
+        one_step: bool = False,
+        method: str | None = None,
+        cond: Tensor | None = None,
+    ) -> Tensor:
+        """Carry states over by the last flow, ``(B, *D)``; no noise is drawn.
+
+        Args:
+            x: States ``(B, *D)`` at t = 0, or at t = 1 when ``reverse``.
+            reverse: Run from t = 1 down to t = 0.
+            n_steps: Steps of the solver.
+            one_step: As in :meth:`sample`; at t = 1 when ``reverse``.
+            method: As in :meth:`sample`.
+            cond: As in :meth:`sample`.
+        """
+        return self._carry(x, reverse, n_steps, one_step, method, cond)
+
+    def compare_flows(self, x: Tensor, *, cond: Tensor | None = None) -> list[FlowNumbers]:
+        """Numbers of the first flow and of each round.
+
+        Args:
+            x: Start points ``(B, *D)`` at t = 0, B >= 2.
+            cond: What is known of each.
+        """
+        found: list[FlowNumbers] = []
+        before: Tensor | None = None
+        for flow in self.flows:
+            way = straightness(flow, x, n_steps=self.n_steps, cond=cond)
+            end = sample(flow, x, n_steps=self.n_steps, cond=cond).x
+            scale, moved = _rms(end - x), math.nan if before is None else _rms(end - before)
+            gap = _rms(_one_step(flow, x, cond=cond) - end) / scale
+            found.append(FlowNumbers(way.cost, way.relative, gap, moved / scale))
+            before = end
+        return found
+
+    def _carry(
+        self, x: Tensor, reverse: bool, n_steps: int, direct: bool, method: str | None, cond: Tensor | None
+    ) -> Tensor:
+        start = x.to(self.dtype)
+        if direct:
+            return _one_step(self.fields, start, reverse=reverse, cond=cond)
+        return sample(self.fields, start, reverse=reverse, n_steps=n_steps, method=method, cond=cond).x
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of the networks."""
+        return next(self.fitted_state("dtype")["nets"][-1].parameters()).dtype
+
+
+_one_step = one_step  # the capabilities' argument has the same name
+
+
+def _rms(x: Tensor) -> float:
+    return float(x.square().mean().sqrt())
