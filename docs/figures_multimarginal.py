@@ -11,7 +11,7 @@ from torch import Tensor
 
 from interpolants.dynamics import sample
 from interpolants.methods import RouteFields
-from interpolants.methods.simplex import choose_route
+from interpolants.methods.multimarginal.routes import choose_route
 
 IMAGES = Path(__file__).parent / "images"
 HUES, GREY = ("#0072b2", "#d55e00", "#007d5c"), "#777777"

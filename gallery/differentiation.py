@@ -25,10 +25,11 @@ def draw(quick: bool) -> object:
     draws = torch.Generator().manual_seed(0)
     noisy = [x + 0.02 * torch.randn(x.shape, generator=draws) for x in snapshots]
     model = Multimarginal(
+        densities=len(CENTRES),
         coupling="minibatch_ot",
         net={"kind": "mlp", "width": 128, "depth": 3},
-        train={"steps": 40 if quick else 3000, "batch_size": 64, "lr": 2e-3},
-        seed=0,
+        steps=40 if quick else 3000,
+        batch_size=64,
     ).fit(*noisy)
 
     n_steps = 5 if quick else 12

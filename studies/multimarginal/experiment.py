@@ -22,7 +22,7 @@ from interpolants.foundations.randomness import generator as seeded
 from interpolants.framework.figures import Axis, Figure, Panel, cloud, strips
 from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
-from interpolants.methods.multimarginal import Multimarginal
+from interpolants.methods.multimarginal.multimarginal import Multimarginal
 from interpolants.metrics import energy_distance, sliced_wasserstein
 from interpolants.problems import EightGaussians, Moons, Rings
 from studies.common import Study
@@ -67,7 +67,7 @@ def make(settings: Mapping[str, Any], seed: int, steps: int, **options: Any) -> 
     """A model of the study's size."""
     train = {"steps": steps, "batch_size": settings["batch_size"], "lr": 2e-3, "ema": 0.995}
     net = {"kind": "mlp", "width": settings["width"], "depth": 3}
-    return Multimarginal(net=net, seed=seed, train=train, **options)
+    return Multimarginal(net=net, seed=seed, **train, **options)
 
 
 # --- every map between three densities ---------------------------------------------------------------------
@@ -105,7 +105,7 @@ def all_to_all(task: str, way: str, seed: int, settings: Mapping[str, Any]) -> A
 def one_model(task: str, seed: int, settings: tuple[tuple[str, Any], ...]) -> Multimarginal:
     """All three densities at once."""
     table = dict(settings)
-    return make(table, seed, table["steps"]).fit(*sets(task, seed, table["n"]).train)
+    return make(table, seed, table["steps"], densities=3).fit(*sets(task, seed, table["n"]).train)
 
 
 def bridge_per_pair(
@@ -188,7 +188,8 @@ def without(held: int, optimal: bool, seed: int, settings: tuple[tuple[str, Any]
     table = dict(settings)
     rest = [x for k, x in enumerate(snapshots(table["windows"])) if k != held]
     coupling = "minibatch_ot" if optimal else "independent"
-    return make(table, seed, table["steps"] // 2, coupling=coupling).fit(*rest)
+    options = {"coupling": coupling, "densities": len(rest)}
+    return make(table, seed, table["steps"] // 2, **options).fit(*rest)
 
 
 def snapshots(count: int) -> list[Tensor]:

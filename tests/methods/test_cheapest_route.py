@@ -33,7 +33,7 @@ class Heads(nn.Module):
 def bridge():
     generator = torch.Generator().manual_seed(0)
     sets = [s * torch.randn(5000, 1, generator=generator) for s in SPREADS]
-    return Multimarginal(net=Heads(), train={"steps": 1, "batch_size": 4}).fit(*sets)
+    return Multimarginal(densities=3, net=Heads(), steps=1, batch_size=4).fit(*sets)
 
 
 def test_a_third_density_takes_away_nine_tenths_of_the_cost(bridge):

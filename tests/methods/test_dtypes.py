@@ -18,7 +18,7 @@ SMALL = {"kind": "mlp", "width": 8, "depth": 1}
 BRIDGES = {
     "rectification": lambda: Rectification(net=SMALL, **FEW, n_steps=4),
     "gradient": lambda: Rectification(net=SMALL, **FEW, n_steps=4, gradient=True),
-    "multimarginal": lambda: Multimarginal(latent=0.5, net=SMALL, train=FEW),
+    "multimarginal": lambda: Multimarginal(latent=0.5, net=SMALL, **FEW),
 }
 
 

@@ -4,6 +4,7 @@
 ``g_k = m_k + alpha_k C_k C^-1 (x - m)`` and ``eta = gamma C^-1 (x - m)``.
 """
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,15 +13,17 @@ from torch.testing import assert_close
 from interpolants.couplings import Independent, MinibatchOT
 from interpolants.dynamics import sample
 from interpolants.foundations.errors import InvalidInputError, NotIdentifiableError
-from interpolants.methods.multimarginal import (
-    Multimarginal,
-    RouteFields,
+from interpolants.framework import stored
+from interpolants.framework.method import load
+from interpolants.methods.multimarginal.multimarginal import Multimarginal
+from interpolants.methods.multimarginal.route_fields import RouteFields
+from interpolants.methods.multimarginal.routes import Straight, latent_variance
+from interpolants.methods.multimarginal.simplex_learning import (
     SimplexBatches,
     SimplexLoss,
     blend,
     simplex_points,
 )
-from interpolants.methods.simplex import Straight, latent_variance
 from interpolants.paths import BrownianEnvelope, Linear
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge
 
@@ -66,9 +69,9 @@ def draws(n, generator):
     return list(MEANS[:, None] + z @ torch.linalg.cholesky(COVARIANCES).mT)
 
 
-def fitted(scale, generator):
+def fitted(scale, generator, n=50):
     settings = {"steps": 1, "batch_size": 8}
-    return Multimarginal(latent=scale, net=Exact(scale), train=settings).fit(*draws(50, generator))
+    return Multimarginal(densities=3, latent=scale, net=Exact(scale), **settings).fit(*draws(n, generator))
 
 
 @pytest.mark.parametrize("route", ROUTES)
@@ -80,7 +83,7 @@ def test_every_route_carries_one_gaussian_to_another(route, scale, reverse, gene
     begin, end = (2, 0) if reverse else (0, 2)
     x = torch.cat([torch.zeros(1, 2), torch.eye(2)]).double() + MEANS[begin]
     grid = "cosine" if scale else "uniform"
-    options = {"method": "rk4", "n_steps": 80, "time_grid": grid, "invariant": False}
+    options = {"method": "rk4", "n_steps": 80, "time_grid": grid}
     y = bridge.transport(x, source=0, target=2, route=ROUTES[route], reverse=reverse, **options)
     matrix = (y[1:] - y[0]).T
     # sqrt(t) at the ends of a straight route with latent noise; smooth otherwise.
@@ -94,7 +97,7 @@ def test_the_sde_samples_the_target_too(route, generator):
     bridge = fitted(0.5, generator)
     n = 4000
     x = draws(n, generator)[1]
-    y = bridge.transport(x, source=1, target=2, route=route, eps=0.4, seed=3, n_steps=100, invariant=False)
+    y = bridge.transport(x, source=1, target=2, route=route, eps=0.4, seed=3, n_steps=100)
     error = (COVARIANCES[2].diagonal() / n).sqrt()
     assert ((y.mean(0) - MEANS[2]).abs() <= 4 * error + 5e-3).all()
     d = COVARIANCES[2].diagonal()
@@ -160,8 +163,7 @@ def test_the_loss_of_the_exact_heads_is_the_conditional_variance(generator):
 
 def test_cost_of_an_edge_is_the_integral_known_for_gaussians(generator):
     """Isotropic in one coordinate each: E|b|^2 = |m_j - m_i|^2 + sum_d sigma_d'(t)^2 for diagonal covariances."""
-    bridge = fitted(0.0, generator)
-    bridge._batches = SimplexBatches(draws(20_000, generator), 256, Independent(), 0.5)
+    bridge = fitted(0.0, generator, n=10_000)
     t = torch.linspace(0, 1, 4001, dtype=torch.float64)[:, None, None]
     c0, c2 = COVARIANCES[0], COVARIANCES[2]
     here, rate = (1 - t) ** 2 * c0 + t**2 * c2, t * c2 - (1 - t) * c0
@@ -204,17 +206,16 @@ def test_it_learns_the_heads_of_gaussians(generator):
     densities = [x.float() for x in draws(4000, generator)]
     settings = {"steps": 300, "batch_size": 256, "lr": 5e-3, "ema": 0.97}
     net = {"kind": "mlp", "width": 48, "depth": 2}
-    bridge = Multimarginal(latent=0.5, net=net, train=settings).fit(*densities)
+    bridge = Multimarginal(densities=3, latent=0.5, net=net, **settings).fit(*densities)
     alpha = simplex_points(500, 3, 0.5, generator)
     ends = SimplexBatches(densities, 500, Independent(), 0.5).ends(500, generator)
     x = blend(alpha, ends, 0.5, torch.randn(500, 2, generator=generator))
     with torch.no_grad():
-        learnt, exact = bridge.net(x, alpha), Exact(0.5)(x, alpha)
+        learnt, exact = bridge.state["net"](x, alpha), Exact(0.5)(x, alpha)
     gap = (learnt - exact).square().mean((0, 2)).sqrt()
     size = (exact - exact.mean(0)).square().mean((0, 2)).sqrt()
     assert (gap <= 0.35 * size).all()
-    summary = bridge.summary()
-    assert set(summary) == {"loss_g0", "loss_g1", "loss_g2", "cost_0_1", "cost_0_2", "cost_1_2"}
+    assert {"g0", "g1", "g2", "noise"} <= set(bridge.history[-1])
     together = bridge.transport_all(densities[0][:400])
     assert together.shape == (400, 3, 2)
     assert torch.equal(together[:, 0], densities[0][:400])
@@ -222,14 +223,14 @@ def test_it_learns_the_heads_of_gaussians(generator):
         assert (together[:, k].mean(0) - MEANS[k]).abs().max() <= 0.25
     # A sample does not feel its batch, and a run can be repeated.
     assert torch.equal(together[100:120, 2], bridge.transport(densities[0][100:120], target=2))
-    again = Multimarginal(latent=0.5, net=net, train=settings).fit(*densities)
+    again = Multimarginal(densities=3, latent=0.5, net=net, **settings).fit(*densities)
     assert torch.equal(again.transport(densities[0][:5]), bridge.transport(densities[0][:5]))
 
 
 def test_images_and_vectors_pass_through_the_networks(generator):
     images = [torch.randn(10, 1, 8, 8, generator=generator) for _ in range(3)]
     net = {"kind": "unet", "channels": 8, "blocks": 1, "attention": ()}
-    bridge = Multimarginal(net=net, train={"steps": 2, "batch_size": 4}).fit(*images)
+    bridge = Multimarginal(densities=3, net=net, steps=2, batch_size=4).fit(*images)
     assert bridge.transport(images[1], source=1, target=0, n_steps=2).shape == (10, 1, 8, 8)
     assert bridge.interpolate([0.2, 0.3, 0.5], 6).shape == (6, 1, 8, 8)
 
@@ -239,18 +240,24 @@ def test_what_does_not_follow_is_refused(generator):
     assert not bridge.fields().has_score
     with pytest.raises(NotIdentifiableError, match="needs latent noise"):
         sample(bridge.fields(), draws(5, generator)[0], eps=0.1)
-    with pytest.raises(InvalidInputError, match="it must be fitted"):
+    with pytest.raises(InvalidInputError, match="the bridge must be fitted"):
         Multimarginal().transport(torch.zeros(2, 2))
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Multimarginal(latent=-1.0), "latent must be finite and >= 0, got -1.0"),
-        (lambda: Multimarginal(edge_share=1.5), r"edge_share must lie in \[0, 1\], got 1.5"),
-        (lambda: Multimarginal(train={"stepz": 3}), "Did you mean 'steps'"),
-        (lambda: Multimarginal().fit(torch.zeros(3, 2)), "at least two densities, got 1"),
-        (lambda: Multimarginal().fit(torch.zeros(3, 2), torch.zeros(3, 4)), "event shape and type of x0"),
+        (lambda: Multimarginal(latent=-1.0), "latent must be .*got -1.0"),
+        (lambda: Multimarginal(edge_share=1.5), "edge_share must be .*got 1.5"),
+        (lambda: Multimarginal(stepz=3), "Did you mean 'steps'"),
+        (lambda: Multimarginal(densities=1), "densities must be an integer >= 2, got 1"),
+        (lambda: Multimarginal().fit(torch.zeros(3, 2)), "x1 is needed"),
+        (lambda: Multimarginal().fit(*[torch.zeros(3, 2)] * 3), "there are 2 roles: x0, x1, got 3 values"),
+        (lambda: Multimarginal().fit(torch.zeros(3, 2), torch.zeros(3, 4)), "must have the same event shape"),
+        (
+            lambda: Multimarginal(coupling="paired").fit(torch.zeros(3, 2), torch.zeros(4, 2)),
+            "as many rows, one for one",
+        ),
         (lambda: Multimarginal().fit(torch.zeros(3, 2), torch.full((3, 2), torch.nan)), "x1 must be finite"),
     ],
 )
@@ -264,3 +271,37 @@ def test_a_coupling_that_must_be_learnt_is_refused():
         InvalidInputError, match="must need no fit: it pairs every density, got LightCoupling"
     ):
         Multimarginal(coupling="light_coupling")
+
+
+FEW = {"densities": 3, "net": {"kind": "mlp", "width": 8, "depth": 1}, "steps": 4, "batch_size": 8}
+
+
+def test_a_stored_bridge_goes_every_way_to_the_same_bits(tmp_path, generator):
+    sets = [x.float().numpy() for x in draws(70, generator)]
+    bridge = Multimarginal(latent=0.5, **FEW).fit(*sets)
+    back = load(bridge.save(tmp_path / "m"))
+    way = {"source": 2, "target": 1, "route": "barycentre", "eps": 0.2, "n_steps": 3}
+    moved = bridge.transport(sets[2], **way)
+    assert isinstance(moved, np.ndarray)
+    assert np.array_equal(back.transport(sets[2][:5], **way), moved[:5])
+    assert np.array_equal(back.sample(5, **way), bridge.sample(70, **way)[:5])
+    assert torch.equal(back.interpolate([0.2, 0.3, 0.5], 6), bridge.interpolate([0.2, 0.3, 0.5], 6))
+    assert back.cost(0, 1) == bridge.cost(0, 1)
+
+
+def test_a_killed_fit_resumes_to_the_same_bits(tmp_path, generator):
+    sets = [x.float() for x in draws(40, generator)]
+    settings = {**FEW, "checkpoint_every": 2}
+    wanted = Multimarginal(**settings).fit(*sets)
+
+    class KilledError(Exception):
+        pass
+
+    def kill(stage, k, steps):
+        if k == 3:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        Multimarginal(**settings).fit(*sets, out=tmp_path, watch=kill)
+    again = Multimarginal(**settings).fit(*sets, out=tmp_path, resume=True)
+    assert stored.fingerprint(again.state) == stored.fingerprint(wanted.state)

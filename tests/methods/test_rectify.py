@@ -255,7 +255,7 @@ def test_learnt_gradient_rounds_follow_the_closed_form_to_optimal_transport():
         ({"net": torch.nn.Linear(2, 2)}, "net must be a name or a table"),
         ({"path": Linear()}, "velocity must be finite at both ends"),
         ({"path": "linar"}, "Did you mean 'linear'"),
-        ({"learning_rate": 1}, "Did you mean"),
+        ({"learning_rate": 1}, "every argument must be a setting"),
         ({"train": {}}, "Give the settings of the training directly"),
     ],
 )

@@ -3,14 +3,16 @@
 from typing import TYPE_CHECKING
 
 from interpolants.foundations.cards import carded
-from interpolants.methods.cheapest_route import cheapest_route
 from interpolants.methods.entropic_sb import EntropicSB
 from interpolants.methods.flow_map.flow_map import FlowMap
 from interpolants.methods.flow_map.rules import RULES, AverageVelocity
 from interpolants.methods.forecaster import Forecaster
 from interpolants.methods.interpolant_sb import InterpolantSB, LearntInterpolant
 from interpolants.methods.light_sb import LightResult, LightSB
-from interpolants.methods.multimarginal import Multimarginal, RouteFields
+from interpolants.methods.multimarginal.cheapest_route import cheapest_route
+from interpolants.methods.multimarginal.multimarginal import Multimarginal
+from interpolants.methods.multimarginal.route_fields import RouteFields
+from interpolants.methods.multimarginal.routes import Curve, Route, Straight, Waypoints
 from interpolants.methods.rectification.rectification import FlowNumbers, Rectification
 from interpolants.methods.rectification.rounds import one_step, rectified_pairs
 from interpolants.methods.rectification.straightness import Straightness, straightness
@@ -19,7 +21,6 @@ from interpolants.methods.restoration.restoration import Restoration
 from interpolants.methods.rivals.forecasts import Climatology, Persistence
 from interpolants.methods.schrodinger import CoupledEnds, NetworkSolver, SchrodingerResult, SchrodingerSolver
 from interpolants.methods.schrodinger_drifts import DriftFields
-from interpolants.methods.simplex import Curve, Route, Straight, Waypoints
 from interpolants.methods.token_bridge import TokenBridge
 from interpolants.methods.token_scores import judge_tokens
 

@@ -164,8 +164,7 @@ class Rectification(Trained):
             asked = None
             if starts is not None and cond is not None:
                 asked = take_rows(cond, torch.randint(len(cond), (len(starts),), generator=source))
-            options = {"cond0": asked, "cond1": cond, "n_steps": self.n_steps}
-            pairs = rectified_pairs(flow, starts, ends, **options)
+            pairs = rectified_pairs(flow, starts, ends, cond0=asked, cond1=cond, n_steps=self.n_steps)
             return {"x0": pairs.x0, "x1": pairs.x1, "cond": pairs.cond1}
 
         made: dict[str, Any] = run.once(f"pairs {k}", make)
@@ -182,7 +181,8 @@ class Rectification(Trained):
             return x0
         base, source = self.path.base, generator(self.seed, "rectified pairs")
         assert base is not None
-        return base.color(base.noise(x1.shape, generator=source, dtype=x1.dtype))
+        drawn: Tensor = base.color(base.noise(x1.shape, generator=source, dtype=x1.dtype))
+        return drawn
 
     def _flows(self, nets: list[nn.Module]) -> list[Fields]:
         paths = [plain_path(self.path)] * len(nets)
@@ -282,7 +282,8 @@ class Rectification(Trained):
     @property
     def dtype(self) -> torch.dtype:
         """Precision of the networks."""
-        return next(self.fitted_state("dtype")["nets"][-1].parameters()).dtype
+        weight: Tensor = next(self.fitted_state("dtype")["nets"][-1].parameters())
+        return weight.dtype
 
 
 _one_step = one_step  # the capabilities' argument has the same name

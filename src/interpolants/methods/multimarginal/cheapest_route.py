@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from interpolants.foundations.errors import invalid
-from interpolants.foundations.ops import sum_event
 from interpolants.foundations.randomness import generator as seeded
-from interpolants.methods.multimarginal import Multimarginal, RouteFields, blend
-from interpolants.methods.simplex import Curve, Straight, choose_route
+from interpolants.methods.multimarginal.multimarginal import Multimarginal
+from interpolants.methods.multimarginal.route_fields import RouteFields
+from interpolants.methods.multimarginal.routes import Curve, Straight, choose_route
 
 
 def cheapest_route(
@@ -54,17 +54,18 @@ def cheapest_route(
     for name, value in (("terms", terms), ("steps", steps), ("batch_size", batch_size)):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise invalid("cheapest_route", f"{name} must be an integer >= 1", value)
-    edge = choose_route("straight", source, target, bridge.size)
+    edge = choose_route("straight", source, target, bridge.densities)
     assert isinstance(edge, Straight)
     # The search begins not far from the edge.
-    coefficients = torch.zeros(bridge.size, terms, dtype=torch.float64)
+    coefficients = torch.zeros(bridge.densities, terms, dtype=torch.float64)
     coefficients[:, 0] = -1.5
     coefficients[[edge.source, edge.target], 0] = 0.0
     coefficients.requires_grad_(True)
     optimizer = torch.optim.Adam([coefficients], lr=lr)
     for step in range(steps):
         optimizer.zero_grad()
-        energy = _energy(bridge, _curve(coefficients, edge), batch_size, seeded(seed, "route energy", step))
+        fields = RouteFields(bridge.state["net"], _curve(coefficients, edge), bridge.latent)
+        energy = bridge.energy(fields, batch_size, seeded(seed, "route energy", step))
         energy.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return _curve(coefficients.detach(), edge)
@@ -83,14 +84,3 @@ def _curve(coefficients: Tensor, edge: Straight) -> Curve:
         return weights / weights.sum(1, keepdim=True)
 
     return Curve(alpha)
-
-
-def _energy(bridge: Multimarginal, route: Curve, rows: int, generator: torch.Generator) -> Tensor:
-    ends = bridge.ends(rows, generator)
-    t = (torch.randperm(len(ends), generator=generator) + torch.rand(len(ends), generator=generator)) / len(
-        ends
-    )
-    z = torch.randn(ends[:, 0].shape, dtype=ends.dtype, generator=generator)
-    x = blend(route.alpha(t), ends, bridge.latent, z)
-    velocity = RouteFields(bridge.net, route, bridge.latent).evaluate(x, t, ("velocity",))["velocity"]
-    return sum_event(velocity.square()).mean()

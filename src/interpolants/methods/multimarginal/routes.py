@@ -1,4 +1,4 @@
-"""Ways across the simplex, and what samplers must know of them.
+"""Routes across the simplex, and their latent noise as samplers see it.
 
 Letters: K densities, the vertices; ``alpha`` a point of the simplex, ``(K,)`` with entries >= 0 that add up to one;
 ``e_k`` a vertex; ``i, j`` where a route begins and ends; ``a`` the scale of the latent noise.
