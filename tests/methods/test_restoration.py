@@ -133,7 +133,7 @@ def test_a_function_of_the_user_is_passed_again_at_loading(tmp_path, generator):
             lambda b: b.restore(torch.zeros(1, 2), known=torch.ones(1, 3).bool()),
             "known must be bool of shape",
         ),
-        (lambda b: b.restore(torch.full((1, 2), NAN), draws=0), "draws must be an integer >= 1, got 0"),
+        (lambda b: b.restore(torch.full((1, 2), NAN), draws=0), "draws must be a whole number >= 1, got 0"),
         (lambda b: Restoration().fit(torch.zeros(3, 2, dtype=torch.long)), "floating point"),
         (lambda b: Restoration().fit(torch.zeros(3, 2).half()), "must be float32 or float64"),
         (lambda b: Restoration().fit(), "x1 is needed, whole samples"),
