@@ -93,6 +93,18 @@ def test_two_processes_and_threads_give_the_bytes_of_one(tmp_path):
     assert kept(tmp_path / "one") == kept(tmp_path / "two") == kept(tmp_path / "three")
 
 
+def test_other_processes_have_as_many_threads(tmp_path):
+    """Sums in another number of parts end in other bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        toy = Toy(str(tmp_path / "ran"), count=2, threads=True)
+        conduct(toy, tmp_path / "out", workers=2)
+    finally:
+        torch.set_num_threads(before)
+    assert stored_answers(toy, tmp_path / "out")["cell-1"]["threads"].value == before + 1
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_in_the_middle_only_whole_cells_are_left_and_it_goes_on(tmp_path, workers):
     command = [sys.executable, str(PROGRAM), str(tmp_path / "out"), str(tmp_path / "ran"), str(workers)]

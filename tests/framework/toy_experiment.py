@@ -20,6 +20,7 @@ class Toy:
     count: int = 4
     settings: dict = field(default_factory=lambda: {"scale": 2.0})
     pause: float = 0.0
+    threads: bool = False
     fail_at: int = -1
     name: str = "toy"
 
@@ -36,6 +37,7 @@ class Toy:
         with Path(self.ran).open("a") as file:
             file.write(f"{cell['k']}\n")
         values = {"n": self.settings["scale"] * cell["k"], "far": float("inf"), "clock": time.perf_counter()}
+        values |= {"threads": torch.get_num_threads()} if self.threads else {}
         return measured(values, {"x": (noise @ noise).half(), "none": torch.zeros(0, 2)}, timed=("clock",))
 
     def gather(self, answers):
