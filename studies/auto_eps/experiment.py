@@ -181,20 +181,10 @@ def table(results: Results) -> str:
     text = markdown(heads, rows)
     models = _models(results)
     rows = [
-        [
-            words,
-            *(results.shown(CASE, f"{metric} {m}", digits, factor) for m in models),
-            floor,
-        ]
+        [words, *(results.shown(CASE, f"{metric} {m}", digits, factor) for m in models), floor]
         for metric, words, factor, digits, floor in (
             ("kde", "first two coordinates (1/1000 nat)", 1000, 1, ""),
-            (
-                "modes",
-                "all coordinates, mode by mode (nat)",
-                1,
-                2,
-                results.shown(CASE, "floor modes", 2),
-            ),
+            ("modes", "all coordinates, mode by mode (nat)", 1, 2, results.shown(CASE, "floor modes", 2)),
         )
     ]
     heads = ("divergence from the truth", *(f"eps = {m}" for m in models[:-1]), "the choice", "true samples")

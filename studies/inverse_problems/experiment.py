@@ -351,10 +351,7 @@ def table(results: Results) -> str:
         (RING, PLANE),
     ):
         rows = [
-            [
-                case.partition(": ")[2],
-                *(results.shown(case, key, digits) for key, digits in columns.items()),
-            ]
+            [case.partition(": ")[2], *(results.shown(case, key, digits) for key, digits in columns.items())]
             for case in cases(results.settings)
             if case.startswith(f"{task}: ") and results.names(case)
         ]

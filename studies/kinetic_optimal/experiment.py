@@ -195,8 +195,7 @@ def table(results: Results) -> str:
                 rows.append([f"{kind}, {path}", shown(results.values(case, "kinetic energy")[:1]), *numbers])
         text += "\n" + markdown(head, rows)
     text += "\n" + markdown(
-        ["compared over seeds", "difference x 1000", "seeds in which it is positive"],
-        _gaps(results),
+        ["compared over seeds", "difference x 1000", "seeds in which it is positive"], _gaps(results)
     )
     head = ["digits", "formula 2 (1 - cos Phi)", OPTIMAL, LINEAR, TRIGONOMETRIC]
     rows = [

@@ -358,10 +358,7 @@ def table(results: Results) -> str:
 def _source(results: Results) -> str:
     names = list(samplers(results.settings))
     rows = [
-        [
-            name,
-            *(results.shown(f"source: {name}", key, digits) for key, digits in _SOURCE.items()),
-        ]
+        [name, *(results.shown(f"source: {name}", key, digits) for key, digits in _SOURCE.items())]
         for name in names
     ]
     truth = results.shown(f"source: {names[0]}", "true bits", 4)

@@ -126,13 +126,7 @@ def _learnt(name: str, seed: int, settings: Settings) -> Answered:
     arrays = {}
     for steps in settings["n_steps"]:
         done = sample(
-            learnt.fields,
-            start,
-            method="ddim",
-            n_steps=steps,
-            time_grid="uniform",
-            invariant=False,
-            chunk=n,
+            learnt.fields, start, method="ddim", n_steps=steps, time_grid="uniform", invariant=False, chunk=n
         )
         values[f"spectrum {steps}"] = spectrum_error(done.x, fitted)
         values[f"distance {steps}"] = energy_distance(true, done.x).value

@@ -35,18 +35,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "digits": {**_DIGITS, "learnt": [0.0, 0.3], "one draw": [], "steps": 150},
     },
     "laptop": {
-        "curve": {
-            **_CURVE,
-            "learnt": [0.0, 0.05, 0.1, 0.8],
-            "fixed": [0.0, 0.1, 0.4],
-            "steps": 2000,
-        },
-        "digits": {
-            **_DIGITS,
-            "learnt": [0.0, 0.3, 0.6, 1.2, 2.4],
-            "one draw": [0.0, 0.3],
-            "steps": 2500,
-        },
+        "curve": {**_CURVE, "learnt": [0.0, 0.05, 0.1, 0.8], "fixed": [0.0, 0.1, 0.4], "steps": 2000},
+        "digits": {**_DIGITS, "learnt": [0.0, 0.3, 0.6, 1.2, 2.4], "one draw": [0.0, 0.3], "steps": 2500},
     },
 }
 SETTINGS["full"] = {

@@ -183,11 +183,7 @@ def table(results: Results) -> str:
     head = ["path", "most modes at a time", "most pairs told apart", "rms of grad b", "E\\|b\\|^2"]
     keys = ("steepness", "E|b|^2")
     exact = [
-        [
-            name,
-            f"{results.values(name, 'most modes')[0]:.0f}",
-            results.shown(name, "most distinct", 2),
-        ]
+        [name, f"{results.values(name, 'most modes')[0]:.0f}", results.shown(name, "most distinct", 2)]
         + [results.shown(name, key, 2) for key in keys]
         for name in names
     ]
