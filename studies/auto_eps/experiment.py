@@ -23,8 +23,8 @@ from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.types import Condition
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across
-from interpolants.framework.scores import Answered, measured, paired_gap
-from interpolants.framework.seeds import Results, Stated, markdown
+from interpolants.framework.scores import Answered, measured
+from interpolants.framework.seeds import Results, Stated, compared, markdown
 from interpolants.likelihood.kl_bound import SquaredErrors, optimal_eps, squared_errors
 from interpolants.metrics.kde_kl import kde_kl
 from interpolants.nets.mlp import MLP
@@ -201,9 +201,8 @@ def _wins(results: Results, models: Sequence[str]) -> str:
     for metric, words in (("kde", "first two coordinates"), ("modes", "all coordinates")):
         chosen = results.values(CASE, f"{metric} {AUTO}")
         for other in models[:-1]:
-            gap, error, wins = paired_gap(results.values(CASE, f"{metric} {other}"), chosen)
-            rows.append([f"{words}: eps = {other} is worse than the choice", f"{gap:.4f} ± {error:.4f}",
-                         f"{wins} of {len(chosen)}"])  # fmt: skip
+            text = f"{words}: eps = {other} is worse than the choice"
+            rows.append(compared(text, results.values(CASE, f"{metric} {other}"), chosen))
     return markdown(["statement", "difference (nat)", "holds in seeds"], rows)
 
 

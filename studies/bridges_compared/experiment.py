@@ -18,7 +18,7 @@ from interpolants.couplings.sinkhorn import Sinkhorn
 from interpolants.data.catalogue import load
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across
 from interpolants.framework.scores import Answered, measured
-from interpolants.framework.seeds import MARKERS, Results, Stated, markdown, shown
+from interpolants.framework.seeds import MARKERS, Results, Stated, markdown
 from interpolants.methods.entropic_sb import EntropicSB
 from interpolants.methods.interpolant_sb import InterpolantSB
 from interpolants.methods.light_sb import LightSB
@@ -280,42 +280,24 @@ def _generator(seed: int, use: int) -> torch.Generator:
 # --- table and figures ---------------------------------------------------------------------------------------
 
 
-SECONDS = (0.2, 0.5, 1, 2, 5)  # ticks
-KNOWN = (
-    ("drift", "drift, relative error"),
-    ("conditional", "conditionals, cBW2-UVP %"),
-    ("plain", "arrived, BW2-UVP %"),
-    ("arrived", "arrived, energy distance"),
-)
+KNOWN = {
+    "drift": "drift, relative error",
+    "conditional": "conditionals, cBW2-UVP %",
+    "plain": "arrived, BW2-UVP %",
+    "arrived": "arrived, energy distance",
+    "seconds": "fit, CPU s",
+    "sampling": "sampling, CPU s",
+}
 
 
 def table(results: Results) -> str:
     """Problems with an exact plan; then the digits."""
-    rows = [
-        [
-            case,
-            *(shown(results.values(case, name), 4 if name == "arrived" else 3) for name, _ in KNOWN),
-            results.shown(case, "seconds", 1),
-            results.shown(case, "sampling", 1),
-        ]
-        for case in (
-            f"{distribution} / {name}"
-            for distribution in (*GAUSSIANS, *PAIRS)
-            for name in (*SOLVERS, "exact plan")
-        )
-        if results.names(case)
-    ]
-    text = markdown(["exact plan", *(title for _, title in KNOWN), "fit, CPU s", "sampling, CPU s"], rows)
-    rows = [
-        [
-            case,
-            results.shown(case, "arrived", 3),
-            results.shown(case, "cost", 2),
-            results.shown(case, "seconds", 1),
-        ]
-        for case in (f"{DIGITS} / {name}" for name in (*SOLVERS, *BASELINES))
-        if results.names(case)
-    ]
+    digits = {"drift": 3, "conditional": 3, "plain": 3, "arrived": 4, "seconds": 1, "sampling": 1}
+    known = [case for case in results.cases if not case.startswith(DIGITS)]
+    text = markdown(["exact plan", *KNOWN.values()], results.rows(known, digits))
+    rows = results.rows(
+        [c for c in results.cases if c.startswith(DIGITS)], {"arrived": 3, "cost": 2, "seconds": 1}
+    )
     head = ["digits", "to held-out eights, energy distance", "half the mean squared move", "CPU seconds"]
     return text + "\n" + markdown(head, rows) if rows else text
 

@@ -17,8 +17,8 @@ from interpolants.dynamics.sample import sample
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.protocol import Fields
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across, shaded
-from interpolants.framework.scores import Answered, measured, paired_gap
-from interpolants.framework.seeds import Results, Stated, markdown
+from interpolants.framework.scores import Answered, measured
+from interpolants.framework.seeds import Results, Stated, compared, markdown
 from interpolants.paths.envelopes import (
     BrownianEnvelope,
     Envelope,
@@ -160,25 +160,18 @@ _TITLES = {
 
 def table(results: Results) -> str:
     """Every number against envelope and noise level, then the statements of the paper seed by seed."""
-    names, levels = _measured(results), results.settings["eps"]
+    names, levels = results.cases, results.settings["eps"]
     head = ["gamma", *(f"eps = {eps:g}" for eps in levels)]
     parts = [results.head]
     for number, title in _TITLES.items():
         rows = [[name, *(results.shown(name, f"eps={eps:g} {number}") for eps in levels)] for name in names]
         rows.append(["true samples", results.shown(names[0], f"floor {number}")] + [""] * (len(levels) - 1))
         parts += [f"**{title}**\n", markdown(head, rows)]
-    errors = [
-        [name, *(results.shown(name, key) for key in ("E|d velocity|^2", "E|d score|^2", "eps*"))]
-        for name in names
-    ]
+    errors = results.rows(names, ("E|d velocity|^2", "E|d score|^2", "eps*"))
     parts += ["**Squared errors of the fields, mean over t in [0.02, 0.98]**\n"]
     parts += [markdown(["gamma", "E\\|db\\|^2", "E\\|ds\\|^2", "predicted eps*"], errors)]
     parts += ["**Seed by seed**\n", _findings(results, names)]
     return "\n".join(parts)
-
-
-def _measured(results: Results) -> list[str]:
-    return [case for case in cases(results.settings) if results.names(case)]
 
 
 def _findings(results: Results, names: list[str]) -> str:
@@ -188,25 +181,16 @@ def _findings(results: Results, names: list[str]) -> str:
             ode = results.values(name, f"eps=0 {number}")
             for eps in results.settings["eps"][1:]:
                 sde = results.values(name, f"eps={eps:g} {number}")
-                if sde:
-                    rows.append(
-                        _row(f"gamma = {name}: ODE is worse than SDE at eps = {eps:g} ({number})", ode, sde)
-                    )
+                text = f"gamma = {name}: ODE is worse than SDE at eps = {eps:g} ({number})"
+                rows += [compared(text, ode, sde)] if sde else []
     for number in ("gap mean", "kl"):
         first = "sqrt(t(1-t))"
         for name in names:
             if name != first and name in ENVELOPES:
                 worse, better = (results.values(n, f"eps=0 {number}") for n in (name, first))
-                rows.append(
-                    _row(f"ODE: gamma = {name} is worse than gamma = {first} ({number})", worse, better)
-                )
+                text = f"ODE: gamma = {name} is worse than gamma = {first} ({number})"
+                rows.append(compared(text, worse, better))
     return markdown(["statement", "difference", "holds in seeds"], rows)
-
-
-def _row(text: str, worse: list[float], better: list[float]) -> list[str]:
-    n = min(len(worse), len(better))
-    gap, error, wins = paired_gap(worse[:n], better[:n])
-    return [text, f"{gap:.4f} ± {error:.4f}", f"{wins} of {n}"]
 
 
 def figures(results: Results) -> list[Figure]:

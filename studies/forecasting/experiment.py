@@ -170,21 +170,14 @@ def table(results: Results) -> str:
     parts = [results.head]
     head = ["noise level", "CRPS", "oracle", "CRPS above the oracle's (%)", "energy score above (%)"]
     head += ["spread / skill", "rank p, each seed", "oracle's rank p"]
-    for case in _measured(results):
+    for case in results.cases:
         rows = []
         for name in LEVELS:
-            get = {key: results.values(case, f"{name} {key}") for key in _KEYS}
-            percent = [100 * value for value in get["excess"]]
-            energy = [100 * value for value in get["energy excess"]]
-            rows.append(
-                [
-                    name,
-                    *(shown(get[key]) for key in ("crps", "oracle crps")),
-                    *(shown(part, 2) for part in (percent, energy)),
-                    shown(get["spread/skill"]),
-                    *(_each(get[key]) for key in ("rank p", "oracle rank p")),
-                ]
-            )
+            row = [results.shown(case, f"{name} {key}") for key in ("crps", "oracle crps")]
+            row += [results.shown(case, f"{name} {key}", 2, 100) for key in ("excess", "energy excess")]
+            row += [results.shown(case, f"{name} spread/skill")]
+            row += [_each(results.values(case, f"{name} {key}")) for key in ("rank p", "oracle rank p")]
+            rows.append([name, *row])
         first = next(iter(LEVELS))
         for rival in ("climatology", "persistence"):
             rows.append([rival, results.shown(case, f"{first} {rival} crps")] + [""] * 6)
@@ -193,20 +186,11 @@ def table(results: Results) -> str:
             f"CRPS above the oracle's at the five levels, largest minus smallest: {_range(results, case)}.\n"
         ]
         mean, last = (
-            [100 * v for v in results.values(case, f"roll-out excess, {which}")]
-            for which in ("mean over leads", "last")
+            results.shown(case, f"roll-out excess, {w}", 1, 100) for w in ("mean over leads", "last")
         )
-        leads = results.settings["leads"]
-        parts += [f"Roll-outs of {leads} steps: CRPS above that of the oracle's roll-outs by {shown(mean, 1)} % on "
-                  f"average over leads, {shown(last, 1)} % at the last.\n"]  # fmt: skip
+        parts += [f"Roll-outs of {results.settings['leads']} steps: CRPS above that of the oracle's roll-outs by "
+                  f"{mean} % on average over leads, {last} % at the last.\n"]  # fmt: skip
     return "\n".join(parts)
-
-
-_KEYS = ("crps", "oracle crps", "excess", "energy excess", "spread/skill", "rank p", "oracle rank p")
-
-
-def _measured(results: Results) -> list[str]:
-    return [case for case in cases(results.settings) if results.names(case)]
 
 
 def _each(values: list[float]) -> str:

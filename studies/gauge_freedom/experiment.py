@@ -159,24 +159,19 @@ def table(results: Results) -> str:
     text = results.head
     named = [case for case in _LEARNT if results.names(case)]
     for prefix, head in (("", "mean \\|dimension - 2\\|"), ("mean ", "mean dimension")):
-        rows = [
-            [f"{case}, sigma = {s:g}", *(results.shown(case, f"{prefix}{e} {s:g}") for e in ESTIMATES)]
-            for s in sigmas
-            for case in named
-        ]  # fmt: skip
+        rows = []
+        for s in sigmas:
+            labels = {f"{case}, sigma = {s:g}": case for case in named}
+            rows += results.rows(labels, [f"{prefix}{e} {s:g}" for e in ESTIMATES])
         text += "\n" + markdown([head, *ESTIMATES], rows)
-    keys = ("loss", "asymmetry")
-    head = ["network", *(f"{key}, sigma = {s:g}" for key in keys for s in sigmas), "training, s"]
-    rows = [
-        [case, *(results.shown(case, f"{key} {s:g}") for key in keys for s in sigmas),
-         results.shown(case, "training, seconds", 1)]
-        for case in named
-    ]  # fmt: skip
-    text += "\n" + markdown(head, rows)
+    keys = [(key, s) for key in ("loss", "asymmetry") for s in sigmas]
+    head = ["network", *(f"{key}, sigma = {s:g}" for key, s in keys), "training, s"]
+    numbers = {f"{key} {s:g}": 3 for key, s in keys} | {"training, seconds": 1}
+    text += "\n" + markdown(head, results.rows(named, numbers))
     text += "\n" + markdown(["the gradient's error is lower in seeds", *ESTIMATES[:3]], _wins(results))
     names = [*results.names(PROJECTION), "training, seconds"]
-    row = ["relative L2", *(results.shown(PROJECTION, name, 4) for name in names)]
-    return text + "\n" + markdown(["projection of (Id + A) S", *names], [row])
+    rows = results.rows({"relative L2": PROJECTION}, dict.fromkeys(names, 4))
+    return text + "\n" + markdown(["projection of (Id + A) S", *names], rows)
 
 
 def _wins(results: Results) -> list[list[str]]:

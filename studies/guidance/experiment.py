@@ -128,25 +128,14 @@ def judge() -> Classifier:
 # --- table and figures ---------------------------------------------------------------------------------------
 
 
-COLUMNS = {"accuracy": 3, "diversity": 3, "W2": 3, "W2 floor": 3, "outside": 3, "accuracy on real": 3}
+COLUMNS = ("accuracy", "diversity", "W2", "W2 floor", "outside", "accuracy on real")
 
 
 def table(results: Results) -> str:
     """A row for every strength and interval."""
-    rows = [
-        [case, *(results.shown(case, name, digits) for name, digits in COLUMNS.items())]
-        for case in cases(results.settings)
-        if results.values(case, "W2")
-    ]
-    head = [
-        "guidance",
-        "accuracy",
-        "diversity",
-        "sliced W2 to held-out digits",
-        "real training digits",
-        "pixels out of range",
-        "accuracy on real",
-    ]
+    rows = results.rows(results.cases, COLUMNS)
+    head = ["guidance", "accuracy", "diversity", "sliced W2 to held-out digits", "real training digits"]
+    head += ["pixels out of range", "accuracy on real"]
     return f"Seeds {', '.join(map(str, results.seeds))}; mean ± standard error.\n\n" + markdown(head, rows)
 
 

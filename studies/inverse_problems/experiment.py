@@ -21,7 +21,7 @@ from interpolants.fields import Fields
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator as seeded
 from interpolants.framework.figures import Axis, Figure, Panel, across, strips
-from interpolants.framework.scores import Answered, mean_and_error, measured
+from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.guidance import DPS, REDDiff, TwistedSMC
 from interpolants.operators import Mask, Measurement, Operator, PhaseRetrieval, Saturate
@@ -331,40 +331,25 @@ def on_a_grid(
 
 
 DIGITS = {"PSNR": 2, "residual": 4, "off the exact mean": 3, "evaluations": 0, "seconds": 1}
-PLANE = {
-    "off, in posterior std": 3,
-    "log evidence error": 3,
-    "log evidence told": 3,
-    "evaluations": 0,
-    "seconds": 1,
-}
+_EVIDENCE = {"log evidence error": 3, "log evidence told": 3}
+PLANE = {"off, in posterior std": 3, **_EVIDENCE, "evaluations": 0, "seconds": 1}
 
 
 def table(results: Results) -> str:
     """A table per task."""
     parts = [f"Seeds {', '.join(map(str, results.seeds))}; mean ± standard error.\n"]
-    for task, columns in (
-        (HALF, DIGITS),
-        (SATURATED, DIGITS),
-        (FOURIER, DIGITS),
-        (LINEAR, PLANE),
-        (RING, PLANE),
-    ):
-        rows = [
-            [case.partition(": ")[2], *(results.shown(case, key, digits) for key, digits in columns.items())]
-            for case in cases(results.settings)
-            if case.startswith(f"{task}: ") and results.names(case)
-        ]
+    for task in (HALF, SATURATED, FOURIER, LINEAR, RING):
+        columns = PLANE if task in (LINEAR, RING) else DIGITS
+        named = {
+            case.removeprefix(f"{task}: "): case for case in results.cases if case.startswith(f"{task}: ")
+        }
+        rows = results.rows(named, columns)
         parts += [f"**{task[0].upper()}{task[1:]}**\n", markdown(["", *columns], rows)]
     return "\n".join(parts)
 
 
-def _psnr(results: Results, how: str) -> list[float]:
-    return results.values(f"{HALF}: {how}", "PSNR")
-
-
 def _better_push(results: Results) -> str:
-    return max(("DPS, 0.3", "DPS, 1"), key=lambda how: mean_and_error(_psnr(results, how))[0])
+    return max(("DPS, 0.3", "DPS, 1"), key=lambda how: results.mean(f"{HALF}: {how}", "PSNR"))
 
 
 def figures(results: Results) -> list[Figure]:

@@ -200,8 +200,7 @@ def table(results: Results) -> str:
     head = ["digits", "formula 2 (1 - cos Phi)", OPTIMAL, LINEAR, TRIGONOMETRIC]
     rows = [
         [case.removeprefix(f"{DIGITS} / "), *(results.shown(case, name) for name in results.names(case))]
-        for case in cases(results.settings)
-        if case.startswith(DIGITS) and results.names(case)
+        for case in results.cases if case.startswith(DIGITS)
     ]  # fmt: skip
     return text + "\n" + markdown(head, rows)
 

@@ -357,10 +357,7 @@ def table(results: Results) -> str:
 
 def _source(results: Results) -> str:
     names = list(samplers(results.settings))
-    rows = [
-        [name, *(results.shown(f"source: {name}", key, digits) for key, digits in _SOURCE.items())]
-        for name in names
-    ]
+    rows = results.rows({name: f"source: {name}" for name in names}, _SOURCE)
     truth = results.shown(f"source: {names[0]}", "true bits", 4)
     rows.append(["the source itself", truth, "", "", "", ""])
     head = ["", "bits per letter", "calls", "draws x classes", "CPU seconds", "entropy of letters"]
@@ -368,90 +365,42 @@ def _source(results: Results) -> str:
     first, last = (results.values(f"source: {name}", "bits") for name in (names[0], names[-1]))
     if len(first) == len(last) > 1:
         gap, error, _ = paired_gap(first, last)
-        speed = [
-            slow / fast
-            for slow, fast in zip(
-                results.values(f"source: {names[-1]}", "seconds"),
-                results.values(f"source: {names[0]}", "seconds"),
-                strict=True,
-            )
-        ]
+        fast, slow = (results.values(f"source: {name}", "seconds") for name in (names[0], names[-1]))
+        speed = [b / a for a, b in zip(fast, slow, strict=True)]
         told += f"\nFirst hitting minus {names[-1]}: {gap:+.4f} ± {error:.4f} bits per letter; "
         told += f"{shown(speed, 2)} times faster.\n"
     return told
 
 
+_FLOATS = ("float32", "float64")
 _SOURCE = {"bits": 4, "calls": 0, "draws": 0, "seconds": 1, "entropy": 3}
 _MODEL = {"bits": 3, "pairs": 3, "real words": 3, "entropy": 3, "calls": 1, "draws": 0, "seconds": 1}
 
 
 def _bound(results: Results) -> str:
-    keys = {
-        "bits": 3,
-        "bits error": 3,
-        "bits, triples": 3,
-        "bits, single letters": 3,
-        "spread, time_free": 2,
-        "spread, time": 2,
-    }
-    head = [
-        "",
-        "bound, bits per letter",
-        "its error",
-        "order-2 Markov source",
-        "single letters",
-        "spread of one draw, sum over masks",
-        "integral over time",
-    ]
-    cells = [results.shown("model: bound", key, digits) for key, digits in keys.items()]
-    return markdown(head, [["held-out text", *cells]])
+    numbers = {"bits": 3, "bits error": 3, "bits, triples": 3, "bits, single letters": 3}
+    numbers |= {"spread, time_free": 2, "spread, time": 2}
+    head = ["", "bound, bits per letter", "its error", "order-2 Markov source", "single letters"]
+    head += ["spread of one draw, sum over masks", "integral over time"]
+    return markdown(head, results.rows({"held-out text": "model: bound"}, numbers))
 
 
 def _model(results: Results) -> str:
     settings = results.settings
     names = [*samplers(settings), *coarse_samplers(settings), "held-out text"]
-    rows = [
-        [name, *(results.shown(f"model: {name}", key, digits) for key, digits in _MODEL.items())]
-        for name in names
-    ]
-    head = [
-        "",
-        "bits per letter, order-2 source",
-        "distance of pairs",
-        "real words",
-        "entropy of letters",
-        "calls",
-        "draws x classes",
-        "CPU seconds",
-    ]
-    return markdown(head, rows)
+    head = ["", "bits per letter, order-2 source", "distance of pairs", "real words", "entropy of letters"]
+    head += ["calls", "draws x classes", "CPU seconds"]
+    return markdown(head, results.rows({name: f"model: {name}" for name in names}, _MODEL))
 
 
 def _words(results: Results) -> str:
-    rows = []
+    kinds, rows = [(k, n) for k in ("entropy", "cross-entropy", "temperature") for n in _FLOATS], []
     for steps in results.settings["word_steps"]:
-        case = f"words: {steps} steps"
-        rows.append(
-            [
-                f"{steps} steps, closed form",
-                *(
-                    shown(results.values(case, f"{key}, {name}")[:1], 3)
-                    for key in ("entropy", "cross-entropy", "temperature")
-                    for name in ("float32", "float64")
-                ),
-            ]
-        )
-    emulated = [results.shown("words: emulated", f"cross-entropy, {n}", 2) for n in ("float32", "float64")]
+        found = [results.values(f"words: {steps} steps", f"{key}, {name}") for key, name in kinds]
+        rows.append([f"{steps} steps, closed form", *(shown(values[:1]) for values in found)])
+    emulated = [results.shown("words: emulated", f"cross-entropy, {n}", 2) for n in _FLOATS]
     rows.append([f"{results.settings['emulated']} steps, draws", "", "", *emulated, "", ""])
-    head = [
-        "nats",
-        "entropy, float32",
-        "float64",
-        "cross-entropy, float32",
-        "float64",
-        "temperature, float32",
-        "float64",
-    ]
+    head = ["nats", *(name if k % 2 else f"{key}, {name}" for k, (key, name) in enumerate(kinds))]
     return markdown(head, rows)
 
 
@@ -465,10 +414,8 @@ def _texts(results: Results) -> str:
             parts += [f"**{name}**, seed {seed}, the first ones\n", _block(stored["tokens"])]
     stored = results.arrays("model: bound", seed)
     if stored:
-        parts += [
-            "**in the beginning god ______ the heaven and the earth**, filled in\n",
-            _block(stored["infilled"]),
-        ]
+        title = "**in the beginning god ______ the heaven and the earth**, filled in\n"
+        parts += [title, _block(stored["infilled"])]
     return "\n".join(parts)
 
 
@@ -516,7 +463,7 @@ def _entropies(results: Results) -> Panel:
     """Entropy of independent words after sampling with noise of 24 and 53 bits."""
     steps = [k for k in results.settings["word_steps"] if results.values(f"words: {k} steps", "true entropy")]
     series = []
-    for k, name in enumerate(("float32", "float64")):
+    for k, name in enumerate(_FLOATS):
         y = [results.values(f"words: {s} steps", f"cross-entropy, {name}")[0] for s in steps]
         line = {"x": steps, "y": y}
         series.append(

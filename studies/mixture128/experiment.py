@@ -20,8 +20,8 @@ from interpolants.dynamics.sample import sample
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.protocol import Fields
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across
-from interpolants.framework.scores import Answered, mean_and_error, measured, paired_gap
-from interpolants.framework.seeds import Results, Stated, markdown, shown
+from interpolants.framework.scores import Answered, measured
+from interpolants.framework.seeds import Results, Stated, compared, markdown
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.metrics.kde_kl import kde_kl
 from interpolants.paths.linear import Linear
@@ -189,12 +189,8 @@ def table(results: Results) -> str:
         ("energy", "Energy distance, all coordinates", 3),
     ):
         factor = 1000 if metric == "kl" else 1
-        rows = [
-            [pair]
-            + [_scaled(results.values(pair, f"eps={eps:g} {metric}"), factor, digits) for eps in levels]
-            + [_scaled(results.values(pair, f"floor {metric}"), factor, digits)]
-            for pair in pairs
-        ]
+        keys = [*(f"eps={eps:g} {metric}" for eps in levels), f"floor {metric}"]
+        rows = [[pair, *(results.shown(pair, key, digits, factor) for key in keys)] for pair in pairs]
         parts += [f"**{title}**\n", markdown(head, rows)]
     parts += ["**What was learnt, and the noise level it predicts**\n", _errors(results, pairs)]
     parts += ["**Seed by seed**\n", _findings(results, pairs)]
@@ -210,13 +206,9 @@ def best_levels(results: Results, pair: str, metric: str = "kl") -> list[float]:
 
 def predicted_level(results: Results, pair: str) -> float:
     """The noise level of those tried, other than 0, that is nearest to the predicted one by its ratio."""
-    star, _ = mean_and_error(results.values(pair, "eps*"))
+    star = results.mean(pair, "eps*")
     levels = [float(eps) for eps in results.settings["eps"] if eps > 0]
     return min(levels, key=lambda eps: abs(np.log(eps / star)))
-
-
-def _scaled(values: list[float], factor: float, digits: int) -> str:
-    return shown([factor * value for value in values], digits)
 
 
 def _errors(results: Results, pairs: list[str]) -> str:
@@ -238,25 +230,21 @@ def _findings(results: Results, pairs: list[str]) -> str:
         low = {pair: _lowest(results, pair, metric) for pair in pairs}
         for pair in pairs:
             ode = results.values(pair, f"eps=0 {metric}")
-            rows.append(_row(f"{pair}: eps = 0 is worse than the best eps > 0 ({metric})", ode, low[pair]))
+            rows.append(
+                compared(f"{pair}: eps = 0 is worse than the best eps > 0 ({metric})", ode, low[pair])
+            )
             near = predicted_level(results, pair)
             fixed = results.values(pair, f"eps={near:g} {metric}")
-            rows.append(
-                _row(f"{pair}: eps = 0 is worse than eps = {near:g}, next to eps* ({metric})", ode, fixed)
-            )
+            text = f"{pair}: eps = 0 is worse than eps = {near:g}, next to eps* ({metric})"
+            rows.append(compared(text, ode, fixed))
         for worse, better in (("v, s", "b, s"), ("v, eta", "b, eta"), ("b, s", "b, eta"), ("v, s", "v, eta")):
             if worse in low and better in low:
-                rows.append(
-                    _row(
-                        f"({worse}) is worse than ({better}), each at its best eps > 0 ({metric})",
-                        low[worse],
-                        low[better],
-                    )
-                )
+                text = f"({worse}) is worse than ({better}), each at its best eps > 0 ({metric})"
+                rows.append(compared(text, low[worse], low[better]))
         for worse, better in (("v, s", "b, s"), ("v, eta", "b, eta")):
             if worse in low and better in low:
                 odes = [results.values(pair, f"eps=0 {metric}") for pair in (worse, better)]
-                rows.append(_row(f"({worse}) is worse than ({better}) at eps = 0 ({metric})", *odes))
+                rows.append(compared(f"({worse}) is worse than ({better}) at eps = 0 ({metric})", *odes))
     return markdown(["statement", "difference", "holds in seeds"], rows)
 
 
@@ -264,11 +252,6 @@ def _lowest(results: Results, pair: str, metric: str) -> list[float]:
     levels = [eps for eps in results.settings["eps"] if eps > 0]
     curves = np.array([results.values(pair, f"eps={eps:g} {metric}") for eps in levels])
     return [float(value) for value in curves.min(0)]
-
-
-def _row(text: str, worse: list[float], better: list[float]) -> list[str]:
-    gap, error, wins = paired_gap(worse, better)
-    return [text, f"{gap:.4f} ± {error:.4f}", f"{wins} of {len(worse)}"]
 
 
 def figures(results: Results) -> list[Figure]:

@@ -250,13 +250,9 @@ def table(results: Results) -> str:
     """Maps between three densities, and windows of time that were left out."""
     parts = [results.head]
     for task in ("shapes", "digits"):
-        names = {"W2": 3, "W2 worst": 3, "W2 floor": 3, "cost": 2} | (
-            {"accuracy": 3} if task == "digits" else {}
-        )
-        rows = [
-            [way, *(results.shown(f"{task}: {way}", name, digits) for name, digits in names.items())]
-            for way in WAYS
-        ]
+        names = {"W2": 3, "W2 worst": 3, "W2 floor": 3, "cost": 2}
+        names |= {"accuracy": 3} if task == "digits" else {}
+        rows = results.rows({way: f"{task}: {way}" for way in WAYS}, names)
         head = ["", "sliced W2, mean of 6 maps", "worst map", "two true sets", "kinetic energy"]
         parts += [f"**{task}**\n", markdown([*head, "accuracy"][: len(names) + 1], rows)]
     held = range(1, results.settings["windows"] - 1)
@@ -265,10 +261,8 @@ def table(results: Results) -> str:
             [method, *(results.shown(f"series, window {k}: {method}", name, digits) for k in held)]
             for method in SERIES
         ]
-        parts += [
-            f"**series, {title} to the window left out**\n",
-            markdown(["", *(f"window {k}" for k in held)], rows),
-        ]
+        parts.append(f"**series, {title} to the window left out**\n")
+        parts.append(markdown(["", *(f"window {k}" for k in held)], rows))
     return "\n".join(parts)
 
 

@@ -210,18 +210,10 @@ _RULE = 0.7
 
 def table(results: Results) -> str:
     """Densities, samples, and every weight against none, seed by seed."""
-    named = [case for case in cases(results.settings) if results.names(case)]
-    text = f"Seeds {', '.join(map(str, results.seeds))}; mean ± standard error over seeds.\n\n"
-    head = [
-        "nats",
-        *(f"std {name}" for name in _DENSITIES[:3]),
-        "residual, rms",
-        "score error, rms",
-        "training, s",
-    ]
-    names = (*_DENSITIES, "training, seconds")
-    rows = [[case, *(results.shown(case, name) for name in names)] for case in named]
-    text += markdown(head, rows) + "\n"
+    named, stds = results.cases, [f"std {name}" for name in _DENSITIES[:3]]
+    head = ["nats", *stds, "residual, rms", "score error, rms", "training, s"]
+    rows = results.rows(named, (*_DENSITIES, "training, seconds"))
+    text = results.head + "\n" + markdown(head, rows) + "\n"
     head = ["energy distance x 1000", *_DISTANCES, "bound of KL(ODE \\|\\| SDE), nats"]
     rows = [
         [case, *(results.shown(case, name, 2, 1000) for name in _DISTANCES),

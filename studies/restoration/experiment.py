@@ -19,7 +19,7 @@ from interpolants.fields import LearnedFields
 from interpolants.foundations.randomness import generator as seeded
 from interpolants.framework.figures import Axis, Figure, Panel, strips
 from interpolants.framework.scores import Answered, measured
-from interpolants.framework.seeds import Results, Stated, markdown, shown
+from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.guidance import KeepKnown
 from interpolants.metrics import sliced_wasserstein
 from interpolants.objectives.times import Times, TimeSampler
@@ -265,22 +265,12 @@ def table(results: Results) -> str:
     """One table per task: a row for every data set and method."""
     parts = [results.head]
     for task in TASKS:
-        rows = []
-        for case in cases(results.settings):
-            data, of, method = case.split(", ")
-            if of == task and results.values(case, "W2"):
-                numbers = [results.shown(case, name, digits) for name, (_, digits) in COLUMNS.items()]
-                rows.append([f"{data}, {method}", *numbers])
+        named = {case.replace(f"{task}, ", ""): case for case in results.cases if f", {task}, " in case}
+        rows = results.rows(named, {name: digits for name, (_, digits) in COLUMNS.items()})
         parts += [f"**{task}**\n", markdown(["", *(title for title, _ in COLUMNS.values())], rows)]
-    kept = [
-        (case, results.values(case, "MSE known, kept"), results.values(case, "MSE hidden, kept"))
-        for case in cases(results.settings)
-    ]
-    lines = [[case, shown(known, 7), shown(hidden, 4)] for case, known, hidden in kept if known]
-    parts += [
-        "**With known pixels held fixed**\n",
-        markdown(["", "MSE known", "MSE hidden, one draw"], lines),
-    ]
+    kept = [case for case in results.cases if results.values(case, "MSE known, kept")]
+    rows = results.rows(kept, {"MSE known, kept": 7, "MSE hidden, kept": 4})
+    parts += ["**With known pixels held fixed**\n", markdown(["", "MSE known", "MSE hidden, one draw"], rows)]
     return "\n".join(parts)
 
 

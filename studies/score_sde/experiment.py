@@ -268,27 +268,19 @@ def table(results: Results) -> str:
         ["compared over seeds", "ratio", "difference", "seeds in which the first is larger"], _gaps(results)
     )
     head = ["plane, three modes", "TV of shares", "true samples", "covariance, worst entry", "true samples"]
-    rows = []
-    for path in PATHS:
-        for name in SAMPLERS:
-            case = f"plane / {path} / {name}"
-            columns = ("TV", "TV floor", "covariance", "covariance floor")
-            rows.append([f"{path}, {name}", *(results.shown(case, column) for column in columns)])
+    named = {f"{path}, {name}": f"plane / {path} / {name}" for path in PATHS for name in SAMPLERS}
+    rows = results.rows(named, ("TV", "TV floor", "covariance", "covariance floor"))
     text += "\n" + markdown(head, rows)
     rows = [[name, results.shown(case, name)] for case in (CLASS, HOLE) for name in results.names(case)]
     return text + "\n" + markdown(["tasks without training", "value"], rows)
 
 
 def _digit_rows(results: Results) -> list[list[str]]:
-    rows = []
-    for case in cases(results.settings):
-        if not case.startswith("digits") or not results.values(case, "distance"):
-            continue
-        name = case.removeprefix("digits / ").replace(" / ", ", ")
-        count = f"{results.values(case, 'evaluations')[0]:.0f}"
-        columns = ("distance", "floor", "few", "few floor")
-        rows.append([name, count, *(results.shown(case, column) for column in columns)])
-    return rows
+    digits = [case for case in results.cases if case.startswith("digits")]
+    named = {case.removeprefix("digits / ").replace(" / ", ", "): case for case in digits}
+    counts = [f"{results.values(case, 'evaluations')[0]:.0f}" for case in digits]
+    rows = results.rows(named, ("distance", "floor", "few", "few floor"))
+    return [[name, count, *numbers] for (name, *numbers), count in zip(rows, counts, strict=True)]
 
 
 def _gaps(results: Results) -> list[list[str]]:

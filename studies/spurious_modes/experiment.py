@@ -16,8 +16,8 @@ from torch import Tensor
 from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import Fields
 from interpolants.framework.figures import Axis, Figure, Panel, Series, shaded
-from interpolants.framework.scores import Answered, measured, paired_gap
-from interpolants.framework.seeds import Results, Stated, markdown
+from interpolants.framework.scores import Answered, measured
+from interpolants.framework.seeds import Results, Stated, compared, markdown
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.paths.encoder_decoder import EncoderDecoder
 from interpolants.paths.envelopes import BrownianEnvelope, ZeroEnvelope
@@ -179,7 +179,7 @@ def _generator(seed: int, purpose: int) -> torch.Generator:
 
 def table(results: Results) -> str:
     """What the closed forms say, what was learnt, and how often gamma = 0 was the worse."""
-    names = [name for name in PATHS if results.names(name)]
+    names = results.cases
     head = ["path", "most modes at a time", "most pairs told apart", "rms of grad b", "E\\|b\\|^2"]
     keys = ("steepness", "E|b|^2")
     exact = [
@@ -212,11 +212,8 @@ def _findings(results: Results, names: list[str]) -> str:
     for key in ("E|db|^2", "relative error", "energy learnt"):
         for name in names:
             if name != first:
-                worse, better = results.values(first, key), results.values(name, key)
-                n = min(len(worse), len(better))
-                gap, error, wins = paired_gap(worse[:n], better[:n])
                 text = f"{first} is worse than {name} ({key})".replace("|", "\\|")
-                rows.append([text, f"{gap:.4f} ± {error:.4f}", f"{wins} of {n}"])
+                rows.append(compared(text, results.values(first, key), results.values(name, key)))
     return markdown(["statement", "difference", "holds in seeds"], rows)
 
 

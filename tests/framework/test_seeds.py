@@ -6,7 +6,7 @@ import pytest
 from interpolants.framework.experiment import conduct
 from interpolants.framework.figures import Figure, Panel
 from interpolants.framework.scores import measured
-from interpolants.framework.seeds import SeededCases, Stated, cell_id, markdown, shown
+from interpolants.framework.seeds import SeededCases, Stated, cell_id, compared, markdown, shown
 
 CLAIMS = (
     Stated("sum.n < short + 1", ("long", "n"), ("x, 1", "n"), seeds=2, budget="ci"),
@@ -46,6 +46,8 @@ def test_cases_and_seeds_are_cells_and_come_back_by_case(tmp_path):
     assert results.arrays("x, 1", 1)["a"].tolist() == [1, 2, 3]
     assert results.arrays("x, 1", 7) == {}
     assert results.values("nothing", "n") == []
+    assert results.rows({"l": "long"}, {"n": 1, "far": 0}) == [["l", "18.0 ± 10.0", "inf"]]
+    assert results.rows(["long"], ["n"]) == [["long", "18.000 ± 10.000"]]
     assert "| x, 1 | 18.000 ± 10.000 |" in found.texts["table"][0]
     # Paired over seeds the two do not differ, although each has an error of 10.
     assert found["sum.n"].gaps == {"short": 0.0}
@@ -63,6 +65,7 @@ def test_words_for_numbers_over_seeds():
     assert shown([1.0]) == "1.000"
     assert shown([]) == "–"
     assert shown([1.0, 2.0], 1) == "1.5 ± 0.5"
+    assert compared("a is more", [3.0, 1.0], [1.0, 2.0, 9.0]) == ["a is more", "0.5000 ± 1.5000", "1 of 2"]
     assert markdown(["a", "b"], [["x", "1"]]) == "| a | b |\n| --- | ---: |\n| x | 1 |\n"
 
 

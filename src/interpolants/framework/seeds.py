@@ -11,7 +11,7 @@ import numpy as np
 
 from interpolants.framework.claims import Claim, Verdict, verdict_lines
 from interpolants.framework.figures import Figure, Series
-from interpolants.framework.scores import Answered, Score, mean_and_error
+from interpolants.framework.scores import Answered, Score, mean_and_error, paired_gap
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 Array = np.ndarray[Any, Any]
@@ -75,6 +75,17 @@ class Results:
     def shown(self, case: str, name: str, digits: int = 3, factor: float = 1.0) -> str:
         """``mean ± standard error`` of a number; see :func:`shown`."""
         return shown([factor * value for value in self.values(case, name)], digits)
+
+    def rows(
+        self, cases: Mapping[str, str] | Iterable[str], numbers: Mapping[str, int] | Iterable[str]
+    ) -> list[list[str]]:
+        """Rows of a table: a case, or its label, then `shown` of each number, to so many digits if they are given."""
+        named = cases if isinstance(cases, Mapping) else {case: case for case in cases}
+        digits = numbers if isinstance(numbers, Mapping) else dict.fromkeys(numbers, 3)
+        return [
+            [label, *(self.shown(case, name, n) for name, n in digits.items())]
+            for label, case in named.items()
+        ]
 
     def curve(
         self,
@@ -228,6 +239,13 @@ def shown(values: Sequence[float], digits: int = 3) -> str:
         return "–"
     mean, error = mean_and_error(values)
     return f"{mean:.{digits}f}" + (f" ± {error:.{digits}f}" if math.isfinite(error) else "")
+
+
+def compared(text: str, worse: Sequence[float], better: Sequence[float]) -> list[str]:
+    """A row of a table: a statement, by how much it is so over the seeds of both, and in how many."""
+    n = min(len(worse), len(better))
+    gap, error, wins = paired_gap(worse[:n], better[:n])
+    return [text, f"{gap:.4f} ± {error:.4f}", f"{wins} of {n}"]
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
