@@ -154,7 +154,7 @@ class Restoration(Trained):
         every = Start(torch.cat([s.x0 for s in starts]), torch.cat([s.field for s in starts]))
         known_of = None if cond is None else cond.repeat(draws, *(1,) * (cond.ndim - 1))
         made = self._carry(every, known_of, n_steps, method)
-        return Ensemble(x=made.unflatten(0, (draws, -1)).transpose(0, 1))
+        return Ensemble(x=made.reshape(draws, -1, *made.shape[1:]).transpose(0, 1))
 
     def degrade(self, x: Tensor, *, seed: int = 0) -> Start:
         """Starts of whole samples ``x (n, *D)`` as the training makes them, and what is known of each."""
