@@ -340,7 +340,7 @@ def _as_float32(
 
 
 def _coarse_note(array: NDArray[Any], columns: tuple[str, ...]) -> list[str]:
-    """What varies little about a large offset is rounded away."""
+    """Note about columns whose small variation around a large offset is lost to rounding."""
     flat = array.reshape(len(array), -1)
     rows = flat[np.isfinite(flat).all(1)]
     if not len(rows):

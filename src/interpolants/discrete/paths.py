@@ -75,7 +75,7 @@ class DiscretePath(ABC):
 
     @abstractmethod
     def undecided(self, x: Tensor) -> Tensor:
-        """Where the clean token does not follow from ``x`` alone, ``(B, L)``."""
+        """Positions whose clean token is not determined by ``x`` alone, ``(B, L)``."""
 
     @property
     def states(self) -> int:
@@ -249,7 +249,7 @@ class Masked(DiscretePath):
         return (x != self.mask).double()
 
     def undecided(self, x: Tensor) -> Tensor:
-        """Where there is a mask."""
+        """Positions that are masked."""
         return x == self.mask
 
 

@@ -157,7 +157,7 @@ def take_places(values: Tensor, places: Tensor) -> Tensor:
 
 
 def keep_visible(path: DiscretePath, x: Tensor, distributions: Tensor) -> Tensor:
-    """Where a token is decided by ``x`` itself, put all mass on it."""
+    """Put all mass on tokens that ``x`` itself determines."""
     if path.mask is None:
         return distributions
     known = path.one_hot(x)[..., : path.vocabulary].to(distributions.dtype)

@@ -208,7 +208,7 @@ def _leaf(point: Tensor, keep: bool) -> Tensor:
     """The point itself where its own graph goes on, else a copy to differentiate in."""
     if keep and point.requires_grad:
         return point
-    # What inference mode made cannot be differentiated in, and a copy can.
+    # Tensors made in inference mode cannot be differentiated; a copy can.
     return (point.clone() if point.is_inference() else point.detach()).requires_grad_(True)
 
 

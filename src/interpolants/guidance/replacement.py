@@ -13,7 +13,7 @@ from interpolants.foundations.types import Condition
 from interpolants.operators.measurement import Operator, as_operator, check_measurement
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
-# How well H^+ must fit a measurement, relative to its size.
+# Relative tolerance of H H^+ y against the measurement y.
 _FIT = 1e-2
 
 

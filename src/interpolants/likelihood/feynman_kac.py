@@ -198,7 +198,7 @@ class _Walk:
         return tuple(part[keep] for part in parts)
 
     def go(self, x: Tensor, cond: Condition, first: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Where paths from ``x`` arrive, their log weights, and what extrapolation in the step adds, ``(B,)``."""
+        """Ends of the paths from ``x``, their log weights, and the correction by step extrapolation, ``(B,)``."""
         probes = (
             self._noise(("path weight probe",), first, x)
             if self.settings.divergence == "hutchinson"

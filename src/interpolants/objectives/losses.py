@@ -55,7 +55,7 @@ class Objective(ABC):
     predicts: ClassVar[str]
     # The quantities for which :func:`joint_loss` takes this objective; none for those that must be asked for.
     learns: ClassVar[tuple[str, ...]] = ()
-    # What is minimised, in plain text.
+    # Formula of the loss, in plain text.
     formula: ClassVar[str] = ""
     needs_latent: ClassVar[bool] = False
 
@@ -135,7 +135,7 @@ class VelocityLoss(Objective):
 
     @cached_property
     def is_singular(self) -> bool:
-        """Where gamma' is infinite at an end (Brownian envelope)."""
+        """Whether gamma' is infinite at an end (Brownian envelope)."""
         return has_singular_rate(self.path)
 
     def target(self, sample: PathSample) -> Tensor:
@@ -207,7 +207,7 @@ class ScoreLoss(Objective):
 
     @cached_property
     def is_singular(self) -> bool:
-        """Where the target carries 1/gamma to an end without noise, and no weight takes it away."""
+        """Whether the target grows like 1/gamma at an end without noise, and no weight compensates for it."""
         return self.weighting != "noise" and self.path.ends.x0_at_1 == 0
 
     def compare(self, prediction: Tensor, sample: PathSample) -> Tensor:

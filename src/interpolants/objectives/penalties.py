@@ -61,7 +61,7 @@ class Penalty(ABC):
     margin: float = 1e-3
 
     name: ClassVar[str]
-    # What is averaged, in plain text.
+    # Formula of the penalty, in plain text.
     formula: ClassVar[str] = ""
 
     def __post_init__(self) -> None:

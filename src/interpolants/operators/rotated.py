@@ -9,7 +9,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.operators.mask import Mask
 from interpolants.operators.measurement import Operator
 
-# How far Q Q^T may be from the identity.
+# Tolerance of Q Q^T against the identity.
 _SLIP = 1e-4
 
 

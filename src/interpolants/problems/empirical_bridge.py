@@ -173,7 +173,7 @@ class _Point:
 
     @cached_property
     def endpoint0(self) -> Tensor:
-        """What is left of the state."""
+        """``(x - beta E[x1 | x_t]) / alpha``."""
         return (self.x - self.beta * self.denoised) / self.alpha
 
     @cached_property

@@ -59,7 +59,7 @@ def _warnings(found: Answered) -> Markup:
 
 
 def findings(found: Answered) -> list[str]:
-    """What a reader must know before the numbers: rivals that win, and claims that came out otherwise."""
+    """Warnings above the numbers: rivals that win, and claims with an unexpected verdict."""
     lost = [
         f"{score.title or score.name}: no better than {name} ({_number(score.value)} against {_number(value)})."
         for score in found.scores

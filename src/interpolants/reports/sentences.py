@@ -149,7 +149,7 @@ def is_image(value: Any) -> bool:
 
 
 def standing(metric: Facts) -> float | None:
-    """Where a metric stands between the trivial baseline (0) and two halves of real data (1)."""
+    """Position of a metric between the trivial baseline (0) and two halves of real data (1)."""
     value, floor, baseline = (real(metric.get(key)) for key in ("value", "floor", "baseline"))
     if value is None or floor is None or baseline is None or floor == baseline:
         return None
@@ -262,7 +262,7 @@ def task_name(task: Facts) -> str:
 
 
 def task_sentence(task: Facts) -> str:
-    """What was learnt from what, and how good it is by the first metric that has a floor."""
+    """Summary: what was learnt from which data, and the first metric that has a floor."""
     data = _mapping(task.get("data"))
     x0, x1 = _mapping(data.get("x0")), _mapping(data.get("x1"))
     target = str(x1.get("name") or "the data")
@@ -315,7 +315,7 @@ def eps_word(eps: Any, chosen: Any = False) -> str:
 
 
 def eps_choice_sentence(choice: Facts) -> str:
-    """What the choice of the noise level rests on, and how it came out."""
+    """Basis and result of the choice of the noise level."""
     what = (
         "the held-out log-density under the SDE's model"
         if choice.get("criterion") == "likelihood"
@@ -373,7 +373,7 @@ def _mean(values: Sequence[float]) -> tuple[float, float]:
 
 
 def training_sentence(train: Facts, parameters: Any) -> str:
-    """How long, how many steps, how large."""
+    """Duration, number of steps and size of a training."""
     steps, batch, seconds = (real(train.get(key)) for key in ("steps", "batch_size", "seconds"))
     told = "Training"
     told += f" took {count(steps, 'step')}" if steps is not None else " ran"

@@ -20,7 +20,7 @@ class Tables(TaskView):
     """Data, model, training, likelihood, measures, noise levels, checks."""
 
     def data_section(self) -> list[Child]:
-        """Where both sides come from, how many there are, and of what shape."""
+        """Sources, sizes and shapes of both data sets."""
         rows = []
         for key, side in (("x0", "start, t = 0"), ("x1", "end, t = 1")):
             entry = mapping(self.data.get(key))
@@ -220,7 +220,7 @@ class Tables(TaskView):
         return [el("p", told) if told else None, grid]
 
     def eps_choice(self) -> list[Child]:
-        """How the noise level was chosen: errors of the fields, what follows from them, and what was tried."""
+        """Choice of the noise level: errors of the fields, the level that follows, and the levels tried."""
         choice = mapping(self.facts.get("eps_choice"))
         tried = [c for c in choice.get("candidates") or [] if isinstance(c, dict)]
         if not tried:

@@ -226,7 +226,7 @@ class Evaluation:
         return next((eps for eps in sorted(self.samples) if eps > 0), None)
 
     def how(self, eps: float) -> str:
-        """How the samples at a noise level were made, in words."""
+        """Description of how the samples at a noise level were made."""
         how = "ODE" if eps == 0 else f"SDE, eps = {eps:g}{', chosen' if eps in self.chosen else ''}"
         guided = self.cond is not None and self.config.guidance != 1
         return f"{how}, guidance {self.config.guidance:g}" if guided else how

@@ -82,7 +82,7 @@ def read_table(
 
 
 def beside(values: Tensor, kept: Tensor | None) -> Tensor:
-    """What is said elsewhere of each row of a file, for the rows that were kept; as it is if it is of other rows."""
+    """Per-row values for the rows of a file that were kept; unchanged if they belong to other rows."""
     return values if kept is None or len(values) != len(kept) else values[kept]
 
 

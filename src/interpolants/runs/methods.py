@@ -155,7 +155,7 @@ def _row(score: Score) -> dict[str, Any]:
 
 
 def _own_numbers(method: Any) -> list[dict[str, Any]]:
-    """What a method says of itself, as rows of numbers."""
+    """Facts that a method reports about itself, as rows of numbers."""
     if isinstance(method, Method):
         return []
     note = "A number of the method's own."
@@ -235,7 +235,7 @@ class _OneMember:
 
 
 class _AsBridge:
-    """What the evaluation asks of a bridge, answered by a method in data units."""
+    """Adapter that gives a method the interface of a bridge, in data units, for the evaluation."""
 
     def __init__(self, method: Any, title: str, base: Gaussian | None) -> None:
         self.method, self.title = method, title

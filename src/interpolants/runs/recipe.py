@@ -212,7 +212,7 @@ def make_claims(task: TaskTables) -> list[Claim]:
 
 
 def make_split(task: TaskTables) -> Split:
-    """How rows are parted."""
+    """Split of the rows."""
     check_keys("split", task.split, [f.name for f in fields(Split)])
     return Split(**task.split)
 

@@ -77,7 +77,7 @@ class RecipeFolder:
 
     @classmethod
     def stored(cls, out: Path) -> "RecipeFolder":
-        """What a folder was made with.
+        """Recipe that a folder was made with.
 
         Raises:
             InvalidInputError: If it is no run of a recipe.

@@ -46,7 +46,7 @@ class RecipeRun:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """What all cells share."""
+        """Settings that all cells share."""
         return {"budget": self.recipe.budget, "seeds": self.recipe.seeds, "seed": self.recipe.seed}
 
     def cells(self) -> dict[str, dict[str, Any]]:
@@ -75,7 +75,7 @@ class RecipeRun:
         )
 
     def verdicts(self, task: TaskTables, answers: Mapping[str, Answered]) -> list[Verdict]:
-        """How the claims of a task came out over its seeds."""
+        """Verdicts on the claims of a task over its seeds."""
         seeds = range(self.recipe.seed, self.recipe.seed + self.recipe.seeds)
         cells = [cell_name(task.name, seed, self.recipe.seeds) for seed in seeds]
         found = [by_question(answers[cell]) for cell in cells if cell in answers]
@@ -132,7 +132,7 @@ class CellWork:
 
     @property
     def answers(self) -> Answered:
-        """What the questions gave, scores and arrays under ``question.name``."""
+        """Results of the questions, scores and arrays under ``question.name``."""
         parts = []
         for name, question, rivals in make_questions(self.tables):
             found = ask(question, self.method, self.task, rivals, out=self.folder / "rivals")

@@ -33,7 +33,7 @@ Parts = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Source:
-    """Where a value came from, for people.
+    """Description of a value's origin.
 
     Attributes:
         name: What it is.
@@ -71,7 +71,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Place:
-    """Where values are looked for.
+    """Sources in which values are looked up.
 
     Attributes:
         seed: Seed of draws.

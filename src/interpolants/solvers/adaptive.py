@@ -190,7 +190,7 @@ def _check_settings(
 
 @dataclass(frozen=True)
 class _Plan:
-    """Where steps must end (the last goal is ``t1``), and the row of the path each goal fills (-1: none)."""
+    """Times at which steps must end (the last is ``t1``), and the row of the path that each fills (-1: none)."""
 
     start: float
     goals: list[float]

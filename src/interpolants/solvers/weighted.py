@@ -244,7 +244,7 @@ class Population:
         return (1 - growth * (1 - families.square().sum(1))).clamp_min(0).sqrt()
 
     def families(self) -> Tensor:
-        """How many of the first particles still have descendants, ``(G,)``."""
+        """Number of initial particles that still have descendants, ``(G,)``."""
         return (self._eves.sort(1).values.diff(dim=1) != 0).sum(1) + 1
 
     def check(self, who: str, times: Sequence[float]) -> None:

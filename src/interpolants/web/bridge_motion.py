@@ -166,7 +166,7 @@ class Trip:
         return chunks * self.question.n_steps * _STAGES * (2 if self.question.way == "there and back" else 1)
 
     def starts(self) -> Starts:
-        """Where all runs and levels begin: rows of the first run; with a label, ends of that label."""
+        """Common starts of all runs and levels: rows of the first run; with a label, ends of that label."""
         question, rows = self.question, self.shown[0].rows
         x, among = (rows.x0 if question.way == "forward" else rows.x1), None
         if question.label is not None and question.way != "forward" and rows.cond is not None:
