@@ -27,6 +27,10 @@ SMALL = {
     "checkpoint_every": 10,
     "net": {"kind": "mlp", "width": 16, "depth": 2},
 }
+# Where these are not what a method takes.
+OTHER = {
+    "token_bridge": {"net": {"kind": "token_transformer", "width": 16, "depth": 1, "attention_heads": 2}}
+}
 
 
 @dataclass(frozen=True)
@@ -86,14 +90,18 @@ def _of_room(card: Card) -> Instance:
 
 def _by_role(card: Card) -> Instance:
     kind: Any = card.load_entry()
-    method = kind(**{f.name: SMALL[f.name] for f in settings_of(kind) if f.name in SMALL})
+    small = {f.name: SMALL[f.name] for f in settings_of(kind) if f.name in SMALL}
+    method = kind(**{**small, **OTHER.get(card.id, {})})
     values = {role.name: _toy(role) for role in method.roles() if not role.optional}
     return Instance(method, Task.of(method.roles(), values, Split(test=0.5)))
 
 
 def _toy(role: Role) -> Any:
-    """Gaussian rows about a mean of the role's own."""
+    """Gaussian rows about a mean of the role's own; tokens that mostly follow each other."""
+    g = generator(0, "toy rows", role.name)
+    if role.kind == "tokens":
+        steps = (torch.rand(ROWS, 8, generator=g) < 0.2).long() + 1
+        return steps.cumsum(1) % 5
     if role.kind != "rows":
         raise InvalidInputError(f"no toy values of kind {role.kind}: give its recipe a [quick] part")
-    g = generator(0, "toy rows", role.name)
     return torch.randn(2, generator=g) + torch.randn(ROWS, 2, generator=g)

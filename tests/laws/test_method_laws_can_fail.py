@@ -1,0 +1,338 @@
+"""Each law of methods is seen red: methods that are right but for one fault, and the law that must find it."""
+
+import dataclasses
+import inspect
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from interpolants.foundations.cards import load_cards
+from interpolants.framework import stored
+from interpolants.framework.capabilities import capability, verb
+from interpolants.framework.method import Method
+from interpolants.framework.roles import Role
+from laws import instances
+from laws import test_method_laws as laws
+
+pytestmark = pytest.mark.usefixtures("rooms")
+STEPS = 12
+
+
+class Good(Method):
+    """Least squares by noisy steps on batches; every law holds."""
+
+    def roles(self):
+        return Role(name="x"), Role(name="y")
+
+    def learn(self, data, run):
+        x, y = data["x"].double(), data["y"].double()
+
+        def step(w, k, g):
+            rows = torch.randint(len(x), (16,), generator=g)
+            return self.moved(w, x[rows], y[rows], k, g)
+
+        start = torch.zeros(x.shape[1], y.shape[1], dtype=torch.float64)
+        return {"w": run.loop("descent", lambda g: start, step, STEPS, every=5)}
+
+    def moved(self, w, x, y, k, g):
+        return w - 0.1 * x.T @ (x @ w - y) / len(x)
+
+    @capability(like="y")
+    def predict(self, x):
+        return (x.double()[:, :, None] * self.state["w"]).sum(1)
+
+
+class HiddenCounter(Good):
+    def moved(self, w, x, y, k, g):
+        self.times = getattr(self, "times", 0) + 1
+        return super().moved(w, x, y, k, g) / self.times
+
+
+class OwnGenerator(Good):
+    def learn(self, data, run):
+        self.own = torch.Generator().manual_seed(0)
+        return super().learn(data, run)
+
+    def moved(self, w, x, y, k, g):
+        return super().moved(w, x, y, k, g) + torch.randn(w.shape, generator=self.own)
+
+
+class Cadence(Good):
+    """Looks at the checkpoints that were written."""
+
+    def learn(self, data, run):
+        self.run = run
+        return super().learn(data, run)
+
+    def moved(self, w, x, y, k, g):
+        written = len(list(self.run.out.rglob("*"))) if self.run.out is not None else 0
+        return super().moved(w, x, y, k, g) + written
+
+
+class LostBatches(Good):
+    """Half of its state is beside the state."""
+
+    def moved(self, w, x, y, k, g):
+        self.speed = 0.5 * getattr(self, "speed", 0.0) + super().moved(w, x, y, k, g) - w
+        return w + self.speed
+
+
+class GlobalDice(Good):
+    def moved(self, w, x, y, k, g):
+        return super().moved(w, x, y, k, g) + torch.randn(w.shape)
+
+
+class Clock(Good):
+    def learn(self, data, run):
+        return {**super().learn(data, run), "when": time.perf_counter()}
+
+
+class LostAttribute(Good):
+    """What ``learn`` leaves on itself is lost at once, and so is what a caller leaves."""
+
+    def learn(self, data, run):
+        self.scale = 2.0
+        return super().learn(data, run)
+
+    @capability(like="y")
+    def predict(self, x):
+        return self.scale * (x.double()[:, :, None] * self.state["w"]).sum(1)
+
+
+class Forgetful(Good):
+    """A loaded one is not the one that was saved."""
+
+    def to_parts(self):
+        parts = super().to_parts()
+        return {**parts, "state": parts["state"] and {"w": parts["state"]["w"].float()}}
+
+
+class Remembers(Good):
+    """Counts its questions."""
+
+    @capability(like="y")
+    def predict(self, x):
+        self.asked = getattr(self, "asked", 0) + 1
+        return (x.double()[:, :, None] * self.state["w"]).sum(1) + self.asked
+
+
+class WritesText(Good):
+    def save(self, folder):
+        place = super().save(folder)
+        (Path(place) / "notes.txt").write_text("by hand")
+        return place
+
+
+class LearnsInPlace(Good):
+    """Fits itself rather than a clone, step by step."""
+
+    def fit_roles(self, values, *, watch=None, **options):
+        if self.is_fitted and values:
+            self.state = {"w": self.state["w"] + 1}
+        return super().fit_roles(values, watch=watch, **options)
+
+
+class Swallows(Good):
+    def fit(self, *args, **given):
+        known = {name: value for name, value in given.items() if name in ("x", "y")}
+        return super().fit(*args, **known)
+
+
+class SwallowsArguments(Good):
+    @capability(like="y")
+    def predict(self, x, **more):
+        return (x.double()[:, :, None] * self.state["w"]).sum(1)
+
+
+class ChangesData(Good):
+    def learn(self, data, run):
+        data["x"].mul_(2.0)
+        return super().learn(data, run)
+
+
+class ChangesQuery(Good):
+    @capability(like="y")
+    def predict(self, x):
+        return (x.mul_(1.5)[:, :, None] * self.state["w"]).sum(1)
+
+
+class OwnOrder(Good):
+    """The verb takes something else first."""
+
+    @capability(reads={"rows": "x"}, like="y")
+    def predict(self, rows):
+        return (rows.double()[:, :, None] * self.state["w"]).sum(1)
+
+
+verb("toy_need", "x")
+
+
+class NeedsMore(Good):
+    @capability(like="y")
+    def toy_need(self, x, power):
+        return x.double().pow(power) @ self.state["w"]
+
+
+class BadClone(Good):
+    penalty: float = 1.0
+
+    def check(self):
+        self.penalty = self.penalty + 1.0
+
+
+class HalfChanged(Good):
+    def set_params(self, **changes):
+        for name, value in changes.items():
+            setattr(self, name, value)
+        return super().set_params(**changes)
+
+
+class Unordered(Good):
+    """Columns of a table as they stand."""
+
+    def learn(self, data, run):
+        state = super().learn(data, run)
+        self.given = {}
+        return state
+
+
+class BatchStatistics(Good):
+    @capability(like="y")
+    def predict(self, x):
+        return ((x - x.mean(0)).double()[:, :, None] * self.state["w"]).sum(1)
+
+
+class ByPosition(Good):
+    """The answer to a row depends on its place."""
+
+    @capability(like="y")
+    def predict(self, x):
+        return (x.double()[:, :, None] * self.state["w"]).sum(1) + torch.arange(len(x))[:, None]
+
+
+class Dice(Good):
+    @capability(like="y")
+    def predict(self, x):
+        return (x.double()[:, :, None] * self.state["w"]).sum(1) + torch.randn(len(x), 1)
+
+
+class DefaultType(Good):
+    @capability(like="y")
+    def predict(self, x):
+        return (x.double()[:, :, None] * self.state["w"]).sum(1) * torch.tensor(0.1)
+
+
+class DrawsInPassing(Good):
+    """Right answers, but the caller's generator has moved on."""
+
+    @capability(like="y")
+    def predict(self, x):
+        return (x.double()[:, :, None] * self.state["w"]).sum(1) + torch.rand(1).mul(0).sum()
+
+
+class NoReason(Good):
+    def cannot(self, verb):
+        return "no." if verb == "predict" else ""
+
+
+FAULTS = [
+    (GlobalDice, laws.test_fitted_twice_the_same_bits),
+    (Clock, laws.test_fitted_twice_the_same_bits),
+    (LostAttribute, laws.test_fitted_twice_the_same_bits),
+    (Remembers, laws.test_fitted_twice_the_same_bits),
+    (Forgetful, laws.test_saved_and_loaded_the_same_answers_from_plain_files),
+    (Dice, laws.test_saved_and_loaded_the_same_answers_from_plain_files),
+    (WritesText, laws.test_saved_and_loaded_the_same_answers_from_plain_files),
+    (LearnsInPlace, laws.test_a_refused_or_stopped_fit_changes_nothing),
+    (Swallows, laws.test_a_misspelt_name_is_answered_with_the_nearest),
+    (SwallowsArguments, laws.test_a_misspelt_name_is_answered_with_the_nearest),
+    (ChangesData, laws.test_a_fit_leaves_the_data_alone),
+    (ChangesQuery, laws.test_a_fit_leaves_the_data_alone),
+    (OwnOrder, laws.test_its_verbs_take_what_they_take_everywhere),
+    (NeedsMore, laws.test_its_verbs_take_what_they_take_everywhere),
+    (BadClone, laws.test_parameters_round_trip),
+    (HalfChanged, laws.test_parameters_round_trip),
+    (Unordered, laws.test_any_container_goes_in_and_comes_out),
+    (BatchStatistics, laws.test_a_row_does_not_feel_its_neighbours),
+    (ByPosition, laws.test_a_row_does_not_feel_its_neighbours),
+    (HiddenCounter, laws.test_killed_in_any_stage_and_resumed_the_same_bits),
+    (OwnGenerator, laws.test_killed_in_any_stage_and_resumed_the_same_bits),
+    (Cadence, laws.test_killed_in_any_stage_and_resumed_the_same_bits),
+    (LostBatches, laws.test_killed_in_any_stage_and_resumed_the_same_bits),
+    (NoReason, laws.test_what_it_cannot_do_it_says_with_a_reason),
+    (Dice, laws.test_answers_do_not_depend_on_global_settings),
+    (DefaultType, laws.test_answers_do_not_depend_on_global_settings),
+    (DrawsInPassing, laws.test_answers_do_not_depend_on_global_settings),
+]
+SETTINGS = {DefaultType: "type", Dice: "generator", DrawsInPassing: "gradients"}
+
+
+@pytest.fixture
+def carded(monkeypatch):
+    """Gives a class the card of `one_task`, as if it were that member, and makes it the instance of the laws."""
+
+    def give(kind):
+        (card,) = (card for card in load_cards("rooms") if card.id == "one_task")
+        _, values = instances.importlib.import_module("rooms.episodes").quick_one_task()
+        scopes = dataclasses.replace(card.scopes, rows="bits")
+        mine = dataclasses.replace(card, entry=f"{kind.__module__}:{kind.__qualname__}", scopes=scopes)
+        task = instances.Task.of(Good().roles(), values)
+        monkeypatch.setattr(laws, "fresh", lambda card: instances.Instance(kind(), task))
+        known = {mine.entry: mine}
+        found = stored.card_of
+        monkeypatch.setattr(
+            stored,
+            "card_of",
+            lambda entry: known.get(f"{entry.__module__}:{entry.__qualname__}") or found(entry),
+        )
+        loaded = {("one_task", "method"): Carded(kind)}
+        find = stored.find_card
+        monkeypatch.setattr(
+            stored, "find_card", lambda id, sort, who: loaded.get((id, sort)) or find(id, sort, who)
+        )
+        return mine
+
+    yield give
+    laws.fitted.cache_clear()
+    laws.answered.cache_clear()
+
+
+@dataclasses.dataclass(frozen=True)
+class Carded:
+    """A card as the store reads it."""
+
+    entry: type
+
+    def load_entry(self):
+        return self.entry
+
+
+def arguments(law):
+    return inspect.signature(law).parameters
+
+
+def obey(law, card, kind, tmp_path):
+    given = {"card": card, "tmp_path": tmp_path, "setting": SETTINGS.get(kind, "type")}
+    law(**{name: value for name, value in given.items() if name in arguments(law)})
+
+
+LAWS = [law for name, law in vars(laws).items() if name.startswith("test_") and "card" in arguments(law)]
+
+
+@pytest.mark.parametrize("law", LAWS, ids=lambda law: law.__name__)
+def test_a_good_method_obeys(law, carded, tmp_path):
+    obey(law, carded(Good), Good, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "law"), FAULTS, ids=[f"{kind.__name__}-{law.__name__}" for kind, law in FAULTS]
+)
+def test_the_fault_is_found(kind, law, carded, tmp_path):
+    with pytest.raises((AssertionError, AttributeError, pytest.fail.Exception)):
+        obey(law, carded(kind), kind, tmp_path)
+
+
+def test_every_law_has_a_fault():
+    assert {law.__name__ for law in LAWS} == {law.__name__ for _, law in FAULTS}
