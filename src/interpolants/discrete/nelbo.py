@@ -99,7 +99,7 @@ def nelbo(
         u = (draw + place) / draws
         if form == "time_free":
             hidden = hide(1 + (u * length).long().clamp(max=length - 1), length, levels=levels)
-            weight = length / hidden.where.sum(1)
+            weight = length / hidden.where.sum(1).double()  # whole numbers would divide in the default type
         else:
             hidden = hide_share(u, length, levels=levels)
             weight = 1 / hidden.share
