@@ -74,10 +74,13 @@ def _of_recipe(tables: Any) -> Instance:
     tables = recipe.tasks[0]
     method = make_method(tables, recipe.seed)
     task, _ = make_task(tables, method, Place(seed=recipe.seed))
-    return Instance(method, task, {name: _probe(value) for name, value in tables.probe.items()})
+    return Instance(method, task, {name: _probe(name, value) for name, value in tables.probe.items()})
 
 
-def _probe(value: Any) -> Any:
+def _probe(name: str, value: Any) -> Any:
+    """A number, a list as a tensor, or ``{ normal = shape }``: standard normal numbers."""
+    if isinstance(value, dict):
+        return torch.randn(*value["normal"], generator=generator(0, "probe", name))
     return torch.tensor(value) if isinstance(value, list) else value
 
 
