@@ -67,5 +67,5 @@ def test_what_is_no_distribution_is_refused(p, message):
 
 
 def test_an_unknown_method_is_refused():
-    with pytest.raises(InvalidInputError, match="method must be 'inverse_cdf' or 'race', got 'gumbel'"):
+    with pytest.raises(InvalidInputError, match="method must be one of inverse_cdf, race, got 'gumbel'"):
         categorical_sample(P, method="gumbel")
