@@ -1,0 +1,102 @@
+"""How good an ensemble forecast is: proper scores of each case, spread, and ranks."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from interpolants.foundations.checks import whole
+from interpolants.foundations.randomness import generator
+from interpolants.framework.figures import Axis, Figure, Panel, Series
+from interpolants.framework.method import Method
+from interpolants.framework.questions import About, Measured, Number, Question
+from interpolants.framework.task import Task
+from interpolants.methods.questions.calls import with_seed
+from interpolants.methods.questions.sample_quality import as_tensor
+from interpolants.metrics.crps import crps_of_cases, energy_of_cases, forecast_arrays, score_estimate
+from interpolants.metrics.ensemble import rank_histogram, spread_skill
+from interpolants.metrics.estimate import Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForecastQuality(Question):
+    """Scores of ensembles one lag ahead against what came.
+
+    Attributes:
+        context: Role of the states now.
+        truth: Role of what became of them.
+        members: Members of each ensemble.
+        seed: Seed of the ensembles, of the oracle's, and of random ranks.
+    """
+
+    needs: ClassVar[str] = "forecast"
+    numbers: ClassVar[Mapping[str, About]] = {
+        "crps": About(
+            "CRPS of the ensemble", unit="data units", note="Mean over coordinates; the fair form."
+        ),
+        "energy_score": About(
+            "Energy score of the ensemble", unit="data units", note="Of whole states; the fair form."
+        ),
+        "spread_skill": About(
+            "Spread over skill", "neither", note="1 for a reliable ensemble, less for an overconfident one."
+        ),
+        "rank_p": About(
+            "Flatness of the ranks, p",
+            "neither",
+            note="Chance of ranks at least as uneven if the ensemble is reliable; below 0.01 it is not.",
+        ),
+    }
+
+    context: str = "now"
+    truth: str = "later"
+    members: int = 20
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        whole("forecast_quality", "members", self.members, at_least=2)
+
+    def measure(self, method: Method, task: Task) -> Measured:
+        """Scores by case, and the ranks of what came."""
+        options: dict[str, Any] = with_seed(method, "forecast", self.seed)
+        drawn = task.call(method, "forecast", members=self.members, **options).x
+        truth = as_tensor(task.test[self.truth])
+        ranks = rank_histogram(drawn, truth, generator=generator(self.seed, "random ranks"))
+        crps, energy = _cases(drawn, truth)
+        values: dict[str, Number] = {
+            "crps": crps,
+            "energy_score": energy,
+            "spread_skill": spread_skill(drawn, truth),
+            "rank_p": ranks.p,
+        }
+        return Measured(values, {"ranks": ranks.counts.sum(0)})
+
+    def floors(self, task: Task) -> Mapping[str, Estimate | float | str]:
+        """Scores of as many members of the true distribution, where the process behind the states is known."""
+        law = getattr(task.truths.get(self.context), "members", None)
+        if law is None:
+            return {}
+        source = generator(self.seed, "members of the truth")
+        now = as_tensor(task.test[self.context])
+        crps, energy = _cases(law(now, self.members, generator=source), as_tensor(task.test[self.truth]))
+        return {"crps": score_estimate(crps, "CRPS"), "energy_score": score_estimate(energy, "energy score")}
+
+    def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
+        """Rank histograms of the method and its rivals."""
+        named = {"the method": own, **rivals}
+        panels = tuple(_ranks(title, one.arrays["ranks"]) for title, one in list(named.items())[:4])
+        return [Figure(name="ranks", panels=panels, width=260 * len(panels), height=230)]
+
+
+def _cases(members: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    x, y = forecast_arrays("forecast_quality", members, truth)
+    return crps_of_cases(x, y, fair=True), energy_of_cases(x, y, fair=True)
+
+
+def _ranks(title: str, counts: Tensor) -> Panel:
+    share = counts.double() / counts.sum()
+    edges = torch.arange(len(share) + 1, dtype=torch.float64) - 0.5
+    series = Series(mark="histogram", arrays={"edges": edges, "counts": share})
+    even = Series(mark="rule", arrays={"y": torch.tensor(1 / len(share))}, hue="muted", dash="--")
+    return Panel(series=(series, even), title=title, x=Axis(label="rank"), y=Axis(label="share"))
