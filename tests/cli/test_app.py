@@ -291,7 +291,7 @@ def test_methods_problems_and_doctor_answer_as_table_and_as_json():
         (("sample", "runs/mine", "--eps", "much", "--out", "s.npz"), "--eps must be a number"),
         (("sample", "runs/mine", "--eps", 1, "--method", "rk4", "--out", "s.npz"), "eps > 0 needs an SDE solver"),
         (("sample", "runs/labels", "--label", 7, "--out", "s.npz"), "label"),
-        (("text", "runs/mine"), "a model of tokens"),
+        (("text", "runs/mine"), "must hold a"),
         (("train", "--resume", "runs/none"), "the folder must"),
     ],
 )  # fmt: skip

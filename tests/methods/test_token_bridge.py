@@ -1,6 +1,5 @@
 """The model of sequences: text and tokens in; samples, completed prompts and bounds out; storage; refusals."""
 
-import math
 import re
 
 import numpy as np
@@ -12,10 +11,9 @@ from interpolants.data.bundled import DataInfo, Dataset
 from interpolants.discrete import CosineKeep, CustomKeep, FirstHitting, Masked, TauLeaping
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.capabilities import NotAbleError
-from interpolants.methods import TokenBridge, judge_tokens
+from interpolants.methods import TokenBridge
 from interpolants.nets.transformer import TokenTransformer
 from interpolants.problems import random_markov
-from interpolants.reports.sentences import number
 
 NET = {"width": 32, "depth": 1, "attention_heads": 2}
 FAST = {"net": NET, "steps": 3, "batch_size": 8}
@@ -108,7 +106,6 @@ def test_a_bridge_from_uniform_tokens_has_time_and_no_prompts():
             ask(torch.tensor([[0, 1]]))
     with pytest.raises(InvalidInputError, match="the path must have a mask token"):
         model.nelbo(TOKENS)
-    assert judge_tokens(model, TOKENS, TOKENS, n=40).scores[0].name == "grams_2"
 
 
 def test_bounds_belong_to_their_sequences(small):
@@ -222,20 +219,6 @@ def test_an_interrupted_fit_goes_on_to_the_same_bits(tmp_path):
         parts.fit(TOKENS, out=tmp_path / "t", watch=stop)
     parts.fit(TOKENS, out=tmp_path / "t", resume=True)
     assert torch.equal(parts.sample(20, seed=1), straight.sample(20, seed=1))
-
-
-def test_the_judge_names_floors_and_baselines(small):
-    found = judge_tokens(small, TOKENS[:200], TOKENS[200:], n=60)
-    scores = {score.name: score for score in found.scores}
-    assert list(scores) == ["nelbo", "grams_2", "grams_3", "token_entropy", "calls"]
-    frequencies = torch.bincount(TOKENS.flatten(), minlength=4).double() / TOKENS.numel()
-    entropy = float(torch.special.entr(frequencies).sum()) / math.log(2)
-    assert scores["nelbo"].rivals == pytest.approx({"frequencies of single tokens": entropy}, abs=0.02)
-    assert scores["grams_2"].floor < scores["grams_2"].value
-    assert scores["calls"].value == 10
-    assert found.texts["Held-out data"][0] == small.texts(TOKENS[200:201])[0]
-    assert found.arrays["tokens"].shape == (60, 10)
-    assert number(scores["nelbo"].value)
 
 
 @pytest.mark.slow  # one small transformer, about 30 s

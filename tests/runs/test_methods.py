@@ -75,19 +75,11 @@ FORECAST = {
 }
 
 
-def test_a_forecaster_is_judged_by_the_scores_of_its_ensembles(tmp_path, monkeypatch):
-    monkeypatch.setattr(run_module, "make_report", lambda folder, say: None)
-    settings = make_config(FORECAST, place="my.toml")
-    assert make_config(settings.dump()) == settings
-    (task,) = execute(settings, tmp_path / "out", progress=False).results["tasks"]
-    assert task["warnings"] == []
-    found = {metric["id"]: metric for metric in task["metrics"]}
-    assert found["forecast_crps"]["floor"] < found["forecast_crps"]["value"]
-    assert found["forecast_crps"]["baseline_name"] == "climatology"
-    assert 0 <= found["rank_p"]["value"] <= 1
-    assert found["spread_skill"]["error"] > 0
-    assert "sliced_w2_ode" in found
-    assert "sliced_w2_reverse" not in found
+def test_a_method_with_roles_of_its_own_is_told_how_its_recipe_looks(tmp_path):
+    with pytest.raises(
+        InvalidInputError, match=r"'forecaster' must have its own roles, now, later, got x0, x1"
+    ):
+        execute(make_config(FORECAST, place="my.toml"), tmp_path / "out", progress=False)
 
 
 def test_what_follows_is_a_step_of_the_process_row_by_row():

@@ -134,9 +134,9 @@ def text(
     """
     from interpolants.data.alphabet import BLANK
     from interpolants.methods.token_bridge import TokenBridge
-    from interpolants.runs.folder import find_tokens
+    from interpolants.runs.models import find_model
 
-    model = TokenBridge.load(find_tokens(folder, task))
+    model = TokenBridge.load(find_model(folder, task))
     if prompt is None:
         lines = model.texts(model.draw(n, length, seed=seed, steps=steps).x)
     else:

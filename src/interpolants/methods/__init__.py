@@ -22,7 +22,6 @@ from interpolants.methods.rivals.forecasts import Climatology, Persistence
 from interpolants.methods.schrodinger import CoupledEnds, NetworkSolver, SchrodingerResult, SchrodingerSolver
 from interpolants.methods.schrodinger_drifts import DriftFields
 from interpolants.methods.token_bridge import TokenBridge
-from interpolants.methods.token_scores import judge_tokens
 
 if not TYPE_CHECKING:
     __getattr__ = carded(__name__)  # what has a card is public without an edit here
@@ -57,7 +56,6 @@ __all__ = [
     "TokenBridge",
     "Waypoints",
     "cheapest_route",
-    "judge_tokens",
     "one_step",
     "rectified_pairs",
     "straightness",

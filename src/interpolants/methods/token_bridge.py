@@ -64,7 +64,7 @@ class TokenBridge(Trained):
     former: ClassVar = {
         **Trained.former,
         "infill": "Call complete(x).",
-        "judge": "Call methods.token_scores.judge_tokens(model, train, test).",
+        "judge": "Ask methods.questions.token_quality.TokenQuality on a task.",
     }
 
     path: Any = field(default="masked", kw_only=False)

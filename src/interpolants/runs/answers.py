@@ -1,6 +1,7 @@
 """Answers of methods in files and on the terminal, and rows of users' files for them."""
 
 from collections.abc import Mapping
+from os.path import isfile  # a text may be too long for a path
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,13 @@ from torch import Tensor
 
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
-from interpolants.runs.files import check_free, read_table, write_table
+from interpolants.runs.files import WRITES, check_free, read_table, read_texts, write_table
 
 
 def check_writable(out: Path | None, *, force: bool) -> None:
     """Refuse a file that exists or cannot be written, before any work is done; a folder is for methods and lists."""
     if out is not None and out.suffix:
-        check_free(out, force=force)
+        check_free(out, force=force, endings=(*WRITES, ".txt"))
 
 
 def read_rows(text: str, role: Role) -> Any:
@@ -25,7 +26,13 @@ def read_rows(text: str, role: Role) -> Any:
         return [
             read_rows(str(file), Role(name=role.name)) for file in sorted(path.glob("*")) if file.is_file()
         ]
+    if role.kind == "tokens" and not isfile(text):  # the text itself
+        return text
+    if path.suffix.lower() == ".txt":
+        return read_texts(text, f"--{role.name}")
     found = read_table(text, f"--{role.name}")
+    if role.kind == "tokens":
+        return found.x.long()
     whole = role.kind in ("condition", "labels") and bool((found.x == found.x.round()).all())
     if whole and found.x.shape[1:] == (1,):
         return found.x[:, 0].long()
@@ -33,9 +40,13 @@ def read_rows(text: str, role: Role) -> Any:
 
 
 def write_answer(answer: Any, out: Path, *, force: bool) -> None:
-    """A tensor, table, mapping or ensemble to a file; a method to a folder; a list to a folder of files."""
+    """A tensor, table, mapping, ensemble or texts to a file; a method to a folder; a list to a folder of files."""
     if isinstance(answer, Method):
         answer.save(out)
+    elif texts := _texts(answer):
+        check_free(out, force=force, endings=(".txt",))
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text("\n".join(texts) + "\n", "utf-8")
     elif isinstance(answer, list):
         for number, part in enumerate(answer):
             write_answer(part, out / f"{number:05d}.csv", force=force)
@@ -45,6 +56,12 @@ def write_answer(answer: Any, out: Path, *, force: bool) -> None:
         answer.table().to_csv(out)
     else:
         write_table(out, _arrays(answer), force=force)
+
+
+def _texts(answer: Any) -> list[str]:
+    """The lines of an answer that is text; none for anything else."""
+    lines = [answer] if isinstance(answer, str) else answer
+    return lines if isinstance(lines, list) and all(isinstance(line, str) for line in lines) else []
 
 
 def _arrays(answer: Any) -> dict[str, np.ndarray[Any, Any]]:
@@ -65,6 +82,8 @@ def tell(answer: Any, out: Path | None) -> str:
     where = f" in {out}" if out is not None else ""
     if isinstance(answer, Method):
         return f"{answer!r}{where}"
+    if texts := _texts(answer):
+        return "\n".join(texts) if out is None else f"{len(texts)} texts{where}"
     arrays = _arrays(answer) if not isinstance(answer, list) else {"items": np.empty(len(answer))}
     told = ", ".join(f"{name} {tuple(value.shape)}" for name, value in arrays.items()) + where
     if out is not None or isinstance(answer, list):

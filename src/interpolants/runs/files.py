@@ -27,6 +27,18 @@ class Table:
     kept: Tensor | None = None
 
 
+def read_texts(path: str, who: str) -> list[str]:
+    """Texts from a file, one a line.
+
+    Raises:
+        InvalidInputError: If the file is not there, or is no text.
+    """
+    try:
+        return Path(path).read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise invalid(who, "the file must be a text in UTF-8", path, str(error)) from error
+
+
 def read_table(
     path: str,
     who: str,
@@ -153,10 +165,10 @@ def write_table(path: str | Path, arrays: Mapping[str, Array], *, force: bool = 
     return target
 
 
-def check_free(target: Path, *, force: bool = False) -> None:
+def check_free(target: Path, *, force: bool = False, endings: Sequence[str] = WRITES) -> None:
     """Refuse a file that exists or has an ending that cannot be written; asked before any work is done."""
-    if target.suffix.lower() not in WRITES:
-        rule = f"the file to write must end in {', '.join(WRITES)}"
+    if target.suffix.lower() not in endings:
+        rule = f"the file to write must end in {', '.join(endings)}"
         raise invalid(str(target), rule, repr(target.suffix))
     if target.exists() and not force:
         raise invalid(

@@ -20,13 +20,13 @@ from torch import Tensor
 import interpolants
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.storage import StorageError, write_text
-from interpolants.framework.stored import TREE
 from interpolants.runs.config import RunConfig, make_config
 
 CONFIG, RESULTS, REPORT, ARRAYS = "config.json", "results.json", "report.html", "arrays.safetensors"
 # Folder of a trained method within that of its task.
 MODEL = "model"
-_TOKENS = "token_bridge"  # the method that is a model of tokens
+# Folder of a trained bridge, and the file by which it is known.
+_BRIDGE, _RECORD = "bridge", "bridge.json"
 # Settings that say how a run is judged or how it is logged; changing them does not change what was learnt.
 _LATER = ("title", "evaluate")
 
@@ -103,18 +103,8 @@ def find_bridge(folder: Path, task: str | None = None) -> Path:
     Raises:
         InvalidInputError: If there is none, or several and none was chosen.
     """
-    return _find(folder, task, "bridge", "bridge.json", None)
-
-
-def find_tokens(folder: Path, task: str | None = None) -> Path:
-    """The folder of a trained model of tokens, found like :func:`find_bridge`."""
-    return _find(folder, task, MODEL, TREE, _TOKENS)
-
-
-def _find(folder: Path, task: str | None, place: str, record: str, method: str | None) -> Path:
-    """A folder with this record, for tasks of this method; None is a bridge."""
-    for candidate in (folder, folder / place):
-        if (candidate / record).is_file():
+    for candidate in (folder, folder / _BRIDGE):
+        if (candidate / _RECORD).is_file():
             if task is not None:
                 raise invalid("--task", f"{folder} must be a run to have tasks", repr(task), "Leave it out.")
             return candidate
@@ -127,18 +117,16 @@ def _find(folder: Path, task: str | None, place: str, record: str, method: str |
     chosen = names[0] if task is None else task
     if chosen not in names:
         raise invalid("run", f"{folder} must have this task", repr(chosen), nearest(chosen, names))
-    found, trains = folder / chosen / place, (tasks[chosen].method or {}).get("kind")
-    if trains == method and (found / record).is_file():
+    found = folder / chosen / _BRIDGE
+    if (found / _RECORD).is_file():
         return found
-    what = "a bridge" if method is None else "a model of tokens"
-    if trains != method:
-        remedy = "A bridge answers 'interpolants sample', a model of tokens 'interpolants text'."
-        got = f"{folder / chosen} with {'a bridge' if trains is None else f'the method {trains!r}'}"
-        raise invalid("run", f"the task must train {what}", got, remedy)
+    if (other := tasks[chosen].method) is not None:
+        remedy = "Ask it with interpolants.load(folder)."
+        got = f"{folder / chosen} with the method {other.get('kind')!r}"
+        raise invalid("run", "the task must train a bridge", got, remedy)
     remedy = f"Go on with: interpolants run --out {folder} --resume"
-    raise invalid(
-        "run", f"{what} must be trained", f"{folder / chosen}, where training is unfinished", remedy
-    )
+    got = f"{folder / chosen}, where training is unfinished"
+    raise invalid("run", "a bridge must be trained", got, remedy)
 
 
 def versions() -> dict[str, str]:

@@ -1,8 +1,7 @@
 """Runs of a method from its card: fit, judge, store.
 
 A method that carries points over, with ``fit(x0, x1, progress=)``, ``transport(x, reverse=, seed=)`` and ``summary()``,
-is judged like a bridge. One that can ``forecast`` is judged by its ensembles too, and a model of tokens by its own
-scores. Each is stored if it has ``save(folder)``.
+is judged like a bridge. It is stored if it has ``save(folder)``.
 """
 
 import math
@@ -17,22 +16,13 @@ from interpolants.dynamics.sample import Samples
 from interpolants.estimator.normaliser import Normaliser
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
-from interpolants.foundations.randomness import generator
 from interpolants.foundations.registry import build, find_card
 from interpolants.framework.method import Method
 from interpolants.framework.scores import Score
-from interpolants.methods.rivals.forecasts import Climatology
-from interpolants.methods.token_bridge import TokenBridge
-from interpolants.methods.token_scores import judge_tokens
-from interpolants.metrics.estimate import Estimate
-from interpolants.metrics.forecast_scores import verify_forecast
 from interpolants.runs.config import EvaluateConfig, TaskConfig, method_kind
 from interpolants.runs.evaluate import Evaluation, Findings, Say
 from interpolants.runs.folder import ARRAYS, MODEL, write_arrays
 from interpolants.runs.sources import TaskData
-
-# What sequences of tokens start from, for people.
-_TOKEN_START = "masks"
 
 
 def run_method(task: TaskConfig, data: TaskData, folder: Path, say: Say, *, progress: bool) -> dict[str, Any]:
@@ -48,49 +38,38 @@ def run_method(task: TaskConfig, data: TaskData, folder: Path, say: Say, *, prog
     method = build(method_kind(kind), kind, **settings)
     began, place = time.perf_counter(), folder / task.name
     say("fitting")
-    if isinstance(method, TokenBridge) and data.x0 is not None:
-        rule = f"{kind!r} starts from {_TOKEN_START} of its own, so data.x0 must be left out"
-        raise invalid("method", rule, data.x0.name)
     if isinstance(method, Method):
+        _check_roles(method, kind)
         method.fit_roles(_roles(method, data), out=place / "train", resume=True, progress=progress)
     else:
         method.fit(None if data.x0 is None else data.x0.train.x, data.x1.train.x, progress=progress)
     seconds = time.perf_counter() - began
     if hasattr(method, "save"):
         method.save(place / MODEL)
-    if isinstance(method, TokenBridge):
-        say("judging")
-        found = _token_scores(method, data, task.evaluate)
-    else:
-        found = judge(method, kind, data, task.evaluate, say)
+    found = judge(method, kind, data, task.evaluate, say)
     place.mkdir(parents=True, exist_ok=True)
     write_arrays(place / ARRAYS, found.arrays)
     return _record(task, kind, method, data, found, seconds)
 
 
+def _check_roles(method: Method, kind: str) -> None:
+    own = [role.name for role in method.roles() if role.name not in ("x0", "x1") and not role.optional]
+    if own:
+        remedy = "Write a table [data.<role>] for each role, and [[ask]] instead of [evaluate]."
+        raise invalid("method", f"{kind!r} must have its own roles, {', '.join(own)}", "x0, x1", remedy)
+
+
 def _roles(method: Method, data: TaskData) -> dict[str, Any]:
-    """The training samples as roles: x0 and x1, states now and later, or tokens."""
+    """The training samples as roles."""
     start, end = None if data.x0 is None else data.x0.train.x, data.x1.train.x
-    known = {"x0": start, "x1": end, "now": start, "later": end, "tokens": end}
+    known = {"x0": start, "x1": end}
     return {role.name: known[role.name] for role in method.roles() if role.name in known}
-
-
-def _token_scores(method: TokenBridge, data: TaskData, config: EvaluateConfig) -> Findings:
-    scored = judge_tokens(method, data.x1.train.x, data.x1.test.x, n=config.n, seed=config.seed)
-    return Findings(
-        metrics=[_row(score) for score in scored.scores],
-        warnings=list(data.warnings),
-        arrays=dict(scored.arrays),
-        texts={heading: list(lines) for heading, lines in scored.texts.items()},
-    )
 
 
 def judge(method: Any, kind: str, data: TaskData, config: EvaluateConfig, say: Say) -> Findings:
     """Carry held-out starts over and compare them with held-out data, beside floors and a trivial baseline."""
     title = find_card(kind, method_kind(kind)).title
-    forecasts = isinstance(method, Method) and method.can("forecast")
-    made = _ForecastEvaluation if forecasts else _MethodEvaluation
-    work = made(method, title, data, config)
+    work = _MethodEvaluation(method, title, data, config)
     for name, step in (
         ("carrying", work.sample_all),
         ("distances", work.compare),
@@ -169,71 +148,6 @@ def _own_numbers(method: Any) -> list[dict[str, Any]]:
     ]
 
 
-class _ForecastEvaluation(_MethodEvaluation):
-    """Of a forecaster: one member of each ensemble as a sample, and the scores of all members against what came."""
-
-    def __init__(self, method: Any, title: str, data: TaskData, config: EvaluateConfig) -> None:
-        super().__init__(_OneMember(method), title, data, config)
-        self.forecaster = method
-
-    def _reverse(self) -> None:
-        """There is no way back."""
-
-    def summarise(self) -> None:
-        """Scores beside those of the true distribution, of climatology and of the present state."""
-        assert self.data.x0 is not None
-        seed, members = self.config.seed, max(2, self.config.repeats)
-        now, later = (side.test.x[: self.config.n] for side in (self.data.x0, self.data.x1))
-        source, process = generator(seed, "forecast scores"), self.data.x0.process
-        climatology = Climatology().fit_roles(_roles(self.forecaster, self.data))
-        scores = verify_forecast(
-            self.forecaster.forecast(now, members=members, seed=seed).x,
-            later,
-            climatology=climatology.forecast(now, members=members, seed=seed).x,
-            persistence=now[:, None],
-            oracle=None if process is None else process.members(now, members, generator=source),
-            generator=source,
-        )
-        own, climate, truth = scores.model, scores.scores["climatology"], scores.scores.get("oracle")
-        said = "" if truth is None else "The floor is the true distribution's. "
-        said += f"The present state itself scores {scores.scores['persistence'].crps.value:.4g}."
-        for name, title, note in (
-            ("crps", "CRPS of the ensemble", said),
-            ("energy", "Energy score of the ensemble", ""),
-        ):
-            best = None if truth is None else getattr(truth, name)
-            self._add(
-                f"forecast_{name}",
-                title,
-                getattr(own, name),
-                floor=None if best is None else (best.value, best.error),
-                baseline=getattr(climate, name).value,
-                baseline_name="climatology",
-                note=note,
-            )
-        assert own.spread_skill is not None
-        assert own.ranks is not None
-        reliable = "1 for a reliable ensemble, less for an overconfident one."
-        self._add(
-            "spread_skill", "Spread over skill", own.spread_skill, better="neither", unit="", note=reliable
-        )
-        flat = Estimate(own.ranks.p, 0.0, own.ranks.n, "p")
-        words = "Chance of ranks at least as uneven if the ensemble is reliable; below 0.01 it is not."
-        self._add("rank_p", "Flatness of the ranks, p", flat, better="neither", unit="", note=words)
-
-
-class _OneMember:
-    """A forecaster as a bridge: one member of the ensemble of each state."""
-
-    def __init__(self, forecaster: Any) -> None:
-        self.forecaster = forecaster
-
-    def transport(self, x: Tensor, *, reverse: bool = False, seed: int = 0) -> Tensor:
-        """A later state of each, ``(B, *D)``."""
-        drawn: Tensor = self.forecaster.forecast(x, members=1, seed=seed).x
-        return drawn[:, 0]
-
-
 class _AsBridge:
     """Adapter that gives a method the interface of a bridge, in data units, for the evaluation."""
 
@@ -262,12 +176,11 @@ def _record(
 ) -> dict[str, Any]:
     history = [dict(row) for row in getattr(getattr(method, "result", None), "history", [])]
     history = [dict(row) for row in method.history] if isinstance(method, Method) else history
-    own = isinstance(method, TokenBridge)
     x0 = {
-        "name": _TOKEN_START if own else "Gaussian",
+        "name": "Gaussian",
         "n": None,
         "shape": list(data.x1.train.x.shape[1:]),
-        "source": "" if own else "drawn",
+        "source": "drawn",
         "licence": "",
     }
     last = history[-1] if history else {}

@@ -3,6 +3,7 @@
 ``[data.<role>]`` is one of::
 
     x1 = "rows.csv"                                            # a file
+    tokens = "lines.txt"                                       # texts, one a line
     x1 = { file = "rows.npz", key = "a", columns = ["u", "v"] }
     x1 = { dataset = "digits", classes = [3], options = { dequantise = true } }
     x1 = { problem = "moons", n = 10000 }                      # draws
@@ -26,7 +27,7 @@ from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.registry import build, kinds, names
 from interpolants.framework.method import load
-from interpolants.runs.files import read_table
+from interpolants.runs.files import read_table, read_texts
 
 Parts = Mapping[str, Tensor]
 
@@ -120,6 +121,8 @@ def read_value(role: str, table: Any, place: Place) -> Value:
 
 
 def _file(who: str, table: Mapping[str, Any], place: Place) -> Value:
+    if Path(table["file"]).suffix.lower() == ".txt":
+        return Value(read_texts(table["file"], who), Source(table["file"], f"file {table['file']}"))
     options = {
         name: table[name] for name in ("key", "columns", "labels", "limit", "drop_nan") if name in table
     }

@@ -79,7 +79,7 @@ class TokenQuality(Question):
             values["nelbo"] = self._bound(method, task, real.shape[1])
         values |= {f"grams_{k}": self._distance(k, made, real) for k in _GRAMS}
         values["token_entropy"] = _entropy(made, self._size(task))
-        symbols = given.columns
+        symbols = given.columns or method.given[self.role].columns  # numbers have those of the method
         shown = {"Samples, the first ones": made[:_SHOWN], "Held-out data": real[:_SHOWN]} if symbols else {}
         texts = {name: Alphabet(tuple(symbols)).decode(rows) for name, rows in shown.items()}
         return Measured(values, {"tokens": made, "real_tokens": real[: self.n]}, texts)

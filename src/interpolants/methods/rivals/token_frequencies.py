@@ -15,7 +15,7 @@ from interpolants.framework.stages import Run
 
 
 class TokenFrequencies(Method):
-    """Each token by itself, with its frequency in the training data; one more of each, so that a new one is possible."""
+    """Each token by itself, with its frequency in the training data; counts are raised by one."""
 
     noun: ClassVar[str] = "frequencies"
 
@@ -24,11 +24,11 @@ class TokenFrequencies(Method):
         return (Role(name="tokens", kind="tokens"),)
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
-        """Counts of tokens, and of those that are not in the data."""
+        """Shares of the tokens; the last is that of all tokens that are not known."""
         x = data["tokens"]
         size = max(len(self.given["tokens"].columns), int(x.max()) + 1)
-        count = torch.bincount(x.flatten(), minlength=size).double()
-        return {"count": count, "length": x.shape[1]}
+        count = torch.bincount(x.flatten(), minlength=size + 1).double() + 1
+        return {"share": count / count.sum(), "length": x.shape[1]}
 
     @capability(like="tokens")
     def sample(self, n: int, length: int | None = None, *, seed: int = 0, first_index: int = 0) -> Any:
@@ -46,12 +46,11 @@ class TokenFrequencies(Method):
         noise = BlockNoise(
             seed, ("token frequencies",), first=first_index, count=n, shape=shape, dtype=torch.float64
         )
-        below = self.state["count"].cumsum(0)
+        below = self.state["share"][:-1].cumsum(0)
         return torch.searchsorted(below / below[-1], noise.uniform(), right=True)
 
     @capability(reads={"x": "tokens"}, like="x")
     def log_prob(self, x: Any) -> Tensor:
         """Log probabilities of sequences, ``(B,)`` in nats."""
-        share = (torch.cat([self.state["count"], torch.zeros(1)]) + 1).double()
-        known = x.clamp(max=len(share) - 1)
-        return (share / share.sum()).log()[known].sum(1)
+        share: Tensor = self.state["share"]
+        return share.log()[x.clamp(max=len(share) - 1)].sum(1)
