@@ -18,8 +18,7 @@ def main() -> None:
 
     g = torch.Generator().manual_seed(0)
     x0, x1 = (distribution.sample(3000, generator=g).float() for distribution in (EightGaussians(), Moons()))
-    bridge = LightSB(eps=0.3, n_components=15).fit(x0, x1).result
-    assert bridge is not None
+    bridge = LightSB(eps=0.3, n_components=15).fit(x0, x1)
     made = figure(760, 480)
 
     axes = made.add_subplot(1, 2, 1)
@@ -38,7 +37,7 @@ def main() -> None:
     corners = torch.tensor([[-4.0, 0.0], [2.8, 2.8], [0.0, -4.0]])
     starts = x0[torch.cdist(corners, x0).argmin(1)]
     for start, hue in zip(starts, HUES[2:5], strict=True):
-        density = bridge.log_prob(grid, start.expand_as(grid)).exp().reshape(a.shape)
+        density = bridge.log_prob(grid, start=start.expand_as(grid)).exp().reshape(a.shape)
         levels = [float(density.max()) * share for share in (0.05, 0.2, 0.5, 0.8)]
         axes.contour(a, b, density, levels=levels, colors=hue, linewidths=0.9)
         axes.plot(*start, "o", color=hue, markersize=6)

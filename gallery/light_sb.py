@@ -25,7 +25,7 @@ def draw(quick: bool) -> object:
     made = figure(760, 530)
     top, bottom = made.subplots(2, 3)
     for above, below, eps in zip(top, bottom, (0.1, 0.5, 2.5), strict=True):
-        bridge = LightSB(eps=eps, n_components=8 if quick else 16, seed=0).fit(x0, x1).result
+        bridge = LightSB(eps=eps, n_components=8 if quick else 16, seed=0).fit(x0, x1)
         plain_axes(above, 4.4, f"eps = {eps}")
         above.scatter(*bridge.transport(x0[:1500], seed=1).T, s=1, color=HUES[0], linewidths=0)
         times = torch.linspace(0, 1, 10 if quick else 60).tolist()
@@ -37,7 +37,10 @@ def draw(quick: bool) -> object:
         below.scatter(*x1[:800].T, s=1, color="#c9ced6", linewidths=0)
         for start, hue in zip(starts, (HUES[1], HUES[2], HUES[3]), strict=True):
             density = (
-                bridge.log_prob(grid, start.expand_as(grid)).exp().reshape(len(line), len(line)).T.numpy()
+                bridge.log_prob(grid, start=start.expand_as(grid))
+                .exp()
+                .reshape(len(line), len(line))
+                .T.numpy()
             )
             levels = [density.max() * share for share in (0.05, 0.3, 0.7)]
             below.contour(line, line, density, levels=levels, colors=hue, linewidths=1)

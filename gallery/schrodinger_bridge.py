@@ -26,7 +26,7 @@ def draw(quick: bool) -> object:
     ordinary.fit(x0, x1, steps=steps, batch_size=256, progress=False)
     train = {"steps": steps, "lr": 4e-3, "batch_size": 256}
     pairs = {"block": 128, "pairs": 1000} if quick else {"block": 512, "pairs": 20_000}
-    entropic = EntropicSB(eps=EPS, net=net, train=train, seed=0, **pairs).fit(x0, x1).result
+    entropic = EntropicSB(eps=EPS, net=net, **train, **pairs).fit(x0, x1)
 
     start = draws(EightGaussians(radius=3.2, noise=0.3), 200 if quick else 3000, seed=2)
     sector = (torch.atan2(start[:, 1], start[:, 0]) / (torch.pi / 4)).round() % 8

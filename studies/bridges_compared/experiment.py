@@ -19,10 +19,10 @@ from interpolants.data.catalogue import load
 from interpolants.framework.figures import Axis, Figure, Panel, Series, across
 from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import MARKERS, Results, Stated, markdown
-from interpolants.methods.entropic_sb import EntropicSB
-from interpolants.methods.interpolant_sb import InterpolantSB
-from interpolants.methods.light_sb import LightSB
-from interpolants.methods.schrodinger import SchrodingerSolver
+from interpolants.methods.schrodinger.bridge import SchrodingerBridge
+from interpolants.methods.schrodinger.entropic_sb import EntropicSB
+from interpolants.methods.schrodinger.interpolant_sb import InterpolantSB
+from interpolants.methods.schrodinger.light_sb import LightSB
 from interpolants.metrics.bures_uvp import bw2_uvp, cbw2_uvp
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.problems.light_schrodinger import EOTMixturePair
@@ -146,17 +146,15 @@ def _gaussian(exact: GaussianSchrodingerBridge) -> Known:
     )
 
 
-def solver(name: str, eps: float, components: int, seed: int, settings: Settings) -> SchrodingerSolver:
+def solver(name: str, eps: float, components: int, seed: int, settings: Settings) -> SchrodingerBridge:
     """A solver by its name in the table."""
     if name in LIGHT:
         return LightSB(eps=eps, n_components=components, covariance=LIGHT[name], seed=seed)
     net = {"kind": "mlp", **settings["net"]}
     train = {"steps": settings["steps"], "batch_size": settings["batch"], "lr": 5e-3}
     if name == "interpolant":
-        return InterpolantSB(eps=eps, net=net, seed=seed, train=train)
-    return EntropicSB(
-        eps=eps, net=net, seed=seed, train=train, block=settings["block"], pairs=settings["pairs"]
-    )
+        return InterpolantSB(eps=eps, net=net, seed=seed, **train)
+    return EntropicSB(eps=eps, net=net, seed=seed, **train, block=settings["block"], pairs=settings["pairs"])
 
 
 def _known(exact: Known, name: str, seed: int, settings: Settings) -> dict[str, float]:

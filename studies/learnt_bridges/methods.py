@@ -14,11 +14,11 @@ from interpolants.estimator.bridge import Bridge
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import InterpolantsError
 from interpolants.likelihood.log_prob import log_prob
-from interpolants.methods.entropic_sb import EntropicSB
 from interpolants.methods.flow_map.flow_map import FlowMap
-from interpolants.methods.interpolant_sb import InterpolantSB
-from interpolants.methods.light_sb import LightSB
 from interpolants.methods.rectification.rectification import Rectification
+from interpolants.methods.schrodinger.entropic_sb import EntropicSB
+from interpolants.methods.schrodinger.interpolant_sb import InterpolantSB
+from interpolants.methods.schrodinger.light_sb import LightSB
 from interpolants.metrics.energy_distance import energy_distance
 from studies.learnt_bridges.problems import Samples
 
@@ -189,10 +189,9 @@ def _schrodinger(data: Samples, seed: int, settings: Settings, *, kind: str) -> 
     if kind == "light_sb":
         solver = LightSB(eps=data.eps, n_components=settings["components"], seed=seed)
     else:
-        how = {"eps": data.eps, "net": _net(settings), "seed": seed, "train": _train(seed, settings)}
+        how = {"eps": data.eps, "net": _net(settings), **_train(seed, settings)}
         solver = (
             InterpolantSB(**how) if kind == "interpolant_sb" else EntropicSB(**how, block=512, pairs=10_000)
         )
-    result = solver.fit(data.x0, data.x1).result
-    assert result is not None
-    return Learnt(result.fields, solver, data.eps)
+    done = solver.fit(data.x0, data.x1)
+    return Learnt(done.fields, done, data.eps)

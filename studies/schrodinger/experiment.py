@@ -19,9 +19,9 @@ from interpolants.framework.experiment import RUN
 from interpolants.framework.figures import Axis, Figure, Panel, across, cloud, trails
 from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
-from interpolants.methods.entropic_sb import EntropicSB
-from interpolants.methods.interpolant_sb import InterpolantSB
-from interpolants.methods.schrodinger import SchrodingerResult, SchrodingerSolver
+from interpolants.methods.schrodinger.bridge import SchrodingerBridge
+from interpolants.methods.schrodinger.entropic_sb import EntropicSB
+from interpolants.methods.schrodinger.interpolant_sb import InterpolantSB
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.problems.schrodinger import GaussianSchrodingerBridge
 from interpolants.problems.toys import EightGaussians, Moons
@@ -83,32 +83,29 @@ def problem(distribution: str) -> GaussianSchrodingerBridge:
     return GaussianSchrodingerBridge([0.0] * dim, covs[0], [1.0] * dim, covs[1], eps)
 
 
-def _solver(name: str, eps: float, seed: int, settings: Settings) -> SchrodingerSolver:
+def _solver(name: str, eps: float, seed: int, settings: Settings) -> SchrodingerBridge:
     net = {"kind": "mlp", **settings["net"]}
     train = {"steps": settings["steps"], "batch_size": settings["batch"], "lr": 5e-3}
     if name == "interpolant":
-        return InterpolantSB(eps=eps, net=net, seed=seed, train=train)
-    return EntropicSB(
-        eps=eps, net=net, seed=seed, train=train, block=settings["block"], pairs=settings["pairs"]
-    )
+        return InterpolantSB(eps=eps, net=net, seed=seed, **train)
+    return EntropicSB(eps=eps, net=net, seed=seed, **train, block=settings["block"], pairs=settings["pairs"])
 
 
 def _gaussian(
-    exact: GaussianSchrodingerBridge, solver: SchrodingerSolver, seed: int, settings: Settings
+    exact: GaussianSchrodingerBridge, solver: SchrodingerBridge, seed: int, settings: Settings
 ) -> dict[str, float]:
     g = _generator(seed, _DATA)
     x0, x1 = (
         distribution.sample(settings["data"], generator=g).float()
         for distribution in (exact.rho0, exact.rho1)
     )
-    result = solver.fit(x0, x1).result
-    assert result is not None
+    result = solver.fit(x0, x1)
     values = {"energy": result.kinetic_energy / exact.kinetic_energy, "residual": result.residual}
     values |= drift_errors(exact, result, seed)
     return values | distribution_errors(exact, result, seed, settings)
 
 
-def drift_errors(exact: GaussianSchrodingerBridge, result: SchrodingerResult, seed: int) -> dict[str, float]:
+def drift_errors(exact: GaussianSchrodingerBridge, result: SchrodingerBridge, seed: int) -> dict[str, float]:
     """Relative L2 errors of both drifts over the bridge's own states, t uniform; and of the part that depends on x."""
     g = _generator(seed, _TEST)
     shift = (exact.rho1.mean - exact.rho0.mean).float()
@@ -126,7 +123,7 @@ def drift_errors(exact: GaussianSchrodingerBridge, result: SchrodingerResult, se
 
 
 def distribution_errors(
-    exact: GaussianSchrodingerBridge, result: SchrodingerResult, seed: int, settings: Settings
+    exact: GaussianSchrodingerBridge, result: SchrodingerBridge, seed: int, settings: Settings
 ) -> dict[str, float]:
     """Errors of the distributions at five times and of the coupling, from the forward SDE.
 
@@ -152,14 +149,12 @@ def distribution_errors(
     return values
 
 
-def _toys(solver: SchrodingerSolver, seed: int, settings: Settings) -> Answered:
+def _toys(solver: SchrodingerBridge, seed: int, settings: Settings) -> Answered:
     g = _generator(seed, _DATA)
     base, data = EightGaussians(), Moons()
     x0, x1 = (distribution.sample(settings["data"], generator=g).float() for distribution in (base, data))
-    result = solver.fit(x0, x1).result
-    reference = EntropicSB(eps=solver.eps, drift="plan", block=settings["reference"], seed=seed).fit(x0, x1)
-    assert result is not None
-    assert reference.result is not None
+    result = solver.fit(x0, x1)
+    reference = EntropicSB(eps=solver.eps, solver="plan", block=settings["reference"], seed=seed).fit(x0, x1)
     n = min(settings["n"], 4000)
     test0, test1 = (
         distribution.sample(n, generator=_generator(seed, _TEST)).float() for distribution in (base, data)
@@ -172,7 +167,7 @@ def _toys(solver: SchrodingerSolver, seed: int, settings: Settings) -> Answered:
         "arrived": energy_distance(there, test1).value,
         "arrived, floor": floor,
         "returned": energy_distance(back, test0).value,
-        "drift against plan": _gap(result, reference.result, test0, seed),
+        "drift against plan": _gap(result, reference, test0, seed),
     }
     paths = result.sample_marginals(test0[:400], np.linspace(0, 1, 21).tolist(), seed=seed, n_steps=100)
     return measured(
@@ -180,7 +175,7 @@ def _toys(solver: SchrodingerSolver, seed: int, settings: Settings) -> Answered:
     )
 
 
-def _gap(result: SchrodingerResult, reference: SchrodingerResult, x0: Tensor, seed: int) -> float:
+def _gap(result: SchrodingerBridge, reference: SchrodingerBridge, x0: Tensor, seed: int) -> float:
     """Relative L2 distance of the forward drifts on the learnt paths up to t = 0.8: then the plan sees its points."""
     times = [k / 10 for k in range(1, 9)]
     off = whole = 0.0

@@ -27,8 +27,8 @@ from interpolants.foundations.gaussian import Gaussian
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
-from interpolants.methods.light_sb import LightDrifts
-from interpolants.methods.schrodinger_drifts import DriftFields
+from interpolants.methods.schrodinger.drifts import DriftFields
+from interpolants.methods.schrodinger.light_sb import LightDrifts
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.paths.bases import MatrixBasis
 from interpolants.paths.custom import SpatiallyLinear

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from interpolants.cli.app import app
 from interpolants.foundations.cards import load_cards
-from interpolants.methods.light_sb import LightSB
+from interpolants.methods import LightSB
 from plugins import card
 
 
@@ -77,7 +77,7 @@ def test_show_prints_the_whole_card():
     for text in (known.title, known.family, known.shapes, known.cost, known.limits, known.proof.answer):
         assert text in told
     for text in (
-        "bridge/light_sb, trial",
+        "method/light_sb, trial",
         "Korotin, Gushchin & Burnaev (2024), Light Schrödinger Bridge [korotin2024light]",
         "https://arxiv.org/abs/2310.01174",
         "n_components = 20",

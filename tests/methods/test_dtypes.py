@@ -46,8 +46,8 @@ def test_the_network_is_of_the_type_of_the_samples(name, dtype):
 def test_no_network_is_learnt_in_half_precision(name, dtype):
     more = {
         "flow_map": lambda: FlowMap(net=SMALL, **FEW),
-        "entropic_sb": lambda: EntropicSB(net=SMALL, train=FEW),
-        "interpolant_sb": lambda: InterpolantSB(net=SMALL, train=FEW),
+        "entropic_sb": lambda: EntropicSB(net=SMALL, **FEW),
+        "interpolant_sb": lambda: InterpolantSB(net=SMALL, **FEW),
         "latent_generator": lambda: LatentGenerator(1, train=FEW),
     }
     x0, x1 = torch.zeros(40, 2, dtype=dtype), torch.ones(40, 2, dtype=dtype)

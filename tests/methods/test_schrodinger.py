@@ -5,8 +5,8 @@ from torch.testing import assert_close
 from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import QUANTITIES
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.methods.schrodinger import SchrodingerResult, energy_and_residual
-from interpolants.methods.schrodinger_drifts import DriftFields, Frame, FramedDrifts
+from interpolants.methods.schrodinger.bridge import SchrodingerBridge, energy_and_residual
+from interpolants.methods.schrodinger.drifts import DriftFields, EndsFrame, FramedDrifts
 from interpolants.problems.schrodinger import GaussianSchrodingerBridge
 
 F64 = torch.float64
@@ -44,7 +44,7 @@ def test_sampling_at_the_bridges_eps_uses_the_drifts_themselves():
 
 def test_a_frame_changes_the_unit_and_the_origin_only():
     # In the frame the problem has centred ends, covariances over scale^2 and eps over scale^2.
-    frame = Frame(PROBLEM.rho0.mean, PROBLEM.rho1.mean, 2.5)
+    frame = EndsFrame(PROBLEM.rho0.mean, PROBLEM.rho1.mean, 2.5)
     inner = GaussianSchrodingerBridge(
         [0.0, 0.0],
         PROBLEM.rho0.covariances[0] / 2.5**2,
@@ -78,8 +78,29 @@ def test_the_energy_along_the_bridge_and_its_residual():
     assert energy_and_residual(halved, i, pairs.x1 - pairs.x0, t, generator)[1] == pytest.approx(-1, abs=0.05)
 
 
+class Known(SchrodingerBridge):
+    """The exact bridge, as if it had been solved."""
+
+    def learn(self, data, run):
+        return self.solved(self.ends(data)[0], (0.0, 0.0))
+
+    @property
+    def fields(self):
+        return DriftFields(exact, self.eps)
+
+
+def test_samples_start_from_stored_rows_and_belong_to_their_index():
+    x0 = PROBLEM.rho0.sample(4000, generator=torch.Generator().manual_seed(4))
+    result = Known(eps=EPS).fit(x0, x0)
+    drawn = result.sample(4000, n_steps=30, seed=2)
+    assert torch.equal(result.sample(100, n_steps=30, seed=2, first_index=100), drawn[100:200])
+    law = PROBLEM.rho1
+    assert_close(drawn.mean(0), law.mean, rtol=0, atol=0.1)
+    assert_close(torch.cov(drawn.T), law.covariance, rtol=0, atol=0.15)
+
+
 def test_marginals_and_coupling_of_the_result_are_those_of_the_bridge():
-    result = SchrodingerResult(DriftFields(exact, EPS), EPS, 0.0, 0.0)
+    result = Known(eps=EPS).fit(states(), states())
     n, times = 20_000, (0.25, 0.5, 1.0)
     x0 = PROBLEM.rho0.sample(n, generator=torch.Generator().manual_seed(4))
     paths = result.sample_marginals(x0, times, seed=5, n_steps=50)

@@ -124,6 +124,11 @@ class LightPlan:
         a, r, s, m0, m1 = (part.to(dtype=dtype or part.dtype, device=device) for part in parts)
         return LightPlan(self.eps, a, r, s, centre0=m0, centre1=m1)
 
+    def parts(self) -> dict[str, Tensor]:
+        """The arguments beside eps from which an equal plan is made."""
+        centres = {"centre0": self.centre0, "centre1": self.centre1}
+        return {"log_alpha": self.log_alpha, "offsets": self.offsets, "slopes": self._slopes, **centres}
+
     # --- the plan
 
     def weights(self, x0: Tensor) -> Tensor:

@@ -3,12 +3,9 @@
 from typing import TYPE_CHECKING
 
 from interpolants.foundations.cards import carded
-from interpolants.methods.entropic_sb import EntropicSB
 from interpolants.methods.flow_map.flow_map import FlowMap
 from interpolants.methods.flow_map.rules import RULES, AverageVelocity
 from interpolants.methods.forecaster import Forecaster
-from interpolants.methods.interpolant_sb import InterpolantSB, LearntInterpolant
-from interpolants.methods.light_sb import LightResult, LightSB
 from interpolants.methods.multimarginal.cheapest_route import cheapest_route
 from interpolants.methods.multimarginal.multimarginal import Multimarginal
 from interpolants.methods.multimarginal.route_fields import RouteFields
@@ -19,8 +16,12 @@ from interpolants.methods.rectification.straightness import Straightness, straig
 from interpolants.methods.restoration.prior_restoration import PriorRestoration
 from interpolants.methods.restoration.restoration import Restoration
 from interpolants.methods.rivals.forecasts import Climatology, Persistence
-from interpolants.methods.schrodinger import CoupledEnds, NetworkSolver, SchrodingerResult, SchrodingerSolver
-from interpolants.methods.schrodinger_drifts import DriftFields
+from interpolants.methods.schrodinger.bridge import CoupledEnds, LearntBridge, SchrodingerBridge
+from interpolants.methods.schrodinger.drifts import DriftFields
+from interpolants.methods.schrodinger.entropic_sb import EntropicSB
+from interpolants.methods.schrodinger.interpolant_sb import InterpolantSB
+from interpolants.methods.schrodinger.learnt_interpolant import LearntInterpolant
+from interpolants.methods.schrodinger.light_sb import LightSB
 from interpolants.methods.token_bridge import TokenBridge
 
 if not TYPE_CHECKING:
@@ -38,11 +39,10 @@ __all__ = [
     "FlowNumbers",
     "Forecaster",
     "InterpolantSB",
+    "LearntBridge",
     "LearntInterpolant",
-    "LightResult",
     "LightSB",
     "Multimarginal",
-    "NetworkSolver",
     "Persistence",
     "PriorRestoration",
     "Rectification",
@@ -50,8 +50,7 @@ __all__ = [
     "Route",
     "RouteFields",
     "Straight",
-    "SchrodingerResult",
-    "SchrodingerSolver",
+    "SchrodingerBridge",
     "Straightness",
     "TokenBridge",
     "Waypoints",

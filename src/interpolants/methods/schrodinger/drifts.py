@@ -23,7 +23,9 @@ from torch import Tensor, nn
 from interpolants.fields.protocol import QUANTITIES, Fields
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.ops import expand_like, mean_event
+from interpolants.foundations.records import record
 from interpolants.foundations.types import Condition
+from interpolants.nets.remembered import Remembered
 from interpolants.paths.envelopes import BrownianEnvelope
 from interpolants.paths.linear import Linear
 
@@ -35,8 +37,9 @@ _DEGREES = 6
 LARGEST_AFFINE = 64
 
 
+@record("ends_frame")
 @dataclass(frozen=True)
-class Frame:
+class EndsFrame:
     """Coordinates in which both ends have mean zero and a common variance of one: ``y = (x - m_t)/scale``.
 
     A shift of the ends shifts a Schroedinger bridge, ``m_t = (1-t) m0 + t m1``, and a common scale changes only
@@ -48,14 +51,18 @@ class Frame:
     scale: float
 
     @classmethod
-    def of(cls, x0: Tensor, x1: Tensor) -> "Frame":
+    def of(cls, x0: Tensor, x1: Tensor) -> "EndsFrame":
         """The frame of two sample sets ``(N, *D)``."""
         mean0, mean1 = x0.mean(0), x1.mean(0)
         variance = ((x0 - mean0).square().mean() + (x1 - mean1).square().mean()) / 2
         return cls(mean0, mean1, math.sqrt(float(variance)) or 1.0)
 
+    def encode(self, x0: Tensor, x1: Tensor) -> tuple[Tensor, Tensor]:
+        """Both ends in the frame."""
+        return (x0 - self.mean0) / self.scale, (x1 - self.mean1) / self.scale
 
-class AffineAndNet(nn.Module):
+
+class AffineAndNet(Remembered, id="affine_and_net"):
     """``net(x, t) + A(t) x + a(t)`` for both drifts, ``(B, 2, *D)``; the affine part is polynomial in t.
 
     Between Gaussians the drifts are affine in x: the network is left with what is not Gaussian.
@@ -97,7 +104,7 @@ class FramedDrifts(nn.Module):
     mean0: Tensor
     mean1: Tensor
 
-    def __init__(self, drifts: nn.Module, frame: Frame) -> None:
+    def __init__(self, drifts: nn.Module, frame: EndsFrame) -> None:
         super().__init__()
         self.drifts, self.scale = drifts, frame.scale
         self.register_buffer("mean0", frame.mean0)
