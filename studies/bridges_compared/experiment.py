@@ -169,13 +169,11 @@ def _known(exact: Known, name: str, seed: int, settings: Settings) -> dict[str, 
     began = time.process_time()
     fitted = solver(name, exact.eps, settings["components"], seed, settings).fit(x0, x1)
     seconds = time.process_time() - began
-    result = fitted.result
-    assert result is not None
     own = {} if name in LIGHT else {"n_steps": settings["n_steps"]}  # the light bridge needs no steps
     begun = time.process_time()
-    values = _arrival(exact, lambda x, s: result.transport(x, seed=s, **own), seed, settings)
+    values = _arrival(exact, lambda x, s: fitted.transport(x, seed=s, **own), seed, settings)
     values |= {"seconds": seconds, "sampling": time.process_time() - begun}
-    return values | {"drift": _drift_error(exact, result.drift, seed)}
+    return values | {"drift": _drift_error(exact, fitted.drift, seed)}
 
 
 def _arrival(
