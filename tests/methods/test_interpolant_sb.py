@@ -265,7 +265,7 @@ def test_the_gaussian_bridge_is_learnt_to_five_percent():
 
 def test_a_coupling_may_be_given_by_name():
     assert InterpolantSB(coupling="minibatch_ot").coupling == MinibatchOT()
-    with pytest.raises(InvalidInputError, match="InterpolantSB: coupling must be one of .* got 'minibatch'"):
+    with pytest.raises(InvalidInputError, match=r"InterpolantSB: coupling must be one of .* got 'minibatch'"):
         InterpolantSB(coupling="minibatch")
 
 
