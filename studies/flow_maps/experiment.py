@@ -18,7 +18,7 @@ from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, Panel, across, cloud
-from interpolants.framework.scores import Answered, mean_and_error, measured
+from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown, shown
 from interpolants.methods.flow_map.flow_map import FlowMap
 from interpolants.methods.flow_settings import train_settings
@@ -132,9 +132,6 @@ def _pictured(data: str, name: str, seed: int, key: str) -> bool:
 # --- table and figures ---------------------------------------------------------------------------------------
 
 
-_MARKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-
-
 def table(results: Results) -> str:
     """Sliced W2 at every number of steps, then four steps over the reference, seed by seed."""
     parts = [f"Seeds {', '.join(map(str, results.seeds))}; sliced W2, mean ± standard error over seeds.\n"]
@@ -151,33 +148,25 @@ def table(results: Results) -> str:
 def _maps(results: Results, data: str, names: list[str]) -> str:
     head = ["rule", *(f"{n}" for n in MAP_STEPS), "error of the metric", "CPU s"]
     rows = []
-    for name in names:
+    for name in filter(RULES.__contains__, names):
         case = f"{data}: {name}"
-        if name != ODE:
-            cells = [results.shown(case, f"map {n}", 4) for n in MAP_STEPS]
-            own, _ = mean_and_error(results.values(case, "map 4 error"))
-            rows.append([name, *cells, f"{own:.4f}", results.shown(case, "cpu seconds", 0)])
+        cells = [results.shown(case, f"map {n}", 4) for n in MAP_STEPS]
+        own = f"{results.mean(case, 'map 4 error'):.4f}"
+        rows.append([name, *cells, own, results.shown(case, "cpu seconds", 0)])
     rows.append(["true samples", results.shown(f"{data}: {names[0]}", "floor", 4), "", "", "", "", ""])
     return markdown(head, rows)
 
 
 def _odes(results: Results, data: str, names: list[str]) -> str:
     head = ["velocity of", *(f"{n}" for n in ODE_STEPS), "Heun, 100", "CPU s"]
-    rows = []
-    for name in names:
-        case = f"{data}: {name}"
-        cells = [results.shown(case, f"euler {n}", 4) for n in ODE_STEPS]
-        reference = results.shown(case, REFERENCE, 4)
-        rows.append([_words(name), *cells, reference, results.shown(case, "cpu seconds", 0)])
-    return markdown(head, rows)
+    numbers = {f"euler {n}": 4 for n in ODE_STEPS} | {REFERENCE: 4, "cpu seconds": 0}
+    return markdown(head, results.rows({_words(name): f"{data}: {name}" for name in names}, numbers))
 
 
 def _ratios(results: Results, data: str, names: list[str]) -> str:
     head = ["rule", "over the ODE of its own network", "over the ODE of a velocity alone", "seeds below 1.3"]
     rows = []
-    for name in names:
-        if name == ODE:
-            continue
+    for name in filter(RULES.__contains__, names):
         case = f"{data}: {name}"
         four = results.values(case, "map 4")
         own = [a / b for a, b in zip(four, results.values(case, REFERENCE), strict=True)]

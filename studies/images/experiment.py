@@ -161,11 +161,11 @@ def table(results: Results) -> str:
     head = ["path", "eps", "spread of samples of one start", "distance to the start", "energy distance to test images",
             "median distance to nearest training image", "closer to training than test images are"]  # fmt: skip
     rows = []
-    for case in _measured(results):
+    for case in results.cases:
         for eps in results.settings[LEVELS[case]]:
             keys = ("spread", "from start", "energy", "neighbour", "closer")
             rows.append([case, f"{eps:g}", *(results.shown(case, f"eps={eps:g} {key}") for key in keys)])
-    first = _measured(results)[0]
+    first = results.cases[0]
     data = ("spread of data", "start to others", "floor energy", "neighbour of data")
     rows.append(["test images", "", *(results.shown(first, key) for key in data), "0.5"])
     text = f"Seeds {', '.join(map(str, results.seeds))}; mean ± standard error over seeds. "
@@ -178,7 +178,7 @@ def table(results: Results) -> str:
 
 def _grows(results: Results) -> str:
     rows = []
-    for case in _measured(results):
+    for case in results.cases:
         levels = results.settings[LEVELS[case]]
         curves = np.array([results.values(case, f"eps={eps:g} spread") for eps in levels])
         grows = int((np.diff(curves, axis=0) > 0).all(0).sum())
@@ -186,13 +186,9 @@ def _grows(results: Results) -> str:
     return markdown(["path", "spread grows at every step of eps, in seeds"], rows)
 
 
-def _measured(results: Results) -> list[str]:
-    return [case for case in PATHS if results.names(case)]
-
-
 def figures(results: Results) -> list[Figure]:
     """Grids of samples, samples of one start at several noise levels, neighbours, and variety against eps."""
-    shots = {case: arrays for case in _measured(results) if (arrays := results.arrays(case, 0))}
+    shots = {case: arrays for case in results.cases if (arrays := results.arrays(case, 0))}
     albums = {"samples": (_grid, 350), "one_start": (_one_start, 175), "neighbours": (_neighbours, 120)}
     made = [
         Figure(
@@ -240,10 +236,10 @@ def _curves(results: Results) -> Figure:
         ("energy", "floor energy", "All samples", "energy distance to test images"),
     ):
         series = []
-        for hue, case in enumerate(_measured(results)):
+        for hue, case in enumerate(results.cases):
             levels = results.settings[LEVELS[case]]
             series.append(results.curve(levels, [(case, f"eps={eps:g} {key}") for eps in levels], case, hue))
-        series.append(across(results.mean(_measured(results)[0], floor), "test images"))
+        series.append(across(results.mean(results.cases[0], floor), "test images"))
         x, axis = Axis(label="noise level eps"), Axis(label=y, grid=True)
         panels.append(Panel(series=tuple(series), title=title, x=x, y=axis, legend="best"))
     return Figure(name="variety", panels=tuple(panels), width=760, height=320)

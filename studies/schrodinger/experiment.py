@@ -198,42 +198,35 @@ def _generator(seed: int, use: int) -> torch.Generator:
 # --- table and figures ---------------------------------------------------------------------------------------
 
 
-GAUSSIAN = (
-    ("drift", "drift"),
-    ("backward drift", "backward"),
-    ("drift without its mean", "drift less its mean"),
-    ("worst mean", "mean, worst of 5 times"),
-    ("worst std", "std, worst of 5 times"),
-    ("coupling", "coupling"),
-    ("energy", "K / exact K"),
-)
-TOY = (
-    ("arrived", "arrived: energy distance"),
-    ("arrived, floor", "two true sets"),
-    ("returned", "returned"),
-    ("energy", "K"),
-    ("drift against plan", "drift against plan"),
-)
+GAUSSIAN = {
+    "drift": "drift",
+    "backward drift": "backward",
+    "drift without its mean": "drift less its mean",
+    "worst mean": "mean, worst of 5 times",
+    "worst std": "std, worst of 5 times",
+    "coupling": "coupling",
+    "energy": "K / exact K",
+}
+TOY = {
+    "arrived": "arrived: energy distance",
+    "arrived, floor": "two true sets",
+    "returned": "returned",
+    "energy": "K",
+    "drift against plan": "drift against plan",
+}
 
 
 def table(results: Results) -> str:
     """Errors between Gaussians, relative; then the toys."""
-    rows = [
-        [case, *(results.shown(case, name) for name, _ in GAUSSIAN), _seconds(results, case)]
-        for case in (f"{distribution} / {solver}" for distribution in GAUSSIANS for solver in SOLVERS)
-        if results.names(case)
-    ]
-    text = markdown(["Gaussians", *(title for _, title in GAUSSIAN), "seconds"], rows)
-    rows = [
-        [case, *(results.shown(case, name) for name, _ in TOY), _seconds(results, case)]
-        for case in (f"{TOYS} / {solver}" for solver in SOLVERS)
-        if results.names(case)
-    ]
-    return text + "\n" + markdown(["plane", *(title for _, title in TOY), "seconds"], rows) if rows else text
+    toys = [case for case in results.cases if case.startswith(TOYS)]
+    rows = results.rows([case for case in results.cases if case not in toys], _numbers(GAUSSIAN))
+    text = markdown(["Gaussians", *GAUSSIAN.values(), "seconds"], rows)
+    rows = results.rows(toys, _numbers(TOY))
+    return text + "\n" + markdown(["plane", *TOY.values(), "seconds"], rows) if rows else text
 
 
-def _seconds(results: Results, case: str) -> str:
-    return results.shown(case, RUN, 0)
+def _numbers(names: Mapping[str, str]) -> dict[str, int]:
+    return dict.fromkeys(names, 3) | {RUN: 0}
 
 
 def figures(results: Results) -> list[Figure]:

@@ -193,11 +193,7 @@ def table(results: Results) -> str:
         f"Seeds {', '.join(map(str, results.seeds))}; mean ± standard error over halves of the patches.\n\n"
     )
     head = ["KL(made \\|\\| data), nats", "Fisher-Rao length", *(f"{key} steps" for key in keys)]
-    rows = [
-        [case, results.shown(case, "length", 2), *(results.shown(case, key, 2) for key in keys)]
-        for case in _EXACT
-        if results.names(case)
-    ]  # fmt: skip
+    rows = results.rows([case for case in _EXACT if results.names(case)], dict.fromkeys(["length", *keys], 2))
     text += markdown(head, rows) + "\n"
     found = [[key, *_best(results, key)] for key in keys]
     text += markdown(["sampler and steps", "shortest / best other", "below a half in seeds"], found)
@@ -224,14 +220,8 @@ def _learnt_tables(results: Results) -> str:
             ]
             wins = [f"{sum(a < b for a, b in zip(*pair, strict=False))} of {len(pair[0])}" for pair in pairs]
             rows.append([f"{words}, than {name}", *wins])
-    rows += [
-        [
-            f"last training loss per pixel, {name}",
-            results.shown(f"{LEARNT} / {name}", "training loss"),
-            *("" for _ in steps[1:]),
-        ]
-        for name in LEARNT_PATHS
-    ]
+    named = {f"last training loss per pixel, {name}": f"{LEARNT} / {name}" for name in LEARNT_PATHS}
+    rows += [[*row, *("" for _ in steps[1:])] for row in results.rows(named, ["training loss"])]
     return text + "\n" + markdown(head, rows)
 
 

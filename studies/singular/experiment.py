@@ -181,31 +181,23 @@ def table(results: Results) -> str:
     """Distances by noise on the data; codimensions; digits; ratios that the claims are about."""
     text = f"Seeds {', '.join(map(str, results.seeds))}; mean ± standard error.\n\n"
     head = ["curve in space, noise on the data", "W1 to the distribution", "distance from the curve", "s"]
-    rows = [
-        _row(results, "curve", way, level, ("W1", "off the curve", "s"))
-        for way, level in _all(results, "curve")
-    ]
+    rows = _rows(results, "curve", ("W1", "off the curve", "s"), 3)
     rows.append(["true draws", results.shown(CURVE_TRUE, "W1"), "0", ""])
     text += markdown(head, rows)
     slopes = _slopes(results)
     if slopes:
         text += "\n" + markdown(["codimension from log-likelihoods", "slope"], slopes)
-    rows = [_row(results, "digits", way, level, ("energy", "s"), 4) for way, level in _all(results, "digits")]
+    rows = _rows(results, "digits", ("energy", "s"), 4)
     rows.append(["training images", results.shown(DIGITS_TRUE, "energy", 4), ""])
     text += "\n" + markdown(["digits, noise on the data", "energy distance to held-out images", "s"], rows)
     rows = _ratios(results)
     return text + ("\n" + markdown(["digits, ratio", "value", "seeds below 1"], rows) if rows else "")
 
 
-def _all(results: Results, data: str) -> list[tuple[str, float]]:
-    return [(way, level) for way in WAYS for level in results.settings[data].get(way, [])]
-
-
-def _row(
-    results: Results, data: str, way: str, level: float, names: tuple[str, ...], digits: int = 3
-) -> list[str]:
-    case = name(data, way, level)
-    return [f"{level:g}, {_WORDS[way]}", *(results.shown(case, one, digits) for one in names)]
+def _rows(results: Results, data: str, numbers: tuple[str, ...], digits: int) -> list[list[str]]:
+    levels = results.settings[data]
+    named = {f"{x:g}, {_WORDS[way]}": name(data, way, x) for way in WAYS for x in levels.get(way, [])}
+    return results.rows(named, dict.fromkeys(numbers, digits))
 
 
 def _slopes(results: Results) -> list[list[str]]:
