@@ -67,4 +67,4 @@ def test_the_quick_study_runs_to_its_table_and_figures(tmp_path):
     assert results.values("linear, gamma = 0", "most modes") == [12]
     assert results.values("encoder-decoder", "most modes") == [4]
     assert "is worse than encoder-decoder (relative error)" in (tmp_path / "table.md").read_text()
-    assert {p.name for p in tmp_path.glob("*.png")} == {"laws.png", "modes.png"}
+    assert {p.name for p in tmp_path.glob("*.png")} == {"distributions.png", "modes.png"}
