@@ -82,7 +82,7 @@ def measure(case: str, seed: int, settings: Mapping[str, Any]) -> Answered:
         values |= {key: found.value, f"{key} error": found.error}
     values |= _floor(data, seed, truth[1])
     if learnt is not None:
-        values |= {key: learnt.summary()[key] for key in ("one_step_gap", "four_step_gap")}
+        values |= learnt.agreement(starts)
     kept = {key: x[:3000].half().numpy() for key, x in made.items() if _pictured(data, name, seed, key)}
     return measured(values, kept, timed=("cpu seconds",))
 

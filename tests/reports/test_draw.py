@@ -76,6 +76,12 @@ def test_marks_share_axes_of_every_scale_with_ticks_and_legends(scale, tmp_path)
     assert paths[0].stat().st_size > 5000
 
 
+@pytest.mark.parametrize("scale", ["log", "log2", "symlog"])
+def test_a_panel_without_a_single_number_is_drawn_empty(scale):
+    nothing = Series(mark="line", arrays={"x": [1.0, 2.0], "y": [np.nan, np.nan], "error": [0.0, 0.0]})
+    assert image(one(nothing, y=Axis(scale=scale), x=Axis(scale=scale))).shape == (160, 200, 3)
+
+
 def test_sound_cannot_be_drawn():
     with pytest.raises(InvalidInputError, match="mark must be one of"):
         draw(one(Series(mark="audio", arrays={"samples": [0, 1], "rate": 2})))

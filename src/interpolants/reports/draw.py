@@ -100,7 +100,10 @@ def _legend(where: Any, grid: Iterable[Any], place: str, columns: int) -> None:
 
 def _axis(axes: Any, side: str, axis: Axis) -> None:
     change = {key: getattr(axes, f"set_{side}{key}") for key in ("scale", "lim", "ticks")}
-    if axis.scale == "log2":
+    nothing = not np.isfinite(getattr(axes, f"{side}axis").get_minpos())
+    if axis.scale in ("log", "log2") and nothing:
+        pass  # matplotlib cannot place ticks on a logarithmic axis without a positive number
+    elif axis.scale == "log2":
         change["scale"]("log", base=2)
     elif axis.scale == "symlog":
         change["scale"]("symlog", linthresh=axis.near_zero)
