@@ -258,5 +258,5 @@ def kinetic_energy(plan: LightPlan, x0: Tensor, x1: Tensor) -> float:
 
 
 def _noise(seed: int, stream: str, shape: Sequence[int], like: Tensor, first: int = 0) -> BlockNoise:
-    like_it = {"dtype": like.dtype, "device": like.device}
+    like_it: dict[str, Any] = {"dtype": like.dtype, "device": like.device}
     return BlockNoise(seed, (stream,), first=first, count=len(like), shape=shape, **like_it)
