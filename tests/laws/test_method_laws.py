@@ -81,7 +81,7 @@ def test_fitted_twice_the_same_bits(card):
     again = fresh(card).method
     fit(card, again)
     assert same(again.learnt(), method.learnt())
-    for asked in (again, again, method):
+    for asked in (again, method):  # the second has been asked before
         assert same(answers(asked, one.task, one.probe), answered(card))
 
 
@@ -335,37 +335,37 @@ def test_what_it_cannot_do_it_says_with_a_reason(card):
 
 
 @each
-@pytest.mark.parametrize(
-    "setting", ["generator", "type", "gradients", pytest.param("threads", marks=pytest.mark.slow)]
-)
-def test_answers_do_not_depend_on_global_settings(card, setting):
+def test_answers_do_not_depend_on_global_settings(card):
     method, one, _ = fitted(card)
     before = answered(card)
-    with other_global(setting):
+    with torch.random.fork_rng([]), torch.no_grad(), default_type(torch.float64):
+        torch.manual_seed(12345)
         state = torch.get_rng_state()
-        found = answers(method, one.task, one.probe)
+        assert same(answers(method, one.task, one.probe), before)
         assert torch.equal(torch.get_rng_state(), state), "an answer drew from the global generator"
-    # Sums are split among threads, so that their last bits are others.
-    assert close(found, before, 1e-4) if setting == "threads" else same(found, before)
 
 
 @contextmanager
-def other_global(setting: str) -> Iterator[None]:
-    """Another generator, default type, number of threads; or gradients off."""
-    threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
-    with torch.random.fork_rng([]), torch.set_grad_enabled(setting != "gradients"):
-        try:
-            if setting == "generator":
-                torch.manual_seed(12345)
-                np.random.seed(1)
-            if setting == "type":
-                torch.set_default_dtype(torch.float64)
-            if setting == "threads":
-                torch.set_num_threads(3 - min(threads, 2))
-            yield
-        finally:
-            torch.set_default_dtype(dtype)
-            torch.set_num_threads(threads)
+def default_type(dtype: torch.dtype) -> Iterator[None]:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@each
+@pytest.mark.slow
+def test_answers_depend_on_the_number_of_threads_by_rounding_alone(card):
+    """Sums are split among threads."""
+    method, one, _ = fitted(card)
+    before, threads = answered(card), torch.get_num_threads()
+    torch.set_num_threads(3 - min(threads, 2))
+    try:
+        assert close(answers(method, one.task, one.probe), before, 1e-3)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def test_exemptions_are_few_and_shown(capsys):
