@@ -7,16 +7,16 @@ from typing import Any
 import torch
 
 from interpolants.data import load_digits
-from interpolants.estimator import Bridge
+from interpolants.methods import Bridge
 from interpolants.metrics import sliced_wasserstein
 
 _NET = {"kind": "mlp", "width": 512, "depth": 4, "residual": True}
 CASES: dict[str, dict[str, Any]] = {
-    "mean_rate, noise": {"learn": ("mean_rate", "noise"), "net": _NET},
-    "the same with layer norm": {"learn": ("mean_rate", "noise"), "net": {**_NET, "layer_norm": True}},
-    "velocity, noise": {"learn": ("velocity", "noise"), "net": _NET},
+    "mean_rate, noise": {"heads": ("mean_rate", "noise"), "net": _NET},
+    "the same with layer norm": {"heads": ("mean_rate", "noise"), "net": {**_NET, "layer_norm": True}},
+    "velocity, noise": {"heads": ("velocity", "noise"), "net": _NET},
     "velocity, noise, weight decay 0.1": {
-        "learn": ("velocity", "noise"),
+        "heads": ("velocity", "noise"),
         "net": _NET,
         "optimizer": "adamw",
         "weight_decay": 0.1,

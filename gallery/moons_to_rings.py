@@ -17,7 +17,7 @@ def draw(quick: bool) -> object:
     bridge = itp.Bridge(
         path={"kind": "linear", "envelope": {"kind": "brownian", "scale": 0.2}},
         coupling="minibatch_ot",
-        learn=["velocity", "noise"],
+        heads=["velocity", "noise"],
         net={"kind": "mlp", "width": 128, "depth": 4},
         seed=0,
     )

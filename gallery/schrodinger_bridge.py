@@ -22,7 +22,7 @@ def draw(quick: bool) -> object:
     x1 = draws(Moons(scale=1.6), 10_000, seed=1)
     net = {"kind": "mlp", "width": 96, "depth": 3}
     steps = 40 if quick else 1500
-    ordinary = itp.Bridge("linear", net=net, learn=["velocity", "noise"], standardize=False, seed=0)
+    ordinary = itp.Bridge("linear", net=net, heads=["velocity", "noise"], standardize=False, seed=0)
     ordinary.fit(x0, x1, steps=steps, batch_size=256, progress=False)
     train = {"steps": steps, "lr": 4e-3, "batch_size": 256}
     pairs = {"block": 128, "pairs": 1000} if quick else {"block": 512, "pairs": 20_000}

@@ -20,7 +20,7 @@ def draw(quick: bool) -> object:
     bridge = itp.Bridge(
         path={"kind": "linear", "envelope": {"kind": "brownian", "scale": 0.3}},
         coupling="minibatch_ot",
-        learn=["velocity", "noise"],
+        heads=["velocity", "noise"],
         net={"kind": "mlp", "width": 256, "depth": 4, "residual": True, "layer_norm": True},
         seed=0,
     )

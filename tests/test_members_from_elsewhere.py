@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from typer.testing import CliRunner
 
 from interpolants.cli.app import app
-from interpolants.estimator import choices
+from interpolants.methods import choices
 from interpolants.foundations.cards import CardWarning
 from interpolants.foundations.registry import build, describe, members, names, rebuild
 from interpolants.objectives.joint import joint_loss

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from interpolants.foundations.version import __version__
 
 if TYPE_CHECKING:
-    from interpolants.estimator.bridge import Bridge
+    from interpolants.methods.bridge.bridge import Bridge
     from interpolants.runs.models import load
 
 __all__ = ["Bridge", "__version__", "load"]
@@ -14,7 +14,7 @@ __all__ = ["Bridge", "__version__", "load"]
 def __getattr__(name: str) -> Any:
     # Imported on first use: the command line's help should not wait for torch.
     if name == "Bridge":
-        from interpolants.estimator.bridge import Bridge
+        from interpolants.methods.bridge.bridge import Bridge
 
         return Bridge
     if name == "load":

@@ -18,7 +18,6 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.dynamics.sample import sample
-from interpolants.estimator.auto_eps import EpsChoice, auto_eps
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.types import Condition
@@ -26,6 +25,7 @@ from interpolants.framework.figures import Axis, Figure, Panel, Series, across
 from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, compared, markdown
 from interpolants.likelihood.kl_bound import SquaredErrors, optimal_eps, squared_errors
+from interpolants.methods.bridge.auto_eps import EpsChoice, auto_eps
 from interpolants.metrics.kde_kl import kde_kl
 from interpolants.nets.mlp import MLP
 from interpolants.paths.linear import Linear

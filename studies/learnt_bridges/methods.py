@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from interpolants.dynamics.sample import sample
-from interpolants.estimator.bridge import Bridge
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import InterpolantsError
 from interpolants.likelihood.log_prob import log_prob
+from interpolants.methods.bridge.bridge import Bridge
 from interpolants.methods.flow_map.flow_map import FlowMap
 from interpolants.methods.rectification.rectification import Rectification
 from interpolants.methods.schrodinger.entropic_sb import EntropicSB
@@ -165,9 +165,9 @@ def _from_noise(
 ) -> Learnt:
     how: dict[str, Any] = {}
     if name in GROWING:
-        how = {"precondition": True, "times": "noise", "learn": "denoised"}
+        how = {"precondition": True, "times": "noise", "heads": "denoised"}
     elif name == "kinetic_optimal":
-        how = {"learn": "denoised"}  # for centred data the target of the velocity has no variance at t = 0
+        how = {"heads": "denoised"}  # for centred data the target of the velocity has no variance at t = 0
     return _bridge(make(data.x1), None, data.x1, seed, settings, **how)
 
 

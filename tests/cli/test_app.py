@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import interpolants
 from interpolants.cli.app import app
-from interpolants.estimator import Bridge
+from interpolants.methods import Bridge
 from interpolants.runs import run as run_module
 
 COMMANDS = [

@@ -20,9 +20,9 @@ FIELDS = LearnedFields(Linear(), velocity=torch.sin, noise=torch.cos)
 @pytest.mark.parametrize(
     ("call", "new"),
     [
-        (lambda: Bridge("linear", learn="denoiser"), "noise"),
-        (lambda: Bridge("linear", learn=("drift", "noise")), "mean_rate"),
-        (lambda: Bridge("vp", learn="endpoint1"), "denoised"),
+        (lambda: Bridge("linear", heads="denoiser"), "noise"),
+        (lambda: Bridge("linear", heads=("drift", "noise")), "mean_rate"),
+        (lambda: Bridge("vp", heads="endpoint1"), "denoised"),
         (lambda: joint_loss(["drift"], Linear()), "mean_rate"),
         (lambda: FIELDS.evaluate(torch.zeros(1, 1), torch.tensor(0.5), ["denoiser"]), "noise"),
         (lambda: LearnedFields(Linear(), joint=torch.add, heads=("endpoint1",)), "denoised"),

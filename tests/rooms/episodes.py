@@ -28,7 +28,7 @@ class OneTask(Method):
     prior: Any = None
     noise: float = 1.0
 
-    def check(self) -> None:
+    def check_settings(self) -> None:
         positive("OneTask", "noise", self.noise)
 
     def roles(self) -> tuple[Role, ...]:

@@ -6,7 +6,7 @@ import torch
 from typer.testing import CliRunner
 
 from interpolants.cli.app import app
-from interpolants.estimator import Bridge
+from interpolants.methods import Bridge
 from interpolants.reports.report import write_report
 from interpolants.runs import evaluate, execute, make_config
 from interpolants.runs import run as run_module
@@ -49,7 +49,7 @@ def test_the_choice_is_made_on_rows_that_nothing_is_judged_on(finished):
 def test_a_leg_of_an_earlier_evaluation_does_not_change_the_choice(finished, monkeypatch):
     out, record = finished
     bridge, legs = Bridge.load(find_bridge(out)), []
-    bridge.leg = Bridge.load(find_bridge(out))
+    bridge.state["leg"] = Bridge.load(find_bridge(out))
     choose = Bridge.choose_eps
     monkeypatch.setattr(
         Bridge, "choose_eps", lambda self, *a, **k: legs.append(self.leg) or choose(self, *a, **k)
@@ -57,7 +57,7 @@ def test_a_leg_of_an_earlier_evaluation_does_not_change_the_choice(finished, mon
     task = config().tasks[0]
     found = evaluate.evaluate(bridge, load_data(task.data), task.evaluate)
     assert legs == [None]
-    assert bridge.leg is not None
+    assert bridge.state["leg"] is not None
     assert found.eps_choice["criterion"] == record["eps_choice"]["criterion"]
     assert found.eps_choice["name"] == record["eps_choice"]["name"]
 

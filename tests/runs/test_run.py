@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from interpolants.diagnostics import log_density_mismatch
-from interpolants.estimator import Bridge
+from interpolants.methods import Bridge
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.metrics.sliced_wasserstein import sliced_wasserstein
 from interpolants.runs import InterruptedRunError, execute, make_config
@@ -126,7 +126,7 @@ def test_the_saved_bridge_gives_the_same_samples_and_keeps_its_leg(finished):
     bridge = Bridge.load(find_bridge(out, "pair"))
     again = bridge.transport(arrays["start"], n_steps=6, seed=1)
     assert torch.equal(again, arrays["samples/eps=0"])
-    assert bridge.leg is not None
+    assert bridge.state["leg"] is not None
 
 
 def test_another_length_of_the_leg_is_obeyed_when_a_run_goes_on(tmp_path):
@@ -252,6 +252,6 @@ def test_a_learnt_log_density_is_held_against_that_of_its_flow(tmp_path):
         Bridge.load(tmp_path / "out" / "main" / "bridge"),
         load_file(tmp_path / "out" / task["arrays"]),
     )
-    x = bridge.normaliser.encode(arrays["real"][: row["n"]])
+    x = bridge.frame.encode(arrays["real"][: row["n"]])
     found = log_density_mismatch(bridge.fields, x, bridge.path.base, method="heun", n_steps=4)
     assert row["value"] == pytest.approx(found.spread, rel=1e-3)

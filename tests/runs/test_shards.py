@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from interpolants.estimator.bridge import Bridge
+from interpolants.methods.bridge.bridge import Bridge
 from interpolants.runs.shards import scored
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from interpolants.estimator.bridge import Bridge
+from interpolants.methods.bridge.bridge import Bridge
 from interpolants.runs import run as run_module
 from interpolants.runs.config import make_config
 from interpolants.runs.run import execute, train_only

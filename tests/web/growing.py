@@ -15,7 +15,7 @@ class Growing:
         self.folder, task = folder, folder / "main"
         self._bridge, self._hidden = task / "bridge", task / "hidden"
         self._bridge.rename(self._hidden)
-        self._log = task / "train" / "log.jsonl"
+        self._log = task / "train" / "match" / "log.jsonl"
         self._lines = self._log.read_text().splitlines(keepends=True)
         self._log.unlink()
 

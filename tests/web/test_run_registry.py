@@ -97,6 +97,6 @@ def test_what_is_told_of_a_training_is_its_pace_and_its_silence(growing):
         "In training: step 200 of 1,000. Nothing was written for 2 min"
     )
     growing.write(3)
-    log = growing.folder / "main" / "train" / "log.jsonl"
+    log = growing.folder / "main" / "train" / "match" / "log.jsonl"
     os.utime(log, (time.time() - 3600,) * 2)
     assert "written for 1 h" in open_runs([growing.folder])[0].page(0)["training"]

@@ -5,8 +5,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from interpolants.estimator.bridge import Bridge
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.methods.bridge.bridge import Bridge
 from interpolants.web import open_runs
 from interpolants.web.bridge_motion import IMAGE_FRAMES, Journey, plan
 from interpolants.web.measurements import TIMES, Judgement, measure

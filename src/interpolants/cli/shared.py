@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from interpolants.cli.show import Screen
-    from interpolants.estimator.bridge import Bridge
     from interpolants.foundations.cards import Catalogue
+    from interpolants.methods.bridge.bridge import Bridge
     from interpolants.runs.config import RunConfig
 
 Config = Annotated[
@@ -139,7 +139,7 @@ def settings_from(
 
 def load_bridge(folder: Path, task: str | None) -> "Bridge":
     """The trained bridge of a run, or of one of its tasks."""
-    from interpolants.estimator.bridge import Bridge
+    from interpolants.methods.bridge.bridge import Bridge
     from interpolants.runs.folder import find_bridge
 
     return Bridge.load(find_bridge(folder, task))

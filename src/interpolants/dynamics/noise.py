@@ -146,6 +146,8 @@ class TabulatedNoise(NoiseLevel):
     levels: tuple[float, ...]
 
     def __post_init__(self) -> None:
+        for name in ("times", "levels"):  # files give lists back
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if len(self.times) != len(self.levels) or not self.times:
             sizes = (len(self.times), len(self.levels))
             raise invalid("TabulatedNoise", "there must be one level per time", sizes)

@@ -1,16 +1,3 @@
-"""The estimator and its self-test."""
+"""Former home of Bridge and the forecasters: everything here is in ``interpolants.methods`` now."""
 
-from interpolants.estimator.auto_eps import Candidate, EpsChoice, auto_eps
-from interpolants.estimator.bridge import Bridge
-from interpolants.estimator.check import Check, CheckReport
-from interpolants.estimator.presets import PFGMPP
-
-__all__ = [
-    "Bridge",
-    "Candidate",
-    "Check",
-    "CheckReport",
-    "EpsChoice",
-    "PFGMPP",
-    "auto_eps",
-]
+raise ImportError("interpolants.estimator is interpolants.methods now, e.g. from interpolants.methods import Bridge")

@@ -1,7 +1,8 @@
 """Log density of an interpolant as a network: a Gaussian that follows the path, times a learnt factor."""
 
 import warnings
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,16 +12,20 @@ from interpolants.foundations.derivatives import gradient
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.ops import expand_like
+from interpolants.foundations.records import record
 from interpolants.foundations.types import Condition
 from interpolants.nets.build import choose_net
 from interpolants.nets.potential import Potential
+from interpolants.nets.remembered import Remembered
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
 # Most nats between the distribution of x_0 and the base before a warning, and the rows of data that are looked at.
 START_COST, _LOOKED_AT = 0.1, 1000
 
 
-class Moments(NamedTuple):
+@record("moments")
+@dataclass(frozen=True)
+class Moments:
     """Mean ``(*D)`` and root mean square deviation (per entry, a number) of one end."""
 
     mean: Tensor
@@ -33,7 +38,7 @@ class Moments(NamedTuple):
         return cls(mean, float((x - mean).square().mean().sqrt()))
 
 
-class LogDensity(nn.Module):
+class LogDensity(Remembered, id="log_density"):
     """``u(x, t) = log N(x; m_t, k_t C) + c(t) phi(x, t)``: the log density of ``x_t``, up to what training leaves open.
 
     The Gaussian has the means of both ends and their root mean square deviations a, b: ``m_t = alpha m0 + beta m1``

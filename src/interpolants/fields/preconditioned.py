@@ -32,6 +32,7 @@ from interpolants.foundations.checks import one_of, positive
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like, mean_event
 from interpolants.foundations.types import Condition
+from interpolants.nets.remembered import Remembered
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
 # Ratios of noise to signal, in units of the data's spread, between which the network's clock runs.
@@ -71,7 +72,7 @@ def check_preconditioned(path: Path, heads: Sequence[str]) -> tuple[SpatiallyLin
     return path, path.base.shared_scale
 
 
-class Preconditioned(nn.Module):
+class Preconditioned(Remembered, id="preconditioned"):
     """``field = skip x + out F(x / sqrt(V), clock)`` for every quantity that a network F has a head for.
 
     The clock is the logarithm of noise over signal, from 0 (noise alone) to 1 (data alone); it takes the place of t, so

@@ -203,7 +203,8 @@ def _bound(one: Capability, args: tuple[Any, ...], given: dict[str, Any], who: s
     arguments = dict(bound.arguments)
     arguments.pop("self")
     rest = next((p.name for p in one.parameters.values() if p.kind is p.VAR_KEYWORD), "")
-    return {**arguments, **arguments.pop(rest, {})}
+    further = arguments.pop(rest, {})
+    return {**arguments, **further}
 
 
 def _shown(one: Capability) -> str:

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from interpolants.data.arrays import Kind as Given
 from interpolants.foundations.checks import whole
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.version import __version__
 from interpolants.framework import stored
@@ -44,7 +44,7 @@ _FIT_OPTIONS = ("held", "out", "resume", "progress", "watch", "validate", "callb
 MODEL = "model"
 
 
-@dataclass_transform(kw_only_default=True, eq_default=False)
+@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
 class Method:
     """Something that is fitted, then answers.
 
@@ -71,6 +71,8 @@ class Method:
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
+        if "check" in vars(cls) and cls.check_settings is Method.check_settings:
+            raise TypeError(f"{cls.__name__}: settings are checked by check_settings(), not by check()")
         dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
@@ -88,10 +90,13 @@ class Method:
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.about: dict[str, Any] = {}
         whole(type(self).__name__, "seed", self.seed, at_least=0)
-        for name, value in self.params().items():
+        for f in settings_of(type(self)):
+            value = getattr(self, f.name)
             if isinstance(value, Method) and not value.is_fitted:  # a template: nobody else may change it
-                setattr(self, name, value.clone())
-        self.check()
+                setattr(self, f.name, value.clone())
+        # As they were asked for: "auto" is decided anew when another setting changes.
+        self._asked = {f.name: getattr(self, f.name) for f in settings_of(type(self))}
+        self.check_settings()
 
     if not TYPE_CHECKING:
 
@@ -103,7 +108,7 @@ class Method:
 
     # --- what a member writes
 
-    def check(self) -> None:
+    def check_settings(self) -> None:
         """Refuse settings, and turn names and tables into members; called once, when the method is made."""
 
     def roles(self) -> tuple[Role, ...]:
@@ -125,8 +130,8 @@ class Method:
     # --- parameters, as scikit-learn has them
 
     def params(self) -> dict[str, Any]:
-        """The settings, without those of methods inside."""
-        return {f.name: getattr(self, f.name) for f in settings_of(type(self))}
+        """The settings as they were asked for, without those of methods inside."""
+        return dict(self._asked)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The settings; with ``deep`` those of methods inside too, as ``a__b``."""
@@ -212,6 +217,7 @@ class Method:
         source = generator(self.seed, "distribution given as data")
         data, given = read(roles, named(roles, (), values, who), who, source=source)
         run = Run(self.seed, None if out is None else Path(out), resume, progress, watch, options=options)
+        run.densities = {n: v for n, v in values.items() if callable(getattr(v, "log_prob", None))}
         if held is not None:
             asked = named(roles, (), held, f"{who} (held)")
             run.held = read(roles, asked, f"{who} (held)", before=given, source=source)[0]
@@ -224,6 +230,19 @@ class Method:
         return self.take_over(
             {"state": state, "given": learner.given, "shapes": learner.shapes, "about": about}
         )
+
+    def read_like_fit(self, what: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Values of roles in canonical form, checked as those of the fit were; None for what is not given.
+
+        Args:
+            what: Name of the function that asks, for errors.
+            values: Values by role.
+        """
+        who = f"{type(self).__name__}.{what}"
+        if not self.is_fitted:
+            raise invalid(who, f"the {self.noun} must be fitted", "one that is not", "Call fit first.")
+        roles = [role for role in self.roles() if values.get(role.name) is not None or not role.optional]
+        return read(roles, values, who, before=self.given)[0]
 
     def identity(self) -> dict[str, Any]:
         """What makes two fits on the same data the same."""
@@ -282,7 +301,13 @@ class Method:
     @classmethod
     def from_parts(cls, parts: Mapping[str, Any]) -> Self:
         """Inverse of :meth:`to_parts`."""
-        made = cls(**parts["settings"])
+        try:
+            made = cls(**parts["settings"])
+        except InvalidInputError:
+            for value in parts["settings"].values():
+                if isinstance(value, stored.MissingCode):
+                    value.refuse()
+            raise
         return made if parts["state"] is None else made.take_over(parts)
 
     def save(self, folder: str | Path) -> Path:
@@ -315,8 +340,8 @@ class Method:
 
     def _told(self) -> dict[str, Any]:
         """The settings that are not the defaults."""
-        told = (f for f in settings_of(type(self)) if not _is_default(f, getattr(self, f.name)))
-        return {f.name: getattr(self, f.name) for f in told}
+        told = (f for f in settings_of(type(self)) if not _is_default(f, self._asked[f.name]))
+        return {f.name: self._asked[f.name] for f in told}
 
 
 dataclasses.dataclass(kw_only=True, eq=False, repr=False)(Method)
@@ -367,9 +392,8 @@ def _copied(value: Any) -> Any:
 
 
 def _is_default(field: Any, value: Any) -> bool:
-    if field.default is dataclasses.MISSING:
-        return False
-    return type(value) is type(field.default) and bool(value == field.default)
+    default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+    return type(value) is type(default) and bool(value == default)
 
 
 def _shapes(data: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

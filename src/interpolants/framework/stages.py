@@ -75,6 +75,7 @@ class Run:
         progress: Show progress bars.
         watch: Told of every step.
         held: Held-out values by role, in canonical form; empty where there are none.
+        densities: What was given as a role and has a ``log_prob``, by role, as it came.
         options: Further arguments of :func:`interpolants.training.fit` for every gradient stage, such as ``callbacks``.
         history: Logged rows by stage, without times.
     """
@@ -85,6 +86,7 @@ class Run:
     progress: bool = False
     watch: Watch | None = None
     held: Mapping[str, Any] = field(default_factory=dict)
+    densities: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     history: dict[str, Rows] = field(default_factory=dict)
 

@@ -78,6 +78,13 @@ class Trained(Method):
         super().__post_init__()
         self.training()
 
+    def identity(self) -> dict[str, Any]:
+        """What makes two fits the same; without a schedule that ends, a run may be extended by more steps."""
+        fixed = super().identity()
+        if self.schedule != "cosine":
+            del fixed["steps"]
+        return fixed
+
     def training(self, **changes: Any) -> TrainSettings:
         """The settings of a gradient loop.
 

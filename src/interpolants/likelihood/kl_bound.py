@@ -27,11 +27,13 @@ from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import sum_event
+from interpolants.foundations.records import record
 from interpolants.paths.path import Path
 
 FORMS = ("drift", "velocity_score", "v")
 
 
+@record("squared_errors", skip=("path",))
 @dataclass(frozen=True)
 class SquaredErrors:
     """Mean squared errors of the fields at some times, summed over the event.

@@ -80,7 +80,7 @@ class Forecaster(Trained):
     times: Any = "auto"
     standardize: bool = True
 
-    def check(self) -> None:
+    def check_settings(self) -> None:
         """Make the path, and refuse what does not fit."""
         choose_times("Forecaster", self.times)
         if self.path != "auto":

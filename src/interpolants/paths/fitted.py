@@ -9,11 +9,13 @@ from torch import Tensor
 
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.records import record
 from interpolants.foundations.registry import members
 from interpolants.paths.linear import OneSidedLinear
 from interpolants.paths.path import Path
 
 
+@record("path_to_fit")
 @dataclass(frozen=True)
 class UnfittedPath:
     """A path by the id of its card, to be fitted to samples of rho1 by the class's own ``fit``.

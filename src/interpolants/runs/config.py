@@ -184,7 +184,7 @@ class BridgeConfig(_Settings):
             ``fit`` of the settings of that.
         coupling: Id of a coupling, or a table.
         net: ``"auto"``, id of a network, or a table.
-        learn: ``"auto"``, or the quantities to learn, such as ``["velocity", "noise"]``.
+        heads: ``"auto"``, or the quantities to learn, such as ``["velocity", "noise"]``.
         times: ``"auto"``, name of a sampler of training times, or a table.
         standardize: Give each feature mean 0 and deviation 1 inside.
         drop_condition: Chance that a row is learnt from without its condition, for guidance.
@@ -198,7 +198,7 @@ class BridgeConfig(_Settings):
     path: Spec = "linear"
     coupling: Spec = "independent"
     net: Spec = "auto"
-    learn: Literal["auto"] | Annotated[list[str], Field(min_length=1)] = "auto"
+    heads: Literal["auto"] | Annotated[list[str], Field(min_length=1)] = "auto"
     times: Spec = "auto"
     standardize: bool = True
     drop_condition: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.0
@@ -442,17 +442,18 @@ def _fill_in(data: dict[str, Any], place: str) -> None:
 
 @cache
 def _training_defaults() -> dict[str, Any]:
-    from interpolants.estimator.bridge import Bridge
+    from interpolants.methods.bridge.bridge import Bridge
 
-    return Bridge().settings.model_dump(mode="json")
+    return Bridge().training().model_dump(mode="json")
 
 
 def _check_names(task: TaskConfig, place: str, prefix: str) -> None:
     """Refuse an unknown method or a setting that it does not take, before any data is read."""
     from interpolants.dynamics.integration import find_method
-    from interpolants.estimator.choices import choose_heads, choose_path, choose_penalties, path_to_fit
     from interpolants.foundations.registry import build, names
     from interpolants.likelihood.log_prob import flow_solver
+    from interpolants.methods.parts.choices import choose_heads, choose_penalties, path_for_data
+    from interpolants.paths.fitted import UnfittedPath
 
     if task.method is not None:
         where = f"{place}: '{prefix}method'"
@@ -463,7 +464,7 @@ def _check_names(task: TaskConfig, place: str, prefix: str) -> None:
         spec = getattr(task.bridge, family)
         where = f"{place}: '{prefix}bridge.{family}'"
         with _at(where):
-            unfitted = path_to_fit(spec) if family == "path" else None
+            unfitted = UnfittedPath.of(spec) if family == "path" else None
             member = unfitted.before if unfitted is not None else _built(family, spec, where)
         if family == "coupling" and isinstance(member, Paired):
             _check_pairs(task, f"{place}: '{prefix}data")
@@ -472,8 +473,11 @@ def _check_names(task: TaskConfig, place: str, prefix: str) -> None:
             raise invalid(where, rule, shorten(spec), "Take a two-sided path such as 'linear'.")
     if task.bridge.penalties:
         with _at(f"{place}: '{prefix}bridge.penalties'"):
-            path = choose_path(task.bridge.path)
-            choose_penalties(task.bridge.penalties, path, choose_heads(task.bridge.learn, path))
+            chosen = path_for_data("Bridge", task.bridge.path)
+            path = chosen.before if isinstance(chosen, UnfittedPath) else chosen
+            choose_penalties(
+                "Bridge", task.bridge.penalties, path, choose_heads("Bridge", task.bridge.heads, path)
+            )
     if task.evaluate.guidance != 1 and (task.data.condition is None or not task.bridge.drop_condition):
         where, rule = (
             f"{place}: '{prefix}evaluate.guidance'",

@@ -12,18 +12,18 @@ from torch import Tensor
 
 from interpolants.dynamics.noise import NoiseLevel
 from interpolants.dynamics.sample import Samples
-from interpolants.estimator.bridge import Bridge
-from interpolants.estimator.eps_record import to_record
-from interpolants.estimator.held_out import FEWEST
 from interpolants.foundations.errors import InterpolantsError, MissingExtraError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator, key
+from interpolants.methods.bridge.bridge import Bridge
+from interpolants.methods.bridge.held_out import FEWEST
 from interpolants.metrics.diversity import memorisation
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.metrics.estimate import Estimate
 from interpolants.metrics.sliced_wasserstein import sliced_wasserstein
 from interpolants.runs.classifier import Classifier, can_judge
 from interpolants.runs.config import EvaluateConfig
+from interpolants.runs.eps_record import to_record
 from interpolants.runs.sources import TaskData
 
 # Random splits of the real data that the floor is averaged over.
@@ -132,13 +132,13 @@ class Evaluation:
         """Held-out x0, or as many draws of the base as there are held-out x1; in data units."""
         if self.data.x0 is not None:
             return self.data.x0.test.x[: self.config.n]
-        base = self.bridge.path.base
+        base = self.bridge.first_path.base
         if base is None:  # a path from data back to data
             return self.real.x
         noise = base.noise(
             self.real.x.shape, generator=generator(self.config.seed, "evaluation start"), dtype=torch.float32
         )
-        return self.bridge.normaliser.decode(base.color(noise))
+        return self.bridge.frame.decode(base.color(noise))
 
     def _conditions(self, n: int) -> Tensor | None:
         """Conditions to ask for: the held-out ones in turn, so that samples compare with the held-out data."""
@@ -166,11 +166,11 @@ class Evaluation:
             return
         rows = self._rows_to_choose_by()
         # A leg that an earlier evaluation left would lead to another choice than in a run that was never stopped.
-        leg, self.bridge.leg = self.bridge.leg, None
+        leg, self.bridge.state["leg"] = self.bridge.state["leg"], None
         try:
             choice = self.bridge.choose_eps(*rows[:2], cond=rows[2], seed=self.config.seed)
         finally:
-            self.bridge.leg = leg
+            self.bridge.state["leg"] = leg
         self.found.eps_choice = to_record(choice)
         t = torch.linspace(0, 1, 101, dtype=torch.float64)
         mean = choice.eps if isinstance(choice.eps, float) else float(choice.eps.values(t, None).mean())
@@ -180,7 +180,7 @@ class Evaluation:
 
     def _rows_to_choose_by(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """Held-out rows that nothing is judged on, where there are enough; x0, x1 and condition."""
-        if self.bridge.held_out is not None:
+        if self.bridge.held_out_rows is not None:
             return None, None, None
         test, n = self.data.x1.test, len(self.real)
         spare = len(test) - n >= FEWEST
@@ -474,7 +474,7 @@ class Evaluation:
         if density is None:
             return
         with torch.no_grad():
-            apart = density(self.bridge.normaliser.encode(rows).float(), torch.ones(len(rows))) - log_q
+            apart = density(self.bridge.frame.encode(rows).float(), torch.ones(len(rows))) - log_q
         spread = float(apart.double().std())
         self._add(
             "log_density_mismatch",
@@ -491,7 +491,7 @@ class Evaluation:
             options["probes"] = config.probes
         if config.log_prob_method is not None:
             options["method"] = config.log_prob_method
-        if config.leg_steps is not None and self.bridge.leg is None:
+        if config.leg_steps is not None and self.bridge.state["leg"] is None:
             options["leg"] = {"steps": config.leg_steps}
         options["progress"] = self.progress
         values: Tensor = self.bridge.log_prob(x, cond=None if cond is None else cond[:n], **options)

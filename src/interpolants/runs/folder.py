@@ -26,7 +26,7 @@ CONFIG, RESULTS, REPORT, ARRAYS = "config.json", "results.json", "report.html", 
 # Folder of a trained method within that of its task.
 MODEL = "model"
 # Folder of a trained bridge, and the file by which it is known.
-_BRIDGE, _RECORD = "bridge", "bridge.json"
+_BRIDGE, _RECORD = "bridge", "tree.json"
 # Settings that say how a run is judged or how it is logged; changing them does not change what was learnt.
 _LATER = ("title", "evaluate")
 

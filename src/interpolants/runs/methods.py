@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from interpolants.dynamics.sample import Samples
-from interpolants.estimator.normaliser import Normaliser
+from interpolants.framework.frames import Standard
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.registry import build, find_card
@@ -153,7 +153,7 @@ class _AsBridge:
 
     def __init__(self, method: Any, title: str, base: Gaussian | None) -> None:
         self.method, self.title = method, title
-        self.path, self.normaliser = _Base(base), Normaliser.identity()
+        self.first_path, self.frame = _Base(base), Standard()
 
     def transport(self, x: Tensor, *, reverse: bool = False, seed: int = 0, **ignored: Any) -> Samples:
         """Points carried over by the method."""

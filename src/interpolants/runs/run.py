@@ -10,10 +10,11 @@ from typing import Any
 
 from rich.console import Console
 
-from interpolants.estimator.bridge import Bridge
-from interpolants.estimator.held_out import count_aside
 from interpolants.foundations.errors import InterpolantsError, invalid
 from interpolants.foundations.registry import describe
+from interpolants.framework.stages import InterruptedFitError
+from interpolants.methods.bridge.bridge import Bridge
+from interpolants.methods.bridge.held_out import count_aside
 from interpolants.nets.build import choose_net
 from interpolants.runs.config import RunConfig, TaskConfig
 from interpolants.runs.evaluate import evaluate
@@ -21,7 +22,6 @@ from interpolants.runs.folder import ARRAYS, RESULTS, machine, open_folder, vers
 from interpolants.runs.methods import run_method
 from interpolants.runs.sources import TaskData, load_data
 from interpolants.training.logging import training_seconds
-from interpolants.training.results import TrainingInterrupted
 
 FORMAT = 1
 
@@ -102,9 +102,9 @@ def execute(
         bridge, status = train_task(task, sets, folder, progress=progress)
         _drop_another_leg(bridge, task)
         with _interruptible(folder, "the trained bridge is saved"):
-            leg, choice = bridge.leg, bridge.eps_choice
+            leg, choice = bridge.state["leg"], bridge.eps_choice
             found = evaluate(bridge, sets, task.evaluate, say_part, progress=progress)
-            if bridge.leg is not leg or bridge.eps_choice is not choice:
+            if bridge.state["leg"] is not leg or bridge.eps_choice is not choice:
                 bridge.save(folder / task.name / "bridge")  # with what the evaluation had to find out
             (folder / task.name).mkdir(parents=True, exist_ok=True)
             write_arrays(folder / task.name / ARRAYS, found.arrays)
@@ -156,10 +156,9 @@ def train_task(
         bridge.fit(
             x0, data.x1.train.x, cond=data.cond_train, progress=progress, out=place / "train", resume=True
         )
-    except TrainingInterrupted as interrupted:
-        result = interrupted.result
-        told = _how_to_go_on(folder, f"saved at step {result.steps}")
-        raise InterruptedRunError(told, result.signal or 2) from interrupted
+    except InterruptedFitError as interrupted:
+        told = _how_to_go_on(folder, "what was learnt is saved")
+        raise InterruptedRunError(told, interrupted.signal) from interrupted
     bridge.save(place / "bridge")
     return bridge, _training(bridge, place)
 
@@ -180,12 +179,12 @@ def _check_bridges(config: RunConfig, data: list[TaskData]) -> None:
 def make_bridge(task: TaskConfig) -> Bridge:
     """An untrained bridge with a task's settings."""
     own = task.bridge
-    learn = own.learn if isinstance(own.learn, str) else tuple(own.learn)
+    heads = own.heads if isinstance(own.heads, str) else tuple(own.heads)
     return Bridge(
         own.path,
         coupling=own.coupling,
         net=own.net,
-        learn=learn,
+        heads=heads,
         times=own.times,
         standardize=own.standardize,
         drop_condition=own.drop_condition,
@@ -199,9 +198,10 @@ def make_bridge(task: TaskConfig) -> Bridge:
 
 def _drop_another_leg(bridge: Bridge, task: TaskConfig) -> None:
     """Settings of the evaluation may change when a run goes on, and the leg's are among them: it is trained anew."""
-    steps = bridge.settings.steps if task.evaluate.leg_steps is None else task.evaluate.leg_steps
-    if bridge.leg is not None and bridge.leg.settings.steps != steps:
-        bridge.leg = None
+    steps = bridge.steps if task.evaluate.leg_steps is None else task.evaluate.leg_steps
+    leg = bridge.state["leg"]
+    if leg is not None and leg.steps != steps:
+        bridge.state["leg"] = None
 
 
 def make_report(folder: Path, say: Say) -> Path | None:
@@ -227,7 +227,7 @@ class _interruptible:  # noqa: N801
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         if isinstance(error, KeyboardInterrupt):
-            by = error.result.signal if isinstance(error, TrainingInterrupted) else None
+            by = error.signal if isinstance(error, InterruptedFitError) else None
             raise InterruptedRunError(_how_to_go_on(self.folder, self.told), by or 2) from error
 
 
@@ -253,13 +253,12 @@ def _sizes(data: TaskData) -> str:
 
 def _training(bridge: Bridge, place: Path) -> dict[str, Any]:
     last = bridge.history[-1] if bridge.history else {}
-    settings = bridge.settings.model_dump(mode="json")
-    result = bridge.result
+    settings = bridge.training().model_dump(mode="json")
     return {
         **settings,
         "steps": int(last.get("step", settings["steps"])),
-        "seconds": training_seconds(place / "train") if result is None else result.seconds,
-        "skipped": result.skipped if result is not None else last.get("skipped", 0),
+        "seconds": training_seconds(place / "train" / "match"),
+        "skipped": last.get("skipped", 0),
         "final_loss": last.get("loss"),
     }
 
@@ -267,15 +266,14 @@ def _training(bridge: Bridge, place: Path) -> dict[str, Any]:
 def _record(
     task: TaskConfig, data: TaskData, bridge: Bridge, status: dict[str, Any], found: Any
 ) -> dict[str, Any]:
-    assert bridge.net is not None
     return {
         "name": task.name,
         "title": task.title or task.name,
         "kind": data.kind,
         "conditional": data.cond_train is not None,
-        "path": describe(bridge.path),
+        "path": describe(bridge.state["path"]),
         "learn": list(bridge.heads),
-        "parameters": sum(p.numel() for p in bridge.net.parameters()),
+        "parameters": sum(p.numel() for p in bridge.state["net"].parameters()),
         "train": status,
         "data": {
             "x0": _drawn(data, bridge) if data.x0 is None else data.x0.describe(),
@@ -296,7 +294,7 @@ def _record(
 def _drawn(data: TaskData, bridge: Bridge) -> dict[str, Any]:
     """A start that is no sample set."""
     shape = list(data.x1.train.x.shape[1:])
-    name = "Gaussian" if bridge.path.base is None else bridge.path.base.title
+    name = "Gaussian" if bridge.state["path"].base is None else bridge.state["path"].base.title
     return {"name": name, "n": None, "shape": shape, "source": "drawn", "licence": ""}
 
 

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from interpolants.estimator.bridge import Bridge
 from interpolants.foundations.randomness import BLOCK
+from interpolants.methods.bridge.bridge import Bridge
 
 
 def sampled(

@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from interpolants.dynamics.sample import Samples
-from interpolants.estimator.bridge import Bridge
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.randomness import generator
+from interpolants.methods.bridge.bridge import Bridge
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.reports.projection import Projection
 from interpolants.web.playground import as_real

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from interpolants.couplings.independent import Independent
 from interpolants.couplings.paired import Paired
-from interpolants.estimator.bridge import Bridge
-from interpolants.estimator.examples import Examples
 from interpolants.foundations.errors import InterpolantsError, invalid
 from interpolants.foundations.randomness import generator
 from interpolants.likelihood.held_out_errors import held_out_errors
+from interpolants.methods.bridge.bridge import Bridge
+from interpolants.methods.bridge.held_out import Examples
 from interpolants.training.pairs import draw_pairs
 from interpolants.web.runs import Shown, shown_at
 from interpolants.web.work import Answer, Work, watched
@@ -66,7 +66,7 @@ def measure(question: Judgement, runs: Sequence[Shown]) -> Callable[[Work], Answ
 
 def _networks(bridge: Bridge) -> list[Any]:
     own = list(bridge.fields.networks)
-    return own if bridge.leg is None else [*own, *bridge.leg.fields.networks]
+    return own if bridge.state["leg"] is None else [*own, *bridge.state["leg"].fields.networks]
 
 
 # --- errors by time --------------------------------------------------------------------------------------------
@@ -94,14 +94,14 @@ def _errors(question: Judgement, shown: Shown, bridge: Bridge, work: Work) -> di
 
 def _coupled(rows: Examples, bridge: Bridge, seed: int) -> Examples:
     """The rows as the bridge's coupling pairs them, where it does: the fields are means over such pairs."""
-    without_starts = bridge.path.base is not None or bridge.path.is_static
+    without_starts = bridge.first_path.base is not None or bridge.first_path.is_static
     if without_starts or isinstance(bridge.coupling, Independent | Paired):
         return rows
-    x0, x1 = (bridge.normaliser.encode(x) for x in (rows.x0, rows.x1))
-    source, size = generator(seed, "judge coupling"), bridge.settings.batch_size
+    x0, x1 = (bridge.frame.encode(x) for x in (rows.x0, rows.x1))
+    source, size = generator(seed, "judge coupling"), bridge.batch_size
     labels: dict[str, Any] = {"cond": rows.cond, "cond0": rows.cond0}
     x0, x1, cond = draw_pairs(x0, x1, len(x1), bridge.coupling, size, source, **labels, who="explorer")
-    decode = bridge.normaliser.decode
+    decode = bridge.frame.decode
     return replace(rows, x0=decode(x0), x1=decode(x1), cond=cond, cond0=None, paired=True)
 
 
@@ -123,8 +123,8 @@ def _seen(question: Judgement, rows: Examples, bridge: Bridge) -> dict[str, Any]
             "errors": None,
             "why": "Errors are told from data that training has not seen, and none were kept.",
         }
-    encode = bridge.normaliser.encode
-    x0 = None if bridge.path.base is not None or bridge.path.is_static else encode(rows.x0)
+    encode = bridge.frame.encode
+    x0 = None if bridge.first_path.base is not None or bridge.first_path.is_static else encode(rows.x0)
     source = generator(question.seed, "judge residuals")
     repeats = 4 if math.prod(bridge.shape) <= _WIDEST else 2
     given: dict[str, Any] = {"times": 10, "repeats": repeats, "paired": rows.paired, "generator": source}

@@ -7,9 +7,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, overload
 
-from interpolants.estimator.bridge import Bridge
 from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.foundations.registry import describe
+from interpolants.methods.bridge.bridge import Bridge
 from interpolants.reports import sentences
 from interpolants.reports.record import read_run
 from interpolants.runs.config import TaskConfig
@@ -75,7 +75,7 @@ class _Place:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.shown = folder, list[Shown]()
-        self.is_alone = (folder / "bridge.json").is_file()
+        self.is_alone = (folder / "tree.json").is_file()
         self.tasks = () if self.is_alone else read_config(folder).tasks
         one, name = len(self.tasks) < 2, folder.resolve().name  # "." has none of its own
         self.names = [name] if one else [f"{name}, {task.name}" for task in self.tasks]
@@ -120,12 +120,12 @@ class _Place:
     @staticmethod
     def _bridge(name: str, folder: Path) -> Shown:
         bridge = Bridge.load(folder)
-        net, spent = bridge.net, training_seconds(folder.parent / "train")
+        net, spent = bridge.state["net"], training_seconds(folder.parent / "train" / "match")
         facts = {
-            "path": describe(bridge.path),
+            "path": describe(bridge.state["path"]),
             "learn": list(bridge.heads),
             "parameters": 0 if net is None else sum(p.numel() for p in net.parameters()),
-            "train": {**bridge.settings.model_dump(mode="json"), "seconds": spent},
+            "train": {**bridge.training().model_dump(mode="json"), "seconds": spent},
             "history": bridge.history,
         }
         return Shown(name, facts, {}, bridge)
@@ -135,7 +135,7 @@ def _growing(place: Path, task: TaskConfig) -> dict[str, Any]:
     """Facts of a task that is not trained yet."""
     if task.method is not None:
         return {"growing": "This task is not finished yet; a method of its own shows its numbers when it is."}
-    log = place / "train" / "log.jsonl"
+    log = place / "train" / "match" / "log.jsonl"
     history = read_log(log)
     if not history:
         return {"growing": "Training has not written its first line yet.", "history": []}

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from interpolants.estimator.bridge import Bridge
-from interpolants.estimator.examples import Examples
 from interpolants.foundations.errors import invalid
+from interpolants.methods.bridge.bridge import Bridge
+from interpolants.methods.bridge.held_out import Examples
 from interpolants.reports import sentences
 from interpolants.reports.projection import Projection, fit_projection
 from interpolants.runs.folder import finite
@@ -96,7 +96,7 @@ class Shown:
     def can_score(self) -> bool:
         """Whether log-likelihoods follow without more training."""
         bridge = self.bridge
-        return bridge is not None and (bridge.path.base is not None or bridge.leg is not None)
+        return bridge is not None and (bridge.first_path.base is not None or bridge.state["leg"] is not None)
 
     def line(self, index: int) -> dict[str, Any]:
         """Entry in the list of runs."""

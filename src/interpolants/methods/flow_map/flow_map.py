@@ -80,7 +80,7 @@ class FlowMap(Trained):
     robust: float | Literal["auto"] = "auto"
     standardize: bool = True
 
-    def check(self) -> None:
+    def check_settings(self) -> None:
         """Turn names into members, and refuse settings."""
         one_of("FlowMap", "rule", self.rule, RULES)
         one_of("FlowMap", "directions", self.directions, DIRECTIONS)

@@ -1,17 +1,24 @@
 """Choices by name: the path, the coupling, the quantities to learn, the times and the penalties of a method."""
 
 import inspect
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from interpolants.foundations.cards import load_cards
 from interpolants.foundations.checks import one_of
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.registry import build, members, names
 from interpolants.framework.stored import MissingCode
+from interpolants.objectives.joint import learnable
 from interpolants.objectives.losses import has_singular_rate
+from interpolants.objectives.penalties import Penalty, check_penalties
 from interpolants.objectives.times import TimeSampler
 from interpolants.paths.envelopes import ZeroEnvelope
+from interpolants.paths.fitted import UnfittedPath
 from interpolants.paths.path import Path
 
 
@@ -50,39 +57,6 @@ def choose_coupling(who: str, coupling: Any) -> Any:
     return member(who, "coupling", coupling) if isinstance(coupling, str | Mapping) else coupling
 
 
-def choose_path(who: str, path: Any) -> Path:
-    """A path from its id, its table or itself."""
-    found = path if isinstance(path, Path) else member(who, "path", path)
-    assert isinstance(found, Path)
-    return found
-
-
-def choose_times(who: str, times: Any, path: Path | None = None) -> TimeSampler:
-    """A time sampler from its name, its table or itself; ``"auto"`` is stratified.
-
-    Args:
-        who: Public name for errors.
-        times: What was asked for.
-        path: The path, for samplers that follow its noise.
-
-    Raises:
-        InvalidInputError: If the sampler or a setting of it is unknown.
-    """
-    if isinstance(times, TimeSampler):
-        return times
-    settings = dict(times) if isinstance(times, Mapping) else {"kind": times}
-    name = settings.pop("kind", None)
-    name = "stratified" if name == "auto" else name
-    known = members("time_sampler")
-    if name not in known:
-        raise invalid(who, "times must be a known sampler", repr(name), nearest(str(name), known))
-    if "path" in inspect.signature(known[name]).parameters:
-        settings["path"] = path
-    made = build("time_sampler", name, **settings)
-    assert isinstance(made, TimeSampler)
-    return made
-
-
 def flow_path(who: str, path: Any) -> Path:
     """A path whose velocity is finite at both ends; by name alone, without latent noise.
 
@@ -116,4 +90,101 @@ def _takes_envelope(id: Any) -> bool:
     return any("envelope" in inspect.signature(entry).parameters for entry in found if callable(entry))
 
 
-__all__ = ["choose_coupling", "choose_path", "choose_times", "flow_path", "member"]
+def check_options(who: str, options: Mapping[str, Any], function: Callable[..., Any]) -> None:
+    """Refuse options that ``function`` does not take, and name the nearest that it does."""
+    known = inspect.signature(function).parameters
+    for name in options:
+        if name not in known:
+            raise invalid(who, "the option must be known", repr(name), nearest(name, known))
+
+
+def choose_path(who: str, path: Any) -> Path:
+    """A path from its id, its table or itself."""
+    found = path if isinstance(path, Path) else member(who, "path", path)
+    assert isinstance(found, Path)
+    return found
+
+
+def path_for_data(who: str, path: Any) -> Path | UnfittedPath:
+    """A path from its name, its description or itself; one that is to be fitted to data as such."""
+    if isinstance(path, Path | UnfittedPath):
+        return path
+    found: Path | UnfittedPath | None = UnfittedPath.of(path)
+    return member(who, "path", path) if found is None else found
+
+
+def choose_heads(who: str, heads: Any, path: Path) -> tuple[str, ...]:
+    """Quantities to learn: one is enough on one-sided and mirror paths, two-sided ones need a pair.
+
+    Mean rate and noise have no singular target, so they need no antithetic pairs. On small data sets their ODE stays
+    near the data where a velocity learnt directly may not: near the ends it carries the scores of rho0 and rho1, which
+    few samples do not determine. Without latent noise only the velocity can be learnt, and only the ODE can be run.
+    """
+    if isinstance(heads, str) and heads == "auto":
+        if path.is_static:
+            return ("noise",)
+        return ("velocity",) if path.is_one_sided or path.envelope.is_zero else ("mean_rate", "noise")
+    found = (heads,) if isinstance(heads, str) else tuple(heads)
+    for head in found:
+        if head not in learnable():
+            raise invalid(
+                who, "heads must name known quantities", repr(head), nearest(str(head), learnable())
+            )
+    if not found or len(set(found)) != len(found):
+        raise invalid(who, "heads must name different quantities, at least one", found)
+    return found
+
+
+def choose_times(who: str, times: Any, path: Path | None = None) -> TimeSampler:
+    """Stratified uniform times unless told otherwise: a sampler, its name, or a table with settings.
+
+    Args:
+        who: Public name for errors.
+        times: What was asked for.
+        path: The path, for samplers that follow its noise.
+    """
+    if isinstance(times, TimeSampler):
+        return times
+    settings = dict(times) if isinstance(times, Mapping) else {"kind": times}
+    name = settings.pop("kind", None)
+    name = "stratified" if name == "auto" else name
+    known = members("time_sampler")
+    if name not in known:
+        raise invalid(who, "times must be a known sampler", repr(name), nearest(str(name), known))
+    if "path" in inspect.signature(known[name]).parameters:
+        settings["path"] = path
+    made = build("time_sampler", name, **settings)
+    assert isinstance(made, TimeSampler)
+    return made
+
+
+def choose_penalties(who: str, penalties: Any, path: Path, heads: Sequence[str]) -> list[Penalty]:
+    """Terms beside the loss, each given as a table ``{"kind": id, **settings}``, made for a path.
+
+    Raises:
+        InvalidInputError: If one is unknown, is no penalty, or asks for another quantity than is learnt.
+    """
+    known = names("penalty")
+    made = []
+    for spec in penalties:
+        kind = spec.get("kind") if isinstance(spec, Mapping) else None
+        if not isinstance(spec, Mapping) or kind not in known:
+            remedy = f"{nearest(str(kind), known)} E.g. {{'kind': {known[0]!r}, 'weight': 0.1}}."
+            raise invalid(who, "a penalty must be a table with a known kind", repr(spec), remedy)
+        settings = {name: value for name, value in spec.items() if name != "kind"}
+        if isinstance(settings.get("box"), list):
+            settings["box"] = tuple(settings["box"])
+        made.append(build("penalty", str(kind), path=path, **settings))
+    check_penalties(made, heads, who)
+    return made
+
+
+def warn_about_loss_of_detail(who: str, tensor: Tensor, name: str) -> None:
+    """Discrete data have no density: say so once, before somebody reads a likelihood."""
+    head = tensor[:1000].reshape(min(len(tensor), 1000), -1)
+    if len(head) >= 100 and torch.equal(head, head.round()):
+        warnings.warn(
+            f"{who}: {name} takes whole numbers only, and discrete data have no density. Samples are fine; before "
+            "reading log_prob, add uniform noise of one step (dequantise).",
+            stacklevel=4,
+        )

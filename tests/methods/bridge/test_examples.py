@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.estimator.bridge import Bridge
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.methods.bridge.bridge import Bridge
 
 NET = {"kind": "mlp", "width": 16, "depth": 2}
 
@@ -72,7 +72,7 @@ def fitted_with(labels):
 def test_the_loss_by_time_is_that_of_a_field_of_zeros_for_a_network_that_says_zero():
     """The loss is then the mean square of the rate x1 - x0: 2 + 2 in the plane in standard units."""
     bridge = fitted()
-    for weights in bridge.net.parameters():
+    for weights in bridge.network.parameters():
         weights.zero_()
     found = bridge.examples(500)
     loss = bridge.loss_at(0.3, None, found.x1)["velocity"]

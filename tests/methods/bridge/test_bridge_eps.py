@@ -7,11 +7,11 @@ from torch.testing import assert_close
 
 from interpolants import Bridge
 from interpolants.dynamics import TabulatedNoise
-from interpolants.estimator import auto_eps
-from interpolants.estimator.eps_record import from_record, to_record
-from interpolants.estimator.held_out import set_aside
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.methods.bridge.auto_eps import auto_eps
+from interpolants.methods.bridge.held_out import Ends, set_aside
 from interpolants.problems import GaussianMixture
+from interpolants.runs.eps_record import to_record
 
 TINY = {"net": {"kind": "mlp", "width": 32, "depth": 2}, "steps": 150, "batch_size": 64}
 QUICK = {"n": 400, "n_steps": 12, "paths": 2}
@@ -30,31 +30,32 @@ def bridge():
 def test_rows_set_aside_are_the_rest_and_pairs_stay_together():
     x = torch.arange(1000.0)[:, None]
     labels = torch.arange(1000)
-    kept, own, away, theirs = set_aside(0.25, x, labels, 3, 1)
-    assert (len(kept), len(away)) == (750, 250)
-    assert_close(torch.cat([kept, away]).sort(0).values, x)
-    assert_close(kept[:, 0].long(), own)
-    assert_close(away[:, 0].long(), theirs)
-    assert_close(set_aside(0.25, -x, None, 3, 1)[2], -away)
-    assert not torch.equal(set_aside(0.25, x, None, 3, 0)[2], away)
+    ends = Ends(-x, x, labels)
+    kept, away = set_aside(ends, 0.25, 3, paired=True)
+    assert (len(kept.x1), len(away.x1)) == (750, 250)
+    assert_close(torch.cat([kept.x1, away.x1]).sort(0).values, x)
+    assert_close(kept.x1[:, 0].long(), kept.cond)
+    assert_close(away.x1[:, 0].long(), away.cond)
+    assert_close(away.x0, -away.x1)
+    assert not torch.equal(set_aside(ends, 0.25, 3, paired=False)[1].x0, -away.x1)
 
 
 def test_training_does_not_see_what_is_held_out(bridge):
     x0, x1 = arrays()
-    assert (len(bridge._pool0.x), len(bridge._held.x0)) == (1600, 400)
-    seen = bridge.normaliser.decode(bridge._pool1.x)
-    held = bridge.normaliser.decode(bridge._held.x1)
+    assert (len(bridge.state["pool0"].x), len(bridge.state["held"].x0)) == (1600, 400)
+    seen = bridge.frame.decode(bridge.state["pool1"].x)
+    held = bridge.frame.decode(bridge.state["held"].x1)
     both = torch.cat([seen, held]).sort(0).values
     assert_close(both, torch.as_tensor(x1).float().sort(0).values, rtol=0, atol=1e-4)
     paired = Bridge("linear", coupling="paired", held_out=0.2, **{**TINY, "steps": 1})
     paired.fit(x0, x0 + 1, progress=False)
-    apart = paired.normaliser.decode(paired._held.x1) - paired.normaliser.decode(paired._held.x0)
+    apart = paired.frame.decode(paired.state["held"].x1) - paired.frame.decode(paired.state["held"].x0)
     assert_close(apart, torch.ones_like(apart), rtol=0, atol=1e-5)
 
 
 def test_auto_is_the_choice_in_the_networks_units_for_both_directions(bridge):
     choice = bridge.choose_eps(**QUICK)
-    held = bridge._held
+    held = bridge.state["held"]
     again = auto_eps(bridge.fields, held.x0, held.x1, seed=bridge.seed, **QUICK)
     assert choice.name == again.name
     assert choice.predicted == pytest.approx(again.predicted)
@@ -80,11 +81,10 @@ def test_the_choice_and_the_rows_are_saved_with_the_bridge(bridge, tmp_path):
     choice = bridge.choose_eps(**QUICK)
     loaded = Bridge.load(bridge.save(tmp_path / "bridge"))
     assert to_record(loaded.eps_choice) == to_record(choice)
-    assert_close(loaded._held.x1, bridge._held.x1)
+    assert_close(loaded.state["held"].x1, bridge.state["held"].x1)
     assert_close(loaded.sample(20, eps="auto", seed=1), bridge.sample(20, eps="auto", seed=1))
-    level = from_record(to_record(choice)).schedule
-    assert isinstance(level, TabulatedNoise)
-    assert level == choice.schedule
+    assert isinstance(loaded.eps_choice.schedule, TabulatedNoise)
+    assert loaded.eps_choice.schedule == choice.schedule
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_the_choice_and_the_rows_are_saved_with_the_bridge(bridge, tmp_path):
             lambda b: Bridge("linear", held_out=0.1, **TINY).fit(*arrays(500), progress=False),
             "set aside at least 200 rows, got 50 of 500. Raise held_out",
         ),
-        (lambda b: b.choose_eps(x1=arrays()[1]), "two-sided path needs x0 too"),
+        (lambda b: b.choose_eps(x1=arrays()[1]), "x0 is needed"),
         (lambda b: b.choose_eps(criterium="samples"), "Did you mean 'criterion'"),
         (
             lambda b: (

@@ -20,12 +20,12 @@ from torch import Tensor
 
 from interpolants.couplings.independent import Independent
 from interpolants.dynamics.sample import sample
-from interpolants.estimator.starts import Pool, draw_base
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import DivergedError
 from interpolants.foundations.ops import mean_event, sum_event
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.types import take_rows
+from interpolants.methods.parts.start_points import Pool, draw_base
 from interpolants.metrics.estimate import two_halves
 from interpolants.metrics.sliced_wasserstein import sliced_wasserstein
 from interpolants.paths.path import PathSample

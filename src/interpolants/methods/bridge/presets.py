@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from interpolants.estimator.bridge import Bridge
+from interpolants.methods.bridge.bridge import Bridge
 
 
 def PFGMPP(  # noqa: N802  # named like the system; it is called like a class
@@ -39,6 +39,6 @@ def PFGMPP(  # noqa: N802  # named like the system; it is called like a class
     Source: Xu et al. (2023), arXiv:2302.04265, trained and sampled as in Karras et al. (2022), arXiv:2206.00364.
     """
     path = {"kind": "edm", "df": df, "smax": smax, "smin": smin, "rho": rho}
-    learn = ("denoised", "score") if score else ("denoised",)
+    heads = ("denoised", "score") if score else ("denoised",)
     times = {"kind": "noise", "mean": mean, "std": std}
-    return Bridge(path, learn=learn, times=times, precondition=True, **settings)
+    return Bridge(path, heads=heads, times=times, precondition=True, **settings)

@@ -22,30 +22,33 @@ PENALTY = {"kind": "fokker_planck_residual", "weight": 0.1, "points": 32}
 
 def test_the_path_is_fitted_to_the_data_in_the_networks_units_and_kept_on_disk(tmp_path):
     path = {"kind": "kinetic_optimal", "fit": {"rows": 50, "draws": 2}}
-    bridge = Bridge(path, learn="denoised", **TINY)
-    assert isinstance(bridge.path, OneSidedLinear)  # it stands for what is not there yet
+    bridge = Bridge(path, heads="denoised", **TINY)
+    assert isinstance(bridge.first_path, OneSidedLinear)  # it stands for what is not there yet
     bridge.fit(x1=DATA, progress=False)
-    wanted = KineticOptimal.fit(bridge.normaliser.encode(torch.from_numpy(DATA))[:50], draws=2)
-    assert isinstance(bridge.path, KineticOptimal)
-    assert_close(bridge.path.energy, wanted.energy)
+    wanted = KineticOptimal.fit(bridge.frame.encode(torch.from_numpy(DATA))[:50], draws=2)
+    assert isinstance(bridge.fitted_path, KineticOptimal)
+    assert_close(bridge.fitted_path.energy, wanted.energy)
     again = Bridge.load(bridge.save(tmp_path / "bridge"))
     assert np.array_equal(again.sample(20, seed=1), bridge.sample(20, seed=1))
-    assert Bridge(**bridge.get_params()).fit(x1=DATA[:100], progress=False).path.energy != bridge.path.energy
+    assert (
+        Bridge(**bridge.get_params()).fit(x1=DATA[:100], progress=False).fitted_path.energy
+        != bridge.fitted_path.energy
+    )
 
 
 def test_a_path_in_frequencies_is_fitted_to_images(tmp_path):
     images = torch.randn(64, 1, 4, 4, generator=torch.Generator().manual_seed(1)).cumsum(-1)
-    bridge = Bridge({"kind": "shortest_path", "fit": {}}, learn="denoised", **TINY).fit(
+    bridge = Bridge({"kind": "shortest_path", "fit": {}}, heads="denoised", **TINY).fit(
         x1=images, progress=False
     )
-    assert isinstance(bridge.path, ShortestPath)
+    assert isinstance(bridge.fitted_path, ShortestPath)
     again = Bridge.load(bridge.save(tmp_path / "bridge"))
-    assert_close(again.path.spectrum, bridge.path.spectrum)
+    assert_close(again.fitted_path.spectrum, bridge.fitted_path.spectrum)
     assert torch.equal(again.sample(5, seed=1, method="ddim"), bridge.sample(5, seed=1, method="ddim"))
 
 
 def test_a_log_density_is_learnt_with_its_penalty_and_kept_on_disk(tmp_path):
-    bridge = Bridge("one_sided_linear", learn="log_density", penalties=[PENALTY], **TINY)
+    bridge = Bridge("one_sided_linear", heads="log_density", penalties=[PENALTY], **TINY)
     bridge.fit(x1=DATA, progress=False)
     assert {"log_density", "fokker_planck"} <= set(bridge.history[-1])
     u = bridge.fields.log_density_of()
@@ -56,26 +59,26 @@ def test_a_log_density_is_learnt_with_its_penalty_and_kept_on_disk(tmp_path):
         again.fields.log_density_of()(torch.ones(3, 2), torch.tensor(0.9)),
         u(torch.ones(3, 2), torch.tensor(0.9)),
     )
-    assert again.get_params()["penalties"] == (PENALTY,)
+    assert again.get_params()["penalties"] == [PENALTY]
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: Bridge("one_sided_linear", penalties=[PENALTY]), r"log_density alone, got \('velocity',\)"),
-        (lambda: Bridge("one_sided_linear", learn="log_density", penalties=["fokker"]), "must be a table"),
+        (lambda: Bridge("one_sided_linear", heads="log_density", penalties=["fokker"]), "must be a table"),
         (
             lambda: Bridge(
-                "one_sided_linear", learn="log_density", penalties=[{"kind": "fokker_plank_residual"}]
+                "one_sided_linear", heads="log_density", penalties=[{"kind": "fokker_plank_residual"}]
             ),
             "Did you mean 'fokker_planck_residual'",
         ),
         (
-            lambda: Bridge("one_sided_linear", learn="log_density", penalties=[{**PENALTY, "weight": -1.0}]),
+            lambda: Bridge("one_sided_linear", heads="log_density", penalties=[{**PENALTY, "weight": -1.0}]),
             "weight must be finite and >= 0, got -1",
         ),
         (
-            lambda: Bridge("one_sided_linear", learn=("log_density", "velocity")),
+            lambda: Bridge("one_sided_linear", heads=("log_density", "velocity")),
             "cannot share a trunk",
         ),
         (

@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from interpolants.dynamics import NoiseLevel, TabulatedNoise, sample
-from interpolants.estimator import Bridge
-from interpolants.estimator.auto_eps import auto_eps
 from interpolants.fields import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator
 from interpolants.likelihood import SquaredErrors, held_out_errors, optimal_eps, squared_errors
+from interpolants.methods import Bridge
+from interpolants.methods.bridge.auto_eps import auto_eps
 from interpolants.paths import Linear, OneSidedLinear
 from interpolants.problems.gaussian_mixture import GaussianMixture
 from interpolants.problems.mixture_bridge import GaussianMixtureBridge

@@ -26,6 +26,7 @@ from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
+from interpolants.foundations.records import record
 from interpolants.foundations.types import Condition, take_rows
 from interpolants.likelihood.held_out_errors import held_out_errors
 from interpolants.likelihood.kl_bound import SquaredErrors, optimal_eps, optimal_schedule
@@ -41,6 +42,7 @@ CLEAR = 2.0
 _GROUPS = 8
 
 
+@record("eps_candidate")
 @dataclass(frozen=True)
 class Candidate:
     """A noise level that was tried.
@@ -64,6 +66,7 @@ class Candidate:
     gap_error: float
 
 
+@record("eps_choice")
 @dataclass(frozen=True)
 class EpsChoice:
     """A noise level and how it was chosen.

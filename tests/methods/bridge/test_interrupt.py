@@ -14,7 +14,7 @@ from interpolants.training import Checkpoint
 SCRIPT = textwrap.dedent(
     """
     import sys, time, torch
-    from interpolants.estimator import Bridge
+    from interpolants.methods import Bridge
 
     def slow(moment):
         time.sleep(float(sys.argv[2]))
@@ -26,7 +26,7 @@ SCRIPT = textwrap.dedent(
     out = None if sys.argv[1] == "-" else sys.argv[1]
     bridge = Bridge("one_sided_linear", net={"kind": "mlp", "width": 8, "depth": 1}, steps=40, batch_size=16)
     bridge.fit(x1=x, out=out, resume=out is not None, progress=False, callbacks=[slow])
-    print("went on with", bridge.result.steps, flush=True)
+    print("went on with", bridge.history[-1]["step"], flush=True)
     """
 )
 
@@ -53,7 +53,7 @@ def interrupted(out, number):
 
 
 def weights(out):
-    found, _ = Checkpoint.latest(out / "checkpoints")
+    found, _ = Checkpoint.latest(out / "match" / "checkpoints")
     return found
 
 

@@ -5,10 +5,10 @@ import torch
 
 from interpolants import Bridge
 from interpolants.couplings import Paired
-from interpolants.estimator.check import check_bridge
-from interpolants.estimator.starts import Pool
 from interpolants.fields import LearnedFields
 from interpolants.fields.protocol import Fields
+from interpolants.methods.bridge.self_test import check_bridge
+from interpolants.methods.parts.start_points import Pool
 from interpolants.paths import EDM, BrownianEnvelope, Linear
 from interpolants.problems import EmpiricalBridge, GaussianMixture, GaussianMixtureBridge
 

@@ -6,11 +6,11 @@ import torch
 from torch.testing import assert_close
 
 from interpolants import Bridge
-from interpolants.estimator.check import check_bridge
-from interpolants.estimator.starts import Pool, draw_base
 from interpolants.fields import LearnedFields
 from interpolants.foundations import Gaussian, StudentT
 from interpolants.foundations.errors import NotIdentifiableError
+from interpolants.methods.bridge.self_test import check_bridge
+from interpolants.methods.parts.start_points import Pool, draw_base
 from interpolants.paths import OneSidedLinear
 from interpolants.problems import EmpiricalBridge
 
@@ -33,7 +33,7 @@ def data():
 @pytest.fixture(scope="module")
 def both(data):
     """Velocity and score, one network."""
-    return Bridge(PATH, learn=("velocity", "score"), **SMALL).fit(x1=data, progress=False)
+    return Bridge(PATH, heads=("velocity", "score"), **SMALL).fit(x1=data, progress=False)
 
 
 def test_starts_are_draws_of_the_base_and_belong_to_the_sample(both):
@@ -50,7 +50,7 @@ def test_the_likelihood_starts_from_the_density_of_the_base(both, data):
     found = both.log_prob(data[:5], details=True)
     back = both.transport(data[:5], reverse=True, method="dopri5", details=True)
     assert_close(found.x, back.x, rtol=1e-3, atol=1e-3)
-    encoded = both.normaliser.encode(found.x)
+    encoded = both.frame.encode(found.x)
     volume = found.log_prob - both.path.base.log_prob(encoded)
     other = Gaussian().log_prob(encoded) + volume
     assert float((other - found.log_prob).abs().min()) > 1e-3

@@ -1,0 +1,394 @@
+"""The bridge between two distributions: two sample sets in, transport, generation and likelihood out."""
+
+import secrets
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from interpolants.dynamics.sample import Samples
+from interpolants.dynamics.sample import sample as run_dynamics
+from interpolants.fields.preconditioned import Preconditioned
+from interpolants.fields.protocol import Fields
+from interpolants.foundations.checks import whole
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.randomness import generator
+from interpolants.foundations.types import Condition
+from interpolants.framework.capabilities import capability
+from interpolants.guidance.classifier_free import guide
+from interpolants.likelihood.log_prob import log_prob as flow_log_prob
+from interpolants.methods.bridge.auto_eps import EpsChoice
+from interpolants.methods.bridge.bridge_fit import BridgeFit, as_float32, encoded
+from interpolants.methods.bridge.densities import FramedDensity
+from interpolants.methods.bridge.held_out import Ends, Examples, examples_of
+from interpolants.methods.bridge.noise_level import choose_level
+from interpolants.methods.bridge.self_test import CheckReport, check_bridge
+from interpolants.methods.parts.choices import check_options
+from interpolants.methods.parts.start_points import Pool, draw_base
+from interpolants.objectives.joint import joint_loss
+
+
+class Bridge(BridgeFit):
+    """A learnt bridge between two distributions: transport, generate and score, by ODE or SDE, in both directions.
+
+    ::
+
+        bridge = Bridge(path="linear", seed=0).fit(x0, x1)
+        y = bridge.sample(1000, eps=0.5)               # forward SDE; eps=0 is the ODE; same trained model
+        x = bridge.transport(x1_new, reverse=True)     # the other way
+        lp = bridge.log_prob(x1_new)                   # nats, one per row
+
+    Data may be arrays, tensors, DataFrames, datasets, a torch Distribution or a problem; answers come back in the
+    kind that was given. States of any shape ``(N, *D)``; both ends must have the same event shape.
+
+    Args:
+        path: Name of a path, ``{"kind": name, **settings}``, or a ``Path``. One-sided paths generate from a Gaussian.
+            Paths that are made from data are fitted to x1 by ``{"kind": name, "fit": {settings}}``.
+        coupling: How x0 and x1 are paired while training: ``"independent"``, ``"paired"``, ``"minibatch_ot"``,
+            ``"sinkhorn"``, a table with settings, or a coupling.
+        net: ``"auto"`` (MLP for vectors, U-Net for images), a name, a table with settings, or an ``nn.Module`` called
+            as ``net(x, t, cond)`` that returns ``(B, K, *D)`` for K > 1 quantities.
+        learn: ``"auto"`` or the quantities to learn, e.g. ``("velocity", "noise")``; any sufficient pair.
+        times: ``"auto"``, ``"uniform"``, ``"stratified"``, ``"logit_normal"``, ``"importance"`` (drawn where the loss
+            varies most, learnt while training), ``"noise"`` (by noise level, on one-sided paths), a table with
+            settings, or a ``TimeSampler``.
+        standardize: Learn in units where the pooled data have mean 0 and standard deviation 1 (one map for both ends;
+            per column for tables, overall for images). Then ``eps`` is in those units squared.
+        drop_condition: Chance that a row is learnt from without its condition, in [0, 1). Above 0 (0.1 is usual) the
+            bridge also knows the fields without a condition, which ``guidance`` needs.
+        held_out: Share of the rows that training does not see, in [0, 0.5]; ``eps="auto"`` is chosen by them.
+        precondition: Give the network inputs, outputs and losses of one size at all noise levels, on a one-sided path;
+            see ``fields.Preconditioned``. Goes well with ``times="noise"`` and ``learn="denoised"``.
+        perturb: Noise on the rows of x1 in every batch, for data on a thin set: a standard deviation in standardised
+            units, or ``data.InstanceNoise``. The bridge then leads to data with that noise.
+        penalties: Terms beside the loss, each a table such as ``{"kind": "fokker_planck_residual", "weight": 0.1}``;
+            see ``objectives.Penalty``. Each goes with one quantity to learn.
+        leg: Settings of a Gaussian -> rho0 bridge that is learnt in the same fit, for ``log_prob`` of two sample sets;
+            None learns it when ``log_prob`` first needs it.
+
+    Raises:
+        InvalidInputError: If a name or setting is unknown; the nearest is named.
+
+    Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797.
+    """
+
+    def cannot(self, verb: str) -> str:
+        """Log densities of two sample sets need a density of rho0, which :meth:`log_prob` learns when it must."""
+        static = verb == "log_prob" and self.first_path.is_static
+        return "a path from data back to data has no density to start from." if static else ""
+
+    # --- sampling
+
+    @capability(like="x1")
+    def sample(
+        self,
+        n: int,
+        *,
+        eps: Any = 0.0,
+        reverse: bool = False,
+        seed: int | None = None,
+        cond: Tensor | None = None,
+        guidance: Any = None,
+        guidance_interval: tuple[float, float] = (0.0, 1.0),
+        first_index: int = 0,
+        details: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Draw ``n`` samples of rho1 (of rho0 when ``reverse``).
+
+        Starts come from the Gaussian base, or from the stored samples of the other end, with replacement. Labels belong
+        to rows of rho1: where these are the starts, a sample starts from one of its own label. So it does from
+        rho0 where a coupling paired within labels of both ends.
+
+        Args:
+            n: Number of samples.
+            eps: Noise level; 0 runs the ODE. A number, a function of t, a ``dynamics.NoiseLevel``, or ``"auto"``: the
+                level that :meth:`choose_eps` finds best on data that training has not seen.
+            reverse: Generate rho0 from rho1.
+            seed: Seed of starts and noise; drawn afresh when None.
+            cond: One condition for all samples (a label, a vector), or one row per sample.
+            guidance: Strength w of classifier-free guidance, ``f_u + w (f_c - f_u)`` between the fields without and
+                with the condition: a number, a function of t, or one per sample. None or 1 is the condition alone;
+                it needs ``drop_condition > 0`` in training.
+            guidance_interval: Times between which there is guidance.
+            first_index: Index of the first sample in a larger job, so that parts agree with the whole.
+            details: Return ``dynamics.Samples`` (in data units) instead of the plain array.
+            options: Anything else that ``dynamics.sample`` takes: ``method``, ``n_steps``, ``time_grid``, ``chunk`` ...
+
+        Returns:
+            ``(n, *D)`` in the kind that ``x1`` had, or the details.
+        """
+        whole("Bridge.sample", "n", n, at_least=1)
+        seed = secrets.randbits(31) if seed is None else seed
+        start = self._start(n, reverse, seed, first_index, cond)
+        target = self._target(cond, guidance, guidance_interval)
+        done = self._run(start, eps, reverse, seed, target, first_index, options)
+        return done if details else done.x
+
+    @capability(reads={"x": "x1"}, like="x")
+    def transport(
+        self,
+        x: Tensor,
+        *,
+        eps: Any = 0.0,
+        reverse: bool = False,
+        seed: int | None = None,
+        cond: Tensor | None = None,
+        guidance: Any = None,
+        guidance_interval: tuple[float, float] = (0.0, 1.0),
+        first_index: int = 0,
+        details: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Carry given points from rho0 to rho1 (from rho1 to rho0 when ``reverse``).
+
+        Args:
+            x: Points ``(n, *D)`` in data units.
+            eps: As in :meth:`sample`.
+            reverse: Carry points of rho1 to rho0.
+            seed: Seed of the noise; drawn afresh when None.
+            cond: As in :meth:`sample`.
+            guidance: As in :meth:`sample`.
+            guidance_interval: As in :meth:`sample`.
+            first_index: As in :meth:`sample`.
+            details: Return ``dynamics.Samples`` (in data units) instead of the plain array.
+            options: As in :meth:`sample`.
+
+        Returns:
+            ``(n, *D)`` in the kind of ``x``, or the details.
+        """
+        seed = secrets.randbits(31) if seed is None else seed
+        target = self._target(cond, guidance, guidance_interval)
+        done = self._run(self._encode(x), eps, reverse, seed, target, first_index, options)
+        return done if details else done.x
+
+    def _run(
+        self,
+        start: Tensor,
+        eps: Any,
+        reverse: bool,
+        seed: int,
+        target: tuple[Fields, Condition],
+        first: int,
+        options: dict[str, Any],
+    ) -> Samples:
+        check_options("Bridge", options, run_dynamics)
+        fields, cond = target
+        settings = {
+            "eps": self._level(eps),
+            "reverse": reverse,
+            "seed": seed,
+            "cond": cond,
+            "first_index": first,
+        }
+        done = run_dynamics(fields, start, **settings, **options)
+        path = None if done.path is None else self._decode(done.path)
+        return replace(done, x=self._decode(done.x), path=path)
+
+    def _encode(self, x: Tensor) -> Tensor:
+        return self.frame.encode(x).float()
+
+    def _decode(self, x: Tensor) -> Tensor:
+        """Data units, in float64 where the data were."""
+        wide = self.given["x1"].torch_dtype == torch.float64
+        return self.frame.decode(x.double() if wide else x)
+
+    def _target(
+        self, cond: Tensor | None, guidance: Any, interval: tuple[float, float]
+    ) -> tuple[Fields, Condition]:
+        """The fields to follow and the condition to follow them with."""
+        cond = as_float32(cond)
+        if guidance is None:
+            return self.fields, cond
+        if cond is None or not self.drop_condition:
+            found = "no condition" if cond is None else "a bridge with drop_condition=0"
+            remedy = "Fit Bridge(drop_condition=0.1, ...) with cond=, and pass cond= here."
+            raise invalid("Bridge", "guidance needs a bridge that knows both its fields", found, remedy)
+        strength = guidance
+        if not callable(guidance):
+            strength = torch.as_tensor(guidance, dtype=torch.float32)
+            if strength.ndim > 1 or (strength.ndim == 1 and len(strength) != len(cond)):
+                rule = f"guidance must be a number, a function of t or one number per sample, ({len(cond)},)"
+                raise invalid("Bridge", rule, tuple(strength.shape))
+        return guide(self.fields, cond, strength, interval)
+
+    def _start(self, n: int, reverse: bool, seed: int, first: int, cond: Tensor | None) -> Tensor:
+        """Start points in the network's units; of the samples' own labels where these say something of the starts."""
+        pool0, pool1, base = self.state["pool0"], self.state["pool1"], self.state["path"].base
+        if not reverse and base is not None:
+            return draw_base(base, self.shape, n, seed, first)
+        pool: Pool = pool1 if reverse or pool0 is None else pool0
+        within = pool.cond is not None and getattr(self.coupling, "within", None) is not None
+        told = cond is not None and not cond.is_floating_point() and (pool is pool1 or within)
+        return pool.draw(n, seed, first, cond if told else None)
+
+    # --- the noise level
+
+    def choose_eps(
+        self, x0: Any = None, x1: Any = None, *, cond: Any = None, cond0: Any = None, **options: Any
+    ) -> EpsChoice:
+        """Choose the noise level on data that training has not seen; kept for ``eps="auto"`` and saved with the bridge.
+
+        It is made for the forward SDE; ``eps="auto"`` takes it for the backward one too, whose bound is the same.
+
+        Args:
+            x0: Held-out samples of rho0 in data units; left out where the path has a Gaussian base (or is a mirror).
+            x1: Held-out samples of rho1, at least 200; without them the rows that ``Bridge(held_out=...)`` set aside.
+            cond: What is known of each row of ``x1``.
+            cond0: Likewise for ``x0``; used by couplings that pair within labels.
+            options: Anything else that ``auto_eps`` takes: ``criterion``, ``n``, ``n_steps``, ``seed`` ...
+
+        Returns:
+            The choice, its candidates and the reason; print its ``table()``.
+
+        Raises:
+            InvalidInputError: If there are no held-out data, or no score.
+        """
+        given = {"x0": x0, "x1": x1, "cond": cond, "cond0": cond0}
+        rows = self.held_out_rows if x1 is None else self._read_rows("choose_eps", given)
+        self.state["eps_choice"] = choice = choose_level(self, rows, options)
+        return choice
+
+    def _read_rows(self, what: str, values: Mapping[str, Any]) -> Ends:
+        """Rows that are read like those of the fit, in the network's units."""
+        data = self.read_like_fit(what, values)
+        return encoded(Ends(data.get("x0"), data["x1"], data.get("cond"), data.get("cond0")), self.frame)
+
+    def _level(self, eps: Any) -> Any:
+        """A noise level as ``dynamics`` takes it."""
+        if not (isinstance(eps, str) and eps == "auto"):
+            return eps
+        return (self.eps_choice or self.choose_eps()).eps
+
+    # --- likelihood
+
+    @capability(reads={"x": "x1"}, like="x")
+    def log_prob(
+        self,
+        x: Tensor,
+        *,
+        cond: Tensor | None = None,
+        details: bool = False,
+        leg: Any = None,
+        progress: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Log density of the model of rho1 at ``x``, in nats per row (data units).
+
+        It needs the density of rho0: the Gaussian base of a one-sided path, or ``log_prob`` of what was passed as x0.
+        With two sample sets there is none; a Gaussian -> rho0 leg is then trained once, said in a warning, kept and
+        saved with the bridge. ``Bridge(leg={})`` trains it in the fit, with checkpoints.
+
+        Args:
+            x: Points ``(n, *D)`` in data units.
+            cond: As in :meth:`sample`.
+            details: Return ``likelihood.LogProb`` instead of the plain array.
+            leg: A fitted bridge to rho0 to use, or settings for the one to train, e.g. ``{"steps": 5000}``.
+            progress: Show a progress bar if the leg must be trained.
+            options: Anything else that ``likelihood.log_prob`` takes: ``eps`` for the density of the SDE's model,
+                ``noise_level`` (like ``eps``, in standardised units), ``divergence``, ``probes``, ``method`` ...
+
+        Returns:
+            ``(n,)`` in the kind of ``x``, or the details.
+        """
+        check_options("Bridge.log_prob", options, flow_log_prob)
+        if options.get("end", 1) != 1:
+            remedy = (
+                "For the distribution of x0: likelihood.log_prob(bridge.fields, x, density of rho1, end=0)."
+            )
+            raise invalid("Bridge.log_prob", "end must be 1, the distribution of x1", options["end"], remedy)
+        if "eps" in options:
+            options["eps"] = self._level(options["eps"])
+        if leg is not None or self.density0() is None:
+            self._take_leg(leg, progress)
+        done = flow_log_prob(self.fields, self._encode(x), self.density0(), cond=as_float32(cond), **options)
+        volume = float(self.frame.log_volume(x[:1].double()))
+        result = replace(done.shifted(volume), x=self._decode(done.x))
+        return result if details else result.log_prob
+
+    def density0(self) -> Any:
+        """The density of rho0 in the network's units; None where there is none yet."""
+        if self.state["path"].base is not None:
+            return self.state["path"].base
+        found = self.state["density0"] if self.state["density0"] is not None else self.state["leg"]
+        return None if found is None else FramedDensity(found, self.frame)
+
+    def _take_leg(self, leg: Any, progress: bool) -> None:
+        """Use, or train, a Gaussian -> rho0 bridge."""
+        if self.state["path"].base is not None or self.state["density0"] is not None:
+            return
+        if isinstance(leg, Bridge):
+            self.state["leg"] = leg
+            return
+        if self.state["leg"] is not None:
+            remedy = "Leave leg out, or set bridge.state['leg'] = None first to train another."
+            raise invalid("Bridge.log_prob", "a leg can be trained once, and there is one", leg, remedy)
+        rows = self.state["pool0"].x
+        warnings.warn(
+            "Bridge.log_prob: rho0 was given by samples and has no density, so a Gaussian -> rho0 bridge is trained on "
+            f"{len(rows)} of them first; its error adds to log_prob. Pass leg=... to bring or tune your own.",
+            stacklevel=5,
+        )
+        with torch.enable_grad():
+            template = self.leg_template({"seed": self.seed + 1, **(leg or {})})
+            self.state["leg"] = template.fit(x1=self.frame.decode(rows), progress=progress)
+
+    # --- trust
+
+    def examples(self, n: int, *, seed: int = 0) -> Examples:
+        """At most ``n`` rows of each end in data units: held-out ones where some were set aside, else training data.
+
+        Args:
+            n: Number of rows.
+            seed: Seed of the draws from the base, on paths that have one.
+        """
+        self.learnt_part("examples", "net")
+        return examples_of(self, whole("Bridge.examples", "n", n, at_least=1), seed)
+
+    def training_rows(self, n: int) -> tuple[Tensor, Tensor | None]:
+        """At most ``n`` rows of rho1 that it was trained on, in data units, and their conditions."""
+        pool: Pool = self.learnt_part("training_rows", "pool1")
+        return self.frame.decode(pool.x[:n]), None if pool.cond is None else pool.cond[:n]
+
+    def loss_at(self, t: float, x0: Any, x1: Any, *, cond: Any = None, seed: int = 0) -> dict[str, Tensor]:
+        """Loss of each learnt quantity at one time, per row, in the network's units.
+
+        Args:
+            t: The time, inside (0, 1).
+            x0: Starts ``(n, *D)`` in data units, row by row with ``x1``; ignored on a path with a base.
+            x1: Ends ``(n, *D)`` in data units.
+            cond: Condition of each end.
+            seed: Seed of the latent noise.
+
+        Returns:
+            ``(n,)`` for each name in ``heads``.
+        """
+        net, path = self.learnt_part("loss_at", "net"), self.state["path"]
+        alone = path.base is not None or path.is_static
+        rows = self._read_rows("loss_at", {"x0": None if alone else x0, "x1": x1, "cond": cond})
+        weight = net.weight if isinstance(net, Preconditioned) else None
+        times = torch.full((len(rows.x1),), float(t))
+        with torch.no_grad():
+            return joint_loss(self.heads, path, weight)(
+                net,
+                x0=rows.x0,
+                x1=rows.x1,
+                t=times,
+                cond=rows.cond,
+                generator=generator(seed, "loss at a time"),
+            )
+
+    def check(self, *, n: int = 2000, seed: int = 0, eps: float = 0.5) -> CheckReport:
+        """Test the trained bridge against itself and against its data."""
+        pools = self.learnt_part("check", "pool0"), self.state["pool1"]
+        settings = {
+            "n": n,
+            "seed": seed,
+            "eps": eps,
+            "coupling": self.coupling,
+            "batch_size": self.batch_size,
+        }
+        return check_bridge(self.fields, *pools, self.shape, **settings)

@@ -1,0 +1,270 @@
+"""The fit of a bridge: its settings, what it reads, and how its fields are matched."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import field
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from interpolants.couplings.paired import Paired
+from interpolants.data.instance_noise import InstanceNoise
+from interpolants.fields.learned import LearnedFields
+from interpolants.fields.log_density import LogDensity
+from interpolants.fields.preconditioned import Preconditioned, check_preconditioned
+from interpolants.foundations.checks import number
+from interpolants.foundations.errors import invalid
+from interpolants.framework.frames import Standard
+from interpolants.framework.roles import Role
+from interpolants.framework.stages import Run
+from interpolants.framework.trained import Trained
+from interpolants.methods.bridge.auto_eps import EpsChoice
+from interpolants.methods.bridge.held_out import Ends, set_aside
+from interpolants.methods.parts import choices
+from interpolants.methods.parts.start_points import Pool
+from interpolants.nets.build import choose_net
+from interpolants.objectives.joint import JointLoss, joint_loss
+from interpolants.paths.custom import General
+from interpolants.paths.fitted import UnfittedPath
+from interpolants.paths.path import Path
+from interpolants.training.pairs import PairBatches, PathLoss, TimedNet, finished
+
+
+class BridgeFit(Trained):
+    """Settings and fit of :class:`interpolants.Bridge`, which documents them."""
+
+    noun: ClassVar[str] = "bridge"
+    former: ClassVar[Mapping[str, str]] = {
+        "learn": "It is called heads now.",
+        "normaliser": "The units are in state['frame'].",
+        "settings": "Settings of the training are settings of the bridge: bridge.steps, bridge.lr, ...",
+        "result": "How the training went is in history and about.",
+    }
+
+    path: Any = field(default="linear", kw_only=False)
+    coupling: Any = "independent"
+    net: Any = "auto"
+    heads: Any = "auto"
+    times: Any = "auto"
+    standardize: bool = True
+    drop_condition: float = 0.0
+    held_out: float = 0.0
+    precondition: bool = False
+    perturb: float | InstanceNoise = 0.0
+    penalties: Sequence[Any] = ()
+    leg: Mapping[str, Any] | None = None
+
+    def check_settings(self) -> None:
+        """Turn names into members, and refuse settings."""
+        number("Bridge", "drop_condition", self.drop_condition, at_least=0, below=1)
+        number("Bridge", "held_out", self.held_out, at_least=0, at_most=0.5, remedy="0.1 is usual.")
+        self.path = choices.path_for_data("Bridge", self.path)
+        now = self.first_path
+        self.heads = choices.choose_heads("Bridge", self.heads, now)
+        self.coupling = choices.choose_coupling("Bridge", self.coupling)
+        choices.choose_times("Bridge", self.times, now)
+        self.perturb = (
+            self.perturb if isinstance(self.perturb, InstanceNoise) else InstanceNoise(self.perturb)
+        )
+        self.penalties = tuple(self.penalties)
+        choices.choose_penalties("Bridge", self.penalties, now, self.heads)
+        joint_loss(self.heads, now)  # refuses what the path does not determine
+        if self.precondition:
+            check_preconditioned(now, self.heads)
+        if self.leg is not None:
+            self.leg_template(self.leg)
+
+    @property
+    def first_path(self) -> Path:
+        """The path, or what stands for it before there are data to fit it to."""
+        found: Path = self.path.before if isinstance(self.path, UnfittedPath) else self.path
+        return found
+
+    def roles(self) -> tuple[Role, ...]:
+        """Samples of both ends, and what is known of their rows."""
+        paired = isinstance(self.coupling, Paired)
+        path, axis = self.first_path, "x1" if paired else "x0"
+        start = Role(name="x0", axis=axis, like="x1", about="samples at t = 0", optional=path.is_static)
+        x0 = () if path.is_one_sided else (start,)
+        x1 = Role(name="x1", axis="x1", about="samples at t = 1")
+        known = Role(
+            name="cond", kind="condition", axis="x1", optional=True, about="condition of each row of x1"
+        )
+        known0 = Role(
+            name="cond0", kind="condition", axis=axis, optional=True, about="what is known of each row of x0"
+        )
+        return (*x0, x1, known, *((known0,) if x0 else ()))
+
+    def fit(
+        self, x0: Any = None, x1: Any = None, *, cond: Any = None, cond0: Any = None, **options: Any
+    ) -> Self:
+        """Learn the bridge from samples of the two distributions.
+
+        Args:
+            x0: Samples of rho0; left out where the path has a Gaussian base (or is a mirror).
+            x1: Samples of rho1.
+            cond: What is known of each row of ``x1``: labels ``(N,)``, vectors ``(N, C)`` or fields ``(N, C, *D)``.
+            cond0: Likewise for ``x0``; used by couplings that pair within labels. Starts are then drawn by the labels
+                of x1: where labels are not equally frequent at both ends, those of x1 count.
+            options: ``steps``, ``batch_size`` for this fit alone, and the options of
+                :meth:`interpolants.framework.method.Method.fit_roles`.
+        """
+        if x0 is not None and self.first_path.is_one_sided:
+            rule, remedy = (
+                "a one-sided path draws x0 from its own Gaussian base",
+                "Leave x0 out, or take path='linear'.",
+            )
+            raise invalid(
+                "Bridge.fit", rule, f"samples, on the path {type(self.first_path).__name__}", remedy
+            )
+        given = {"x0": x0, "x1": x1, "cond": cond, "cond0": cond0}
+        return super().fit(**{name: value for name, value in given.items() if value is not None}, **options)
+
+    def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
+        """Match the fields, then learn the leg if it was asked for."""
+        choices.warn_about_loss_of_detail("Bridge", data["x1"], "x1")
+        whole_ends = Ends(data.get("x0"), data["x1"], data.get("cond"), data.get("cond0"))
+        paired = isinstance(self.coupling, Paired)
+        ends, away = set_aside(whole_ends, self.held_out, self.seed, paired=paired)
+        frame = self._new_frame(ends)
+        ends, away = encoded(ends, frame), None if away is None else encoded(away, frame)
+        path: Path = self.path.fit(ends.x1) if isinstance(self.path, UnfittedPath) else self.path
+        if isinstance(path, General) and ends.x0 is not None:
+            rows = min(len(ends.x0), len(ends.x1), 64)
+            path.check_ends(ends.x0[:rows], ends.x1[:rows])
+        net = self._match(path, ends, run)
+        pool0 = None if ends.x0 is None else Pool.of(ends.x0, ends.cond0, self.seed)
+        density0 = run.densities.get("x0")
+        leg = (
+            None
+            if self.leg is None or pool0 is None
+            else run.fit("leg", self.leg_template(self.leg), x1=frame.decode(pool0.x))
+        )
+        pools = {"pool0": pool0, "pool1": Pool.of(ends.x1, ends.cond, self.seed), "held": away}
+        rest = {"density0": density0, "leg": leg, "eps_choice": None}
+        return {"net": net, "path": path, "frame": frame, **pools, **rest}
+
+    def _new_frame(self, ends: Ends) -> Standard:
+        if not self.standardize:
+            return Standard()
+        return Standard().fit(ends.x1 if ends.x0 is None else torch.cat([ends.x0, ends.x1.to(ends.x0)]))
+
+    def _match(self, path: Path, ends: Ends, run: Run) -> nn.Module:
+        """The network that has learnt the fields."""
+        net, loss = self._new_net(path, ends)
+        times = choices.choose_times("Bridge", self.times, path)
+        known: dict[str, Any] = {
+            "cond": ends.cond,
+            "cond0": ends.cond0,
+            "perturb": self.perturb,
+            "who": "Bridge.fit",
+        }
+        batches = PairBatches(ends.x0, ends.x1, self.batch_size, self.coupling, times, **known)
+        drop = self.drop_condition if ends.cond is not None else 0.0
+        penalties = choices.choose_penalties("Bridge", self.penalties, path, self.heads)
+        trained = PathLoss(loss, times, drop, penalties)
+        return finished(net, run.train("match", TimedNet(net, times), trained, batches, self.training()))
+
+    def _new_net(self, path: Path, ends: Ends) -> tuple[nn.Module, JointLoss]:
+        """The network with its initial weights, as the fields use it, and the loss that suits it."""
+        own = isinstance(self.net, nn.Module)
+        if self.heads == ("log_density",):
+            net: nn.Module = LogDensity.fitted(
+                path, ends.x0, ends.x1, net=self.net, cond=ends.cond, seed=self.seed
+            )
+        else:
+            net = choose_net(self.net, tuple(ends.x1.shape[1:]), len(self.heads), ends.cond, self.seed)
+        net = net if own else net.float()  # the ends are float32 here, whatever torch's default type
+        if not self.precondition:
+            return net, joint_loss(self.heads, path)
+        spread = float(ends.x1.double().square().mean().sqrt())
+        wrapped = Preconditioned(net, path, self.heads, spread)
+        return wrapped, joint_loss(self.heads, path, wrapped.weight)
+
+    # --- what was learnt
+
+    def learnt_part(self, what: str, name: str) -> Any:
+        """A part of the state, asked for by a function that needs a fit."""
+        if not self.is_fitted:
+            raise invalid(
+                f"Bridge.{what}", "the bridge must be fitted", "one that is not", "Call fit(x0, x1) first."
+            )
+        return self.state[name]
+
+    @property
+    def fields(self) -> LearnedFields:
+        """The learnt fields, in the network's (standardised) units.
+
+        Raises:
+            InvalidInputError: If the bridge is not fitted.
+        """
+        net, path = self.learnt_part("fields", "net"), self.state["path"]
+        if len(self.heads) > 1:
+            return LearnedFields(path, joint=net, heads=self.heads)
+        given: dict[str, Any] = {self.heads[0]: net}
+        return LearnedFields(path, mean1=self.state["pool1"].x.mean(0), **given)
+
+    @property
+    def network(self) -> nn.Module:
+        """The trained network, as the fields call it."""
+        found: nn.Module = self.learnt_part("network", "net")
+        return found
+
+    @property
+    def fitted_path(self) -> Path:
+        """The path, fitted to the data where it is one that is."""
+        found: Path = self.learnt_part("fitted_path", "path")
+        return found
+
+    @property
+    def frame(self) -> Standard:
+        """The map from data units to those of the network."""
+        found: Standard = self.learnt_part("frame", "frame")
+        return found
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Event shape; empty before ``fit``."""
+        return self.shapes.get("x1", ())
+
+    @property
+    def held_out_rows(self) -> Ends | None:
+        """The rows that training did not see, in the network's units, if any were set aside."""
+        found: Ends | None = self.learnt_part("held_out_rows", "held")
+        return found
+
+    @property
+    def eps_choice(self) -> EpsChoice | None:
+        """How the noise level was chosen, if it was."""
+        found: EpsChoice | None = self.learnt_part("eps_choice", "eps_choice")
+        return found
+
+    @property
+    def classes(self) -> int:
+        """Number of labels the bridge was conditioned on; 0 for none, or for conditions that are no labels."""
+        given = self.given.get("cond")
+        return len(given.columns) if given is not None and given.container == "labels" else 0
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether it was fitted with a condition."""
+        return "cond" in self.given
+
+    def leg_template(self, settings: Mapping[str, Any]) -> Any:
+        """An unfitted Gaussian -> rho0 bridge with this one's training, changed by some settings."""
+        own = {
+            name: getattr(self, name) for name in type(self.training()).model_fields if hasattr(self, name)
+        }
+        net = self.net if not isinstance(self.net, nn.Module) else "auto"
+        return type(self)(path="one_sided_linear", net=net, **{**own, **settings})
+
+
+def encoded(ends: Ends, frame: Standard) -> Ends:
+    """Ends in the network's units and precision."""
+    x0 = None if ends.x0 is None else frame.encode(ends.x0).float()
+    return Ends(x0, frame.encode(ends.x1).float(), as_float32(ends.cond), as_float32(ends.cond0))
+
+
+def as_float32(cond: Tensor | None) -> Tensor | None:
+    """A condition in the network's precision; labels as they are."""
+    return cond.float() if cond is not None and cond.is_floating_point() else cond

@@ -1,0 +1,118 @@
+"""Rows that training does not see, kept by a bridge to choose its noise level by."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from interpolants.couplings.paired import Paired
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.randomness import generator
+from interpolants.foundations.records import record
+from interpolants.foundations.types import take_rows
+from interpolants.methods.parts.start_points import draw_base
+
+if TYPE_CHECKING:
+    from interpolants.methods.bridge.bridge import Bridge
+
+# What the estimate of the errors needs, and the most it looks at.
+FEWEST, MOST = 200, 10_000
+
+
+@record("bridge_ends")
+@dataclass(frozen=True)
+class Ends:
+    """Rows of both ends, in the network's units.
+
+    Attributes:
+        x0: Start points ``(N, *D)``; None where the path draws them, or goes from data back to data.
+        x1: End points ``(M, *D)``.
+        cond: Condition of each end point.
+        cond0: What is known of each start point, for couplings that pair within labels.
+    """
+
+    x0: Tensor | None
+    x1: Tensor
+    cond: Tensor | None = None
+    cond0: Tensor | None = None
+
+
+def count_aside(share: float, rows: int) -> int:
+    """How many of some rows are set aside.
+
+    Raises:
+        InvalidInputError: If they are too few.
+    """
+    count = min(round(share * rows), MOST)
+    if count < FEWEST:
+        rule = f"held_out must set aside at least {FEWEST} rows"
+        remedy = "Raise held_out, or leave it out and call choose_eps with data of your own."
+        raise invalid("Bridge.fit", rule, f"{count} of {rows}", remedy)
+    return count
+
+
+def set_aside(ends: Ends, share: float, seed: int, *, paired: bool) -> tuple[Ends, Ends | None]:
+    """The rows to learn from, and a random share that training must not see.
+
+    Args:
+        ends: All rows.
+        share: Share to set aside; 0 sets none.
+        seed: Seed of the choice.
+        paired: Split both ends alike, which keeps pairs together.
+    """
+    if not share:
+        return ends, None
+    kept1, away1 = _parted(len(ends.x1), share, seed, "x1")
+    nothing = torch.empty(0, dtype=torch.long)
+    kept0, away0 = nothing, nothing
+    if ends.x0 is not None:
+        kept0, away0 = _parted(len(ends.x0), share, seed, "x1" if paired else "x0")
+    return _taken(ends, kept0, kept1), _taken(ends, away0, away1)
+
+
+def _parted(n: int, share: float, seed: int, end: str) -> tuple[Tensor, Tensor]:
+    count = count_aside(share, n)
+    order = torch.randperm(n, generator=generator(seed, "held-out rows", end))
+    return order[count:], order[:count]
+
+
+def _taken(ends: Ends, rows0: Tensor, rows1: Tensor) -> Ends:
+    x0 = None if ends.x0 is None else ends.x0[rows0]
+    return Ends(x0, ends.x1[rows1], take_rows(ends.cond, rows1), take_rows(ends.cond0, rows0))
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Rows of both ends in data units.
+
+    Attributes:
+        x0: ``(N, *D)`` starts; draws of the base where the path has one.
+        x1: ``(M, *D)`` ends.
+        cond: Condition of each end, if there is one.
+        held_out: Whether training has not seen the ends.
+        paired: Whether row i of ``x0`` belongs to row i of ``x1``.
+        cond0: What is known of each start, for couplings that pair within labels.
+    """
+
+    x0: Tensor
+    x1: Tensor
+    cond: Tensor | None
+    held_out: bool
+    paired: bool
+    cond0: Tensor | None = None
+
+
+def examples_of(bridge: "Bridge", n: int, seed: int) -> Examples:
+    """At most ``n`` rows of each end in data units; see ``Bridge.examples``."""
+    held, pool0, pool1 = (bridge.state[name] for name in ("held", "pool0", "pool1"))
+    x0, cond0 = (None, None) if pool0 is None else (pool0.x, pool0.cond)
+    ends: Ends = held if held is not None else Ends(x0, pool1.x, pool1.cond, cond0)
+    base, x1, decode = bridge.state["path"].base, ends.x1[:n], bridge.frame.decode
+    start = x1 if ends.x0 is None else ends.x0[:n]
+    start = start if base is None else draw_base(base, bridge.shape, n, seed, 0)
+    paired = pool0 is not None and isinstance(bridge.coupling, Paired) and len(start) == len(x1)
+    cond, cond0 = take_rows(ends.cond, slice(n)), take_rows(ends.cond0, slice(n))
+    return Examples(
+        decode(start), decode(x1), cond, held is not None, paired, None if base is not None else cond0
+    )
