@@ -9,9 +9,9 @@ from torch.testing import assert_close
 from typer.testing import CliRunner
 
 from interpolants.cli.app import app
-from interpolants.methods import choices
 from interpolants.foundations.cards import CardWarning
 from interpolants.foundations.registry import build, describe, members, names, rebuild
+from interpolants.methods.parts import choices
 from interpolants.objectives.joint import joint_loss
 from interpolants.reports.tables import Tables
 from interpolants.solvers import available, get_solver

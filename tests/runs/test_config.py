@@ -133,7 +133,7 @@ def test_toml_yaml_and_json_say_the_same_and_the_resolved_form_reads_back(tmp_pa
             "Did you mean 'basis'?",
         ),
         (
-            {"bridge": {"learn": ["noise"], "penalties": [{"kind": "fokker_planck_residual"}]}},
+            {"bridge": {"heads": ["noise"], "penalties": [{"kind": "fokker_planck_residual"}]}},
             (),
             "my.toml: 'bridge.penalties': Bridge: FokkerPlanckResidual goes with a network of log_density alone, "
             "got ('noise',). Learn ('log_density',). For a score without a potential take "

@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from interpolants.diagnostics import log_density_mismatch
-from interpolants.methods import Bridge
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.methods import Bridge
 from interpolants.metrics.sliced_wasserstein import sliced_wasserstein
 from interpolants.runs import InterruptedRunError, execute, make_config
 from interpolants.runs import run as run_module

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from interpolants.dynamics.sample import Samples
-from interpolants.framework.frames import Standard
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.registry import build, find_card
+from interpolants.framework.frames import Standard
 from interpolants.framework.method import Method
 from interpolants.framework.scores import Score
 from interpolants.runs.config import EvaluateConfig, TaskConfig, method_kind
