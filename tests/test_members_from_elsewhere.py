@@ -149,9 +149,9 @@ def test_the_report_has_words_for_them(others):
 
 def test_training_knows_them_by_name(others):
     path = build("path", "smooth")
-    (penalty,) = choices.choose_penalties([{"kind": "small", "weight": 0.5}], path, ("velocity",))
+    (penalty,) = choices.choose_penalties("Bridge", [{"kind": "small", "weight": 0.5}], path, ("velocity",))
     assert penalty.weight == 0.5
-    times = choices.choose_times({"kind": "late", "power": 3.0})
+    times = choices.choose_times("Bridge", {"kind": "late", "power": 3.0})
     assert times == members("time_sampler")["late"](power=3.0)
     x0, x1 = torch.zeros(4, 2), torch.ones(4, 2)
     loss = joint_loss(["step"], path)(

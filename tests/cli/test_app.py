@@ -166,7 +166,7 @@ def test_labels_can_be_asked_for(place):
     refused = call("sample", "runs/labels", "--cond", "nope.npy", "--out", "no.npz", code=2)
     assert "--cond: the file must exist" in " ".join(refused.stderr.split())
     refused = call("sample", "runs/mine", "-n", 5, "--label", 2, "--out", "no.npz", code=2)
-    assert "fitted without conditions takes none" in refused.stderr
+    assert "fitted without cond takes none" in refused.stderr
     assert not (place / "no.npz").exists()
 
 
@@ -334,7 +334,7 @@ def test_control_c_saves_says_how_to_go_on_and_exits_with_130(place):
     assert process.returncode == 130, stderr
     assert "Go on with: interpolants run --out runs/stopped --resume" in " ".join(stderr.split())
     assert "Traceback" not in stderr
-    assert list((place / "runs/stopped/main/train/checkpoints").glob("step-*"))
+    assert list((place / "runs/stopped/main/train/match/checkpoints").glob("step-*"))
 
 
 def test_help_imports_neither_torch_nor_anything_optional():

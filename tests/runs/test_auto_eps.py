@@ -17,7 +17,7 @@ from interpolants.runs.sources import load_data
 DATA = {"x0": {"problem": "eight_gaussians", "n": 3000}, "x1": {"problem": "moons", "n": 3000}}
 OWN = {
     "data": DATA,
-    "bridge": {"path": "linear", "learn": ["velocity", "noise"], "net": {"kind": "mlp", "width": 32, "depth": 2}},
+    "bridge": {"path": "linear", "heads": ["velocity", "noise"], "net": {"kind": "mlp", "width": 32, "depth": 2}},
     "train": {"steps": 150, "batch_size": 64},
     "evaluate": {"n": 200, "n_steps": 10, "eps": [0.0, 0.5], "auto_eps": True, "log_prob": 0, "check": False},
 }  # fmt: skip

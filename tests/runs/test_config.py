@@ -75,8 +75,8 @@ def test_toml_yaml_and_json_say_the_same_and_the_resolved_form_reads_back(tmp_pa
         ({}, ("train.steps=true",), "my.toml: 'train.steps' must be an integer >= 1, got true"),
         (
             {},
-            ("train.optimizer=sgd",),
-            "my.toml: 'train.optimizer' must be one of \"adam\", \"adamw\", got \"sgd\"",
+            ("train.optimizer=sgdd",),
+            "my.toml: 'train.optimizer' must be one of \"adam\", \"adamw\", \"sgd\", \"rmsprop\", got \"sgdd\"",
         ),
         (
             {"evaluate": {"eps": [0.5, -1]}},

@@ -89,7 +89,7 @@ def test_the_folder_has_the_form_that_reports_read(finished):
 @pytest.mark.parametrize("start", [execute, train_only])
 @pytest.mark.parametrize(
     "wrong",
-    [{"times": "some"}, {"learn": ["velocit"]}, {"net": {"kind": "mlp", "widht": 3}}, {"held_out": 0.1}],
+    [{"times": "some"}, {"heads": ["velocit"]}, {"net": {"kind": "mlp", "widht": 3}}, {"held_out": 0.1}],
 )
 def test_a_mistake_leaves_no_folder_behind(start, wrong, tmp_path):
     config = make_config({"data": {"x1": {"problem": "moons", "n": 40}}, "bridge": wrong})
@@ -135,8 +135,8 @@ def test_another_length_of_the_leg_is_obeyed_when_a_run_goes_on(tmp_path):
     for leg_steps in (3, 3, 5):
         config = make_config({"tasks": [pair]}, [f"evaluate.leg_steps={leg_steps}"])
         execute(config, out, progress=False, resume=True)
-        leg = Bridge.load(find_bridge(out)).leg
-        lengths.append((leg.settings.steps, leg.history[-1]["step"], leg.history[-1]["loss"]))
+        leg = Bridge.load(find_bridge(out)).state["leg"]
+        lengths.append((leg.steps, leg.history[-1]["step"], leg.history[-1]["loss"]))
     assert [length[:2] for length in lengths] == [(3, 3), (3, 3), (5, 5)]
     assert lengths[0] == lengths[1]  # the same one, not one like it
 
@@ -175,14 +175,14 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(finished, tmp_path, monk
     out = tmp_path / "out"
     monkeypatch.setattr(Bridge, "fit", stopped)
     with pytest.raises(
-        InterruptedRunError, match=r"saved at step 6\. Go on with: interpolants run .* --resume"
+        InterruptedRunError, match=r"what was learnt is saved. Go on with: interpolants run .* --resume"
     ) as caught:
         execute(config, out, progress=False)
     assert caught.value.signal == 2
     assert not (out / "results.json").exists()
     monkeypatch.setattr(Bridge, "fit", fit)
     execute(config, out, progress=False)  # unfinished and of the same settings: taken up without being asked
-    for name in ("flow/bridge/bridge_model.safetensors", "flow/arrays.safetensors"):
+    for name in ("flow/bridge/tensors.safetensors", "flow/arrays.safetensors"):
         one, two = load_file(straight / name), load_file(out / name)
         assert all(torch.equal(one[key], two[key]) for key in one)
 
@@ -242,7 +242,7 @@ def test_a_classifier_separates_what_can_be_separated():
 def test_a_learnt_log_density_is_held_against_that_of_its_flow(tmp_path):
     """The reported spread is that of u - log q over the held-out points, whatever the units of the data."""
     penalty = {"kind": "fokker_planck_residual", "weight": 0.1, "points": 16}
-    own = {**SMALL["bridge"], "path": "one_sided_linear", "learn": ["log_density"], "penalties": [penalty]}
+    own = {**SMALL["bridge"], "path": "one_sided_linear", "heads": ["log_density"], "penalties": [penalty]}
     config = make_config({**SMALL, "bridge": own, "data": {"x1": {"problem": "moons", "n": 300}}})
     execute(config, tmp_path / "out", progress=False)
     task = read_results(tmp_path / "out")["tasks"][0]

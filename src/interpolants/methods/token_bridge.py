@@ -76,7 +76,7 @@ class TokenBridge(Trained):
     batch_size: int = 64
     warmup: int = 100
 
-    def check(self) -> None:
+    def check_settings(self) -> None:
         """Turn names into members, and refuse what contradicts."""
         if self.schedule not in ("constant", "cosine", "step"):
             remedy = "The schedule of revealing is called keep_schedule."

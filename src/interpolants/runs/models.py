@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.storage import MANIFEST
 from interpolants.framework import method, stored
 from interpolants.framework.method import MODEL
 
@@ -38,7 +39,7 @@ def find_model(folder: Path, task: str | None = None, seed: int | None = None) -
     Raises:
         InvalidInputError: If there is none, or several and none was chosen.
     """
-    if stored.is_tree(folder):
+    if stored.is_tree(folder) or (folder / MANIFEST).is_file():  # an earlier store says itself what reads it
         if task is not None:
             raise invalid("--task", f"{folder} must be a run to have tasks", repr(task), "Leave it out.")
         return folder

@@ -76,7 +76,7 @@ class Multimarginal(Trained):
     edge_share: float = 0.5
     net: Any = "auto"
 
-    def check(self) -> None:
+    def check_settings(self) -> None:
         """Turn names into members, and refuse settings."""
         whole("Multimarginal", "densities", self.densities, at_least=2)
         self.latent = number("Multimarginal", "latent", self.latent, at_least=0)

@@ -99,7 +99,7 @@ class Rectification(Trained):
     coupling: Any = "independent"
     n_steps: int = 100
 
-    def check(self) -> None:
+    def check_settings(self) -> None:
         """Turn names into members, and refuse settings."""
         whole("Rectification", "rounds", self.rounds, at_least=1)
         whole("Rectification", "n_steps", self.n_steps, at_least=1)

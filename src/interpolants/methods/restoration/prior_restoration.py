@@ -66,7 +66,7 @@ class PriorRestoration(Trained):
     red_diff: Mapping[str, Any] | None = None
     net: Any = "auto"
 
-    def check(self) -> None:
+    def check_settings(self) -> None:
         """Turn names into members, and refuse what RED-diff would refuse after the training."""
         self.operator: Operator = _operator(self.operator)
         self.red_diff = dict(self.red_diff or {})

@@ -62,7 +62,7 @@ class Restoration(Trained):
     coupling: Any = "in_painting"
     net: Any = "auto"
 
-    def check(self) -> None:
+    def check_settings(self) -> None:
         """Turn names into members, and refuse settings."""
         self.coupling = choose_coupling("Restoration", self.coupling)
         if not isinstance(self.coupling, DataDependent | MissingCode):
