@@ -56,7 +56,7 @@ class SchrodingerBridge(Method):
 
     eps: float = 0.5
 
-    def check(self) -> None:
+    def check_settings(self) -> None:
         """Refuse settings."""
         self.eps = check_eps(type(self).__name__, self.eps)
 

@@ -71,9 +71,9 @@ class EntropicSB(LearntBridge):
     batch_size: int = 512
     warmup: int = 0
 
-    def check(self) -> None:
+    def check_settings(self) -> None:
         """Refuse settings."""
-        super().check()
+        super().check_settings()
         one_of("EntropicSB", "solver", self.solver, ("learnt", "plan"))
         whole("EntropicSB", "block", self.block, at_least=2)
         whole("EntropicSB", "pairs", self.pairs, at_least=2)

@@ -81,9 +81,9 @@ class InterpolantSB(LearntBridge):
     batch_size: int = 512
     warmup: int = 0
 
-    def check(self) -> None:
+    def check_settings(self) -> None:
         """Turn names into members, and refuse settings."""
-        super().check()
+        super().check_settings()
         whole("InterpolantSB", "n_basis", self.n_basis, at_least=1, at_most=8)
         whole("InterpolantSB", "inner", self.inner, at_least=1, at_most=1000)
         number("InterpolantSB", "polish", self.polish, at_least=0, below=1)

@@ -103,9 +103,9 @@ class LightSB(SchrodingerBridge):
     patience: int = 3
     floor: float = 1e-5
 
-    def check(self) -> None:
+    def check_settings(self) -> None:
         """Refuse settings."""
-        super().check()
+        super().check_settings()
         self._settings()
 
     def _settings(self) -> LightTraining:
