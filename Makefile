@@ -45,8 +45,9 @@ docs: $(VENV)/.dev                 ## Run the lessons and build docs/_build/html
 wheel: $(VENV)/.dev                ## Build the wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
-bench: $(VENV)/.dev                ## Measure overheads against the bare network
-	$(BIN)/python -m benchmarks
+# make bench BASE=<commit> [ROUNDS=11] compares this tree with that commit instead.
+bench: $(VENV)/.dev                ## Measure overheads against the bare network, or against BASE=<commit>
+	$(BIN)/python -m benchmarks $(if $(BASE),against --base $(BASE) --rounds $(or $(ROUNDS),11))
 
 check: $(VENV)/.dev                ## Lint, types, import contract
 	$(BIN)/ruff check src tests benchmarks studies gallery docs/*.py

@@ -1,11 +1,11 @@
-"""``python -m benchmarks [overhead|fields|pairs|light_sb|first_hour] [--rounds N] [--out FILE]``: print the tables."""
+"""``python -m benchmarks [overhead|against|fields|pairs|light_sb|first_hour] [--rounds N] [--out FILE]``: print the tables."""
 
 import argparse
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import fields, first_hour, light_sb, overhead, pairs
+from benchmarks import against, fields, first_hour, light_sb, overhead, pairs
 from benchmarks.timing import table
 from interpolants.foundations.memory import tune_malloc
 
@@ -13,9 +13,11 @@ from interpolants.foundations.memory import tune_malloc
 def main() -> None:
     """Measure, print, and write a file if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    items = ("overhead", "fields", "pairs", "light_sb", "first_hour")
+    items = ("overhead", "against", "fields", "pairs", "light_sb", "first_hour")
     parser.add_argument("what", nargs="?", choices=items, default="overhead")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds per overhead table")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds per overhead table, or per case")
+    parser.add_argument("--base", default="main", help="commit to compare with, for against")
+    parser.add_argument("--only", default="", help="cases whose name holds this, for against")
     parser.add_argument("--default-malloc", action="store_true", help="leave the allocator as it is")
     parser.add_argument("--steps", type=int, default=4000, help="training steps of fields and pairs")
     parser.add_argument("--seeds", type=int, default=1, help="seeds of the fields")
@@ -30,7 +32,10 @@ def main() -> None:
         parts.append(line)
         print(line, flush=True)
 
-    if options.what == "fields":
+    if options.what == "against":
+        found = against.compare(options.base, rounds=options.rounds, only=options.only)
+        report(against.table(list(found), options.base))
+    elif options.what == "fields":
         fields.run(steps=options.steps, seeds=options.seeds, n=10_000, report=report)
     elif options.what == "pairs":
         pairs.run(steps=options.steps, report=report)
