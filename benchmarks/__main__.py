@@ -1,4 +1,4 @@
-"""``python -m benchmarks [overhead|against|fields|pairs|light_sb|first_hour] [--rounds N] [--out FILE]``: print the tables."""
+"""``python -m benchmarks [overhead|against|fields|pairs|light_sb|first_hour] [--rounds N] [--out FILE]``."""
 
 import argparse
 import tempfile

@@ -1,4 +1,4 @@
-"""This tree against another commit: both run side by side, one unit of work in turn, so that they share the slow minutes.
+"""Speed of this tree against another commit: one unit of work each in turn, so that both share the slow minutes.
 
 ``make bench BASE=<commit>`` checks the commit out beside this tree and starts one process for each. Both run the cases
 below, from this file, and differ in the ``interpolants`` that they import.

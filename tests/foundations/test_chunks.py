@@ -1,8 +1,10 @@
 """Batches are cut at multiples of 64, padded where small, and put together again; states may be tokens."""
 
+from typing import Any, NamedTuple
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.invariance import SMALLEST, rows_are_independent
@@ -16,25 +18,34 @@ class Shy(nn.Module):
         return x * (1 + len(x))
 
 
-def together(chunks):
-    """All rows, through ``take`` and ``lead``."""
-    parts = []
-    for rows, first in chunks:
-        states, cond = chunks.take(rows, first)
-        keep = slice(chunks.lead(rows, first), chunks.lead(rows, first) + rows.stop - rows.start)
-        parts.append((states[keep], cond[keep]))
-    return torch.cat([x for x, _ in parts]), torch.cat([c for _, c in parts])
+class Answers(NamedTuple):
+    x: Tensor
+    index: Tensor
+    beside: dict[str, Any]
+    calls: int
+    nothing: None
 
 
 @pytest.mark.parametrize("first_index", [0, 5, 130])
 @pytest.mark.parametrize("owner", [nn.Identity(), Shy()], ids=["independent rows", "dependent rows"])
-def test_the_chunks_are_the_batch(owner, first_index):
-    x, cond = torch.arange(300.0)[:, None], torch.arange(300)
+def test_a_map_over_the_chunks_gives_the_rows_of_the_batch(owner, first_index):
+    x, cond, sizes, done = torch.arange(300.0)[:, None], torch.arange(300), [], []
     chunks = Chunks(owner, lambda s, c: owner(s), x, cond, chunk=128, first_index=first_index, invariant=True)
-    states, given = together(chunks)
-    assert torch.equal(states, x)
-    assert torch.equal(given, cond)
-    assert chunks.pad == (BLOCK if isinstance(owner, Shy) else SMALLEST)
+
+    def run(chunk):
+        sizes.append(len(chunk.x))
+        index = chunk.first + torch.arange(len(chunk.x))
+        return Answers(chunk.x, index, {"cond": chunk.cond}, 7, None)
+
+    found = chunks.map(run, done.append)
+    assert torch.equal(found.x, x)
+    assert torch.equal(found.index, first_index + torch.arange(300))
+    assert torch.equal(found.beside["cond"], cond)
+    assert (found.calls, found.nothing) == (7, None)
+    assert done == sorted(done)
+    assert done[-1] == 300
+    pad = BLOCK if isinstance(owner, Shy) else SMALLEST
+    assert (chunks.pad, min(sizes) >= pad) == (pad, True)
 
 
 def test_rows_of_a_table_of_tokens_are_independent_and_of_a_shy_one_are_not():

@@ -16,10 +16,10 @@ from torch import Generator, Tensor
 from interpolants.discrete.masking import Hidden, hide, hide_share
 from interpolants.discrete.posterior import Posterior, as_posterior
 from interpolants.foundations.checks import one_of, whole
-from interpolants.foundations.chunks import Chunks
+from interpolants.foundations.chunks import Chunk, Chunks
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BlockNoise
-from interpolants.foundations.types import Condition, check_rows, take_rows
+from interpolants.foundations.types import Condition, check_rows
 
 Form = Literal["time_free", "time"]
 _MOST_SEQUENCES = 1 << 20
@@ -189,22 +189,24 @@ def _missed(posterior: Posterior, x1: Tensor, hidden: Hidden, cond: Condition, c
     assert path.mask is not None
     where = hidden.where.to(x1.device)
     x, t = x1.masked_fill(where, path.mask), path.schedule.time_of_hidden(hidden.share.to(x1.device))
-    plan = Chunks(
+    chunks = Chunks(
         posterior,
-        lambda tokens, given: posterior(tokens, 0.5, given),
+        lambda tokens, given: posterior(tokens, 0.5, given[0]),
         x,
-        cond,
+        (cond, x1, t, where),
         networks=posterior.networks,
         chunk=chunk,
         first_index=0,
         invariant=False,
     )
-    parts = []
-    for rows, _ in plan:
-        mu = posterior(x[rows], t[rows], take_rows(cond, rows)).double()
-        missed = -mu.gather(-1, x1[rows][..., None]).squeeze(-1).log()
-        parts.append(missed.masked_fill(~where[rows], 0).sum(1))
-    return torch.cat(parts)
+
+    def missed(part: Chunk) -> tuple[Tensor]:
+        given, clean, times, masked = part.cond
+        mu = posterior(part.x, times, given).double()
+        nats = -mu.gather(-1, clean[..., None]).squeeze(-1).log()
+        return (nats.masked_fill(~masked, 0).sum(1),)
+
+    return chunks.map(missed)[0]
 
 
 def _check(posterior: Posterior, x1: Tensor, form: str) -> None:

@@ -3,8 +3,8 @@
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from torch import Tensor
 from interpolants.discrete.paths import DiscretePath
 from interpolants.discrete.posterior import Posterior
 from interpolants.foundations.checks import number, positive, whole
-from interpolants.foundations.chunks import Chunks
+from interpolants.foundations.chunks import Chunk, Chunks
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BlockNoise
 from interpolants.foundations.types import Condition, check_rows
@@ -73,6 +73,15 @@ class Walk:
             dtype=torch.float64,
             device=self.x.device,
         )
+
+
+class _Walked(NamedTuple):
+    """What a chunk gave, row by row; as in :class:`TokenSamples`."""
+
+    x: Tensor
+    nfe: Tensor
+    draws: Tensor
+    hit_times: Tensor | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +151,7 @@ class TokenSampler(ABC):
         seed = secrets.randbits(31) if seed is None else seed
         x = _starts(who, path, n, length, prompt, seed, first_index, device)
         check_rows(who, cond, len(x), "sequence")
-        plan = Chunks(
+        chunks = Chunks(
             posterior,
             lambda tokens, given: posterior(tokens, _SOME_TIME, given),
             x,
@@ -152,16 +161,13 @@ class TokenSampler(ABC):
             first_index=first_index,
             invariant=invariant,
         )
-        parts = []
-        for rows, first in plan:
-            tokens, given = plan.take(rows, first)
-            lead = plan.lead(rows, first)
-            own = slice(lead, lead + rows.stop - rows.start)
-            done = self.run(Walk(posterior, tokens.clone(), given, first, seed, own))
-            parts.append(_cut(done, own))
-            if progress is not None:
-                progress(rows.stop)
-        return _join(parts, len(x), seed)
+        walked = chunks.map(lambda part: self._walk(posterior, part, seed), progress)
+        return TokenSamples(walked.x, walked.nfe, float(walked.draws.mean()), walked.hit_times, seed)
+
+    def _walk(self, posterior: Posterior, part: Chunk, seed: int) -> "_Walked":
+        done = self.run(Walk(posterior, part.x.clone(), part.cond, part.first, seed, part.own))
+        draws = torch.full((len(part.x),), done.draws, dtype=torch.float64)
+        return _Walked(done.x, done.nfe, draws, done.hit_times)
 
     def sharpen(self, mu: Tensor) -> Tensor:
         """The distributions that tokens are drawn from: mu, unless a temperature or a nucleus was asked for."""
@@ -228,20 +234,3 @@ def _prompted(who: str, path: DiscretePath, n: int | None, length: int | None, p
         remedy = "Shorten the prompt, or ask for longer sequences."
         raise invalid(who, f"the prompt must fit the length {length}", rows.shape[1], remedy)
     return torch.nn.functional.pad(rows, (0, length - rows.shape[1]), value=path.mask)
-
-
-def _cut(done: TokenSamples, own: slice) -> TokenSamples:
-    """Drop padding before and after; ``draws`` becomes the sum over the rows that stay."""
-    times, x = None if done.hit_times is None else done.hit_times[own], done.x[own]
-    return replace(done, x=x, nfe=done.nfe[own], hit_times=times, draws=done.draws * len(x))
-
-
-def _join(parts: list[TokenSamples], total: int, seed: int) -> TokenSamples:
-    times = [part.hit_times for part in parts if part.hit_times is not None]
-    return TokenSamples(
-        x=torch.cat([part.x for part in parts]),
-        nfe=torch.cat([part.nfe for part in parts]),
-        draws=sum(part.draws for part in parts) / total,
-        hit_times=torch.cat(times) if times else None,
-        seed=seed,
-    )

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from interpolants.dynamics.between_steps import Constraint
 from interpolants.dynamics.correctors import Langevin
 from interpolants.dynamics.grids import time_grid
+from interpolants.dynamics.modifiers import ModifiedFields, Modifier, Work
 from interpolants.dynamics.noise import (
     ConstantNoise,
     GammaNoise,
@@ -28,6 +29,8 @@ __all__ = [
     "FollmerNoise",
     "GammaNoise",
     "Langevin",
+    "ModifiedFields",
+    "Modifier",
     "NoiseLevel",
     "ReferenceNoise",
     "ReverseNoise",
@@ -35,6 +38,7 @@ __all__ = [
     "ScheduledNoise",
     "Status",
     "TabulatedNoise",
+    "Work",
     "sample",
     "sample_from_point",
     "time_grid",

@@ -14,8 +14,6 @@ from interpolants.foundations.randomness import BlockNoise
 from interpolants.foundations.types import Condition
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
-# Streams of one seed: numbers that tell its uses apart.
-
 OnStep = Callable[[int, Tensor, Tensor], Tensor | None]
 
 
@@ -100,18 +98,27 @@ class AfterStep:
         """Evaluations of the score per sample."""
         return 0 if self.corrector is None else self.corrector.steps * len(self._levels)
 
-    def over(self, x: Tensor, cond: Condition, known: Condition, first: int, seed: int) -> "AfterStepOver":
-        """The same for one chunk of samples, of which the first has index ``first``."""
-        return AfterStepOver(self, x, cond, known, first, seed)
+    def over(
+        self, fields: Fields, x: Tensor, cond: Condition, known: Condition, first: int, seed: int
+    ) -> "AfterStepOver":
+        """The same for one chunk of samples, of which the first has index ``first``, with the fields of its run."""
+        return AfterStepOver(self, fields, x, cond, known, first, seed)
 
 
 class AfterStepOver:
     """Updates of :class:`AfterStep` for one chunk, with the noise of its samples."""
 
     def __init__(
-        self, plan: AfterStep, x: Tensor, cond: Condition, known: Condition, first: int, seed: int
+        self,
+        plan: AfterStep,
+        fields: Fields,
+        x: Tensor,
+        cond: Condition,
+        known: Condition,
+        first: int,
+        seed: int,
     ) -> None:
-        self.plan, self.cond, self.known = plan, cond, known
+        self.plan, self.fields, self.cond, self.known = plan, fields, cond, known
         self._correcting = self._constraining = None
         if plan.corrector is not None:
             self._correcting = BlockNoise.like(x, seed, "corrector", first=first)
@@ -123,17 +130,14 @@ class AfterStepOver:
         """The states from which the predictor starts."""
         return self._correct(0, self._impose(self._clock[0], x))
 
-    def hook(self, watch: OnStep | None) -> OnStep | None:
-        """For a solver's ``on_step``; ``watch`` is called with the outcome."""
+    def hook(self) -> OnStep | None:
+        """For a solver's ``on_step``; None if there is nothing to do."""
         if self.plan.is_idle:
-            return watch
+            return None
 
         def after(n: int, t: Tensor, x: Tensor) -> Tensor:
             quiet = self.plan.quiet_end and n == self.plan._last
-            x = self._correct(n, self._impose(t, x, quiet=quiet))
-            if watch is not None:
-                watch(n, t, x)
-            return x
+            return self._correct(n, self._impose(t, x, quiet=quiet))
 
         return after
 
@@ -149,7 +153,7 @@ class AfterStepOver:
         assert noise is not None
         rho, std = self.plan._levels[n]
         for _ in range(corrector.steps):
-            score = self.plan.fields.evaluate(x, self._clock[n], ("score",), self.cond)["score"]
+            score = self.fields.evaluate(x, self._clock[n], ("score",), self.cond)["score"]
             x = self._impose(self._clock[n], corrector.step(x, score, noise.normal(), rho=rho, std=std))
         return x
 

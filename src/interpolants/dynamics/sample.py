@@ -16,12 +16,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from interpolants.dynamics.between_steps import Constraint
+from interpolants.dynamics.between_steps import AfterStep, Constraint
 from interpolants.dynamics.correctors import Langevin
-from interpolants.dynamics.integration import Job, Part
+from interpolants.dynamics.course import FINISHES, Course, choose_method, run_grid
+from interpolants.dynamics.modifiers import Modifier, check_modifiers
+from interpolants.dynamics.noise import as_noise
+from interpolants.dynamics.run import Run
+from interpolants.dynamics.samplers import ADAPTIVE, AdaptiveSampler, Arrival, Sampler, SdeSampler
+from interpolants.dynamics.transitions import NOISY, TRANSITIONS
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.chunks import Chunks
@@ -45,6 +51,7 @@ class Samples:
         rejected: Rejected steps per sample of an adaptive solver, ``(B,)``.
         eps: Noise level that was used at ``times``, after the cap, ``(n + 1,)``; None for the ODE. On a coarse grid
             it can lie well below what was asked for.
+        reports: What each modifier found, by name; tensors with one row per sample.
     """
 
     x: Tensor
@@ -56,6 +63,7 @@ class Samples:
     path: Tensor | None = None
     rejected: Tensor | None = None
     eps: Tensor | None = None
+    reports: tuple[dict[str, Tensor], ...] = ()
 
     @property
     def ok(self) -> Tensor:
@@ -88,6 +96,7 @@ def sample(
     brownian: str = "nested",
     corrector: Langevin | None = None,
     constraint: Constraint | None = None,
+    modifiers: Sequence[Modifier] = (),
     on_failure: str = "raise",
     differentiable: bool = False,
     progress: Callable[[int], None] | None = None,
@@ -129,6 +138,8 @@ def sample(
             cost; ``"universal"`` those with any time grid over the same interval, at the price of 1,024 draws.
         corrector: Langevin steps after every step of the solver, or before it; on one-sided paths.
         constraint: What is known of every sample, put back after every step, e.g. ``guidance.Replacement``.
+        modifiers: Changes to the fields and to finished steps, for fixed-step solvers; see :class:`Modifier`. Each one
+            modifies the fields as those before it left them. After a step they act in order, after the constraint.
         on_failure: ``"raise"`` if a sample fails, or ``"keep"`` and report it in ``status``.
         differentiable: Keep the graph, so that gradients flow to ``x`` and to the networks.
         progress: Called with the number of samples done after each chunk.
@@ -141,38 +152,81 @@ def sample(
         DivergedError: If a sample left the finite numbers or missed its tolerance.
     """
     check_call("sample", x, cond, first_index, chunk, on_failure)
-    job = Job(fields, x, eps, reverse, method, n_steps, time_grid, finish, start, stop, cap_noise)
-    job.then(corrector, constraint)
-    if corrector is not None and corrector.step_size == "batch":
-        chunk = _whole_batch(x, chunk, invariant)
-    given = job.together(cond, None if constraint is None else constraint.rows(x))
-    seed = (
-        (secrets.randbits(31) if seed is None else whole("sample", "seed", seed)) if job.is_random else None
-    )
     one_of("sample", "brownian", brownian, ("nested", "universal"))
-    job.brownian = brownian
-    job.seed, job.rtol, job.atol, job.max_steps = seed, rtol, atol, max_steps
+    one_of("sample", "finish", finish, FINISHES)
+    level, members = as_noise(eps), check_modifiers("sample", modifiers, fields)
+    name = choose_method(fields, x, method, noisy=level is not None)
+    _check_adaptive(name, finish, _acting(corrector, constraint, members))
+    chunk = _whole_batch(_coupling(corrector, members), x, chunk, invariant)
+    noisy = level is not None
+    grid = run_grid(fields, n_steps, time_grid, start=start, stop=stop, reverse=reverse, noisy=noisy)
+    between = AfterStep(fields, grid, corrector, constraint, quiet_end=finish != "step")
+    is_random = noisy or name in NOISY or not between.is_idle
+    seed = (secrets.randbits(31) if seed is None else whole("sample", "seed", seed)) if is_random else None
+    course = Course(fields=fields, grid=grid, method=name, finish=finish, seed=seed or 0, brownian=brownian)
+    if level is not None:
+        sampler: Sampler = course.sde(level, x, cap=cap_noise)
+    elif name in ADAPTIVE:
+        sampler = course.adaptive(not isinstance(time_grid, str), rtol, atol, max_steps)
+    else:
+        sampler = course.transitions() if name in TRANSITIONS else course.ode()
+    last = None if finish != "denoise" else 0.0 if reverse else 1.0
+    run = Run(sampler=sampler, between=between, modifiers=members, last=last, seed=seed or 0)
+    known = None if constraint is None else constraint.rows(x)
     # Not inference mode: its tensors could never be trained on, and a field may differentiate inside.
     context: AbstractContextManager[Any] = nullcontext() if differentiable else torch.no_grad()
-    parts: list[Part] = []
     with context:
-        plan = job.cut(x, given, chunk, first_index, invariant)
-        for rows, first in plan:
-            part = job.run(*plan.take(rows, first), first, keep=return_path)
-            parts.append(part.cut(plan.lead(rows, first), rows.stop - rows.start))
-            if progress is not None:
-                progress(rows.stop)
-    result = _gather(parts, job, seed)
+        chunks = sampler.chunks(
+            x,
+            (cond, known),
+            chunk=chunk,
+            first_index=first_index,
+            invariant=invariant,
+            cond_of=lambda pair: pair[0],
+        )
+        done = chunks.map(lambda part: run(part, keep=return_path), progress)
+    result = _samples(done, sampler, grid, seed)
     if on_failure == "raise" and not bool(result.ok.all()):
-        raise _failure(job, result, x, plan)
+        raise _failure(run, result, x, chunks)
     return result
 
 
-def _whole_batch(x: Tensor, chunk: int | None, invariant: bool) -> int:
-    """The chunk for norms averaged over the batch."""
+def _acting(corrector: Langevin | None, constraint: Constraint | None, modifiers: Sequence[Modifier]) -> str:
+    """What acts between steps, in words; empty for nothing."""
+    if corrector is not None or constraint is not None:
+        return "correctors and constraints"
+    return "modifiers" if modifiers else ""
+
+
+def _check_adaptive(name: str, finish: str, acting: str) -> None:
+    """Refuse what acts at common steps where every sample has steps of its own."""
+    if name not in ADAPTIVE:
+        return
+    if finish != "step":
+        remedy = "An adaptive solver has no last step to replace: take stop < 1 or a fixed-step method."
+        raise invalid("sample", f"finish={finish!r} needs fixed steps", repr(name), remedy)
+    if acting:
+        rule = f"{acting} need fixed steps"
+        raise invalid("sample", rule, repr(name), "Take fixed steps, e.g. method='heun'.")
+
+
+def _coupling(corrector: Langevin | None, modifiers: Sequence[Modifier]) -> list[str]:
+    """What makes a sample depend on the others of its batch."""
+    named = [type(modifier).__name__ for modifier in modifiers if modifier.couples_rows]
+    return [
+        *named,
+        *(["step_size='batch'"] if corrector is not None and corrector.step_size == "batch" else []),
+    ]
+
+
+def _whole_batch(coupling: Sequence[str], x: Tensor, chunk: int | None, invariant: bool) -> int | None:
+    """The chunk: all rows at once where samples depend on each other."""
+    if not coupling:
+        return chunk
     if invariant or (chunk is not None and chunk < len(x)):
-        remedy = "Pass invariant=False and no chunk, or take step_size='sample'."
-        raise invalid("sample", "step_size='batch' makes a sample depend on its batch", "a cut batch", remedy)
+        remedy = "Pass invariant=False and no chunk."
+        rule = f"{' and '.join(coupling)} makes a sample depend on its batch"
+        raise invalid("sample", rule, "a cut batch", remedy)
     return len(x)
 
 
@@ -195,59 +249,52 @@ def check_call(
     one_of(who, "on_failure", on_failure, ("raise", "keep"))
 
 
-def _gather(parts: Sequence[Part], job: Job, seed: int | None) -> Samples:
-    def join(name: str, dim: int = 0) -> Any:
-        values = [getattr(part, name) for part in parts]
-        if values[0] is None or isinstance(values[0], int):
-            return values[0]
-        return values[0] if len(values) == 1 else torch.cat(values, dim)
-
-    path = join("path", 1)
-    times = job.output_times if path is not None else job.grid
+def _samples(done: Arrival, sampler: Sampler, grid: npt.NDArray[np.float64], seed: int | None) -> Samples:
+    path = None if done.path is None else done.path.transpose(0, 1).contiguous()
+    times = torch.from_numpy(np.ascontiguousarray(grid))
+    ends = path is None and isinstance(sampler, AdaptiveSampler) and not sampler.given_times
     return Samples(
-        x=join("x"),
-        nfe=join("nfe"),
-        status=join("status"),
-        times=torch.from_numpy(np.ascontiguousarray(times)),
-        method=job.method,
+        x=done.x,
+        nfe=done.nfe,
+        status=done.status,
+        times=times[[0, -1]] if ends else times,
+        method=sampler.method,
         seed=seed,
         path=path,
-        rejected=join("rejected"),
-        eps=None if job.table is None else job.table.used(torch.from_numpy(np.ascontiguousarray(job.grid))),
+        rejected=done.rejected,
+        eps=sampler.table.used(times) if isinstance(sampler, SdeSampler) else None,
+        reports=done.reports,
     )
 
 
-def _failure(job: Job, result: Samples, x: Tensor, plan: Chunks) -> DivergedError:
+def _failure(run: Run, result: Samples, x: Tensor, chunks: Chunks) -> DivergedError:
     bad = (~result.ok).nonzero().flatten()
     row, code = int(bad[0]), Status(int(result.status[bad[0]]))
     share = f"{len(bad)} of {x.shape[0]} samples"
-    if job.adaptive:
+    if isinstance(run.sampler, AdaptiveSampler):
         remedy = (
             "Loosen rtol and atol, raise max_steps, or take fixed steps; on_failure='keep' returns the rest."
         )
-        return DivergedError(
-            f"sample: {job.method} ended with {code.name.lower()} for {share}, first row {row}. {remedy}"
-        )
-    when = _first_bad_time(job, plan, row)
+        ended = f"{result.method} ended with {code.name.lower()} for {share}, first row {row}"
+        return DivergedError(f"sample: {ended}. {remedy}")
+    when = _first_bad_time(run, chunks, row)
     remedy = (
         "Take more steps or a smaller eps, and check the fields there; on_failure='keep' returns the rest."
     )
-    return DivergedError(f"sample: {share} left the finite numbers, row {row} at t={when:.6g}. {remedy}")
+    where = f"row {row} at t={float(result.times[-1] if when is None else when):.6g}"
+    return DivergedError(f"sample: {share} left the finite numbers, {where}. {remedy}")
 
 
-def _first_bad_time(job: Job, plan: Chunks, row: int) -> float:
-    """Run the failing chunk again, noise and all, and watch the row."""
+def _first_bad_time(run: Run, chunks: Chunks, row: int) -> float | None:
+    """Run the failing chunk again, noise and all, and watch the row; None if the step to the mean end point failed."""
     found: list[float] = []
+    chunk = next(chunk for chunk in chunks if chunk.rows.start <= row < chunk.rows.stop)
+    lane = chunk.own.start + row - chunk.rows.start
+
+    def watch(n: int, t: Tensor, state: Tensor) -> None:
+        if not found and not bool(torch.isfinite(state[lane]).all()):
+            found.append(float(t))
+
     with torch.no_grad():
-        for rows, first in plan:
-            if not rows.start <= row < rows.stop:
-                continue
-            lane = plan.lead(rows, first) + row - rows.start
-
-            def watch(n: int, t: Tensor, state: Tensor, lane: int = lane) -> None:
-                if not found and not bool(torch.isfinite(state[lane]).all()):
-                    found.append(float(t))
-
-            job.run(*plan.take(rows, first), first, keep=False, on_step=watch)
-    # A last denoising step is not watched: then it was that one.
-    return found[0] if found else float(job.grid[-1])
+        run(chunk, watch=watch)
+    return found[0] if found else None

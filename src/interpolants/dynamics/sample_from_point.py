@@ -154,7 +154,7 @@ def _first_step(
     options: dict[str, Any],
 ) -> FirstStep:
     """The first step in chunks, cut and padded like those of the later steps: no row may feel its batch."""
-    plan = Chunks(
+    chunks = Chunks(
         fields,
         lambda x, given: fields.first_step(x, t, given).mean,
         x0,
@@ -164,12 +164,7 @@ def _first_step(
         first_index=first_index,
         invariant=options.get("invariant", True),
     )
-    means = []
-    for rows, first in plan:
-        x, given = plan.take(rows, first)
-        step, lead = fields.first_step(x, t, given), plan.lead(rows, first)
-        means.append(step.mean[lead : lead + rows.stop - rows.start])
-    return FirstStep(torch.cat(means), step.std)
+    return chunks.map(lambda part: fields.first_step(part.x, t, part.cond))
 
 
 def _level(eps: Any) -> Any:

@@ -19,7 +19,6 @@ arXiv:2403.13724; formulas derived anew for a free envelope.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -66,8 +65,7 @@ class Level(NamedTuple):
     beta_dot: Any
 
 
-@dataclass(frozen=True)
-class FirstStep:
+class FirstStep(NamedTuple):
     """The distribution of ``x_t`` soon after a point start: ``N(mean, std^2 Id)``, ``mean (B, *D)``."""
 
     mean: Tensor

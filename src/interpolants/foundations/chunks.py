@@ -1,6 +1,8 @@
 """Chunking of batches: chunks that fit the cache, padded so that a row's result does not depend on its neighbours."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -8,10 +10,31 @@ from torch import Tensor, nn
 from interpolants.foundations.invariance import SMALLEST, rows_are_independent
 from interpolants.foundations.memory import chunk_rows
 from interpolants.foundations.randomness import BLOCK
-from interpolants.foundations.types import Condition, take_rows
+from interpolants.foundations.types import Condition, join_rows, take_rows
 
 # Rows at which the independence of rows is tried when the whole batch may go through at once.
 _PROBE_ROWS = 4096
+# A named tuple of answers.
+T = TypeVar("T", bound=tuple[Any, ...])
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows of a batch on their way through the networks, padded.
+
+    Attributes:
+        x: States ``(b, *D)``.
+        cond: Their conditions.
+        first: Index of the first row in the whole job.
+        own: The rows that were asked for, not padding.
+        rows: Where those stand in the batch.
+    """
+
+    x: Tensor
+    cond: Condition
+    first: int
+    own: slice
+    rows: slice
 
 
 class Chunks:
@@ -65,27 +88,62 @@ class Chunks:
         else:
             self.chunk, self.pad, self.aligned = BLOCK, BLOCK, True
 
-    def __iter__(self) -> Iterator[tuple[slice, int]]:
-        """Row ranges and the index of the first row of the padded chunk."""
+    def __iter__(self) -> Iterator[Chunk]:
+        """The chunks in order."""
         begin, total = 0, self.x.shape[0]
         while begin < total:
             index = self.first_index + begin
             room = self.chunk - index % BLOCK if (self.aligned or self.chunk > BLOCK) else self.chunk
             end = min(total, begin + max(1, room))
-            yield slice(begin, end), index - index % BLOCK if self.aligned else index
+            yield self._padded(slice(begin, end), index % BLOCK if self.aligned else 0)
             begin = end
 
-    def lead(self, rows: slice, first: int) -> int:
-        """Padding rows before the chunk's own."""
-        lead: int = self.first_index + rows.start - first
-        return lead
+    def map(self, run: Callable[[Chunk], T], progress: Callable[[int], None] | None = None) -> T:
+        """Run every chunk and put the answers together, without the padding.
 
-    def take(self, rows: slice, first: int) -> tuple[Tensor, Condition]:
-        """States and conditions of a chunk, padded by repeating its first row."""
-        lead, count = self.lead(rows, first), rows.stop - rows.start
-        total = max(self.pad, lead + count)
+        Args:
+            run: A chunk -> a named tuple. Tensors have one row per row of the chunk, in dicts and tuples too; anything
+                else must be the same for all chunks, and is kept as it is.
+            progress: Called with the number of rows done after each chunk.
+        """
+        parts = []
+        for chunk in self:
+            parts.append(_cut(run(chunk), chunk))
+            if progress is not None:
+                progress(chunk.rows.stop)
+        return join(parts)
+
+    def _padded(self, rows: slice, lead: int) -> Chunk:
+        """States and conditions of some rows, padded by repeating the first; ``lead`` is the padding before them."""
+        count, first = rows.stop - rows.start, self.first_index + rows.start - lead
+        total, own = max(self.pad, lead + count), slice(lead, lead + count)
         if total == count:
-            return self.x[rows], take_rows(self.cond, rows)
+            return Chunk(self.x[rows], take_rows(self.cond, rows), first, own, rows)
         where = torch.full((total,), rows.start, dtype=torch.long, device=self.x.device)
-        where[lead : lead + count] = torch.arange(rows.start, rows.stop, device=self.x.device)
-        return self.x[where], take_rows(self.cond, where)
+        where[own] = torch.arange(rows.start, rows.stop, device=self.x.device)
+        return Chunk(self.x[where], take_rows(self.cond, where), first, own, rows)
+
+
+def _cut(answers: T, chunk: Chunk) -> T:
+    whole = chunk.own.start == 0 and chunk.own.stop == chunk.x.shape[0]
+    return answers if whole else _named(answers, (_apply(value, chunk.own) for value in answers))
+
+
+def join(parts: Sequence[T]) -> T:
+    """Named tuples of answers as one: tensors one after the other, the first of anything else."""
+    if len(parts) == 1:
+        return parts[0]
+    return _named(parts[0], (_joined(values) for values in zip(*parts, strict=True)))
+
+
+def _named(like: T, values: Iterable[Any]) -> T:
+    made: T = type(like)(*values)
+    return made
+
+
+def _apply(value: Any, rows: slice) -> Any:
+    return take_rows(value, rows) if isinstance(value, Tensor | dict | tuple) else value
+
+
+def _joined(values: Sequence[Any]) -> Any:
+    return join_rows(values) if isinstance(values[0], Tensor | dict | tuple) else values[0]

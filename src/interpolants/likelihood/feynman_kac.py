@@ -19,16 +19,17 @@ Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 2.4, f
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from interpolants.dynamics.integration import BROWNIAN_STREAM, Job
+from interpolants.dynamics.course import Course, choose_method, run_grid
+from interpolants.dynamics.noise import NoiseLevel, as_noise
+from interpolants.dynamics.samplers import SdeSampler, arrival_status
 from interpolants.fields.protocol import Fields
-from interpolants.foundations.brownian import BrownianPath
 from interpolants.foundations.checks import one_of, whole
-from interpolants.foundations.chunks import Chunks
+from interpolants.foundations.chunks import join
 from interpolants.foundations.derivatives import MODES, exact_divergence, probed_divergence
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import sum_event
@@ -38,12 +39,9 @@ from interpolants.likelihood.path_weights import summarise
 from interpolants.likelihood.result import (
     Density,
     SdeLogProb,
-    arrival_status,
     check_arrival,
     evaluate_base,
 )
-from interpolants.solvers.registry import get_solver
-from interpolants.solvers.sde import SdeSolver
 from interpolants.solvers.weighted import Node, Step, integrate_weighted, kernel_log_ratio
 
 DIVERGENCES = ("exact", "hutchinson", "none")
@@ -94,32 +92,33 @@ def path_log_prob(
 ) -> SdeLogProb:
     """Log density of the SDE model at ``x``; arguments as in ``log_prob``, checked there."""
     settings.check("log_prob")
-    job = _job(fields, x, eps, end, method, n_steps, time_grid, settings, cap_noise)
-    walk = _Walk(job, fields, settings)
-    k = settings.paths
+    sampler = _sampler(fields, x, as_noise(eps), end, method, n_steps, time_grid, settings, cap_noise)
+    walk, k = _Walk(sampler, settings), settings.paths
     points = max(1, _MOST_NUMBERS // (k * x[0].numel()))
-    log_weights, corrections, arrived, status = [], [], [], []
+
+    def some(begin: int) -> _Walked:
+        """All paths of some of the points."""
+        every = torch.arange(len(x), device=x.device)[begin : begin + points].repeat_interleave(k)
+        chunks = sampler.chunks(
+            x[every],
+            take_rows(cond, every),
+            chunk=chunk,
+            first_index=(first_index + begin) * k,
+            invariant=invariant,
+        )
+        done = chunks.map(lambda part: walk.go(part.x, part.cond, part.first))
+        weights = (done.log_weights + evaluate_base(base, done.x)).reshape(-1, k)
+        return _Walked(done.x[::k], weights, done.corrections.reshape(-1, k))
+
     with torch.no_grad():
-        for begin in range(0, len(x), points):
-            rows = slice(begin, begin + points)
-            every = torch.arange(len(x), device=x.device)[rows].repeat_interleave(k)
-            states, conds = x[every], take_rows(cond, every)
-            plan = job.cut(states, conds, chunk, (first_index + begin) * k, invariant)
-            done = [walk.cut(plan, piece, first) for piece, first in plan]
-            y, weight, correction = (torch.cat(part) for part in zip(*done, strict=True))
-            weight = weight + evaluate_base(base, y)
-            log_weights.append(weight.reshape(-1, k))
-            corrections.append(correction.reshape(-1, k))
-            arrived.append(y[::k])
-            status.append(arrival_status(weight.reshape(-1, k)))
-    found = summarise(torch.cat(log_weights), torch.cat(corrections))
-    codes = torch.cat(status)
-    check_arrival("log_prob", codes, on_failure, job.method)
-    assert job.table is not None
+        walked = join([some(begin) for begin in range(0, len(x), points)])
+    found = summarise(walked.log_weights, walked.corrections)
+    codes = arrival_status(walked.log_weights)
+    check_arrival("log_prob", codes, on_failure, sampler.method)
     return SdeLogProb(
         log_prob=found.log_prob,
         error=found.error,
-        x=torch.cat(arrived),
+        x=walked.x,
         nfe=walk.nfe,
         status=codes,
         lower_bound=found.lower_bound,
@@ -128,31 +127,41 @@ def path_log_prob(
         high=found.high,
         ess=found.ess,
         paths=k,
-        eps=job.table.used(torch.from_numpy(job.grid.copy())),
+        eps=sampler.table.used(torch.from_numpy(sampler.grid.copy())),
     )
 
 
-def _job(
+def _sampler(
     fields: Fields,
     x: Tensor,
-    eps: Any,
+    level: NoiseLevel | None,
     end: int,
     method: str | None,
     n_steps: int,
     time_grid: Any,
     settings: PathSettings,
     cap_noise: bool,
-) -> Job:
+) -> SdeSampler:
     if fields.path is not None and fields.path.basis is not None:
         rule = "eps > 0 needs one noise level for all directions, and the path has a basis"
         raise invalid("log_prob", rule, type(fields.path).__name__, "Use eps=0: the ODE gives the density.")
+    assert level is not None
     chain = settings.divergence == "none"
-    name = ("euler_maruyama" if chain else "heun") if method is None else method
-    job = Job(fields, x, eps, end == 1, name, n_steps, time_grid, "step", 0.0, 1.0, cap_noise)
-    if chain and job.method != "euler_maruyama":
+    asked = ("euler_maruyama" if chain else "heun") if method is None else method
+    name = choose_method(fields, x, asked, noisy=True)
+    if chain and name != "euler_maruyama":
         remedy = "Other schemes have no transition density in closed form."
         raise invalid("log_prob", "divergence='none' needs method='euler_maruyama'", repr(method), remedy)
-    return job
+    grid = run_grid(fields, n_steps, time_grid, reverse=end == 1, noisy=True)
+    return Course(fields=fields, grid=grid, method=name, seed=settings.seed).sde(level, x, cap=cap_noise)
+
+
+class _Walked(NamedTuple):
+    """Where paths arrived, their log weights, and what extrapolation in the step adds to these."""
+
+    x: Tensor
+    log_weights: Tensor
+    corrections: Tensor
 
 
 @dataclass
@@ -167,15 +176,13 @@ class _Node(Node):
 class _Walk:
     """Paths of the proposal from a point to the other end, with their log weights."""
 
-    def __init__(self, job: Job, fields: Fields, settings: PathSettings) -> None:
-        solver = get_solver(job.method)
-        assert isinstance(solver, SdeSolver)
-        assert job.table is not None
-        self.job, self.fields, self.settings, self.solver = job, fields, settings, solver
+    def __init__(self, sampler: SdeSampler, settings: PathSettings) -> None:
+        self.sampler, self.fields, self.settings = sampler, sampler.fields, settings
+        self.grid, self.table, self.solver = sampler.grid, sampler.table, sampler.solver
         self.chain = settings.divergence == "none"
         # The forward model is b + eps s: the sign of eps s in the model's drift.
-        self.sign = 1.0 if job.reverse else -1.0
-        self.strength: list[float] = job.table.strength(torch.from_numpy(job.grid.copy())).tolist()
+        self.sign = 1.0 if self.grid[0] > self.grid[-1] else -1.0
+        self.strength: list[float] = self.table.strength(torch.from_numpy(self.grid.copy())).tolist()
         # Richardson: the trapezoidal rule is right in mean to O(h^2) over time, to O(h) over the path.
         self.gain = 1.0 if settings.proposal == "reverse" else 3.0
         if self.chain:
@@ -187,33 +194,22 @@ class _Walk:
     @property
     def nfe(self) -> int:
         """Evaluations of the fields per path: one per node, and the solver's further stages."""
-        steps = len(self.job.grid) - 1
+        steps = len(self.grid) - 1
         return steps * self.solver.nfe_per_step + 1
 
-    def cut(self, plan: Chunks, piece: slice, first: int) -> tuple[Tensor, ...]:
-        """One chunk, without its padding."""
-        parts = self.go(*plan.take(piece, first), first)
-        lead = plan.lead(piece, first)
-        keep = slice(lead, lead + piece.stop - piece.start)
-        return tuple(part[keep] for part in parts)
-
-    def go(self, x: Tensor, cond: Condition, first: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Ends of the paths from ``x``, their log weights, and the correction by step extrapolation, ``(B,)``."""
+    def go(self, x: Tensor, cond: Condition, first: int) -> _Walked:
+        """Carry paths from the points ``x (B, *D)``."""
         probes = (
             self._noise(("path weight probe",), first, x)
             if self.settings.divergence == "hutchinson"
             else None
         )
-        brownian = BrownianPath(
-            self.job.grid,
-            lambda level: self._noise((BROWNIAN_STREAM, level), first, x),
-            levy_area=self.solver.levy_area,
-        )
-        increment = _kernel_ratio if self.chain else _Trapezoid(len(self.job.grid) - 1)
+        brownian = self.sampler.driving(x, first, self.solver.levy_area)
+        increment = _kernel_ratio if self.chain else _Trapezoid(len(self.grid) - 1)
         done = integrate_weighted(
             lambda y, t: self._node(y, t, cond, probes),
             x,
-            self.job.grid,
+            self.grid,
             self.solver,
             self.strength,
             brownian,
@@ -222,8 +218,8 @@ class _Walk:
         )
         total = done.log_weights
         if isinstance(increment, _Trapezoid):
-            return done.node.x, total, (total - increment.coarse) / self.gain
-        return done.node.x, total, torch.zeros_like(total)
+            return _Walked(done.node.x, total, (total - increment.coarse) / self.gain)
+        return _Walked(done.node.x, total, torch.zeros_like(total))
 
     def _node(self, x: Tensor, t: Tensor, cond: Condition, probes: BlockNoise | None) -> _Node:
         if self.chain:
@@ -252,12 +248,11 @@ class _Walk:
 
     def _times_eps(self, value: Tensor, t: Tensor) -> Tensor:
         """``eps s`` from the score or the noise, whichever stays finite at the ends."""
-        assert self.job.table is not None
-        return self.job.table.eps_score(self.fields, value, t)
+        return self.table.eps_score(self.fields, value, t)
 
     def _proposal(self, cond: Condition) -> Callable[[Tensor, Tensor], Tensor]:
         if self.settings.proposal == "reverse":
-            return self.job.drift(cond)
+            return self.sampler.field(cond)
         sign, quantity = self.sign, self.fields.bounded_quantity
 
         def model(x: Tensor, t: Tensor) -> Tensor:
@@ -282,7 +277,7 @@ class _Walk:
     def _check_chain(self) -> None:
         for n, (g0, g1) in enumerate(pairwise(self.strength)):
             if g0 + g1 <= 0:
-                t = float(self.job.grid[n])
+                t = float(self.grid[n])
                 remedy = "Its steps there have no density; take divergence='exact' or 'hutchinson'."
                 raise invalid("log_prob", "divergence='none' needs eps > 0 inside", f"0 at t={t:.4g}", remedy)
 

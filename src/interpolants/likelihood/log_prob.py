@@ -9,14 +9,15 @@ Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 2.4; C
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from interpolants.dynamics.integration import Job, find_method
+from interpolants.dynamics.course import choose_method, run_grid
 from interpolants.dynamics.noise import as_noise
 from interpolants.dynamics.sample import check_call
+from interpolants.dynamics.samplers import ADAPTIVE, OdeSampler, arrival_status, find_method
 from interpolants.dynamics.transitions import TRANSITIONS
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import one_of, whole
@@ -29,7 +30,6 @@ from interpolants.likelihood.noise_level import stop_at
 from interpolants.likelihood.result import (
     Density,
     LogProb,
-    arrival_status,
     check_arrival,
     check_base,
     evaluate_base,
@@ -229,6 +229,16 @@ def flow_solver(method: str | None) -> str:
     return find_method(name, noisy=False)
 
 
+class _Travelled(NamedTuple):
+    """Arrival points, volume changes, their standard errors, evaluations, status."""
+
+    x: Tensor
+    volume: Tensor
+    error: Tensor
+    nfe: int | Tensor
+    status: Tensor
+
+
 class _Travel:
     """The flow from one end to the other with its volume change ``int div b dt`` in the direction of travel."""
 
@@ -252,12 +262,13 @@ class _Travel:
         self.fields, self.x = fields, x
         self.probes = probes if divergence == "hutchinson" else 0
         self.mode, self.differentiable = mode, differentiable
-        self.job = Job(
-            fields, x, 0.0, reverse, flow_solver(method), n_steps, time_grid, "step", 0.0, stop, False
-        )
-        solver = get_solver(self.job.method)
+        name = choose_method(fields, x, flow_solver(method), noisy=False)
+        self.grid = run_grid(fields, n_steps, time_grid, stop=stop, reverse=reverse, noisy=False)
+        self.adaptive = name in ADAPTIVE
+        self.sampler = OdeSampler(fields=fields, grid=self.grid, method=name)
+        solver = get_solver(name)
         assert isinstance(solver, RungeKutta)
-        if differentiable and self.job.adaptive:
+        if differentiable and self.adaptive:
             raise invalid(
                 "log_prob", "differentiable needs a fixed-step method", method, "E.g. method='midpoint'."
             )
@@ -266,35 +277,25 @@ class _Travel:
 
     def go(
         self, cond: Condition, chunk: int | None, first_index: int, invariant: bool, seed: int
-    ) -> tuple[Tensor, Tensor, Tensor, int | Tensor, Tensor]:
-        """Arrival points, volume changes, their standard errors, evaluations, status."""
+    ) -> "_Travelled":
+        """The arrival of all points."""
         with torch.set_grad_enabled(self.differentiable):
-            plan = self.job.cut(self.x, cond, chunk, first_index, invariant)
-            rows: list[list[Any]] = []
-            for piece, first in plan:
-                lead = plan.lead(piece, first)
-                keep = slice(lead, lead + piece.stop - piece.start)
-                done = self._chunk(*plan.take(piece, first), first, seed)
-                rows.append([part[keep] if isinstance(part, Tensor) else part for part in done])
-        x, volume, error, nfe, status = zip(*rows, strict=True)
-        count = nfe[0] if isinstance(nfe[0], int) else torch.cat(nfe)
-        return torch.cat(x), torch.cat(volume), torch.cat(error), count, torch.cat(status)
+            chunks = self.sampler.chunks(
+                self.x, cond, chunk=chunk, first_index=first_index, invariant=invariant
+            )
+            return chunks.map(lambda part: self._chunk(part.x, part.cond, part.first, seed))
 
-    def _chunk(
-        self, x: Tensor, cond: Condition, first: int, seed: int
-    ) -> tuple[Tensor, Tensor, Tensor, int | Tensor, Tensor]:
+    def _chunk(self, x: Tensor, cond: Condition, first: int, seed: int) -> "_Travelled":
         signs = self._signs(x, first, seed)
-        if self.job.adaptive:
+        if self.adaptive:
             return self._adaptive(x, cond, signs)
         rate = self._rate(cond, signs)
-        done = integrate_fixed(rate, x, self.job.grid, self.solver, quadrature=True)
+        done = integrate_fixed(rate, x, self.grid, self.solver, quadrature=True)
         assert done.q is not None
         volume, error = _mean_and_error(done.q)
-        return done.x, volume, error, done.nfe, arrival_status(done.x, volume)
+        return _Travelled(done.x, volume, error, done.nfe, arrival_status(done.x, volume))
 
-    def _adaptive(
-        self, x: Tensor, cond: Condition, signs: list[Tensor]
-    ) -> tuple[Tensor, Tensor, Tensor, int | Tensor, Tensor]:
+    def _adaptive(self, x: Tensor, cond: Condition, signs: list[Tensor]) -> "_Travelled":
         # One run per probe: each has its own step control, so that its own volume meets the tolerance.
         runs = []
         for probe in [[sign] for sign in signs] or [[]]:
@@ -310,7 +311,7 @@ class _Travel:
             def note(row: Tensor, lanes: list[Tensor] = lanes) -> None:
                 lanes[:] = [row]
 
-            start, stop = float(self.job.grid[0]), float(self.job.grid[-1])
+            start, stop = float(self.grid[0]), float(self.grid[-1])
             runs.append(
                 integrate_adaptive(
                     rate, x, start, stop, self.solver, quadrature=True, on_lanes=note, **self.limits
@@ -320,10 +321,10 @@ class _Travel:
         volume, error = _mean_and_error(volumes if signs else volumes[:, 0])
         nfe = torch.stack([run.nfe for run in runs]).sum(0)
         status = torch.stack([run.status for run in runs]).amax(0)
-        return runs[0].x, volume, error, nfe, status
+        return _Travelled(runs[0].x, volume, error, nfe, status)
 
     def _rate(self, cond: Condition, signs: list[Tensor]) -> Rate:
-        velocity = self.job.velocity(cond)
+        velocity = self.fields.velocity_of(cond)
         closed = self.fields.divergence_of(cond) if self.mode == "auto" and not signs else None
 
         def rate(x: Tensor, t: Tensor, want: bool) -> tuple[Tensor, Tensor | None]:

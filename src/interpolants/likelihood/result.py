@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
-import torch
 from torch import Tensor
 
 from interpolants.foundations.errors import DivergedError, invalid
@@ -121,9 +120,3 @@ def check_arrival(who: str, status: Tensor, on_failure: str, method: str) -> Non
         raise DivergedError(
             f"{who}: {method} ended with {code} for {len(bad)} samples, first row {int(bad[0])}. {remedy}"
         )
-
-
-def arrival_status(*parts: Tensor) -> Tensor:
-    """Success where every part of a row is finite, ``(B,)``."""
-    good = [torch.isfinite(part.detach()).reshape(part.shape[0], -1).all(1) for part in parts]
-    return torch.where(torch.stack(good).all(0), int(Status.OK), int(Status.NONFINITE))

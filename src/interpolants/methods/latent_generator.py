@@ -12,10 +12,11 @@ import torch
 from torch import Generator, Tensor, nn
 
 from interpolants.data.instance_noise import InstanceNoise
+from interpolants.dynamics.samplers import arrival_status
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import by_block
 from interpolants.foundations.randomness import generator as seeded
-from interpolants.likelihood.result import LogProb, arrival_status
+from interpolants.likelihood.result import LogProb
 from interpolants.methods.flow_settings import check_samples, train_settings
 from interpolants.nets.perceptron import Perceptron
 from interpolants.objectives.marginal import MarginalLikelihood

@@ -449,7 +449,7 @@ def _training_defaults() -> dict[str, Any]:
 
 def _check_names(task: TaskConfig, place: str, prefix: str) -> None:
     """Refuse an unknown method or a setting that it does not take, before any data is read."""
-    from interpolants.dynamics.integration import find_method
+    from interpolants.dynamics.samplers import find_method
     from interpolants.foundations.registry import build, names
     from interpolants.likelihood.log_prob import flow_solver
     from interpolants.methods.parts.choices import choose_heads, choose_penalties, path_for_data

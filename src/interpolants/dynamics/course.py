@@ -1,0 +1,127 @@
+"""What a run is about, before any state is touched: its method, its times, and the sampler that they make."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from interpolants.dynamics.grids import spacing_for, time_grid
+from interpolants.dynamics.noise import NoiseLevel, NoiseTable
+from interpolants.dynamics.samplers import (
+    AdaptiveSampler,
+    OdeSampler,
+    SdeSampler,
+    TransitionSampler,
+    find_method,
+)
+from interpolants.dynamics.transitions import transitions
+from interpolants.fields.protocol import Fields
+from interpolants.foundations.clock import clock
+from interpolants.foundations.errors import invalid
+
+FINISHES = ("step", "mean", "denoise")
+
+
+def choose_method(fields: Fields, x: Tensor, method: str | None, *, noisy: bool) -> str:
+    """The solver by its own name: the one that was asked for, the path's own, or the default.
+
+    Raises:
+        InvalidInputError: If it is unknown or of the other kind.
+        NotIdentifiableError: If there must be noise and the fields have no score.
+    """
+    if noisy and not fields.has_score:
+        fields.evaluate(
+            x[:1], torch.zeros((), dtype=torch.float32), ("score",)
+        )  # raises, and says what to learn
+        raise invalid("sample", "eps > 0 needs fields with a score", "none", "Use eps=0.")
+    if method is None and not noisy and fields.path is not None:
+        method = fields.path.own_solver
+    return find_method(method, noisy)
+
+
+def run_grid(
+    fields: Fields,
+    n_steps: int,
+    spacing: Any,
+    *,
+    start: float = 0.0,
+    stop: float = 1.0,
+    reverse: bool,
+    noisy: bool,
+) -> npt.NDArray[np.float64]:
+    """Times ``(n + 1,)`` in the order of travel; arguments as in ``sample``."""
+    derived = "velocity" not in fields.known
+    chosen = spacing_for(fields.path, n_steps, spacing, start=start, stop=stop, noisy=noisy or derived)
+    grid = time_grid(n_steps, chosen, start=start, stop=stop)
+    return grid[::-1].copy() if reverse else grid
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Course:
+    """What all samplers of a run share, and a sampler of each kind.
+
+    Args:
+        fields: Fields that are asked.
+        grid: Times in the order of travel, ``(n + 1,)``.
+        method: Name of the solver or transition.
+        finish: As in ``sample``.
+        seed: Seed of the noise.
+        brownian: As in ``sample``.
+    """
+
+    fields: Fields
+    grid: npt.NDArray[np.float64]
+    method: str
+    finish: str = "step"
+    seed: int = 0
+    brownian: str = "nested"
+
+    @property
+    def steps(self) -> npt.NDArray[np.float64]:
+        """The times that the sampler reaches; a last step to the mean end point is not its own."""
+        return self.grid[:-1] if self.finish == "denoise" else self.grid
+
+    def ode(self) -> OdeSampler:
+        """The flow with fixed steps."""
+        return OdeSampler(fields=self.fields, grid=self.steps, method=self.method)
+
+    def adaptive(self, given_times: bool, rtol: float, atol: float, max_steps: int) -> AdaptiveSampler:
+        """The flow with steps of its own for each sample."""
+        return AdaptiveSampler(
+            fields=self.fields,
+            grid=self.grid,
+            method=self.method,
+            given_times=given_times,
+            rtol=rtol,
+            atol=atol,
+            max_steps=max_steps,
+        )
+
+    def sde(self, level: NoiseLevel, x: Tensor, *, cap: bool) -> SdeSampler:
+        """The SDE at a noise level, for states like ``x``."""
+        table = NoiseTable(level, self.fields.path, self.grid, cap=cap, size=x[0].numel())
+        return SdeSampler(
+            fields=self.fields,
+            grid=self.steps,
+            method=self.method,
+            seed=self.seed,
+            brownian=self.brownian,
+            table=table,
+            ticks=clock(self.grid, x),
+            quiet_end=self.finish == "mean",
+        )
+
+    def transitions(self) -> TransitionSampler:
+        """Steps by the path's own coefficients."""
+        moves = transitions(self.fields, self.method, self.grid, quiet_end=self.finish == "mean")
+        return TransitionSampler(
+            fields=self.fields,
+            grid=self.steps,
+            method=self.method,
+            seed=self.seed,
+            brownian=self.brownian,
+            moves=moves[: len(self.steps) - 1],
+        )

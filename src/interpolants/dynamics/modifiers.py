@@ -1,0 +1,123 @@
+"""Modifiers: they change how trained fields are sampled, without training.
+
+A modifier is settings alone. For every chunk of a run it begins anew, after the probes that choose the chunks, and
+what it begins holds the state: it sees every evaluation of the fields and every finished step of these rows only.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from interpolants.fields.protocol import Fields
+from interpolants.fields.wrapped import WrappedFields
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.types import Condition
+
+
+class Work:
+    """A modifier at work on one chunk of one run; as it is here it changes nothing."""
+
+    @property
+    def changes_fields(self) -> bool:
+        """Whether the fields are asked through :meth:`evaluate`.
+
+        If not, a sampler keeps the fast ways of the fields, which a wrapper cannot repeat to the bit.
+        """
+        return type(self).evaluate is not Work.evaluate
+
+    def evaluate(
+        self, inner: Fields, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition
+    ) -> dict[str, Tensor]:
+        """What the sampler takes the fields to be; see ``Fields.evaluate``.
+
+        Called at every stage of every step, so the number of calls is not that of the steps. The inner fields may be
+        asked at other states and times, one time per sample too.
+        """
+        return inner.evaluate(x, t, want, cond)
+
+    def after(self, x: Tensor, t: Tensor, fields: Fields) -> Tensor:
+        """The states to go on from after a finished step; the last one is that of the result.
+
+        Args:
+            x: States reached, ``(b, *D)``, to be left as they are. Their order never changes during a run.
+            t: Time reached, 0-d.
+            fields: The fields that the sampler asks, all modifiers included.
+        """
+        return x
+
+    def report(self) -> dict[str, Tensor]:
+        """What was found, by name, one row per row of the chunk; it ends in ``Samples.reports``."""
+        return {}
+
+
+class Modifier(ABC):
+    """Settings of a change to sampling; a frozen dataclass.
+
+    With a neutral setting :meth:`begin` returns a plain ``Work()``: the samples are then those of the unmodified run,
+    to the bit.
+    """
+
+    @property
+    def couples_rows(self) -> bool:
+        """Whether a sample depends on the others of its batch; then it is refused under ``invariant=True``."""
+        return False
+
+    def why_not(self, model: object) -> str:
+        """Why the mathematics does not hold for this model, here the fields; empty where it does."""
+        return ""
+
+    @abstractmethod
+    def begin(self, x: Tensor, index: int) -> Work:
+        """At work on a chunk.
+
+        Args:
+            x: Start states of the chunk, ``(b, *D)``; padding repeats some of them.
+            index: Index of the first row in the whole job: randomness belongs to ``index + i``.
+        """
+
+
+def check_modifiers(who: str, modifiers: Sequence[object], fields: Fields) -> tuple[Modifier, ...]:
+    """Refuse what is no modifier, or does not fit the fields.
+
+    Raises:
+        InvalidInputError: With the modifier's own reason.
+    """
+    return tuple(_checked(who, modifier, fields) for modifier in modifiers)
+
+
+def _checked(who: str, modifier: object, fields: Fields) -> Modifier:
+    if not isinstance(modifier, Modifier):
+        remedy = "Pass a tuple of them: modifiers=(Settings(...),)."
+        raise invalid(who, "modifiers must be Modifier objects", type(modifier).__name__, remedy)
+    if why := modifier.why_not(fields):
+        rule = f"{type(modifier).__name__} must fit the fields: {why}"
+        raise invalid(who, rule, type(fields).__name__)
+    return modifier
+
+
+class ModifiedFields(WrappedFields):
+    """Fields as a modifier at work makes them.
+
+    Args:
+        inner: The fields that it modifies.
+        work: The modifier at work.
+    """
+
+    def __init__(self, inner: Fields, work: Work) -> None:
+        super().__init__(inner)
+        self.work = work
+
+    def evaluate(
+        self, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition = None
+    ) -> dict[str, Tensor]:
+        """The wanted quantities, modified."""
+        return self.work.evaluate(self.inner, x, t, want, cond)
+
+
+def modified(fields: Fields, works: Sequence[Work]) -> Fields:
+    """The fields under modifiers at work, the first one innermost; the fields themselves where none changes them."""
+    for work in works:
+        if work.changes_fields:
+            fields = ModifiedFields(fields, work)
+    return fields

@@ -1,0 +1,336 @@
+"""Samplers: what carries a chunk of samples along a grid of times. ODE, adaptive ODE, SDE, transitions."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from interpolants.dynamics.noise import NoiseTable
+from interpolants.dynamics.transitions import NOISY, TRANSITIONS, Move, make_moves
+from interpolants.fields.protocol import Combined, Fields, weighted_sum
+from interpolants.foundations.brownian import BrownianPath
+from interpolants.foundations.brownian_path import UniversalBrownianPath
+from interpolants.foundations.chunks import Chunks
+from interpolants.foundations.clock import clock
+from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.invariance import SMALLEST
+from interpolants.foundations.ops import time_dtype
+from interpolants.foundations.randomness import BlockNoise
+from interpolants.foundations.types import Condition, take_rows
+from interpolants.paths.bases import Basis
+from interpolants.solvers.adaptive import Status, integrate_adaptive
+from interpolants.solvers.fixed import OnStep, integrate_fixed
+from interpolants.solvers.registry import available, get_solver
+from interpolants.solvers.sde import SdeSolver, integrate_sde
+from interpolants.solvers.tableau import RungeKutta
+
+# Shared with the weights of paths in `likelihood`: at one seed they see the paths that sampling draws.
+BROWNIAN_STREAM = "brownian"
+ADAPTIVE = ("dopri5", "tsit5")
+# Midpoint and not Heun: the field at the end of a step is rough, or infinite, where the step is the last.
+_ODE, _SDE = "midpoint", "stochastic_heun"
+# With noise, the short names mean the matching SDE scheme.
+_WITH_NOISE = {"euler": "euler_maruyama", "heun": "stochastic_heun"}
+Velocity = Callable[[Tensor, Tensor], Tensor]
+
+
+class Arrival(NamedTuple):
+    """Where a chunk arrived; as in ``Samples``, but rows come first everywhere: ``path`` is ``(b, n + 1, *D)``."""
+
+    x: Tensor
+    nfe: int | Tensor
+    status: Tensor
+    path: Tensor | None = None
+    rejected: Tensor | None = None
+    reports: tuple[dict[str, Tensor], ...] = ()
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Sampler(ABC):
+    """A way to carry samples along a grid.
+
+    Args:
+        fields: Fields that are asked.
+        grid: Times ``(n + 1,)`` in the order of travel.
+        method: Name of the solver or transition.
+    """
+
+    fields: Fields
+    grid: npt.NDArray[np.float64]
+    method: str
+
+    @abstractmethod
+    def run(self, x: Tensor, cond: Condition, first: int, *, keep: bool, on_step: OnStep | None) -> Arrival:
+        """Carry states ``(b, *D)``.
+
+        Args:
+            x: States at the first time.
+            cond: Their conditions.
+            first: Index of the first row in the whole job.
+            keep: Keep the states at all times.
+            on_step: Called after every step with its number, the time and the states, which it may replace.
+        """
+
+    def field(self, cond: Condition) -> Velocity:
+        """The function of state and time that is integrated, to try out what a batch costs and whether rows mix."""
+        return self.fields.velocity_of(cond)
+
+    def on(self, fields: Fields) -> Self:
+        """The same sampler over other fields."""
+        return self if fields is self.fields else replace(self, fields=fields)
+
+    def chunks(
+        self,
+        x: Tensor,
+        given: Condition,
+        *,
+        chunk: int | None,
+        first_index: int,
+        invariant: bool,
+        cond_of: Callable[[Condition], Condition] = lambda given: given,
+    ) -> Chunks:
+        """How to cut ``x``; ``cond_of`` finds the fields' condition in what is ``given`` with each row."""
+        time = torch.full((), float(self.grid.mean()), dtype=time_dtype(x)).to(x.device)
+        return Chunks(
+            self.fields,
+            lambda states, some: self.field(cond_of(some))(states, time),
+            x,
+            given,
+            networks=self.fields.networks,
+            chunk=chunk,
+            first_index=first_index,
+            invariant=invariant,
+        )
+
+
+class OdeSampler(Sampler):
+    """The probability flow by a Runge-Kutta method with fixed steps."""
+
+    def run(self, x: Tensor, cond: Condition, first: int, *, keep: bool, on_step: OnStep | None) -> Arrival:
+        """See :class:`Sampler`."""
+        solver = get_solver(self.method)
+        assert isinstance(solver, RungeKutta)
+        done = integrate_fixed(self.field(cond), x, self.grid, solver, on_step=on_step, return_path=keep)
+        return Arrival(done.x, done.nfe, arrival_status(done.x), _rows_first(done.path))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class AdaptiveSampler(Sampler):
+    """The probability flow with steps of its own for every sample.
+
+    Args:
+        given_times: Whether the times of the grid were asked for: else the two ends alone are reported.
+        rtol: Relative tolerance.
+        atol: Absolute tolerance, in data units.
+        max_steps: Most steps per sample.
+    """
+
+    given_times: bool = False
+    rtol: float = 1e-5
+    atol: float = 1e-5
+    max_steps: int = 10_000
+
+    def run(self, x: Tensor, cond: Condition, first: int, *, keep: bool, on_step: OnStep | None) -> Arrival:
+        """See :class:`Sampler`; there are no common steps, so ``on_step`` must be None."""
+        assert on_step is None
+        rows: list[Tensor] = []
+        evaluate, want = self.fields.evaluate, ("velocity",)
+
+        def velocity(state: Tensor, t: Tensor) -> Tensor:
+            return evaluate(state, t, want, take_rows(cond, rows[0]))["velocity"]
+
+        solver: Any = get_solver(self.method)
+        done = integrate_adaptive(
+            velocity if cond is not None else self.field(None),
+            x,
+            float(self.grid[0]),
+            float(self.grid[-1]),
+            solver,
+            rtol=self.rtol,
+            atol=self.atol,
+            max_steps=self.max_steps,
+            pad=SMALLEST,
+            times=self.grid if keep or (self.given_times and len(self.grid) > 2) else None,
+            on_lanes=(lambda row: rows.__setitem__(slice(None), [row])) if cond is not None else None,
+        )
+        return Arrival(done.x, done.nfe, done.status, _rows_first(done.path if keep else None), done.rejected)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Driven(Sampler):
+    """A sampler that draws a Brownian motion for every sample.
+
+    Args:
+        seed: Seed of the noise.
+        brownian: Which grids see the same motion, ``"nested"`` or ``"universal"``.
+    """
+
+    seed: int
+    brownian: str = "nested"
+
+    def driving(
+        self, x: Tensor, first: int, levy_area: bool = False
+    ) -> Iterable[tuple[Tensor, Tensor | None]]:
+        """The increments over the steps, shared with grids of twice the steps or with all grids."""
+
+        def noise(level: int) -> BlockNoise:
+            return BlockNoise.like(x, self.seed, BROWNIAN_STREAM, level, first=first)
+
+        if self.brownian == "nested":
+            return BrownianPath(self.grid, noise, levy_area=levy_area)
+        if levy_area:
+            rule = f"brownian='universal' gives no Levy area, which {self.method} needs"
+            raise invalid("sample", rule, repr(self.brownian), "Take 'euler', 'heun', or brownian='nested'.")
+        return UniversalBrownianPath(self.grid, noise)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SdeSampler(_Driven):
+    """The SDE with drift ``b + eps s`` forwards, ``b - eps s`` backwards.
+
+    Args:
+        table: The noise level on the grid.
+        ticks: The grid's times as the solver will hand them to the fields.
+        quiet_end: Leave out the noise of the last step.
+    """
+
+    table: NoiseTable
+    ticks: Sequence[Tensor] = ()
+    quiet_end: bool = False
+
+    @property
+    def solver(self) -> SdeSolver:
+        """The scheme."""
+        solver = get_solver(self.method)
+        assert isinstance(solver, SdeSolver)
+        return solver
+
+    def field(self, cond: Condition) -> Velocity:
+        """The drift, from whichever of score and noise stays finite."""
+        drift = self._drift
+        return lambda x, t: drift(x, t, cond)
+
+    @cached_property
+    def _drift(self) -> Combined:
+        fields, table, sign = self.fields, self.table, 1.0 if self.grid[0] < self.grid[-1] else -1.0
+        by_score = fields.bounded_quantity == "score"
+        base = None if fields.path is None else fields.path.base
+        scale = 1.0 if base is None else base.shared_scale
+        if by_score or scale is not None:
+            name, sign = ("score", sign) if by_score or scale is None else ("noise", -sign / scale)
+
+            def weights(t: Tensor) -> tuple[float, Tensor | float]:
+                return 1.0, sign * table.weight(t, of_score=by_score)
+
+            return fields.combined(("velocity", name), weights, self.ticks)
+
+        assert isinstance(base, Gaussian)  # else the score is learnt, and by_score
+
+        def drift_with_base(x: Tensor, t: Tensor, cond: Condition) -> Tensor:
+            values = fields.evaluate(x, t, ("velocity", "noise"), cond)
+            noise = base.inverse_root_transpose(values["noise"])
+            return weighted_sum([(values["velocity"], 1.0), (noise, -sign * table.weight(t, of_score=False))])
+
+        return drift_with_base
+
+    def run(self, x: Tensor, cond: Condition, first: int, *, keep: bool, on_step: OnStep | None) -> Arrival:
+        """See :class:`Sampler`."""
+        solver, drift = self.solver, self.field(cond)
+        brownian = self.driving(x, first, solver.levy_area)
+        basis = None if self.fields.path is None else self.fields.path.basis
+        if basis is not None:  # in its coordinates the noise is independent between entries
+            drift, on_step = _drift_in(basis, drift), _watch_in(basis, on_step)
+            x = basis.forward(x).to(x.dtype)
+        if self.quiet_end:
+            brownian = _quiet_end(brownian, len(self.grid) - 1)
+        done = integrate_sde(
+            drift, self.table.strength, x, self.grid, solver, brownian, on_step=on_step, return_path=keep
+        )
+        end, path = done.x, done.path
+        if basis is not None:
+            end = basis.inverse(end).to(x.dtype)
+            path = None if path is None else torch.stack([basis.inverse(state).to(x.dtype) for state in path])
+        return Arrival(end, done.nfe, arrival_status(end), _rows_first(path))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TransitionSampler(_Driven):
+    """Steps by the path's own coefficients; see ``dynamics.transitions``.
+
+    Args:
+        moves: One per step.
+    """
+
+    moves: list[Move]
+
+    def run(self, x: Tensor, cond: Condition, first: int, *, keep: bool, on_step: OnStep | None) -> Arrival:
+        """See :class:`Sampler`."""
+        draws = self._normals(x, first) if self.method in NOISY else ()
+        ticks = clock(self.grid, x)
+        arrived, path = make_moves(
+            self.fields, self.moves, x, ticks, cond, draws, on_step=on_step, return_path=keep
+        )
+        return Arrival(arrived, len(self.moves), arrival_status(arrived), _rows_first(path))
+
+    def _normals(self, x: Tensor, first: int) -> Iterator[Tensor]:
+        """The motion's increments, standardised."""
+        for (dw, _), h in zip(self.driving(x, first), np.diff(self.grid), strict=True):
+            yield dw.mul_(float(h) ** -0.5)
+
+
+def find_method(method: str | None, noisy: bool) -> str:
+    """The solver that was asked for, by its own name; refuses one that is unknown or of the other kind."""
+    name = (_SDE if noisy else _ODE) if method is None else method
+    if noisy:
+        name = _WITH_NOISE.get(name, name)
+    options = available("sde") if noisy else [*available("ode"), *TRANSITIONS]
+    if name in options:
+        return name
+    if noisy and name in NOISY:
+        raise invalid("sample", f"method={method!r} has its own noise", "eps > 0", "Leave eps at 0.")
+    if name in (*available(), *TRANSITIONS):
+        kind = "eps > 0 needs an SDE solver" if noisy else "eps = 0 needs an ODE solver"
+        raise invalid("sample", kind, repr(name), f"One of: {', '.join(options)}.")
+    raise invalid("sample", "method must be a known solver", repr(name), nearest(str(name), options))
+
+
+def arrival_status(*parts: Tensor) -> Tensor:
+    """``Status`` codes: success where every part of a row is finite, ``(b,)``."""
+    good = [torch.isfinite(part.detach()).reshape(part.shape[0], -1).all(1) for part in parts]
+    return torch.where(torch.stack(good).all(0), int(Status.OK), int(Status.NONFINITE))
+
+
+def _rows_first(path: Tensor | None) -> Tensor | None:
+    return None if path is None else path.transpose(0, 1)
+
+
+def _quiet_end(
+    brownian: Iterable[tuple[Tensor, Tensor | None]], steps: int
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """The same noise, but for the last step, which has none."""
+    for n, (dw, area) in enumerate(brownian, start=1):
+        yield (dw, area) if n < steps else (dw.zero_(), None if area is None else area.zero_())
+
+
+def _drift_in(basis: Basis, drift: Velocity) -> Velocity:
+    """A drift of states as one of coordinates."""
+    return lambda u, t: basis.forward(drift(basis.inverse(u).to(u.dtype), t)).to(u.dtype)
+
+
+def _watch_in(basis: Basis, on_step: OnStep | None) -> OnStep | None:
+    """A watcher of states as one of coordinates."""
+    if on_step is None:
+        return None
+
+    def watch(n: int, t: Tensor, u: Tensor) -> Tensor | None:
+        replaced = on_step(n, t, basis.inverse(u).to(u.dtype))
+        return None if replaced is None else basis.forward(replaced).to(u.dtype)
+
+    return watch
