@@ -1,7 +1,6 @@
 """The bridge between two distributions: two sample sets in, transport, generation and likelihood out."""
 
 import secrets
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -22,7 +21,7 @@ from interpolants.guidance.classifier_free import guide
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
 from interpolants.methods.bridge.auto_eps import EpsChoice
 from interpolants.methods.bridge.bridge_fit import BridgeFit, as_float32, encoded
-from interpolants.methods.bridge.densities import FramedDensity
+from interpolants.methods.bridge.densities import FramedDensity, train_leg
 from interpolants.methods.bridge.held_out import Ends, Examples, examples_of
 from interpolants.methods.bridge.noise_level import choose_level
 from interpolants.methods.bridge.self_test import CheckReport, check_bridge
@@ -326,15 +325,7 @@ class Bridge(BridgeFit):
         if self.state["leg"] is not None:
             remedy = "Leave leg out, or set bridge.state['leg'] = None first to train another."
             raise invalid("Bridge.log_prob", "a leg can be trained once, and there is one", leg, remedy)
-        rows = self.state["pool0"].x
-        warnings.warn(
-            "Bridge.log_prob: rho0 was given by samples and has no density, so a Gaussian -> rho0 bridge is trained on "
-            f"{len(rows)} of them first; its error adds to log_prob. Pass leg=... to bring or tune your own.",
-            stacklevel=5,
-        )
-        with torch.enable_grad():
-            template = self.leg_template({"seed": self.seed + 1, **(leg or {})})
-            self.state["leg"] = template.fit(x1=self.frame.decode(rows), progress=progress)
+        self.state["leg"] = train_leg(self, leg or {}, progress)
 
     # --- trust
 
@@ -384,11 +375,5 @@ class Bridge(BridgeFit):
     def check(self, *, n: int = 2000, seed: int = 0, eps: float = 0.5) -> CheckReport:
         """Test the trained bridge against itself and against its data."""
         pools = self.learnt_part("check", "pool0"), self.state["pool1"]
-        settings = {
-            "n": n,
-            "seed": seed,
-            "eps": eps,
-            "coupling": self.coupling,
-            "batch_size": self.batch_size,
-        }
-        return check_bridge(self.fields, *pools, self.shape, **settings)
+        known = {"coupling": self.coupling, "batch_size": self.batch_size}
+        return check_bridge(self.fields, *pools, self.shape, n=n, seed=seed, eps=eps, **known)

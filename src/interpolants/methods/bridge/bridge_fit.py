@@ -118,6 +118,7 @@ class BridgeFit(Trained):
                 "Bridge.fit", rule, f"samples, on the path {type(self.first_path).__name__}", remedy
             )
         given = {"x0": x0, "x1": x1, "cond": cond, "cond0": cond0}
+        options = {"progress": True, **options}
         return super().fit(**{name: value for name, value in given.items() if value is not None}, **options)
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
