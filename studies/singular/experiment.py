@@ -102,7 +102,7 @@ def _curve(way: str, level: float, seed: int, settings: Mapping[str, Any]) -> An
         noisy = InstanceNoise(level).draw(
             distribution.sample(4000, generator=seeded(seed, 4)).float(), generator=seeded(seed, 5)
         )
-        values["log-likelihood"] = float(model.log_prob(noisy, points=2000).log_prob.mean())
+        values["log-likelihood"] = float(model.log_prob(noisy, points=2000).mean())
     keep = seed == 0 and way == "learnt"
     return measured(values, {"made": made[:300].numpy().astype("float16")} if keep else {})
 
@@ -135,12 +135,14 @@ def fitted(
         noise=None if noise is None else noise / unit(x),
         hidden=settings["hidden"],
         seed=seed,
-        train={"steps": settings["steps"], "batch_size": settings["batch"], "lr": settings["rate"]},
+        steps=settings["steps"],
+        batch_size=settings["batch"],
+        lr=settings["rate"],
         **options,
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "LatentGenerator: without noise")  # that is what the study is about
-        return model.fit(None, x)
+        return model.fit(x)
 
 
 def unit(x: Tensor) -> float:

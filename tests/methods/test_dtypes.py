@@ -48,8 +48,9 @@ def test_no_network_is_learnt_in_half_precision(name, dtype):
         "flow_map": lambda: FlowMap(net=SMALL, **FEW),
         "entropic_sb": lambda: EntropicSB(net=SMALL, **FEW),
         "interpolant_sb": lambda: InterpolantSB(net=SMALL, **FEW),
-        "latent_generator": lambda: LatentGenerator(1, train=FEW),
+        "latent_generator": lambda: LatentGenerator(1, **FEW),
     }
     x0, x1 = torch.zeros(40, 2, dtype=dtype), torch.ones(40, 2, dtype=dtype)
+    given = {"x1": x1} if name == "latent_generator" else {"x0": x0, "x1": x1}
     with pytest.raises(InvalidInputError, match=rf"x\d must be float32 or float64, .* got {dtype}\. Pass x"):
-        {**BRIDGES, **more}[name]().fit(None if name == "latent_generator" else x0, x1)
+        {**BRIDGES, **more}[name]().fit(**given)

@@ -12,9 +12,10 @@ from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.nets.mlp import ACTIVATIONS
 from interpolants.nets.net import materialise
+from interpolants.nets.remembered import Remembered
 
 
-class Perceptron(nn.Module):
+class Perceptron(Remembered, id="perceptron"):
     """``(B, inputs) -> (B, outputs)`` through hidden layers of given widths.
 
     Args:

@@ -185,8 +185,16 @@ class SchrodingerBridge(Method):
         """:meth:`transport` of tensors, for the rows ``first .. first + B - 1`` of a larger job."""
         level, steps = self.eps if eps is None else eps, STEPS if n_steps is None else n_steps
         start = x.to(self.given["x1"].torch_dtype)
-        options: dict[str, Any] = {"reverse": reverse, "method": method, "seed": seed, "first_index": first}
-        return sample(self.fields, start, eps=level, n_steps=steps, **options).x
+        return sample(
+            self.fields,
+            start,
+            eps=level,
+            n_steps=steps,
+            reverse=reverse,
+            method=method,
+            seed=seed,
+            first_index=first,
+        ).x
 
     def sample_coupling(self, x0: Tensor, *, seed: int = 0, n_steps: int | None = None) -> CoupledEnds:
         """Pairs of the bridge's coupling: the given start points and a draw of where each arrives."""
@@ -205,13 +213,16 @@ class SchrodingerBridge(Method):
         """
         check_times(times)
         steps = STEPS if n_steps is None else n_steps
-        options: dict[str, Any] = {
-            "seed": seed,
-            "n_steps": steps,
-            "time_grid": "uniform",
-            "return_path": True,
-        }
-        path = sample(self.fields, x0, eps=self.eps, **options).path
+        done = sample(
+            self.fields,
+            x0,
+            eps=self.eps,
+            seed=seed,
+            n_steps=steps,
+            time_grid="uniform",
+            return_path=True,
+        )
+        path = done.path
         assert path is not None
         return path[[round(time * steps) for time in times]]
 

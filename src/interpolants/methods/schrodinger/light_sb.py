@@ -171,8 +171,9 @@ class LightSB(SchrodingerBridge):
         With ``eps`` (0 is the flow), ``n_steps`` or ``method`` the fields are integrated instead.
         """
         if any(option is not None for option in (eps, n_steps, method)):
-            options = {"n_steps": n_steps, "method": method, "seed": seed, "first": first}
-            return super().carry(x, reverse=reverse, eps=eps, **options)  # type: ignore[arg-type]
+            return super().carry(
+                x, reverse=reverse, eps=eps, n_steps=n_steps, method=method, seed=seed, first=first
+            )
         flat, plan = x.flatten(1), self.reverse_plan if reverse else self.plan
         label = _noise(seed, _LABEL_STREAM, (), flat, first).uniform()
         normal = _noise(seed, _END_STREAM, flat.shape[1:], flat, first).normal()
@@ -258,5 +259,6 @@ def kinetic_energy(plan: LightPlan, x0: Tensor, x1: Tensor) -> float:
 
 
 def _noise(seed: int, stream: str, shape: Sequence[int], like: Tensor, first: int = 0) -> BlockNoise:
-    like_it: dict[str, Any] = {"dtype": like.dtype, "device": like.device}
-    return BlockNoise(seed, (stream,), first=first, count=len(like), shape=shape, **like_it)
+    return BlockNoise(
+        seed, (stream,), first=first, count=len(like), shape=shape, dtype=like.dtype, device=like.device
+    )
