@@ -21,12 +21,12 @@ from interpolants.framework.figures import Axis, Figure, Panel, across, cloud
 from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown, shown
 from interpolants.methods.flow_map.flow_map import FlowMap
-from interpolants.methods.flow_settings import train_settings
 from interpolants.metrics.estimate import floor
 from interpolants.metrics.sliced_wasserstein import sliced_wasserstein
 from interpolants.paths.linear import OneSidedLinear
 from interpolants.problems.toys import Checkerboard
 from interpolants.training.pairs import learn_fields
+from interpolants.training.settings import TrainSettings
 from studies.common import Study
 
 ODE = "ode"
@@ -113,9 +113,8 @@ def _train(
     net = {"kind": "mlp", "width": sizes["width"], "depth": sizes["depth"]}
     train = {"steps": sizes["steps"], "batch_size": sizes["batch"], "lr": lr}
     if name == ODE:
-        found = learn_fields(
-            OneSidedLinear(), None, x1, heads=("velocity",), net=net, settings=train_settings(train, seed, "study")
-        )  # fmt: skip
+        settings = TrainSettings(seed=seed, schedule="cosine", warmup=50, **train)
+        found = learn_fields(OneSidedLinear(), None, x1, heads=("velocity",), net=net, settings=settings)
         return found.fields, None
     made = FlowMap(
         path=OneSidedLinear(), rule=name, directions="forward", net=net, seed=seed, standardize=False, **train

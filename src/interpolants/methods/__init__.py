@@ -1,4 +1,4 @@
-"""Bridges that are more than one fit of one path: each is made with settings, then `fit(x0, x1)`, `transport(x)`."""
+"""Methods: each is made with settings, fitted to the samples of its roles, and then asked for what it can do."""
 
 from typing import TYPE_CHECKING
 

@@ -31,7 +31,7 @@ from interpolants.training.settings import TrainSettings
 GAUSSIAN = "gaussian"
 _SOURCES = ("problem", "dataset", "file", "follows")
 # Kinds of cards whose members a task may name as its method.
-METHODS = ("bridge", "method")
+METHODS = ("method",)
 _PARTS = ("name", "data", "bridge", "method", "train", "evaluate")
 _READERS: dict[str, Callable[[str], Any]] = {
     ".toml": tomllib.loads,

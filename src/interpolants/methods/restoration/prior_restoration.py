@@ -162,7 +162,7 @@ class PriorRestoration(Trained):
         y = observed.to(centre)
         start = frame.encode(chosen.pinv(y)) if chosen.has_pinv else centre
         solver = REDDiff(self.fields, _encoded(chosen, frame), **(self.red_diff or {}))
-        seeds = (key(seed, "restored draw", k) >> 32 for k in range(draws))
+        seeds = (key(seed, "RED-diff draw", k) >> 32 for k in range(draws))
         found = [solver.restore(y, start=start, cond=cond, seed=own).x for own in seeds]
         return Ensemble(x=torch.stack([frame.decode(x) for x in found], 1))
 

@@ -139,7 +139,7 @@ class EntropicSB(LearntBridge):
 
     def _judge(self, drifts: nn.Module, x0: Tensor, x1: Tensor) -> tuple[float, float]:
         """Kinetic energy and residual on Brownian bridges between some of the pairs."""
-        probes, source = probe_count(x0.shape[1:]), generator(self.seed, "probe")
+        probes, source = probe_count(x0.shape[1:]), generator(self.seed, "entropic probe")
         x0, straight = x0[:probes], x1[:probes] - x0[:probes]
         t = StratifiedTimes(margin=MARGIN).sample(len(x0), generator=source).t
         i = x0 + expand_like(t, x0).to(x0) * straight
