@@ -87,7 +87,7 @@ class LatentGenerator(Trained):
     lr: float | None = None  # type: ignore[assignment]  # filled in by the estimator
     ema: float | None = 0.99
 
-    def check(self) -> None:
+    def check_settings(self) -> None:
         """Refuse settings, and turn a number into noise."""
         who = "LatentGenerator"
         if not isinstance(self.perturb, InstanceNoise):
