@@ -13,6 +13,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from interpolants.data.instance_noise import InstanceNoise
+from interpolants.dynamics.samplers import arrival_status
 from interpolants.foundations.checks import one_of, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK, by_block, generator
@@ -21,7 +22,7 @@ from interpolants.framework.frames import Standard
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
-from interpolants.likelihood.result import LogProb, arrival_status
+from interpolants.likelihood.result import LogProb
 from interpolants.methods.parts.learning import in_one_precision
 from interpolants.nets.perceptron import Perceptron
 from interpolants.objectives.marginal import MarginalLikelihood
