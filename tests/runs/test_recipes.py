@@ -125,3 +125,12 @@ def test_a_recipe_is_found_by_name_and_its_quick_size_leaves_a_model(tmp_path):
     RecipeFolder(tmp_path / "run", recipe).run()
     first, again = (interpolants.load(tmp_path / "run").sample(4, seed=2) for _ in range(2))
     assert torch.equal(first, again)
+
+
+def test_training_alone_leaves_the_model_that_a_run_then_asks(tmp_path):
+    folder = RecipeFolder(tmp_path / "run", changed_recipe(tables()))
+    (model,) = folder.train()
+    before = (model / "MANIFEST.json").read_bytes()
+    assert not (tmp_path / "run" / "gathered").exists()
+    folder.run(resume=True)
+    assert (model / "MANIFEST.json").read_bytes() == before

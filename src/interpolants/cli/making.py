@@ -102,13 +102,14 @@ def train(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Learn a bridge and save it, without evaluation.
+    """Learn a method and save it, without evaluation.
 
     \b
     Example:
     interpolants train --config moons_to_rings --out runs/a
     interpolants train --resume runs/a
     """
+    from interpolants.cli.recipe_runs import folder_of, train_folder
     from interpolants.runs.run import train_only
 
     folder = resume if out is None else out
@@ -118,6 +119,9 @@ def train(
         raise invalid(
             "train", "--resume and --out must name one folder", f"{resume} and {out}", "Drop --out."
         )
+    if (run := folder_of(config, sets, resume, folder, quick=False)) is not None:
+        train_folder(run, resume=resume is not None, screen=screen_for(quiet or as_json), as_json=as_json)
+        return
     settings = settings_from(config, sets, x0, x1, cond, steps, path, resume)
     quiet = quiet or as_json
     train_only(settings, folder, progress=not quiet, resume=resume is not None)
@@ -139,9 +143,14 @@ def report(
     Example:
     interpolants report runs/demo
     """
+    from interpolants.cli.recipe_runs import report_folder
     from interpolants.reports.report import write_report
     from interpolants.runs.folder import read_results
+    from interpolants.runs.recipe_files import CONFIG
 
+    if (folder / CONFIG).is_file():
+        report_folder(folder, screen_for(quiet))
+        return
     results = read_results(folder)
     page = write_report(folder)
     screen = screen_for(quiet)

@@ -1,5 +1,7 @@
 """Running a recipe of a method from the command line: scores and verdicts as tables, then the report."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +32,13 @@ def folder_of(
 def run_folder(
     folder: "RecipeFolder", *, resume: bool, workers: int, screen: "Screen", as_json: bool
 ) -> None:
-    """Run, show, report."""
-    found = folder.run(resume=resume, workers=workers, progress=not screen.quiet)
+    """Run, show, report.
+
+    Raises:
+        InterruptedFitError: If a signal stopped a fit; it says how to go on.
+    """
+    with _told_how_to_go_on(folder):
+        found = folder.run(resume=resume, workers=workers, progress=not screen.quiet)
     report = _report(folder, found, screen)
     show_answers(found, screen)
     if as_json:
@@ -45,6 +52,42 @@ def run_folder(
     screen.following(
         f"interpolants methods show {folder.recipe.tasks[0].method['kind']}", "what it can be asked for"
     )
+
+
+def train_folder(folder: "RecipeFolder", *, resume: bool, screen: "Screen", as_json: bool) -> None:
+    """Fit and store the methods of all tasks; ask nothing."""
+    with _told_how_to_go_on(folder):
+        models = folder.train(resume=resume, progress=not screen.quiet)
+    if as_json:
+        screen.json({"out": str(folder.out), "models": [str(place) for place in models]})
+    for place in models:
+        screen.say(f"model: {place}")
+    screen.following(
+        f"interpolants run --out {folder.out} --resume", "asks its questions and writes the report"
+    )
+
+
+def report_folder(out: Path, screen: "Screen") -> None:
+    """Write the report of a finished run again."""
+    from interpolants.framework.experiment import gather
+    from interpolants.runs.recipe_files import RecipeFolder
+    from interpolants.runs.recipe_run import RecipeRun
+
+    folder = RecipeFolder.stored(out)
+    if (page := _report(folder, gather(RecipeRun(folder.recipe), out), screen)) is not None:
+        screen.say(f"report: {page}")
+
+
+@contextmanager
+def _told_how_to_go_on(folder: "RecipeFolder") -> Iterator[None]:
+    """Say after a signal how the run goes on."""
+    from interpolants.framework.stages import InterruptedFitError
+
+    try:
+        yield
+    except InterruptedFitError as stopped:
+        told = f"Stopped; what was learnt is saved. Go on with: interpolants run --out {folder.out} --resume"
+        raise InterruptedFitError(told, stopped.signal) from stopped
 
 
 def show_answers(found: "Answered", screen: "Screen") -> None:

@@ -64,12 +64,12 @@ def sample(
     interpolants sample runs/demo -n 1000 --eps 0.5 --seed 1 --label 3 --out threes.npz
     interpolants sample runs/demo -n 1000 --label 3 --guidance 2 --out clear_threes.npz
     """
-    from interpolants.cli.verbs import ask_method, is_method
+    from interpolants.cli.verbs import ask_method, is_other_method
     from interpolants.runs.files import check_free, write_table
     from interpolants.runs.folder import find_bridge
     from interpolants.runs.shards import sampled, sampled_by_processes
 
-    if is_method(folder, task):
+    if is_other_method(folder, task):
         told = [] if label is None else ["--cond", str(label)]
         told += [] if cond is None else ["--cond", cond]
         ask_method("sample", folder, task, ["-n", str(n), "--seed", str(seed), "--out", str(out), *told])
@@ -172,10 +172,17 @@ def log_prob(
     Example:
     interpolants log-prob runs/demo --data new.csv --out lp.csv
     """
+    from interpolants.cli.verbs import ask_method, is_other_method
     from interpolants.runs.files import check_free, write_table
     from interpolants.runs.folder import finite
     from interpolants.runs.shards import scored
 
+    if is_other_method(folder, task):
+        words = [data, *(["--out", str(out)] if out is not None else []), *(["--force"] if force else [])]
+        words += [] if label is None else ["--cond", str(label)]
+        words += [] if cond is None else ["--cond", cond]
+        ask_method("log-prob", folder, task, words)
+        return
     if out is not None:
         check_free(out, force=force)
     bridge = load_bridge(folder, task)

@@ -29,12 +29,14 @@ _SHARED: dict[str, tuple[Any, Any]] = {
 }
 
 
-def is_method(folder: Path, task: str | None = None) -> bool:
-    """Whether a folder holds a stored method, or a run with some."""
+def is_other_method(folder: Path, task: str | None) -> bool:
+    """Whether a folder holds a stored method that is no bridge, or a run with such a model."""
     from interpolants.framework import stored
-    from interpolants.runs.models import model_folders
+    from interpolants.runs.models import find_model, model_folders
 
-    return stored.is_tree(folder) or bool(model_folders(folder))
+    if not stored.is_tree(folder) and not model_folders(folder):
+        return False
+    return stored.method_id(find_model(folder, task)) != "bridge"
 
 
 def is_verb(name: str) -> bool:

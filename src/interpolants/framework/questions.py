@@ -174,7 +174,6 @@ def _score(
     number, error, n = _summary(value)
     least = floor if isinstance(floor, Estimate) else None
     plain = floor if isinstance(floor, float | int | str) else UNKNOWN
-    pairs = {key: other for key, other in rivals.items() if _is_paired(value, other)}
     return Score(
         name=name,
         value=number,
@@ -183,7 +182,7 @@ def _score(
         floor=plain if least is None else least.value,
         floor_error=math.nan if least is None else least.error,
         rivals={key: _summary(other)[0] for key, other in rivals.items()},
-        gaps={key: _summary(value - other)[1] for key, other in pairs.items()},  # type: ignore[operator]
+        gaps={key: gap for key, other in rivals.items() if (gap := _gap_error(value, other)) is not None},
         unit=about.unit,
         note=about.note,
         title=about.title,
@@ -191,9 +190,13 @@ def _score(
     )
 
 
-def _is_paired(value: Number, other: Number) -> bool:
-    both = isinstance(value, Tensor) and isinstance(other, Tensor)
-    return both and value.ndim > 0 and value.shape == other.shape  # type: ignore[union-attr]
+def _gap_error(value: Number, other: Number) -> float | None:
+    """Standard error of the difference: paired case by case, or of two estimates, an upper bound as they share data."""
+    if isinstance(value, Tensor) and isinstance(other, Tensor) and value.ndim and value.shape == other.shape:
+        return _summary(value - other)[1]
+    if isinstance(value, Estimate) and isinstance(other, Estimate):
+        return math.hypot(value.error, other.error)
+    return None
 
 
 def _summary(value: Number) -> tuple[float, float, int | None]:

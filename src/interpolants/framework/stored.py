@@ -284,6 +284,13 @@ def is_tree(folder: str | Path) -> bool:
     return (Path(folder) / TREE).is_file()
 
 
+def method_id(folder: str | Path) -> str:
+    """The id of the card of the method that a folder holds; empty where it holds another tree. Nothing is loaded."""
+    node = json.loads((Path(folder) / TREE).read_text(encoding="utf-8")).get("tree", {})
+    method = node.get("items", {}).get("method", {}) if isinstance(node, dict) else {}
+    return str(method.get("id", "")) if isinstance(method, dict) else ""
+
+
 def read(folder: str | Path, **code: Any) -> Tree:
     """Read the tree of a folder.
 

@@ -21,6 +21,7 @@ import interpolants
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.storage import StorageError, write_text
 from interpolants.runs.config import RunConfig, make_config
+from interpolants.runs.models import find_model, model_folders
 
 CONFIG, RESULTS, REPORT, ARRAYS = "config.json", "results.json", "report.html", "arrays.safetensors"
 # Folder of a trained method within that of its task.
@@ -108,6 +109,8 @@ def find_bridge(folder: Path, task: str | None = None) -> Path:
             if task is not None:
                 raise invalid("--task", f"{folder} must be a run to have tasks", repr(task), "Leave it out.")
             return candidate
+    if model_folders(folder):  # a run of a recipe
+        return find_model(folder, task)
     tasks = {one.name: one for one in read_config(folder).tasks}
     names = list(tasks)
     if task is None and len(names) > 1:

@@ -14,7 +14,7 @@ from interpolants.framework.scores import Answered
 from interpolants.runs.config import find_config, read_settings
 from interpolants.runs.overrides import apply, plain
 from interpolants.runs.recipe import TASK_PARTS, Recipe, make_recipe, quickened
-from interpolants.runs.recipe_run import run_recipe
+from interpolants.runs.recipe_run import run_recipe, train_recipe
 
 CONFIG = "recipe.json"
 # What says how a run is judged; changing it does not change what was learnt.
@@ -132,6 +132,11 @@ class RecipeFolder:
         """Open the folder, run what is missing, gather."""
         self.open(resume=resume)
         return run_recipe(self.recipe, self.out, workers=workers, progress=progress)
+
+    def train(self, *, resume: bool = False, progress: bool = False) -> list[Path]:
+        """Fit and store what is missing, and ask nothing; folders of the models."""
+        self.open(resume=resume)
+        return train_recipe(self.recipe, self.out, progress=progress)
 
 
 def tables_of(recipe: Recipe) -> dict[str, Any]:

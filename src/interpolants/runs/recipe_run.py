@@ -205,3 +205,13 @@ def run_recipe(recipe: Recipe, out: Path, *, workers: int = 1, progress: bool = 
         progress: Show progress bars.
     """
     return conduct(RecipeRun(recipe, progress), out, workers=workers)
+
+
+def train_recipe(recipe: Recipe, out: Path, *, progress: bool = False) -> list[Path]:
+    """Fit the methods of a recipe that are not there yet, and store them; folders of the models."""
+    run, models = RecipeRun(recipe, progress), []
+    for name, cell in run.cells().items():
+        work = CellWork(TaskTables(**cell["task"]), cell["seed"], recipe.seeds, out / "work" / name, progress)
+        assert work.method.is_fitted
+        models.append(work.folder / MODEL)
+    return models

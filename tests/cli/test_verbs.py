@@ -1,0 +1,72 @@
+"""Commands made from the capabilities of a stored method."""
+
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+import interpolants
+from interpolants.cli.app import app
+from interpolants.methods import FlowMap
+
+RUN = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    place = tmp_path_factory.mktemp("verbs")
+    x = torch.randn(100, 2, generator=torch.Generator().manual_seed(0))
+    flow = FlowMap(
+        path="one_sided_linear", net={"kind": "mlp", "width": 8, "depth": 1}, steps=3, batch_size=16
+    )
+    flow.fit(x1=x, cond=["left", "right"] * 50).save(place / "flow")
+    np.save(place / "x.npy", x[:5].numpy())
+    return place
+
+
+def test_the_arguments_of_a_function_are_those_of_its_command(folder):
+    out = folder / "y.npy"
+    done = RUN.invoke(
+        app, ["transport", str(folder / "flow"), str(folder / "x.npy"), "--n-steps", "2", "-o", str(out)]
+    )
+    assert done.exit_code == 0, done.output
+    flow = interpolants.load(folder / "flow")
+    assert np.array_equal(np.load(out), flow.transport(np.load(folder / "x.npy"), n_steps=2))
+
+
+def test_conditions_may_be_names(folder):
+    out = folder / "s.npy"
+    words = ["sample", str(folder / "flow"), "-n", "4", "--seed", "3", "--cond", "left", "--out", str(out)]
+    done = RUN.invoke(app, words)
+    assert done.exit_code == 0, done.output
+    wanted = interpolants.load(folder / "flow").sample(4, seed=3, cond="left")
+    assert np.array_equal(np.load(out), wanted.numpy())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["transport", "flow", "x.npy", "--n-stepps", "2"], "n-steps"),
+        (["transport", "flow"], "Missing argument"),
+        (["jump", "flow", "x.npy", "--s", "0"], "--t"),
+        (["jump", "flow", "x.npy", "--s", "0", "--t", "7"], "must lie in [0, 1]"),
+        (["log-prob", "flow", "--data", "x.npy"], "It can"),
+        (["transport", "nowhere", "x.npy"], "must hold a trained model"),
+    ],
+)
+def test_mistakes_end_with_code_two_and_no_traceback(folder, words, said):
+    placed = [str(folder / w) if w in ("flow", "x.npy", "nowhere") else w for w in words]
+    done = RUN.invoke(app, placed)
+    assert done.exit_code == 2, done.output
+    assert said in done.output + done.stderr
+    assert "Traceback" not in done.output
+
+
+def test_the_cards_verbs_are_the_capabilities_of_their_classes():
+    from interpolants.foundations.cards import load_cards
+    from interpolants.framework.capabilities import capabilities_of
+
+    for card in load_cards():
+        if card.kind == "method":
+            entry = card.load_entry()
+            assert sorted(card.verbs) == sorted(capabilities_of(entry)), card.id
