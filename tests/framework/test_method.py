@@ -116,6 +116,22 @@ def test_a_model_must_be_fitted_and_capable_of_what_is_needed():
         read(roles, {"model": Ridge(penalty=0.0).fit(X, Y)}, "fit")
 
 
+class Follower(Method):
+    """Learns what another one predicts."""
+
+    def roles(self):
+        return (Role(name="model", kind="model", axis="", needs="predict"),)
+
+    def learn(self, data, run):
+        return {"at zero": data["model"].predict(torch.zeros(1, 3, dtype=torch.float64))}
+
+
+def test_a_model_of_a_users_own_class_can_be_learnt_from_and_is_told_by_its_hash():
+    first, other = Ridge().fit(X, Y), Ridge().fit(X, 2 * Y)
+    hashes = [Follower().fit(model).about["parents"]["model"] for model in (first, first, other)]
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
 def test_in_blocks_a_row_does_not_feel_its_neighbours():
     method = Ridge().fit(X, Y)
     whole = method.density(X)

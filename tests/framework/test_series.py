@@ -132,7 +132,9 @@ def test_gaps_are_refused_where_the_role_has_none():
 def test_a_context_is_read_on_the_clock_of_the_fit_however_short_it_is():
     table = pd.DataFrame({"a": np.arange(6.0), "b": np.arange(6.0)}, index=MONTHS)
     _, given = one(table)
-    short, _ = one(table.iloc[2:4][["b", "a"]] * [1, 10], before={"series": given})
+    late = table.iloc[2:4][["b", "a"]] * [1, 10]
+    late.index = pd.DatetimeIndex(list(late.index))  # two dates, which do not show their frequency
+    short, _ = one(late, before={"series": given})
     assert (short.frequency, short.columns) == ("MS", ("a", "b"))
     assert short.values.tolist() == [[20.0, 2.0], [30.0, 3.0]]
     daily = table.set_index(pd.date_range("2000-01-01", periods=6))

@@ -403,4 +403,5 @@ def _shapes(data: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
 
 def _parents(data: Mapping[str, Any]) -> dict[str, str]:
     """Hashes of the fitted methods among the roles."""
-    return {name: stored.fingerprint(value) for name, value in data.items() if isinstance(value, Method)}
+    models = {name: value for name, value in data.items() if isinstance(value, Method)}
+    return {name: stored.fingerprint(model.learnt()) for name, model in models.items()}
