@@ -7,6 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.dynamics import sample
+from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.experiment import conduct
 from interpolants.framework.method import load
 from interpolants.framework.task import Split, Task, rolling
@@ -48,9 +49,13 @@ def test_an_adaptation_is_the_posterior_under_the_prior_that_was_learnt(tmp_path
     assert_close(adapted.state["mean"], mean + gain @ (y[:, 0] - x @ mean))
 
 
-def test_a_walker_goes_right():
-    method = walk.Walker(steps=60).fit(walk.Corridor())
+def test_a_walker_goes_right_and_does_not_go_on_elsewhere(tmp_path):
+    method = walk.Walker(steps=60).fit(walk.Corridor(), out=tmp_path)
     assert method.act(torch.arange(5)).tolist() == [1, 1, 1, 1, 1]
+    again = walk.Walker(steps=60).fit(walk.Corridor(), out=tmp_path, resume=True)
+    assert torch.equal(again.state["q"], method.state["q"])
+    with pytest.raises(InvalidInputError, match="another data"):
+        walk.Walker(steps=60).fit(walk.Corridor(length=7), out=tmp_path, resume=True)
 
 
 def test_chains_agree_with_each_other_and_with_the_posterior():

@@ -9,6 +9,7 @@ Kinds of nodes in the JSON, under ``"$"``: ``float`` (not finite), ``tensor``, `
 """
 
 import copy
+import dataclasses
 import hashlib
 import json
 import math
@@ -144,9 +145,25 @@ def _pack_member(value: Any, tensors: dict[str, Tensor], at: str) -> Any:
         return {"$": "member", "words": describe(value, "save")}
     except InvalidInputError:
         if _is_code(value):
-            return {"$": "code", "name": getattr(value, "__qualname__", type(value).__qualname__)}
+            return {"$": "code", "name": _code_name(value), **_code_fields(value)}
         place = at or "the value"
         raise invalid("save", f"{place} must be something that files hold", type(value).__name__) from None
+
+
+def _code_name(value: object) -> str:
+    return str(getattr(value, "__qualname__", type(value).__qualname__))
+
+
+def _code_fields(value: Any) -> dict[str, Any]:
+    """Plain settings of a user's data class: files do not need them, but they tell one run from another."""
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return {}
+    try:
+        return {
+            "fields": {f.name: pack(getattr(value, f.name), {}) for f in dataclasses.fields(value) if f.init}
+        }
+    except InvalidInputError:
+        return {}
 
 
 def _is_code(value: object) -> bool:
