@@ -54,7 +54,9 @@ def with_gaps(value: Any, role: Role) -> Any:
 def call(method: Method, one: Capability, given: Mapping[str, Any], **options: Any) -> Any:
     """The answer of a verb."""
     sized = {"n": N} if "n" in leading_arguments(one.verb) else {}
-    return getattr(method, one.verb)(**{**given, **sized, **options})
+    seed = one.parameters.get("seed")  # None is another seed every time
+    seeded = {"seed": 0} if seed is not None and seed.default is None else {}
+    return getattr(method, one.verb)(**{**given, **sized, **seeded, **options})
 
 
 def answers(method: Method, task: Task, probe: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,9 +27,10 @@ SMALL = {
     "checkpoint_every": 10,
     "net": {"kind": "mlp", "width": 16, "depth": 2},
 }
-# Where these are not what a method takes.
+# Where these are not what a method takes, or its default would train more when it is asked.
 OTHER = {
-    "token_bridge": {"net": {"kind": "token_transformer", "width": 16, "depth": 1, "attention_heads": 2}}
+    "bridge": {"path": "one_sided_linear"},
+    "token_bridge": {"net": {"kind": "token_transformer", "width": 16, "depth": 1, "attention_heads": 2}},
 }
 
 

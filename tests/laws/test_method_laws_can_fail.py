@@ -176,10 +176,10 @@ class NeedsMore(Good):
 
 
 class BadClone(Good):
-    penalty: float = 1.0
+    """A clone that knows what the other has learnt."""
 
-    def check(self):
-        self.penalty = self.penalty + 1.0
+    def clone(self):
+        return super().clone().take_over(self.learnt())
 
 
 class HalfChanged(Good):
