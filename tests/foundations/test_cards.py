@@ -68,6 +68,7 @@ def test_a_card_holds_what_its_file_says():
         "proof": {"test": "tests/parts/test_halves.py", "answer": "the half of 4 is 2"},
         "recipe": "halves",
         "verbs": (),
+        "two_sample": "",
         "scopes": None,
     }
 
@@ -192,12 +193,16 @@ def test_a_package_without_cards_gives_none(make_package):
         (
             'family = "halving paths"',
             "",
-            "every key but recipe, verbs and scopes is required, got none for family",
+            "every key but recipe, scopes, two_sample and verbs is required, got none for family",
         ),
         ('title = "Halving"', 'title = "Halving"\nrecipe = ""', "recipe must say something, got ''"),
         ('ring = "core"', 'ring = "moon"', "ring must be one of core, apps, sciml, got 'moon'"),
         ("limits =", "limit =", "every key must be one that cards have, got 'limit'. Did you mean 'limits'"),
-        ('cost = "O(B D)"', "", "every key but recipe, verbs and scopes is required, got none for cost"),
+        (
+            'cost = "O(B D)"',
+            "",
+            "every key but recipe, scopes, two_sample and verbs is required, got none for cost",
+        ),
         ('id = "halves"', 'id = "Halves"', "id must be lower_snake, got 'Halves'"),
         ('id = "halves"', 'id = "halves_"', "id must be lower_snake, got 'halves_'"),
         ('id = "halves"', "id = 3", "id must be a string, got 3"),

@@ -4,6 +4,7 @@ from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.methods.rivals.gaussian_fit import GaussianFit
+from interpolants.methods.rivals.unchanged import Unchanged
 
 
 def test_the_gaussian_fit_has_the_moments_of_the_data_and_their_density():
@@ -18,3 +19,12 @@ def test_the_gaussian_fit_has_the_moments_of_the_data_and_their_density():
     assert torch.equal(drawn[100:130], fit.sample(30, seed=1, first_index=100))
     with pytest.raises(InvalidInputError, match="n"):
         fit.sample(0)
+
+
+def test_unchanged_gives_rows_of_the_other_end_as_they_are():
+    x0 = torch.arange(10.0)[:, None]
+    rival = Unchanged().fit(x0=x0, x1=x0 + 100)
+    drawn = rival.sample(400, seed=1)
+    assert set(drawn[:, 0].tolist()) == set(range(10))
+    assert torch.equal(drawn[7:9], rival.sample(2, seed=1, first_index=7))
+    assert torch.equal(rival.transport(x0[3:5]), x0[3:5])

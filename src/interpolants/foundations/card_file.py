@@ -19,7 +19,7 @@ _CHOICES = {"ring": RINGS, "status": STATUSES}
 # The keys that may be empty: a member without an extra, without a source.
 _MAY_BE_EMPTY = {"extra", "sources"}
 # The keys that may be missing.
-_OPTIONAL = {"recipe", "scopes", "verbs"}
+_OPTIONAL = {"recipe", "scopes", "two_sample", "verbs"}
 # The keys that are lists of words.
 _LISTS = {"sources": "a list of bibliography keys", "verbs": "a list of verbs"}
 # The kinds of members whose cards must declare their scopes.
@@ -85,6 +85,8 @@ class Card:
         proof: The test that guards it.
         recipe: Name of the reference recipe; the id, where the card names none.
         verbs: What a method can be asked for; each is a command.
+        two_sample: Name under which questions ask for a metric that is called ``(x, y, generator=) -> Estimate`` and is
+            zero, or least, where both sets have the same distribution.
         scopes: How far rows are independent and runs resumable; required of a method.
     """
 
@@ -103,6 +105,7 @@ class Card:
     proof: Proof
     recipe: str = ""
     verbs: tuple[str, ...] = ()
+    two_sample: str = ""
     scopes: Scopes | None = None
 
     def load_entry(self) -> object:
@@ -185,7 +188,7 @@ def _check_keys(
     if missing:
         raise invalid(
             place,
-            "every key but recipe, verbs and scopes is required",
+            "every key but recipe, scopes, two_sample and verbs is required",
             f"none for {', '.join(missing)}",
             "Copy the nearest neighbour's card.",
         )

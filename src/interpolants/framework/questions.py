@@ -75,6 +75,10 @@ class Question:
         """Roles beside those of the method: a truth, test rows, an environment."""
         return ()
 
+    def cannot(self, method: Method) -> str:
+        """Why it cannot be put to a method that has the verb; empty if it can. Rivals are not asked."""
+        return ""
+
     def measure(self, method: Method, task: Task) -> Measured:
         """Numbers and arrays of one method on the test part."""
         raise NotImplementedError
@@ -137,6 +141,8 @@ def _check_able(question: Question, method: Method) -> None:
             or f"It can {', '.join(v for v, reason in known.items() if not reason)}."
         )
         raise NotAbleError(f"ask: {type(method).__name__} must be able to {question.needs}. {why}")
+    if why := question.cannot(method):
+        raise NotAbleError(f"ask: {type(question).__name__} cannot be put to {type(method).__name__}: {why}")
 
 
 def _fitted(rivals: Sequence[Any], method: Method, task: Task, out: Path | None) -> list[tuple[str, Method]]:

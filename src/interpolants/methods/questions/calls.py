@@ -1,11 +1,120 @@
-"""How questions call methods that differ in their options."""
+"""How questions call methods that differ in their options, and how they find start points."""
 
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from interpolants.framework.capabilities import capabilities_of
+import torch
+from torch import Tensor
+
+from interpolants.foundations.errors import nearest
+from interpolants.framework.capabilities import capabilities_of, leading_arguments
 from interpolants.framework.method import Method
+from interpolants.framework.roles import count, take
+from interpolants.framework.task import Task
+from interpolants.methods.questions.distances import as_tensor
 
 
 def with_seed(method: Method, verb: str, seed: int) -> dict[str, Any]:
     """The seed as an option, where the verb of this method draws something."""
-    return {"seed": seed} if "seed" in capabilities_of(type(method))[verb].parameters else {}
+    return options_for(method, verb, {"seed": seed})
+
+
+# The verbs of which `generate` uses one.
+MAKING = ("sample", "transport")
+
+
+def takes(method: Method, verb: str, option: str) -> bool:
+    """Whether a verb of a method has an option by name."""
+    return option in capabilities_of(type(method))[verb].parameters
+
+
+def is_open(method: Method, verb: str) -> bool:
+    """Whether a verb passes further options on, and checks them itself."""
+    parameters = capabilities_of(type(method))[verb].parameters.values()
+    return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+
+
+def options_for(method: Method, verb: str, options: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Those options that a verb of this method has; a rival may have fewer."""
+    every = dict(options or {})
+    if is_open(method, verb):
+        fixed = {"seed"} if not takes(method, verb, "seed") else set()
+        return {name: value for name, value in every.items() if name not in fixed}
+    return {name: value for name, value in every.items() if takes(method, verb, name)}
+
+
+def unknown_option(method: Method, verbs: str | Sequence[str], options: Mapping[str, Any] | None) -> str:
+    """What is wrong with the options of a question for this method; empty if nothing is.
+
+    Args:
+        method: The method.
+        verbs: The verb that gets the options, or several of which one will; those that the method has count.
+        options: The options.
+    """
+    able = [verb for verb in ([verbs] if isinstance(verbs, str) else verbs) if method.can(verb)]
+    known = sorted({name for verb in able for name in capabilities_of(type(method))[verb].parameters})
+    for name in options or {}:
+        if name not in known and not any(is_open(method, verb) for verb in able):
+            return f"{' and '.join(able)} take no option {name!r}. {nearest(name, known)}"
+    return ""
+
+
+def conditions(method: Method, verb: str, task: Task, n: int, part: str = "test") -> dict[str, Any]:
+    """What a verb reads beside its leading arguments, for ``n`` requests: the rows of a part in turn."""
+    one, rows, lead = capabilities_of(type(method))[verb], task.part(part), leading_arguments(verb)
+    names = {role.name: one.source(role.name) for role in one.roles(method) if role.name not in lead}
+    given = {name: rows[source] for name, source in names.items() if source in rows}
+    return {name: take(value, torch.arange(n) % count(value)) for name, value in given.items()}
+
+
+@dataclass(frozen=True)
+class Made:
+    """Generated rows.
+
+    Attributes:
+        x: Rows ``(n, *D)`` in data units.
+        nfe: Evaluations of the network per row, where the method counts them.
+        solver: Name of the solver, where there is one.
+        asked: Conditions that were asked for, by argument.
+    """
+
+    x: Tensor
+    nfe: float | None = None
+    solver: str = ""
+    asked: Mapping[str, Any] | None = None
+
+
+def carries(method: Method, task: Task, start: str) -> bool:
+    """Whether a method carries rows of a role that the task has, rather than drawing starts itself."""
+    own = {role.name for role in method.roles()}
+    return start in own and start in task.values and method.can("transport")
+
+
+def generate(
+    method: Method, task: Task, n: int, *, start: str = "x0", options: Mapping[str, Any] | None = None
+) -> Made:
+    """Rows of a method: test rows of ``start`` that it carries, or samples where it draws starts itself.
+
+    Args:
+        method: The method.
+        task: The task.
+        n: Most rows.
+        start: Role of the starts.
+        options: Options of the verb; those that the method does not have are left out.
+    """
+    if carries(method, task, start):
+        x = task.test[start]
+        n = min(n, count(x))
+        verb, first = "transport", {"x": take(x, slice(0, n))}
+    else:
+        verb, first = "sample", {"n": n}
+    asked = conditions(method, verb, task, n)
+    known = options_for(method, verb, options)
+    details = {"details": True} if takes(method, verb, "details") else {}
+    done = getattr(method, verb)(**first, **asked, **known, **details)
+    nfe = getattr(done, "nfe", None)
+    mean = None if nfe is None else float(torch.as_tensor(nfe).double().mean())
+    solver = getattr(done, "method", "")
+    return Made(as_tensor(getattr(done, "x", done)), mean, solver if isinstance(solver, str) else "", asked)

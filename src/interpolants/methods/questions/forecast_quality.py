@@ -14,7 +14,7 @@ from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
 from interpolants.framework.task import Task
 from interpolants.methods.questions.calls import with_seed
-from interpolants.methods.questions.sample_quality import as_tensor
+from interpolants.methods.questions.distances import as_tensor
 from interpolants.metrics.crps import crps_of_cases, energy_of_cases, forecast_arrays, score_estimate
 from interpolants.metrics.ensemble import rank_histogram, spread_skill
 from interpolants.metrics.estimate import Estimate

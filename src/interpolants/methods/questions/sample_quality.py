@@ -1,36 +1,20 @@
 """How far samples are from held-out data, beside the same distance between two sets of real data."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from interpolants.foundations.checks import whole
-from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Question
 from interpolants.framework.task import Task
-from interpolants.metrics.energy_distance import energy_distance
+from interpolants.methods.questions.calls import options_for, unknown_option
+from interpolants.methods.questions.distances import Distances, as_tensor, pooled_rows, real_rows
 from interpolants.metrics.estimate import Estimate
-from interpolants.metrics.sliced_wasserstein import sliced_wasserstein
-
-# Random splits of the real data that the floor is averaged over, and most rows that distances are computed for.
-_SPLITS, _MOST = 10, 2000
-
-
-def _sliced(x: Tensor, y: Tensor, source: Generator) -> Estimate:
-    return sliced_wasserstein(x, y, generator=source)
-
-
-def _energy(x: Tensor, y: Tensor, source: Generator) -> Estimate:
-    return energy_distance(x, y, generator=source)
-
-
-Distance = Callable[[Tensor, Tensor, Generator], Estimate]
-_DISTANCES: Mapping[str, Distance] = {"sliced_w2": _sliced, "energy_distance": _energy}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,19 +23,17 @@ class SampleQuality(Question):
 
     Attributes:
         role: Role that the samples should look like.
+        distances: Two-sample metrics, by the name that their cards declare as ``two_sample``.
         n: Most samples to draw.
         seed: Seed of the samples and of the metrics' directions.
         shown: Most samples to keep for pictures.
-        options: Further arguments of the method's ``sample``, such as ``n_steps``.
+        options: Further arguments of the method's ``sample``, such as ``n_steps``; rivals take those that they know.
     """
 
     needs: ClassVar[str] = "sample"
-    numbers: ClassVar[Mapping[str, About]] = {
-        "sliced_w2": About("Sliced W2 to held-out data", unit="data units"),
-        "energy_distance": About("Energy distance to held-out data", unit="data units"),
-    }
 
     role: str = "x1"
+    distances: Sequence[str] = ("sliced_w2", "energy_distance")
     n: int = 2000
     seed: int = 1
     shown: int = 2000
@@ -59,36 +41,33 @@ class SampleQuality(Question):
 
     def __post_init__(self) -> None:
         whole("sample_quality", "n", self.n, at_least=2)
+        assert self._distances
+
+    @property
+    def _distances(self) -> Distances:
+        return Distances(self.distances, self.seed)
+
+    def about(self, name: str) -> About:
+        """What a distance means."""
+        return self._distances.about(name, "held-out data")
+
+    def cannot(self, method: Method) -> str:
+        """Options that the method does not know."""
+        return unknown_option(method, "sample", self.options)
 
     def measure(self, method: Method, task: Task) -> Measured:
-        """Both distances of as many samples as there are test rows."""
-        real = self._real(task, "test")
+        """The distances of as many samples as there are test rows."""
+        real = real_rows(task, self.role)
         rows = min(self.n, len(real))
-        drawn = task.call(method, "sample", n=len(real), seed=self.seed, **(self.options or {}))
-        made = as_tensor(drawn)[:rows]
-        values = {name: self._distance(name, made, real) for name in _DISTANCES}
+        options = options_for(method, "sample", {"seed": self.seed, **(self.options or {})})
+        made = as_tensor(task.call(method, "sample", n=len(real), **options))[:rows]
+        values = self._distances.between(made, real)
         return Measured(values, {"samples": made[: self.shown], "real": real[: self.shown]})
 
     def floors(self, task: Task) -> Mapping[str, Estimate]:
         """Mean and spread of the distances between random sets of real data of these sizes."""
-        pool = torch.cat([self._real(task, "train"), self._real(task, "test")])
-        size = min(self.n, len(self._real(task, "test")), _MOST, len(pool) // 2)
-        return {name: self._floor(name, pool, size) for name in _DISTANCES}
-
-    def _floor(self, name: str, pool: Tensor, size: int) -> Estimate:
-        values = []
-        for number in range(_SPLITS):
-            order = torch.randperm(len(pool), generator=generator(self.seed, "floor of distances", number))
-            values.append(self._distance(name, pool[order[:size]], pool[order[size : 2 * size]]).value)
-        found = torch.tensor(values, dtype=torch.float64)
-        return Estimate(float(found.mean()), float(found.std()), size, name)
-
-    def _distance(self, name: str, x: Tensor, y: Tensor) -> Estimate:
-        source = generator(self.seed, "directions of a metric")
-        return _DISTANCES[name](x[:_MOST], y[:_MOST], source)
-
-    def _real(self, task: Task, part: str) -> Tensor:
-        return as_tensor(task.part(part)[self.role])
+        real = len(real_rows(task, self.role))
+        return self._distances.floors(pooled_rows(task, self.role), min(self.n, real), real)
 
     def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
         """Samples beside real data: points, or rows of images."""
@@ -142,9 +121,3 @@ def _histogram(title: str, x: Tensor, like: Tensor, bins: int = 60) -> Panel:
     counts, edges = torch.histogram(x.double().cpu(), bins, range=(low, high), density=True)
     series = Series(mark="histogram", arrays={"edges": edges, "counts": counts})
     return Panel(series=(series,), title=title, x=Axis(label="x"), y=Axis(label="density"))
-
-
-def as_tensor(value: Any) -> Tensor:
-    """Numbers of any container as a tensor."""
-    plain = value.to_numpy(copy=True) if hasattr(value, "to_numpy") else value
-    return torch.as_tensor(plain)

@@ -1,0 +1,83 @@
+"""Distances between two sets of samples, as questions report them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from interpolants.foundations.card_file import Card
+from interpolants.foundations.randomness import generator
+from interpolants.framework.questions import About
+from interpolants.framework.task import Task
+from interpolants.metrics.estimate import Estimate, Metric
+from interpolants.metrics.two_sample import real_floor, two_sample
+
+# Most rows that distances are computed for.
+MOST = 2000
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Two-sample metrics by name.
+
+    Attributes:
+        names: Names that cards declare as ``two_sample``.
+        seed: Seed of the metrics' own draws.
+
+    Raises:
+        InvalidInputError: If a name is unknown.
+    """
+
+    names: Sequence[str]
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        assert self.found is not None  # refuses unknown names now, not after a fit
+
+    @cached_property
+    def found(self) -> Mapping[str, tuple[Card, Metric]]:
+        """Card and function of each."""
+        return {name: two_sample("distances", name) for name in self.names}
+
+    def about(self, name: str, to: str) -> About:
+        """What one of them means."""
+        card, _ = self.found[name]
+        return About(f"{card.title} to {to}", "lower", "data units" if "data units" in card.shapes else "")
+
+    def between(self, x: Tensor, y: Tensor) -> dict[str, Estimate]:
+        """Each of them between ``x`` (N, *D) and ``y`` (M, *D)."""
+        source = "directions of a metric"
+        return {name: self._one(name, x, y, generator(self.seed, source)) for name in self.names}
+
+    def floors(self, pool: Tensor, n: int, m: int) -> dict[str, Estimate]:
+        """Mean and spread of each between random sets of real data, of ``n`` and ``m`` rows."""
+        n, m = min(n, MOST), min(m, MOST)
+
+        def floor(name: str) -> Estimate:
+            return real_floor(lambda x, y, source: self._one(name, x, y, source), pool, n, m, self.seed)
+
+        return {name: floor(name) for name in self.names}
+
+    def _one(self, name: str, x: Tensor, y: Tensor, source: Generator) -> Estimate:
+        return self.found[name][1](x[:MOST], y[:MOST], generator=source)
+
+
+def as_tensor(value: Any) -> Tensor:
+    """Numbers of any container as a tensor."""
+    plain = value.to_numpy(copy=True) if hasattr(value, "to_numpy") else value
+    return torch.as_tensor(plain)
+
+
+def real_rows(task: Task, role: str, part: str = "test") -> Tensor:
+    """Rows of a role in a part of the task."""
+    return as_tensor(task.part(part)[role])
+
+
+def pooled_rows(task: Task, role: str) -> Tensor:
+    """Training and test rows of a role."""
+    if task.in_sample:
+        return real_rows(task, role)
+    return torch.cat([real_rows(task, role, "train"), real_rows(task, role)])

@@ -1,0 +1,129 @@
+"""Log-likelihood of held-out rows, beside the exact density where it is known."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from interpolants.foundations.checks import whole
+from interpolants.framework.figures import Axis, Figure, Panel, Series
+from interpolants.framework.method import Method
+from interpolants.framework.questions import About, Measured, Number, Question
+from interpolants.framework.roles import take
+from interpolants.framework.task import Task
+from interpolants.methods.questions.calls import conditions, options_for, unknown_option
+from interpolants.methods.questions.distances import as_tensor, real_rows
+from interpolants.metrics.estimate import Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOutLikelihood(Question):
+    """Log densities of a method at test rows, and at as many training rows.
+
+    A method that has learnt a log density of its own (``fields.log_density_of``) is also asked how far that is from the
+    density of its flow: the two agree where the learnt density obeys the flow's continuity equation.
+
+    Attributes:
+        role: Role of the rows.
+        n: Most rows.
+        options: Options of ``log_prob``, such as ``divergence``, ``method``, ``n_steps``.
+    """
+
+    needs: ClassVar[str] = "log_prob"
+    numbers: ClassVar[Mapping[str, About]] = {
+        "log_likelihood": About("Held-out log-likelihood", "higher", "nats"),
+        "log_likelihood_per_dim": About("Held-out log-likelihood per dimension", "higher", "nats/dim"),
+        "log_likelihood_train": About(
+            "Log-likelihood of training rows",
+            "neither",
+            "nats",
+            "Much above that of held-out rows: overfitted.",
+        ),
+        "log_density_mismatch": About(
+            "Own log density less that of the flow, standard deviation",
+            "lower",
+            "nats",
+            "Zero where the learnt density obeys the continuity equation of its flow; its SDEs then agree.",
+        ),
+    }
+
+    role: str = "x1"
+    n: int = 500
+    options: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        whole("held_out_likelihood", "n", self.n, at_least=2)
+
+    def cannot(self, method: Method) -> str:
+        """Options that the method does not know."""
+        return unknown_option(method, "log_prob", self.options)
+
+    def measure(self, method: Method, task: Task) -> Measured:
+        """Log densities by row."""
+        held, dims = self._log_prob(method, task, "test"), real_rows(task, self.role)[0].numel()
+        train = self._log_prob(method, task, "train")
+        values: dict[str, Number] = {
+            "log_likelihood": held,
+            "log_likelihood_per_dim": held / dims,
+            "log_likelihood_train": train,
+            **self._mismatch(method, task, held),
+        }
+        return Measured(values, {"held_out": held, "train": train})
+
+    def _log_prob(self, method: Method, task: Task, part: str) -> Tensor:
+        x = take(task.part(part)[self.role], slice(0, self.n))
+        known = conditions(method, "log_prob", task, len(x), part)
+        options = options_for(method, "log_prob", self.options)
+        return as_tensor(getattr(method, self.needs)(x, **known, **options)).double()
+
+    def _mismatch(self, method: Method, task: Task, log_q: Tensor) -> dict[str, Number]:
+        density_of = getattr(getattr(method, "fields", None), "log_density_of", None)
+        if density_of is None:
+            return {}
+        cond = conditions(method, "log_prob", task, len(log_q)).get("cond")
+        density = density_of(None if cond is None else as_tensor(cond))
+        if density is None:
+            return {}
+        x = method.frame.encode(real_rows(task, self.role)[: len(log_q)]).float()  # type: ignore[attr-defined]
+        with torch.no_grad():
+            apart = density(x, torch.ones(len(x))).double() - log_q
+        spread = float(apart.std())
+        return {"log_density_mismatch": Estimate(spread, spread / math.sqrt(2 * len(x)), len(x), "mismatch")}
+
+    def floors(self, task: Task) -> Mapping[str, Estimate | float | str]:
+        """The exact density at the same rows; no mismatch."""
+        least: dict[str, Estimate | float | str] = {"log_density_mismatch": 0.0}
+        law = getattr(task.truths.get(self.role), "log_prob", None)
+        if law is None:
+            return least
+        for name, part in (("log_likelihood", "test"), ("log_likelihood_train", "train")):
+            values = torch.as_tensor(law(real_rows(task, self.role, part)[: self.n])).double()
+            error = float(values.std()) / math.sqrt(len(values))
+            least[name] = Estimate(float(values.mean()), error, len(values), "exact")
+        exact, dims = least["log_likelihood"], real_rows(task, self.role)[0].numel()
+        assert isinstance(exact, Estimate)
+        scaled = Estimate(exact.value / dims, exact.error / dims, exact.n, "exact")
+        return {**least, "log_likelihood_per_dim": scaled}
+
+    def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
+        """Histograms of log densities at held-out and at training rows."""
+        held, train = own.arrays["held_out"], own.arrays["train"]
+        both = torch.cat([held, train])
+        low, high = (float(torch.quantile(both, q)) for q in (0.005, 0.995))
+        named = {"held-out": held, "training": train}
+        lines = [_outline(x, low, high, name, k) for k, (name, x) in enumerate(named.items())]
+        panel = Panel(
+            series=tuple(lines),
+            x=Axis(label="log density", unit="nats"),
+            y=Axis(label="share of rows"),
+            legend="upper left",
+        )
+        return [Figure(name="log_densities", panels=(panel,), width=460, height=280)]
+
+
+def _outline(x: Tensor, low: float, high: float, name: str, hue: int, bins: int = 30) -> Series:
+    counts, edges = torch.histogram(x.clamp(low, high), bins, range=(low, max(high, low + 1e-6)))
+    return Series(mark="histogram", arrays={"edges": edges, "counts": counts / len(x)}, name=name, hue=hue)

@@ -1,0 +1,183 @@
+"""How samples change with the noise level of the SDE: distances and cost at each level, agreement of ODE and SDE."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from interpolants.foundations.checks import whole
+from interpolants.framework.figures import Axis, Figure, Panel, Series, across
+from interpolants.framework.method import Method
+from interpolants.framework.questions import About, Measured, Number, Question
+from interpolants.framework.task import Task
+from interpolants.methods.questions.calls import MAKING, Made, generate, takes, unknown_option
+from interpolants.methods.questions.distances import Distances, pooled_rows, real_rows
+from interpolants.methods.questions.levels import check_levels, level_id, level_name, level_options
+from interpolants.methods.questions.sample_quality import samples_figure
+from interpolants.metrics.estimate import Estimate
+
+GAP = "ode_against_sde"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseLevels(Question):
+    """Distances of what a method makes at several noise levels to the test rows of a role.
+
+    Where the method carries rows of ``start``, the test rows of that role are carried; else it draws its own starts.
+    Scores are named after the distance and the level: ``sliced_w2_ode``, ``sliced_w2_eps_0_5``. A rival without a noise
+    level has one number for all of them.
+
+    Attributes:
+        role: Role that the rows should look like.
+        start: Role of the starts. The other way round: ``role = "x0"``, ``start = "x1"``,
+            ``options = { reverse = true }``.
+        eps: Noise levels: numbers, or ``"auto"`` where the method can choose one. 0 is the ODE.
+        distances: Two-sample metrics, by the name that their cards declare as ``two_sample``.
+        n: Most rows to make.
+        seed: Seed of the samples and of the metrics' directions.
+        shown: Most rows to keep for pictures.
+        options: Options of the verb at every level, such as ``n_steps``.
+        sde: Further options where the level is not 0, such as ``method``.
+    """
+
+    needs: ClassVar[str] = "sample"
+
+    role: str = "x1"
+    start: str = "x0"
+    eps: Sequence[float | str] = (0.0, 0.5)
+    distances: Sequence[str] = ("sliced_w2", "energy_distance")
+    n: int = 2000
+    seed: int = 1
+    shown: int = 2000
+    options: Mapping[str, Any] | None = None
+    sde: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        whole("noise_levels", "n", self.n, at_least=2)
+        check_levels("noise_levels", self.eps)
+        assert self._distances
+
+    @property
+    def _distances(self) -> Distances:
+        return Distances(self.distances, self.seed)
+
+    @property
+    def _to(self) -> str:
+        return "held-out data" if self.role == "x1" else f"held-out {self.role}"
+
+    def about(self, name: str) -> About:
+        """What a distance at a level means."""
+        if name == GAP:
+            title = f"{self._distances.about(self.distances[0], 'x').title[:-5]} between ODE and SDE"
+            return About(title, "lower", note="Both should have the same distribution.")
+        one = next(d for d in sorted(self.distances, key=len, reverse=True) if name.startswith(f"{d}_"))
+        level = next(eps for eps in self.eps if name == f"{one}_{level_id(eps)}")
+        return self._distances.about(one, f"{self._to}, {level_name(level)}")
+
+    def cannot(self, method: Method) -> str:
+        """A method without noise levels, or with other options."""
+        if not takes(method, "sample", "eps"):
+            return "its samples have no noise level."
+        return unknown_option(method, MAKING, {**(self.options or {}), **(self.sde or {})})
+
+    def measure(self, method: Method, task: Task) -> Measured:
+        """Distances at each level; the rows; a table."""
+        real = real_rows(task, self.role)[: self.n]
+        made = {level_id(eps): self._made(method, task, eps, len(real)) for eps in self._levels(method)}
+        found = {name: self._distances.between(one.x, real) for name, one in made.items()}
+        values: dict[str, Number] = {
+            f"{distance}_{level_id(eps)}": found.get(level_id(eps), next(iter(found.values())))[distance]
+            for distance in self.distances
+            for eps in self.eps
+        }
+        values |= self._gap(made)
+        arrays = {"real": real[: self.shown]} | {
+            f"samples/{name}": one.x[: self.shown] for name, one in made.items()
+        }
+        return Measured(values, arrays, self._texts(method, made, found))
+
+    def _levels(self, method: Method) -> Sequence[float | str]:
+        return self.eps if takes(method, "sample", "eps") else self.eps[:1]
+
+    def _made(self, method: Method, task: Task, eps: float | str, n: int) -> Made:
+        options = {"seed": self.seed, **level_options(eps, self.options, self.sde)}
+        return generate(method, task, n, start=self.start, options=options)
+
+    def _gap(self, made: Mapping[str, Made]) -> dict[str, Number]:
+        """Distance between the flow's rows and those of the first SDE, which start from the same points."""
+        noisy = [name for name in made if name != "ode"]
+        if "ode" not in made or not noisy:
+            return {}
+        return {GAP: self._distances.between(made["ode"].x, made[noisy[0]].x)[self.distances[0]]}
+
+    def _texts(
+        self, method: Method, made: Mapping[str, Made], found: Mapping[str, Mapping[str, Estimate]]
+    ) -> dict[str, Sequence[str]]:
+        head = [
+            "noise level",
+            "solver",
+            "evaluations",
+            *(self._distances.found[d][0].title for d in self.distances),
+        ]
+        lines = [_cells(head), _cells(["---", "---", *("---:" for _ in head[2:])])]
+        for eps in self.eps:
+            if (one := made.get(level_id(eps))) is not None:
+                cost = "–" if one.nfe is None else f"{one.nfe:g}"
+                numbers = [f"{e.value:.4g} ± {e.error:.2g}" for e in found[level_id(eps)].values()]
+                lines.append(_cells([level_name(eps), one.solver or "–", cost, *numbers]))
+        texts: dict[str, Sequence[str]] = {f"Noise levels, {self._to}": lines}
+        choice = getattr(method, "eps_choice", None)
+        if "auto" in self.eps and choice is not None:
+            texts["How the noise level was chosen"] = [*choice.table().splitlines(), "", choice.reason]
+        return texts
+
+    def floors(self, task: Task) -> Mapping[str, Estimate]:
+        """Distances between random sets of real data of these sizes, the same for each level."""
+        n = min(self.n, len(real_rows(task, self.role)))
+        least = self._distances.floors(pooled_rows(task, self.role), n, n)
+        every = {f"{d}_{level_id(eps)}": least[d] for d in self.distances for eps in self.eps}
+        return {**every, GAP: least[self.distances[0]]}
+
+    def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
+        """Rows at each level beside real ones, and the first distance against the level."""
+        sets = {"real": own.arrays["real"]}
+        sets |= {
+            level_name(e): own.arrays[f"samples/{level_id(e)}"]
+            for e in self.eps
+            if f"samples/{level_id(e)}" in own.arrays
+        }
+        shown = samples_figure("samples", sets, most=6)
+        return [shown] if len(self.eps) < 2 else [shown, self._curve(own, rivals, task)]
+
+    def _curve(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Figure:
+        distance = self.distances[0]
+        names = [f"{distance}_{level_id(eps)}" for eps in self.eps]
+        x = torch.arange(len(names), dtype=torch.float64)
+        y, error = _numbers([own.values[name] for name in names])
+        least = self._distances.floors(
+            pooled_rows(task, self.role), len(own.arrays["real"]), len(own.arrays["real"])
+        )
+        line = Series(mark="line", arrays={"x": x, "y": y, "error": error}, name="the method", symbol="o")
+        lines = [line, across(least[distance].value, "two real sets")]
+        for hue, (name, other) in enumerate(rivals.items(), start=1):
+            there, _ = _numbers([other.values[key] for key in names])
+            arrays = {"x": x, "y": there}
+            lines.append(Series(mark="line", arrays=arrays, name=name, hue=hue, dash=":"))
+        ticks = tuple(float(k) for k in range(len(names)))
+        shown = Axis(label="noise level", ticks=ticks, names=tuple(level_name(eps) for eps in self.eps))
+        about = self.about(names[0])
+        label = Axis(label=self._distances.found[distance][0].title, unit=about.unit, low=0.0)
+        panel = Panel(series=tuple(lines), x=shown, y=label, legend="best")
+        return Figure(name="levels", panels=(panel,), width=460, height=300)
+
+
+def _numbers(values: Sequence[Number]) -> tuple[Tensor, Tensor]:
+    found = [(v.value, v.error) if isinstance(v, Estimate) else (float(v), 0.0) for v in values]
+    pairs = torch.tensor(found, dtype=torch.float64)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def _cells(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,58 @@
+"""The verdicts of a method's own test of its fields and samples."""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+from interpolants.framework.method import Method
+from interpolants.framework.questions import About, Measured, Number, Question
+from interpolants.framework.task import Task
+from interpolants.metrics.estimate import Estimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelfTest(Question):
+    """What ``method.check()`` says: identities of the fields that need no truth, and arrivals beside their floors.
+
+    Attributes:
+        n: Draws per check.
+        seed: Seed of all draws.
+    """
+
+    needs: ClassVar[str] = "sample"
+    numbers: ClassVar[Mapping[str, About]] = {
+        "failed": About("Checks that failed"),
+        "warned": About("Checks with a warning"),
+    }
+
+    n: int = 2000
+    seed: int = 0
+
+    def cannot(self, method: Method) -> str:
+        """A method without a test of its own."""
+        return "" if callable(getattr(method, "check", None)) else "it has no test of its own (check)."
+
+    def measure(self, method: Method, task: Task) -> Measured:
+        """Verdicts, counted; the figure of each check; a table in words."""
+        checks = method.check(n=self.n, seed=self.seed).checks  # type: ignore[attr-defined]
+        values: dict[str, Number] = {
+            "failed": float(sum(one.verdict == "fail" for one in checks)),
+            "warned": float(sum(one.verdict == "warn" for one in checks)),
+        }
+        values |= {_name(one.name): float(one.value) for one in checks if math.isfinite(one.value)}
+        lines = ["| verdict | check | figure | limit | in words |", "| --- | --- | ---: | ---: | --- |"]
+        lines += [
+            f"| {one.verdict} | {one.name} | {one.value:.3g} | {one.limit:.3g} | {one.message} |"
+            for one in checks
+        ]
+        return Measured(values, texts={"Self-test": lines})
+
+    def floors(self, task: Task) -> Mapping[str, Estimate | float | str]:
+        """Nothing fails."""
+        return {"failed": 0.0, "warned": 0.0}
+
+
+def _name(words: str) -> str:
+    return re.sub(r"\W+", "_", words).strip("_").lower()

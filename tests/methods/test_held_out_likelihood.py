@@ -1,0 +1,70 @@
+"""Held-out likelihood of methods whose density is known."""
+
+import math
+
+import pytest
+import torch
+
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.framework.questions import ask
+from interpolants.framework.task import Split, Task
+from interpolants.methods.questions.held_out_likelihood import HeldOutLikelihood
+from interpolants.methods.rivals.gaussian_fit import GaussianFit
+
+
+class Normal(torch.distributions.MultivariateNormal):
+    """The truth, as a problem has it."""
+
+
+def task_of(rows=6000, truth=True):
+    g = torch.Generator().manual_seed(1)
+    x = 2 * torch.randn(rows, 3, generator=g, dtype=torch.float64)
+    law = Normal(torch.zeros(3, dtype=torch.float64), 4 * torch.eye(3, dtype=torch.float64))
+    method = GaussianFit(ridge=1e-6)
+    task = Task.of(method.roles(), {"x1": x}, Split(test=0.5), truths={"x1": law} if truth else {})
+    return task.fit(method), task
+
+
+def test_a_gaussian_of_the_right_moments_reaches_the_exact_density_and_the_entropy():
+    method, task = task_of()
+    found = ask(HeldOutLikelihood(n=3000), method, task, [{"twin": {"ridge": 3.0}}])
+    whole, each = found["log_likelihood"], found["log_likelihood_per_dim"]
+    entropy = 1.5 * math.log(2 * math.pi * math.e * 4)
+    assert abs(whole.value + entropy) < 4 * whole.error
+    assert abs(whole.value - whole.floor) < 0.02
+    assert each.value == pytest.approx(whole.value / 3)
+    assert each.floor == pytest.approx(whole.floor / 3)
+    # The same rows: the difference to the rival is known far better than the values.
+    assert whole.gaps["twin"] < whole.error
+    assert whole.rivals["twin"] < whole.value
+    assert found.figures[0].name == "log_densities"
+
+
+def test_without_a_truth_there_is_no_floor_and_the_overfit_shows_on_training_rows():
+    method, task = task_of(rows=24, truth=False)
+    found = ask(HeldOutLikelihood(), method, task)
+    assert found["log_likelihood"].floor == "unknown: nobody said"
+    assert found["log_likelihood_train"].value > found["log_likelihood"].value
+    with pytest.raises(InvalidInputError, match="no option 'steps'"):
+        ask(HeldOutLikelihood(options={"steps": 3}), method, task)
+
+
+def test_a_learnt_log_density_is_held_against_that_of_the_flow():
+    method, task = task_of(rows=200)
+
+    class Frame:
+        def encode(self, x):
+            return x
+
+    class Fields:
+        def log_density_of(self, cond):
+            return lambda x, t: method.log_prob(x.double()) + 2 * x[:, 0]
+
+    class Both(GaussianFit):
+        fields, frame = Fields(), Frame()
+
+    both = task.fit(Both(ridge=1e-6))
+    rows = task.test["x1"]
+    found = ask(HeldOutLikelihood(), both, task)["log_density_mismatch"]
+    assert found.value == pytest.approx(float((2 * rows[:, 0]).std()), rel=1e-4)
+    assert found.floor == 0

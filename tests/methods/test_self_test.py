@@ -1,0 +1,42 @@
+"""Verdicts of a method's own test, as scores and in words."""
+
+import pytest
+import torch
+
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.framework.questions import ask
+from interpolants.framework.task import Task
+from interpolants.methods.bridge.self_test import Check, CheckReport
+from interpolants.methods.questions.self_test import SelfTest
+from interpolants.methods.rivals.gaussian_fit import GaussianFit
+
+
+class Checked(GaussianFit):
+    def check_settings(self):
+        """Nothing to refuse."""
+
+    def check(self, *, n, seed):
+        verdicts = [
+            ("there and back", "pass", 0.01),
+            ("SDE against data", "fail", 5.0),
+            ("lost", "fail", float("nan")),
+        ]
+        return CheckReport(
+            tuple(Check(name, verdict, value, 0.1, f"{n} draws") for name, verdict, value in verdicts)
+        )
+
+
+def test_verdicts_are_counted_and_told():
+    x = torch.randn(40, 2)
+    task = Task.of(GaussianFit().roles(), {"x1": x})
+    found = ask(SelfTest(n=12), task.fit(Checked()), task)
+    assert {score.name: score.value for score in found.scores} == {
+        "failed": 2.0,
+        "warned": 0.0,
+        "there_and_back": 0.01,
+        "sde_against_data": 5.0,
+    }
+    assert found["failed"].floor == 0
+    assert found.texts["Self-test"][3] == "| fail | SDE against data | 5 | 0.1 | 12 draws |"
+    with pytest.raises(InvalidInputError, match="no test of its own"):
+        ask(SelfTest(), task.fit(GaussianFit()), task)
