@@ -1,4 +1,4 @@
-"""The worked example of CONTRIBUTING.md: its five files, written into a copy of the repository, are a method."""
+"""The worked examples of CONTRIBUTING.md: their files, written into a copy of the repository, are members."""
 
 import os
 import re
@@ -11,57 +11,97 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SECTION = "## A method is five files"
+# Section -> number of files that it shows.
+MEMBER = "## A member is five files"
+METHOD = "## A method that learns is the same five files"
+QUESTION = "## A question is one file and its card"
+SECTIONS = {MEMBER: 5, METHOD: 5, QUESTION: 2}
 
 
-def example():
-    """Path -> text of the files that the section shows, in order."""
+def example(heading):
+    """Path -> text of the files that a section shows, in order."""
     text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
-    section = re.split(r"\n## (?!A method)", text[text.index(SECTION) :], maxsplit=1)[0]
+    section = text[text.index(f"\n{heading}\n") + 1 :].partition("\n## ")[0]
     found = re.findall(r"\*\*\d\. [^`]*`([^`]+)`.*?```\w+\n(.*?)\n```", section, re.DOTALL)
     return {place: body + "\n" for place, body in found}
 
 
-def test_the_example_has_five_files_and_none_of_them_is_there():
-    files = example()
-    assert len(files) == 5
+@pytest.mark.parametrize("heading", SECTIONS)
+def test_an_example_shows_all_its_files_and_none_of_them_is_there(heading):
+    files = example(heading)
+    assert len(files) == SECTIONS[heading]
     assert not [place for place in files if (ROOT / place).exists()]
 
 
-@pytest.mark.slow  # about 40 s: the distributions of all paths, and a short run
-def test_five_files_and_no_edit_elsewhere_make_a_method(tmp_path):
+@pytest.fixture
+def copy(tmp_path):
+    """A copy of the repository, without pictures and studies."""
     for part in ("src", "tests", "docs", "recipes", "pyproject.toml", "README.md"):
         source = ROOT / part
         skipped = shutil.ignore_patterns("__pycache__", "*.png", "studies")
         shutil.copytree(source, tmp_path / part, ignore=skipped) if source.is_dir() else shutil.copy(
             source, tmp_path
         )
-    for place, body in example().items():
-        (tmp_path / place).write_text(body, "utf-8")
-    call(tmp_path, "docs/methods.py")
-    assert "`smoothstep`" in (tmp_path / "docs/methods/README.md").read_text("utf-8")
-    distributions = (
-        "tests/laws/test_path_laws.py",
-        "tests/laws/test_truth.py",
-        "tests/paths/test_smoothstep.py",
-    )
+    return tmp_path
+
+
+def write(place, *headings):
+    for heading in headings:
+        for name, body in example(heading).items():
+            (place / name).write_text(body, "utf-8")
+
+
+@pytest.mark.slow  # about 40 s: the laws of all paths, and a short run
+def test_five_files_and_no_edit_elsewhere_make_a_path(copy):
+    write(copy, MEMBER)
+    call(copy, "docs/methods.py")
+    assert "`smoothstep`" in (copy / "docs/methods/README.md").read_text("utf-8")
+    laws = ("tests/laws/test_path_laws.py", "tests/laws/test_truth.py", "tests/paths/test_smoothstep.py")
     chosen = ("-m", "slow or not slow", "-k", "smoothstep and not 128")
-    told = call(tmp_path, "-m", "pytest", "-q", "-rA", "tests/test_cards.py", *distributions, *chosen)
-    for distribution in ("test_path_laws.py", "test_truth.py", "test_smoothstep.py"):
-        assert len(re.findall(rf"PASSED .*{distribution}", told)) >= 2, (
-            f"{distribution} did not run over the new path"
-        )
-    assert "Path at rest at both ends" in call(tmp_path, "-m", "interpolants", "methods", "--kind", "path")
-    told = call(tmp_path, "-m", "interpolants", "methods", "show", "smoothstep")
+    told = call(copy, "-m", "pytest", "-q", "-rA", "tests/test_cards.py", *laws, *chosen)
+    for file in ("test_path_laws.py", "test_truth.py", "test_smoothstep.py"):
+        assert len(re.findall(rf"PASSED .*{file}", told)) >= 2, f"{file} did not run over the new path"
+    assert "Path at rest at both ends" in call(copy, "-m", "interpolants", "methods", "--kind", "path")
+    told = call(copy, "-m", "interpolants", "methods", "show", "smoothstep")
     assert "x_t = (1 - w) x0 + w x1; w = t²(3 - 2t)" in told
     assert "interpolants run --config smoothstep" in told
     offered = "from interpolants.web.playground import paths; assert 'smoothstep' in paths()"
-    call(tmp_path, "-c", offered)
+    call(copy, "-c", offered)
     short = ("train.steps=30", "evaluate.n=200", "evaluate.log_prob=0", "evaluate.check=false")
     sets = [word for setting in short for word in ("--set", setting)]
-    call(tmp_path, "-m", "interpolants", "run", "--config", "recipes/smoothstep.toml", "--out", "run", *sets)
-    report = (tmp_path / "run" / "report.html").read_text("utf-8")
+    call(copy, "-m", "interpolants", "run", "--config", "recipes/smoothstep.toml", "--out", "run", *sets)
+    report = (copy / "run" / "report.html").read_text("utf-8")
     assert "<var>w</var> = <var>t</var>²(3 − 2<var>t</var>)" in report
+
+
+@pytest.mark.slow  # about 40 s: the laws of one method, and commands
+def test_files_of_a_method_and_a_question_and_no_edit_elsewhere_learn_and_answer(copy):
+    write(copy, METHOD, QUESTION)
+    call(copy, "docs/methods.py")
+    page = (copy / "docs/methods/README.md").read_text("utf-8")
+    assert "`ridge`" in page
+    assert "`squared_error`" in page
+    laws = ("tests/laws/test_method_laws.py", "tests/methods/test_ridge.py", "tests/test_cards.py")
+    chosen = ("-m", "slow or not slow", "-k", "(ridge and not bridge) or squared_error")
+    told = call(copy, "-m", "pytest", "-q", "-rA", *laws, *chosen)
+    for file, least in (("test_method_laws.py", 8), ("test_ridge.py", 4), ("test_cards.py", 8)):
+        found = len(re.findall(rf"PASSED .*{file}", told))
+        assert found >= least, f"{found} tests of {file} ran over the method"
+    assert "Ridge regression" in call(copy, "-m", "interpolants", "methods", "--kind", "method")
+    assert "predict" in call(copy, "-m", "interpolants", "methods", "show", "ridge")
+    call(copy, "-m", "interpolants", "run", "--config", "ridge", "--quick", "--out", "run")
+    assert "Squared error" in (copy / "run" / "report.html").read_text("utf-8")
+    (copy / "rows.csv").write_text("a,b\n3.0,0.0\n0.0,3.0\n", "utf-8")
+    call(copy, "-m", "interpolants", "predict", "run", "rows.csv", "--out", "answers.csv")
+    answers = [[float(n) for n in line.split(",")] for line in answered(copy)]
+    # Rotated by 0.6 radians: a point of the circle stays on it, about (2.5, 1.7).
+    assert answers[0] == pytest.approx([2.48, 1.69], abs=0.2)
+    assert answers[1] == pytest.approx([-1.69, 2.48], abs=0.2)
+
+
+def answered(place):
+    """Lines of the answers, without the heading."""
+    return (place / "answers.csv").read_text("utf-8").splitlines()[1:]
 
 
 def call(place, *words):

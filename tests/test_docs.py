@@ -191,4 +191,4 @@ def test_the_readme_example_runs(tmp_path, monkeypatch, capsys):
     assert names["y"].shape == (1000, 2)
     assert names["lp"].shape == (10,)
     assert "fail" not in capsys.readouterr().out
-    assert (tmp_path / "runs" / "mine" / "bridge.json").exists()
+    assert (tmp_path / "runs" / "mine" / "tree.json").exists()
