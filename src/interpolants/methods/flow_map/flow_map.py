@@ -3,7 +3,7 @@
 Letters: ``X_{s,t}(x)`` the state at time t of the flow that is at x at time s; ``v`` its average velocity.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -70,6 +70,10 @@ class FlowMap(Trained):
     """
 
     noun: ClassVar[str] = "flow map"
+    former: ClassVar[Mapping[str, str]] = {
+        **Trained.former,
+        "summary": "Use agreement(x).",
+    }
 
     path: Any = "linear"
     rule: str = "semigroup"

@@ -59,6 +59,10 @@ class PriorRestoration(Trained):
     """
 
     noun: ClassVar[str] = "method"
+    former: ClassVar[Mapping[str, str]] = {
+        **Trained.former,
+        "summary": "Use residual(x, observed).",
+    }
     free: ClassVar[tuple[str, ...]] = (*Trained.free, "operator", "red_diff")
 
     operator: Any = field(kw_only=False)

@@ -3,6 +3,7 @@
 Letters: ``x1`` whole samples; ``x0`` starts made from them by the coupling; the condition is what is known of each.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -58,6 +59,10 @@ class Restoration(Trained):
     """
 
     noun: ClassVar[str] = "bridge"
+    former: ClassVar[Mapping[str, str]] = {
+        **Trained.former,
+        "summary": "Use distance_squared(x).",
+    }
 
     coupling: Any = "in_painting"
     net: Any = "auto"
