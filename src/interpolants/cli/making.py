@@ -74,15 +74,8 @@ def run(
         screen.json({"out": str(out), "report": done.report and str(done.report), "results": results})
     if done.report is not None:
         screen.say(f"report: {done.report}")
-    bridges = [task.name for task in settings.tasks if task.method is None]
-    texts = [task["name"] for task in done.results["tasks"] if task.get("texts")]
-    choice = f" --task {(bridges or texts)[0]}" if (bridges or texts) and len(settings.tasks) > 1 else ""
-    if bridges:
-        screen.following(f"interpolants sample {out}{choice} -n 1000 --eps 0.5 --out samples.npz")
-    elif texts:
-        screen.following(f"interpolants text {out}{choice} -n 5")
-    else:
-        screen.following("interpolants methods", "the other methods, and what they cost")
+    choice = f" --task {settings.tasks[0].name}" if len(settings.tasks) > 1 else ""
+    screen.following(f"interpolants sample {out}{choice} -n 1000 --eps 0.5 --out samples.npz")
 
 
 def train(

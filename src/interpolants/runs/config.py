@@ -30,9 +30,7 @@ from interpolants.training.settings import TrainSettings
 
 GAUSSIAN = "gaussian"
 _SOURCES = ("problem", "dataset", "file", "follows")
-# Kinds of cards whose members a task may name as its method.
-METHODS = ("method",)
-_PARTS = ("name", "data", "bridge", "method", "train", "evaluate")
+_PARTS = ("name", "data", "bridge", "train", "evaluate")
 _READERS: dict[str, Callable[[str], Any]] = {
     ".toml": tomllib.loads,
     ".yaml": yaml.safe_load,
@@ -272,8 +270,6 @@ class TaskConfig(_Settings):
         title: A heading for people; the name if not given.
         data: The two sample sets.
         bridge: The bridge.
-        method: Instead of ``bridge`` and ``train``: a method of ``interpolants.methods`` or the forecaster, as a table
-            with its id as ``kind`` and its settings.
         train: The training.
         evaluate: The evaluation.
     """
@@ -282,7 +278,6 @@ class TaskConfig(_Settings):
     title: str = ""
     data: DataConfig
     bridge: BridgeConfig = Field(default_factory=BridgeConfig)
-    method: dict[str, JsonValue] | None = None
     train: TrainSettings = Field(default_factory=TrainSettings)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
 
@@ -309,11 +304,7 @@ class RunConfig(_Settings):
 
     def dump(self) -> dict[str, Any]:
         """Everything, defaults included, as JSON-able values; `make_config` gives an equal object back."""
-        data = self.model_dump(mode="json")
-        for task in data["tasks"]:
-            for name in ("method",) if task["method"] is None else ("bridge", "train"):
-                del task[name]
-        return data
+        return self.model_dump(mode="json")
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
@@ -424,13 +415,6 @@ def _fill_in(data: dict[str, Any], place: str) -> None:
     for task in tasks:
         if not isinstance(task, dict):
             continue
-        if task.get("method") is not None:
-            if beside := [name for name in ("bridge", "train") if name in task]:
-                remedy = "Settings of its training go into [method.train]."
-                raise invalid(place, "a method replaces 'bridge' and 'train'", repr(beside[0]), remedy)
-            if isinstance(task["method"], dict):
-                task["method"].setdefault("seed", data.get("seed", 0))
-            continue
         train, bridge, sets = (task.setdefault(name, {}) for name in ("train", "bridge", "data"))
         if isinstance(train, dict):
             train.setdefault("seed", data.get("seed", 0))
@@ -450,16 +434,11 @@ def _training_defaults() -> dict[str, Any]:
 def _check_names(task: TaskConfig, place: str, prefix: str) -> None:
     """Refuse an unknown method or a setting that it does not take, before any data is read."""
     from interpolants.dynamics.samplers import find_method
-    from interpolants.foundations.registry import build, names
+    from interpolants.foundations.registry import names
     from interpolants.likelihood.log_prob import flow_solver
     from interpolants.methods.parts.choices import choose_heads, choose_penalties, path_for_data
     from interpolants.paths.fitted import UnfittedPath
 
-    if task.method is not None:
-        where = f"{place}: '{prefix}method'"
-        name, settings = split_spec(task.method, where)
-        with _at(where):
-            build(method_kind(name), name, **settings)
     for family in ("path", "coupling"):
         spec = getattr(task.bridge, family)
         where = f"{place}: '{prefix}bridge.{family}'"
@@ -524,21 +503,6 @@ def _built(family: str, spec: Spec, where: str) -> Any:
 
     name, settings = split_spec(spec, where)
     return build(family, name, **settings)
-
-
-def method_kind(name: str) -> str:
-    """The kind of cards that a method belongs to.
-
-    Raises:
-        InvalidInputError: If there is no method of that name; the nearest is named.
-    """
-    from interpolants.foundations.registry import names
-
-    for kind in METHODS:
-        if name in names(kind):
-            return kind
-    known = [other for kind in METHODS for other in names(kind)]
-    raise invalid("method", "there must be a method of this name", repr(name), nearest(name, known))
 
 
 def split_spec(spec: Spec, where: str) -> tuple[str, dict[str, Any]]:

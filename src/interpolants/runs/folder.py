@@ -123,10 +123,6 @@ def find_bridge(folder: Path, task: str | None = None) -> Path:
     found = folder / chosen / _BRIDGE
     if (found / _RECORD).is_file():
         return found
-    if (other := tasks[chosen].method) is not None:
-        remedy = "Ask it with interpolants.load(folder)."
-        got = f"{folder / chosen} with the method {other.get('kind')!r}"
-        raise invalid("run", "the task must train a bridge", got, remedy)
     remedy = f"Go on with: interpolants run --out {folder} --resume"
     got = f"{folder / chosen}, where training is unfinished"
     raise invalid("run", "a bridge must be trained", got, remedy)

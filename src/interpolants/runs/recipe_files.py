@@ -19,7 +19,7 @@ from interpolants.runs.recipe_run import run_recipe, train_recipe
 CONFIG = "recipe.json"
 # What says how a run is judged; changing it does not change what was learnt.
 _LATER = ("title", "ask", "claim", "probe")
-_OURS = ("ask", "claim", "quick", "split", "probe")
+_OURS = ("method", "ask", "claim", "quick", "split", "probe")
 
 
 def is_recipe(tables: Any) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from interpolants.foundations.errors import InterpolantsError, invalid
+from interpolants.foundations.errors import InterpolantsError
 from interpolants.foundations.registry import describe
 from interpolants.framework.stages import InterruptedFitError
 from interpolants.methods.bridge.bridge import Bridge
@@ -19,7 +19,6 @@ from interpolants.nets.build import choose_net
 from interpolants.runs.config import RunConfig, TaskConfig
 from interpolants.runs.evaluate import evaluate
 from interpolants.runs.folder import ARRAYS, RESULTS, machine, open_folder, versions, write_arrays, write_json
-from interpolants.runs.methods import run_method
 from interpolants.runs.sources import TaskData, load_data
 from interpolants.training.logging import training_seconds
 
@@ -95,10 +94,6 @@ def execute(
 
     for number, (task, sets) in enumerate(zip(config.tasks, data, strict=True), start=1):
         say(f"[{number}/{len(config.tasks)}] {task.title or task.name}: {_sizes(sets)}")
-        if task.method is not None:
-            with _interruptible(folder, "a method goes on from its checkpoints, if it writes any"):
-                records.append(run_method(task, sets, folder, say_part, progress=progress))
-            continue
         bridge, status = train_task(task, sets, folder, progress=progress)
         _drop_another_leg(bridge, task)
         with _interruptible(folder, "the trained bridge is saved"):
@@ -131,9 +126,6 @@ def train_only(config: RunConfig, out: str | Path, *, progress: bool = True, res
         InvalidInputError, InterruptedRunError, DivergedError: As `execute`.
     """
     folder = Path(out)
-    for method in (task.method for task in config.tasks if task.method is not None):
-        rule, remedy = "a task with a method is trained and judged in one", "Use: interpolants run"
-        raise invalid("train", rule, repr(method["kind"]), remedy)
     data = [load_data(task.data) for task in config.tasks]
     _check_bridges(config, data)
     open_folder(config, folder, resume=resume)
@@ -166,14 +158,13 @@ def train_task(
 def _check_bridges(config: RunConfig, data: list[TaskData]) -> None:
     """Refuse what a bridge or its network would refuse before there is a folder that keeps the mistake."""
     for task, sets in zip(config.tasks, data, strict=True):
-        if task.method is None:
-            for side in (sets.x0, sets.x1):
-                if side is not None and task.bridge.held_out:
-                    count_aside(task.bridge.held_out, len(side.train))
-            heads = make_bridge(task).heads
-            if heads != ("log_density",):
-                x = sets.x1.train.x
-                choose_net(task.bridge.net, tuple(x.shape[1:]), len(heads), sets.cond_train, task.train.seed)
+        for side in (sets.x0, sets.x1):
+            if side is not None and task.bridge.held_out:
+                count_aside(task.bridge.held_out, len(side.train))
+        heads = make_bridge(task).heads
+        if heads != ("log_density",):
+            x = sets.x1.train.x
+            choose_net(task.bridge.net, tuple(x.shape[1:]), len(heads), sets.cond_train, task.train.seed)
 
 
 def make_bridge(task: TaskConfig) -> Bridge:

@@ -133,8 +133,6 @@ class _Place:
 
 def _growing(place: Path, task: TaskConfig) -> dict[str, Any]:
     """Facts of a task that is not trained yet."""
-    if task.method is not None:
-        return {"growing": "This task is not finished yet; a method of its own shows its numbers when it is."}
     log = place / "train" / "match" / "log.jsonl"
     history = read_log(log)
     if not history:
