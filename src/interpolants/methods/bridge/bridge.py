@@ -60,7 +60,7 @@ class Bridge(BridgeFit):
             bridge also knows the fields without a condition, which ``guidance`` needs.
         held_out: Share of the rows that training does not see, in [0, 0.5]; ``eps="auto"`` is chosen by them.
         precondition: Give the network inputs, outputs and losses of one size at all noise levels, on a one-sided path;
-            see ``fields.Preconditioned``. Goes well with ``times="noise"`` and ``learn="denoised"``.
+            see ``fields.Preconditioned``. Goes well with ``times="noise"`` and ``heads="denoised"``.
         perturb: Noise on the rows of x1 in every batch, for data on a thin set: a standard deviation in standardised
             units, or ``data.InstanceNoise``. The bridge then leads to data with that noise.
         penalties: Terms beside the loss, each a table such as ``{"kind": "fokker_planck_residual", "weight": 0.1}``;
