@@ -22,9 +22,8 @@ from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.guidance import ClassifierFree
 from interpolants.metrics import sliced_wasserstein
+from interpolants.metrics.label_classifier import LabelClassifier
 from interpolants.paths import OneSidedLinear
-from interpolants.runs.classifier import Classifier
-from interpolants.runs.sources import Rows
 from interpolants.training.pairs import learn_fields
 from interpolants.training.settings import TrainSettings
 from studies.common import Study
@@ -119,10 +118,10 @@ def digits(split: Any) -> tuple[Tensor, Tensor]:
 
 
 @lru_cache(maxsize=1)
-def judge() -> Classifier:
+def judge() -> LabelClassifier:
     """The classifier of real images."""
     x, labels = digits("train")
-    return Classifier(Rows(x, labels))
+    return LabelClassifier(x, labels)
 
 
 # --- table and figures ---------------------------------------------------------------------------------------

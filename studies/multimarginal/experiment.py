@@ -228,11 +228,11 @@ def share_of(x: Tensor, digit: int) -> float:
 @lru_cache(maxsize=1)
 def judge() -> Any:
     """The classifier of real digits."""
-    from interpolants.runs.classifier import Classifier
-    from interpolants.runs.sources import Rows
+    from interpolants.metrics.label_classifier import LabelClassifier
 
     data = load("digits", "train", dequantise=True)
-    return Classifier(Rows(data.x, data.labels))
+    assert data.labels is not None
+    return LabelClassifier(data.x, data.labels)
 
 
 # --- table and figures ---------------------------------------------------------------------------------------

@@ -215,7 +215,7 @@ def test_recipes_are_listed_and_printed(place):
     assert listed["checkerboard"].startswith("Gaussian noise to a checkerboard")
     assert all(what and "interpolants run" not in what for what in listed.values())
     assert "checkerboard" in call("recipes").stdout
-    (place / "mine.toml").write_text(call("recipes", "mixture_2d").stdout)
+    (place / "mine.toml").write_text(call("recipes", "checkerboard").stdout)
     call("train", "--config", "mine.toml", "--out", "runs/recipe", "--steps", 2, "-q", *SETS)
 
 

@@ -81,3 +81,11 @@ def test_a_misspelt_envelope_names_the_nearest():
         InvalidInputError, match=r"there must be an envelope of this name, got 'zreo'. .*'zero'"
     ):
         build("path", "linear", envelope="zreo")
+
+
+def test_a_sampler_of_times_that_follows_the_path_is_left_to_the_method():
+    from interpolants.framework.method import Method
+
+    made = build("method", "bridge", path="edm", times={"kind": "noise", "mean": -0.5}, heads=["denoised"])
+    assert isinstance(made, Method)
+    assert made.times == {"kind": "noise", "mean": -0.5}

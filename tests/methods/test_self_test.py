@@ -33,8 +33,6 @@ def test_verdicts_are_counted_and_told():
     assert {score.name: score.value for score in found.scores} == {
         "failed": 2.0,
         "warned": 0.0,
-        "there_and_back": 0.01,
-        "sde_against_data": 5.0,
     }
     assert found["failed"].floor == 0
     assert found.texts["Self-test"][3] == "| fail | SDE against data | 5 | 0.1 | 12 draws |"

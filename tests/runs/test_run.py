@@ -15,10 +15,9 @@ from interpolants.methods import Bridge
 from interpolants.metrics.sliced_wasserstein import sliced_wasserstein
 from interpolants.runs import InterruptedRunError, execute, make_config
 from interpolants.runs import run as run_module
-from interpolants.runs.classifier import Classifier, share
 from interpolants.runs.folder import find_bridge, read_results
 from interpolants.runs.run import train_only
-from interpolants.runs.sources import Rows, make_problem
+from interpolants.runs.sources import make_problem
 
 SMALL = {
     "train": {"steps": 12, "batch_size": 32, "log_every": 4},
@@ -225,18 +224,6 @@ def test_samples_are_guided_where_that_is_asked_for(tmp_path, monkeypatch):
         InvalidInputError, match=r"'evaluate.guidance': guidance needs a condition that training drops"
     ):
         make_config({**settings, "bridge": SMALL["bridge"]})
-
-
-def test_a_classifier_separates_what_can_be_separated():
-    x = torch.cat([torch.randn(50, 2), torch.randn(50, 2) + 10])
-    labels = torch.arange(100) // 50
-    judge = Classifier(Rows(x, labels))
-    assert judge.accuracy(x, labels).value == 1.0
-    assert judge.accuracy(x, 1 - labels).value == 0.0
-    assert judge.hits(x, (1,)).value == 0.5
-    assert share(torch.tensor([True] * 9 + [False]), "s").error == pytest.approx(
-        (10 / 12 * 2 / 12 / 10) ** 0.5
-    )
 
 
 def test_a_learnt_log_density_is_held_against_that_of_its_flow(tmp_path):

@@ -205,8 +205,15 @@ def _revive(key: str, value: Any) -> Any:
     # An id that several kinds share belongs to the kind that the setting is named after.
     named = key in kinds() and value["kind"] in names(key)
     kind = key if named else find_card(value["kind"]).kind
-    # A network needs the shape of the data: whoever knows it makes the network from its description.
-    return value if kind == "net" else rebuild(value, kind)
+    # A network needs the shape of the data, a sampler of times may need the path: whoever knows it makes the member
+    # from its description.
+    later = kind == "net" or (kind == "time_sampler" and "path" not in value and _needs_path(value["kind"]))
+    return value if later else rebuild(value, kind)
+
+
+def _needs_path(time_sampler: str) -> bool:
+    known = inspect.signature(find_card(time_sampler, "time_sampler").load_entry())  # type: ignore[arg-type]
+    return "path" in known.parameters
 
 
 def _as_tensor(key: str, value: Any) -> Any:

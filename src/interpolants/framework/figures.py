@@ -167,6 +167,7 @@ class Figure:
 
     Attributes:
         name: Name of its file, without suffix.
+        caption: What it shows, in a sentence; empty for its name.
         panels: From the upper left.
         columns: Columns of the grid; 0 for all panels in one row.
         width: Width in CSS pixels.
@@ -180,6 +181,7 @@ class Figure:
 
     name: str
     panels: tuple[Panel, ...]
+    caption: str = ""
     columns: int = 0
     width: float = 480
     height: float = 330

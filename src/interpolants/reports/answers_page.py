@@ -13,8 +13,8 @@ from typing import Any
 from interpolants.foundations.extras import require
 from interpolants.foundations.storage import write_text
 from interpolants.framework.claims import Verdict, verdict_lines
-from interpolants.framework.figures import Figure
-from interpolants.framework.scores import Answered, Score
+from interpolants.framework.figures import Figure, Panel
+from interpolants.framework.scores import UNKNOWN, Answered, Score
 from interpolants.reports.draw import draw
 from interpolants.reports.page import Child, Markup, document, el, facts, join, picture, table
 
@@ -86,8 +86,11 @@ def _scores(found: Answered) -> Markup:
 
 
 def _row(score: Score, names: Sequence[str]) -> list[Child]:
-    name = [score.title or score.name, el("small", f" {score.unit}") if score.unit else None]
-    floor = score.floor if isinstance(score.floor, str) else _number(score.floor, score.floor_error)
+    small = [el("small", f" {score.unit}") if score.unit else None]
+    small += [el("br"), el("small", score.note)] if score.note else []
+    name = [score.title or score.name.rpartition(".")[2].replace("_", " "), small]
+    unknown = "–" if score.floor == UNKNOWN else score.floor
+    floor = unknown if isinstance(unknown, str) else _number(unknown, score.floor_error)
     rivals = [_number(score.rivals[name]) if name in score.rivals else "" for name in names]
     return [name, _number(score.value, score.error), floor, *rivals, score.better]
 
@@ -100,10 +103,11 @@ def _verdicts(verdicts: Sequence[Verdict]) -> Markup:
     if not verdicts:
         return Markup("")
     header = ["claim", "beside", "seeds", "gap", "verdict"]
+    lines = [[el("code", row[0].strip("`")), *row[1:]] for row in verdict_lines(verdicts)]
     return join(
         [
             el("h2", "Claims"),
-            table("As they came out", header, verdict_lines(verdicts), label="Claims", text=5),
+            table("As they came out", header, lines, label="Claims", text=5),
         ]
     )
 
@@ -112,16 +116,46 @@ def _figure(figure: Figure, folder: Path) -> Markup:
     folder.mkdir(parents=True, exist_ok=True)
     image = draw(figure)
     (folder / f"{figure.name}.png").write_bytes(image)
-    inner = picture(image, None, alt=figure.name, width=round(figure.width), height=round(figure.height))
+    inner = picture(
+        image, None, alt=described(figure), width=round(figure.width), height=round(figure.height)
+    )
     return el(
         "figure",
         el("div", inner, cls="single", style=f"--most: {round(figure.width)}px"),
-        el("figcaption", figure.name),
+        el("figcaption", figure.caption or _words(figure.name)),
     )
 
 
+def described(figure: Figure) -> str:
+    """A figure in words, for people who do not see it: its panels, what their axes show, and the named series."""
+    return f"{figure.caption or _words(figure.name)} Panels: {'; '.join(_panel(p) for p in figure.panels)}."
+
+
+def _panel(panel: Panel) -> str:
+    marks = dict.fromkeys(series.name or series.mark for series in panel.series)
+    axes = " against ".join(axis.text for axis in (panel.y, panel.x) if axis.label)
+    return ", ".join(part for part in (panel.title, axes, " and ".join(marks)) if part)
+
+
+def _words(name: str) -> str:
+    """A name of a file as words: what the question is, and what the figure shows."""
+    return f"{': '.join(part.replace('_', ' ') for part in name.split('-')).capitalize()}."
+
+
 def _texts(texts: Mapping[str, Sequence[str]]) -> list[Markup]:
-    return [join([el("h3", heading), el("pre", "\n".join(lines))]) for heading, lines in texts.items()]
+    return [join([el("h3", heading), _lines(heading, lines)]) for heading, lines in texts.items()]
+
+
+def _lines(heading: str, lines: Sequence[str]) -> Markup:
+    """Lines as they are; a table in Markdown, with or without lines after it, as a table."""
+    size = next((i for i, line in enumerate(lines) if not line.startswith("|")), len(lines))
+    if size < 3:
+        return el("pre", "\n".join(lines))
+    cells = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines[:size]]
+    text = next((i for i, cell in enumerate(cells[1]) if cell.endswith(":")), len(cells[1]))
+    after = "\n".join(lines[size:]).strip()
+    made = table(heading, cells[0], cells[2:], label=heading, text=max(1, text))
+    return join([made, el("p", after) if after else None])
 
 
 def _settings(settings: Mapping[str, Any] | None) -> Markup:

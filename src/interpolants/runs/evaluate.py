@@ -20,11 +20,11 @@ from interpolants.methods.bridge.held_out import FEWEST
 from interpolants.metrics.diversity import memorisation
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.metrics.estimate import Estimate
+from interpolants.metrics.label_classifier import LabelClassifier
 from interpolants.metrics.sliced_wasserstein import sliced_wasserstein
-from interpolants.runs.classifier import Classifier, can_judge
 from interpolants.runs.config import EvaluateConfig
 from interpolants.runs.eps_record import to_record
-from interpolants.runs.sources import TaskData
+from interpolants.runs.sources import Rows, TaskData
 
 # Random splits of the real data that the floor is averaged over.
 _SPLITS = 10
@@ -107,7 +107,7 @@ class Evaluation:
         self.accuracies: dict[float, Estimate] = {}
         # A level that was chosen, by the number it is shown as: its mean over time.
         self.chosen: dict[float, float | NoiseLevel] = {}
-        self.judge: Classifier | None = None
+        self.judge: LabelClassifier | None = None
 
     @contextmanager
     def noted(self, what: str) -> Iterator[None]:
@@ -365,13 +365,14 @@ class Evaluation:
         if (
             not self.config.classifier
             or not self.samples
-            or not can_judge(labels)
+            or not _can_judge(labels)
             or (asked is None and not target)
         ):
             return
         assert labels is not None
         try:
-            self.judge = Classifier(labels)
+            assert labels.labels is not None
+            self.judge = LabelClassifier(labels.x, labels.labels)
         except MissingExtraError as error:
             self.found.warnings.append(str(error))
             return
@@ -558,6 +559,11 @@ _DISTANCES: dict[str, tuple[str, Callable[[Tensor, Tensor, torch.Generator], Est
     "sliced_w2": ("Sliced W2", _sliced),
     "energy": ("Energy distance", _energy),
 }
+
+
+def _can_judge(rows: Rows | None) -> bool:
+    """Whether there are labels of at least two classes to learn from."""
+    return rows is not None and rows.labels is not None and len(set(rows.labels.tolist())) > 1
 
 
 def _mean(values: Tensor) -> Estimate:

@@ -224,6 +224,13 @@ class Bridge(BridgeFit):
         told = cond is not None and not cond.is_floating_point() and (pool is pool1 or within)
         return pool.draw(n, seed, first, cond if told else None)
 
+    def start_points(
+        self, n: int, *, reverse: bool = False, seed: int = 0, cond: Tensor | None = None
+    ) -> Tensor:
+        """The points ``(n, *D)`` that :meth:`sample` starts from with these arguments, in data units."""
+        self.learnt_part("start_points", "net")
+        return self._decode(self._start(n, reverse, seed, 0, cond))
+
     # --- the noise level
 
     def choose_eps(

@@ -20,6 +20,9 @@ from interpolants.metrics.estimate import Estimate
 # Most training rows that neighbours are looked for among, and pairs to show.
 _TRAINING, _SHOWN = 20_000, 8
 
+_PAIRS = "The generated images that come closest to training images, above these."
+_CAPTION = "Distance to the nearest training row; copies would pile up at zero."
+
 
 @dataclass(frozen=True, kw_only=True)
 class CopiedRows(Question):
@@ -77,8 +80,10 @@ class CopiedRows(Question):
         if made.ndim == 4 and made.shape[1] == 1:
             span = {"low": float(known.min()), "high": float(known.max())}
             panel = strips([made[:, 0], known[:, 0]], **span, names=("generated", "nearest\ntraining"))
-            return [Figure(name="nearest", panels=(panel,), width=60 * len(made) + 90, height=150)]
-        return [Figure(name="nearest", panels=(_distances(own),), width=460, height=280)]
+            return [
+                Figure(name="nearest", panels=(panel,), caption=_PAIRS, width=60 * len(made) + 90, height=150)
+            ]
+        return [Figure(name="nearest", panels=(_distances(own),), caption=_CAPTION, width=460, height=280)]
 
 
 def _distances(own: Measured) -> Panel:

@@ -18,6 +18,8 @@ from interpolants.methods.questions.calls import conditions, options_for, unknow
 from interpolants.methods.questions.distances import as_tensor, real_rows
 from interpolants.metrics.estimate import Estimate
 
+_CAPTION = "Log densities of held-out and of training rows; the two agree where nothing was learnt by heart."
+
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutLikelihood(Question):
@@ -121,7 +123,7 @@ class HeldOutLikelihood(Question):
             y=Axis(label="share of rows"),
             legend="upper left",
         )
-        return [Figure(name="log_densities", panels=(panel,), width=460, height=280)]
+        return [Figure(name="log_densities", panels=(panel,), caption=_CAPTION, width=460, height=280)]
 
 
 def _outline(x: Tensor, low: float, high: float, name: str, hue: int, bins: int = 30) -> Series:

@@ -19,6 +19,7 @@ from interpolants.methods.questions.sample_quality import samples_figure
 from interpolants.metrics.estimate import Estimate
 
 GAP = "ode_against_sde"
+_CURVE = "Distance to held-out data by noise level, with standard errors; dashed: two sets of real data."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +149,8 @@ class NoiseLevels(Question):
             for e in self.eps
             if f"samples/{level_id(e)}" in own.arrays
         }
-        shown = samples_figure("samples", sets, most=6)
+        caption = f"Rows made at each noise level beside {self._to}."
+        shown = samples_figure("samples", sets, most=6, caption=caption)
         return [shown] if len(self.eps) < 2 else [shown, self._curve(own, rivals, task)]
 
     def _curve(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Figure:
@@ -170,7 +172,7 @@ class NoiseLevels(Question):
         about = self.about(names[0])
         label = Axis(label=self._distances.found[distance][0].title, unit=about.unit, low=0.0)
         panel = Panel(series=tuple(lines), x=shown, y=label, legend="best")
-        return Figure(name="levels", panels=(panel,), width=460, height=300)
+        return Figure(name="levels", panels=(panel,), caption=_CURVE, width=460, height=300)
 
 
 def _numbers(values: Sequence[Number]) -> tuple[Tensor, Tensor]:

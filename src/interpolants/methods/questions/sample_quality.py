@@ -76,13 +76,16 @@ class SampleQuality(Question):
         return [samples_figure("samples", named)]
 
 
-def samples_figure(name: str, sets: Mapping[str, Tensor], *, most: int = 4) -> Figure:
+def samples_figure(
+    name: str, sets: Mapping[str, Tensor], *, most: int = 4, caption: str = "Generated rows beside real ones."
+) -> Figure:
     """Sets of samples side by side: images as grids, vectors as their first two columns (or a histogram of one).
 
     Args:
         name: Name of the figure.
         sets: Title -> samples ``(N, *D)``.
         most: Most sets to show.
+        caption: What the figure shows.
     """
     shown = dict(list(sets.items())[:most])
     first = next(iter(shown.values()))
@@ -92,7 +95,7 @@ def samples_figure(name: str, sets: Mapping[str, Tensor], *, most: int = 4) -> F
         panels = [_histogram(title, x.flatten(), first.flatten()) for title, x in shown.items()]
     else:
         panels = [_points(title, x.flatten(1), first.flatten(1)) for title, x in shown.items()]
-    return Figure(name=name, panels=tuple(panels), width=260 * len(panels), height=270)
+    return Figure(name=name, panels=tuple(panels), caption=caption, width=260 * len(panels), height=270)
 
 
 def _images(title: str, x: Tensor, side: int = 6) -> Panel:
@@ -110,10 +113,13 @@ def _points(title: str, x: Tensor, like: Tensor) -> Panel:
         Axis(label=f"x{i + 1}", low=float(low[i] - margin[i]), high=float(high[i] + margin[i]))
         for i in range(2)
     ]
-    series = Series(
-        mark="points", arrays={"x": x[:, 0], "y": x[:, 1]}, dash="", symbol=".", size=2, alpha=0.5
-    )
+    series = Series(mark="points", arrays={"x": x[:, 0], "y": x[:, 1]}, dash="", size=_dot(len(x)), alpha=0.6)
     return Panel(series=(series,), title=title, x=axes[0], y=axes[1])
+
+
+def _dot(n: int) -> float:
+    """Size of a dot that is seen among few and lets many be told apart."""
+    return min(14.0, max(1.5, 3000 / n))
 
 
 def _histogram(title: str, x: Tensor, like: Tensor, bins: int = 60) -> Panel:

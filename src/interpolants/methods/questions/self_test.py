@@ -1,7 +1,5 @@
 """The verdicts of a method's own test of its fields and samples."""
 
-import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -35,13 +33,12 @@ class SelfTest(Question):
         return "" if callable(getattr(method, "check", None)) else "it has no test of its own (check)."
 
     def measure(self, method: Method, task: Task) -> Measured:
-        """Verdicts, counted; the figure of each check; a table in words."""
+        """Verdicts, counted, and a table of them with figures and words."""
         checks = method.check(n=self.n, seed=self.seed).checks  # type: ignore[attr-defined]
         values: dict[str, Number] = {
             "failed": float(sum(one.verdict == "fail" for one in checks)),
             "warned": float(sum(one.verdict == "warn" for one in checks)),
         }
-        values |= {_name(one.name): float(one.value) for one in checks if math.isfinite(one.value)}
         lines = ["| verdict | check | figure | limit | in words |", "| --- | --- | ---: | ---: | --- |"]
         lines += [
             f"| {one.verdict} | {one.name} | {one.value:.3g} | {one.limit:.3g} | {one.message} |"
@@ -52,7 +49,3 @@ class SelfTest(Question):
     def floors(self, task: Task) -> Mapping[str, Estimate | float | str]:
         """Nothing fails."""
         return {"failed": 0.0, "warned": 0.0}
-
-
-def _name(words: str) -> str:
-    return re.sub(r"\W+", "_", words).strip("_").lower()

@@ -9,30 +9,29 @@ from torch import Tensor
 
 from interpolants.foundations.extras import require
 from interpolants.metrics.estimate import Estimate
-from interpolants.runs.sources import Rows
 
 # Training time grows with the square of the rows.
 _MOST_ROWS = 5000
 
 
-class Classifier:
+class LabelClassifier:
     """Predicts labels of flattened samples.
 
     Args:
-        rows: Real training samples with labels of at least two classes.
+        x: Real training samples ``(N, *D)``.
+        labels: Their labels ``(N,)``, of at least two classes.
 
     Raises:
         MissingExtraError: If scikit-learn is not installed.
     """
 
-    def __init__(self, rows: Rows) -> None:
-        svm = require("sklearn.svm", by="The classifier of the report")
-        preprocessing = require("sklearn.preprocessing", by="The classifier of the report")
-        assert rows.labels is not None
-        kept = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:_MOST_ROWS]
+    def __init__(self, x: Tensor, labels: Tensor) -> None:
+        svm = require("sklearn.svm", by="LabelClassifier")
+        preprocessing = require("sklearn.preprocessing", by="LabelClassifier")
+        kept = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:_MOST_ROWS]
         self._scaler: Any = preprocessing.StandardScaler()
         self._model: Any = svm.SVC(C=10.0, gamma="scale")
-        self._model.fit(self._scaler.fit_transform(_flat(rows.x[kept])), rows.labels[kept].numpy())
+        self._model.fit(self._scaler.fit_transform(_flat(x[kept])), labels[kept].numpy())
 
     def predict(self, x: Tensor) -> Tensor:
         """Labels ``(N,)`` of samples ``(N, *D)``."""
@@ -52,11 +51,6 @@ def share(good: Tensor, name: str) -> Estimate:
     n, hits = len(good), int(good.sum())
     smooth = (hits + 1) / (n + 2)
     return Estimate(hits / n, math.sqrt(smooth * (1 - smooth) / n), n, name)
-
-
-def can_judge(rows: Rows | None) -> bool:
-    """Whether there are labels of at least two classes to learn from."""
-    return rows is not None and rows.labels is not None and len(set(rows.labels.tolist())) > 1
 
 
 def _flat(x: Tensor) -> Any:

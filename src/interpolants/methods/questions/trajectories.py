@@ -1,0 +1,170 @@
+"""One start at several noise levels, and the paths of a few starts: pictures of what noise does."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from interpolants.foundations.checks import whole
+from interpolants.framework.figures import Axis, Figure, Panel, Series, cloud, strips, trails
+from interpolants.framework.method import Method
+from interpolants.framework.questions import About, Measured, Question
+from interpolants.framework.roles import count, take
+from interpolants.framework.task import Task
+from interpolants.methods.questions.calls import conditions, takes, unknown_option
+from interpolants.methods.questions.distances import as_tensor, real_rows
+from interpolants.methods.questions.levels import check_levels, level_id, level_name, level_options
+
+# Times of a path that are kept, and those that are shown of paths of images.
+_TIMES, _FRAMES = 26, 8
+_ONE = "Ends of one start, carried many times: one point for the ODE, a cloud that widens with the noise."
+_FEW = "Paths of a few starts, from the start (orange) to the end (blue); of images from left to right."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trajectories(Question):
+    """Ends of one start, carried many times, and paths of several starts, at each noise level.
+
+    Starts are test rows of ``start``, or the method's own (``start_points``) where it draws them.
+
+    Attributes:
+        role: Role of the rows that are led to.
+        start: Role of the starts.
+        eps: Noise levels; 0 is the ODE.
+        repeats: Runs from one start.
+        paths: Paths to show.
+        seed: Seed of starts and noise.
+        options: Options of ``transport`` at every level, such as ``n_steps``.
+        sde: Further options where the level is not 0.
+    """
+
+    needs: ClassVar[str] = "transport"
+
+    role: str = "x1"
+    start: str = "x0"
+    eps: Sequence[float | str] = (0.0, 0.5, 1.0, 2.0)
+    repeats: int = 200
+    paths: int = 20
+    seed: int = 1
+    options: Mapping[str, Any] | None = None
+    sde: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        whole("trajectories", "repeats", self.repeats, at_least=2)
+        whole("trajectories", "paths", self.paths, at_least=1)
+        check_levels("trajectories", self.eps)
+
+    def about(self, name: str) -> About:
+        """The spread at a level."""
+        level = next(level_name(eps) for eps in self.eps if name == f"spread_{level_id(eps)}")
+        return About(f"Spread of the ends of one start, {level}", "neither", "data units")
+
+    def cannot(self, method: Method) -> str:
+        """A method without noise levels or paths, or with other options."""
+        if not all(takes(method, "transport", name) for name in ("eps", "details")):
+            return "its transport has no noise level, or gives no details."
+        return unknown_option(method, "transport", {**(self.options or {}), **(self.sde or {})})
+
+    def measure(self, method: Method, task: Task) -> Measured:
+        """Ends, their spread, and paths."""
+        starts = self._starts(method, task)
+        known = conditions(method, "transport", task, self.paths)
+        one = {
+            name: take(value, torch.zeros(self.repeats, dtype=torch.long)) for name, value in known.items()
+        }
+        values, arrays = {}, {"real": real_rows(task, self.role)[:2000], "start": starts}
+        for eps in self.eps:
+            name = level_id(eps)
+            ends = self._run(method, starts[:1].expand(self.repeats, *starts.shape[1:]), eps, one).x
+            few = {key: take(value, slice(0, len(starts))) for key, value in known.items()}
+            done = self._run(method, starts, eps, few, return_path=True)
+            kept = torch.linspace(0, len(done.path) - 1, min(len(done.path), _TIMES)).round().long()
+            values[f"spread_{name}"] = float(ends.double().std(0).square().mean().sqrt())
+            arrays |= {
+                f"ends/{name}": ends,
+                f"paths/{name}": done.path[kept],
+                f"times/{name}": done.times[kept],
+            }
+        return Measured(values, arrays)
+
+    def _starts(self, method: Method, task: Task) -> Tensor:
+        if self.start in task.values:
+            x = task.test[self.start]
+            return as_tensor(take(x, slice(0, min(self.paths, count(x)))))
+        draw: Any = getattr(method, "start_points")  # noqa: B009
+        return as_tensor(draw(self.paths, seed=self.seed))
+
+    def _run(self, method: Method, x: Tensor, eps: float | str, cond: Mapping[str, Any], **more: Any) -> Any:
+        options = {"seed": self.seed, **level_options(eps, self.options, self.sde), **more}
+        return getattr(method, self.needs)(x.contiguous(), details=True, **cond, **options)
+
+    def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
+        """Ends of one start, and paths; for images as strips."""
+        return [self._figure("one_start", _ends, _ONE, own), self._figure("paths", _paths, _FEW, own)]
+
+    def _figure(self, name: str, panel: Any, caption: str, own: Measured) -> Figure:
+        panels = [panel(level_name(eps), level_id(eps), own.arrays) for eps in self.eps]
+        image = own.arrays["real"].ndim == 4
+        columns = min(2, len(panels)) if image else min(4, len(panels))
+        rows = -(-len(panels) // columns)
+        width, height = (340, 60 * min(5, self.paths) + 40) if image and name == "paths" else (340, 70)
+        if not image:
+            width, height = 230, 240
+        return Figure(
+            name=name,
+            panels=tuple(panels),
+            caption=caption,
+            columns=columns,
+            width=width * columns,
+            height=height * rows,
+        )
+
+
+Arrays = Mapping[str, Tensor]
+
+
+def _ends(title: str, name: str, arrays: Arrays) -> Panel:
+    real, ends, start = arrays["real"], arrays[f"ends/{name}"], arrays["start"][:1]
+    if real.ndim == 4:
+        low, high = _span(real)
+        return strips([ends[:_FRAMES, 0]], low=low, high=high, title=title)
+    if real.flatten(1).shape[1] == 1:
+        return _histogram(title, ends.flatten(), real.flatten())
+    x = [a.flatten(1) for a in (real, ends, start)]
+    begin = Series(
+        mark="points", arrays={"x": x[2][:, 0], "y": x[2][:, 1]}, hue=1, symbol="x", size=40, name="start"
+    )
+    return Panel(
+        series=(cloud(x[0], "", "muted", size=3, alpha=0.3), cloud(x[1], "ends"), begin), title=title
+    )
+
+
+def _paths(title: str, name: str, arrays: Arrays) -> Panel:
+    real, paths, times = arrays["real"], arrays[f"paths/{name}"], arrays[f"times/{name}"].double()
+    if real.ndim == 4:
+        low, high = _span(real)
+        frames = torch.linspace(0, len(paths) - 1, _FRAMES).round().long()
+        rows = [paths[frames, k, 0] for k in range(min(5, paths.shape[1]))]
+        return strips(rows, low=low, high=high, title=title)
+    if real.flatten(1).shape[1] == 1:
+        lines = [Series(mark="line", arrays={"x": times, "y": one}, size=0.7) for one in paths.flatten(1).T]
+        return Panel(series=tuple(lines), title=title, x=Axis(label="time"), y=Axis(label="x"))
+    flat = paths.flatten(2)
+    begin, end = cloud(flat[0], hue=1, size=10), cloud(flat[-1], size=10)
+    back = cloud(real.flatten(1), "", "muted", size=3, alpha=0.3)
+    return Panel(series=(back, trails(flat, hue=0), begin, end), title=title)
+
+
+def _span(real: Tensor) -> tuple[float, float]:
+    return float(real.min()), float(real.max())
+
+
+def _histogram(title: str, ends: Tensor, real: Tensor) -> Panel:
+    low, high = float(real.min()), float(real.max())
+    lines = []
+    for hue, x in ((("muted"), real), (0, ends)):
+        counts, edges = torch.histogram(x.double().clamp(low, high), 40, range=(low, high))
+        lines.append(Series(mark="histogram", arrays={"edges": edges, "counts": counts / len(x)}, hue=hue))  # type: ignore[arg-type]
+    return Panel(series=tuple(lines), title=title, x=Axis(label="x"), y=Axis(label="share"))
