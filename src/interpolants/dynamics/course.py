@@ -19,8 +19,10 @@ from interpolants.dynamics.samplers import (
 )
 from interpolants.dynamics.transitions import transitions
 from interpolants.fields.protocol import Fields
-from interpolants.foundations.clock import clock
 from interpolants.foundations.errors import invalid
+from interpolants.solvers.fixed import stage_clock
+from interpolants.solvers.registry import get_solver
+from interpolants.solvers.sde import SdeSolver
 
 FINISHES = ("step", "mean", "denoise")
 
@@ -59,6 +61,13 @@ def run_grid(
     return grid[::-1].copy() if reverse else grid
 
 
+def solver_ticks(method: str, grid: npt.NDArray[np.float64], x: Tensor) -> list[Tensor]:
+    """All times at which a fixed-step solver asks for the field, as it hands them over with states like ``x``."""
+    solver: Any = get_solver(method)
+    c = solver.c if isinstance(solver, SdeSolver) else solver.tableau.c[: solver.tableau.needed]
+    return [tick for row in stage_clock(grid, c, x) for tick in row]
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Course:
     """What all samplers of a run share, and a sampler of each kind.
@@ -84,9 +93,14 @@ class Course:
         """The times that the sampler reaches; a last step to the mean end point is not its own."""
         return self.grid[:-1] if self.finish == "denoise" else self.grid
 
-    def ode(self) -> OdeSampler:
-        """The flow with fixed steps."""
-        return OdeSampler(fields=self.fields, grid=self.steps, method=self.method)
+    def ode(self, x: Tensor) -> OdeSampler:
+        """The flow with fixed steps, for states like ``x``."""
+        return OdeSampler(
+            fields=self.fields,
+            grid=self.steps,
+            method=self.method,
+            ticks=solver_ticks(self.method, self.steps, x),
+        )
 
     def adaptive(self, given_times: bool, rtol: float, atol: float, max_steps: int) -> AdaptiveSampler:
         """The flow with steps of its own for each sample."""
@@ -110,7 +124,7 @@ class Course:
             seed=self.seed,
             brownian=self.brownian,
             table=table,
-            ticks=clock(self.grid, x),
+            ticks=solver_ticks(self.method, self.steps, x),
             quiet_end=self.finish == "mean",
         )
 

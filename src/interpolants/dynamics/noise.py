@@ -13,7 +13,7 @@ in the basis leaves the distribution of x_t as it is, with the drift ``b ± eps 
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,6 @@ from torch import Tensor
 
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import number, positive
-from interpolants.foundations.clock import number_of
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.ops import expand_like
@@ -207,22 +206,10 @@ class NoiseTable:
             eps = torch.minimum(eps, most / expand_like(steepness * local, most))
         self._eps = eps
         self._on: tuple[torch.device, torch.dtype] | None = None
-        self._memory: dict[tuple[bool, float], Tensor | float] = {}
 
-    def weight(self, t: Tensor, *, of_score: bool) -> Tensor | float:
-        """Factor of the score (eps) or of minus the noise (eps / sigma) at a 0-d time.
-
-        On the CPU a number from a table: most schemes visit the nodes only, and every chunk visits the same times.
-        """
-        compute = self.eps if of_score else self.over_scale
-        if not t.is_cpu:
-            return compute(t)
-        if not self._memory:
-            self._tabulate(t.dtype)
-        place = (of_score, number_of(t))
-        if place not in self._memory:
-            self._memory[place] = _number(compute(t))
-        return self._memory[place]
+    def weight(self, t: Tensor, *, of_score: bool) -> Tensor:
+        """What multiplies the score (eps) or minus the noise (eps / sigma) at times ``()`` or ``(n,)``."""
+        return self.eps(t) if of_score else self.over_scale(t)
 
     def eps_score(self, fields: Fields, value: Tensor, t: Tensor) -> Tensor:
         """``eps s`` from ``fields.bounded_quantity``, whichever of score and noise stays finite, at a 0-d time.
@@ -236,15 +223,6 @@ class NoiseTable:
         noise = base.inverse_root_transpose(value) if isinstance(base, Gaussian) else value
         return -noise * self.weight(t, of_score=False)
 
-    def _tabulate(self, dtype: torch.dtype) -> None:
-        """The weights at all nodes, as the solvers' clocks of this type name them."""
-        nodes = self._times.to(dtype).tolist()
-        self._memory.update(zip(((True, t) for t in nodes), _numbers(self._eps, dtype), strict=True))
-        if self._path is not None:
-            scale = self._path.noise_scale(self._times)
-            over = torch.where(scale > 0, self._eps / scale.clamp_min(1e-300), torch.zeros_like(scale))
-            self._memory.update(zip(((False, t) for t in nodes), _numbers(over, dtype), strict=True))
-
     def strength(self, times: Tensor) -> Tensor:
         """``sqrt(2 eps)`` at the grid's own times, float64."""
         return torch.sqrt(2 * self.used(times))
@@ -254,29 +232,21 @@ class NoiseTable:
         return self._eps[torch.searchsorted(self._times, times.contiguous())]
 
     def eps(self, t: Tensor) -> Tensor:
-        """The level at a 0-d time inside the grid, in the time's precision and on its device."""
+        """The level at times inside the grid, ``()`` or ``(n,)``, in their precision and on their device."""
         if self._on != (t.device, t.dtype):
             self._on = (t.device, t.dtype)
             self._nodes, self._values = self._times.to(t), self._eps.to(t)
         # right=False with the first node excluded: a node belongs to the interval that ends at it
         k = torch.searchsorted(self._nodes[1:-1], t, right=False)
-        left, right = self._nodes[k], self._nodes[k + 1]
-        return torch.lerp(self._values[k], self._values[k + 1], ((t - left) / (right - left)).clamp(0, 1))
+        left, right, value = self._nodes[k], self._nodes[k + 1], self._values[k]
+        return torch.lerp(
+            value, self._values[k + 1], expand_like(((t - left) / (right - left)).clamp(0, 1), value)
+        )
 
     def over_scale(self, t: Tensor) -> Tensor:
-        """``eps / sigma`` at a 0-d time; zero where sigma is."""
+        """``eps / sigma``; zero where sigma is."""
         assert self._path is not None
         scale = self._path.noise_scale(t)
         return torch.where(
             scale > 0, self.eps(t) / scale.clamp_min(torch.finfo(scale.dtype).tiny), torch.zeros_like(scale)
         )
-
-
-def _number(value: Tensor) -> Tensor | float:
-    return float(value) if value.ndim == 0 else value
-
-
-def _numbers(rows: Tensor, dtype: torch.dtype) -> Sequence[Tensor | float]:
-    """One number per time, or one tensor."""
-    numbers: Sequence[Tensor | float] = rows.tolist() if rows.ndim == 1 else rows.to(dtype).unbind()
-    return numbers

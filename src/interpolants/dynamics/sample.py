@@ -169,7 +169,7 @@ def sample(
     elif name in ADAPTIVE:
         sampler = course.adaptive(not isinstance(time_grid, str), rtol, atol, max_steps)
     else:
-        sampler = course.transitions() if name in TRANSITIONS else course.ode()
+        sampler = course.transitions() if name in TRANSITIONS else course.ode(x)
     last = None if finish != "denoise" else 0.0 if reverse else 1.0
     run = Run(sampler=sampler, between=between, modifiers=members, last=last, seed=seed or 0)
     known = None if constraint is None else constraint.rows(x)

@@ -60,11 +60,13 @@ class Sampler(ABC):
         fields: Fields that are asked.
         grid: Times ``(n + 1,)`` in the order of travel.
         method: Name of the solver or transition.
+        ticks: All times at which a solver will ask the fields, as it will hand them over.
     """
 
     fields: Fields
     grid: npt.NDArray[np.float64]
     method: str
+    ticks: Sequence[Tensor] = ()
 
     @abstractmethod
     def run(self, x: Tensor, cond: Condition, first: int, *, keep: bool, on_step: OnStep | None) -> Arrival:
@@ -79,8 +81,13 @@ class Sampler(ABC):
         """
 
     def field(self, cond: Condition) -> Velocity:
-        """The function of state and time that is integrated, to try out what a batch costs and whether rows mix."""
-        return self.fields.velocity_of(cond)
+        """The function of state and time that is integrated; here the velocity."""
+        flow = self._flow
+        return lambda x, t: flow(x, t, cond)
+
+    @cached_property
+    def _flow(self) -> Combined:
+        return self.fields.combined(("velocity",), lambda t: (1.0,), self.ticks)
 
     def on(self, fields: Fields) -> Self:
         """The same sampler over other fields."""
@@ -197,12 +204,10 @@ class SdeSampler(_Driven):
 
     Args:
         table: The noise level on the grid.
-        ticks: The grid's times as the solver will hand them to the fields.
         quiet_end: Leave out the noise of the last step.
     """
 
     table: NoiseTable
-    ticks: Sequence[Tensor] = ()
     quiet_end: bool = False
 
     @property
@@ -226,7 +231,7 @@ class SdeSampler(_Driven):
         if by_score or scale is not None:
             name, sign = ("score", sign) if by_score or scale is None else ("noise", -sign / scale)
 
-            def weights(t: Tensor) -> tuple[float, Tensor | float]:
+            def weights(t: Tensor) -> tuple[float, Tensor]:
                 return 1.0, sign * table.weight(t, of_score=by_score)
 
             return fields.combined(("velocity", name), weights, self.ticks)

@@ -24,7 +24,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from interpolants.fields.protocol import Fields
+from interpolants.fields.protocol import Fields, Weights
+from interpolants.foundations.clock import number_of
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.types import Condition
@@ -186,8 +187,9 @@ def make_moves(
     path = fields.path
     base = path.base if path is not None and isinstance(path.base, Gaussian) else None
     states, draws = [x], iter(normals)
+    total = fields.combined([name for name, _ in moves[0].terms], _weights(moves, clock), clock[: len(moves)])
     for n, at in enumerate(_like(move, x) for move in moves):
-        moved = fields.combine(x, clock[n], at.terms, cond)
+        moved = total(x, clock[n], cond)
         x = moved if at.keep is None else _add(moved, at.keep, x, path)
         if base is not None and not base.is_centred:
             x = _add(x, at.mean, base.mean_like(x).expand_as(x), path)
@@ -200,6 +202,23 @@ def make_moves(
         if return_path:
             states.append(x)
     return x, torch.stack(states) if return_path else None
+
+
+def _weights(moves: Sequence[Move], clock: Sequence[Tensor]) -> Weights:
+    """The weights of the moves as functions of the times they start from."""
+    place = {number_of(t): n for n, t in zip(range(len(moves)), clock, strict=False)}
+
+    def weights(t: Tensor) -> list[Coefficient]:
+        if t.ndim == 0:
+            here = [weight for _, weight in moves[place[number_of(t)]].terms]
+            return [weight.to(t) if isinstance(weight, Tensor) else weight for weight in here]
+        rows = [moves[place[number]].terms for number in t.tolist()]
+        return [
+            torch.stack([torch.as_tensor(w, dtype=torch.float64) for _, w in column])
+            for column in zip(*rows, strict=True)
+        ]
+
+    return weights
 
 
 def _like(move: Move, x: Tensor) -> Move:

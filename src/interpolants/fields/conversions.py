@@ -14,51 +14,30 @@ forms in the tests.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from interpolants.foundations.base import BaseDistribution
-from interpolants.foundations.clock import is_number, number_of
 from interpolants.foundations.errors import NotIdentifiableError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.paths.path import Path, SpatiallyLinearPath, Unmix
-
-# Times whose coefficients are kept: a few runs of a few hundred steps.
-REMEMBERED = 4096
-# Coefficients by name, for each time in its own precision and that of the states.
-Memory = dict[tuple[float, torch.dtype, torch.dtype], dict[str, Any]]
 
 
 class At:
     """A path's coefficients at given times, widened to the states, each computed when first asked for.
 
-    ``at.alpha``, ``at.beta_dot`` ... come from the path, ``at.gamma``, ``at.gamma_gamma_dot`` from its envelope. At one
-    time on the CPU they are numbers, and a ``memory`` keeps them: a sampler visits the same times chunk after chunk,
-    and a formula with numbers is one operation per term.
+    ``at.alpha``, ``at.beta_dot`` ... come from the path, ``at.gamma``, ``at.gamma_gamma_dot`` from its envelope.
 
     On a path with a basis everything here is in its coordinates, ``at.x`` included: what a formula takes goes through
     ``enter`` and what it gives through ``leave``. The formulas are the same, entry by entry.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        x: Tensor,
-        t: Tensor,
-        mean1: Tensor | None = None,
-        memory: "Memory | None" = None,
-    ) -> None:
+    def __init__(self, path: Path, x: Tensor, t: Tensor, mean1: Tensor | None = None) -> None:
         self.path, self.t = path, t
         self._dtype = x.dtype
         self.x = self.enter(x)
         self.mean1 = mean1 if mean1 is None or path.basis is None else self.enter(mean1.to(x)[None])[0]
-        self._numbers: dict[str, Any] | None = None
-        if memory is not None and is_number(t):
-            if len(memory) > REMEMBERED:
-                memory.clear()
-            self._numbers = memory.setdefault((number_of(t), t.dtype, x.dtype), {})
 
     def enter(self, value: Tensor) -> Tensor:
         """A field's value in the coordinates of the formulas."""
@@ -68,22 +47,11 @@ class At:
         """A formula's value as that of a field."""
         return value if self.path.basis is None else self.path.basis.inverse(value).to(self._dtype)
 
-    # A number acts like a 0-d tensor in every formula; the annotation says what the formulas may rely on.
     def __getattr__(self, name: str) -> Tensor:
         owner = self.path.envelope if name.startswith("gamma") else self.path
-        value: Tensor = self._remember(name, lambda: getattr(owner, name)(self.t))
+        value = self._wide(getattr(owner, name)(self.t))
         setattr(self, name, value)
         return value
-
-    def _remember(self, name: str, compute: Callable[[], Tensor]) -> Any:
-        if self._numbers is None:
-            return self._wide(compute())
-        if name not in self._numbers:
-            self._numbers[name] = self._number(compute())
-        return self._numbers[name]
-
-    def _number(self, value: Tensor) -> Any:
-        return float(value) if value.ndim == 0 else self._wide(value)
 
     @property
     def base(self) -> BaseDistribution:
@@ -101,12 +69,7 @@ class At:
     def unmix(self) -> Unmix:
         """The coefficients that recover the end points."""
         assert isinstance(self.path, SpatiallyLinearPath)
-        if self._numbers is None:
-            return Unmix(*(self._wide(c) for c in self.path.unmix(self.t)))
-        if "unmix" not in self._numbers:
-            self._numbers["unmix"] = Unmix(*(self._number(c) for c in self.path.unmix(self.t)))
-        found: Unmix = self._numbers["unmix"]
-        return found
+        return Unmix(*(self._wide(c) for c in self.path.unmix(self.t)))
 
     def _wide(self, value: Tensor) -> Tensor:
         return self.path.widen(value, self.x)
@@ -330,28 +293,28 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def fold(path: Path, steps: Sequence[Rule], known: Sequence[str], t: Tensor) -> dict[str, list[float]] | None:
-    """All quantities that ``steps`` yield, as combinations of the state and of what is known, at a 0-d time.
+def fold(path: Path, steps: Sequence[Rule], known: Sequence[str], t: Tensor) -> dict[str, Tensor] | None:
+    """All quantities that ``steps`` yield, as combinations of the state and of what is known, at times ``t (n,)``.
 
     Every relation is linear. Where it also acts on each entry alike (no base, or a centred one with the same spread in
-    every entry), its coefficients can be read off by applying it to unit vectors, once per time: a sampler then needs
-    one operation per term, however long the chain of rules.
+    every entry), its coefficients can be read off by applying it to unit vectors, at all times of a run at once: a
+    sampler then needs one operation per term, however long the chain of rules.
 
     Returns:
-        Quantity -> coefficients of the state and of ``known`` in order; None where a rule mixes entries or adds a
-        constant, or where a coefficient is infinite.
+        Quantity -> coefficients of the state and of ``known`` in order, ``(n, 1 + K)`` float64. A row is not finite at
+        a time where a rule must see the states themselves. None where a rule mixes entries or adds a constant.
     """
     mixes = path.base is not None and (path.base.shared_scale is None or not path.base.is_centred)
     if mixes or path.basis is not None:
         return None
-    unit = torch.eye(1 + len(known), dtype=torch.float64)
-    at = At(path, unit[0], t.double())
-    values = dict(zip(known, unit[1:], strict=True))
+    own, *units = torch.eye(1 + len(known), dtype=torch.float64)[:, None].expand(-1, len(t), -1)
+    at = At(path, own, t.double())
+    values = dict(zip(known, units, strict=True))
     for rule in steps:
         values[rule.target] = rule.formula(at, *(values[need] for need in rule.needs))
     # At an end a coefficient may be infinite, and a rule may then know better (the mean of x1 at t = 0).
-    whole = all(bool(torch.isfinite(value).all()) for value in values.values())
-    return {name: value.tolist() for name, value in values.items()} if whole else None
+    whole = torch.stack([*values.values()]).isfinite().all(0).all(1, keepdim=True)
+    return {name: value.where(whole, torch.nan) for name, value in values.items()}
 
 
 def plan(path: Path, known: Iterable[str], target: str) -> tuple[Rule, ...] | None:

@@ -7,17 +7,17 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from interpolants.fields.conversions import REMEMBERED, At, Memory, Rule, explain, fold, plan
+from interpolants.fields.conversions import At, Rule, explain, fold, plan
 from interpolants.fields.protocol import QUANTITIES, Combined, Fields, Weights, weighted_sum
 from interpolants.foundations.checks import number, one_of
-from interpolants.foundations.clock import is_number, known_number, number_of
+from interpolants.foundations.clock import known_number, number_of
 from interpolants.foundations.derivatives import gradient
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition, Field
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
-# The learnt quantities to compute, and by name the coefficients of the state and of each of them.
-_Folded = tuple[set[str], dict[str, list[float]]]
+# A sum over the state and what was learnt: the weight of the state, and those of the quantities needed.
+_Terms = tuple[float, list[tuple[str, float]]]
 
 
 class LearnedFields(Fields):
@@ -97,8 +97,6 @@ class LearnedFields(Fields):
                 "none",
                 f"One of: {', '.join(QUANTITIES)}.",
             )
-        self._memory: Memory = {}
-        self._folds: dict[tuple[float, torch.dtype, tuple[str, ...]], _Folded | None] = {}
         self._plans: dict[str, tuple[Rule, ...] | None] = {}
         self._routes: dict[tuple[str, ...], tuple[list[Rule], set[str]]] = {}
 
@@ -141,8 +139,7 @@ class LearnedFields(Fields):
         """The velocity as a function of state and time; the network itself where it was learnt directly."""
         source = self._sources.get("velocity")
         if source is None:
-            only = (("velocity", 1.0),)
-            return lambda x, t: self.combine(x, t, only, cond)
+            return super().velocity_of(cond)
 
         def velocity(x: Tensor, t: Tensor) -> Tensor:
             value = source(x, self._entered(t, self.margin), cond)
@@ -156,61 +153,43 @@ class LearnedFields(Fields):
         source = self._log_density
         return None if source is None else lambda x, t: source(x, t, cond)
 
-    def combine(
-        self, x: Tensor, t: Tensor, terms: Sequence[tuple[str, Tensor | float]], cond: Condition = None
-    ) -> Tensor:
-        """A weighted sum of quantities; at one time on the CPU the relations cost nothing but the terms that remain."""
-        merged = self._merge(t, terms)
-        return super().combine(x, t, terms, cond) if merged is None else merged(x, t, cond)
-
     def combined(self, names: Sequence[str], weights: Weights, times: Sequence[Tensor] = ()) -> Combined:
-        """:meth:`combine` with weights that are functions of time; at the ``times`` given a table holds the terms."""
-
-        def terms(t: Tensor) -> list[tuple[str, Tensor | float]]:
-            return [*zip(names, weights(t), strict=True)]
-
-        # Between two evaluations of the network the same work takes ten times as long: every cache is cold there.
-        here = [t for t in times if t.is_cpu]
-        table: dict[float | None, Combined | None] = {number_of(t): self._merge(t, terms(t)) for t in here}
+        """A weighted sum; at the ``times`` given the relations cost nothing but the terms that remain."""
+        table = self._table(tuple(names), weights, times) if times else {}
 
         def sum_at(x: Tensor, t: Tensor, cond: Condition) -> Tensor:
-            merged = table.get(known_number(t))
-            return self.combine(x, t, terms(t), cond) if merged is None else merged(x, t, cond)
+            found = table.get(known_number(t))
+            if found is None:
+                return self.combine(x, t, [*zip(names, weights(t), strict=True)], cond)
+            own, terms = found
+            learnt = self._learnt(x, self._entered(t, self.margin), {name for name, _ in terms}, cond)
+            parts = [(learnt[name], weight) for name, weight in terms]
+            return weighted_sum([(x, own), *parts] if own else parts)
 
         return sum_at
 
-    def _merge(self, t: Tensor, terms: Sequence[tuple[str, Tensor | float]]) -> Combined | None:
-        """The sum as one over the state and what was learnt; None where :meth:`_fold` does not lead there."""
-        folded = self._fold(t, tuple(name for name, _ in terms))
-        numbers = [weight for _, weight in terms if not isinstance(weight, Tensor)]
-        if folded is None or len(numbers) < len(terms):
-            return None
-        needed, table = folded
-        rows = [(table[name], number) for (name, _), number in zip(terms, numbers, strict=True)]
-        own, *sums = (sum(number * row[k] for row, number in rows) for k in range(1 + len(self.known)))
-        rest = [(name, weight) for name, weight in zip(self.known, sums, strict=True) if name in needed]
+    def _table(
+        self, names: tuple[str, ...], weights: Weights, times: Sequence[Tensor]
+    ) -> dict[float | None, _Terms]:
+        """By the number of a time, the sum as one over the state and what was learnt; worked out for all at once.
 
-        def merged(x: Tensor, t: Tensor, cond: Condition) -> Tensor:
-            learnt = self._learnt(x, self._entered(t, self.margin), needed, cond)
-            parts = [(learnt[name], weight) for name, weight in rest]
-            return weighted_sum([(x, own), *parts] if own else parts)
-
-        return merged
-
-    def _fold(self, t: Tensor, names: tuple[str, ...]) -> _Folded | None:
-        """The learnt quantities to compute, and each name's coefficients; None where that is not possible."""
-        if not is_number(t):
-            return None
-        if len(self._folds) > REMEMBERED:
-            self._folds.clear()
-        key = (number_of(t), t.dtype, names)
-        if key not in self._folds:
-            steps, needed = self._route(names)
-            assert self.path is not None
-            inside = t.clamp(self.margin, 1 - self.margin) if self.margin else t
-            table = fold(self.path, steps, self.known, inside)
-            self._folds[key] = None if table is None else (needed & {*self.known}, table)
-        return self._folds[key]
+        Between two evaluations of a network the same work takes ten times as long: every cache is cold there.
+        """
+        steps, needed = self._route(names)
+        assert self.path is not None
+        t = torch.tensor([number_of(time) for time in times], dtype=times[0].dtype)
+        rows = fold(self.path, steps, self.known, t.clamp(self.margin, 1 - self.margin) if self.margin else t)
+        if rows is None:
+            return {}
+        total = torch.zeros(len(t), 1 + len(self.known), dtype=torch.float64)
+        for name, weight in zip(names, weights(t), strict=True):
+            total += rows[name] * torch.as_tensor(weight, dtype=torch.float64).reshape(-1, 1)
+        numbers = zip(t.tolist(), total.tolist(), total.isfinite().all(1).tolist(), strict=True)
+        found: dict[float | None, _Terms] = {}
+        for time, (own, *sums), whole in numbers:
+            if whole:
+                found[time] = own, [pair for pair in zip(self.known, sums, strict=True) if pair[0] in needed]
+        return found
 
     def _exact(self, x: Tensor, t: Tensor, quantity: str, cond: Condition) -> Tensor:
         return self._evaluate(x, t, (quantity,), cond, 0.0)[quantity]
@@ -222,7 +201,7 @@ class LearnedFields(Fields):
         values = self._learnt(x, self._entered(t, margin), needed, cond)
         if steps:
             assert self.path is not None
-            at = At(self.path, x, t.clamp(margin, 1 - margin) if margin else t, self._mean1, self._memory)
+            at = At(self.path, x, t.clamp(margin, 1 - margin) if margin else t, self._mean1)
             inside = {name: at.enter(value) for name, value in values.items()}
             for rule in steps:
                 inside[rule.target] = rule.formula(at, *(inside[need] for need in rule.needs))

@@ -104,7 +104,8 @@ class Fields(ABC):
 
         Args:
             names: The quantities.
-            weights: 0-d time -> one weight per quantity.
+            weights: Times, 0-d or ``(n,)`` -> one weight per quantity, a number or of the shape of the times; on a path
+                with a basis there may be one per time and coordinate.
             times: Times that will be asked for, from ``clock``: what depends on time alone may be worked out now.
 
         Returns:

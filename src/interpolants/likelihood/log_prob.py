@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from interpolants.dynamics.course import choose_method, run_grid
+from interpolants.dynamics.course import choose_method, run_grid, solver_ticks
 from interpolants.dynamics.noise import as_noise
 from interpolants.dynamics.sample import check_call
 from interpolants.dynamics.samplers import ADAPTIVE, OdeSampler, arrival_status, find_method
@@ -265,7 +265,8 @@ class _Travel:
         name = choose_method(fields, x, flow_solver(method), noisy=False)
         self.grid = run_grid(fields, n_steps, time_grid, stop=stop, reverse=reverse, noisy=False)
         self.adaptive = name in ADAPTIVE
-        self.sampler = OdeSampler(fields=fields, grid=self.grid, method=name)
+        ticks = [] if self.adaptive else solver_ticks(name, self.grid, x)
+        self.sampler = OdeSampler(fields=fields, grid=self.grid, method=name, ticks=ticks)
         solver = get_solver(name)
         assert isinstance(solver, RungeKutta)
         if differentiable and self.adaptive:
@@ -324,7 +325,7 @@ class _Travel:
         return _Travelled(runs[0].x, volume, error, nfe, status)
 
     def _rate(self, cond: Condition, signs: list[Tensor]) -> Rate:
-        velocity = self.fields.velocity_of(cond)
+        velocity = self.sampler.field(cond)
         closed = self.fields.divergence_of(cond) if self.mode == "auto" and not signs else None
 
         def rate(x: Tensor, t: Tensor, want: bool) -> tuple[Tensor, Tensor | None]:
