@@ -82,6 +82,8 @@ class Sampler(ABC):
 
     def field(self, cond: Condition) -> Velocity:
         """The function of state and time that is integrated; here the velocity."""
+        if "velocity" in self.fields.known:  # nothing to work out
+            return self.fields.velocity_of(cond)
         flow = self._flow
         return lambda x, t: flow(x, t, cond)
 
