@@ -99,7 +99,7 @@ def train(
 
     \b
     Example:
-    interpolants train --config moons_to_rings --out runs/a
+    interpolants train --config checkerboard --out runs/a
     interpolants train --resume runs/a
     """
     from interpolants.cli.recipe_runs import folder_of, train_folder
@@ -165,7 +165,7 @@ def recipes(
     \b
     Example:
     interpolants recipes
-    interpolants recipes moons_to_rings > mine.toml
+    interpolants recipes checkerboard > mine.toml
     """
     from interpolants.runs import recipes as kept
 
@@ -182,7 +182,7 @@ def recipes(
     if as_json:
         screen.json([{"id": key, "what": what} for key, what in rows])
     screen.table("Recipes", ("id", "what it does"), rows)
-    screen.following("interpolants train --config moons_to_rings --out runs/a")
+    screen.following("interpolants train --config checkerboard --out runs/a")
 
 
 def _picture(screen: "Screen", folder: Path, task: "TaskConfig") -> None:
