@@ -11,6 +11,8 @@ import pytest
 import snowballstemmer
 
 import interpolants
+import interpolants.methods
+from interpolants.foundations.cards import load_cards
 
 ROOT = Path(__file__).parents[1]
 SOURCE = Path(interpolants.__file__).parent
@@ -119,6 +121,17 @@ def test_every_subpackage_has_a_page_of_its_names():
     assert public - pages == {"foundations", "cli", "reports", "runs", "bridges", "estimator"}, (
         "a page, or a reason why there is none"
     )
+
+
+@pytest.mark.parametrize(
+    "card",
+    [c for c in load_cards("interpolants") if c.entry.startswith("interpolants.methods.")],
+    ids=lambda card: card.id,
+)
+def test_every_method_and_question_is_in_the_reference(card):
+    page = (ROOT / "docs" / "reference" / "methods.md").read_text("utf-8")
+    module, _, name = card.entry.partition(":")
+    assert f"automodule:: {module}\n" in page or name in interpolants.methods.__all__
 
 
 @pytest.mark.slow  # about 15 s
