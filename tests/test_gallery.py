@@ -19,7 +19,7 @@ from gallery.page import PAGE, about, page, picture  # noqa: E402
 from interpolants.foundations.errors import MissingExtraError  # noqa: E402
 
 NAMES = command.NAMES
-HELPERS = {"__init__", "__main__", "common", "page"}
+HELPERS = {"__init__", "__main__", "common", "drawing", "page"}
 SLOW = {"flights", "masked_text"}  # they read large files first
 
 

@@ -36,7 +36,7 @@ def test_every_name_loads_or_says_what_to_install():
 def test_options_pass_and_typos_do_not():
     assert load("digits", "all", dequantise=True).info.scaling == "2 (v + u) / 17 - 1"
     with pytest.raises(
-        InvalidInputError, match=r"name must be a data set, got digitts. Did you mean 'digits'"
+        InvalidInputError, match=r"name must be one of .*, got 'digitts'. Did you mean 'digits'"
     ):
         load("digitts")
     with pytest.raises(InvalidInputError, match=r"got dequantize. Did you mean 'dequantise'"):
