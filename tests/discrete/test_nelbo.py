@@ -147,3 +147,13 @@ def test_hidden_places_are_a_random_subset_and_their_share_is_beta(generator):
 def test_bad_input_is_refused(call, message):
     with pytest.raises(InvalidInputError, match=message):
         call()
+
+
+def test_bounds_do_not_depend_on_how_many_go_through_at_once():
+    posterior, x = (
+        ExactPosterior(TABLE, Masked(3)),
+        TABLE.sample(150, generator=torch.Generator().manual_seed(0)),
+    )
+    whole = nelbo(posterior, x, seed=1, chunk=1000).per_sequence
+    assert len(whole.unique()) > 10
+    assert_close(nelbo(posterior, x, seed=1, chunk=40).per_sequence, whole, rtol=1e-10, atol=0)

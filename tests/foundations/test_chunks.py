@@ -60,3 +60,12 @@ def test_rows_of_a_table_of_tokens_are_independent_and_of_a_shy_one_are_not():
     assert rows_are_independent(table, call, tokens, 128)
     assert all(x.dtype == torch.int64 and int(x.max()) <= 4 for x in seen)
     assert not rows_are_independent(shy, shy, tokens, 128)
+
+
+@pytest.mark.parametrize("answers", [1, 2])
+def test_plain_tuples_are_put_together_like_named_ones(answers):
+    x = torch.randn(200, 3)
+    chunks = Chunks(None, lambda x, cond: x, x, None, chunk=70, first_index=0, invariant=False)
+    found = chunks.map(lambda part: (part.x.sum(1),) * answers)
+    assert len(found) == answers
+    assert all(torch.equal(one, x.sum(1)) for one in found)

@@ -14,7 +14,7 @@ from interpolants.foundations.types import Condition, join_rows, take_rows
 
 # Rows at which the independence of rows is tried when the whole batch may go through at once.
 _PROBE_ROWS = 4096
-# A named tuple of answers.
+# A tuple of answers, named or plain.
 T = TypeVar("T", bound=tuple[Any, ...])
 
 
@@ -102,8 +102,8 @@ class Chunks:
         """Run every chunk and put the answers together, without the padding.
 
         Args:
-            run: A chunk -> a named tuple. Tensors have one row per row of the chunk, in dicts and tuples too; anything
-                else must be the same for all chunks, and is kept as it is.
+            run: A chunk -> a tuple, named or plain. Tensors have one row per row of the chunk, in dicts and tuples too;
+                anything else must be the same for all chunks, and is kept as it is.
             progress: Called with the number of rows done after each chunk.
         """
         parts = []
@@ -126,19 +126,20 @@ class Chunks:
 
 def _cut(answers: T, chunk: Chunk) -> T:
     whole = chunk.own.start == 0 and chunk.own.stop == chunk.x.shape[0]
-    return answers if whole else _named(answers, (_apply(value, chunk.own) for value in answers))
+    return answers if whole else _like(answers, (_apply(value, chunk.own) for value in answers))
 
 
 def join(parts: Sequence[T]) -> T:
-    """Named tuples of answers as one: tensors one after the other, the first of anything else."""
+    """Tuples of answers as one: tensors one after the other, the first of anything else."""
     if len(parts) == 1:
         return parts[0]
-    return _named(parts[0], (_joined(values) for values in zip(*parts, strict=True)))
+    return _like(parts[0], (_joined(values) for values in zip(*parts, strict=True)))
 
 
-def _named(like: T, values: Iterable[Any]) -> T:
-    made: T = type(like)(*values)
-    return made
+def _like(like: T, values: Iterable[Any]) -> T:
+    # A plain tuple takes one iterable: given a single tensor by itself, it would hold the tensor's rows.
+    make: Callable[[Iterable[Any]], T] = getattr(type(like), "_make", type(like))
+    return make(values)
 
 
 def _apply(value: Any, rows: slice) -> Any:
