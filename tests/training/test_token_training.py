@@ -82,7 +82,7 @@ def test_tokens_outside_of_the_vocabulary_are_refused():
 QUICK = TrainSettings(steps=500, batch_size=128, lr=5e-3, schedule="cosine", ema=0.98)
 
 
-@pytest.mark.slow  # two small transformers, about 12 s
+@pytest.mark.slow  # two small transformers, about 25 s
 @pytest.mark.parametrize("time_features", [0, 8], ids=["without time", "with time"])
 def test_a_distribution_that_is_known_is_learnt_and_drawn_from(time_features):
     source = random_markov(5, 3, order=1, concentration=0.4, seed=1)
@@ -93,7 +93,8 @@ def test_a_distribution_that_is_known_is_learnt_and_drawn_from(time_features):
         Masked(3),
         source.sample(50_000, generator=seeded()),
         net={**NET, "time_features": time_features},
-        settings=QUICK,
+        # After 500 steps one seed in five misses 20 to 31 %; after 1000 six seeds missed 4 to 17 %.
+        settings=QUICK.model_copy(update={"steps": 1000}),
     )
     bound = float(p @ exact_nelbo(learnt.posterior, x, form="time", nodes=12))
     alone = float(torch.special.entr(source.posterior(torch.ones(1, 5, 3))).sum())
@@ -102,7 +103,7 @@ def test_a_distribution_that_is_known_is_learnt_and_drawn_from(time_features):
     drawn = FirstHitting().sample(learnt.posterior, 5000, 5, seed=0).x
     share = torch.bincount(all_of_them.index(drawn), minlength=len(p)).double() / 5000
     assert 0.5 * float((share - p).abs().sum()) < 0.06
-    assert learnt.result.steps == 500
+    assert learnt.result.steps == 1000
 
 
 @pytest.mark.slow  # one small transformer, about 5 s
