@@ -8,7 +8,7 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.claims import Claim, Verdict
 from interpolants.framework.figures import MARKS, Axis, Figure, Panel, Series
 from interpolants.framework.packing import pack, unpack
-from interpolants.framework.scores import Answered, Score, mean_and_error, measured, paired_gap
+from interpolants.framework.scores import Answered, Finding, Score, mean_and_error, measured, paired_gap
 
 GOOD = {
     "line": {"x": [0, 1], "y": [0, 1], "error": [0.1, 0.1]},
@@ -90,12 +90,13 @@ def test_answers_come_back_from_the_disk_as_they_were():
         texts={"head": ("one", "two")},
         verdicts=(Verdict(claim, "not asked", math.nan, math.nan, 1),),
         timings={"fit": 2.0},
+        findings=(Finding("It broke."), Finding("It creaks.", grave=False)),
     )
     document, tensors = pack(before)
     after = unpack(document, tensors)
     assert document["scores"]["c"] == 1.5
     assert after.timings == {}
-    for name in ("texts", "verdicts"):
+    for name in ("texts", "verdicts", "findings"):
         assert repr(getattr(after, name)) == repr(getattr(before, name))
     assert repr(after.scores) == repr(before.scores)
     assert repr(after.figures) == repr(before.figures)

@@ -25,13 +25,22 @@ def task_of(shape=(2,)):
     return Task.of(GaussianFit().roles(), {"x1": x}, Split(test=0.3))
 
 
+def found_in(answered):
+    return [finding.text for finding in answered.findings]
+
+
 def test_training_rows_given_back_are_seen_and_fresh_ones_are_at_one_half():
     task = task_of()
     copied = ask(CopiedRows(), task.fit(Copier()), task, ["gaussian_fit"])
     score = copied["closer"]
     assert score.value == 1.0
     assert score.floor == 0.5
-    fresh = ask(CopiedRows(), task.fit(GaussianFit()), task)["closer"]
+    assert found_in(copied) == [
+        "Copies: a generated row is closer to the training rows than a held-out row with chance 1.00."
+    ]
+    again = ask(CopiedRows(), task.fit(GaussianFit()), task)
+    assert found_in(again) == []
+    fresh = again["closer"]
     assert abs(fresh.value - 0.5) < 4 * fresh.error
     assert abs(score.rivals["gaussian_fit"] - fresh.value) < 1e-12
     assert torch.equal(copied.arrays["generated"], copied.arrays["training"])

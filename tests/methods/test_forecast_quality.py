@@ -35,6 +35,8 @@ def test_scores_are_those_of_theory_and_the_floor_is_the_true_transition():
     assert crps.gaps["persistence"] < crps.error * 2
     assert abs(found["spread_skill"].value - 1) < 4 * found["spread_skill"].error
     assert found["rank_p"].value > 0.001
+    sure = ask(ForecastQuality(members=20), asked.fit(Persistence()), asked)
+    assert sure.findings[0].text.startswith("The ensembles are not reliable: their ranks are uneven")
     assert [panel.title for panel in found.figures[0].panels] == ["the method", "persistence"]
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.framework.capabilities import capability
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
 from interpolants.methods.questions.held_out_likelihood import HeldOutLikelihood
@@ -38,6 +39,7 @@ def test_a_gaussian_of_the_right_moments_reaches_the_exact_density_and_the_entro
     assert whole.gaps["twin"] < whole.error
     assert whole.rivals["twin"] < whole.value
     assert found.figures[0].name == "log_densities"
+    assert not found.findings
 
 
 def test_without_a_truth_there_is_no_floor_and_the_overfit_shows_on_training_rows():
@@ -47,6 +49,26 @@ def test_without_a_truth_there_is_no_floor_and_the_overfit_shows_on_training_row
     assert found["log_likelihood_train"].value > found["log_likelihood"].value
     with pytest.raises(InvalidInputError, match="no option 'steps'"):
         ask(HeldOutLikelihood(options={"steps": 3}), method, task)
+
+
+class ByHeart(GaussianFit):
+    """Training rows are two nats likelier than they are."""
+
+    def learn(self, data, run):
+        return {**super().learn(data, run), "rows": data["x1"]}
+
+    @capability(like="x1")
+    def log_prob(self, x):
+        known = torch.cdist(x, self.state["rows"]).amin(1) < 1e-9
+        return super().log_prob(x) + 2 * known
+
+
+def test_rows_that_were_learnt_by_heart_are_a_finding():
+    _, task = task_of(rows=2000)
+    found = ask(HeldOutLikelihood(), task.fit(ByHeart()), task).findings
+    assert len(found) == 1
+    gap = found[0].text.removeprefix("Overfitted: the log density of training rows is ").partition(" ")[0]
+    assert abs(float(gap) - 2) < 0.4
 
 
 def test_a_learnt_log_density_is_held_against_that_of_the_flow():

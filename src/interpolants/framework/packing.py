@@ -9,7 +9,7 @@ from torch import Tensor
 
 from interpolants.framework.claims import Claim, Verdict
 from interpolants.framework.figures import Axis, Figure, Panel, Series
-from interpolants.framework.scores import Answered, Score
+from interpolants.framework.scores import Answered, Finding, Score
 
 
 def pack(answered: Answered) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -22,6 +22,7 @@ def pack(answered: Answered) -> tuple[dict[str, Any], dict[str, Tensor]]:
             _figure(figure, f"figure/{k}/{figure.name}", tensors) for k, figure in enumerate(answered.figures)
         ],
         "verdicts": [{**_plain(verdict), "claim": _plain(verdict.claim)} for verdict in answered.verdicts],
+        "findings": [_plain(finding) for finding in answered.findings],
     }
     return {key: value for key, value in document.items() if value}, tensors
 
@@ -38,6 +39,7 @@ def unpack(
         },
         texts={heading: tuple(lines) for heading, lines in document.get("texts", {}).items()},
         verdicts=tuple(_read_verdict(stored) for stored in document.get("verdicts", ())),
+        findings=tuple(Finding(**stored) for stored in document.get("findings", ())),
         timings=timings or {},
     )
 

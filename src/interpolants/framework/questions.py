@@ -19,7 +19,7 @@ from interpolants.framework.capabilities import NotAbleError
 from interpolants.framework.figures import Figure
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
-from interpolants.framework.scores import UNKNOWN, Answered, Score
+from interpolants.framework.scores import UNKNOWN, Answered, Finding, Score
 from interpolants.framework.task import Task
 from interpolants.metrics.estimate import Estimate
 
@@ -36,12 +36,14 @@ class About:
         better: Which way is better.
         unit: Its unit.
         note: One sentence of explanation.
+        floor_of: Whose number the floor is, such as ``"two sets of real data"``.
     """
 
     title: str
     better: Literal["lower", "higher", "neither"] = "lower"
     unit: str = ""
     note: str = ""
+    floor_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,11 +54,13 @@ class Measured:
         values: Numbers by name.
         arrays: What figures need, by name.
         texts: Lines by heading.
+        findings: What went wrong, in words; those of rivals are not told.
     """
 
     values: Mapping[str, Number] = field(default_factory=dict)
     arrays: Mapping[str, Tensor] = field(default_factory=dict)
     texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    findings: Sequence[Finding] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +134,7 @@ def ask(
         figures=tuple(question.figures(own, theirs, task)),
         arrays=own.arrays,
         texts={heading: tuple(lines) for heading, lines in own.texts.items()},
+        findings=tuple(own.findings),
     )
 
 
@@ -187,6 +192,7 @@ def _score(
         better=about.better,
         floor=plain if least is None else least.value,
         floor_error=math.nan if least is None else least.error,
+        floor_of=about.floor_of,
         rivals={key: _summary(other)[0] for key, other in rivals.items()},
         gaps={key: gap for key, other in rivals.items() if (gap := _gap_error(value, other)) is not None},
         unit=about.unit,

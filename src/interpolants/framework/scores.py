@@ -17,6 +17,19 @@ UNKNOWN = "unknown: nobody said"
 BETTER = ("lower", "higher", "neither")
 
 
+@dataclass(frozen=True)
+class Finding:
+    """Something that went wrong and that no reader may miss, such as a check that failed.
+
+    Attributes:
+        text: A sentence that names it.
+        grave: Whether it failed; else it is a warning.
+    """
+
+    text: str
+    grave: bool = True
+
+
 @dataclass(frozen=True, kw_only=True)
 class Score:
     """One number.
@@ -28,6 +41,7 @@ class Score:
         better: Which way is better.
         floor: What a perfect model would get, or ``"unknown: why"``.
         floor_error: Standard error of the floor.
+        floor_of: Whose number the floor is, such as ``"two sets of real data"``; empty for that of a perfect model.
         rivals: Name -> what it gets on the same task.
         gaps: Name of a rival -> standard error of the paired difference.
         unit: Unit.
@@ -45,6 +59,7 @@ class Score:
     better: Literal["lower", "higher", "neither"] = "neither"
     floor: float | str = UNKNOWN
     floor_error: float = math.nan
+    floor_of: str = ""
     rivals: Mapping[str, float] = field(default_factory=dict)
     gaps: Mapping[str, float] = field(default_factory=dict)
     unit: str = ""
@@ -71,6 +86,7 @@ class Answered:
         arrays: Arrays to keep, by name; converted to tensors.
         texts: Lines by heading, such as samples of a model of text, or a table in Markdown.
         verdicts: How claims came out.
+        findings: What went wrong, in words.
         timings: Seconds by name. They differ from run to run and are stored apart from everything else.
 
     Raises:
@@ -82,6 +98,7 @@ class Answered:
     arrays: Mapping[str, Tensor] = field(default_factory=dict)
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     verdicts: "tuple[Verdict, ...]" = ()
+    findings: tuple[Finding, ...] = ()
     timings: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

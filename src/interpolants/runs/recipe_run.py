@@ -71,6 +71,7 @@ class RecipeRun:
             scores=tuple(score for found in named.values() for score in found.scores),
             figures=tuple(figure for found in named.values() for figure in found.figures),
             texts={key: lines for found in named.values() for key, lines in found.texts.items()},
+            findings=tuple(finding for found in named.values() for finding in found.findings),
             verdicts=tuple(verdict for task in self.recipe.tasks for verdict in self.verdicts(task, answers)),
         )
 
@@ -162,7 +163,8 @@ def _under(name: str, found: Answered) -> Answered:
         scores=tuple(replace(score, name=f"{name}.{score.name}") for score in found.scores),
         figures=tuple(replace(figure, name=f"{name}-{figure.name}") for figure in found.figures),
         arrays={f"{name}/{key}": value for key, value in found.arrays.items()},
-        texts=found.texts,
+        texts={f"{name}/{heading}": lines for heading, lines in found.texts.items()},
+        findings=found.findings,
     )
 
 
@@ -176,6 +178,7 @@ def _prefixed(found: Answered, prefix: str) -> Answered:
             replace(figure, name=prefix.replace("/", "-") + figure.name) for figure in found.figures
         ),
         texts={prefix + key: lines for key, lines in found.texts.items()},
+        findings=tuple(replace(one, text=f"{prefix[:-1]}: {one.text}") for one in found.findings),
     )
 
 
@@ -185,6 +188,7 @@ def _joined(parts: list[Answered]) -> Answered:
         figures=tuple(figure for part in parts for figure in part.figures),
         arrays={key: value for part in parts for key, value in part.arrays.items()},
         texts={key: lines for part in parts for key, lines in part.texts.items()},
+        findings=tuple(finding for part in parts for finding in part.findings),
     )
 
 

@@ -11,6 +11,7 @@ from interpolants.foundations.checks import whole
 from interpolants.framework.figures import Axis, Figure, Panel, Series, strips
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Question
+from interpolants.framework.scores import Finding
 from interpolants.framework.task import Task
 from interpolants.methods.questions.calls import MAKING, generate, unknown_option
 from interpolants.methods.questions.distances import MOST, real_rows
@@ -42,6 +43,7 @@ class CopiedRows(Question):
             "Chance to be closer to training data than held-out data are",
             "neither",
             note="0.5 is as it should be; 1 is copying; less than 0.5 is too far from the data.",
+            floor_of="fresh rows",
         )
     }
 
@@ -66,9 +68,8 @@ class CopiedRows(Question):
         found = memorisation(made, known, held[: self.n])
         closest = found.generated.argsort()[:_SHOWN]
         pairs = {"generated": made[closest], "training": known[found.neighbour[closest]]}
-        return Measured(
-            {"closer": found.closer}, {**pairs, "distance": found.generated, "held": found.held_out}
-        )
+        arrays = {**pairs, "distance": found.generated, "held": found.held_out}
+        return Measured({"closer": found.closer}, arrays, findings=_copies(found.closer))
 
     def floors(self, task: Task) -> Mapping[str, Estimate | float | str]:
         """Fresh rows are closer half of the time."""
@@ -84,6 +85,14 @@ class CopiedRows(Question):
                 Figure(name="nearest", panels=(panel,), caption=_PAIRS, width=60 * len(made) + 90, height=150)
             ]
         return [Figure(name="nearest", panels=(_distances(own),), caption=_CAPTION, width=460, height=280)]
+
+
+def _copies(closer: Estimate) -> list[Finding]:
+    """A finding where rows are closer to the training rows than held-out rows are by more than two standard errors."""
+    if not closer.value > 0.5 + 2 * closer.error:
+        return []
+    told = f"Copies: a generated row is closer to the training rows than a held-out row with chance {closer.value:.2f}."
+    return [Finding(told)]
 
 
 def _distances(own: Measured) -> Panel:

@@ -45,7 +45,12 @@ class Distances:
     def about(self, name: str, to: str) -> About:
         """What one of them means."""
         card, _ = self.found[name]
-        return About(f"{card.title} to {to}", "lower", "data units" if "data units" in card.shapes else "")
+        return About(
+            f"{card.title} to {to}",
+            "lower",
+            "data units" if "data units" in card.shapes else "",
+            floor_of="two sets of real data",
+        )
 
     def between(self, x: Tensor, y: Tensor) -> dict[str, Estimate]:
         """Each of them between ``x`` (N, *D) and ``y`` (M, *D)."""

@@ -12,6 +12,7 @@ from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
+from interpolants.framework.scores import Finding
 from interpolants.framework.task import Task
 from interpolants.methods.questions.calls import with_seed
 from interpolants.methods.questions.distances import as_tensor
@@ -34,10 +35,16 @@ class ForecastQuality(Question):
     needs: ClassVar[str] = "forecast"
     numbers: ClassVar[Mapping[str, About]] = {
         "crps": About(
-            "CRPS of the ensemble", unit="data units", note="Mean over coordinates; the fair form."
+            "CRPS of the ensemble",
+            unit="data units",
+            note="Mean over coordinates; the fair form.",
+            floor_of="the true distribution",
         ),
         "energy_score": About(
-            "Energy score of the ensemble", unit="data units", note="Of whole states; the fair form."
+            "Energy score of the ensemble",
+            unit="data units",
+            note="Of whole states; the fair form.",
+            floor_of="the true distribution",
         ),
         "spread_skill": About(
             "Spread over skill", "neither", note="1 for a reliable ensemble, less for an overconfident one."
@@ -70,7 +77,7 @@ class ForecastQuality(Question):
             "spread_skill": spread_skill(drawn, truth),
             "rank_p": ranks.p,
         }
-        return Measured(values, {"ranks": ranks.counts.sum(0)})
+        return Measured(values, {"ranks": ranks.counts.sum(0)}, findings=_uneven(float(ranks.p)))
 
     def floors(self, task: Task) -> Mapping[str, Estimate | float | str]:
         """Scores of as many members of the true distribution, where the process behind the states is known."""
@@ -86,7 +93,16 @@ class ForecastQuality(Question):
         """Rank histograms of the method and its rivals."""
         named = {"the method": own, **rivals}
         panels = tuple(_ranks(title, one.arrays["ranks"]) for title, one in list(named.items())[:4])
-        return [Figure(name="ranks", panels=panels, width=260 * len(panels), height=230)]
+        caption = (
+            "Rank of what came among the members of its ensemble; even (dashed) for a reliable ensemble."
+        )
+        return [Figure(name="ranks", panels=panels, caption=caption, width=260 * len(panels), height=230)]
+
+
+def _uneven(p: float) -> list[Finding]:
+    if p >= 0.01:
+        return []
+    return [Finding(f"The ensembles are not reliable: their ranks are uneven (p = {p:.2g}).", grave=False)]
 
 
 def _cases(members: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:

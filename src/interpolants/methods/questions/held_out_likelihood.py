@@ -13,6 +13,7 @@ from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
 from interpolants.framework.roles import take
+from interpolants.framework.scores import Finding
 from interpolants.framework.task import Task
 from interpolants.methods.questions.calls import conditions, options_for, unknown_option
 from interpolants.methods.questions.distances import as_tensor, real_rows
@@ -36,19 +37,23 @@ class HeldOutLikelihood(Question):
 
     needs: ClassVar[str] = "log_prob"
     numbers: ClassVar[Mapping[str, About]] = {
-        "log_likelihood": About("Held-out log-likelihood", "higher", "nats"),
-        "log_likelihood_per_dim": About("Held-out log-likelihood per dimension", "higher", "nats/dim"),
+        "log_likelihood": About("Held-out log-likelihood", "higher", "nats", floor_of="the exact density"),
+        "log_likelihood_per_dim": About(
+            "Held-out log-likelihood per dimension", "higher", "nats/dim", floor_of="the exact density"
+        ),
         "log_likelihood_train": About(
             "Log-likelihood of training rows",
             "neither",
             "nats",
             "Much above that of held-out rows: overfitted.",
+            floor_of="the exact density",
         ),
         "log_density_mismatch": About(
             "Own log density less that of the flow, standard deviation",
             "lower",
             "nats",
             "Zero where the learnt density obeys the continuity equation of its flow; its SDEs then agree.",
+            floor_of="a density that obeys the equation",
         ),
     }
 
@@ -73,7 +78,7 @@ class HeldOutLikelihood(Question):
             "log_likelihood_train": train,
             **self._mismatch(method, task, held),
         }
-        return Measured(values, {"held_out": held, "train": train})
+        return Measured(values, {"held_out": held, "train": train}, findings=_overfitted(held, train))
 
     def _log_prob(self, method: Method, task: Task, part: str) -> Tensor:
         x = take(task.part(part)[self.role], slice(0, self.n))
@@ -124,6 +129,16 @@ class HeldOutLikelihood(Question):
             legend="upper left",
         )
         return [Figure(name="log_densities", panels=(panel,), caption=_CAPTION, width=460, height=280)]
+
+
+def _overfitted(held: Tensor, train: Tensor) -> list[Finding]:
+    """A finding where training rows are likelier than held-out rows by more than two standard errors."""
+    gap = float(train.mean() - held.mean())
+    error = math.hypot(*(float(x.std()) / math.sqrt(len(x)) for x in (held, train)))
+    if not gap > 2 * error:
+        return []
+    told = f"Overfitted: the log density of training rows is {gap:.3g} ± {error:.2g} nats above that of held-out rows."
+    return [Finding(told)]
 
 
 def _outline(x: Tensor, low: float, high: float, name: str, hue: int, bins: int = 30) -> Series:

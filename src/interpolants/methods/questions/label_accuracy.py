@@ -44,7 +44,8 @@ class LabelAccuracy(Question):
         "accuracy": About(
             "Label predicted = label asked for",
             "higher",
-            note="By a classifier trained on real data only; the floor is its accuracy on real held-out data.",
+            note="By a classifier trained on real data only.",
+            floor_of="real held-out data",
         ),
         "commonest_label": About(
             "Share of the label that is asked for most",

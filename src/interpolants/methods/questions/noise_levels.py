@@ -72,7 +72,8 @@ class NoiseLevels(Question):
         """What a distance at a level means."""
         if name == GAP:
             title = f"{self._distances.about(self.distances[0], 'x').title[:-5]} between ODE and SDE"
-            return About(title, "lower", note="Both should have the same distribution.")
+            note = "Both have the same distribution if the fields are exact."
+            return About(title, "lower", note=note, floor_of="two sets of real data")
         one = next(d for d in sorted(self.distances, key=len, reverse=True) if name.startswith(f"{d}_"))
         level = next(eps for eps in self.eps if name == f"{one}_{level_id(eps)}")
         return self._distances.about(one, f"{self._to}, {level_name(level)}")

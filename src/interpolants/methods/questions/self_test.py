@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
+from interpolants.framework.scores import Finding
 from interpolants.framework.task import Task
 from interpolants.metrics.estimate import Estimate
 
@@ -21,8 +22,8 @@ class SelfTest(Question):
 
     needs: ClassVar[str] = "sample"
     numbers: ClassVar[Mapping[str, About]] = {
-        "failed": About("Checks that failed"),
-        "warned": About("Checks with a warning"),
+        "failed": About("Checks that failed", floor_of="a method without a fault"),
+        "warned": About("Checks with a warning", floor_of="a method without a fault"),
     }
 
     n: int = 2000
@@ -44,7 +45,12 @@ class SelfTest(Question):
             f"| {one.verdict} | {one.name} | {one.value:.3g} | {one.limit:.3g} | {one.message} |"
             for one in checks
         ]
-        return Measured(values, texts={"Self-test": lines})
+        found = [
+            Finding(f"Check {one.name!r}: {one.message}", grave=one.verdict == "fail")
+            for one in checks
+            if one.verdict in ("fail", "warn")
+        ]
+        return Measured(values, texts={"Each check": lines}, findings=found)
 
     def floors(self, task: Task) -> Mapping[str, Estimate | float | str]:
         """Nothing fails."""

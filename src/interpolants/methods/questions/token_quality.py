@@ -48,7 +48,8 @@ class TokenQuality(Question):
         **{
             f"grams_{k}": About(
                 f"Distance of {name} of neighbouring tokens to held-out data",
-                note="Total variation; the floor is that between training and held-out data of these sizes.",
+                note="Total variation between their frequencies.",
+                floor_of="training data",
             )
             for k, name in _GRAMS.items()
         },
@@ -56,7 +57,8 @@ class TokenQuality(Question):
             "Entropy of the tokens of samples",
             "neither",
             "bits",
-            "Of their frequencies; the floor is held-out data. Far below it, samples repeat themselves.",
+            "Of their frequencies. Far below that of held-out data, samples repeat themselves.",
+            "held-out data",
         ),
     }
 
