@@ -1,0 +1,37 @@
+"""Exponential decay, the smallest equation with a solution in closed form."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from interpolants.foundations.checks import positive
+from interpolants.pde.ordinary import OrdinarySystem
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearDecay(OrdinarySystem):
+    """``u' = -rate u``, ``u(0) = 1``, with ``u(t) = exp(-rate t)``.
+
+    Args:
+        rate: Rate of decay, in 1 / time; > 0.
+        end: Last time, > 0.
+    """
+
+    names: tuple[str, ...] = field(default=("u",), init=False, repr=False)
+    start: tuple[float, ...] = field(default=(1.0,), init=False, repr=False)
+
+    rate: float = 1.0
+    end: float = 2.0
+
+    def __post_init__(self) -> None:
+        positive("LinearDecay", "rate", self.rate)
+        positive("LinearDecay", "end", self.end)
+
+    def rates_at(self, t: Tensor, u: Tensor) -> Tensor:
+        """``-rate u``."""
+        return -self.rate * u
+
+    def truth_at(self, points: Tensor) -> Tensor:
+        """``exp(-rate t)``, ``(N, 1)`` float64."""
+        return torch.exp(-self.rate * points.double())

@@ -1,0 +1,49 @@
+"""Lotka-Volterra equations of prey and predators: sharp peaks, on which physics-informed networks fail."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from interpolants.foundations.checks import positive
+from interpolants.pde.ordinary import OrdinarySystem
+
+
+@dataclass(frozen=True, kw_only=True)
+class LotkaVolterra(OrdinarySystem):
+    """``u1' = u1 (growth - u2)``, ``u2' = u2 (u1 - death)``.
+
+    ``u1 - death ln u1 + u2 - growth ln u2`` is constant along a solution.
+
+    Args:
+        growth: Growth rate of the prey u1, in 1 / time; > 0.
+        death: Death rate of the predators u2, in 1 / time; > 0.
+        start: Both at time 0, > 0.
+        end: Last time, > 0; a period is about ``2 pi / sqrt(growth death)``, and longer far from rest.
+
+    Source: Lotka (1925), Volterra (1926).
+    """
+
+    names: tuple[str, ...] = field(default=("prey", "predators"), init=False, repr=False)
+
+    growth: float = 1.5
+    death: float = 3.0
+    start: tuple[float, ...] = (1.0, 1.0)
+    end: float = 5.0
+
+    def __post_init__(self) -> None:
+        positive("LotkaVolterra", "growth", self.growth)
+        positive("LotkaVolterra", "death", self.death)
+        positive("LotkaVolterra", "end", self.end)
+        prey, predators = (positive("LotkaVolterra", "start", value) for value in self.start)
+        object.__setattr__(self, "start", (prey, predators))
+
+    def rates_at(self, t: Tensor, u: Tensor) -> Tensor:
+        """Both rates, ``(N, 2)``."""
+        prey, predators = u.unbind(1)
+        return torch.stack([prey * (self.growth - predators), predators * (prey - self.death)], 1)
+
+    def conserved(self, u: Tensor) -> Tensor:
+        """What is constant along a solution, ``(N, 2)`` -> ``(N,)``."""
+        prey, predators = u.unbind(1)
+        return prey - self.death * prey.log() + predators - self.growth * predators.log()

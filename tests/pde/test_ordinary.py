@@ -1,0 +1,89 @@
+"""Ordinary systems: reference solutions against closed forms, a conserved quantity and SciPy; refusals."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.foundations.errors import DivergedError, InvalidInputError
+from interpolants.pde import ODE, LinearDecay, LotkaVolterra, check_evolution
+
+TIMES = torch.linspace(0, 5, 173, dtype=torch.float64)[:, None]
+
+
+def test_runge_kutta_meets_the_closed_form_of_linear_decay_with_fourth_order():
+    problem = LinearDecay(rate=1.3, end=5.0)
+    errors = [
+        float((problem.solution(n).at(TIMES) - problem.truth_at(TIMES)).abs().max()) for n in (20, 40, 80)
+    ]
+    orders = [math.log2(a / b) for a, b in pairwise(errors)]
+    assert all(3.6 < order < 4.4 for order in orders), orders
+    assert float(problem.residual_at(TIMES, jet(problem)).abs().max()) < 1e-12
+
+
+def jet(problem):
+    """Value and derivative of ``exp(-rate t)``."""
+    value = torch.exp(-problem.rate * TIMES)
+    return lambda name="": -problem.rate * value if name else value
+
+
+def test_lotka_volterra_keeps_its_constant_and_agrees_with_scipy():
+    integrate = pytest.importorskip("scipy.integrate")
+    problem = LotkaVolterra()
+    truth = problem.truth_at(TIMES)
+    constant = problem.conserved(truth)
+    assert_close(constant, constant[:1].expand_as(constant), atol=1e-7, rtol=0)
+    found = integrate.solve_ivp(
+        lambda t, u: [u[0] * (1.5 - u[1]), u[1] * (u[0] - 3.0)],
+        (0, 5), [1.0, 1.0], method="DOP853", rtol=1e-11, atol=1e-11, t_eval=TIMES[:, 0].numpy(),
+    )  # fmt: skip
+    assert_close(truth, torch.from_numpy(np.ascontiguousarray(found.y.T)), atol=1e-6, rtol=0)
+
+
+def test_a_chaotic_system_over_a_long_time_has_no_truth():
+    def lorenz(t, u):
+        x, y, z = u.unbind(1)
+        return torch.stack([10 * (y - x), x * (28 - z) - y, x * y - 8 / 3 * z], 1)
+
+    short = ODE(rates=lorenz, start=(1.0, 1.0, 1.0), end=1.0)
+    assert short.names == ("u1", "u2", "u3")
+    assert bool(torch.isfinite(short.truth_at(torch.tensor([[1.0]]))).all())
+    with pytest.raises(DivergedError, match="not settled"):
+        ODE(rates=lorenz, start=(1.0, 1.0, 1.0), end=40.0).truth_at(torch.tensor([[40.0]]))
+    with pytest.raises(DivergedError, match="left the finite numbers"):
+        ODE(rates=lambda t, u: u**3, start=(1.0,), end=5.0).truth_at(TIMES)
+
+
+def test_what_a_residual_reads_is_found_out():
+    assert check_evolution("Test", LotkaVolterra()) == {"t": 1}
+
+
+@pytest.mark.parametrize(
+    ("rates", "start", "words"),
+    [
+        (lambda t, u: u[:, 0], (1.0, 2.0), r"rates must have the shape of u, \(5, 2\), got \(5,\)"),
+        (lambda t, u: u * t, (1.0,), r"rates must have the shape of u, \(5, 1\), got \(5, 5\)"),
+        (lambda t, u: 1.0, (1.0,), "got float"),
+    ],
+)
+def test_rates_of_another_shape_are_refused(rates, start, words):
+    with pytest.raises(InvalidInputError, match=words):
+        check_evolution("Test", ODE(rates=rates, start=start, end=1.0))
+
+
+def test_settings_are_refused_with_their_value():
+    with pytest.raises(InvalidInputError, match="end must be finite and > 0, got 0"):
+        ODE(rates=lambda t, u: u, start=(1.0,), end=0)
+    with pytest.raises(InvalidInputError, match="start must be finite"):
+        ODE(rates=lambda t, u: u, start=(math.nan,), end=1.0)
+    with pytest.raises(InvalidInputError, match="one name per number"):
+        ODE(rates=lambda t, u: u, start=(1.0, 2.0), end=1.0, names=("a",))
+    with pytest.raises(InvalidInputError, match="growth"):
+        LotkaVolterra(growth=-1.0)
+    with pytest.raises(InvalidInputError, match="start"):
+        LotkaVolterra(start=(0.0, 1.0))
+    with pytest.raises(InvalidInputError, match="must be an evolution equation, got int"):
+        check_evolution("Test", 3)
