@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.foundations.randomness import BLOCK, by_block, generator
-from interpolants.nets.remembered import Remembered
+from interpolants.foundations.remembered import Remembered
 
 
 class ToyNet(Remembered, id="toy_net"):

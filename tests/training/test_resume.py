@@ -91,10 +91,10 @@ def test_the_last_checkpoints_are_kept(tmp_path):
 def test_a_damaged_checkpoint_is_passed_over_and_reported(tmp_path, undisturbed):
     run(tmp_path, steps=23)
     newest = tmp_path / "checkpoints" / "step-00000023"
-    data = (newest / "optim.safetensors").read_bytes()
-    (newest / "optim.safetensors").write_bytes(data[:-1])
+    data = (newest / "tensors.safetensors").read_bytes()
+    (newest / "tensors.safetensors").write_bytes(data[:-1])
     (tmp_path / "checkpoints" / ".tmp-step-00000025-1-aa").mkdir()
-    with pytest.warns(UserWarning, match="damaged checkpoint.*optim.safetensors"):
+    with pytest.warns(UserWarning, match="damaged checkpoint.*tensors.safetensors"):
         _, result = run(tmp_path, resume=True)
     assert toy.digests(tmp_path) == undisturbed
     assert [row["step"] for row in result.history] == list(range(4, 61, 4))
@@ -104,8 +104,8 @@ def test_a_damaged_checkpoint_is_passed_over_and_reported(tmp_path, undisturbed)
 
 def test_a_run_with_only_damaged_checkpoints_does_not_start_afresh(tmp_path):
     run(tmp_path, steps=3)
-    (tmp_path / "checkpoints" / "step-00000003" / "state.json").unlink()
-    with pytest.raises(InvalidInputError, match=r"state\.json"):
+    (tmp_path / "checkpoints" / "step-00000003" / "tree.json").unlink()
+    with pytest.raises(InvalidInputError, match=r"tree\.json"):
         run(tmp_path, resume=True)
 
 

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset as TorchDataset
 from interpolants.data.alphabet import Alphabet
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
-from interpolants.foundations.records import record
+from interpolants.foundations.records import record, settings_of
 
 Container = Literal[
     "torch",
@@ -34,7 +34,7 @@ _SHOWN = 5
 _MAX_BYTES = 2**32
 
 
-@record("container", skip=("index",))
+@record("container", parts=lambda kind: settings_of(kind.named(), "index"))
 @dataclass(frozen=True)
 class Kind:
     """Container and dtype of the input, so that results come back alike.

@@ -13,10 +13,10 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.records import record
+from interpolants.foundations.remembered import Remembered
 from interpolants.foundations.types import Condition
 from interpolants.nets.build import choose_net
 from interpolants.nets.potential import Potential
-from interpolants.nets.remembered import Remembered
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
 # Most nats between the distribution of x_0 and the base before a warning, and the rows of data that are looked at.

@@ -31,8 +31,8 @@ from interpolants.fields.protocol import QUANTITIES
 from interpolants.foundations.checks import one_of, positive
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like, mean_event
+from interpolants.foundations.remembered import Remembered
 from interpolants.foundations.types import Condition
-from interpolants.nets.remembered import Remembered
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
 # Ratios of noise to signal, in units of the data's spread, between which the network's clock runs.

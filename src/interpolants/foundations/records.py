@@ -6,10 +6,11 @@ A record is registered where it is defined, so that a stored tree can name it wi
     @dataclass(frozen=True)
     class GaussianPrediction: ...
 
-The fields of a record are what its constructor takes; a field of ``skip`` is left out of files.
+The fields of a record are what its constructor takes; a field of ``skip`` is left out of files. A record that files
+hold in another form names the two functions that lead there and back.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, TypeVar
 
@@ -25,29 +26,34 @@ class RecordType:
     Attributes:
         id: Its name in files.
         entry: The class.
-        skip: Fields that are not stored.
+        parts: An instance -> what files hold of it, by name.
+        make: What files hold -> an equal instance.
     """
 
     id: str
     entry: type
-    skip: frozenset[str]
-
-    def parts(self, value: Any) -> dict[str, Any]:
-        """The stored fields of an instance."""
-        kept = (f.name for f in fields(self.entry) if f.init and f.name not in self.skip)
-        return {name: getattr(value, name) for name in kept}
+    parts: Callable[[Any], Mapping[str, Any]]
+    make: Callable[[Mapping[str, Any]], Any]
 
 
 _BY_ID: dict[str, RecordType] = {}
 _BY_CLASS: dict[type, RecordType] = {}
 
 
-def record(id: str, *, skip: tuple[str, ...] = ()) -> Callable[[Kind], Kind]:
+def record(
+    id: str,
+    *,
+    skip: tuple[str, ...] = (),
+    parts: Callable[[Any], Mapping[str, Any]] | None = None,
+    make: Callable[[Mapping[str, Any]], Any] | None = None,
+) -> Callable[[Kind], Kind]:
     """Register a data class as a record.
 
     Args:
         id: Name in files; fixed once files hold it.
         skip: Fields to leave out of files; they need defaults.
+        parts: Makes the stored parts of an instance; its fields if None.
+        make: Makes an instance of stored parts; the constructor if None.
 
     Raises:
         InvalidInputError: If another class has the id, or the class is no data class.
@@ -62,10 +68,16 @@ def record(id: str, *, skip: tuple[str, ...] = ()) -> Callable[[Kind], Kind]:
             raise invalid("record", f"id must be unique, and {known.entry.__qualname__} has it", repr(id))
         if not is_dataclass(entry):
             raise invalid("record", "a record must be a data class", entry.__qualname__)
-        _BY_ID[id] = _BY_CLASS[entry] = RecordType(id, entry, frozenset(skip))
+        take = parts or (lambda value: settings_of(value, *skip))
+        _BY_ID[id] = _BY_CLASS[entry] = RecordType(id, entry, take, make or (lambda stored: entry(**stored)))
         return entry
 
     return register
+
+
+def settings_of(value: Any, *skip: str) -> dict[str, Any]:
+    """What the constructor of a data class took, by name, without the fields of ``skip``."""
+    return {f.name: getattr(value, f.name) for f in fields(value) if f.init and f.name not in skip}
 
 
 def record_of(value: object) -> RecordType | None:

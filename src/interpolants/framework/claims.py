@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.records import record
 from interpolants.framework.scores import Answered, Score, mean_and_error
 
 ROLES = ("trivial", "twin", "peer", "oracle", "floor", "number")
@@ -35,6 +36,7 @@ class Said(NamedTuple):
     margin: float
 
 
+@record("claim")
 @dataclass(frozen=True, kw_only=True)
 class Claim:
     """A comparison of a score with a rival's, with its floor, or with a number.
@@ -100,6 +102,7 @@ class Claim:
         return Verdict(self, _outcome(said.relation, gap, error), gap, error, len(pairs))
 
 
+@record("verdict")
 @dataclass(frozen=True)
 class Verdict:
     """How a claim came out.

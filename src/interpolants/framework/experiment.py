@@ -8,6 +8,7 @@ in its folder in ``work/``.
 
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -16,18 +17,18 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from torch import Tensor
 
+from interpolants.foundations import trees
 from interpolants.foundations.errors import invalid, nearest
-from interpolants.foundations.storage import TEMPORARY, read_folder, sweep, write_folder, write_text
+from interpolants.foundations.storage import TEMPORARY, sweep, write_text
 from interpolants.framework.machine import code_commit, manifest
-from interpolants.framework.packing import number, pack, unpack
 from interpolants.framework.scores import Answered
 
 if TYPE_CHECKING:
@@ -115,8 +116,7 @@ def gather(experiment: Experiment, out: str | os.PathLike[str]) -> Answered:
         raise invalid(experiment.name, f"{place} must hold results", "none")
     _seal(experiment, place)
     found = experiment.gather(answers)
-    document, tensors = pack(found)
-    write_folder(place / GATHERED, {"arrays": tensors} if tensors else {}, {"answer.json": document})
+    trees.write(place / GATHERED, found)
     return found
 
 
@@ -131,7 +131,7 @@ def stored_answers(experiment: Experiment, out: str | os.PathLike[str]) -> dict[
 
 def stored_cells(out: str | os.PathLike[str]) -> dict[str, dict[str, Any]]:
     """Settings of the finished cells in a folder, by id, of whatever experiment."""
-    found = (document["cells"] for document, _ in _stored(Path(out)))
+    found = (stored["cells"] for stored in _stored(Path(out)))
     return {name: stored["cell"] for cells in found for name, stored in cells.items()}
 
 
@@ -224,7 +224,9 @@ def _run_cell(experiment: Experiment, name: str, cell: Mapping[str, Any], place:
     begun = time.perf_counter()
     answered = experiment.run(cell, work)
     seconds = round(time.perf_counter() - begun, 1)
-    timings = {key: number(float(value)) for key, value in answered.timings.items()}
+    # Infinity and NaN as words, which float() reads back.
+    seen = {key: float(value) for key, value in answered.timings.items()}
+    timings = {key: value if math.isfinite(value) else str(value) for key, value in seen.items()}
     now = datetime.now(UTC).isoformat(timespec="seconds")
     log = {"seconds": seconds, "finished": now, "commit": commit, **({"timings": timings} if timings else {})}
     (place / CELLS).mkdir(parents=True, exist_ok=True)
@@ -240,36 +242,28 @@ def _write(
     experiment: Experiment, found: Mapping[str, tuple[Mapping[str, Any], Answered]], target: Path
 ) -> None:
     """Store some cells as one sealed folder."""
-    document: dict[str, Any] = {
-        "experiment": experiment.name, "settings_hash": settings_hash(experiment.settings), "cells": {},
-    }  # fmt: skip
-    tensors: dict[str, dict[str, Tensor]] = {}
-    for name, (cell, answered) in found.items():
-        packed, own = pack(answered)
-        document["cells"][name] = {"cell": dict(cell), "answer": packed}
-        tensors |= {name: own} if own else {}
-    write_folder(target, tensors, {"answers.json": document})
+    cells = {name: {"cell": dict(cell), "answer": answered} for name, (cell, answered) in found.items()}
+    head = {"experiment": experiment.name, "settings_hash": settings_hash(experiment.settings)}
+    trees.write(target, {**head, "cells": cells})
 
 
-def _stored(place: Path) -> "Iterator[tuple[dict[str, Any], dict[str, Any]]]":
-    """Documents and tensors of the finished cells: first those sealed together, then newer ones."""
+def _stored(place: Path) -> "Iterator[dict[str, Any]]":
+    """Trees of the finished cells: first those sealed together, then newer ones."""
     folders = [place / RESULTS] if (place / RESULTS).is_dir() else []
     folders += sorted(f for f in (place / CELLS).glob("*") if f.is_dir() and _NAME.fullmatch(f.name))
-    for folder in folders:
-        stored = read_folder(folder)
-        yield stored.documents["answers.json"], stored.tensors
+    return map(trees.read, folders)
 
 
 def _finished(experiment: Experiment, place: Path) -> dict[str, tuple[dict[str, Any], Answered]]:
     """Settings and answers of the finished cells, those that the experiment knows first and in its order."""
     log, found, known = _read_log(place), {}, experiment.cells()
-    for document, tensors in _stored(place):
-        _check_same(experiment, document, known, place)
-        for name, stored in document["cells"].items():
+    for tree in _stored(place):
+        _check_same(experiment, tree, known, place)
+        for name, stored in tree["cells"].items():
             entry = log.get(name, {})
             timings = {key: float(value) for key, value in entry.get("timings", {}).items()}
             timings |= {RUN: float(entry["seconds"])} if "seconds" in entry else {}
-            found[name] = stored["cell"], unpack(stored["answer"], tensors.get(name, {}), timings)
+            found[name] = stored["cell"], replace(stored["answer"], timings=timings)
     order = [
         *(name for name in known if name in found),
         *(name for name in sorted(found) if name not in known),
@@ -278,12 +272,12 @@ def _finished(experiment: Experiment, place: Path) -> dict[str, tuple[dict[str, 
 
 
 def _check_same(
-    experiment: Experiment, document: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]], place: Path
+    experiment: Experiment, tree: Mapping[str, Any], known: Mapping[str, Mapping[str, Any]], place: Path
 ) -> None:
-    shared = {name: stored["cell"] for name, stored in document["cells"].items() if name in known}
+    shared = {name: stored["cell"] for name, stored in tree["cells"].items() if name in known}
     other = [name for name, cell in shared.items() if settings_hash(cell) != settings_hash(known[name])]
     now = (experiment.name, settings_hash(experiment.settings))
-    before = (document["experiment"], document["settings_hash"])
+    before = (tree["experiment"], tree["settings_hash"])
     if before != now or other:
         rule = f"{place} must hold results of {experiment.name} with these settings"
         found = f"another cell {other[0]}" if before == now else f"{before[0]} ({before[1]}, not {now[1]})"

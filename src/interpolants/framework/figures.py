@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.records import record
 
 # Mark -> arrays it needs, arrays it may have; letters are sizes that must agree within a series.
 MARKS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
@@ -29,6 +30,7 @@ MARKS: dict[str, tuple[dict[str, str], dict[str, str]]] = {
 SCALES = ("linear", "log", "log2", "symlog")
 
 
+@record("axis")
 @dataclass(frozen=True, kw_only=True)
 class Axis:
     """An axis of a panel.
@@ -70,6 +72,7 @@ class Axis:
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
 
+@record("figure_series")
 @dataclass(frozen=True, kw_only=True)
 class Series:
     """One mark with its arrays.
@@ -132,6 +135,7 @@ def _check_shape(mark: str, name: str, array: Tensor, letters: str, sizes: dict[
         raise invalid("Series", rule, tuple(array.shape))
 
 
+@record("panel")
 @dataclass(frozen=True, kw_only=True)
 class Panel:
     """Series on shared axes.
@@ -161,6 +165,7 @@ class Panel:
     height: float = 1.0
 
 
+@record("figure")
 @dataclass(frozen=True, kw_only=True)
 class Figure:
     """Panels in a grid, row by row; one picture.

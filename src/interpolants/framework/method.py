@@ -30,11 +30,12 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.data.arrays import Kind as Given
+from interpolants.foundations import trees
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.randomness import generator
+from interpolants.foundations.trees import MissingCode
 from interpolants.foundations.version import __version__
-from interpolants.framework import stored
 from interpolants.framework.capabilities import capabilities_of
 from interpolants.framework.roles import Role, named, read, without_index
 from interpolants.framework.stages import Run, Watch
@@ -52,7 +53,7 @@ class Method:
         seed: All randomness of the fit follows from it; >= 0.
 
     Attributes:
-        state: What was learnt, a tree as :mod:`interpolants.framework.stored` takes it; None before ``fit``.
+        state: What was learnt, a tree as :mod:`interpolants.foundations.trees` takes it; None before ``fit``.
         given: How each role came to ``fit``.
         shapes: Event shape of each role of rows.
         about: History of the fit by stage, steps, and the hashes of fitted methods that it read.
@@ -305,7 +306,7 @@ class Method:
             made = cls(**parts["settings"])
         except InvalidInputError:
             for value in parts["settings"].values():
-                if isinstance(value, stored.MissingCode):
+                if isinstance(value, MissingCode):
                     value.refuse()
             raise
         return made if parts["state"] is None else made.take_over(parts)
@@ -320,8 +321,8 @@ class Method:
             who = f"{type(self).__name__}.save"
             raise invalid(who, f"the {self.noun} must be fitted", "one that is not", "Call fit first.")
         with torch.no_grad():
-            probe = self.probe() if stored.holds_code(self) else None
-        return stored.write(folder, {"method": self, "probe": probe})
+            probe = self.probe() if trees.holds_code(self) else None
+        return trees.write(folder, {"method": self, "probe": probe})
 
     @classmethod
     def load(cls, folder: str | Path, **code: Any) -> Self:
@@ -359,7 +360,7 @@ def load(folder: str | Path, **code: Any) -> Any:
         InvalidInputError: If the folder is missing, damaged, no method, or the code answers otherwise.
     """
     place = Path(folder)
-    tree = stored.read(place / MODEL if stored.is_tree(place / MODEL) else place, **code)
+    tree = trees.read(place / MODEL if trees.is_tree(place / MODEL) else place, **code)
     found = tree.get("method") if isinstance(tree, Mapping) else None
     if not isinstance(found, Method):
         raise invalid(
@@ -404,4 +405,4 @@ def _shapes(data: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
 def _parents(data: Mapping[str, Any]) -> dict[str, str]:
     """Hashes of the fitted methods among the roles."""
     models = {name: value for name, value in data.items() if isinstance(value, Method)}
-    return {name: stored.fingerprint(model.learnt()) for name, model in models.items()}
+    return {name: trees.fingerprint(model.learnt()) for name, model in models.items()}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import Tensor
 
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.records import record, settings_of
 from interpolants.framework.figures import Figure, tensor
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ UNKNOWN = "unknown: nobody said"
 BETTER = ("lower", "higher", "neither")
 
 
+@record("finding")
 @dataclass(frozen=True)
 class Finding:
     """Something that went wrong and that no reader may miss, such as a check that failed.
@@ -30,6 +32,7 @@ class Finding:
     grave: bool = True
 
 
+@record("score")
 @dataclass(frozen=True, kw_only=True)
 class Score:
     """One number.
@@ -76,6 +79,23 @@ class Score:
             raise invalid("Score", "gaps must be of rivals", repr(sorted(strangers)[0]))
 
 
+def _parts(answered: "Answered") -> dict[str, Any]:
+    """What files hold: no timings, nothing that is empty, and a score that is a number alone as that number."""
+    kept = settings_of(answered, "timings")
+    plain = {s.name: s.value if s == Score(name=s.name, value=s.value) else s for s in answered.scores}
+    return {name: part for name, part in {**kept, "scores": plain}.items() if part}
+
+
+def _answered(parts: Mapping[str, Any]) -> "Answered":
+    """Inverse of :func:`_parts`."""
+    scores = (
+        s if isinstance(s, Score) else Score(name=name, value=s)
+        for name, s in parts.get("scores", {}).items()
+    )
+    return Answered(**{**parts, "scores": tuple(scores)})
+
+
+@record("answered", parts=_parts, make=_answered)
 @dataclass(frozen=True, kw_only=True)
 class Answered:
     """What a question, a cell of an experiment, or a whole experiment gave.

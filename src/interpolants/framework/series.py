@@ -17,7 +17,7 @@ from interpolants.data.arrays import Kind as Given
 from interpolants.data.arrays import as_tensor, restore
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
-from interpolants.foundations.records import record
+from interpolants.foundations.records import record, settings_of
 
 if TYPE_CHECKING:
     from interpolants.framework.roles import Reading, Role
@@ -93,7 +93,7 @@ def _seconds(index: Any) -> Tensor:
     return torch.from_numpy(stamps.astype(np.int64)).double() / 1e6
 
 
-@record("series_container", skip=("index",))
+@record("series_container", parts=lambda kind: settings_of(kind.named(), "index"))
 @dataclass(frozen=True)
 class Clocked(Given):
     """How a series was given.

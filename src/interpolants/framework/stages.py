@@ -22,10 +22,10 @@ from typing import Any, Protocol
 import torch
 from torch import Generator, nn
 
+from interpolants.foundations import trees
 from interpolants.foundations.errors import InterpolantsError, invalid
 from interpolants.foundations.randomness import generator, key
-from interpolants.framework import stored
-from interpolants.framework.stored import Tree
+from interpolants.foundations.trees import Tree
 from interpolants.training.engine import FitResult
 from interpolants.training.engine import fit as train
 from interpolants.training.interrupt import Interrupt
@@ -103,11 +103,11 @@ class Run:
         """
         if self.out is None:  # nothing is hashed for a fit that keeps nothing
             return
-        identity = {name: stored.fingerprint(part) for name, part in parts.items()}
+        identity = {name: trees.fingerprint(part) for name, part in parts.items()}
         place = self.out / "identity"
-        if stored.is_tree(place):
-            self._check_same(identity, stored.read(place))
-        stored.write(place, dict(identity))
+        if trees.is_tree(place):
+            self._check_same(identity, trees.read(place))
+        trees.write(place, dict(identity))
 
     def _check_same(self, identity: Mapping[str, str], before: Mapping[str, str]) -> None:
         if not self.resume:
@@ -142,7 +142,7 @@ class Run:
 
         Args:
             stage: Name of the stage, its own within the fit.
-            start: Makes the first state, a tree as :mod:`interpolants.framework.stored` takes it.
+            start: Makes the first state, a tree as :mod:`interpolants.foundations.trees` takes it.
             step: Makes the next state.
             steps: Most steps.
             every: Steps between checkpoints; results do not depend on it.
@@ -274,7 +274,7 @@ class Run:
         folders = [] if self.out is None else sorted((self.out / stage).glob("step-*"))
         if not folders:
             return 0, None, []
-        kept = stored.read(folders[-1])
+        kept = trees.read(folders[-1])
         return kept["k"], kept["state"], kept["rows"]
 
     def _tell(self, stage: str, k: int, steps: int) -> None:
@@ -303,7 +303,7 @@ class _Loop:
         if self.folder is None:
             return
         plain = state.tree() if isinstance(state, _Live) else state
-        stored.write(self.folder / f"step-{k:08d}", {"k": k, "state": plain, "rows": self.rows})
+        trees.write(self.folder / f"step-{k:08d}", {"k": k, "state": plain, "rows": self.rows})
         for old in sorted(self.folder.glob("step-*"))[:-_KEPT]:
             shutil.rmtree(old)
 

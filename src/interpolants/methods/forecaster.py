@@ -12,6 +12,7 @@ from interpolants.dynamics.sample_from_point import sample_from_point
 from interpolants.fields.point_source_fields import PointSourceFields, start_at
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator, key
+from interpolants.foundations.remembered import Remembered
 from interpolants.foundations.types import Condition
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
@@ -23,7 +24,6 @@ from interpolants.methods.parts.choices import choose_path, choose_times
 from interpolants.methods.parts.conditions import ConditionForm, leave_to_method
 from interpolants.methods.parts.forecasts import check_sizes, ensemble_of, pair_roles
 from interpolants.nets.build import choose_net
-from interpolants.nets.remembered import Remembered
 from interpolants.objectives.joint import JointLoss
 from interpolants.objectives.point_source_loss import PointSourceLoss
 from interpolants.paths.mirror import Diffusive

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from interpolants.foundations import randomness
 from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.remembered import Remembered
 from interpolants.nets.mlp import ACTIVATIONS
 from interpolants.nets.net import materialise
-from interpolants.nets.remembered import Remembered
 
 
 class Perceptron(Remembered, id="perceptron"):

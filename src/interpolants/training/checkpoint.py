@@ -9,12 +9,15 @@ from typing import Any
 
 from torch import Tensor
 
+from interpolants.foundations import trees
 from interpolants.foundations.errors import InterpolantsError, invalid
-from interpolants.foundations.storage import TEMPORARY, read_folder, sweep, write_folder
+from interpolants.foundations.records import record
+from interpolants.foundations.storage import TEMPORARY, sweep
 
 _STEP = re.compile(r"step-(\d{8,18})")
 
 
+@record("training_checkpoint")
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
     """Everything a run needs to go on to the bit: randomness is (seed, step), so no generator is stored.
@@ -39,13 +42,8 @@ class Checkpoint:
 
     def save(self, root: Path, *, keep: int) -> Path:
         """Write ``root/step-<n>`` atomically, then delete all but the ``keep`` newest."""
-        tensors = {"model": self.model, "optim": self.optimizer}
-        if self.ema is not None:
-            tensors["ema"] = self.ema
-        further = {"aggregate": self.aggregate, "best": self.best}
-        tensors |= {stem: values for stem, values in further.items() if values}
         path = root / f"step-{self.step:08d}"
-        write_folder(path, tensors, {"state.json": {"step": self.step, **self.state}})
+        trees.write(path, self)
         done = [entry for entry in _folders(root) if _number(entry) <= self.step]
         for old in done[keep:]:
             # Renamed first: a kill while deleting must not leave half a folder under a name that counts.
@@ -57,20 +55,10 @@ class Checkpoint:
     @classmethod
     def load(cls, path: str | Path) -> "Checkpoint":
         """Read one checkpoint folder; every file is checked against its manifest."""
-        stored = read_folder(path)
-        state = stored.documents.get("state.json")
-        step = state.get("step") if isinstance(state, dict) else None
-        if not isinstance(state, dict) or type(step) is not int or step < 0 or "model" not in stored.tensors:
-            raise invalid("Checkpoint", f"{path} must be a training checkpoint", sorted(stored.documents))
-        return cls(
-            step=step,
-            model=stored.tensors["model"],
-            ema=stored.tensors.get("ema"),
-            optimizer=stored.tensors.get("optim", {}),
-            state={key: value for key, value in state.items() if key != "step"},
-            aggregate=stored.tensors.get("aggregate", {}),
-            best=stored.tensors.get("best", {}),
-        )
+        found = trees.read(path)
+        if not isinstance(found, cls):
+            raise invalid("Checkpoint", f"{path} must be a training checkpoint", type(found).__name__)
+        return found
 
     @classmethod
     def latest(cls, root: str | Path) -> tuple["Checkpoint | None", dict[Path, str]]:

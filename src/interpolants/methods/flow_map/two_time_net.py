@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.foundations.ops import batch_time
+from interpolants.foundations.remembered import Remembered
 from interpolants.foundations.types import Condition
 from interpolants.methods.parts.conditions import ConditionForm, leave_to_method
 from interpolants.nets.build import choose_net
 from interpolants.nets.embeddings import FourierTime
-from interpolants.nets.remembered import Remembered
 
 _OURS = ("time_features", "cond_dim", "n_classes", "cond_channels", "heads")
 

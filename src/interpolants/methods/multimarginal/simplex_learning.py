@@ -11,10 +11,10 @@ from torch import Generator, Tensor
 
 from interpolants.couplings.paired import Paired
 from interpolants.foundations.ops import expand_like, sum_event
+from interpolants.foundations.remembered import Remembered
 from interpolants.methods.multimarginal.routes import latent_variance
 from interpolants.nets.build import choose_net
 from interpolants.nets.embeddings import FourierTime
-from interpolants.nets.remembered import Remembered
 
 
 class SimplexNet(Remembered, id="simplex_net"):

@@ -12,7 +12,7 @@ from interpolants.foundations.cards import load_cards
 from interpolants.foundations.checks import one_of
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.registry import build, members, names
-from interpolants.framework.stored import MissingCode
+from interpolants.foundations.trees import MissingCode
 from interpolants.objectives.joint import learnable
 from interpolants.objectives.losses import has_singular_rate
 from interpolants.objectives.penalties import Penalty, check_penalties

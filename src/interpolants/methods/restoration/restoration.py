@@ -20,12 +20,12 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import sum_event
 from interpolants.foundations.randomness import BLOCK
 from interpolants.foundations.randomness import generator as seeded
+from interpolants.foundations.trees import MissingCode
 from interpolants.foundations.types import Condition
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
-from interpolants.framework.stored import MissingCode
 from interpolants.framework.trained import Trained
 from interpolants.methods.parts.choices import choose_coupling
 from interpolants.methods.parts.conditions import ConditionForm

@@ -24,8 +24,8 @@ from interpolants.fields.protocol import QUANTITIES, Fields
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.ops import expand_like, mean_event
 from interpolants.foundations.records import record
+from interpolants.foundations.remembered import Remembered
 from interpolants.foundations.types import Condition
-from interpolants.nets.remembered import Remembered
 from interpolants.paths.envelopes import BrownianEnvelope
 from interpolants.paths.linear import Linear
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.foundations.ops import expand_like
-from interpolants.nets.remembered import Remembered
+from interpolants.foundations.remembered import Remembered
 
 
 def bubbles(t: Tensor, n: int) -> tuple[Tensor, Tensor]:
