@@ -91,7 +91,8 @@ def materialise(
     Linear and convolution weights are uniform with variance 1 / fan_in, biases zero, embeddings normal.
 
     Args:
-        net: The network; only linear, convolution, embedding and norm layers may hold weights.
+        net: The network; only linear, convolution, embedding and norm layers may hold weights, and layers that draw
+            their own.
         seed: Non-negative integer.
         gains: Factors on the weights of some layers, 0 for a zero start; a tensor (fan_in,) has one per input.
     """
@@ -103,11 +104,14 @@ def materialise(
         own = dict(module.named_parameters(recurse=False))
         if not own:
             continue
+        if isinstance(module, OwnWeights):
+            module.draw_weights(generator)
+            continue
         if isinstance(module, nn.GroupNorm | nn.LayerNorm):
             module.weight.fill_(1)
             module.bias.fill_(0)
             continue
-        assert isinstance(module, nn.Linear | nn.Conv2d | nn.Embedding), type(module)
+        assert isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Embedding), type(module)
         draw = torch.empty(module.weight.shape, dtype=torch.float32, device="cpu")
         if isinstance(module, nn.Embedding):
             draw.normal_(0, EMBEDDING_SCALE, generator=generator)
@@ -117,6 +121,14 @@ def materialise(
             if module.bias is not None:
                 module.bias.fill_(0)
         module.weight.copy_(draw.mul_(factors.get(module, 1.0)))
+
+
+class OwnWeights(nn.Module, ABC):
+    """A layer that draws its own initial weights; abstract."""
+
+    @abstractmethod
+    def draw_weights(self, generator: torch.Generator) -> None:
+        """Fill all weights of this very module, which have memory but no values, from a generator on the CPU."""
 
 
 EMBEDDING_SCALE = 0.5  # beside pre-activations of variance one
