@@ -46,6 +46,8 @@ class Kind:
         columns: Column labels of a DataFrame; the name of a Series; the names of an xarray object's axes; the symbols
             of tokens.
         flat: Whether samples came as (N,) instead of (N, 1), or tokens as (L,) instead of (1, L).
+        forms: What each column of a table with dates or words was, see :mod:`interpolants.data.coded_columns`; empty
+            where all are numbers.
         index: Row labels of a table, coordinates of an xarray object; not stored.
     """
 
@@ -54,6 +56,7 @@ class Kind:
     device: torch.device | str | None = None
     columns: tuple[Any, ...] = ()
     flat: bool = False
+    forms: tuple[Any, ...] = ()
     index: Any = field(default=None, compare=False, repr=False)
 
     def named(self) -> "Kind":

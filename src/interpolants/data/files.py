@@ -35,7 +35,7 @@ class FileArray:
     """Contents of a data file.
 
     Attributes:
-        x: (N, *D), float32, finite.
+        x: (N, *D), float32 (float64 if read as exact), finite.
         columns: Names of the columns of a table; empty if the file names none.
         notes: What was changed on the way, one sentence each, for people to read.
         kept: Which of the file's rows are in ``x``, truth values; None where none was left out.
@@ -54,6 +54,7 @@ def read_array(
     key: str | None = None,
     drop_nan: bool = False,
     ndim: int | None = None,
+    exact: bool = False,
 ) -> FileArray:
     """Read samples, one per row, from .npy, .npz, .csv, .tsv, .parquet or .safetensors.
 
@@ -66,6 +67,7 @@ def read_array(
         key: Which array of a .npz or .safetensors file that holds several.
         drop_nan: Leave out rows with NaN or infinite values instead of refusing them.
         ndim: Number of dimensions that ``x`` must have, rows included; None for any.
+        exact: Read float64 rather than float32, for coordinates and other numbers whose digits count.
 
     Returns:
         The array, column names, and notes on every conversion.
@@ -80,7 +82,7 @@ def read_array(
     read = _reader(path, who)
     array, columns, notes = read(path, who, key)
     where = f"{who}: {path.name}"
-    array, more = _as_float32(array, where, columns)
+    array, more = _as_float64(array, where) if exact else _as_float32(array, where, columns)
     if ndim is not None and array.ndim != ndim:
         rule = f"the array must have {ndim} dimensions"
         raise invalid(where, rule, f"shape {array.shape}", "Reshape it; the first dimension counts samples.")
@@ -304,10 +306,14 @@ def _without_index(array: NDArray[Any], names: tuple[str, ...]) -> _Read:
 # --- the numbers -----------------------------------------------------------------------------------
 
 
-def _as_float32(
-    array: NDArray[Any], where: str, columns: tuple[str, ...]
-) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    kind, notes = array.dtype.kind, []
+def _as_float64(array: NDArray[Any], where: str) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    _check_numeric(array, where)
+    array = array[:, None] if array.ndim == 1 else array
+    return np.ascontiguousarray(array, dtype=np.float64), ()
+
+
+def _check_numeric(array: NDArray[Any], where: str) -> None:
+    kind = array.dtype.kind
     if kind not in "fiub":
         remedies = {
             "c": "Stack its real and imaginary parts.",
@@ -320,6 +326,13 @@ def _as_float32(
         raise invalid(where, "the array must have a dimension of samples", "a single number")
     if array.size == 0:
         raise invalid(where, "the array must not be empty", f"shape {array.shape}")
+
+
+def _as_float32(
+    array: NDArray[Any], where: str, columns: tuple[str, ...]
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    _check_numeric(array, where)
+    kind, notes = array.dtype.kind, []
     if array.ndim == 1:
         array = array[:, None]
         notes.append("One-dimensional: taken as samples of one number.")
@@ -369,7 +382,7 @@ def _integer_note(array: NDArray[Any], where: str) -> str:
 
 
 def _finite_rows(
-    array: NDArray[np.float32], where: str, columns: tuple[str, ...], drop: bool
+    array: NDArray[Any], where: str, columns: tuple[str, ...], drop: bool
 ) -> tuple[NDArray[np.bool_] | None, tuple[str, ...]]:
     """Rows to keep, None for all, and a message about the rows left out."""
     finite = np.isfinite(array.reshape(len(array), -1))

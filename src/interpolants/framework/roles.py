@@ -16,6 +16,7 @@ from torch import Generator, Tensor
 
 from interpolants.data.arrays import Kind as Given
 from interpolants.data.arrays import as_tensor
+from interpolants.data.coded_columns import coded
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.framework.role_kinds import Known, Model
 from interpolants.framework.series import SeriesKind
@@ -38,6 +39,9 @@ class Role:
         like: Another role whose event shape it must share.
         needs: What a role of kind ``model`` must be capable of: a verb, or a property such as ``fields``.
         names: What codes 0, 1, ... stand for, where the method fixes it: the symbols of tokens.
+        exact: Whether rows are float64 whatever they came as, files included.
+        words: Whether columns of tables may also be dates, which become days since 1970, and words, which become
+            codes; see :mod:`interpolants.data.coded_columns`.
         about: One line for people.
     """
 
@@ -49,6 +53,8 @@ class Role:
     like: str = ""
     needs: str = ""
     names: tuple[str, ...] = ()
+    exact: bool = False
+    words: bool = False
     about: str = ""
 
 
@@ -123,15 +129,44 @@ class Rows:
         """From any container; tables bring the columns of the fit, in whatever order."""
         value = _in_order(value, role, reading)
         _warn_of_dates(value, role, reading)
-        return as_tensor(
-            value,
+        value, forms = _coded(value, role, reading)
+        wide = _wide(value, role, reading) if role.exact else value
+        tensor, given = as_tensor(
+            wide,
             reading.who,
             role.name,
             samples=DRAWS if reading.rows is None else reading.rows,
             generator=reading.source,
+            dtype=torch.float64 if role.exact else None,
             gaps=role.gaps,
             detach=not reading.attached,
         )
+        return tensor, replace(given, forms=forms, container=given.container if wide is value else "list")
+
+
+def _coded(value: Any, role: Role, reading: Reading) -> tuple[Any, tuple[Any, ...]]:
+    """A table whose columns of dates and words are numbers, and the forms of its columns; other values as they are."""
+    before = () if reading.before is None else reading.before.forms
+    if not role.words or not hasattr(value, "iloc"):
+        if any(before):
+            columns = ", ".join(map(str, reading.before.columns)) if reading.before else ""
+            rule = f"{role.name} must be a table, as the fit had columns of dates or words ({columns})"
+            raise invalid(reading.who, rule, type(value).__name__)
+        return value, ()
+    forms = before or (None if reading.before is None else ("",) * (value.shape[1] if value.ndim > 1 else 1))
+    table, found = coded(value, reading.who, role.name, forms)
+    return table, found if any(found) else ()
+
+
+def _wide(value: Any, role: Role, reading: Reading) -> Any:
+    """A list of numbers as an array of float64; anything else is left as it is."""
+    if not isinstance(value, list | tuple) or (value and isinstance(value[0], Tensor)):
+        return value
+    try:
+        return np.array(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        rule = f"{role.name} must be a regular list of numbers"
+        raise invalid(reading.who, rule, str(error), "Make all rows equally long and numeric.") from error
 
 
 class DatedRowsWarning(UserWarning):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from interpolants.data.coded_columns import TABLES, read_coded
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 from interpolants.runs.files import WRITES, check_free, read_table, read_texts, write_table
@@ -30,7 +31,9 @@ def read_rows(text: str, role: Role) -> Any:
         return text
     if path.suffix.lower() == ".txt":
         return read_texts(text, f"--{role.name}")
-    found = read_table(text, f"--{role.name}")
+    if role.words and path.suffix.lower() in TABLES:
+        return read_coded(path, f"--{role.name}")
+    found = read_table(text, f"--{role.name}", exact=role.exact)
     if role.kind == "tokens":
         return found.x.long()
     whole = role.kind in ("condition", "labels") and bool((found.x == found.x.round()).all())

@@ -19,7 +19,7 @@ WRITES = (".npz", ".npy", ".csv", ".safetensors")
 
 @dataclass(frozen=True)
 class Table:
-    """Contents of a file: finite float32 rows, their labels, what was changed on the way, and which rows were kept."""
+    """Contents of a file: finite rows, their labels, what was changed on the way, and which rows were kept."""
 
     x: Tensor
     labels: Tensor | None = None
@@ -49,6 +49,7 @@ def read_table(
     limit: int | None = None,
     minimum: int = 1,
     drop_nan: bool = False,
+    exact: bool = False,
 ) -> Table:
     """Read samples, and labels beside them, from a file.
 
@@ -61,12 +62,13 @@ def read_table(
         limit: Keep at most this many rows.
         minimum: Fewest rows that will do.
         drop_nan: Leave out rows with gaps instead of refusing them.
+        exact: Read float64 rather than float32.
 
     Raises:
         InvalidInputError: If the file is missing or of another kind, is not one row of finite numbers per
             sample, or lacks a column or array.
     """
-    found = read_array(path, who, key=key, drop_nan=drop_nan)
+    found = read_array(path, who, key=key, drop_nan=drop_nan, exact=exact)
     where = f"{who}: {Path(path).name}"
     if found.columns:
         x, codes = _choose(found, where, columns, labels)

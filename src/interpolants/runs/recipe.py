@@ -31,7 +31,7 @@ Several tasks stand in ``[[tasks]]``, each with a ``name`` and these tables; the
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from interpolants.foundations.errors import invalid, nearest
@@ -239,7 +239,7 @@ def make_task(task: TaskTables, method: Method, place: Place) -> tuple[Task, dic
             raise invalid(
                 who, f"it must be a role of {task.method['kind']}", repr(role), nearest(role, known)
             )
-    values = read_values(task.data, place)
+    values = read_values(task.data, replace(place, roles={role.name: role for role in roles}))
     plain = {name: value.value for name, value in values.items()}
     parts = {name: value.parts for name, value in values.items() if value.parts is not None}
     truths = {name: value.truth for name, value in values.items() if value.truth is not None}

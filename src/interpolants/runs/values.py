@@ -23,10 +23,12 @@ import torch
 from torch import Tensor
 
 from interpolants.data import catalogue
+from interpolants.data.coded_columns import TABLES, read_coded
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.registry import build, kinds, names
 from interpolants.framework.method import load
+from interpolants.framework.roles import Role
 from interpolants.runs.files import read_table, read_texts
 
 Parts = Mapping[str, Tensor]
@@ -77,11 +79,13 @@ class Place:
     Attributes:
         seed: Seed of draws.
         models: Folder of the models of earlier tasks: task -> folder.
+        roles: The roles that are read, by name, where they are known.
         found: Values of the roles that were read before.
     """
 
     seed: int = 0
     models: Callable[[str], Path] | None = None
+    roles: Mapping[str, Role] = field(default_factory=dict)
     found: dict[str, Value] = field(default_factory=dict)
 
 
@@ -123,12 +127,28 @@ def read_value(role: str, table: Any, place: Place) -> Value:
 def _file(who: str, table: Mapping[str, Any], place: Place) -> Value:
     if Path(table["file"]).suffix.lower() == ".txt":
         return Value(read_texts(table["file"], who), Source(table["file"], f"file {table['file']}"))
+    role = place.roles.get(who.removeprefix("data."), Role(name=who))
+    if role.words and Path(table["file"]).suffix.lower() in TABLES:
+        return _table(who, table)
     options = {
         name: table[name] for name in ("key", "columns", "labels", "limit", "drop_nan") if name in table
     }
-    found = read_table(table["file"], who, **options)
+    found = read_table(table["file"], who, exact=role.exact, **options)
     source = Source(table["file"], f"file {table['file']}", notes=found.notes)
     return Value(found.x, source, found.labels)
+
+
+def _table(who: str, table: Mapping[str, Any]) -> Value:
+    """A table whose columns may be dates and words, with its names."""
+    for name in table:
+        if name not in ("file", "columns", "limit"):
+            raise invalid(who, "a table of coordinates takes columns and limit", repr(name))
+    found = read_coded(table["file"], who)
+    for name in table.get("columns", ()):
+        if name not in found.columns:
+            raise invalid(who, "the column must be in the table", repr(name), nearest(name, found.columns))
+    found = found[list(table["columns"])] if "columns" in table else found
+    return Value(found.iloc[: table.get("limit")], Source(table["file"], f"file {table['file']}"))
 
 
 def _dataset(who: str, table: Mapping[str, Any], place: Place) -> Value:

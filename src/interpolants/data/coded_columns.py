@@ -1,0 +1,120 @@
+"""Columns of a table that are dates or words, as numbers.
+
+A column of dates becomes days since the beginning of 1970 (in UTC if it has a zone), a column of words the position
+of each word in the sorted list of the words of the fit. What each column was is its *form*, which later tables must
+share.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.extras import require
+
+# A number (empty), a date ("days"), or the words of the fit in their order.
+Form = str | tuple[str, ...]
+NUMBER, DAYS = "", "days"
+# Endings of the files that hold tables.
+TABLES = (".csv", ".tsv", ".parquet")
+
+
+def coded(
+    table: Any, who: str, name: str, forms: tuple[Form, ...] | None = None
+) -> tuple[Any, tuple[Form, ...]]:
+    """A DataFrame of numbers from one with dates and words, and the form of each column.
+
+    Args:
+        table: A DataFrame, or a Series as one column.
+        who: Public name for errors.
+        name: Name of the argument for errors.
+        forms: Forms of the fit; None while fitting.
+
+    Raises:
+        InvalidInputError: If a column has another form than in the fit, holds a word that the fit did not know, or has
+            gaps.
+    """
+    pandas = require("pandas", by=who)
+    frame = table.to_frame() if isinstance(table, pandas.Series) else table
+    wanted = [None] * frame.shape[1] if not forms else list(forms)
+    if len(wanted) != frame.shape[1]:
+        raise invalid(who, f"{name} must have {len(wanted)} columns, as in the fit", frame.shape[1])
+    done = [
+        _column(frame.iloc[:, i], f"column {str(frame.columns[i])!r} of {name}", who, form)
+        for i, form in enumerate(wanted)
+    ]
+    columns = {i: numbers for i, (numbers, _) in enumerate(done)}
+    made = pandas.DataFrame(columns, index=frame.index)
+    made.columns = frame.columns
+    return made, tuple(form for _, form in done)
+
+
+def _column(column: Any, told: str, who: str, form: Form | None) -> tuple[Any, Form]:
+    kind = getattr(column.dtype, "kind", "O")
+    here = NUMBER if kind in "fiub" else DAYS if kind == "M" else "words"
+    there = here if form is None else "words" if isinstance(form, tuple) else form
+    if here != there:
+        said = {NUMBER: "numbers", DAYS: "dates", "words": "words"}
+        raise invalid(who, f"{told} must hold {said[there]}, as in the fit", said[here])
+    if here != NUMBER and bool(column.isna().any()):
+        raise invalid(
+            who, f"{told} must have no gaps", f"{int(column.isna().sum())} of {len(column)} missing"
+        )
+    if here == NUMBER:
+        return column, NUMBER
+    return _days(column) if here == DAYS else _codes(column.astype(str), told, who, form)
+
+
+def _days(column: Any) -> tuple[Any, Form]:
+    pandas = require("pandas", by="dates")
+    if getattr(column.dt, "tz", None) is not None:
+        column = column.dt.tz_convert("UTC").dt.tz_localize(None)
+    return (column - pandas.Timestamp("1970-01-01")) / pandas.Timedelta(days=1), DAYS
+
+
+def _codes(words: Any, told: str, who: str, form: Form | None) -> tuple[Any, Form]:
+    known = tuple(sorted(set(words))) if form is None else tuple(form)
+    place = {word: float(i) for i, word in enumerate(known)}
+    for word in words:
+        if word not in place:
+            raise invalid(who, f"{told} must hold words of the fit", repr(word), nearest(word, known))
+    return np.array([place[word] for word in words]), known
+
+
+def read_coded(path: Any, who: str) -> Any:
+    """A DataFrame from a CSV, TSV or Parquet file, float64; columns of text that are all dates become dates.
+
+    A text file whose first line holds a number has no names; its columns are numbered then.
+
+    Raises:
+        InvalidInputError: If the file cannot be read as a table.
+    """
+    pandas = require("pandas", by=f"{who} for tables with dates or words")
+    try:
+        table = pandas.read_parquet(path) if str(path).endswith(".parquet") else _text_table(path, pandas)
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
+        raise invalid(who, f"{path} must be a table", str(error)) from error
+    for column in table.columns:
+        if getattr(table[column].dtype, "kind", "O") not in "fiubM":
+            dates = pandas.to_datetime(table[column], errors="coerce", format="ISO8601")
+            table[column] = table[column] if bool(dates.isna().any()) else dates
+    return table
+
+
+def _text_table(path: Any, pandas: Any) -> Any:
+    with open(path, encoding="utf-8-sig") as file:
+        first = file.readline()
+    mark = max("\t;,", key=first.count)
+    named = not any(_is_number(cell) for cell in first.strip().split(mark))
+    table = pandas.read_csv(path, sep=mark, header=0 if named else None, comment="#", skipinitialspace=True)
+    if str(table.columns[0]).startswith("Unnamed: 0"):  # row numbers, as pandas writes them
+        table = table.iloc[:, 1:]
+    return table.copy()
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
