@@ -33,6 +33,7 @@ def test_a_dated_table_becomes_values_gaps_and_seconds_of_the_calendar():
     # 2000-01-01 is 10957 days after 1970-01-01; February 2000 had 29 days.
     assert series.times[:3].tolist() == [86400.0 * (10957 + d) for d in (0, 31, 60)]
     back = series.in_kind(given)
+    table.index = table.index.as_unit("us")  # pandas 2 makes dates of nanoseconds
     pd.testing.assert_frame_equal(back, table.astype(float), check_freq=False)
 
 
@@ -107,9 +108,16 @@ def test_many_series_are_a_list():
     [
         (
             pd.Series(range(4), index=MONTHS[[0, 1, 3, 4]]),
-            r"regularly, got a step of 60 days.*after 2000-02-01",
+            r"regularly, got a step of 60 days.*after 2000-02-01 00:00:00, to row 3",
         ),
-        (pd.Series(range(4), index=MONTHS[:4][::-1]), r"dates of series must increase.*sort_index"),
+        (
+            pd.Series(range(4), index=MONTHS[:4][::-1]),
+            r"dates of series must increase, .*in row 2.*sort_index",
+        ),
+        (
+            pd.Series(range(4), index=MONTHS[[0, 1, 1, 2]]),
+            r"must increase, got 2000-02-01 00:00:00 twice, again in row 3.*tz_localize",
+        ),
         (pd.Series(range(2), index=pd.DatetimeIndex(MONTHS[:2].to_numpy())), "got 2 dates"),
         (pd.Series(range(3), index=[0, 1, 5]), "steps of series must follow each other"),
         (pd.Series(range(3), index=[0.0, 0.1, 0.2]), "dates or whole steps"),
@@ -184,6 +192,20 @@ def test_many_series_are_each_cut_in_time_or_are_rows(many):
     assert len(apart.test["series"]) == len(apart.train["series"]) == 1
     with pytest.raises(InvalidInputError, match="equally long"):
         Task.of((ROLE,), {"series": [np.zeros(3), np.zeros(4)]}, Split(by="time", test=1))
+
+
+def test_the_summary_of_an_ensemble_has_quantiles_and_dates():
+    series, _ = one(pd.Series(np.arange(6.0), index=MONTHS))
+    x = torch.arange(5.0).double().reshape(1, 5, 1, 1) + 10 * torch.arange(3.0).reshape(1, 1, 3, 1)
+    given = {"dims": ("time", "feature"), "times": series.after(3), "clock": series.clock}
+    table = Ensemble(x=x, columns=("a",), **given).summary((0.25, 0.5))
+    assert list(table.columns) == ["0.25", "0.5"]
+    assert table["0.25"].tolist() == [1.0, 11.0, 21.0]
+    assert table.index.equals(pd.date_range("2000-07-01", periods=3, freq="MS").as_unit("us"))
+    wide = Ensemble(x=x.expand(2, 5, 3, 2), columns=("a", "b"), **given).summary()
+    assert (wide.index.names, wide.columns.nlevels, wide.shape) == (["case", "time"], 2, (6, 10))
+    with pytest.raises(InvalidInputError, match="axis of time"):
+        Ensemble(x=x[..., 0]).summary()
 
 
 def test_an_ensemble_on_a_clock_has_dates_in_its_table(tmp_path):

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.framework.capabilities import capability
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
 from interpolants.methods.questions.sample_quality import SampleQuality
@@ -34,6 +35,37 @@ def test_rivals_are_fitted_on_the_training_part_and_named():
     assert score.rivals["twin"] > score.rivals["gaussian_fit"]
     assert found.figures[0].name == "samples"
     assert [panel.title for panel in found.figures[0].panels] == ["real", "samples", "gaussian_fit", "twin"]
+
+
+def test_a_twin_that_differs_in_its_answers_alone_is_not_fitted_again():
+    class Louder(GaussianFit):
+        answering = ("volume",)
+        volume: float = 1.0
+
+        @capability(like="x1")
+        def sample(self, n, *, seed=0):
+            return self.volume * GaussianFit.sample(self, n, seed=seed)
+
+    method, task = gaussian_task()
+    louder = Louder().take_over(method.learnt())
+    known = {"twin": {"volume": 3.0}, "name": "loud"}
+    fits = []
+    Louder.learn = lambda self, data, run: fits.append(self) or method.state
+    found = ask(SampleQuality(n=300), louder, task, [known, {"twin": {"ridge": 10.0, "volume": 3.0}}])
+    assert len(fits) == 1
+    assert found["energy_distance"].rivals["loud"] > 10 * found["energy_distance"].value
+    assert louder.volume == 1.0
+
+
+def test_settings_of_answers_leave_what_was_learnt_and_are_no_part_of_the_identity():
+    class Louder(GaussianFit):
+        answering = ("volume",)
+        volume: float = 1.0
+
+    fitted = Louder().fit(torch.randn(50, 2, generator=torch.Generator().manual_seed(0)))
+    assert fitted.set_params(volume=2.0).is_fitted
+    assert fitted.identity() == Louder().identity()
+    assert not fitted.set_params(volume=1.0, ridge=0.5).is_fitted
 
 
 def test_a_method_that_cannot_answer_is_refused_with_what_it_can():

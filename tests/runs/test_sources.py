@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.errors import InvalidInputError, MissingExtraError
+from interpolants.framework.roles import Role
 from interpolants.runs.config import DataConfig, make_config
 from interpolants.runs.files import check_free, write_table
 from interpolants.runs.sources import load_data
+from interpolants.runs.values import Place, read_value
 
 
 def data(**settings) -> DataConfig:
@@ -152,3 +154,23 @@ def test_a_file_is_written_whole_and_never_over_another(folder):
     assert sorted(path.name for path in folder.iterdir()) == ["s.csv", "s.npy", "s.npz", "s.safetensors"]
     with pytest.raises(InvalidInputError, match="must end in"):
         check_free(folder / "s.pt")
+
+
+def test_a_file_of_a_role_of_series_is_read_with_its_times(folder):
+    (folder / "h.csv").write_text("time,v\n2024-01-01,1\n2024-01-02,\n2024-01-04,3\n2024-01-05,4\n")
+    place = Place(roles={"series": Role(name="series", kind="series")})
+    table = read_value("series", "h.csv", place).value
+    assert table["v"].isna().tolist() == [False, True, True, False, False]
+    assert len(read_value("series", {"file": "h.csv", "limit": 2}, place).value) == 2
+    with pytest.raises(InvalidInputError, match="columns and limit alone, got 'labels'"):
+        read_value("series", {"file": "h.csv", "labels": "v"}, place)
+
+
+def test_a_data_set_with_times_comes_as_one_table_which_the_split_cuts(folder):
+    try:
+        found = read_value("series", {"dataset": "electricity_demand", "limit": 96}, Place())
+    except MissingExtraError as error:
+        pytest.skip(str(error))
+    assert found.parts is None
+    assert str(found.value.index[0]) == "2000-08-26 00:00:00"
+    assert str(found.value.index[-1]) == "2000-08-27 23:30:00"

@@ -92,8 +92,12 @@ def ask_method(verb: str, folder: Path, task: str | None, rest: list[str]) -> No
 
 def capability_command(method: "Method", one: "Capability") -> Callable[..., None]:
     """A capability of one method as a function that typer makes a command of."""
+    from interpolants.framework.capabilities import leading_arguments
+
     roles = {role.name: role for role in one.roles(method)}
-    options = {name: _role_option(role) for name, role in roles.items()}
+    before = {name: method.given.get(one.source(name)) for name in roles}
+    leading = leading_arguments(one.verb)
+    options = {name: _role_option(role, leads=name in leading) for name, role in roles.items()}
     options |= {
         name: found
         for name, p in one.parameters.items()
@@ -104,7 +108,9 @@ def capability_command(method: "Method", one: "Capability") -> Callable[..., Non
         from interpolants.runs.answers import check_writable, tell, write_answer
 
         check_writable(out, force=force)
-        data = {n: read_role(v, roles[n]) for n, v in given.items() if n in roles and v is not None}
+        data = {
+            n: read_role(v, roles[n], before[n]) for n, v in given.items() if n in roles and v is not None
+        }
         plain = {n: v for n, v in given.items() if n not in roles and v is not None}
         answer = getattr(method, one.verb)(**data, **plain)
         if out is not None:
@@ -121,8 +127,10 @@ def capability_command(method: "Method", one: "Capability") -> Callable[..., Non
     return call
 
 
-def _role_option(role: "Role") -> tuple[Any, Any]:
+def _role_option(role: "Role", *, leads: bool = False) -> tuple[Any, Any]:
     about = role.about or f"File with {role.name}."
+    if role.optional and leads:  # a place of its own, which may be left empty
+        return Annotated[str | None, typer.Argument(metavar=f"[{role.name.upper()}_FILE]", help=about)], None
     if not role.optional:
         return Annotated[
             str, typer.Argument(metavar=f"{role.name.upper()}_FILE", help=about)
@@ -155,8 +163,14 @@ def plain_kind(annotation: Any) -> Any:
     return None
 
 
-def read_role(text: str, role: "Role") -> Any:
-    """The value of a role from the command line: a file, or for conditions one value."""
+def read_role(text: str, role: "Role", before: Any = None) -> Any:
+    """The value of a role from the command line: a file, or for conditions one value.
+
+    Args:
+        text: The word.
+        role: The role.
+        before: How it came to the fit, as in ``Method.given``.
+    """
     from interpolants.framework.method import load
     from interpolants.runs.answers import read_rows
     from interpolants.runs.models import find_model
@@ -169,4 +183,4 @@ def read_role(text: str, role: "Role") -> Any:
         return build("problem", text)
     if role.kind in ("condition", "labels") and not Path(text).suffix:
         return int(text) if text.lstrip("-").isdigit() else text
-    return read_rows(text, role)
+    return read_rows(text, role, frequency=getattr(before, "frequency", ""))

@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from interpolants.foundations.checks import one_of
 from interpolants.foundations.errors import MissingExtraError, invalid
+from interpolants.foundations.extras import require
 
 Split: TypeAlias = Literal["train", "test", "all"]
 
@@ -38,6 +39,8 @@ class DataInfo:
         classes: Names of the labels 0, 1, ...; empty where labels are no classes.
         scaling: What was done to the stored numbers.
         symbols: What the tokens 0, 1, ... stand for; empty where ``x`` are no tokens.
+        start: Time of the first row of a series; empty where rows have no times.
+        frequency: Pandas' word for the distance of two times of a series.
     """
 
     name: str
@@ -50,6 +53,8 @@ class DataInfo:
     classes: tuple[str, ...] = ()
     scaling: str = "none"
     symbols: tuple[str, ...] = ()
+    start: str = ""
+    frequency: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,19 @@ class Dataset:
     x: Tensor
     labels: Tensor | None
     info: DataInfo
+
+    def table(self) -> Any:
+        """A DataFrame of a series, with its times for an index.
+
+        Raises:
+            InvalidInputError: If the rows have no times.
+            MissingExtraError: If pandas is not installed.
+        """
+        pandas = require("pandas", by="Dataset.table")
+        if not self.info.frequency:
+            raise invalid("Dataset.table", "rows must have times", f"{self.info.name}, whose rows have none")
+        index = pandas.date_range(self.info.start, periods=len(self.x), freq=self.info.frequency, name="time")
+        return pandas.DataFrame(self.x.numpy(), index=index, columns=list(self.info.columns))
 
 
 @dataclass(frozen=True)

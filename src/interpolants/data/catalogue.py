@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from interpolants.data import cells, images, photographs, tables, text
+from interpolants.data import cells, demand, images, photographs, tables, text
 from interpolants.data.bundled import BundledFile, Dataset
 from interpolants.foundations.checks import one_of
 from interpolants.foundations.errors import invalid, nearest
@@ -13,6 +13,7 @@ _SETS: dict[str, tuple[Callable[..., Dataset], BundledFile]] = {
     "breast_cancer": (tables.load_breast_cancer, tables.BREAST_CANCER),
     "diamonds": (tables.load_diamonds, tables.DIAMONDS),
     "digits": (images.load_digits, images.DIGITS),
+    "electricity_demand": (demand.load_electricity_demand, demand.TAYLOR),
     "fashion_mnist": (images.load_fashion_mnist, images.FASHION_MNIST["train"][0]),
     "flights": (tables.load_flights, tables.FLIGHTS),
     "krumsiek11": (cells.load_krumsiek11, cells.KRUMSIEK11),

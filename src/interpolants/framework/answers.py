@@ -252,6 +252,30 @@ class Ensemble:
         index = pandas.MultiIndex.from_product(axes, names=names[: len(axes)])
         return pandas.DataFrame(flat, index=index, columns=columns)
 
+    def summary(self, levels: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95)) -> Any:
+        """A DataFrame of quantiles over members, with one row per time (and case, if there are several).
+
+        Args:
+            levels: Probabilities in (0, 1).
+
+        Raises:
+            InvalidInputError: If there is no axis of time and one of columns.
+        """
+        pandas = require("pandas", by="Ensemble.summary")
+        if self.x.ndim != 4 or self.dims[:1] != ("time",):
+            rule = "members must have an axis of time and one of columns"
+            raise invalid("Ensemble.summary", rule, f"axes {self.dims}")
+        found = self.x.double().quantile(torch.tensor(tuple(levels), dtype=torch.float64), 1)
+        names = self.columns if len(self.columns) == self.x.shape[-1] else range(self.x.shape[-1])
+        wide = len(names) > 1
+        words = [f"{level:.4g}" for level in levels]
+        columns = pandas.MultiIndex.from_product([names, words]) if wide else words
+        flat = found.permute(1, 2, 3, 0).reshape(-1, len(columns)).numpy()
+        index: Any = pandas.Index(self._labels(0), name="time")
+        if len(self.x) > 1:
+            index = pandas.MultiIndex.from_product([range(len(self.x)), index], names=["case", "time"])
+        return pandas.DataFrame(flat, index=index, columns=columns)
+
     def _labels(self, axis: int) -> Any:
         """Labels along an axis after the first two."""
         if self.times is not None and self.dims[axis : axis + 1] == ("time",):

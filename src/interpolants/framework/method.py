@@ -63,6 +63,8 @@ class Method:
 
     # Settings that may differ between a fit and its continuation.
     free: ClassVar[tuple[str, ...]] = ()
+    # Settings of answers alone: no fit depends on them, and what was learnt stays when they change.
+    answering: ClassVar[tuple[str, ...]] = ()
     # Settings that a single fit may replace: fit(x1=..., steps=100).
     per_fit: ClassVar[tuple[str, ...]] = ()
     # What people call it in messages.
@@ -143,7 +145,7 @@ class Method:
         return {**own, **{f"{k}__{n}": v for k, m in methods.items() for n, v in m.get_params().items()}}
 
     def set_params(self, **changes: Any) -> Self:
-        """Change settings, all or none; the method must be fitted again afterwards.
+        """Change settings, all or none; the method must be fitted again afterwards, unless they are of answers alone.
 
         Raises:
             InvalidInputError: If a name is unknown (the nearest is named), or a setting is refused.
@@ -157,8 +159,9 @@ class Method:
                     who, "the parameter must be known", repr(name), nearest(name, self.get_params())
                 )
             own[head] = own[head].set_params(**{rest: value}) if rest else value
+        learnt = self.learnt() if changes.keys() <= set(self.answering) else None
         self.__dict__ = type(self)(**own).__dict__
-        return self
+        return self if learnt is None else self.take_over(learnt)
 
     def clone(self) -> Self:
         """An unfitted one with the same settings; templates and networks inside are copied too."""
@@ -247,7 +250,8 @@ class Method:
 
     def identity(self) -> dict[str, Any]:
         """What makes two fits on the same data the same."""
-        fixed = {name: value for name, value in self.params().items() if name not in self.free}
+        open_ended = (*self.free, *self.answering)
+        fixed = {name: value for name, value in self.params().items() if name not in open_ended}
         return {**fixed, "library": __version__}
 
     @property

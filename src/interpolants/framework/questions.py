@@ -170,9 +170,17 @@ def _rival(rival: Any, method: Method) -> tuple[str, Method]:
     table: dict[str, Any] = {"kind": rival} if isinstance(rival, str) else dict(rival)
     name = table.pop("name", "")
     if "twin" in table:
-        return name or "twin", method.clone().set_params(**table["twin"])
+        return name or "twin", _twin(method, table["twin"])
     kind = table.pop("kind")
     return name or kind, build("method", kind, **table)
+
+
+def _twin(method: Method, changes: Mapping[str, Any]) -> Method:
+    """The method with other settings; fitted, where no fit depends on them."""
+    twin = method.clone()
+    if changes.keys() <= set(method.answering):
+        twin.take_over(method.learnt())
+    return twin.set_params(**changes)
 
 
 def _of(measured: Mapping[str, Measured], key: str) -> dict[str, Number]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from interpolants.data.arrays import Kind as Given
 from interpolants.data.arrays import as_tensor, restore
+from interpolants.data.series_table import check_order, irregular
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 from interpolants.foundations.records import record, settings_of
@@ -260,13 +261,7 @@ def _frequency(index: Any, role: "Role", reading: "Reading") -> str:
         InvalidInputError: If the dates do not follow each other in one frequency.
     """
     pandas = require("pandas", by=reading.who)
-    if not index.is_monotonic_increasing or not index.is_unique:
-        raise invalid(
-            reading.who,
-            f"dates of {role.name} must increase",
-            "dates out of order, or twice",
-            "Call sort_index().",
-        )
+    check_order(index, reading.who, f"dates of {role.name}")
     known = getattr(reading.before, "frequency", "")
     if known and index.equals(pandas.date_range(index[0], periods=len(index), freq=known)):
         return str(known)
@@ -278,16 +273,12 @@ def _frequency(index: Any, role: "Role", reading: "Reading") -> str:
 
 
 def _irregular(index: Any, role: "Role", reading: "Reading") -> Exception:
-    rule = f"dates of {role.name} must follow each other regularly"
-    if len(index) < 3:
-        remedy = "Say how: x.index.freq = 'D'."
-        return invalid(reading.who, rule, f"{len(index)} dates, which do not show how", remedy)
-    steps = np.diff(index.to_numpy())
-    far = int(np.argmax(steps))
-    remedy = (
-        "Put missing dates in as rows of NaN, e.g. x.asfreq('D'), or bring them onto a clock with resample."
-    )
-    return invalid(reading.who, rule, f"a step of {index[far + 1] - index[far]} after {index[far]}", remedy)
+    name = f"dates of {role.name}"
+    if len(index) >= 3:
+        return irregular(index, reading.who, name)
+    found = f"{len(index)} dates, which do not show how"
+    remedy = "Say how: x.index.freq = 'D'."
+    return invalid(reading.who, f"{name} must follow each other regularly", found, remedy)
 
 
 def _as_fitted(one: Series, given: Given, role: "Role", reading: "Reading") -> tuple[Series, Given]:

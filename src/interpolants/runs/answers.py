@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from interpolants.data.coded_columns import TABLES, read_coded
+from interpolants.data.series_table import READS, read_series_table
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 from interpolants.runs.files import WRITES, check_free, read_table, read_texts, write_table
@@ -20,9 +21,17 @@ def check_writable(out: Path | None, *, force: bool) -> None:
         check_free(out, force=force, endings=(*WRITES, ".txt"))
 
 
-def read_rows(text: str, role: Role) -> Any:
-    """Rows of a role from a file: a table with names where there are some, else an array."""
+def read_rows(text: str, role: Role, *, frequency: str = "") -> Any:
+    """Rows of a role from a file: a table with names where there are some, else an array.
+
+    Args:
+        text: The file; for tokens also the text itself.
+        role: The role.
+        frequency: Clock of the fit, for series with dates.
+    """
     path = Path(text)
+    if role.kind == "series" and path.suffix.lower() in READS:
+        return read_series_table(text, f"--{role.name}", frequency=frequency)
     if role.kind == "ragged":
         return [
             read_rows(str(file), Role(name=role.name)) for file in sorted(path.glob("*")) if file.is_file()
@@ -61,6 +70,14 @@ def write_answer(answer: Any, out: Path, *, force: bool) -> None:
         write_table(out, _arrays(answer), force=force)
 
 
+def _summary(answer: Any) -> str:
+    """Quantiles of an ensemble over time as text; empty for anything else."""
+    timed = getattr(answer, "times", None) is not None and answer.x.ndim == 4
+    if not timed:
+        return ""
+    return str(answer.summary().to_string(max_rows=12, float_format="{:.5g}".format))
+
+
 def _texts(answer: Any) -> list[str]:
     """The lines of an answer that is text; none for anything else."""
     lines = [answer] if isinstance(answer, str) else answer
@@ -91,6 +108,8 @@ def tell(answer: Any, out: Path | None) -> str:
     told = ", ".join(f"{name} {tuple(value.shape)}" for name, value in arrays.items()) + where
     if out is not None or isinstance(answer, list):
         return told
+    if summary := _summary(answer):
+        return f"{told}\n{summary}"
     first = next(iter(arrays.values()))
     with np.printoptions(precision=5, threshold=40, edgeitems=3):
         return f"{told}\n{first}"

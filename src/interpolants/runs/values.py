@@ -5,6 +5,7 @@
     x1 = "rows.csv"                                            # a file
     tokens = "lines.txt"                                       # texts, one a line
     x1 = { file = "rows.npz", key = "a", columns = ["u", "v"] }
+    series = { file = "history.csv", columns = ["load"] }      # with its times, see data.series_table
     x1 = { dataset = "digits", classes = [3], options = { dequantise = true } }
     x1 = { problem = "moons", n = 10000 }                      # draws
     x1 = { follows = "x0" }                                    # one step of the process of another role
@@ -24,6 +25,7 @@ from torch import Tensor
 
 from interpolants.data import catalogue
 from interpolants.data.coded_columns import TABLES, read_coded
+from interpolants.data.series_table import READS, read_series_table
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.registry import build, kinds, names
@@ -125,9 +127,11 @@ def read_value(role: str, table: Any, place: Place) -> Value:
 
 
 def _file(who: str, table: Mapping[str, Any], place: Place) -> Value:
+    role = place.roles.get(who.removeprefix("data."), Role(name=who))
+    if role.kind == "series" and Path(table["file"]).suffix.lower() in READS:
+        return _series_file(who, table)
     if Path(table["file"]).suffix.lower() == ".txt":
         return Value(read_texts(table["file"], who), Source(table["file"], f"file {table['file']}"))
-    role = place.roles.get(who.removeprefix("data."), Role(name=who))
     if role.words and Path(table["file"]).suffix.lower() in TABLES:
         return _table(who, table)
     options = {
@@ -151,9 +155,20 @@ def _table(who: str, table: Mapping[str, Any]) -> Value:
     return Value(found.iloc[: table.get("limit")], Source(table["file"], f"file {table['file']}"))
 
 
+def _series_file(who: str, table: Mapping[str, Any]) -> Value:
+    """A series with its times; ``limit`` keeps the last ones."""
+    for name in ("key", "labels", "drop_nan"):
+        if name in table:
+            raise invalid(who, "a file of a series has columns and limit alone", repr(name))
+    found = read_series_table(table["file"], who, columns=table.get("columns"))
+    return Value(found[-table.get("limit", len(found)) :], Source(table["file"], f"file {table['file']}"))
+
+
 def _dataset(who: str, table: Mapping[str, Any], place: Place) -> Value:
     name, options = table["dataset"], table.get("options", {})
     halves = [catalogue.load(name, part, **options) for part in ("train", "test")]
+    if halves[0].info.frequency:
+        return _timed(halves[0], halves[1], table)
     keep = [_rows(who, name, half, table.get("classes")) for half in halves]
     if "limit" in table:
         share = len(keep[1]) / (len(keep[0]) + len(keep[1]))
@@ -170,6 +185,13 @@ def _dataset(who: str, table: Mapping[str, Any], place: Place) -> Value:
         name + (f", class {', '.join(told)}" if told else ""), info.source, info.licence, info.classes
     )
     return Value(x, source, labels, {"train": torch.arange(n), "test": torch.arange(n, len(x))})
+
+
+def _timed(first: Any, second: Any, table: Mapping[str, Any]) -> Value:
+    """A series with its times, which the split cuts; ``limit`` keeps the last ones."""
+    whole = replace(first, x=torch.cat([first.x, second.x])).table()
+    source = Source(first.info.name, first.info.source, first.info.licence)
+    return Value(whole[-table.get("limit", len(whole)) :], source)
 
 
 def _rows(who: str, name: str, half: Any, classes: Any) -> Tensor:

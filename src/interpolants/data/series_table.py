@@ -1,0 +1,189 @@
+"""Tables with a time column from files: stamps on one clock, gaps as NaN."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.extras import require
+
+READS = (".csv", ".tsv", ".parquet")
+# Names of a first column of whole numbers that counts steps or years, and is no variable.
+_COUNTING = ("t", "time", "step", "index", "hour", "day", "week", "month", "year", "unnamed: 0")
+# Calendars on which stamps may lie that are not evenly spaced.
+_CALENDARS = ("B", "MS", "ME", "QS", "QE", "YS", "YE")
+
+
+def read_series_table(
+    path: str, who: str, *, columns: Sequence[str] | None = None, frequency: str = ""
+) -> Any:
+    """A DataFrame from a file, with its stamps as a DatetimeIndex, or steps for an index where there are none.
+
+    The first column that holds stamps is the clock; stamps with different offsets from UTC are brought to UTC. Empty
+    cells are gaps, and so are rows that are missing on an otherwise regular clock.
+
+    Args:
+        path: A csv, tsv or parquet file.
+        who: Public name for errors.
+        columns: Columns to use; all that remain by default.
+        frequency: Pandas' word for the clock, if it is known; otherwise the coarsest on which all stamps lie.
+
+    Raises:
+        InvalidInputError: If the file cannot be read, a stamp cannot, stamps are out of order, twice, or irregular (the
+            row is named), or a column holds words.
+        MissingExtraError: If pandas is not installed.
+    """
+    place = Path(path)
+    where = f"{who}: {place.name}"
+    table = _named_clock(_read(place, who), where)
+    return _numbers(on_a_clock(table, where, frequency), where, columns)
+
+
+def _read(path: Path, who: str) -> Any:
+    pandas = require("pandas", by=who)
+    if path.suffix.lower() not in READS:
+        raise invalid(who, f"a series must be one of {', '.join(READS)}", path.name)
+    try:
+        if path.suffix.lower() == ".parquet":
+            return pandas.read_parquet(path).reset_index()
+        separator = "\t" if path.suffix.lower() == ".tsv" else ","
+        # A blank line among values of one column is a gap; at the end of the file it is nothing.
+        table = pandas.read_csv(path, sep=separator, skipinitialspace=True, skip_blank_lines=False)
+        return table[: int(table.notna().any(axis=1).to_numpy().nonzero()[0].max(initial=-1)) + 1]
+    except (OSError, ValueError, ImportError) as error:
+        raise invalid(who, "the file must be a readable table", str(path), str(error)) from error
+
+
+def _named_clock(table: Any, where: str) -> Any:
+    """The table with its clock for an index."""
+    if not len(table):
+        raise invalid(where, "there must be rows", "none")
+    for name in table.columns:
+        stamps = _stamps(table[name], where)
+        if stamps is not None:
+            return table.drop(columns=name).set_index(stamps)
+    first = table.columns[0]
+    whole = table[first].dtype.kind in "iu" and table.shape[1] > 1
+    return table.set_index(first) if whole and str(first).lower() in _COUNTING else table
+
+
+def _stamps(column: Any, where: str) -> Any:
+    """A DatetimeIndex of a column of stamps; None if its first cell is none."""
+    pandas = require("pandas", by=where)
+    if column.dtype.kind == "M" or hasattr(column.dtype, "tz"):
+        return pandas.DatetimeIndex(column, name=column.name)
+    if column.dtype.kind in "iufb" or _as_stamp(pandas, column.iloc[0]) is None:
+        return None
+    found = [_as_stamp(pandas, cell) for cell in column]
+    for row, stamp in enumerate(found):
+        if stamp is None:
+            raise invalid(
+                where, f"every {column.name} must be a time", f"{column.iloc[row]!r} in {_row(row)}"
+            )
+    zones = {stamp.utcoffset() for stamp in found}
+    if None in zones and len(zones) > 1:
+        raise invalid(where, f"all or none of {column.name} must have an offset from UTC", "some")
+    index = pandas.to_datetime(found, utc=True) if len(zones) > 1 else pandas.DatetimeIndex(found)
+    return index.rename(column.name)
+
+
+def _as_stamp(pandas: Any, cell: Any) -> Any:
+    """A Timestamp, or None; plain numbers are none."""
+    text = str(cell).strip()
+    if (
+        len(text) < 6
+        or not any(mark in text for mark in "-/:.")
+        or text.replace(".", "", 1).lstrip("-").isdigit()
+    ):
+        return None
+    try:
+        stamp = pandas.Timestamp(text)
+    except (ValueError, TypeError):
+        return None
+    return None if stamp is pandas.NaT else stamp
+
+
+def on_a_clock(table: Any, who: str, frequency: str = "") -> Any:
+    """The table with a regular index; rows of NaN where stamps are missing.
+
+    Args:
+        table: With a DatetimeIndex, or another index, which is left alone.
+        who: Public name for errors.
+        frequency: Pandas' word for the clock, if it is known.
+
+    Raises:
+        InvalidInputError: If stamps are out of order, twice, or on no clock; the row is named.
+    """
+    pandas = require("pandas", by=who)
+    index = table.index
+    if not isinstance(index, pandas.DatetimeIndex):
+        return table
+    check_order(index, who)
+    if len(index) < 2 or (not frequency and len(index) < 3):
+        return table
+    grids = (grid for grid in _grids(pandas, index, frequency) if index.isin(grid).all())
+    grid = min(grids, key=len, default=None)
+    if grid is None or len(grid) > 2 * len(index):
+        raise irregular(index, who)
+    return table.reindex(grid.rename(index.name))
+
+
+def _grids(pandas: Any, index: Any, frequency: str) -> Any:
+    """Clocks from the first to the last stamp."""
+    steps = index[1:] - index[:-1]
+    words = (frequency,) if frequency else (steps.value_counts().index[0], steps.min(), *_CALENDARS)
+    for word in words:
+        yield pandas.date_range(index[0], index[-1], freq=word)
+
+
+def check_order(index: Any, who: str, name: str = "times") -> None:
+    """Refuse stamps that do not increase, and name the first.
+
+    Raises:
+        InvalidInputError: If a stamp comes twice or too late.
+    """
+    steps = index[1:] - index[:-1]
+    bad = (steps <= steps[:0].sum()).nonzero()[0] if len(steps) else []
+    if not len(bad):
+        return
+    row = int(bad[0]) + 1
+    if index[row] in index[:row]:
+        remedy = (
+            "Times of a place with summer time come twice when its clocks go back: write them with their offset, or "
+            "in UTC, e.g. x.tz_localize('Europe/London', ambiguous='infer'). Several series must stand in columns."
+        )
+        raise invalid(who, f"{name} must increase", f"{index[row]} twice, again in {_row(row)}", remedy)
+    found = f"{index[row]} in {_row(row)}, after {index[row - 1]}"
+    raise invalid(who, f"{name} must increase", found, "Sort the rows, e.g. x.sort_index().")
+
+
+def irregular(index: Any, who: str, name: str = "times") -> Exception:
+    """The error for stamps on no clock: it names the first step that is not like most."""
+    steps = index[1:] - index[:-1]
+    usual = steps.value_counts().index[0]
+    row = int((steps != usual).nonzero()[0][0]) + 1
+    found = f"a step of {steps[row - 1]} after {index[row - 1]}, to {_row(row)}, where most are {usual}"
+    remedy = (
+        "Put missing times in as rows of NaN, e.g. x.asfreq('D'), or bring them onto a clock with resample."
+    )
+    return invalid(who, f"{name} must follow each other regularly", found, remedy)
+
+
+def _row(row: int) -> str:
+    return f"row {row + 1}"
+
+
+def _numbers(table: Any, where: str, columns: Sequence[str] | None) -> Any:
+    """The columns that were asked for, as float64."""
+    known = [str(name) for name in table.columns]
+    for name in columns or ():
+        if name not in known:
+            raise invalid(where, "columns must be columns of the file", repr(name), nearest(name, known))
+    table = table if columns is None else table[list(columns)]
+    if not table.shape[1]:
+        raise invalid(where, "there must be a column beside the times", "none")
+    for name, kind in table.dtypes.items():
+        if getattr(kind, "kind", "O") not in "iufb":
+            remedy = "Leave it out with columns = [...]. Several series in one file must be columns, one row a time."
+            raise invalid(where, "columns must be numbers", f"words in {str(name)!r}", remedy)
+    return table.astype("float64")
