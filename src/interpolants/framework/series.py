@@ -6,7 +6,7 @@ rows would stand at the wrong time.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -234,9 +234,8 @@ def _with_clock(index: Any, plain: Any, role: "Role", reading: "Reading") -> tup
         frequency=frequency,
         clock=clock,
     )
-    came = Clocked(
-        given.container, given.dtype, given.device, given.columns, given.flat, given.index, frequency, clock
-    )
+    own = {f.name: getattr(given, f.name) for f in fields(given)}
+    came = Clocked(**own, frequency=frequency, clock=clock)
     return one, came
 
 
