@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,145 @@ def test_the_list_of_methods_works_without_the_rings(tmp_path):
     )
     assert result.returncode == 0, result.stderr
     assert result.stdout
+
+
+def trees_of_the_package(source=SOURCE):
+    """(module, its syntax tree) of every file."""
+    for path in sorted(source.rglob("*.py")):
+        name = ".".join(path.relative_to(source.parent).with_suffix("").parts).removesuffix(".__init__")
+        yield name, ast.parse(path.read_text(encoding="utf-8"))
+
+
+# Public by their documentation, or the only door to what they do.
+FOREIGN_PRIVATE = {
+    "torch._standard_gamma",  # takes a generator, which torch.distributions.Gamma does not
+    "torch._foreach_norm",
+    "torch._foreach_mul_",
+    "torch._foreach_lerp_",
+    "torch._foreach_copy_",
+    "os._exit",
+    "module._compiled_call_impl",  # whether a module was compiled
+    "b._version",  # whether a buffer was changed in place
+}
+NAMED_TUPLES = {"_make", "_replace", "_asdict", "_fields"}
+
+
+def private_names_from_elsewhere(name, tree):
+    """``x._y`` where the module itself defines no ``_y``, and private names that it imports."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{name}:{node.lineno} imports {a.name}" for a in node.names if _is_private(a.name))
+        elif (
+            isinstance(node, ast.Attribute) and _is_private(node.attr) and node.attr not in _own_private(tree)
+        ):
+            shown = ast.unparse(node)
+            if not (_is_own_object(node.value) or shown in FOREIGN_PRIVATE or node.attr in NAMED_TUPLES):
+                yield f"{name}:{node.lineno} uses {shown}"
+
+
+def _is_private(name):
+    return name.startswith("_") and not name.startswith("__")
+
+
+def _is_own_object(node):
+    calls_super = isinstance(node, ast.Call) and ast.unparse(node.func) == "super"
+    return calls_super or (isinstance(node, ast.Name) and node.id in ("self", "cls"))
+
+
+@lru_cache(maxsize=2)
+def _own_private(tree):
+    """Private names of functions, classes, fields and attributes that a module defines."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif (
+            isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and _is_own_object(node.value)
+        ):
+            found.add(node.attr)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found.add(node.target.id)
+    return found
+
+
+def test_private_names_stay_in_their_module():
+    wrong = [
+        found for name, tree in trees_of_the_package() for found in private_names_from_elsewhere(name, tree)
+    ]
+    assert not wrong
+
+
+def test_private_names_of_others_are_seen():
+    code = "from m import _a\nclass B:\n    def f(self, x):\n        self._c = x._d + x._c + super()._e\n"
+    assert [*private_names_from_elsewhere("m", ast.parse(code))] == ["m:1 imports _a", "m:4 uses x._d"]
+
+
+def imported_modules(tree, known):
+    """Modules of the package that a file imports, in functions too, but not for type checkers alone."""
+    for node in _running(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                full = f"{node.module}.{alias.name}"
+                yield from (name for name in (full if full in known else node.module,) if name in known)
+
+
+def _running(node):
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue
+        yield child
+        yield from _running(child)
+
+
+def import_cycles(graph):
+    """Modules that import each other in a circle: those that depth-first search meets again on its way."""
+    done, cycles = set(), []
+
+    def visit(module, way):
+        if module in way:
+            cycles.append([*way[way.index(module) :], module])
+        elif module not in done:
+            for other in graph.get(module, ()):
+                visit(other, [*way, module])
+            done.add(module)
+
+    for module in graph:
+        visit(module, [])
+    return cycles
+
+
+def test_no_modules_import_each_other_in_a_circle_not_even_inside_functions():
+    trees = dict(trees_of_the_package())
+    assert not import_cycles({name: set(imported_modules(tree, trees)) for name, tree in trees.items()})
+    assert import_cycles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == [["b", "c", "b"]]
+
+
+# Seeds that go straight into torch: what a seed means there is part of a definition, not a use of a run's seed.
+OWN_SEEDS = {
+    "interpolants.foundations.randomness",
+    "interpolants.training.aggregates",  # step_seed names its stream
+    "interpolants.training.step",
+    "interpolants.framework.stages",  # PyTorch's own generator, from a stage's
+    "interpolants.data.arrays",
+    "interpolants.problems.gauge",
+    "interpolants.problems.manifolds",
+    "interpolants.paths.separation",  # beside a Sobol sequence, which takes a seed alone
+    "interpolants.foundations.invariance",  # states that a test asks about
+    "interpolants.couplings.data_dependent",  # a draw of which only the shape counts
+    "interpolants.metrics.label_classifier",
+}
+
+
+def test_generators_come_from_named_streams():
+    wrong = [
+        f"{name}:{node.lineno}"
+        for name, tree in trees_of_the_package()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr == "manual_seed" and name not in OWN_SEEDS
+    ]
+    assert not wrong
 
 
 def _is_a_front_door(module):

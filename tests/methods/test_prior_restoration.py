@@ -6,7 +6,7 @@ from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.method import load
-from interpolants.methods import FlowMap, PriorRestoration
+from interpolants.methods import FlowMap, Forecaster, PriorRestoration
 from interpolants.operators import Blur, Downsample, Mask, Matrix
 
 # Two coordinates with correlation 0.8: given the one, the other is 0.8 of it on average.
@@ -139,3 +139,13 @@ def test_torch_s_default_type_does_not_matter(float64):
     matrix, net = torch.eye(4, dtype=torch.float32)[:2], {"kind": "mlp", "width": 8, "depth": 1}
     method = PriorRestoration(matrix, net=net, red_diff={"n_steps": 3}, steps=2, batch_size=8).fit(first)
     assert method.restore(first[:3, :2]).x.dtype == torch.float32
+
+
+def test_a_model_whose_fields_are_in_unknown_units_is_refused(generator):
+    """Taken as data units, the answers would be of a wrong scale and look right."""
+    x = 1e3 * torch.randn(40, 2, generator=generator)
+    model = Forecaster(net={"kind": "mlp", "width": 8, "depth": 1}, steps=1, batch_size=8).fit(x, x)
+    with pytest.raises(
+        InvalidInputError, match="must say in which units its fields are, by frame, got Forecaster"
+    ):
+        PriorRestoration(FIRST).fit(model=model)

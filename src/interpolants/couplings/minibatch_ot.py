@@ -20,7 +20,6 @@ from interpolants.couplings.pairs import (
     permutation,
 )
 from interpolants.foundations.checks import one_of, whole
-from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 
 Method = Literal["auto", "exact", "pot", "fast"]
@@ -181,9 +180,6 @@ def _network_simplex(cost: Tensor) -> Tensor:
 
 def _space_partition(x0: Tensor, x1: Tensor, generator: torch.Generator | None) -> Tensor:
     ot = require("ot", by="MinibatchOT(method='fast')")
-    if not hasattr(ot, "compute_bspot_bijection"):
-        remedy = "Install it with: pip install -U POT"
-        raise invalid("MinibatchOT", "method='fast' needs POT >= 0.9.7", f"POT {ot.__version__}", remedy)
     a, b = (x.double().flatten(1) if x.ndim > 1 else x.double()[:, None] for x in (x0, x1))
     a, b = a - a.mean(0), b - b.mean(0)
     device = "cpu" if generator is None else generator.device

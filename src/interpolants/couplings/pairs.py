@@ -65,6 +65,22 @@ class UnfittedCoupling(Protocol):
         ...
 
 
+@runtime_checkable
+class LabelledCoupling(Protocol):
+    """A coupling that may pair within labels.
+
+    Attributes:
+        within: Key of the labels in the conditions; None pairs across labels.
+    """
+
+    within: str | None
+
+
+def labels_within(coupling: object) -> str | None:
+    """Key of the labels that a coupling pairs within; None where it knows none."""
+    return coupling.within if isinstance(coupling, LabelledCoupling) else None
+
+
 def take(cond: Cond, index: Tensor) -> Cond:
     """Rows ``index`` of a condition, whatever its nesting; None stays None."""
     if cond is None:

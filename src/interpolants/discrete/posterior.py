@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition
 
 
+@runtime_checkable
 class TokenDistribution(Protocol):
     """A distribution of sequences that answers Bayes' question exactly; the problems are such."""
 
@@ -46,6 +47,17 @@ class Posterior(ABC):
         return []
 
 
+@runtime_checkable
+class TimedNet(Protocol):
+    """A network that says whether it looks at t.
+
+    Attributes:
+        uses_time: Whether it does.
+    """
+
+    uses_time: bool
+
+
 class NetPosterior(Posterior):
     """A network that returns logits ``(B, L, V)``, or ``(B, L, S)`` of which the mask's are dropped.
 
@@ -59,7 +71,8 @@ class NetPosterior(Posterior):
 
     def __init__(self, net: nn.Module, path: DiscretePath, *, uses_time: bool | None = None) -> None:
         self.net, self.path = net, path
-        self.uses_time = bool(getattr(net, "uses_time", True)) if uses_time is None else uses_time
+        told = net.uses_time if isinstance(net, TimedNet) else True
+        self.uses_time = told if uses_time is None else uses_time
 
     def logits(self, x: Tensor, t: Time, cond: Condition = None) -> Tensor:
         """Logits of the network, ``(B, L, V)``."""
@@ -143,7 +156,7 @@ def as_posterior(thing: Any, path: DiscretePath) -> Posterior:
         return thing
     if isinstance(thing, nn.Module):
         return NetPosterior(thing, path)
-    if hasattr(thing, "posterior"):
+    if isinstance(thing, TokenDistribution):
         return ExactPosterior(thing, path)
     if callable(thing):
         return FunctionPosterior(thing, path, uses_time=path.uses_time)

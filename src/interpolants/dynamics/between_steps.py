@@ -64,10 +64,10 @@ class AfterStep:
     ) -> None:
         self.fields, self.corrector, self.constraint = fields, corrector, constraint
         self.quiet_end = quiet_end
-        self._last = len(grid) - 1
-        self._clock = torch.as_tensor(grid, dtype=torch.float64)
+        self.last = len(grid) - 1
+        self.times = torch.as_tensor(grid, dtype=torch.float64)
         # Corrected nodes with their rho and standard deviation.
-        self._levels = {} if corrector is None else self._find_levels(corrector)
+        self.levels = {} if corrector is None else self._find_levels(corrector)
 
     def _find_levels(self, corrector: Langevin) -> dict[int, tuple[float, float]]:
         path = self.fields.path
@@ -78,14 +78,14 @@ class AfterStep:
             remedy = "Use a noise level eps instead."
             rule = "a corrector needs one schedule for all directions"
             raise invalid("sample", rule, type(path).__name__, remedy)
-        if self._clock[0] > self._clock[-1]:
+        if self.times[0] > self.times[-1]:
             raise invalid("sample", "a corrector needs a run from t = 0 to 1", "reverse=True")
-        nodes = range(self._last) if corrector.before else range(1, self._last + 1 - self.quiet_end)
+        nodes = range(self.last) if corrector.before else range(1, self.last + 1 - self.quiet_end)
         scale = None if path.base is None else path.base.shared_scale
-        std = path.noise_scale(self._clock) * (1.0 if scale is None else scale)
-        signal = path.beta(self._clock)
+        std = path.noise_scale(self.times) * (1.0 if scale is None else scale)
+        signal = path.beta(self.times)
         decay = (signal[:-1] / signal[1:]).tolist()
-        levels = {n: (decay[min(n, self._last - 1)], float(std[n])) for n in nodes}
+        levels = {n: (decay[min(n, self.last - 1)], float(std[n])) for n in nodes}
         return {n: (rho, sigma) for n, (rho, sigma) in levels.items() if sigma > 0}
 
     @property
@@ -96,7 +96,7 @@ class AfterStep:
     @property
     def nfe(self) -> int:
         """Evaluations of the score per sample."""
-        return 0 if self.corrector is None else self.corrector.steps * len(self._levels)
+        return 0 if self.corrector is None else self.corrector.steps * len(self.levels)
 
     def over(
         self, fields: Fields, x: Tensor, cond: Condition, known: Condition, first: int, seed: int
@@ -124,7 +124,7 @@ class AfterStepOver:
             self._correcting = BlockNoise.like(x, seed, "corrector", first=first)
         if plan.constraint is not None:
             self._constraining = BlockNoise.like(x, seed, "constraint", first=first)
-        self._clock = clock(plan._clock.numpy(), x)
+        self._clock = clock(plan.times.numpy(), x)
 
     def start(self, x: Tensor) -> Tensor:
         """The states from which the predictor starts."""
@@ -136,7 +136,7 @@ class AfterStepOver:
             return None
 
         def after(n: int, t: Tensor, x: Tensor) -> Tensor:
-            quiet = self.plan.quiet_end and n == self.plan._last
+            quiet = self.plan.quiet_end and n == self.plan.last
             return self._correct(n, self._impose(t, x, quiet=quiet))
 
         return after
@@ -146,12 +146,12 @@ class AfterStepOver:
         return self._impose(t, x, quiet=True)
 
     def _correct(self, n: int, x: Tensor) -> Tensor:
-        if n not in self.plan._levels:
+        if n not in self.plan.levels:
             return x
         corrector, noise = self.plan.corrector, self._correcting
         assert corrector is not None
         assert noise is not None
-        rho, std = self.plan._levels[n]
+        rho, std = self.plan.levels[n]
         for _ in range(corrector.steps):
             score = self.fields.evaluate(x, self._clock[n], ("score",), self.cond)["score"]
             x = self._impose(self._clock[n], corrector.step(x, score, noise.normal(), rho=rho, std=std))

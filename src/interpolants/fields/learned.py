@@ -108,7 +108,7 @@ class LearnedFields(Fields):
     @property
     def networks(self) -> list[nn.Module]:
         """The networks among what was given."""
-        given = [getattr(f, "function", f) for f in (*self._sources.values(), self._joint) if f is not None]
+        given = [_inner(f) for f in (*self._sources.values(), self._joint) if f is not None]
         return [f for f in given if isinstance(f, nn.Module)]
 
     @cached_property
@@ -266,6 +266,11 @@ class _IgnoringCond:
 
     def __call__(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
         return self.function(x, t)
+
+
+def _inner(function: Field) -> Field:
+    """What was given, without what was put around it."""
+    return _inner(function.function) if isinstance(function, _Gradient | _IgnoringCond) else function
 
 
 def _accepting_cond(function: Field) -> Field:

@@ -19,7 +19,7 @@ The drift of an SDE is another thing: ``b + eps s`` forwards, ``b - eps s`` back
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,15 @@ Weights = Callable[[Tensor], Sequence[Tensor | float]]
 Combined = Callable[[Tensor, Tensor, Condition], Tensor]
 
 QUANTITIES = ("velocity", "mean_rate", "score", "noise", "endpoint0", "denoised")
+
+
+@runtime_checkable
+class LogDensities(Protocol):
+    """Fields that know the log density of x_t."""
+
+    def log_prob(self, x: Tensor, t: Tensor | float) -> Tensor:
+        """Log density at time ``t``, ``(B, *D) -> (B,)`` in nats."""
+        ...
 
 
 class Fields(ABC):

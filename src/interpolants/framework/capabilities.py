@@ -13,7 +13,7 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -62,6 +62,24 @@ verb("restore", "observed")
 verb("solve", "points")
 verb("residual", "points")
 verb("encode", "x")
+
+
+@runtime_checkable
+class InKind(Protocol):
+    """An answer that puts itself into the container that came in."""
+
+    def in_kind(self, given: Given) -> Any:
+        """The answer in that container."""
+        ...
+
+
+@runtime_checkable
+class ByRow(Protocol):
+    """An answer with one part per row."""
+
+    def rows(self, rows: slice) -> Any:
+        """Some rows of it."""
+        ...
 
 
 class NotAbleError(InvalidInputError):
@@ -256,7 +274,7 @@ def cut(answer: Any, rows: slice) -> Any:
     """Some rows of an answer: a tensor, a mapping or list of answers, or one with ``rows``."""
     if isinstance(answer, Mapping):
         return {name: cut(part, rows) for name, part in answer.items()}
-    return answer.rows(rows) if hasattr(answer, "rows") else answer[rows]
+    return answer.rows(rows) if isinstance(answer, ByRow) else answer[rows]
 
 
 def joined(parts: list[Any]) -> Any:
@@ -276,7 +294,7 @@ def in_kind(answer: Any, given: Given | None) -> Any:
         return restore(answer, given)
     if isinstance(answer, list) and answer and isinstance(answer[0], Tensor):
         return [restore(part, replace(given, index=None)) for part in answer]
-    return answer.in_kind(given) if hasattr(answer, "in_kind") else answer
+    return answer.in_kind(given) if isinstance(answer, InKind) else answer
 
 
 def _answered_like(one: Capability, method: Any, came: Mapping[str, Given]) -> Given | None:

@@ -6,11 +6,12 @@ its day, the last value of its window.
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import torch
 from torch import Tensor
 
+from interpolants.fields.protocol import Fields
 from interpolants.foundations.records import record
 
 
@@ -32,6 +33,22 @@ class Frame(Protocol):
     def log_volume(self, x: Tensor, cond: Any = None) -> Tensor:
         """``log |d encode / dx|`` per row, ``(B,)``, nats."""
         ...
+
+
+@runtime_checkable
+class FramedFields(Protocol):
+    """A method whose learnt fields live in units of its own.
+
+    Attributes:
+        fields: The fields.
+        frame: From data units to those of the fields.
+    """
+
+    @property
+    def fields(self) -> Fields: ...  # noqa: D102
+
+    @property
+    def frame(self) -> Frame: ...  # noqa: D102
 
 
 @record("standard_frame")

@@ -1,6 +1,6 @@
 """Kinds of roles that need nothing of the others: fitted methods, and masks of what is known."""
 
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,6 +25,24 @@ class Known:
         return tensor, Given("condition", "bool")
 
 
+@runtime_checkable
+class Fitted(Protocol):
+    """A method, as a role that reads one sees it."""
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether there is a state."""
+        ...
+
+    def can(self, verb: str) -> bool:
+        """Whether it has a capability."""
+        ...
+
+    def capabilities(self) -> dict[str, str]:
+        """Verb -> empty, or why it is not there."""
+        ...
+
+
 class Model:
     """A fitted method that another one learns from; a role may need a verb of it, or a property such as ``fields``."""
 
@@ -32,7 +50,7 @@ class Model:
 
     def read(self, value: Any, role: Any, reading: Any) -> tuple[Any, Given]:
         """As it is, if it is fitted and capable of what the role needs."""
-        if not getattr(value, "is_fitted", False):
+        if not (isinstance(value, Fitted) and value.is_fitted):
             remedy = "Fit it, or read it from its folder with interpolants.load."
             raise invalid(reading.who, f"{role.name} must be a fitted method", repr(value), remedy)
         there = isinstance(getattr(type(value), role.needs, None), property)

@@ -9,6 +9,7 @@ from torch import Tensor
 from interpolants.data.alphabet import BLANK, Alphabet
 from interpolants.data.arrays import Container
 from interpolants.data.arrays import Kind as Given
+from interpolants.data.bundled import Dataset
 from interpolants.foundations.errors import invalid
 
 if TYPE_CHECKING:
@@ -27,14 +28,14 @@ class Tokens:
     def read(self, value: Any, role: "Role", reading: "Reading") -> tuple[Tensor, Given]:
         """From a string, strings of one length, arrays of whole numbers, or a data set with symbols."""
         symbols = tuple(role.names if reading.before is None else reading.before.columns)
-        if found := tuple(getattr(getattr(value, "info", None), "symbols", ())):
+        if isinstance(value, Dataset) and (found := value.info.symbols):
             if symbols and symbols != found:
                 rule = f"symbols must be those of the data, {''.join(found)!r}"
                 raise invalid(reading.who, rule, repr("".join(symbols)), "Leave them out.")
             value, symbols = value.x, found
         texts = _texts(value)
         if texts is None:
-            return _numbers(getattr(value, "x", value), symbols, role, reading)
+            return _numbers(value.x if isinstance(value, Dataset) else value, symbols, role, reading)
         # A single text of a fit stands for many rows, so nothing comes back as a single one.
         flat = isinstance(value, str) and reading.before is not None
         alphabet = _alphabet(texts, symbols, role, reading)

@@ -85,6 +85,11 @@ class Trained(Method):
             del fixed["steps"]
         return fixed
 
+    def training_params(self) -> dict[str, Any]:
+        """The settings of the gradient loop, as settings of this method."""
+        names = [f.name for f in dataclasses.fields(Trained) if f.name in TrainSettings.model_fields]
+        return {name: getattr(self, name) for name in names}
+
     def training(self, **changes: Any) -> TrainSettings:
         """The settings of a gradient loop.
 
@@ -94,10 +99,8 @@ class Trained(Method):
         Raises:
             InvalidInputError: If a setting is out of range.
         """
-        names = [f.name for f in dataclasses.fields(Trained) if f.name in TrainSettings.model_fields]
-        settings = {name: getattr(self, name) for name in names}
         try:
-            return TrainSettings(**{**settings, **changes})
+            return TrainSettings(**{**self.training_params(), **changes})
         except ValidationError as error:
             raise _refused(error, type(self).__name__) from error
 

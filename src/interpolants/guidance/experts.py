@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from interpolants.fields.protocol import Fields
+from interpolants.fields.protocol import Fields, LogDensities
 from interpolants.foundations.errors import NotIdentifiableError, invalid
 from interpolants.foundations.types import Condition
 from interpolants.nets.embeddings import null_condition
@@ -101,7 +101,7 @@ def check_experts(who: str, experts: Any, times: Sequence[float]) -> tuple[list[
         if not expert.fields.has_score:
             what = f"expert {number} has none"
             raise NotIdentifiableError(f"{who}: every expert needs a score, {what}. Learn the noise too.")
-        if callable(expert.beta) and not callable(getattr(expert.fields, "log_prob", None)):
+        if callable(expert.beta) and not isinstance(expert.fields, LogDensities):
             remedy = "Its rate adds beta' log q to the weights: take a number, or fields with a density."
             rule = "a beta that is a function of t needs fields with log_prob(x, t)"
             raise invalid(who, rule, type(expert.fields).__name__, remedy)

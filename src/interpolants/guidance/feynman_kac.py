@@ -16,6 +16,7 @@ from interpolants.dynamics.grids import spacing_for
 from interpolants.dynamics.grids import time_grid as make_grid
 from interpolants.dynamics.noise import NoiseLevel, NoiseTable, ReverseNoise, as_noise
 from interpolants.dynamics.sample import check_call
+from interpolants.fields.protocol import LogDensities
 from interpolants.foundations.checks import number, one_of, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
@@ -216,8 +217,8 @@ class FeynmanKac:
 
     def _weigh(self, who: str, x0: Tensor) -> Tensor:
         """``sum beta_i log q_i - log q_0`` at the first time."""
-        densities: list[Any] = [expert.fields for expert in self.experts]
-        if not all(callable(getattr(fields, "log_prob", None)) for fields in densities):
+        densities = [expert.fields for expert in self.experts if isinstance(expert.fields, LogDensities)]
+        if len(densities) < len(self.experts):
             rule = "x0 needs log_weights where an expert has no density"
             remedy = (
                 "They are sum beta_i log q_i(x0) less the log density that x0 come from: "

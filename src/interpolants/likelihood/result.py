@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from torch import Tensor
 
@@ -10,6 +10,7 @@ from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.solvers.adaptive import Status
 
 
+@runtime_checkable
 class Density(Protocol):
     """A distribution whose log density can be evaluated, ``(B, *D) -> (B,)`` in nats."""
 
@@ -95,7 +96,7 @@ def mean_and_error(values: Tensor) -> tuple[float, float]:
 
 def check_base(base: object, who: str) -> None:
     """Refuse a distribution without a density."""
-    if not callable(getattr(base, "log_prob", None)):
+    if not isinstance(base, Density):
         remedy = "Pass a distribution with log_prob; Bridge trains a Gaussian leg to a sample set by itself."
         raise invalid(who, "the base must have a density", type(base).__name__, remedy)
 

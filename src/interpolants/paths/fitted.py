@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -13,6 +13,16 @@ from interpolants.foundations.records import record
 from interpolants.foundations.registry import members
 from interpolants.paths.linear import OneSidedLinear
 from interpolants.paths.path import Path
+
+
+@runtime_checkable
+class FittedPath(Protocol):
+    """A class of paths that are made from samples."""
+
+    @classmethod
+    def fit(cls, data: Any) -> Any:
+        """The path to samples ``(N, *D)``."""
+        ...
 
 
 @record("path_to_fit")
@@ -86,7 +96,7 @@ class UnfittedPath:
 
 def _fittable() -> dict[str, Any]:
     """Classes of one-sided paths with a ``fit``, by id."""
-    return {name: entry for name, entry in members("path").items() if hasattr(entry, "fit")}
+    return {name: entry for name, entry in members("path").items() if issubclass(entry, FittedPath)}
 
 
 def _settings_of(entry: Any) -> tuple[str, ...]:

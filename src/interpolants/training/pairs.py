@@ -9,7 +9,7 @@ from torch import Generator, Tensor, nn
 
 from interpolants.couplings.independent import Independent
 from interpolants.couplings.paired import Paired
-from interpolants.couplings.pairs import RowsOfLabel, UnfittedCoupling
+from interpolants.couplings.pairs import RowsOfLabel, UnfittedCoupling, labels_within
 from interpolants.data.instance_noise import InstanceNoise
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.log_density import LogDensity
@@ -78,7 +78,7 @@ class PairBatches:
             coupling = coupling.fit(x0, x1)
         self.x0, self.x1, self.cond, self.cond0 = x0, x1, cond, cond0
         self.size, self.coupling, self.times = size, coupling, times
-        within = getattr(coupling, "within", None)
+        within = labels_within(coupling)
         self.by_label = RowsOfLabel.of(who, cond0, cond, within) if x0 is not None and within else None
         self.paired = x0 is not None and isinstance(coupling, Paired)
         if self.paired and x0 is not None and len(x0) != len(x1):

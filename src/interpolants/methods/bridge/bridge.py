@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interpolants.couplings.pairs import labels_within
 from interpolants.dynamics.sample import Samples
 from interpolants.dynamics.sample import sample as run_dynamics
 from interpolants.fields.preconditioned import Preconditioned
@@ -220,7 +221,7 @@ class Bridge(BridgeFit):
         if not reverse and base is not None:
             return draw_base(base, self.shape, n, seed, first)
         pool: Pool = pool1 if reverse or pool0 is None else pool0
-        within = pool.cond is not None and getattr(self.coupling, "within", None) is not None
+        within = pool.cond is not None and labels_within(self.coupling) is not None
         told = cond is not None and not cond.is_floating_point() and (pool is pool1 or within)
         return pool.draw(n, seed, first, cond if told else None)
 

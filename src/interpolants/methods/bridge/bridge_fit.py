@@ -253,11 +253,8 @@ class BridgeFit(Trained):
 
     def leg_template(self, settings: Mapping[str, Any]) -> Any:
         """An unfitted Gaussian -> rho0 bridge with this one's training, changed by some settings."""
-        own = {
-            name: getattr(self, name) for name in type(self.training()).model_fields if hasattr(self, name)
-        }
         net = self.net if not isinstance(self.net, nn.Module) else "auto"
-        return type(self)(path="one_sided_linear", net=net, **{**own, **settings})
+        return type(self)(path="one_sided_linear", net=net, **{**self.training_params(), **settings})
 
 
 def encoded(ends: Ends, frame: Standard) -> Ends:

@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -69,6 +69,21 @@ def conditions(method: Method, verb: str, task: Task, n: int, part: str = "test"
     return {name: take(value, torch.arange(n) % count(value)) for name, value in given.items()}
 
 
+@runtime_checkable
+class Detailed(Protocol):
+    """Rows as a sampler gives them when asked for details.
+
+    Attributes:
+        x: The rows.
+        nfe: Evaluations of the network per row.
+        method: Name of the solver.
+    """
+
+    x: Any
+    nfe: Any
+    method: str
+
+
 @dataclass(frozen=True)
 class Made:
     """Generated rows.
@@ -114,7 +129,6 @@ def generate(
     known = options_for(method, verb, options)
     details = {"details": True} if takes(method, verb, "details") else {}
     done = getattr(method, verb)(**first, **asked, **known, **details)
-    nfe = getattr(done, "nfe", None)
-    mean = None if nfe is None else float(torch.as_tensor(nfe).double().mean())
-    solver = getattr(done, "method", "")
-    return Made(as_tensor(getattr(done, "x", done)), mean, solver if isinstance(solver, str) else "", asked)
+    if not isinstance(done, Detailed):
+        return Made(as_tensor(done), asked=asked)
+    return Made(as_tensor(done.x), float(torch.as_tensor(done.nfe).double().mean()), done.method, asked)

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from interpolants.foundations.checks import whole
 from interpolants.foundations.randomness import generator
@@ -19,6 +19,15 @@ from interpolants.methods.questions.distances import as_tensor
 from interpolants.metrics.crps import crps_of_cases, energy_of_cases, forecast_arrays, score_estimate
 from interpolants.metrics.ensemble import rank_histogram, spread_skill
 from interpolants.metrics.estimate import Estimate
+
+
+@runtime_checkable
+class Oracle(Protocol):
+    """A process whose distribution of the later state can be drawn from."""
+
+    def members(self, x: Tensor, count: int, *, generator: Generator | None = None) -> Tensor:
+        """Later states of each ``x (B, D)``: ``(B, count, D)``."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,12 +90,14 @@ class ForecastQuality(Question):
 
     def floors(self, task: Task) -> Mapping[str, Estimate | float | str]:
         """Scores of as many members of the true distribution, where the process behind the states is known."""
-        law = getattr(task.truths.get(self.context), "members", None)
-        if law is None:
+        law = task.truths.get(self.context)
+        if not isinstance(law, Oracle):
             return {}
         source = generator(self.seed, "members of the truth")
         now = as_tensor(task.test[self.context])
-        crps, energy = _cases(law(now, self.members, generator=source), as_tensor(task.test[self.truth]))
+        crps, energy = _cases(
+            law.members(now, self.members, generator=source), as_tensor(task.test[self.truth])
+        )
         return {"crps": score_estimate(crps, "CRPS"), "energy_score": score_estimate(energy, "energy score")}
 
     def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:

@@ -10,11 +10,13 @@ from torch import Tensor
 
 from interpolants.foundations.checks import whole
 from interpolants.framework.figures import Axis, Figure, Panel, Series
+from interpolants.framework.frames import FramedFields
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
 from interpolants.framework.roles import take
 from interpolants.framework.scores import Finding
 from interpolants.framework.task import Task
+from interpolants.likelihood.result import Density
 from interpolants.methods.questions.calls import conditions, options_for, unknown_option
 from interpolants.methods.questions.distances import as_tensor, real_rows
 from interpolants.metrics.estimate import Estimate
@@ -87,14 +89,13 @@ class HeldOutLikelihood(Question):
         return as_tensor(getattr(method, self.needs)(x, **known, **options)).double()
 
     def _mismatch(self, method: Method, task: Task, log_q: Tensor) -> dict[str, Number]:
-        density_of = getattr(getattr(method, "fields", None), "log_density_of", None)
-        if density_of is None:
+        if not isinstance(method, FramedFields):
             return {}
         cond = conditions(method, "log_prob", task, len(log_q)).get("cond")
-        density = density_of(None if cond is None else as_tensor(cond))
+        density = method.fields.log_density_of(None if cond is None else as_tensor(cond))
         if density is None:
             return {}
-        x = method.frame.encode(real_rows(task, self.role)[: len(log_q)]).float()  # type: ignore[attr-defined]
+        x = method.frame.encode(real_rows(task, self.role)[: len(log_q)]).float()
         with torch.no_grad():
             apart = density(x, torch.ones(len(x))).double() - log_q
         spread = float(apart.std())
@@ -103,11 +104,11 @@ class HeldOutLikelihood(Question):
     def floors(self, task: Task) -> Mapping[str, Estimate | float | str]:
         """The exact density at the same rows; no mismatch."""
         least: dict[str, Estimate | float | str] = {"log_density_mismatch": 0.0}
-        law = getattr(task.truths.get(self.role), "log_prob", None)
-        if law is None:
+        law = task.truths.get(self.role)
+        if not isinstance(law, Density):
             return least
         for name, part in (("log_likelihood", "test"), ("log_likelihood_train", "train")):
-            values = torch.as_tensor(law(real_rows(task, self.role, part)[: self.n])).double()
+            values = torch.as_tensor(law.log_prob(real_rows(task, self.role, part)[: self.n])).double()
             error = float(values.std()) / math.sqrt(len(values))
             least[name] = Estimate(float(values.mean()), error, len(values), "exact")
         exact, dims = least["log_likelihood"], real_rows(task, self.role)[0].numel()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -20,6 +20,18 @@ from interpolants.metrics.estimate import Estimate
 
 GAP = "ode_against_sde"
 _CURVE = "Distance to held-out data by noise level, with standard errors; dashed: two sets of real data."
+
+
+@runtime_checkable
+class ChoosesEps(Protocol):
+    """A method that may have chosen its noise level.
+
+    Attributes:
+        eps_choice: The choice; None before it.
+    """
+
+    @property
+    def eps_choice(self) -> Any: ...  # noqa: D102
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +142,7 @@ class NoiseLevels(Question):
                 numbers = [f"{e.value:.4g} ± {e.error:.2g}" for e in found[level_id(eps)].values()]
                 lines.append(_cells([level_name(eps), one.solver or "–", cost, *numbers]))
         texts: dict[str, Sequence[str]] = {f"Noise levels, {self._to}": lines}
-        choice = getattr(method, "eps_choice", None)
+        choice = method.eps_choice if isinstance(method, ChoosesEps) else None
         if "auto" in self.eps and choice is not None:
             texts["How the noise level was chosen"] = [*choice.table().splitlines(), "", choice.reason]
         return texts

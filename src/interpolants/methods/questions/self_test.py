@@ -2,13 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
 from interpolants.framework.scores import Finding
 from interpolants.framework.task import Task
 from interpolants.metrics.estimate import Estimate
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """A method that tests itself."""
+
+    def check(self, *, n: int, seed: int) -> Any:
+        """A report with ``checks``."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +40,12 @@ class SelfTest(Question):
 
     def cannot(self, method: Method) -> str:
         """A method without a test of its own."""
-        return "" if callable(getattr(method, "check", None)) else "it has no test of its own (check)."
+        return "" if isinstance(method, Checked) else "it has no test of its own (check)."
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Verdicts, counted, and a table of them with figures and words."""
-        checks = method.check(n=self.n, seed=self.seed).checks  # type: ignore[attr-defined]
+        assert isinstance(method, Checked)
+        checks = method.check(n=self.n, seed=self.seed).checks
         values: dict[str, Number] = {
             "failed": float(sum(one.verdict == "fail" for one in checks)),
             "warned": float(sum(one.verdict == "warn" for one in checks)),

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from interpolants.foundations.checks import whole
+from interpolants.foundations.errors import invalid
 from interpolants.framework.figures import Axis, Figure, Panel, Series, cloud, strips, trails
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Question
@@ -21,6 +22,15 @@ from interpolants.methods.questions.levels import check_levels, level_id, level_
 _TIMES, _FRAMES = 26, 8
 _ONE = "Ends of one start, carried many times: one point for the ODE, a cloud that widens with the noise."
 _FEW = "Paths of a few starts, from the start (orange) to the end (blue); of images from left to right."
+
+
+@runtime_checkable
+class Starting(Protocol):
+    """A method that draws its starts."""
+
+    def start_points(self, n: int, *, seed: int = 0) -> Tensor:
+        """``n`` starts in data units, ``(n, *D)``."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +103,10 @@ class Trajectories(Question):
         if self.start in task.values:
             x = task.test[self.start]
             return as_tensor(take(x, slice(0, min(self.paths, count(x)))))
-        draw: Any = getattr(method, "start_points")  # noqa: B009
-        return as_tensor(draw(self.paths, seed=self.seed))
+        if not isinstance(method, Starting):
+            rule = f"the task must have rows of {self.start}, or the method starts of its own"
+            raise invalid("trajectories", rule, type(method).__name__)
+        return as_tensor(method.start_points(self.paths, seed=self.seed))
 
     def _run(self, method: Method, x: Tensor, eps: float | str, cond: Mapping[str, Any], **more: Any) -> Any:
         options = {"seed": self.seed, **level_options(eps, self.options, self.sde), **more}

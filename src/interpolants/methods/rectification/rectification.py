@@ -18,6 +18,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.types import take_rows
 from interpolants.framework.capabilities import capability
+from interpolants.framework.frames import Standard
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
@@ -200,6 +201,11 @@ class Rectification(Trained):
     def fields(self) -> Fields:
         """The last flow."""
         return self.flows[-1]
+
+    @property
+    def frame(self) -> Standard:
+        """The units of :attr:`fields`: those of the data."""
+        return Standard()
 
     # --- capabilities
 

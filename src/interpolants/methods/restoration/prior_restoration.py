@@ -17,7 +17,7 @@ from interpolants.foundations.randomness import key
 from interpolants.foundations.types import Condition
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
-from interpolants.framework.frames import Frame, Standard
+from interpolants.framework.frames import Frame, FramedFields, Standard
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
@@ -106,6 +106,11 @@ class PriorRestoration(Trained):
             found = "both" if "x1" in data else "neither"
             raise invalid("PriorRestoration.fit", "whole samples x1 or a model must be given", found)
         if "model" in data:
+            if not isinstance(data["model"], FramedFields):
+                rule = "model must say in which units its fields are, by frame"
+                raise invalid(
+                    "PriorRestoration.fit", rule, type(data["model"]).__name__, "E.g. take a Bridge."
+                )
             return {"model": data["model"]}
         data = in_one_precision("PriorRestoration.fit", data)
         x1, cond = data["x1"], data.get("cond")
@@ -129,7 +134,8 @@ class PriorRestoration(Trained):
     @property
     def frame(self) -> Frame:
         """The units of :attr:`fields`: those of the data, or the model's."""
-        frame: Frame = getattr(self.fitted_state("frame").get("model"), "frame", Standard())
+        state = self.fitted_state("frame")
+        frame: Frame = state["model"].frame if "model" in state else Standard()
         return frame
 
     @capability(reads={"observed": Role(name="observed")})

@@ -143,9 +143,10 @@ class InterpolantSB(LearntBridge):
                 raise invalid(
                     "InterpolantSB", "interpolant='same' needs net as a name", type(asked).__name__, remedy
                 )
-            kind = (
-                asked if isinstance(asked, str) else getattr(asked, "get", lambda *_: "own")("kind", "auto")
+            named = (
+                asked if isinstance(asked, Mapping) else {"kind": asked if isinstance(asked, str) else "own"}
             )
+            kind = named.get("kind", "auto")
             image = len(shape) == 3 and min(shape[1:]) >= 8
             event = (size,) if kind == "mlp" or (kind == "auto" and not image) else shape
             cond = y1[:2].reshape(-1, *event)

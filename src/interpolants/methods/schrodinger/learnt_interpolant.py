@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.remembered import Remembered
+from interpolants.nets.net import Net
 
 
 def bubbles(t: Tensor, n: int) -> tuple[Tensor, Tensor]:
@@ -57,7 +58,7 @@ class LearntInterpolant(Remembered, id="learnt_interpolant"):
         """``r_k`` flattened, ``(B, K, d)``."""
         shape = (len(x0), self.n_basis, -1)
         # An MLP takes the state flat, so that x1 can be the vector of its condition.
-        event = getattr(self.net, "shape", x0.shape[1:])
+        event = self.net.shape if isinstance(self.net, Net) else x0.shape[1:]
         bend = x0.new_zeros(len(x0), self.n_basis, x0[0].numel())
         if self.net is not None:
             bend = bend + self.net(x0.reshape(-1, *event), x0.new_zeros(()), x1.reshape(-1, *event)).reshape(
