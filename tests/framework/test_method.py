@@ -206,6 +206,26 @@ def test_a_task_parts_rows_before_anything_is_estimated():
         Task.of(Ridge().roles(), {"x": X, "yy": Y})
 
 
+def test_a_task_may_learn_from_few_rows_and_hold_out_the_others():
+    groups = ["a"] * 50 + ["b"] * 30 + ["c"] * 20
+    split = Split(by="group", role="who", test=["b"], train=0.2)
+    few = Task.of(Ridge().roles(), {"x": X, "y": Y, "who": groups}, split)
+    assert [len(few.part(name)["x"]) for name in ("train", "held", "test")] == [14, 56, 30]
+    assert torch.equal(few.test["x"], X[50:80])
+    parts = torch.cat([few.part(name)["x"] for name in ("train", "held", "test")])
+    assert_close(parts.sort(0).values, X.sort(0).values)
+    assert len(Task.of(Ridge().roles(), {"x": X, "y": Y}, Split(train=500)).train["x"]) == 80
+
+
+def test_a_split_by_group_replaces_the_one_that_data_bring():
+    brought = {"x": {"train": torch.arange(90), "test": torch.arange(90, 100)}}
+    values = {"x": X, "y": Y, "who": ["a"] * 50 + ["b"] * 50}
+    split = Split(by="group", role="who", test=["a"])
+    assert torch.equal(Task.of(Ridge().roles(), values, split, parts=brought).test["x"], X[:50])
+    del values["who"]
+    assert torch.equal(Task.of(Ridge().roles(), values, parts=brought).test["x"], X[90:])
+
+
 def test_a_predictive_mixture_has_the_moments_quantiles_and_draws_of_its_density():
     loc = torch.tensor([[[0.0]], [[3.0]]], dtype=torch.float64)
     scale = torch.tensor([[[1.0]], [[0.5]]], dtype=torch.float64)

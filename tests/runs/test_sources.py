@@ -6,6 +6,7 @@ import torch
 
 from interpolants.foundations.errors import InvalidInputError, MissingExtraError
 from interpolants.framework.roles import Role
+from interpolants.runs.answers import read_rows
 from interpolants.runs.config import DataConfig, make_config
 from interpolants.runs.files import check_free, write_table
 from interpolants.runs.sources import load_data
@@ -174,3 +175,31 @@ def test_a_data_set_with_times_comes_as_one_table_which_the_split_cuts(folder):
     assert found.parts is None
     assert str(found.value.index[0]) == "2000-08-26 00:00:00"
     assert str(found.value.index[-1]) == "2000-08-27 23:30:00"
+
+
+def test_columns_of_a_data_set_are_a_table_with_names():
+    found = read_value("x", {"dataset": "wine", "columns": ["hue", "alcohol"]}, Place()).value
+    assert list(found.columns) == ["hue", "alcohol"]
+    with pytest.raises(
+        InvalidInputError, match=r"columns must be columns of 'wine', got 'hues'. Did you mean 'hue'"
+    ):
+        read_value("x", {"dataset": "wine", "columns": ["hues"]}, Place())
+
+
+def test_files_of_exact_roles_keep_their_digits_dates_and_words(tmp_path):
+    file = tmp_path / "rows.csv"
+    file.write_text("city,when,x\nRome,2020-01-01 00:00,1600000000.5\nBern,2020-01-02 00:00,0.1\n")
+    role = Role(name="points", exact=True, words=True)
+    place = Place(roles={"points": role})
+    found = read_value("points", {"file": str(file), "columns": ["when", "x"]}, place).value
+    assert found.dtypes["when"].kind == "M"
+    assert found.x.tolist() == [1600000000.5, 0.1]
+    assert read_rows(str(file), role).city.tolist() == ["Rome", "Bern"]
+    np.save(tmp_path / "y.npy", np.array([1600000000.5, 0.1]))
+    y = {"y": Role(name="y", exact=True)}
+    exact = read_value("y", str(tmp_path / "y.npy"), Place(roles=y)).value
+    assert exact[:, 0].tolist() == [1600000000.5, 0.1]
+    with pytest.raises(
+        InvalidInputError, match="a table of coordinates takes columns and limit, got 'labels'"
+    ):
+        read_value("points", {"file": str(file), "labels": "city"}, place)

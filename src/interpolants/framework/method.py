@@ -262,7 +262,7 @@ class Method:
     @property
     def history(self) -> list[dict[str, Any]]:
         """Logged rows of the first stage that has some."""
-        return next(iter(self.about.get("history", {}).values()), [])
+        return next((rows for rows in self.about.get("history", {}).values() if rows), [])
 
     def fitted_state(self, what: str) -> Any:
         """The state, for what is asked for outside of a capability, such as ``fields``.

@@ -29,6 +29,8 @@ class Split:
             the training part, which is said in `Task.in_sample`.
         test: Share of the rows (or groups) that are the test, or their number; with ``"group"`` also a list of groups.
         held: Share of the rows (or groups) kept from training for choices.
+        train: Most rows that are learnt from, as a share of what is left or their number, drawn at random; the others
+            are held out too. 0 for all.
         role: The role with the groups or the words.
         seed: Seed of random parts.
     """
@@ -36,6 +38,7 @@ class Split:
     by: str = "random"
     test: Any = 0.2
     held: float = 0.0
+    train: float = 0.0
     role: str = ""
     seed: int = 0
 
@@ -43,6 +46,7 @@ class Split:
         one_of("split", "by", self.by, WAYS)
         number("split", "held", self.held, at_least=0, below=1)
         whole("split", "seed", self.seed, at_least=0)
+        number("split", "train", self.train, at_least=0)
         if (self.by in ("group", "given")) != bool(self.role):
             rule = "role goes with by = 'group' or 'given', and they with role"
             raise invalid("split", rule, f"by = {self.by!r}, role = {self.role!r}")
@@ -86,8 +90,8 @@ class Task:
             roles: Roles of the method and of its questions; one to split by may come along.
             values: Values by role. Distributions are not parted: they have no rows.
             split: How to part the rows.
-            parts: Role -> part -> rows, for data that come with a split of their own; held-out rows are then taken from
-                their training rows.
+            parts: Role -> part -> rows, for data that come with a split of their own, which a split by group or by
+                given words replaces; held-out rows are then taken from their training rows.
             truths: As in the attribute.
 
         Raises:
@@ -104,9 +108,12 @@ class Task:
         _check_ordered(data, split)
         counts = {axis: _length(data[name], split) for name, axis in axes.items()}
         groups = _Groups(split, data, given, axes)
-        own = {axes[name]: part for name, part in (parts or {}).items() if name in axes}
+        asked = split.by in ("group", "given")
+        own = {axes[name]: part for name, part in (parts or {}).items() if name in axes and not asked}
         rows = {
-            axis: groups.within(own[axis], axis) if axis in own else groups.part(n, axis)
+            axis: groups.thinned(
+                groups.within(own[axis], axis) if axis in own else groups.part(n, axis), axis
+            )
             for axis, n in counts.items()
         }
         kept = {name: value for name, value in values.items() if value is not None and name in known}
@@ -218,6 +225,16 @@ class _Groups:
             n = self._size(self.split.held, len(train))
             train, held = train[order[n:]], train[order[:n]]
         return _checked({"train": train, "held": held, "test": parts["test"]})
+
+    def thinned(self, parts: Mapping[str, Tensor], axis: str) -> dict[str, Tensor]:
+        """Parts with the most training rows that are asked for."""
+        train = parts["train"]
+        if not self.split.train:
+            return dict(parts)
+        n = min(max(1, self._size(self.split.train, len(train))), len(train))
+        order = torch.randperm(len(train), generator=generator(self.split.seed, "split train", axis))
+        kept, left = train[order[:n].sort().values], train[order[n:].sort().values]
+        return {**parts, "train": kept, "held": torch.cat([parts["held"], left])}
 
     def _by_label(self, every: Tensor) -> dict[str, Tensor]:
         labels, words = self.data[self.split.role], list(self.given[self.split.role].columns)

@@ -7,6 +7,7 @@
     x1 = { file = "rows.npz", key = "a", columns = ["u", "v"] }
     series = { file = "history.csv", columns = ["load"] }      # with its times, see data.series_table
     x1 = { dataset = "digits", classes = [3], options = { dequantise = true } }
+    y = { dataset = "diamonds", columns = ["price"] }          # some columns of a table, with their names
     x1 = { problem = "moons", n = 10000 }                      # draws
     x1 = { follows = "x0" }                                    # one step of the process of another role
     cond = { labels_of = "x1" }                                # labels that came with another role
@@ -27,6 +28,7 @@ from interpolants.data import catalogue
 from interpolants.data.coded_columns import TABLES, read_coded
 from interpolants.data.series_table import READS, read_series_table
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.extras import require
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.registry import build, kinds, names
 from interpolants.framework.method import load
@@ -180,11 +182,23 @@ def _dataset(who: str, table: Mapping[str, Any], place: Place) -> Value:
     if halves[0].labels is not None:
         labels = torch.cat([half.labels[rows] for half, rows in zip(halves, keep, strict=True)])  # type: ignore[index]
     info = halves[0].info
+    rows = _columns(who, x, info, table["columns"]) if "columns" in table else x
     told = [info.classes[c] if c < len(info.classes) else str(c) for c in table.get("classes", ())]
     source = Source(
         name + (f", class {', '.join(told)}" if told else ""), info.source, info.licence, info.classes
     )
-    return Value(x, source, labels, {"train": torch.arange(n), "test": torch.arange(n, len(x))})
+    return Value(rows, source, labels, {"train": torch.arange(n), "test": torch.arange(n, len(x))})
+
+
+def _columns(who: str, x: Tensor, info: Any, columns: list[str]) -> Any:
+    """Some columns of a data set as a table, so that methods know their names."""
+    pandas = require("pandas", by=who)
+    for name in columns:
+        if name not in info.columns:
+            known = nearest(str(name), info.columns) if info.columns else f"{info.name} has no columns."
+            raise invalid(who, f"columns must be columns of {info.name!r}", repr(name), known)
+    places = [info.columns.index(name) for name in columns]
+    return pandas.DataFrame(x[:, places].numpy(), columns=columns)
 
 
 def _timed(first: Any, second: Any, table: Mapping[str, Any]) -> Value:
@@ -281,7 +295,7 @@ Reader = Callable[[str, Mapping[str, Any], Place], Value]
 # Kind of table -> its keys, and how it is read. Settings of a problem may stand beside its name.
 _READERS: dict[str, tuple[tuple[str, ...], Reader]] = {
     "file": (("file", "key", "columns", "labels", "limit", "drop_nan"), _file),
-    "dataset": (("dataset", "classes", "limit", "options"), _dataset),
+    "dataset": (("dataset", "classes", "columns", "limit", "options"), _dataset),
     "problem": (("problem", "n", "settings"), _problem),
     "member": (("member", "settings"), _member),
     "follows": (("follows",), _follows),
