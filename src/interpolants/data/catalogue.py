@@ -4,13 +4,14 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from interpolants.data import cells, demand, images, photographs, tables, text
+from interpolants.data import cells, demand, images, photographs, tables, temperatures, text
 from interpolants.data.bundled import BundledFile, Dataset
 from interpolants.foundations.checks import one_of
 from interpolants.foundations.errors import invalid, nearest
 
 _SETS: dict[str, tuple[Callable[..., Dataset], BundledFile]] = {
     "breast_cancer": (tables.load_breast_cancer, tables.BREAST_CANCER),
+    "city_temperatures": (temperatures.load_city_temperatures, temperatures.SEATTLE),
     "diamonds": (tables.load_diamonds, tables.DIAMONDS),
     "digits": (images.load_digits, images.DIGITS),
     "electricity_demand": (demand.load_electricity_demand, demand.TAYLOR),

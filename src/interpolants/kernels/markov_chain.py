@@ -64,7 +64,7 @@ class ChainPosterior:
         next place. That is the posterior itself, and a row depends on no other row.
         """
         kernel, r, last = Matern(self.smoothness), self.processes, len(self.places) - 1
-        left = torch.searchsorted(self.places, x, right=True) - 1
+        left = torch.searchsorted(self.places, x.contiguous(), right=True) - 1
         known, right = left.clamp_min(0), (left + 1).clamp_max(last)
         mean, covariance = self._before(kernel, left, known)
         step = _wide(kernel, torch.where(left >= 0, x - self.places[known], 0.0) / self.lengthscale, r)
