@@ -3,10 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from interpolants.reports.draw import HUES
 from interpolants.reports.style import LIGHT, dress, new_figure, png
 
 __all__ = ["HUES", "figure", "label", "legend", "save"]
+
+HUES = LIGHT.hues
 
 
 def figure(width: float, height: float) -> Any:

@@ -3,9 +3,9 @@ import io
 import numpy as np
 import pytest
 
-from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.reports.draw import draw, save
+from interpolants.reports.style import DARK, LIGHT
 
 pytest.importorskip("matplotlib")
 
@@ -82,6 +82,65 @@ def test_a_panel_without_a_single_number_is_drawn_empty(scale):
     assert image(one(nothing, y=Axis(scale=scale), x=Axis(scale=scale))).shape == (160, 200, 3)
 
 
-def test_sound_cannot_be_drawn():
-    with pytest.raises(InvalidInputError, match="mark must be one of"):
-        draw(one(Series(mark="audio", arrays={"samples": [0, 1], "rate": 2})))
+def test_the_dark_theme_has_its_own_paper_and_hues_and_a_clear_figure_has_none():
+    from PIL import Image
+
+    line = one(Series(mark="line", arrays={"x": [0, 1], "y": [0, 1]}, size=6))
+    light, dark = (draw(line, dpi=100, theme=theme) for theme in (LIGHT, DARK))
+    corners = [
+        np.asarray(Image.open(io.BytesIO(png)).convert("RGBA"))[0, 0, :3].tolist() for png in (light, dark)
+    ]
+    assert np.abs(np.array(corners) - [[255, 255, 255], [0x13, 0x17, 0x1D]]).max() <= 1
+    clear = np.asarray(Image.open(io.BytesIO(draw(line, dpi=100, clear=True))).convert("RGBA"))
+    assert clear[0, 0, 3] == 0
+    assert len(LIGHT.hues) == len(DARK.hues)
+
+
+def test_a_map_has_north_above_and_east_to_the_right_and_says_degrees():
+    values = np.zeros((20, 30))
+    values[15:, :15] = 1.0  # north-west
+    drawn = image(one(Series(mark="map", arrays=ramp(values)), width=300, height=240))
+    yellow = (drawn[..., 0] > 200) & (drawn[..., 2] < 120)  # the last colour
+    rows, columns = np.nonzero(yellow[:, :220])  # without the scale beside it
+    assert rows.mean() < 100
+    assert columns.mean() < 130
+
+
+def ramp(values):
+    return {"values": values, "lon": np.linspace(0, 29, 30), "lat": np.linspace(0, 19, 20)}
+
+
+def test_a_mesh_is_linear_in_its_triangles_and_leaves_holes_open():
+    points = [[0, 0], [1, 0], [1, 1], [0, 1]]
+    arrays = {"points": points, "faces": [[0, 1, 2]], "values": [0.0, 1.0, 1.0, 5.0]}
+    drawn = image(one(Series(mark="mesh", arrays=arrays, low=0, high=1), width=260, height=240))
+    white = (drawn > 250).all(-1)
+    assert white[60:80, 60:80].all()  # above the diagonal is no triangle
+    assert not white[150:170, 120:140].any()
+
+
+def test_a_spectrogram_is_in_decibels_below_its_loudest_place():
+    power = np.full((16, 20), 1e-3)
+    power[12] = 1.0
+    arrays = {"power": power, "frequency": np.linspace(0, 8000, 16), "time": np.linspace(0, 1, 20)}
+    drawn = image(one(Series(mark="spectrogram", arrays=arrays), width=300, height=240))
+    column = drawn[:, 100].astype(int)
+    loud = [y for y, (r, g, b) in enumerate(column) if r > 200 and g > 180 and b < 120]
+    assert loud
+    assert max(loud) < 120  # a high frequency is above
+    quiet = column[150]
+    assert quiet.tolist() != column[loud[0]].tolist()
+    # -30 dB of 80 is well above the darkest colour
+    assert quiet.sum() > 300
+
+
+def test_a_waveform_keeps_the_peak_of_each_stretch_of_time():
+    samples = np.zeros(50_000)
+    samples[40_000] = 1.0  # one of 50,000 samples, in the fourth fifth
+    series = Series(mark="audio", arrays={"samples": samples, "rate": 10_000.0})
+    drawn = image(one(series, width=400, height=160))
+    blue = (drawn[..., 2] > 120) & (drawn[..., 0] < 90)
+    rows, columns = np.nonzero(blue)
+    assert np.ptp(rows) > 60  # from zero to the peak
+    peak = columns[rows == rows.min()]
+    assert 0.74 < (peak.mean() - columns.min()) / np.ptp(columns) < 0.86

@@ -1,6 +1,6 @@
 """Running a recipe of a method from the command line: scores and verdicts as tables, then the report."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +9,8 @@ from interpolants.foundations.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from interpolants.cli.show import Screen
-    from interpolants.framework.scores import Answered
+    from interpolants.framework.scores import Answered, Score
+    from interpolants.reports.facts import RunFacts
     from interpolants.runs.recipe_files import RecipeFolder
 
 
@@ -37,10 +38,16 @@ def run_folder(
     Raises:
         InterruptedFitError: If a signal stopped a fit; it says how to go on.
     """
+    from interpolants.cli.shared import typed
+    from interpolants.runs.run_facts import keep_command, run_facts
+
     with _told_how_to_go_on(folder):
         found = folder.run(resume=resume, workers=workers, progress=not screen.quiet)
-    report = _report(folder, found, screen)
+    keep_command(folder.out, typed())
+    facts = run_facts(folder, found)
+    report = _report(folder, facts, screen)
     show_answers(found, screen)
+    _show_findings(facts, screen)
     if as_json:
         scores = {
             s.name: {"value": s.value, "floor": s.floor, "rivals": dict(s.rivals)} for s in found.scores
@@ -72,10 +79,23 @@ def report_folder(out: Path, screen: "Screen") -> None:
     from interpolants.framework.experiment import gather
     from interpolants.runs.recipe_files import RecipeFolder
     from interpolants.runs.recipe_run import RecipeRun
+    from interpolants.runs.run_facts import run_facts
 
     folder = RecipeFolder.stored(out)
-    if (page := _report(folder, gather(RecipeRun(folder.recipe), out), screen)) is not None:
+    facts = run_facts(folder, gather(RecipeRun(folder.recipe), out))
+    if (page := _report(folder, facts, screen)) is not None:
         screen.say(f"report: {page}")
+
+
+def _show_findings(facts: "RunFacts", screen: "Screen") -> None:
+    """The worst of the run, as the report has it."""
+    from interpolants.reports.findings import findings_of
+
+    grave = [one.text for one in findings_of(facts) if one.grave]
+    for text in grave[:_FINDINGS]:
+        screen.say(f"! {text}")
+    if len(grave) > _FINDINGS:
+        screen.say(f"! and {len(grave) - _FINDINGS} more, see the report")
 
 
 @contextmanager
@@ -91,39 +111,50 @@ def _told_how_to_go_on(folder: "RecipeFolder") -> Iterator[None]:
 
 
 def show_answers(found: "Answered", screen: "Screen") -> None:
-    """Scores beside floor and rivals, and the verdicts on claims."""
-    from interpolants.cli.show import number
+    """Scores beside floor and rivals, question by question, and the verdicts on claims."""
     from interpolants.framework.claims import verdict_lines
 
-    rivals = list(dict.fromkeys(name for score in found.scores for name in score.rivals))
-    rows = [
-        (
-            score.title or score.name,
-            number(score.value, None if score.error != score.error else score.error),
-            score.floor if isinstance(score.floor, str) else number(score.floor),
-            *(number(score.rivals.get(name)) for name in rivals),
-            score.better,
-        )
-        for score in found.scores
-    ]
-    screen.table("On held-out rows", ("", "value", "floor", *rivals, "better"), rows)
+    asked: dict[str, list[Score]] = {}
+    for score in found.scores:
+        asked.setdefault(score.name.rpartition(".")[0], []).append(score)
+    for question, scores in asked.items():
+        _show_question(question, scores, screen)
     if found.verdicts:
-        header = ("claim", "beside", "seeds", "gap", "verdict")
-        screen.table("Claims", header, verdict_lines(found.verdicts))
+        rows = [(says.strip("`"), *rest) for says, *rest in verdict_lines(found.verdicts)]
+        screen.numbers("claims", ("", "beside", "seeds", "gap", "verdict"), rows)
 
 
-def _report(folder: "RecipeFolder", found: "Answered", screen: "Screen") -> str | None:
+# Most findings that are told on the terminal.
+_FINDINGS = 5
+# Most rivals that are columns; more are rows below the score.
+_COLUMNS = 3
+
+
+def _show_question(question: str, scores: "Sequence[Score]", screen: "Screen") -> None:
+    from interpolants.cli.show import number
+    from interpolants.reports.readings import floor_of, title_of
+
+    rivals = list(dict.fromkeys(name for score in scores for name in score.rivals))
+    columns = rivals if len(rivals) <= _COLUMNS else []
+    floors = any(floor_of(score) is not None for score in scores)
+    better = any(score.better != "neither" for score in scores)
+    rows = []
+    for score in scores:
+        error = None if score.error != score.error else score.error
+        row = [title_of(score), number(score.value, error), *([number(floor_of(score))] if floors else [])]
+        row += [number(score.rivals.get(name)) for name in columns]
+        rows.append([*row, *([score.better.replace("neither", "")] if better else [])])
+        below = {} if columns else score.rivals
+        rows += [[f"  {name}", number(value), *[""] * (len(rows[-1]) - 2)] for name, value in below.items()]
+    header = ["", "value", *(["floor"] if floors else []), *columns, *(["better"] if better else [])]
+    screen.numbers(question.replace("/", ": "), header, rows)
+
+
+def _report(folder: "RecipeFolder", facts: "RunFacts", screen: "Screen") -> str | None:
     from interpolants.reports.answers_page import write_answers
-    from interpolants.runs.folder import versions
-    from interpolants.runs.recipe_files import tables_of
 
-    recipe = folder.recipe
-    methods = ", ".join(str(task.method["kind"]) for task in recipe.tasks)
-    about = {"Method": methods, "Seed": str(recipe.seed), "Seeds": str(recipe.seeds), "Budget": recipe.budget}
-    about |= {"Versions": ", ".join(f"{k} {v}" for k, v in versions().items())}
-    title = recipe.title or methods
     try:
-        return str(write_answers(folder.out, title, found, about=about, settings=tables_of(recipe)))
+        return str(write_answers(folder.out, facts))
     except MissingExtraError as error:
         screen.say(f"No report: {error}")
         return None

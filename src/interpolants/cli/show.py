@@ -53,6 +53,22 @@ class Screen:
             shown.add_row(*[Text(str(cell), style=_STYLES.get(str(cell), "")) for cell in row])
         self._out.print(shown)
 
+    def numbers(self, title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """A table of numbers on standard output: words of the first column wrap, numbers stay whole."""
+        if self.quiet:
+            return
+        shown = Table(
+            title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+        )
+        for k, name in enumerate(header):
+            head = name.replace("_", "\n").replace("-", "\n") if k else name
+            shown.add_column(
+                head, no_wrap=k > 0, justify="right" if k else "left", vertical="bottom" if k else "top"
+            )
+        for row in rows:
+            shown.add_row(*[Text(cell, style=_STYLES.get(cell, "")) for cell in row])
+        self._out.print(shown)
+
     def columns(self, rows: Sequence[Sequence[str]], *, title: str) -> None:
         """Columns without a frame on standard output; the last one goes on below itself where the line ends.
 

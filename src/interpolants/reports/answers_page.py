@@ -1,165 +1,259 @@
-"""The report of a run of a recipe: scores beside floors and rivals, verdicts on claims, and declared figures.
+"""Report of a run on one page: what went wrong, what was learnt from what, how well, and how to repeat it.
 
-It knows no method: what is shown is what questions found and cards say.
+It knows no method: what is shown is what questions found, models and cards say, and data are called.
 """
 
 import json
-import math
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 from interpolants.foundations.extras import require
 from interpolants.foundations.storage import write_text
-from interpolants.framework.claims import Verdict, verdict_lines
-from interpolants.framework.figures import Figure, Panel
-from interpolants.framework.scores import UNKNOWN, Answered, Score
-from interpolants.reports.draw import draw
-from interpolants.reports.page import Child, Markup, document, el, facts, join, picture, table
+from interpolants.framework.claims import verdict_lines
+from interpolants.framework.scores import Score
+from interpolants.reports import words
+from interpolants.reports.cell_sections import PILLS, absent, task_section
+from interpolants.reports.embedded import Embedded
+from interpolants.reports.facts import CellFacts, QuestionFacts, RunFacts
+from interpolants.reports.findings import QUICK, findings_of
+from interpolants.reports.page import Child, Markup, document, el, facts, join, link, table
+from interpolants.reports.readings import floor_of, headline, title_of, unit
+from interpolants.reports.seeds import over_seeds
+from interpolants.reports.terms import terms_in
 
 REPORT, FIGURES = "report.html", "figures"
+LIMIT = 5_000_000  # bytes: a page that can be mailed
+_MOST_LIGHT = 4  # warnings that are shown unfolded
+_QUALITIES = ((200, True, 10.0), (140, True, 6.0), (100, True, 3.0), (100, False, 2.0), (70, False, 1.0))
 
 
-def write_answers(
-    folder: str | os.PathLike[str],
-    title: str,
-    found: Answered,
-    *,
-    about: Mapping[str, str] | None = None,
-    settings: Mapping[str, Any] | None = None,
-) -> Path:
-    """Write ``report.html`` and each figure as PNG into a run folder; the page is complete in itself.
+def write_answers(folder: str | os.PathLike[str], run: RunFacts) -> Path:
+    """Write ``report.html`` into a run folder, and each figure as PNG into its ``figures``.
+
+    The page is complete in itself: pictures and sounds are inline, there is no script and no address that would be
+    loaded. It follows the reader's light or dark scheme. A page that would be larger than 5 MB is drawn coarser.
 
     Args:
         folder: The run folder.
-        title: Heading.
-        found: Scores, figures, texts and verdicts of the run.
-        about: Facts beside the heading: name -> value.
-        settings: The recipe, to be shown in full.
+        run: What is shown.
 
     Raises:
         MissingExtraError: If matplotlib is not installed.
     """
     require("matplotlib", by="report")
-    place = Path(folder)
-    body: list[Child] = [_warnings(found), _scores(found), _verdicts(found.verdicts)]
-    body += [_figure(figure, place / FIGURES) for figure in found.figures]
-    body += [_texts(found.texts), _settings(settings)]
-    header = [el("p", "Report of a run", cls="kicker"), el("h1", title), facts((about or {}).items())]
-    footer = el("p", "This page is complete in one file and loads nothing.")
-    write_text(place / REPORT, document(title, header, body, footer))
+    place, page = Path(folder), ""
+    for dpi, dark, seconds in _QUALITIES:
+        page = render(run, Embedded(place / FIGURES, dpi=dpi, dark=dark, seconds=seconds))
+        if len(page.encode()) < LIMIT:
+            break
+    write_text(place / REPORT, page)
     return place / REPORT
 
 
-def _warnings(found: Answered) -> Markup:
-    """The worst first: scores that are no better than a rival, and verdicts that surprise."""
-    told = [el("li", text, cls="fail") for text in findings(found)]
-    return el("ul", told, cls="issues") if told else Markup("")
-
-
-def findings(found: Answered) -> list[str]:
-    """Warnings above the numbers: rivals that win, and claims with an unexpected verdict."""
-    lost = [
-        f"{score.title or score.name}: no better than {name} ({_number(score.value)} against {_number(value)})."
-        for score in found.scores
-        for name, value in score.rivals.items()
-        if _loses(score, value)
+def render(run: RunFacts, drawn: Embedded) -> str:
+    """The page as text."""
+    tasks = tasks_of(run)
+    several = len(tasks) > 1
+    sections = [
+        _section(
+            cells[0].title,
+            f"task-{k}",
+            task_section(cells, drawn, f"{words.slug(cells[0].task)}-" if several else ""),
+        )
+        for k, cells in enumerate(tasks, start=1)
     ]
-    other = [f"Claim {v.claim.says!r}: {v.outcome}." for v in found.verdicts if v.surprising]
-    return other + lost
+    body = join([_findings(run), _tiles(run, tasks), sections, _claims(run, drawn)])
+    body = join([body, _reproduce(run), _licences(run)])
+    terms = _terms(re.sub(r"<[^>]*?>", " ", body))
+    footer = el("p", "This page is complete in one file and loads nothing.")
+    return document(run.title, _header(run, tasks, bool(terms)), [body, terms], footer)
 
 
-def _loses(score: Score, rival: float) -> bool:
-    if score.better == "neither" or not math.isfinite(rival):
-        return False
-    return score.value >= rival if score.better == "lower" else score.value <= rival
+def tasks_of(run: RunFacts) -> list[list[CellFacts]]:
+    """Cells by task, each with its seeds."""
+    names = dict.fromkeys(cell.task for cell in run.cells)
+    return [[cell for cell in run.cells if cell.task == name] for name in names]
 
 
-def _scores(found: Answered) -> Markup:
-    if not found.scores:
-        return el("p", "The recipe asks no question, so there are no scores.", cls="absent")
-    names = list(dict.fromkeys(name for score in found.scores for name in score.rivals))
-    header: list[Child] = ["measure", "value", "floor", *names, "better"]
-    rows = [_row(score, names) for score in found.scores]
-    return join([el("h2", "Scores"), table("On held-out rows", header, rows, label="Scores")])
+# --- the head: title, summary, findings, tiles ---------------------------------------------------------------
 
 
-def _row(score: Score, names: Sequence[str]) -> list[Child]:
-    small = [el("small", f" {score.unit}") if score.unit else None]
-    small += [el("br"), el("small", score.note)] if score.note else []
-    name = [score.title or score.name.rpartition(".")[2].replace("_", " "), small]
-    unknown = "–" if score.floor == UNKNOWN else score.floor
-    floor = unknown if isinstance(unknown, str) else _number(unknown, score.floor_error)
-    rivals = [_number(score.rivals[name]) if name in score.rivals else "" for name in names]
-    return [name, _number(score.value, score.error), floor, *rivals, score.better]
+def _header(run: RunFacts, tasks: Sequence[Sequence[CellFacts]], has_terms: bool) -> list[Child]:
+    seeds = list(dict.fromkeys(cell.seed for cell in run.cells)) or [run.seed]
+    meta = [
+        run.created[:10],
+        run.machine.partition(",")[0],
+        f"seed{'s' if len(seeds) > 1 else ''} {words.listing(list(map(str, seeds)), 6)}",
+    ]
+    anchors = [("findings", "What went wrong")]
+    anchors += [(f"task-{k}", cells[0].title) for k, cells in enumerate(tasks, start=1)]
+    anchors += [("claims", "Claims")] if run.verdicts else []
+    anchors += [("reproduce", "Reproduce"), ("licences", "Licences")]
+    anchors += [("terms", "Terms")] if has_terms else []
+    items = [el("li", el("a", name, href=f"#{place}")) for place, name in anchors]
+    return [
+        el("p", "Report of a run", cls="kicker"),
+        el("h1", run.title),
+        el("p", " · ".join(part for part in meta if part), cls="meta"),
+        el("p", summary(run), cls="abstract"),
+        el("nav", el("ul", items), aria_label="Contents"),
+    ]
 
 
-def _number(value: float, error: float = math.nan) -> str:
-    return f"{value:.4g}" if math.isnan(error) else f"{value:.4g} ± {error:.2g}"
+def summary(run: RunFacts) -> str:
+    """What was learnt from what, and the main result, in a sentence or two a task."""
+    told = [_task_sentence(cells) for cells in tasks_of(run)]
+    more = f" So were {len(told) - 4} more." if len(told) > 4 else ""
+    return (" ".join(told[:4]) + more) if told else "This run holds no finished fit."
 
 
-def _verdicts(verdicts: Sequence[Verdict]) -> Markup:
-    if not verdicts:
-        return Markup("")
-    header = ["claim", "beside", "seeds", "gap", "verdict"]
-    lines = [[el("code", row[0].strip("`")), *row[1:]] for row in verdict_lines(verdicts)]
-    return join(
-        [
-            el("h2", "Claims"),
-            table("As they came out", header, lines, label="Claims", text=5),
+def _task_sentence(cells: Sequence[CellFacts]) -> str:
+    cell = cells[0]
+    seconds = sum(stage.seconds or 0.0 for one in cells for stage in one.stages)
+    spent = f" in {words.duration(seconds)} of training" if seconds else ""
+    often = f", {len(cells)} times with different seeds" if len(cells) > 1 else ""
+    return f"{cell.model.title}, fitted to {_data(cell)}{often}{spent}. {_main_result(over_seeds(cells))}"
+
+
+def _data(cell: CellFacts) -> str:
+    names = list(dict.fromkeys(role.name for role in cell.data))
+    sizes = {role.rows["train"] for role in cell.data if role.rows.get("train")}
+    size = (
+        f" ({words.count(max(sizes), 'training row')}{' each' if len(names) > 1 else ''})"
+        if len(sizes) == 1
+        else ""
+    )
+    return f"{words.listing(names, 3)}{size}" if names else "its data"
+
+
+def _main_result(questions: Sequence[QuestionFacts]) -> str:
+    best = next((score for question in questions for score in _headlines(question)), None)
+    if best is None:
+        return "Nothing was measured beside a floor or a rival."
+    value = f"{title_of(best)} is {words.with_error(best.value, best.error)}{unit(best)}{_beside(best)}"
+    read = headline(best)
+    return f"{value}: {read[:1].lower()}{read[1:]}" if read else f"{value}."
+
+
+def _beside(score: Score) -> str:
+    """Floor and rivals in brackets."""
+    floor = floor_of(score)
+    told = [f"{score.floor_of or 'the floor'} {words.number(floor)}"] if floor is not None else []
+    told += [f"{words.spaced(name)} {words.number(value)}" for name, value in score.rivals.items()]
+    return f" ({'; '.join(told)})" if told else ""
+
+
+def _headlines(question: QuestionFacts) -> Iterator[Score]:
+    """Scores with a direction, and with a floor or rivals."""
+    for score in question.scores:
+        if score.better != "neither" and (floor_of(score) is not None or score.rivals):
+            yield score
+
+
+def _findings(run: RunFacts) -> Markup:
+    """The worst first: a report that hides these is worth nothing."""
+    found = findings_of(run)
+    grave = [el("li", one.text, cls="fail") for one in found if one.grave]
+    light = [el("li", one.text, cls="warn") for one in found if not one.grave]
+    told = [el("li", QUICK, cls="note-box"), *grave] if run.budget == "quick" else grave
+    title = el("h2", "What went wrong", id="findings")
+    nothing = el("p", "No check failed, no claim surprised, and no rival was better.") if not grave else None
+    folded = len(light) > _MOST_LIGHT
+    listed = el("ul", told + ([] if folded else light), cls="issues")
+    summary_line = el("summary", words.count(len(light), "warning"))
+    more = el("details", summary_line, el("ul", light, cls="issues")) if folded else None
+    return el("section", title, nothing, listed if told or light else None, more)
+
+
+def _tiles(run: RunFacts, tasks: Sequence[Sequence[CellFacts]]) -> Child:
+    """The few numbers that a hurried reader wants."""
+    most = 3 if len(tasks) == 1 else 1
+    tiles = [tile for cells in tasks[:3] for tile in _task_tiles(cells, most, named=len(tasks) > 1)]
+    judged = [v for v in run.verdicts if v.outcome != "not asked"]
+    if judged:
+        good = sum(v.outcome == v.claim.expected for v in judged)
+        tiles.append(("Claims as expected", f"{good} of {len(judged)}", ""))
+    if run.seconds:
+        tiles.append(("Whole run", words.duration(run.seconds), ""))
+    cells = [el("div", el("dt", a), el("dd", b, el("small", c) if c else None)) for a, b, c in tiles]
+    return el("dl", cells, cls="tiles") if cells else None
+
+
+def _task_tiles(cells: Sequence[CellFacts], most: int, *, named: bool) -> list[tuple[str, str, str]]:
+    best = [next(_headlines(question), None) for question in over_seeds(cells)]
+    return [
+        (
+            f"{cells[0].title}: {title_of(score)}" if named else title_of(score),
+            words.number(score.value),
+            " ".join(part for part in (f"{score.unit}." if score.unit else "", headline(score)) if part),
+        )
+        for score in [one for one in best if one is not None][:most]
+    ]
+
+
+def _section(title: str, place: str, inner: Child) -> Markup:
+    return el("section", el("h2", title, id=place), inner, aria_label=title)
+
+
+# --- the end: claims, how to repeat it, licences, terms ------------------------------------------------------
+
+
+def _claims(run: RunFacts, drawn: Embedded) -> Child:
+    if not run.verdicts:
+        return None
+    rows = []
+    for verdict, (says, *rest, outcome) in zip(run.verdicts, verdict_lines(run.verdicts), strict=True):
+        kind = "pass" if verdict.outcome == verdict.claim.expected else PILLS.get(verdict.outcome, "")
+        rows.append([el("code", says.strip("`")), *rest, el("span", outcome, cls=f"verdict {kind}")])
+    told = "What the recipe says of the method, judged by machine. The gap is the left less the right side."
+    quick = " A quick run judges none." if run.budget == "quick" else ""
+    header = ["Claim", "Beside", "Seeds", "Gap", "Verdict"]
+    numbers = [False, False, True, True, False]
+    made = table([drawn.table_label(), told + quick], header, rows, label="Claims", text=numbers)
+    return _section("Claims", "claims", made)
+
+
+def _reproduce(run: RunFacts) -> Markup:
+    given = run.command or run.again
+    parts: list[Child] = [
+        el("pre", el("code", given)) if given else absent("The run did not store its command.")
+    ]
+    if run.command and run.again:
+        parts += [
+            el("p", "Or from the settings that the run folder keeps:"),
+            el("pre", el("code", run.again)),
         ]
-    )
+    seeds = list(dict.fromkeys(str(cell.seed) for cell in run.cells)) or [str(run.seed)]
+    listed = [
+        ("Seeds" if len(seeds) > 1 else "Seed", words.listing(seeds)),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in run.versions.items())),
+        ("Machine", run.machine),
+        ("Started", run.created),
+        ("Time", words.duration(run.seconds) if run.seconds is not None else None),
+    ]
+    parts.append(facts(listed))
+    told = "With the same versions on the same machine the numbers come out the same; "
+    told += "elsewhere the last digits may differ."
+    parts.append(el("p", told))
+    if run.settings:
+        shown = json.dumps(dict(run.settings), indent=2, ensure_ascii=False, default=str)
+        parts.append(el("details", el("summary", "All settings of the run"), el("pre", el("code", shown))))
+    return _section("How to reproduce", "reproduce", parts)
 
 
-def _figure(figure: Figure, folder: Path) -> Markup:
-    folder.mkdir(parents=True, exist_ok=True)
-    image = draw(figure)
-    (folder / f"{figure.name}.png").write_bytes(image)
-    inner = picture(
-        image, None, alt=described(figure), width=round(figure.width), height=round(figure.height)
-    )
-    return el(
-        "figure",
-        el("div", inner, cls="single", style=f"--most: {round(figure.width)}px"),
-        el("figcaption", figure.caption or _words(figure.name)),
-    )
+def _licences(run: RunFacts) -> Markup:
+    seen: dict[str, Markup] = {}
+    for role in (role for cell in run.cells for role in cell.data):
+        if role.origin or role.licence:
+            licence = f": {role.licence}" if role.licence else ""
+            origin = [", from " if licence else ": ", link(role.origin)] if role.origin else None
+            seen.setdefault(role.name, el("li", el("b", role.name), licence, origin, "."))
+    nothing = absent("The run does not state where its data come from.")
+    return _section("Licences of the data", "licences", el("ul", list(seen.values())) if seen else nothing)
 
 
-def described(figure: Figure) -> str:
-    """A figure in words, for people who do not see it: its panels, what their axes show, and the named series."""
-    return f"{figure.caption or _words(figure.name)} Panels: {'; '.join(_panel(p) for p in figure.panels)}."
-
-
-def _panel(panel: Panel) -> str:
-    marks = dict.fromkeys(series.name or series.mark for series in panel.series)
-    axes = " against ".join(axis.text for axis in (panel.y, panel.x) if axis.label)
-    return ", ".join(part for part in (panel.title, axes, " and ".join(marks)) if part)
-
-
-def _words(name: str) -> str:
-    """A name of a file as words: what the question is, and what the figure shows."""
-    return f"{': '.join(part.replace('_', ' ') for part in name.split('-')).capitalize()}."
-
-
-def _texts(texts: Mapping[str, Sequence[str]]) -> list[Markup]:
-    return [join([el("h3", heading), _lines(heading, lines)]) for heading, lines in texts.items()]
-
-
-def _lines(heading: str, lines: Sequence[str]) -> Markup:
-    """Lines as they are; a table in Markdown, with or without lines after it, as a table."""
-    size = next((i for i, line in enumerate(lines) if not line.startswith("|")), len(lines))
-    if size < 3:
-        return el("pre", "\n".join(lines))
-    cells = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines[:size]]
-    text = next((i for i, cell in enumerate(cells[1]) if cell.endswith(":")), len(cells[1]))
-    after = "\n".join(lines[size:]).strip()
-    made = table(heading, cells[0], cells[2:], label=heading, text=max(1, text))
-    return join([made, el("p", after) if after else None])
-
-
-def _settings(settings: Mapping[str, Any] | None) -> Markup:
-    if not settings:
-        return Markup("")
-    shown = json.dumps(settings, indent=2, ensure_ascii=False)
-    return el("details", el("summary", "All settings of the run"), el("pre", el("code", shown)))
+def _terms(text: str) -> Child:
+    found = terms_in(text)
+    return _section("Terms", "terms", facts(found)) if found else None

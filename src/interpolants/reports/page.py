@@ -9,7 +9,10 @@ from interpolants.reports.style import CSS
 
 _VOID = {"img", "source", "meta", "br"}
 # The page may show its own inline images and styles and nothing else, whatever text a user put into it.
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_POLICY = (
+    "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
+    "form-action 'none'"
+)
 
 
 class Markup(str):
@@ -70,7 +73,13 @@ def picture(light: bytes, dark: bytes | None, *, alt: str, width: int, height: i
 
 
 def table(
-    caption: Child, header: Sequence[Child], rows: Iterable[Sequence[Child]], *, label: str, text: int = 1
+    caption: Child,
+    header: Sequence[Child],
+    rows: Iterable[Sequence[Child]],
+    *,
+    label: str,
+    text: int | Sequence[bool] = 1,
+    stacked: bool = False,
 ) -> Markup:
     """A table that scrolls inside itself on a narrow page.
 
@@ -79,18 +88,29 @@ def table(
         header: Column heads.
         rows: Cells; the first of each row is its head.
         label: Name of the scrolling region, for people who do not see it.
-        text: So many leading columns are text; the others are numbers, set flush right.
+        text: So many leading columns are text, and the others numbers, set flush right; or which columns are numbers.
+        stacked: Set the cells of a row below each other on a narrow page, each behind its column's head.
     """
 
     def kind(column: int) -> str | None:
-        return "num" if column >= text else None
+        return "num" if (column >= text if isinstance(text, int) else text[column]) else None
+
+    def cell(column: int, value: Child) -> Markup:
+        head = header[column] if stacked else None
+        named = (
+            head
+            if isinstance(head, str) and not isinstance(head, Markup) and value not in ("", None)
+            else None
+        )
+        return el("td", el("div", value) if named else value, cls=kind(column), data_label=named)
 
     head = el("tr", [el("th", cell, scope="col", cls=kind(i)) for i, cell in enumerate(header)])
     body = [
-        el("tr", el("th", row[0], scope="row"), [el("td", c, cls=kind(i)) for i, c in enumerate(row[1:], 1)])
+        el("tr", el("th", row[0], scope="row"), [cell(i, c) for i, c in enumerate(row[1:], 1)])
         for row in rows
     ]
-    whole = el("table", el("caption", el("span", caption)), el("thead", head), el("tbody", body))
+    parts = (el("caption", el("span", caption)), el("thead", head), el("tbody", body))
+    whole = el("table", parts, cls="stacked" if stacked else None)
     return el("div", whole, cls="scroll", tabindex=0, role="region", aria_label=label)
 
 

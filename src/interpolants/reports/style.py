@@ -13,6 +13,7 @@ import numpy as np
 from interpolants.foundations.extras import require
 
 PIXELS_PER_INCH = 100  # one inch of a figure is 100 CSS pixels of the page
+PAGE = 920  # width of the text on a wide page, in CSS pixels
 SMALL, NORMAL = 8.0, 8.8  # type in points; 8.8 pt is 12 CSS pixels
 
 
@@ -29,6 +30,8 @@ class Theme:
         generated: What the model made.
         start: Start points, the base.
         accent: A third thing to tell apart.
+        paper: The page behind.
+        hues: Colours of series.
     """
 
     name: str
@@ -39,6 +42,8 @@ class Theme:
     generated: str
     start: str
     accent: str
+    paper: str
+    hues: tuple[str, ...]
 
 
 LIGHT = Theme(
@@ -50,6 +55,8 @@ LIGHT = Theme(
     generated="#0072b2",
     start="#d55e00",
     accent="#007d5c",
+    paper="#ffffff",
+    hues=("#0072b2", "#d55e00", "#007d5c", "#cc79a7", "#8a6d00", "#56b4e9"),
 )
 DARK = Theme(
     name="dark",
@@ -60,6 +67,8 @@ DARK = Theme(
     generated="#5cb8ee",
     start="#f58b45",
     accent="#2fc79a",
+    paper="#13171d",
+    hues=("#5cb8ee", "#f58b45", "#2fc79a", "#e9a3c9", "#d9bd5a", "#b9c6ff"),
 )
 
 
@@ -170,6 +179,10 @@ figure { margin: 1.5rem 0 2rem; } figure img { display: block; width: 100%; heig
 .split > figure { margin-top: 0; }
 @media (min-width: 56rem) { .split { display: grid; grid-template-columns: 1fr 27rem; gap: 2rem; align-items: start; } }
 .single { max-width: var(--most, 30rem); }
+.sound { display: flex; flex-wrap: wrap; align-items: center; gap: .25rem 1rem; font: .875rem var(--sans);
+  margin: .5rem 0; }
+.sound span { min-width: 8rem; } audio { max-width: 100%; height: 2.25rem; }
+.works { font-size: .875rem; color: var(--muted); padding-left: 1.1rem; }
 figcaption { color: var(--muted); font-size: .875rem; line-height: 1.5; margin-top: .75rem; max-width: 46rem; }
 figcaption b, caption b { color: var(--ink); font-weight: 600; }
 .scroll { overflow-x: auto; margin: 1.25rem 0 2rem; -webkit-overflow-scrolling: touch; }
@@ -179,7 +192,8 @@ caption { text-align: left; color: var(--muted); font-size: .875rem; padding-bot
 th, td { padding: .5rem 1.25rem .5rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--rule); }
 thead th { color: var(--muted); font-weight: 500; font-size: .8rem; vertical-align: bottom;
   border-bottom: 1px solid var(--muted); }
-tbody th { font-weight: 600; } tbody tr:last-child > * { border-bottom: 1px solid var(--muted); }
+tbody th { font-weight: 400; } .unit { color: var(--muted); }
+tbody tr:last-child > * { border-bottom: 1px solid var(--muted); }
 .num { text-align: right; white-space: nowrap; } th:last-child, td:last-child { padding-right: 0; }
 .num .note { min-width: 0; }
 .note { display: block; color: var(--muted); font-weight: 400; font-size: .84rem; max-width: 27rem; min-width: 13rem;
@@ -198,6 +212,7 @@ tbody th { font-weight: 600; } tbody tr:last-child > * { border-bottom: 1px soli
 .issues { padding: 0; list-style: none; } .issues li { margin: 0 0 .6rem; padding: .6rem .9rem; border-radius: .4rem;
   background: var(--warn-bg); font-family: var(--sans); font-size: .9375rem; line-height: 1.5; }
 .issues li.fail { background: var(--bad-bg); color: inherit; } .issues li.warn { color: inherit; }
+.issues li.note-box { background: var(--panel); }
 pre { background: var(--panel); border-radius: .5rem; padding: .9rem 1rem; font: .84rem/1.5 var(--mono);
   white-space: pre-wrap; overflow-wrap: anywhere; margin: .75rem 0 1.25rem; } code { font: .88em var(--mono); }
 details { font-size: .9375rem; margin: 1rem 0; } summary { cursor: pointer; padding: .3rem 0; color: var(--link); }
@@ -215,7 +230,16 @@ footer p { border-top: 1px solid var(--rule); padding-top: 1rem; max-width: none
 @media (max-width: 40rem) { header { padding-top: 2rem; } body { font-size: 1rem; } .abstract { font-size: 1.075rem; }
   .tiles { grid-template-columns: 1fr 1fr; } .formula { margin-left: .5rem; font-size: 1.1rem; }
   .panels.small { grid-template-columns: 1fr 1fr; } .facts { grid-template-columns: 1fr; gap: 0; }
-  .facts dd { margin-bottom: .5rem; } th, td { padding-right: .9rem; } }
+  .facts dd { margin-bottom: .5rem; } th, td { padding-right: .9rem; }
+  .wide { overflow-x: auto; } .wide img { min-width: 30rem; }
+  .stacked { min-width: 0; width: 100%; } .stacked thead { display: none; }
+  .stacked tr, .stacked tbody th, .stacked td { display: block; border: 0; padding: .1rem 0; }
+  .stacked tr, .stacked tbody tr:last-child { border-bottom: 1px solid var(--rule); padding: .7rem 0; }
+  .stacked tbody tr:last-child > * { border: 0; } .stacked td:empty { display: none; }
+  .stacked td[data-label] { display: grid; grid-template-columns: 9.5rem 1fr; gap: .75rem; text-align: left;
+    white-space: normal; }
+  .stacked td[data-label]::before { content: attr(data-label); color: var(--muted); font-size: .84rem; }
+  .stacked .note { grid-column: 2; } .stacked th .note { margin-bottom: .35rem; max-width: none; } }
 @media print { :root { --paper: #fff; } @page { margin: 16mm 15mm; } html { font-size: 11.5px; } nav { display: none; }
   header { padding-top: 0; } main, header, footer { max-width: none; padding-left: 0; padding-right: 0; }
   p, ul, ol, .abstract, figcaption, caption > span { max-width: none; }

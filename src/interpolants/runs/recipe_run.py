@@ -13,6 +13,7 @@ from interpolants.framework.questions import ask
 from interpolants.framework.scores import Answered
 from interpolants.framework.stored import is_tree
 from interpolants.framework.task import Task
+from interpolants.runs.data_facts import keep_data
 from interpolants.runs.recipe import (
     Recipe,
     TaskTables,
@@ -21,6 +22,7 @@ from interpolants.runs.recipe import (
     make_method,
     make_questions,
     make_task,
+    roles_of,
 )
 from interpolants.runs.values import Place, Value
 
@@ -129,6 +131,7 @@ class CellWork:
             return found
         fitted = self.task.fit(self.unfitted, out=self.folder / TRAIN, resume=True, progress=self.progress)
         fitted.save(place)
+        keep_data(self.folder, *self.data, roles_of(self.tables, fitted), self.tables.split)
         return fitted
 
     @property

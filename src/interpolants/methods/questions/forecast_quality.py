@@ -32,7 +32,7 @@ class Oracle(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ForecastQuality(Question):
-    """Scores of ensembles one lag ahead against what came.
+    """How good ensembles one lag ahead are: proper scores against what came, their spread, and ranks.
 
     Attributes:
         context: Role of the states now.
@@ -103,7 +103,9 @@ class ForecastQuality(Question):
     def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
         """Rank histograms of the method and its rivals."""
         named = {"the method": own, **rivals}
-        panels = tuple(_ranks(title, one.arrays["ranks"]) for title, one in list(named.items())[:4])
+        panels = tuple(
+            _ranks(title.replace("_", " "), one.arrays["ranks"]) for title, one in list(named.items())[:4]
+        )
         caption = (
             "Rank of what came among the members of its ensemble; even (dashed) for a reliable ensemble."
         )

@@ -26,7 +26,7 @@ _CAPTION = "Log densities of held-out and of training rows; the two agree where 
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutLikelihood(Question):
-    """Log densities of a method at test rows, and at as many training rows.
+    """How likely held-out rows are under the method, and whether training rows are likelier.
 
     A method that has learnt a log density of its own (``fields.log_density_of``) is also asked how far that is from the
     density of its flow: the two agree where the learnt density obeys the flow's continuity equation.
@@ -47,7 +47,7 @@ class HeldOutLikelihood(Question):
             "Log-likelihood of training rows",
             "neither",
             "nats",
-            "Much above that of held-out rows: overfitted.",
+            "Overfitted where it is much above that of held-out rows.",
             floor_of="the exact density",
         ),
         "log_density_mismatch": About(

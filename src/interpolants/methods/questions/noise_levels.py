@@ -36,7 +36,7 @@ class ChoosesEps(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseLevels(Question):
-    """Distances of what a method makes at several noise levels to the test rows of a role.
+    """How far rows made at each noise level are from held-out rows.
 
     Where the method carries rows of ``start``, the test rows of that role are carried; else it draws its own starts.
     Scores are named after the distance and the level: ``sliced_w2_ode``, ``sliced_w2_eps_0_5``. A rival without a noise
@@ -179,7 +179,7 @@ class NoiseLevels(Question):
         for hue, (name, other) in enumerate(rivals.items(), start=1):
             there, _ = _numbers([other.values[key] for key in names])
             arrays = {"x": x, "y": there}
-            lines.append(Series(mark="line", arrays=arrays, name=name, hue=hue, dash=":"))
+            lines.append(Series(mark="line", arrays=arrays, name=name.replace("_", " "), hue=hue, dash=":"))
         ticks = tuple(float(k) for k in range(len(names)))
         shown = Axis(label="noise level", ticks=ticks, names=tuple(level_name(eps) for eps in self.eps))
         about = self.about(names[0])

@@ -19,7 +19,7 @@ from interpolants.metrics.estimate import Estimate
 
 @dataclass(frozen=True, kw_only=True)
 class SampleQuality(Question):
-    """Distances between samples and the test rows of a role.
+    """How far generated rows are from held-out rows.
 
     Attributes:
         role: Role that the samples should look like.
@@ -72,7 +72,11 @@ class SampleQuality(Question):
     def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
         """Samples beside real data: points, or rows of images."""
         named = {"real": own.arrays["real"], "samples": own.arrays["samples"]}
-        named |= {name: one.arrays["samples"] for name, one in rivals.items() if "samples" in one.arrays}
+        named |= {
+            name.replace("_", " "): one.arrays["samples"]
+            for name, one in rivals.items()
+            if "samples" in one.arrays
+        }
         return [samples_figure("samples", named)]
 
 
@@ -114,7 +118,14 @@ def _points(title: str, x: Tensor, like: Tensor) -> Panel:
         for i in range(2)
     ]
     series = Series(mark="points", arrays={"x": x[:, 0], "y": x[:, 1]}, dash="", size=_dot(len(x)), alpha=0.6)
-    return Panel(series=(series,), title=title, x=axes[0], y=axes[1])
+    inside = ((x[:, :2] >= low - margin) & (x[:, :2] <= high + margin)).all(1)
+    lost = 1 - float(inside.double().mean())
+    return Panel(
+        series=(series,),
+        title=title + (f", {100 * lost:.0f} % outside" if lost >= 0.005 else ""),
+        x=axes[0],
+        y=axes[1],
+    )
 
 
 def _dot(n: int) -> float:

@@ -22,7 +22,7 @@ class Checked(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class SelfTest(Question):
-    """What ``method.check()`` says: identities of the fields that need no truth, and arrivals beside their floors.
+    """What the method's own test says: identities of its fields that need no truth, and arrivals beside their floors.
 
     Attributes:
         n: Draws per check.

@@ -35,7 +35,7 @@ class Starting(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Trajectories(Question):
-    """Ends of one start, carried many times, and paths of several starts, at each noise level.
+    """What noise does: the ends of one start that is carried many times, and the paths of a few starts.
 
     Starts are test rows of ``start``, or the method's own (``start_points``) where it draws them.
 

@@ -1,0 +1,89 @@
+"""The worst of a run, in words: what failed, which claim surprised, which rival wins."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+from interpolants.framework.claims import Verdict
+from interpolants.framework.scores import Finding, Score
+from interpolants.reports.facts import CellFacts, QuestionFacts, RunFacts
+from interpolants.reports.readings import standing, title_of
+from interpolants.reports.words import listing, number, spaced, with_error
+
+QUICK = "A quick run: data and fits of seconds, to see that everything works. Its numbers say nothing about the method."
+_MOST = 3  # scores that are named with their numbers
+
+
+def findings_of(run: RunFacts) -> list[Finding]:
+    """All findings, grave ones first; those that several cells share are told once, with the cells."""
+    if not run.cells:
+        return [Finding("No cell of this run is finished.")]
+    found = [*map(_of_verdict, (v for v in run.verdicts if v.surprising or v.outcome == "undecided"))]
+    places: dict[Finding, list[str]] = {}
+    for cell in run.cells:
+        for finding in _of_cell(cell):
+            places.setdefault(finding, []).append(name_of(run, cell))
+    several = len(run.cells) > 1
+    found += [
+        Finding(f"{listing(cells)}: {one.text}", one.grave) if several else one
+        for one, cells in places.items()
+    ]
+    return sorted(found, key=lambda one: not one.grave)
+
+
+def name_of(run: RunFacts, cell: CellFacts) -> str:
+    """Name of a cell among those of its run."""
+    tasks = {one.task for one in run.cells}
+    seeds = {one.seed for one in run.cells}
+    parts = [cell.title] if len(tasks) > 1 else []
+    return ", ".join(parts + ([f"seed {cell.seed}"] if len(seeds) > 1 else [])) or cell.title
+
+
+def _of_verdict(verdict: Verdict) -> Finding:
+    gap = f"left less right side {with_error(verdict.gap, verdict.error)}"
+    if verdict.surprising:
+        return Finding(f"Claim “{verdict.claim.says}” {verdict.outcome}, against expectation ({gap}).")
+    return Finding(f"Claim “{verdict.claim.says}” is undecided: the error is too large ({gap}).", grave=False)
+
+
+def _of_cell(cell: CellFacts) -> Iterator[Finding]:
+    yield from cell.findings
+    for question in cell.questions:
+        yield from _of_question(question)
+    for text in cell.missing:
+        yield Finding(text, grave=False)
+
+
+def _of_question(question: QuestionFacts) -> Iterator[Finding]:
+    lost = [title_of(score) for score in question.scores if not math.isfinite(score.value)]
+    if lost:
+        yield Finding(f"{question.title}: not a finite number for {listing(lost, _MOST)}.")
+    names = dict.fromkeys(name for score in question.scores for name in score.rivals)
+    for name in names:
+        if name not in question.expected:
+            yield from _of_rival(question, name)
+
+
+def _of_rival(question: QuestionFacts, name: str) -> Iterator[Finding]:
+    beside = [score for score in question.scores if name in score.rivals]
+    judged = [score for score in beside if standing(score, name) != "unknown"]
+    worse = [score for score in judged if standing(score, name) == "worse"]
+    same = [score for score in judged if standing(score, name) == "same"]
+    if worse:
+        what = f"{spaced(name)} is better in {_share(worse, judged)}"
+        yield Finding(f"{question.title}: {what}: {_beside(worse, name)}.")
+    if same:
+        what = f"no better than {spaced(name)} in {_share(same, judged)}"
+        yield Finding(f"{question.title}: {what}: {_beside(same, name)}.", grave=False)
+
+
+def _share(some: Sequence[Score], every: Sequence[Score]) -> str:
+    if len(every) == 1:
+        return "the one measure"
+    if len(some) < len(every):
+        return f"{len(some)} of {len(every)} measures"
+    return "both measures" if len(every) == 2 else f"all {len(every)} measures"
+
+
+def _beside(scores: Sequence[Score], name: str) -> str:
+    told = [f"{title_of(s)} ({number(s.rivals[name])} against our {number(s.value)})" for s in scores]
+    return listing(told, _MOST)

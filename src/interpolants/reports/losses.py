@@ -1,0 +1,76 @@
+"""Curves of training: what was logged of each stage of a fit, as a figure."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from interpolants.framework.figures import Axis, Figure, Panel, Series
+from interpolants.reports.facts import StageFacts
+from interpolants.reports.words import spaced
+
+# Logged numbers that are clocks, counts or settings.
+_OTHERS = frozenset(("step", "seconds", "time", "lr", "epoch", "grad_norm", "skipped", "eta"))
+_MOST = 5
+CAPTION = (
+    "What training minimised, as it was logged. Faint: each logged step; bold: running mean. The least possible value "
+    "is often not zero: what cannot be predicted remains."
+)
+
+
+def loss_figure(stages: Sequence[StageFacts]) -> Figure | None:
+    """One panel per stage with at least two logged rows; None where there is none."""
+    told = [stage for stage in stages if len(stage.history) > 1 and _curves(stage)]
+    if not told:
+        return None
+    panels = tuple(_panel(stage, titled=len(stages) > 1) for stage in told)
+    wide = 480 if len(panels) == 1 else 340 * len(panels)
+    return Figure(name="training", panels=panels, caption=CAPTION, width=wide, height=270)
+
+
+def _panel(stage: StageFacts, *, titled: bool) -> Panel:
+    curves = _curves(stage)
+    lines = [line for hue, (name, xy) in enumerate(curves.items()) for line in _lines(name, *xy, hue)]
+    positive = all(bool((y > 0).all()) for _, y in curves.values())
+    wide = positive and max(float(y.max()) for _, y in curves.values()) > 3 * min(
+        float(y.min()) for _, y in curves.values()
+    )
+    y = Axis(label="loss", scale="log" if wide else "linear", grid=True)
+    title = f"stage {spaced(stage.name)}" if titled else ""
+    return Panel(series=tuple(lines), title=title, x=Axis(label="step"), y=y, legend="best")
+
+
+def _lines(name: str, step: Tensor, value: Tensor, hue: int) -> tuple[Series, Series]:
+    faint = Series(mark="line", arrays={"x": step, "y": value}, hue=hue, size=0.8, alpha=0.35)
+    bold = Series(
+        mark="line", arrays={"x": step, "y": running_mean(value)}, hue=hue, size=1.8, name=spaced(name)
+    )
+    return faint, bold
+
+
+def _curves(stage: StageFacts) -> dict[str, tuple[Tensor, Tensor]]:
+    """Name -> steps and values, without those that repeat an earlier one."""
+    found: dict[str, tuple[Tensor, Tensor]] = {}
+    for name in dict.fromkeys(key for row in stage.history for key in row if key not in _OTHERS):
+        rows = [row for row in stage.history if _is_number(row.get(name))]
+        if len(rows) < 2:
+            continue
+        step, value = (torch.tensor([float(row[key]) for row in rows]) for key in ("step", name))
+        if not any(value.shape == y.shape and torch.equal(value, y) for _, y in found.values()):
+            found[name] = step, value
+    return dict(list(found.items())[:_MOST])
+
+
+def running_mean(values: Tensor) -> Tensor:
+    """Mean over a centred window of about a twentieth of the curve, which shrinks at both ends."""
+    n = len(values)
+    place = torch.arange(n)
+    reach = torch.minimum(place, place.flip(0)).clamp(max=max(1, n // 40))
+    total = torch.cat([torch.zeros(1, dtype=torch.float64), values.double().cumsum(0)])
+    return (total[place + reach + 1] - total[place - reach]) / (2 * reach + 1)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,90 @@
+"""What the data of a cell were, in words: written when they are read, so that a report need not read them again."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from interpolants.foundations.storage import write_text
+from interpolants.framework.roles import Role
+from interpolants.framework.task import Task
+from interpolants.reports.facts import RoleFacts
+from interpolants.runs.values import Source, Value
+
+FILE = "data.json"
+_SPLITS = {
+    "random": "Rows are parted at random",
+    "time": "The last rows are held out",
+    "group": "Whole groups are held out",
+    "given": "Rows are parted as the data say",
+    "none": "Nothing is held out",
+}
+
+
+def keep_data(
+    folder: Path, task: Task, values: Mapping[str, Value], roles: Sequence[Role], split: Mapping[str, Any]
+) -> None:
+    """Write what the data of a cell are into its folder.
+
+    Args:
+        folder: The cell's folder.
+        task: The data, parted.
+        values: Where each role's value came from.
+        roles: The roles.
+        split: Table of the split.
+    """
+    facts = [asdict(role_facts(role, task, values[role.name])) for role in roles if role.name in values]
+    told = {"split": split_words(split, values), "in_sample": task.in_sample, "roles": facts}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_text(folder / FILE, json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+
+
+def kept_data(folder: Path) -> dict[str, Any] | None:
+    """What :func:`keep_data` wrote, roles as facts; None where there is nothing."""
+    file = folder / FILE
+    if not file.is_file():
+        return None
+    told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return {**told, "roles": tuple(RoleFacts(**role) for role in told["roles"])}
+
+
+def role_facts(role: Role, task: Task, value: Value) -> RoleFacts:
+    """A role with its rows by part."""
+    parts = task.rows.get(task.axes.get(role.name, ""), {})
+    return RoleFacts(
+        role=role.name,
+        name=value.source.name,
+        about=role.about,
+        origin=value.source.origin,
+        licence=value.source.licence,
+        shape=one_row(value.value, value.source),
+        rows={part: len(rows) for part, rows in parts.items() if len(rows)},
+        notes=value.source.notes,
+    )
+
+
+def one_row(value: Any, source: Source) -> str:
+    """A row of a value in words; empty where rows are not plain."""
+    if isinstance(value, list | tuple) and value and isinstance(value[0], str):
+        return "a text"
+    if hasattr(value, "columns"):
+        return f"{len(value.columns)} columns"
+    if not isinstance(value, Tensor) or not value.ndim:
+        return ""
+    if value.ndim == 1:
+        return f"one of {len(source.classes)} classes" if source.classes else "a number"
+    if value.ndim == 2:
+        return "1 number" if value.shape[1] == 1 else f"{value.shape[1]} numbers"
+    return " × ".join(str(size) for size in value.shape[1:])
+
+
+def split_words(split: Mapping[str, Any], values: Mapping[str, Value]) -> str:
+    """How rows were parted, in words."""
+    own = [role for role, value in values.items() if value.parts is not None]
+    told = _SPLITS[str(split.get("by", "random"))]
+    if own:
+        return f"The data of {', '.join(own)} came with a part to be tested on"
+    return told

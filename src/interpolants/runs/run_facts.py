@@ -1,0 +1,247 @@
+"""What a report shows of a run of a recipe: its cells, models, data and answers as plain data."""
+
+import inspect
+import json
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, fields, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from interpolants.foundations.bibliography import read_works
+from interpolants.foundations.errors import InterpolantsError
+from interpolants.foundations.records import record_of
+from interpolants.foundations.registry import find_card
+from interpolants.foundations.storage import write_text
+from interpolants.framework.experiment import MANIFEST, stored_answers
+from interpolants.framework.figures import Figure
+from interpolants.framework.method import Method
+from interpolants.framework.scores import Answered, Finding
+from interpolants.reports.facts import CellFacts, ModelFacts, QuestionFacts, RunFacts, StageFacts
+from interpolants.reports.words import setting, spaced
+from interpolants.runs.data_facts import keep_data, kept_data
+from interpolants.runs.recipe import TaskTables, make_claims, make_questions, roles_of
+from interpolants.runs.recipe_files import CONFIG, RecipeFolder, tables_of
+from interpolants.runs.recipe_run import TRAIN, CellWork, RecipeRun
+
+COMMAND = "command.txt"
+
+
+def keep_command(out: Path, command: str) -> None:
+    """Keep the command that began a run; one that goes on with it changes nothing."""
+    if not (out / COMMAND).exists():
+        write_text(out / COMMAND, command + "\n")
+
+
+def run_facts(folder: RecipeFolder, found: Answered) -> RunFacts:
+    """All that a report shows of a run.
+
+    Args:
+        folder: The run.
+        found: What its cells say together.
+    """
+    recipe, out = folder.recipe, folder.out
+    run = RecipeRun(recipe)
+    answers = stored_answers(run, out)
+    cells = [_cell(CellWork(TaskTables(**cell["task"]), cell["seed"], recipe.seeds, out / "work" / name), answers[name])
+             for name, cell in run.cells().items() if name in answers]  # fmt: skip
+    return RunFacts(
+        title=recipe.title or " and ".join(dict.fromkeys(cell.model.title for cell in cells)) or "A run",
+        cells=cells,
+        verdicts=found.verdicts,
+        budget=recipe.budget,
+        seed=recipe.seed,
+        again=shlex.join(["interpolants", "run", "--config", str(out / CONFIG), "--out", f"{out}-again"]),
+        settings=tables_of(recipe),
+        **_circumstances(out),
+    )
+
+
+def _circumstances(out: Path) -> dict[str, Any]:
+    """Command, versions, machine and time."""
+    head = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
+    machine = head.get("hardware", {})
+    told = [machine.get("cpu"), f"{machine.get('cores')} cores", f"{machine.get('threads')} threads"]
+    named = {"python": "python", "torch": "torch", "numpy": "numpy", "library": "interpolants"}
+    command = out / COMMAND
+    return {
+        "command": command.read_text(encoding="utf-8").strip() if command.is_file() else "",
+        "versions": {name: str(head[key]) for key, name in named.items() if key in head},
+        "machine": ", ".join(str(part) for part in told if part),
+        "created": str(head.get("started", "")),
+        "seconds": head.get("seconds"),
+    }
+
+
+def _cell(work: CellWork, answered: Answered) -> CellFacts:
+    tables, missing = work.tables, []
+    data: Mapping[str, Any] = {"roles": (), "split": "", "in_sample": False}
+    stages: Sequence[StageFacts] = ()
+    try:
+        model, stages = _model(work.method, tables), list(stages_of(work.method, work.folder / TRAIN))
+    except InterpolantsError as error:  # it holds code of a user
+        model = _unread_model(tables)
+        missing.append(f"The model could not be read for this report: {error}")
+    try:
+        data = _data(work)
+    except (InterpolantsError, OSError) as error:  # a file that is gone since the fit
+        missing.append(f"The data could not be read for this report: {error}")
+    findings = [Finding("It is judged on the rows it has learnt from: nothing was held out.", grave=False)]
+    return CellFacts(
+        task=tables.name,
+        title=tables.title or (model.title if tables.name == "main" else spaced(tables.name).capitalize()),
+        model=model,
+        seed=work.seed,
+        data=data["roles"],
+        split=data["split"],
+        stages=stages,
+        questions=[_question(tables, table, answered) for table in tables.ask],
+        findings=[*answered.findings, *(findings if data["in_sample"] and tables.ask else [])],
+        missing=missing,
+    )
+
+
+def _data(work: CellWork) -> Mapping[str, Any]:
+    found = kept_data(work.folder)
+    if found is None:  # a run of an earlier version
+        roles = roles_of(work.tables, work.unfitted)
+        keep_data(work.folder, *work.data, roles, work.tables.split)
+        found = kept_data(work.folder)
+    assert found is not None
+    return found
+
+
+# --- models --------------------------------------------------------------------------------------------------
+
+
+def _model(method: Method, tables: TaskTables) -> ModelFacts:
+    card, works = find_card(tables.method["kind"], "method", "report"), read_works()
+    return ModelFacts(
+        title=card.title,
+        opening=_opening(method),
+        formulas=list(formulas_of(method)),
+        settings=_chosen(method, tables.method),
+        parameters=sum(p.numel() for p in {id(p): p for p in _parameters(method.state)}.values()),
+        limits=card.limits,
+        sources=[(str(works[key]), works[key].link) for key in card.sources if key in works],
+    )
+
+
+def _unread_model(tables: TaskTables) -> ModelFacts:
+    card = find_card(tables.method["kind"], "method", "report")
+    settings = {name: value for name, value in tables.method.items() if name not in ("kind", "seed")}
+    return ModelFacts(title=card.title, settings=settings, limits=card.limits)
+
+
+def _opening(member: object) -> str:
+    return (inspect.getdoc(type(member)) or "").partition("\n")[0].replace("`", "")
+
+
+def _chosen(method: Method, table: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of the recipe that differ from the defaults and that results depend on."""
+    defaults = {f.name: f.default_factory() if f.default is MISSING and f.default_factory is not MISSING else f.default
+                for f in fields(method)}  # type: ignore[arg-type]  # fmt: skip
+    silent = {"kind", "seed", *(name for name in method.free if name != "steps")}
+    plain = {name: value for name, value in table.items() if name not in silent}
+    return {name: value for name, value in plain.items() if value != defaults.get(name)}
+
+
+def formulas_of(method: Method) -> Iterator[str]:
+    """Formulas of a method and of the members among its settings, in plain text."""
+    values = [getattr(method, f.name, None) for f in fields(method)]  # type: ignore[arg-type]
+    for member in (method, *values):
+        if isinstance(several := getattr(member, "formulas", None), tuple):
+            yield from several
+        elif isinstance(one := getattr(member, "formula", None), str) and one:
+            yield one
+
+
+def _parameters(tree: Any) -> Iterator[Tensor]:
+    """Parameters of all networks in a state; those of methods inside too."""
+    if isinstance(tree, nn.Module):
+        yield from tree.parameters()
+    elif isinstance(tree, Method):
+        yield from _parameters(tree.state)
+    elif isinstance(tree, Mapping):
+        for part in tree.values():
+            yield from _parameters(part)
+    elif isinstance(tree, list | tuple):
+        for part in tree:
+            yield from _parameters(part)
+    elif (known := record_of(tree)) is not None:
+        yield from _parameters(known.parts(tree))
+
+
+def stages_of(method: Method, folder: Path) -> Iterator[StageFacts]:
+    """Stages of a fit: what the method remembers, and those of methods inside, from their logs.
+
+    Args:
+        method: The fitted method.
+        folder: Where it was fitted.
+    """
+    history = method.about.get("history", {})
+    for name, rows in history.items():
+        yield StageFacts(name=name, history=rows, seconds=_seconds(folder / name))
+    for log in sorted(folder.glob("*/*/**/log.jsonl")):
+        name = log.parent.relative_to(folder).as_posix()
+        if name not in history:
+            yield StageFacts(name=name, history=_rows(log), seconds=_seconds(log.parent))
+
+
+def _seconds(stage: Path) -> float | None:
+    rows = _rows(stage / "times.jsonl")
+    return float(rows[-1]["seconds"]) if rows and "seconds" in rows[-1] else None
+
+
+def _rows(file: Path) -> list[dict[str, Any]]:
+    if not file.is_file():
+        return []
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+# --- questions -----------------------------------------------------------------------------------------------
+
+
+def _question(tables: TaskTables, table: Mapping[str, Any], answered: Answered) -> QuestionFacts:
+    name = str(table.get("name", table["question"]))
+    title = find_card(table["question"], "question", "report").title
+    asked = {key: value for key, value in table.items() if key not in ("question", "name", "rivals")}
+    made = {one: question for one, question, _ in make_questions(tables)}
+    return QuestionFacts(
+        name=name,
+        title=title if name == table["question"] else f"{title}: {spaced(name)}",
+        opening=_opening(made[name]),
+        settings=asked,
+        rivals=dict(_rival(rival) for rival in table.get("rivals", ())),
+        expected=_expected(tables, name),
+        scores=[s for s in answered.scores if s.name.startswith(f"{name}.")],
+        figures=_figures(name, answered),
+        texts={k.partition("/")[2]: v for k, v in answered.texts.items() if k.startswith(f"{name}/")},
+    )
+
+
+def _figures(name: str, answered: Answered) -> list[Figure]:
+    return [
+        replace(figure, name=figure.name.removeprefix(f"{name}-"))
+        for figure in answered.figures
+        if figure.name.startswith(f"{name}-")
+    ]
+
+
+def _rival(rival: Any) -> tuple[str, str]:
+    """Name of a rival, as answers have it, and what it is."""
+    table: dict[str, Any] = {"kind": rival} if isinstance(rival, str) else dict(rival)
+    name = table.pop("name", "")
+    if "twin" in table:
+        return name or "twin", f"the same method with {setting(dict(table['twin']))}"
+    card = find_card(table.pop("kind"), "method", "report")
+    changed = f" ({setting(table)})" if table else ""
+    return name or card.id, f"{card.title}{changed}"
+
+
+def _expected(tables: TaskTables, question: str) -> list[str]:
+    """Rivals that should win: oracles, and those of claims that should fail."""
+    claims = [claim for claim in make_claims(tables) if claim.parts.question == question]
+    return [c.parts.rival for c in claims if c.parts.rival and (c.role == "oracle" or c.expected == "fails")]
