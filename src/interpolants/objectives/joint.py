@@ -8,6 +8,7 @@ from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.registry import members
 from interpolants.foundations.types import Condition, Field
 from interpolants.objectives.losses import (
+    DrawnLoss,
     EnergyLoss,
     HyvarinenLoss,
     LogDensityLoss,
@@ -16,12 +17,12 @@ from interpolants.objectives.losses import (
     mean_of_pair,
     twice,
 )
-from interpolants.paths.path import Path
+from interpolants.paths.path import Path, PathSample
 
 Weight = Callable[[Tensor, Tensor], Mapping[str, Tensor]]
 
 
-class JointLoss:
+class JointLoss(DrawnLoss[dict[str, Tensor]]):
     """Several objectives on one trunk: one draw of the path and one network evaluation for all heads.
 
     Args:
@@ -46,7 +47,7 @@ class JointLoss:
         self.objectives, self.weight = tuple(objectives), weight
 
     @property
-    def path(self) -> Path:
+    def path(self) -> Path:  # type: ignore[override]  # that of the objectives
         """The shared path."""
         return self.objectives[0].path
 
@@ -55,24 +56,18 @@ class JointLoss:
         """Quantities that the heads predict."""
         return tuple(objective.predicts for objective in self.objectives)
 
-    def __call__(
-        self,
-        field: Field,
-        *,
-        x0: Tensor | None = None,
-        x1: Tensor,
-        t: Tensor,
-        z: Tensor | None = None,
-        cond: Condition = None,
-        generator: Generator | None = None,
+    def pairs_with(self, x0: Tensor | None) -> bool:
+        """Whether one of the objectives asks for pairs."""
+        return any(objective.pairs_with(x0) for objective in self.objectives)
+
+    def at(
+        self, field: Field, sample: PathSample, cond: Condition, *, pairs: bool, generator: Generator | None
     ) -> dict[str, Tensor]:
-        """Per-sample losses ``(B,)`` by head; ``field`` returns ``(B, K, *D)``, or ``(B, *D)`` for a single head."""
+        """Losses by head; ``field`` returns ``(B, K, *D)``, or ``(B, *D)`` for a single head."""
         if len(self.objectives) == 1 and self.weight is None:
             (only,) = self.objectives
-            return {only.predicts: only(field, x0=x0, x1=x1, t=t, z=z, cond=cond, generator=generator)}
-        sample = self.path.sample(x0=x0, x1=x1, t=t, z=z, generator=generator)
-        paired = any(objective.pairs_with(x0) for objective in self.objectives)
-        if paired:
+            return {only.predicts: only.at(field, sample, cond, pairs=pairs, generator=generator)}
+        if pairs:
             sample, cond = antithetic_pair(self.path, sample), twice(cond)
         output = field(sample.x_t, sample.t, cond)
         heads = self._split(output, sample.x_t)
@@ -83,7 +78,7 @@ class JointLoss:
         if self.weight is not None:
             weights = self.weight(sample.x_t, sample.t)
             losses = {name: loss * weights[name] for name, loss in losses.items()}
-        return {name: mean_of_pair(loss) for name, loss in losses.items()} if paired else losses
+        return {name: mean_of_pair(loss) for name, loss in losses.items()} if pairs else losses
 
     def _split(self, output: Tensor, x: Tensor) -> tuple[Tensor, ...]:
         count = len(self.objectives)

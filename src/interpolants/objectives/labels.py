@@ -27,23 +27,15 @@ class LabelLoss(Objective):
         """There is none in the state's shape."""
         raise invalid("LabelLoss", "the target is the label, not a state", "a request for one")
 
-    def __call__(
-        self,
-        field: Field,
-        *,
-        x0: Tensor | None = None,
-        x1: Tensor,
-        t: Tensor,
-        z: Tensor | None = None,
-        cond: Condition = None,
-        generator: Generator | None = None,
+    def at(
+        self, field: Field, sample: PathSample, cond: Condition, *, pairs: bool, generator: Generator | None
     ) -> Tensor:
-        """Per-sample losses ``(B,)`` in nats; arguments as in ``path.sample``, ``cond`` the labels ``(B,)``."""
-        if not isinstance(cond, Tensor) or cond.is_floating_point() or cond.shape != x1.shape[:1]:
+        """Losses in nats; ``cond`` are the labels ``(B,)``."""
+        rows = len(sample.x_t)
+        if not isinstance(cond, Tensor) or cond.is_floating_point() or cond.shape != (rows,):
             what = f"{cond.dtype} {tuple(cond.shape)}" if isinstance(cond, Tensor) else type(cond).__name__
-            raise invalid("LabelLoss", f"cond must be integer labels ({len(x1)},)", what)
-        sample = self.path.sample(x0=x0, x1=x1, t=t, z=z, generator=generator)
+            raise invalid("LabelLoss", f"cond must be integer labels ({rows},)", what)
         logits = field(sample.x_t, sample.t)
-        if logits.ndim != 2 or len(logits) != len(x1):
-            raise invalid("LabelLoss", f"the field must return logits ({len(x1)}, K)", tuple(logits.shape))
+        if logits.ndim != 2 or len(logits) != rows:
+            raise invalid("LabelLoss", f"the field must return logits ({rows}, K)", tuple(logits.shape))
         return functional.cross_entropy(logits, cond.long(), reduction="none")

@@ -17,7 +17,7 @@ Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 2.3 an
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 import torch
 from torch import Generator, Tensor
@@ -34,8 +34,50 @@ FORMS = ("squared_error", "quadratic")
 WEIGHTINGS = ("none", "noise", "likelihood")
 
 
+Loss = TypeVar("Loss")
+
+
+class DrawnLoss(ABC, Generic[Loss]):
+    """A loss at draws of a path: called with a field and end points it draws ``x_t`` and asks the field there."""
+
+    path: Path
+
+    def __call__(
+        self,
+        field: Field,
+        *,
+        x0: Tensor | None = None,
+        x1: Tensor,
+        t: Tensor,
+        z: Tensor | None = None,
+        cond: Condition = None,
+        generator: Generator | None = None,
+    ) -> Loss:
+        """Per-sample losses ``(B,)``; arguments as in ``path.sample``."""
+        sample = self.path.sample(x0=x0, x1=x1, t=t, z=z, generator=generator)
+        return self.at(field, sample, cond, pairs=self.pairs_with(x0), generator=generator)
+
+    @abstractmethod
+    def pairs_with(self, x0: Tensor | None) -> bool:
+        """Whether draws are mirrored for this start."""
+
+    @abstractmethod
+    def at(
+        self, field: Field, sample: PathSample, cond: Condition, *, pairs: bool, generator: Generator | None
+    ) -> Loss:
+        """Per-sample losses at one draw.
+
+        Args:
+            field: The field.
+            sample: The draw.
+            cond: Condition of each row.
+            pairs: Average over the draw and its mirror image in z.
+            generator: Draws whatever else is needed.
+        """
+
+
 @dataclass(frozen=True)
-class Objective(ABC):
+class Objective(DrawnLoss[Tensor]):
     """A per-sample loss of a field; call it with a network and end points, get ``(B,)``.
 
     Args:
@@ -93,23 +135,18 @@ class Objective(ABC):
             return False
         return self.is_antithetic
 
-    def __call__(
-        self,
-        field: Field,
-        *,
-        x0: Tensor | None = None,
-        x1: Tensor,
-        t: Tensor,
-        z: Tensor | None = None,
-        cond: Condition = None,
-        generator: Generator | None = None,
+    def at(
+        self, field: Field, sample: PathSample, cond: Condition, *, pairs: bool, generator: Generator | None
     ) -> Tensor:
-        """Per-sample losses ``(B,)``; arguments as in ``path.sample``."""
-        sample = self.path.sample(x0=x0, x1=x1, t=t, z=z, generator=generator)
-        if not self.pairs_with(x0):
-            return self.compare(field(sample.x_t, sample.t, cond), sample)
+        """Losses of what the field says at the draw."""
+        if not pairs:
+            return self.compare(self.predict(field, sample, cond), sample)
         pair = antithetic_pair(self.path, sample)
-        return mean_of_pair(self.compare(field(pair.x_t, pair.t, twice(cond)), pair))
+        return mean_of_pair(self.compare(self.predict(field, pair, twice(cond)), pair))
+
+    def predict(self, field: Field, sample: PathSample, cond: Condition) -> Tensor:
+        """What is compared with the target: the field itself, or what follows from it."""
+        return field(sample.x_t, sample.t, cond)
 
     def compare(self, prediction: Tensor, sample: PathSample) -> Tensor:
         """Per-sample losses of predictions made at ``sample``."""
@@ -272,23 +309,9 @@ class EnergyLoss(ScoreLoss):
     learns: ClassVar[tuple[str, ...]] = ()
     formula: ClassVar[str] = "|-∇E + z/γ|²"
 
-    def __call__(
-        self,
-        field: Field,
-        *,
-        x0: Tensor | None = None,
-        x1: Tensor,
-        t: Tensor,
-        z: Tensor | None = None,
-        cond: Condition = None,
-        generator: Generator | None = None,
-    ) -> Tensor:
-        """Per-sample losses ``(B,)``; the gradient of the energy is kept differentiable."""
-
-        def score(x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
-            return -_slope(field, x, t, cond, "EnergyLoss: an energy")
-
-        return super().__call__(score, x0=x0, x1=x1, t=t, z=z, cond=cond, generator=generator)
+    def predict(self, field: Field, sample: PathSample, cond: Condition) -> Tensor:
+        """The score of the energy; the gradient is kept differentiable."""
+        return -_slope(field, sample.x_t, sample.t, cond, "EnergyLoss: an energy")
 
 
 @dataclass(frozen=True)
@@ -302,24 +325,10 @@ class LogDensityLoss(NoiseLoss):
     learns: ClassVar[tuple[str, ...]] = (predicts,)
     formula: ClassVar[str] = "|γ ∇u + z|²"
 
-    def __call__(
-        self,
-        field: Field,
-        *,
-        x0: Tensor | None = None,
-        x1: Tensor,
-        t: Tensor,
-        z: Tensor | None = None,
-        cond: Condition = None,
-        generator: Generator | None = None,
-    ) -> Tensor:
-        """Per-sample losses ``(B,)``; the gradient of the log density is kept differentiable."""
-
-        def noise(x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
-            score = _slope(field, x, t, cond, "LogDensityLoss: a log density")
-            return derive(self.path, {"score": score}, ("noise",), x, t)["noise"]
-
-        return super().__call__(noise, x0=x0, x1=x1, t=t, z=z, cond=cond, generator=generator)
+    def predict(self, field: Field, sample: PathSample, cond: Condition) -> Tensor:
+        """The mean noise of the log density; the gradient is kept differentiable."""
+        score = _slope(field, sample.x_t, sample.t, cond, "LogDensityLoss: a log density")
+        return derive(self.path, {"score": score}, ("noise",), sample.x_t, sample.t)["noise"]
 
 
 def _slope(field: Field, x: Tensor, t: Tensor, cond: Condition, what: str) -> Tensor:
@@ -362,19 +371,10 @@ class HyvarinenLoss(Objective):
         """There is none: the loss is implicit."""
         raise invalid("HyvarinenLoss", "the loss is implicit and has no target", "a request for one")
 
-    def __call__(
-        self,
-        field: Field,
-        *,
-        x0: Tensor | None = None,
-        x1: Tensor,
-        t: Tensor,
-        z: Tensor | None = None,
-        cond: Condition = None,
-        generator: Generator | None = None,
+    def at(
+        self, field: Field, sample: PathSample, cond: Condition, *, pairs: bool, generator: Generator | None
     ) -> Tensor:
-        """Per-sample losses ``(B,)``, up to a constant the squared error of the score."""
-        sample = self.path.sample(x0=x0, x1=x1, t=t, z=z, generator=generator)
+        """Up to a constant the squared error of the score."""
 
         def score(x: Tensor) -> Tensor:
             s = field(x, sample.t, cond)
