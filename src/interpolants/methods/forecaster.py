@@ -21,9 +21,8 @@ from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.parts.choices import choose_path, choose_times
-from interpolants.methods.parts.conditions import ConditionForm, leave_to_method
+from interpolants.methods.parts.conditions import ConditionForm, told_net
 from interpolants.methods.parts.forecasts import check_sizes, ensemble_of, pair_roles
-from interpolants.nets.build import choose_net
 from interpolants.objectives.joint import JointLoss
 from interpolants.objectives.point_source_loss import PointSourceLoss
 from interpolants.paths.mirror import Diffusive
@@ -111,9 +110,7 @@ class Forecaster(Trained):
         path = self.path
         if path == "auto":
             path = Diffusive(scale=max(0.5 * _inner_variance(first, second, self.seed), _LEAST_SCALE))
-        form, shape = ConditionForm.of(cond), tuple(now.shape[1:])
-        sizes = {"labels": form.labels, "vector": form.vector, "field": form.field}
-        net = StartNet(self.net, shape, **sizes, seed=self.seed)
+        net = StartNet(self.net, tuple(now.shape[1:]), ConditionForm.of(cond), seed=self.seed)
         times = choose_times("Forecaster", self.times, path)
         known = start_at(first, cond)
         batches = PairBatches(
@@ -219,9 +216,7 @@ class StartNet(Remembered, id="start_net"):
     Args:
         net: As in :class:`Forecaster`; one of the library's is made in float32.
         shape: Event shape of the state.
-        labels: Number of labels among the conditions; 0 for none.
-        vector: Length of condition vectors; 0 for none.
-        field: Channels of condition fields; 0 for none.
+        form: What is known of each row.
         seed: Seed of the initial weights.
 
     Raises:
@@ -232,25 +227,18 @@ class StartNet(Remembered, id="start_net"):
         self,
         net: Any,
         shape: tuple[int, ...],
+        form: ConditionForm | None = None,
         *,
-        labels: int = 0,
-        vector: int = 0,
-        field: int = 0,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.form = ConditionForm(labels, vector, field)
+        self.form = form or ConditionForm()
         self.place = "vector" if len(shape) == 1 else "field"
-        if field and self.place == "vector":
+        if self.form.field and self.place == "vector":
             rule = "cond must be labels or vectors for states that are vectors"
             raise invalid("Forecaster.fit", rule, "fields")
-        if isinstance(net, nn.Module):
-            self.net = net
-            return
-        settings = {"kind": net} if isinstance(net, str) else dict(net)
-        leave_to_method("Forecaster", settings, _OURS)
-        settings |= self.form.settings(**{self.place: shape[0]})
-        self.net = choose_net(settings, shape, 1, None, seed, who="Forecaster").float()
+        made = told_net("Forecaster", net, shape, self.form.settings(**{self.place: shape[0]}), _OURS, seed)
+        self.net = made if isinstance(net, nn.Module) else made.float()
 
     def forward(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
         """The network's output, ``(B, *D)``."""

@@ -219,14 +219,8 @@ class TokenBridge(Trained):
         Returns:
             ``n`` texts, or tokens ``(n, L)``, as those of the fit came.
         """
-        options: dict[str, Any] = {
-            "sampler": sampler,
-            "steps": steps,
-            "cond": cond,
-            "seed": seed,
-            "first_index": first_index,
-        }
-        return self.draw(n, length, **options).x
+        known: dict[str, Any] = {"cond": cond, "seed": seed, "first_index": first_index}
+        return self.draw(n, length, sampler=sampler, steps=steps, **known).x
 
     @capability(reads={"x": _PROMPT}, like="x")
     def complete(
@@ -267,14 +261,9 @@ class TokenBridge(Trained):
             raise invalid("TokenBridge.complete", rule, n, "Repeat the prompts.")
         times = (n or 1) if len(x) == 1 else 1
         cond = None if cond is None else cond.repeat(times, *(1,) * (cond.ndim - 1))
-        options: dict[str, Any] = {
-            "sampler": sampler,
-            "steps": steps,
-            "cond": cond,
-            "seed": seed,
-            "first_index": first_index,
-        }
-        return self.draw(length=length or x.shape[1], prompt=x.repeat(times, 1), **options).x
+        known: dict[str, Any] = {"cond": cond, "seed": seed, "first_index": first_index}
+        prompt, length = x.repeat(times, 1), length or x.shape[1]
+        return self.draw(length=length, prompt=prompt, sampler=sampler, steps=steps, **known).x
 
     @capability(reads={"x": "tokens"}, like="x")
     def log_prob(

@@ -4,7 +4,7 @@ Letters: ``X_{s,t}(x)`` the state at time t of the flow that is at x at time s; 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition
 from interpolants.framework.capabilities import capability, verb
 from interpolants.framework.frames import Standard
-from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.flow_map.rules import RULES, Rule, diagonal
@@ -27,6 +26,7 @@ from interpolants.methods.parts.choices import choose_coupling, flow_path
 from interpolants.methods.parts.conditions import ConditionForm
 from interpolants.methods.parts.learning import in_one_precision
 from interpolants.methods.parts.start_points import StartPoints
+from interpolants.methods.parts.two_ends import TwoEnds
 from interpolants.objectives.times import StratifiedTimes
 from interpolants.paths.path import Path
 from interpolants.training.pairs import PairBatches, finished
@@ -35,7 +35,7 @@ DIRECTIONS = ("both", "forward")
 verb("jump", "x", "s", "t")
 
 
-class FlowMap(Trained):
+class FlowMap(TwoEnds):
     """Learn the flow and its jumps ``X_{s,t}`` in one network, without a teacher.
 
     ::
@@ -75,7 +75,6 @@ class FlowMap(Trained):
         "summary": "Use agreement(x).",
     }
 
-    path: Any = "linear"
     rule: str = "semigroup"
     net: Any = "auto"
     coupling: Any = "independent"
@@ -94,28 +93,6 @@ class FlowMap(Trained):
         self.path: Path = flow_path("FlowMap", self.path)
         self.coupling = choose_coupling("FlowMap", self.coupling)
 
-    def roles(self) -> tuple[Role, ...]:
-        """Samples of both ends, and what is known of the rows of x1."""
-        x0 = (
-            ()
-            if self.path.is_one_sided
-            else (Role(name="x0", axis="x0", like="x1", about="samples at t = 0"),)
-        )
-        x1 = Role(name="x1", axis="x1", about="samples at t = 1")
-        return (*x0, x1, Role(name="cond", kind="condition", axis="x1", optional=True))
-
-    def fit(self, x0: Any = None, x1: Any = None, *, cond: Any = None, **options: Any) -> Self:
-        """Learn from samples of both ends.
-
-        Args:
-            x0: Samples of rho0, ``(N0, *D)``; left out where the path starts from a Gaussian base.
-            x1: Samples of rho1, ``(N1, *D)``.
-            cond: What is known of each row of ``x1``: labels ``(N1,)``, vectors ``(N1, C)`` or fields ``(N1, C, *D)``.
-            options: As in :meth:`interpolants.framework.method.Method.fit`.
-        """
-        given = {"x0": x0, "x1": x1, "cond": cond}
-        return super().fit(**{name: value for name, value in given.items() if value is not None}, **options)
-
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Both losses at once."""
         data = in_one_precision("FlowMap.fit", data)
@@ -133,9 +110,7 @@ class FlowMap(Trained):
         return {"net": finished(net, result, prefix=""), "frame": frame, "starts": starts}
 
     def _new_net(self, x1: Tensor, cond: Tensor | None) -> TwoTimeNet:
-        form = ConditionForm.of(cond)
-        sizes = {"labels": form.labels, "vector": form.vector, "field": form.field}
-        net = TwoTimeNet(self.net, tuple(x1.shape[1:]), **sizes, seed=self.seed)
+        net = TwoTimeNet(self.net, tuple(x1.shape[1:]), ConditionForm.of(cond), seed=self.seed)
         return net if isinstance(self.net, nn.Module) else net.to(x1.dtype)
 
     def _power(self) -> float:

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 from interpolants.foundations.ops import batch_time
 from interpolants.foundations.remembered import Remembered
 from interpolants.foundations.types import Condition
-from interpolants.methods.parts.conditions import ConditionForm, leave_to_method
-from interpolants.nets.build import choose_net
+from interpolants.methods.parts.conditions import ConditionForm, told_net
 from interpolants.nets.embeddings import FourierTime
 
 _OURS = ("time_features", "cond_dim", "n_classes", "cond_channels", "heads")
@@ -25,9 +24,7 @@ class TwoTimeNet(Remembered, id="two_time_net"):
         net: As in :func:`interpolants.nets.build.choose_net`, or an ``nn.Module`` called as ``net(x, s, t)``
             (``net(x, s, t, cond)`` with conditions).
         shape: Event shape of the state.
-        labels: Number of labels among the conditions; 0 for none.
-        vector: Length of condition vectors; 0 for none.
-        field: Channels of condition fields; 0 for none.
+        form: What is known of each row.
         features: Features of each of the two times, even.
         highest: Highest frequency, in turns per unit of time.
         seed: Seed of the initial weights.
@@ -42,25 +39,18 @@ class TwoTimeNet(Remembered, id="two_time_net"):
         self,
         net: Any,
         shape: tuple[int, ...],
+        form: ConditionForm | None = None,
         *,
-        labels: int = 0,
-        vector: int = 0,
-        field: int = 0,
         features: int = 8,
         highest: float = 2.0,
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.form = ConditionForm(labels, vector, field)
+        self.form = form or ConditionForm()
         self.is_own = isinstance(net, nn.Module)
         self.phi = FourierTime(features, high=highest)
-        if isinstance(net, nn.Module):
-            self.net = net
-            return
-        settings = {"kind": net} if isinstance(net, str) else dict(net)
-        leave_to_method("FlowMap", settings, _OURS)
-        settings |= {"time_features": 0, **self.form.settings(vector=2 * features)}
-        self.net = choose_net(settings, shape, 1, None, seed, who="FlowMap")
+        told = {"time_features": 0, **self.form.settings(vector=2 * features)}
+        self.net = told_net("FlowMap", net, shape, told, _OURS, seed)
 
     def forward(self, x: Tensor, s: Tensor | float, t: Tensor | float, cond: Tensor | None = None) -> Tensor:
         """Average velocity between the times: ``x (B, *D)``, times 0-d or ``(B,)`` -> ``(B, *D)``."""

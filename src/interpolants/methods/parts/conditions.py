@@ -4,11 +4,12 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.records import record
 from interpolants.foundations.types import Condition
+from interpolants.nets.build import choose_net
 
 
 @record("condition_form")
@@ -56,12 +57,26 @@ class ConditionForm:
         return parts
 
 
-def leave_to_method(who: str, net: dict[str, Any], names: tuple[str, ...]) -> None:
-    """Refuse settings of a network that the method sets itself.
+def told_net(
+    who: str, net: Any, shape: tuple[int, ...], told: dict[str, int], ours: tuple[str, ...], seed: int
+) -> nn.Module:
+    """A network that takes a condition which the method puts together; one of the user's own as it is.
+
+    Args:
+        who: Public name for errors.
+        net: As in :func:`interpolants.nets.build.choose_net`.
+        shape: Event shape of the state.
+        told: Settings of the condition, as :meth:`ConditionForm.settings` gives them.
+        ours: Settings that the method chooses.
+        seed: Seed of the initial weights.
 
     Raises:
-        InvalidInputError: If one is there.
+        InvalidInputError: If a table sets what the method chooses.
     """
-    for name in names:
-        if name in net:
-            raise invalid(who, f"net must leave {name} to the method", net[name])
+    if isinstance(net, nn.Module):
+        return net
+    settings = {"kind": net} if isinstance(net, str) else dict(net)
+    for name in ours:
+        if name in settings:
+            raise invalid(who, f"net must leave {name} to the method", settings[name])
+    return choose_net({**settings, **told}, shape, 1, None, seed, who=who)

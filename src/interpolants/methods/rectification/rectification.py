@@ -4,7 +4,7 @@ import copy
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -19,13 +19,13 @@ from interpolants.foundations.randomness import generator
 from interpolants.foundations.types import take_rows
 from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import Standard
-from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.parts.choices import choose_coupling, flow_path
 from interpolants.methods.parts.conditions import ConditionForm
 from interpolants.methods.parts.learning import in_one_precision, learn_net, new_net
 from interpolants.methods.parts.start_points import StartPoints
+from interpolants.methods.parts.two_ends import TwoEnds
 from interpolants.methods.rectification.rounds import one_step, plain_path, rectified_pairs
 from interpolants.methods.rectification.straightness import straightness
 from interpolants.nets.potential import Potential
@@ -51,7 +51,7 @@ class FlowNumbers:
     moved: float
 
 
-class Rectification(Trained):
+class Rectification(TwoEnds):
     """Learn a flow between two sample sets, then rectify it some times.
 
     ::
@@ -91,7 +91,6 @@ class Rectification(Trained):
         "pairs": "Use methods.rectified_pairs(bridge.flows[-2], x0).",
     }
 
-    path: Any = "linear"
     rounds: int = 1
     start: str = "forward"
     gradient: bool = False
@@ -110,25 +109,6 @@ class Rectification(Trained):
         self.path: Path = flow_path("Rectification", self.path)
         plain_path(self.path)  # refuses what cannot be rectified
         self.coupling = choose_coupling("Rectification", self.coupling)
-
-    def roles(self) -> tuple[Role, ...]:
-        """Samples of both ends, and what is known of the rows of x1."""
-        x0 = Role(name="x0", axis="x0", like="x1", about="samples at t = 0")
-        x1 = Role(name="x1", axis="x1", about="samples at t = 1")
-        cond = Role(name="cond", kind="condition", axis="x1", optional=True)
-        return (x1, cond) if self.path.is_one_sided else (x0, x1, cond)
-
-    def fit(self, x0: Any = None, x1: Any = None, *, cond: Any = None, **options: Any) -> Self:
-        """Learn from samples of both ends.
-
-        Args:
-            x0: Samples of rho0, ``(N0, *D)``; left out on a one-sided path.
-            x1: Samples of rho1, ``(N1, *D)``.
-            cond: What is known of each row of ``x1``: labels ``(N1,)``, vectors ``(N1, C)`` or fields ``(N1, C, *D)``.
-            options: As in :meth:`interpolants.framework.method.Method.fit`.
-        """
-        given = {"x0": x0, "x1": x1, "cond": cond}
-        return super().fit(**{name: value for name, value in given.items() if value is not None}, **options)
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The first flow, and a flow on the pairs of the one before for each round."""

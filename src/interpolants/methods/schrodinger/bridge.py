@@ -145,7 +145,8 @@ class SchrodingerBridge(Method):
         """
         whole(f"{type(self).__name__}.sample", "n", n, at_least=1)
         start = self.state["starts"].draw(n, seed, first_index)
-        return self.carry(start, eps=eps, n_steps=n_steps, method=method, seed=seed, first=first_index)
+        solver = {"eps": eps, "n_steps": n_steps, "method": method}
+        return self.carry(start, seed=seed, first=first_index, **solver)
 
     @capability(reads={"x": "x1"}, like="x")
     def transport(
@@ -169,32 +170,19 @@ class SchrodingerBridge(Method):
             n_steps: Steps of the solver, 100 when None.
             method: The solver; see :func:`interpolants.dynamics.sample.sample`.
         """
-        return self.carry(x, reverse=reverse, eps=eps, n_steps=n_steps, method=method, seed=seed)
+        return self.carry(x, reverse=reverse, seed=seed, eps=eps, n_steps=n_steps, method=method)
 
     def carry(
-        self,
-        x: Tensor,
-        *,
-        reverse: bool = False,
-        eps: Any = None,
-        n_steps: int | None = None,
-        method: str | None = None,
-        seed: int = 0,
-        first: int = 0,
+        self, x: Tensor, *, reverse: bool = False, seed: int = 0, first: int = 0, **solver: Any
     ) -> Tensor:
-        """:meth:`transport` of tensors, for the rows ``first .. first + B - 1`` of a larger job."""
-        level, steps = self.eps if eps is None else eps, STEPS if n_steps is None else n_steps
+        """:meth:`transport` of tensors, for the rows ``first .. first + B - 1`` of a larger job.
+
+        ``solver`` are its ``eps``, ``n_steps`` and ``method``; None is as if not given.
+        """
+        asked = {name: value for name, value in solver.items() if value is not None}
+        options: dict[str, Any] = {"eps": self.eps, "n_steps": STEPS, **asked}
         start = x.to(self.given["x1"].torch_dtype)
-        return sample(
-            self.fields,
-            start,
-            eps=level,
-            n_steps=steps,
-            reverse=reverse,
-            method=method,
-            seed=seed,
-            first_index=first,
-        ).x
+        return sample(self.fields, start, reverse=reverse, seed=seed, first_index=first, **options).x
 
     def sample_coupling(self, x0: Tensor, *, seed: int = 0, n_steps: int | None = None) -> CoupledEnds:
         """Pairs of the bridge's coupling: the given start points and a draw of where each arrives."""

@@ -156,24 +156,14 @@ class LightSB(SchrodingerBridge):
         return DriftFields(LightDrifts(self.plan, self.reverse_plan), self.eps)
 
     def carry(
-        self,
-        x: Tensor,
-        *,
-        reverse: bool = False,
-        eps: Any = None,
-        n_steps: int | None = None,
-        method: str | None = None,
-        seed: int = 0,
-        first: int = 0,
+        self, x: Tensor, *, reverse: bool = False, seed: int = 0, first: int = 0, **solver: Any
     ) -> Tensor:
         """Draws of x1 given x0 = x, or of x0 given x1 = x: exact, without steps.
 
         With ``eps`` (0 is the flow), ``n_steps`` or ``method`` the fields are integrated instead.
         """
-        if any(option is not None for option in (eps, n_steps, method)):
-            return super().carry(
-                x, reverse=reverse, eps=eps, n_steps=n_steps, method=method, seed=seed, first=first
-            )
+        if any(option is not None for option in solver.values()):
+            return super().carry(x, reverse=reverse, seed=seed, first=first, **solver)
         flat, plan = x.flatten(1), self.reverse_plan if reverse else self.plan
         label = _noise(seed, _LABEL_STREAM, (), flat, first).uniform()
         normal = _noise(seed, _END_STREAM, flat.shape[1:], flat, first).normal()
