@@ -47,7 +47,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_run_leaves_a_model_scores_and_verdicts(tmp_path):
-    folder = RecipeFolder(tmp_path / "run", changed_recipe(tables()))
+    folder = RecipeFolder(tmp_path / "run", changed_recipe(tables(), ["budget=ci", "seeds=1"]))
     found = folder.run()
     assert found["sample_quality.energy_distance"].rivals.keys() == {"twin"}
     assert found.verdicts[0].outcome in ("holds", "undecided")

@@ -118,7 +118,7 @@ def _task_sentence(cells: Sequence[CellFacts]) -> str:
 
 
 def _data(cell: CellFacts) -> str:
-    names = list(dict.fromkeys(role.name for role in cell.data))
+    names = list(dict.fromkeys(words.named(role.name) for role in cell.data))
     sizes = {role.rows["train"] for role in cell.data if role.rows.get("train")}
     size = (
         f" ({words.count(max(sizes), 'training row')}{' each' if len(names) > 1 else ''})"
@@ -211,7 +211,9 @@ def _claims(run: RunFacts, drawn: Embedded) -> Child:
     quick = " A quick run judges none." if run.budget == "quick" else ""
     header = ["Claim", "Beside", "Seeds", "Gap", "Verdict"]
     numbers = [False, False, True, True, False]
-    made = table([drawn.table_label(), told + quick], header, rows, label="Claims", text=numbers)
+    made = table(
+        [drawn.table_label(), told + quick], header, rows, label="Claims", text=numbers, stacked=True
+    )
     return _section("Claims", "claims", made)
 
 
@@ -249,7 +251,7 @@ def _licences(run: RunFacts) -> Markup:
         if role.origin or role.licence:
             licence = f": {role.licence}" if role.licence else ""
             origin = [", from " if licence else ": ", link(role.origin)] if role.origin else None
-            seen.setdefault(role.name, el("li", el("b", role.name), licence, origin, "."))
+            seen.setdefault(role.name, el("li", el("b", words.named(role.name)), licence, origin, "."))
     nothing = absent("The run does not state where its data come from.")
     return _section("Licences of the data", "licences", el("ul", list(seen.values())) if seen else nothing)
 

@@ -85,7 +85,7 @@ def data_section(cell: CellFacts, drawn: Embedded) -> Child:
 
 def _role(role: RoleFacts, parts: Sequence[str]) -> list[Child]:
     notes = [words.sentence(note) for note in role.notes]
-    name = [role.name, el("span", " ".join(notes), cls="note") if notes else None]
+    name = [words.named(role.name), el("span", " ".join(notes), cls="note") if notes else None]
     named = [el("code", role.role), el("span", role.about, cls="note") if role.about else None]
     return [
         named,

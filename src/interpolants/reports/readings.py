@@ -42,9 +42,8 @@ def at_floor(score: Score) -> bool:
     floor = floor_of(score)
     if floor is None or not math.isfinite(score.value):
         return False
-    errors = [e if math.isfinite(e) else 0.0 for e in (score.error, score.floor_error)]
     apart = score.value - floor
-    slack = SIGMAS * math.hypot(*errors)
+    slack = SIGMAS * math.hypot(_known(score.error), _known(score.floor_error))
     return {"lower": apart <= slack, "higher": apart >= -slack, "neither": abs(apart) <= slack}[score.better]
 
 
@@ -65,7 +64,9 @@ def against_floor(score: Score) -> Iterator[str]:
         return
     if at_floor(score):
         yield f"As good as {whose}." if score.better != "neither" else f"As for {whose}, within its error."
-    elif _has_ratio(score, floor) and score.better != "neither":
+    elif (
+        _has_ratio(score, floor) and floor > SIGMAS * _known(score.floor_error) and score.better != "neither"
+    ):
         share = f"{100 * score.value / floor:.0f} %"
         yield f"{times(score.value / floor) + ' that' if score.better == 'lower' else share} of {whose}."
     elif floor or score.better != "lower":
@@ -98,6 +99,11 @@ def headline(score: Score) -> str:
         return told[0]
     rivals = [s for name in score.rivals for s in against_rival(score, name)]
     return (rivals or told or [""])[0]
+
+
+def _known(error: float) -> float:
+    """An error; 0 where it is not known."""
+    return error if math.isfinite(error) else 0.0
 
 
 def unit(score: Score) -> str:

@@ -229,8 +229,8 @@ footer p { border-top: 1px solid var(--rule); padding-top: 1rem; max-width: none
   .accent { --c: #2fc79a; } }
 @media (max-width: 40rem) { header { padding-top: 2rem; } body { font-size: 1rem; } .abstract { font-size: 1.075rem; }
   .tiles { grid-template-columns: 1fr 1fr; } .formula { margin-left: .5rem; font-size: 1.1rem; }
-  .panels.small { grid-template-columns: 1fr 1fr; } .facts { grid-template-columns: 1fr; gap: 0; }
-  .facts dd { margin-bottom: .5rem; } th, td { padding-right: .9rem; }
+  .panels.small { grid-template-columns: 1fr 1fr; }
+  .facts { grid-template-columns: minmax(5rem, 8rem) 1fr; gap: .3rem .75rem; } th, td { padding-right: .9rem; }
   .wide { overflow-x: auto; } .wide img { min-width: 30rem; }
   .stacked { min-width: 0; width: 100%; } .stacked thead { display: none; }
   .stacked tr, .stacked tbody th, .stacked td { display: block; border: 0; padding: .1rem 0; }

@@ -93,6 +93,11 @@ def spaced(name: str) -> str:
     return name.replace("_", " ").replace("-", " ")
 
 
+def named(name: str) -> str:
+    """A name of data as words, unless it is that of a file."""
+    return name if "/" in name or "." in name else name.replace("_", " ")
+
+
 def sentence(text: str) -> str:
     """A text that begins large and ends in a stop; empty stays empty."""
     text = text.strip()

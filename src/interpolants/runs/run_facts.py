@@ -20,7 +20,7 @@ from interpolants.framework.figures import Figure
 from interpolants.framework.method import Method
 from interpolants.framework.scores import Answered, Finding
 from interpolants.reports.facts import CellFacts, ModelFacts, QuestionFacts, RunFacts, StageFacts
-from interpolants.reports.words import setting, spaced
+from interpolants.reports.words import count, setting, spaced
 from interpolants.runs.data_facts import keep_data, kept_data
 from interpolants.runs.recipe import TaskTables, make_claims, make_questions, roles_of
 from interpolants.runs.recipe_files import CONFIG, RecipeFolder, tables_of
@@ -63,7 +63,8 @@ def _circumstances(out: Path) -> dict[str, Any]:
     """Command, versions, machine and time."""
     head = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
     machine = head.get("hardware", {})
-    told = [machine.get("cpu"), f"{machine.get('cores')} cores", f"{machine.get('threads')} threads"]
+    told = [machine.get("cpu", "")]
+    told += [count(machine[f"{one}s"], one) for one in ("core", "thread") if f"{one}s" in machine]
     named = {"python": "python", "torch": "torch", "numpy": "numpy", "library": "interpolants"}
     command = out / COMMAND
     return {

@@ -30,7 +30,7 @@ from interpolants.data.series_table import READS, read_series_table
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.extras import require
 from interpolants.foundations.randomness import generator
-from interpolants.foundations.registry import build, kinds, names
+from interpolants.foundations.registry import build, find_card, kinds, names
 from interpolants.framework.method import load
 from interpolants.framework.roles import Role
 from interpolants.runs.files import read_table, read_texts
@@ -227,7 +227,8 @@ def _problem(who: str, table: Mapping[str, Any], place: Place) -> Value:
         remedy = f"Write {{ member = {table['problem']!r} }} for the problem itself."
         raise invalid(who, "the problem must be one that can be sampled", repr(table["problem"]), remedy)
     x = known.sample(table.get("n", 10_000), generator=generator(place.seed, "value draw", who))
-    origin = Source(table["problem"], f"simulated: {table['problem']}")
+    title = find_card(table["problem"], "problem", who).title
+    origin = Source(table["problem"], f"simulated: {title[:1].lower()}{title[1:]}")
     return Value(x if x.ndim > 1 else x[:, None], origin, truth=known)
 
 

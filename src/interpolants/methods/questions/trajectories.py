@@ -20,8 +20,11 @@ from interpolants.methods.questions.levels import check_levels, level_id, level_
 
 # Times of a path that are kept, and those that are shown of paths of images.
 _TIMES, _FRAMES = 26, 8
-_ONE = "Ends of one start, carried many times: one point for the ODE, a cloud that widens with the noise."
-_FEW = "Paths of a few starts, from the start (orange) to the end (blue); of images from left to right."
+_ONE = "Ends of one start (cross), carried many times, over held-out rows (grey): the ODE has one end, the SDE many."
+_FEW = "Paths of a few starts, from the start (orange) to the end (blue), over held-out rows (grey)."
+# The same for images.
+_ONE_STRIP = "Ends of one start, carried many times: the ODE has one end, the SDE many."
+_FEW_STRIPS = "Paths of a few starts, a row each, from the start at the left to the end at the right."
 
 
 @runtime_checkable
@@ -114,14 +117,16 @@ class Trajectories(Question):
 
     def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
         """Ends of one start, and paths; for images as strips."""
-        return [self._figure("one_start", _ends, _ONE, own), self._figure("paths", _paths, _FEW, own)]
+        image = own.arrays["real"].ndim == 4
+        one, few = (_ONE_STRIP, _FEW_STRIPS) if image else (_ONE, _FEW)
+        return [self._figure("one_start", _ends, one, own), self._figure("paths", _paths, few, own)]
 
     def _figure(self, name: str, panel: Any, caption: str, own: Measured) -> Figure:
         panels = [panel(level_name(eps), level_id(eps), own.arrays) for eps in self.eps]
         image = own.arrays["real"].ndim == 4
         columns = min(2, len(panels)) if image else min(4, len(panels))
         rows = -(-len(panels) // columns)
-        width, height = (340, 60 * min(5, self.paths) + 40) if image and name == "paths" else (340, 70)
+        width, height = (340, 44 * min(5, self.paths) + 26) if image and name == "paths" else (340, 70)
         if not image:
             width, height = 230, 240
         return Figure(

@@ -1,0 +1,68 @@
+"""Scores on a terminal of 80 columns: question by question, words and numbers whole."""
+
+import re
+
+import pytest
+
+from interpolants.cli.recipe_runs import show_answers
+from interpolants.cli.show import Screen
+from interpolants.framework.claims import Claim, Verdict
+from interpolants.framework.scores import Answered, Score
+
+TITLE = "Sliced Wasserstein-2 distance to held-out data, SDE, eps = 0.5"
+
+
+def score(name, **more):
+    given = {"value": 0.94381, "error": 0.0841, "better": "lower", "title": TITLE, "floor": 0.37817}
+    return Score(name=name, **{**given, **more})
+
+
+def shown(found, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    show_answers(found, Screen())
+    lines = capsys.readouterr().out.splitlines()
+    assert all(len(line) <= 80 for line in lines)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def test_words_and_numbers_stay_whole_beside_two_rivals(capsys, monkeypatch):
+    rivals = {"gaussian_fit": 0.58099, "token_frequencies": 0.97309}
+    found = Answered(
+        scores=(score("levels.a", rivals=rivals), score("other.a", floor="unknown: nobody said"))
+    )
+    text = shown(found, capsys, monkeypatch)
+    words = re.findall(r"\S+", text)
+    for word in [
+        *TITLE.split(),
+        "gaussian",
+        "fit",
+        "token",
+        "frequencies",
+        "0.3782",
+        "0.581",
+        "0.9731",
+        "levels",
+    ]:
+        assert word in words, word
+    assert text.count("0.9438 ± 0.084") == 2
+    first, second = text.split("\nother\n")
+    assert "floor" in first
+    assert "floor" not in second
+    assert "nobody" not in text
+
+
+@pytest.mark.parametrize("cells", ["", "a_seed0/"])
+def test_many_rivals_are_rows_and_cells_are_named(cells, capsys, monkeypatch):
+    rivals = {f"rival_{k}": 0.1 * k for k in range(5)}
+    text = shown(Answered(scores=(score(f"{cells}levels.a", rivals=rivals),)), capsys, monkeypatch)
+    assert all(re.search(rf"^ +rival_{k} +0", text, re.MULTILINE) for k in range(5))
+    assert ("a_seed0: levels" in text) == bool(cells)
+
+
+def test_claims_are_lines_without_marks_and_nothing_is_nothing(capsys, monkeypatch):
+    claim = Claim(says="levels.sliced_w2_eps_0_5 < gaussian_fit")
+    text = shown(Answered(verdicts=(Verdict(claim, "holds", -0.3, 0.1, 3),)), capsys, monkeypatch)
+    assert "`" not in text
+    assert "-0.3 ± 0.1" in text
+    assert "holds" in text
+    assert shown(Answered(), capsys, monkeypatch) == ""
