@@ -34,6 +34,15 @@ class KeepsState(Protocol):
         ...
 
 
+@runtime_checkable
+class TellsNumbers(Protocol):
+    """An aggregate that has numbers of its own to log, such as the weights it gave."""
+
+    def numbers(self) -> Mapping[str, float]:
+        """Numbers of the last step, by name."""
+        ...
+
+
 @dataclass(frozen=True)
 class StepContext:
     """One step of the training, as an aggregate sees it.
@@ -128,6 +137,10 @@ class Aggregation:
         if self._wants_context:
             return self._aggregate(losses, context=self._context(step, batch))
         return self._aggregate(losses)
+
+    def numbers(self) -> dict[str, float]:
+        """What the aggregate has to log of the last step; empty where it has nothing."""
+        return dict(self._aggregate.numbers()) if isinstance(self._aggregate, TellsNumbers) else {}
 
     def state(self) -> dict[str, Any]:
         """A copy of the state; empty where there is none."""

@@ -81,8 +81,8 @@ def fit(
         progress: Whether to show a progress bar, on the first process.
         aggregate: ``aggregate(losses)`` -> the scalar to minimise. With a parameter ``context`` it sees the step as a
             `StepContext`: batch, parameters, gradients of single losses. One with ``state_dict`` and
-            ``load_state_dict`` is stored with each checkpoint; an attribute ``about`` with its settings is part of
-            what a resumed run must share.
+            ``load_state_dict`` is stored with each checkpoint, one with ``numbers()`` is logged; an attribute ``about``
+            with its settings is part of what a resumed run must share.
         group_of: ``group_of(name, parameter)`` -> key of ``settings.groups``, or None for the rest; by name if left
             out.
 
@@ -199,6 +199,7 @@ class _Loop:
         row: Row = {"step": self.run.step, "lr": done.lr, "loss": done.total.item()}
         clash = means.keys() & {"step", "lr", "loss", "grad_norm", "skipped"}
         row |= {f"loss_{name}" if name in clash else name: mean for name, mean in means.items()}
+        row |= {name: value for name, value in self.run.aggregation.numbers().items() if name not in row}
         return row | {"grad_norm": done.norm.item(), "skipped": self.run.guard.skipped}
 
     def _validate(self) -> None:
