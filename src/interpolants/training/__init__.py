@@ -1,6 +1,7 @@
 """Training: the loop, its settings, checkpoints and the moving average of the weights."""
 
-from interpolants.training.aggregates import KeepsState, StepContext, bin_means
+from interpolants.training.aggregates import KeepsState, StepContext, TellsNumbers, bin_means
+from interpolants.training.causal import Causal, StalledWarning, causal_weights
 from interpolants.training.checkpoint import Checkpoint
 from interpolants.training.ema import Ema, ema_rate
 from interpolants.training.engine import fit
@@ -15,6 +16,7 @@ from interpolants.training.token_training import LearntTokens, TokenBatches, lea
 
 __all__ = [
     "Best",
+    "Causal",
     "Checkpoint",
     "Ema",
     "FitResult",
@@ -27,10 +29,13 @@ __all__ = [
     "Moment",
     "PairBatches",
     "StepContext",
+    "StalledWarning",
+    "TellsNumbers",
     "TokenBatches",
     "TrainSettings",
     "TrainingInterrupted",
     "bin_means",
+    "causal_weights",
     "ema_rate",
     "fit",
     "learn_fields",
