@@ -34,6 +34,25 @@ def test_the_arguments_of_a_function_are_those_of_its_command(folder):
     assert np.array_equal(np.load(out), flow.transport(np.load(folder / "x.npy"), n_steps=2))
 
 
+def test_columns_of_a_file_are_found_by_their_names(folder):
+    import pandas
+
+    rows = torch.randn(60, 2, generator=torch.Generator().manual_seed(0)).numpy()
+    flow = FlowMap(
+        path="one_sided_linear", net={"kind": "mlp", "width": 8, "depth": 1}, steps=3, batch_size=16
+    )
+    flow.fit(x1=pandas.DataFrame(rows, columns=["a", "b"])).save(folder / "named")
+    pandas.DataFrame(rows[:5, ::-1], columns=["b", "a"]).to_csv(folder / "turned.csv", index=False)
+    out = folder / "turned.npy"
+    done = RUN.invoke(app, ["transport", str(folder / "named"), str(folder / "turned.csv"), "-o", str(out)])
+    assert done.exit_code == 0, done.output
+    assert np.array_equal(np.load(out), flow.transport(rows[:5]))
+    (folder / "other.csv").write_text("a,c\n1.0,2.0\n")
+    done = RUN.invoke(app, ["transport", str(folder / "named"), str(folder / "other.csv")])
+    assert done.exit_code == 2
+    assert "'b'" in done.output
+
+
 def test_conditions_may_be_names(folder):
     out = folder / "s.npy"
     words = ["sample", str(folder / "flow"), "-n", "4", "--seed", "3", "--cond", "left", "--out", str(out)]

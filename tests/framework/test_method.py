@@ -255,3 +255,36 @@ def test_what_a_method_once_had_is_refused_with_what_takes_its_place():
     assert not hasattr(Renamed(), "guess")
     with pytest.raises(AttributeError, match=r"has no attribute 'other'$"):
         _ = Renamed().other
+
+
+class Plane(Method):
+    """``u(t, x) = slope t + x`` with columns that its own problem names; it has no rows to fit to."""
+
+    slope: float = 2.0
+
+    def roles(self):
+        return (Role(name="problem", kind="problem", axis=""),)
+
+    def learn(self, data, run):
+        return {}
+
+    def columns(self, name):
+        return {"points": ("t", "x"), "u": ("height",)}.get(name, ())
+
+    @capability(reads={"points": Role(name="points")}, like="u")
+    def solve(self, points):
+        return (self.slope * points[:, 0] + points[:, 1])[:, None]
+
+
+def test_columns_that_a_problem_names_are_found_in_any_order_and_name_the_answer():
+    method = Plane().fit("a problem")
+    table = pd.DataFrame({"x": [1.0, 2.0], "more": [9.0, 9.0], "t": [10.0, 20.0]}, index=["a", "b"])
+    answer = method.solve(table)
+    assert list(answer.columns) == ["height"]
+    assert list(answer.index) == ["a", "b"]
+    assert answer["height"].tolist() == [21.0, 42.0]
+    found = method.solve(table[["t", "x"]].to_numpy())
+    assert isinstance(found, np.ndarray)
+    assert found.tolist() == [[21.0], [42.0]]
+    with pytest.raises(InvalidInputError, match="points must have the columns t, x, got none named 't'"):
+        method.solve(pd.DataFrame({"time": [1.0], "x": [1.0]}))

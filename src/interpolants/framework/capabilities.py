@@ -95,7 +95,7 @@ class Capability:
         reads: Argument -> what it is like: the name of a role of ``fit``, or a role of its own, which may be ``like``
             one of ``fit``: the same columns, but another shape or gaps. An argument with the name of a role of ``fit``
             needs no entry.
-        like: Argument or role in whose container the answer goes out.
+        like: Argument or role in whose container the answer goes out; or a name whose columns the method knows.
         blocks: Cut rows into blocks of 64, the last one padded, so that what a row gets does not depend on how many
             come with it.
     """
@@ -146,7 +146,8 @@ class Capability:
         optional = parameter is None or parameter.default is not inspect.Parameter.empty
         # Whatever their axes in the fit, rows and conditions of one request belong together.
         axis = "row" if kind_of(role).has_rows and role.axis else role.axis
-        return replace(role, name=name, optional=optional, axis=axis, like="")
+        columns = method.columns(self.source(name))
+        return replace(role, name=name, optional=optional, axis=axis, like="", columns=columns)
 
 
 def capability(
@@ -302,6 +303,8 @@ def _answered_like(one: Capability, method: Any, came: Mapping[str, Given]) -> G
     arrays = [given for given in came.values() if given.container not in ("labels", "condition", "thing")]
     passed = arrays[0] if arrays else None
     like = came.get(one.like) or method.given.get(one.like)
+    if like is None and passed is not None and passed.container == "pandas":
+        passed = replace(passed, columns=method.columns(one.like) or passed.columns, flat=False)
     if like is None or like.container == "thing":
         return passed if one.like else None
     if passed is None or like is passed:

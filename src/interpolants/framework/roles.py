@@ -42,6 +42,7 @@ class Role:
         exact: Whether rows are float64 whatever they came as, files included.
         words: Whether columns of tables may also be dates, which become days since 1970, and words, which become
             codes; see :mod:`interpolants.data.coded_columns`.
+        columns: Names of the columns of rows, where they are known: a table may have them in any order.
         about: One line for people.
     """
 
@@ -55,6 +56,7 @@ class Role:
     names: tuple[str, ...] = ()
     exact: bool = False
     words: bool = False
+    columns: tuple[str, ...] = ()
     about: str = ""
 
 
@@ -186,16 +188,17 @@ def _warn_of_dates(value: Any, role: Role, reading: Reading) -> None:
 
 
 def _in_order(value: Any, role: Role, reading: Reading) -> Any:
-    """A table with the columns of the fit, in its order."""
-    columns = () if reading.before is None or reading.before.container != "pandas" else reading.before.columns
+    """A table with the columns that are known, or those of the fit, in their order."""
+    fitted = () if reading.before is None or reading.before.container != "pandas" else reading.before.columns
+    columns = role.columns or tuple(map(str, fitted))
     if not columns or not hasattr(value, "columns"):
         return value
     here = {str(column): column for column in value.columns}
-    for column in map(str, columns):
+    for column in columns:
         if column not in here:
-            rule = f"{role.name} must have the columns of the fit"
+            rule = f"{role.name} must have the columns {', '.join(columns)}"
             raise invalid(reading.who, rule, f"none named {column!r}", nearest(column, here))
-    return value[[here[str(column)] for column in columns]]
+    return value[[here[column] for column in columns]]
 
 
 class Ragged:

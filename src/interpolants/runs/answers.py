@@ -22,7 +22,7 @@ def check_writable(out: Path | None, *, force: bool) -> None:
 
 
 def read_rows(text: str, role: Role, *, frequency: str = "") -> Any:
-    """Rows of a role from a file: a table with names where there are some, else an array.
+    """Rows of a role from a file: columns of a table with names come in the order of the role, where it knows one.
 
     Args:
         text: The file; for tokens also the text itself.
@@ -42,7 +42,7 @@ def read_rows(text: str, role: Role, *, frequency: str = "") -> Any:
         return read_texts(text, f"--{role.name}")
     if role.words and path.suffix.lower() in TABLES:
         return read_coded(path, f"--{role.name}")
-    found = read_table(text, f"--{role.name}", exact=role.exact)
+    found = read_table(text, f"--{role.name}", order=role.columns, exact=role.exact)
     if role.kind == "tokens":
         return found.x.long()
     whole = role.kind in ("condition", "labels") and bool((found.x == found.x.round()).all())

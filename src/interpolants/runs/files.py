@@ -45,6 +45,7 @@ def read_table(
     *,
     key: str | None = None,
     columns: Sequence[str] | None = None,
+    order: Sequence[str] = (),
     labels: str | None = None,
     limit: int | None = None,
     minimum: int = 1,
@@ -58,6 +59,7 @@ def read_table(
         who: The key of the settings that named it, for messages.
         key: Name of the array in an npz or safetensors file.
         columns: Columns of a table to use; all but the labels by default.
+        order: The same, for a file that may have no header: then its columns are taken as they come.
         labels: Column, or name of the array, with labels 0, 1, 2, ...
         limit: Keep at most this many rows.
         minimum: Fewest rows that will do.
@@ -71,7 +73,7 @@ def read_table(
     found = read_array(path, who, key=key, drop_nan=drop_nan, exact=exact)
     where = f"{who}: {Path(path).name}"
     if found.columns:
-        x, codes = _choose(found, where, columns, labels)
+        x, codes = _choose(found, where, columns or list(order) or None, labels)
     else:
         if columns is not None:
             raise invalid(where, "columns can be chosen in a table with a header only", list(columns))
