@@ -410,6 +410,18 @@ def holds_code(tree: Tree) -> bool:
     return found(pack(tree, {}))
 
 
+def misses_code(tree: Tree) -> bool:
+    """Whether code of the user's own that belongs to a tree was not passed again when it was read."""
+    if isinstance(tree, MissingCode):
+        return True
+    if isinstance(tree, Mapping):
+        return any(map(misses_code, tree.values()))
+    if isinstance(tree, list | tuple):
+        return any(map(misses_code, tree))
+    known = record_of(tree)
+    return known is not None and misses_code(known.parts(tree))
+
+
 def _join(at: str, name: str) -> str:
     return f"{at}.{name}" if at else name
 

@@ -1,0 +1,72 @@
+"""Numerical solution of an evolution equation in few steps, as a rival of methods that learn."""
+
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from interpolants.foundations.checks import whole
+from interpolants.foundations.errors import invalid
+from interpolants.framework.capabilities import capability
+from interpolants.framework.method import Method
+from interpolants.framework.roles import Role
+from interpolants.framework.stages import Run
+from interpolants.pde.evolution import check_evolution
+
+
+class NumericalSolver(Method):
+    """The problem's own integrator: Runge-Kutta for ordinary systems, Fourier modes with ETDRK4 for semilinear ones.
+
+    Args:
+        steps: Steps of time.
+    """
+
+    noun: ClassVar[str] = "solver"
+
+    steps: int = 200
+
+    def check_settings(self) -> None:
+        """Refuse what is no number of steps."""
+        whole("NumericalSolver", "steps", self.steps, at_least=1)
+
+    def roles(self) -> tuple[Role, ...]:
+        """The problem."""
+        return (Role(name="problem", kind="problem", axis="", about="An evolution equation."),)
+
+    def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
+        """Integrate once.
+
+        Raises:
+            InvalidInputError: If the problem has no integrator.
+            DivergedError: If the solution is not finite.
+        """
+        problem = data["problem"]
+        check_evolution("NumericalSolver.fit", problem)
+        found = problem.solution(self.steps)
+        if found is None:
+            remedy = "Ordinary systems and semilinear periodic equations have one."
+            raise invalid(
+                "NumericalSolver.fit", "the problem must have an integrator", type(problem).__name__, remedy
+            )
+        return {"solution": found, "axes": problem.axes, "names": tuple(problem.names)}
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        """Axes of points and components of u, as the problem names them."""
+        if not self.is_fitted:
+            return ()
+        known: dict[str, tuple[str, ...]] = {"points": self.state["axes"], "u": self.state["names"]}
+        return known.get(name, ())
+
+    @capability(
+        reads={"points": Role(name="points", about="File with columns t, or t and x.")}, like="u", blocks=True
+    )
+    def solve(self, points: Tensor) -> Tensor:
+        """The solution at points, ``(N, C)``, between steps by cubic polynomials.
+
+        Args:
+            points: Times ``(N, 1)``, or times and places ``(N, 2)``.
+        """
+        if points.shape[1:] != (len(self.state["axes"]),):
+            rule = f"points must have shape (N, {len(self.state['axes'])})"
+            raise invalid("NumericalSolver.solve", rule, tuple(points.shape))
+        found: Tensor = self.state["solution"].at(points)
+        return found

@@ -1,0 +1,1 @@
+"""Physics-informed networks: functions that are trained to have no residual."""

@@ -1,0 +1,322 @@
+"""Physics-informed networks that are trained causally: early times first, by weights that follow the residual."""
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Generator, Tensor
+
+from interpolants.foundations.checks import number, one_of, positive, whole
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.randomness import generator
+from interpolants.framework.capabilities import capability
+from interpolants.framework.roles import Role
+from interpolants.framework.stages import Run
+from interpolants.framework.stored import misses_code
+from interpolants.framework.trained import Trained
+from interpolants.pde.evolution import Evolution, check_evolution
+from interpolants.sciml.pinn.network import SolutionNet
+from interpolants.sciml.pinn.window import Batches, ResidualLoss, Window
+from interpolants.training.causal import Causal, check_ladder
+from interpolants.training.pairs import finished
+
+TYPES = {"float32": torch.float32, "float64": torch.float64}
+# Times at which a finished window is judged, and the times of the fixed points of the polish for one of a step.
+_FRESH, _FINER = 2000, 8
+_PROBES = 7
+POINTS = Role(name="points", about="File with columns t, or t and x.")
+
+
+class CausalPINN(Trained):
+    """Solve an evolution equation by a network whose residual is made small, early times before late ones.
+
+    The loss is ``mean_i w_i L(t_i)`` with ``L(t_i)`` the mean squared residual at time ``t_i`` over places and
+    components, and ``w_i = exp(-eps sum_{k < i} L(t_k))`` without a gradient. Times are drawn anew in each step, one in
+    each of n cells: a network can jump between fixed ones. eps climbs a ladder, whose rung is left when all weights
+    exceed ``delta``, or after its share of the steps. ``eps = 0`` is the plain physics-informed network.
+
+    ::
+
+        pinn = CausalPINN(steps=4000).fit(pde.LotkaVolterra())
+        u = pinn.solve(times)                # (N, 1) -> (N, 2)
+        r = pinn.residual(times)
+
+    What decides is the *steepness* ``eps n / T``. It is in ``state["windows"]`` with the smallest weight on 2000 fresh
+    times: near 1 the residual is small everywhere, and far below it the solution must not be trusted.
+
+    The algorithm's authors state that a patent (University of Pennsylvania) covers causal training of physics-informed
+    networks and excludes commercial use without a licence; see the page of the method. ``eps = 0`` does not use it.
+
+    Args:
+        eps: The ladder of strengths, increasing, in 1 / squared residual; a number for one rung.
+        delta: What all weights must exceed for the next rung, in (0, 1).
+        window: Longest window of time: longer problems are solved in equal windows one after the other, each by a
+            network of its own that starts from the last one's end. None for one window.
+        places: Places in x at each time, for problems with space.
+        initial_weight: Weight of the squared error of the initial data, for problems with space; without space the
+            start is exact.
+        initial_first: Count the loss of the initial data in the weights, so that even the first time waits for it.
+        width: Units of a hidden layer.
+        depth: Hidden layers.
+        modified: Gate the hidden layers by two maps of the features.
+        modes: Fourier modes of x, for problems with space.
+        first_scale: Standard deviation of the weights of time in the first layer.
+        polish: Steps of L-BFGS at the end of a window, if the criterion holds on fresh times; 0 for none.
+        dtype: ``"float32"`` or ``"float64"``.
+        batch_size: Times n of a step.
+
+    Raises:
+        InvalidInputError: If a setting is out of range.
+
+    Source: Wang, Sankaran & Perdikaris (2024), arXiv:2203.07404. Ours: times in cells, derivatives by Taylor
+    coefficients, a ladder with a share of the steps for each rung, and the judgement on fresh times.
+    """
+
+    noun: ClassVar[str] = "solver"
+
+    eps: Any = (1.0, 10.0)
+    delta: float = 0.99
+    window: float | None = None
+    places: int = 32
+    initial_weight: float = 100.0
+    initial_first: bool = False
+    width: int = 50
+    depth: int = 2
+    modified: bool = False
+    modes: int = 5
+    first_scale: float = 4.0
+    polish: int = 0
+    dtype: str = "float32"
+    steps: int = 12000
+    batch_size: int = 64
+    lr: float = 5e-3
+    ema: float | None = None
+
+    def check_settings(self) -> None:
+        """Refuse what is out of range, and make the ladder."""
+        who = "CausalPINN"
+        self.eps = check_ladder(who, self.eps)
+        number(who, "delta", self.delta, above=0, below=1)
+        if self.window is not None:
+            positive(who, "window", self.window)
+        for name in ("width", "depth", "modes", "places"):
+            whole(who, name, getattr(self, name), at_least=1)
+        whole(who, "polish", self.polish, at_least=0)
+        whole(who, "batch_size", self.batch_size, at_least=2)
+        number(who, "initial_weight", self.initial_weight, above=0)
+        positive(who, "first_scale", self.first_scale)
+        one_of(who, "dtype", self.dtype, TYPES)
+
+    def identity(self) -> dict[str, Any]:
+        """The steps decide how long a rung lasts, whatever the schedule."""
+        return {**super().identity(), "steps": self.steps}
+
+    def roles(self) -> tuple[Role, ...]:
+        """The problem; there are no data."""
+        return (Role(name="problem", kind="problem", axis="", about="An evolution equation."),)
+
+    def fit(self, problem: Any, **options: Any) -> Self:
+        """Solve a problem.
+
+        Args:
+            problem: An :class:`interpolants.pde.Evolution`, such as ``pde.ODE(rates=f, start=(1.0,), end=5.0)``.
+            options: As in :meth:`interpolants.framework.method.Method.fit`.
+        """
+        return super().fit(problem, **options)
+
+    def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
+        """One window after the other."""
+        problem = data["problem"]
+        highest = check_evolution("CausalPINN.fit", problem)
+        self._check_same_code(run, problem, highest)
+        nets: list[SolutionNet] = []
+        found = []
+        for k, window in enumerate(self._windows(problem, highest, nets)):
+            nets.append(self._new_net(window, k))
+            found.append(self._train(run, window, nets[k], k))
+            if self.polish and found[k]["w_min"] > self.delta:
+                self._polish(run, window, nets[k], k)
+                found[k] |= self._judged(window, nets[k], k)
+            nets[k].eval().requires_grad_(False)
+        about = {"axes": problem.axes, "names": tuple(problem.names), "end": float(problem.end)}
+        return {"problem": problem, "highest": highest, "nets": nets, "windows": found, **about}
+
+    # --- a window
+
+    def _windows(self, problem: Evolution, highest: Mapping[str, int], nets: list[SolutionNet]) -> Any:
+        """The windows; each is made when the networks before it are trained."""
+        count = 1 if self.window is None else math.ceil(problem.end / self.window - 1e-9)
+        length = problem.end / count
+        for k in range(count):
+            begin = k * length
+            start = problem.initial_at if k == 0 else _end_of(nets[k - 1], begin)
+            yield Window(problem, highest, begin, length, start, TYPES[self.dtype])
+
+    def _new_net(self, window: Window, k: int) -> SolutionNet:
+        problem = window.problem
+        known = None if window.has_space else window.start(torch.zeros(1, 0, dtype=torch.float64))[0].tolist()
+        sizes = {name: getattr(self, name) for name in ("modes", "width", "depth", "modified", "first_scale")}
+        seed = int(torch.randint(2**31, (), generator=generator(self.seed, "window net", k)))
+        net = SolutionNet(
+            len(problem.names),
+            window.begin,
+            window.length,
+            period=problem.period,
+            start=known,
+            seed=seed,
+            **sizes,
+        )
+        return net.to(window.dtype)
+
+    def _train(self, run: Run, window: Window, net: SolutionNet, k: int) -> dict[str, Any]:
+        """Adam on the causal loss; what became of the window."""
+        causal = Causal(
+            self.eps,
+            rung_steps=math.ceil(self.steps / len(self.eps)),
+            delta=self.delta,
+            first="initial" if self.initial_first and window.has_space else "",
+        )
+        batches = Batches(window, self.batch_size, self.places)
+        loss = ResidualLoss(window, self.initial_weight)
+        result = run.train(f"window-{k + 1}", net, loss, batches, self.training(), aggregate=causal)
+        finished(net, result, prefix="")
+        causal.warn("CausalPINN.fit")
+        return {
+            "begin": window.begin,
+            "length": window.length,
+            "stalled": causal.stalled,
+            **self._judged(window, net, k),
+        }
+
+    def _judged(self, window: Window, net: SolutionNet, k: int) -> dict[str, Any]:
+        """Strength of the last rung and the smallest weight on fresh times."""
+        eps = self.eps[-1]
+        steepness = eps * self.batch_size / window.length
+        source = generator(self.seed, "fresh times", k)
+        w_min = window.smallest_weight(net, steepness, self.places, source, _FRESH)
+        return {"eps": eps, "steepness": steepness, "w_min": w_min}
+
+    def _polish(self, run: Run, window: Window, net: SolutionNet, k: int) -> None:
+        """L-BFGS on many fixed points, where all weights are near 1."""
+        net.requires_grad_(True)
+        source = generator(self.seed, "polish", k)
+        times, points = window.points(_FINER * self.batch_size, self.places, source)
+        start = window.start_points(_FINER * self.places, source) if window.has_space else None
+        optimizer = torch.optim.LBFGS(
+            net.parameters(), max_iter=1, history_size=50, line_search_fn="strong_wolfe"
+        )
+
+        def loss() -> Tensor:
+            optimizer.zero_grad()
+            total = window.losses(net, times, points).mean()
+            if start is not None:
+                total = total + self.initial_weight * window.miss(net, start)
+            total.backward()  # type: ignore[no-untyped-call]
+            return total
+
+        def step(k: int, source: Generator) -> dict[str, float]:
+            before: Tensor = optimizer.step(loss)  # type: ignore[no-untyped-call]
+            return {"loss": float(before.detach())}
+
+        run.live(f"polish-{k + 1}", {"net": net, "lbfgs": optimizer}, step, self.polish)
+
+    def _check_same_code(self, run: Run, problem: Evolution, highest: Mapping[str, int]) -> None:
+        """Files know code of a user's own by its name alone: a fit that goes on compares what it answers."""
+        now = _probed(problem, highest)
+        then = run.once("problem", lambda source: now)
+        if not torch.allclose(now, then, rtol=1e-5, atol=1e-8, equal_nan=True):
+            rule = "resume=True must go on with the same problem"
+            raise invalid("CausalPINN.fit", rule, "a residual with other values", "Choose another folder.")
+
+    # --- answers
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        """Axes of points and components of u, as the problem names them."""
+        if not self.is_fitted:
+            return ()
+        known: dict[str, tuple[str, ...]] = {"points": self.state["axes"], "u": self.state["names"]}
+        return known.get(name, ())
+
+    def probe(self) -> Tensor | None:
+        """The residual of the problem on functions that are known; None without its code."""
+        if misses_code(self.state["problem"]):
+            return None
+        return _probed(self.state["problem"], self.state["highest"])
+
+    @capability(reads={"points": POINTS}, like="u", blocks=True)
+    def solve(self, points: Tensor) -> Tensor:
+        """The solution at points.
+
+        Args:
+            points: Times ``(N, 1)``, or times and places ``(N, 2)``; times in [0, end], places in any period.
+
+        Returns:
+            ``(N, C)``.
+        """
+        return self._by_window(points, "solve", lambda net, at: net(at))
+
+    @capability(reads={"points": POINTS}, like="u", blocks=True)
+    def residual(self, points: Tensor) -> Tensor:
+        """What is left of the equation at points, in its own units.
+
+        Args:
+            points: As in :meth:`solve`.
+
+        Returns:
+            ``(N, C)``.
+        """
+        problem, highest = self.state["problem"], self.state["highest"]
+        return self._by_window(
+            points, "residual", lambda net, at: problem.residual_at(at, net.jet(at, highest))
+        )
+
+    def _by_window(self, points: Tensor, verb: str, answer: Any) -> Tensor:
+        """Answers of each window's network for the times of its window."""
+        self._check_points(points, f"CausalPINN.{verb}")
+        at, nets = points.to(TYPES[self.dtype]), self.state["nets"]
+        begins = torch.tensor([one["begin"] for one in self.state["windows"]], dtype=torch.float64)
+        index = (torch.bucketize(points[:, 0].double().contiguous(), begins, right=True) - 1).clamp_min(0)
+        found = at.new_zeros(len(at), len(self.state["names"]))
+        # All rows go through each network that is needed, so that the bits of a row do not depend on the others.
+        for k in sorted(set(index.tolist())):
+            found = torch.where((index == k)[:, None], answer(nets[k], at), found)
+        return found
+
+    def _check_points(self, points: Tensor, who: str) -> None:
+        axes, end = self.state["axes"], self.state["end"]
+        if points.ndim != 2 or points.shape[1] != len(axes):
+            remedy = f"Give one row per point, with columns {', '.join(axes)}."
+            raise invalid(who, f"points must have shape (N, {len(axes)})", tuple(points.shape), remedy)
+        t, slack = points[:, 0], 1e-6 * end
+        outside = t[(t < -slack) | (t > end + slack)]
+        if len(outside):
+            remedy = "The first column is the time; outside of what was solved a network says nothing."
+            raise invalid(who, f"times must lie in [0, {end:g}]", f"{float(outside[0]):g}", remedy)
+
+
+def _end_of(net: SolutionNet, time: float) -> Any:
+    """State of a trained network at a time, as the start of what follows."""
+
+    @torch.no_grad()
+    def start(x: Tensor) -> Tensor:
+        dtype = next(net.parameters()).dtype
+        points = torch.cat([torch.full_like(x[:, :1] if x.shape[1] else x.new_zeros(len(x), 1), time), x], 1)
+        found: Tensor = net(points.to(dtype))
+        return found.to(x.dtype)
+
+    return start
+
+
+def _probed(problem: Evolution, highest: Mapping[str, int]) -> Tensor:
+    """The residual of a fixed network at a few points, float64."""
+    net = SolutionNet(
+        len(problem.names), 0.0, problem.end, period=problem.period, modes=2, width=4, depth=1
+    ).double()
+    share = torch.linspace(0.05, 0.95, _PROBES, dtype=torch.float64)[:, None]
+    points = share * problem.end
+    if problem.period is not None:
+        low, high = problem.period
+        points = torch.cat([points, low + (high - low) * share.flip(0)], 1)
+    with torch.no_grad():
+        return problem.residual_at(points, net.jet(points, highest))
