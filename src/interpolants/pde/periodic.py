@@ -13,7 +13,7 @@ from interpolants.pde.evolution import Evolution, Jet
 from interpolants.pde.fourier import FourierGrid, FourierTrajectory, etdrk4
 
 # Points in space and steps in time of the solution that counts as the truth, and how well half as many agree.
-_MODES, _STEPS, _AGREES = 1024, 500, 2e-5
+_MODES, _STEPS, _AGREES = 1024, 500, 1e-4
 
 
 class PeriodicEquation(Evolution):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from interpolants.foundations.checks import number, positive, whole
 from interpolants.foundations.randomness import generator
-from interpolants.nets.remembered import Remembered
+from interpolants.foundations.remembered import Remembered
 from interpolants.pde.evolution import SPACE, TIME, Jet
 from interpolants.sciml.pinn.taylor import Bundle, Orders, linear, product, tanh
 
