@@ -97,7 +97,10 @@ def _by_role(card: Card) -> Instance:
     small = {f.name: SMALL[f.name] for f in settings_of(kind) if f.name in SMALL}
     method = kind(**{**small, **OTHER.get(card.id, {})})
     values = {role.name: _toy(role) for role in method.roles() if not role.optional}
-    return Instance(method, Task.of(method.roles(), values, Split(test=0.5)))
+    timed = any(role.kind == "series" for role in method.roles())
+    return Instance(
+        method, Task.of(method.roles(), values, Split(by="time" if timed else "random", test=0.5))
+    )
 
 
 def _toy(role: Role) -> Any:
@@ -106,6 +109,9 @@ def _toy(role: Role) -> Any:
     if role.kind == "tokens":
         steps = (torch.rand(ROWS, 8, generator=g) < 0.2).long() + 1
         return steps.cumsum(1) % 5
+    if role.kind == "series":
+        wave = torch.sin(torch.arange(ROWS) / 2)[:, None] + torch.randn(ROWS, 2, generator=g)
+        return torch.where(torch.rand(ROWS, 2, generator=g) < 0.1, torch.nan, wave)
     if role.kind != "rows":
         raise InvalidInputError(f"no toy values of kind {role.kind}: give its recipe a [quick] part")
     return torch.randn(2, generator=g) + torch.randn(ROWS, 2, generator=g)

@@ -1,0 +1,165 @@
+"""Samples of windows that are guided by what was seen of them.
+
+Letters: R rows, T times of history and window, L of the window, C columns, k lags, M members.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from interpolants.apps.timeseries.window_units import WindowUnits
+from interpolants.data.windows import with_lags
+from interpolants.dynamics.sample import sample
+from interpolants.dynamics.transitions import NOISY
+from interpolants.fields.learned import LearnedFields
+from interpolants.fields.protocol import Fields
+from interpolants.foundations.checks import whole
+from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.randomness import key
+from interpolants.guidance.energy import Energy, EnergyGuided, observed
+from interpolants.guidance.observation import (
+    AncestralStrength,
+    QuantileGap,
+    SquaredGap,
+    levels,
+    seen_entries,
+)
+from interpolants.guidance.size_guard import SizeGuard
+from interpolants.methods.parts.start_points import draw_base
+from interpolants.paths.path import SpatiallyLinearPath
+
+GUIDES: dict[str, Energy] = {"quantile": QuantileGap(), "mse": SquaredGap()}
+# States are stopped when they are so many times larger than data and noise together may be.
+_ROOM, _NOISE = 4.0, 6.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuidedWindows:
+    """How windows are drawn.
+
+    Attributes:
+        net: The network.
+        path: The path.
+        head: What it learnt.
+        units: Units of windows.
+        shape: ``(C (1 + k), L)``.
+        lags: Steps back.
+        largest: Largest absolute value of the training part, in units of windows.
+        members: M; rows m, m + M, ... have one level.
+        method: Sampler.
+        who: Public name for errors.
+        guidance: ``"quantile"`` or ``"mse"``.
+        strength: Of the guidance.
+        at: ``"output"`` or ``"input"``.
+        n_steps: Steps of the sampler.
+    """
+
+    net: nn.Module
+    path: SpatiallyLinearPath
+    head: str
+    units: WindowUnits
+    shape: tuple[int, ...]
+    lags: tuple[int, ...]
+    largest: float
+    members: int
+    method: str
+    who: str
+    guidance: str
+    strength: float
+    at: str
+    n_steps: int
+
+    def __post_init__(self) -> None:
+        if self.strength and self.guidance == "quantile":
+            remedy = "Take guidance='mse' for a single one."
+            whole(self.who, "members", self.members, at_least=2, remedy=remedy)
+
+    @property
+    def fields(self) -> Fields:
+        """The learnt fields, in units of windows."""
+        given: dict[str, Any] = {self.head: self.net}
+        return LearnedFields(self.path, **given)
+
+    def draw(self, values: Tensor, seen: Tensor, seed: int, first: int, block: int) -> Tensor:
+        """Windows ``(R, L, C)`` in data units that agree with what was seen, up to the noise of guidance.
+
+        Args:
+            values: ``(R, T, C)`` in data units, finite; the window is its last L times.
+            seen: What was seen, ``(R, T, C)``; nothing else is looked at, for the scale neither.
+            seed: Seed of starts and noise.
+            first: Index of the first series in a larger job.
+            block: Number of the block ahead, with noise of its own.
+
+        Raises:
+            InvalidInputError: If a window has no scale: all that was seen of it is zero, or nothing was.
+            DivergedError: If states outgrow the data.
+        """
+        values = torch.where(seen, values, 0.0)
+        length = self.shape[1]
+        shift, scale = self.units.of(values[:, -length:], seen[:, -length:])
+        self._check_scale(scale)
+        y = with_lags((values - shift) / scale, length, self.lags).float()
+        mask = with_lags(seen, length, self.lags)
+        level = levels(self.members).repeat(len(y) // self.members) if self.members > 1 else None
+        given = seen_entries(torch.where(mask, y, 0.0), mask, level)
+        x = self._sampled(len(y), observed(given), seed, first * self.members, block)
+        return self._decoded(x, shift, scale)
+
+    def free(self, n: int, seed: int, first: int) -> Tensor:
+        """Windows ``(n, L, C)`` without guidance; scales are those of training windows in turn."""
+        x = self._sampled(n, None, seed, first, 0)
+        rows = (torch.arange(n) + first) % len(self.units.kept)
+        return self._decoded(x, self.units.shift.expand(n, 1, -1), self.units.kept[rows][:, None])
+
+    def _sampled(self, rows: int, cond: Any, seed: int, first: int, block: int) -> Tensor:
+        own = key(seed, "windows", block) >> 33
+        start = draw_base(self.path.base, self.shape, rows, own, first)
+        guard = SizeGuard(_ROOM * (self.largest + _NOISE))
+        guided = bool(self.strength) and cond is not None
+        noisy = self.method in NOISY
+        try:
+            done = sample(
+                self._guided() if guided else self.fields,
+                start,
+                cond=cond if guided else None,
+                method=self.method,
+                n_steps=self.n_steps,
+                time_grid="uniform",
+                seed=own if noisy else None,
+                first_index=first,
+                modifiers=(guard,),
+            )
+        except DivergedError as error:
+            raise self._diverged(error, guided) from error
+        return done.x
+
+    def _guided(self) -> Fields:
+        strength: Any = self.strength
+        if self.method == "ancestral":
+            strength = AncestralStrength(self.path, self.n_steps, self.strength)
+        return EnergyGuided(self.fields, GUIDES[self.guidance], strength, at=self.at)
+
+    def _diverged(self, error: DivergedError, guided: bool) -> DivergedError:
+        told = f"{self.who}: samples left the scale of the data. {error}."
+        if not guided:
+            return DivergedError(f"{told} Train for more steps.")
+        how = (
+            f"guidance={self.guidance!r}, strength={self.strength:g}, at={self.at!r}, n_steps={self.n_steps}"
+        )
+        other = "guidance='quantile', " if self.guidance == "mse" else ""
+        remedy = f"Take a smaller strength, {other}more n_steps, or train for more steps."
+        return DivergedError(f"{told} The samples had {how}. {remedy}")
+
+    def _check_scale(self, scale: Tensor) -> None:
+        bad = ~(scale > 0).all(2)[:, 0]
+        if bool(bad.any()):
+            row = int(bad.nonzero()[0])
+            rule = "every column must have a value that is not zero in the window, with scale='window'"
+            remedy = "Take scale='standard'."
+            raise invalid(self.who, rule, f"zeros or gaps alone in row {row // self.members}", remedy)
+
+    def _decoded(self, x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+        columns = shift.shape[2]
+        return x[:, :columns].transpose(1, 2).double() * scale + shift

@@ -1,0 +1,121 @@
+"""Windows of training series, in batches: values with gaps filled for the network, and what of them counts.
+
+Letters: L times of a window, H times before it that its lags reach back, C columns, k lags.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from interpolants.apps.timeseries.window_units import WindowUnits
+from interpolants.data.windows import all_windows, interpolated, with_lags
+from interpolants.foundations.errors import invalid
+from interpolants.framework.series import Series
+from interpolants.objectives.losses import Objective
+from interpolants.objectives.times import TimeSampler
+
+# Windows of which less is seen are not learnt from.
+_LEAST_SEEN = 0.5
+_KEPT_SCALES = 1000
+
+
+class WindowBatches:
+    """The batch of a step: ``{"x1", "seen", "t", "weight"}``, a function of the step's generator alone.
+
+    Windows are drawn uniformly, with replacement, among those of which at least half is seen. Their gaps are filled by
+    straight lines, so that the network sees no holes, but entries in gaps do not count in the loss.
+
+    Args:
+        series: Training series.
+        context: Times of a window that give its scale.
+        length: L.
+        lags: Steps back of the further columns.
+        units: Units of windows.
+        size: Windows per step, over all processes.
+        times: Where in time the loss is taken.
+
+    Raises:
+        InvalidInputError: If no window is left.
+    """
+
+    def __init__(
+        self,
+        series: Sequence[Series],
+        *,
+        context: int,
+        length: int,
+        lags: Sequence[int],
+        units: WindowUnits,
+        size: int,
+        times: TimeSampler,
+    ) -> None:
+        self.length, self.lags, self.size, self.times = length, tuple(lags), size, times
+        reach = length + max(lags, default=0)
+        if short := [len(one) for one in series if len(one) < reach]:
+            rule = f"series must be at least {reach} steps long: a window of {length} and its longest lag"
+            raise invalid("SelfGuidedDiffusion.fit", rule, short[0], "Take a shorter context.")
+        parts = [self._windows(one, reach, context, units) for one in series]
+        self.values, self.seen, self.shift, self.scale = (
+            torch.cat(part) for part in zip(*parts, strict=True)
+        )
+        if not len(self.values):
+            remedy = "Take a shorter context, or fill gaps first."
+            rule = "there must be windows of which at least half is seen, and not zero throughout"
+            raise invalid("SelfGuidedDiffusion.fit", rule, "none", remedy)
+
+    def _windows(
+        self, one: Series, reach: int, context: int, units: WindowUnits
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        values, seen = all_windows(one.values, reach), all_windows(one.seen, reach)
+        last = reach - self.length + context  # what comes after is the future: it gives no scale
+        shift, scale = units.of(values[:, reach - self.length : last], seen[:, reach - self.length : last])
+        enough = seen[:, reach - self.length :].double().mean((1, 2)) >= _LEAST_SEEN
+        keep = enough & (scale > 0).all(2)[:, 0]
+        filled = all_windows(interpolated(one.values, one.seen), reach)
+        return filled[keep], seen[keep], shift[keep], scale[keep]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Event shape of the states, ``(C (1 + k), L)``."""
+        return self.values.shape[2] * (1 + len(self.lags)), self.length
+
+    @property
+    def largest(self) -> float:
+        """The largest absolute value, in units of the windows."""
+        return float(((self.values - self.shift) / self.scale).abs().max())
+
+    def some_scales(self, source: Generator) -> Tensor:
+        """Scales of some windows, ``(K, C)``."""
+        return self.scale[torch.randperm(len(self.scale), generator=source)[:_KEPT_SCALES], 0]
+
+    def __call__(self, step: int, generator: Generator, rank: int, world: int) -> dict[str, Any]:
+        """The share of this process in the batch of ``step``."""
+        rows = max(1, self.size // world)
+        pick = torch.randint(len(self.values), (rows,), generator=generator)
+        scaled = (self.values[pick] - self.shift[pick]) / self.scale[pick]
+        times = self.times.sample(rows, generator=generator)
+        return {
+            "x1": with_lags(scaled, self.length, self.lags).float(),
+            "seen": with_lags(self.seen[pick], self.length, self.lags).float(),
+            "t": times.t,
+            "weight": times.weight,
+        }
+
+
+class WindowLoss:
+    """``|f(x_t, t) - target|^2`` over the entries that were seen, in the form that the training loop calls.
+
+    Args:
+        objective: What is learnt of which path.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+
+    def __call__(self, net: Any, batch: dict[str, Any], generator: Generator) -> dict[str, Tensor]:
+        """Losses ``(B,)`` under the name of the quantity."""
+        sample = self.objective.path.sample(x1=batch["x1"], t=batch["t"], generator=generator)
+        gap = net(sample.x_t, sample.t) - self.objective.target(sample)
+        return {self.objective.predicts: (gap.square() * batch["seen"]).flatten(1).sum(1) * batch["weight"]}

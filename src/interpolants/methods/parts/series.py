@@ -1,0 +1,36 @@
+"""What methods of series share: their role, and ensembles on a clock."""
+
+from typing import Any
+
+from torch import Tensor
+
+from interpolants.foundations.errors import invalid
+from interpolants.framework.answers import Ensemble
+from interpolants.framework.roles import Role
+from interpolants.framework.series import Series
+
+
+def series_role() -> Role:
+    """A series with gaps."""
+    about = "a series with its times; gaps are NaN or empty cells"
+    return Role(name="series", kind="series", axis="time", gaps=True, about=about)
+
+
+def one_series(who: str, value: Any) -> Series:
+    """The one series that a method was given.
+
+    Raises:
+        InvalidInputError: If there are several, or none of its values was seen.
+    """
+    if isinstance(value, list):
+        remedy = "Give them one by one, or as columns of one table."
+        raise invalid(who, "there must be one series", f"{len(value)} series", remedy)
+    assert isinstance(value, Series)
+    if not bool(value.seen.any()):
+        raise invalid(who, "some values must be seen", "gaps only")
+    return value
+
+
+def over_time(x: Tensor, like: Series, times: Tensor) -> Ensemble:
+    """Members ``(B, M, T, C)`` at times of the clock of a series."""
+    return Ensemble(x=x, dims=("time", "column"), times=times, clock=like.clock, columns=like.columns)

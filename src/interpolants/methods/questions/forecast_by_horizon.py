@@ -1,0 +1,145 @@
+"""Quality of forecasts of a series: rolling origins behind the cut, scores and coverage by step ahead, fan charts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from interpolants.foundations.checks import number, whole
+from interpolants.foundations.errors import invalid
+from interpolants.framework.figures import Axis, Figure, Panel
+from interpolants.framework.figures import Series as Mark
+from interpolants.framework.method import Method
+from interpolants.framework.questions import About, Measured, Question
+from interpolants.framework.series import Series
+from interpolants.framework.task import Task, rolling
+from interpolants.methods.questions.calls import with_seed
+from interpolants.methods.questions.series_parts import BANDS, fan, lines, series_of
+from interpolants.metrics.quantile_loss import loss_of_cases, quantile_loss, within
+
+_SHOWN = 2  # origins with a fan chart
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForecastByHorizon(Question):
+    """Forecasts from origins that are evenly spread behind the cut, each given all that came before it.
+
+    Attributes:
+        role: Role of the series.
+        steps: Steps ahead.
+        origins: Number of origins; they overlap where the test part is short.
+        members: Members of each ensemble.
+        history: Most steps of history that a forecast is given; 0 for all.
+        level: Probability of the interval whose coverage is measured.
+        seed: Seed of the ensembles.
+    """
+
+    needs: ClassVar[str] = "forecast"
+    numbers: ClassVar[Mapping[str, About]] = {
+        "quantile_loss": About(
+            "Normalised quantile loss",
+            note="Over deciles; 0.01 is roughly an error of one percent of the truth.",
+        ),
+        "median_error": About(
+            "Error of the median", note="Absolute error of the ensemble's median over the size of the truth."
+        ),
+        "coverage": About(
+            "Coverage", "neither", note="Share of what came within the central interval, 80 % unless said."
+        ),
+    }
+
+    role: str = "series"
+    steps: int = 24
+    origins: int = 10
+    members: int = 20
+    history: int = 0
+    level: float = 0.8
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        who = "forecast_by_horizon"
+        for name in ("steps", "origins", "members"):
+            whole(who, name, getattr(self, name), at_least=1)
+        whole(who, "history", self.history, at_least=0)
+        number(who, "level", self.level, above=0, below=1)
+
+    def measure(self, method: Method, task: Task) -> Measured:
+        """Scores by origin, and what the figures need."""
+        series = series_of("forecast_by_horizon", task, self.role)
+        cut = int(task.rows[task.axes[self.role]]["test"][0])
+        windows = list(rolling(len(series), cut, self.history or len(series), self.steps, self.origins))
+        drawn = [self._forecast(method, series[past], k) for k, (past, _) in enumerate(windows)]
+        members = torch.stack(drawn)
+        truth = torch.stack([series.values[future] for _, future in windows])
+        seen = torch.stack([series.seen[future] for _, future in windows])
+        covered = (within(members, truth, self.level) & seen).double()
+        count = seen.double().flatten(1).sum(1)
+        median = members.quantile(0.5, 1)[:, None]
+        return Measured(
+            {
+                "quantile_loss": loss_of_cases(members, truth, seen),
+                "median_error": loss_of_cases(median, truth, seen, (0.5,)),
+                "coverage": covered.flatten(1).sum(1) / count,
+            },
+            self._arrays(series, windows, members, truth, seen),
+        )
+
+    def _forecast(self, method: Method, past: Series, k: int) -> Tensor:
+        """Members ``(M, S, C)`` from one origin."""
+        options: dict[str, Any] = with_seed(method, "forecast", self.seed + k)
+        answer: Any = method
+        found: Tensor = answer.forecast(past, members=self.members, steps=self.steps, **options).x
+        wanted = (1, self.members, self.steps, past.values.shape[1])
+        if tuple(found.shape) != wanted:
+            raise invalid("forecast_by_horizon", f"members must have shape {wanted}", tuple(found.shape))
+        return found[0].double()
+
+    def _arrays(
+        self, series: Series, windows: Any, members: Tensor, truth: Tensor, seen: Tensor
+    ) -> dict[str, Tensor]:
+        loss, size = quantile_loss(members, truth) * seen, (truth.abs() * seen).mean()
+        inside = (within(members, truth, self.level) & seen).double()
+        shown = [round(k * (len(windows) - 1) / max(_SHOWN - 1, 1)) for k in range(min(_SHOWN, len(windows)))]
+        starts = [windows[k][1].start for k in shown]
+        back = min(2 * self.steps, min(starts))
+        return {
+            "loss_by_step": loss.mean((0, 2)) / size,
+            "coverage_by_step": inside.sum((0, 2)) / seen.double().sum((0, 2)),
+            "bands": torch.stack(
+                [members[k, ..., 0].quantile(torch.tensor(BANDS).double(), 0) for k in shown]
+            ),
+            "around": torch.stack([series.with_gaps()[s - back : s + self.steps, 0] for s in starts]),
+        }
+
+    def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
+        """Fan charts of two origins, and scores by step ahead beside those of the rivals."""
+        ahead = Axis(label="steps ahead")
+        panels = tuple(
+            Panel(series=fan(bands, around), title=title, x=ahead, y=Axis(label=self.role), legend="best")
+            for bands, around, title in zip(
+                own.arrays["bands"], own.arrays["around"], ("first origin", "last origin"), strict=False
+            )
+        )
+        names = {"the method": own, **rivals}
+        loss = {name: one.arrays["loss_by_step"] for name, one in names.items()}
+        covered = {name: one.arrays["coverage_by_step"] for name, one in names.items()}
+        wanted = Mark(mark="rule", arrays={"y": self.level}, hue="muted", dash="--")
+        by_step = (
+            Panel(
+                series=lines(loss), x=ahead, y=Axis(label="normalised quantile loss", low=0), legend="best"
+            ),
+            Panel(series=(*lines(covered), wanted), x=ahead, y=Axis(label="coverage", low=0, high=1.02)),
+        )
+        caption = f"Median and central intervals of {self.members} members, and what came."
+        return [
+            Figure(name="fan", panels=panels, caption=caption, width=760, height=280),
+            Figure(
+                name="by_step",
+                panels=by_step,
+                caption=f"Scores by step ahead; {self.level:.0%} should be covered (dashed).",
+                width=760,
+                height=280,
+            ),
+        ]

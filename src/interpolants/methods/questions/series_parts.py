@@ -1,0 +1,54 @@
+"""What questions about series share: the series of a task, fan charts, and lines by name."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from interpolants.framework.figures import Series as Mark
+from interpolants.framework.roles import Role, read
+from interpolants.framework.series import Series
+from interpolants.framework.task import Task
+from interpolants.methods.parts.series import one_series
+
+# Levels of the quantiles in fan charts: two bands and the median.
+BANDS = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+def series_of(who: str, task: Task, role: str) -> Series:
+    """The whole series of a role, on its clock."""
+    asked = Role(name=role, kind="series", axis="time", gaps=True)
+    return one_series(who, read((asked,), {role: task.values[role]}, who)[0][role])
+
+
+def fan(bands: Tensor, around: Tensor, *, first: int | None = None) -> tuple[Mark, ...]:
+    """Quantiles ``(5, S)`` as bands and a line, and what was seen around them, ``(B + S,)`` with B steps before.
+
+    Args:
+        bands: At the levels of ``BANDS``.
+        around: What was seen, NaN in gaps.
+        first: Place of the first quantile; that after the last but S when None.
+    """
+    steps = bands.shape[1]
+    start = len(around) - steps if first is None else first
+    ahead = torch.arange(steps, dtype=torch.float64) + 1
+    place = torch.arange(len(around), dtype=torch.float64) - start + 1
+    return (
+        Mark(mark="band", arrays={"x": ahead, "low": bands[0], "high": bands[4]}, name="90 %", alpha=0.2),
+        Mark(mark="band", arrays={"x": ahead, "low": bands[1], "high": bands[3]}, name="50 %", alpha=0.4),
+        Mark(mark="line", arrays={"x": ahead, "y": bands[2]}, name="median"),
+        Mark(mark="line", arrays={"x": place, "y": around}, name="seen", hue="muted"),
+    )
+
+
+def lines(values: Mapping[str, Tensor]) -> tuple[Mark, ...]:
+    """One line a name over the steps 1, 2, ..."""
+    return tuple(
+        Mark(
+            mark="line",
+            arrays={"x": torch.arange(len(y), dtype=torch.float64) + 1, "y": y},
+            name=name,
+            hue=k,
+        )
+        for k, (name, y) in enumerate(values.items())
+    )

@@ -1,0 +1,380 @@
+"""Self-guided diffusion of series.
+
+Known answer: a stationary Gaussian series, ``cov(d) = exp(-|d|/12) cos(2 pi d/12)``. Where the network is the exact
+noise of its windows, forecasts and completions have the exact conditional means and deviations, up to the bias of
+guidance and the error of the sample mean.
+"""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+from typer.testing import CliRunner
+
+import interpolants
+from interpolants.apps.timeseries import SelfGuidedDiffusion, guided_windows
+from interpolants.apps.timeseries.training_windows import WindowBatches
+from interpolants.apps.timeseries.window_units import WindowUnits
+from interpolants.cli.app import app
+from interpolants.foundations.errors import DivergedError, InvalidInputError
+from interpolants.foundations.randomness import generator
+from interpolants.framework.roles import read
+from interpolants.objectives.times import StratifiedTimes
+
+F64 = torch.float64
+CONTEXT, HORIZON = 24, 12
+SMALL = {"net": {"kind": "gated_convolution", "width": 4, "blocks": 2}, "steps": 2, "batch_size": 4}
+
+
+def covariance(n):
+    lag = (torch.arange(n)[:, None] - torch.arange(n)).abs().to(F64)
+    return torch.exp(-lag / 12) * torch.cos(2 * math.pi * lag / 12) + 1e-3 * torch.eye(n, dtype=F64)
+
+
+def stationary(n, seed=0):
+    return torch.linalg.cholesky(covariance(n)) @ torch.randn(n, dtype=F64, generator=generator(seed))
+
+
+class ExactNoise(nn.Module):
+    """``E[z | x_t] = alpha (beta^2 C + alpha^2)^-1 x`` of windows with mean zero."""
+
+    def __init__(self, path, length):
+        super().__init__()
+        self.path = path
+        self.sizes, self.axes = torch.linalg.eigh(covariance(length))
+
+    def forward(self, x, t, cond=None):
+        t = torch.as_tensor(t).double()
+        alpha, beta = (f(t).reshape(-1, 1, 1) for f in (self.path.alpha, self.path.beta))
+        found = alpha * ((x.double() @ self.axes) / (beta**2 * self.sizes + alpha**2)) @ self.axes.T
+        return found.to(x)
+
+
+def exact(**settings):
+    """A model that knows the noise, in units of the data."""
+    model = SelfGuidedDiffusion(context=CONTEXT, horizon=HORIZON, **{**SMALL, **settings})
+    model.fit(stationary(80))
+    unit = torch.ones(1, dtype=F64)
+    model.state |= {
+        "net": ExactNoise(model.path, CONTEXT + HORIZON),
+        "units": WindowUnits("standard", 0 * unit, unit, unit[None]),
+        "largest": 4.0,
+    }
+    return model
+
+
+def conditional(values, seen):
+    """Means and deviations of all entries given those that were seen."""
+    c = covariance(len(values))
+    gain = c[:, seen] @ torch.linalg.inv(c[seen][:, seen])
+    return gain @ values[seen], (c - gain @ c[seen]).diagonal().clamp(min=0).sqrt()
+
+
+# --- against the exact conditional distribution ----------------------------------------------------------------
+
+
+def test_forecasts_have_the_conditional_means_and_deviations():
+    """Twenty contexts at once; at the output, quantiles of level i/(M + 1)."""
+    truth = [stationary(CONTEXT, seed) for seed in range(20)]
+    found = exact(strength=2.0).forecast([x.numpy() for x in truth], members=32).x[..., 0]
+    whole = [torch.cat([x, x.new_zeros(HORIZON)]) for x in truth]
+    seen = torch.arange(CONTEXT + HORIZON) < CONTEXT
+    means, spreads = zip(*(conditional(x, seen) for x in whole), strict=True)
+    error = (found.mean(1) - torch.stack(means)[:, CONTEXT:]).square().mean().sqrt()
+    assert error < 1.35 * 0.804 / 32**0.5  # unguided 0.59
+    assert abs(found.std(1).mean() / torch.stack(spreads)[:, CONTEXT:].mean() - 1) < 0.1
+
+
+def test_gaps_in_the_context_are_no_part_of_it():
+    x = stationary(CONTEXT, 3)
+    holes = x.clone()
+    holes[CONTEXT - 5 :] = torch.nan
+    model = exact(strength=2.0)
+    found = model.forecast(holes.numpy(), members=200).x[0, ..., 0]
+    seen = torch.arange(CONTEXT + HORIZON) < CONTEXT - 5
+    mean, _ = conditional(torch.cat([x, x.new_zeros(HORIZON)]), seen)
+    assert (found.mean(0) - mean[CONTEXT:]).abs().max() < 4 * found.std() / 200**0.5
+
+
+def test_completions_have_the_conditional_means_and_what_was_seen_stays():
+    x = stationary(CONTEXT + HORIZON, 5)
+    holes = torch.where(torch.arange(36) % 9 < 3, torch.nan, x)
+    model = exact(strength=2.0, guidance="mse")
+    found = model.complete(holes.numpy(), members=200).x[0, ..., 0]
+    seen = ~holes.isnan()
+    assert_close(found[:, seen], x[seen].expand(200, -1), rtol=0, atol=0)
+    mean, spread = conditional(x, seen)
+    gap = (found.mean(0) - mean)[~seen].abs()
+    assert (gap < 4 * spread[~seen] / 200**0.5 + 0.1).all()
+
+
+def test_long_series_are_completed_in_overlapping_windows_and_short_ones_in_one():
+    model = exact(strength=2.0)
+    for n in (90, 20):
+        x = stationary(n, 2)
+        holes = x.clone()
+        holes[[4, n // 2, n - 2]] = torch.nan
+        found = model.complete(holes.numpy(), members=50).x[0, ..., 0]
+        mean, spread = conditional(x, ~holes.isnan())
+        missing = holes.isnan()
+        assert found.shape == (50, n)
+        # A gap of one step is all but known from its neighbours in either half of a window.
+        assert (found.mean(0) - mean)[missing].abs().max() < 6 * spread[missing].max() / 50**0.5 + 0.15
+
+
+def test_longer_forecasts_go_on_from_their_own_members():
+    model = exact(strength=2.0)
+    x = stationary(CONTEXT, 1).numpy()
+    short, long = model.forecast(x, members=8), model.forecast(x, members=8, steps=30)
+    assert long.x.shape == (1, 8, 30, 1)
+    assert torch.equal(long.x[:, :, :HORIZON], short.x)
+    assert torch.equal(model.forecast(x, members=8, steps=5).x, short.x[:, :, :5])
+    # Step 13 is guided by step 12 of its own member, with which it is correlated by 0.8.
+    joined = torch.corrcoef(torch.stack([long.x[0, :, 11, 0], long.x[0, :, 12, 0]]))[0, 1]
+    assert joined > 0.4
+
+
+def test_what_diverges_raises_although_it_is_finite_and_says_with_what():
+    x = stationary(CONTEXT, 1).numpy()
+    words = r"forecast: samples left the scale.*guidance='mse', strength=16, at='output'.*smaller strength"
+    with pytest.raises(DivergedError, match=words):
+        exact().forecast(x, members=4, guidance="mse", strength=16.0)
+
+
+def test_at_the_input_the_gradient_goes_through_the_network():
+    """It needs no network call more, but a backward pass; both come near the mean, by different ways."""
+    x = stationary(CONTEXT, 4)
+    model = exact(strength=2.0)
+    ways = [model.forecast(x.numpy(), members=100, at=at).x[0, ..., 0] for at in ("input", "output")]
+    mean, _ = conditional(torch.cat([x, x.new_zeros(HORIZON)]), torch.arange(36) < CONTEXT)
+    assert not torch.equal(*ways)
+    assert all((way.mean(0) - mean[CONTEXT:]).square().mean().sqrt() < 0.4 for way in ways)
+
+
+@pytest.mark.slow
+def test_a_model_that_is_trained_has_the_autocovariance_of_its_series():
+    """AR(1) with coefficient 0.8: ``cov(d) = 0.8^d`` in units of the variance, at lags 0 .. 5 within 10 % of cov(0)."""
+    shocks, x = torch.randn(4000, dtype=F64, generator=generator(0)), torch.zeros(4000, dtype=F64)
+    for t in range(1, 4000):
+        x[t] = 0.8 * x[t - 1] + 0.6 * shocks[t]
+    net = {"kind": "gated_convolution", "width": 16, "blocks": 4}
+    model = SelfGuidedDiffusion(context=16, horizon=8, net=net, steps=800, batch_size=48).fit(x)
+    drawn = model.sample(2000)[..., 0]
+    drawn = drawn - drawn.mean()
+    for d in range(6):
+        found = (drawn[:, : 24 - d] * drawn[:, d:]).mean() / x.var()
+        assert abs(float(found) - 0.8**d) < 0.1
+
+
+# --- nothing of the future -------------------------------------------------------------------------------------
+
+
+def batches(values, **settings):
+    role = SelfGuidedDiffusion().roles()
+    series = read(role, {"series": values}, "fit")[0]["series"]
+    given = {"context": 8, "length": 12, "lags": (), "size": 6, "times": StratifiedTimes(), **settings}
+    units = WindowUnits.fit(given.pop("scale", "window"), [series])
+    return WindowBatches([series], units=units, **given)
+
+
+def test_the_scale_of_a_training_window_is_that_of_its_context():
+    x = torch.arange(1.0, 21).double()
+    made = batches(x)
+    assert_close(made.scale[:, 0, 0], torch.stack([x[k : k + 8].mean() for k in range(9)]))
+    huge = x.clone()
+    huge[15:] *= 1000
+    # Windows whose context ends before the change keep their scale.
+    assert torch.equal(batches(huge).scale[:8], made.scale[:8])
+
+
+def test_lags_that_reach_into_the_horizon_are_not_seen_there(monkeypatch):
+    model = SelfGuidedDiffusion(context=8, horizon=4, lags=(2, 4), head="denoised", **SMALL)
+    model.fit(stationary(40))
+    asked, keep = [], guided_windows.seen_entries
+    spy = lambda v, s, k=None: asked.append((v, s)) or keep(v, s, k)  # noqa: E731
+    monkeypatch.setattr(guided_windows, "seen_entries", spy)
+    model.forecast(stationary(40).numpy(), members=2, strength=0.1)
+    value, seen = asked[0]
+    assert seen[0].tolist() == [[True] * 8 + [False] * 4, [True] * 10 + [False] * 2, [True] * 12]
+    assert not value[~seen].any()
+
+
+class Mixing(nn.Module):
+    """A guess of what is behind the noise that looks at all channels and times."""
+
+    def forward(self, x, t, cond=None):
+        return 0.5 * x.mean((1, 2), keepdim=True).expand_as(x) + 0.3 * x
+
+
+def test_a_forecast_depends_on_the_last_context_and_its_lags_alone():
+    model = SelfGuidedDiffusion(context=8, horizon=4, lags=(6,), head="denoised", strength=0.5, **SMALL)
+    x = stationary(60)
+    model.fit(x).state["net"] = Mixing()
+    before = x.clone()
+    before[: 60 - 14] += 100.0
+    assert model.reach == 14
+    assert torch.equal(model.forecast(x, members=3).x, model.forecast(before, members=3).x)
+    before[60 - 14] += 1.0
+    assert not torch.equal(model.forecast(x, members=3).x, model.forecast(before, members=3).x)
+
+
+def test_entries_in_gaps_do_not_count_in_the_loss():
+    x = torch.where(torch.rand(60, generator=generator(1)) < 0.3, torch.nan, stationary(60))
+    made = batches(x, scale="standard")
+    batch = made(0, generator(0), 0, 1)
+    assert set(batch["seen"].unique().tolist()) == {0.0, 1.0}
+    assert bool(torch.isfinite(batch["x1"]).all())
+
+
+# --- containers, files, commands -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def hourly():
+    index = pd.date_range("2024-03-01", periods=120, freq="h", tz="Europe/Berlin", name="when")
+    wave = np.sin(np.arange(120) / 24 * 2 * np.pi)
+    return pd.DataFrame({"load": 40 + 5 * wave, "sun": 2 + wave[::-1]}, index=index)
+
+
+@pytest.fixture(scope="module")
+def model(hourly):
+    settings = {"context": 24, "horizon": 6, "head": "denoised", "strength": 0.5, "n_steps": 10}
+    return SelfGuidedDiffusion(**settings, **SMALL).fit(hourly)
+
+
+def test_answers_have_the_dates_and_columns_of_the_table(model, hourly):
+    answer = model.forecast(hourly, members=5, steps=9)
+    assert answer.x.shape == (1, 5, 9, 2)
+    expected = pd.date_range(hourly.index[-1], periods=10, freq="h")[1:].as_unit("us")
+    table = answer.summary()
+    assert table.index.equals(expected)
+    assert list(table.columns.get_level_values(0).unique()) == ["load", "sun"]
+    assert torch.equal(model.forecast(members=5, steps=9).x, answer.x)  # that of the fit
+    assert answer.table().index.names == ["case", "member", "time"]
+
+
+def test_many_series_are_learnt_and_forecast_together_at_their_own_scale():
+    many = [np.sin(np.arange(60) / 3) * size + 2 * size for size in (1.0, 100.0)]
+    settings = {"context": 16, "horizon": 4, "scale": "window", "head": "denoised", "strength": 0.5}
+    model = SelfGuidedDiffusion(**settings, n_steps=10, **SMALL).fit(many)
+    both = model.forecast(many, members=4).x
+    assert both.shape == (2, 4, 4, 1)
+    assert_close(both[1], 100 * both[1] / 100)
+    assert float(both[1].abs().mean()) > 20 * float(both[0].abs().mean())
+    assert model.sample(3).shape == (3, 20, 1)
+
+
+def test_a_file_with_times_goes_in_and_a_file_with_times_comes_out(model, hourly, tmp_path):
+    folder, history, out = tmp_path / "model", tmp_path / "history.csv", tmp_path / "forecast.csv"
+    model.save(folder)
+    holed = hourly.tz_convert("UTC").copy()
+    holed.iloc[100, 0] = np.nan
+    holed.drop(holed.index[60]).to_csv(history)
+    utc = SelfGuidedDiffusion(**model.params()).fit(hourly.tz_convert("UTC"))
+    utc.save(tmp_path / "utc")
+    words = [
+        "forecast",
+        str(tmp_path / "utc"),
+        str(history),
+        "--steps",
+        "8",
+        "--members",
+        "4",
+        "--out",
+        str(out),
+    ]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    table = pd.read_csv(out)
+    assert list(table.columns) == ["case", "member", "time", "load", "sun"]
+    assert len(table) == 4 * 8
+    assert table["time"].iloc[0] == str(holed.index[-1] + pd.Timedelta("1h"))
+    gone = CliRunner().invoke(app, ["complete", str(tmp_path / "utc"), str(history), "--members", "4"])
+    assert gone.exit_code == 0, gone.output
+    assert "0.5" in gone.output
+    tail = CliRunner().invoke(app, ["forecast", str(tmp_path / "utc"), "--members", "4"])
+    assert tail.exit_code == 0, tail.output
+    other = CliRunner().invoke(app, ["forecast", str(folder), str(history)])
+    assert other.exit_code == 2
+    assert "must have the clock of the fit" in " ".join(other.output.split())
+
+
+def test_settings_of_answers_change_without_a_fit(model, hourly):
+    other = model.clone().take_over(model.learnt()).set_params(strength=0.0, n_steps=5)
+    assert other.is_fitted
+    assert torch.equal(
+        other.forecast(hourly, members=3).x, model.forecast(hourly, members=3, strength=0.0, n_steps=5).x
+    )
+    assert interpolants.apps is not None
+
+
+# --- refusals --------------------------------------------------------------------------------------------------
+
+BAD_SETTINGS = [
+    ({"horizon": 0}, "horizon must be a whole number >= 1"),
+    ({"context": 0}, "context must be a whole number >= 1"),
+    ({"lags": (0,)}, "every lag must be a whole number >= 1"),
+    ({"scale": "robust"}, "scale must be one of standard, window"),
+    ({"guidance": "quantiles"}, "Did you mean 'quantile'"),
+    ({"at": "middle"}, "at must be one of input, output"),
+    ({"strength": -1.0}, "strength must be finite and >= 0"),
+    ({"head": "sound"}, "head must be one of"),
+    ({"path": "linear"}, "must start from a Gaussian base"),
+    ({"contxt": 3}, "Did you mean 'context'"),
+]
+
+
+@pytest.mark.parametrize(("settings", "words"), BAD_SETTINGS)
+def test_bad_settings_are_refused(settings, words):
+    with pytest.raises(InvalidInputError, match=words):
+        SelfGuidedDiffusion(**settings)
+
+
+@pytest.mark.parametrize(
+    ("values", "settings", "words"),
+    [
+        (np.arange(10.0), {}, "at least 36 steps long: a window of 36 and its longest lag, got 10"),
+        (np.arange(40.0), {"lags": (12,)}, "at least 48 steps"),
+        (np.zeros(50), {"scale": "window"}, "no column may be zero throughout"),
+        (np.where(np.arange(50) % 3 == 0, 1.0, np.nan), {}, "windows of which at least half is seen"),
+        (np.stack([np.arange(50.0), np.full(50, np.nan)], 1), {}, "must have values, got none in column 1"),
+        ([np.arange(50.0), np.zeros((50, 2))], {}, "as many columns"),
+    ],
+)  # fmt: skip
+def test_series_that_no_windows_can_be_made_of_are_refused(values, settings, words):
+    with pytest.raises(InvalidInputError, match=words):
+        SelfGuidedDiffusion(context=24, horizon=12, **settings, **SMALL).fit(values)
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "words"),
+    [
+        (lambda t: t.iloc[:0], {}, "must not be empty"),
+        (lambda t: t * np.nan, {}, "some of the last 24 values of the series must be seen"),
+        (lambda t: t[["load"]], {}, "must have the columns of the fit"),
+        (lambda t: t.tz_convert("UTC"), {}, "must have the clock of the fit"),
+        (lambda t: t.drop(t.index[50]), {}, r"regularly, got a step of 0 days 02:00:00 after .*to row 51"),
+        (lambda t: t, {"members": 1}, "members must be a whole number >= 2"),
+        (lambda t: t, {"steps": 0}, "steps must be a whole number >= 1"),
+        (lambda t: t, {"guidance": "no"}, "guidance must be one of quantile, mse"),
+        (lambda t: t, {"n_steps": 0}, "n_steps must be a whole number >= 1"),
+    ],
+)
+def test_contexts_and_options_that_do_not_fit_are_refused(model, hourly, change, options, words):
+    with pytest.raises(InvalidInputError, match=words):
+        model.forecast(change(hourly), **options)
+
+
+def test_a_context_of_zeros_has_no_size_to_scale_by():
+    settings = {"context": 8, "horizon": 4, "scale": "window", "head": "denoised"}
+    model = SelfGuidedDiffusion(**settings, **SMALL).fit(np.abs(stationary(60).numpy()))
+    with pytest.raises(InvalidInputError, match=r"zeros or gaps alone in row 0.*standard"):
+        model.forecast(np.zeros(20), members=2)
+
+
+def test_one_member_is_no_trouble_without_quantiles(model, hourly):
+    assert model.forecast(hourly, members=1, guidance="mse").x.shape == (1, 1, 6, 2)
