@@ -147,18 +147,21 @@ class Predictive:
             log_weight=torch.cat(weights, 1) if weights else None,
         )
 
-    def table(self) -> Any:
-        """A DataFrame with mean and standard deviation of each column."""
+    def table(self, levels: Sequence[float] = (0.05, 0.95)) -> Any:
+        """A DataFrame with mean, standard deviation and quantiles of each column, named e.g. ``y_mean``, ``y_0.05``.
+
+        Args:
+            levels: Probabilities of the quantiles, in (0, 1).
+        """
         pandas = require("pandas", by="Predictive.table")
         width = self.loc.shape[-1]
         names = (
             list(self.given.columns) if len(self.given.columns) == width else [f"y{i}" for i in range(width)]
         )
         plain = replace(self, given=_PLAIN)
+        found = {"mean": plain.mean, "std": plain.std} | {f"{p:g}": plain.quantile(p) for p in levels}
         columns = {
-            f"{name}_{what}": getattr(plain, what)[:, i].numpy()
-            for i, name in enumerate(names)
-            for what in ("mean", "std")
+            f"{name}_{what}": x[:, i].numpy() for i, name in enumerate(names) for what, x in found.items()
         }
         index = self.given.index if self.given.container == "pandas" else None
         fits = index is not None and len(index) == self.loc.shape[1]

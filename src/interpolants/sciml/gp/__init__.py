@@ -1,0 +1,1 @@
+"""Gaussian processes: tensors with continuous indices."""

@@ -1,0 +1,316 @@
+"""Functional Bayesian Tucker decomposition: tensors whose indices are real numbers, with uncertainty."""
+
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import field
+from typing import Any, ClassVar
+
+import torch
+from torch import Generator, Tensor
+
+from interpolants.foundations.checks import number, one_of, positive, whole
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.randomness import BLOCK
+from interpolants.framework.answers import Predictive
+from interpolants.framework.capabilities import capability
+from interpolants.framework.method import Method
+from interpolants.framework.roles import Role
+from interpolants.framework.stages import Run
+from interpolants.kernels.markov_chain import ChainPosterior
+from interpolants.kernels.matern import Matern
+from interpolants.sciml.gp.latent_functions import LevelPosterior, start_mode
+from interpolants.sciml.gp.mode_settings import MODES, UNSEEN, ModeSettings, per_mode
+from interpolants.sciml.gp.tucker_posterior import (
+    NoisePrior,
+    TuckerPosterior,
+    sums_of,
+    sweep,
+    update_core,
+)
+from interpolants.sciml.gp.tucker_sums import Entries, contracted
+
+CORES = ("full", "diagonal")
+# Largest core: its second moments alone take 128 MiB.
+LARGEST_CORE = 4096
+# First lengthscale where none is given, as a share of the range of the coordinates.
+_FIRST_SHARE = 0.3
+# Rounds after which starts are compared.
+_TRIAL = 10
+
+
+class ExtrapolationWarning(UserWarning):
+    """Predictions are asked for where there were no data; they return to the prior."""
+
+
+class FunctionalTucker(Method):
+    """Tensor with continuous indices: ``y = sum_r W_r prod_k u^k_rk(x_k) + noise``, all unknowns with a posterior.
+
+    ::
+
+        model = FunctionalTucker(ranks=[2, 3, 3]).fit(points, values)     # points (N, K), values (N,)
+        answer = model.predict(new_points)                                # .mean, .std, .quantile(0.95)
+
+    Each column of ``points`` is a mode of the tensor, each row an entry that was observed. Mode k has R_k functions
+    ``u^k_r``, independent Matern processes of variance 1 over the coordinate (or independent numbers for the levels of
+    a discrete mode); the core has the prior N(0, 1), or is diagonal with ones (``core="diagonal"``, CP decomposition).
+    The posterior is ``q(core) q(noise) prod_k q(U^k)``, improved factor by factor, each exactly given the others, so
+    that the bound of the evidence rises with every sweep. Processes are inferred as Markov chains: time grows linearly
+    with entries and with different coordinates. Everything is float64.
+
+    Args:
+        ranks: Number of functions, for all modes or one each; >= 1. A full core needs ``prod ranks <= 4096``.
+        modes: ``"continuous"``, ``"discrete"`` or ``"auto"`` (columns of words are discrete, all others continuous),
+            for all modes or one each.
+        smoothness: 0.5, 1.5 or 2.5, of the processes, for all modes or one each.
+        lengthscales: In units of the coordinate (days for dates), for all modes or one each; ``"auto"`` is chosen by
+            the bound of the evidence. Discrete modes need none.
+        core: ``"full"`` or ``"diagonal"``.
+        noise: Standard deviation of the noise in units of the values, or ``"auto"``.
+        rounding: Coordinates are rounded to multiples of this, for all modes or one each; 0 merges equal ones only.
+            Many nearly equal coordinates cost time and tell nothing.
+        unseen: What predictions are at a level of a discrete mode without data: ``"refuse"``, or ``"prior"``.
+        starts: Random starts; the one whose bound is highest after ten rounds is continued. A single one may end in a
+            poor local optimum.
+        sweeps: Most rounds through all factors after that.
+        stop: A round that raises the bound by less than this, per entry and in nats, is the last.
+        checkpoint_every: Rounds between checkpoints.
+
+    Raises:
+        InvalidInputError: If a setting does not fit, when fitted also if there are fewer than two entries, values that
+            are no column of numbers, or a core that is too large (with its memory).
+
+    Source: Fang, Yu, Wang, Li, Kirby & Zhe (2024), arXiv:2311.04829, whose model this is. They infer by conditional
+    expectation propagation with damping; for this model its fixed point is that of the coordinate ascent used here,
+    which keeps all second moments and needs no damping.
+    """
+
+    noun: ClassVar[str] = "tensor decomposition"
+    free: ClassVar[tuple[str, ...]] = ("checkpoint_every",)
+
+    ranks: Any = field(default=3, kw_only=False)
+    modes: Any = "auto"
+    smoothness: Any = 1.5
+    lengthscales: Any = "auto"
+    core: str = "full"
+    noise: Any = "auto"
+    rounding: Any = 0.0
+    unseen: str = "refuse"
+    starts: int = 4
+    sweeps: int = 100
+    stop: float = 1e-5
+    checkpoint_every: int = 10
+
+    def check_settings(self) -> None:
+        """Refuse settings that are wrong whatever the data."""
+        who = "FunctionalTucker"
+        for name in ("ranks", "modes", "smoothness", "lengthscales", "rounding"):
+            values = getattr(self, name)
+            per_mode(who, name, values, len(values) if isinstance(values, list | tuple) else 1)
+        one_of(who, "core", self.core, CORES)
+        one_of(who, "unseen", self.unseen, UNSEEN)
+        if self.noise != "auto":
+            positive(who, "noise", self.noise, "Or leave it to the fit: noise='auto'.")
+        whole(who, "starts", self.starts, at_least=1)
+        whole(who, "sweeps", self.sweeps, at_least=1)
+        whole(who, "checkpoint_every", self.checkpoint_every, at_least=1)
+        number(who, "stop", self.stop, at_least=0)
+
+    def roles(self) -> tuple[Role, ...]:
+        """Coordinates of the entries, and their values."""
+        points = Role(
+            name="points", exact=True, words=True, about="Coordinates of entries, one mode a column."
+        )
+        return points, Role(name="values", exact=True, about="Values of the entries, one column.")
+
+    # --- fit
+
+    def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
+        """Sweeps until the bound rises no more."""
+        points, values = data["points"], data["values"]
+        settings = self._mode_settings(points, values)
+        places, index = zip(*(mode.merged(points[:, k]) for k, mode in enumerate(settings)), strict=True)
+        scale = float(values.std()) or 1.0
+        centre = float(values.mean())
+        sizes = tuple(len(p) for p in places)
+        entries = Entries(torch.stack(index, 1), (values[:, 0] - centre) / scale, sizes)
+        prior = NoisePrior() if self.noise == "auto" else NoisePrior(known=(scale / self.noise) ** 2)
+        enough = self.stop * len(values)
+
+        def tried(best: TuckerPosterior | None, k: int, source: Generator) -> TuckerPosterior:
+            q = _start(settings, places, entries, prior, source, diagonal=self.core == "diagonal")
+            for _ in range(_TRIAL):
+                q = sweep(q, entries, prior)
+            return q if best is None or q.bound > best.bound else best
+
+        first = run.loop("starts", lambda source: None, tried, self.starts, every=1)
+        found: TuckerPosterior = run.loop(
+            "sweeps",
+            lambda source: first,
+            lambda q, k, source: sweep(q, entries, prior),
+            self.sweeps,
+            every=self.checkpoint_every,
+            until=lambda q: q.change < enough,
+            log=lambda q: {"bound": q.bound, "noise_std": scale * q.noise_precision**-0.5},
+            log_every=1,
+        )
+        return {"posterior": found, "centre": centre, "scale": scale}
+
+    def _mode_settings(self, points: Tensor, values: Tensor) -> list[ModeSettings]:
+        """Settings of each mode, checked against the data."""
+        who = "FunctionalTucker.fit"
+        if points.ndim != 2 or values.shape[1:] != (1,):
+            shapes = f"points {tuple(points.shape)}, values {tuple(values.shape)}"
+            raise invalid(who, "points must have shape (N, K), values (N,) or (N, 1)", shapes)
+        if len(points) < 2:
+            raise invalid(who, "there must be at least two entries", len(points))
+        count = points.shape[1]
+        names = ("ranks", "modes", "smoothness", "lengthscales", "rounding")
+        rows = zip(*(per_mode(who, name, getattr(self, name), count) for name in names), strict=True)
+        forms = self.given["points"].forms or ("",) * count
+        found = [
+            ModeSettings.of(who, k, form, *row) for k, (form, row) in enumerate(zip(forms, rows, strict=True))
+        ]
+        _check_core(who, [mode.rank for mode in found], self.core)
+        return found
+
+    # --- what was found
+
+    @property
+    def posterior(self) -> TuckerPosterior:
+        """The posterior of functions, core and noise, for standardised values."""
+        found: TuckerPosterior = self.fitted_state("posterior")["posterior"]
+        return found
+
+    @property
+    def found_lengthscales(self) -> list[float]:
+        """Lengthscale of each mode in units of its coordinate; NaN for discrete ones."""
+        modes = [mode.posterior for mode in self.posterior.modes]
+        return [mode.lengthscale if isinstance(mode, ChainPosterior) else math.nan for mode in modes]
+
+    @property
+    def noise_std(self) -> float:
+        """Standard deviation of the noise, in units of the values."""
+        return float(self.fitted_state("noise_std")["scale"] * self.posterior.noise_precision**-0.5)
+
+    # --- answers
+
+    @capability(reads={"x": "points"}, like="values")
+    def predict(self, x: Tensor, *, noise: bool = True) -> Predictive:
+        """Distribution of the value at each point: a Gaussian with the posterior's mean and variance.
+
+        Outside the coordinates of the fit, predictions return to the prior within a few lengthscales, and their
+        standard deviation says so; farther out than one lengthscale an `ExtrapolationWarning` tells of it.
+
+        Args:
+            x: Coordinates, ``(B, K)``.
+            noise: Of a measurement, with its noise; else of the value itself.
+        """
+        self._check_places(x)
+        scale, q = self.state["scale"], self.posterior
+        parts = []
+        for block, count in _blocks(x):
+            moments = [mode.posterior.at(block[:, k]) for k, mode in enumerate(q.modes)]
+            second = [v + m[:, :, None] * m[:, None, :] for m, v in moments]
+            mean, square = contracted([m for m, _ in moments], second, q.core)
+            variance = (square - mean.square()).clamp_min(torch.finfo(torch.float64).tiny)
+            variance = variance + 1 / q.noise_precision if noise else variance
+            loc = self.state["centre"] + scale * mean
+            parts.append(_gaussian(loc[:count, None], scale * variance[:count, None].sqrt()))
+        return Predictive.joined(parts)
+
+    @capability(reads={"x": "points"})
+    def encode(self, x: Tensor) -> Predictive:
+        """Latent functions of all modes at the coordinates of each point, one column each, ``(B, sum ranks)``.
+
+        They are determined up to an invertible change of basis that the core undoes.
+
+        Args:
+            x: Coordinates, ``(B, K)``.
+        """
+        self._check_places(x)
+        parts = []
+        for block, count in _blocks(x):
+            moments = [mode.posterior.at(block[:, k]) for k, mode in enumerate(self.posterior.modes)]
+            mean = torch.cat([m for m, _ in moments], 1)
+            variance = torch.cat([v.diagonal(dim1=1, dim2=2) for _, v in moments], 1)
+            parts.append(_gaussian(mean[:count], variance[:count].clamp_min(0).sqrt()))
+        return Predictive.joined(parts)
+
+    def _check_places(self, x: Tensor) -> None:
+        """Refuse levels without data, and tell of points far outside."""
+        far = torch.zeros(len(x), dtype=torch.bool)
+        for k, mode in enumerate(self.posterior.modes):
+            places, column = mode.posterior.places, x[:, k]
+            if isinstance(mode.posterior, LevelPosterior):
+                self._check_levels(k, column[~torch.isin(column, places)])
+            else:
+                reach = mode.posterior.lengthscale
+                far |= (column < places[0] - reach) | (column > places[-1] + reach)
+        if bool(far.any()):
+            told = f"FunctionalTucker: {int(far.sum())} of {len(x)} points lie more than a lengthscale outside the "
+            told += (
+                f"coordinates of the fit (row {int(far.nonzero()[0])} first); they get little but the prior"
+            )
+            warnings.warn(told, ExtrapolationWarning, stacklevel=5)
+
+    def _check_levels(self, mode: int, strange: Tensor) -> None:
+        if len(strange) and self.unseen == "refuse":
+            columns = self.given["points"].columns
+            name = repr(str(columns[mode])) if columns else f"number {mode + 1}"
+            shown = ", ".join(f"{level:g}" for level in sorted(set(strange.tolist()))[:5])
+            remedy = "Make the mode continuous, or take unseen='prior' to get the prior there."
+            rule = f"mode {name} is discrete, and its levels must be in the fit"
+            raise invalid("FunctionalTucker.predict", rule, shown, remedy)
+
+
+def _start(
+    settings: Sequence[ModeSettings],
+    places: Sequence[Tensor],
+    entries: Entries,
+    prior: NoisePrior,
+    source: Generator,
+    *,
+    diagonal: bool,
+) -> TuckerPosterior:
+    """Random functions, and the best core for them."""
+    modes = []
+    for mode, known in zip(settings, places, strict=True):
+        noise = torch.randn(len(known), mode.rank, dtype=torch.float64, generator=source)
+        span = float(known[-1] - known[0]) or 1.0
+        scale = _FIRST_SHARE * span if mode.lengthscale is None else mode.lengthscale
+        kernel = None if mode.discrete else Matern(mode.smoothness)
+        fixed = mode.lengthscale is not None or len(known) == 1
+        modes.append(start_mode(known, 0.5 + 0.5 * noise, kernel, scale, fixed=fixed))
+    d = math.prod(mode.rank for mode in settings)
+    mean = None if diagonal else torch.zeros(d, dtype=torch.float64)
+    spread = None if diagonal else torch.eye(d, dtype=torch.float64)
+    shape, rate = (1.0, 1.0) if prior.known is None else (prior.known, 0.0)
+    q = TuckerPosterior(
+        modes=modes, core_mean=mean, core_covariance=spread, noise_shape=shape, noise_rate=rate
+    )
+    return update_core(q, sums_of(q, entries))
+
+
+def _check_core(who: str, ranks: Sequence[int], core: str) -> None:
+    size = math.prod(ranks)
+    if core == "full" and size > LARGEST_CORE:
+        rule = f"a full core must have at most {LARGEST_CORE} entries"
+        got = (
+            f"{' x '.join(map(str, ranks))} = {size}, whose second moments take {8 * size**2 / 2**30:.1f} GiB"
+        )
+        raise invalid(who, rule, got, "Lower the ranks, or take core='diagonal'.")
+
+
+def _gaussian(mean: Tensor, std: Tensor) -> Predictive:
+    return Predictive(loc=mean[None], scale=std[None])
+
+
+def _blocks(x: Tensor) -> Iterator[tuple[Tensor, int]]:
+    """Rows in blocks of 64, the last one filled up with its first row, and how many of each are asked for."""
+    for block in torch.split(x, BLOCK):
+        short = BLOCK - len(block)
+        yield torch.cat([block, block[:1].expand(short, -1)]), len(block)
+
+
+__all__ = ["CORES", "MODES", "UNSEEN", "ExtrapolationWarning", "FunctionalTucker"]
