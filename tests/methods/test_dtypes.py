@@ -54,3 +54,12 @@ def test_no_network_is_learnt_in_half_precision(name, dtype):
     given = {"x1": x1} if name == "latent_generator" else {"x0": x0, "x1": x1}
     with pytest.raises(InvalidInputError, match=rf"x\d must be float32 or float64, .* got {dtype}\. Pass x"):
         {**BRIDGES, **more}[name]().fit(**given)
+
+
+@pytest.mark.usefixtures("default_type")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_a_flow_map_from_a_base_starts_in_the_type_of_the_samples(dtype):
+    x1 = torch.randn(40, 2, generator=torch.Generator().manual_seed(0), dtype=dtype)
+    made = FlowMap(path="one_sided_linear", net=SMALL, **FEW).fit(x1=x1).sample(3, seed=0)
+    assert made.dtype == dtype
+    assert bool(made.isfinite().all())

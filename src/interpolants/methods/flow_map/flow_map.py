@@ -152,7 +152,7 @@ class FlowMap(TwoEnds):
             ``(n, *D)`` in the kind that ``x1`` had.
         """
         whole("FlowMap.sample", "n", n, at_least=1)
-        start = self.state["starts"].draw(n, seed, first_index)
+        start = self._as_net(self.state["starts"].draw(n, seed, first_index))
         return self._decoded(self._carry(start, n_steps, None, False, cond, first_index))
 
     @capability(reads={"x": "x1"}, like="x")
@@ -225,9 +225,11 @@ class FlowMap(TwoEnds):
 
     def _encoded(self, x: Tensor) -> Tensor:
         """States in the network's units and precision; a network of the user's own takes them as they are."""
-        encoded: Tensor = self.state["frame"].encode(x)
+        return self._as_net(self.state["frame"].encode(x))
+
+    def _as_net(self, x: Tensor) -> Tensor:
         own = isinstance(self.net, nn.Module)
-        return encoded if own else encoded.to(next(self.state["net"].parameters()).dtype)
+        return x if own else x.to(next(self.state["net"].parameters()).dtype)
 
     def _decoded(self, x: Tensor) -> Tensor:
         decoded: Tensor = self.state["frame"].decode(x)
