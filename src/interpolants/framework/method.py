@@ -351,11 +351,11 @@ class Method:
         return found
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={value!r}" for name, value in self._told().items())
+        shown = ", ".join(f"{name}={value!r}" for name, value in self.chosen_params().items())
         return f"{type(self).__name__}({shown}{', ' if shown else ''}{'fitted' if self.is_fitted else 'not fitted'})"
 
-    def _told(self) -> dict[str, Any]:
-        """The settings that are not the defaults."""
+    def chosen_params(self) -> dict[str, Any]:
+        """The settings that are not the defaults, as they were asked for."""
         told = (f for f in settings_of(type(self)) if not _is_default(f, self._asked[f.name]))
         return {f.name: self._asked[f.name] for f in told}
 

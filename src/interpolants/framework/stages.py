@@ -12,6 +12,7 @@ with the same bits. The state of a loop is everything: what is not in it does no
 times and no dates.
 """
 
+import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from torch import Generator, nn
 from interpolants.foundations import trees
 from interpolants.foundations.errors import InterpolantsError, invalid
 from interpolants.foundations.randomness import generator, key
+from interpolants.foundations.storage import write_text
 from interpolants.foundations.trees import Tree
 from interpolants.training.engine import FitResult
 from interpolants.training.engine import fit as train
@@ -40,6 +42,7 @@ Watch = Callable[[str, int, int], None]
 Rows = list[dict[str, Any]]
 
 _KEPT = 2
+PLAN = "plan.json"  # in the folder of a stage
 
 
 class InterruptedFitError(InterpolantsError, KeyboardInterrupt):
@@ -150,7 +153,7 @@ class Run:
             log: Numbers to log of a state.
             log_every: Steps between logged rows.
         """
-        loop = _Loop(self._claim(stage), *self._latest(stage))
+        loop = _Loop(self._claim(stage, steps), *self._latest(stage))
         state = loop.state if loop.k else start(self.generator(stage))
         done = until is not None and loop.k > 0 and until(state)
         with Interrupt() as interrupt, self._bar(stage, loop.k, steps) as bar:
@@ -224,7 +227,7 @@ class Run:
         Raises:
             InterruptedFitError: If a signal stopped the training.
         """
-        folder = self._claim(stage)
+        folder = self._claim(stage, settings.steps)
         mixed = settings.model_copy(update={"seed": key(settings.seed, "stage training", stage) >> 23})
         given = {**self.options, **options}
         calls: Sequence[Any] = [
@@ -264,11 +267,17 @@ class Run:
 
     # --- checkpoints and progress
 
-    def _claim(self, stage: str) -> Path | None:
+    def _claim(self, stage: str, steps: int | None = None) -> Path | None:
+        """The folder of a stage; how many steps it shall make is written there for those who watch."""
         if stage in self._names:
             raise invalid("learn", "every stage must have a name of its own", repr(stage))
         self._names.add(stage)
-        return None if self.out is None else self.out / stage
+        if self.out is None:
+            return None
+        if steps is not None:
+            (self.out / stage).mkdir(parents=True, exist_ok=True)
+            write_text(self.out / stage / PLAN, json.dumps({"steps": steps}))
+        return self.out / stage
 
     def _latest(self, stage: str) -> tuple[int, Tree, Rows]:
         folders = [] if self.out is None else sorted((self.out / stage).glob("step-*"))
