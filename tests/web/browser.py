@@ -78,7 +78,10 @@ def complaints(browser):
 class Page:
     """One page of the explorer; ``place`` is its path."""
 
-    ready = "window.explorer && window.explorer.answer || document.querySelector('#status.error')"
+    ready = (
+        "window.explorer && (window.explorer.answer || window.explorer.settled)"
+        " || document.querySelector('#status.error')"
+    )
 
     def __init__(self, browser, address, place=""):
         self.browser, self.address = browser, address + place

@@ -1,37 +1,43 @@
-"""Small runs to look at: two on points, one on images with labels, one in three dimensions between samples, one of
-another method, one bridge of one dimension saved by itself."""
-
-import json
+"""Small runs to look at: two of bridges on points, one of images with labels, one in three dimensions between samples,
+one of another method, one that is trained and not judged, one of two tasks, one of two seeds, one bridge of one
+dimension saved by itself."""
 
 import numpy as np
 import pytest
 import torch
 
 from interpolants.methods.bridge.bridge import Bridge
-from interpolants.runs import run as run_module
-from interpolants.runs.config import make_config
-from interpolants.runs.run import execute, train_only
+from interpolants.runs.recipe_files import RecipeFolder, changed_recipe
 
 NET = {"kind": "mlp", "width": 32, "depth": 2}
-JUDGED = {"n": 200, "shown": 200, "n_steps": 10, "log_prob": 40, "log_prob_method": "heun", "log_prob_steps": 5,
-          "eps": [0.0, 0.5]}  # fmt: skip
+TRAINED = {"net": NET, "steps": 60, "batch_size": 64, "log_every": 10}
+LEVELS = {
+    "question": "noise_levels",
+    "eps": [0.0, 0.5],
+    "n": 200,
+    "options": {"n_steps": 10},
+    "rivals": ["gaussian_fit"],
+}
+DENSITY = {"question": "held_out_likelihood", "n": 40, "options": {"method": "heun", "n_steps": 5}}
+CLAIM = {"says": "noise_levels.sliced_w2_ode < 100 gaussian_fit"}
+POINTS = {"problem": "eight_gaussians", "n": 1000}
 
 
-def settings(x1, **more):
-    config = {
-        "data": {"x1": x1},
-        "bridge": {"path": "one_sided_linear", "net": NET},
-        "train": {"steps": 60, "batch_size": 64, "log_every": 10},
-        "evaluate": JUDGED,
-    }
-    for key, value in more.items():
-        config[key] = {**config.get(key, {}), **value} if isinstance(value, dict) else value
-    return make_config(config)
+def task(x1=None, *, ask=(), method=None, **more):
+    """Tables of one task; of a bridge from Gaussian noise, if nothing else is said."""
+    own = {"kind": "bridge", "path": "one_sided_linear", **TRAINED, **(method or {})}
+    data = {"x1": x1 or POINTS, **more.pop("data", {})}
+    return {"data": data, "method": own, "ask": list(ask), **more}
+
+
+def folder_of(tables, out):
+    return RecipeFolder(out, changed_recipe(tables))
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
-    """The folder with the runs ``first``, ``second``, ``pictures``, ``solid``, ``closed``, ``half`` and ``line``."""
+    """The folder with ``first``, ``second``, ``pictures``, ``solid``, ``closed``, ``half``, ``tasks``, ``seeds`` and
+    ``line``."""
     folder = tmp_path_factory.mktemp("web")
     rng = np.random.default_rng(0)
     # Images of a bright left or right half, with noise; the label says which.
@@ -42,39 +48,25 @@ def trained(tmp_path_factory):
     np.savez(folder / "images.npz", x=images.astype(np.float32), y=labels)
     np.save(folder / "a.npy", rng.normal(size=(500, 3)).astype(np.float32))
     np.save(folder / "b.npy", (rng.normal(size=(500, 3)) + 2).astype(np.float32))
-    points = {"problem": "eight_gaussians", "n": 1000}
-    sides = {"x0": {"file": str(folder / "a.npy")}, "x1": {"file": str(folder / "b.npy")}}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_module, "make_report", lambda folder, say: None)
-        runs = {
-            "first": settings(points),
-            "second": settings(points, train={"steps": 200}),
-            "pictures": settings(
-                {"file": str(folder / "images.npz"), "key": "x", "labels": "y"}, data={"condition": "labels"}
-            ),
-            "solid": settings(sides["x1"], data=sides, bridge={"path": "linear"}, evaluate={"log_prob": 0}),
-            "closed": settings({"problem": "moons", "n": 500}, data={"x0": points}, bridge={"path": "linear"},
-                               evaluate={"log_prob": 0, "check": False}),
-        }  # fmt: skip
-        for name, config in runs.items():
-            execute(config, folder / name, progress=False, command="run")
-        _as_another_method(folder / "closed" / "results.json")
-        train_only(settings(points), folder / "half", progress=False)
+    pictures = {"file": str(folder / "images.npz"), "key": "x", "labels": "y"}
+    starts = {"x0": {"file": str(folder / "a.npy")}}
+    solid = task({"file": str(folder / "b.npy")}, data=starts, method={"path": "linear"})
+    flow = {"kind": "flow_map", "steps": 20, "batch_size": 64, "log_every": 10, "net": NET}
+    quality = {"question": "sample_quality", "n": 100, "rivals": ["gaussian_fit"]}
+    small = task({**POINTS, "n": 300}, ask=[{"question": "self_test", "n": 200}], method={"steps": 20})
+    judged = {
+        "first": {"title": "Noise to points", **task(ask=[LEVELS, DENSITY], claim=[CLAIM])},
+        "second": task(ask=[LEVELS, DENSITY], method={"steps": 200}),
+        "pictures": task(pictures, data={"cond": {"labels_of": "x1"}}),
+        "solid": solid,
+        "closed": {**task(ask=[quality]), "method": {"path": "one_sided_linear", **flow}},
+        "tasks": {"title": "Two", "tasks": [{"name": "near", "title": "Near", **small}, {"name": "far", **small}]},
+        "seeds": {"seeds": 2, **small},
+    }  # fmt: skip
+    for name, tables in judged.items():
+        folder_of(tables, folder / name).run()
+    folder_of(task(), folder / "half").train()
     x = torch.randn(600, 1, generator=torch.Generator().manual_seed(0)) + 1
-    Bridge("one_sided_linear", net=NET).fit(x1=x, steps=40, batch_size=64, progress=False).save(
-        folder / "line"
-    )
+    made = Bridge("one_sided_linear", net=NET, seed=0).fit(x1=x, steps=40, batch_size=64, progress=False)
+    made.save(folder / "line")
     return folder
-
-
-def _as_another_method(file):
-    """What an earlier version wrote of a method that is no bridge: numbers, and nothing to carry points with."""
-    results = json.loads(file.read_text())
-    for task in results["tasks"]:
-        task |= {
-            "method": {"kind": "light_sb", "eps": 0.5},
-            "path": {"kind": "light_sb"},
-            "learn": [],
-            "checks": [],
-        }
-    file.write_text(json.dumps(results))

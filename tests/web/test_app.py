@@ -58,7 +58,9 @@ def test_the_pages_and_their_files_are_served_and_nothing_else(client):
         "/docs",
         "/openapi.json",
         "/etc/passwd",
-        "/api/runs/../../config.json",
+        "/api/runs/../../recipe.json",
+        "/api/runs/0/figures/0/blue",
+        "/api/runs/0/figures/99/light",
         "/static/..%2fapp.py",
         "/static//etc/passwd",
         "/api/runs/99",
@@ -98,29 +100,45 @@ def test_an_answer_is_unpacked_to_what_was_computed(client):
 
 def test_more_evaluations_come_closer_to_the_truth_and_few_are_far(client):
     found = prices(Question(rho0="gaussian", rho1="board"))
-    assert [curve["name"] for curve in found["curves"]] == ["ODE, euler", "ODE, midpoint", "ODE, rk4"]
+    assert [curve["name"] for curve in found["curves"]] == [
+        "ODE, euler",
+        "ODE, heun",
+        "ODE, midpoint",
+        "ODE, rk4",
+    ]
     for curve in found["curves"]:
         assert [row[0] for row in curve["rows"]] == list(EVALUATIONS)
         first, last = curve["rows"][0], curve["rows"][-1]
         assert abs(last[1]) < 4 * last[2]  # cannot be told from the truth
         assert "midpoint" in curve["name"] or first[1] > 4 * first[2]  # two midpoint steps will do here
-    names = [
-        c["name"]
-        for c in unpacked(client.post("/api/prices", json={"eps": 1}).content)[0][-1]["answer"]["curves"]
-    ]
-    assert names == ["ODE, euler", "ODE, midpoint", "SDE, euler", "SDE, heun"]
+    told, _ = unpacked(client.post("/api/prices", json={"eps": 1, "rho1": "two blobs"}).content)
+    names = [curve["name"] for curve in told[-1]["answer"]["curves"]]
+    assert names == ["ODE, midpoint", "SDE, euler_maruyama", "SDE, sra1", "SDE, stochastic_heun"]
 
 
 def test_runs_are_listed_shown_and_carried_by_number(client, trained):
     lines = client.get("/api/runs").json()["runs"]
     assert [line["name"] for line in lines] == ["first", "pictures", "closed"]
-    assert str(trained) not in client.get("/api/runs").text + client.get("/api/runs/0").text
-    assert client.get("/api/runs/0").json()["history"]
+    assert str(trained) not in client.get("/api/runs").text
+    assert client.get("/api/runs/0").json()["stages"]
     body = {"runs": [0], "n": 20, "n_steps": 5}
     told, raw = unpacked(client.post("/api/carry", json=body).content)
     assert told[-1]["bytes"] == len(raw) == 4 * 2 * (6 * 20 + sum(told[-1]["answer"]["context"]))
     told, _ = unpacked(client.post("/api/judge", json={"run": 0, "what": "errors"}).content)
     assert told[-1]["answer"]["what"] == "errors"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_figures_are_sent_as_pictures(client, theme):
+    pytest.importorskip("matplotlib")
+    reply = client.get(f"/api/runs/2/figures/0/{theme}")
+    assert reply.content.startswith(b"\x89PNG")
+    assert reply.headers["content-type"] == "image/png"
+
+
+def test_a_page_has_no_number_that_json_lacks(client):
+    for k in range(3):
+        json.loads(client.get(f"/api/runs/{k}").text, parse_constant=pytest.fail)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +162,7 @@ def test_runs_are_listed_shown_and_carried_by_number(client, trained):
         ("carry", '{"runs": [0], "folder": "/etc"}', 422, "folder: there is no such setting."),
         ("judge", '{"rn": 0, "what": "check"}', 422, "rn: there is no such setting. Did you mean 'run'?"),
         ("carry", '{"runs": [5]}', 422, "there are runs 0 to 2, got 5"),
-        ("carry", '{"runs": [2]}', 422, "only a trained bridge"),
+        ("carry", '{"runs": [2]}', 422, "only a bridge shows samples on their way"),
         (
             "judge",
             '{"run": 0, "what": "all"}',
@@ -225,7 +243,11 @@ PLACES = [
     "/api/runs/-1",
     "/api/runs/99999999999999999999",
     "/api/runs/NaN",
-    "/api/runs/..%2f..%2fconfig.json",
+    "/api/runs/..%2f..%2frecipe.json",
+    "/api/runs/0/figures/0/dark",
+    "/api/runs/0/figures/99/light",
+    "/api/runs/0/figures/0/..%2f..%2frecipe.json",
+    "/api/runs/2/figures/-1/light",
     "/api/runs/0x0",
     "/api/runs/1e3",
     "//evil.example/",

@@ -1,7 +1,7 @@
-"""Runs that are looked at while they are made: a log that grows, then a bridge, then what it was judged by."""
+"""What is opened and what is refused; runs that are looked at while they are made; damaged ones."""
 
-import json
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -9,10 +9,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.runs.folder import read_config
-from interpolants.runs.run import execute
+from interpolants.runs.recipe_files import RecipeFolder
 from interpolants.web import create_app, open_runs
-from interpolants.web.run_registry import how_far
+from interpolants.web.run_page import page_of
 from web.growing import Growing
 
 
@@ -21,47 +20,43 @@ def growing(trained, tmp_path):
     return Growing(trained / "half", tmp_path / "grows")
 
 
-def test_a_run_grows_on_the_shelf_until_it_is_judged(growing, monkeypatch):
-    runs = open_runs([growing.folder])
-    page = runs[0].page(0)
-    assert (page["growing"], page["has_bridge"], page["history"]) == (True, False, [])
-    assert page["training"] == "Training has not written its first line yet."
-    growing.write(2, cut='{"step": 30, "lo')
-    page = runs[0].page(0)
-    assert [row["step"] for row in page["history"]] == [10, 20]
-    assert page["training"].startswith("In training: step 20 of 60, ")
-    growing.write(4)
-    assert [row["step"] for row in runs[0].page(0)["history"]] == [10, 20, 30, 40]
-
-    growing.finish()
-    shown = runs[0]
-    assert shown.line(0)["has_bridge"]
-    assert not shown.line(0)["growing"]
-    assert shown.page(0)["metrics"] == []
-    assert runs[0] is shown  # a bridge is read once
-
-    monkeypatch.setattr("interpolants.runs.run.make_report", lambda folder, say: None)
-    execute(read_config(growing.folder), growing.folder, progress=False, resume=True, command="run")
-    assert runs[0].page(0)["metrics"]
-    assert len(runs) == len(list(runs)) == 1
+def page(runs, index=0):
+    return page_of(runs[index], index)
 
 
-def test_what_cannot_be_read_for_a_moment_stays_as_it_was(growing):
-    runs = open_runs([growing.folder])
-    growing.write(3)
-    assert len(runs[0].page(0)["history"]) == 3
-    (growing.folder / "main" / "bridge").mkdir()  # a folder that is no bridge
-    assert len(runs[0].page(0)["history"]) == 3
+# --- opening -------------------------------------------------------------------------------------------------------
 
 
-def test_results_of_other_tasks_are_refused_and_do_not_take_a_page_down(growing):
-    runs = open_runs([growing.folder])
-    growing.write(3)
-    results = {"format": 1, "tasks": [{"name": "main"}, {"name": "other"}]}
-    (growing.folder / "results.json").write_text(json.dumps(results))
-    assert runs[0].page(0)["growing"]
-    with pytest.raises(InvalidInputError, match="must tell of the 1 tasks of the run's settings, got 2"):
-        open_runs([growing.folder])
+def test_every_task_and_every_seed_is_a_line_with_the_words_that_commands_take(trained):
+    runs = open_runs([trained / name for name in ("first", "tasks", "seeds", "line")])
+    names = ["first", "tasks, near", "tasks, far", "seeds, main, seed 0", "seeds, main, seed 1", "line"]
+    assert [shown.name for shown in runs] == names
+    addresses = [
+        "first",
+        "tasks --task near",
+        "tasks --task far",
+        "seeds/work/main_seed0/model",
+        "seeds/work/main_seed1/model",
+        "line",
+    ]
+    assert [shown.address for shown in runs] == [f"{trained}/{words}" for words in addresses]
+    assert [shown.title for shown in runs] == ["Noise to points", "Two: Near", "Two", "", "", ""]
+
+
+def test_a_list_of_runs_reads_no_model_and_no_result(trained, monkeypatch):
+    def refused(*_):
+        raise AssertionError
+
+    monkeypatch.setattr("interpolants.web.runs.load", refused)
+    monkeypatch.setattr("interpolants.runs.run_answers.stored_answers", refused)
+    runs = open_runs([trained / name for name in ("first", "closed", "half", "line")])
+    lines = [shown.line(k) for k, shown in enumerate(runs)]
+    assert [line["kind"] for line in lines] == ["bridge", "flow_map", "bridge", "bridge"]
+    assert [line["state"] for line in lines] == ["done", "done", "trained", "done"]
+
+
+def test_equal_names_are_told_apart(trained):
+    assert [shown.name for shown in open_runs([trained / "first"] * 2)] == ["1: first", "2: first"]
 
 
 def test_names_are_the_same_before_and_after(growing, trained):
@@ -72,31 +67,118 @@ def test_names_are_the_same_before_and_after(growing, trained):
     assert [shown.name for shown in runs] == names
 
 
-def test_the_folder_one_stands_in_has_a_name(growing, monkeypatch):
+def test_the_folder_one_stands_in_has_a_name_and_an_address(growing, monkeypatch):
     monkeypatch.chdir(growing.folder)
-    assert [shown.name for shown in open_runs([Path()])] == ["grows"]
+    (shown,) = open_runs([Path()])
+    assert (shown.name, shown.address) == ("grows", ".")
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({}, "must be the folder of a run or of a saved method"),
+        (
+            {"config.json": "{}", "results.json": "{}"},
+            "config.json, written before.* commit f653ca4 or earlier",
+        ),
+        ({"recipe.json": '{"tasks": ['}, "recipe.json must be whole"),
+        ({"recipe.json": '{"tusks": []}'}, "Did you mean 'tasks'"),
+        ({"tree.json": "{"}, "must hold a whole method"),
+        ({"tree.json": '{"format": 1, "tree": {"$": "dict", "items": {}}}'}, "must hold a method"),
+    ],
+)
+def test_what_is_neither_a_run_nor_a_method_is_refused_in_one_line(tmp_path, files, told):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(InvalidInputError, match=told) as caught:
+        open_runs([tmp_path])
+    assert "\n" not in str(caught.value)
+
+
+# --- growing -------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_grows_until_its_questions_are_answered(growing):
+    runs = open_runs([growing.folder])
+    found = page(runs)
+    assert (found["state"], found["journey"], found["stages"]) == ("training", None, {})
+    assert found["training"] == "Training has not written its first line yet."
+    assert found["card"]["formulas"] == ["x_t = (1 - t) x0 + t x1, x0 Gaussian"]
+    growing.write(2, cut='{"step": 30, "lo')
+    found = page(runs)
+    assert [row["step"] for row in found["stages"]["match"]] == [10, 20]
+    assert found["training"].startswith("In training, stage match: step 20 of 60, ")
+    growing.write(4)
+    assert [row["step"] for row in page(runs)["stages"]["match"]] == [10, 20, 30, 40]
+
+    growing.finish()
+    assert runs[0].line(0)["state"] == "trained"
+    assert page(runs)["journey"]
+    assert page(runs)["scores"] == []
+    assert runs[0].method() is runs[0].method()  # a model is read once
+
+    RecipeFolder.stored(growing.folder).run(resume=True)
+    assert page(runs)["state"] == "done"
+
+
+def test_what_is_no_whole_model_yet_is_a_run_in_training(growing):
+    runs = open_runs([growing.folder])
+    growing.write(3)
+    growing.model.mkdir()
+    assert page(runs)["state"] == "training"
+    assert len(page(runs)["stages"]["match"]) == 3
 
 
 def test_the_server_tells_what_is_in_training(growing, trained):
     runs = open_runs([growing.folder, trained / "first"])
     with TestClient(create_app(runs), base_url="http://127.0.0.1:8000") as client:
-        assert [run["growing"] for run in client.get("/api/runs").json()["runs"]] == [True, False]
+        states = [run["state"] for run in client.get("/api/runs").json()["runs"]]
+        assert states == ["training", "done"]
         refusal = client.post("/api/carry", json={"runs": [0], "eps": [0.0], "n": 10, "n_steps": 5})
         assert refusal.status_code == 422
         assert "not trained yet" in refusal.json()["error"]
 
 
-def test_what_is_told_of_a_training_is_its_pace_and_its_silence(growing):
-    rows = [{"step": step, "seconds": 0.1 * step} for step in (100, 200)]  # ten seconds a row
-    assert how_far(rows, 1000, 5.0) == "In training: step 200 of 1,000, 20 s so far, about 1 min 20 s left."
-    assert how_far(rows, 1000, 90.0).endswith("left.")
-    assert "Nothing was written for 2 min: it has probably been stopped" in how_far(rows, 1000, 120.0)
-    bare = [{"step": step} for step in (100, 200)]  # a log of other making
-    assert how_far(bare, 1000, 5.0) == "In training: step 200 of 1,000."
-    assert how_far(bare, 1000, 120.0).startswith(
-        "In training: step 200 of 1,000. Nothing was written for 2 min"
-    )
+def test_a_training_that_has_fallen_silent_is_called_so(growing):
     growing.write(3)
-    log = growing.folder / "main" / "train" / "match" / "log.jsonl"
-    os.utime(log, (time.time() - 3600,) * 2)
-    assert "written for 1 h" in open_runs([growing.folder])[0].page(0)["training"]
+    os.utime(growing.log, (time.time() - 3600,) * 2)
+    told = page(open_runs([growing.folder]))["training"]
+    assert "Nothing was written for 1 h: it has probably been stopped" in told
+
+
+# --- damage --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def broken(trained, tmp_path):
+    return shutil.copytree(trained / "first", tmp_path / "broken")
+
+
+def test_a_damaged_model_is_told_on_its_page_and_the_rest_is_shown(broken, trained):
+    weights = broken / "work" / "main" / "model" / "tensors.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+    runs = open_runs([broken, trained / "second"])
+    found = page(runs)
+    assert "tensors.safetensors" in found["findings"][0]["text"]
+    assert found["scores"]
+    assert (found["verbs"], found["journey"]) == ([], None)
+    assert page(runs, 1)["journey"]
+    with TestClient(create_app(runs), base_url="http://127.0.0.1:8000") as client:
+        refusal = client.post("/api/carry", json={"runs": [0]})
+        assert (refusal.status_code, "tensors.safetensors" in refusal.json()["error"]) == (422, True)
+
+
+def test_results_of_other_settings_are_told_and_the_model_is_shown(broken, trained):
+    shutil.rmtree(broken / "results")
+    shutil.copytree(trained / "second" / "results", broken / "results")
+    found = page(open_runs([broken]))
+    assert "must hold results of recipe with these settings" in found["findings"][0]["text"]
+    assert (found["scores"], found["claims"]) == ([], [])
+    assert found["journey"]
+
+
+def test_results_without_a_model_are_shown(broken):
+    shutil.rmtree(broken / "work")
+    found = page(open_runs([broken]))
+    assert "only the results are left" in found["findings"][0]["text"]
+    assert found["scores"]

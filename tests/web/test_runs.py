@@ -1,5 +1,8 @@
 """What is shown of a run: stored facts, journeys of points, measurements; and what is refused."""
 
+import os
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +13,9 @@ from interpolants.methods.bridge.bridge import Bridge
 from interpolants.web import open_runs
 from interpolants.web.bridge_motion import IMAGE_FRAMES, Journey, plan
 from interpolants.web.measurements import TIMES, Judgement, measure
+from interpolants.web.run_page import page_of
 from interpolants.web.work import CancelledError, Work
+from web.conftest import LEVELS, NET, folder_of, task
 
 FIRST, SECOND, PICTURES, SOLID, CLOSED, HALF, LINE = range(7)
 NAMES = ("first", "second", "pictures", "solid", "closed", "half", "line")
@@ -41,35 +46,122 @@ def measured(runs, **given):
 # --- what is stored --------------------------------------------------------------------------------------------
 
 
-def test_every_run_is_listed_with_what_it_can_do(runs):
-    lines = [shown.line(k) for k, shown in enumerate(runs)]
-    assert [line["name"].split(",")[0] for line in lines] == list(NAMES)
-    assert [line["has_bridge"] for line in lines] == [True, True, True, True, False, True, True]
-    assert [line["is_image"] for line in lines] == [False, False, True, False, False, False, False]
-    assert lines[PICTURES]["classes"] == ["0", "1"]
-    assert [lines[k]["can_score"] for k in (FIRST, SOLID, LINE)] == [True, False, True]
-    assert [lines[k]["held_out"] for k in (FIRST, PICTURES, HALF, LINE)] == [True, True, False, False]
-    assert lines[SOLID]["shape"] == [3]
+def test_every_bridge_says_what_it_can_do(runs):
+    pages = [page_of(shown, k) for k, shown in enumerate(runs)]
+    assert [page["name"] for page in pages] == list(NAMES)
+    assert [page["journey"] is not None for page in pages] == [True, True, True, True, False, True, True]
+    assert [k for k, page in enumerate(pages) if page["journey"] and page["journey"]["is_image"]] == [
+        PICTURES
+    ]
+    assert pages[PICTURES]["journey"]["classes"] == ["0", "1"]
+    assert [pages[k]["journey"]["can_score"] for k in (FIRST, SOLID, LINE)] == [True, False, True]
+    assert [runs[k].rows.held_out for k in (FIRST, PICTURES, HALF, LINE)] == [True, True, True, False]
+    assert pages[SOLID]["journey"]["shape"] == [3]
+
+
+def test_the_rows_are_those_of_the_test_part_with_their_labels(runs):
+    rows, task = runs[PICTURES].rows, runs[PICTURES].work.task
+    torch.testing.assert_close(rows.x1, task.test["x1"].float())
+    assert rows.cond.tolist() == task.test["cond"].tolist()
+    assert len(rows.x1) == 120
+
+
+def test_rows_fall_back_to_those_of_the_bridge_where_the_data_are_gone(trained, tmp_path):
+    folder = shutil.copytree(trained / "solid", tmp_path / "solid")
+    recipe = (folder / "recipe.json").read_text()
+    (folder / "recipe.json").write_text(recipe.replace("b.npy", "elsewhere.npy"))
+    (shown,) = open_runs([folder])
+    assert len(shown.rows.x1) == 400
+    assert not shown.rows.held_out
 
 
 def test_a_page_holds_what_the_run_stored(runs):
-    page = runs[FIRST].page(FIRST)
-    assert [row["step"] for row in page["history"]] == [10, 20, 30, 40, 50, 60]
-    assert {"sliced_w2_ode", "log_likelihood"} <= {row["id"] for row in page["metrics"]}
-    assert all(row["reading"] for row in page["metrics"] if row["id"].startswith("sliced"))
-    assert [row["eps"] for row in page["levels"]] == [0.0, 0.5]
-    assert len(page["checks"]) >= 5
-    assert len(page["log_prob"]["train"]) == len(page["log_prob"]["heldout"]) == 40
-    assert runs[HALF].page(HALF)["history"]
-    assert runs[CLOSED].page(CLOSED)["metrics"]
-    assert runs[LINE].page(LINE)["history"]
+    page = page_of(runs[FIRST], FIRST)
+    assert (page["title"], page["state"]) == ("Noise to points", "done")
+    assert page["card"]["title"] == "Bridge between two distributions"
+    assert page["card"]["formulas"] == ["x_t = (1 - t) x0 + t x1, x0 Gaussian"]
+    assert page["settings"]["Method"]["net"]["width"] == 32
+    assert page["settings"]["Data"] == {"x1": {"problem": "eight_gaussians", "n": 1000}}
+    assert [row["step"] for row in page["stages"]["match"]] == [10, 20, 30, 40, 50, 60]
+    assert page["training"].startswith("match: 60 steps in ")
+    scores = {score["name"]: score for score in page["scores"]}
+    assert {"noise_levels.sliced_w2_ode", "held_out_likelihood.log_likelihood"} <= set(scores)
+    assert scores["noise_levels.sliced_w2_ode"]["rivals"].keys() == {"gaussian_fit"}
+    (claim,) = page["claims"]
+    assert (claim["claim"]["says"], claim["outcome"]) == (
+        "noise_levels.sliced_w2_ode < 100 gaussian_fit",
+        "holds",
+    )
+    (lines,) = page["texts"].values()
+    assert lines[0].startswith("| noise level | solver |")
+    assert "noise_levels-levels" in [figure["name"] for figure in page["figures"]]
+    assert all(figure["alt"] for figure in page["figures"])
 
 
-def test_equal_names_are_told_apart_and_strangers_refused(trained, tmp_path):
-    twice = open_runs([trained / "first", trained / "first"])
-    assert [shown.name for shown in twice] == ["1: first", "2: first"]
-    with pytest.raises(InvalidInputError, match="must be one of a run"):
-        open_runs([tmp_path])
+def test_a_rival_that_wins_is_told_first(trained, tmp_path):
+    folder = tmp_path / "beaten"
+    ask = {**LEVELS, "rivals": [{"name": "longer", "twin": {"steps": 300}}]}
+    folder_of(task(ask=[ask], method={"steps": 2}), folder).run()
+    (shown,) = open_runs([folder])
+    assert "longer is better in" in page_of(shown, 0)["findings"][0]["text"]
+
+
+def test_a_method_that_is_no_bridge_has_all_of_a_page_but_the_journey(runs):
+    page = page_of(runs[CLOSED], CLOSED)
+    assert (page["kind"], page["journey"]) == ("flow_map", None)
+    assert page["card"]["formulas"] == ["x_t = (1 - t) x0 + t x1, x0 Gaussian"]
+    assert page["stages"]["match"]
+    assert [score["name"] for score in page["scores"]] == [
+        "sample_quality.sliced_w2",
+        "sample_quality.energy_distance",
+    ]
+    assert [figure["name"] for figure in page["figures"]] == ["sample_quality-samples"]
+    assert {verb["verb"] for verb in page["verbs"]} == {"jump", "sample", "transport"}
+    assert all(verb["about"] for verb in page["verbs"])
+
+
+def test_a_method_that_was_saved_by_itself_tells_its_settings_and_its_history(runs, trained):
+    page = page_of(runs[LINE], LINE)
+    assert page["state"] == "done"
+    assert page["settings"]["Method"]["path"] == "one_sided_linear"
+    assert [row["step"] for row in page["stages"]["match"]] == [40]
+    assert page["training"].startswith("match: 40 steps; ")
+    assert page["verbs"][0]["command"] == f"interpolants log-prob {trained}/line --data x.csv"
+
+
+def test_a_verb_that_is_not_there_says_why(trained, tmp_path):
+    x = torch.randn(100, 2, generator=torch.Generator().manual_seed(0))
+    Bridge("mirror", net=NET, seed=0).fit(x1=x, steps=2, progress=False).save(tmp_path / "mirror")
+    (shown,) = open_runs([tmp_path / "mirror"])
+    why = {verb["verb"]: verb["why"] for verb in page_of(shown, 0)["verbs"]}
+    assert "no density to start from" in why["log_prob"]
+    assert why["transport"] == ""
+
+
+def test_seeds_of_one_task_are_judged_together_and_shown_apart(trained):
+    pages = [page_of(shown, k) for k, shown in enumerate(open_runs([trained / "seeds"]))]
+    assert [page["settings"]["Method"]["seed"] for page in pages] == [0, 1]
+    assert [len(page["scores"]) for page in pages] == [2, 2]
+    assert [list(page["texts"]) for page in pages] == [["self_test/Each check"]] * 2
+
+
+# --- figures ---------------------------------------------------------------------------------------------------
+
+
+def test_a_figure_is_drawn_once_a_theme_and_anew_when_results_change(trained, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    drawn = []
+    monkeypatch.setattr("interpolants.web.runs.draw", lambda *a, **k: drawn.append(a) or b"a picture")
+    folder = shutil.copytree(trained / "closed", tmp_path / "closed")
+    (shown,) = open_runs([folder])
+    for theme in ("light", "light", "dark", "dark"):
+        assert shown.drawn(0, theme) == b"a picture"
+    assert len(drawn) == 2
+    os.utime(folder / "results", (1.0, 1.0))
+    shown.drawn(0, "light")
+    assert len(drawn) == 3
+    with pytest.raises(InvalidInputError, match="has 1 figures, counted from 0, got 1"):
+        shown.drawn(1, "light")
 
 
 # --- journeys --------------------------------------------------------------------------------------------------
@@ -77,7 +169,7 @@ def test_equal_names_are_told_apart_and_strangers_refused(trained, tmp_path):
 
 def test_the_same_starts_go_through_every_level_and_arrive_where_the_library_carries_them(runs):
     facts, states, context = carried(runs, runs=[FIRST], eps=[0.0, 0.5], n=100, n_steps=20, seed=3)
-    bridge, rows = runs[FIRST].trained(), torch.tensor(facts["rows"])
+    bridge, rows = runs[FIRST].bridge(), torch.tensor(facts["rows"])
     np.testing.assert_array_equal(states[0][0], states[1][0])
     np.testing.assert_allclose(states[0][0], runs[FIRST].rows.x0[rows].numpy(), atol=1e-5)
     for panel, eps in zip(states, (0.0, 0.5), strict=True):
@@ -96,7 +188,7 @@ def test_backward_begins_at_the_data_and_is_the_reverse(runs):
     rows = torch.tensor(facts["rows"])
     x1 = runs[FIRST].rows.x1[rows]
     np.testing.assert_allclose(states[0], x1.numpy(), atol=1e-5)
-    expected = runs[FIRST].trained().transport(x1, reverse=True, n_steps=20)
+    expected = runs[FIRST].bridge().transport(x1, reverse=True, n_steps=20)
     np.testing.assert_allclose(states[-1], expected.numpy(), atol=1e-4)
     assert facts["panels"][0]["times"][0] == 1.0
     assert facts["panels"][0]["times"][-1] == 0.0
@@ -118,7 +210,7 @@ def test_two_runs_carry_the_same_points(runs):
     facts, (one, other), _ = carried(runs, runs=[FIRST, SECOND], n=50, n_steps=20)
     np.testing.assert_array_equal(one[0], other[0])
     assert np.abs(one[-1] - other[-1]).max() > 1e-3
-    expected = runs[SECOND].trained().transport(runs[FIRST].rows.x0[facts["rows"]], n_steps=20)
+    expected = runs[SECOND].bridge().transport(runs[FIRST].rows.x0[facts["rows"]], n_steps=20)
     np.testing.assert_allclose(other[-1], expected.numpy(), atol=1e-4)
 
 
@@ -166,7 +258,7 @@ def test_a_cancelled_journey_stops_at_the_next_call_of_the_network(runs):
     ("given", "told"),
     [
         ({"runs": [7]}, "there are runs 0 to 6, got 7"),
-        ({"runs": [CLOSED]}, "only a trained bridge can carry points, got 'closed', another method"),
+        ({"runs": [CLOSED]}, "only a bridge shows samples on their way, got 'closed', of kind flow_map"),
         ({"runs": [FIRST, SOLID]}, r"data have one shape, got \(2,\) and \(3,\)"),
         ({"runs": [FIRST], "label": 1}, "the run has no labels, got 1"),
         ({"runs": [PICTURES], "label": 2, "n": 4}, "label must be one of the 2 of the run, got 2"),
@@ -190,7 +282,7 @@ def test_journeys_that_cannot_be_made_are_refused_with_value_and_remedy(runs, gi
 
 def test_a_row_that_is_not_there_is_refused(runs):
     with pytest.raises(InvalidInputError, match="row must be below 200, got 999999"):
-        plan(Journey(runs=[FIRST], start="one", row=999_999), runs).make(Work())
+        plan(Journey(runs=[FIRST], start="one", row=999_999, way="backward"), runs).make(Work())
 
 
 @pytest.mark.parametrize(
@@ -228,14 +320,14 @@ def test_the_loss_by_time_averages_to_the_loss_of_training(runs):
     assert found["held_out"]
     mean = np.mean([row[1] for row in rows])
     error = np.sqrt(np.sum([row[2] ** 2 for row in rows])) / TIMES
-    last = runs[SECOND].facts["history"][-1]["loss"]
+    last = runs[SECOND].method().history[-1]["loss"]
     assert abs(mean - last) < 4 * error + 0.25 * last
     assert len(found["errors"]) == 10
     assert min(min(row[1:]) for row in found["errors"]) >= 0
 
 
 def test_without_held_out_data_the_loss_is_told_to_be_of_training_data(runs):
-    found = measured(runs, run=HALF, what="errors")
+    found = measured(runs, run=LINE, what="errors")
     assert not found["held_out"]
     assert found["errors"] is None
     assert "training has not seen" in found["why"]
@@ -247,7 +339,7 @@ def test_two_learnt_quantities_have_two_curves(runs):
 
 def test_log_likelihoods_are_those_of_the_library(runs):
     found = measured(runs, run=FIRST, what="likelihood", n=80)
-    bridge, rows = runs[FIRST].trained(), runs[FIRST].rows
+    bridge, rows = runs[FIRST].bridge(), runs[FIRST].rows
     expected = bridge.log_prob(rows.x1[:80], method="midpoint", n_steps=40)
     np.testing.assert_allclose(found["log_prob"]["heldout"], expected.numpy(), atol=1e-4)
     assert len(found["log_prob"]["train"]) == 80
@@ -261,7 +353,7 @@ def test_many_coordinates_are_scored_with_their_labels(runs):
 
 def test_the_self_test_is_that_of_the_bridge(runs):
     found = measured(runs, run=FIRST, what="check", n=500)
-    expected = runs[FIRST].trained().check(n=500, seed=0)
+    expected = runs[FIRST].bridge().check(n=500, seed=0)
     assert [row["name"] for row in found["checks"]] == [c.name for c in expected.checks]
     assert [row["verdict"] for row in found["checks"]] == [c.verdict for c in expected.checks]
 
@@ -270,8 +362,8 @@ def test_the_self_test_is_that_of_the_bridge(runs):
     ("given", "told"),
     [
         ({"run": 7, "what": "check"}, "there are runs 0 to 6"),
-        ({"run": CLOSED, "what": "check"}, "only a trained bridge"),
-        ({"run": SOLID, "what": "likelihood"}, "need the density of rho0.*evaluate.log_prob above 0"),
+        ({"run": CLOSED, "what": "check"}, "only a bridge shows samples"),
+        ({"run": SOLID, "what": "likelihood"}, "need the density of rho0.*Fit it with a leg"),
         ({"run": PICTURES, "what": "likelihood", "n": 2000}, "must be at most 2,000,000, got 2,880,000"),
     ],
 )

@@ -5,16 +5,18 @@ import time
 
 import pytest
 
+from interpolants.runs.recipe_files import RecipeFolder
 from web.browser import MARKS, Page, chromium, complaints, served
 from web.growing import Growing
 
 pytestmark = MARKS  # about two minutes
-FIRST, SECOND, PICTURES, SOLID, CLOSED = range(5)
+NAMES = ("first", "second", "pictures", "solid", "closed", "seeds", "line")
+FIRST, SECOND, PICTURES, SOLID, CLOSED, SEEDS, _, LINE = range(8)
 
 
 @pytest.fixture(scope="module")
 def address(trained):
-    with served(*(trained / name for name in ("first", "second", "pictures", "solid", "closed"))) as found:
+    with served(*(trained / name for name in NAMES)) as found:
         yield found
 
 
@@ -42,6 +44,10 @@ def pair(browser, address):
     yield from opened(browser, address, "compare")
 
 
+def rows(page, name):
+    return page.run(f"return document.querySelectorAll('#{name} tbody tr').length")
+
+
 def svgs(page, name):
     return page.run(f"return document.querySelectorAll('#{name} svg.chart').length")
 
@@ -66,6 +72,9 @@ def test_a_run_in_training_is_followed_until_it_can_be_carried(trained, tmp_path
         growing.finish()
         page.wait("window.explorer.answer")
         assert page.text("run") == "grows"
+        assert "not answered yet" in page.text("numbers-table")
+        RecipeFolder.stored(growing.folder).run(resume=True)
+        page.wait("document.getElementById('numbers-table').textContent.includes('No question was asked')")
         assert complaints(browser) == []
 
 
@@ -78,11 +87,15 @@ def test_a_run_shows_its_samples_curves_numbers_and_verdicts(page):
     assert "energy distance to the data" in page.run(
         "return document.querySelector('.panel .numbers').textContent"
     )
-    assert svgs(page, "training") == svgs(page, "likelihood") == 1
-    assert "held-out data" in page.text("likelihood-words")
-    assert page.run("return document.querySelectorAll('#numbers-table tbody tr').length") >= 5
-    assert page.run("return document.querySelectorAll('#check-table tbody tr').length") >= 5
-    assert page.run("return document.querySelectorAll('#levels-table tbody tr').length") == 2
+    assert svgs(page, "training") == 1
+    assert rows(page, "numbers-table") >= 5
+    head = page.run("return [...document.querySelectorAll('#numbers-table th')].map((e) => e.textContent)")
+    assert head == ["Measure", "value", "floor", "gaussian_fit", "unit", "better"]
+    assert rows(page, "claims") == 1
+    assert "✓ holds" in page.text("claims")
+    assert rows(page, "texts") == 2  # noise levels, a table in Markdown
+    assert "x_t = (1 - t) x0 + t x1" in page.text("sides")
+    assert "net.width32" in page.text("sides")
     assert "first" in page.run("return document.getElementById('run').selectedOptions[0].textContent")
 
 
@@ -229,7 +242,7 @@ def test_work_is_cancelled_by_its_button_and_by_escape_and_the_page_goes_on(page
         ("a lot", "got a"),
         ("", "one to four can be shown, got 0"),
         ("0 1 2 3 4", "got 5"),
-        ("1e9", "less than or equal to 100, got 1000000000.0"),
+        ("1e9", "less than or equal to 100, got 1000000000"),
     ],
 )
 def test_bad_noise_levels_are_told_and_one_can_go_on(page, levels, told):
@@ -271,11 +284,46 @@ def test_a_bad_address_is_told_or_mended_and_the_page_lives(page, settings):
     assert page.text("status") == ""
 
 
-def test_a_run_of_another_method_shows_its_numbers_and_says_why_nothing_moves(page):
-    page.open()
+def test_a_method_that_is_no_bridge_shows_its_numbers_and_says_why_nothing_moves(page):
     page.put("run", str(CLOSED))
-    page.wait("document.getElementById('status').textContent.includes('another method')")
-    assert page.run("return document.querySelectorAll('#numbers-table tbody tr').length") > 0
+    page.wait("document.getElementById('status').textContent.includes('shown of bridges')")
+    assert rows(page, "numbers-table") == 2
+    hidden = ("stage", "player", "controls", "errors-box", "likelihood-box", "check-box")
+    assert all(page.run(f"return document.getElementById('{name}').hidden") for name in hidden)
+    page.set("run", str(FIRST))
+    assert not any(page.run(f"return document.getElementById('{name}').hidden") for name in hidden)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_figures_of_a_run_are_drawn_for_light_and_for_dark(page, scheme):
+    page.media(prefers_color_scheme=scheme)
+    page.open({"run": CLOSED})
+    page.run("document.querySelector('#figures img').scrollIntoView()")
+    page.wait(
+        "[...document.querySelectorAll('#figures img')].every((i) => i.complete && i.naturalWidth > 300)"
+    )
+    assert page.run("return document.querySelector('#figures img').currentSrc").endswith(f"/{scheme}")
+    assert page.run("return document.querySelector('#figures img').alt")
+
+
+def test_a_verb_is_a_command_to_copy(page):
+    page.open({"run": LINE})
+    commands = page.run("return [...document.querySelectorAll('#verbs code')].map((e) => e.textContent)")
+    assert [words.split()[1] for words in commands] == ["log-prob", "sample", "transport"]
+    page.browser.execute_cdp_cmd(
+        "Browser.grantPermissions", {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
+    )
+    page.run("document.querySelector('#verbs button').click()")
+    page.wait("document.querySelector('#verbs button').textContent === 'Copied'")
+
+
+def test_what_went_wrong_stands_first(page):
+    page.open({"run": SEEDS})
+    found = page.run("return [...document.querySelectorAll('#findings li')].map((e) => e.textContent)")
+    assert any("Check" in text for text in found)
+    assert page.run(
+        "return document.getElementById('findings-box').getBoundingClientRect().bottom"
+    ) <= page.run("return document.getElementById('stage').getBoundingClientRect().top")
 
 
 def test_three_coordinates_are_shown_by_two_and_rho0_from_samples_has_no_likelihood(page):
@@ -368,6 +416,16 @@ def test_every_control_has_a_name_and_a_place_in_the_order_of_keys(page):
 
 
 # --- two runs ------------------------------------------------------------------------------------------------------
+
+
+def test_a_bridge_beside_another_method_has_numbers_in_common_or_says_so(pair):
+    pair.put("other", str(CLOSED))
+    pair.wait("window.explorer.settled")
+    assert "no measure in common" in pair.text("numbers-table")
+    assert pair.run("return document.querySelectorAll('#training polyline').length") == 2
+    assert pair.run("return document.querySelectorAll('#sides > div').length") == 2
+    pair.set("other", str(SECOND))
+    assert rows(pair, "numbers-table") >= 5
 
 
 def test_two_runs_carry_the_same_points_and_stand_side_by_side(pair):

@@ -87,7 +87,13 @@ class RecipeFolder:
             raise invalid(
                 "run", f"the folder must be one of a run, with a {CONFIG}", str(out), "Check the path."
             )
-        return cls(out, make_recipe(json.loads(file.read_text(encoding="utf-8")), str(file)))
+        try:
+            tables = json.loads(file.read_text(encoding="utf-8"))
+        except (ValueError, RecursionError) as error:
+            raise invalid(
+                "run", f"{file} must be whole", str(error), "Run the recipe into a new folder."
+            ) from error
+        return cls(out, make_recipe(tables, str(file)))
 
     def open(self, *, resume: bool) -> bool:
         """Make the folder, or take up the run in it; whether it was taken up. Nothing of another run is replaced.

@@ -98,7 +98,7 @@ def _cell(work: CellWork, answered: Answered) -> CellFacts:
         data=data["roles"],
         split=data["split"],
         stages=stages,
-        questions=[_question(tables, table, answered) for table in tables.ask],
+        questions=[question_facts(tables, table, answered) for table in tables.ask],
         findings=[*answered.findings, *(findings if data["in_sample"] and tables.ask else [])],
         missing=missing,
     )
@@ -124,7 +124,7 @@ def _model(method: Method, tables: TaskTables) -> ModelFacts:
         opening=_opening(method),
         formulas=list(formulas_of(method)),
         settings=_chosen(method, tables.method),
-        parameters=sum(p.numel() for p in {id(p): p for p in _parameters(method.state)}.values()),
+        parameters=sum(p.numel() for p in {id(p): p for p in parameters_of(method.state)}.values()),
         limits=card.limits,
         sources=[(str(works[key]), works[key].link) for key in card.sources if key in works],
     )
@@ -159,20 +159,20 @@ def formulas_of(method: Method) -> Iterator[str]:
             yield one
 
 
-def _parameters(tree: Any) -> Iterator[Tensor]:
-    """Parameters of all networks in a state; those of methods inside too."""
+def parameters_of(tree: Any) -> Iterator[Tensor]:
+    """Parameters of all networks in a state, those of methods inside too; shared ones come several times."""
     if isinstance(tree, nn.Module):
         yield from tree.parameters()
     elif isinstance(tree, Method):
-        yield from _parameters(tree.state)
+        yield from parameters_of(tree.state)
     elif isinstance(tree, Mapping):
         for part in tree.values():
-            yield from _parameters(part)
+            yield from parameters_of(part)
     elif isinstance(tree, list | tuple):
         for part in tree:
-            yield from _parameters(part)
+            yield from parameters_of(part)
     elif (known := record_of(tree)) is not None:
-        yield from _parameters(known.parts(tree))
+        yield from parameters_of(known.parts(tree))
 
 
 def stages_of(method: Method, folder: Path) -> Iterator[StageFacts]:
@@ -205,7 +205,14 @@ def _rows(file: Path) -> list[dict[str, Any]]:
 # --- questions -----------------------------------------------------------------------------------------------
 
 
-def _question(tables: TaskTables, table: Mapping[str, Any], answered: Answered) -> QuestionFacts:
+def question_facts(tables: TaskTables, table: Mapping[str, Any], answered: Answered) -> QuestionFacts:
+    """A question of a task and its answers.
+
+    Args:
+        tables: The task.
+        table: The question, one of ``tables.ask``.
+        answered: Answers of a cell of the task.
+    """
     name = str(table.get("name", table["question"]))
     title = find_card(table["question"], "question", "report").title
     asked = {key: value for key, value in table.items() if key not in ("question", "name", "rivals")}

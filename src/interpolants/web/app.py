@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from interpolants.foundations.errors import InvalidInputError, invalid
+from interpolants.foundations.checks import one_of
+from interpolants.foundations.errors import InterpolantsError, InvalidInputError, invalid
 from interpolants.foundations.extras import require
 from interpolants.web import bridge_motion, measurements, plane_distributions, serialization
 from interpolants.web.playground import (
-    BUDGET,
     GRID,
     REACH,
     SHAPES,
@@ -23,8 +23,9 @@ from interpolants.web.playground import (
     stages,
 )
 from interpolants.web.request_guard import Guard
-from interpolants.web.runs import Shown, shown_at
-from interpolants.web.work import SECONDS, Answer, BusyError, Desk, Work
+from interpolants.web.run_page import page_of
+from interpolants.web.runs import THEMES, Shown, shown_at
+from interpolants.web.work import SECONDS, Answer, BusyError, Desk, Work, finite
 from interpolants.web.work_precision import price_scene, prices
 
 STATIC = Path(__file__).parent / "static"
@@ -82,24 +83,22 @@ def create_app(runs: Sequence[Shown] = (), *, hosts: Sequence[str] = HOSTS, seco
         return answer
 
     async def choices() -> dict[str, Any]:
-        lists = {
-            "laws": plane_distributions.NAMES,
-            "paths": paths(),
-            "envelopes": envelopes(),
-            "shapes": SHAPES,
-            "methods": stages(),
-        }
-        limits = {"budget": BUDGET, "grid": GRID, "reach": REACH}
-        return {**{name: list(values) for name, values in lists.items()}, **limits}
+        members = {"paths": paths(), "envelopes": envelopes(), "shapes": SHAPES, "methods": stages()}
+        named = {name: list(values) for name, values in members.items()}
+        return {"laws": plane_distributions.NAMES, **named, "grid": GRID, "reach": REACH}
 
     def known() -> dict[str, Any]:
         return {"runs": [shown.line(index) for index, shown in enumerate(runs)]}
 
     def run(index: int) -> Any:
-        try:
-            return shown_at(runs, index).page(index)
-        except InvalidInputError as error:
-            return told(str(error), 404)
+        return finite(page_of(shown_at(runs, index), index))
+
+    def figure(index: int, number: int, theme: str) -> Any:
+        image = shown_at(runs, index).drawn(number, one_of("explorer", "theme", theme, THEMES))
+        return responses.Response(image, media_type="image/png")
+
+    async def not_there(request: Any, error: Any) -> Any:
+        return told(str(error), 404)
 
     async def refused(request: Any, error: Any) -> Any:
         return told(f"{error.detail}."[:200], error.status_code, **(error.headers or {}))
@@ -115,6 +114,7 @@ def create_app(runs: Sequence[Shown] = (), *, hosts: Sequence[str] = HOSTS, seco
     app.get("/api/choices")(choices)
     app.get("/api/runs")(known)
     app.get("/api/runs/{index}")(run)
+    app.get("/api/runs/{index}/figures/{number}/{theme}")(figure)
     app.post("/api/simulate")(answers(Question, _simulation))
     app.post("/api/prices")(answers(Question, _prices))
     app.post("/api/carry")(
@@ -124,6 +124,7 @@ def create_app(runs: Sequence[Shown] = (), *, hosts: Sequence[str] = HOSTS, seco
         answers(measurements.Judgement, lambda question: measurements.measure(question, runs))
     )
     app.mount("/static", staticfiles.StaticFiles(directory=STATIC), name="static")
+    app.exception_handler(InterpolantsError)(not_there)
     app.exception_handler(exceptions.HTTPException)(refused)
     app.exception_handler(require("fastapi.exceptions", by="explore").RequestValidationError)(unreadable)
     app.exception_handler(Exception)(failed)

@@ -6,13 +6,13 @@ The same starts go through every level and every run that is asked for. Where da
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from interpolants.dynamics.sample import Samples
@@ -21,8 +21,8 @@ from interpolants.foundations.randomness import generator
 from interpolants.methods.bridge.bridge import Bridge
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.reports.projection import Projection
-from interpolants.web.playground import as_real
-from interpolants.web.runs import Shown, as_floats, shown_at
+from interpolants.web.playground import Real
+from interpolants.web.runs import Shown, shown_at
 from interpolants.web.work import Answer, Work, watched
 
 # Samples x steps x stages x levels x entries of a sample: some ten seconds of a small network.
@@ -31,7 +31,7 @@ MOST_IMAGES = 64
 FRAMES, IMAGE_FRAMES = 49, 25
 _COMPARED, _CONTEXT, _CHUNK, _STAGES = 1500, 1000, 256, 2
 
-Level = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
+Level = Annotated[Real, Field(ge=0, le=100, allow_inf_nan=False)]
 Number = Annotated[int, Field(ge=0, le=9999)]
 
 
@@ -62,14 +62,6 @@ class Journey(BaseModel):
     label: Annotated[int, Field(ge=0, le=100_000)] | None = None
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
 
-    @model_validator(mode="before")
-    @classmethod
-    def _whole_numbers(cls, data: Any) -> Any:
-        """JavaScript writes 1.0 as 1: whole numbers are welcome where a real one is asked for."""
-        if not (isinstance(data, dict) and isinstance(data.get("eps"), list)):
-            return data
-        return {**data, "eps": [as_real(value) for value in data["eps"]]}
-
 
 @dataclass(frozen=True)
 class Starts:
@@ -87,7 +79,7 @@ def plan(question: Journey, runs: Sequence[Shown]) -> "Trip":
         InvalidInputError: If a run is not there, has no bridge, or the question is too much or does not fit.
     """
     shown = [shown_at(runs, index) for index in question.runs]
-    bridges = [one.trained() for one in shown]
+    bridges = [one.bridge() for one in shown]
     _check_fit(question, shown, bridges)
     if shown[0].is_image and question.n > MOST_IMAGES:
         rule, remedy = f"at most {MOST_IMAGES} images can be shown", "Take fewer samples."
@@ -107,11 +99,8 @@ def _check_fit(question: Journey, shown: Sequence[Shown], bridges: Sequence[Brid
             rule = "eps > 0 needs a score, which does not follow from what was learnt"
             raise invalid("explorer", rule, f"{one.name!r} with {list(bridge.heads)}", "Take eps = 0.")
         if question.label is not None and question.label >= bridge.classes:
-            rule = (
-                f"label must be one of the {bridge.classes} of the run"
-                if bridge.classes
-                else "the run has no labels"
-            )
+            known = f"label must be one of the {bridge.classes} of the run"
+            rule = known if bridge.classes else "the run has no labels"
             raise invalid("explorer", rule, question.label, "Leave label out.")
     if len({one.shape for one in shown}) > 1:
         rule = "runs can be compared if their data have one shape"
@@ -138,25 +127,28 @@ class Trip:
         blocks: list[NDArray[Any]] = []
         canvas = _Canvas.of(self.shown[0])
         total = len(self.shown) * len(self.question.eps)
-        calls = total * self._calls()
+        calls = self._calls()
         for number, shown in zip(self.question.runs, self.shown, strict=True):
             for eps in self.question.eps:
                 work.step(len(panels) / total, f"{shown.name}, eps = {eps:g}")
-                part = _Part(work, len(panels) / total, 1 / total)
-                with watched(part, shown.trained().fields.networks, calls // total):
+                networks = shown.bridge().fields.networks
+                with watched(work, networks, total * calls, len(panels) * calls):
                     done = self._go(shown, starts, eps)
                 facts = {"run": number, "name": shown.name, "eps": eps, **self._numbers(shown, starts, done)}
                 kept = _kept(len(done.times), canvas.frames)
                 facts["times"] = [round(float(t), 5) for t in done.times[kept]]
                 panels.append(facts)
+                assert done.path is not None
                 blocks.append(canvas.draw(done.path[kept], done.times[kept]))
         context = canvas.context(self.shown[0])
+        rows = self.shown[0].rows
         facts = {
             "panels": panels,
             "n": len(starts.x),
             "way": self.question.way,
             "rows": starts.rows,
-            "held_out": self.shown[0].rows.held_out,
+            "held_out": rows.held_out,
+            "most": len(rows.x0 if self.question.way == "forward" else rows.x1),
             **canvas.facts(blocks, context),
         }
         return Answer(facts, tuple(block.tobytes() for block in [*blocks, *context]))
@@ -189,8 +181,8 @@ class Trip:
             cond = None if rows.cond is None else rows.cond[pick % len(rows.cond)]
         return Starts(x[pick], cond, pick.tolist())
 
-    def _go(self, shown: Shown, starts: Starts, eps: float) -> "_Path":
-        bridge, question = shown.trained(), self.question
+    def _go(self, shown: Shown, starts: Starts, eps: float) -> Samples:
+        bridge, question = shown.bridge(), self.question
         cond = starts.cond if bridge.is_conditional else None
 
         def move(x: Tensor, reverse: bool, seed: int) -> Samples:
@@ -206,53 +198,26 @@ class Trip:
         first = move(starts.x, question.way != "forward", question.seed)
         assert first.path is not None
         if question.way != "there and back":
-            return _Path(first.x, first.path, first.times, _nfe(first), _level(first))
+            return first
         back = move(first.x, False, question.seed + 1)
         assert back.path is not None
         path, times = torch.cat([first.path, back.path[1:]]), torch.cat([first.times, back.times[1:]])
-        return _Path(back.x, path, times, _nfe(first) + _nfe(back), _level(back))
+        return replace(back, path=path, times=times, nfe=_nfe(first) + _nfe(back))
 
-    def _numbers(self, shown: Shown, starts: Starts, done: "_Path") -> dict[str, Any]:
+    def _numbers(self, shown: Shown, starts: Starts, done: Samples) -> dict[str, Any]:
         """Text on where the points arrived."""
-        found: dict[str, Any] = {"nfe": done.nfe, "eps_used": done.level}
-        size = math.prod(shown.shape)
+        found: dict[str, Any] = {"nfe": _nfe(done), "eps_used": _level(done)}
         if self.question.way == "there and back":
             found["miss"] = float((done.x - starts.x).square().mean().sqrt())
             found["spread_of_data"] = float(shown.rows.x1.std())
         if self.question.start == "one":
-            found["spread"] = float(
-                (done.x - done.x.mean(0)).square().sum().div(max(len(done.x), 1)).sqrt()
-            ) / math.sqrt(size)
+            found["spread"] = float((done.x - done.x.mean(0)).square().mean().sqrt())
         elif self.question.way != "there and back" and len(done.x) >= 50 and self.question.label is None:
             goal = shown.rows.x1 if self.question.way == "forward" else shown.rows.x0
-            compared = energy_distance(
-                done.x[:_COMPARED], goal[:_COMPARED], generator=generator(0, "carried distance")
-            )
+            source = generator(0, "carried distance")
+            compared = energy_distance(done.x[:_COMPARED], goal[:_COMPARED], generator=source)
             found["distance"] = [compared.value, compared.error if math.isfinite(compared.error) else 0.0]
         return found
-
-
-@dataclass(frozen=True)
-class _Path:
-    """Start and end of the points."""
-
-    x: Tensor
-    path: Tensor
-    times: Tensor
-    nfe: int
-    level: float | None
-
-
-class _Part(Work):
-    """One of several pieces of some work: its share is a part of the whole."""
-
-    def __init__(self, whole: Work, begin: float, width: float) -> None:
-        super().__init__()
-        self.whole, self.first, self.width = whole, begin, width
-
-    def step(self, share: float | None = None, said: str | None = None) -> None:
-        """Note progress of the whole."""
-        self.whole.step(None if share is None else self.first + self.width * share, said)
 
 
 @dataclass(frozen=True)
@@ -281,7 +246,7 @@ class _Canvas:
             return ((path.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).numpy()
         if self.is_flat:
             level = times.to(path).reshape(-1, 1).expand(path.shape[:2])
-            return as_floats(torch.stack([path.reshape(path.shape[:2]), level], 2))
+            return torch.stack([path.reshape(path.shape[:2]), level], 2).float().numpy()
         assert self.plane is not None
         return np.ascontiguousarray(self.plane.trajectory(path.numpy()), dtype=np.float32)
 

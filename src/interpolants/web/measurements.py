@@ -2,21 +2,18 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from interpolants.couplings.independent import Independent
-from interpolants.couplings.paired import Paired
 from interpolants.foundations.errors import InterpolantsError, invalid
 from interpolants.foundations.randomness import generator
 from interpolants.likelihood.held_out_errors import held_out_errors
 from interpolants.methods.bridge.bridge import Bridge
-from interpolants.methods.bridge.held_out import Examples
-from interpolants.training.pairs import draw_pairs
+from interpolants.methods.bridge.held_out import Examples, as_coupled
 from interpolants.web.runs import Shown, shown_at
 from interpolants.web.work import Answer, Work, watched
 
@@ -52,9 +49,9 @@ def measure(question: Judgement, runs: Sequence[Shown]) -> Callable[[Work], Answ
         InvalidInputError: If the run is not there, has no bridge, or the question is too much for it.
     """
     shown = shown_at(runs, question.run)
-    bridge = shown.trained()
+    bridge = shown.bridge()
     if question.what == "likelihood":
-        _check_likelihood(question, shown)
+        _check_likelihood(question, shown, bridge)
     task = {"errors": _errors, "likelihood": _likelihood, "check": _check}[question.what]
 
     def answer(work: Work) -> Answer:
@@ -74,7 +71,7 @@ def _networks(bridge: Bridge) -> list[Any]:
 
 def _errors(question: Judgement, shown: Shown, bridge: Bridge, work: Work) -> dict[str, Any]:
     """Loss of each learnt quantity by time, and where there is a score the squared errors that residuals show."""
-    rows = _coupled(shown.rows, bridge, question.seed)
+    rows = as_coupled(bridge, shown.rows, question.seed)
     first, second, cond = _pairs(rows, question)
     curves: dict[str, list[tuple[float, float, float]]] = {name: [] for name in bridge.heads}
     for k in range(TIMES):
@@ -92,19 +89,6 @@ def _errors(question: Judgement, shown: Shown, bridge: Bridge, work: Work) -> di
     }
 
 
-def _coupled(rows: Examples, bridge: Bridge, seed: int) -> Examples:
-    """The rows as the bridge's coupling pairs them, where it does: the fields are means over such pairs."""
-    without_starts = bridge.first_path.base is not None or bridge.first_path.is_static
-    if without_starts or isinstance(bridge.coupling, Independent | Paired):
-        return rows
-    x0, x1 = (bridge.frame.encode(x) for x in (rows.x0, rows.x1))
-    source, size = generator(seed, "judge coupling"), bridge.batch_size
-    labels: dict[str, Any] = {"cond": rows.cond, "cond0": rows.cond0}
-    x0, x1, cond = draw_pairs(x0, x1, len(x1), bridge.coupling, size, source, **labels, who="explorer")
-    decode = bridge.frame.decode
-    return replace(rows, x0=decode(x0), x1=decode(x1), cond=cond, cond0=None, paired=True)
-
-
 def _pairs(rows: Examples, question: Judgement) -> tuple[Tensor, Tensor, Tensor | None]:
     """Start and end of some bridges: row by row where data are paired, else in any order."""
     count = min(max(question.n, 200), len(rows.x1))
@@ -119,10 +103,8 @@ def _pairs(rows: Examples, question: Judgement) -> tuple[Tensor, Tensor, Tensor 
 def _seen(question: Judgement, rows: Examples, bridge: Bridge) -> dict[str, Any]:
     """The errors, or the reason why they cannot be told."""
     if not rows.held_out:
-        return {
-            "errors": None,
-            "why": "Errors are told from data that training has not seen, and none were kept.",
-        }
+        why = "Errors are told from data that training has not seen, and none were kept."
+        return {"errors": None, "why": why}
     encode = bridge.frame.encode
     x0 = None if bridge.first_path.base is not None or bridge.first_path.is_static else encode(rows.x0)
     source = generator(question.seed, "judge residuals")
@@ -147,13 +129,13 @@ def _mean(values: Tensor) -> tuple[float, float]:
 # --- likelihood --------------------------------------------------------------------------------------------------
 
 
-def _check_likelihood(question: Judgement, shown: Shown) -> None:
-    if not shown.can_score:
-        rule, remedy = (
+def _check_likelihood(question: Judgement, shown: Shown, bridge: Bridge) -> None:
+    if bridge.density0() is None:
+        rule, found = (
             "log-likelihoods need the density of rho0",
-            "Run it again with evaluate.log_prob above 0.",
+            f"{shown.name!r}, whose rho0 is given by samples",
         )
-        raise invalid("explorer", rule, f"{shown.name!r}, whose rho0 is given by samples", remedy)
+        raise invalid("explorer", rule, found, "Fit it with a leg: leg = {} in the method's table.")
     size = math.prod(shown.shape)
     cost = question.n * _STEPS * size * (size if size <= _WIDEST else 1)
     if cost > BUDGET:
@@ -180,8 +162,7 @@ def _likelihood(question: Judgement, shown: Shown, bridge: Bridge, work: Work) -
             )
             found[name] += values.tolist()
             done += len(values)
-    finite = {name: [v if math.isfinite(v) else None for v in values] for name, values in found.items()}
-    return {"log_prob": finite, "dimension": math.prod(shown.shape)}
+    return {"log_prob": found, "dimension": math.prod(shown.shape)}
 
 
 def _scored(bridge: Bridge, x: Tensor, cond: Tensor | None, first: int, seed: int) -> Tensor:
@@ -199,14 +180,4 @@ def _check(question: Judgement, shown: Shown, bridge: Bridge, work: Work) -> dic
     """The bridge's own verdicts."""
     work.step(None, "testing the bridge against itself")
     report = bridge.check(n=max(question.n, 500), seed=question.seed)
-    rows = [
-        {
-            "name": item.name,
-            "verdict": item.verdict,
-            "value": item.value if math.isfinite(item.value) else None,
-            "limit": item.limit,
-            "message": item.message,
-        }
-        for item in report.checks
-    ]
-    return {"checks": rows}
+    return {"checks": [asdict(item) for item in report.checks]}

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from interpolants.dynamics.sample import Samples, sample
@@ -53,10 +53,10 @@ def envelopes() -> dict[str, Any]:
     return plain_members("envelope")
 
 
-def stages() -> dict[str, int]:
-    """Solvers of the ODE that a question may name, with their evaluations a step: those with steps of one size."""
-    solvers = {name: get_solver(name) for name in available("ode")}
-    fixed = {n: s for n, s in solvers.items() if isinstance(s, RungeKutta) and not s.adaptive}
+def stages(kind: str | None = None) -> dict[str, int]:
+    """Solvers that a question may name, of both kinds or one, with their evaluations a step: with steps of one size."""
+    solvers = {name: get_solver(name) for name in available(kind)}
+    fixed = {n: s for n, s in solvers.items() if not (isinstance(s, RungeKutta) and s.adaptive)}
     return {name: solver.nfe_per_step for name, solver in fixed.items()}
 
 
@@ -84,9 +84,13 @@ ShapeName = Annotated[str, _known("a shape", lambda: SHAPES)]
 SolverName = Annotated[str, _known("a solver", stages)]
 
 
-def as_real(value: Any) -> Any:
+def _as_real(value: Any) -> Any:
     """A whole number as a real one, if it is small enough to be one; anything else as it is."""
     return float(value) if type(value) is int and abs(value) < 2**53 else value
+
+
+# JavaScript writes 1.0 as 1: whole numbers are welcome where a real one is asked for.
+Real = Annotated[float, BeforeValidator(_as_real)]
 
 
 class Question(BaseModel):
@@ -100,7 +104,7 @@ class Question(BaseModel):
         scale: Its scale.
         eps: Noise level; 0 is the ODE.
         eps_shape: How the level runs over time; its mean is about ``eps``.
-        method: Solver of the ODE; the SDE takes Euler-Maruyama for ``euler`` and stochastic Heun otherwise.
+        method: Solver; one of the other kind, ODE or SDE, gives way to the usual one.
         n: Particles.
         n_steps: Steps.
         reverse: From t = 1 to t = 0.
@@ -114,8 +118,8 @@ class Question(BaseModel):
     rho1: Law = "eight blobs"
     path: PathName = "linear"
     envelope: EnvelopeName = "brownian"
-    scale: Annotated[float, Field(ge=0.05, le=10, allow_inf_nan=False)] = 1.0
-    eps: Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)] = 0.0
+    scale: Annotated[Real, Field(ge=0.05, le=10, allow_inf_nan=False)] = 1.0
+    eps: Annotated[Real, Field(ge=0, le=10, allow_inf_nan=False)] = 0.0
     eps_shape: ShapeName = "constant"
     method: SolverName = "midpoint"
     n: Annotated[int, Field(ge=1, le=10_000)] = 2000
@@ -123,14 +127,6 @@ class Question(BaseModel):
     reverse: bool = False
     start: Point | None = None
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
-
-    @model_validator(mode="before")
-    @classmethod
-    def _whole_numbers(cls, data: Any) -> Any:
-        """JavaScript writes 1.0 as 1: whole numbers are welcome where a real one is asked for."""
-        if not isinstance(data, dict):
-            return data
-        return {k: as_real(v) if k in ("scale", "eps") else v for k, v in data.items()}
 
 
 @dataclass(frozen=True)
@@ -142,6 +138,7 @@ class Picture:
         particles: ``(F, N, 2)`` float32.
         density: ``(F, G, G)`` square root of the exact density over its peak in that frame, as bytes; rows go up in y.
         nfe: Evaluations of the fields per particle.
+        solver: Name of the solver that ran.
         eps_used: ``(F,)`` noise level after the cap near the ends.
         flow: ``(F, 2)`` what the ODE does from the one start, where there is one and noise.
         distance: Energy distance of the arrived particles to the true law, and its standard error; None from one start.
@@ -152,6 +149,7 @@ class Picture:
     particles: NDArray[np.float32]
     density: NDArray[np.uint8]
     nfe: int
+    solver: str
     eps_used: NDArray[np.float32]
     flow: NDArray[np.float32] | None
     distance: tuple[float, float] | None
@@ -232,6 +230,7 @@ def simulate(question: Question, work: Work | None = None) -> Picture:
         particles=found.path[kept].float().numpy(),
         density=np.stack(density),
         nfe=found.nfe,
+        solver=found.method,
         eps_used=used.float().numpy(),
         flow=flow,
         distance=distance(arrived, goal, question.seed, "scene distance") if judged else None,
@@ -249,7 +248,7 @@ def travel(
         x,
         eps=(lambda t: level * shape(t)) if level else 0.0,
         reverse=question.reverse,
-        method=question.method if not level else ("euler" if question.method == "euler" else "heun"),
+        method=question.method if question.method in stages("sde" if level else "ode") else None,
         n_steps=question.n_steps,
         seed=question.seed,
         return_path=True,

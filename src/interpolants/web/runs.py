@@ -1,159 +1,175 @@
-"""Contents of one run or task for a page; runs are addressed by number, never by path."""
+"""A fitted method that a page shows: a cell of a run, or one saved by itself; addressed by number, never by path.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+Nothing is read before it is asked for: a list of runs needs the names of their cells alone.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeVar
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
-
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.errors import InterpolantsError, invalid
+from interpolants.framework.method import Method, load
+from interpolants.framework.scores import Answered
+from interpolants.framework.stage_logs import StageLog, stage_logs
+from interpolants.framework.stored import is_tree, method_id
 from interpolants.methods.bridge.bridge import Bridge
 from interpolants.methods.bridge.held_out import Examples
-from interpolants.reports import sentences
+from interpolants.reports.draw import draw
 from interpolants.reports.projection import Projection, fit_projection
-from interpolants.runs.folder import finite
+from interpolants.reports.style import DARK, LIGHT
+from interpolants.runs.recipe_run import TRAIN, CellWork
+from interpolants.runs.run_answers import RunAnswers
 
 # Rows of each end that a page can choose from.
 ROWS = 2000
 
-Array = NDArray[Any]
+Found = TypeVar("Found")
+THEMES = {theme.name: theme for theme in (LIGHT, DARK)}
+_drawing = Lock()
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Shown:
-    """One task of a run, or a bridge that was saved by itself.
+    """One fitted method.
 
     Attributes:
         name: What the list calls it.
-        facts: Its entry of the results; little where it was not judged; while it is in training ``growing`` says in
-            words how far it is.
-        arrays: What the evaluation stored.
-        bridge: The trained bridge; None where another method was trained.
+        place: Folder of the model.
+        address: The words by which commands take it.
+        title: Titles of its recipe and task.
+        answers: Answers of its run; None where it was saved by itself.
+        work: Its cell of the run.
     """
 
     name: str
-    facts: dict[str, Any]
-    arrays: dict[str, Array]
-    bridge: Bridge | None
+    place: Path
+    address: str
+    title: str = ""
+    answers: RunAnswers | None = None
+    work: CellWork | None = None
+    _drawn: dict[Any, bytes] = field(default_factory=dict, repr=False)
+
+    @property
+    def state(self) -> str:
+        """``training``, ``trained``, or ``done`` once the questions of its recipe are answered."""
+        if self.answers is None or self.answers.has(self.place.parent.name):
+            return "done"
+        return "trained" if is_tree(self.place) else "training"
+
+    @cached_property
+    def kind(self) -> str:
+        """Id of the method's card."""
+        return method_id(self.place) if self.work is None else str(self.work.tables.method["kind"])
+
+    def line(self, index: int) -> dict[str, Any]:
+        """Entry in the list of runs."""
+        return {"index": index, "name": self.name, "kind": self.kind, "state": self.state}
+
+    # --- the model
+
+    @cached_property
+    def _loaded(self) -> Method:
+        found: Method = load(self.place)
+        return found
+
+    def method(self) -> Method:
+        """The fitted method.
+
+        Raises:
+            InvalidInputError: If it is not trained yet, or damaged.
+        """
+        if not is_tree(self.place):
+            why = "not trained yet" if self.state == "training" else "of which only the results are left"
+            raise invalid("explorer", "the model must be there", f"{self.name!r}, {why}")
+        return self._loaded
+
+    def bridge(self) -> Bridge:
+        """The bridge.
+
+        Raises:
+            InvalidInputError: If it is not trained yet, damaged, or another method.
+        """
+        found = self.method()
+        if not isinstance(found, Bridge):
+            rule, remedy = "only a bridge shows samples on their way", "What it answered is on its page."
+            raise invalid("explorer", rule, f"{self.name!r}, of kind {self.kind}", remedy)
+        return found
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Event shape of its data."""
-        if self.bridge is not None:
-            return self.bridge.shape
-        data = self.facts.get("data") or {}
-        return tuple((data.get("x1") or {}).get("shape") or ())
+        """Event shape of the data of a bridge."""
+        return self.bridge().shape
 
     @property
     def is_image(self) -> bool:
         """Whether its data are drawn as images."""
-        return sentences.is_image(list(self.shape))
-
-    def trained(self) -> Bridge:
-        """The bridge.
-
-        Raises:
-            InvalidInputError: If there is none.
-        """
-        if self.facts.get("growing"):
-            raise invalid(
-                "explorer", "only a trained bridge can carry points", f"{self.name!r}, not trained yet"
-            )
-        if self.bridge is None:
-            rule, remedy = "only a trained bridge can carry points", "Its numbers and curves are shown."
-            raise invalid("explorer", rule, f"{self.name!r}, another method", remedy)
-        return self.bridge
+        return is_image(self.shape)
 
     @cached_property
     def rows(self) -> Examples:
-        """Starts and ends to choose from: those that the evaluation was made with, else what the bridge keeps."""
-        bridge, real, start = self.trained(), self.arrays.get("real"), self.arrays.get("start")
+        """Starts and ends to choose from: test rows of the run's task, else what the bridge keeps."""
+        bridge = self.bridge()
         kept = bridge.examples(ROWS)
-        if real is None or start is None or tuple(real.shape[1:]) != bridge.shape:
+        try:
+            return kept if self.work is None else _test_rows(bridge, self.work, kept)
+        except (InterpolantsError, OSError):  # the data of the run are elsewhere now
             return kept
-        asked = self.arrays.get("samples_labels")
-        if bridge.is_conditional and (asked is None or len(asked) < len(real)):
-            return kept  # the evaluation stored no condition of these rows
-        cond = (
-            None
-            if asked is None or not bridge.is_conditional
-            else torch.from_numpy(asked).round().long()[: len(real)]
-        )
-        x0, x1 = (torch.from_numpy(rows[:ROWS]).float() for rows in (start, real))
-        paired = kept.paired and len(x0) == len(x1)
-        return Examples(x0, x1, None if cond is None else cond[:ROWS], held_out=True, paired=paired)
 
     @cached_property
     def plane(self) -> Projection:
         """Projection of its data to the plane."""
         return fit_projection(self.rows.x1.numpy())
 
-    @property
-    def can_score(self) -> bool:
-        """Whether log-likelihoods follow without more training."""
-        bridge = self.bridge
-        return bridge is not None and (bridge.first_path.base is not None or bridge.state["leg"] is not None)
+    # --- what the run stored
 
-    def line(self, index: int) -> dict[str, Any]:
-        """Entry in the list of runs."""
-        bridge = self.bridge
-        told: dict[str, Any] = {
-            "index": index,
-            "name": self.name,
-            "shape": list(self.shape),
-            "is_image": self.is_image,
-            "has_bridge": bridge is not None,
-            "growing": bool(self.facts.get("growing")),
-        }
-        if bridge is not None:
-            told |= {
-                "has_score": bridge.fields.has_score,
-                "classes": self.classes,
-                "conditional": bridge.is_conditional,
-                "starts": len(self.rows.x0),
-                "ends": len(self.rows.x1),
-                "held_out": self.rows.held_out,
-                "can_score": self.can_score,
-            }
-        return told
+    def answered(self) -> Answered:
+        """What its questions found, with the verdicts on the claims of its task over all seeds.
 
-    @property
-    def classes(self) -> list[str]:
-        """Names of the labels that can be asked for."""
-        count = 0 if self.bridge is None else self.bridge.classes
-        named = [str(name) for name in self.facts.get("classes") or []]
-        return [named[k] if k < len(named) else str(k) for k in range(count)]
+        Raises:
+            InvalidInputError: If the results are damaged, or of other settings.
+        """
+        if self.answers is None or self.work is None or self.state != "done":
+            return Answered()
+        every = self.answers.by_cell()
+        found = every.get(self.place.parent.name, Answered())
+        return replace(found, verdicts=tuple(self.answers.run.verdicts(self.work.tables, every)))
 
-    def page(self, index: int) -> dict[str, Any]:
-        """All that is stored: settings, curves, numbers, verdicts."""
-        facts = self.facts
-        metrics = [{**row, "reading": sentences.reading(row)} for row in facts.get("metrics") or []]
-        found = {
-            **self.line(index),
-            "sentence": sentences.task_sentence(facts) if facts.get("data") else "",
-            "path": facts.get("path"),
-            "learn": facts.get("learn") or [],
-            "parameters": facts.get("parameters"),
-            "training": facts.get("growing")
-            or sentences.training_sentence(facts.get("train") or {}, facts.get("parameters")),
-            "history": facts.get("history") or [],
-            "metrics": metrics,
-            "levels": facts.get("table_eps") or [],
-            "checks": facts.get("checks") or [],
-            "warnings": facts.get("warnings") or [],
-            "texts": facts.get("texts") or {},
-            "log_prob": {
-                name: self.arrays[f"log_prob_{name}"].ravel().tolist()
-                for name in ("train", "heldout")
-                if f"log_prob_{name}" in self.arrays
-            },
-        }
-        plain: dict[str, Any] = finite(found)
-        return plain
+    def logs(self) -> dict[str, StageLog]:
+        """Logs of the stages of its training; from the model where the run keeps none."""
+        found = {} if self.work is None else stage_logs(self.place.with_name(TRAIN))
+        if found or not is_tree(self.place):
+            return found
+        return {stage: StageLog(rows) for stage, rows in self._loaded.about["history"].items()}
+
+    def drawn(self, number: int, theme: str) -> bytes:
+        """One of its figures as PNG, kept until the results change.
+
+        Raises:
+            InvalidInputError: If there is no such figure, or it cannot be drawn.
+            MissingExtraError: If matplotlib is not installed.
+        """
+        figures = self.answered().figures
+        if not 0 <= number < len(figures):
+            raise invalid("explorer", f"the run has {len(figures)} figures, counted from 0", number)
+        key = (self.answers.changed() if self.answers else (), number, theme)
+        with _drawing:
+            if key not in self._drawn:
+                self._drawn[key] = draw(figures[number], theme=THEMES[theme], clear=True)
+            return self._drawn[key]
+
+
+def _test_rows(bridge: Bridge, work: CellWork, kept: Examples) -> Examples:
+    """Rows of the test part of a task; starts of a path with a base are drawn."""
+    own = {role.name for role in bridge.roles()}
+    given = {name: value for name, value in work.task.test.items() if name in own}
+    data = bridge.read_like_fit("explorer", given)
+    x0, x1 = data.get("x0", kept.x0)[:ROWS].float(), data["x1"][:ROWS].float()
+    cond, cond0 = (None if data.get(name) is None else data[name][:ROWS] for name in ("cond", "cond0"))
+    paired = kept.paired and len(x0) == len(x1)
+    return Examples(x0, x1, cond, not work.task.in_sample, paired, cond0)
 
 
 def shown_at(runs: Sequence[Shown], index: int) -> Shown:
@@ -168,6 +184,15 @@ def shown_at(runs: Sequence[Shown], index: int) -> Shown:
     return runs[index]
 
 
-def as_floats(x: Tensor) -> Array:
-    """As contiguous float32."""
-    return np.ascontiguousarray(x.detach().numpy(), dtype=np.float32)
+def tried(read: Callable[[], Found], other: Found, problems: list[str]) -> Found:
+    """What could be read, or something else beside a line on what was wrong."""
+    try:
+        return read()
+    except (InterpolantsError, OSError) as error:
+        problems.append(str(error))
+        return other
+
+
+def is_image(shape: Sequence[int]) -> bool:
+    """Whether data of a shape are drawn as images: (C, H, W) with one or three channels."""
+    return len(shape) == 3 and shape[0] in (1, 3)

@@ -32,6 +32,7 @@ def picture(found: Picture) -> Answer:
         "n": found.particles.shape[1],
         "grid": found.density.shape[1],
         "nfe": found.nfe,
+        "solver": found.solver,
         "distance": found.distance,
         "floor": found.floor,
         "flow": found.flow is not None,

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -75,16 +76,17 @@ class Work:
 
 @contextmanager
 def watched(
-    work: Work, networks: Iterator[nn.Module] | list[nn.Module], calls: int | None = None
+    work: Work, networks: Iterator[nn.Module] | list[nn.Module], calls: int | None = None, begun: int = 0
 ) -> Iterator[None]:
     """Let ``work`` end, and progress, at each call of these networks, whoever calls them.
 
     Args:
         work: What is going on.
         networks: The networks of a bridge.
-        calls: How many calls are expected; None leaves the share alone.
+        calls: How many calls are expected in all; None leaves the share alone.
+        begun: How many of them were made before.
     """
-    done = 0
+    done = begun
 
     def note(*_: Any) -> None:
         nonlocal done
@@ -186,4 +188,13 @@ def _ending(future: "Future[Answer]") -> bytes:
 
 
 def _line(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, allow_nan=False).encode() + b"\n"
+    return json.dumps(finite(value), allow_nan=False).encode() + b"\n"
+
+
+def finite(value: Any) -> Any:
+    """Numbers that JSON has no words for become null, at any depth."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(inner) for key, inner in value.items()}
+    return [finite(inner) for inner in value] if isinstance(value, list | tuple) else value

@@ -8,6 +8,7 @@ from interpolants.web.work import Work
 
 EVALUATIONS = (4, 8, 12, 16, 24, 32, 64)
 PARTICLES = 2000
+_CURVES = 4  # as many as can be told apart
 
 
 def prices(question: Question, work: Work | None = None) -> dict[str, Any]:
@@ -58,8 +59,8 @@ def price_scene(question: Question) -> Scene:
 
 
 def _solvers(eps: float) -> list[tuple[str, float, str]]:
-    """Name, noise level and solver of each curve."""
-    flow = [(f"ODE, {method}", 0.0, method) for method in ("euler", "midpoint", "rk4")]
-    if not eps:
-        return flow
-    return [*flow[:2], *((f"SDE, {method}", eps, method) for method in ("euler", "heun"))]
+    """Name, noise level and solver of each curve; with noise one flow beside the SDEs."""
+    flow = [(f"ODE, {method}", 0.0, method) for method in stages("ode")]
+    noisy = [(f"SDE, {method}", eps, method) for method in stages("sde")] if eps else []
+    usual = [one for one in flow if one[2] == Question().method] if eps else flow
+    return [*usual, *noisy][:_CURVES]

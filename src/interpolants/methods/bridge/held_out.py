@@ -1,17 +1,19 @@
 """Rows that training does not see, kept by a bridge to choose its noise level by."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from interpolants.couplings.independent import Independent
 from interpolants.couplings.paired import Paired
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.records import record
 from interpolants.foundations.types import take_rows
 from interpolants.methods.parts.start_points import draw_base
+from interpolants.training.pairs import draw_pairs
 
 if TYPE_CHECKING:
     from interpolants.methods.bridge.bridge import Bridge
@@ -116,3 +118,22 @@ def examples_of(bridge: "Bridge", n: int, seed: int) -> Examples:
     return Examples(
         decode(start), decode(x1), cond, held is not None, paired, None if base is not None else cond0
     )
+
+
+def as_coupled(bridge: "Bridge", rows: Examples, seed: int) -> Examples:
+    """Rows as the bridge's coupling pairs them, where it does: its fields are means over such pairs.
+
+    Args:
+        bridge: The bridge.
+        rows: Rows of both ends, paired or not.
+        seed: Seed of the draws of the coupling.
+    """
+    without_starts = bridge.first_path.base is not None or bridge.first_path.is_static
+    if without_starts or isinstance(bridge.coupling, Independent | Paired):
+        return rows
+    x0, x1 = (bridge.frame.encode(x) for x in (rows.x0, rows.x1))
+    source, size = generator(seed, "judge coupling"), bridge.batch_size
+    labels: dict[str, Any] = {"cond": rows.cond, "cond0": rows.cond0}
+    x0, x1, cond = draw_pairs(x0, x1, len(x1), bridge.coupling, size, source, **labels, who="Bridge")
+    decode = bridge.frame.decode
+    return replace(rows, x0=decode(x0), x1=decode(x1), cond=cond, cond0=None, paired=True)

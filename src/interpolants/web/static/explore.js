@@ -64,8 +64,7 @@ function unpack({ facts, bytes }) {
 }
 
 function report() {
-  const noisy = state.method === "euler" ? "Euler-Maruyama" : "stochastic Heun";
-  const parts = [`${answer.nfe} evaluations a particle${state.eps > 0 ? `, by ${noisy}` : ""}`];
+  const parts = [`${answer.nfe} evaluations a particle, by ${answer.solver.replaceAll("_", " ")}`];
   if (answer.distance)
     parts.push(`energy distance to the true law ${withError(...answer.distance)} (two true samples ${withError(...answer.floor)})`);
   if (answer.flow) parts.push("blue: the ODE from the same start");

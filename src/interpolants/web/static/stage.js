@@ -43,6 +43,11 @@ export class Stage {
       element("p", { class: "numbers" }, told(panel, this.answer)));
   }
 
+  clear() {
+    Object.assign(this, { answer: null, panels: [] });
+    this.host.replaceChildren();
+  }
+
   again() { if (this.answer) this.show(this.at ?? 0); }
 
   show(at) {

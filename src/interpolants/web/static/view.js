@@ -1,6 +1,6 @@
 // The view of a run, and of two runs: the same page with one choice more. Runs are numbers of a list that the server has.
 
-import { $, Job, element, get, keys, readAddress, writeAddress } from "./common.js";
+import { $, Job, get, keys, readAddress, writeAddress } from "./common.js";
 import { Player } from "./player.js";
 import * as sections from "./sections.js";
 import { Stage } from "./stage.js";
@@ -12,16 +12,18 @@ const DEFAULTS = {
 const LOOK_AGAIN = 2000; // milliseconds between two looks at a training
 const MOST = { images: 64, points: 2000 }, USUAL = { images: 36, points: 600 };
 
-let state = { ...DEFAULTS }, runs = [], pages = [], timer = 0, watch = 0, found = {}, rows = [];
+let state = { ...DEFAULTS }, runs = [], pages = [], timer = 0, watch = 0, found = {}, rows = [], settled = false;
 const stage = new Stage($("stage"), $("clock"), choose);
 const player = new Player({ button: $("play"), slider: $("time"), show: (at) => stage.show(at), steps: () => stage.frames });
 const carrying = new Job({ status: $("status"), bar: $("bar"), cancel: $("cancel") });
 const jobs = Object.fromEntries(["errors", "likelihood", "check"].map((what) =>
   [what, new Job({ status: $(`${what}-status`), bar: $(`${what}-bar`), cancel: $(`${what}-cancel`) })]));
-window.explorer = { get answer() { return stage.answer; }, get player() { return player; }, get stage() { return stage; }, get found() { return found; }, get pages() { return pages; } };
+window.explorer = { get answer() { return stage.answer; }, get player() { return player; }, get stage() { return stage; }, get found() { return found; }, get pages() { return pages; }, get settled() { return settled; } };
 
 const chosen = () => (pair ? [state.run, state.other] : [state.run]).map((index) => runs[index]);
-const kind = () => (chosen()[0]?.is_image ? "images" : "points");
+const isChosen = (wanted) => wanted.every((run, k) => run.index === chosen()[k]?.index); // or another was, meanwhile
+const journey = () => pages[0]?.journey;
+const kind = () => (journey()?.is_image ? "images" : "points");
 
 // --- the journey -------------------------------------------------------------------------------------------
 
@@ -35,9 +37,8 @@ function readLevels() {
 
 async function carry() {
   writeAddress(state, DEFAULTS);
-  const without = chosen().find((run) => run && !run.has_bridge);
-  if (without?.growing) return carrying.say(`${without.name} is not trained yet. This page follows it; samples can be carried as soon as it is.`);
-  if (without) return carrying.say(`${without.name} was trained by another method: its curves and numbers are shown below, and nothing can be carried.`);
+  const still = pages.find((page) => !page.journey);
+  if (still) return carrying.say(why(still));
   let levels;
   try { levels = readLevels(); } catch (error) { carrying.stop(); return carrying.say(error.message, true); }
   const question = {
@@ -47,10 +48,18 @@ async function carry() {
   const answer = await carrying.run("/api/carry", question);
   if (!answer) return;
   rows = answer.facts.rows;
+  $("row").max = answer.facts.most - 1;
+  $("row").value = state.row;
   stage.one = state.start === "one";
   stage.load(answer, pair);
   $("axes").textContent = axes(answer.facts);
   player.open();
+}
+
+// Why nothing moves.
+function why(page) {
+  if (page.state === "training") return `${page.name} is not trained yet. This page follows it; what it can do is shown as soon as it is.`;
+  return page.verbs.length ? `Samples on their way are shown of bridges. What ${page.name} answered and what it can be asked is below.` : "";
 }
 
 function carrySoon() { clearTimeout(timer); timer = setTimeout(carry, 250); }
@@ -80,13 +89,14 @@ function choose(i) {
 async function measure(what) {
   const asked = chosen(), results = [];
   for (const run of asked) {
-    if (!run.has_bridge || (what === "likelihood" && !run.can_score)) { results.push(null); continue; }
-    const n = what === "likelihood" && run.is_image ? 64 : 256;
+    const { journey } = pages.find((page) => page.index === run.index);
+    if (!journey || (what === "likelihood" && !journey.can_score)) { results.push(null); continue; }
+    const n = what === "likelihood" && journey.is_image ? 64 : 256;
     const answer = await jobs[what].run("/api/judge", { run: run.index, what, n });
     if (!answer) return;
     results.push(what === "check" ? answer.facts.checks : answer.facts);
   }
-  if (asked.some((run, k) => run !== chosen()[k])) return; // another run was chosen meanwhile
+  if (!isChosen(asked)) return;
   found[what] = results;
   if (!state.measured.includes(what)) state.measured = [...state.measured, what];
   writeAddress(state, DEFAULTS);
@@ -102,40 +112,59 @@ function draw(what) {
 
 async function openRuns() {
   clearTimeout(watch);
+  settled = false;
   const wanted = chosen();
   if (wanted.some((run) => run === undefined)) {
     const count = pair && runs.length < 2 ? "A comparison needs two runs: interpolants explore RUN1 RUN2" : `There are ${runs.length} runs, numbered from 0.`;
     return carrying.say(runs.length ? count : "No run was given. Start the explorer with one: interpolants explore RUN", true);
   }
+  let fresh;
   try {
-    pages = await Promise.all(wanted.map((run) => get(`/api/runs/${run.index}`)));
+    fresh = await Promise.all(wanted.map((run) => get(`/api/runs/${run.index}`)));
   } catch (error) {
     return carrying.say(error instanceof TypeError ? "The server cannot be reached. Is it still running?" : error.message, true);
   }
+  if (!isChosen(wanted)) return;
+  pages = fresh;
   found = {};
   $("errors").replaceChildren("Not measured yet.");
   $("errors-seen").hidden = true;
   $("errors-words").textContent = "";
-  for (const part of ["head", "training", "numbers", "levels"]) sections[part](pages);
+  for (const part of ["head", "training", "numbers", "claims", "figures", "texts", "verbs"]) sections[part](pages);
   for (const what of ["likelihood", "check"]) draw(what);
+  showParts();
   showChoices();
   carry();
+  settled = !pages.every((page) => page.journey);
   follow();
+  if (!pages.some((page) => page.journey)) return;
   for (const what of state.measured.filter((name) => Object.hasOwn(jobs, name))) await measure(what);
 }
 
-// While a run is in training its curve grows on the page; when it is trained the page opens as for any other run.
+// What only bridges have is shown of bridges: samples on their way where all of them move, measurements where one can be measured.
+function showParts() {
+  const moves = pages.every((page) => page.journey), measured = pages.some((page) => page.journey);
+  for (const id of ["stage", "player", "axes", "controls"]) $(id).hidden = !moves;
+  for (const what of Object.keys(jobs)) $(`${what}-box`).hidden = !measured;
+  document.querySelector("main").classList.toggle("still", !moves);
+  if (moves) return;
+  carrying.stop();
+  player.play(false);
+  stage.clear();
+}
+
+// A run that goes on: its curves grow on the page, and when it comes to its next state the page opens anew.
 function follow() {
-  if (!pages.some((page) => page.growing)) return;
+  if (pages.every((page) => page.state === "done")) return;
   watch = setTimeout(async () => {
     const wanted = chosen();
     let fresh;
-    try { fresh = await Promise.all(wanted.map((run) => get(`/api/runs/${run.index}`))); } catch { return follow(); }
-    if (wanted.some((run, k) => run !== chosen()[k])) return; // another run was chosen meanwhile
-    if (fresh.some((page, k) => page.growing !== pages[k].growing)) {
+    try {
       await list();
-      return openRuns();
-    }
+      if (!isChosen(wanted) || pages.some((page) => page.state !== runs[page.index].state)) return openRuns();
+      fresh = await Promise.all(pages.map((page) => (page.state === "training" ? get(`/api/runs/${page.index}`) : page)));
+    } catch { return follow(); }
+    if (!isChosen(wanted)) return;
     pages = fresh;
     sections.training(pages);
     follow();
@@ -144,21 +173,25 @@ function follow() {
 
 async function list() {
   runs = (await get("/api/runs")).runs;
-  for (const select of [$("run"), $("other")])
-    select.replaceChildren(...runs.map((run) => element("option", { value: run.index }, run.growing ? `${run.name} (in training)` : run.name)));
+  const names = runs.map((run) => (run.state === "training" ? `${run.name} (in training)` : run.name));
+  for (const select of [$("run"), $("other")]) {
+    if (names.join() === [...select.options].map((option) => option.text).join()) continue; // a list that is open stays open
+    const kept = select.value;
+    select.replaceChildren(...names.map((name, index) => new Option(name, index)));
+    if (kept) select.value = kept;
+  }
 }
 
 function showChoices() {
-  const first = chosen()[0], classes = first?.classes ?? [];
+  const classes = journey()?.classes ?? [];
   $("label").replaceChildren(new Option("each its own", ""), ...classes.map((name, k) => new Option(name, k)));
   $("label-row").hidden = classes.length === 0;
   $("n").max = MOST[kind()];
-  $("row").max = Math.max(0, (state.way === "forward" ? first?.starts : first?.ends) - 1 || 0);
   showSettings();
 }
 
 function showSettings() {
-  if (state.label !== null && state.label >= (chosen()[0]?.classes ?? []).length) state.label = null;
+  if (state.label !== null && state.label >= (journey()?.classes ?? []).length) state.label = null;
   for (const key of ["run", "other", "way", "start", "eps"]) $(key).value = state[key];
   $("label").value = state.label ?? "";
   for (const [key, value] of [["row", state.row], ["n", size()], ["n_steps", state.n_steps]]) {

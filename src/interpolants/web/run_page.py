@@ -1,0 +1,118 @@
+"""Everything that a page tells of one fitted method, whatever it is: what cards, questions and its verbs say."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from interpolants.foundations.registry import find_card
+from interpolants.framework.figures import Figure
+from interpolants.framework.method import Method
+from interpolants.framework.scores import Answered, Finding
+from interpolants.framework.stage_logs import StageLog
+from interpolants.methods.bridge.bridge import Bridge
+from interpolants.reports.embedded import described
+from interpolants.reports.facts import CellFacts, ModelFacts, RunFacts
+from interpolants.reports.findings import QUICK, findings_of
+from interpolants.reports.training_words import growing, trained
+from interpolants.runs.commands import about_verb, command
+from interpolants.runs.run_facts import formulas_of, parameters_of, question_facts
+from interpolants.web.runs import Shown, is_image, tried
+
+
+def page_of(shown: Shown, index: int) -> dict[str, Any]:
+    """All that is stored of a method, and what it can be asked. What cannot be read is a line of ``findings``."""
+    problems: list[str] = []
+    state = shown.state
+    method = None if state == "training" else tried(shown.method, None, problems)
+    found = tried(shown.answered, Answered(), problems)
+    logs = tried(shown.logs, dict[str, StageLog](), problems)
+    known = method if method is not None or shown.work is None else shown.work.unfitted
+    return {
+        **shown.line(index),
+        "state": state,
+        "title": shown.title,
+        "card": _card(shown.kind, known),
+        "settings": _settings(shown, method),
+        "training": _training(logs, known, state == "training"),
+        "stages": {stage: log.rows for stage, log in logs.items()},
+        "scores": [asdict(score) for score in found.scores],
+        "claims": [asdict(verdict) for verdict in found.verdicts],
+        "texts": dict(found.texts),
+        "figures": [_figure(figure) for figure in found.figures],
+        "verbs": [] if method is None else _verbs(method, shown.address),
+        "findings": [asdict(one) for one in [*map(Finding, problems), *_findings(shown, found)]],
+        "journey": _journey(method) if isinstance(method, Bridge) else None,
+    }
+
+
+def _card(kind: str, method: Method | None) -> dict[str, Any]:
+    card = find_card(kind, "method", "explorer")
+    shown = {name: getattr(card, name) for name in ("id", "title", "family", "shapes", "cost", "limits")}
+    return {**shown, "formulas": [] if method is None else list(formulas_of(method))}
+
+
+def _settings(shown: Shown, method: Method | None) -> dict[str, Any]:
+    """Settings by heading: as the recipe has them, or those of a saved method that are not the defaults."""
+    parts: dict[str, Any] = {"Method": {} if method is None else method.chosen_params()}
+    if shown.work is not None:
+        tables = shown.work.tables
+        parts = {
+            "Method": {**tables.method, "seed": shown.work.seed},
+            "Data": tables.data,
+            "Split": tables.split,
+        }
+    plain: dict[str, Any] = json.loads(json.dumps(parts, default=repr))
+    return {heading: table for heading, table in plain.items() if table}
+
+
+def _training(logs: Mapping[str, StageLog], method: Method | None, is_growing: bool) -> str:
+    if is_growing:
+        return growing(logs)
+    state = None if method is None else method.state
+    weights = sum(p.numel() for p in {id(p): p for p in parameters_of(state)}.values())
+    parts = [trained(logs), f"{weights:,} weights of networks" if weights else ""]
+    return "; ".join(part for part in parts if part) + "."
+
+
+def _findings(shown: Shown, found: Answered) -> list[Finding]:
+    """What the report of this cell alone would say first."""
+    if shown.work is None or shown.answers is None:
+        return []
+    tables, quick = shown.work.tables, shown.answers.run.recipe.budget == "quick"
+    asked = [question_facts(tables, table, found) for table in (tables.ask if found.scores else ())]
+    model = ModelFacts(title=shown.kind)
+    cell = CellFacts(task=tables.name, title="", model=model, questions=asked, findings=found.findings)
+    told = findings_of(RunFacts(title="", cells=[cell], verdicts=found.verdicts))
+    return [*([Finding(QUICK, grave=False)] if quick and found.scores else []), *told]
+
+
+def _figure(figure: Figure) -> dict[str, Any]:
+    size = {"width": round(figure.width), "height": round(figure.height)}
+    return {"name": figure.name, "caption": figure.caption, "alt": described(figure), **size}
+
+
+def _verbs(method: Method, address: str) -> list[dict[str, str]]:
+    """Each verb with its first line, its command, and the reason where it is not there."""
+    return [
+        {
+            "verb": verb,
+            "about": about_verb(method, verb),
+            "command": command(method, verb, address),
+            "why": why,
+        }
+        for verb, why in method.capabilities().items()
+    ]
+
+
+def _journey(bridge: Bridge) -> dict[str, Any]:
+    """What the controls of samples on their way need to know of a bridge."""
+    given = bridge.given.get("cond")
+    names = [str(name) for name in given.columns] if given is not None and bridge.classes else []
+    return {
+        "shape": list(bridge.shape),
+        "is_image": is_image(bridge.shape),
+        "has_score": bridge.fields.has_score,
+        "classes": names,
+        "can_score": bridge.density0() is not None,
+    }
