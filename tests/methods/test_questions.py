@@ -7,7 +7,7 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.capabilities import capability
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
-from interpolants.methods.questions.sample_quality import SampleQuality
+from interpolants.methods.questions.sample_quality import SampleQuality, samples_figure
 from interpolants.methods.rivals.gaussian_fit import GaussianFit
 
 
@@ -25,6 +25,24 @@ def test_samples_of_the_right_distribution_lie_at_the_floor_and_shifted_ones_abo
     far = ask(SampleQuality(), shifted, task)["sliced_w2"]
     # A shift by m moves the projection on a direction by m cos(angle), whose mean square is m^2 / 2.
     assert abs(far.value - 3 / 2**0.5) < 0.25
+
+
+def test_images_stand_in_rows_by_the_label_that_was_asked_for():
+    labels = torch.tensor([2, 0, 2, 0, 1, 2, 0])
+    x = labels.float()[:, None, None, None].expand(7, 1, 2, 2)
+    made = samples_figure("s", {"real": x, "made": 10 + x}, labels=labels)
+    shown = made.panels[0].series[0]
+    assert shown.arrays["images"][:, :, 0, 0].tolist() == [
+        [0.0, 0.0, 0.0],
+        [2.0, 2.0, 2.0],
+    ]  # one 1 is no row
+    assert made.panels[0].y.names == ("0", "2")
+    assert [panel.series[0].high for panel in made.panels] == [
+        2.0,
+        2.0,
+    ]  # one grey means one number in all sets
+    plain = samples_figure("s", {"real": x}).panels[0].series[0]
+    assert plain.arrays["images"].shape == (1, 6, 2, 2)
 
 
 def test_rivals_are_fitted_on_the_training_part_and_named():

@@ -110,6 +110,8 @@ class NoiseLevels(Question):
         arrays = {"real": real[: self.shown]} | {
             f"samples/{name}": one.x[: self.shown] for name, one in made.items()
         }
+        labels = _labels(next(iter(made.values())))
+        arrays |= {} if labels is None else {"labels": labels[: self.shown]}
         return Measured(values, arrays, self._texts(method, made, found))
 
     def _levels(self, method: Method) -> Sequence[float | str]:
@@ -163,7 +165,7 @@ class NoiseLevels(Question):
             if f"samples/{level_id(e)}" in own.arrays
         }
         caption = f"Rows made at each noise level beside {self._to}."
-        shown = samples_figure("samples", sets, most=6, caption=caption)
+        shown = samples_figure("samples", sets, most=6, caption=caption, labels=own.arrays.get("labels"))
         return [shown] if len(self.eps) < 2 else [shown, self._curve(own, rivals, task)]
 
     def _curve(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Figure:
@@ -192,6 +194,12 @@ def _numbers(values: Sequence[Number]) -> tuple[Tensor, Tensor]:
     found = [(v.value, v.error) if isinstance(v, Estimate) else (float(v), 0.0) for v in values]
     pairs = torch.tensor(found, dtype=torch.float64)
     return pairs[:, 0], pairs[:, 1]
+
+
+def _labels(made: Made) -> Tensor | None:
+    """Whole numbers that were asked for, one a row; those of the test rows in turn."""
+    found = (value for value in (made.asked or {}).values() if isinstance(value, Tensor))
+    return next((value for value in found if value.ndim == 1 and not value.is_floating_point()), None)
 
 
 def _cells(cells: Sequence[str]) -> str:

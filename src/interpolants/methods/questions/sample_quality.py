@@ -81,33 +81,64 @@ class SampleQuality(Question):
 
 
 def samples_figure(
-    name: str, sets: Mapping[str, Tensor], *, most: int = 4, caption: str = "Generated rows beside real ones."
+    name: str,
+    sets: Mapping[str, Tensor],
+    *,
+    most: int = 4,
+    caption: str = "Generated rows beside real ones.",
+    labels: Tensor | None = None,
 ) -> Figure:
     """Sets of samples side by side: images as grids, vectors as their first two columns (or a histogram of one).
 
     Args:
         name: Name of the figure.
-        sets: Title -> samples ``(N, *D)``.
+        sets: Title -> samples ``(N, *D)``; the first ones give the range of axes and greys.
         most: Most sets to show.
         caption: What the figure shows.
+        labels: Label ``(N,)`` of the rows of each set: images then stand in rows by label.
     """
     shown = dict(list(sets.items())[:most])
     first = next(iter(shown.values()))
+    height = 270.0
     if first.ndim == 4:
-        panels = [_images(title, x) for title, x in shown.items()]
+        least = min(len(x) for x in shown.values())
+        order = _order(least, None if labels is None else labels[:least])
+        panels = [_images(title, x, order, first) for title, x in shown.items()]
+        height = 42.0 * len(order) + 20
+        caption += " Each row was asked for one label." if len(order[0][0]) else ""
     elif first.flatten(1).shape[1] == 1:
         panels = [_histogram(title, x.flatten(), first.flatten()) for title, x in shown.items()]
     else:
         panels = [_points(title, x.flatten(1), first.flatten(1)) for title, x in shown.items()]
-    return Figure(name=name, panels=tuple(panels), caption=caption, width=260 * len(panels), height=270)
+    return Figure(name=name, panels=tuple(panels), caption=caption, width=260 * len(panels), height=height)
 
 
-def _images(title: str, x: Tensor, side: int = 6) -> Panel:
-    count = min(len(x), side * side) // side * side or len(x)
-    grid = x[:count].float().permute(0, 2, 3, 1)
-    rows = grid.reshape(-1, min(side, count), *grid.shape[1:])
-    grey = rows[..., 0] if rows.shape[-1] == 1 else rows
-    return Panel(series=(Series(mark="images", arrays={"images": grey}),), title=title, bare=True)
+# Name of a row of images, and which images stand in it.
+Order = list[tuple[str, Tensor]]
+
+
+def _order(n: int, labels: Tensor | None, side: int = 6) -> Order:
+    """The first images in rows, or some of each label where there are several labels."""
+    known = (
+        []
+        if labels is None
+        else [(label, (labels == label).nonzero()[:, 0]) for label in labels.unique().tolist()]
+    )
+    known = [(label, places) for label, places in known if len(places) > 1][:10]
+    if len(known) > 1:
+        columns = min(side, *(len(places) for _, places in known))
+        return [(f"{label}", places[:columns]) for label, places in known]
+    rows = max(1, min(n // side, side))
+    return [("", places) for places in torch.arange(min(n, rows * side)).chunk(rows)]
+
+
+def _images(title: str, x: Tensor, order: Order, like: Tensor) -> Panel:
+    grid = torch.stack([x[places] for _, places in order]).float().movedim(2, -1)
+    grey = grid[..., 0] if grid.shape[-1] == 1 else grid
+    series = Series(mark="images", arrays={"images": grey}, low=float(like.min()), high=float(like.max()))
+    names = tuple(name for name, _ in order if name)
+    axis = Axis(ticks=tuple(k + 0.5 for k in range(len(names))), names=names) if names else Axis()
+    return Panel(series=(series,), title=title, y=axis, bare=True)
 
 
 def _points(title: str, x: Tensor, like: Tensor) -> Panel:
