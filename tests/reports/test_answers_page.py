@@ -353,7 +353,7 @@ def test_several_seeds_are_a_mean_with_their_spread_and_each_is_folded_below(tmp
     page = page_of(tmp_path, facts)
     place(
         page,
-        "3 times with different seeds",
+        "with 3 seeds",
         "Over 3 seeds",
         "Spread of the seeds",
         "Seed 2",

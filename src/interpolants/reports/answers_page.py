@@ -20,7 +20,7 @@ from interpolants.reports.facts import CellFacts, QuestionFacts, RunFacts
 from interpolants.reports.findings import QUICK, findings_of
 from interpolants.reports.page import Child, Markup, document, el, facts, join, link, table
 from interpolants.reports.readings import floor_of, headline, title_of, unit
-from interpolants.reports.seeds import over_seeds
+from interpolants.reports.seeds import over_seeds, tasks_of
 from interpolants.reports.terms import terms_in
 
 REPORT, FIGURES = "report.html", "figures"
@@ -71,12 +71,6 @@ def render(run: RunFacts, drawn: Embedded) -> str:
     return document(run.title, _header(run, tasks, bool(terms)), [body, terms], footer)
 
 
-def tasks_of(run: RunFacts) -> list[list[CellFacts]]:
-    """Cells by task, each with its seeds."""
-    names = dict.fromkeys(cell.task for cell in run.cells)
-    return [[cell for cell in run.cells if cell.task == name] for name in names]
-
-
 # --- the head: title, summary, findings, tiles ---------------------------------------------------------------
 
 
@@ -113,7 +107,7 @@ def _task_sentence(cells: Sequence[CellFacts]) -> str:
     cell = cells[0]
     seconds = sum(stage.seconds or 0.0 for one in cells for stage in one.stages)
     spent = f" in {words.duration(seconds)} of training" if seconds else ""
-    often = f", {len(cells)} times with different seeds" if len(cells) > 1 else ""
+    often = f", with {len(cells)} seeds" if len(cells) > 1 else ""
     return f"{cell.model.title}, fitted to {_data(cell)}{often}{spent}. {_main_result(over_seeds(cells))}"
 
 

@@ -41,6 +41,7 @@ def task_section(cells: Sequence[CellFacts], drawn: Embedded, prefix: str) -> li
             el("summary", f"Seed {cell.seed}"),
             _fit(cell, drawn, f"{prefix}seed{cell.seed}-", 4),
             open=told,
+            cls="seed",
         )
         for cell, told in zip(cells, ["", *[None] * len(cells)], strict=False)
     ]

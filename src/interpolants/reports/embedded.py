@@ -114,10 +114,16 @@ def panels_of(figure: Figure) -> Iterator[Figure]:
     for k, panel in enumerate(figure.panels):
         width = figure.width * shares[k % columns] / sum(shares)
         height = figure.height * heights[k // columns] / sum(heights)
-        scale = min(1.0, max(_NARROW, _cell(columns)) / width)
+        scale = min(1.0, _cell(_side_by_side(len(figure.panels), width)) / width)
         yield replace(
             figure, panels=(panel,), columns=0, width=width * scale, height=height * scale, caption=""
         )
+
+
+def _side_by_side(panels: int, width: float) -> int:
+    """How many panels stand in a row of a wide page, so that rows are as equal as may be."""
+    fit = max(1, int((PAGE + _GAP) // (max(_NARROW, min(width, PAGE / 4)) + _GAP)))
+    return -(-panels // -(-panels // fit))
 
 
 def _cell(columns: int) -> float:
@@ -130,11 +136,10 @@ def _laid_out(figure: Figure, parts: list[Figure], shown: list[Markup]) -> Marku
         width = round(parts[0].width)
         cls = "single wide" if width > _WIDE else "single"
         return el("div", shown, cls=cls, style=f"--most: {width}px")
-    widest = max(round(part.width) for part in parts)
-    fitting = max(1, int((PAGE + _GAP) // (widest + _GAP)))
-    columns = min(len(parts), fitting)
-    most = round(columns * (1.3 * widest + _GAP))
-    style = f"--cell: {min(widest, round(_cell(columns)))}px; --most: {round(1.3 * widest)}px; max-width: {most}px"
+    widest = max(part.width for part in parts)
+    columns = _side_by_side(len(parts), widest)
+    most = min(round(1.3 * widest), int(_cell(columns)))
+    style = f"--cell: {round(widest)}px; --most: {most}px; max-width: {columns * (most + _GAP)}px"
     return el("div", shown, cls="panels", style=style)
 
 

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 
 from interpolants.framework.claims import Verdict
 from interpolants.framework.scores import Finding, Score
-from interpolants.reports.facts import CellFacts, QuestionFacts, RunFacts
+from interpolants.reports.facts import QuestionFacts, RunFacts
 from interpolants.reports.readings import standing, title_of
+from interpolants.reports.seeds import over_seeds, tasks_of
 from interpolants.reports.words import listing, number, spaced, with_error
 
 QUICK = "A quick run: data and fits of seconds, to see that everything works. Its numbers say nothing about the method."
@@ -18,24 +19,23 @@ def findings_of(run: RunFacts) -> list[Finding]:
     if not run.cells:
         return [Finding("No cell of this run is finished.")]
     found = [*map(_of_verdict, (v for v in run.verdicts if v.surprising or v.outcome == "undecided"))]
+    tasks = tasks_of(run)
     places: dict[Finding, list[str]] = {}
-    for cell in run.cells:
-        for finding in _of_cell(cell):
-            places.setdefault(finding, []).append(name_of(run, cell))
-    several = len(run.cells) > 1
-    found += [
-        Finding(f"{listing(cells)}: {one.text}", one.grave) if several else one
-        for one, cells in places.items()
-    ]
+    for cells in tasks:
+        title = cells[0].title if len(tasks) > 1 else ""
+        for cell in cells:
+            name = ", ".join(part for part in (title, f"seed {cell.seed}" if len(cells) > 1 else "") if part)
+            for finding in [*cell.findings, *(Finding(text, grave=False) for text in cell.missing)]:
+                places.setdefault(finding, []).append(name)
+        for finding in (one for question in over_seeds(cells) for one in _of_question(question)):
+            places.setdefault(finding, []).append(title)
+    found += [_placed(finding, names) for finding, names in places.items()]
     return sorted(found, key=lambda one: not one.grave)
 
 
-def name_of(run: RunFacts, cell: CellFacts) -> str:
-    """Name of a cell among those of its run."""
-    tasks = {one.task for one in run.cells}
-    seeds = {one.seed for one in run.cells}
-    parts = [cell.title] if len(tasks) > 1 else []
-    return ", ".join(parts + ([f"seed {cell.seed}"] if len(seeds) > 1 else [])) or cell.title
+def _placed(finding: Finding, names: Sequence[str]) -> Finding:
+    where = listing([name for name in names if name])
+    return Finding(f"{where}: {finding.text}", finding.grave) if where else finding
 
 
 def _of_verdict(verdict: Verdict) -> Finding:
@@ -43,14 +43,6 @@ def _of_verdict(verdict: Verdict) -> Finding:
     if verdict.surprising:
         return Finding(f"Claim “{verdict.claim.says}” {verdict.outcome}, against expectation ({gap}).")
     return Finding(f"Claim “{verdict.claim.says}” is undecided: the error is too large ({gap}).", grave=False)
-
-
-def _of_cell(cell: CellFacts) -> Iterator[Finding]:
-    yield from cell.findings
-    for question in cell.questions:
-        yield from _of_question(question)
-    for text in cell.missing:
-        yield Finding(text, grave=False)
 
 
 def _of_question(question: QuestionFacts) -> Iterator[Finding]:

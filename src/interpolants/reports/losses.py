@@ -14,6 +14,7 @@ from interpolants.reports.words import spaced
 # Logged numbers that are clocks, counts or settings.
 _OTHERS = frozenset(("step", "seconds", "time", "lr", "epoch", "grad_norm", "skipped", "eta"))
 _MOST = 5
+_DECADES = 20  # ratio from which a logarithmic axis is easier to read
 CAPTION = (
     "What training minimised, as it was logged. Faint: each logged step; bold: running mean. The least possible value "
     "is often not zero: what cannot be predicted remains."
@@ -33,10 +34,9 @@ def loss_figure(stages: Sequence[StageFacts]) -> Figure | None:
 def _panel(stage: StageFacts, *, titled: bool) -> Panel:
     curves = _curves(stage)
     lines = [line for hue, (name, xy) in enumerate(curves.items()) for line in _lines(name, *xy, hue)]
-    positive = all(bool((y > 0).all()) for _, y in curves.values())
-    wide = positive and max(float(y.max()) for _, y in curves.values()) > 3 * min(
-        float(y.min()) for _, y in curves.values()
-    )
+    every = torch.cat([y for _, y in curves.values()])
+    low, high = float(every.min()), float(every.max())
+    wide = low > 0 and high > _DECADES * low
     y = Axis(label="loss", scale="log" if wide else "linear", grid=True)
     title = f"stage {spaced(stage.name)}" if titled else ""
     return Panel(series=tuple(lines), title=title, x=Axis(label="step"), y=y, legend="best")

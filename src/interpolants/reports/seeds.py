@@ -5,7 +5,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from interpolants.framework.scores import Score, mean_and_error
-from interpolants.reports.facts import CellFacts, QuestionFacts
+from interpolants.reports.facts import CellFacts, QuestionFacts, RunFacts
+
+
+def tasks_of(run: RunFacts) -> list[list[CellFacts]]:
+    """Cells by task, each with its seeds."""
+    names = dict.fromkeys(cell.task for cell in run.cells)
+    return [[cell for cell in run.cells if cell.task == name] for name in names]
 
 
 def over_seeds(cells: Sequence[CellFacts]) -> list[QuestionFacts]:
@@ -53,5 +59,5 @@ def _mean(scores: Sequence[Score]) -> Score:
         floor_error=floor_error,
         rivals=rivals,
         gaps=gaps,
-        n=len(scores),
+        n=None,
     )

@@ -170,7 +170,8 @@ nav a { display: inline-block; padding: .2rem 0; }
 .tiles div { background: var(--panel); border-radius: .5rem; padding: .85rem 1rem; }
 .tiles dt { color: var(--muted); font-size: .8rem; line-height: 1.35; }
 .tiles dd { margin: .2rem 0 0; font-size: 1.4rem; line-height: 1.25; font-weight: 600; letter-spacing: -.01em; }
-.tiles dd small { display: block; font-size: .8rem; font-weight: 400; color: var(--muted); letter-spacing: 0;
+.tiles dd { white-space: nowrap; }
+.tiles dd small { display: block; white-space: normal; font-size: .8rem; font-weight: 400; color: var(--muted); letter-spacing: 0;
   line-height: 1.4; margin-top: .15rem; }
 figure { margin: 1.5rem 0 2rem; } figure img { display: block; width: 100%; height: auto; }
 .panels { display: grid; gap: 1rem 1.25rem; align-items: start; justify-content: start;
@@ -189,7 +190,7 @@ figcaption b, caption b { color: var(--ink); font-weight: 600; }
 table { border-collapse: collapse; font-size: .9rem; line-height: 1.45; min-width: min(100%, 34rem); }
 caption > span { display: block; max-width: min(46rem, calc(100vw - 2.5rem)); }
 caption { text-align: left; color: var(--muted); font-size: .875rem; padding-bottom: .6rem; }
-th, td { padding: .5rem 1.25rem .5rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--rule); }
+th, td { padding: .5rem 1rem .5rem 0; text-align: left; vertical-align: top; border-bottom: 1px solid var(--rule); }
 thead th { color: var(--muted); font-weight: 500; font-size: .8rem; vertical-align: bottom;
   border-bottom: 1px solid var(--muted); }
 tbody th { font-weight: 400; } .unit { color: var(--muted); }
@@ -215,7 +216,9 @@ tbody tr:last-child > * { border-bottom: 1px solid var(--muted); }
 .issues li.note-box { background: var(--panel); }
 pre { background: var(--panel); border-radius: .5rem; padding: .9rem 1rem; font: .84rem/1.5 var(--mono);
   white-space: pre-wrap; overflow-wrap: anywhere; margin: .75rem 0 1.25rem; } code { font: .88em var(--mono); }
-details { font-size: .9375rem; margin: 1rem 0; } summary { cursor: pointer; padding: .3rem 0; color: var(--link); }
+thead .num { white-space: normal; }
+details { font-size: .9375rem; margin: 1rem 0; } details.seed { font: 1.0625rem/1.6 var(--serif); }
+summary { cursor: pointer; padding: .3rem 0; color: var(--link); }
 footer { color: var(--muted); font-size: .875rem; padding-top: 1.5rem; padding-bottom: 3rem; }
 footer p { border-top: 1px solid var(--rule); padding-top: 1rem; max-width: none; }
 .key { white-space: nowrap; margin-right: .9rem; }

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 MINUS, TIMES = "−", "×"
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 # What is set in another way in a formula: the state, the ends, powers, small letters that stand alone, and minus.
 _SYMBOLS = re.compile(r"[A-Za-z]{2,}-\w+|x_t|x([01])|\^\(([^)]*)\)|(?<![A-Za-z_])([a-df-z])(?![A-Za-z_])|-")
@@ -37,7 +38,7 @@ def number(x: float, digits: int = 3) -> str:
     size = math.floor(math.log10(abs(x)))
     if size < -4 or size >= 7:
         mantissa, exponent = f"{x:.{digits - 1}e}".split("e")
-        return f"{mantissa} {TIMES} 10^{int(exponent)}".replace("-", MINUS)
+        return f"{mantissa} {TIMES} 10".replace("-", MINUS) + str(int(exponent)).translate(_RAISED)
     if x == round(x) and size >= 0:
         return f"{x:,.0f}".replace("-", MINUS)
     return f"{x:,.{max(0, digits - 1 - size)}f}".replace("-", MINUS)

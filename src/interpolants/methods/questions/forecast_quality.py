@@ -128,4 +128,4 @@ def _ranks(title: str, counts: Tensor) -> Panel:
     edges = torch.arange(len(share) + 1, dtype=torch.float64) - 0.5
     series = Series(mark="histogram", arrays={"edges": edges, "counts": share})
     even = Series(mark="rule", arrays={"y": torch.tensor(1 / len(share))}, hue="muted", dash="--")
-    return Panel(series=(series, even), title=title, x=Axis(label="rank"), y=Axis(label="share"))
+    return Panel(series=(series, even), title=title, x=Axis(label="rank"), y=Axis(label="share", low=0.0))
