@@ -171,7 +171,8 @@ nav a { display: inline-block; padding: .2rem 0; }
 .tiles dt { color: var(--muted); font-size: .8rem; line-height: 1.35; }
 .tiles dd { margin: .2rem 0 0; font-size: 1.4rem; line-height: 1.25; font-weight: 600; letter-spacing: -.01em; }
 .tiles dd { white-space: nowrap; }
-.tiles dd small { display: block; white-space: normal; font-size: .8rem; font-weight: 400; color: var(--muted); letter-spacing: 0;
+.tiles dd small { display: block; white-space: normal;
+  font-size: .8rem; font-weight: 400; color: var(--muted); letter-spacing: 0;
   line-height: 1.4; margin-top: .15rem; }
 figure { margin: 1.5rem 0 2rem; } figure img { display: block; width: 100%; height: auto; }
 .panels { display: grid; gap: 1rem 1.25rem; align-items: start; justify-content: start;

@@ -2,8 +2,9 @@
 
 import inspect
 import json
+import math
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from interpolants.framework.experiment import MANIFEST, stored_answers
 from interpolants.framework.figures import Figure
 from interpolants.framework.method import Method
 from interpolants.framework.scores import Answered, Finding
+from interpolants.framework.stage_logs import stage_logs
 from interpolants.reports.facts import CellFacts, ModelFacts, QuestionFacts, RunFacts, StageFacts
 from interpolants.reports.words import count, setting, spaced
 from interpolants.runs.data_facts import keep_data, kept_data
@@ -79,9 +81,8 @@ def _circumstances(out: Path) -> dict[str, Any]:
 def _cell(work: CellWork, answered: Answered) -> CellFacts:
     tables, missing = work.tables, []
     data: Mapping[str, Any] = {"roles": (), "split": "", "in_sample": False}
-    stages: Sequence[StageFacts] = ()
     try:
-        model, stages = _model(work.method, tables), list(stages_of(work.method, work.folder / TRAIN))
+        model = _model(work.method, tables)
     except InterpolantsError as error:  # it holds code of a user
         model = _unread_model(tables)
         missing.append(f"The model could not be read for this report: {error}")
@@ -97,7 +98,7 @@ def _cell(work: CellWork, answered: Answered) -> CellFacts:
         seed=work.seed,
         data=data["roles"],
         split=data["split"],
-        stages=stages,
+        stages=list(stages_of(work.folder / TRAIN)),
         questions=[question_facts(tables, table, answered) for table in tables.ask],
         findings=[*answered.findings, *(findings if data["in_sample"] and tables.ask else [])],
         missing=missing,
@@ -175,31 +176,15 @@ def parameters_of(tree: Any) -> Iterator[Tensor]:
         yield from parameters_of(known.parts(tree))
 
 
-def stages_of(method: Method, folder: Path) -> Iterator[StageFacts]:
-    """Stages of a fit: what the method remembers, and those of methods inside, from their logs.
+def stages_of(folder: Path) -> Iterator[StageFacts]:
+    """Stages of a fit with what they logged, those of methods inside too.
 
     Args:
-        method: The fitted method.
         folder: Where it was fitted.
     """
-    history = method.about.get("history", {})
-    for name, rows in history.items():
-        yield StageFacts(name=name, history=rows, seconds=_seconds(folder / name))
-    for log in sorted(folder.glob("*/*/**/log.jsonl")):
-        name = log.parent.relative_to(folder).as_posix()
-        if name not in history:
-            yield StageFacts(name=name, history=_rows(log), seconds=_seconds(log.parent))
-
-
-def _seconds(stage: Path) -> float | None:
-    rows = _rows(stage / "times.jsonl")
-    return float(rows[-1]["seconds"]) if rows and "seconds" in rows[-1] else None
-
-
-def _rows(file: Path) -> list[dict[str, Any]]:
-    if not file.is_file():
-        return []
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    for name, log in stage_logs(folder).items():
+        seconds = [second for second in log.seconds if math.isfinite(second)]
+        yield StageFacts(name=name, history=log.rows, seconds=max(seconds, default=None))
 
 
 # --- questions -----------------------------------------------------------------------------------------------
