@@ -122,7 +122,7 @@ def _order(n: int, labels: Tensor | None, side: int = 6) -> Order:
     known = (
         []
         if labels is None
-        else [(label, (labels == label).nonzero()[:, 0]) for label in labels.unique().tolist()]
+        else [(label, (labels == label).nonzero()[:, 0]) for label in torch.unique(labels).tolist()]
     )
     known = [(label, places) for label, places in known if len(places) > 1][:10]
     if len(known) > 1:
