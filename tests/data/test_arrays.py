@@ -78,7 +78,7 @@ def test_frames_with_words_or_gaps_are_refused_by_name():
 
 def test_lists_of_numbers_and_of_tensors():
     x, kind = as_tensor([[1, 2], [3, 4.5]], "fit")
-    assert_close(x, torch.tensor([[1, 2], [3, 4.5]]))
+    assert_close(x, torch.tensor([[1, 2], [3, 4.5]], dtype=torch.float64))
     assert restore(x, kind) == [[1, 2], [3, 4.5]]
     x, kind = as_tensor([1, 2, 3], "fit")
     assert x.shape == (3, 1)

@@ -295,7 +295,7 @@ def _from_list(data: Sequence[Any], who: str, name: str) -> tuple[Tensor, Kind]:
     except (ValueError, TypeError) as error:
         remedy = "Make all rows equally long and numeric."
         raise invalid(who, f"{name} must be a regular list of numbers", str(error), remedy) from error
-    return torch.from_numpy(array).float(), Kind("list", torch.float32)
+    return torch.from_numpy(array), Kind("list", torch.float64)
 
 
 def _first(item: Any) -> Any:
@@ -336,7 +336,7 @@ def _tensor_item(item: Any, who: str, name: str) -> Tensor:
     if isinstance(item, (np.ndarray, np.generic)):
         return _from_numpy(np.asarray(item), who, name)
     if isinstance(item, (int, float)) and not isinstance(item, bool):
-        return torch.tensor(float(item))
+        return torch.tensor(float(item), dtype=torch.float64)
     remedy = "Give the dataset a transform that makes tensors."
     raise invalid(who, f"items of {name} must be tensors", type(item).__name__, remedy)
 

@@ -23,9 +23,7 @@ from interpolants.foundations.extras import require
 
 _MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "nil", "?"})
 _PICKLES = frozenset({".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt", ".bin"})
-_EXACT_INT = 2**24  # float32 holds every integer up to here
-_COARSE = 0.01  # rounding to float32, in standard deviations, that would change what the data say
-_ROUNDING = 1e-13  # what varies less, for its size, is rounding itself
+_EXACT_INT = 2**53  # float64 holds every integer up to here
 _DAMAGED = (ValueError, EOFError, OSError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
 _SHOWN = 5  # rows, columns or keys listed in an error
 
@@ -35,7 +33,7 @@ class FileArray:
     """Contents of a data file.
 
     Attributes:
-        x: (N, *D), float32 (float64 if read as exact), finite.
+        x: (N, *D), float32 where the file is no finer (and not read as exact), else float64; finite.
         columns: Names of the columns of a table; empty if the file names none.
         notes: What was changed on the way, one sentence each, for people to read.
         kept: Which of the file's rows are in ``x``, truth values; None where none was left out.
@@ -58,8 +56,9 @@ def read_array(
 ) -> FileArray:
     """Read samples, one per row, from .npy, .npz, .csv, .tsv, .parquet or .safetensors.
 
-    Nothing is unpickled. A one-dimensional array of N numbers is N samples in one dimension. Rows are
-    numbered from 0 in messages, lines of a text file from 1.
+    Nothing is unpickled, and nothing is rounded: numbers of single precision and integers of up to 16 bits become
+    float32, everything else (text, too) float64. A one-dimensional array of N numbers is N samples in one dimension.
+    Rows are numbered from 0 in messages, lines of a text file from 1.
 
     Args:
         path: The file; the ending says the format.
@@ -67,7 +66,7 @@ def read_array(
         key: Which array of a .npz or .safetensors file that holds several.
         drop_nan: Leave out rows with NaN or infinite values instead of refusing them.
         ndim: Number of dimensions that ``x`` must have, rows included; None for any.
-        exact: Read float64 rather than float32, for coordinates and other numbers whose digits count.
+        exact: Read float64 whatever the file holds, for coordinates and other numbers that are reckoned with further.
 
     Returns:
         The array, column names, and notes on every conversion.
@@ -82,7 +81,7 @@ def read_array(
     read = _reader(path, who)
     array, columns, notes = read(path, who, key)
     where = f"{who}: {path.name}"
-    array, more = _as_float64(array, where) if exact else _as_float32(array, where, columns)
+    array, more = _as_floats(array, where, exact=exact)
     if ndim is not None and array.ndim != ndim:
         rule = f"the array must have {ndim} dimensions"
         raise invalid(where, rule, f"shape {array.shape}", "Reshape it; the first dimension counts samples.")
@@ -306,10 +305,17 @@ def _without_index(array: NDArray[Any], names: tuple[str, ...]) -> _Read:
 # --- the numbers -----------------------------------------------------------------------------------
 
 
-def _as_float64(array: NDArray[Any], where: str) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+def _as_floats(array: NDArray[Any], where: str, *, exact: bool) -> tuple[NDArray[Any], tuple[str, ...]]:
+    """The numbers as float32 where that rounds none of them away, else as float64."""
     _check_numeric(array, where)
-    array = array[:, None] if array.ndim == 1 else array
-    return np.ascontiguousarray(array, dtype=np.float64), ()
+    notes = []
+    if array.ndim == 1:
+        array = array[:, None]
+        notes.append("One-dimensional: taken as samples of one number.")
+    if array.dtype.kind in "iub":
+        notes.append(_integer_note(array, where))
+    single = not exact and np.can_cast(array.dtype, np.float32)
+    return np.ascontiguousarray(array, dtype=np.float32 if single else np.float64), tuple(notes)
 
 
 def _check_numeric(array: NDArray[Any], where: str) -> None:
@@ -328,54 +334,13 @@ def _check_numeric(array: NDArray[Any], where: str) -> None:
         raise invalid(where, "the array must not be empty", f"shape {array.shape}")
 
 
-def _as_float32(
-    array: NDArray[Any], where: str, columns: tuple[str, ...]
-) -> tuple[NDArray[np.float32], tuple[str, ...]]:
-    _check_numeric(array, where)
-    kind, notes = array.dtype.kind, []
-    if array.ndim == 1:
-        array = array[:, None]
-        notes.append("One-dimensional: taken as samples of one number.")
-    if kind in "iub":
-        notes.append(_integer_note(array, where))
-    with np.errstate(over="ignore"):
-        result = np.ascontiguousarray(array, dtype=np.float32)
-    if kind == "f" and bool((np.isinf(result) & np.isfinite(array)).any()):
-        raise invalid(
-            where,
-            "values must fit float32, up to 3.4e38",
-            f"{np.abs(array[np.isfinite(array)]).max():.3g}",
-            "Rescale the data.",
-        )
-    if kind == "f" and array.dtype.itemsize > result.itemsize:
-        notes += _coarse_note(array, columns)
-    return result, tuple(notes)
-
-
-def _coarse_note(array: NDArray[Any], columns: tuple[str, ...]) -> list[str]:
-    """Note about columns whose small variation around a large offset is lost to rounding."""
-    flat = array.reshape(len(array), -1)
-    rows = flat[np.isfinite(flat).all(1)]
-    if not len(rows):
-        return []
-    spread, largest = rows.std(0), np.abs(rows).max(0)
-    rounding = largest * float(np.finfo(np.float32).epsneg)
-    coarse = np.flatnonzero((spread > _ROUNDING * largest) & (rounding > _COARSE * spread))
-    if not len(coarse):
-        return []
-    at = int(coarse[0])
-    name = f"column {columns[at]!r}" if columns else f"number {at + 1} of each row"
-    where = f"about {rows[:, at].mean():.4g} with standard deviation {spread[at]:.2g}"
-    return [f"float32 rounds away what varies in {name}, {where}: subtract an offset."]
-
-
 def _integer_note(array: NDArray[Any], where: str) -> str:
     if array.dtype.kind == "b":
         return "Booleans were taken as 0 and 1."
     largest = max(abs(int(array.min())), abs(int(array.max())))
     if largest > _EXACT_INT:
         remedy = "Subtract an offset, or leave identifiers out."
-        raise invalid(where, f"integers must be at most {_EXACT_INT} for float32", largest, remedy)
+        raise invalid(where, f"integers must be at most {_EXACT_INT} for float64", largest, remedy)
     if array.dtype == np.uint8:
         return "uint8 levels 0 .. 255 were kept as floats; without added noise they have no density."
     return "Integers were taken as floats; if they are labels, pass them as a condition instead."
