@@ -1,7 +1,6 @@
 """The bridge between two distributions: two sample sets in, transport, generation and likelihood out."""
 
 import secrets
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,27 +10,23 @@ from torch import Tensor
 from interpolants.couplings.pairs import labels_within
 from interpolants.dynamics.sample import Samples
 from interpolants.dynamics.sample import sample as run_dynamics
-from interpolants.fields.preconditioned import Preconditioned
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
-from interpolants.foundations.randomness import generator
 from interpolants.foundations.types import Condition
 from interpolants.framework.capabilities import capability
 from interpolants.guidance.classifier_free import guide
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
 from interpolants.methods.bridge.auto_eps import EpsChoice
-from interpolants.methods.bridge.bridge_fit import BridgeFit, as_float32, encoded
+from interpolants.methods.bridge.bridge_fit import as_float32
 from interpolants.methods.bridge.densities import FramedDensity, train_leg
-from interpolants.methods.bridge.held_out import Ends, Examples, examples_of
+from interpolants.methods.bridge.examined import ExaminedBridge
 from interpolants.methods.bridge.noise_level import choose_level
-from interpolants.methods.bridge.self_test import CheckReport, check_bridge
 from interpolants.methods.parts.choices import check_options
 from interpolants.methods.parts.start_points import Pool, draw_base
-from interpolants.objectives.joint import joint_loss
 
 
-class Bridge(BridgeFit):
+class Bridge(ExaminedBridge):
     """A learnt bridge between two distributions: transport, generate and score, by ODE or SDE, in both directions.
 
     ::
@@ -229,7 +224,7 @@ class Bridge(BridgeFit):
         self, n: int, *, reverse: bool = False, seed: int = 0, cond: Tensor | None = None
     ) -> Tensor:
         """The points ``(n, *D)`` that :meth:`sample` starts from with these arguments, in data units."""
-        self.learnt_part("start_points", "net")
+        self.fitted_state("start_points")["net"]
         return self._decode(self._start(n, reverse, seed, 0, cond))
 
     # --- the noise level
@@ -255,14 +250,9 @@ class Bridge(BridgeFit):
             InvalidInputError: If there are no held-out data, or no score.
         """
         given = {"x0": x0, "x1": x1, "cond": cond, "cond0": cond0}
-        rows = self.held_out_rows if x1 is None else self._read_rows("choose_eps", given)
+        rows = self.held_out_rows if x1 is None else self.rows_like_fit("choose_eps", given)
         self.state["eps_choice"] = choice = choose_level(self, rows, options)
         return choice
-
-    def _read_rows(self, what: str, values: Mapping[str, Any]) -> Ends:
-        """Rows that are read like those of the fit, in the network's units."""
-        data = self.read_like_fit(what, values)
-        return encoded(Ends(data.get("x0"), data["x1"], data.get("cond"), data.get("cond0")), self.frame)
 
     def _level(self, eps: Any) -> Any:
         """A noise level as ``dynamics`` takes it."""
@@ -334,54 +324,3 @@ class Bridge(BridgeFit):
             remedy = "Leave leg out, or set bridge.state['leg'] = None first to train another."
             raise invalid("Bridge.log_prob", "a leg can be trained once, and there is one", leg, remedy)
         self.state["leg"] = train_leg(self, leg or {}, progress)
-
-    # --- trust
-
-    def examples(self, n: int, *, seed: int = 0) -> Examples:
-        """At most ``n`` rows of each end in data units: held-out ones where some were set aside, else training data.
-
-        Args:
-            n: Number of rows.
-            seed: Seed of the draws from the base, on paths that have one.
-        """
-        self.learnt_part("examples", "net")
-        return examples_of(self, whole("Bridge.examples", "n", n, at_least=1), seed)
-
-    def training_rows(self, n: int) -> tuple[Tensor, Tensor | None]:
-        """At most ``n`` rows of rho1 that it was trained on, in data units, and their conditions."""
-        pool: Pool = self.learnt_part("training_rows", "pool1")
-        return self.frame.decode(pool.x[:n]), None if pool.cond is None else pool.cond[:n]
-
-    def loss_at(self, t: float, x0: Any, x1: Any, *, cond: Any = None, seed: int = 0) -> dict[str, Tensor]:
-        """Loss of each learnt quantity at one time, per row, in the network's units.
-
-        Args:
-            t: The time, inside (0, 1).
-            x0: Starts ``(n, *D)`` in data units, row by row with ``x1``; ignored on a path with a base.
-            x1: Ends ``(n, *D)`` in data units.
-            cond: Condition of each end.
-            seed: Seed of the latent noise.
-
-        Returns:
-            ``(n,)`` for each name in ``heads``.
-        """
-        net, path = self.learnt_part("loss_at", "net"), self.state["path"]
-        alone = path.base is not None or path.is_static
-        rows = self._read_rows("loss_at", {"x0": None if alone else x0, "x1": x1, "cond": cond})
-        weight = net.weight if isinstance(net, Preconditioned) else None
-        times = torch.full((len(rows.x1),), float(t))
-        with torch.no_grad():
-            return joint_loss(self.heads, path, weight)(
-                net,
-                x0=rows.x0,
-                x1=rows.x1,
-                t=times,
-                cond=rows.cond,
-                generator=generator(seed, "loss at a time"),
-            )
-
-    def check(self, *, n: int = 2000, seed: int = 0, eps: float = 0.5) -> CheckReport:
-        """Test the trained bridge against itself and against its data."""
-        pools = self.learnt_part("check", "pool0"), self.state["pool1"]
-        known = {"coupling": self.coupling, "batch_size": self.batch_size}
-        return check_bridge(self.fields, *pools, self.shape, n=n, seed=seed, eps=eps, **known)

@@ -184,14 +184,6 @@ class BridgeFit(Trained):
 
     # --- what was learnt
 
-    def learnt_part(self, what: str, name: str) -> Any:
-        """A part of the state, asked for by a function that needs a fit."""
-        if not self.is_fitted:
-            raise invalid(
-                f"Bridge.{what}", "the bridge must be fitted", "one that is not", "Call fit(x0, x1) first."
-            )
-        return self.state[name]
-
     @property
     def fields(self) -> LearnedFields:
         """The learnt fields, in the network's (standardised) units.
@@ -199,7 +191,7 @@ class BridgeFit(Trained):
         Raises:
             InvalidInputError: If the bridge is not fitted.
         """
-        net, path = self.learnt_part("fields", "net"), self.state["path"]
+        net, path = self.fitted_state("fields")["net"], self.state["path"]
         if len(self.heads) > 1:
             return LearnedFields(path, joint=net, heads=self.heads)
         given: dict[str, Any] = {self.heads[0]: net}
@@ -208,19 +200,19 @@ class BridgeFit(Trained):
     @property
     def network(self) -> nn.Module:
         """The trained network, as the fields call it."""
-        found: nn.Module = self.learnt_part("network", "net")
+        found: nn.Module = self.fitted_state("network")["net"]
         return found
 
     @property
     def fitted_path(self) -> Path:
         """The path, fitted to the data where it is one that is."""
-        found: Path = self.learnt_part("fitted_path", "path")
+        found: Path = self.fitted_state("fitted_path")["path"]
         return found
 
     @property
     def frame(self) -> Standard:
         """The map from data units to those of the network."""
-        found: Standard = self.learnt_part("frame", "frame")
+        found: Standard = self.fitted_state("frame")["frame"]
         return found
 
     @property
@@ -231,13 +223,13 @@ class BridgeFit(Trained):
     @property
     def held_out_rows(self) -> Ends | None:
         """The rows that training did not see, in the network's units, if any were set aside."""
-        found: Ends | None = self.learnt_part("held_out_rows", "held")
+        found: Ends | None = self.fitted_state("held_out_rows")["held"]
         return found
 
     @property
     def eps_choice(self) -> EpsChoice | None:
         """How the noise level was chosen, if it was."""
-        found: EpsChoice | None = self.learnt_part("eps_choice", "eps_choice")
+        found: EpsChoice | None = self.fitted_state("eps_choice")["eps_choice"]
         return found
 
     @property

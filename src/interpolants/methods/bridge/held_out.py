@@ -16,7 +16,7 @@ from interpolants.methods.parts.start_points import draw_base
 from interpolants.training.pairs import draw_pairs
 
 if TYPE_CHECKING:
-    from interpolants.methods.bridge.bridge import Bridge
+    from interpolants.methods.bridge.bridge_fit import BridgeFit
 
 # What the estimate of the errors needs, and the most it looks at.
 FEWEST, MOST = 200, 10_000
@@ -105,7 +105,7 @@ class Examples:
     cond0: Tensor | None = None
 
 
-def examples_of(bridge: "Bridge", n: int, seed: int) -> Examples:
+def examples_of(bridge: "BridgeFit", n: int, seed: int) -> Examples:
     """At most ``n`` rows of each end in data units; see ``Bridge.examples``."""
     held, pool0, pool1 = (bridge.state[name] for name in ("held", "pool0", "pool1"))
     x0, cond0 = (None, None) if pool0 is None else (pool0.x, pool0.cond)
@@ -120,7 +120,7 @@ def examples_of(bridge: "Bridge", n: int, seed: int) -> Examples:
     )
 
 
-def as_coupled(bridge: "Bridge", rows: Examples, seed: int) -> Examples:
+def as_coupled(bridge: "BridgeFit", rows: Examples, seed: int) -> Examples:
     """Rows as the bridge's coupling pairs them, where it does: its fields are means over such pairs.
 
     Args:

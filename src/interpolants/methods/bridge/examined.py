@@ -1,0 +1,74 @@
+"""Rows, losses and checks of a fitted bridge: all by which its fields are judged."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from interpolants.fields.preconditioned import Preconditioned
+from interpolants.foundations.checks import whole
+from interpolants.foundations.randomness import generator
+from interpolants.methods.bridge.bridge_fit import BridgeFit, encoded
+from interpolants.methods.bridge.held_out import Ends, Examples, examples_of
+from interpolants.methods.bridge.self_test import CheckReport, check_bridge
+from interpolants.methods.parts.start_points import Pool
+from interpolants.objectives.joint import joint_loss
+
+
+class ExaminedBridge(BridgeFit):
+    """What a fitted :class:`interpolants.Bridge` shows of its data, its losses and its faults."""
+
+    def examples(self, n: int, *, seed: int = 0) -> Examples:
+        """At most ``n`` rows of each end in data units: held-out ones where some were set aside, else training data.
+
+        Args:
+            n: Number of rows.
+            seed: Seed of the draws from the base, on paths that have one.
+        """
+        self.fitted_state("examples")["net"]
+        return examples_of(self, whole("Bridge.examples", "n", n, at_least=1), seed)
+
+    def training_rows(self, n: int) -> tuple[Tensor, Tensor | None]:
+        """At most ``n`` rows of rho1 that it was trained on, in data units, and their conditions."""
+        pool: Pool = self.fitted_state("training_rows")["pool1"]
+        return self.frame.decode(pool.x[:n]), None if pool.cond is None else pool.cond[:n]
+
+    def loss_at(self, t: float, x0: Any, x1: Any, *, cond: Any = None, seed: int = 0) -> dict[str, Tensor]:
+        """Loss of each learnt quantity at one time, per row, in the network's units.
+
+        Args:
+            t: The time, inside (0, 1).
+            x0: Starts ``(n, *D)`` in data units, row by row with ``x1``; ignored on a path with a base.
+            x1: Ends ``(n, *D)`` in data units.
+            cond: Condition of each end.
+            seed: Seed of the latent noise.
+
+        Returns:
+            ``(n,)`` for each name in ``heads``.
+        """
+        net, path = self.fitted_state("loss_at")["net"], self.state["path"]
+        alone = path.base is not None or path.is_static
+        rows = self.rows_like_fit("loss_at", {"x0": None if alone else x0, "x1": x1, "cond": cond})
+        weight = net.weight if isinstance(net, Preconditioned) else None
+        times = torch.full((len(rows.x1),), float(t))
+        with torch.no_grad():
+            return joint_loss(self.heads, path, weight)(
+                net,
+                x0=rows.x0,
+                x1=rows.x1,
+                t=times,
+                cond=rows.cond,
+                generator=generator(seed, "loss at a time"),
+            )
+
+    def check(self, *, n: int = 2000, seed: int = 0, eps: float = 0.5) -> CheckReport:
+        """Test the trained bridge against itself and against its data."""
+        pools = self.fitted_state("check")["pool0"], self.state["pool1"]
+        known = {"coupling": self.coupling, "batch_size": self.batch_size}
+        return check_bridge(self.fields, *pools, self.shape, n=n, seed=seed, eps=eps, **known)
+
+    def rows_like_fit(self, what: str, values: Mapping[str, Any]) -> Ends:
+        """Rows that are read like those of the fit, in the network's units."""
+        data = self.read_like_fit(what, values)
+        return encoded(Ends(data.get("x0"), data["x1"], data.get("cond"), data.get("cond0")), self.frame)
