@@ -1,11 +1,11 @@
-"""``python -m benchmarks [overhead|against|fields|pairs|light_sb|first_hour] [--rounds N] [--out FILE]``."""
+"""``python -m benchmarks WHAT [--rounds N] [--out FILE]``; ``--help`` lists what there is."""
 
 import argparse
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import against, fields, first_hour, light_sb, overhead, pairs
+from benchmarks import against, fields, first_hour, functional_tucker, light_sb, overhead, pairs
 from benchmarks.timing import table
 from interpolants.foundations.memory import tune_malloc
 
@@ -13,7 +13,7 @@ from interpolants.foundations.memory import tune_malloc
 def main() -> None:
     """Measure, print, and write a file if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    items = ("overhead", "against", "fields", "pairs", "light_sb", "first_hour")
+    items = ("overhead", "against", "fields", "pairs", "light_sb", "functional_tucker", "first_hour")
     parser.add_argument("what", nargs="?", choices=items, default="overhead")
     parser.add_argument("--rounds", type=int, default=7, help="rounds per overhead table, or per case")
     parser.add_argument("--base", default="main", help="commit to compare with, for against")
@@ -42,6 +42,8 @@ def main() -> None:
     elif options.what == "first_hour":
         with tempfile.TemporaryDirectory() as folder:
             report(first_hour.table(list(first_hour.first_hour(Path(folder)))))
+    elif options.what == "functional_tucker":
+        functional_tucker.run(rounds=options.rounds, report=report)
     elif options.what == "light_sb":
         light_sb.run(options.official, rounds=options.rounds, report=report)
     else:

@@ -99,7 +99,7 @@ def test_a_curve_and_the_coverage_are_drawn_of_method_and_rivals():
     curve, coverage = ask(question, one.fit(MeanValue()), one, [ExactGP(steps=5)]).figures
     assert [panel.title for panel in curve.panels] == ["the method", "exact_gp"]
     assert curve.panels[0].x.label == "time"
-    assert curve.panels[0].y.text == "values (m)"
+    assert curve.panels[0].y.text == "values (m)"  # a Series has no columns
     shown = curve.panels[0].series[2].arrays
     assert (shown["x"].diff() > 0).all()
     assert "at place" in curve.caption

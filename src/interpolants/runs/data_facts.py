@@ -83,7 +83,8 @@ def one_row(value: Any, source: Source) -> str:
 
 def split_words(split: Mapping[str, Any], values: Mapping[str, Value]) -> str:
     """How rows were parted, in words."""
-    own = [role for role, value in values.items() if value.parts is not None]
+    replaced = split.get("by") in ("group", "given")
+    own = [role for role, value in values.items() if value.parts is not None and not replaced]
     told = _SPLITS[str(split.get("by", "random"))]
     if own:
         return f"The data of {', '.join(own)} came with a part to be tested on"

@@ -156,25 +156,23 @@ class PredictiveScores(Question):
         label = _name(table, column)
         others = [k for k in range(points.shape[1]) if k != column]
         at = ", ".join(f"{_name(table, k)} {float(points[rows[0], k]):g}" for k in others)
+        what = Axis(label=_name(task.part(self.part)[self.values], 0, self.values), unit=self.unit)
         panels = tuple(
-            self._curve(name, points[rows, column], one, rows, label, first=k == 0)
+            self._curve(name, points[rows, column], one, rows, (label, what if k == 0 else Axis()))
             for k, (name, one) in enumerate(list(named.items())[:_PANELS])
         )
         caption = f"Predicted mean and central interval of {self.level:.0%}, measured values as points"
         caption += f", at {at}." if at else "."
         return Figure(name="curve", panels=panels, caption=caption, width=300 * len(panels), height=270)
 
-    def _curve(self, title: str, x: Tensor, one: Measured, rows: Tensor, label: str, *, first: bool) -> Panel:
+    def _curve(self, title: str, x: Tensor, one: Measured, rows: Tensor, axes: tuple[str, Axis]) -> Panel:
         mean, low, high, truth = (one.arrays[name][rows] for name in ("mean", "low", "high", "truth"))
-        band = Series(
-            mark="band", arrays={"x": x, "low": low, "high": high}, alpha=0.25, name=f"{self.level:.0%}"
-        )
+        band = Series(mark="band", arrays={"x": x, "low": low, "high": high}, name=f"{self.level:.0%}")
         line = Series(mark="line", arrays={"x": x, "y": mean}, name="mean")
         dots = Series(mark="points", arrays={"x": x, "y": truth}, name="measured", hue=1, size=4)
-        y = Axis(label=self.values, unit=self.unit) if first else Axis()
-        return Panel(
-            series=(band, line, dots), title=title, x=Axis(label=label), y=y, legend="best" if first else ""
-        )
+        label, y = axes
+        legend = "best" if y.label else ""
+        return Panel(series=(band, line, dots), title=title, x=Axis(label=label), y=y, legend=legend)
 
 
 def _flat(x: Any, like: Tensor) -> Tensor:
@@ -227,8 +225,9 @@ def _column(table: Any, along: Any) -> int:
     return names.index(along)
 
 
-def _name(table: Any, column: int) -> str:
-    return str(table.columns[column]) if hasattr(table, "columns") else f"coordinate {column + 1}"
+def _name(table: Any, column: int, unnamed: str = "") -> str:
+    names = getattr(table, "columns", None)
+    return (unnamed or f"coordinate {column + 1}") if names is None else str(names[column])
 
 
 def _richest(points: Tensor, column: int) -> Tensor:

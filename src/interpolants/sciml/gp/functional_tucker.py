@@ -151,7 +151,7 @@ class FunctionalTucker(Method):
             self.sweeps,
             every=self.checkpoint_every,
             until=lambda q: q.change < enough,
-            log=lambda q: {"bound": q.bound, "noise_std": scale * q.noise_precision**-0.5},
+            log=lambda q: {"negative_bound": -q.bound},
             log_every=1,
         )
         return {"posterior": found, "centre": centre, "scale": scale}

@@ -51,7 +51,9 @@ class LearntFunctions(Question):
             "bound": method.posterior.bound,
             "sweeps": float(len(method.history)),
         }
-        arrays = {"bound": torch.tensor([row["bound"] for row in method.history], dtype=torch.float64)}
+        arrays = {
+            "bound": -torch.tensor([row["negative_bound"] for row in method.history], dtype=torch.float64)
+        }
         names = [str(name) for name in method.given["points"].columns]
         lines = []
         for k, mode in enumerate(method.posterior.modes):
@@ -99,7 +101,7 @@ def _mode(arrays: Mapping[str, Tensor], k: int, told: str) -> Panel:
     series = []
     for r in range(min(mean.shape[1], _FUNCTIONS)):
         low, high = mean[:, r] - 2 * std[:, r], mean[:, r] + 2 * std[:, r]
-        series.append(Series(mark="band", arrays={"x": x, "low": low, "high": high}, hue=r, alpha=0.2))
+        series.append(Series(mark="band", arrays={"x": x, "low": low, "high": high}, hue=r))
         line = {"x": x, "y": mean[:, r]}
         series.append(
             Series(mark="line", arrays=line, hue=r, symbol="o" if few else "", size=4 if few else 0)
