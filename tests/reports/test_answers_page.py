@@ -390,6 +390,14 @@ def test_panels_stand_for_themselves_unless_they_share_a_legend():
     assert [len(part.panels) for part in panels_of(replace(figure(panels=4), legend_columns=2))] == [4]
 
 
+@pytest.mark.parametrize(("panels", "across"), [(2, 2), (3, 3), (4, 4), (5, 3), (6, 3), (8, 4)])
+def test_panels_stand_in_rows_that_are_as_equal_as_may_be(tmp_path, panels, across):
+    shown = Embedded(tmp_path, dpi=20, dark=False).show(figure(panels=panels))
+    most, whole = (int(found) for found in re.search(r"--most: (\d+)px; max-width: (\d+)px", shown).groups())
+    assert whole == across * (most + 20)
+    assert across * (most + 20) <= 940
+
+
 def test_sound_is_a_wav_file_of_its_rate_that_is_never_clipped_and_is_cut_where_it_is_long(tmp_path):
     with wave.open(io.BytesIO(wav(np.array([0.0, 2.0, -1.0]), 8000))) as file:
         assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (8000, 1, 2)

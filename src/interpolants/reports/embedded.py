@@ -122,7 +122,7 @@ def panels_of(figure: Figure) -> Iterator[Figure]:
 
 def _side_by_side(panels: int, width: float) -> int:
     """How many panels stand in a row of a wide page, so that rows are as equal as may be."""
-    fit = max(1, int((PAGE + _GAP) // (max(_NARROW, min(width, PAGE / 4)) + _GAP)))
+    fit = max(1, int((PAGE + _GAP) // (max(_NARROW, min(width, _cell(4))) + _GAP)))
     return -(-panels // -(-panels // fit))
 
 
