@@ -76,7 +76,7 @@ def test_the_folder_one_stands_in_has_a_name_and_an_address(growing, monkeypatch
 @pytest.mark.parametrize(
     ("files", "told"),
     [
-        ({}, "must be the folder of a run or of a saved method"),
+        ({}, "must be one of a run, or of a saved method"),
         (
             {"config.json": "{}", "results.json": "{}"},
             "config.json, written before.* commit f653ca4 or earlier",

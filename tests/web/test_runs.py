@@ -66,13 +66,17 @@ def test_the_rows_are_those_of_the_test_part_with_their_labels(runs):
     assert len(rows.x1) == 120
 
 
-def test_rows_fall_back_to_those_of_the_bridge_where_the_data_are_gone(trained, tmp_path):
+def test_rows_fall_back_to_those_of_the_bridge_where_the_data_are_gone_or_others(trained, tmp_path):
+    """Other rows would be parted otherwise, and rows that were learnt from shown as held out."""
     folder = shutil.copytree(trained / "solid", tmp_path / "solid")
     recipe = (folder / "recipe.json").read_text()
-    (folder / "recipe.json").write_text(recipe.replace("b.npy", "elsewhere.npy"))
-    (shown,) = open_runs([folder])
-    assert len(shown.rows.x1) == 400
-    assert not shown.rows.held_out
+    np.save(tmp_path / "other.npy", np.load(trained / "b.npy")[::-1])
+    assert open_runs([folder])[0].rows.held_out
+    for file in (trained / "elsewhere.npy", tmp_path / "other.npy"):
+        (folder / "recipe.json").write_text(recipe.replace(str(trained / "b.npy"), str(file)))
+        (shown,) = open_runs([folder])
+        assert len(shown.rows.x1) == 400
+        assert not shown.rows.held_out
 
 
 def test_a_page_holds_what_the_run_stored(runs):

@@ -43,6 +43,7 @@ Rows = list[dict[str, Any]]
 
 _KEPT = 2
 PLAN = "plan.json"  # in the folder of a stage
+IDENTITY = "identity"  # in the folder of a fit: hashes of its settings and data
 
 
 class InterruptedFitError(InterpolantsError, KeyboardInterrupt):
@@ -107,7 +108,7 @@ class Run:
         if self.out is None:  # nothing is hashed for a fit that keeps nothing
             return
         identity = {name: trees.fingerprint(part) for name, part in parts.items()}
-        place = self.out / "identity"
+        place = self.out / IDENTITY
         if trees.is_tree(place):
             self._check_same(identity, trees.read(place))
         trees.write(place, dict(identity))

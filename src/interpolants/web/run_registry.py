@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.storage import MANIFEST
 from interpolants.framework.method import MODEL, load
 from interpolants.framework.stored import is_tree, method_id
@@ -77,5 +77,6 @@ def _refuse(folder: Path) -> NoReturn:
         raise invalid("explorer", f"{folder} must hold a run of a recipe", got, remedy)
     if (folder / MANIFEST).is_file():
         load(folder)  # refuses, and says what reads it
-    rule = "must be the folder of a run or of a saved method"
-    raise invalid("explorer", rule, str(folder), "Check the path.")
+    beside = [place.name for place in folder.parent.glob("*") if place.is_dir()]
+    remedy = nearest(folder.name, beside) if beside and not folder.exists() else "Check the path."
+    raise invalid("explorer", "the folder must be one of a run, or of a saved method", str(folder), remedy)

@@ -10,10 +10,12 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
+from interpolants.foundations import trees
 from interpolants.foundations.errors import InterpolantsError, invalid
 from interpolants.framework.method import Method, load
 from interpolants.framework.scores import Answered
 from interpolants.framework.stage_logs import StageLog, stage_logs
+from interpolants.framework.stages import IDENTITY
 from interpolants.framework.stored import is_tree, method_id
 from interpolants.methods.bridge.bridge import Bridge
 from interpolants.methods.bridge.held_out import Examples
@@ -114,9 +116,11 @@ class Shown:
         bridge = self.bridge()
         kept = bridge.examples(ROWS)
         try:
-            return kept if self.work is None else _test_rows(bridge, self.work, kept)
+            if self.work is not None and _learnt_from(bridge, self.work):
+                return _test_rows(bridge, self.work, kept)
         except (InterpolantsError, OSError):  # the data of the run are elsewhere now
-            return kept
+            pass
+        return kept
 
     @cached_property
     def plane(self) -> Projection:
@@ -159,6 +163,13 @@ class Shown:
             if key not in self._drawn:
                 self._drawn[key] = draw(figures[number], theme=THEMES[theme], clear=True)
             return self._drawn[key]
+
+
+def _learnt_from(bridge: Bridge, work: CellWork) -> bool:
+    """Whether the data of a task are still those of the fit; otherwise its test rows may be rows that were learnt."""
+    data = bridge.read_like_fit("explorer", work.task.for_fit(bridge))
+    identity = trees.read(work.folder / TRAIN / IDENTITY)
+    return bool(trees.fingerprint(data) == identity["data"])
 
 
 def _test_rows(bridge: Bridge, work: CellWork, kept: Examples) -> Examples:
