@@ -134,13 +134,13 @@ def _doctor(person: Newcomer) -> None:
 
 def _train(person: Newcomer) -> None:
     told = person.types("train", "--config", "checkerboard", "--out", "runs/a", *person.sets)
-    assert "samples of the flow" in told
+    assert "1,500 samples" in told
     assert "next: interpolants run --out runs/a --resume" in told
 
 
 def _stop(person: Newcomer) -> None:
     process = person.start("train", "--config", "checkerboard", "--out", "runs/b", *person.sets)
-    log = person.folder / "runs/b/main/train/log.csv"
+    log = person.folder / "runs/b/work/main/train/match/log.csv"
     while not log.exists() and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
@@ -149,7 +149,7 @@ def _stop(person: Newcomer) -> None:
         assert process.returncode == 130, told
         assert "Go on with: interpolants" in " ".join(told.split())
         person.types("train", "--resume", "runs/b")
-    one, two = (load_file(person.folder / f"runs/{run}/main/bridge/tensors.safetensors") for run in "ab")
+    one, two = (load_file(person.folder / f"runs/{run}/work/main/model/tensors.safetensors") for run in "ab")
     assert one.keys() == two.keys()
     same = all(np.array_equal(one[name], two[name]) for name in one)
     assert same, "a resumed training went another way"
@@ -194,6 +194,6 @@ def _python(person: Newcomer, steps: int) -> None:
 
 
 def _typo(person: Newcomer) -> None:
-    told = person.types("train", "--config", "checkerboard", "--out", "c", "--set", "trian.steps=1", code=2)
-    assert "Did you mean 'train" in told, told
+    told = person.types("train", "--config", "checkerboard", "--out", "c", "--set", "method.setps=1", code=2)
+    assert "Did you mean 'steps'" in told, told
     assert not (person.folder / "c").exists()

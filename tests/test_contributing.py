@@ -67,9 +67,7 @@ def test_five_files_and_no_edit_elsewhere_make_a_path(copy):
     assert "interpolants run --config smoothstep" in told
     offered = "from interpolants.web.playground import paths; assert 'smoothstep' in paths()"
     call(copy, "-c", offered)
-    short = ("train.steps=30", "evaluate.n=200", "evaluate.log_prob=0", "evaluate.check=false")
-    sets = [word for setting in short for word in ("--set", setting)]
-    call(copy, "-m", "interpolants", "run", "--config", "recipes/smoothstep.toml", "--out", "run", *sets)
+    call(copy, "-m", "interpolants", "run", "--config", "recipes/smoothstep.toml", "--quick", "--out", "run")
     report = (copy / "run" / "report.html").read_text("utf-8")
     assert "<var>w</var> = <var>t</var>²(3 − 2<var>t</var>)" in report
 

@@ -4,14 +4,9 @@ import pytest
 from benchmarks.first_hour import first_hour, table
 
 SHORT = (
-    "train.steps=60",
-    "train.batch_size=64",
-    "evaluate.n=200",
-    "evaluate.n_steps=10",
-    "evaluate.log_prob=20",
-    "evaluate.leg_steps=20",
-    "evaluate.eps=[0.0, 0.5]",
-    "evaluate.check=false",
+    "method.steps=60",
+    "method.batch_size=64",
+    'ask=[{question="noise_levels", eps=[0.0, 0.5], n=200, options={n_steps=10}, rivals=["gaussian_fit"]}]',
 )
 
 

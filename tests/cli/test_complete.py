@@ -11,35 +11,50 @@ import typer
 
 from interpolants.cli import complete
 from interpolants.cli.app import app
-from interpolants.runs.config import make_config
+from interpolants.cli.verbs import VerbCommand
+from interpolants.framework.capabilities import capabilities_of
+from interpolants.methods import Bridge
+from interpolants.runs.own_files import own_tables
+from interpolants.runs.recipe_files import changed_recipe
 
 HERE = Path(__file__).parent
+
+
+class Typed:
+    """What the shell's protocol knows of the words before."""
+
+    def __init__(self, **params):
+        self.params = params
 
 
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("train.st", ["train.steps="]),
-        ("bridge.path=one_sided_l", ["bridge.path=one_sided_linear"]),
-        ("bridge.standardize=", ["bridge.standardize=true", "bridge.standardize=false"]),
-        ("train.precision=b", ["train.precision=bf16"]),
-        ("evaluate.auto", ["evaluate.auto_eps="]),
-        ("data.x0.prob", ["data.x0.problem="]),
+        ("method.st", ["method.standardize=", "method.steps="]),
+        ("method.path=one_sided_l", ["method.path=one_sided_linear"]),
+        ("method.kind=flow", ["method.kind=flow_map"]),
+        ("data.x", ["data.x0=", "data.x1.file="]),
+        ("see", ["seed=", "seeds="]),
         ("nothing.of.the.kind", []),
-        ("train.steps=", []),
+        ("method.steps=", []),
     ],
 )
 def test_settings_are_offered_by_their_dotted_keys(typed, offered):
-    assert complete.settings(typed) == offered
+    assert complete.settings(Typed(), typed) == offered
 
 
-def test_every_key_that_is_offered_can_be_set():
-    keys = [word[:-1] for word in complete.settings("")]
-    assert len(keys) > 60
-    x1 = {"data": {"x1": {"problem": "moons"}}}
-    for key in ("train.steps", "evaluate.n", "bridge.seed", "data.seed", "seed"):
-        if key in keys:
-            make_config(x1, [f"{key}=7"])
+def test_the_keys_are_those_of_the_recipe():
+    assert complete.settings(Typed(config="restoration"), "data.x1.d") == ["data.x1.dataset="]
+    assert complete.settings(Typed(config="no_such_recipe"), "method.") == []
+
+
+def test_every_key_of_a_method_that_is_offered_can_be_set():
+    keys = [word[:-1] for word in complete.settings(Typed(), "")]
+    assert len(keys) > 30
+    tables = own_tables({"x0": None, "x1": "b.csv", "cond": None})
+    for key in ("method.steps", "method.seed", "method.batch_size", "split.test", "seed"):
+        assert key in keys
+        changed_recipe(tables, [f"{key}=7"])
 
 
 def test_recipes_methods_and_kinds_are_offered(tmp_path, monkeypatch):
@@ -48,7 +63,7 @@ def test_recipes_methods_and_kinds_are_offered(tmp_path, monkeypatch):
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
     assert complete.recipes("rec") == ["recipes/a.toml", "recipes/b.toml", "rectification"]
-    assert complete.recipes("c") == ["c.toml", "checkerboard"]
+    assert complete.recipes("c") == ["c.toml", "causal_pinn", "checkerboard"]
     assert complete.recipe_names("moons") == ["moons_to_rings"]
     assert complete.method_words("mirr") == ["mirror"]
     assert complete.method_words("sh") == ["show", "shuttle", "shortest_path"]
@@ -58,22 +73,26 @@ def test_recipes_methods_and_kinds_are_offered(tmp_path, monkeypatch):
 
 def test_the_shell_is_answered():
     """By the protocol of bash, in a process of its own."""
-    words = "interpolants run --set train.st"
+    words = "interpolants run --set method.ste"
     asked = {"_INTERPOLANTS_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": "3"}
     code = "import sys; sys.argv = ['interpolants']; from interpolants.cli.app import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **asked}, capture_output=True, text=True, check=False
     )
-    assert done.stdout.split() == ["train.steps="], done.stderr
+    assert done.stdout.split() == ["method.steps="], done.stderr
+
+
+def options_of(command):
+    return sorted(word for p in command.params for word in (*p.opts, *p.secondary_opts))
 
 
 def test_public_options_change_only_on_purpose():
     """A new option is added to options.json; one that goes, or changes its name, breaks users' scripts."""
     group = typer.main.get_command(app)
-    found = {
-        name: sorted(
-            word for parameter in command.params for word in (*parameter.opts, *parameter.secondary_opts)
-        )
-        for name, command in sorted(group.commands.items())
-    }
+    found = {name: options_of(command) for name, command in sorted(group.commands.items())}
+    bridge = Bridge("one_sided_linear")
+    for verb, one in sorted(capabilities_of(Bridge).items()):
+        made = typer.Typer(add_completion=False)
+        made.command()(VerbCommand(bridge, one, HERE, "runs/a").function())
+        found[f"bridge: {verb}"] = options_of(typer.main.get_command(made))
     assert found == json.loads((HERE / "options.json").read_text("utf-8"))

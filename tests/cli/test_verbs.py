@@ -27,11 +27,22 @@ def folder(tmp_path_factory):
 def test_the_arguments_of_a_function_are_those_of_its_command(folder):
     out = folder / "y.npy"
     done = RUN.invoke(
-        app, ["transport", str(folder / "flow"), str(folder / "x.npy"), "--n-steps", "2", "-o", str(out)]
+        app,
+        [
+            "transport",
+            str(folder / "flow"),
+            str(folder / "x.npy"),
+            "--cond",
+            "left",
+            "--n-steps",
+            "2",
+            "-o",
+            str(out),
+        ],
     )
     assert done.exit_code == 0, done.output
     flow = interpolants.load(folder / "flow")
-    assert np.array_equal(np.load(out), flow.transport(np.load(folder / "x.npy"), n_steps=2))
+    assert np.array_equal(np.load(out), flow.transport(np.load(folder / "x.npy"), cond="left", n_steps=2))
 
 
 def test_columns_of_a_file_are_found_by_their_names(folder):
@@ -46,7 +57,7 @@ def test_columns_of_a_file_are_found_by_their_names(folder):
     out = folder / "turned.npy"
     done = RUN.invoke(app, ["transport", str(folder / "named"), str(folder / "turned.csv"), "-o", str(out)])
     assert done.exit_code == 0, done.output
-    assert np.array_equal(np.load(out), flow.transport(rows[:5]))
+    np.testing.assert_allclose(np.load(out), flow.transport(rows[:5]), rtol=1e-5)  # the file is float64
     (folder / "other.csv").write_text("a,c\n1.0,2.0\n")
     done = RUN.invoke(app, ["transport", str(folder / "named"), str(folder / "other.csv")])
     assert done.exit_code == 2
@@ -68,8 +79,9 @@ def test_conditions_may_be_names(folder):
         (["transport", "flow", "x.npy", "--n-stepps", "2"], "n-steps"),
         (["transport", "flow"], "Missing argument"),
         (["jump", "flow", "x.npy", "--s", "0"], "--t"),
-        (["jump", "flow", "x.npy", "--s", "0", "--t", "7"], "must lie in [0, 1]"),
-        (["log-prob", "flow", "--data", "x.npy"], "It can"),
+        (["jump", "flow", "x.npy", "--cond", "left", "--s", "0", "--t", "7"], "must lie in [0, 1]"),
+        (["log-prob", "flow", "x.npy"], "It can"),
+        (["sample", "flow", "-n", "2"], "fitted with cond must be given it"),
         (["transport", "nowhere", "x.npy"], "must hold a trained model"),
     ],
 )

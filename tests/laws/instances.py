@@ -14,9 +14,8 @@ from interpolants.foundations.randomness import generator
 from interpolants.framework.method import Method, settings_of
 from interpolants.framework.roles import Role
 from interpolants.framework.task import Split, Task
-from interpolants.runs.config import find_config, read_settings
 from interpolants.runs.recipe import make_method, make_recipe, make_task
-from interpolants.runs.recipe_files import is_recipe
+from interpolants.runs.settings_files import find_config, read_settings
 from interpolants.runs.values import Place
 
 ROWS = 120
@@ -67,7 +66,7 @@ def _recipe(card: Card) -> Any:
         tables = read_settings(find_config(Path(card.recipe)))
     except InvalidInputError:
         return None
-    return tables if is_recipe(tables) and "quick" in tables else None
+    return tables if "quick" in tables else None
 
 
 def _of_recipe(tables: Any) -> Instance:

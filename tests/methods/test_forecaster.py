@@ -200,7 +200,7 @@ def test_conditions_reach_the_network():
         assert float(drawn.std.mean()) == pytest.approx(0.3, abs=0.15)
     vector = Forecaster(net=NET, steps=1).fit(now, later, cond=label.float())
     assert vector.forecast(now[:3], members=2, cond=label[:3].float(), n_steps=3).x.shape == (3, 2, 1)
-    with pytest.raises(InvalidInputError, match=r"fitted with cond must be told it, got None\. Pass cond="):
+    with pytest.raises(InvalidInputError, match=r"fitted with cond must be given it, got none\. Pass cond="):
         vector.forecast(now[:3], members=2, n_steps=3)
     with pytest.raises(InvalidInputError, match=r"cond must be labels of the fit, 0 to 1, got 5"):
         forecaster.forecast(now[:3], members=2, cond=torch.tensor([0, 1, 5]), n_steps=3)

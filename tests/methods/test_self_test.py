@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.framework.capabilities import capability
 from interpolants.framework.questions import ask
+from interpolants.framework.self_checks import Check, CheckReport
 from interpolants.framework.task import Task
-from interpolants.methods.bridge.self_test import Check, CheckReport
 from interpolants.methods.questions.self_test import SelfTest
 from interpolants.methods.rivals.gaussian_fit import GaussianFit
 
@@ -15,6 +16,7 @@ class Checked(GaussianFit):
     def check_settings(self):
         """Nothing to refuse."""
 
+    @capability()
     def check(self, *, n, seed):
         verdicts = [
             ("there and back", "pass", 0.01),
@@ -38,5 +40,5 @@ def test_verdicts_are_counted_and_told():
     assert found.texts["Each check"][3] == "| fail | SDE against data | 5 | 0.1 | 12 draws |"
     assert found.findings[0].grave
     assert found.findings[0].text.startswith("Check 'SDE against data': ")
-    with pytest.raises(InvalidInputError, match="no test of its own"):
+    with pytest.raises(InvalidInputError, match="must be able to check"):
         ask(SelfTest(), task.fit(GaussianFit()), task)

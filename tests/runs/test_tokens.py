@@ -44,14 +44,13 @@ def test_the_run_stores_numbers_texts_and_the_model(done):
 
 def test_text_is_written_and_filled_in_from_the_command_line(done):
     out, _ = done
-    lines = call("text", out, "-n", 3, "--length", 11).stdout.splitlines()
-    assert [len(line) for line in lines] == [11] * 3
-    assert set("".join(lines)) <= set("abcd")
-    filled = json.loads(call("text", out, "-n", 2, "--prompt", "ab__d", "--steps", 1, "--json").stdout)
+    drawn = json.loads(call("sample", out, "-n", 3, "--length", 11, "--json").stdout)
+    assert drawn == {"out": None, "x": {"shape": [3, 11], "values": drawn["x"]["values"]}}
+    filled = json.loads(call("complete", out, "ab__d", "-n", 2, "--steps", 1, "--json").stdout)["texts"]
     assert all(line.startswith("ab") and line[4] == "d" for line in filled)
-    begun = call("text", out, "-n", 2, "--prompt", "abc").stdout.splitlines()
+    begun = call("complete", out, "abc", "-n", 2, "--length", 12).stdout.splitlines()
     assert [(line[:3], len(line)) for line in begun] == [("abc", 12)] * 2
-    assert "characters must be among 'abcd', got x" in call("text", out, "--prompt", "ax", code=2).output
+    assert "characters must be among 'abcd', got x" in call("complete", out, "ax", code=2).output
 
 
 def test_verbs_take_a_text_or_a_file_of_texts_and_write_one(done, tmp_path):
@@ -76,7 +75,7 @@ def test_another_method_is_no_model_of_tokens(tmp_path):
     RecipeFolder(
         tmp_path / "run", make_recipe({"data": data, "method": {"kind": "persistence"}, "ask": []})
     ).run()
-    assert "must hold a TokenBridge" in call("text", tmp_path / "run", code=2).output
+    assert "must be capable of it" in call("complete", tmp_path / "run", "a_", code=2).output
 
 
 def test_an_interrupted_run_goes_on_to_the_same_bits(done, tmp_path, monkeypatch):

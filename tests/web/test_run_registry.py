@@ -79,7 +79,7 @@ def test_the_folder_one_stands_in_has_a_name_and_an_address(growing, monkeypatch
         ({}, "must be one of a run, or of a saved method"),
         (
             {"config.json": "{}", "results.json": "{}"},
-            "config.json, written before.* commit f653ca4 or earlier",
+            "config.json was written before.* commit f653ca4 or earlier",
         ),
         ({"recipe.json": '{"tasks": ['}, "recipe.json must be whole"),
         ({"recipe.json": '{"tusks": []}'}, "Did you mean 'tasks'"),

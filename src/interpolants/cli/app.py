@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from interpolants.cli import listing, making, using
+from interpolants.cli import listing, making
+from interpolants.cli.explore import explore
 from interpolants.cli.group import Commands
 from interpolants.cli.methods import methods
 
@@ -48,12 +49,8 @@ def _top(
 for command in (
     making.run,
     making.train,
-    using.sample,
-    using.text,
-    using.log_prob,
-    using.check,
     making.report,
-    using.explore,
+    explore,
     methods,
     making.recipes,
     listing.problems,

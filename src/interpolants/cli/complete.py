@@ -1,20 +1,24 @@
 """Shell completion of settings, recipes, methods and problems; never raises an error.
 
-A completion runs while somebody types, so it reads cards and the settings' schema and nothing else.
+A completion runs while somebody types, so it reads cards, the recipe and the settings of its method, and nothing else.
 """
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from interpolants.foundations.errors import InterpolantsError
 
-def settings(incomplete: str) -> list[str]:
+_TOP = ("title", "seed", "seeds", "budget")
+
+
+def settings(ctx: Any, incomplete: str) -> list[str]:
     """Dotted keys for ``--set``, and after ``=`` the values of a key that has few."""
-    key, equals, value = incomplete.partition("=")
-    leaves = dict(_leaves())
-    if not equals:
-        return _starting([f"{name}=" for name in leaves], incomplete)
-    return _starting([f"{key}={choice}" for choice in leaves.get(key, [])], f"{key}={value}")
+    key, equals, _ = incomplete.partition("=")
+    if equals:
+        kind = next((kind for name, kind in _NAMED.items() if key.endswith(f"method.{name}")), None)
+        return [] if kind is None else _starting([f"{key}={name}" for name in _ids(kind)], incomplete)
+    return _starting([f"{name}=" for name in _keys((ctx.params or {}).get("config"))], incomplete)
 
 
 def recipes(incomplete: str) -> list[str]:
@@ -66,45 +70,45 @@ def _starting(words: Iterable[str], start: str) -> list[str]:
     return [word for word in words if word.startswith(start)]
 
 
-def _leaves() -> list[tuple[str, list[str]]]:
-    """Dotted keys of one task's settings as they are typed, each with its choices if there are few."""
-    from interpolants.runs.config import settings_schema
-
-    schema = settings_schema()
-    known = schema["$defs"]
-    top = {name: part for name, part in schema["properties"].items() if name != "tasks"}
-    tables = {**top, **known["TaskConfig"]["properties"]}
-    found: list[tuple[str, list[str]]] = []
-    for name, part in tables.items():
-        found += _walk(name, part, known)
-    return sorted(dict(found).items())
+# Settings of methods that name a member -> its kind.
+_NAMED = {"path": "path", "coupling": "coupling", "net": "net", "times": "time_sampler", "kind": "method"}
 
 
-def _walk(key: str, part: dict[str, Any], known: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    """The keys below a key, depth first; a union offers what any of its members has."""
-    found: list[tuple[str, list[str]]] = []
-    members = list(_members(part))
-    for inner in members:
-        table = known[inner["$ref"].rpartition("/")[2]] if "$ref" in inner else inner
-        for name, child in table.get("properties", {}).items():
-            found += _walk(f"{key}.{name}", child, known)
-    return found or [(key, _choices(key, members))]
+def _keys(config: str | None) -> list[str]:
+    """Keys of a recipe as they are typed, and all settings of its methods; without one, of a bridge."""
+    try:
+        return sorted({*_TOP, *_keys_of(_tables(config))})
+    except (InterpolantsError, OSError):
+        return list(_TOP)
 
 
-def _members(part: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield part
-    for inner in (*part.get("anyOf", ()), *part.get("oneOf", ())):
-        yield from _members(inner)
+def _tables(config: str | None) -> dict[str, Any]:
+    from interpolants.runs.recipes import recipes
+    from interpolants.runs.settings_files import find_config, read_settings
+
+    file = find_config(Path(config)) if config is not None else recipes()["my_files"]
+    found = read_settings(file)
+    return found if isinstance(found, dict) else {}
 
 
-_NAMED = {"bridge.path": "path", "bridge.coupling": "coupling", "bridge.net": "net"}
+def _keys_of(tables: dict[str, Any]) -> Iterator[str]:
+    tasks = [task for task in tables.get("tasks", ()) if isinstance(task, dict)]
+    for task in tasks or [tables]:
+        for name in ("data", "split", "method"):
+            yield from _walk(name, task.get(name) or {})
+        yield from (f"method.{name}" for name in _settings_of(str((task.get("method") or {}).get("kind"))))
 
 
-def _choices(key: str, members: list[dict[str, Any]]) -> list[str]:
-    if key in _NAMED:
-        return _ids(_NAMED[key])
-    listed: list[Any] = []
-    for inner in members:
-        listed += [*inner.get("enum", ()), *([inner["const"]] if "const" in inner else [])]
-        listed += ["true", "false"] if inner.get("type") == "boolean" else []
-    return [str(value) for value in listed]
+def _walk(key: str, value: Any) -> Iterator[str]:
+    if not isinstance(value, dict) or not value:
+        yield key
+        return
+    for name, inner in value.items():
+        yield from _walk(f"{key}.{name}", inner)
+
+
+def _settings_of(method: str) -> list[str]:
+    from interpolants.foundations.registry import find_card
+    from interpolants.framework.method import settings_of
+
+    return [field.name for field in settings_of(find_card(method, "method").load_entry())]

@@ -14,12 +14,19 @@ USER_ERROR, INTERRUPTED = 2, 130
 class Commands(TyperGroup):
     """The group of all commands; turns what a user can cause into exit code 2, and Ctrl-C into 130."""
 
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The fixed commands, then one for each verb that some method has."""
+        from interpolants.cli.verbs import verbs
+
+        fixed = super().list_commands(ctx)
+        return [*fixed, *(verb for verb in verbs() if verb not in fixed)]
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """A fixed command, or one made from a verb that some method has."""
-        from interpolants.cli.verbs import is_verb, verb_command
+        """A fixed command, or one made from a verb."""
+        from interpolants.cli.verbs import verb_command, verbs
 
         found = super().get_command(ctx, cmd_name)
-        return verb_command(cmd_name) if found is None and is_verb(cmd_name) else found
+        return verb_command(cmd_name) if found is None and cmd_name in verbs() else found
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""

@@ -1,11 +1,13 @@
 """Running a recipe of a method from the command line: scores and verdicts as tables, then the report."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from interpolants.foundations.errors import MissingExtraError
+from interpolants.foundations.errors import MissingExtraError, invalid
 
 if TYPE_CHECKING:
     from interpolants.cli.show import Screen
@@ -14,20 +16,73 @@ if TYPE_CHECKING:
     from interpolants.runs.recipe_files import RecipeFolder
 
 
-def folder_of(
-    config: str | None, sets: list[str] | None, stored: Path | None, out: Path, *, quick: bool
-) -> "RecipeFolder | None":
-    """The run that is asked for, if its settings are a recipe of a method."""
-    from interpolants.runs.config import find_config, read_settings
-    from interpolants.runs.recipe_files import CONFIG, RecipeFolder, changed_recipe, is_recipe
+@dataclass(frozen=True)
+class Asked:
+    """The run that a command line asks for.
 
-    if config is None:
-        return RecipeFolder.stored(stored) if stored is not None and (stored / CONFIG).is_file() else None
-    file = find_config(Path(config))
-    tables = read_settings(file)
-    if not is_recipe(tables):
-        return None
-    return RecipeFolder(out, changed_recipe(tables, sets or (), place=file.name, quick=quick))
+    Attributes:
+        config: A settings file or the name of a recipe.
+        sets: Changes of settings, ``key=value``.
+        files: A user's own files, by role.
+        steps: Training steps.
+        path: Id of a path.
+        quick: The recipe's size of seconds.
+    """
+
+    config: str | None
+    sets: Sequence[str]
+    files: Mapping[str, str | None]
+    steps: int | None = None
+    path: str | None = None
+    quick: bool = False
+
+    def folder(self, out: Path, *, stored: bool) -> "RecipeFolder":
+        """The run folder with its recipe; of a run that goes on, the stored one with the changes.
+
+        Raises:
+            InvalidInputError: If nothing says what to run, or a setting is unknown.
+        """
+        from interpolants.runs.models import CONFIG
+        from interpolants.runs.recipe_files import RecipeFolder, changed_recipe
+
+        if self.config is None and stored and not any(self.files.values()):
+            before = RecipeFolder.stored(out)
+            if not self._changes:
+                return before
+            tables, place = tables_in(out / CONFIG), str(out / CONFIG)
+        else:
+            tables, place = self._tables()
+        return RecipeFolder(out, changed_recipe(tables, self._changes, place=place, quick=self.quick))
+
+    @property
+    def _changes(self) -> list[str]:
+        own = {"steps": self.steps, "path": self.path}
+        named = [f"method.{name}={value}" for name, value in own.items() if value is not None]
+        named += [
+            f"data.{role}={json.dumps(file)}" for role, file in self.files.items() if file and self.config
+        ]
+        return [*named, *self.sets]
+
+    def _tables(self) -> tuple[Any, str]:
+        from interpolants.runs.own_files import own_tables
+        from interpolants.runs.settings_files import find_config
+
+        if self.config is not None:
+            file = find_config(Path(self.config))
+            return tables_in(file), file.name
+        if not self.files.get("x1") and not any(text.startswith("data.x1") for text in self.sets):
+            remedy = "Give --config FILE, or data by --x1 FILE (and --x0 FILE)."
+            raise invalid("run", "there must be settings or data", "none", remedy)
+        if self.quick:
+            raise invalid("run", "--quick needs a recipe with a [quick] table", "data alone", "Leave it out.")
+        return own_tables(self.files, overrides=self.sets), "command line"
+
+
+def tables_in(file: Path) -> Any:
+    """Tables of a settings file."""
+    from interpolants.runs.settings_files import read_settings
+
+    return read_settings(file)
 
 
 def run_folder(
@@ -56,9 +111,18 @@ def run_folder(
         screen.json({"out": str(folder.out), "report": report, "scores": scores, "verdicts": verdicts})
     if report is not None:
         screen.say(f"report: {report}")
-    screen.following(
-        f"interpolants methods show {folder.recipe.tasks[0].method['kind']}", "what it can be asked for"
-    )
+    screen.following(*_next(folder))
+
+
+def _next(folder: "RecipeFolder") -> tuple[str, str]:
+    """The command that makes sense after a run: samples where the method draws some."""
+    from interpolants.foundations.registry import find_card
+
+    first, *more = folder.recipe.tasks
+    if "sample" not in find_card(str(first.method["kind"]), "method").verbs:
+        return f"interpolants methods show {first.method['kind']}", "what it can be asked for"
+    choice = f" --task {first.name}" if more else ""
+    return f"interpolants sample {folder.out}{choice} -n 1000 --out samples.npz", ""
 
 
 def train_folder(folder: "RecipeFolder", *, resume: bool, screen: "Screen", as_json: bool) -> None:
@@ -69,9 +133,28 @@ def train_folder(folder: "RecipeFolder", *, resume: bool, screen: "Screen", as_j
         screen.json({"out": str(folder.out), "models": [str(place) for place in models]})
     for place in models:
         screen.say(f"model: {place}")
+    if not screen.quiet:
+        _picture(models[0], screen)
     screen.following(
         f"interpolants run --out {folder.out} --resume", "asks its questions and writes the report"
     )
+
+
+def _picture(place: Path, screen: "Screen") -> None:
+    """Text plot of a model that draws points in the plane; nothing for others."""
+    import numpy as np
+
+    from interpolants.cli.dots import scatter
+    from interpolants.framework.capabilities import capabilities_of
+    from interpolants.framework.method import load
+
+    method = load(place)
+    one = capabilities_of(type(method)).get("sample")
+    if one is None or not method.can("sample") or method.shapes.get(one.source(one.like)) != (2,):
+        return
+    if not any(role.kind == "condition" and role.name in method.given for role in one.roles(method)):
+        x = np.asarray(method.sample(1500, seed=0))
+        screen.drawing("1,500 samples", scatter(x))
 
 
 def report_folder(out: Path, screen: "Screen") -> None:

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from interpolants.foundations.plain_json import finite
+
 _STYLES = {"pass": "green", "warn": "yellow", "fail": "red"}
 
 
@@ -105,25 +107,8 @@ class Screen:
 
     @staticmethod
     def json(value: Any) -> None:
-        """JSON on standard output, whatever ``quiet`` says."""
-        sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=1, default=str) + "\n")
-
-    def metrics(self, task: dict[str, Any]) -> None:
-        """The headline numbers of a task, beside floor and baseline."""
-        rows = [
-            (
-                metric["title"],
-                number(metric["value"], metric["error"]),
-                number(metric["floor"]),
-                number(metric["baseline"]),
-                {"lower": "lower", "higher": "higher"}.get(metric["better"], ""),
-            )
-            for metric in task["metrics"]
-        ]
-        header = ("held out", "value", "floor", "baseline", "better")
-        self.table(f"{task['title']} ({task['kind']})", header, rows)
-        for text in task["warnings"]:
-            self.say(f"note: {text}")
+        """JSON on standard output, whatever ``quiet`` says; null for what it has no words for."""
+        sys.stdout.write(json.dumps(finite(value), ensure_ascii=False, indent=1, default=str) + "\n")
 
 
 def number(value: float | None, error: float | None = None) -> str:

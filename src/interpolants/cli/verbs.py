@@ -4,15 +4,16 @@ A command's arguments are those of the method's function: roles are files, plain
 a verb of its own needs no edit here.
 """
 
-import inspect
-import types
-import typing
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interpolants.cli.shared import screen_for
+from interpolants.cli.verb_options import command_options, is_literal, signature_of, told_by
 from interpolants.foundations.errors import invalid
 
 if TYPE_CHECKING:
@@ -20,52 +21,55 @@ if TYPE_CHECKING:
     from interpolants.framework.method import Method
     from interpolants.framework.roles import Role
 
-_PLAIN = (bool, int, float, str)
-# What every such command has beside the arguments of its function.
-_SHARED: dict[str, tuple[Any, Any]] = {
-    "out": (Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="File to write.")], None),
-    "force": (Annotated[bool, typer.Option("--force", help="Replace an existing file.")], False),
-    "quiet": (Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")], False),
-}
+_FREE = {"allow_extra_args": True, "ignore_unknown_options": True}
 
 
-def is_other_method(folder: Path, task: str | None) -> bool:
-    """Whether a folder holds a stored method that is no bridge, or a run with such a model."""
-    from interpolants.framework import stored
-    from interpolants.runs.models import find_model, model_folders
-
-    if not stored.is_tree(folder) and not model_folders(folder):
-        return False
-    return stored.method_id(find_model(folder, task)) != "bridge"
-
-
-def is_verb(name: str) -> bool:
-    """Whether a name is that of a verb of a method's card."""
+def verbs() -> list[str]:
+    """Verbs of all methods' cards, as commands are called."""
     from interpolants.foundations.cards import load_cards
 
-    return name.replace("-", "_") in {verb for card in load_cards() for verb in card.verbs}
+    return sorted({verb.replace("_", "-") for card in load_cards() for verb in card.verbs})
 
 
 def verb_command(verb: str) -> Any:
     """The command of a verb: it loads the method, and then takes the options of that method's function."""
     app = typer.Typer(add_completion=False)
     told = f"Ask the method in a run folder to {verb.replace('-', ' ')}; --help after the folder shows its options."
-    free = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+    free = {**_FREE, "help_option_names": []}
 
-    @app.command(verb, help=told, context_settings=free)
+    @app.command(
+        verb,
+        help=told,
+        short_help=_short(verb),
+        rich_help_panel="Ask a trained model",
+        context_settings=free,
+    )
     def ask(
         context: typer.Context,
         folder: Annotated[Path, typer.Argument(metavar="RUN")],
         task: Annotated[
             str | None, typer.Option("--task", help="Which task, if the run has several.")
         ] = None,
+        run_seed: Annotated[
+            int | None, typer.Option("--run-seed", help="Which seed, if the task was run with several.")
+        ] = None,
     ) -> None:
-        ask_method(verb, folder, task, list(context.args))
+        ask_method(verb, folder, task, list(context.args), run_seed=run_seed)
 
     return typer.main.get_command(app)
 
 
-def ask_method(verb: str, folder: Path, task: str | None, rest: list[str]) -> None:
+def _short(verb: str) -> str:
+    """The methods that have a verb."""
+    from interpolants.foundations.cards import load_cards
+
+    able = [card.id for card in load_cards() if verb.replace("-", "_") in card.verbs]
+    return f"{', '.join(able[:4])}{', ...' if len(able) > 4 else ''}"
+
+
+def ask_method(
+    verb: str, folder: Path, task: str | None, rest: list[str], *, run_seed: int | None = None
+) -> None:
     """Run one capability of a stored method with the rest of a command line.
 
     Raises:
@@ -75,100 +79,138 @@ def ask_method(verb: str, folder: Path, task: str | None, rest: list[str]) -> No
     from interpolants.framework.method import load
     from interpolants.runs.models import find_model
 
-    method: Method = load(find_model(folder, task))
+    place = find_model(folder, task, run_seed)
+    method: Method = load(place)
     known = capabilities_of(type(method))
     name = verb.replace("-", "_")
+    who, rule = verb, f"the {method.noun} in {folder} must be capable of it"
     if name not in known:
         remedy = f"It can {', '.join(v.replace('_', '-') for v in known)}."
-        raise invalid(
-            verb, f"the {method.noun} in {folder} must be capable of it", type(method).__name__, remedy
-        )
+        raise invalid(who, rule, type(method).__name__, remedy)
     if why := method.cannot(name):
-        raise invalid(verb, f"the {method.noun} in {folder} must be capable of it", why)
+        raise invalid(who, rule, why)
+    given = f"{folder} --task {task}" if task else str(folder)
+    command = VerbCommand(method, known[name], place, given)
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    app.command(verb, help=inspect.getdoc(known[name].call))(capability_command(method, known[name]))
-    typer.main.get_command(app).main(rest, prog_name=f"interpolants {verb} {folder}", standalone_mode=False)
+    app.command(verb, help=told_by(known[name]))(command.function())
+    words = f"interpolants {verb} {folder}"
+    if code := typer.main.get_command(app).main(rest, prog_name=words, standalone_mode=False):
+        raise typer.Exit(code)
 
 
-def capability_command(method: "Method", one: "Capability") -> Callable[..., None]:
-    """A capability of one method as a function that typer makes a command of."""
-    from interpolants.framework.capabilities import leading_arguments
+@dataclass(frozen=True)
+class VerbCommand:
+    """A capability of one stored method as a command.
 
-    roles = {role.name: role for role in one.roles(method)}
-    before = {name: method.given.get(one.source(name)) for name in roles}
-    leading = leading_arguments(one.verb)
-    options = {name: _role_option(role, leads=name in leading) for name, role in roles.items()}
-    options |= {
-        name: found
-        for name, p in one.parameters.items()
-        if name not in roles and (found := _plain_option(p)) is not None
-    }
+    Attributes:
+        method: The method.
+        one: The capability.
+        place: Its folder.
+        named: How the user named the folder.
+    """
 
-    def call(out: Path | None, force: bool, quiet: bool, **given: Any) -> None:
-        from interpolants.runs.answers import check_writable, tell, write_answer
+    method: "Method"
+    one: "Capability"
+    place: Path
+    named: str
 
+    @cached_property
+    def options(self) -> tuple[dict[str, tuple[Any, Any]], dict[str, "Role"]]:
+        """All options, and the roles among them."""
+        from interpolants.runs.shards import can_be_cut
+
+        return command_options(self.method, self.one, cuttable=can_be_cut(self.one))
+
+    def function(self) -> Callable[..., None]:
+        """The function that typer makes a command of."""
+        options, _ = self.options
+
+        def call(**given: Any) -> None:
+            self.ask(given)
+
+        call.__signature__ = signature_of(options)  # type: ignore[attr-defined]
+        call.__annotations__ = {name: annotation for name, (annotation, _) in options.items()}
+        return call
+
+    def ask(self, given: dict[str, Any]) -> None:
+        """Read the files, ask, write and tell."""
+        from interpolants.framework.self_checks import CheckReport
+        from interpolants.runs.answers import as_json, check_writable, tell, write_answer
+
+        out, force, quiet, as_words = (given.pop(name) for name in ("out", "force", "quiet", "as_json"))
         check_writable(out, force=force)
-        data = {
-            n: read_role(v, roles[n], before[n]) for n, v in given.items() if n in roles and v is not None
-        }
-        plain = {n: v for n, v in given.items() if n not in roles and v is not None}
-        answer = getattr(method, one.verb)(**data, **plain)
+        asked = given.get("cond")
+        answer = self._answer(given, shown=not (quiet or as_words))
         if out is not None:
-            write_answer(answer, out, force=force)
-        if not quiet:
-            typer.echo(tell(answer, out))
+            write_answer(answer, out, self.one.verb, force=force)
+        screen = screen_for(quiet or as_words)
+        if as_words:
+            screen.json(as_json(answer, out, self.one.verb))
+        elif not quiet:
+            typer.echo(tell(answer, out, self.one.verb))
+        if out is not None and (following := self._following(out, asked)):
+            screen.following(following)
+        if isinstance(answer, CheckReport) and not answer.ok:
+            screen.following(f"interpolants report {self.named}", "train longer, and read what failed")
+            raise typer.Exit(1)
 
-    every = options | _SHARED
-    call.__annotations__ = {name: annotation for name, (annotation, _) in every.items()}
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [inspect.Parameter(n, keyword, default=default, annotation=a) for n, (a, default) in every.items()]
-    )
-    return call
+    def _following(self, out: Path, asked: str | None) -> str:
+        """The command that makes sense after samples were written."""
+        able = self.one.verb == "sample" and "log_prob" in self.method.capabilities()
+        words = f"interpolants log-prob {self.named} {out}" + (f" --cond {asked}" if asked else "")
+        return words if able and not self.method.cannot("log_prob") else ""
+
+    def _answer(self, given: dict[str, Any], *, shown: bool) -> Any:
+        from interpolants.framework.roles import count
+        from interpolants.runs.shards import Request, by_processes, can_be_cut, in_parts
+
+        _, roles = self.options
+        key, batch_size, nproc = (given.pop(name, None) for name in ("key", "batch_size", "nproc"))
+        data = {n: self._rows(v, roles[n], key) for n, v in given.items() if n in roles and v is not None}
+        options = {n: self._plain(n, v) for n, v in given.items() if n not in roles and v is not None}
+        parameters = self.one.options
+        if "progress" in self.one.parameters:
+            options["progress"] = shown
+        if "seed" in parameters and parameters["seed"].default is None:
+            options.setdefault("seed", 0)  # the same command twice, the same rows
+        if not can_be_cut(self.one):
+            return getattr(self.method, self.one.verb)(**data, **options)
+        leading = next(iter(data.values()), None)
+        n = options["n"] if isinstance(options.get("n"), int) else count(leading)
+        request = Request(self.place, self.one.verb, n, data, options)
+        if nproc > 1:
+            return by_processes(request, batch_size, nproc, progress=shown)
+        return (
+            in_parts(self.method, request, batch_size, progress=shown)
+            if n > batch_size
+            else request.of(self.method)
+        )
+
+    def _plain(self, name: str, value: Any) -> Any:
+        from interpolants.runs.overrides import literal
+
+        parameter = self.one.options.get(name)
+        return literal(value) if parameter is not None and is_literal(parameter) else value
+
+    def _rows(self, text: str, role: "Role", key: str | None) -> Any:
+        """The value of a role; flattened rows are given the shape of the fit back."""
+        from torch import Tensor
+
+        value = read_role(text, role, key, self.method.given.get(self.one.source(role.name)))
+        shape = self.method.shapes.get(self.one.source(role.name))
+        if shape is None or not isinstance(value, Tensor) or value.shape[1:] == shape:
+            return value
+        flat = value.is_floating_point() and len(value) and value[0].numel() == value.new_empty(shape).numel()
+        return value.reshape(-1, *shape) if flat else value
 
 
-def _role_option(role: "Role", *, leads: bool = False) -> tuple[Any, Any]:
-    about = role.about or f"File with {role.name}."
-    if role.optional and leads:  # a place of its own, which may be left empty
-        return Annotated[str | None, typer.Argument(metavar=f"[{role.name.upper()}_FILE]", help=about)], None
-    if not role.optional:
-        return Annotated[
-            str, typer.Argument(metavar=f"{role.name.upper()}_FILE", help=about)
-        ], inspect.Parameter.empty
-    name = f"--{role.name.replace('_', '-')}"
-    words = " Or one value for all rows." if role.kind == "condition" else ""
-    return Annotated[str | None, typer.Option(name, help=about + words)], None
-
-
-def _plain_option(parameter: inspect.Parameter) -> tuple[Any, Any] | None:
-    kind = plain_kind(parameter.annotation)
-    if kind is None or parameter.kind is parameter.VAR_KEYWORD:
-        return None
-    names = [f"--{parameter.name.replace('_', '-')}", *(["-n"] if parameter.name == "n" else [])]
-    if parameter.default is parameter.empty:
-        return Annotated[kind, typer.Option(*names)], inspect.Parameter.empty
-    optional = kind | None if parameter.default is None else kind
-    return Annotated[optional, typer.Option(*names)], parameter.default
-
-
-def plain_kind(annotation: Any) -> Any:
-    """The type of a plain option, from its annotation; None for what a command line cannot hold."""
-    if isinstance(annotation, str):
-        annotation = {"int": int, "float": float, "bool": bool, "str": str}.get(annotation)
-    if annotation in _PLAIN:
-        return annotation
-    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
-        inner = [kind for kind in typing.get_args(annotation) if kind in _PLAIN]
-        return inner[0] if inner else None
-    return None
-
-
-def read_role(text: str, role: "Role", before: Any = None) -> Any:
+def read_role(text: str, role: "Role", key: str | None = None, before: Any = None) -> Any:
     """The value of a role from the command line: a file, or for conditions one value.
 
     Args:
         text: The word.
         role: The role.
+        key: Name of the array in a file of several.
         before: How it came to the fit, as in ``Method.given``.
     """
     from interpolants.framework.method import load
@@ -183,4 +225,4 @@ def read_role(text: str, role: "Role", before: Any = None) -> Any:
         return build("problem", text)
     if role.kind in ("condition", "labels") and not Path(text).suffix:
         return int(text) if text.lstrip("-").isdigit() else text
-    return read_rows(text, role, frequency=getattr(before, "frequency", ""))
+    return read_rows(text, role, key, frequency=getattr(before, "frequency", ""))

@@ -205,10 +205,11 @@ def _revive(key: str, value: Any) -> Any:
     # An id that several kinds share belongs to the kind that the setting is named after.
     named = key in kinds() and value["kind"] in names(key)
     kind = key if named else find_card(value["kind"]).kind
-    # A network needs the shape of the data, a sampler of times may need the path: whoever knows it makes the member
-    # from its description.
-    later = kind == "net" or (kind == "time_sampler" and "path" not in value and _needs_path(value["kind"]))
-    return value if later else rebuild(value, kind)
+    # A network needs the shape of the data, what is fitted to data the data, a sampler of times may need the path:
+    # whoever knows it makes the member from its description.
+    fitted = "fit" in value and kind != "method"
+    timed = kind == "time_sampler" and "path" not in value and _needs_path(value["kind"])
+    return value if kind == "net" or fitted or timed else rebuild(value, kind)
 
 
 def _needs_path(time_sampler: str) -> bool:

@@ -62,6 +62,7 @@ verb("restore", "observed")
 verb("solve", "points")
 verb("residual", "points")
 verb("encode", "x")
+verb("check")
 
 
 @runtime_checkable
@@ -98,12 +99,14 @@ class Capability:
         like: Argument or role in whose container the answer goes out; or a name whose columns the method knows.
         blocks: Cut rows into blocks of 64, the last one padded, so that what a row gets does not depend on how many
             come with it.
+        passes: Function that its further options (``**options``) are for.
     """
 
     call: Callable[..., Any]
     reads: Mapping[str, str | Role] = field(default_factory=dict)
     like: str = ""
     blocks: bool = False
+    passes: Callable[..., Any] | None = None
 
     @property
     def verb(self) -> str:
@@ -116,6 +119,13 @@ class Capability:
         parameters = dict(inspect.signature(self.call, eval_str=False).parameters)
         parameters.pop("self")
         return parameters
+
+    @functools.cached_property
+    def options(self) -> dict[str, inspect.Parameter]:
+        """All arguments by name, those that it passes on included."""
+        own = {name: p for name, p in self.parameters.items() if p.kind is not p.VAR_KEYWORD}
+        passed = inspect.signature(self.passes).parameters if self.passes is not None else {}
+        return own | {n: p for n, p in passed.items() if p.kind is p.KEYWORD_ONLY and n not in own}
 
     @property
     def spreads(self) -> bool:
@@ -134,6 +144,12 @@ class Capability:
         found = (self._role(name, own, method) for name in names)
         return tuple(role for role in found if role is not None)
 
+    def needs_told(self, method: Any, role: Role) -> bool:
+        """Whether a condition must come with each request: all rows of the fit had it, and it was never left out."""
+        source = self.source(role.name)
+        known = role.kind in ("condition", "labels") and source in method.given
+        return known and not method.answers_without(source)
+
     def _role(self, name: str, own: Mapping[str, Role], method: Any) -> Role | None:
         role = self.reads.get(name, name if name in own else None)
         if isinstance(role, str):
@@ -151,12 +167,16 @@ class Capability:
 
 
 def capability(
-    *, reads: Mapping[str, str | Role] | None = None, like: str = "", blocks: bool = False
+    *,
+    reads: Mapping[str, str | Role] | None = None,
+    like: str = "",
+    blocks: bool = False,
+    passes: Callable[..., Any] | None = None,
 ) -> Callable[[Function], Function]:
     """Make a function of a method a capability; see :class:`Capability`."""
 
     def declare(call: Function) -> Function:
-        one = Capability(call, reads or {}, like, blocks)
+        one = Capability(call, reads or {}, like, blocks, passes)
 
         @functools.wraps(call)
         def ask(self: Any, *args: Any, **given: Any) -> Any:
@@ -194,6 +214,7 @@ def _ask(one: Capability, method: Any, args: tuple[Any, ...], given: dict[str, A
     before = {r.name: method.given[one.source(r.name)] for r in roles if one.source(r.name) in method.given}
     rows = arguments.get("n") if isinstance(arguments.get("n"), int) else None
     data, came = read(roles, values, who, before=before, rows=rows, attached=attached)
+    _check_conditions(one, method, roles, data, who)
     _check_shapes(one, method, data, who)
     with torch.set_grad_enabled(attached and torch.is_grad_enabled()):
         answer = (
@@ -210,11 +231,9 @@ def _check_able(one: Capability, method: Any, who: str) -> None:
 
 def _bound(one: Capability, args: tuple[Any, ...], given: dict[str, Any], who: str) -> dict[str, Any]:
     """The arguments by name; a name that there is not is answered with the nearest."""
-    known = [name for name, p in one.parameters.items() if p.kind is not p.VAR_KEYWORD]
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in one.parameters.values())
     for name in given:
-        if name not in known and not open_ended:
-            raise invalid(who, "the argument must be known", repr(name), nearest(name, known))
+        if name not in one.options and not one.spreads:
+            raise invalid(who, "the argument must be known", repr(name), nearest(name, one.options))
     try:
         bound = inspect.signature(one.call).bind(None, *args, **given)
     except TypeError as error:
@@ -243,6 +262,16 @@ def _check_unread(one: Capability, method: Any, arguments: dict[str, Any], who: 
                 raise invalid(
                     who, f"a {method.noun} fitted without {role.name} takes none", "a value", remedy
                 )
+
+
+def _check_conditions(
+    one: Capability, method: Any, roles: tuple[Role, ...], data: Mapping[str, Any], who: str
+) -> None:
+    """Refuse a request without the condition that all training rows had: what a network makes of none is arbitrary."""
+    for role in roles:
+        if data.get(role.name) is None and one.needs_told(method, role):
+            rule = f"a {method.noun} fitted with {one.source(role.name)} must be given it"
+            raise invalid(who, rule, "none", f"Pass {role.name}=...")
 
 
 def _check_shapes(one: Capability, method: Any, data: Mapping[str, Any], who: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.records import record
 from interpolants.framework.scores import Answered, Score, mean_and_error
@@ -63,8 +64,7 @@ class Claim:
                                    ("expected", self.expected, EXPECTED)):  # fmt: skip
             if value not in known:
                 raise invalid("claim", f"{name} must be one of {', '.join(known)}", repr(value))
-        if self.seeds < 1:
-            raise invalid("claim", "seeds must be >= 1", self.seeds)
+        whole("claim", "seeds", self.seeds, at_least=1)
         rival = self.parts.rival
         if (self.role == "number") != (not rival) or (self.role == "floor") != (rival == "floor"):
             raise invalid("claim", "role must fit what is on the right", f"{self.role!r} for {self.says!r}")

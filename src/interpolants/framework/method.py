@@ -74,7 +74,10 @@ class Method:
 
     def __init_subclass__(cls, **more: Any) -> None:
         super().__init_subclass__(**more)
-        if "check" in vars(cls) and cls.check_settings is Method.check_settings:
+        if (
+            "check" in vars(cls).keys() - capabilities_of(cls).keys()
+            and cls.check_settings is Method.check_settings
+        ):
             raise TypeError(f"{cls.__name__}: settings are checked by check_settings(), not by check()")
         dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
 
@@ -117,6 +120,10 @@ class Method:
     def roles(self) -> tuple[Role, ...]:
         """What ``fit`` reads, with these settings."""
         raise NotImplementedError
+
+    def answers_without(self, role: str) -> bool:
+        """Whether it was also taught to answer without a condition that it was fitted with."""
+        return False
 
     def learn(self, data: dict[str, Any], run: Run) -> Any:
         """The state that follows from the data; what takes time goes through the run."""

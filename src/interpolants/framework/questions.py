@@ -121,7 +121,7 @@ def ask(
     Raises:
         NotAbleError: If the method cannot answer; the reason is given.
     """
-    _check_able(question, method)
+    check_able(question, method)
     own = question.measure(method, task)
     theirs = {key: question.measure(other, task) for key, other in _fitted(rivals, method, task, out)}
     floors = question.floors(task)
@@ -138,7 +138,12 @@ def ask(
     )
 
 
-def _check_able(question: Question, method: Method) -> None:
+def check_able(question: Question, method: Method) -> None:
+    """Refuse a question that a method cannot answer, fitted or not.
+
+    Raises:
+        NotAbleError: With the reason.
+    """
     if question.needs and not method.can(question.needs):
         known = method.capabilities()
         why = (

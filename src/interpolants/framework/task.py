@@ -155,7 +155,7 @@ class Task:
         held = self.for_fit(method, "held") if self.has("held") else None
         return method.fit_roles(self.for_fit(method), held=held, **options)
 
-    def call(self, method: Method, verb: str, part: str = "test", **options: Any) -> Any:
+    def call(self, method: Method, verb: str, part: str = "test", /, **options: Any) -> Any:
         """Ask a method for one of its verbs with the rows of a part that the verb reads, conditions included."""
         one, rows = capabilities_of(type(method))[verb], self.part(part)
         sources = {role.name: one.source(role.name) for role in one.roles(method)}

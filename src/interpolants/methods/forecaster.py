@@ -175,7 +175,6 @@ class Forecaster(Trained):
             Members ``(B, M, *D)``, or ``(B, M, S, *D)`` for more than one step, in data units.
         """
         check_sizes("Forecaster.forecast", members, steps)
-        self._check_told(cond)
         solver = {
             "n_steps": n_steps,
             "method": method,
@@ -203,11 +202,6 @@ class Forecaster(Trained):
     def _columns(self) -> tuple[Any, ...]:
         later = self.given["later"]
         return later.columns if later.container == "pandas" else ()
-
-    def _check_told(self, cond: Tensor | None) -> None:
-        if cond is None and "cond" in self.given:
-            rule = "a forecaster fitted with cond must be told it"
-            raise invalid("Forecaster.forecast", rule, "None", "Pass cond=...")
 
 
 class StartNet(Remembered, id="start_net"):

@@ -1,6 +1,7 @@
 """Answers of methods in files and on the terminal, and rows of users' files for them."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from os.path import isfile  # a text may be too long for a path
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ from torch import Tensor
 
 from interpolants.data.coded_columns import TABLES, read_coded
 from interpolants.data.series_table import READS, read_series_table
+from interpolants.dynamics.sample import Samples
+from interpolants.framework.answers import Ensemble, Predictive
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
-from interpolants.runs.files import WRITES, check_free, read_table, read_texts, write_table
+from interpolants.framework.self_checks import CheckReport
+from interpolants.runs.files import WRITES, check_free, labels_if_whole, read_table, read_texts, write_table
 
 
 def check_writable(out: Path | None, *, force: bool) -> None:
@@ -21,12 +25,13 @@ def check_writable(out: Path | None, *, force: bool) -> None:
         check_free(out, force=force, endings=(*WRITES, ".txt"))
 
 
-def read_rows(text: str, role: Role, *, frequency: str = "") -> Any:
+def read_rows(text: str, role: Role, key: str | None = None, *, frequency: str = "") -> Any:
     """Rows of a role from a file: columns of a table with names come in the order of the role, where it knows one.
 
     Args:
         text: The file; for tokens also the text itself.
         role: The role.
+        key: Name of the array in a file of several.
         frequency: Clock of the fit, for series with dates.
     """
     path = Path(text)
@@ -42,38 +47,56 @@ def read_rows(text: str, role: Role, *, frequency: str = "") -> Any:
         return read_texts(text, f"--{role.name}")
     if role.words and path.suffix.lower() in TABLES:
         return read_coded(path, f"--{role.name}")
-    found = read_table(text, f"--{role.name}", order=role.columns, exact=role.exact)
+    found = read_table(text, f"--{role.name}", key=key, order=role.columns, exact=role.exact)
     if role.kind == "tokens":
         return found.x.long()
-    whole = role.kind in ("condition", "labels") and bool((found.x == found.x.round()).all())
-    if whole and found.x.shape[1:] == (1,):
-        return found.x[:, 0].long()
-    return found.x
+    return labels_if_whole(found.x) if role.kind in ("condition", "labels") else found.x
 
 
-def write_answer(answer: Any, out: Path, *, force: bool) -> None:
-    """A tensor, table, mapping, ensemble or texts to a file; a method to a folder; a list to a folder of files."""
+# What files and processes take: texts, or arrays by name, the main one first.
+Plain = list[str] | dict[str, np.ndarray[Any, Any]]
+
+
+def plain_answer(answer: Any, verb: str = "x") -> Plain:
+    """An answer as texts or arrays; a number for each row is named after the verb."""
+    if texts := _texts(answer):
+        return texts
+    if isinstance(answer, Mapping):
+        return {name: _array(part) for name, part in answer.items()}
+    if isinstance(answer, Predictive):
+        return {"mean": _array(answer.mean), "std": _array(answer.std)}
+    array = _array(answer.x if isinstance(answer, Ensemble | Samples) else answer)
+    return {verb if array.ndim == 1 else "x": array}
+
+
+def write_answer(answer: Any, out: Path, verb: str = "x", *, force: bool = False) -> None:
+    """An answer to a file, a method to a folder, a list of arrays to a folder of files."""
     if isinstance(answer, Method):
         answer.save(out)
+    elif isinstance(answer, CheckReport):
+        _write_text(out, str(answer), force=force)
     elif texts := _texts(answer):
-        check_free(out, force=force, endings=(".txt",))
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text("\n".join(texts) + "\n", "utf-8")
+        _write_text(out, "\n".join(texts), force=force)
     elif isinstance(answer, list):
         for number, part in enumerate(answer):
-            write_answer(part, out / f"{number:05d}.csv", force=force)
-    elif hasattr(answer, "table") and out.suffix.lower() == ".csv":
+            write_answer(part, out / f"{number:05d}.csv", verb, force=force)
+    elif isinstance(answer, Ensemble) and out.suffix.lower() == ".csv":
         check_free(out, force=force)
         out.parent.mkdir(parents=True, exist_ok=True)
         answer.table().to_csv(out)
     else:
-        write_table(out, _arrays(answer), force=force)
+        write_table(out, _arrays(answer, verb), force=force)
+
+
+def _write_text(out: Path, text: str, *, force: bool) -> None:
+    check_free(out, force=force, endings=(".txt",))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text + "\n", "utf-8")
 
 
 def _summary(answer: Any) -> str:
     """Quantiles of an ensemble over time as text; empty for anything else."""
-    timed = getattr(answer, "times", None) is not None and answer.x.ndim == 4
-    if not timed:
+    if not (isinstance(answer, Ensemble) and answer.times is not None and answer.x.ndim == 4):
         return ""
     return str(answer.summary().to_string(max_rows=12, float_format="{:.5g}".format))
 
@@ -84,12 +107,10 @@ def _texts(answer: Any) -> list[str]:
     return lines if isinstance(lines, list) and all(isinstance(line, str) for line in lines) else []
 
 
-def _arrays(answer: Any) -> dict[str, np.ndarray[Any, Any]]:
-    if isinstance(answer, Mapping):
-        return {name: _array(part) for name, part in answer.items()}
-    if hasattr(answer, "loc") and hasattr(answer, "scale"):
-        return {"mean": _array(answer.mean), "std": _array(answer.std)}
-    return {"x": _array(answer.x if hasattr(answer, "x") else answer)}
+def _arrays(answer: Any, verb: str) -> dict[str, np.ndarray[Any, Any]]:
+    found = plain_answer(answer, verb)
+    assert isinstance(found, dict)
+    return found
 
 
 def _array(value: Any) -> np.ndarray[Any, Any]:
@@ -97,19 +118,45 @@ def _array(value: Any) -> np.ndarray[Any, Any]:
     return np.asarray(plain)
 
 
-def tell(answer: Any, out: Path | None) -> str:
+def tell(answer: Any, out: Path | None, verb: str = "x") -> str:
     """One line about an answer, and its first rows where it went to no file."""
     where = f" in {out}" if out is not None else ""
     if isinstance(answer, Method):
         return f"{answer!r}{where}"
+    if isinstance(answer, CheckReport):
+        return str(answer) if out is None else f"{len(answer.checks)} checks{where}"
     if texts := _texts(answer):
         return "\n".join(texts) if out is None else f"{len(texts)} texts{where}"
-    arrays = _arrays(answer) if not isinstance(answer, list) else {"items": np.empty(len(answer))}
+    if isinstance(answer, list):
+        return f"{len(answer)} items{where}"
+    arrays = _arrays(answer, verb)
     told = ", ".join(f"{name} {tuple(value.shape)}" for name, value in arrays.items()) + where
-    if out is not None or isinstance(answer, list):
+    first = next(iter(arrays.values()))
+    if first.ndim == 1 and len(first) > 1:
+        told += f"; mean {first.mean():.6g} ± {first.std(ddof=1) / len(first) ** 0.5:.2g}"
+    if out is not None:
         return told
     if summary := _summary(answer):
         return f"{told}\n{summary}"
-    first = next(iter(arrays.values()))
     with np.printoptions(precision=5, threshold=40, edgeitems=3):
         return f"{told}\n{first}"
+
+
+def as_json(answer: Any, out: Path | None, verb: str = "x") -> dict[str, Any]:
+    """An answer for programs: where it is and what it holds, or all of it where it went to no file."""
+    if isinstance(answer, CheckReport):
+        return {"ok": answer.ok, "checks": [asdict(check) for check in answer.checks]}
+    if isinstance(answer, Method | list) and not (out is None and _texts(answer)):
+        return {"out": None if out is None else str(out), "what": tell(answer, out, verb)}
+    found = plain_answer(answer, verb)
+    if isinstance(found, list):
+        return {"texts": found}
+    told: dict[str, Any] = {"out": None if out is None else str(out)}
+    for name, array in found.items():
+        told[name] = {"shape": list(array.shape)}
+        if array.ndim == 1 and array.dtype.kind == "f" and len(array):
+            told[name] |= {"mean": float(array.mean()), "n": len(array)}
+            told[name] |= {"error": float(array.std(ddof=1) / len(array) ** 0.5)} if len(array) > 1 else {}
+        if out is None:
+            told[name]["values"] = array.tolist()
+    return told

@@ -9,9 +9,6 @@ from interpolants.framework.capabilities import Capability, capabilities_of
 from interpolants.framework.method import MODEL, Method
 from interpolants.runs.recipe import Recipe
 
-# Commands with options of their own: what they take beside the folder.
-_OWN_OPTIONS = {"log_prob": "--data x.csv", "sample": "-n 1000 --out samples.npz"}
-
 
 def address(recipe: Recipe, out: Path, cell: str) -> str:
     """The words by which commands take the model of a cell of a run."""
@@ -29,8 +26,8 @@ def command(method: Method, verb: str, words: str) -> str:
         words: As from :func:`address`.
     """
     one = capabilities_of(type(method))[verb]
-    options = _OWN_OPTIONS.get(verb) or " ".join(_arguments(method, one))
-    return f"interpolants {verb.replace('_', '-')} {words} {options}".strip()
+    options = [*_arguments(method, one), *(["--out samples.npz"] if verb == "sample" else [])]
+    return " ".join(["interpolants", verb.replace("_", "-"), words, *options])
 
 
 def _arguments(method: Method, one: Capability) -> Iterator[str]:
@@ -40,6 +37,8 @@ def _arguments(method: Method, one: Capability) -> Iterator[str]:
         if name in roles:
             if not roles[name].optional:
                 yield f"{name}.csv"
+            elif one.needs_told(method, roles[name]):
+                yield f"--{name.replace('_', '-')} {name}.csv"
         elif parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD:
             yield "-n 1000" if name == "n" else f"--{name.replace('_', '-')} VALUE"
 

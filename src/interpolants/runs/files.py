@@ -102,6 +102,13 @@ def beside(values: Tensor, kept: Tensor | None) -> Tensor:
     return values if kept is None or len(values) != len(kept) else values[kept]
 
 
+def labels_if_whole(x: Tensor) -> Tensor:
+    """Conditions from a file: labels ``(N,)`` int64 where there is one whole number >= 0 per row, else as they are."""
+    single = x.is_floating_point() and x.shape[1:] == (1,)
+    whole = single and bool(((x == x.round()) & (x >= 0) & (x < 1 << 24)).all())
+    return x[:, 0].long() if whole else x
+
+
 def whole_numbers(where: str, values: Tensor) -> Tensor:
     """Labels ``(N,)`` int64 from ``(N, 1)`` numbers.
 

@@ -4,11 +4,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.errors import InvalidInputError, invalid, nearest, suggestion
 from interpolants.foundations.storage import MANIFEST
 from interpolants.framework import method, stored
 from interpolants.framework.method import MODEL
 
+CONFIG = "recipe.json"
+_FORMER = "config.json"  # in run folders before methods had one form
 _SEED = re.compile(r"(?P<task>.+)_seed(?P<seed>\d+)")
 
 
@@ -45,13 +47,21 @@ def find_model(folder: Path, task: str | None = None, seed: int | None = None) -
         return folder
     found = model_folders(folder)
     if not found:
-        remedy = (
-            f"Finish the run: interpolants run --out {folder} --resume"
-            if folder.is_dir()
-            else "Check the path."
-        )
-        raise invalid("load", f"{folder} must hold a trained model", "none", remedy)
+        raise no_run("load", f"{folder} must hold a trained model", folder)
     return found[_chosen(folder, list(found), task, seed)]
+
+
+def no_run(who: str, rule: str, folder: Path) -> InvalidInputError:
+    """The error for a folder that is no run, or none of today's form; it names the nearest that is one."""
+    if (folder / CONFIG).is_file():
+        return invalid(who, rule, "none", f"Finish the run: interpolants run --out {folder} --resume")
+    if (folder / _FORMER).is_file():
+        remedy = "Read it with interpolants 0.1.0 of commit f653ca4 or earlier, or run its recipe again."
+        got = f"{folder}, whose {_FORMER} was written before methods had one form"
+        return invalid(who, rule, got, remedy)
+    beside = [place.parent.name for place in folder.parent.glob(f"*/{CONFIG}")]
+    close = suggestion(folder.name, beside) or "Check the path."
+    return invalid(who, rule, f"{folder}, which holds {'none' if folder.is_dir() else 'nothing'}", close)
 
 
 def _chosen(folder: Path, cells: list[str], task: str | None, seed: int | None) -> str:

@@ -42,8 +42,8 @@ def parse(text: str) -> tuple[list[str], Any]:
     name, sign, word = text.partition("=")
     path = [part.strip() for part in name.split(".")]
     if not sign or not all(path):
-        raise invalid("--set", "must read key.path=value", repr(text), "E.g. --set train.steps=100.")
-    return path, _literal(word.strip())
+        raise invalid("--set", "must read key.path=value", repr(text), "E.g. --set method.steps=100.")
+    return path, literal(word.strip())
 
 
 def plain(value: Any, place: str) -> Any:
@@ -78,17 +78,24 @@ def plain(value: Any, place: str) -> Any:
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Tables with others laid over them; lists and plain values are replaced as a whole."""
+    """Tables with others laid over them; lists, plain values and members of another kind are replaced as a whole."""
     both = dict(base)
     for key, value in over.items():
         inner = both.get(key)
-        both[key] = (
-            merged(inner, value) if isinstance(value, Mapping) and isinstance(inner, Mapping) else value
-        )
+        if isinstance(value, Mapping) and isinstance(inner, Mapping) and _same_kind(inner, value):
+            both[key] = merged(inner, value)
+        else:
+            both[key] = value
     return both
 
 
-def _literal(word: str) -> Any:
+def _same_kind(base: Mapping[str, Any], over: Mapping[str, Any]) -> bool:
+    """Whether a table changes another; one that names another kind has other settings."""
+    return bool(over.get("kind", base.get("kind")) == base.get("kind"))
+
+
+def literal(word: str) -> Any:
+    """A word as a TOML value; the word itself if it is none."""
     if word.lower() in _NOTHING:
         return None
     try:

@@ -34,17 +34,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.registry import build, find_card
 from interpolants.framework.claims import Claim
 from interpolants.framework.method import Method
-from interpolants.framework.questions import Question
+from interpolants.framework.questions import Question, check_able
 from interpolants.framework.roles import Role
 from interpolants.framework.task import Split, Task
 from interpolants.runs.overrides import merged
-from interpolants.runs.values import Place, Value, read_values
+from interpolants.runs.values import Place, Value, aligned, read_values
 
 TASK_PARTS = ("name", "title", "data", "split", "method", "ask", "claim", "probe")
+# Tables of earlier versions -> where their settings are now.
+_FORMER = {
+    "bridge": 'those of [bridge] are settings of [method], with kind = "bridge"',
+    "train": "those of [train] are settings of [method] too: steps, batch_size, lr, ...",
+    "evaluate": "those of [evaluate] are settings of questions, [[ask]]",
+}
+BUDGETS = ("ci", "study", "quick")
+_MOST_SEEDS = 10_000
 _TOP = ("title", "seed", "seeds", "budget", "quick", "tasks", *TASK_PARTS)
 
 
@@ -68,8 +77,8 @@ class TaskTables:
     data: Mapping[str, Any] = field(default_factory=dict)
     split: Mapping[str, Any] = field(default_factory=dict)
     method: Mapping[str, Any] = field(default_factory=dict)
-    ask: Sequence[Mapping[str, Any]] = ()
-    claim: Sequence[Mapping[str, Any]] = ()
+    ask: Sequence[Mapping[str, Any]] = field(default_factory=list)
+    claim: Sequence[Mapping[str, Any]] = field(default_factory=list)
     probe: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -103,6 +112,7 @@ def make_recipe(tables: Mapping[str, Any], place: str = "recipe", *, quick: bool
     Raises:
         InvalidInputError: If a key, a member or a setting is unknown; the nearest is named.
     """
+    _check_form(place, tables)
     check_keys(place, tables, _TOP)
     own = {name: value for name, value in tables.items() if name != "quick"}
     if quick:
@@ -118,11 +128,38 @@ def make_recipe(tables: Mapping[str, Any], place: str = "recipe", *, quick: bool
     if quick:
         head["budget"] = "quick"
     recipe = Recipe(tasks=tasks, **head)
+    _check_head(place, recipe)
     for task in tasks:
-        make_method(task, recipe.seed, place)
-        make_questions(task, place)
+        make_split(task)
+        method = make_method(task, recipe.seed, place)
+        for _, question, _ in make_questions(task, place):
+            check_able(question, method)
         make_claims(task)
     return recipe
+
+
+def _check_head(place: str, recipe: Recipe) -> None:
+    if not isinstance(recipe.title, str):
+        raise invalid(place, "title must be a text", repr(recipe.title)[:80])
+    whole(place, "seed", recipe.seed, at_least=0)
+    whole(place, "seeds", recipe.seeds, at_least=1, at_most=_MOST_SEEDS)
+    one_of(place, "budget", recipe.budget, BUDGETS)
+
+
+def _check_form(place: str, tables: Any) -> None:
+    """Refuse settings of versions before 0.2, which were of bridges alone, with the words of today."""
+    if not isinstance(tables, Mapping):
+        return
+    listed = tables.get("tasks")
+    parts = [
+        tables,
+        *(part for part in (listed if isinstance(listed, list | tuple) else ()) if isinstance(part, Mapping)),
+    ]
+    for old, new in _FORMER.items():
+        if any(old in part for part in parts):
+            raise invalid(
+                place, f"settings of a run stand in [method], [data] and [[ask]]; {new}", f"[{old}]"
+            )
 
 
 def quickened(tables: dict[str, Any], quick: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,6 +169,13 @@ def quickened(tables: dict[str, Any], quick: Mapping[str, Any]) -> dict[str, Any
     tasks = [merged(task, quick.get(task.get("name", "main"), {})) for task in tables["tasks"]]
     rest = {name: value for name, value in quick.items() if name in ("seeds", "title")}
     return merged({**tables, "tasks": tasks}, rest)
+
+
+def as_lists(value: Any) -> Any:
+    """Tuples as lists, as they come back from a file."""
+    if isinstance(value, Mapping):
+        return {key: as_lists(inner) for key, inner in value.items()}
+    return [as_lists(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def check_keys(place: str, table: Any, known: Sequence[str]) -> None:
@@ -145,12 +189,12 @@ def check_keys(place: str, table: Any, known: Sequence[str]) -> None:
 
 def _task(place: str, table: Any) -> TaskTables:
     check_keys(place, table, [f.name for f in fields(TaskTables)])
-    task = TaskTables(**table)
+    task = TaskTables(**as_lists(table))
     for name in ("data", "split", "method", "probe"):
         if not isinstance(getattr(task, name), Mapping):
             raise invalid(place, f"{name} must be a table", repr(getattr(task, name))[:80])
     for name in ("ask", "claim"):
-        if not isinstance(getattr(task, name), list | tuple):
+        if not isinstance(getattr(task, name), list):
             raise invalid(place, f"{name} must be tables, [[{name}]]", repr(getattr(task, name))[:80])
     if not isinstance(task.method.get("kind"), str):
         raise invalid(place, "method must have a kind, the id of a method", repr(task.method.get("kind")))
@@ -208,6 +252,9 @@ def make_claims(task: TaskTables) -> list[Claim]:
     known = [f.name for f in fields(Claim)]
     for table in task.claim:
         check_keys("[[claim]]", table, known)
+        if not isinstance(table.get("says"), str):
+            remedy = 'E.g. says = "sample_quality.energy_distance < gaussian_fit".'
+            raise invalid("[[claim]]", "says must be a text", repr(table.get("says"))[:80], remedy)
     return [Claim(**table) for table in task.claim]
 
 
@@ -239,7 +286,8 @@ def make_task(task: TaskTables, method: Method, place: Place) -> tuple[Task, dic
             raise invalid(
                 who, f"it must be a role of {task.method['kind']}", repr(role), nearest(role, known)
             )
-    values = read_values(task.data, replace(place, roles={role.name: role for role in roles}))
+    named = replace(place, roles={role.name: role for role in roles})
+    values = aligned(read_values(task.data, named), roles)
     plain = {name: value.value for name, value in values.items()}
     parts = {name: value.parts for name, value in values.items() if value.parts is not None}
     truths = {name: value.truth for name, value in values.items() if value.truth is not None}

@@ -2,37 +2,24 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.foundations.storage import write_text
 from interpolants.framework.experiment import CELLS, GATHERED, RESULTS
 from interpolants.framework.scores import Answered
-from interpolants.runs.config import find_config, read_settings
+from interpolants.runs.models import CONFIG, no_run
 from interpolants.runs.overrides import apply, plain
 from interpolants.runs.recipe import TASK_PARTS, Recipe, make_recipe, quickened
 from interpolants.runs.recipe_run import run_recipe, train_recipe
+from interpolants.runs.settings_files import find_config, read_settings
 
-CONFIG = "recipe.json"
 # What says how a run is judged; changing it does not change what was learnt.
 _LATER = ("title", "ask", "claim", "probe")
-_OURS = ("method", "ask", "claim", "quick", "split", "probe")
-
-
-def is_recipe(tables: Any) -> bool:
-    """Whether tables are a recipe of a method, rather than settings of a bridge."""
-    if not isinstance(tables, Mapping):
-        return False
-    tasks = tables.get("tasks")
-    parts = (
-        [tables, *(task for task in tasks if isinstance(task, Mapping))]
-        if isinstance(tasks, list)
-        else [tables]
-    )
-    return any(name in part for part in parts for name in _OURS)
 
 
 def read_recipe(name: str | Path, overrides: Iterable[str] = (), *, quick: bool = False) -> Recipe:
@@ -84,15 +71,12 @@ class RecipeFolder:
         """
         file = out / CONFIG
         if not file.is_file():
-            raise invalid(
-                "run", f"the folder must be one of a run, with a {CONFIG}", str(out), "Check the path."
-            )
+            raise no_run("run", f"the folder must be one of a run, with a {CONFIG}", out)
         try:
             tables = json.loads(file.read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:
-            raise invalid(
-                "run", f"{file} must be whole", str(error), "Run the recipe into a new folder."
-            ) from error
+            remedy = "Run the recipe into a new folder."
+            raise invalid("run", f"{file} must be whole", str(error), remedy) from error
         return cls(out, make_recipe(tables, str(file)))
 
     def open(self, *, resume: bool) -> bool:
@@ -101,6 +85,8 @@ class RecipeFolder:
         Raises:
             InvalidInputError: If the folder holds something else.
         """
+        if self.out.is_file():
+            raise invalid("run", "out must be a folder", f"the file {self.out}", "Choose another name.")
         if not self.out.is_dir() or not any(self.out.iterdir()):
             self._keep()
             return False
@@ -136,13 +122,24 @@ class RecipeFolder:
 
     def run(self, *, resume: bool = False, workers: int = 1, progress: bool = False) -> Answered:
         """Open the folder, run what is missing, gather."""
-        self.open(resume=resume)
-        return run_recipe(self.recipe, self.out, workers=workers, progress=progress)
+        with self._undone_if_refused(self.open(resume=resume)):
+            return run_recipe(self.recipe, self.out, workers=workers, progress=progress)
 
     def train(self, *, resume: bool = False, progress: bool = False) -> list[Path]:
         """Fit and store what is missing, and ask nothing; folders of the models."""
-        self.open(resume=resume)
-        return train_recipe(self.recipe, self.out, progress=progress)
+        with self._undone_if_refused(self.open(resume=resume)):
+            return train_recipe(self.recipe, self.out, progress=progress)
+
+    @contextmanager
+    def _undone_if_refused(self, taken_up: bool) -> Iterator[None]:
+        """Leave no folder behind where a new run is refused before anything was learnt, such as for its data."""
+        try:
+            yield
+        except InvalidInputError:
+            learnt = [*self.out.glob(f"{CELLS}/*"), *self.out.glob("work/*/*")]
+            if not taken_up and not learnt:
+                shutil.rmtree(self.out)
+            raise
 
 
 def tables_of(recipe: Recipe) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from interpolants.runs.data_facts import keep_data
 from interpolants.runs.recipe import (
     Recipe,
     TaskTables,
+    as_lists,
     cell_name,
     make_claims,
     make_method,
@@ -55,7 +56,7 @@ class RecipeRun:
         """One cell per task and seed: its tables."""
         seeds = range(self.recipe.seed, self.recipe.seed + self.recipe.seeds)
         return {
-            cell_name(task.name, seed, self.recipe.seeds): {"task": _plain(asdict(task)), "seed": seed}
+            cell_name(task.name, seed, self.recipe.seeds): {"task": as_lists(asdict(task)), "seed": seed}
             for seed in seeds
             for task in self.recipe.tasks
         }
@@ -193,13 +194,6 @@ def _joined(parts: list[Answered]) -> Answered:
         texts={key: lines for part in parts for key, lines in part.texts.items()},
         findings=tuple(finding for part in parts for finding in part.findings),
     )
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, as they come back from a file."""
-    if isinstance(value, Mapping):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def run_recipe(recipe: Recipe, out: Path, *, workers: int = 1, progress: bool = False) -> Answered:

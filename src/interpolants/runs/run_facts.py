@@ -24,8 +24,9 @@ from interpolants.framework.stage_logs import stage_logs
 from interpolants.reports.facts import CellFacts, ModelFacts, QuestionFacts, RunFacts, StageFacts
 from interpolants.reports.words import count, setting, spaced
 from interpolants.runs.data_facts import keep_data, kept_data
+from interpolants.runs.models import CONFIG
 from interpolants.runs.recipe import TaskTables, make_claims, make_questions, roles_of
-from interpolants.runs.recipe_files import CONFIG, RecipeFolder, tables_of
+from interpolants.runs.recipe_files import RecipeFolder, tables_of
 from interpolants.runs.recipe_run import TRAIN, CellWork, RecipeRun
 
 COMMAND = "command.txt"

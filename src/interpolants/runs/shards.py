@@ -1,152 +1,124 @@
-"""Sharding of large jobs, one part after another or in several processes; the parts agree with one big call.
+"""Sharding of large requests, one part after another or in several processes; the parts agree with one big call.
 
-Sample i has its own noise, so a part needs to know nothing but the index of its first row. A bar counts what is done.
+Row i of an answer has its own noise, so a part needs to know nothing but the index of its first row: any capability
+that takes ``first_index`` can be cut.
 """
 
 import multiprocessing
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from interpolants.foundations.randomness import BLOCK
-from interpolants.methods.bridge.bridge import Bridge
+from interpolants.framework.capabilities import Capability
+from interpolants.framework.method import Method, load
+from interpolants.framework.roles import count, take
+from interpolants.runs.answers import Plain, plain_answer
 
 
-def sampled(
-    bridge: Bridge,
-    n: int,
-    cond: Tensor | None,
-    batch_size: int,
-    how: Mapping[str, Any],
-    *,
-    progress: bool = False,
-) -> Tensor:
-    """Samples 0 .. n - 1, ``(n, *D)``.
+@dataclass(frozen=True)
+class Request:
+    """A call of one capability of a stored method.
+
+    Attributes:
+        folder: Folder of the method: every process reads it for itself.
+        verb: Name of the capability.
+        n: Rows of the answer.
+        data: Rows by argument, and single values that are for all rows.
+        options: Everything else.
+    """
+
+    folder: Path
+    verb: str
+    n: int
+    data: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def part(self, first: int, size: int) -> "Request":
+        """Rows ``first`` to ``first + size`` of it."""
+        rows = slice(first, first + size)
+        data = {k: take(v, rows) if _has_rows(v, self.n) else v for k, v in self.data.items()}
+        options = {**self.options, "first_index": self.options.get("first_index", 0) + first}
+        if "n" in options:
+            options["n"] = min(size, self.n - first)
+        return Request(self.folder, self.verb, min(size, self.n - first), data, options)
+
+    def of(self, method: Method) -> Any:
+        """The answer of a method."""
+        return getattr(method, self.verb)(**self.data, **self.options)
+
+
+def can_be_cut(one: Capability) -> bool:
+    """Whether a capability's answers may be computed in parts."""
+    return "first_index" in one.parameters
+
+
+def in_parts(method: Method, request: Request, batch_size: int, *, progress: bool = False) -> Plain:
+    """The answer as plain arrays or texts, so many rows at a time.
 
     Args:
-        bridge: A trained bridge.
-        n: Number of samples, >= 1.
-        cond: One condition per sample.
-        batch_size: Rows at a time.
-        how: Options of ``Bridge.sample``; must hold a ``seed``.
+        method: The method of the request.
+        request: What is asked for.
+        batch_size: Rows at a time, >= 1.
         progress: Show a bar if it takes more than a second.
     """
-    with _bar(n, "sample", progress) as bar:
-        return _rows(bridge, 0, n, cond, batch_size, how, bar)
+    with _bar(request, progress) as bar:
+        found = []
+        for first in range(0, request.n, batch_size):
+            found.append(plain_answer(request.part(first, batch_size).of(method), request.verb))
+            bar.update(min(batch_size, request.n - first))
+    return _joined(found)
 
 
-def sampled_by_processes(
-    folder: Path,
-    n: int,
-    cond: Tensor | None,
-    batch_size: int,
-    how: Mapping[str, Any],
-    processes: int,
-    *,
-    progress: bool = False,
-) -> Tensor:
-    """The same from several processes, each with its share of the samples and of the threads.
+def by_processes(request: Request, batch_size: int, processes: int, *, progress: bool = False) -> Plain:
+    """The same from several processes, each with its share of the rows and of the threads.
 
     Args:
-        folder: Folder of the saved bridge: every process reads it for itself.
-        n: As `sampled`.
-        cond: As `sampled`.
-        batch_size: As `sampled`.
-        how: As `sampled`.
-        processes: How many, >= 1; fewer are started where there are not enough samples.
-        progress: As `sampled`; counts the processes' shares.
+        request: What is asked for.
+        batch_size: Rows at a time in each.
+        processes: How many, >= 1; fewer are started where there are not enough rows.
+        progress: As `in_parts`; counts the processes' shares.
     """
-    share = -(-n // (processes * BLOCK)) * BLOCK  # parts begin where blocks of noise do: none is drawn twice
-    starts = range(0, n, share)
-    threads = max(1, torch.get_num_threads() // len(starts))
+    share = (
+        -(-request.n // (processes * BLOCK)) * BLOCK
+    )  # parts begin where blocks of noise do: none is drawn twice
+    parts = [request.part(first, share) for first in range(0, request.n, share)]
+    threads = max(1, torch.get_num_threads() // len(parts))
     # Fresh interpreters: a forked one would inherit PyTorch's threads in an undefined state.
     context = multiprocessing.get_context("spawn")
-    with _bar(n, "sample", progress) as bar, ProcessPoolExecutor(len(starts), mp_context=context) as pool:
-        jobs = [
-            pool.submit(
-                _share,
-                folder,
-                first,
-                min(share, n - first),
-                None if cond is None else cond[first : first + share].numpy(),
-                batch_size,
-                dict(how),
-                threads,
-            )
-            for first in starts
-        ]
+    with _bar(request, progress) as bar, ProcessPoolExecutor(len(parts), mp_context=context) as pool:
+        jobs = {pool.submit(_share, part, batch_size, threads): part for part in parts}
         for job in as_completed(jobs):
-            bar.update(len(job.result()))
-        return torch.cat([torch.from_numpy(job.result()) for job in jobs])
+            job.result()
+            bar.update(jobs[job].n)
+        return _joined([job.result() for job in jobs])
 
 
-def scored(
-    bridge: Bridge,
-    points: Tensor,
-    cond: Tensor | None,
-    batch_size: int,
-    how: Mapping[str, Any],
-    *,
-    progress: bool = False,
-) -> Tensor:
-    """Log densities of ``points (n, *D)`` under a bridge, ``(n,)``.
-
-    Args:
-        bridge: A trained bridge.
-        points: Points at t = 1.
-        cond: One condition per point.
-        batch_size: Points at a time.
-        how: Options of ``Bridge.log_prob``.
-        progress: Show a bar if it takes more than a second, and that of a leg that must be trained.
-    """
-    parts = []
-    with _bar(len(points), "point", progress) as bar:
-        for first in range(0, len(points), batch_size):
-            rows = slice(first, first + batch_size)
-            given = None if cond is None else cond[rows]
-            own: dict[str, Any] = {"cond": given, "first_index": first, "details": True, "progress": progress}
-            parts.append(bridge.log_prob(points[rows], **own, **how).log_prob)
-            bar.update(len(parts[-1]))
-    return torch.cat(parts)
-
-
-def _share(
-    folder: Path, first: int, count: int, cond: Any, batch_size: int, how: dict[str, Any], threads: int
-) -> Any:
-    """In a process of its own: arrays in, array out, since these travel between processes as they are."""
+def _share(request: Request, batch_size: int, threads: int) -> Plain:
+    """A part in a process of its own: arrays and texts come back, since these travel as they are."""
     torch.set_num_threads(threads)
-    given = None if cond is None else torch.from_numpy(cond)
-    with _bar(count, "sample", shown=False) as bar:
-        return _rows(Bridge.load(folder), first, count, given, batch_size, how, bar).numpy()
+    return in_parts(load(request.folder), request, batch_size)
 
 
-def _rows(
-    bridge: Bridge,
-    first: int,
-    count: int,
-    cond: Tensor | None,
-    batch_size: int,
-    how: Mapping[str, Any],
-    bar: "tqdm[Any]",
-) -> Tensor:
-    parts = [
-        bridge.sample(
-            min(batch_size, count - done),
-            cond=None if cond is None else cond[done : done + batch_size],
-            first_index=first + done,
-            details=True,
-            progress=lambda rows, done=done: bar.update(done + rows - bar.n),
-            **how,
-        ).x
-        for done in range(0, count, batch_size)
-    ]
-    return torch.cat(parts)
+def _has_rows(value: Any, n: int) -> bool:
+    """Whether a value has one entry for each row, rather than being one for all."""
+    return not isinstance(value, int | float | str | Method) and n > 1 and count(value) == n
 
 
-def _bar(total: int, unit: str, shown: bool) -> "tqdm[Any]":
-    return tqdm(total=total, unit=unit, delay=1.0, dynamic_ncols=True, disable=not shown)
+def _joined(parts: list[Plain]) -> Plain:
+    if isinstance(parts[0], list):
+        return [line for part in parts for line in part]
+    first: Any = parts[0]
+    return {name: np.concatenate([part[name] for part in parts]) for name in first}
+
+
+def _bar(request: Request, shown: bool) -> Any:
+    return tqdm(
+        total=request.n, unit="row", delay=1.0, disable=not shown, desc=request.verb.replace("_", "-")
+    )

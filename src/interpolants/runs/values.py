@@ -16,7 +16,7 @@
     model = { run = "runs/digits", task = "generate" }         # or of another run
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,8 @@ from interpolants.foundations.extras import require
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.registry import build, find_card, kinds, names
 from interpolants.framework.method import load
-from interpolants.framework.roles import Role
-from interpolants.runs.files import read_table, read_texts
+from interpolants.framework.roles import Role, take
+from interpolants.runs.files import labels_if_whole, read_table, read_texts
 
 Parts = Mapping[str, Tensor]
 
@@ -67,6 +67,8 @@ class Value:
         labels: Labels of its rows, if it came with some.
         parts: Rows of its own train and test part, if it came with a split.
         truth: The exact distribution or process behind it, if known.
+        kept: Which rows of its file it has, truth values; None for all.
+        limit: Most rows that were asked for; None for all.
     """
 
     value: Any
@@ -74,6 +76,8 @@ class Value:
     labels: Tensor | None = None
     parts: Parts | None = None
     truth: Any = None
+    kept: Tensor | None = None
+    limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,50 @@ def read_values(tables: Mapping[str, Any], place: Place) -> dict[str, Value]:
     for role in sorted(tables, key=lambda role: _depends(tables[role])):
         place.found[role] = read_value(role, tables[role], place)
     return {role: place.found[role] for role in tables}
+
+
+def aligned(values: Mapping[str, Value], roles: Iterable[Role]) -> dict[str, Value]:
+    """Values of one axis without the rows that one of their files leaves out, so that rows stay together.
+
+    A limit on one of them holds for all. Conditions from a file of whole numbers are labels.
+
+    Args:
+        values: Values by role.
+        roles: The roles.
+    """
+    known = {role.name: role for role in roles}
+    found = {role: _as_role(value, known.get(role)) for role, value in values.items()}
+    for axis in {role.axis for role in known.values() if role.axis}:
+        group = {name: found[name] for name in found if name in known and known[name].axis == axis}
+        masks = [value.kept for value in group.values() if value.kept is not None]
+        if masks and len({len(mask) for mask in masks}) == 1:
+            group = {name: _without(value, torch.stack(masks).all(0)) for name, value in group.items()}
+        limits = [value.limit for value in group.values() if value.limit is not None]
+        found |= {name: _first(value, min(limits)) for name, value in group.items()} if limits else group
+    return found
+
+
+def _as_role(value: Value, role: Role | None) -> Value:
+    """A file's numbers as labels, where they are whole and the role takes such."""
+    of_file = role is not None and role.kind in ("condition", "labels") and isinstance(value.value, Tensor)
+    return replace(value, value=labels_if_whole(value.value)) if of_file else value
+
+
+def _without(value: Value, kept: Tensor) -> Value:
+    """The rows of a value that are kept; unchanged where it has been cut already."""
+    own = torch.ones_like(kept) if value.kept is None else value.kept
+    if value.kept is None and len(value.value) != len(kept):
+        return value
+    return replace(_rows_of(value, kept[own][: len(value.value)].nonzero()[:, 0]), kept=kept)
+
+
+def _first(value: Value, limit: int) -> Value:
+    return value if value.parts is not None else _rows_of(value, slice(limit))
+
+
+def _rows_of(value: Value, rows: Any) -> Value:
+    labels = None if value.labels is None else value.labels[rows]
+    return replace(value, value=take(value.value, rows), labels=labels)
 
 
 def _depends(table: Any) -> bool:
@@ -141,7 +189,7 @@ def _file(who: str, table: Mapping[str, Any], place: Place) -> Value:
     }
     found = read_table(table["file"], who, exact=role.exact, **options)
     source = Source(table["file"], f"file {table['file']}", notes=found.notes)
-    return Value(found.x, source, found.labels)
+    return Value(found.x, source, found.labels, kept=found.kept, limit=table.get("limit"))
 
 
 def _table(who: str, table: Mapping[str, Any]) -> Value:

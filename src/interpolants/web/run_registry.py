@@ -5,19 +5,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.errors import invalid
 from interpolants.foundations.storage import MANIFEST
 from interpolants.framework.method import MODEL, load
 from interpolants.framework.stored import is_tree, method_id
 from interpolants.runs.commands import address
+from interpolants.runs.models import CONFIG, no_run
 from interpolants.runs.recipe import Recipe, TaskTables
-from interpolants.runs.recipe_files import CONFIG, RecipeFolder
+from interpolants.runs.recipe_files import RecipeFolder
 from interpolants.runs.recipe_run import CellWork, RecipeRun
 from interpolants.runs.run_answers import RunAnswers
 from interpolants.web.runs import Shown
 
 # Settings of runs before methods had one form.
-_EARLIER = "config.json"
 
 
 def open_runs(folders: Sequence[Path]) -> list[Shown]:
@@ -71,12 +71,6 @@ def _check_method(folder: Path) -> None:
 
 def _refuse(folder: Path) -> NoReturn:
     """Say what a folder is that holds neither a run nor a method."""
-    if (folder / _EARLIER).is_file():
-        remedy = "Read it with interpolants 0.1.0 of commit f653ca4 or earlier, or run its recipe again."
-        got = f"{_EARLIER}, written before methods had one form"
-        raise invalid("explorer", f"{folder} must hold a run of a recipe", got, remedy)
     if (folder / MANIFEST).is_file():
         load(folder)  # refuses, and says what reads it
-    beside = [place.name for place in folder.parent.glob("*") if place.is_dir()]
-    remedy = nearest(folder.name, beside) if beside and not folder.exists() else "Check the path."
-    raise invalid("explorer", "the folder must be one of a run, or of a saved method", str(folder), remedy)
+    raise no_run("explorer", "must be the folder of a run or of a saved method", folder)

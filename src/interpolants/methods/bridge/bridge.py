@@ -22,7 +22,6 @@ from interpolants.methods.bridge.bridge_fit import as_float32
 from interpolants.methods.bridge.densities import FramedDensity, train_leg
 from interpolants.methods.bridge.examined import ExaminedBridge
 from interpolants.methods.bridge.noise_level import choose_level
-from interpolants.methods.parts.choices import check_options
 from interpolants.methods.parts.start_points import Pool, draw_base
 
 
@@ -77,7 +76,7 @@ class Bridge(ExaminedBridge):
 
     # --- sampling
 
-    @capability(like="x1")
+    @capability(like="x1", passes=run_dynamics)
     def sample(
         self,
         n: int,
@@ -123,7 +122,7 @@ class Bridge(ExaminedBridge):
         done = self._run(start, eps, reverse, seed, target, first_index, options)
         return done if details else done.x
 
-    @capability(reads={"x": "x1"}, like="x")
+    @capability(reads={"x": "x1"}, like="x", passes=run_dynamics)
     def transport(
         self,
         x: Tensor,
@@ -170,7 +169,6 @@ class Bridge(ExaminedBridge):
         first: int,
         options: dict[str, Any],
     ) -> Samples:
-        check_options("Bridge", options, run_dynamics)
         fields, cond = target
         settings = {
             "eps": self._level(eps),
@@ -262,12 +260,13 @@ class Bridge(ExaminedBridge):
 
     # --- likelihood
 
-    @capability(reads={"x": "x1"}, like="x")
+    @capability(reads={"x": "x1"}, like="x", passes=flow_log_prob)
     def log_prob(
         self,
         x: Tensor,
         *,
         cond: Tensor | None = None,
+        first_index: int = 0,
         details: bool = False,
         leg: Any = None,
         progress: bool = False,
@@ -282,6 +281,7 @@ class Bridge(ExaminedBridge):
         Args:
             x: Points ``(n, *D)`` in data units.
             cond: As in :meth:`sample`.
+            first_index: As in :meth:`sample`, for the probes of an estimated divergence.
             details: Return ``likelihood.LogProb`` instead of the plain array.
             leg: A fitted bridge to rho0 to use, or settings for the one to train, e.g. ``{"steps": 5000}``.
             progress: Show a progress bar if the leg must be trained.
@@ -291,7 +291,6 @@ class Bridge(ExaminedBridge):
         Returns:
             ``(n,)`` in the kind of ``x``, or the details.
         """
-        check_options("Bridge.log_prob", options, flow_log_prob)
         if options.get("end", 1) != 1:
             remedy = (
                 "For the distribution of x0: likelihood.log_prob(bridge.fields, x, density of rho1, end=0)."
@@ -301,7 +300,8 @@ class Bridge(ExaminedBridge):
             options["eps"] = self._level(options["eps"])
         if leg is not None or self.density0() is None:
             self._take_leg(leg, progress)
-        done = flow_log_prob(self.fields, self._encode(x), self.density0(), cond=as_float32(cond), **options)
+        known = {"cond": as_float32(cond), "first_index": first_index, **options}
+        done = flow_log_prob(self.fields, self._encode(x), self.density0(), **known)
         volume = float(self.frame.log_volume(x[:1].double()))
         result = replace(done.shifted(volume), x=self._decode(done.x))
         return result if details else result.log_prob

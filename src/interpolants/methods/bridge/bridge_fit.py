@@ -121,6 +121,10 @@ class BridgeFit(Trained):
         options = {"progress": True, **options}
         return super().fit(**{name: value for name, value in given.items() if value is not None}, **options)
 
+    def answers_without(self, role: str) -> bool:
+        """With ``drop_condition`` it knows the fields without a condition too; ``cond0`` is for pairing alone."""
+        return role == "cond0" or self.drop_condition > 0
+
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Match the fields, then learn the leg if it was asked for."""
         choices.warn_about_loss_of_detail("Bridge", data["x1"], "x1")

@@ -9,9 +9,11 @@ from torch import Tensor
 from interpolants.fields.preconditioned import Preconditioned
 from interpolants.foundations.checks import whole
 from interpolants.foundations.randomness import generator
+from interpolants.framework.capabilities import capability
+from interpolants.framework.self_checks import CheckReport
 from interpolants.methods.bridge.bridge_fit import BridgeFit, encoded
 from interpolants.methods.bridge.held_out import Ends, Examples, examples_of
-from interpolants.methods.bridge.self_test import CheckReport, check_bridge
+from interpolants.methods.bridge.self_test import check_bridge
 from interpolants.methods.parts.start_points import Pool
 from interpolants.objectives.joint import joint_loss
 
@@ -62,6 +64,7 @@ class ExaminedBridge(BridgeFit):
                 generator=generator(seed, "loss at a time"),
             )
 
+    @capability()
     def check(self, *, n: int = 2000, seed: int = 0, eps: float = 0.5) -> CheckReport:
         """Test the trained bridge against itself and against its data."""
         pools = self.fitted_state("check")["pool0"], self.state["pool1"]

@@ -12,7 +12,6 @@ Samples: transported points against the data, ODE against SDE, there and back ag
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -25,6 +24,7 @@ from interpolants.foundations.errors import DivergedError
 from interpolants.foundations.ops import mean_event, sum_event
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.types import take_rows
+from interpolants.framework.self_checks import Check, CheckReport
 from interpolants.methods.parts.start_points import Pool, draw_base
 from interpolants.metrics.estimate import two_halves
 from interpolants.metrics.sliced_wasserstein import sliced_wasserstein
@@ -39,45 +39,6 @@ FLOORS = (2.0, 4.0)
 # A prediction below this share of its target, in mean square, need not have the right slope.
 NEGLIGIBLE = 0.05
 RETURN = (0.05, 0.2)
-
-
-@dataclass(frozen=True)
-class Check:
-    """One verdict.
-
-    Attributes:
-        name: What was tested.
-        verdict: ``"pass"``, ``"warn"`` or ``"fail"``.
-        value: The figure.
-        limit: What it may be for a pass.
-        message: In words, with the remedy if there is one.
-    """
-
-    name: str
-    verdict: str
-    value: float
-    limit: float
-    message: str
-
-
-@dataclass(frozen=True)
-class CheckReport:
-    """All verdicts on a bridge; print it for a table."""
-
-    checks: tuple[Check, ...]
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing failed."""
-        return all(check.verdict != "fail" for check in self.checks)
-
-    def __str__(self) -> str:
-        width = max(len(check.name) for check in self.checks)
-        rows = [
-            f"{check.verdict:<5} {check.name:<{width}} {check.value:>10.4g}  (limit {check.limit:.4g})  {check.message}"
-            for check in self.checks
-        ]
-        return "\n".join(rows)
 
 
 def check_bridge(

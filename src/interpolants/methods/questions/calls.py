@@ -1,6 +1,5 @@
 """How questions call methods that differ in their options, and how they find start points."""
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
@@ -27,22 +26,12 @@ MAKING = ("sample", "transport")
 
 def takes(method: Method, verb: str, option: str) -> bool:
     """Whether a verb of a method has an option by name."""
-    return option in capabilities_of(type(method))[verb].parameters
-
-
-def is_open(method: Method, verb: str) -> bool:
-    """Whether a verb passes further options on, and checks them itself."""
-    parameters = capabilities_of(type(method))[verb].parameters.values()
-    return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters)
+    return option in capabilities_of(type(method))[verb].options
 
 
 def options_for(method: Method, verb: str, options: Mapping[str, Any] | None) -> dict[str, Any]:
     """Those options that a verb of this method has; a rival may have fewer."""
-    every = dict(options or {})
-    if is_open(method, verb):
-        fixed = {"seed"} if not takes(method, verb, "seed") else set()
-        return {name: value for name, value in every.items() if name not in fixed}
-    return {name: value for name, value in every.items() if takes(method, verb, name)}
+    return {name: value for name, value in (options or {}).items() if takes(method, verb, name)}
 
 
 def unknown_option(method: Method, verbs: str | Sequence[str], options: Mapping[str, Any] | None) -> str:
@@ -54,9 +43,9 @@ def unknown_option(method: Method, verbs: str | Sequence[str], options: Mapping[
         options: The options.
     """
     able = [verb for verb in ([verbs] if isinstance(verbs, str) else verbs) if method.can(verb)]
-    known = sorted({name for verb in able for name in capabilities_of(type(method))[verb].parameters})
+    known = sorted({name for verb in able for name in capabilities_of(type(method))[verb].options})
     for name in options or {}:
-        if name not in known and not any(is_open(method, verb) for verb in able):
+        if name not in known:
             return f"{' and '.join(able)} take no option {name!r}. {nearest(name, known)}"
     return ""
 

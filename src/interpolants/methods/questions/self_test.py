@@ -2,22 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import ClassVar
 
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
 from interpolants.framework.scores import Finding
 from interpolants.framework.task import Task
 from interpolants.metrics.estimate import Estimate
-
-
-@runtime_checkable
-class Checked(Protocol):
-    """A method that tests itself."""
-
-    def check(self, *, n: int, seed: int) -> Any:
-        """A report with ``checks``."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +20,7 @@ class SelfTest(Question):
         seed: Seed of all draws.
     """
 
-    needs: ClassVar[str] = "sample"
+    needs: ClassVar[str] = "check"
     numbers: ClassVar[Mapping[str, About]] = {
         "failed": About("Checks that failed", floor_of="a method without a fault"),
         "warned": About("Checks with a warning", floor_of="a method without a fault"),
@@ -38,14 +29,9 @@ class SelfTest(Question):
     n: int = 2000
     seed: int = 0
 
-    def cannot(self, method: Method) -> str:
-        """A method without a test of its own."""
-        return "" if isinstance(method, Checked) else "it has no test of its own (check)."
-
     def measure(self, method: Method, task: Task) -> Measured:
         """Verdicts, counted, and a table of them with figures and words."""
-        assert isinstance(method, Checked)
-        checks = method.check(n=self.n, seed=self.seed).checks
+        checks = task.call(method, "check", n=self.n, seed=self.seed).checks
         values: dict[str, Number] = {
             "failed": float(sum(one.verdict == "fail" for one in checks)),
             "warned": float(sum(one.verdict == "warn" for one in checks)),

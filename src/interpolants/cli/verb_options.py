@@ -1,0 +1,140 @@
+"""Options of a verb's command, from the signature of the method's function and from the roles that it reads."""
+
+import inspect
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from interpolants.framework.capabilities import Capability
+    from interpolants.framework.method import Method
+    from interpolants.framework.roles import Role
+
+_PLAIN = (bool, int, float, str)
+# What every such command has beside the arguments of its function.
+_SHARED: dict[str, tuple[Any, Any]] = {
+    "out": (Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="File to write.")], None),
+    "key": (
+        Annotated[str | None, typer.Option("--key", help="Name of the array in an npz or safetensors file.")],
+        None,
+    ),
+    "force": (Annotated[bool, typer.Option("--force", help="Replace an existing file.")], False),
+    "quiet": (Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")], False),
+    "as_json": (Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")], False),
+}
+# And those of functions whose answers can be computed in parts.
+_IN_PARTS: dict[str, tuple[Any, Any]] = {
+    "batch_size": (
+        Annotated[
+            int, typer.Option("--batch-size", min=1, help="Rows at a time; changes memory, not results.")
+        ],
+        10_000,
+    ),
+    "nproc": (
+        Annotated[int, typer.Option("--nproc", min=1, max=256, help="Processes; changes time, not results.")],
+        1,
+    ),
+}
+# Arguments that a command line does not offer: it shows bars unless it is quiet, and writes plain arrays.
+_HIDDEN = ("progress", "details", "differentiable", "return_path", "first_index")
+
+
+def command_options(
+    method: "Method", one: "Capability", *, cuttable: bool
+) -> tuple[dict[str, tuple[Any, Any]], dict[str, "Role"]]:
+    """Options by name, each as annotation and default, and the roles among them."""
+    roles = {role.name: role for role in one.roles(method)}
+    from interpolants.framework.capabilities import leading_arguments
+
+    about = _arguments(one.passes) | _arguments(one.call)
+    leading = leading_arguments(one.verb)
+    options = {name: _role_option(role, leads=name in leading) for name, role in roles.items()}
+    for name, parameter in one.options.items():
+        if (
+            name not in roles
+            and name not in _HIDDEN
+            and (found := _plain_option(parameter, about)) is not None
+        ):
+            options[name] = found
+    return options | _SHARED | (_IN_PARTS if cuttable else {}), roles
+
+
+def signature_of(options: Mapping[str, tuple[Any, Any]]) -> inspect.Signature:
+    """The signature that typer makes a command of."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    listed = [
+        inspect.Parameter(n, keyword, default=default, annotation=a) for n, (a, default) in options.items()
+    ]
+    return inspect.Signature(listed)
+
+
+def told_by(one: "Capability") -> str:
+    """What a capability does: its docstring up to the arguments."""
+    return (inspect.getdoc(one.call) or "").partition("\n\nArgs:")[0].partition("\n\nReturns:")[0]
+
+
+def _arguments(function: Any) -> dict[str, str]:
+    """Arguments of a function -> what its docstring says of them, on one line each."""
+    doc = (inspect.getdoc(function) or "") if function is not None else ""
+    _, _, listed = doc.partition("\nArgs:\n")
+    found: dict[str, str] = {}
+    name = ""
+    for line in listed.split("\n\n")[0].splitlines():
+        if line.startswith("    ") and not line.startswith("     "):
+            name, _, text = line.strip().partition(": ")
+            found[name] = text
+        elif name:
+            found[name] += f" {line.strip()}"
+    return found
+
+
+def is_literal(parameter: inspect.Parameter) -> bool:
+    """Whether an argument takes values of several types, so that a word of the command line must be read as one."""
+    return parameter.annotation is Any
+
+
+def plain_kind(annotation: Any) -> Any:
+    """The type of a plain option, from its annotation; None for what a command line cannot hold."""
+    if annotation is Any:
+        return str
+    if annotation in _PLAIN:
+        return annotation
+    parts = typing.get_args(annotation)
+    if typing.get_origin(annotation) is tuple:
+        return annotation if all(part in _PLAIN for part in parts) else None
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+        return next((kind for kind in parts if kind in _PLAIN), None)
+    return None
+
+
+def _role_option(role: "Role", *, leads: bool = False) -> tuple[Any, Any]:
+    about = role.about or f"File with {role.name}."
+    if role.optional and leads:  # a place of its own, which may be left empty
+        return Annotated[str | None, typer.Argument(metavar=f"[{role.name.upper()}_FILE]", help=about)], None
+    if not role.optional:
+        return Annotated[
+            str, typer.Argument(metavar=f"{role.name.upper()}_FILE", help=about)
+        ], inspect.Parameter.empty
+    names = [f"--{role.name.replace('_', '-')}", *(["--label"] if role.name == "cond" else [])]
+    words = " Or one value for all rows." if role.kind == "condition" else ""
+    return Annotated[str | None, typer.Option(*names, help=about + words)], None
+
+
+def _plain_option(parameter: inspect.Parameter, about: Mapping[str, str]) -> tuple[Any, Any] | None:
+    kind = plain_kind(parameter.annotation)
+    if kind is None:
+        return None
+    word = parameter.name.replace("_", "-")
+    names = [f"--{word}/--no-{word}" if kind is bool else f"--{word}", *(["-n"] if word == "n" else [])]
+    told = about.get(parameter.name, "").partition(". ")[0]
+    if parameter.default is parameter.empty:
+        return Annotated[kind, typer.Option(*names, help=told)], inspect.Parameter.empty
+    default = parameter.default
+    if is_literal(parameter):
+        shown = None if default is None else str(default)
+        return Annotated[str | None, typer.Option(*names, metavar="VALUE", help=told)], shown
+    return Annotated[kind | None if default is None else kind, typer.Option(*names, help=told)], default

@@ -1,0 +1,42 @@
+"""Verdicts of a method on itself: what was tested, the figure, its limit, and what it means."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Check:
+    """One verdict.
+
+    Attributes:
+        name: What was tested.
+        verdict: ``"pass"``, ``"warn"`` or ``"fail"``.
+        value: The figure.
+        limit: What it may be for a pass.
+        message: In words, with the remedy if there is one.
+    """
+
+    name: str
+    verdict: str
+    value: float
+    limit: float
+    message: str
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """All verdicts of a method on itself; print it for a table."""
+
+    checks: tuple[Check, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed."""
+        return all(check.verdict != "fail" for check in self.checks)
+
+    def __str__(self) -> str:
+        width = max(len(check.name) for check in self.checks)
+        rows = [
+            f"{check.verdict:<5} {check.name:<{width}} {check.value:>10.4g}  (limit {check.limit:.4g})  {check.message}"
+            for check in self.checks
+        ]
+        return "\n".join(rows)

@@ -1,0 +1,41 @@
+"""Recipe of a bridge between a user's own sample sets: `recipes/my_files.toml` with their files and settings."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from interpolants.runs.overrides import parse
+from interpolants.runs.recipes import recipes
+from interpolants.runs.settings_files import read_settings
+
+_TEMPLATE = "my_files"
+
+
+def own_tables(
+    roles: Mapping[str, str | None],
+    *,
+    overrides: Iterable[str] = (),
+) -> dict[str, Any]:
+    """Tables of a recipe.
+
+    Args:
+        roles: Files of ``x0``, ``x1`` and ``cond``; None for those that there are not. Without x0 the bridge starts
+            from a Gaussian. ``"labels"`` as ``cond`` takes the labels that came with x1.
+        overrides: Changes that come later; those of ``[data]`` say which roles there are.
+    """
+    tables: dict[str, Any] = read_settings(recipes()[_TEMPLATE])
+    given = {role: file for role, file in roles.items() if file is not None}
+    if given.get("cond") == "labels":
+        given["cond"] = {"labels_of": "x1"}  # type: ignore[assignment]
+    later = {words[1] for words, _ in map(parse, overrides) if words[0] == "data" and len(words) > 1}
+    tables |= {"data": given, "title": f"{given.get('x0', 'Gaussian')} to {given.get('x1', 'data')}"}
+    if not {"x0"} & (given.keys() | later):
+        _from_noise(tables)
+    return tables
+
+
+def _from_noise(tables: dict[str, Any]) -> None:
+    """A one-sided path; nothing to be left unchanged, and no density of x0 to be learnt."""
+    tables["method"] |= {"path": "one_sided_linear"}
+    tables["method"].pop("leg", None)
+    for question in tables["ask"]:
+        question["rivals"] = [rival for rival in question.get("rivals", ()) if rival != "unchanged"]

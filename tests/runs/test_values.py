@@ -1,0 +1,168 @@
+"""Data of recipes: splits that stay pairs, labels, conditions, processes, and files that do not fit."""
+
+import numpy as np
+import pytest
+import torch
+
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.runs.files import check_free, write_table
+from interpolants.runs.recipe import make_method, make_recipe, make_task
+from interpolants.runs.values import Place
+
+
+def read(method=None, split=None, seed=0, **data):
+    """The task of a recipe, and its values."""
+    own = {"kind": "bridge", "path": "linear" if "x0" in data else "one_sided_linear", **(method or {})}
+    recipe = make_recipe({"data": data, "method": own, **({"split": split} if split else {})})
+    (tables,) = recipe.tasks
+    return make_task(tables, make_method(tables, seed), Place(seed=seed))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_rows_are_split_without_overlap_and_pairs_stay_pairs(folder):
+    rows = np.arange(100.0, dtype=np.float32)[:, None]
+    np.save("a.npy", rows)
+    np.save("b.npy", rows + 1000)
+    task, _ = read({"coupling": "paired"}, {"test": 0.3}, x0="a.npy", x1="b.npy")
+    assert (len(task.train["x1"]), len(task.test["x1"])) == (70, 30)
+    every = torch.cat([torch.as_tensor(part["x1"]) for part in (task.train, task.test)])
+    assert torch.equal(every.sort(0).values.float(), torch.tensor(rows) + 1000)
+    assert torch.equal(torch.as_tensor(task.train["x0"]) + 1000, torch.as_tensor(task.train["x1"]))
+
+
+def test_labels_from_a_column_an_array_and_a_file_follow_their_rows(folder):
+    x = np.arange(40.0)
+    labels = (x % 3).astype(int)
+    lines = [f"{a},{-a},{k}" for a, k in zip(x, labels, strict=True)]
+    (folder / "t.csv").write_text("u,v,kind\n" + "\n".join(lines))
+    np.savez("t.npz", x=np.stack([x, -x], 1).astype(np.float32), kind=labels)
+    np.save("kind.npy", labels)
+    np.save("x.npy", np.stack([x, -x], 1).astype(np.float32))
+    follows = {"labels_of": "x1"}
+    table, _ = read(x1={"file": "t.csv", "labels": "kind"}, cond=follows)
+    array, _ = read(x1={"file": "t.npz", "key": "x", "labels": "kind"}, cond=follows)
+    beside, _ = read(x1="x.npy", cond="kind.npy")
+    for task in (table, array, beside):
+        for part in (task.train, task.test):
+            rows, cond = torch.as_tensor(part["x1"])[:, 0], torch.as_tensor(part["cond"]).reshape(-1)
+            assert torch.equal(cond.long(), rows.long() % 3)
+    only, _ = read(x1={"file": "t.csv", "columns": ["v"]})
+    assert only.train["x1"].shape == (32, 1)
+
+
+def test_digits_keep_their_split_and_problems_follow_the_seed():
+    task, values = read(x0={"dataset": "digits", "classes": [3]}, x1={"dataset": "digits", "classes": [8]})
+    assert len(task.train["x0"]) + len(task.test["x0"]) == 183
+    assert values["x0"].source.name == "digits, class 3"
+    draws = {"problem": "moons", "n": 50, "noise": 0.2}
+    (one, values), (two, _), (other, _) = read(x1=draws), read(x1=draws), read(seed=1, x1=draws)
+    assert torch.equal(one.train["x1"], two.train["x1"])
+    assert not torch.equal(one.train["x1"], other.train["x1"])
+    assert values["x1"].truth.noise == 0.2
+
+
+def test_what_follows_is_a_step_of_the_process_row_by_row():
+    task, values = read(
+        {"coupling": "paired"}, x0={"problem": "rotating_mixture", "n": 400}, x1={"follows": "x0"}
+    )
+    process = values["x0"].truth
+    for part in (task.train, task.test):
+        gaps = (part["x1"].double()[:, None] - process.centres(part["x0"].double())).square().sum(2)
+        # the noise around the nearest branch has variance tau^2 in each of two coordinates
+        assert float(gaps.min(1).values.mean()) < 2.5 * process.tau**2
+    with pytest.raises(InvalidInputError, match="it can follow only states of a known process, got moons"):
+        read({"coupling": "paired"}, x0={"problem": "moons", "n": 100}, x1={"follows": "x0"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"x1": "none.npy"}, r"data\.x1: the file must exist, got none\.npy"),
+        ({"x1": "nan.csv"}, r"data\.x1: nan\.csv: values must be finite, got 1 of 20 rows"),
+        ({"x1": "words.csv"}, r"data\.x1: words\.csv: column 'a' must be numeric, got 'x' in row 2"),
+        ({"x1": "ragged.csv"}, r"data\.x1: ragged\.csv: every line must have 2 cells"),
+        ({"x1": "scalar.npy"}, r"data\.x1: scalar\.npy: the array must have a dimension of samples"),
+        ({"x1": "objects.npy"}, r"data\.x1: objects\.npy must be a NumPy file of plain numbers"),
+        ({"x1": "two.npy", "cond": "three.npy"}, r"must have 20 rows.*30|20.*30"),
+        ({"x1": "two.npy", "cond": {"labels_of": "x1"}}, r"x1 must have come with labels, got two\.npy"),
+        ({"x1": "two.npy", "cond": {"labels_of": "x2"}}, r"labels_of must name another role .* got 'x2'"),
+        (
+            {"x1": {"file": "two.npy", "columns": ["a"]}},
+            r"columns can be chosen in a table with a header only",
+        ),
+        (
+            {"x1": {"file": "good.csv", "columns": ["aa"]}},
+            r"the column must be in the table, got 'aa'. Did you",
+        ),
+        ({"x1": {"file": "good.csv", "labels": "b"}}, r"column 'b': labels must be whole numbers >= 0"),
+        ({"x1": {"dataset": "digit"}}, r"name must be one of .*, got 'digit'\. Did you mean 'digits'"),
+        (
+            {"x1": {"dataset": "digits", "classes": [3, 11]}},
+            r"classes must be labels of 'digits', got \[11\]",
+        ),
+        ({"x1": {"problem": "moons", "nois": 1}}, r"got 'nois'\. Did you mean 'noise'"),
+        ({"x1": {"problem": "moons", "noise": -1}}, r"noise"),
+        ({"x3": "two.npy", "x1": "two.npy"}, r"data\.x3: it must be a role of bridge, got 'x3'"),
+    ],
+)
+def test_what_does_not_fit_is_refused(folder, settings, message):
+    good = [f"{a},{a + 0.5}" for a in range(20)]
+    (folder / "good.csv").write_text("a,b\n" + "\n".join(good))
+    (folder / "nan.csv").write_text("a,b\n" + "\n".join([*good[:7], "nan,1", *good[8:]]))
+    (folder / "words.csv").write_text("a,b\n" + "\n".join([*good[:2], "x,1", *good[3:]]))
+    (folder / "ragged.csv").write_text("a,b\n" + "\n".join([*good, "1,2,3"]))
+    np.save("scalar.npy", np.float32(1))
+    np.save("objects.npy", np.array([{}, []], dtype=object), allow_pickle=True)
+    np.save("two.npy", np.random.default_rng(0).normal(size=(20, 2)))
+    np.save("three.npy", np.random.default_rng(0).normal(size=(30, 3)))
+    with pytest.raises(InvalidInputError, match=message):
+        read(**settings)
+
+
+def test_rows_with_gaps_are_left_out_of_labels_and_conditions_too(folder):
+    x, labels = np.arange(80.0).reshape(40, 2), np.arange(40) % 7
+    x[[3, 20], 1] = np.nan
+    np.savez("gaps.npz", x=x, labels=labels)
+    np.save("labels.npy", labels)
+    file = {"file": "gaps.npz", "key": "x", "drop_nan": True, "limit": 30}
+    named, _ = read(x1={**file, "labels": "labels"}, cond={"labels_of": "x1"})
+    beside, _ = read(x1=file, cond="labels.npy")
+    for task in (named, beside):
+        rows = torch.as_tensor(task.train["x1"])[:, 0] / 2
+        assert torch.equal(torch.as_tensor(task.train["cond"]).reshape(-1).long(), rows.long() % 7)
+        assert len(task.train["cond"]) + len(task.test["cond"]) == 30
+
+
+def test_pairs_with_gaps_on_both_sides_stay_pairs(folder):
+    """Each file leaves out one row, so that the numbers of rows agree by chance."""
+    x = np.arange(80.0).reshape(40, 2)
+    one, two = x.copy(), x + 1000
+    one[3, 1], two[20, 0] = np.nan, np.nan
+    np.save("one.npy", one)
+    np.save("two.npy", two)
+    files = {"x0": {"file": "one.npy", "drop_nan": True}, "x1": {"file": "two.npy", "drop_nan": True}}
+    task, _ = read({"coupling": "paired"}, **files)
+    assert len(task.train["x0"]) + len(task.test["x0"]) == 38
+    assert torch.equal(torch.as_tensor(task.train["x0"]) + 1000, torch.as_tensor(task.train["x1"]))
+
+
+def test_a_file_is_written_whole_and_never_over_another(folder):
+    x = np.random.default_rng(0).normal(size=(5, 2)).astype(np.float32)
+    for name in ("s.npz", "s.csv", "s.npy", "s.safetensors"):
+        write_table(name, {"x": x, "label": np.arange(5)})
+        with pytest.raises(InvalidInputError, match="must not exist"):
+            write_table(name, {"x": x})
+    table = np.genfromtxt("s.csv", delimiter=",", names=True)
+    assert table.dtype.names == ("x_0", "x_1", "label")
+    assert np.array_equal(table["x_1"].astype(np.float32), x[:, 1])
+    with np.load("s.npz") as stored:
+        assert np.array_equal(stored["x"], x)
+        assert np.array_equal(stored["label"], np.arange(5))
+    assert sorted(path.name for path in folder.iterdir()) == ["s.csv", "s.npy", "s.npz", "s.safetensors"]
+    with pytest.raises(InvalidInputError, match="must end in"):
+        check_free(folder / "s.pt")
