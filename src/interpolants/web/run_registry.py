@@ -73,4 +73,4 @@ def _refuse(folder: Path) -> NoReturn:
     """Say what a folder is that holds neither a run nor a method."""
     if (folder / MANIFEST).is_file():
         load(folder)  # refuses, and says what reads it
-    raise no_run("explorer", "must be the folder of a run or of a saved method", folder)
+    raise no_run("explorer", "the folder must be one of a run, or of a saved method", folder)
