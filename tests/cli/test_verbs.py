@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 import interpolants
 from interpolants.cli.app import app
-from interpolants.methods import FlowMap
+from interpolants.methods import ExactGP, FlowMap
 
 RUN = CliRunner()
 
@@ -101,3 +101,27 @@ def test_the_cards_verbs_are_the_capabilities_of_their_classes():
         if card.kind == "method":
             entry = card.load_entry()
             assert sorted(card.verbs) == sorted(capabilities_of(entry)), card.id
+
+
+def test_predictions_are_a_table_and_switches_can_be_turned_off(folder):
+    import pandas
+
+    x = torch.rand(40, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    table = pandas.DataFrame(x.numpy(), columns=["place", "time"])
+    level = pandas.Series(np.sin(5 * x[:, 0].numpy()), name="level")
+    model = ExactGP(steps=3).fit(table, level)
+    model.save(folder / "gp")
+    table.iloc[:4, ::-1].to_csv(folder / "new.csv", index=False)
+    for words, noise in (([], True), (["--no-noise"], False)):
+        out = folder / f"predicted-{noise}.csv"
+        ask = ["predict", str(folder / "gp"), str(folder / "new.csv"), "-o", str(out), *words]
+        done = RUN.invoke(app, ask)
+        assert done.exit_code == 0, done.output
+        found, expected = pandas.read_csv(out), model.predict(table[:4], noise=noise)
+        assert list(found.columns) == ["level_mean", "level_std", "level_0.05", "level_0.95"]
+        assert np.allclose(found["level_std"], expected.std)
+        assert np.allclose(found["level_0.95"], expected.quantile(0.95))
+    table.to_csv(folder / "many.csv", index=False)
+    done = RUN.invoke(app, ["predict", str(folder / "gp"), str(folder / "many.csv")])
+    assert done.output.split()[:4] == ["level_mean", "level_std", "level_0.05", "level_0.95"]
+    assert "and 28 more rows" in done.output

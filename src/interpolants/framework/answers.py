@@ -147,22 +147,27 @@ class Predictive:
             log_weight=torch.cat(weights, 1) if weights else None,
         )
 
+    def columns(self, levels: Sequence[float] = (0.05, 0.95)) -> dict[str, Tensor]:
+        """Mean, standard deviation and quantiles of each column ``(N,)``, named e.g. ``y_mean``, ``y_std``, ``y_0.05``.
+
+        Args:
+            levels: Probabilities of the quantiles, in (0, 1).
+        """
+        width = self.loc.shape[-1]
+        named = len(self.given.columns) == width
+        names = list(self.given.columns) if named else [f"y{i}" for i in range(width)]
+        plain = replace(self, given=_PLAIN)
+        found = {"mean": plain.mean, "std": plain.std} | {f"{p:g}": plain.quantile(p) for p in levels}
+        return {f"{name}_{what}": x[:, i] for i, name in enumerate(names) for what, x in found.items()}
+
     def table(self, levels: Sequence[float] = (0.05, 0.95)) -> Any:
-        """A DataFrame with mean, standard deviation and quantiles of each column, named e.g. ``y_mean``, ``y_0.05``.
+        """A DataFrame with the :meth:`columns` and the row labels of what was asked for.
 
         Args:
             levels: Probabilities of the quantiles, in (0, 1).
         """
         pandas = require("pandas", by="Predictive.table")
-        width = self.loc.shape[-1]
-        names = (
-            list(self.given.columns) if len(self.given.columns) == width else [f"y{i}" for i in range(width)]
-        )
-        plain = replace(self, given=_PLAIN)
-        found = {"mean": plain.mean, "std": plain.std} | {f"{p:g}": plain.quantile(p) for p in levels}
-        columns = {
-            f"{name}_{what}": x[:, i].numpy() for i, name in enumerate(names) for what, x in found.items()
-        }
+        columns = {name: x.numpy() for name, x in self.columns(levels).items()}
         index = self.given.index if self.given.container == "pandas" else None
         fits = index is not None and len(index) == self.loc.shape[1]
         return pandas.DataFrame(columns, index=index if fits else None)

@@ -64,7 +64,7 @@ def plain_answer(answer: Any, verb: str = "x") -> Plain:
     if isinstance(answer, Mapping):
         return {name: _array(part) for name, part in answer.items()}
     if isinstance(answer, Predictive):
-        return {"mean": _array(answer.mean), "std": _array(answer.std)}
+        return {name: _array(x) for name, x in answer.columns().items()}
     array = _array(answer.x if isinstance(answer, Ensemble | Samples) else answer)
     return {verb if array.ndim == 1 else "x": array}
 
@@ -130,9 +130,11 @@ def tell(answer: Any, out: Path | None, verb: str = "x") -> str:
     if isinstance(answer, list):
         return f"{len(answer)} items{where}"
     arrays = _arrays(answer, verb)
+    if isinstance(answer, Predictive) and out is None:
+        return _rows(arrays)
     told = ", ".join(f"{name} {tuple(value.shape)}" for name, value in arrays.items()) + where
     first = next(iter(arrays.values()))
-    if first.ndim == 1 and len(first) > 1:
+    if first.ndim == 1 and len(first) > 1 and not isinstance(answer, Predictive):
         told += f"; mean {first.mean():.6g} ± {first.std(ddof=1) / len(first) ** 0.5:.2g}"
     if out is not None:
         return told
@@ -140,6 +142,16 @@ def tell(answer: Any, out: Path | None, verb: str = "x") -> str:
         return f"{told}\n{summary}"
     with np.printoptions(precision=5, threshold=40, edgeitems=3):
         return f"{told}\n{first}"
+
+
+def _rows(arrays: Mapping[str, np.ndarray[Any, Any]], most: int = 12) -> str:
+    """Columns side by side, the first rows."""
+    width = max(12, *(len(name) + 1 for name in arrays))
+    lines = ["".join(f"{name:>{width}}" for name in arrays)]
+    rows = list(zip(*(array[:most].tolist() for array in arrays.values()), strict=True))
+    lines += ["".join(f"{value:>{width}.5g}" for value in row) for row in rows]
+    left = len(next(iter(arrays.values()))) - len(rows)
+    return "\n".join([*lines, *([f"... and {left} more rows; --out writes them all"] if left else [])])
 
 
 def as_json(answer: Any, out: Path | None, verb: str = "x") -> dict[str, Any]:
