@@ -506,11 +506,11 @@ def test_pictures_for_the_docs(browser, trained, tmp_path):
             "explorer_run",
             "run",
             {"run": 0, "eps": "0, 0.5, 2", "n": 1000},
-            ("errors",),
-            ".cards section:nth-of-type(3)",
+            ("errors", "likelihood"),
+            "#numbers-box",
         ),
         ("explorer_images", "run", back, (), "main"),
-        ("explorer_compare", "compare", {"n": 1000}, ("errors",), ".cards section:nth-of-type(4)"),
+        ("explorer_compare", "compare", {"n": 1000}, ("errors", "likelihood"), "#numbers-box"),
     ]
     with served(*runs) as address:
         for name, place, settings, measured, until in shots:
