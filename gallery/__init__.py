@@ -32,6 +32,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "heat",
         "cells",
         "differentiation",
+        "unseen_days",
     ),
     "Tables, sound, text": (
         "flights",
