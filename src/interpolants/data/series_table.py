@@ -10,6 +10,8 @@ from interpolants.foundations.extras import require
 READS = (".csv", ".tsv", ".parquet")
 # Names of a first column of whole numbers that counts steps or years, and is no variable.
 _COUNTING = ("t", "time", "step", "index", "hour", "day", "week", "month", "year", "unnamed: 0")
+# Parts of names of columns that hold times, and must not be taken for variables when they hold numbers.
+_TIMELY = ("time", "date", "stamp", "epoch")
 # Calendars on which stamps may lie that are not evenly spaced.
 _CALENDARS = ("B", "MS", "ME", "QS", "QE", "YS", "YE")
 
@@ -64,7 +66,14 @@ def _named_clock(table: Any, where: str) -> Any:
             return table.drop(columns=name).set_index(stamps)
     first = table.columns[0]
     whole = table[first].dtype.kind in "iu" and table.shape[1] > 1
-    return table.set_index(first) if whole and str(first).lower() in _COUNTING else table
+    if whole and str(first).lower() in _COUNTING:
+        return table.set_index(first)
+    for name in table.columns:
+        if any(word in str(name).lower() for word in _TIMELY):
+            remedy = "Write them as 2024-03-01 12:00, or rename the column if it is a variable."
+            found = f"{table[name].iloc[0]!r} in column {str(name)!r}"
+            raise invalid(where, "times must be dates, or whole steps in the first column", found, remedy)
+    return table
 
 
 def _stamps(column: Any, where: str) -> Any:

@@ -17,7 +17,7 @@ from interpolants.framework.questions import About, Measured, Question
 from interpolants.framework.series import Series
 from interpolants.framework.task import Task
 from interpolants.methods.questions.calls import with_seed
-from interpolants.methods.questions.series_parts import BANDS, series_of
+from interpolants.methods.questions.series_parts import BANDS, named, series_of
 from interpolants.metrics.quantile_loss import loss_of_cases, within
 
 PATTERNS = ("random", "block", "begin", "end")
@@ -115,8 +115,9 @@ class CompletionQuality(Question):
 
     def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
         """The first stretch: what was seen, what was hidden, and the members."""
-        named = {"the method": own, **rivals}
-        panels = tuple(_panel(title, one, self.role) for title, one in list(named.items())[:3])
+        name = named(series_of("completion_quality", task, self.role))
+        every = {"the method": own, **rivals}
+        panels = tuple(_panel(title, one, name) for title, one in list(every.items())[:3])
         caption = f"Median and 90 % of {self.members} members; {self.share:.0%} of the entries were hidden."
         return [
             Figure(
@@ -130,12 +131,12 @@ class CompletionQuality(Question):
         ]
 
 
-def _panel(title: str, found: Measured, role: str) -> Panel:
+def _panel(title: str, found: Measured, name: str) -> Panel:
     bands, place = found.arrays["bands"], torch.arange(found.arrays["bands"].shape[1], dtype=torch.float64)
     marks = (
-        Mark(mark="band", arrays={"x": place, "low": bands[0], "high": bands[4]}, name="90 %", alpha=0.25),
+        Mark(mark="band", arrays={"x": place, "low": bands[0], "high": bands[4]}, name="90 %", alpha=1.5),
         Mark(mark="line", arrays={"x": place, "y": bands[2]}, name="median"),
         Mark(mark="points", arrays={"x": place, "y": found.arrays["seen"]}, name="seen", hue="muted", size=3),
         Mark(mark="points", arrays={"x": place, "y": found.arrays["hidden"]}, name="hidden", hue=1, size=4),
     )
-    return Panel(series=marks, title=title, x=Axis(label="step"), y=Axis(label=role), legend="best")
+    return Panel(series=marks, title=title, x=Axis(label="step"), y=Axis(label=name), legend="best")

@@ -16,7 +16,7 @@ from interpolants.framework.questions import About, Measured, Question
 from interpolants.framework.series import Series
 from interpolants.framework.task import Task, rolling
 from interpolants.methods.questions.calls import with_seed
-from interpolants.methods.questions.series_parts import BANDS, fan, lines, series_of
+from interpolants.methods.questions.series_parts import BANDS, fan, lines, named, series_of
 from interpolants.metrics.quantile_loss import loss_of_cases, quantile_loss, within
 
 _SHOWN = 2  # origins with a fan chart
@@ -116,8 +116,9 @@ class ForecastByHorizon(Question):
     def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
         """Fan charts of two origins, and scores by step ahead beside those of the rivals."""
         ahead = Axis(label="steps ahead")
+        name = named(series_of("forecast_by_horizon", task, self.role))
         panels = tuple(
-            Panel(series=fan(bands, around), title=title, x=ahead, y=Axis(label=self.role), legend="best")
+            Panel(series=fan(bands, around), title=title, x=ahead, y=Axis(label=name), legend="best")
             for bands, around, title in zip(
                 own.arrays["bands"], own.arrays["around"], ("first origin", "last origin"), strict=False
             )
@@ -128,7 +129,10 @@ class ForecastByHorizon(Question):
         wanted = Mark(mark="rule", arrays={"y": self.level}, hue="muted", dash="--")
         by_step = (
             Panel(
-                series=lines(loss), x=ahead, y=Axis(label="normalised quantile loss", low=0), legend="best"
+                series=lines(loss),
+                x=ahead,
+                y=Axis(label="normalised quantile loss", scale="log"),
+                legend="best",
             ),
             Panel(series=(*lines(covered), wanted), x=ahead, y=Axis(label="coverage", low=0, high=1.02)),
         )

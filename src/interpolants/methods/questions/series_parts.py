@@ -21,6 +21,11 @@ def series_of(who: str, task: Task, role: str) -> Series:
     return one_series(who, read((asked,), {role: task.values[role]}, who)[0][role])
 
 
+def named(series: Series) -> str:
+    """Name of its first column, for axes."""
+    return series.columns[0] if series.columns else "value"
+
+
 def fan(bands: Tensor, around: Tensor, *, first: int | None = None) -> tuple[Mark, ...]:
     """Quantiles ``(5, S)`` as bands and a line, and what was seen around them, ``(B + S,)`` with B steps before.
 
@@ -34,8 +39,8 @@ def fan(bands: Tensor, around: Tensor, *, first: int | None = None) -> tuple[Mar
     ahead = torch.arange(steps, dtype=torch.float64) + 1
     place = torch.arange(len(around), dtype=torch.float64) - start + 1
     return (
-        Mark(mark="band", arrays={"x": ahead, "low": bands[0], "high": bands[4]}, name="90 %", alpha=0.2),
-        Mark(mark="band", arrays={"x": ahead, "low": bands[1], "high": bands[3]}, name="50 %", alpha=0.4),
+        Mark(mark="band", arrays={"x": ahead, "low": bands[0], "high": bands[4]}, name="90 %"),
+        Mark(mark="band", arrays={"x": ahead, "low": bands[1], "high": bands[3]}, name="50 %", alpha=2.0),
         Mark(mark="line", arrays={"x": ahead, "y": bands[2]}, name="median"),
         Mark(mark="line", arrays={"x": place, "y": around}, name="seen", hue="muted"),
     )
