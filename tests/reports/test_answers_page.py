@@ -230,8 +230,12 @@ def told(*cells, **more):
 
 def test_nothing_wrong_is_said_so(tmp_path):
     assert told() == []
-    page = page_of(tmp_path, run())
-    assert "No check failed, no claim surprised, and no rival was better." in page.text
+    assert "No check failed and no rival is better." in page_of(tmp_path, run()).text
+    judged = page_of(tmp_path, run(verdicts=(verdict("holds"),))).text
+    assert "No check failed, no claim came out otherwise than expected and no rival is better." in judged
+    nothing = page_of(tmp_path, run(cell(questions=()))).text
+    assert "no question was asked" in nothing
+    assert "Rival" not in nothing  # no term either
 
 
 def test_failed_checks_claims_and_rivals_that_win_are_named_before_the_numbers(tmp_path):

@@ -153,12 +153,26 @@ def _findings(run: RunFacts) -> Markup:
     light = [el("li", one.text, cls="warn") for one in found if not one.grave]
     told = [el("li", QUICK, cls="note-box"), *grave] if run.budget == "quick" else grave
     title = el("h2", "What went wrong", id="findings")
-    nothing = el("p", "No check failed, no claim surprised, and no rival was better.") if not grave else None
+    nothing = el("p", _nothing(run)) if not grave else None
     folded = len(light) > _MOST_LIGHT
     listed = el("ul", told + ([] if folded else light), cls="issues")
     summary_line = el("summary", words.count(len(light), "warning"))
     more = el("details", summary_line, el("ul", light, cls="issues")) if folded else None
     return el("section", title, nothing, listed if told or light else None, more)
+
+
+def _nothing(run: RunFacts) -> str:
+    """That nothing went wrong, of what could have."""
+    questions = [question for cell in run.cells for question in cell.questions]
+    if not questions:
+        return "Nothing that is known: no question was asked."
+    told = (
+        ["no claim came out otherwise than expected"]
+        if any(v.outcome != "not asked" for v in run.verdicts)
+        else []
+    )
+    told += ["no rival is better"] if any(score.rivals for q in questions for score in q.scores) else []
+    return words.sentence(words.listing(["no check failed", *told]))
 
 
 def _tiles(run: RunFacts, tasks: Sequence[Sequence[CellFacts]]) -> Child:

@@ -16,8 +16,8 @@ _OTHERS = frozenset(("step", "seconds", "time", "lr", "epoch", "grad_norm", "ski
 _MOST = 5
 _DECADES = 20  # ratio from which a logarithmic axis is easier to read
 CAPTION = (
-    "What training minimised, as it was logged. Faint: each logged step; bold: running mean. The least possible value "
-    "is often not zero: what cannot be predicted remains."
+    "What was logged in training. Faint: each logged step; bold: running mean. A loss need not come to zero: what "
+    "cannot be predicted remains."
 )
 
 
@@ -37,7 +37,7 @@ def _panel(stage: StageFacts, *, titled: bool) -> Panel:
     every = torch.cat([y for _, y in curves.values()])
     low, high = float(every.min()), float(every.max())
     wide = low > 0 and high > _DECADES * low
-    y = Axis(label="loss", scale="log" if wide else "linear", grid=True)
+    y = Axis(label="logged value", scale="log" if wide else "linear", grid=True)
     title = f"stage {spaced(stage.name)}" if titled else ""
     return Panel(series=tuple(lines), title=title, x=Axis(label="step"), y=y, legend="best")
 

@@ -12,6 +12,7 @@ from interpolants.foundations.storage import write_text
 from interpolants.framework.roles import Role
 from interpolants.framework.task import Task
 from interpolants.reports.facts import RoleFacts
+from interpolants.reports.words import count
 from interpolants.runs.values import Source, Value
 
 FILE = "data.json"
@@ -37,7 +38,11 @@ def keep_data(
         split: Table of the split.
     """
     facts = [asdict(role_facts(role, task, values[role.name])) for role in roles if role.name in values]
-    told = {"split": split_words(split, values), "in_sample": task.in_sample, "roles": facts}
+    told = {
+        "split": split_words(split, values) if task.rows else "",
+        "in_sample": task.in_sample and bool(task.rows),
+        "roles": facts,
+    }
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / FILE, json.dumps(told, indent=1, ensure_ascii=False) + "\n")
 
@@ -60,24 +65,24 @@ def role_facts(role: Role, task: Task, value: Value) -> RoleFacts:
         about=role.about,
         origin=value.source.origin,
         licence=value.source.licence,
-        shape=one_row(value.value, value.source),
+        shape=one_row(value.value, value.source, role.kind),
         rows={part: len(rows) for part, rows in parts.items() if len(rows)},
         notes=value.source.notes,
     )
 
 
-def one_row(value: Any, source: Source) -> str:
+def one_row(value: Any, source: Source, kind: str = "rows") -> str:
     """A row of a value in words; empty where rows are not plain."""
     if isinstance(value, list | tuple) and value and isinstance(value[0], str):
         return "a text"
     if hasattr(value, "columns"):
-        return f"{len(value.columns)} columns"
+        return count(len(value.columns), "column")
     if not isinstance(value, Tensor) or not value.ndim:
         return ""
     if value.ndim == 1:
         return f"one of {len(source.classes)} classes" if source.classes else "a number"
     if value.ndim == 2:
-        return "1 number" if value.shape[1] == 1 else f"{value.shape[1]} numbers"
+        return count(value.shape[1], "token" if kind == "tokens" else "number")
     return " × ".join(str(size) for size in value.shape[1:])
 
 
