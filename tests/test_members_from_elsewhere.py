@@ -13,7 +13,7 @@ from interpolants.foundations.cards import CardWarning
 from interpolants.foundations.registry import build, describe, members, names, rebuild
 from interpolants.methods.parts import choices
 from interpolants.objectives.joint import joint_loss
-from interpolants.reports.tables import Tables
+from interpolants.reports.words import formula
 from interpolants.solvers import available, get_solver
 from plugins import card
 
@@ -142,7 +142,7 @@ def test_the_explorer_offers_and_draws_them(others):
 def test_the_report_has_words_for_them(others):
     path = build("path", "smooth", envelope={"kind": "quartic", "scale": 3.0})
     assert rebuild(describe(path), "path") == path
-    told = str(Tables._formula(None, describe(path)))
+    told = "".join(map(formula, path.formulas))
     assert "(1 − <var>w</var>) <var>x</var><sub>0</sub>" in told
     assert "γ(<var>t</var>) = scale <var>t</var>²(1 − <var>t</var>)², scale = 3" in told
 

@@ -1,5 +1,5 @@
-"""Reports: from the folder of a run to one page that can be read, printed and mailed."""
+"""Reports: from plain facts of a run to one page that can be read, printed and mailed."""
 
-from interpolants.reports.report import write_report
+from interpolants.reports.answers_page import write_answers
 
-__all__ = ["write_report"]
+__all__ = ["write_answers"]

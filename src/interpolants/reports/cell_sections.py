@@ -225,7 +225,7 @@ def _measure(score: Score) -> Child:
 def _floor(score: Score, *, named: bool) -> Child:
     if isinstance(score.floor, str):
         return ""
-    note = el("span", score.floor_of, cls="note brief") if named and score.floor_of else None
+    note = el("span", score.floor_of, cls="note") if named and score.floor_of else None
     return [words.with_error(score.floor, score.floor_error), note]
 
 

@@ -26,10 +26,6 @@ class Theme:
         ink: Text and axes.
         muted: Secondary text, ticks.
         grid: Hairlines.
-        real: Real data.
-        generated: What the model made.
-        start: Start points, the base.
-        accent: A third thing to tell apart.
         paper: The page behind.
         hues: Colours of series.
     """
@@ -38,10 +34,6 @@ class Theme:
     ink: str
     muted: str
     grid: str
-    real: str
-    generated: str
-    start: str
-    accent: str
     paper: str
     hues: tuple[str, ...]
 
@@ -51,10 +43,6 @@ LIGHT = Theme(
     ink="#1d2430",
     muted="#5b6472",
     grid="#dfe3e9",
-    real="#8a93a0",
-    generated="#0072b2",
-    start="#d55e00",
-    accent="#007d5c",
     paper="#ffffff",
     hues=("#0072b2", "#d55e00", "#007d5c", "#cc79a7", "#8a6d00", "#56b4e9"),
 )
@@ -63,10 +51,6 @@ DARK = Theme(
     ink="#e6e9ee",
     muted="#a3acb9",
     grid="#333b47",
-    real="#8c96a5",
-    generated="#5cb8ee",
-    start="#f58b45",
-    accent="#2fc79a",
     paper="#13171d",
     hues=("#5cb8ee", "#f58b45", "#2fc79a", "#e9a3c9", "#d9bd5a", "#b9c6ff"),
 )
@@ -150,7 +134,7 @@ body { margin: 0; background: var(--paper); color: var(--ink); font: 1.0625rem/1
   font-variant-numeric: oldstyle-nums; text-rendering: optimizeLegibility; overflow-wrap: break-word; }
 main, header, footer { width: 100%; max-width: 60rem; margin: 0 auto; padding: 0 1.25rem; }
 header { padding-top: 3.5rem; } main { padding-bottom: 2rem; }
-p, ul, ol, dl, .prose { max-width: 42rem; } p { margin: 0 0 1rem; hyphens: manual; }
+p, ul, ol, dl { max-width: 42rem; } p { margin: 0 0 1rem; hyphens: manual; }
 h1, h2, h3 { line-height: 1.2; text-wrap: balance; font-weight: 600; }
 h1 { font-size: clamp(1.75rem, 5vw, 2.5rem); margin: .35rem 0 .75rem; letter-spacing: -.012em; max-width: 48rem; }
 h2 { font-size: 1.65rem; margin: 3.5rem 0 1rem; padding-top: 1.5rem; border-top: 1px solid var(--rule); }
@@ -178,8 +162,6 @@ figure { margin: 1.5rem 0 2rem; } figure img { display: block; width: 100%; heig
 .panels { display: grid; gap: 1rem 1.25rem; align-items: start; justify-content: start;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, var(--cell, 17rem)), 1fr)); }
 .panels > * { max-width: var(--most, 22rem); width: 100%; }
-.split > figure { margin-top: 0; }
-@media (min-width: 56rem) { .split { display: grid; grid-template-columns: 1fr 27rem; gap: 2rem; align-items: start; } }
 .single { max-width: var(--most, 30rem); }
 .sound { display: flex; flex-wrap: wrap; align-items: center; gap: .25rem 1rem; font: .875rem var(--sans);
   margin: .5rem 0; }
@@ -222,18 +204,8 @@ details { font-size: .9375rem; margin: 1rem 0; } details.seed { font: 1.0625rem/
 summary { cursor: pointer; padding: .3rem 0; color: var(--link); }
 footer { color: var(--muted); font-size: .875rem; padding-top: 1.5rem; padding-bottom: 3rem; }
 footer p { border-top: 1px solid var(--rule); padding-top: 1rem; max-width: none; }
-.key { white-space: nowrap; margin-right: .9rem; }
-.key i { display: inline-block; width: .85em; height: .85em; border-radius: 50%;
-  margin-right: .35em; vertical-align: -.06em; background: var(--c); border: .14em solid var(--c); }
-.key i.ring { background: none; } .key i.line { height: .3em; width: 1.2em; border: 0; border-radius: 0;
-  vertical-align: .2em; }
-.key i.fill { border-radius: .15em; opacity: .6; }
-.real { --c: #8a93a0; } .generated { --c: #0072b2; } .start { --c: #d55e00; } .accent { --c: #007d5c; }
-@media (prefers-color-scheme: dark) { .real { --c: #8c96a5; } .generated { --c: #5cb8ee; } .start { --c: #f58b45; }
-  .accent { --c: #2fc79a; } }
 @media (max-width: 40rem) { header { padding-top: 2rem; } body { font-size: 1rem; } .abstract { font-size: 1.075rem; }
   .tiles { grid-template-columns: 1fr 1fr; } .formula { margin-left: .5rem; font-size: 1.1rem; }
-  .panels.small { grid-template-columns: 1fr 1fr; }
   .facts { grid-template-columns: minmax(5rem, 8rem) 1fr; gap: .3rem .75rem; } th, td { padding-right: .9rem; }
   .wide { overflow-x: auto; } .wide img { min-width: 30rem; }
   .stacked { min-width: 0; width: 100%; } .stacked thead { display: none; }
@@ -250,9 +222,7 @@ footer p { border-top: 1px solid var(--rule); padding-top: 1rem; max-width: none
   h2 { margin-top: 2.2rem; } h3 { margin-top: 1.6rem; } figure { margin: 1rem 0 1.2rem; }
   figure, tr, .tiles div, pre { break-inside: avoid; } h2, h3, caption { break-after: avoid; }
   details > pre { break-inside: auto; } .scroll { overflow: visible; } .note { max-width: none; }
-  .split { display: grid; grid-template-columns: 1fr 1fr; gap: 2rem; align-items: start; }
   .panels { grid-template-columns: repeat(4, 1fr); gap: .8rem; }
-  .panels.small { grid-template-columns: repeat(6, 1fr); }
   .panels:has(> :nth-child(2):last-child) { grid-template-columns: repeat(2, 1fr); }
   .panels:has(> :nth-child(3):last-child) { grid-template-columns: repeat(3, 1fr); }
   .panels > * { max-width: 19rem; } .single { max-width: 24rem; }
