@@ -106,7 +106,7 @@ def test_samples_do_not_depend_on_the_batch_and_are_not_overwritten(place):
     assert (place / "one.npz").read_bytes() == before
     call(*words, "--out", "one.npz", "--force")
     call("sample", "runs/mine", "-n", 10, "--reverse", "--n-steps", 4, "--out", "back.csv")
-    assert np.genfromtxt("back.csv", delimiter=",", names=True).dtype.names == ("x_0", "x_1")
+    assert np.genfromtxt("back.csv", delimiter=",", names=True).dtype.names == ("u", "v")
 
 
 def test_the_same_command_twice_draws_the_same_rows(place):
@@ -162,6 +162,20 @@ def test_log_densities_of_a_file(place):
     assert values.shape == (80,)
     assert answer["mean"] == pytest.approx(values.mean(), rel=1e-5)
     assert answer["error"] == pytest.approx(values.std(ddof=1) / 80**0.5, rel=1e-5)
+
+
+def test_columns_of_files_are_known_by_name(place):
+    lines = [line.split(",") for line in (place / "b.csv").read_text().splitlines()]
+    (place / "turned.csv").write_text("\n".join(",".join(cells[::-1]) for cells in lines) + "\n")
+    how = ("--cond", "labels.npy", "--method", "heun", "--n-steps", 3, "-q", "--force", "--out")
+    call("log-prob", "runs/labels", "b.csv", *how, "straight.npy")
+    call("log-prob", "runs/labels", "turned.csv", *how, "turned.npy")
+    assert np.array_equal(np.load("straight.npy"), np.load("turned.npy"))
+    call("sample", "runs/labels", "-n", 3, "--cond", 1, "--n-steps", 2, "--out", "named.csv")
+    assert (place / "named.csv").read_text().startswith("u,v\n")
+    (place / "turned.csv").write_text("u,w\n1.0,2.0\n")
+    refused = call("log-prob", "runs/labels", "turned.csv", "--cond", 1, code=2)
+    assert "'v'" in " ".join(refused.stderr.split())
 
 
 def test_options_that_a_function_passes_on_are_options_too(place):

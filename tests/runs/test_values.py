@@ -18,6 +18,10 @@ def read(method=None, split=None, seed=0, **data):
     return make_task(tables, make_method(tables, seed), Place(seed=seed))
 
 
+def rows_of(value):
+    return torch.as_tensor(np.asarray(value))
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -30,9 +34,9 @@ def test_rows_are_split_without_overlap_and_pairs_stay_pairs(folder):
     np.save("b.npy", rows + 1000)
     task, _ = read({"coupling": "paired"}, {"test": 0.3}, x0="a.npy", x1="b.npy")
     assert (len(task.train["x1"]), len(task.test["x1"])) == (70, 30)
-    every = torch.cat([torch.as_tensor(part["x1"]) for part in (task.train, task.test)])
+    every = torch.cat([rows_of(part["x1"]) for part in (task.train, task.test)])
     assert torch.equal(every.sort(0).values.float(), torch.tensor(rows) + 1000)
-    assert torch.equal(torch.as_tensor(task.train["x0"]) + 1000, torch.as_tensor(task.train["x1"]))
+    assert torch.equal(rows_of(task.train["x0"]) + 1000, rows_of(task.train["x1"]))
 
 
 def test_labels_from_a_column_an_array_and_a_file_follow_their_rows(folder):
@@ -49,7 +53,7 @@ def test_labels_from_a_column_an_array_and_a_file_follow_their_rows(folder):
     beside, _ = read(x1="x.npy", cond="kind.npy")
     for task in (table, array, beside):
         for part in (task.train, task.test):
-            rows, cond = torch.as_tensor(part["x1"])[:, 0], torch.as_tensor(part["cond"]).reshape(-1)
+            rows, cond = rows_of(part["x1"])[:, 0], torch.as_tensor(part["cond"]).reshape(-1)
             assert torch.equal(cond.long(), rows.long() % 3)
     only, _ = read(x1={"file": "t.csv", "columns": ["v"]})
     assert only.train["x1"].shape == (32, 1)
@@ -133,7 +137,7 @@ def test_rows_with_gaps_are_left_out_of_labels_and_conditions_too(folder):
     named, _ = read(x1={**file, "labels": "labels"}, cond={"labels_of": "x1"})
     beside, _ = read(x1=file, cond="labels.npy")
     for task in (named, beside):
-        rows = torch.as_tensor(task.train["x1"])[:, 0] / 2
+        rows = rows_of(task.train["x1"])[:, 0] / 2
         assert torch.equal(torch.as_tensor(task.train["cond"]).reshape(-1).long(), rows.long() % 7)
         assert len(task.train["cond"]) + len(task.test["cond"]) == 30
 
@@ -148,7 +152,7 @@ def test_pairs_with_gaps_on_both_sides_stay_pairs(folder):
     files = {"x0": {"file": "one.npy", "drop_nan": True}, "x1": {"file": "two.npy", "drop_nan": True}}
     task, _ = read({"coupling": "paired"}, **files)
     assert len(task.train["x0"]) + len(task.test["x0"]) == 38
-    assert torch.equal(torch.as_tensor(task.train["x0"]) + 1000, torch.as_tensor(task.train["x1"]))
+    assert torch.equal(rows_of(task.train["x0"]) + 1000, rows_of(task.train["x1"]))
 
 
 def test_a_file_is_written_whole_and_never_over_another(folder):

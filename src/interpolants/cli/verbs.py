@@ -142,7 +142,7 @@ class VerbCommand:
         asked = given.get("cond")
         answer = self._answer(given, shown=not (quiet or as_words))
         if out is not None:
-            write_answer(answer, out, self.one.verb, force=force)
+            write_answer(answer, out, self.one.verb, columns=self._columns, force=force)
         screen = screen_for(quiet or as_words)
         if as_words:
             screen.json(as_json(answer, out, self.one.verb))
@@ -153,6 +153,12 @@ class VerbCommand:
         if isinstance(answer, CheckReport) and not answer.ok:
             screen.following(f"interpolants report {self.named}", "train longer, and read what failed")
             raise typer.Exit(1)
+
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        """Names of the columns of the answer, where the rows that it is like had some."""
+        like = self.method.given.get(self.one.source(self.one.like))
+        return tuple(map(str, like.columns)) if like is not None and like.container == "pandas" else ()
 
     def _following(self, out: Path, asked: str | None) -> str:
         """The command that makes sense after samples were written."""

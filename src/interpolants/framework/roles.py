@@ -197,6 +197,7 @@ def _in_order(value: Any, role: Role, reading: Reading) -> Any:
     for column in columns:
         if column not in here:
             rule = f"{role.name} must have the columns {', '.join(columns)}"
+            rule += f", as {role.like} has" if role.like else ""
             raise invalid(reading.who, rule, f"none named {column!r}", nearest(column, here))
     return value[[here[column] for column in columns]]
 
@@ -468,8 +469,8 @@ def read(
     """
     data: dict[str, Any] = {}
     came: dict[str, Given] = {}
-    # Conditions last: they may be one value for as many rows as the others have.
-    for role in sorted(roles, key=lambda role: role.kind == "condition"):
+    # What is like another role after it, whose columns it has; conditions last, which may be one value for all rows.
+    for role in sorted(roles, key=lambda role: (role.kind == "condition", bool(role.like))):
         value = values.get(role.name)
         if value is None:
             _check_optional(role, who)
@@ -479,11 +480,18 @@ def read(
         )
         fitted = None if before is None else before.get(role.name)
         reading = Reading(who, fitted, aligned if before is not None else None, source, attached)
-        data[role.name], came[role.name] = kind_of(role).read(value, role, reading)
+        known = _with_columns_of(came.get(role.like), role)
+        data[role.name], came[role.name] = kind_of(role).read(value, known, reading)
     ordered = [role for role in roles if role.name in data]
     _check_rows(ordered, data, who)
     _check_shapes(ordered, data, who)
     return {r.name: data[r.name] for r in ordered}, {r.name: came[r.name] for r in ordered}
+
+
+def _with_columns_of(other: Given | None, role: Role) -> Role:
+    """A role that must have the named columns of the one that it is like."""
+    named = other is not None and other.container == "pandas" and not role.columns
+    return replace(role, columns=tuple(map(str, other.columns))) if named and other is not None else role
 
 
 def _check_optional(role: Role, who: str) -> None:

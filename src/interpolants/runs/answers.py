@@ -1,6 +1,6 @@
 """Answers of methods in files and on the terminal, and rows of users' files for them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from os.path import isfile  # a text may be too long for a path
 from pathlib import Path
@@ -69,7 +69,9 @@ def plain_answer(answer: Any, verb: str = "x") -> Plain:
     return {verb if array.ndim == 1 else "x": array}
 
 
-def write_answer(answer: Any, out: Path, verb: str = "x", *, force: bool = False) -> None:
+def write_answer(
+    answer: Any, out: Path, verb: str = "x", *, columns: Sequence[str] = (), force: bool = False
+) -> None:
     """An answer to a file, a method to a folder, a list of arrays to a folder of files."""
     if isinstance(answer, Method):
         answer.save(out)
@@ -79,13 +81,13 @@ def write_answer(answer: Any, out: Path, verb: str = "x", *, force: bool = False
         _write_text(out, "\n".join(texts), force=force)
     elif isinstance(answer, list):
         for number, part in enumerate(answer):
-            write_answer(part, out / f"{number:05d}.csv", verb, force=force)
+            write_answer(part, out / f"{number:05d}.csv", verb, columns=columns, force=force)
     elif isinstance(answer, Ensemble) and out.suffix.lower() == ".csv":
         check_free(out, force=force)
         out.parent.mkdir(parents=True, exist_ok=True)
         answer.table().to_csv(out)
     else:
-        write_table(out, _arrays(answer, verb), force=force)
+        write_table(out, _arrays(answer, verb), columns=columns, force=force)
 
 
 def _write_text(out: Path, text: str, *, force: bool) -> None:

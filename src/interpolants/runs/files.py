@@ -1,5 +1,7 @@
 """Rows of users' files with their labels, and files to write that never replace another by accident."""
 
+import csv
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +21,13 @@ WRITES = (".npz", ".npy", ".csv", ".safetensors")
 
 @dataclass(frozen=True)
 class Table:
-    """Contents of a file: finite rows, their labels, what was changed on the way, and which rows were kept."""
+    """Contents of a file: finite rows, labels, what was changed on the way, which rows were kept, names of columns."""
 
     x: Tensor
     labels: Tensor | None = None
     notes: tuple[str, ...] = ()
     kept: Tensor | None = None
+    columns: tuple[str, ...] = ()
 
 
 def read_texts(path: str, who: str) -> list[str]:
@@ -73,13 +76,13 @@ def read_table(
     found = read_array(path, who, key=key, drop_nan=drop_nan, exact=exact)
     where = f"{who}: {Path(path).name}"
     if found.columns:
-        x, codes = _choose(found, where, columns or list(order) or None, labels)
+        x, codes, names = _choose(found, where, columns or list(order) or None, labels)
     else:
         if columns is not None:
             raise invalid(where, "columns can be chosen in a table with a header only", list(columns))
         if labels is not None and Path(path).suffix.lower() not in (".npz", ".safetensors"):
             raise invalid(where, "labels can be chosen where columns or arrays have names only", repr(labels))
-        x = found.x
+        x, names = found.x, []
         codes = (
             None
             if labels is None
@@ -94,7 +97,7 @@ def read_table(
     if limit is not None and limit < minimum:
         raise invalid(where, f"limit must leave at least {minimum} samples", limit)
     notes = tuple(f"{Path(path).name}: {note}" for note in found.notes)
-    return Table(x[:limit], None if codes is None else codes[:limit], notes, found.kept)
+    return Table(x[:limit], None if codes is None else codes[:limit], notes, found.kept, tuple(names))
 
 
 def beside(values: Tensor, kept: Tensor | None) -> Tensor:
@@ -130,7 +133,7 @@ def whole_numbers(where: str, values: Tensor) -> Tensor:
 
 def _choose(
     found: FileArray, where: str, columns: Sequence[str] | None, labels: str | None
-) -> tuple[Tensor, Tensor | None]:
+) -> tuple[Tensor, Tensor | None, list[str]]:
     names = list(found.columns)
     for name in [*(columns or ()), *([labels] if labels else ())]:
         if name not in names:
@@ -142,16 +145,19 @@ def _choose(
         )
     x = found.x[:, [names.index(name) for name in wanted]]
     if labels is None:
-        return x, None
-    return x, whole_numbers(f"{where}: column {labels!r}", found.x[:, [names.index(labels)]])
+        return x, None, wanted
+    return x, whole_numbers(f"{where}: column {labels!r}", found.x[:, [names.index(labels)]]), wanted
 
 
-def write_table(path: str | Path, arrays: Mapping[str, Array], *, force: bool = False) -> Path:
+def write_table(
+    path: str | Path, arrays: Mapping[str, Array], *, columns: Sequence[str] = (), force: bool = False
+) -> Path:
     """Write arrays with one row per sample as npz, safetensors, npy (the first only) or csv.
 
     Args:
         path: The file; an existing one is refused.
         arrays: Name -> array, the main one first.
+        columns: Names of the columns of the first array, for a csv file.
         force: Replace an existing file.
 
     Raises:
@@ -163,7 +169,7 @@ def write_table(path: str | Path, arrays: Mapping[str, Array], *, force: bool = 
     target.parent.mkdir(parents=True, exist_ok=True)
     kind = target.suffix.lower()
     if kind == ".csv":
-        temporary.write_text(_csv_text(arrays), encoding="utf-8")
+        temporary.write_text(_csv_text(arrays, columns), encoding="utf-8")
     elif kind == ".safetensors":
         safetensors.numpy.save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, temporary)
     else:
@@ -190,14 +196,18 @@ def check_free(target: Path, *, force: bool = False, endings: Sequence[str] = WR
         )
 
 
-def _csv_text(arrays: Mapping[str, Array]) -> str:
-    """Columns ``x_0, x_1, ...`` for a matrix, its name alone for a vector; 9 digits keep float32 exact."""
-    names, parts = [], []
+def _csv_text(arrays: Mapping[str, Array], columns: Sequence[str]) -> str:
+    """Columns by name, or ``x_0, x_1, ...`` for a matrix and its name alone for a vector; digits keep floats exact."""
+    names: list[str] = []
+    parts: list[list[list[str]]] = []
     for name, values in arrays.items():
         flat = values.reshape(len(values), -1)
-        names += [name] if values.ndim == 1 else [f"{name}_{i}" for i in range(flat.shape[1])]
-        parts.append(
-            [[f"{v:.9g}" if flat.dtype.kind == "f" else str(v) for v in row] for row in flat.tolist()]
-        )
-    lines = [",".join(cell for part in row for cell in part) for row in zip(*parts, strict=True)]
-    return "\n".join([",".join(names), *lines]) + "\n"
+        known = list(columns) if not parts and values.ndim > 1 and len(columns) == flat.shape[1] else []
+        names += known or ([name] if values.ndim == 1 else [f"{name}_{i}" for i in range(flat.shape[1])])
+        digits = {"float32": ".9g", "float64": ".17g"}.get(flat.dtype.name, "")
+        parts.append([[format(v, digits) for v in row] for row in flat.tolist()])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    writer.writerows([cell for part in row for cell in part] for row in zip(*parts, strict=True))
+    return text.getvalue()

@@ -16,6 +16,7 @@
     model = { run = "runs/digits", task = "generate" }         # or of another run
 """
 
+import importlib.util
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -189,7 +190,15 @@ def _file(who: str, table: Mapping[str, Any], place: Place) -> Value:
     }
     found = read_table(table["file"], who, exact=role.exact, **options)
     source = Source(table["file"], f"file {table['file']}", notes=found.notes)
-    return Value(found.x, source, found.labels, kept=found.kept, limit=table.get("limit"))
+    rows = _named(found.x, found.columns) if role.kind == "rows" else found.x
+    return Value(rows, source, found.labels, kept=found.kept, limit=table.get("limit"))
+
+
+def _named(x: Tensor, columns: tuple[str, ...]) -> Any:
+    """Rows as a table that keeps the names of its columns; without them, or without pandas, as they are."""
+    if not columns or importlib.util.find_spec("pandas") is None:
+        return x
+    return require("pandas", by="data").DataFrame(x.numpy(), columns=list(columns))
 
 
 def _table(who: str, table: Mapping[str, Any]) -> Value:
