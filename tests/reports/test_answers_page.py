@@ -297,6 +297,13 @@ def test_what_cells_share_is_told_once_with_their_names():
     assert told(*seeds) == [("seed 3: Check 'a': off.", True)]
 
 
+def test_the_worst_eight_are_shown_and_the_others_folded(tmp_path):
+    many = [Finding(f"Broken {k}.", grave=k > 2) for k in range(12)]
+    page = page_of(tmp_path, run(cell(findings=many)))
+    place(page, "Broken 3.", "Broken 10.", "4 more", "Broken 11.", "Broken 0.")
+    assert page.text.index("Broken 10.") < page.text.index("4 more") < page.text.index("Broken 0.")
+
+
 def test_a_quick_run_says_that_its_numbers_mean_nothing(tmp_path):
     assert "Its numbers say nothing about the method." in page_of(tmp_path, run(budget="quick")).text
 

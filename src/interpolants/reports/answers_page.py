@@ -25,7 +25,7 @@ from interpolants.reports.terms import terms_in
 
 REPORT, FIGURES = "report.html", "figures"
 LIMIT = 5_000_000  # bytes: a page that can be mailed
-_MOST_LIGHT = 4  # warnings that are shown unfolded
+_MOST_FINDINGS = 8  # that are shown unfolded
 _QUALITIES = ((200, True, 10.0), (140, True, 6.0), (100, True, 3.0), (100, False, 2.0), (70, False, 1.0))
 
 
@@ -149,16 +149,14 @@ def _headlines(question: QuestionFacts) -> Iterator[Score]:
 def _findings(run: RunFacts) -> Markup:
     """The worst first: a report that hides these is worth nothing."""
     found = findings_of(run)
-    grave = [el("li", one.text, cls="fail") for one in found if one.grave]
-    light = [el("li", one.text, cls="warn") for one in found if not one.grave]
-    told = [el("li", QUICK, cls="note-box"), *grave] if run.budget == "quick" else grave
+    items = [el("li", one.text, cls="fail" if one.grave else "warn") for one in found]
+    quick = [el("li", QUICK, cls="note-box")] if run.budget == "quick" else []
+    most = _MOST_FINDINGS if len(items) > _MOST_FINDINGS + 1 else len(items)
+    shown, rest = [*quick, *items[:most]], items[most:]
+    more = el("details", el("summary", f"{len(rest)} more"), el("ul", rest, cls="issues")) if rest else None
+    nothing = None if any(one.grave for one in found) else el("p", _nothing(run))
     title = el("h2", "What went wrong", id="findings")
-    nothing = el("p", _nothing(run)) if not grave else None
-    folded = len(light) > _MOST_LIGHT
-    listed = el("ul", told + ([] if folded else light), cls="issues")
-    summary_line = el("summary", words.count(len(light), "warning"))
-    more = el("details", summary_line, el("ul", light, cls="issues")) if folded else None
-    return el("section", title, nothing, listed if told or light else None, more)
+    return el("section", title, nothing, el("ul", shown, cls="issues") if shown else None, more)
 
 
 def _nothing(run: RunFacts) -> str:

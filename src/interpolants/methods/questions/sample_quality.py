@@ -110,6 +110,8 @@ def samples_figure(
         panels = [_histogram(title, x.flatten(), first.flatten()) for title, x in shown.items()]
     else:
         panels = [_points(title, x.flatten(1), first.flatten(1)) for title, x in shown.items()]
+        width = first.flatten(1).shape[1]
+        caption += f" Shown are the first two of {width} columns." if width > 2 else ""
     return Figure(name=name, panels=tuple(panels), caption=caption, width=260 * len(panels), height=height)
 
 
