@@ -288,3 +288,8 @@ def test_columns_that_a_problem_names_are_found_in_any_order_and_name_the_answer
     assert found.tolist() == [[21.0], [42.0]]
     with pytest.raises(InvalidInputError, match="points must have the columns t, x, got none named 't'"):
         method.solve(pd.DataFrame({"time": [1.0], "x": [1.0]}))
+
+
+def test_a_problem_alone_is_not_judged_on_what_was_learnt_from():
+    assert not Task.of(Plane().roles(), {"problem": "a problem"}).in_sample
+    assert Task.of(Ridge().roles(), {"x": X, "y": Y}, Split(by="none")).in_sample

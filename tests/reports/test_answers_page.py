@@ -20,6 +20,8 @@ from interpolants.reports.answers_page import summary, write_answers
 from interpolants.reports.embedded import Embedded, described, panels_of, wav
 from interpolants.reports.facts import CellFacts, ModelFacts, QuestionFacts, RoleFacts, RunFacts, StageFacts
 from interpolants.reports.findings import findings_of
+from interpolants.reports.losses import loss_figure
+from interpolants.reports.words import times
 
 pytest.importorskip("matplotlib")
 
@@ -421,3 +423,18 @@ def test_sound_is_a_wav_file_of_its_rate_that_is_never_clipped_and_is_cut_where_
     with wave.open(io.BytesIO(base64.b64decode(data))) as file:
         assert file.getnframes() == 2000
     assert "noise, the first 2 s" in shown
+
+
+def test_a_huge_ratio_is_only_said_to_be_huge():
+    assert [times(ratio) for ratio in (1.31, 12.0, 9999.0, 1e53)] == [
+        "1.3×",
+        "12×",
+        "9999×",
+        "more than 10 000×",
+    ]
+
+
+def test_weights_and_settings_are_no_curves_of_a_loss():
+    rows = [{"step": k, "loss": 1 / k, "eps": 10.0, "w_min": 0.5 / k} for k in range(1, 5)]
+    figure = loss_figure([StageFacts(name="window", history=rows, seconds=1.0)])
+    assert {series.name for series in figure.panels[0].series} == {"", "loss"}

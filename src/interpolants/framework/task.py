@@ -62,7 +62,7 @@ class Task:
         values: Role -> value; containers as they came.
         rows: Axis -> part -> indices.
         axes: Role -> axis, for roles with rows.
-        in_sample: Whether the test part is the training part.
+        in_sample: Whether the test part is the training part; not where nothing has rows, as for a problem.
         truths: Role -> the exact distribution, process or function behind it, where it is known.
         within: Roles with many series of which each is cut in time.
     """
@@ -118,7 +118,10 @@ class Task:
         }
         kept = {name: value for name, value in values.items() if value is not None and name in known}
         many = [name for name, value in data.items() if split.by == "time" and _is_series_list(value)]
-        in_sample = split.by == "none" or not counts
+        drawn = any(
+            map(_is_drawn, kept.values())
+        )  # a problem or an environment alone has no rows to be judged on
+        in_sample = split.by == "none" or (drawn and not counts)
         return cls(kept, rows, axes, in_sample, truths or {}, tuple(many))
 
     def has(self, part: str) -> bool:

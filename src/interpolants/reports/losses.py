@@ -11,8 +11,8 @@ from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.reports.facts import StageFacts
 from interpolants.reports.words import spaced
 
-# Logged numbers that are clocks, counts or settings.
-_OTHERS = frozenset(("step", "seconds", "time", "lr", "epoch", "grad_norm", "skipped", "eta"))
+# Logged numbers that are clocks, counts, settings or weights.
+_OTHERS = frozenset(("step", "seconds", "time", "lr", "epoch", "grad_norm", "skipped", "eta", "eps", "w_min"))
 _MOST = 5
 _DECADES = 20  # ratio from which a logarithmic axis is easier to read
 CAPTION = (

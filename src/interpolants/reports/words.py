@@ -75,7 +75,9 @@ def duration(seconds: float) -> str:
 
 
 def times(ratio: float) -> str:
-    """A ratio, ``1.3×``."""
+    """A ratio, ``1.3×``; a huge one says that it is."""
+    if ratio > 1e4:
+        return f"more than 10 000{TIMES}"
     return f"{ratio:.1f}{TIMES}" if ratio < 9.95 else f"{ratio:.0f}{TIMES}"
 
 
