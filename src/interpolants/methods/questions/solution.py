@@ -153,15 +153,16 @@ def _picture_points(problem: Evolution) -> Tensor:
 
 
 def _lines(own: Measured, rivals: Mapping[str, Measured], problem: Evolution) -> tuple[Panel, ...]:
-    """A panel per component: the truth as points, the method and its rivals as lines."""
+    """A panel per component: rivals behind, then the method, then the truth as points."""
     points = _picture_points(problem)
-    truth, panels = problem.truth_at(points), []
+    t, truth, panels = points[:, 0], problem.truth_at(points), []
     for i, name in enumerate(problem.names):
-        series = [_line(points[:, 0], one.arrays["picture"][:, i], title, hue)
-                  for hue, (title, one) in enumerate({"the method": own, **rivals}.items())]  # fmt: skip
+        series = [_line(t, one.arrays["picture"][:, i], title, hue, "--")
+                  for hue, (title, one) in enumerate(rivals.items(), start=1)]  # fmt: skip
+        series.append(_line(t, own.arrays["picture"][:, i], "the method", 0))
         if truth is not None:
-            every = {"x": points[::8, 0], "y": truth[::8, i]}
-            series.append(Series(mark="points", arrays=every, name="truth", hue="muted", symbol="o", size=3))
+            every = {"x": points[::10, 0], "y": truth[::10, i]}
+            series.append(Series(mark="points", arrays=every, name="truth", hue="muted", symbol="o", size=14))
         panels.append(Panel(series=tuple(series), title=name, x=Axis(label="t"), y=Axis(label=name),
                             legend="best" if i == 0 else ""))  # fmt: skip
     return tuple(panels)
