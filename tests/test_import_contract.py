@@ -18,7 +18,18 @@ SOURCE = Path(interpolants.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 # Heavy or optional: none of them may come along with `import interpolants`.
-NOT_AT_IMPORT = {"matplotlib", "sklearn", "skimage", "scipy", "pandas", "ot", "h5py", "plotnine", "rdata"}
+NOT_AT_IMPORT = {
+    "matplotlib",
+    "sklearn",
+    "skimage",
+    "scipy",
+    "pandas",
+    "ot",
+    "h5py",
+    "plotnine",
+    "rdata",
+    "xarray",
+}
 
 
 def run_python(code, source=SOURCE.parent):

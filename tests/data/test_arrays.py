@@ -189,6 +189,23 @@ def test_other_objects_that_sample():
         as_tensor(Wrong(), "fit", samples=5)
 
 
+def test_an_array_of_xarray_comes_back_with_its_axes_and_what_fits_of_its_coordinates():
+    xarray = pytest.importorskip("xarray", reason="pip install 'interpolants[science]'")
+    times = 1.7e9 + np.arange(4.0)  # seconds since 1970, which float32 would merge
+    values = times[:, None, None] + np.zeros((1, 2, 3))
+    given = xarray.DataArray(values, dims=("time", "y", "x"), coords={"time": times, "x": [10, 20, 30]})
+    x, kind = as_tensor(given, "fit")
+    assert x.dtype == torch.float64
+    xarray.testing.assert_identical(restore(x, kind), given)
+    fewer = restore(x[:2], kind)
+    assert (fewer.dims, [*fewer.coords]) == (given.dims, ["x"])
+    assert restore(x[:, 0, 0], kind).dims == ("time",)
+    with pytest.raises(
+        InvalidInputError, match=r"must be an xarray\.DataArray, got Dataset\. Pass one variable"
+    ):
+        as_tensor(given.to_dataset(name="v"), "fit")
+
+
 def test_objects_with_values_or_an_array_interface():
     class Labelled:  # as in xarray
         values = np.arange(6.0).reshape(3, 2)

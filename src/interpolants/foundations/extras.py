@@ -12,6 +12,7 @@ _PACKAGES = {
     "fastapi": ("fastapi", "web"),
     "uvicorn": ("uvicorn", "web"),
     "scoringrules": ("scoringrules", "science"),
+    "xarray": ("xarray", "science"),
     "sklearn": ("scikit-learn", "data"),
     "skimage": ("scikit-image", "data"),
     "pandas": ("pandas", "data"),
