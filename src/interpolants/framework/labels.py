@@ -1,0 +1,162 @@
+"""Kinds of roles for what is known of rows: labels as words or numbers, and conditions of any kind."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interpolants.data.arrays import Kind as Given
+from interpolants.foundations.errors import invalid, nearest
+
+if TYPE_CHECKING:
+    from interpolants.framework.roles import Reading, Role
+
+
+class Labels:
+    """Names of groups or classes, one per row: codes ``(N,)`` int64; the names are kept in ``Given.columns``."""
+
+    has_rows = True
+
+    def read(self, value: Any, role: "Role", reading: "Reading") -> tuple[Tensor, Given]:
+        """From whole numbers, strings or categories; whole numbers >= 0 are their own codes."""
+        array = _plain_array(value, role, reading)
+        if array.ndim != 1:
+            raise invalid(reading.who, f"{role.name} must be one label per row, (N,)", array.shape)
+        if array.dtype.kind in "iub":
+            return _own_codes(array, role, reading), Given("labels", "int64")
+        if array.dtype.kind == "f":
+            remedy = "Convert them on purpose: x.astype(int)."
+            raise invalid(
+                reading.who, f"{role.name} must be labels, whole numbers or names", str(array.dtype), remedy
+            )
+        return _named_codes(array.astype(str), role, reading)
+
+
+def _plain_array(value: Any, role: "Role", reading: "Reading") -> np.ndarray[Any, Any]:
+    plain = (
+        value.detach().cpu().numpy()
+        if isinstance(value, Tensor)
+        else getattr(value, "to_numpy", lambda: value)()
+    )
+    try:
+        return np.asarray(plain)
+    except ValueError as error:
+        raise invalid(reading.who, f"{role.name} must be one label per row", str(error)) from error
+
+
+def _own_codes(array: np.ndarray[Any, Any], role: "Role", reading: "Reading") -> Tensor:
+    if array.size and int(array.min()) < 0:
+        raise invalid(
+            reading.who, f"{role.name} as numbers must be >= 0", int(array.min()), "Number the groups from 0."
+        )
+    return torch.from_numpy(array.astype(np.int64))
+
+
+def _named_codes(names: np.ndarray[Any, Any], role: "Role", reading: "Reading") -> tuple[Tensor, Given]:
+    known = sorted(set(names.tolist())) if reading.before is None else list(reading.before.columns)
+    codes = {name: code for code, name in enumerate(known)}
+    for name in names.tolist():
+        if name not in codes:
+            rule = f"{role.name} must be labels of the fit"
+            raise invalid(reading.who, rule, repr(name), nearest(name, codes))
+    coded = torch.tensor([codes[name] for name in names.tolist()], dtype=torch.long)
+    return coded, Given("labels", "int64", columns=tuple(known))
+
+
+class Conditions:
+    """What is known of each row: labels ``(N,)``, vectors ``(N, C)`` or fields ``(N, C, *D)``."""
+
+    has_rows = True
+
+    def read(self, value: Any, role: "Role", reading: "Reading") -> tuple[Tensor, Given]:
+        """Whole numbers and names are labels, floats are vectors or fields; one value may stand for all rows asked."""
+        named = _is_named(value)
+        if reading.before is not None:
+            return self._asked(value, role, reading, named=named)
+        if named:
+            return Labels().read(value, role, reading)
+        tensor = _numbers(value, role, reading)
+        if tensor.ndim < 1:
+            raise invalid(
+                reading.who, f"{role.name} must have one row per row of the data", "a single number"
+            )
+        if not tensor.is_floating_point():
+            codes, given = Labels().read(tensor, role, reading)
+            return codes, replace(given, columns=tuple(range(int(codes.max()) + 1)))
+        tensor = tensor[:, None] if tensor.ndim == 1 else tensor
+        return tensor, Given("condition", str(tensor.dtype), columns=tuple(map(int, tensor.shape[1:])))
+
+    def _asked(self, value: Any, role: "Role", reading: "Reading", *, named: bool) -> tuple[Tensor, Given]:
+        given = reading.before
+        assert given is not None
+        if given.container == "labels":
+            return _asked_labels(value, role, reading, given, named=named), given
+        wanted = (reading.rows or 1, *given.columns)
+        tensor = _numbers(value, role, reading).to(given.torch_dtype)
+        if tensor.shape == wanted[:1] and wanted[1:] == (1,):
+            tensor = tensor[:, None]
+        elif tensor.ndim < len(wanted) and _fits(tensor, wanted):
+            tensor = tensor.expand(wanted)
+        if tuple(tensor.shape) != wanted:
+            raise invalid(reading.who, f"{role.name} must have shape {wanted}", tuple(tensor.shape))
+        return tensor.contiguous(), given
+
+
+def _asked_labels(value: Any, role: "Role", reading: "Reading", given: Given, *, named: bool) -> Tensor:
+    rows = reading.rows or 1
+    if named:
+        codes, _ = Labels().read(np.atleast_1d(_plain_array(value, role, reading)), role, reading)
+    else:
+        codes = _whole_numbers(_numbers(value, role, reading), role, reading).reshape(-1)
+    if bool(((codes < -1) | (codes >= len(given.columns))).any()):  # -1 is "no label", for guidance
+        rule = f"{role.name} must be labels of the fit, 0 to {len(given.columns) - 1}"
+        raise invalid(reading.who, rule, sorted(set(codes.tolist()))[-1])
+    codes = codes.expand(rows) if len(codes) == 1 else codes
+    if len(codes) != rows:
+        raise invalid(reading.who, f"{role.name} must be one label, or {rows}", len(codes))
+    return codes.contiguous()
+
+
+def _whole_numbers(tensor: Tensor, role: "Role", reading: "Reading") -> Tensor:
+    whole = tensor.long()
+    if not torch.equal(whole.to(tensor.dtype), tensor):
+        shown = str(tensor.flatten()[:4].tolist())
+        raise invalid(reading.who, f"{role.name} must be labels, whole numbers", shown)
+    return whole
+
+
+def _is_named(value: Any) -> bool:
+    """Whether a value holds words rather than numbers."""
+    if isinstance(value, str):
+        return True
+    if isinstance(value, list | tuple):
+        return bool(value) and isinstance(value[0], str)
+    dtype = getattr(value, "dtype", None)
+    return getattr(dtype, "kind", "none") in "OUS" or str(dtype) in ("category", "string", "str")
+
+
+def _numbers(value: Any, role: "Role", reading: "Reading") -> Tensor:
+    """A copy of real, finite numbers as a tensor of float or int64."""
+    plain = getattr(value, "to_numpy", lambda: value)()
+    try:
+        # NumPy's copy has positive strides and may be written to, which PyTorch asks for.
+        tensor = plain.detach().clone() if isinstance(plain, Tensor) else torch.as_tensor(np.array(plain))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise invalid(
+            reading.who, f"{role.name} must be numbers", type(value).__name__, str(error)
+        ) from error
+    if tensor.is_complex():
+        remedy = "Stack real and imaginary parts."
+        raise invalid(reading.who, f"{role.name} must be real", str(tensor.dtype), remedy)
+    if not tensor.is_floating_point():
+        return tensor.long()
+    if not bool(torch.isfinite(tensor).all()):
+        raise invalid(reading.who, f"{role.name} must be finite", "nan or inf")
+    return tensor
+
+
+def _fits(tensor: Tensor, wanted: tuple[int, ...]) -> bool:
+    """Whether one condition can stand for all."""
+    return all(size in (1, full) for size, full in zip(tensor.shape[::-1], wanted[::-1], strict=False))
