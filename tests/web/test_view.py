@@ -309,7 +309,7 @@ def test_the_figures_of_a_run_are_drawn_for_light_and_for_dark(page, scheme):
 def test_a_verb_is_a_command_to_copy(page):
     page.open({"run": LINE})
     commands = page.run("return [...document.querySelectorAll('#verbs code')].map((e) => e.textContent)")
-    assert [words.split()[1] for words in commands] == ["log-prob", "sample", "transport"]
+    assert {"log-prob", "sample", "transport"} <= {words.split()[1] for words in commands}
     page.browser.execute_cdp_cmd(
         "Browser.grantPermissions", {"permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
     )
