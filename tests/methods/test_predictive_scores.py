@@ -25,8 +25,8 @@ def values(n=20_000):
     return 10 + SPREAD * torch.randn(n, dtype=torch.float64, generator=g)
 
 
-def task(question, split=None, **more):
-    y = values()
+def task(question, split=None, n=20_000, **more):
+    y = values(n)
     points = torch.stack([torch.arange(len(y)) // 100, torch.arange(len(y)) % 100], 1).double()
     roles = (*MeanValue().roles(), *question.reads())
     return Task.of(roles, {"points": points, "values": y, **more}, split)
@@ -56,7 +56,7 @@ def test_a_gaussian_for_its_own_draws():
 
 def test_other_distributions_are_scored_by_draws():
     question = PredictiveScores()
-    one = task(question)
+    one = task(question, n=500)
 
     class Heavy(MeanValue):
         @capability(reads={"x": "points"}, like="values")
