@@ -11,6 +11,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from interpolants.framework.claims import Claim, Verdict
 from interpolants.framework.figures import Axis, Figure, Panel, Series
@@ -120,6 +121,14 @@ def page_of(folder, facts):
     return Page(write_answers(folder, facts).read_text(encoding="utf-8"))
 
 
+def brightness(address):
+    """Mean of what is not clear in a picture."""
+    pixels = np.asarray(
+        Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).convert("RGBA"), float
+    )
+    return pixels[pixels[..., 3] > 128][:, :3].mean()
+
+
 def place(page, *words):
     found = [page.text.find(word) for word in words]
     assert -1 not in found, [word for word, at in zip(words, found, strict=True) if at < 0]
@@ -151,6 +160,8 @@ def test_a_page_needs_nothing_but_itself_and_has_a_dark_twin_of_each_picture(tmp
     assert len(page.all("source")) == 4
     assert all(base64.b64decode(i["src"].partition(",")[2])[:4] == b"\x89PNG" for i in images)
     assert all(len(i["alt"]) > 3 for i in images)
+    for light, dark in zip(images, page.all("source"), strict=True):
+        assert brightness(dark["srcset"]) > brightness(light["src"]) + 40  # lines and words, not the page
     assert len(page.all("audio")) == 1
     assert all(a["href"].startswith(("#", "https://")) for a in page.all("a"))
     names = {file.name for file in (tmp_path / "figures").iterdir()}
