@@ -167,6 +167,7 @@ class VerbCommand:
         return words if able and not self.method.cannot("log_prob") else ""
 
     def _answer(self, given: dict[str, Any], *, shown: bool) -> Any:
+        from interpolants.framework.capabilities import leading_arguments
         from interpolants.framework.roles import count
         from interpolants.runs.shards import Request, by_processes, can_be_cut, in_parts
 
@@ -179,10 +180,10 @@ class VerbCommand:
             options["progress"] = shown
         if "seed" in parameters and parameters["seed"].default is None:
             options.setdefault("seed", 0)  # the same command twice, the same rows
-        if not can_be_cut(self.one):
+        lead = next(iter(leading_arguments(self.one.verb)), "")
+        n = options["n"] if lead == "n" else None if data.get(lead) is None else count(data[lead])
+        if n is None or not can_be_cut(self.one):
             return getattr(self.method, self.one.verb)(**data, **options)
-        leading = next(iter(data.values()), None)
-        n = options["n"] if isinstance(options.get("n"), int) else count(leading)
         request = Request(self.place, self.one.verb, n, data, options)
         if nproc > 1:
             return by_processes(request, batch_size, nproc, progress=shown)
