@@ -22,11 +22,11 @@ def test_it_shows_the_functions_that_encode_gives_and_a_bound_that_rises():
     assert found["bound"].value == model.posterior.bound
     functions, bound = found.figures
     first, second = functions.panels
-    assert [len(panel.series) for panel in (first, second)] == [4, 2]
+    assert [len(panel.series) for panel in (first, second)] == [4, 1]
     line = first.series[3].arrays
     asked = torch.stack([line["x"], torch.zeros_like(line["x"])], 1)
     assert_close(line["y"], model.encode(asked).mean[:, 1])
-    assert second.series[1].arrays["x"].tolist() == [0, 1, 2]
+    assert second.series[0].arrays["x"].tolist() == [0, 1, 2]
     rise = bound.panels[0].series[0].arrays["y"]
     assert bool((rise.diff() >= 0).all())
     assert len(rise) == 6

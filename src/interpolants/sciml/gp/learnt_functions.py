@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -16,7 +16,8 @@ from interpolants.metrics.estimate import Estimate
 from interpolants.sciml.gp.functional_tucker import FunctionalTucker
 from interpolants.sciml.gp.latent_functions import LevelPosterior
 
-_FUNCTIONS = 6  # drawn a mode at most: as many hues are told apart
+# Functions of a mode that are drawn at most, as many hues are told apart; levels that have a tick each.
+_FUNCTIONS, _TICKS = 6, 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,9 @@ class LearntFunctions(Question):
     numbers: ClassVar[Mapping[str, About]] = {
         "noise_std": About("Standard deviation of the noise", "neither", "units of the values"),
         "bound": About("Bound of the log evidence", "higher", "nats", "Of standardised values."),
-        "sweeps": About("Rounds until it rose no more", "neither"),
+        "sweeps": About(
+            "Rounds of all factors", "neither", note="After the starts; at most the setting sweeps."
+        ),
     }
 
     places: int = 200
@@ -97,13 +100,14 @@ class LearntFunctions(Question):
 def _mode(arrays: Mapping[str, Tensor], k: int, told: str) -> Panel:
     x, mean, std = (arrays[f"{name}{k}"] for name in ("x", "mean", "std"))
     name, _, rest = told.partition(": ")
-    few = len(x) < 10
+    levels = rest.endswith("discrete")
+    style: dict[str, Any] = {"symbol": "o", "size": 4, "dash": ""} if levels else {}
     series = []
     for r in range(min(mean.shape[1], _FUNCTIONS)):
         low, high = mean[:, r] - 2 * std[:, r], mean[:, r] + 2 * std[:, r]
-        series.append(Series(mark="band", arrays={"x": x, "low": low, "high": high}, hue=r))
-        line = {"x": x, "y": mean[:, r]}
-        series.append(
-            Series(mark="line", arrays=line, hue=r, symbol="o" if few else "", size=4 if few else 0)
-        )
-    return Panel(series=tuple(series), title=rest.partition(", ")[2], x=Axis(label=name))
+        if not levels:
+            series.append(Series(mark="band", arrays={"x": x, "low": low, "high": high}, hue=r))
+        bars = {"error": 2 * std[:, r]} if levels else {}
+        series.append(Series(mark="line", arrays={"x": x, "y": mean[:, r], **bars}, hue=r, **style))
+    ticks = tuple(x.tolist()) if levels and len(x) <= _TICKS else None
+    return Panel(series=tuple(series), title=rest.partition(", ")[2], x=Axis(label=name, ticks=ticks))
