@@ -97,7 +97,7 @@ def mean_and_error(values: Tensor) -> tuple[float, float]:
 def check_base(base: object, who: str) -> None:
     """Refuse a distribution without a density."""
     if not isinstance(base, Density):
-        remedy = "Pass a distribution with log_prob; Bridge trains a Gaussian leg to a sample set by itself."
+        remedy = "Pass a distribution with log_prob; Bridge(leg={}) learns a Gaussian leg to a sample set."
         raise invalid(who, "the base must have a density", type(base).__name__, remedy)
 
 

@@ -13,6 +13,8 @@ from interpolants.couplings import Paired
 from interpolants.dynamics import Samples, sample
 from interpolants.foundations.errors import InvalidInputError, NotIdentifiableError
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.trees import fingerprint
+from interpolants.framework.capabilities import NotAbleError
 from interpolants.likelihood import LogProb
 from interpolants.paths import General, Linear, OneSidedLinear, QuadraticEnvelope, ZeroEnvelope
 from interpolants.problems import Checkerboard, EightGaussians, GaussianMixture
@@ -29,7 +31,7 @@ def arrays(seed=0, n=600):
 
 @pytest.fixture(scope="module")
 def bridge():
-    return Bridge("linear", **{**TINY, "steps": 500}).fit(*arrays(), **QUIET)
+    return Bridge("linear", leg={"steps": 1}, **{**TINY, "steps": 500}).fit(*arrays(), **QUIET)
 
 
 def test_a_short_fit_lands_near_the_data_in_data_units(bridge):
@@ -180,15 +182,20 @@ def test_gradients_flow_through_the_bridge_where_asked_for():
     assert not learnt.transport(x, n_steps=2).requires_grad
 
 
-def test_log_prob_of_two_sample_sets_trains_a_leg_and_says_so(tmp_path):
+def test_log_prob_of_two_sample_sets_needs_a_leg_which_the_fit_learns(tmp_path):
     x0, x1 = arrays()
-    two = Bridge("linear", **TINY).fit(x0, x1, **QUIET)
-    with pytest.warns(UserWarning, match="rho0 was given by samples and has no density"):
-        first = two.log_prob(x1[:4], method="midpoint", n_steps=10)
-    assert first.shape == (4,)
-    assert np.array_equal(two.log_prob(x1[:4], method="midpoint", n_steps=10), first), "the leg is kept"
-    with pytest.raises(InvalidInputError, match=r"a leg can be trained once.*bridge\.state"):
-        two.log_prob(x1[:4], leg={"steps": 50})
+    plain = Bridge("linear", **TINY).fit(x0, x1, **QUIET)
+    with pytest.raises(
+        NotAbleError, match=r"rho0 was given by samples and has no density; fit Bridge\(leg=\{\}\)"
+    ):
+        plain.log_prob(x1[:4])
+    two = Bridge("linear", leg={}, **TINY).fit(x0, x1, **QUIET)
+    before = fingerprint(two.learnt())
+    first = two.log_prob(x1[:4], method="midpoint", n_steps=10)
+    assert fingerprint(two.learnt()) == before, "asking changes nothing"
+    assert np.array_equal(two.sample(3, seed=1), plain.sample(3, seed=1)), (
+        "nor does the leg change the bridge"
+    )
     two.save(tmp_path / "b")
     assert np.array_equal(Bridge.load(tmp_path / "b").log_prob(x1[:4], method="midpoint", n_steps=10), first)
 

@@ -19,7 +19,7 @@ from interpolants.guidance.classifier_free import guide
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
 from interpolants.methods.bridge.auto_eps import EpsChoice
 from interpolants.methods.bridge.bridge_fit import as_float32
-from interpolants.methods.bridge.densities import FramedDensity, train_leg
+from interpolants.methods.bridge.densities import FramedDensity
 from interpolants.methods.bridge.examined import ExaminedBridge
 from interpolants.methods.bridge.noise_level import choose_level
 from interpolants.methods.parts.start_points import Pool, draw_base
@@ -60,8 +60,8 @@ class Bridge(ExaminedBridge):
             units, or ``data.InstanceNoise``. The bridge then leads to data with that noise.
         penalties: Terms beside the loss, each a table such as ``{"kind": "fokker_planck_residual", "weight": 0.1}``;
             see ``objectives.Penalty``. Each goes with one quantity to learn.
-        leg: Settings of a Gaussian -> rho0 bridge that is learnt in the same fit, for ``log_prob`` of two sample sets;
-            None learns it when ``log_prob`` first needs it.
+        leg: Settings that differ for a Gaussian -> rho0 bridge learnt in the same fit, for ``log_prob`` of two sample
+            sets; ``{}`` for none that differs: the fit takes twice as long. None learns no leg.
 
     Raises:
         InvalidInputError: If a name or setting is unknown; the nearest is named.
@@ -70,9 +70,17 @@ class Bridge(ExaminedBridge):
     """
 
     def cannot(self, verb: str) -> str:
-        """Log densities of two sample sets need a density of rho0, which :meth:`log_prob` learns when it must."""
-        static = verb == "log_prob" and self.first_path.is_static
-        return "a path from data back to data has no density to start from." if static else ""
+        """Log densities need that of rho0."""
+        if verb != "log_prob":
+            return ""
+        if self.first_path.is_static:
+            return "a path from data back to data has no density to start from."
+        unknown = self.is_fitted and self.density0() is None
+        return (
+            "rho0 was given by samples and has no density; fit Bridge(leg={}), which learns one."
+            if unknown
+            else ""
+        )
 
     # --- sampling
 
@@ -268,23 +276,19 @@ class Bridge(ExaminedBridge):
         cond: Tensor | None = None,
         first_index: int = 0,
         details: bool = False,
-        leg: Any = None,
-        progress: bool = False,
         **options: Any,
     ) -> Any:
         """Log density of the model of rho1 at ``x``, in nats per row (data units).
 
-        It needs the density of rho0: the Gaussian base of a one-sided path, or ``log_prob`` of what was passed as x0.
-        With two sample sets there is none; a Gaussian -> rho0 leg is then trained once, said in a warning, kept and
-        saved with the bridge. ``Bridge(leg={})`` trains it in the fit, with checkpoints.
+        It needs the density of rho0: the Gaussian base of a one-sided path, ``log_prob`` of what was passed as x0, or
+        with two sample sets that of a Gaussian -> rho0 leg, which ``Bridge(leg={})`` learns in the fit. The error of a
+        leg adds to the log densities.
 
         Args:
             x: Points ``(n, *D)`` in data units.
             cond: As in :meth:`sample`.
             first_index: As in :meth:`sample`, for the probes of an estimated divergence.
             details: Return ``likelihood.LogProb`` instead of the plain array.
-            leg: A fitted bridge to rho0 to use, or settings for the one to train, e.g. ``{"steps": 5000}``.
-            progress: Show a progress bar if the leg must be trained.
             options: Anything else that ``likelihood.log_prob`` takes: ``eps`` for the density of the SDE's model,
                 ``noise_level`` (like ``eps``, in standardised units), ``divergence``, ``probes``, ``method`` ...
 
@@ -298,8 +302,6 @@ class Bridge(ExaminedBridge):
             raise invalid("Bridge.log_prob", "end must be 1, the distribution of x1", options["end"], remedy)
         if "eps" in options:
             options["eps"] = self._level(options["eps"])
-        if leg is not None or self.density0() is None:
-            self._take_leg(leg, progress)
         known = {"cond": as_float32(cond), "first_index": first_index, **options}
         done = flow_log_prob(self.fields, self._encode(x), self.density0(), **known)
         volume = float(self.frame.log_volume(x[:1].double()))
@@ -312,15 +314,3 @@ class Bridge(ExaminedBridge):
             return self.state["path"].base
         found = self.state["density0"] if self.state["density0"] is not None else self.state["leg"]
         return None if found is None else FramedDensity(found, self.frame)
-
-    def _take_leg(self, leg: Any, progress: bool) -> None:
-        """Use, or train, a Gaussian -> rho0 bridge."""
-        if self.state["path"].base is not None or self.state["density0"] is not None:
-            return
-        if isinstance(leg, Bridge):
-            self.state["leg"] = leg
-            return
-        if self.state["leg"] is not None:
-            remedy = "Leave leg out, or set bridge.state['leg'] = None first to train another."
-            raise invalid("Bridge.log_prob", "a leg can be trained once, and there is one", leg, remedy)
-        self.state["leg"] = train_leg(self, leg or {}, progress)
