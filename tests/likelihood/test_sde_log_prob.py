@@ -7,13 +7,29 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator
 from interpolants.likelihood import SdeLogProb, log_prob
 from interpolants.likelihood.path_weights import student_975, summarise
-from interpolants.paths import Linear, OneSidedLinear
+from interpolants.paths import (
+    EDM,
+    VP,
+    Diffusive,
+    DiscreteSchedule,
+    EncoderDecoder,
+    Linear,
+    OneSidedLinear,
+    OneSidedTrigonometric,
+    QuadraticEnvelope,
+    SigmoidEnvelope,
+    SineSquaredEnvelope,
+    SubVP,
+    Trigonometric,
+    VariancePreserving,
+)
 from interpolants.problems.gaussian_mixture import GaussianMixture
 from interpolants.problems.mixture_bridge import GaussianMixtureBridge
 
@@ -279,3 +295,79 @@ def test_a_path_that_leaves_the_finite_numbers_is_reported():
     kept = log_prob(fields, x, START, eps=0.1, n_steps=4, on_failure="keep")
     assert kept.status.tolist()[0] == 0
     assert kept.status.tolist()[1] != 0
+
+
+LEARNT = {
+    "linear": Linear(),
+    "linear_quadratic": Linear(envelope=QuadraticEnvelope()),
+    "linear_sine_squared": Linear(envelope=SineSquaredEnvelope()),
+    "linear_sigmoid": Linear(envelope=SigmoidEnvelope()),
+    "trigonometric": Trigonometric(),
+    "encoder_decoder": EncoderDecoder(),
+    "diffusive": Diffusive(scale=0.5),
+    "one_sided_linear": OneSidedLinear(),
+    "one_sided_trigonometric": OneSidedTrigonometric(),
+    "variance_preserving": VariancePreserving(),
+    "vp": VP(),
+    "sub_vp": SubVP(),
+    "discrete_schedule": DiscreteSchedule(),
+    "edm": EDM(),
+}
+HEADS = {
+    name: [("velocity",), ("denoised",), ("noise",)] if path.is_one_sided else [("velocity", "noise")]
+    for name, path in LEARNT.items()
+}
+HEADS["edm"] = [
+    ("velocity",),
+    ("denoised",),
+]  # 0.05 of its noise at t = 0 are 4 units of the data: no model to speak of
+
+
+def learnt_like(path, heads):
+    """Exact fields of two modes on a line, with errors such as training leaves: smooth, and small where x1 is seen."""
+    data = GaussianMixture([0.4, 0.6], [[-1.2], [1.0]], [[0.4], [0.5]])
+    start = GaussianMixture([1.0], [[0.3]], [[0.8]])
+    start = GaussianMixture.from_gaussian(path.base, 1) if path.is_one_sided else start
+    exact = GaussianMixtureBridge(start, data).fields(path)
+
+    def off(quantity):
+        def field(x, t, cond=None):
+            size = path.noise_scale(t) if quantity == "denoised" else 1.0
+            return exact.evaluate(x, t, (quantity,))[quantity] + 0.05 * size * torch.sin(2 * x + 1)
+
+        return field
+
+    return LearnedFields(path, **{head: off(head) for head in heads}), start, data
+
+
+@pytest.mark.parametrize(("name", "heads"), [(name, heads) for name in LEARNT for heads in HEADS[name]])
+def test_densities_of_fields_with_errors_have_mass_one_on_every_path(name, heads):
+    """An error of the score grows without bound where noise vanishes; once it raised the mass to 3, 10, 1e100."""
+    fields, start, data = learnt_like(LEARNT[name], heads)
+    x = torch.linspace(-4, 4, 41, dtype=F64)[:, None]
+    found = log_prob(fields, x, start, eps=0.3, paths=12, n_steps=100, **FAST)
+    assert float(found.log_prob.exp().sum() * 0.2) == pytest.approx(1, abs=0.08)
+    weights = data.log_prob(x).exp() * 0.2
+    entropy = float((weights * data.log_prob(x)).sum())
+    assert entropy - 0.6 < float((weights * found.lower_bound).sum()) < entropy + 0.03
+    assert entropy - 0.2 < float((weights * found.log_prob).sum()) < entropy + 0.03
+
+
+def test_the_mass_of_bins_is_their_share_of_samples():
+    """The independent route: 20000 samples of the model itself, errors and all."""
+    path = OneSidedLinear()
+    fields, start, _ = learnt_like(path, ("velocity",))
+    x0 = start.sample(20_000, generator=generator(5))
+    made = sample(fields, x0, eps=0.3, n_steps=50, invariant=False, seed=2).x[:, 0]
+    edges = torch.linspace(-2.5, 2.5, 11, dtype=F64)
+    shares = torch.histogram(made, edges).hist / len(made)
+    x = torch.linspace(-2.475, 2.475, 100, dtype=F64)[:, None]
+    found = log_prob(fields, x, start, eps=0.3, paths=4, n_steps=100, **FAST)
+    masses = found.log_prob.exp().reshape(10, 10).sum(1) * 0.05
+    assert float((masses - shares).abs().max()) < 0.012
+
+
+def test_too_few_steps_for_the_ends_are_refused():
+    fields, start, _ = learnt_like(OneSidedLinear(), ("velocity",))
+    with pytest.raises(InvalidInputError, match=r"n_steps must be > 1: at ends without noise .* got 1"):
+        log_prob(fields, torch.zeros(1, 1, dtype=F64), start, eps=0.3, n_steps=1)

@@ -121,6 +121,15 @@ class LearnedFields(Fields):
         given = "score" in self.known or (base is not None and not base.is_gaussian)
         return "score" if given else "noise"
 
+    def error_factors(self, quantity: str, times: Tensor) -> Tensor:
+        """The largest coefficient of what was learnt, as samplers see it; ones where relations cannot be folded."""
+        steps = self._plan(quantity)
+        ones = torch.ones(len(times), dtype=torch.float64)
+        if not steps or self.path is None:
+            return ones
+        rows = fold(self.path, steps, self.known, times.double().clamp(self.margin, 1 - self.margin))
+        return ones if rows is None else rows[quantity][:, 1:].abs().amax(1).nan_to_num(1.0)
+
     def provides(self, quantity: str) -> bool:
         """Whether the quantity was learnt or follows."""
         return self._plan(quantity) is not None

@@ -1,6 +1,6 @@
 """Base of fields that change the answers of other fields: guidance, gauge terms, known entries."""
 
-from torch import nn
+from torch import Tensor, nn
 
 from interpolants.fields.protocol import Fields
 
@@ -32,6 +32,10 @@ class WrappedFields(Fields):
     def bounded_quantity(self) -> str:
         """Which of score and noise stays finite at the ends."""
         return self.inner.bounded_quantity
+
+    def error_factors(self, quantity: str, times: Tensor) -> Tensor:
+        """By how much errors of what was learnt are multiplied in a quantity of the inner fields."""
+        return self.inner.error_factors(quantity, times)
 
     def provides(self, quantity: str) -> bool:
         """Whether the inner fields provide the quantity."""

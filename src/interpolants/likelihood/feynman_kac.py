@@ -13,14 +13,22 @@ The backward model at t = 0 is the mirror image: paths run up, b_F and b_B chang
 second way uses no derivative: the model is taken to be its Euler-Maruyama chain, and l is the log ratio of the
 transition densities of chain and proposal, step by step. That mean is exact for the chain.
 
+Where the score follows from a learnt noise or velocity it is an error divided by sigma, the coefficient of the noise,
+and a trapezoid's node at an end where sigma vanishes would weigh that error without bound. The noise is capped to
+nearly nothing there anyway (``dynamics.noise``): the step at such an end is taken along the flow, which needs no score,
+by midpoints, which leave the end out.
+
 Source: Albergo, Boffi & Vanden-Eijnden (2023), arXiv:2303.08797, section 2.4, for the first way.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -42,12 +50,16 @@ from interpolants.likelihood.result import (
     check_arrival,
     evaluate_base,
 )
+from interpolants.solvers.fixed import Velocity, stage_clock
 from interpolants.solvers.weighted import Node, Step, integrate_weighted, kernel_log_ratio
 
 DIVERGENCES = ("exact", "hutchinson", "none")
 PROPOSALS = ("reverse", "model")
 # States of all paths that are alive at once.
 _MOST_NUMBERS = 1 << 23
+# Midpoint steps along the flow in place of one step at a singular end; and how much larger than at the next node an
+# error of what was learnt must become there.
+_FLOW_STEPS, _SINGULAR = 4, 1.9
 
 
 @dataclass(frozen=True)
@@ -185,6 +197,10 @@ class _Walk:
         self.strength: list[float] = self.table.strength(torch.from_numpy(self.grid.copy())).tolist()
         # Richardson: the trapezoidal rule is right in mean to O(h^2) over time, to O(h) over the path.
         self.gain = 1.0 if settings.proposal == "reverse" else 3.0
+        self.quiet = (False, False) if self.chain else self._quiet_ends()
+        if len(self.grid) - 1 <= sum(self.quiet):
+            rule = f"n_steps must be > {sum(self.quiet)}: at ends without noise a step runs along the flow"
+            raise invalid("log_prob", rule, len(self.grid) - 1, "Take more steps, or eps=0.")
         if self.chain:
             self._check_chain()
             # One strength per step, so that both kernels share it.
@@ -194,8 +210,9 @@ class _Walk:
     @property
     def nfe(self) -> int:
         """Evaluations of the fields per path: one per node, and the solver's further stages."""
-        steps = len(self.grid) - 1
-        return steps * self.solver.nfe_per_step + 1
+        quiet = sum(self.quiet)
+        steps = len(self.grid) - 1 - quiet
+        return steps * self.solver.nfe_per_step + 1 + 2 * _FLOW_STEPS * quiet
 
     def go(self, x: Tensor, cond: Condition, first: int) -> _Walked:
         """Carry paths from the points ``x (B, *D)``."""
@@ -204,15 +221,27 @@ class _Walk:
             if self.settings.divergence == "hutchinson"
             else None
         )
+        first_node, last_node = self.quiet[0], len(self.grid) - 1 - self.quiet[1]
+        before = self._flow(x, self.grid[: first_node + 1], cond, probes)
+        walked = self._noisy(before.x, slice(first_node, last_node + 1), cond, probes, first)
+        after = self._flow(walked.x, self.grid[last_node:], cond, probes)
+        total = before.log_weights + walked.log_weights + after.log_weights
+        return _Walked(after.x, total, walked.corrections)
+
+    def _noisy(
+        self, x: Tensor, nodes: slice, cond: Condition, probes: BlockNoise | None, first: int
+    ) -> _Walked:
+        """Along the SDE, over some of the grid's nodes."""
+        grid = self.grid[nodes]
         brownian = self.sampler.driving(x, first, self.solver.levy_area)
-        increment = _kernel_ratio if self.chain else _Trapezoid(len(self.grid) - 1)
+        increment = _kernel_ratio if self.chain else _Trapezoid(len(grid) - 1)
         done = integrate_weighted(
             lambda y, t: self._node(y, t, cond, probes),
             x,
-            self.grid,
+            grid,
             self.solver,
-            self.strength,
-            brownian,
+            self.strength[nodes],
+            islice(brownian, nodes.start, nodes.stop - 1),
             increment,
             stage=self._proposal(cond),
         )
@@ -220,6 +249,27 @@ class _Walk:
         if isinstance(increment, _Trapezoid):
             return _Walked(done.node.x, total, (total - increment.coarse) / self.gain)
         return _Walked(done.node.x, total, torch.zeros_like(total))
+
+    def _flow(
+        self, x: Tensor, ends: npt.NDArray[np.float64], cond: Condition, probes: BlockNoise | None
+    ) -> _Walked:
+        """Along the flow from the first to the last of ``ends``: nothing moves where they are one."""
+        velocity, total = self.fields.velocity_of(cond), x.new_zeros(len(x))
+        times = np.linspace(ends[0], ends[-1], _FLOW_STEPS + 1) if len(ends) > 1 else ends
+        for n, at in enumerate(stage_clock(times, (0.0, 0.5), x)[:-1]):
+            dt = float(times[n + 1] - times[n])
+            middle = x + 0.5 * dt * velocity(x, at[0])
+            rate, divergence = self._divergence(partial(_at_time, velocity, at[1]), middle, probes)
+            x, total = x + dt * rate, total + dt * divergence
+        return _Walked(x, total, torch.zeros_like(total))
+
+    def _quiet_ends(self) -> tuple[bool, bool]:
+        """Whether velocity or score is an error divided by what vanishes at the first and at the last node."""
+        times = torch.from_numpy(self.grid.copy())
+        wanted = ["velocity"] if self.fields.bounded_quantity == "score" else ["velocity", "score"]
+        sizes = [self.fields.error_factors(name, times) for name in wanted]
+        first, last = (max(float(size[a] / size[b]) for size in sizes) for a, b in ((0, 1), (-1, -2)))
+        return first > _SINGULAR, last > _SINGULAR
 
     def _node(self, x: Tensor, t: Tensor, cond: Condition, probes: BlockNoise | None) -> _Node:
         if self.chain:
@@ -280,6 +330,10 @@ class _Walk:
                 t = float(self.grid[n])
                 remedy = "Its steps there have no density; take divergence='exact' or 'hutchinson'."
                 raise invalid("log_prob", "divergence='none' needs eps > 0 inside", f"0 at t={t:.4g}", remedy)
+
+
+def _at_time(field: Velocity, t: Tensor, x: Tensor) -> Tensor:
+    return field(x, t)
 
 
 class _Trapezoid:

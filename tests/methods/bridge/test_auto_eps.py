@@ -11,7 +11,7 @@ from interpolants.foundations.randomness import generator
 from interpolants.likelihood import SquaredErrors, held_out_errors, optimal_eps, squared_errors
 from interpolants.methods import Bridge
 from interpolants.methods.bridge.auto_eps import auto_eps
-from interpolants.paths import Linear, OneSidedLinear
+from interpolants.paths import Linear, OneSidedLinear, SineSquaredEnvelope, SubVP
 from interpolants.problems.gaussian_mixture import GaussianMixture
 from interpolants.problems.mixture_bridge import GaussianMixtureBridge
 
@@ -236,3 +236,38 @@ def test_held_out_errors_need_a_score():
         held_out_errors(EXACT, x0, x1[:20])
     with pytest.raises(InvalidInputError, match="at least 8 held-out start points, got 5"):
         held_out_errors(EXACT, x0[:5], x1)
+
+
+def slightly_wrong(path, quantities):
+    """Two modes on a line, with smooth errors in what was learnt; and the distributions of both ends."""
+    data = GaussianMixture([0.4, 0.6], [[-1.2], [1.0]], [[0.4], [0.5]])
+    start = GaussianMixture([1.0], [[0.0]], [[1.0]])
+    exact = GaussianMixtureBridge(start, data).fields(path)
+
+    def off(quantity):
+        return lambda x, t: exact.evaluate(x, t, (quantity,))[quantity] + 0.05 * torch.sin(2 * x + 1)
+
+    return LearnedFields(path, **{name: off(name) for name in quantities}), start, data
+
+
+def ends(start, data, n=400):
+    return start.sample(n, generator=generator(1)), data.sample(n, generator=generator(2))
+
+
+def test_no_candidate_is_better_than_the_data_s_own_density():
+    """Where sub-VP paths have no noise the score's error once gave some noise levels impossible densities."""
+    fields, start, data = slightly_wrong(SubVP(), ("velocity",))
+    x0, x1 = ends(start, data)
+    choice = auto_eps(fields, x0, x1, base=start, n=400, n_steps=40, paths=4, constants=(0.5, 2.0))
+    entropy = -float(data.log_prob(x1[:80]).mean())
+    assert choice.criterion == "likelihood"
+    assert min(c.score for c in choice.candidates) > entropy - 0.05
+
+
+def test_densities_that_are_not_known_well_enough_are_not_compared():
+    fields, start, data = slightly_wrong(Linear(envelope=SineSquaredEnvelope()), ("endpoint0", "denoised"))
+    x0, x1 = ends(start, data)
+    options = {"base": start, "n": 400, "n_steps": 20, "paths": 4, "constants": (1.0,), "schedules": (1.0,)}
+    assert auto_eps(fields, x0, x1, **options).criterion == "samples"
+    with pytest.raises(InvalidInputError, match=r"must be known to 0.5 nats.*criterion='samples'"):
+        auto_eps(fields, x0, x1, criterion="likelihood", **options)

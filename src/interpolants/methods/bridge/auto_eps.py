@@ -5,6 +5,7 @@
 2. Try. The flow, constants around the first and multiples of the second are run, with the same starts and the same
    noise, and scored against held-out data. Differences between them are therefore measured far better than the scores.
 3. Decide. The predicted schedule is kept unless another candidate is better by two standard errors of the difference.
+   One whose score is not known well enough to win by more than its own error is left out.
 
 Scores, lower is better: ``"likelihood"``, the held-out cross-entropy in nats, where the base has a density and the
 paths share its weight; else ``"samples"``, the energy distance of generated to held-out samples in units of their
@@ -40,6 +41,8 @@ SCHEDULES = (0.5, 1.0, 2.0)
 # A candidate replaces the prediction when it is better by so many standard errors of the difference.
 CLEAR = 2.0
 _GROUPS = 8
+# Mean error of a log density, in nats, above which it says nothing: most of it is then what finer steps would change.
+_MOST_ERROR = 0.5
 
 
 @record("eps_candidate")
@@ -157,7 +160,7 @@ def auto_eps(
         errors = held_out_errors(fields, start, x1, paired=paired, cond=cond, generator=source)
     predicted = optimal_eps(errors)
     levels = _levels(errors, predicted, constants, schedules)
-    scores, used = _scores(fields, x0, x1, base, cond, criterion, levels, n, n_steps, paths, seed)
+    levels, scores, used = _scores(fields, x0, x1, base, cond, criterion, levels, n, n_steps, paths, seed)
     tried = _compared(levels, scores)
     return _choice(tried, _constant(levels, scores, predicted), errors, predicted, used)
 
@@ -191,33 +194,40 @@ def _scores(
     n_steps: int,
     paths: int,
     seed: int,
-) -> tuple[list[Tensor], str]:
-    """Scores of each candidate by point or by group, so that differences can be paired; and the criterion used."""
+) -> tuple[list[Level], list[Tensor], str]:
+    """Scores of the candidates by point or by group, so that differences can be paired; and the criterion used.
+
+    A candidate whose log densities are not known to ``_MOST_ERROR`` is left out: it could win by its error alone.
+    """
     if criterion != "samples" and base is not None:
         points = slice(0, max(40, n // 5))
         rows = take_rows(cond, slice(0, len(x1[points])))
         found = [
             _cross_entropies(fields, x1[points], base, eps, rows, n_steps, paths, seed) for *_, eps in levels
         ]
-        if criterion == "likelihood" or all(trusted for _, trusted in found):
-            return [values for values, _ in found], "likelihood"
+        if criterion == "likelihood" or all(shared and known for _, shared, known in found):
+            if not found[0][2]:
+                rule = f"the log densities at the predicted schedule must be known to {_MOST_ERROR} nats"
+                remedy = "Take more n_steps, or criterion='samples'."
+                raise invalid("auto_eps", rule, f"more at n_steps={n_steps}", remedy)
+            kept = [n for n, (_, _, known) in enumerate(found) if known]
+            return [levels[n] for n in kept], [found[n][0] for n in kept], "likelihood"
     rows = min(n, len(x0), len(x1))
     rows -= rows % _GROUPS
     conds = take_rows(cond, slice(0, rows))
-    return [
-        _distances(fields, x0[:rows], x1[:rows], eps, conds, n_steps, seed) for *_, eps in levels
-    ], "samples"
+    apart = [_distances(fields, x0[:rows], x1[:rows], eps, conds, n_steps, seed) for *_, eps in levels]
+    return levels, apart, "samples"
 
 
 def _cross_entropies(
     fields: Fields, x: Tensor, base: Density, eps: Any, cond: Condition, n_steps: int, paths: int, seed: int
-) -> tuple[Tensor, bool]:
-    """``-log p`` by point, and whether the paths share the weight."""
+) -> tuple[Tensor, bool, bool]:
+    """``-log p`` by point, whether the paths share the weight, and whether the error allows a comparison."""
     few = x[0].numel() <= 16
     if isinstance(eps, float) and eps == 0:
         how = "exact" if few else "hutchinson"
         options: dict[str, Any] = {"method": "midpoint", "n_steps": n_steps, "divergence": how}
-        return -log_prob(fields, x, base, cond=cond, seed=seed, **options).log_prob.double(), True
+        return -log_prob(fields, x, base, cond=cond, seed=seed, **options).log_prob.double(), True, True
     found = log_prob(
         fields,
         x,
@@ -231,7 +241,8 @@ def _cross_entropies(
         invariant=False,
     )
     assert isinstance(found, SdeLogProb)
-    return -found.log_prob.double(), float(found.ess.median()) >= paths / 2
+    shared, known = float(found.ess.median()) >= paths / 2, float(found.error.mean()) <= _MOST_ERROR
+    return -found.log_prob.double(), shared, known
 
 
 def _distances(
