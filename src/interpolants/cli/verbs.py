@@ -156,9 +156,8 @@ class VerbCommand:
 
     @property
     def _columns(self) -> tuple[str, ...]:
-        """Names of the columns of the answer, where the rows that it is like had some."""
-        like = self.method.given.get(self.one.source(self.one.like))
-        return tuple(map(str, like.columns)) if like is not None and like.container == "pandas" else ()
+        """Names of the columns of the answer, where the method knows some."""
+        return self.method.columns(self.one.source(self.one.like))
 
     def _following(self, out: Path, asked: str | None) -> str:
         """The command that makes sense after samples were written."""

@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 import torch
 from torch.testing import assert_close
+from typer.testing import CliRunner
 
 import interpolants
 from interpolants import pde
+from interpolants.cli.app import app
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.questions import ask
 from interpolants.framework.stages import InterruptedFitError
@@ -123,6 +125,23 @@ def test_tables_name_axes_and_components():
     found = times.solve(np.array([0.0, 1.0]))
     assert found.tolist()[0] == [1.0, 1.0]
     assert list(times.residual(pd.DataFrame({"t": [1.0]})).columns) == ["prey", "predators"]
+
+
+def test_its_commands_find_columns_by_name_and_name_those_of_the_answer(tmp_path):
+    pinn = CausalPINN(**SMALL, places=4).fit(pde.AllenCahn(end=0.5))
+    pinn.save(tmp_path / "m")
+    (tmp_path / "points.csv").write_text("x,t\n0.25,0.5\n")
+    for verb in ("solve", "residual"):
+        out = tmp_path / f"{verb}.csv"
+        done = CliRunner().invoke(
+            app, [verb, str(tmp_path / "m"), str(tmp_path / "points.csv"), "-o", str(out)]
+        )
+        assert done.exit_code == 0, done.output
+        table = pd.read_csv(out)
+        assert list(table.columns) == ["u"]
+        assert float(table["u"][0]) == pytest.approx(
+            float(getattr(pinn, verb)([[0.5, 0.25]])[0][0]), rel=1e-5
+        )
 
 
 # --- code of a user's own ---------------------------------------------------------------------------------------
