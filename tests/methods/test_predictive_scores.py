@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -109,6 +110,22 @@ def test_a_curve_and_the_coverage_are_drawn_of_method_and_rivals():
         InvalidInputError, match=r"along must be a column of the points, got 'tme'. Did you mean 'time'"
     ):
         ask(PredictiveScores(along="tme"), one.fit(MeanValue()), one)
+
+
+def test_curves_along_dates_at_words():
+    days = pd.date_range("2020-01-01", periods=10)
+    table = pd.DataFrame({"site": ["hill", "shore"] * 30, "when": np.repeat(days, 6)})
+    y = pd.Series(np.arange(60.0), name="level")
+    question = PredictiveScores(along="when")
+    one = Task.of(MeanValue().roles(), {"points": table, "values": pd.DataFrame(y)})
+    curve, _ = ask(question, one.fit(MeanValue()), one).figures
+    panel = curve.panels[0]
+    assert panel.x.label == "when, days since 1970"
+    assert panel.y.label == "level"
+    assert curve.caption.endswith(("at site hill.", "at site shore."))
+    assert float(panel.series[2].arrays["x"].min()) >= 18262  # 1 January 2020
+    turned, _ = ask(PredictiveScores(along="site"), one.fit(MeanValue()), one).figures
+    assert "at when 2020-01-" in turned.caption
 
 
 def test_the_held_out_part_can_be_scored():

@@ -183,7 +183,7 @@ def _file(who: str, table: Mapping[str, Any], place: Place) -> Value:
         return _series_file(who, table)
     if Path(table["file"]).suffix.lower() == ".txt":
         return Value(read_texts(table["file"], who), Source(table["file"], f"file {table['file']}"))
-    if role.words and Path(table["file"]).suffix.lower() in TABLES:
+    if (role.words or role.exact) and Path(table["file"]).suffix.lower() in TABLES:
         return _table(who, table)
     options = {
         name: table[name] for name in ("key", "columns", "labels", "limit", "drop_nan") if name in table

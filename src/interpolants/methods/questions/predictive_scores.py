@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from interpolants.data.coded_columns import DAYS, NUMBER, Form, coded
 from interpolants.foundations.checks import number, one_of
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.framework.answers import Predictive
@@ -150,12 +152,12 @@ class PredictiveScores(Question):
 
     def _curves(self, named: Mapping[str, Measured], task: Task) -> Figure:
         table = task.part(self.part)[self.points]
-        points, column = as_tensor(table).double(), _column(table, self.along)
+        (points, forms), column = _coordinates(table), _column(table, self.along)
         rows = _richest(points, column)
         rows = rows[points[rows, column].argsort()]
-        label = _name(table, column)
+        label = _name(table, column) + (", days since 1970" if forms[column] == DAYS else "")
         others = [k for k in range(points.shape[1]) if k != column]
-        at = ", ".join(f"{_name(table, k)} {float(points[rows[0], k]):g}" for k in others)
+        at = ", ".join(f"{_name(table, k)} {_told(float(points[rows[0], k]), forms[k])}" for k in others)
         what = Axis(label=_name(task.part(self.part)[self.values], 0, self.values), unit=self.unit)
         panels = tuple(
             self._curve(name, points[rows, column], one, rows, (label, what if k == 0 else Axis()))
@@ -212,6 +214,22 @@ def _root(squares: Tensor) -> Estimate:
     n, value = len(squares), float(squares.mean().sqrt())
     error = float(squares.std()) / math.sqrt(n) / (2 * value) if n > 1 and value else math.nan
     return Estimate(value, error, n, "root mean squared error")
+
+
+def _coordinates(table: Any) -> tuple[Tensor, tuple[Form, ...]]:
+    """Points as numbers, and what their columns were."""
+    if not hasattr(table, "iloc"):
+        points = as_tensor(table).double()
+        return points, (NUMBER,) * points.shape[1]
+    numbers, forms = coded(table, "predictive_scores", "points")
+    return as_tensor(numbers).double(), forms
+
+
+def _told(value: float, form: Form) -> str:
+    """A coordinate as it was given: a number, a date or a word."""
+    if isinstance(form, tuple):
+        return form[int(value)]
+    return str(np.datetime64(round(value * 86400), "s")) if form == DAYS else f"{value:g}"
 
 
 def _column(table: Any, along: Any) -> int:
