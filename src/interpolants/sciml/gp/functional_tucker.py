@@ -3,8 +3,8 @@
 import math
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import field
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Generator, Tensor
@@ -19,7 +19,7 @@ from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.kernels.markov_chain import ChainPosterior
 from interpolants.kernels.matern import Matern
-from interpolants.sciml.gp.latent_functions import LevelPosterior, start_mode
+from interpolants.sciml.gp.latent_functions import LatentMode, LevelPosterior, start_mode
 from interpolants.sciml.gp.mode_settings import MODES, UNSEEN, ModeSettings, per_mode
 from interpolants.sciml.gp.tucker_posterior import (
     NoisePrior,
@@ -127,27 +127,19 @@ class FunctionalTucker(Method):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Sweeps until the bound rises no more."""
-        points, values = data["points"], data["values"]
-        settings = self._mode_settings(points, values)
-        places, index = zip(*(mode.merged(points[:, k]) for k, mode in enumerate(settings)), strict=True)
-        scale = float(values.std()) or 1.0
-        centre = float(values.mean())
-        sizes = tuple(len(p) for p in places)
-        entries = Entries(torch.stack(index, 1), (values[:, 0] - centre) / scale, sizes)
+        values = data["values"]
+        settings = self._mode_settings(data["points"], values)
+        centre, scale = float(values.mean()), float(values.std()) or 1.0
         prior = NoisePrior() if self.noise == "auto" else NoisePrior(known=(scale / self.noise) ** 2)
+        fit = _Fit.of(
+            settings, data["points"], (values[:, 0] - centre) / scale, prior, self.core == "diagonal"
+        )
         enough = self.stop * len(values)
-
-        def tried(best: TuckerPosterior | None, k: int, source: Generator) -> TuckerPosterior:
-            q = _start(settings, places, entries, prior, source, diagonal=self.core == "diagonal")
-            for _ in range(_TRIAL):
-                q = sweep(q, entries, prior)
-            return q if best is None or q.bound > best.bound else best
-
-        first = run.loop("starts", lambda source: None, tried, self.starts, every=1)
+        first = run.loop("starts", lambda source: None, fit.better, self.starts, every=1)
         found: TuckerPosterior = run.loop(
             "sweeps",
             lambda source: first,
-            lambda q, k, source: sweep(q, entries, prior),
+            lambda q, k, source: sweep(q, fit.entries, prior),
             self.sweeps,
             every=self.checkpoint_every,
             until=lambda q: q.change < enough,
@@ -264,32 +256,56 @@ class FunctionalTucker(Method):
             raise invalid("FunctionalTucker.predict", rule, shown, remedy)
 
 
-def _start(
-    settings: Sequence[ModeSettings],
-    places: Sequence[Tensor],
-    entries: Entries,
-    prior: NoisePrior,
-    source: Generator,
-    *,
-    diagonal: bool,
-) -> TuckerPosterior:
-    """Random functions, and the best core for them."""
-    modes = []
-    for mode, known in zip(settings, places, strict=True):
-        noise = torch.randn(len(known), mode.rank, dtype=torch.float64, generator=source)
-        span = float(known[-1] - known[0]) or 1.0
-        scale = _FIRST_SHARE * span if mode.lengthscale is None else mode.lengthscale
-        kernel = None if mode.discrete else Matern(mode.smoothness)
-        fixed = mode.lengthscale is not None or len(known) == 1
-        modes.append(start_mode(known, 0.5 + 0.5 * noise, kernel, scale, fixed=fixed))
-    d = math.prod(mode.rank for mode in settings)
-    mean = None if diagonal else torch.zeros(d, dtype=torch.float64)
-    spread = None if diagonal else torch.eye(d, dtype=torch.float64)
-    shape, rate = (1.0, 1.0) if prior.known is None else (prior.known, 0.0)
-    q = TuckerPosterior(
-        modes=modes, core_mean=mean, core_covariance=spread, noise_shape=shape, noise_rate=rate
-    )
-    return update_core(q, sums_of(q, entries))
+@dataclass(frozen=True)
+class _Fit:
+    """The entries of a fit with the settings of their modes."""
+
+    settings: Sequence[ModeSettings]
+    places: Sequence[Tensor]
+    entries: Entries
+    prior: NoisePrior
+    diagonal: bool
+
+    @classmethod
+    def of(
+        cls, settings: Sequence[ModeSettings], points: Tensor, y: Tensor, prior: NoisePrior, diagonal: bool
+    ) -> Self:
+        """Merge equal coordinates."""
+        merged = [mode.merged(points[:, k]) for k, mode in enumerate(settings)]
+        places = [known for known, _ in merged]
+        index = torch.stack([where for _, where in merged], 1)
+        return cls(settings, places, Entries(index, y, tuple(map(len, places))), prior, diagonal)
+
+    def start(self, source: Generator) -> TuckerPosterior:
+        """Random functions, and the best core for them."""
+        modes = [_random(mode, known, source) for mode, known in zip(self.settings, self.places, strict=True)]
+        d = math.prod(mode.rank for mode in self.settings)
+        prior = self.prior.known
+        q = TuckerPosterior(
+            modes=modes,
+            core_mean=None if self.diagonal else torch.zeros(d, dtype=torch.float64),
+            core_covariance=None if self.diagonal else torch.eye(d, dtype=torch.float64),
+            noise_shape=1.0 if prior is None else prior,
+            noise_rate=1.0 if prior is None else 0.0,
+        )
+        return update_core(q, sums_of(q, self.entries))
+
+    def better(self, best: TuckerPosterior | None, k: int, source: Generator) -> TuckerPosterior:
+        """Another start after a few rounds, where its bound is higher than that of the best so far."""
+        q = self.start(source)
+        for _ in range(_TRIAL):
+            q = sweep(q, self.entries, self.prior)
+        return q if best is None or q.bound > best.bound else best
+
+
+def _random(mode: ModeSettings, known: Tensor, source: Generator) -> LatentMode:
+    """A mode with random functions; its first lengthscale is a share of the range of its coordinates."""
+    noise = torch.randn(len(known), mode.rank, dtype=torch.float64, generator=source)
+    span = float(known[-1] - known[0]) or 1.0
+    scale = _FIRST_SHARE * span if mode.lengthscale is None else mode.lengthscale
+    kernel = None if mode.discrete else Matern(mode.smoothness)
+    fixed = mode.lengthscale is not None or len(known) == 1
+    return start_mode(known, 0.5 + 0.5 * noise, kernel, scale, fixed=fixed)
 
 
 def _check_core(who: str, ranks: Sequence[int], core: str) -> None:
