@@ -24,10 +24,10 @@ from interpolants.foundations.storage import (
     MANIFEST,
     StorageError,
     read_folder,
-    sweep,
     write_folder,
     write_text,
 )
+from interpolants.foundations.temporaries import sweep
 
 TENSORS = {"model": {"w": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(2.5, dtype=torch.bfloat16)}}
 DOCUMENTS = {"state.json": {"step": 3, "names": ["ä", "b"], "none": None}}

@@ -118,7 +118,6 @@ def test_a_disk_that_fails_during_a_checkpoint_keeps_the_last_one(tmp_path, monk
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(storage, "sweep", lambda root: [])
         patch.setattr("interpolants.training.logging.write_text", lambda path, text: None)
         patch.setattr(storage.os, call, full)
         with pytest.raises((StorageError, InvalidInputError), match="No space left"):

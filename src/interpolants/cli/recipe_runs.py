@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from interpolants.foundations.errors import MissingExtraError, invalid
+from interpolants.foundations.errors import InterpolantsError, MissingExtraError, invalid
 
 if TYPE_CHECKING:
     from interpolants.cli.show import Screen
@@ -159,14 +159,23 @@ def _picture(place: Path, screen: "Screen") -> None:
 
 def report_folder(out: Path, screen: "Screen") -> None:
     """Write the report of a finished run again."""
+    from interpolants.foundations.folder_lock import locked
     from interpolants.framework.experiment import gather
     from interpolants.runs.recipe_files import RecipeFolder
     from interpolants.runs.recipe_run import RecipeRun
     from interpolants.runs.run_facts import run_facts
 
     folder = RecipeFolder.stored(out)
-    facts = run_facts(folder, gather(RecipeRun(folder.recipe), out))
-    if (page := _report(folder, facts, screen)) is not None:
+    try:
+        with locked("report", out):
+            facts = run_facts(folder, gather(RecipeRun(folder.recipe), out))
+            page = _report(folder, facts, screen)
+    except (InterpolantsError, OSError):
+        raise
+    except Exception as error:  # answers of a folder that nobody here wrote may be anything
+        told = f"{type(error).__name__}: {str(error)[:200]}"
+        raise invalid("report", f"answers in {out} must be what a run wrote", told) from error
+    if page is not None:
         screen.say(f"report: {page}")
 
 

@@ -9,11 +9,11 @@ there, `read_folder` finds the old one under that name, and the next `write_fold
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import re
-import secrets
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
@@ -27,17 +27,18 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from interpolants.foundations.errors import InterpolantsError, invalid, nearest
+from interpolants.foundations.temporaries import sweep_dead, temporary_for
 from interpolants.foundations.version import __version__
 
 FORMAT = 1
 MANIFEST = "MANIFEST.json"
-TEMPORARY = ".tmp-"
 _ASIDE = ".old-"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}(\.[A-Za-z0-9_-]{1,40}){0,4}\.(safetensors|json)")
 _DEVICES = {"con", "prn", "aux", "nul", *(f"{kind}{n}" for kind in ("com", "lpt") for n in range(10))}
 _MANIFEST_LIMIT = 1 << 20
 _JSON_LIMIT = 1 << 26
+_DECODED_LIMIT = 1 << 27
 _FILES_LIMIT = 4096
 
 
@@ -86,11 +87,12 @@ def write_folder(
     if clash := files.keys() & documents.keys():
         raise invalid("write_folder", "documents must end in .json", sorted(clash))
     encoded = {name: _encode_document("write_folder", name, value) for name, value in documents.items()}
-    temporary = target.parent / f"{TEMPORARY}{target.name}-{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = temporary_for(target)
     with _disk(f"cannot write {target}"):
         _put_back(target)
         _check_replaceable(target)
         target.parent.mkdir(parents=True, exist_ok=True)
+        sweep_dead(target)
         try:
             temporary.mkdir()
             sealed = {}
@@ -142,26 +144,79 @@ def read_folder(path: str | os.PathLike[str], *, limit: int = 1 << 36) -> Stored
     return StoredFolder(tensors, documents, str(manifest["library"]))
 
 
-def sweep(parent: str | os.PathLike[str]) -> list[str]:
-    """Delete what interrupted writes left in ``parent``; no other process may be writing there."""
-    stale = [entry for entry in sorted(Path(parent).glob(f"{TEMPORARY}*")) if not entry.is_symlink()]
-    for entry in stale:
-        shutil.rmtree(entry, ignore_errors=True)
-    return [entry.name for entry in stale]
+def read_document(path: str | os.PathLike[str]) -> Any:
+    """Read one JSON file that no manifest seals, under the limits of :func:`read_folder`; never through a link.
+
+    Raises:
+        InvalidInputError: If it is missing, a link, too large, or no JSON.
+        StorageError: If the disk refuses to read.
+    """
+    with _disk(f"cannot read {path}"):
+        return _decode_document(Path(path), _read_bytes(Path(path), _JSON_LIMIT))
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write one small file whole or not at all, by the same temporary file, flush and rename."""
+    """Write one small file whole or not at all; see :func:`write_bytes`."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write one file whole or not at all, by the same temporary file, flush and rename.
+
+    A link of that name is replaced, and what it points to is left alone.
+
+    Raises:
+        StorageError: If the disk refuses. What was there before is still there.
+    """
     target = Path(path)
-    temporary = target.parent / f"{TEMPORARY}{target.name}-{os.getpid()}"
+    temporary = temporary_for(target)
     with _disk(f"cannot write {target}"):
         try:
-            _write_file(temporary, text.encode())
+            _write_file(temporary, data)
             os.replace(temporary, target)
             _sync_folder(target.parent)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a new temporary file beside ``path`` to be written, which takes its place at the end; folders are made.
+
+    A link of that name is replaced, and what it points to is left alone. After an error nothing is left.
+
+    Raises:
+        StorageError: If the disk refuses. What was there before is still there.
+    """
+    target = Path(path)
+    temporary = temporary_for(target)
+    with _disk(f"cannot write {target}"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        sweep_dead(target)
+        try:
+            _write_file(temporary, b"")
+            yield temporary
+            _sync(temporary)
+            os.replace(temporary, target)
+            _sync_folder(target.parent)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def check_place(path: str | os.PathLike[str]) -> None:
+    """Refuse a path whose folder cannot be written, before any work is done.
+
+    Raises:
+        StorageError: If the folder, or the nearest above it that exists, cannot be written.
+    """
+    place = Path(path).absolute().parent
+    while not place.exists():
+        place = place.parent
+    if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+        reason = "a folder that may not be written, or a read-only disk" if place.is_dir() else "a file"
+        raise StorageError(errno.EACCES, f"cannot write {path}: {place} is {reason}")
 
 
 # --- names -----------------------------------------------------------------------------------------------
@@ -196,9 +251,21 @@ def _disk(what: str) -> Iterator[None]:
 
 def _encode_document(who: str, name: str, value: Any) -> bytes:
     try:
-        return (json.dumps(value, allow_nan=False, ensure_ascii=False, indent=1) + "\n").encode()
+        data = (json.dumps(value, allow_nan=False, ensure_ascii=False, indent=1) + "\n").encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise invalid(who, f"{name} must be plain JSON without NaN or infinity", str(error)) from error
+    _check_document(who, name, data)  # what is written must be readable
+    return data
+
+
+def _check_document(who: str, name: object, data: bytes) -> None:
+    """Refuse JSON that is large, or would be once it is decoded: two bytes can become an object of seventy."""
+    if len(data) > _JSON_LIMIT:
+        raise invalid(who, f"{name} must be at most {_JSON_LIMIT} bytes", len(data))
+    decoded = 300 * data.count(b"{") + 90 * data.count(b"[") + 40 * data.count(b",")
+    if decoded > _DECODED_LIMIT:
+        rule = f"{name} must take at most {_DECODED_LIMIT} bytes of memory"
+        raise invalid(who, rule, f"about {decoded}", "Keep long lists of numbers as tensors.")
 
 
 def _encode_tensors(name: str, values: Mapping[str, Tensor]) -> bytes:
@@ -236,9 +303,12 @@ def _write_file(path: Path, data: bytes) -> dict[str, Any]:
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":
-        return  # Windows cannot open a folder; its renames are journalled
-    handle = os.open(folder, os.O_RDONLY)
+    if os.name != "nt":  # Windows cannot open a folder; its renames are journalled
+        _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -366,6 +436,10 @@ def _read_bytes(path: Path, most: int) -> bytes:
         handle = os.open(path, flags | getattr(os, "O_BINARY", 0))
     except FileNotFoundError as error:
         raise invalid("read_folder", f"{path} must exist", "nothing", "The folder is damaged.") from error
+    except OSError as error:
+        if path.is_symlink():
+            raise invalid("read_folder", f"{path} must be no symbolic link", "a link") from error
+        raise
     try:
         status = os.fstat(handle)
         if not stat.S_ISREG(status.st_mode):
@@ -373,7 +447,7 @@ def _read_bytes(path: Path, most: int) -> bytes:
         if status.st_size > most:
             raise invalid("read_folder", f"{path} must have at most {most} bytes", status.st_size)
         with os.fdopen(handle, "rb", closefd=False) as stream:
-            return stream.read(most + 1)
+            return stream.read(min(most, status.st_size) + 1)  # no buffer for what is only claimed
     finally:
         os.close(handle)
 
@@ -389,6 +463,7 @@ def _read_file(path: Path, size: int, digest: str) -> bytes:
 
 
 def _decode_document(path: Path, data: bytes) -> Any:
+    _check_document("read_folder", path, data)
     try:
         return json.loads(data.decode(), parse_constant=_refuse_constant, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:

@@ -15,6 +15,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from inspect import isfunction
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, runtime_checkable
@@ -23,10 +24,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from interpolants.foundations.errors import InvalidInputError, invalid, nearest
+from interpolants.foundations.errors import InterpolantsError, InvalidInputError, invalid, nearest
 from interpolants.foundations.records import record_named, record_of, settings_of
 from interpolants.foundations.registry import build, card_of, describe, find_card, rebuild
 from interpolants.foundations.remembered import Remembered, remembered_named
+from interpolants.foundations.size_guard import SmallTensors, build_checked, check_wholes
 from interpolants.foundations.storage import StoredFolder, read_folder, write_folder
 
 FORMAT, TREE, WEIGHTS = 1, "tree.json", "tensors"
@@ -222,6 +224,11 @@ class _Reader:
     code: Code
     missing: list[str] = field(default_factory=list)
 
+    @cached_property
+    def entries(self) -> int:
+        """Entries of all tensors."""
+        return sum(value.numel() for value in self.tensors.values())
+
     def unpack(self, node: Any, at: str = "") -> Any:
         if not isinstance(node, dict):
             return node
@@ -264,15 +271,16 @@ class _Reader:
     def _net(self, node: Any, at: str) -> nn.Module:
         settings = self._parts(node["settings"], _join(at, "settings"))
         known = node.get("remembered")
-        net = (
-            build("net", settings.pop("name"), **settings)
-            if known is None
-            else remembered_named(known)(**settings)
-        )
+        name = settings.pop("name") if known is None else ""
+        entry = partial(build, "net", name) if known is None else remembered_named(known)
+        weights = {name: self.tensors[_join(at, name)] for name in node["names"]}
+        net = build_checked(lambda: entry(**settings), weights, self.entries)
         return self._with_weights(net, node["names"], at)
 
     def _member(self, node: Any, at: str) -> Any:
-        return rebuild(node["words"])
+        check_wholes(node["words"])
+        with SmallTensors():
+            return rebuild(node["words"])
 
     def _code(self, node: Any, at: str) -> Any:
         own = self.code(at, node["name"])
@@ -352,10 +360,11 @@ def read(folder: str | Path, **code: Any) -> Tree:
     reader = _Reader(stored.tensors.get(WEIGHTS, {}), passed)
     try:
         tree = reader.unpack(document["tree"])
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        if isinstance(error, InvalidInputError):
-            raise
-        raise invalid("load", f"{folder} must be complete and fit together", str(error)) from error
+    except InterpolantsError:
+        raise
+    except Exception as error:  # whatever members do with settings that are none of theirs
+        told = f"{type(error).__name__}: {str(error)[:200]}"
+        raise invalid("load", f"{folder} must be complete and fit together", told) from error
     if rest := sorted(set(code) - passed.used):
         places = sorted({_last(place) for place in [*passed.asked]})
         raise invalid(

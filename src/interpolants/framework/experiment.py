@@ -27,7 +27,10 @@ import torch
 
 from interpolants.foundations import trees
 from interpolants.foundations.errors import invalid, nearest
-from interpolants.foundations.storage import TEMPORARY, sweep, write_text
+from interpolants.foundations.folder_lock import locked
+from interpolants.foundations.links import refuse_links
+from interpolants.foundations.storage import read_document, write_text
+from interpolants.foundations.temporaries import TEMPORARY, sweep
 from interpolants.framework.machine import code_commit, manifest
 from interpolants.framework.scores import Answered
 
@@ -87,11 +90,27 @@ def conduct(
         progress: Called with the id of each cell that is done, and its seconds.
 
     Raises:
-        InvalidInputError: If ids are no names of folders, ``only`` names an unknown cell, or the folder holds
-            results of another experiment or of other settings.
+        InvalidInputError: If ids are no names of folders, ``only`` names an unknown cell, another process works in the
+            folder, or it holds results of another experiment or of other settings.
     """
     place, cells = Path(out), experiment.cells()
+    refuse_links(experiment.name, place)
     _check_names(experiment, cells, only)
+    with locked(experiment.name, place):
+        sweep(place)
+        sweep(place / CELLS)
+        return _conduct(experiment, place, cells, workers, resume, only, progress)
+
+
+def _conduct(
+    experiment: Experiment,
+    place: Path,
+    cells: Mapping[str, Mapping[str, Any]],
+    workers: int | Executor,
+    resume: bool,
+    only: Sequence[str],
+    progress: Progress | None,
+) -> Answered:
     done = stored_answers(experiment, place)
     wanted = [name for name in cells if name in (only or cells)]
     missing = [name for name in wanted if not (resume and name in done)]
@@ -110,14 +129,18 @@ def gather(experiment: Experiment, out: str | os.PathLike[str]) -> Answered:
         InvalidInputError: If there are no results, or results of another experiment or of other settings.
     """
     place = Path(out)
-    answers = stored_answers(experiment, place)
-    answers = {name: answers[name] for name in experiment.cells() if name in answers}
-    if not answers:
+    refuse_links(experiment.name, place)
+    if not place.is_dir():
         raise invalid(experiment.name, f"{place} must hold results", "none")
-    _seal(experiment, place)
-    found = experiment.gather(answers)
-    trees.write(place / GATHERED, found)
-    return found
+    with locked(experiment.name, place):
+        answers = stored_answers(experiment, place)
+        answers = {name: answers[name] for name in experiment.cells() if name in answers}
+        if not answers:
+            raise invalid(experiment.name, f"{place} must hold results", "none")
+        _seal(experiment, place)
+        found = experiment.gather(answers)
+        trees.write(place / GATHERED, found)
+        return found
 
 
 def stored_answers(experiment: Experiment, out: str | os.PathLike[str]) -> dict[str, Answered]:
@@ -291,7 +314,7 @@ def _seal(experiment: Experiment, place: Path) -> None:
     found, log = _finished(experiment, place), _read_log(place)
     write_text(place / LOG, _json({name: log[name] for name in found if name in log}))
     _write(experiment, found, place / RESULTS)
-    head = json.loads((place / MANIFEST).read_text(encoding="utf-8"))
+    head = _read_object(place / MANIFEST)
     head["seconds"] = round(sum(log[name]["seconds"] for name in found if name in log), 1)
     seeds = sorted({cell["seed"] for cell, _ in found.values() if "seed" in cell})
     write_text(place / MANIFEST, _json({**head, **({"seeds": seeds} if seeds else {})}))
@@ -311,15 +334,22 @@ def _begin(experiment: Experiment, place: Path) -> None:
         "settings": dict(experiment.settings),
     }
     if (place / MANIFEST).exists():
-        head["started"] = json.loads((place / MANIFEST).read_text(encoding="utf-8"))["started"]
+        head["started"] = _read_object(place / MANIFEST).get("started", "")
     write_text(place / MANIFEST, _json(head))
 
 
 def _read_log(place: Path) -> dict[str, Any]:
-    log = json.loads((place / LOG).read_text(encoding="utf-8")) if (place / LOG).exists() else {}
+    log = _read_object(place / LOG) if (place / LOG).exists() else {}
     for file in sorted((place / CELLS).glob("*.log.json")):
-        log[file.name.removesuffix(".log.json")] = json.loads(file.read_text(encoding="utf-8"))
+        log[file.name.removesuffix(".log.json")] = _read_object(file)
     return dict(log)
+
+
+def _read_object(file: Path) -> dict[str, Any]:
+    found = read_document(file)
+    if not isinstance(found, dict):
+        raise invalid("run", f"{file} must hold a JSON object", type(found).__name__)
+    return found
 
 
 def _json(value: Any) -> str:

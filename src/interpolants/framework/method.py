@@ -32,13 +32,15 @@ from torch import Tensor, nn
 from interpolants.data.arrays import Kind as Given
 from interpolants.foundations import trees
 from interpolants.foundations.checks import whole
-from interpolants.foundations.errors import InvalidInputError, invalid, nearest
+from interpolants.foundations.errors import InterpolantsError, InvalidInputError, invalid, nearest
+from interpolants.foundations.links import refuse_link
 from interpolants.foundations.randomness import generator
+from interpolants.foundations.size_guard import SmallTensors
 from interpolants.foundations.trees import MissingCode
 from interpolants.foundations.version import __version__
 from interpolants.framework.capabilities import capabilities_of
 from interpolants.framework.roles import Role, named, read, without_index
-from interpolants.framework.stages import Run, Watch
+from interpolants.framework.stages import Run, Watch, thinned
 
 _LEARNT = ("state", "given", "shapes", "about")
 _FIT_OPTIONS = ("held", "out", "resume", "progress", "watch", "validate", "callbacks")
@@ -245,10 +247,11 @@ class Method:
             run.held = read(roles, asked, f"{who} (held)", before=given, source=source)[0]
         changed = {name: value for name, value in (settings or {}).items() if value is not None}
         learner = self.clone().set_params(**changed)
-        run.open({**learner.identity(), "data": data, "held": dict(run.held)})
         learner.given, learner.shapes = without_index(given), _shapes(data)
-        state = learner.learn(data, run)
-        about = {"history": run.history, "settings": changed, "parents": _parents(data)}
+        with run.locked(who):
+            run.open({**learner.identity(), "data": data, "held": dict(run.held)})
+            state = learner.learn(data, run)
+        about = {"history": thinned(run.history), "settings": changed, "parents": _parents(data)}
         return self.take_over(
             {"state": state, "given": learner.given, "shapes": learner.shapes, "about": about}
         )
@@ -382,6 +385,7 @@ def load(folder: str | Path, **code: Any) -> Any:
         InvalidInputError: If the folder is missing, damaged, no method, or the code answers otherwise.
     """
     place = Path(folder)
+    refuse_link("load", place, MODEL)
     tree = trees.read(place / MODEL if trees.is_tree(place / MODEL) else place, **code)
     found = tree.get("method") if isinstance(tree, Mapping) else None
     if not isinstance(found, Method):
@@ -395,8 +399,14 @@ def load(folder: str | Path, **code: Any) -> Any:
 def _check_probe(method: Method, then: Tensor | None) -> None:
     if then is None:
         return
-    with torch.no_grad():
-        now = method.probe()
+    try:
+        with torch.no_grad(), SmallTensors():
+            now = method.probe()
+    except InterpolantsError:
+        raise
+    except Exception as error:  # of a folder whose state and settings do not belong together
+        told = f"{type(error).__name__}: {str(error)[:200]}"
+        raise invalid("load", "the method must answer at its probe points", told) from error
     if now is not None and not torch.allclose(now, then, rtol=1e-5, atol=1e-8):
         gap = f"answers that differ by {float((now - then).abs().max()):.2g}"
         raise invalid("load", "the code that is passed must be that of the fit", gap)

@@ -1,6 +1,5 @@
 """Logs of the stages of a fit, read from its folder of checkpoints: after the fit, and while it goes on."""
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from interpolants.foundations import trees
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.storage import read_document
 from interpolants.framework.stages import PLAN
 from interpolants.training.logging import TIMES, read_log
 
@@ -44,7 +45,10 @@ def stage_logs(out: Path) -> dict[str, StageLog]:
 
 def _logs(out: Path) -> Iterator[tuple[str, StageLog]]:
     for plan in out.rglob(PLAN):
-        steps = json.loads(plan.read_text(encoding="utf-8"))["steps"]
+        found = read_document(plan)
+        steps = found.get("steps") if isinstance(found, dict) else None
+        if type(steps) is not int:
+            raise invalid("fit", f"{plan} must tell the number of steps", str(found)[:80])
         log = _of_gradients(plan.parent, steps) or _of_loop(plan.parent, steps)
         if log is not None and log.rows:
             yield plan.parent.relative_to(out).as_posix(), log

@@ -15,7 +15,7 @@ times and no dates.
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,6 +25,8 @@ from torch import Generator, nn
 
 from interpolants.foundations import trees
 from interpolants.foundations.errors import InterpolantsError, invalid
+from interpolants.foundations.folder_lock import locked
+from interpolants.foundations.links import refuse_links
 from interpolants.foundations.randomness import generator, key
 from interpolants.foundations.storage import write_text
 from interpolants.foundations.trees import Tree
@@ -34,6 +36,7 @@ from interpolants.training.interrupt import Interrupt
 from interpolants.training.progress import ProgressBar
 from interpolants.training.results import TrainingInterrupted
 from interpolants.training.settings import TrainSettings
+from interpolants.training.world import leads
 
 Start = Callable[[Generator], Tree]
 Step = Callable[[Tree, int, Generator], Tree]
@@ -42,6 +45,7 @@ Watch = Callable[[str, int, int], None]
 Rows = list[dict[str, Any]]
 
 _KEPT = 2
+_MOST_ROWS = 20_000  # of a stage in the history of a method
 PLAN = "plan.json"  # in the folder of a stage
 IDENTITY = "identity"  # in the folder of a fit: hashes of its settings and data
 
@@ -107,11 +111,16 @@ class Run:
         """
         if self.out is None:  # nothing is hashed for a fit that keeps nothing
             return
+        refuse_links("fit", self.out)
         identity = {name: trees.fingerprint(part) for name, part in parts.items()}
         place = self.out / IDENTITY
         if trees.is_tree(place):
             self._check_same(identity, trees.read(place))
         trees.write(place, dict(identity))
+
+    def locked(self, who: str) -> AbstractContextManager[None]:
+        """The folder, kept from other processes; nothing without one, and nothing in processes that follow a first."""
+        return nullcontext() if self.out is None or not leads() else locked(who, self.out)
 
     def _check_same(self, identity: Mapping[str, str], before: Mapping[str, str]) -> None:
         if not self.resume:
@@ -333,6 +342,15 @@ class _Live:
         if state is not self:
             for name, part in self.parts.items():
                 part.load_state_dict(_as_torch(state[name]))
+
+
+def thinned(history: Mapping[str, Rows]) -> dict[str, Rows]:
+    """A history in which no stage has more rows than a file should hold: evenly spaced ones, the last among them."""
+    strides = {stage: -(-len(rows) // _MOST_ROWS) for stage, rows in history.items()}
+    return {
+        stage: rows if strides[stage] < 2 else rows[:: -strides[stage]][::-1]
+        for stage, rows in history.items()
+    }
 
 
 def _as_tree(value: Any) -> Tree:

@@ -1,8 +1,8 @@
 """Trees as methods use them: the packer of :mod:`interpolants.foundations.trees`, and whose model a folder holds."""
 
-import json
 from pathlib import Path
 
+from interpolants.foundations.storage import read_document
 from interpolants.foundations.trees import (
     TREE,
     MissingCode,
@@ -32,6 +32,7 @@ __all__ = [
 
 def method_id(folder: str | Path) -> str:
     """The id of the card of the method that a folder holds; empty where it holds another tree. Nothing is loaded."""
-    node = json.loads((Path(folder) / TREE).read_text(encoding="utf-8")).get("tree", {})
-    method = node.get("items", {}).get("method", {}) if isinstance(node, dict) else {}
-    return str(method.get("id", "")) if isinstance(method, dict) else ""
+    node = read_document(Path(folder) / TREE)
+    for key in ("tree", "items", "method", "id"):
+        node = node.get(key) if isinstance(node, dict) else None
+    return node if isinstance(node, str) else ""

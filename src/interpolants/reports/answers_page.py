@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from interpolants.foundations.extras import require
+from interpolants.foundations.links import refuse_links
 from interpolants.foundations.storage import write_text
 from interpolants.framework.claims import verdict_lines
 from interpolants.framework.scores import Score
@@ -40,10 +41,12 @@ def write_answers(folder: str | os.PathLike[str], run: RunFacts) -> Path:
         run: What is shown.
 
     Raises:
+        InvalidInputError: If the folder holds a symbolic link.
         MissingExtraError: If matplotlib is not installed.
     """
     require("matplotlib", by="report")
     place, page = Path(folder), ""
+    refuse_links("report", place)
     for dpi, dark, seconds in _QUALITIES:
         page = render(run, Embedded(place / FIGURES, dpi=dpi, dark=dark, seconds=seconds))
         if len(page.encode()) < LIMIT:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from interpolants.foundations.storage import write_bytes
 from interpolants.framework.figures import Axis, Figure, Panel
 from interpolants.reports.marks import AXES, DRAWERS
 from interpolants.reports.style import LIGHT, SMALL, Theme, dress, new_figure, plain, png
@@ -17,7 +18,7 @@ def save(figures: Iterable[Figure], folder: Path, *, dpi: int = 110) -> list[Pat
     for figure in figures:
         paths.append(folder / f"{figure.name}.png")
         folder.mkdir(parents=True, exist_ok=True)
-        paths[-1].write_bytes(draw(figure, dpi=dpi))
+        write_bytes(paths[-1], draw(figure, dpi=dpi))
     return paths
 
 

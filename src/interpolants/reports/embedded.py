@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from interpolants.foundations.storage import write_bytes
 from interpolants.framework.figures import Figure, Panel, Series
 from interpolants.reports.draw import draw
 from interpolants.reports.page import Child, Markup, el, picture
@@ -67,9 +68,9 @@ class Embedded:
         light = draw(figure, dpi=self.dpi, clear=True)
         dark = draw(figure, dpi=self.dpi, theme=DARK, clear=True) if self.dark else None
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / f"{stem}.png").write_bytes(light)
+        write_bytes(self.folder / f"{stem}.png", light)
         if dark is not None:
-            (self.folder / f"{stem}-dark.png").write_bytes(dark)
+            write_bytes(self.folder / f"{stem}-dark.png", dark)
         width, height = round(figure.width), round(figure.height)
         return picture(light, dark, alt=described(figure), width=width, height=height)
 

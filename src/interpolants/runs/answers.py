@@ -12,6 +12,7 @@ from torch import Tensor
 from interpolants.data.coded_columns import TABLES, read_coded
 from interpolants.data.series_table import READS, read_series_table
 from interpolants.dynamics.sample import Samples
+from interpolants.foundations.storage import check_place, replacing
 from interpolants.framework.answers import Ensemble, Predictive
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
@@ -23,6 +24,8 @@ def check_writable(out: Path | None, *, force: bool) -> None:
     """Refuse a file that exists or cannot be written, before any work is done; a folder is for methods and lists."""
     if out is not None and out.suffix:
         check_free(out, force=force, endings=(*WRITES, ".txt"))
+    if out is not None:
+        check_place(out)
 
 
 def read_rows(text: str, role: Role, key: str | None = None, *, frequency: str = "") -> Any:
@@ -84,16 +87,16 @@ def write_answer(
             write_answer(part, out / f"{number:05d}.csv", verb, columns=columns, force=force)
     elif isinstance(answer, Ensemble) and out.suffix.lower() == ".csv":
         check_free(out, force=force)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        answer.table().to_csv(out)
+        with replacing(out) as temporary:
+            answer.table().to_csv(temporary)
     else:
         write_table(out, _arrays(answer, verb), columns=columns, force=force)
 
 
 def _write_text(out: Path, text: str, *, force: bool) -> None:
     check_free(out, force=force, endings=(".txt",))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(text + "\n", "utf-8")
+    with replacing(out) as temporary:
+        temporary.write_text(text + "\n", "utf-8")
 
 
 def _summary(answer: Any) -> str:

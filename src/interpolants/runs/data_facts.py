@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
-from interpolants.foundations.storage import write_text
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.storage import read_document, write_text
 from interpolants.framework.roles import Role
 from interpolants.framework.task import Task
 from interpolants.reports.facts import RoleFacts
@@ -52,8 +53,11 @@ def kept_data(folder: Path) -> dict[str, Any] | None:
     file = folder / FILE
     if not file.is_file():
         return None
-    told: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return {**told, "roles": tuple(RoleFacts(**role) for role in told["roles"])}
+    told = read_document(file)
+    try:
+        return {**told, "roles": tuple(RoleFacts(**role) for role in told["roles"])}
+    except (TypeError, KeyError) as error:
+        raise invalid("report", f"{file} must tell what the data are", str(error)) from error
 
 
 def role_facts(role: Role, task: Task, value: Value) -> RoleFacts:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from interpolants.data.files import FileArray, read_array
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.storage import replacing
 
 Array = npt.NDArray[Any]
 WRITES = (".npz", ".npy", ".csv", ".safetensors")
@@ -162,24 +164,33 @@ def write_table(
 
     Raises:
         InvalidInputError: If the file exists or its ending is unknown.
+        StorageError: If the disk refuses; nothing is left then.
     """
     target = Path(path)
     check_free(target, force=force)
-    temporary = target.with_name(f".{target.name}.part")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    kind = target.suffix.lower()
-    if kind == ".csv":
-        temporary.write_text(_csv_text(arrays, columns), encoding="utf-8")
-    elif kind == ".safetensors":
-        safetensors.numpy.save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, temporary)
-    else:
-        with temporary.open("wb") as stream:
-            if kind == ".npy":
-                np.save(stream, next(iter(arrays.values())))
-            else:
-                np.savez(stream, allow_pickle=False, **arrays)
-    temporary.replace(target)
+    with replacing(target) as temporary:
+        _write_arrays(temporary, target.suffix.lower(), arrays, columns)
     return target
+
+
+def _write_arrays(file: Path, kind: str, arrays: Mapping[str, Array], columns: Sequence[str]) -> None:
+    if kind == ".csv":
+        file.write_text(_csv_text(arrays, columns), encoding="utf-8")
+    elif kind == ".safetensors":  # written by Python: an error of the disk is then an OSError
+        file.write_bytes(safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
+    else:
+        _write_numpy(file, kind, arrays)
+
+
+def _write_numpy(file: Path, kind: str, arrays: Mapping[str, Array]) -> None:
+    for name, values in arrays.items():
+        if values.dtype.hasobject:  # numpy would pickle them
+            raise invalid("write", f"{name} must be of plain numbers or texts", f"dtype {values.dtype}")
+    with file.open("wb") as stream:
+        if kind == ".npy":
+            np.save(stream, next(iter(arrays.values())))
+        else:
+            np.savez(stream, **dict[str, Any](arrays))
 
 
 def check_free(target: Path, *, force: bool = False, endings: Sequence[str] = WRITES) -> None:
@@ -187,7 +198,7 @@ def check_free(target: Path, *, force: bool = False, endings: Sequence[str] = WR
     if target.suffix.lower() not in endings:
         rule = f"the file to write must end in {', '.join(endings)}"
         raise invalid(str(target), rule, repr(target.suffix))
-    if target.exists() and not force:
+    if os.path.lexists(target) and not force:
         raise invalid(
             str(target),
             "the file to write must not exist",

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest, suggestion
+from interpolants.foundations.links import refuse_link
 from interpolants.foundations.storage import MANIFEST
 from interpolants.framework import method, stored
 from interpolants.framework.method import MODEL
@@ -30,9 +31,16 @@ def load(folder: str | Path, *, task: str | None = None, seed: int | None = None
 
 
 def model_folders(run: Path) -> dict[str, Path]:
-    """Folders of the models in a run, by cell: task, or task and seed."""
+    """Folders of the models in a run, by cell: task, or task and seed.
+
+    Raises:
+        InvalidInputError: If one of them lies behind a link.
+    """
     places = sorted((run / "work").glob(f"*/{MODEL}"))
-    return {place.parent.name: place for place in places if stored.is_tree(place)}
+    found = {place.parent.name: place for place in places if stored.is_tree(place)}
+    for cell in found:
+        refuse_link("load", run, "work", cell, MODEL)
+    return found
 
 
 def find_model(folder: Path, task: str | None = None, seed: int | None = None) -> Path:

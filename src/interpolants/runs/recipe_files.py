@@ -3,13 +3,15 @@
 import json
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from interpolants.foundations.errors import InvalidInputError, invalid
-from interpolants.foundations.storage import write_text
+from interpolants.foundations.folder_lock import LOCK, locked
+from interpolants.foundations.links import refuse_links
+from interpolants.foundations.storage import read_document, write_text
 from interpolants.framework.experiment import CELLS, GATHERED, RESULTS
 from interpolants.framework.scores import Answered
 from interpolants.runs.models import CONFIG, no_run
@@ -72,11 +74,14 @@ class RecipeFolder:
         file = out / CONFIG
         if not file.is_file():
             raise no_run("run", f"the folder must be one of a run, with a {CONFIG}", out)
+        refuse_links("run", out)
         try:
-            tables = json.loads(file.read_text(encoding="utf-8"))
-        except (ValueError, RecursionError) as error:
+            tables = read_document(file)
+        except InvalidInputError as error:
             remedy = "Run the recipe into a new folder."
             raise invalid("run", f"{file} must be whole", str(error), remedy) from error
+        if not isinstance(tables, dict):
+            raise invalid("run", f"{file} must hold a table of settings", type(tables).__name__)
         return cls(out, make_recipe(tables, str(file)))
 
     def open(self, *, resume: bool) -> bool:
@@ -85,9 +90,7 @@ class RecipeFolder:
         Raises:
             InvalidInputError: If the folder holds something else.
         """
-        if self.out.is_file():
-            raise invalid("run", "out must be a folder", f"the file {self.out}", "Choose another name.")
-        if not self.out.is_dir() or not any(self.out.iterdir()):
+        if not self.out.is_dir() or not any(entry.name != LOCK for entry in self.out.iterdir()):
             self._keep()
             return False
         if not (self.out / CONFIG).is_file():
@@ -122,13 +125,18 @@ class RecipeFolder:
 
     def run(self, *, resume: bool = False, workers: int = 1, progress: bool = False) -> Answered:
         """Open the folder, run what is missing, gather."""
-        with self._undone_if_refused(self.open(resume=resume)):
+        with self._locked(), self._undone_if_refused(self.open(resume=resume)):
             return run_recipe(self.recipe, self.out, workers=workers, progress=progress)
 
     def train(self, *, resume: bool = False, progress: bool = False) -> list[Path]:
         """Fit and store what is missing, and ask nothing; folders of the models."""
-        with self._undone_if_refused(self.open(resume=resume)):
+        with self._locked(), self._undone_if_refused(self.open(resume=resume)):
             return train_recipe(self.recipe, self.out, progress=progress)
+
+    def _locked(self) -> AbstractContextManager[None]:
+        if self.out.is_file():
+            raise invalid("run", "out must be a folder", f"the file {self.out}", "Choose another name.")
+        return locked("run", self.out)
 
     @contextmanager
     def _undone_if_refused(self, taken_up: bool) -> Iterator[None]:

@@ -1,7 +1,6 @@
 """What a report shows of a run of a recipe: its cells, models, data and answers as plain data."""
 
 import inspect
-import json
 import math
 import shlex
 from collections.abc import Iterator, Mapping
@@ -12,10 +11,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from interpolants.foundations.bibliography import read_works
-from interpolants.foundations.errors import InterpolantsError
+from interpolants.foundations.errors import InterpolantsError, invalid
 from interpolants.foundations.records import record_of
 from interpolants.foundations.registry import find_card
-from interpolants.foundations.storage import write_text
+from interpolants.foundations.storage import read_document, write_text
 from interpolants.framework.experiment import MANIFEST, stored_answers
 from interpolants.framework.figures import Figure
 from interpolants.framework.method import Method
@@ -64,8 +63,10 @@ def run_facts(folder: RecipeFolder, found: Answered) -> RunFacts:
 
 def _circumstances(out: Path) -> dict[str, Any]:
     """Command, versions, machine and time."""
-    head = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
-    machine = head.get("hardware", {})
+    head = read_document(out / MANIFEST)
+    machine = head.get("hardware", {}) if isinstance(head, dict) else None
+    if not isinstance(machine, dict):
+        raise invalid("report", f"{out / MANIFEST} must tell the machine of the run", str(head)[:80])
     told = [machine.get("cpu", "")]
     told += [count(machine[f"{one}s"], one) for one in ("core", "thread") if f"{one}s" in machine]
     named = {"python": "python", "torch": "torch", "numpy": "numpy", "library": "interpolants"}

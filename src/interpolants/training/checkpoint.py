@@ -12,7 +12,7 @@ from torch import Tensor
 from interpolants.foundations import trees
 from interpolants.foundations.errors import InterpolantsError, invalid
 from interpolants.foundations.records import record
-from interpolants.foundations.storage import TEMPORARY, sweep
+from interpolants.foundations.temporaries import TEMPORARY, sweep
 
 _STEP = re.compile(r"step-(\d{8,18})")
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.folder_lock import locked
 from interpolants.training.aggregates import Aggregate
 from interpolants.training.interrupt import Interrupt
 from interpolants.training.logging import Row
@@ -91,7 +92,7 @@ def fit(
         were validated.
 
     Raises:
-        InvalidInputError: If an argument, a loss or the checkpoint does not fit.
+        InvalidInputError: If an argument, a loss or the checkpoint does not fit, or another process works in ``out``.
         DivergedError: If something was not finite. The weights are those before that step.
         StorageError: If the disk refuses; the last checkpoint is still whole.
         TrainingInterrupted: After Ctrl-C or SIGTERM, when the step is finished and the checkpoint written; a
@@ -107,6 +108,8 @@ def fit(
         stack.enter_context(run.world)
         stack.enter_context(kept_random_state(run.device))
         stack.enter_context(training_mode(modules, compiled=settings.compile))
+        if out and run.world.leads:
+            stack.enter_context(locked("fit", out))
         folder = RunFolder(Path(out) if out else None, run)
         folder.open(resume=resume)
         interrupt = stack.enter_context(Interrupt())

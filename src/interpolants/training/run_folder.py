@@ -5,6 +5,7 @@ import warnings
 from pathlib import Path
 
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.links import refuse_links
 from interpolants.training.checkpoint import Checkpoint, prepare
 from interpolants.training.logging import TIMES, Log, training_seconds
 from interpolants.training.run_state import RunState
@@ -52,6 +53,7 @@ class RunFolder:
 
     def _find(self, folder: Path, *, resume: bool) -> int:
         """Step of the checkpoint to go on from, 0 to start; moves damaged ones out of the way."""
+        refuse_links("fit", folder)
         root = folder / "checkpoints"
         if not resume:
             self._start(folder, root)

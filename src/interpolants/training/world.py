@@ -17,6 +17,13 @@ from torch import Tensor, nn
 _groups = itertools.count()
 
 
+def leads() -> bool:
+    """Whether this process is the first of those that train together, or the only one."""
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank() == 0
+    return os.environ.get("RANK", "0") == "0"
+
+
 class World:
     """The place of this process among all; joins the group that ``torchrun`` announces, and leaves it again.
 

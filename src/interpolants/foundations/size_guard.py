@@ -1,0 +1,138 @@
+"""Limits on what a folder from a stranger may make the reader build: networks no larger than the stored weights.
+
+A settings file of some bytes can name a network of any size. So a network is first made on the device ``meta``, which
+has shapes and no memory, and compared with the weights that the folder holds; while it is made, its parameters are
+counted, so that a tower of a million layers ends at the first that has no weights.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules import module as hooks
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from interpolants.foundations.errors import InvalidInputError, invalid
+
+# Networks may register parameters that they replace before they are finished, and keep small tables out of files.
+_TIMES, _MORE_NAMES, _MORE_ENTRIES = 4, 64, 1 << 20
+# Most bytes that one tensor of a member may take that is not in the file.
+_MEMBER_BYTES = 1 << 26
+# Most of a whole number among the settings of a member, but for seeds.
+_MEMBER_WHOLE = 10**7
+
+
+def build_checked(make: Callable[[], nn.Module], weights: Mapping[str, Tensor], entries: int) -> nn.Module:
+    """Make a network of a file whose parameters must be those that the file holds.
+
+    Args:
+        make: Makes it.
+        weights: Its stored weights by name; empty for one inside another, whose weights are those of the whole.
+        entries: Entries of all tensors of the file.
+
+    Raises:
+        InvalidInputError: If the weights are not its own, or there are fewer.
+    """
+    names = _TIMES * len(weights) + _MORE_NAMES if weights else _TIMES * entries + _MORE_NAMES
+    with _counted(names, _TIMES * entries + _MORE_ENTRIES):
+        outline = _outline(make)
+        if outline is not None and weights:
+            _compare(outline.state_dict(), weights)
+        return make()
+
+
+def _outline(make: Callable[[], nn.Module]) -> nn.Module | None:
+    """The network without memory; None where making it looks at values, which the outline has not."""
+    try:
+        with torch.device("meta"):
+            return make()
+    except InvalidInputError:
+        raise
+    except (NotImplementedError, RuntimeError, TypeError):
+        return None
+
+
+def _compare(outline: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+    for name in [*outline, *weights]:
+        expected, found = (tuple(side[name].shape) if name in side else None for side in (outline, weights))
+        if expected != found:
+            rule = f"the network must fit its weights: {name} must have shape {expected}"
+            raise invalid("load", rule if expected is not None else f"no {name} in the weights", str(found))
+
+
+@contextmanager
+def _counted(names: int, entries: int) -> Iterator[None]:
+    """Refuse more parameters and modules than ``names``, and more entries of parameters than ``entries``."""
+    found, thread = {"parts": 0, "entries": 0}, threading.get_ident()
+
+    def count(module: nn.Module, name: str, part: Any) -> None:
+        if threading.get_ident() != thread:
+            return
+        found["parts"] += 1
+        found["entries"] += part.numel() if type(part) is nn.Parameter else 0
+        if found["parts"] > _TIMES * names or found["entries"] > entries:
+            rule = "a network must be no larger than the weights that the folder holds"
+            raise invalid("load", rule, f"{type(module).__name__} with more")
+
+    handles = [
+        hooks.register_module_parameter_registration_hook(count),
+        hooks.register_module_module_registration_hook(count),
+    ]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class SmallTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Within it no tensor of more than ``most`` bytes is made from numbers alone.
+
+    Args:
+        most: Bytes.
+    """
+
+    def __init__(self, most: int = _MEMBER_BYTES) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.most = most
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Ask for the size on the device ``meta`` before the tensor is made."""
+        kwargs = kwargs or {}
+        if not any(isinstance(value, Tensor | list) and _has_tensor(value) for value in args):
+            self._check(func, args, {**kwargs, "device": "meta"})
+        return func(*args, **kwargs)
+
+    def _check(self, func: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        kwargs.pop("generator", None)
+        try:
+            outline = func(*args, **kwargs)
+        except (RuntimeError, TypeError, NotImplementedError):
+            return  # no factory, or one that fails in its own words
+        if isinstance(outline, Tensor) and outline.numel() * outline.element_size() > self.most:
+            rule = f"a member of a folder must be made of tensors of at most {self.most} bytes"
+            raise invalid("load", rule, f"shape {tuple(outline.shape)}")
+
+
+def _has_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor) or any(isinstance(part, Tensor) for part in value)
+
+
+def check_wholes(words: Any, at: str = "") -> None:
+    """Refuse whole numbers among the settings of a member that would make something huge.
+
+    Raises:
+        InvalidInputError: If there is one.
+    """
+    if isinstance(words, dict):
+        for name, value in words.items():
+            if "seed" not in name:
+                check_wholes(value, name)
+    elif isinstance(words, list):
+        for value in words:
+            check_wholes(value, at)
+    elif isinstance(words, int) and abs(words) > _MEMBER_WHOLE:
+        raise invalid("load", f"{at} must be at most {_MEMBER_WHOLE} in a folder", words)
