@@ -151,11 +151,13 @@ def test_a_fit_leaves_the_data_alone(card):
     before = stored.fingerprint({k: plain(v) for k, v in data.items()})
     method.fit_roles(data)
     assert stored.fingerprint({k: plain(v) for k, v in data.items()}) == before
+    learnt = stored.fingerprint(method.learnt())
     for ability in able(method):
         given = {k: own_memory(v) for k, v in inputs(ability, method, one.task, one.probe).items()}
         before = stored.fingerprint(plain(given))
         call(method, ability, given)
         assert stored.fingerprint(plain(given)) == before, ability.verb
+        assert stored.fingerprint(method.learnt()) == learnt, f"{ability.verb} changes what was learnt"
 
 
 def own_memory(value: Any) -> Any:
