@@ -51,6 +51,27 @@ def test_data_that_are_always_told_apart_give_the_linear_path():
     assert kinetic_energy(path, ALL_APART) == pytest.approx(2, rel=1e-4)
 
 
+def test_rates_are_right_up_to_the_ends():
+    """Told apart: the linear path. ``G = sin^2 th``: ``phi = 1 - cos th`` and everything follows in closed form."""
+    t = torch.tensor([0, 1e-8, 1e-6, 1e-4, 3e-4, 0.5, 1 - 1e-4, 1 - 1e-6, 1], dtype=F64)
+    path = KineticOptimal.fit(ALL_APART)
+    assert_close(path.beta_dot(t), torch.ones_like(t), rtol=0, atol=1e-5)
+    assert_close(path.alpha_dot(t), -torch.ones_like(t), rtol=0, atol=1e-5)
+    angles = torch.cat(
+        [torch.linspace(0, 0.1, 201, dtype=F64)[:-1], torch.linspace(0.1, RIGHT, 801, dtype=F64)]
+    )
+    path, t = KineticOptimal(angles.tolist(), (angles.sin() ** 2).tolist()), t[2:-1]
+    squared = 1 - 2 * (1 - math.cos(1)) * t * (1 - t)
+    phi = torch.atan2(t * math.sin(1), 1 - t + t * math.cos(1))
+    angle = torch.acos(1 - phi)
+    angle_dot = math.sin(1) / squared / angle.sin()
+    length_dot = 2 * (1 - math.cos(1)) * (t - 0.5) / squared.sqrt()
+    wanted = length_dot * angle.sin() + squared.sqrt() * angle.cos() * angle_dot
+    assert_close(path.beta_dot(t), wanted, rtol=0.02, atol=0)
+    wanted = length_dot * angle.cos() - squared.sqrt() * angle.sin() * angle_dot
+    assert_close(path.alpha_dot(t), wanted, rtol=0.02, atol=0)
+
+
 def test_gaussian_data_need_no_energy_with_the_estimator_on(generator):
     """White data through an exact denoiser: the estimate is exact draw by draw."""
     data = torch.randn(2000, 8, generator=generator, dtype=F64)

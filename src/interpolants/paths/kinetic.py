@@ -31,10 +31,10 @@ from interpolants.paths.envelopes import Envelope, ZeroEnvelope
 from interpolants.paths.path import SpatiallyLinearPath
 from interpolants.paths.separation import DataSeparation, Denoiser, data_separation
 
-# Angles at which phi is tabulated; its integral is right to the square of their distance.
+# Angles at which phi is tabulated, dense at both ends; its integral is right to the square of their distance.
 _NODES = 4001
 # Gains below this make no difference to the energy, and a division by their root would.
-_SMALLEST_GAIN = 1e-8
+_SMALLEST_GAIN = 1e-12
 # Rates are taken this far from the ends, where they may be infinite.
 _HAIR = 1e-10
 
@@ -43,8 +43,9 @@ _HAIR = 1e-10
 class KineticOptimal(SpatiallyLinearPath):
     """``x_t = m(t) x0 + a(t) x1`` with the schedules of least kinetic energy for given data.
 
-    For centred data a starts like the root of t: learn ``denoised`` (``EndpointLoss``) rather than the velocity, whose
-    target then has no variance at t = 0.
+    For centred data a starts like the root of t: learn ``denoised`` and ``noise`` rather than the velocity, whose
+    target then has no variance at t = 0. ``denoised`` alone does for samples in few steps; for densities it must be
+    preconditioned, as its error is divided by m in the velocity.
 
     Args:
         angles: Angles of the ratio of signal to noise, increasing from 0 to pi/2.
@@ -158,11 +159,18 @@ class KineticOptimal(SpatiallyLinearPath):
     @cached_property
     def _table(self) -> tuple[float, Curve]:
         """``Phi``, and th against ``s`` with ``phi = Phi sin^2(pi s / 2)``: in s it is smooth where G vanishes."""
-        angle = torch.linspace(0, _QUARTER, _NODES, dtype=torch.float64)
+        u = torch.linspace(0, 1, _NODES, dtype=torch.float64)
+        angle = _QUARTER * u.square() * (3 - 2 * u)
         root = DataSeparation(self.angles, self.gains).gain(angle).clamp_min(_SMALLEST_GAIN).sqrt()
-        phi = torch.cat([angle.new_zeros(1), torch.cumulative_trapezoid(root, angle)])
-        share = (phi / phi[-1]).sqrt().clamp(0, 1)
-        return float(phi[-1]), Curve(2 / math.pi * torch.asin(share), angle, who="KineticOptimal")
+        pieces = angle.diff() * (root[1:] + root[:-1]) / 2
+        below = torch.cat([angle.new_zeros(1), pieces.cumsum(0)])
+        above = torch.cat([pieces.flip(0).cumsum(0).flip(0), angle.new_zeros(1)])
+        s = 2 / math.pi * torch.atan2(below.sqrt(), above.sqrt())
+        # dth/ds = (dphi/ds) / sqrt(G); the ends are 0/0
+        slopes = math.pi / 2 * float(below[-1]) * torch.sin(math.pi * s) / root
+        slopes[0] = _end_slope(angle[1], s[1], slopes[1])
+        slopes[-1] = _end_slope(_QUARTER - angle[-2], 1 - s[-2], slopes[-2])
+        return float(below[-1]), Curve(s, angle, slopes, who="KineticOptimal")
 
     def _share(self, t: Tensor) -> Tensor:
         """``phi / Phi``."""
@@ -186,6 +194,11 @@ class KineticOptimal(SpatiallyLinearPath):
 
 
 _QUARTER = math.pi / 2
+
+
+def _end_slope(angle: Tensor, s: Tensor, slope: Tensor) -> Tensor:
+    """Of th at an end, from the first node inside: that of a line if th goes like s, zero if like s^2 (G > 0)."""
+    return angle / s if float(slope * s / angle) < 1.1 else torch.zeros_like(s)
 
 
 def _inside(t: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from interpolants.guidance.classifier_free import guide
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
 from interpolants.methods.bridge.auto_eps import EpsChoice
 from interpolants.methods.bridge.bridge_fit import as_float32
-from interpolants.methods.bridge.densities import FramedDensity
+from interpolants.methods.bridge.densities import FramedDensity, warn_of_lone_denoised
 from interpolants.methods.bridge.examined import ExaminedBridge
 from interpolants.methods.bridge.noise_level import choose_level
 from interpolants.methods.parts.start_points import Pool, draw_base
@@ -302,6 +302,7 @@ class Bridge(ExaminedBridge):
             raise invalid("Bridge.log_prob", "end must be 1, the distribution of x1", options["end"], remedy)
         if "eps" in options:
             options["eps"] = self._level(options["eps"])
+        warn_of_lone_denoised(self)
         known = {"cond": as_float32(cond), "first_index": first_index, **options}
         done = flow_log_prob(self.fields, self._encode(x), self.density0(), **known)
         volume = float(self.frame.log_volume(x[:1].double()))

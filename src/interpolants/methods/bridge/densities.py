@@ -1,11 +1,15 @@
 """The density of rho0 in the units of a bridge's network."""
 
+import warnings
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from interpolants.framework.frames import Standard
+
+# Noise at t = 1, in standardised units, below which the denoised state determines nothing else.
+_LITTLE_NOISE = 1e-2
 
 
 class FramedDensity:
@@ -24,3 +28,18 @@ class FramedDensity:
         value = torch.as_tensor(self.density.log_prob(self.frame.decode(x)))
         value = value.reshape(x.shape[0], -1).sum(1) if value.ndim > 1 else value
         return value.to(x) - self.frame.log_volume(x)
+
+
+def warn_of_lone_denoised(bridge: Any) -> None:
+    """Say so where the velocity divides a network's error by a noise that vanishes at t = 1."""
+    path = bridge.fitted_path
+    if not path.is_one_sided or tuple(bridge.heads) != ("denoised",) or bridge.precondition:
+        return
+    if float(path.noise_scale(torch.ones((), dtype=torch.float64)).max()) > _LITTLE_NOISE:
+        return
+    told = (
+        "Bridge.log_prob: the velocity follows from heads='denoised' alone, whose error it divides by the noise that "
+        "vanishes at t=1; the log densities can be wrong by thousands of nats. Fit with precondition=True, or "
+        "heads=['denoised', 'noise']."
+    )
+    warnings.warn(told, stacklevel=4)
