@@ -193,11 +193,13 @@ def _steep_velocity(at: At, e1: Tensor, s: Tensor) -> Tensor:
 
 
 def _denoised_from_0(at: At, e0: Tensor) -> Tensor:
-    value = (at.x - at.alpha * e0) / at.beta
-    # At t = 0 the state says nothing of x1 when the ends are independent: its mean is the answer.
     if at.mean1 is None:
-        return value
-    return torch.where(torch.as_tensor(at.beta == 0, device=value.device), at.mean1.to(value), value)
+        return (at.x - at.alpha * e0) / at.beta
+    # At t = 0 the state says nothing of x1 when the ends are independent: its mean is the answer. The quotient, which
+    # is not used there, must stay finite: its derivative would be NaN in spite of `where`.
+    nothing = torch.as_tensor(at.beta == 0, device=at.x.device)
+    value = (at.x - at.alpha * e0) / torch.where(nothing, torch.ones_like(at.beta), at.beta)
+    return torch.where(nothing, at.mean1.to(value), value)
 
 
 RULES: tuple[Rule, ...] = (

@@ -1,5 +1,6 @@
 """Fields from networks or functions: a sufficient set is given, the others follow from the path's relations."""
 
+import copy
 import inspect
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -38,7 +39,8 @@ class LearnedFields(Fields):
         heads: The K quantities of ``joint``, in order.
         mean1: ``E[x1]``, shape ``(*D)``; makes a one-sided path exact at t = 0 when only the noise was learnt.
         margin: Samplers evaluate the relations (not the networks) at times clipped to ``[margin, 1 - margin]``, so that
-            a division by gamma stays finite at the ends; the path's own when None. On a path that x1 enters with an
+            a division by gamma stays finite at the ends; the path's own when None, and log densities by adaptive
+            solvers then go nearer, to a tenth of ``rtol``. On a path that x1 enters with an
             infinite rate the networks are asked at these times too. The public methods do not clip: they raise there.
 
     Raises:
@@ -66,6 +68,7 @@ class LearnedFields(Fields):
     ) -> None:
         if not isinstance(path, Path):
             raise invalid("LearnedFields", "path must be a Path", type(path).__name__, "E.g. paths.Linear().")
+        self._may_go_closer = margin is None
         margin = path.margin if margin is None else margin
         number("LearnedFields", "margin", margin, at_least=0, below=0.5)
         self.path, self.margin = path, margin
@@ -120,6 +123,14 @@ class LearnedFields(Fields):
         base = None if self.path is None else self.path.base
         given = "score" in self.known or (base is not None and not base.is_gaussian)
         return "score" if given else "noise"
+
+    def closer(self, margin: float) -> "LearnedFields":
+        """The same fields with a smaller margin, where it was left to the path and no network is steep there."""
+        if margin >= self.margin or self._is_steep or not self._may_go_closer:
+            return self
+        found = copy.copy(self)
+        found.margin = margin
+        return found
 
     def error_factors(self, quantity: str, times: Tensor) -> Tensor:
         """The largest coefficient of what was learnt, as samplers see it; ones where relations cannot be folded."""

@@ -88,6 +88,10 @@ class Fields(ABC):
         """Which of score and noise stays finite at the ends: samplers multiply that one by what vanishes."""
         return "score"
 
+    def closer(self, margin: float) -> "Fields":
+        """The same fields, with relations evaluated up to ``margin`` from the ends if they stop further away."""
+        return self
+
     def error_factors(self, quantity: str, times: Tensor) -> Tensor:
         """By how much errors of what was learnt are multiplied in a quantity at times ``(n,)``; ``(n,)`` float64."""
         return torch.ones(len(times), dtype=torch.float64)
