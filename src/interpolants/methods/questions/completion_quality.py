@@ -114,29 +114,29 @@ class CompletionQuality(Question):
         return found[0].double()
 
     def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
-        """The first stretch: what was seen, what was hidden, and the members."""
+        """The first stretch: what was seen, what was hidden, the members, and the median of the first rival."""
         name = named(series_of("completion_quality", task, self.role))
-        every = {"the method": own, **rivals}
-        panels = tuple(_panel(title, one, name) for title, one in list(every.items())[:3])
-        caption = f"Median and 90 % of {self.members} members; {self.share:.0%} of the entries were hidden."
-        return [
-            Figure(
-                name="completed",
-                panels=panels,
-                caption=caption,
-                columns=1,
-                width=760,
-                height=230 * len(panels),
-            )
+        bands = own.arrays["bands"]
+        place = torch.arange(bands.shape[1], dtype=torch.float64)
+        marks = [
+            Mark(mark="band", arrays={"x": place, "low": bands[0], "high": bands[4]}, name="90 %", alpha=1.5),
+            Mark(mark="line", arrays={"x": place, "y": bands[2]}, name="median"),
+            *(
+                Mark(
+                    mark="line",
+                    arrays={"x": place, "y": one.arrays["bands"][2]},
+                    name=rival,
+                    hue=2,
+                    dash="--",
+                )
+                for rival, one in list(rivals.items())[:1]
+            ),
+            Mark(
+                mark="points", arrays={"x": place, "y": own.arrays["seen"]}, name="seen", hue="muted", size=3
+            ),
+            Mark(mark="points", arrays={"x": place, "y": own.arrays["hidden"]}, name="hidden", hue=1, size=4),
         ]
-
-
-def _panel(title: str, found: Measured, name: str) -> Panel:
-    bands, place = found.arrays["bands"], torch.arange(found.arrays["bands"].shape[1], dtype=torch.float64)
-    marks = (
-        Mark(mark="band", arrays={"x": place, "low": bands[0], "high": bands[4]}, name="90 %", alpha=1.5),
-        Mark(mark="line", arrays={"x": place, "y": bands[2]}, name="median"),
-        Mark(mark="points", arrays={"x": place, "y": found.arrays["seen"]}, name="seen", hue="muted", size=3),
-        Mark(mark="points", arrays={"x": place, "y": found.arrays["hidden"]}, name="hidden", hue=1, size=4),
-    )
-    return Panel(series=marks, title=title, x=Axis(label="step"), y=Axis(label=name), legend="best")
+        y = Axis(label=name)
+        panel = Panel(series=tuple(marks), x=Axis(label="step"), y=y, legend="upper right", legend_columns=5)
+        caption = f"Median and 90 % of {self.members} members; {self.share:.0%} of the entries were hidden."
+        return [Figure(name="completed", panels=(panel,), caption=caption, width=760, height=290)]
