@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from interpolants.framework.capabilities import capabilities_of
+from interpolants.framework.roles import Role
 from interpolants.methods import Bridge, FlowMap, TokenBridge
 from interpolants.runs.shards import Request, can_be_cut, in_parts
 
@@ -58,6 +59,7 @@ def test_texts_are_joined_in_order():
 def test_a_capability_is_cut_where_its_rows_are_numbered():
     assert can_be_cut(capabilities_of(Bridge)["sample"])
     assert not can_be_cut(capabilities_of(Bridge)["check"])
+    assert not can_be_cut(capabilities_of(Bridge)["sample"], [Role(name="context", kind="series")])
     assert can_be_cut(capabilities_of(FlowMap)["sample"]) == (
         "first_index" in capabilities_of(FlowMap)["sample"].parameters
     )

@@ -119,7 +119,9 @@ class VerbCommand:
         """All options, and the roles among them."""
         from interpolants.runs.shards import can_be_cut
 
-        return command_options(self.method, self.one, cuttable=can_be_cut(self.one))
+        return command_options(
+            self.method, self.one, cuttable=can_be_cut(self.one, self.one.roles(self.method))
+        )
 
     def function(self) -> Callable[..., None]:
         """The function that typer makes a command of."""
@@ -181,7 +183,7 @@ class VerbCommand:
             options.setdefault("seed", 0)  # the same command twice, the same rows
         lead = next(iter(leading_arguments(self.one.verb)), "")
         n = options["n"] if lead == "n" else None if data.get(lead) is None else count(data[lead])
-        if n is None or not can_be_cut(self.one):
+        if n is None or not can_be_cut(self.one, roles.values()):
             return getattr(self.method, self.one.verb)(**data, **options)
         request = Request(self.place, self.one.verb, n, data, options)
         if nproc > 1:

@@ -5,7 +5,7 @@ that takes ``first_index`` can be cut.
 """
 
 import multiprocessing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,7 @@ from tqdm import tqdm
 from interpolants.foundations.randomness import BLOCK
 from interpolants.framework.capabilities import Capability
 from interpolants.framework.method import Method, load
-from interpolants.framework.roles import count, take
+from interpolants.framework.roles import Role, count, take
 from interpolants.runs.answers import Plain, plain_answer
 
 
@@ -54,9 +54,14 @@ class Request:
         return getattr(method, self.verb)(**self.data, **self.options)
 
 
-def can_be_cut(one: Capability) -> bool:
-    """Whether a capability's answers may be computed in parts."""
-    return "first_index" in one.parameters
+def can_be_cut(one: Capability, roles: Iterable[Role] = ()) -> bool:
+    """Whether a capability's answers may be computed in parts.
+
+    Args:
+        one: The capability.
+        roles: What it reads; the times of a series are no rows, and it goes as a whole.
+    """
+    return "first_index" in one.parameters and not any(role.kind == "series" for role in roles)
 
 
 def in_parts(method: Method, request: Request, batch_size: int, *, progress: bool = False) -> Plain:
