@@ -14,6 +14,9 @@ from torch import Tensor
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.records import record
 
+# Relative size, in units of the type's rounding, of differences that are rounding: up to four units in the last place.
+_ROUNDING = 2
+
 
 class Frame(Protocol):
     """Invertible units of a role."""
@@ -68,10 +71,9 @@ class Standard:
 
     def fit(self, x: Tensor, cond: Any = None) -> "Standard":
         """Pooled mean and deviation of the rows ``(N, *D)``; NaN entries count as not seen."""
-        wide = x.double()
-        shift, scale = _moments(wide if wide.ndim <= 2 else wide.reshape(-1))
-        # Relative to the rounding of the values themselves: small units are no reason not to scale.
-        flat = ~(scale > 8 * torch.finfo(x.dtype).eps * shift.abs())
+        by_column = x if x.ndim <= 2 else x.reshape(-1)
+        shift, scale = _moments(by_column.double())
+        flat = constant_columns(by_column)
         return replace(self, shift=shift, scale=torch.where(flat, torch.ones_like(scale), scale))
 
     def encode(self, x: Tensor, cond: Any = None) -> Tensor:
@@ -88,11 +90,79 @@ class Standard:
         repeats = math.prod(x.shape[1:]) / max(scale.numel(), 1)
         return (-scale.log().sum() * repeats).expand(len(x)).to(x)
 
+    def outside(self, x: Tensor) -> Tensor:
+        """Rows that no state decodes to, ``(B,)``: none."""
+        return torch.zeros(len(x), dtype=torch.bool, device=x.device)
+
+
+@record("varying_frame")
+@dataclass(frozen=True, eq=False)
+class Varying:
+    """The columns that vary, in the units of another frame; constant ones are left out, and come back exactly.
+
+    Attributes:
+        inner: Units of the columns that vary.
+        at: Where they are, ``(K,)``.
+        fixed: Values of the constant columns; anything elsewhere, ``(D,)``, float64.
+        slack: How far a constant column may be from its value by rounding; infinite elsewhere, ``(D,)``.
+    """
+
+    inner: Standard
+    at: Tensor
+    fixed: Tensor
+    slack: Tensor
+
+    @classmethod
+    def of(cls, x: Tensor, inner: Standard) -> "Varying":
+        """From rows ``(N, D)`` some of whose columns are constant; ``inner`` is not fitted yet if it is to be."""
+        flat = constant_columns(x)
+        fixed = x[0].double()
+        near = _ROUNDING * torch.finfo(x.dtype).eps * fixed.abs()
+        return cls(inner, (~flat).nonzero().flatten(), fixed, torch.where(flat, near, math.inf))
+
+    def fit(self, x: Tensor, cond: Any = None) -> "Varying":
+        """The units of the columns that vary, from rows ``(N, D)``."""
+        return replace(self, inner=self.inner.fit(x[:, self.at]))
+
+    def encode(self, x: Tensor, cond: Any = None) -> Tensor:
+        """``(..., D)`` data units to ``(..., K)``."""
+        return self.inner.encode(x[..., self.at])
+
+    def decode(self, x: Tensor, cond: Any = None) -> Tensor:
+        """``(..., K)`` to ``(..., D)`` in data units."""
+        constant = torch.isfinite(self.slack).nonzero().flatten()
+        rest = self.fixed[constant].to(x).expand(*x.shape[:-1], -1)
+        order = torch.cat([self.at, constant]).argsort()
+        return torch.cat([self.inner.decode(x), rest], -1)[..., order]
+
+    def log_volume(self, x: Tensor, cond: Any = None) -> Tensor:
+        """Of the columns that vary."""
+        return self.inner.log_volume(x[:, self.at])
+
+    def outside(self, x: Tensor) -> Tensor:
+        """Rows ``(B,)`` with another value in a constant column."""
+        wide = x.detach().double()
+        near = _ROUNDING * torch.finfo(x.dtype).eps * self.fixed.abs()
+        return ((wide - self.fixed).abs() > torch.maximum(self.slack, near)).any(1)
+
+
+def constant_columns(x: Tensor) -> Tensor:
+    """Which columns of ``(N, D)`` do not vary beyond rounding, ``(D,)``; of ``(N,)`` one answer. NaN is not seen.
+
+    The test is relative to the values: small units, or a large offset, do not make a column constant.
+    """
+    low = torch.where(x.isnan(), math.inf, x).amin(0).double()
+    high = torch.where(x.isnan(), -math.inf, x).amax(0).double()
+    size = torch.maximum(low.abs(), high.abs())
+    return ~(high - low > _ROUNDING * torch.finfo(x.dtype).eps * size)
+
 
 def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation over the first axis of what is seen."""
+    """Mean and standard deviation over the first axis of what is seen; squares neither vanish nor overflow."""
     seen = torch.isfinite(x)
-    n = seen.sum(0).clamp_min(1)
-    mean = torch.where(seen, x, 0.0).sum(0) / n
+    x = torch.where(seen, x, 0.0)
+    unit = torch.ldexp(torch.ones_like(x[0]), torch.frexp(x.abs().amax(0)).exponent)  # exact in binary
+    x, n = x / unit, seen.sum(0).clamp_min(1)
+    mean = x.sum(0) / n
     spread = torch.where(seen, x - mean, 0.0).square().sum(0) / (n - 1).clamp_min(1)
-    return mean, spread.sqrt()
+    return mean * unit, spread.sqrt() * unit

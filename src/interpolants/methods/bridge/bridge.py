@@ -1,5 +1,6 @@
 """The bridge between two distributions: two sample sets in, transport, generation and likelihood out."""
 
+import math
 import secrets
 from dataclasses import replace
 from typing import Any
@@ -164,6 +165,10 @@ class Bridge(ExaminedBridge):
         """
         seed = secrets.randbits(31) if seed is None else seed
         target = self._target(cond, guidance, guidance_interval)
+        if bool(self.frame.outside(x).any()):
+            rule = "columns that were constant in the fit must have their values"
+            remedy = "Drop these columns, or fit again with rows in which they vary."
+            raise invalid("Bridge.transport", rule, "rows with other values", remedy)
         done = self._run(self._encode(x), eps, reverse, seed, target, first_index, options)
         return done if details else done.x
 
@@ -220,7 +225,7 @@ class Bridge(ExaminedBridge):
         """Start points in the network's units; of the samples' own labels where these say something of the starts."""
         pool0, pool1, base = self.state["pool0"], self.state["pool1"], self.state["path"].base
         if not reverse and base is not None:
-            return draw_base(base, self.shape, n, seed, first)
+            return draw_base(base, self.field_shape, n, seed, first)
         pool: Pool = pool1 if reverse or pool0 is None else pool0
         within = pool.cond is not None and labels_within(self.coupling) is not None
         told = cond is not None and not cond.is_floating_point() and (pool is pool1 or within)
@@ -284,6 +289,9 @@ class Bridge(ExaminedBridge):
         with two sample sets that of a Gaussian -> rho0 leg, which ``Bridge(leg={})`` learns in the fit. The error of a
         leg adds to the log densities.
 
+        Columns that were constant in the fit are left out: the density is that of the others, and rows with another
+        value there have -inf.
+
         Args:
             x: Points ``(n, *D)`` in data units.
             cond: As in :meth:`sample`.
@@ -307,6 +315,8 @@ class Bridge(ExaminedBridge):
         done = flow_log_prob(self.fields, self._encode(x), self.density0(), **known)
         volume = float(self.frame.log_volume(x[:1].double()))
         result = replace(done.shifted(volume), x=self._decode(done.x))
+        if bool((off := self.frame.outside(x)).any()):
+            result = replace(result, log_prob=result.log_prob.masked_fill(off, -math.inf))
         return result if details else result.log_prob
 
     def density0(self) -> Any:

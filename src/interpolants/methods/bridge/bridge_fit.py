@@ -14,13 +14,14 @@ from interpolants.fields.log_density import LogDensity
 from interpolants.fields.preconditioned import Preconditioned, check_preconditioned
 from interpolants.foundations.checks import number
 from interpolants.foundations.errors import invalid
-from interpolants.framework.frames import Standard
+from interpolants.framework.frames import Standard, Varying, constant_columns
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.bridge.auto_eps import EpsChoice
 from interpolants.methods.bridge.held_out import Ends, set_aside
 from interpolants.methods.parts import choices
+from interpolants.methods.parts.columns import warn_about_columns
 from interpolants.methods.parts.start_points import Pool
 from interpolants.nets.build import choose_net
 from interpolants.objectives.joint import JointLoss, joint_loss
@@ -149,10 +150,22 @@ class BridgeFit(Trained):
         rest = {"density0": density0, "leg": leg, "eps_choice": None}
         return {"net": net, "path": path, "frame": frame, **pools, **rest}
 
-    def _new_frame(self, ends: Ends) -> Standard:
-        if not self.standardize:
-            return Standard()
-        return Standard().fit(ends.x1 if ends.x0 is None else torch.cat([ends.x0, ends.x1.to(ends.x0)]))
+    def _new_frame(self, ends: Ends) -> Standard | Varying:
+        """Units of both ends, without the columns that are constant over both."""
+        rows = ends.x1 if ends.x0 is None else torch.cat([ends.x0, ends.x1.to(ends.x0)])
+        out = self._left_out(rows)
+        names = self.given["x1"].columns if self.given["x1"].container == "pandas" else ()
+        warn_about_columns("Bridge.fit", "x1", ends.x1, names, left_out=out)
+        frame: Standard | Varying = Standard() if out is None else Varying.of(rows, Standard())
+        return frame.fit(rows) if self.standardize else frame
+
+    def _left_out(self, rows: Tensor) -> Tensor | None:
+        """Constant columns of a table, if there are some, and some others, and no part is made for all of them."""
+        flat = constant_columns(rows) if rows.ndim == 2 else torch.zeros(1, dtype=torch.bool)
+        path = self.params()["path"]
+        made = isinstance(path, str) or (isinstance(path, Mapping) and "base" not in path)
+        own = isinstance(self.net, nn.Module) or not made or self.penalties
+        return None if own or not bool(flat.any()) or bool(flat.all()) else flat
 
     def _match(self, path: Path, ends: Ends, run: Run) -> nn.Module:
         """The network that has learnt the fields."""
@@ -214,10 +227,16 @@ class BridgeFit(Trained):
         return found
 
     @property
-    def frame(self) -> Standard:
-        """The map from data units to those of the network."""
-        found: Standard = self.fitted_state("frame")["frame"]
+    def frame(self) -> Standard | Varying:
+        """The map from data units to those of the network, which has no constant columns."""
+        found: Standard | Varying = self.fitted_state("frame")["frame"]
         return found
+
+    @property
+    def field_shape(self) -> tuple[int, ...]:
+        """Event shape of the fields: that of the data, without constant columns."""
+        pool: Pool = self.fitted_state("field_shape")["pool1"]
+        return tuple(pool.x.shape[1:])
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -253,7 +272,7 @@ class BridgeFit(Trained):
         return type(self)(path="one_sided_linear", net=net, **{**self.training_params(), **settings})
 
 
-def encoded(ends: Ends, frame: Standard) -> Ends:
+def encoded(ends: Ends, frame: Standard | Varying) -> Ends:
     """Ends in the network's units and precision."""
     x0 = None if ends.x0 is None else frame.encode(ends.x0).float()
     return Ends(x0, frame.encode(ends.x1).float(), as_float32(ends.cond), as_float32(ends.cond0))

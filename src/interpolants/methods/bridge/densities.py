@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interpolants.framework.frames import Standard
+from interpolants.framework.frames import Standard, Varying
 
 # Noise at t = 1, in standardised units, below which the denoised state determines nothing else.
 _LITTLE_NOISE = 1e-2
@@ -20,7 +20,7 @@ class FramedDensity:
         frame: From data to the network.
     """
 
-    def __init__(self, density: Any, frame: Standard) -> None:
+    def __init__(self, density: Any, frame: Standard | Varying) -> None:
         self.density, self.frame = density, frame
 
     def log_prob(self, x: Tensor) -> Tensor:

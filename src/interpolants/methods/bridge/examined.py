@@ -69,7 +69,7 @@ class ExaminedBridge(BridgeFit):
         """Test the trained bridge against itself and against its data."""
         pools = self.fitted_state("check")["pool0"], self.state["pool1"]
         known = {"coupling": self.coupling, "batch_size": self.batch_size}
-        return check_bridge(self.fields, *pools, self.shape, n=n, seed=seed, eps=eps, **known)
+        return check_bridge(self.fields, *pools, self.field_shape, n=n, seed=seed, eps=eps, **known)
 
     def rows_like_fit(self, what: str, values: Mapping[str, Any]) -> Ends:
         """Rows that are read like those of the fit, in the network's units."""

@@ -112,7 +112,7 @@ def examples_of(bridge: "BridgeFit", n: int, seed: int) -> Examples:
     ends: Ends = held if held is not None else Ends(x0, pool1.x, pool1.cond, cond0)
     base, x1, decode = bridge.state["path"].base, ends.x1[:n], bridge.frame.decode
     start = x1 if ends.x0 is None else ends.x0[:n]
-    start = start if base is None else draw_base(base, bridge.shape, n, seed, 0)
+    start = start if base is None else draw_base(base, bridge.field_shape, n, seed, 0)
     paired = pool0 is not None and isinstance(bridge.coupling, Paired) and len(start) == len(x1)
     cond, cond0 = take_rows(ends.cond, slice(n)), take_rows(ends.cond0, slice(n))
     return Examples(

@@ -46,7 +46,7 @@ def choose_level(bridge: "Bridge", rows: Ends | None, options: dict[str, Any]) -
 def _starts(bridge: "Bridge", rows: Ends, seed: int) -> Tensor:
     base = bridge.state["path"].base
     if base is not None:
-        return draw_base(base, bridge.shape, len(rows.x1), seed, 0)
+        return draw_base(base, bridge.field_shape, len(rows.x1), seed, 0)
     return rows.x1 if rows.x0 is None else rows.x0
 
 

@@ -195,7 +195,8 @@ class PriorRestoration(Trained):
         model = self.state["model"]
         zero = torch.zeros(n, *model.shapes["x1"], dtype=model.given["x1"].torch_dtype)
         with torch.no_grad():
-            found: Tensor = self.fields.evaluate(zero, _NOISE, ("denoised",), cond)["denoised"]
+            middle = torch.zeros_like(self.frame.encode(zero))
+            found: Tensor = self.fields.evaluate(middle, _NOISE, ("denoised",), cond)["denoised"]
         return found
 
     def _prior_path(self, shape: tuple[int, ...]) -> Path:

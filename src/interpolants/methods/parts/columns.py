@@ -1,0 +1,104 @@
+"""Columns that a density model cannot take as they are: constant, collinear, heavy-tailed, whole numbers."""
+
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from interpolants.framework.frames import constant_columns
+
+# Rows that are looked at, and the least from which anything is concluded.
+_MOST, _LEAST = 10_000, 100
+_WIDEST = 512
+# Variance in one direction of standardised columns below which they count as collinear: a residual of 1e-4.
+_FLAT = 1e-8
+# Standard deviations from the mean. Of 1e6 exponential variables the largest lies at 13, of 1e4 Student's t(2) at 25.
+_FAR = 15.0
+_SHOWN = 8
+
+
+class ColumnsWarning(UserWarning):
+    """Some columns need another treatment than they got."""
+
+
+def warn_about_columns(
+    who: str, name: str, x: Tensor, columns: Sequence[str] = (), *, left_out: Tensor | None = None
+) -> None:
+    """Name the columns of a table that need care, and what helps; other shapes are left alone.
+
+    Args:
+        who: Public name for the warning.
+        name: Name of the argument.
+        x: Rows ``(N, D)`` in data units, finite.
+        columns: Names of the columns; numbers where there are none.
+        left_out: Which columns the method leaves out because they are constant, ``(D,)``.
+
+    Warns:
+        ColumnsWarning: One for each kind of column that there is.
+    """
+    if x.ndim != 2:
+        return
+    rows = x.detach()[:_MOST].double()
+    constant = constant_columns(x)
+    out = torch.zeros_like(constant) if left_out is None else left_out
+    varying = (~constant).nonzero().flatten()
+    z = rows[:, varying]
+    whole, tied, far = (
+        _back(part, varying, len(constant)) for part in (_whole(z), _collinear(z), _heavy_tailed(z))
+    )
+    for found, words in (
+        (constant & out, "constant; samples have the value exactly, and log_prob leaves it out"),
+        (constant & ~out, "constant, where log_prob has no meaning. Drop the column before fit"),
+        (tied, "collinear, so that log_prob has no meaning. Drop one of them before fit"),
+        # Whole columns alone are told of by what looks at data of any shape.
+        (
+            whole & ~whole[varying].all(),
+            "of whole numbers, which have no density. Add uniform noise of one step",
+        ),
+        (
+            far & ~whole,
+            "heavy-tailed, which samples are not. Take the logarithm or normal quantiles before fit",
+        ),
+    ):
+        if bool(found.any()):
+            warnings.warn(f"{who}: {_named(name, found, columns)} {words}.", ColumnsWarning, stacklevel=4)
+
+
+def _named(name: str, found: Tensor, columns: Sequence[str]) -> str:
+    at = found.nonzero().flatten().tolist()
+    shown = [str(columns[i]) if len(columns) == len(found) else str(i) for i in at[:_SHOWN]]
+    more = ", ..." if len(at) > _SHOWN else ""
+    return f"column{'s' * (len(at) > 1)} {', '.join(shown)}{more} of {name} {'are' if len(at) > 1 else 'is'}"
+
+
+def _back(part: Tensor, at: Tensor, width: int) -> Tensor:
+    """What was found of some columns, as of all."""
+    found = torch.zeros(width, dtype=torch.bool)
+    found[at] = part.cpu()
+    return found
+
+
+def _none(z: Tensor) -> Tensor:
+    return torch.zeros(z.shape[1], dtype=torch.bool)
+
+
+def _whole(z: Tensor) -> Tensor:
+    return (z == z.round()).all(0) if len(z) >= _LEAST else _none(z)
+
+
+def _heavy_tailed(z: Tensor) -> Tensor:
+    if len(z) < _LEAST:
+        return _none(z)
+    return (z - z.mean(0)).abs().amax(0) > _FAR * z.std(0)
+
+
+def _collinear(z: Tensor) -> Tensor:
+    """Columns that take part in a linear relation between standardised columns."""
+    if not 1 < z.shape[1] <= _WIDEST or len(z) < max(_LEAST, 2 * z.shape[1]):
+        return _none(z)
+    unit = (z - z.mean(0)) / z.std(0)
+    values, vectors = torch.linalg.eigh(unit.T @ unit / len(z))
+    relations = vectors[:, values < _FLAT]
+    found: Tensor = (relations.abs() > 0.05).any(1)
+    return found

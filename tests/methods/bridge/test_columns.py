@@ -1,0 +1,126 @@
+"""Columns of tables as they come: small units, large offsets, constant, collinear, heavy-tailed, whole numbers."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants import Bridge
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.framework.frames import Standard, Varying
+from interpolants.methods.parts.columns import ColumnsWarning, warn_about_columns
+
+QUIET = {"progress": False}
+TINY = {"net": {"kind": "mlp", "width": 32, "depth": 2}, "batch_size": 128, "steps": 200, "seed": 0}
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize(
+    ("mean", "std"), [(5e-7, 5e-8), (1e6, 1.0), (1.7e9, 1e3), (0.0, 1e-30), (1e200, 1e199)]
+)
+def test_no_unit_makes_a_column_constant(mean, std):
+    x = mean + std * normal(400, 2)
+    frame = Standard().fit(x)
+    assert_close(frame.encode(x).std(0), torch.ones(2, dtype=torch.float64), rtol=1e-6, atol=0)
+    assert len(frame.encode(x).float().unique()) > 790
+    assert_close(frame.decode(frame.encode(x)), x, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize(("offset", "spread"), [(1e7, 1.0), (1.7e9, 1e3)])
+def test_rounded_values_that_vary_are_not_constant(offset, spread):
+    x = (offset + spread * normal(400, 1)).float()
+    assert float(Standard().fit(x).encode(x).std()) == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("value", [0.0, 2.5, 1e-9, 1e12])
+def test_a_constant_keeps_its_scale(value):
+    assert float(Standard().fit(torch.full((50, 1), value)).scale) == 1.0
+
+
+def test_a_bridge_learns_wavelengths():
+    x = 5e-7 + 5e-8 * normal(500, 1)
+    made = Bridge("one_sided_linear", **TINY).fit(x1=x, **QUIET).sample(1000, seed=1)
+    assert float(made.mean()) == pytest.approx(5e-7, rel=0.05)
+    assert float(made.std()) == pytest.approx(5e-8, rel=0.25)
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+def test_constant_columns_are_exact_and_left_out_of_log_prob(standardize, tmp_path):
+    x = torch.cat([normal(500, 1), torch.full((500, 1), 0.1, dtype=torch.float64), normal(500, 1, seed=1)], 1)
+    settings = {**TINY, "standardize": standardize}
+    with pytest.warns(ColumnsWarning, match=r"column 1 of x1 is constant"):
+        bridge = Bridge("one_sided_linear", **settings).fit(x1=x, **QUIET)
+    bridge = Bridge.load(bridge.save(tmp_path / "kept"))
+    without = Bridge("one_sided_linear", **settings).fit(x1=x[:, [0, 2]], **QUIET)
+    made = bridge.sample(50, seed=1)
+    assert torch.equal(made[:, 1], x[:50, 1])
+    assert torch.equal(made[:, [0, 2]], without.sample(50, seed=1))
+    assert torch.equal(bridge.log_prob(x[:20]), without.log_prob(x[:20, [0, 2]]))
+    assert torch.isfinite(bridge.log_prob(x[:20].float())).all()
+    assert bridge.check(n=200).checks
+
+
+def test_rows_off_a_constant_have_no_density_and_cannot_be_carried():
+    x0, x1 = (torch.cat([normal(300, 1, seed=k) + k, torch.full((300, 1), 3.0)], 1) for k in (0, 1))
+    with pytest.warns(ColumnsWarning, match="constant"):
+        bridge = Bridge(**TINY, leg={}).fit(x0, x1, **QUIET)
+    odd = torch.cat([x1[:3], x1[:1] + 1])
+    assert torch.isfinite(bridge.log_prob(odd)).tolist() == [True, True, True, False]
+    assert float(bridge.log_prob(odd)[3]) == -math.inf
+    assert bool((bridge.transport(x0[:5], eps=0.2)[:, 1] == 3).all())
+    with pytest.raises(InvalidInputError, match="columns that were constant in the fit"):
+        bridge.transport(odd)
+
+
+def test_varying_undoes_itself_at_any_place_of_the_constants():
+    x = normal(40, 5)
+    x[:, [0, 3]] = torch.tensor([7.0, 1e6], dtype=torch.float64)
+    frame = Varying.of(x, Standard()).fit(x)
+    assert frame.encode(x).shape == (40, 3)
+    assert_close(frame.decode(frame.encode(x)), x, rtol=1e-12, atol=1e-12)
+    assert_close(frame.decode(frame.encode(x)[None]), x[None], rtol=1e-12, atol=1e-12)
+    scale = x[:, [1, 2, 4]].std(0)
+    assert_close(frame.log_volume(x), -scale.log().sum().expand(40))
+
+
+def told(x, columns=()):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_about_columns("Bridge.fit", "x1", torch.as_tensor(x), columns)
+    return [str(one.message) for one in caught]
+
+
+def test_odd_columns_are_named_with_a_remedy():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2000, 5))
+    x[:, 1] = rng.integers(0, 9, 2000)
+    x[:, 2] = rng.standard_cauchy(2000)
+    x[:, 4] = 3 * x[:, 0] - 2 * x[:, 3] + 5
+    tied, whole, far = told(x, ("a", "b", "c", "d", "e"))
+    assert "columns a, d, e of x1 are collinear" in tied
+    assert "column b of x1 is of whole numbers" in whole
+    assert "uniform noise" in whole
+    assert "column c of x1 is heavy-tailed" in far
+    assert "logarithm" in far
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda rng: rng.normal(size=(5000, 4)),
+        lambda rng: rng.normal(5e-7, 5e-8, size=(5000, 4)),
+        lambda rng: rng.exponential(size=(5000, 4)),
+        lambda rng: rng.uniform(size=(60, 80)),
+        lambda rng: rng.multivariate_normal([0, 0], [[1, 0.999], [0.999, 1]], 500),
+        lambda rng: rng.normal(size=(500, 4)).astype("float32") + 1e4,
+        lambda rng: rng.integers(0, 9, (5000, 4)).astype(float),  # told of for data of any shape
+    ],
+)
+def test_ordinary_columns_are_not_named(draw):
+    assert told(draw(np.random.default_rng(1))) == []
