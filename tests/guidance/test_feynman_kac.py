@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.dynamics import GammaNoise
+from interpolants.dynamics import GammaNoise, ReverseNoise
 from interpolants.fields import Fields, LearnedFields
 from interpolants.foundations.errors import DivergedError, InvalidInputError, NotIdentifiableError
 from interpolants.foundations.gaussian import Gaussian
@@ -22,11 +22,13 @@ from interpolants.guidance import (
     Expert,
     FeynmanKac,
     GaussianFlow,
+    HeavyWeightsWarning,
     Reward,
     annealed,
     guided,
     product,
 )
+from interpolants.guidance.weight_variance import weight_spread
 from interpolants.paths import VP, BrownianEnvelope, Linear, OneSidedLinear, ZeroEnvelope
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge
 from interpolants.solvers import Multinomial, Systematic
@@ -87,6 +89,7 @@ def test_a_power_has_the_right_modes_spread_and_constant():
     assert made.resampled.shape == (100, 1)
 
 
+@pytest.mark.filterwarnings("ignore::interpolants.guidance.HeavyWeightsWarning")
 @pytest.mark.slow
 @pytest.mark.parametrize(("beta", "baseline"), [(2.0, 0.192), (4.0, 0.244)])
 def test_the_table_of_annealing_over_eight_seeds(beta, baseline):
@@ -371,6 +374,7 @@ def test_images_and_conditions_by_group():
     assert_close(made.weights.reshape(3, 4).sum(1), torch.ones(3))
 
 
+@pytest.mark.filterwarnings("ignore::interpolants.guidance.HeavyWeightsWarning")
 def test_clipping_is_off_by_default_and_biased():
     make = lambda clip: FeynmanKac(annealed(FOUR_FIELDS, 4.0), transport="score", n_steps=60, clip=clip)  # noqa: E731
     free, loose, tight = (make(clip).sample(512, seed=2, dtype=F64) for clip in (None, 1e9, 1e-6))
@@ -379,6 +383,7 @@ def test_clipping_is_off_by_default_and_biased():
     assert abs(float(tight.log_z - free.log_z)) > 0.1
 
 
+@pytest.mark.filterwarnings("ignore::interpolants.guidance.HeavyWeightsWarning")
 def test_a_collapse_is_told_with_its_step():
     sampler = FeynmanKac(annealed(FOUR_FIELDS, 12.0), transport="score", n_steps=12)
     with pytest.warns(
@@ -553,3 +558,46 @@ def test_weights_that_are_not_finite_are_reported_with_their_time():
         DivergedError, match=r"FeynmanKac.sample: the weights of group 0 are not finite at t=0\.1"
     ):
         FeynmanKac(annealed(fields, 2.0), n_steps=10).sample(8, seed=0)
+
+
+# --- weights without a variance -----------------------------------------------------------------------------
+
+NARROW = GaussianMixture([1.0], torch.zeros(1, 4, dtype=F64), torch.full((1, 4), 0.09, dtype=F64))
+NARROW_FIELDS = GaussianMixtureBridge(Gaussian((4,)), NARROW).fields(OneSidedLinear(base=Gaussian((4,))))
+HEAVY = {"transport": "score", "start": 0.01, "n_steps": 300, "method": "heun"}
+
+
+def log_z_off(beta, kappa):
+    """Error of log Z of the power of a Gaussian, over its stated error, in three runs."""
+    true = -2 * (beta - 1) * math.log(2 * math.pi * 0.09) - 2 * math.log(beta)
+    found = [
+        FeynmanKac(annealed(NARROW_FIELDS, beta), kappa=kappa, **HEAVY).sample(800, seed=seed, dtype=F64)
+        for seed in range(3)
+    ]
+    return [float((made.log_z - true).abs() / made.log_z_error) for made in found]
+
+
+@pytest.mark.parametrize(("beta", "kappa"), [(2.0, 0.0), (2.0, 0.3), (1.25, 0.0)])
+def test_weights_without_a_variance_are_told(beta, kappa):
+    """The errors of log Z are then many times the stated ones, at an effective size that looks healthy."""
+    with pytest.warns(
+        HeavyWeightsWarning, match=r"add up to .* variance of the weights is infinite.* transport='pf'"
+    ):
+        off = log_z_off(beta, kappa)
+    assert min(off) > 3
+
+
+@pytest.mark.parametrize(("beta", "kappa"), [(2.0, 1.5), (1.25, 0.6), (0.5, 0.8)])
+def test_weights_with_a_variance_keep_to_their_errors(beta, kappa):
+    assert max(log_z_off(beta, kappa)) < 4
+
+
+def test_the_spread_of_weights_to_come_against_the_closed_form_of_a_long_way():
+    """``y = (a - |B (1 - kappa) - 1|) / (4 kappa)``; infinite from kappa = 2 (B - 1)/B downwards."""
+    path, beta = OneSidedLinear(), 1.5
+    for kappa in (0.75, 0.9, 2.0):
+        y = (beta * (1 + kappa) - 1 - abs(beta * (1 - kappa) - 1)) / (4 * kappa)
+        found = weight_spread(path, ReverseNoise(kappa), beta, 1e-9)
+        assert found == pytest.approx((1 - 2 * y / beta) / math.sqrt(1 - 4 * y / beta), rel=0.02)
+    assert math.isinf(weight_spread(path, ReverseNoise(0.6), beta, 1e-9))
+    assert weight_spread(path, ReverseNoise(0.6), 1.0, 1e-9) == pytest.approx(1)

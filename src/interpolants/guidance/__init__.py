@@ -16,6 +16,7 @@ from interpolants.guidance.references import GaussianFlow
 from interpolants.guidance.replacement import Replacement
 from interpolants.guidance.shifted import ShiftedScore
 from interpolants.guidance.twisted import TwistedSMC
+from interpolants.guidance.weight_variance import HeavyWeightsWarning
 
 if not TYPE_CHECKING:
     __getattr__ = carded(__name__)  # what has a card is public without an edit here
@@ -29,6 +30,7 @@ __all__ = [
     "Expert",
     "FeynmanKac",
     "GaussianFlow",
+    "HeavyWeightsWarning",
     "Guided",
     "KeepKnown",
     "Misfit",

@@ -5,6 +5,7 @@ The formulas are in ``guidance.tilted``, the loop and the population in ``solver
 
 import math
 import secrets
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,6 +35,7 @@ from interpolants.guidance.particles import (
 )
 from interpolants.guidance.references import GaussianFlow, LinearDrift, MeanVelocity, Reference
 from interpolants.guidance.tilted import Target
+from interpolants.guidance.weight_variance import HeavyWeightsWarning, weight_spread
 from interpolants.paths.path import Path, SpatiallyLinearPath
 from interpolants.solvers.registry import available, get_solver
 from interpolants.solvers.resampling import Resampler, Systematic
@@ -303,7 +305,20 @@ class FeynmanKac:
             remedy = "Pass start=0.01 or so, or take transport='pf'."
             rule = "transport='score' needs a start with beta > 0"
             raise invalid(who, rule, f"start={self.grid[0]:g}", remedy)
+        self._warn_of_heavy_weights(who, self.path)
         return transport
+
+    def _warn_of_heavy_weights(self, who: str, path: SpatiallyLinearPath) -> None:
+        """The weights of the score's transport may have no variance; neither the sizes nor log_z_error show it."""
+        total = total_of(self.experts, float(self.grid[0]))
+        if math.isfinite(weight_spread(path, self.level, total, float(self.grid[0]))):
+            return
+        told = (
+            f"{who}: with transport='score' and exponents that add up to {total:g} the variance of the weights is "
+            "infinite near the base: log_z can be wrong by many times log_z_error. Take transport='pf' or "
+            "GaussianFlow, or more noise (kappa > 2 (B - 1)/B for exponents that add up to B > 1)."
+        )
+        warnings.warn(told, HeavyWeightsWarning, stacklevel=4)
 
     def _reference(self, noise: ParticleNoise, x: Tensor) -> Reference:
         if self.transport == "balanced":
