@@ -160,6 +160,10 @@ def test_one_step_draws_all_tokens_from_their_marginals():
             lambda: TauLeaping().sample(ExactPosterior(TABLE, UniformBase(3)), prompt=torch.tensor([0, 1])),
             r"a prompt needs a path with a mask token, got UniformBase",
         ),
+        (
+            lambda: TauLeaping().sample(ExactPosterior(TABLE, UniformBase(3)), 2, 2, seed=1.5),
+            r"seed must be a whole number >= 0, got 1\.5",
+        ),
     ],
 )
 def test_bad_input_is_refused(call, message):

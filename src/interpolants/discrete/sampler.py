@@ -148,7 +148,7 @@ class TokenSampler(ABC):
             remedy = "Take Masked(vocabulary), or TauLeaping, which needs no mask."
             raise invalid(who, "the path must have a mask token", type(path).__name__, remedy)
         whole(who, "first_index", first_index)
-        seed = secrets.randbits(31) if seed is None else seed
+        seed = secrets.randbits(31) if seed is None else whole(who, "seed", seed)
         x = _starts(who, path, n, length, prompt, seed, first_index, device)
         check_rows(who, cond, len(x), "sequence")
         chunks = Chunks(

@@ -1,7 +1,6 @@
 """Fields from networks or functions: a sufficient set is given, the others follow from the path's relations."""
 
 import copy
-import inspect
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from interpolants.fields.conversions import At, Rule, explain, fold, plan
 from interpolants.fields.protocol import QUANTITIES, Combined, Fields, Weights, weighted_sum
+from interpolants.foundations.calls import takes_third
 from interpolants.foundations.checks import number, one_of
 from interpolants.foundations.clock import known_number, number_of
 from interpolants.foundations.derivatives import gradient
@@ -29,7 +29,8 @@ class LearnedFields(Fields):
         LearnedFields(path, velocity=net, noise=other)            # one callable each
         LearnedFields(path, joint=net, heads=("velocity", "noise"))  # one trunk, heads on dimension 1
 
-    Each callable is an ``nn.Module`` or function ``f(x, t)`` or ``f(x, t, cond)``. A ``log_density`` returns ``(B,)``,
+    Each callable is an ``nn.Module`` or function ``f(x, t)`` or ``f(x, t, cond)``; a third argument with a default of
+    its own, such as ``k=3.0``, is no condition. A ``log_density`` returns ``(B,)``,
     up to a function of time, and gives the score as its gradient; an ``energy`` as minus its gradient.
 
     Args:
@@ -296,14 +297,7 @@ def _inner(function: Field) -> Field:
 def _accepting_cond(function: Field) -> Field:
     if not callable(function):
         raise invalid("LearnedFields", "a field must be callable as f(x, t)", type(function).__name__)
-    target = function.forward if isinstance(function, nn.Module) else function
-    try:
-        parameters = inspect.signature(target).parameters.values()
-    except (TypeError, ValueError):  # builtins carry no signature; take them at their word
-        return function
-    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    takes_any = any(p.kind == p.VAR_POSITIONAL for p in parameters)
-    return function if takes_any or len(positional) >= 3 else _IgnoringCond(function)
+    return function if takes_third(function) else _IgnoringCond(function)
 
 
 def _check_heads(joint: Field | None, heads: Sequence[str], single: dict[str, Field]) -> tuple[str, ...]:

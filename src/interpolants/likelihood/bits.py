@@ -64,8 +64,10 @@ def dequantise(x: Tensor, level: float | Tensor, *, generator: Generator | None 
         generator: Source of u.
 
     Raises:
-        InvalidInputError: As :func:`bits_per_dim`.
+        InvalidInputError: As :func:`bits_per_dim`, or if ``x`` holds whole numbers.
     """
+    if not x.is_floating_point():
+        raise invalid("dequantise", "x must be floating point", str(x.dtype), "Pass x.float().")
     _log_volume(level, x[0])
     u = torch.rand(x.shape, dtype=x.dtype, device=x.device, generator=generator)
     return x + torch.as_tensor(level).to(x) * u

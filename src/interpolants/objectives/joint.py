@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from torch import Generator, Tensor
 
+from interpolants.foundations.calls import check_takes_condition
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.registry import members
 from interpolants.foundations.types import Condition, Field
@@ -64,6 +65,7 @@ class JointLoss(DrawnLoss[dict[str, Tensor]]):
         self, field: Field, sample: PathSample, cond: Condition, *, pairs: bool, generator: Generator | None
     ) -> dict[str, Tensor]:
         """Losses by head; ``field`` returns ``(B, K, *D)``, or ``(B, *D)`` for a single head."""
+        check_takes_condition("JointLoss", field)
         if len(self.objectives) == 1 and self.weight is None:
             (only,) = self.objectives
             return {only.predicts: only.at(field, sample, cond, pairs=pairs, generator=generator)}

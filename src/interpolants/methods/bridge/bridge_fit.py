@@ -12,6 +12,7 @@ from interpolants.data.instance_noise import InstanceNoise
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.log_density import LogDensity
 from interpolants.fields.preconditioned import Preconditioned, check_preconditioned
+from interpolants.foundations.calls import check_takes_condition
 from interpolants.foundations.checks import number
 from interpolants.foundations.errors import invalid
 from interpolants.framework.frames import Standard, Varying, constant_columns
@@ -186,6 +187,8 @@ class BridgeFit(Trained):
     def _new_net(self, path: Path, ends: Ends) -> tuple[nn.Module, JointLoss]:
         """The network with its initial weights, as the fields use it, and the loss that suits it."""
         own = isinstance(self.net, nn.Module)
+        if own:
+            check_takes_condition("Bridge", self.net)
         if self.heads == ("log_density",):
             net: nn.Module = LogDensity.fitted(
                 path, ends.x0, ends.x1, net=self.net, cond=ends.cond, seed=self.seed

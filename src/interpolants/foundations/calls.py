@@ -1,0 +1,36 @@
+"""How a user's function wants to be called, read from its signature."""
+
+import inspect
+from typing import Any
+
+from torch import nn
+
+from interpolants.foundations.errors import invalid
+
+
+def takes_third(function: Any) -> bool:
+    """Whether ``f(x, t)`` takes a condition as its third positional argument; true where no signature can be read.
+
+    A third parameter with a default of its own, other than None, is a setting and no condition, unless it is called so.
+    """
+    given = getattr(function, "_orig_mod", function)  # torch.compile hides the signature of a module
+    target = given.forward if isinstance(given, nn.Module) else given
+    try:
+        parameters = list(inspect.signature(target).parameters.values())
+    except (TypeError, ValueError):  # builtins carry no signature
+        return True
+    if any(p.kind == p.VAR_POSITIONAL for p in parameters):
+        return True
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len(positional) < 3:
+        return False
+    third = positional[2]
+    return third.default in (third.empty, None) or third.name.startswith("cond")
+
+
+def check_takes_condition(who: str, net: Any) -> None:
+    """Refuse a network that cannot be called as ``net(x, t, cond)``."""
+    if not takes_third(net):
+        name = getattr(type(net), "__name__", "net")
+        remedy = "Write def forward(self, x, t, cond=None)."
+        raise invalid(who, "net must be callable as net(x, t, cond)", f"{name}, called as net(x, t)", remedy)
