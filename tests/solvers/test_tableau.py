@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from interpolants.solvers import available, get_solver, integrate_fixed
+from interpolants.solvers import (
+    RK4,
+    Dopri5,
+    Euler,
+    Heun,
+    Midpoint,
+    Tsit5,
+    available,
+    get_solver,
+    integrate_fixed,
+)
 from interpolants.solvers.tableau import Tableau
 
 ODE = [get_solver(name) for name in available("ode")]  # a new solver is tested by its card alone
@@ -53,6 +63,10 @@ def residuals(tableau, b, order):
         a[i, : len(row)] = row
     trees = [tree for n in range(1, order + 1) for tree in rooted_trees(n)]
     return np.array([np.dot(b, stage_values(tree, a)) - 1 / density(tree) for tree in trees])
+
+
+def test_the_solvers_of_the_library_are_all_among_those_that_are_tested():
+    assert {Euler(), Midpoint(), Heun(), RK4(), Dopri5(), Tsit5()} <= set(ODE)
 
 
 def test_there_are_as_many_rooted_trees_as_there_should_be():
