@@ -1,6 +1,7 @@
 """Conversion of in-memory samples to tensors, and of results back to the container that was given."""
 
 import inspect
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -8,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from torch import Tensor
+from torch.masked import MaskedTensor
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
@@ -212,14 +214,44 @@ def _check_finite(x: Tensor, who: str, name: str, gaps: bool) -> None:
         raise invalid(who, f"{name} must be finite", got, "Drop or repair these rows.")
 
 
+def unmasked(data: Any, who: str, name: str) -> Any:
+    """Masked arrays and tensors, alone or in a list, as plain ones with NaN where masked; anything else as it is.
+
+    Args:
+        data: Anything.
+        who: Public name for errors.
+        name: Name of the argument for errors.
+
+    Raises:
+        InvalidInputError: If masked values are no numbers.
+    """
+    if isinstance(data, list | tuple):
+        masked = any(isinstance(part, np.ma.MaskedArray | MaskedTensor) for part in data)
+        return [unmasked(part, who, name) for part in data] if masked else data
+    if isinstance(data, MaskedTensor):
+        masked_tensor: Any = data  # its methods have no types
+        plain: Tensor = masked_tensor.get_data()
+        floats = plain if plain.is_floating_point() else plain.to(torch.get_default_dtype())
+        return torch.where(masked_tensor.get_mask(), floats, math.nan)
+    if not isinstance(data, np.ma.MaskedArray):
+        return data
+    if not np.ma.is_masked(data):
+        return data.data
+    if data.dtype.kind not in "fiub":
+        remedy = "Drop these rows, or fill them: x.filled(...)."
+        raise invalid(
+            who, f"{name} must have no masked values", f"masked values of type {data.dtype}", remedy
+        )
+    wide: Any = data.astype(np.promote_types(data.dtype, np.float32))
+    return wide.filled(np.nan)
+
+
 def _convert(
     data: Any, who: str, name: str, samples: int | None, generator: torch.Generator | None, max_bytes: int
 ) -> tuple[Tensor, Kind]:
+    data = unmasked(data, who, name)
     if isinstance(data, Tensor):
         return data, Kind("torch", data.dtype, data.device)
-    if isinstance(data, np.ma.MaskedArray):
-        wide: Any = data.astype(np.promote_types(data.dtype, np.float32))
-        data = wide.filled(np.nan)
     if isinstance(data, np.ndarray):
         return _from_numpy(data, who, name), Kind("numpy", data.dtype)
     if type(data).__module__.partition(".")[0] == "xarray":
@@ -235,6 +267,7 @@ def _convert(
     if not isinstance(array, np.ndarray) and hasattr(data, "__array__"):
         array = np.asarray(data)
     if isinstance(array, np.ndarray):
+        array = unmasked(array, who, name)
         return _from_numpy(array, who, name), Kind("numpy", array.dtype)
     if callable(getattr(data, "sample", None)):
         x = _draw(data, who, name, samples, generator)
@@ -331,6 +364,7 @@ def _unroll(data: Any, who: str, name: str, max_bytes: int) -> Tensor:
 
 
 def _tensor_item(item: Any, who: str, name: str) -> Tensor:
+    item = unmasked(item, who, name)
     if isinstance(item, Tensor):
         return item
     if isinstance(item, (np.ndarray, np.generic)):

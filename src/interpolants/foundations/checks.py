@@ -135,6 +135,23 @@ def finite(who: str, name: str, x: Tensor, remedy: str = "") -> Tensor:
     return x
 
 
+def floating(who: str, name: str, x: Tensor, remedy: str = "Convert it on purpose: x.float().") -> Tensor:
+    """A tensor of a floating type: answers come in the type of ``x``, and whole numbers would cut them off.
+
+    Args:
+        who: The public name that checks.
+        name: Name of the argument.
+        x: Tensor of any shape.
+        remedy: What to do about it, one sentence.
+
+    Raises:
+        InvalidInputError: If it holds whole numbers, truth values or complex numbers.
+    """
+    if not x.is_floating_point():
+        raise invalid(who, f"{name} must be floating point", str(x.dtype), remedy)
+    return x
+
+
 def shaped(who: str, name: str, x: Tensor, *shape: int | str, remedy: str = "") -> Tensor:
     """A tensor of a given shape, where a letter stands for any size.
 

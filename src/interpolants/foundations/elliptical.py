@@ -10,6 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from interpolants.foundations.base import BaseDistribution
+from interpolants.foundations.checks import floating
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like, sum_event
 
@@ -180,6 +181,7 @@ class Elliptical(BaseDistribution):
         return {"kind": self.kind, "event_shape": shape, **settings}
 
     def _check_event(self, x: Tensor) -> None:
+        floating(self._who, "x", x)
         if self._shape is not None and tuple(x.shape[1:]) != self._shape:
             remedy = "The distribution was made for other states; leave event_shape out to take any."
             raise invalid(

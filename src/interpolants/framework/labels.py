@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from interpolants.framework.roles import Reading, Role
 
 
+# Labels as numbers are refused where there are so many times fewer of them, and so many would have an entry.
+_SPARSE, _FEW = 4, 10_000
+
+
 class Labels:
     """Names of groups or classes, one per row: codes ``(N,)`` int64; the names are kept in ``Given.columns``."""
 
@@ -54,6 +58,15 @@ def _own_codes(array: np.ndarray[Any, Any], role: "Role", reading: "Reading") ->
     return torch.from_numpy(array.astype(np.int64))
 
 
+def _check_dense(codes: Tensor, role: "Role", reading: "Reading") -> None:
+    """A network has an entry for each number up to the highest: refuse numbers that are no numbering."""
+    highest, different = int(codes.max()), len(set(codes.tolist()))
+    if highest >= max(_SPARSE * different, _FEW):
+        rule = f"{role.name} as numbers must be labels 0, 1, 2, ..., with few left out"
+        remedy = "Number them: np.unique(labels, return_inverse=True)[1]. What measures is passed as floats."
+        raise invalid(reading.who, rule, f"{different} different ones up to {highest}", remedy)
+
+
 def _named_codes(names: np.ndarray[Any, Any], role: "Role", reading: "Reading") -> tuple[Tensor, Given]:
     known = sorted(set(names.tolist())) if reading.before is None else list(reading.before.columns)
     codes = {name: code for code, name in enumerate(known)}
@@ -84,6 +97,7 @@ class Conditions:
             )
         if not tensor.is_floating_point():
             codes, given = Labels().read(tensor, role, reading)
+            _check_dense(codes, role, reading)
             return codes, replace(given, columns=tuple(range(int(codes.max()) + 1)))
         tensor = tensor[:, None] if tensor.ndim == 1 else tensor
         return tensor, Given("condition", str(tensor.dtype), columns=tuple(map(int, tensor.shape[1:])))

@@ -15,7 +15,7 @@ import torch
 from torch import Generator, Tensor
 
 from interpolants.data.arrays import Kind as Given
-from interpolants.data.arrays import as_tensor
+from interpolants.data.arrays import as_tensor, unmasked
 from interpolants.data.coded_columns import coded
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.framework.labels import Conditions, Labels
@@ -334,7 +334,8 @@ def read(
         fitted = None if before is None else before.get(role.name)
         reading = Reading(who, fitted, aligned if before is not None else None, source, attached)
         known = _with_columns_of(came.get(role.like), role)
-        data[role.name], came[role.name] = kind_of(role).read(value, known, reading)
+        plain = unmasked(value, who, role.name)
+        data[role.name], came[role.name] = kind_of(role).read(plain, known, reading)
     ordered = [role for role in roles if role.name in data]
     _check_rows(ordered, data, who)
     _check_shapes(ordered, data, who)

@@ -18,7 +18,7 @@ import torch
 from torch import Generator, Tensor
 
 from interpolants.fields.protocol import QUANTITIES, Fields, as_time
-from interpolants.foundations.checks import finite, one_of
+from interpolants.foundations.checks import finite, floating, one_of
 from interpolants.foundations.elliptical import Elliptical
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import sum_event
@@ -139,7 +139,7 @@ class _Point:
         # at t = 1 the distribution is the points themselves: divide by the last alpha that a sampler would divide by
         self.alpha = torch.where(alpha > 0, alpha, path.alpha(torch.full_like(time, 1 - path.margin)))
         self.alpha_dot, self.beta_dot = path.alpha_dot(time), path.beta_dot(time)
-        self.x = x.double().flatten(1)
+        self.x = floating("EmpiricalBridge", "x", x).double().flatten(1)
         self.size = self.x.shape[1]
         centre = self._white(torch.zeros_like(self.x[:1]))
         self.u = self._white(self.x) - centre + self.alpha * centre

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import finite, number, shaped, whole
+from interpolants.foundations.checks import finite, floating, number, shaped, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator as keyed
@@ -207,7 +207,7 @@ class GaussianMixture:
         return -(weighted.flatten(1) @ self._whitener.reshape(-1, self.dim)).to(x.dtype)
 
     def _cast(self, x: Tensor) -> Tensor:
-        shaped("GaussianMixture", "x", x, "B", self.dim)
+        shaped("GaussianMixture", "x", floating("GaussianMixture", "x", x), "B", self.dim)
         return x.to(self.dtype)
 
     def _whiten(self, x: Tensor) -> Tensor:

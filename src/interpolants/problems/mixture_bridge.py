@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from interpolants.fields.protocol import QUANTITIES, Fields, as_time
-from interpolants.foundations.checks import one_of
+from interpolants.foundations.checks import floating, one_of
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.ops import expand_like
@@ -195,7 +195,7 @@ class _Point:
         modes = fields.modes_on(x.device)
         self.path = fields.path
         self.pairs: Pairs = modes.pairs
-        self.x = x.to(self.pairs.mean0.dtype)
+        self.x = floating(type(fields).__name__, "x", x).to(self.pairs.mean0.dtype)
         self.t = t.to(self.pairs.mean0.dtype).clamp(min=fields.earliest)
         if self.path.basis is not None:
             self.x = self.path.basis.forward(self.x)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import positive, shaped, whole
+from interpolants.foundations.checks import floating, positive, shaped, whole
 from interpolants.problems.gaussian_mixture import GaussianMixture
 
 _ROWS = 2048  # states whose distances to all nodes of a curve are held at once
@@ -34,7 +34,7 @@ class Toy(ABC):
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log density in nats; ``(B, *event_shape)`` -> ``(B,)``."""
-        shaped(type(self).__name__, "x", x, "B", *self.event_shape)
+        shaped(type(self).__name__, "x", floating(type(self).__name__, "x", x), "B", *self.event_shape)
         return self._log_prob(x.double()).to(x.dtype)
 
     @abstractmethod
@@ -47,7 +47,7 @@ class SmoothToy(Toy):
     def score(self, x: Tensor) -> Tensor:
         """Gradient of the log density by automatic differentiation, in 1/data."""
         with torch.enable_grad():
-            point = x.detach().clone().requires_grad_(True)
+            point = floating(type(self).__name__, "x", x).detach().clone().requires_grad_(True)
             (slope,) = torch.autograd.grad(self.log_prob(point).sum(), point)
         return slope
 
@@ -135,7 +135,7 @@ class NoisyCurve(Toy):
     def score(self, x: Tensor) -> Tensor:
         """Gradient of the log density, in 1/data; ``(B, 2)`` -> ``(B, 2)``."""
         places = self.mixture.means.to(x.device)
-        parts = torch.split(x.double(), _ROWS)
+        parts = torch.split(floating(type(self).__name__, "x", x).double(), _ROWS)
         nearest = torch.cat([self._log_joint(part).softmax(1) @ places for part in parts])
         return ((nearest - x) / self.noise**2).to(x.dtype)
 
