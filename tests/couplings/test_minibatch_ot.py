@@ -151,8 +151,8 @@ def test_an_unlabelled_base_stays_independent_of_the_label():
     x0 = torch.randn(2000, 2, generator=g).sort(0).values  # an order must not leak into the deal
     labels = torch.arange(2).repeat(1000)
     x1 = torch.randn(2000, 2, generator=g) * 0.1 + (labels[:, None] * 6.0 - 3)
-    plain = MinibatchOT(sub_batch=500).pair(x0, x1, cond1=labels, generator=g)
-    within = MinibatchOT(sub_batch=500, within="labels").pair(x0, x1, cond1=labels, generator=g)
+    plain = MinibatchOT(sub_batch=500, within=None).pair(x0, x1, cond1=labels, generator=g)
+    within = MinibatchOT(sub_batch=500).pair(x0, x1, cond1=labels, generator=g)
     assert plain.x0[plain.cond1 == 1].mean() > 0.4
     assert abs(within.x0[within.cond1 == 1].mean()) < 5 / 2000**0.5
 

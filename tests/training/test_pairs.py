@@ -40,3 +40,23 @@ def test_a_label_without_starts_is_refused():
         InvalidInputError, match="rows of x0 for every label of x1, got label 2 of x1 without"
     ):
         PairBatches(x[:5], x, 4, coupling, UniformTimes(), cond=labels, cond0=labels[:5])
+
+
+def test_labels_are_paired_within_by_default_and_other_conditions_are_told():
+    """Plain pairs give the rows of each label starts of their own: means near -0.8 and 0.8 where they are 0."""
+    source = torch.Generator().manual_seed(0)
+    x0 = torch.randn(4000, 2, generator=source)
+    labels = torch.arange(2).repeat(2000)
+    x1 = 0.1 * torch.randn(4000, 2, generator=source) + 6.0 * labels[:, None] - 3
+
+    def apart(coupling):
+        made = PairBatches(x0, x1, 2000, coupling, UniformTimes(), cond=labels)(
+            0, torch.Generator().manual_seed(1), 0, 1
+        )
+        return float((made["x0"][made["cond"] == 1].mean() - made["x0"][made["cond"] == 0].mean()).abs())
+
+    for kind in (MinibatchOT, Sinkhorn):
+        assert apart(kind(within=None)) > 0.8
+        assert apart(kind()) < 0.15
+    with pytest.warns(UserWarning, match=r"pairs without a look at conditions that are no labels"):
+        PairBatches(x0, x1, 64, MinibatchOT(), UniformTimes(), cond=labels[:, None].float())

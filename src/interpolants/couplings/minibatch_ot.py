@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from interpolants.couplings.pairs import (
+    AUTO,
     Cond,
     Pairs,
     check_pairing,
@@ -52,8 +53,8 @@ class MinibatchOT:
         within: Pair only equal labels: ``"labels"`` takes a bare condition tensor, or that key of a
             dict; any other string names another key. A base without labels is dealt to the labels of
             ``x1`` at random; one with labels must have them as often as ``x1``, which ``training.PairBatches``
-            sees to by drawing its rows by the labels of ``x1``. Plain OT with a condition biases the base
-            seen by each condition: use this.
+            sees to by drawing its rows by the labels of ``x1``. ``"auto"`` does so where the conditions are whole
+            numbers, one a row. None pairs across labels, which biases the base seen by each condition.
 
     Raises:
         InvalidInputError: For an unknown method, or sub_batch below 2.
@@ -64,7 +65,7 @@ class MinibatchOT:
 
     method: Method = "auto"
     sub_batch: int | None = None
-    within: str | None = None
+    within: str | None = AUTO
 
     def __post_init__(self) -> None:
         one_of("MinibatchOT", "method", self.method, get_args(Method))

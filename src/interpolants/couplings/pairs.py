@@ -16,6 +16,10 @@ Cond: TypeAlias = Any
 _FLOAT32_ABOVE = 256  # dimensions: beyond, a float64 product of large batches costs more than it gives
 
 
+# Pair within labels where the conditions are labels.
+AUTO = "auto"
+
+
 @dataclass(frozen=True)
 class Pairs:
     """Row i of every member belongs to pair i.
@@ -70,15 +74,31 @@ class LabelledCoupling(Protocol):
     """A coupling that may pair within labels.
 
     Attributes:
-        within: Key of the labels in the conditions; None pairs across labels.
+        within: Key of the labels in the conditions; None pairs across labels; ``"auto"`` within labels where the
+            conditions are labels.
     """
 
     within: str | None
 
 
-def labels_within(coupling: object) -> str | None:
-    """Key of the labels that a coupling pairs within; None where it knows none."""
-    return coupling.within if isinstance(coupling, LabelledCoupling) else None
+def labels_within(coupling: object, cond0: Cond, cond1: Cond) -> str | None:
+    """Key of the labels that a coupling pairs within under these conditions; None where it pairs across them."""
+    return found_within(coupling.within, cond0, cond1) if isinstance(coupling, LabelledCoupling) else None
+
+
+def found_within(within: str | None, cond0: Cond, cond1: Cond) -> str | None:
+    """``within``, where ``"auto"`` has become ``"labels"`` if conditions of x1 (and of x0, if any) are labels."""
+    if within != AUTO:
+        return within
+    known = _has_labels(cond1) and (cond0 is None or _has_labels(cond0))
+    return "labels" if known else None
+
+
+def _has_labels(cond: Cond) -> bool:
+    found = cond.get("labels") if isinstance(cond, Mapping) else cond
+    if not isinstance(found, Tensor) or found.is_floating_point() or found.is_complex():
+        return False
+    return found.ndim > 0 and found.numel() == found.shape[0]
 
 
 def take(cond: Cond, index: Tensor) -> Cond:
@@ -238,13 +258,14 @@ def label_blocks(
         n1: Rows of ``x1``.
         cond0: Conditions of ``x0``.
         cond1: Conditions of ``x1``.
-        within: Key of the labels in the conditions (a bare tensor is taken as the labels).
+        within: Key of the labels in the conditions (a bare tensor is taken as the labels), or ``"auto"``.
         equal: Whether the two halves of a group must have one size.
         generator: Deals unlabelled rows.
 
     Returns:
         Pairs of row indices, int64 on the CPU; together they cover all rows of ``x0``.
     """
+    within = found_within(within, cond0, cond1)
     if within is None:
         return [(torch.arange(n0), torch.arange(n1))]
     labels0, labels1 = _labels(who, "cond0", cond0, within), _labels(who, "cond1", cond1, within)
@@ -255,7 +276,7 @@ def label_blocks(
     columns = torch.split(labels1.argsort(stable=True), counts.tolist())
     if labels0 is None:
         if n0 != n1:
-            remedy = "Draw batches of equal size, or pass cond0."
+            remedy = "Draw batches of equal size, pass cond0, or take within=None."
             rule = "x0 and x1 must have the same number of rows when x0 has no labels"
             raise invalid(who, rule, f"{n0} and {n1}", remedy)
         return list(zip(torch.split(permutation(n0, generator), counts.tolist()), columns, strict=True))
@@ -265,7 +286,7 @@ def label_blocks(
     ):
         rule = "x0 and x1 must have the same labels" + (", equally often" if equal else "")
         got = f"counts {_table(values0, counts0)} and {_table(values, counts)}"
-        raise invalid(who, rule, got, "Draw both batches stratified by label.")
+        raise invalid(who, rule, got, "Draw both batches stratified by label, or take within=None.")
     rows = torch.split(labels0.argsort(stable=True), counts0.tolist())
     by_label = dict(zip(values.tolist(), columns, strict=True))
     return [(r, by_label[value]) for r, value in zip(rows, values0.tolist(), strict=True)]

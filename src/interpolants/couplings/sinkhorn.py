@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from interpolants.couplings.pairs import (
+    AUTO,
     Cond,
     Pairs,
     check_pairing,
@@ -88,7 +89,7 @@ class Sinkhorn:
     reg: float = 0.05
     n_iter: int = 2000
     tol: float = 1e-3
-    within: str | None = None
+    within: str | None = AUTO
 
     def __post_init__(self) -> None:
         positive("Sinkhorn", "reg", self.reg, remedy="Use MinibatchOT for no entropy.")

@@ -1,5 +1,6 @@
 """Training of the fields of a path from two sample sets: batches of pairs, the joint loss, and the loop."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -9,7 +10,7 @@ from torch import Generator, Tensor, nn
 
 from interpolants.couplings.independent import Independent
 from interpolants.couplings.paired import Paired
-from interpolants.couplings.pairs import RowsOfLabel, UnfittedCoupling, labels_within
+from interpolants.couplings.pairs import AUTO, LabelledCoupling, RowsOfLabel, UnfittedCoupling, labels_within
 from interpolants.data.instance_noise import InstanceNoise
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.log_density import LogDensity
@@ -27,6 +28,16 @@ from interpolants.training.engine import FitResult, fit
 from interpolants.training.settings import TrainSettings
 
 Net = TypeVar("Net", bound=nn.Module)
+
+
+def _warn_of_blind_pairs(who: str, coupling: object) -> None:
+    """Pairs by distance alone give each condition starts of its own, which sampling does not know."""
+    if isinstance(coupling, LabelledCoupling) and coupling.within == AUTO:
+        told = (
+            f"{who}: {type(coupling).__name__} pairs without a look at conditions that are no labels, which biases the "
+            "starts of each condition. Take coupling='independent', or conditions that are labels, such as bins."
+        )
+        warnings.warn(told, stacklevel=2)
 
 
 class PairBatches:
@@ -78,7 +89,9 @@ class PairBatches:
             coupling = coupling.fit(x0, x1)
         self.x0, self.x1, self.cond, self.cond0 = x0, x1, cond, cond0
         self.size, self.coupling, self.times = size, coupling, times
-        within = labels_within(coupling)
+        within = labels_within(coupling, cond0, cond)
+        if x0 is not None and cond is not None and within is None:
+            _warn_of_blind_pairs(who, coupling)
         self.by_label = RowsOfLabel.of(who, cond0, cond, within) if x0 is not None and within else None
         self.paired = x0 is not None and isinstance(coupling, Paired)
         if self.paired and x0 is not None and len(x0) != len(x1):

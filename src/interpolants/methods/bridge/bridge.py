@@ -227,7 +227,8 @@ class Bridge(ExaminedBridge):
         if not reverse and base is not None:
             return draw_base(base, self.field_shape, n, seed, first)
         pool: Pool = pool1 if reverse or pool0 is None else pool0
-        within = pool.cond is not None and labels_within(self.coupling) is not None
+        conds = [None if end is None else end.cond for end in (pool0, pool1)]
+        within = pool.cond is not None and labels_within(self.coupling, *conds) is not None
         told = cond is not None and not cond.is_floating_point() and (pool is pool1 or within)
         return pool.draw(n, seed, first, cond if told else None)
 
