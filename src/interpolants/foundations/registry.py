@@ -2,13 +2,16 @@
 
 import dataclasses
 import inspect
+import types
+import typing
 import warnings
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Protocol, runtime_checkable
 
 from interpolants.foundations.card_file import Card
 from interpolants.foundations.cards import CardWarning, load_cards
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.errors import InterpolantsError, invalid, nearest
 
 # Settings that may be the bare id of a member of the kind they are named after: envelope = "zero".
 _BY_NAME = ("envelope",)
@@ -143,10 +146,16 @@ def build(kind: str, name: str, /, **settings: Any) -> Any:
         if key not in known and rest is None:  # otherwise it is the member's own to refuse
             remedy = nearest(key, known) if known else "It has no settings."
             raise invalid(f"{kind} {name!r}", "every setting must be one it has", repr(key), remedy)
+    revived = {key: _revive(key, value) for key, value in settings.items()}
+    for key in (key for key in revived if key in parameters):
+        check_type(f"{kind} {name!r}", key, parameters[key].annotation, revived[key])
     try:
-        return entry(**{key: _revive(key, value) for key, value in settings.items()})
-    except TypeError as error:
-        raise invalid(f"{kind} {name!r}", "settings must fit its signature", str(error)) from error
+        return entry(**revived)
+    except InterpolantsError:
+        raise
+    except (TypeError, AttributeError, LookupError, ValueError, RuntimeError, ArithmeticError) as error:
+        told = f"{type(error).__name__}: {str(error)[:200]}"
+        raise invalid(f"{kind} {name!r}", "settings must fit its signature", told) from error
 
 
 def describe(member: object, who: str = "describe") -> dict[str, Any]:
@@ -195,6 +204,33 @@ def _plain(value: Any, who: str) -> Any:
     if isinstance(value, tuple | list):
         return [_plain(part, who) for part in value]
     return describe(value, who)
+
+
+def check_type(who: str, name: str, annotation: Any, value: Any) -> None:
+    """Refuse a plain value where only a text, a table or a member can be, by the annotation of a setting.
+
+    Raises:
+        InvalidInputError: If it is one.
+    """
+    allowed = typing.get_args(annotation) if _is_union(annotation) else (annotation,)
+    wanted = [kind for kind in allowed if kind is not type(None)]
+    rule = ""
+    if value is None:
+        return
+    if [typing.get_origin(kind) for kind in wanted] == [Mapping]:
+        rule = "" if isinstance(value, Mapping) else "a table"
+    elif type(value) not in (bool, int, float, str, list, dict) or not wanted:
+        return
+    elif wanted == [str]:
+        rule = "" if isinstance(value, str) else "a word"
+    elif all(isinstance(kind, type) and kind.__module__.startswith("interpolants.") for kind in wanted):
+        rule = "" if isinstance(value, dict) and "kind" in value else "a table with its kind"
+    if rule:
+        raise invalid(who, f"{name} must be {rule}", value)
+
+
+def _is_union(annotation: Any) -> bool:
+    return typing.get_origin(annotation) in (typing.Union, types.UnionType)
 
 
 def _revive(key: str, value: Any) -> Any:

@@ -54,6 +54,14 @@ class Split:
             number("split", "test", self.test, above=0)
 
 
+class ByRole(dict[str, Any]):
+    """Values by role; one that is not there is refused by name."""
+
+    def __missing__(self, role: str) -> Any:
+        """Say which roles there are."""
+        raise invalid("Task", "the role must be one of the task", repr(role), nearest(str(role), self))
+
+
 @dataclass(frozen=True)
 class Task:
     """Values by role, as they were given, and which of their rows are train, held-out and test.
@@ -122,7 +130,7 @@ class Task:
             map(_is_drawn, kept.values())
         )  # a problem or an environment alone has no rows to be judged on
         in_sample = split.by == "none" or (drawn and not counts)
-        return cls(kept, rows, axes, in_sample, truths or {}, tuple(many))
+        return cls(ByRole(kept), rows, axes, in_sample, truths or {}, tuple(many))
 
     def has(self, part: str) -> bool:
         """Whether a part has rows."""
@@ -130,7 +138,7 @@ class Task:
 
     def part(self, name: str) -> dict[str, Any]:
         """The values of ``"train"``, ``"held"`` or ``"test"``; what has no rows is in all of them."""
-        return {role: self._part_of(role, value, name) for role, value in self.values.items()}
+        return ByRole({role: self._part_of(role, value, name) for role, value in self.values.items()})
 
     def _part_of(self, role: str, value: Any, name: str) -> Any:
         if role not in self.axes:

@@ -1,11 +1,12 @@
 """Networks by name, and back from their settings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from interpolants.foundations.checks import one_of
+from interpolants.foundations.errors import invalid
 from interpolants.foundations.registry import build, names
 from interpolants.nets.net import Net
 
@@ -65,7 +66,11 @@ def named_net(net: Any, shape: tuple[int, ...], *, who: str, **given: Any) -> nn
     """
     if isinstance(net, nn.Module):
         return net
+    if not isinstance(net, str | Mapping):
+        raise invalid(who, "net must be a name, a table with its kind, or a network", net)
     settings = {"kind": net} if isinstance(net, str) else dict(net)
+    if "shape" in settings:
+        raise invalid(who, "net must leave its shape to the data", repr(settings["shape"]), "Leave it out.")
     if settings.get("kind", "auto") == "auto":
         image = len(shape) == 3 and min(shape[1:]) >= 8
         settings["kind"] = "unet" if image else "mlp"

@@ -223,6 +223,17 @@ def make_method(task: TaskTables, seed: int, place: str = "recipe") -> Method:
     return made
 
 
+def _rivals(table: Mapping[str, Any]) -> Sequence[Any]:
+    """Rivals of a question: names, and tables with a kind or a twin."""
+    who, rivals = f"ask {table['question']}", table.get("rivals", ())
+    if not isinstance(rivals, list | tuple):
+        raise invalid(who, "rivals must be a list", rivals)
+    for rival in rivals:
+        if not (isinstance(rival, str) or (isinstance(rival, Mapping) and rival.keys() & {"kind", "twin"})):
+            raise invalid(who, "a rival must be a name, or a table with kind or twin", rival)
+    return rivals
+
+
 def make_questions(task: TaskTables, place: str = "recipe") -> list[tuple[str, Question, Sequence[Any]]]:
     """The questions of a task: name, question, rivals."""
     found = []
@@ -237,8 +248,11 @@ def make_questions(task: TaskTables, place: str = "recipe") -> list[tuple[str, Q
         settings = {
             name: value for name, value in table.items() if name not in ("question", "rivals", "name")
         }
+        for name, least in (("n", 1), ("seed", 0)):
+            if settings.get(name) is not None:
+                whole(f"ask {table['question']}", name, settings[name], at_least=least)
         question = build("question", table["question"], **settings)
-        found.append((str(table.get("name", table["question"])), question, table.get("rivals", ())))
+        found.append((str(table.get("name", table["question"])), question, _rivals(table)))
     names = [name for name, _, _ in found]
     if len(set(names)) < len(names):
         raise invalid(

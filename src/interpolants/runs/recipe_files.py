@@ -13,6 +13,7 @@ from interpolants.foundations.folder_lock import LOCK, locked
 from interpolants.foundations.links import refuse_links
 from interpolants.foundations.storage import read_document, write_text
 from interpolants.framework.experiment import CELLS, GATHERED, RESULTS
+from interpolants.framework.method import MODEL
 from interpolants.framework.scores import Answered
 from interpolants.runs.models import CONFIG, no_run
 from interpolants.runs.overrides import apply, plain
@@ -144,7 +145,11 @@ class RecipeFolder:
         try:
             yield
         except InvalidInputError:
-            learnt = [*self.out.glob(f"{CELLS}/*"), *self.out.glob("work/*/*")]
+            learnt = [
+                *self.out.glob(f"{CELLS}/*"),
+                *self.out.glob(f"work/*/{MODEL}"),
+                *self.out.rglob("step-*"),
+            ]
             if not taken_up and not learnt:
                 shutil.rmtree(self.out)
             raise

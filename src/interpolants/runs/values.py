@@ -28,6 +28,7 @@ from torch import Tensor
 from interpolants.data import catalogue
 from interpolants.data.coded_columns import TABLES, read_coded
 from interpolants.data.series_table import READS, read_series_table
+from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.extras import require
 from interpolants.foundations.randomness import generator
@@ -174,7 +175,27 @@ def read_value(role: str, table: Any, place: Place) -> Value:
         name = next(iter(rest))
         raise invalid(who, f"keys of a {kind} must be known", repr(name), nearest(name, known))
     own = {name: value for name, value in table.items() if name in known}
+    for name, value in own.items():
+        _check_key(who, name, value)
     return read(who, {**own, **({"settings": {**own.get("settings", {}), **rest}} if rest else {})}, place)
+
+
+def _check_key(who: str, name: str, value: Any) -> None:
+    """Refuse a key of a table that is of a wrong type."""
+    if name in ("n", "limit"):
+        whole(who, name, value, at_least=1)
+    elif name in ("options", "settings"):
+        if not isinstance(value, Mapping):
+            raise invalid(who, f"{name} must be a table", value)
+    elif name in ("columns", "classes"):
+        kind = str if name == "columns" else int
+        if not (isinstance(value, list | tuple) and value and all(type(one) is kind for one in value)):
+            raise invalid(who, f"{name} must be a list of {'names' if kind is str else 'numbers'}", value)
+    elif name == "drop_nan":
+        if not isinstance(value, bool):
+            raise invalid(who, f"{name} must be true or false", value)
+    elif not isinstance(value, str) or not value:
+        raise invalid(who, f"{name} must be a name", value)
 
 
 def _file(who: str, table: Mapping[str, Any], place: Place) -> Value:

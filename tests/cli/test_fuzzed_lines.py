@@ -1,0 +1,149 @@
+"""Odd settings and odd options end in an answer or in one line that says what is wrong: never in a traceback."""
+
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from typer.testing import CliRunner
+
+from cli.fuzzed import lines, overrides
+from interpolants.cli import recipe_runs
+from interpolants.cli.app import app
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.registry import build
+
+RECIPE = """
+[data.x1]
+problem = "moons"
+n = 60
+[method]
+kind = "bridge"
+path = "one_sided_linear"
+steps = 1
+batch_size = 8
+net = { kind = "mlp", width = 4, depth = 1 }
+[[ask]]
+question = "sample_quality"
+n = 10
+options = { n_steps = 2 }
+"""
+NET = ["--steps", "1", "--set", "method.net={kind='mlp',width=4,depth=1}", "--quiet"]
+
+
+def fuzz(examples):
+    return settings(
+        max_examples=examples,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def call(*words):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        result = CliRunner().invoke(app, list(words))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code in (0, 1, 2), result.output
+    return result
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fuzz")
+    rng = np.random.default_rng(0)
+    np.save(folder / "a.npy", rng.normal(size=(80, 2)).astype(np.float32))
+    np.savetxt(folder / "b.csv", rng.normal(size=(80, 2)), delimiter=",", header="u,v", comments="")
+    np.save(folder / "labels.npy", np.arange(80) % 3)
+    np.save(folder / "short.npy", np.arange(3))
+    (folder / "holes.csv").write_text("u,v\n1,2\n3,nan\n")
+    (folder / "words.csv").write_text("u,v\n1,2\nthree,4\n")
+    (folder / "empty.csv").touch()
+    (folder / "base.toml").write_text(RECIPE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(recipe_runs, "_report", lambda *a, **k: None)
+        call("run", "--x0", "a.npy", "--x1", "b.csv", "--out", "runs/mine", *NET)
+        call("run", "--x1", "b.csv", "--cond", "labels.npy", "--out", "runs/labels", *NET)
+        yield folder
+
+
+def clear(files: Path):
+    shutil.rmtree(files / "new", ignore_errors=True)
+    for made in files.glob("out.*"):
+        made.unlink()
+
+
+def settings_end_in_words(files, examples):
+    @fuzz(examples)
+    @given(overrides())
+    def check(change):
+        clear(files)
+        call("run", "--config", "base.toml", "--out", "new", "--quiet", "--set", change)
+
+    check()
+
+
+def lines_end_in_words(files, examples):
+    @fuzz(examples)
+    @given(lines())
+    def check(words):
+        clear(files)
+        call(*words)
+
+    check()
+
+
+def test_odd_settings_end_in_words(files):
+    settings_end_in_words(files, 50)
+
+
+def test_odd_command_lines_end_in_words(files):
+    lines_end_in_words(files, 50)
+
+
+@pytest.mark.slow
+def test_a_thousand_odd_settings_and_lines_end_in_words(files):
+    settings_end_in_words(files, 500)
+    lines_end_in_words(files, 500)
+
+
+ONCE_A_TRACEBACK = [
+    "data.x1.n='../a.npy'", "data.x1.n=0.5", "data.x1={problem='subspace_gaussian', loading=['a']}",
+    "data.x1={problem='token_table', table={kind='linear'}}", "method.path={kind='one_sided_linear', base=0}",
+    "method.path={kind='one_sided_trigonometric', base=[{}]}", "method.net=0", "method.net={kind='mlp', shape=[]}",
+    "ask.0={question='label_accuracy', role='x'}", "ask.0={question='sample_quality', role={a=1}}",
+    "ask.0={question='copied_rows', role=1e308}", "ask.0={question='token_quality', role=0}", "ask.0.rivals=0.5",
+    "ask.0={question='trajectories', options=[[1]]}", "ask.0={question='trajectories', sde='x'}",
+    "ask.0={question='sample_quality', seed=[1,2]}", "ask.0={question='self_test', n=-1}",
+    "ask.0={question='self_test', seed=''}", "ask.0.options={kind='linear'}", "ask.0.rivals=[{}]",
+    "method.path.envelope.scale=0.5", "method.times.kind={a=1}",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", ONCE_A_TRACEBACK)
+def test_what_once_ended_in_a_traceback_is_refused(files, change):
+    clear(files)
+    result = call("run", "--config", "base.toml", "--out", "new", "--quiet", "--set", change)
+    assert result.exit_code == 2, result.output
+    assert "error: " in result.output
+    assert not (files / "new").exists() or list((files / "new").glob("work/*/model"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "given", "rule"),
+    [
+        ("path", "one_sided_linear", {"base": 0}, "base must be a table with its kind"),
+        ("question", "sample_quality", {"role": 3}, "role must be a word"),
+        ("question", "trajectories", {"options": "x"}, "options must be a table"),
+        ("problem", "subspace_gaussian", {"loading": ["a"]}, "settings must fit its signature"),
+    ],
+)
+def test_settings_of_a_wrong_type_are_named(kind, name, given, rule):
+    with pytest.raises(InvalidInputError, match=rule):
+        build(kind, name, **given)
