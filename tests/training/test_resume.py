@@ -264,3 +264,17 @@ def test_two_processes_stop_together_on_a_signal(tmp_path):
     assert first is None or first.step < 60
     assert toy.digests(cut) == toy.digests(tmp_path / "whole")
     shutil.rmtree(cut)
+
+
+def test_a_checkpoint_that_cannot_be_read_now_is_not_called_damaged(tmp_path, monkeypatch):
+    run(tmp_path, steps=10)
+    before = sorted((tmp_path / "checkpoints").iterdir())
+
+    def refused(path, *args):
+        raise StorageError(13, f"cannot read {path}: Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("interpolants.foundations.trees.read_folder", refused)
+        with pytest.raises(StorageError, match="Permission denied"):
+            run(tmp_path, steps=20, resume=True)
+    assert sorted((tmp_path / "checkpoints").iterdir()) == before

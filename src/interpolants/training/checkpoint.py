@@ -12,6 +12,7 @@ from torch import Tensor
 from interpolants.foundations import trees
 from interpolants.foundations.errors import InterpolantsError, invalid
 from interpolants.foundations.records import record
+from interpolants.foundations.storage import StorageError
 from interpolants.foundations.temporaries import TEMPORARY, sweep
 
 _STEP = re.compile(r"step-(\d{8,18})")
@@ -62,11 +63,17 @@ class Checkpoint:
 
     @classmethod
     def latest(cls, root: str | Path) -> tuple["Checkpoint | None", dict[Path, str]]:
-        """The newest whole checkpoint in ``root``, and the newer ones that were passed over, with reasons."""
+        """The newest whole checkpoint in ``root``, and the newer ones that were passed over, with reasons.
+
+        Raises:
+            StorageError: If the disk refuses to read one; it may be whole.
+        """
         passed: dict[Path, str] = {}
         for path in _folders(Path(root)):
             try:
                 return cls.load(path), passed
+            except StorageError:  # the disk does not read it now; that is no damage
+                raise
             except InterpolantsError as error:
                 passed[path] = str(error)
         return None, passed
