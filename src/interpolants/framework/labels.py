@@ -35,6 +35,7 @@ class Labels:
             raise invalid(
                 reading.who, f"{role.name} must be labels, whole numbers or names", str(array.dtype), remedy
             )
+        _check_whole_names(array, role, reading)
         return _named_codes(array.astype(str), role, reading)
 
 
@@ -58,13 +59,24 @@ def _own_codes(array: np.ndarray[Any, Any], role: "Role", reading: "Reading") ->
     return torch.from_numpy(array.astype(np.int64))
 
 
-def _check_dense(codes: Tensor, role: "Role", reading: "Reading") -> None:
-    """A network has an entry for each number up to the highest: refuse numbers that are no numbering."""
+def _counted(codes: Tensor, given: Given, role: "Role", reading: "Reading") -> Given:
+    """Labels that are their own codes: a network has an entry for each up to the highest, so they must be dense."""
     highest, different = int(codes.max()), len(set(codes.tolist()))
     if highest >= max(_SPARSE * different, _FEW):
         rule = f"{role.name} as numbers must be labels 0, 1, 2, ..., with few left out"
         remedy = "Number them: np.unique(labels, return_inverse=True)[1]. What measures is passed as floats."
         raise invalid(reading.who, rule, f"{different} different ones up to {highest}", remedy)
+    return replace(given, columns=tuple(range(highest + 1)))
+
+
+def _check_whole_names(array: np.ndarray[Any, Any], role: "Role", reading: "Reading") -> None:
+    """Refuse missing names, which would be groups called nan or None."""
+    missing = [
+        i for i, name in enumerate(array.tolist()) if name is None or name != name or str(name) == "<NA>"
+    ]
+    if missing:
+        shown = f"{len(missing)} missing (row {missing[0]})"
+        raise invalid(reading.who, f"{role.name} must have a label in every row", shown, "Drop these rows.")
 
 
 def _named_codes(names: np.ndarray[Any, Any], role: "Role", reading: "Reading") -> tuple[Tensor, Given]:
@@ -89,7 +101,8 @@ class Conditions:
         if reading.before is not None:
             return self._asked(value, role, reading, named=named)
         if named:
-            return Labels().read(value, role, reading)
+            codes, given = Labels().read(value, role, reading)
+            return codes, given if given.columns else _counted(codes, given, role, reading)
         tensor = _numbers(value, role, reading)
         if tensor.ndim < 1:
             raise invalid(
@@ -97,8 +110,7 @@ class Conditions:
             )
         if not tensor.is_floating_point():
             codes, given = Labels().read(tensor, role, reading)
-            _check_dense(codes, role, reading)
-            return codes, replace(given, columns=tuple(range(int(codes.max()) + 1)))
+            return codes, _counted(codes, given, role, reading)
         tensor = tensor[:, None] if tensor.ndim == 1 else tensor
         return tensor, Given("condition", str(tensor.dtype), columns=tuple(map(int, tensor.shape[1:])))
 
@@ -123,7 +135,7 @@ def _asked_labels(value: Any, role: "Role", reading: "Reading", given: Given, *,
     if named:
         codes, _ = Labels().read(np.atleast_1d(_plain_array(value, role, reading)), role, reading)
     else:
-        codes = _whole_numbers(_numbers(value, role, reading), role, reading).reshape(-1)
+        codes = _codes_of(_numbers(value, role, reading).reshape(-1), role, reading, given)
     if bool(((codes < -1) | (codes >= len(given.columns))).any()):  # -1 is "no label", for guidance
         rule = f"{role.name} must be labels of the fit, 0 to {len(given.columns) - 1}"
         raise invalid(reading.who, rule, sorted(set(codes.tolist()))[-1])
@@ -131,6 +143,21 @@ def _asked_labels(value: Any, role: "Role", reading: "Reading", given: Given, *,
     if len(codes) != rows:
         raise invalid(reading.who, f"{role.name} must be one label, or {rows}", len(codes))
     return codes.contiguous()
+
+
+def _codes_of(numbers: Tensor, role: "Role", reading: "Reading", given: Given) -> Tensor:
+    """Codes of labels asked for by number: by name where the names are numbers, as categories may be."""
+    try:
+        named = {float(name): code for code, name in enumerate(given.columns) if isinstance(name, str)}
+    except ValueError:  # names that are words: numbers count them
+        named = {}
+    if not named:
+        return _whole_numbers(numbers, role, reading)
+    for number in numbers.tolist():
+        if number not in named and number != -1:
+            rule = f"{role.name} must be labels of the fit, {', '.join(map(str, given.columns))}"
+            raise invalid(reading.who, rule, number)
+    return torch.tensor([named.get(number, -1) for number in numbers.tolist()], dtype=torch.long)
 
 
 def _whole_numbers(tensor: Tensor, role: "Role", reading: "Reading") -> Tensor:

@@ -51,7 +51,8 @@ class Bridge(ExaminedBridge):
             varies most, learnt while training), ``"noise"`` (by noise level, on one-sided paths), a table with
             settings, or a ``TimeSampler``.
         standardize: Learn in units where the pooled data have mean 0 and standard deviation 1 (one map for both ends;
-            per column for tables, overall for images). Then ``eps`` is in those units squared.
+            per column for tables, overall for images). Then ``eps`` is in those units squared. Vectors and fields of
+            conditions are standardised too, for networks that are not your own.
         drop_condition: Chance that a row is learnt from without its condition, in [0, 1). Above 0 (0.1 is usual) the
             bridge also knows the fields without a condition, which ``guidance`` needs.
         held_out: Share of the rows that training does not see, in [0, 0.5]; ``eps="auto"`` is chosen by them.

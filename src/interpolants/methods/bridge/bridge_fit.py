@@ -25,11 +25,15 @@ from interpolants.methods.parts import choices
 from interpolants.methods.parts.columns import warn_about_columns
 from interpolants.methods.parts.start_points import Pool
 from interpolants.nets.build import choose_net
+from interpolants.nets.scaled_condition import ScaledCondition
 from interpolants.objectives.joint import JointLoss, joint_loss
 from interpolants.paths.custom import General
 from interpolants.paths.fitted import UnfittedPath
 from interpolants.paths.path import Path
 from interpolants.training.pairs import PairBatches, PathLoss, TimedNet, finished
+
+# Rounding of a condition, in standard deviations, that is refused.
+_ROUNDED = 0.01
 
 
 class BridgeFit(Trained):
@@ -130,6 +134,7 @@ class BridgeFit(Trained):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Match the fields, then learn the leg if it was asked for."""
         choices.warn_about_loss_of_detail("Bridge", data["x1"], "x1")
+        _check_single("Bridge.fit", data.get("cond"))
         whole_ends = Ends(data.get("x0"), data["x1"], data.get("cond"), data.get("cond0"))
         paired = isinstance(self.coupling, Paired)
         ends, away = set_aside(whole_ends, self.held_out, self.seed, paired=paired)
@@ -195,12 +200,20 @@ class BridgeFit(Trained):
             )
         else:
             net = choose_net(self.net, tuple(ends.x1.shape[1:]), len(self.heads), ends.cond, self.seed)
+            net = net if own else self._told_in_units(net, ends.cond)
         net = net if own else net.float()  # the ends are float32 here, whatever torch's default type
         if not self.precondition:
             return net, joint_loss(self.heads, path)
         spread = float(ends.x1.double().square().mean().sqrt())
         wrapped = Preconditioned(net, path, self.heads, spread)
         return wrapped, joint_loss(self.heads, path, wrapped.weight)
+
+    def _told_in_units(self, net: nn.Module, cond: Tensor | None) -> nn.Module:
+        """The network as it takes vectors and fields of a condition in data units."""
+        if cond is None or not cond.is_floating_point() or not self.standardize:
+            return net
+        units = Standard().fit(cond.movedim(1, -1).flatten(0, -2))
+        return ScaledCondition(net, *(torch.as_tensor(part).tolist() for part in (units.shift, units.scale)))
 
     # --- what was learnt
 
@@ -284,3 +297,16 @@ def encoded(ends: Ends, frame: Standard | Varying) -> Ends:
 def as_float32(cond: Tensor | None) -> Tensor | None:
     """A condition in the network's precision; labels as they are."""
     return cond.float() if cond is not None and cond.is_floating_point() else cond
+
+
+def _check_single(who: str, cond: Tensor | None) -> None:
+    """Refuse conditions whose differences single precision rounds away, such as times since 1970 in seconds."""
+    if cond is None or cond.dtype != torch.float64:
+        return
+    columns = cond.movedim(1, -1).flatten(0, -2)
+    lost = (columns.float().double() - columns).abs().amax(0) > _ROUNDED * columns.std(0)
+    if bool((lost & ~constant_columns(columns)).any()):
+        at = (lost & ~constant_columns(columns)).nonzero().flatten().tolist()
+        rule = "cond must vary by more than the rounding of single precision"
+        remedy = "Subtract an offset of your own here and in every request, e.g. the first time."
+        raise invalid(who, rule, f"less in columns {at}", remedy)

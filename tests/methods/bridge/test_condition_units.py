@@ -1,0 +1,121 @@
+"""Conditions in any unit give the same answers; labels of any kind are read right or refused in words."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from interpolants import Bridge
+from interpolants.foundations.errors import InvalidInputError
+
+TINY = {"net": {"kind": "mlp", "width": 16, "depth": 2}, "steps": 60, "batch_size": 64, "seed": 0}
+RNG = np.random.default_rng(0)
+COND = RNG.uniform(-1, 1, (400, 1))
+X = 2 * COND + 0.3 * RNG.normal(size=(400, 1))
+
+
+def fit(x=X, **given):
+    return Bridge("one_sided_linear", **TINY).fit(x1=x, progress=False, **given)
+
+
+@pytest.mark.parametrize(("unit", "offset"), [(1e3, 0.0), (1e6, 0.0), (1e-6, 0.0), (1e6, 3e8)])
+def test_the_unit_of_a_condition_does_not_matter(unit, offset, tmp_path):
+    plain, other = fit(cond=COND), fit(cond=unit * COND + offset)
+    other = Bridge.load(other.save(tmp_path / "kept"))
+    for value in (-0.5, 0.5):
+        one = plain.sample(50, seed=1, cond=[value])
+        two = other.sample(50, seed=1, cond=[unit * value + offset])
+        assert_close(two, one, rtol=1e-2, atol=1e-2)
+    one, two = plain.log_prob(X[:20], cond=COND[:20]), other.log_prob(X[:20], cond=unit * COND[:20] + offset)
+    assert_close(two, one, rtol=2e-2, atol=2e-2)
+
+
+def test_fields_are_standardised_by_channel():
+    x, cond = (
+        RNG.normal(size=(80, 1, 8, 8)),
+        RNG.normal(size=(80, 2, 8, 8)) * np.array([1e-3, 1e5])[:, None, None],
+    )
+    net = {"kind": "unet", "channels": 8, "blocks": 1}
+    bridge = Bridge("one_sided_linear", **{**TINY, "net": net, "steps": 1}).fit(
+        x1=x, cond=cond, progress=False
+    )
+    assert_close(torch.tensor(bridge.network.scale), torch.tensor([1e-3, 1e5]), rtol=0.1, atol=0)
+
+
+def test_a_network_of_your_own_and_standardize_false_see_data_units():
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.seen, self.layer = 0.0, nn.Linear(2, 1)
+
+        def forward(self, x, t, cond=None):
+            self.seen = max(self.seen, float(cond.abs().max()))
+            return self.layer(torch.cat([x, cond / 1e3], 1))
+
+    own = Own()
+    kept = Bridge("one_sided_linear", net=own, steps=2, seed=0).fit(x1=X, cond=1e3 * COND, progress=False)
+    assert kept.network.seen > 900
+    raw = Bridge("one_sided_linear", **TINY, standardize=False).fit(x1=X, cond=COND, progress=False)
+    assert not hasattr(raw.network, "shift")
+
+
+def test_times_since_1970_are_refused_with_a_remedy():
+    with pytest.raises(InvalidInputError, match=r"cond must vary by more than .* Subtract an offset"):
+        fit(cond=1.7e9 + 1e3 * COND)
+
+
+LABELS = RNG.integers(0, 3, 400)
+GROUPS = 4.0 * LABELS[:, None] + 0.1 * RNG.normal(size=(400, 1))
+
+
+@pytest.mark.parametrize(
+    ("cond", "asked"),
+    [
+        (np.array(["c", "a", "b"])[LABELS], "a"),
+        (list(np.array(["c", "a", "b"])[LABELS]), "a"),
+        (pd.Series(np.array(["c", "a", "b"])[LABELS]), "a"),
+        (pd.Categorical(np.array(["c", "a", "b"])[LABELS]), "a"),
+        (pd.Series(np.array([3, 1, 2])[LABELS], dtype="category"), 1),
+        (np.array(["3", "1", "2"])[LABELS], 1),
+        (pd.Series(np.array(["0.5", "0.1", "7"])[LABELS], dtype="category"), 0.1),
+        (LABELS, 1),
+    ],
+)
+def test_a_label_of_any_kind_asks_for_its_own_rows(cond, asked):
+    bridge = Bridge("linear", coupling="paired", **TINY).fit(GROUPS, GROUPS, cond=cond, progress=False)
+    start = bridge.start_points(200, reverse=True, seed=0, cond=bridge_code(bridge, asked))
+    assert float(start.mean()) == pytest.approx(4, abs=0.1)
+    backwards = bridge.sample(200, reverse=True, eps=0.0, seed=0, cond=asked, details=True)
+    codes = bridge.sample(200, reverse=True, eps=0.0, seed=0, details=True, cond=bridge_name(bridge, asked))
+    assert torch.equal(backwards.x, codes.x)
+
+
+def bridge_code(bridge, asked):
+    names = [str(name) for name in bridge.given["cond"].columns]
+    return torch.full((200,), names.index(str(asked)))
+
+
+def bridge_name(bridge, asked):
+    return asked if isinstance(bridge.given["cond"].columns[0], int) else str(asked)
+
+
+@pytest.mark.parametrize("asked", [0, 4])
+def test_a_number_that_is_no_category_is_refused(asked):
+    bridge = fit(GROUPS, cond=np.array(["3", "1", "2"])[LABELS])
+    with pytest.raises(InvalidInputError, match=r"cond must be labels of the fit, 1, 2, 3"):
+        bridge.sample(3, cond=asked)
+
+
+def test_categories_that_are_fractions_are_refused():
+    with pytest.raises(InvalidInputError, match="cond must be labels, whole numbers or names"):
+        fit(GROUPS, cond=pd.Series(np.array([0.5, 0.1, 7])[LABELS], dtype="category"))
+
+
+@pytest.mark.parametrize("missing", [None, np.nan])
+def test_missing_labels_are_refused(missing):
+    cond = pd.Series([*(["a", "b"] * 199), "a", missing], dtype="category")
+    for value in (cond, cond.astype(object)):
+        with pytest.raises(InvalidInputError, match="cond must have a label in every row"):
+            fit(cond=value)
