@@ -32,7 +32,7 @@ def test_values_and_times(whole):
 
 def test_weekends_are_low_so_the_dates_are_right(whole):
     table = whole.table()
-    by_day = table["demand"].groupby(table.index.dayofweek).mean()
+    by_day = table["demand"].groupby(table.index.day_of_week).mean()
     assert by_day.nsmallest(2).index.tolist() == [6, 5]
 
 

@@ -19,10 +19,10 @@ def test_they_are_those_of_the_package():
     assert data.x.shape == (2 * 364 * 24, 4)
     assert data.x.dtype == torch.float64
     for city, table in enumerate((vega.seattle_temps(), vega.sf_temps())):
-        days = table.date.dt.dayofyear - 1
+        days = table.date.dt.day_of_year - 1
         table = table[days != 72]  # 14 March 2010 has no hour from 2 to 3
         ours = data.x[data.x[:, 0] == city]
-        assert ours[:, 1].tolist() == (table.date.dt.dayofyear - 1).tolist()
+        assert ours[:, 1].tolist() == (table.date.dt.day_of_year - 1).tolist()
         assert ours[:, 2].tolist() == table.date.dt.hour.tolist()
         assert ours[:, 3].tolist() == table.temp.tolist()
 

@@ -19,7 +19,7 @@ def read(method=None, split=None, seed=0, **data):
 
 
 def rows_of(value):
-    return torch.as_tensor(np.asarray(value))
+    return value if isinstance(value, torch.Tensor) else torch.tensor(value.to_numpy(copy=True))
 
 
 @pytest.fixture
