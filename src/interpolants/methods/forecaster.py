@@ -110,7 +110,8 @@ class Forecaster(Trained):
         path = self.path
         if path == "auto":
             path = Diffusive(scale=max(0.5 * _inner_variance(first, second, self.seed), _LEAST_SCALE))
-        net = StartNet(self.net, tuple(now.shape[1:]), ConditionForm.of(cond), seed=self.seed)
+        form = ConditionForm.of(cond, units=self.standardize and not isinstance(self.net, nn.Module))
+        net = StartNet(self.net, tuple(now.shape[1:]), form, seed=self.seed)
         times = choose_times("Forecaster", self.times, path)
         known = start_at(first, cond)
         batches = PairBatches(

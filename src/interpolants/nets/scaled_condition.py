@@ -26,13 +26,15 @@ class ScaledCondition(Remembered, id="scaled_condition"):
 
     def forward(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
         """The network's answer, ``(B, *D)`` or ``(B, K, *D)``; ``x (B, *D)``, ``t`` 0-d or ``(B,)``."""
-        told = self._scaled(cond) if isinstance(cond, Tensor) and cond.is_floating_point() else cond
-        answer: Tensor = self.net(x, t, told)
+        if isinstance(cond, Tensor) and cond.is_floating_point():
+            cond = scaled(cond, self.shift, self.scale)
+        answer: Tensor = self.net(x, t, cond)
         return answer
 
-    def _scaled(self, cond: Tensor) -> Tensor:
-        shape = (-1, *[1] * (cond.ndim - 2))
-        units = torch.tensor([self.shift, self.scale], dtype=torch.float64, device=cond.device)
-        shift, scale = (part.reshape(shape) for part in units)
-        told: Tensor = ((cond.double() - shift) / scale).to(cond.dtype)
-        return told
+
+def scaled(cond: Tensor, shift: Sequence[float], scale: Sequence[float]) -> Tensor:
+    """``(cond - shift) / scale`` by entry of vectors ``(B, C)`` or channel of fields ``(B, C, *D)``."""
+    units = torch.tensor([shift, scale], dtype=torch.float64, device=cond.device)
+    low, width = (part.reshape(-1, *[1] * (cond.ndim - 2)) for part in units)
+    told: Tensor = ((cond.double() - low) / width).to(cond.dtype)
+    return told

@@ -7,8 +7,10 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from interpolants import Bridge
+from interpolants import Bridge, load
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.methods.flow_map.flow_map import FlowMap
+from interpolants.methods.forecaster import Forecaster
 
 TINY = {"net": {"kind": "mlp", "width": 16, "depth": 2}, "steps": 60, "batch_size": 64, "seed": 0}
 RNG = np.random.default_rng(0)
@@ -119,3 +121,18 @@ def test_missing_labels_are_refused(missing):
     for value in (cond, cond.astype(object)):
         with pytest.raises(InvalidInputError, match="cond must have a label in every row"):
             fit(cond=value)
+
+
+@pytest.mark.parametrize("unit", [1e3, 1e6])
+def test_flow_maps_and_forecasters_take_conditions_in_any_unit(unit, tmp_path):
+    known = {**TINY, "steps": 30}
+
+    def made(scale):
+        flow = FlowMap(path="one_sided_linear", **known).fit(x1=X, cond=scale * COND)
+        ahead = Forecaster(**known).fit(X, X + COND, cond=scale * COND)
+        flow, ahead = (load(one.save(tmp_path / f"{scale}{k}")) for k, one in enumerate((flow, ahead)))
+        asked = scale * COND[:20]
+        return flow.sample(20, seed=1, cond=asked), ahead.forecast(X[:20], cond=asked, seed=1, members=1).x
+
+    for one, two in zip(made(1.0), made(unit), strict=True):
+        assert_close(torch.as_tensor(two), torch.as_tensor(one), rtol=1e-2, atol=1e-2)

@@ -23,6 +23,7 @@ from interpolants.methods.bridge.auto_eps import EpsChoice
 from interpolants.methods.bridge.held_out import Ends, set_aside
 from interpolants.methods.parts import choices
 from interpolants.methods.parts.columns import warn_about_columns
+from interpolants.methods.parts.conditions import units_of
 from interpolants.methods.parts.start_points import Pool
 from interpolants.nets.build import choose_net
 from interpolants.nets.scaled_condition import ScaledCondition
@@ -212,8 +213,7 @@ class BridgeFit(Trained):
         """The network as it takes vectors and fields of a condition in data units."""
         if cond is None or not cond.is_floating_point() or not self.standardize:
             return net
-        units = Standard().fit(cond.movedim(1, -1).flatten(0, -2))
-        return ScaledCondition(net, *(torch.as_tensor(part).tolist() for part in (units.shift, units.scale)))
+        return ScaledCondition(net, *units_of(cond))
 
     # --- what was learnt
 

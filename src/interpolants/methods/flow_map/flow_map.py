@@ -110,7 +110,8 @@ class FlowMap(TwoEnds):
         return {"net": finished(net, result, prefix=""), "frame": frame, "starts": starts}
 
     def _new_net(self, x1: Tensor, cond: Tensor | None) -> TwoTimeNet:
-        net = TwoTimeNet(self.net, tuple(x1.shape[1:]), ConditionForm.of(cond), seed=self.seed)
+        form = ConditionForm.of(cond, units=self.standardize and not isinstance(self.net, nn.Module))
+        net = TwoTimeNet(self.net, tuple(x1.shape[1:]), form, seed=self.seed)
         return net if isinstance(self.net, nn.Module) else net.to(x1.dtype)
 
     def _power(self) -> float:

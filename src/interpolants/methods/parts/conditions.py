@@ -9,7 +9,9 @@ from torch import Tensor, nn
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.records import record
 from interpolants.foundations.types import Condition
+from interpolants.framework.frames import Standard
 from interpolants.nets.build import choose_net
+from interpolants.nets.scaled_condition import scaled
 
 
 @record("condition_form")
@@ -21,20 +23,31 @@ class ConditionForm:
         labels: Number of labels; 0 for none.
         vector: Length of a vector; 0 for none.
         field: Channels of a field; 0 for none.
+        shift: What :meth:`join` subtracts from each entry of the vector or channel of the field, in its units.
+        scale: What it divides them by; empty leaves them as they are.
     """
 
     labels: int = 0
     vector: int = 0
     field: int = 0
+    shift: tuple[float, ...] = ()
+    scale: tuple[float, ...] = ()
 
     @classmethod
-    def of(cls, cond: Tensor | None) -> Self:
-        """Read it off the conditions: integers are labels, floats vectors or fields by their dimension."""
+    def of(cls, cond: Tensor | None, *, units: bool = False) -> Self:
+        """Read it off the conditions: integers are labels, floats vectors or fields by their dimension.
+
+        Args:
+            cond: The conditions of all rows.
+            units: Bring vectors and fields to mean 0 and standard deviation 1.
+        """
         if cond is None:
             return cls()
         if not cond.is_floating_point():
             return cls(labels=int(cond.max()) + 1)
-        return cls(field=cond.shape[1]) if cond.ndim > 2 else cls(vector=cond.shape[1])
+        shift, scale = units_of(cond) if units else ((), ())
+        vector, field = (0, cond.shape[1]) if cond.ndim > 2 else (cond.shape[1], 0)
+        return cls(vector=vector, field=field, shift=shift, scale=scale)
 
     def settings(self, *, vector: int = 0, field: int = 0) -> dict[str, int]:
         """Settings of a network that takes it, with so many entries of the method's own added."""
@@ -52,9 +65,17 @@ class ConditionForm:
         own = {"vector": vector, "field": field}
         parts = {name: part for name, part in own.items() if part is not None}
         if cond is not None:
+            cond = scaled(cond, self.shift, self.scale) if self.scale else cond
             name = "label" if self.labels else "field" if self.field else "vector"
             parts[name] = torch.cat([parts[name], cond.to(parts[name])], 1) if name in parts else cond
         return parts
+
+
+def units_of(cond: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each entry of vectors ``(N, C)``, or channel of fields ``(N, C, *D)``."""
+    units = Standard().fit(cond.movedim(1, -1).flatten(0, -2))
+    shift, scale = (tuple(torch.as_tensor(part).tolist()) for part in (units.shift, units.scale))
+    return shift, scale
 
 
 def told_net(
