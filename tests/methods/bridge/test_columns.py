@@ -12,6 +12,8 @@ from interpolants import Bridge
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.frames import Standard, Varying
 from interpolants.methods.parts.columns import ColumnsWarning, warn_about_columns
+from interpolants.methods.restoration.prior_restoration import PriorRestoration
+from interpolants.operators import Mask
 
 QUIET = {"progress": False}
 TINY = {"net": {"kind": "mlp", "width": 32, "depth": 2}, "batch_size": 128, "steps": 200, "seed": 0}
@@ -124,3 +126,13 @@ def test_odd_columns_are_named_with_a_remedy():
 )
 def test_ordinary_columns_are_not_named(draw):
     assert told(draw(np.random.default_rng(1))) == []
+
+
+def test_a_bridge_without_its_constant_columns_is_a_prior_of_whole_rows():
+    x = torch.cat([normal(300, 2).float(), torch.full((300, 1), 5.0)], 1)
+    with pytest.warns(ColumnsWarning, match="constant"):
+        model = Bridge("one_sided_linear", **TINY, heads=("noise",)).fit(x1=x, **QUIET)
+    prior = PriorRestoration(operator=Mask(torch.tensor([True, False, True]))).fit(model=model)
+    made = prior.restore(x[:3, [0, 2]]).x
+    assert made.shape == (3, 1, 3)
+    assert bool((made[..., 2] == 5).all())

@@ -136,3 +136,9 @@ def test_flow_maps_and_forecasters_take_conditions_in_any_unit(unit, tmp_path):
 
     for one, two in zip(made(1.0), made(unit), strict=True):
         assert_close(torch.as_tensor(two), torch.as_tensor(one), rtol=1e-2, atol=1e-2)
+
+
+def test_no_condition_stays_none_for_guidance():
+    bridge = Bridge("one_sided_linear", **TINY, drop_condition=0.2).fit(x1=X, cond=1e6 * COND, progress=False)
+    for how in ({}, {"cond": [5e5], "guidance": 2.0}):
+        assert np.isfinite(bridge.sample(20, seed=0, **how)).all()

@@ -62,7 +62,7 @@ def warn_about_columns(
         ),
     ):
         if bool(found.any()):
-            warnings.warn(f"{who}: {_named(name, found, columns)} {words}.", ColumnsWarning, stacklevel=4)
+            warnings.warn(f"{who}: {_named(name, found, columns)} {words}.", ColumnsWarning, stacklevel=7)
 
 
 def _named(name: str, found: Tensor, columns: Sequence[str]) -> str:
