@@ -10,6 +10,7 @@ from interpolants import Bridge
 from interpolants.data import InstanceNoise
 from interpolants.data.instance_noise import rate_rule
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.methods.parts.columns import ColumnsWarning
 
 
 def test_the_noise_has_its_standard_deviation_and_is_fresh(generator):
@@ -55,7 +56,8 @@ def test_a_bridge_learns_the_data_with_noise(tmp_path):
     bridge = Bridge("one_sided_linear", perturb=0.5, **settings).fit(x1=x, progress=False)
     assert float(np.std(bridge.sample(1000, seed=1))) == pytest.approx(0.5, abs=0.08)
     assert Bridge.load(bridge.save(tmp_path / "b")).perturb == InstanceNoise(0.5)
-    plain = Bridge("one_sided_linear", **settings).fit(x1=x, progress=False)
+    with pytest.warns(ColumnsWarning, match="constant"):
+        plain = Bridge("one_sided_linear", **settings).fit(x1=x, progress=False)
     assert float(np.std(plain.sample(1000, seed=1))) < 0.08
 
 

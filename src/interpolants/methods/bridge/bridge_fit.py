@@ -162,7 +162,9 @@ class BridgeFit(Trained):
         rows = ends.x1 if ends.x0 is None else torch.cat([ends.x0, ends.x1.to(ends.x0)])
         out = self._left_out(rows)
         names = self.given["x1"].columns if self.given["x1"].container == "pandas" else ()
-        warn_about_columns("Bridge.fit", "x1", ends.x1, names, left_out=out)
+        noise = self.perturb.std if isinstance(self.perturb, InstanceNoise) else self.perturb
+        if not noise:  # noise on the rows gives every column a density
+            warn_about_columns("Bridge.fit", "x1", ends.x1, names, left_out=out)
         frame: Standard | Varying = Standard() if out is None else Varying.of(rows, Standard())
         return frame.fit(rows) if self.standardize else frame
 

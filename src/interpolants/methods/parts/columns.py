@@ -88,7 +88,7 @@ def _whole(z: Tensor) -> Tensor:
 
 
 def _heavy_tailed(z: Tensor) -> Tensor:
-    if len(z) < _LEAST:
+    if len(z) < _LEAST or not z.shape[1]:
         return _none(z)
     return (z - z.mean(0)).abs().amax(0) > _FAR * z.std(0)
 
