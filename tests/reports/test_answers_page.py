@@ -275,7 +275,8 @@ def test_failed_checks_claims_and_rivals_that_win_are_named_before_the_numbers(t
             False,
         ),
         (
-            "How close: no better than twin in the one measure: Distance to held-out data (0.905 against our 0.900).",
+            "How close: within two standard errors of twin in the one measure: "
+            "Distance to held-out data (0.905 against our 0.900).",
             False,
         ),
     ]

@@ -64,7 +64,7 @@ def _of_rival(question: QuestionFacts, name: str) -> Iterator[Finding]:
         what = f"{spaced(name)} is better in {_share(worse, judged)}"
         yield Finding(f"{question.title}: {what}: {_beside(worse, name)}.")
     if same:
-        what = f"no better than {spaced(name)} in {_share(same, judged)}"
+        what = f"within two standard errors of {spaced(name)} in {_share(same, judged)}"
         yield Finding(f"{question.title}: {what}: {_beside(same, name)}.", grave=False)
 
 
