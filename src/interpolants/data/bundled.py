@@ -3,10 +3,10 @@
 import hashlib
 import importlib.metadata
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -165,6 +165,26 @@ class BundledFile:
             remedy = f"Reinstall the package, or install version {self.version}."
             raise invalid(who, rule, got, remedy)
         return data
+
+
+Loader = TypeVar("Loader", bound=Callable[..., Dataset])
+_CARRIERS: dict[Callable[..., Dataset], BundledFile] = {}
+
+
+def reads(file: BundledFile) -> Callable[[Loader], Loader]:
+    """Decorator of a loader: the file without which it has nothing to read, its first one if there are several."""
+
+    def declare(loader: Loader) -> Loader:
+        _CARRIERS[loader] = file
+        return loader
+
+    return declare
+
+
+def is_there(loader: Callable[..., Dataset]) -> bool:
+    """Whether the file that a loader reads is on this machine; true for one that reads none."""
+    file = _CARRIERS.get(loader)
+    return file is None or file.locate() is not None
 
 
 def _debian_version(package: str) -> str:

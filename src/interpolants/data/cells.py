@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from interpolants.data.bundled import BundledFile, Dataset, Split, assemble, check_split
+from interpolants.data.bundled import BundledFile, Dataset, Split, assemble, check_split, reads
 from interpolants.foundations.checks import one_of
 from interpolants.foundations.extras import require
 
@@ -30,6 +30,7 @@ _STEPS = 160  # of each of the four runs
 Features = Literal["pca", "genes", "umap"]
 
 
+@reads(PBMC68K)
 def load_pbmc68k(split: Split = "train", *, features: Features = "pca") -> Dataset:
     """Blood cells of one donor: 700 cells of 10 types, as 50 principal components or 765 scaled genes.
 
@@ -72,6 +73,7 @@ def load_pbmc68k(split: Split = "train", *, features: Features = "pca") -> Datas
     )
 
 
+@reads(KRUMSIEK11)
 def load_krumsiek11(split: Split = "train", *, labels: Literal["fate", "time"] = "fate") -> Dataset:
     """Simulated blood differentiation: 4 runs of 160 steps of an 11-gene network, each to its own fate.
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from interpolants.data.bundled import BundledFile, DataInfo, Dataset, Split, check_split
+from interpolants.data.bundled import BundledFile, DataInfo, Dataset, Split, check_split, reads
 from interpolants.foundations.errors import invalid
 
 TAYLOR = BundledFile(
@@ -20,6 +20,7 @@ TAYLOR = BundledFile(
 _DAY, _DAYS, _TRAIN_DAYS = 48, 84, 63
 
 
+@reads(TAYLOR)
 def load_electricity_demand(
     split: Split = "train", *, hourly: bool = False, path: str | None = None
 ) -> Dataset:

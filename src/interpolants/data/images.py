@@ -13,6 +13,7 @@ from interpolants.data.bundled import (
     assemble,
     check_split,
     quantisation_noise,
+    reads,
 )
 from interpolants.foundations.errors import invalid
 
@@ -68,6 +69,7 @@ _CLOTHES = (
 )
 
 
+@reads(DIGITS)
 def load_digits(split: Split = "train", *, dequantise: bool = False) -> Dataset:
     """Handwritten digits, 1,797 grey images 8 x 8 in 17 levels, scaled to [-1, 1].
 
@@ -104,6 +106,7 @@ def load_digits(split: Split = "train", *, dequantise: bool = False) -> Dataset:
     )
 
 
+@reads(FASHION_MNIST["train"][0])
 def load_fashion_mnist(split: Split = "train", *, dequantise: bool = False) -> Dataset:
     """Fashion-MNIST, 70,000 grey images 28 x 28 of clothes in 256 levels, scaled to [-1, 1].
 

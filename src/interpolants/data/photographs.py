@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from interpolants.data.bundled import BundledFile, Dataset, Split, assemble, check_split
+from interpolants.data.bundled import BundledFile, Dataset, Split, assemble, check_split, reads
 from interpolants.foundations.checks import whole
 from interpolants.foundations.extras import require
 
@@ -39,6 +39,7 @@ _LUMINANCE = np.array([0.2125, 0.7154, 0.0721])
 _TEST_SHARE = 5
 
 
+@reads(PHOTOGRAPHS["camera"])
 def load_photographs(split: Split = "train", *, size: int = 32, stride: int = 16) -> Dataset:
     """Square grey patches of twelve photographs and scans, scaled to [-1, 1]; 8,928 of 32 x 32 with the defaults.
 

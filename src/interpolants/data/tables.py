@@ -16,6 +16,7 @@ from interpolants.data.bundled import (
     assemble,
     check_split,
     quantisation_noise,
+    reads,
 )
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.extras import require
@@ -113,6 +114,7 @@ _FLIGHT_COLUMNS = (
 _AIRPORTS = ("EWR", "JFK", "LGA")
 
 
+@reads(BREAST_CANCER)
 def load_breast_cancer(split: Split = "train") -> Dataset:
     """Wisconsin breast cancer: 569 cell samples x 30 measures, in the units of the source.
 
@@ -131,6 +133,7 @@ def load_breast_cancer(split: Split = "train") -> Dataset:
     return _sklearn_table("breast_cancer", BREAST_CANCER, split, _CELL_COLUMNS)
 
 
+@reads(WINE)
 def load_wine(split: Split = "train") -> Dataset:
     """Chemical analysis of 178 Italian wines x 13 measures, in the units of the source.
 
@@ -149,6 +152,7 @@ def load_wine(split: Split = "train") -> Dataset:
     return _sklearn_table("wine", WINE, split, _WINE_COLUMNS)
 
 
+@reads(DIAMONDS)
 def load_diamonds(split: Split = "train") -> Dataset:
     """Prices and measures of 53,940 cut diamonds x 7: carat, depth and table in percent, price in dollars, mm.
 
@@ -182,6 +186,7 @@ def load_diamonds(split: Split = "train") -> Dataset:
     )
 
 
+@reads(FLIGHTS)
 def load_flights(split: Split = "train", *, columns: Sequence[str] = _FLIGHT_COLUMNS) -> Dataset:
     """Flights from New York in 2013: the 327,346 complete rows x 13 numeric columns that vary.
 
@@ -232,6 +237,7 @@ def load_flights(split: Split = "train", *, columns: Sequence[str] = _FLIGHT_COL
     )
 
 
+@reads(SHUTTLE)
 def load_shuttle(split: Split = "train", *, dequantise: bool = False) -> Dataset:
     """Statlog Shuttle: 58,000 sensor readings x 9 integers; four rows in five are of one class.
 
@@ -251,6 +257,7 @@ def load_shuttle(split: Split = "train", *, dequantise: bool = False) -> Dataset
     return _r_table("shuttle", "Shuttle", "Class", SHUTTLE, split, dequantise)
 
 
+@reads(LETTER)
 def load_letter(split: Split = "train", *, dequantise: bool = False) -> Dataset:
     """Letter recognition: 20,000 printed letters x 16 shape measures, integers 0 .. 15.
 

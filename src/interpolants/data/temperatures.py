@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from interpolants.data.bundled import BundledFile, Dataset, Split, assemble, check_split
+from interpolants.data.bundled import BundledFile, Dataset, Split, assemble, check_split, reads
 from interpolants.foundations.errors import invalid
 
 SEATTLE = BundledFile(
@@ -29,6 +29,7 @@ _COLUMNS = ("city", "day", "hour", "temperature")
 _HOURS = 24
 
 
+@reads(SEATTLE)
 def load_city_temperatures(split: Split = "train", *, path: str = "") -> Dataset:
     """Normal temperatures of each hour of a year in Seattle and San Francisco: 2 cities x 364 days x 24 hours.
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from interpolants.data.bundled import BundledFile, Dataset, Split, assemble, check_split, held_out
+from interpolants.data.bundled import BundledFile, Dataset, Split, assemble, check_split, held_out, reads
 from interpolants.data.lzw import unpack
 from interpolants.foundations.checks import whole
 
@@ -26,6 +26,7 @@ _CHAPTER = re.compile(r"(\S+?):\d+")
 _SIZES, _HEADER = 84, 92
 
 
+@reads(KJV)
 def load_kjv(split: Split = "train", *, length: int = 64) -> Dataset:
     """The King James Bible as sequences of letters: 27 symbols, the space first, as in the data set text8.
 
