@@ -20,10 +20,12 @@ from docutils import nodes
 from latex2mathml.converter import convert
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "src"))
+sys.path[:0] = [str(ROOT / "src"), str(Path(__file__).parent)]
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # lessons give the same numbers, and no less quickly, whatever else runs
+
+from cards_in_reference import expand  # noqa: E402
 
 from interpolants.foundations.version import __version__  # noqa: E402
 
@@ -98,6 +100,11 @@ def mark_tables(app: Any, name: str, source: list[str]) -> None:
         source[0] = "---\norphan: true\n---\n\n# Table\n\n" + source[0]
 
 
+def list_members(app: Any, name: str, source: list[str]) -> None:
+    """Members with cards come into the reference by themselves."""
+    source[0] = expand(source[0])
+
+
 def show_formula(display: str) -> Any:
     """Write a formula as MathML, which browsers show without a script from elsewhere."""
 
@@ -117,4 +124,5 @@ def setup(app: Any) -> None:
         block_renderers=(show_formula("block"), None),
     )
     app.connect("source-read", mark_tables)
+    app.connect("source-read", list_members)
     app.connect("autodoc-process-docstring", escape_shapes)
