@@ -1,30 +1,57 @@
-"""``python -m benchmarks WHAT [--rounds N] [--out FILE]``; ``--help`` lists what there is."""
+"""``python -m benchmarks [WHAT] [--out FILE]``; ``--help`` lists what there is, ``WHAT --help`` its options.
+
+A benchmark is a module of this folder with a function ``run``. Its keyword arguments are the options; it hands every
+line of its answer to ``report``.
+"""
 
 import argparse
-import tempfile
+import importlib
+import inspect
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from benchmarks import against, fields, first_hour, functional_tucker, light_sb, overhead, pairs
-from benchmarks.timing import table
 from interpolants.foundations.memory import tune_malloc
 
 
 def main() -> None:
     """Measure, print, and write a file if asked."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    items = ("overhead", "against", "fields", "pairs", "light_sb", "functional_tucker", "first_hour")
-    parser.add_argument("what", nargs="?", choices=items, default="overhead")
-    parser.add_argument("--rounds", type=int, default=7, help="rounds per overhead table, or per case")
-    parser.add_argument("--base", default="main", help="commit to compare with, for against")
-    parser.add_argument("--only", default="", help="cases whose name holds this, for against")
-    parser.add_argument("--default-malloc", action="store_true", help="leave the allocator as it is")
-    parser.add_argument("--steps", type=int, default=4000, help="training steps of fields and pairs")
-    parser.add_argument("--seeds", type=int, default=1, help="seeds of the fields")
-    parser.add_argument("--official", type=Path, help="checkout of the authors' code, for light_sb")
-    parser.add_argument("--out", type=Path, help="also write the tables to this Markdown file")
-    options = parser.parse_args()
-    if not options.default_malloc:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--default-malloc", action="store_true", help="leave the allocator as it is")
+    common.add_argument("--out", type=Path, help="also write the answer to this Markdown file")
+    commands = parser.add_subparsers(dest="what", required=True)
+    for name in benchmarks():
+        run = importlib.import_module(f"benchmarks.{name}").run
+        about = (inspect.getdoc(run) or "").partition("\n")[0]
+        command = commands.add_parser(name, parents=[common], help=about, description=about)
+        for option in _options(run):
+            command.add_argument(f"--{option.name}", type=_kind(option), default=option.default)
+    words = sys.argv[1:]
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
+        words = ["overhead", *words]
+    options = vars(parser.parse_args(words))
+    _measure(options.pop("what"), options.pop("out"), options.pop("default_malloc"), options)
+
+
+def benchmarks() -> list[str]:
+    """Names of all benchmarks."""
+    folder = Path(__file__).parent
+    return sorted(file.stem for file in folder.glob("*.py") if "\ndef run(" in file.read_text("utf-8"))
+
+
+def _options(run: Callable[..., None]) -> list[inspect.Parameter]:
+    return [p for p in inspect.signature(run).parameters.values() if p.name != "report"]
+
+
+def _kind(option: inspect.Parameter) -> Callable[[str], Any]:
+    """The type of an option: that of its default, a path where that is None."""
+    return Path if option.default is None else type(option.default)
+
+
+def _measure(what: str, out: Path | None, default_malloc: bool, options: dict[str, Any]) -> None:
+    if not default_malloc:
         tune_malloc()
     parts: list[str] = []
 
@@ -32,36 +59,9 @@ def main() -> None:
         parts.append(line)
         print(line, flush=True)
 
-    if options.what == "against":
-        found = against.compare(options.base, rounds=options.rounds, only=options.only)
-        report(against.table(list(found), options.base))
-    elif options.what == "fields":
-        fields.run(steps=options.steps, seeds=options.seeds, n=10_000, report=report)
-    elif options.what == "pairs":
-        pairs.run(steps=options.steps, report=report)
-    elif options.what == "first_hour":
-        with tempfile.TemporaryDirectory() as folder:
-            report(first_hour.table(list(first_hour.first_hour(Path(folder)))))
-    elif options.what == "functional_tucker":
-        functional_tucker.run(rounds=options.rounds, report=report)
-    elif options.what == "light_sb":
-        light_sb.run(options.official, rounds=options.rounds, report=report)
-    else:
-        _overhead(options.rounds, report)
-    if options.out:
-        options.out.write_text("\n".join(parts) + "\n")
-
-
-def _overhead(rounds: int, report: Callable[[str], None]) -> None:
-    report(f"Measured on: {overhead.machine()}. Ratios are to the first row of each table.\n")
-    for title, run in (
-        ("Training step, MLP 4x256, batch 4,096 (unit: 40 steps)", lambda: overhead.training(4096, rounds)),
-        ("Training step, MLP 4x256, batch 256 (unit: 300 steps)", lambda: overhead.training(256, rounds)),
-        ("Sampling, MLP 4x256, 4,096 points, 100 evaluations", lambda: overhead.sampling(4096, rounds)),
-        ("Sampling, MLP 4x256, 64 points, 100 evaluations", lambda: overhead.sampling(64, rounds)),
-        ("Log-likelihood, 1,000 points in 2-D, midpoint", lambda: overhead.likelihood(rounds)),
-    ):
-        report(table(title, run()))
+    importlib.import_module(f"benchmarks.{what}").run(**options, report=report)
+    if out is not None:
+        out.write_text("\n".join(parts) + "\n")
 
 
 if __name__ == "__main__":

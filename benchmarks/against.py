@@ -124,6 +124,11 @@ def compare(base: str, *, rounds: int = 11, only: str = "") -> Iterator[Comparis
             yield _compared(name, times["old"][1:], times["new"][1:])  # the first round warms up
 
 
+def run(*, base: str = "main", rounds: int = 11, only: str = "", report: Callable[[str], None]) -> None:
+    """Time this tree against a commit, in the cases whose name holds a word."""
+    report(table(list(compare(base, rounds=rounds, only=only)), base))
+
+
 def _compared(name: str, old: list[float], new: list[float]) -> Comparison:
     ratios = sorted(b / a for a, b in zip(old, new, strict=True))
     quarter = len(ratios) // 4

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -105,6 +106,12 @@ def first_hour(
         person.typed, begin = 0, time.perf_counter()
         work(person)
         yield Step(what, person.typed, lines, time.perf_counter() - begin)
+
+
+def run(*, steps: int = 1000, report: Callable[[str], None]) -> None:
+    """Carry out the first hour of a newcomer and time every step."""
+    with tempfile.TemporaryDirectory() as folder:
+        report(table(list(first_hour(Path(folder), steps=steps))))
 
 
 def table(steps: list[Step]) -> str:

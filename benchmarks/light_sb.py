@@ -31,8 +31,8 @@ SIZES = ((2, 10, False), (2, 50, False), (16, 50, False), (64, 50, False), (10, 
 EPS = 0.25
 
 
-def run(official: Path | None, *, rounds: int, report: Callable[[str], None]) -> None:
-    """Print the tables; ratios are ours over theirs where ``official`` is given."""
+def run(*, official: Path | None = None, rounds: int = 7, report: Callable[[str], None]) -> None:
+    """Time LightSB beside the authors' code, a checkout of which is ``official``; ratios are ours over theirs."""
     theirs = None if official is None else load(official)
     report(f"Measured on: {machine()}. Median milliseconds, theirs -> ours, and the ratio theirs / ours.\n")
     head = (

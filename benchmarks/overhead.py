@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.timing import Row, Stopwatch, compare
+from benchmarks.timing import Row, Stopwatch, compare, table
 from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
 from interpolants.foundations.gaussian import Gaussian
@@ -20,6 +20,19 @@ from interpolants.training.settings import TrainSettings
 
 # Steps per unit of work: enough that starting a run does not count as part of a step.
 _STEPS = {4096: 40, 256: 300}
+
+
+def run(*, rounds: int = 7, report: Callable[[str], None]) -> None:
+    """Measure overheads over the bare network, beside peers that are installed."""
+    report(f"Measured on: {machine()}. Ratios are to the first row of each table.\n")
+    for title, measure in (
+        ("Training step, MLP 4x256, batch 4,096 (unit: 40 steps)", lambda: training(4096, rounds)),
+        ("Training step, MLP 4x256, batch 256 (unit: 300 steps)", lambda: training(256, rounds)),
+        ("Sampling, MLP 4x256, 4,096 points, 100 evaluations", lambda: sampling(4096, rounds)),
+        ("Sampling, MLP 4x256, 64 points, 100 evaluations", lambda: sampling(64, rounds)),
+        ("Log-likelihood, 1,000 points in 2-D, midpoint", lambda: likelihood(rounds)),
+    ):
+        report(table(title, measure()))
 
 
 def training(batch: int, rounds: int) -> list[Row]:

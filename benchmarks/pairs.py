@@ -24,8 +24,8 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-def run(*, steps: int, report: Callable[[str], None]) -> None:
-    """Print sliced W2 of transported held-out threes to held-out eights, and of the way back."""
+def run(*, steps: int = 4000, report: Callable[[str], None]) -> None:
+    """Compare which two quantities to learn: sliced W2 of transported threes to held-out eights, and back."""
     train, test = (load_digits(split=split, dequantise=True) for split in ("train", "test"))
     assert train.labels is not None
     assert test.labels is not None
