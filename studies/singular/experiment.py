@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interpolants.data import InstanceNoise, load
 from interpolants.foundations.extras import require
 from interpolants.foundations.randomness import generator as seeded
 from interpolants.framework.figures import Axis, Figure, Panel, across, cloud, strips, trails
@@ -25,6 +24,7 @@ from interpolants.framework.seeds import Results, Stated, markdown, shown
 from interpolants.methods import LatentGenerator
 from interpolants.metrics import energy_distance
 from interpolants.problems import ClosedCurve
+from interpolants.training.instance_noise import InstanceNoise, load
 from studies.common import Study
 
 _CURVE = {"n": 500, "hidden": [64, 64], "points": 256, "batch": 125, "rate": 1e-2, "compared": 1000}

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.data import InstanceNoise
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework import stored
 from interpolants.framework.capabilities import NotAbleError
@@ -15,6 +14,7 @@ from interpolants.likelihood import compare_log_prob
 from interpolants.methods import LatentGenerator
 from interpolants.metrics import codimension_slope
 from interpolants.problems import ClosedCurve
+from interpolants.training.instance_noise import InstanceNoise
 
 FAST = {"steps": 60, "batch_size": 64}
 

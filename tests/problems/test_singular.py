@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.data import InstanceNoise
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.metrics import bures_wasserstein, codimension_slope
 from interpolants.problems import ClosedCurve, SubspaceGaussian
 from interpolants.problems.singular import ppca
+from interpolants.training.instance_noise import InstanceNoise
 
 F64 = torch.float64
 

@@ -14,6 +14,7 @@ RENAMED = QUANTITIES | {
     "drift_loss": "mean_rate_loss",
     "noise_quantity": "bounded_quantity",
     "denoise": "ddim",  # the solver; finish="denoise" keeps its name
+    "InstanceNoise": "training.InstanceNoise",  # of interpolants.data
     "Law": "Distribution",
     "BaseLaw": "BaseDistribution",
     "TokenLaw": "TokenDistribution",

@@ -5,6 +5,7 @@ from interpolants.training.causal import Causal, StalledWarning, causal_weights
 from interpolants.training.checkpoint import Checkpoint
 from interpolants.training.ema import Ema, ema_rate
 from interpolants.training.engine import fit
+from interpolants.training.instance_noise import InstanceNoise
 from interpolants.training.labels import LearntLabels, learn_labels
 from interpolants.training.logging import Log, training_seconds
 from interpolants.training.losses import sum_of_means
@@ -21,6 +22,7 @@ __all__ = [
     "Ema",
     "FitResult",
     "GroupSettings",
+    "InstanceNoise",
     "KeepsState",
     "Learnt",
     "LearntTokens",

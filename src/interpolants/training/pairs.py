@@ -11,7 +11,6 @@ from torch import Generator, Tensor, nn
 from interpolants.couplings.independent import Independent
 from interpolants.couplings.paired import Paired
 from interpolants.couplings.pairs import AUTO, LabelledCoupling, RowsOfLabel, UnfittedCoupling, labels_within
-from interpolants.data.instance_noise import InstanceNoise
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.log_density import LogDensity
 from interpolants.fields.preconditioned import Preconditioned
@@ -25,6 +24,7 @@ from interpolants.objectives.penalties import Penalty, check_penalties
 from interpolants.objectives.times import StratifiedTimes, TimeSampler, UniformTimes
 from interpolants.paths.path import Path
 from interpolants.training.engine import FitResult, fit
+from interpolants.training.instance_noise import InstanceNoise
 from interpolants.training.settings import TrainSettings
 
 Net = TypeVar("Net", bound=nn.Module)

@@ -59,7 +59,7 @@ class Bridge(ExaminedBridge):
         precondition: Give the network inputs, outputs and losses of one size at all noise levels, on a one-sided path;
             see ``fields.Preconditioned``. Goes well with ``times="noise"`` and ``heads="denoised"``.
         perturb: Noise on the rows of x1 in every batch, for data on a thin set: a standard deviation in standardised
-            units, or ``data.InstanceNoise``. The bridge then leads to data with that noise.
+            units, or ``training.InstanceNoise``. The bridge then leads to data with that noise.
         penalties: Terms beside the loss, each a table such as ``{"kind": "fokker_planck_residual", "weight": 0.1}``;
             see ``objectives.Penalty``. Each goes with one quantity to learn.
         leg: Settings that differ for a Gaussian -> rho0 bridge learnt in the same fit, for ``log_prob`` of two sample

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.couplings.paired import Paired
-from interpolants.data.instance_noise import InstanceNoise
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.log_density import LogDensity
 from interpolants.fields.preconditioned import Preconditioned, check_preconditioned
@@ -31,6 +30,7 @@ from interpolants.objectives.joint import JointLoss, joint_loss
 from interpolants.paths.custom import General
 from interpolants.paths.fitted import UnfittedPath
 from interpolants.paths.path import Path
+from interpolants.training.instance_noise import InstanceNoise
 from interpolants.training.pairs import PairBatches, PathLoss, TimedNet, finished
 
 # Rounding of a condition, in standard deviations, that is refused.

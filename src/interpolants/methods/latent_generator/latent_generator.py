@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Generator, Tensor, nn
 
-from interpolants.data.instance_noise import InstanceNoise
 from interpolants.dynamics.samplers import arrival_status
 from interpolants.foundations.checks import one_of, positive, whole
 from interpolants.foundations.errors import invalid
@@ -26,6 +25,7 @@ from interpolants.likelihood.result import LogProb
 from interpolants.methods.parts.learning import in_one_precision
 from interpolants.nets.perceptron import Perceptron
 from interpolants.objectives.marginal import MarginalLikelihood
+from interpolants.training.instance_noise import InstanceNoise
 from interpolants.training.pairs import finished
 from interpolants.training.settings import TrainSettings
 
@@ -52,7 +52,7 @@ class LatentGenerator(Trained):
     Args:
         latent: d, >= 1; at most the entries of a sample.
         perturb: Noise on the data, in units of their spread: a number for fresh noise in every batch, or
-            ``data.InstanceNoise``.
+            ``training.InstanceNoise``.
         noise: s in the same units, fixed; None learns it, from 1/2. Where it ends below
             ``perturb``, training was too short for that much noise.
         estimator: ``"quadrature"`` (one latent) or ``"iwae"``; see ``objectives.MarginalLikelihood``.

@@ -7,10 +7,9 @@ import pytest
 import torch
 
 from interpolants import Bridge
-from interpolants.data import InstanceNoise
-from interpolants.data.instance_noise import rate_rule
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.methods.parts.columns import ColumnsWarning
+from interpolants.training.instance_noise import InstanceNoise, rate_rule
 
 
 def test_the_noise_has_its_standard_deviation_and_is_fresh(generator):
