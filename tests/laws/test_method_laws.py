@@ -5,6 +5,7 @@ with the reason, and a test prints them.
 """
 
 import functools
+import pickle
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,6 +96,15 @@ def test_saved_and_loaded_the_same_answers_from_plain_files(card, tmp_path):
     files = [file for file in (tmp_path / "model").rglob("*") if file.is_file()]
     assert {file.suffix for file in files} <= {".json", ".safetensors"}
     assert same(load(back.save(tmp_path / "again")), method)
+
+
+@each
+def test_pickled_for_another_process_the_same_answers(card):
+    method, one, _ = fitted(card)
+    back = pickle.loads(pickle.dumps(method))
+    assert same(back, method)
+    assert same(answers(back, one.task, one.probe), answered(card))
+    assert same(pickle.loads(pickle.dumps(method.clone())), method.clone())
 
 
 @each

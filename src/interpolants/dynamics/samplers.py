@@ -91,6 +91,10 @@ class Sampler(ABC):
     def _flow(self) -> Combined:
         return self.fields.combined(("velocity",), lambda t: (1.0,), self.ticks)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the functions that are worked out on the first use: no other process can be handed those."""
+        return {name: value for name, value in vars(self).items() if name in self.__dataclass_fields__}
+
     def on(self, fields: Fields) -> Self:
         """The same sampler over other fields."""
         return self if fields is self.fields else replace(self, fields=fields)

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -103,6 +104,10 @@ class LearnedFields(Fields):
             )
         self._plans: dict[str, tuple[Rule, ...] | None] = {}
         self._routes: dict[tuple[str, ...], tuple[list[Rule], set[str]]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the plans, which are found anew: they hold functions that no other process can be handed."""
+        return {**vars(self), "_plans": {}, "_routes": {}}
 
     @property
     def known(self) -> tuple[str, ...]:

@@ -43,6 +43,14 @@ class Remembered(nn.Module):
         object.__setattr__(made, "remembered", given)
         return made
 
+    def __reduce__(self) -> Any:
+        """Copies and pickles are made without the constructor, whose arguments are among the attributes."""
+        return _bare, (type(self),), self.__getstate__()
+
+
+def _bare(kind: type[Remembered]) -> Any:
+    return nn.Module.__new__(kind)
+
 
 def remembered_named(id: str) -> type[Remembered]:
     """The class of an id.

@@ -29,11 +29,20 @@ class Activation(NamedTuple):
     gain: float
 
 
+# Named: networks that hold one can be pickled, for other processes.
+def _silu_(h: Tensor) -> Tensor:
+    return functional.silu(h, inplace=True)
+
+
+def _elu_(h: Tensor) -> Tensor:
+    return functional.elu(h, inplace=True)
+
+
 ACTIVATIONS = {
-    "silu": Activation(functional.silu, lambda h: functional.silu(h, inplace=True), 1.6765),
+    "silu": Activation(functional.silu, _silu_, 1.6765),
     "relu": Activation(functional.relu, torch.relu_, math.sqrt(2)),
     "tanh": Activation(torch.tanh, torch.tanh_, 1.5925),
-    "elu": Activation(functional.elu, lambda h: functional.elu(h, inplace=True), 1.2452),
+    "elu": Activation(functional.elu, _elu_, 1.2452),
     "gelu": Activation(functional.gelu, functional.gelu, 1.5336),
     "softplus": Activation(functional.softplus, functional.softplus, 1.0419),
 }

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from interpolants.fields.preconditioned import Preconditioned
+from interpolants.foundations import trees
 from interpolants.foundations.checks import whole
 from interpolants.foundations.randomness import generator
 from interpolants.framework.capabilities import capability
@@ -17,9 +18,21 @@ from interpolants.methods.bridge.self_test import check_bridge
 from interpolants.methods.parts.start_points import Pool
 from interpolants.objectives.joint import joint_loss
 
+# Rows at which code of a user's own is compared with that of the fit.
+_PROBES = 8
+
 
 class ExaminedBridge(BridgeFit):
     """What a fitted :class:`interpolants.Bridge` shows of its data, its losses and its faults."""
+
+    def probe(self) -> Tensor | None:
+        """The velocity at a few rows of the training; None where the network or the path was not passed again."""
+        net, path, pool = (self.state[name] for name in ("net", "path", "pool1"))
+        if trees.misses_code([net, path]):
+            return None
+        rows, cond = pool.x[:_PROBES], None if pool.cond is None else pool.cond[:_PROBES]
+        t = torch.full((len(rows),), 0.5)
+        return self.fields.evaluate(rows, t, ("velocity",), cond)["velocity"]
 
     def examples(self, n: int, *, seed: int = 0) -> Examples:
         """At most ``n`` rows of each end in data units: held-out ones where some were set aside, else training data.
