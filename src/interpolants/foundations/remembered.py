@@ -45,7 +45,7 @@ class Remembered(nn.Module):
 
     def __reduce__(self) -> Any:
         """Copies and pickles are made without the constructor, whose arguments are among the attributes."""
-        return _bare, (type(self),), self.__getstate__()
+        return _bare, (type(self),), dict(vars(self))
 
 
 def _bare(kind: type[Remembered]) -> Any:
