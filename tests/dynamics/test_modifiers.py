@@ -8,10 +8,12 @@ from torch import nn
 from torch.testing import assert_close
 
 from interpolants.dynamics import Langevin, Modifier, Work, sample
-from interpolants.fields import LearnedFields
+from interpolants.fields import LearnedFields, Preconditioned
 from interpolants.foundations.errors import DivergedError, InvalidInputError
+from interpolants.guidance import ClassifierFree
 from interpolants.nets import MLP
-from interpolants.paths import VP, Linear
+from interpolants.nets.scaled_condition import ScaledCondition
+from interpolants.paths import EDM, VP, Linear
 
 RUNS = {
     "ode": {"n_steps": 4},
@@ -40,7 +42,7 @@ class Toy(Modifier):
     def why_not(self, model):
         return "" if model.provides("velocity") else "it pushes the velocity"
 
-    def begin(self, x, index):
+    def begin(self, x, index, times):
         self.begun.append((index, len(x)))
         return Pushing(self, x) if self.push or self.reset else Work()
 
@@ -81,7 +83,7 @@ class Watching(Work):
 
 @dataclass(frozen=True)
 class Observer(Modifier):
-    def begin(self, x, index):
+    def begin(self, x, index, times):
         return Watching(x)
 
 
@@ -159,7 +161,7 @@ def test_modifiers_compose_in_order():
     class Scaled(Modifier):
         factor: float
 
-        def begin(self, x, index):
+        def begin(self, x, index, times):
             return Scaling(self.factor)
 
     class Scaling(Work):
@@ -186,7 +188,7 @@ def test_a_corrector_asks_the_modified_fields():
 
     @dataclass(frozen=True)
     class Notes(Modifier):
-        def begin(self, x, index):
+        def begin(self, x, index, times):
             return Noting()
 
     fields = LearnedFields(VP(), score=lambda x, t: -x)
@@ -200,7 +202,7 @@ def test_a_corrector_asks_the_modified_fields():
 def test_fields_may_be_asked_at_a_time_of_each_sample():
     @dataclass(frozen=True)
     class Late(Modifier):
-        def begin(self, x, index):
+        def begin(self, x, index, times):
             return Shifting(index + torch.arange(len(x)))
 
     class Shifting(Work):
@@ -256,3 +258,94 @@ def test_rows_that_are_coupled_by_design_come_in_one_chunk():
     toy = Toy(push=0.1, couples=True)
     sample(learned(), start(), modifiers=(toy,), invariant=False)
     assert toy.begun == [(0, 150)]
+
+
+class Doubling(Work):
+    def __init__(self):
+        self.calls = 0
+
+    def network(self, net, x, t, cond):
+        self.calls += 1
+        return 2 * net(x, t, cond)
+
+    def report(self):
+        return {"calls": torch.tensor([self.calls])}
+
+
+@dataclass(frozen=True)
+class Doubled(Modifier):
+    """Twice what every network answers."""
+
+    times: list = field(default_factory=list, compare=False)
+
+    def begin(self, x, index, times):
+        self.times.append(times)
+        return Doubling()
+
+
+class Twice(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x, t, cond=None):
+        return 2 * self.net(x, t, cond)
+
+
+def small_net(**settings):
+    return MLP(2, width=16, depth=2, seed=1, **settings).eval()
+
+
+def preconditioned(around):
+    return LearnedFields(EDM(), denoised=Preconditioned(around(small_net()), EDM(), ("denoised",), 0.7))
+
+
+NETWORKS = {
+    "joint": lambda around: LearnedFields(
+        Linear(), joint=around(small_net(heads=2)), heads=("velocity", "noise")
+    ),
+    "preconditioned": preconditioned,
+    "scaled condition": lambda around: LearnedFields(
+        VP(), score=ScaledCondition(around(small_net(cond_dim=3)), [0.0, 1.0, 2.0], [1.0, 2.0, 3.0])
+    ),
+    "guided": lambda around: ClassifierFree(LearnedFields(VP(), score=around(small_net(cond_dim=3))), 2.0),
+}
+
+
+@pytest.mark.parametrize("run", ["ode", "denoise"])
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_networks_are_replaced_inside_all_that_is_around_them(kind, run):
+    plain, twice = NETWORKS[kind](lambda net: net), NETWORKS[kind](Twice)
+    given = {} if kind in ("joint", "preconditioned") else {"cond": torch.randn(150, 3)}
+    x, toy = start(), Doubled()
+    before = sample(plain, x, **given, **RUNS[run]).x
+    found = sample(plain, x, modifiers=(toy,), **given, **RUNS[run])
+    assert torch.equal(found.x, sample(twice, x, **given, **RUNS[run]).x)
+    assert torch.equal(sample(plain, x, **given, **RUNS[run]).x, before)  # nothing was changed for good
+    assert toy.times[0].tolist() == sample(plain, x, **given, **RUNS[run]).times.tolist()
+
+
+def test_a_network_inside_a_gradient_is_replaced():
+    class Energy(nn.Module):
+        def forward(self, x, t, cond=None):
+            return 0.5 * x.square().sum(1)
+
+    fields, x = LearnedFields(VP(), energy=Energy()), start(5)
+    doubled = LearnedFields(VP(), energy=lambda x, t: x.square().sum(1))
+    found = sample(fields, x, modifiers=(Doubled(),), **RUNS["ode"]).x
+    assert_close(found, sample(doubled, x, **RUNS["ode"]).x)
+
+
+def test_asking_networks_through_a_modifier_costs_no_bits():
+    class Same(Work):
+        def network(self, net, x, t, cond):
+            return net(x, t, cond)
+
+    @dataclass(frozen=True)
+    class Asked(Modifier):
+        def begin(self, x, index, times):
+            return Same()
+
+    fields, x = learned(), start()
+    for run in RUNS.values():
+        assert torch.equal(sample(fields, x, modifiers=(Asked(),), **run).x, sample(fields, x, **run).x)

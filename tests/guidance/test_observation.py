@@ -108,7 +108,7 @@ def test_the_guard_leaves_the_bits_of_other_runs_alone():
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf, 41.0])
 def test_the_guard_sees_a_single_entry(bad):
     states = torch.zeros(3, 4)
-    work = SizeGuard(40.0).begin(states, 64)
+    work = SizeGuard(40.0).begin(states, 64, torch.tensor([0.0, 1.0]))
     assert work.after(states, torch.tensor(0.5), FIELDS) is states
     states[1, 2] = bad
     with pytest.raises(DivergedError, match=r"first in row 65"):

@@ -22,7 +22,7 @@ class Steady(Modifier):
         """Why it does not hold for a model; empty where it does."""
         return "" if isinstance(model, Fields) else "it needs fields"
 
-    def begin(self, x: Tensor, index: int) -> Work:
+    def begin(self, x: Tensor, index: int, times: Tensor) -> Work:
         """At work on a chunk."""
         return _Steadying(self, x) if self.strength else Work()
 

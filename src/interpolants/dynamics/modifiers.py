@@ -6,8 +6,9 @@ what it begins holds the state: it sees every evaluation of the fields and every
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import partial
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from interpolants.fields.protocol import Fields
 from interpolants.fields.wrapped import WrappedFields
@@ -35,6 +36,25 @@ class Work:
         asked at other states and times, one time per sample too.
         """
         return inner.evaluate(x, t, want, cond)
+
+    @property
+    def changes_networks(self) -> bool:
+        """Whether the networks are asked through :meth:`network`; what the fields derive from them follows."""
+        return type(self).network is not Work.network
+
+    def network(self, net: nn.Module, x: Tensor, t: Tensor, cond: Condition) -> Tensor:
+        """What the fields take a network to answer, inside wrappers that scale its inputs and outputs.
+
+        Called at every evaluation of the network: under guidance several times at one time.
+
+        Args:
+            net: The network, called ``net(x, t, cond)``.
+            x: Its input, ``(B, *D)``.
+            t: Its time, 0-d or ``(B,)``: a wrapper may have put another clock in place of t.
+            cond: Its condition.
+        """
+        answer: Tensor = net(x, t, cond)
+        return answer
 
     def after(self, x: Tensor, t: Tensor, fields: Fields) -> Tensor:
         """The states to go on from after a finished step; the last one is that of the result.
@@ -68,12 +88,14 @@ class Modifier(ABC):
         return ""
 
     @abstractmethod
-    def begin(self, x: Tensor, index: int) -> Work:
+    def begin(self, x: Tensor, index: int, times: Tensor) -> Work:
         """At work on a chunk.
 
         Args:
             x: Start states of the chunk, ``(b, *D)``; padding repeats some of them.
             index: Index of the first row in the whole job: randomness belongs to ``index + i``.
+            times: Times of the steps in the order of travel, ``(n + 1,)`` float64. The time of an evaluation is one of
+                them, or lies between two where the solver has stages there.
         """
 
 
@@ -115,9 +137,28 @@ class ModifiedFields(WrappedFields):
         return self.work.evaluate(self.inner, x, t, want, cond)
 
 
+class ModifiedNet(nn.Module):
+    """A network as a modifier at work makes it.
+
+    Args:
+        net: The network that it modifies.
+        work: The modifier at work.
+    """
+
+    def __init__(self, net: nn.Module, work: Work) -> None:
+        super().__init__()
+        self.net, self.work = net, work
+
+    def forward(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
+        """The answer, modified."""
+        return self.work.network(self.net, x, t, cond)
+
+
 def modified(fields: Fields, works: Sequence[Work]) -> Fields:
     """The fields under modifiers at work, the first one innermost; the fields themselves where none changes them."""
     for work in works:
+        if work.changes_networks:
+            fields = fields.through(partial(ModifiedNet, work=work))
         if work.changes_fields:
             fields = ModifiedFields(fields, work)
     return fields

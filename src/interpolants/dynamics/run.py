@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -32,6 +33,12 @@ class Run:
     last: float | None = None
     seed: int = 0
 
+    @cached_property
+    def _times(self) -> Tensor:
+        """All times of the run, the last step to the mean end point included."""
+        ends = [] if self.last is None else [self.last]
+        return torch.tensor([*self.sampler.grid, *ends], dtype=torch.float64)
+
     def __call__(self, chunk: Chunk, *, keep: bool = False, watch: OnStep | None = None) -> Arrival:
         """Carry a chunk, whose condition is a pair: that of the fields, and what the constraint knows of each row.
 
@@ -41,7 +48,7 @@ class Run:
             watch: Called with the number, the time and the states of every finished step.
         """
         cond, known = chunk.cond
-        works = [modifier.begin(chunk.x, chunk.first) for modifier in self.modifiers]
+        works = [modifier.begin(chunk.x, chunk.first, self._times) for modifier in self.modifiers]
         sampler = self.sampler.on(modified(self.sampler.fields, works))
         after = self.between.over(sampler.fields, chunk.x, cond, known, chunk.first, self.seed)
         x, on_step = after.start(chunk.x), _in_turn(after.hook(), works, sampler.fields, watch)

@@ -15,6 +15,7 @@ from interpolants.foundations.checks import number, one_of
 from interpolants.foundations.clock import known_number, number_of
 from interpolants.foundations.derivatives import gradient
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.inner_nets import with_inner_net
 from interpolants.foundations.types import Condition, Field
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
@@ -129,6 +130,14 @@ class LearnedFields(Fields):
         base = None if self.path is None else self.path.base
         given = "score" in self.known or (base is not None and not base.is_gaussian)
         return "score" if given else "noise"
+
+    def through(self, change: Callable[[nn.Module], nn.Module]) -> "LearnedFields":
+        """The same fields with every network replaced, that inside its wrappers; functions stay as they are."""
+        found = copy.copy(self)
+        found._sources = {name: _through(f, change) for name, f in self._sources.items()}
+        found._joint = None if self._joint is None else _through(self._joint, change)
+        found._log_density = None if self._log_density is None else _through(self._log_density, change)
+        return found
 
     def closer(self, margin: float) -> "LearnedFields":
         """The same fields with a smaller margin, where it was left to the path and no network is steep there."""
@@ -284,19 +293,29 @@ class _Gradient:
         return self.sign * gradient(lambda point: self.function(point, t, cond), x)
 
 
-class _IgnoringCond:
+class _IgnoringCond(nn.Module):
     """A user's ``f(x, t)`` called as ``f(x, t, cond)``."""
 
     def __init__(self, function: Field) -> None:
+        super().__init__()
         self.function = function
 
-    def __call__(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
         return self.function(x, t)
 
 
 def _inner(function: Field) -> Field:
     """What was given, without what was put around it."""
     return _inner(function.function) if isinstance(function, _Gradient | _IgnoringCond) else function
+
+
+def _through(function: Field, change: Callable[[nn.Module], nn.Module]) -> Field:
+    """The function over another network, with what was put around it."""
+    if isinstance(function, _Gradient):
+        return _Gradient(_through(function.function, change), function.sign)
+    if isinstance(function, nn.Module) and isinstance(_inner(function), nn.Module):
+        return with_inner_net(function, change)
+    return function
 
 
 def _accepting_cond(function: Field) -> Field:

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 from interpolants.fields.protocol import QUANTITIES
 from interpolants.foundations.checks import one_of, positive
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.inner_nets import WrapsNet
 from interpolants.foundations.ops import expand_like, mean_event
 from interpolants.foundations.remembered import Remembered
 from interpolants.foundations.types import Condition
@@ -72,7 +73,7 @@ def check_preconditioned(path: Path, heads: Sequence[str]) -> tuple[SpatiallyLin
     return path, path.base.shared_scale
 
 
-class Preconditioned(Remembered, id="preconditioned"):
+class Preconditioned(Remembered, WrapsNet, id="preconditioned"):
     """``field = skip x + out F(x / sqrt(V), clock)`` for every quantity that a network F has a head for.
 
     The clock is the logarithm of noise over signal, from 0 (noise alone) to 1 (data alone); it takes the place of t, so

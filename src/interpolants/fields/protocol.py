@@ -88,6 +88,10 @@ class Fields(ABC):
         """Which of score and noise stays finite at the ends: samplers multiply that one by what vanishes."""
         return "score"
 
+    def through(self, change: Callable[[nn.Module], nn.Module]) -> "Fields":
+        """The same fields with every network replaced by what ``change`` makes of it; themselves without networks."""
+        return self
+
     def closer(self, margin: float) -> "Fields":
         """The same fields, with relations evaluated up to ``margin`` from the ends if they stop further away."""
         return self

@@ -1,5 +1,9 @@
 """Base of fields that change the answers of other fields: guidance, gauge terms, known entries."""
 
+import copy
+from collections.abc import Callable
+from typing import Self
+
 from torch import Tensor, nn
 
 from interpolants.fields.protocol import Fields
@@ -32,6 +36,12 @@ class WrappedFields(Fields):
     def bounded_quantity(self) -> str:
         """Which of score and noise stays finite at the ends."""
         return self.inner.bounded_quantity
+
+    def through(self, change: Callable[[nn.Module], nn.Module]) -> Self:
+        """The same change of the inner fields with other networks."""
+        found = copy.copy(self)
+        found.inner = self.inner.through(change)
+        return found
 
     def error_factors(self, quantity: str, times: Tensor) -> Tensor:
         """By how much errors of what was learnt are multiplied in a quantity of the inner fields."""

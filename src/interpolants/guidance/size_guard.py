@@ -27,7 +27,7 @@ class SizeGuard(Modifier):
     def __post_init__(self) -> None:
         positive("SizeGuard", "limit", self.limit)
 
-    def begin(self, x: Tensor, index: int) -> Work:
+    def begin(self, x: Tensor, index: int, times: Tensor) -> Work:
         """At work on a chunk."""
         return _Watch(self.limit, index)
 

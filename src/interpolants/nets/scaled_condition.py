@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from interpolants.foundations.inner_nets import WrapsNet
 from interpolants.foundations.remembered import Remembered
 from interpolants.foundations.types import Condition
 
 
-class ScaledCondition(Remembered, id="scaled_condition"):
+class ScaledCondition(Remembered, WrapsNet, id="scaled_condition"):
     """``net(x, t, (cond - shift) / scale)`` for conditions that are vectors ``(B, C)`` or fields ``(B, C, *D)``.
 
     Times in seconds or in years then give the same network. NaN, which stands for no condition, stays NaN.

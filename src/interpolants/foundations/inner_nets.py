@@ -1,0 +1,31 @@
+"""Networks inside wrappers that scale inputs and outputs: found, and replaced in copies."""
+
+from collections.abc import Callable
+
+from torch import nn
+
+
+class WrapsNet(nn.Module):
+    """A module that hands states, times and conditions to ``net``, scaled, and scales its answer."""
+
+    net: nn.Module
+
+
+def inner_net(net: nn.Module) -> nn.Module:
+    """The network inside all wrappers; itself where there are none."""
+    return inner_net(net.net) if isinstance(net, WrapsNet) else net
+
+
+def with_inner_net(net: nn.Module, change: Callable[[nn.Module], nn.Module]) -> nn.Module:
+    """The same wrappers around another network; weights are shared, and the module that was given stays as it is.
+
+    Args:
+        net: A network, perhaps in wrappers.
+        change: From the network inside to what takes its place.
+    """
+    if not isinstance(net, WrapsNet):
+        return change(net)
+    found: WrapsNet = object.__new__(type(net))  # not copy.copy, which would ask for the constructor's arguments
+    found.__dict__ = {**net.__dict__, "_modules": dict(net._modules)}
+    found.net = with_inner_net(net.net, change)
+    return found
