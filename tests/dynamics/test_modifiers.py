@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from interpolants.dynamics import Langevin, Modifier, Work, sample
 from interpolants.fields import LearnedFields, Preconditioned
 from interpolants.foundations.errors import DivergedError, InvalidInputError
-from interpolants.guidance import ClassifierFree
+from interpolants.guidance import ClassifierFree, SizeGuard
 from interpolants.nets import MLP
 from interpolants.nets.scaled_condition import ScaledCondition
 from interpolants.paths import EDM, VP, Linear
@@ -234,7 +234,9 @@ def test_a_failure_is_found_again_under_a_modifier():
             "Toy makes a sample depend on its batch",
         ),
         ({"modifiers": (Toy(),), "method": "dopri5"}, "modifiers need fixed steps, got 'dopri5'"),
-        ({"modifiers": (3,)}, "modifiers must be Modifier objects, got int"),
+        ({"modifiers": "size_gard"}, "there must be a modifier of this name, got 'size_gard'"),
+        ({"modifiers": {"kind": "size_guard", "limits": 3}}, "got 'limits'. Did you mean 'limit'"),
+        ({"modifiers": (3,)}, "modifiers must be Modifier objects, ids, or tables with a kind, got int"),
     ],
 )
 def test_what_does_not_fit_is_refused(options, message):
@@ -349,3 +351,12 @@ def test_asking_networks_through_a_modifier_costs_no_bits():
     fields, x = learned(), start()
     for run in RUNS.values():
         assert torch.equal(sample(fields, x, modifiers=(Asked(),), **run).x, sample(fields, x, **run).x)
+
+
+def test_a_table_or_an_object_may_stand_for_a_modifier():
+    x = start(5)
+    base = sample(learned(), x, n_steps=4).x
+    for one in ({"kind": "size_guard", "limit": 1e6}, [SizeGuard(1e6)], SizeGuard(1e6)):
+        assert torch.equal(sample(learned(), x, n_steps=4, modifiers=one).x, base)
+    with pytest.raises(DivergedError, match=r"above the limit 0\.01"):
+        sample(learned(), x, n_steps=4, modifiers={"kind": "size_guard", "limit": 0.01})

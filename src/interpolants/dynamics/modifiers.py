@@ -5,7 +5,7 @@ what it begins holds the state: it sees every evaluation of the fields and every
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from interpolants.fields.protocol import Fields
 from interpolants.fields.wrapped import WrappedFields
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.registry import build, names
 from interpolants.foundations.types import Condition
 
 
@@ -99,19 +100,29 @@ class Modifier(ABC):
         """
 
 
-def check_modifiers(who: str, modifiers: Sequence[object], fields: Fields) -> tuple[Modifier, ...]:
-    """Refuse what is no modifier, or does not fit the fields.
+def check_modifiers(who: str, modifiers: object, fields: Fields) -> tuple[Modifier, ...]:
+    """The modifiers, made where words or tables stand for them, if they fit the fields.
+
+    Args:
+        who: Public name for errors.
+        modifiers: One or a sequence of them: objects, ids of cards, or tables ``{"kind": id, **settings}``.
+        fields: The fields that they modify.
 
     Raises:
-        InvalidInputError: With the modifier's own reason.
+        InvalidInputError: If one is none of these, or with the modifier's own reason.
     """
-    return tuple(_checked(who, modifier, fields) for modifier in modifiers)
+    several = modifiers if isinstance(modifiers, list | tuple) else (modifiers,)
+    return tuple(_checked(who, modifier, fields) for modifier in several)
 
 
 def _checked(who: str, modifier: object, fields: Fields) -> Modifier:
+    table = {"kind": modifier} if isinstance(modifier, str) else modifier
+    if isinstance(table, Mapping) and "kind" in table:
+        settings = dict(table)
+        modifier = build("modifier", settings.pop("kind"), **settings)
     if not isinstance(modifier, Modifier):
-        remedy = "Pass a tuple of them: modifiers=(Settings(...),)."
-        raise invalid(who, "modifiers must be Modifier objects", type(modifier).__name__, remedy)
+        rule = "modifiers must be Modifier objects, ids, or tables with a kind"
+        raise invalid(who, rule, type(modifier).__name__, f"Ids: {', '.join(names('modifier'))}.")
     if why := modifier.why_not(fields):
         rule = f"{type(modifier).__name__} must fit the fields: {why}"
         raise invalid(who, rule, type(fields).__name__)

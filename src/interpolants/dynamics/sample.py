@@ -96,7 +96,7 @@ def sample(
     brownian: str = "nested",
     corrector: Langevin | None = None,
     constraint: Constraint | None = None,
-    modifiers: Sequence[Modifier] = (),
+    modifiers: Any = (),
     on_failure: str = "raise",
     differentiable: bool = False,
     progress: Callable[[int], None] | None = None,
@@ -138,8 +138,9 @@ def sample(
             cost; ``"universal"`` those with any time grid over the same interval, at the price of 1,024 draws.
         corrector: Langevin steps after every step of the solver, or before it; on one-sided paths.
         constraint: What is known of every sample, put back after every step, e.g. ``guidance.Replacement``.
-        modifiers: Changes to the fields and to finished steps, for fixed-step solvers; see :class:`Modifier`. Each one
-            modifies the fields as those before it left them. After a step they act in order, after the constraint.
+        modifiers: Changes to the fields and to finished steps, for fixed-step solvers; see :class:`Modifier`: one or a
+            list, each as an object, the id of its card, or a table such as ``{"kind": "size_guard", "limit": 9}``. Each
+            one modifies the fields as those before it left them. After a step they act in order, after the constraint.
         on_failure: ``"raise"`` if a sample fails, or ``"keep"`` and report it in ``status``.
         differentiable: Keep the graph, so that gradients flow to ``x`` and to the networks.
         progress: Called with the number of samples done after each chunk.
