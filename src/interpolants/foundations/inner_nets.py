@@ -28,6 +28,6 @@ def with_inner_net(net: nn.Module, change: Callable[[nn.Module], nn.Module]) -> 
     found: WrapsNet = object.__new__(
         type(net)
     )  # not copy.copy, which would ask for the constructor's arguments
-    found.__dict__ = {**net.__dict__, "_modules": dict(net._modules)}
+    found.__dict__ = {**net.__dict__, "_modules": dict(net.__dict__["_modules"])}
     found.net = with_inner_net(net.net, change)
     return found
