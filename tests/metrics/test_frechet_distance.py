@@ -1,0 +1,89 @@
+"""The Fréchet distance in features against closed forms, repetition and the distance of Gaussians."""
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.metrics import bures_wasserstein, frechet_distance
+from interpolants.metrics.features import PrincipalComponents, RandomConvolutions
+
+SCALES = torch.tensor([2.0, 1.0, 0.5, 0.1], dtype=torch.float64)
+
+
+def draws(n, seed, scales=SCALES, mean=0.0):
+    return torch.randn(n, len(scales), generator=torch.Generator().manual_seed(seed)).double() * scales + mean
+
+
+def test_it_is_the_distance_of_the_gaussians_with_these_moments():
+    x, y = draws(300, 0), draws(400, 1, SCALES.flip(0), 0.3)
+    found = frechet_distance(x, y, features=lambda z: z)
+    means, covs = (
+        [z.float().double().mean(0) for z in (x, y)],
+        [torch.cov(z.float().double().T) for z in (x, y)],
+    )
+    assert_close(
+        found.value, bures_wasserstein(means[0], covs[0], means[1], covs[1]) ** 2, rtol=1e-8, atol=1e-10
+    )
+    assert found.n == 300
+
+
+def test_two_gaussians_in_closed_form():
+    found = frechet_distance(draws(40_000, 0), draws(40_000, 1, 2 * SCALES, 1.0), features=lambda z: z)
+    truth = len(SCALES) + float(SCALES.square().sum())
+    assert abs(found.value - truth) < 4 * found.error
+    assert found.error < 0.03 * truth
+
+
+def test_the_error_is_the_spread_over_repetitions():
+    runs = [
+        frechet_distance(draws(500, k), draws(700, 1000 + k, 1.5 * SCALES, 0.5), features=lambda z: z)
+        for k in range(150)
+    ]
+    spread = float(np.std([run.value for run in runs], ddof=1))
+    told = float(np.mean([run.error for run in runs]))
+    assert 0.85 < told / spread < 1.15
+
+
+def test_principal_components_keep_the_directions_of_largest_variance():
+    x = draws(2000, 0)
+    turn = torch.linalg.qr(torch.randn(4, 4, generator=torch.Generator().manual_seed(3)).double())[0]
+    kept = PrincipalComponents.of(x @ turn, 2)
+    assert_close(kept(x @ turn).var(0), torch.linalg.eigvalsh(torch.cov(x.T)).flip(0)[:2])
+    flat = torch.cat([x, torch.zeros(2000, 3).double()], 1)
+    assert PrincipalComponents.of(flat, 20)(flat).shape == (2000, 4)  # no direction without variance
+    # The default of the distance: a shift along a direction that is left out does not count.
+    far = flat.clone()
+    far[:, 6] += 100.0
+    assert frechet_distance(far, flat).value < 1e-8
+
+
+def test_features_are_differentiable_and_the_same_for_one_seed():
+    pictures = torch.randn(5, 2, 9, 7, requires_grad=True)
+    one, other = RandomConvolutions(2, width=4), RandomConvolutions(2, width=4)
+    assert one(pictures).shape == (5, 32)
+    assert torch.equal(one(pictures), other(pictures))
+    assert not torch.equal(one(pictures), RandomConvolutions(2, width=4, seed=1)(pictures))
+    one(pictures).sum().backward()
+    assert float(pictures.grad.abs().min()) > 0 or bool((pictures.grad != 0).any())
+    assert 0.05 < float(one(torch.randn(200, 2, 8, 8)).std()) < 20
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: frechet_distance(torch.randn(5, 2), torch.randn(5, 3)), "shape"),
+        (lambda: frechet_distance(torch.randn(5, 2), torch.randn(5, 2), features=lambda z: z[:3]), "5 rows"),
+        (
+            lambda: frechet_distance(torch.randn(5, 2), torch.randn(5, 2), features=lambda z: z / 0),
+            "features must be finite",
+        ),
+        (lambda: PrincipalComponents.of(torch.ones(5, 2)), "samples must differ"),
+        (lambda: PrincipalComponents.of(torch.randn(5, 2))(torch.randn(5, 3)), "must have 2 entries"),
+        (lambda: RandomConvolutions(3)(torch.randn(4, 1, 8, 8)), r"pictures \(N, 3, H, W\)"),
+    ],
+)
+def test_what_does_not_fit_is_refused(call, message):
+    with pytest.raises(InvalidInputError, match=message):
+        call()
