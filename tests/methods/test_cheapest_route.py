@@ -52,7 +52,7 @@ def test_a_third_density_takes_away_nine_tenths_of_the_cost(bridge):
 
 
 def test_bad_settings_are_refused_and_shown(bridge):
-    with pytest.raises(InvalidInputError, match="terms must be an integer >= 1, got 0"):
+    with pytest.raises(InvalidInputError, match="terms must be a whole number >= 1, got 0"):
         cheapest_route(bridge, 0, 1, terms=0)
     with pytest.raises(InvalidInputError, match="must differ"):
         cheapest_route(bridge, 1, 1)

@@ -36,8 +36,10 @@ def key(*parts: int | str) -> int:
     Raises:
         InvalidInputError: If an integer is negative or needs more than 64 bits.
     """
-    numbers = [_number(part) if isinstance(part, str) else part for part in parts]
-    if any(not isinstance(number, int | np.integer) or number < 0 or number >> 64 for number in numbers):
+    # NumPy's integers of few bits would overflow below.
+    plain = [int(part) if isinstance(part, np.integer) else part for part in parts]
+    numbers = [_number(part) if isinstance(part, str) else part for part in plain]
+    if any(not isinstance(number, int) or number < 0 or number >> 64 for number in numbers):
         rule = "every part of a seed must be a name or an integer in [0, 2^64)"
         raise invalid("key", rule, parts, "Use a non-negative integer seed.")
     names = sum(isinstance(part, str) << place for place, part in enumerate(parts))

@@ -1,7 +1,7 @@
 """Answers that are more than an array: a predictive distribution per row, and an ensemble of possible outcomes."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -19,6 +19,30 @@ from interpolants.framework.series import STEPS, dates
 
 _PLAIN = Given("torch", "float64")
 _BISECTIONS = 80
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Samples with their log densities; ``x, log_prob = scored`` takes it apart.
+
+    Attributes:
+        x: Samples ``(n, *D)``, in kind.
+        log_prob: Log density of the model at each, ``(n,)`` in nats (data units), in kind.
+    """
+
+    x: Any
+    log_prob: Any
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.x, self.log_prob))
+
+    def in_kind(self, given: Given) -> "Scored":
+        """Both in a container."""
+        return Scored(restore(self.x, given), restore(self.log_prob, replace(given, index=None)))
+
+    def columns(self) -> dict[str, Any]:
+        """Both by name, for files."""
+        return {"x": self.x, "log_prob": self.log_prob}
 
 
 @record("predictive", skip=("given",))

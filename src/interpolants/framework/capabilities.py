@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -212,6 +213,7 @@ def _ask(one: Capability, method: Any, args: tuple[Any, ...], given: dict[str, A
     _check_unread(one, method, arguments, who)
     attached = bool(arguments.get("differentiable"))
     before = {r.name: method.given[one.source(r.name)] for r in roles if one.source(r.name) in method.given}
+    arguments = {k: int(v) if isinstance(v, np.integer) else v for k, v in arguments.items()}
     rows = arguments.get("n") if isinstance(arguments.get("n"), int) else None
     data, came = read(roles, values, who, before=before, rows=rows, attached=attached)
     _check_conditions(one, method, roles, data, who)

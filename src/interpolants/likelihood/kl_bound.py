@@ -17,6 +17,7 @@ errors the factors are half of those.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -128,8 +129,8 @@ def squared_errors(
 
 def middle_times(times: int | Sequence[float]) -> Tensor:
     """Given times, or the middles of n equal parts of [0, 1]; float64."""
-    if isinstance(times, int):
-        whole("squared_errors", "times", times, at_least=1)
+    if isinstance(times, Integral):
+        times = whole("squared_errors", "times", times, at_least=1)
         return (torch.arange(times, dtype=torch.float64) + 0.5) / times
     return torch.as_tensor(times, dtype=torch.float64)
 

@@ -9,6 +9,7 @@ Letters: B rows of the batch, E width of an embedding, F number of time features
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import torch
@@ -50,11 +51,11 @@ class FourierTime(nn.Module):
 
     def __init__(self, features: int, *, low: float = 0.25, high: float = 16.0) -> None:
         super().__init__()
-        if not isinstance(features, int) or features < 0 or features % 2:
+        if not isinstance(features, Integral) or features < 0 or features % 2:
             raise invalid("FourierTime", "features must be an even whole number >= 0", features)
         if not 0 < low <= high < math.inf:
             raise invalid("FourierTime", "frequencies must satisfy 0 < low <= high < inf", (low, high))
-        self.features = features
+        self.features = features = int(features)
         pairs = features // 2
         turns = [low * (high / low) ** (k / max(pairs - 1, 1)) for k in range(pairs)]
         self._rates = [2 * math.pi * f for f in turns] * 2

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -74,10 +75,10 @@ class Net(nn.Module, ABC):
 
 def event_shape(shape: int | Sequence[int], who: str) -> tuple[int, ...]:
     """An event shape as a tuple; a number is the length of a vector."""
-    dims = (shape,) if isinstance(shape, int) else shape
-    if not isinstance(dims, Sequence) or not all(isinstance(n, int) and n >= 1 for n in dims):
+    dims = (shape,) if isinstance(shape, Integral) else shape
+    if not isinstance(dims, Sequence) or not all(isinstance(n, Integral) and n >= 1 for n in dims):
         raise invalid(who, "shape must be whole numbers >= 1, without the batch", shape)
-    return tuple(dims)
+    return tuple(int(n) for n in dims)
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from interpolants.data.coded_columns import TABLES, read_coded
 from interpolants.data.series_table import READS, read_series_table
 from interpolants.dynamics.sample import Samples
 from interpolants.foundations.storage import check_place, replacing
-from interpolants.framework.answers import Ensemble, Predictive
+from interpolants.framework.answers import Ensemble, Predictive, Scored
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 from interpolants.framework.self_checks import CheckReport
@@ -66,7 +66,7 @@ def plain_answer(answer: Any, verb: str = "x") -> Plain:
         return texts
     if isinstance(answer, Mapping):
         return {name: _array(part) for name, part in answer.items()}
-    if isinstance(answer, Predictive):
+    if isinstance(answer, Predictive | Scored):
         return {name: _array(x) for name, x in answer.columns().items()}
     array = _array(answer.x if isinstance(answer, Ensemble | Samples) else answer)
     return {verb if array.ndim == 1 else "x": array}

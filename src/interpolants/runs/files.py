@@ -15,10 +15,11 @@ from torch import Tensor
 
 from interpolants.data.files import FileArray, read_array
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.extras import require
 from interpolants.foundations.storage import replacing
 
 Array = npt.NDArray[Any]
-WRITES = (".npz", ".npy", ".csv", ".safetensors")
+WRITES = (".npz", ".npy", ".csv", ".parquet", ".safetensors")
 
 
 @dataclass(frozen=True)
@@ -154,16 +155,17 @@ def _choose(
 def write_table(
     path: str | Path, arrays: Mapping[str, Array], *, columns: Sequence[str] = (), force: bool = False
 ) -> Path:
-    """Write arrays with one row per sample as npz, safetensors, npy (the first only) or csv.
+    """Write arrays with one row per sample as npz, safetensors, npy (the first only), csv or parquet.
 
     Args:
         path: The file; an existing one is refused.
         arrays: Name -> array, the main one first.
-        columns: Names of the columns of the first array, for a csv file.
+        columns: Names of the columns of the first array, for a table.
         force: Replace an existing file.
 
     Raises:
         InvalidInputError: If the file exists or its ending is unknown.
+        MissingExtraError: If parquet is written without pandas.
         StorageError: If the disk refuses; nothing is left then.
     """
     target = Path(path)
@@ -176,6 +178,8 @@ def write_table(
 def _write_arrays(file: Path, kind: str, arrays: Mapping[str, Array], columns: Sequence[str]) -> None:
     if kind == ".csv":
         file.write_text(_csv_text(arrays, columns), encoding="utf-8")
+    elif kind == ".parquet":
+        _write_parquet(file, arrays, columns)
     elif kind == ".safetensors":  # written by Python: an error of the disk is then an OSError
         file.write_bytes(safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
     else:
@@ -207,18 +211,38 @@ def check_free(target: Path, *, force: bool = False, endings: Sequence[str] = WR
         )
 
 
+def _write_parquet(file: Path, arrays: Mapping[str, Array], columns: Sequence[str]) -> None:
+    """A table with the columns of the csv file, each in its own precision."""
+    pandas = require("pandas", by="write for .parquet")
+    names, parts = _columns(arrays, columns)
+    named = [pandas.DataFrame(part, columns=own) for part, own in zip(parts, names, strict=True)]
+    table = pandas.concat(named, axis=1)
+    try:
+        table.to_parquet(file, index=False)
+    except ImportError as error:
+        remedy = "Install it with: pip install pyarrow"
+        raise invalid("write", "writing .parquet needs an engine", "none", remedy) from error
+
+
+def _columns(arrays: Mapping[str, Array], columns: Sequence[str]) -> tuple[list[list[str]], list[Array]]:
+    """Names by array, ``x_0, x_1, ...`` for a matrix and its name alone for a vector; and the arrays as matrices."""
+    names: list[list[str]] = []
+    flat = [values.reshape(len(values), -1) for values in arrays.values()]
+    for (name, values), part in zip(arrays.items(), flat, strict=True):
+        known = list(columns) if not names and values.ndim > 1 and len(columns) == part.shape[1] else []
+        names.append(known or ([name] if values.ndim == 1 else [f"{name}_{i}" for i in range(part.shape[1])]))
+    return names, flat
+
+
 def _csv_text(arrays: Mapping[str, Array], columns: Sequence[str]) -> str:
-    """Columns by name, or ``x_0, x_1, ...`` for a matrix and its name alone for a vector; digits keep floats exact."""
-    names: list[str] = []
+    """Columns with their names; digits keep floats exact."""
+    names, flat = _columns(arrays, columns)
     parts: list[list[list[str]]] = []
-    for name, values in arrays.items():
-        flat = values.reshape(len(values), -1)
-        known = list(columns) if not parts and values.ndim > 1 and len(columns) == flat.shape[1] else []
-        names += known or ([name] if values.ndim == 1 else [f"{name}_{i}" for i in range(flat.shape[1])])
-        digits = {"float32": ".9g", "float64": ".17g"}.get(flat.dtype.name, "")
-        parts.append([[format(v, digits) for v in row] for row in flat.tolist()])
+    for part in flat:
+        digits = {"float32": ".9g", "float64": ".17g"}.get(part.dtype.name, "")
+        parts.append([[format(v, digits) for v in row] for row in part.tolist()])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
+    writer.writerow([name for own in names for name in own])
     writer.writerows([cell for part in row for cell in part] for row in zip(*parts, strict=True))
     return text.getvalue()

@@ -2,6 +2,7 @@
 
 import math
 import secrets
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition
+from interpolants.framework.answers import Scored
 from interpolants.framework.capabilities import capability
 from interpolants.guidance.classifier_free import guide
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
@@ -23,6 +25,7 @@ from interpolants.methods.bridge.bridge_fit import as_float32
 from interpolants.methods.bridge.densities import FramedDensity, warn_of_lone_denoised
 from interpolants.methods.bridge.examined import ExaminedBridge
 from interpolants.methods.bridge.noise_level import choose_level
+from interpolants.methods.bridge.scored import check_scored, scored
 from interpolants.methods.parts.start_points import Pool, draw_base
 
 
@@ -98,6 +101,7 @@ class Bridge(ExaminedBridge):
         guidance: Any = None,
         guidance_interval: tuple[float, float] = (0.0, 1.0),
         first_index: int = 0,
+        log_prob: bool | Mapping[str, Any] = False,
         details: bool = False,
         **options: Any,
     ) -> Any:
@@ -119,16 +123,26 @@ class Bridge(ExaminedBridge):
                 it needs ``drop_condition > 0`` in training.
             guidance_interval: Times between which there is guidance.
             first_index: Index of the first sample in a larger job, so that parts agree with the whole.
-            details: Return ``dynamics.Samples`` (in data units) instead of the plain array.
+            log_prob: Also give the log density of each sample, by the same solve: ``x, lp = bridge.sample(n,
+                log_prob=True)``. It needs what :meth:`log_prob` needs, and the flow; the solver is then ``"dopri5"``
+                if none is named. In many dimensions ``{"divergence": "hutchinson", "probes": 8}``.
+            details: Return ``dynamics.Samples`` (in data units) instead of the plain array; ``likelihood.LogProb`` with
+                ``log_prob``.
             options: Anything else that ``dynamics.sample`` takes: ``method``, ``n_steps``, ``time_grid``, ``chunk`` ...
 
         Returns:
             ``(n, *D)`` in the kind that ``x1`` had, or the details.
         """
         whole("Bridge.sample", "n", n, at_least=1)
+        if log_prob:
+            check_scored(self, log_prob, eps, reverse, options)
         seed = secrets.randbits(31) if seed is None else seed
         start = self._start(n, reverse, seed, first_index, cond)
         target = self._target(cond, guidance, guidance_interval)
+        if log_prob:
+            own = log_prob if isinstance(log_prob, Mapping) else {}
+            found = scored(self, start, target, seed, first_index, options, own)
+            return found if details else Scored(found.x, found.log_prob)
         done = self._run(start, eps, reverse, seed, target, first_index, options)
         return done if details else done.x
 
@@ -192,14 +206,14 @@ class Bridge(ExaminedBridge):
             "first_index": first,
         }
         done = run_dynamics(fields, start, **settings, **options)
-        path = None if done.path is None else self._decode(done.path)
-        return replace(done, x=self._decode(done.x), path=path)
+        path = None if done.path is None else self.decoded(done.path)
+        return replace(done, x=self.decoded(done.x), path=path)
 
     def _encode(self, x: Tensor) -> Tensor:
         return self.frame.encode(x).float()
 
-    def _decode(self, x: Tensor) -> Tensor:
-        """Data units, in float64 where the data were."""
+    def decoded(self, x: Tensor) -> Tensor:
+        """States of the network in data units, in float64 where the data were."""
         wide = self.given["x1"].torch_dtype == torch.float64
         return self.frame.decode(x.double() if wide else x)
 
@@ -238,7 +252,7 @@ class Bridge(ExaminedBridge):
     ) -> Tensor:
         """The points ``(n, *D)`` that :meth:`sample` starts from with these arguments, in data units."""
         self.fitted_state("start_points")["net"]
-        return self._decode(self._start(n, reverse, seed, 0, cond))
+        return self.decoded(self._start(n, reverse, seed, 0, cond))
 
     # --- the noise level
 
@@ -316,7 +330,7 @@ class Bridge(ExaminedBridge):
         known = {"cond": as_float32(cond), "first_index": first_index, **options}
         done = flow_log_prob(self.fields, self._encode(x), self.density0(), **known)
         volume = float(self.frame.log_volume(x[:1].double()))
-        result = replace(done.shifted(volume), x=self._decode(done.x))
+        result = replace(done.shifted(volume), x=self.decoded(done.x))
         if bool((off := self.frame.outside(x)).any()):
             result = replace(result, log_prob=result.log_prob.masked_fill(off, -math.inf))
         return result if details else result.log_prob

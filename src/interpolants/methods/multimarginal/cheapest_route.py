@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.checks import whole
 from interpolants.foundations.randomness import generator as seeded
 from interpolants.methods.multimarginal.multimarginal import Multimarginal
 from interpolants.methods.multimarginal.route_fields import RouteFields
@@ -52,8 +52,7 @@ def cheapest_route(
     Source: Albergo, Boffi, Lindsey & Vanden-Eijnden (2023), arXiv:2310.03695, section 2.3; our parametrisation.
     """
     for name, value in (("terms", terms), ("steps", steps), ("batch_size", batch_size)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise invalid("cheapest_route", f"{name} must be an integer >= 1", value)
+        whole("cheapest_route", name, value, at_least=1)
     edge = choose_route("straight", source, target, bridge.densities)
     assert isinstance(edge, Straight)
     # The search begins not far from the edge.

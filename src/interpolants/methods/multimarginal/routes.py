@@ -7,6 +7,7 @@ Letters: K densities, the vertices; ``alpha`` a point of the simplex, ``(K,)`` w
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -262,6 +263,6 @@ def _vertex(who: str, point: Tensor) -> int:
 
 
 def _index(name: str, k: int, size: int) -> int:
-    if isinstance(k, bool) or not isinstance(k, int) or not -size <= k < size:
+    if isinstance(k, bool) or not isinstance(k, Integral) or not -size <= k < size:
         raise invalid("Multimarginal", f"{name} must be an integer in {-size} ... {size - 1}", k)
-    return k % size
+    return int(k) % size

@@ -1,0 +1,74 @@
+"""Samples of a bridge with their log densities, by one solve of the flow and of its volume change."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from interpolants.dynamics.noise import as_noise
+from interpolants.dynamics.sample import sample
+from interpolants.fields.protocol import Fields
+from interpolants.foundations.checks import one_of
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.types import Condition
+from interpolants.framework.capabilities import NotAbleError
+from interpolants.likelihood.log_prob import flow_solver, sample_with_log_prob
+from interpolants.likelihood.result import LogProb
+
+_OF_SAMPLING = ("method", "n_steps", "time_grid", "rtol", "atol", "max_steps", "chunk", "on_failure")
+_OF_DENSITY = ("divergence", "probes", "mode")
+
+
+def check_scored(bridge: Any, log_prob: Any, eps: Any, reverse: bool, options: Mapping[str, Any]) -> None:
+    """Refuse what has no log density in one solve, before anything is drawn."""
+    who = "Bridge.sample"
+    if why := bridge.cannot("log_prob"):
+        raise NotAbleError(f"{who}: log_prob: {why}")
+    if reverse or isinstance(eps, str) or as_noise(eps) is not None:
+        remedy = "Leave eps at 0 and reverse at False; of given points, log_prob(x, eps=...) scores the SDE's model."
+        raise invalid(who, "log_prob goes with the forward flow", f"eps={eps!r}, reverse={reverse}", remedy)
+    for name in chosen(options):
+        one_of(who, "with log_prob an option", name, _OF_SAMPLING)
+    for name in log_prob if isinstance(log_prob, Mapping) else ():
+        one_of(who, "a setting of log_prob", name, _OF_DENSITY)
+
+
+def chosen(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of ``dynamics.sample`` that are not its defaults: a command names all of them."""
+    known = inspect.signature(sample).parameters
+    return {name: value for name, value in options.items() if value != known[name].default}
+
+
+def scored(
+    bridge: Any,
+    start: Tensor,
+    target: tuple[Fields, Condition],
+    seed: int,
+    first: int,
+    options: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> LogProb:
+    """Samples and log densities in data units, by the flow from ``start``.
+
+    Args:
+        bridge: The fitted bridge.
+        start: Starts in the network's units.
+        target: Fields and condition to follow.
+        seed: Seed of the probes of an estimated divergence.
+        first: Index of the first sample in the whole job.
+        options: Options of the solver.
+        settings: Options of the divergence.
+    """
+    fields, cond = target
+    more = {
+        **chosen(options),
+        **settings,
+        "method": flow_solver(options.get("method")),
+        "cond": cond,
+        "seed": seed,
+    }
+    done = sample_with_log_prob(fields, start, bridge.density0(), first_index=first, **more)
+    x = bridge.decoded(done.x)
+    return replace(done.shifted(float(bridge.frame.log_volume(x[:1].double()))), x=x)
