@@ -30,10 +30,16 @@ def whole(
         InvalidInputError: If it is not.
     """
     top = math.inf if at_most is None else at_most
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not at_least <= value <= top:
+    found = int(value) if is_whole(value) else math.nan  # type: ignore[call-overload]
+    if not at_least <= found <= top:
         span = f">= {at_least}" if at_most is None else f"in [{at_least}, {at_most}]"
         raise invalid(who, f"{name} must be a whole number {span}", value, remedy)
-    return int(value)
+    return int(found)
+
+
+def is_whole(value: object) -> bool:
+    """Whether a value is a whole number: one of Python or NumPy; ``True`` and 2.0 are none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def number(

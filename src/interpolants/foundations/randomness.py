@@ -9,6 +9,7 @@ and whichever process computes it, at the price of one ``normal_`` call per bloc
 import hashlib
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,9 +37,7 @@ def key(*parts: int | str) -> int:
     Raises:
         InvalidInputError: If an integer is negative or needs more than 64 bits.
     """
-    # NumPy's integers of few bits would overflow below.
-    plain = [int(part) if isinstance(part, np.integer) else part for part in parts]
-    numbers = [_number(part) if isinstance(part, str) else part for part in plain]
+    numbers = [_number(part) if isinstance(part, str) else _plain(part) for part in parts]
     if any(not isinstance(number, int) or number < 0 or number >> 64 for number in numbers):
         rule = "every part of a seed must be a name or an integer in [0, 2^64)"
         raise invalid("key", rule, parts, "Use a non-negative integer seed.")
@@ -46,6 +45,11 @@ def key(*parts: int | str) -> int:
     words = [len(parts), *(word for number in numbers for word in (number & 0xFFFFFFFF, number >> 32))]
     words += [names] if names else []
     return int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _plain(part: Any) -> Any:
+    """An integer of Python: NumPy's of few bits overflow in the mixing."""
+    return int(part) if isinstance(part, np.integer) else part
 
 
 @lru_cache(maxsize=256)

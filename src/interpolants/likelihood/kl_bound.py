@@ -17,7 +17,6 @@ errors the factors are half of those.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import torch
@@ -25,7 +24,7 @@ from torch import Generator, Tensor
 
 from interpolants.dynamics.noise import NoiseLevel, TabulatedNoise, as_noise
 from interpolants.fields.protocol import Fields
-from interpolants.foundations.checks import one_of, whole
+from interpolants.foundations.checks import is_whole, one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import sum_event
 from interpolants.foundations.records import record
@@ -129,9 +128,9 @@ def squared_errors(
 
 def middle_times(times: int | Sequence[float]) -> Tensor:
     """Given times, or the middles of n equal parts of [0, 1]; float64."""
-    if isinstance(times, Integral):
-        times = whole("squared_errors", "times", times, at_least=1)
-        return (torch.arange(times, dtype=torch.float64) + 0.5) / times
+    if is_whole(times):
+        n = whole("squared_errors", "times", times, at_least=1)
+        return (torch.arange(n, dtype=torch.float64) + 0.5) / n
     return torch.as_tensor(times, dtype=torch.float64)
 
 

@@ -9,14 +9,13 @@ Letters: B rows of the batch, E width of an embedding, F number of time features
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from numbers import Integral
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from interpolants.foundations.checks import number, whole
+from interpolants.foundations.checks import is_whole, number, whole
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.types import Condition
@@ -51,7 +50,7 @@ class FourierTime(nn.Module):
 
     def __init__(self, features: int, *, low: float = 0.25, high: float = 16.0) -> None:
         super().__init__()
-        if not isinstance(features, Integral) or features < 0 or features % 2:
+        if not is_whole(features) or features < 0 or features % 2:
             raise invalid("FourierTime", "features must be an even whole number >= 0", features)
         if not 0 < low <= high < math.inf:
             raise invalid("FourierTime", "frequencies must satisfy 0 < low <= high < inf", (low, high))

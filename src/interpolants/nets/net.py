@@ -3,14 +3,13 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from interpolants.foundations import randomness
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checks import is_whole, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import time_dtype
 from interpolants.foundations.types import Condition
@@ -75,8 +74,8 @@ class Net(nn.Module, ABC):
 
 def event_shape(shape: int | Sequence[int], who: str) -> tuple[int, ...]:
     """An event shape as a tuple; a number is the length of a vector."""
-    dims = (shape,) if isinstance(shape, Integral) else shape
-    if not isinstance(dims, Sequence) or not all(isinstance(n, Integral) and n >= 1 for n in dims):
+    dims: Any = shape if isinstance(shape, Sequence) else (shape,)
+    if not all(is_whole(n) and n >= 1 for n in dims):
         raise invalid(who, "shape must be whole numbers >= 1, without the batch", shape)
     return tuple(int(n) for n in dims)
 

@@ -7,12 +7,12 @@ Letters: K densities, the vertices; ``alpha`` a point of the simplex, ``(K,)`` w
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from interpolants.foundations.checks import is_whole
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.paths.envelopes import Envelope
 from interpolants.paths.linear import Linear
@@ -263,6 +263,6 @@ def _vertex(who: str, point: Tensor) -> int:
 
 
 def _index(name: str, k: int, size: int) -> int:
-    if isinstance(k, bool) or not isinstance(k, Integral) or not -size <= k < size:
+    if not is_whole(k) or not -size <= k < size:
         raise invalid("Multimarginal", f"{name} must be an integer in {-size} ... {size - 1}", k)
     return int(k) % size
