@@ -38,7 +38,10 @@ def check_scored(bridge: Any, log_prob: Any, eps: Any, reverse: bool, options: M
 def chosen(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options of ``dynamics.sample`` that are not its defaults: a command names all of them."""
     known = inspect.signature(sample).parameters
-    return {name: value for name, value in options.items() if value != known[name].default}
+    defaults = {name: known[name].default for name in options}
+    # A command line has lists where the defaults are tuples.
+    plain = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    return {name: options[name] for name in options if plain[name] != defaults[name]}
 
 
 def scored(
