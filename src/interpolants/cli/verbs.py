@@ -175,7 +175,10 @@ class VerbCommand:
         _, roles = self.options
         key, batch_size, nproc = (given.pop(name, None) for name in ("key", "batch_size", "nproc"))
         data = {n: self._rows(v, roles[n], key) for n, v in given.items() if n in roles and v is not None}
-        options = {n: self._plain(n, v) for n, v in given.items() if n not in roles and v is not None}
+        asked = {
+            n: v for n, v in given.items() if n not in roles and v is not None and not self._is_default(n, v)
+        }
+        options = {n: self._plain(n, v) for n, v in asked.items()}
         parameters = self.one.options
         if "progress" in self.one.parameters:
             options["progress"] = shown
@@ -193,6 +196,11 @@ class VerbCommand:
             if n > batch_size
             else request.of(self.method)
         )
+
+    def _is_default(self, name: str, value: Any) -> bool:
+        """Whether a word stands for the default: not all defaults can be read back from their words."""
+        parameter = self.one.options.get(name)
+        return parameter is not None and is_literal(parameter) and value == str(parameter.default)
 
     def _plain(self, name: str, value: Any) -> Any:
         from interpolants.runs.overrides import literal
