@@ -10,7 +10,9 @@ from interpolants.metrics.diversity import Memorisation, memorisation
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.metrics.ensemble import RankHistogram, rank_histogram, spread_skill
 from interpolants.metrics.estimate import Estimate, Metric, bootstrap_error, floor, two_halves
+from interpolants.metrics.features import PrincipalComponents, RandomConvolutions
 from interpolants.metrics.forecast_scores import ForecastScores, verify_forecast
+from interpolants.metrics.frechet import frechet_distance
 from interpolants.metrics.kde_kl import GaussianKDE, LogRatio, kde_kl, log_ratio
 from interpolants.metrics.mmd import median_bandwidth, mmd
 from interpolants.metrics.ngrams import ngram_distance
@@ -27,6 +29,8 @@ __all__ = [
     "LogRatio",
     "Memorisation",
     "Metric",
+    "PrincipalComponents",
+    "RandomConvolutions",
     "RankHistogram",
     "bootstrap_error",
     "bures_wasserstein",
@@ -37,6 +41,7 @@ __all__ = [
     "energy_distance",
     "energy_score",
     "floor",
+    "frechet_distance",
     "kde_kl",
     "log_ratio",
     "median_bandwidth",
