@@ -10,6 +10,7 @@ from functools import partial
 
 from torch import Tensor, nn
 
+from interpolants.fields.observed import ObservedFields
 from interpolants.fields.protocol import Fields
 from interpolants.fields.wrapped import WrappedFields
 from interpolants.foundations.errors import invalid
@@ -27,6 +28,20 @@ class Work:
         If not, a sampler keeps the fast ways of the fields, which a wrapper cannot repeat to the bit.
         """
         return type(self).evaluate is not Work.evaluate
+
+    # Quantities that :meth:`observe` is told of after every evaluation, at no further call of a network.
+    observes: tuple[str, ...] = ()
+
+    def observe(self, x: Tensor, t: Tensor, values: dict[str, Tensor]) -> None:
+        """See the quantities ``observes`` as the sampler's fields have them; the run keeps its bits.
+
+        Called at every stage of every step, and by correctors between them.
+
+        Args:
+            x: States of the evaluation, ``(b, *D)``.
+            t: Its time, 0-d or ``(b,)``.
+            values: The quantities by name, each ``(b, *D)``.
+        """
 
     def evaluate(
         self, inner: Fields, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition
@@ -172,4 +187,7 @@ def modified(fields: Fields, works: Sequence[Work]) -> Fields:
             fields = fields.through(partial(ModifiedNet, work=work))
         if work.changes_fields:
             fields = ModifiedFields(fields, work)
+    for work in works:
+        if work.observes:  # what the sampler sees, all modifiers included
+            fields = ObservedFields(fields, work.observes, work.observe)
     return fields
