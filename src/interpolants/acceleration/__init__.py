@@ -1,0 +1,8 @@
+"""Acceleration: modifiers and networks that make a trained bridge cheaper or steadier to sample."""
+
+from typing import TYPE_CHECKING
+
+from interpolants.foundations.cards import carded
+
+if not TYPE_CHECKING:
+    __getattr__ = carded(__name__)  # what has a card is public without an edit here
