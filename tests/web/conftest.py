@@ -10,7 +10,7 @@ from interpolants.methods.bridge.bridge import Bridge
 from interpolants.runs.recipe_files import RecipeFolder, changed_recipe
 
 NET = {"kind": "mlp", "width": 32, "depth": 2}
-TRAINED = {"net": NET, "steps": 60, "batch_size": 64, "log_every": 10}
+TRAINED = {"net": NET, "held_out": 0, "steps": 60, "batch_size": 64, "log_every": 10}
 LEVELS = {
     "question": "noise_levels",
     "eps": [0.0, 0.5],
@@ -67,6 +67,7 @@ def trained(tmp_path_factory):
         folder_of(tables, folder / name).run()
     folder_of(task(), folder / "half").train()
     x = torch.randn(600, 1, generator=torch.Generator().manual_seed(0)) + 1
-    made = Bridge("one_sided_linear", net=NET, seed=0).fit(x1=x, steps=40, batch_size=64, progress=False)
+    made = Bridge("one_sided_linear", net=NET, held_out=0, seed=0)
+    made.fit(x1=x, steps=40, batch_size=64, progress=False)
     made.save(folder / "line")
     return folder

@@ -105,7 +105,8 @@ def test_a_page_holds_what_the_run_stored(runs):
 def test_a_rival_that_wins_is_told_first(trained, tmp_path):
     folder = tmp_path / "beaten"
     ask = {**LEVELS, "rivals": [{"name": "longer", "twin": {"steps": 300}}]}
-    folder_of(task(ask=[ask], method={"steps": 2}), folder).run()
+    poor = {"steps": 2, "standardize": True, "precondition": False}
+    folder_of(task(ask=[ask], method=poor), folder).run()
     (shown,) = open_runs([folder])
     assert "longer is better in" in page_of(shown, 0)["findings"][0]["text"]
 

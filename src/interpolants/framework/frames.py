@@ -13,6 +13,7 @@ from torch import Tensor
 
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.records import record
+from interpolants.foundations.shrinkage import shrunk_correlation
 
 # Relative size, in units of the type's rounding, of differences that are rounding: up to four units in the last place.
 _ROUNDING = 2
@@ -35,6 +36,10 @@ class Frame(Protocol):
 
     def log_volume(self, x: Tensor, cond: Any = None) -> Tensor:
         """``log |d encode / dx|`` per row, ``(B,)``, nats."""
+        ...
+
+    def outside(self, x: Tensor) -> Tensor:
+        """Rows that no state decodes to, ``(B,)``."""
         ...
 
 
@@ -95,6 +100,64 @@ class Standard:
         return torch.zeros(len(x), dtype=torch.bool, device=x.device)
 
 
+@record("whitened_frame")
+@dataclass(frozen=True, eq=False)
+class Whitened:
+    """``C^(-1/2) (x - shift) / scale``: mean 0, standard deviation 1 and no correlation, so N(0, I) is a Gaussian fit.
+
+    C is the correlation of the columns of the flattened rows, shrunk towards the identity by as much as rows that are
+    left out of it ask for. The root is the symmetric one, which turns columns as little as possible.
+
+    Attributes:
+        units: Mean and standard deviation of each column.
+        root: ``C^(1/2)``, ``(D, D)`` float64.
+        inverse: ``C^(-1/2)``, ``(D, D)`` float64.
+        log_root: ``log det C^(1/2)``, nats.
+    """
+
+    units: Standard = Standard()
+    root: Tensor | None = None
+    inverse: Tensor | None = None
+    log_root: float = 0.0
+
+    def fit(self, x: Tensor, cond: Any = None) -> "Whitened":
+        """From rows ``(N, *D)`` without gaps."""
+        flat = x.flatten(1).double()
+        units = Standard().fit(flat)
+        values, vectors = shrunk_correlation(units.encode(flat))
+        root, inverse = ((vectors * values**power) @ vectors.T for power in (0.5, -0.5))
+        shape = x.shape[1:]
+        standard = Standard(*(torch.as_tensor(part).reshape(shape) for part in (units.shift, units.scale)))
+        return Whitened(standard, root.contiguous(), inverse.contiguous(), 0.5 * float(values.log().sum()))
+
+    def encode(self, x: Tensor, cond: Any = None) -> Tensor:
+        """Data units to uncorrelated ones, in float64."""
+        return _turned(self.units.encode(x.double()), self.inverse).to(x)
+
+    def decode(self, x: Tensor, cond: Any = None) -> Tensor:
+        """Uncorrelated units to those of the data, float64 in, float64 out."""
+        return self.units.decode(_turned(x.double(), self.root)).to(x)
+
+    def log_volume(self, x: Tensor, cond: Any = None) -> Tensor:
+        """The same for all rows."""
+        return self.units.log_volume(x) - self.log_root
+
+    def outside(self, x: Tensor) -> Tensor:
+        """Rows that no state decodes to, ``(B,)``: none."""
+        return self.units.outside(x)
+
+
+def _turned(x: Tensor, matrix: Tensor | None) -> Tensor:
+    """``matrix @ row`` of flattened rows, one column after the other: a row has the same bits in every batch."""
+    if matrix is None:
+        return x
+    flat = x.reshape(-1, len(matrix))
+    turned = torch.zeros_like(flat)
+    for k, column in enumerate(matrix.T):
+        turned = turned + flat[:, k : k + 1] * column
+    return turned.reshape(x.shape)
+
+
 @record("varying_frame")
 @dataclass(frozen=True, eq=False)
 class Varying:
@@ -107,13 +170,13 @@ class Varying:
         slack: How far a constant column may be from its value by rounding; infinite elsewhere, ``(D,)``.
     """
 
-    inner: Standard
+    inner: Standard | Whitened
     at: Tensor
     fixed: Tensor
     slack: Tensor
 
     @classmethod
-    def of(cls, x: Tensor, inner: Standard) -> "Varying":
+    def of(cls, x: Tensor, inner: Standard | Whitened) -> "Varying":
         """From rows ``(N, D)`` some of whose columns are constant; ``inner`` is not fitted yet if it is to be."""
         flat = constant_columns(x)
         fixed = x[0].double()

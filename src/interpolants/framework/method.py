@@ -40,7 +40,7 @@ from interpolants.foundations.trees import MissingCode
 from interpolants.foundations.version import __version__
 from interpolants.framework.capabilities import capabilities_of
 from interpolants.framework.roles import Role, named, read, without_index
-from interpolants.framework.stages import Run, Watch, thinned
+from interpolants.framework.stages import Run, Watch, best_weights, thinned
 
 _LEARNT = ("state", "given", "shapes", "about")
 _FIT_OPTIONS = ("held", "out", "resume", "progress", "watch", "validate", "callbacks")
@@ -58,7 +58,8 @@ class Method:
         state: What was learnt, a tree as :mod:`interpolants.foundations.trees` takes it; None before ``fit``.
         given: How each role came to ``fit``.
         shapes: Event shape of each role of rows.
-        about: History of the fit by stage, steps, and the hashes of fitted methods that it read.
+        about: History of the fit by stage, settings for that fit alone, the hashes of fitted methods that it read, and
+            what was validated.
     """
 
     seed: int = 0
@@ -252,6 +253,8 @@ class Method:
             run.open({**learner.identity(), "data": data, "held": dict(run.held)})
             state = learner.learn(data, run)
         about = {"history": thinned(run.history), "settings": changed, "parents": _parents(data)}
+        if run.validation:
+            about["validation"] = run.validation
         return self.take_over(
             {"state": state, "given": learner.given, "shapes": learner.shapes, "about": about}
         )
@@ -362,7 +365,13 @@ class Method:
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.chosen_params().items())
-        return f"{type(self).__name__}({shown}{', ' if shown else ''}{'fitted' if self.is_fitted else 'not fitted'})"
+        return f"{type(self).__name__}({shown}{', ' if shown else ''}{self._fitted()})"
+
+    def _fitted(self) -> str:
+        """Whether it is fitted, and which weights it has where the fit was validated."""
+        told = [best_weights(one) for one in self.about.get("validation", {}).values()]
+        said = ", ".join(one for one in told if one)
+        return ("fitted" if self.is_fitted else "not fitted") + (f": {said}" if said else "")
 
     def chosen_params(self) -> dict[str, Any]:
         """The settings that are not the defaults, as they were asked for."""

@@ -22,9 +22,12 @@ class Check:
     message: str
 
 
+_SEVERITY = ("fail", "warn", "pass")
+
+
 @dataclass(frozen=True)
 class CheckReport:
-    """All verdicts of a method on itself; print it for a table."""
+    """All verdicts of a method on itself; print it for a table, the worst first."""
 
     checks: tuple[Check, ...]
 
@@ -33,10 +36,15 @@ class CheckReport:
         """Whether nothing failed."""
         return all(check.verdict != "fail" for check in self.checks)
 
+    @property
+    def worst_first(self) -> tuple[Check, ...]:
+        """The checks that failed, those with a warning, and the others; each in the order of their weight."""
+        return tuple(sorted(self.checks, key=lambda check: _SEVERITY.index(check.verdict)))
+
     def __str__(self) -> str:
         width = max(len(check.name) for check in self.checks)
         rows = [
             f"{check.verdict:<5} {check.name:<{width}} {check.value:>10.4g}  (limit {check.limit:.4g})  {check.message}"
-            for check in self.checks
+            for check in self.worst_first
         ]
         return "\n".join(rows)

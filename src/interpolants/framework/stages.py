@@ -33,7 +33,7 @@ from interpolants.foundations.trees import Tree
 from interpolants.training.engine import FitResult
 from interpolants.training.engine import fit as train
 from interpolants.training.interrupt import Interrupt
-from interpolants.training.progress import ProgressBar
+from interpolants.training.progress import ProgressBar, tell
 from interpolants.training.results import TrainingInterrupted
 from interpolants.training.settings import TrainSettings
 from interpolants.training.world import leads
@@ -86,6 +86,7 @@ class Run:
         densities: What was given as a role and has a ``log_prob``, by role, as it came.
         options: Further arguments of :func:`interpolants.training.fit` for every gradient stage, such as ``callbacks``.
         history: Logged rows by stage, without times.
+        validation: Of each gradient stage that was validated: its rows, the best of them, and how the training ended.
     """
 
     seed: int
@@ -97,6 +98,7 @@ class Run:
     densities: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     history: dict[str, Rows] = field(default_factory=dict)
+    validation: dict[str, Tree] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.resume and self.out is None:
@@ -260,6 +262,9 @@ class Run:
             told = _stopped(stage, stopped.result.steps)
             raise InterruptedFitError(told, stopped.result.signal or 2) from stopped
         self.history[stage] = result.history
+        if result.validation:
+            self.validation[stage] = _validation(result, mixed)
+            tell(stage, best_weights(self.validation[stage]), shown=self.progress)
         return result
 
     def fit(self, stage: str, template: Any, /, **roles: Any) -> Any:
@@ -342,6 +347,26 @@ class _Live:
         if state is not self:
             for name, part in self.parts.items():
                 part.load_state_dict(_as_torch(state[name]))
+
+
+def _validation(result: FitResult, settings: TrainSettings) -> Tree:
+    """What a validated training tells, as plain values."""
+    best = result.best
+    told = {"rows": [*map(dict, result.validation)], "steps": result.steps, "planned": settings.steps}
+    told |= {"stopped": result.stopped, "by": settings.keep_best}
+    return {**told, "best": None if best is None else {"step": best.step, "value": best.value}}
+
+
+def best_weights(validation: Mapping[str, Any]) -> str:
+    """Which weights a validated training kept, in words; empty where it kept the last ones unseen."""
+    best = validation["best"]
+    if best is None:
+        return ""
+    step, steps, planned = best["step"], validation["steps"], validation["planned"]
+    early = f", stopped at {steps:,}" if validation["stopped"] == "patience" else ""
+    words = str(validation["by"]).replace("held_out", "held-out").replace("_", " ")
+    which = "last weights" if step == planned else f"weights of step {step:,} of {planned:,}"
+    return f"{which}, best by {words}{early}"
 
 
 def thinned(history: Mapping[str, Rows]) -> dict[str, Rows]:

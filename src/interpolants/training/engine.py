@@ -76,7 +76,8 @@ def fit(
         about: What is learnt, by name, as JSON takes it: kept with checkpoints. Weights do not tell for which path or
             base they are, so a run that resumes must be about the same.
         validate: ``validate(modules, step)`` -> numbers to log, called without gradients, in evaluation
-            mode and with averaged weights if there are any. ``settings.keep_best`` chooses by one of them.
+            mode and with averaged weights if there are any. ``settings.keep_best`` chooses by one of them, and has
+            it called before the first step too.
         callbacks: Called after every step with a `Moment`, on all processes; one that stops the run must do
             so on all.
         progress: Whether to show a progress bar, on the first process.
@@ -143,6 +144,8 @@ class _Loop:
         """Step until the run ends, for one reason or another."""
         begun, saved = time.perf_counter(), self.run.step
         stopped: Ending | None = self._given_up()
+        if self.run.best is not None and self.run.step == 0:
+            self._validate()  # the initial weights are a candidate too
         while stopped is None and self.run.step < self.settings.steps:
             done = self.stepper.advance(self.interrupt.received is not None)
             last = self.run.step >= self.settings.steps

@@ -1,8 +1,17 @@
 """The progress bar: steps, time left, and the last logged loss."""
 
+import sys
 from collections.abc import Mapping
 
 from tqdm import tqdm
+
+from interpolants.training.world import leads
+
+
+def tell(stage: str, words: str, *, shown: bool) -> None:
+    """One line of a finished stage on standard error, if there is something to say and it is to be shown."""
+    if shown and words and leads():
+        tqdm.write(f"{stage}: {words}", file=sys.stderr)
 
 
 class ProgressBar:

@@ -92,14 +92,16 @@ def test_the_choice_and_the_rows_are_saved_with_the_bridge(bridge, tmp_path):
     [
         (lambda b: Bridge("linear", held_out=0.7), r"held_out must lie in \[0, 0.5\], got 0.7"),
         (
-            lambda b: Bridge("linear", held_out=0.1, **TINY).fit(*arrays(500), progress=False),
-            "set aside at least 200 rows, got 50 of 500. Raise held_out",
+            lambda b: Bridge("linear", held_out=0.1, **TINY).fit(*arrays(10), progress=False),
+            "set aside at least 2 rows, got 1 of 10. Raise held_out",
         ),
         (lambda b: b.choose_eps(x1=arrays()[1]), "x0 is needed"),
         (lambda b: b.choose_eps(criterium="samples"), "Did you mean 'criterion'"),
         (
             lambda b: (
-                Bridge("linear", **{**TINY, "steps": 1}).fit(*arrays(), progress=False).sample(3, eps="auto")
+                Bridge("linear", held_out=0, **{**TINY, "steps": 1})
+                .fit(*arrays(), progress=False)
+                .sample(3, eps="auto")
             ),
             "eps='auto' needs data that training has not seen, got none. Call choose_eps",
         ),

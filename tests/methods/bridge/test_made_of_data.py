@@ -24,7 +24,7 @@ PENALTY = {"kind": "fokker_planck_residual", "weight": 0.1, "points": 32}
 
 def test_the_path_is_fitted_to_the_data_in_the_networks_units_and_kept_on_disk(tmp_path):
     path = {"kind": "kinetic_optimal", "fit": {"rows": 50, "draws": 2}}
-    bridge = Bridge(path, heads="denoised", **TINY)
+    bridge = Bridge(path, heads="denoised", held_out=0, **TINY)
     assert isinstance(bridge.first_path, OneSidedLinear)  # it stands for what is not there yet
     bridge.fit(x1=DATA, progress=False)
     wanted = KineticOptimal.fit(bridge.frame.encode(torch.from_numpy(DATA))[:50], draws=2)
@@ -53,10 +53,11 @@ def test_the_documented_heads_have_densities_on_paths_made_from_the_data():
 
 
 def test_densities_from_the_denoised_state_alone_come_with_a_warning():
-    bridge = Bridge("one_sided_linear", heads="denoised", **TINY).fit(x1=DATA, progress=False)
+    bridge = Bridge("one_sided_linear", heads="denoised", precondition=False, **TINY)
+    bridge.fit(x1=DATA, progress=False)
     with pytest.warns(UserWarning, match=r"by the noise that vanishes at t=1.*precondition=True, or heads="):
         bridge.log_prob(DATA[:3], method="midpoint", n_steps=5)
-    bridge = Bridge("one_sided_linear", heads="denoised", precondition=True, **TINY)
+    bridge = Bridge("one_sided_linear", heads="denoised", **TINY)  # preconditioned unasked
     bridge.fit(x1=DATA, progress=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -22,7 +22,7 @@ from interpolants.guidance.classifier_free import guide
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
 from interpolants.methods.bridge.auto_eps import EpsChoice
 from interpolants.methods.bridge.bridge_fit import as_float32
-from interpolants.methods.bridge.densities import FramedDensity, warn_of_lone_denoised
+from interpolants.methods.bridge.densities import warn_of_lone_denoised
 from interpolants.methods.bridge.examined import ExaminedBridge
 from interpolants.methods.bridge.noise_level import choose_level
 from interpolants.methods.bridge.scored import check_scored, scored
@@ -53,14 +53,20 @@ class Bridge(ExaminedBridge):
         times: ``"auto"``, ``"uniform"``, ``"stratified"``, ``"logit_normal"``, ``"importance"`` (drawn where the loss
             varies most, learnt while training), ``"noise"`` (by noise level, on one-sided paths), a table with
             settings, or a ``TimeSampler``.
-        standardize: Learn in units where the pooled data have mean 0 and standard deviation 1 (one map for both ends;
-            per column for tables, overall for images). Then ``eps`` is in those units squared. Vectors and fields of
-            conditions are standardised too, for networks that are not your own.
+        standardize: Units to learn in. True: mean 0 and standard deviation 1 of the pooled data (one map for both ends;
+            per column for tables, overall for images). ``"whiten"``: uncorrelated too, in which N(0, I) is a Gaussian
+            fit of the data. ``"auto"``: whitened for vectors on a path from a standard normal base, up to 256 columns;
+            else True. ``eps`` is in those units squared. Vectors and fields of conditions are standardised too, for
+            networks that are not your own.
         drop_condition: Chance that a row is learnt from without its condition, in [0, 1). Above 0 (0.1 is usual) the
             bridge also knows the fields without a condition, which ``guidance`` needs.
-        held_out: Share of the rows that training does not see, in [0, 0.5]; ``eps="auto"`` is chosen by them.
+        held_out: Share of the rows that training does not see, in [0, 0.5]; 0 for none. The weights with the least
+            loss on them are kept, the fit ends early when it finds no better ones for a quarter of ``steps``,
+            :meth:`check` judges by them, and ``eps="auto"`` is chosen by them. ``"auto"``: a tenth, 2,000 at most, of
+            fewer than 400 rows up to 40 or a fifth, of fewer than 40 none. ``fit(held=...)`` gives rows of your own.
         precondition: Give the network inputs, outputs and losses of one size at all noise levels, on a one-sided path;
-            see ``fields.Preconditioned``. Goes well with ``times="noise"`` and ``heads="denoised"``.
+            see ``fields.Preconditioned``. Goes well with ``times="noise"`` and ``heads="denoised"``. ``"auto"``: for
+            networks of the library on vectors, from a centred Gaussian base of one scale.
         perturb: Noise on the rows of x1 in every batch, for data on a thin set: a standard deviation in standardised
             units, or ``training.InstanceNoise``. The bridge then leads to data with that noise.
         penalties: Terms beside the loss, each a table such as ``{"kind": "fokker_planck_residual", "weight": 0.1}``;
@@ -334,10 +340,3 @@ class Bridge(ExaminedBridge):
         if bool((off := self.frame.outside(x)).any()):
             result = replace(result, log_prob=result.log_prob.masked_fill(off, -math.inf))
         return result if details else result.log_prob
-
-    def density0(self) -> Any:
-        """The density of rho0 in the network's units; None where there is none yet."""
-        if self.state["path"].base is not None:
-            return self.state["path"].base
-        found = self.state["density0"] if self.state["density0"] is not None else self.state["leg"]
-        return None if found is None else FramedDensity(found, self.frame)

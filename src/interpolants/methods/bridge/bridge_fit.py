@@ -12,21 +12,23 @@ from interpolants.fields.learned import LearnedFields
 from interpolants.fields.log_density import LogDensity
 from interpolants.fields.preconditioned import Preconditioned, check_preconditioned
 from interpolants.foundations.calls import check_takes_condition
-from interpolants.foundations.checks import number
+from interpolants.foundations.checks import number, one_of
 from interpolants.foundations.errors import invalid
-from interpolants.framework.frames import Standard, Varying, constant_columns
+from interpolants.framework.frames import Frame, constant_columns
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.bridge.auto_eps import EpsChoice
-from interpolants.methods.bridge.held_out import Ends, set_aside
+from interpolants.methods.bridge.held_out import AUTO, Ends, set_aside
+from interpolants.methods.bridge.units import UNITS, new_frame, preconditions
 from interpolants.methods.parts import choices
-from interpolants.methods.parts.columns import warn_about_columns
 from interpolants.methods.parts.conditions import units_of
 from interpolants.methods.parts.start_points import Pool
+from interpolants.methods.parts.validation import HeldOutLoss, draws_for, validated
 from interpolants.nets.build import choose_net
 from interpolants.nets.scaled_condition import ScaledCondition
 from interpolants.objectives.joint import JointLoss, joint_loss
+from interpolants.objectives.times import StratifiedTimes, TimeSampler
 from interpolants.paths.custom import General
 from interpolants.paths.fitted import UnfittedPath
 from interpolants.paths.path import Path
@@ -53,10 +55,10 @@ class BridgeFit(Trained):
     net: Any = "auto"
     heads: Any = "auto"
     times: Any = "auto"
-    standardize: bool = True
+    standardize: bool | str = "auto"
     drop_condition: float = 0.0
-    held_out: float = 0.0
-    precondition: bool = False
+    held_out: float | str = "auto"
+    precondition: bool | str = "auto"
     perturb: float | InstanceNoise = 0.0
     penalties: Sequence[Any] = ()
     leg: Mapping[str, Any] | None = None
@@ -64,7 +66,10 @@ class BridgeFit(Trained):
     def check_settings(self) -> None:
         """Turn names into members, and refuse settings."""
         number("Bridge", "drop_condition", self.drop_condition, at_least=0, below=1)
-        number("Bridge", "held_out", self.held_out, at_least=0, at_most=0.5, remedy="0.1 is usual.")
+        if self.held_out != AUTO:
+            number("Bridge", "held_out", self.held_out, at_least=0, at_most=0.5, remedy="0.1 is usual.")
+        one_of("Bridge", "standardize", self.standardize, UNITS)
+        one_of("Bridge", "precondition", self.precondition, (True, False, AUTO))
         self.path = choices.path_for_data("Bridge", self.path)
         now = self.first_path
         self.heads = choices.choose_heads("Bridge", self.heads, now)
@@ -76,7 +81,7 @@ class BridgeFit(Trained):
         self.penalties = tuple(self.penalties)
         choices.choose_penalties("Bridge", self.penalties, now, self.heads)
         joint_loss(self.heads, now)  # refuses what the path does not determine
-        if self.precondition:
+        if self.precondition is True:
             check_preconditioned(now, self.heads)
         if self.leg is not None:
             self.leg_template(self.leg)
@@ -137,15 +142,17 @@ class BridgeFit(Trained):
         choices.warn_about_loss_of_detail("Bridge", data["x1"], "x1")
         _check_single("Bridge.fit", data.get("cond"))
         whole_ends = Ends(data.get("x0"), data["x1"], data.get("cond"), data.get("cond0"))
-        paired = isinstance(self.coupling, Paired)
-        ends, away = set_aside(whole_ends, self.held_out, self.seed, paired=paired)
-        frame = self._new_frame(ends)
+        paired, given = isinstance(self.coupling, Paired), run.held
+        ends, away = set_aside(whole_ends, 0 if given else self.held_out, self.seed, paired=paired)
+        if given:
+            away = Ends(given.get("x0"), given["x1"], given.get("cond"), given.get("cond0"))
+        frame = new_frame(self, ends)
         ends, away = encoded(ends, frame), None if away is None else encoded(away, frame)
         path: Path = self.path.fit(ends.x1) if isinstance(self.path, UnfittedPath) else self.path
         if isinstance(path, General) and ends.x0 is not None:
             rows = min(len(ends.x0), len(ends.x1), 64)
             path.check_ends(ends.x0[:rows], ends.x1[:rows])
-        net = self._match(path, ends, run)
+        net = self._match(path, ends, away, run)
         pool0 = None if ends.x0 is None else Pool.of(ends.x0, ends.cond0, self.seed)
         density0 = run.densities.get("x0")
         leg = (
@@ -157,40 +164,25 @@ class BridgeFit(Trained):
         rest = {"density0": density0, "leg": leg, "eps_choice": None}
         return {"net": net, "path": path, "frame": frame, **pools, **rest}
 
-    def _new_frame(self, ends: Ends) -> Standard | Varying:
-        """Units of both ends, without the columns that are constant over both."""
-        rows = ends.x1 if ends.x0 is None else torch.cat([ends.x0, ends.x1.to(ends.x0)])
-        out = self._left_out(rows)
-        names = self.given["x1"].columns if self.given["x1"].container == "pandas" else ()
-        noise = self.perturb.std if isinstance(self.perturb, InstanceNoise) else self.perturb
-        if not noise:  # noise on the rows gives every column a density
-            warn_about_columns("Bridge.fit", "x1", ends.x1, names, left_out=out)
-        frame: Standard | Varying = Standard() if out is None else Varying.of(rows, Standard())
-        return frame.fit(rows) if self.standardize else frame
-
-    def _left_out(self, rows: Tensor) -> Tensor | None:
-        """Constant columns of a table, if there are some, and some others, and no part is made for all of them."""
-        flat = constant_columns(rows) if rows.ndim == 2 else torch.zeros(1, dtype=torch.bool)
-        path = self.params()["path"]
-        made = isinstance(path, str) or (isinstance(path, Mapping) and "base" not in path)
-        own = isinstance(self.net, nn.Module) or not made or self.penalties
-        return None if own or not bool(flat.any()) or bool(flat.all()) else flat
-
-    def _match(self, path: Path, ends: Ends, run: Run) -> nn.Module:
+    def _match(self, path: Path, ends: Ends, away: Ends | None, run: Run) -> nn.Module:
         """The network that has learnt the fields."""
         net, loss = self._new_net(path, ends)
         times = choices.choose_times("Bridge", self.times, path)
-        known: dict[str, Any] = {
-            "cond": ends.cond,
-            "cond0": ends.cond0,
-            "perturb": self.perturb,
-            "who": "Bridge.fit",
-        }
-        batches = PairBatches(ends.x0, ends.x1, self.batch_size, self.coupling, times, **known)
         drop = self.drop_condition if ends.cond is not None else 0.0
         penalties = choices.choose_penalties("Bridge", self.penalties, path, self.heads)
         trained = PathLoss(loss, times, drop, penalties)
-        return finished(net, run.train("match", TimedNet(net, times), trained, batches, self.training()))
+        batches = self._batches(ends, self.batch_size, times)
+        settings, options = self.training(), {}
+        if away is not None and "validate" not in run.options:
+            settings, size = validated(settings), min(self.batch_size, 1024)
+            drawn = self._batches(away, size, StratifiedTimes())
+            n = draws_for(self.batch_size, images=ends.x1.ndim > 2)
+            options["validate"] = HeldOutLoss(PathLoss(loss, StratifiedTimes()), drawn, n, size, self.seed)
+        return finished(net, run.train("match", TimedNet(net, times), trained, batches, settings, **options))
+
+    def _batches(self, ends: Ends, size: int, times: TimeSampler) -> PairBatches:
+        known: dict[str, Any] = {"cond": ends.cond, "cond0": ends.cond0, "perturb": self.perturb}
+        return PairBatches(ends.x0, ends.x1, size, self.coupling, times, who="Bridge.fit", **known)
 
     def _new_net(self, path: Path, ends: Ends) -> tuple[nn.Module, JointLoss]:
         """The network with its initial weights, as the fields use it, and the loss that suits it."""
@@ -205,7 +197,7 @@ class BridgeFit(Trained):
             net = choose_net(self.net, tuple(ends.x1.shape[1:]), len(self.heads), ends.cond, self.seed)
             net = net if own else self._told_in_units(net, ends.cond)
         net = net if own else net.float()  # the ends are float32 here, whatever torch's default type
-        if not self.precondition:
+        if not preconditions(self, path, ends.x1):
             return net, joint_loss(self.heads, path)
         spread = float(ends.x1.double().square().mean().sqrt())
         wrapped = Preconditioned(net, path, self.heads, spread)
@@ -213,7 +205,7 @@ class BridgeFit(Trained):
 
     def _told_in_units(self, net: nn.Module, cond: Tensor | None) -> nn.Module:
         """The network as it takes vectors and fields of a condition in data units."""
-        if cond is None or not cond.is_floating_point() or not self.standardize:
+        if cond is None or not cond.is_floating_point() or self.standardize is False:
             return net
         return ScaledCondition(net, *units_of(cond))
 
@@ -245,9 +237,9 @@ class BridgeFit(Trained):
         return found
 
     @property
-    def frame(self) -> Standard | Varying:
+    def frame(self) -> Frame:
         """The map from data units to those of the network, which has no constant columns."""
-        found: Standard | Varying = self.fitted_state("frame")["frame"]
+        found: Frame = self.fitted_state("frame")["frame"]
         return found
 
     @property
@@ -290,7 +282,7 @@ class BridgeFit(Trained):
         return type(self)(path="one_sided_linear", net=net, **{**self.training_params(), **settings})
 
 
-def encoded(ends: Ends, frame: Standard | Varying) -> Ends:
+def encoded(ends: Ends, frame: Frame) -> Ends:
     """Ends in the network's units and precision."""
     x0 = None if ends.x0 is None else frame.encode(ends.x0).float()
     return Ends(x0, frame.encode(ends.x1).float(), as_float32(ends.cond), as_float32(ends.cond0))

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interpolants.framework.frames import Standard, Varying
+from interpolants.fields.preconditioned import Preconditioned
+from interpolants.framework.frames import Frame
 
 # Noise at t = 1, in standardised units, below which the denoised state determines nothing else.
 _LITTLE_NOISE = 1e-2
@@ -20,7 +21,7 @@ class FramedDensity:
         frame: From data to the network.
     """
 
-    def __init__(self, density: Any, frame: Standard | Varying) -> None:
+    def __init__(self, density: Any, frame: Frame) -> None:
         self.density, self.frame = density, frame
 
     def log_prob(self, x: Tensor) -> Tensor:
@@ -33,7 +34,11 @@ class FramedDensity:
 def warn_of_lone_denoised(bridge: Any) -> None:
     """Say so where the velocity divides a network's error by a noise that vanishes at t = 1."""
     path = bridge.fitted_path
-    if not path.is_one_sided or tuple(bridge.heads) != ("denoised",) or bridge.precondition:
+    if (
+        not path.is_one_sided
+        or tuple(bridge.heads) != ("denoised",)
+        or isinstance(bridge.network, Preconditioned)
+    ):
         return
     if float(path.noise_scale(torch.ones((), dtype=torch.float64)).max()) > _LITTLE_NOISE:
         return

@@ -13,7 +13,9 @@ from interpolants.foundations.randomness import generator
 from interpolants.framework.capabilities import capability
 from interpolants.framework.self_checks import CheckReport
 from interpolants.methods.bridge.bridge_fit import BridgeFit, encoded
+from interpolants.methods.bridge.densities import FramedDensity
 from interpolants.methods.bridge.held_out import Ends, Examples, examples_of
+from interpolants.methods.bridge.held_out_checks import held_out_checks
 from interpolants.methods.bridge.self_test import check_bridge
 from interpolants.methods.parts.start_points import Pool
 from interpolants.objectives.joint import joint_loss
@@ -79,12 +81,29 @@ class ExaminedBridge(BridgeFit):
 
     @capability()
     def check(self, *, n: int = 2000, seed: int = 0, eps: float = 0.5) -> CheckReport:
-        """Test the trained bridge against itself and against its data."""
+        """Test the trained bridge on rows that it has not seen, against itself, and against its data.
+
+        Print the report: its first line is the worst finding. Held-out rows are scored beside training rows and a
+        Gaussian fit of these, or their arrival beside not moving.
+
+        Args:
+            n: Draws per check.
+            seed: Seed of all draws.
+            eps: Noise level of the SDE checks.
+        """
         pools = self.fitted_state("check")["pool0"], self.state["pool1"]
         known = {"coupling": self.coupling, "batch_size": self.batch_size}
-        return check_bridge(self.fields, *pools, self.field_shape, n=n, seed=seed, eps=eps, **known)
+        found = check_bridge(self.fields, *pools, self.field_shape, n=n, seed=seed, eps=eps, **known)
+        return CheckReport((*held_out_checks(self, seed), *found.checks))
 
     def rows_like_fit(self, what: str, values: Mapping[str, Any]) -> Ends:
         """Rows that are read like those of the fit, in the network's units."""
         data = self.read_like_fit(what, values)
         return encoded(Ends(data.get("x0"), data["x1"], data.get("cond"), data.get("cond0")), self.frame)
+
+    def density0(self) -> Any:
+        """The density of rho0 in the network's units; None where there is none yet."""
+        if self.state["path"].base is not None:
+            return self.state["path"].base
+        found = self.state["density0"] if self.state["density0"] is not None else self.state["leg"]
+        return None if found is None else FramedDensity(found, self.frame)

@@ -1,4 +1,4 @@
-"""Rows that training does not see, kept by a bridge to choose its noise level by."""
+"""Rows that training does not see: a bridge stops by them, is judged by them, and chooses its noise level by them."""
 
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -18,8 +18,11 @@ from interpolants.training.pairs import draw_pairs
 if TYPE_CHECKING:
     from interpolants.methods.bridge.bridge_fit import BridgeFit
 
-# What the estimate of the errors needs, and the most it looks at.
-FEWEST, MOST = 200, 10_000
+AUTO = "auto"
+# Fewest rows of which some are held out unasked, and the most that are looked at.
+FEWEST, MOST = 40, 10_000
+# Unasked: a tenth, of small sets more, and of large ones no more than tell two networks apart.
+_SHARE, _SMALL, _SMALL_SHARE, _ENOUGH = 0.1, 40, 0.2, 2_000
 
 
 @record("bridge_ends")
@@ -40,30 +43,33 @@ class Ends:
     cond0: Tensor | None = None
 
 
-def count_aside(share: float, rows: int) -> int:
-    """How many of some rows are set aside.
+def count_aside(share: float | str, rows: int) -> int:
+    """How many of some rows are set aside; with ``"auto"`` none of fewer than 40.
 
     Raises:
-        InvalidInputError: If they are too few.
+        InvalidInputError: If fewer than two would be set aside, or left.
     """
-    count = min(round(share * rows), MOST)
-    if count < FEWEST:
-        rule = f"held_out must set aside at least {FEWEST} rows"
-        remedy = "Raise held_out, or leave it out and call choose_eps with data of your own."
-        raise invalid("Bridge.fit", rule, f"{count} of {rows}", remedy)
+    if share == AUTO:
+        some = max(round(_SHARE * rows), min(_SMALL, round(_SMALL_SHARE * rows)))
+        return min(some, _ENOUGH) if rows >= FEWEST else 0
+    count = min(round(float(share) * rows), MOST)
+    if count < 2 or rows - count < 2:
+        remedy = "Raise held_out, or set it to 0 to learn from all rows."
+        raise invalid("Bridge.fit", "held_out must set aside at least 2 rows", f"{count} of {rows}", remedy)
     return count
 
 
-def set_aside(ends: Ends, share: float, seed: int, *, paired: bool) -> tuple[Ends, Ends | None]:
-    """The rows to learn from, and a random share that training must not see.
+def set_aside(ends: Ends, share: float | str, seed: int, *, paired: bool) -> tuple[Ends, Ends | None]:
+    """The rows to learn from, and a random share that training must not see; none where an end is too small for it.
 
     Args:
         ends: All rows.
-        share: Share to set aside; 0 sets none.
+        share: Share to set aside; 0 sets none, ``"auto"`` a tenth, or up to a fifth of few rows.
         seed: Seed of the choice.
         paired: Split both ends alike, which keeps pairs together.
     """
-    if not share:
+    fewest = min(len(x) for x in (ends.x0, ends.x1) if x is not None)
+    if not share or (share == AUTO and not count_aside(share, fewest)):
         return ends, None
     kept1, away1 = _parted(len(ends.x1), share, seed, "x1")
     nothing = torch.empty(0, dtype=torch.long)
@@ -73,7 +79,7 @@ def set_aside(ends: Ends, share: float, seed: int, *, paired: bool) -> tuple[End
     return _taken(ends, kept0, kept1), _taken(ends, away0, away1)
 
 
-def _parted(n: int, share: float, seed: int, end: str) -> tuple[Tensor, Tensor]:
+def _parted(n: int, share: float | str, seed: int, end: str) -> tuple[Tensor, Tensor]:
     count = count_aside(share, n)
     order = torch.randperm(n, generator=generator(seed, "held-out rows", end))
     return order[count:], order[:count]

@@ -31,7 +31,7 @@ class SelfTest(Question):
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Verdicts, counted, and a table of them with figures and words."""
-        checks = task.call(method, "check", n=self.n, seed=self.seed).checks
+        checks = task.call(method, "check", n=self.n, seed=self.seed).worst_first
         values: dict[str, Number] = {
             "failed": float(sum(one.verdict == "fail" for one in checks)),
             "warned": float(sum(one.verdict == "warn" for one in checks)),

@@ -5,9 +5,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checks import number, whole
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import BLOCK, by_block
+from interpolants.foundations.shrinkage import LEAST_VARIANCE, shrunk_correlation
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
@@ -15,15 +16,23 @@ from interpolants.framework.stages import Run
 
 
 class GaussianFit(Method):
-    """Samples and densities of ``N(mean, covariance)`` of the rows of x1; a small ridge keeps constant columns finite.
+    """Samples and densities of ``N(mean, covariance)`` of the rows of x1.
+
+    The correlation of the columns is shrunk towards the identity, in the columns' own units: by as much as makes rows
+    likeliest that are left out of it. A constant column gets the spread of an average one, shrunk like all others.
 
     Args:
-        ridge: Added to the diagonal of the covariance, as a share of its mean.
+        ridge: Added to the variance of each column instead, as a share of it, >= 0; None for the choice by rows.
     """
 
     noun: ClassVar[str] = "Gaussian fit"
 
-    ridge: float = 1e-3
+    ridge: float | None = None
+
+    def check_settings(self) -> None:
+        """Refuse a negative ridge."""
+        if self.ridge is not None:
+            number("GaussianFit", "ridge", self.ridge, at_least=0)
 
     def roles(self) -> tuple[Role, ...]:
         """Samples."""
@@ -32,9 +41,17 @@ class GaussianFit(Method):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Two moments."""
         x = data["x1"].flatten(1).double()
-        covariance = torch.cov(x.T).reshape(x.shape[1], x.shape[1])
-        ridge = self.ridge * float(covariance.diagonal().mean()) + 1e-300
-        return {"mean": x.mean(0), "covariance": covariance + ridge * torch.eye(x.shape[1], dtype=x.dtype)}
+        mean, spread = x.mean(0), x.std(0)
+        spread = torch.where(spread > 0, spread, spread.square().mean().sqrt().clamp_min(1e-150))
+        z = (x - mean) / spread
+        return {"mean": mean, "covariance": spread[:, None] * self._correlation(z) * spread}
+
+    def _correlation(self, z: Tensor) -> Tensor:
+        if self.ridge is None:
+            values, vectors = shrunk_correlation(z)
+            return (vectors * values) @ vectors.T
+        ridge = self.ridge * torch.eye(z.shape[1], dtype=z.dtype)
+        return z.T @ z / max(len(z) - 1, 1) + ridge + torch.diag((z == 0).all(0).to(z.dtype) * LEAST_VARIANCE)
 
     def _gaussian(self) -> Gaussian:
         return Gaussian(mean=self.state["mean"], covariance=self.state["covariance"])

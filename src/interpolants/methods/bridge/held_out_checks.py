@@ -1,0 +1,132 @@
+"""Checks of a bridge on rows that its training has not seen: overfitting, a Gaussian fit, and not moving at all.
+
+The identities of :mod:`self_test` hold on training rows for a network that has learnt these by heart; only rows that it
+has not seen show that.
+"""
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from interpolants.dynamics.sample import sample
+from interpolants.foundations.types import take_rows
+from interpolants.framework.frames import constant_columns
+from interpolants.framework.self_checks import Check
+from interpolants.likelihood.log_prob import log_prob
+from interpolants.methods.bridge.held_out import as_coupled, examples_of
+from interpolants.methods.rivals.gaussian_fit import GaussianFit
+from interpolants.metrics.energy_distance import energy_distance
+
+if TYPE_CHECKING:
+    from interpolants.methods.bridge.examined import ExaminedBridge
+
+NAME = "held-out rows"
+# Most rows of a density and of an arrival; an exact divergence takes as many gradients as there are columns.
+_DENSITIES, _WIDE_DENSITIES, _ARRIVALS, _NARROW = 200, 64, 500, 40
+# Standard errors of a difference beyond which it counts; nats per column by which training rows may be likelier.
+_CLEAR, _GAP = 2.0, 0.1
+# Share of the distance without a move that may be left.
+_LEFT = 0.25
+
+
+def held_out_checks(bridge: "ExaminedBridge", seed: int) -> list[Check]:
+    """The verdicts of held-out rows, where they can be had.
+
+    Args:
+        bridge: A fitted bridge.
+        seed: Seed of all draws.
+    """
+    if bridge.held_out_rows is None:
+        told = (
+            "none were held out, so nothing shows whether it overfits; fit with held_out=0.1, or with held="
+        )
+        return [Check(NAME, "warn", 0.0, 1.0, told)]
+    checks = []
+    if not bridge.first_path.is_static and bridge.density0() is not None:
+        checks.append(_likelihood(bridge, seed))
+    if bridge.state["pool0"] is not None:
+        checks.append(_arrival(bridge, seed))
+    return checks
+
+
+def _likelihood(bridge: "ExaminedBridge", seed: int) -> Check:
+    """Log density of held-out rows beside that of training rows and under a Gaussian fit of the training rows."""
+    held, pool = bridge.held_out_rows, bridge.state["pool1"]
+    assert held is not None
+    rows = _DENSITIES if held.x1[0].numel() <= _NARROW else _WIDE_DENSITIES
+    ours = _log_prob(bridge, held.x1[:rows], take_rows(held.cond, slice(rows)), seed)
+    train = _log_prob(bridge, pool.x[:rows], take_rows(pool.cond, slice(rows)), seed)
+    gaussian = _gaussian(bridge, pool.x, held.x1[:rows])
+    behind = gaussian - ours
+    loses = bool(behind.mean() > _CLEAR * _error(behind)) or not bool(torch.isfinite(ours).all())
+    gap = float(train.mean() - ours.mean())
+    overfits = gap > _CLEAR * math.hypot(_error(train), _error(ours)) + _GAP * held.x1[0].numel()
+    figures = [float(x.mean()) for x in (ours, train, gaussian)]
+    told = _told(figures, loses, overfits)
+    return Check(
+        f"log density of {NAME}",
+        "fail" if loses else "warn" if overfits else "pass",
+        figures[0],
+        figures[2],
+        told,
+    )
+
+
+def _gaussian(bridge: "ExaminedBridge", train: Tensor, x: Tensor) -> Tensor:
+    """Log densities of rows in data units under a Gaussian fit, without constant columns."""
+    seen, asked = (bridge.frame.decode(rows.double()).flatten(1) for rows in (train, x))
+    varying = ~constant_columns(seen)
+    found: Tensor = GaussianFit().fit(x1=seen[:, varying]).log_prob(asked[:, varying])
+    return found
+
+
+def _told(figures: list[float], loses: bool, overfits: bool) -> str:
+    ours, train, gaussian = (f"{figure:.4g}" for figure in figures)
+    if loses:
+        told = f"a Gaussian fit is better on held-out rows: {gaussian} nats a row against {ours}"
+        return f"{told} (training rows {train}); take the Gaussian, get more rows, or a smaller net"
+    if overfits:
+        return f"overfitted: training rows have {train} nats a row, held-out rows {ours} (a Gaussian fit {gaussian})"
+    return f"held-out rows have {ours} nats a row, training rows {train}, held-out rows under a Gaussian fit {gaussian}"
+
+
+def _log_prob(bridge: "ExaminedBridge", x: Tensor, cond: Any, seed: int) -> Tensor:
+    """Log densities of rows in the network's units, in nats of data units."""
+    few = x[0].numel() <= _NARROW
+    how: dict[str, Any] = {"divergence": "exact"} if few else {"divergence": "hutchinson", "probes": 4}
+    options = {"method": "midpoint", "n_steps": 25, "seed": seed, "on_failure": "keep", **how}
+    found = log_prob(bridge.fields, x, bridge.density0(), cond=cond, **options).log_prob.double()
+    return found + bridge.frame.log_volume(bridge.frame.decode(x[:1].double()))
+
+
+def _arrival(bridge: "ExaminedBridge", seed: int) -> Check:
+    """Energy distance of moved starts to held-out ends, beside that of starts that are left where they are."""
+    rows = examples_of(bridge, _ARRIVALS, seed)
+    rows = rows if rows.cond is None else as_coupled(bridge, rows, seed)
+    n = min(len(rows.x0), len(rows.x1))
+    x0, x1 = (bridge.frame.encode(x).float() for x in (rows.x0, rows.x1))
+    cond = rows.cond.float() if rows.cond is not None and rows.cond.is_floating_point() else rows.cond
+    start = x0 if cond is None else x0[:n]
+    moved = sample(bridge.fields, start, cond=take_rows(cond, slice(n)), on_failure="keep").x
+    name = f"arrival of {NAME}"
+    if not bool(torch.isfinite(moved).all()):
+        return Check(name, "fail", math.nan, 0.0, "some moved rows are not finite")
+    there, still = (energy_distance(x, x1) for x in (moved, start))
+    told = f"energy distance to held-out rows {there.value:.3g} ± {there.error:.2g}, without a move {still.value:.3g}"
+    limit = max(_LEFT * still.value, _CLEAR * there.error)
+    if there.value <= limit:
+        return Check(name, "pass", there.value, limit, told)
+    if there.value < still.value:
+        return Check(name, "warn", there.value, limit, told)
+    return Check(name, "fail", there.value, limit, f"not moving is better: {told}; {remedy_of(bridge)}")
+
+
+def remedy_of(bridge: "ExaminedBridge") -> str:
+    """What to try where a transport arrives nowhere."""
+    return "take coupling='minibatch_ot', eps=0.5, or more rows"
+
+
+def _error(x: Tensor) -> float:
+    return float(x.std()) / math.sqrt(len(x))
