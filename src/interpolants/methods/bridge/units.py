@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from interpolants.data.instance_noise import InstanceNoise
 from interpolants.fields.protocol import QUANTITIES
 from interpolants.framework.frames import Frame, Standard, Varying, Whitened, constant_columns
 from interpolants.methods.bridge.held_out import AUTO, Ends
 from interpolants.methods.parts.columns import warn_about_columns
 from interpolants.paths.fitted import UnfittedPath
 from interpolants.paths.path import Path, SpatiallyLinearPath
+from interpolants.training.instance_noise import InstanceNoise
 
 if TYPE_CHECKING:
     from interpolants.methods.bridge.bridge_fit import BridgeFit
