@@ -24,6 +24,10 @@ PathName = Annotated[
         "--path", help="Path, e.g. linear; see: interpolants methods.", autocompletion=complete.path_ids
     ),
 ]
+More = Annotated[
+    int | None,
+    typer.Option("--more", min=1, metavar="STEPS", help="Train the run in this folder so many steps longer."),
+]
 Quick = Annotated[bool, typer.Option("--quick", help="The recipe's size of seconds.")]
 
 
@@ -38,6 +42,7 @@ def run(
     path: PathName = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     quick: Quick = False,
+    more: More = None,
     workers: Annotated[
         int, typer.Option("--workers", min=1, max=256, help="Processes for tasks and seeds.")
     ] = 1,
@@ -51,10 +56,12 @@ def run(
     interpolants run --config digits_demo --out runs/demo
     interpolants run --x0 a.npy --x1 b.csv --out runs/mine --steps 3000
     interpolants run --out runs/mine --resume
+    interpolants run --out runs/mine --more 5000
     """
     from interpolants.cli.recipe_runs import Asked, run_folder
 
-    asked = Asked(config, sets or [], {"x0": x0, "x1": x1, "cond": cond}, steps, path, quick)
+    resume = resume or more is not None
+    asked = Asked(config, sets or [], {"x0": x0, "x1": x1, "cond": cond}, steps, path, quick, more)
     folder = asked.folder(out, stored=resume)
     run_folder(folder, resume=resume, workers=workers, screen=screen_for(quiet or as_json), as_json=as_json)
 
@@ -74,6 +81,7 @@ def train(
     steps: Steps = None,
     path: PathName = None,
     quick: Quick = False,
+    more: More = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -83,6 +91,7 @@ def train(
     Example:
     interpolants train --config checkerboard --out runs/a
     interpolants train --resume runs/a
+    interpolants train --resume runs/a --more 5000
     """
     from interpolants.cli.recipe_runs import Asked, train_folder
 
@@ -93,9 +102,10 @@ def train(
         raise invalid(
             "train", "--resume and --out must name one folder", f"{resume} and {out}", "Drop --out."
         )
-    asked = Asked(config, sets or [], {"x0": x0, "x1": x1, "cond": cond}, steps, path, quick)
-    run = asked.folder(folder, stored=resume is not None)
-    train_folder(run, resume=resume is not None, screen=screen_for(quiet or as_json), as_json=as_json)
+    goes_on = resume is not None or more is not None
+    asked = Asked(config, sets or [], {"x0": x0, "x1": x1, "cond": cond}, steps, path, quick, more)
+    run = asked.folder(folder, stored=goes_on)
+    train_folder(run, resume=goes_on, screen=screen_for(quiet or as_json), as_json=as_json)
 
 
 def report(

@@ -27,6 +27,7 @@ class Asked:
         steps: Training steps.
         path: Id of a path.
         quick: The recipe's size of seconds.
+        more: Steps by which a run is trained longer.
     """
 
     config: str | None
@@ -35,6 +36,7 @@ class Asked:
     steps: int | None = None
     path: str | None = None
     quick: bool = False
+    more: int | None = None
 
     def folder(self, out: Path, *, stored: bool) -> "RecipeFolder":
         """The run folder with its recipe; of a run that goes on, the stored one with the changes.
@@ -45,6 +47,11 @@ class Asked:
         from interpolants.runs.models import CONFIG
         from interpolants.runs.recipe_files import RecipeFolder, changed_recipe
 
+        if self.more is not None:
+            if self.config is not None or any(self.files.values()) or self._changes:
+                remedy = "Name the folder and --more alone."
+                raise invalid("run", "--more goes on with a run as it is", "other settings", remedy)
+            return RecipeFolder.stored(out).longer(self.more)
         if self.config is None and stored and not any(self.files.values()):
             before = RecipeFolder.stored(out)
             if not self._changes:

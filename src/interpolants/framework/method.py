@@ -40,11 +40,24 @@ from interpolants.foundations.trees import MissingCode
 from interpolants.foundations.version import __version__
 from interpolants.framework.capabilities import capabilities_of
 from interpolants.framework.roles import Role, named, read, without_index
-from interpolants.framework.stages import Run, Watch, best_weights, thinned
+from interpolants.framework.stages import Ended, Run, Watch, best_weights, thinned
 
 _LEARNT = ("state", "given", "shapes", "about")
-_FIT_OPTIONS = ("held", "out", "resume", "progress", "watch", "validate", "callbacks")
+_FIT_OPTIONS = ("held", "out", "resume", "warm_start", "progress", "watch", "validate", "callbacks")
 MODEL = "model"
+
+
+@dataclasses.dataclass(frozen=True)
+class _Training:
+    """How the training of a fit ended, and a digest of its data."""
+
+    digest: str
+    ended: Mapping[str, Ended]
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any], ended: Mapping[str, Ended]) -> Self:
+        """Of a fit; nothing is read of the data where nothing can go on."""
+        return cls(trees.digest(dict(data)) if ended else "", ended)
 
 
 @dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
@@ -98,6 +111,8 @@ class Method:
         self.given: dict[str, Given] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.about: dict[str, Any] = {}
+        # What a longer training needs: of this process alone, and in no file.
+        self._training: _Training | None = None
         whole(type(self).__name__, "seed", self.seed, at_least=0)
         for f in settings_of(type(self)):
             value = getattr(self, f.name)
@@ -221,6 +236,7 @@ class Method:
         held: Mapping[str, Any] | None = None,
         out: str | Path | None = None,
         resume: bool = False,
+        warm_start: bool = False,
         progress: bool = False,
         settings: Mapping[str, Any] | None = None,
         watch: Watch | None = None,
@@ -233,6 +249,9 @@ class Method:
             held: Values of the same roles that must not be learnt from: to stop by, to choose by, or only to watch.
             out: Folder for checkpoints.
             resume: Go on from the checkpoints in ``out``; give the same data and settings.
+            warm_start: Train a fitted method longer, for ``steps`` more steps, on the data of its fit: weights, their
+                averages and optimizer go on. With a constant learning rate 1000 steps and 1000 more end with the bits
+                of 2000; a cosine schedule has ended, and begins anew.
             progress: Show progress bars.
             settings: Settings for this fit alone; None among them is as if not given.
             watch: Called as ``watch(stage, k, steps)`` after every step.
@@ -246,18 +265,46 @@ class Method:
         if held is not None:
             asked = named(roles, (), held, f"{who} (held)")
             run.held = read(roles, asked, f"{who} (held)", before=given, source=source)[0]
+        if warm_start:
+            run.before = self._trained_on(data, who)
+        run.ended = {}
         changed = {name: value for name, value in (settings or {}).items() if value is not None}
         learner = self.clone().set_params(**changed)
         learner.given, learner.shapes = without_index(given), _shapes(data)
         with run.locked(who):
             run.open({**learner.identity(), "data": data, "held": dict(run.held)})
             state = learner.learn(data, run)
+        training = _Training.of(data, run.can_go_on())
         about = {"history": thinned(run.history), "settings": changed, "parents": _parents(data)}
         if run.validation:
             about["validation"] = run.validation
-        return self.take_over(
-            {"state": state, "given": learner.given, "shapes": learner.shapes, "about": about}
-        )
+        self.take_over({"state": state, "given": learner.given, "shapes": learner.shapes, "about": about})
+        self._training = training
+        return self
+
+    def forget_training(self) -> Self:
+        """Free what ``warm_start`` needs: weights, averages and the state of the optimizer."""
+        self._training = None
+        return self
+
+    def _trained_on(self, data: Mapping[str, Any], who: str) -> Mapping[str, Ended]:
+        """The training to go on with.
+
+        Raises:
+            InvalidInputError: If there is none, or it was on other data: its units would be others.
+        """
+        if self._training is None or not self._training.ended:
+            remedy = (
+                "Fit it anew with more steps. A run goes on by: interpolants train --resume RUN --more STEPS."
+            )
+            found = (
+                "a method of several stages" if self._training else "one that was not fitted in this process"
+            )
+            raise invalid(who, f"warm_start needs a {self.noun} of one training, fitted here", found, remedy)
+        if trees.digest(dict(data)) != self._training.digest:
+            remedy = "Pass the data of the fit again, or fit without warm_start."
+            raise invalid(who, "warm_start must go on with the same data", "other data", remedy)
+        return self._training.ended
 
     def read_like_fit(self, what: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """Values of roles in canonical form, checked as those of the fit were; None for what is not given.
@@ -309,7 +356,12 @@ class Method:
         """Become what was learnt elsewhere."""
         for name in _LEARNT:
             setattr(self, name, learnt[name])
+        self._training = None
         return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickles are for answers in other processes: what a longer training needs stays here."""
+        return {**vars(self), "_training": None}
 
     # --- capabilities
 

@@ -13,10 +13,11 @@ times and no dates.
 """
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,6 +31,7 @@ from interpolants.foundations.links import refuse_links
 from interpolants.foundations.randomness import generator, key
 from interpolants.foundations.storage import write_text
 from interpolants.foundations.trees import Tree
+from interpolants.training.checkpoint import Checkpoint
 from interpolants.training.engine import FitResult
 from interpolants.training.engine import fit as train
 from interpolants.training.interrupt import Interrupt
@@ -72,6 +74,27 @@ class Fittable(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Ended:
+    """A training that has ended, and can be gone on with.
+
+    Attributes:
+        checkpoint: Weights, averages and state of the optimizer.
+        history: Its logged rows.
+        validation: The rows of its validations.
+    """
+
+    checkpoint: Checkpoint
+    history: tuple[dict[str, Any], ...]
+    validation: tuple[dict[str, Any], ...] = ()
+
+    def settings(self, asked: TrainSettings) -> TrainSettings:
+        """Settings for as many steps more as are asked for."""
+        then = self.checkpoint.state["settings"]
+        so_far = {"steps": then["steps"], "restarts": tuple(then["restarts"])}
+        return asked.model_copy(update=so_far).longer(asked.steps)
+
+
 @dataclass
 class Run:
     """Where a fit is: its seed, its folder, what it logged so far.
@@ -87,6 +110,8 @@ class Run:
         options: Further arguments of :func:`interpolants.training.fit` for every gradient stage, such as ``callbacks``.
         history: Logged rows by stage, without times.
         validation: Of each gradient stage that was validated: its rows, the best of them, and how the training ended.
+        before: Trainings by stage from which this fit goes on; empty for one that begins.
+        ended: Trainings by stage that another fit can go on from; None to keep none.
     """
 
     seed: int
@@ -99,6 +124,8 @@ class Run:
     options: Mapping[str, Any] = field(default_factory=dict)
     history: dict[str, Rows] = field(default_factory=dict)
     validation: dict[str, Tree] = field(default_factory=dict)
+    before: Mapping[str, "Ended"] = field(default_factory=dict)
+    ended: "dict[str, Ended] | None" = None
 
     def __post_init__(self) -> None:
         if self.resume and self.out is None:
@@ -138,6 +165,10 @@ class Run:
     def generator(self, stage: str, k: int = 0) -> Generator:
         """Randomness of one step of one stage."""
         return generator(self.seed, "stage", stage, k)
+
+    def can_go_on(self) -> "dict[str, Ended]":
+        """The training that another fit can go on with: there is one if it was the only stage."""
+        return dict(self.ended or {}) if len(self._names) == 1 else {}
 
     # --- kinds of stages
 
@@ -239,6 +270,9 @@ class Run:
         Raises:
             InterruptedFitError: If a signal stopped the training.
         """
+        before = self.before.get(stage)
+        if before is not None:
+            settings = before.settings(settings)
         folder = self._claim(stage, settings.steps)
         mixed = settings.model_copy(update={"seed": key(settings.seed, "stage training", stage) >> 23})
         given = {**self.options, **options}
@@ -256,16 +290,24 @@ class Run:
                 resume=folder is not None,
                 callbacks=calls,
                 progress=self.progress,
+                after=None if before is None else before.checkpoint,
+                keep_end=self.ended is not None,
                 **given,
             )
         except TrainingInterrupted as stopped:
             told = _stopped(stage, stopped.result.steps)
             raise InterruptedFitError(told, stopped.result.signal or 2) from stopped
-        self.history[stage] = result.history
+        earlier = () if before is None else before.history
+        first = result.history[0]["step"] if result.history else math.inf
+        self.history[stage] = [*(row for row in earlier if row["step"] < first), *result.history]
         if result.validation:
+            rows = [*(() if before is None else before.validation), *result.validation]
+            result = replace(result, validation=rows)
             self.validation[stage] = _validation(result, mixed)
             tell(stage, best_weights(self.validation[stage]), shown=self.progress)
-        return result
+        if self.ended is not None and result.end is not None:
+            self.ended[stage] = Ended(result.end, tuple(self.history[stage]), tuple(result.validation))
+        return replace(result, history=self.history[stage], end=None)
 
     def fit(self, stage: str, template: Any, /, **roles: Any) -> Any:
         """A method inside: the template is cloned, gets a seed of its own, and is fitted as a stage."""
@@ -273,9 +315,10 @@ class Run:
         seed = key(self.seed, "stage method", stage, template.seed) >> 32
         watch = None if self.watch is None else self._inner_watch(stage)
         inner = template.clone().set_params(seed=seed)
-        return inner.fit_roles(
+        fitted = inner.fit_roles(
             roles, out=folder, resume=folder is not None, progress=self.progress, watch=watch
         )
+        return fitted.forget_training()
 
     def _inner_watch(self, stage: str) -> Watch:
         return lambda inner, k, steps: self._tell(f"{stage}/{inner}", k, steps)
@@ -287,12 +330,27 @@ class Run:
         if stage in self._names:
             raise invalid("learn", "every stage must have a name of its own", repr(stage))
         self._names.add(stage)
+        self._check_longer(stage, steps)
         if self.out is None:
             return None
         if steps is not None:
             (self.out / stage).mkdir(parents=True, exist_ok=True)
             write_text(self.out / stage / PLAN, json.dumps({"steps": steps}))
         return self.out / stage
+
+    def _check_longer(self, stage: str, steps: int | None) -> None:
+        """Refuse more steps of a stage from which later ones were made: these would not be those of a longer fit."""
+        plan = None if self.out is None else self.out / stage / PLAN
+        if self.out is None or steps is None or plan is None or not plan.is_file():
+            return
+        if steps <= int(json.loads(plan.read_text("utf-8"))["steps"]):
+            return
+        mine = {IDENTITY, *(name.partition("/")[0] for name in self._names)}
+        if later := sorted(
+            entry.name for entry in self.out.iterdir() if entry.is_dir() and entry.name not in mine
+        ):
+            rule = f"more steps may be made of the last stage alone, and {later[0]!r} follows {stage!r}"
+            raise invalid("fit", rule, steps, "Fit it anew with more steps, in another folder.")
 
     def _latest(self, stage: str) -> tuple[int, Tree, Rows]:
         folders = [] if self.out is None else sorted((self.out / stage).glob("step-*"))

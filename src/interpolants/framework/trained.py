@@ -26,6 +26,7 @@ class Trained(Method):
         weight_decay: Decay of the weights.
         groups: Groups of parameters with settings of their own, by the name of a module.
         schedule: Schedule of the learning rate.
+        restarts: Steps after which the cosine schedule begins anew, as in a run that was trained longer.
         gamma: Factor of the step schedule.
         every: Steps between two reductions of the step schedule.
         warmup: Steps of linear growth of the learning rate.
@@ -59,6 +60,7 @@ class Trained(Method):
     weight_decay: float = 0.0
     groups: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     schedule: str = "cosine"
+    restarts: tuple[int, ...] = ()
     gamma: float = 0.1
     every: int = 1000
     warmup: int = 50
@@ -79,11 +81,18 @@ class Trained(Method):
         self.training()
 
     def identity(self) -> dict[str, Any]:
-        """What makes two fits the same; without a schedule that ends, a run may be extended by more steps."""
+        """What makes two fits the same; a run may be extended by more steps, or where its schedule ends, more legs."""
         fixed = super().identity()
         if self.schedule != "cosine":
             del fixed["steps"]
+        elif self.restarts:
+            fixed["steps"] = self.restarts[0]
         return fixed
+
+    def longer(self, more: int) -> dict[str, Any]:
+        """The settings of this fit with more steps; a schedule that ends begins anew."""
+        now = self.training().longer(more)
+        return {"steps": now.steps, "restarts": list(now.restarts)}
 
     def training_params(self) -> dict[str, Any]:
         """The settings of the gradient loop, as settings of this method."""

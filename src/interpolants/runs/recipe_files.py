@@ -15,12 +15,16 @@ from interpolants.foundations.storage import read_document, write_text
 from interpolants.framework.experiment import CELLS, GATHERED, RESULTS
 from interpolants.framework.method import MODEL
 from interpolants.framework.scores import Answered
+from interpolants.framework.stages import IDENTITY, PLAN
+from interpolants.framework.trained import Trained
 from interpolants.runs.models import CONFIG, no_run
 from interpolants.runs.overrides import apply, plain
-from interpolants.runs.recipe import TASK_PARTS, Recipe, make_recipe, quickened
-from interpolants.runs.recipe_run import run_recipe, train_recipe
+from interpolants.runs.recipe import TASK_PARTS, Recipe, TaskTables, make_method, make_recipe, quickened
+from interpolants.runs.recipe_run import TRAIN, run_recipe, train_recipe
 from interpolants.runs.settings_files import find_config, read_settings
 
+# What a longer training changes of the settings of a method.
+_LONGER = ("steps", "restarts")
 # What says how a run is judged; changing it does not change what was learnt.
 _LATER = ("title", "ask", "claim", "probe")
 
@@ -60,10 +64,12 @@ class RecipeFolder:
     Attributes:
         out: The folder.
         recipe: The recipe.
+        goes_on: Whether it is that of the run there with more steps of training.
     """
 
     out: Path
     recipe: Recipe
+    goes_on: bool = False
 
     @classmethod
     def stored(cls, out: Path) -> "RecipeFolder":
@@ -84,6 +90,28 @@ class RecipeFolder:
         if not isinstance(tables, dict):
             raise invalid("run", f"{file} must hold a table of settings", type(tables).__name__)
         return cls(out, make_recipe(tables, str(file)))
+
+    def longer(self, more: int) -> "RecipeFolder":
+        """The run with so many more steps of training in every task; its models and answers are made anew.
+
+        Raises:
+            InvalidInputError: If a method has no training, or one of several stages.
+        """
+        tables = tables_of(self.recipe)
+        for task in tables["tasks"]:
+            method = make_method(TaskTables(**task), self.recipe.seed)
+            if not isinstance(method, Trained):
+                rule = "--more is for methods that are trained by steps"
+                raise invalid("train", rule, str(task["method"]["kind"]))
+            task["method"] |= {name: value for name, value in method.longer(more).items() if value}
+        for work in self.out.glob(f"work/*/{TRAIN}"):
+            stages = sorted(
+                entry.name for entry in work.iterdir() if entry.is_dir() and entry.name != IDENTITY
+            )
+            if len(stages) != 1 or not (work / stages[0] / PLAN).is_file():
+                rule, remedy = "a fit of one training can be trained longer", "Run it anew with more steps."
+                raise invalid("train", rule, f"the stages {', '.join(stages)} in {work}", remedy)
+        return RecipeFolder(self.out, make_recipe(tables, str(self.out)), goes_on=True)
 
     def open(self, *, resume: bool) -> bool:
         """Make the folder, or take up the run in it; whether it was taken up. Nothing of another run is replaced.
@@ -106,14 +134,24 @@ class RecipeFolder:
         if before == self.recipe:
             return True
         self._check_learnt(before)
+        if self.goes_on:  # what was trained is in the folders of the fits
+            for name in (MODEL, "rivals"):
+                for old in self.out.glob(f"work/*/{name}"):
+                    shutil.rmtree(old)
         for name in (RESULTS, GATHERED, CELLS):  # models stay: only the questions have changed
             shutil.rmtree(self.out / name, ignore_errors=True)
         self._keep()
         return True
 
     def _check_learnt(self, before: Recipe) -> None:
+        """Refuse settings by which another model would be learnt."""
         then, now = (_flat(_without(asdict(recipe))) for recipe in (before, self.recipe))
-        changed = [key for key in sorted(then.keys() | now.keys()) if then.get(key) != now.get(key)]
+        free = _LONGER if self.goes_on else ()
+        changed = [
+            key
+            for key in sorted(then.keys() | now.keys())
+            if then.get(key) != now.get(key) and key.split(".")[3:4] not in [[name] for name in free]
+        ]
         if changed:
             shown = "; ".join(f"{key} {then.get(key)!r} -> {now.get(key)!r}" for key in changed[:4])
             remedy = "Choose another folder, or leave the settings as they were."

@@ -53,6 +53,10 @@ class BestWeights:
         found = {} if self.best is None else {"step": self.best.step, "value": self.best.value}
         return {**found, "since": self.since}
 
+    def go_on(self) -> None:
+        """Count anew: the run is trained longer, whatever patience said."""
+        self.since = 0
+
     def restore(self, state: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
         """Go on from a checkpoint."""
         self.since = int(state.get("since", 0))

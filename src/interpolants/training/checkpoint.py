@@ -3,7 +3,7 @@
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,11 @@ class Checkpoint:
             shutil.rmtree(dying, ignore_errors=True)
         return path
 
+    def copied(self) -> "Checkpoint":
+        """The same with tensors of its own: those of a run change."""
+        parts = {f.name: _copied(getattr(self, f.name)) for f in fields(self)}
+        return Checkpoint(**parts)
+
     @classmethod
     def load(cls, path: str | Path) -> "Checkpoint":
         """Read one checkpoint folder; every file is checked against its manifest."""
@@ -77,6 +82,12 @@ class Checkpoint:
             except InterpolantsError as error:
                 passed[path] = str(error)
         return None, passed
+
+
+def _copied(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    return {name: part.clone() if isinstance(part, Tensor) else part for name, part in value.items()}
 
 
 def prepare(root: Path) -> None:

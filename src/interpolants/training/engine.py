@@ -13,6 +13,7 @@ number of processes adds in another order and draws other noise: the same statis
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.folder_lock import locked
 from interpolants.training.aggregates import Aggregate
+from interpolants.training.checkpoint import Checkpoint
 from interpolants.training.interrupt import Interrupt
 from interpolants.training.logging import Row
 from interpolants.training.losses import Batches, Loss, sum_of_means
@@ -53,6 +55,8 @@ def fit(
     progress: bool = True,
     aggregate: Aggregate = sum_of_means,
     group_of: GroupOf | None = None,
+    after: Checkpoint | None = None,
+    keep_end: bool = False,
 ) -> FitResult:
     """Minimise ``E aggregate(loss(modules, batch))`` over the parameters of ``modules``, in place.
 
@@ -87,6 +91,8 @@ def fit(
             with its settings is part of what a resumed run must share.
         group_of: ``group_of(name, parameter)`` -> key of ``settings.groups``, or None for the rest; by name if left
             out.
+        after: Train longer from here: ``end`` of another run's result. ``settings.steps`` counts its steps too.
+        keep_end: Keep in the result what is needed to train longer: weights, averages, state of the optimizer.
 
     Returns:
         The result. ``modules`` holds the last weights, not the average; with ``keep_best`` the best weights, as they
@@ -113,11 +119,13 @@ def fit(
             stack.enter_context(locked("fit", out))
         folder = RunFolder(Path(out) if out else None, run)
         folder.open(resume=resume)
+        if after is not None and run.step < after.step:
+            run.restore(after, Path("the earlier run"))
         interrupt = stack.enter_context(Interrupt())
         bar = ProgressBar(run.step, settings.steps, shown=progress and run.world.leads)
         stack.callback(bar.close)
         loop = _Loop(run, Stepper(run, loss, batches), folder, validate, callbacks, interrupt, bar)
-        result = loop.go()
+        result = loop.go(keep_end=keep_end)
     if result.stopped == "interrupted":
         raise TrainingInterrupted(result)
     return result
@@ -140,7 +148,7 @@ class _Loop:
         self.validate, self.callbacks, self.interrupt, self.bar = validate, callbacks, interrupt, bar
         self.seconds = folder.seconds
 
-    def go(self) -> FitResult:
+    def go(self, *, keep_end: bool = False) -> FitResult:
         """Step until the run ends, for one reason or another."""
         begun, saved = time.perf_counter(), self.run.step
         stopped: Ending | None = self._given_up()
@@ -159,7 +167,8 @@ class _Loop:
         if saved != self.run.step:
             self.stepper.check(self.folder.checkpoint)
             self._save()
-        return self._result(stopped or "finished")
+        end = self.run.checkpoint().copied() if keep_end else None
+        return replace(self._result(stopped or "finished"), end=end)
 
     def _between(self, done: Done, *, last: bool, stop: bool) -> tuple[Ending | None, bool]:
         """What is due after a step but for the checkpoint: why the run ends, and whether to save."""

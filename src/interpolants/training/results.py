@@ -8,6 +8,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
+from interpolants.training.checkpoint import Checkpoint
 from interpolants.training.logging import Row
 from interpolants.training.losses import Losses
 
@@ -67,6 +68,7 @@ class FitResult:
         best: The best weights, with ``keep_best``.
         weights: Which weights ``modules`` holds: ``"last"``, or ``"best"``.
         last: The last weights and buffers by name, where ``modules`` holds the best.
+        end: From what the run can be trained longer, if it was kept.
     """
 
     steps: int
@@ -81,6 +83,7 @@ class FitResult:
     best: Best | None = None
     weights: Literal["last", "best"] = "last"
     last: dict[str, Tensor] | None = None
+    end: Checkpoint | None = None
 
 
 class TrainingInterrupted(KeyboardInterrupt):

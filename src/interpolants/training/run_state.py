@@ -127,6 +127,8 @@ class RunState:
         if self.best:
             weights = {key: value.to(self.device) for key, value in stored.best.items()}
             self.best.restore(stored.state.get("best", {}), weights)
+            if self.settings.steps > stored.state["settings"]["steps"]:
+                self.best.go_on()
         self.step = stored.step
 
     def _identity(self) -> dict[str, Any]:
@@ -146,14 +148,17 @@ class RunState:
             **known,
         }
         self.about = {**known, **self.about}
-        changed = [name for name in now if name not in self._free() and now[name] != then.get(name)]
+        ends = (*then["restarts"], then["steps"])
+        longer = {"steps", "restarts"} if self.settings.legs[: len(ends)] == ends else set()
+        free = self._free() | longer
+        changed = [name for name in now if name not in free and now[name] != then.get(name)]
         if changed:
             shown = ", ".join(f"{name} {then.get(name)!r} -> {now[name]!r}" for name in changed)
             remedy = "To continue with other settings, load the weights and start a new run."
             raise invalid("fit", "resume=True must keep the settings of the run", shown, remedy)
 
     def _free(self) -> set[str]:
-        decides = {"steps"} if self.settings.schedule == "cosine" else set()
+        decides = {"steps", "restarts"} if self.settings.schedule == "cosine" else set()
         return FREE - decides - ({"validate_every"} if self.settings.keep_best else set())
 
 

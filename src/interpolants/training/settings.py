@@ -12,6 +12,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 # These may change between a run and its continuation; all others would make it another run.
 FREE = {
     "steps",
+    "restarts",
     "checkpoint_every",
     "keep",
     "log_every",
@@ -57,6 +58,8 @@ class TrainSettings(BaseModel):
             ``fit(group_of=...)`` the keys are free names.
         schedule: Learning rate over the run: ``"constant"``, ``"cosine"`` (to zero at the last step) or
             ``"step"`` (times ``gamma`` after each ``every`` steps).
+        restarts: Steps after which the cosine schedule begins anew, increasing; each leg ends at zero. A run that was
+            trained longer has them.
         gamma: Factor of the step schedule.
         every: Steps between two reductions of the step schedule.
         warmup: Steps of linear growth of the learning rate, before the schedule.
@@ -88,6 +91,7 @@ class TrainSettings(BaseModel):
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     groups: dict[str, GroupSettings] = Field(default_factory=dict)
     schedule: Literal["constant", "cosine", "step"] = "constant"
+    restarts: tuple[PositiveCount, ...] = ()
     gamma: Positive = 0.1
     every: PositiveCount = 1000
     warmup: Count = 0
@@ -110,6 +114,19 @@ class TrainSettings(BaseModel):
             raise ValueError(f"momentum is for sgd and rmsprop; {self.optimizer} has betas")
         if self.nesterov and not (self.optimizer == "sgd" and self.momentum):
             raise ValueError("nesterov needs optimizer='sgd' and momentum > 0")
+        ends = (*self.restarts, self.steps)
+        if self.restarts and (self.schedule != "cosine" or list(ends) != sorted(set(ends))):
+            raise ValueError("restarts are for schedule='cosine', and must increase and lie below steps")
         if self.patience is not None and self.keep_best is None:
             raise ValueError("patience needs keep_best, the number that is to become better")
         return self
+
+    @property
+    def legs(self) -> tuple[int, ...]:
+        """The steps at which the legs of the cosine schedule end, the last at the end of the run."""
+        return (*self.restarts, self.steps)
+
+    def longer(self, more: int) -> Self:
+        """The same for so many more steps; a cosine schedule, which has ended, begins anew."""
+        restarts = self.legs if self.schedule == "cosine" else ()
+        return self.model_copy(update={"steps": self.steps + more, "restarts": restarts})
