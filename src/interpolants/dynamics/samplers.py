@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from interpolants.dynamics.gamma_rates import GammaRates
 from interpolants.dynamics.noise import NoiseTable
 from interpolants.dynamics.transitions import NOISY, TRANSITIONS, Move, make_moves
 from interpolants.fields.protocol import Combined, Fields, weighted_sum
@@ -39,6 +40,8 @@ _ODE, _SDE = "midpoint", "stochastic_heun"
 # With noise, the short names mean the matching SDE scheme.
 _WITH_NOISE = {"euler": "euler_maruyama", "heun": "stochastic_heun"}
 Velocity = Callable[[Tensor, Tensor], Tensor]
+# The velocity in two parts: what the path's ends do, and what is to be multiplied by the rate of gamma.
+_APART = ("mean_rate", "noise")
 
 
 class Arrival(NamedTuple):
@@ -89,7 +92,18 @@ class Sampler(ABC):
 
     @cached_property
     def _flow(self) -> Combined:
-        return self.fields.combined(("velocity",), lambda t: (1.0,), self.ticks)
+        rates = self._gamma_rates
+        if rates is None:
+            return self.fields.combined(("velocity",), lambda t: (1.0,), self.ticks)
+        return self.fields.combined(_APART, lambda t: (1.0, rates.at(t)), self.ticks)
+
+    @cached_property
+    def _gamma_rates(self) -> GammaRates | None:
+        """For steps that take the increment of gamma itself, where the fields allow it and steps are fixed."""
+        path, fixed = self.fields.path, bool(self.ticks)
+        if path is None or not (fixed and self.fields.knows_latent_apart):
+            return None
+        return GammaRates(path, self.method, self.grid)
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the functions that are worked out on the first use: no other process can be handed those."""
@@ -240,6 +254,11 @@ class SdeSampler(_Driven):
             def weights(t: Tensor) -> tuple[float, Tensor]:
                 return 1.0, sign * table.weight(t, of_score=by_score)
 
+            rates = self._gamma_rates
+            if rates is not None and name == "noise":
+                return fields.combined(
+                    _APART, lambda t: (1.0, rates.at(t) + weights(t)[1].double()), self.ticks
+                )
             return fields.combined(("velocity", name), weights, self.ticks)
 
         assert isinstance(base, Gaussian)  # else the score is learnt, and by_score

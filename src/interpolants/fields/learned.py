@@ -12,7 +12,7 @@ from interpolants.fields.conversions import At, Rule, explain, fold, plan
 from interpolants.fields.protocol import QUANTITIES, Combined, Fields, Weights, weighted_sum
 from interpolants.foundations.calls import takes_third
 from interpolants.foundations.checks import number, one_of
-from interpolants.foundations.clock import known_number, number_of
+from interpolants.foundations.clock import known_number, known_place, number_of
 from interpolants.foundations.derivatives import gradient
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.inner_nets import with_inner_net
@@ -21,6 +21,7 @@ from interpolants.paths.path import Path, SpatiallyLinearPath
 
 # A sum over the state and what was learnt: the weight of the state, and those of the quantities needed.
 _Terms = tuple[float, list[tuple[str, float]]]
+_Key = tuple[float | None, int | None]
 
 
 class LearnedFields(Fields):
@@ -139,6 +140,14 @@ class LearnedFields(Fields):
         found._log_density = None if self._log_density is None else _through(self._log_density, change)
         return found
 
+    @cached_property
+    def knows_latent_apart(self) -> bool:
+        """Whether the noise was learnt, and beside it the mean rate where that is not zero."""
+        path = self.path
+        if path is None or path.is_one_sided or path.envelope.is_zero or path.basis is not None:
+            return False
+        return "noise" in self.known and ("mean_rate" in self.known or path.is_static)
+
     def closer(self, margin: float) -> "LearnedFields":
         """The same fields with a smaller margin, where it was left to the path and no network is steep there."""
         if margin >= self.margin or self._is_steep or not self._may_go_closer:
@@ -193,7 +202,7 @@ class LearnedFields(Fields):
         table = self._table(tuple(names), weights, times) if times else {}
 
         def sum_at(x: Tensor, t: Tensor, cond: Condition) -> Tensor:
-            found = table.get(known_number(t))
+            found = table.get((known_number(t), known_place(t)))
             if found is None:
                 return self.combine(x, t, [*zip(names, weights(t), strict=True)], cond)
             own, terms = found
@@ -203,10 +212,8 @@ class LearnedFields(Fields):
 
         return sum_at
 
-    def _table(
-        self, names: tuple[str, ...], weights: Weights, times: Sequence[Tensor]
-    ) -> dict[float | None, _Terms]:
-        """By the number of a time, the sum as one over the state and what was learnt; worked out for all at once.
+    def _table(self, names: tuple[str, ...], weights: Weights, times: Sequence[Tensor]) -> dict[_Key, _Terms]:
+        """By the number and place of a time, the sum as one over the state and what was learnt; all at once.
 
         Between two evaluations of a network the same work takes ten times as long: every cache is cold there.
         """
@@ -219,11 +226,13 @@ class LearnedFields(Fields):
         total = torch.zeros(len(t), 1 + len(self.known), dtype=torch.float64)
         for name, weight in zip(names, weights(t), strict=True):
             total += rows[name] * torch.as_tensor(weight, dtype=torch.float64).reshape(-1, 1)
-        numbers = zip(t.tolist(), total.tolist(), total.isfinite().all(1).tolist(), strict=True)
-        found: dict[float | None, _Terms] = {}
-        for time, (own, *sums), whole in numbers:
+        keys = [(time, known_place(tick)) for time, tick in zip(t.tolist(), times, strict=True)]
+        found: dict[_Key, _Terms] = {}
+        for key, (own, *sums), whole in zip(
+            keys, total.tolist(), total.isfinite().all(1).tolist(), strict=True
+        ):
             if whole:
-                found[time] = own, [pair for pair in zip(self.known, sums, strict=True) if pair[0] in needed]
+                found[key] = own, [pair for pair in zip(self.known, sums, strict=True) if pair[0] in needed]
         return found
 
     def _exact(self, x: Tensor, t: Tensor, quantity: str, cond: Condition) -> Tensor:

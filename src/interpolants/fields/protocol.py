@@ -101,6 +101,14 @@ class Fields(ABC):
         return torch.ones(len(times), dtype=torch.float64)
 
     @property
+    def knows_latent_apart(self) -> bool:
+        """Whether mean rate and mean noise are known apart, so that a step may take the increment of gamma itself.
+
+        Samplers with fixed steps then ask for these two and not for the velocity.
+        """
+        return False
+
+    @property
     def has_score(self) -> bool:
         """Whether SDEs can be run."""
         return self.provides("score")
@@ -125,8 +133,8 @@ class Fields(ABC):
 
         Args:
             names: The quantities.
-            weights: Times, 0-d or ``(n,)`` -> one weight per quantity, a number or of the shape of the times; on a path
-                with a basis there may be one per time and coordinate.
+            weights: One time, 0-d, or all of ``times`` in their order, ``(n,)`` -> one weight per quantity, a number or
+                of the shape of the times; on a path with a basis there may be one per time and coordinate.
             times: Times that will be asked for, from ``clock``: what depends on time alone may be worked out now.
 
         Returns:

@@ -13,7 +13,7 @@ from torch.autograd import forward_ad
 
 from interpolants.foundations.ops import time_dtype
 
-_NUMBER = "_number_of_this_time"
+_NUMBER, _PLACE = "_number_of_this_time", "_place_of_this_time"
 
 
 def clock(times: npt.NDArray[np.float64], x: Tensor) -> list[Tensor]:
@@ -35,6 +35,19 @@ def known_number(t: Tensor) -> float | None:
     """The number of a time that :func:`clock` made; None for any other."""
     number: float | None = t.__dict__.get(_NUMBER)
     return number
+
+
+def mark_places(ticks: list[Tensor]) -> list[Tensor]:
+    """The same times, each of which knows its place in the list: a solver may ask for one time at two stages."""
+    for place, tick in enumerate(ticks):
+        tick.__dict__[_PLACE] = place
+    return ticks
+
+
+def known_place(t: Tensor) -> int | None:
+    """The place of a time among those that a solver asks for; None for any other."""
+    place: int | None = t.__dict__.get(_PLACE)
+    return place
 
 
 def is_number(t: Tensor) -> bool:

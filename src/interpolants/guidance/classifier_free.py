@@ -74,6 +74,11 @@ class ClassifierFree(WrappedFields):
         self.strength: Strength = strength if callable(strength) else float(strength)
         self.interval = (float(first), float(last))
 
+    @property
+    def knows_latent_apart(self) -> bool:
+        """As the inner fields: mean rate and noise are guided alike."""
+        return self.inner.knows_latent_apart
+
     def evaluate(
         self, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition = None
     ) -> dict[str, Tensor]:

@@ -24,6 +24,7 @@ class EulerMaruyama(SdeSolver):
     strong_order: ClassVar[float] = 1.0
     weak_order: ClassVar[float] = 1.0
     c: ClassVar[tuple[float, ...]] = (0.0,)
+    b: ClassVar[tuple[float, ...]] = (1.0,)
 
     def step(
         self,

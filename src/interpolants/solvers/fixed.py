@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from interpolants.foundations.brownian import check_grid
-from interpolants.foundations.clock import clock
+from interpolants.foundations.clock import clock, mark_places
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import time_dtype
 from interpolants.solvers.tableau import RungeKutta, Tableau, Terms
@@ -159,12 +159,12 @@ def combine(x: Tensor, slopes: list[Tensor], terms: Terms, h: float) -> Tensor:
 
 
 def stage_clock(grid: npt.NDArray[np.float64], c: tuple[float, ...], x: Tensor) -> list[list[Tensor]]:
-    """Times of all stages as 0-d tensors, computed in float64; one more row for the end of the grid."""
+    """Times of all stages as 0-d tensors that know their places, made in float64; one more row for the grid's end."""
     steps = np.diff(grid, append=grid[-1])
     stages = grid[:, None] + steps[:, None] * np.array(c)
     # t + h may miss the next grid point by a rounding, and the end of the interval with it.
     stages[:-1, np.array(c) == 1.0] = grid[1:, None]
-    ticks, width = clock(stages.reshape(-1), x), len(c)
+    ticks, width = mark_places(clock(stages.reshape(-1), x)), len(c)
     return [ticks[at : at + width] for at in range(0, len(ticks), width)]
 
 

@@ -32,12 +32,14 @@ class SdeSolver(ABC):
         ito: The equation solved is the Ito equation. With additive noise Ito and Stratonovich agree.
         levy_area: Whether a step needs the space-time Levy area of the noise.
         c: Stage times in units of the step.
+        b: Weights of the stages' drifts in the step.
     """
 
     name: ClassVar[str]
     strong_order: ClassVar[float]
     weak_order: ClassVar[float]
     c: ClassVar[tuple[float, ...]]
+    b: ClassVar[tuple[float, ...]]
     ito: ClassVar[bool] = True
     levy_area: ClassVar[bool] = False
     kind: ClassVar[str] = "sde"

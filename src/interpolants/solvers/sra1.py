@@ -28,6 +28,7 @@ class SRA1(SdeSolver):
     strong_order: ClassVar[float] = 1.5
     weak_order: ClassVar[float] = 2.0
     c: ClassVar[tuple[float, ...]] = (0.0, 0.75)
+    b: ClassVar[tuple[float, ...]] = (1 / 3, 2 / 3)
     levy_area: ClassVar[bool] = True
 
     def step(

@@ -28,6 +28,7 @@ class StochasticHeun(SdeSolver):
     strong_order: ClassVar[float] = 1.0
     weak_order: ClassVar[float] = 2.0
     c: ClassVar[tuple[float, ...]] = (0.0, 1.0)
+    b: ClassVar[tuple[float, ...]] = (0.5, 0.5)
 
     def step(
         self,
