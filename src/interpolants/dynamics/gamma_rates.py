@@ -109,4 +109,5 @@ def _slope(nodes: _Numbers, through: npt.NDArray[np.bool_], c: float) -> _Number
 
 def _difference(nodes: _Numbers, start: float, stop: float) -> _Numbers:
     """Weights of values at the nodes in the mean rate between two of them."""
-    return ((nodes == stop) * 1.0 - (nodes == start)) / (stop - start)
+    found: _Numbers = ((nodes == stop) * 1.0 - (nodes == start)) / (stop - start)
+    return found
