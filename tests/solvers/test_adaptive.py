@@ -128,9 +128,21 @@ def test_rows_are_padded_and_told_to_whom_they_belong():
 
     batch = mixed_batch(30)
     integrate_adaptive(f, batch, 0.0, 1.0, Dopri5(), pad=24, on_lanes=told.append)
-    assert sizes[0] == 30
-    assert min(sizes) == sizes[-1] == 24
+    assert sizes[0] == 48
+    assert set(sizes) == {24, 48}
     assert (told[-1] == 0).all()
+
+
+def test_samples_keep_their_lanes_in_a_batch_of_one_block():
+    places = []
+
+    def note(row):
+        for lane, sample in enumerate(row.tolist()):
+            places.append((sample, lane))
+
+    integrate_adaptive(oscillators, mixed_batch(24), 0.0, 1.0, Dopri5(), pad=24, on_lanes=note)
+    assert {(sample, lane) for sample, lane in places if sample} >= {(k, k) for k in range(1, 24)}
+    assert all(sample in (lane, 0) or sample == min(s for s, _ in places[-24:]) for sample, lane in places[-24:])
 
 
 @each_pair

@@ -21,9 +21,8 @@ from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.clock import clock
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.gaussian import Gaussian
-from interpolants.foundations.invariance import SMALLEST
 from interpolants.foundations.ops import time_dtype
-from interpolants.foundations.randomness import BlockNoise
+from interpolants.foundations.randomness import BLOCK, BlockNoise
 from interpolants.foundations.types import Condition, take_rows
 from interpolants.paths.bases import Basis
 from interpolants.solvers.adaptive import Status, integrate_adaptive
@@ -183,7 +182,7 @@ class AdaptiveSampler(Sampler):
             rtol=self.rtol,
             atol=self.atol,
             max_steps=self.max_steps,
-            pad=SMALLEST,
+            pad=min(len(x), BLOCK),
             times=self.grid if keep or (self.given_times and len(self.grid) > 2) else None,
             on_lanes=(lambda row: rows.__setitem__(slice(None), [row])) if cond is not None else None,
         )

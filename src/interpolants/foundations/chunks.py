@@ -7,8 +7,14 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from interpolants.foundations.invariance import SMALLEST, rows_are_independent
-from interpolants.foundations.memory import chunk_rows
+from interpolants.foundations.invariance import (
+    SMALLEST,
+    fewest_rows,
+    most_rows,
+    rows_are_independent,
+    whole_rows,
+)
+from interpolants.foundations.memory import chunk_rows, widest_row
 from interpolants.foundations.randomness import BLOCK
 from interpolants.foundations.types import Condition, join_rows, take_rows
 
@@ -46,7 +52,8 @@ class Chunks:
         x: States of the whole batch, ``(B, *D)``.
         cond: Their conditions.
         networks: The modules behind ``call``, whose activations decide how many rows fit the cache.
-        chunk: Rows at once; chosen when None.
+        chunk: Rows at once; chosen when None. 64 with ``invariant``: each call has exactly 64 rows, and each row its own
+            place among them, so that no kernel can tell batches apart.
         first_index: Index of the first row in the whole job.
         invariant: Whether rows must not feel their batch, to the last bit.
     """
@@ -66,14 +73,21 @@ class Chunks:
         self.x, self.cond, self.first_index = x, cond, first_index
         few = slice(0, min(SMALLEST, x.shape[0]))
         given = take_rows(cond, few)
-        rows = chunk if chunk is not None else chunk_rows(networks, lambda: call(x[few], given), x[few])
+        networks = list(networks)
+        widest = widest_row(networks, lambda: call(x[few], given), x[few])
+        rows = chunk if chunk is not None else chunk_rows(x, widest)
         self.chunk = x.shape[0] if rows is None else rows
         self.pad, self.aligned = 0, False
         if invariant:
-            self._make_invariant(owner, call, rows)
+            self._make_invariant(owner, call, rows, widest, networks)
 
     def _make_invariant(
-        self, owner: object, call: Callable[[Tensor, Condition], Tensor], rows: int | None
+        self,
+        owner: object,
+        call: Callable[[Tensor, Condition], Tensor],
+        rows: int | None,
+        widest: int,
+        networks: list[nn.Module],
     ) -> None:
         def probe(states: Tensor) -> Tensor:
             return call(
@@ -81,10 +95,15 @@ class Chunks:
                 take_rows(self.cond, torch.zeros(states.shape[0], dtype=torch.long, device=states.device)),
             )
 
+        self.pad, most = fewest_rows(self.x, widest), most_rows(self.x, widest)
+        if rows is not None:  # rows of 1 to 64 are padded, more come in multiples of 64
+            rows = max(BLOCK, rows // BLOCK * BLOCK)
+        if most is not None:
+            rows = most if rows is None else min(rows, most)
         # The verdict must not depend on this call's batch: it is asked for the size that any call may use.
         largest = rows if rows is not None else _PROBE_ROWS
-        if rows_are_independent(owner, probe, self.x, largest):
-            self.pad = SMALLEST
+        if self.chunk != BLOCK and rows_are_independent(owner, probe, self.x, largest, networks):
+            self.chunk = self.chunk if rows is None else min(self.chunk, rows)
         else:
             self.chunk, self.pad, self.aligned = BLOCK, BLOCK, True
 
@@ -116,7 +135,8 @@ class Chunks:
     def _padded(self, rows: slice, lead: int) -> Chunk:
         """States and conditions of some rows, padded by repeating the first; ``lead`` is the padding before them."""
         count, first = rows.stop - rows.start, self.first_index + rows.start - lead
-        total, own = max(self.pad, lead + count), slice(lead, lead + count)
+        total = whole_rows(lead + count, self.pad) if self.pad else count
+        own = slice(lead, lead + count)
         if total == count:
             return Chunk(self.x[rows], take_rows(self.cond, rows), first, own, rows)
         where = torch.full((total,), rows.start, dtype=torch.long, device=self.x.device)

@@ -1,50 +1,111 @@
 """Batch invariance: whether a row of a network's output depends on the rest of the batch.
 
-Matrix products pick other kernels for small batches, and rows then differ in the last bits. On the machines measured,
-rows of a multilayer perceptron agree to the bit for every batch of 16 rows or more. This is checked once per model
-(and shape, precision, thread count); where it fails, sampling falls back to blocks of one fixed size.
+Two things round a row differently in batches of other sizes. Elementwise functions use vector code for whole vectors and
+scalar code for the few entries that are left over: of one tensor, or of each thread's part. They do not arise where a
+call has 32 rows or a multiple of 64, at most two threads share it, or one (PyTorch splits tensors of more than 32,768
+entries). Chunks are cut so; half precision, wide layers and more threads take 64 rows. And products of matrices pick
+other kernels for other numbers of rows. That is tried out once per model (and shape, precision, thread count, and again
+when its weights changed), layer by layer. Where it fails, every call gets one block of 64 rows, in which each row has
+its own place: then it holds by construction.
 """
 
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from interpolants.foundations.memory import watched
 from interpolants.foundations.randomness import BLOCK
 
-SMALLEST = 16
+SMALLEST = 32
+GRAIN = 32_768  # entries up to which PyTorch leaves a tensor to one thread (at::internal::GRAIN_SIZE)
+_MOST_KNOWN = 64  # verdicts per model
+_PROBED = (SMALLEST, BLOCK, 2 * BLOCK)  # rows of the calls that are compared
 _known: "weakref.WeakKeyDictionary[Any, dict[Hashable, bool]]" = weakref.WeakKeyDictionary()
 
 
-def rows_are_independent(owner: object, call: Callable[[Tensor], Tensor], x: Tensor, chunk: int) -> bool:
-    """Whether the rows of ``call`` agree to the bit for batches of 16 rows up to ``chunk``.
+def fewest_rows(x: Tensor, widest: int) -> int:
+    """Fewest rows in a call for states like ``x`` if the largest layer has ``widest`` entries per row."""
+    shared = x.is_cpu and torch.get_num_threads() > 1 and BLOCK * widest > GRAIN
+    return BLOCK if shared or x.element_size() < 4 else SMALLEST
+
+
+def most_rows(x: Tensor, widest: int) -> int | None:
+    """Most rows in a call so that no thread's part ends within a vector; None if any number will do."""
+    if not x.is_cpu or torch.get_num_threads() <= 2:
+        return None
+    return max(BLOCK, GRAIN // widest // BLOCK * BLOCK)
+
+
+def whole_rows(rows: int, fewest: int) -> int:
+    """The number of rows that a call of at least ``rows`` is padded to: ``fewest``, or a multiple of 64."""
+    return fewest if rows <= fewest else -(-rows // BLOCK) * BLOCK
+
+
+def rows_are_independent(
+    owner: object,
+    call: Callable[[Tensor], Tensor],
+    x: Tensor,
+    chunk: int,
+    networks: Iterable[nn.Module] = (),
+) -> bool:
+    """Whether the rows of ``call``, and of every layer in it, agree to the bit for batches of 32 rows up to ``chunk``.
 
     Args:
-        owner: What the verdict belongs to; remembered for it.
+        owner: What the verdict belongs to; remembered for it while the weights stay as they are.
         call: ``(b, *D) -> (b, ...)``, the field at one fixed time.
         x: At least one row to build test states from, ``(B, *D)``.
         chunk: Largest batch that will be used.
+        networks: The modules behind ``call``, whose layers are compared too.
     """
     try:
         known = _known.setdefault(owner, {})
     except TypeError:  # an owner that cannot be hashed is probed each time
         known = {}
-    place = (tuple(x.shape[1:]), x.dtype, str(x.device), torch.get_num_threads(), chunk)
+    networks = list(networks)
+    weights = hash(tuple((p.data_ptr(), p._version) for net in networks for p in net.parameters()))
+    place = (tuple(x.shape[1:]), x.dtype, str(x.device), torch.get_num_threads(), chunk, weights)
     if place not in known:
-        known[place] = _probe(call, x, chunk)
+        if len(known) >= _MOST_KNOWN:
+            known.clear()
+        known[place] = _probe(call, x, chunk, networks)
     return known[place]
 
 
-def _probe(call: Callable[[Tensor], Tensor], x: Tensor, chunk: int) -> bool:
-    rows = max(chunk, 2 * BLOCK)
-    states = _test_states(rows, x)
-    whole = call(states[:chunk]) if chunk >= 2 * BLOCK else call(states)
-    for size in (SMALLEST, SMALLEST + 1, 31, BLOCK, BLOCK + 36):
-        if size < rows and not torch.equal(call(states[:size]), whole[:size]):
+def _probe(call: Callable[[Tensor], Tensor], x: Tensor, chunk: int, networks: list[nn.Module]) -> bool:
+    rows = whole_rows(max(chunk, 2 * BLOCK), SMALLEST)
+    states, turned = _test_states(rows, x), torch.arange(rows, device=x.device).roll(SMALLEST + 5)
+    whole, layers = _answers(call, states, networks)
+    if not torch.equal(_answers(call, states[turned], [])[0], whole[turned]):
+        return False
+    for size in _PROBED:
+        answer, found = _answers(call, states[:size], networks)
+        if not torch.equal(answer, whole[:size]) or not _agree(found, layers, size):
             return False
     return True
+
+
+def _answers(
+    call: Callable[[Tensor], Tensor], states: Tensor, networks: list[nn.Module]
+) -> tuple[Tensor, list[Tensor]]:
+    """The answer, and what the layers gave for the first rows, in the order of their calls."""
+    seen: list[Tensor] = []
+
+    def keep(output: Tensor) -> None:
+        if output.shape[0] == states.shape[0]:
+            seen.append(output.detach()[: 2 * BLOCK].clone())
+
+    with watched(networks, keep):
+        return call(states), seen
+
+
+def _agree(found: list[Tensor], layers: list[Tensor], size: int) -> bool:
+    """Whether layers gave the same; where they were called otherwise, only the answer can be compared."""
+    if [part.shape[1:] for part in found] != [part.shape[1:] for part in layers]:
+        return True
+    return all(torch.equal(a[:size], b[:size]) for a, b in zip(found, layers, strict=True))
 
 
 def _test_states(rows: int, x: Tensor) -> Tensor:

@@ -7,7 +7,8 @@ half a MiB, unless :func:`tune_malloc` was called. Nothing here runs on import.
 
 import ctypes
 import platform
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -48,29 +49,51 @@ def malloc_is_tuned() -> bool:
     return _tuned
 
 
-def chunk_rows(networks: Iterable[nn.Module], call: Any, x: Tensor) -> int | None:
-    """Rows per chunk so that the largest activation stays near half a MiB; None means the whole batch at once.
+@contextmanager
+def watched(networks: Iterable[nn.Module], see: Callable[[Tensor], None]) -> Iterator[None]:
+    """Hand ``see`` every tensor that a layer (a module without parts) of the networks gives."""
+
+    def watch(module: nn.Module, args: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.ndim:
+            see(output)
+
+    leaves = [m for net in networks for m in net.modules() if not list(m.children())]
+    handles = [leaf.register_forward_hook(watch) for leaf in leaves]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def widest_row(networks: Iterable[nn.Module], call: Callable[[], Any], x: Tensor) -> int:
+    """Entries per row of the largest state, or output of a layer.
 
     Args:
         networks: The modules whose layers are watched.
         call: A function of no arguments that sends the few rows of ``x`` through them.
         x: The rows that ``call`` uses, ``(b, *D)``.
     """
+    widest = x[0].numel()
+
+    def see(output: Tensor) -> None:
+        nonlocal widest
+        if output.shape[0] == x.shape[0]:
+            widest = max(widest, output[0].numel())
+
+    with torch.no_grad(), watched(networks, see):
+        call()
+    return max(1, widest)
+
+
+def chunk_rows(x: Tensor, widest: int) -> int | None:
+    """Rows per chunk so that the largest activation stays near half a MiB; None means the whole batch at once.
+
+    Args:
+        x: Some rows, ``(b, *D)``.
+        widest: Entries per row of the largest activation.
+    """
     if not x.is_cpu or malloc_is_tuned():
         return None
-    widest = x[0].numel() * x.element_size()
-
-    def watch(module: nn.Module, args: Any, output: Any) -> None:
-        nonlocal widest
-        if isinstance(output, Tensor) and output.ndim and output.shape[0] == x.shape[0]:
-            widest = max(widest, output[0].numel() * output.element_size())
-
-    leaves = [m for net in networks for m in net.modules() if not list(m.children())]
-    handles = [leaf.register_forward_hook(watch) for leaf in leaves]
-    try:
-        with torch.no_grad():
-            call()
-    finally:
-        for handle in handles:
-            handle.remove()
-    return max(BLOCK, min(_MOST_ROWS, _CHUNK_BYTES // widest // BLOCK * BLOCK))
+    rows = _CHUNK_BYTES // (widest * x.element_size())
+    return max(BLOCK, min(_MOST_ROWS, rows // BLOCK * BLOCK))

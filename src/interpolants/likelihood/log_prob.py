@@ -23,7 +23,7 @@ from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.derivatives import MODES, exact_divergence, probed_divergence
 from interpolants.foundations.errors import invalid
-from interpolants.foundations.randomness import BlockNoise
+from interpolants.foundations.randomness import BLOCK, BlockNoise
 from interpolants.foundations.types import Condition, take_rows
 from interpolants.likelihood.feynman_kac import PathSettings, path_log_prob
 from interpolants.likelihood.noise_level import stop_at
@@ -319,9 +319,10 @@ class _Travel:
                 lanes[:] = [row]
 
             start, stop = float(self.grid[0]), float(self.grid[-1])
+            limits = {"pad": min(len(x), BLOCK)} | self.limits
             runs.append(
                 integrate_adaptive(
-                    rate, x, start, stop, self.solver, quadrature=True, on_lanes=note, **self.limits
+                    rate, x, start, stop, self.solver, quadrature=True, on_lanes=note, **limits
                 )
             )
         volumes = torch.stack([run.q for run in runs if run.q is not None], 1)

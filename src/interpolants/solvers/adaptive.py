@@ -1,11 +1,11 @@
 """Adaptive integration with error control per sample.
 
 Each sample has its own time, step, controller and verdict, so its result and its accuracy do not depend on
-the samples beside it. Samples that are done leave the batch, which is kept dense.
+the samples beside it. Samples that are done leave the batch.
 
-Letters: a *lane* is a row of the working batch. There are at least ``pad`` lanes: with fewer samples left,
-the spare lanes repeat the first sample (matrix products of a few rows use other kernels and round
-differently). ``k`` slopes, ``r`` rates, ``err`` error in units of the tolerance, ``h`` proposed step >= 0.
+Letters: a *lane* is a row of the working batch. Their number is a multiple of ``pad``: spare ones repeat the
+first sample that is on its way (batches of other sizes round differently, see ``foundations.invariance``). Samples
+keep their lanes until a smaller number will do; in a batch of ``pad`` lanes they never move. ``k`` slopes, ``r`` rates, ``err`` error in units of the tolerance, ``h`` proposed step >= 0.
 
 Everything per lane is either elementwise with exactly rounded operations or a reduction within the lane;
 the step factor goes through ``exp`` and ``log`` and is then rounded to 20 bits, so that a last-bit difference
@@ -26,6 +26,7 @@ from torch import Tensor
 from interpolants.foundations.brownian import check_grid
 from interpolants.foundations.checks import number, positive, whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.invariance import SMALLEST
 from interpolants.foundations.ops import expand_like, mean_event, time_dtype
 from interpolants.solvers.fixed import Velocity, VelocityAndRate, check_state, check_velocity
 from interpolants.solvers.tableau import RungeKutta, Tableau
@@ -82,7 +83,7 @@ def integrate_adaptive(
     atol: float = 1e-5,
     max_steps: int = 10_000,
     quadrature: Literal[False] = False,
-    pad: int = 16,
+    pad: int = SMALLEST,
     times: npt.ArrayLike | None = None,
     first_step: float | None = None,
     on_lanes: Callable[[Tensor], None] | None = None,
@@ -101,7 +102,7 @@ def integrate_adaptive(
     atol: float = 1e-5,
     max_steps: int = 10_000,
     quadrature: Literal[True],
-    pad: int = 16,
+    pad: int = SMALLEST,
     times: npt.ArrayLike | None = None,
     first_step: float | None = None,
     on_lanes: Callable[[Tensor], None] | None = None,
@@ -119,7 +120,7 @@ def integrate_adaptive(
     atol: float = 1e-5,
     max_steps: int = 10_000,
     quadrature: bool = False,
-    pad: int = 16,
+    pad: int = SMALLEST,
     times: npt.ArrayLike | None = None,
     first_step: float | None = None,
     on_lanes: Callable[[Tensor], None] | None = None,
@@ -142,7 +143,7 @@ def integrate_adaptive(
         atol: Absolute tolerance, in data units (nats for ``q``).
         max_steps: Most steps of a sample, accepted and rejected together.
         quadrature: Integrate a rate along the path.
-        pad: Fewest rows that ``f`` is called with.
+        pad: ``f`` is called with a multiple of this many rows.
         times: Times to report, monotone from ``t0`` towards ``t1``.
         first_step: Length of the first step; by default chosen per sample at the price of one evaluation.
         on_lanes: Told, before each call of ``f``, which sample each row belongs to, ``(n,)``: a field that depends
@@ -287,10 +288,10 @@ class _Run:
         self.goals = torch.tensor(plan.goals, dtype=torch.float64, device=x.device)
         self.slots = torch.tensor(plan.slots, device=x.device)
         self.span = abs(plan.goals[-1] - plan.start)
-        self.n, self.calls = x.shape[0], 0
-        whole, real = x.new_zeros(self.n, dtype=torch.long), x.new_zeros(self.n, dtype=torch.float64)
-        rate = x.new_zeros(self.n, dtype=self.clock)
-        row = torch.arange(self.n, device=x.device)
+        n, self.calls = x.shape[0], 0
+        whole, real = x.new_zeros(n, dtype=torch.long), x.new_zeros(n, dtype=torch.float64)
+        rate = x.new_zeros(n, dtype=self.clock)
+        row = torch.arange(n, device=x.device)
         t = real + plan.start
         cautious = torch.zeros_like(whole, dtype=torch.bool)
         lanes = _Lanes(
@@ -303,12 +304,20 @@ class _Run:
             self.path = x.new_full((plan.reported, *x.shape), math.nan)
             if plan.slots[0] == 1:
                 self.path[0] = x
-        self.lanes = lanes.take(self._padded(row))
+        self.lanes = lanes
+        self._keep(torch.ones_like(row, dtype=torch.bool))
 
-    def _padded(self, keep: Tensor) -> Tensor:
-        """Lane numbers to keep, the first repeated up to ``pad``."""
-        spare = self.limits.pad - keep.shape[0]
-        return torch.cat([keep, keep[:1].expand(spare)]) if spare > 0 and keep.shape[0] else keep
+    def _keep(self, staying: Tensor) -> None:
+        """Keep the lanes that are on their way; the first of them is repeated in spare ones."""
+        keep = staying.nonzero().squeeze(1)
+        self.n = keep.shape[0]
+        size = -(-self.n // self.limits.pad) * self.limits.pad
+        if size == staying.shape[0]:  # nobody moves
+            place = torch.where(staying, torch.arange(size, device=keep.device), keep[:1])
+        else:
+            place = torch.cat([keep, keep[:1].expand(size - self.n)])
+            staying = torch.arange(size, device=keep.device) < self.n
+        self.lanes, self.alive = self.lanes.take(place), staying
 
     def _evaluate(self, x: Tensor, t: Tensor, want: bool) -> tuple[Tensor, Tensor | None]:
         self.calls += 1
@@ -415,7 +424,7 @@ class _Run:
         lanes = self.lanes
         if self.path is not None:
             slot = self.slots[lanes.goal]
-            here = (arrived & (slot >= 0))[: self.n].nonzero().squeeze(1)
+            here = (arrived & (slot >= 0) & self.alive).nonzero().squeeze(1)
             self.path[slot[here], lanes.row[here]] = lanes.x[here]
         lanes.goal = lanes.goal + arrived
 
@@ -425,7 +434,7 @@ class _Run:
         arrived = lanes.goal == len(self.plan.goals)
         stuck = ~arrived & (lanes.h < self._least_step(lanes.t))
         spent = ~arrived & (lanes.accepted + lanes.rejected >= self.limits.max_steps)
-        gone = (arrived | stuck | spent)[: self.n]
+        gone = (arrived | stuck | spent) & self.alive
         if not bool(gone.any()):
             return
         leaving = gone.nonzero().squeeze(1)
@@ -436,9 +445,7 @@ class _Run:
         for name in ("x", "q", "t", "accepted", "rejected"):
             getattr(self.done, name)[rows] = getattr(lanes, name)[leaving]
         self.status[rows] = code[leaving]
-        staying = (~gone).nonzero().squeeze(1)
-        self.n = staying.shape[0]
-        self.lanes = lanes.take(self._padded(staying))
+        self._keep(self.alive & ~gone)
 
     def _least_step(self, t: Tensor) -> Tensor:
         """The step below which the time, as the field sees it, stands still."""
