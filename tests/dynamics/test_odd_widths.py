@@ -10,7 +10,7 @@ from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
 from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.gaussian import Gaussian
-from interpolants.foundations.invariance import SMALLEST, fewest_rows, most_rows, rows_are_independent
+from interpolants.foundations.invariance import SMALLEST, VECTOR, fewest_rows, most_rows, rows_are_independent
 from interpolants.foundations.randomness import BLOCK, generator
 from interpolants.likelihood import log_prob
 from interpolants.nets import MLP, UNet
@@ -115,7 +115,7 @@ def test_blocks_of_64_have_one_shape_and_each_row_its_place():
 
 
 @pytest.mark.parametrize("chunk", [None, 25, 100, 200])
-def test_calls_have_32_rows_or_a_multiple_of_64(chunk):
+def test_calls_have_few_rows_or_a_multiple_of_64(chunk):
     net, x = nn.Linear(2, 2), torch.arange(600.0).reshape(300, 2)
     sizes = {len(part.x) for part in chunks_of(net, x, chunk=chunk)}
     assert all(size == SMALLEST or size % BLOCK == 0 for size in sizes), sizes
@@ -129,7 +129,7 @@ def test_a_layer_that_feels_its_batch_is_found_behind_a_last_layer_of_zeros():
     net = nn.Sequential(Shy(), nn.Linear(3, 3))
     nn.init.zeros_(net[1].weight)
     x = torch.randn(4, 3, generator=generator(0))
-    assert not rows_are_independent(net, net, x, 256, [net])
+    assert not rows_are_independent(net, net, x, 256, networks=[net])
 
 
 def test_a_verdict_ends_with_the_weights_it_was_found_for():
@@ -139,20 +139,21 @@ def test_a_verdict_ends_with_the_weights_it_was_found_for():
         calls.append(len(states))
         return net(states)
 
-    rows_are_independent(net, call, x, 256, [net])
+    rows_are_independent(net, call, x, 256, networks=[net])
     before = len(calls)
-    rows_are_independent(net, call, x, 256, [net])
+    rows_are_independent(net, call, x, 256, networks=[net])
     assert len(calls) == before
     with torch.no_grad():
         net.weight.mul_(2)
-    rows_are_independent(net, call, x, 256, [net])
+    rows_are_independent(net, call, x, 256, networks=[net])
     assert len(calls) > before
 
 
 def test_more_threads_and_half_precision_take_smaller_and_whole_blocks(monkeypatch):
     x = torch.zeros(1, 2)
-    assert (fewest_rows(x, 100), most_rows(x, 100)) == (SMALLEST, None)
-    assert fewest_rows(x.half(), 100) == BLOCK
+    assert (fewest_rows(x, {2, 100}), most_rows(x, 100)) == (SMALLEST, None)
+    assert fewest_rows(x, {2, 101}) == VECTOR
+    assert fewest_rows(x.half(), {100}) == BLOCK
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    assert (fewest_rows(x, 100), most_rows(x, 100)) == (SMALLEST, 320)
-    assert (fewest_rows(x, 1000), most_rows(x, 1000)) == (BLOCK, BLOCK)
+    assert (fewest_rows(x, {100}), most_rows(x, 100)) == (SMALLEST, 320)
+    assert (fewest_rows(x, {1000}), most_rows(x, 1000)) == (BLOCK, BLOCK)

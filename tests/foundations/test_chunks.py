@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.foundations.chunks import Chunks
-from interpolants.foundations.invariance import SMALLEST, rows_are_independent
+from interpolants.foundations.invariance import VECTOR, rows_are_independent
 from interpolants.foundations.randomness import BLOCK
 
 
@@ -44,7 +44,7 @@ def test_a_map_over_the_chunks_gives_the_rows_of_the_batch(owner, first_index):
     assert (found.calls, found.nothing) == (7, None)
     assert done == sorted(done)
     assert done[-1] == 300
-    pad = BLOCK if isinstance(owner, Shy) else SMALLEST
+    pad = BLOCK if isinstance(owner, Shy) else VECTOR  # one entry per row is an odd number
     assert (chunks.pad, min(sizes) >= pad) == (pad, True)
 
 

@@ -8,18 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.foundations.invariance import (
-    SMALLEST,
     fewest_rows,
     most_rows,
     rows_are_independent,
     whole_rows,
 )
-from interpolants.foundations.memory import chunk_rows, widest_row
+from interpolants.foundations.memory import chunk_rows, layer_sizes
 from interpolants.foundations.randomness import BLOCK
 from interpolants.foundations.types import Condition, join_rows, take_rows
 
 # Rows at which the independence of rows is tried when the whole batch may go through at once.
 _PROBE_ROWS = 4096
+_FEW = 13  # rows that show the sizes of layers: a prime, unlikely as the size of anything else
 # A tuple of answers, named or plain.
 T = TypeVar("T", bound=tuple[Any, ...])
 
@@ -71,23 +71,24 @@ class Chunks:
         invariant: bool,
     ) -> None:
         self.x, self.cond, self.first_index = x, cond, first_index
-        few = slice(0, min(SMALLEST, x.shape[0]))
-        given = take_rows(cond, few)
-        networks = list(networks)
-        widest = widest_row(networks, lambda: call(x[few], given), x[few])
-        rows = chunk if chunk is not None else chunk_rows(x, widest)
+        few = slice(0, _FEW)
+        states, given, networks = x[few], take_rows(cond, few), list(networks)
+        sizes = layer_sizes(networks, lambda: call(states, given), states)
+        rows = chunk if chunk is not None else chunk_rows(x, max(sizes))
         self.chunk = x.shape[0] if rows is None else rows
         self.pad, self.aligned = 0, False
         if invariant:
-            self._make_invariant(owner, call, rows, widest, networks)
+            self._make_invariant(owner, call, rows, sizes, networks, fixed=chunk == BLOCK)
 
     def _make_invariant(
         self,
         owner: object,
         call: Callable[[Tensor, Condition], Tensor],
         rows: int | None,
-        widest: int,
+        sizes: set[int],
         networks: list[nn.Module],
+        *,
+        fixed: bool,
     ) -> None:
         def probe(states: Tensor) -> Tensor:
             return call(
@@ -95,14 +96,16 @@ class Chunks:
                 take_rows(self.cond, torch.zeros(states.shape[0], dtype=torch.long, device=states.device)),
             )
 
-        self.pad, most = fewest_rows(self.x, widest), most_rows(self.x, widest)
+        self.pad, most = fewest_rows(self.x, sizes), most_rows(self.x, max(sizes))
         if rows is not None:  # rows of 1 to 64 are padded, more come in multiples of 64
             rows = max(BLOCK, rows // BLOCK * BLOCK)
         if most is not None:
             rows = most if rows is None else min(rows, most)
         # The verdict must not depend on this call's batch: it is asked for the size that any call may use.
         largest = rows if rows is not None else _PROBE_ROWS
-        if self.chunk != BLOCK and rows_are_independent(owner, probe, self.x, largest, networks):
+        if not fixed and rows_are_independent(
+            owner, probe, self.x, largest, fewest=self.pad, networks=networks
+        ):
             self.chunk = self.chunk if rows is None else min(self.chunk, rows)
         else:
             self.chunk, self.pad, self.aligned = BLOCK, BLOCK, True

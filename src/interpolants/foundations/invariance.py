@@ -1,16 +1,17 @@
 """Batch invariance: whether a row of a network's output depends on the rest of the batch.
 
 Two things round a row differently in batches of other sizes. Elementwise functions use vector code for whole vectors and
-scalar code for the few entries that are left over: of one tensor, or of each thread's part. They do not arise where a
-call has 32 rows or a multiple of 64, at most two threads share it, or one (PyTorch splits tensors of more than 32,768
-entries). Chunks are cut so; half precision, wide layers and more threads take 64 rows. And products of matrices pick
-other kernels for other numbers of rows. That is tried out once per model (and shape, precision, thread count, and again
-when its weights changed), layer by layer. Where it fails, every call gets one block of 64 rows, in which each row has
-its own place: then it holds by construction.
+scalar code for the few entries that are left over: of one tensor, or of each thread's part. None are left over where a
+call has 32 rows (16 for layers of even size) or a multiple of 64, and at most two threads share it. Chunks are cut so;
+half precision, and wide layers on several threads, take 64 rows, and three threads or more chunks that one thread does
+(PyTorch splits tensors of more than 32,768 entries). And products of matrices pick other kernels for other numbers of
+rows. That is tried out once per model (and shape, precision, thread count, and again when its weights changed), layer
+by layer. Where it fails, every call gets one block of 64 rows, in which each row has its own place: then it holds by
+construction.
 """
 
 import weakref
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import Any
 
 import torch
@@ -19,17 +20,19 @@ from torch import Tensor, nn
 from interpolants.foundations.memory import watched
 from interpolants.foundations.randomness import BLOCK
 
-SMALLEST = 32
+SMALLEST = 16
+VECTOR = 32  # entries that vector code takes at once: two registers of 64 bytes
 GRAIN = 32_768  # entries up to which PyTorch leaves a tensor to one thread (at::internal::GRAIN_SIZE)
 _MOST_KNOWN = 64  # verdicts per model
-_PROBED = (SMALLEST, BLOCK, 2 * BLOCK)  # rows of the calls that are compared
 _known: "weakref.WeakKeyDictionary[Any, dict[Hashable, bool]]" = weakref.WeakKeyDictionary()
 
 
-def fewest_rows(x: Tensor, widest: int) -> int:
-    """Fewest rows in a call for states like ``x`` if the largest layer has ``widest`` entries per row."""
-    shared = x.is_cpu and torch.get_num_threads() > 1 and BLOCK * widest > GRAIN
-    return BLOCK if shared or x.element_size() < 4 else SMALLEST
+def fewest_rows(x: Tensor, sizes: Collection[int]) -> int:
+    """Fewest rows in a call for states like ``x``, if its layers give ``sizes`` entries per row."""
+    shared = x.is_cpu and torch.get_num_threads() > 1 and BLOCK * max(sizes) > GRAIN
+    if shared or x.element_size() < 4:
+        return BLOCK
+    return SMALLEST if all(SMALLEST * size % VECTOR == 0 for size in sizes) else VECTOR
 
 
 def most_rows(x: Tensor, widest: int) -> int | None:
@@ -49,15 +52,18 @@ def rows_are_independent(
     call: Callable[[Tensor], Tensor],
     x: Tensor,
     chunk: int,
+    *,
+    fewest: int = VECTOR,
     networks: Iterable[nn.Module] = (),
 ) -> bool:
-    """Whether the rows of ``call``, and of every layer in it, agree to the bit for batches of 32 rows up to ``chunk``.
+    """Whether the rows of ``call``, and of every layer in it, agree to the bit for all batches that chunks have.
 
     Args:
         owner: What the verdict belongs to; remembered for it while the weights stay as they are.
         call: ``(b, *D) -> (b, ...)``, the field at one fixed time.
         x: At least one row to build test states from, ``(B, *D)``.
         chunk: Largest batch that will be used.
+        fewest: Smallest batch that will be used; those between have multiples of 64 rows.
         networks: The modules behind ``call``, whose layers are compared too.
     """
     try:
@@ -66,23 +72,25 @@ def rows_are_independent(
         known = {}
     networks = list(networks)
     weights = hash(tuple((p.data_ptr(), p._version) for net in networks for p in net.parameters()))
-    place = (tuple(x.shape[1:]), x.dtype, str(x.device), torch.get_num_threads(), chunk, weights)
+    place = (tuple(x.shape[1:]), x.dtype, str(x.device), torch.get_num_threads(), chunk, fewest, weights)
     if place not in known:
         if len(known) >= _MOST_KNOWN:
             known.clear()
-        known[place] = _probe(call, x, chunk, networks)
+        known[place] = _probe(call, x, chunk, fewest, networks)
     return known[place]
 
 
-def _probe(call: Callable[[Tensor], Tensor], x: Tensor, chunk: int, networks: list[nn.Module]) -> bool:
-    rows = whole_rows(max(chunk, 2 * BLOCK), SMALLEST)
-    states, turned = _test_states(rows, x), torch.arange(rows, device=x.device).roll(SMALLEST + 5)
+def _probe(
+    call: Callable[[Tensor], Tensor], x: Tensor, chunk: int, fewest: int, networks: list[nn.Module]
+) -> bool:
+    rows = whole_rows(max(chunk, 2 * BLOCK), BLOCK)
+    states, turned = _test_states(rows, x), torch.arange(rows, device=x.device).roll(fewest + 5)
     whole, layers = _answers(call, states, networks)
     if not torch.equal(_answers(call, states[turned], [])[0], whole[turned]):
         return False
-    for size in _PROBED:
+    for size in (fewest, BLOCK, 2 * BLOCK):
         answer, found = _answers(call, states[:size], networks)
-        if not torch.equal(answer, whole[:size]) or not _agree(found, layers, size):
+        if not torch.equal(answer, whole[:size]) or not _agree(found, layers):
             return False
     return True
 
@@ -90,22 +98,18 @@ def _probe(call: Callable[[Tensor], Tensor], x: Tensor, chunk: int, networks: li
 def _answers(
     call: Callable[[Tensor], Tensor], states: Tensor, networks: list[nn.Module]
 ) -> tuple[Tensor, list[Tensor]]:
-    """The answer, and what the layers gave for the first rows, in the order of their calls."""
+    """The answer, and the first rows of what each layer gave, in the order of their calls."""
     seen: list[Tensor] = []
-
-    def keep(output: Tensor) -> None:
-        if output.shape[0] == states.shape[0]:
-            seen.append(output.detach()[: 2 * BLOCK].clone())
-
-    with watched(networks, keep):
+    with watched(networks, lambda output: seen.append(output.detach()[: 2 * BLOCK].clone())):
         return call(states), seen
 
 
-def _agree(found: list[Tensor], layers: list[Tensor], size: int) -> bool:
-    """Whether layers gave the same; where they were called otherwise, only the answer can be compared."""
-    if [part.shape[1:] for part in found] != [part.shape[1:] for part in layers]:
+def _agree(found: list[Tensor], layers: list[Tensor]) -> bool:
+    """Whether layers gave the same rows; where they were called otherwise, only the answer can be compared."""
+    if len(found) != len(layers):
         return True
-    return all(torch.equal(a[:size], b[:size]) for a, b in zip(found, layers, strict=True))
+    pairs = [(a, b[: len(a)]) for a, b in zip(found, layers, strict=True)]
+    return all(torch.equal(a, b) for a, b in pairs if a.shape == b.shape)
 
 
 def _test_states(rows: int, x: Tensor) -> Tensor:

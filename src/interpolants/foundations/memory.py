@@ -66,24 +66,23 @@ def watched(networks: Iterable[nn.Module], see: Callable[[Tensor], None]) -> Ite
             handle.remove()
 
 
-def widest_row(networks: Iterable[nn.Module], call: Callable[[], Any], x: Tensor) -> int:
-    """Entries per row of the largest state, or output of a layer.
+def layer_sizes(networks: Iterable[nn.Module], call: Callable[[], Any], x: Tensor) -> set[int]:
+    """Entries per row of the state and of what each layer gives.
 
     Args:
         networks: The modules whose layers are watched.
         call: A function of no arguments that sends the few rows of ``x`` through them.
         x: The rows that ``call`` uses, ``(b, *D)``.
     """
-    widest = x[0].numel()
+    sizes = {max(1, x[0].numel())}
 
     def see(output: Tensor) -> None:
-        nonlocal widest
         if output.shape[0] == x.shape[0]:
-            widest = max(widest, output[0].numel())
+            sizes.add(max(1, output[0].numel()))
 
     with torch.no_grad(), watched(networks, see):
         call()
-    return max(1, widest)
+    return sizes
 
 
 def chunk_rows(x: Tensor, widest: int) -> int | None:

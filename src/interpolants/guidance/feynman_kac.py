@@ -21,7 +21,7 @@ from interpolants.fields.protocol import LogDensities
 from interpolants.foundations.checks import number, one_of, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
-from interpolants.foundations.memory import chunk_rows, widest_row
+from interpolants.foundations.memory import chunk_rows, layer_sizes
 from interpolants.foundations.ops import time_dtype
 from interpolants.foundations.types import take_rows
 from interpolants.guidance.experts import Expert, Reward, check_experts, total_of, value_of
@@ -349,7 +349,7 @@ class FeynmanKac:
             for expert in self.experts:
                 expert.fields.evaluate(x[few], t, ("velocity",), take_rows(expert.cond, few))
 
-        found = chunk_rows(x, widest_row(networks, call, x[few]))
+        found = chunk_rows(x, max(layer_sizes(networks, call, x[few])))
         return len(x) if found is None else found
 
 
