@@ -39,7 +39,12 @@ class Own(nn.Module):
     def __init__(self, width):
         super().__init__()
         self.net = nn.Sequential(
-            nn.Linear(3, width), nn.GELU(), nn.LayerNorm(width), nn.Linear(width, width), nn.Mish(), nn.Linear(width, 4)
+            nn.Linear(3, width),
+            nn.GELU(),
+            nn.LayerNorm(width),
+            nn.Linear(width, width),
+            nn.Mish(),
+            nn.Linear(width, 4),
         )
 
     def forward(self, x, t):
@@ -66,7 +71,9 @@ def check(fields, x, way, sizes):
 @pytest.mark.parametrize("way", WAYS)
 def test_odd_widths_give_the_same_bits_in_any_batch(kind, width, way):
     x = torch.randn(300, 2, generator=generator(1))
-    check(fields_of(kind, width), x, way, [(1, 62, 66), (7, 0, 70), (33, 0, 99), (100, 0, 300), (200, 13, 213)])
+    check(
+        fields_of(kind, width), x, way, [(1, 62, 66), (7, 0, 70), (33, 0, 99), (100, 0, 300), (200, 13, 213)]
+    )
 
 
 @settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))

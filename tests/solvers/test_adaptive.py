@@ -142,7 +142,9 @@ def test_samples_keep_their_lanes_in_a_batch_of_one_block():
 
     integrate_adaptive(oscillators, mixed_batch(24), 0.0, 1.0, Dopri5(), pad=24, on_lanes=note)
     assert {(sample, lane) for sample, lane in places if sample} >= {(k, k) for k in range(1, 24)}
-    assert all(sample in (lane, 0) or sample == min(s for s, _ in places[-24:]) for sample, lane in places[-24:])
+    assert all(
+        sample in (lane, 0) or sample == min(s for s, _ in places[-24:]) for sample, lane in places[-24:]
+    )
 
 
 @each_pair

@@ -5,7 +5,8 @@ the samples beside it. Samples that are done leave the batch.
 
 Letters: a *lane* is a row of the working batch. Their number is a multiple of ``pad``: spare ones repeat the
 first sample that is on its way (batches of other sizes round differently, see ``foundations.invariance``). Samples
-keep their lanes until a smaller number will do; in a batch of ``pad`` lanes they never move. ``k`` slopes, ``r`` rates, ``err`` error in units of the tolerance, ``h`` proposed step >= 0.
+keep their lanes until a smaller number will do; in a batch of ``pad`` lanes they never move. ``k`` slopes, ``r`` rates,
+``err`` error in units of the tolerance, ``h`` proposed step >= 0.
 
 Everything per lane is either elementwise with exactly rounded operations or a reduction within the lane;
 the step factor goes through ``exp`` and ``log`` and is then rounded to 20 bits, so that a last-bit difference
