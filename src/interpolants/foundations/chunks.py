@@ -52,8 +52,8 @@ class Chunks:
         x: States of the whole batch, ``(B, *D)``.
         cond: Their conditions.
         networks: The modules behind ``call``, whose activations decide how many rows fit the cache.
-        chunk: Rows at once; chosen when None. 64 with ``invariant``: each call has exactly 64 rows, and each row its own
-            place among them, so that no kernel can tell batches apart.
+        chunk: Rows at once; chosen when None. 64 with ``invariant``: each call has exactly 64 rows, and each row
+            its own place among them, so that no kernel can tell batches apart.
         first_index: Index of the first row in the whole job.
         invariant: Whether rows must not feel their batch, to the last bit.
     """
