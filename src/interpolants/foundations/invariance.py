@@ -1,13 +1,13 @@
 """Batch invariance: whether a row of a network's output depends on the rest of the batch.
 
 Two things round a row differently in batches of other sizes. Elementwise functions use vector code for whole vectors
-and scalar code for the few entries that are left over: of one tensor, or of each thread's part. None are left over where
-a call has 32 rows (16 for layers of even size) or a multiple of 64, and at most two threads share it. Chunks are cut so;
-half precision, and wide layers on several threads, take 64 rows, and three threads or more chunks that one thread does
-(PyTorch splits tensors of more than 32,768 entries). And products of matrices pick other kernels for other numbers of
-rows. That is tried out once per model (and shape, precision, thread count, and again when its weights changed), layer
-by layer. Where it fails, every call gets one block of 64 rows, in which each row has its own place: then it holds by
-construction.
+and scalar code for the few entries that are left over: of one tensor, or of each thread's part. None are left over
+where a call has 32 rows (16 for layers of even size) or a multiple of 64, and at most two threads share it. Chunks are
+cut so; half precision, and wide layers on several threads, take 64 rows, and three threads or more chunks that one
+thread does (PyTorch splits tensors of more than 32,768 entries). And products of matrices pick other kernels for other
+numbers of rows. That is tried out once per model (and shape, precision, thread count, and again when its weights
+changed), layer by layer. Where it fails, every call gets one block of 64 rows, in which each row has its own place:
+then it holds by construction.
 """
 
 import weakref
