@@ -178,6 +178,7 @@ FOREIGN_PRIVATE = {
     "os._exit",
     "module._compiled_call_impl",  # whether a module was compiled
     "b._version",  # whether a buffer was changed in place
+    "p._version",  # the same of a parameter
 }
 NAMED_TUPLES = {"_make", "_replace", "_asdict", "_fields"}
 
