@@ -29,7 +29,7 @@ from interpolants.training.logging import Row
 from interpolants.training.losses import Batches, Loss, sum_of_means
 from interpolants.training.modes import kept_random_state, training_mode
 from interpolants.training.optimizers import GroupOf
-from interpolants.training.progress import ProgressBar
+from interpolants.training.progress import Estimate, ProgressBar
 from interpolants.training.results import Callback, Ending, FitResult, Moment, TrainingInterrupted
 from interpolants.training.run_folder import RunFolder
 from interpolants.training.run_state import RunState
@@ -152,6 +152,7 @@ class _Loop:
         """Step until the run ends, for one reason or another."""
         begun, saved = time.perf_counter(), self.run.step
         stopped: Ending | None = self._given_up()
+        clock = Estimate(self.run.parameters.values(), self.run.step, self.settings.steps, self.bar)
         if self.run.best is not None and self.run.step == 0:
             self._validate()  # the initial weights are a candidate too
         while stopped is None and self.run.step < self.settings.steps:
@@ -160,6 +161,7 @@ class _Loop:
             stop = done.stop if self.run.world.size > 1 else self.interrupt.received is not None
             self.seconds = self.folder.seconds + time.perf_counter() - begun
             self.bar.advance()
+            clock.advance()
             stopped, saves = self._between(done, last=last, stop=stop)
             if saves:
                 self._save()
