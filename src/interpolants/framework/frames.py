@@ -130,6 +130,12 @@ class Whitened:
         standard = Standard(*(torch.as_tensor(part).reshape(shape) for part in (units.shift, units.scale)))
         return Whitened(standard, root.contiguous(), inverse.contiguous(), 0.5 * float(values.log().sum()))
 
+    def turned(self, matrix: Tensor) -> "Whitened":
+        """The same, with coordinates along the columns of an orthogonal matrix ``(D, D)``."""
+        assert self.root is not None
+        assert self.inverse is not None
+        return replace(self, root=self.root @ matrix, inverse=matrix.T @ self.inverse)
+
     def encode(self, x: Tensor, cond: Any = None) -> Tensor:
         """Data units to uncorrelated ones, in float64."""
         return _turned(self.units.encode(x.double()), self.inverse).to(x)

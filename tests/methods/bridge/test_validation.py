@@ -142,7 +142,7 @@ def test_check_says_that_nothing_was_held_out_and_where_a_transport_arrives():
     blind = Bridge(steps=20, held_out=0, **TINY).fit(x0, x1, **QUIET)
     assert blind.check(n=50).checks[0].message.startswith("none were held out")
     lost = Bridge(steps=1, lr=1e-9, **TINY).fit(x0, x1, **QUIET)
-    lost.state["net"].output.bias.data[:8] = -5.0  # away from x1
+    lost.state["net"].net.output.bias.data[:8] = -5.0  # away from x1
     first = str(lost.check(n=50)).splitlines()[0]
     assert first.startswith("fail  arrival of held-out rows")
     assert "not moving is better" in first

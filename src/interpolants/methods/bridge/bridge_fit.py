@@ -20,7 +20,13 @@ from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.bridge.auto_eps import EpsChoice
 from interpolants.methods.bridge.held_out import AUTO, Ends, set_aside
-from interpolants.methods.bridge.units import UNITS, new_frame, preconditions
+from interpolants.methods.bridge.units import (
+    UNITS,
+    gaussian_part,
+    new_frame,
+    preconditions,
+    starts_from_gaussians,
+)
 from interpolants.methods.parts import choices
 from interpolants.methods.parts.conditions import units_of
 from interpolants.methods.parts.start_points import Pool
@@ -146,13 +152,13 @@ class BridgeFit(Trained):
         ends, away = set_aside(whole_ends, 0 if given else self.held_out, self.seed, paired=paired)
         if given:
             away = Ends(given.get("x0"), given["x1"], given.get("cond"), given.get("cond0"))
-        frame = new_frame(self, ends)
+        gaussian, frame = starts_from_gaussians(self, ends), new_frame(self, ends)
         ends, away = encoded(ends, frame), None if away is None else encoded(away, frame)
         path: Path = self.path.fit(ends.x1) if isinstance(self.path, UnfittedPath) else self.path
         if isinstance(path, General) and ends.x0 is not None:
             rows = min(len(ends.x0), len(ends.x1), 64)
             path.check_ends(ends.x0[:rows], ends.x1[:rows])
-        net = self._match(path, ends, away, run)
+        net = self._match(path, ends, away, run, gaussian=gaussian)
         pool0 = None if ends.x0 is None else Pool.of(ends.x0, ends.cond0, self.seed)
         density0 = run.densities.get("x0")
         leg = (
@@ -164,9 +170,10 @@ class BridgeFit(Trained):
         rest = {"density0": density0, "leg": leg, "eps_choice": None}
         return {"net": net, "path": path, "frame": frame, **pools, **rest}
 
-    def _match(self, path: Path, ends: Ends, away: Ends | None, run: Run) -> nn.Module:
+    def _match(self, path: Path, ends: Ends, away: Ends | None, run: Run, *, gaussian: bool) -> nn.Module:
         """The network that has learnt the fields."""
         net, loss = self._new_net(path, ends)
+        net = gaussian_part(net, self, path, ends) if gaussian else net
         times = choices.choose_times("Bridge", self.times, path)
         drop = self.drop_condition if ends.cond is not None else 0.0
         penalties = choices.choose_penalties("Bridge", self.penalties, path, self.heads)

@@ -3,21 +3,30 @@
 Unasked, a one-sided bridge of vectors learns in whitened units with a preconditioned network: a network that answers
 zero, as one does before its first step, is then the Gaussian fit of the data, and all that is learnt is how they differ
 from it. Small sets are not overfitted for want of a covariance, and large ones lose nothing.
+
+A two-sided one of few rows learns in units in which both ends are uncorrelated, beside the field between two Gaussians.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from interpolants.couplings.independent import Independent
+from interpolants.fields.gaussian_part import HEADS as GAUSSIAN_HEADS
+from interpolants.fields.gaussian_part import GaussianPart
 from interpolants.fields.protocol import QUANTITIES
+from interpolants.foundations.randomness import generator
+from interpolants.foundations.shrinkage import shrunk_correlation
 from interpolants.framework.frames import Frame, Standard, Varying, Whitened, constant_columns
 from interpolants.methods.bridge.held_out import AUTO, Ends
 from interpolants.methods.parts.columns import warn_about_columns
 from interpolants.paths.fitted import UnfittedPath
 from interpolants.paths.path import Path, SpatiallyLinearPath
 from interpolants.training.instance_noise import InstanceNoise
+from interpolants.training.pairs import draw_pairs
 
 if TYPE_CHECKING:
     from interpolants.methods.bridge.bridge_fit import BridgeFit
@@ -26,6 +35,8 @@ WHITEN = "whiten"
 UNITS = (True, False, WHITEN, AUTO)
 # Whitening unasked: at least so many rows, and at most so many columns, whose product is D^2 per row.
 _ROWS, _COLUMNS = 20, 256
+# Few rows of an end of a two-sided bridge: less than so many per column. Pairs from which their covariance is taken.
+_FEW, _PAIRS = 50, 2048
 
 
 def new_frame(bridge: "BridgeFit", ends: Ends) -> Frame:
@@ -36,6 +47,8 @@ def new_frame(bridge: "BridgeFit", ends: Ends) -> Frame:
     if not _noise(bridge):  # noise on the rows gives every column a density
         names = given.columns if given.container == "pandas" else ()
         warn_about_columns("Bridge.fit", "x1", ends.x1, names, left_out=out)
+    if starts_from_gaussians(bridge, ends):
+        return _uncorrelated(ends, rows)
     inner: Standard | Whitened = Whitened() if _whitens(bridge, rows, out) else Standard()
     if out is not None:
         frame = Varying.of(rows, inner)
@@ -49,6 +62,62 @@ def preconditions(bridge: "BridgeFit", path: Path, x1: Tensor) -> bool:
         return bool(bridge.precondition)
     plain = isinstance(path, SpatiallyLinearPath) and path.basis is None and _has_plain_base(path)
     return plain and bridge.standardize is not False and _by_default(bridge, x1)
+
+
+def starts_from_gaussians(bridge: "BridgeFit", ends: Ends) -> bool:
+    """Whether a two-sided bridge learns beside the field between two Gaussians: unasked, and with few rows."""
+    if ends.x0 is None or bridge.standardize != AUTO or bridge.precondition != AUTO or _noise(bridge):
+        return False
+    size, few = ends.x1[0].numel(), min(len(ends.x0), len(ends.x1))
+    known = isinstance(bridge.first_path, SpatiallyLinearPath) and set(bridge.heads) <= set(GAUSSIAN_HEADS)
+    fits = 2 <= size <= _COLUMNS and _ROWS <= few < _FEW * size and not _has_flat_columns(ends)
+    return known and fits and ends.x0.shape[1:] == ends.x1.shape[1:] and _by_default(bridge, ends.x1)
+
+
+def gaussian_part(net: nn.Module, bridge: "BridgeFit", path: Path, ends: Ends) -> GaussianPart:
+    """The network beside the field between Gaussians of the ends, which are in units of `new_frame`."""
+    assert ends.x0 is not None
+    shape, moments = ends.x1.shape[1:], [_moments(x) for x in (ends.x0, ends.x1)]
+    spreads = [(vectors.square() * values).sum(1) for _, values, vectors in moments]
+    spreads.append(_within_pairs(bridge, ends, spreads))
+    means = torch.stack([mean.reshape(shape) for mean, *_ in moments])
+    return GaussianPart(net, path, bridge.heads, means, torch.stack([s.reshape(shape) for s in spreads]))
+
+
+def _uncorrelated(ends: Ends, rows: Tensor) -> Whitened:
+    """Units in which the mean covariance of the ends is one, along the principal axes of x0, and so of x1 too."""
+    assert ends.x0 is not None
+    centred = torch.cat([x.double() - x.double().mean(0) for x in (ends.x0, ends.x1)])
+    frame = Whitened().fit(centred)
+    frame = replace(frame, units=replace(frame.units, shift=rows.double().mean(0)))
+    return frame.turned(_moments(frame.encode(ends.x0.double()))[2])
+
+
+def _moments(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, eigenvalues and eigenvectors of the covariance of flattened rows, shrunk as few rows need it."""
+    flat = x.flatten(1).double()
+    mean = flat.mean(0)
+    size = (flat - mean).square().mean().sqrt()
+    values, vectors = shrunk_correlation((flat - mean) / size)
+    return mean, size**2 * values, vectors
+
+
+def _within_pairs(bridge: "BridgeFit", ends: Ends, spreads: list[Tensor]) -> Tensor:
+    """Covariance ``(D,)`` of x0 and x1 in the pairs of the coupling; 0 for independent ones."""
+    if isinstance(bridge.coupling, Independent) or ends.x0 is None:
+        return torch.zeros_like(spreads[0])
+    known = {"cond": ends.cond, "cond0": ends.cond0, "who": "Bridge.fit"}
+    drawn = generator(bridge.seed, "moments of pairs")
+    pairs = draw_pairs(ends.x0, ends.x1, _PAIRS, bridge.coupling, bridge.batch_size, drawn, **known)
+    x0, x1 = (x.flatten(1).double() for x in pairs[:2])
+    most = (spreads[0] * spreads[1]).sqrt()
+    return torch.clamp(((x0 - x0.mean(0)) * (x1 - x1.mean(0))).mean(0), -most, most)
+
+
+def _has_flat_columns(ends: Ends) -> bool:
+    """Whether a column of the flattened rows of either end is constant, or has gaps."""
+    flat = [x.flatten(1) for x in (ends.x0, ends.x1) if x is not None]
+    return any(bool(x.isnan().any()) or bool(constant_columns(x).any()) for x in flat)
 
 
 def _whitens(bridge: "BridgeFit", rows: Tensor, out: Tensor | None) -> bool:
