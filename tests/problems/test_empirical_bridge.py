@@ -129,3 +129,8 @@ def test_samples_are_points_by_weight(generator):
 def test_bad_input_is_refused_with_its_value(make, message):
     with pytest.raises(InvalidInputError, match=message):
         make()
+
+
+def test_a_path_by_name_is_refused_in_words():
+    with pytest.raises(InvalidInputError, match=r"path must be one-sided with an elliptical base, got 'linear'"):
+        EmpiricalBridge(torch.zeros(3, 2)).fields("linear")

@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.web import Question, create_app, listen, open_runs, simulate
@@ -377,6 +378,44 @@ def test_bytes_that_are_no_http_and_readers_who_leave_do_no_harm(server):
     process.terminate()
     _, told = process.communicate(timeout=20)
     assert "Traceback" not in told
+
+
+UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: AAAA\r\nSec-WebSocket-Version: 13\r\n"
+
+
+def test_an_upgrade_to_websockets_is_refused_with_4xx(server):
+    port, _ = server
+    host = f"Host: 127.0.0.1:{port}\r\n".encode()
+    for place in (b"/", b"/api/simulate", b"/nope"):
+        said = spoken(port, b"GET " + place + b" HTTP/1.1\r\n" + host + UPGRADE + b"\r\n")
+        assert said.startswith(b"HTTP/1.1 400"), said[:200]
+
+
+def test_a_websocket_is_closed_before_it_is_accepted(client):
+    with pytest.raises(WebSocketDisconnect) as told, client.websocket_connect("/api/simulate"):
+        pass
+    assert told.value.code == 1008
+
+
+def test_slow_clients_are_dropped(monkeypatch):
+    """Headers, bodies and further requests that do not come; the server keeps its patience for half a second here."""
+    code = (
+        "import interpolants.web.request_guard as g, interpolants.web.app as a; "
+        "g.PATIENCE = a.PATIENCE = 0.5; g.Guard.__init__.__defaults__ = (0.5,); "
+        "from interpolants.web import listen, serve; own = listen(0); print(own.getsockname()[1], flush=True); serve(own)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        port = int(process.stdout.readline())
+        try:
+            host = f"Host: 127.0.0.1:{port}\r\n".encode()
+            assert spoken(port, host, ends=False) == b""
+            assert spoken(port, b"GET / HTTP/1.1\r\nX: ", ends=False) == b""
+            post = b"POST /api/simulate HTTP/1.1\r\n" + host + b"Content-Length: 100\r\n\r\n{"
+            assert spoken(port, post, ends=False).startswith(b"HTTP/1.1 408")
+            page = b"GET /api/runs HTTP/1.1\r\n" + host + b"\r\n"
+            assert spoken(port, page + b"GET / HT", ends=False).startswith(b"HTTP/1.1 200")
+        finally:
+            process.kill()
 
 
 def test_a_port_in_use_is_refused_with_another():

@@ -81,7 +81,7 @@ class EmpiricalFields(Fields):
         who = "EmpiricalBridge"
         if not isinstance(path, SpatiallyLinearPath) or not isinstance(path.base, Elliptical):
             remedy = "E.g. OneSidedLinear(base=StudentT(df=4))."
-            found = f"{type(path).__name__} with base {path.base}"
+            found = f"{type(path).__name__} with base {path.base}" if isinstance(path, Path) else repr(path)
             raise invalid(who, "path must be one-sided with an elliptical base", found, remedy)
         if path.basis is not None:
             raise invalid(who, "path must have one schedule for all directions", type(path).__name__)

@@ -113,6 +113,7 @@ def fit(
     run = RunState(modules, settings, aggregate=aggregate, group_of=group_of, about=about or {})
     with ExitStack() as stack:
         stack.enter_context(run.world)
+        run.check_shares()
         stack.enter_context(kept_random_state(run.device))
         stack.enter_context(training_mode(modules, compiled=settings.compile))
         if out and run.world.leads:
@@ -202,6 +203,7 @@ class _Loop:
         return any(answers)
 
     def _save(self) -> None:
+        self.stepper.check_weights(self.folder.checkpoint)
         self.folder.note_time(self.seconds)
         self.folder.save()
 

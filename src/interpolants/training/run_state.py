@@ -114,6 +114,7 @@ class RunState:
             InvalidInputError: If it is of another run.
         """
         self._check_same_run(stored)
+        self._check_processes(stored)
         _check_tensors(path, "model", self.model_tensors(), stored.model)
         if self.ema:
             _check_tensors(path, "ema", self.ema.average, stored.ema or {})
@@ -156,6 +157,22 @@ class RunState:
             shown = ", ".join(f"{name} {then.get(name)!r} -> {now[name]!r}" for name in changed)
             remedy = "To continue with other settings, load the weights and start a new run."
             raise invalid("fit", "resume=True must keep the settings of the run", shown, remedy)
+
+    def _check_processes(self, stored: Checkpoint) -> None:
+        """The rows of a step follow from the number of processes: another number would train on others."""
+        then, now = stored.state.get("world", self.world.size), self.world.size
+        if then != now and stored.step < self.settings.steps:
+            rule = "resume=True must keep the number of processes, from which the rows of each step follow"
+            remedy = f"Start {then} processes, or load the weights and start a new run."
+            raise invalid("fit", rule, f"{then} -> {now}", remedy)
+
+    def check_shares(self) -> None:
+        """Refuse a batch that cannot be cut into equal shares for the processes."""
+        size, world = self.settings.batch_size, self.world.size
+        if size % world:
+            remedy = f"Take {size // world * world or world} or {(size // world + 1) * world}."
+            rule = f"batch_size must be a multiple of the number of processes, {world}"
+            raise invalid("fit", rule, size, remedy)
 
     def _free(self) -> set[str]:
         decides = {"steps", "restarts"} if self.settings.schedule == "cosine" else set()

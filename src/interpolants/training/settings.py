@@ -6,6 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0)]
+# No training needs more, and rates near 1e38 make weights infinite without a bad loss.
+Rate = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
 PositiveCount = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
@@ -82,7 +84,7 @@ class TrainSettings(BaseModel):
 
     steps: PositiveCount = 2000
     batch_size: PositiveCount = 256
-    lr: Positive = 1e-3
+    lr: Rate = 1e-3
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     momentum: Fraction = 0.0

@@ -148,6 +148,22 @@ class Stepper:
         remedy = "Look at these rows of the data, lower lr, or set on_nonfinite='skip'"
         raise DivergedError(f"fit: {self._what_happened()}. {kept}. {remedy}")
 
+    def check_weights(self, checkpoint: object) -> None:
+        """Raise if the last step has left weights that are not finite: no later loss will tell.
+
+        Args:
+            checkpoint: The last checkpoint, for the message.
+
+        Raises:
+            DivergedError: If so.
+        """
+        run = self._run
+        wrong = [name for name, p in run.parameters.items() if not bool(torch.isfinite(p.detach()).all())]
+        if wrong:
+            told = f"weights must be finite after step {run.step}, but {wrong[0]} are not"
+            kept = f"The last checkpoint is {checkpoint}" if checkpoint else "No checkpoint was written"
+            raise DivergedError(f"fit: {told}. {kept}. Lower lr, now {run.settings.lr:g}")
+
     def _what_happened(self) -> str:
         run = self._run
         if run.settings.on_nonfinite == "skip":

@@ -22,7 +22,7 @@ from interpolants.web.playground import (
     simulate,
     stages,
 )
-from interpolants.web.request_guard import Guard
+from interpolants.web.request_guard import PATIENCE, Guard
 from interpolants.web.run_page import page_of
 from interpolants.web.runs import THEMES, Shown, shown_at
 from interpolants.web.work import SECONDS, Answer, BusyError, Desk, Work, finite
@@ -176,4 +176,32 @@ def serve(own: socket.socket, runs: Sequence[Shown] = ()) -> None:
     """
     uvicorn = require("uvicorn", by="explore")
     app = create_app(runs, hosts=(*HOSTS, own.getsockname()[0]))
-    uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[own])
+    config = uvicorn.Config(
+        app, log_level="warning", http=_impatient(PATIENCE), ws="none", timeout_keep_alive=5
+    )
+    uvicorn.Server(config).run(sockets=[own])
+
+
+def _impatient(seconds: float) -> Any:
+    """The server's protocol, which drops a connection whose request does not begin in time: headers sent slowly."""
+    base: Any = require("uvicorn.protocols.http.h11_impl", by="explore").H11Protocol
+
+    class Impatient(base):  # type: ignore[misc]
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self.deadline = self.loop.call_later(seconds, self.drop_if_idle)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.deadline.when() <= self.loop.time():  # it has rung: a further request begins
+                self.deadline = self.loop.call_later(seconds, self.drop_if_idle)
+
+        def drop_if_idle(self) -> None:
+            if (self.cycle is None or self.cycle.response_complete) and not self.transport.is_closing():
+                self.transport.close()
+
+        def connection_lost(self, error: Exception | None) -> None:
+            self.deadline.cancel()
+            super().connection_lost(error)
+
+    return Impatient

@@ -1,5 +1,6 @@
 """Request guard: checks the Host header and the body size, and sets the response's security headers."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
@@ -11,6 +12,7 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Message, Receive, Send], Awaitable[None]]
 
 LARGEST_BODY = 64_000
+PATIENCE = 10.0
 LONGEST_ADDRESS = 4_000
 # Nothing but the page's own files may run or be shown, and no other page may hold this one in a frame.
 HEADERS = {
@@ -26,6 +28,10 @@ class TooLargeError(Exception):
     """A body is longer than it may be."""
 
 
+class TooSlowError(Exception):
+    """A body does not arrive."""
+
+
 class Guard:
     """Lets requests pass that were meant for this server; counts bodies while they come in.
 
@@ -35,13 +41,16 @@ class Guard:
     Args:
         app: What stands behind.
         hosts: Names that this server answers to, without port.
+        patience: Seconds within which a body must have arrived.
     """
 
-    def __init__(self, app: Application, hosts: Iterable[str]) -> None:
-        self.app, self.hosts = app, frozenset(hosts)
+    def __init__(self, app: Application, hosts: Iterable[str], patience: float = PATIENCE) -> None:
+        self.app, self.hosts, self.patience = app, frozenset(hosts), patience
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer or refuse."""
+        if scope["type"] == "websocket":
+            return await _refuse_upgrade(receive, send)
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)
@@ -62,18 +71,27 @@ class Guard:
                     if pair[0].decode("latin-1").lower() not in HEADERS
                 ]
                 message = {**message, "headers": [*kept, *own]}
-            await send(message)
+            try:
+                async with asyncio.timeout(PATIENCE):  # waits while the client does not read
+                    await send(message)
+            except TimeoutError:
+                raise TooSlowError from None
 
         try:
-            await self.app(scope, _counted(receive), send_on)
+            await self.app(scope, _counted(receive, self.patience), send_on)
         except TooLargeError:
             if not begun:
                 await _refuse(send, 413, f"A question may have {LARGEST_BODY} bytes at most.")
+        except TooSlowError:
+            if not begun:
+                await _refuse(send, 408, f"A question must arrive within {self.patience:g} s.")
         return None
 
     def _refusal(self, scope: Message) -> tuple[int, str] | None:
         named = {key.lower(): value.decode("latin-1") for key, value in scope["headers"]}
         host, origin = named.get(b"host", ""), named.get(b"origin")
+        if b"upgrade" in named:
+            return 400, "There are no WebSockets here."
         if _name(host) not in self.hosts:
             return (
                 403,
@@ -94,19 +112,32 @@ def _name(host: str) -> str | None:
         return None
 
 
-def _counted(receive: Receive) -> Receive:
-    taken = 0
+def _counted(receive: Receive, patience: float) -> Receive:
+    taken, whole, end = 0, False, asyncio.get_running_loop().time() + patience
 
     async def receive_on() -> Message:
-        nonlocal taken
-        message = await receive()
+        nonlocal taken, whole
+        if whole:  # what comes now is the end of the connection, which may take as long as the answer
+            return await receive()
+        try:
+            async with asyncio.timeout_at(end):
+                message = await receive()
+        except TimeoutError:
+            raise TooSlowError from None
         if message["type"] == "http.request":
+            whole = not message.get("more_body", False)
             taken += len(message.get("body", b""))
             if taken > LARGEST_BODY:
                 raise TooLargeError
         return message
 
     return receive_on
+
+
+async def _refuse_upgrade(receive: Receive, send: Send) -> None:
+    """Close a WebSocket before it is accepted, which servers answer with status 403."""
+    await receive()
+    await send({"type": "websocket.close", "code": 1008, "reason": "There are no WebSockets here."})
 
 
 async def _refuse(send: Send, status: int, text: str) -> None:

@@ -450,3 +450,21 @@ def test_importance_times_are_learnt_and_resumed(tmp_path):
     Bridge("linear", **settings).fit(x0, x1, steps=30, out=tmp_path / "b", **QUIET)
     again = Bridge("linear", **settings).fit(x0, x1, out=tmp_path / "b", resume=True, **QUIET)
     assert np.array_equal(again.sample(20, seed=0), whole.sample(20, seed=0))
+
+
+@pytest.mark.parametrize(
+    ("leg", "told"),
+    [
+        ({"path": "linear"}, r"leg must be a table of settings .* got 'path'. Its path is 'one_sided_linear'"),
+        ({"stepz": 3}, r"leg must be .* got 'stepz'. Did you mean 'steps'"),
+        (3, r"leg must be a table .* got 3"),
+    ],
+)
+def test_a_leg_of_unknown_settings_is_refused_in_words(leg, told):
+    with pytest.raises(InvalidInputError, match=told):
+        Bridge("linear", leg=leg, **TINY)
+
+
+def test_a_leg_may_have_a_network_of_its_own():
+    net = {"kind": "mlp", "width": 4, "depth": 1}
+    assert Bridge("linear", leg={"net": net}, **TINY).leg_template({"net": net}).net == net

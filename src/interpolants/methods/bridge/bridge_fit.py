@@ -13,8 +13,9 @@ from interpolants.fields.log_density import LogDensity
 from interpolants.fields.preconditioned import Preconditioned, check_preconditioned
 from interpolants.foundations.calls import check_takes_condition
 from interpolants.foundations.checks import number, one_of
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.errors import invalid, nearest
 from interpolants.framework.frames import Frame, constant_columns
+from interpolants.framework.method import settings_of
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
@@ -285,8 +286,18 @@ class BridgeFit(Trained):
 
     def leg_template(self, settings: Mapping[str, Any]) -> Any:
         """An unfitted Gaussian -> rho0 bridge with this one's training, changed by some settings."""
+        known = [field.name for field in settings_of(type(self)) if field.name not in ("path", "leg")]
+        rule = "leg must be a table of settings of the bridge from a Gaussian to rho0"
+        if not isinstance(settings, Mapping):
+            raise invalid("Bridge", rule, repr(settings), "E.g. leg={'steps': 1000}, or {} for none.")
+        if unknown := [name for name in settings if name not in known]:
+            fixed = unknown[0] in ("path", "leg")
+            remedy = (
+                "Its path is 'one_sided_linear'; leave it out." if fixed else nearest(str(unknown[0]), known)
+            )
+            raise invalid("Bridge", rule, repr(unknown[0]), remedy)
         net = self.net if not isinstance(self.net, nn.Module) else "auto"
-        return type(self)(path="one_sided_linear", net=net, **{**self.training_params(), **settings})
+        return type(self)(path="one_sided_linear", **{"net": net, **self.training_params(), **settings})
 
 
 def encoded(ends: Ends, frame: Frame) -> Ends:
