@@ -132,5 +132,7 @@ def test_bad_input_is_refused_with_its_value(make, message):
 
 
 def test_a_path_by_name_is_refused_in_words():
-    with pytest.raises(InvalidInputError, match=r"path must be one-sided with an elliptical base, got 'linear'"):
+    with pytest.raises(
+        InvalidInputError, match=r"path must be one-sided with an elliptical base, got 'linear'"
+    ):
         EmpiricalBridge(torch.zeros(3, 2)).fields("linear")

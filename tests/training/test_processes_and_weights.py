@@ -19,12 +19,17 @@ def cut_run(folder, world):
     with pytest.raises(TrainingInterrupted):
         train(out=folder, keywords={"callbacks": [stop_at(10)]})
     found, _ = Checkpoint.latest(folder / "checkpoints")
-    trees.write(folder / "checkpoints" / f"step-{found.step:08d}", replace(found, state={**found.state, "world": world}))
+    trees.write(
+        folder / "checkpoints" / f"step-{found.step:08d}",
+        replace(found, state={**found.state, "world": world}),
+    )
 
 
 def test_a_run_goes_on_with_the_processes_it_began_with(tmp_path):
     cut_run(tmp_path, 2)
-    with pytest.raises(InvalidInputError, match=r"keep the number of processes.* got 2 -> 1. Start 2 processes"):
+    with pytest.raises(
+        InvalidInputError, match=r"keep the number of processes.* got 2 -> 1. Start 2 processes"
+    ):
         train(out=tmp_path, resume=True)
 
 
@@ -42,7 +47,9 @@ def test_a_batch_that_cannot_be_shared_out_evenly_is_refused(monkeypatch):
         return self
 
     monkeypatch.setattr(World, "__enter__", three)
-    with pytest.raises(InvalidInputError, match=r"multiple of the number of processes, 3, got 64. Take 63 or 66"):
+    with pytest.raises(
+        InvalidInputError, match=r"multiple of the number of processes, 3, got 64. Take 63 or 66"
+    ):
         train(batch_size=64)
 
 

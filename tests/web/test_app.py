@@ -380,7 +380,9 @@ def test_bytes_that_are_no_http_and_readers_who_leave_do_no_harm(server):
     assert "Traceback" not in told
 
 
-UPGRADE = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: AAAA\r\nSec-WebSocket-Version: 13\r\n"
+UPGRADE = (
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: AAAA\r\nSec-WebSocket-Version: 13\r\n"
+)
 
 
 def test_an_upgrade_to_websockets_is_refused_with_4xx(server):
@@ -402,7 +404,8 @@ def test_slow_clients_are_dropped(monkeypatch):
     code = (
         "import interpolants.web.request_guard as g, interpolants.web.app as a; "
         "g.PATIENCE = a.PATIENCE = 0.5; g.Guard.__init__.__defaults__ = (0.5,); "
-        "from interpolants.web import listen, serve; own = listen(0); print(own.getsockname()[1], flush=True); serve(own)"
+        "from interpolants.web import listen, serve; own = listen(0); "
+        "print(own.getsockname()[1], flush=True); serve(own)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         port = int(process.stdout.readline())

@@ -455,7 +455,10 @@ def test_importance_times_are_learnt_and_resumed(tmp_path):
 @pytest.mark.parametrize(
     ("leg", "told"),
     [
-        ({"path": "linear"}, r"leg must be a table of settings .* got 'path'. Its path is 'one_sided_linear'"),
+        (
+            {"path": "linear"},
+            r"leg must be a table of settings .* got 'path'. Its path is 'one_sided_linear'",
+        ),
         ({"stepz": 3}, r"leg must be .* got 'stepz'. Did you mean 'steps'"),
         (3, r"leg must be a table .* got 3"),
     ],
