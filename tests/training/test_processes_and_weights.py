@@ -1,4 +1,4 @@
-"""Numbers of processes that would change the rows of a run are refused, and weights that are not finite never stored."""
+"""Refused: numbers of processes that change the rows of a run. Never stored: weights that are not finite."""
 
 from dataclasses import replace
 

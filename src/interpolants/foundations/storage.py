@@ -246,7 +246,8 @@ def _disk(what: str) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         message = f"{what}: {reason}. Nothing that was there before is lost"
-        raise StorageError(error.errno, message) from error
+        # Some libraries count what was written and say no more: that has no number.
+        raise StorageError(error.errno or errno.EIO, message) from error
 
 
 def _encode_document(who: str, name: str, value: Any) -> bytes:
