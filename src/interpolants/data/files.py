@@ -51,6 +51,7 @@ def read_array(
     *,
     key: str | None = None,
     drop_nan: bool = False,
+    gaps: bool = False,
     ndim: int | None = None,
     exact: bool = False,
 ) -> FileArray:
@@ -65,6 +66,7 @@ def read_array(
         who: Public name for errors.
         key: Which array of a .npz or .safetensors file that holds several.
         drop_nan: Leave out rows with NaN or infinite values instead of refusing them.
+        gaps: Keep NaN, and the empty cells of a text, which mean "not seen".
         ndim: Number of dimensions that ``x`` must have, rows included; None for any.
         exact: Read float64 whatever the file holds, for coordinates and other numbers that are reckoned with further.
 
@@ -85,7 +87,8 @@ def read_array(
     if ndim is not None and array.ndim != ndim:
         rule = f"the array must have {ndim} dimensions"
         raise invalid(where, rule, f"shape {array.shape}", "Reshape it; the first dimension counts samples.")
-    kept, dropped = _finite_rows(array, where, columns, drop_nan)
+    judged = np.where(np.isnan(array), 0.0, array) if gaps else array
+    kept, dropped = _finite_rows(judged, where, columns, drop_nan)
     x = torch.from_numpy(array if kept is None else array[kept])
     return FileArray(x, columns, (*notes, *more, *dropped), None if kept is None else torch.from_numpy(kept))
 

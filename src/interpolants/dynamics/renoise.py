@@ -36,7 +36,11 @@ def renoise(
     arXiv:2201.09865, equation 8.
     """
     who = "renoise"
-    if not isinstance(path, SpatiallyLinearPath) or not isinstance(path.base, Gaussian) or path.basis is not None:
+    if (
+        not isinstance(path, SpatiallyLinearPath)
+        or not isinstance(path.base, Gaussian)
+        or path.basis is not None
+    ):
         rule = "the path must be one-sided from a Gaussian base, with one schedule"
         raise invalid(who, rule, type(path).__name__, "E.g. paths.VP() or OneSidedLinear().")
     times = torch.tensor([t_from, t_to], dtype=torch.float64)
@@ -49,7 +53,7 @@ def renoise(
         rule = "the noise must grow towards t_to: alpha / beta may not be smaller there"
         raise invalid(who, rule, f"a variance of {added:.3g}")
     noise = BlockNoise.like(x, seed, "renoise", first=first_index).normal()
-    found = factor * x + max(added, 0.0) ** 0.5 * path.base.root(noise)
+    found: Tensor = factor * x + max(added, 0.0) ** 0.5 * path.base.root(noise)
     return found if path.base.is_centred else found + (alpha_to - factor * alpha) * path.base.mean_like(x)
 
 

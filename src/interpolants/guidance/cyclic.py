@@ -12,8 +12,10 @@ Where that matters, use :class:`~interpolants.guidance.TwistedSMC`, or learn a b
 Source: Lugmayr et al. (2022), arXiv:2201.09865; Wang et al. (2024), arXiv:2306.08247.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -27,11 +29,15 @@ from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
-from interpolants.foundations.ops import mean_event
 from interpolants.foundations.randomness import BlockNoise, key
 from interpolants.foundations.types import Condition
 from interpolants.guidance.one_sided import gaussian_path
+from interpolants.metrics.energy_distance import energy_distance
 from interpolants.paths.path import Path, SpatiallyLinearPath
+
+# Rows among which the change from repetition to repetition is measured.
+_COMPARED = 500
+_SAME_TIME = 1e-5
 
 
 @dataclass(frozen=True)
@@ -40,12 +46,74 @@ class Completed:
 
     Attributes:
         x: ``(B, *D)``.
-        changes: Root mean square change of the unknown entries from one repetition to the next at the end of the
-            repeated stretch, ``(cycles - 1,)`` or empty: it settles where more repetitions change no distribution.
+        changes: Energy distance between the rows after one repetition and after the next, ``(cycles,)`` or empty: more
+            repetitions change nothing where it has come down to its noise. NaN for fewer than two rows.
     """
 
     x: Tensor
     changes: Tensor
+
+
+def _same(x: Tensor) -> Tensor:
+    return x
+
+
+@dataclass(frozen=True)
+class Coordinates:
+    """Coordinates in which entries are known, where they are not those of the states: a linear map and its inverse.
+
+    Attributes:
+        of_state: From states ``(B, *D)`` to these coordinates.
+        to_state: Back.
+        covariance: Covariance of the base in these coordinates, ``(D, D)`` flattened, where noise of the entries is
+            correlated; None where it is not.
+    """
+
+    of_state: Callable[[Tensor], Tensor] = _same
+    to_state: Callable[[Tensor], Tensor] = _same
+    covariance: Tensor | None = None
+
+    def put(self, x: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        """States ``(B, *D)`` with values put in where the mask says, by the least change of the states.
+
+        Where noise of the entries is correlated, the others follow by regression, ``C_:k C_kk^-1``: the directions that
+        this leaves alone have noise of their own, as entries have where they are uncorrelated.
+
+        Args:
+            x: States.
+            values: In these coordinates.
+            mask: In [0, 1], in these coordinates.
+        """
+        data = self.of_state(x)
+        change = mask.to(data) * (values.to(data) - data)
+        if self.covariance is not None:
+            flat = regressed(change.flatten(1).double(), mask.flatten(1) > 0, self.covariance)
+            change = flat.reshape(change.shape).to(change)
+        return self.to_state(data + change)
+
+
+def regressed(change: Tensor, known: Tensor, covariance: Tensor) -> Tensor:
+    """Changes of all entries that follow from those of the known ones, ``C_:k C_kk^-1 change_k`` by row.
+
+    Args:
+        change: ``(B, D)`` float64.
+        known: Truth values ``(B, D)``.
+        covariance: C, ``(D, D)`` float64; entries without a variance follow nothing.
+    """
+    scale = covariance.diagonal().sqrt()
+    scale = torch.where(scale > 0, scale, 1.0)
+    correlation = covariance / scale[:, None] / scale
+    found, scaled = change.clone(), change / scale
+    patterns, which = torch.unique(known, dim=0, return_inverse=True)
+    for n, pattern in enumerate(patterns):
+        k = pattern.nonzero()[:, 0]
+        if len(k) in (0, len(scale)):
+            continue
+        rows = (which == n).nonzero()[:, 0]
+        gain = correlation[:, k] @ torch.linalg.pinv(correlation[k][:, k], hermitian=True)
+        moved = scale * (scaled[rows][:, k] @ gain.T)
+        found[rows] = torch.where(pattern, change[rows], moved)
+    return found
 
 
 @dataclass(frozen=True)
@@ -54,11 +122,15 @@ class Job:
 
     Attributes:
         fields: Fields on a one-sided path from a Gaussian base.
-        x: Rows ``(B, *D)``, anything where nothing is known.
+        x: Rows ``(B, *D)``, NaN or anything where nothing is known.
         mask: ``(B, *D)`` in [0, 1]: 1 where an entry is known, less where it may give way.
         seed: Seed of all noise, which belongs to a row's index.
         cond: Condition of the rows.
         first_index: Index of the first row in a larger job.
+        coordinates: Those of ``x`` and ``mask``.
+
+    Raises:
+        InvalidInputError: If the path is another, the mask does not fit, or a known entry is not finite.
     """
 
     fields: Fields
@@ -67,6 +139,7 @@ class Job:
     seed: int = 0
     cond: Condition = None
     first_index: int = 0
+    coordinates: Coordinates = Coordinates()
 
     def __post_init__(self) -> None:
         gaussian_path("complete", self.fields.path)
@@ -76,12 +149,31 @@ class Job:
         if not bool(torch.isfinite(self.x[self.mask > 0]).all()):
             raise invalid("complete", "known entries must be finite", "nan or inf")
 
-    def run(self, x: Tensor, times: Any, track: "Track", *stream: int | str, **options: Any) -> Tensor:
-        """Carry states along some times, with what is known put back after every step."""
+    @property
+    def known(self) -> Tensor:
+        """Known values, zero where nothing is known."""
+        return torch.where(self.mask > 0, self.x, 0.0)
+
+    def start(self, *stream: int | str) -> Tensor:
+        """Standard normal rows of the shape of the states."""
+        like = self.coordinates.to_state(self.known)
+        return BlockNoise.like(like, self.seed, *stream, first=self.first_index).normal()
+
+    def seed_of(self, *stream: int | str) -> int:
+        """A seed for one part of the work."""
+        return key(self.seed, *stream) % (1 << 31)
+
+    def run(self, x: Tensor, times: Any, track: "Track | None", *stream: int | str, **options: Any) -> Tensor:
+        """Carry states along some times, with what is known put back after every step where there is a track."""
         return sample(
             self.fields, x, time_grid=times, start=times[0], stop=times[-1], cond=self.cond,
-            seed=key(self.seed, *stream) % (1 << 31), first_index=self.first_index, constraint=track, **options,
+            seed=self.seed_of(*stream), first_index=self.first_index, constraint=track, **options,
         ).x  # fmt: skip
+
+    def pasted(self, x: Tensor) -> Tensor:
+        """States with the known entries as they are."""
+        data = torch.lerp(self.coordinates.of_state(x), self.known.to(x), self.mask.to(x))
+        return self.coordinates.to_state(data)
 
 
 @dataclass(frozen=True)
@@ -89,39 +181,44 @@ class Track:
     """State of what is known at every time, as a constraint of ``sample``.
 
     Args:
-        clean: Known values ``(B, *D)``, zero elsewhere.
-        mask: ``(B, *D)``.
+        job: What is known.
         times: Times of ``states``; empty for fresh noise at every time.
-        states: ``(B, n, *D)``; unused for fresh noise.
+        states: ``(B, n, *D)``; None for fresh noise.
     """
 
-    clean: Tensor
-    mask: Tensor
+    job: Job
     times: tuple[float, ...] = ()
     states: Tensor | None = None
 
     def rows(self, x: Tensor) -> Condition:
         """Everything with one row per sample."""
-        return {"clean": self.clean, "mask": self.mask, "states": self.clean if self.states is None else self.states}
+        states = self.job.mask if self.states is None else self.states
+        return {"clean": self.job.known, "mask": self.job.mask, "states": states}
 
     def impose(self, x: Tensor, t: Tensor, known: Condition, path: Path, z: Tensor | None) -> Tensor:
-        """``m y_t + (1 - m) x``."""
+        """What is known put into the states at time t."""
+        coordinates = self.job.coordinates
         if self.times:
             nearest = int(np.abs(np.asarray(self.times) - float(t)).argmin())
-            if abs(self.times[nearest] - float(t)) > 1e-5:
+            if abs(self.times[nearest] - float(t)) > _SAME_TIME:
                 return x
-            state = known["states"][:, nearest]
+            state = coordinates.of_state(known["states"][:, nearest])
         else:
-            state = noised(path, known["clean"], t, z)
-        return torch.lerp(x, state.to(x), known["mask"])
+            noise = None if z is None else coordinates.of_state(_colored(path, z))
+            state = _noised(path, known["clean"], t, noise)
+        return coordinates.put(x, state, known["mask"])
 
 
-def noised(path: Path, clean: Tensor, t: Tensor, z: Tensor | None) -> Tensor:
-    """The state at time t of data ``clean``, with noise z; without noise for None."""
+def _noised(path: Path, clean: Tensor, t: Tensor, noise: Tensor | None) -> Tensor:
+    """The state at time t of data ``clean``; without noise for None."""
     assert isinstance(path, SpatiallyLinearPath)
-    assert isinstance(path.base, Gaussian)
     signal = path.beta(t).to(clean) * clean
-    return signal if z is None else signal + path.alpha(t).to(clean) * path.base.color(z)
+    return signal if noise is None else signal + path.alpha(t).to(clean) * noise
+
+
+def _colored(path: Path, z: Tensor) -> Tensor:
+    assert isinstance(path.base, Gaussian)
+    return path.base.color(z)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,19 +246,18 @@ class RePaint:
 
     def complete(self, job: Job) -> Completed:
         """Completed rows."""
-        grid, track = time_grid(self.n_steps), Track(job.x * (job.mask > 0), job.mask)
+        grid, track = time_grid(self.n_steps), Track(job)
         path, base = gaussian_path("RePaint", job.fields.path)
-        noise = BlockNoise.like(job.x, job.seed, "completion start", first=job.first_index).normal()
-        x = float(path.alpha(torch.tensor(grid[0]))) * base.color(noise)
+        x = float(path.alpha(torch.tensor(grid[0]))) * base.color(job.start("completion start"))
         for begin in range(0, self.n_steps, self.jump):
             times = grid[begin : begin + self.jump + 1]
             for again in range(self.resamples):
                 if again:
-                    seed = key(job.seed, "back", begin, again) % (1 << 31)
+                    seed = job.seed_of("back", begin, again)
                     x = renoise(path, x, times[-1], times[0], seed=seed, first_index=job.first_index)
                 quiet = {"finish": "mean"} if times[-1] == 1 else {}
                 x = job.run(x, times, track, "forth", begin, again, method="ancestral", **quiet)
-        return Completed(_pasted(x, job) if self.paste else x, torch.zeros(0))
+        return Completed(job.pasted(x) if self.paste else x, torch.zeros(0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,8 +270,8 @@ class CyclicOneWay:
         turn: Time at which a repetition ends, in (``back``, 1).
         late: Further times at which what is known is put back on the last way, in (``turn``, 1]; later ones keep it
             closer, earlier ones let the rest shape it.
-        track: ``"inverted"``, the flow backwards from the canvas, or ``"noised"``, fresh noise. Which is better depends on
-            the data: an inverted canvas is far from data that are smooth.
+        track: ``"inverted"``, the flow backwards from the canvas, or ``"noised"``, fresh noise. Which is better depends
+            on the data: the canvas lies far from data that are smooth.
         n_steps: Steps of the whole grid.
         eps_cycle: Noise level within a repetition; None for ancestral steps.
         eps_last: Noise level on the last way.
@@ -214,56 +310,48 @@ class CyclicOneWay:
         if not 0 < back < turn:
             rule = "a step of the grid or more must lie between back and turn"
             raise invalid("CyclicOneWay", rule, f"{self.n_steps} steps", "Take more steps.")
-        canvas = torch.lerp(torch.full_like(job.x, self.fill), job.x.nan_to_num(0.0), job.mask)
+        empty = job.coordinates.to_state(torch.full_like(job.known, self.fill))
+        canvas = job.coordinates.put(empty, job.known, job.mask)
         inverted = sample(
             job.fields, canvas, reverse=True, time_grid=grid[back:], start=grid[back], stop=1.0, cond=job.cond,
             first_index=job.first_index, return_path=True,
         ).path  # fmt: skip
         assert inverted is not None
         states = inverted.flip(0).transpose(0, 1)  # from back on, (B, n, *D)
-        track = self._track(job, canvas, grid[back:], states)
+        track = self._track(job, grid[back:], states)
         x, changes = states[:, turn - back], []
-        x = torch.lerp(x, states[:, turn - back], job.mask)
         for cycle in range(self.cycles):
-            seed = key(job.seed, "back", cycle) % (1 << 31)
-            path = job.fields.path
-            before, x = x, renoise(path, x, grid[turn], grid[back], seed=seed, first_index=job.first_index)
+            seed, path = job.seed_of("back", cycle), job.fields.path
+            before = x
+            x = renoise(path, x, grid[turn], grid[back], seed=seed, first_index=job.first_index)
             x = job.run(x, grid[back : turn + 1], track, "forth", cycle, **self._steps)
-            changes.append(_change(before, x, job.mask))
+            changes.append(_change(before, x))
         x = self._last_way(job, x, grid, turn, late, track)
-        return Completed(_pasted(x, job) if self.paste else x, torch.tensor(changes[1:]))
+        return Completed(job.pasted(x) if self.paste else x, torch.tensor(changes))
 
     @property
     def _steps(self) -> dict[str, Any]:
         return {"method": "ancestral"} if self.eps_cycle is None else {"eps": self.eps_cycle}
 
-    def _track(self, job: Job, canvas: Tensor, times: Any, states: Tensor) -> Track:
-        known = job.x.nan_to_num(0.0) * (job.mask > 0)
-        return Track(known, job.mask, tuple(times.tolist()), states) if self.track == "inverted" else Track(known, job.mask)
+    def _track(self, job: Job, times: Any, states: Tensor) -> Track:
+        return Track(job) if self.track == "noised" else Track(job, tuple(times.tolist()), states)
 
-    def _last_way(self, job: Job, x: Tensor, grid: Any, turn: int, late: Sequence[int], track: Track) -> Tensor:
+    def _last_way(
+        self, job: Job, x: Tensor, grid: Any, turn: int, late: Sequence[int], track: Track
+    ) -> Tensor:
         """From the turn to the data, with what is known put back at the late times only."""
-        nodes = sorted({turn, *late, len(grid) - 1})
-        for begin, end in zip(nodes[:-1], nodes[1:], strict=True):
-            options: dict[str, Any] = {"eps": self.eps_last} if self.eps_last else {}
-            x = sample(
-                job.fields, x, time_grid=grid[begin : end + 1], start=grid[begin], stop=grid[end], cond=job.cond,
-                seed=key(job.seed, "last way", begin) % (1 << 31), first_index=job.first_index, **options,
-            ).x  # fmt: skip
+        options: dict[str, Any] = {"eps": self.eps_last} if self.eps_last else {}
+        assert job.fields.path is not None
+        for begin, end in pairwise(sorted({turn, *late, len(grid) - 1})):
+            x = job.run(x, grid[begin : end + 1], None, "last way", begin, **options)
             if end in late:
-                noise = BlockNoise.like(x, job.seed, "late", end, first=job.first_index).normal()
-                t = torch.tensor(grid[end])
-                assert job.fields.path is not None
-                x = track.impose(x, t, track.rows(x), job.fields.path, noise)
+                noise = None if grid[end] == 1 else job.start("late", end)
+                x = track.impose(x, torch.tensor(grid[end]), track.rows(x), job.fields.path, noise)
         return x
 
 
-def _pasted(x: Tensor, job: Job) -> Tensor:
-    return torch.lerp(x, job.x.nan_to_num(0.0).to(x), job.mask)
-
-
-def _change(before: Tensor, after: Tensor, mask: Tensor) -> float:
-    """Root mean square change of the entries that are not known."""
-    free = (1 - mask).double()
-    squared = mean_event((after - before).double().square() * free).sum() / mean_event(free).sum().clamp_min(1e-12)
-    return float(squared.sqrt())
+def _change(before: Tensor, after: Tensor) -> float:
+    """Energy distance of the rows, at most 500 of them; NaN for fewer than two."""
+    if len(before) < 2:
+        return math.nan
+    return energy_distance(before[:_COMPARED], after[:_COMPARED], unbiased=False).value

@@ -16,6 +16,7 @@ from interpolants.metrics.frechet import frechet_distance
 from interpolants.metrics.kde_kl import GaussianKDE, LogRatio, kde_kl, log_ratio
 from interpolants.metrics.mmd import median_bandwidth, mmd
 from interpolants.metrics.ngrams import ngram_distance
+from interpolants.metrics.seams import seam_score
 from interpolants.metrics.sliced_wasserstein import sliced_wasserstein
 from interpolants.metrics.wasserstein import bures_wasserstein, wasserstein
 
@@ -50,6 +51,7 @@ __all__ = [
     "mmd",
     "ngram_distance",
     "rank_histogram",
+    "seam_score",
     "sliced_wasserstein",
     "spread_skill",
     "two_halves",

@@ -50,7 +50,7 @@ def read_rows(text: str, role: Role, key: str | None = None, *, frequency: str =
         return read_texts(text, f"--{role.name}")
     if role.words and path.suffix.lower() in TABLES:
         return read_coded(path, f"--{role.name}")
-    found = read_table(text, f"--{role.name}", key=key, order=role.columns, exact=role.exact)
+    found = read_table(text, f"--{role.name}", key=key, order=role.columns, exact=role.exact, gaps=role.gaps)
     if role.kind == "tokens":
         return found.x.long()
     return labels_if_whole(found.x) if role.kind in ("condition", "labels") else found.x

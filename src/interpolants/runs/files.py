@@ -56,6 +56,7 @@ def read_table(
     limit: int | None = None,
     minimum: int = 1,
     drop_nan: bool = False,
+    gaps: bool = False,
     exact: bool = False,
 ) -> Table:
     """Read samples, and labels beside them, from a file.
@@ -70,13 +71,14 @@ def read_table(
         limit: Keep at most this many rows.
         minimum: Fewest rows that will do.
         drop_nan: Leave out rows with gaps instead of refusing them.
+        gaps: Keep gaps as NaN.
         exact: Read float64 rather than float32.
 
     Raises:
         InvalidInputError: If the file is missing or of another kind, is not one row of finite numbers per
             sample, or lacks a column or array.
     """
-    found = read_array(path, who, key=key, drop_nan=drop_nan, exact=exact)
+    found = read_array(path, who, key=key, drop_nan=drop_nan, gaps=gaps, exact=exact)
     where = f"{who}: {Path(path).name}"
     if found.columns:
         x, codes, names = _choose(found, where, columns or list(order) or None, labels)

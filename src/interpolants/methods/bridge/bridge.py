@@ -18,15 +18,22 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition
 from interpolants.framework.answers import Scored
 from interpolants.framework.capabilities import capability
+from interpolants.framework.roles import Role
 from interpolants.guidance.classifier_free import guide
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
 from interpolants.methods.bridge.auto_eps import EpsChoice
 from interpolants.methods.bridge.bridge_fit import as_float32
+from interpolants.methods.bridge.completion import complete_rows, has_gaussian_base
 from interpolants.methods.bridge.densities import warn_of_lone_denoised
 from interpolants.methods.bridge.examined import ExaminedBridge
 from interpolants.methods.bridge.noise_level import choose_level
 from interpolants.methods.bridge.scored import check_scored, scored
 from interpolants.methods.parts.start_points import Pool, draw_base
+
+_PARTLY = Role(name="x", like="x1", gaps=True, about="Rows with gaps, which are filled in.")
+_HOW_SURELY = Role(
+    name="known", like="x1", optional=True, about="How surely each entry is known, from 0 to 1."
+)
 
 
 class Bridge(ExaminedBridge):
@@ -81,7 +88,9 @@ class Bridge(ExaminedBridge):
     """
 
     def cannot(self, verb: str) -> str:
-        """Log densities need that of rho0."""
+        """Log densities need that of rho0, completion a Gaussian base."""
+        if verb == "complete" and not has_gaussian_base(self.first_path):
+            return "its path does not start from a Gaussian base; fit Bridge(path='one_sided_linear')."
         if verb != "log_prob":
             return ""
         if self.first_path.is_static:
@@ -192,6 +201,40 @@ class Bridge(ExaminedBridge):
             raise invalid("Bridge.transport", rule, "rows with other values", remedy)
         done = self._run(self._encode(x), eps, reverse, seed, target, first_index, options)
         return done if details else done.x
+
+    @capability(reads={"x": _PARTLY, "known": _HOW_SURELY}, like="x")
+    def complete(
+        self,
+        x: Tensor,
+        *,
+        known: Tensor | None = None,
+        using: Any = "repaint",
+        seed: int = 0,
+        cond: Tensor | None = None,
+        guidance: Any = None,
+        guidance_interval: tuple[float, float] = (0.0, 1.0),
+        first_index: int = 0,
+    ) -> Any:
+        """Fill in the entries of rows that are NaN, given the others; on a one-sided path from a Gaussian base.
+
+        The rules are heuristics, which come near the conditional distribution: repeat a row for several answers.
+
+        Args:
+            x: Rows ``(n, *D)`` in data units, NaN where an entry is to be filled in.
+            known: How surely each entry is known, from 0 to 1, of the shape of ``x``; 1 wherever there is a number when
+                None. What is known for sure comes out as it came in.
+            using: ``"repaint"``, ``"cyclic_one_way"``, a table with settings, or an object of these classes.
+            seed: Seed of the noise.
+            cond: As in :meth:`sample`.
+            guidance: As in :meth:`sample`.
+            guidance_interval: As in :meth:`sample`.
+            first_index: Index of the first row in a larger job, so that parts agree with the whole.
+
+        Returns:
+            ``(n, *D)`` in the kind of ``x``.
+        """
+        fields, told = self._target(cond, guidance, guidance_interval)
+        return complete_rows(self, fields, x, known, using, seed, told, first_index)
 
     def _run(
         self,
