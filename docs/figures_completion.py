@@ -112,8 +112,9 @@ def _draw(problem: Problem, found: dict[str, Tensor]) -> Figure:
         x = found[name]
         mean, spread = x.mean(0), x.std(0)
         for side in (slice(0, SEED.start), slice(SEED.start, None)):
+            low, high = (problem.mean[side] + k * problem.spread[side] for k in (-2, 2))
             axes.fill_between(
-                place[side], problem.mean[side] - 2 * problem.spread[side], problem.mean[side] + 2 * problem.spread[side],
+                place[side], low, high,
                 color=GREY, alpha=0.4, linewidth=0, label="exact, 2 sd" if side.start == 0 else None,
             )  # fmt: skip
         axes.plot(whole, mean, color=ORANGE, label="mean")

@@ -124,8 +124,8 @@ def main() -> None:
     found, (true, seen) = divergences(fields), errors(fields, exact)
     for eps, (value, error) in zip((0.0, *LEVELS), found, strict=True):
         bound = "–" if eps == 0 else f"{kl_bound(true, eps).value:.3f}"
-        print(f"| {eps:g} | {value:.3f} ± {error:.3f} | {bound} |")  # noqa: T201
-    print(f"eps*: {optimal_eps(true):.3f} with exact fields, {optimal_eps(seen):.3f} from held-out rows")  # noqa: T201
+        print(f"| {eps:g} | {value:.3f} ± {error:.3f} | {bound} |")
+    print(f"eps*: {optimal_eps(true):.3f} with exact fields, {optimal_eps(seen):.3f} from held-out rows")
     IMAGES.mkdir(exist_ok=True)
     draw(found, true, seen).savefig(IMAGES / "likelihood.png", dpi=90)
 

@@ -86,7 +86,7 @@ def draw(bridge: Rectification) -> Figure:
 def main() -> None:
     """Learn, print the rows and write the figure."""
     bridge = learn()
-    print("\n".join(rows(bridge)))  # noqa: T201
+    print("\n".join(rows(bridge)))
     IMAGES.mkdir(exist_ok=True)
     draw(bridge).savefig(IMAGES / "rectification.png", dpi=90)
 
