@@ -281,6 +281,8 @@ def test_failed_checks_claims_and_rivals_that_win_are_named_before_the_numbers(t
         ),
     ]
     page = page_of(tmp_path, facts)
+    assert page.text.index(f"The worst finding: {found[0][0]}") < page.text.index("What went wrong")
+    assert "worst finding" not in page_of(tmp_path, run(budget="quick")).text
     first = max(place(page, *[text for text, grave in found if grave]))
     assert first < page.text.index("Distance to held-out data (data units)")
     assert len([a for a in page.all("li") if a.get("class") == "fail"]) == 3

@@ -95,8 +95,15 @@ def _header(run: RunFacts, tasks: Sequence[Sequence[CellFacts]], has_terms: bool
         el("h1", run.title),
         el("p", " · ".join(part for part in meta if part), cls="meta"),
         el("p", summary(run), cls="abstract"),
+        el("p", worst(run), cls="abstract") if worst(run) else None,
         el("nav", el("ul", items), aria_label="Contents"),
     ]
+
+
+def worst(run: RunFacts) -> str:
+    """The worst finding in a sentence; empty where none is grave, or where the run is too small to tell."""
+    grave = [one.text for one in findings_of(run) if one.grave]
+    return f"The worst finding: {grave[0]}" if grave and run.budget != "quick" else ""
 
 
 def summary(run: RunFacts) -> str:

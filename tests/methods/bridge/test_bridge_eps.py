@@ -67,9 +67,11 @@ def test_auto_is_the_choice_in_the_networks_units_for_both_directions(bridge):
 
 def test_a_choice_on_rows_that_are_given_and_by_likelihood_where_rho0_has_a_density():
     law = GaussianMixture([1.0], torch.zeros(1, 2), torch.ones(1))
-    fitted = Bridge("linear", **TINY).fit(law, arrays()[1], progress=False)
+    fitted = Bridge("linear", **{**TINY, "steps": 400}).fit(law, arrays()[1], progress=False)
     x0, x1 = arrays(400, seed=5)
-    assert fitted.choose_eps(x0, x1, criterion="likelihood", **QUICK).criterion == "likelihood"
+    assert (
+        fitted.choose_eps(x0, x1, criterion="likelihood", **{**QUICK, "paths": 8}).criterion == "likelihood"
+    )
     one_sided = Bridge("one_sided_linear", **TINY).fit(x1=arrays()[1], progress=False)
     assert one_sided.choose_eps(x1=x1, **QUICK).candidates
     mirror = Bridge("mirror", **{**TINY, "steps": 5}).fit(x1=arrays()[1], progress=False)
@@ -96,6 +98,10 @@ def test_the_choice_and_the_rows_are_saved_with_the_bridge(bridge, tmp_path):
             "set aside at least 2 rows, got 1 of 10. Raise held_out",
         ),
         (lambda b: b.choose_eps(x1=arrays()[1]), "x0 is needed"),
+        (
+            lambda b: b.choose_eps(*arrays(150)),
+            r"at least 200 rows that training has not seen, got 150\. .* print check\(\)",
+        ),
         (lambda b: b.choose_eps(criterium="samples"), "Did you mean 'criterion'"),
         (
             lambda b: (

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from interpolants.methods.bridge.bridge import Bridge
 
 
+# Rows that the estimate of the errors needs.
+FEWEST = 200
+
+
 def choose_level(bridge: "Bridge", rows: Ends | None, options: dict[str, Any]) -> EpsChoice:
     """The level that held-out rows prefer; see ``Bridge.choose_eps``.
 
@@ -35,6 +39,10 @@ def choose_level(bridge: "Bridge", rows: Ends | None, options: dict[str, Any]) -
     if rows is None:
         remedy = "Call choose_eps(x0, x1) with such data, or fit Bridge(held_out=0.1)."
         raise invalid("Bridge.choose_eps", "eps='auto' needs data that training has not seen", "none", remedy)
+    if len(rows.x1) < FEWEST:
+        rule = f"eps='auto' needs at least {FEWEST} rows that training has not seen"
+        remedy = "Call choose_eps with more of your own, or print check(), which tries some levels on these."
+        raise invalid("Bridge.choose_eps", rule, len(rows.x1), remedy)
     seed = options.get("seed", bridge.seed)
     paired = isinstance(bridge.coupling, Paired)
     known: dict[str, Any] = {"base": bridge.density0(), "paired": paired, "cond": rows.cond, "seed": seed}
