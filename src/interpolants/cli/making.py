@@ -28,6 +28,10 @@ More = Annotated[
     int | None,
     typer.Option("--more", min=1, metavar="STEPS", help="Train the run in this folder so many steps longer."),
 ]
+Device = Annotated[
+    str | None,
+    typer.Option("--device", help="Where to learn: cpu, cuda, cuda:1, or auto for a GPU if there is one."),
+]
 Quick = Annotated[bool, typer.Option("--quick", help="The recipe's size of seconds.")]
 
 
@@ -43,6 +47,7 @@ def run(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     quick: Quick = False,
     more: More = None,
+    device: Device = None,
     workers: Annotated[
         int, typer.Option("--workers", min=1, max=256, help="Processes for tasks and seeds.")
     ] = 1,
@@ -61,7 +66,7 @@ def run(
     from interpolants.cli.recipe_runs import Asked, run_folder
 
     resume = resume or more is not None
-    asked = Asked(config, sets or [], {"x0": x0, "x1": x1, "cond": cond}, steps, path, quick, more)
+    asked = Asked(config, sets or [], {"x0": x0, "x1": x1, "cond": cond}, steps, path, quick, more, device)
     folder = asked.folder(out, stored=resume)
     run_folder(folder, resume=resume, workers=workers, screen=screen_for(quiet or as_json), as_json=as_json)
 
@@ -82,6 +87,7 @@ def train(
     path: PathName = None,
     quick: Quick = False,
     more: More = None,
+    device: Device = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -103,7 +109,7 @@ def train(
             "train", "--resume and --out must name one folder", f"{resume} and {out}", "Drop --out."
         )
     goes_on = resume is not None or more is not None
-    asked = Asked(config, sets or [], {"x0": x0, "x1": x1, "cond": cond}, steps, path, quick, more)
+    asked = Asked(config, sets or [], {"x0": x0, "x1": x1, "cond": cond}, steps, path, quick, more, device)
     run = asked.folder(folder, stored=goes_on)
     train_folder(run, resume=goes_on, screen=screen_for(quiet or as_json), as_json=as_json)
 

@@ -28,6 +28,7 @@ class Asked:
         path: Id of a path.
         quick: The recipe's size of seconds.
         more: Steps by which a run is trained longer.
+        device: Where to learn.
     """
 
     config: str | None
@@ -37,6 +38,7 @@ class Asked:
     path: str | None = None
     quick: bool = False
     more: int | None = None
+    device: str | None = None
 
     def folder(self, out: Path, *, stored: bool) -> "RecipeFolder":
         """The run folder with its recipe; of a run that goes on, the stored one with the changes.
@@ -63,7 +65,7 @@ class Asked:
 
     @property
     def _changes(self) -> list[str]:
-        own = {"steps": self.steps, "path": self.path}
+        own = {"steps": self.steps, "path": self.path, "device": self.device}
         named = [f"method.{name}={value}" for name, value in own.items() if value is not None]
         named += [
             f"data.{role}={json.dumps(file)}" for role, file in self.files.items() if file and self.config

@@ -23,6 +23,15 @@ _SHARED: dict[str, tuple[Any, Any]] = {
         None,
     ),
     "force": (Annotated[bool, typer.Option("--force", help="Replace an existing file.")], False),
+    "device": (
+        Annotated[
+            str,
+            typer.Option(
+                "--device", help="Where to compute: cpu, cuda, or auto for a GPU where there is one."
+            ),
+        ],
+        "cpu",
+    ),
     "quiet": (Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")], False),
     "as_json": (Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")], False),
 }

@@ -140,6 +140,8 @@ class VerbCommand:
         from interpolants.runs.answers import as_json, check_writable, tell, write_answer
 
         out, force, quiet, as_words = (given.pop(name) for name in ("out", "force", "quiet", "as_json"))
+        if (device := given.pop("device")) != "cpu":
+            self._move(device, given.get("nproc") or 1)
         check_writable(out, force=force)
         asked = given.get("cond")
         answer = self._answer(given, shown=not (quiet or as_words))
@@ -155,6 +157,12 @@ class VerbCommand:
         if isinstance(answer, CheckReport) and not answer.ok:
             screen.following(f"interpolants report {self.named}", "train longer, and read what failed")
             raise typer.Exit(1)
+
+    def _move(self, device: str, processes: int) -> None:
+        if processes > 1:
+            remedy = "Leave one of the two out."
+            raise invalid(self.one.verb, "--nproc is for the CPU", f"--device {device}", remedy)
+        self.method.to(device)
 
     @property
     def _columns(self) -> tuple[str, ...]:

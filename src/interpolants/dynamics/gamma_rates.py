@@ -51,7 +51,7 @@ class GammaRates:
         At a time of no stage, such as one at which a field is tried out, it is gamma' itself.
         """
         if t.ndim:
-            return self._rates
+            return self._rates.to(t.device)
         place = known_place(t)
         return self._rate_inside(t) if place is None else self._listed[place]
 

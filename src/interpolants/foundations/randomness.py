@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interpolants.foundations.devices import default_device, draws_on_cpu
 from interpolants.foundations.errors import invalid
 
 BLOCK = 64
@@ -59,7 +60,7 @@ def _number(name: str) -> int:
 
 def generator(*parts: int | str, device: torch.device | str = "cpu") -> torch.Generator:
     """A fresh generator seeded from integers and names, e.g. ``generator(seed, "corrector", step)``."""
-    return torch.Generator(device=device).manual_seed(key(*parts))
+    return torch.Generator(device="cpu" if draws_on_cpu() else device).manual_seed(key(*parts))
 
 
 def _block_seed(base: int, block: int) -> int:
@@ -120,7 +121,7 @@ class BlockNoise:
         count: Number of samples, >= 1.
         shape: Shape of one sample's draw.
         dtype: Type of the result.
-        device: Device of the result.
+        device: Device of the result; where new tensors are made, if left out.
     """
 
     def __init__(
@@ -132,23 +133,25 @@ class BlockNoise:
         count: int,
         shape: Sequence[int],
         dtype: torch.dtype = torch.float32,
-        device: torch.device | str = "cpu",
+        device: torch.device | str | None = None,
     ) -> None:
         blocks = _blocks("BlockNoise", first, count)
         base = key(seed, *stream)
         self._generators = [torch.Generator().manual_seed(_block_seed(base, block)) for block in blocks]
         self._rows = slice(first - blocks[0] * BLOCK, first - blocks[0] * BLOCK + count)
         draw = torch.float64 if dtype == torch.float64 else torch.float32
-        self._buffer = torch.empty(len(blocks) * BLOCK, *shape, dtype=draw)
+        self._buffer = torch.empty(len(blocks) * BLOCK, *shape, dtype=draw, device="cpu")
         # Views made once: a draw is then one `normal_` per block and nothing else.
         self._views = list(torch.split(self._buffer, BLOCK))
-        self._dtype, self._device = dtype, torch.device(device)
+        self._dtype, self._device = dtype, default_device() if device is None else torch.device(device)
         # Small states: several draws per call of a block's generator, since the call costs more than the numbers.
         self._make_room(max(1, min(_MOST_AHEAD, _NUMBERS_PER_CALL // max(1, self._views[0].numel()))))
 
     def _make_room(self, ahead: int) -> None:
         blocks = len(self._generators)
-        self._ahead = torch.empty(blocks, ahead, *self._views[0].shape, dtype=self._buffer.dtype)
+        self._ahead = torch.empty(
+            blocks, ahead, *self._views[0].shape, dtype=self._buffer.dtype, device="cpu"
+        )
         self._ahead_views = list(self._ahead.unbind())
         self._next = ahead
 

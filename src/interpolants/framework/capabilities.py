@@ -21,6 +21,7 @@ from torch import Tensor
 
 from interpolants.data.arrays import Kind as Given
 from interpolants.data.arrays import restore
+from interpolants.foundations.devices import on_device, working_on
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.randomness import BLOCK
 from interpolants.framework.roles import Role, count, kind_of, read
@@ -218,7 +219,8 @@ def _ask(one: Capability, method: Any, args: tuple[Any, ...], given: dict[str, A
     data, came = read(roles, values, who, before=before, rows=rows, attached=attached)
     _check_conditions(one, method, roles, data, who)
     _check_shapes(one, method, data, who)
-    with torch.set_grad_enabled(attached and torch.is_grad_enabled()):
+    data = on_device(data, method.place)
+    with torch.set_grad_enabled(attached and torch.is_grad_enabled()), working_on(method.place):
         answer = (
             _in_blocks(one, method, data, arguments) if one.blocks else one.call(method, **data, **arguments)
         )

@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from interpolants.data.arrays import Kind as Given
 from interpolants.foundations import trees
 from interpolants.foundations.checks import whole
+from interpolants.foundations.devices import choose_device, moved, on_device, working_on
 from interpolants.foundations.errors import InterpolantsError, InvalidInputError, invalid, nearest
 from interpolants.foundations.links import refuse_link
 from interpolants.foundations.randomness import generator
@@ -66,6 +67,8 @@ class Method:
 
     Args:
         seed: All randomness of the fit follows from it; >= 0.
+        device: Where it learns and answers: ``"cpu"``, ``"cuda"``, or ``"auto"`` for a GPU where there is one. Random
+            numbers are drawn on the CPU whatever the device, so that streams do not depend on it; roundings do.
 
     Attributes:
         state: What was learnt, a tree as :mod:`interpolants.foundations.trees` takes it; None before ``fit``.
@@ -76,6 +79,7 @@ class Method:
     """
 
     seed: int = 0
+    device: str = "cpu"
 
     # Settings that may differ between a fit and its continuation.
     free: ClassVar[tuple[str, ...]] = ()
@@ -114,6 +118,7 @@ class Method:
         # What a longer training needs: of this process alone, and in no file.
         self._training: _Training | None = None
         whole(type(self).__name__, "seed", self.seed, at_least=0)
+        self._place = choose_device(type(self).__name__, self.device)
         for f in settings_of(type(self)):
             value = getattr(self, f.name)
             if isinstance(value, Method) and not value.is_fitted:  # a template: nobody else may change it
@@ -195,9 +200,33 @@ class Method:
                     who, "the parameter must be known", repr(name), nearest(name, self.get_params())
                 )
             own[head] = own[head].set_params(**{rest: value}) if rest else value
+        if changes.keys() == {"device"}:
+            return self.to(changes["device"])
         learnt = self.learnt() if changes.keys() <= set(self.answering) else None
         self.__dict__ = type(self)(**own).__dict__
         return self if learnt is None else self.take_over(learnt)
+
+    def to(self, device: str) -> Self:
+        """Move the method, with all that it learnt, to a device; see the setting ``device``.
+
+        Args:
+            device: ``"cpu"``, ``"cuda"``, ``"cuda:1"`` or ``"auto"``.
+
+        Raises:
+            InvalidInputError: If there is no such device.
+        """
+        place = choose_device(f"{type(self).__name__}.to", device)
+        training = self._training
+        self.__dict__.update(moved({**vars(self), "_training": None}, place))
+        self._training = training
+        self.device = self._asked["device"] = str(device)
+        self._place = place
+        return self
+
+    @property
+    def place(self) -> torch.device:
+        """The device on which it works."""
+        return self._place
 
     def clone(self) -> Self:
         """An unfitted one with the same settings; templates and networks inside are copied too."""
@@ -273,7 +302,9 @@ class Method:
         learner.given, learner.shapes = without_index(given), _shapes(data)
         with run.locked(who):
             run.open({**learner.identity(), "data": data, "held": dict(run.held)})
-            state = learner.learn(data, run)
+            run.held = on_device(dict(run.held), self.place)
+            with working_on(self.place):
+                state = learner.learn(on_device(data, self.place), run)
         training = _Training.of(data, run.can_go_on())
         about = {"history": thinned(run.history), "settings": changed, "parents": _parents(data)}
         if run.validation:
@@ -322,7 +353,7 @@ class Method:
     def identity(self) -> dict[str, Any]:
         """What makes two fits on the same data the same."""
         open_ended = (*self.free, *self.answering)
-        fixed = {name: value for name, value in self.params().items() if name not in open_ended}
+        fixed = {n: value for n, value in self.params().items() if n not in (*open_ended, "device")}
         return {**fixed, "library": __version__}
 
     @property
@@ -377,7 +408,8 @@ class Method:
 
     def to_parts(self) -> dict[str, Any]:
         """Everything from which an equal one is made."""
-        return {"settings": self.params(), **self.learnt()}
+        settings = {name: value for name, value in self.params().items() if name != "device"}
+        return {"settings": settings, **self.learnt()}
 
     @classmethod
     def from_parts(cls, parts: Mapping[str, Any]) -> Self:

@@ -25,6 +25,7 @@ import torch
 from torch import Generator, nn
 
 from interpolants.foundations import trees
+from interpolants.foundations.devices import default_device, draws_on_cpu
 from interpolants.foundations.errors import InterpolantsError, invalid
 from interpolants.foundations.folder_lock import locked
 from interpolants.foundations.links import refuse_links
@@ -280,6 +281,8 @@ class Run:
             *given.pop("callbacks", ()),
             lambda m: self._tell(stage, m.step, settings.steps),
         ]
+        if draws_on_cpu():  # a network of the user's own may be elsewhere
+            modules.to(default_device())
         try:
             result = train(
                 modules,

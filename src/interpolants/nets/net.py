@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from interpolants.foundations import randomness
 from interpolants.foundations.checks import is_whole, whole
+from interpolants.foundations.devices import default_device
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import time_dtype
 from interpolants.foundations.types import Condition
@@ -97,7 +98,7 @@ def materialise(
         gains: Factors on the weights of some layers, 0 for a zero start; a tensor (fan_in,) has one per input.
     """
     whole(type(net).__name__, "seed", seed)
-    net.to_empty(device=torch.get_default_device())
+    net.to_empty(device=default_device())
     generator = randomness.generator(seed, "weights")
     factors = gains or {}
     for module in net.modules():

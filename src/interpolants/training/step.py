@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from interpolants.foundations.devices import draws_on_cpu
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.training.aggregates import check_total
 from interpolants.training.guard import clip, explain, gradient_norm
@@ -40,7 +41,7 @@ class Stepper:
     def __init__(self, run: RunState, loss: Loss, batches: Batches) -> None:
         self._run, self._loss, self._batches = run, with_step(loss), batches
         self._batch_generator = torch.Generator()
-        self._loss_generator = torch.Generator(device=run.device)
+        self._loss_generator = torch.Generator(device="cpu" if draws_on_cpu() else run.device)
         self._own_generator = own_generator(run.device)
         self._skipped_losses: Losses = {}
         self._first = True

@@ -75,7 +75,7 @@ def _named(name: str, found: Tensor, columns: Sequence[str]) -> str:
 def _back(part: Tensor, at: Tensor, width: int) -> Tensor:
     """What was found of some columns, as of all."""
     found = torch.zeros(width, dtype=torch.bool)
-    found[at] = part.cpu()
+    found[at] = part.to(found.device)
     return found
 
 
