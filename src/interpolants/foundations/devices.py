@@ -13,11 +13,26 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 from torch.overrides import TorchFunctionMode
-from torch.utils._device import _device_constructors
 
 from interpolants.foundations.errors import invalid
 
 _ACTIVE: list[torch.device] = []
+# What makes tensors from nothing, and takes a device.
+_MAKERS = frozenset(
+    {
+        *(torch.empty, torch.empty_strided, torch.zeros, torch.ones, torch.full, torch.eye, torch.arange),
+        *(
+            torch.linspace,
+            torch.logspace,
+            torch.rand,
+            torch.randn,
+            torch.randint,
+            torch.randperm,
+            torch.normal,
+        ),
+        *(torch.tril_indices, torch.triu_indices, torch.hann_window, torch.hamming_window),
+    }
+)
 _FROM_NUMBERS = (torch.tensor, torch.as_tensor)
 _TO_NUMPY = (Tensor.numpy, Tensor.tolist, Tensor.__array__)
 
@@ -89,7 +104,7 @@ class On(TorchFunctionMode):
             return self._drawn(func, args, kwargs, generator.device)
         if func in _FROM_NUMBERS and not isinstance(args[0], Tensor):
             return func(*args, **{**kwargs, "device": "cpu"}).to(kwargs.get("device") or self.device)
-        if func in _device_constructors() and kwargs.get("device") is None:
+        if func in _MAKERS and kwargs.get("device") is None:
             kwargs = {**kwargs, "device": self.device}
         elif func in _TO_NUMPY:
             args = (args[0].detach().cpu(), *args[1:])
@@ -99,7 +114,7 @@ class On(TorchFunctionMode):
         self, func: Callable[..., Any], args: Any, kwargs: Mapping[str, Any], home: torch.device
     ) -> Any:
         """A random function where its generator lives, with its result moved; one that fills a tensor fills it."""
-        own = {**kwargs, "device": home} if func in _device_constructors() else dict(kwargs)
+        own = {**kwargs, "device": home} if func in _MAKERS else dict(kwargs)
         there = [_placed(arg, home) for arg in args]
         drawn = func(*there, **{name: _placed(value, home) for name, value in own.items()})
         if there and drawn is there[0]:
