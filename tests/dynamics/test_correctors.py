@@ -153,7 +153,7 @@ def test_predictor_and_corrector_beat_the_predictor():
     """
     path, n = VE(smin=0.02, smax=20.0), 4000
     variance = 0.25
-    fields = LearnedFields(path, score=lambda x, t: -x / (variance + path.noise_std(t) ** 2))
+    fields = LearnedFields(path, score=lambda x, t: -x / (variance + path.noise_std(t)[:, None] ** 2))
     x = start(path, n, 32)
     run = {"method": "reverse_flow", "n_steps": 30, "finish": "denoise", "seed": 0, "invariant": False}
     gaps = {}
@@ -203,7 +203,7 @@ def test_a_score_that_is_not_a_number_is_reported_with_its_time():
     good = exact(path)
 
     def score(x, t):
-        bad = torch.where(t > 0.6, math.nan, 1.0)
+        bad = torch.where(t > 0.6, math.nan, 1.0)[:, None]
         return bad * good.evaluate(x, t, ("score",))["score"]
 
     with pytest.raises(DivergedError, match=r"2 of 2 samples left the finite numbers, row 0 at t=0.75"):

@@ -80,7 +80,7 @@ def test_over_scale_is_the_level_over_gamma_and_zero_where_gamma_is():
 def test_an_sde_on_point_masses_stays_finite_up_to_the_end():
     """Data on two points: the score has slope -1/gamma^2. The bridge to x1 = 3 must end near 3."""
     path = OneSidedLinear()
-    fields = LearnedFields(path, noise=lambda x, t: (x - 3 * t) / (1 - t).clamp_min(1e-12))
+    fields = LearnedFields(path, noise=lambda x, t: (x - 3 * t[:, None]) / (1 - t[:, None]).clamp_min(1e-12))
     x = torch.randn(500, 1, generator=torch.Generator().manual_seed(0), dtype=F64)
     for n in (10, 100):
         found = sample(fields, x, eps=2.0, n_steps=n, seed=0, finish="denoise").x

@@ -219,7 +219,9 @@ def test_schedules_per_coordinate_are_followed_one_by_one(method):
 def gaussian(path, std):
     """Exact fields of data N(0, std^2), from the score."""
     return LearnedFields(
-        path, score=lambda x, t: -x / (path.alpha(t) ** 2 + (path.beta(t) * std) ** 2), margin=0.0
+        path,
+        score=lambda x, t: -x / (path.alpha(t[:, None]) ** 2 + (path.beta(t[:, None]) * std) ** 2),
+        margin=0.0,
     )
 
 

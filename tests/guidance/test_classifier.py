@@ -76,6 +76,8 @@ def test_the_condition_of_the_inner_fields_travels_along():
 
     guided = ClassifierGuided(LearnedFields(path, score=score), lambda x, t: x)
     labels, own = torch.tensor([0, 1, 1]), torch.randn(3, 4)
+    guided.evaluate(states(3), TIMES[3], ("score",), labels)  # the first call is checked
+    seen.clear()
     guided.evaluate(states(3), TIMES[3], ("score",), ask_for(labels, own))
     guided.evaluate(states(3), TIMES[3], ("score",), labels)
     assert seen[0] is own

@@ -350,9 +350,7 @@ def test_groups_do_not_know_of_each_other_nor_of_pieces():
 
 
 def test_learnt_fields_in_single_precision_with_probes():
-    learnt = LearnedFields(
-        PLANE, noise=lambda x, t: FOUR_FIELDS.noise(x, t) if t.ndim == 0 else None, margin=1e-3
-    )
+    learnt = LearnedFields(PLANE, noise=FOUR_FIELDS.noise, margin=1e-3)
     exact = FeynmanKac(annealed(learnt, 2.0), n_steps=60).sample(512, seed=1)
     assert exact.x.dtype == torch.float32
     closed = FeynmanKac(annealed(FOUR_FIELDS, 2.0), n_steps=60).sample(512, seed=1)
@@ -553,7 +551,7 @@ def test_a_two_sided_path_asks_for_its_starts():
 
 
 def test_weights_that_are_not_finite_are_reported_with_their_time():
-    fields = LearnedFields(PLANE, score=lambda x, t: -x / (t - 0.5).relu().sign())
+    fields = LearnedFields(PLANE, score=lambda x, t: -x / (t[:, None] - 0.5).relu().sign())
     with pytest.raises(
         DivergedError, match=r"FeynmanKac.sample: the weights of group 0 are not finite at t=0\.1"
     ):

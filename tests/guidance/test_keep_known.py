@@ -12,7 +12,7 @@ PATH = Linear(envelope=ZeroEnvelope())
 
 
 def test_known_entries_return_to_the_bit_and_hidden_ones_as_without(generator):
-    fields = LearnedFields(PATH, velocity=lambda x, t, cond: torch.sin(x) + t)
+    fields = LearnedFields(PATH, velocity=lambda x, t, cond: torch.sin(x) + t.reshape(-1, 1, 1, 1))
     x1 = torch.randn(70, 1, 4, 4, generator=generator)
     start = InPainting(share=0.3, mask="tiles").degrade(x1, generator=generator)
     known = start.field.bool()

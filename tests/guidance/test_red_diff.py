@@ -282,6 +282,6 @@ class _NoNoise(LearnedFields):
 
 
 def test_an_answer_that_runs_away_is_an_error():
-    fields = LearnedFields(PATH, noise=lambda x, t: x / (t - 0.5).relu().sign())
+    fields = LearnedFields(PATH, noise=lambda x, t: x / (t[:, None] - 0.5).relu().sign())
     with pytest.raises(DivergedError, match=r"answers left the finite numbers\. Take a smaller lr"):
         REDDiff(fields, Matrix(H), n_steps=10).restore(Y)

@@ -10,6 +10,7 @@ from interpolants.dynamics import Langevin, ReverseNoise, sample
 from interpolants.fields import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.ops import expand_like
 from interpolants.guidance import Replacement
 from interpolants.operators import Downsample, Mask, Matrix, PhaseRetrieval, Rotated
 from interpolants.paths import VE, VP, Linear, OneSidedLinear
@@ -36,7 +37,11 @@ def draws(path, n, shape=SHAPE, seed=0):
 
 def white(path):
     """Fields of data N(0, Id) of any shape, given by the score."""
-    return LearnedFields(path, score=lambda x, t: -x / (path.noise_std(t) ** 2 + path.beta(t) ** 2))
+
+    def score(x, t):
+        return -x / expand_like(path.noise_std(t) ** 2 + path.beta(t) ** 2, x)
+
+    return LearnedFields(path, score=score)
 
 
 @pytest.mark.parametrize("name", OPERATORS)

@@ -332,7 +332,7 @@ def learnt_like(path, heads):
 
     def off(quantity):
         def field(x, t, cond=None):
-            size = path.noise_scale(t) if quantity == "denoised" else 1.0
+            size = path.noise_scale(t)[:, None] if quantity == "denoised" else 1.0
             return exact.evaluate(x, t, (quantity,))[quantity] + 0.05 * size * torch.sin(2 * x + 1)
 
         return field

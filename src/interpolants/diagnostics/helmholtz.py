@@ -28,6 +28,7 @@ from interpolants.foundations.derivatives import divergence, jacobian
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.ops import sum_event
+from interpolants.foundations.row_times import TakesOneTime
 from interpolants.foundations.types import Condition
 from interpolants.nets.potential import Potential
 from interpolants.objectives.times import StratifiedTimes
@@ -86,7 +87,7 @@ def asymmetry(fields: Fields, x: Tensor, t: Tensor | float, *, quantity: str = "
     return float((j - j.mT).square().sum().sqrt() / j.square().sum().sqrt())
 
 
-class ConservativeDenoiser(nn.Module):
+class ConservativeDenoiser(TakesOneTime, nn.Module):
     """``E[z | x_t] = L^T grad psi`` with a potential psi; L the root of the base's covariance, Id on two-sided paths.
 
     Args:

@@ -16,6 +16,7 @@ from interpolants.foundations.clock import known_number, known_place, number_of
 from interpolants.foundations.derivatives import gradient
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.inner_nets import with_inner_net
+from interpolants.foundations.row_times import RowTimes, by_row
 from interpolants.foundations.types import Condition, Field
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
@@ -33,7 +34,8 @@ class LearnedFields(Fields):
         LearnedFields(path, joint=net, heads=("velocity", "noise"))  # one trunk, heads on dimension 1
 
     Each callable is an ``nn.Module`` or function ``f(x, t)`` or ``f(x, t, cond)``; a third argument with a default of
-    its own, such as ``k=3.0``, is no condition. A ``log_density`` returns ``(B,)``,
+    its own, such as ``k=3.0``, is no condition. It gets one time per row, ``t (B,)``, whatever the solver, and is
+    checked on its first call. A ``log_density`` returns ``(B,)``,
     up to a function of time, and gives the score as its gradient; an ``energy`` as minus its gradient.
 
     Args:
@@ -288,7 +290,7 @@ class LearnedFields(Fields):
 def _check_shape(name: str, value: Tensor, x: Tensor) -> None:
     if value.shape != x.shape:
         rule = f"the output must have shape {tuple(x.shape)}"
-        remedy = "It must return one value per entry of the state."
+        remedy = "It must return one value per entry of the state; widen t to the rows of x, e.g. t[:, None]."
         raise invalid(f"LearnedFields.{name}", rule, tuple(value.shape), remedy)
 
 
@@ -315,7 +317,9 @@ class _IgnoringCond(nn.Module):
 
 def _inner(function: Field) -> Field:
     """What was given, without what was put around it."""
-    return _inner(function.function) if isinstance(function, _Gradient | _IgnoringCond) else function
+    return (
+        _inner(function.function) if isinstance(function, _Gradient | _IgnoringCond | RowTimes) else function
+    )
 
 
 def _through(function: Field, change: Callable[[nn.Module], nn.Module]) -> Field:
@@ -330,7 +334,8 @@ def _through(function: Field, change: Callable[[nn.Module], nn.Module]) -> Field
 def _accepting_cond(function: Field) -> Field:
     if not callable(function):
         raise invalid("LearnedFields", "a field must be callable as f(x, t)", type(function).__name__)
-    return function if takes_third(function) else _IgnoringCond(function)
+    timed = by_row("LearnedFields", function)
+    return timed if takes_third(function) else _IgnoringCond(timed)
 
 
 def _check_heads(joint: Field | None, heads: Sequence[str], single: dict[str, Field]) -> tuple[str, ...]:

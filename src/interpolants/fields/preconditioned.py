@@ -33,6 +33,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.inner_nets import WrapsNet
 from interpolants.foundations.ops import expand_like, mean_event
 from interpolants.foundations.remembered import Remembered
+from interpolants.foundations.row_times import ask
 from interpolants.foundations.types import Condition
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
@@ -102,7 +103,7 @@ class Preconditioned(Remembered, WrapsNet, id="preconditioned"):
         """The quantities at ``x (B, *D)``, ``t`` 0-d or ``(B,)``: ``(B, *D)``, or ``(B, K, *D)`` for K > 1 heads."""
         t = self._entered(t)
         at = self._level(x, t)
-        raw = self.net(x / at.total.sqrt(), self._clock(at, x), cond)
+        raw = ask(self.net, x / at.total.sqrt(), self._clock(at, x), cond)
         single = len(self.heads) == 1
         outputs = (raw,) if single else raw.unbind(1)
         values = []

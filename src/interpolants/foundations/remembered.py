@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 from torch import nn
 
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.row_times import TakesOneTime
 
 _KINDS: dict[str, type["Remembered"]] = {}
 
 
-class Remembered(nn.Module):
+class Remembered(TakesOneTime, nn.Module):
     """A network class that is stored by its id and the arguments of its constructor.
 
     A subclass names its id: ``class Encoder(Remembered, id="encoder")``. The arguments must be what a stored tree can

@@ -10,6 +10,7 @@ from interpolants.foundations.checks import number
 from interpolants.foundations.derivatives import gradient
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like
+from interpolants.foundations.row_times import by_row
 from interpolants.foundations.types import Condition
 from interpolants.guidance.shifted import ShiftedScore
 
@@ -67,6 +68,7 @@ class ClassifierGuided(ShiftedScore):
             raise invalid("ClassifierGuided", rule, tuple(interval))
         self.classifier, self.strength = classifier, float(strength)
         self.interval = (float(first), float(last))
+        self._logits = by_row("ClassifierGuided", classifier)
 
     @property
     def networks(self) -> list[nn.Module]:
@@ -94,7 +96,7 @@ class ClassifierGuided(ShiftedScore):
         return expand_like(self.strength * inside, x).to(x.dtype) * slope
 
     def _log_prob(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
-        logits = self.classifier(x, t)
+        logits: Tensor = self._logits(x, t)
         if logits.ndim != 2 or len(logits) != len(x):
             rule = f"the classifier must return logits ({len(x)}, K)"
             raise invalid("ClassifierGuided", rule, tuple(logits.shape))

@@ -13,6 +13,7 @@ from interpolants.fields.point_source_fields import PointSourceFields, start_at
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator, key
 from interpolants.foundations.remembered import Remembered
+from interpolants.foundations.row_times import ask
 from interpolants.foundations.types import Condition
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
@@ -238,7 +239,7 @@ class StartNet(Remembered, id="start_net"):
     def forward(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
         """The network's output, ``(B, *D)``."""
         told = self.form.join(cond["cond"], **{self.place: cond["x0"]})
-        output: Tensor = self.net(x, t, told)
+        output: Tensor = ask(self.net, x, t, told)
         return output
 
 

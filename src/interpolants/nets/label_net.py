@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.foundations.checks import whole
+from interpolants.foundations.row_times import ask
 from interpolants.foundations.types import Condition
 from interpolants.nets.build import named_net
 from interpolants.nets.net import Net, materialise
@@ -61,6 +62,6 @@ class LabelNet(Net):
 
     def forward(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
         """Evaluate: ``x (B, *D)``, ``t`` 0-d or ``(B,)`` -> logits ``(B, K)``."""
-        features = nn.functional.silu(self.net(x, t, cond).flatten(1))
+        features = nn.functional.silu(ask(self.net, x, t, cond).flatten(1))
         logits: Tensor = self.output(features)
         return logits

@@ -13,10 +13,11 @@ from interpolants.foundations.checks import is_whole, whole
 from interpolants.foundations.devices import default_device
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import time_dtype
+from interpolants.foundations.row_times import TakesOneTime
 from interpolants.foundations.types import Condition
 
 
-class Net(nn.Module, ABC):
+class Net(TakesOneTime, nn.Module, ABC):
     """A network ``f(x, t, cond=None)`` on states of a fixed shape; abstract.
 
     Args:

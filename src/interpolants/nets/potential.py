@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from interpolants.foundations.derivatives import gradient
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.row_times import ask
 from interpolants.foundations.types import Condition
 from interpolants.nets.build import named_net
 from interpolants.nets.net import Net
@@ -70,7 +71,7 @@ class Potential(Net):
 
     def potential(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
         """``phi(x, t)``: ``(B, *D)`` -> ``(B,)``, in data units times the unit of the field."""
-        heads = self.net(x, t, cond)
+        heads = ask(self.net, x, t, cond)
         if heads.shape[1:] != (2, *x.shape[1:]):
             remedy = "A network of the field itself is no potential."
             raise invalid("Potential", "net must return f and g, (B, 2, *D)", tuple(heads.shape), remedy)

@@ -23,10 +23,12 @@ import torch
 from torch import Generator, Tensor
 
 from interpolants.fields.conversions import derive
+from interpolants.foundations.calls import takes_third
 from interpolants.foundations.checks import one_of, shaped, whole
 from interpolants.foundations.derivatives import divergence, gradient
 from interpolants.foundations.errors import NotIdentifiableError, invalid
 from interpolants.foundations.ops import sum_event
+from interpolants.foundations.row_times import check_row_times
 from interpolants.foundations.types import Condition, Field
 from interpolants.paths.path import Path, PathSample, SpatiallyLinearPath
 
@@ -55,6 +57,8 @@ class DrawnLoss(ABC, Generic[Loss]):
     ) -> Loss:
         """Per-sample losses ``(B,)``; arguments as in ``path.sample``."""
         sample = self.path.sample(x0=x0, x1=x1, t=t, z=z, generator=generator)
+        if takes_third(field):
+            check_row_times(type(self).__name__, field, sample.x_t, sample.t, cond)
         return self.at(field, sample, cond, pairs=self.pairs_with(x0), generator=generator)
 
     @abstractmethod

@@ -29,6 +29,7 @@ from interpolants.foundations.checks import number, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.invariance import SMALLEST
 from interpolants.foundations.ops import expand_like, mean_event, time_dtype
+from interpolants.foundations.row_times import RowTimes
 from interpolants.solvers.fixed import Velocity, VelocityAndRate, check_state, check_velocity
 from interpolants.solvers.tableau import RungeKutta, Tableau
 
@@ -173,7 +174,13 @@ def integrate_adaptive(
 
 
 def _without_rate(f: Velocity) -> VelocityAndRate:
-    return lambda x, t, want: (f(x, t), None)
+    checked = RowTimes("integrate_adaptive", f)
+
+    def rate(x: Tensor, t: Tensor, want: bool) -> tuple[Tensor, None]:
+        # With as many rows as columns a product x * t has the right shape and is wrong.
+        return (checked if x.shape[0] in x.shape[1:] else f)(x, t), None
+
+    return rate
 
 
 def _check_settings(

@@ -16,6 +16,7 @@ from interpolants.fields.log_density import LogDensity
 from interpolants.fields.preconditioned import Preconditioned
 from interpolants.foundations.checks import number
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.row_times import TakesOneTime, ask
 from interpolants.foundations.types import Condition, check_rows, join_rows, take_rows
 from interpolants.nets.build import choose_net
 from interpolants.nets.embeddings import drop_condition as drop_rows
@@ -142,7 +143,7 @@ def draw_pairs(
     return first, second, take_rows(join_rows([batch["cond"] for batch in drawn]), slice(0, n))
 
 
-class TimedNet(nn.Module):
+class TimedNet(TakesOneTime, nn.Module):
     """Trained and saved modules: the network ``net``, and the time sampler ``times`` if it learns too."""
 
     def __init__(self, net: nn.Module, times: Any) -> None:
@@ -153,7 +154,7 @@ class TimedNet(nn.Module):
 
     def forward(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
         """The network's output."""
-        output: Tensor = self.net(x, t, cond)
+        output: Tensor = ask(self.net, x, t, cond)
         return output
 
 

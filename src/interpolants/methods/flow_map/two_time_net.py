@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from interpolants.foundations.ops import batch_time
 from interpolants.foundations.remembered import Remembered
+from interpolants.foundations.row_times import TakesOneTime, ask
 from interpolants.foundations.types import Condition
 from interpolants.methods.parts.conditions import ConditionForm, told_net
 from interpolants.nets.embeddings import FourierTime
@@ -56,7 +57,7 @@ class TwoTimeNet(Remembered, id="two_time_net"):
         """Average velocity between the times: ``x (B, *D)``, times 0-d or ``(B,)`` -> ``(B, *D)``."""
         s, t = batch_time(s, x), batch_time(t, x)
         if self.is_own:
-            own: Tensor = self.net(x, s, t) if cond is None else self.net(x, s, t, cond)
+            own: Tensor = ask(self.net, x, s, t) if cond is None else ask(self.net, x, s, t, cond)
             return own
         times = torch.cat([self.phi(s), self.phi(t - s)], 1).to(x.dtype)
         told = times if cond is None else self.form.join(cond, vector=times)
@@ -64,7 +65,7 @@ class TwoTimeNet(Remembered, id="two_time_net"):
         return velocity
 
 
-class Diagonal(nn.Module):
+class Diagonal(TakesOneTime, nn.Module):
     """The velocity of the flow, ``b(x, t) = v(x, t, t)``, called as fields are."""
 
     def __init__(self, net: nn.Module) -> None:

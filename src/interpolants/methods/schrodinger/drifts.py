@@ -25,6 +25,7 @@ from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.ops import expand_like, mean_event
 from interpolants.foundations.records import record
 from interpolants.foundations.remembered import Remembered
+from interpolants.foundations.row_times import ask
 from interpolants.foundations.types import Condition
 from interpolants.paths.envelopes import BrownianEnvelope
 from interpolants.paths.linear import Linear
@@ -80,7 +81,7 @@ class AffineAndNet(Remembered, id="affine_and_net"):
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         """Forward and backward drift at ``x (B, *D)``, ``t`` 0-d or ``(B,)``."""
-        value: Tensor = self.net(x, t)
+        value: Tensor = ask(self.net, x, t)
         if self.affine is None:
             return value
         flat = x.flatten(1)
