@@ -161,7 +161,7 @@ def _hole(seed: int, settings: Settings) -> Answered:
     values: dict[str, float] = {}
     arrays = {"whole": whole[:10].half().numpy()}
     snr = settings["snr"]
-    ways = {"P": None, "PC": Langevin(snr), "PC, 5 steps": Langevin(snr, 5)}
+    ways = {"P": None, "PC": Langevin(snr, 1, "sample"), "PC, 5 steps": Langevin(snr, 5, "sample")}
     for name, corrector in ways.items():
         run = {**_task(seed, settings), "corrector": corrector}
         x = sample(digit_fields(), _noise(n, seed), constraint=constraint, **run).x

@@ -65,9 +65,12 @@ def test_the_velocity_of_in_painting_carries_noise_to_the_conditional_distributi
 
     def velocity(x, t):
         mean = x[:, :2] @ gain.T
+        t = t[:, None, None]
         here = (1 - t) ** 2 * 0.49 * eye + t**2 * spread
         rate = torch.linalg.solve(here, t * spread - (1 - t) * 0.49 * eye)
-        return torch.cat([torch.zeros_like(mean), mean + (x[:, 2:] - t * mean) @ rate], 1)
+        return torch.cat(
+            [torch.zeros_like(mean), mean + ((x[:, 2:] - t[:, 0] * mean)[:, None] @ rate)[:, 0]], 1
+        )
 
     x1 = gaussian(20_000, generator)
     start = coupling.degrade(x1, generator=generator)

@@ -43,9 +43,9 @@ class Counting(Fields):
 
 def test_a_step_is_the_papers():
     x, score, z = (
-        torch.randn(5, 3, 2, generator=torch.Generator().manual_seed(k), dtype=F64) for k in range(3)
+        torch.randn(5, 5, 2, generator=torch.Generator().manual_seed(k), dtype=F64) for k in range(3)
     )
-    found = Langevin(snr=0.3).step(x, score, z, rho=0.9, std=2.0)
+    found = Langevin(snr=0.3, step_size="sample").step(x, score, z, rho=0.9, std=2.0)
     for i in range(5):
         h = 2 * 0.9**2 * (0.3 * z[i].norm() / score[i].norm()) ** 2
         assert_close(found[i], x[i] + h * score[i] + torch.sqrt(2 * h) * z[i])
@@ -58,9 +58,27 @@ def test_a_step_is_the_papers():
     assert_close(fixed, x + h * score + math.sqrt(2 * h) * z)
 
 
+@pytest.mark.parametrize("size", [1, 2, 4, 8, 64])
+def test_the_default_leaves_a_normal_distribution_alone_in_few_dimensions_and_in_many(size):
+    """A unit normal ends with the variance ``1 / (1 - h / 2)`` of Euler's steps, within five standard errors."""
+    draws = torch.Generator().manual_seed(size)
+    corrector, x = Langevin(snr=0.3), torch.randn(20_000 // size, size, generator=draws, dtype=F64)
+    for _ in range(100):
+        z = torch.randn(x.shape, generator=draws, dtype=F64)
+        x = corrector.step(x, -x, z, rho=1.0, std=1.0)
+    assert float(x.var()) == pytest.approx(1 / (1 - 0.3**2), abs=5 * (2 / x.numel()) ** 0.5)
+
+
+@pytest.mark.parametrize("rule", ["sample", "batch"])
+def test_norms_of_few_entries_are_no_guide_and_are_refused(rule):
+    x = torch.zeros(3, 9)
+    with pytest.raises(InvalidInputError, match=r"needs 10 or more entries.*got 9.*step_size='fixed'"):
+        Langevin(step_size=rule).step(x, x, x, rho=1.0, std=1.0)
+
+
 def test_where_the_score_is_zero_the_step_is_finite():
-    x, z = torch.zeros(3, 2), torch.ones(3, 2)
-    found = Langevin(snr=0.5).step(x, torch.zeros(3, 2), z, rho=1.0, std=2.0)
+    x, z = torch.zeros(3, 10), torch.ones(3, 10)
+    found = Langevin(snr=0.5, step_size="sample").step(x, torch.zeros(3, 10), z, rho=1.0, std=2.0)
     assert_close(found, torch.full_like(x, math.sqrt(2 * 2 * (0.5 * 2) ** 2)))
 
 
@@ -110,7 +128,7 @@ def test_the_step_after_a_noising_step_uses_how_the_signal_fell():
     path, x = VP(), start(VP(), 4)
     fields = exact(path)
     run = {"method": "euler", "time_grid": [0.2, 0.3, 0.5], "seed": 7, "return_path": True}
-    found = sample(fields, x, corrector=Langevin(snr=0.2), **run).path
+    found = sample(fields, x, corrector=Langevin(snr=0.2, step_size="sample"), **run).path
     moved = x + 0.1 * fields.velocity(x, 0.2)
     score, z = (
         fields.score(moved, 0.3),

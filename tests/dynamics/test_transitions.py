@@ -204,7 +204,7 @@ def test_schedules_per_coordinate_are_followed_one_by_one(method):
     path, std = spectral(), torch.tensor([0.5, 1.2], dtype=F64)
 
     def score(x, t):
-        a, b = path.alpha(t), path.beta(t)
+        a, b = path.alpha(t), path.beta(t)  # (B, 2)
         return -((x @ ROTATION.T) / (a**2 + (b * std) ** 2)) @ ROTATION
 
     x = start(path, 16)

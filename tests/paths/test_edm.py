@@ -132,7 +132,7 @@ def test_an_sde_keeps_the_distribution_with_the_true_score_and_loses_its_tails_w
     exact = data.fields(path)
 
     def tweedie(x, t, cond=None):
-        sigma = path.noise_std(torch.as_tensor(t, dtype=F64))
+        sigma = path.noise_std(t)[:, None]
         return (exact.evaluate(x, t, ("denoised",))["denoised"] - x) / sigma**2
 
     def radii(x):

@@ -79,7 +79,7 @@ def test_gaussian_data_need_no_energy_with_the_estimator_on(generator):
     base = OneSidedLinear()
 
     def denoiser(x, t):
-        a, b = base.beta(t), base.alpha(t)
+        a, b = base.beta(t)[:, None], base.alpha(t)[:, None]
         return a / (a**2 + b**2) * x
 
     path = KineticOptimal.fit(data, denoiser=denoiser, path=base)

@@ -12,6 +12,7 @@ from interpolants.dynamics import ReverseNoise, sample
 from interpolants.fields import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.ops import expand_like
 from interpolants.foundations.registry import describe, rebuild
 from interpolants.likelihood import log_prob
 from interpolants.paths import (
@@ -46,7 +47,7 @@ def linear_fields(path, power, basis):
     """The exact denoiser of Gaussian data with these powers, handed over as learnt: linear in each coordinate."""
 
     def denoised(x, t):
-        a, b = (k if k.ndim else k.expand(power.shape) for k in (path.beta(t), path.alpha(t)))
+        a, b = (k if k.ndim > 1 else expand_like(k, x) for k in (path.beta(t), path.alpha(t)))
         return basis.inverse(a * power / (a**2 * power + b**2) * basis.forward(x))
 
     return LearnedFields(path, denoised=denoised, margin=1e-6)

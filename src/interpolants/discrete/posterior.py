@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from interpolants.discrete.paths import DiscretePath, Time
 from interpolants.foundations.categorical import TOLERANCE, check_probabilities
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.row_times import ask
 from interpolants.foundations.types import Condition
 
 
@@ -76,7 +77,7 @@ class NetPosterior(Posterior):
 
     def logits(self, x: Tensor, t: Time, cond: Condition = None) -> Tensor:
         """Logits of the network, ``(B, L, V)``."""
-        out: Tensor = self.net(x, t, cond)
+        out: Tensor = ask(self.net, x, t, cond)
         shape = (*x.shape, self.path.vocabulary)
         if out.shape[:-1] != x.shape or out.shape[-1] not in (self.path.vocabulary, self.path.states):
             raise invalid("NetPosterior", f"the network must return logits {shape}", tuple(out.shape))

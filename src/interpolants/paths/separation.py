@@ -23,6 +23,7 @@ from interpolants.foundations.checks import finite, positive, whole
 from interpolants.foundations.curves import Curve
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.row_times import by_row
 from interpolants.paths.path import SpatiallyLinearPath
 
 _RIGHT = math.pi / 2
@@ -212,5 +213,5 @@ def _denoised(
     length = float(torch.hypot(scale * path.beta(t), path.alpha(t)))
     state = (length * x).reshape(-1, *data.shape[1:]).to(data.dtype)
     with torch.no_grad():
-        end = denoiser(state, t.to(data.dtype))
+        end: Tensor = by_row("KineticOptimal", denoiser)(state, t.to(data.dtype))
     return end.double().flatten(1) / scale

@@ -109,6 +109,7 @@ def test_fields_of_paired_ends_are_judged_over_such_pairs():
     shift, path = torch.tensor([3.0, -1.0]), Linear()
 
     def noise(x, t):
+        t = t[:, None]
         gamma = path.envelope.gamma(t)
         return gamma * (x - t * shift) / (1 + gamma.square())
 

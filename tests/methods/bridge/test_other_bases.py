@@ -63,7 +63,7 @@ def test_the_self_test_holds_the_score_against_that_of_the_base(df, data):
     exact = EmpiricalBridge(points).fields(OneSidedLinear(base=StudentT(df)))
 
     def tweedie(x, t, cond=None):
-        return -exact.evaluate(x, t, ("noise",))["noise"] / (1 - t)
+        return -exact.evaluate(x, t, ("noise",))["noise"] / (1 - t[:, None])
 
     def verdicts(score):
         fields = LearnedFields(exact.path, velocity=exact.velocity, score=score)
