@@ -24,11 +24,12 @@ def exact_rectified(path, matrix=MAP):
     """The velocity of ``x_t = alpha x0 + beta X_1(x0)`` for an affine map: its chords never meet."""
 
     def velocity(x, t):
-        a, b, a_dot, b_dot = (f(t.double()) for f in (path.alpha, path.beta, path.alpha_dot, path.beta_dot))
+        times = t.double()[:, None, None]
+        a, b, a_dot, b_dot = (f(times) for f in (path.alpha, path.beta, path.alpha_dot, path.beta_dot))
         now, rate = a * EYE + b * matrix, a_dot * EYE + b_dot * matrix
-        mean = a * FLOW.mean0 + b * FLOW.mean1
-        centred = torch.linalg.solve(now, (x.double() - mean).mT).mT
-        return (a_dot * FLOW.mean0 + b_dot * FLOW.mean1 + centred @ rate.mT).to(x)
+        mean0, mean1 = FLOW.mean0[:, None], FLOW.mean1[:, None]
+        centred = torch.linalg.solve(now, x.double()[..., None] - a * mean0 - b * mean1)
+        return (a_dot * mean0 + b_dot * mean1 + rate @ centred)[..., 0].to(x)
 
     return LearnedFields(path, velocity=velocity)
 

@@ -58,7 +58,7 @@ def test_a_potential_of_known_heads():
 
     class Heads(nn.Module):
         def forward(self, x, t, cond=None):
-            return torch.stack([x @ a.T, 0.5 * t * torch.ones_like(x)], 1)
+            return torch.stack([x @ a.T, 0.5 * t[:, None] * torch.ones_like(x)], 1)
 
     net, x, t = Potential(3, net=Heads()), states(6, 3), torch.tensor(0.7, dtype=F64)
     assert_close(net.potential(x, t), torch.einsum("bi,ij,bj->b", x, a, x) + 1.5 * t)

@@ -287,7 +287,7 @@ def test_pairs_are_used_by_default_just_where_the_target_is_infinite(loss, wante
 
     x = torch.randn(6, 2, generator=torch.Generator().manual_seed(0))
     loss(field, x0=None if loss.path.is_one_sided else x, x1=x, t=torch.full((6,), 0.5))
-    assert rows == [12 if wanted else 6]
+    assert rows[-1] == (12 if wanted else 6)  # after the check of a first call
 
 
 def test_a_given_start_of_a_one_sided_path_is_not_mirrored_away_from_its_partner():
@@ -316,7 +316,7 @@ def test_a_pair_shares_its_ends_and_mirrors_its_noise_and_its_condition_goes_alo
     t = torch.rand(5, dtype=F64, generator=source)
     cond = {"label": torch.arange(5), "parts": (torch.randn(5, 3, generator=source),)}
     VelocityLoss(Linear())(field, x0=x0, x1=x1, t=t, z=z, cond=cond)
-    ((x, time, seen),) = calls
+    x, time, seen = calls[-1]  # after the check of a first call
     middle = (1 - t)[:, None] * x0 + t[:, None] * x1
     assert_close(x[:5] + x[5:], 2 * middle)
     assert_close(x[:5] - x[5:], 2 * torch.sqrt(t * (1 - t))[:, None] * z)
@@ -427,7 +427,7 @@ def test_a_joint_loss_without_singular_heads_evaluates_the_trunk_on_single_draws
     z = torch.randn(8, 2, dtype=F64, generator=data.pop("generator"))
     joint = JointLoss([MeanRateLoss(PATHS["linear"]), NoiseLoss(PATHS["linear"])])
     found = joint(trunk, **data, z=z)
-    assert rows == [8]
+    assert set(rows) == {8}
     assert_close(found["mean_rate"], MeanRateLoss(PATHS["linear"])(lambda x, t, c: x, **data, z=z))
     assert_close(found["noise"], NoiseLoss(PATHS["linear"])(lambda x, t, c: -x, **data, z=z))
     single = JointLoss([MeanRateLoss(PATHS["linear"])])
