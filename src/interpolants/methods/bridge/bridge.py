@@ -60,6 +60,9 @@ class Bridge(ExaminedBridge):
         times: ``"auto"``, ``"uniform"``, ``"stratified"``, ``"logit_normal"``, ``"importance"`` (drawn where the loss
             varies most, learnt while training), ``"noise"`` (by noise level, on one-sided paths), a table with
             settings, or a ``TimeSampler``.
+        aggregate: How losses of several intervals of time are weighed against each other: ``"uncertainty_weighting"``,
+            ``"pcgrad"``, ``"nash_mtl"``, ``"min_snr"``, a table with settings, or a function as
+            ``training.fit(aggregate=)`` takes it. None for their plain mean.
         standardize: Units to learn in. True: mean 0 and standard deviation 1 of the pooled data (one map for both ends;
             per column for tables, overall for images). ``"whiten"``: uncorrelated too, in which N(0, I) is a Gaussian
             fit of the data. ``"auto"``: whitened for vectors on a path from a standard normal base, up to 256 columns;

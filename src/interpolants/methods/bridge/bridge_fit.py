@@ -62,6 +62,7 @@ class BridgeFit(Trained):
     net: Any = "auto"
     heads: Any = "auto"
     times: Any = "auto"
+    aggregate: Any = None
     standardize: bool | str = "auto"
     drop_condition: float = 0.0
     held_out: float | str = "auto"
@@ -82,6 +83,7 @@ class BridgeFit(Trained):
         self.heads = choices.choose_heads("Bridge", self.heads, now)
         self.coupling = choices.choose_coupling("Bridge", self.coupling)
         choices.choose_times("Bridge", self.times, now)
+        choices.choose_aggregate("Bridge", self.aggregate, now)
         self.perturb = (
             self.perturb if isinstance(self.perturb, InstanceNoise) else InstanceNoise(self.perturb)
         )
@@ -180,7 +182,9 @@ class BridgeFit(Trained):
         penalties = choices.choose_penalties("Bridge", self.penalties, path, self.heads)
         trained = PathLoss(loss, times, drop, penalties)
         batches = self._batches(ends, self.batch_size, times)
-        settings, options = self.training(), {}
+        settings = self.training()
+        rule = choices.choose_aggregate("Bridge", self.aggregate, path)
+        options: dict[str, Any] = {} if rule is None else {"aggregate": rule}
         if away is not None and "validate" not in run.options:
             settings, size = validated(settings), min(self.batch_size, 1024)
             drawn = self._batches(away, size, StratifiedTimes())

@@ -1,5 +1,6 @@
 """Choices by name: the path, the coupling, the quantities to learn, the times and the penalties of a method."""
 
+import copy
 import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +12,7 @@ from torch import Tensor
 from interpolants.foundations.cards import load_cards
 from interpolants.foundations.checks import one_of
 from interpolants.foundations.errors import invalid, nearest
-from interpolants.foundations.registry import build, members, names
+from interpolants.foundations.registry import build, find_card, members, names
 from interpolants.foundations.trees import MissingCode
 from interpolants.objectives.joint import learnable
 from interpolants.objectives.losses import has_singular_rate
@@ -156,6 +157,26 @@ def choose_times(who: str, times: Any, path: Path | None = None) -> TimeSampler:
     made = build("time_sampler", name, **settings)
     assert isinstance(made, TimeSampler)
     return made
+
+
+def choose_aggregate(who: str, aggregate: Any, path: Path | None = None) -> Any:
+    """A rule that weighs losses, new for every fit: None, an aggregate, its name, or a table with settings.
+
+    Args:
+        who: Public name for errors.
+        aggregate: What was asked for.
+        path: The path, for rules that follow its noise.
+    """
+    if not isinstance(aggregate, str | Mapping):
+        if aggregate is not None and not callable(aggregate):
+            raise invalid(who, "aggregate must be a name, a table or a function", repr(aggregate))
+        return copy.deepcopy(aggregate)
+    settings = dict(as_table(who, "aggregate", aggregate))
+    kind = settings.pop("kind")
+    entry: Any = find_card(kind, "aggregate", who).load_entry()
+    if "path" in inspect.signature(entry).parameters:
+        settings.setdefault("path", path)
+    return build("aggregate", kind, **settings)
 
 
 def choose_penalties(who: str, penalties: Any, path: Path, heads: Sequence[str]) -> list[Penalty]:
