@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from interpolants.diagnostics.task_affinity import task_affinity
+from interpolants.diagnostics.gradient_affinity import task_affinity
 from interpolants.foundations.errors import InvalidInputError
 
 
