@@ -9,6 +9,7 @@ from interpolants.training.instance_noise import InstanceNoise
 from interpolants.training.labels import LearntLabels, learn_labels
 from interpolants.training.logging import Log, training_seconds
 from interpolants.training.losses import sum_of_means
+from interpolants.training.multi_task import MinSNR, NashMTL, PCGrad, UncertaintyWeighting
 from interpolants.training.pairs import Learnt, PairBatches, learn_fields
 from interpolants.training.results import Best, FitResult, Moment, TrainingInterrupted
 from interpolants.training.schedules import learning_rate
@@ -28,7 +29,10 @@ __all__ = [
     "LearntTokens",
     "LearntLabels",
     "Log",
+    "MinSNR",
     "Moment",
+    "NashMTL",
+    "PCGrad",
     "PairBatches",
     "StepContext",
     "StalledWarning",
@@ -36,6 +40,7 @@ __all__ = [
     "TokenBatches",
     "TrainSettings",
     "TrainingInterrupted",
+    "UncertaintyWeighting",
     "bin_means",
     "causal_weights",
     "ema_rate",
