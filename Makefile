@@ -49,13 +49,18 @@ wheel: $(VENV)/.dev                ## Build the wheel into dist/
 bench: $(VENV)/.dev                ## Measure overheads against the bare network, or against BASE=<commit>
 	$(BIN)/python -m benchmarks $(if $(BASE),against --base $(BASE) --rounds $(or $(ROUNDS),11))
 
+# make torture SCALE=0.1 does a tenth; attacks that are done are kept in runs/torture, so that it can be interrupted.
+SCALE ?= 1
+torture: $(VENV)/.dev              ## Attack the library for an hour and write RELIABILITY.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m torture --scale $(SCALE)
+
 check: $(VENV)/.dev                ## Lint, types, import contract
-	$(BIN)/ruff check src tests benchmarks studies gallery docs/*.py
-	$(BIN)/ruff format --check src tests benchmarks studies gallery docs/*.py
+	$(BIN)/ruff check src tests benchmarks torture studies gallery docs/*.py
+	$(BIN)/ruff format --check src tests benchmarks torture studies gallery docs/*.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 clean:           ## Remove what the other targets made
 	rm -rf $(VENV) runs dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup demo test test-slow docs wheel bench check clean
+.PHONY: help setup demo test test-slow docs wheel bench torture check clean

@@ -1,36 +1,13 @@
 """Odd settings and odd options end in an answer or in one line that says what is wrong: never in a traceback."""
 
-import shutil
-import warnings
-from pathlib import Path
-
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from typer.testing import CliRunner
+from torture.command_lines import call, clear, make_files
+from torture.fuzzed_lines import lines, overrides
 
-from cli.fuzzed import lines, overrides
 from interpolants.cli import recipe_runs
-from interpolants.cli.app import app
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.registry import build
-
-RECIPE = """
-[data.x1]
-problem = "moons"
-n = 60
-[method]
-kind = "bridge"
-path = "one_sided_linear"
-steps = 1
-batch_size = 8
-net = { kind = "mlp", width = 4, depth = 1 }
-[[ask]]
-question = "sample_quality"
-n = 10
-options = { n_steps = 2 }
-"""
-NET = ["--steps", "1", "--set", "method.net={kind='mlp',width=4,depth=1}", "--quiet"]
 
 
 def fuzz(examples):
@@ -43,40 +20,14 @@ def fuzz(examples):
     )
 
 
-def call(*words):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        result = CliRunner().invoke(app, list(words))
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    assert result.exit_code in (0, 1, 2), result.output
-    return result
-
-
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fuzz")
-    rng = np.random.default_rng(0)
-    np.save(folder / "a.npy", rng.normal(size=(80, 2)).astype(np.float32))
-    np.savetxt(folder / "b.csv", rng.normal(size=(80, 2)), delimiter=",", header="u,v", comments="")
-    np.save(folder / "labels.npy", np.arange(80) % 3)
-    np.save(folder / "short.npy", np.arange(3))
-    (folder / "holes.csv").write_text("u,v\n1,2\n3,nan\n")
-    (folder / "words.csv").write_text("u,v\n1,2\nthree,4\n")
-    (folder / "empty.csv").touch()
-    (folder / "base.toml").write_text(RECIPE)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(recipe_runs, "_report", lambda *a, **k: None)
-        call("run", "--x0", "a.npy", "--x1", "b.csv", "--out", "runs/mine", *NET)
-        call("run", "--x1", "b.csv", "--cond", "labels.npy", "--out", "runs/labels", *NET)
+        make_files(folder)
         yield folder
-
-
-def clear(files: Path):
-    shutil.rmtree(files / "new", ignore_errors=True)
-    for made in files.glob("out.*"):
-        made.unlink()
 
 
 def settings_end_in_words(files, examples):

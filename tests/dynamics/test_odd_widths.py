@@ -5,6 +5,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torture.bits import WAYS, fields_of, worn
 
 from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
@@ -13,47 +14,8 @@ from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.invariance import SMALLEST, VECTOR, fewest_rows, most_rows, rows_are_independent
 from interpolants.foundations.randomness import BLOCK, generator
 from interpolants.likelihood import log_prob
-from interpolants.nets import MLP, UNet
+from interpolants.nets import UNet
 from interpolants.paths import Linear
-
-WAYS = {
-    "fixed": {"method": "rk4", "n_steps": 2},
-    "adaptive": {"method": "dopri5", "rtol": 1e-4, "atol": 1e-4},
-    "sde": {"eps": 0.5, "n_steps": 4, "seed": 11},
-}
-
-
-def worn(net, seed=3):
-    """All weights moved by noise, as training leaves them: a new network's last layer is zero and hides the rest."""
-    source = generator(seed)
-    with torch.no_grad():
-        for parameter in net.parameters():
-            spread = 0.3 / max(1, parameter[0].numel()) ** 0.5
-            parameter.add_(spread * torch.randn(parameter.shape, generator=source))
-    return net
-
-
-class Own(nn.Module):
-    """A user's network: other activations, a normalisation, and the time as one more column."""
-
-    def __init__(self, width):
-        super().__init__()
-        self.net = nn.Sequential(
-            nn.Linear(3, width),
-            nn.GELU(),
-            nn.LayerNorm(width),
-            nn.Linear(width, width),
-            nn.Mish(),
-            nn.Linear(width, 4),
-        )
-
-    def forward(self, x, t):
-        return self.net(torch.cat([x, t.expand(len(x))[:, None].to(x)], 1)).unflatten(1, (2, 2))
-
-
-def fields_of(kind, width):
-    net = worn(MLP(2, width=width, depth=3, heads=2) if kind == "mlp" else Own(width))
-    return LearnedFields(Linear(), joint=net, heads=("velocity", "noise"))
 
 
 def check(fields, x, way, sizes):

@@ -16,7 +16,7 @@ from interpolants.framework.stages import thinned
 from interpolants.framework.stored import method_id
 from interpolants.methods.rivals.gaussian_fit import GaussianFit
 
-SCRIPT = Path(__file__).with_name("hostile_folders.py")
+SCRIPT = Path(__file__).parents[2] / "torture" / "hostile_folders.py"
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import json
 import random
 import socket
-import string
 import subprocess
 import sys
 import time
@@ -12,16 +11,14 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
+from torture.hostile_requests import SMALL, hostile, wrong_with
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.web import Question, create_app, listen, open_runs, simulate
 from interpolants.web.app import PAGES, STATIC
-from interpolants.web.bridge_motion import Journey
-from interpolants.web.measurements import Judgement
 from interpolants.web.request_guard import LARGEST_BODY
 from interpolants.web.work_precision import EVALUATIONS, prices
 
-SMALL = {"n": 100, "n_steps": 5}
 HERE = "http://127.0.0.1:8000"
 
 
@@ -205,94 +202,6 @@ def test_the_page_itself_may_ask(client):
 
 # --- hostile requests ---------------------------------------------------------------------------------------------
 
-VALUES = [
-    None,
-    True,
-    -1,
-    0,
-    1,
-    1e308,
-    -0.0,
-    "NaN",
-    "",
-    "x" * 999,
-    [],
-    {},
-    [[0, 0]] * 600,
-    {"a": [1]},
-    "../../etc/passwd",
-    2**70,
-    [2**70],
-    "\x00",
-    "\ud800",
-    "${7*7}",
-    [float("nan")],
-    [-1e9],
-    [0.1] * 5,
-    10**400,
-]
-PLACES = [
-    "/",
-    "/run",
-    "/compare",
-    "/static/view.js",
-    "/static/%2e%2e/%2e%2e/app.py",
-    "/static/..%5capp.py",
-    "/static/con",
-    "/static/a%00b",
-    "/api/runs/0",
-    "/api/runs/-1",
-    "/api/runs/99999999999999999999",
-    "/api/runs/NaN",
-    "/api/runs/..%2f..%2frecipe.json",
-    "/api/runs/0/figures/0/dark",
-    "/api/runs/0/figures/99/light",
-    "/api/runs/0/figures/0/..%2f..%2frecipe.json",
-    "/api/runs/2/figures/-1/light",
-    "/api/runs/0x0",
-    "/api/runs/1e3",
-    "//evil.example/",
-    "/api/carry?runs=/etc/passwd",
-    "/" + "a" * 5000,
-    "/api/simulate",
-    "/api/carry",
-    "/api/judge",
-    "/api/prices",
-    "/%ff%fe",
-    "/api/runs/0/../../..",
-    "/.git/config",
-]
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "BREW"]
-
-
-def hostile(rng):
-    """One request: method, place, body, headers."""
-    headers = {}
-    if rng.random() < 0.15:
-        name = rng.choice(
-            ["origin", "host", "content-type", "x-forwarded-for", "content-length", "cookie", "range"]
-        )
-        text = "".join(rng.choices(string.printable[:94], k=rng.randint(0, 60)))
-        headers[name] = str(rng.randint(0, 9)) if name == "content-length" else text
-        headers.pop("content-length", None)
-    if rng.random() < 0.35:
-        body = bytes(rng.randrange(256) for _ in range(rng.randint(0, 300)))
-        return rng.choice(METHODS), rng.choice(PLACES), body, headers
-    kind, usual, place = rng.choice(
-        [
-            (Question, SMALL, "/api/simulate"),
-            (Journey, {"runs": [0], "n": 5, "n_steps": 3}, "/api/carry"),
-            (Judgement, {"run": 2, "what": "check"}, "/api/judge"),
-            (Question, {"n": 10**9}, "/api/prices"),
-        ]
-    )
-    keys = [*kind.model_fields, "__proto__", "", "constructor", "path\x00"]
-    asked = {**usual, **{rng.choice(keys): rng.choice(VALUES) for _ in range(rng.randint(0, 4))}}
-    body = json.dumps(asked).encode()
-    if rng.random() < 0.2:
-        body = body[: rng.randint(0, len(body))]
-    return "POST", place, body, headers
-
 
 def test_five_hundred_hostile_requests_do_no_harm(client):
     rng, seen = random.Random(0), {}
@@ -300,13 +209,7 @@ def test_five_hundred_hostile_requests_do_no_harm(client):
         method, place, body, headers = hostile(rng)
         reply = client.request(method, place, content=body, headers=headers)
         seen[reply.status_code] = seen.get(reply.status_code, 0) + 1
-        about = (method, place[:60], body[:200], headers, reply.text[:200])
-        assert reply.status_code < 500, about
-        assert "Traceback" not in reply.text, about
-        assert "site-packages" not in reply.text, about
-        if reply.status_code >= 400 and method != "HEAD":
-            assert set(reply.json()) == {"error"}, about
-            assert 0 < len(reply.json()["error"]) < 300, about
+        assert not wrong_with(method, reply), (method, place[:60], body[:200], headers, reply.text[:200])
     print(dict(sorted(seen.items())))
     assert {200, 403, 404, 405, 414, 422} <= set(seen)
     assert client.post("/api/simulate", content=json.dumps(SMALL)).status_code == 200

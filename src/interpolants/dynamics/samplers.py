@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +65,8 @@ class Sampler(ABC):
         ticks: All times at which a solver will ask the fields, as it will hand them over.
     """
 
+    own_times: ClassVar[bool] = False  # whether each row has a time of its own
+
     fields: Fields
     grid: npt.NDArray[np.float64]
     method: str
@@ -121,18 +123,37 @@ class Sampler(ABC):
         first_index: int,
         invariant: bool,
         cond_of: Callable[[Condition], Condition] = lambda given: given,
+        own_times: bool | None = None,
     ) -> Chunks:
-        """How to cut ``x``; ``cond_of`` finds the fields' condition in what is ``given`` with each row."""
+        """How to cut ``x``.
+
+        Args:
+            x: States of the whole batch, ``(B, *D)``.
+            given: What is given with each row.
+            chunk: As in ``Chunks``.
+            first_index: As in ``Chunks``.
+            invariant: As in ``Chunks``.
+            cond_of: Finds the fields' condition in what is given.
+            own_times: Whether the fields are asked with a time for each row, which networks treat by other products;
+                as this sampler does it, by default.
+        """
         time = torch.full((), float(self.grid.mean()), dtype=time_dtype(x)).to(x.device)
+
+        own = self.own_times if own_times is None else own_times
+
+        def ask(states: Tensor, some: Condition) -> Tensor:
+            return self.field(cond_of(some))(states, time.expand(len(states)) if own else time)
+
         return Chunks(
             self.fields,
-            lambda states, some: self.field(cond_of(some))(states, time),
+            ask,
             x,
             given,
             networks=self.fields.networks,
             chunk=chunk,
             first_index=first_index,
             invariant=invariant,
+            how="own times" if own else "",
         )
 
 
@@ -157,6 +178,8 @@ class AdaptiveSampler(Sampler):
         atol: Absolute tolerance, in data units.
         max_steps: Most steps per sample.
     """
+
+    own_times: ClassVar[bool] = True
 
     given_times: bool = False
     rtol: float = 1e-5
@@ -317,9 +340,13 @@ class TransitionSampler(_Driven):
 def find_method(method: str | None, noisy: bool) -> str:
     """The solver that was asked for, by its own name; refuses one that is unknown or of the other kind."""
     name = (_SDE if noisy else _ODE) if method is None else method
-    if noisy:
+    if noisy and isinstance(name, str):
         name = _WITH_NOISE.get(name, name)
     options = available("sde") if noisy else [*available("ode"), *TRANSITIONS]
+    if not isinstance(name, str):
+        raise invalid(
+            "sample", "method must be the name of a solver", repr(name), f"One of: {', '.join(options)}."
+        )
     if name in options:
         return name
     if noisy and name in NOISY:

@@ -117,11 +117,16 @@ def one_of(who: str, name: str, value: T, options: Iterable[T], remedy: str = ""
         InvalidInputError: If it is none of them.
     """
     known = tuple(options)
-    if value not in known:
+    if not is_among(value, known):
         names = [option if isinstance(option, str) else repr(option) for option in known]
         rule = f"{name} must be one of {', '.join(names)}"
         raise invalid(who, rule, repr(value), remedy or suggestion(str(value), names))
     return value
+
+
+def is_among(value: object, options: Iterable[object]) -> bool:
+    """Whether a value is one of some plain ones; arrays and tensors, which compare by entry, never are."""
+    return not isinstance(value, np.ndarray | Tensor) and value in tuple(options)
 
 
 def finite(who: str, name: str, x: Tensor, remedy: str = "") -> Tensor:
@@ -136,6 +141,8 @@ def finite(who: str, name: str, x: Tensor, remedy: str = "") -> Tensor:
     Raises:
         InvalidInputError: If it has one.
     """
+    if x.layout != torch.strided:
+        raise invalid(who, f"{name} must be dense", str(x.layout), "Call .to_dense() on it.")
     if not bool(torch.isfinite(x).all()):
         raise invalid(who, f"{name} must be finite", "nan or inf", remedy)
     return x
@@ -153,6 +160,10 @@ def floating(who: str, name: str, x: Tensor, remedy: str = "Convert it on purpos
     Raises:
         InvalidInputError: If it holds whole numbers, truth values or complex numbers.
     """
+    if not isinstance(x, Tensor):
+        raise invalid(who, f"{name} must be a tensor", type(x).__name__, "Make one: torch.as_tensor(x).")
+    if x.layout != torch.strided:
+        raise invalid(who, f"{name} must be dense", str(x.layout), "Call .to_dense() on it.")
     if not x.is_floating_point():
         raise invalid(who, f"{name} must be floating point", str(x.dtype), remedy)
     return x

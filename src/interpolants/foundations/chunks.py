@@ -56,6 +56,7 @@ class Chunks:
             its own place among them, so that no kernel can tell batches apart.
         first_index: Index of the first row in the whole job.
         invariant: Whether rows must not feel their batch, to the last bit.
+        how: How ``call`` asks, where there are several ways; a verdict holds for one.
     """
 
     def __init__(
@@ -69,7 +70,9 @@ class Chunks:
         chunk: int | None,
         first_index: int,
         invariant: bool,
+        how: str = "",
     ) -> None:
+        self.how = how
         self.x, self.cond, self.first_index = x, cond, first_index
         few = slice(0, _FEW)
         states, given, networks = x[few], take_rows(cond, few), list(networks)
@@ -102,9 +105,9 @@ class Chunks:
         if most is not None:
             rows = most if rows is None else min(rows, most)
         # The verdict must not depend on this call's batch: it is asked for the size that any call may use.
-        largest = rows if rows is not None else _PROBE_ROWS
+        largest = min(rows, 2 * _PROBE_ROWS) if rows is not None else _PROBE_ROWS
         if not fixed and rows_are_independent(
-            owner, probe, self.x, largest, fewest=self.pad, networks=networks
+            owner, probe, self.x, largest, fewest=self.pad, networks=networks, how=self.how
         ):
             self.chunk = self.chunk if rows is None else min(self.chunk, rows)
         else:

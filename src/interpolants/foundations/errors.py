@@ -42,13 +42,13 @@ def invalid(who: str, rule: str, got: object, remedy: str = "") -> InvalidInputE
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """Name the new name of a renamed one, or the closest to a misspelt one, as a sentence for the end of an error."""
-    options = sorted(known)
+    options = sorted(map(str, known))
     return suggestion(name, options) or f"Known: {', '.join(options)}."
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """As :func:`nearest`, but empty where nothing is close."""
-    options = list(known)
+    name, options = str(name), [str(one) for one in known]
     if new := renamed_to(name, options):
         return f"{name!r} was renamed to {new!r}."
     match = difflib.get_close_matches(name, options, n=1, cutoff=0.5)

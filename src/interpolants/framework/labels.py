@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from interpolants.data.arrays import Kind as Given
+from interpolants.foundations.checks import finite
 from interpolants.foundations.errors import invalid, nearest
 
 if TYPE_CHECKING:
@@ -193,9 +194,7 @@ def _numbers(value: Any, role: "Role", reading: "Reading") -> Tensor:
         raise invalid(reading.who, f"{role.name} must be real", str(tensor.dtype), remedy)
     if not tensor.is_floating_point():
         return tensor.long()
-    if not bool(torch.isfinite(tensor).all()):
-        raise invalid(reading.who, f"{role.name} must be finite", "nan or inf")
-    return tensor
+    return finite(reading.who, role.name, tensor)
 
 
 def _fits(tensor: Tensor, wanted: tuple[int, ...]) -> bool:

@@ -288,7 +288,12 @@ class _Travel:
         """The arrival of all points."""
         with torch.set_grad_enabled(self.differentiable):
             chunks = self.sampler.chunks(
-                self.x, cond, chunk=chunk, first_index=first_index, invariant=invariant
+                self.x,
+                cond,
+                chunk=chunk,
+                first_index=first_index,
+                invariant=invariant,
+                own_times=self.adaptive,
             )
             return chunks.map(lambda part: self._chunk(part.x, part.cond, part.first, seed))
 

@@ -35,6 +35,8 @@ def one_sample(who: str, name: str, x: ArrayLike, *, flat: bool = True, minimum:
         raise invalid(
             who, f"{name} must be floating point", str(tensor.dtype), f"Convert it, e.g. {name}.double()."
         )
+    if tensor.layout != torch.strided:
+        raise invalid(who, f"{name} must be dense", str(tensor.layout), f"Call {name}.to_dense().")
     if tensor.ndim == 0 or len(tensor) < minimum or tensor.numel() == 0:
         rule = f"{name} must hold at least {minimum} samples of at least one number, shape (N, *D)"
         raise invalid(who, rule, f"shape {tuple(tensor.shape)}")

@@ -39,6 +39,8 @@ class EmpiricalBridge:
 
     def __init__(self, points: Tensor, weights: Tensor | None = None) -> None:
         who = "EmpiricalBridge"
+        if not isinstance(points, Tensor):
+            raise invalid(who, "points must be a tensor (n, *D)", type(points).__name__, "torch.as_tensor(x)")
         if points.ndim < 2 or len(points) < 1 or not points.is_floating_point():
             what = f"{points.dtype} of shape {tuple(points.shape)}"
             raise invalid(who, "points must be a floating-point tensor (n, *D)", what)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from interpolants.fields.protocol import QUANTITIES, Fields, as_time
-from interpolants.foundations.checks import floating, one_of
+from interpolants.foundations.checks import floating, one_of, shaped
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.ops import expand_like
@@ -196,6 +196,8 @@ class _Point:
         self.path = fields.path
         self.pairs: Pairs = modes.pairs
         self.x = floating(type(fields).__name__, "x", x).to(self.pairs.mean0.dtype)
+        if self.path.basis is None:
+            shaped(type(fields).__name__, "x", self.x, "B", self.pairs.mean0.shape[-1])
         self.t = t.to(self.pairs.mean0.dtype).clamp(min=fields.earliest)
         if self.path.basis is not None:
             self.x = self.path.basis.forward(self.x)

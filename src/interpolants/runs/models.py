@@ -1,5 +1,6 @@
 """Models in run folders: which task and seed trained what, and where it lies."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ def load(folder: str | Path, *, task: str | None = None, seed: int | None = None
     Raises:
         InvalidInputError: If there is no such model, or the code answers otherwise than that of the fit.
     """
+    if not isinstance(folder, str | os.PathLike):
+        raise invalid("load", "folder must be a path", type(folder).__name__)
     return method.load(find_model(Path(folder), task, seed), **code)
 
 

@@ -12,7 +12,7 @@ from interpolants.fields.learned import LearnedFields
 from interpolants.fields.log_density import LogDensity
 from interpolants.fields.preconditioned import Preconditioned, check_preconditioned
 from interpolants.foundations.calls import check_takes_condition
-from interpolants.foundations.checks import number, one_of
+from interpolants.foundations.checks import is_among, number, one_of
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.framework.frames import Frame, constant_columns
 from interpolants.framework.method import settings_of
@@ -74,7 +74,7 @@ class BridgeFit(Trained):
     def check_settings(self) -> None:
         """Turn names into members, and refuse settings."""
         number("Bridge", "drop_condition", self.drop_condition, at_least=0, below=1)
-        if self.held_out != AUTO:
+        if not is_among(self.held_out, (AUTO,)):
             number("Bridge", "held_out", self.held_out, at_least=0, at_most=0.5, remedy="0.1 is usual.")
         one_of("Bridge", "standardize", self.standardize, UNITS)
         one_of("Bridge", "precondition", self.precondition, (True, False, AUTO))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from interpolants.foundations.cards import load_cards
-from interpolants.foundations.checks import one_of
+from interpolants.foundations.checks import is_among, one_of
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.registry import build, find_card, members, names
 from interpolants.foundations.trees import MissingCode
@@ -125,9 +125,9 @@ def choose_heads(who: str, heads: Any, path: Path) -> tuple[str, ...]:
         if path.is_static:
             return ("noise",)
         return ("velocity",) if path.is_one_sided or path.envelope.is_zero else ("mean_rate", "noise")
-    found = (heads,) if isinstance(heads, str) else tuple(heads)
+    found = tuple(heads) if isinstance(heads, list | tuple) else (heads,)
     for head in found:
-        if head not in learnable():
+        if not is_among(head, learnable()):
             raise invalid(
                 who, "heads must name known quantities", repr(head), nearest(str(head), learnable())
             )
@@ -148,9 +148,9 @@ def choose_times(who: str, times: Any, path: Path | None = None) -> TimeSampler:
         return times
     settings = dict(times) if isinstance(times, Mapping) else {"kind": times}
     name = settings.pop("kind", None)
-    name = "stratified" if name == "auto" else name
+    name = "stratified" if isinstance(name, str) and name == "auto" else name
     known = members("time_sampler")
-    if name not in known:
+    if not is_among(name, known):
         raise invalid(who, "times must be a known sampler", repr(name), nearest(str(name), known))
     if "path" in inspect.signature(known[name]).parameters:
         settings["path"] = path
