@@ -346,7 +346,7 @@ def test_bad_input_is_refused_with_its_value(call, change, message):
     settings = {"x": torch.zeros(4, 2), "base": NORMAL} | change
     with pytest.raises(InvalidInputError, match=message):
         call(fields, settings.pop("x"), settings.pop("base"), **settings)
-    assert len(calls) < 10  # found before the work
+    assert len(calls) < 16  # found before the work; a dozen calls try whether rows are independent
 
 
 def test_an_end_is_zero_or_one():

@@ -240,6 +240,8 @@ def check_call(
         raise invalid(who, "x must be a floating-point tensor (B, *D)", what)
     if x.shape[0] < 1:
         raise invalid(who, "there must be at least one sample", tuple(x.shape))
+    if x.layout != torch.strided:
+        raise invalid(who, "x must be dense", str(x.layout), "Call x.to_dense().")
     if not bool(torch.isfinite(x).all()):
         bad = (~torch.isfinite(x).reshape(x.shape[0], -1).all(1)).nonzero().flatten()
         raise invalid(who, "x must be finite", f"nan or inf in {len(bad)} rows, first row {int(bad[0])}")

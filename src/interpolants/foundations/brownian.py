@@ -134,7 +134,11 @@ class BrownianPath:
 
 def check_grid(who: str, times: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Times as a float64 vector, checked: at least two, finite, strictly monotone."""
-    raw = times.detach().cpu().numpy() if isinstance(times, Tensor) else times
+    raw = (
+        times.detach().cpu().double().numpy()
+        if isinstance(times, Tensor) and not times.is_complex()
+        else times
+    )
     grid = np.array(raw, dtype=np.float64)
     if grid.ndim != 1 or len(grid) < 2:
         remedy = "Give the start, the end and the times between."
