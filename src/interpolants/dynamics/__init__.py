@@ -14,6 +14,7 @@ from interpolants.dynamics.noise import (
     ScheduledNoise,
     TabulatedNoise,
 )
+from interpolants.dynamics.optimised_grid import optimise_grid
 from interpolants.dynamics.sample import Samples, sample
 from interpolants.dynamics.sample_from_point import FollmerNoise, ReferenceNoise, sample_from_point
 from interpolants.dynamics.transitions import transitions
@@ -39,6 +40,7 @@ __all__ = [
     "Status",
     "TabulatedNoise",
     "Work",
+    "optimise_grid",
     "sample",
     "sample_from_point",
     "time_grid",

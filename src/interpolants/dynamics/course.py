@@ -9,9 +9,11 @@ import torch
 from torch import Tensor
 
 from interpolants.dynamics.grids import spacing_for, time_grid
+from interpolants.dynamics.multistep import plan_strides
 from interpolants.dynamics.noise import NoiseLevel, NoiseTable
 from interpolants.dynamics.samplers import (
     AdaptiveSampler,
+    MultistepSampler,
     OdeSampler,
     SdeSampler,
     TransitionSampler,
@@ -21,6 +23,7 @@ from interpolants.dynamics.transitions import transitions
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import invalid
 from interpolants.solvers.fixed import stage_clock
+from interpolants.solvers.multistep import Multistep
 from interpolants.solvers.registry import get_solver
 from interpolants.solvers.sde import SdeSolver
 
@@ -101,6 +104,13 @@ class Course:
             method=self.method,
             ticks=solver_ticks(self.method, self.steps, x),
         )
+
+    def multistep(self) -> MultistepSampler:
+        """The flow with fixed steps and memory."""
+        solver = get_solver(self.method)
+        assert isinstance(solver, Multistep)
+        plan = plan_strides(self.fields, solver, self.steps)
+        return MultistepSampler(fields=self.fields, grid=self.steps, method=self.method, plan=plan)
 
     def adaptive(self, given_times: bool, rtol: float, atol: float, max_steps: int) -> AdaptiveSampler:
         """The flow with steps of its own for each sample."""

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from interpolants.foundations.clock import known_place
 from interpolants.paths.path import Path
+from interpolants.solvers.multistep import Multistep
 from interpolants.solvers.registry import get_solver
 from interpolants.solvers.sde import SdeSolver
 from interpolants.solvers.tableau import RungeKutta
@@ -79,7 +80,9 @@ class GammaRates:
 @cache
 def _stencil(method: str) -> tuple[_Numbers, _Numbers]:
     """Nodes of gamma in units of the step, and for each stage the weights of gamma at them in the stage's rate."""
-    times, weights = _stages(get_solver(method))
+    solver = get_solver(method)
+    assert not isinstance(solver, Multistep)
+    times, weights = _stages(solver)
     through = {0.0, 1.0} | {c for c, weight in zip(times, weights, strict=True) if weight}
     nodes = np.array(sorted(through | set(times)))
     if len(times) > 2:

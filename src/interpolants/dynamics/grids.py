@@ -9,7 +9,7 @@ import torch
 
 from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
-from interpolants.paths.path import Path
+from interpolants.paths.path import Path, SpatiallyLinearPath
 
 _SHAPES: dict[str, Callable[[Any], Any]] = {
     "uniform": lambda u: u,
@@ -20,6 +20,39 @@ _SHAPES: dict[str, Callable[[Any], Any]] = {
 }
 
 
+# Spacings by the noise of a one-sided path, between levels l0 and l1 of the logarithm of noise over signal.
+_BY_NOISE: dict[str, Callable[[Any, float, float], Any]] = {
+    "log_snr": lambda u, l0, l1: l0 + (l1 - l0) * u,
+    "karras": lambda u, l0, l1: (
+        _RHO * np.log(np.exp(l0 / _RHO) + u * (np.exp(l1 / _RHO) - np.exp(l0 / _RHO)))
+    ),
+}
+_RHO = 7.0  # of Karras et al. (2022), arXiv:2206.00364, equation 5
+
+
+def by_noise(
+    path: Path | None, n_steps: int, spacing: str, *, start: float, stop: float
+) -> npt.NDArray[np.float64]:
+    """``n_steps + 1`` times, even in the log of signal over noise or as Karras et al. space the noise.
+
+    Raises:
+        InvalidInputError: If the path is not one-sided, or there is no signal at ``start`` or no noise at ``stop``.
+    """
+    if not isinstance(path, SpatiallyLinearPath) or not path.is_one_sided or path.basis is not None:
+        name = type(path).__name__
+        raise invalid("time_grid", f"{spacing!r} needs a one-sided path", name, "Take 'auto' or 'cosine'.")
+    ends = torch.tensor([start, stop], dtype=torch.float64)
+    first, last = (-path.log_snr(ends) / 2).tolist()
+    if not np.isfinite([first, last]).all():
+        rule = f"{spacing!r} needs some signal at its first time and some noise at its last"
+        remedy = "Name them, e.g. start=0.002, stop=0.998; samples then carry the noise of stop."
+        raise invalid("time_grid", rule, (start, stop), remedy)
+    levels = _BY_NOISE[spacing](np.linspace(0, 1, n_steps + 1), first, last)
+    times: npt.NDArray[np.float64] = path.time_at_log_snr(torch.from_numpy(-2 * levels)).numpy().copy()
+    times[0], times[-1] = start, stop
+    return times
+
+
 def time_grid(
     n_steps: int, spacing: Any = "uniform", *, start: float = 0.0, stop: float = 1.0
 ) -> npt.NDArray[np.float64]:
@@ -28,6 +61,7 @@ def time_grid(
     Args:
         n_steps: Number of steps, >= 1; ignored when ``spacing`` is a grid itself.
         spacing: ``"uniform"``, ``"quadratic"`` (denser at t = 1), ``"cosine"`` (denser at both ends), or the times.
+            Spacings by the noise of a path, ``"log_snr"`` and ``"karras"``, are made by :func:`by_noise`.
         start: First time, in [0, 1).
         stop: Last time, in (start, 1].
 
@@ -42,7 +76,9 @@ def time_grid(
                 remedy = f"Leave {name} out: the times determine it."
                 raise invalid("sample", f"{name} must be that of the times given, {own:.6g}", asked, remedy)
         return grid
-    one_of("time_grid", "spacing", spacing, _SHAPES)
+    one_of("time_grid", "spacing", spacing, (*_SHAPES, *_BY_NOISE))
+    if spacing in _BY_NOISE:
+        raise invalid("time_grid", "a spacing by noise needs a path", repr(spacing), "Pass it to sample().")
     whole("sample", "n_steps", n_steps, at_least=1)
     if not 0 <= start < stop <= 1:
         raise invalid("sample", "start and stop must satisfy 0 <= start < stop <= 1", (start, stop))
@@ -74,6 +110,10 @@ def spacing_for(
         stop: Last time.
         noisy: Whether the latent noise matters: an SDE, or a velocity made from the noise.
     """
+    if isinstance(spacing, str) and spacing in _BY_NOISE:
+        return by_noise(
+            path, whole("sample", "n_steps", n_steps, at_least=1), spacing, start=start, stop=stop
+        )
     if not (isinstance(spacing, str) and spacing == "auto"):
         return spacing
     whole("sample", "n_steps", n_steps, at_least=1)

@@ -34,6 +34,8 @@ from interpolants.foundations.chunks import Chunks
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.types import Condition, check_rows
 from interpolants.solvers.adaptive import Status
+from interpolants.solvers.multistep import Multistep
+from interpolants.solvers.registry import available, get_solver
 
 
 @dataclass(frozen=True)
@@ -110,15 +112,17 @@ def sample(
         x: Start points, ``(B, *D)``, floating point: at t = 0, or at t = 1 when ``reverse``.
         eps: Noise level: a number >= 0, a function of t, or a ``NoiseLevel``; 0 is the ODE. In data units squared.
         reverse: Run from t = 1 down to t = 0.
-        method: Solver by name. ODE: ``euler, midpoint, heun, rk4, dopri5, tsit5, ddim``; SDE:
+        method: Solver by name. ODE: ``euler, midpoint, heun, rk4, dopri5, tsit5, ddim``, or with
+            memory ``exponential_ab2, exponential_ab3, dpmpp_2m, dpmpp_3m, unipc2, unipc3``; SDE:
             ``euler_maruyama`` (or ``euler``), ``stochastic_heun`` (or ``heun``), ``sra1``. On one-sided paths also
             ``reverse_diffusion`` and ``ancestral``, with noise of their own (leave eps at 0), and ``reverse_flow``;
             see ``dynamics.transitions``. Default ``midpoint``, or the path's own where it has one; with noise
             ``stochastic_heun``.
         n_steps: Number of fixed steps.
-        time_grid: ``"uniform"``, ``"quadratic"``, ``"cosine"``, increasing times in [0, 1], or ``"auto"``: cosine where
-            the path's latent noise vanishes like a square root and matters (SDE, or a velocity made from the noise),
-            and the path's own grid where it has one.
+        time_grid: ``"uniform"``, ``"quadratic"``, ``"cosine"``, on one-sided paths also ``"log_snr"`` and ``"karras"``
+            (with ``start`` and ``stop`` where there are both signal and noise), increasing times in [0, 1], such as
+            those of ``optimise_grid``, or ``"auto"``: cosine where the path's latent noise vanishes like a square root
+            and matters (SDE, or a velocity made from the noise), and the path's own grid where it has one.
         seed: Seed of the Brownian motion; drawn afresh, and reported, when None.
         cond: Condition, one row per sample.
         return_path: Keep the states at all times.
@@ -170,7 +174,7 @@ def sample(
     elif name in ADAPTIVE:
         sampler = course.adaptive(not isinstance(time_grid, str), rtol, atol, max_steps)
     else:
-        sampler = course.transitions() if name in TRANSITIONS else course.ode(x)
+        sampler = _fixed(course, x, _acting(corrector, constraint, members))
     last = None if finish != "denoise" else 0.0 if reverse else 1.0
     run = Run(sampler=sampler, between=between, modifiers=members, last=last, seed=seed or 0)
     known = None if constraint is None else constraint.rows(x)
@@ -190,6 +194,20 @@ def sample(
     if on_failure == "raise" and not bool(result.ok.all()):
         raise _failure(run, result, x, chunks)
     return result
+
+
+def _fixed(course: Course, x: Tensor, acting: str) -> Sampler:
+    """The sampler of a flow with fixed steps: transitions, with memory, or Runge-Kutta."""
+    if course.method in TRANSITIONS:
+        return course.transitions()
+    if course.method not in available("multistep"):
+        return course.ode(x)
+    solver = get_solver(course.method)
+    if acting and isinstance(solver, Multistep) and solver.corrects:
+        remedy = "Take one that does not, e.g. 'exponential_ab2'."
+        rule = f"{acting} need a solver that does not take a step again"
+        raise invalid("sample", rule, repr(course.method), remedy)
+    return course.multistep()
 
 
 def _acting(corrector: Langevin | None, constraint: Constraint | None, modifiers: Sequence[Modifier]) -> str:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from interpolants.dynamics.gamma_rates import GammaRates
+from interpolants.dynamics.multistep import Plan, run_strides
 from interpolants.dynamics.noise import NoiseTable
 from interpolants.dynamics.transitions import NOISY, TRANSITIONS, Move, make_moves
 from interpolants.fields.protocol import Combined, Fields, weighted_sum
@@ -337,12 +338,28 @@ class TransitionSampler(_Driven):
             yield dw.mul_(float(h) ** -0.5)
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MultistepSampler(Sampler):
+    """The probability flow by a solver that remembers earlier evaluations; see ``dynamics.multistep``.
+
+    Args:
+        plan: The steps.
+    """
+
+    plan: Plan
+
+    def run(self, x: Tensor, cond: Condition, first: int, *, keep: bool, on_step: OnStep | None) -> Arrival:
+        """See :class:`Sampler`; memory begins anew with every call."""
+        end, path = run_strides(self.fields, self.plan, x, self.grid, cond, on_step=on_step, return_path=keep)
+        return Arrival(end, len(self.plan.strides), arrival_status(end), _rows_first(path))
+
+
 def find_method(method: str | None, noisy: bool) -> str:
     """The solver that was asked for, by its own name; refuses one that is unknown or of the other kind."""
     name = (_SDE if noisy else _ODE) if method is None else method
     if noisy and isinstance(name, str):
         name = _WITH_NOISE.get(name, name)
-    options = available("sde") if noisy else [*available("ode"), *TRANSITIONS]
+    options = available("sde") if noisy else [*available("ode"), *available("multistep"), *TRANSITIONS]
     if not isinstance(name, str):
         raise invalid(
             "sample", "method must be the name of a solver", repr(name), f"One of: {', '.join(options)}."

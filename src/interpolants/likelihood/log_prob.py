@@ -36,7 +36,7 @@ from interpolants.likelihood.result import (
 )
 from interpolants.solvers.adaptive import integrate_adaptive
 from interpolants.solvers.fixed import integrate_fixed
-from interpolants.solvers.registry import get_solver
+from interpolants.solvers.registry import available, get_solver
 from interpolants.solvers.tableau import RungeKutta
 
 DIVERGENCES = ("exact", "hutchinson")
@@ -224,7 +224,7 @@ def flow_solver(method: str | None) -> str:
         InvalidInputError: If it is unknown, needs noise, or has no quadrature.
     """
     name = "dopri5" if method is None else method
-    if name in TRANSITIONS:
+    if name in (*TRANSITIONS, *available("multistep")):
         remedy = "E.g. 'dopri5'; for the density of an SDE's model pass eps > 0."
         raise invalid("log_prob", "method must be an ODE solver with a quadrature", repr(name), remedy)
     return find_method(name, noisy=False)

@@ -5,21 +5,24 @@ from functools import cache
 
 from interpolants.foundations.checks import one_of
 from interpolants.foundations.registry import plain_members
+from interpolants.solvers.multistep import Multistep
 from interpolants.solvers.sde import SdeSolver
 from interpolants.solvers.tableau import RungeKutta
 
+Solver = RungeKutta | SdeSolver | Multistep
+
 
 @cache
-def _made(entry: Callable[[], RungeKutta | SdeSolver]) -> RungeKutta | SdeSolver:
+def _made(entry: Callable[[], Solver]) -> Solver:
     return entry()
 
 
-def _solvers() -> dict[str, RungeKutta | SdeSolver]:
+def _solvers() -> dict[str, Solver]:
     return {name: _made(entry) for name, entry in plain_members("solver").items()}
 
 
-def get_solver(name: str) -> RungeKutta | SdeSolver:
-    """The solver called ``name``, e.g. ``"heun"``; its ``kind`` is ``"ode"`` or ``"sde"``.
+def get_solver(name: str) -> Solver:
+    """The solver called ``name``, e.g. ``"heun"``; its ``kind`` is ``"ode"``, ``"multistep"`` or ``"sde"``.
 
     Raises:
         InvalidInputError: If there is none; the message names the nearest.
@@ -29,10 +32,10 @@ def get_solver(name: str) -> RungeKutta | SdeSolver:
 
 
 def available(kind: str | None = None) -> list[str]:
-    """Names of the solvers, of both kinds or of one.
+    """Names of the solvers, of all kinds or of one.
 
     Args:
-        kind: ``"ode"``, ``"sde"`` or ``None`` for all.
+        kind: ``"ode"``, ``"multistep"``, ``"sde"`` or ``None`` for all.
     """
-    one_of("available", "kind", kind, (None, "ode", "sde"))
+    one_of("available", "kind", kind, (None, "ode", "multistep", "sde"))
     return [name for name, solver in _solvers().items() if kind in (None, solver.kind)]
