@@ -144,8 +144,7 @@ class MLP(Net):
 
     def forward(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
         """Evaluate: ``x (B, *D)``, ``t`` 0-d or ``(B,)`` -> ``(B, *D)``, or ``(B, K, *D)`` for K > 1 heads."""
-        t = self.checked_time(x, t, self.output.weight)
-        h = self._first(x.reshape(x.shape[0], self._size), t, x, cond)
+        h = self.stem(x, t, cond)
         h = self._residual_layers(h) if self._residual else self._plain_layers(h)
         out: Tensor = self.output(h)
         return out.reshape(x.shape[0], *self._out_shape)
@@ -172,7 +171,51 @@ class MLP(Net):
         return h
 
     def _residual_layers(self, h: Tensor) -> Tensor:
-        *norms, last = self.norms
-        for norm, layer in zip(norms, self.hidden, strict=True):
-            h = h + layer(self._act.call(norm(h)))
-        return self._act.call(last(h))
+        for index in range(len(self.hidden)):
+            h = self._residual_layer(index, h)
+        return self._act.call(self.norms[-1](h))
+
+    def _residual_layer(self, index: int, h: Tensor) -> Tensor:
+        return h + self.hidden[index](self._act.call(self.norms[index](h)))  # type: ignore[no-any-return]
+
+    # --- layers, each of which may be followed by a head
+
+    @property
+    def n_layers(self) -> int:
+        """Residual layers; 0 for a plain network, whose layers hand on no common state."""
+        return len(self.hidden) if self._residual else 0
+
+    @property
+    def width(self) -> int:
+        """Units of a hidden layer."""
+        return self.input.out_features
+
+    @property
+    def per_token(self) -> int:
+        """Entries of the output: the state is one token."""
+        return self.output.out_features
+
+    def stem(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
+        """The first layer, ``(B, width)``, before its activation."""
+        t = self.checked_time(x, t, self.output.weight)
+        return self._first(x.reshape(x.shape[0], self._size), t, x, cond)
+
+    def layer(self, index: int, state: Tensor) -> Tensor:
+        """The state after a residual layer."""
+        return self._residual_layer(index, state)
+
+    def tokens(self, state: Tensor) -> Tensor:
+        """One token, ``(B, 1, width)``."""
+        return state[:, None]
+
+    def head(self, state: Tensor) -> Tensor:
+        """The last activation and the output."""
+        return self.arranged(self.output(self._act.call(self.norms[-1](state))))
+
+    def arranged(self, values: Tensor) -> Tensor:
+        """``(B, 1, per_token)`` or ``(B, per_token)`` as ``(B, *D)``, or ``(B, K, *D)``."""
+        return values.reshape(values.shape[0], *self._out_shape)
+
+    def rows(self, state: Tensor, index: Tensor) -> Tensor:
+        """The state of some rows."""
+        return state[index]

@@ -15,14 +15,10 @@ from torch.nn import functional
 from interpolants.foundations.checks import number, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition
-from interpolants.nets.embeddings import (
-    ConditionEmbedding,
-    ConditionKinds,
-    FieldCondition,
-    FourierTime,
-    Parts,
-)
+from interpolants.nets.embeddings import ConditionKinds, FieldCondition, Parts
+from interpolants.nets.film import Embedding
 from interpolants.nets.net import Net, materialise
+from interpolants.nets.split import check_levels
 
 
 class Features(NamedTuple):
@@ -114,7 +110,7 @@ class UNet(Net):
         self._out_shape = self.shape if heads == 1 else (heads, *self.shape)
         inside, outside = self.shape[0] + cond_channels, self.shape[0] * heads
         with torch.device("meta"):
-            self.embedding = _Embedding(4 * channels, time_features, self._kinds)
+            self.embedding = Embedding(4 * channels, time_features, self._kinds)
             self.field = FieldCondition(cond_channels) if cond_channels else None
             block = _BlockMaker(4 * channels, dropout)
             self.encoder = _Encoder(inside, widths, blocks, attended, block)
@@ -143,6 +139,30 @@ class UNet(Net):
         parts = self._kinds.split(cond, x)
         return self._decoded(features, self.embedding(t, parts))
 
+    @property
+    def encoder_levels(self) -> int:
+        """L, the number of levels."""
+        return len(self.encoder.levels)
+
+    def refresh(
+        self, features: Features, x: Tensor, t: Tensor | float, cond: Condition = None, *, levels: int = 1
+    ) -> Features:
+        """The features with the skips of the ``levels`` highest resolutions from x; the others as they are.
+
+        Args:
+            features: From :meth:`encode`, at an earlier state and time.
+            x: States, (B, C, H, W).
+            t: Their time, 0-d or (B,).
+            cond: As in :meth:`encode`.
+            levels: 1 .. L - 1.
+        """
+        check_levels(levels, self.encoder_levels)
+        t = self.checked_time(x, t, self.decoder.output.weight)
+        parts = self._kinds.split(cond, x)
+        joined = x if self.field is None else self.field(x, parts.field)
+        fresh, _ = self.encoder.descend(joined, self.embedding(t, parts), levels)
+        return Features((*fresh, *features.skips[len(fresh) :]), features.bottom)
+
     def _encoded(self, x: Tensor, embedded: Tensor, parts: Parts) -> Features:
         joined = x if self.field is None else self.field(x, parts.field)
         features: Features = self.encoder(joined, embedded)
@@ -151,28 +171,6 @@ class UNet(Net):
     def _decoded(self, features: Features, embedded: Tensor) -> Tensor:
         out: Tensor = self.decoder(features, embedded).contiguous()
         return out.reshape(out.shape[0], *self._out_shape)
-
-
-class _Embedding(nn.Module):
-    """Time and condition to ``SiLU`` of one vector: (1, E) where the whole batch shares it, else (B, E)."""
-
-    def __init__(self, width: int, time_features: int, kinds: ConditionKinds) -> None:
-        super().__init__()
-        self.time = FourierTime(time_features)
-        self.input = nn.Linear(time_features, width) if time_features else None
-        self.start = None if time_features else nn.Embedding(1, width)
-        self.condition = ConditionEmbedding(width, kinds)
-        self.output = nn.Linear(width, width)
-
-    def forward(self, t: Tensor, parts: Parts) -> Tensor:
-        weight = self.output.weight
-        if self.input is not None:
-            h = self.input(self.time(t).to(weight.dtype))
-        else:
-            assert self.start is not None
-            h = self.start.weight[0]
-        h = self.condition(parts, h)
-        return functional.silu(self.output(functional.silu(h if h.ndim == 2 else h[None])))
 
 
 class _Encoder(nn.Module):
@@ -191,15 +189,20 @@ class _Encoder(nn.Module):
             [block(widths[-1], widths[-1], attend=len(widths) - 1 in attended), block(widths[-1], widths[-1])]
         )
 
-    def forward(self, x: Tensor, embedded: Tensor) -> Features:
+    def descend(self, x: Tensor, embedded: Tensor, levels: int) -> tuple[list[Tensor], Tensor]:
+        """The skips of the first levels, and the last of them."""
         h = self.input(x)
-        skips = []
-        for level, stack in enumerate(self.levels):
+        skips: list[Tensor] = []
+        for level, stack in enumerate(self.levels[:levels]):
             if level:
                 h = self.downs[level - 1](h)
-            for block in stack:  # type: ignore[attr-defined]
+            for block in stack:
                 h = block(h, embedded)
                 skips.append(h)
+        return skips, h
+
+    def forward(self, x: Tensor, embedded: Tensor) -> Features:
+        skips, h = self.descend(x, embedded, len(self.levels))
         for block in self.middle:
             h = block(h, embedded)
         return Features(tuple(skips), h)
