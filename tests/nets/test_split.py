@@ -117,7 +117,9 @@ def test_settings_rebuild_it_and_a_seed_means_the_same_weights(make):
     assert again.settings == net.settings
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), again.parameters(), strict=True))
     assert not net(rand(2, *SHAPE).float(), 0.5).any()
-    assert any(not torch.equal(a, b) for a, b in zip(net.parameters(), make(seed=4).parameters(), strict=True))
+    assert any(
+        not torch.equal(a, b) for a, b in zip(net.parameters(), make(seed=4).parameters(), strict=True)
+    )
 
 
 @each_new

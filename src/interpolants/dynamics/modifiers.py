@@ -7,6 +7,7 @@ what it begins holds the state: it sees every evaluation of the fields and every
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Protocol
 
 from torch import Tensor, nn
 
@@ -87,6 +88,18 @@ class Work:
         return {}
 
 
+class Trial(Protocol):
+    """The coming run, on a few starts that do not depend on its own: what a modifier may be tuned by."""
+
+    def observe(self, who: str, modifier: "Modifier") -> dict[str, Tensor]:
+        """The report of one modifier alone on the run, one row per start.
+
+        Raises:
+            InvalidInputError: If the run has conditions, or no base to draw starts from.
+        """
+        ...
+
+
 class Modifier(ABC):
     """Settings of a change to sampling; a frozen dataclass.
 
@@ -102,6 +115,10 @@ class Modifier(ABC):
     def why_not(self, model: object) -> str:
         """Why the mathematics does not hold for this model, here the fields; empty where it does."""
         return ""
+
+    def tuned(self, trial: Trial) -> "Modifier":
+        """The settings to run with, where some are left to be found on the run itself; as a rule these very ones."""
+        return self
 
     @abstractmethod
     def begin(self, x: Tensor, index: int, times: Tensor) -> Work:

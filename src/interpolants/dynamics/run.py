@@ -12,7 +12,10 @@ from interpolants.dynamics.modifiers import Modifier, Work, modified
 from interpolants.dynamics.samplers import Arrival, Sampler, arrival_status
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.chunks import Chunk
+from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import time_dtype
+from interpolants.foundations.randomness import generator
+from interpolants.foundations.types import Condition
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -63,6 +66,47 @@ class Run:
             mean = sampler.fields.evaluate(done.x, now, (quantity,), cond)[quantity]
             done = _ended(done, _all_after(works, after.result(end, mean), end, sampler.fields))
         return done._replace(reports=tuple(work.report() for work in works))
+
+
+_STARTS = 16
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class TrialRun:
+    """A run by the same sampler and without anything else, on starts of its base at a fixed seed.
+
+    So what it finds is the same for all batches and shards of a job.
+
+    Args:
+        sampler: That of the coming run.
+        last: As in :class:`Run`.
+        between: One that does nothing.
+        like: States of the coming run, ``(B, *D)``.
+        cond: Their condition.
+    """
+
+    sampler: Sampler
+    last: float | None
+    between: AfterStep
+    like: Tensor
+    cond: Condition
+
+    def observe(self, who: str, modifier: Modifier) -> dict[str, Tensor]:
+        """See ``modifiers.Trial``."""
+        path, forwards = self.sampler.fields.path, self.sampler.grid[0] < self.sampler.grid[-1]
+        base = None if path is None else path.base
+        remedy = "Tune it on starts of your own, and pass what was found."
+        if self.cond is not None:
+            raise invalid(who, "what is tuned in the run itself must do without a condition", "cond", remedy)
+        if base is None or not forwards:
+            raise invalid(
+                who, "what is tuned in the run itself must start from a Gaussian base", "none", remedy
+            )
+        shape, source = (_STARTS, *self.like.shape[1:]), generator(0, "trial run")
+        x = base.color(base.noise(shape, generator=source, dtype=time_dtype(self.like))).to(self.like)
+        run = Run(sampler=self.sampler, between=self.between, modifiers=(modifier,), last=self.last)
+        everything = slice(0, _STARTS)
+        return run(Chunk(x, (None, None), 0, everything, everything)).reports[0]
 
 
 def _in_turn(

@@ -25,7 +25,7 @@ from interpolants.dynamics.correctors import Langevin
 from interpolants.dynamics.course import FINISHES, Course, choose_method, run_grid
 from interpolants.dynamics.modifiers import Modifier, check_modifiers
 from interpolants.dynamics.noise import as_noise
-from interpolants.dynamics.run import Run
+from interpolants.dynamics.run import Run, TrialRun
 from interpolants.dynamics.samplers import ADAPTIVE, AdaptiveSampler, Arrival, Sampler, SdeSampler
 from interpolants.dynamics.transitions import NOISY, TRANSITIONS
 from interpolants.fields.protocol import Fields
@@ -176,11 +176,14 @@ def sample(
     else:
         sampler = _fixed(course, x, _acting(corrector, constraint, members))
     last = None if finish != "denoise" else 0.0 if reverse else 1.0
-    run = Run(sampler=sampler, between=between, modifiers=members, last=last, seed=seed or 0)
     known = None if constraint is None else constraint.rows(x)
     # Not inference mode: its tensors could never be trained on, and a field may differentiate inside.
     context: AbstractContextManager[Any] = nullcontext() if differentiable else torch.no_grad()
+    idle = AfterStep(fields, grid, None, None, quiet_end=finish != "step")
+    trial = TrialRun(sampler=sampler, last=last, between=idle, like=x, cond=cond)
     with context:
+        members = tuple(member.tuned(trial) for member in members)
+        run = Run(sampler=sampler, between=between, modifiers=members, last=last, seed=seed or 0)
         chunks = sampler.chunks(
             x,
             (cond, known),

@@ -1,6 +1,6 @@
 """Types and protocols shared by the layers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -53,13 +53,13 @@ def check_rows(who: str, cond: Condition, rows: int, owner: str = "sample", name
 
 
 def take_rows(cond: Condition, rows: Any) -> Condition:
-    """Select rows of a condition (a tensor, a dict or tuple of tensors, or None) by slice or index."""
+    """Select rows of a condition (a tensor, a dict or tuple of tensors, named or plain, or None) by slice or index."""
     if cond is None:
         return None
     if isinstance(cond, dict):
         return {name: take_rows(part, rows) for name, part in cond.items()}
     if isinstance(cond, tuple | list):
-        return type(cond)(take_rows(part, rows) for part in cond)
+        return _like(cond, (take_rows(part, rows) for part in cond))
     return cond[rows]
 
 
@@ -71,5 +71,11 @@ def join_rows(parts: Sequence[Condition]) -> Condition:
     if isinstance(first, dict):
         return {name: join_rows([part[name] for part in parts]) for name in first}
     if isinstance(first, tuple | list):
-        return type(first)(join_rows(members) for members in zip(*parts, strict=True))
+        return _like(first, (join_rows(members) for members in zip(*parts, strict=True)))
     return torch.cat([*parts])
+
+
+def _like(like: Any, parts: Iterable[Any]) -> Any:
+    """A list or a tuple, plain or named."""
+    make = getattr(type(like), "_make", type(like))
+    return make(parts)

@@ -131,7 +131,8 @@ class ImageTransformer(Net):
 
     def layer(self, index: int, state: LayerState) -> LayerState:
         """The state after a layer; in the second half it takes up the tokens that wait for it."""
-        block, (tokens, embedded, skips) = self.blocks[index], state
+        tokens, embedded, skips = state
+        block: Any = self.blocks[index]
         if block.join is not None:
             skip, skips = skips[-1], skips[:-1]
             tokens = block.join(torch.cat([tokens, skip], -1))

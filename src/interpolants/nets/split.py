@@ -89,6 +89,6 @@ def check_levels(levels: int, most: int) -> None:
     assert 1 <= levels < most, (levels, most)
 
 
-def module_in_training(net: nn.Module) -> bool:
-    """Whether dropout or batch statistics may act: whether any module of the network is in training mode."""
-    return any(module.training for module in net.modules())
+def module_in_training(net: Any) -> bool:
+    """Whether dropout or batch statistics may act: whether any module of a network is in training mode."""
+    return isinstance(net, nn.Module) and any(module.training for module in net.modules())

@@ -196,7 +196,7 @@ class _Encoder(nn.Module):
         for level, stack in enumerate(self.levels[:levels]):
             if level:
                 h = self.downs[level - 1](h)
-            for block in stack:
+            for block in stack:  # type: ignore[attr-defined]
                 h = block(h, embedded)
                 skips.append(h)
         return skips, h
