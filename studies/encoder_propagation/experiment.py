@@ -133,7 +133,7 @@ def _seconds(seed: int, settings: Settings) -> Answered:
     run = {"method": "ddim", "n_steps": n, "chunk": len(x), "invariant": False}
     plans: dict[str, tuple[int, list[EncoderPropagation]]] = {
         "plain": (n, []),
-        "kept, in one batch": (n, [EncoderPropagation(5)]),
+        "kept, in one batch": (n, [EncoderPropagation(5, parallel=True)]),
         "kept, one by one": (n, [EncoderPropagation(5, parallel=False)]),
         "refreshed": (n, [EncoderPropagation(5, 1)]),
         "held": (n // 5, []),

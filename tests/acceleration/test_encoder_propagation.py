@@ -95,7 +95,7 @@ def test_it_is_the_recursion_written_by_hand(keys):
         eta = alpha[j] * held / (alpha[j] ** 2 + beta[j] ** 2 * V)
         x = beta[j + 1] / beta[j] * x + (alpha[j + 1] - alpha[j] * beta[j + 1] / beta[j]) * eta
     run = {"method": "ddim", "n_steps": 20, "time_grid": "uniform", "start": 0.1, "stop": 0.9}
-    plan = EncoderPropagation(keys)
+    plan = EncoderPropagation(keys, parallel=True)
     found = sample(LearnedFields(path, noise=net), x0, modifiers=plan, **run)
     assert float((found.x - x).abs().max()) < 1e-10
     assert not torch.allclose(found.x, sample(LearnedFields(path, noise=Exact()), x0, **run).x, atol=1e-3)
@@ -108,7 +108,7 @@ def test_it_is_the_recursion_written_by_hand(keys):
 
 
 def test_calls_are_counted_by_hooks_too():
-    x, plan = start(64), EncoderPropagation(5)
+    x, plan = start(64), EncoderPropagation(5, parallel=True)
     for run, slots in (({"method": "ddim"}, 1), ({"method": "heun"}, 2)):
         given, seen = fields(), {"encode": 0, "decode": 0}
         net = given.networks[0]
@@ -204,7 +204,7 @@ def test_halves_of_guidance_keep_their_own_features_and_a_change_of_layout_makes
 def test_a_segment_beyond_most_rows_is_decoded_in_parts_with_a_warning():
     given, x, run = fields(), start(64), {"method": "ddim", "n_steps": 10}
     with pytest.warns(EncoderPropagationWarning, match="most_rows=130"):
-        found = sample(given, x, modifiers=EncoderPropagation(5, most_rows=130), **run).x
+        found = sample(given, x, modifiers=EncoderPropagation(5, parallel=True, most_rows=130), **run).x
     whole = sample(given, x, modifiers=EncoderPropagation(5), **run).x
     assert_close(found, whole, atol=1e-5, rtol=1e-5)
 
@@ -227,6 +227,7 @@ def test_gradients_pass():
         (lambda: EncoderPropagation(keys=2.5), "keys must be a distance"),
         (lambda: EncoderPropagation(refresh_levels=-1), "refresh_levels"),
         (lambda: EncoderPropagation(most_rows=0), "most_rows"),
+        (lambda: EncoderPropagation(parallel="often"), "parallel must be one of"),
         (lambda: EncoderPropagation("auto"), "go together"),
         (lambda: EncoderPropagation(5, budget=3), "go together"),
         (lambda: PriorNoise(-0.1), "strength"),

@@ -13,7 +13,7 @@ Source: Li et al. (2024), arXiv:2312.09608; refreshed levels, measured keys and 
 import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +22,7 @@ from interpolants.acceleration.feature_observer import FeatureObserver, feature_
 from interpolants.acceleration.key_steps import AUTO, Keys, check_keys, key_steps, keys_by_change
 from interpolants.dynamics.modifiers import Modifier, Trial, Work
 from interpolants.fields.protocol import Fields
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.inner_nets import inner_net
 from interpolants.foundations.types import Condition, take_rows
@@ -52,7 +52,8 @@ class EncoderPropagation(Modifier):
         refresh_levels: So many of the encoder's first levels, which are the cheap ones and carry the state itself, are
             computed at every step; deeper ones are kept. Segments are then decoded one step at a time.
         parallel: Decode a segment in one batch where the times of its calls are known beforehand: a network inside a
-            wrapper with a clock of its own is decoded one step at a time.
+            wrapper with a clock of its own is decoded one step at a time. ``"auto"`` does so on accelerators only: on
+            a CPU a batch that leaves the cache costs more than it saves.
         most_rows: Most rows of such a batch; longer segments are decoded in parts.
         budget: Number of keys for ``"auto"``.
 
@@ -62,7 +63,7 @@ class EncoderPropagation(Modifier):
 
     keys: Keys = 5
     refresh_levels: int = 0
-    parallel: bool = True
+    parallel: bool | Literal["auto"] = "auto"
     most_rows: int = 4096
     budget: int | None = None
 
@@ -70,6 +71,7 @@ class EncoderPropagation(Modifier):
         check_keys(self.keys)
         whole(_WHO, "refresh_levels", self.refresh_levels)
         whole(_WHO, "most_rows", self.most_rows, at_least=1)
+        one_of(_WHO, "parallel", self.parallel, (True, False, "auto"))
         if (self.budget is None) == (self.keys == AUTO):
             found = "no budget" if self.budget is None else f"keys={self.keys!r} and a budget"
             raise invalid(_WHO, "keys='auto' and budget go together", found)
@@ -197,8 +199,11 @@ class _Propagating(Work):
 
     def _decode_ahead(self, net: SplitNet, held: _Held, t: Tensor) -> None:
         """Decode the steps until the next key at once, where the network's time is a known function of the step's."""
+        asked = self.settings.parallel
+        if self.settings.refresh_levels or not (not t.is_cpu if asked == "auto" else asked):
+            return
         steps, part = self._segment(), self._part_of_step(t)
-        if len(steps) < 2 or part is None or not self.settings.parallel or self.settings.refresh_levels:
+        if len(steps) < 2 or part is None:
             return
         times = [self._time(step, part) for step in steps]
         at_once = max(1, self.settings.most_rows // held.shape[0])

@@ -57,7 +57,7 @@ class EarlyExit(Trained):
 
     ::
 
-        quick = EarlyExit(criterion="gap", threshold=0.05).fit(x1=images, model=bridge)
+        quick = EarlyExit(criterion="relative", threshold=0.02).fit(x1=images, model=bridge)
         y = quick.sample(1000)
         done = quick.sample(1000, criterion="relative", threshold=0.1, details=True)
         done.reports[-1]["layers"]                       # mean number of layers of each sample
@@ -92,8 +92,8 @@ class EarlyExit(Trained):
     noun: ClassVar[str] = "early exit"
     free: ClassVar[tuple[str, ...]] = (*Trained.free, "criterion", "threshold")
 
-    criterion: str = "gap"
-    threshold: float = 0.05
+    criterion: str = "relative"
+    threshold: float = 0.02
     tune: bool = True
     head: str = "separate"
     weighting: str = "elements"
