@@ -99,8 +99,8 @@ def test_the_choice_and_the_rows_are_saved_with_the_bridge(bridge, tmp_path):
         ),
         (lambda b: b.choose_eps(x1=arrays()[1]), "x0 is needed"),
         (
-            lambda b: b.choose_eps(*arrays(150)),
-            r"at least 200 rows that training has not seen, got 150\. .* print check\(\)",
+            lambda b: b.choose_eps(*arrays(7)),
+            r"at least 8 rows of each end that training has not seen, got 7\. Call choose_eps with rows",
         ),
         (lambda b: b.choose_eps(criterium="samples"), "Did you mean 'criterion'"),
         (

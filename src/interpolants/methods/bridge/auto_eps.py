@@ -79,27 +79,29 @@ class EpsChoice:
         name: The chosen candidate's name.
         constant: A constant instead: the candidate nearest to the predicted one, unless another one or the flow (0) is
             better by two standard errors of the difference.
-        predicted: The constant of least bound, from the estimated errors.
-        schedule: The schedule of least bound.
+        predicted: The constant of least bound, from the estimated errors; None where rows were too few for these.
+        schedule: The schedule of least bound; likewise.
         candidates: All that were tried.
-        criterion: ``"likelihood"`` (nats) or ``"samples"`` (energy distance over spread).
-        errors: The estimated squared errors.
+        criterion: ``"likelihood"`` (nats), ``"samples"`` (energy distance over spread) or ``"cross-validated samples"``
+            (the same up to a constant, of few rows).
+        errors: The estimated squared errors; None where rows were too few.
         reason: One or two sentences for a report.
     """
 
     eps: float | NoiseLevel
     name: str
     constant: float
-    predicted: float
-    schedule: NoiseLevel
+    predicted: float | None
+    schedule: NoiseLevel | None
     candidates: tuple[Candidate, ...]
     criterion: str
-    errors: SquaredErrors
+    errors: SquaredErrors | None
     reason: str
 
     def table(self) -> str:
         """The candidates as a Markdown table; the choice carries a star."""
-        lines = ["| noise level | score | gap to the prediction |", "| --- | ---: | ---: |"]
+        reference = "flow" if self.predicted is None else "prediction"
+        lines = [f"| noise level | score | gap to the {reference} |", "| --- | ---: | ---: |"]
         for c in self.candidates:
             star = " *" if c.name == self.name else ""
             lines.append(

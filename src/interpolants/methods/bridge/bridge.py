@@ -318,7 +318,8 @@ class Bridge(ExaminedBridge):
 
         Args:
             x0: Held-out samples of rho0 in data units; left out where the path has a Gaussian base (or is a mirror).
-            x1: Held-out samples of rho1, at least 200; without them the rows that ``Bridge(held_out=...)`` set aside.
+            x1: Held-out samples of rho1; without them the rows that ``Bridge(held_out=...)`` set aside. Of 8 to 199 a
+                constant is chosen by cross-validation, of more a schedule too.
             cond: What is known of each row of ``x1``.
             cond0: Likewise for ``x0``; used by couplings that pair within labels.
             options: Anything else that ``auto_eps`` takes: ``criterion``, ``n``, ``n_steps``, ``seed`` ...

@@ -6,11 +6,13 @@ from torch import Tensor
 
 from interpolants.couplings.independent import Independent
 from interpolants.couplings.paired import Paired
+from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
 from interpolants.likelihood.held_out_errors import held_out_errors
 from interpolants.likelihood.kl_bound import SquaredErrors
 from interpolants.methods.bridge.auto_eps import EpsChoice, auto_eps
+from interpolants.methods.bridge.few_rows_eps import LEAST, few_rows_eps
 from interpolants.methods.bridge.held_out import Ends
 from interpolants.methods.parts.choices import check_options
 from interpolants.methods.parts.start_points import draw_base
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
     from interpolants.methods.bridge.bridge import Bridge
 
 
-# Rows that the estimate of the errors needs.
-FEWEST = 200
+# Rows that the estimate of the errors needs, and moved points per level where there are fewer.
+FEWEST, DRAWS = 200, 400
 
 
 def choose_level(bridge: "Bridge", rows: Ends | None, options: dict[str, Any]) -> EpsChoice:
@@ -39,22 +41,42 @@ def choose_level(bridge: "Bridge", rows: Ends | None, options: dict[str, Any]) -
     if rows is None:
         remedy = "Call choose_eps(x0, x1) with such data, or fit Bridge(held_out=0.1)."
         raise invalid("Bridge.choose_eps", "eps='auto' needs data that training has not seen", "none", remedy)
-    if len(rows.x1) < FEWEST:
-        rule = f"eps='auto' needs at least {FEWEST} rows that training has not seen"
-        remedy = "Call choose_eps with more of your own, or print check(), which tries some levels on these."
-        raise invalid("Bridge.choose_eps", rule, len(rows.x1), remedy)
     seed = options.get("seed", bridge.seed)
+    if len(rows.x1) < FEWEST:
+        return _by_few_rows(bridge, rows, seed, options)
     paired = isinstance(bridge.coupling, Paired)
     known: dict[str, Any] = {"base": bridge.density0(), "paired": paired, "cond": rows.cond, "seed": seed}
     if rows.x0 is not None and not isinstance(bridge.coupling, Independent | Paired):
         known["errors"] = _errors_over_pairs(bridge, rows, seed)
-    return auto_eps(bridge.fields, _starts(bridge, rows, seed), rows.x1, **{**known, **options})
+    return auto_eps(bridge.fields, _starts(bridge, rows, len(rows.x1), seed), rows.x1, **{**known, **options})
 
 
-def _starts(bridge: "Bridge", rows: Ends, seed: int) -> Tensor:
+def _by_few_rows(bridge: "Bridge", rows: Ends, seed: int, options: dict[str, Any]) -> EpsChoice:
+    """A level that few rows agree on; see :mod:`few_rows_eps`."""
+    most = whole("Bridge.choose_eps", "n", options.get("n", DRAWS), at_least=LEAST)
+    asked = [name for name in options if name not in ("n", "n_steps", "seed", "criterion")]
+    asked += ["criterion"] if options.get("criterion", "auto") not in ("auto", "samples") else []
+    if asked:
+        rule = f"{asked[0]} needs at least {FEWEST} rows that training has not seen"
+        remedy = "Leave it out: levels are then chosen by cross-validation; or pass more rows of your own."
+        raise invalid("Bridge.choose_eps", rule, len(rows.x1), remedy)
+    known = {name: options[name] for name in ("n_steps",) if name in options}
+    starts = _starts(bridge, rows, most, seed)
+    paired = isinstance(bridge.coupling, Paired) or starts is rows.x1
+    if min(len(starts), len(rows.x1)) < LEAST:
+        rule = f"eps='auto' needs at least {LEAST} rows of each end that training has not seen"
+        remedy = "Call choose_eps with rows of your own, or choose eps yourself."
+        raise invalid("Bridge.choose_eps", rule, min(len(starts), len(rows.x1)), remedy)
+    return few_rows_eps(
+        bridge.fields, starts, rows.x1, paired=paired, cond=rows.cond, n=most, seed=seed, **known
+    )
+
+
+def _starts(bridge: "Bridge", rows: Ends, n: int, seed: int) -> Tensor:
+    """Held-out starts, or ``n`` draws of the base."""
     base = bridge.state["path"].base
     if base is not None:
-        return draw_base(base, bridge.field_shape, len(rows.x1), seed, 0)
+        return draw_base(base, bridge.field_shape, n, seed, 0)
     return rows.x1 if rows.x0 is None else rows.x0
 
 
