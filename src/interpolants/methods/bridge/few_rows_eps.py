@@ -152,8 +152,8 @@ def _moved(
     made = sample(fields, starts, eps=eps, n_steps=n_steps, seed=seed, cond=known, on_failure="keep").x
     ends, made = x1.double().flatten(1), made.double().flatten(1)
     spread = float((ends - ends.mean(0)).square().sum(1).mean().sqrt())
-    across = torch.cdist(made, ends).unflatten(0, (draws, -1)).mean(0)
-    within = torch.cdist(made, made).unflatten(0, (draws, -1)).unflatten(2, (draws, -1)).mean((0, 2))
+    across = torch.cdist(made, ends).reshape(draws, -1, len(ends)).mean(0)
+    within = torch.cdist(made, made).reshape(draws, len(x0), draws, len(x0)).mean((0, 2))
     return _Moved(across / spread, within / spread, paired)
 
 
