@@ -16,7 +16,8 @@ _PUBLISHED = {"results", "gathered", "report.html"}
 def attack(scale: float, work: Path) -> Row:
     """One SIGTERM per method, in its recipe's quick run; a share of the methods below full scale."""
     row, rng = Row("SIGTERM in the run of each method"), random.Random(0)
-    names = sorted(card.id for card in load_cards() if card.kind == "method" and card.id in set(recipes()))
+    known = set(recipes())
+    names = sorted({c.recipe for c in load_cards() if c.kind == "method" and c.recipe in known})
     rng.shuffle(names)
     for name in names[: max(3, round(len(names) * scale))]:
         fault = _stopped(name, work, rng)

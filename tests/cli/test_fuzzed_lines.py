@@ -73,7 +73,7 @@ ONCE_A_TRACEBACK = [
     "ask.0={question='trajectories', options=[[1]]}", "ask.0={question='trajectories', sde='x'}",
     "ask.0={question='sample_quality', seed=[1,2]}", "ask.0={question='self_test', n=-1}",
     "ask.0={question='self_test', seed=''}", "ask.0.options={kind='linear'}", "ask.0.rivals=[{}]",
-    "method.path.envelope.scale=0.5", "method.times.kind={a=1}",
+    "method.path.envelope.scale=0.5", "method.times.kind={a=1}", "ask.0={question='sample_quality', shown='x'}",
 ]  # fmt: skip
 
 

@@ -128,7 +128,7 @@ def spacing_for(
 
 def _own_grid(times: Any) -> npt.NDArray[np.float64]:
     if isinstance(times, torch.Tensor):
-        times = times.detach().cpu().numpy()
+        times = times.detach().cpu().double().numpy()
     try:
         grid = np.array(times, dtype=np.float64)
     except (TypeError, ValueError):

@@ -69,6 +69,7 @@ class NoiseLevels(Question):
 
     def __post_init__(self) -> None:
         whole("noise_levels", "n", self.n, at_least=2)
+        whole("noise_levels", "shown", self.shown, at_least=1)
         check_levels("noise_levels", self.eps)
         assert self._distances
 

@@ -41,6 +41,7 @@ class SampleQuality(Question):
 
     def __post_init__(self) -> None:
         whole("sample_quality", "n", self.n, at_least=2)
+        whole("sample_quality", "shown", self.shown, at_least=1)
         assert self._distances
 
     @property
