@@ -10,6 +10,7 @@ from torch import Tensor
 
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.storage import read_document, write_text
+from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 from interpolants.framework.task import Task
 from interpolants.reports.facts import RoleFacts
@@ -79,6 +80,8 @@ def one_row(value: Any, source: Source, kind: str = "rows") -> str:
     """A row of a value in words; empty where rows are not plain."""
     if isinstance(value, list | tuple) and value and isinstance(value[0], str):
         return "a text"
+    if isinstance(value, Method):
+        return ""
     if hasattr(value, "columns"):
         return count(len(value.columns), "column")
     if not isinstance(value, Tensor) or not value.ndim:

@@ -1,0 +1,1 @@
+"""Few steps of a trained model, trained on as one map."""
