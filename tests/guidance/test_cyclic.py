@@ -231,7 +231,7 @@ def test_a_bridge_refuses_what_it_cannot_complete():
     with pytest.raises(InvalidInputError, match="does not start from a Gaussian base"):
         two_sided.complete(torch.randn(3, 2))
     rows = torch.tensor([[100.0, torch.nan, 7.0]])
-    with pytest.raises(InvalidInputError, match="must be numbers"):
-        trained().complete(rows, known=torch.ones(1, 3))
+    with pytest.raises(InvalidInputError, match=r"lie in \[0, 1\]"):
+        trained().complete(rows, known=torch.full((1, 3), 2.0))
     with pytest.raises(InvalidInputError, match="repaint or cyclic_one_way"):
         trained().complete(rows, using=3)

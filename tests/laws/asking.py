@@ -27,10 +27,13 @@ def able(method: Method) -> Iterator[Capability]:
 def inputs(one: Capability, method: Method, task: Task, probe: Mapping[str, Any]) -> dict[str, Any]:
     """What a verb reads: of the probe, else of the test rows."""
     found, test = {}, task.test
+    of_fit = {role.name for role in method.roles()}
     for role in one.roles(method):
         source = one.source(role.name)
         if role.name in probe:
             found[role.name] = probe[role.name]
+        elif role.optional and role.name not in of_fit:
+            continue  # of the verb's own, such as a mask: rows of the data would be none
         elif source in test and (source in method.given or source in method.shapes or not method.is_fitted):
             found[role.name] = with_gaps(take(test[source], slice(MOST)), role)
         elif not role.optional:

@@ -1,6 +1,7 @@
 """A small instance of every method: the ``[quick]`` part of its recipe, its room's, or one on toy values by role."""
 
 import importlib
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from interpolants.foundations.card_file import Card
 from interpolants.foundations.cards import load_cards
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import generator
-from interpolants.framework.method import Method, settings_of
+from interpolants.framework.method import MODEL, Method, settings_of
 from interpolants.framework.roles import Role
 from interpolants.framework.task import Split, Task
-from interpolants.runs.recipe import make_method, make_recipe, make_task
+from interpolants.runs.recipe import cell_name, make_method, make_recipe, make_task
+from interpolants.runs.recipe_run import CellWork
 from interpolants.runs.settings_files import find_config, read_settings
 from interpolants.runs.values import Place
 
@@ -57,7 +59,7 @@ def instance(card: Card) -> Instance:
     if card.entry.startswith("rooms."):
         return _of_room(card)
     tables = _recipe(card)
-    return _by_role(card) if tables is None else _of_recipe(tables)
+    return _by_role(card) if tables is None else _of_recipe(card.id, tables)
 
 
 def _recipe(card: Card) -> Any:
@@ -69,11 +71,20 @@ def _recipe(card: Card) -> Any:
     return tables if "quick" in tables else None
 
 
-def _of_recipe(tables: Any) -> Instance:
+def _of_recipe(kind: str, tables: Any) -> Instance:
+    """The task of the recipe that is of this kind, else the first; the tasks before it are fitted for their models."""
     recipe = make_recipe(tables, quick=True)
-    tables = recipe.tasks[0]
-    method = make_method(tables, recipe.seed)
-    task, _ = make_task(tables, method, Place(seed=recipe.seed))
+    kinds = [one.method["kind"] for one in recipe.tasks]
+    number = kinds.index(kind) if kind in kinds else 0
+    models = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for one in recipe.tasks[:number]:
+            work = CellWork(one, recipe.seed, 1, Path(folder) / cell_name(one.name, recipe.seed, 1))
+            assert work.method.is_fitted
+            models[one.name] = work.folder / MODEL
+        tables = recipe.tasks[number]
+        method = make_method(tables, recipe.seed)
+        task, _ = make_task(tables, method, Place(seed=recipe.seed, models=models.__getitem__))
     return Instance(method, task, {name: _probe(name, value) for name, value in tables.probe.items()})
 
 

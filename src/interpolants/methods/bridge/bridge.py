@@ -225,8 +225,8 @@ class Bridge(ExaminedBridge):
 
         Args:
             x: Rows ``(n, *D)`` in data units, NaN where an entry is to be filled in.
-            known: How surely each entry is known, from 0 to 1, of the shape of ``x``; 1 wherever there is a number when
-                None. What is known for sure comes out as it came in.
+            known: How surely each entry is known, from 0 to 1, of the shape of ``x``; None for 1. It is 0 wherever
+                ``x`` is NaN. What is known for sure comes out as it came in.
             using: ``"repaint"``, ``"cyclic_one_way"``, a table with settings, or an object of these classes.
             seed: Seed of the noise.
             cond: As in :meth:`sample`.

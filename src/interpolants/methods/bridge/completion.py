@@ -66,12 +66,8 @@ def complete_rows(
     """
     rule = choose_rule(using)
     there = ~x.isnan()
-    mask = there.to(x) if known is None else known.to(x)
-    if bool(((mask > 0) & ~there).any()):
-        raise invalid(
-            _WHO, "entries that are known must be numbers", "NaN where known > 0", "Set known to 0 there."
-        )
-    zero = torch.zeros(1, *bridge.field_shape)
+    mask = there.to(x) if known is None else torch.where(there, known.to(x), 0.0)
+    zero = torch.zeros(1, *bridge.field_shape, dtype=torch.float32)
     centre = bridge.decoded(zero).double()
 
     def of_state(u: Tensor) -> Tensor:
