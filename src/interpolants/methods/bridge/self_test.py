@@ -109,7 +109,8 @@ class _Draws:
             )
         else:
             self._draw_apart(source)
-        self.z = torch.randn(self.x1.shape, generator=source, dtype=self.x1.dtype)
+        draw = torch.randn if self.path.base is None else self.path.base.noise
+        self.z: Tensor = draw(self.x1.shape, generator=source, dtype=self.x1.dtype)
 
     def _draw_apart(self, source: torch.Generator) -> None:
         pool0, pool1, n = self.pool0, self.pool1, self.n
@@ -131,7 +132,7 @@ class _Draws:
     def at(self, t: float) -> list[PathSample]:
         """The antithetic pair of draws at a time."""
         if self.path.is_one_sided:
-            return [self.path.sample(x0=self.x0, x1=self.x1, t=t)]
+            return [self.path.sample(x1=self.x1, t=t, z=self.z)]
         return [self.path.sample(x0=self.x0, x1=self.x1, t=t, z=z) for z in (self.z, -self.z)]
 
     def values(self, draw: PathSample, quantity: str) -> Tensor:
