@@ -1,0 +1,1 @@
+"""Samples after 2 to 50 evaluations of a network, beside other libraries."""
