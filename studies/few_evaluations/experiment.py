@@ -39,28 +39,26 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def cases(settings: Settings) -> Sequence[str]:
-    """A library on a problem, where both are installed and it takes the problem; says what is left out."""
+    """A library on a problem that it takes, and true samples."""
     found = []
     for problem in settings["problems"]:
-        if package := problems.missing(problem):
-            _say(f"few_evaluations: {problem} is left out; pip install {package}")
-            continue
         takes = [one for one in settings["libraries"] if one != "azula" or problem in problems.FROM_NOISE]
         takes += [TWIN] if len(takes) > 1 else []
-        found += [f"{problem} / {one}" for one in (*takes, FLOOR) if not rivals.missing(one)]
-    for library in settings["libraries"]:
-        if packages := rivals.missing(library):
-            _say(f"few_evaluations: {library} is left out; pip install {' '.join(packages)}")
+        found += [f"{problem} / {one}" for one in (*takes, FLOOR)]
     return found
 
 
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
+def _missing(problem: str, library: str) -> list[str]:
+    """Packages that are to be installed for a case."""
+    return [name for name in (problems.missing(problem), *rivals.missing(library)) if name]
 
 
 def measure(case: str, seed: int, settings: Settings) -> Answered:
-    """Train one library on one problem, and the distances that its solvers reach."""
+    """Train one library on one problem, and the distances that its solvers reach; nothing where it is not installed."""
     problem, library = case.split(" / ")
+    if packages := _missing(problem, library):
+        sys.stderr.write(f"few_evaluations: {case} is left out; pip install {' '.join(packages)}\n")
+        return Answered()
     data = problems.sets(problem, seed, settings["data"], settings["n"])
     if library == FLOOR:
         half = len(data.test1) // 2
