@@ -86,3 +86,32 @@ def test_bad_arguments_are_refused():
         UniversalBrownianPath([0.0, 0.5, 0.5], noise(1))
     with pytest.raises(InvalidInputError, match="cells must be a power of two, got 100"):
         UniversalBrownianPath([0.0, 1.0], noise(1), cells=100)
+
+
+@pytest.mark.parametrize("times", [SPARSE, 3 * SPARSE[::-1], CROWDED])
+def test_areas_leave_the_increments_as_they_are(times):
+    plain = steps(times, noise(20))
+    pairs = list(UniversalBrownianPath(times, noise(20), cells=16, levy_area=True))
+    assert torch.equal(torch.cat([w for w, _ in pairs], 1), plain)
+
+
+@pytest.mark.parametrize("times", [CROWDED, np.linspace(0, 2, 17), np.linspace(0, 1, 5)[::-1]])
+def test_areas_are_independent_of_the_increments_with_a_twelfth_of_their_variance(times):
+    count = 100_000
+    pairs = list(UniversalBrownianPath(times, noise(count), cells=16, levy_area=True))
+    h = torch.from_numpy(np.abs(np.diff(times)).copy())
+    both = torch.cat([torch.cat([part[k] for part in pairs], 1) for k in (0, 1)], 1)
+    scaled = both / torch.cat([h.sqrt(), (h / 12).sqrt()])
+    moments = scaled.T @ scaled / count
+    assert (moments - torch.eye(len(moments))).abs().max() < 5 * math.sqrt(2 / count)
+
+
+def test_areas_of_a_coarse_grid_follow_from_those_of_a_fine_one():
+    """``h H = h1 H1 + h2 H2 + (h2 W1 - h1 W2) / 2``."""
+    fine, coarse = (
+        list(UniversalBrownianPath(np.linspace(0, 1, n + 1), noise(30), cells=64, levy_area=True))
+        for n in (16, 8)
+    )
+    for k, (_, area) in enumerate(coarse):
+        (w1, area1), (w2, area2) = fine[2 * k], fine[2 * k + 1]
+        assert_close(area, (area1 + area2) / 2 + (w1 - w2) / 4)

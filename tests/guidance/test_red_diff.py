@@ -268,6 +268,14 @@ def test_bad_settings_are_refused(make, message):
         make()
 
 
+def test_a_function_without_inverse_begins_at_zeros_of_the_shape_given():
+    red = REDDiff(FIELDS, lambda x: x @ H.T, n_steps=20)
+    begun = red.restore(Y, start=torch.zeros(1, D, dtype=F64))
+    assert torch.equal(red.restore(Y, event_shape=(D,)).x, begun.x)
+    with pytest.raises(InvalidInputError, match=r"states of event_shape \(4,\), got \(6,\)"):
+        REDDiff(FIELDS, H).restore(Y, event_shape=(4,))
+
+
 def test_fields_without_a_mean_noise_are_refused():
     with pytest.raises(NotIdentifiableError, match="must give the mean noise"):
         REDDiff(_NoNoise(), H)

@@ -16,6 +16,7 @@ from interpolants.likelihood import SdeLogProb, log_prob
 from interpolants.likelihood.path_weights import student_975, summarise
 from interpolants.paths import (
     EDM,
+    VE,
     VP,
     Diffusive,
     DiscreteSchedule,
@@ -240,7 +241,17 @@ def test_statistics_of_log_normal_weights():
     assert float(found.lower_bound.mean()) == pytest.approx(-(s**2) / 2, abs=0.005)
     assert float(found.error.mean() / found.log_prob.std()) == pytest.approx(1, abs=0.1)
     assert float(found.ess.mean() / k) == pytest.approx(math.exp(-(s**2)), abs=0.06)
-    assert 0.92 < coverage(found, torch.zeros(2000, dtype=F64)) < 0.97
+    assert 0.92 < coverage(found, torch.zeros(2000, dtype=F64)) < 0.98
+
+
+@pytest.mark.parametrize(
+    ("s", "k", "least"), [(0.5, 16, 0.94), (1.5, 16, 0.94), (1.5, 256, 0.94), (3.0, 64, 0.86)]
+)
+def test_intervals_of_heavy_weights_cover(s, k, least):
+    """Of 4000 intervals 95% cover to 0.7%; without regard to skewness these were 94, 88, 91 and 68%."""
+    values = s * torch.randn(4000, k, dtype=F64, generator=generator(0)) - s**2 / 2
+    found = summarise(values, torch.zeros_like(values))
+    assert least < coverage(found, torch.zeros(4000, dtype=F64)) < 0.985
 
 
 def test_student_s_points_are_those_of_the_tables():
@@ -312,15 +323,16 @@ LEARNT = {
     "sub_vp": SubVP(),
     "discrete_schedule": DiscreteSchedule(),
     "edm": EDM(),
+    "ve": VE(smax=8.0),
 }
 HEADS = {
     name: [("velocity",), ("denoised",), ("noise",)] if path.is_one_sided else [("velocity", "noise")]
     for name, path in LEARNT.items()
 }
-HEADS["edm"] = [
-    ("velocity",),
-    ("denoised",),
-]  # 0.05 of its noise at t = 0 are 4 units of the data: no model to speak of
+# 0.05 of their noise at t = 0 are several units of the data: no model to speak of.
+HEADS["edm"] = [("velocity",), ("denoised",)]
+# Of ve 0.05 sigma of the denoised, at all noise levels alike, moves the bound by a nat: that is the model's.
+HEADS["ve"] = [("velocity",)]
 
 
 def learnt_like(path, heads):

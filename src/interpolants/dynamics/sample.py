@@ -139,7 +139,9 @@ def sample(
         invariant: Make sample i independent of its batch to the last bit.
         cap_noise: Let eps vanish at the ends as explained in ``dynamics.noise``.
         brownian: Which runs of one seed see the same Brownian path: ``"nested"`` those with n, 2n, 4n, ... steps, at no
-            cost; ``"universal"`` those with any time grid over the same interval, at the price of 1,024 draws.
+            cost; ``"universal"`` those with any time grid over the same interval, at the price of 1,024 draws, or 1,536
+            for ``"sra1"``. Nested paths of ``"sra1"`` are not those of ``"heun"`` and ``"euler"``, as its areas must be
+            nested too; along universal ones the three can be compared.
         corrector: Langevin steps after every step of the solver, or before it; on one-sided paths.
         constraint: What is known of every sample, put back after every step, e.g. ``guidance.Replacement``.
         modifiers: Changes to the fields and to finished steps, for fixed-step solvers; see :class:`Modifier`: one or a

@@ -235,10 +235,7 @@ class _Driven(Sampler):
 
         if self.brownian == "nested":
             return BrownianPath(self.grid, noise, levy_area=levy_area)
-        if levy_area:
-            rule = f"brownian='universal' gives no Levy area, which {self.method} needs"
-            raise invalid("sample", rule, repr(self.brownian), "Take 'euler', 'heun', or brownian='nested'.")
-        return UniversalBrownianPath(self.grid, noise)
+        return UniversalBrownianPath(self.grid, noise, levy_area=levy_area)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -1,5 +1,6 @@
 """Kinds of roles for what is known of rows: labels as words or numbers, and conditions of any kind."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 # Labels as numbers are refused where there are so many times fewer of them, and so many would have an entry.
 _SPARSE, _FEW = 4, 10_000
+# Different labels that have a column each beside other conditions.
+_MOST_BESIDE = 256
 
 
 class Labels:
@@ -97,7 +100,14 @@ class Conditions:
     has_rows = True
 
     def read(self, value: Any, role: "Role", reading: "Reading") -> tuple[Tensor, Given]:
-        """Whole numbers and names are labels, floats are vectors or fields; one value may stand for all rows asked."""
+        """Whole numbers and names are labels, floats are vectors or fields; one value may stand for all rows asked.
+
+        A dict of these, or a table with columns of words, becomes one vector or field, with labels as one column each.
+        """
+        if (parts := _parts(value)) is not None:
+            return _joined(self, parts, role, reading)
+        if reading.before is not None and reading.before.forms:
+            return _checked_whole(value, role, reading), reading.before
         named = _is_named(value)
         if reading.before is not None:
             return self._asked(value, role, reading, named=named)
@@ -129,6 +139,101 @@ class Conditions:
         if tuple(tensor.shape) != wanted:
             raise invalid(reading.who, f"{role.name} must have shape {wanted}", tuple(tensor.shape))
         return tensor.contiguous(), given
+
+
+# --- several conditions at once
+
+
+def _parts(value: Any) -> dict[str, Any] | None:
+    """Conditions by name, of a dict, or of a table that has columns of words; None for a single condition."""
+    if isinstance(value, Mapping):
+        return {str(name): part for name, part in value.items()}
+    if getattr(value, "ndim", 0) == 2 and hasattr(value, "iloc") and hasattr(value, "columns"):
+        words = any(_is_named(value[name]) for name in value.columns)
+        return {str(name): value[name] for name in value.columns} if words else None
+    return None
+
+
+def _joined(
+    kind: Conditions, parts: Mapping[str, Any], role: "Role", reading: "Reading"
+) -> tuple[Tensor, Given]:
+    """Vectors, fields and labels as one vector or field per row, ``(N, C)`` or ``(N, C, *D)``."""
+    forms = None if reading.before is None else {form[0]: form for form in reading.before.forms}
+    if forms is not None and set(forms) != set(parts):
+        rule = f"{role.name} must be what it was in the fit, " + (
+            f"a dict of {', '.join(forms)}" if forms else "a single condition"
+        )
+        raise invalid(reading.who, rule, f"a dict of {', '.join(parts)}")
+    if not parts:
+        raise invalid(reading.who, f"{role.name} must hold a condition", "an empty dict")
+    found: list[Tensor] = []
+    told: list[tuple[Any, ...]] = []
+    for name in forms or parts:
+        before = None if forms is None else _given_of(forms[name])
+        own = replace(role, name=f"{role.name}[{name!r}]")
+        tensor, given = kind.read(parts[name], own, replace(reading, before=before))
+        told.append((name, given.container, str(given.dtype), tuple(given.columns)))
+        found.append(_columns_of(tensor, given, own, reading))
+    _check_sizes(parts, found, role, reading)
+    whole = _in_one(found, role, reading)
+    if reading.before is not None:
+        return whole.to(reading.before.torch_dtype), reading.before
+    shape = tuple(map(int, whole.shape[1:]))
+    return whole, Given("condition", str(whole.dtype), columns=shape, forms=tuple(told))
+
+
+def _given_of(form: tuple[Any, ...]) -> Given:
+    _, container, dtype, columns = form
+    return Given(container, dtype, columns=tuple(columns))
+
+
+def _columns_of(tensor: Tensor, given: Given, role: "Role", reading: "Reading") -> Tensor:
+    """Labels as one column of zeros and ones for each name; vectors and fields as they are."""
+    if given.container != "labels":
+        return tensor
+    if len(given.columns) > _MOST_BESIDE:
+        rule = f"{role.name} must be at most {_MOST_BESIDE} different labels beside other conditions"
+        raise invalid(reading.who, rule, len(given.columns), "Pass vectors that describe them.")
+    if bool((tensor < 0).any()):
+        rule = f"{role.name} must be a label of the fit"
+        raise invalid(reading.who, rule, -1, f"To leave out all conditions, leave out {role.name}.")
+    return torch.nn.functional.one_hot(tensor, len(given.columns)).to(torch.float32)
+
+
+def _check_sizes(parts: Mapping[str, Any], found: list[Tensor], role: "Role", reading: "Reading") -> None:
+    sizes = {name: len(tensor) for name, tensor in zip(parts, found, strict=True)}
+    if len(set(sizes.values())) > 1:
+        shown = ", ".join(f"{name} {size}" for name, size in sizes.items())
+        raise invalid(reading.who, f"the conditions in {role.name} must have as many rows", shown)
+
+
+def _in_one(found: list[Tensor], role: "Role", reading: "Reading") -> Tensor:
+    """Side by side; beside a field, numbers of the row are constant channels."""
+    spaces = {tuple(tensor.shape[2:]) for tensor in found if tensor.ndim > 2}
+    if len(spaces) > 1:
+        raise invalid(
+            reading.who, f"fields in {role.name} must have one shape behind their channels", sorted(spaces)
+        )
+    space = next(iter(spaces), ())
+    wide = [
+        t if t.ndim > 2 else t.reshape(*t.shape, *[1] * len(space)).expand(*t.shape, *space) for t in found
+    ]
+    dtype = torch.float64 if any(tensor.dtype == torch.float64 for tensor in found) else torch.float32
+    return torch.cat([tensor.to(dtype) for tensor in wide], 1)
+
+
+def _checked_whole(value: Any, role: "Role", reading: "Reading") -> Tensor:
+    """A joined condition that is passed on as it is."""
+    assert reading.before is not None
+    wanted = (reading.rows or 1, *reading.before.columns)
+    if not isinstance(value, Tensor) or tuple(value.shape) != wanted or not value.is_floating_point():
+        names = ", ".join(form[0] for form in reading.before.forms)
+        rule = f"{role.name} must be a dict of {names}, as in the fit"
+        raise invalid(reading.who, rule, type(value).__name__)
+    return value.to(reading.before.torch_dtype)
+
+
+# --- one condition
 
 
 def _asked_labels(value: Any, role: "Role", reading: "Reading", given: Given, *, named: bool) -> Tensor:

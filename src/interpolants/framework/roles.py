@@ -17,6 +17,7 @@ from torch import Generator, Tensor
 from interpolants.data.arrays import Kind as Given
 from interpolants.data.arrays import as_tensor, unmasked
 from interpolants.data.coded_columns import coded
+from interpolants.data.labelled_items import is_data_set, is_shuffled, sample_and_label
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.framework.labels import Conditions, Labels
 from interpolants.framework.role_kinds import Known, Model
@@ -322,6 +323,7 @@ def read(
     """
     data: dict[str, Any] = {}
     came: dict[str, Given] = {}
+    values = _parted_sets(roles, values, who)
     # What is like another role after it, whose columns it has; conditions last, which may be one value for all rows.
     for role in sorted(roles, key=lambda role: (role.kind == "condition", bool(role.like))):
         value = values.get(role.name)
@@ -340,6 +342,37 @@ def read(
     _check_rows(ordered, data, who)
     _check_shapes(ordered, data, who)
     return {r.name: data[r.name] for r in ordered}, {r.name: came[r.name] for r in ordered}
+
+
+def _parted_sets(roles: Sequence[Role], values: Mapping[str, Any], who: str) -> dict[str, Any]:
+    """The values, where a data set of (sample, label) items that is given for both has become the two.
+
+    Raises:
+        InvalidInputError: If a loader draws its rows in another order than what belongs to them has.
+    """
+    found = dict(values)
+    for role in roles:
+        if role.kind not in ("condition", "labels") or not is_data_set(value := found.get(role.name)):
+            continue
+        owner = next(
+            (r for r in roles if r.axis == role.axis and r != role and found.get(r.name) is value), None
+        )
+        if owner is None:
+            rule = f"a data set given as {role.name} must be the one that holds the samples too"
+            remedy = "Pass the same object for both, or the labels as an array."
+            raise invalid(who, rule, type(value).__name__, remedy)
+        found[owner.name], found[role.name] = sample_and_label(value, who, role.name)
+    for role in roles:
+        beside = [
+            r.name for r in roles if r.axis == role.axis and r != role and found.get(r.name) is not None
+        ]
+        if role.axis and beside and is_shuffled(found.get(role.name)):
+            rule = f"rows of {role.name} must come in the order of those of {beside[0]}"
+            remedy = "Take shuffle=False: training draws rows at random by itself."
+            if any(r.name in beside and r.kind == "condition" for r in roles):
+                remedy += f" Labels of the data set itself are read by passing it as {beside[0]}= too."
+            raise invalid(who, rule, "a loader that shuffles", remedy)
+    return found
 
 
 def _with_columns_of(other: Given | None, role: Role) -> Role:

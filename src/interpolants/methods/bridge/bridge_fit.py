@@ -124,7 +124,10 @@ class BridgeFit(Trained):
         Args:
             x0: Samples of rho0; left out where the path has a Gaussian base (or is a mirror).
             x1: Samples of rho1.
-            cond: What is known of each row of ``x1``: labels ``(N,)``, vectors ``(N, C)`` or fields ``(N, C, *D)``.
+            cond: What is known of each row of ``x1``: labels ``(N,)``, vectors ``(N, C)`` or fields ``(N, C, *D)``;
+                several of these in a dict, or a table with columns of words (the network sees one vector or field,
+                with a column of zeros and ones for each label). A data set of (sample, label) items that is ``x1`` may
+                be passed here too: its labels are read.
             cond0: Likewise for ``x0``; used by couplings that pair within labels. Starts are then drawn by the labels
                 of x1: where labels are not equally frequent at both ends, those of x1 count.
             options: ``steps``, ``batch_size`` for this fit alone, and the options of
