@@ -115,11 +115,12 @@ def test_calls_are_counted_by_hooks_too():
         net.encoder.register_forward_hook(lambda *_, seen=seen: seen.update(encode=seen["encode"] + 1))
         net.decoder.register_forward_hook(lambda *_, seen=seen: seen.update(decode=seen["decode"] + 1))
         sample(given, x, n_steps=20, chunk=64, invariant=False, **run)
-        assert seen["encode"] == 20 * slots
+        probes = seen["encode"] - 20 * slots  # that show the sizes of layers
+        assert 0 <= probes < 3
         seen.update(encode=0, decode=0)
         done = sample(given, x, n_steps=20, chunk=64, invariant=False, modifiers=plan, **run)
-        assert seen["encode"] == 4 * slots == int(done.reports[0]["encoder_calls"][0])
-        assert seen["decode"] == 4 * slots
+        assert seen["encode"] - probes == 4 * slots == int(done.reports[0]["encoder_calls"][0])
+        assert seen["decode"] - probes == 4 * slots
         assert int(done.reports[0]["decoder_calls"][0]) == 20 * slots
 
 
@@ -141,8 +142,9 @@ def test_parallel_and_sequential_decoding_agree_and_rows_are_independent(run):
     ]
     assert float((both[0] - both[1]).abs().max()) < 1e-6 * max(1.0, float(both[0].abs().max()))
     assert not torch.equal(both[0], sample(given, x, n_steps=12, **run).x)
-    again = sample(given, x, n_steps=12, modifiers=EncoderPropagation(4), chunk=20, **run).x
-    assert torch.equal(again, both[0])
+    for parallel, whole in zip((True, False), both, strict=True):
+        plan = EncoderPropagation(4, parallel=parallel)
+        assert torch.equal(sample(given, x, n_steps=12, modifiers=plan, chunk=20, **run).x, whole)
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.inner_nets import inner_net
+from interpolants.foundations.row_times import bare
 from interpolants.foundations.types import Condition, take_rows
 from interpolants.nets.split import Features, RefreshingNet, SplitNet, module_in_training
 
@@ -171,25 +172,30 @@ class _Propagating(Work):
         self.counts = dict.fromkeys(("encoder_calls", "decoder_calls", "refreshes"), 0)
 
     def network(self, net: nn.Module, x: Tensor, t: Tensor, cond: Condition) -> Tensor:
-        assert isinstance(net, SplitNet)
         slot = id(net), self.calls[id(net)]
         self.calls[id(net)] += 1
+        return self._answer(slot, *bare(net, x, t), x, t, cond)
+
+    def _answer(
+        self, slot: tuple[int, int], net: SplitNet, told: Tensor, x: Tensor, t: Tensor, cond: Condition
+    ) -> Tensor:
+        """The answer of a call; the network is ``told`` the time t in the shape that it takes."""
         self.counts["decoder_calls"] += 1
         held = self.held.get(slot)
         if held is None or self.step in self.keys or not held.fits(x, cond):
             self.counts["encoder_calls"] += 1
-            self.held[slot] = held = _Held(x.shape, cond, net.encode(x, t, cond), {})
+            self.held[slot] = held = _Held(x.shape, cond, net.encode(x, told, cond), {})
             if slot not in self.unpredictable:
                 self._decode_ahead(net, held, t)
         elif self.settings.refresh_levels:
-            return self._refreshed(net, held, x, t, cond)
+            return self._refreshed(net, held, x, told, cond)
         if self.step in held.ahead:
             expected, answer = held.ahead.pop(self.step)
             if t.ndim == 0 and abs(float(t) - expected) <= _SAME_TIME:
                 return answer
             held.ahead.clear()
             self.unpredictable.add(slot)
-        return net.decode(held.features, t, cond)
+        return net.decode(held.features, told, cond)
 
     def _refreshed(self, net: SplitNet, held: _Held, x: Tensor, t: Tensor, cond: Condition) -> Tensor:
         assert isinstance(net, RefreshingNet)

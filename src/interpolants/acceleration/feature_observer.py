@@ -16,6 +16,7 @@ from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.inner_nets import inner_net
+from interpolants.foundations.row_times import ask, bare
 from interpolants.foundations.types import Condition, parts_of
 from interpolants.nets.split import SplitNet
 
@@ -83,16 +84,17 @@ class _Observing(Work):
         self.changes: tuple[list[Tensor], list[Tensor]] = ([], [])
 
     def network(self, net: nn.Module, x: Tensor, t: Tensor, cond: Condition) -> Tensor:
-        if not self.is_open or not isinstance(net, SplitNet):
-            answer: Tensor = net(x, t, cond)
+        inner, times = bare(net, x, t)
+        if not self.is_open or not isinstance(inner, SplitNet):
+            answer: Tensor = ask(net, x, t, cond)
             return answer
         self.is_open = False
-        with _outputs(net, len(x)) as early:
-            features = net.encode(x, t, cond)
+        with _outputs(inner, len(x)) as early:
+            features = inner.encode(x, times, cond)
         kept = list(parts_of(features))
         kinds = {type(module) for module, out in early if any(out is part for part in kept)}
-        with _outputs(net, len(x)) as late:
-            answer = net.decode(features, t, cond)
+        with _outputs(inner, len(x)) as late:
+            answer = inner.decode(features, times, cond)
         now = kept, [out for module, out in late if type(module) in kinds] or [answer]
         if self.before is not None:
             for changes, old, new in zip(self.changes, self.before, now, strict=True):

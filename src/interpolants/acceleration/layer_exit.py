@@ -26,8 +26,9 @@ from interpolants.foundations import trees
 from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.inner_nets import inner_net
-from interpolants.foundations.invariance import SMALLEST
+from interpolants.foundations.invariance import VECTOR, whole_rows
 from interpolants.foundations.ops import mean_event
+from interpolants.foundations.row_times import bare
 from interpolants.foundations.types import Condition
 from interpolants.nets.split import LayeredNet, module_in_training
 
@@ -177,12 +178,11 @@ class _Recording(Work):
         self.rows, self.depths = rows, list[Tensor]()
 
     @abstractmethod
-    def run(self, net: LayeredNet, x: Tensor, t: Tensor, cond: Condition) -> tuple[Tensor, Tensor]:
+    def run(self, net: LayeredNet, t: Tensor, x: Tensor, cond: Condition) -> tuple[Tensor, Tensor]:
         """The answer, and the layers of each row."""
 
     def network(self, net: nn.Module, x: Tensor, t: Tensor, cond: Condition) -> Tensor:
-        assert isinstance(net, LayeredNet)
-        answer, depth = self.run(net, x, t, cond)
+        answer, depth = self.run(*bare(net, x, t), x, cond)
         self.depths.append(depth.double().reshape(-1, self.rows).mean(0))  # halves of guidance together
         return answer
 
@@ -196,7 +196,7 @@ class _Leaving(_Recording):
         super().__init__(rows)
         self.exits, self.leaving = exits, leaving
 
-    def run(self, net: LayeredNet, x: Tensor, t: Tensor, cond: Condition) -> tuple[Tensor, Tensor]:
+    def run(self, net: LayeredNet, t: Tensor, x: Tensor, cond: Condition) -> tuple[Tensor, Tensor]:
         return run_layers(net, self.exits, self.leaving, x, t, cond)
 
 
@@ -205,7 +205,7 @@ class _Static(_Recording):
         super().__init__(rows)
         self.exits, self.plan, self.step = exits, plan, 0
 
-    def run(self, net: LayeredNet, x: Tensor, t: Tensor, cond: Condition) -> tuple[Tensor, Tensor]:
+    def run(self, net: LayeredNet, t: Tensor, x: Tensor, cond: Condition) -> tuple[Tensor, Tensor]:
         depth = self.plan[min(self.step, len(self.plan) - 1)]
         state = net.stem(x, t, cond)
         for index in range(depth):
@@ -266,8 +266,8 @@ def run_layers(
 
 
 def _padded(index: Tensor) -> Tensor:
-    """Some rows, the first repeated up to a number from which results no longer depend on it, to the last bit."""
-    lack = SMALLEST - len(index)
+    """Some rows, the first repeated up to a number of rows that no kernel can tell from others, to the last bit."""
+    lack = whole_rows(len(index), VECTOR) - len(index)
     return index if lack <= 0 else torch.cat([index, index[:1].expand(lack)])
 
 

@@ -16,6 +16,7 @@ from interpolants.fields.protocol import Fields
 from interpolants.fields.wrapped import WrappedFields
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.registry import build, names
+from interpolants.foundations.row_times import TakesOneTime, ask
 from interpolants.foundations.types import Condition
 
 
@@ -65,12 +66,12 @@ class Work:
         Called at every evaluation of the network: under guidance several times at one time.
 
         Args:
-            net: The network, called ``net(x, t, cond)``.
+            net: The network, called ``ask(net, x, t, cond)``; see ``foundations.row_times``, also for its parts.
             x: Its input, ``(B, *D)``.
             t: Its time, 0-d or ``(B,)``: a wrapper may have put another clock in place of t.
             cond: Its condition.
         """
-        answer: Tensor = net(x, t, cond)
+        answer: Tensor = ask(net, x, t, cond)
         return answer
 
     def after(self, x: Tensor, t: Tensor, fields: Fields) -> Tensor:
@@ -180,7 +181,7 @@ class ModifiedFields(WrappedFields):
         return self.work.evaluate(self.inner, x, t, want, cond)
 
 
-class ModifiedNet(nn.Module):
+class ModifiedNet(TakesOneTime, nn.Module):
     """A network as a modifier at work makes it.
 
     Args:

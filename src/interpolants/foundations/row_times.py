@@ -57,6 +57,13 @@ class RowTimes(TakesOneTime, nn.Module):
         return answer
 
 
+def bare(net: nn.Module, x: Tensor, t: Tensor) -> tuple[Any, Tensor]:
+    """What a network really is, whose parts are to be called, and the times in the shape that it takes."""
+    if not isinstance(net, RowTimes):
+        return net, t
+    return net.function, t.expand(x.shape[0]).clone() if t.ndim == 0 else t
+
+
 def by_row(who: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """What may be called with one time or with one per row, whatever the function takes."""
     return function if takes_one_time(function) else RowTimes(who, function)

@@ -17,6 +17,7 @@ from interpolants.fields.preconditioned import Preconditioned
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.inner_nets import inner_net, with_inner_net
 from interpolants.foundations.ops import expand_like, mean_event, sum_event
+from interpolants.foundations.row_times import TakesOneTime
 from interpolants.foundations.types import Condition
 from interpolants.nets.embeddings import drop_condition
 from interpolants.nets.split import LayeredNet
@@ -40,7 +41,7 @@ class Layers(NamedTuple):
     clock: Tensor
 
 
-class _Recording(nn.Module):
+class _Recording(TakesOneTime, nn.Module):
     """Runs all layers, keeps every answer and estimate, and hands the one asked for to the wrappers around it."""
 
     def __init__(self, net: Any, exits: ExitHeads, names: Sequence[str]) -> None:
