@@ -206,7 +206,8 @@ def _claims(case: str, label: str, fails: Sequence[str] = ()) -> list[Stated]:
 
 
 CLAIMS = (
-    *_claims(PERCEPTRON, "perceptron"),
+    *_claims(PERCEPTRON, "perceptron", ("gap static", "gap 1.2 full")),
+    *_claims(FROZEN, "frozen", ("gap static", "gap 1.2 full")),
     *_claims(TRANSFORMER, "transformer"),
     Stated("perceptron.correlation > 0.9", (PERCEPTRON, "correlation")),
     Stated("transformer.correlation > 0.9", (TRANSFORMER, "correlation")),

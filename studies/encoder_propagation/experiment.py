@@ -172,7 +172,8 @@ def table(results: Results) -> str:
     text += "\nRelative change of features per step\n\n"
     names = ("encoder, change", "decoder, change", "encoder, largest", "decoder, smallest")
     text += markdown(["network", *names], results.rows(nets, names))
-    text += "\nProcessor time over that of the plain run: the default U-Net, five steps, the first a key\n\n"
+    text += "\nProcessor time over that of the plain run: a U-Net of 64 channels, 64 images of 28 x 28, "
+    text += "five steps, the first a key\n\n"
     timed = ("kept, in one batch", "kept, one by one", "refreshed", "held", "cost model")
     return text + markdown(
         ["", *timed, "encoder's share"],
@@ -215,17 +216,24 @@ def _change_panel(results: Results) -> Panel:
 
 
 CLAIMS = (
-    Stated("refreshed.error < 0.25 held", (UNET, "refresh 1, error"), (UNET, "held, error"), "trivial"),
-    Stated("refreshed.distance < 1.3 full", (UNET, "refresh 1, distance"), (UNET, "full, distance")),
-    Stated("refreshed.distance < held", (UNET, "refresh 1, distance"), (UNET, "held, distance"), "trivial"),
-    Stated("kept.error < held", (UNET, "kept, error"), (UNET, "held, error"), "trivial", expected="fails"),
+    Stated("unet_refreshed.error < 0.25 held", (UNET, "refresh 1, error"), (UNET, "held, error"), "trivial",
+           expected="fails"),
+    Stated("unet_refreshed.error < 0.35 held", (UNET, "refresh 1, error"), (UNET, "held, error"), "trivial"),
+    Stated("mlp_refreshed.error < 0.25 held", (PERCEPTRON, "refresh 1, error"), (PERCEPTRON, "held, error"), "trivial"),
+    Stated("unet_refreshed.distance < 1.3 full", (UNET, "refresh 1, distance"), (UNET, "full, distance")),
+    Stated("unet_refreshed.distance < held", (UNET, "refresh 1, distance"), (UNET, "held, distance"), "trivial"),
+    Stated("unet_kept.error < held", (UNET, "kept, error"), (UNET, "held, error"), "trivial", expected="fails"),
+    Stated("mlp_kept.error < held", (PERCEPTRON, "kept, error"), (PERCEPTRON, "held, error"), "trivial"),
     Stated("published.error < published_held", (UNET, "published keys, error"),
            (UNET, "published keys, held, error"), "trivial", expected="fails"),
     Stated("measured.error < kept", (UNET, "measured keys, error"), (UNET, "kept, error"), expected="fails"),
     Stated("encoder.change < decoder", (UNET, "encoder, change"), (UNET, "decoder, change")),
     Stated("encoder.largest < decoder_smallest", (UNET, "encoder, largest"), (UNET, "decoder, smallest"),
            expected="fails"),
-    Stated("kept.seconds < 0.8 plain", (SPEED, "kept, in one batch, seconds"), (SPEED, "plain, seconds")),
+    Stated("one_batch.seconds < 0.8 plain", (SPEED, "kept, in one batch, seconds"), (SPEED, "plain, seconds"),
+           expected="fails"),
+    Stated("one_by_one.seconds < 0.8 plain", (SPEED, "kept, one by one, seconds"), (SPEED, "plain, seconds")),
+    Stated("refreshed.seconds < 0.8 plain", (SPEED, "refreshed, seconds"), (SPEED, "plain, seconds")),
 )  # fmt: skip
 
 STUDY = Study("encoder_propagation", SETTINGS, cases, measure, table, figures, CLAIMS)
