@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interpolants.data import load
 from interpolants.foundations.extras import require
 from interpolants.foundations.randomness import generator as seeded
 from interpolants.framework.figures import Axis, Figure, Panel, across, cloud, strips, trails
@@ -24,7 +25,7 @@ from interpolants.framework.seeds import Results, Stated, markdown, shown
 from interpolants.methods import LatentGenerator
 from interpolants.metrics import energy_distance
 from interpolants.problems import ClosedCurve
-from interpolants.training.instance_noise import InstanceNoise, load
+from interpolants.training.instance_noise import InstanceNoise
 from studies.common import Study
 
 _CURVE = {"n": 500, "hidden": [64, 64], "points": 256, "batch": 125, "rate": 1e-2, "compared": 1000}

@@ -26,7 +26,9 @@ LAYERED = {
 each_split = pytest.mark.parametrize("make", SPLIT.values(), ids=SPLIT)
 each_layered = pytest.mark.parametrize("make", LAYERED.values(), ids=LAYERED)
 each_new = pytest.mark.parametrize(
-    "make", [SPLIT["mlp_unet"], SPLIT["long skips"], LAYERED["transformer"]], ids=str
+    "make",
+    [SPLIT["mlp_unet"], SPLIT["long skips"], LAYERED["transformer"]],
+    ids=["mlp_unet", "long skips", "transformer"],
 )
 
 
