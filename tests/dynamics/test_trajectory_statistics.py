@@ -109,7 +109,7 @@ def test_values_that_are_not_finite_are_counted_and_nothing_else():
     fields = LearnedFields(
         Linear(),
         velocity=lambda x, t: 0 * x,
-        denoised=lambda x, t: torch.where((t > 0.2) & (x > 0), torch.nan, t),
+        denoised=lambda x, t: torch.where((t[:, None] > 0.2) & (x > 0), torch.nan, t[:, None]),
     )
     x = torch.tensor([[1.0, 1.0], [-1.0, -1.0]]).double()
     report = sample(fields, x, method="euler", n_steps=4, modifiers=TrajectoryStatistics()).reports[0]

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from interpolants.fields.protocol import Combined, Fields, Weights
 from interpolants.fields.wrapped import WrappedFields
+from interpolants.foundations.row_times import TakesOneTime, ask
 from interpolants.foundations.types import Condition
 
 Observer = Callable[[Tensor, Tensor, dict[str, Tensor]], None]
@@ -100,7 +101,7 @@ class _Tape:
         self.kept, self.mode = {}, "off"
 
 
-class _Taped(nn.Module):
+class _Taped(TakesOneTime, nn.Module):
     """A network that is recorded; what it has not been asked yet it is asked."""
 
     def __init__(self, net: nn.Module, tape: _Tape) -> None:
@@ -111,7 +112,7 @@ class _Taped(nn.Module):
         kept = self.tape.kept.setdefault(self.net, [])
         if self.tape.mode == "play" and kept:
             return kept.pop(0)
-        answer: Tensor = self.net(x, t, cond)
+        answer: Tensor = ask(self.net, x, t, cond)
         if self.tape.mode == "record":
             kept.append(answer)
         return answer
