@@ -2,13 +2,13 @@
 
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.masked import MaskedTensor
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
@@ -96,7 +96,8 @@ def as_tensor(
 
     Accepts tensors, NumPy arrays, DataFrames and Series, nested lists of numbers, objects with
     ``.values`` or ``__array__`` (xarray and others), datasets and loaders of torch (of a tuple item the
-    first member is taken), ``torch.distributions`` and other objects with ``.sample(n)``.
+    first member is taken), ``torch.distributions`` and other objects with ``.sample(n)``, functions
+    ``draw(n, generator)``.
 
     Args:
         data: The samples.
@@ -269,7 +270,7 @@ def _convert(
     if isinstance(array, np.ndarray):
         array = unmasked(array, who, name)
         return _from_numpy(array, who, name), Kind("numpy", array.dtype)
-    if callable(getattr(data, "sample", None)):
+    if callable(getattr(data, "sample", None)) or is_draw(data):
         x = _draw(data, who, name, samples, generator)
         return x, Kind("distribution", x.dtype, x.device)
     remedy = "Pass an array, a DataFrame, a torch dataset or an object with .sample(n)."
@@ -336,6 +337,13 @@ def _first(item: Any) -> Any:
     return item[0] if isinstance(item, (tuple, list)) and item else item
 
 
+def item_rows(data: Any, who: str, name: str) -> Iterator[Tensor]:
+    """Rows of an iterable data set, or of a loader of one, as they come."""
+    for item in data:
+        part = _tensor_item(_first(item), who, name)
+        yield from part if isinstance(data, DataLoader) else (part,)
+
+
 def _unroll(data: Any, who: str, name: str, max_bytes: int) -> Tensor:
     if isinstance(data, TensorDataset):
         return data.tensors[0]
@@ -381,17 +389,24 @@ def _draw(data: Any, who: str, name: str, samples: int | None, generator: torch.
         raise invalid(who, rule, samples, "Pass how many rows to draw.")
     if isinstance(data, torch.distributions.Distribution):
         return _with_seed(lambda: data.sample(torch.Size([samples])), generator)
-    accepts = _parameters(data.sample)
-    if "generator" in accepts:
-        drawn = data.sample(samples, generator=generator)
+    draw, word = (data, "") if is_draw(data) else (data.sample, ".sample")
+    if "generator" in _parameters(draw):
+        drawn = draw(samples, generator=generator)
     else:
-        drawn = _with_seed(lambda: data.sample(samples), generator)
+        drawn = _with_seed(lambda: draw(samples), generator)
     drawn = _first(drawn)  # scikit-learn's mixtures return samples and components
     x = drawn if isinstance(drawn, Tensor) else _from_numpy(np.asarray(drawn), who, name)
     if x.ndim == 0 or x.shape[0] != samples:
         got = f"shape {tuple(x.shape)}"
-        raise invalid(who, f"{name}.sample({samples}) must return {samples} rows", got)
+        raise invalid(who, f"{name}{word}({samples}) must return {samples} rows", got)
     return x
+
+
+def is_draw(value: Any) -> bool:
+    """Whether a value is a function ``draw(n, generator)`` of rows: no class, network, array or distribution."""
+    if not callable(value) or isinstance(value, type | nn.Module) or callable(getattr(value, "sample", None)):
+        return False
+    return not hasattr(value, "__array__") and not hasattr(value, "shape")
 
 
 def _parameters(function: Any) -> frozenset[str]:

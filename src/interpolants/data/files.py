@@ -189,7 +189,10 @@ def _read_parquet(path: Path, who: str, key: str | None) -> _Read:
         frame = pandas.read_parquet(path)
     except ImportError as error:
         raise invalid(
-            who, "reading .parquet needs an engine", "none", "Install it with: pip install pyarrow"
+            who,
+            "reading .parquet needs an engine",
+            "none",
+            "Install it with: pip install 'interpolants[files]'",
         ) from error
     except Exception as error:  # the engines share no base class of errors
         raise invalid(who, f"{path.name} must be a whole parquet file", f"a damaged one ({error})") from error

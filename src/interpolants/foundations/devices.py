@@ -75,6 +75,11 @@ def default_device() -> torch.device:
     return _ACTIVE[-1] if _ACTIVE else torch.get_default_device()
 
 
+def here(x: Tensor) -> Tensor:
+    """A tensor where new ones are made; as it is outside of :class:`On`."""
+    return x.to(_ACTIVE[-1]) if _ACTIVE else x
+
+
 class On(TorchFunctionMode):
     """Make tensors on a device, and draw random numbers on the CPU.
 

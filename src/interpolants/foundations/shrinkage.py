@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from interpolants.foundations.row_access import Rows, pieces
+
 # Shares of the identity that are tried, over so many folds of at most so many rows; above so many columns one is taken.
 SHARES = (0.0, 1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.3, 0.6, 1.0)
 _FOLDS, _MOST_ROWS, _MOST_COLUMNS, _USUAL = 5, 5000, 1024, 1e-3
@@ -10,17 +12,18 @@ _FOLDS, _MOST_ROWS, _MOST_COLUMNS, _USUAL = 5, 5000, 1024, 1e-3
 LEAST_VARIANCE = 1e-5
 
 
-def shrunk_correlation(z: Tensor) -> tuple[Tensor, Tensor]:
+def shrunk_correlation(z: Rows) -> tuple[Tensor, Tensor]:
     """Eigenvalues ``(D,)`` and vectors ``(D, D)`` of ``(1 - share) C + share I``, C the covariance of ``z (N, D)``.
 
     The share is that of `SHARES` under which rows are likeliest as normal rows, each by the moments of the other four
     fifths. Too few rows for their columns, and outliers, make it large.
 
     Args:
-        z: Standardised rows, float64, without gaps.
+        z: Standardised rows, float64, without gaps; a tensor, or rows that are read in pieces.
     """
-    values, vectors = torch.linalg.eigh(z.T @ z / max(len(z) - 1, 1))
-    return _shrunk(values, _best_share(z)), vectors
+    products = sum(piece.T @ piece for piece in pieces(z))
+    values, vectors = torch.linalg.eigh(products / max(len(z) - 1, 1))
+    return _shrunk(values, _best_share(z[:_MOST_ROWS])), vectors
 
 
 def _shrunk(values: Tensor, share: float) -> Tensor:
@@ -30,7 +33,6 @@ def _shrunk(values: Tensor, share: float) -> Tensor:
 def _best_share(z: Tensor) -> float:
     if z.shape[1] > _MOST_COLUMNS or len(z) < 2 * _FOLDS:
         return _USUAL
-    z = z[:_MOST_ROWS]
     fold = torch.arange(len(z)) % _FOLDS
     scores = torch.zeros(len(SHARES), dtype=torch.float64)
     for k in range(_FOLDS):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.records import record
+from interpolants.foundations.row_access import Rows, each, pieces
 from interpolants.foundations.shrinkage import shrunk_correlation
 
 # Relative size, in units of the type's rounding, of differences that are rounding: up to four units in the last place.
@@ -22,8 +23,8 @@ _ROUNDING = 2
 class Frame(Protocol):
     """Invertible units of a role."""
 
-    def fit(self, x: Tensor, cond: Any = None) -> Self:
-        """The same frame with its numbers, from training rows."""
+    def fit(self, x: Rows, cond: Any = None) -> Self:
+        """The same frame with its numbers, from training rows, which are read in pieces."""
         ...
 
     def encode(self, x: Tensor, cond: Any = None) -> Tensor:
@@ -74,12 +75,11 @@ class Standard:
     shift: Tensor | float = 0.0
     scale: Tensor | float = 1.0
 
-    def fit(self, x: Tensor, cond: Any = None) -> "Standard":
-        """Pooled mean and deviation of the rows ``(N, *D)``; NaN entries count as not seen."""
-        by_column = x if x.ndim <= 2 else x.reshape(-1)
-        shift, scale = _moments(by_column.double())
-        flat = constant_columns(by_column)
-        return replace(self, shift=shift, scale=torch.where(flat, torch.ones_like(scale), scale))
+    def fit(self, x: Rows, cond: Any = None) -> "Standard":
+        """Pooled mean and deviation of the rows ``(N, *D)``, in float64 and one pass; NaN counts as not seen."""
+        found = _Moments.of(x)
+        flat = _is_flat(found.low, found.high, x.dtype)
+        return replace(self, shift=found.mean, scale=torch.where(flat, torch.ones_like(found.std), found.std))
 
     def encode(self, x: Tensor, cond: Any = None) -> Tensor:
         """Data units to standard ones; the difference is taken in float64."""
@@ -120,11 +120,11 @@ class Whitened:
     inverse: Tensor | None = None
     log_root: float = 0.0
 
-    def fit(self, x: Tensor, cond: Any = None) -> "Whitened":
+    def fit(self, x: Rows, cond: Any = None) -> "Whitened":
         """From rows ``(N, *D)`` without gaps."""
-        flat = x.flatten(1).double()
+        flat = each(x, lambda rows: rows.flatten(1).double())
         units = Standard().fit(flat)
-        values, vectors = shrunk_correlation(units.encode(flat))
+        values, vectors = shrunk_correlation(each(flat, units.encode))
         root, inverse = ((vectors * values**power) @ vectors.T for power in (0.5, -0.5))
         shape = x.shape[1:]
         standard = Standard(*(torch.as_tensor(part).reshape(shape) for part in (units.shift, units.scale)))
@@ -182,16 +182,16 @@ class Varying:
     slack: Tensor
 
     @classmethod
-    def of(cls, x: Tensor, inner: Standard | Whitened) -> "Varying":
+    def of(cls, x: Rows, inner: Standard | Whitened) -> "Varying":
         """From rows ``(N, D)`` some of whose columns are constant; ``inner`` is not fitted yet if it is to be."""
         flat = constant_columns(x)
-        fixed = x[0].double()
+        fixed = x[:1][0].double()
         near = _ROUNDING * torch.finfo(x.dtype).eps * fixed.abs()
         return cls(inner, (~flat).nonzero().flatten(), fixed, torch.where(flat, near, math.inf))
 
-    def fit(self, x: Tensor, cond: Any = None) -> "Varying":
+    def fit(self, x: Rows, cond: Any = None) -> "Varying":
         """The units of the columns that vary, from rows ``(N, D)``."""
-        return replace(self, inner=self.inner.fit(x[:, self.at]))
+        return replace(self, inner=self.inner.fit(each(x, lambda rows: rows[:, self.at])))
 
     def encode(self, x: Tensor, cond: Any = None) -> Tensor:
         """``(..., D)`` data units to ``(..., K)``."""
@@ -215,23 +215,70 @@ class Varying:
         return ((wide - self.fixed).abs() > torch.maximum(self.slack, near)).any(1)
 
 
-def constant_columns(x: Tensor) -> Tensor:
+def constant_columns(x: Rows) -> Tensor:
     """Which columns of ``(N, D)`` do not vary beyond rounding, ``(D,)``; of ``(N,)`` one answer. NaN is not seen.
 
     The test is relative to the values: small units, or a large offset, do not make a column constant.
     """
-    low = torch.where(x.isnan(), math.inf, x).amin(0).double()
-    high = torch.where(x.isnan(), -math.inf, x).amax(0).double()
+    ends = [_ends(piece) for piece in pieces(x)]
+    low, high = torch.stack([low for low, _ in ends]).amin(0), torch.stack([high for _, high in ends]).amax(0)
+    return _is_flat(low, high, x.dtype)
+
+
+def _ends(x: Tensor) -> tuple[Tensor, Tensor]:
+    low, high = (torch.where(x.isnan(), end, x) for end in (math.inf, -math.inf))
+    return low.amin(0).double(), high.amax(0).double()
+
+
+def _is_flat(low: Tensor, high: Tensor, dtype: torch.dtype) -> Tensor:
     size = torch.maximum(low.abs(), high.abs())
-    return ~(high - low > _ROUNDING * torch.finfo(x.dtype).eps * size)
+    return ~(high - low > _ROUNDING * torch.finfo(dtype).eps * size)
 
 
-def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation over the first axis of what is seen; squares neither vanish nor overflow."""
-    seen = torch.isfinite(x)
-    x = torch.where(seen, x, 0.0)
-    unit = torch.ldexp(torch.ones_like(x[0]), torch.frexp(x.abs().amax(0)).exponent)  # exact in binary
-    x, n = x / unit, seen.sum(0).clamp_min(1)
-    mean = x.sum(0) / n
-    spread = torch.where(seen, x - mean, 0.0).square().sum(0) / (n - 1).clamp_min(1)
-    return mean * unit, spread.sqrt() * unit
+@dataclass(frozen=True)
+class _Moments:
+    """Mean, standard deviation and range of what is seen, by column for vectors."""
+
+    n: Tensor
+    mean: Tensor
+    std: Tensor
+    low: Tensor
+    high: Tensor
+
+    @classmethod
+    def of(cls, x: Rows) -> "_Moments":
+        """Of rows ``(N, *D)``, a piece at a time; over all entries unless they are vectors."""
+        found = None
+        for piece in pieces(x):
+            now = cls._of_piece(piece if piece.ndim <= 2 else piece.reshape(-1))
+            found = now if found is None else found._with(now)
+        assert found is not None
+        return found
+
+    @classmethod
+    def _of_piece(cls, x: Tensor) -> "_Moments":
+        low, high = _ends(x)
+        x = x.double()
+        seen = torch.isfinite(x)
+        x = torch.where(seen, x, 0.0)
+        unit, n = _unit(x.abs().amax(0)), seen.sum(0, dtype=x.dtype)
+        x = x / unit
+        mean = x.sum(0) / n.clamp_min(1)
+        spread = torch.where(seen, x - mean, 0.0).square().sum(0) / (n - 1).clamp_min(1)
+        return cls(n, mean * unit, spread.sqrt() * unit, low, high)
+
+    def _with(self, more: "_Moments") -> "_Moments":
+        """Of the rows of both (Chan, Golub & LeVeque 1983)."""
+        unit = _unit(torch.stack([self.std, more.std, self.mean.abs(), more.mean.abs()]).amax(0))
+        n, step = (self.n + more.n).clamp_min(1), (more.mean - self.mean) / unit
+        within = [(one.std / unit).square() * (one.n - 1).clamp_min(0) for one in (self, more)]
+        between = step.square() * (self.n / n * more.n)
+        std = ((sum(within) + between) / (n - 1).clamp_min(1)).sqrt() * unit
+        low, high = torch.minimum(self.low, more.low), torch.maximum(self.high, more.high)
+        mean = self.mean + step * unit * (more.n / n)
+        return _Moments(self.n + more.n, mean, std, low, high)
+
+
+def _unit(size: Tensor) -> Tensor:
+    """A power of two near a size: squares in it neither vanish nor overflow, and nothing is rounded."""
+    return torch.ldexp(torch.ones_like(size), torch.frexp(size).exponent)

@@ -30,12 +30,14 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.data.arrays import Kind as Given
+from interpolants.data.endless import EndlessRows
 from interpolants.foundations import trees
 from interpolants.foundations.checks import whole
 from interpolants.foundations.devices import choose_device, moved, on_device, working_on
 from interpolants.foundations.errors import InterpolantsError, InvalidInputError, invalid, nearest
 from interpolants.foundations.links import refuse_link
 from interpolants.foundations.randomness import generator
+from interpolants.foundations.row_access import LazyRows
 from interpolants.foundations.size_guard import SmallTensors
 from interpolants.foundations.trees import MissingCode
 from interpolants.foundations.version import __version__
@@ -525,7 +527,13 @@ def _is_default(field: Any, value: Any) -> bool:
 
 def _shapes(data: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Event shape of each role of rows."""
-    return {n: tuple(v.shape[1:]) for n, v in data.items() if isinstance(v, Tensor) and v.is_floating_point()}
+    return {name: tuple(value.shape[1:]) for name, value in data.items() if _are_rows(value)}
+
+
+def _are_rows(value: Any) -> bool:
+    return isinstance(value, LazyRows | EndlessRows) or (
+        isinstance(value, Tensor) and value.is_floating_point()
+    )
 
 
 def _parents(data: Mapping[str, Any]) -> dict[str, str]:

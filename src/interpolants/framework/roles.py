@@ -17,14 +17,16 @@ from torch import Generator, Tensor
 from interpolants.data.arrays import Kind as Given
 from interpolants.data.arrays import as_tensor, unmasked
 from interpolants.data.coded_columns import coded
+from interpolants.data.endless import EndlessRows, endless_rows
 from interpolants.data.labelled_items import is_data_set, is_shuffled, sample_and_label
+from interpolants.data.mapped import OnDisk, mapped_rows, on_disk
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.framework.labels import Conditions, Labels
 from interpolants.framework.role_kinds import Known, Model
 from interpolants.framework.series import SeriesKind
 from interpolants.framework.tokens import Tokens
 
-# Rows that stand for a distribution given by its sampler.
+# Rows that stand for a distribution given by its sampler, where a role is read into memory.
 DRAWS = 50_000
 
 
@@ -45,6 +47,8 @@ class Role:
         words: Whether columns of tables may also be dates, which become days since 1970, and words, which become
             codes; see :mod:`interpolants.data.coded_columns`.
         columns: Names of the columns of rows, where they are known: a table may have them in any order.
+        streams: Whether a fit may be given :class:`~interpolants.foundations.row_access.LazyRows` of large data on
+            disk, and :class:`~interpolants.data.endless.EndlessRows` of what draws rows; else they are read to memory.
         about: One line for people.
     """
 
@@ -59,6 +63,7 @@ class Role:
     exact: bool = False
     words: bool = False
     columns: tuple[str, ...] = ()
+    streams: bool = False
     about: str = ""
 
 
@@ -129,8 +134,26 @@ class Rows:
 
     has_rows = True
 
-    def read(self, value: Any, role: Role, reading: Reading) -> tuple[Tensor, Given]:
-        """From any container; tables bring the columns of the fit, in whatever order."""
+    def read(self, value: Any, role: Role, reading: Reading) -> tuple[Any, Given]:
+        """From any container, or a path; tables bring the columns of the fit, in whatever order."""
+        if (found := on_disk(value, reading.who, role.name)) is not None:
+            return self._read_file(found, role, reading)
+        if role.streams and reading.before is None and reading.source is not None:
+            seed = reading.source.initial_seed()
+            if (endless := endless_rows(value, reading.who, role.name, seed)) is not None:
+                return endless
+        return self._read_whole(value, role, reading)
+
+    def _read_file(self, found: OnDisk, role: Role, reading: Reading) -> tuple[Any, Given]:
+        """Rows as they are asked for, where the role allows it and they are many."""
+        streams = role.streams and reading.before is None and not role.exact
+        lazy = mapped_rows(found, reading.who, role.name) if streams else None
+        if lazy is not None:
+            return lazy, found.kind
+        rows, given = self._read_whole(np.asarray(found.array), role, reading)
+        return rows, replace(found.kind, dtype=given.dtype, flat=given.flat)
+
+    def _read_whole(self, value: Any, role: Role, reading: Reading) -> tuple[Tensor, Given]:
         value = _in_order(value, role, reading)
         _warn_of_dates(value, role, reading)
         value, forms = _coded(value, role, reading)
@@ -331,7 +354,7 @@ def read(
             _check_optional(role, who)
             continue
         aligned = next(
-            (count(data[r.name]) for r in roles if r.axis == role.axis and r.name in data and r.axis), rows
+            (count(data[r.name]) for r in roles if r.axis == role.axis and _is_counted(r, data)), rows
         )
         fitted = None if before is None else before.get(role.name)
         reading = Reading(who, fitted, aligned if before is not None else None, source, attached)
@@ -386,12 +409,28 @@ def _check_optional(role: Role, who: str) -> None:
         raise invalid(who, f"{role.name} is needed" + (f", {role.about}" if role.about else ""), "None")
 
 
+def _is_counted(role: Role, data: Mapping[str, Any]) -> bool:
+    return bool(role.axis) and role.name in data and not isinstance(data[role.name], EndlessRows)
+
+
 def _check_rows(roles: Sequence[Role], data: Mapping[str, Any], who: str) -> None:
+    _check_endless(roles, data, who)
     for axis in dict.fromkeys(role.axis for role in roles if role.axis and kind_of(role).has_rows):
-        counts = {role.name: count(data[role.name]) for role in roles if role.axis == axis}
+        counts = {r.name: count(data[r.name]) for r in roles if r.axis == axis and _is_counted(r, data)}
         if len(set(counts.values())) > 1:
             shown = ", ".join(f"{name} {n}" for name, n in counts.items())
             raise invalid(who, f"{' and '.join(counts)} must have as many rows, one for one", shown)
+
+
+def _check_endless(roles: Sequence[Role], data: Mapping[str, Any], who: str) -> None:
+    """Refuse values that belong to the rows of a role that is drawn afresh."""
+    for role in roles:
+        others = [r.name for r in roles if r.axis == role.axis and r is not role and r.axis]
+        if isinstance(data[role.name], EndlessRows) and others:
+            rule = (
+                f"{role.name} is drawn afresh for every step, and has no rows to which {others[0]} can belong"
+            )
+            raise invalid(who, rule, f"{others[0]}=", f"Draw rows once, and pass these as {role.name}.")
 
 
 def _check_shapes(roles: Sequence[Role], data: Mapping[str, Any], who: str) -> None:

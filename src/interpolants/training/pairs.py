@@ -11,11 +11,14 @@ from torch import Generator, Tensor, nn
 from interpolants.couplings.independent import Independent
 from interpolants.couplings.paired import Paired
 from interpolants.couplings.pairs import AUTO, LabelledCoupling, RowsOfLabel, UnfittedCoupling, labels_within
+from interpolants.data.endless import EndlessRows
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.log_density import LogDensity
 from interpolants.fields.preconditioned import Preconditioned
 from interpolants.foundations.checks import number
+from interpolants.foundations.devices import here
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.row_access import Rows, in_memory
 from interpolants.foundations.row_times import TakesOneTime, ask
 from interpolants.foundations.types import Condition, check_rows, join_rows, take_rows
 from interpolants.nets.build import choose_net
@@ -50,8 +53,9 @@ class PairBatches:
     So where the frequencies are equal both marginals are kept, and where they differ rho0 is weighted anew by label.
 
     Args:
-        x0: Samples of rho0, ``(N0, *D)``; None where the path draws them itself.
-        x1: Samples of rho1, ``(N1, *D)``.
+        x0: Samples of rho0, ``(N0, *D)``, a tensor, ``LazyRows`` or ``EndlessRows``; None where the path draws them
+            itself. Endless rows have no conditions and no pairs.
+        x1: Samples of rho1, ``(N1, *D)``, likewise.
         size: Rows per step, over all processes.
         coupling: How the rows of a batch are paired; ``Paired`` keeps row i with row i. One that must be learnt is
             fitted to the two sets here.
@@ -67,8 +71,8 @@ class PairBatches:
 
     def __init__(
         self,
-        x0: Tensor | None,
-        x1: Tensor,
+        x0: Rows | None,
+        x1: Rows,
         size: int,
         coupling: Any,
         times: TimeSampler,
@@ -78,16 +82,16 @@ class PairBatches:
         perturb: InstanceNoise | None = None,
         who: str = "PairBatches",
     ) -> None:
-        check_rows(who, cond, len(x1), "row of x1")
-        if x0 is not None:
-            check_rows(who, cond0, len(x0), "row of x0", "cond0")
-        x1 = x1 if perturb is None else perturb.prepare(x1)
+        for x, known, end in ((x0, cond0, "x0"), (x1, cond, "x1")):
+            if x is not None and not isinstance(x, EndlessRows):
+                check_rows(who, known, len(x), f"row of {end}", "cond" if end == "x1" else "cond0")
+        x1 = _prepared(who, x1, perturb)
         self.perturb = perturb
         if isinstance(coupling, UnfittedCoupling):
             if x0 is None:
                 remedy = "Take a two-sided path, or another coupling."
                 raise invalid(who, f"{type(coupling).__name__} needs samples of both ends", "x0=None", remedy)
-            coupling = coupling.fit(x0, x1)
+            coupling = coupling.fit(*map(_known_rows, (x0, x1)))
         self.x0, self.x1, self.cond, self.cond0 = x0, x1, cond, cond0
         self.size, self.coupling, self.times = size, coupling, times
         within = labels_within(coupling, cond0, cond)
@@ -95,6 +99,9 @@ class PairBatches:
             _warn_of_blind_pairs(who, coupling)
         self.by_label = RowsOfLabel.of(who, cond0, cond, within) if x0 is not None and within else None
         self.paired = x0 is not None and isinstance(coupling, Paired)
+        if self.paired and any(isinstance(x, EndlessRows) for x in (x0, x1)):
+            remedy = "Draw pairs once, or take another coupling."
+            raise invalid(who, "a paired coupling needs rows that belong together", "draws", remedy)
         if self.paired and x0 is not None and len(x0) != len(x1):
             remedy = "Row i of x0 must belong to row i of x1; for unrelated sets take coupling='independent'."
             raise invalid(who, "a paired coupling needs x0 and x1 of one size", (len(x0), len(x1)), remedy)
@@ -102,25 +109,52 @@ class PairBatches:
     def __call__(self, step: int, generator: Generator, rank: int, world: int) -> dict[str, Any]:
         """The share of this process in the batch of ``step``."""
         rows = max(1, self.size // world)
-        pick = torch.randint(len(self.x1), (rows,), generator=generator)
-        x1, cond = self.x1[pick], take_rows(self.cond, pick)
+        share = (step, rows, rank, world)
+        pick = None if isinstance(self.x1, EndlessRows) else self._any(self.x1, rows, generator)
+        x1, cond = _rows_at(self.x1, pick, share), take_rows(self.cond, pick)
         x1 = x1 if self.perturb is None else self.perturb.draw(x1, generator=generator)
         x0 = None
         if self.x0 is not None:
-            pick0 = self._starts(self.x0, pick, generator)
-            cond0 = take_rows(self.cond0, pick0)
-            pairs = self.coupling.pair(self.x0[pick0], x1, generator=generator, cond0=cond0, cond1=cond)
+            pick0 = self._starts(self.x0, pick, rows, generator)
+            cond0, x0 = take_rows(self.cond0, pick0), _rows_at(self.x0, pick0, share)
+            pairs = self.coupling.pair(x0, x1, generator=generator, cond0=cond0, cond1=cond)
             x0, x1, cond = pairs.x0, pairs.x1, pairs.cond1
         times = self.times.sample(rows, generator=generator)
         return {"x0": x0, "x1": x1, "cond": cond, "t": times.t, "weight": times.weight}
 
-    def _starts(self, x0: Tensor, pick: Tensor, generator: Generator) -> Tensor:
+    def _any(self, x: Rows, rows: int, generator: Generator) -> Tensor:
+        return torch.randint(len(x), (rows,), generator=generator)
+
+    def _starts(self, x0: Rows, pick: Tensor | None, rows: int, generator: Generator) -> Tensor | None:
         """Rows of x0 for a batch with these rows of x1."""
-        if self.paired:
+        if isinstance(x0, EndlessRows):
+            return None
+        if pick is not None and self.paired:
             return pick
-        if self.by_label is not None:
+        if pick is not None and self.by_label is not None:
             return self.by_label.draw(pick, generator)
-        return torch.randint(len(x0), (len(pick),), generator=generator)
+        return self._any(x0, rows, generator)
+
+
+def _rows_at(x: Rows, pick: Tensor | None, share: tuple[int, int, int, int]) -> Tensor:
+    """Some rows in memory; of endless ones those of the step."""
+    found: Tensor = x[pick] if pick is not None else x.batch(*share)
+    return found
+
+
+def _prepared(who: str, x: Rows, perturb: InstanceNoise | None) -> Rows:
+    """Rows with the noise that they keep, if it is to be kept."""
+    if perturb is None or perturb.fresh or perturb.std == 0:
+        return x
+    if isinstance(x, EndlessRows):
+        rule = "instance noise must be fresh where rows are drawn afresh"
+        raise invalid(who, rule, "fresh=False", "Take InstanceNoise(std).")
+    return perturb.prepare(in_memory(x))
+
+
+def _known_rows(x: Rows) -> Tensor:
+    """What a coupling learns from: all rows, or the pilot of endless ones, in the units of their batches."""
+    return x.change(here(x.pilot)) if isinstance(x, EndlessRows) else in_memory(x)
 
 
 def draw_pairs(
@@ -223,7 +257,7 @@ class Learnt:
     result: FitResult
 
 
-def check_precision(who: str, name: str, x: Tensor) -> None:
+def check_precision(who: str, name: str, x: Rows) -> None:
     """Refuse samples in whose precision no network is learnt.
 
     Raises:

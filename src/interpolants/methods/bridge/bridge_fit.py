@@ -1,7 +1,7 @@
 """The fit of a bridge: its settings, what it reads, and how its fields are matched."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any, ClassVar, Self
 
 import torch
@@ -14,6 +14,7 @@ from interpolants.fields.preconditioned import Preconditioned, check_preconditio
 from interpolants.foundations.calls import check_takes_condition
 from interpolants.foundations.checks import is_among, number, one_of
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.row_access import Rows, each, in_memory, root_mean_square
 from interpolants.framework.frames import Frame, constant_columns
 from interpolants.framework.method import settings_of
 from interpolants.framework.roles import Role
@@ -30,6 +31,7 @@ from interpolants.methods.bridge.units import (
 )
 from interpolants.methods.parts import choices
 from interpolants.methods.parts.conditions import units_of
+from interpolants.methods.parts.learning import parted_draws
 from interpolants.methods.parts.start_points import Pool
 from interpolants.methods.parts.validation import HeldOutLoss, draws_for, validated
 from interpolants.nets.build import choose_net
@@ -105,9 +107,11 @@ class BridgeFit(Trained):
         """Samples of both ends, and what is known of their rows."""
         paired = isinstance(self.coupling, Paired)
         path, axis = self.first_path, "x1" if paired else "x0"
-        start = Role(name="x0", axis=axis, like="x1", about="samples at t = 0", optional=path.is_static)
+        start = Role(
+            name="x0", axis=axis, like="x1", about="samples at t = 0", optional=path.is_static, streams=True
+        )
         x0 = () if path.is_one_sided else (start,)
-        x1 = Role(name="x1", axis="x1", about="samples at t = 1")
+        x1 = Role(name="x1", axis="x1", about="samples at t = 1", streams=True)
         known = Role(
             name="cond", kind="condition", axis="x1", optional=True, about="condition of each row of x1"
         )
@@ -123,7 +127,9 @@ class BridgeFit(Trained):
 
         Args:
             x0: Samples of rho0; left out where the path has a Gaussian base (or is a mirror).
-            x1: Samples of rho1.
+            x1: Samples of rho1. Of either end: an array; a memory-mapped array, a Zarr array or the path of a .npy,
+                .zarr or .parquet, whose rows are read as they are needed; or what draws rows, afresh for every step:
+                a function ``draw(n, generator)``, a distribution, an ``IterableDataset``.
             cond: What is known of each row of ``x1``: labels ``(N,)``, vectors ``(N, C)`` or fields ``(N, C, *D)``;
                 several of these in a dict, or a table with columns of words (the network sees one vector or field,
                 with a column of zeros and ones for each label). A data set of (sample, label) items that is ``x1`` may
@@ -151,6 +157,7 @@ class BridgeFit(Trained):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Match the fields, then learn the leg if it was asked for."""
+        data, endless = parted_draws(data)
         choices.warn_about_loss_of_detail("Bridge", data["x1"], "x1")
         _check_single("Bridge.fit", data.get("cond"))
         whole_ends = Ends(data.get("x0"), data["x1"], data.get("cond"), data.get("cond0"))
@@ -158,13 +165,16 @@ class BridgeFit(Trained):
         ends, away = set_aside(whole_ends, 0 if given else self.held_out, self.seed, paired=paired)
         if given:
             away = Ends(given.get("x0"), given["x1"], given.get("cond"), given.get("cond0"))
-        gaussian, frame = starts_from_gaussians(self, ends), new_frame(self, ends)
+        gaussian = starts_from_gaussians(self, ends)
+        ends = read_whole(ends) if gaussian else ends
+        frame = new_frame(self, ends)
         ends, away = encoded(ends, frame), None if away is None else encoded(away, frame)
-        path: Path = self.path.fit(ends.x1) if isinstance(self.path, UnfittedPath) else self.path
+        path: Path = self.path.fit(in_memory(ends.x1)) if isinstance(self.path, UnfittedPath) else self.path
         if isinstance(path, General) and ends.x0 is not None:
             rows = min(len(ends.x0), len(ends.x1), 64)
             path.check_ends(ends.x0[:rows], ends.x1[:rows])
-        net = self._match(path, ends, away, run, gaussian=gaussian)
+        fresh = {name: rows.in_units(lambda x: frame.encode(x).float()) for name, rows in endless.items()}
+        net = self._match(path, ends, away, run, gaussian=gaussian, fresh=fresh)
         pool0 = None if ends.x0 is None else Pool.of(ends.x0, ends.cond0, self.seed)
         density0 = run.densities.get("x0")
         leg = (
@@ -176,15 +186,17 @@ class BridgeFit(Trained):
         rest = {"density0": density0, "leg": leg, "eps_choice": None}
         return {"net": net, "path": path, "frame": frame, **pools, **rest}
 
-    def _match(self, path: Path, ends: Ends, away: Ends | None, run: Run, *, gaussian: bool) -> nn.Module:
-        """The network that has learnt the fields."""
+    def _match(
+        self, path: Path, ends: Ends, away: Ends | None, run: Run, *, gaussian: bool, fresh: Mapping[str, Any]
+    ) -> nn.Module:
+        """The network that has learnt the fields; from ``fresh`` rows at the ends that have some."""
         net, loss = self._new_net(path, ends)
         net = gaussian_part(net, self, path, ends) if gaussian else net
         times = choices.choose_times("Bridge", self.times, path)
         drop = self.drop_condition if ends.cond is not None else 0.0
         penalties = choices.choose_penalties("Bridge", self.penalties, path, self.heads)
         trained = PathLoss(loss, times, drop, penalties)
-        batches = self._batches(ends, self.batch_size, times)
+        batches = self._batches(replace(ends, **fresh), self.batch_size, times)
         settings = self.training()
         rule = choices.choose_aggregate("Bridge", self.aggregate, path)
         options: dict[str, Any] = {} if rule is None else {"aggregate": rule}
@@ -205,8 +217,9 @@ class BridgeFit(Trained):
         if own:
             check_takes_condition("Bridge", self.net)
         if self.heads == ("log_density",):
+            known = read_whole(ends)
             net: nn.Module = LogDensity.fitted(
-                path, ends.x0, ends.x1, net=self.net, cond=ends.cond, seed=self.seed
+                path, known.x0, known.x1, net=self.net, cond=known.cond, seed=self.seed
             )
         else:
             net = choose_net(self.net, tuple(ends.x1.shape[1:]), len(self.heads), ends.cond, self.seed)
@@ -214,8 +227,7 @@ class BridgeFit(Trained):
         net = net if own else net.float()  # the ends are float32 here, whatever torch's default type
         if not preconditions(self, path, ends.x1):
             return net, joint_loss(self.heads, path)
-        spread = float(ends.x1.double().square().mean().sqrt())
-        wrapped = Preconditioned(net, path, self.heads, spread)
+        wrapped = Preconditioned(net, path, self.heads, root_mean_square(ends.x1))
         return wrapped, joint_loss(self.heads, path, wrapped.weight)
 
     def _told_in_units(self, net: nn.Module, cond: Tensor | None) -> nn.Module:
@@ -309,8 +321,17 @@ class BridgeFit(Trained):
 
 def encoded(ends: Ends, frame: Frame) -> Ends:
     """Ends in the network's units and precision."""
-    x0 = None if ends.x0 is None else frame.encode(ends.x0).float()
-    return Ends(x0, frame.encode(ends.x1).float(), as_float32(ends.cond), as_float32(ends.cond0))
+
+    def changed(x: Rows) -> Rows:
+        return None if x is None else each(x, lambda rows: frame.encode(rows).float())
+
+    return Ends(changed(ends.x0), changed(ends.x1), as_float32(ends.cond), as_float32(ends.cond0))
+
+
+def read_whole(ends: Ends) -> Ends:
+    """Ends in memory: for what learns from all rows at once."""
+    x0 = None if ends.x0 is None else in_memory(ends.x0)
+    return replace(ends, x0=x0, x1=in_memory(ends.x1))
 
 
 def as_float32(cond: Tensor | None) -> Tensor | None:

@@ -11,6 +11,7 @@ from interpolants.couplings.paired import Paired
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.records import record
+from interpolants.foundations.row_access import MANY, Rows, some_rows, taken, without_rows
 from interpolants.foundations.types import take_rows
 from interpolants.methods.parts.start_points import draw_base
 from interpolants.training.pairs import draw_pairs
@@ -31,14 +32,15 @@ class Ends:
     """Rows of both ends, in the network's units.
 
     Attributes:
-        x0: Start points ``(N, *D)``; None where the path draws them, or goes from data back to data.
-        x1: End points ``(M, *D)``.
+        x0: Start points ``(N, *D)``, a tensor or ``LazyRows``; None where the path draws them, or goes from data back
+            to data.
+        x1: End points ``(M, *D)``, likewise.
         cond: Condition of each end point.
         cond0: What is known of each start point, for couplings that pair within labels.
     """
 
-    x0: Tensor | None
-    x1: Tensor
+    x0: Any
+    x1: Any
     cond: Tensor | None = None
     cond0: Tensor | None = None
 
@@ -71,23 +73,28 @@ def set_aside(ends: Ends, share: float | str, seed: int, *, paired: bool) -> tup
     fewest = min(len(x) for x in (ends.x0, ends.x1) if x is not None)
     if not share or (share == AUTO and not count_aside(share, fewest)):
         return ends, None
-    kept1, away1 = _parted(len(ends.x1), share, seed, "x1")
-    nothing = torch.empty(0, dtype=torch.long)
-    kept0, away0 = nothing, nothing
-    if ends.x0 is not None:
-        kept0, away0 = _parted(len(ends.x0), share, seed, "x1" if paired else "x0")
-    return _taken(ends, kept0, kept1), _taken(ends, away0, away1)
+    kept1, away1 = _parted((ends.x1, ends.cond), share, seed, "x1")
+    kept0, away0 = _parted((ends.x0, ends.cond0), share, seed, "x1" if paired else "x0")
+    return Ends(kept0[0], kept1[0], kept1[1], kept0[1]), Ends(away0[0], away1[0], away1[1], away0[1])
 
 
-def _parted(n: int, share: float | str, seed: int, end: str) -> tuple[Tensor, Tensor]:
-    count = count_aside(share, n)
-    order = torch.randperm(n, generator=generator(seed, "held-out rows", end))
-    return order[count:], order[:count]
+End = tuple[Rows, Tensor | None]
 
 
-def _taken(ends: Ends, rows0: Tensor, rows1: Tensor) -> Ends:
-    x0 = None if ends.x0 is None else ends.x0[rows0]
-    return Ends(x0, ends.x1[rows1], take_rows(ends.cond, rows1), take_rows(ends.cond0, rows0))
+def _parted(end: End, share: float | str, seed: int, name: str) -> tuple[End, End]:
+    """Rows of an end and their conditions: those to learn from, and those that are set aside."""
+    x, cond = end
+    if x is None:
+        return end, end
+    n, count = len(x), count_aside(share, len(x))
+    source = generator(seed, "held-out rows", name)
+    if n > MANY:  # without a list of all rows
+        away = some_rows(n, count, source)
+        left = None if cond is None else without_rows(cond, away)
+        return (without_rows(x, away), left), (x[away], take_rows(cond, away))
+    order = torch.randperm(n, generator=source)
+    kept, away = order[count:], order[:count]
+    return (taken(x, kept), take_rows(cond, kept)), (x[away], take_rows(cond, away))
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,8 @@ def _starts(bridge: "Bridge", rows: Ends, n: int, seed: int) -> Tensor:
     base = bridge.state["path"].base
     if base is not None:
         return draw_base(base, bridge.field_shape, n, seed, 0)
-    return rows.x1 if rows.x0 is None else rows.x0
+    found: Tensor = rows.x1 if rows.x0 is None else rows.x0
+    return found
 
 
 def _errors_over_pairs(bridge: "Bridge", rows: Ends, seed: int) -> SquaredErrors:

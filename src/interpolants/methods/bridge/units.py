@@ -7,6 +7,7 @@ from it. Small sets are not overfitted for want of a covariance, and large ones 
 A two-sided one of few rows learns in units in which both ends are uncorrelated, beside the field between two Gaussians.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from interpolants.fields.gaussian_part import HEADS as GAUSSIAN_HEADS
 from interpolants.fields.gaussian_part import GaussianPart
 from interpolants.fields.protocol import QUANTITIES
 from interpolants.foundations.randomness import generator
+from interpolants.foundations.row_access import Rows, in_memory, joined
 from interpolants.foundations.shrinkage import shrunk_correlation
 from interpolants.framework.frames import Frame, Standard, Varying, Whitened, constant_columns
 from interpolants.methods.bridge.held_out import AUTO, Ends
@@ -41,7 +43,7 @@ _FEW, _PAIRS = 50, 2048
 
 def new_frame(bridge: "BridgeFit", ends: Ends) -> Frame:
     """Units of both ends, without the columns that are constant over both."""
-    rows = ends.x1 if ends.x0 is None else torch.cat([ends.x0, ends.x1.to(ends.x0)])
+    rows = ends.x1 if ends.x0 is None else joined(ends.x0, ends.x1)
     out = _left_out(bridge, rows)
     given = bridge.given["x1"]
     if not _noise(bridge):  # noise on the rows gives every column a density
@@ -56,7 +58,7 @@ def new_frame(bridge: "BridgeFit", ends: Ends) -> Frame:
     return inner.fit(rows) if bridge.standardize else inner
 
 
-def preconditions(bridge: "BridgeFit", path: Path, x1: Tensor) -> bool:
+def preconditions(bridge: "BridgeFit", path: Path, x1: Rows) -> bool:
     """Whether the network of a fit is preconditioned."""
     if bridge.precondition != AUTO:
         return bool(bridge.precondition)
@@ -68,10 +70,11 @@ def starts_from_gaussians(bridge: "BridgeFit", ends: Ends) -> bool:
     """Whether a two-sided bridge learns beside the field between two Gaussians: unasked, and with few rows."""
     if ends.x0 is None or bridge.standardize != AUTO or bridge.precondition != AUTO or _noise(bridge):
         return False
-    size, few = ends.x1[0].numel(), min(len(ends.x0), len(ends.x1))
+    size, few = math.prod(ends.x1.shape[1:]), min(len(ends.x0), len(ends.x1))
     known = isinstance(bridge.first_path, SpatiallyLinearPath) and set(bridge.heads) <= set(GAUSSIAN_HEADS)
     fits = 2 <= size <= _COLUMNS and _ROWS <= few < _FEW * size and not _has_flat_columns(ends)
-    return known and fits and ends.x0.shape[1:] == ends.x1.shape[1:] and _by_default(bridge, ends.x1)
+    alike = bool(ends.x0.shape[1:] == ends.x1.shape[1:])
+    return known and fits and alike and _by_default(bridge, ends.x1)
 
 
 def gaussian_part(net: nn.Module, bridge: "BridgeFit", path: Path, ends: Ends) -> GaussianPart:
@@ -116,19 +119,20 @@ def _within_pairs(bridge: "BridgeFit", ends: Ends, spreads: list[Tensor]) -> Ten
 
 def _has_flat_columns(ends: Ends) -> bool:
     """Whether a column of the flattened rows of either end is constant, or has gaps."""
-    flat = [x.flatten(1) for x in (ends.x0, ends.x1) if x is not None]
+    flat = [in_memory(x).flatten(1) for x in (ends.x0, ends.x1) if x is not None]
     return any(bool(x.isnan().any()) or bool(constant_columns(x).any()) for x in flat)
 
 
-def _whitens(bridge: "BridgeFit", rows: Tensor, out: Tensor | None) -> bool:
+def _whitens(bridge: "BridgeFit", rows: Rows, out: Tensor | None) -> bool:
     if bridge.standardize != AUTO:
         return bridge.standardize == WHITEN
-    columns = rows[0].numel() - (0 if out is None else int(out.sum()))
-    fits = len(rows) >= _ROWS and 2 <= columns <= _COLUMNS and not bool(rows.isnan().any())
+    columns = math.prod(rows.shape[1:]) - (0 if out is None else int(out.sum()))
+    has_gaps = isinstance(rows, Tensor) and bool(rows.isnan().any())
+    fits = len(rows) >= _ROWS and 2 <= columns <= _COLUMNS and not has_gaps
     return fits and not _noise(bridge) and _has_plain_base(bridge.first_path) and _by_default(bridge, rows)
 
 
-def _by_default(bridge: "BridgeFit", rows: Tensor) -> bool:
+def _by_default(bridge: "BridgeFit", rows: Rows) -> bool:
     """Whether the choice is ours: a network of ours for vectors, and nothing that was made for other units."""
     known = all(head in QUANTITIES for head in bridge.heads)
     return (
@@ -139,7 +143,7 @@ def _by_default(bridge: "BridgeFit", rows: Tensor) -> bool:
     )
 
 
-def _for_vectors(bridge: "BridgeFit", rows: Tensor) -> bool:
+def _for_vectors(bridge: "BridgeFit", rows: Rows) -> bool:
     net = bridge.net
     if isinstance(net, nn.Module):
         return False
@@ -156,7 +160,7 @@ def _noise(bridge: "BridgeFit") -> float:
     return bridge.perturb.std if isinstance(bridge.perturb, InstanceNoise) else bridge.perturb
 
 
-def _left_out(bridge: "BridgeFit", rows: Tensor) -> Tensor | None:
+def _left_out(bridge: "BridgeFit", rows: Rows) -> Tensor | None:
     """Constant columns of a table, if there are some, and some others, and no part is made for all of them."""
     flat = constant_columns(rows) if rows.ndim == 2 else torch.zeros(1, dtype=torch.bool)
     path = bridge.params()["path"]

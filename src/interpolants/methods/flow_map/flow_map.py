@@ -3,7 +3,7 @@
 Letters: ``X_{s,t}(x)`` the state at time t of the flow that is at x at time s; ``v`` its average velocity.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,6 +15,7 @@ from interpolants.fields.learned import LearnedFields
 from interpolants.fields.protocol import Fields, as_time
 from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.row_access import Rows, each, joined
 from interpolants.foundations.types import Condition
 from interpolants.framework.capabilities import capability, verb
 from interpolants.framework.frames import Standard
@@ -24,7 +25,7 @@ from interpolants.methods.flow_map.rules import RULES, Rule, diagonal
 from interpolants.methods.flow_map.two_time_net import Diagonal, TwoTimeNet
 from interpolants.methods.parts.choices import choose_coupling, flow_path
 from interpolants.methods.parts.conditions import ConditionForm
-from interpolants.methods.parts.learning import in_one_precision
+from interpolants.methods.parts.learning import in_one_precision, parted_draws
 from interpolants.methods.parts.start_points import StartPoints
 from interpolants.methods.parts.two_ends import TwoEnds
 from interpolants.objectives.times import StratifiedTimes
@@ -33,6 +34,11 @@ from interpolants.training.pairs import PairBatches, finished
 
 DIRECTIONS = ("both", "forward")
 verb("jump", "x", "s", "t")
+
+
+def _units(frame: Standard, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+    """The units of a frame, in one precision."""
+    return lambda x: frame.encode(x.to(dtype))
 
 
 class FlowMap(TwoEnds):
@@ -69,6 +75,7 @@ class FlowMap(TwoEnds):
     Geng et al. (2025), arXiv:2505.13447.
     """
 
+    streams: ClassVar[bool] = True
     noun: ClassVar[str] = "flow map"
     former: ClassVar[Mapping[str, str]] = {
         **Trained.former,
@@ -95,21 +102,22 @@ class FlowMap(TwoEnds):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Both losses at once."""
+        data, endless = parted_draws(data)
         data = in_one_precision("FlowMap.fit", data)
-        ends = [data[name] for name in ("x0", "x1") if name in data]
-        frame = Standard().fit(torch.cat(ends)) if self.standardize else Standard()
-        x0 = frame.encode(data["x0"]) if "x0" in data else None
-        x1 = frame.encode(data["x1"])
-        cond = data.get("cond")
+        rows = joined(data["x0"], data["x1"]) if "x0" in data else data["x1"]
+        frame = Standard().fit(rows) if self.standardize else Standard()
+        x0, x1 = (each(data[name], frame.encode) if name in data else None for name in ("x0", "x1"))
+        fresh = {name: rows.in_units(_units(frame, data["x1"].dtype)) for name, rows in endless.items()}
+        ends, cond = (fresh.get("x0", x0), fresh.get("x1", x1)), data.get("cond")
         net = self._new_net(data["x1"], cond)
         times = StratifiedTimes()
-        batches = PairBatches(x0, x1, self.batch_size, self.coupling, times, cond=cond, who="FlowMap.fit")
+        batches = PairBatches(*ends, self.batch_size, self.coupling, times, cond=cond, who="FlowMap.fit")
         loss = _MapLoss(self.path, RULES[self.rule], self.diagonal, self._power(), self.directions == "both")
         result = run.train("match", net, loss, batches, self.training())
         starts = StartPoints.of(self.path.base, x0, seed=self.seed, shape=tuple(data["x1"].shape[1:]))
         return {"net": finished(net, result, prefix=""), "frame": frame, "starts": starts}
 
-    def _new_net(self, x1: Tensor, cond: Tensor | None) -> TwoTimeNet:
+    def _new_net(self, x1: Rows, cond: Tensor | None) -> TwoTimeNet:
         form = ConditionForm.of(cond, units=self.standardize and not isinstance(self.net, nn.Module))
         net = TwoTimeNet(self.net, tuple(x1.shape[1:]), form, seed=self.seed)
         return net if isinstance(self.net, nn.Module) else net.to(x1.dtype)

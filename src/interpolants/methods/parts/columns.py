@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from interpolants.foundations.row_access import Rows
 from interpolants.framework.frames import constant_columns
 
 # Rows that are looked at, and the least from which anything is concluded.
@@ -23,7 +24,7 @@ class ColumnsWarning(UserWarning):
 
 
 def warn_about_columns(
-    who: str, name: str, x: Tensor, columns: Sequence[str] = (), *, left_out: Tensor | None = None
+    who: str, name: str, x: Rows, columns: Sequence[str] = (), *, left_out: Tensor | None = None
 ) -> None:
     """Name the columns of a table that need care, and what helps; other shapes are left alone.
 
@@ -39,7 +40,7 @@ def warn_about_columns(
     """
     if x.ndim != 2:
         return
-    rows = x.detach()[:_MOST].double()
+    rows = x[:_MOST].detach().double()
     constant = constant_columns(x)
     out = torch.zeros_like(constant) if left_out is None else left_out
     varying = (~constant).nonzero().flatten()

@@ -3,9 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from interpolants.couplings.independent import Independent
+from interpolants.data.endless import EndlessRows
+from interpolants.foundations.devices import here
+from interpolants.foundations.row_access import LazyRows, each
 from interpolants.foundations.types import Condition
 from interpolants.framework.stages import Run
 from interpolants.methods.parts.conditions import ConditionForm
@@ -89,10 +93,19 @@ def in_one_precision(who: str, data: Mapping[str, Any]) -> dict[str, Any]:
         InvalidInputError: If samples have a precision in which no network is learnt.
     """
     for name, value in data.items():
-        if name.startswith("x") and isinstance(value, Tensor):
+        if name.startswith("x") and isinstance(value, Tensor | LazyRows):
             check_precision(who, name, value)
     like = data["x1"]
-    return {
-        name: value.to(like) if isinstance(value, Tensor) and value.is_floating_point() else value
-        for name, value in data.items()
-    }
+    return {name: _as_precise(value, like.dtype) for name, value in data.items()}
+
+
+def _as_precise(value: Any, dtype: torch.dtype) -> Any:
+    if isinstance(value, LazyRows):
+        return each(value, lambda rows: rows.to(dtype))
+    return value.to(dtype) if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
+def parted_draws(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, EndlessRows]]:
+    """Data with the pilots of what is drawn afresh for every step; and that which is."""
+    endless = {name: value for name, value in data.items() if isinstance(value, EndlessRows)}
+    return {name: here(value.pilot) if name in endless else value for name, value in data.items()}, endless

@@ -12,6 +12,7 @@ from torch import Generator, Tensor
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK, BlockNoise, by_block, generator
 from interpolants.foundations.records import record
+from interpolants.foundations.row_access import Rows, in_memory, some_rows
 from interpolants.foundations.types import take_rows
 
 # Rows kept of each end: enough to start from and to check against, small enough to store with the method.
@@ -27,11 +28,11 @@ class Pool:
     cond: Tensor | None = None
 
     @classmethod
-    def of(cls, x: Tensor, cond: Tensor | None, seed: int) -> Self:
+    def of(cls, x: Rows, cond: Tensor | None, seed: int) -> Self:
         """At most ``KEPT_ROWS`` rows, chosen at random but reproducibly."""
         if len(x) <= KEPT_ROWS:
-            return cls(x, cond)
-        rows = torch.randperm(len(x), generator=generator(seed, "kept rows"))[:KEPT_ROWS]
+            return cls(in_memory(x), cond)
+        rows = some_rows(len(x), KEPT_ROWS, generator(seed, "kept rows"))
         return cls(x[rows], take_rows(cond, rows))
 
     def draw(self, n: int, seed: int, first: int, labels: Tensor | None = None) -> Tensor:

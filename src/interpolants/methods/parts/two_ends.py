@@ -1,6 +1,6 @@
 """What methods along a path between two sample sets read."""
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from interpolants.framework.roles import Role
 from interpolants.framework.trained import Trained
@@ -13,12 +13,15 @@ class TwoEnds(Trained):
         path: The interpolant, which ``check_settings`` turns into a ``Path``.
     """
 
+    # Whether ``learn`` takes rows that are not in memory: LazyRows and EndlessRows.
+    streams: ClassVar[bool] = False
+
     path: Any = "linear"
 
     def roles(self) -> tuple[Role, ...]:
         """Samples of both ends, and what is known of the rows of x1."""
-        x0 = Role(name="x0", axis="x0", like="x1", about="samples at t = 0")
-        x1 = Role(name="x1", axis="x1", about="samples at t = 1")
+        x0 = Role(name="x0", axis="x0", like="x1", about="samples at t = 0", streams=self.streams)
+        x1 = Role(name="x1", axis="x1", about="samples at t = 1", streams=self.streams)
         cond = Role(name="cond", kind="condition", axis="x1", optional=True)
         return (x1, cond) if self.path.is_one_sided else (x0, x1, cond)
 
