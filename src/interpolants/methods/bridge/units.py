@@ -148,7 +148,7 @@ def _for_vectors(bridge: "BridgeFit", rows: Rows) -> bool:
     if isinstance(net, nn.Module):
         return False
     kind = net.get("kind", AUTO) if isinstance(net, Mapping) else net
-    return kind == "mlp" or (kind == AUTO and rows.ndim == 2)
+    return bool(kind == "mlp" or (kind == AUTO and rows.ndim == 2))
 
 
 def _has_plain_base(path: Path) -> bool:
