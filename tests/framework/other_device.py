@@ -52,7 +52,9 @@ def _run(func, args, kwargs):
         return Elsewhere(made) if torch.device(asked).type == "meta" else made
     away = any(isinstance(x, Elsewhere) for x in tensors)
     here = [x for x in tensors if not isinstance(x, Elsewhere) and x.dim() > 0]
-    if away and here and func not in (_ATEN._to_copy.default, _ATEN.copy_.default):
+    # As on a GPU: rows may be picked by indices on the CPU.
+    picks = func is _ATEN.index.Tensor and isinstance(tensors[0], Elsewhere)
+    if away and here and not picks and func not in (_ATEN._to_copy.default, _ATEN.copy_.default):
         raise RuntimeError(f"tensors on two devices in {func}: {[tuple(x.shape) for x in here]}")
     plain = {**kwargs, "device": torch.device("cpu")} if asked is not None else kwargs
     out = func(*pytree.tree_map(_inner, args), **pytree.tree_map(_inner, plain))

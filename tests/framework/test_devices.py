@@ -12,6 +12,7 @@ from interpolants.cli.app import app
 from interpolants.foundations.devices import On, choose_device
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework import stored
+from interpolants.methods.token_bridge import TokenBridge
 
 SMALL = {"net": {"kind": "mlp", "width": 8, "depth": 1}, "steps": 5, "batch_size": 16, "optimizer": "rmsprop"}
 QUIET = {"progress": False}
@@ -63,6 +64,12 @@ def test_random_numbers_are_drawn_on_the_cpu_and_moved():
         assert {torch.zeros(2).device.type, torch.tensor([1.0]).device.type} == {"meta"}
         assert torch.randn(3, generator=source).device.type == "meta"
         on_cpu = torch.randn(3, generator=source, device="cpu")
+    with other_device() as name, On(torch.device(name)):
+        source = torch.Generator().manual_seed(2)
+        away = torch.normal(torch.zeros(3), 2.0, generator=source)
+        assert away.device.type == name
+    source = torch.Generator().manual_seed(2)
+    assert torch.equal(away.inner, torch.normal(torch.zeros(3), 2.0, generator=source))
     source = torch.Generator().manual_seed(1)
     assert torch.equal(on_cpu, [torch.randn(3, generator=source) for _ in range(2)][1])
     assert torch.zeros(2).device.type == "cpu"
@@ -122,6 +129,24 @@ def test_commands_take_a_device(here, tmp_path, more, code):
     words = ["sample", str(here.save(tmp_path / "b")), "-n", "4", "--out", str(tmp_path / "x.npy")]
     done = CliRunner().invoke(app, [*words, *more])
     assert done.exit_code == code, done.output
+
+
+def test_a_method_inside_is_fitted_and_moved_with_the_one_around_it():
+    expected = bridge(leg={"steps": 3}).log_prob(rows()[:3])
+    with other_device() as name:
+        there = bridge(leg={"steps": 3}, device=name)
+        assert there.state["leg"].place.type == name
+        assert torch.equal(there.log_prob(rows()[:3]), expected)
+    moved = bridge(leg={"steps": 3}).to("meta").state["leg"]
+    assert (moved.device, moved.place.type) == ("meta", "meta")
+
+
+def test_what_works_on_the_cpu_alone_says_why():
+    with pytest.raises(InvalidInputError, match="TokenBridge: device must be 'cpu': its batches"):
+        TokenBridge(device="meta")
+    assert TokenBridge(device="auto").place.type == "cpu"
+    with pytest.raises(InvalidInputError, match=r"TokenBridge.to: device must be 'cpu'"):
+        TokenBridge().to("meta")
 
 
 @pytest.mark.gpu

@@ -18,6 +18,7 @@ from torch import Generator, Tensor
 
 from interpolants.couplings.pairs import Cond, Pairs, check_pairing
 from interpolants.foundations.checks import number
+from interpolants.foundations.devices import draws_on_cpu
 from interpolants.foundations.errors import invalid
 
 
@@ -83,7 +84,8 @@ class DataDependent(ABC):
         """Network settings that the condition requires: ``{"cond_channels": C}``, or ``{"cond_dim": C}``."""
         if not self.condition:
             return {}
-        field = self.degrade(x1[:1], generator=Generator(x1.device).manual_seed(0)).field
+        source = Generator("cpu" if draws_on_cpu() else x1.device).manual_seed(0)
+        field = self.degrade(x1[:1], generator=source).field
         return {"cond_dim" if field.ndim == 2 else "cond_channels": field.shape[1]}
 
 

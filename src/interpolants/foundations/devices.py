@@ -109,7 +109,7 @@ class On(TorchFunctionMode):
             return self._drawn(func, args, kwargs, generator.device)
         if func in _FROM_NUMBERS and not isinstance(args[0], Tensor):
             return func(*args, **{**kwargs, "device": "cpu"}).to(kwargs.get("device") or self.device)
-        if func in _MAKERS and kwargs.get("device") is None:
+        if _makes(func, args, kwargs) and kwargs.get("device") is None:
             kwargs = {**kwargs, "device": self.device}
         elif func in _TO_NUMPY:
             args = (args[0].detach().cpu(), *args[1:])
@@ -119,12 +119,19 @@ class On(TorchFunctionMode):
         self, func: Callable[..., Any], args: Any, kwargs: Mapping[str, Any], home: torch.device
     ) -> Any:
         """A random function where its generator lives, with its result moved; one that fills a tensor fills it."""
-        own = {**kwargs, "device": home} if func in _MAKERS else dict(kwargs)
+        own = {**kwargs, "device": home} if _makes(func, args, kwargs) else dict(kwargs)
         there = [_placed(arg, home) for arg in args]
         drawn = func(*there, **{name: _placed(value, home) for name, value in own.items()})
         if there and drawn is there[0]:
             return args[0].copy_(drawn)
         return drawn.to(kwargs.get("device") or self.device)
+
+
+def _makes(func: Callable[..., Any], args: Any, kwargs: Mapping[str, Any]) -> bool:
+    """Whether a function makes a tensor of nothing: ``torch.normal`` of tensors takes no device."""
+    if func is not torch.normal:
+        return func in _MAKERS
+    return not any(isinstance(value, Tensor) for value in (*args, *kwargs.values()))
 
 
 def _placed(value: Any, device: torch.device) -> Any:

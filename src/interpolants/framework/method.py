@@ -22,7 +22,7 @@ runs on a clone: a fit that is refused or interrupted changes nothing.
 
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, dataclass_transform
 
@@ -89,6 +89,8 @@ class Method:
     answering: ClassVar[tuple[str, ...]] = ()
     # Settings that a single fit may replace: fit(x1=..., steps=100).
     per_fit: ClassVar[tuple[str, ...]] = ()
+    # Why it works on the CPU alone; empty where it works on any device.
+    only_cpu: ClassVar[str] = ""
     # What people call it in messages.
     noun: ClassVar[str] = "method"
     # Attributes and settings that it once had -> what takes their place, as a sentence.
@@ -120,7 +122,7 @@ class Method:
         # What a longer training needs: of this process alone, and in no file.
         self._training: _Training | None = None
         whole(type(self).__name__, "seed", self.seed, at_least=0)
-        self._place = choose_device(type(self).__name__, self.device)
+        self._place = self._placed(type(self).__name__, self.device)
         for f in settings_of(type(self)):
             value = getattr(self, f.name)
             if isinstance(value, Method) and not value.is_fitted:  # a template: nobody else may change it
@@ -217,13 +219,25 @@ class Method:
         Raises:
             InvalidInputError: If there is no such device.
         """
-        place = choose_device(f"{type(self).__name__}.to", device)
+        place = self._placed(f"{type(self).__name__}.to", device)
         training = self._training
         self.__dict__.update(moved({**vars(self), "_training": None}, place))
         self._training = training
-        self.device = self._asked["device"] = str(device)
-        self._place = place
+        self._settle(str(device), place)
+        for method in _methods_in(self.state):
+            method._settle(str(device), place)
         return self
+
+    def _settle(self, device: str, place: torch.device) -> None:
+        self.device = self._asked["device"] = device
+        self._place = place
+
+    def _placed(self, who: str, asked: object) -> torch.device:
+        """The device of a name; ``"auto"`` is the CPU for what works there alone."""
+        place = choose_device(who, "cpu" if asked == "auto" and self.only_cpu else asked)
+        if self.only_cpu and place.type != "cpu":
+            raise invalid(who, f"device must be 'cpu': {self.only_cpu}", repr(asked), "Take 'cpu' or 'auto'.")
+        return place
 
     @property
     def place(self) -> torch.device:
@@ -528,6 +542,16 @@ def _is_default(field: Any, value: Any) -> bool:
 def _shapes(data: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Event shape of each role of rows."""
     return {name: tuple(value.shape[1:]) for name, value in data.items() if _are_rows(value)}
+
+
+def _methods_in(value: Any) -> Iterator[Method]:
+    """The methods in a state, and in theirs."""
+    if isinstance(value, Method):
+        yield value
+        yield from _methods_in(value.state)
+    elif isinstance(value, Mapping | list | tuple):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _methods_in(part)
 
 
 def _are_rows(value: Any) -> bool:

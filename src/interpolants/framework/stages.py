@@ -317,7 +317,9 @@ class Run:
         folder = self._claim(stage)
         seed = key(self.seed, "stage method", stage, template.seed) >> 32
         watch = None if self.watch is None else self._inner_watch(stage)
-        inner = template.clone().set_params(seed=seed)
+        # Inside of a fit on a device its parts are fitted there too.
+        where = {"device": str(default_device())} if draws_on_cpu() else {}
+        inner = template.clone().set_params(seed=seed, **where)
         fitted = inner.fit_roles(
             roles, out=folder, resume=folder is not None, progress=self.progress, watch=watch
         )

@@ -197,7 +197,7 @@ class REDDiff:
         if not bool(torch.isfinite(mu).all()):
             raise DivergedError(f"{who}: answers left the finite numbers. Take a smaller lr.")
         evaluations = len(steps) * (2 if self.antithetic else 1)
-        return Restored(mu, torch.stack(misfits), torch.from_numpy(self.times)[steps], evaluations)
+        return Restored(mu, torch.stack(misfits), torch.as_tensor(self.times)[steps], evaluations)
 
     def _start(self, who: str, y: Tensor, event_shape: Any) -> Tensor:
         if self.operator.has_pinv or event_shape is None:

@@ -59,6 +59,7 @@ class TokenBridge(Trained):
     Source: Zheng, Chen, Mao, Liu, Zhu & Zhang (2024), arXiv:2409.02908.
     """
 
+    only_cpu: ClassVar[str] = "its batches of tokens are made there"
     noun: ClassVar[str] = "model"
     per_fit: ClassVar[tuple[str, ...]] = (*Trained.per_fit, "length")
     former: ClassVar = {

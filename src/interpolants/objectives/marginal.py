@@ -12,6 +12,7 @@ import torch
 from torch import Generator, Tensor
 
 from interpolants.foundations.checks import one_of, whole
+from interpolants.foundations.devices import here
 from interpolants.foundations.errors import invalid
 
 PRIORS = ("normal", "uniform")
@@ -76,7 +77,7 @@ class MarginalLikelihood:
         """Latents ``(n, d)`` of the prior."""
         draw = torch.rand if self.prior == "uniform" else torch.randn
         device = "cpu" if generator is None else generator.device
-        return draw(n, self.latent, generator=generator, dtype=dtype, device=device)
+        return here(draw(n, self.latent, generator=generator, dtype=dtype, device=device))
 
     def __call__(
         self,

@@ -78,6 +78,7 @@ class SelfGuidedDiffusion(Trained):
     the output, gaps in the training part, any one-sided path, several columns.
     """
 
+    only_cpu: ClassVar[str] = "series stay where they were read"
     noun: ClassVar[str] = "forecaster"
     answering: ClassVar[tuple[str, ...]] = ("guidance", "strength", "at", "n_steps")
 

@@ -30,6 +30,7 @@ class SeasonalNaive(Method):
         InvalidInputError: If a setting is out of range.
     """
 
+    only_cpu: ClassVar[str] = "series stay where they were read"
     noun: ClassVar[str] = "forecast"
 
     season: int = 1
@@ -101,6 +102,7 @@ class SeasonalNaive(Method):
 class Interpolation(Method):
     """Straight lines from the last value that was seen to the next."""
 
+    only_cpu: ClassVar[str] = "series stay where they were read"
     noun: ClassVar[str] = "interpolation"
 
     def roles(self) -> tuple[Role, ...]:

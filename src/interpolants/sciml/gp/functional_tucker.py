@@ -85,6 +85,7 @@ class FunctionalTucker(Method):
     which keeps all second moments and needs no damping.
     """
 
+    only_cpu: ClassVar[str] = "its filters over states are written in NumPy"
     noun: ClassVar[str] = "tensor decomposition"
     free: ClassVar[tuple[str, ...]] = ("checkpoint_every",)
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.foundations.checks import number, positive, whole
+from interpolants.foundations.devices import default_device
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.remembered import Remembered
 from interpolants.pde.evolution import SPACE, TIME, Jet
@@ -125,7 +126,8 @@ class SolutionNet(Remembered, id="solution_net"):
         if orders.highest.get(TIME):
             share[orders.places[TIME][0]] = torch.full_like(share[0], 1 / self.length)
         grown = product(share, out, orders)
-        return [points.new_tensor(self.start) + grown[0], *grown[1:]]
+        start = torch.tensor(self.start, dtype=points.dtype, device=points.device)
+        return [start + grown[0], *grown[1:]]
 
 
 def _through(layer: nn.Module, h: Bundle) -> Bundle:
@@ -136,7 +138,7 @@ def _through(layer: nn.Module, h: Bundle) -> Bundle:
 def _layer(inputs: int, outputs: int) -> nn.Linear:
     with torch.device("meta"):
         layer = nn.Linear(inputs, outputs, dtype=torch.float32)
-    return layer.to_empty(device=torch.get_default_device())
+    return layer.to_empty(device=default_device())
 
 
 @torch.no_grad()
