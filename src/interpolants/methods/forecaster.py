@@ -24,8 +24,10 @@ from interpolants.framework.trained import Trained
 from interpolants.methods.parts.choices import choose_path, choose_times
 from interpolants.methods.parts.conditions import ConditionForm, told_net
 from interpolants.methods.parts.forecasts import check_sizes, ensemble_of, pair_roles
+from interpolants.methods.parts.validation import followed
 from interpolants.objectives.joint import JointLoss
 from interpolants.objectives.point_source_loss import PointSourceLoss
+from interpolants.objectives.times import StratifiedTimes, TimeSampler
 from interpolants.paths.mirror import Diffusive
 from interpolants.training.pairs import PairBatches, PathLoss, TimedNet, finished
 
@@ -98,7 +100,8 @@ class Forecaster(Trained):
             now: States, ``(N, *D)``.
             later: States one lag later, ``(N, *D)``.
             cond: What else is known of each pair: labels ``(N,)``, vectors ``(N, C)`` or fields ``(N, C, *D)``.
-            options: As in :meth:`interpolants.framework.method.Method.fit`.
+            options: As in :meth:`interpolants.framework.method.Method.fit`. ``held={"now": ..., "later": ...}`` keeps
+                the weights with the least loss on these; take later pairs: neighbours in time are alike.
         """
         known = {} if cond is None else {"cond": cond}
         return super().fit(now, later, **known, **options)
@@ -114,12 +117,15 @@ class Forecaster(Trained):
         form = ConditionForm.of(cond, units=self.standardize and not isinstance(self.net, nn.Module))
         net = StartNet(self.net, tuple(now.shape[1:]), form, seed=self.seed)
         times = choose_times("Forecaster", self.times, path)
-        known = start_at(first, cond)
-        batches = PairBatches(
-            first, second, self.batch_size, Paired(), times, cond=known, who="Forecaster.fit"
+        matching, even, held = JointLoss([PointSourceLoss(path)]), StratifiedTimes(), run.held
+        batches = _batches(first, second, cond, self.batch_size, times)
+        unseen = [_encoded(frame, held[name]) for name in ("now", "later")] if held else []
+        drawn = lambda size: _batches(*unseen, _as_float32(held.get("cond")), size, even)  # noqa: E731
+        settings, options = followed(
+            run, self.training(), PathLoss(matching, even), drawn if held else None, images=now.ndim > 2
         )
-        loss = PathLoss(JointLoss([PointSourceLoss(path)]), times)
-        result = run.train("forecaster", TimedNet(net, times), loss, batches, self.training())
+        loss = PathLoss(matching, times)
+        result = run.train("forecaster", TimedNet(net, times), loss, batches, settings, **options)
         return {"net": finished(net, result), "path": path, "frame": frame}
 
     @property
@@ -287,6 +293,13 @@ def _groups(members: int) -> Iterator[tuple[int, int]]:
         size = max(1, min(begin, _LARGEST_GROUP))
         yield begin, size
         begin += size
+
+
+def _batches(
+    first: Tensor, second: Tensor, cond: Tensor | None, size: int, times: TimeSampler
+) -> PairBatches:
+    known = start_at(first, cond)
+    return PairBatches(first, second, size, Paired(), times, cond=known, who="Forecaster.fit")
 
 
 def _encoded(frame: Standard, x: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from interpolants.framework.roles import Role, read
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.parts.choices import as_table, member
+from interpolants.methods.parts.validation import followed
 from interpolants.training.pairs import finished
 from interpolants.training.token_training import TokenBatches, TokenBatchLoss, choose_token_net
 
@@ -111,7 +112,8 @@ class TokenBridge(Trained):
             tokens: Whole numbers ``(N, L)``, or one long text ``(N,)`` of which pieces are learnt; a tensor, an array
                 or a data set of `interpolants.data`. Or a string, or strings of one length.
             cond: What is known of each sequence: labels ``(N,)`` or vectors ``(N, C)``.
-            options: As in :meth:`interpolants.framework.method.Method.fit`.
+            options: As in :meth:`interpolants.framework.method.Method.fit`. ``held={"tokens": ...}`` keeps the weights
+                with the least loss on these sequences, or on pieces of this text.
         """
         known = {} if cond is None else {"cond": cond}
         return super().fit(tokens, **known, **options)
@@ -122,11 +124,14 @@ class TokenBridge(Trained):
         path = self._path(self._size(x))
         pieces = len(x) == 1  # one long text
         length = (self.length or min(_LENGTH, x.shape[1])) if pieces else x.shape[1]
-        cond = cond.float() if cond is not None and cond.is_floating_point() else cond
-        rows, cut = (x[0], length) if pieces else (x, None)
-        batches = TokenBatches(rows, self.batch_size, length=cut, cond=cond, who="TokenBridge.fit")
+        batches = _batches(x, length, cond, self.batch_size)
         net = choose_token_net(self.net, path, length, cond, self.seed, who="TokenBridge.fit")
-        result = run.train("tokens", net, TokenBatchLoss(path), batches, self.training())
+        loss, held = TokenBatchLoss(path), run.held
+        if held:
+            path.check_tokens(held["tokens"], "held tokens")
+        drawn = lambda size: _batches(held["tokens"], length, held.get("cond"), size)  # noqa: E731
+        settings, options = followed(run, self.training(), loss, drawn if held else None)
+        result = run.train("tokens", net, loss, batches, settings, **options)
         return {"net": finished(net, result, prefix=""), "vocabulary": path.vocabulary, "length": length}
 
     def _size(self, x: Tensor) -> int:
@@ -360,3 +365,10 @@ def _keep_schedule(wanted: Any) -> KeepSchedule:
     )
     assert isinstance(made, KeepSchedule)
     return made
+
+
+def _batches(x: Tensor, length: int, cond: Tensor | None, size: int) -> TokenBatches:
+    """Batches of sequences, or of pieces of the one long text ``(1, L)``."""
+    cond = cond.float() if cond is not None and cond.is_floating_point() else cond
+    rows, cut = (x[0], length) if len(x) == 1 else (x, None)
+    return TokenBatches(rows, size, length=cut, cond=cond, who="TokenBridge.fit")

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from interpolants.couplings.independent import Independent
 from interpolants.couplings.paired import Paired
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.log_density import LogDensity
@@ -33,7 +34,7 @@ from interpolants.methods.parts import choices
 from interpolants.methods.parts.conditions import units_of
 from interpolants.methods.parts.learning import parted_draws
 from interpolants.methods.parts.start_points import Pool
-from interpolants.methods.parts.validation import HeldOutLoss, draws_for, validated
+from interpolants.methods.parts.validation import followed
 from interpolants.nets.build import choose_net
 from interpolants.nets.scaled_condition import ScaledCondition
 from interpolants.objectives.joint import JointLoss, joint_loss
@@ -200,11 +201,12 @@ class BridgeFit(Trained):
         settings = self.training()
         rule = choices.choose_aggregate("Bridge", self.aggregate, path)
         options: dict[str, Any] = {} if rule is None else {"aggregate": rule}
-        if away is not None and "validate" not in run.options:
-            settings, size = validated(settings), min(self.batch_size, 1024)
-            drawn = self._batches(away, size, StratifiedTimes())
-            n = draws_for(self.batch_size, images=ends.x1.ndim > 2)
-            options["validate"] = HeldOutLoss(PathLoss(loss, StratifiedTimes()), drawn, n, size, self.seed)
+        even, unseen = StratifiedTimes(), away
+        drawn = None if unseen is None else lambda size: self._batches(unseen, size, even)
+        coupled = not isinstance(self.coupling, Independent | Paired)
+        how: dict[str, Any] = {"images": ends.x1.ndim > 2, "as_trained": coupled}
+        settings, more = followed(run, settings, PathLoss(loss, even), drawn, **how)
+        options |= more
         return finished(net, run.train("match", TimedNet(net, times), trained, batches, settings, **options))
 
     def _batches(self, ends: Ends, size: int, times: TimeSampler) -> PairBatches:

@@ -92,7 +92,9 @@ class ExaminedBridge(BridgeFit):
             eps: Noise level of the SDE checks.
         """
         pools = self.fitted_state("check")["pool0"], self.state["pool1"]
-        known = {"coupling": self.coupling, "batch_size": self.batch_size}
+        known: dict[str, Any] = {"coupling": self.coupling, "batch_size": self.batch_size}
+        if self.held_out_rows is not None:
+            known["held"] = _pools(self.held_out_rows)
         found = check_bridge(self.fields, *pools, self.field_shape, n=n, seed=seed, eps=eps, **known)
         return CheckReport((*held_out_checks(self, seed), *found.checks))
 
@@ -107,3 +109,8 @@ class ExaminedBridge(BridgeFit):
             return self.state["path"].base
         found = self.state["density0"] if self.state["density0"] is not None else self.state["leg"]
         return None if found is None else FramedDensity(found, self.frame)
+
+
+def _pools(rows: Ends) -> tuple[Pool | None, Pool]:
+    """Rows of both ends, each with what is known of it."""
+    return None if rows.x0 is None else Pool(rows.x0, rows.cond0), Pool(rows.x1, rows.cond)

@@ -1,6 +1,7 @@
 """Fields of a path as one stage of a fit: the network, its batches of pairs and its losses."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -13,12 +14,16 @@ from interpolants.foundations.row_access import LazyRows, each
 from interpolants.foundations.types import Condition
 from interpolants.framework.stages import Run
 from interpolants.methods.parts.conditions import ConditionForm
+from interpolants.methods.parts.validation import followed
 from interpolants.nets.build import choose_net
 from interpolants.objectives.joint import joint_loss
 from interpolants.objectives.times import StratifiedTimes
 from interpolants.paths.path import Path
 from interpolants.training.pairs import PairBatches, PathLoss, TimedNet, check_precision, finished
 from interpolants.training.settings import TrainSettings
+
+# Rows of both ends, and what is known of each end.
+Held = tuple[Tensor | None, Tensor, Condition]
 
 
 def new_net(
@@ -63,8 +68,9 @@ def learn_net(
     settings: TrainSettings,
     coupling: Any = None,
     cond: Condition = None,
+    held: Held | None = None,
 ) -> nn.Module:
-    """Learn quantities of a path by one network with a head for each; the network with its last averaged weights.
+    """Learn quantities of a path by one network with a head for each; with its last averaged weights, or the best.
 
     Args:
         run: The run of the fit.
@@ -77,12 +83,20 @@ def learn_net(
         settings: Settings of the gradient loop.
         coupling: How x0 and x1 are paired; independent when None.
         cond: What is known of each row of ``x1``.
+        held: The same three of rows that training must not see: the weights that are best on them are kept.
     """
     times = StratifiedTimes()
     pairing = Independent() if coupling is None else coupling
-    batches = PairBatches(x0, x1, settings.batch_size, pairing, times, cond=cond, who=f"{stage} of fit")
+
+    def drawn(rows: Held, size: int) -> PairBatches:
+        return PairBatches(*rows[:2], size, pairing, times, cond=rows[2], who=f"{stage} of fit")
+
     loss = PathLoss(joint_loss(heads, path), times)
-    result = run.train(stage, TimedNet(net, times), loss, batches, settings)
+    batches, unseen = drawn((x0, x1, cond), settings.batch_size), None
+    if held is not None:
+        unseen = partial(drawn, held)
+    settings, options = followed(run, settings, loss, unseen, images=x1.ndim > 2)
+    result = run.train(stage, TimedNet(net, times), loss, batches, settings, **options)
     return finished(net, result)
 
 

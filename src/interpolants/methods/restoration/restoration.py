@@ -86,13 +86,15 @@ class Restoration(Trained):
         Args:
             x1: Whole samples ``(N, *D)``.
             cond: What is known of each beside the observation: labels ``(N,)``, vectors ``(N, C)`` or fields.
-            options: As in :meth:`interpolants.framework.method.Method.fit`.
+            options: As in :meth:`interpolants.framework.method.Method.fit`. ``held={"x1": ...}`` keeps the weights with
+                the least loss on these samples.
         """
         return super().fit(x1=x1, cond=cond, **options)
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The velocity from starts to whole samples, told what is known."""
         data = in_one_precision("Restoration.fit", data)
+        held = in_one_precision("Restoration.fit", dict(run.held)) if run.held else None
         x1, form = data["x1"], ConditionForm.of(data.get("cond"))
         own = self.coupling.net_settings(x1)
         sizes = {"vector": own.get("cond_dim", 0), "field": own.get("cond_channels", 0)}
@@ -111,6 +113,7 @@ class Restoration(Trained):
             coupling=coupling,
             cond=data.get("cond"),
             settings=settings,
+            held=None if held is None else (held["x1"], held["x1"], held.get("cond")),
         )
         return {"net": net, "form": form}
 
