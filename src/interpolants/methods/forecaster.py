@@ -119,8 +119,11 @@ class Forecaster(Trained):
         times = choose_times("Forecaster", self.times, path)
         matching, even, held = JointLoss([PointSourceLoss(path)]), StratifiedTimes(), run.held
         batches = _batches(first, second, cond, self.batch_size, times)
-        unseen = [_encoded(frame, held[name]) for name in ("now", "later")] if held else []
-        drawn = lambda size: _batches(*unseen, _as_float32(held.get("cond")), size, even)  # noqa: E731
+
+        def drawn(size: int) -> PairBatches:
+            rows = _encoded(frame, held["now"]), _encoded(frame, held["later"])
+            return _batches(*rows, _as_float32(held.get("cond")), size, even)
+
         settings, options = followed(
             run, self.training(), PathLoss(matching, even), drawn if held else None, images=now.ndim > 2
         )

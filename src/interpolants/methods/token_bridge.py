@@ -129,7 +129,10 @@ class TokenBridge(Trained):
         loss, held = TokenBatchLoss(path), run.held
         if held:
             path.check_tokens(held["tokens"], "held tokens")
-        drawn = lambda size: _batches(held["tokens"], length, held.get("cond"), size)  # noqa: E731
+
+        def drawn(size: int) -> TokenBatches:
+            return _batches(held["tokens"], length, held.get("cond"), size)
+
         settings, options = followed(run, self.training(), loss, drawn if held else None)
         result = run.train("tokens", net, loss, batches, settings, **options)
         return {"net": finished(net, result, prefix=""), "vocabulary": path.vocabulary, "length": length}
