@@ -117,3 +117,40 @@ def test_orders_that_differ_are_refused():
     with pytest.raises(InvalidInputError, match="must be the one that holds the samples too"):
         bridge(2).fit(x1=X, cond=TensorDataset(X))
     bridge(2).fit(x1=DataLoader(TensorDataset(X), batch_size=50), cond=DOSE, progress=False)
+
+
+def test_columns_of_tables_of_conditions_are_known_by_name():
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"age": np.arange(N) % 50, "dose": DOSE})  # whole numbers of tables are measured
+    one = bridge(5).fit(x1=X, cond=table, progress=False)
+    asked = table[:7]
+    assert torch.equal(one.sample(7, cond=asked[["dose", "age"]], seed=0), one.sample(7, cond=asked, seed=0))
+    assert torch.equal(one.sample(7, cond=asked.to_numpy(), seed=0), one.sample(7, cond=asked, seed=0))
+    with pytest.raises(InvalidInputError, match=r"cond must have shape \(3, 2\), got \(\)"):
+        one.sample(3, cond=0.5)
+
+
+def test_rows_of_tables_in_another_order_are_refused():
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(X.numpy(), index=[f"r{i}" for i in range(N)])
+    dose = pandas.Series(DOSE, index=table.index)
+    with pytest.raises(InvalidInputError, match=r"order of those of x1, got the same index in another order"):
+        bridge(2).fit(x1=table, cond=dose[::-1])
+    bridge(2).fit(x1=table, cond=dose, progress=False)
+
+
+def test_no_label_is_refused_where_all_rows_had_one():
+    one = bridge(2).fit(x1=X, cond=KINDS, progress=False)
+    with pytest.raises(
+        InvalidInputError, match="cond must be labels: no row of the fit went without, got -1"
+    ):
+        one.sample(2, cond=-1)
+    two = Bridge(path="one_sided_linear", drop_condition=0.1, steps=2, **QUICK).fit(
+        x1=X, cond=KINDS, progress=False
+    )
+    assert two.sample(2, cond=-1).shape == (2, 2)
+
+
+def test_held_rows_that_are_no_dict_are_refused():
+    with pytest.raises(InvalidInputError, match="held must be a dict of roles"):
+        bridge(2).fit(x1=X, held=X)

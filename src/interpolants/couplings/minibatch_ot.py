@@ -4,11 +4,12 @@ Letters: C (n, n) squared distances in units of their mean; u, v (n,) dual poten
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
 
+from interpolants.couplings.condition_cost import check_weight, with_conditions
 from interpolants.couplings.pairs import (
     AUTO,
     Cond,
@@ -55,19 +56,26 @@ class MinibatchOT:
             ``x1`` at random; one with labels must have them as often as ``x1``, which ``training.PairBatches``
             sees to by drawing its rows by the labels of ``x1``. ``"auto"`` does so where the conditions are whole
             numbers, one a row. None pairs across labels, which biases the base seen by each condition.
+        condition_weight: w >= 0 of continuous conditions, ``cost = |x0 - x1|^2 + w |c0 - c1|^2`` with each term in
+            units of its mean, and c0 drawn apart from x0. ``"auto"`` is 100; 0 leaves conditions out, which biases the
+            base seen by each. Between Gaussians, batches of 256 in one dimension with w = 0, 1, 10, 100 give means of
+            x0 that follow the condition with slopes .98, .53, .07, .03.
 
     Raises:
-        InvalidInputError: For an unknown method, or sub_batch below 2.
+        InvalidInputError: For an unknown method, sub_batch below 2, or a negative weight.
 
-    Source: Tong et al. (2023), arXiv:2302.00482; Pooladian et al. (2023), arXiv:2304.14772; assignment:
+    Source: Conditions: Cheng & Schwing (2025), arXiv:2503.10636, with squared distances.
+    Tong et al. (2023), arXiv:2302.00482; Pooladian et al. (2023), arXiv:2304.14772; assignment:
     Crouse (2016), doi:10.1109/TAES.2016.140952; fast: Genest et al. (2025).
     """
 
     method: Method = "auto"
     sub_batch: int | None = None
     within: str | None = AUTO
+    condition_weight: float | str = "auto"
 
     def __post_init__(self) -> None:
+        check_weight("MinibatchOT", self.condition_weight)
         one_of("MinibatchOT", "method", self.method, get_args(Method))
         if self.sub_batch is not None:
             whole("MinibatchOT", "sub_batch", self.sub_batch, at_least=2)
@@ -104,9 +112,15 @@ class MinibatchOT:
         groups = label_blocks(
             "MinibatchOT", n, n, cond0, cond1, within=self.within, equal=True, generator=generator
         )
+        told: dict[str, Any] = {
+            "weight": self.condition_weight,
+            "within": self.within,
+            "generator": generator,
+        }
+        left, right = with_conditions(x0.detach(), x1.detach(), cond0, cond1, **told)
         index1 = torch.empty(n, dtype=torch.int64)
         for rows, columns in self._split(groups, generator):
-            a, b = x0.detach()[rows.to(x0.device)], x1.detach()[columns.to(x1.device)]
+            a, b = left[rows.to(x0.device)], right[columns.to(x1.device)]
             index1[rows] = columns[self._assign(a, b, generator)]
         return make_pairs(x0, x1, cond0, cond1, torch.arange(n), index1)
 

@@ -7,10 +7,12 @@ P_ij = exp((f_i + g_j - C_ij) / eps) / (n m) the plan.
 import math
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from interpolants.couplings.condition_cost import check_weight, with_conditions
 from interpolants.couplings.pairs import (
     AUTO,
     Cond,
@@ -78,6 +80,7 @@ class Sinkhorn:
         n_iter: Most steps at the final regularisation, >= 1.
         tol: Largest accepted ``error`` of the marginals, in (0, 2).
         within: As in ``MinibatchOT``: draw only columns of the same label.
+        condition_weight: As in ``MinibatchOT``, for continuous conditions.
 
     Raises:
         InvalidInputError: For a setting outside its range.
@@ -90,8 +93,10 @@ class Sinkhorn:
     n_iter: int = 2000
     tol: float = 1e-3
     within: str | None = AUTO
+    condition_weight: float | str = "auto"
 
     def __post_init__(self) -> None:
+        check_weight("Sinkhorn", self.condition_weight)
         positive("Sinkhorn", "reg", self.reg, remedy="Use MinibatchOT for no entropy.")
         whole("Sinkhorn", "n_iter", self.n_iter, at_least=1)
         number("Sinkhorn", "tol", self.tol, above=0, below=2)
@@ -130,9 +135,15 @@ class Sinkhorn:
         groups = label_blocks(
             "Sinkhorn", n0, n1, cond0, cond1, within=self.within, equal=False, generator=generator
         )
+        told: dict[str, Any] = {
+            "weight": self.condition_weight,
+            "within": self.within,
+            "generator": generator,
+        }
+        left, right = with_conditions(x0, x1, cond0, cond1, **told)
         index1 = torch.empty(n0, dtype=torch.int64)
         for rows, columns in groups:
-            plan = self.plan(x0[rows.to(x0.device)], x1[columns.to(x1.device)])
+            plan = self.plan(left[rows.to(x0.device)], right[columns.to(x1.device)])
             if not plan.converged:
                 warnings.warn(self._complaint(plan), SinkhornWarning, stacklevel=2)
             index1[rows] = columns[draw_columns(plan.plan, generator)]

@@ -276,6 +276,14 @@ def _check_conditions(
         if data.get(role.name) is None and one.needs_told(method, role):
             rule = f"a {method.noun} fitted with {one.source(role.name)} must be given it"
             raise invalid(who, rule, "none", f"Pass {role.name}=...")
+        codes = data.get(role.name)
+        if not isinstance(codes, Tensor) or codes.is_floating_point() or role.kind != "condition":
+            continue
+        if one.needs_told(method, role) and bool((codes < 0).any()):
+            rule = f"{role.name} must be labels: no row of the fit went without"
+            raise invalid(
+                who, rule, int(codes.min()), "Bridge(drop_condition=0.1) learns what -1 stands for."
+            )
 
 
 def _check_shapes(one: Capability, method: Any, data: Mapping[str, Any], who: str) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from interpolants.data.arrays import Kind as Given
 from interpolants.foundations.checks import finite
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 
 if TYPE_CHECKING:
     from interpolants.framework.roles import Reading, Role
@@ -102,11 +102,14 @@ class Conditions:
     def read(self, value: Any, role: "Role", reading: "Reading") -> tuple[Tensor, Given]:
         """Whole numbers and names are labels, floats are vectors or fields; one value may stand for all rows asked.
 
-        A dict of these, or a table with columns of words, becomes one vector or field, with labels as one column each.
+        A dict of these, or a table, becomes one vector or field, with a column for each name of labels. Columns of
+        tables are known by name.
         """
-        if (parts := _parts(value)) is not None:
+        if (parts := _parts(value)) is not None and (reading.before is None or reading.before.forms):
             return _joined(self, parts, role, reading)
-        if reading.before is not None and reading.before.forms:
+        if isinstance(value, Mapping):
+            raise _not_single(parts or {}, role, reading)
+        if reading.before is not None and any(form[1] == "labels" for form in reading.before.forms):
             return _checked_whole(value, role, reading), reading.before
         named = _is_named(value)
         if reading.before is not None:
@@ -145,12 +148,17 @@ class Conditions:
 
 
 def _parts(value: Any) -> dict[str, Any] | None:
-    """Conditions by name, of a dict, or of a table that has columns of words; None for a single condition."""
+    """Conditions by name, of a dict, or of a table; None for a single condition."""
     if isinstance(value, Mapping):
         return {str(name): part for name, part in value.items()}
     if getattr(value, "ndim", 0) == 2 and hasattr(value, "iloc") and hasattr(value, "columns"):
-        words = any(_is_named(value[name]) for name in value.columns)
-        return {str(name): value[name] for name in value.columns} if words else None
+        if not value.columns.is_unique:
+            return None
+        # What tables count is measured, such as an age: words alone are labels.
+        columns = {name: value[name] for name in value.columns}
+        return {
+            str(n): part if _is_named(part) else part.to_numpy(dtype="float64") for n, part in columns.items()
+        }
     return None
 
 
@@ -160,9 +168,7 @@ def _joined(
     """Vectors, fields and labels as one vector or field per row, ``(N, C)`` or ``(N, C, *D)``."""
     forms = None if reading.before is None else {form[0]: form for form in reading.before.forms}
     if forms is not None and set(forms) != set(parts):
-        rule = f"{role.name} must be what it was in the fit, " + (
-            f"a dict of {', '.join(forms)}" if forms else "a single condition"
-        )
+        rule = f"{role.name} must be what it was in the fit, a dict of {', '.join(forms)}"
         raise invalid(reading.who, rule, f"a dict of {', '.join(parts)}")
     if not parts:
         raise invalid(reading.who, f"{role.name} must hold a condition", "an empty dict")
@@ -180,6 +186,11 @@ def _joined(
         return whole.to(reading.before.torch_dtype), reading.before
     shape = tuple(map(int, whole.shape[1:]))
     return whole, Given("condition", str(whole.dtype), columns=shape, forms=tuple(told))
+
+
+def _not_single(parts: Mapping[str, Any], role: "Role", reading: "Reading") -> InvalidInputError:
+    rule = f"{role.name} must be what it was in the fit, a single condition"
+    return invalid(reading.who, rule, f"a dict of {', '.join(parts)}")
 
 
 def _given_of(form: tuple[Any, ...]) -> Given:
@@ -303,5 +314,7 @@ def _numbers(value: Any, role: "Role", reading: "Reading") -> Tensor:
 
 
 def _fits(tensor: Tensor, wanted: tuple[int, ...]) -> bool:
-    """Whether one condition can stand for all."""
+    """Whether one condition can stand for all: one number is no vector of several."""
+    if len(wanted) == 2 and tuple(tensor.shape[-1:]) != wanted[1:]:
+        return wanted[1] == 1 and tensor.numel() == 1
     return all(size in (1, full) for size, full in zip(tensor.shape[::-1], wanted[::-1], strict=False))

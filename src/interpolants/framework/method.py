@@ -307,6 +307,8 @@ class Method:
         data, given = read(roles, named(roles, (), values, who), who, source=source)
         run = Run(self.seed, None if out is None else Path(out), resume, progress, watch, options=options)
         run.densities = {n: v for n, v in values.items() if callable(getattr(v, "log_prob", None))}
+        if held is not None and not isinstance(held, Mapping):
+            raise invalid(who, "held must be a dict of roles", type(held).__name__, "E.g. held={'x1': rows}.")
         if held is not None:
             asked = named(roles, (), held, f"{who} (held)")
             run.held = read(roles, asked, f"{who} (held)", before=given, source=source)[0]

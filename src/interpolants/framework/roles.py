@@ -8,6 +8,7 @@ together: x and y of a regression share an axis, x0 and x1 of a bridge do not (u
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any, Protocol
 
 import numpy as np
@@ -347,6 +348,7 @@ def read(
     data: dict[str, Any] = {}
     came: dict[str, Given] = {}
     values = _parted_sets(roles, values, who)
+    _check_index(roles, values, who)
     # What is like another role after it, whose columns it has; conditions last, which may be one value for all rows.
     for role in sorted(roles, key=lambda role: (role.kind == "condition", bool(role.like))):
         value = values.get(role.name)
@@ -396,6 +398,22 @@ def _parted_sets(roles: Sequence[Role], values: Mapping[str, Any], who: str) -> 
                 remedy += f" Labels of the data set itself are read by passing it as {beside[0]}= too."
             raise invalid(who, rule, "a loader that shuffles", remedy)
     return found
+
+
+def _check_index(roles: Sequence[Role], values: Mapping[str, Any], who: str) -> None:
+    """Refuse tables of one axis that name the same rows in another order: they are read by position."""
+    tables = {
+        r.name: (r.axis, values[r.name].index)
+        for r in roles
+        if r.axis and hasattr(values.get(r.name), "iloc")
+    }
+    for (name, (axis, index)), (other, (its_axis, its_index)) in combinations(tables.items(), 2):
+        if axis != its_axis or len(index) != len(its_index) or index.equals(its_index):
+            continue
+        if index.is_unique and its_index.is_unique and index.isin(its_index).all():
+            rule = f"rows of {other} must be in the order of those of {name}"
+            remedy = f"Bring them to one order: {other}.loc[{name}.index]."
+            raise invalid(who, rule, "the same index in another order", remedy)
 
 
 def _with_columns_of(other: Given | None, role: Role) -> Role:

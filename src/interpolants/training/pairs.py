@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Generator, Tensor, nn
 
+from interpolants.couplings.condition_cost import ConditionedCoupling
 from interpolants.couplings.independent import Independent
 from interpolants.couplings.paired import Paired
 from interpolants.couplings.pairs import AUTO, LabelledCoupling, RowsOfLabel, UnfittedCoupling, labels_within
@@ -36,10 +37,11 @@ Net = TypeVar("Net", bound=nn.Module)
 
 def _warn_of_blind_pairs(who: str, coupling: object) -> None:
     """Pairs by distance alone give each condition starts of its own, which sampling does not know."""
-    if isinstance(coupling, LabelledCoupling) and coupling.within == AUTO:
+    looks = isinstance(coupling, ConditionedCoupling) and coupling.condition_weight != 0
+    if isinstance(coupling, LabelledCoupling) and coupling.within == AUTO and not looks:
         told = (
             f"{who}: {type(coupling).__name__} pairs without a look at conditions that are no labels, which biases the "
-            "starts of each condition. Take coupling='independent', or conditions that are labels, such as bins."
+            "starts of each condition. Take condition_weight='auto', or coupling='independent'."
         )
         warnings.warn(told, stacklevel=2)
 

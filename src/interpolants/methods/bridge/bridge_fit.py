@@ -1,5 +1,6 @@
 """The fit of a bridge: its settings, what it reads, and how its fields are matched."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import field, replace
 from typing import Any, ClassVar, Self
@@ -160,6 +161,7 @@ class BridgeFit(Trained):
         """Match the fields, then learn the leg if it was asked for."""
         data, endless = parted_draws(data)
         choices.warn_about_loss_of_detail("Bridge", data["x1"], "x1")
+        self._warn_of_idle_coupling()
         _check_single("Bridge.fit", data.get("cond"))
         whole_ends = Ends(data.get("x0"), data["x1"], data.get("cond"), data.get("cond0"))
         paired, given = isinstance(self.coupling, Paired), run.held
@@ -186,6 +188,13 @@ class BridgeFit(Trained):
         pools = {"pool0": pool0, "pool1": Pool.of(ends.x1, ends.cond, self.seed), "held": away}
         rest = {"density0": density0, "leg": leg, "eps_choice": None}
         return {"net": net, "path": path, "frame": frame, **pools, **rest}
+
+    def _warn_of_idle_coupling(self) -> None:
+        """On a one-sided path x0 is drawn with each x1, and nothing is paired."""
+        if self.first_path.base is not None and not isinstance(self.coupling, Independent):
+            words = f"Bridge.fit: {type(self.coupling).__name__} has nothing to pair on a one-sided path"
+            remedy = "Leave coupling out, or pass x0=torch.randn_like(x1) with path='linear'"
+            warnings.warn(f"{words}, where x0 is drawn with each x1. {remedy}.", stacklevel=4)
 
     def _match(
         self, path: Path, ends: Ends, away: Ends | None, run: Run, *, gaussian: bool, fresh: Mapping[str, Any]

@@ -27,6 +27,7 @@ from interpolants.methods.multimarginal.route_fields import RouteFields
 from interpolants.methods.multimarginal.routes import check_simplex, choose_route
 from interpolants.methods.multimarginal.simplex_learning import SimplexBatches, SimplexLoss, SimplexNet, blend
 from interpolants.methods.parts.choices import choose_coupling
+from interpolants.methods.parts.columns import warn_about_units
 from interpolants.methods.parts.learning import in_one_precision
 from interpolants.methods.parts.start_points import Pool
 from interpolants.training.pairs import finished
@@ -99,6 +100,8 @@ class Multimarginal(Trained):
         """All heads at once."""
         data = in_one_precision("Multimarginal.fit", data)
         sets = [data[role.name] for role in self.roles()]
+        for role, rows in zip(self.roles(), sets, strict=True):
+            warn_about_units("Multimarginal.fit", role.name, rows)
         shape, heads, net = tuple(sets[0].shape[1:]), len(sets) + (self.latent > 0), self.net
         if not isinstance(net, nn.Module):
             net = SimplexNet(net, shape, len(sets), heads, seed=self.seed).to(sets[0].dtype)

@@ -17,6 +17,8 @@ _FLAT = 1e-8
 # Standard deviations from the mean. Of 1e6 exponential variables the largest lies at 13, of 1e4 Student's t(2) at 25.
 _FAR = 15.0
 _SHOWN = 8
+# Standard deviations and means that a network takes as they are, and ratios of deviations, are at most so large.
+_UNIT = 30.0
 
 
 class ColumnsWarning(UserWarning):
@@ -64,6 +66,50 @@ def warn_about_columns(
     ):
         if bool(found.any()):
             warnings.warn(f"{who}: {_named(name, found, columns)} {words}.", ColumnsWarning, stacklevel=7)
+
+
+def warn_about_units(who: str, name: str, x: Tensor) -> None:
+    """Name the columns whose size is far from one, for methods that learn in the units of the data.
+
+    Args:
+        who: Public name for the warning.
+        name: Name of the argument.
+        x: Rows ``(N, *D)``: sizes are told by column for tables, overall for images.
+
+    Warns:
+        ColumnsWarning: If a column that varies has a standard deviation or a mean far from one.
+    """
+    rows = x.detach()[:_MOST].double()
+    rows = rows if rows.ndim == 2 else rows.reshape(-1, 1)
+    spread, centre = rows.std(0, correction=0), rows.mean(0).abs()
+    far = ((spread < 1 / _UNIT) | (spread > _UNIT) | (centre > _UNIT)) & ~constant_columns(rows)
+    if bool(far.any()):
+        what = f"column {int(far.nonzero()[0])} of {name}" if x.ndim == 2 else name
+        at = int(far.nonzero()[0])
+        words = f"{who}: {what} has mean {float(rows[:, at].mean()):.3g} and standard deviation {float(spread[at]):.3g}"
+        remedy = "Standardise before fit, (x - mean) / std, and undo it for the answers"
+        warnings.warn(f"{words}, and is learnt in these units. {remedy}.", ColumnsWarning, stacklevel=6)
+
+
+def warn_about_ratios(who: str, name: str, x: Tensor) -> None:
+    """Name columns of very different size, for methods whose problem is one of distances between rows.
+
+    Warns:
+        ColumnsWarning: If the largest standard deviation is many times the smallest of those that vary.
+    """
+    if x.ndim != 2:
+        return
+    spread = x.detach()[:_MOST].double().std(0, correction=0)
+    varying = (~constant_columns(x)).nonzero().flatten()
+    if len(varying) < 2:
+        return
+    low, high = (varying[int(at)] for at in (spread[varying].argmin(), spread[varying].argmax()))
+    if float(spread[high]) > _UNIT * float(spread[low]):
+        sizes = [f"column {int(at)} of {name} varies by {float(spread[at]):.3g}" for at in (high, low)]
+        remedy = "Bring columns to one size before fit, unless these are the distances that are meant"
+        warnings.warn(
+            f"{who}: {sizes}, and distances see the larger alone. {remedy}.", ColumnsWarning, stacklevel=6
+        )
 
 
 def _named(name: str, found: Tensor, columns: Sequence[str]) -> str:

@@ -58,6 +58,10 @@ class ConditionForm:
         }
         return {name: size for name, size in found.items() if size}
 
+    def in_units(self, cond: Tensor) -> Tensor:
+        """The condition in the units of the network."""
+        return scaled(cond, self.shift, self.scale) if self.scale else cond
+
     def join(
         self, cond: Tensor | None, *, vector: Tensor | None = None, field: Tensor | None = None
     ) -> Condition:
@@ -65,7 +69,7 @@ class ConditionForm:
         own = {"vector": vector, "field": field}
         parts = {name: part for name, part in own.items() if part is not None}
         if cond is not None:
-            cond = scaled(cond, self.shift, self.scale) if self.scale else cond
+            cond = self.in_units(cond)
             name = "label" if self.labels else "field" if self.field else "vector"
             parts[name] = torch.cat([parts[name], cond.to(parts[name])], 1) if name in parts else cond
         return parts

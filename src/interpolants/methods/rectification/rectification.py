@@ -22,6 +22,7 @@ from interpolants.framework.frames import Standard
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.parts.choices import choose_coupling, flow_path
+from interpolants.methods.parts.columns import warn_about_units
 from interpolants.methods.parts.conditions import ConditionForm
 from interpolants.methods.parts.learning import in_one_precision, learn_net, new_net
 from interpolants.methods.parts.start_points import StartPoints
@@ -29,6 +30,7 @@ from interpolants.methods.parts.two_ends import TwoEnds
 from interpolants.methods.rectification.rounds import one_step, plain_path, rectified_pairs
 from interpolants.methods.rectification.straightness import straightness
 from interpolants.nets.potential import Potential
+from interpolants.nets.scaled_condition import ScaledCondition
 from interpolants.paths.path import Path
 
 STARTS = ("forward", "backward", "both")
@@ -63,6 +65,8 @@ class Rectification(TwoEnds):
     Round k trains on pairs made by the flow of round k - 1 and starts from its weights. The map stays the same up to
     errors of training; cost never grows, and curvature falls. With ``gradient`` velocities are gradients of a
     potential, and iterating tends to the optimal transport map of squared distance.
+
+    States are learnt in the units of the data: bring columns to about one before ``fit``.
 
     Args:
         path: The interpolant: a name, a table or a ``Path`` with finite velocity at the ends. A name without an
@@ -114,7 +118,10 @@ class Rectification(TwoEnds):
         """The first flow, and a flow on the pairs of the one before for each round."""
         data = in_one_precision("Rectification.fit", data)
         x0, x1, cond = data.get("x0"), data["x1"], data.get("cond")
-        form = ConditionForm.of(cond)
+        for name in ("x0", "x1"):
+            if name in data:
+                warn_about_units("Rectification.fit", name, data[name])
+        form = ConditionForm.of(cond, units=True)
         nets: list[nn.Module] = []
         if self.first is None:
             nets.append(
@@ -153,9 +160,11 @@ class Rectification(TwoEnds):
 
     def _new(self, like: Tensor, form: ConditionForm) -> nn.Module:
         if not self.gradient:
-            return new_net("Rectification", self.net, like, form=form, seed=self.seed)
-        shape, sizes = tuple(like.shape[1:]), form.settings()
-        return Potential(shape, net=self.net, seed=self.seed, **sizes).to(like.dtype)
+            net = new_net("Rectification", self.net, like, form=form, seed=self.seed)
+        else:
+            shape, sizes = tuple(like.shape[1:]), form.settings()
+            net = Potential(shape, net=self.net, seed=self.seed, **sizes).to(like.dtype)
+        return ScaledCondition(net, form.shift, form.scale) if form.scale else net
 
     def _starts(self, x0: Tensor | None, x1: Tensor) -> Tensor:
         if x0 is not None:

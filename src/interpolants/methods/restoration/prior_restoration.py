@@ -6,7 +6,7 @@ from dataclasses import field
 from typing import Any, ClassVar, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.protocol import Fields
@@ -23,8 +23,10 @@ from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.guidance.red_diff import REDDiff
 from interpolants.methods.parts.choices import member
+from interpolants.methods.parts.columns import warn_about_units
 from interpolants.methods.parts.conditions import ConditionForm
 from interpolants.methods.parts.learning import in_one_precision, learn_net, new_net
+from interpolants.nets.scaled_condition import ScaledCondition
 from interpolants.operators.measurement import Measurement, Operator, as_operator
 from interpolants.paths.path import Path
 
@@ -114,7 +116,10 @@ class PriorRestoration(Trained):
             return {"model": data["model"]}
         data = in_one_precision("PriorRestoration.fit", data)
         x1, cond = data["x1"], data.get("cond")
-        net = new_net("PriorRestoration", self.net, x1, form=ConditionForm.of(cond), seed=self.seed)
+        warn_about_units("PriorRestoration.fit", "x1", x1)
+        form = ConditionForm.of(cond, units=not isinstance(self.net, nn.Module))
+        net = new_net("PriorRestoration", self.net, x1, form=form, seed=self.seed)
+        net = ScaledCondition(net, form.shift, form.scale) if form.scale else net
         path = self._prior_path(tuple(x1.shape[1:]))
         net = learn_net(
             run, "prior", path, None, x1, net=net, heads=("noise",), cond=cond, settings=self.training()

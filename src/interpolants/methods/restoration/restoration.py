@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from interpolants.couplings.data_dependent import DataDependent, Start
 from interpolants.couplings.in_painting import InPainting
@@ -28,6 +28,7 @@ from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.parts.choices import choose_coupling
+from interpolants.methods.parts.columns import warn_about_units
 from interpolants.methods.parts.conditions import ConditionForm
 from interpolants.methods.parts.learning import in_one_precision, learn_net, new_net
 from interpolants.paths.envelopes import ZeroEnvelope
@@ -46,7 +47,8 @@ class Restoration(Trained):
         fine = Restoration(coupling="super_resolution").fit(images).restore(coarse).x
 
     The path is linear without latent noise: the noise that makes answers differ is in the start. Known entries of
-    in-painting come out as they went in.
+    in-painting come out as they went in. States are learnt in the units of the data: bring them to about one before
+    ``fit``.
 
     Args:
         coupling: ``"in_painting"``, ``"super_resolution"``, a table with settings, or a data-dependent coupling.
@@ -95,7 +97,9 @@ class Restoration(Trained):
         """The velocity from starts to whole samples, told what is known."""
         data = in_one_precision("Restoration.fit", data)
         held = in_one_precision("Restoration.fit", dict(run.held)) if run.held else None
-        x1, form = data["x1"], ConditionForm.of(data.get("cond"))
+        warn_about_units("Restoration.fit", "x1", data["x1"])
+        own_net = isinstance(self.net, nn.Module)
+        x1, form = data["x1"], ConditionForm.of(data.get("cond"), units=not own_net)
         own = self.coupling.net_settings(x1)
         sizes = {"vector": own.get("cond_dim", 0), "field": own.get("cond_channels", 0)}
         net = new_net("Restoration", self.net, x1, form=form, seed=self.seed, **sizes)
@@ -232,7 +236,7 @@ class _Degrading:
 def condition(coupling: DataDependent, form: ConditionForm, start: Start, cond: Tensor | None) -> Condition:
     """What the network is told of each row: what is known of the observation, and the condition beside it."""
     if not coupling.condition:
-        return cond
+        return None if cond is None else form.in_units(cond)
     if cond is None:
         return start.field
     return form.join(cond, **{"vector" if start.field.ndim == 2 else "field": start.field})

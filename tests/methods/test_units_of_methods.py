@@ -1,0 +1,103 @@
+"""Units of columns and conditions: answers follow them, or a warning names what does not."""
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from interpolants import Bridge
+from interpolants.foundations.randomness import generator
+from interpolants.methods import (
+    FlowMap,
+    InterpolantSB,
+    Multimarginal,
+    PriorRestoration,
+    Rectification,
+    Restoration,
+)
+from interpolants.methods.parts.columns import ColumnsWarning
+
+F64 = torch.float64
+QUICK = {"net": {"kind": "mlp", "width": 8, "depth": 1}, "steps": 10, "batch_size": 32}
+SOURCE = generator(0, "units")
+X0 = torch.randn(64, 2, dtype=F64, generator=SOURCE)
+C = torch.rand(64, 1, dtype=F64, generator=SOURCE)
+X1 = torch.randn(64, 2, dtype=F64, generator=SOURCE) / 2 + C + 1
+POWERS = st.integers(-20, 20).map(lambda k: 2.0**k)  # 1e-6 to 1e6, exact: equal to the last bits
+
+
+def one_sided(s, k):
+    return Bridge(path="one_sided_linear", held_out=0, **QUICK).fit(x1=X1 * s, cond=C * k, progress=False)
+
+
+def two_sided(s, k):
+    return Bridge(held_out=0, **QUICK).fit(X0 * s, X1 * s, cond=C * k, progress=False)
+
+
+def flow_map(s, k):
+    return FlowMap(**QUICK).fit(X0 * s, X1 * s, cond=C * k)
+
+
+def rectification(s, k):
+    return Rectification(n_steps=2, **QUICK).fit(X0, X1, cond=C * k)
+
+
+REFERENCE = {}
+
+
+@pytest.mark.parametrize("make", [one_sided, two_sided, flow_map, rectification])
+@settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(scales=st.tuples(POWERS, POWERS), k=POWERS)
+def test_units_of_columns_and_conditions_do_not_matter(make, scales, k):
+    one = torch.ones(2, dtype=F64)
+    if make not in REFERENCE:
+        REFERENCE[make] = make(one, 1.0).sample(8, cond=C[:8], seed=0, n_steps=2)
+    s = one if make is rectification else torch.tensor(scales, dtype=F64)
+    assert_close(
+        make(s, k).sample(8, cond=C[:8] * k, seed=0, n_steps=2) / s, REFERENCE[make], rtol=1e-5, atol=1e-6
+    )
+
+
+def test_log_densities_follow_units():
+    plain, scaled = one_sided(1.0, 1.0), one_sided(2.0**-20, 2.0**10)
+    moved = scaled.log_prob(X1[:4] * 2.0**-20, cond=C[:4] * 2.0**10)
+    assert_close(
+        moved,
+        plain.log_prob(X1[:4], cond=C[:4]) + 2 * 20 * torch.tensor(2.0, dtype=F64).log(),
+        atol=1e-4,
+        rtol=0,
+    )
+
+
+def test_units_of_conditions_of_a_restoration_do_not_matter():
+    seen = torch.where(torch.tensor([True, False]), X1[:8], torch.nan)
+    fits = {k: Restoration(**QUICK).fit(X1, cond=C * k) for k in (1.0, 2.0**20)}
+    made = [fit.restore(seen, cond=C[:8] * k, seed=0, n_steps=2).x for k, fit in fits.items()]
+    assert_close(made[0], made[1])
+
+
+def test_a_common_unit_of_a_schroedinger_bridge_does_not_matter():
+    fits = {k: InterpolantSB(eps=0.5 * k**2, **QUICK).fit(X0 * k, X1 * k) for k in (1.0, 2.0**12)}
+    made = [fit.sample(8, seed=0, n_steps=4) / k for k, fit in fits.items()]
+    assert_close(made[0], made[1], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "fit",
+    [
+        lambda s: Rectification(n_steps=2, **QUICK).fit(X0, X1 * s),
+        lambda s: Restoration(**QUICK).fit(X1 * s),
+        lambda s: PriorRestoration(torch.ones(1, 2, dtype=F64), **QUICK).fit(X1 * s),
+        lambda s: Multimarginal(densities=2, **QUICK).fit(X0, X1 * s),
+    ],
+)
+@pytest.mark.parametrize("scale", [1e-3, 1e3])
+def test_other_units_than_one_are_named(fit, scale):
+    with pytest.warns(ColumnsWarning, match=r"has mean .* is learnt in these units\. Standardise before fit"):
+        fit(torch.tensor([1.0, scale], dtype=F64))
+
+
+def test_columns_of_unlike_size_are_named_where_distances_are_the_problem():
+    with pytest.warns(ColumnsWarning, match=r"column 1 of x1 varies by .* distances see the larger alone"):
+        InterpolantSB(eps=0.5, **QUICK).fit(X0, X1 * torch.tensor([1.0, 1e3], dtype=F64))
