@@ -18,7 +18,7 @@ _FLAT = 1e-8
 _FAR = 15.0
 _SHOWN = 8
 # Standard deviations and means that a network takes as they are, and ratios of deviations, are at most so large.
-_UNIT = 30.0
+_UNIT = 100.0
 
 
 class ColumnsWarning(UserWarning):
