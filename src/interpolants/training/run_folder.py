@@ -46,7 +46,8 @@ class RunFolder:
         run.share()
         folder = self.folder if run.world.leads else None
         self.log = Log(folder, "log", after=run.step, without=("seconds",))
-        self.validation = Log(folder, "validation", after=run.step)
+        # Before the first checkpoint all is done again, the validation of the initial weights too.
+        self.validation = Log(folder, "validation", after=run.step or -1)
         self._times = Log(folder, TIMES, after=run.step)
         if folder:
             self.seconds = training_seconds(folder) or 0.0
