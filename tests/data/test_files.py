@@ -61,7 +61,7 @@ def test_parquet(tmp_path):
     pandas.DataFrame({"a": [1.0, 2.0], "b": [3, 4]}).to_parquet(tmp_path / "a.parquet")
     result = read_array(tmp_path / "a.parquet")
     assert result.columns == ("a", "b")
-    assert_close(result.x, torch.tensor([[1.0, 3.0], [2.0, 4.0]]))
+    assert_close(result.x, torch.tensor([[1.0, 3.0], [2.0, 4.0]], dtype=torch.float64))
 
 
 TABLE = torch.tensor([[1.0, 2.5], [-3.0, 4e2]], dtype=torch.float64)

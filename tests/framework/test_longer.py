@@ -104,9 +104,9 @@ def test_with_held_out_rows_patience_counts_anew():
         "validate_every": 1,
         "warmup": 0,
     }
-    one = Bridge(steps=30, **made).fit(*DATA, **QUIET)
+    one = Bridge(steps=300, **made).fit(*DATA, **QUIET)
     stopped = one.about["validation"]["match"]["rows"][-1]["step"]
-    assert stopped < 30
+    assert stopped < 300
     one.fit(*DATA, warm_start=True, steps=5, **QUIET)
     assert one.about["validation"]["match"]["rows"][-1]["step"] > stopped
 

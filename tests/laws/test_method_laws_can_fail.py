@@ -245,6 +245,13 @@ class DrawsInPassing(Good):
         return (x.double()[:, :, None] * self.state["w"]).sum(1) + torch.rand(1).mul(0).sum()
 
 
+class ArrivesEmpty(Good):
+    """What was learnt does not go with it to another process."""
+
+    def __reduce__(self):
+        return type(self), ()
+
+
 class NoReason(Good):
     def cannot(self, verb):
         return "no." if verb == "predict" else ""
@@ -258,6 +265,7 @@ FAULTS = [
     (Forgetful, laws.test_saved_and_loaded_the_same_answers_from_plain_files),
     (Dice, laws.test_saved_and_loaded_the_same_answers_from_plain_files),
     (WritesText, laws.test_saved_and_loaded_the_same_answers_from_plain_files),
+    (ArrivesEmpty, laws.test_pickled_for_another_process_the_same_answers),
     (LearnsInPlace, laws.test_a_refused_or_stopped_fit_changes_nothing),
     (Swallows, laws.test_a_misspelt_name_is_answered_with_the_nearest),
     (SwallowsArguments, laws.test_a_misspelt_name_is_answered_with_the_nearest),

@@ -134,7 +134,7 @@ def test_a_method_that_was_saved_by_itself_tells_its_settings_and_its_history(ru
     commands = [verb["command"] for verb in page["verbs"]]
     assert commands[:2] == [
         f"interpolants check {trained}/line",
-        f"interpolants log-prob {trained}/line x.csv",
+        f"interpolants complete {trained}/line x.csv",
     ]
 
 

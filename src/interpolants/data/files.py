@@ -202,7 +202,7 @@ def _read_parquet(path: Path, who: str, key: str | None) -> _Read:
         if kind not in "fiub":
             got = f"column {column!r} of type {frame[column].dtype}"
             raise invalid(f"{who}: {path.name}", "columns must be numeric", got, "Drop it or encode it.")
-    return frame.to_numpy(dtype=np.float64, na_value=np.nan), columns, ()
+    return np.array(frame.to_numpy(dtype=np.float64, na_value=np.nan)), columns, ()  # pandas gives a view
 
 
 # --- text ------------------------------------------------------------------------------------------

@@ -74,7 +74,9 @@ def layer_sizes(networks: Iterable[nn.Module], call: Callable[[], Any], x: Tenso
         call: A function of no arguments that sends the few rows of ``x`` through them.
         x: The rows that ``call`` uses, ``(b, *D)``.
     """
-    sizes = {max(1, x[0].numel())}
+    sizes, networks = {max(1, x[0].numel())}, list(networks)
+    if not networks:
+        return sizes
 
     def see(output: Tensor) -> None:
         if output.shape[0] == x.shape[0]:
