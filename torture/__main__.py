@@ -23,8 +23,8 @@ HEAD = """# Reliability
 Measured by `make torture`, which attacks the library and writes this page. *Right*: the right answer came of it, to the
 bit where that is promised. *Refused*: a clear refusal, with everything that was there before in its place. *Harm*:
 anything else: a traceback, a lost or half file, another number, memory or time beyond the limit. *Scale* is the share
-of the full attack. Attacks run one after the other, and what one finds is mended before the next: a row is of the state of the
-library at its time, and 0 after mending says that these cases are right, not that unseen ones are.
+of the full attack. Attacks run one after the other, and what one finds is mended before the next: a row is of the state
+of the library at its time, and 0 after mending says that these cases are right, not that unseen ones are.
 
 """
 
