@@ -22,7 +22,7 @@ class PropagationCost:
     Attributes:
         encoder: c_E, seconds of one call.
         decoder: c_D, likewise.
-        keys: |K|.
+        keys: Number of keys, ``|K|``.
         n_steps: n.
     """
 
