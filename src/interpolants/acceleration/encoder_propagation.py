@@ -4,8 +4,8 @@ Letters: a network is ``D(t, E(t, x))``, decoder after encoder; step j of n is a
 key k(j): ``D(t_j, E(t_k, X_k))``. As D does not see X_j, all answers of a segment, from a key to the next, are known at
 the key, and are decoded in one batch. The cost is ``|K| c_E + n c_D`` against ``n (c_E + c_D)``.
 
-Holding the *answer* of a key instead costs no decoder either, and with ``method="ddim"`` is a run of ``|K|`` steps on the
-grid of the keys: that run is what propagation must beat.
+Holding the *answer* of a key instead costs no decoder either, and with ``method="ddim"`` is a run of ``|K|`` steps on
+the grid of the keys: that run is what propagation must beat.
 
 Source: Li et al. (2024), arXiv:2312.09608; refreshed levels, measured keys and verified times are ours.
 """
