@@ -406,7 +406,17 @@ def is_draw(value: Any) -> bool:
     """Whether a value is a function ``draw(n, generator)`` of rows: no class, network, array or distribution."""
     if not callable(value) or isinstance(value, type | nn.Module) or callable(getattr(value, "sample", None)):
         return False
-    return not hasattr(value, "__array__") and not hasattr(value, "shape")
+    return not hasattr(value, "__array__") and not hasattr(value, "shape") and _takes_a_number(value)
+
+
+def _takes_a_number(function: Any) -> bool:
+    """Whether a function of Python can be called with a number of rows, and a ``generator`` if it has one."""
+    more = {"generator": None} if "generator" in _parameters(function) else {}
+    try:
+        inspect.signature(function).bind(1, **more)
+    except (TypeError, ValueError):
+        return False
+    return not inspect.isbuiltin(function)
 
 
 def _parameters(function: Any) -> frozenset[str]:

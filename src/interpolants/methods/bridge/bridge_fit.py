@@ -210,7 +210,8 @@ class BridgeFit(Trained):
         settings = self.training()
         rule = choices.choose_aggregate("Bridge", self.aggregate, path)
         options: dict[str, Any] = {} if rule is None else {"aggregate": rule}
-        even, unseen = StratifiedTimes(), away
+        # Judged at the times that are trained on; those that learn from losses would learn from these too.
+        even, unseen = StratifiedTimes() if isinstance(times, nn.Module) else times, away
         drawn = None if unseen is None else lambda size: self._batches(unseen, size, even)
         coupled = not isinstance(self.coupling, Independent | Paired)
         how: dict[str, Any] = {"images": ends.x1.ndim > 2, "as_trained": coupled}
