@@ -124,7 +124,9 @@ def test_bounds_belong_to_their_sequences(small):
 def test_labels_are_learnt_with():
     model = TokenBridge(**FAST).fit(TOKENS, cond=torch.arange(400) % 3)
     assert model.state["net"].settings["n_classes"] == 3
-    assert model.sample(4, cond=torch.tensor([0, 1, 2, -1])).shape == (4, 10)
+    assert model.sample(4, cond=torch.tensor([0, 1, 2, 0])).shape == (4, 10)
+    with pytest.raises(InvalidInputError, match="no row of the fit went without"):
+        model.sample(4, cond=torch.tensor([0, 1, 2, -1]))
 
 
 def test_conditions_may_be_arrays_and_have_one_row_per_sequence():
