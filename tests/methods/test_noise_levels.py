@@ -51,7 +51,7 @@ def test_any_metric_whose_card_declares_it_is_a_distance_by_its_name_or_id():
     found = ask(NoiseLevels(distances=["mmd", "sliced_wasserstein"], eps=[0.0]), method, task)
     assert abs(found["mmd_ode"].value) < 0.05
     assert found["mmd_ode"].unit == ""
-    assert found["sliced_wasserstein_ode"].unit == "data units"
+    assert found["sliced_wasserstein_ode"].unit == "standard units"
     for question in (NoiseLevels, SampleQuality):
         with pytest.raises(InvalidInputError, match="Did you mean 'energy_distance'"):
             question(distances=["energy_distence"])

@@ -7,6 +7,7 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.capabilities import capability
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
+from interpolants.methods.questions.distances import spread_of
 from interpolants.methods.questions.sample_quality import SampleQuality, samples_figure
 from interpolants.methods.rivals.gaussian_fit import GaussianFit
 
@@ -98,3 +99,25 @@ def test_a_method_that_cannot_answer_is_refused_with_what_it_can():
     task = Task.of(method.roles(), {"x1": torch.zeros(20, 1)})
     with pytest.raises(InvalidInputError, match="must be able to sample"):
         ask(SampleQuality(), method, task)
+
+
+def test_distances_are_in_standard_units_of_the_training_rows_unless_data_units_are_asked_for():
+    g = torch.Generator().manual_seed(4)
+    x = torch.randn(2000, 2, generator=g)
+    units = torch.tensor([1000.0, 0.01])
+    plain, scaled = (
+        Task.of(GaussianFit().roles(), {"x1": rows}, Split(test=0.25)) for rows in (x, x * units)
+    )
+    found = ask(SampleQuality(), scaled.fit(GaussianFit()), scaled)["sliced_w2"]
+    same = ask(SampleQuality(), plain.fit(GaussianFit()), plain)["sliced_w2"]
+    assert found.unit == "standard units"
+    assert abs(found.value - same.value) < 1e-3
+    assert abs(found.floor - same.floor) < 1e-3
+    raw = ask(SampleQuality(units="data"), scaled.fit(GaussianFit()), scaled)["sliced_w2"]
+    assert raw.unit == "data units"
+    assert raw.value > 100 * found.value  # the column of thousands alone is seen
+    images = spread_of(torch.cat([torch.zeros(4, 1, 1, 1), 2 * torch.ones(4, 1, 1, 1)], -1))
+    assert images.item() == 1.0  # one for all pixels
+    assert spread_of(torch.ones(3, 2)).tolist() == [1.0, 1.0]  # nothing varies
+    with pytest.raises(InvalidInputError, match="units"):
+        SampleQuality(units="metres")

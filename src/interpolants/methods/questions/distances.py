@@ -1,6 +1,6 @@
 """Distances between two sets of samples, as questions report them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from interpolants.foundations.card_file import Card
+from interpolants.foundations.checks import one_of
 from interpolants.foundations.randomness import generator
 from interpolants.framework.questions import About
 from interpolants.framework.task import Task
@@ -17,6 +18,7 @@ from interpolants.metrics.two_sample import real_floor, two_sample
 
 # Most rows that distances are computed for.
 MOST = 2000
+UNITS = ("standard", "data")
 
 
 @dataclass(frozen=True)
@@ -26,15 +28,18 @@ class Distances:
     Attributes:
         names: Names that cards declare as ``two_sample``.
         seed: Seed of the metrics' own draws.
+        units: ``"standard"``: rows are divided by :func:`spread_of` the training rows; or ``"data"``.
 
     Raises:
-        InvalidInputError: If a name is unknown.
+        InvalidInputError: If a name is unknown, or the units are.
     """
 
     names: Sequence[str]
     seed: int = 1
+    units: str = "standard"
 
     def __post_init__(self) -> None:
+        one_of("distances", "units", self.units, UNITS)
         assert self.found is not None  # refuses unknown names now, not after a fit
 
     @cached_property
@@ -48,12 +53,19 @@ class Distances:
         return About(
             f"{card.title} to {to}",
             "lower",
-            "data units" if "data units" in card.shapes else "",
+            f"{self.units} units" if "data units" in card.shapes else "",
             floor_of="two sets of real data",
         )
 
+    def scaled(self, task: Task, role: str) -> Callable[[Tensor], Tensor]:
+        """What brings rows of a role into the units."""
+        if self.units == "data":
+            return lambda x: x
+        spread = spread_of(real_rows(task, role, "train"))
+        return lambda x: x / spread.to(x)
+
     def between(self, x: Tensor, y: Tensor) -> dict[str, Estimate]:
-        """Each of them between ``x`` (N, *D) and ``y`` (M, *D)."""
+        """Each of them between ``x`` (N, *D) and ``y`` (M, *D), in the units."""
         source = "directions of a metric"
         return {name: self._one(name, x, y, generator(self.seed, source)) for name in self.names}
 
@@ -68,6 +80,15 @@ class Distances:
 
     def _one(self, name: str, x: Tensor, y: Tensor, source: Generator) -> Estimate:
         return self.found[name][1](x[:MOST], y[:MOST], generator=source)
+
+
+def spread_of(rows: Tensor) -> Tensor:
+    """Standard deviation of each column of rows ``(N, D)``; of images and fields ``(N, *D)`` one for all entries.
+
+    1 where nothing varies.
+    """
+    found = rows.double().std(0, correction=0) if rows.ndim == 2 else rows.double().std(correction=0)
+    return torch.where(found > 0, found, 1.0)
 
 
 def as_tensor(value: Any) -> Tensor:

@@ -50,6 +50,8 @@ class NoiseLevels(Question):
         distances: Two-sample metrics, by the name that their cards declare as ``two_sample``.
         n: Most rows to make.
         seed: Seed of the samples and of the metrics' directions.
+        units: ``"standard"``: columns over their standard deviation in the training rows, images over one for all
+            pixels; or ``"data"``.
         shown: Most rows to keep for pictures.
         options: Options of the verb at every level, such as ``n_steps``.
         sde: Further options where the level is not 0, such as ``method``.
@@ -63,6 +65,7 @@ class NoiseLevels(Question):
     distances: Sequence[str] = ("sliced_w2", "energy_distance")
     n: int = 2000
     seed: int = 1
+    units: str = "standard"
     shown: int = 2000
     options: Mapping[str, Any] | None = None
     sde: Mapping[str, Any] | None = None
@@ -75,7 +78,7 @@ class NoiseLevels(Question):
 
     @property
     def _distances(self) -> Distances:
-        return Distances(self.distances, self.seed)
+        return Distances(self.distances, self.seed, self.units)
 
     @property
     def _to(self) -> str:
@@ -101,13 +104,15 @@ class NoiseLevels(Question):
         """Distances at each level; the rows; a table."""
         real = real_rows(task, self.role)[: self.n]
         made = {level_id(eps): self._made(method, task, eps, len(real)) for eps in self._levels(method)}
-        found = {name: self._distances.between(one.x, real) for name, one in made.items()}
+        scaled = self._distances.scaled(task, self.role)
+        units = {name: scaled(one.x) for name, one in made.items()}
+        found = {name: self._distances.between(x, scaled(real)) for name, x in units.items()}
         values: dict[str, Number] = {
             f"{distance}_{level_id(eps)}": found.get(level_id(eps), next(iter(found.values())))[distance]
             for distance in self.distances
             for eps in self.eps
         }
-        values |= self._gap(made)
+        values |= self._gap(units)
         arrays = {"real": real[: self.shown]} | {
             f"samples/{name}": one.x[: self.shown] for name, one in made.items()
         }
@@ -122,12 +127,12 @@ class NoiseLevels(Question):
         options = {"seed": self.seed, **level_options(eps, self.options, self.sde)}
         return generate(method, task, n, start=self.start, options=options)
 
-    def _gap(self, made: Mapping[str, Made]) -> dict[str, Number]:
+    def _gap(self, made: Mapping[str, Tensor]) -> dict[str, Number]:
         """Distance between the flow's rows and those of the first SDE, which start from the same points."""
         noisy = [name for name in made if name != "ode"]
         if "ode" not in made or not noisy:
             return {}
-        return {GAP: self._distances.between(made["ode"].x, made[noisy[0]].x)[self.distances[0]]}
+        return {GAP: self._distances.between(made["ode"], made[noisy[0]])[self.distances[0]]}
 
     def _texts(
         self, method: Method, made: Mapping[str, Made], found: Mapping[str, Mapping[str, Estimate]]
@@ -152,10 +157,14 @@ class NoiseLevels(Question):
 
     def floors(self, task: Task) -> Mapping[str, Estimate]:
         """Distances between random sets of real data of these sizes, the same for each level."""
-        n = min(self.n, len(real_rows(task, self.role)))
-        least = self._distances.floors(pooled_rows(task, self.role), n, n)
+        least = self._least(task)
         every = {f"{d}_{level_id(eps)}": least[d] for d in self.distances for eps in self.eps}
         return {**every, GAP: least[self.distances[0]]}
+
+    def _least(self, task: Task) -> dict[str, Estimate]:
+        n = min(self.n, len(real_rows(task, self.role)))
+        pool = self._distances.scaled(task, self.role)(pooled_rows(task, self.role))
+        return self._distances.floors(pool, n, n)
 
     def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
         """Rows at each level beside real ones, and the first distance against the level."""
@@ -174,9 +183,7 @@ class NoiseLevels(Question):
         names = [f"{distance}_{level_id(eps)}" for eps in self.eps]
         x = torch.arange(len(names), dtype=torch.float64)
         y, error = _numbers([own.values[name] for name in names])
-        least = self._distances.floors(
-            pooled_rows(task, self.role), len(own.arrays["real"]), len(own.arrays["real"])
-        )
+        least = self._least(task)
         line = Series(mark="line", arrays={"x": x, "y": y, "error": error}, name="the method", symbol="o")
         lines = [line, across(least[distance].value, "two real sets")]
         for hue, (name, other) in enumerate(rivals.items(), start=1):

@@ -26,6 +26,8 @@ class SampleQuality(Question):
         distances: Two-sample metrics, by the name that their cards declare as ``two_sample``.
         n: Most samples to draw.
         seed: Seed of the samples and of the metrics' directions.
+        units: ``"standard"``: columns over their standard deviation in the training rows, images over one for all
+            pixels; or ``"data"``.
         shown: Most samples to keep for pictures.
         options: Further arguments of the method's ``sample``, such as ``n_steps``; rivals take those that they know.
     """
@@ -36,6 +38,7 @@ class SampleQuality(Question):
     distances: Sequence[str] = ("sliced_w2", "energy_distance")
     n: int = 2000
     seed: int = 1
+    units: str = "standard"
     shown: int = 2000
     options: Mapping[str, Any] | None = None
 
@@ -46,7 +49,7 @@ class SampleQuality(Question):
 
     @property
     def _distances(self) -> Distances:
-        return Distances(self.distances, self.seed)
+        return Distances(self.distances, self.seed, self.units)
 
     def about(self, name: str) -> About:
         """What a distance means."""
@@ -62,13 +65,15 @@ class SampleQuality(Question):
         rows = min(self.n, len(real))
         options = options_for(method, "sample", {"seed": self.seed, **(self.options or {})})
         made = as_tensor(task.call(method, "sample", n=len(real), **options))[:rows]
-        values = self._distances.between(made, real)
+        scaled = self._distances.scaled(task, self.role)
+        values = self._distances.between(scaled(made), scaled(real))
         return Measured(values, {"samples": made[: self.shown], "real": real[: self.shown]})
 
     def floors(self, task: Task) -> Mapping[str, Estimate]:
         """Mean and spread of the distances between random sets of real data of these sizes."""
         real = len(real_rows(task, self.role))
-        return self._distances.floors(pooled_rows(task, self.role), min(self.n, real), real)
+        pool = self._distances.scaled(task, self.role)(pooled_rows(task, self.role))
+        return self._distances.floors(pool, min(self.n, real), real)
 
     def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
         """Samples beside real data: points, or rows of images."""
