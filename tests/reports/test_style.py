@@ -1,4 +1,4 @@
-"""Themes, type and PNG; the projection to the plane."""
+"""Themes, type and PNG."""
 
 import io
 
@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from interpolants.reports.projection import fit_projection
 from interpolants.reports.style import CSS, DARK, LIGHT, dress, new_figure, png
 
 RNG = np.random.default_rng(0)
@@ -35,16 +34,6 @@ def test_dollars_and_foreign_letters_are_printed_and_not_parsed():
     figure = new_figure(200, 100)
     dress(figure.subplots(), LIGHT, title="$\\frac{ 日本 $", x="a\nb $x$")
     assert png(figure)
-
-
-def test_the_projection_finds_the_main_directions_and_keeps_a_plane_as_it_is():
-    points = RNG.normal(size=(300, 2)) * [2.0, 1.0] + [5.0, -3.0]
-    assert np.array_equal(fit_projection(points)(points), points)
-    wide = RNG.normal(size=(500, 5)) * [0.1, 10.0, 0.1, 3.0, 0.1]
-    flat = fit_projection(wide)
-    np.testing.assert_allclose(np.abs(flat.directions[[1, 3], [0, 1]]), 1, atol=0.01)
-    np.testing.assert_allclose(flat(wide).std(0), wide.std(0)[[1, 3]], rtol=0.02)
-    assert flat.trajectory(wide.reshape(10, 50, 5)).shape == (10, 50, 2)
 
 
 def contrast(one: str, two: str) -> float:

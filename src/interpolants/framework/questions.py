@@ -70,10 +70,12 @@ class Question:
     Attributes:
         needs: The verb that it is put to.
         numbers: What its numbers mean, by name.
+        front: Names of figures and headings of texts that a report shows first.
     """
 
     needs: ClassVar[str] = ""
     numbers: ClassVar[Mapping[str, About]] = {}
+    front: ClassVar[tuple[str, ...]] = ()
 
     def reads(self) -> Sequence[Role]:
         """Roles beside those of the method: a truth, test rows, an environment."""

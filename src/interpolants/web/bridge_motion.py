@@ -19,8 +19,8 @@ from interpolants.dynamics.sample import Samples
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.randomness import generator
 from interpolants.methods.bridge.bridge import Bridge
+from interpolants.methods.questions.plane import Plane
 from interpolants.metrics.energy_distance import energy_distance
-from interpolants.reports.projection import Projection
 from interpolants.web.playground import Real
 from interpolants.web.runs import Shown, shown_at
 from interpolants.web.work import Answer, Work, watched
@@ -226,7 +226,7 @@ class _Canvas:
 
     shape: tuple[int, ...]
     is_image: bool
-    plane: Projection | None
+    plane: Plane | None
     frames: int
 
     @classmethod

@@ -19,8 +19,8 @@ from interpolants.framework.stages import IDENTITY
 from interpolants.framework.stored import is_tree, method_id
 from interpolants.methods.bridge.bridge import Bridge
 from interpolants.methods.bridge.held_out import Examples
+from interpolants.methods.questions.plane import Plane, fit_plane
 from interpolants.reports.draw import draw
-from interpolants.reports.projection import Projection, fit_projection
 from interpolants.reports.style import DARK, LIGHT
 from interpolants.runs.recipe_run import TRAIN, CellWork
 from interpolants.runs.run_answers import RunAnswers
@@ -123,9 +123,9 @@ class Shown:
         return kept
 
     @cached_property
-    def plane(self) -> Projection:
-        """Projection of its data to the plane."""
-        return fit_projection(self.rows.x1.numpy())
+    def plane(self) -> Plane:
+        """The plane in which its data are drawn."""
+        return fit_plane(self.rows.x1.numpy())
 
     # --- what the run stored
 

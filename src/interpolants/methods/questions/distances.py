@@ -102,6 +102,13 @@ def real_rows(task: Task, role: str, part: str = "test") -> Tensor:
     return as_tensor(task.part(part)[role])
 
 
+def column_names(task: Task, role: str) -> list[str]:
+    """Names of a role's columns: those of its table, else ``x1``, ``x2``, ...; of images by entry."""
+    names = getattr(task.values[role], "columns", None)
+    size = real_rows(task, role)[0].numel()
+    return [f"x{k + 1}" for k in range(size)] if names is None else [str(name) for name in names]
+
+
 def pooled_rows(task: Task, role: str) -> Tensor:
     """Training and test rows of a role."""
     if task.in_sample:

@@ -13,7 +13,7 @@ from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
 from interpolants.framework.task import Task
 from interpolants.methods.questions.calls import MAKING, Made, generate, takes, unknown_option
-from interpolants.methods.questions.distances import Distances, pooled_rows, real_rows
+from interpolants.methods.questions.distances import Distances, column_names, pooled_rows, real_rows
 from interpolants.methods.questions.levels import check_levels, level_id, level_name, level_options
 from interpolants.methods.questions.sample_quality import samples_figure
 from interpolants.metrics.estimate import Estimate
@@ -175,7 +175,8 @@ class NoiseLevels(Question):
             if f"samples/{level_id(e)}" in own.arrays
         }
         caption = f"Rows made at each noise level beside {self._to}."
-        shown = samples_figure("samples", sets, most=6, caption=caption, labels=own.arrays.get("labels"))
+        given: dict[str, Any] = {"labels": own.arrays.get("labels"), "columns": column_names(task, self.role)}
+        shown = samples_figure("samples", sets, most=6, caption=caption, **given)
         return [shown] if len(self.eps) < 2 else [shown, self._curve(own, rivals, task)]
 
     def _curve(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Figure:

@@ -13,7 +13,14 @@ from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Question
 from interpolants.framework.task import Task
 from interpolants.methods.questions.calls import options_for, unknown_option
-from interpolants.methods.questions.distances import Distances, as_tensor, pooled_rows, real_rows
+from interpolants.methods.questions.distances import (
+    Distances,
+    as_tensor,
+    column_names,
+    pooled_rows,
+    real_rows,
+)
+from interpolants.methods.questions.plane import Plane, fit_plane
 from interpolants.metrics.estimate import Estimate
 
 
@@ -83,7 +90,7 @@ class SampleQuality(Question):
             for name, one in rivals.items()
             if "samples" in one.arrays
         }
-        return [samples_figure("samples", named)]
+        return [samples_figure("samples", named, columns=column_names(task, self.role))]
 
 
 def samples_figure(
@@ -93,8 +100,9 @@ def samples_figure(
     most: int = 4,
     caption: str = "Generated rows beside real ones.",
     labels: Tensor | None = None,
+    columns: Sequence[str] = (),
 ) -> Figure:
-    """Sets of samples side by side: images as grids, vectors as their first two columns (or a histogram of one).
+    """Sets of samples side by side: images as grids, vectors in the plane of the first set (one column as a histogram).
 
     Args:
         name: Name of the figure.
@@ -102,6 +110,7 @@ def samples_figure(
         most: Most sets to show.
         caption: What the figure shows.
         labels: Label ``(N,)`` of the rows of each set: images then stand in rows by label.
+        columns: Names of the columns of vectors.
     """
     shown = dict(list(sets.items())[:most])
     first = next(iter(shown.values()))
@@ -113,11 +122,12 @@ def samples_figure(
         height = 42.0 * len(order) + 20
         caption += " Each row was asked for one label." if len(order[0][0]) else ""
     elif first.flatten(1).shape[1] == 1:
-        panels = [_histogram(title, x.flatten(), first.flatten()) for title, x in shown.items()]
+        name_of = next(iter(columns), "x")
+        panels = [_histogram(title, x.flatten(), first.flatten(), name_of) for title, x in shown.items()]
     else:
-        panels = [_points(title, x.flatten(1), first.flatten(1)) for title, x in shown.items()]
-        width = first.flatten(1).shape[1]
-        caption += f" Shown are the first two of {width} columns." if width > 2 else ""
+        plane = fit_plane(first, columns)
+        panels = [_points(title, plane(x), plane(first), plane) for title, x in shown.items()]
+        caption += plane.told
     return Figure(name=name, panels=tuple(panels), caption=caption, width=260 * len(panels), height=height)
 
 
@@ -149,15 +159,16 @@ def _images(title: str, x: Tensor, order: Order, like: Tensor) -> Panel:
     return Panel(series=(series,), title=title, y=axis, bare=True)
 
 
-def _points(title: str, x: Tensor, like: Tensor) -> Panel:
-    low, high = like[:, :2].amin(0), like[:, :2].amax(0)
+def _points(title: str, drawn: Any, real: Any, plane: Plane) -> Panel:
+    x, like = (torch.as_tensor(points) for points in (drawn, real))
+    low, high = like.amin(0), like.amax(0)
     margin = 0.1 * (high - low)
     axes = [
-        Axis(label=f"x{i + 1}", low=float(low[i] - margin[i]), high=float(high[i] + margin[i]))
-        for i in range(2)
+        Axis(label=name, low=float(low[i] - margin[i]), high=float(high[i] + margin[i]))
+        for i, name in enumerate(plane.names)
     ]
     series = Series(mark="points", arrays={"x": x[:, 0], "y": x[:, 1]}, dash="", size=_dot(len(x)), alpha=0.6)
-    inside = ((x[:, :2] >= low - margin) & (x[:, :2] <= high + margin)).all(1)
+    inside = ((x >= low - margin) & (x <= high + margin)).all(1)
     lost = 1 - float(inside.double().mean())
     return Panel(
         series=(series,),
@@ -172,8 +183,8 @@ def _dot(n: int) -> float:
     return min(14.0, max(1.5, 3000 / n))
 
 
-def _histogram(title: str, x: Tensor, like: Tensor, bins: int = 60) -> Panel:
+def _histogram(title: str, x: Tensor, like: Tensor, name: str, bins: int = 60) -> Panel:
     low, high = float(like.min()), float(like.max())
     counts, edges = torch.histogram(x.double().cpu(), bins, range=(low, high), density=True)
     series = Series(mark="histogram", arrays={"edges": edges, "counts": counts})
-    return Panel(series=(series,), title=title, x=Axis(label="x"), y=Axis(label="density"))
+    return Panel(series=(series,), title=title, x=Axis(label=name), y=Axis(label="density"))

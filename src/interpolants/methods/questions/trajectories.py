@@ -15,8 +15,9 @@ from interpolants.framework.questions import About, Measured, Question
 from interpolants.framework.roles import count, take
 from interpolants.framework.task import Task
 from interpolants.methods.questions.calls import conditions, takes, unknown_option
-from interpolants.methods.questions.distances import as_tensor, real_rows
+from interpolants.methods.questions.distances import as_tensor, column_names, real_rows
 from interpolants.methods.questions.levels import check_levels, level_id, level_name, level_options
+from interpolants.methods.questions.plane import Plane, fit_plane
 
 # Times of a path that are kept, and those that are shown of paths of images.
 _TIMES, _FRAMES = 26, 8
@@ -119,10 +120,13 @@ class Trajectories(Question):
         """Ends of one start, and paths; for images as strips."""
         image = own.arrays["real"].ndim == 4
         one, few = (_ONE_STRIP, _FEW_STRIPS) if image else (_ONE, _FEW)
-        return [self._figure("one_start", _ends, one, own), self._figure("paths", _paths, few, own)]
+        plane = fit_plane(own.arrays["real"], column_names(task, self.role))
+        one, few = (one, few) if image else (one + plane.told, few + plane.told)
+        figures = ("one_start", _ends, one), ("paths", _paths, few)
+        return [self._figure(name, panel, told, own, plane) for name, panel, told in figures]
 
-    def _figure(self, name: str, panel: Any, caption: str, own: Measured) -> Figure:
-        panels = [panel(level_name(eps), level_id(eps), own.arrays) for eps in self.eps]
+    def _figure(self, name: str, panel: Any, caption: str, own: Measured, plane: Plane) -> Figure:
+        panels = [panel(level_name(eps), level_id(eps), own.arrays, plane) for eps in self.eps]
         image = own.arrays["real"].ndim == 4
         columns = min(2, len(panels)) if image else min(4, len(panels))
         rows = -(-len(panels) // columns)
@@ -142,23 +146,26 @@ class Trajectories(Question):
 Arrays = Mapping[str, Tensor]
 
 
-def _ends(title: str, name: str, arrays: Arrays) -> Panel:
+def _ends(title: str, name: str, arrays: Arrays, plane: Plane) -> Panel:
     real, ends, start = arrays["real"], arrays[f"ends/{name}"], arrays["start"][:1]
     if real.ndim == 4:
         low, high = _span(real)
         return strips([ends[:_FRAMES, 0]], low=low, high=high, title=title)
     if real.flatten(1).shape[1] == 1:
         return _histogram(title, ends.flatten(), real.flatten())
-    x = [a.flatten(1) for a in (real, ends, start)]
+    x = [plane(a) for a in (real, ends, start)]
     begin = Series(
         mark="points", arrays={"x": x[2][:, 0], "y": x[2][:, 1]}, hue=1, symbol="x", size=40, name="start"
     )
-    return Panel(
-        series=(cloud(x[0], "", "muted", size=3, alpha=0.3), cloud(x[1], "ends"), begin), title=title
-    )
+    shown = (cloud(x[0], "", "muted", size=3, alpha=0.3), cloud(x[1], "ends"), begin)
+    return Panel(series=shown, title=title, **_axes(plane))
 
 
-def _paths(title: str, name: str, arrays: Arrays) -> Panel:
+def _axes(plane: Plane) -> dict[str, Any]:
+    return {"x": Axis(label=plane.names[0]), "y": Axis(label=plane.names[1])}
+
+
+def _paths(title: str, name: str, arrays: Arrays, plane: Plane) -> Panel:
     real, paths, times = arrays["real"], arrays[f"paths/{name}"], arrays[f"times/{name}"].double()
     if real.ndim == 4:
         low, high = _span(real)
@@ -168,10 +175,10 @@ def _paths(title: str, name: str, arrays: Arrays) -> Panel:
     if real.flatten(1).shape[1] == 1:
         lines = [Series(mark="line", arrays={"x": times, "y": one}, size=0.7) for one in paths.flatten(1).T]
         return Panel(series=tuple(lines), title=title, x=Axis(label="time"), y=Axis(label="x"))
-    flat = paths.flatten(2)
+    flat = plane.trajectory(paths)
     begin, end = cloud(flat[0], hue=1, size=10), cloud(flat[-1], size=10)
-    back = cloud(real.flatten(1), "", "muted", size=3, alpha=0.3)
-    return Panel(series=(back, trails(flat, hue=0), begin, end), title=title)
+    back = cloud(plane(real), "", "muted", size=3, alpha=0.3)
+    return Panel(series=(back, trails(flat, hue=0), begin, end), title=title, **_axes(plane))
 
 
 def _span(real: Tensor) -> tuple[float, float]:

@@ -1,0 +1,100 @@
+"""Columns of generated rows beside those of held-out rows, against scipy and known correlations."""
+
+import pytest
+import torch
+
+from interpolants.framework.capabilities import capability
+from interpolants.framework.questions import ask
+from interpolants.framework.task import Split, Task
+from interpolants.methods.questions.column_quality import (
+    TABLE,
+    ColumnQuality,
+    correlation_error,
+    ks_by_column,
+)
+from interpolants.methods.rivals.gaussian_fit import GaussianFit
+
+pandas = pytest.importorskip("pandas")
+stats = pytest.importorskip("scipy.stats")
+
+
+class Independent(GaussianFit):
+    """Samples without the correlations, and a column that is twice as wide."""
+
+    wide: float = 1.0
+
+    @capability(like="x1")
+    def sample(self, n, *, seed=0):
+        x = torch.randn(n, 3, generator=torch.Generator().manual_seed(seed))
+        return x * torch.tensor([1.0, 1.0, self.wide])
+
+
+def task_of(rows=1200):
+    g = torch.Generator().manual_seed(5)
+    x = torch.randn(rows, 3, generator=g)
+    x[:, 1] = 0.8 * x[:, 0] + 0.6 * x[:, 1]
+    named = pandas.DataFrame(x.numpy(), columns=["age", "income", "height"])
+    return Task.of(GaussianFit().roles(), {"x1": named}, Split(test=0.5))
+
+
+def test_the_distance_is_that_of_scipy_with_ties_too():
+    g = torch.Generator().manual_seed(0)
+    x, y = torch.randn(80, 3, generator=g), torch.randn(120, 3, generator=g).round(decimals=1)
+    y[:, 1] += 0.5
+    known = [stats.ks_2samp(x[:, k].numpy(), y[:, k].numpy()).statistic for k in range(3)]
+    torch.testing.assert_close(ks_by_column(x, y), torch.tensor(known, dtype=torch.float64))
+    assert ks_by_column(x, x).max() == 0
+
+
+def test_the_error_of_correlations_is_the_root_mean_square_of_what_is_missing():
+    g = torch.Generator().manual_seed(1)
+    z = torch.randn(40_000, 3, generator=g)
+    tied = torch.stack([z[:, 0], 0.8 * z[:, 0] + 0.6 * z[:, 1], z[:, 2]], 1)
+    found = correlation_error(1000 * z, tied, torch.Generator().manual_seed(0))
+    # One pair of three misses 0.8.
+    assert abs(found.value - 0.8 / 3**0.5) < 0.01
+    assert 0.001 < found.error < 0.02
+
+
+def test_a_right_distribution_lies_at_the_floor_and_nothing_is_named():
+    task = task_of()
+    found = ask(ColumnQuality(), task.fit(GaussianFit()), task)
+    for name in ("worst_ks", "correlation_error"):
+        assert found[name].value < found[name].floor + 4 * found[name].floor_error
+    assert found.findings == ()
+
+
+def test_a_wrong_column_is_named_and_stands_first_with_its_quantiles():
+    task = task_of()
+    found = ask(ColumnQuality(), task.fit(Independent(wide=2.0)), task, ["gaussian_fit"])
+    assert found["correlation_error"].value > 3 * found["correlation_error"].rivals["gaussian_fit"]
+    assert found.findings[0].text.startswith("1 of 3 columns is off by more than chance (KS above ")
+    assert "height (KS 0." in found.findings[0].text
+    first = [cell.strip() for cell in found.texts[TABLE][2].strip("|").split("|")]
+    assert first[0] == "height"
+    real, made = (float(word) for word in first[5].split(" → "))
+    assert abs(made / real - 2) < 0.4
+
+
+def test_the_limit_holds_for_all_columns_together():
+    named = 0
+    for seed in range(40):  # exact draws of three independent columns
+        x = torch.randn(300, 3, generator=torch.Generator().manual_seed(1000 + seed))
+        task = Task.of(Independent().roles(), {"x1": x}, Split(test=0.5))
+        named += bool(ask(ColumnQuality(seed=seed), task.fit(Independent()), task).findings)
+    assert named <= 2  # 0.4 are expected
+
+
+def test_a_table_of_many_columns_keeps_the_worst():
+    task = task_of()
+    found = ask(ColumnQuality(most=1), task.fit(Independent(wide=2.0)), task)
+    assert [line.split(" | ")[0] for line in found.texts[TABLE][2:]] == [
+        "| height",
+        "2 columns with smaller distances are left out.",
+    ]
+
+
+def test_one_column_has_no_correlations():
+    x = torch.randn(60, 1, generator=torch.Generator().manual_seed(0))
+    task = Task.of(GaussianFit().roles(), {"x1": x}, Split(test=0.5))
+    assert [s.name for s in ask(ColumnQuality(), task.fit(GaussianFit()), task).scores] == ["worst_ks"]
