@@ -203,7 +203,9 @@ def test_models_that_do_not_fit_are_refused(rows, model):
 
 @pytest.mark.slow
 def test_on_digits_estimates_of_errors_know_them(rows):
+    # In units of the data: in whitened ones the pixels that hardly vary dominate the small gaps between layers (0.57).
     base = {**BASE, "net": {**BASE["net"], "width": 96, "depth": 7}, "steps": 600, "batch_size": 128}
+    base["standardize"] = False
     found = EarlyExit(base=base, steps=300, batch_size=128, ema=0.99).fit(x1=digits())
     assert float(found.table["correlation"].min()) > 0.9
     assert float(found.table["gap_correlation"].min()) > 0.9

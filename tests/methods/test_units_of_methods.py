@@ -89,7 +89,7 @@ def test_a_common_unit_of_a_schroedinger_bridge_does_not_matter():
         lambda s: Rectification(n_steps=2, **QUICK).fit(X0, X1 * s),
         lambda s: Restoration(**QUICK).fit(X1 * s),
         lambda s: PriorRestoration(torch.ones(1, 2, dtype=F64), **QUICK).fit(X1 * s),
-        lambda s: Multimarginal(densities=2, **QUICK).fit(X0, X1 * s),
+        lambda s: Multimarginal(densities=2, **QUICK).fit(X0 * s, X1 * s),
     ],
 )
 @pytest.mark.parametrize("scale", [1e-3, 1e3])

@@ -1,15 +1,34 @@
 """The settings of a training run, checked once."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=0)]
+from interpolants.foundations.checks import is_whole
+
+
+def _whole(value: Any) -> Any:
+    """Refuse what pydantic would make a number of: text, and ``True``."""
+    if not is_whole(value):
+        raise ValueError("must be a whole number")
+    return value
+
+
+def _number(value: Any) -> Any:
+    """Likewise."""
+    if isinstance(value, str | bytes | bool):
+        raise ValueError("must be a number")
+    return value
+
+
+_Whole = Annotated[int, BeforeValidator(_whole)]
+_Number = Annotated[float, BeforeValidator(_number)]
+Positive = Annotated[_Number, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[_Whole, Field(ge=0)]
 # No training needs more, and rates near 1e38 make weights infinite without a bad loss.
-Rate = Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False)]
-PositiveCount = Annotated[int, Field(ge=1)]
-Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Rate = Annotated[_Number, Field(gt=0, le=1e6, allow_inf_nan=False)]
+PositiveCount = Annotated[_Whole, Field(ge=1)]
+Fraction = Annotated[_Number, Field(ge=0, lt=1, allow_inf_nan=False)]
 
 # These may change between a run and its continuation; all others would make it another run.
 FREE = {
@@ -38,7 +57,7 @@ class GroupSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     lr: Positive = 1.0
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    weight_decay: Annotated[_Number, Field(ge=0, allow_inf_nan=False)] | None = None
     rows: bool = False
 
 
@@ -90,7 +109,7 @@ class TrainSettings(BaseModel):
     momentum: Fraction = 0.0
     nesterov: bool = False
     rms_decay: Fraction = 0.99
-    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    weight_decay: Annotated[_Number, Field(ge=0, allow_inf_nan=False)] = 0.0
     groups: dict[str, GroupSettings] = Field(default_factory=dict)
     schedule: Literal["constant", "cosine", "step"] = "constant"
     restarts: tuple[PositiveCount, ...] = ()

@@ -100,8 +100,8 @@ class Multimarginal(Trained):
         """All heads at once."""
         data = in_one_precision("Multimarginal.fit", data)
         sets = [data[role.name] for role in self.roles()]
-        for role, rows in zip(self.roles(), sets, strict=True):
-            warn_about_units("Multimarginal.fit", role.name, rows)
+        # Of all together: one that hardly varies in one of them does in another.
+        warn_about_units("Multimarginal.fit", "the samples", torch.cat(sets))
         shape, heads, net = tuple(sets[0].shape[1:]), len(sets) + (self.latent > 0), self.net
         if not isinstance(net, nn.Module):
             net = SimplexNet(net, shape, len(sets), heads, seed=self.seed).to(sets[0].dtype)
