@@ -12,8 +12,9 @@ from interpolants.foundations.card_file import Card
 from interpolants.foundations.cards import load_cards
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import generator
-from interpolants.framework.method import MODEL, Method, settings_of
+from interpolants.framework.method import MODEL, Method
 from interpolants.framework.roles import Role
+from interpolants.framework.settings import settings_of
 from interpolants.framework.task import Split, Task
 from interpolants.runs.recipe import cell_name, make_method, make_recipe, make_task
 from interpolants.runs.recipe_run import CellWork

@@ -109,6 +109,6 @@ def _walk(key: str, value: Any) -> Iterator[str]:
 
 def _settings_of(method: str) -> list[str]:
     from interpolants.foundations.registry import find_card
-    from interpolants.framework.method import settings_of
+    from interpolants.framework.settings import settings_of
 
     return [field.name for field in settings_of(find_card(method, "method").load_entry())]

@@ -20,21 +20,20 @@ From these follow ``fit``, ``get_params``, ``set_params``, ``clone``, ``save``, 
 runs on a clone: a fit that is refused or interrupted changes nothing.
 """
 
-import copy
 import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, dataclass_transform
+from typing import Any, ClassVar, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from interpolants.data.arrays import Kind as Given
 from interpolants.data.endless import EndlessRows
 from interpolants.foundations import trees
 from interpolants.foundations.checks import whole
 from interpolants.foundations.devices import choose_device, moved, on_device, working_on
-from interpolants.foundations.errors import InterpolantsError, InvalidInputError, invalid, nearest
+from interpolants.foundations.errors import InterpolantsError, InvalidInputError, invalid
 from interpolants.foundations.links import refuse_link
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.row_access import LazyRows
@@ -43,6 +42,7 @@ from interpolants.foundations.trees import MissingCode
 from interpolants.foundations.version import __version__
 from interpolants.framework.capabilities import capabilities_of
 from interpolants.framework.roles import Role, named, read, without_index
+from interpolants.framework.settings import Settings
 from interpolants.framework.stages import Ended, Run, Watch, best_weights, thinned
 
 _LEARNT = ("state", "given", "shapes", "about")
@@ -63,8 +63,7 @@ class _Training:
         return cls(trees.digest(dict(data)) if ended else "", ended)
 
 
-@dataclass_transform(kw_only_default=True, eq_default=False, field_specifiers=(dataclasses.field,))
-class Method:
+class Method(Settings):
     """Something that is fitted, then answers.
 
     Args:
@@ -93,26 +92,6 @@ class Method:
     only_cpu: ClassVar[str] = ""
     # What people call it in messages.
     noun: ClassVar[str] = "method"
-    # Attributes and settings that it once had -> what takes their place, as a sentence.
-    former: ClassVar[Mapping[str, str]] = {}
-
-    def __init_subclass__(cls, **more: Any) -> None:
-        super().__init_subclass__(**more)
-        if (
-            "check" in vars(cls).keys() - capabilities_of(cls).keys()
-            and cls.check_settings is Method.check_settings
-        ):
-            raise TypeError(f"{cls.__name__}: settings are checked by check_settings(), not by check()")
-        dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
-
-    def __new__(cls, *args: Any, **given: Any) -> Self:
-        """Refuse a setting that there is not, with the nearest that there is."""
-        known = [f.name for f in settings_of(cls)]
-        for name in given:
-            if name not in known:
-                remedy = cls.former.get(name) or nearest(name, known)
-                raise invalid(cls.__name__, "every argument must be a setting", repr(name), remedy)
-        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         self.state: Any = None
@@ -123,26 +102,9 @@ class Method:
         self._training: _Training | None = None
         whole(type(self).__name__, "seed", self.seed, at_least=0)
         self._place = self._placed(type(self).__name__, self.device)
-        for f in settings_of(type(self)):
-            value = getattr(self, f.name)
-            if isinstance(value, Method) and not value.is_fitted:  # a template: nobody else may change it
-                setattr(self, f.name, value.clone())
-        # As they were asked for: "auto" is decided anew when another setting changes.
-        self._asked = {f.name: getattr(self, f.name) for f in settings_of(type(self))}
-        self.check_settings()
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> NoReturn:
-            """Say what takes the place of something that was there once."""
-            instead = self.former.get(name)
-            said = f"{type(self).__name__} has no attribute {name!r}"
-            raise AttributeError(f"{said}. {instead}" if instead else said)
+        super().__post_init__()
 
     # --- what a member writes
-
-    def check_settings(self) -> None:
-        """Refuse settings, and turn names and tables into members; called once, when the method is made."""
 
     def roles(self) -> tuple[Role, ...]:
         """What ``fit`` reads, with these settings."""
@@ -175,40 +137,19 @@ class Method:
         """
         return None
 
-    # --- parameters, as scikit-learn has them
-
-    def params(self) -> dict[str, Any]:
-        """The settings as they were asked for, without those of methods inside."""
-        return dict(self._asked)
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The settings; with ``deep`` those of methods inside too, as ``a__b``."""
-        own = self.params()
-        if not deep:
-            return own
-        methods = {name: value for name, value in own.items() if isinstance(value, Method)}
-        return {**own, **{f"{k}__{n}": v for k, m in methods.items() for n, v in m.get_params().items()}}
-
     def set_params(self, **changes: Any) -> Self:
         """Change settings, all or none; the method must be fitted again afterwards, unless they are of answers alone.
 
         Raises:
             InvalidInputError: If a name is unknown (the nearest is named), or a setting is refused.
         """
-        own = self._copied_params()
-        for name, value in changes.items():
-            head, _, rest = name.partition("__")
-            if head not in own or (rest and not isinstance(own[head], Method)):
-                who = f"{type(self).__name__}.set_params"
-                raise invalid(
-                    who, "the parameter must be known", repr(name), nearest(name, self.get_params())
-                )
-            own[head] = own[head].set_params(**{rest: value}) if rest else value
         if changes.keys() == {"device"}:
             return self.to(changes["device"])
         learnt = self.learnt() if changes.keys() <= set(self.answering) else None
-        self.__dict__ = type(self)(**own).__dict__
+        super().set_params(**changes)
         return self if learnt is None else self.take_over(learnt)
+
+    # --- the device
 
     def to(self, device: str) -> Self:
         """Move the method, with all that it learnt, to a device; see the setting ``device``.
@@ -229,7 +170,7 @@ class Method:
         return self
 
     def _settle(self, device: str, place: torch.device) -> None:
-        self.device = self._asked["device"] = device
+        self._asks("device", device)
         self._place = place
 
     def _placed(self, who: str, asked: object) -> torch.device:
@@ -243,13 +184,6 @@ class Method:
     def place(self) -> torch.device:
         """The device on which it works."""
         return self._place
-
-    def clone(self) -> Self:
-        """An unfitted one with the same settings; templates and networks inside are copied too."""
-        return type(self)(**self._copied_params())
-
-    def _copied_params(self) -> dict[str, Any]:
-        return {name: _copied(value) for name, value in self.params().items()}
 
     # --- fit
 
@@ -475,14 +409,6 @@ class Method:
         said = ", ".join(one for one in told if one)
         return ("fitted" if self.is_fitted else "not fitted") + (f": {said}" if said else "")
 
-    def chosen_params(self) -> dict[str, Any]:
-        """The settings that are not the defaults, as they were asked for."""
-        told = (f for f in settings_of(type(self)) if not _is_default(f, self._asked[f.name]))
-        return {f.name: self._asked[f.name] for f in told}
-
-
-dataclasses.dataclass(kw_only=True, eq=False, repr=False)(Method)
-
 
 def load(folder: str | Path, **code: Any) -> Any:
     """Read any method, from its own folder or from that of a run.
@@ -523,22 +449,6 @@ def _check_probe(method: Method, then: Tensor | None) -> None:
     if now is not None and not torch.allclose(now, then, rtol=1e-5, atol=1e-8):
         gap = f"answers that differ by {float((now - then).abs().max()):.2g}"
         raise invalid("load", "the code that is passed must be that of the fit", gap)
-
-
-def settings_of(kind: Any) -> tuple[dataclasses.Field[Any], ...]:
-    """The settings of a class of methods, in order."""
-    return tuple(f for f in dataclasses.fields(kind) if f.init)
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, Method) and not value.is_fitted:
-        return value.clone()
-    return copy.deepcopy(value) if isinstance(value, nn.Module) else value
-
-
-def _is_default(field: Any, value: Any) -> bool:
-    default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
-    return type(value) is type(default) and bool(value == default)
 
 
 def _shapes(data: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:

@@ -146,7 +146,7 @@ def _opening(member: object) -> str:
 def _chosen(method: Method, table: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of the recipe that differ from the defaults and that results depend on."""
     defaults = {f.name: f.default_factory() if f.default is MISSING and f.default_factory is not MISSING else f.default
-                for f in fields(method)}  # type: ignore[arg-type]  # fmt: skip
+                for f in fields(method)}  # fmt: skip
     silent = {"kind", "seed", *(name for name in method.free if name != "steps")}
     plain = {name: value for name, value in table.items() if name not in silent}
     return {name: value for name, value in plain.items() if value != defaults.get(name)}
@@ -154,7 +154,7 @@ def _chosen(method: Method, table: Mapping[str, Any]) -> dict[str, Any]:
 
 def formulas_of(method: Method) -> Iterator[str]:
     """Formulas of a method and of the members among its settings, in plain text."""
-    values = [getattr(method, f.name, None) for f in fields(method)]  # type: ignore[arg-type]
+    values = [getattr(method, f.name, None) for f in fields(method)]
     for member in (method, *values):
         if isinstance(several := getattr(member, "formulas", None), tuple):
             yield from several

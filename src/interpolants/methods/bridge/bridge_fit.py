@@ -18,8 +18,8 @@ from interpolants.foundations.checks import is_among, number, one_of
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.row_access import Rows, each, in_memory, root_mean_square
 from interpolants.framework.frames import Frame, constant_columns
-from interpolants.framework.method import settings_of
 from interpolants.framework.roles import Role
+from interpolants.framework.settings import settings_of
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.bridge.auto_eps import EpsChoice
