@@ -15,7 +15,7 @@ between vector and scalar code cannot grow into another step.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
 from typing import Any, Literal, overload
@@ -28,9 +28,10 @@ from interpolants.foundations.brownian import check_grid
 from interpolants.foundations.checks import number, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.invariance import SMALLEST
-from interpolants.foundations.ops import expand_like, mean_event, time_dtype
+from interpolants.foundations.ops import expand_like, time_dtype
 from interpolants.foundations.row_times import RowTimes
 from interpolants.solvers.fixed import Velocity, VelocityAndRate, check_state, check_velocity
+from interpolants.solvers.lanes import Lanes, Weights, clipped, combined, rms, root, rounded
 from interpolants.solvers.tableau import RungeKutta, Tableau
 
 _SAFETY, _SHRINK, _GROW, _BETA = 0.9, 0.2, 10.0, 0.04
@@ -237,45 +238,6 @@ class _Limits:
     pad: int
 
 
-@dataclass
-class _Lanes:
-    """The working batch; every field has one entry per lane."""
-
-    row: Tensor  # sample of the lane
-    x: Tensor
-    q: Tensor
-    t: Tensor
-    h: Tensor
-    k: Tensor  # slope and rate at (x, t): the first stage of the next step
-    r: Tensor
-    log_err: Tensor  # of the last accepted step
-    cautious: Tensor  # the last step was rejected: do not grow
-    goal: Tensor
-    accepted: Tensor
-    rejected: Tensor
-
-    def take(self, index: Tensor) -> "_Lanes":
-        return _Lanes(*(getattr(self, field.name).index_select(0, index) for field in fields(self)))
-
-
-class _Weights:
-    """The weights of a tableau in one tensor, so that all products with the steps are one operation."""
-
-    def __init__(self, tableau: Tableau, device: torch.device) -> None:
-        self.terms = [*tableau.stage_terms, tableau.error_terms]
-        flat = [weight for terms in self.terms for _, weight in terms]
-        self.flat = torch.tensor(flat, dtype=torch.float64, device=device)[:, None]
-        self.c = torch.tensor(tableau.c, dtype=torch.float64, device=device)[:, None]
-        self.wanted = [b != 0.0 or e != 0.0 for b, e in zip(tableau.b, tableau.e, strict=True)]
-        # The last stage is the first of the next step.
-        self.wanted[-1] = self.wanted[-1] or self.wanted[0]
-
-    def times_step(self, step: Tensor, dtype: torch.dtype) -> list[list[tuple[int, Tensor]]]:
-        """Per stage, and last for the error, the pairs (slope index, weight times step ``(lanes,)``)."""
-        products = iter((self.flat * step).to(dtype).unbind())
-        return [[(i, next(products)) for i, _ in terms] for terms in self.terms]
-
-
 class _Run:
     """One integration: the lanes that are still on their way, and the results of all samples."""
 
@@ -292,7 +254,7 @@ class _Run:
         self.on_lanes = on_lanes
         self.f, self.plan, self.tableau, self.limits, self.quadrature = f, plan, tableau, limits, quadrature
         self.clock = time_dtype(x)
-        self.weights = _Weights(tableau, x.device)
+        self.weights = Weights(tableau, x.device)
         self.goals = torch.tensor(plan.goals, dtype=torch.float64, device=x.device)
         self.slots = torch.tensor(plan.slots, device=x.device)
         self.span = abs(plan.goals[-1] - plan.start)
@@ -302,7 +264,7 @@ class _Run:
         row = torch.arange(n, device=x.device)
         t = real + plan.start
         cautious = torch.zeros_like(whole, dtype=torch.bool)
-        lanes = _Lanes(
+        lanes = Lanes(
             row, x, rate, t, real, x, rate, real + _FLOOR, cautious, whole, whole.clone(), whole.clone()
         )
         self.done = lanes.take(row)  # the results, filled as samples leave
@@ -349,21 +311,21 @@ class _Run:
         """Hairer's guess: a step over which an explicit Euler step changes the state by about 1 %."""
         lanes, order = self.lanes, self.tableau.order
         scale = self.limits.atol + self.limits.rtol * lanes.x.abs()
-        size, slope = _rms(lanes.x, scale), _rms(lanes.k, scale)
+        size, slope = rms(lanes.x, scale), rms(lanes.k, scale)
         small = (size < 1e-5) | (slope < 1e-5)
         h0 = torch.where(small, 1e-6, 0.01 * size / slope).clamp(max=self.span)
         signed = self.plan.sign * h0
         probe = torch.addcmul(lanes.x, lanes.k, expand_like(signed.to(scale.dtype), lanes.x))
         k, _ = self._evaluate(probe, (lanes.t + signed).to(self.clock), want=False)
-        steepest = torch.maximum(slope, _rms(k - lanes.k, scale) / h0)
-        h1 = torch.where(steepest <= 1e-15, (1e-3 * h0).clamp(min=1e-6), _root(0.01 / steepest, order))
-        return _rounded(torch.minimum(100 * h0, h1))
+        steepest = torch.maximum(slope, rms(k - lanes.k, scale) / h0)
+        h1 = torch.where(steepest <= 1e-15, (1e-3 * h0).clamp(min=1e-6), root(0.01 / steepest, order))
+        return rounded(torch.minimum(100 * h0, h1))
 
     def advance(self) -> None:
         """Try one step in every lane, and let those leave that arrived or failed."""
         lanes = self.lanes
         target = self.goals[lanes.goal]
-        step, hits = _clip(lanes.h, (target - lanes.t) * self.plan.sign)
+        step, hits = clipped(lanes.h, (target - lanes.t) * self.plan.sign)
         t = torch.where(hits, target, lanes.t + self.plan.sign * step)
         x, q, k, r, err = self._attempt(step, t)
         accept = err <= 1
@@ -391,18 +353,18 @@ class _Run:
         slopes, rates = [lanes.k], [lanes.r if self.quadrature else None]
         x = lanes.x
         for stage in range(1, self.tableau.stages):
-            x = _combine(lanes.x, slopes, products[stage])
+            x = combined(lanes.x, slopes, products[stage])
             at = end if self.tableau.c[stage] == 1.0 else clock[stage]
             k, r = self._evaluate(x, at, self.weights.wanted[stage])
             slopes.append(k)
             rates.append(r)
         # The last stage stands at the end of the step: its state is the new state.
-        err = self._error(x, _combine(None, slopes, products[-1]))
+        err = self._error(x, combined(None, slopes, products[-1]))
         if not self.quadrature:
             return x, lanes.q, slopes[-1], lanes.r, err
         exact = self.weights.times_step(signed, self.clock)
-        q = _combine(lanes.q, rates, exact[-2])
-        off = _combine(None, rates, exact[-1]).abs()
+        q = combined(lanes.q, rates, exact[-2])
+        off = combined(None, rates, exact[-1]).abs()
         off = off / (self.limits.atol + self.limits.rtol * torch.maximum(lanes.q.abs(), q.abs()))
         err = torch.maximum(err, torch.where(off.isfinite(), off.detach().double(), math.inf))
         return x, q, slopes[-1], rates[-1], err  # type: ignore[return-value]  # the last rate was wanted
@@ -411,7 +373,7 @@ class _Run:
         """Error in units of the tolerance, infinite if anything is not finite."""
         x, error, old = x.detach(), error.detach(), self.lanes.x.detach()
         scale = self.limits.atol + self.limits.rtol * torch.maximum(old.abs(), x.abs())
-        err = _rms(error, scale)
+        err = rms(error, scale)
         # An infinite state makes its own scale infinite, and so its error zero.
         finite = err.isfinite() & x.isfinite().reshape(x.shape[0], -1).all(1)
         return torch.where(finite, err, math.inf)
@@ -425,7 +387,7 @@ class _Run:
         grown = torch.minimum(_SAFETY * steady, limit)
         shrunk = (_SAFETY * torch.exp(-log_err / order)).clamp(max=1.0)
         factor = torch.where(accept, grown, shrunk).clamp(min=_SHRINK)
-        return step * _rounded(factor), log_err
+        return step * rounded(factor), log_err
 
     def _reach(self, arrived: Tensor) -> None:
         """Report the state of lanes that stand at a goal, and give them the next."""
@@ -476,36 +438,3 @@ class _Run:
             status=self.status,
             path=self.path,
         )
-
-
-def _combine(x: Tensor | None, slopes: list[Any], terms: list[tuple[int, Tensor]]) -> Tensor:
-    """``x + sum_i w_i k_i`` with one weight per lane, in new memory."""
-    (i, weight), *rest = terms
-    first: Tensor = slopes[i]
-    weight = expand_like(weight, first)
-    y = first * weight if x is None else torch.addcmul(x, first, weight)
-    for i, weight in rest:
-        y.addcmul_(slopes[i], expand_like(weight, first))
-    return y
-
-
-def _clip(h: Tensor, remaining: Tensor) -> tuple[Tensor, Tensor]:
-    """Steps that do not overshoot, and whether they end at the goal; two equal steps before a sliver."""
-    hits = remaining <= 1.01 * h
-    short = torch.where(remaining < 2 * h, 0.5 * remaining, h)
-    return torch.where(hits, remaining, short), hits
-
-
-def _rms(x: Tensor, scale: Tensor) -> Tensor:
-    """Root mean square per lane of ``x / scale``, in float64."""
-    return mean_event((x / scale).abs().square()).double().sqrt()
-
-
-def _root(x: Tensor, order: int) -> Tensor:
-    """``x ** (1 / order)``; ``pow`` rounds differently in vector and in scalar code."""
-    return torch.exp(torch.log(x) / order)
-
-
-def _rounded(x: Tensor) -> Tensor:
-    """``x`` to about 20 significant bits."""
-    return x.float().view(torch.int32).add(4).bitwise_and(-8).view(torch.float32).double()

@@ -281,13 +281,7 @@ class Bridge(ExaminedBridge):
             found = "no condition" if cond is None else "a bridge with drop_condition=0"
             remedy = "Fit Bridge(drop_condition=0.1, ...) with cond=, and pass cond= here."
             raise invalid("Bridge", "guidance needs a bridge that knows both its fields", found, remedy)
-        strength = guidance
-        if not callable(guidance):
-            strength = torch.as_tensor(guidance, dtype=torch.float32)
-            if strength.ndim > 1 or (strength.ndim == 1 and len(strength) != len(cond)):
-                rule = f"guidance must be a number, a function of t or one number per sample, ({len(cond)},)"
-                raise invalid("Bridge", rule, tuple(strength.shape))
-        return guide(self.fields, cond, strength, interval)
+        return guide(self.fields, cond, _strength(guidance, len(cond)), interval)
 
     def _start(self, n: int, reverse: bool, seed: int, first: int, cond: Tensor | None) -> Tensor:
         """Start points in the network's units; of the samples' own labels where these say something of the starts."""
@@ -388,3 +382,14 @@ class Bridge(ExaminedBridge):
         if bool((off := self.frame.outside(x)).any()):
             result = replace(result, log_prob=result.log_prob.masked_fill(off, -math.inf))
         return result if details else result.log_prob
+
+
+def _strength(guidance: Any, n: int) -> Any:
+    """A strength of guidance as ``guide`` takes it, for ``n`` samples."""
+    if callable(guidance):
+        return guidance
+    strength = torch.as_tensor(guidance, dtype=torch.float32)
+    if strength.ndim > 1 or (strength.ndim == 1 and len(strength) != n):
+        rule = f"guidance must be a number, a function of t or one number per sample, ({n},)"
+        raise invalid("Bridge", rule, tuple(strength.shape))
+    return strength
