@@ -7,6 +7,7 @@ import torch
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.capabilities import capability
+from interpolants.framework.frames import Standard
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
 from interpolants.methods.questions.held_out_likelihood import HeldOutLikelihood
@@ -74,16 +75,12 @@ def test_rows_that_were_learnt_by_heart_are_a_finding():
 def test_a_learnt_log_density_is_held_against_that_of_the_flow():
     method, task = task_of(rows=200)
 
-    class Frame:
-        def encode(self, x):
-            return x
-
     class Fields:
         def log_density_of(self, cond):
             return lambda x, t: method.log_prob(x.double()) + 2 * x[:, 0]
 
     class Both(GaussianFit):
-        fields, frame = Fields(), Frame()
+        fields, frame = Fields(), Standard()
 
     both = task.fit(Both(ridge=1e-6))
     rows = task.test["x1"]

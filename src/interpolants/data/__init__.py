@@ -7,9 +7,11 @@ from interpolants.data.arrays import Kind, as_tensor, restore
 from interpolants.data.bundled import DataInfo, Dataset
 from interpolants.data.catalogue import available, load
 from interpolants.data.cells import load_krumsiek11, load_pbmc68k
+from interpolants.data.column_transforms import Asinh, ColumnMap, ColumnTransform, Log
 from interpolants.data.files import FileArray, read_array
 from interpolants.data.images import load_digits, load_fashion_mnist
 from interpolants.data.photographs import load_photographs
+from interpolants.data.quantile_transform import Quantile
 from interpolants.data.tables import (
     load_breast_cancer,
     load_diamonds,
@@ -26,10 +28,15 @@ from interpolants.data.text import load_kjv
 
 __all__ = [
     "Alphabet",
+    "Asinh",
+    "ColumnMap",
+    "ColumnTransform",
     "DataInfo",
     "Dataset",
     "FileArray",
     "Kind",
+    "Log",
+    "Quantile",
     "as_tensor",
     "available",
     "load",

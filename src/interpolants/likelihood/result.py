@@ -46,9 +46,13 @@ class LogProb:
         """Mean over the samples and its standard error, in nats."""
         return mean_and_error(self.log_prob)
 
-    def shifted(self, nats: float) -> Self:
-        """The same with a constant added to every log density, such as the log volume of a change of units."""
-        return replace(self, log_prob=self.log_prob + nats)
+    def shifted(self, nats: float | Tensor) -> Self:
+        """The same with nats added to the log densities, such as the log volume of a change of units.
+
+        Args:
+            nats: One number for all, or one per row, ``(B,)``.
+        """
+        return replace(self, log_prob=self.log_prob + _like(nats, self.log_prob))
 
 
 @dataclass(frozen=True)
@@ -81,10 +85,15 @@ class SdeLogProb(LogProb):
         """Mean of the lower bounds over the samples and its standard error, in nats."""
         return mean_and_error(self.lower_bound)
 
-    def shifted(self, nats: float) -> Self:
-        """The same with a constant added to every log density."""
-        moved = {name: getattr(self, name) + nats for name in ("log_prob", "lower_bound", "low", "high")}
+    def shifted(self, nats: float | Tensor) -> Self:
+        """The same with nats added to the log densities: one number for all, or one per row."""
+        more = _like(nats, self.log_prob)
+        moved = {name: getattr(self, name) + more for name in ("log_prob", "lower_bound", "low", "high")}
         return replace(self, **moved)
+
+
+def _like(nats: float | Tensor, x: Tensor) -> float | Tensor:
+    return nats.to(x) if isinstance(nats, Tensor) else nats
 
 
 def mean_and_error(values: Tensor) -> tuple[float, float]:

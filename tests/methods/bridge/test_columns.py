@@ -91,10 +91,10 @@ def test_varying_undoes_itself_at_any_place_of_the_constants():
     assert_close(frame.log_volume(x), -scale.log().sum().expand(40))
 
 
-def told(x, columns=()):
+def told(x, columns=(), **how):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        warn_about_columns("Bridge.fit", "x1", torch.as_tensor(x), columns)
+        warn_about_columns("Bridge.fit", "x1", torch.as_tensor(x), columns, **how)
     return [str(one.message) for one in caught]
 
 
@@ -109,7 +109,27 @@ def test_odd_columns_are_named_with_a_remedy():
     assert "column b of x1 is of whole numbers" in whole
     assert "uniform noise" in whole
     assert "column c of x1 is heavy-tailed" in far
-    assert "logarithm" in far
+    assert "data.Quantile" in far
+    assert told(np.round(10 * x)[:, :2]) == [
+        whole.replace("column b", "columns 0, 1").replace("is of", "are of")
+    ]
+
+
+def test_tails_are_met_by_the_setting_where_there_is_one():
+    x = np.random.default_rng(0).standard_cauchy((2000, 2))
+    x[:, 1] = np.abs(x[:, 1])
+    (far,) = told(x, ("gain", "price"), transforms=True)
+    assert "columns gain, price of x1 are heavy-tailed" in far
+    assert "Fit with transform={'gain': 'quantile', 'price': 'log'}" in far
+    assert told(x, learnt=torch.as_tensor(x).asinh(), transforms=True) == []
+
+
+def test_what_gives_samples_alone_says_what_samples_are():
+    x = np.random.default_rng(0).normal(size=(500, 4))
+    x[:, 1], x[:, 2], x[:, 3] = np.round(5 * x[:, 1]), 3.0, 2 * x[:, 0]
+    constant, whole = told(x, density=False)
+    assert "column 2 of x1 is constant, which samples are only nearly. Drop" in constant
+    assert "column 1 of x1 is of whole numbers, which samples are not" in whole
 
 
 @pytest.mark.parametrize(
@@ -121,7 +141,6 @@ def test_odd_columns_are_named_with_a_remedy():
         lambda rng: rng.uniform(size=(60, 80)),
         lambda rng: rng.multivariate_normal([0, 0], [[1, 0.999], [0.999, 1]], 500),
         lambda rng: rng.normal(size=(500, 4)).astype("float32") + 1e4,
-        lambda rng: rng.integers(0, 9, (5000, 4)).astype(float),  # told of for data of any shape
     ],
 )
 def test_ordinary_columns_are_not_named(draw):

@@ -69,6 +69,11 @@ class Bridge(ExaminedBridge):
             fit of the data. ``"auto"``: whitened for vectors on a path from a standard normal base, up to 256 columns;
             else True. ``eps`` is in those units squared. Vectors and fields of conditions are standardised too, for
             networks that are not your own.
+        transform: A map of single columns of a table before ``standardize``, for heavy tails, bounds and sizes over
+            orders of magnitude: ``"log"``, ``"asinh"``, ``"quantile"`` (normal quantiles), a table with settings, or a
+            mapping of columns to these, ``{"price": "log"}``, by number ``{"0": "log"}`` where they have no names.
+            Samples come back in data units, and log densities have the Jacobian of each row. ``eps``, ``fields`` and
+            what is given to the fields are in transformed units. A column that does not vary is left as it is.
         drop_condition: Chance that a row is learnt from without its condition, in [0, 1). Above 0 (0.1 is usual) the
             bridge also knows the fields without a condition, which ``guidance`` needs.
         held_out: Share of the rows that training does not see, in [0, 0.5]; 0 for none. The weights with the least
@@ -200,8 +205,8 @@ class Bridge(ExaminedBridge):
         seed = secrets.randbits(31) if seed is None else seed
         target = self._target(cond, guidance, guidance_interval)
         if bool(self.frame.outside(x).any()):
-            rule = "columns that were constant in the fit must have their values"
-            remedy = "Drop these columns, or fit again with rows in which they vary."
+            rule = "columns that were constant in the fit must have their values, and transformed ones such as can be"
+            remedy = "Drop these columns or rows, or fit again with rows like these."
             raise invalid("Bridge.transport", rule, "rows with other values", remedy)
         done = self._run(self._encode(x), eps, reverse, seed, target, first_index, options)
         return done if details else done.x
@@ -354,7 +359,7 @@ class Bridge(ExaminedBridge):
         leg adds to the log densities.
 
         Columns that were constant in the fit are left out: the density is that of the others, and rows with another
-        value there have -inf.
+        value there have -inf. So have rows with values that a ``transform`` does not take.
 
         Args:
             x: Points ``(n, *D)`` in data units.
@@ -376,12 +381,20 @@ class Bridge(ExaminedBridge):
             options["eps"] = self._level(options["eps"])
         warn_of_lone_denoised(self)
         known = {"cond": as_float32(cond), "first_index": first_index, **options}
-        done = flow_log_prob(self.fields, self._encode(x), self.density0(), **known)
-        volume = float(self.frame.log_volume(x[:1].double()))
-        result = replace(done.shifted(volume), x=self.decoded(done.x))
-        if bool((off := self.frame.outside(x)).any()):
+        off = self.frame.outside(x)
+        inside = self._inside(x, off)
+        done = flow_log_prob(self.fields, self._encode(inside), self.density0(), **known)
+        result = replace(done.shifted(self.frame.log_volume(inside.double())), x=self.decoded(done.x))
+        if bool(off.any()):
             result = replace(result, log_prob=result.log_prob.masked_fill(off, -math.inf))
         return result if details else result.log_prob
+
+    def _inside(self, x: Tensor, off: Tensor) -> Tensor:
+        """Rows, with some row of the model in place of those that are outside of it."""
+        if not bool(off.any()):
+            return x
+        row = self.frame.decode(torch.zeros(1, *self.field_shape, dtype=torch.float64)).to(x)
+        return torch.where(off.reshape(-1, *(1,) * (x.ndim - 1)), row, x)
 
 
 def _strength(guidance: Any, n: int) -> Any:

@@ -32,6 +32,7 @@ from interpolants.methods.bridge.units import (
     starts_from_gaussians,
 )
 from interpolants.methods.parts import choices
+from interpolants.methods.parts.column_maps import by_number, choose_transform
 from interpolants.methods.parts.conditions import units_of
 from interpolants.methods.parts.learning import parted_draws
 from interpolants.methods.parts.start_points import Pool
@@ -68,6 +69,7 @@ class BridgeFit(Trained):
     times: Any = "auto"
     aggregate: Any = None
     standardize: bool | str = "auto"
+    transform: Any = None
     drop_condition: float = 0.0
     held_out: float | str = "auto"
     precondition: bool | str = "auto"
@@ -82,6 +84,7 @@ class BridgeFit(Trained):
             number("Bridge", "held_out", self.held_out, at_least=0, at_most=0.5, remedy="0.1 is usual.")
         one_of("Bridge", "standardize", self.standardize, UNITS)
         one_of("Bridge", "precondition", self.precondition, (True, False, AUTO))
+        self.transform = choose_transform("Bridge", self.transform)
         self.path = choices.path_for_data("Bridge", self.path)
         now = self.first_path
         self.heads = choices.choose_heads("Bridge", self.heads, now)
@@ -183,7 +186,7 @@ class BridgeFit(Trained):
         leg = (
             None
             if self.leg is None or pool0 is None
-            else run.fit("leg", self.leg_template(self.leg), x1=frame.decode(pool0.x))
+            else run.fit("leg", self._leg(), x1=frame.decode(pool0.x))
         )
         pools = {"pool0": pool0, "pool1": Pool.of(ends.x1, ends.cond, self.seed), "held": away}
         rest = {"density0": density0, "leg": leg, "eps_choice": None}
@@ -314,6 +317,11 @@ class BridgeFit(Trained):
     def is_conditional(self) -> bool:
         """Whether it was fitted with a condition."""
         return "cond" in self.given
+
+    def _leg(self) -> Any:
+        """The leg for rows without names, which has the transforms of this bridge unless it has its own."""
+        transform = by_number("Bridge.fit", self.transform, self.columns("x1"))
+        return self.leg_template({"transform": transform, **(self.leg or {})})
 
     def leg_template(self, settings: Mapping[str, Any]) -> Any:
         """An unfitted Gaussian -> rho0 bridge with this one's training, changed by some settings."""

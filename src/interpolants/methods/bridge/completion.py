@@ -12,6 +12,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.registry import build
 from interpolants.foundations.types import Condition
+from interpolants.framework.transformed import in_two
 from interpolants.guidance.cyclic import Coordinates, CyclicOneWay, Job, RePaint
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
@@ -67,19 +68,20 @@ def complete_rows(
     rule = choose_rule(using)
     there = ~x.isnan()
     mask = there.to(x) if known is None else torch.where(there, known.to(x), 0.0)
-    zero = torch.zeros(1, *bridge.field_shape, dtype=torch.float32)
-    centre = bridge.decoded(zero).double()
+    # Transforms of single columns keep known entries apart from others: the rules work in the linear units beyond them.
+    bend, unbend, linear = in_two(bridge.frame)
+    centre = linear.decode(torch.zeros(1, *bridge.field_shape, dtype=torch.float64))
 
     def of_state(u: Tensor) -> Tensor:
-        return (bridge.frame.decode(u.double()) - centre).to(u)
+        return (linear.decode(u.double()) - centre).to(u)
 
     def to_state(v: Tensor) -> Tensor:
-        return bridge.frame.encode(v.double() + centre).to(v)
+        return linear.encode(v.double() + centre).to(v)
 
-    shifted = torch.where(there, x.double() - centre, torch.nan).float()
+    shifted = torch.where(there, bend(x) - centre, torch.nan).float()
     coordinates = Coordinates(of_state, to_state, _covariance(of_state, bridge.field_shape))
     job = Job(fields, shifted, mask.float(), seed, cond, first_index, coordinates)
-    filled = of_state(rule.complete(job).x).double() + centre
+    filled = unbend(of_state(rule.complete(job).x).double() + centre)
     return torch.where(mask == 1, x.double(), filled).to(x)
 
 

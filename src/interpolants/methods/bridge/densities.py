@@ -26,9 +26,10 @@ class FramedDensity:
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log density of states in the network's units, ``(B,)``."""
-        value = torch.as_tensor(self.density.log_prob(self.frame.decode(x)))
+        rows = self.frame.decode(x)
+        value = torch.as_tensor(self.density.log_prob(rows))
         value = value.reshape(x.shape[0], -1).sum(1) if value.ndim > 1 else value
-        return value.to(x) - self.frame.log_volume(x)
+        return value.to(x) - self.frame.log_volume(rows)
 
 
 def warn_of_lone_denoised(bridge: Any) -> None:

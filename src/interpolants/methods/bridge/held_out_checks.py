@@ -14,6 +14,7 @@ from interpolants.dynamics.sample import sample
 from interpolants.foundations.types import take_rows
 from interpolants.framework.frames import constant_columns
 from interpolants.framework.self_checks import Check
+from interpolants.framework.transformed import in_two
 from interpolants.likelihood.log_prob import log_prob
 from interpolants.methods.bridge.held_out import as_coupled, examples_of
 from interpolants.methods.rivals.gaussian_fit import GaussianFit
@@ -68,6 +69,8 @@ def _likelihood(bridge: "ExaminedBridge", seed: int) -> Check:
     overfits = gap > _CLEAR * math.hypot(_error(train), _error(ours)) + _GAP * held.x1[0].numel()
     figures = [float(x.mean()) for x in (ours, train, gaussian)]
     told = _told(figures, loses, overfits)
+    if bridge.transform is not None:
+        told = told.replace("Gaussian fit", "Gaussian fit of the transformed columns", 1)
     return Check(
         f"log density of {NAME}",
         "fail" if loses else "warn" if overfits else "pass",
@@ -78,11 +81,13 @@ def _likelihood(bridge: "ExaminedBridge", seed: int) -> Check:
 
 
 def _gaussian(bridge: "ExaminedBridge", train: Tensor, x: Tensor) -> Tensor:
-    """Log densities of rows in data units under a Gaussian fit, without constant columns."""
-    seen, asked = (bridge.frame.decode(rows.double()).flatten(1) for rows in (train, x))
+    """Log densities of rows under a Gaussian fit, of transformed columns where there are, without constant columns."""
+    bend, _, linear = in_two(bridge.frame)
+    rows = bridge.frame.decode(x.double())
+    seen, asked = (linear.decode(each.double()).flatten(1) for each in (train, x))
     varying = ~constant_columns(seen)
     found: Tensor = GaussianFit().fit(x1=seen[:, varying]).log_prob(asked[:, varying])
-    return found
+    return found + bridge.frame.log_volume(rows) - linear.log_volume(bend(rows))
 
 
 def _told(figures: list[float], loses: bool, overfits: bool) -> str:
@@ -101,7 +106,7 @@ def _log_prob(bridge: "ExaminedBridge", x: Tensor, cond: Any, seed: int) -> Tens
     how: dict[str, Any] = {"divergence": "exact"} if few else {"divergence": "hutchinson", "probes": 4}
     options = {"method": "midpoint", "n_steps": 25, "seed": seed, "on_failure": "keep", **how}
     found = log_prob(bridge.fields, x, bridge.density0(), cond=cond, **options).log_prob.double()
-    return found + bridge.frame.log_volume(bridge.frame.decode(x[:1].double()))
+    return found + bridge.frame.log_volume(bridge.frame.decode(x.double()))
 
 
 def _arrival(bridge: "ExaminedBridge", seed: int) -> Check:

@@ -73,5 +73,5 @@ def scored(
         "seed": seed,
     }
     done = sample_with_log_prob(fields, start, bridge.density0(), first_index=first, **more)
-    x = bridge.decoded(done.x)
-    return replace(done.shifted(float(bridge.frame.log_volume(x[:1].double()))), x=x)
+    volume = bridge.frame.log_volume(bridge.frame.decode(done.x.double()))
+    return replace(done.shifted(volume), x=bridge.decoded(done.x))

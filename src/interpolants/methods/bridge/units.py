@@ -20,10 +20,12 @@ from interpolants.fields.gaussian_part import HEADS as GAUSSIAN_HEADS
 from interpolants.fields.gaussian_part import GaussianPart
 from interpolants.fields.protocol import QUANTITIES
 from interpolants.foundations.randomness import generator
-from interpolants.foundations.row_access import Rows, in_memory, joined
+from interpolants.foundations.row_access import Rows, each, in_memory, joined
 from interpolants.foundations.shrinkage import shrunk_correlation
 from interpolants.framework.frames import Frame, Standard, Varying, Whitened, constant_columns
+from interpolants.framework.transformed import Transformed
 from interpolants.methods.bridge.held_out import AUTO, Ends
+from interpolants.methods.parts.column_maps import fitted_maps
 from interpolants.methods.parts.columns import warn_about_columns
 from interpolants.paths.fitted import UnfittedPath
 from interpolants.paths.path import Path, SpatiallyLinearPath
@@ -42,20 +44,39 @@ _FEW, _PAIRS = 50, 2048
 
 
 def new_frame(bridge: "BridgeFit", ends: Ends) -> Frame:
-    """Units of both ends, without the columns that are constant over both."""
-    rows = ends.x1 if ends.x0 is None else joined(ends.x0, ends.x1)
+    """Units of both ends, without the columns that are constant over both; of transformed columns where asked for."""
+    rows, columns = _both(ends), bridge.columns("x1")
+    maps = fitted_maps("Bridge.fit", "x1", bridge.transform, rows, columns)
+    bent = None if maps is None else Transformed(maps, names=columns)
+    changed = ends if bent is None else replace(ends, x0=_bent(ends.x0, bent), x1=_bent(ends.x1, bent))
     out = _left_out(bridge, rows)
-    given = bridge.given["x1"]
     if not _noise(bridge):  # noise on the rows gives every column a density
-        names = given.columns if given.container == "pandas" else ()
-        warn_about_columns("Bridge.fit", "x1", ends.x1, names, left_out=out)
+        known = {"left_out": out, "learnt": changed.x1, "transforms": True}
+        warn_about_columns("Bridge.fit", "x1", ends.x1, columns, **known)
+    inner = _linear_frame(bridge, changed, None if out is None else Varying.of(rows, Standard()))
+    return inner if bent is None else replace(bent, inner=inner)
+
+
+def _linear_frame(bridge: "BridgeFit", ends: Ends, varying: Varying | None) -> Frame:
+    """Units of ends whose columns are transformed, where they are; without the columns that do not vary."""
+    rows = _both(ends)
     if starts_from_gaussians(bridge, ends):
         return _uncorrelated(ends, rows)
+    out = None if varying is None else torch.isfinite(varying.slack)
     inner: Standard | Whitened = Whitened() if _whitens(bridge, rows, out) else Standard()
-    if out is not None:
-        frame = Varying.of(rows, inner)
+    if varying is not None:
+        frame = replace(varying, inner=inner)
         return frame.fit(rows) if bridge.standardize else frame
     return inner.fit(rows) if bridge.standardize else inner
+
+
+def _both(ends: Ends) -> Rows:
+    return ends.x1 if ends.x0 is None else joined(ends.x0, ends.x1)
+
+
+def _bent(x: Rows, frame: Transformed) -> Rows:
+    """Rows with transformed columns, in float64: a logarithm of single precision would lose what an offset hides."""
+    return None if x is None else each(x, frame.bend)
 
 
 def preconditions(bridge: "BridgeFit", path: Path, x1: Rows) -> bool:

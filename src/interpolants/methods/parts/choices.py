@@ -201,7 +201,9 @@ def choose_penalties(who: str, penalties: Any, path: Path, heads: Sequence[str])
 
 
 def warn_about_loss_of_detail(who: str, tensor: Tensor, name: str) -> None:
-    """Discrete data have no density: say so once, before somebody reads a likelihood."""
+    """Discrete data have no density: say so once, before somebody reads a likelihood. Of tables, columns are named."""
+    if tensor.ndim == 2:
+        return
     head = tensor[:1000].reshape(min(len(tensor), 1000), -1)
     if len(head) >= 100 and torch.equal(head, head.round()):
         warnings.warn(

@@ -19,6 +19,20 @@ _FAR = 15.0
 _SHOWN = 8
 # Standard deviations and means that a network takes as they are, and ratios of deviations, are at most so large.
 _UNIT = 100.0
+# What is said of columns that are constant and left out, constant, collinear, and of whole numbers.
+_OF_DENSITIES = (
+    "constant; samples have the value exactly, and log_prob leaves it out",
+    "constant, where log_prob has no meaning. Drop the column before fit",
+    "collinear, so that log_prob has no meaning. Drop one of them before fit",
+    "of whole numbers, and discrete data have no density. Samples are fine; before reading log_prob, add uniform "
+    "noise of one step (dequantise)",
+)
+_OF_SAMPLES = (
+    "constant; samples have the value exactly",
+    "constant, which samples are only nearly. Drop the column before fit",
+    "",
+    "of whole numbers, which samples are not. Round them, or learn codes as labels",
+)
 
 
 class ColumnsWarning(UserWarning):
@@ -26,7 +40,15 @@ class ColumnsWarning(UserWarning):
 
 
 def warn_about_columns(
-    who: str, name: str, x: Rows, columns: Sequence[str] = (), *, left_out: Tensor | None = None
+    who: str,
+    name: str,
+    x: Rows,
+    columns: Sequence[str] = (),
+    *,
+    left_out: Tensor | None = None,
+    learnt: Rows = None,
+    density: bool = True,
+    transforms: bool = False,
 ) -> None:
     """Name the columns of a table that need care, and what helps; other shapes are left alone.
 
@@ -36,6 +58,9 @@ def warn_about_columns(
         x: Rows ``(N, D)`` in data units, finite.
         columns: Names of the columns; numbers where there are none.
         left_out: Which columns the method leaves out because they are constant, ``(D,)``.
+        learnt: The rows as the method learns them, with transformed columns; ``x`` if None.
+        density: Whether the method gives densities, beside samples.
+        transforms: Whether it has the setting ``transform``.
 
     Warns:
         ColumnsWarning: One for each kind of column that there is.
@@ -47,25 +72,27 @@ def warn_about_columns(
     out = torch.zeros_like(constant) if left_out is None else left_out
     varying = (~constant).nonzero().flatten()
     z = rows[:, varying]
+    tails = z if learnt is None else learnt[:_MOST].detach().double()[:, varying]
     whole, tied, far = (
-        _back(part, varying, len(constant)) for part in (_whole(z), _collinear(z), _heavy_tailed(z))
+        _back(part, varying, len(constant)) for part in (_whole(z), _collinear(z), _heavy_tailed(tails))
     )
-    for found, words in (
-        (constant & out, "constant; samples have the value exactly, and log_prob leaves it out"),
-        (constant & ~out, "constant, where log_prob has no meaning. Drop the column before fit"),
-        (tied, "collinear, so that log_prob has no meaning. Drop one of them before fit"),
-        # Whole columns alone are told of by what looks at data of any shape.
-        (
-            whole & ~whole[varying].all(),
-            "of whole numbers, which have no density. Add uniform noise of one step",
-        ),
-        (
-            far & ~whole,
-            "heavy-tailed, which samples are not. Take the logarithm or normal quantiles before fit",
-        ),
-    ):
-        if bool(found.any()):
+    far = far & ~whole
+    tail = f"heavy-tailed, which samples are not. {_for_tails(rows, far, columns, transforms)}"
+    kinds = _OF_DENSITIES if density else _OF_SAMPLES
+    told = zip((constant & out, constant & ~out, tied, whole, far), (*kinds, tail), strict=True)
+    for found, words in told:
+        if words and bool(found.any()):
             warnings.warn(f"{who}: {_named(name, found, columns)} {words}.", ColumnsWarning, stacklevel=7)
+
+
+def _for_tails(rows: Tensor, far: Tensor, columns: Sequence[str], transforms: bool) -> str:
+    """What helps against heavy tails: the setting, as it is to be written, or the transform by hand."""
+    if not transforms:
+        return "Transform it before fit, z = data.Quantile().fit(column).forward(column), and undo it for the answers"
+    positive = (rows > 0).all(0)
+    at = far.nonzero().flatten().tolist()[:_SHOWN]
+    told = {_label(k, columns): "log" if bool(positive[k]) else "quantile" for k in at}
+    return f"Fit with transform={told}"
 
 
 def warn_about_units(who: str, name: str, x: Tensor) -> None:
@@ -114,9 +141,13 @@ def warn_about_ratios(who: str, name: str, x: Tensor) -> None:
 
 def _named(name: str, found: Tensor, columns: Sequence[str]) -> str:
     at = found.nonzero().flatten().tolist()
-    shown = [str(columns[i]) if len(columns) == len(found) else str(i) for i in at[:_SHOWN]]
+    shown = [_label(i, columns) for i in at[:_SHOWN]]
     more = ", ..." if len(at) > _SHOWN else ""
     return f"column{'s' * (len(at) > 1)} {', '.join(shown)}{more} of {name} {'are' if len(at) > 1 else 'is'}"
+
+
+def _label(at: int, columns: Sequence[str]) -> str:
+    return str(columns[at]) if columns else str(at)
 
 
 def _back(part: Tensor, at: Tensor, width: int) -> Tensor:

@@ -95,9 +95,10 @@ class HeldOutLikelihood(Question):
         density = method.fields.log_density_of(None if cond is None else as_tensor(cond))
         if density is None:
             return {}
-        x = method.frame.encode(real_rows(task, self.role)[: len(log_q)]).float()
+        rows = real_rows(task, self.role)[: len(log_q)]
+        x = method.frame.encode(rows).float()
         with torch.no_grad():
-            apart = density(x, torch.ones(len(x))).double() - log_q
+            apart = density(x, torch.ones(len(x))).double() - (log_q - method.frame.log_volume(rows.double()))
         spread = float(apart.std())
         return {"log_density_mismatch": Estimate(spread, spread / math.sqrt(2 * len(x)), len(x), "mismatch")}
 

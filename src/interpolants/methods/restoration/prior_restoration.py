@@ -21,6 +21,7 @@ from interpolants.framework.frames import Frame, FramedFields, Standard
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
+from interpolants.framework.transformed import Transformed, in_two
 from interpolants.guidance.red_diff import REDDiff
 from interpolants.methods.parts.choices import member
 from interpolants.methods.parts.columns import warn_about_units
@@ -155,8 +156,9 @@ class PriorRestoration(Trained):
     ) -> Ensemble:
         """Answers to measurements: each near a mode of the posterior, so that draws differ little.
 
-        They start from the operator's pseudo-inverse, or from the mean of the prior where it has none. With a model in
-        units of its own, the prior's strength counts in these units.
+        They start from the operator's pseudo-inverse, or from the mean of the prior where it has none, or where the
+        model's ``transform`` may not take its values. With a model in units of its own, the prior's strength counts in
+        these units.
 
         Args:
             observed: Measurements ``(n, *M)``.
@@ -175,7 +177,8 @@ class PriorRestoration(Trained):
         chosen = self.operator if operator is None else _operator(operator)
         frame, centre = self.frame, self._centre(len(observed), cond)
         y = observed.to(centre)
-        start = frame.encode(chosen.pinv(y)) if chosen.has_pinv else centre
+        straight = chosen.has_pinv and not isinstance(frame, Transformed)
+        start = frame.encode(chosen.pinv(y)) if straight else centre
         solver = REDDiff(self.fields, _encoded(chosen, frame), **(self.red_diff or {}))
         seeds = (key(seed, "RED-diff draw", k) >> 32 for k in range(draws))
         found = [solver.restore(y, start=start, cond=cond, seed=own).x for own in seeds]
@@ -200,7 +203,7 @@ class PriorRestoration(Trained):
         model = self.state["model"]
         zero = torch.zeros(n, *model.shapes["x1"], dtype=model.given["x1"].torch_dtype)
         with torch.no_grad():
-            middle = torch.zeros_like(self.frame.encode(zero))
+            middle = torch.zeros_like(in_two(self.frame)[2].encode(zero))
             found: Tensor = self.fields.evaluate(middle, _NOISE, ("denoised",), cond)["denoised"]
         return found
 
@@ -226,5 +229,6 @@ def _operator(operator: Any) -> Operator:
 
 
 def _encoded(operator: Operator, frame: Frame) -> Measurement:
-    """H of states in the units of a frame."""
-    return Measurement(lambda x: operator(frame.decode(x)), is_linear=operator.is_linear)
+    """H of states in the units of a frame; linear where both are."""
+    linear = operator.is_linear and not isinstance(frame, Transformed)
+    return Measurement(lambda x: operator(frame.decode(x)), is_linear=linear)

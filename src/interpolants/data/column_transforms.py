@@ -1,0 +1,154 @@
+"""Transforms of the columns of a table: increasing, smooth and invertible, so that a density can follow them.
+
+A transform holds settings; fitted to a column it gives a map ``x -> z`` with ``log dz/dx``, all in float64. What is
+learnt of z says what holds of x: samples by the inverse, and ``log p(x) = log p(z) + log dz/dx``.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from interpolants.foundations.checks import number
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.records import record
+
+# Of a normal variable, the interquartile range in standard deviations.
+_QUARTILES = 1.3489795
+
+
+class ColumnMap(ABC):
+    """Increasing map of the values of a column, ``(...)`` float64 to the same; NaN stays NaN."""
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """``z`` of ``x`` in data units."""
+
+    @abstractmethod
+    def inverse(self, z: Tensor) -> Tensor:
+        """``x`` of ``z``."""
+
+    @abstractmethod
+    def log_slope(self, x: Tensor) -> Tensor:
+        """``log dz/dx`` at ``x``, in nats."""
+
+    def outside(self, x: Tensor) -> Tensor:
+        """Which values have no ``z``: none, unless a map says so."""
+        return torch.zeros_like(x, dtype=torch.bool)
+
+
+class ColumnTransform(ABC):
+    """Settings of a map that is fitted to a column."""
+
+    @abstractmethod
+    def fit(self, x: Tensor, who: str = "transform") -> ColumnMap:
+        """The map for a column.
+
+        Args:
+            x: Values ``(N,)``, at least two different ones; NaN counts as not seen.
+            who: What an error is about.
+
+        Raises:
+            InvalidInputError: If some of the values have no transform.
+        """
+
+
+@record("log_map")
+@dataclass(frozen=True)
+class LogMap(ColumnMap):
+    """``z = log(x + shift)``.
+
+    Attributes:
+        shift: In data units; values must be above its negative.
+    """
+
+    shift: float
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``log(x + shift)``."""
+        return (x + self.shift).log()
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """``exp(z) - shift``."""
+        return z.exp() - self.shift
+
+    def log_slope(self, x: Tensor) -> Tensor:
+        """``-log(x + shift)``."""
+        return -(x + self.shift).log()
+
+    def outside(self, x: Tensor) -> Tensor:
+        """Values that have no logarithm."""
+        return x + self.shift <= 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Log(ColumnTransform):
+    """Logarithm, ``z = log(x + shift)``: for positive columns over orders of magnitude, such as prices and sizes.
+
+    Args:
+        shift: Added first, in data units. Values at or below its negative are refused: a shift that is chosen by the
+            least value would decide about the tail.
+    """
+
+    shift: float = 0.0
+
+    def __post_init__(self) -> None:
+        number("Log", "shift", self.shift)
+
+    def fit(self, x: Tensor, who: str = "Log") -> LogMap:
+        """The logarithm, if all values have one."""
+        made = LogMap(float(self.shift))
+        if bool((off := made.outside(x.double())).any()):
+            remedy = "Take 'quantile' or 'asinh', which take any number, or {'kind': 'log', 'shift': 1.0}."
+            rule = f"a logarithm needs values above {0.0 - self.shift:g}"
+            raise invalid(who, rule, f"{float(x[off].min()):.6g}", remedy)
+        return made
+
+
+@record("asinh_map")
+@dataclass(frozen=True)
+class AsinhMap(ColumnMap):
+    """``z = asinh((x - centre) / scale)``.
+
+    Attributes:
+        centre: In data units.
+        scale: In data units, positive.
+    """
+
+    centre: float
+    scale: float
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``asinh((x - centre) / scale)``."""
+        return ((x - self.centre) / self.scale).asinh()
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """``centre + scale sinh(z)``; of exponentials, whose bits do not depend on the place in a batch."""
+        return self.centre + 0.5 * self.scale * (z.exp() - (-z).exp())
+
+    def log_slope(self, x: Tensor) -> Tensor:
+        """``-log(scale) - log(1 + u^2) / 2``, in units in which no square overflows."""
+        u = (x - self.centre) / self.scale
+        unit = u.abs().clamp_min(1)
+        return -math.log(self.scale) - unit.log() - 0.5 * ((1 / unit).square() + (u / unit).square()).log()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asinh(ColumnTransform):
+    """Inverse hyperbolic sine about the median: linear in the middle, a logarithm in both tails.
+
+    For columns with heavy tails on both sides, such as returns and errors. The unit is the standard deviation of a
+    normal variable with the same quartiles.
+    """
+
+    def fit(self, x: Tensor, who: str = "Asinh") -> AsinhMap:
+        """From the quartiles; from the standard deviation where these are one value."""
+        seen = x.double()[torch.isfinite(x)].sort().values
+        low, middle, high = (float(seen[min(int(q * len(seen)), len(seen) - 1)]) for q in (0.25, 0.5, 0.75))
+        scale = (high - low) / _QUARTILES
+        if not scale > 0:
+            unit = (seen - middle).abs().max()
+            scale = float(((seen - middle) / unit).square().mean().sqrt() * unit)
+        return AsinhMap(middle, scale)
