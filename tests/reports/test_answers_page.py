@@ -17,10 +17,11 @@ from interpolants.framework.claims import Claim, Verdict
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.scores import Finding, Score
 from interpolants.reports import answers_page as module
-from interpolants.reports.answers_page import summary, write_answers
+from interpolants.reports.answers_page import write_answers
 from interpolants.reports.embedded import Embedded, described, panels_of, wav
 from interpolants.reports.facts import CellFacts, ModelFacts, QuestionFacts, RoleFacts, RunFacts, StageFacts
-from interpolants.reports.findings import findings_of
+from interpolants.reports.findings import QUICK, findings_of
+from interpolants.reports.front import told as front_of
 from interpolants.reports.losses import loss_figure
 from interpolants.reports.words import times
 
@@ -110,6 +111,7 @@ def cell(**more):
 def run(*cells, **more):
     given = {"title": "A run", "cells": cells or (cell(),), "command": "interpolants run --config a --out b"}
     given |= {
+        "use": "interpolants sample b",
         "versions": {"torch": "2.10"},
         "machine": "A processor, 2 cores",
         "created": "2025-03-01T12:00:00",
@@ -182,11 +184,12 @@ def test_headings_step_down_one_by_one_and_anchors_exist(tmp_path):
 def test_the_parts_stand_in_the_order_of_a_reader(tmp_path):
     page = page_of(tmp_path, run(verdicts=(verdict("holds"),)))
     order = [
-        "A method, fitted to digits (1,437 training rows) in 12 s of training.", "What went wrong",
-        "Claims as expected", "Data", "Held out", "Model", "It learns.", "1,234",
-        "Training took 300 steps and 12 s (40 ms a step).",
-        "How close", "2.0× that of two sets of real data. 2.5× smaller than gaussian fit.", "Two.",
-        "closeness.distance < ",
+        "A method, fitted to digits (1,437 training rows) in 12 s of training.",
+        "Distance to held-out data is 0.200 ± 0.010 data units (two sets of real data 0.100; gaussian fit 0.500): "
+        "2.5× smaller than gaussian fit.", "no rival is better.", "Use it: interpolants sample b",
+        "What went wrong", "Results", "2.0× that of two sets of real data. 2.5× smaller than gaussian fit.", "Two.",
+        "closeness.distance < ", "Appendix", "Data", "Held out", "Model", "It learns.", "1,234",
+        "Training took 300 steps and 12 s (40 ms a step).", "How close",
         "interpolants run --config a", "torch 2.10", "CC BY 4.0", "Gaussian fit", "One standard error.",
     ]  # fmt: skip
     cut = page.text[page.text.index("A method, fitted") :]
@@ -200,7 +203,7 @@ def test_the_parts_stand_in_the_order_of_a_reader(tmp_path):
 def test_tables_and_figures_are_numbered_in_the_order_in_which_they_stand(tmp_path):
     text = {"Costs": ("| level | cost |", "| --- | ---: |", "| ODE | 7 |", "", "Because <so>.")}
     page = page_of(tmp_path, run(cell(questions=(question(texts=text), question(name="other", texts=text)))))
-    for kind, most in (("Table", 5), ("Figure", 3)):
+    for kind, most in (("Table", 6), ("Figure", 3)):
         assert re.findall(rf"{kind} (\d+)\. ", page.text) == [str(k) for k in range(1, most + 1)]
 
 
@@ -281,8 +284,7 @@ def test_failed_checks_claims_and_rivals_that_win_are_named_before_the_numbers(t
         ),
     ]
     page = page_of(tmp_path, facts)
-    assert page.text.index(f"The worst finding: {found[0][0]}") < page.text.index("What went wrong")
-    assert "worst finding" not in page_of(tmp_path, run(budget="quick")).text
+    assert page.text.index(f"The worst finding{found[0][0]}") < page.text.index("What went wrong")
     first = max(place(page, *[text for text, grave in found if grave]))
     assert first < page.text.index("Distance to held-out data (data units)")
     assert len([a for a in page.all("li") if a.get("class") == "fail"]) == 3
@@ -313,11 +315,58 @@ def test_what_cells_share_is_told_once_with_their_names():
     assert told(*seeds) == [("seed 3: Check 'a': off.", True)]
 
 
-def test_the_worst_eight_are_shown_and_the_others_folded(tmp_path):
+def test_the_worst_five_are_shown_and_the_others_folded(tmp_path):
     many = [Finding(f"Broken {k}.", grave=k > 2) for k in range(12)]
     page = page_of(tmp_path, run(cell(findings=many)))
-    place(page, "Broken 3.", "Broken 10.", "4 more", "Broken 11.", "Broken 0.")
-    assert page.text.index("Broken 10.") < page.text.index("4 more") < page.text.index("Broken 0.")
+    place(page, "Broken 3.", "Broken 7.", "7 more", "Broken 11.", "Broken 0.")
+    assert page.text.index("Broken 7.") < page.text.index("7 more") < page.text.index("Broken 8.")
+
+
+def test_the_first_screen_tells_the_worst_finding_and_its_remedy(tmp_path):
+    grave = Finding("Copies: many.", remedy="Learn from more rows.")
+    facts = run(cell(findings=(Finding("A slight thing.", grave=False, remedy="Wait."), grave)))
+    assert [text for _, text in front_of(facts)[2:]] == ["Copies: many.", "Learn from more rows."]
+    even = question(scores=(score(value=0.5, floor=0.49, floor_error=0.1, rivals={"gaussian_fit": 0.51}),))
+    good, worst, then = (text for _, text in front_of(run(cell(questions=(even,))))[1:])
+    assert good.endswith("no better than gaussian fit, though as good as the best that is possible.")
+    assert worst.startswith("How close: within two standard errors of gaussian fit")
+    assert (
+        then
+        == "Compare with gaussian fit on more held-out rows: here it is as good, as far as these can tell."
+    )
+    lost = question(scores=(score(value=0.5, rivals={"gaussian_fit": 0.2}),))
+    assert front_of(run(cell(questions=(lost,))))[3][1].startswith(
+        "Take gaussian fit, or learn from more rows"
+    )
+    assert [text for _, text in front_of(run(budget="quick"))[2:]] == [
+        QUICK,
+        "Run the recipe without --quick.",
+    ]
+
+
+def test_what_questions_put_first_stands_before_the_appendix_and_once(tmp_path):
+    wide, text = figure("Wide.", panels=5), ("| column | KS |", "| --- | ---: |", "| age | 0.2 |")
+    asked = question(
+        figures=(figure("Two."), replace(wide, name="d")), texts={"Columns": text}, front=("d", "Columns")
+    )
+    page = page_of(tmp_path, run(cell(questions=(asked,)))).text
+    assert (
+        page.index("Wide. The appendix shows all 5.")
+        < page.index("age")
+        < page.index("Data, model and training")
+    )
+    assert page.index("Data, model and training") < page.index("Two.") < page.rindex("Wide.")
+    assert page.count("Columns.") == 1
+
+
+def test_no_run_has_a_long_front(tmp_path):
+    many = [
+        cell(task=f"t{k}", title=f"Task {k}", questions=(question(), question(name="b"))) for k in range(9)
+    ]
+    front = page_of(tmp_path, run(*many)).text.partition("Data, model and training")[0]
+    assert front.count("2.5× smaller than gaussian fit. ") <= 12 + 4
+    assert len(re.findall(r"Figure \d+\.", front)) == 2
+    assert "So were 5 more." in front
 
 
 def test_a_quick_run_says_that_its_numbers_mean_nothing(tmp_path):
@@ -392,7 +441,7 @@ def test_several_seeds_are_a_mean_with_their_spread_and_each_is_folded_below(tmp
     assert page.text.count("1,437") == 2  # the data are told once, and in the summary
     assert len([a for a in page.all("details") if "open" in a]) == 1
     assert (tmp_path / "figures" / "seed1-closeness-b_c.png").is_file()
-    assert summary(facts).count("is 0.300 ± 0.058 data units") == 1
+    assert dict(front_of(facts))["How good it is"].count("is 0.300 ± 0.058 data units") == 1
 
 
 def test_terms_are_only_those_that_occur(tmp_path):

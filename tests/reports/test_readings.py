@@ -42,6 +42,16 @@ def test_a_rival_is_told_apart_by_two_errors_of_the_paired_difference(value, gap
     assert standing(replace(DISTANCE, value=value, gaps=gaps), "gaussian_fit") == expected
 
 
+def test_a_baseline_that_is_as_good_is_said_to_be_before_the_floor():
+    beside = replace(DISTANCE, value=0.101, rivals={"gaussian_fit": 0.1, "unchanged": 0.9, "twin": 0.102})
+    assert (
+        headline(beside) == "No better than gaussian fit and twin, though as good as two sets of real data."
+    )
+    assert headline(replace(beside, value=0.5)) == "Worse than gaussian fit and twin."
+    nearest = replace(DISTANCE, rivals={"far": 0.9, "near": 0.25})
+    assert headline(nearest) == "2.0× smaller than near."
+
+
 def test_who_loses_is_said_to():
     assert "Worse than gaussian fit." in reading(replace(DISTANCE, value=1.2))
     assert "No better than gaussian fit." in reading(replace(DISTANCE, value=0.899))

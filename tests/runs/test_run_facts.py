@@ -78,6 +78,22 @@ def test_stages_have_their_rows_and_seconds_and_parameters_are_counted_once(tmp_
     assert cell.model.formulas
 
 
+def test_rows_that_a_fit_sets_aside_are_no_training_rows(tmp_path):
+    method = {
+        "kind": "bridge",
+        "path": "one_sided_linear",
+        "steps": 2,
+        "net": {"kind": "mlp", "width": 8, "depth": 2},
+    }
+    data = {"x1": {"problem": "moons", "n": 500}}
+    facts, _ = facts_of(tmp_path / "run", {"data": data, "method": method})
+    assert dict(facts.cells[0].data[0].rows) == {"train": 360, "held": 40, "test": 100}
+    assert facts.use == f"interpolants sample {tmp_path / 'run'} -n 1000 --out samples.npz"
+    held = {"split": {"held": 0.2}, "data": data, "method": method}
+    facts, _ = facts_of(tmp_path / "held", held)
+    assert dict(facts.cells[0].data[0].rows) == {"train": 300, "held": 100, "test": 100}
+
+
 def test_the_command_is_the_first_one_and_a_second_report_is_the_same(tmp_path):
     facts, folder = facts_of(tmp_path / "run", RECIPE, seeds=2)
     assert facts.command == ""

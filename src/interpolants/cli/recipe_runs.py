@@ -103,7 +103,7 @@ def run_folder(
         InterruptedFitError: If a signal stopped a fit; it says how to go on.
     """
     from interpolants.cli.shared import typed
-    from interpolants.runs.run_facts import keep_command, run_facts
+    from interpolants.runs.run_facts import keep_command, run_facts, use_of
 
     with _told_how_to_go_on(folder):
         found = folder.run(resume=resume, workers=workers, progress=not screen.quiet)
@@ -120,18 +120,7 @@ def run_folder(
         screen.json({"out": str(folder.out), "report": report, "scores": scores, "verdicts": verdicts})
     if report is not None:
         screen.say(f"report: {report}")
-    screen.following(*_next(folder))
-
-
-def _next(folder: "RecipeFolder") -> tuple[str, str]:
-    """The command that makes sense after a run: samples where the method draws some."""
-    from interpolants.foundations.registry import find_card
-
-    first, *more = folder.recipe.tasks
-    if "sample" not in find_card(str(first.method["kind"]), "method").verbs:
-        return f"interpolants methods show {first.method['kind']}", "what it can be asked for"
-    choice = f" --task {first.name}" if more else ""
-    return f"interpolants sample {folder.out}{choice} -n 1000 --out samples.npz", ""
+    screen.following(*use_of(folder.recipe, folder.out))
 
 
 def train_folder(folder: "RecipeFolder", *, resume: bool, screen: "Screen", as_json: bool) -> None:

@@ -145,7 +145,7 @@ class Panel:
         title: Its title.
         x: Horizontal axis.
         y: Vertical axis.
-        legend: Where the legend is, in matplotlib's words; empty for none.
+        legend: Where the legend is: ``"below"`` the panel, or in it, in matplotlib's words; empty for none.
         legend_columns: Columns of the legend.
         equal: Whether a unit is as long on both axes.
         bare: Whether axes are left out, as for images.

@@ -18,7 +18,12 @@ UNKNOWN = "unknown: nobody said"
 BETTER = ("lower", "higher", "neither")
 
 
-@record("finding")
+def _finding(finding: "Finding") -> dict[str, Any]:
+    """What files hold: no empty remedy."""
+    return settings_of(finding, *([] if finding.remedy else ["remedy"]))
+
+
+@record("finding", parts=_finding)
 @dataclass(frozen=True)
 class Finding:
     """Something that went wrong and that no reader may miss, such as a check that failed.
@@ -26,10 +31,12 @@ class Finding:
     Attributes:
         text: A sentence that names it.
         grave: Whether it failed; else it is a warning.
+        remedy: What to do about it, as a sentence.
     """
 
     text: str
     grave: bool = True
+    remedy: str = ""
 
 
 @record("score")

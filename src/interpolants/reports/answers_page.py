@@ -6,27 +6,27 @@ It knows no method: what is shown is what questions found, models and cards say,
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from interpolants.foundations.extras import require
 from interpolants.foundations.links import refuse_links
 from interpolants.foundations.storage import write_text
 from interpolants.framework.claims import verdict_lines
-from interpolants.framework.scores import Score
 from interpolants.reports import words
 from interpolants.reports.cell_sections import PILLS, absent, task_section
 from interpolants.reports.embedded import Embedded
-from interpolants.reports.facts import CellFacts, QuestionFacts, RunFacts
+from interpolants.reports.facts import CellFacts, RunFacts
 from interpolants.reports.findings import QUICK, findings_of
+from interpolants.reports.front import front_matter, nothing_wrong, prefix, told
 from interpolants.reports.page import Child, Markup, document, el, facts, join, link, table
-from interpolants.reports.readings import floor_of, headline, title_of, unit
-from interpolants.reports.seeds import over_seeds, tasks_of
+from interpolants.reports.seeds import tasks_of
 from interpolants.reports.terms import terms_in
 
 REPORT, FIGURES = "report.html", "figures"
 LIMIT = 5_000_000  # bytes: a page that can be mailed
-_MOST_FINDINGS = 8  # that are shown unfolded
+_MOST_FINDINGS = 5  # that are shown unfolded
+_APPENDIX = "Data, model and training of each task, and all that was measured."
 _QUALITIES = ((200, True, 10.0), (140, True, 6.0), (100, True, 3.0), (100, False, 2.0), (70, False, 1.0))
 
 
@@ -58,23 +58,25 @@ def write_answers(folder: str | os.PathLike[str], run: RunFacts) -> Path:
 def render(run: RunFacts, drawn: Embedded) -> str:
     """The page as text."""
     tasks = tasks_of(run)
-    several = len(tasks) > 1
+    main, shown = front_matter(run, drawn)
+    front = [_findings(run), _section("Results", "results", main), _claims(run, drawn)]
     sections = [
         _section(
             cells[0].title,
             f"task-{k}",
-            task_section(cells, drawn, f"{words.slug(cells[0].task)}-" if several else ""),
+            task_section(cells, drawn, prefix(cells[0], several=len(tasks) > 1), shown),
         )
         for k, cells in enumerate(tasks, start=1)
     ]
-    body = join([_findings(run), _tiles(run, tasks), sections, _claims(run, drawn)])
+    appendix = _section("Appendix", "appendix", el("p", _APPENDIX))
+    body = join([front, appendix, sections])
     body = join([body, _reproduce(run), _licences(run)])
     terms = _terms(re.sub(r"<[^>]*?>", " ", body))
     footer = el("p", "This page is complete in one file and loads nothing.")
     return document(run.title, _header(run, tasks, bool(terms)), [body, terms], footer)
 
 
-# --- the head: title, summary, findings, tiles ---------------------------------------------------------------
+# --- the head: title, four sentences, findings ---------------------------------------------------------------
 
 
 def _header(run: RunFacts, tasks: Sequence[Sequence[CellFacts]], has_terms: bool) -> list[Child]:
@@ -84,9 +86,10 @@ def _header(run: RunFacts, tasks: Sequence[Sequence[CellFacts]], has_terms: bool
         run.machine.partition(",")[0],
         f"seed{'s' if len(seeds) > 1 else ''} {words.listing(list(map(str, seeds)), 6)}",
     ]
-    anchors = [("findings", "What went wrong")]
-    anchors += [(f"task-{k}", cells[0].title) for k, cells in enumerate(tasks, start=1)]
+    anchors = [("findings", "What went wrong"), ("results", "Results")]
     anchors += [("claims", "Claims")] if run.verdicts else []
+    anchors += [("appendix", "Appendix")]
+    anchors += [(f"task-{k}", cells[0].title) for k, cells in enumerate(tasks, start=1)]
     anchors += [("reproduce", "Reproduce"), ("licences", "Licences")]
     anchors += [("terms", "Terms")] if has_terms else []
     items = [el("li", el("a", name, href=f"#{place}")) for place, name in anchors]
@@ -94,66 +97,9 @@ def _header(run: RunFacts, tasks: Sequence[Sequence[CellFacts]], has_terms: bool
         el("p", "Report of a run", cls="kicker"),
         el("h1", run.title),
         el("p", " · ".join(part for part in meta if part), cls="meta"),
-        el("p", summary(run), cls="abstract"),
-        el("p", worst(run), cls="abstract") if worst(run) else None,
+        el("dl", [[el("dt", name), el("dd", text)] for name, text in told(run)], cls="told"),
         el("nav", el("ul", items), aria_label="Contents"),
     ]
-
-
-def worst(run: RunFacts) -> str:
-    """The worst finding in a sentence; empty where none is grave, or where the run is too small to tell."""
-    grave = [one.text for one in findings_of(run) if one.grave]
-    return f"The worst finding: {grave[0]}" if grave and run.budget != "quick" else ""
-
-
-def summary(run: RunFacts) -> str:
-    """What was learnt from what, and the main result, in a sentence or two a task."""
-    told = [_task_sentence(cells) for cells in tasks_of(run)]
-    more = f" So were {len(told) - 4} more." if len(told) > 4 else ""
-    return (" ".join(told[:4]) + more) if told else "This run holds no finished fit."
-
-
-def _task_sentence(cells: Sequence[CellFacts]) -> str:
-    cell = cells[0]
-    seconds = sum(stage.seconds or 0.0 for one in cells for stage in one.stages)
-    spent = f" in {words.duration(seconds)} of training" if seconds else ""
-    often = f", with {len(cells)} seeds" if len(cells) > 1 else ""
-    return f"{cell.model.title}, fitted to {_data(cell)}{often}{spent}. {_main_result(over_seeds(cells))}"
-
-
-def _data(cell: CellFacts) -> str:
-    names = list(dict.fromkeys(words.named(role.name) for role in cell.data))
-    sizes = {role.rows["train"] for role in cell.data if role.rows.get("train")}
-    size = (
-        f" ({words.count(max(sizes), 'training row')}{' each' if len(names) > 1 else ''})"
-        if len(sizes) == 1
-        else ""
-    )
-    return f"{words.listing(names, 3)}{size}" if names else "its data"
-
-
-def _main_result(questions: Sequence[QuestionFacts]) -> str:
-    best = next((score for question in questions for score in _headlines(question)), None)
-    if best is None:
-        return "Nothing was measured beside a floor or a rival."
-    value = f"{title_of(best)} is {words.with_error(best.value, best.error)}{unit(best)}{_beside(best)}"
-    read = headline(best)
-    return f"{value}: {read[:1].lower()}{read[1:]}" if read else f"{value}."
-
-
-def _beside(score: Score) -> str:
-    """Floor and rivals in brackets."""
-    floor = floor_of(score)
-    told = [f"{score.floor_of or 'the floor'} {words.number(floor)}"] if floor is not None else []
-    told += [f"{words.spaced(name)} {words.number(value)}" for name, value in score.rivals.items()]
-    return f" ({'; '.join(told)})" if told else ""
-
-
-def _headlines(question: QuestionFacts) -> Iterator[Score]:
-    """Scores with a direction, and with a floor or rivals."""
-    for score in question.scores:
-        if score.better != "neither" and (floor_of(score) is not None or score.rivals):
-            yield score
 
 
 def _findings(run: RunFacts) -> Markup:
@@ -164,49 +110,9 @@ def _findings(run: RunFacts) -> Markup:
     most = _MOST_FINDINGS if len(items) > _MOST_FINDINGS + 1 else len(items)
     shown, rest = [*quick, *items[:most]], items[most:]
     more = el("details", el("summary", f"{len(rest)} more"), el("ul", rest, cls="issues")) if rest else None
-    nothing = None if any(one.grave for one in found) else el("p", _nothing(run))
+    nothing = None if any(one.grave for one in found) else el("p", nothing_wrong(run))
     title = el("h2", "What went wrong", id="findings")
     return el("section", title, nothing, el("ul", shown, cls="issues") if shown else None, more)
-
-
-def _nothing(run: RunFacts) -> str:
-    """That nothing went wrong, of what could have."""
-    questions = [question for cell in run.cells for question in cell.questions]
-    if not questions:
-        return "Nothing that is known: no question was asked."
-    told = (
-        ["no claim came out otherwise than expected"]
-        if any(v.outcome != "not asked" for v in run.verdicts)
-        else []
-    )
-    told += ["no rival is better"] if any(score.rivals for q in questions for score in q.scores) else []
-    return words.sentence(words.listing(["no check failed", *told]))
-
-
-def _tiles(run: RunFacts, tasks: Sequence[Sequence[CellFacts]]) -> Child:
-    """The few numbers that a hurried reader wants."""
-    most = 3 if len(tasks) == 1 else 1
-    tiles = [tile for cells in tasks[:3] for tile in _task_tiles(cells, most, named=len(tasks) > 1)]
-    judged = [v for v in run.verdicts if v.outcome != "not asked"]
-    if judged:
-        good = sum(v.outcome == v.claim.expected for v in judged)
-        tiles.append(("Claims as expected", f"{good} of {len(judged)}", ""))
-    if run.seconds:
-        tiles.append(("Whole run", words.duration(run.seconds), ""))
-    cells = [el("div", el("dt", a), el("dd", b, el("small", c) if c else None)) for a, b, c in tiles]
-    return el("dl", cells, cls="tiles") if cells else None
-
-
-def _task_tiles(cells: Sequence[CellFacts], most: int, *, named: bool) -> list[tuple[str, str, str]]:
-    best = [next(_headlines(question), None) for question in over_seeds(cells)]
-    return [
-        (
-            f"{cells[0].title}: {title_of(score)}" if named else title_of(score),
-            words.number(score.value),
-            " ".join(part for part in (f"{score.unit}." if score.unit else "", headline(score)) if part),
-        )
-        for score in [one for one in best if one is not None][:most]
-    ]
 
 
 def _section(title: str, place: str, inner: Child) -> Markup:

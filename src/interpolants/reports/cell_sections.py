@@ -1,7 +1,8 @@
 """Sections of a page about one task: data, model, training, and question by question its scores, figures and texts."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from interpolants.framework.scores import Score
 from interpolants.reports import words
@@ -23,8 +24,21 @@ PILLS = {
 }
 
 
-def task_section(cells: Sequence[CellFacts], drawn: Embedded, prefix: str) -> list[Child]:
-    """All about one task: what its fits share, then what each was asked; several seeds are folded below their means."""
+def task_section(
+    cells: Sequence[CellFacts],
+    drawn: Embedded,
+    prefix: str,
+    shown: Collection[tuple[str, int, str, str]] = (),
+) -> list[Child]:
+    """All about one task: what its fits share, then what each was asked; several seeds are folded below their means.
+
+    Args:
+        cells: The fits of the task.
+        drawn: Draws the figures.
+        prefix: What the files of its figures begin with.
+        shown: Task, seed, question and name of figures and texts that stand elsewhere.
+    """
+    cells = [_without(cell, shown) for cell in cells]
     first = cells[0]
     shared: list[Child] = [
         heading(3, "Data"),
@@ -46,6 +60,20 @@ def task_section(cells: Sequence[CellFacts], drawn: Embedded, prefix: str) -> li
         for cell, told in zip(cells, ["", *[None] * len(cells)], strict=False)
     ]
     return [*shared, heading(3, f"Over {len(cells)} seeds"), *means, heading(3, "Each seed"), *folded]
+
+
+def _without(cell: CellFacts, shown: Collection[tuple[str, int, str, str]]) -> CellFacts:
+    def left(question: QuestionFacts) -> QuestionFacts:
+        away = {
+            name
+            for task, seed, asked, name in shown
+            if (task, seed, asked) == (cell.task, cell.seed, question.name)
+        }
+        figures = [figure for figure in question.figures if figure.name not in away]
+        texts = {name: lines for name, lines in question.texts.items() if name not in away}
+        return replace(question, figures=figures, texts=texts)
+
+    return replace(cell, questions=[left(question) for question in cell.questions])
 
 
 def heading(level: int, text: str) -> Markup:
@@ -72,7 +100,7 @@ def data_section(cell: CellFacts, drawn: Embedded) -> Child:
     """Each role with its data, their shape, and rows by part."""
     if not cell.data:
         return absent("The run says nothing about its data.")
-    parts = {"train": "Training", "held": "Watched", "test": "Held out"}
+    parts = {"train": "Training", "held": "Validation", "test": "Held out"}
     kept = [part for part in parts if any(role.rows.get(part) for role in cell.data)]
     rows = [_role(role, kept) for role in cell.data]
     caption = [
@@ -140,9 +168,11 @@ def _stage(stage: StageFacts, *, named: bool) -> str:
 
 def question_section(question: QuestionFacts, drawn: Embedded, prefix: str, level: int) -> Child:
     """A question: what it asks, its scores, figures and texts."""
-    scores = _scores(question, drawn)  # tables and figures are numbered in the order in which they are made
+    scores = score_table(
+        question, drawn
+    )  # tables and figures are numbered in the order in which they are made
     figures = [drawn.show(figure, f"{prefix}{question.name}-{figure.name}") for figure in question.figures]
-    texts = [_text(name, lines, question, drawn, level + 1) for name, lines in question.texts.items()]
+    texts = [text_section(name, lines, drawn, level + 1) for name, lines in question.texts.items()]
     return [_asked(question, level), scores, figures, texts]
 
 
@@ -157,7 +187,7 @@ def _asked(question: QuestionFacts, level: int) -> Child:
     ]
 
 
-def _scores(question: QuestionFacts, drawn: Embedded) -> Child:
+def score_table(question: QuestionFacts, drawn: Embedded) -> Child:
     """Value, floor and rivals of each score, with its reading."""
     if not question.scores:
         return None
@@ -229,7 +259,7 @@ def _floor(score: Score, *, named: bool) -> Child:
     return [words.with_error(score.floor, score.floor_error), note]
 
 
-def _text(name: str, lines: Sequence[str], question: QuestionFacts, drawn: Embedded, level: int) -> Child:
+def text_section(name: str, lines: Sequence[str], drawn: Embedded, level: int) -> Child:
     """Lines as they are; a table in Markdown, with or without lines after it, as a table."""
     size = next((i for i, line in enumerate(lines) if not line.startswith("|")), len(lines))
     if size < 3:

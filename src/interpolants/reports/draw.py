@@ -11,6 +11,8 @@ from interpolants.framework.figures import Axis, Figure, Panel
 from interpolants.reports.marks import AXES, DRAWERS
 from interpolants.reports.style import LIGHT, SMALL, Theme, dress, new_figure, plain, png
 
+BELOW = "below"  # place of a legend that covers no curve
+
 
 def save(figures: Iterable[Figure], folder: Path, *, dpi: int = 110) -> list[Path]:
     """Draw figures as PNG files of a folder; their paths."""
@@ -93,6 +95,12 @@ def _legend(where: Any, grid: Iterable[Any], place: str, columns: int, theme: Th
         "loc": place,
         "ncols": columns,
     }
+    if place == BELOW:
+        options |= {
+            "loc": "upper center",
+            "bbox_to_anchor": (0.5, -0.2),
+            "ncols": max(columns, min(3, len(named))),
+        }
     legend = where.legend(list(named.values()), list(named), **options)
     for handle in legend.legend_handles:
         if hasattr(handle, "set_sizes"):  # dots may be small in the panel, not in the legend

@@ -86,6 +86,7 @@ class QuestionFacts:
         scores: Numbers.
         figures: Pictures.
         texts: Lines by heading.
+        front: Names of figures and headings of texts that belong on the first pages.
     """
 
     name: str
@@ -97,6 +98,7 @@ class QuestionFacts:
     scores: Sequence[Score] = ()
     figures: Sequence[Figure] = ()
     texts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    front: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,6 +142,7 @@ class RunFacts:
         seed: Seed of the first fit.
         command: The command that started it.
         again: A command that repeats it.
+        use: A command that uses what was learnt.
         versions: Versions by name.
         machine: The machine, in words.
         created: Date and time of its start.
@@ -154,6 +157,7 @@ class RunFacts:
     seed: int = 0
     command: str = ""
     again: str = ""
+    use: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     machine: str = ""
     created: str = ""

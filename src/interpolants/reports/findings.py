@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from interpolants.framework.claims import Verdict
 from interpolants.framework.scores import Finding, Score
@@ -11,6 +12,8 @@ from interpolants.reports.seeds import over_seeds, tasks_of
 from interpolants.reports.words import listing, number, spaced, with_error
 
 QUICK = "A quick run: data and fits of seconds, to see that everything works. Its numbers say nothing about the method."
+_LOST = "Take {}, or learn from more rows, for longer or with other settings: here it is better."
+_EVEN = "Compare with {} on more held-out rows: here it is as good, as far as these can tell."
 _MOST = 3  # scores that are named with their numbers
 
 
@@ -35,7 +38,10 @@ def findings_of(run: RunFacts) -> list[Finding]:
 
 def _placed(finding: Finding, names: Sequence[str]) -> Finding:
     where = listing([name for name in names if name])
-    return Finding(f"{where}: {finding.text}", finding.grave) if where else finding
+    if not where:
+        return finding
+    remedy = f"{where}: {finding.remedy}" if finding.remedy else ""
+    return replace(finding, text=f"{where}: {finding.text}", remedy=remedy)
 
 
 def _of_verdict(verdict: Verdict) -> Finding:
@@ -62,10 +68,11 @@ def _of_rival(question: QuestionFacts, name: str) -> Iterator[Finding]:
     same = [score for score in judged if standing(score, name) == "same"]
     if worse:
         what = f"{spaced(name)} is better in {_share(worse, judged)}"
-        yield Finding(f"{question.title}: {what}: {_beside(worse, name)}.")
+        yield Finding(f"{question.title}: {what}: {_beside(worse, name)}.", remedy=_LOST.format(spaced(name)))
     if same:
         what = f"within two standard errors of {spaced(name)} in {_share(same, judged)}"
-        yield Finding(f"{question.title}: {what}: {_beside(same, name)}.", grave=False)
+        told = f"{question.title}: {what}: {_beside(same, name)}."
+        yield Finding(told, grave=False, remedy=_EVEN.format(spaced(name)))
 
 
 def _share(some: Sequence[Score], every: Sequence[Score]) -> str:

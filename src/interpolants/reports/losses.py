@@ -39,7 +39,7 @@ def _panel(stage: StageFacts, *, titled: bool) -> Panel:
     wide = low > 0 and high > _DECADES * low
     y = Axis(label="logged value", scale="log" if wide else "linear", grid=True)
     title = f"stage {spaced(stage.name)}" if titled else ""
-    return Panel(series=tuple(lines), title=title, x=Axis(label="step"), y=y, legend="best")
+    return Panel(series=tuple(lines), title=title, x=Axis(label="step"), y=y, legend="below")
 
 
 def _lines(name: str, step: Tensor, value: Tensor, hue: int) -> tuple[Series, Series]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from interpolants.framework.scores import Score
-from interpolants.reports.words import number, spaced, times
+from interpolants.reports.words import listing, number, spaced, times
 
 SIGMAS = 2.0  # standard errors within which two numbers are not told apart
 Standing = Literal["better", "same", "worse", "unknown"]
@@ -93,12 +93,23 @@ def against_rival(score: Score, name: str) -> Iterator[str]:
 
 
 def headline(score: Score) -> str:
-    """A reading in one sentence: that of the floor where the score reaches it, else that of a rival."""
+    """A reading in a sentence: rivals that are not beaten, else a floor that is reached, else the nearest rival."""
+    standings = {name: standing(score, name) for name in score.rivals}
+    for lost, words in (("worse", "Worse than"), ("same", "No better than")):
+        names = [spaced(name) for name, found in standings.items() if found == lost]
+        if names:
+            floor = (
+                f", though as good as {score.floor_of or 'the best that is possible'}"
+                if at_floor(score)
+                else ""
+            )
+            return f"{words} {listing(names)}{floor}."
     told = list(against_floor(score))
-    if at_floor(score):
-        return told[0]
-    rivals = [s for name in score.rivals for s in against_rival(score, name)]
-    return (rivals or told or [""])[0]
+    beaten = sorted(
+        (name for name, found in standings.items() if found == "better"), key=lambda n: gain(score, n)
+    )
+    rivals = [s for name in beaten for s in against_rival(score, name)]
+    return (told if at_floor(score) else rivals or told or [""])[0]
 
 
 def _known(error: float) -> float:

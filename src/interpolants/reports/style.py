@@ -141,23 +141,15 @@ h2 { font-size: 1.65rem; margin: 3.5rem 0 1rem; padding-top: 1.5rem; border-top:
 h3 { font-size: 1.2rem; margin: 2.5rem 0 .6rem; }
 a { color: var(--link); text-underline-offset: .15em; text-decoration-thickness: .06em; }
 a:focus-visible, summary:focus-visible, .scroll:focus-visible { outline: 2px solid var(--link); outline-offset: 3px; }
-.kicker, .meta, nav, figcaption, caption, table, .tiles, .verdict, details, .note {
+.kicker, .meta, nav, figcaption, caption, table, .verdict, details, .note {
   font-family: var(--sans); font-variant-numeric: lining-nums tabular-nums; }
 .kicker { color: var(--muted); font-size: .8rem; letter-spacing: .09em; text-transform: uppercase; margin: 0; }
 .meta { color: var(--muted); font-size: .875rem; margin-bottom: 1.5rem; }
-.abstract { font-size: 1.175rem; line-height: 1.6; max-width: 46rem; }
 nav { font-size: .875rem; margin: 1.5rem 0 0; } nav ul { list-style: none; margin: 0; padding: 0; display: flex;
   flex-wrap: wrap; gap: .35rem 1.25rem; max-width: none; }
 nav a { display: inline-block; padding: .2rem 0; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .75rem; margin: 1.75rem 0;
-  padding: 0; max-width: none; }
-.tiles div { background: var(--panel); border-radius: .5rem; padding: .85rem 1rem; }
-.tiles dt { color: var(--muted); font-size: .8rem; line-height: 1.35; }
-.tiles dd { margin: .2rem 0 0; font-size: 1.4rem; line-height: 1.25; font-weight: 600; letter-spacing: -.01em; }
-.tiles dd { white-space: nowrap; }
-.tiles dd small { display: block; white-space: normal;
-  font-size: .8rem; font-weight: 400; color: var(--muted); letter-spacing: 0;
-  line-height: 1.4; margin-top: .15rem; }
+.told { max-width: 52rem; margin: 1.5rem 0; } .told dt { color: var(--muted); font: .8rem/1.4 var(--sans); }
+.told dd { margin: 0 0 .9rem; font-size: 1.1rem; line-height: 1.5; }
 figure { margin: 1.5rem 0 2rem; } figure img { display: block; width: 100%; height: auto; }
 .panels { display: grid; gap: 1rem 1.25rem; align-items: start; justify-content: start;
   grid-template-columns: repeat(auto-fill, minmax(min(100%, var(--cell, 17rem)), 1fr)); }
@@ -204,8 +196,8 @@ details { font-size: .9375rem; margin: 1rem 0; } details.seed { font: 1.0625rem/
 summary { cursor: pointer; padding: .3rem 0; color: var(--link); }
 footer { color: var(--muted); font-size: .875rem; padding-top: 1.5rem; padding-bottom: 3rem; }
 footer p { border-top: 1px solid var(--rule); padding-top: 1rem; max-width: none; }
-@media (max-width: 40rem) { header { padding-top: 2rem; } body { font-size: 1rem; } .abstract { font-size: 1.075rem; }
-  .tiles { grid-template-columns: 1fr 1fr; } .formula { margin-left: .5rem; font-size: 1.1rem; }
+@media (max-width: 40rem) { header { padding-top: 2rem; } body { font-size: 1rem; }
+  .formula { margin-left: .5rem; font-size: 1.1rem; }
   .facts { grid-template-columns: minmax(5rem, 8rem) 1fr; gap: .3rem .75rem; } th, td { padding-right: .9rem; }
   .wide { overflow-x: auto; } .wide img { min-width: 30rem; }
   .stacked { min-width: 0; width: 100%; } .stacked thead { display: none; }
@@ -218,13 +210,13 @@ footer p { border-top: 1px solid var(--rule); padding-top: 1rem; max-width: none
   .stacked .note { grid-column: 2; } .stacked th .note { margin-bottom: .35rem; max-width: none; } }
 @media print { :root { --paper: #fff; } @page { margin: 16mm 15mm; } html { font-size: 11.5px; } nav { display: none; }
   header { padding-top: 0; } main, header, footer { max-width: none; padding-left: 0; padding-right: 0; }
-  p, ul, ol, .abstract, figcaption, caption > span { max-width: none; }
+  p, ul, ol, figcaption, caption > span { max-width: none; }
   h2 { margin-top: 2.2rem; } h3 { margin-top: 1.6rem; } figure { margin: 1rem 0 1.2rem; }
-  figure, tr, .tiles div, pre { break-inside: avoid; } h2, h3, caption { break-after: avoid; }
+  figure, tr, pre { break-inside: avoid; } h2, h3, caption { break-after: avoid; }
   details > pre { break-inside: auto; } .scroll { overflow: visible; } .note { max-width: none; }
   .panels { grid-template-columns: repeat(4, 1fr); gap: .8rem; }
   .panels:has(> :nth-child(2):last-child) { grid-template-columns: repeat(2, 1fr); }
   .panels:has(> :nth-child(3):last-child) { grid-template-columns: repeat(3, 1fr); }
   .panels > * { max-width: 19rem; } .single { max-width: 24rem; }
-  .tiles div, .verdict, pre, .issues li { border: 1px solid var(--rule); } }
+  .verdict, pre, .issues li { border: 1px solid var(--rule); } }
 """

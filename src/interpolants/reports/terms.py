@@ -39,6 +39,16 @@ _TERMS = (
         "Energy distance",
         "Distance between two distributions, zero only if they are the same. Its estimate may come out below zero.",
     ),
+    (
+        r"standard units",
+        "Standard units",
+        "Each column over its standard deviation in the training rows; images over one for all pixels.",
+    ),
+    (
+        r"Kolmogorov-Smirnov|\bKS\b",
+        "Kolmogorov-Smirnov (KS) distance",
+        "Largest gap between two cumulative distributions of one column: 0 where they agree, 1 where they are apart.",
+    ),
     (r"\bCRPS\b", "CRPS", "Continuous ranked probability score: error of an ensemble less half its spread."),
     (r"\bnats\b", "Nats", "Unit of log densities with the natural logarithm."),
     (r"\bODE\b", "ODE", "An ordinary differential equation: from one start, one end."),

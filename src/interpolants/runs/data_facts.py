@@ -28,7 +28,12 @@ _SPLITS = {
 
 
 def keep_data(
-    folder: Path, task: Task, values: Mapping[str, Value], roles: Sequence[Role], split: Mapping[str, Any]
+    folder: Path,
+    task: Task,
+    values: Mapping[str, Value],
+    roles: Sequence[Role],
+    split: Mapping[str, Any],
+    method: Method,
 ) -> None:
     """Write what the data of a cell are into its folder.
 
@@ -38,8 +43,13 @@ def keep_data(
         values: Where each role's value came from.
         roles: The roles.
         split: Table of the split.
+        method: The fitted method, which may have set some training rows aside.
     """
-    facts = [asdict(role_facts(role, task, values[role.name])) for role in roles if role.name in values]
+    aside = {} if task.has("held") else method.set_aside()
+    by_axis = {task.axes[role]: rows for role, rows in aside.items() if role in task.axes}
+    facts = [
+        asdict(role_facts(role, task, values[role.name], by_axis)) for role in roles if role.name in values
+    ]
     told = {
         "split": split_words(split, values) if task.rows else "",
         "in_sample": task.in_sample and bool(task.rows),
@@ -61,9 +71,12 @@ def kept_data(folder: Path) -> dict[str, Any] | None:
         raise invalid("report", f"{file} must tell what the data are", str(error)) from error
 
 
-def role_facts(role: Role, task: Task, value: Value) -> RoleFacts:
-    """A role with its rows by part."""
-    parts = task.rows.get(task.axes.get(role.name, ""), {})
+def role_facts(role: Role, task: Task, value: Value, aside: Mapping[str, int]) -> RoleFacts:
+    """A role with its rows by part, those of its axis that the fit set aside counted with the held ones."""
+    axis = task.axes.get(role.name, "")
+    rows = {part: len(found) for part, found in task.rows.get(axis, {}).items()}
+    if rows and aside.get(axis):
+        rows = {**rows, "train": rows["train"] - aside[axis], "held": rows["held"] + aside[axis]}
     return RoleFacts(
         role=role.name,
         name=value.source.name,
@@ -71,7 +84,7 @@ def role_facts(role: Role, task: Task, value: Value) -> RoleFacts:
         origin=value.source.origin,
         licence=value.source.licence,
         shape=one_row(value.value, value.source, role.kind),
-        rows={part: len(rows) for part, rows in parts.items() if len(rows)},
+        rows={part: n for part, n in rows.items() if n},
         notes=value.source.notes,
     )
 

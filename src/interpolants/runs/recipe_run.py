@@ -132,7 +132,7 @@ class CellWork:
             return found
         fitted = self.task.fit(self.unfitted, out=self.folder / TRAIN, resume=True, progress=self.progress)
         fitted.save(place)
-        keep_data(self.folder, *self.data, roles_of(self.tables, fitted), self.tables.split)
+        keep_data(self.folder, *self.data, roles_of(self.tables, fitted), self.tables.split, fitted)
         return fitted
 
     @property

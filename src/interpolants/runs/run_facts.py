@@ -24,7 +24,7 @@ from interpolants.reports.facts import CellFacts, ModelFacts, QuestionFacts, Run
 from interpolants.reports.words import count, setting, spaced
 from interpolants.runs.data_facts import keep_data, kept_data
 from interpolants.runs.models import CONFIG
-from interpolants.runs.recipe import TaskTables, make_claims, make_questions, roles_of
+from interpolants.runs.recipe import Recipe, TaskTables, make_claims, make_questions, roles_of
 from interpolants.runs.recipe_files import RecipeFolder, tables_of
 from interpolants.runs.recipe_run import TRAIN, CellWork, RecipeRun
 
@@ -56,9 +56,19 @@ def run_facts(folder: RecipeFolder, found: Answered) -> RunFacts:
         budget=recipe.budget,
         seed=recipe.seed,
         again=shlex.join(["interpolants", "run", "--config", str(out / CONFIG), "--out", f"{out}-again"]),
+        use=use_of(recipe, out)[0],
         settings=tables_of(recipe),
         **_circumstances(out),
     )
+
+
+def use_of(recipe: Recipe, out: Path) -> tuple[str, str]:
+    """The command that makes sense after a run, and why: samples where the method draws some."""
+    first, *more = recipe.tasks
+    if "sample" not in find_card(str(first.method["kind"]), "method").verbs:
+        return f"interpolants methods show {first.method['kind']}", "what it can be asked for"
+    choice = f" --task {first.name}" if more else ""
+    return f"interpolants sample {shlex.quote(str(out))}{choice} -n 1000 --out samples.npz", ""
 
 
 def _circumstances(out: Path) -> dict[str, Any]:
@@ -111,7 +121,7 @@ def _data(work: CellWork) -> Mapping[str, Any]:
     found = kept_data(work.folder)
     if found is None:  # a run of an earlier version
         roles = roles_of(work.tables, work.unfitted)
-        keep_data(work.folder, *work.data, roles, work.tables.split)
+        keep_data(work.folder, *work.data, roles, work.tables.split, work.method)
         found = kept_data(work.folder)
     assert found is not None
     return found
@@ -214,6 +224,7 @@ def question_facts(tables: TaskTables, table: Mapping[str, Any], answered: Answe
         scores=[s for s in answered.scores if s.name.startswith(f"{name}.")],
         figures=_figures(name, answered),
         texts={k.partition("/")[2]: v for k, v in answered.texts.items() if k.startswith(f"{name}/")},
+        front=made[name].front,
     )
 
 

@@ -295,6 +295,12 @@ class BridgeFit(Trained):
         """Event shape; empty before ``fit``."""
         return self.shapes.get("x1", ())
 
+    def set_aside(self) -> dict[str, int]:
+        """Rows of each end that were held out: the best weights are chosen by them."""
+        held = self.held_out_rows
+        ends = {} if held is None else {"x0": held.x0, "x1": held.x1}
+        return {role: len(rows) for role, rows in ends.items() if rows is not None}
+
     @property
     def held_out_rows(self) -> Ends | None:
         """The rows that training did not see, in the network's units, if any were set aside."""

@@ -23,6 +23,7 @@ TABLE = "Columns, held-out rows → generated rows"
 _QUANTILES = (0.05, 0.5, 0.95)
 _REAL = "two sets of real data"
 _LEVEL = 0.01  # chance that any column of a right distribution is named
+_REMEDY = "Look at the columns that are off: logarithms of skewed ones, noise of one step on counts, longer training."
 _NAMED = 3  # columns that a finding names
 
 
@@ -50,7 +51,6 @@ class ColumnQuality(Question):
     numbers: ClassVar[Mapping[str, About]] = {
         "worst_ks": About(
             "Kolmogorov-Smirnov distance of the worst column",
-            note="Largest gap between two cumulative distributions: 0 where they agree, 1 where they are apart.",
             floor_of=_REAL,
         ),
         "correlation_error": About(
@@ -61,7 +61,7 @@ class ColumnQuality(Question):
     role: str = "x1"
     start: str = "x0"
     n: int = 2000
-    most: int = 20
+    most: int = 12
     seed: int = 1
     options: Mapping[str, Any] | None = None
 
@@ -103,7 +103,12 @@ class ColumnQuality(Question):
             pairs = [f"{a[k]:.4g} → {b[k]:.4g}" for a, b in zip(*quantiles, strict=True)]
             lines.append(_cells([names[k], f"{gaps[k]:.3f}", f"{errors[k]:.3f}", *pairs]))
         left = len(gaps) - self.most
-        return [*lines, f"{left} columns with smaller distances are left out."] if left > 0 else lines
+        rest = (
+            "One column with a smaller distance is"
+            if left == 1
+            else f"{left} columns with smaller distances are"
+        )
+        return [*lines, f"{rest} left out."] if left > 0 else lines
 
 
 def ks_by_column(x: Tensor, y: Tensor) -> Tensor:
@@ -160,9 +165,8 @@ def _off(made: Tensor, real: Tensor, names: Sequence[str]) -> list[Finding]:
     more = f" and {len(worst) - _NAMED} more" if len(worst) > _NAMED else ""
     words = f"{len(worst)} of {len(gaps)} columns" if len(gaps) > 1 else "The column"
     verb = "are" if len(worst) > 1 else "is"
-    return [
-        Finding(f"{words} {verb} off by more than chance (KS above {limit:.2f}): {told}{more}.", grave=False)
-    ]
+    found = f"{words} {verb} off by more than chance (KS above {limit:.2f}): {told}{more}."
+    return [Finding(found, grave=False, remedy=_REMEDY)]
 
 
 def _cells(cells: Sequence[str]) -> str:

@@ -137,6 +137,6 @@ class CompletionQuality(Question):
             Mark(mark="points", arrays={"x": place, "y": own.arrays["hidden"]}, name="hidden", hue=1, size=4),
         ]
         y = Axis(label=name)
-        panel = Panel(series=tuple(marks), x=Axis(label="step"), y=y, legend="upper right", legend_columns=5)
+        panel = Panel(series=tuple(marks), x=Axis(label="step"), y=y, legend="below", legend_columns=5)
         caption = f"Median and 90 % of {self.members} members; {self.share:.0%} of the entries were hidden."
         return [Figure(name="completed", panels=(panel,), caption=caption, width=760, height=290)]

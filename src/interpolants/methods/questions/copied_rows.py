@@ -92,7 +92,7 @@ def _copies(closer: Estimate) -> list[Finding]:
     if not closer.value > 0.5 + 2 * closer.error:
         return []
     told = f"Copies: a generated row is closer to the training rows than a held-out row with chance {closer.value:.2f}."
-    return [Finding(told)]
+    return [Finding(told, remedy="Learn from more rows, for fewer steps or with a smaller network.")]
 
 
 def _distances(own: Measured) -> Panel:
@@ -100,7 +100,7 @@ def _distances(own: Measured) -> Panel:
     high = float(torch.quantile(torch.cat(list(every.values())), 0.99)) or 1.0
     lines = tuple(_outline(x, high, name, hue) for hue, (name, x) in enumerate(every.items()))
     x = Axis(label="distance to the nearest training row", unit="data units")
-    return Panel(series=lines, x=x, y=Axis(label="share of rows"), legend="upper right")
+    return Panel(series=lines, x=x, y=Axis(label="share of rows"), legend="below")
 
 
 def _outline(x: Tensor, high: float, name: str, hue: int, bins: int = 30) -> Series:

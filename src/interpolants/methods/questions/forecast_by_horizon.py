@@ -118,7 +118,7 @@ class ForecastByHorizon(Question):
         ahead = Axis(label="steps ahead")
         name = named(series_of("forecast_by_horizon", task, self.role))
         panels = tuple(
-            Panel(series=fan(bands, around), title=title, x=ahead, y=Axis(label=name), legend="best")
+            Panel(series=fan(bands, around), title=title, x=ahead, y=Axis(label=name), legend="below")
             for bands, around, title in zip(
                 own.arrays["bands"], own.arrays["around"], ("first origin", "last origin"), strict=False
             )
@@ -132,7 +132,7 @@ class ForecastByHorizon(Question):
                 series=lines(loss),
                 x=ahead,
                 y=Axis(label="normalised quantile loss", scale="log"),
-                legend="best",
+                legend="below",
             ),
             Panel(series=(*lines(covered), wanted), x=ahead, y=Axis(label="coverage", low=0, high=1.02)),
         )

@@ -128,7 +128,7 @@ class HeldOutLikelihood(Question):
             series=tuple(lines),
             x=Axis(label="log density", unit="nats"),
             y=Axis(label="share of rows"),
-            legend="upper left",
+            legend="below",
         )
         return [Figure(name="log_densities", panels=(panel,), caption=_CAPTION, width=460, height=280)]
 
@@ -140,7 +140,7 @@ def _overfitted(held: Tensor, train: Tensor) -> list[Finding]:
     if not gap > 2 * error:
         return []
     told = f"Overfitted: the log density of training rows is {gap:.3g} ± {error:.2g} nats above that of held-out rows."
-    return [Finding(told)]
+    return [Finding(told, remedy="Learn from more rows, for fewer steps or with a smaller network.")]
 
 
 def _outline(x: Tensor, low: float, high: float, name: str, hue: int, bins: int = 30) -> Series:

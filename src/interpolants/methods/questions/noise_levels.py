@@ -195,7 +195,7 @@ class NoiseLevels(Question):
         shown = Axis(label="noise level", ticks=ticks, names=tuple(level_name(eps) for eps in self.eps))
         about = self.about(names[0])
         label = Axis(label=self._distances.found[distance][0].title, unit=about.unit, low=0.0)
-        panel = Panel(series=tuple(lines), x=shown, y=label, legend="best")
+        panel = Panel(series=tuple(lines), x=shown, y=label, legend="below")
         return Figure(name="levels", panels=(panel,), caption=_CURVE, width=460, height=300)
 
 

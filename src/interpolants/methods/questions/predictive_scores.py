@@ -146,7 +146,7 @@ class PredictiveScores(Question):
             for k, (name, one) in enumerate(list(named.items())[:6])
         ]
         x, y = Axis(label="probability of the interval"), Axis(label="share of values inside")
-        panel = Panel(series=(ideal, *lines), x=x, y=y, legend="upper left")
+        panel = Panel(series=(ideal, *lines), x=x, y=y, legend="below")
         caption = "Share of test values inside central intervals of each probability; below the line: overconfident."
         return Figure(name="coverage", panels=(panel,), caption=caption, width=420, height=330)
 

@@ -164,7 +164,7 @@ def _lines(own: Measured, rivals: Mapping[str, Measured], problem: Evolution) ->
             every = {"x": points[::10, 0], "y": truth[::10, i]}
             series.append(Series(mark="points", arrays=every, name="truth", hue="muted", symbol="o", size=14))
         panels.append(Panel(series=tuple(series), title=name, x=Axis(label="t"), y=Axis(label=name),
-                            legend="best" if i == 0 else ""))  # fmt: skip
+                            legend="below" if i == 0 else ""))  # fmt: skip
     return tuple(panels)
 
 
@@ -196,4 +196,4 @@ def _over_time(named: Mapping[str, Measured], array: str, title: str, scale: Any
     )
     low, high = (-0.05, 1.05) if array == "weights" else (None, None)
     axis = Axis(label=title, scale=scale, low=low, high=high)
-    return Panel(series=series, title=title, x=Axis(label="t"), y=axis, legend="best")
+    return Panel(series=series, title=title, x=Axis(label="t"), y=axis, legend="below")

@@ -1,0 +1,167 @@
+"""First pages of a report: four sentences, the main numbers beside floor and rivals, and what questions put first."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import PurePath
+
+from interpolants.framework.figures import Figure
+from interpolants.framework.scores import Score
+from interpolants.reports import words
+from interpolants.reports.cell_sections import heading, score_table, text_section
+from interpolants.reports.embedded import Embedded
+from interpolants.reports.facts import CellFacts, QuestionFacts, RunFacts
+from interpolants.reports.findings import QUICK, findings_of
+from interpolants.reports.page import Child
+from interpolants.reports.readings import floor_of, headline, title_of, unit
+from interpolants.reports.seeds import over_seeds, tasks_of
+
+# So much is shown before the appendix, however much there is.
+_TASKS, _ROWS, _FIGURES, _PANELS, _TEXTS = 4, 12, 2, 3, 2
+Shown = tuple[str, int, str, str]  # task, seed, question, and figure or heading of a text
+
+
+def told(run: RunFacts) -> list[tuple[str, str]]:
+    """What a reader wants to know first, each in a sentence: heading and text."""
+    tasks = tasks_of(run)
+    if not tasks:
+        return [("What was learnt", "This run holds no finished fit.")]
+    return [
+        ("What was learnt", _by_task(tasks, _learnt)),
+        ("How good it is", _by_task(tasks, lambda cells: _main_result(over_seeds(cells)))),
+        ("The worst finding", _worst(run)),
+        ("What to do next", _next(run)),
+    ]
+
+
+def _by_task(tasks: Sequence[Sequence[CellFacts]], tell: Callable[[Sequence[CellFacts]], str]) -> str:
+    """A sentence of each of the first tasks, under its title where there are several."""
+    found = [(cells[0].title, tell(cells)) for cells in tasks[:_TASKS]]
+    if len(tasks) == 1:
+        return found[0][1]
+    more = f" So were {len(tasks) - _TASKS} more." if len(tasks) > _TASKS else ""
+    return " ".join(f"{title}: {told[:1].lower()}{told[1:]}" for title, told in found) + more
+
+
+def _learnt(cells: Sequence[CellFacts]) -> str:
+    cell = cells[0]
+    seconds = sum(stage.seconds or 0.0 for one in cells for stage in one.stages)
+    spent = f" in {words.duration(seconds)} of training" if seconds else ""
+    often = f", with {len(cells)} seeds" if len(cells) > 1 else ""
+    return f"{cell.model.title}, fitted to {_data(cell)}{often}{spent}."
+
+
+def _data(cell: CellFacts) -> str:
+    names = list(dict.fromkeys(words.named(PurePath(role.name).name) for role in cell.data))
+    counts = [role.rows["train"] for role in cell.data if role.rows.get("train")]
+    sizes = list(dict.fromkeys(map(words.count, counts)))
+    each = " each" if len(sizes) == 1 and len(names) > 1 else ""
+    size = f" ({words.listing(sizes, 3)} training row{'' if counts == [1] else 's'}{each})" if sizes else ""
+    return f"{words.listing(names, 3)}{size}" if names else "its data"
+
+
+def _main_result(questions: Sequence[QuestionFacts]) -> str:
+    best = next((score for question in questions for score in headlines(question)), None)
+    if best is None:
+        return "Nothing was measured beside a floor or a rival."
+    value = f"{title_of(best)} is {words.with_error(best.value, best.error)}{unit(best)}{_beside(best)}"
+    read = headline(best)
+    return f"{value}: {read[:1].lower()}{read[1:]}" if read else f"{value}."
+
+
+def _beside(score: Score) -> str:
+    """Floor and rivals in brackets."""
+    floor = floor_of(score)
+    beside = [f"{score.floor_of or 'the floor'} {words.number(floor)}"] if floor is not None else []
+    beside += [f"{words.spaced(name)} {words.number(value)}" for name, value in score.rivals.items()]
+    return f" ({'; '.join(beside)})" if beside else ""
+
+
+def headlines(question: QuestionFacts) -> Iterator[Score]:
+    """Scores with a direction, and with a floor or rivals."""
+    for score in question.scores:
+        if score.better != "neither" and (floor_of(score) is not None or score.rivals):
+            yield score
+
+
+def _worst(run: RunFacts) -> str:
+    if run.budget == "quick":
+        return QUICK
+    found = findings_of(run)
+    return found[0].text if found else nothing_wrong(run)
+
+
+def nothing_wrong(run: RunFacts) -> str:
+    """That nothing went wrong, of what could have."""
+    questions = [question for cell in run.cells for question in cell.questions]
+    if not questions:
+        return "Nothing that is known: no question was asked."
+    judged = any(v.outcome != "not asked" for v in run.verdicts)
+    good = ["no claim came out otherwise than expected"] if judged else []
+    good += ["no rival is better"] if any(score.rivals for q in questions for score in q.scores) else []
+    return words.sentence(words.listing(["no check failed", *good]))
+
+
+def _next(run: RunFacts) -> str:
+    """The remedy of the worst finding that has one, else the command that uses what was learnt."""
+    if run.budget == "quick":
+        return "Run the recipe without --quick."
+    remedy = next((one.remedy for one in findings_of(run) if one.remedy), "")
+    return remedy or (f"Use it: {run.use}" if run.use else "Use it.")
+
+
+# --- the main numbers ------------------------------------------------------------------------------------------
+
+
+def results(run: RunFacts) -> QuestionFacts:
+    """The first headline of every question, as the scores of one."""
+    tasks, scores, rivals = tasks_of(run), list[Score](), dict[str, str]()
+    for cells in tasks:
+        before = f"{cells[0].title}: " if len(tasks) > 1 else ""
+        for question in over_seeds(cells):
+            first = next(headlines(question), None)
+            if first is not None:
+                name = f"{cells[0].task}.{question.name}"
+                scores.append(replace(first, name=name, title=before + title_of(first)))
+                rivals |= question.rivals
+    return QuestionFacts(name="results", title="Results", scores=scores[:_ROWS], rivals=rivals)
+
+
+def front_matter(run: RunFacts, drawn: Embedded) -> tuple[list[Child], set[Shown]]:
+    """The main numbers, figures and texts, and which of the figures and texts they are."""
+    parts: list[Child] = [score_table(results(run), drawn)]
+    figures, texts, several = list[Shown](), list[Shown](), len(tasks_of(run)) > 1
+    for cell in (cells[0] for cells in tasks_of(run)):
+        shown: list[Child] = []
+        for question, name in _figures(cell)[: _FIGURES - len(figures)]:
+            figure = next(one for one in question.figures if one.name == name)
+            whole = len(figure.panels) <= _PANELS
+            stem = f"{prefix(cell, several=several)}{question.name}-{name}" + ("" if whole else "-first")
+            shown.append(drawn.show(figure if whole else _first_panels(figure), stem))
+            figures.append((cell.task, cell.seed, question.name, name if whole else ""))
+        for question, name in _texts(cell)[: _TEXTS - len(texts)]:
+            shown.append(text_section(name, question.texts[name], drawn, 4))
+            texts.append((cell.task, cell.seed, question.name, name))
+        parts += [heading(3, cell.title) if several and shown else None, *shown]
+    return parts, {*figures, *texts}
+
+
+def _first_panels(figure: Figure) -> Figure:
+    """The first panels of a figure of many, which the appendix shows whole."""
+    width = figure.width / (figure.columns or len(figure.panels))
+    told = f"{figure.caption} The appendix shows all {len(figure.panels)}."
+    return replace(figure, panels=figure.panels[:_PANELS], columns=0, width=_PANELS * width, caption=told)
+
+
+def prefix(cell: CellFacts, *, several: bool) -> str:
+    """What the files of a cell's figures begin with."""
+    return f"{words.slug(cell.task)}-" if several else ""
+
+
+def _figures(cell: CellFacts) -> list[tuple[QuestionFacts, str]]:
+    """Figures that questions put first, else the first one of all."""
+    every = [(question, figure.name) for question in cell.questions for figure in question.figures]
+    return [(question, name) for question, name in every if name in question.front] or every[:1]
+
+
+def _texts(cell: CellFacts) -> list[tuple[QuestionFacts, str]]:
+    return [(q, name) for q in cell.questions for name in q.texts if name in q.front]
