@@ -15,7 +15,7 @@ from interpolants.foundations.invariance import SMALLEST, VECTOR, fewest_rows, m
 from interpolants.foundations.randomness import BLOCK, generator
 from interpolants.likelihood import log_prob
 from interpolants.nets import UNet
-from interpolants.paths import Linear
+from interpolants.paths import Linear, OneSidedLinear
 
 
 def check(fields, x, way, sizes):
@@ -126,3 +126,27 @@ def test_more_threads_and_half_precision_take_smaller_and_whole_blocks(monkeypat
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     assert (fewest_rows(x, {100}), most_rows(x, 100)) == (SMALLEST, 320)
     assert (fewest_rows(x, {1000}), most_rows(x, 1000)) == (BLOCK, BLOCK)
+
+
+def test_a_verdict_outlives_the_fields_that_asked_for_it_and_is_anothers_for_another_quantity():
+    net, calls = nn.Linear(2, 2), []
+    net.register_forward_pre_hook(lambda *_: calls.append(1))
+
+    class Timed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = net
+
+        def forward(self, x, t, cond=None):
+            return self.net(x)
+
+    timed, x = Timed(), torch.randn(4, 2, generator=generator(0))
+
+    def count(**given):
+        calls.clear()
+        sample(LearnedFields(OneSidedLinear(), **given), x, n_steps=2)
+        return len(calls)
+
+    first, second, other = count(velocity=timed), count(velocity=timed), count(noise=timed)
+    assert second == 5  # one shows the sizes of layers, four are the steps
+    assert first == other > second

@@ -145,8 +145,9 @@ class Sampler(ABC):
         def ask(states: Tensor, some: Condition) -> Tensor:
             return self.field(cond_of(some))(states, time.expand(len(states)) if own else time)
 
+        owner, how = self.fields.rounded_by
         return Chunks(
-            self.fields,
+            owner,
             ask,
             x,
             given,
@@ -154,7 +155,7 @@ class Sampler(ABC):
             chunk=chunk,
             first_index=first_index,
             invariant=invariant,
-            how="own times" if own else "",
+            how=f"{how}{', own times' if own else ''}{'' if given is None else ', given'}",
         )
 
 

@@ -124,6 +124,17 @@ class LearnedFields(Fields):
         given = [_inner(f) for f in (*self._sources.values(), self._joint) if f is not None]
         return [f for f in given if isinstance(f, nn.Module)]
 
+    @property
+    def rounded_by(self) -> tuple[object, str]:
+        """The network where there is one alone: relations of a linear path treat every entry by itself."""
+        sources = [f for f in (*self._sources.values(), self._joint) if f is not None]
+        network = _inner(sources[0])
+        if len(sources) > 1 or not (
+            isinstance(network, nn.Module) and isinstance(self.path, SpatiallyLinearPath)
+        ):
+            return self, ""
+        return network, f"{type(sources[0]).__name__} {' '.join(self.known)}"
+
     @cached_property
     def bounded_quantity(self) -> str:
         """The score where it was learnt directly, else the mean noise: it stays finite at the ends.

@@ -84,6 +84,11 @@ class Fields(ABC):
         return []
 
     @property
+    def rounded_by(self) -> tuple[object, str]:
+        """What decides how rows are rounded, an object that may outlive the fields, and how these ask it."""
+        return self, ""
+
+    @property
     def bounded_quantity(self) -> str:
         """Which of score and noise stays finite at the ends: samplers multiply that one by what vanishes."""
         return "score"
