@@ -1,7 +1,7 @@
 """Expansion of a line such as ``{{ modules of interpolants.sciml }}`` in the reference: modules with cards.
 
 A new member needs no line of its own there. A family, a subpackage with cards, becomes a section named after the first
-words of its docstring.
+words of its docstring. A method has a page of its own, to which it is a link.
 """
 
 import ast
@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+
+from docs.method_pages import methods
 
 from interpolants.foundations.cards import load_cards
 
@@ -27,8 +29,12 @@ def _sections(package: str) -> Iterator[str]:
         if family != package:
             yield f"## {_title(family)}\n"
             yield from _pages(family)
+        paged = {card.entry.partition(":")[0]: card for card in methods().values()}
+        listed = list(modules)
+        for card in (paged[module] for module in listed if module in paged):
+            yield f"The class: [{card.entry.partition(':')[2]}](classes/{card.id}.md).\n"
         yield "```{eval-rst}"
-        yield from (f".. automodule:: {module}" for module in modules)
+        yield from (f".. automodule:: {module}" for module in listed if module not in paged)
         yield "```\n"
 
 

@@ -20,12 +20,13 @@ from docutils import nodes
 from latex2mathml.converter import convert
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT / "src"), str(Path(__file__).parent)]
+sys.path[:0] = [str(ROOT / "src"), str(ROOT)]
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # lessons give the same numbers, and no less quickly, whatever else runs
 
-from cards_in_reference import expand  # noqa: E402
+from docs.cards_in_reference import expand  # noqa: E402
+from docs.method_pages import expand as expand_methods  # noqa: E402
 
 from interpolants.foundations.version import __version__  # noqa: E402
 
@@ -84,6 +85,7 @@ html_theme = "furo"
 html_title = "interpolants"
 html_static_path = ["_static"]
 html_css_files = ["site.css", "gallery.css"]
+html_js_files = ["search.js"]  # ranks the results of the search page
 
 
 def escape_shapes(app: Any, what: str, name: str, obj: object, options: Any, lines: list[str]) -> None:
@@ -95,14 +97,16 @@ def escape_shapes(app: Any, what: str, name: str, obj: object, options: Any, lin
 
 
 def mark_tables(app: Any, name: str, source: list[str]) -> None:
-    """The tables that studies write are reached from their pages, not from the menu."""
+    """Studies are reached from their list, and the tables that they write from their pages, not from the menu."""
     if name.endswith("/table"):
-        source[0] = "---\norphan: true\n---\n\n# Table\n\n" + source[0]
+        source[0] = "# Table\n\n" + source[0]
+    if name.startswith("studies/") and name != "studies/README":
+        source[0] = "---\norphan: true\n---\n\n" + source[0]
 
 
 def list_members(app: Any, name: str, source: list[str]) -> None:
     """Members with cards come into the reference by themselves."""
-    source[0] = expand(source[0])
+    source[0] = expand_methods(expand(source[0]))
 
 
 def show_formula(display: str) -> Any:
