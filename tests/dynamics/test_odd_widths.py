@@ -149,4 +149,4 @@ def test_a_verdict_outlives_the_fields_that_asked_for_it_and_is_anothers_for_ano
 
     first, second, other = count(velocity=timed), count(velocity=timed), count(noise=timed)
     assert second == 5  # one shows the sizes of layers, four are the steps
-    assert first == other > second
+    assert min(first, other) > 2 * second
