@@ -1,7 +1,7 @@
 """Filter of samples by the spread of the predicted end point along their own trajectories.
 
-A learnt field is smoother than the exact one, so that trajectories which pass between two modes end between them. Their
-predicted end point ``E[x1 | x_t]`` still moves late in the run, where that of other samples has settled. Its variance in
+A learnt field is smoother than the exact one, so that trajectories which pass between two modes end between them.
+Their predicted end point ``E[x1 | x_t]`` still moves late in the run, where that of others has settled. Its variance in
 a late window is a score, and a threshold on it a filter. Which window tells most must be found on data whose modes are
 known: `scan_windows`.
 
@@ -77,22 +77,24 @@ class TrajectoryFilter:
         window: tuple[float, float] = (0.9, 1.0),
         of: str = "denoised",
         statistic: Statistic = "variance",
+        report: int = -1,
     ) -> Self:
         """The filter that keeps a share of a trial run.
 
         Args:
-            trial: A run with the observer of these settings as its last modifier; some hundred samples.
+            trial: A run with the observer of these settings among its modifiers; some hundred samples.
             keep: Share to keep, in (0, 1].
             good: Which samples of the trial are known to be good, ``(B,)`` bool; the share is then one of these.
             window: As in the class.
             of: Likewise.
             statistic: Likewise.
+            report: Place of the observer's report; the last by default.
 
         Raises:
             InvalidInputError: If ``keep`` is out of range, or no finite statistic is left.
         """
         number(_WHO, "keep", keep, above=0, at_most=1)
-        scores = _scores(trial, statistic, -1)
+        scores = _scores(trial, statistic, report)
         if good is not None:
             scores = scores[good]
         scores = scores[torch.isfinite(scores)]
@@ -133,7 +135,9 @@ class TrajectoryFilter:
         while there < n:
             if first >= most * n:
                 rule = f"at least one candidate in {most} must be kept"
-                raise invalid(_WHO, rule, f"{there} of {first}", "Calibrate on these very steps, or raise most.")
+                raise invalid(
+                    _WHO, rule, f"{there} of {first}", "Calibrate on these very steps, or raise most."
+                )
             done = run(first, block)
             kept.append(done.x[self.accepts(done)])
             there += len(kept[-1])
@@ -198,7 +202,9 @@ def scan_windows(
         for k, window in enumerate(windows)
         for name in statistics
     ]
-    return tuple(sorted(found, key=lambda score: -math.inf if score.curve is None else score.area, reverse=True))
+    return tuple(
+        sorted(found, key=lambda score: -math.inf if score.curve is None else score.area, reverse=True)
+    )
 
 
 def _scored(scores: Tensor, wrong: Tensor, window: tuple[float, float], statistic: Statistic) -> WindowScore:
