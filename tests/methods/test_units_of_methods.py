@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from interpolants import Bridge
+from interpolants.dynamics import sample as dynamics_sample
 from interpolants.foundations.randomness import generator
 from interpolants.methods import (
     FlowMap,
@@ -15,6 +16,7 @@ from interpolants.methods import (
     PriorRestoration,
     Rectification,
     Restoration,
+    one_step,
 )
 from interpolants.methods.parts.columns import ColumnsWarning
 
@@ -40,7 +42,7 @@ def flow_map(s, k):
 
 
 def rectification(s, k):
-    return Rectification(n_steps=2, **QUICK).fit(X0, X1, cond=C * k)
+    return Rectification(n_steps=2, **QUICK).fit(X0 * s, X1 * s, cond=C * k)
 
 
 REFERENCE = {}
@@ -53,7 +55,7 @@ def test_units_of_columns_and_conditions_do_not_matter(make, scales, k):
     one = torch.ones(2, dtype=F64)
     if make not in REFERENCE:
         REFERENCE[make] = make(one, 1.0).sample(8, cond=C[:8], seed=0, n_steps=2)
-    s = one if make is rectification else torch.tensor(scales, dtype=F64)
+    s = torch.tensor(scales, dtype=F64)
     assert_close(
         make(s, k).sample(8, cond=C[:8] * k, seed=0, n_steps=2) / s, REFERENCE[make], rtol=1e-5, atol=1e-6
     )
@@ -86,10 +88,13 @@ def test_a_common_unit_of_a_schroedinger_bridge_does_not_matter():
 @pytest.mark.parametrize(
     "fit",
     [
-        lambda s: Rectification(n_steps=2, **QUICK).fit(X0, X1 * s),
+        lambda s: Rectification(n_steps=2, standardize=False, **QUICK).fit(X0 * s, X1 * s),
+        lambda s: Rectification(path="one_sided_linear", n_steps=2, **QUICK).fit(x1=X1 * s),
+        lambda s: Rectification(coupling="minibatch_ot", n_steps=2, **QUICK).fit(X0 * s, X1 * s),
+        lambda s: Rectification(gradient=True, n_steps=2, **QUICK).fit(X0 * s, X1 * s),
         lambda s: Restoration(**QUICK).fit(X1 * s),
         lambda s: PriorRestoration(torch.ones(1, 2, dtype=F64), **QUICK).fit(X1 * s),
-        lambda s: Multimarginal(densities=2, **QUICK).fit(X0 * s, X1 * s),
+        lambda s: Multimarginal(densities=2, standardize=False, **QUICK).fit(X0 * s, X1 * s),
     ],
 )
 @pytest.mark.parametrize("scale", [1e-3, 1e3])
@@ -101,3 +106,71 @@ def test_other_units_than_one_are_named(fit, scale):
 def test_columns_of_unlike_size_are_named_where_distances_are_the_problem():
     with pytest.warns(ColumnsWarning, match=r"column 1 of x1 varies by .* distances see the larger alone"):
         InterpolantSB(eps=0.5, **QUICK).fit(X0, X1 * torch.tensor([1.0, 1e3], dtype=F64))
+
+
+MARGINALS = [
+    torch.randn(200, 2, dtype=F64, generator=SOURCE) * (1 + k) + torch.tensor([k, 0.0]) for k in range(3)
+]
+
+
+@pytest.mark.parametrize("coupling", ["independent", "minibatch_ot"])
+@settings(max_examples=4, deadline=None, derandomize=True)
+@given(scales=st.tuples(POWERS, POWERS))
+def test_units_of_columns_of_many_densities_do_not_matter(coupling, scales):
+    # Pairs are made by distances in data units: there one unit for all columns does not matter.
+    s = torch.tensor(scales if coupling == "independent" else scales[:1] * 2, dtype=F64)
+    fits = [
+        Multimarginal(densities=3, coupling=coupling, **QUICK).fit(*[x * unit for x in MARGINALS])
+        for unit in (torch.ones(2, dtype=F64), s)
+    ]
+    made = [fit.sample(8, source=0, target=2, seed=0, n_steps=4) for fit in fits]
+    assert_close(made[1] / s, made[0], rtol=1e-5, atol=1e-6)
+
+
+def test_an_offset_of_many_densities_does_not_matter_and_latent_noise_keeps_its_unit():
+    for offset, unit in ((1e4, 1.0), (0.0, 2.0**12)):
+        fits = [
+            Multimarginal(densities=3, latent=0.5 * s**2, **QUICK).fit(*[x * s + m for x in MARGINALS])
+            for m, s in ((0.0, 1.0), (offset, unit))
+        ]
+        noise = [0.1, 0.1 * unit**2]
+        made = [f.sample(8, target=2, seed=0, n_steps=4, eps=e) for f, e in zip(fits, noise, strict=True)]
+        assert_close((made[1] - offset) / unit, made[0], rtol=1e-5, atol=1e-6)
+
+
+def test_columns_that_latent_noise_drowns_are_named():
+    scale = torch.tensor([1.0, 1e-3], dtype=F64)
+    with pytest.warns(ColumnsWarning, match=r"column 1 of the samples is drowned in noise .* Lower latent"):
+        Multimarginal(densities=3, latent=0.5, **QUICK).fit(*[x * scale for x in MARGINALS])
+
+
+def test_flows_and_costs_of_a_rectification_are_in_data_units():
+    s, m = torch.tensor([1e-3, 1e3], dtype=F64), torch.tensor([5.0, -1e4], dtype=F64)
+    bridge = Rectification(n_steps=20, **QUICK).fit(X0 * s + m, X1 * s + m)
+    x = X0[:8] * s + m
+    ends = bridge.transport(x, n_steps=20)
+    assert_close(
+        dynamics_sample(bridge.fields, x, n_steps=20, method="midpoint").x, ends, rtol=1e-6, atol=1e-9
+    )
+    assert_close(one_step(bridge.fields, x), bridge.transport(x, one_step=True), rtol=1e-6, atol=1e-9)
+    first, last = bridge.compare_flows(x)
+    assert last.cost == pytest.approx(float((ends - x).square().sum(1).mean()), rel=1e-2)
+    assert first.cost > 1
+
+
+def test_gradients_stay_gradients_in_data_units():
+    bridge = Rectification(gradient=True, n_steps=2, **QUICK).fit(X0 * torch.tensor([1e3, 2e3]), X1 * 1e3)
+    jacobian = torch.autograd.functional.jacobian(
+        lambda x: bridge.fields.velocity(x, torch.tensor(0.5)), X0[:1] * 1e3
+    )
+    assert_close(jacobian[0, :, 0], jacobian[0, :, 0].T)
+    assert float(jacobian.abs().max()) > 0
+
+
+def test_a_rectification_of_other_units_is_kept(tmp_path):
+    bridge = Rectification(n_steps=2, **QUICK).fit(X0 * 1e3, X1 * 1e3)
+    again = Rectification.load(bridge.save(tmp_path / "kept"))
+    assert torch.equal(again.sample(4, seed=0), bridge.sample(4, seed=0))
+    assert torch.equal(
+        again.fields.velocity(X0, torch.tensor(0.5)), bridge.fields.velocity(X0, torch.tensor(0.5))
+    )

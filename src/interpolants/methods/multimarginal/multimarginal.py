@@ -6,6 +6,7 @@ Letters: ``x_k ~ rho_k``; ``alpha`` on the simplex; ``x_alpha = sum_k alpha_k x_
 Source: Albergo, Boffi, Lindsey & Vanden-Eijnden (2023), arXiv:2310.03695; the latent term gamma z is ours.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -20,6 +21,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import sum_event
 from interpolants.foundations.randomness import generator as seeded
 from interpolants.framework.capabilities import capability
+from interpolants.framework.frames import Standard
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
@@ -27,7 +29,7 @@ from interpolants.methods.multimarginal.route_fields import RouteFields
 from interpolants.methods.multimarginal.routes import check_simplex, choose_route
 from interpolants.methods.multimarginal.simplex_learning import SimplexBatches, SimplexLoss, SimplexNet, blend
 from interpolants.methods.parts.choices import choose_coupling
-from interpolants.methods.parts.columns import warn_about_units
+from interpolants.methods.parts.columns import warn_about_columns, warn_about_noise, warn_about_units
 from interpolants.methods.parts.learning import in_one_precision
 from interpolants.methods.parts.start_points import Pool
 from interpolants.training.pairs import finished
@@ -46,7 +48,7 @@ class Multimarginal(Trained):
         y = bridge.transport(x0_new, source=0, target=2, eps=0.5, seed=1)  # SDE, with latent noise
 
     K squared maps cost one network with K heads. The distribution at a point inside the simplex mixes all K densities;
-    at a vertex it is one of them, whatever route led there. States should be of order one.
+    at a vertex it is one of them, whatever route led there.
 
     Args:
         densities: K, >= 2; ``fit`` takes ``x0`` to ``x{K-1}``.
@@ -57,6 +59,9 @@ class Multimarginal(Trained):
         edge_share: Share of the training points that lie on an edge, in [0, 1]; the others fill the simplex.
         net: ``"auto"``, a card's id, a table, or an ``nn.Module`` called as ``net(x, alpha)``, giving ``(B, H, *D)``
             with ``H = K`` heads, and one more with latent noise.
+        standardize: Give the network inputs and means of order one: counted from the mean of all densities and in their
+            standard deviation, by column for tables, overall for images. All else, ``latent`` and ``eps`` too, stays in
+            data units. A network of your own sees these.
 
     Raises:
         InvalidInputError: If a setting is unknown or out of range.
@@ -76,6 +81,7 @@ class Multimarginal(Trained):
     coupling: Any = "independent"
     edge_share: float = 0.5
     net: Any = "auto"
+    standardize: bool = True
 
     def check_settings(self) -> None:
         """Turn names into members, and refuse settings."""
@@ -100,17 +106,30 @@ class Multimarginal(Trained):
         """All heads at once."""
         data = in_one_precision("Multimarginal.fit", data)
         sets = [data[role.name] for role in self.roles()]
-        # Of all together: one that hardly varies in one of them does in another.
-        warn_about_units("Multimarginal.fit", "the samples", torch.cat(sets))
         shape, heads, net = tuple(sets[0].shape[1:]), len(sets) + (self.latent > 0), self.net
+        units = self._units(torch.cat(sets))
         if not isinstance(net, nn.Module):
-            net = SimplexNet(net, shape, len(sets), heads, seed=self.seed).to(sets[0].dtype)
+            net = SimplexNet(net, shape, len(sets), heads, seed=self.seed, **units).to(sets[0].dtype)
         batches = SimplexBatches(sets, self.batch_size, self.coupling, self.edge_share)
-        result = run.train("heads", net, SimplexLoss(self.latent), batches, self.training())
+        loss = SimplexLoss(self.latent, units.get("scale", (1.0,)))
+        result = run.train("heads", net, loss, batches, self.training())
         kept = [
             Pool.of(x, None, self.seed).x for x in sets
         ]  # of one size the same rows, so that pairs stay pairs
         return {"net": finished(net, result, prefix=""), "rows": kept}
+
+    def _units(self, rows: Tensor) -> dict[str, Any]:
+        """Units of the network over all densities: one that hardly varies in one of them does in another."""
+        columns = self.columns("x0")
+        warn_about_columns("Multimarginal.fit", "the samples", rows, columns, density=False)
+        if not self.standardize or isinstance(self.net, nn.Module):
+            warn_about_units("Multimarginal.fit", "the samples", rows)
+            return {}
+        found = Standard().fit(rows)
+        shift, scale = (torch.as_tensor(part).reshape(-1).tolist() for part in (found.shift, found.scale))
+        noise = 0.5 * math.sqrt(self.latent)  # gamma in the middle of an edge
+        warn_about_noise("Multimarginal.fit", "the samples", rows, noise, "latent", columns)
+        return {"shift": shift, "scale": scale, "noise": noise}
 
     def fields(self, source: int = 0, target: int = -1, route: Any = "straight") -> RouteFields:
         """The fields along a route, for samplers and likelihoods.

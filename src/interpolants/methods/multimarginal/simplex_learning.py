@@ -27,22 +27,39 @@ class SimplexNet(Remembered, id="simplex_net"):
         heads: Number of outputs.
         features: Fourier features of each entry of alpha, even.
         seed: Seed of the weights.
+        shift: What the network's input and its means count from, in data units: one number, or one for each column.
+        scale: Unit of its means, likewise, > 0.
+        noise: Standard deviation of latent noise that is in its input too, in data units.
     """
 
     def __init__(
-        self, net: Any, shape: tuple[int, ...], size: int, heads: int, features: int = 8, seed: int = 0
+        self,
+        net: Any,
+        shape: tuple[int, ...],
+        size: int,
+        heads: int,
+        features: int = 8,
+        seed: int = 0,
+        *,
+        shift: Sequence[float] = (0.0,),
+        scale: Sequence[float] = (1.0,),
+        noise: float = 0.0,
     ) -> None:
         super().__init__()
+        self.size, self.shift, self.scale, self.noise = size, tuple(shift), tuple(scale), noise
         self.features = FourierTime(features, high=4.0)
         settings = {"kind": net} if isinstance(net, str) else dict(net)
         like = torch.zeros(1, size * (1 + features))
         self.net = choose_net({"time_features": 0, **settings}, shape, heads, like, seed, who="Multimarginal")
 
     def forward(self, x: Tensor, alpha: Tensor) -> Tensor:
-        """``x (B, *D)``, ``alpha (B, K)`` -> ``(B, H, *D)``."""
+        """``x (B, *D)``, ``alpha (B, K)`` -> ``(B, H, *D)``, all in data units."""
         known = torch.cat([alpha, self.features(alpha).to(alpha.dtype).flatten(1)], 1)
-        heads: Tensor = self.net(x, alpha.new_zeros(()), known)
-        return heads
+        shift, scale = torch.tensor([self.shift, self.scale], dtype=torch.float64, device=x.device)
+        seen = (x.double() - shift) / (scale.square() + self.noise**2).sqrt()
+        heads: Tensor = self.net(seen.to(x), alpha.new_zeros(()), known)
+        means, noise = heads[:, : self.size], heads[:, self.size :]
+        return torch.cat([(means.double() * scale + shift).to(x), noise], 1)
 
 
 class SimplexBatches:
@@ -103,15 +120,19 @@ class SimplexLoss:
 
     Args:
         scale: a of the latent noise.
+        units: Size of each column, or of all: errors are counted in these. No minimiser changes.
     """
 
-    def __init__(self, scale: float) -> None:
-        self.scale = scale
+    def __init__(self, scale: float, units: Sequence[float] = (1.0,)) -> None:
+        self.scale, self.units = scale, tuple(units)
 
     def __call__(self, net: Any, batch: dict[str, Tensor], generator: Generator) -> dict[str, Tensor]:
         """Losses ``(B,)`` of a batch."""
         ends, alpha = batch["ends"], batch["alpha"]
         z = torch.randn(ends[:, 0].shape, dtype=ends.dtype, device=ends.device, generator=generator)
         heads = net(blend(alpha, ends, self.scale, z), alpha)
-        losses = {f"g{k}": sum_event((heads[:, k] - ends[:, k]).square()) for k in range(ends.shape[1])}
+        off = (heads[:, : ends.shape[1]] - ends) / torch.tensor(
+            self.units, dtype=ends.dtype, device=ends.device
+        )
+        losses = {f"g{k}": sum_event(off[:, k].square()) for k in range(ends.shape[1])}
         return losses | ({"noise": sum_event((heads[:, -1] - z).square())} if self.scale else {})

@@ -19,6 +19,8 @@ _FAR = 15.0
 _SHOWN = 8
 # Standard deviations and means that a network takes as they are, and ratios of deviations, are at most so large.
 _UNIT = 100.0
+# Noise in standard deviations of a column from which little of the column is left.
+_DROWNED = 20.0
 # What is said of columns that are constant and left out, constant, collinear, and of whole numbers.
 _OF_DENSITIES = (
     "constant; samples have the value exactly, and log_prob leaves it out",
@@ -137,6 +139,32 @@ def warn_about_ratios(who: str, name: str, x: Tensor) -> None:
         warnings.warn(
             f"{who}: {sizes}, and distances see the larger alone. {remedy}.", ColumnsWarning, stacklevel=6
         )
+
+
+def warn_about_noise(
+    who: str, name: str, x: Tensor, noise: float, setting: str, columns: Sequence[str] = ()
+) -> None:
+    """Name columns that noise of one size for all of them drowns.
+
+    Args:
+        who: Public name for the warning.
+        name: Name of the rows.
+        x: Rows ``(N, *D)``: sizes are told by column for tables, overall for images.
+        noise: Standard deviation of the noise, in data units.
+        setting: What makes it.
+        columns: Names of the columns; numbers where there are none.
+
+    Warns:
+        ColumnsWarning: If the noise is many times the standard deviation of a column that varies.
+    """
+    rows = x.detach()[:_MOST].double()
+    rows = rows if rows.ndim == 2 else rows.reshape(-1, 1)
+    drowned = (rows.std(0, correction=0) * _DROWNED < noise) & ~constant_columns(rows)
+    if bool(drowned.any()):
+        what = _named(name, drowned, columns) if x.ndim == 2 else f"{name} is"
+        words = f"{who}: {what} drowned in noise of standard deviation {noise:.3g} in data units"
+        remedy = f"Lower {setting}, or bring columns to one size before fit"
+        warnings.warn(f"{words}, and will not be learnt. {remedy}.", ColumnsWarning, stacklevel=6)
 
 
 def _named(name: str, found: Tensor, columns: Sequence[str]) -> str:

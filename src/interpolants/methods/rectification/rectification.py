@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Generator, Tensor, nn
 
+from interpolants.couplings.independent import Independent
 from interpolants.couplings.paired import Paired
 from interpolants.dynamics.sample import sample
 from interpolants.fields.learned import LearnedFields
@@ -22,15 +23,16 @@ from interpolants.framework.frames import Standard
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.parts.choices import choose_coupling, flow_path
-from interpolants.methods.parts.columns import warn_about_units
+from interpolants.methods.parts.columns import warn_about_columns, warn_about_units
 from interpolants.methods.parts.conditions import ConditionForm
 from interpolants.methods.parts.learning import in_one_precision, learn_net, new_net
 from interpolants.methods.parts.start_points import StartPoints
 from interpolants.methods.parts.two_ends import TwoEnds
-from interpolants.methods.rectification.rounds import one_step, plain_path, rectified_pairs
+from interpolants.methods.rectification.rounds import one_step, plain_path, rectified_pairs, weights_add_up
 from interpolants.methods.rectification.straightness import straightness
 from interpolants.nets.potential import Potential
 from interpolants.nets.scaled_condition import ScaledCondition
+from interpolants.nets.scaled_velocity import ScaledVelocity
 from interpolants.paths.path import Path
 
 STARTS = ("forward", "backward", "both")
@@ -66,8 +68,6 @@ class Rectification(TwoEnds):
     errors of training; cost never grows, and curvature falls. With ``gradient`` velocities are gradients of a
     potential, and iterating tends to the optimal transport map of squared distance.
 
-    States are learnt in the units of the data: bring columns to about one before ``fit``.
-
     Args:
         path: The interpolant: a name, a table or a ``Path`` with finite velocity at the ends. A name without an
             envelope means ``gamma = 0``. A one-sided path (which takes no x0) is used for the first flow only.
@@ -79,6 +79,10 @@ class Rectification(TwoEnds):
         net: ``"auto"``, a card's id or a table.
         coupling: How x0 and x1 are paired for the first flow.
         n_steps: Steps of Heun's scheme that make the pairs.
+        standardize: Learn in units where the pooled data have mean 0 and standard deviation 1: per column for tables,
+            overall for images and with ``gradient``, since only one unit for all keeps gradients. Flows and costs stay
+            in data units. Where a unit is part of the problem it is that of the data: with a one-sided path, latent
+            noise, a ``first`` flow, or a coupling by distances.
 
     Raises:
         InvalidInputError: If a name or a setting is unknown or out of range.
@@ -102,6 +106,7 @@ class Rectification(TwoEnds):
     net: Any = "auto"
     coupling: Any = "independent"
     n_steps: int = 100
+    standardize: bool = True
 
     def check_settings(self) -> None:
         """Turn names into members, and refuse settings."""
@@ -117,10 +122,12 @@ class Rectification(TwoEnds):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The first flow, and a flow on the pairs of the one before for each round."""
         data = in_one_precision("Rectification.fit", data)
-        x0, x1, cond = data.get("x0"), data["x1"], data.get("cond")
-        for name in ("x0", "x1"):
-            if name in data:
-                warn_about_units("Rectification.fit", name, data[name])
+        cond, frame = data.get("cond"), self._units(data)
+        points = StartPoints.of(
+            self.path.base, data.get("x0"), seed=self.seed, shape=tuple(data["x1"].shape[1:])
+        )
+        x0, x1 = (frame.encode(data[name]) if name in data else None for name in ("x0", "x1"))
+        assert x1 is not None
         form = ConditionForm.of(cond, units=True)
         nets: list[nn.Module] = []
         if self.first is None:
@@ -133,8 +140,21 @@ class Rectification(TwoEnds):
             net = copy.deepcopy(nets[-1]).requires_grad_(True).train() if nets else self._new(x1, form)
             ends = pairs["x0"], pairs["x1"], Paired(), pairs["cond"]
             nets.append(self._learn(run, f"round {k}", plain_path(self.path), *ends, net))
-        points = StartPoints.of(self.path.base, x0, seed=self.seed, shape=tuple(x1.shape[1:]))
-        return {"nets": nets, "starts": points}
+        return {"nets": nets, "starts": points, "frame": frame}
+
+    def _units(self, data: Mapping[str, Any]) -> Standard:
+        """Units of the networks: standard ones where rectification commutes with the change of units."""
+        rows = torch.cat([data[name] for name in ("x0", "x1") if name in data])
+        warn_about_columns("Rectification.fit", "the samples", rows, self.columns("x1"), density=False)
+        alike = "x0" in data and self.first is None and self.path.envelope.is_zero
+        frame = Standard()
+        if self.standardize and alike and isinstance(self.coupling, Independent | Paired):
+            found = Standard().fit(rows)
+            scale = torch.as_tensor(found.scale)
+            one = scale.square().mean().sqrt() if self.gradient else scale
+            frame = Standard(found.shift if weights_add_up(self.path) else torch.zeros_like(scale), one)
+        warn_about_units("Rectification.fit", "the samples", frame.encode(rows))
+        return frame
 
     def _learn(
         self, run: Run, stage: str, path: Path, x0: Any, x1: Any, coupling: Any, cond: Any, net: Any
@@ -183,8 +203,22 @@ class Rectification(TwoEnds):
 
     @property
     def flows(self) -> list[Fields]:
-        """The first flow and one per round; their paths after the first have no latent noise, so there is no score."""
-        return self._flows(self.fitted_state("flows")["nets"])
+        """The first flow and one per round, in data units.
+
+        Paths after the first have no latent noise, so there is no score.
+        """
+        nets, frame = self.fitted_state("flows")["nets"], self._frame
+        if not isinstance(frame.scale, Tensor):
+            return self._flows(nets)
+        shift, scale = (torch.as_tensor(part).reshape(-1) for part in (frame.shift, frame.scale))
+        units = {"shift": shift.tolist(), "scale": scale.expand_as(shift).tolist()}
+        return self._flows([ScaledVelocity(net, **units) for net in nets])
+
+    @property
+    def _frame(self) -> Standard:
+        """The units of the networks."""
+        frame: Standard = self.fitted_state("frame").get("frame", Standard())
+        return frame
 
     @property
     def fields(self) -> Fields:
@@ -269,10 +303,11 @@ class Rectification(TwoEnds):
     def _carry(
         self, x: Tensor, reverse: bool, n_steps: int, direct: bool, method: str | None, cond: Tensor | None
     ) -> Tensor:
-        start = x.to(self.dtype)
+        start, flow = self._frame.encode(x.to(self.dtype)), self._flows(self.state["nets"])[-1]
         if direct:
-            return _one_step(self.fields, start, reverse=reverse, cond=cond)
-        return sample(self.fields, start, reverse=reverse, n_steps=n_steps, method=method, cond=cond).x
+            return self._frame.decode(_one_step(flow, start, reverse=reverse, cond=cond))
+        done = sample(flow, start, reverse=reverse, n_steps=n_steps, method=method, cond=cond)
+        return self._frame.decode(done.x)
 
     @property
     def dtype(self) -> torch.dtype:

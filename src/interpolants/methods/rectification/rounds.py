@@ -109,3 +109,11 @@ def plain_path(path: Path) -> Path:
         return path
     plain: Path = replace(path, envelope=ZeroEnvelope())  # type: ignore[type-var]  # all of them are dataclasses
     return plain
+
+
+def weights_add_up(path: Path) -> bool:
+    """Whether ``alpha + beta = 1`` at all times: the path of moved ends is then the moved path."""
+    t = torch.linspace(0, 1, 9, dtype=torch.float64)
+    if not isinstance(path, SpatiallyLinearPath):
+        return False
+    return bool(torch.allclose(path.alpha(t) + path.beta(t), torch.ones_like(t), rtol=0, atol=1e-12))
