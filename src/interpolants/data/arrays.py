@@ -294,6 +294,12 @@ def _from_pandas(data: Any, who: str, name: str) -> tuple[Tensor, Kind]:
     """Integer and boolean columns are taken as floats: tables have them beside measured ones."""
     series = not hasattr(data, "columns")
     columns = (data.name,) if series else tuple(data.columns)
+    names = [str(column) for column in columns]
+    if repeated := next((one for one in names if names.count(one) > 1), ""):
+        rule = f"columns of {name} must have different names"
+        raise invalid(
+            who, rule, repr(repeated), "Rename them, or pass values without names, table.to_numpy()."
+        )
     dtypes = [data.dtype] if series else list(data.dtypes)
     for column, kind in zip(columns, dtypes, strict=True):
         if getattr(kind, "kind", "O") not in "fiub":

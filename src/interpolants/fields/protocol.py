@@ -19,12 +19,14 @@ The drift of an SDE is another thing: ``b + eps s`` forwards, ``b - eps s`` back
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NoReturn, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NoReturn, Protocol, SupportsFloat, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.ops import time_dtype
 from interpolants.foundations.renamed import renamed_to
 from interpolants.foundations.types import Condition
 from interpolants.paths.path import Path
@@ -195,7 +197,7 @@ class Fields(ABC):
         return self.evaluate(x, t, (quantity,), cond)[quantity]
 
     def _one(self, quantity: str, x: Tensor, t: Tensor | float, cond: Condition) -> Tensor:
-        time = as_time(t, x)
+        time = as_time(t, x, f"Fields.{quantity}")
         value = self._exact(x, time, quantity, cond)
         # Read back on the CPU only; elsewhere the read would stall the queue.
         if value.is_cpu and not bool(torch.isfinite(value).all()):
@@ -227,7 +229,22 @@ def weighted_sum(terms: Sequence[tuple[Tensor, Tensor | float]]) -> Tensor:
     return total
 
 
-def as_time(t: Tensor | float, x: Tensor) -> Tensor:
-    """A number or tensor of times in the type that suits ``x``; 0-d stays 0-d."""
-    dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    return torch.as_tensor(t, dtype=dtype, device=x.device)
+# Times that were calculated may be off by rounding.
+_SLACK = 1e-6
+
+
+def as_time(t: Tensor | float, x: Tensor, who: str = "fields") -> Tensor:
+    """A number or tensor of times in [0, 1] in the type that suits ``x``; 0-d stays 0-d.
+
+    Raises:
+        InvalidInputError: If it is no number, or out of [0, 1]: what a network makes of such a time is arbitrary.
+    """
+    remedy = "Time is 0 at the start and 1 at the data."
+    if isinstance(t, bool) or not isinstance(t, Tensor | np.ndarray | SupportsFloat):
+        raise invalid(who, "t must be a number or a tensor of times", repr(t), remedy)
+    time = torch.as_tensor(t, dtype=time_dtype(x), device=x.device)
+    # Read back on the CPU only; elsewhere the read would stall the queue.
+    if time.is_cpu and not bool(((time >= -_SLACK) & (time <= 1 + _SLACK)).all()):
+        outside = time[~((time >= -_SLACK) & (time <= 1 + _SLACK))].flatten()[0]
+        raise invalid(who, "t must lie in [0, 1]", f"{float(outside):g}", remedy)
+    return time

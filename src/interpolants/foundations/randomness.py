@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interpolants.foundations.checks import is_whole, whole
 from interpolants.foundations.devices import default_device, draws_on_cpu
 from interpolants.foundations.errors import invalid
 
@@ -39,7 +40,7 @@ def key(*parts: int | str) -> int:
         InvalidInputError: If an integer is negative or needs more than 64 bits.
     """
     numbers = [_number(part) if isinstance(part, str) else _plain(part) for part in parts]
-    if any(not isinstance(number, int) or number < 0 or number >> 64 for number in numbers):
+    if any(not is_whole(number) or number < 0 or number >> 64 for number in numbers):
         rule = "every part of a seed must be a name or an integer in [0, 2^64)"
         raise invalid("key", rule, parts, "Use a non-negative integer seed.")
     names = sum(isinstance(part, str) << place for place, part in enumerate(parts))
@@ -56,6 +57,30 @@ def _plain(part: Any) -> Any:
 @lru_cache(maxsize=256)
 def _number(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
+
+
+def checked_seed(who: str, seed: object) -> int:
+    """The seed of a run: a whole number in [0, 2^64); a text would name another stream, and True is no number.
+
+    Raises:
+        InvalidInputError: If it is none.
+    """
+    found = whole(who, "seed", seed)
+    if found >> 64:
+        raise invalid(who, "seed must be below 2^64", seed)
+    return found
+
+
+def checked_place(who: str, first: object) -> int:
+    """The index of a sample in a whole job: below 2^38, from where on blocks of 64 repeat the first ones' numbers.
+
+    Raises:
+        InvalidInputError: If it is none.
+    """
+    found = whole(who, "first_index", first)
+    if found // BLOCK >> 32:
+        raise invalid(who, "first_index must be below 2^38", first, "Take another seed for further samples.")
+    return found
 
 
 def generator(*parts: int | str, device: torch.device | str = "cpu") -> torch.Generator:
@@ -102,8 +127,8 @@ def by_block(
 
 def _blocks(who: str, first: int, count: int) -> range:
     """The blocks that hold the samples ``first .. first + count - 1``."""
-    if first < 0 or count < 1:
-        raise invalid(who, "first must be >= 0 and count >= 1", (first, count))
+    first = checked_place(who, first)
+    count = whole(who, "count", count, at_least=1)
     return range(first // BLOCK, (first + count - 1) // BLOCK + 1)
 
 

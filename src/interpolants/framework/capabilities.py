@@ -23,7 +23,7 @@ from interpolants.data.arrays import Kind as Given
 from interpolants.data.arrays import restore
 from interpolants.foundations.devices import on_device, working_on
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
-from interpolants.foundations.randomness import BLOCK
+from interpolants.foundations.randomness import BLOCK, checked_place, checked_seed
 from interpolants.framework.roles import Role, count, kind_of, read
 
 # Verb -> names of its leading arguments. A room that brings a verb of its own adds it with `verb`.
@@ -212,6 +212,7 @@ def _ask(one: Capability, method: Any, args: tuple[Any, ...], given: dict[str, A
     roles = one.roles(method)
     values = {role.name: arguments.pop(role.name, None) for role in roles}
     _check_unread(one, method, arguments, who)
+    arguments |= _checked_places(arguments, who)
     attached = bool(arguments.get("differentiable"))
     before = {r.name: method.given[one.source(r.name)] for r in roles if one.source(r.name) in method.given}
     arguments = {k: int(v) if isinstance(v, np.integer) else v for k, v in arguments.items()}
@@ -266,6 +267,14 @@ def _check_unread(one: Capability, method: Any, arguments: dict[str, Any], who: 
                 raise invalid(
                     who, f"a {method.noun} fitted without {role.name} takes none", "a value", remedy
                 )
+
+
+def _checked_places(arguments: Mapping[str, Any], who: str) -> dict[str, int]:
+    """Seed and index of the first row: a text would be another stream of random numbers, True the seed 1."""
+    checks = {"seed": checked_seed, "first_index": checked_place}
+    return {
+        name: check(who, arguments[name]) for name, check in checks.items() if arguments.get(name) is not None
+    }
 
 
 def _check_conditions(

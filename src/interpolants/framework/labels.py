@@ -85,7 +85,8 @@ def _check_whole_names(array: np.ndarray[Any, Any], role: "Role", reading: "Read
 
 def _named_codes(names: np.ndarray[Any, Any], role: "Role", reading: "Reading") -> tuple[Tensor, Given]:
     known = sorted(set(names.tolist())) if reading.before is None else list(reading.before.columns)
-    codes = {name: code for code, name in enumerate(known)}
+    codes = {str(name): code for code, name in enumerate(known)}  # the label 1, which a file has as text
+    codes |= {name: code for code, name in enumerate(known)}
     for name in names.tolist():
         if name not in codes:
             rule = f"{role.name} must be labels of the fit"
@@ -105,6 +106,8 @@ class Conditions:
         A dict of these, or a table, becomes one vector or field, with a column for each name of labels. Columns of
         tables are known by name.
         """
+        if repeated := _repeated(value):
+            raise invalid(reading.who, f"columns of {role.name} must have different names", repr(repeated))
         if (parts := _parts(value)) is not None and (reading.before is None or reading.before.forms):
             return _joined(self, parts, role, reading)
         if isinstance(value, Mapping):
@@ -152,14 +155,18 @@ def _parts(value: Any) -> dict[str, Any] | None:
     if isinstance(value, Mapping):
         return {str(name): part for name, part in value.items()}
     if getattr(value, "ndim", 0) == 2 and hasattr(value, "iloc") and hasattr(value, "columns"):
-        if not value.columns.is_unique:
-            return None
         # What tables count is measured, such as an age: words alone are labels.
         columns = {name: value[name] for name in value.columns}
         return {
             str(n): part if _is_named(part) else part.to_numpy(dtype="float64") for n, part in columns.items()
         }
     return None
+
+
+def _repeated(value: Any) -> str:
+    """A name that two columns of a table have, or nothing."""
+    names = [str(name) for name in getattr(value, "columns", ())]
+    return next((name for name in names if names.count(name) > 1), "")
 
 
 def _joined(
@@ -264,17 +271,30 @@ def _asked_labels(value: Any, role: "Role", reading: "Reading", given: Given, *,
 
 def _codes_of(numbers: Tensor, role: "Role", reading: "Reading", given: Given) -> Tensor:
     """Codes of labels asked for by number: by name where the names are numbers, as categories may be."""
-    try:
-        named = {float(name): code for code, name in enumerate(given.columns) if isinstance(name, str)}
-    except ValueError:  # names that are words: numbers count them
-        named = {}
-    if not named:
+    words = [name for name in given.columns if isinstance(name, str)]
+    named = {
+        number: code for code, name in enumerate(given.columns) if (number := _number_in(name)) is not None
+    }
+    if not named:  # numbers count the words
         return _whole_numbers(numbers, role, reading)
+    if len(named) < len(words):
+        rule = f"{role.name} must be words, as in the fit: {', '.join(words)}"
+        raise invalid(
+            reading.who, rule, "numbers", "Some of them read as numbers, and 1 could be two labels."
+        )
     for number in numbers.tolist():
         if number not in named and number != -1:
             rule = f"{role.name} must be labels of the fit, {', '.join(map(str, given.columns))}"
             raise invalid(reading.who, rule, number)
     return torch.tensor([named.get(number, -1) for number in numbers.tolist()], dtype=torch.long)
+
+
+def _number_in(name: object) -> float | None:
+    """The number that a word reads as."""
+    try:
+        return float(name) if isinstance(name, str) else None
+    except ValueError:
+        return None
 
 
 def _whole_numbers(tensor: Tensor, role: "Role", reading: "Reading") -> Tensor:

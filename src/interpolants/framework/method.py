@@ -31,11 +31,10 @@ from torch import Tensor
 from interpolants.data.arrays import Kind as Given
 from interpolants.data.endless import EndlessRows
 from interpolants.foundations import trees
-from interpolants.foundations.checks import whole
 from interpolants.foundations.devices import choose_device, moved, on_device, working_on
 from interpolants.foundations.errors import InterpolantsError, InvalidInputError, invalid
 from interpolants.foundations.links import refuse_link
-from interpolants.foundations.randomness import generator
+from interpolants.foundations.randomness import checked_seed, generator
 from interpolants.foundations.row_access import LazyRows
 from interpolants.foundations.size_guard import SmallTensors
 from interpolants.foundations.trees import MissingCode
@@ -100,7 +99,7 @@ class Method(Settings):
         self.about: dict[str, Any] = {}
         # What a longer training needs: of this process alone, and in no file.
         self._training: _Training | None = None
-        whole(type(self).__name__, "seed", self.seed, at_least=0)
+        checked_seed(type(self).__name__, self.seed)
         self._place = self._placed(type(self).__name__, self.device)
         super().__post_init__()
 

@@ -8,6 +8,8 @@ from torch.testing import assert_close
 from interpolants import Bridge
 from interpolants.dynamics import TabulatedNoise
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.framework.stored import fingerprint
+from interpolants.methods.bridge import noise_level
 from interpolants.methods.bridge.auto_eps import auto_eps
 from interpolants.methods.bridge.held_out import Ends, set_aside
 from interpolants.problems import GaussianMixture
@@ -63,6 +65,17 @@ def test_auto_is_the_choice_in_the_networks_units_for_both_directions(bridge):
         found = bridge.sample(50, eps="auto", reverse=reverse, seed=1, details=True)
         assert_close(found.x, bridge.sample(50, eps=choice.eps, reverse=reverse, seed=1, details=True).x)
         assert found.seed is not None or choice.eps == 0.0
+
+
+def test_asking_for_auto_does_not_change_the_bridge(monkeypatch):
+    fitted = Bridge("one_sided_linear", **TINY).fit(x1=arrays()[1], progress=False)
+    before = fingerprint(fitted.state)
+    assert fitted.eps_choice is None
+    x = fitted.sample(5, eps="auto", seed=1, n_steps=4)
+    assert fingerprint(fitted.state) == before
+    assert fitted.eps_choice.reason
+    monkeypatch.setattr(noise_level, "choose_level", None)  # it is worked out once
+    assert_close(fitted.sample(5, eps="auto", seed=1, n_steps=4), x, rtol=0, atol=0)
 
 
 def test_a_choice_on_rows_that_are_given_and_by_likelihood_where_rho0_has_a_density():

@@ -26,7 +26,7 @@ from interpolants.methods.bridge.bridge_fit import as_float32
 from interpolants.methods.bridge.completion import complete_rows, has_gaussian_base
 from interpolants.methods.bridge.densities import warn_of_lone_denoised
 from interpolants.methods.bridge.examined import ExaminedBridge
-from interpolants.methods.bridge.noise_level import choose_level
+from interpolants.methods.bridge.noise_level import choose_level, own_choice
 from interpolants.methods.bridge.scored import check_scored, scored
 from interpolants.methods.parts.start_points import Pool, draw_base
 
@@ -338,7 +338,7 @@ class Bridge(ExaminedBridge):
         """A noise level as ``dynamics`` takes it."""
         if not (isinstance(eps, str) and eps == "auto"):
             return eps
-        return (self.eps_choice or self.choose_eps()).eps
+        return (self.eps_choice or own_choice(self)).eps
 
     # --- likelihood
 

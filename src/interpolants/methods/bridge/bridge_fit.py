@@ -24,6 +24,7 @@ from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.bridge.auto_eps import EpsChoice
 from interpolants.methods.bridge.held_out import AUTO, Ends, set_aside
+from interpolants.methods.bridge.noise_level import known_choice
 from interpolants.methods.bridge.units import (
     UNITS,
     gaussian_part,
@@ -309,9 +310,9 @@ class BridgeFit(Trained):
 
     @property
     def eps_choice(self) -> EpsChoice | None:
-        """How the noise level was chosen, if it was."""
-        found: EpsChoice | None = self.fitted_state("eps_choice")["eps_choice"]
-        return found
+        """How the noise level was chosen, by :meth:`choose_eps` or for ``eps="auto"``; None before."""
+        state = self.fitted_state("eps_choice")
+        return state["eps_choice"] or known_choice(state["net"])
 
     @property
     def classes(self) -> int:

@@ -1,8 +1,9 @@
 """The choice of a bridge's noise level by rows that training has not seen."""
 
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from interpolants.couplings.independent import Independent
 from interpolants.couplings.paired import Paired
@@ -24,6 +25,23 @@ if TYPE_CHECKING:
 
 # Rows that the estimate of the errors needs, and moved points per level where there are fewer.
 FEWEST, DRAWS = 200, 400
+
+
+# What eps="auto" chose, by the network that it was chosen for: asking a fitted bridge does not change it.
+_OWN: WeakKeyDictionary[nn.Module, EpsChoice] = WeakKeyDictionary()
+
+
+def own_choice(bridge: "Bridge") -> EpsChoice:
+    """The level that a bridge takes by itself, by the rows that it held out; worked out once in a process."""
+    net = bridge.state["net"]
+    if net not in _OWN:
+        _OWN[net] = choose_level(bridge, bridge.held_out_rows, {})
+    return _OWN[net]
+
+
+def known_choice(net: nn.Module) -> EpsChoice | None:
+    """What :func:`own_choice` found for the network of a bridge; None before it."""
+    return _OWN.get(net)
 
 
 def choose_level(bridge: "Bridge", rows: Ends | None, options: dict[str, Any]) -> EpsChoice:
