@@ -4,7 +4,7 @@ import shutil
 
 
 class Growing:
-    """A copy of a trained run without its model and with none of its log.
+    """A copy of a trained run without its model and checkpoints, and with none of its log.
 
     Attributes:
         folder: The copy.
@@ -15,6 +15,8 @@ class Growing:
         self.folder, cell = folder, folder / "work" / "main"
         self.model, self._hidden = cell / "model", cell / "hidden"
         self.model.rename(self._hidden)
+        self.checkpoints = cell / "train" / "match" / "checkpoints"
+        self.checkpoints.rename(cell / "hidden checkpoints")
         self.log = cell / "train" / "match" / "log.jsonl"
         self._lines = self.log.read_text().splitlines(keepends=True)
         self.log.unlink()
@@ -22,6 +24,10 @@ class Growing:
     def write(self, rows, cut=""):
         """Its log as it was after so many rows, with the beginning of one more."""
         self.log.write_text("".join(self._lines[:rows]) + cut)
+
+    def keep(self):
+        """Its checkpoints."""
+        (self.model.parent / "hidden checkpoints").rename(self.checkpoints)
 
     def finish(self):
         """Its model, as it came at the end."""

@@ -4,14 +4,18 @@ import os
 import shutil
 import time
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
+import torch
 from fastapi.testclient import TestClient
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.runs.recipe_files import RecipeFolder
 from interpolants.web import create_app, open_runs
 from interpolants.web.run_page import page_of
+from interpolants.web.run_registry import first_page
+from web.conftest import folder_of, task
 from web.growing import Growing
 
 
@@ -76,7 +80,7 @@ def test_the_folder_one_stands_in_has_a_name_and_an_address(growing, monkeypatch
 @pytest.mark.parametrize(
     ("files", "told"),
     [
-        ({}, "must be one of a run, or of a saved method"),
+        ({}, "must be one of a run, of a saved method, or a parent"),
         (
             {"config.json": "{}", "results.json": "{}"},
             "config.json was written before.* commit f653ca4 or earlier",
@@ -95,6 +99,44 @@ def test_what_is_neither_a_run_nor_a_method_is_refused_in_one_line(tmp_path, fil
     assert "\n" not in str(caught.value)
 
 
+def test_a_parent_folder_stands_for_its_runs_and_what_is_broken_is_told(trained, tmp_path):
+    parent = tmp_path / "runs"
+    for name in ("first", "closed", "line"):
+        shutil.copytree(trained / name, parent / name)
+    (parent / "notes").mkdir()
+    (parent / "broken").mkdir()
+    (parent / "broken" / "recipe.json").write_text('{"tasks": [')
+    problems = []
+    runs = open_runs([parent], problems)
+    assert [shown.name for shown in runs] == ["closed", "first", "line"]
+    assert len(problems) == 1
+    assert "recipe.json must be whole" in problems[0]
+    with TestClient(create_app(runs), base_url="http://127.0.0.1:8000") as client:
+        closed, first, line = client.get("/api/index").json()["runs"]
+        assert (first["title"], first["what"], first["state"]) == (
+            "Noise to points",
+            "Bridge between two distributions",
+            "done",
+        )
+        assert first["told"].startswith("Sliced Wasserstein-2 distance to held-out data, ODE is ")
+        assert closed["what"] == "Flow map"
+        assert line["told"] == ""
+        assert "/api/index" in client.get("/static/runs.js").text
+        assert client.get("/runs").status_code == 200
+
+
+def test_the_first_page_is_the_run_that_was_named_and_two_tasks_of_it_are_not_compared(trained):
+    def place(*names):
+        folders = [trained / name for name in names]
+        return unquote(first_page(folders, open_runs(folders)))
+
+    assert first_page([], []) == ""
+    assert place("first") == place("tasks") == place("seeds") == place("line") == "run"
+    assert place("tasks", "first") == 'compare#{"run": 0, "other": 2}'
+    assert place("first", "second", "line") == "runs"
+    assert first_page([trained], open_runs([trained])) == "runs"
+
+
 # --- growing -------------------------------------------------------------------------------------------------------
 
 
@@ -111,6 +153,7 @@ def test_a_run_grows_until_its_questions_are_answered(growing):
     growing.write(4)
     assert [row["step"] for row in page(runs)["stages"]["match"]] == [10, 20, 30, 40]
 
+    growing.keep()
     growing.finish()
     assert runs[0].line(0)["state"] == "trained"
     assert page(runs)["journey"]
@@ -119,6 +162,35 @@ def test_a_run_grows_until_its_questions_are_answered(growing):
 
     RecipeFolder.stored(growing.folder).run(resume=True)
     assert page(runs)["state"] == "done"
+
+
+def test_samples_of_a_run_in_training_are_those_of_its_newest_checkpoint(trained, tmp_path):
+    tables = task(method={"steps": 60, "checkpoint_every": 20, "held_out": 0.1})
+    made = folder_of(tables, tmp_path / "grows")
+    made.train()
+    cell = tmp_path / "grows" / "work" / "main"
+    shutil.rmtree(cell / "model")
+    shutil.rmtree(cell / "train" / "match" / "checkpoints" / "step-00000060")
+    runs = open_runs([made.out])
+    found = page(runs)
+    assert (found["state"], found["snapshot"], found["verbs"]) == ("training", 40, [])
+    assert found["journey"]["shape"] == [2]
+    assert found["held_out"]["match"][0]["step"] == 0
+    assert page(runs)["snapshot"] == 40
+    # A snapshot goes on from its checkpoint for a single step.
+    work = runs[0].work
+    same = work.task.fit(work.unfitted.clone(), callbacks=[lambda moment: moment.step == 41])
+    x = torch.randn(5, 2, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(runs[0].method().transport(x, n_steps=5), same.transport(x, n_steps=5))
+    with TestClient(create_app(runs), base_url="http://127.0.0.1:8000") as client:
+        assert (
+            client.post("/api/carry", json={"runs": [0], "eps": [0.0], "n": 10, "n_steps": 5}).status_code
+            == 200
+        )
+    assert sorted(entry.name for entry in cell.iterdir()) == [
+        "data.json",
+        "train",
+    ]  # nothing is written there
 
 
 def test_what_is_no_whole_model_yet_is_a_run_in_training(growing):

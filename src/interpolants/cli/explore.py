@@ -11,7 +11,9 @@ from interpolants.cli.shared import Quiet, screen_for
 def explore(
     folders: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[RUN]...", help="Run folders, or folders of saved methods, to look at."),
+        typer.Argument(
+            metavar="[RUN]...", help="Run folders, folders of saved methods, or a parent of such."
+        ),
     ] = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port to listen on.")] = 8000,
     show: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
@@ -22,19 +24,23 @@ def explore(
     \b
     Example:
     interpolants explore
+    interpolants explore runs/a
     interpolants explore runs/a runs/b
+    interpolants explore runs
     interpolants explore --port 9000 --no-open
     """
     from interpolants.foundations.extras import require
     from interpolants.web.app import listen, serve
-    from interpolants.web.run_registry import open_runs
+    from interpolants.web.run_registry import first_page, open_runs
 
     require("uvicorn", by="explore")
-    runs = open_runs(folders or ())
+    screen, problems = screen_for(quiet), list[str]()
+    runs = open_runs(folders or (), problems)
     own = listen(port)
-    view = "" if not runs else "run" if len(runs) == 1 else "compare"
-    address = f"http://127.0.0.1:{own.getsockname()[1]}/{view}"
-    screen_for(quiet).say(f"explorer: {address}   (Ctrl-C stops it)")
+    address = f"http://127.0.0.1:{own.getsockname()[1]}/{first_page(folders or (), runs)}"
+    for problem in problems:
+        screen.say(f"left out: {problem}")
+    screen.say(f"explorer: {address}   (Ctrl-C stops it)")
     if show:
         import threading
         import webbrowser

@@ -22,12 +22,14 @@ class StageLog:
         written: When the last one was written, in seconds of the epoch.
         seconds: Training time at each row; NaN where it is not known.
         steps: Steps that the stage shall make at most; None if it is not known.
+        held_out: What its validations measured on rows that training does not see, each with a ``step``.
     """
 
     rows: list[dict[str, Any]]
     written: float = 0.0
     seconds: tuple[float, ...] = ()
     steps: int | None = None
+    held_out: tuple[dict[str, Any], ...] = ()
 
 
 def stage_logs(out: Path) -> dict[str, StageLog]:
@@ -61,7 +63,8 @@ def _of_gradients(folder: Path, steps: int) -> StageLog | None:
     rows = read_log(file)
     spent = {row["step"]: row["seconds"] for row in read_log(folder / f"{TIMES}.jsonl")}
     seconds = tuple(spent.get(row["step"], math.nan) for row in rows)
-    return StageLog(rows, file.stat().st_mtime, seconds, steps)
+    held_out = tuple(read_log(folder / "validation.jsonl"))
+    return StageLog(rows, file.stat().st_mtime, seconds, steps, held_out)
 
 
 def _of_loop(folder: Path, steps: int) -> StageLog | None:

@@ -42,11 +42,13 @@ class StageFacts:
         name: Its name.
         history: Logged numbers by step.
         seconds: What it took, if that was logged.
+        held_out: Numbers by step on rows that training does not see.
     """
 
     name: str
     history: Sequence[Mapping[str, Any]] = ()
     seconds: float | None = None
+    held_out: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Curves of training: what was logged of each stage of a fit, as a figure."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,14 +16,14 @@ _OTHERS = frozenset(("step", "seconds", "time", "lr", "epoch", "grad_norm", "ski
 _MOST = 5
 _DECADES = 20  # ratio from which a logarithmic axis is easier to read
 CAPTION = (
-    "What was logged in training. Faint: each logged step; bold: running mean. A loss need not come to zero: what "
-    "cannot be predicted remains."
+    "What was logged in training. Faint: each logged step; bold: running mean; dashed: on rows that training does not "
+    "see. A loss need not come to zero: what cannot be predicted remains."
 )
 
 
 def loss_figure(stages: Sequence[StageFacts]) -> Figure | None:
     """One panel per stage with at least two logged rows; None where there is none."""
-    told = [stage for stage in stages if len(stage.history) > 1 and _curves(stage)]
+    told = [stage for stage in stages if len(stage.history) > 1 and _curves(stage.history)]
     if not told:
         return None
     panels = tuple(_panel(stage, titled=len(stages) > 1) for stage in told)
@@ -32,9 +32,10 @@ def loss_figure(stages: Sequence[StageFacts]) -> Figure | None:
 
 
 def _panel(stage: StageFacts, *, titled: bool) -> Panel:
-    curves = _curves(stage)
+    curves, unseen = _curves(stage.history), _curves(stage.held_out)
     lines = [line for hue, (name, xy) in enumerate(curves.items()) for line in _lines(name, *xy, hue)]
-    every = torch.cat([y for _, y in curves.values()])
+    lines += [_dashed(name, *xy, len(curves) + k) for k, (name, xy) in enumerate(unseen.items())]
+    every = torch.cat([y for _, y in (*curves.values(), *unseen.values())])
     low, high = float(every.min()), float(every.max())
     wide = low > 0 and high > _DECADES * low
     y = Axis(label="logged value", scale="log" if wide else "linear", grid=True)
@@ -50,11 +51,17 @@ def _lines(name: str, step: Tensor, value: Tensor, hue: int) -> tuple[Series, Se
     return faint, bold
 
 
-def _curves(stage: StageFacts) -> dict[str, tuple[Tensor, Tensor]]:
+def _dashed(name: str, step: Tensor, value: Tensor, hue: int) -> Series:
+    """What validations measured."""
+    named = spaced(name).replace("held out", "held-out")
+    return Series(mark="line", arrays={"x": step, "y": value}, hue=hue, dash="--", name=named)
+
+
+def _curves(history: Sequence[Mapping[str, Any]]) -> dict[str, tuple[Tensor, Tensor]]:
     """Name -> steps and values, without those that repeat an earlier one."""
     found: dict[str, tuple[Tensor, Tensor]] = {}
-    for name in dict.fromkeys(key for row in stage.history for key in row if key not in _OTHERS):
-        rows = [row for row in stage.history if _is_number(row.get(name))]
+    for name in dict.fromkeys(key for row in history for key in row if key not in _OTHERS):
+        rows = [row for row in history if _is_number(row.get(name))]
         if len(rows) < 2:
             continue
         step, value = (torch.tensor([float(row[key]) for row in rows]) for key in ("step", name))

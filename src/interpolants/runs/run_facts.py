@@ -196,7 +196,8 @@ def stages_of(folder: Path) -> Iterator[StageFacts]:
     """
     for name, log in stage_logs(folder).items():
         seconds = [second for second in log.seconds if math.isfinite(second)]
-        yield StageFacts(name=name, history=log.rows, seconds=max(seconds, default=None))
+        spent = max(seconds, default=None)
+        yield StageFacts(name=name, history=log.rows, seconds=spent, held_out=log.held_out)
 
 
 # --- questions -----------------------------------------------------------------------------------------------

@@ -23,14 +23,14 @@ from interpolants.web.playground import (
     stages,
 )
 from interpolants.web.request_guard import PATIENCE, Guard
-from interpolants.web.run_page import page_of
+from interpolants.web.run_page import entry_of, page_of
 from interpolants.web.runs import THEMES, Shown, shown_at
 from interpolants.web.work import SECONDS, Answer, BusyError, Desk, Work, finite
 from interpolants.web.work_precision import price_scene, prices
 
 STATIC = Path(__file__).parent / "static"
 HOSTS = ("127.0.0.1", "localhost", "::1")
-PAGES = {"/": "index.html", "/run": "view.html", "/compare": "view.html"}
+PAGES = {"/": "index.html", "/runs": "runs.html", "/run": "view.html", "/compare": "view.html"}
 
 Model = TypeVar("Model", bound=BaseModel)
 Task = Callable[[Work], Answer]
@@ -90,6 +90,9 @@ def create_app(runs: Sequence[Shown] = (), *, hosts: Sequence[str] = HOSTS, seco
     def known() -> dict[str, Any]:
         return {"runs": [shown.line(index) for index, shown in enumerate(runs)]}
 
+    def entries() -> Any:
+        return finite({"runs": [entry_of(shown, index) for index, shown in enumerate(runs)]})
+
     def run(index: int) -> Any:
         return finite(page_of(shown_at(runs, index), index))
 
@@ -113,6 +116,7 @@ def create_app(runs: Sequence[Shown] = (), *, hosts: Sequence[str] = HOSTS, seco
         app.get(place)(page(file))
     app.get("/api/choices")(choices)
     app.get("/api/runs")(known)
+    app.get("/api/index")(entries)
     app.get("/api/runs/{index}")(run)
     app.get("/api/runs/{index}/figures/{number}/{theme}")(figure)
     app.post("/api/simulate")(answers(Question, _simulation))

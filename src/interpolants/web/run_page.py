@@ -14,7 +14,9 @@ from interpolants.methods.bridge.bridge import Bridge
 from interpolants.reports.embedded import described
 from interpolants.reports.facts import CellFacts, ModelFacts, RunFacts
 from interpolants.reports.findings import QUICK, findings_of
-from interpolants.reports.training_words import growing, trained
+from interpolants.reports.front import told
+from interpolants.reports.training_words import growing as growing_words
+from interpolants.reports.training_words import trained
 from interpolants.runs.commands import about_verb, command
 from interpolants.runs.run_facts import formulas_of, parameters_of, question_facts
 from interpolants.web.runs import Shown, is_image, tried
@@ -24,7 +26,9 @@ def page_of(shown: Shown, index: int) -> dict[str, Any]:
     """All that is stored of a method, and what it can be asked. What cannot be read is a line of ``findings``."""
     problems: list[str] = []
     state = shown.state
-    method = None if state == "training" else tried(shown.method, None, problems)
+    growing = state == "training"
+    method = None if growing else tried(shown.method, None, problems)
+    snapshot = shown.snapshots.look() if growing and shown.snapshots is not None else None
     found = tried(shown.answered, Answered(), problems)
     logs = tried(shown.logs, dict[str, StageLog](), problems)
     known = method if method is not None or shown.work is None else shown.work.unfitted
@@ -34,15 +38,34 @@ def page_of(shown: Shown, index: int) -> dict[str, Any]:
         "title": shown.title,
         "card": _card(shown.kind, known),
         "settings": _settings(shown, method),
-        "training": _training(logs, known, state == "training"),
+        "training": _training(logs, known, growing),
         "stages": {stage: log.rows for stage, log in logs.items()},
+        "held_out": {stage: list(log.held_out) for stage, log in logs.items()},
         "scores": [asdict(score) for score in found.scores],
         "claims": [asdict(verdict) for verdict in found.verdicts],
         "texts": dict(found.texts),
         "figures": [_figure(figure) for figure in found.figures],
         "verbs": [] if method is None else _verbs(method, shown.address),
         "findings": [asdict(one) for one in [*map(Finding, problems), *_findings(shown, found)]],
-        "journey": _journey(method) if isinstance(method, Bridge) else None,
+        "journey": _journey(moving) if isinstance(moving := snapshot or method, Bridge) else None,
+        "snapshot": shown.snapshots.step if snapshot is not None and shown.snapshots is not None else None,
+    }
+
+
+def entry_of(shown: Shown, index: int) -> dict[str, Any]:
+    """A line of the index: what it is, its state, and how far or how good it is."""
+    problems: list[str] = []
+    if shown.state == "training":
+        words = growing_words(tried(shown.logs, dict[str, StageLog](), problems))
+    else:
+        facts = _facts(shown, tried(shown.answered, Answered(), problems))
+        words = "" if facts is None else dict(told(facts))["How good it is"]
+    what = find_card(shown.kind, "method", "explorer").title
+    return {
+        **shown.line(index),
+        "title": shown.title,
+        "what": what,
+        "told": " ".join([words, *problems]).strip(),
     }
 
 
@@ -68,7 +91,7 @@ def _settings(shown: Shown, method: Method | None) -> dict[str, Any]:
 
 def _training(logs: Mapping[str, StageLog], method: Method | None, is_growing: bool) -> str:
     if is_growing:
-        return growing(logs)
+        return growing_words(logs)
     state = None if method is None else method.state
     weights = sum(p.numel() for p in {id(p): p for p in parameters_of(state)}.values())
     parts = [trained(logs), f"{weights:,} weights of networks" if weights else ""]
@@ -77,14 +100,25 @@ def _training(logs: Mapping[str, StageLog], method: Method | None, is_growing: b
 
 def _findings(shown: Shown, found: Answered) -> list[Finding]:
     """What the report of this cell alone would say first."""
-    if shown.work is None or shown.answers is None:
+    facts = _facts(shown, found)
+    if facts is None:
         return []
-    tables, quick = shown.work.tables, shown.answers.run.recipe.budget == "quick"
+    return [
+        *([Finding(QUICK, grave=False)] if facts.budget == "quick" and found.scores else []),
+        *findings_of(facts),
+    ]
+
+
+def _facts(shown: Shown, found: Answered) -> RunFacts | None:
+    """The cell alone as a report sees it; None of a method that was saved by itself."""
+    if shown.work is None or shown.answers is None:
+        return None
+    tables = shown.work.tables
     asked = [question_facts(tables, table, found) for table in (tables.ask if found.scores else ())]
     model = ModelFacts(title=shown.kind)
     cell = CellFacts(task=tables.name, title="", model=model, questions=asked, findings=found.findings)
-    told = findings_of(RunFacts(title="", cells=[cell], verdicts=found.verdicts))
-    return [*([Finding(QUICK, grave=False)] if quick and found.scores else []), *told]
+    budget = shown.answers.run.recipe.budget
+    return RunFacts(title="", cells=[cell], verdicts=found.verdicts, budget=budget)
 
 
 def _figure(figure: Figure) -> dict[str, Any]:

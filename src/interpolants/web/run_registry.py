@@ -1,11 +1,13 @@
 """Runs of a server, in the order given: every task and seed of run folders, finished or not, and saved methods."""
 
+import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import quote
 
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.errors import InterpolantsError, invalid
 from interpolants.foundations.storage import MANIFEST
 from interpolants.framework.method import MODEL, load
 from interpolants.framework.stored import is_tree, method_id
@@ -17,19 +19,59 @@ from interpolants.runs.recipe_run import CellWork, RecipeRun
 from interpolants.runs.run_answers import RunAnswers
 from interpolants.web.runs import Shown
 
-# Settings of runs before methods had one form.
 
-
-def open_runs(folders: Sequence[Path]) -> list[Shown]:
+def open_runs(folders: Sequence[Path], problems: list[str] | None = None) -> list[Shown]:
     """Every task and seed of these run folders, and every method that was saved by itself, in order.
 
+    A folder that is neither stands for the runs and methods right in it, by name.
+
+    Args:
+        folders: The folders.
+        problems: Takes a line for each run of such a parent that cannot be opened.
+
     Raises:
-        InvalidInputError: If a folder holds neither, or its recipe or record is damaged.
+        InvalidInputError: If a folder holds none, or the recipe or record of one that was named is damaged.
     """
-    found = [shown for folder in folders for shown in _opened(folder)]
+    found = []
+    for folder in folders:
+        found += (
+            _opened(folder) if is_single(folder) else _inside(folder, [] if problems is None else problems)
+        )
     if len({shown.name for shown in found}) < len(found):
         for number, shown in enumerate(found, start=1):
             shown.name = f"{number}: {shown.name}"
+    return found
+
+
+def is_single(folder: Path) -> bool:
+    """Whether a folder is that of a run or of a saved method."""
+    return is_tree(folder) or (folder / CONFIG).is_file()
+
+
+def first_page(folders: Sequence[Path], runs: Sequence[Shown]) -> str:
+    """The page to open: the playground, a run, two that were named side by side, or the index."""
+    if not runs:
+        return ""
+    if len(folders) > 2 or not all(map(is_single, folders)):
+        return "runs"
+    if len(folders) == 1:
+        return "run"
+    other = next(k for k, shown in enumerate(runs) if k and shown.place.is_relative_to(folders[1]))
+    return "compare#" + quote(json.dumps({"run": 0, "other": other}))
+
+
+def _inside(parent: Path, problems: list[str]) -> list[Shown]:
+    """The runs and methods of a parent folder."""
+    inner = sorted(parent.iterdir()) if parent.is_dir() else []
+    known = [folder for folder in inner if folder.is_dir() and not folder.is_symlink() and is_single(folder)]
+    if not known:
+        _refuse(parent)
+    found = []
+    for folder in known:
+        try:
+            found += _opened(folder)
+        except InterpolantsError as error:
+            problems.append(str(error))
     return found
 
 
@@ -38,8 +80,6 @@ def _opened(folder: Path) -> list[Shown]:
     if is_tree(folder):
         _check_method(folder)
         return [Shown(name, folder, words)]
-    if not (folder / CONFIG).is_file():
-        _refuse(folder)
     recipe = RecipeFolder.stored(folder).recipe
     answers = RunAnswers(folder, RecipeRun(recipe))
     found = []
@@ -73,4 +113,6 @@ def _refuse(folder: Path) -> NoReturn:
     """Say what a folder is that holds neither a run nor a method."""
     if (folder / MANIFEST).is_file():
         load(folder)  # refuses, and says what reads it
-    raise no_run("explorer", "the folder must be one of a run, or of a saved method", folder)
+    raise no_run(
+        "explorer", "the folder must be one of a run, of a saved method, or a parent of such", folder
+    )

@@ -24,6 +24,7 @@ from interpolants.reports.draw import draw
 from interpolants.reports.style import DARK, LIGHT
 from interpolants.runs.recipe_run import TRAIN, CellWork
 from interpolants.runs.run_answers import RunAnswers
+from interpolants.web.snapshots import Snapshots
 
 # Rows of each end that a page can choose from.
 ROWS = 2000
@@ -54,6 +55,9 @@ class Shown:
     work: CellWork | None = None
     _drawn: dict[Any, bytes] = field(default_factory=dict, repr=False)
 
+    def __post_init__(self) -> None:
+        self.snapshots = None if self.work is None else Snapshots(self.work)
+
     @property
     def state(self) -> str:
         """``training``, ``trained``, or ``done`` once the questions of its recipe are answered."""
@@ -78,12 +82,14 @@ class Shown:
         return found
 
     def method(self) -> Method:
-        """The fitted method.
+        """The fitted method; of one in training the snapshot that its page has made.
 
         Raises:
             InvalidInputError: If it is not trained yet, or damaged.
         """
         if not is_tree(self.place):
+            if self.state == "training" and self.snapshots is not None and self.snapshots.bridge is not None:
+                return self.snapshots.bridge
             why = "not trained yet" if self.state == "training" else "of which only the results are left"
             raise invalid("explorer", "the model must be there", f"{self.name!r}, {why}")
         return self._loaded
@@ -146,7 +152,11 @@ class Shown:
         found = {} if self.work is None else stage_logs(self.place.with_name(TRAIN))
         if found or not is_tree(self.place):
             return found
-        return {stage: StageLog(rows) for stage, rows in self._loaded.about["history"].items()}
+        about = self._loaded.about
+        seen = {stage: tuple(one["rows"]) for stage, one in about.get("validation", {}).items()}
+        return {
+            stage: StageLog(rows, held_out=seen.get(stage, ())) for stage, rows in about["history"].items()
+        }
 
     def drawn(self, number: int, theme: str) -> bytes:
         """One of its figures as PNG, kept until the results change.

@@ -107,10 +107,11 @@ export class Job {
     this.status.classList.toggle("error", wrong);
   }
 
-  // The answer, or null if it was cancelled, replaced or refused; the reason is then on the page.
+  // The answer, or null if it was cancelled, replaced or refused (`refused`); the reason is then on the page.
   async run(place, question) {
     this.stop();
     const mine = (this.waiting = new AbortController());
+    this.refused = false;
     this.show(true);
     this.say("Computing ...");
     try {
@@ -120,7 +121,8 @@ export class Job {
       return answer;
     } catch (error) {
       if (mine !== this.waiting) return null;
-      if (error.name === "AbortError") this.say("Cancelled. Change a setting, or press again, to go on.");
+      this.refused = error.name !== "AbortError";
+      if (!this.refused) this.say("Cancelled. Change a setting, or press again, to go on.");
       else this.say(error instanceof TypeError ? "The server cannot be reached. Is it still running?" : error.message, true);
       return null;
     } finally {

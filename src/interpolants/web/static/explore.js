@@ -44,10 +44,20 @@ function addOption(select, value, text) {
 async function ask() {
   writeAddress(state, DEFAULTS);
   const found = await job.run("/api/simulate", state);
-  if (!found) return;
+  if (!found) return job.refused && clear();
   unpack(found);
   report();
   player.open();
+}
+
+// Particles of other settings would stand below a refusal as if they were its answer.
+function clear() {
+  player.play(false);
+  answer = null;
+  images = [];
+  pen.clearRect(0, 0, canvas.width, canvas.height);
+  canvas.setAttribute("aria-label", "Nothing is shown: the settings were refused");
+  $("numbers").textContent = "";
 }
 
 function askSoon() { clearTimeout(timer); timer = setTimeout(ask, 200); }

@@ -78,6 +78,9 @@ function curves(host, stage, pages) {
     const rows = page.stages[stage] ?? [], names = logged(rows).slice(0, several(pages) ? 1 : MOST_CURVES);
     for (const [i, name] of names.entries())
       series.push({ name: titled(pages, page, name), ink: several(pages) ? k : i, dash: several(pages) ? k : i, rows: rows.map((row) => [row.step, row[name]]) });
+    const unseen = page.held_out[stage] ?? [], dashes = several(pages) ? k + 2 : 1, ink = several(pages) ? k : names.length % MOST_CURVES;
+    for (const name of logged(unseen).slice(0, 1))
+      series.push({ name: titled(pages, page, name.replace("held_out", "held-out").replaceAll("_", " ")), ink, dash: dashes % MOST_CURVES, rows: unseen.map((row) => [row.step, row[name]]) });
   }
   const values = series.flatMap((s) => s.rows.map((r) => r[1])).filter(Number.isFinite);
   const log = values.length > 0 && Math.min(...values) > 0 && Math.max(...values) > 8 * Math.min(...values);

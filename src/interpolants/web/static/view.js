@@ -40,13 +40,13 @@ async function carry() {
   const still = pages.find((page) => !page.journey);
   if (still) return carrying.say(why(still));
   let levels;
-  try { levels = readLevels(); } catch (error) { carrying.stop(); return carrying.say(error.message, true); }
+  try { levels = readLevels(); } catch (error) { carrying.stop(); clear(); return carrying.say(error.message, true); }
   const question = {
     runs: chosen().map((run) => run.index), way: state.way, start: state.start, row: state.row, eps: levels,
     n: size(), n_steps: state.n_steps, label: state.label, seed: state.seed,
   };
   const answer = await carrying.run("/api/carry", question);
-  if (!answer) return;
+  if (!answer) return carrying.refused && clear();
   rows = answer.facts.rows;
   $("row").max = answer.facts.most - 1;
   $("row").value = state.row;
@@ -56,9 +56,16 @@ async function carry() {
   player.open();
 }
 
+// Samples of other settings would stand below a refusal as if they were its answer.
+function clear() {
+  player.play(false);
+  stage.clear();
+  $("axes").textContent = "";
+}
+
 // Why nothing moves.
 function why(page) {
-  if (page.state === "training") return `${page.name} is not trained yet. This page follows it; what it can do is shown as soon as it is.`;
+  if (page.state === "training") return `${page.name} is not trained yet. This page follows it; samples are shown from its first checkpoint on.`;
   return page.verbs.length ? `Samples on their way are shown of bridges. What ${page.name} answered and what it can be asked is below.` : "";
 }
 
@@ -67,7 +74,8 @@ function carrySoon() { clearTimeout(timer); timer = setTimeout(carry, 250); }
 const size = () => Math.min(state.n ?? USUAL[kind()], MOST[kind()]);
 
 function axes(facts) {
-  const kept = facts.held_out ? "" : " The rows are training data, for no others were kept.";
+  const growing = pages.filter((page) => page.snapshot !== null).map((page) => ` ${page.name} is in training: these are its weights of step ${page.snapshot.toLocaleString("en")}.`).join("");
+  const kept = growing + (facts.held_out ? "" : " The rows are training data, for no others were kept.");
   const alone = "Click a sample to follow it alone.", click = state.start === "one" ? "The ring is the start." : alone;
   if (facts.kind === "images") {
     const strips = facts.n <= 4 ? " One row for each, from left to right on its way." : "";
@@ -149,8 +157,7 @@ function showParts() {
   document.querySelector("main").classList.toggle("still", !moves);
   if (moves) return;
   carrying.stop();
-  player.play(false);
-  stage.clear();
+  clear();
 }
 
 // A run that goes on: its curves grow on the page, and when it comes to its next state the page opens anew.
@@ -165,8 +172,10 @@ function follow() {
       fresh = await Promise.all(pages.map((page) => (page.state === "training" ? get(`/api/runs/${page.index}`) : page)));
     } catch { return follow(); }
     if (!isChosen(wanted)) return;
+    const before = pages.map((page) => page.snapshot).join();
     pages = fresh;
     sections.training(pages);
+    if (pages.map((page) => page.snapshot).join() !== before) { showParts(); showChoices(); carry(); }
     follow();
   }, LOOK_AGAIN);
 }
