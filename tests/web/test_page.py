@@ -100,10 +100,15 @@ def test_too_few_points_change_nothing(page):
 
 
 def test_a_question_that_is_too_large_is_refused_in_words_and_one_can_go_on(page):
-    page.open({"n": 5000, "n_steps": 200, "method": "rk4", "rho0": "ring", "rho1": "ring", "eps": 0})
+    page.open({"n": 300, "n_steps": 200, "method": "rk4", "rho0": "ring", "rho1": "ring", "eps": 0})
+    assert page.run("return window.explorer.answer.n") == 300
+    page.put("n", "5000")
     page.wait("document.querySelector('#status.error')")
     assert "Take fewer particles or steps." in page.text("status")
-    page.run("window.explorer.answer")
+    # No particles of other settings stand above the refusal.
+    drawn = "const c = document.getElementById('canvas'); return c.getContext('2d')"
+    assert not page.run(f"{drawn}.getImageData(0, 0, c.width, c.height).data.some((v) => v)")
+    assert (page.run("return window.explorer.answer"), page.text("numbers")) == (None, "")
     page.run("const e = document.getElementById('n'); e.value = 300; e.dispatchEvent(new Event('input'))")
     page.wait("window.explorer.answer && window.explorer.answer.n === 300")
     assert page.text("status") == ""

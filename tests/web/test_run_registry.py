@@ -120,7 +120,8 @@ def test_a_parent_folder_stands_for_its_runs_and_what_is_broken_is_told(trained,
         )
         assert first["told"].startswith("Sliced Wasserstein-2 distance to held-out data, ODE is ")
         assert closed["what"] == "Flow map"
-        assert line["told"] == ""
+        assert (line["told"], line["data"]) == ("", None)
+        assert first["data"] == closed["data"]
         assert "/api/index" in client.get("/static/runs.js").text
         assert client.get("/runs").status_code == 200
 

@@ -52,6 +52,27 @@ def svgs(page, name):
     return page.run(f"return document.querySelectorAll('#{name} svg.chart').length")
 
 
+# --- the index -----------------------------------------------------------------------------------------------------
+
+
+def test_the_index_leads_to_every_run_and_compares_those_on_the_same_data(browser, address):
+    page = Page(browser, address, "runs")
+    page.open()
+    cards = page.run("return [...document.querySelectorAll('#runs section')].map((s) => s.textContent)")
+    assert len(cards) == 8
+    assert "Noise to points. Bridge between two distributions, done" in cards[FIRST]
+    assert "compare with" not in cards[FIRST]
+    assert "compare with first" in cards[SECOND]
+    assert "compare with" not in cards[PICTURES]
+    browser.set_window_size(420, 900)
+    assert not page.is_wider_than_the_window()
+    page.run(f"document.querySelectorAll('#runs h2 a')[{SOLID}].click()")
+    page.wait("location.pathname === '/run' && window.explorer.answer")
+    assert page.text("run").count("solid") == 1
+    assert page.run("return document.getElementById('run').selectedIndex") == SOLID
+    assert complaints(browser) == []
+
+
 # --- a run in training ---------------------------------------------------------------------------------------------
 
 
@@ -69,9 +90,15 @@ def test_a_run_in_training_is_followed_until_it_can_be_carried(trained, tmp_path
             page.shoot(f"{shots}/explorer_training.png", until="#training-words")
         growing.write(5)
         page.wait("document.getElementById('training-words').textContent.includes('step 50 of 60')")
-        growing.finish()
+        growing.keep()
         page.wait("window.explorer.answer")
+        assert "grows is in training: these are its weights of step 60." in page.text("axes")
+        assert page.text("run") == "grows (in training)"
+        page.run("window.before = window.explorer.answer")
+        growing.finish()
+        page.wait("window.explorer.answer !== window.before")
         assert page.text("run") == "grows"
+        assert "in training" not in page.text("axes")
         assert "not answered yet" in page.text("numbers-table")
         RecipeFolder.stored(growing.folder).run(resume=True)
         page.wait("document.getElementById('numbers-table').textContent.includes('No question was asked')")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from interpolants.foundations import trees
 from interpolants.foundations.registry import find_card
 from interpolants.framework.figures import Figure
 from interpolants.framework.method import Method
@@ -60,12 +61,12 @@ def entry_of(shown: Shown, index: int) -> dict[str, Any]:
     else:
         facts = _facts(shown, tried(shown.answered, Answered(), problems))
         words = "" if facts is None else dict(told(facts))["How good it is"]
-    what = find_card(shown.kind, "method", "explorer").title
     return {
         **shown.line(index),
         "title": shown.title,
-        "what": what,
+        "what": find_card(shown.kind, "method", "explorer").title,
         "told": " ".join([words, *problems]).strip(),
+        "data": None if shown.work is None else trees.digest(shown.work.tables.data),
     }
 
 

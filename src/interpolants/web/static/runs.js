@@ -9,7 +9,7 @@ window.explorer = { settled: false };
 const page = (place, settings) => `${place}#${encodeURIComponent(JSON.stringify(settings))}`;
 
 function card(run, k, runs) {
-  const before = runs.slice(0, k).findLast((other) => other.kind === run.kind); // something alike to compare it with
+  const before = run.data && runs.slice(0, k).findLast((other) => other.data === run.data); // judged on the same data
   const compare = before ? [" · ", element("a", { href: page("/compare", { run: before.index, other: run.index }) }, `compare with ${before.name}`)] : [];
   const title = run.title && run.title !== run.name ? `${run.title}. ` : "";
   return element("section", {}, element("h2", {}, element("a", { href: page("/run", { run: run.index }) }, run.name)),

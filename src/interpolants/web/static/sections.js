@@ -112,6 +112,8 @@ export function numbers(pages) {
 }
 
 function both(a, b) {
+  if (JSON.stringify(a.settings.Data) !== JSON.stringify(b.settings.Data))
+    return $("numbers-table").replaceChildren("The two were fitted to different data: a difference of their numbers would say nothing about the methods.");
   const known = new Map(b.scores.map((score) => [score.name, score]));
   const rows = a.scores.filter((score) => known.has(score.name)).map((score) => compared(score, known.get(score.name), [a.name, b.name]));
   const head = ["Measure", a.name, b.name, "difference", "in errors", "unit", "better"];
