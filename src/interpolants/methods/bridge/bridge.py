@@ -1,42 +1,22 @@
 """The bridge between two distributions: two sample sets in, transport, generation and likelihood out."""
 
 import math
-import secrets
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from interpolants.couplings.pairs import labels_within
-from interpolants.dynamics.sample import Samples
-from interpolants.dynamics.sample import sample as run_dynamics
-from interpolants.fields.protocol import Fields
-from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
-from interpolants.foundations.types import Condition
-from interpolants.framework.answers import Scored
 from interpolants.framework.capabilities import capability
-from interpolants.framework.roles import Role
-from interpolants.guidance.classifier_free import guide
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
-from interpolants.methods.bridge.auto_eps import EpsChoice
 from interpolants.methods.bridge.bridge_fit import as_float32
-from interpolants.methods.bridge.completion import complete_rows, has_gaussian_base
+from interpolants.methods.bridge.completion import has_gaussian_base
 from interpolants.methods.bridge.densities import warn_of_lone_denoised
-from interpolants.methods.bridge.examined import ExaminedBridge
-from interpolants.methods.bridge.noise_level import choose_level, own_choice
-from interpolants.methods.bridge.scored import check_scored, scored
-from interpolants.methods.parts.start_points import Pool, draw_base
-
-_PARTLY = Role(name="x", like="x1", gaps=True, about="Rows with gaps, which are filled in.")
-_HOW_SURELY = Role(
-    name="known", like="x1", optional=True, about="How surely each entry is known, from 0 to 1."
-)
+from interpolants.methods.bridge.sampling import SampledBridge
 
 
-class Bridge(ExaminedBridge):
+class Bridge(SampledBridge):
     """A learnt bridge between two distributions: transport, generate and score, by ODE or SDE, in both directions.
 
     ::
@@ -111,237 +91,6 @@ class Bridge(ExaminedBridge):
             else ""
         )
 
-    # --- sampling
-
-    @capability(like="x1", passes=run_dynamics)
-    def sample(
-        self,
-        n: int,
-        *,
-        eps: Any = 0.0,
-        reverse: bool = False,
-        seed: int | None = None,
-        cond: Tensor | None = None,
-        guidance: Any = None,
-        guidance_interval: tuple[float, float] = (0.0, 1.0),
-        first_index: int = 0,
-        log_prob: bool | Mapping[str, Any] = False,
-        details: bool = False,
-        **options: Any,
-    ) -> Any:
-        """Draw ``n`` samples of rho1 (of rho0 when ``reverse``).
-
-        Starts come from the Gaussian base, or from the stored samples of the other end, with replacement. Labels belong
-        to rows of rho1: where these are the starts, a sample starts from one of its own label. So it does from
-        rho0 where a coupling paired within labels of both ends.
-
-        Args:
-            n: Number of samples.
-            eps: Noise level; 0 runs the ODE. A number, a function of t, a ``dynamics.NoiseLevel``, or ``"auto"``: the
-                level that :meth:`choose_eps` finds best on data that training has not seen.
-            reverse: Generate rho0 from rho1.
-            seed: Seed of starts and noise; drawn afresh when None.
-            cond: One condition for all samples (a label, a vector), or one row per sample.
-            guidance: Strength w of classifier-free guidance, ``f_u + w (f_c - f_u)`` between the fields without and
-                with the condition: a number, a function of t, or one per sample. None or 1 is the condition alone;
-                it needs ``drop_condition > 0`` in training.
-            guidance_interval: Times between which there is guidance.
-            first_index: Index of the first sample in a larger job, so that parts agree with the whole.
-            log_prob: Also give the log density of each sample, by the same solve: ``x, lp = bridge.sample(n,
-                log_prob=True)``. It needs what :meth:`log_prob` needs, and the flow; the solver is then ``"dopri5"``
-                if none is named. In many dimensions ``{"divergence": "hutchinson", "probes": 8}``.
-            details: Return ``dynamics.Samples`` (in data units) instead of the plain array; ``likelihood.LogProb`` with
-                ``log_prob``.
-            options: Anything else that ``dynamics.sample`` takes: ``method``, ``n_steps``, ``time_grid``, ``chunk`` ...
-
-        Returns:
-            ``(n, *D)`` in the kind that ``x1`` had, or the details.
-        """
-        whole("Bridge.sample", "n", n, at_least=1)
-        if log_prob:
-            check_scored(self, log_prob, eps, reverse, options)
-        seed = secrets.randbits(31) if seed is None else seed
-        start = self._start(n, reverse, seed, first_index, cond)
-        target = self._target(cond, guidance, guidance_interval)
-        if log_prob:
-            own = log_prob if isinstance(log_prob, Mapping) else {}
-            found = scored(self, start, target, seed, first_index, options, own)
-            return found if details else Scored(found.x, found.log_prob)
-        done = self._run(start, eps, reverse, seed, target, first_index, options)
-        return done if details else done.x
-
-    @capability(reads={"x": "x1"}, like="x", passes=run_dynamics)
-    def transport(
-        self,
-        x: Tensor,
-        *,
-        eps: Any = 0.0,
-        reverse: bool = False,
-        seed: int | None = None,
-        cond: Tensor | None = None,
-        guidance: Any = None,
-        guidance_interval: tuple[float, float] = (0.0, 1.0),
-        first_index: int = 0,
-        details: bool = False,
-        **options: Any,
-    ) -> Any:
-        """Carry given points from rho0 to rho1 (from rho1 to rho0 when ``reverse``).
-
-        Args:
-            x: Points ``(n, *D)`` in data units.
-            eps: As in :meth:`sample`.
-            reverse: Carry points of rho1 to rho0.
-            seed: Seed of the noise; drawn afresh when None.
-            cond: As in :meth:`sample`.
-            guidance: As in :meth:`sample`.
-            guidance_interval: As in :meth:`sample`.
-            first_index: As in :meth:`sample`.
-            details: Return ``dynamics.Samples`` (in data units) instead of the plain array.
-            options: As in :meth:`sample`.
-
-        Returns:
-            ``(n, *D)`` in the kind of ``x``, or the details.
-        """
-        seed = secrets.randbits(31) if seed is None else seed
-        target = self._target(cond, guidance, guidance_interval)
-        if bool(self.frame.outside(x).any()):
-            rule = "columns that were constant in the fit must have their values, and transformed ones such as can be"
-            remedy = "Drop these columns or rows, or fit again with rows like these."
-            raise invalid("Bridge.transport", rule, "rows with other values", remedy)
-        done = self._run(self._encode(x), eps, reverse, seed, target, first_index, options)
-        return done if details else done.x
-
-    @capability(reads={"x": _PARTLY, "known": _HOW_SURELY}, like="x")
-    def complete(
-        self,
-        x: Tensor,
-        *,
-        known: Tensor | None = None,
-        using: Any = "repaint",
-        seed: int = 0,
-        cond: Tensor | None = None,
-        guidance: Any = None,
-        guidance_interval: tuple[float, float] = (0.0, 1.0),
-        first_index: int = 0,
-    ) -> Any:
-        """Fill in the entries of rows that are NaN, given the others; on a one-sided path from a Gaussian base.
-
-        The rules are heuristics, which come near the conditional distribution: repeat a row for several answers.
-
-        Args:
-            x: Rows ``(n, *D)`` in data units, NaN where an entry is to be filled in.
-            known: How surely each entry is known, from 0 to 1, of the shape of ``x``; None for 1. It is 0 wherever
-                ``x`` is NaN. What is known for sure comes out as it came in.
-            using: ``"repaint"``, ``"cyclic_one_way"``, a table with settings, or an object of these classes.
-            seed: Seed of the noise.
-            cond: As in :meth:`sample`.
-            guidance: As in :meth:`sample`.
-            guidance_interval: As in :meth:`sample`.
-            first_index: Index of the first row in a larger job, so that parts agree with the whole.
-
-        Returns:
-            ``(n, *D)`` in the kind of ``x``.
-        """
-        fields, told = self._target(cond, guidance, guidance_interval)
-        return complete_rows(self, fields, x, known, using, seed, told, first_index)
-
-    def _run(
-        self,
-        start: Tensor,
-        eps: Any,
-        reverse: bool,
-        seed: int,
-        target: tuple[Fields, Condition],
-        first: int,
-        options: dict[str, Any],
-    ) -> Samples:
-        fields, cond = target
-        settings = {
-            "eps": self._level(eps),
-            "reverse": reverse,
-            "seed": seed,
-            "cond": cond,
-            "first_index": first,
-        }
-        done = run_dynamics(fields, start, **settings, **options)
-        path = None if done.path is None else self.decoded(done.path)
-        return replace(done, x=self.decoded(done.x), path=path)
-
-    def _encode(self, x: Tensor) -> Tensor:
-        return self.frame.encode(x).float()
-
-    def decoded(self, x: Tensor) -> Tensor:
-        """States of the network in data units, in float64 where the data were."""
-        wide = self.given["x1"].torch_dtype == torch.float64
-        return self.frame.decode(x.double() if wide else x)
-
-    def _target(
-        self, cond: Tensor | None, guidance: Any, interval: tuple[float, float]
-    ) -> tuple[Fields, Condition]:
-        """The fields to follow and the condition to follow them with."""
-        cond = as_float32(cond)
-        if guidance is None:
-            return self.fields, cond
-        if cond is None or not self.drop_condition:
-            found = "no condition" if cond is None else "a bridge with drop_condition=0"
-            remedy = "Fit Bridge(drop_condition=0.1, ...) with cond=, and pass cond= here."
-            raise invalid("Bridge", "guidance needs a bridge that knows both its fields", found, remedy)
-        return guide(self.fields, cond, _strength(guidance, len(cond)), interval)
-
-    def _start(self, n: int, reverse: bool, seed: int, first: int, cond: Tensor | None) -> Tensor:
-        """Start points in the network's units; of the samples' own labels where these say something of the starts."""
-        pool0, pool1, base = self.state["pool0"], self.state["pool1"], self.state["path"].base
-        if not reverse and base is not None:
-            return draw_base(base, self.field_shape, n, seed, first)
-        pool: Pool = pool1 if reverse or pool0 is None else pool0
-        conds = [None if end is None else end.cond for end in (pool0, pool1)]
-        within = pool.cond is not None and labels_within(self.coupling, *conds) is not None
-        told = cond is not None and not cond.is_floating_point() and (pool is pool1 or within)
-        return pool.draw(n, seed, first, cond if told else None)
-
-    def start_points(
-        self, n: int, *, reverse: bool = False, seed: int = 0, cond: Tensor | None = None
-    ) -> Tensor:
-        """The points ``(n, *D)`` that :meth:`sample` starts from with these arguments, in data units."""
-        self.fitted_state("start_points")["net"]
-        return self.decoded(self._start(n, reverse, seed, 0, cond))
-
-    # --- the noise level
-
-    def choose_eps(
-        self, x0: Any = None, x1: Any = None, *, cond: Any = None, cond0: Any = None, **options: Any
-    ) -> EpsChoice:
-        """Choose the noise level on data that training has not seen; kept for ``eps="auto"`` and saved with the bridge.
-
-        It is made for the forward SDE; ``eps="auto"`` takes it for the backward one too, whose bound is the same.
-
-        Args:
-            x0: Held-out samples of rho0 in data units; left out where the path has a Gaussian base (or is a mirror).
-            x1: Held-out samples of rho1; without them the rows that ``Bridge(held_out=...)`` set aside. Of 8 to 199 a
-                constant is chosen by cross-validation, of more a schedule too.
-            cond: What is known of each row of ``x1``.
-            cond0: Likewise for ``x0``; used by couplings that pair within labels.
-            options: Anything else that ``auto_eps`` takes: ``criterion``, ``n``, ``n_steps``, ``seed`` ...
-
-        Returns:
-            The choice, its candidates and the reason; print its ``table()``.
-
-        Raises:
-            InvalidInputError: If there are no held-out data, or no score.
-        """
-        given = {"x0": x0, "x1": x1, "cond": cond, "cond0": cond0}
-        rows = self.held_out_rows if x1 is None else self.rows_like_fit("choose_eps", given)
-        self.state["eps_choice"] = choice = choose_level(self, rows, options)
-        return choice
-
-    def _level(self, eps: Any) -> Any:
-        """A noise level as ``dynamics`` takes it."""
-        if not (isinstance(eps, str) and eps == "auto"):
-            return eps
-        return (self.eps_choice or own_choice(self)).eps
-
-    # --- likelihood
-
     @capability(reads={"x": "x1"}, like="x", passes=flow_log_prob)
     def log_prob(
         self,
@@ -395,14 +144,3 @@ class Bridge(ExaminedBridge):
             return x
         row = self.frame.decode(torch.zeros(1, *self.field_shape, dtype=torch.float64)).to(x)
         return torch.where(off.reshape(-1, *(1,) * (x.ndim - 1)), row, x)
-
-
-def _strength(guidance: Any, n: int) -> Any:
-    """A strength of guidance as ``guide`` takes it, for ``n`` samples."""
-    if callable(guidance):
-        return guidance
-    strength = torch.as_tensor(guidance, dtype=torch.float32)
-    if strength.ndim > 1 or (strength.ndim == 1 and len(strength) != n):
-        rule = f"guidance must be a number, a function of t or one number per sample, ({n},)"
-        raise invalid("Bridge", rule, tuple(strength.shape))
-    return strength

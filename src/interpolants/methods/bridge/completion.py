@@ -17,7 +17,7 @@ from interpolants.guidance.cyclic import Coordinates, CyclicOneWay, Job, RePaint
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
 if TYPE_CHECKING:
-    from interpolants.methods.bridge.bridge import Bridge
+    from interpolants.methods.bridge.sampling import SampledBridge
 
 _WHO = "Bridge.complete"
 
@@ -44,7 +44,7 @@ def choose_rule(using: Any) -> RePaint | CyclicOneWay:
 
 
 def complete_rows(
-    bridge: "Bridge",
+    bridge: "SampledBridge",
     fields: Fields,
     x: Tensor,
     known: Tensor | None,

@@ -20,7 +20,7 @@ from interpolants.methods.parts.start_points import draw_base
 from interpolants.training.pairs import draw_pairs
 
 if TYPE_CHECKING:
-    from interpolants.methods.bridge.bridge import Bridge
+    from interpolants.methods.bridge.sampling import SampledBridge
 
 
 # Rows that the estimate of the errors needs, and moved points per level where there are fewer.
@@ -31,7 +31,7 @@ FEWEST, DRAWS = 200, 400
 _OWN: WeakKeyDictionary[nn.Module, EpsChoice] = WeakKeyDictionary()
 
 
-def own_choice(bridge: "Bridge") -> EpsChoice:
+def own_choice(bridge: "SampledBridge") -> EpsChoice:
     """The level that a bridge takes by itself, by the rows that it held out; worked out once in a process."""
     net = bridge.state["net"]
     if net not in _OWN:
@@ -44,7 +44,7 @@ def known_choice(net: nn.Module) -> EpsChoice | None:
     return _OWN.get(net)
 
 
-def choose_level(bridge: "Bridge", rows: Ends | None, options: dict[str, Any]) -> EpsChoice:
+def choose_level(bridge: "SampledBridge", rows: Ends | None, options: dict[str, Any]) -> EpsChoice:
     """The level that held-out rows prefer; see ``Bridge.choose_eps``.
 
     Args:
@@ -69,7 +69,7 @@ def choose_level(bridge: "Bridge", rows: Ends | None, options: dict[str, Any]) -
     return auto_eps(bridge.fields, _starts(bridge, rows, len(rows.x1), seed), rows.x1, **{**known, **options})
 
 
-def _by_few_rows(bridge: "Bridge", rows: Ends, seed: int, options: dict[str, Any]) -> EpsChoice:
+def _by_few_rows(bridge: "SampledBridge", rows: Ends, seed: int, options: dict[str, Any]) -> EpsChoice:
     """A level that few rows agree on; see :mod:`few_rows_eps`."""
     most = whole("Bridge.choose_eps", "n", options.get("n", DRAWS), at_least=LEAST)
     asked = [name for name in options if name not in ("n", "n_steps", "seed", "criterion")]
@@ -90,7 +90,7 @@ def _by_few_rows(bridge: "Bridge", rows: Ends, seed: int, options: dict[str, Any
     )
 
 
-def _starts(bridge: "Bridge", rows: Ends, n: int, seed: int) -> Tensor:
+def _starts(bridge: "SampledBridge", rows: Ends, n: int, seed: int) -> Tensor:
     """Held-out starts, or ``n`` draws of the base."""
     base = bridge.state["path"].base
     if base is not None:
@@ -99,7 +99,7 @@ def _starts(bridge: "Bridge", rows: Ends, n: int, seed: int) -> Tensor:
     return found
 
 
-def _errors_over_pairs(bridge: "Bridge", rows: Ends, seed: int) -> SquaredErrors:
+def _errors_over_pairs(bridge: "SampledBridge", rows: Ends, seed: int) -> SquaredErrors:
     """The fields are means over pairs as the coupling makes them: so are their errors."""
     assert rows.x0 is not None
     source = generator(seed, "held-out pairs")
