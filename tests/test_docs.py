@@ -4,6 +4,7 @@ Every block of Python on a page is run by a test here, or by the build of the si
 page stands in ``NOT_RUN`` with the reason. A block that begins with ``# needs a, b`` runs where these are installed.
 """
 
+import ast
 import doctest
 import importlib.util
 import re
@@ -14,12 +15,16 @@ import pytest
 import torch
 
 from interpolants import data
+from interpolants.foundations.errors import InterpolantsError
 from interpolants.problems import EightGaussians, Moons
 
 ROOT = Path(__file__).parents[1]
 NOT_RUN = {
     "CONTRIBUTING.md": "the files of a method that does not exist; the real ones are tested where they lie",
 }
+
+# The steps of a training, where one is set; a forecast of 18 steps is none.
+LEARNS = re.compile(r"(?<![\w])steps=\d{3,}")
 
 
 def load(path):
@@ -126,6 +131,32 @@ def test_the_example_of_a_page_runs(page, tmp_path, monkeypatch):
     if page.startswith("docs/coming_from/"):  # that it runs is the question here, not how well it learns
         code = [re.sub(r"\bsteps=\d+", "steps=20", block) for block in code]
     run(code, page)
+
+
+def judged():
+    """Pages of methods with a call."""
+    return [page for page in examples() if page.startswith("docs/methods/")]
+
+
+@pytest.mark.parametrize("page", judged())
+def test_the_call_of_a_method_s_page_ends_in_a_comparison_with_what_is_known(page):
+    """The page says what the answers must be, and `test_the_example_of_a_page_runs` holds it to that."""
+    last = ast.parse("\n".join(plain(page))).body[-1]
+    last = last.body[-1] if isinstance(last, ast.For) else last
+    assert isinstance(last, ast.Assert), f"{page}: end the example in an assertion of the answer"
+    assert any(isinstance(node, ast.Compare | ast.Call) for node in ast.walk(last.test)), page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in judged() if LEARNS.search("".join(plain(page)))])
+def test_what_is_known_is_not_met_by_a_model_that_has_learnt_nothing(page, tmp_path, monkeypatch):
+    """The same call after one step: a comparison that still held would judge nothing, unless the page says why."""
+    told = re.search(r"# Met by an untrained model too: (.+)", "".join(plain(page)))
+    if told:
+        pytest.skip(told[1])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((AssertionError, InterpolantsError)):
+        run([LEARNS.sub("steps=1", block) for block in plain(page)], page)
 
 
 def test_the_first_page_shows_lines_of_the_readme():
