@@ -28,7 +28,9 @@ $(VENV)/.dev: pyproject.toml | $(BIN)/activate
 setup: $(VENV)/.dev                ## Make .venv with everything a developer needs
 
 demo: $(VENV)/.user                ## Learn bridges between real images and write an HTML report
+	@echo "The demo takes about 2 minutes of one core. The program is $(abspath $(BIN))/interpolants."
 	$(BIN)/interpolants run --config recipes/digits_demo.toml $(DEMO_SET) --out $(DEMO_OUT) --resume
+	@echo "Open $(DEMO_OUT)/report.html in a browser. All commands: $(BIN)/interpolants --help"
 
 # loadfile: the tests of one file stay on one worker and share what its fixtures made.
 test: $(VENV)/.dev                 ## Run the default tests on two workers

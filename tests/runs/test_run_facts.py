@@ -94,6 +94,13 @@ def test_rows_that_a_fit_sets_aside_are_no_training_rows(tmp_path):
     assert dict(facts.cells[0].data[0].rows) == {"train": 300, "held": 100, "test": 100}
 
 
+def test_what_to_use_is_the_command_of_what_the_method_can_do(tmp_path):
+    data = {"now": {"problem": "rotating_mixture", "n": 300}, "later": {"follows": "now"}}
+    method = {"kind": "forecaster", "steps": 2, "net": {"kind": "mlp", "width": 8, "depth": 2}}
+    facts, _ = facts_of(tmp_path / "run", {"data": data, "method": method})
+    assert facts.use == f"interpolants forecast {tmp_path / 'run'} context.csv"
+
+
 def test_the_command_is_the_first_one_and_a_second_report_is_the_same(tmp_path):
     facts, folder = facts_of(tmp_path / "run", RECIPE, seeds=2)
     assert facts.command == ""

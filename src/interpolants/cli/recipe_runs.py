@@ -103,7 +103,7 @@ def run_folder(
         InterruptedFitError: If a signal stopped a fit; it says how to go on.
     """
     from interpolants.cli.shared import typed
-    from interpolants.runs.run_facts import keep_command, run_facts, use_of
+    from interpolants.runs.run_facts import keep_command, run_facts
 
     with _told_how_to_go_on(folder):
         found = folder.run(resume=resume, workers=workers, progress=not screen.quiet)
@@ -120,7 +120,8 @@ def run_folder(
         screen.json({"out": str(folder.out), "report": report, "scores": scores, "verdicts": verdicts})
     if report is not None:
         screen.say(f"report: {report}")
-    screen.following(*use_of(folder.recipe, folder.out))
+    if facts.use:
+        screen.following(facts.use)
 
 
 def train_folder(folder: "RecipeFolder", *, resume: bool, screen: "Screen", as_json: bool) -> None:

@@ -22,6 +22,7 @@ from interpolants.framework.scores import Answered, Finding
 from interpolants.framework.stage_logs import stage_logs
 from interpolants.reports.facts import CellFacts, ModelFacts, QuestionFacts, RunFacts, StageFacts
 from interpolants.reports.words import count, setting, spaced
+from interpolants.runs.commands import address, command
 from interpolants.runs.data_facts import keep_data, kept_data
 from interpolants.runs.models import CONFIG
 from interpolants.runs.recipe import Recipe, TaskTables, make_claims, make_questions, roles_of
@@ -47,8 +48,9 @@ def run_facts(folder: RecipeFolder, found: Answered) -> RunFacts:
     recipe, out = folder.recipe, folder.out
     run = RecipeRun(recipe)
     answers = stored_answers(run, out)
-    cells = [_cell(CellWork(TaskTables(**cell["task"]), cell["seed"], recipe.seeds, out / "work" / name), answers[name])
+    works = [CellWork(TaskTables(**cell["task"]), cell["seed"], recipe.seeds, out / "work" / name)
              for name, cell in run.cells().items() if name in answers]  # fmt: skip
+    cells = [_cell(work, answers[work.folder.name]) for work in works]
     return RunFacts(
         title=recipe.title or " and ".join(dict.fromkeys(cell.model.title for cell in cells)) or "A run",
         cells=cells,
@@ -56,19 +58,21 @@ def run_facts(folder: RecipeFolder, found: Answered) -> RunFacts:
         budget=recipe.budget,
         seed=recipe.seed,
         again=shlex.join(["interpolants", "run", "--config", str(out / CONFIG), "--out", f"{out}-again"]),
-        use=use_of(recipe, out)[0],
+        use=_use(works[0], recipe, out) if works else "",
         settings=tables_of(recipe),
         **_circumstances(out),
     )
 
 
-def use_of(recipe: Recipe, out: Path) -> tuple[str, str]:
-    """The command that makes sense after a run, and why: samples where the method draws some."""
-    first, *more = recipe.tasks
-    if "sample" not in find_card(str(first.method["kind"]), "method").verbs:
-        return f"interpolants methods show {first.method['kind']}", "what it can be asked for"
-    choice = f" --task {first.name}" if more else ""
-    return f"interpolants sample {shlex.quote(str(out))}{choice} -n 1000 --out samples.npz", ""
+def _use(work: CellWork, recipe: Recipe, out: Path) -> str:
+    """The command that makes sense after a run: samples where its first method draws some, else its first verb."""
+    try:
+        can = {verb for verb, why in work.method.capabilities().items() if not why}
+    except InterpolantsError:  # it holds code of a user
+        return ""
+    known = find_card(work.tables.method["kind"], "method", "report").verbs
+    verb = next((verb for verb in ("sample", *known) if verb in can), "")
+    return command(work.method, verb, address(recipe, out, work.folder.name)) if verb else ""
 
 
 def _circumstances(out: Path) -> dict[str, Any]:
