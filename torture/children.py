@@ -14,7 +14,13 @@ import torch
 
 from interpolants.cli.app import main
 
-SMALL_RUN = """
+# What a run leaves when it has ended, and must not leave when it was stopped.
+PUBLISHED = {"results", "gathered", "report.html", "figures", ".lock", "command.txt"}
+
+
+def small_run(steps: int = 30, checkpoint_every: int = 5) -> str:
+    """A recipe of seconds with two stages: a bridge, and a leg to its start."""
+    return f"""
 [data.x0]
 problem = "moons"
 n = 80
@@ -23,11 +29,11 @@ problem = "moons"
 n = 80
 [method]
 kind = "bridge"
-steps = 30
+steps = {steps}
 batch_size = 16
-checkpoint_every = 5
-net = { kind = "mlp", width = 8, depth = 1 }
-leg = { steps = 30 }
+checkpoint_every = {checkpoint_every}
+net = {{ kind = "mlp", width = 8, depth = 1 }}
+leg = {{ steps = {steps} }}
 [[ask]]
 question = "sample_quality"
 n = 20

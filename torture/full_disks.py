@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from torture.children import SMALL_RUN, emptied, forked, interpolants
+from torture.children import emptied, forked, interpolants, small_run
 from torture.rows import Row
 
 
@@ -41,7 +41,7 @@ def _left(place: Path) -> list[str]:
 def attack(scale: float, work: Path) -> Row:
     """100 commands: runs and samples on files of limited size, on small disks, and on read-only ones."""
     row = Row("full and read-only disks under commands")
-    (work / "run.toml").write_text(SMALL_RUN)
+    (work / "run.toml").write_text(small_run())
     given = ["run", "--config", work / "run.toml", "--quiet", "--out"]
     forked(interpolants(*given, work / "model"), work)
     for number in range(max(4, round(100 * scale))):

@@ -9,7 +9,7 @@ from typing import Any
 from interpolants.web import Question, create_app, open_runs
 from interpolants.web.bridge_motion import Journey
 from interpolants.web.measurements import Judgement
-from torture.children import SMALL_RUN, forked, interpolants
+from torture.children import forked, interpolants, small_run
 from torture.rows import Row
 
 SMALL = {"n": 100, "n_steps": 5}
@@ -118,7 +118,7 @@ def attack(scale: float, work: Path) -> Row:
     """1,000 requests at an explorer with three runs of one kind."""
     from fastapi.testclient import TestClient
 
-    (work / "run.toml").write_text(SMALL_RUN)
+    (work / "run.toml").write_text(small_run())
     forked(
         interpolants("run", "--config", str(work / "run.toml"), "--out", str(work / "run"), "--quiet"), work
     )

@@ -5,14 +5,14 @@ import signal
 import time
 from pathlib import Path
 
-from torture.children import SMALL_RUN, digest, emptied, forked, interpolants
+from torture.children import digest, emptied, forked, interpolants, small_run
 from torture.rows import Row
 
 
 def attack(scale: float, work: Path) -> Row:
     """200 kills: of a run, each gone on with to its end, and of ``sample``, which leaves the whole file or none."""
     row, rng = Row("SIGKILL at any moment of a run, gone on with to the bit"), random.Random(0)
-    (work / "run.toml").write_text(SMALL_RUN)
+    (work / "run.toml").write_text(small_run())
     given = ["run", "--config", work / "run.toml", "--quiet", "--out"]
     begun = time.monotonic()
     code, told = forked(interpolants(*given, work / "whole"), work)

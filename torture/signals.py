@@ -7,10 +7,8 @@ from pathlib import Path
 
 from interpolants.foundations.cards import load_cards
 from interpolants.runs.recipes import recipes
-from torture.children import emptied, forked, interpolants
+from torture.children import PUBLISHED, emptied, forked, interpolants
 from torture.rows import Row
-
-_PUBLISHED = {"results", "gathered", "report.html"}
 
 
 def attack(scale: float, work: Path) -> Row:
@@ -36,7 +34,7 @@ def _stopped(name: str, work: Path, rng: random.Random) -> str:
         return f"status {code} after {time.monotonic() - begun:.1f} s: {told[-300:]}"
     if "Traceback" in told:
         return told[-300:]
-    if out.exists() and (left := _PUBLISHED & {entry.name for entry in out.iterdir()}) and "Stopped" in told:
+    if out.exists() and (left := PUBLISHED & {entry.name for entry in out.iterdir()}) and "Stopped" in told:
         return f"published {sorted(left)}"
     resume = ["--resume"] if (out / "recipe.json").exists() or (out / "work").exists() else []
     code, told = forked(

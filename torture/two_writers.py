@@ -5,14 +5,14 @@ import random
 import time
 from pathlib import Path
 
-from torture.children import SMALL_RUN, digest, emptied, forked, interpolants
+from torture.children import digest, emptied, forked, interpolants, small_run
 from torture.rows import Row
 
 
 def attack(scale: float, work: Path) -> Row:
     """100 pairs."""
     row, rng = Row("pairs of processes in one run folder"), random.Random(0)
-    (work / "run.toml").write_text(SMALL_RUN)
+    (work / "run.toml").write_text(small_run())
     given = ["run", "--config", work / "run.toml", "--quiet", "--out"]
     forked(interpolants(*given, work / "whole"), work)
     whole = digest(work / "whole")

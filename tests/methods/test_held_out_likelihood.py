@@ -1,10 +1,12 @@
 """Held-out likelihood of methods whose density is known."""
 
 import math
+import warnings
 
 import pytest
 import torch
 
+from interpolants import Bridge
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import Standard
@@ -87,3 +89,31 @@ def test_a_learnt_log_density_is_held_against_that_of_the_flow():
     found = ask(HeldOutLikelihood(), both, task)["log_density_mismatch"]
     assert found.value == pytest.approx(float((2 * rows[:, 0]).std()), rel=1e-4)
     assert found.floor == 0
+
+
+def test_rows_that_cannot_be_are_told_and_do_not_stop_the_figure():
+    g = torch.Generator().manual_seed(2)
+    x = torch.cat([torch.randn(60, 2, generator=g), torch.full((60, 1), 3.0)], 1)
+    held = x[:20].clone()
+    held[4, 2] = 3.5
+    bridge = Bridge("one_sided_linear", net={"kind": "mlp", "width": 8, "depth": 1}, steps=2, held_out=0)
+    task = Task.of(bridge.roles(), {"x1": torch.cat([x[20:], held])}, Split(by="time", test=20))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the constant column, and that there are few rows
+        found = ask(HeldOutLikelihood(options={"method": "euler", "n_steps": 2}), task.fit(bridge), task)
+    assert found["log_likelihood"].value == -math.inf
+    assert "1 of 20 held-out rows have density zero (row 4, ...)" in found.findings[0].text
+    assert found.findings[0].grave
+    assert found.figures
+
+
+def test_a_leg_is_told_beside_log_densities_by_a_loaded_model_too(tmp_path):
+    g = torch.Generator().manual_seed(2)
+    data = {"x0": torch.randn(60, 2, generator=g), "x1": torch.randn(60, 2, generator=g)}
+    bridge = Bridge("linear", net={"kind": "mlp", "width": 8, "depth": 1}, steps=2, held_out=0, leg={})
+    assert bridge.caveat("log_prob") == ""
+    task = Task.of(bridge.roles(), data)
+    fitted = task.fit(bridge)
+    for method in (fitted, Bridge.load(fitted.save(tmp_path / "model"))):
+        found = ask(HeldOutLikelihood(options={"method": "euler", "n_steps": 2}), method, task)
+        assert [one.grave for one in found.findings if "learnt from samples by a leg" in one.text] == [False]

@@ -125,6 +125,10 @@ class Method(Settings):
         """Why a capability is not there with these settings or data; empty where it is."""
         return ""
 
+    def caveat(self, verb: str) -> str:
+        """What is to be said beside the answers of a capability; empty where nothing is. It is told in reports."""
+        return ""
+
     def columns(self, name: str) -> tuple[str, ...]:
         """Names of the columns of a role, or of an answer, where they are known; a table may have them in any order.
 

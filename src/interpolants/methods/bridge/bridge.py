@@ -91,6 +91,12 @@ class Bridge(SampledBridge):
             else ""
         )
 
+    def caveat(self, verb: str) -> str:
+        """Log densities between two sample sets rest on a learnt one."""
+        if verb != "log_prob" or not self.is_fitted or self.state["leg"] is None:
+            return ""
+        return "Log densities rest on that of x0, which was learnt from samples by a leg: its error adds to theirs."
+
     @capability(reads={"x": "x1"}, like="x", passes=flow_log_prob)
     def log_prob(
         self,

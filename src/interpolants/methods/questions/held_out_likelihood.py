@@ -80,7 +80,8 @@ class HeldOutLikelihood(Question):
             "log_likelihood_train": train,
             **self._mismatch(method, task, held),
         }
-        return Measured(values, {"held_out": held, "train": train}, findings=_overfitted(held, train))
+        told = [*_impossible(held), *_overfitted(held, train), *_of_the_method(method)]
+        return Measured(values, {"held_out": held, "train": train}, findings=told)
 
     def _log_prob(self, method: Method, task: Task, part: str) -> Tensor:
         x = take(task.part(part)[self.role], slice(0, self.n))
@@ -120,6 +121,9 @@ class HeldOutLikelihood(Question):
     def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
         """Histograms of log densities at held-out and at training rows."""
         held, train = own.arrays["held_out"], own.arrays["train"]
+        held, train = (x[x.isfinite()] for x in (held, train))
+        if not len(held) or not len(train):
+            return []
         both = torch.cat([held, train])
         low, high = (float(torch.quantile(both, q)) for q in (0.005, 0.995))
         named = {"held-out": held, "training": train}
@@ -131,6 +135,24 @@ class HeldOutLikelihood(Question):
             legend="below",
         )
         return [Figure(name="log_densities", panels=(panel,), caption=_CAPTION, width=460, height=280)]
+
+
+def _impossible(held: Tensor) -> list[Finding]:
+    """A finding where rows cannot come from the method at all: their mean log density says no more than that."""
+    rows = (held == -math.inf).nonzero().flatten().tolist()
+    if not rows:
+        return []
+    told = f"{len(rows)} of {len(held)} held-out rows have density zero (row {', '.join(map(str, rows[:3]))}, ...), "
+    told += "so that their mean log density is minus infinity. Usual cause: a column that was constant in the fit has "
+    return [
+        Finding(f"{told}another value there. Leave such columns out, or give the fit rows that vary in them.")
+    ]
+
+
+def _of_the_method(method: Method) -> list[Finding]:
+    """What the method itself says against its densities; kept in its state, so that a resumed run says it too."""
+    caveat = method.caveat("log_prob")
+    return [Finding(caveat, grave=False)] if caveat else []
 
 
 def _overfitted(held: Tensor, train: Tensor) -> list[Finding]:
