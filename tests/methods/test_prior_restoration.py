@@ -84,7 +84,10 @@ def test_a_fitted_flow_with_units_of_its_own_serves_as_the_prior(asked):
 
 def test_conditions_reach_the_prior(generator):
     label = torch.arange(3000) % 2
-    x = torch.stack([torch.randn(3000, generator=generator), 4.0 * label], 1)
+    x = torch.stack(
+        [torch.randn(3000, generator=generator), 4.0 * label + 0.05 * torch.randn(3000, generator=generator)],
+        1,
+    )
     method = PriorRestoration(FIRST, net=NET, red_diff={"n_steps": 100}, steps=400).fit(x, cond=label)
     for value in (0, 1):
         found = method.restore(torch.zeros(5, 1), cond=value).x[..., 1].mean()

@@ -1,5 +1,8 @@
 """Units of columns and conditions: answers follow them, or a warning names what does not."""
 
+import warnings
+
+import pandas as pd
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -8,10 +11,13 @@ from torch.testing import assert_close
 
 from interpolants import Bridge
 from interpolants.dynamics import sample as dynamics_sample
+from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import generator
 from interpolants.methods import (
     FlowMap,
+    Forecaster,
     InterpolantSB,
+    LatentGenerator,
     Multimarginal,
     PriorRestoration,
     Rectification,
@@ -174,3 +180,51 @@ def test_a_rectification_of_other_units_is_kept(tmp_path):
     assert torch.equal(
         again.fields.velocity(X0, torch.tensor(0.5)), bridge.fields.velocity(X0, torch.tensor(0.5))
     )
+
+
+def odd_rows(k=0):
+    """A column with a heavy tail, one of whole numbers, and an ordinary one."""
+    rows = torch.randn(300, 3, dtype=F64, generator=generator(k, "odd rows"))
+    rows[:, 0] = rows[:, 0].sinh() * 0.1
+    rows[7, 0], rows[:, 1] = 60.0, (2 * rows[:, 1]).round()
+    return pd.DataFrame(rows.numpy(), columns=["gain", "count", "plain"])
+
+
+@pytest.mark.parametrize(
+    "fit",
+    [
+        lambda x: Bridge("one_sided_linear", held_out=0, **QUICK).fit(x1=x, progress=False),
+        lambda x: FlowMap(**QUICK).fit(odd_rows(1), x),
+        lambda x: Forecaster(**QUICK).fit(odd_rows(1), x),
+        lambda x: InterpolantSB(eps=0.5, **QUICK).fit(odd_rows(1), x),
+        lambda x: LatentGenerator(latent=2, steps=5, perturb=0.0, noise=0.1).fit(x1=x),
+        lambda x: Multimarginal(densities=2, **QUICK).fit(x, odd_rows(1)),
+        lambda x: Rectification(n_steps=2, **QUICK).fit(odd_rows(1), x),
+        lambda x: Restoration(**QUICK).fit(x),
+        lambda x: PriorRestoration(torch.ones(1, 3, dtype=F64), **QUICK).fit(x),
+    ],
+)
+def test_every_method_of_tables_names_odd_columns_and_a_remedy(fit):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        fit(odd_rows())
+    told = [str(one.message) for one in caught if issubclass(one.category, ColumnsWarning)]
+    tail, *_ = (one for one in told if "heavy-tailed" in one)
+    assert "column gain of" in tail
+    assert "transform={'gain': 'quantile'}" in tail or "data.Quantile" in tail
+    whole, *_ = (one for one in told if "whole numbers" in one)
+    assert "column count of" in whole
+
+
+def test_a_flow_map_of_transformed_columns_answers_in_data_units(tmp_path):
+    x0, x1 = (torch.randn(300, 2, dtype=F64, generator=SOURCE) + k for k in (0, 1))
+    one = FlowMap(transform={"1": "log"}, **QUICK).fit(
+        *(torch.stack([x[:, 0], x[:, 1].exp()], 1) for x in (x0, x1))
+    )
+    by_hand = FlowMap(**QUICK).fit(x0, x1)
+    made, told = one.sample(20, seed=0), by_hand.sample(20, seed=0)
+    assert_close(torch.stack([made[:, 0], made[:, 1].log()], 1), told, rtol=1e-6, atol=1e-6)
+    again = FlowMap.load(one.save(tmp_path / "kept"))
+    assert torch.equal(again.sample(20, seed=0), made)
+    with pytest.raises(InvalidInputError, match="column 1 must have values that its transform takes, got -1"):
+        one.transport(torch.tensor([[0.0, -1.0]], dtype=F64))

@@ -22,6 +22,7 @@ from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.parts.choices import choose_path, choose_times
+from interpolants.methods.parts.columns import warn_about_columns
 from interpolants.methods.parts.conditions import ConditionForm, told_net
 from interpolants.methods.parts.forecasts import check_sizes, ensemble_of, pair_roles
 from interpolants.methods.parts.validation import followed
@@ -109,6 +110,7 @@ class Forecaster(Trained):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The drift, by one gradient loop."""
         now, later, cond = data["now"], data["later"], _as_float32(data.get("cond"))
+        warn_about_columns("Forecaster.fit", "later", later, self.columns("later"), density=False)
         frame = Standard().fit(torch.cat([now, later])) if self.standardize else Standard()
         first, second = _encoded(frame, now), _encoded(frame, later)
         path = self.path

@@ -96,3 +96,15 @@ def test_a_bridge_is_judged_by_what_it_held_out(monkeypatch):
     assert torch.equal(seen[0][1].x, bridge.held_out_rows.x1)
     assert torch.equal(seen[0][0].x, bridge.held_out_rows.x0)
     assert seen[1] is None
+
+
+@pytest.mark.parametrize(("columns", "verdict"), [(60, "warn"), (2, "pass")])
+def test_a_bridge_that_stays_its_gaussian_is_told_what_its_held_out_rows_cost(columns, verdict):
+    source = torch.Generator().manual_seed(0)
+    mixed = torch.randn(columns, columns, generator=source, dtype=torch.float64)
+    x = torch.randn(300, columns, generator=source, dtype=torch.float64) @ mixed
+    settings = {"net": {"kind": "mlp", "width": 8, "depth": 1}, "steps": 2, "lr": 1e-9, "seed": 0}
+    bridge = Bridge("one_sided_linear", **settings).fit(x1=x, progress=False)
+    (found,) = (c for c in bridge.check(n=100).checks if c.name.startswith("log density"))
+    assert found.verdict == verdict
+    assert found.message.startswith("a Gaussian fit, which needs no rows held out") == (verdict == "warn")

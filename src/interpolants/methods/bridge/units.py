@@ -25,7 +25,7 @@ from interpolants.foundations.shrinkage import shrunk_correlation
 from interpolants.framework.frames import Frame, Standard, Varying, Whitened, constant_columns
 from interpolants.framework.transformed import Transformed
 from interpolants.methods.bridge.held_out import AUTO, Ends
-from interpolants.methods.parts.column_maps import fitted_maps
+from interpolants.methods.parts.column_maps import bent_columns
 from interpolants.methods.parts.columns import warn_about_columns
 from interpolants.paths.fitted import UnfittedPath
 from interpolants.paths.path import Path, SpatiallyLinearPath
@@ -46,13 +46,11 @@ _FEW, _PAIRS = 50, 2048
 def new_frame(bridge: "BridgeFit", ends: Ends) -> Frame:
     """Units of both ends, without the columns that are constant over both; of transformed columns where asked for."""
     rows, columns = _both(ends), bridge.columns("x1")
-    maps = fitted_maps("Bridge.fit", "x1", bridge.transform, rows, columns)
-    bent = None if maps is None else Transformed(maps, names=columns)
+    bent = bent_columns("Bridge.fit", "x1", bridge.transform, rows, columns)
     changed = ends if bent is None else replace(ends, x0=_bent(ends.x0, bent), x1=_bent(ends.x1, bent))
     out = _left_out(bridge, rows)
-    if not _noise(bridge):  # noise on the rows gives every column a density
-        known = {"left_out": out, "learnt": changed.x1, "transforms": True}
-        warn_about_columns("Bridge.fit", "x1", ends.x1, columns, **known)
+    known = {"left_out": out, "learnt": changed.x1, "transforms": True, "noisy": bool(_noise(bridge))}
+    warn_about_columns("Bridge.fit", "x1", ends.x1, columns, **known)
     inner = _linear_frame(bridge, changed, None if out is None else Varying.of(rows, Standard()))
     return inner if bent is None else replace(bent, inner=inner)
 

@@ -4,6 +4,7 @@ Letters: ``X_{s,t}(x)`` the state at time t of the flow that is at x at time s; 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -18,12 +19,14 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.row_access import Rows, each, joined
 from interpolants.foundations.types import Condition
 from interpolants.framework.capabilities import capability, verb
-from interpolants.framework.frames import Standard
+from interpolants.framework.frames import Frame, Standard
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.flow_map.rules import RULES, Rule, diagonal
 from interpolants.methods.flow_map.two_time_net import Diagonal, TwoTimeNet
 from interpolants.methods.parts.choices import choose_coupling, flow_path
+from interpolants.methods.parts.column_maps import bent_columns, choose_transform
+from interpolants.methods.parts.columns import warn_about_columns
 from interpolants.methods.parts.conditions import ConditionForm
 from interpolants.methods.parts.learning import in_one_precision, parted_draws
 from interpolants.methods.parts.start_points import StartPoints
@@ -36,7 +39,7 @@ DIRECTIONS = ("both", "forward")
 verb("jump", "x", "s", "t")
 
 
-def _units(frame: Standard, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
+def _encoding(frame: Frame, dtype: torch.dtype) -> Callable[[Tensor], Tensor]:
     """The units of a frame, in one precision."""
     return lambda x: frame.encode(x.to(dtype))
 
@@ -67,6 +70,8 @@ class FlowMap(TwoEnds):
             ``"mean_velocity"``, whose residual is noise at the solution, where a weight would bias it.
         standardize: Learn in units where the pooled data have mean 0 and standard deviation 1 (per column for tables,
             overall for images).
+        transform: A map of single columns of a table before that, such as ``"log"`` or ``{"price": "quantile"}``, as
+            ``Bridge`` takes it.
 
     Raises:
         InvalidInputError: If a name or a setting is unknown or out of range.
@@ -89,6 +94,7 @@ class FlowMap(TwoEnds):
     diagonal: float = 0.75
     robust: float | Literal["auto"] = "auto"
     standardize: bool = True
+    transform: Any = None
 
     def check_settings(self) -> None:
         """Turn names into members, and refuse settings."""
@@ -99,15 +105,16 @@ class FlowMap(TwoEnds):
             number("FlowMap", "robust", self.robust, at_least=0, at_most=1)
         self.path: Path = flow_path("FlowMap", self.path)
         self.coupling = choose_coupling("FlowMap", self.coupling)
+        self.transform = choose_transform("FlowMap", self.transform)
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Both losses at once."""
         data, endless = parted_draws(data)
         data = in_one_precision("FlowMap.fit", data)
         rows = joined(data["x0"], data["x1"]) if "x0" in data else data["x1"]
-        frame = Standard().fit(rows) if self.standardize else Standard()
+        frame = self._units(rows, data["x1"])
         x0, x1 = (each(data[name], frame.encode) if name in data else None for name in ("x0", "x1"))
-        fresh = {name: rows.in_units(_units(frame, data["x1"].dtype)) for name, rows in endless.items()}
+        fresh = {name: rows.in_units(_encoding(frame, data["x1"].dtype)) for name, rows in endless.items()}
         ends, cond = (fresh.get("x0", x0), fresh.get("x1", x1)), data.get("cond")
         net = self._new_net(data["x1"], cond)
         times = StratifiedTimes()
@@ -116,6 +123,18 @@ class FlowMap(TwoEnds):
         result = run.train("match", net, loss, batches, self.training())
         starts = StartPoints.of(self.path.base, x0, seed=self.seed, shape=tuple(data["x1"].shape[1:]))
         return {"net": finished(net, result, prefix=""), "frame": frame, "starts": starts}
+
+    def _units(self, rows: Rows, x1: Rows) -> Frame:
+        """Standard units of both ends, of transformed columns where asked for."""
+        columns = self.columns("x1")
+        bent = bent_columns("FlowMap.fit", "x1", self.transform, rows, columns)
+        change = bent.bend if bent else None
+        learnt = x1 if change is None else each(x1, change)
+        how: dict[str, Any] = {"density": False, "transforms": True}
+        warn_about_columns("FlowMap.fit", "x1", x1, columns, learnt=learnt, **how)
+        rows = rows if change is None else each(rows, change)
+        inner = Standard().fit(rows) if self.standardize else Standard()
+        return inner if bent is None else replace(bent, inner=inner)
 
     def _new_net(self, x1: Rows, cond: Tensor | None) -> TwoTimeNet:
         form = ConditionForm.of(cond, units=self.standardize and not isinstance(self.net, nn.Module))
@@ -131,9 +150,9 @@ class FlowMap(TwoEnds):
         return LearnedFields(self.path, velocity=Diagonal(self.fitted_state("fields")["net"]))
 
     @property
-    def frame(self) -> Standard:
+    def frame(self) -> Frame:
         """The units of :attr:`fields`."""
-        frame: Standard = self.fitted_state("frame")["frame"]
+        frame: Frame = self.fitted_state("frame")["frame"]
         return frame
 
     # --- capabilities

@@ -22,6 +22,7 @@ from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.likelihood.result import LogProb
+from interpolants.methods.parts.columns import warn_about_columns
 from interpolants.methods.parts.learning import in_one_precision
 from interpolants.nets.perceptron import Perceptron
 from interpolants.objectives.marginal import MarginalLikelihood
@@ -131,6 +132,7 @@ class LatentGenerator(Trained):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Decoder, noise, and the encoder where there is one."""
         x = in_one_precision("LatentGenerator.fit", data)["x1"]
+        warn_about_columns("LatentGenerator.fit", "x1", x, self.columns("x1"), noisy=self.perturb.std > 0)
         frame = self._frame(x)
         rows = frame.encode(x).flatten(1)
         if self.perturb.std == 0 and self.noise is None:

@@ -10,6 +10,7 @@ from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.registry import names
 from interpolants.foundations.row_access import MANY, Rows, taken
 from interpolants.framework.frames import constant_columns
+from interpolants.framework.transformed import Transformed
 from interpolants.methods.parts.choices import member
 
 Chosen = ColumnTransform | dict[str, ColumnTransform] | None
@@ -47,10 +48,8 @@ def _one(who: str, what: Any) -> ColumnTransform:
     return found
 
 
-def fitted_maps(
-    who: str, name: str, chosen: Chosen, x: Rows, columns: Sequence[str]
-) -> tuple[ColumnMap | None, ...] | None:
-    """A map for each column of a table that is to have one; constant columns have none.
+def bent_columns(who: str, name: str, chosen: Chosen, x: Rows, columns: Sequence[str]) -> Transformed | None:
+    """A frame with a map for each column of a table that is to have one; constant columns have none.
 
     Args:
         who: Public name for errors.
@@ -58,6 +57,9 @@ def fitted_maps(
         chosen: As :func:`choose_transform` gives it.
         x: Rows ``(N, D)``; of many, every so many-th is looked at.
         columns: Names of the columns; empty where they have none.
+
+    Returns:
+        The frame, whose inner units are not fitted yet; None where nothing was chosen.
 
     Raises:
         InvalidInputError: If there is no such column, or a column has values that its transform does not take.
@@ -71,12 +73,11 @@ def fitted_maps(
     some = x[:] if len(x) <= MANY else taken(x, torch.arange(0, len(x), -(-len(x) // MANY)))[:]
     flat = constant_columns(x)
     told = [str(columns[k]) if columns else str(k) for k in range(x.shape[1])]
-    return tuple(
-        None
-        if k not in wanted or bool(flat[k])
-        else wanted[k].fit(some[:, k], f"{who}: column {told[k]} of {name}")
-        for k in range(x.shape[1])
-    )
+    maps: list[ColumnMap | None] = [None] * x.shape[1]
+    for k, transform in wanted.items():
+        if not bool(flat[k]):
+            maps[k] = transform.fit(some[:, k], f"{who}: column {told[k]} of {name}")
+    return Transformed(tuple(maps), names=tuple(columns))
 
 
 def by_number(who: str, chosen: Chosen, columns: Sequence[str]) -> Chosen:

@@ -51,6 +51,7 @@ def warn_about_columns(
     learnt: Rows = None,
     density: bool = True,
     transforms: bool = False,
+    noisy: bool = False,
 ) -> None:
     """Name the columns of a table that need care, and what helps; other shapes are left alone.
 
@@ -63,6 +64,7 @@ def warn_about_columns(
         learnt: The rows as the method learns them, with transformed columns; ``x`` if None.
         density: Whether the method gives densities, beside samples.
         transforms: Whether it has the setting ``transform``.
+        noisy: Whether noise is added to the rows, which gives every column a density: heavy tails alone are named.
 
     Warns:
         ColumnsWarning: One for each kind of column that there is.
@@ -80,7 +82,7 @@ def warn_about_columns(
     )
     far = far & ~whole
     tail = f"heavy-tailed, which samples are not. {_for_tails(rows, far, columns, transforms)}"
-    kinds = _OF_DENSITIES if density else _OF_SAMPLES
+    kinds = ("",) * 4 if noisy else _OF_DENSITIES if density else _OF_SAMPLES
     told = zip((constant & out, constant & ~out, tied, whole, far), (*kinds, tail), strict=True)
     for found, words in told:
         if words and bool(found.any()):

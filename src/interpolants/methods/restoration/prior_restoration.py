@@ -24,7 +24,7 @@ from interpolants.framework.trained import Trained
 from interpolants.framework.transformed import Transformed, in_two
 from interpolants.guidance.red_diff import REDDiff
 from interpolants.methods.parts.choices import member
-from interpolants.methods.parts.columns import warn_about_units
+from interpolants.methods.parts.columns import warn_about_columns, warn_about_units
 from interpolants.methods.parts.conditions import ConditionForm
 from interpolants.methods.parts.learning import in_one_precision, learn_net, new_net
 from interpolants.nets.scaled_condition import ScaledCondition
@@ -118,6 +118,7 @@ class PriorRestoration(Trained):
         data = in_one_precision("PriorRestoration.fit", data)
         x1, cond = data["x1"], data.get("cond")
         warn_about_units("PriorRestoration.fit", "x1", x1)
+        warn_about_columns("PriorRestoration.fit", "x1", x1, self.columns("x1"), density=False)
         form = ConditionForm.of(cond, units=not isinstance(self.net, nn.Module))
         net = new_net("PriorRestoration", self.net, x1, form=form, seed=self.seed)
         net = ScaledCondition(net, form.shift, form.scale) if form.scale else net

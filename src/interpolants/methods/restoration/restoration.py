@@ -28,7 +28,7 @@ from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.parts.choices import choose_coupling
-from interpolants.methods.parts.columns import warn_about_units
+from interpolants.methods.parts.columns import warn_about_columns, warn_about_units
 from interpolants.methods.parts.conditions import ConditionForm
 from interpolants.methods.parts.learning import in_one_precision, learn_net, new_net
 from interpolants.paths.envelopes import ZeroEnvelope
@@ -98,6 +98,7 @@ class Restoration(Trained):
         data = in_one_precision("Restoration.fit", data)
         held = in_one_precision("Restoration.fit", dict(run.held)) if run.held else None
         warn_about_units("Restoration.fit", "x1", data["x1"])
+        warn_about_columns("Restoration.fit", "x1", data["x1"], self.columns("x1"), density=False)
         own_net = isinstance(self.net, nn.Module)
         x1, form = data["x1"], ConditionForm.of(data.get("cond"), units=not own_net)
         own = self.coupling.net_settings(x1)

@@ -22,7 +22,7 @@ from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 from interpolants.framework.trained import Trained
-from interpolants.methods.parts.columns import warn_about_ratios
+from interpolants.methods.parts.columns import warn_about_columns, warn_about_ratios
 from interpolants.methods.parts.learning import in_one_precision
 from interpolants.methods.parts.start_points import StartPoints
 from interpolants.methods.schrodinger.drifts import LARGEST_AFFINE, AffineAndNet, DriftFields, drift_targets
@@ -88,6 +88,7 @@ class SchrodingerBridge(Method):
             if len(data[name]) < 2:
                 raise invalid(who, f"{name} must have at least two rows", len(data[name]))
             warn_about_ratios(who, name, data[name])
+            warn_about_columns(who, name, data[name], self.columns("x1"), density=False)
         return data["x0"], data["x1"]
 
     def solved(self, x0: Tensor, numbers: tuple[float, float], **parts: Any) -> dict[str, Any]:
