@@ -222,6 +222,16 @@ def test_a_sample_does_not_depend_on_its_batch(learnt):
     assert torch.equal(found.transport(x0[:300])[7:8], found.transport(x0[7:8]))
 
 
+def test_the_independence_of_rows_is_tried_once_and_not_in_every_call(learnt):
+    calls, flow = [], learnt[2]
+    hook = flow.state["net"].register_forward_hook(lambda *_: calls.append(1))
+    flow.sample(20, n_steps=1)
+    calls.clear()
+    flow.sample(20, n_steps=1)
+    hook.remove()
+    assert len(calls) <= 2  # one for the sizes of layers, and the jump
+
+
 def test_the_diagonal_serves_sampler_and_likelihood(learnt):
     flow, x0, found = learnt
     x, frame = x0[:500], found.state["frame"]

@@ -309,6 +309,11 @@ class JumpFields(Fields):
         """The average velocity."""
         return [self.net]
 
+    @property
+    def rounded_by(self) -> tuple[object, str]:
+        """The network: fields are made anew for every call."""
+        return self.net, "jumps"
+
     def evaluate(
         self, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition = None
     ) -> dict[str, Tensor]:
