@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from interpolants.foundations.errors import InvalidInputError, MissingExtraError
 from interpolants.framework.roles import Role
@@ -71,3 +72,14 @@ def test_numbers_beside_words_are_a_table_of_their_own(tmp_path):
     found = read_value("values", table, Place(roles=role)).value
     assert list(found.columns) == ["level"]
     assert found.level.tolist() == [0.5, 1.5]
+
+
+def test_a_table_of_a_data_set_keeps_its_names_as_rows_and_as_nothing_else():
+    rows = Place(roles={"x1": Role(name="x1")})
+    found = read_value("x1", {"dataset": "wine"}, rows).value
+    assert list(found.columns)[:2] == ["alcohol", "malic_acid"]
+    labels = Place(roles={"x1": Role(name="x1", kind="labels")})
+    plain = read_value("x1", {"dataset": "wine"}, labels).value
+    assert isinstance(plain, torch.Tensor)
+    assert torch.equal(torch.tensor(found.to_numpy()), plain)
+    assert isinstance(read_value("x1", {"dataset": "digits"}, rows).value, torch.Tensor)

@@ -1,11 +1,17 @@
 """The view of a run, and of two, in headless Chromium: each control, cancelled work, reload, tabs, slow links."""
 
+import io
 import os
 import time
+from pathlib import Path
 
 import pytest
 
+from interpolants.framework.experiment import gather
+from interpolants.reports.answers_page import write_answers
 from interpolants.runs.recipe_files import RecipeFolder
+from interpolants.runs.recipe_run import RecipeRun
+from interpolants.runs.run_facts import run_facts
 from web.browser import MARKS, Page, chromium, complaints, served
 from web.growing import Growing
 
@@ -519,6 +525,33 @@ def test_without_runs_the_pages_say_how_to_give_them(browser):
 
 
 # --- pictures ------------------------------------------------------------------------------------------------------
+
+
+def test_a_picture_of_a_report_for_the_docs(browser, trained, tmp_path):
+    """With ``INTERPOLANTS_SHOTS=docs/images`` the picture of docs/reports.md is drawn anew, of the run folder that
+    ``INTERPOLANTS_REPORT`` names: the first screen, and beside it the results."""
+    from PIL import Image
+
+    folder = os.environ.get("INTERPOLANTS_SHOTS", str(tmp_path))
+    report = Path(os.environ.get("INTERPOLANTS_REPORT") or trained / "first") / "report.html"
+    if not report.exists():
+        made = RecipeFolder.stored(report.parent)
+        write_answers(made.out, run_facts(made, gather(RecipeRun(made.recipe), made.out)))
+    parts = []
+    browser.set_window_size(1040, 1180)
+    for place in ("", "#results"):
+        browser.get("about:blank")
+        browser.get(report.resolve().as_uri() + place)
+        time.sleep(0.5)
+        parts.append(Image.open(io.BytesIO(browser.get_screenshot_as_png())).convert("RGB"))
+    both = Image.new("RGB", (sum(part.width for part in parts), parts[0].height), "white")
+    for k, part in enumerate(parts):
+        both.paste(part, (k * parts[0].width, 0))
+    both = both.resize((1400, round(1400 * both.height / both.width)), Image.Resampling.LANCZOS)
+    file = os.path.join(folder, "report.png")
+    both.quantize(224, kmeans=4, dither=Image.Dither.NONE).save(file, optimize=True)
+    assert os.path.getsize(file) > 15_000
+    browser.set_window_size(1200, 1100)
 
 
 def test_pictures_for_the_docs(browser, trained, tmp_path):

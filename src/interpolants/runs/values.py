@@ -260,7 +260,9 @@ def _dataset(who: str, table: Mapping[str, Any], place: Place) -> Value:
     if halves[0].labels is not None:
         labels = torch.cat([half.labels[rows] for half, rows in zip(halves, keep, strict=True)])  # type: ignore[index]
     info = halves[0].info
-    rows = _columns(who, x, info, table["columns"]) if "columns" in table else x
+    role = place.roles.get(who.removeprefix("data."))
+    named = info.columns if role is not None and role.kind == "rows" and not role.exact else ()
+    rows = _columns(who, x, info, table["columns"]) if "columns" in table else _named(x, named)
     told = [info.classes[c] if c < len(info.classes) else str(c) for c in table.get("classes", ())]
     source = Source(
         name + (f", class {', '.join(told)}" if told else ""), info.source, info.licence, info.classes
