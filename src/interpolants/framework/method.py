@@ -117,10 +117,6 @@ class Method(Settings):
         """The state that follows from the data; what takes time goes through the run."""
         raise NotImplementedError
 
-    def set_aside(self) -> Mapping[str, int]:
-        """Role -> rows that the fit itself kept from learning, to stop or choose by, beside those it was given so."""
-        return {}
-
     def cannot(self, verb: str) -> str:
         """Why a capability is not there with these settings or data; empty where it is."""
         return ""

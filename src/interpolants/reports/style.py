@@ -200,7 +200,7 @@ footer p { border-top: 1px solid var(--rule); padding-top: 1rem; max-width: none
   .formula { margin-left: .5rem; font-size: 1.1rem; }
   .facts { grid-template-columns: minmax(5rem, 8rem) 1fr; gap: .3rem .75rem; } th, td { padding-right: .9rem; }
   .wide { overflow-x: auto; } .wide img { min-width: 30rem; }
-  .stacked { min-width: 0; width: 100%; } .stacked thead { display: none; }
+  .stacked { min-width: 0; width: 100%; overflow-wrap: anywhere; } .stacked thead { display: none; }
   .stacked tr, .stacked tbody th, .stacked td { display: block; border: 0; padding: .1rem 0; }
   .stacked tr, .stacked tbody tr:last-child { border-bottom: 1px solid var(--rule); padding: .7rem 0; }
   .stacked tbody tr:last-child > * { border: 0; } .stacked td:empty { display: none; }

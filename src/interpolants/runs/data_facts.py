@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -27,6 +27,15 @@ _SPLITS = {
 }
 
 
+@runtime_checkable
+class SetsAside(Protocol):
+    """A method whose fit keeps rows from learning by itself, to stop or to choose by."""
+
+    def set_aside(self) -> Mapping[str, int]:
+        """Role -> so many rows, beside those that it was given as held out."""
+        ...
+
+
 def keep_data(
     folder: Path,
     task: Task,
@@ -45,7 +54,7 @@ def keep_data(
         split: Table of the split.
         method: The fitted method, which may have set some training rows aside.
     """
-    aside = {} if task.has("held") else method.set_aside()
+    aside = method.set_aside() if isinstance(method, SetsAside) and not task.has("held") else {}
     by_axis = {task.axes[role]: rows for role, rows in aside.items() if role in task.axes}
     facts = [
         asdict(role_facts(role, task, values[role.name], by_axis)) for role in roles if role.name in values
