@@ -44,6 +44,18 @@ docs: $(VENV)/.dev                 ## Run the lessons and build docs/_build/html
 	INTERPOLANTS_DOCS_EXECUTE=1 $(BIN)/python -m sphinx -W --keep-going -q -b html -c docs . docs/_build/html
 	@cp docs/_redirect.html docs/_build/html/index.html && echo "docs/_build/html/index.html"
 
+# The lowest release that pyproject.toml allows of each dependency, in an environment of its own. LOWEST_KEEP=torch leaves
+# torch, whose wheel of that age brings gigabytes, to pip; LOWEST_TESTS chooses the tests.
+LOWEST ?= .venv-lowest
+LOWEST_KEEP ?=
+LOWEST_PYTHON ?= python3.11
+LOWEST_TESTS ?=
+lowest:          ## Run the default tests on the lowest allowed dependencies
+	test -d $(LOWEST) || $(LOWEST_PYTHON) -m venv $(LOWEST)
+	$(LOWEST_PYTHON) .ci/lowest.py $(addprefix --keep ,$(LOWEST_KEEP)) > $(LOWEST)/pins.txt
+	$(LOWEST)/bin/python -m pip install --quiet -r $(LOWEST)/pins.txt $(LOWEST_KEEP) pytest pytest-timeout hypothesis httpx
+	PYTHONPATH=src $(LOWEST)/bin/python -m pytest -p no:cacheprovider -W default::DeprecationWarning $(LOWEST_TESTS)
+
 wheel: $(VENV)/.dev                ## Build the wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
@@ -63,6 +75,6 @@ check: $(VENV)/.dev                ## Lint, types, import contract
 	$(BIN)/lint-imports
 
 clean:           ## Remove what the other targets made
-	rm -rf $(VENV) runs dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) runs dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup demo test test-slow docs wheel bench torture check clean
+.PHONY: help setup demo test test-slow docs lowest wheel bench torture check clean

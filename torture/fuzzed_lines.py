@@ -5,7 +5,7 @@ import inspect
 from hypothesis import strategies as st
 
 from interpolants.foundations.registry import find_card, names
-from interpolants.framework.method import settings_of
+from interpolants.framework.settings import settings_of
 
 ODD = ["0", "-1", "1", "2", "0.5", "-0.5", "1e308", "nan", "inf", "true", "''", "'x'", "'linear'", "[]", "[1,2]",
        "['a']", "[[1]]", "{}", "{a=1}", "{kind='linear'}", "{kind=1}", "{kind='nope'}", "{kind='zero', a=1}", "[{}]",
