@@ -24,6 +24,8 @@ def test_the_distance_grows_by_what_the_noise_adds_to_the_spread():
     assert table[0].split(" | ")[2] == "evaluations"
     assert table[2].startswith("| ODE | known | 7 |")
     assert [figure.name for figure in found.figures] == ["samples", "levels"]
+    near = ask(NoiseLevels(eps=[0.0, 0.2]), method, task).figures[1].panels[0]
+    assert (near.y.scale, near.y.low) == ("linear", 0.0)
 
 
 def test_rivals_without_a_noise_level_have_one_number_for_all_and_the_rows_as_they_are_keep_the_shift():
@@ -35,6 +37,7 @@ def test_rivals_without_a_noise_level_have_one_number_for_all_and_the_rows_as_th
     assert abs(found["sliced_w2_ode"].rivals["unchanged"] - 3) < 0.15
     assert found["sliced_w2_ode"].rivals["gaussian_fit"] < 0.3
     assert "unchanged" not in found["ode_against_sde"].rivals
+    assert found.figures[1].panels[0].y.scale == "log"  # unchanged is far off
 
 
 def test_the_other_direction_is_the_same_question_with_the_roles_exchanged():

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.methods.bridge.bridge import Bridge
+from interpolants.metrics.energy_distance import energy_distance
 from interpolants.web import open_runs
 from interpolants.web.bridge_motion import IMAGE_FRAMES, Journey, plan
 from interpolants.web.measurements import TIMES, Judgement, measure
@@ -213,6 +214,15 @@ def test_there_and_back_returns_by_the_ode_and_not_by_the_sde(runs):
     assert facts["panels"][0]["spread"] < 1e-4 < 0.1 < facts["panels"][1]["spread"]
     np.testing.assert_allclose(flow[0], np.tile(runs[FIRST].rows.x1[7].numpy(), (50, 1)), atol=1e-5)
     assert noisy[-1].std() > 0.1
+
+
+def test_the_distance_of_what_arrived_is_in_standard_units(runs):
+    facts, states, _ = carried(runs, runs=[FIRST], eps=[0.0], n=100, n_steps=10)
+    goal = runs[FIRST].rows.x1
+    spread = goal.double().std(0, correction=0)
+    assert (spread - 1).abs().max() > 0.1  # other units would be seen
+    known = energy_distance(torch.tensor(states[0][-1]).double() / spread, goal[:1500].double() / spread)
+    assert abs(facts["panels"][0]["distance"][0] - known.value) < 0.1 * known.error
 
 
 def test_two_runs_carry_the_same_points(runs):

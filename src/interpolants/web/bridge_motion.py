@@ -19,6 +19,7 @@ from interpolants.dynamics.sample import Samples
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.randomness import generator
 from interpolants.methods.bridge.bridge import Bridge
+from interpolants.methods.questions.distances import spread_of
 from interpolants.methods.questions.plane import Plane
 from interpolants.metrics.energy_distance import energy_distance
 from interpolants.web.playground import Real
@@ -215,7 +216,10 @@ class Trip:
         elif self.question.way != "there and back" and len(done.x) >= 50 and self.question.label is None:
             goal = shown.rows.x1 if self.question.way == "forward" else shown.rows.x0
             source = generator(0, "carried distance")
-            compared = energy_distance(done.x[:_COMPARED], goal[:_COMPARED], generator=source)
+            spread = spread_of(goal).to(goal)
+            compared = energy_distance(
+                done.x[:_COMPARED] / spread, goal[:_COMPARED] / spread, generator=source
+            )
             found["distance"] = [compared.value, compared.error if math.isfinite(compared.error) else 0.0]
         return found
 

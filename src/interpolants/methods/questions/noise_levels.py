@@ -19,6 +19,7 @@ from interpolants.methods.questions.sample_quality import samples_figure
 from interpolants.metrics.estimate import Estimate
 
 GAP = "ode_against_sde"
+_FAR = 5  # ratio from which curves near the floor need a logarithmic axis to be told apart
 _CURVE = "Distance to held-out data by noise level, with standard errors; dashed: two sets of real data."
 
 
@@ -194,9 +195,12 @@ class NoiseLevels(Question):
         ticks = tuple(float(k) for k in range(len(names)))
         shown = Axis(label="noise level", ticks=ticks, names=tuple(level_name(eps) for eps in self.eps))
         about = self.about(names[0])
-        label = Axis(label=self._distances.found[distance][0].title, unit=about.unit, low=0.0)
+        every = torch.cat([s.arrays["y"].double().reshape(-1) for s in lines])
+        wide = float(every.min()) > 0 and float(every.max()) > _FAR * float(every.min())
+        scale: dict[str, Any] = {"scale": "log"} if wide else {"low": 0.0}
+        label = Axis(label=self._distances.found[distance][0].title, unit=about.unit, **scale)
         panel = Panel(series=tuple(lines), x=shown, y=label, legend="below")
-        return Figure(name="levels", panels=(panel,), caption=_CURVE, width=460, height=300)
+        return Figure(name="levels", panels=(panel,), caption=_CURVE, width=460, height=360)
 
 
 def _numbers(values: Sequence[Number]) -> tuple[Tensor, Tensor]:

@@ -143,7 +143,7 @@ function timeAt(at, way) {
 
 function told(panel, answer) {
   const parts = [`${panel.nfe} evaluations a sample`];
-  if (panel.distance) parts.push(`energy distance to the data ${withError(...panel.distance)}`);
+  if (panel.distance) parts.push(`energy distance to the data ${withError(...panel.distance)} standard units`);
   if (panel.spread !== undefined && answer.n > 1) parts.push(`spread of where they arrive ${number(panel.spread)}`);
   if (panel.miss !== undefined) parts.push(`misses the start by ${number(panel.miss)} (spread of the data ${number(panel.spread_of_data)})`);
   if (panel.eps && panel.eps_used !== null && panel.eps_used < 0.9 * panel.eps) parts.push(`eps was capped at ${number(panel.eps_used)}: take more steps`);
