@@ -8,6 +8,8 @@ from studies.common import run
 
 ONLY = {
     "auto_eps": ("five modes",),
+    "hallucinations": ("line", "grid, recursive"),
+    "negative_transfer": ("plain", "Nash", "affinity"),
     "flow_maps": ("checkerboard: ode", "checkerboard: semigroup"),
     "multimarginal": ("shapes: one model, edges", "shapes: a bridge per pair"),
     "schrodinger": ("2-D / interpolant", "2-D / entropic"),

@@ -1,0 +1,1 @@
+"""Can samples between modes be told by their own trajectories?"""

@@ -1,0 +1,1 @@
+"""Quality against seconds and evaluations, for every way to sample faster."""
