@@ -171,9 +171,9 @@ def flow_map(budget: Budget) -> Iterator[Row]:
 
 
 def early_exit(budget: Budget) -> Iterator[Row]:
-    """A transformer of its own, in full and left early."""
+    """A transformer of its own on a straight path, in full and left early."""
     net, own = budget.own["transformer"], budget.own["exits"]
-    model = Bridge(path="vp", heads=("noise",), net=net, **_plain(budget.loop())).fit(
+    model = Bridge(path="one_sided_linear", net=net, **_plain(budget.loop())).fit(
         x1=budget.rows, progress=False
     )
     made = EarlyExit(**budget.loop(steps=own["steps"])).fit(x1=budget.rows, model=model, progress=False)
