@@ -573,6 +573,9 @@ def test_pictures_for_the_docs(browser, trained, tmp_path):
         ("explorer_compare", "compare", {"n": 1000}, ("errors", "likelihood"), "#numbers-box"),
     ]
     with served(*runs) as address:
+        index = Page(browser, address, "runs")
+        index.open()
+        index.shoot(os.path.join(folder, "explorer_index.png"))
         for name, place, settings, measured, until in shots:
             page = Page(browser, address, place)
             page.open(settings)
