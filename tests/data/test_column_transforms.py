@@ -123,6 +123,15 @@ def test_columns_of_any_unit_come_back_and_units_do_not_matter(values, repeats, 
         assert_close(other.log_slope(x * unit), one.log_slope(x) - math.log(unit), rtol=1e-9, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["normal", "log-normal"])
+def test_a_tail_does_not_hang_on_the_distance_of_the_last_two_values(name):
+    x = COLUMNS[name].sort().values
+    x[0], x[-1] = x[1] - 1e-9, x[-2] + 1e-9
+    one = Quantile().fit(x)
+    off = torch.stack([2 * x[0] - x[40], 2 * x[-1] - x[-40]])  # as far off as the outermost hundredth is wide
+    assert bool((one.forward(off).abs() < 7).all())
+
+
 def test_missing_values_stay_missing_and_are_not_counted():
     x = COLUMNS["log-normal"].clone()
     x[::7] = torch.nan

@@ -16,6 +16,8 @@ from interpolants.foundations.records import record
 
 # Fewest values per knot, and gaps between knots in units of rounding.
 _ROWS, _ROUNDING = 10, 8
+# Width in z of the outermost part, whose mean slope is the most that a tail has.
+_OUTER = 2.0
 
 
 @record("quantile_map")
@@ -84,11 +86,19 @@ class QuantileMap(ColumnMap):
         return torch.where(xi < 0, xi, 0.0), torch.where(xi > 1, xi - 1, 0.0)
 
     def _ratios(self, at: Tensor) -> tuple[Tensor, Tensor]:
-        """Slopes at the ends of intervals over their mean slope: geometric means of both sides, 1 at the outer ends."""
+        """Slopes at the ends of intervals over their mean slope: geometric means of both sides, and the tails' own."""
         g, rate = self.z.diff(), self.z.diff().log() - self.x.diff().log()
         between = (g[1:] * rate[:-1] + g[:-1] * rate[1:]) / (g[1:] + g[:-1])
-        slopes = torch.cat([rate[:1], between, rate[-1:]])
+        low = torch.minimum(rate[0], _mean_slope(self.x, self.z))
+        high = torch.minimum(rate[-1], _mean_slope(-self.x.flip(0), -self.z.flip(0)))
+        slopes = torch.cat([low[None], between, high[None]])
         return (slopes[at] - rate[at]).exp(), (slopes[at + 1] - rate[at]).exp()
+
+
+def _mean_slope(x: Tensor, z: Tensor) -> Tensor:
+    """Logarithm of the mean slope of the outermost part, which does not hang on the distance of the last two values."""
+    inner = torch.searchsorted(z, z[:1] + _OUTER).clamp(max=len(z) - 1)[0]
+    return (z[inner] - z[0]).log() - (x[inner] - x[0]).log()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +106,8 @@ class Quantile(ColumnTransform):
     """Normal quantiles: each value becomes the quantile of a normal variable that has its rank.
 
     For any column of numbers, whatever its tails, bounds or unit. Knots lie evenly in normal units from the least to
-    the largest value. Beyond these the map is a straight line, so that samples leave the range of the data as a normal
-    variable does, and not as a heavy tail would.
+    the largest value. Beyond these the map is a straight line, no steeper than the outer part of the data is in the
+    mean, so that samples leave the range of the data as a normal variable does, and not as a heavy tail would.
 
     Args:
         knots: Most knots, >= 3; one for ten values at most.
