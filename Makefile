@@ -53,7 +53,7 @@ LOWEST_TESTS ?=
 lowest:          ## Run the default tests on the lowest allowed dependencies
 	test -d $(LOWEST) || $(LOWEST_PYTHON) -m venv $(LOWEST)
 	$(LOWEST_PYTHON) .ci/lowest.py $(addprefix --keep ,$(LOWEST_KEEP)) > $(LOWEST)/pins.txt
-	$(LOWEST)/bin/python -m pip install --quiet -r $(LOWEST)/pins.txt $(LOWEST_KEEP) pytest pytest-timeout hypothesis httpx
+	$(LOWEST)/bin/python -m pip install --quiet -r $(LOWEST)/pins.txt $(LOWEST_KEEP) pytest pytest-timeout hypothesis httpx selenium
 	PYTHONPATH=src $(LOWEST)/bin/python -m pytest -p no:cacheprovider -W default::DeprecationWarning $(LOWEST_TESTS)
 
 wheel: $(VENV)/.dev                ## Build the wheel into dist/

@@ -16,7 +16,7 @@ from interpolants.metrics import codimension_slope
 from interpolants.problems import ClosedCurve
 from interpolants.training.instance_noise import InstanceNoise
 
-FAST = {"steps": 60, "batch_size": 64}
+FAST = {"steps": 60, "batch_size": 64, "first_noise": 0.5}
 
 
 def curve(n, seed=0):
@@ -74,7 +74,7 @@ def test_images_keep_their_shape():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_it_is_saved_and_read_back_to_the_bit_and_fitted_again(settings, dtype, tmp_path):
     x = curve(100).to(dtype)
-    model = LatentGenerator(**settings, seed=2, steps=10, batch_size=32).fit(x)
+    model = LatentGenerator(**settings, seed=2, steps=10, batch_size=32, first_noise=0.5).fit(x)
     again = LatentGenerator.load(model.save(tmp_path / "model"))
     assert torch.equal(again.sample(9), model.sample(9))
     assert torch.equal(again.log_prob(x), model.log_prob(x))
@@ -90,7 +90,7 @@ def test_only_what_is_fitted_is_saved(tmp_path):
 
 
 def test_a_killed_fit_resumes_to_the_same_bits(tmp_path):
-    few = {"steps": 6, "batch_size": 16, "checkpoint_every": 2}
+    few = {"steps": 6, "batch_size": 16, "checkpoint_every": 2, "first_noise": 0.5}
     wanted = LatentGenerator(1, **few).fit(curve(50))
 
     class KilledError(Exception):
@@ -159,6 +159,27 @@ def test_a_fit_that_is_refused_changes_nothing():
         with pytest.raises(InvalidInputError):
             model.fit(x)
     assert torch.equal(model.sample(3), made)
+
+
+def test_latents_that_say_nothing_are_told():
+    """A bound of one draw, with a start above the spread: the decoder learns the mean alone, and s the spread."""
+    x = torch.randn(300, 4, generator=torch.Generator().manual_seed(0))
+    with pytest.warns(UserWarning, match=r"the noise s = 1\.\d+ is the whole spread of the data"):
+        LatentGenerator(2, points=1, steps=150, batch_size=64, lr=1e-2).fit(x)
+
+
+@pytest.mark.parametrize("noise", [None, 0.3])
+def test_where_a_learnt_noise_starts_can_be_chosen(noise):
+    model = LatentGenerator(1, noise=noise, first_noise=0.7, steps=1, batch_size=8, lr=1e-9).fit(curve(50))
+    assert model.s == pytest.approx(0.7 if noise is None else noise, rel=1e-3)
+    with pytest.raises(InvalidInputError, match="first_noise must be"):
+        LatentGenerator(1, first_noise=0.0)
+
+
+def test_steps_are_of_the_run_where_the_rate_decays_over_them():
+    """The schedule is chosen by the estimator: only one that is constant may be trained longer."""
+    assert "steps" not in LatentGenerator(1).identity()
+    assert "steps" in LatentGenerator(1, estimator="quadrature").identity()
 
 
 def test_the_rate_suits_the_estimator_and_can_be_set():

@@ -45,6 +45,14 @@ def test_an_image_is_drawn_upright_with_its_own_limits_and_nan_in_blue():
     assert white.any()
 
 
+def test_limits_that_are_turned_round_show_dark_on_light_with_all_greys():
+    values = np.linspace(-1, 1, 16).reshape(1, 1, 4, 4)
+    turned = image(one(Series(mark="images", arrays={"images": values}, low=1, high=-1), bare=True))
+    plain = image(one(Series(mark="images", arrays={"images": -values}, low=-1, high=1), bare=True))
+    assert (turned == plain).all()
+    assert len(np.unique(turned)) > 10
+
+
 def test_a_table_is_darker_where_numbers_are_larger():
     drawn = image(one(Series(mark="table", arrays={"values": [[1.0, 1000.0]]}, low=1.0, high=1000.0)))
     middle = drawn[70:75]

@@ -35,7 +35,7 @@ def test_levels_are_in_data_units_and_fixed_noise_stays_above_the_least():
 
 def test_cases_are_distinct_and_none_is_missing():
     cases = experiment.cases(experiment.SETTINGS["laptop"])
-    assert len(set(cases)) == len(cases) == 4 + 3 + 5 + 2 + 2
+    assert len(set(cases)) == len(cases) == 4 + 3 + 5 + 2 + 2 + 2 + 2
 
 
 @pytest.mark.slow  # three curves of 500 steps and two encoders of 150, about 10 s of one core

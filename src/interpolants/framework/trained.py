@@ -83,7 +83,7 @@ class Trained(Method):
     def identity(self) -> dict[str, Any]:
         """What makes two fits the same; a run may be extended by more steps, or where its schedule ends, more legs."""
         fixed = super().identity()
-        if self.schedule != "cosine":
+        if self.training().schedule != "cosine":
             del fixed["steps"]
         elif self.restarts:
             fixed["steps"] = self.restarts[0]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.foundations import randomness
-from interpolants.foundations.checks import one_of, whole
+from interpolants.foundations.checks import one_of, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.remembered import Remembered
 from interpolants.nets.mlp import ACTIVATIONS
@@ -23,6 +23,8 @@ class Perceptron(Remembered, id="perceptron"):
         outputs: Length of what goes out.
         hidden: Widths of the hidden layers, at least one.
         activation: As for the MLP.
+        gain: Standard deviation of the initial weights of all layers, times the root of their inputs; 0.58 is that of
+            ``torch.nn.Linear``. What keeps the size of the signal from layer to layer when None.
         seed: Seed of the initial weights, >= 0.
 
     Raises:
@@ -36,6 +38,7 @@ class Perceptron(Remembered, id="perceptron"):
         hidden: Sequence[int] = (64, 64),
         *,
         activation: str = "relu",
+        gain: float | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__()
@@ -44,11 +47,14 @@ class Perceptron(Remembered, id="perceptron"):
         if len(widths) < 3:
             raise invalid(who, "there must be a hidden layer", list(hidden))
         one_of(who, "activation", activation, ACTIVATIONS)
+        if gain is not None:
+            positive(who, "gain", gain)
         self._act = ACTIVATIONS[activation]
         with torch.device("meta"):
             layers = [nn.Linear(a, b) for a, b in pairwise(widths)]
         self.layers = nn.ModuleList(layers)
-        gains: dict[nn.Module, Any] = dict.fromkeys(layers[1:-1], self._act.gain)
+        inner = layers[1:-1] if gain is None else layers
+        gains: dict[nn.Module, Any] = dict.fromkeys(inner, self._act.gain if gain is None else gain)
         materialise(self, seed, gains=gains)
         # With zero biases a network of few inputs is homogeneous: of one positive input, a straight line.
         source = randomness.generator(seed, "biases")

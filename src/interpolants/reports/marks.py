@@ -99,7 +99,7 @@ def _images(axes: Any, series: Series, theme: Theme) -> None:
     images = _array(series, "images")
     low = np.nanmin(images) if series.low is None else series.low
     high = np.nanmax(images) if series.high is None else series.high
-    scaled = ((images - low) / max(high - low, 1e-300)).clip(0, 1)
+    scaled = ((images - low) / (high - low or 1e-300)).clip(0, 1)  # low above high shows dark on light
     rows, columns, height, width = scaled.shape[:4]
     mosaic = np.zeros((rows * (height + 1) - 1, columns * (width + 1) - 1, 4))
     for r in range(rows):

@@ -30,10 +30,18 @@ from interpolants.training.instance_noise import InstanceNoise
 from interpolants.training.pairs import finished
 from interpolants.training.settings import TrainSettings
 
-# Where a learnt s starts, in units of the data's spread.
-_FIRST_NOISE = 0.5
+# Where a learnt s starts, in units of the data's spread. For the bound it falls slowly from above the spread: the
+# encoder then stays near the prior while the decoder is rough, and samples are of latents that the decoder knows.
+_FIRST_NOISE = {"quadrature": 0.5, "iwae": 2.0}
+# Weights that are small at first make a decoder that takes neighbouring latents to neighbouring points; one latent on a
+# grid needs no help, and a curve that folds needs larger ones.
+_GAINS = {"quadrature": None, "iwae": 3**-0.5}
+# A rate that decays would stop s on its way down.
+_SCHEDULES = {"quadrature": "cosine", "iwae": "constant"}
 # By quadrature there is little noise in the gradient and a long way to go: a curve that folds, log s by two or more.
 _RATES = {"quadrature": 1e-2, "iwae": 2e-3}
+# Share of the spread from which on s leaves nothing to the decoder.
+_COLLAPSED = 0.97
 _POINTS = {"quadrature": 256, "iwae": 8}
 
 
@@ -54,8 +62,9 @@ class LatentGenerator(Trained):
         latent: d, >= 1; at most the entries of a sample.
         perturb: Noise on the data, in units of their spread: a number for fresh noise in every batch, or
             ``training.InstanceNoise``.
-        noise: s in the same units, fixed; None learns it, from 1/2. Where it ends below
-            ``perturb``, training was too short for that much noise.
+        noise: s in the same units, fixed; None learns it. Where it does not end near ``perturb`` or above, training was
+            too short.
+        first_noise: Where a learnt s starts; 1/2 by quadrature and 2 for the bound when None.
         estimator: ``"quadrature"`` (one latent) or ``"iwae"``; see ``objectives.MarginalLikelihood``.
         prior: ``"normal"`` or ``"uniform"``.
         points: Latents per sample in the objective; 256 by quadrature and 8 for the bound when None. The grid of a
@@ -63,6 +72,7 @@ class LatentGenerator(Trained):
         hidden: Widths of the decoder's hidden layers; the encoder has them in reverse.
         scale: ``"overall"`` divides the data by one root mean square deviation, ``"columns"`` each column by its own.
         lr: Learning rate; 1e-2 by quadrature and 2e-3 for the bound when None.
+        schedule: Schedule of the learning rate; ``"cosine"`` by quadrature and ``"constant"`` for the bound when None.
 
     Raises:
         InvalidInputError: If a setting is unknown or out of range.
@@ -81,12 +91,14 @@ class LatentGenerator(Trained):
     latent: int = field(default=2, kw_only=False)
     perturb: Any = 0.1
     noise: float | None = None
+    first_noise: float | None = None
     estimator: str = "iwae"
     prior: str = "normal"
     points: int | None = None
     hidden: Sequence[int] = (64, 64)
     scale: str = "overall"
     lr: float | None = None  # type: ignore[assignment]  # filled in by the estimator
+    schedule: str | None = None  # type: ignore[assignment]  # likewise
     ema: float | None = 0.99
 
     def check_settings(self) -> None:
@@ -96,6 +108,8 @@ class LatentGenerator(Trained):
             self.perturb = InstanceNoise(self.perturb)
         if self.noise is not None:
             positive(who, "noise", self.noise)
+        if self.first_noise is not None:
+            positive(who, "first_noise", self.first_noise)
         one_of(who, "scale", self.scale, ("overall", "columns"))
         self.hidden = tuple(self.hidden)
         self.objective()
@@ -108,9 +122,10 @@ class LatentGenerator(Trained):
         return MarginalLikelihood(self.latent, self.estimator, self.prior, many)
 
     def training(self, **changes: Any) -> TrainSettings:
-        """The settings of the gradient loop, with the rate that suits the estimator."""
+        """The settings of the gradient loop, with the rate and the schedule that suit the estimator."""
         rate = _RATES[self.estimator] if self.lr is None else self.lr
-        return super().training(**{"lr": rate, **changes})
+        schedule = _SCHEDULES[self.estimator] if self.schedule is None else self.schedule
+        return super().training(**{"lr": rate, "schedule": schedule, **changes})
 
     def roles(self) -> tuple[Role, ...]:
         """Samples."""
@@ -158,6 +173,7 @@ class LatentGenerator(Trained):
             parts, run.train("likelihood", parts, loss, batches, self.training()), prefix=""
         )
         log_s = parts_done["noise"]().detach().clone()
+        self._warn_of_collapse(float(log_s.exp()))
         return {
             "decoder": parts_done["decoder"],
             "encoder": _encoder(parts_done),
@@ -165,14 +181,26 @@ class LatentGenerator(Trained):
             "frame": frame,
         }
 
+    def _warn_of_collapse(self, s: float) -> None:
+        """Where s is the spread of the noisy data, the decoder gives their mean, and the latents say nothing."""
+        if self.noise is None and s > _COLLAPSED * math.hypot(1, self.perturb.std):
+            warnings.warn(
+                f"LatentGenerator: the noise s = {s:.3g} is the whole spread of the data, so that samples are "
+                "hardly more than their mean. Train longer, take more points in the bound, or a smaller first_noise.",
+                stacklevel=2,
+            )
+
     def _new_parts(self, rows: Tensor) -> nn.ModuleDict:
         """The networks and the noise for rows ``(N, D)``, with their initial weights."""
-        size = rows.shape[1]
-        parts = nn.ModuleDict({"decoder": Perceptron(self.latent, size, self.hidden, seed=self.seed)})
+        size, gain = rows.shape[1], _GAINS[self.estimator]
+        parts = nn.ModuleDict(
+            {"decoder": Perceptron(self.latent, size, self.hidden, gain=gain, seed=self.seed)}
+        )
         if self.estimator == "iwae":
             widths = tuple(self.hidden)[::-1]
-            parts["encoder"] = Perceptron(size, 2 * self.latent, widths, seed=self.seed + 1)
-        parts["noise"] = _Noise(self.noise)
+            parts["encoder"] = Perceptron(size, 2 * self.latent, widths, gain=gain, seed=self.seed + 1)
+        first = _FIRST_NOISE[self.estimator] if self.first_noise is None else self.first_noise
+        parts["noise"] = _Noise(self.noise, first)
         return parts.to(rows)
 
     def _frame(self, x: Tensor) -> Standard:
@@ -283,9 +311,9 @@ class _Noise(nn.Module):
 
     log_s: Tensor
 
-    def __init__(self, fixed: float | None) -> None:
+    def __init__(self, fixed: float | None, first: float) -> None:
         super().__init__()
-        value = torch.tensor(math.log(_FIRST_NOISE if fixed is None else fixed))
+        value = torch.tensor(math.log(first if fixed is None else fixed))
         if fixed is None:
             self.log_s = nn.Parameter(value)
         else:
