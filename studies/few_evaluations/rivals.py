@@ -19,7 +19,7 @@ from studies.few_evaluations.problems import Sets
 # Start points and a number of steps -> where they arrive.
 Sampler = Callable[[Tensor, int], Tensor]
 Solver = tuple[int, Sampler]
-OURS, TWIN = "interpolants", "interpolants, minibatch_ot"
+OURS, TWIN = "interpolants", "interpolants, independent pairs"
 # What to install for each; azula needs a Gaussian base.
 PACKAGES = {
     "torchcfm": ("torchcfm", "torchdiffeq", "ot"),
@@ -43,7 +43,7 @@ def learn(library: str, sets: Sets, seed: int, settings: Mapping[str, Any]) -> d
     """Samplers by solver, with the evaluations that each takes in a step."""
     makers = {
         OURS: _ours,
-        TWIN: partial(_ours, coupling="minibatch_ot"),
+        TWIN: partial(_ours, path="linear", coupling="independent"),
         "torchcfm": _torchcfm,
         "flow_matching": _flow_matching,
         "azula": _azula,
@@ -52,7 +52,7 @@ def learn(library: str, sets: Sets, seed: int, settings: Mapping[str, Any]) -> d
 
 
 def _ours(sets: Sets, seed: int, settings: Mapping[str, Any], **more: Any) -> dict[str, Solver]:
-    """A bridge with all its defaults, or all but one; its default solver comes first."""
+    """A bridge with all its defaults, or all but its pairs; its default solver comes first."""
     bridge = itp.Bridge(seed=seed, **settings["bridge"], **more).fit(sets.x0, sets.x1, progress=False)
 
     def solver(method: str, stages: int) -> Solver:

@@ -167,8 +167,10 @@ def _chosen(method: Method, table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def formulas_of(method: Method) -> Iterator[str]:
-    """Formulas of a method and of the members among its settings, in plain text."""
-    values = [getattr(method, f.name, None) for f in fields(method)]
+    """Formulas of a method and its members, in plain text: those that a fit has chosen, where a setting is open."""
+    fitted = method.state if method.is_fitted and isinstance(method.state, Mapping) else {}
+    used = {f.name: fitted.get(f.name) for f in fields(method)}
+    values = [getattr(method, name, None) if value is None else value for name, value in used.items()]
     for member in (method, *values):
         if isinstance(several := getattr(member, "formulas", None), tuple):
             yield from several

@@ -21,7 +21,7 @@ class Bridge(SampledBridge):
 
     ::
 
-        bridge = Bridge(path="linear", seed=0).fit(x0, x1)
+        bridge = Bridge(seed=0).fit(x0, x1)
         y = bridge.sample(1000, eps=0.5)               # forward SDE; eps=0 is the ODE; same trained model
         x = bridge.transport(x1_new, reverse=True)     # the other way
         lp = bridge.log_prob(x1_new)                   # nats, one per row
@@ -31,9 +31,12 @@ class Bridge(SampledBridge):
 
     Args:
         path: Name of a path, ``{"kind": name, **settings}``, or a ``Path``. One-sided paths generate from a Gaussian.
-            Paths that are made from data are fitted to x1 by ``{"kind": name, "fit": {settings}}``.
+            Paths that are made from data are fitted to x1 by ``{"kind": name, "fit": {settings}}``. ``"auto"``:
+            ``"linear"``, between two sets; its latent term is a tenth where the coupling is ``"auto"`` and pairs.
         coupling: How x0 and x1 are paired while training: ``"independent"``, ``"paired"``, ``"minibatch_ot"``,
-            ``"sinkhorn"``, a table with settings, or a coupling.
+            ``"sinkhorn"``, a table with settings, or a coupling. ``"auto"``: ``"minibatch_ot"`` between two sets of
+            vectors of up to 64 columns with 200 rows a column, without conditions, if path and heads are ``"auto"``
+            too and SciPy is installed; else ``"independent"``. What was taken is ``bridge.pairing``.
         net: ``"auto"`` (MLP for vectors, U-Net for images), a name, a table with settings, or an ``nn.Module`` called
             as ``net(x, t, cond)``, ``t (B,)``, that returns ``(B, K, *D)`` for K > 1 quantities. It sees states of unit
             size. A plain MLP of your own is slow to learn fine structure from these: give its first layer ``4 * x``.

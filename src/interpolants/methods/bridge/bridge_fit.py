@@ -25,6 +25,7 @@ from interpolants.framework.trained import Trained
 from interpolants.methods.bridge.auto_eps import EpsChoice
 from interpolants.methods.bridge.held_out import AUTO, Ends, set_aside
 from interpolants.methods.bridge.noise_level import known_choice
+from interpolants.methods.bridge.pairs_by_data import pairs_by_data
 from interpolants.methods.bridge.units import (
     UNITS,
     gaussian_part,
@@ -63,8 +64,8 @@ class BridgeFit(Trained):
         "result": "How the training went is in history and about.",
     }
 
-    path: Any = field(default="linear", kw_only=False)
-    coupling: Any = "independent"
+    path: Any = field(default=AUTO, kw_only=False)
+    coupling: Any = AUTO
     net: Any = "auto"
     heads: Any = "auto"
     times: Any = "auto"
@@ -86,10 +87,11 @@ class BridgeFit(Trained):
         one_of("Bridge", "standardize", self.standardize, UNITS)
         one_of("Bridge", "precondition", self.precondition, (True, False, AUTO))
         self.transform = choose_transform("Bridge", self.transform)
-        self.path = choices.path_for_data("Bridge", self.path)
+        self.path = choices.path_for_data("Bridge", "linear" if is_among(self.path, (AUTO,)) else self.path)
         now = self.first_path
         self.heads = choices.choose_heads("Bridge", self.heads, now)
-        self.coupling = choices.choose_coupling("Bridge", self.coupling)
+        open_pairs = is_among(self.coupling, (AUTO,))
+        self.coupling = Independent() if open_pairs else choices.choose_coupling("Bridge", self.coupling)
         choices.choose_times("Bridge", self.times, now)
         choices.choose_aggregate("Bridge", self.aggregate, now)
         self.perturb = (
@@ -181,7 +183,8 @@ class BridgeFit(Trained):
             rows = min(len(ends.x0), len(ends.x1), 64)
             path.check_ends(ends.x0[:rows], ends.x1[:rows])
         fresh = {name: rows.in_units(lambda x: frame.encode(x).float()) for name, rows in endless.items()}
-        net = self._match(path, ends, away, run, gaussian=gaussian, fresh=fresh)
+        path, coupling = (path, self.coupling) if gaussian else pairs_by_data(self, path, ends)
+        net = self._match(path, coupling, ends, away, run, gaussian=gaussian, fresh=fresh)
         pool0 = None if ends.x0 is None else Pool.of(ends.x0, ends.cond0, self.seed)
         density0 = run.densities.get("x0")
         leg = (
@@ -190,7 +193,8 @@ class BridgeFit(Trained):
             else run.fit("leg", self._leg(), x1=frame.decode(pool0.x))
         )
         pools = {"pool0": pool0, "pool1": Pool.of(ends.x1, ends.cond, self.seed), "held": away}
-        rest = {"density0": density0, "leg": leg, "eps_choice": None}
+        chosen = None if coupling is self.coupling else coupling
+        rest = {"density0": density0, "leg": leg, "eps_choice": None, "coupling": chosen}
         return {"net": net, "path": path, "frame": frame, **pools, **rest}
 
     def _warn_of_idle_coupling(self) -> None:
@@ -201,7 +205,15 @@ class BridgeFit(Trained):
             warnings.warn(f"{words}, where x0 is drawn with each x1. {remedy}.", stacklevel=4)
 
     def _match(
-        self, path: Path, ends: Ends, away: Ends | None, run: Run, *, gaussian: bool, fresh: Mapping[str, Any]
+        self,
+        path: Path,
+        coupling: Any,
+        ends: Ends,
+        away: Ends | None,
+        run: Run,
+        *,
+        gaussian: bool,
+        fresh: Mapping[str, Any],
     ) -> nn.Module:
         """The network that has learnt the fields; from ``fresh`` rows at the ends that have some."""
         net, loss = self._new_net(path, ends)
@@ -210,22 +222,22 @@ class BridgeFit(Trained):
         drop = self.drop_condition if ends.cond is not None else 0.0
         penalties = choices.choose_penalties("Bridge", self.penalties, path, self.heads)
         trained = PathLoss(loss, times, drop, penalties)
-        batches = self._batches(replace(ends, **fresh), self.batch_size, times)
+        batches = self._batches(replace(ends, **fresh), self.batch_size, coupling, times)
         settings = self.training()
         rule = choices.choose_aggregate("Bridge", self.aggregate, path)
         options: dict[str, Any] = {} if rule is None else {"aggregate": rule}
         # Judged at the times that are trained on; those that learn from losses would learn from these too.
         even, unseen = StratifiedTimes() if isinstance(times, nn.Module) else times, away
-        drawn = None if unseen is None else lambda size: self._batches(unseen, size, even)
-        coupled = not isinstance(self.coupling, Independent | Paired)
+        drawn = None if unseen is None else lambda size: self._batches(unseen, size, coupling, even)
+        coupled = not isinstance(coupling, Independent | Paired)
         how: dict[str, Any] = {"images": ends.x1.ndim > 2, "as_trained": coupled}
         settings, more = followed(run, settings, PathLoss(loss, even), drawn, **how)
         options |= more
         return finished(net, run.train("match", TimedNet(net, times), trained, batches, settings, **options))
 
-    def _batches(self, ends: Ends, size: int, times: TimeSampler) -> PairBatches:
+    def _batches(self, ends: Ends, size: int, coupling: Any, times: TimeSampler) -> PairBatches:
         known: dict[str, Any] = {"cond": ends.cond, "cond0": ends.cond0, "perturb": self.perturb}
-        return PairBatches(ends.x0, ends.x1, size, self.coupling, times, who="Bridge.fit", **known)
+        return PairBatches(ends.x0, ends.x1, size, coupling, times, who="Bridge.fit", **known)
 
     def _new_net(self, path: Path, ends: Ends) -> tuple[nn.Module, JointLoss]:
         """The network with its initial weights, as the fields use it, and the loss that suits it."""
@@ -284,6 +296,12 @@ class BridgeFit(Trained):
         """The map from data units to those of the network, which has no constant columns."""
         found: Frame = self.fitted_state("frame")["frame"]
         return found
+
+    @property
+    def pairing(self) -> Any:
+        """How x0 and x1 were paired while training: as was asked for, or as the data had it."""
+        found = self.state.get("coupling") if self.is_fitted else None
+        return self.coupling if found is None else found
 
     @property
     def field_shape(self) -> tuple[int, ...]:

@@ -92,7 +92,7 @@ class ExaminedBridge(BridgeFit):
             eps: Noise level of the SDE checks.
         """
         pools = self.fitted_state("check")["pool0"], self.state["pool1"]
-        known: dict[str, Any] = {"coupling": self.coupling, "batch_size": self.batch_size}
+        known: dict[str, Any] = {"coupling": self.pairing, "batch_size": self.batch_size}
         if self.held_out_rows is not None:
             known["held"] = _pools(self.held_out_rows)
         found = check_bridge(self.fields, *pools, self.field_shape, n=n, seed=seed, eps=eps, **known)

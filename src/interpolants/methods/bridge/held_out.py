@@ -126,7 +126,7 @@ def examples_of(bridge: "BridgeFit", n: int, seed: int) -> Examples:
     base, x1, decode = bridge.state["path"].base, ends.x1[:n], bridge.frame.decode
     start = x1 if ends.x0 is None else ends.x0[:n]
     start = start if base is None else draw_base(base, bridge.field_shape, n, seed, 0)
-    paired = pool0 is not None and isinstance(bridge.coupling, Paired) and len(start) == len(x1)
+    paired = pool0 is not None and isinstance(bridge.pairing, Paired) and len(start) == len(x1)
     cond, cond0 = take_rows(ends.cond, slice(n)), take_rows(ends.cond0, slice(n))
     return Examples(
         decode(start), decode(x1), cond, held is not None, paired, None if base is not None else cond0
@@ -142,11 +142,11 @@ def as_coupled(bridge: "BridgeFit", rows: Examples, seed: int) -> Examples:
         seed: Seed of the draws of the coupling.
     """
     without_starts = bridge.first_path.base is not None or bridge.first_path.is_static
-    if without_starts or isinstance(bridge.coupling, Independent | Paired):
+    if without_starts or isinstance(bridge.pairing, Independent | Paired):
         return rows
     x0, x1 = (bridge.frame.encode(x) for x in (rows.x0, rows.x1))
     source, size = generator(seed, "judge coupling"), bridge.batch_size
     labels: dict[str, Any] = {"cond": rows.cond, "cond0": rows.cond0}
-    x0, x1, cond = draw_pairs(x0, x1, len(x1), bridge.coupling, size, source, **labels, who="Bridge")
+    x0, x1, cond = draw_pairs(x0, x1, len(x1), bridge.pairing, size, source, **labels, who="Bridge")
     decode = bridge.frame.decode
     return replace(rows, x0=decode(x0), x1=decode(x1), cond=cond, cond0=None, paired=True)

@@ -62,9 +62,9 @@ def choose_level(bridge: "SampledBridge", rows: Ends | None, options: dict[str, 
     seed = options.get("seed", bridge.seed)
     if len(rows.x1) < FEWEST:
         return _by_few_rows(bridge, rows, seed, options)
-    paired = isinstance(bridge.coupling, Paired)
+    paired = isinstance(bridge.pairing, Paired)
     known: dict[str, Any] = {"base": bridge.density0(), "paired": paired, "cond": rows.cond, "seed": seed}
-    if rows.x0 is not None and not isinstance(bridge.coupling, Independent | Paired):
+    if rows.x0 is not None and not isinstance(bridge.pairing, Independent | Paired):
         known["errors"] = _errors_over_pairs(bridge, rows, seed)
     return auto_eps(bridge.fields, _starts(bridge, rows, len(rows.x1), seed), rows.x1, **{**known, **options})
 
@@ -80,7 +80,7 @@ def _by_few_rows(bridge: "SampledBridge", rows: Ends, seed: int, options: dict[s
         raise invalid("Bridge.choose_eps", rule, len(rows.x1), remedy)
     known = {name: options[name] for name in ("n_steps",) if name in options}
     starts = _starts(bridge, rows, most, seed)
-    paired = isinstance(bridge.coupling, Paired) or starts is rows.x1
+    paired = isinstance(bridge.pairing, Paired) or starts is rows.x1
     if min(len(starts), len(rows.x1)) < LEAST:
         rule = f"eps='auto' needs at least {LEAST} rows of each end that training has not seen"
         remedy = "Call choose_eps with rows of your own, or choose eps yourself."
@@ -105,5 +105,5 @@ def _errors_over_pairs(bridge: "SampledBridge", rows: Ends, seed: int) -> Square
     source = generator(seed, "held-out pairs")
     known: dict[str, Any] = {"cond": rows.cond, "cond0": rows.cond0, "who": "Bridge.choose_eps"}
     size = bridge.batch_size
-    x0, x1, cond = draw_pairs(rows.x0, rows.x1, len(rows.x1), bridge.coupling, size, source, **known)
+    x0, x1, cond = draw_pairs(rows.x0, rows.x1, len(rows.x1), bridge.pairing, size, source, **known)
     return held_out_errors(bridge.fields, x0, x1, paired=True, cond=cond, generator=source)

@@ -218,7 +218,7 @@ class SampledBridge(ExaminedBridge):
             return draw_base(base, self.field_shape, n, seed, first)
         pool: Pool = pool1 if reverse or pool0 is None else pool0
         conds = [None if end is None else end.cond for end in (pool0, pool1)]
-        within = pool.cond is not None and labels_within(self.coupling, *conds) is not None
+        within = pool.cond is not None and labels_within(self.pairing, *conds) is not None
         told = cond is not None and not cond.is_floating_point() and (pool is pool1 or within)
         return pool.draw(n, seed, first, cond if told else None)
 

@@ -1,0 +1,59 @@
+"""Pairs and latent term of a bridge between two sets of vectors, chosen by the data where neither was asked for.
+
+Pairs by optimal transport within a batch make straight trajectories, which a solver follows in two to six evaluations,
+if the latent term is small beside the way: its noise is made and taken away again, which bends them. Measured on four
+problems in ``studies/few_evaluations``.
+"""
+
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+from interpolants.couplings.minibatch_ot import MinibatchOT
+from interpolants.foundations.checks import is_among
+from interpolants.foundations.row_access import Rows
+from interpolants.methods.bridge.held_out import AUTO, Ends
+from interpolants.paths.envelopes import BrownianEnvelope
+from interpolants.paths.linear import Linear
+from interpolants.paths.path import Path
+
+if TYPE_CHECKING:
+    from interpolants.methods.bridge.bridge_fit import BridgeFit
+
+# Variance scale of the latent term, in standardised units squared; and rows that are paired at once.
+SCALE, BLOCK = 0.1, 256
+# Most columns: in more, rows are nearly equally far apart, and a batch has no near ones to pair.
+_COLUMNS = 64
+# Fewest rows of an end per column: of fewer, the pairs of a batch are learnt by heart.
+_ROWS = 200
+
+
+def pairs_by_data(bridge: "BridgeFit", path: Path, ends: Ends) -> tuple[Path, Any]:
+    """The path and the coupling to learn with: those asked for, or chosen by the ends where both are ``"auto"``.
+
+    Args:
+        bridge: The bridge that is fitted.
+        path: Its path, fitted to the data where it is one that is.
+        ends: Rows to learn from.
+    """
+    asked = bridge.params()
+    is_open = all(is_among(asked[name], (AUTO,)) for name in ("path", "coupling", "heads"))
+    if not is_open or not _suits(bridge, ends):
+        return path, bridge.coupling
+    return Linear(envelope=BrownianEnvelope(scale=SCALE)), MinibatchOT(sub_batch=BLOCK)
+
+
+def _suits(bridge: "BridgeFit", ends: Ends) -> bool:
+    """Unrelated sets of vectors without conditions, in units of their spread, with many rows a column."""
+    known = ends.x0 is None or ends.cond is not None or ends.cond0 is not None
+    if known or bridge.standardize is False or bridge.penalties or bridge.perturb.std:
+        return False
+    return _are_many_vectors(ends.x0) and _are_many_vectors(ends.x1) and _has_solver(ends.x1)
+
+
+def _are_many_vectors(x: Rows) -> bool:
+    return x.ndim == 2 and x.shape[1] <= _COLUMNS and len(x) >= _ROWS * x.shape[1]
+
+
+def _has_solver(x: Rows) -> bool:
+    """Sorting pairs numbers; vectors need SciPy's assignment."""
+    return x.shape[1] == 1 or importlib.util.find_spec("scipy") is not None
