@@ -131,6 +131,7 @@ NEWCOMERS = {
     "export to ONNX": "docs/howto",
     "solve a differential equation with a neural network": "docs/families/scientific",
     "command line": "docs/howto",
+    "images 28x28": "docs/methods/images",
 }
 
 
