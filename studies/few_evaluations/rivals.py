@@ -53,7 +53,9 @@ def learn(library: str, sets: Sets, seed: int, settings: Mapping[str, Any]) -> d
 
 def _ours(sets: Sets, seed: int, settings: Mapping[str, Any], **more: Any) -> dict[str, Solver]:
     """A bridge with the defaults of one whose path was named, and a coupling; its default solver comes first."""
-    bridge = itp.Bridge("linear", seed=seed, **settings["bridge"], **more).fit(sets.x0, sets.x1, progress=False)
+    bridge = itp.Bridge("linear", seed=seed, **settings["bridge"], **more).fit(
+        sets.x0, sets.x1, progress=False
+    )
 
     def solver(method: str, stages: int) -> Solver:
         return stages, lambda x, n: bridge.transport(x, method=method, n_steps=n)

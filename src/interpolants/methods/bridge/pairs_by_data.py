@@ -15,6 +15,7 @@ from interpolants.methods.bridge.held_out import AUTO, Ends
 from interpolants.paths.envelopes import BrownianEnvelope
 from interpolants.paths.linear import Linear
 from interpolants.paths.path import Path
+from interpolants.training.instance_noise import InstanceNoise
 
 if TYPE_CHECKING:
     from interpolants.methods.bridge.bridge_fit import BridgeFit
@@ -45,15 +46,15 @@ def pairs_by_data(bridge: "BridgeFit", path: Path, ends: Ends) -> tuple[Path, An
 def _suits(bridge: "BridgeFit", ends: Ends) -> bool:
     """Unrelated sets of vectors without conditions, in units of their spread, with many rows a column."""
     known = ends.x0 is None or ends.cond is not None or ends.cond0 is not None
-    if known or bridge.standardize is False or bridge.penalties or bridge.perturb.std:
+    if known or bridge.standardize is False or bridge.penalties or bridge.perturb != InstanceNoise(0.0):
         return False
     return _are_many_vectors(ends.x0) and _are_many_vectors(ends.x1) and _has_solver(ends.x1)
 
 
 def _are_many_vectors(x: Rows) -> bool:
-    return x.ndim == 2 and x.shape[1] <= _COLUMNS and len(x) >= _ROWS * x.shape[1]
+    return bool(x.ndim == 2 and x.shape[1] <= _COLUMNS and len(x) >= _ROWS * x.shape[1])
 
 
 def _has_solver(x: Rows) -> bool:
     """Sorting pairs numbers; vectors need SciPy's assignment."""
-    return x.shape[1] == 1 or importlib.util.find_spec("scipy") is not None
+    return bool(x.shape[1] == 1) or importlib.util.find_spec("scipy") is not None
