@@ -77,8 +77,9 @@ def test_conditions_may_be_names(folder):
     ("words", "said"),
     [
         (["transport", "flow", "x.npy", "--n-stepps", "2"], "n-steps"),
-        (["transport", "flow"], "Missing argument"),
-        (["jump", "flow", "x.npy", "--s", "0"], "--t"),
+        # The second wording is that of the method, which Typer 0.16 leaves to say it.
+        (["transport", "flow"], ("Missing argument", "missing a required argument: 'x'")),
+        (["jump", "flow", "x.npy", "--s", "0"], ("--t", "missing a required argument: 't'")),
         (["jump", "flow", "x.npy", "--cond", "left", "--s", "0", "--t", "7"], "must lie in [0, 1]"),
         (["log-prob", "flow", "x.npy"], "It can"),
         (["sample", "flow", "-n", "2"], "fitted with cond must be given it"),
@@ -89,7 +90,8 @@ def test_mistakes_end_with_code_two_and_no_traceback(folder, words, said):
     placed = [str(folder / w) if w in ("flow", "x.npy", "nowhere") else w for w in words]
     done = RUN.invoke(app, placed)
     assert done.exit_code == 2, done.output
-    assert said in done.output + done.stderr
+    wordings = (said,) if isinstance(said, str) else said
+    assert any(one in done.output + done.stderr for one in wordings)
     assert "Traceback" not in done.output
 
 
