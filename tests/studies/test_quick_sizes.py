@@ -8,6 +8,7 @@ from studies.common import run
 
 ONLY = {
     "auto_eps": ("five modes",),
+    "completion": ("unaware", "one-way, 1 cycle", "RePaint, once"),
     "hallucinations": ("line", "grid, recursive"),
     "negative_transfer": ("plain", "Nash", "affinity"),
     "flow_maps": ("checkerboard: ode", "checkerboard: semigroup"),

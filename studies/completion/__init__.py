@@ -1,0 +1,1 @@
+"""How well do two heuristics complete images of which one half is known?"""
