@@ -292,6 +292,7 @@ steps = 10
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*heavy-tailed")
 def test_it_pays_on_a_log_normal_column():
     train, test = prices(3000, seed=0), prices(2000, seed=1)
     settings = {"steps": 400, "seed": 0, "net": {"kind": "mlp", "width": 64, "depth": 3}}
