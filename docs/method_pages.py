@@ -42,12 +42,15 @@ def methods() -> dict[str, Card]:
 
 
 def example(name: str) -> tuple[str, Path] | None:
-    """The first block of Python on a page that makes a class, and the page."""
-    for place in _PLACES:
-        for page in sorted(DOCS.glob(place)):
-            for block in _BLOCK.findall(page.read_text("utf-8")):
-                if re.search(rf"\b{name}\(", block):
-                    return block, page
+    """The first block of Python that makes a class, and its page: the class's own page, or another."""
+    pages = [page for place in _PLACES for page in sorted(DOCS.glob(place))]
+    pages.sort(
+        key=lambda page: page.stem.replace("_", "") != name.lower()
+    )  # its own first, the others in order
+    for page in pages:
+        for block in _BLOCK.findall(page.read_text("utf-8")):
+            if re.search(rf"\b{name}\(", block):
+                return block, page
     return None
 
 
