@@ -46,5 +46,5 @@ def test_few_of_our_configurations_do_what_they_are_named_for():
 def test_the_quick_size_runs_to_its_table_and_figure_and_names_what_is_missing(tmp_path):
     results = run(STUDY, "quick", range(1), tmp_path, only=[solvers.OURS])
     assert results.mean(solvers.OURS, "best, 20") < 2e-3
-    assert (tmp_path / "work_precision.png").stat().st_size > 10_000
+    assert (tmp_path / "work_precision.png").stat().st_size > 5000
     assert "Not measured: diffusers, azula" in (tmp_path / "table.md").read_text()
