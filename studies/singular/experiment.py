@@ -157,7 +157,8 @@ def fitted(
         **options,
     )
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "LatentGenerator: ")  # that is what the study is about
+        # A collapse of the noise, and pixels that hardly vary, are what the study is about.
+        warnings.filterwarnings("ignore", "LatentGenerator")
         return model.fit(x)
 
 
