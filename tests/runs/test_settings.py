@@ -13,6 +13,7 @@ from interpolants.runs.overrides import merged, parse
 from interpolants.runs.own_files import own_tables
 from interpolants.runs.recipe import make_recipe
 from interpolants.runs.recipe_files import changed_recipe, read_recipe, tables_of
+from interpolants.runs.settings_files import read_settings
 
 FLAT = {
     "title": "t",
@@ -70,7 +71,7 @@ def test_toml_yaml_and_json_say_the_same_and_the_resolved_form_reads_back(tmp_pa
         ({"seeds": 0}, (), "my.toml: seeds must be a whole number in [1, 10000], got 0"),
         ({"seeds": "many"}, (), "my.toml: seeds must be a whole number in [1, 10000], got many"),
         ({"budget": "huge"}, (), "my.toml: budget must be one of ci, study, quick, got 'huge'"),
-        ({}, ("method.lr=fast",), "Bridge: lr: input should be a valid number"),
+        ({}, ("method.lr=fast",), "Bridge: lr: must be a number, got fast"),
         ({}, ("method.steps=0",), "Bridge: steps: input should be greater than or equal to 1, got 0"),
         ({"ask": [{"question": "sample_qality"}]}, (),
          "question: there must be a question of this name, got 'sample_qality'. Did you mean 'sample_quality'?"),
@@ -118,7 +119,7 @@ def test_tables_of_another_kind_take_the_place_of_a_member():
 def test_files_alone_make_a_recipe_with_the_questions_of_its_template():
     both = own_tables({"x0": "a.npy", "x1": "b.csv", "cond": None})
     assert both["data"] == {"x0": "a.npy", "x1": "b.csv"}
-    assert make_recipe(both).tasks[0].method["path"] == "linear"
+    assert make_recipe(both).tasks[0].method["path"] == "auto"
     one = own_tables({"x0": None, "x1": "b.csv", "cond": "labels"})
     assert one["data"] == {"x1": "b.csv", "cond": {"labels_of": "x1"}}
     task = make_recipe(one).tasks[0]
@@ -126,7 +127,13 @@ def test_files_alone_make_a_recipe_with_the_questions_of_its_template():
     assert "leg" not in task.method
     assert not any("unchanged" in ask.get("rivals", ()) for ask in task.ask)
     later = own_tables({"x0": None, "x1": "b.csv", "cond": None}, overrides=["data.x0={problem='moons'}"])
-    assert later["method"]["path"] == "linear"
+    assert later["method"]["path"] == "auto"
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1E-3", "+1e-3", "1.e-3", ".1e-2", "0.001"])
+def test_yaml_reads_powers_of_ten_as_numbers(tmp_path, text):
+    (tmp_path / "a.yaml").write_text(f"lr: {text}\nname: 1e-3x\n")
+    assert read_settings(tmp_path / "a.yaml") == {"lr": 0.001, "name": "1e-3x"}
 
 
 @pytest.mark.parametrize(

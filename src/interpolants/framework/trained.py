@@ -116,5 +116,12 @@ class Trained(Method):
 
 def _refused(error: ValidationError, who: str) -> Exception:
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return invalid(who, f"{where}: {first['msg'][0].lower()}{first['msg'][1:]}", first["input"])
+    said = first["msg"].removeprefix("Value error, ")
+    where, given = ".".join(str(part) for part in first["loc"]), first["input"]
+    if not where:  # of settings that do not fit each other
+        return invalid(who, said, {k: v for k, v in given.items() if v and v != _default(k)})
+    return invalid(who, f"{where}: {said[0].lower()}{said[1:]}", given)
+
+
+def _default(name: str) -> Any:
+    return next(f.default for f in dataclasses.fields(Trained) if f.name == name)

@@ -1,6 +1,7 @@
 """Settings files: found by path or by the name of a recipe, and read as plain tables."""
 
 import json
+import re
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,25 @@ from interpolants.foundations.errors import invalid, nearest
 from interpolants.runs.recipes import find_recipe, recipes
 
 _LARGEST = 1 << 20  # bytes
+
+
+class _Yaml(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
+    """YAML 1.2's numbers: 1e-3 is one, which YAML 1.1, and PyYAML, take for a word."""
+
+
+_Yaml.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
+)
+
+
+def _yaml(text: str) -> Any:
+    return yaml.load(text, _Yaml)
+
+
 _READERS: dict[str, Callable[[str], Any]] = {
     ".toml": tomllib.loads,
-    ".yaml": yaml.safe_load,
-    ".yml": yaml.safe_load,
+    ".yaml": _yaml,
+    ".yml": _yaml,
     ".json": json.loads,
 }
 
