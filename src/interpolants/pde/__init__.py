@@ -6,6 +6,7 @@ from interpolants.foundations.cards import carded
 from interpolants.pde.allen_cahn import AllenCahn
 from interpolants.pde.evolution import Evolution, Jet, check_evolution
 from interpolants.pde.fourier import FourierGrid, FourierTrajectory, etdrk4
+from interpolants.pde.kuramoto_sivashinsky import KuramotoSivashinsky
 from interpolants.pde.linear_decay import LinearDecay
 from interpolants.pde.lotka_volterra import LotkaVolterra
 from interpolants.pde.ordinary import ODE, OrdinarySystem
@@ -22,6 +23,7 @@ __all__ = [
     "FourierGrid",
     "FourierTrajectory",
     "Jet",
+    "KuramotoSivashinsky",
     "LinearDecay",
     "LotkaVolterra",
     "OrdinarySystem",

@@ -101,6 +101,7 @@ def etdrk4(
     *,
     end: float,
     steps: int,
+    factor: Tensor | None = None,
 ) -> FourierTrajectory:
     """Integrate in equal steps of fourth order.
 
@@ -111,6 +112,7 @@ def etdrk4(
         nonlinear: N of values on the grid, ``(n,)`` -> ``(n,)``.
         end: Last time.
         steps: Number of steps.
+        factor: What each mode of N is multiplied by, such as ``i k`` where N is the slope of a flux; ones if left out.
 
     Raises:
         DivergedError: If a value is not finite.
@@ -118,7 +120,7 @@ def etdrk4(
 
     def force(modes: Tensor) -> Tensor:
         found: Tensor = torch.fft.rfft(nonlinear(torch.fft.irfft(modes, n=grid.n)))
-        return found
+        return found if factor is None else factor * found
 
     path = torch.stack(list(_steps(torch.fft.rfft(start.double()), symbol, force, end / steps, steps)))
     if not bool(torch.isfinite(path.abs()).all()):

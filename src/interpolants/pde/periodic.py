@@ -3,7 +3,9 @@
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from interpolants.foundations.checks import positive
@@ -23,7 +25,15 @@ class PeriodicEquation(Evolution):
 
 
 class SemilinearEquation(PeriodicEquation):
-    """``u_t = L u + N(u)`` for one component, with L diagonal in Fourier modes; its truth is spectral."""
+    """``u_t = L u + N(u)``, or ``u_t = L u + N(u)_x``, for one component, with L diagonal in Fourier modes.
+
+    Its truth is spectral.
+
+    Attributes:
+        is_flux: Whether the slope of N drives u, rather than N itself.
+    """
+
+    is_flux: ClassVar[bool] = False
 
     @abstractmethod
     def symbol(self, k: Tensor) -> Tensor:
@@ -37,7 +47,9 @@ class SemilinearEquation(PeriodicEquation):
         """Fourier modes and ETDRK4 in so many steps."""
         grid = FourierGrid(*self.period, modes)
         start = self.initial_at(grid.x[:, None])[:, 0]
-        return etdrk4(grid, start, self.symbol(grid.wavenumbers), self.nonlinear, end=self.end, steps=steps)
+        factor = grid.derivative(torch.ones_like(grid.wavenumbers), 1) if self.is_flux else None
+        symbol = self.symbol(grid.wavenumbers)
+        return etdrk4(grid, start, symbol, self.nonlinear, end=self.end, steps=steps, factor=factor)
 
     def truth_at(self, points: Tensor) -> Tensor:
         """A fine numerical solution, ``(N, 1)`` float64.
