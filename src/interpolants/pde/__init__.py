@@ -1,14 +1,17 @@
-"""Evolution equations with their residuals, and numerical solutions to compare with."""
+"""Differential equations with their residuals, and numerical solutions to compare with."""
 
 from typing import TYPE_CHECKING
 
 from interpolants.foundations.cards import carded
 from interpolants.pde.allen_cahn import AllenCahn
+from interpolants.pde.chebyshev import ChebyshevGrid
 from interpolants.pde.evolution import Evolution, Jet, check_evolution
+from interpolants.pde.family import PDEFamily, check_family
 from interpolants.pde.fourier import FourierGrid, FourierTrajectory, etdrk4
 from interpolants.pde.kuramoto_sivashinsky import KuramotoSivashinsky
 from interpolants.pde.linear_decay import LinearDecay
 from interpolants.pde.lotka_volterra import LotkaVolterra
+from interpolants.pde.nonlinear_poisson import NonlinearPoisson
 from interpolants.pde.ordinary import ODE, OrdinarySystem
 from interpolants.pde.periodic import PeriodicEquation, PeriodicPDE, SemilinearEquation
 from interpolants.pde.trajectory import Trajectory
@@ -19,6 +22,7 @@ if not TYPE_CHECKING:
 __all__ = [
     "ODE",
     "AllenCahn",
+    "ChebyshevGrid",
     "Evolution",
     "FourierGrid",
     "FourierTrajectory",
@@ -26,11 +30,14 @@ __all__ = [
     "KuramotoSivashinsky",
     "LinearDecay",
     "LotkaVolterra",
+    "NonlinearPoisson",
     "OrdinarySystem",
+    "PDEFamily",
     "PeriodicEquation",
     "PeriodicPDE",
     "SemilinearEquation",
     "Trajectory",
     "check_evolution",
+    "check_family",
     "etdrk4",
 ]

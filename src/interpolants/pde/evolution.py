@@ -54,6 +54,12 @@ class _Noting(Jet):
         return self.values[""] if not name else torch.zeros_like(self.values[""])
 
 
+def noted_derivatives(values: Tensor) -> tuple[Jet, set[str]]:
+    """A jet of zeros about these values, and the set in which it notes the derivatives that are asked for."""
+    jet = _Noting({"": values})
+    return jet, jet.asked
+
+
 class Evolution(ABC):
     """An equation on ``[0, end]``, in time alone or in time and one periodic dimension of space.
 
@@ -105,13 +111,13 @@ def check_evolution(who: str, problem: Any) -> dict[str, int]:
     positive(who, "end of the problem", problem.end)
     points = _few_points(problem)
     start = _checked_start(who, problem, points[:, 1:])
-    jet = _Noting({"": start})
+    jet, asked = noted_derivatives(start)
     found = problem.residual_at(points, jet)
     if not isinstance(found, Tensor) or found.shape != start.shape:
         shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
         rule = f"residual must be one number per point and component, {tuple(start.shape)} at {len(points)} points"
         raise invalid(who, rule, shape, "Each component of u has one equation; look for a broadcast.")
-    return _orders(who, problem, jet.asked)
+    return _orders(who, problem, asked)
 
 
 def _few_points(problem: Evolution) -> Tensor:
