@@ -1,8 +1,8 @@
 """Stochastic gradient Hamiltonian Monte Carlo with a diagonal preconditioner that is learnt in the burn-in.
 
 Letters: ``w`` state of a chain, ``v`` its change per step, ``U`` minus the log density, ``e`` step, ``a`` friction,
-``V`` second moment of the gradient, ``eta = e^2 / sqrt(V)`` squared step of each coordinate, ``B`` variance of the gradient's
-own noise.
+``V`` second moment of the gradient, ``eta = e^2 / sqrt(V)`` squared step of each coordinate, ``B`` variance of
+the gradient's own noise.
 """
 
 from collections.abc import Callable, Mapping
@@ -55,8 +55,8 @@ class SGHMC:
         InvalidInputError: If a setting is out of range.
 
     Source: Chen, Fox & Guestrin (2014), arXiv:1402.4102; preconditioner of Springenberg, Klein, Falkner &
-    Hutter (2016). They take V for B, which removes noise that an exact gradient does not have, and average over a window that they
-    adapt; ours measures B, and averages over the burn-in.
+    Hutter (2016). They take V for B, which removes noise that an exact gradient does not have, and
+    average over a window that they adapt; ours measures B, and averages over the burn-in.
     """
 
     names: ClassVar[tuple[str, ...]] = ("w", "v", "square", "noise", "seen")
