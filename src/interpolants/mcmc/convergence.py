@@ -84,4 +84,5 @@ def _autocovariance(x: Tensor) -> Tensor:
     n = x.shape[1]
     spectrum = torch.fft.rfft(x - x.mean(1, keepdim=True), n=2 * n, dim=1)
     product = torch.fft.irfft(spectrum.abs().square(), n=2 * n, dim=1)[:, :n]
-    return product.mean(0) / n
+    mean: Tensor = product.mean(0) / n
+    return mean

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from interpolants.foundations.cards import carded
 from interpolants.metrics.bures_uvp import bw2_uvp, cbw2_uvp
 from interpolants.metrics.c2st import c2st
+from interpolants.metrics.calibration import expected_calibration_error, interval_calibration_error
 from interpolants.metrics.crps import crps, energy_score, mixture_crps
 from interpolants.metrics.diversity import Memorisation, memorisation
 from interpolants.metrics.energy_distance import energy_distance
@@ -24,6 +25,8 @@ if not TYPE_CHECKING:
     __getattr__ = carded(__name__)  # what has a card is public without an edit here
 
 __all__ = [
+    "expected_calibration_error",
+    "interval_calibration_error",
     "Estimate",
     "ForecastScores",
     "GaussianKDE",

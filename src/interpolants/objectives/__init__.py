@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from interpolants.foundations.cards import carded
+from interpolants.objectives.critic import critic_loss, fit_critic, gradient_penalty
 from interpolants.objectives.joint import JointLoss, joint_loss
 from interpolants.objectives.labels import LabelLoss
 from interpolants.objectives.losses import (
@@ -62,5 +63,8 @@ __all__ = [
     "UniformTimes",
     "VelocityLoss",
     "check_penalties",
+    "critic_loss",
+    "fit_critic",
+    "gradient_penalty",
     "joint_loss",
 ]
