@@ -11,6 +11,7 @@ from interpolants.pde.fourier import FourierGrid, FourierTrajectory, etdrk4
 from interpolants.pde.kuramoto_sivashinsky import KuramotoSivashinsky
 from interpolants.pde.linear_decay import LinearDecay
 from interpolants.pde.lotka_volterra import LotkaVolterra
+from interpolants.pde.manufactured import Manufactured
 from interpolants.pde.nonlinear_poisson import NonlinearPoisson
 from interpolants.pde.ordinary import ODE, OrdinarySystem
 from interpolants.pde.periodic import PeriodicEquation, PeriodicPDE, SemilinearEquation
@@ -30,6 +31,7 @@ __all__ = [
     "KuramotoSivashinsky",
     "LinearDecay",
     "LotkaVolterra",
+    "Manufactured",
     "NonlinearPoisson",
     "OrdinarySystem",
     "PDEFamily",

@@ -1,0 +1,88 @@
+"""Boundary-value problems that are made for a solution which is known: fast waves, alone and on slow ones."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from interpolants.foundations.checks import one_of, positive, whole
+from interpolants.foundations.errors import invalid
+from interpolants.pde.evolution import Jet
+
+_AXES = ("x", "y")
+# Of one coordinate s and the frequency k; in two dimensions the solution is the product, or the sum, over both.
+SOLUTIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
+    "sine": lambda s, k: torch.sin(k * s),
+    "sine_on_parabola": lambda s, k: torch.sin(k * s) - 2 * (s - 0.5) ** 2,
+    "product": lambda s, k: torch.sin(6 * s) * torch.cos(k * s),
+    "growing": lambda s, k: s * torch.sin(k * s),
+}
+EQUATIONS = ("poisson", "allen_cahn")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manufactured:
+    """``u_xx (+ u_yy) = f`` or ``u_xx (+ u_yy) + u (u^2 - 1) = f`` on a box, with u given on the boundary.
+
+    f follows from the solution by automatic differentiation.
+
+    Args:
+        equation: ``"poisson"`` or ``"allen_cahn"``.
+        solution: ``"sine"`` sin(k s), ``"sine_on_parabola"`` sin(k s) - 2 (s - 1/2)^2, ``"product"`` sin(6 s) cos(k s),
+            or ``"growing"`` s sin(k s).
+        frequency: k, in radians per unit of length; > 0.
+        dimension: 1 or 2.
+        join: How the two coordinates go together in two dimensions: ``"product"`` or ``"sum"``.
+        low: Lower end of each coordinate.
+        high: Upper end.
+
+    Source: after Fang et al. (2024), arXiv:2311.04465, section 6.
+    """
+
+    equation: str = "poisson"
+    solution: str = "sine"
+    frequency: float = 100.0
+    dimension: int = 1
+    join: str = "product"
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        one_of("Manufactured", "equation", self.equation, EQUATIONS)
+        one_of("Manufactured", "solution", self.solution, SOLUTIONS)
+        one_of("Manufactured", "join", self.join, ("product", "sum"))
+        positive("Manufactured", "frequency", self.frequency)
+        whole("Manufactured", "dimension", self.dimension, at_least=1, at_most=2)
+        if not self.low < self.high:
+            raise invalid("Manufactured", "low must be below high", (self.low, self.high))
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Names of the columns of points."""
+        return _AXES[: self.dimension]
+
+    def truth_at(self, points: Tensor) -> Tensor:
+        """U at points ``(N, d)``, ``(N, 1)`` in the type of the points; on the boundary too."""
+        each = SOLUTIONS[self.solution](points, self.frequency)
+        return each.prod(1, keepdim=True) if self.join == "product" else each.sum(1, keepdim=True)
+
+    def source_at(self, points: Tensor) -> Tensor:
+        """F at points, ``(N, 1)``."""
+        with torch.enable_grad():
+            at = points.detach().clone().requires_grad_(True)
+            value = self.truth_at(at)
+            (slopes,) = torch.autograd.grad(value.sum(), at, create_graph=True)
+            bends = [
+                torch.autograd.grad(slopes[:, i].sum(), at, retain_graph=True)[0][:, i]
+                for i in range(self.dimension)
+            ]
+        return self._left(value.detach(), torch.stack(bends).sum(0)[:, None])
+
+    def residual_at(self, points: Tensor, u: Jet) -> Tensor:
+        """What is zero for the solution, ``(N, 1)``."""
+        bent = torch.stack([u(2 * axis) for axis in self.axes]).sum(0)
+        return self._left(u(), bent) - self.source_at(points)
+
+    def _left(self, value: Tensor, laplacian: Tensor) -> Tensor:
+        return laplacian if self.equation == "poisson" else laplacian + value * (value.square() - 1)
