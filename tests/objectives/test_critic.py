@@ -49,7 +49,7 @@ def test_a_linear_critic_ends_at_the_slope_that_balances_gap_and_penalty():
     x, y, g = draws(4000)
     fit_critic(net, lambda g: (x, y), torch.optim.Adam(net.parameters(), 0.02), 400, g, weight=5.0)
     s = float((x.mean(0) - y.mean(0)).norm())
-    assert_close(float(net.weight.norm()), 1 + s / 10, rtol=1e-3, atol=0)
+    assert_close(net.weight.norm().item(), 1 + s / 10, rtol=1e-3, atol=0)
 
 
 def test_a_network_finds_the_distance_of_shifted_gaussians():
