@@ -10,6 +10,7 @@ from interpolants.data.cells import load_krumsiek11, load_pbmc68k
 from interpolants.data.column_transforms import Asinh, ColumnMap, ColumnTransform, Log
 from interpolants.data.files import FileArray, read_array
 from interpolants.data.images import load_digits, load_fashion_mnist
+from interpolants.data.measured_tables import load_boston_housing, load_concrete, load_diabetes, load_leaves
 from interpolants.data.photographs import load_photographs
 from interpolants.data.quantile_transform import Quantile
 from interpolants.data.tables import (
@@ -27,6 +28,10 @@ if not TYPE_CHECKING:
 from interpolants.data.text import load_kjv
 
 __all__ = [
+    "load_boston_housing",
+    "load_concrete",
+    "load_diabetes",
+    "load_leaves",
     "Alphabet",
     "Asinh",
     "ColumnMap",
