@@ -43,3 +43,9 @@ def test_settings_are_refused():
         Manufactured(equation="poison")
     with pytest.raises(InvalidInputError, match="low must be below high"):
         Manufactured(low=1.0)
+
+
+def test_scales_of_the_multiscale_solution_are_told_apart():
+    x = points(1)
+    exact = -torch.sin(x) - 40 * torch.sin(20 * x) - 500 * torch.cos(100 * x)
+    assert_close(Manufactured(solution="multiscale").source_at(x), exact)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from interpolants.foundations.cards import carded
 from interpolants.pde.allen_cahn import AllenCahn
+from interpolants.pde.box import BoxPDE, BoxProblem
 from interpolants.pde.chebyshev import ChebyshevGrid
 from interpolants.pde.evolution import Evolution, Jet, check_evolution
 from interpolants.pde.family import PDEFamily, check_family
@@ -23,6 +24,8 @@ if not TYPE_CHECKING:
 __all__ = [
     "ODE",
     "AllenCahn",
+    "BoxPDE",
+    "BoxProblem",
     "ChebyshevGrid",
     "Evolution",
     "FourierGrid",

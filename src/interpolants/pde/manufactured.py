@@ -8,21 +8,22 @@ from torch import Tensor
 
 from interpolants.foundations.checks import one_of, positive, whole
 from interpolants.foundations.errors import invalid
+from interpolants.pde.box import BoxProblem
 from interpolants.pde.evolution import Jet
 
-_AXES = ("x", "y")
 # Of one coordinate s and the frequency k; in two dimensions the solution is the product, or the sum, over both.
 SOLUTIONS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "sine": lambda s, k: torch.sin(k * s),
     "sine_on_parabola": lambda s, k: torch.sin(k * s) - 2 * (s - 0.5) ** 2,
     "product": lambda s, k: torch.sin(6 * s) * torch.cos(k * s),
     "growing": lambda s, k: s * torch.sin(k * s),
+    "multiscale": lambda s, k: torch.sin(s) + 0.1 * torch.sin(k / 5 * s) + 0.05 * torch.cos(k * s),
 }
 EQUATIONS = ("poisson", "allen_cahn")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Manufactured:
+class Manufactured(BoxProblem):
     """``u_xx (+ u_yy) = f`` or ``u_xx (+ u_yy) + u (u^2 - 1) = f`` on a box, with u given on the boundary.
 
     f follows from the solution by automatic differentiation.
@@ -30,7 +31,7 @@ class Manufactured:
     Args:
         equation: ``"poisson"`` or ``"allen_cahn"``.
         solution: ``"sine"`` sin(k s), ``"sine_on_parabola"`` sin(k s) - 2 (s - 1/2)^2, ``"product"`` sin(6 s) cos(k s),
-            or ``"growing"`` s sin(k s).
+            ``"growing"`` s sin(k s), or ``"multiscale"`` sin(s) + sin(k s / 5) / 10 + cos(k s) / 20.
         frequency: k, in radians per unit of length; > 0.
         dimension: 1 or 2.
         join: How the two coordinates go together in two dimensions: ``"product"`` or ``"sum"``.
@@ -58,9 +59,13 @@ class Manufactured:
             raise invalid("Manufactured", "low must be below high", (self.low, self.high))
 
     @property
-    def axes(self) -> tuple[str, ...]:
-        """Names of the columns of points."""
-        return _AXES[: self.dimension]
+    def box(self) -> tuple[tuple[float, float], ...]:
+        """The same ends for each coordinate."""
+        return ((self.low, self.high),) * self.dimension
+
+    def boundary_at(self, points: Tensor) -> Tensor:
+        """The solution itself."""
+        return self.truth_at(points)
 
     def truth_at(self, points: Tensor) -> Tensor:
         """U at points ``(N, d)``, ``(N, 1)`` in the type of the points; on the boundary too."""
