@@ -19,7 +19,7 @@ from studies.few_evaluations.problems import Sets
 # Start points and a number of steps -> where they arrive.
 Sampler = Callable[[Tensor, int], Tensor]
 Solver = tuple[int, Sampler]
-OURS, TWIN = "interpolants", "interpolants, minibatch_ot"
+OURS, TWIN = "interpolants", "interpolants, random pairs"
 # What to install for each; azula needs a Gaussian base.
 PACKAGES = {
     "torchcfm": ("torchcfm", "torchdiffeq", "ot"),
@@ -42,8 +42,8 @@ def missing(library: str) -> list[str]:
 def learn(library: str, sets: Sets, seed: int, settings: Mapping[str, Any]) -> dict[str, Solver]:
     """Samplers by solver, with the evaluations that each takes in a step."""
     makers = {
-        OURS: partial(_ours, coupling="independent"),
-        TWIN: partial(_ours, coupling="minibatch_ot"),
+        OURS: _ours,
+        TWIN: partial(_ours, path="linear", coupling="independent"),
         "torchcfm": _torchcfm,
         "flow_matching": _flow_matching,
         "azula": _azula,
@@ -52,10 +52,8 @@ def learn(library: str, sets: Sets, seed: int, settings: Mapping[str, Any]) -> d
 
 
 def _ours(sets: Sets, seed: int, settings: Mapping[str, Any], **more: Any) -> dict[str, Solver]:
-    """A bridge with the defaults of one whose path was named, and a coupling; its default solver comes first."""
-    bridge = itp.Bridge("linear", seed=seed, **settings["bridge"], **more).fit(
-        sets.x0, sets.x1, progress=False
-    )
+    """A bridge with all its defaults but those given; its default solver comes first."""
+    bridge = itp.Bridge(seed=seed, **settings["bridge"], **more).fit(sets.x0, sets.x1, progress=False)
 
     def solver(method: str, stages: int) -> Solver:
         return stages, lambda x, n: bridge.transport(x, method=method, n_steps=n)
