@@ -15,6 +15,9 @@ from interpolants.foundations.errors import invalid
 if TYPE_CHECKING:
     from interpolants.framework.roles import Reading, Role
 
+# Types for which PyTorch has no comparisons.
+_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
+
 
 class Tokens:
     """Sequences over a finite alphabet: codes ``(N, L)`` int64; a single text or ``(L,)`` is one row.
@@ -66,8 +69,14 @@ def _alphabet(texts: list[str], symbols: tuple[str, ...], role: "Role", reading:
 
 
 def _numbers(value: Any, symbols: tuple[str, ...], role: "Role", reading: "Reading") -> tuple[Tensor, Given]:
+    names = list(getattr(value, "columns", ()))
+    if names != list(range(len(names))):
+        rule = f"{role.name} are known by their places, and a table must have no names of columns"
+        remedy = "Pass table.to_numpy(), with the columns in one order always."
+        raise invalid(reading.who, rule, ", ".join(map(str, names[:5])), remedy)
     plain = getattr(value, "to_numpy", lambda: value)()
     x = plain.detach() if isinstance(plain, Tensor) else _as_tensor(plain, role, reading)
+    x = x.long() if x.dtype in _UNSIGNED else x
     if x.is_floating_point() or x.is_complex() or x.dtype == torch.bool or x.ndim not in (1, 2):
         got = f"{x.dtype} of shape {tuple(x.shape)}"
         raise invalid(reading.who, f"{role.name} must be whole numbers, (N, L) or (N,), or text", got)
@@ -83,7 +92,8 @@ def _numbers(value: Any, symbols: tuple[str, ...], role: "Role", reading: "Readi
 
 def _as_tensor(plain: Any, role: "Role", reading: "Reading") -> Tensor:
     try:
-        return torch.as_tensor(np.array(plain))
+        x = np.array(plain)
+        return torch.as_tensor(x.astype(x.dtype.newbyteorder("="), copy=False))
     except (TypeError, ValueError, RuntimeError) as error:
         rule = f"{role.name} must be whole numbers of one length, or text"
         raise invalid(reading.who, rule, type(plain).__name__, str(error)) from error

@@ -28,6 +28,9 @@ from interpolants.training.token_training import TokenBatches, TokenBatchLoss, c
 
 # Length of the pieces of a long text, unless told otherwise.
 _LENGTH = 64
+# A vocabulary that nobody states has at most this many times the tokens found, and some; larger ones are codes of
+# another kind (years, identifiers), for which a network would be built that no memory holds.
+_TIMES, _SOME = 10, 1_000
 _PROMPT = Role(name="tokens", kind="tokens", gaps=True)
 
 
@@ -144,7 +147,7 @@ class TokenBridge(Trained):
         if symbols and size not in (None, symbols):
             rule = f"the vocabulary must be the number of symbols, {symbols}"
             raise invalid("TokenBridge.fit", rule, size, "Leave it out, or pass as many symbols=.")
-        size = symbols or size or max(2, found)
+        size = symbols or size or _counted(x, found)
         if found > size:
             raise invalid("TokenBridge.fit", f"tokens must be 0 ... {size - 1}", found - 1)
         return size
@@ -350,6 +353,16 @@ class TokenBridge(Trained):
             return x
         size = min(self.state["length"], x.shape[1])
         return x[0, : x.shape[1] // size * size].reshape(-1, size)
+
+
+def _counted(x: Tensor, found: int) -> int:
+    """The vocabulary that data show."""
+    distinct = len(x.unique())
+    if found > _TIMES * distinct + _SOME:
+        rule = f"tokens must be 0 ... V - 1, with a V near the {distinct} different ones"
+        remedy = "Number them: np.unique(x, return_inverse=True)[1]. Or state vocabulary=."
+        raise invalid("TokenBridge.fit", rule, f"numbers up to {found - 1}", remedy)
+    return max(2, found)
 
 
 def _usual_sampler(path: DiscretePath, steps: int | None) -> TokenSampler:
