@@ -357,7 +357,7 @@ class TokenBridge(Trained):
 
 def _counted(x: Tensor, found: int) -> int:
     """The vocabulary that data show."""
-    distinct = len(x.unique())
+    distinct = len(torch.unique(x))
     if found > _TIMES * distinct + _SOME:
         rule = f"tokens must be 0 ... V - 1, with a V near the {distinct} different ones"
         remedy = "Number them: np.unique(x, return_inverse=True)[1]. Or state vocabulary=."
