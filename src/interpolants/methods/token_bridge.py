@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import field
 from typing import Any, ClassVar, Self
 
+import torch
 from torch import Tensor
 
 from interpolants.data.alphabet import BLANK, Alphabet
