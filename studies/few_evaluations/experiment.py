@@ -130,7 +130,7 @@ def figures(results: Results) -> list[Figure]:
                 numbers = [(case, f"{solver} @ {n}") for solver, n in zip(taken, budgets, strict=True)]
                 series.append(results.curve(budgets, numbers, library, k, factor=UNIT, errors=False))
         x = Axis(label="evaluations", scale="log", ticks=tuple(budgets))
-        y = Axis(label=f"energy distance x {UNIT}", scale="log", grid=True)
+        y = Axis(label=f"energy distance x {UNIT}", scale="symlog", ticks=(-1, 0, 1, 10, 100), grid=True)
         panels.append(
             Panel(series=tuple(series), title=problem, x=x, y=y, legend="best" if not panels else "")
         )
@@ -156,9 +156,12 @@ CLAIMS = (
     _claim("moons", "moons", "flow_matching", "flow_matching / heun3 @ 4"),
     _claim("weather", "weather", "flow_matching", "flow_matching / heun3 @ 4"),
     _claim("digits", "digits, 10 components", "torchcfm", "torchcfm / rk4 @ 4"),
-    _claim("moons", "moons", "torchcfm", "torchcfm / euler @ 4", "fails"),
-    _claim("rings", "moons to rings", "torchcfm", "torchcfm / midpoint @ 4", "fails"),
-    _claim("weather", "weather", "torchcfm", "torchcfm / rk4 @ 4", "fails"),
+    _claim("moons", "moons", "torchcfm", "torchcfm / euler @ 4"),
+    _claim("rings", "moons to rings", "torchcfm", "torchcfm / midpoint @ 4"),
+    _claim("weather", "weather", "torchcfm", "torchcfm / rk4 @ 4"),
+    _claim("digits", "digits, 10 components", "azula", "azula / vAB 2 @ 4", "fails"),
+    _claim("rings", "moons to rings", "random_pairs", f"{TWIN} / {DEFAULT} @ 4", role="twin"),
+    _claim("weather", "weather", "random_pairs", f"{TWIN} / {DEFAULT} @ 4", role="twin"),
 )
 
 STUDY = Study("few_evaluations", SETTINGS, cases, measure, table, figures, CLAIMS)
