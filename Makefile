@@ -56,6 +56,10 @@ lowest:          ## Run the default tests on the lowest allowed dependencies
 	$(LOWEST)/bin/python -m pip install --quiet -r $(LOWEST)/pins.txt $(LOWEST_KEEP) pytest pytest-timeout hypothesis httpx selenium
 	PYTHONPATH=src $(LOWEST)/bin/python -m pytest -p no:cacheprovider -W default::DeprecationWarning $(LOWEST_TESTS)
 
+# Downloads torch once for each Python: gigabytes where no CPU build is at hand.
+extras:          ## Install each extra by itself on Python 3.11 and 3.13, and import what it brings
+	python3 .ci/extras.py $(if $(ONLY),--only $(ONLY))
+
 wheel: $(VENV)/.dev                ## Build the wheel into dist/
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
@@ -77,4 +81,4 @@ check: $(VENV)/.dev                ## Lint, types, import contract
 clean:           ## Remove what the other targets made
 	rm -rf $(VENV) $(LOWEST) runs dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup demo test test-slow docs lowest wheel bench torture check clean
+.PHONY: help setup demo test test-slow docs lowest extras wheel bench torture check clean
