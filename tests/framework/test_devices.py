@@ -12,6 +12,7 @@ from interpolants.cli.app import app
 from interpolants.foundations.devices import On, choose_device
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework import stored
+from interpolants.methods.forecaster import Forecaster
 from interpolants.methods.token_bridge import TokenBridge
 
 SMALL = {"net": {"kind": "mlp", "width": 8, "depth": 1}, "steps": 5, "batch_size": 16, "optimizer": "rmsprop"}
@@ -94,6 +95,17 @@ def test_a_fit_on_another_device_is_that_of_the_cpu(here):
         there = bridge(device=name)
         assert torch.equal(there.sample(5, seed=1), here.sample(5, seed=1))
         assert stored.fingerprint(there.learnt()) == stored.fingerprint(here.learnt())
+
+
+@pytest.mark.parametrize("options", [{}, {"eps": 0.0}, {"method": "euler_maruyama"}])
+def test_a_forecaster_on_another_device_is_that_of_the_cpu(options):
+    def fitted(device):
+        return Forecaster(**SMALL, device=device).fit(rows(), rows(2.0), **QUIET)
+
+    asked = {"members": 2, "n_steps": 3, **options}
+    expected = fitted("cpu").forecast(rows()[:3], **asked).x
+    with other_device() as name:
+        assert torch.equal(fitted(name).forecast(rows()[:3], **asked).x, expected)
 
 
 def test_the_device_is_no_part_of_what_is_stored(here, tmp_path):

@@ -43,7 +43,8 @@ class Level(NamedTuple):
 
     Attributes:
         alpha, alpha_dot: Of the path.
-        q, p: ``beta / D`` and ``(1 - t) q``.
+        p: ``(1 - t) beta / D``.
+        rest: ``1 - beta / D``, not taken from a rounded ``beta / D``: it vanishes at t = 1 as ``gamma^2`` does.
         squared: ``gamma^2``.
         gamma: Of the path.
         eps: ``eps* = gamma gamma' + gamma^2 / (1 - t)``.
@@ -54,8 +55,8 @@ class Level(NamedTuple):
 
     alpha: Any
     alpha_dot: Any
-    q: Any
     p: Any
+    rest: Any
     squared: Any
     gamma: Any
     eps: Any
@@ -140,7 +141,7 @@ class PointSourceFields(Fields):
         x0, at = _start(cond, x), self.level(t, x)
         u = self._forward(x, t, cond, at)
         r, w = x - at.alpha * x0, u - at.alpha_dot * x0
-        score = (at.p * w - (1 - at.q) * r) / at.squared
+        score = (at.p * w - at.rest * r) / at.squared
         rules: dict[str, Callable[[], Tensor]] = {
             "score": lambda: score,
             "noise": lambda: -at.gamma * score,
@@ -182,15 +183,16 @@ class PointSourceFields(Fields):
         path, t = self.path, t.clamp(self.margin, 1 - self.margin)
         beta, beta_dot, gamma = path.beta(t), path.beta_dot(t), path.envelope.gamma(t)
         divisor = (1 - t) * beta_dot + beta
-        # at rest beta and its rate are zero: x1 has no share yet
+        # at the start beta and its rate may be zero: x1 has no share yet
         q = torch.where(divisor == 0, torch.zeros_like(t), beta / divisor)
+        rest = torch.where(divisor == 0, torch.ones_like(t), (1 - t) * beta_dot / divisor)
         squared = gamma.square()
         eps = path.envelope.gamma_gamma_dot(t) + squared / (1 - t)
         return Level(
             path.alpha(t),
             path.alpha_dot(t),
-            q,
             (1 - t) * q,
+            rest,
             squared,
             gamma,
             eps,

@@ -21,6 +21,11 @@ _PLAIN = Given("torch", "float64")
 _BISECTIONS = 80
 
 
+def _home(x: Tensor, given: Given) -> Tensor:
+    """A tensor on the device that what was asked came from."""
+    return x.to(given.device if given.device is not None else "cpu")
+
+
 @dataclass(frozen=True, eq=False)
 class Scored:
     """Samples with their log densities; ``x, log_prob = scored`` takes it apart.
@@ -152,8 +157,10 @@ class Predictive:
     # --- what the framework asks of an answer
 
     def in_kind(self, given: Given) -> "Predictive":
-        """The same with answers in a container."""
-        return replace(self, given=given)
+        """The same with answers in a container, and on its device."""
+        weight = None if self.log_weight is None else _home(self.log_weight, given)
+        loc, scale = _home(self.loc, given), _home(self.scale, given)
+        return replace(self, loc=loc, scale=scale, log_weight=weight, given=given)
 
     def rows(self, rows: slice) -> "Predictive":
         """Some rows."""
@@ -251,10 +258,11 @@ class Ensemble:
         return self.x.quantile(p, 1)
 
     def in_kind(self, given: Given) -> "Ensemble":
-        """The same, of states that came in a container; members stay a tensor with more axes."""
+        """The same, of states that came in a container; members stay a tensor with more axes, on its device."""
         named = given.container == "pandas" and len(given.columns) == self.x.shape[-1]
         columns = tuple(map(str, given.columns)) if named and not self.columns else self.columns
-        return replace(self, given=given, columns=columns)
+        status = None if self.status is None else _home(self.status, given)
+        return replace(self, x=_home(self.x, given), status=status, given=given, columns=columns)
 
     def rows(self, rows: slice) -> "Ensemble":
         """Some cases."""
