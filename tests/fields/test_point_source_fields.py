@@ -98,7 +98,7 @@ def test_a_time_per_row_is_the_same_as_one_time(name, generator):
 @each_path
 @pytest.mark.parametrize("t", [1e-4, 0.5, 0.99, 0.9999, 1.0])
 def test_a_time_per_row_in_float32_loses_nothing_at_the_ends(name, t, generator):
-    """``1 - beta / D`` vanishes at t = 1: rounded to float32 before the subtraction, it made the score wrong by a third."""
+    """``1 - beta / D`` vanishes at t = 1: rounded before the subtraction, it made scores wrong by a third."""
     fields = RotatingMixture().fields(PATHS[name])
     x0 = RotatingMixture().sample(3, generator=generator).float()
     one, rows = (
