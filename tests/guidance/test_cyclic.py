@@ -224,6 +224,20 @@ def test_a_bridge_completes_tables_in_their_own_units(using):
     assert 0.4 < slope / (-2 * 50 * (98.5 - 101.0)) < 1.3
 
 
+@pytest.mark.parametrize("kind", ["repaint", "cyclic_one_way"])
+def test_a_bridge_pastes_what_is_known_unless_the_rule_does_not(kind):
+    rows = torch.full((20, 3), torch.nan, dtype=torch.float64)
+    rows[:, 0] = 99.123456789
+
+    def completed(paste):
+        return trained().complete(rows, using={"kind": kind, "n_steps": 20, "paste": paste}, seed=1).numpy()
+
+    assert (completed(True)[:, 0] == 99.123456789).all()
+    left = completed(False)[:, 0]
+    assert (left != 99.123456789).all()
+    assert np.allclose(left, 99.123456789, atol=0.5)  # the spread of this column is 1
+
+
 def test_a_bridge_refuses_what_it_cannot_complete():
     two_sided = Bridge(net={"kind": "mlp", "width": 8, "depth": 1}, steps=5).fit(
         torch.randn(60, 2), torch.randn(60, 2)
