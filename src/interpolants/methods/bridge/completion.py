@@ -53,7 +53,7 @@ def complete_rows(
     cond: Condition,
     first_index: int,
 ) -> Tensor:
-    """Rows ``(B, *D)`` in data units, with entries filled in; what is known comes out as it came in, if the rule pastes.
+    """Rows ``(B, *D)`` in data units, with entries filled in; the known come out as they came in, if the rule pastes.
 
     Args:
         bridge: A fitted bridge.
@@ -82,7 +82,7 @@ def complete_rows(
     coordinates = Coordinates(of_state, to_state, _covariance(of_state, bridge.field_shape))
     job = Job(fields, shifted, mask.float(), seed, cond, first_index, coordinates)
     filled = unbend(of_state(rule.complete(job).x).double() + centre)
-    # Known entries come out to the bit, not as the units made them; a rule that does not paste keeps what its last step left.
+    # Pasted entries come out to the bit, not as the units made them.
     return (torch.where(mask == 1, x.double(), filled) if rule.paste else filled).to(x)
 
 
