@@ -1,0 +1,1 @@
+"""Bayesian neural networks: functional priors, and priors that are learnt from many tasks."""

@@ -1,0 +1,53 @@
+"""Episodes: some rows of one task, drawn from the rows of all tasks."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Generator, Tensor
+
+from interpolants.foundations.errors import invalid
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Rows by group.
+
+    Attributes:
+        rows: Indices of the rows of each group.
+    """
+
+    rows: tuple[Tensor, ...]
+
+    @classmethod
+    def of(cls, who: str, labels: Tensor, at_least: int) -> Self:
+        """Groups of equal labels.
+
+        Raises:
+            InvalidInputError: If a group has fewer rows.
+        """
+        rows = tuple((labels == label).nonzero()[:, 0] for label in torch.unique(labels))
+        fewest = min(map(len, rows), default=0)
+        if fewest < at_least:
+            remedy = "Leave such groups out: they tell nothing about how a task varies."
+            raise invalid(who, f"every group must have at least {at_least} rows", fewest, remedy)
+        return cls(rows)
+
+    @property
+    def fewest(self) -> int:
+        """Rows of the smallest group."""
+        return min(map(len, self.rows))
+
+    def episodes(self, count: int, rows: int, generator: Generator) -> Tensor:
+        """Rows of some groups, ``(count, rows)``: groups with replacement, their rows without."""
+        picked = torch.randint(len(self.rows), (count,), generator=generator)
+        return torch.stack([self._some(k, rows, generator) for k in picked.tolist()])
+
+    def classes(self, ways: int, rows: int, generator: Generator) -> Tensor:
+        """Rows of different groups, ``(ways, rows)``."""
+        picked = torch.randperm(len(self.rows), generator=generator)[:ways]
+        return torch.stack([self._some(k, rows, generator) for k in picked.tolist()])
+
+    def _some(self, group: int, rows: int, generator: Generator) -> Tensor:
+        own = self.rows[group]
+        return own[torch.randperm(len(own), generator=generator)[:rows]]

@@ -1,0 +1,207 @@
+"""A classifier for one task of few rows: what an adaptation to new classes is."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+from torch.nn import functional
+
+from interpolants.foundations.checks import one_of, positive, whole
+from interpolants.foundations.errors import DivergedError
+from interpolants.foundations.randomness import generator
+from interpolants.framework.capabilities import capability
+from interpolants.framework.method import Method
+from interpolants.framework.roles import Role
+from interpolants.framework.stages import Run
+from interpolants.sciml.bayes import linear_heads
+from interpolants.sciml.bayes.class_labels import NEW_LABELS
+
+LOCALS = ("bayes", "descent", "centroid")
+X = Role(name="x", about="Rows, vectors or images.")
+_FIRST_SPREAD = 100.0
+
+
+class TaskClassifier(Method):
+    """Classes of rows from a few examples of each; usually made by ``adapt`` of a method that has seen other classes.
+
+    ``predict`` gives the probability of each class, one column each, in the order of ``model.classes``.
+
+    Args:
+        prior: Network of the features, variances of the head's weights and units, as `FewShotClassifier` learns them;
+            standardised columns and a wide prior if None.
+        local: ``"bayes"``: the head has a posterior, over which probabilities are averaged; ``"descent"``: all weights
+            after some steps; ``"centroid"``: the nearest mean of a class in the features.
+        inner_steps: Steps of descent.
+        inner_lr: Their size.
+        draws: Draws of the posterior.
+
+    Raises:
+        InvalidInputError: If a setting is out of range, when fitted also if there is one class alone.
+
+    Source: Kim & Hospedales (2024), arXiv:2306.09702; the posterior of a linear head is its Laplace approximation.
+    """
+
+    noun: ClassVar[str] = "task's classifier"
+
+    prior: Any = None
+    local: str = "bayes"
+    inner_steps: int = 5
+    inner_lr: float = 0.1
+    draws: int = 200
+
+    def check_settings(self) -> None:
+        """Refuse what is out of range."""
+        who = "TaskClassifier"
+        one_of(who, "local", self.local, LOCALS)
+        whole(who, "inner_steps", self.inner_steps)
+        positive(who, "inner_lr", self.inner_lr)
+        whole(who, "draws", self.draws, at_least=1)
+
+    def roles(self) -> tuple[Role, ...]:
+        """Rows and their classes."""
+        return X, NEW_LABELS
+
+    def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
+        """The head, or all weights."""
+        x, labels, names = data["x"].float(), data["y"].codes, list(data["y"].names)
+        prior = _plain_prior(x) if self.prior is None else dict(self.prior)
+        found = {"names": names, "features": prior["features"], "units": prior["units"]}
+        if self.local == "centroid":
+            return {**found, "head": _centroids(features_of(found, x), labels, len(names))}
+        if self.local == "descent":
+            return {**found, **self._descended(prior, x, labels, len(names))}
+        z, s = linear_heads.with_ones(features_of(found, x)), prior["log_s"].exp()
+        theta, precision = linear_heads.posterior(
+            z[None], labels[None], s, len(names), self._noise(len(names))
+        )
+        covariance = torch.linalg.inv(precision[0])
+        return {**found, "head": theta[0].contiguous(), "covariance": covariance.contiguous()}
+
+    def _noise(self, classes: int) -> Tensor:
+        """Normal numbers of all averages over the posterior."""
+        source = generator(self.seed, "class probabilities")
+        return torch.randn(self.draws, classes, dtype=torch.float64, generator=source)
+
+    def _descended(self, prior: Mapping[str, Any], x: Tensor, labels: Tensor, classes: int) -> dict[str, Any]:
+        module = copy.deepcopy(prior["features"])
+        start = start_of(module, prior["outputs"], classes)
+        x = in_units(prior["units"], x)
+        found = {
+            name: w[0]
+            for name, w in descend(
+                module,
+                {n: w[None] for n, w in start.items()},
+                x[None],
+                labels[None],
+                self.inner_steps,
+                self.inner_lr,
+            ).items()
+        }
+        head = found.pop("head")
+        module.load_state_dict(found)
+        return {"features": module.requires_grad_(False), "head": head.double()}
+
+    @property
+    def classes(self) -> list[Any]:
+        """Names of the classes, in the order of the columns of ``predict``."""
+        return list(self.fitted_state("classes")["names"])
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        """Those of the answer are the classes."""
+        known = tuple(map(str, self.state["names"])) if self.is_fitted and name == "classes" else ()
+        return known or super().columns(name)
+
+    @capability(like="classes", blocks=True)
+    def predict(self, x: Tensor) -> Tensor:
+        """Probabilities of the classes, ``(B, K)``.
+
+        Args:
+            x: Rows, ``(B, *D)``.
+        """
+        z = features_of(self.state, x.float())
+        if self.local == "centroid":
+            return _nearest(z, self.state["head"])
+        z = linear_heads.with_ones(z)
+        if self.local == "descent":
+            return torch.softmax(z * z.shape[1] ** 0.5 @ self.state["head"], -1)
+        noise = self._noise(len(self.state["names"]))
+        return linear_heads.probabilities(z, self.state["head"], self.state["covariance"], noise)
+
+
+def features_of(state: Mapping[str, Any], x: Tensor) -> Tensor:
+    """Features of rows, ``(N, F)`` float64."""
+    x = in_units(state["units"], x)
+    with torch.no_grad():
+        found: Tensor = (x.flatten(1) if state["features"] is None else state["features"](x)).double()
+    return found
+
+
+def units_of_rows(x: Tensor) -> dict[str, Tensor]:
+    """Centre and scale: of each column of vectors, of all pixels of images together."""
+    if x.ndim > 2:
+        return {"centre": x.mean(), "scale": x.std()}
+    scale = x.std(0) if len(x) > 1 else torch.zeros_like(x[0])
+    return {"centre": x.mean(0), "scale": torch.where(scale > 0, scale, 1.0)}
+
+
+def in_units(units: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    """Rows in standard units."""
+    return (x - units["centre"]) / units["scale"]
+
+
+def start_of(module: nn.Module, outputs: int, classes: int) -> dict[str, Tensor]:
+    """Weights of the features, and a head of zeros, whatever the number of classes."""
+    own = {name: p.detach() for name, p in module.named_parameters()}
+    return {**own, "head": torch.zeros(outputs + 1, classes)}
+
+
+def logits(module: nn.Module, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
+    """Logits ``(n, K)`` of a network with these weights and this head."""
+    own = {name: w for name, w in weights.items() if name != "head"}
+    z = linear_heads.with_ones(functional_call(module, own, (x,)))
+    found: Tensor = z * z.shape[1] ** 0.5 @ weights["head"]
+    return found
+
+
+def descend(
+    module: nn.Module, weights: Mapping[str, Tensor], x: Tensor, labels: Tensor, steps: int, lr: float
+) -> dict[str, Tensor]:
+    """Weights of E tasks, each ``(E, ...)``, after steps of descent on the mean cross-entropy, without a graph.
+
+    Raises:
+        DivergedError: If a weight is not finite.
+    """
+
+    def loss(weights: Mapping[str, Tensor], x: Tensor, labels: Tensor) -> Tensor:
+        found: Tensor = functional.cross_entropy(logits(module, weights, x), labels)
+        return found
+
+    found = {name: w.detach() for name, w in weights.items()}
+    for _ in range(steps):
+        slope = vmap(grad(loss))(found, x, labels)
+        found = {name: (w - lr * slope[name]).detach() for name, w in found.items()}
+    if not all(bool(torch.isfinite(w).all()) for w in found.values()):
+        raise DivergedError(f"The inner steps diverged with inner_lr={lr:g}; take a smaller one")
+    return found
+
+
+def _centroids(z: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Means of the classes ``(K, F)``, and in a last column the mean squared distance of rows from their own."""
+    means = torch.stack([z[labels == k].mean(0) for k in range(classes)])
+    spread = (z - means[labels]).square().mean().clamp_min(1e-12)
+    return torch.cat([means, spread.expand(classes, 1)], 1)
+
+
+def _nearest(z: Tensor, head: Tensor) -> Tensor:
+    """Probabilities of spherical Gaussians about the centroids, of one variance."""
+    apart = torch.cdist(z, head[:, :-1], compute_mode="donot_use_mm_for_euclid_dist").square()
+    return torch.softmax(-0.5 * apart / head[:, -1], -1)
+
+
+def _plain_prior(x: Tensor) -> dict[str, Any]:
+    width = x.flatten(1).shape[1]
+    log_s = torch.full((width + 1,), _FIRST_SPREAD, dtype=torch.float64).log()
+    return {"features": None, "units": units_of_rows(x), "log_s": log_s, "outputs": width}

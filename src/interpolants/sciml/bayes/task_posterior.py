@@ -1,0 +1,169 @@
+"""A network for one task, whose weights have a prior: what an adaptation to a new task is."""
+
+import math
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from interpolants.foundations.checks import one_of, positive, whole
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.randomness import generator
+from interpolants.framework.answers import Predictive
+from interpolants.framework.capabilities import capability
+from interpolants.framework.method import Method
+from interpolants.framework.roles import Role
+from interpolants.framework.stages import Run
+from interpolants.methods.rivals.linear_evidence import linear_posterior, linear_prediction
+from interpolants.nets.mlp import ACTIVATIONS
+from interpolants.nets.weight_vectors import WeightVectors
+from interpolants.sciml.bayes.local_solutions import LOCALS, Descent, Linearised, descend
+
+_FIRST_NOISE = 0.1  # variance of the noise in standardised units, before anything is known
+
+
+class TaskPosterior(Method):
+    """``y = f(x; theta) + e`` for one task with ``theta ~ N(m0, S)``; usually made by `HierarchicalGaussian.adapt`.
+
+    Args:
+        prior: Mean and log variances of the weights, log variance of the noise, and units, as `HierarchicalGaussian`
+            learns them; standard normal if None.
+        hidden: Widths of the hidden layers; none for linear regression.
+        activation: As for the MLP.
+        local: ``"gauss_newton"``, ``"sgd"``, ``"sgld"``; or without a prior ``"point"``: the weights
+            after some steps of descent, and ``"ridge"``: linear regression by its own evidence.
+        inner_steps: Steps of descent for all but the first.
+        inner_lr: Their size.
+        draws: Networks that are averaged for ``"sgd"`` and ``"sgld"``.
+
+    Raises:
+        InvalidInputError: If a setting is out of range, when fitted also if y has more than one column.
+
+    Source: Kim & Hospedales (2024), arXiv:2306.09702; ours: the posterior of the linearised network.
+    """
+
+    noun: ClassVar[str] = "task's posterior"
+
+    prior: Any = None
+    hidden: tuple[int, ...] = (40, 40)
+    activation: str = "tanh"
+    local: str = "gauss_newton"
+    inner_steps: int = 5
+    inner_lr: float = 0.1
+    draws: int = 20
+
+    def check_settings(self) -> None:
+        """Refuse what is out of range."""
+        check_local(type(self).__name__, self, (*LOCALS, "point", "ridge"))
+
+    def roles(self) -> tuple[Role, ...]:
+        """Rows of the task."""
+        return XY
+
+    def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
+        """The local solution."""
+        x, y = data["x"], data["y"]
+        check_columns("TaskPosterior.fit", x, y)
+        if self.local == "ridge":
+            return linear_posterior("TaskPosterior.fit", x, y)
+        prior = standard_prior(self, x, y) if self.prior is None else dict(self.prior)
+        net, x, y = net_of(self, x.shape[1]), in_units(x, prior, "x"), in_units(y, prior, "y")[:, 0]
+        if self.local == "gauss_newton":
+            line = Linearised.of(net, prior, x[None])
+            factor = torch.linalg.cholesky(line.covariance(prior["log_noise"].exp()))
+            alpha = torch.cholesky_solve((y - line.value)[..., None], factor)
+            return {"prior": prior, "x": x, "factor": factor[0].contiguous(), "alpha": alpha[0].contiguous()}
+        if self.local == "point":
+            start = prior["mean"].expand(1, -1)
+            weights = descend(net, start, x[None], y[None], self.inner_steps, self.inner_lr)
+            return {"prior": prior, "weights": weights}
+        descent, source = descent_of(self), generator(self.seed, "task posterior")
+        mean, variance = descent.posterior(net, prior, x[None], y[None], source)
+        noise = torch.randn(self.draws, net.count, dtype=torch.float64, generator=source)
+        return {"prior": prior, "weights": mean.detach() + variance.detach().sqrt() * noise}
+
+    @capability(like="y", blocks=True)
+    def predict(self, x: Tensor, *, noise: bool = True) -> Predictive:
+        """Distribution of y at each row, a mixture of Gaussians.
+
+        Args:
+            x: ``(B, D)``.
+            noise: Of a measurement, with its noise; else of the function.
+        """
+        if self.local == "ridge":
+            return linear_prediction(self.state, x)
+        prior, net = self.state["prior"], net_of(self, x.shape[1])
+        x = in_units(x, prior, "x")
+        added = prior["log_noise"].exp() if noise else torch.zeros((), dtype=torch.float64)
+        if self.local == "gauss_newton":
+            mean, variance = self._linearised(net, x)
+        else:
+            mean = net(self.state["weights"], x)
+            variance = torch.zeros_like(mean)
+        std = (variance + added).clamp_min(1e-24).sqrt()
+        return Predictive(loc=prior["y_centre"] + prior["y_scale"] * mean, scale=prior["y_scale"] * std)
+
+    def _linearised(self, net: WeightVectors, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and variance, ``(1, B, 1)``, conditioned on the rows of the task."""
+        new = Linearised.of(net, self.state["prior"], x[None])
+        known = Linearised.of(net, self.state["prior"], self.state["x"][None])
+        across = new.slope[0] @ known.slope[0].T
+        seen = torch.linalg.solve_triangular(self.state["factor"], across.T, upper=False)
+        variance = (new.slope[0].square().sum(1) - seen.square().sum(0)).clamp_min(0)
+        return new.value[..., None] + across @ self.state["alpha"], variance[None, :, None]
+
+
+GROUPS = Role(name="groups", kind="labels", about="Which task a row belongs to.")
+XY = (
+    Role(name="x", exact=True, about="Inputs, one row each."),
+    Role(name="y", exact=True, about="Values, one column."),
+)
+
+
+def check_local(who: str, method: Any, locals_: tuple[str, ...] = LOCALS) -> None:
+    """Refuse settings of networks and local solutions that are out of range."""
+    for width in method.hidden:
+        whole(who, "every width of hidden", width, at_least=1)
+    one_of(who, "activation", method.activation, ACTIVATIONS)
+    one_of(who, "local", method.local, locals_)
+    least = {"sgld": 2, "point": 0, "ridge": 0}.get(method.local, 1)
+    remedy = "The spread of one state is zero: take local='sgd'." if least == 2 else ""
+    whole(who, "inner_steps", method.inner_steps, at_least=least, remedy=remedy)
+    positive(who, "inner_lr", method.inner_lr)
+    whole(who, "draws", method.draws, at_least=1)
+
+
+def check_columns(who: str, x: Tensor, y: Tensor) -> None:
+    """Refuse what is no table of inputs with one column of values."""
+    if x.ndim != 2 or y.ndim != 2 or y.shape[1] != 1:
+        shapes = f"x {tuple(x.shape)}, y {tuple(y.shape)}"
+        raise invalid(who, "x must have shape (N, D), y (N,) or (N, 1)", shapes)
+
+
+def net_of(method: Any, inputs: int) -> WeightVectors:
+    """The network of a method."""
+    return WeightVectors(inputs=inputs, outputs=1, hidden=tuple(method.hidden), activation=method.activation)
+
+
+def descent_of(method: Any) -> Descent:
+    """Local solutions by descent, with the settings of a method."""
+    noisy = method.local == "sgld"
+    return Descent(method.inner_steps, method.inner_lr, noise=noisy)
+
+
+def units_of(x: Tensor, name: str) -> dict[str, Tensor]:
+    """Centre and scale of columns; 1 for those that do not vary."""
+    scale = x.std(0) if len(x) > 1 else torch.zeros_like(x[0])
+    return {f"{name}_centre": x.mean(0), f"{name}_scale": torch.where(scale > 0, scale, 1.0)}
+
+
+def in_units(x: Tensor, prior: dict[str, Tensor], name: str) -> Tensor:
+    """Rows in the standard units of a prior."""
+    return (x - prior[f"{name}_centre"]) / prior[f"{name}_scale"]
+
+
+def standard_prior(method: Any, x: Tensor, y: Tensor) -> dict[str, Tensor]:
+    """Independent standard normal weights, in the units of these rows."""
+    zero = torch.zeros(net_of(method, x.shape[1]).count, dtype=torch.float64)
+    noise = torch.tensor(math.log(_FIRST_NOISE), dtype=torch.float64)
+    return {"mean": zero, "log_s": zero.clone(), "log_noise": noise, **units_of(x, "x"), **units_of(y, "y")}

@@ -1,0 +1,58 @@
+"""Bayesian linear regression against its normal equations and its evidence."""
+
+import torch
+from torch.distributions import MultivariateNormal
+from torch.testing import assert_close
+
+from interpolants.methods.rivals.linear_evidence import LinearEvidence
+
+DOUBLE = {"dtype": torch.float64}
+
+
+def rows(n=30, noise=0.5):
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(n, 3, generator=g, **DOUBLE) * torch.tensor([1.0, 5.0, 0.1], **DOUBLE)
+    return x, x @ torch.tensor([1.0, 0.2, -3.0], **DOUBLE) + 2 + noise * torch.randn(n, generator=g, **DOUBLE)
+
+
+def log_evidence(model, x, y, ratio, noise):
+    """Of the values without their mean, in a basis of the n - 1 directions that are left."""
+    z = (x - x.mean(0)) / x.std(0)
+    basis = torch.linalg.svd(torch.eye(len(x), **DOUBLE) - 1 / len(x))[0][:, :-1]
+    covariance = basis.T @ (noise / ratio * z @ z.T) @ basis + noise * torch.eye(len(x) - 1, **DOUBLE)
+    return float(
+        MultivariateNormal(torch.zeros(len(x) - 1, **DOUBLE), covariance).log_prob(basis.T @ (y - y.mean()))
+    )
+
+
+def test_penalty_and_noise_are_those_of_the_greatest_evidence():
+    x, y = rows()
+    state = LinearEvidence().fit(x, y).state
+    noise, ratio = float(state["noise"]), float(state["noise"] / state["unseen"])
+    best = log_evidence(state, x, y, ratio, noise)
+    others = [log_evidence(state, x, y, ratio * a, noise * b) for a in (0.5, 1, 2) for b in (0.9, 1, 1.1)]
+    assert max(others) < best + 1e-2
+    assert sum(other < best - 1e-3 for other in others) >= 7
+
+
+def test_the_posterior_is_that_of_the_normal_equations():
+    x, y = rows()
+    model = LinearEvidence().fit(x, y)
+    noise, prior = float(model.state["noise"]), float(model.state["unseen"])
+    z, new = (x - x.mean(0)) / x.std(0), (2 * x[:5] - x.mean(0)) / x.std(0)
+    covariance = torch.linalg.inv(z.T @ z / noise + torch.eye(3, **DOUBLE) / prior)
+    found = model.predict(2 * x[:5])
+    assert_close(found.mean, y.mean() + new @ covariance @ z.T @ (y - y.mean()) / noise)
+    spread = (new @ covariance * new).sum(1) + noise * (1 + 1 / 30)
+    assert_close(found.std, spread.sqrt())
+
+
+def test_more_columns_than_rows_and_constant_columns_have_finite_answers():
+    g = torch.Generator().manual_seed(0)
+    x, y = torch.randn(4, 9, generator=g, **DOUBLE), torch.randn(4, 2, generator=g, **DOUBLE)
+    x[:, 0] = 7
+    found = LinearEvidence().fit(x, y).predict(x)
+    assert bool(torch.isfinite(found.mean).all() & (found.std > 0).all())
+    # Along directions that no row told of, the spread is that of the prior.
+    far = LinearEvidence().fit(x, y).predict(x + 100 * torch.randn(4, 9, generator=g, **DOUBLE))
+    assert bool((far.std > found.std).all())

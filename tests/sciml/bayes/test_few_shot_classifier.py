@@ -1,0 +1,124 @@
+"""Heads of classifiers against gradients and quadrature, and few-shot learning of known classes."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.sciml import FewShotClassifier, TaskClassifier
+from interpolants.sciml.bayes import linear_heads
+
+DOUBLE = {"dtype": torch.float64}
+
+
+def rows(n=12):
+    g = torch.Generator().manual_seed(0)
+    z = torch.randn(2, n, 3, generator=g, **DOUBLE)
+    labels = torch.randint(3, (2, n), generator=g)
+    return z, labels, torch.tensor([1.0, 4.0, 0.5], **DOUBLE)
+
+
+def test_at_the_mode_the_slope_is_zero_and_the_curvature_is_that_of_automatic_differentiation():
+    z, labels, s = rows()
+    theta, curvature = linear_heads.mode(z, labels, s, 3)
+
+    def value(theta):
+        return (
+            linear_heads.loss(theta[None], z[:1], labels[:1])[0] + 0.5 * (theta.square() / s[:, None]).sum()
+        )
+
+    slope = torch.autograd.functional.jacobian(value, theta[0])
+    assert float(slope.abs().max()) < 1e-3
+    expected = torch.autograd.functional.hessian(value, theta[0]).reshape(9, 9)
+    assert_close(curvature[0], expected, rtol=1e-6, atol=1e-8)
+
+
+def test_the_divergence_is_that_of_torch():
+    z, labels, s = rows()
+    theta, precision = linear_heads.mode(z, labels, s, 3)
+    normal = torch.distributions.MultivariateNormal
+    ours = normal(theta[0].flatten(), precision_matrix=precision[0])
+    prior = normal(torch.zeros(9, **DOUBLE), torch.diag(s.repeat_interleave(3)))
+    assert_close(
+        linear_heads.divergence(theta, precision, s)[0], torch.distributions.kl_divergence(ours, prior)
+    )
+
+
+def test_the_posterior_is_the_minimum_of_the_bound_which_the_mode_is_not():
+    """Two classes that a line separates: the bound of q by its own draws, moved in scale and in mean."""
+    z = torch.tensor([[[-1.0], [-0.5], [0.5], [1.0]]], **DOUBLE)
+    labels, s = torch.tensor([[0, 0, 1, 1]]), torch.tensor([100.0], **DOUBLE)
+    xi = torch.randn(4000, 2, generator=torch.Generator().manual_seed(0), **DOUBLE)
+
+    def bound(theta, precision):
+        drawn = linear_heads._drawn(z, theta, torch.linalg.inv(precision), xi)
+        log = torch.log_softmax(drawn, -1)[0].mean(1)
+        return float(-log[torch.arange(4), labels[0]].sum() + linear_heads.divergence(theta, precision, s)[0])
+
+    theta, precision = linear_heads.posterior(z, labels, s, 2, xi)
+    best = bound(theta, precision)
+    for scale in (0.8, 1.25):
+        assert bound(theta, scale * precision) > best
+        assert bound(scale * theta, precision) > best
+    assert bound(*linear_heads.mode(z, labels, s, 2)) > best + 0.1
+
+
+def blobs(classes, n, seed, spread=0.4):
+    """Classes whose two telling columns are hidden among eight of noise."""
+    g = torch.Generator().manual_seed(seed)
+    centres = 2 * torch.randn(classes, 1, 2, generator=g)
+    x = torch.cat(
+        [
+            centres + spread * torch.randn(classes, n, 2, generator=g),
+            3 * torch.randn(classes, n, 8, generator=g),
+        ],
+        2,
+    )
+    return x.flatten(0, 1), torch.arange(classes).repeat_interleave(n)
+
+
+def accuracy(model, x, y, shots=5):
+    right = []
+    for a in range(0, int(y.max()), 2):
+        pair = [(y == k).nonzero()[:, 0] for k in (a, a + 1)]
+        few, rest = torch.cat([p[:shots] for p in pair]), torch.cat([p[shots:] for p in pair])
+        task = model.adapt(x[few], y[few])
+        right.append((task.predict(x[rest]).argmax(1) == (y[rest] == a + 1)).double().mean())
+    return float(torch.stack(right).mean())
+
+
+@pytest.mark.slow
+def test_it_learns_which_columns_tell_classes_apart():
+    x, y = blobs(30, 20, 0)
+    new_x, new_y = blobs(30, 20, 1)
+    settings = {"ways": 2, "features": 6, "hidden": (24,)}
+    ours = FewShotClassifier(**settings, steps=150, batch_size=2, lr=1e-2).fit(x, y)
+    centroid = FewShotClassifier(**settings, learn_by="nothing").fit(x, y)
+    maml = FewShotClassifier(**settings, learn_by="maml", steps=150).fit(x, y)
+    found = [accuracy(model, new_x, new_y) for model in (ours, centroid, maml)]
+    assert found[0] > found[1] + 0.05
+    assert found[2] > found[1]
+
+
+def test_names_of_new_classes_are_those_of_the_columns():
+    pandas = pytest.importorskip("pandas")
+    x, y = blobs(4, 8, 0)
+    model = FewShotClassifier(ways=2, learn_by="nothing").fit(x, ["abcd"[k] for k in y.tolist()])
+    task = model.adapt(x[:16], ["oak"] * 8 + ["elm"] * 8)
+    assert task.classes == ["elm", "oak"]
+    table = task.predict(pandas.DataFrame(x[:16].numpy()))
+    assert [*table.columns] == ["elm", "oak"]
+    assert_close(torch.tensor(table.to_numpy()).sum(1), torch.ones(16, **DOUBLE), check_dtype=False)
+    assert (table["oak"][:8] > 0.5).mean() > 0.6
+
+
+def test_what_does_not_fit_is_refused():
+    x, y = blobs(4, 8, 0)
+    with pytest.raises(InvalidInputError, match="there must be at least 5 classes"):
+        FewShotClassifier(ways=5).fit(x, y)
+    with pytest.raises(InvalidInputError, match="every group must have at least 6 rows"):
+        FewShotClassifier(ways=2).fit(x[:9], torch.arange(9) % 4)
+    with pytest.raises(InvalidInputError, match="rows of two classes or more"):
+        TaskClassifier().fit(x[:8], torch.zeros(8, dtype=torch.long))
+    with pytest.raises(InvalidInputError, match="symmetries are for square images"):
+        FewShotClassifier(ways=2, symmetries=True).fit(x, y)

@@ -1,0 +1,182 @@
+"""Priors that are learnt from tasks, against tasks whose prior is known."""
+
+import math
+
+import pytest
+import torch
+from torch.distributions import MultivariateNormal
+from torch.testing import assert_close
+
+from interpolants.data import load_sine_line
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.methods.rivals.linear_evidence import LinearEvidence
+from interpolants.nets.weight_vectors import WeightVectors
+from interpolants.sciml import HierarchicalGaussian, TaskPosterior
+from interpolants.sciml.bayes.episodes import Groups
+from interpolants.sciml.bayes.local_solutions import Descent, evidence, jacobian
+
+DOUBLE = {"dtype": torch.float64}
+MEAN = torch.tensor([1.0, -0.5, 0.3, 2.0], **DOUBLE)
+VARIANCE = torch.tensor([0.25, 1.0, 0.36, 0.49], **DOUBLE)
+NOISE = 0.5
+
+
+def linear_tasks(tasks, rows, seed, correlation=0.0):
+    g = torch.Generator().manual_seed(seed)
+    shape = correlation * torch.ones(4, 4, **DOUBLE) + (1 - correlation) * torch.eye(4, **DOUBLE)
+    factor = torch.linalg.cholesky(VARIANCE.sqrt()[:, None] * shape * VARIANCE.sqrt())
+    theta = MEAN + torch.randn(tasks, 4, generator=g, **DOUBLE) @ factor.T
+    x = torch.randn(tasks, rows, 4, generator=g, **DOUBLE)
+    y = (x @ theta[..., None])[..., 0] + NOISE * torch.randn(tasks, rows, generator=g, **DOUBLE)
+    return x, y, factor @ factor.T
+
+
+def fitted(correlation=0.0):
+    x, y, covariance = linear_tasks(2000, 6, 0, correlation)
+    labels = torch.arange(2000).repeat_interleave(6)
+    model = HierarchicalGaussian(hidden=(), steps=500, batch_size=100, lr=0.1, rows=6)
+    return model.fit(x.flatten(0, 1), y.flatten(), labels), covariance
+
+
+def in_data_units(model):
+    """Mean and variance of the coefficients of the columns, which the model learns in standard units."""
+    state = model.state
+    scale = state["y_scale"] / state["x_scale"] / 2  # layers of four inputs are divided by 2
+    return state["mean"][:4] * scale, state["log_s"].exp()[:4] * scale**2
+
+
+def oracle(x, y, new_x, new_y, covariance):
+    """Log density per row under the true prior."""
+    gain = x @ covariance @ x.T + NOISE**2 * torch.eye(len(x), **DOUBLE)
+    across = new_x @ covariance @ x.T
+    mean = new_x @ MEAN + across @ torch.linalg.solve(gain, y - x @ MEAN)
+    spread = (new_x @ covariance * new_x).sum(1) - (across * torch.linalg.solve(gain, across.T).T).sum(1)
+    return torch.distributions.Normal(mean, (spread + NOISE**2).sqrt()).log_prob(new_y).mean()
+
+
+def compared(model, covariance, correlation=0.0):
+    """Mean log density per row of new tasks: the model, the oracle, and ridge regression of the task alone."""
+    x, y, _ = linear_tasks(200, 12, 1, correlation)
+    found = []
+    for k in range(200):
+        few, rest = slice(6), slice(6, 12)
+        ours = model.adapt(x[k, few], y[k, few]).predict(x[k, rest]).log_prob(y[k, rest, None]).mean()
+        alone = (
+            LinearEvidence().fit(x[k, few], y[k, few]).predict(x[k, rest]).log_prob(y[k, rest, None]).mean()
+        )
+        found.append(
+            torch.stack([ours, oracle(x[k, few], y[k, few], x[k, rest], y[k, rest], covariance), alone])
+        )
+    return torch.stack(found).mean(0).tolist()
+
+
+@pytest.mark.slow
+def test_of_linear_tasks_it_learns_mean_and_spread_and_predicts_as_one_who_knows_them():
+    model, covariance = fitted()
+    mean, variance = in_data_units(model)
+    assert bool(((mean - MEAN).abs() < 0.05).all())
+    assert bool(((variance / VARIANCE - 1).abs() < 0.15).all())
+    assert_close(model.noise_std, NOISE, rtol=0.03, atol=0)
+    ours, best, alone = compared(model, covariance)
+    assert abs(ours - best) < 0.02
+    assert ours > alone + 0.1
+    # One regression for all tasks has the spread of the tasks for its error.
+    x, y, _ = linear_tasks(200, 12, 1)
+    pooled = LinearEvidence().fit(x.flatten(0, 1), y.flatten())
+    assert ours > float(pooled.predict(x.flatten(0, 1)).log_prob(y.reshape(-1, 1)).mean()) + 0.1
+
+
+@pytest.mark.slow
+def test_correlations_between_weights_are_not_learnt_and_cost_what_they_should():
+    """A diagonal S is 0.042 nats per row behind at correlation 0.5, by an independent computation."""
+    model, covariance = fitted(0.5)
+    ours, best, _ = compared(model, covariance, 0.5)
+    assert 0.02 < best - ours < 0.09
+
+
+def test_the_loss_is_the_marginal_likelihood_of_the_linearised_network():
+    net = WeightVectors(inputs=2, outputs=1, hidden=(3,))
+    g = torch.Generator().manual_seed(0)
+    mean, log_s = torch.randn(2, net.count, generator=g, **DOUBLE)
+    prior = {"mean": mean, "log_s": log_s, "log_noise": torch.tensor(-1.0, **DOUBLE)}
+    x, y = torch.randn(2, 4, 2, generator=g, **DOUBLE), torch.randn(2, 4, generator=g, **DOUBLE)
+    for k in range(2):
+        slope = torch.autograd.functional.jacobian(lambda w, k=k: net(w[None], x[k])[0, :, 0], mean)
+        assert_close(jacobian(net, mean, x[k]), slope)
+        covariance = slope @ log_s.exp().diag() @ slope.T + math.exp(-1) * torch.eye(4, **DOUBLE)
+        value = net(mean[None], x[k])[0, :, 0]
+        assert_close(evidence(net, prior, x, y)[k], MultivariateNormal(value, covariance).log_prob(y[k]))
+
+
+def test_a_task_without_hidden_layers_has_the_posterior_of_linear_regression():
+    g = torch.Generator().manual_seed(0)
+    x, y = torch.randn(6, 4, generator=g, **DOUBLE), torch.randn(6, generator=g, **DOUBLE)
+    one = {"x_centre": torch.zeros(4, **DOUBLE), "x_scale": torch.ones(4, **DOUBLE)}
+    prior = {
+        "mean": torch.zeros(5, **DOUBLE),
+        "log_s": torch.zeros(5, **DOUBLE),
+        "log_noise": torch.tensor(-1.0, **DOUBLE),
+    }
+    prior |= one | {"y_centre": torch.zeros(1, **DOUBLE), "y_scale": torch.ones(1, **DOUBLE)}
+    design = torch.cat([x / 2, torch.ones(6, 1, **DOUBLE)], 1)
+    covariance = torch.linalg.inv(torch.eye(5, **DOUBLE) + math.e * design.T @ design)
+    found = TaskPosterior(prior=prior, hidden=()).fit(x, y).predict(x)
+    assert_close(found.mean, math.e * design @ covariance @ design.T @ y)
+    assert_close(found.std, ((design @ covariance * design).sum(1) + math.exp(-1)).sqrt())
+    # Descent that has arrived finds the same mean; its curvature is diagonal, so its spread is another.
+    settings = {"local": "sgd", "inner_steps": 4000, "inner_lr": 0.5, "draws": 4000}
+    other = TaskPosterior(prior={**prior, "log_s": prior["log_s"] + 30}, hidden=(), **settings).fit(x, y)
+    least = design @ torch.linalg.lstsq(design, y).solution
+    assert_close(other.predict(x).mean, least, atol=0.1, rtol=0)
+
+
+def test_memory_of_a_step_does_not_grow_with_the_inner_steps():
+    net = WeightVectors(inputs=1, outputs=1, hidden=(10,))
+    g = torch.Generator().manual_seed(0)
+    names = ("mean", "log_s", "log_noise")
+    prior = {
+        n: v.requires_grad_()
+        for n, v in zip(names, torch.randn(3, net.count, generator=g, **DOUBLE), strict=True)
+    }
+    x, y = torch.randn(4, 6, 1, generator=g, **DOUBLE), torch.randn(4, 6, generator=g, **DOUBLE)
+    prior["log_noise"] = torch.zeros((), **DOUBLE, requires_grad=True)
+
+    def nodes(steps, noise):
+        """Operations that the gradient of a step goes through."""
+        m, v = Descent(steps, 0.1, noise=noise).posterior(net, prior, x, y, g)
+        seen, left = set(), [m.grad_fn, v.grad_fn]
+        while left:
+            node = left.pop()
+            if node is not None and node not in seen:
+                seen.add(node)
+                left += [parent for parent, _ in node.next_functions]
+        return len(seen)
+
+    for noise in (True, False):
+        assert nodes(2, noise) == nodes(50, noise) < 30
+
+
+@pytest.mark.slow
+def test_sines_and_lines_are_learnt_from_five_rows():
+    train, test = load_sine_line("train", tasks=500), load_sine_line("test", tasks=500)
+    model = HierarchicalGaussian(steps=150).fit(train.x[:, :1], train.x[:, 1], train.labels)
+    few = HierarchicalGaussian(steps=1).fit(train.x[:, :1], train.x[:, 1], train.labels)
+    errors = {model: [], few: []}
+    for own in Groups.of("test", test.labels, 6).rows[:40]:
+        x, y = test.x[own, :1], test.x[own, 1]
+        for one, found in errors.items():
+            found.append((one.adapt(x[:5], y[:5]).predict(x[5:]).mean - y[5:]).square().mean())
+    ours, untrained = (float(torch.stack(found).mean()) for found in errors.values())
+    assert ours < 4 < 8 < untrained
+
+
+def test_what_does_not_fit_is_refused():
+    x = torch.zeros(6, 1)
+    with pytest.raises(InvalidInputError, match="every group must have at least 2 rows, got 1"):
+        HierarchicalGaussian().fit(x, x, torch.tensor([0, 0, 1, 1, 2, 3]))
+    with pytest.raises(InvalidInputError, match=r"y \(N,\) or \(N, 1\)"):
+        HierarchicalGaussian().fit(x, torch.zeros(6, 2), torch.zeros(6, dtype=torch.long))
+    with pytest.raises(InvalidInputError, match=r"inner_steps must be a whole number >= 2.*local='sgd'"):
+        HierarchicalGaussian(local="sgld", inner_steps=1)
+    with pytest.raises(InvalidInputError, match="x must not be empty"):
+        TaskPosterior().fit(torch.zeros(0, 1), torch.zeros(0, 1))
