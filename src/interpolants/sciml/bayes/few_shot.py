@@ -163,11 +163,9 @@ def _curves(named: Mapping[str, Measured], shown: Sequence[int], shots: int) -> 
             low, high = float(a["rest_y"].min()), float(a["rest_y"].max())
             margin = 0.4 * (high - low)
             y = Axis(low=low - margin, high=high + margin)
-            legend = "best" if not panels else ""
-            panels.append(
-                Panel(series=(band, line, rest, few), title=name, x=Axis(label="x"), y=y, legend=legend)
-            )
-    caption = f"Three test tasks, learnt from {shots} rows each; above the method, below its first rival."
+            panels.append(Panel(series=(band, line, rest, few), title=name, x=Axis(label="x"), y=y))
+    caption = f"Three test tasks, learnt from {shots} rows each (large dots; small ones were not seen), with the mean "
+    caption += "that is predicted and a band of 90 %; above the method, below its first rival."
     width, height = 300 * len(shown), 230 * (len(panels) // len(shown))
     return Figure(
         name="tasks", panels=tuple(panels), caption=caption, columns=len(shown), width=width, height=height
