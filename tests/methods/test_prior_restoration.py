@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from interpolants import Bridge
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.method import load
 from interpolants.methods import FlowMap, Forecaster, PriorRestoration
@@ -80,6 +81,20 @@ def test_a_fitted_flow_with_units_of_its_own_serves_as_the_prior(asked):
     # Without a pseudo-inverse it starts from the flow's mean.
     mean = method.restore(y, operator=lambda x: x.mean(1, keepdim=True), seed=1).x[:, 0]
     assert float((mean.mean(1) - y[:, 0]).abs().max()) < 2.5
+
+
+def test_a_bridge_that_learnt_from_float64_serves_as_the_prior():
+    """Its answers are float64, its network is not."""
+    x = 5 + pairs(400, torch.Generator().manual_seed(0)).double()
+    bridge = Bridge("one_sided_linear", net=NET, steps=20, seed=0)
+    single = (
+        PriorRestoration(FIRST)
+        .fit(model=bridge.fit(x1=x.float(), progress=False))
+        .restore(x[:3, :1].float())
+        .x
+    )
+    double = PriorRestoration(FIRST).fit(model=bridge.clone().fit(x1=x, progress=False)).restore(x[:3, :1]).x
+    assert_close(double, single, rtol=0.0, atol=0.01, check_dtype=False)
 
 
 def test_conditions_reach_the_prior(generator):

@@ -179,7 +179,7 @@ class PriorRestoration(Trained):
         frame, centre = self.frame, self._centre(len(observed), cond)
         y = observed.to(centre)
         straight = chosen.has_pinv and not isinstance(frame, Transformed)
-        start = frame.encode(chosen.pinv(y)) if straight else centre
+        start = frame.encode(chosen.pinv(y)).to(centre) if straight else centre
         solver = REDDiff(self.fields, _encoded(chosen, frame), **(self.red_diff or {}))
         seeds = (key(seed, "RED-diff draw", k) >> 32 for k in range(draws))
         found = [solver.restore(y, start=start, cond=cond, seed=own).x for own in seeds]
@@ -202,9 +202,11 @@ class PriorRestoration(Trained):
             mean: Tensor = self.state["mean"]
             return mean.expand(n, *mean.shape)
         model = self.state["model"]
-        zero = torch.zeros(n, *model.shapes["x1"], dtype=model.given["x1"].torch_dtype)
+        given = model.given["x1"].torch_dtype
+        dtype = next((p.dtype for net in self.fields.networks for p in net.parameters()), given)
+        zero = torch.zeros(n, *model.shapes["x1"], dtype=given)
         with torch.no_grad():
-            middle = torch.zeros_like(in_two(self.frame)[2].encode(zero))
+            middle = torch.zeros_like(in_two(self.frame)[2].encode(zero), dtype=dtype)
             found: Tensor = self.fields.evaluate(middle, _NOISE, ("denoised",), cond)["denoised"]
         return found
 
