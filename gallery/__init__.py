@@ -33,6 +33,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "cells",
         "differentiation",
         "unseen_days",
+        "corrected_fields",
     ),
     "Tables, sound, text": (
         "flights",

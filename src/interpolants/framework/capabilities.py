@@ -26,6 +26,8 @@ from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.randomness import BLOCK, checked_place, checked_seed
 from interpolants.framework.roles import Role, count, kind_of, read
 
+# Containers without names of columns; answers with parts, such as distributions, tell these of the method.
+_NAMELESS = ("torch", "numpy", "list")
 # Verb -> names of its leading arguments. A room that brings a verb of its own adds it with `verb`.
 _VERBS: dict[str, tuple[str, ...]] = {}
 
@@ -63,6 +65,7 @@ verb("forecast", "context")
 verb("restore", "observed")
 verb("solve", "points")
 verb("residual", "points")
+verb("infer", "observed")
 verb("encode", "x")
 verb("check")
 
@@ -353,7 +356,7 @@ def _answered_like(one: Capability, method: Any, came: Mapping[str, Given]) -> G
     arrays = [given for given in came.values() if given.container not in ("labels", "condition", "thing")]
     passed = arrays[0] if arrays else None
     like = came.get(one.like) or method.given.get(one.like)
-    if like is None and passed is not None and passed.container == "pandas":
+    if like is None and passed is not None and passed.container in ("pandas", *_NAMELESS):
         passed = replace(passed, columns=method.columns(one.like) or passed.columns, flat=False)
     if like is None or like.container == "thing":
         return passed if one.like else None

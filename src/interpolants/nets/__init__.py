@@ -12,6 +12,7 @@ from interpolants.nets.embeddings import (
     drop_condition,
     null_condition,
 )
+from interpolants.nets.grid_encoder import GridEncoder
 from interpolants.nets.label_net import LabelNet
 from interpolants.nets.mlp import MLP
 from interpolants.nets.net import Net
@@ -28,6 +29,7 @@ __all__ = [
     "ConditionKinds",
     "Features",
     "FieldCondition",
+    "GridEncoder",
     "FourierTime",
     "LabelNet",
     "Net",

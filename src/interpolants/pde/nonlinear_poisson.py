@@ -35,9 +35,9 @@ class NonlinearPoisson(PDEFamily):
 
     dimension: int = 1
     degree: int = 4
-    box: dict[str, Range] = field(init=False, repr=False)
-    unknown: dict[str, Range] = field(init=False, repr=False)
-    known: dict[str, Range] = field(init=False, repr=False)
+    box: dict[str, Range] = field(init=False, repr=False, compare=False)
+    unknown: dict[str, Range] = field(init=False, repr=False, compare=False)
+    known: dict[str, Range] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         whole("NonlinearPoisson", "dimension", self.dimension, at_least=1, at_most=2)
@@ -123,11 +123,14 @@ class _System:
 
     def solve(self, z: Tensor, w: Tensor) -> Tensor:
         """Values on the grid, from those of a material that conducts alike everywhere."""
-        u, z = torch.zeros(len(self.points), dtype=torch.float64), z[None]
-        for stage in range(_STAGES + 1):
-            s = (self.basis * z * stage / _STAGES).sum(1)
-            u = self._newton(u, s, w)
-        return u.reshape(self.shape)
+        s = self.basis @ z
+        alike = self._newton(torch.zeros(len(self.points), dtype=torch.float64), 0 * s, w)
+        try:
+            return self._newton(alike, s, w).reshape(self.shape)
+        except DivergedError:  # too far in one go
+            for stage in range(1, _STAGES + 1):
+                alike = self._newton(alike, s * stage / _STAGES, w)
+            return alike.reshape(self.shape)
 
     def _newton(self, u: Tensor, s: Tensor, w: Tensor) -> Tensor:
         left = self._residual(u, s, w)

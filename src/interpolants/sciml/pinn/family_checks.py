@@ -1,0 +1,72 @@
+"""Checks of what a process of a family is asked, and what it tells of values that do not fit."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from interpolants.foundations.errors import invalid
+from interpolants.pde.family import PDEFamily, Range
+
+# Root mean square distance from which values misfit, and rounding at the ends of ranges.
+MISFIT, SLACK = 3.0, 1e-6
+
+
+class MisfitWarning(UserWarning):
+    """Measured values are no field of the family, at the noise of the training."""
+
+
+class SensorCountWarning(UserWarning):
+    """A field has fewer or more sensors than those of the training."""
+
+
+def warn_of_counts(counts: Sequence[int], known: tuple[int, int], who: str) -> None:
+    """Tell of numbers of sensors that no step of the training had."""
+    other = [count for count in counts if not known[0] <= count <= known[1]]
+    if other:
+        told = f"{who}: fields of the training had {known[0]} to {known[1]} sensors, got {other[0]}"
+        warnings.warn(f"{told}; the answer is a guess.", SensorCountWarning, stacklevel=5)
+
+
+def warn_of_misfit(off: Tensor, who: str) -> None:
+    """Tell of values that are no field of the family."""
+    if not bool((off > MISFIT).any()):
+        return
+    which = f"those of {int((off > MISFIT).sum())} of {len(off)} fields" if len(off) > 1 else "values"
+    told = f"{who}: {which} are up to {float(off.max()):.3g} times as far from fields of the family as noise and "
+    remedy = "Look at units, known parameters and noise; these parameters must not be trusted."
+    warnings.warn(f"{told}posterior allow. {remedy}", MisfitWarning, stacklevel=6)
+
+
+def unit_points(points: Tensor, family: PDEFamily) -> Tensor:
+    """Points in units of [-1, 1]."""
+    low, high = (points.new_tensor([side[i] for side in family.box.values()]) for i in (0, 1))
+    return (2 * points - low - high) / (high - low)
+
+
+def pair(who: str, name: str, value: Any) -> Any:
+    """Two numbers as a tuple."""
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
+        raise invalid(who, f"{name} must be two numbers", value)
+    return tuple(value)
+
+
+def check_width(who: str, name: str, rows: Tensor, columns: Sequence[str]) -> None:
+    """Refuse rows of another width, and those that are not finite."""
+    if rows.ndim != 2 or rows.shape[1] != len(columns):
+        rule = f"{name} must have shape (N, {len(columns)}), with columns {', '.join(columns)}"
+        raise invalid(who, rule, tuple(rows.shape))
+    if not bool(torch.isfinite(rows).all()):
+        raise invalid(who, f"{name} must be finite", "nan or inf", "Leave out what was not measured.")
+
+
+def check_ranges(who: str, values: Tensor, ranges: Mapping[str, Range]) -> None:
+    """Refuse values outside of the ranges of the training."""
+    for column, (name, (low, high)) in zip(values.unbind(1), ranges.items(), strict=True):
+        slack = SLACK * (high - low)
+        outside = (column < low - slack) | (column > high + slack)
+        if bool(outside.any()):
+            rule = f"{name} must lie in [{low:g}, {high:g}], where the process was trained"
+            raise invalid(who, rule, f"{float(column[outside][0]):g}")

@@ -1,0 +1,42 @@
+"""Gaussians with covariance ``diag(s^2) + C C^T``: densities and entropies at the cost of the rank."""
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def log_density(gap: Tensor, std: Tensor, factor: Tensor) -> Tensor:
+    """Log density of ``N(0, diag(std^2) + C C^T)`` at ``gap``, in nats.
+
+    By Woodbury's identity, with ``M = 1 + C^T diag(std^-2) C``: the quadratic form is that of the diagonal less
+    ``|chol(M)^-1 C^T diag(std^-2) gap|^2``.
+
+    Args:
+        gap: Difference from the mean, ``(..., n)``.
+        std: Standard deviations s, ``(..., n)``, positive.
+        factor: C, ``(..., n, k)``.
+    """
+    scaled, chol = _inner(std, factor)
+    white = gap / std
+    along = torch.linalg.solve_triangular(chol, scaled.mT @ white[..., None], upper=False)[..., 0]
+    square = white.square().sum(-1) - along.square().sum(-1)
+    found: Tensor = -(square + _log_determinant(std, chol) + gap.shape[-1] * math.log(2 * math.pi)) / 2
+    return found
+
+
+def entropy(std: Tensor, factor: Tensor) -> Tensor:
+    """Entropy of ``N(., diag(std^2) + C C^T)``, ``(...)`` in nats."""
+    _, chol = _inner(std, factor)
+    return (_log_determinant(std, chol) + std.shape[-1] * (1 + math.log(2 * math.pi))) / 2
+
+
+def _inner(std: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
+    """``diag(1/std) C`` and the Cholesky factor of M."""
+    scaled = factor / std[..., None]
+    eye = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
+    return scaled, torch.linalg.cholesky(eye + scaled.mT @ scaled)
+
+
+def _log_determinant(std: Tensor, chol: Tensor) -> Tensor:
+    return 2 * std.log().sum(-1) + 2 * chol.diagonal(dim1=-2, dim2=-1).log().sum(-1)

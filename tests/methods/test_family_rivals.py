@@ -1,0 +1,71 @@
+"""Rivals on families of equations: the mean of solutions, and least squares on a linear family."""
+
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants import pde
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.randomness import generator
+from interpolants.methods import LaplaceInversion, MeanField
+
+
+@dataclass(frozen=True)
+class Fields:
+    """``u = z x (1 - x) / 2`` with a closed form."""
+
+    z: torch.Tensor
+
+    def at(self, points):
+        return self.z * (points * (1 - points) / 2)[..., 0]
+
+
+@dataclass(frozen=True)
+class Beam(pde.PDEFamily):
+    """``u'' = -z``, u = 0 at both ends: linear in z."""
+
+    box: dict = field(default_factory=lambda: {"x": (0.0, 1.0)})
+    unknown: dict = field(default_factory=lambda: {"z": (-2.0, 4.0)})
+    known: dict = field(default_factory=dict)
+
+    def residual_at(self, points, u, z, w):
+        return u("xx") + z
+
+    def solution(self, z, w):
+        return Fields(z.double())
+
+
+def test_the_mean_field_is_that_of_solutions():
+    problem = pde.NonlinearPoisson(degree=1)
+    method = MeanField(draws=3).fit(problem)
+    solved = problem.solution(*problem.draw(3, generator(0, "mean field")))
+    x = torch.tensor([[-0.5, 0.1, 0.2, 1.5], [0.3, -0.9, 0.0, 1.1]])
+    expected = solved.at(x[None, :, :1].double().expand(3, -1, -1))
+    found = method.predict(x.double())
+    assert_close(found.mean[:, 0], expected.mean(0))
+    assert_close(found.std[:, 0], expected.std(0))
+
+
+def test_least_squares_on_a_linear_family_is_the_exact_posterior():
+    """Precision ``12 / 36 + |phi|^2 / noise^2`` and mean by hand."""
+    g = torch.Generator().manual_seed(0)
+    x = torch.rand(9, 1, dtype=torch.float64, generator=g)
+    phi = (x * (1 - x) / 2)[:, 0]
+    u = 1.7 * phi + 0.05 * torch.randn(9, dtype=torch.float64, generator=g)
+    found = LaplaceInversion(noise=0.05).fit(Beam()).infer(torch.cat([x, u[:, None]], 1))
+    precision = 1 / 3 + phi.square().sum() / 0.05**2
+    mean = (1 / 3 + (phi @ u) / 0.05**2) / precision
+    assert_close(found.mean, mean.reshape(1, 1), atol=1e-6, rtol=0)
+    assert_close(found.std, precision.rsqrt().reshape(1, 1), atol=1e-6, rtol=1e-5)
+
+
+def test_families_without_a_solver_are_refused():
+    class Unsolved(Beam):
+        def solution(self, z, w):
+            return None
+
+    for method in (MeanField(), LaplaceInversion()):
+        with pytest.raises(InvalidInputError, match="the family must have a solver, got Unsolved"):
+            method.fit(Unsolved())
