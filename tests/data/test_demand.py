@@ -61,3 +61,12 @@ def test_the_expression_that_the_packages_own_loader_returns(whole):
     load = next(node for node in source.body if isinstance(node, ast.FunctionDef))
     call = ast.unparse(load).partition("rslt = ")[2].partition(".astype")[0]
     np.testing.assert_array_equal(eval(call, {"np": np}), whole.x[:, 0].numpy())
+
+
+def test_times_may_come_as_a_column():
+    pytest.importorskip("pmdarima")
+    found = load_electricity_demand("test", hourly=True, times=True)
+    assert found.info.columns == ("day", "demand")
+    assert found.x[0, 0] == 63.0
+    assert found.x[1, 0] == pytest.approx(63 + 1 / 24)
+    assert found.x[:, 1].float().tolist() == load_electricity_demand("test", hourly=True).x[:, 0].tolist()

@@ -22,18 +22,20 @@ _DAY, _DAYS, _TRAIN_DAYS = 48, 84, 63
 
 @reads(TAYLOR)
 def load_electricity_demand(
-    split: Split = "train", *, hourly: bool = False, path: str | None = None
+    split: Split = "train", *, hourly: bool = False, times: bool = False, path: str | None = None
 ) -> Dataset:
     """Demand in England and Wales, half-hourly from Monday 5 June to Sunday 27 August 2000: 4,032 values in megawatts.
 
     Args:
         split: ``train`` (the first nine weeks), ``test`` (the last three) or ``all``.
         hourly: Average two half-hours.
+        times: Put the time of each row before its demand, in days since the first of all rows; float64, and no index.
         path: A text file with the 4,032 values, one a line, under a header or none, instead of the package: data set
             ``taylor`` of the R package forecast, written by ``write.csv(taylor, "taylor.csv", row.names = FALSE)``.
 
     Returns:
-        ``x`` (N, 1), with the time of the first row and the frequency in ``info``; ``table()`` has them for an index.
+        ``x`` (N, 1), with the time of the first row and the frequency in ``info``, which ``table()`` has for an index;
+        (N, 2) with times.
 
     Raises:
         MissingExtraError: If pmdarima is not installed and no path is given.
@@ -48,6 +50,9 @@ def load_electricity_demand(
     values = values.reshape(-1, 2).mean(1) if hourly else values
     first, last = {"train": (0, _TRAIN_DAYS), "test": (_TRAIN_DAYS, _DAYS), "all": (0, _DAYS)}[split]
     x = torch.from_numpy(values[first * day : last * day, None].astype(np.float32))
+    if times:
+        days = torch.arange(first * day, last * day, dtype=torch.float64)[:, None] / day
+        x = torch.cat([days, x.double()], 1)
     packaged = path is None
     info = DataInfo(
         name="electricity_demand",
@@ -56,9 +61,9 @@ def load_electricity_demand(
         source=f"{TAYLOR.package} {TAYLOR.installed_version()}" if packaged else str(path),
         licence="MIT (package)" if packaged else "",
         sha256={Path(TAYLOR.path).name: TAYLOR.sha256} if packaged else {},
-        columns=("demand",),
-        start=str(np.datetime64("2000-06-05T00:00") + np.timedelta64(first, "D")),
-        frequency=frequency,
+        columns=("day", "demand") if times else ("demand",),
+        start="" if times else str(np.datetime64("2000-06-05T00:00") + np.timedelta64(first, "D")),
+        frequency="" if times else frequency,
     )
     return Dataset(x, None, info)
 

@@ -58,14 +58,14 @@ class Predictive:
     Attributes:
         loc: Centres, ``(K, N, C)``.
         scale: Scales, ``(K, N, C)``, positive.
-        df: Degrees of freedom, a number > 0; infinite for Gaussians.
+        df: Degrees of freedom, a number > 0, or one for each row, ``(N,)``; infinite for Gaussians.
         log_weight: Log weights of the K components, ``(K, N)``; equal where None.
         given: Container of the answers.
     """
 
     loc: Tensor
     scale: Tensor
-    df: float = math.inf
+    df: float | Tensor = math.inf
     log_weight: Tensor | None = None
     given: Given = _PLAIN
 
@@ -73,6 +73,14 @@ class Predictive:
         if self.loc.ndim != 3 or self.loc.shape != self.scale.shape:
             shapes = f"{tuple(self.loc.shape)} and {tuple(self.scale.shape)}"
             raise invalid("Predictive", "loc and scale must have one shape (K, N, C)", shapes)
+        if isinstance(self.df, Tensor) and self.df.shape != self.loc.shape[1:2]:
+            rule = f"df must be a number, or one for each of {self.loc.shape[1]} rows"
+            raise invalid("Predictive", rule, tuple(self.df.shape))
+
+    @property
+    def is_gaussian(self) -> bool:
+        """Whether no component has heavy tails."""
+        return not isinstance(self.df, Tensor) and math.isinf(self.df)
 
     @property
     def mean(self) -> Any:
@@ -82,7 +90,8 @@ class Predictive:
     @property
     def std(self) -> Any:
         """Standard deviations, ``(N, C)``, in kind; infinite for df <= 2."""
-        spread = 1.0 if math.isinf(self.df) else self.df / (self.df - 2) if self.df > 2 else math.inf
+        df = self._df
+        spread = torch.where(df > 2, df / (df - 2), math.inf) if not self.is_gaussian else 1.0
         mean = self._average(self.loc)
         return self._out((self._average(self.scale.square() * spread + (self.loc - mean).square())).sqrt())
 
@@ -96,7 +105,7 @@ class Predictive:
     def cdf(self, y: Tensor) -> Tensor:
         """Distribution functions at ``y``, which broadcasts with ``(N, C)``; ``(N, C)``."""
         z = (torch.as_tensor(y).to(self.loc) - self.loc) / self.scale
-        return self._average(_standard_cdf(z, self.df))
+        return self._average(_standard_cdf(z, self._df))
 
     def quantile(self, p: float) -> Any:
         """Quantiles of each column, ``(N, C)``, in kind, by bisection to the precision of the type.
@@ -106,7 +115,7 @@ class Predictive:
         """
         if not 0 < p < 1:
             raise invalid("Predictive.quantile", "p must lie in (0, 1)", p)
-        reach = _standard_reach(p, self.df)
+        reach = _standard_reach(p, self._df)
         low, high = (self.loc - reach * self.scale).amin(0), (self.loc + reach * self.scale).amax(0)
         for _ in range(_BISECTIONS):
             middle = (low + high) / 2
@@ -125,12 +134,15 @@ class Predictive:
         def noise(source: torch.Generator) -> Tensor:
             pick = torch.rand(BLOCK, 1, dtype=torch.float64, generator=source)
             z = torch.randn(BLOCK, width, dtype=torch.float64, generator=source)
-            if math.isfinite(self.df):
+            if not isinstance(self.df, Tensor) and math.isfinite(self.df):
                 gamma = torch.full((BLOCK, width), self.df / 2, dtype=torch.float64)
                 z = z / (torch._standard_gamma(gamma, generator=source) * 2 / self.df).sqrt()
             return torch.cat([pick, z], 1)
 
-        drawn = by_block(noise, seed, ("predictive", j), first=0, count=rows).to(self.loc)
+        drawn = by_block(noise, seed, ("predictive", j), first=0, count=rows)
+        if isinstance(self.df, Tensor):  # the draws of a row must not hang on the tails of those before it
+            drawn = torch.cat([drawn[:, :1], _heavy(drawn[:, 1:], self._df)], 1)
+        drawn = drawn.to(self.loc)
         shares = self._log_weights().exp().cumsum(0)
         part = (drawn[:, 0] * shares[-1] >= shares).sum(0).clamp_max(count - 1)
         own = torch.arange(rows)
@@ -146,10 +158,17 @@ class Predictive:
         average: Tensor = (self._log_weights().exp()[..., None] * x).sum(0)
         return average
 
+    @property
+    def _df(self) -> Tensor:
+        """Degrees of freedom, ``(N, 1)`` or ``()``."""
+        return self.df[:, None] if isinstance(self.df, Tensor) else self.loc.new_tensor(self.df)
+
     def _parts(self) -> Any:
-        if math.isinf(self.df):
+        if self.is_gaussian:
             return torch.distributions.Normal(self.loc, self.scale)
-        return torch.distributions.StudentT(positive("Predictive", "df", self.df), self.loc, self.scale)
+        if not isinstance(self.df, Tensor):
+            positive("Predictive", "df", self.df)
+        return torch.distributions.StudentT(self._df.to(self.loc), self.loc, self.scale)
 
     def _out(self, x: Tensor) -> Any:
         return x if self.given is _PLAIN else restore(x, self.given)
@@ -165,14 +184,17 @@ class Predictive:
     def rows(self, rows: slice) -> "Predictive":
         """Some rows."""
         weight = None if self.log_weight is None else self.log_weight[:, rows]
-        return replace(self, loc=self.loc[:, rows], scale=self.scale[:, rows], log_weight=weight)
+        df = self.df[rows] if isinstance(self.df, Tensor) else self.df
+        return replace(self, loc=self.loc[:, rows], scale=self.scale[:, rows], df=df, log_weight=weight)
 
     @staticmethod
     def joined(parts: Sequence["Predictive"]) -> "Predictive":
         """Blocks of rows as one answer."""
         weights = [part.log_weight for part in parts if part.log_weight is not None]
+        df = [part.df for part in parts if isinstance(part.df, Tensor)]
         return replace(
             parts[0],
+            df=torch.cat(df) if df else parts[0].df,
             loc=torch.cat([part.loc for part in parts], 1),
             scale=torch.cat([part.scale for part in parts], 1),
             log_weight=torch.cat(weights, 1) if weights else None,
@@ -204,20 +226,27 @@ class Predictive:
         return pandas.DataFrame(columns, index=index if fits else None)
 
 
-def _standard_cdf(z: Tensor, df: float) -> Tensor:
+def _standard_cdf(z: Tensor, df: Tensor) -> Tensor:
     """Distribution function of a standard Gaussian or Student's t."""
-    if math.isinf(df):
+    if bool(torch.isinf(df).all()):
         below: Tensor = torch.special.ndtr(z)
         return below
     special = require("scipy.special", by="Predictive with Student's t")
-    found: Tensor = torch.from_numpy(special.stdtr(df, z.double().numpy())).to(z)
+    found: Tensor = torch.from_numpy(special.stdtr(df.double().numpy(), z.double().numpy())).to(z)
     return found
 
 
-def _standard_reach(p: float, df: float) -> float:
+def _heavy(z: Tensor, df: Tensor) -> Tensor:
+    """Student's t with these degrees of freedom from standard normal numbers, at the same quantiles."""
+    special = require("scipy.special", by="Predictive with Student's t")
+    drawn = special.stdtrit(df.double().numpy(), torch.special.ndtr(z.double()).numpy())
+    return torch.from_numpy(drawn)
+
+
+def _standard_reach(p: float, df: Tensor) -> Tensor:
     """How many scales from its centre a component's quantile can lie."""
     tail = min(p, 1 - p)
-    return 40.0 if math.isinf(df) else max(40.0, 2 * tail ** (-1 / df) * max(df, 1.0))
+    return torch.where(torch.isinf(df), 40.0, (2 * tail ** (-1 / df) * df.clamp_min(1.0)).clamp_min(40.0))
 
 
 @record("ensemble", skip=("given",))

@@ -67,6 +67,7 @@ verb("solve", "points")
 verb("residual", "points")
 verb("infer", "observed")
 verb("encode", "x")
+verb("spectrum", "frequencies")
 verb("check")
 
 

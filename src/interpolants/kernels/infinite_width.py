@@ -64,7 +64,7 @@ class NNGP:
     def covariance(
         self, x: Tensor, y: Tensor, *, weight: Tensor | float = 1.0, bias: Tensor | float = 0.0
     ) -> Tensor:
-        """Covariance of outputs at rows ``x (A, d)`` and ``y (B, d)``, ``(A, B)``; differentiable in all.
+        """Covariance of outputs at rows ``x (..., A, d)`` and ``y (..., B, d)``, ``(..., A, B)``; differentiable.
 
         Args:
             x: Inputs.
@@ -73,17 +73,17 @@ class NNGP:
             bias: Standard deviation of the biases.
         """
         moment, w, b = ACTIVATIONS[self.activation], _squared(weight), _squared(bias)
-        cross = b + w * (x @ y.T) / x.shape[1]
-        own, other = (b + w * part.square().mean(1) for part in (x, y))
+        cross = b + w * (x @ y.mT) / x.shape[-1]
+        own, other = (b + w * part.square().mean(-1) for part in (x, y))
         for _ in range(self.depth):
-            cross = b + w * moment(own[:, None], other[None], cross)
+            cross = b + w * moment(own[..., :, None], other[..., None, :], cross)
             own, other = (b + w * moment(part, part, part) for part in (own, other))
         return cross
 
     def variance(self, x: Tensor, *, weight: Tensor | float = 1.0, bias: Tensor | float = 0.0) -> Tensor:
-        """Variance of outputs at rows ``x (A, d)``, ``(A,)``."""
+        """Variance of outputs at rows ``x (..., d)``, ``(...)``."""
         moment, w, b = ACTIVATIONS[self.activation], _squared(weight), _squared(bias)
-        own = b + w * x.square().mean(1)
+        own = b + w * x.square().mean(-1)
         for _ in range(self.depth):
             own = b + w * moment(own, own, own)
         return own

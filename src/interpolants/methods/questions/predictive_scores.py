@@ -192,7 +192,7 @@ def _inside(truth: Tensor, low: Any, high: Any) -> float:
 
 def _crps(found: Predictive, truth: Tensor) -> Tensor:
     """By case: in closed form for Gaussians and their equal mixtures, of draws for others."""
-    if math.isinf(found.df) and found.log_weight is None:
+    if found.is_gaussian and found.log_weight is None:
         means, std = found.loc[..., 0].T.double(), found.scale[..., 0].T.double()
         return mixture_crps(truth, means.new_full(means.shape[1:], 1 / means.shape[1]), means, std)
     drawn = found.sample(_DRAWS)[..., 0].T.double()

@@ -1,0 +1,135 @@
+"""Particulate matter at rural stations."""
+
+import csv
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from interpolants.data.bundled import BundledFile, DataInfo, Dataset, Split, check_split, reads
+from interpolants.foundations.checks import one_of, whole
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.extras import require
+
+AIR = BundledFile(
+    package="r-cran-spacetime",
+    path="/usr/lib/R/site-library/spacetime/data/air.rda",
+    sha256="ca93737e778f778d1ef876c44c760d8f920ff8358fecce82ac9a857040192a7b",
+    version="1.3-3-1",
+    install="apt-get install r-cran-spacetime && pip install 'interpolants[tables]'",
+)
+_COLUMNS = ("station", "longitude", "latitude", "day", "pm10")
+_FIRST = np.datetime64("1998-01-01")
+
+
+@reads(AIR)
+def load_air_quality(
+    split: Split = "train", *, first: str = "1998-01-01", days: int = 0, log: bool = False, path: str = ""
+) -> Dataset:
+    """Daily mean PM10 at 70 rural stations in Germany, 1998 to 2009; the half of station-days that was measured.
+
+    Args:
+        split: ``train`` (all stations but each fifth), ``test`` (each fifth) or ``all``.
+        first: First day.
+        days: Number of days; 0 for all that follow.
+        log: Natural logarithms of PM10; a measurement of 0 is left out.
+        path: ``air.rda`` of the R package spacetime from elsewhere, or a CSV file with the columns station (number),
+            longitude, latitude, date and pm10.
+
+    Returns:
+        ``x`` (N, 5) float64: station, longitude and latitude in degrees, days since 1 January 1998, PM10 in micrograms
+        per cubic metre. Labels: the station.
+
+    Raises:
+        MissingExtraError: If the Debian package or rdata is not installed, and no path is given.
+        InvalidInputError: If the file is another one or no such table, or for an unknown split.
+
+    Source: European Environment Agency, AirBase, in the R package spacetime.
+    """
+    who = "load_air_quality"
+    check_split(who, split)
+    whole(who, "days", days, at_least=0)
+    one_of(who, "log", log, (True, False))
+    begin = _days(who, first)
+    table = _from_csv(who, path) if path.endswith(".csv") else _from_r(who, path)
+    kept = (table[:, 3] >= begin) & (table[:, 3] < (begin + days if days else np.inf))
+    table = table[kept & (table[:, 4] > 0 if log else True)]
+    if not len(table):
+        raise invalid(who, "there must be measurements on the days asked for", f"none from {first} on")
+    if log:
+        table[:, 4] = np.log(table[:, 4])
+    late = table[:, 0] % 5 == 0
+    x = np.ascontiguousarray(table[{"train": ~late, "test": late, "all": late | ~late}[split]])
+    info = DataInfo(
+        name="air_quality",
+        shape=x.shape,
+        split=split,
+        source=path or f"{AIR.package} {AIR.installed_version()}",
+        licence="" if path else "GPL-2+ (package)",
+        sha256={} if path else {Path(AIR.path).name: AIR.sha256},
+        columns=(*_COLUMNS[:4], "log_pm10") if log else _COLUMNS,
+        scaling="natural logarithm of PM10" if log else "none",
+    )
+    return Dataset(torch.from_numpy(x), torch.from_numpy(x[:, 0].astype(np.int64)), info)
+
+
+def _days(who: str, date: str) -> float:
+    try:
+        return float((np.datetime64(date, "D") - _FIRST).astype(int))
+    except ValueError as error:
+        raise invalid(who, "dates must look like 2005-01-31", date) from error
+
+
+def _from_csv(who: str, path: str) -> NDArray[np.float64]:
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+        columns = [[float(row[name]) for row in rows] for name in ("station", "longitude", "latitude")]
+        columns += [[_days(who, row["date"]) for row in rows], [float(row["pm10"]) for row in rows]]
+    except (OSError, KeyError, ValueError) as error:
+        rule = "path must be a CSV file with columns station, longitude, latitude, date, pm10"
+        raise invalid(who, rule, str(error)) from error
+    return np.array(columns).T.reshape(-1, len(_COLUMNS))
+
+
+def _from_r(who: str, path: str) -> NDArray[np.float64]:
+    """The measured station-days; the parser is that of rdata, whose converter knows no spatial classes."""
+    rdata = require("rdata", by=who)
+    try:
+        data = Path(path).read_bytes() if path else AIR.read(who)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = _objects(rdata.parser.parse_data(data).object)
+        values = np.asarray(found["air"].value, dtype=np.float64)
+        days = np.asarray(found["dates"].value, dtype=np.float64)
+        places = np.asarray(_attributes(found["stations"])["coords"].value, dtype=np.float64)
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise invalid(who, "path must be air.rda of the R package spacetime", path, str(error)) from error
+    places = places.reshape(2, -1)
+    values = values.reshape(len(days), places.shape[1])  # R's order: stations fastest
+    day, station = np.nonzero(np.isfinite(values))
+    since = days[day] - float(_FIRST.astype(int))
+    columns = [station, *places[:, station], since, values[day, station]]
+    return np.stack(columns, 1).astype(np.float64)
+
+
+def _objects(node: Any) -> Mapping[str, Any]:
+    """Objects of a workspace by name: R keeps them in a linked list."""
+    found = {}
+    while node is not None and node.info.type.name == "LIST":
+        found[_name(node.tag)] = node.value[0]
+        node = node.value[1]
+    return found
+
+
+def _attributes(node: Any) -> Mapping[str, Any]:
+    return _objects(node.attributes)
+
+
+def _name(tag: Any) -> str:
+    symbol = tag if tag.value is not None else tag.referenced_object
+    return bytes(symbol.value.value).decode("utf-8")

@@ -1,0 +1,326 @@
+"""Gaussian process regression whose scale is random: heavy tails, and a scale of its own for each data set."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Generator, Tensor
+
+from interpolants.foundations.checks import number, one_of, positive, whole
+from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.framework.answers import Predictive
+from interpolants.framework.capabilities import capability
+from interpolants.framework.method import Method
+from interpolants.framework.roles import Role
+from interpolants.framework.stages import Run
+from interpolants.kernels.infinite_width import ACTIVATIONS, NNGP
+from interpolants.sciml.gp.scale_evidence import (
+    Factored,
+    Groups,
+    gaussian_evidence,
+    student_evidence,
+)
+
+INFINITE = "infinite"
+KERNELS = (*ACTIVATIONS, "white")
+LAWS = ("posterior", "ensemble")
+# Shape of the scale's law where one or few data sets do not tell it, and how many do.
+_SHAPE, _TELLING = 2.0, 10
+# Most entries of all covariances together: 1 GiB, and a few times that while they are learnt.
+_MOST = 2**27
+_LEAST = 1e-8
+_FIRST = {"weight": math.sqrt(2), "bias": 0.3, "noise": 0.3}
+
+
+class ScaleMixtureGP(Method):
+    """``y | s ~ GP(0, s (K + noise^2))`` with ``s ~ inverse gamma(shape, rate)``, one scale s for each group of rows.
+
+    Values of one group are then Student's t together, with ``2 shape`` degrees of freedom: their tails are heavy
+    together, and the values that are known of a group tell its scale. K is the covariance of infinitely wide networks
+    whose last layer has a random scale. All integrals over s are in closed form; shape, rate, kernel and noise maximise
+    the sum of the groups' log evidences.
+
+    ::
+
+        model = ScaleMixtureGP().fit(points, values, group=names)   # points (N, D), values (N,), one name a row
+        answer = model.predict(new_points, group=new_names)         # .mean, .quantile(0.95), .log_prob(values)
+
+    Args:
+        kernel: ``"relu"`` or ``"erf"`` networks, or ``"white"``: values are independent given the scale.
+        depth: Hidden layers of the networks.
+        shape: Of the law of the scale, > 0; ``"infinite"`` is a Gaussian process, with one scale for all groups;
+            ``"auto"`` is learnt from at least 10 groups, and 2 for fewer, which do not tell it.
+        rate: Of the law, in squared units of the values, or ``"auto"``; of a Gaussian process it is the scale itself.
+        weight: Standard deviation of the networks' weights, or ``"auto"``: learnt for erf, the root of 2 for relu,
+            for which it is the same as the rate.
+        bias: Standard deviation of their biases, or ``"auto"``.
+        noise: Standard deviation of the noise relative to the root of the scale, or ``"auto"``. White has none.
+        law: Of the scale in answers: ``"posterior"``, or ``"ensemble"``: that before any value was seen, which is
+            the law of networks of which only the last layer was trained, by gradient flow, from random starts.
+        standardize: Centre and scale columns of points and values over all rows.
+        steps: Most steps of L-BFGS.
+
+    Raises:
+        InvalidInputError: If a setting is out of range, a group is not known, or covariances take too much memory.
+        DivergedError: If a covariance is not positive definite.
+
+    Source: Lee, Yun, Yang & Lee (2022), arXiv:2107.01408. Ours: groups, closed forms where they sample, one noise in
+    training and predictions.
+    """
+
+    noun: ClassVar[str] = "process"
+    only_cpu: ClassVar[str] = "its covariances are factored in float64"
+    answering: ClassVar[tuple[str, ...]] = ("law",)
+
+    kernel: str = "relu"
+    depth: int = 4
+    shape: Any = "auto"
+    rate: Any = "auto"
+    weight: Any = "auto"
+    bias: Any = "auto"
+    noise: Any = "auto"
+    law: str = "posterior"
+    standardize: bool = True
+    steps: int = 60
+
+    def check_settings(self) -> None:
+        """Refuse what is out of range."""
+        who = "ScaleMixtureGP"
+        one_of(who, "kernel", self.kernel, KERNELS)
+        one_of(who, "law", self.law, LAWS)
+        one_of(who, "standardize", self.standardize, (True, False))
+        for name in ("depth", "steps"):
+            whole(who, name, getattr(self, name), at_least=1)
+        for name in ("rate", "weight", "bias", "noise"):
+            if not _is_auto(getattr(self, name)):
+                positive(who, name, getattr(self, name), "Or leave it to the fit: 'auto'.")
+        if isinstance(self.shape, str):
+            one_of(who, "shape", self.shape, ("auto", INFINITE))
+        else:
+            positive(who, "shape", self.shape, "'infinite' is a Gaussian process.")
+
+    def roles(self) -> tuple[Role, ...]:
+        """Points, their values, and which rows share a scale."""
+        return (
+            Role(name="points", exact=True, about="Inputs, one row each."),
+            Role(name="values", exact=True, about="Values, one column."),
+            Role(name="group", kind="labels", optional=True, about="Rows of one data set share a scale."),
+        )
+
+    def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
+        """Hyperparameters by L-BFGS, then the factors of all groups."""
+        x, values = data["points"], data["values"]
+        known, codes = _groups_of(data.get("group"), x, values)
+        frame = _Frame.of(x, values[:, 0], plain=not self.standardize)
+        groups = Groups.of(frame.inputs(x), (values[:, 0] - frame.centre) / frame.scale, codes)
+        if groups.seen.numel() * groups.seen.shape[1] > _MOST:
+            gib = groups.seen.numel() * groups.seen.shape[1] * 8 / 2**30
+            rule = "covariances of all groups, each as large as the largest, must fit in memory"
+            raise invalid("ScaleMixtureGP.fit", rule, f"{gib:.1f} GiB", "Take fewer rows, or equal groups.")
+
+        def search(source: Generator) -> dict[str, Tensor]:
+            return self._maximised(groups, frame)
+
+        found = run.once("hyperparameters", search)
+        one = self._factored(groups, found)
+        parts = {"factor": one.factor.contiguous(), "alpha": one.alpha, "energy": one.energy}
+        about = {"known": known, "counts": groups.counts, "x": groups.x, "seen": groups.seen}
+        evidence = float(self._evidence(one, groups.counts, found).sum())
+        frame_state = {"low": frame.low, "unit": frame.unit, "centre": frame.centre, "scale": frame.scale}
+        return {"found": found, "evidence": evidence, **parts, **about, **frame_state}
+
+    # --- hyperparameters
+
+    def _first(self, groups: Groups, frame: "_Frame") -> tuple[dict[str, Tensor], set[str]]:
+        """Logarithms of first or given values, and which of them are learnt."""
+        given = {name: getattr(self, name) for name in _FIRST}
+        if self.kernel == "relu" and _is_auto(self.weight):
+            given["weight"] = _FIRST["weight"]
+        if self.kernel == "white":
+            given = dict.fromkeys(given, 1.0)
+        shape = math.inf if self.shape == INFINITE else self.shape
+        if _is_auto(shape):
+            shape = "auto" if len(groups.y) >= _TELLING else _SHAPE
+        given |= {"shape": shape, "rate": self.rate}
+        learnt = {name for name, value in given.items() if _is_auto(value)}
+        starts = {**_FIRST, "shape": _SHAPE}
+        found = {name: starts.get(name, 1.0) if name in learnt else float(v) for name, v in given.items()}
+        # The ratio rate / shape is what is learnt: for infinite shapes it is the scale itself.
+        ratio = math.nan if "rate" in learnt else found["rate"] / frame.scale**2
+        finite = found["shape"] if math.isfinite(found["shape"]) else 1.0
+        logs = {n: math.log(v) for n, v in found.items() if n != "rate" and math.isfinite(v)}
+        logs["ratio"] = 0.0 if "rate" in learnt else math.log(ratio / finite)
+        learnt = {"ratio" if name == "rate" else name for name in learnt}
+        return {n: torch.tensor(v, dtype=torch.float64) for n, v in logs.items()}, learnt
+
+    def _maximised(self, groups: Groups, frame: "_Frame") -> dict[str, Tensor]:
+        """Logarithms of the hyperparameters with the greatest summed evidence, from one start."""
+        found, learnt = self._first(groups, frame)
+        if not learnt:
+            return found
+        free = [found[name].requires_grad_(True) for name in sorted(learnt)]
+        search = torch.optim.LBFGS(free, max_iter=self.steps, line_search_fn="strong_wolfe")
+
+        def loss() -> Tensor:
+            search.zero_grad()
+            one = self._factored(groups, found)
+            value = -self._evidence(one, groups.counts, found).sum() / groups.counts.sum()
+            value.backward()  # type: ignore[no-untyped-call]
+            return value
+
+        with torch.enable_grad():
+            search.step(loss)  # type: ignore[no-untyped-call]
+        done = {name: value.detach() for name, value in found.items()}
+        if not all(bool(torch.isfinite(value)) for value in done.values()):
+            raise DivergedError(
+                "ScaleMixtureGP.fit: a hyperparameter left the finite numbers. Give shape or noise."
+            )
+        return done
+
+    def _evidence(self, one: Factored, counts: Tensor, found: Mapping[str, Tensor]) -> Tensor:
+        """Log evidence of each group, nats of standardised values."""
+        ratio = found["ratio"].exp()
+        if "shape" not in found:
+            return gaussian_evidence(one.energy, one.log_determinant, counts, ratio)
+        a = found["shape"].exp()
+        return student_evidence(one.energy, one.log_determinant, counts, a, a * ratio)
+
+    def _factored(self, groups: Groups, found: Mapping[str, Tensor]) -> Factored:
+        """Covariances of noisy values, factored."""
+        gram = self._covariance(groups.x, groups.x, found)
+        noise = torch.ones((), dtype=torch.float64) if self.kernel == "white" else found["noise"].exp()
+        eye = torch.eye(groups.y.shape[1], dtype=torch.float64)
+        gram = groups.masked(gram + (noise.square() + _LEAST) * eye)
+        try:
+            return Factored.of(gram, groups.y)
+        except RuntimeError as error:  # torch's LinAlgError is one
+            smallest = float(torch.linalg.eigvalsh(gram.detach()).min())
+            told = f"a covariance is not positive definite, its smallest eigenvalue is {smallest:.3g}"
+            raise DivergedError(f"ScaleMixtureGP.fit: {told}. Give a larger noise.") from error
+
+    def _covariance(self, x: Tensor, y: Tensor, found: Mapping[str, Tensor]) -> Tensor:
+        """Covariance of the function at inputs, without scale; white has none."""
+        if self.kernel == "white":
+            return x.new_zeros(*x.shape[:-1], y.shape[-2])
+        kernel = NNGP(self.depth, self.kernel)
+        return kernel.covariance(x, y, weight=found["weight"].exp(), bias=found["bias"].exp())
+
+    # --- what was found
+
+    @property
+    def scale_law(self) -> tuple[float, float]:
+        """Shape and rate of the law of the scale, in squared units of the values; a Gaussian process has (inf, s)."""
+        state = self.fitted_state("scale_law")
+        ratio = float(state["found"]["ratio"].exp()) * state["scale"] ** 2
+        if "shape" not in state["found"]:
+            return math.inf, ratio
+        a = float(state["found"]["shape"].exp())
+        return a, a * ratio
+
+    @property
+    def noise_std(self) -> float:
+        """Standard deviation of the noise relative to the root of the scale."""
+        return (
+            1.0 if self.kernel == "white" else float(self.fitted_state("noise_std")["found"]["noise"].exp())
+        )
+
+    @property
+    def log_evidence(self) -> float:
+        """Log density of all values that were learnt from, in nats (data units)."""
+        state = self.fitted_state("log_evidence")
+        return float(state["evidence"] - state["counts"].sum() * math.log(state["scale"]))
+
+    # --- answers
+
+    @capability(reads={"x": "points"}, like="values", blocks=True)
+    def predict(self, x: Tensor, group: Tensor | None = None, *, noise: bool = True) -> Predictive:
+        """Student's t of the value at each point, given all values of its group.
+
+        Args:
+            x: Inputs, ``(B, D)``.
+            group: The group of each row, ``(B,)``; all must have been in the fit.
+            noise: Of a measurement, with its noise; else of the function itself.
+        """
+        state, found = self.state, self.state["found"]
+        index = self._index(x, group)
+        inputs = ((x - state["low"]) / state["unit"])[:, None]
+        across = self._covariance(inputs, state["x"][index], found)[:, 0] * state["seen"][index]
+        own = self._covariance(inputs, inputs, found)[:, 0, 0]
+        white = torch.linalg.solve_triangular(state["factor"][index], across[..., None], upper=False)
+        mean = (across * state["alpha"][index]).sum(1)
+        extra = (1.0 if self.kernel == "white" else found["noise"].exp().square()) if noise else 0.0
+        variance = (own - white.square().sum((1, 2))).clamp_min(_LEAST) + extra
+        df, scale = self._scale_of(index)
+        loc, std = state["centre"] + state["scale"] * mean, state["scale"] * (scale * variance).sqrt()
+        return Predictive(loc=loc[None, :, None], scale=std[None, :, None], df=df)
+
+    def _scale_of(self, index: Tensor) -> tuple[float | Tensor, Tensor]:
+        """Degrees of freedom, and the squared scale of Student's t over the covariance, for each row."""
+        found, count, energy = self.state["found"], self.state["counts"][index], self.state["energy"][index]
+        ratio = found["ratio"].exp()
+        if "shape" not in found:
+            return math.inf, ratio.expand(len(index))
+        a = found["shape"].exp()
+        if self.law == "ensemble":
+            return (2 * a).expand(len(index)), ratio.expand(len(index))
+        return 2 * a + count, (a * ratio + energy / 2) / (a + count / 2)
+
+    def _index(self, x: Tensor, group: Tensor | None) -> Tensor:
+        """Place of each row's group among those of the fit."""
+        if group is None:
+            return torch.zeros(len(x), dtype=torch.long)
+        known = self.state["known"]
+        place = torch.searchsorted(known, group).clamp_max(len(known) - 1)
+        strange = group[known[place] != group]
+        if len(strange):
+            remedy = "Fit with some values of the group: they are what its predictions come from."
+            shown = f"{int(strange[0])}"
+            raise invalid("ScaleMixtureGP.predict", "group must be one of the fit", shown, remedy)
+        return place
+
+
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    """Units of points and values.
+
+    Attributes:
+        low: Centre of each column of points, ``(D,)``.
+        unit: Scale of each, ``(D,)``.
+        centre: Of the values.
+        scale: Of the values.
+    """
+
+    low: Tensor
+    unit: Tensor
+    centre: float
+    scale: float
+
+    @classmethod
+    def of(cls, x: Tensor, y: Tensor, *, plain: bool) -> "_Frame":
+        """Means and standard deviations; constant columns keep their unit."""
+        if plain or len(x) < 2:
+            return cls(torch.zeros_like(x[0]), torch.ones_like(x[0]), 0.0, 1.0)
+        unit, scale = x.std(0), float(y.std())
+        return cls(x.mean(0), torch.where(unit > 0, unit, 1.0), float(y.mean()), scale if scale > 0 else 1.0)
+
+    def inputs(self, x: Tensor) -> Tensor:
+        """Points in these units."""
+        return (x - self.low) / self.unit
+
+
+def _is_auto(value: Any) -> bool:
+    return isinstance(value, str) and value == "auto"
+
+
+def _groups_of(group: Tensor | None, x: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Labels of the groups, and the place of each row's among them."""
+    if x.ndim != 2 or values.shape[1:] != (1,) or not len(x):
+        shapes = f"points {tuple(x.shape)}, values {tuple(values.shape)}"
+        rule = "points must have shape (N, D), values (N,) or (N, 1), N >= 1"
+        raise invalid("ScaleMixtureGP.fit", rule, shapes)
+    number("ScaleMixtureGP.fit", "values", float(values.abs().max()))
+    codes = torch.zeros(len(x), dtype=torch.long) if group is None else group
+    known, place = torch.unique(codes, return_inverse=True)
+    return known, place
