@@ -9,6 +9,7 @@ from interpolants.pde.chebyshev import ChebyshevGrid
 from interpolants.pde.evolution import Evolution, Jet, check_evolution
 from interpolants.pde.family import PDEFamily, check_family
 from interpolants.pde.fourier import FourierGrid, FourierTrajectory, etdrk4
+from interpolants.pde.fourier_box import FourierBox, imex_bdf2
 from interpolants.pde.kuramoto_sivashinsky import KuramotoSivashinsky
 from interpolants.pde.linear_decay import LinearDecay
 from interpolants.pde.lotka_volterra import LotkaVolterra
@@ -28,6 +29,7 @@ __all__ = [
     "BoxProblem",
     "ChebyshevGrid",
     "Evolution",
+    "FourierBox",
     "FourierGrid",
     "FourierTrajectory",
     "Jet",
@@ -45,4 +47,5 @@ __all__ = [
     "check_evolution",
     "check_family",
     "etdrk4",
+    "imex_bdf2",
 ]
