@@ -174,3 +174,9 @@ def test_groups_of_different_size_count_alike():
 
     found = _by_group(torch.tensor([1.0, 3.0, 10.0]).double(), torch.tensor([4, 4, 7]))
     assert_close(found, torch.tensor([2.0, 10.0]).double())
+
+
+def test_another_number_may_come_first():
+    with pytest.raises(InvalidInputError, match="lead must be one of"):
+        PredictiveScores(lead="nlll")
+    assert PredictiveScores(lead="nll").lead == "nll"

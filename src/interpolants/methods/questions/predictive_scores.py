@@ -45,6 +45,7 @@ class PredictiveScores(Question):
         along: Column of the points, by name or number: a curve along it is drawn, at the values of the other columns
             that have most test points.
         unit: Unit of the values.
+        lead: Number that comes first, and that reports begin with.
     """
 
     needs: ClassVar[str] = "predict"
@@ -69,10 +70,12 @@ class PredictiveScores(Question):
     group: str = ""
     along: Any = None
     unit: str = ""
+    lead: str = "rmse"
 
     def __post_init__(self) -> None:
         number("predictive_scores", "level", self.level, above=0, below=1)
         one_of("predictive_scores", "part", self.part, ("test", "held"))
+        one_of("predictive_scores", "lead", self.lead, self.numbers)
 
     def reads(self) -> Sequence[Role]:
         """The groups, where there are some."""
@@ -102,6 +105,7 @@ class PredictiveScores(Question):
         }
         values: dict[str, Number] = {"rmse": _root(_by_group((mean - truth).square(), groups))}
         values |= {name: _by_group(x, groups) for name, x in cases.items()}
+        values = {self.lead: values[self.lead], **values}
         inside = [_inside(truth, *self._interval(found, level)) for level in _LEVELS]
         arrays = {"mean": mean, "low": low, "high": high, "truth": truth, "inside": torch.tensor(inside)}
         return Measured(values, arrays, findings=self._findings(float(cases["coverage"].mean())))
