@@ -33,6 +33,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "cells",
         "differentiation",
         "unseen_days",
+        "spectral_base",
         "corrected_fields",
     ),
     "Tables, sound, text": (
