@@ -35,6 +35,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "unseen_days",
         "spectral_base",
         "corrected_fields",
+        "functional_prior",
     ),
     "Tables, sound, text": (
         "flights",

@@ -50,6 +50,8 @@ DIABETES_TARGET = BundledFile(
     sha256="8e53f65eb811df43c206f3534bb3af0e5fed213bc37ed6ba36310157d6023803",
     **_SKLEARN,
 )
+# Labels of tables without classes: parts of equal size for cross-validation, drawn once.
+_FOLDS, _FOLD_SEED = 5, 20261127
 _DIABETES_COLUMNS = ("age", "sex", "bmi", "bp", "s1", "s2", "s3", "s4", "s5", "s6", "progression")
 _CONCRETE_COLUMNS = (
     "cement",
@@ -89,7 +91,7 @@ def load_diabetes(split: Split = "train", *, path: str = "") -> Dataset:
 
     Returns:
         ``x`` (N, 11) float64: age, sex (1, 2), body mass index, blood pressure, six of the serum, and ``progression``,
-        the quantity to predict.
+        the quantity to predict; labels 0 ... 4: a part for cross-validation.
 
     Raises:
         MissingExtraError: If scikit-learn is not installed, and no path is given.
@@ -114,7 +116,8 @@ def load_concrete(split: Split = "train", *, path: str = "") -> Dataset:
             archive.ics.uci.edu/dataset/165.
 
     Returns:
-        ``x`` (N, 9) float64: ingredients in kg per cubic metre, age in days, and ``compressive_strength`` in MPa.
+        ``x`` (N, 9) float64: ingredients in kg per cubic metre, age in days, and ``compressive_strength`` in MPa;
+        labels as for :func:`load_diabetes`.
 
     Raises:
         MissingExtraError: If the Debian package or rdata is not installed, and no path is given.
@@ -139,7 +142,8 @@ def load_boston_housing(split: Split = "train", *, path: str = "") -> Dataset:
         path: A CSV with the thirteen columns by name instead of the package.
 
     Returns:
-        ``x`` (N, 13) float64: twelve properties, and ``medv`` in thousands of dollars.
+        ``x`` (N, 13) float64: twelve properties, and ``medv`` in thousands of dollars; labels as for
+        :func:`load_diabetes`.
 
     Raises:
         MissingExtraError: If the Debian package or rdata is not installed, and no path is given.
@@ -202,8 +206,10 @@ def _whole(
     columns: tuple[str, ...],
 ) -> Dataset:
     check_split(who, split)
+    fold = np.empty(len(x), dtype=np.int64)
+    fold[np.random.RandomState(_FOLD_SEED).permutation(len(x))] = np.arange(len(x)) % _FOLDS
     return assemble(
-        name, x, None, split=split, files=files, licence=licence, columns=columns, dtype=np.float64
+        name, x, fold, split=split, files=files, licence=licence, columns=columns, dtype=np.float64
     )
 
 

@@ -1,0 +1,41 @@
+"""Regression by a fixed process, against the conditional Gaussian and the evidence."""
+
+import torch
+from torch.distributions import MultivariateNormal
+from torch.testing import assert_close
+
+from interpolants.sciml import TargetProcess
+from interpolants.sciml.bayes.target_process import draw_functions, squared_exponential
+
+DOUBLE = {"dtype": torch.float64}
+
+
+def rows():
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(25, 2, generator=g, **DOUBLE)
+    return x, 5 + 2 * torch.sin(x.sum(1)) + 0.3 * torch.randn(25, generator=g, **DOUBLE)
+
+
+def test_it_is_the_conditional_gaussian_with_the_noise_of_the_greatest_evidence():
+    x, y = rows()
+    model = TargetProcess(lengthscale=1.2).fit(x, y)
+    z, t = (x - x.mean(0)) / x.std(0), (y - y.mean()) / y.std()
+    kernel = torch.exp(-0.5 * (z[:, None] - z).square().sum(2) / 1.2**2)
+    noise, eye = float(model.state["noise"]), torch.eye(25, **DOUBLE)
+
+    def evidence(noise):
+        return float(MultivariateNormal(torch.zeros(25, **DOUBLE), kernel + noise * eye).log_prob(t))
+
+    assert evidence(noise) > max(evidence(0.8 * noise), evidence(1.25 * noise))
+    weights = torch.linalg.solve(kernel + noise * eye, kernel)
+    found = model.predict(x)
+    assert_close(found.mean, y.mean() + y.std() * weights.T @ t)
+    assert_close(found.std, y.std() * (1 - (kernel * weights).sum(0) + noise).sqrt())
+
+
+def test_functions_have_the_covariance_of_the_kernel():
+    x = torch.tensor([[0.0], [1.0]], **DOUBLE)
+    covariance = squared_exponential(x, x, 1.0, 2.0)
+    assert_close(covariance, torch.tensor([[4.0, 4 * 0.6065306597], [4 * 0.6065306597, 4.0]], **DOUBLE))
+    drawn = draw_functions(covariance, 100_000, torch.Generator().manual_seed(0))
+    assert_close(drawn.T @ drawn / len(drawn), covariance, rtol=0.02, atol=0)
