@@ -110,7 +110,10 @@ def wrong_with(method: str, reply: Any) -> str:
         return "it shows the insides"
     if reply.status_code < 400 or method == "HEAD":
         return ""
-    told = reply.json()
+    try:
+        told = reply.json()
+    except ValueError:
+        return f"status {reply.status_code} with {reply.text[:40]!r} for a reason"
     return "" if set(told) == {"error"} and 0 < len(told["error"]) < 300 else "it is refused without a reason"
 
 

@@ -68,6 +68,13 @@ def test_the_pages_and_their_files_are_served_and_nothing_else(client):
         assert set(reply.json()) == {"error"}
 
 
+@pytest.mark.parametrize("wanted", ["bytes=0-9", "bytes=-", "bites", "bytes=9-0", "bytes=0-1,5-6"])
+def test_files_are_sent_whole_whatever_range_is_asked_for(client, wanted):
+    whole = client.get("/static/view.js")
+    asked = client.get("/static/view.js", headers={"range": wanted})
+    assert (asked.status_code, asked.text) == (200, whole.text)
+
+
 def test_the_choices_are_those_that_questions_allow(client):
     choices = client.get("/api/choices").json()
     for key, field in (

@@ -113,6 +113,16 @@ class Modifier(ABC):
         """Whether a sample depends on the others of its batch; then it is refused under ``invariant=True``."""
         return False
 
+    @property
+    def acts_by_entry(self) -> bool:
+        """Whether it treats entries of a state apart, which must then be entries of the data: no whitened units."""
+        return False
+
+    @property
+    def asks_without_condition(self) -> bool:
+        """Whether the fields are also asked without their condition, which they must have been trained for."""
+        return False
+
     def why_not(self, model: object) -> str:
         """Why the mathematics does not hold for this model, here the fields; empty where it does."""
         return ""

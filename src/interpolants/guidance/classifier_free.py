@@ -97,9 +97,8 @@ class ClassifierFree(WrappedFields):
         weight = self._weight(t, own)
         if isinstance(weight, float) and weight in (0.0, 1.0):
             return self.inner.evaluate(x, t, want, cond if weight else null_condition(cond))
-        times = t if t.ndim == 0 else torch.cat([t, t])
-        both = self.inner.evaluate(torch.cat([x, x]), times, want, _stacked(null_condition(cond), cond))
-        return {name: _between(value, weight) for name, value in both.items()}
+        without, given = without_and_given(self.inner, x, t, want, cond)
+        return {name: _between(without[name], given[name], weight) for name in want}
 
     def _weight(self, t: Tensor, own: Tensor | None) -> float | Tensor:
         """The strength at these times: a number for the whole batch, or a tensor ``()`` or ``(B,)``."""
@@ -118,6 +117,24 @@ class ClassifierFree(WrappedFields):
         # Numbers in the precision of the times: beside each other torch takes them in its default type.
         inside = wanted if isinstance(wanted, Tensor) else t.new_full((), wanted)
         return torch.where((t >= first) & (t <= last), inside, 1.0)
+
+
+def without_and_given(
+    fields: Fields, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Quantities without the condition, and given it, each ``(B, *D)``, by one call on twice the rows.
+
+    Args:
+        fields: Fields that know the condition and its absence.
+        x: States, ``(B, *D)``.
+        t: Times, 0-d or ``(B,)``.
+        want: Names of quantities.
+        cond: The condition, one row per sample.
+    """
+    times = t if t.ndim == 0 else torch.cat([t, t])
+    both = fields.evaluate(torch.cat([x, x]), times, want, _stacked(null_condition(cond), cond))
+    halves = {name: value.chunk(2) for name, value in both.items()}
+    return {name: half[0] for name, half in halves.items()}, {name: half[1] for name, half in halves.items()}
 
 
 def with_strength(cond: Condition, strength: Tensor) -> Condition:
@@ -178,8 +195,7 @@ def _stacked(first: Condition, second: Condition) -> Condition:
     return torch.cat([first, second])
 
 
-def _between(both: Tensor, weight: float | Tensor) -> Tensor:
-    without, given = both.chunk(2)
+def _between(without: Tensor, given: Tensor, weight: float | Tensor) -> Tensor:
     if isinstance(weight, float):
         return torch.lerp(without, given, weight)
     return torch.lerp(without, given, expand_like(weight.to(given), given))

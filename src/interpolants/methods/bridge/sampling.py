@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from interpolants.couplings.pairs import labels_within
+from interpolants.dynamics.modifiers import Modifier, check_modifiers
 from interpolants.dynamics.sample import Samples
 from interpolants.dynamics.sample import sample as run_dynamics
 from interpolants.fields.protocol import Fields
@@ -17,7 +18,9 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition
 from interpolants.framework.answers import Scored
 from interpolants.framework.capabilities import capability
+from interpolants.framework.frames import Whitened
 from interpolants.framework.roles import Role
+from interpolants.framework.transformed import in_two
 from interpolants.guidance.classifier_free import guide
 from interpolants.methods.bridge.auto_eps import EpsChoice
 from interpolants.methods.bridge.bridge_fit import as_float32
@@ -186,7 +189,8 @@ class SampledBridge(ExaminedBridge):
             "cond": cond,
             "first_index": first,
         }
-        done = run_dynamics(fields, start, **settings, **options)
+        modifiers = self._checked_modifiers(options.get("modifiers", ()), fields, cond)
+        done = run_dynamics(fields, start, **settings, **{**options, "modifiers": modifiers})
         path = None if done.path is None else self.decoded(done.path)
         return replace(done, x=self.decoded(done.x), path=path)
 
@@ -205,11 +209,29 @@ class SampledBridge(ExaminedBridge):
         cond = as_float32(cond)
         if guidance is None:
             return self.fields, cond
+        self._check_knows_both(cond)
+        assert cond is not None
+        return guide(self.fields, cond, _strength(guidance, len(cond)), interval)
+
+    def _checked_modifiers(self, given: Any, fields: Fields, cond: Condition) -> tuple[Modifier, ...]:
+        """The modifiers of a run, if they fit how the bridge has learnt."""
+        modifiers = check_modifiers("Bridge", given, fields)
+        whitened = isinstance(in_two(self.frame)[2], Whitened)
+        for modifier in modifiers:
+            if modifier.asks_without_condition:
+                self._check_knows_both(cond)
+            if modifier.acts_by_entry and whitened:
+                rule = f"{type(modifier).__name__} needs states whose entries are those of the data"
+                remedy = "Fit Bridge(standardize=True, ...): every column then has a unit of its own."
+                raise invalid("Bridge", rule, "whitened units, which mix columns", remedy)
+        return modifiers
+
+    def _check_knows_both(self, cond: Condition) -> None:
+        """Refuse guidance of a network that has never been without its condition: what it answers then is arbitrary."""
         if cond is None or not self.drop_condition:
             found = "no condition" if cond is None else "a bridge with drop_condition=0"
             remedy = "Fit Bridge(drop_condition=0.1, ...) with cond=, and pass cond= here."
             raise invalid("Bridge", "guidance needs a bridge that knows both its fields", found, remedy)
-        return guide(self.fields, cond, _strength(guidance, len(cond)), interval)
 
     def _start(self, n: int, reverse: bool, seed: int, first: int, cond: Tensor | None) -> Tensor:
         """Start points in the network's units; of the samples' own labels where these say something of the starts."""

@@ -1,0 +1,200 @@
+"""Precision-weighted guidance: every entry is guided as strongly as the model's own estimate of it still fluctuates.
+
+Letters: ``P`` a field given the condition, ``G`` the same field without one, ``m`` the mean end point ``E[x1 | x_t]``
+given the condition, ``U`` its variance over the last steps of the run, entry by entry, ``W`` the weight.
+
+The run takes ``G + W (P - G)`` for every quantity, with
+
+``W = clip(1 + strength * norm(log U), low, high)``
+
+where ``norm`` has mean 0 and spread 1 over the entries of a frame. For an exact conditional model with the SDE towards
+the data, ``m`` is a martingale whose quadratic variation has the mean ``Var(x1 | condition)``: so U tells from one run
+which entries can be predicted. A positive strength corrects more where the precision ``1/U`` is low.
+
+An exact model is right with ``W = 1``, and weighting can only harm it. It may help one whose condition pulls too
+weakly. ``W`` differs between entries, so the guided field is no gradient, and there is no likelihood.
+
+Source: Chen et al. (2024), arXiv:2405.02384, for the idea. Window, normalisation and the map from U to W are not given
+there in full, and are ours.
+"""
+
+import math
+import warnings
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import conv1d, pad
+
+from interpolants.dynamics.modifiers import Modifier, Work
+from interpolants.fields.protocol import Fields
+from interpolants.foundations.checks import number
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.types import Condition
+from interpolants.guidance.classifier_free import ClassifierFree, without_and_given
+
+_WHO = "PrecisionWeight"
+_TINY = 1e-30  # of variances in units of the states
+
+
+class EvenPrecisionWarning(UserWarning):
+    """The estimate fluctuates alike in all entries: there is nothing to weight by, and the run takes W = 1."""
+
+
+@dataclass(frozen=True)
+class PrecisionWeight(Modifier):
+    """Guide entries by how much the predicted end point fluctuates along the run; see the module.
+
+    The first steps, as many as the window has, are those of the conditional model. The report has ``weight`` and
+    ``variance``, the last W and U, ``(n, *D)``.
+
+    Args:
+        strength: How far W leaves 1 for one standard deviation of ``log U``; 0 is the conditional model, negative
+            corrects less where precision is low.
+        bounds: Least and largest weight; two equal ones are classifier-free guidance of that strength.
+        window: Share of the steps over which U is taken, in (0, 1]; at least two steps.
+        smooth: Standard deviation of a Gaussian over the last two axes of ``log U``, in cells; 0 for none. Vectors are
+            never smoothed.
+
+    Raises:
+        InvalidInputError: If a setting is not finite or out of range.
+    """
+
+    strength: float = 0.5
+    bounds: tuple[float, float] = (0.5, 2.0)
+    window: float = 0.3
+    smooth: float = 1.0
+
+    def __post_init__(self) -> None:
+        number(_WHO, "strength", self.strength)
+        number(_WHO, "window", self.window, above=0, at_most=1)
+        number(_WHO, "smooth", self.smooth, at_least=0)
+        if len(self.bounds) != 2:
+            raise invalid(_WHO, "bounds must be the least and the largest weight", self.bounds)
+        for bound in self.bounds:
+            number(_WHO, "bounds", bound)
+        if self.bounds[0] > self.bounds[1]:
+            raise invalid(_WHO, "bounds must rise", self.bounds)
+
+    @property
+    def acts_by_entry(self) -> bool:
+        """Every entry has a weight of its own, unless all have one."""
+        return self.bounds[0] < self.bounds[1]
+
+    @property
+    def asks_without_condition(self) -> bool:
+        """G is the field without one."""
+        return True
+
+    def why_not(self, model: object) -> str:
+        """Fields must know the mean end point."""
+        knows = isinstance(model, Fields) and model.provides("denoised")
+        return "" if knows else "they do not know the mean end point 'denoised'"
+
+    def begin(self, x: Tensor, index: int, times: Tensor) -> Work:
+        """At work on a chunk.
+
+        Raises:
+            InvalidInputError: If the run goes back to the base, or has too few steps for the window.
+        """
+        if times[0] > times[-1]:
+            raise invalid(_WHO, "the run must go from t = 0 to 1", "reverse=True", "Leave it out there.")
+        low, high = self.bounds
+        if low == high:
+            return _Even(low)
+        if self.strength == 0 and low <= 1 <= high:
+            return Work()
+        steps = len(times) - 1
+        count = max(2, round(self.window * steps))
+        if count >= steps:
+            rule = "the run must have more steps than the window"
+            raise invalid(
+                _WHO, rule, f"{steps} steps, window {count}", "Take more steps, or a smaller window."
+            )
+        return _Weighting(self, x, count)
+
+
+class _Even(Work):
+    """One weight for all entries."""
+
+    def __init__(self, weight: float) -> None:
+        self.weight = weight
+
+    def evaluate(
+        self, inner: Fields, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition
+    ) -> dict[str, Tensor]:
+        return ClassifierFree(inner, self.weight).evaluate(x, t, want, cond)
+
+
+class _Weighting(Work):
+    """The estimates of the last steps, and the weight that follows; W is held within a step."""
+
+    def __init__(self, settings: PrecisionWeight, x: Tensor, count: int) -> None:
+        self.settings, self.count = settings, count
+        self.estimates: deque[Tensor] = deque(maxlen=count)
+        self.weight, self.variance = torch.ones_like(x), torch.full_like(x, torch.nan)
+        self.is_new_step = True
+
+    def evaluate(
+        self, inner: Fields, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition
+    ) -> dict[str, Tensor]:
+        if cond is None:
+            raise invalid(_WHO, "a condition is needed to guide by", "None", "Pass cond=.")
+        if len(self.estimates) < self.count:
+            given = inner.evaluate(x, t, (*want, "denoised"), cond)
+            self._see(given["denoised"])
+            return {name: given[name] for name in want}
+        without, given = without_and_given(inner, x, t, (*want, "denoised"), cond)
+        self._see(given["denoised"])
+        return {name: torch.lerp(without[name], given[name], self.weight.to(x)) for name in want}
+
+    def _see(self, estimate: Tensor) -> None:
+        """Take the estimate of the first evaluation of a step."""
+        if not self.is_new_step:
+            return
+        self.is_new_step = False
+        self.estimates.append(estimate.detach())
+        if len(self.estimates) == self.count:
+            self.variance = torch.stack(list(self.estimates)).var(0, correction=0)
+            self.weight = weight_map(self.variance, self.settings)
+
+    def after(self, x: Tensor, t: Tensor, fields: Fields) -> Tensor:
+        self.is_new_step = True
+        return x
+
+    def report(self) -> dict[str, Tensor]:
+        return {"weight": self.weight, "variance": self.variance}
+
+
+def weight_map(variance: Tensor, settings: PrecisionWeight) -> Tensor:
+    """W of variances U, both ``(B, *D)``; a frame is the last two axes of an event, or all of a vector."""
+    scale = variance.clamp_min(_TINY).log()
+    is_grid = variance.ndim > 2
+    axes = (-2, -1) if is_grid else (-1,)
+    scale = smoothed(scale, settings.smooth) if is_grid and settings.smooth else scale
+    spread = scale.std(axes, keepdim=True, correction=0)
+    even = spread < 1e-6
+    if bool(even.any()):
+        warnings.warn(
+            f"{_WHO}: the estimate fluctuates alike in all entries of a frame, which is not weighted.",
+            EvenPrecisionWarning,
+            stacklevel=2,
+        )
+    norm = torch.where(even, 0.0, (scale - scale.mean(axes, keepdim=True)) / spread.clamp_min(1e-6))
+    low, high = settings.bounds
+    return (1 + settings.strength * norm).clamp(low, high)
+
+
+def smoothed(x: Tensor, cells: float) -> Tensor:
+    """Fields ``(B, ..., H, W)`` under a Gaussian of so many cells; at edges the nearest cell goes on."""
+    reach = max(1, math.ceil(3 * cells))
+    at = torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device)
+    kernel = torch.exp(-0.5 * (at / cells).square())
+    kernel = (kernel / kernel.sum())[None, None]
+    for axis in (-2, -1):
+        lines = x.transpose(axis, -1)
+        flat = pad(lines.reshape(-1, 1, lines.shape[-1]), (reach, reach), mode="replicate")
+        x = conv1d(flat, kernel).reshape(lines.shape).transpose(axis, -1)
+    return x

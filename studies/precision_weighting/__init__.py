@@ -1,0 +1,1 @@
+"""Precision-weighted guidance of known forecasts: where it helps and where it harms."""
