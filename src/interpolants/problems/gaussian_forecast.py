@@ -13,7 +13,7 @@ from interpolants.foundations.checks import number
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.types import Condition
-from interpolants.paths.path import Path, SpatiallyLinearPath
+from interpolants.paths.path import SpatiallyLinearPath
 
 _KNOWN = ("velocity", "score", "noise", "denoised", "endpoint0")
 
@@ -56,12 +56,10 @@ class GaussianForecast:
 
 
 class _ForecastFields(Fields):
-    def __init__(self, forecast: GaussianForecast, path: SpatiallyLinearPath) -> None:
-        self.forecast, self._path = forecast, path
+    path: SpatiallyLinearPath
 
-    @property
-    def path(self) -> Path:
-        return self._path
+    def __init__(self, forecast: GaussianForecast, path: SpatiallyLinearPath) -> None:
+        self.forecast, self.path = forecast, path
 
     def provides(self, quantity: str) -> bool:
         return quantity in _KNOWN
@@ -76,9 +74,9 @@ class _ForecastFields(Fields):
         )
         spread = torch.where(null, 1 + variance, variance)
         time = t if t.ndim == 0 else t[:, None]
-        a, b = self._path.alpha(time), self._path.beta(time)
+        a, b = self.path.alpha(time), self.path.beta(time)
         gap = (x - b * mean) / (a**2 + b**2 * spread)
         noise, end = a * gap, mean + b * spread * gap
-        velocity = self._path.alpha_dot(time) * noise + self._path.beta_dot(time) * end
+        velocity = self.path.alpha_dot(time) * noise + self.path.beta_dot(time) * end
         found = {"velocity": velocity, "score": -gap, "noise": noise, "denoised": end, "endpoint0": noise}
         return {name: found[name] for name in want}
