@@ -24,6 +24,8 @@ _PACKAGES = {
     "h5py": ("h5py", "tables"),
     "pyarrow": ("pyarrow", "files"),
     "zarr": ("zarr", "files"),
+    "pysindy": ("pysindy", "symbolic"),
+    "gplearn": ("gplearn", "symbolic"),
 }
 
 

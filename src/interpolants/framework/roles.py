@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -98,6 +98,15 @@ class RoleKind(Protocol):
 
     def read(self, value: Any, role: Role, reading: Reading) -> tuple[Any, Given]:
         """The canonical value, and how it came."""
+        ...
+
+
+@runtime_checkable
+class ReadsFiles(Protocol):
+    """A kind of role that knows how its files are read."""
+
+    def read_file(self, text: str, role: Role, key: str | None = None) -> Any:
+        """A value of the role from a word of a recipe or of the command line, which names a file."""
         ...
 
 

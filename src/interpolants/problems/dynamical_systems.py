@@ -194,8 +194,8 @@ SYSTEMS = {
                ((-10, 10), (-10, 10), (15, 35)), "Lorenz (1963)", sigma=10.0, rho=28.0, beta=2.67),
         _named("rossler", "-(u2 + u3) | u1 + a*u2 | b + u3*(u1 - c)",
                ((-5, 5), (-5, 5), (0, 2)), "Rössler (1976)", a=0.2, b=0.2, c=5.7),
-        _named("halvorsen", "-(a*u1) - b*u2 - b*u3 - u2**2 | -(a*u2) - b*u3 - b*u1 - u3**2 | "
-               "-(a*u3) - b*u1 - b*u2 - u1**2", ((-4, 2),) * 3, "Sprott (2003)", a=1.4, b=4.0),
+        _named("halvorsen", "-(a*u1) - b*(u2 + u3) - u2**2 | -(a*u2) - b*(u3 + u1) - u3**2 | "
+               "-(a*u3) - b*(u1 + u2) - u1**2", ((-4, 2),) * 3, "Sprott (2003)", step=0.005, a=1.4, b=4.0),
         _named("thomas", "sin(u2) - b*u1 | sin(u3) - b*u2 | sin(u1) - b*u3",
                ((-3, 3),) * 3, "Thomas (1999)", step=0.05, b=0.19),
         _named("sprott_b", "a*u2*u3 | u1 - b*u2 | c - u1*u2", _CUBE, "Sprott (1994)", a=0.4, b=1.2, c=1.0),

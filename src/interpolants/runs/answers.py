@@ -15,7 +15,7 @@ from interpolants.dynamics.sample import Samples
 from interpolants.foundations.storage import check_place, replacing
 from interpolants.framework.answers import Ensemble, Predictive, Scored
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role
+from interpolants.framework.roles import ReadsFiles, Role, kind_of
 from interpolants.framework.self_checks import CheckReport
 from interpolants.runs.files import WRITES, check_free, labels_if_whole, read_table, read_texts, write_table
 
@@ -37,7 +37,9 @@ def read_rows(text: str, role: Role, key: str | None = None, *, frequency: str =
         key: Name of the array in a file of several.
         frequency: Clock of the fit, for series with dates.
     """
-    path = Path(text)
+    path, kind = Path(text), kind_of(role)
+    if isinstance(kind, ReadsFiles):
+        return kind.read_file(text, role, key)
     if role.kind == "series" and path.suffix.lower() in READS:
         return read_series_table(text, f"--{role.name}", frequency=frequency)
     if role.kind == "ragged":
@@ -90,7 +92,8 @@ def write_answer(
         with replacing(out) as temporary:
             answer.table().to_csv(temporary)
     else:
-        write_table(out, _arrays(answer, verb), columns=columns, force=force)
+        own = tuple(map(str, answer.columns)) if hasattr(answer, "iloc") and not columns else columns
+        write_table(out, _arrays(answer, verb), columns=own, force=force)
 
 
 def _write_text(out: Path, text: str, *, force: bool) -> None:

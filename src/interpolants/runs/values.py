@@ -34,7 +34,7 @@ from interpolants.foundations.extras import require
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.registry import build, find_card, kinds, names
 from interpolants.framework.method import load
-from interpolants.framework.roles import Role, take
+from interpolants.framework.roles import ReadsFiles, Role, kind_of, take
 from interpolants.runs.files import labels_if_whole, read_table, read_texts
 
 Parts = Mapping[str, Tensor]
@@ -200,6 +200,11 @@ def _check_key(who: str, name: str, value: Any) -> None:
 
 def _file(who: str, table: Mapping[str, Any], place: Place) -> Value:
     role = place.roles.get(who.removeprefix("data."), Role(name=who))
+    if isinstance(kind := kind_of(role), ReadsFiles):
+        return Value(
+            kind.read_file(table["file"], role, table.get("key")),
+            Source(table["file"], f"file {table['file']}"),
+        )
     if role.kind == "series" and Path(table["file"]).suffix.lower() in READS:
         return _series_file(who, table)
     if Path(table["file"]).suffix.lower() == ".txt":

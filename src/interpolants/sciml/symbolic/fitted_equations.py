@@ -1,0 +1,268 @@
+"""Equations that are fitted to one trajectory at a time: what a network over many families must beat.
+
+Letters: S times, d states, F terms of a library.
+"""
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from itertools import combinations_with_replacement
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interpolants.data.equation_trees import Ends, Tree, read_system, shown_system
+from interpolants.foundations.checks import number, one_of, whole
+from interpolants.foundations.errors import InvalidInputError, invalid
+from interpolants.foundations.extras import require
+from interpolants.foundations.randomness import key
+from interpolants.framework.capabilities import capability
+from interpolants.framework.method import Method
+from interpolants.framework.roles import Role
+from interpolants.framework.stages import Run
+from interpolants.sciml.symbolic.operator_transformer import X, checked_families
+from interpolants.sciml.symbolic.refinement import integrated
+from interpolants.sciml.symbolic.trajectory_roles import Paths
+
+WAYS = ("sparse", "pysindy", "gplearn", "still")
+_ROUNDS, _LOCAL, _STEPS = 10, 9, 400
+
+
+class FittedEquations(Method):
+    """One equation per trajectory, from its window alone; then it is integrated.
+
+    ``"sparse"``: with library terms ``Theta``, ``u(t) = u_0 + int_0^t Theta(u) xi`` is solved for ``u_0`` and xi by
+    least squares, and terms with ``|xi| < threshold`` are left out, again and again. No derivative of noisy data is
+    taken. Libraries are the linear terms, with products of two, or with sines; of each equation the best by BIC stays.
+
+    ``"pysindy"`` and ``"gplearn"`` are these packages: sparse regression and genetic programming on smoothed
+    derivatives. ``"still"`` is the equation ``u' = 0``: the last state is repeated.
+
+    Args:
+        by: ``"sparse"``, ``"pysindy"``, ``"gplearn"`` or ``"still"``.
+        threshold: Smallest coefficient that stays.
+        population: Of genetic programming.
+        generations: Of genetic programming.
+
+    Raises:
+        InvalidInputError: If a setting is out of range.
+
+    Source: Brunton, Proctor & Kutz (2016); Koza (1992).
+    """
+
+    noun: ClassVar[str] = "regression of equations"
+    only_cpu: ClassVar[str] = "equations are fitted on the CPU"
+
+    by: str = "sparse"
+    threshold: float = 0.05
+    population: int = 300
+    generations: int = 10
+
+    def check_settings(self) -> None:
+        """Refuse what is out of range."""
+        one_of("FittedEquations", "by", self.by, WAYS)
+        number("FittedEquations", "threshold", self.threshold, at_least=0)
+        whole("FittedEquations", "population", self.population, at_least=20)
+        whole("FittedEquations", "generations", self.generations, at_least=1)
+
+    def roles(self) -> tuple[Role, ...]:
+        """The families, which say how far to predict; nothing is learnt of them."""
+        return (Role(name="problem", kind="problem", axis="", about="Families of dynamical systems."),)
+
+    def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
+        """The last time of the families."""
+        return {"end": checked_families("FittedEquations.fit", data["problem"]).end}
+
+    @capability(reads={"x": X}, like="x")
+    def predict(self, x: list[Tensor], *, end: float = 0.0, steps: int = 128, times: Any = None) -> Paths:
+        """Integrate the fitted equation from the smoothed end of each window; NaN where it blows up.
+
+        Args:
+            x: Windows, times first.
+            end: Last time; 0 for that of the families, counted from the first time of the window.
+            steps: Evenly spaced times after the window.
+            times: These times instead, after the window.
+        """
+        return Paths([self._predicted(one, end, steps, times) for one in x])
+
+    @capability(reads={"x": X})
+    def identify(self, x: list[Tensor]) -> list[str]:
+        """The fitted equations, ``"u1' | u2' | ..."``.
+
+        Args:
+            x: Windows, times first.
+        """
+        return [shown_system(self._fitted_to(one)) for one in x]
+
+    def _predicted(self, window: Tensor, end: float, steps: int, times: Any) -> Tensor:
+        last = float(window[-1, 0])
+        until = end or float(window[0, 0]) + self.state["end"]
+        share = torch.arange(1, steps + 1, dtype=torch.float64) / steps
+        at = (
+            last + share * (until - last)
+            if times is None
+            else torch.as_tensor(times, dtype=torch.float64).reshape(-1)
+        )
+        if not bool((at >= last).all()):
+            rule = f"times must lie after the window, from {last:g} on"
+            raise invalid("FittedEquations.predict", rule, f"{float(at.min()):g}")
+        order = at.argsort()
+        start = window[-1, 1:] if self.by == "still" else smoothed_end(window)
+        step = float(window[-1, 0] - window[0, 0]) / _STEPS
+        path = integrated(self._fitted_to(window), start, torch.cat([window[-1:, 0], at[order]]), step=step)
+        found = torch.empty(len(at), window.shape[1] - 1, dtype=torch.float64)
+        found[order] = path[1:]
+        return torch.cat([at[:, None], found], 1)
+
+    def _fitted_to(self, window: Tensor) -> Ends:
+        if self.by == "still":
+            return tuple(Tree("whole", value=0) for _ in range(window.shape[1] - 1))
+        found: Ends = _FITS[self.by](self, window)
+        return found
+
+
+def smoothed_end(window: Tensor) -> Tensor:
+    """The last state ``(d,)``, by a parabola through the last points."""
+    last = window[-_LOCAL:]
+    s = (last[:, 0] - last[-1, 0]) / (last[-1, 0] - last[0, 0])
+    basis = torch.stack([torch.ones_like(s), s, s.square()], 1)[:, : min(3, len(s))]
+    found: Tensor = torch.linalg.lstsq(basis, last[:, 1:], driver="gelsd").solution[0]
+    return found
+
+
+def libraries(d: int) -> dict[str, list[Tree]]:
+    """Linear terms, these with products of two, and these with sines."""
+    states = [Tree(f"u{k + 1}") for k in range(d)]
+    linear = [Tree("whole", value=1), *states]
+    products = [Tree("mul", pair) for pair in combinations_with_replacement(states, 2)]
+    waves = [Tree("sin", (u,)) for u in states]
+    return {"linear": linear, "products": [*linear, *products], "sines": [*linear, *waves]}
+
+
+def combination(coefficients: Sequence[float], terms: Sequence[Tree]) -> Tree:
+    """``sum_i c_i term_i`` without the terms whose coefficient is 0."""
+    parts = []
+    for value, term in zip(coefficients, terms, strict=True):
+        if value:
+            size = Tree.number(abs(value))
+            one = size if term.label == "whole" else Tree("mul", (size, term))
+            parts.append(Tree("neg", (one,)) if value < 0 else one)
+    return Tree.sum_of(parts)
+
+
+def _sparse(method: FittedEquations, window: Tensor) -> Ends:
+    """Thresholded least squares on integrals of each library."""
+    found = []
+    for terms in libraries(window.shape[1] - 1).values():
+        design = torch.cat([torch.ones(len(window), 1), _integrals(terms, window)], 1)
+        rows = (_thresholded(design, target, method.threshold) for target in window[:, 1:].T)
+        found.append(tuple(combination(row, terms) for row in rows))
+    return _best(found, window)
+
+
+def _integrals(terms: Sequence[Tree], window: Tensor) -> Tensor:
+    """Integrals of terms from the first time on, by trapezoids, ``(S, F)``."""
+    u = window[:, 1:].unbind(1)
+    values = torch.stack([torch.as_tensor(term.at(u)).double().expand(len(window)) for term in terms], 1)
+    steps = window[:, 0].diff()[:, None]
+    return torch.cat([values.new_zeros(1, len(terms)), (steps * (values[1:] + values[:-1]) / 2).cumsum(0)])
+
+
+def _best(systems: Sequence[Ends], window: Tensor) -> Ends:
+    """Of each equation the one with the lowest BIC of ``u - u_0 - int f``."""
+    found = []
+    for k, target in enumerate(window[:, 1:].T):
+        scores = []
+        for system in systems:
+            gap = target - _integrals([system[k]], window)[:, 0]
+            spread = float((gap - gap.mean()).square().mean()) + 1e-300
+            scores.append(len(target) * math.log(spread) + len(system[k].terms()) * math.log(len(target)))
+        found.append(systems[min(range(len(scores)), key=scores.__getitem__)][k])
+    return tuple(found)
+
+
+def _thresholded(design: Tensor, target: Tensor, threshold: float) -> list[float]:
+    """Coefficients of the terms (the first column is the start, which always stays)."""
+    kept = torch.ones(design.shape[1], dtype=torch.bool)
+    found = torch.zeros(design.shape[1], dtype=torch.float64)
+    for _ in range(_ROUNDS):
+        size = design[:, kept].norm(dim=0).clamp_min(1e-300)
+        solution = torch.linalg.lstsq(design[:, kept] / size, target[:, None], driver="gelsd").solution[:, 0]
+        found = torch.zeros_like(found).masked_scatter(kept, solution / size)
+        stays = kept & ((found.abs() >= threshold) | (torch.arange(len(found)) == 0))
+        if torch.equal(stays, kept):
+            break
+        kept = stays
+    return torch.where(kept, found, 0.0)[1:].tolist()
+
+
+def _by_pysindy(method: FittedEquations, window: Tensor) -> Ends:
+    ps = require("pysindy", by="FittedEquations(by='pysindy')")
+    t, u = window[:, 0].numpy(), window[:, 1:].numpy()
+    names = [f"u{k + 1}" for k in range(u.shape[1])]
+    waves = ps.FourierLibrary(1, include_cos=False)
+    kinds = (ps.PolynomialLibrary(1), ps.PolynomialLibrary(2), ps.PolynomialLibrary(1) + waves)
+    return _best([_of_library(ps, kind, method.threshold, u, t, names) for kind in kinds], window)
+
+
+def _of_library(ps: Any, kind: Any, threshold: float, u: Any, t: Any, names: list[str]) -> Ends:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = ps.SINDy(
+            optimizer=ps.STLSQ(threshold=threshold), feature_library=kind,
+            differentiation_method=ps.SmoothedFiniteDifference(),
+        )  # fmt: skip
+        model.fit(u, t=t, feature_names=names)
+    told = [_term(name) for name in model.get_feature_names()]
+    return tuple(combination(row.tolist(), told) for row in np.asarray(model.coefficients()))
+
+
+def _term(name: str) -> Tree:
+    """A term from its name in pysindy: ``u1 u2``, ``u1^2``, ``sin(1 u1)``."""
+    text = name.replace("^", "**").replace("(1 ", "(").replace(" ", "*")
+    return Tree.of_text(text)
+
+
+def _by_gplearn(method: FittedEquations, window: Tensor) -> Ends:
+    gp = require("gplearn.genetic", by="FittedEquations(by='gplearn')")
+    slopes = smoothed_slopes(window)
+    found = []
+    for k in range(slopes.shape[1]):
+        model = gp.SymbolicRegressor(
+            population_size=method.population, generations=method.generations, parsimony_coefficient=0.01,
+            function_set=("add", "sub", "mul", "sin"), random_state=key(method.seed, "genetic", k) >> 32,
+        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model.fit(window[:, 1:].numpy(), slopes[:, k].numpy())
+        found.append(_of_program(str(model._program), slopes.shape[1]))
+    return tuple(found)
+
+
+def _of_program(text: str, d: int) -> Tree:
+    """A program of gplearn as a tree; zero where it is too deep to be an equation."""
+    try:
+        return read_system([text, *["0"] * (d - 1)], [f"X{i}" for i in range(d)])[0]
+    except InvalidInputError:
+        return Tree("whole", value=0)
+
+
+def smoothed_slopes(window: Tensor) -> Tensor:
+    """Derivatives ``(S, d)`` by parabolas through the points about each time."""
+    t, u, half = window[:, 0], window[:, 1:], _LOCAL // 2
+    rows = []
+    for k in range(len(t)):
+        near = slice(max(0, k - half), k + half + 1)
+        s = t[near] - t[k]
+        basis = torch.stack([torch.ones_like(s), s, s.square()], 1)
+        rows.append(torch.linalg.lstsq(basis, u[near], driver="gelsd").solution[1])
+    return torch.stack(rows)
+
+
+_FITS: dict[str, Callable[[FittedEquations, Tensor], Ends]] = {
+    "sparse": _sparse,
+    "pysindy": _by_pysindy,
+    "gplearn": _by_gplearn,
+}

@@ -1,0 +1,76 @@
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.foundations.errors import DivergedError, InvalidInputError
+from interpolants.problems.dynamical_systems import DynamicalSystem
+from interpolants.problems.equation_families import EquationFamilies
+
+SMALL = {"points": 9, "later": 12, "window": 0.4, "end": 1.0}
+
+
+def test_trajectories_solve_the_equations_that_are_told_with_them():
+    drawn = EquationFamilies(systems=("lorenz", "thomas", "oscillator"), **SMALL).draw(7, 2, seed=0)
+    assert len(drawn) == 14
+    assert len(drawn.systems) == 7
+    for row in range(len(drawn)):
+        d, trees = int(drawn.dims[row]), drawn.trees[int(drawn.equation[row])]
+        assert len(trees) == d
+        own = DynamicalSystem(name="told", rates=tuple(map(str, trees)), step=0.001)
+        again = own.trajectories(drawn.values[row : row + 1, 0, :d], drawn.times[row])
+        assert_close(again[0], drawn.values[row, :, :d], rtol=1e-5, atol=5e-5)
+        assert not drawn.values[row, :, d:].any()
+
+
+def test_noise_has_the_stated_size_over_the_whole_trajectory_and_labels_are_clean():
+    families = EquationFamilies(noise=0.02, **SMALL)
+    noisy = EquationFamilies(noise=0.02, noisy_labels=True, **SMALL).draw(4, 1, seed=0)
+    drawn = families.draw(4, 1, seed=0)
+    assert_close(drawn.labels, drawn.values[:, 9:])
+    whole = torch.cat([noisy.window, noisy.labels], 1)
+    share = (whole - noisy.values).flatten(1).norm(dim=1) / noisy.values.flatten(1).norm(dim=1)
+    assert_close(share, torch.full((4,), 0.02, dtype=torch.float64))
+
+
+def test_no_equation_is_in_both_parts_and_draws_repeat():
+    families = EquationFamilies(systems=("thomas",), **SMALL)
+    train, test = (set(families.draw(150, 1, seed=0, part=part).systems) for part in ("train", "test"))
+    assert train
+    assert test
+    assert not train & test
+    assert families.draw(3, 1, seed=1).systems == families.draw(3, 1, seed=1).systems
+    assert families.draw(3, 1, seed=1).systems != families.draw(3, 1, seed=1, name="other").systems
+
+
+def test_irregular_times_increase_from_zero_and_part_at_the_window():
+    drawn = EquationFamilies(irregular=True, **SMALL).draw(4, 2, seed=0)
+    assert bool((drawn.times.diff(dim=1) >= 0).all())
+    assert not drawn.times[:, 0].any()
+    assert bool((drawn.times[:, 8] <= 0.4).all())
+    assert bool((drawn.times[:, 9] >= 0.4).all())
+    assert len(set(drawn.times[:, 5].tolist())) == 8
+
+
+def test_trajectories_that_run_away_are_drawn_again_and_counted():
+    edge = DynamicalSystem(name="edge", rates=("u1*u1",), start=((-1.0, 1.5),))
+    drawn = EquationFamilies(systems=(edge,), **SMALL).draw(40, 1, seed=0)
+    assert drawn.rejected > 0
+    assert bool((drawn.values.abs() <= 1000).all())
+    away = DynamicalSystem(name="away", rates=("u1*u1",), start=((5.0, 6.0),))
+    with pytest.raises(DivergedError, match="3 of 3 trajectories of away leave"):
+        EquationFamilies(systems=(away,), **SMALL).draw(3, 1, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"systems": ("lorentz",)}, "Did you mean 'lorenz'"),
+        ({"systems": ()}, "there must be systems"),
+        ({"end": 1.0}, "end must be finite and > 2"),
+        ({"noise": -0.1}, "noise must be"),
+        ({"points": 1}, "points must be"),
+    ],
+)
+def test_bad_settings_are_refused(given, said):
+    with pytest.raises(InvalidInputError, match=said):
+        EquationFamilies(**given)

@@ -1,0 +1,73 @@
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.data.equation_trees import read_system
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.problems.dynamical_systems import dynamical_system
+from interpolants.problems.equation_families import EquationFamilies
+from interpolants.sciml.symbolic import FittedEquations
+from interpolants.sciml.symbolic.fitted_equations import smoothed_end, smoothed_slopes
+from interpolants.sciml.symbolic.recovered_equations import symbol_error, terms_of
+
+FAMILIES = EquationFamilies(systems=("oscillator",))
+
+
+def clean(name, points=400, **parameters):
+    system = dynamical_system(name, **parameters)
+    start = system.starts(1, generator=torch.Generator().manual_seed(1))
+    times = torch.linspace(0, 2, points, dtype=torch.float64)
+    return system, torch.cat([times[:, None], system.trajectories(start, times, finer=4)[0]], 1)
+
+
+@pytest.mark.parametrize("name", ["oscillator", "lorenz"])
+def test_sparse_regression_finds_noiseless_systems(name):
+    system, window = clean(name)
+    (text,) = FittedEquations().fit(FAMILIES).identify(window)
+    found = read_system(text)
+    assert symbol_error(found, system.equations()) < 0.01
+    assert terms_of(found) == terms_of(system.equations())
+
+
+def test_predictions_are_the_integrated_equation():
+    system, window = clean("oscillator")
+    times = torch.tensor([5.0, 3.0, 4.0])
+    found = FittedEquations().fit(FAMILIES).predict(window, times=times)
+    exact = system.trajectories(window[:1, 1:], torch.tensor([0.0, 3.0, 4.0, 5.0]), finer=8)[0]
+    assert_close(found[:, 1:], exact[[3, 1, 2]], rtol=0.02, atol=0.02)
+    still = FittedEquations(by="still").fit(FAMILIES).predict(window, times=times)
+    assert_close(still[:, 1:], window[-1:, 1:].expand(3, -1))
+
+
+def test_smoothing_is_exact_for_parabolas():
+    t = torch.linspace(0, 1, 30, dtype=torch.float64)
+    window = torch.stack([t, 2 * t.square() - t, 3 - t], 1)
+    assert_close(smoothed_end(window), torch.tensor([1.0, 2.0], dtype=torch.float64))
+    assert_close(smoothed_slopes(window), torch.stack([4 * t - 1, -torch.ones_like(t)], 1))
+
+
+def test_pysindy_finds_a_noiseless_oscillator():
+    pytest.importorskip("pysindy")
+    system, window = clean("oscillator")
+    (text,) = FittedEquations(by="pysindy").fit(FAMILIES).identify(window)
+    assert symbol_error(read_system(text), system.equations()) < 0.1
+
+
+def test_gplearn_finds_the_first_equation_of_an_oscillator():
+    pytest.importorskip("gplearn")
+    _, window = clean("oscillator", points=60)
+    (text,) = FittedEquations(by="gplearn", population=100, generations=3).fit(FAMILIES).identify(window)
+    assert terms_of(read_system(text))[0] == terms_of(read_system("u2 | 0"))[0]
+
+
+@pytest.mark.parametrize(
+    "given", [{"by": "sindy"}, {"threshold": -1.0}, {"population": 3}, {"generations": 0}]
+)
+def test_bad_settings_are_refused(given):
+    with pytest.raises(InvalidInputError, match=next(iter(given))):
+        FittedEquations(**given)
+
+
+def test_times_inside_of_the_window_are_refused():
+    with pytest.raises(InvalidInputError, match="after the window"):
+        FittedEquations().fit(FAMILIES).predict(clean("oscillator")[1], times=[1.0])
