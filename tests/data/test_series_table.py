@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from interpolants.data.series_table import on_a_clock, read_series_table
+from interpolants.data.series_table import each_column, on_a_clock, read_series_table
 from interpolants.foundations.errors import InvalidInputError
 
 
@@ -105,3 +105,39 @@ def test_unknown_columns_and_files_are_refused(tmp_path):
 def test_other_indices_are_left_alone():
     table = pd.DataFrame({"v": [1.0, 2.0]}, index=[5, 6])
     assert on_a_clock(table, "x") is table
+
+
+LONG = """time,sensor,count,rain
+2024-01-01 00:00,b,1,0.5
+2024-01-01 00:00,a,10,0.5
+2024-01-01 01:00,b,2,0.0
+2024-01-01 03:00,b,4,0.0
+2024-01-01 01:00,a,20,
+2024-01-01 02:00,a,30,0.1
+2024-01-01 03:00,a,40,0.2
+"""
+
+
+def test_a_long_table_has_a_column_for_each_series_and_gaps_where_it_has_no_row(tmp_path):
+    file = tmp_path / "long.csv"
+    file.write_text(LONG)
+    found = read_series_table(str(file), "test", columns=["count"])
+    assert list(found.columns) == ["b", "a"]
+    assert found["a"].tolist() == [10, 20, 30, 40]
+    assert found["b"].isna().tolist() == [False, False, True, False]
+    both = read_series_table(str(file), "test")
+    assert list(both.columns) == ["b count", "b rain", "a count", "a rain"]
+    assert both["a rain"].isna().tolist() == [False, True, False, False]
+    apart = each_column(found)
+    assert [list(one.columns) for one in apart] == [["value"], ["value"]]
+    assert apart[1]["value"].tolist() == [10, 20, 30, 40]
+
+
+def test_a_series_with_a_time_twice_and_unknown_columns_of_a_long_table_are_refused(tmp_path):
+    file = tmp_path / "long.csv"
+    file.write_text(LONG + "2024-01-01 02:00,a,31,0.1\n")
+    with pytest.raises(InvalidInputError, match="2024-01-01 02:00:00 again for 'a', in row 8"):
+        read_series_table(str(file), "test")
+    file.write_text(LONG)
+    with pytest.raises(InvalidInputError, match="Did you mean 'count'"):
+        read_series_table(str(file), "test", columns=["counts"])

@@ -249,4 +249,5 @@ def read_role(text: str, role: "Role", key: str | None = None, before: Any = Non
         return build("problem", text)
     if role.kind in ("condition", "labels") and not Path(text).suffix:
         return int(text) if text.lstrip("-").isdigit() else text
-    return read_rows(text, role, key, frequency=getattr(before, "frequency", ""))
+    columns = getattr(before, "columns", ())
+    return read_rows(text, role, key, frequency=getattr(before, "frequency", ""), columns=columns)

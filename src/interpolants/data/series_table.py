@@ -22,7 +22,8 @@ def read_series_table(
     """A DataFrame from a file, with its stamps as a DatetimeIndex, or steps for an index where there are none.
 
     The first column that holds stamps is the clock; stamps with different offsets from UTC are brought to UTC. Empty
-    cells are gaps, and so are rows that are missing on an otherwise regular clock.
+    cells are gaps, and so are rows that are missing on an otherwise regular clock. Where stamps come again and one
+    column holds words, these are names of series (a long table): each becomes a column, with gaps where it has no row.
 
     Args:
         path: A csv, tsv or parquet file.
@@ -38,6 +39,8 @@ def read_series_table(
     place = Path(path)
     where = f"{who}: {place.name}"
     table = _named_clock(_read(place, who), where)
+    if (named := _names_of_series(table)) is not None:
+        table, columns = _side_by_side(table, named, where, columns), None
     return _numbers(on_a_clock(table, where, frequency), where, columns)
 
 
@@ -74,6 +77,43 @@ def _named_clock(table: Any, where: str) -> Any:
             found = f"{table[name].iloc[0]!r} in column {str(name)!r}"
             raise invalid(where, "times must be dates, or whole steps in the first column", found, remedy)
     return table
+
+
+def _names_of_series(table: Any) -> Any:
+    """The column with the names of series in a long table; None for any other table."""
+    words = [name for name, kind in table.dtypes.items() if getattr(kind, "kind", "O") not in "iufbM"]
+    return words[0] if len(words) == 1 and table.index.has_duplicates and table.shape[1] > 1 else None
+
+
+def _side_by_side(table: Any, named: Any, where: str, columns: Sequence[str] | None) -> Any:
+    """A long table with a column for each series.
+
+    Raises:
+        InvalidInputError: If a series has a time twice, or a column is not there.
+    """
+    names = table[named].astype(str)
+    values = [str(name) for name in table.columns if name != named]
+    for name in columns or ():
+        if name not in values:
+            raise invalid(where, "columns must be columns of the file", repr(name), nearest(name, values))
+    rest = [name for name in table.columns if name != named and (columns is None or str(name) in columns)]
+    twice = table.set_index(names, append=True).index.duplicated()
+    if twice.any():
+        row = int(twice.nonzero()[0][0])
+        found = f"{table.index[row]} again for {names.iloc[row]!r}, in {_row(row)}"
+        raise invalid(where, "every series must have each time once", found)
+    parts = table[rest].set_index(names.rename(None), append=True).unstack().sort_index()
+    alone = len(rest) == 1
+    # As wide tables have them: in the order in which the series come first.
+    order = [(value, name) for name in dict.fromkeys(names) for value in rest]
+    parts = parts[order]
+    parts.columns = [name if alone else f"{name} {value}" for value, name in order]
+    return parts
+
+
+def each_column(table: Any, name: str = "value") -> list[Any]:
+    """Every column of a table as a series of its own, all under one name: many series that are learnt together."""
+    return [table[[column]].set_axis([name], axis=1) for column in table.columns]
 
 
 def _stamps(column: Any, where: str) -> Any:

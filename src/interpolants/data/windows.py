@@ -59,3 +59,26 @@ def _line(values: Tensor, seen: Tensor) -> Tensor:
     left, right = known[before], known[after]
     share = (place - left).to(values) / (right - left).clamp(min=1).to(values)
     return torch.lerp(values[left], values[right], share.clamp(0, 1))
+
+
+def phase_randomised(windows: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+    """Windows ``(N, L, C)`` with the spectrum and mean of each, and random phases, the same for all its columns.
+
+    Args:
+        windows: ``(N, L, C)``, finite.
+        generator: Source of the phases.
+
+    Source: Theiler et al. (1992), Physica D 58, 77-94.
+    """
+    spectrum = torch.fft.rfft(windows, dim=1)
+    turn = (
+        2
+        * torch.pi
+        * torch.rand(len(windows), spectrum.shape[1], 1, generator=generator, dtype=torch.float64)
+    )
+    turn[:, 0] = 0
+    if windows.shape[1] % 2 == 0:
+        turn[:, -1] = 0  # of the highest frequency only the real part is seen
+    turned = spectrum * torch.polar(torch.ones_like(turn), turn)
+    found: Tensor = torch.fft.irfft(turned, n=windows.shape[1], dim=1).to(windows)
+    return found

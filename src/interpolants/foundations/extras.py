@@ -25,6 +25,7 @@ _PACKAGES = {
     "pyarrow": ("pyarrow", "files"),
     "zarr": ("zarr", "files"),
     "pysindy": ("pysindy", "symbolic"),
+    "statsmodels": ("statsmodels", "forecast"),
     "gplearn": ("gplearn", "symbolic"),
 }
 

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from interpolants.data.coded_columns import TABLES, read_coded
-from interpolants.data.series_table import READS, read_series_table
+from interpolants.data.series_table import READS, each_column, read_series_table
 from interpolants.dynamics.sample import Samples
 from interpolants.foundations.storage import check_place, replacing
 from interpolants.framework.answers import Ensemble, Predictive, Scored
@@ -28,7 +28,9 @@ def check_writable(out: Path | None, *, force: bool) -> None:
         check_place(out)
 
 
-def read_rows(text: str, role: Role, key: str | None = None, *, frequency: str = "") -> Any:
+def read_rows(
+    text: str, role: Role, key: str | None = None, *, frequency: str = "", columns: Sequence[str] = ()
+) -> Any:
     """Rows of a role from a file: columns of a table with names come in the order of the role, where it knows one.
 
     Args:
@@ -36,12 +38,15 @@ def read_rows(text: str, role: Role, key: str | None = None, *, frequency: str =
         role: The role.
         key: Name of the array in a file of several.
         frequency: Clock of the fit, for series with dates.
+        columns: Columns of the fit, for series: a fit of one takes each column of a file as a series of its own.
     """
     path, kind = Path(text), kind_of(role)
     if isinstance(kind, ReadsFiles):
         return kind.read_file(text, role, key)
     if role.kind == "series" and path.suffix.lower() in READS:
-        return read_series_table(text, f"--{role.name}", frequency=frequency)
+        found = read_series_table(text, f"--{role.name}", frequency=frequency)
+        apart = len(columns) == 1 and found.shape[1] > 1 and columns[0] not in map(str, found.columns)
+        return each_column(found, str(columns[0])) if apart else found
     if role.kind == "ragged":
         return [
             read_rows(str(file), Role(name=role.name)) for file in sorted(path.glob("*")) if file.is_file()

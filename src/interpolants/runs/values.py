@@ -6,6 +6,7 @@
     tokens = "lines.txt"                                       # texts, one a line
     x1 = { file = "rows.npz", key = "a", columns = ["u", "v"] }
     series = { file = "history.csv", columns = ["load"] }      # with its times, see data.series_table
+    series = { file = "sensors.csv", each = true }             # every column a series, learnt by one model
     x1 = { dataset = "digits", classes = [3], options = { dequantise = true } }
     y = { dataset = "diamonds", columns = ["price"] }          # some columns of a table, with their names
     x1 = { problem = "moons", n = 10000 }                      # draws
@@ -27,7 +28,7 @@ from torch import Tensor
 
 from interpolants.data import catalogue
 from interpolants.data.coded_columns import TABLES, read_coded
-from interpolants.data.series_table import READS, read_series_table
+from interpolants.data.series_table import READS, each_column, read_series_table
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.extras import require
@@ -191,7 +192,7 @@ def _check_key(who: str, name: str, value: Any) -> None:
         kind = str if name == "columns" else int
         if not (isinstance(value, list | tuple) and value and all(type(one) is kind for one in value)):
             raise invalid(who, f"{name} must be a list of {'names' if kind is str else 'numbers'}", value)
-    elif name == "drop_nan":
+    elif name in ("drop_nan", "each"):
         if not isinstance(value, bool):
             raise invalid(who, f"{name} must be true or false", value)
     elif not isinstance(value, str) or not value:
@@ -246,7 +247,14 @@ def _series_file(who: str, table: Mapping[str, Any]) -> Value:
         if name in table:
             raise invalid(who, "a file of a series has columns and limit alone", repr(name))
     found = read_series_table(table["file"], who, columns=table.get("columns"))
-    return Value(found[-table.get("limit", len(found)) :], Source(table["file"], f"file {table['file']}"))
+    return _apart(
+        found[-table.get("limit", len(found)) :], table, Source(table["file"], f"file {table['file']}")
+    )
+
+
+def _apart(found: Any, table: Mapping[str, Any], source: Source) -> Value:
+    """A table as one series of several columns, or each column as a series."""
+    return Value(each_column(found) if table.get("each") else found, source)
 
 
 def _dataset(who: str, table: Mapping[str, Any], place: Place) -> Value:
@@ -290,7 +298,7 @@ def _timed(first: Any, second: Any, table: Mapping[str, Any]) -> Value:
     """A series with its times, which the split cuts; ``limit`` keeps the last ones."""
     whole = replace(first, x=torch.cat([first.x, second.x])).table()
     source = Source(first.info.name, first.info.source, first.info.licence)
-    return Value(whole[-table.get("limit", len(whole)) :], source)
+    return _apart(whole[-table.get("limit", len(whole)) :], table, source)
 
 
 def _rows(who: str, name: str, half: Any, classes: Any) -> Tensor:
@@ -380,8 +388,8 @@ def _tensor(value: Any) -> Any:
 Reader = Callable[[str, Mapping[str, Any], Place], Value]
 # Kind of table -> its keys, and how it is read. Settings of a problem may stand beside its name.
 _READERS: dict[str, tuple[tuple[str, ...], Reader]] = {
-    "file": (("file", "key", "columns", "labels", "limit", "drop_nan"), _file),
-    "dataset": (("dataset", "classes", "columns", "limit", "options"), _dataset),
+    "file": (("file", "key", "columns", "labels", "limit", "drop_nan", "each"), _file),
+    "dataset": (("dataset", "classes", "columns", "limit", "options", "each"), _dataset),
     "problem": (("problem", "n", "settings"), _problem),
     "member": (("member", "settings"), _member),
     "follows": (("follows",), _follows),

@@ -82,6 +82,11 @@ class GuidedWindows:
         given: dict[str, Any] = {self.head: self.net}
         return LearnedFields(self.path, **given)
 
+    @property
+    def room(self) -> float:
+        """Size, in units of windows, at which something has diverged."""
+        return _ROOM * (self.largest + _NOISE)
+
     def draw(self, values: Tensor, seen: Tensor, seed: int, first: int, block: int) -> Tensor:
         """Windows ``(R, L, C)`` in data units that agree with what was seen, up to the noise of guidance.
 
@@ -116,7 +121,7 @@ class GuidedWindows:
     def _sampled(self, rows: int, cond: Any, seed: int, first: int, block: int) -> Tensor:
         own = key(seed, "windows", block) >> 33
         start = draw_base(self.path.base, self.shape, rows, own, first)
-        guard = SizeGuard(_ROOM * (self.largest + _NOISE))
+        guard = SizeGuard(self.room)
         guided = bool(self.strength) and cond is not None
         noisy = self.method in NOISY
         try:

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from interpolants.apps.timeseries.guided_windows import GUIDES, GuidedWindows
+from interpolants.apps.timeseries.refined_windows import FORECAST, Refinement, forecast_members
 from interpolants.apps.timeseries.training_windows import WindowBatches, WindowLoss
 from interpolants.apps.timeseries.window_units import SCALES, WindowUnits
 from interpolants.data.windows import padded_front
 from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.randomness import generator
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
 from interpolants.framework.roles import Role
@@ -277,6 +279,31 @@ class SelfGuidedDiffusion(Trained):
                 full[:, first:last] = one[:, first - start : last - start]
         full = torch.where(series.seen, series.values, full)
         return over_time(full[None], series, series.times)
+
+    @capability(reads={"forecast": FORECAST, "context": "series"}, like="context", passes=Refinement)
+    def refine(
+        self, forecast: Any, context: Any = None, *, members: int = 1, seed: int = 0, **options: Any
+    ) -> Ensemble:
+        """Another method's forecast, moved to where the model of windows finds it likely.
+
+        Args:
+            forecast: A forecast ``(S, C)`` of the horizon that follows the context; or members ``(M, S, C)``.
+            context: The series so far; that of the fit if none is given.
+            members: M; those of the forecast are gone through in turn.
+            seed: Seed of the noise.
+            options: Settings of :class:`~interpolants.apps.timeseries.refined_windows.Refinement`.
+
+        Returns:
+            ``(1, M, S, C)`` in data units, at the times that follow.
+        """
+        who = "SelfGuidedDiffusion.refine"
+        known = self.state["tail"][0] if context is None else one_series(who, context)
+        parts = forecast_members(who, forecast, members, self.horizon, known.values.shape[1])
+        values, seen = (x.repeat(members, 1, 1) for x in self._histories([known]))
+        values, seen = torch.cat([values, parts], 1), torch.cat([seen, torch.zeros_like(parts).bool()], 1)
+        windows = self._windows(1, self._guide(strength=0.0), "ancestral", who)
+        done = Refinement(**options).refined(windows, values, seen, generator(seed, "refine"))
+        return over_time(done[None, :, self.context :], known, known.after(self.horizon))
 
     @capability()
     def sample(

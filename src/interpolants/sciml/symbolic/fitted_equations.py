@@ -237,7 +237,7 @@ def _by_gplearn(method: FittedEquations, window: Tensor) -> Ends:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model.fit(window[:, 1:].numpy(), slopes[:, k].numpy())
-        found.append(_of_program(str(model._program), slopes.shape[1]))
+        found.append(_of_program(str(model), slopes.shape[1]))
     return tuple(found)
 
 

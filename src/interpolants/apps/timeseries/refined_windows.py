@@ -1,0 +1,142 @@
+"""Refinement of forecasts: windows move to where the model finds them likely, and stay near the forecast.
+
+Letters: R rows, T times of history and window, L of the window, C columns, S steps ahead, z standard normal.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from interpolants.apps.timeseries.guided_windows import GuidedWindows
+from interpolants.data.windows import with_lags
+from interpolants.foundations.checks import number, one_of, whole
+from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.framework.capabilities import verb
+from interpolants.framework.roles import Role
+
+verb("refine", "forecast")
+FORECAST = Role(
+    name="forecast",
+    kind="series",
+    axis="",
+    gaps=True,
+    about="A forecast with one row per step of the horizon.",
+)
+WAYS, GAPS = ("likelihood", "langevin"), ("mse", "quantile")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refinement:
+    """``y <- y - rate grad E`` with ``E(y) = E_z |z - eps(alpha z + beta y, t)|^2 + weight R(y, forecast)``.
+
+    The first term is large where the network, asked at one representative time, does not find the noise again: at
+    windows unlike those of its training. What was seen of the context is kept; only the horizon and gaps move.
+    ``"langevin"`` adds ``sqrt(2 rate) spread z`` to each step, so that members differ.
+
+    Args:
+        method: ``"likelihood"`` or ``"langevin"``.
+        rounds: Steps.
+        rate: Length of a step.
+        spread: Size of the noise of ``"langevin"``.
+        weight: Weight of the distance from the forecast.
+        gap: That distance: ``"mse"``, or ``"quantile"`` with the level ``m / (M + 1)`` for member m.
+        time: The representative time, in (0, 1), 1 at the data; 0.8 is step 20 of 100.
+
+    Raises:
+        InvalidInputError: If a setting is out of range.
+
+    Source: Kollovieh et al. (2023), arXiv:2307.11494, section 3.2. Ours: what was seen stays, lags of the horizon move
+    along with it.
+    """
+
+    method: str = "likelihood"
+    rounds: int = 20
+    rate: float = 0.1
+    spread: float = 0.1
+    weight: float = 0.1
+    gap: str = "mse"
+    time: float = 0.8
+
+    def __post_init__(self) -> None:
+        who = "refine"
+        one_of(who, "method", self.method, WAYS), one_of(who, "gap", self.gap, GAPS)
+        whole(who, "rounds", self.rounds, at_least=0)
+        number(who, "rate", self.rate, above=0)
+        number(who, "spread", self.spread, at_least=0), number(who, "weight", self.weight, at_least=0)
+        number(who, "time", self.time, above=0, below=1, remedy="0.8 is step 20 of 100 of the paper's clock.")
+
+    def refined(self, windows: GuidedWindows, values: Tensor, seen: Tensor, source: Generator) -> Tensor:
+        """Windows ``(R, L, C)`` in data units.
+
+        Args:
+            windows: The model and its units.
+            values: History and, as its last S times, the forecast, ``(R, T, C)``.
+            seen: What was seen of the history, ``(R, T, C)``; nothing of the forecast.
+            source: Noise.
+
+        Raises:
+            DivergedError: If windows outgrow the data.
+        """
+        length = windows.shape[1]
+        shift, scale = windows.units.of(values[:, -length:], seen[:, -length:])
+        start = ((values - shift) / scale).float()
+        y = start
+        for _ in range(self.rounds):
+            y = self._step(windows, y, start, seen, source)
+            if not bool((y.abs() < windows.room).all()):
+                told = (
+                    f"refine: windows left the scale of the data with rate={self.rate:g}, time={self.time:g}"
+                )
+                raise DivergedError(f"{told}. Take a smaller rate, or a smaller time.")
+        return y[:, -length:].double() * scale + shift
+
+    def _step(
+        self, windows: GuidedWindows, y: Tensor, start: Tensor, seen: Tensor, source: Generator
+    ) -> Tensor:
+        with torch.enable_grad():
+            free = y.detach().requires_grad_()
+            energy = self._energy(windows, torch.where(seen, start, free), source)
+            (slope,) = torch.autograd.grad(energy + self.weight * self._distance(free, start), free)
+        moved = y - self.rate * slope
+        if self.method == "langevin":
+            noise = torch.randn(y.shape, generator=source, dtype=y.dtype)
+            moved = moved + math.sqrt(2 * self.rate) * self.spread * noise
+        return torch.where(seen, start, moved)
+
+    def _energy(self, windows: GuidedWindows, y: Tensor, source: Generator) -> Tensor:
+        """``sum |z - eps|^2`` over the columns of the series; their lagged copies only tell the network more."""
+        columns, length = y.shape[2], windows.shape[1]
+        x1 = with_lags(y, length, windows.lags)
+        z = torch.randn(x1.shape, generator=source, dtype=x1.dtype)
+        t = torch.full((len(x1),), self.time, dtype=x1.dtype)
+        alpha, beta = (f(t).reshape(-1, 1, 1) for f in (windows.path.alpha, windows.path.beta))
+        found = windows.fields.noise(alpha * z + beta * x1, t)
+        energy: Tensor = (z - found)[:, :columns].square().sum()
+        return energy
+
+    def _distance(self, y: Tensor, start: Tensor) -> Tensor:
+        gap = start - y
+        if self.gap == "mse":
+            return gap.square().sum()
+        k = (torch.arange(1, len(y) + 1) / (len(y) + 1)).reshape(-1, 1, 1).to(gap)
+        return torch.maximum(k * gap, (k - 1) * gap).sum()
+
+
+def forecast_members(who: str, given: Any, members: int, steps: int, columns: int) -> Tensor:
+    """Members ``(M, S, C)`` float64 of a forecast, gone through in turn.
+
+    Raises:
+        InvalidInputError: If it is not of the horizon, has other columns, or gaps.
+    """
+    whole(who, "members", members, at_least=1)
+    parts = given if isinstance(given, list) else [given]
+    for one in parts:
+        if one.values.shape != (steps, columns):
+            rule = f"a forecast must have the horizon's {steps} steps and {columns} columns"
+            raise invalid(who, rule, tuple(one.values.shape), "Refine longer ones piece by piece.")
+        if not bool(one.seen.all()):
+            raise invalid(who, "a forecast must have no gaps", f"{int((~one.seen).sum())} of them")
+    return torch.stack([parts[m % len(parts)].values for m in range(members)])

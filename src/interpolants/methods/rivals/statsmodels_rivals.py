@@ -1,0 +1,185 @@
+"""Classical forecasts of series by statsmodels: exponential smoothing and seasonal ARIMA, column by column.
+
+Letters: T times, C columns, M members, S steps ahead.
+"""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interpolants.data.windows import interpolated
+from interpolants.foundations.checks import whole
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.extras import require
+from interpolants.foundations.randomness import key
+from interpolants.framework.answers import Ensemble
+from interpolants.framework.capabilities import capability
+from interpolants.framework.method import Method
+from interpolants.framework.roles import Role
+from interpolants.framework.series import Series
+from interpolants.framework.stages import Run
+from interpolants.methods.parts.forecasts import check_sizes
+from interpolants.methods.parts.series import one_series, over_time, series_role
+
+
+class _Classical(Method):
+    """A model of each column, whose parameters are fitted once; a forecast filters its context with these."""
+
+    only_cpu: ClassVar[str] = "statsmodels works on the CPU"
+    noun: ClassVar[str] = "forecast"
+
+    season: int = 24
+    memory: int = 1344
+
+    def check_settings(self) -> None:
+        """Refuse what is out of range."""
+        who = type(self).__name__
+        whole(who, "season", self.season, at_least=2)
+        whole(who, "memory", self.memory, at_least=2 * self.season, remedy="Two seasons are the least.")
+
+    def roles(self) -> tuple[Role, ...]:
+        """A series."""
+        return (series_role(),)
+
+    def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
+        """Parameters of each column on the last ``memory`` times."""
+        series = one_series(f"{type(self).__name__}.fit", data["series"])
+        columns = self._columns(series)
+        parameters = [torch.as_tensor(self._parameters(column)).double() for column in columns]
+        return {"series": series[-self.memory :], "parameters": parameters}
+
+    @capability(reads={"context": "series"}, like="context")
+    def forecast(
+        self, context: Series | None = None, *, members: int = 100, steps: int = 24, seed: int = 0
+    ) -> Ensemble:
+        """Simulated paths of what follows, ``(1, M, S, C)``.
+
+        Args:
+            context: The series so far, of which the last ``memory`` times are filtered; that of the fit
+                if none is given.
+            members: M.
+            steps: S.
+            seed: Seed of the paths.
+        """
+        who = f"{type(self).__name__}.forecast"
+        check_sizes(who, members, steps)
+        known = self.state["series"] if context is None else one_series(who, context)
+        columns, parameters = self._columns(known), self.state["parameters"]
+        if len(columns) != len(parameters):
+            raise invalid(who, f"there must be the {len(parameters)} columns of the fit", len(columns))
+        drawn = [
+            self._paths(column, own.numpy(), members, steps, np.random.default_rng(key(seed, "paths", k)))
+            for k, (column, own) in enumerate(zip(columns, parameters, strict=True))
+        ]
+        x = torch.from_numpy(np.stack(drawn, -1)).double()
+        return over_time(x[None], known, known.after(steps))
+
+    def _columns(self, series: Series) -> list[np.ndarray[Any, Any]]:
+        """The last times of each column, gaps filled by straight lines where the model takes none."""
+        last = series[-self.memory :]
+        if len(last) < 2 * self.season + 8:
+            rule = f"there must be at least {2 * self.season + 8} times, two seasons and a few"
+            raise invalid(type(self).__name__, rule, len(last))
+        values = self._ready(last)
+        return [column.numpy() for column in values.T]
+
+    def _ready(self, series: Series) -> Tensor:
+        return interpolated(series.values, series.seen)
+
+    def _parameters(self, column: Any) -> Any:
+        raise NotImplementedError
+
+    def _paths(self, column: Any, parameters: Any, members: int, steps: int, source: Any) -> Any:
+        """``(M, S)``."""
+        raise NotImplementedError
+
+
+class ExponentialSmoothing(_Classical):
+    """ETS with additive errors, a damped trend and an additive season; paths are simulated with its own errors.
+
+    Args:
+        season: Steps of a season.
+        memory: Times that are filtered, at most.
+
+    Raises:
+        InvalidInputError: If a setting is out of range.
+        MissingExtraError: If statsmodels is not installed.
+
+    Source: Hyndman, Koehler, Ord & Snyder (2008), by statsmodels.
+    """
+
+    def _model(self, column: Any) -> Any:
+        ets = require("statsmodels.tsa.exponential_smoothing.ets", by="ExponentialSmoothing")
+        return ets.ETSModel(
+            column, error="add", trend="add", damped_trend=True, seasonal="add", seasonal_periods=self.season
+        )
+
+    def _parameters(self, column: Any) -> Any:
+        return quiet(lambda: self._model(column).fit(disp=False)).params
+
+    def _paths(self, column: Any, parameters: Any, members: int, steps: int, source: Any) -> Any:
+        found = quiet(lambda: self._model(column).smooth(parameters))
+        drawn = found.simulate(
+            steps, anchor="end", repetitions=members, random_errors="bootstrap", rng=source
+        )
+        return np.asarray(drawn).reshape(steps, members).T
+
+
+class SeasonalArima(_Classical):
+    """ARIMA ``(p, d, q)`` with a seasonal part ``(P, D, Q)``; gaps are filtered as such, paths are simulated.
+
+    Args:
+        season: Steps of a season.
+        memory: Times that are filtered, at most.
+        order: p, d, q.
+        seasonal: P, D, Q.
+
+    Raises:
+        InvalidInputError: If a setting is out of range.
+        MissingExtraError: If statsmodels is not installed.
+
+    Source: Box & Jenkins (1970), by statsmodels.
+    """
+
+    order: Sequence[int] = (2, 0, 1)
+    seasonal: Sequence[int] = (1, 1, 0)
+
+    def check_settings(self) -> None:
+        """Refuse what is out of range."""
+        super().check_settings()
+        for name in ("order", "seasonal"):
+            value = tuple(getattr(self, name))
+            if len(value) != 3:
+                raise invalid("SeasonalArima", f"{name} must be three numbers", value)
+            setattr(
+                self, name, tuple(whole("SeasonalArima", name, one, at_least=0, at_most=9) for one in value)
+            )
+
+    def _ready(self, series: Series) -> Tensor:
+        return series.with_gaps()
+
+    def _model(self, column: Any) -> Any:
+        states = require("statsmodels.tsa.statespace.sarimax", by="SeasonalArima")
+        return states.SARIMAX(
+            column, order=self.order, seasonal_order=(*self.seasonal, self.season), simple_differencing=False,
+            enforce_stationarity=False, enforce_invertibility=False,
+        )  # fmt: skip
+
+    def _parameters(self, column: Any) -> Any:
+        return quiet(lambda: self._model(column).fit(disp=False, maxiter=30)).params
+
+    def _paths(self, column: Any, parameters: Any, members: int, steps: int, source: Any) -> Any:
+        found = quiet(lambda: self._model(column).smooth(parameters))
+        drawn = found.simulate(steps, anchor="end", repetitions=members, rng=source)
+        return np.asarray(drawn).reshape(steps, members).T
+
+
+def quiet(call: Any) -> Any:
+    """What a call gives, without the warnings of optimisers that stop early."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return call()

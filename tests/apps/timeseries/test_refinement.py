@@ -1,0 +1,121 @@
+"""Refinement and synthesis against closed forms: the network is the exact noise of a stationary Gaussian series."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.apps.timeseries import SelfGuidedDiffusion
+from interpolants.apps.timeseries.refined_windows import Refinement
+from interpolants.apps.timeseries.window_units import WindowUnits
+from interpolants.foundations.errors import DivergedError, InvalidInputError
+from interpolants.foundations.randomness import generator
+
+F64 = torch.float64
+CONTEXT, HORIZON = 24, 12
+SMALL = {"net": {"kind": "gated_convolution", "width": 4, "blocks": 2}, "steps": 2, "batch_size": 4}
+
+
+def covariance(n):
+    lag = (torch.arange(n)[:, None] - torch.arange(n)).abs().to(F64)
+    return torch.exp(-lag / 12) * torch.cos(2 * math.pi * lag / 12) + 1e-3 * torch.eye(n, dtype=F64)
+
+
+class ExactNoise(torch.nn.Module):
+    """``E[z | x_t] = alpha (beta^2 C + alpha^2)^-1 x`` of windows with mean zero."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.path, self.c = path, covariance(CONTEXT + HORIZON)
+
+    def inner(self, alpha, beta):
+        return torch.linalg.inv(beta**2 * self.c + alpha**2 * torch.eye(len(self.c), dtype=F64))
+
+    def forward(self, x, t, cond=None):
+        t = torch.as_tensor(t).double()
+        alpha, beta = (f(t).reshape(-1, 1, 1) for f in (self.path.alpha, self.path.beta))
+        sizes, axes = torch.linalg.eigh(self.c)
+        return (alpha * ((x.double() @ axes) / (beta**2 * sizes + alpha**2)) @ axes.T).to(x)
+
+
+@pytest.fixture(scope="module")
+def exact():
+    root = torch.linalg.cholesky(covariance(120))
+    history = root @ torch.randn(120, dtype=F64, generator=generator(0))
+    model = SelfGuidedDiffusion(context=CONTEXT, horizon=HORIZON, **SMALL).fit(history)
+    unit = torch.ones(1, dtype=F64)
+    own = {
+        "net": ExactNoise(model.path),
+        "units": WindowUnits("standard", 0 * unit, unit, unit[None]),
+        "largest": 4.0,
+    }
+    model.state |= own
+    return model, history
+
+
+def test_many_rounds_lead_to_the_minimum_of_the_energy(exact):
+    """``E = alpha^2 beta^2 y' K^2 y + weight |h - f|^2`` with ``K = (beta^2 C + alpha^2)^-1`` is a quadratic form."""
+    model, history = exact
+    forecast, weight = torch.ones(HORIZON, 1, dtype=F64), 0.3
+    found = model.refine(forecast, history, members=64, rounds=400, rate=0.05, weight=weight, time=0.7).x
+    alpha, beta = (float(f(torch.tensor(0.7))) for f in (model.path.alpha, model.path.beta))
+    form = alpha**2 * beta**2 * torch.linalg.matrix_power(model.state["net"].inner(alpha, beta), 2)
+    known, asked = slice(0, CONTEXT), slice(CONTEXT, None)
+    left = form[asked, asked] + weight * torch.eye(HORIZON, dtype=F64)
+    right = weight * forecast[:, 0] - form[asked, known] @ history[-CONTEXT:]
+    minimum = torch.linalg.solve(left, right)
+    assert_close(found[0, :, :, 0].mean(0), minimum, rtol=0, atol=0.05)
+    assert float((minimum - 1).abs().max()) > 0.3
+
+
+def test_refined_forecasts_are_nearer_to_what_comes(exact):
+    model, history = exact
+    errors = []
+    for cut in range(60, 100, 5):
+        past, future = history[:cut], history[cut : cut + HORIZON]
+        naive = past[-HORIZON:, None]
+        found = model.refine(naive, past, members=16).x[0, :, :, 0].mean(0)
+        errors.append(
+            [float((naive[:, 0] - future).square().mean()), float((found - future).square().mean())]
+        )
+    before, after = np.mean(errors, 0)
+    assert after < before
+
+
+def test_no_round_changes_nothing_and_langevin_spreads_members(exact):
+    model, history = exact
+    forecast = torch.linspace(0, 1, HORIZON, dtype=F64)[:, None]
+    still = model.refine(forecast, history, members=3, rounds=0).x
+    assert_close(still[0], forecast.expand(3, -1, -1), rtol=0, atol=1e-6)
+    members = model.refine(forecast, history, members=32, method="langevin", spread=1.0).x
+    plain = model.refine(forecast, history, members=32).x
+    assert float(members.std(1).mean()) > 2 * float(plain.std(1).mean())
+    low_to_high = model.refine(forecast, history, members=9, gap="quantile", weight=1.0).x[0, :, :, 0].mean(1)
+    assert bool((low_to_high[1:] - low_to_high[:-1] > -0.05).all())
+    assert float(low_to_high[-1]) > float(low_to_high[0])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"time": 1.0}, "time must"), ({"rounds": -1}, "rounds"), ({"rate": 0.0}, "rate"), ({"weight": -1.0}, "weight"),
+        ({"method": "ml"}, "method must"), ({"gap": "mae"}, "gap must"), ({"spread": -0.1}, "spread"),
+    ],
+)  # fmt: skip
+def test_bad_settings_are_refused(given, said):
+    with pytest.raises(InvalidInputError, match=said):
+        Refinement(**given)
+
+
+def test_bad_forecasts_are_refused_and_divergence_is_told(exact):
+    model, history = exact
+    with pytest.raises(InvalidInputError, match="horizon's 12 steps and 1 columns"):
+        model.refine(torch.ones(5, 1), history)
+    with pytest.raises(InvalidInputError, match="no gaps"):
+        model.refine(torch.full((HORIZON, 1), torch.nan), history)
+    with pytest.raises(DivergedError, match="left the scale of the data with rate=50"):
+        model.refine(torch.ones(HORIZON, 1), history, rate=50.0)
+    with pytest.raises(InvalidInputError, match="Did you mean 'rounds'"):
+        model.refine(torch.ones(HORIZON, 1), history, round=3)
