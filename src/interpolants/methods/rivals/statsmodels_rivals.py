@@ -114,9 +114,11 @@ class ExponentialSmoothing(_Classical):
 
     def _model(self, column: Any) -> Any:
         ets = require("statsmodels.tsa.exponential_smoothing.ets", by="ExponentialSmoothing")
+        # Optimised first states would be as many as a season has steps; heuristic ones are forgotten soon.
         return ets.ETSModel(
-            column, error="add", trend="add", damped_trend=True, seasonal="add", seasonal_periods=self.season
-        )
+            column, error="add", trend="add", damped_trend=True, seasonal="add", seasonal_periods=self.season,
+            initialization_method="heuristic",
+        )  # fmt: skip
 
     def _parameters(self, column: Any) -> Any:
         return quiet(lambda: self._model(column).fit(disp=False)).params
