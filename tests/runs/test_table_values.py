@@ -83,3 +83,18 @@ def test_a_table_of_a_data_set_keeps_its_names_as_rows_and_as_nothing_else():
     assert isinstance(plain, torch.Tensor)
     assert torch.equal(torch.tensor(found.to_numpy()), plain)
     assert isinstance(read_value("x1", {"dataset": "digits"}, rows).value, torch.Tensor)
+
+
+def test_every_column_can_be_a_series_of_its_own(folder):
+    (folder / "wide.csv").write_text(
+        "time,a,b\n" + "\n".join(f"2024-01-0{k},{k},{10 * k}" for k in range(1, 6))
+    )
+    place = Place(roles={"series": Role(name="series", kind="series")})
+    found = read_value("series", {"file": "wide.csv", "each": True, "limit": 3}, place).value
+    assert [list(one.columns) for one in found] == [["value"], ["value"]]
+    assert found[1]["value"].tolist() == [30, 40, 50]
+    with pytest.raises(InvalidInputError, match="each must be true or false"):
+        read_value("series", {"file": "wide.csv", "each": "yes"}, place)
+    alone = read_rows("wide.csv", place.roles["series"], columns=("value",))
+    assert [one["value"].tolist()[0] for one in alone] == [1, 10]
+    assert list(read_rows("wide.csv", place.roles["series"], columns=("a", "b")).columns) == ["a", "b"]
