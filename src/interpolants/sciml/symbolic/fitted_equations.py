@@ -27,7 +27,7 @@ from interpolants.sciml.symbolic.refinement import integrated
 from interpolants.sciml.symbolic.trajectory_roles import Paths
 
 WAYS = ("sparse", "pysindy", "gplearn", "still")
-_ROUNDS, _LOCAL, _STEPS = 10, 9, 400
+_ROUNDS, _LOCAL, _STEPS = 10, 9, 200
 
 
 class FittedEquations(Method):
@@ -108,8 +108,9 @@ class FittedEquations(Method):
         if not bool((at >= last).all()):
             rule = f"times must lie after the window, from {last:g} on"
             raise invalid("FittedEquations.predict", rule, f"{float(at.min()):g}")
-        order = at.argsort()
-        start = window[-1, 1:] if self.by == "still" else smoothed_end(window)
+        if self.by == "still":
+            return torch.cat([at[:, None], window[-1:, 1:].expand(len(at), -1)], 1)
+        order, start = at.argsort(), smoothed_end(window)
         step = float(window[-1, 0] - window[0, 0]) / _STEPS
         path = integrated(self._fitted_to(window), start, torch.cat([window[-1:, 0], at[order]]), step=step)
         found = torch.empty(len(at), window.shape[1] - 1, dtype=torch.float64)

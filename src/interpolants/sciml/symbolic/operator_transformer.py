@@ -47,7 +47,7 @@ TRAINED_HINTS = ("skeleton", "known")
 # Rows whose error in their own window says what is usual, and how many times more is unusual.
 _USUAL, _UNUSUAL, _LEAST_UNUSUAL = 256, 3.0, 0.1
 # A window may be so much longer than those of the training; integration makes so many steps per unit of the window.
-_SLACK, _STEPS = 1.001, 400
+_SLACK, _STEPS = 1.001, 200
 _NO_SYMBOLS = "it was made with symbols=False: a network of values alone writes no equations"
 
 

@@ -40,6 +40,7 @@ class RecoveredEquations(Question):
         hint: What the method is told of them: ``"skeleton"``, ``"deleted"`` or ``"added"`` (a skeleton with a term less
             or more), ``"known"``, or ``"none"``. Methods that take no hints get none.
         integrate: Also integrate the equations that were found.
+        refine: Judge the equations after their constants were refined, where the method does so; else as written.
         seed: Seed of the draw.
     """
 
@@ -63,6 +64,7 @@ class RecoveredEquations(Question):
     starts: int = 1
     hint: str = "skeleton"
     integrate: bool = True
+    refine: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -84,7 +86,10 @@ class RecoveredEquations(Question):
         arrays = _picture("predicted", predicted, drawn)
         texts: dict[str, Sequence[str]] = {}
         if method.can("identify"):
-            found = asked.call(method, "identify")
+            rough = not self.refine and "refine" in capabilities_of(type(method))["identify"].parameters
+            found = asked.call(method, "identify", **({"refine": False} if rough else {}))
+                method, "identify", **({} if self.refine or "refine" not in options else {"refine": False})
+            )
             values |= self._of_equations(method, asked, found)
             texts["Equations"] = _told(found, drawn, families)
             if self.integrate and "by" in capabilities_of(type(method))["predict"].parameters:
@@ -103,7 +108,7 @@ class RecoveredEquations(Question):
             "true_terms": torch.tensor(same, dtype=torch.float64),
         }
         options = capabilities_of(type(method))["identify"].parameters
-        if "refine" in options:
+        if "refine" in options and self.refine:
             plain = asked.call(method, "identify", refine=False)
             raw = [symbol_error(read_system(a), b) for a, b in zip(plain, truth, strict=True)]
             values["written_error"] = float(torch.tensor(raw).median())
