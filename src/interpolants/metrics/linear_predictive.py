@@ -35,6 +35,13 @@ def linear_predictive_score(
 
     Source: Kollovieh et al. (2023), arXiv:2307.11494, section 5.3.
     """
+    share = predictive_errors(made, real, context=context, ridge=ridge)
+    error = float(share.std()) / len(share) ** 0.5
+    return Estimate(float(share.mean()), error, len(share), "linear predictive score")
+
+
+def predictive_errors(made: ArrayLike, real: ArrayLike, *, context: int, ridge: float = 1e-3) -> Tensor:
+    """Shares ``(M,)`` of real windows, whose mean is :func:`linear_predictive_score`; arguments as there."""
     who = "linear_predictive_score"
     x, y = (torch.as_tensor(one).double() for one in (made, real))
     if x.ndim != 3 or y.ndim != 3 or x.shape[1:] != y.shape[1:]:
@@ -48,10 +55,8 @@ def linear_predictive_score(
     size = truth.abs().sum(1).mean()
     if not float(size) > 0:
         raise invalid(who, "the truth must not be zero everywhere", 0, "It is relative to its size.")
-    share = error / size
-    return Estimate(
-        float(share.mean()), float(share.std()) / len(share) ** 0.5, len(share), "linear predictive score"
-    )
+    shares: Tensor = error / size
+    return shares
 
 
 def _forecast(made: Tensor, known: Tensor, context: int, ridge: float) -> Tensor:

@@ -22,7 +22,7 @@ from interpolants.framework.task import Task, rolling
 from interpolants.methods.questions.calls import with_seed
 from interpolants.methods.questions.series_parts import named, series_of
 from interpolants.metrics.estimate import Estimate
-from interpolants.metrics.linear_predictive import linear_predictive_score
+from interpolants.metrics.linear_predictive import linear_predictive_score, predictive_errors
 from interpolants.metrics.quantile_loss import loss_of_cases
 
 
@@ -115,6 +115,8 @@ def _worse(gain: float) -> list[Finding]:
 class SyntheticWindows(Question):
     """What a linear predictor learns from synthetic windows, beside real ones and surrogates with random phases.
 
+    Errors are those over test windows, which overlap: they are too small rather than too large.
+
     Attributes:
         role: Role of the series.
         context: Times that the predictor knows.
@@ -155,9 +157,12 @@ class SyntheticWindows(Question):
             rule = f"context and horizon must be the {made.shape[1]} times of the model's windows together"
             raise invalid("synthetic_windows", rule, train.shape[1])
         surrogates = phase_randomised(train, generator=generator(self.seed, "surrogates"))
-        own, real, other = (self._score(one, test) for one in (made, train, surrogates))
+        own, real, other = (self._errors(one, test) for one in (made, train, surrogates))
+        ratio = float(own.mean() / real.mean())
+        error = float((own - ratio * real).std() / real.mean()) / len(own) ** 0.5
         values: dict[str, Number] = {
-            "score": own, "ratio": own.value / real.value, "surrogates": other.value, "lead": other.value - own.value
+            "score": own, "ratio": Estimate(ratio, error, len(own), "ratio of scores"),
+            "surrogates": float(other.mean()), "lead": other - own,
         }  # fmt: skip
         return Measured(
             values, {"made": made[:3, :, 0], "real": train[:3, :, 0], "surrogate": surrogates[:3, :, 0]}
@@ -165,10 +170,11 @@ class SyntheticWindows(Question):
 
     def floors(self, task: Task) -> Mapping[str, Estimate | float | str]:
         """The score of real windows."""
-        return {"score": self._score(self._real(task, "train"), self._real(task, "test")), "ratio": 1.0}
+        real = self._real(task, "train"), self._real(task, "test")
+        return {"score": linear_predictive_score(*real, context=self.context, ridge=self.ridge), "ratio": 1.0}
 
-    def _score(self, made: Tensor, test: Tensor) -> Estimate:
-        return linear_predictive_score(made, test, context=self.context, ridge=self.ridge)
+    def _errors(self, made: Tensor, test: Tensor) -> Tensor:
+        return predictive_errors(made, test, context=self.context, ridge=self.ridge)
 
     def _real(self, task: Task, part: str) -> Tensor:
         """Windows ``(n, L, C)`` of a part without gaps, evenly spread."""

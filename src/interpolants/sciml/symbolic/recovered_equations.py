@@ -88,8 +88,6 @@ class RecoveredEquations(Question):
         if method.can("identify"):
             rough = not self.refine and "refine" in capabilities_of(type(method))["identify"].parameters
             found = asked.call(method, "identify", **({"refine": False} if rough else {}))
-                method, "identify", **({} if self.refine or "refine" not in options else {"refine": False})
-            )
             values |= self._of_equations(method, asked, found)
             texts["Equations"] = _told(found, drawn, families)
             if self.integrate and "by" in capabilities_of(type(method))["predict"].parameters:
