@@ -57,7 +57,7 @@ def draw(quick: bool) -> object:
     label(above[2], title="the Gaussian process")
     for axes in above:
         axes.set_ylim(-3.5, 3.5)
-    below[2].bar(range(6), model.state["spreads"], color=HUES[1])
+    below[2].bar(range(6), model.state["spreads"].tolist(), color=HUES[1])
     below[2].set_xticks(range(6), ["W1", "b1", "W2", "b2", "W3", "b3"])
     below[2].axhline(1, color="black", linewidth=0.8, linestyle="--")
     label(below[2], title="standard deviations that were fitted", x="layer")
