@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from interpolants.methods.bridge.examined import ExaminedBridge
 
 NAME = "held-out rows"
-# Most rows of a density and of an arrival; an exact divergence takes as many gradients as there are columns.
-_DENSITIES, _WIDE_DENSITIES, _ARRIVALS, _NARROW = 200, 64, 500, 40
+# Most rows of a density, of tables and of pictures, and of an arrival; columns up to which the divergence is exact.
+_DENSITIES, _PICTURES, _ARRIVALS, _NARROW = 200, 64, 500, 40
 # Standard errors of a difference beyond which it counts; nats per column by which training rows may be likelier.
 _CLEAR, _GAP = 2.0, 0.1
 # Parts of the held-out rows for a Gaussian that learns from the other parts too, its most columns; and the nats a row
@@ -62,7 +62,7 @@ def _likelihood(bridge: "ExaminedBridge", seed: int) -> Check:
     """Log density of held-out rows beside that of training rows and under a Gaussian fit of the training rows."""
     held, pool = bridge.held_out_rows, bridge.state["pool1"]
     assert held is not None
-    rows = _DENSITIES if held.x1[0].numel() <= _NARROW else _WIDE_DENSITIES
+    rows = _DENSITIES if held.x1.ndim == 2 else _PICTURES
     ours = _log_prob(bridge, held.x1[:rows], take_rows(held.cond, slice(rows)), seed)
     train = _log_prob(bridge, pool.x[:rows], take_rows(pool.cond, slice(rows)), seed)
     gaussian = _gaussian(bridge, pool.x, held.x1[:rows])
