@@ -19,8 +19,8 @@ from interpolants.pde.box import BoxProblem, check_problem
 from interpolants.pde.product_grid import ProductGrid
 
 SCHEMES = ("finite_differences", "fourier")
-# Largest dense system; Newton steps, and the relative residual at which they end.
-_DENSE, _NEWTON, _SETTLED = 4100, 30, 1e-10
+# Largest dense system; Newton steps, halvings of one, and the relative residual at which they end.
+_DENSE, _NEWTON, _HALVINGS, _SETTLED = 4100, 30, 10, 1e-10
 _STENCIL = 4
 POINTS = Role(name="points", about="File with columns x, or x and y.")
 
@@ -102,22 +102,32 @@ class Collocation(Method):
 
 
 def _solved(grid: ProductGrid, fourier: bool) -> Tensor:
-    """Newton's method from 0, with the values on the boundary where they are given."""
+    """Newton's method from 0, with values on the boundary where they are given; steps that fail are halved."""
     maps = [[_derivative(x, k, fourier) for k in range(3)] for x in grid.x]
     step = _dense_step if fourier else _sparse_step
-    u, first = torch.where(grid.given, grid.boundary, 0.0), 0.0
-    for _ in range(_NEWTON):
+
+    def left(u: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         values = {
             name: product([maps[j][k] for j, k in enumerate(orders)], u)
             for name, orders in grid.orders.items()
         }
-        left, slopes = grid.linearised(values)
-        right = torch.where(grid.given, grid.boundary - u, -left)
-        first = first or float(right.norm())
-        if float(right.norm()) <= _SETTLED * first:
+        residual, slopes = grid.linearised(values)
+        return torch.where(grid.given, grid.boundary - u, -residual), slopes
+
+    u = torch.where(grid.given, grid.boundary, 0.0)
+    right, slopes = left(u)
+    first = size = float(right.norm())
+    for _ in range(_NEWTON):
+        if size <= _SETTLED * first:
             return u
-        u = u + step(grid, maps, slopes, right)
-    if float(right.norm()) <= 1e4 * _SETTLED * first:  # the roundings of many points
+        moved = step(grid, maps, slopes, right)
+        for k in range(_HALVINGS):
+            there = u + moved / 2**k
+            right, slopes = left(there)
+            if float(right.norm()) < size:
+                break
+        u, size = there, float(right.norm())
+    if size <= 1e4 * _SETTLED * first:  # the roundings of many points
         return u
     raise DivergedError("Collocation: Newton's method did not settle. Take more points.")
 
