@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from interpolants.apps.timeseries import SelfGuidedDiffusion
 from interpolants.apps.timeseries.refined_windows import Refinement
+from interpolants.apps.timeseries.training_windows import NarrowNetWarning
 from interpolants.apps.timeseries.window_units import WindowUnits
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.foundations.randomness import generator
@@ -119,3 +120,10 @@ def test_bad_forecasts_are_refused_and_divergence_is_told(exact):
         model.refine(torch.ones(HORIZON, 1), history, rate=50.0)
     with pytest.raises(InvalidInputError, match="Did you mean 'rounds'"):
         model.refine(torch.ones(HORIZON, 1), history, round=3)
+
+
+def test_a_network_that_is_narrower_than_its_channels_is_told_of():
+    values = torch.randn(80, 3, dtype=F64, generator=generator(2))
+    settings = {**SMALL, "context": 12, "horizon": 6, "lags": [6]}
+    with pytest.warns(NarrowNetWarning, match=r"width 4 for 6 channels .*take width=12"):
+        SelfGuidedDiffusion(**settings).fit(values)

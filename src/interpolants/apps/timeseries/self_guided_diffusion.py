@@ -13,7 +13,7 @@ from torch import Tensor
 
 from interpolants.apps.timeseries.guided_windows import GUIDES, GuidedWindows
 from interpolants.apps.timeseries.refined_windows import FORECAST, Refinement, forecast_members
-from interpolants.apps.timeseries.training_windows import WindowBatches, WindowLoss
+from interpolants.apps.timeseries.training_windows import WindowBatches, WindowLoss, warn_if_narrow
 from interpolants.apps.timeseries.window_units import SCALES, WindowUnits
 from interpolants.data.windows import padded_front
 from interpolants.foundations.checks import number, one_of, whole
@@ -163,6 +163,7 @@ class SelfGuidedDiffusion(Trained):
             times=times,
         )
         net = named_net(self.net, batches.shape, who="SelfGuidedDiffusion", seed=self.seed).float()
+        warn_if_narrow(net, batches.shape)
         loss = WindowLoss(joint_loss((self.head,), self.path).objectives[0])
         result = run.train("windows", TimedNet(net, times), loss, batches, self.training())
         return {

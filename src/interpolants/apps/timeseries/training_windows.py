@@ -3,6 +3,7 @@
 Letters: L times of a window, H times before it that its lags reach back, C columns, k lags.
 """
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from interpolants.apps.timeseries.window_units import WindowUnits
 from interpolants.data.windows import all_windows, interpolated, with_lags
 from interpolants.foundations.errors import invalid
 from interpolants.framework.series import Series
+from interpolants.nets.sequence import SequenceNet
 from interpolants.objectives.losses import Objective
 from interpolants.objectives.times import TimeSampler
 
@@ -102,6 +104,25 @@ class WindowBatches:
             "t": times.t,
             "weight": times.weight,
         }
+
+
+class NarrowNetWarning(UserWarning):
+    """A network is narrower than what must pass through it."""
+
+
+def warn_if_narrow(net: Any, shape: tuple[int, int]) -> None:
+    """Tell of a network for sequences whose width is below the number of its channels, columns and their lags.
+
+    The noise of all channels must pass through the width, and cannot: the fit then ends with a loss near that of a
+    network that knows nothing, and with forecasts that are wide and far off.
+    """
+    if isinstance(net, SequenceNet) and net.settings["width"] < shape[0]:
+        width = net.settings["width"]
+        told = f"SelfGuidedDiffusion: the network has width {width} for {shape[0]} channels (columns and their lags)"
+        remedy = (
+            f"take width={2 * shape[0]} or more, fewer lags, or learn single series (each = true in a recipe)"
+        )
+        warnings.warn(f"{told}; {remedy}.", NarrowNetWarning, stacklevel=2)
 
 
 class WindowLoss:
