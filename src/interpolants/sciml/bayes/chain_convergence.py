@@ -23,11 +23,13 @@ class ChainConvergence(Question):
 
     needs: ClassVar[str] = "predict"
     numbers: ClassVar[Mapping[str, About]] = {
-        "r_hat": About("Largest split R-hat", note="Of functions and noise.", floor_of=_CHAINS),
-        "median_r_hat": About("Median split R-hat", floor_of=_CHAINS),
-        "effective_samples": About("Fewest effective networks", "higher"),
+        "r_hat": About("Largest split R-hat", "neither", note="Of functions and noise.", floor_of=_CHAINS),
+        "median_r_hat": About("Median split R-hat", "neither", floor_of=_CHAINS),
+        "effective_samples": About("Fewest effective networks", "neither"),
         "prior_gap": About(
-            "Gap of the prior", note="Relative error of the covariance of functions, Frobenius norm."
+            "Gap of the prior",
+            "neither",
+            note="Relative error of the covariance of functions, Frobenius norm.",
         ),
     }
 
