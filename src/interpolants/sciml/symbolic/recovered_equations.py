@@ -51,7 +51,7 @@ class RecoveredEquations(Question):
         ),
         "first_half": About("The same, first half"),
         "second_half": About("The same, second half"),
-        "diverged": About("Share of predictions that left the finite numbers"),
+        "diverged": About("Share of predictions that left the finite numbers", "neither"),
         "integrated": About("Relative error of the found equation, integrated"),
         "valid": About("Share of valid texts", "higher", note="Written without the grammar's help."),
         "true_terms": About("Share of equations with exactly the true terms", "higher"),
@@ -102,14 +102,14 @@ class RecoveredEquations(Question):
         errors = [symbol_error(a, b) for a, b in zip(systems, truth, strict=True)]
         same = [terms_of(a) == terms_of(b) for a, b in zip(systems, truth, strict=True)]
         values: dict[str, Number] = {
-            "symbol_error": float(torch.tensor(errors).median()),
+            "symbol_error": _median(errors),
             "true_terms": torch.tensor(same, dtype=torch.float64),
         }
         options = capabilities_of(type(method))["identify"].parameters
         if "refine" in options and self.refine:
             plain = asked.call(method, "identify", refine=False)
             raw = [symbol_error(read_system(a), b) for a, b in zip(plain, truth, strict=True)]
-            values["written_error"] = float(torch.tensor(raw).median())
+            values["written_error"] = _median(raw)
         if "free" in options:
             free = asked.call(method, "identify", free=True, refine=False)
             values["valid"] = torch.tensor([bool(text) for text in free], dtype=torch.float64)
@@ -198,6 +198,13 @@ def _errors(predicted: Sequence[Any], asked: _Asked) -> dict[str, Number]:
     half = len(asked.labels[0]) // 2
     parts = {"relative_l2": slice(None), "first_half": slice(half), "second_half": slice(half, None)}
     return {name: _relative(predicted, asked.labels, rows) for name, rows in parts.items()}
+
+
+def _median(errors: Sequence[float]) -> Estimate:
+    """The median, and its error if errors were Gaussian about it with their median absolute deviation."""
+    x = torch.tensor(errors, dtype=torch.float64)
+    spread = 1.4826 * float((x - x.median()).abs().median())
+    return Estimate(float(x.median()), 1.2533 * spread / len(x) ** 0.5, len(x), "median")
 
 
 def _diverged(predicted: Sequence[Any]) -> Tensor:
