@@ -138,7 +138,7 @@ def optimum(n, *, joint):
     return m, math.exp(log_ratio)
 
 
-@pytest.mark.parametrize("n", [2, 5, 30])
+@pytest.mark.parametrize("n", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (5, 30))])
 def test_the_spread_at_the_optimum_is_that_of_the_tolerance_less_the_share_of_the_parameter(n):
     m, ratio = optimum(n, joint=True)
     assert m == pytest.approx(1.0, rel=0.01)
