@@ -74,6 +74,8 @@ ONCE_A_TRACEBACK = [
     "ask.0={question='sample_quality', seed=[1,2]}", "ask.0={question='self_test', n=-1}",
     "ask.0={question='self_test', seed=''}", "ask.0.options={kind='linear'}", "ask.0.rivals=[{}]",
     "method.path.envelope.scale=0.5", "method.times.kind={a=1}", "ask.0={question='sample_quality', shown='x'}",
+    "tasks=true", "tasks=[]", "tasks=-0.5", "ask.0={question='noise_levels', distances={}}",
+    "ask.0={question='sample_quality', distances=[]}", "data.x1={problem='pinwheel', twist='a.npy'}",
 ]  # fmt: skip
 
 

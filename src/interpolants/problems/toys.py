@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from interpolants.foundations.checks import floating, positive, shaped, whole
+from interpolants.foundations.checks import floating, number, positive, shaped, whole
 from interpolants.problems.gaussian_mixture import GaussianMixture
 
 _ROWS = 2048  # states whose distances to all nodes of a curve are held at once
@@ -324,7 +324,7 @@ class Pinwheel(SmoothToy):
         scale: Distance of the blobs' centres from the origin.
 
     Raises:
-        InvalidInputError: If one but the twist is not positive.
+        InvalidInputError: If one but the twist is not positive, or the twist no finite number.
     """
 
     arms: int = 5
@@ -336,6 +336,7 @@ class Pinwheel(SmoothToy):
     def __post_init__(self) -> None:
         widths = {"radial": self.radial, "tangential": self.tangential, "scale": self.scale}
         _check_positive("Pinwheel", arms=self.arms, **widths)
+        number("Pinwheel", "twist", self.twist)
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """Draw ``(n, 2)``."""

@@ -10,6 +10,7 @@ from torch import Generator, Tensor
 
 from interpolants.foundations.card_file import Card
 from interpolants.foundations.checks import one_of
+from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
 from interpolants.framework.questions import About
 from interpolants.framework.task import Task
@@ -40,6 +41,9 @@ class Distances:
 
     def __post_init__(self) -> None:
         one_of("distances", "units", self.units, UNITS)
+        if not isinstance(self.names, list | tuple) or not self.names:
+            rule = "distances must be a list of names of metrics"
+            raise invalid("distances", rule, repr(self.names)[:80], "E.g. ['energy_distance'].")
         assert self.found is not None  # refuses unknown names now, not after a fit
 
     @cached_property
