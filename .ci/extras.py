@@ -7,6 +7,7 @@ The table at the end has a line for each extra, and the command fails if one doe
 """
 
 import argparse
+import re
 import shutil
 import subprocess
 import sys
@@ -90,9 +91,8 @@ def tried(python: str, core: Path, folder: Path, name: str, requirements: list[s
     own = environment(python, folder, core)
     if told := install(own, f"{ROOT}[{name}]"):
         return f"does not install: {told}"
-    packages = [
-        requirement.split(">")[0].split("=")[0].split("<")[0].split("[")[0] for requirement in requirements
-    ]
+    names = [re.split(r"[<>=\[]", requirement)[0] for requirement in requirements]
+    packages = [name for name in names if name not in ONLY_FILES]
     done = subprocess.run(
         [own / "bin/python", "-c", IMPORT, *packages], capture_output=True, text=True, check=False
     )

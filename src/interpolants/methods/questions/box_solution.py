@@ -14,6 +14,7 @@ from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
 from interpolants.framework.task import Task
 from interpolants.methods.questions.distances import as_tensor
+from interpolants.methods.questions.solution import FRESH
 from interpolants.metrics.estimate import Estimate, root
 from interpolants.pde.box import BoxProblem
 
@@ -64,7 +65,7 @@ class SolutionInBox(Question):
         return {"relative_l2": 0.0, "worst": 0.0, "residual": 0.0}
 
     def _fresh(self, problem: BoxProblem) -> Tensor:
-        source = generator(self.seed, "fresh points")
+        source = generator(self.seed, FRESH)
         share = torch.rand(self.points, len(problem.box), generator=source, dtype=torch.float64)
         return _in_box(problem, share)
 

@@ -21,6 +21,9 @@ from interpolants.training.causal import causal_weights
 # Resolution of pictures: times of a line, times and places of a map.
 _LINE, _MAP = 400, (120, 160)
 
+# The stream of the points at which errors are taken.
+FRESH = "fresh points"
+
 
 @dataclass(frozen=True, kw_only=True)
 class SolutionAndResidual(Question):
@@ -94,7 +97,7 @@ class SolutionAndResidual(Question):
 
     def _points(self, problem: Evolution) -> Tensor:
         """One time in each of equal cells, in order; places at each at random."""
-        source = generator(self.seed, "fresh points")
+        source = generator(self.seed, FRESH)
         inside = torch.rand(self.times, generator=source, dtype=torch.float64)
         t = (torch.arange(self.times, dtype=torch.float64) + inside) / self.times * problem.end
         if problem.period is None:

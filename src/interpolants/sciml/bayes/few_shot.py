@@ -22,6 +22,8 @@ from interpolants.metrics.estimate import Estimate
 from interpolants.sciml.bayes.episodes import Groups
 
 _UNKNOWN = "unknown: the tasks are"
+# The stream of the rows that are known, of tasks and of classes.
+_STREAM = "few shot"
 # Tasks that are drawn, rows at which curves are drawn, standard deviations of a band of 90 %.
 _PANELS, _PLACES, _BAND = 3, 100, 1.645
 
@@ -70,7 +72,7 @@ class FewShot(Question):
         groups = Groups.of("few_shot", as_tensor(rows["groups"]), self.shots + 1)
         mse, nll = [], []
         for k, own in enumerate(groups.rows):
-            order = own[torch.randperm(len(own), generator=generator(self.seed, "few shot", k))]
+            order = own[torch.randperm(len(own), generator=generator(self.seed, _STREAM, k))]
             few, rest = order[: self.shots], order[self.shots :]
             adapted = method.adapt(take(rows["x"], few), take(rows["y"], few))  # type: ignore[attr-defined]
             found = adapted.predict(take(rows["x"], rest))
@@ -107,7 +109,7 @@ class FewShot(Question):
         answer = torch.arange(self.ways)
         parts = []
         for k in range(self.episodes):
-            source = generator(self.seed, "few shot", k)
+            source = generator(self.seed, _STREAM, k)
             drawn = groups.classes(self.ways, self.shots + self.queries, source)
             few, rest = drawn[:, : self.shots].flatten(), drawn[:, self.shots :].flatten()
             known = answer.repeat_interleave(self.shots)

@@ -23,6 +23,8 @@ from interpolants.methods.questions.distances import as_tensor
 from interpolants.metrics.estimate import Estimate
 from interpolants.pde.family import PDEFamily, check_family
 
+# The stream of the problems that are asked: floors, rivals and this method get the same ones.
+_ASKED = "families asked"
 # Fields that are drawn, and points of a side of their pictures.
 _SHOWN, _SIDE = 3, {1: 101, 2: 31}
 _TWO_STD = 0.9545
@@ -69,7 +71,7 @@ class FamilySolutions(Question):
     def measure(self, method: Method, task: Task) -> Measured:
         """One number per problem."""
         family: PDEFamily = task.values[self.problem]
-        z, w = family.draw(self.cases, generator(self.seed, "families asked"))
+        z, w = family.draw(self.cases, generator(self.seed, _ASKED))
         grid = _picture(family)
         points = grid.expand(self.cases, -1, -1)
         truth = solved(family, self.cases, self.seed).at(points)
@@ -157,7 +159,7 @@ class ParameterRecovery(Question):
     def measure(self, method: Method, task: Task) -> Measured:
         """Numbers per problem, for each number of sensors."""
         family: PDEFamily = task.values[self.problem]
-        z, w = family.draw(self.cases, generator(self.seed, "families asked"))
+        z, w = family.draw(self.cases, generator(self.seed, _ASKED))
         variance = torch.tensor([(high - low) ** 2 / 12 for low, high in family.unknown.values()]).double()
         values: dict[str, Number] = {}
         arrays: dict[str, Tensor] = {"truth": z}
@@ -232,7 +234,7 @@ def solved(family: PDEFamily, cases: int, seed: int) -> Any:
 
 
 def _solve(family: PDEFamily, cases: int, seed: int) -> Any:
-    return family.solution(*family.draw(cases, generator(seed, "families asked")))
+    return family.solution(*family.draw(cases, generator(seed, _ASKED)))
 
 
 _solved = lru_cache(maxsize=4)(_solve)
