@@ -33,6 +33,12 @@ def test_other_bytes_are_refused_with_both_versions():
     assert "Reinstall" in message
 
 
+def test_a_file_of_an_older_release_with_the_same_values_is_read():
+    other = replace(DIGITS, sha256="0" * 64, older=("1" * 64, DIGITS.sha256))
+    assert other.read("load_digits") == DIGITS.read("load_digits")
+    assert other.hash_on_disk() == DIGITS.sha256
+
+
 def test_a_package_without_a_list_of_files_is_found_by_its_import_path():
     assert DIGITS._from_import_path() == DIGITS._from_record() == DIGITS.locate()
     assert replace(DIGITS, package="not-its-name").locate() == DIGITS.locate()
