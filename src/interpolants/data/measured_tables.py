@@ -13,7 +13,7 @@ from interpolants.data.r_lazy_data import lazy_table
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.extras import require
 
-_MODELDATA: dict[str, str] = {
+_MODELDATA: dict[str, Any] = {
     "package": "r-cran-modeldata",
     "version": "1.4.0-1",
     "install": "apt-get install r-cran-modeldata",
@@ -35,7 +35,7 @@ BOSTON = BundledFile(
     version="2.1-6-1",
     install="apt-get install r-cran-mlbench",
 )
-_SKLEARN: dict[str, str] = {
+_SKLEARN: dict[str, Any] = {
     "package": "scikit-learn",
     "version": "1.9.1",
     "install": "pip install scikit-learn",
