@@ -86,6 +86,14 @@ def test_the_variance_for_a_quadratic_is_that_of_the_recursion(friction):
     assert_close(float(state["w"].var()), expected, rtol=4 * math.sqrt(2 / 4000), atol=0)
 
 
+def test_chains_that_begin_at_the_mode_know_no_scale_and_are_refused():
+    """V would be zero, and the first steps would throw the chains any distance away."""
+    sampler = SGHMC(step=0.3, friction=0.3)
+    state = sampler.start(torch.zeros(8, 2, dtype=torch.float64))
+    with pytest.raises(InvalidInputError, match="must begin where the gradient is not zero"):
+        sampler.advance(state, lambda w: Slope(4 * w), torch.Generator().manual_seed(0), adapt=True)
+
+
 def test_gradients_too_noisy_for_the_friction_are_refused_after_the_burn_in_only():
     sampler = SGHMC(step=1.0, friction=0.01)
     g = torch.Generator().manual_seed(0)

@@ -90,12 +90,18 @@ class SGHMC:
             adapt: Whether this is a step of the burn-in, in which V and B are learnt.
 
         Raises:
-            InvalidInputError: If the burn-in is over and was none, or the noise to inject has a negative variance: the
-                gradient is noisier than friction can take away.
+            InvalidInputError: If the burn-in is over and was none, the chains begin at a stationary point, or the noise
+                to inject has a negative variance: the gradient is noisier than friction can take away.
             DivergedError: If a state is not finite.
         """
         slope = gradient(state["w"])
         found = _learnt(state, slope) if adapt else dict(state)
+        if found["seen"] == 1 and not bool(found["square"].any()):
+            rule, remedy = (
+                "chains must begin where the gradient is not zero",
+                "E.g. w + 0.1 torch.randn(w.shape).",
+            )
+            raise invalid("SGHMC.advance", rule, "zero in all coordinates, which leaves V unknown", remedy)
         if not found["seen"]:
             rule = "V must be learnt: take steps with adapt=True first"
             raise invalid("SGHMC.advance", rule, "no step of burn-in")

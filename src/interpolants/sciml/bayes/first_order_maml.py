@@ -123,7 +123,9 @@ class FirstOrderMAML(Trained):
         """
         names = ("hidden", "activation", "inner_steps", "inner_lr", "seed")
         settings = {name: getattr(self, name) for name in names}
-        return TaskPosterior(prior=dict(self.state), local="point", **settings).fit(x, y)
+        return TaskPosterior(prior=dict(self.state), local="point", **settings).fit(
+            x, y[:, 0] if self.given["y"].flat else y
+        )
 
 
 class Weights(nn.Module):

@@ -150,7 +150,7 @@ class HierarchicalGaussian(Trained):
         """
         names = ("hidden", "activation", "local", "inner_steps", "inner_lr", "draws", "seed")
         made = TaskPosterior(prior=dict(self.state), **{name: getattr(self, name) for name in names})
-        return made.fit(x, y)
+        return made.fit(x, y[:, 0] if self.given["y"].flat else y)
 
 
 class PriorModule(nn.Module):

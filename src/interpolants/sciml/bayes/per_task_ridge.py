@@ -33,4 +33,4 @@ class PerTaskRidge(Method):
             x: Inputs ``(n, D)``.
             y: Values ``(n,)`` or ``(n, 1)``.
         """
-        return TaskPosterior(local="ridge").fit(x, y)
+        return TaskPosterior(local="ridge").fit(x, y[:, 0] if self.given["y"].flat else y)
