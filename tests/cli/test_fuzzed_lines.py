@@ -76,6 +76,8 @@ ONCE_A_TRACEBACK = [
     "method.path.envelope.scale=0.5", "method.times.kind={a=1}", "ask.0={question='sample_quality', shown='x'}",
     "tasks=true", "tasks=[]", "tasks=-0.5", "ask.0={question='noise_levels', distances={}}",
     "ask.0={question='sample_quality', distances=[]}", "data.x1={problem='pinwheel', twist='a.npy'}",
+    "data.x1={problem='rings', count=[[1]]}", "data.x1={problem='rings', count=1e308}",
+    "data.x1={problem='pinwheel', arms=2.5}",
 ]  # fmt: skip
 
 

@@ -232,7 +232,8 @@ class Rings(SmoothToy):
     scale: float = 3.0
 
     def __post_init__(self) -> None:
-        _check_positive("Rings", count=self.count, noise=self.noise, scale=self.scale)
+        whole("Rings", "count", self.count, at_least=1)
+        _check_positive("Rings", noise=self.noise, scale=self.scale)
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """Draw ``(n, 2)``."""
@@ -335,7 +336,8 @@ class Pinwheel(SmoothToy):
 
     def __post_init__(self) -> None:
         widths = {"radial": self.radial, "tangential": self.tangential, "scale": self.scale}
-        _check_positive("Pinwheel", arms=self.arms, **widths)
+        whole("Pinwheel", "arms", self.arms, at_least=1)
+        _check_positive("Pinwheel", **widths)
         number("Pinwheel", "twist", self.twist)
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
