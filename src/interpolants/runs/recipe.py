@@ -151,7 +151,7 @@ def _check_form(place: str, tables: Any) -> None:
     if not isinstance(tables, Mapping):
         return
     listed = tables.get("tasks")
-    if "tasks" in tables and not (isinstance(listed, list | tuple) and listed):
+    if "tasks" in tables and not isinstance(listed, list | tuple):
         raise invalid(place, "tasks must be a list of tables, [[tasks]]", repr(listed)[:80])
     parts = [
         tables,
