@@ -13,9 +13,11 @@ from interpolants.nets.embeddings import (
     null_condition,
 )
 from interpolants.nets.grid_encoder import GridEncoder
+from interpolants.nets.kernel_integral import KernelIntegral
 from interpolants.nets.label_net import LabelNet
 from interpolants.nets.mlp import MLP
 from interpolants.nets.net import Net
+from interpolants.nets.point_packs import PointPack, neighbours
 from interpolants.nets.potential import Potential
 from interpolants.nets.transformer import TokenTransformer
 from interpolants.nets.unet import Features, UNet
@@ -31,8 +33,10 @@ __all__ = [
     "FieldCondition",
     "GridEncoder",
     "FourierTime",
+    "KernelIntegral",
     "LabelNet",
     "Net",
+    "PointPack",
     "Potential",
     "TokenTransformer",
     "UNet",
@@ -40,5 +44,6 @@ __all__ = [
     "choose_net",
     "drop_condition",
     "named_net",
+    "neighbours",
     "null_condition",
 ]
