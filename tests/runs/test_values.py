@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.randomness import generator
 from interpolants.runs.files import check_free, write_table
 from interpolants.runs.recipe import make_method, make_recipe, make_task
-from interpolants.runs.values import Place
+from interpolants.runs.values import Place, read_values
 
 
 def read(method=None, split=None, seed=0, **data):
@@ -170,3 +171,29 @@ def test_a_file_is_written_whole_and_never_over_another(folder):
     assert sorted(path.name for path in folder.iterdir()) == ["s.csv", "s.npy", "s.npz", "s.safetensors"]
     with pytest.raises(InvalidInputError, match="must end in"):
         check_free(folder / "s.pt")
+
+
+def test_what_a_problem_draws_together_stays_together():
+    place = Place(seed=3)
+    tables = {
+        "prompt": {"beside": "fields"},
+        "fields": {"problem": "gaussian_plume", "n": 12, "points": [5, 9]},
+        "groups": {"beside": "fields", "part": "phrasing"},
+    }
+    values = read_values(tables, place)
+    drawn = values["fields"].truth.sample(12, generator=generator(3, "value draw", "data.fields"))
+    assert values["prompt"].value == drawn["prompt"]
+    assert values["groups"].value == drawn["phrasing"]
+    assert torch.equal(values["fields"].value[3].values, drawn["fields"][3].values)
+    for table, message in (
+        ({"beside": "field"}, "beside must name another role .* Did you mean 'fields'"),
+        (
+            {"beside": "fields", "part": "prompts"},
+            "'prompts' must be drawn by gaussian_plume, .*Did you mean 'prompt'",
+        ),
+    ):
+        with pytest.raises(InvalidInputError, match=message):
+            read_values({**tables, "prompt": table}, Place())
+    single = {"fields": {"problem": "moons", "n": 5}, "prompt": {"beside": "fields"}}
+    with pytest.raises(InvalidInputError, match="'prompt' must be drawn by moons, got a single thing"):
+        read_values(single, Place())

@@ -12,6 +12,7 @@
     x1 = { problem = "moons", n = 10000 }                      # draws
     x1 = { follows = "x0" }                                    # one step of the process of another role
     cond = { labels_of = "x1" }                                # labels that came with another role
+    prompt = { beside = "fields" }                             # what a problem drew together with another role
     problem = { member = "allen_cahn" }                        # the problem itself, not draws of it
     model = { task = "teacher" }                               # the model of an earlier task
     model = { run = "runs/digits", task = "generate" }         # or of another run
@@ -72,6 +73,7 @@ class Value:
         truth: The exact distribution or process behind it, if known.
         kept: Which rows of its file it has, truth values; None for all.
         limit: Most rows that were asked for; None for all.
+        beside: What was drawn together with it, row by row, by name.
     """
 
     value: Any
@@ -81,6 +83,7 @@ class Value:
     truth: Any = None
     kept: Tensor | None = None
     limit: int | None = None
+    beside: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ def _rows_of(value: Value, rows: Any) -> Value:
 
 
 def _depends(table: Any) -> bool:
-    return isinstance(table, Mapping) and ("follows" in table or "labels_of" in table)
+    return isinstance(table, Mapping) and bool(table.keys() & {"follows", "labels_of", "beside"})
 
 
 def read_value(role: str, table: Any, place: Place) -> Value:
@@ -322,7 +325,27 @@ def _problem(who: str, table: Mapping[str, Any], place: Place) -> Value:
     x = known.sample(table.get("n", 10_000), generator=generator(place.seed, "value draw", who))
     title = find_card(table["problem"], "problem", who).title
     origin = Source(table["problem"], f"simulated: {title[:1].lower()}{title[1:]}")
+    if isinstance(x, Mapping):  # of several things that belong together
+        own = _part(who, x, who.removeprefix("data."), table["problem"])
+        return Value(own, origin, truth=known, beside=x)
     return Value(x if x.ndim > 1 else x[:, None], origin, truth=known)
+
+
+def _beside(who: str, table: Mapping[str, Any], place: Place) -> Value:
+    other = _other(who, "beside", table["beside"], place)
+    name = table.get("part", who.removeprefix("data."))
+    return replace(other, value=_part(who, other.beside, name, other.source.name))
+
+
+def _part(who: str, drawn: Mapping[str, Any], name: str, source: str) -> Any:
+    if name not in drawn:
+        remedy = (
+            nearest(name, drawn) if drawn else "Several things together are drawn by some problems alone."
+        )
+        raise invalid(
+            who, f"{name!r} must be drawn by {source}", ", ".join(drawn) or "a single thing", remedy
+        )
+    return drawn[name]
 
 
 def _member(who: str, table: Mapping[str, Any], place: Place) -> Value:
@@ -394,6 +417,7 @@ _READERS: dict[str, tuple[tuple[str, ...], Reader]] = {
     "member": (("member", "settings"), _member),
     "follows": (("follows",), _follows),
     "labels_of": (("labels_of",), _labels),
+    "beside": (("beside", "part"), _beside),
     "run": (("run", "task"), _model),
     "task": (("task",), _model),
 }
