@@ -26,6 +26,8 @@ _PACKAGES = {
     "zarr": ("zarr", "files"),
     "pysindy": ("pysindy", "symbolic"),
     "statsmodels": ("statsmodels", "forecast"),
+    "h5netcdf": ("h5netcdf", "weather"),
+    "cfgrib": ("cfgrib eccodes", ""),
     "gplearn": ("gplearn", "symbolic"),
 }
 

@@ -1,0 +1,247 @@
+"""Gridded fields from arrays, from xarray's objects, and from NetCDF, Zarr and GRIB files.
+
+Axes are told by their names; an axis that is missing has one entry. Each level of pressure is a variable, ``z500``.
+Arrays without names are ``(N, M, L)`` or
+``(N, M, H, W)`` for one variable, ``(N, M, C, H, W)`` for several.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interpolants.data.arrays import as_tensor
+from interpolants.data.gridded import PLAIN, Grid, Gridded
+from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.extras import require
+
+CASES = ("case", "start", "init", "initial_time", "forecast_reference_time", "reference_time", "date", "time")
+MEMBERS = (
+    "member",
+    "number",
+    "realization",
+    "realisation",
+    "ensemble",
+    "ensemble_member",
+    "ens",
+    "perturbation",
+)
+FRAMES = ("frame", "lead", "lead_time", "step", "prediction_timedelta", "forecast_period")
+LEVELS = ("isobaricinhpa", "level", "plev", "pressure_level", "pressure")
+NETCDF, ZARR, GRIB = (".nc", ".nc4", ".cdf", ".netcdf"), (".zarr",), (".grib", ".grib2", ".grb")
+SUFFIXES = (*NETCDF, *ZARR, *GRIB)
+WRITES = (".nc", ".zarr")
+
+
+def gridded_of(value: Any, who: str, name: str, *, inner: Sequence[str] = MEMBERS) -> Gridded:
+    """Fields of cases and members from what users have.
+
+    Args:
+        value: A ``Gridded``, an ``xarray.Dataset`` or ``DataArray``, or an array ``(N, M, *F)``.
+        who: Public name for errors.
+        name: Name of the value for errors.
+        inner: Names of the second axis: members, or times of a sequence.
+
+    Raises:
+        InvalidInputError: If axes cannot be told, variables have different axes, or values are no numbers.
+    """
+    if isinstance(value, Gridded):
+        return value
+    if hasattr(value, "data_vars") or hasattr(value, "dims"):
+        return _of_xarray(value, who, name, inner)
+    return _of_array(value, who, name)
+
+
+def _of_array(value: Any, who: str, name: str) -> Gridded:
+    x, _ = as_tensor(value, who, name, gaps=True)
+    if x.ndim not in (3, 4, 5):
+        rule = f"{name} must be (cases, members, points), (..., rows, columns) or (..., variables, rows, columns)"
+        raise invalid(who, rule, tuple(x.shape), "Give an xarray.Dataset for other axes.")
+    x = x if x.ndim == 5 else x[:, :, None]
+    names = ("x",) if x.shape[2] == 1 else tuple(f"x{k}" for k in range(x.shape[2]))
+    dims = PLAIN[x.ndim - 4]
+    return Gridded(values=x, grid=Grid(dims=dims, sizes=tuple(x.shape[3:]), variables=names))
+
+
+def _of_xarray(value: Any, who: str, name: str, inner: Sequence[str]) -> Gridded:
+    arrays = {str(k): v for k, v in value.data_vars.items()} if hasattr(value, "data_vars") else None
+    arrays = _by_level({str(value.name or "x"): value} if arrays is None else arrays)
+    if not arrays:
+        raise invalid(who, f"{name} must have variables", "none")
+    first = max(arrays.values(), key=lambda one: one.ndim)
+    arrays = {key: one for key, one in arrays.items() if one.ndim == first.ndim}
+    dims = tuple(map(str, first.dims))
+    case, member = _named(dims, CASES), _named(dims, inner)
+    grid = tuple(d for d in dims if d not in (case, member) and first.sizes[d] > 1)
+    if not 1 <= len(grid) <= 2:
+        rule = f"{name} must have one or two axes beside {case or 'cases'} and {member or 'members'}"
+        remedy = f"Select others with .sel(...). Known names: {', '.join((*CASES, *inner))}."
+        raise invalid(who, rule, f"axes {', '.join(grid) or 'none'}", remedy)
+    parts = [_part(one, key, dims, (case, member, *grid), who, name) for key, one in arrays.items()]
+    values = torch.stack(parts, 2)
+    cases, dated = _coordinate(first, case)
+    members, _ = _coordinate(first, member)
+    coords = {d: _coordinate(first, d)[0] for d in grid if d in first.coords}
+    return Gridded(
+        values=values,
+        grid=Grid(
+            dims=grid,
+            sizes=tuple(int(first.sizes[d]) for d in grid),
+            variables=tuple(arrays),
+            units=tuple(str(one.attrs.get("units", "")) for one in arrays.values()),
+            coords=coords,
+        ),
+        dims=(case or "case", member or "member"),
+        cases=cases,
+        dated=dated,
+        members=members,
+    )
+
+
+def _by_level(arrays: dict[str, Any]) -> dict[str, Any]:
+    """Variables with an axis of pressure levels as one variable for each, such as ``z500``."""
+    found = {}
+    for key, one in arrays.items():
+        axis = _named(tuple(map(str, one.dims)), LEVELS)
+        if not axis:
+            found[key] = one
+            continue
+        for level in range(one.sizes[axis]):
+            part = one.isel({axis: level}, drop=True)
+            label = float(one.coords[axis].values[level]) if axis in one.coords else level
+            found[f"{key}{label:g}"] = part
+    return found
+
+
+def _named(dims: Sequence[str], known: Sequence[str]) -> str:
+    """The axis with one of the known names; empty where there is none."""
+    return next((d for word in known for d in dims if d.lower() == word), "")
+
+
+def _part(one: Any, key: str, dims: tuple[str, ...], wanted: tuple[str, ...], who: str, name: str) -> Tensor:
+    """One variable as ``(N, M, *G)``."""
+    if set(map(str, one.dims)) != set(dims):
+        rule = f"all variables of {name} must have the axes {', '.join(dims)}"
+        raise invalid(
+            who, rule, f"{key} with {', '.join(map(str, one.dims))}", "Select variables: data[['t2m']]."
+        )
+    kept = one.squeeze([d for d in dims if d not in wanted], drop=True)
+    for place, d in enumerate(wanted[:2]):
+        if not d:
+            kept = kept.expand_dims(f"axis_{place}")
+    order = [d or f"axis_{place}" for place, d in enumerate(wanted)]
+    array = np.asarray(kept.transpose(*order).values)
+    if array.dtype.kind not in "fiu":
+        raise invalid(who, f"variables of {name} must be numbers", f"{key} of type {array.dtype}")
+    wide = array if array.dtype == np.float64 else array.astype(np.float32)
+    return torch.from_numpy(np.array(wide, order="C"))
+
+
+def _coordinate(array: Any, name: str) -> tuple[Tensor, bool]:
+    """Coordinates of an axis as float64 and whether they are dates, which become seconds since 1970."""
+    if not name or name not in array.coords:
+        return torch.zeros(0, dtype=torch.float64), False
+    x = np.asarray(array.coords[name].values)
+    if x.dtype.kind == "M":
+        return torch.from_numpy(x.astype("datetime64[us]").astype(np.int64).astype(np.float64) / 1e6), True
+    if x.dtype.kind == "m":
+        return torch.from_numpy(x.astype("timedelta64[s]").astype(np.float64)), False
+    if x.dtype.kind not in "fiu":
+        return torch.arange(len(x), dtype=torch.float64), False
+    return torch.from_numpy(x.astype(np.float64)), False
+
+
+# --- files ---------------------------------------------------------------------------------------------------
+
+
+def read_gridded(
+    path: str, who: str, name: str, key: str | None = None, *, inner: Sequence[str] = MEMBERS
+) -> Gridded:
+    """Fields from a file: NetCDF, Zarr or GRIB with their coordinates, or an array of NumPy.
+
+    Args:
+        path: The file or, for Zarr, the folder.
+        who: Public name for errors.
+        name: Name of the value for errors.
+        key: A variable of the file, or several with commas between; all if none.
+        inner: As in :func:`gridded_of`.
+
+    Raises:
+        InvalidInputError: If there is no such file or variable, or it cannot be read.
+        MissingExtraError: If a package is missing; says how to install it.
+    """
+    place, suffix = Path(path), Path(path).suffix.lower()
+    if place.exists() and suffix in (".npy", ".npz"):
+        return gridded_of(_array_of(place, who, name, key), who, name, inner=inner)
+    found = open_dataset(path, who, name)
+    return gridded_of(found if key is None else _selected(found, key, who, name), who, name, inner=inner)
+
+
+def open_dataset(path: str, who: str, name: str) -> Any:
+    """The ``xarray.Dataset`` of a NetCDF, Zarr or GRIB file, in memory.
+
+    Raises:
+        InvalidInputError: If there is no such file, or it cannot be read.
+        MissingExtraError: If a package is missing; says how to install it.
+    """
+    place, suffix = Path(path), Path(path).suffix.lower()
+    if not place.exists():
+        raise invalid(who, f"{name} must be a file that there is", path)
+    if suffix not in SUFFIXES:
+        raise invalid(who, f"{name} must end in {', '.join((*SUFFIXES, '.npy', '.npz'))}", repr(suffix))
+    xarray = require("xarray", by=who)
+    engine = _engine(suffix, who)
+    try:
+        with xarray.open_dataset(path, **engine) as opened:
+            return opened.load()
+    except (OSError, ValueError) as error:
+        raise invalid(who, f"{name} must be a readable {suffix} file", path, str(error)[:200]) from error
+
+
+def _engine(suffix: str, who: str) -> dict[str, Any]:
+    """Options of ``xarray.open_dataset``; the packages behind them are named where they are missing."""
+    if suffix in GRIB:
+        require("cfgrib", by=who)
+        return {"engine": "cfgrib", "backend_kwargs": {"indexpath": ""}}
+    if suffix in ZARR:
+        require("zarr", by=who)
+        return {"engine": "zarr"}
+    return {}
+
+
+def _selected(found: Any, key: str, who: str, name: str) -> Any:
+    wanted = [word.strip() for word in key.split(",")]
+    for word in wanted:
+        if word not in found.data_vars:
+            known = [str(one) for one in found.data_vars]
+            raise invalid(who, f"variables of {name} must be in the file", repr(word), nearest(word, known))
+    return found[wanted]
+
+
+def _array_of(place: Path, who: str, name: str, key: str | None) -> Any:
+    with place.open("rb") as file:
+        found = np.load(file, allow_pickle=False)
+        if not hasattr(found, "files"):
+            return found
+        names = [key] if key else list(found.files)
+        if len(names) != 1 or names[0] not in found.files:
+            raise invalid(
+                who, f"--key must name an array of {name}", key, f"There are {', '.join(found.files)}."
+            )
+        return found[names[0]]
+
+
+def write_gridded(dataset: Any, out: Path) -> None:
+    """An ``xarray.Dataset`` to NetCDF or Zarr, by the ending.
+
+    Raises:
+        MissingExtraError: If the package behind the ending is missing.
+    """
+    if out.suffix.lower() in ZARR:
+        require("zarr", by="write_gridded")
+        dataset.to_zarr(out, mode="w", zarr_format=2, consolidated=True)
+        return
+    dataset.to_netcdf(out)

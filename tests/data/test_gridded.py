@@ -1,0 +1,212 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.data.climatology import GridClimatology
+from interpolants.data.gridded import Grid, Gridded, days_of_year
+from interpolants.data.gridded_files import gridded_of, read_gridded, write_gridded
+from interpolants.foundations.errors import InvalidInputError
+
+xarray = pytest.importorskip("xarray")
+GLOBE = {
+    "latitude": torch.linspace(90, -90, 19, dtype=torch.float64),
+    "longitude": torch.arange(36.0).double() * 10,
+}
+
+
+def grid(coords=GLOBE, variables=("t",)):
+    return Grid(
+        dims=tuple(coords), sizes=tuple(map(len, coords.values())), variables=variables, coords=coords
+    )
+
+
+def dataset(cases=3, members=2, **more):
+    """Two variables whose values tell their place: case, member, latitude, longitude."""
+    shape = (cases, members, 4, 6)
+    x = np.arange(np.prod(shape), dtype=np.float64).reshape(shape)
+    axes = ("time", "number", "latitude", "longitude")
+    dates = np.array(["2019-12-31", "2020-02-29", "2020-03-01"], "datetime64[ns]")[:cases]
+    coords = {
+        "time": dates, "number": range(members), "latitude": [60.0, 50, 40, 30], "longitude": np.arange(6) * 60.0
+    }  # fmt: skip
+    return xarray.Dataset({"t": (axes, x, {"units": "K"}), "z": (axes, -x)}, {**coords, **more})
+
+
+# --- grids ---------------------------------------------------------------------------------------------------
+
+
+def test_weights_are_areas_of_the_globe():
+    weights = grid().weights()
+    lat = GLOBE["latitude"] * math.pi / 180
+    assert_close(weights.mean(), torch.tensor(1.0, dtype=torch.float64))
+    # A third of the square of the sine, by the integral over the sphere; a band of 10 degrees errs by its square.
+    assert_close(
+        (weights * lat.sin().square()[:, None]).mean(),
+        torch.tensor(1 / 3, dtype=torch.float64),
+        rtol=4e-3,
+        atol=0,
+    )
+    cap = (1 - math.sin(math.radians(85))) / 2  # the share of a polar cap of 5 degrees
+    assert_close(weights[0].sum() / weights.sum(), torch.tensor(cap, dtype=torch.float64))
+    assert_close(weights, weights.flip(0))
+
+
+def test_weights_do_not_depend_on_the_order_of_latitudes_and_are_even_without():
+    shuffled = torch.randperm(19, generator=torch.Generator().manual_seed(0))
+    mixed = grid({"latitude": GLOBE["latitude"][shuffled], "longitude": GLOBE["longitude"]})
+    assert_close(mixed.weights(), grid().weights()[shuffled])
+    assert_close(grid({"x": torch.arange(4.0), "y": torch.arange(5.0)}).weights(), torch.ones(4, 5).double())
+
+
+@pytest.mark.parametrize(
+    ("lat", "lon", "edges"),
+    [
+        (torch.linspace(90, -90, 19), torch.arange(36) * 10.0, ("pole_row", "periodic")),
+        (torch.linspace(-87.5, 87.5, 36), torch.arange(72) * 5.0 - 180, ("pole", "periodic")),
+        (torch.linspace(70, 30, 9), torch.arange(36) * 10.0, ("border", "periodic")),
+        (torch.linspace(90, -90, 19), torch.arange(18) * 10.0, ("border", "border")),
+        (torch.linspace(90, -90, 19), torch.arange(9) * 40.0, ("border", "periodic")),
+    ],
+)
+def test_coordinates_tell_what_lies_beyond_the_edges(lat, lon, edges):
+    assert grid({"lat": lat.double(), "lon": lon.double()}).edges() == edges
+
+
+def test_days_of_the_year_leave_out_the_29_of_february():
+    days = np.array(
+        ["2019-01-01", "2019-12-31", "2020-02-28", "2020-02-29", "2020-03-01", "1969-12-31"], "datetime64[s]"
+    )
+    seconds = torch.from_numpy(days.astype(np.int64).astype(np.float64))
+    assert days_of_year(seconds).tolist() == [0, 364, 58, 58, 59, 364]
+
+
+# --- readers -------------------------------------------------------------------------------------------------
+
+
+def test_axes_of_a_dataset_are_told_by_their_names():
+    data = dataset()
+    found = gridded_of(data, "test", "x")
+    assert found.values.shape == (3, 2, 2, 4, 6)
+    assert found.grid.variables == ("t", "z")
+    assert found.grid.units == ("K", "")
+    assert found.dated
+    turned = gridded_of(data.transpose("longitude", "latitude", "number", "time"), "test", "x")
+    assert turned.grid.dims == ("longitude", "latitude")
+    assert torch.equal(turned.values.transpose(-1, -2), found.values)
+    assert_close(found.values[:, :, 0].numpy(), data.t.values)
+    alone = gridded_of(data.isel(time=0), "test", "x")  # one forecast has no axis of cases
+    assert torch.equal(alone.values, found.values[:1])
+
+
+def test_a_dataset_comes_back_as_it_was(tmp_path):
+    data = dataset()
+    back = gridded_of(data, "test", "x").dataset()
+    xarray.testing.assert_equal(back[["t", "z"]], data)
+    for name in ("a.nc", "a.zarr"):
+        write_gridded(back, tmp_path / name)
+        again = read_gridded(str(tmp_path / name), "test", "x")
+        assert torch.equal(again.values, gridded_of(data, "test", "x").values), name
+        assert again.dated
+        assert again.grid.edges() == ("border", "periodic")
+    one = read_gridded(str(tmp_path / "a.nc"), "test", "x", "z")
+    assert one.grid.variables == ("z",)
+
+
+def test_levels_of_pressure_become_variables():
+    data = dataset().expand_dims(isobaricInhPa=[850.0, 500.0]).assign_coords(isobaricInhPa=[850.0, 500.0])
+    data = data * data.isobaricInhPa
+    found = gridded_of(data, "test", "x")
+    assert found.grid.variables == ("t850", "t500", "z850", "z500")
+    assert_close(found.values[:, :, 1], gridded_of(dataset()[["t"]], "test", "x").values[:, :, 0] * 500)
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        (lambda d: d.assign(orography=d.t.isel(time=0, number=0, drop=True)), None),  # fewer axes: left out
+        (lambda d: d.assign(u=d.t.rename(latitude="lat2")), "all variables of x must have the axes"),
+        (lambda d: d.expand_dims(season=[1, 2]), "one or two axes beside time and number"),
+        (lambda d: np.zeros((3, 2)), r"x must be \(cases, members, points\)"),
+        (lambda d: d.assign(t=d.t.astype(str)), "must be numbers"),
+    ],
+)
+def test_axes_that_cannot_be_told_are_refused(bad, words):
+    if words is None:
+        assert gridded_of(bad(dataset()), "test", "x").grid.variables == ("t", "z")
+        return
+    with pytest.raises(InvalidInputError, match=words):
+        gridded_of(bad(dataset()), "test", "x")
+
+
+def test_files_that_are_missing_or_something_else_are_refused(tmp_path):
+    (tmp_path / "a.nc").write_text("no fields")
+    np.savez(tmp_path / "a.npz", a=np.zeros((2, 2, 3)), b=np.zeros((2, 2, 3)))
+    for name, key, words in (
+        ("b.nc", None, "must be a file that there is"),
+        ("a.nc", None, "must be a readable .nc file"),
+        ("a.npz", None, "--key must name an array"),
+        ("a.npz", "c", "There are a, b"),
+    ):
+        with pytest.raises(InvalidInputError, match=words):
+            read_gridded(str(tmp_path / name), "test", "x", key)
+    assert read_gridded(str(tmp_path / "a.npz"), "test", "x", "b").values.shape == (2, 2, 1, 3)
+
+
+def test_another_grid_is_named_by_its_axis():
+    first, other = grid(), grid({**GLOBE, "longitude": GLOBE["longitude"] + 5})
+    with pytest.raises(InvalidInputError, match="longitude of the other fields: 0 at place 0, got 5"):
+        other.checked_like(first, "test", "x")
+    with pytest.raises(InvalidInputError, match="variables t, in this order, got z"):
+        grid(variables=("z",)).checked_like(first, "test", "x")
+
+
+# --- climatology ---------------------------------------------------------------------------------------------
+
+
+def fields(values, days=None):
+    """``(N, M, 1, L)`` at days of 2021."""
+    x = torch.as_tensor(values, dtype=torch.float64)
+    axes = Grid(dims=("point",), sizes=(x.shape[-1],), variables=("t",))
+    cases = (
+        torch.arange(len(x)).double()
+        if days is None
+        else 1609459200.0 + 86400.0 * torch.as_tensor(days).double()
+    )
+    return Gridded(values=x, grid=axes, cases=cases, dated=days is not None)
+
+
+def test_one_climatology_of_the_year_is_mean_and_deviation_of_all_members():
+    x = torch.randn(50, 3, 1, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = GridClimatology.fit(fields(x))
+    assert_close(found.mean[0], x.flatten(0, 1).mean(0))
+    assert_close(found.std[0], x.flatten(0, 1).std(0))
+    v = found.encode(fields(x))
+    assert_close(v.flatten(0, 1).std(0), torch.ones(1, 4, dtype=torch.float64))
+    assert_close(found.decode(v, fields(x)), x)
+    assert found.seasonal(fields(x)) is None
+
+
+def test_a_window_goes_across_the_turn_of_the_year():
+    days = [0, 2, 363, 100]
+    values = torch.tensor([[1.0, 2], [3, 4], [5, 6], [9, 8]])[:, :, None, None]
+    found = GridClimatology.fit(fields(values, days), 7)
+    assert float(found.mean[0]) == 3.5  # days 0, 2 and 363 are within 3 days
+    assert float(found.mean[362]) == pytest.approx((1 + 2 + 5 + 6) / 4)  # 0 and 363
+    assert float(found.mean[99]) == 8.5
+    with pytest.raises(InvalidInputError, match="none near day 51 of the year"):
+        found.encode(fields(values[:1], [50]))
+    with pytest.raises(InvalidInputError, match="needs cases with dates"):
+        GridClimatology.fit(fields(values), 7)
+
+
+def test_a_point_that_does_not_vary_is_named():
+    x = torch.randn(5, 2, 1, 3, generator=torch.Generator().manual_seed(0))
+    x[..., 1] = 7.0
+    with pytest.raises(InvalidInputError, match="deviation > 0, got 0 for t at point 1"):
+        GridClimatology.fit(fields(x))
+    x[..., 1] = math.nan
+    with pytest.raises(InvalidInputError, match="got no value for t at point 1"):
+        GridClimatology.fit(fields(x))
