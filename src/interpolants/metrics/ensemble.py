@@ -74,6 +74,11 @@ class RankHistogram:
         """``(D, M + 1)`` relative to a flat histogram: 1 where reliable."""
         return self.counts * self.counts.shape[1] / self.n
 
+    @property
+    def unreliability(self) -> float:
+        """``(M + 1) / M sum_b (f_b - 1 / (M + 1))^2`` of the ranks of all coordinates: 0 when flat, 1 at most."""
+        return unreliability(self.counts.sum(0))
+
     def __str__(self) -> str:
         return f"rank histogram: p = {self.p:.3g} ({self.bins} bins, n = {self.n})"
 
@@ -104,16 +109,29 @@ def rank_histogram(
     n, count, dim = x.shape
     if n < 2 * _PER_BIN:
         raise invalid("rank_histogram", f"there must be at least {2 * _PER_BIN} cases", n)
+    counts = rank_counts(x, y, generator=generator)
+    joined = math.ceil((count + 1) * _PER_BIN / n)  # ranks in the smallest bin
+    bins = max(2, (count + 1) // joined)
+    p_each = torch.stack([_evenness(row, bins) for row in counts])
+    return RankHistogram(counts, min(1.0, dim * float(p_each.min())), p_each, bins, n)
+
+
+def rank_counts(x: Tensor, y: Tensor, *, generator: Generator | None = None) -> Tensor:
+    """Cases by rank of ``y (B, D)`` among ``x (B, M, D)``, ``(D, M + 1)``; ties get a random rank among theirs."""
+    count, dim = x.shape[1:]
     below = (x < y[:, None]).sum(1)
     ties = (x == y[:, None]).sum(1)
     if bool(ties.any()):
         u = torch.rand(ties.shape, generator=generator, dtype=torch.float64).to(x.device)
         below = below + (u * (ties + 1)).long().clamp_max(count)
-    counts = torch.stack([torch.bincount(below[:, d], minlength=count + 1) for d in range(dim)]).cpu()
-    joined = math.ceil((count + 1) * _PER_BIN / n)  # ranks in the smallest bin
-    bins = max(2, (count + 1) // joined)
-    p_each = torch.stack([_evenness(row, bins) for row in counts])
-    return RankHistogram(counts, min(1.0, dim * float(p_each.min())), p_each, bins, n)
+    return torch.stack([torch.bincount(below[:, d], minlength=count + 1) for d in range(dim)]).cpu()
+
+
+def unreliability(counts: Tensor) -> float:
+    """Distance of ranks ``(M + 1,)`` from even ones, ``(M + 1) / M sum_b (f_b - 1 / (M + 1))^2``, in [0, 1]."""
+    ranks = len(counts)
+    share = counts.double() / counts.sum()
+    return float(ranks / (ranks - 1) * (share - 1 / ranks).square().sum())
 
 
 def _evenness(counts: Tensor, bins: int) -> Tensor:

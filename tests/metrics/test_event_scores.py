@@ -1,0 +1,42 @@
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.metrics.ensemble import unreliability
+from interpolants.metrics.event_scores import brier_score
+
+
+def coins(members, share, n=4000, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    drawn = torch.rand(n, members, 5, generator=g, dtype=torch.float64) < share
+    return drawn, torch.rand(n, 5, generator=g, dtype=torch.float64) < share
+
+
+@pytest.mark.parametrize("members", [2, 50])
+def test_a_true_probability_scores_the_variance_of_a_coin_whatever_the_size(members):
+    found = brier_score(*coins(members, 0.3))
+    assert abs(found.value - 0.3 * 0.7) < 4 * found.error
+    plain = brier_score(*coins(members, 0.3), fair=False)
+    assert_close(plain.value - found.value, 0.21 / members, rtol=0.05, atol=0)
+
+
+def test_by_hand():
+    events = torch.tensor([[[1.0], [1], [0], [0]], [[1], [1], [1], [1]]])
+    happened = torch.tensor([[1.0], [0.0]])
+    assert brier_score(events, happened, fair=False).value == pytest.approx((0.25 + 1) / 2)
+    assert brier_score(events, happened).value == pytest.approx((0.25 - 0.25 / 3 + 1) / 2)
+
+
+def test_what_is_no_event_is_refused():
+    with pytest.raises(InvalidInputError, match="events must be truth values"):
+        brier_score(torch.full((2, 3, 1), 0.5), torch.zeros(2, 1))
+    with pytest.raises(InvalidInputError, match="at least two members"):
+        brier_score(torch.zeros(2, 1, 1), torch.zeros(2, 1))
+    with pytest.raises(InvalidInputError, match="events must have shape"):
+        brier_score(torch.zeros(2, 3, 2), torch.zeros(2, 1))
+
+
+def test_unreliability_is_nothing_for_even_ranks_and_one_for_a_single_rank():
+    assert unreliability(torch.tensor([7, 7, 7, 7])) == pytest.approx(0, abs=1e-15)
+    assert unreliability(torch.tensor([0, 0, 9, 0])) == pytest.approx(1)
