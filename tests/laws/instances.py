@@ -108,14 +108,15 @@ def _by_role(card: Card) -> Instance:
     small = {f.name: SMALL[f.name] for f in settings_of(kind) if f.name in SMALL}
     method = kind(**{**small, **OTHER.get(card.id, {})})
     values = {role.name: _toy(role) for role in method.roles() if not role.optional}
-    timed = any(role.kind == "series" for role in method.roles())
-    return Instance(
-        method, Task.of(method.roles(), values, Split(by="time" if timed else "random", test=0.5))
-    )
+    kinds = {role.name: role.kind for role in method.roles()}
+    timed = "series" in kinds.values()
+    task = Task.of(method.roles(), values, Split(by="time" if timed else "random", test=0.5))
+    gridded = [name for name in values if kinds[name] == "ensemble"]
+    return Instance(method, task, {"seeds": values[gridded[0]][:9, :2]} if gridded else {})
 
 
 def _toy(role: Role) -> Any:
-    """Gaussian rows about a mean of the role's own; tokens that mostly follow each other."""
+    """Gaussian rows about a mean of the role's own; tokens that mostly follow each other; ensembles."""
     g = generator(0, "toy rows", role.name)
     if role.kind == "tokens":
         steps = (torch.rand(ROWS, 8, generator=g) < 0.2).long() + 1
@@ -123,6 +124,8 @@ def _toy(role: Role) -> Any:
     if role.kind == "series":
         wave = torch.sin(torch.arange(ROWS) / 2)[:, None] + torch.randn(ROWS, 2, generator=g)
         return torch.where(torch.rand(ROWS, 2, generator=g) < 0.1, torch.nan, wave)
+    if role.kind == "ensemble":
+        return torch.randn(ROWS, 1, 6, generator=g) + torch.randn(ROWS, 4, 6, generator=g)
     if role.kind != "rows":
         raise InvalidInputError(f"no toy values of kind {role.kind}: give its recipe a [quick] part")
     return torch.randn(2, generator=g) + torch.randn(ROWS, 2, generator=g)

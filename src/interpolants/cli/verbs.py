@@ -142,7 +142,7 @@ class VerbCommand:
         out, force, quiet, as_words = (given.pop(name) for name in ("out", "force", "quiet", "as_json"))
         if (device := given.pop("device")) != "cpu":
             self._move(device, given.get("nproc") or 1)
-        check_writable(out, force=force)
+        check_writable(out, force=force, also=self._formats)
         asked = given.get("cond")
         answer = self._answer(given, shown=not (quiet or as_words))
         if out is not None:
@@ -163,6 +163,14 @@ class VerbCommand:
             remedy = "Leave one of the two out."
             raise invalid(self.one.verb, "--nproc is for the CPU", f"--device {device}", remedy)
         self.method.to(device)
+
+    @property
+    def _formats(self) -> tuple[str, ...]:
+        """Endings of files beside those of arrays: those of the kinds of its roles, in which answers come back."""
+        from interpolants.framework.roles import kind_of
+
+        _, roles = self.options
+        return tuple(end for role in roles.values() for end in getattr(kind_of(role), "writes", ()))
 
     @property
     def _columns(self) -> tuple[str, ...]:

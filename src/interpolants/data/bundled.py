@@ -41,6 +41,7 @@ class DataInfo:
         symbols: What the tokens 0, 1, ... stand for; empty where ``x`` are no tokens.
         start: Time of the first row of a series; empty where rows have no times.
         frequency: Pandas' word for the distance of two times of a series.
+        gridded: Grid and dates of fields, a :class:`~interpolants.data.gridded.Gridded` whose values are ``x``.
     """
 
     name: str
@@ -55,6 +56,7 @@ class DataInfo:
     symbols: tuple[str, ...] = ()
     start: str = ""
     frequency: str = ""
+    gridded: Any = None
 
 
 @dataclass(frozen=True)

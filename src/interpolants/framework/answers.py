@@ -3,7 +3,8 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -24,6 +25,22 @@ _BISECTIONS = 80
 def _home(x: Tensor, given: Given) -> Tensor:
     """A tensor on the device that what was asked came from."""
     return x.to(given.device if given.device is not None else "cpu")
+
+
+@runtime_checkable
+class WritesFiles(Protocol):
+    """An answer that knows file formats of its own, beside those of all arrays.
+
+    Attributes:
+        writes: Endings of these formats, lower-case with their dot.
+    """
+
+    @property
+    def writes(self) -> Sequence[str]: ...  # noqa: D102
+
+    def write_file(self, out: Path) -> None:
+        """Write the answer, in the format of the ending."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)

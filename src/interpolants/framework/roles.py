@@ -22,6 +22,7 @@ from interpolants.data.endless import EndlessRows, endless_rows
 from interpolants.data.labelled_items import is_data_set, is_shuffled, sample_and_label
 from interpolants.data.mapped import OnDisk, mapped_rows, on_disk
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.framework.gridded import GriddedKind
 from interpolants.framework.labels import Conditions, Labels
 from interpolants.framework.role_kinds import Known, Model
 from interpolants.framework.series import SeriesKind
@@ -267,6 +268,7 @@ class Thing:
 role_kind("rows", Rows())
 role_kind("ragged", Ragged())
 role_kind("series", SeriesKind())
+role_kind("ensemble", GriddedKind())
 role_kind("tokens", Tokens())
 role_kind("labels", Labels())
 role_kind("condition", Conditions())

@@ -13,17 +13,23 @@ from interpolants.data.coded_columns import TABLES, read_coded
 from interpolants.data.series_table import READS, each_column, read_series_table
 from interpolants.dynamics.sample import Samples
 from interpolants.foundations.storage import check_place, replacing
-from interpolants.framework.answers import Ensemble, Predictive, Scored
+from interpolants.framework.answers import Ensemble, Predictive, Scored, WritesFiles
 from interpolants.framework.method import Method
 from interpolants.framework.roles import ReadsFiles, Role, kind_of
 from interpolants.framework.self_checks import CheckReport
 from interpolants.runs.files import WRITES, check_free, labels_if_whole, read_table, read_texts, write_table
 
 
-def check_writable(out: Path | None, *, force: bool) -> None:
-    """Refuse a file that exists or cannot be written, before any work is done; a folder is for methods and lists."""
+def check_writable(out: Path | None, *, force: bool, also: Sequence[str] = ()) -> None:
+    """Refuse a file that exists or cannot be written, before any work is done; a folder is for methods and lists.
+
+    Args:
+        out: The file or folder.
+        force: Replace a file that is there.
+        also: Endings that the answer writes itself.
+    """
     if out is not None and out.suffix:
-        check_free(out, force=force, endings=(*WRITES, ".txt"))
+        check_free(out, force=force, endings=(*WRITES, ".txt", *also))
     if out is not None:
         check_place(out)
 
@@ -83,7 +89,10 @@ def write_answer(
     answer: Any, out: Path, verb: str = "x", *, columns: Sequence[str] = (), force: bool = False
 ) -> None:
     """An answer to a file, a method to a folder, a list of arrays to a folder of files."""
-    if isinstance(answer, Method):
+    if isinstance(answer, WritesFiles) and out.suffix.lower() in answer.writes:
+        check_free(out, force=force, endings=answer.writes)
+        answer.write_file(out)
+    elif isinstance(answer, Method):
         answer.save(out)
     elif isinstance(answer, CheckReport):
         _write_text(out, str(answer), force=force)

@@ -29,6 +29,7 @@ from torch import Tensor
 
 from interpolants.data import catalogue
 from interpolants.data.coded_columns import TABLES, read_coded
+from interpolants.data.gridded import joined_cases
 from interpolants.data.series_table import READS, each_column, read_series_table
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid, nearest
@@ -265,6 +266,8 @@ def _dataset(who: str, table: Mapping[str, Any], place: Place) -> Value:
     halves = [catalogue.load(name, part, **options) for part in ("train", "test")]
     if halves[0].info.frequency:
         return _timed(halves[0], halves[1], table)
+    if halves[0].info.gridded is not None:
+        return _on_grid(halves[0].info, halves[1].info, table)
     keep = [_rows(who, name, half, table.get("classes")) for half in halves]
     if "limit" in table:
         share = len(keep[1]) / (len(keep[0]) + len(keep[1]))
@@ -302,6 +305,14 @@ def _timed(first: Any, second: Any, table: Mapping[str, Any]) -> Value:
     whole = replace(first, x=torch.cat([first.x, second.x])).table()
     source = Source(first.info.name, first.info.source, first.info.licence)
     return _apart(whole[-table.get("limit", len(whole)) :], table, source)
+
+
+def _on_grid(first: Any, second: Any, table: Mapping[str, Any]) -> Value:
+    """Fields with their grid and dates, in the parts that they come in; ``limit`` keeps the first cases of each."""
+    halves = [info.gridded[: table.get("limit")] for info in (first, second)]
+    n, total = len(halves[0]), sum(map(len, halves))
+    parts = {"train": torch.arange(n), "test": torch.arange(n, total)}
+    return Value(joined_cases(halves), Source(first.name, first.source, first.licence), parts=parts)
 
 
 def _rows(who: str, name: str, half: Any, classes: Any) -> Tensor:
