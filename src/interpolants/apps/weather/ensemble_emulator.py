@@ -1,0 +1,252 @@
+"""Ensemble emulation and post-processing: many members of a forecast from a few of them.
+
+Letters: N cases, M members, K seeds, C variables, G axes of the grid, v standardised anomalies.
+"""
+
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from interpolants.apps.weather.ensembles import analysis_role, checked_seeds, ensemble_role
+from interpolants.apps.weather.member_batches import MemberBatches, MemberLoss, TargetUnits
+from interpolants.apps.weather.seeded_net import SeededNet
+from interpolants.data.climatology import GridClimatology
+from interpolants.data.gridded import Gridded
+from interpolants.dynamics.sample import sample
+from interpolants.fields.learned import LearnedFields
+from interpolants.foundations.checks import number, one_of, whole
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.randomness import key
+from interpolants.framework.capabilities import capability
+from interpolants.framework.gridded import GriddedEnsemble, gridded_ensemble
+from interpolants.framework.roles import Role
+from interpolants.framework.stages import Run
+from interpolants.framework.trained import Trained
+from interpolants.guidance.one_sided import gaussian_path
+from interpolants.methods.parts.choices import choose_path, choose_times
+from interpolants.methods.parts.start_points import draw_base
+from interpolants.methods.parts.validation import followed
+from interpolants.nets.grid_edges import check_edges
+from interpolants.objectives.joint import joint_loss, learnable
+from interpolants.objectives.times import StratifiedTimes
+from interpolants.training.pairs import TimedNet, finished
+
+# Numbers of a state that go through the network at once.
+_BUDGET = 2**18
+AROUND = ("climatology", "seeds")
+
+
+class EnsembleEmulator(Trained):
+    """Learn the distribution of a further member given K members, and draw as many as are asked for.
+
+    ::
+
+        emulator = EnsembleEmulator(n_seeds=2).fit(reforecasts)          # xarray (time, number, latitude, longitude)
+        ensemble = emulator.emulate(two_members, members=50)             # ensemble.dataset() is an xarray.Dataset
+
+    One network learns a quantity of a one-sided path from Gaussian noise to standardised anomalies
+    ``v = (f - mean_day) / std_day``, given K members of the same case; seeds and target are drawn anew at each step.
+    Members of an answer are exchangeable and independent given the seeds, and the seeds are not among them.
+
+    With an ``analysis`` (members of the truth as far as it is known, such as an ensemble of data assimilation) it
+    corrects the forecast model: a target is a member of the analysis with probability ``1 - alpha``. Where the model is
+    biased the target is then a mixture of two systems, and ``1 - alpha`` of the bias goes from the mean.
+
+    Args:
+        n_seeds: K >= 1, fewer than the ensembles have members.
+        alpha: Probability in [0, 1] that a target is a member of the forecast model; None for 1 without an analysis,
+            and with one for ``(M - K) / (M - K + A)``, A its members, so that all targets come equally often.
+        window: Days of the window of the climatology, such as 15; 0 for one climatology of the whole year.
+        around: ``"climatology"``: the network learns anomalies of the climatology; ``"seeds"``: distances from the
+            mean of the seeds in units of their size at each point, of targets and seeds alike. For few cases, and for
+            short leads, where members differ by much less than cases do; the network is then not told where that mean
+            lies, so that members are not drawn towards the climatology.
+        edges: What lies beyond each axis of the grid, see ``nets.grid_edges.beyond_edges``; ``"auto"`` tells it by the
+            coordinates: longitudes that go round the globe close, latitudes end at poles.
+        path: A one-sided path with a Gaussian base.
+        net: A network for fields that takes a field as condition: a name, a table, or an ``nn.Module`` called as
+            ``net(x, t, field)``.
+        encoder: Settings of the encoder of seeds: ``features``, ``blocks``.
+        head: Quantity that the network learns: ``"velocity"``, ``"denoised"``, ``"noise"`` or ``"score"``.
+        times: Where in time to learn, as in ``Bridge``.
+        n_steps: Steps of the sampler.
+
+    Raises:
+        InvalidInputError: If a setting is out of range, or the path has no Gaussian base.
+
+    Source: Li, Carver, Lopez-Gomez, Sha & Anderson (2023), arXiv:2306.14066. Ours: convolutions instead of axial
+    attention, a linear path, any grid of one or two axes.
+    """
+
+    only_cpu: ClassVar[str] = "fields stay where they were read"
+    noun: ClassVar[str] = "emulator"
+    answering: ClassVar[tuple[str, ...]] = ("n_steps",)
+
+    n_seeds: int = 2
+    alpha: float | None = None
+    window: int = 0
+    around: str = "climatology"
+    edges: Any = "auto"
+    path: Any = "one_sided_linear"
+    net: Any = "grid_convolution"
+    encoder: Mapping[str, int] = field(default_factory=dict)
+    head: str = "velocity"
+    times: Any = "auto"
+    n_steps: int = 16
+    steps: int = 2000
+    batch_size: int = 64
+    lr: float = 2e-3
+    ema: float | None = 0.998
+
+    def check_settings(self) -> None:
+        """Refuse settings, and make the path."""
+        who = "EnsembleEmulator"
+        whole(who, "n_seeds", self.n_seeds, at_least=1), whole(who, "n_steps", self.n_steps, at_least=1)
+        whole(who, "window", self.window, at_least=0, at_most=365)
+        one_of(who, "around", self.around, AROUND)
+        if self.alpha is not None:
+            number(who, "alpha", self.alpha, at_least=0, at_most=1)
+        one_of(who, "head", self.head, learnable())
+        self.path = choose_path(who, self.path)
+        gaussian_path(who, self.path)
+        choose_times(who, self.times, self.path)
+
+    def roles(self) -> tuple[Role, ...]:
+        """Ensembles of a forecast model and, to correct it, of the analysis of the same cases."""
+        return ensemble_role(), analysis_role()
+
+    def fit(self, ensemble: Any, analysis: Any = None, **options: Any) -> Self:
+        """Learn from ensembles.
+
+        Args:
+            ensemble: An ``xarray.Dataset`` or ``DataArray`` with axes of cases and members, an array ``(N, M, *F)``, or
+                a NetCDF, Zarr or GRIB file.
+            analysis: The analysis of the same cases, ``(N, A, *F)``, on the same grid.
+            options: As in :meth:`interpolants.framework.method.Method.fit`. ``held={"ensemble": ...}`` keeps the
+                weights with the least loss on these; take later cases.
+        """
+        known = {} if analysis is None else {"analysis": analysis}
+        return super().fit(ensemble, **known, **options)
+
+    def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
+        """The quantity of the path, by one gradient loop over random choices of seeds and target."""
+        members, analysis = data["ensemble"], data.get("analysis")
+        alpha = self._alpha(members, analysis)
+        edges = self._edges(members)
+        climate = GridClimatology.fit(members, self.window, who="EnsembleEmulator.fit")
+        times = choose_times("EnsembleEmulator", self.times, self.path)
+        units = self._units(_anomalies(climate, members), _anomalies(climate, analysis))
+
+        def batches(values: Mapping[str, Any], size: int, times: Any) -> MemberBatches:
+            parts = [_anomalies(climate, values.get(name)) for name in ("ensemble", "analysis")]
+            assert parts[0] is not None
+            season = climate.seasonal(values["ensemble"])
+            told = None if season is None else season.float()
+            return MemberBatches(
+                parts[0], parts[1], told, units=units, seeds=self.n_seeds, alpha=alpha, size=size, times=times
+            )
+
+        loss = MemberLoss(joint_loss((self.head,), self.path).objectives[0])
+        held, even = run.held, StratifiedTimes()
+        drawn = (lambda size: batches(held, size, even)) if held else None
+        settings, options = followed(run, self.training(), loss, drawn, images=True)
+        shape, seasonal = members.grid.shape, bool(self.window)
+        net = SeededNet(self.net, shape, edges, dict(self.encoder), seasonal=seasonal, seed=self.seed)
+        result = run.train(
+            "members", TimedNet(net, times), loss, batches(data, self.batch_size, times), settings, **options
+        )
+        return {
+            "net": finished(net, result),
+            "units": units,
+            "climatology": climate,
+            "alpha": alpha,
+            "edges": list(edges),
+        }
+
+    def _units(self, members: Tensor | None, analysis: Tensor | None) -> TargetUnits:
+        assert members is not None
+        if self.around == "climatology":
+            return TargetUnits()
+        return TargetUnits.around_seeds(members, analysis, self.n_seeds)
+
+    def _alpha(self, members: Gridded, analysis: Gridded | None) -> float:
+        """The share of targets from the forecast model, after the checks of sizes."""
+        who, count = "EnsembleEmulator.fit", members.values.shape[1]
+        if self.n_seeds >= count:
+            rule = f"ensembles must have more than n_seeds = {self.n_seeds} members, to learn what the others are like"
+            raise invalid(who, rule, count, "Take fewer seeds.")
+        if analysis is None:
+            if self.alpha is not None and self.alpha < 1:
+                remedy = "Pass analysis=..., or take alpha=None."
+                raise invalid(who, "alpha < 1 needs an analysis to draw targets from", self.alpha, remedy)
+            return 1.0
+        analysis.grid.checked_like(members.grid, who, "analysis")
+        if members.dated and analysis.dated and not torch.equal(members.cases, analysis.cases):
+            raise invalid(who, "members and analysis must be of the same dates", "other dates")
+        left = count - self.n_seeds
+        return left / (left + analysis.values.shape[1]) if self.alpha is None else float(self.alpha)
+
+    def _edges(self, members: Gridded) -> tuple[str, ...]:
+        if isinstance(self.edges, str) and self.edges == "auto":
+            return members.grid.edges()
+        return check_edges("EnsembleEmulator", self.edges, members.grid.sizes)
+
+    @capability(reads={"seeds": "ensemble"}, like="seeds")
+    def emulate(
+        self,
+        seeds: Gridded,
+        *,
+        members: int = 31,
+        method: str = "heun",
+        n_steps: int | None = None,
+        seed: int = 0,
+        first_index: int = 0,
+    ) -> GriddedEnsemble:
+        """Further members of each case; the seeds are not among them.
+
+        Args:
+            seeds: K members of each case, ``(B, K, ...)``, on the grid of the fit.
+            members: M.
+            method: ODE solver by name.
+            n_steps: Steps of the solver; as the settings say if None.
+            seed: Seed of the noise; member m of case i is one number of (seed, i, m), however many there are.
+            first_index: Index of the first case in a larger job.
+
+        Returns:
+            ``(B, M, C, *G)`` in data units; ``.dataset()`` has the coordinates.
+
+        Raises:
+            InvalidInputError: If there are not K seeds, a value is missing, or the grid is another.
+        """
+        who = "EnsembleEmulator.emulate"
+        checked_seeds(who, seeds, self.n_seeds), whole(who, "members", members, at_least=1)
+        count = self.n_steps if n_steps is None else whole(who, "n_steps", n_steps, at_least=1)
+        climate: GridClimatology = self.state["climatology"]
+        v, season = climate.encode(seeds, who=who).float(), climate.seasonal(seeds)
+        units: TargetUnits = self.state["units"]
+        told = self.state["net"].told(units.told(v), None if season is None else season.float())
+        shape = seeds.grid.shape
+        drawn = [self._member(told, shape, m, seed, first_index, method, count) for m in range(members)]
+        x = climate.decode(torch.stack([units.decode(one, v) for one in drawn], 1), seeds, who=who)
+        return gridded_ensemble(x, seeds)
+
+    def _member(
+        self, told: Tensor, shape: tuple[int, ...], m: int, seed: int, first: int, method: str, n_steps: int
+    ) -> Tensor:
+        """Member m of every case, ``(B, C, *G)`` in standardised units."""
+        own = key(seed, "emulated member", m) >> 33
+        start = draw_base(self.path.base, shape, len(told), own, first)
+        given: dict[str, Any] = {self.head: self.state["net"].net}
+        chunk = max(1, _BUDGET // start[0].numel())
+        done = sample(
+            LearnedFields(self.path, **given), start, cond=told, method=method, n_steps=n_steps, chunk=chunk,
+            first_index=first,
+        )  # fmt: skip
+        return done.x
+
+
+def _anomalies(climate: GridClimatology, fields: Gridded | None) -> Tensor | None:
+    return None if fields is None else climate.encode(fields, who="EnsembleEmulator.fit").float()

@@ -1,0 +1,122 @@
+"""Figures of ensembles: one case as curves or maps, rank histograms, and scores case by case."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from interpolants.data.gridded import LATITUDES, LONGITUDES, Gridded
+from interpolants.framework.figures import Axis, Figure, Panel, Series
+
+_MOST = 4  # panels of one row
+_CAPTION = "One test case: seeds, what came, and the emulated ensemble."
+
+
+def case_figure(seeds: Gridded, truth: Tensor, drawn: Tensor) -> Figure:
+    """The first variable of one case, as curves along an axis or as maps.
+
+    Args:
+        seeds: One case with its seeds.
+        truth: ``(C, *G)``.
+        drawn: ``(N, C, *G)``.
+    """
+    if drawn.ndim == 3:
+        return Figure(
+            name="case",
+            panels=(_curves(seeds, truth[0], drawn[:, 0]),),
+            caption=_CAPTION,
+            width=720,
+            height=300,
+        )
+    return _maps(seeds, truth[0], drawn[:, 0])
+
+
+def _curves(seeds: Gridded, truth: Tensor, drawn: Tensor) -> Panel:
+    name = seeds.grid.dims[0]
+    x = seeds.grid.coords.get(name, torch.arange(len(truth), dtype=torch.float64))
+    low, middle, high = drawn.quantile(torch.tensor([0.05, 0.5, 0.95], dtype=drawn.dtype), 0)
+    marks = [
+        Series(
+            mark="band", arrays={"x": x, "low": low, "high": high}, alpha=0.3, name="5 % to 95 % of members"
+        ),
+        Series(mark="line", arrays={"x": x, "y": middle}, name="median of members"),
+    ]
+    for k, one in enumerate(seeds.values[0, :, 0].double()):
+        name_ = "seeds" if k == 0 else ""
+        marks.append(Series(mark="line", arrays={"x": x, "y": one}, hue=1, dash="--", name=name_))
+    marks.append(Series(mark="points", arrays={"x": x, "y": truth}, hue=2, size=4, name="what came"))
+    unit = seeds.grid.units[0] if seeds.grid.units else ""
+    return Panel(series=tuple(marks), x=Axis(label=name), y=Axis(label=seeds.grid.variables[0], unit=unit),
+                 legend="below", legend_columns=4)  # fmt: skip
+
+
+def _maps(seeds: Gridded, truth: Tensor, drawn: Tensor) -> Figure:
+    mean = seeds.values[0, :, 0].double().mean(0)
+    fields = {
+        "mean of the seeds": mean,
+        "what came": truth,
+        "mean of members": drawn.mean(0),
+        "one member": drawn[0],
+    }
+    low, high = (float(edge(torch.stack(list(fields.values())))) for edge in (torch.min, torch.max))
+    panels = [_map(seeds, field, title, low, high) for title, field in fields.items()]
+    spreads = {"difference of what came": (truth - drawn.mean(0)).abs(), "spread of members": drawn.std(0)}
+    top = float(torch.stack(list(spreads.values())).max())
+    panels += [_map(seeds, field, title, 0.0, top) for title, field in spreads.items()]
+    unit = f" ({seeds.grid.units[0]})" if seeds.grid.units and seeds.grid.units[0] else ""
+    told = f"{seeds.grid.variables[0]}{unit}: {low:.4g} to {high:.4g}; differences and spread 0 to {top:.3g}."
+    caption = f"{_CAPTION} {told}"
+    return Figure(name="case", panels=tuple(panels), columns=2, caption=caption, width=760, height=470)
+
+
+def _map(seeds: Gridded, values: Tensor, title: str, low: float, high: float) -> Panel:
+    grid = seeds.grid
+    lat, lon = (grid.coords.get(name) for name in grid.dims)
+    geographic = grid.dims[0].lower() in LATITUDES and grid.dims[1].lower() in LONGITUDES
+    arrays = {"values": values}
+    if geographic and lat is not None and lon is not None:
+        series = Series(mark="map", arrays={**arrays, "lat": lat, "lon": lon}, low=low, high=high)
+        return Panel(
+            series=(series,),
+            title=title,
+            x=Axis(label="longitude", unit="°"),
+            y=Axis(label="latitude", unit="°"),
+        )
+    return Panel(series=(Series(mark="heat", arrays=arrays, low=low, high=high),), title=title,
+                 x=Axis(label=grid.dims[1]), y=Axis(label=grid.dims[0]))  # fmt: skip
+
+
+def ranks_figure(ranks: Mapping[str, Tensor]) -> Figure:
+    """Rank histograms ``(N + 1,)`` side by side."""
+    panels = tuple(_ranks(title, counts) for title, counts in list(ranks.items())[:_MOST])
+    caption = (
+        "Rank of what came among the members, all points together; even (dashed) for a reliable ensemble."
+    )
+    return Figure(name="ranks", panels=panels, caption=caption, width=240 * len(panels), height=230)
+
+
+def _ranks(title: str, counts: Tensor) -> Panel:
+    share = counts.double() / counts.sum()
+    edges = torch.arange(len(share) + 1, dtype=torch.float64) - 0.5
+    bars = Series(mark="histogram", arrays={"edges": edges, "counts": share})
+    even = Series(mark="rule", arrays={"y": torch.tensor(1 / len(share))}, hue="muted", dash="--")
+    return Panel(series=(bars, even), title=title, x=Axis(label="rank"), y=Axis(label="share", low=0.0))
+
+
+def paired_figure(own: Tensor, rivals: Mapping[str, Tensor]) -> Figure:
+    """Scores ``(B,)`` of rivals against those of the emulator, a point for each case."""
+    panels = tuple(_paired(own, other, title) for title, other in list(rivals.items())[:_MOST])
+    caption = "Fair CRPS case by case: above the line the emulator is better."
+    return Figure(name="paired", panels=panels, caption=caption, width=260 * len(panels), height=260)
+
+
+def _paired(own: Tensor, other: Tensor, title: str) -> Panel:
+    ends = torch.stack([torch.minimum(own, other).min(), torch.maximum(own, other).max()])
+    points = Series(mark="points", arrays={"x": own, "y": other}, size=3, alpha=0.7)
+    line = Series(mark="line", arrays={"x": ends, "y": ends}, hue="muted", dash="--")
+    return Panel(
+        series=(line, points),
+        x=Axis(label="CRPS of the emulator"),
+        y=Axis(label=f"CRPS of {title}"),
+        equal=True,
+    )

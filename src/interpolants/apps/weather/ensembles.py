@@ -1,0 +1,35 @@
+"""What methods and questions of ensembles share: their verb, their role, and the check of seeds."""
+
+from torch import Tensor
+
+from interpolants.data.gridded import Gridded
+from interpolants.foundations.errors import invalid
+from interpolants.framework.capabilities import verb
+from interpolants.framework.roles import Role
+
+verb("emulate", "seeds")
+
+
+def ensemble_role() -> Role:
+    """Ensembles of forecasts."""
+    about = "ensembles: cases by members by points, as xarray, an array (N, M, *F), or a NetCDF, Zarr or GRIB file"
+    return Role(name="ensemble", kind="ensemble", axis="case", about=about)
+
+
+def analysis_role() -> Role:
+    """The truth as far as it is known, for methods that correct a forecast model."""
+    about = "members of the analysis of the same cases"
+    return Role(name="analysis", kind="ensemble", axis="case", optional=True, about=about)
+
+
+def checked_seeds(who: str, seeds: Gridded, count: int) -> Tensor:
+    """The seeds' values, if there are as many as the fit had.
+
+    Raises:
+        InvalidInputError: If there are more or fewer.
+    """
+    found = seeds.values.shape[1]
+    if found != count:
+        remedy = "Select members, e.g. data.isel(number=slice(2)); or fit with another n_seeds."
+        raise invalid(who, f"each case must have {count} seeds", found, remedy)
+    return seeds.values

@@ -1,0 +1,128 @@
+"""Batches for learning from ensembles: some members are the condition, another one is the target.
+
+Letters: N cases, M members, K seeds, C variables, G axes of the grid, A members of the analysis.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Generator, Tensor
+
+from interpolants.foundations.records import record
+from interpolants.objectives.losses import Objective
+from interpolants.objectives.times import TimeSampler
+
+# Least scale of a point, as a share of the variable's mean.
+_LEAST = 0.05
+
+
+@record("target_units")
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TargetUnits:
+    """Anomalies of the climatology as they are, or ``(v - mean of the seeds) / scale``, seeds and targets alike.
+
+    Attributes:
+        scale: ``(C, *G)`` float32, positive; None for anomalies as they are.
+    """
+
+    scale: Tensor | None = None
+
+    @classmethod
+    def around_seeds(cls, members: Tensor, analysis: Tensor | None, seeds: int) -> Self:
+        """The root mean square of what is learnt, beside the mean of K seeds, at each point.
+
+        Args:
+            members: ``(N, M, C, *G)``.
+            analysis: ``(N, A, C, *G)``, whose distance from the members counts too, or None.
+            seeds: K.
+        """
+        within = members.var(1, keepdim=True)
+        square = within * (1 + 1 / seeds)
+        if analysis is not None:
+            square = square + (analysis.mean(1, keepdim=True) - members.mean(1, keepdim=True)).square()
+        scale = square.mean((0, 1)).sqrt()
+        least = _LEAST * scale.flatten(1).mean(1).reshape(-1, *(1,) * (scale.ndim - 1))
+        return cls(scale=torch.maximum(scale, least))
+
+    def told(self, seeds: Tensor) -> Tensor:
+        """Seeds ``(B, K, C, *G)`` as the network sees them."""
+        return seeds if self.scale is None else (seeds - seeds.mean(1, keepdim=True)) / self.scale
+
+    def encode(self, target: Tensor, seeds: Tensor) -> Tensor:
+        """``(B, C, *G)`` beside seeds ``(B, K, C, *G)``."""
+        return target if self.scale is None else (target - seeds.mean(1)) / self.scale
+
+    def decode(self, x: Tensor, seeds: Tensor) -> Tensor:
+        """Inverse of :meth:`encode`."""
+        return x if self.scale is None else x * self.scale + seeds.mean(1)
+
+
+class MemberBatches:
+    """The batch of a step: a function of the step's generator alone.
+
+    Each row is a case, drawn uniformly: K of its members in random order are the seeds, and the target is another
+    member, never one of the seeds, from which a network would learn to copy. With an analysis the target is one of its
+    members with probability ``1 - alpha``.
+
+    Args:
+        members: Standardised members, ``(N, M, C, *G)`` float32.
+        analysis: Standardised members of the analysis, ``(N, A, C, *G)`` float32, or None.
+        season: Seasonal means, ``(N, C, *G)`` float32, or None.
+        units: What the targets are measured from.
+        seeds: K < M.
+        alpha: Probability that the target is a member of the forecast model.
+        size: Rows per step, over all processes.
+        times: Where in time the loss is taken.
+    """
+
+    def __init__(
+        self,
+        members: Tensor,
+        analysis: Tensor | None,
+        season: Tensor | None,
+        *,
+        units: "TargetUnits",
+        seeds: int,
+        alpha: float,
+        size: int,
+        times: TimeSampler,
+    ) -> None:
+        self.members, self.analysis, self.season = members, analysis, season
+        self.units = units
+        self.seeds, self.alpha, self.size, self.times = seeds, alpha, size, times
+
+    def __call__(self, step: int, generator: Generator, rank: int, world: int) -> dict[str, Any]:
+        """The share of this process in the batch of ``step``."""
+        rows = max(1, self.size // world)
+        case = torch.randint(len(self.members), (rows,), generator=generator)
+        order = torch.rand(rows, self.members.shape[1], generator=generator).argsort(1)
+        seeds = self.members[case[:, None], order[:, : self.seeds]]
+        target = self.members[case, order[:, self.seeds]]
+        if self.analysis is not None:
+            pick = torch.randint(self.analysis.shape[1], (rows,), generator=generator)
+            model = torch.rand(rows, generator=generator) < self.alpha
+            target = torch.where(
+                model.reshape(-1, *(1,) * (target.ndim - 1)), target, self.analysis[case, pick]
+            )
+        told = self.units.told(seeds)
+        cond = {"seeds": told} if self.season is None else {"seeds": told, "season": self.season[case]}
+        times = self.times.sample(rows, generator=generator)
+        return {"x1": self.units.encode(target, seeds), "cond": cond, "t": times.t, "weight": times.weight}
+
+
+class MemberLoss:
+    """``|f(x_t, t, seeds) - target|^2`` in the form that the training loop calls.
+
+    Args:
+        objective: What is learnt of which path.
+    """
+
+    def __init__(self, objective: Objective) -> None:
+        self.objective = objective
+
+    def __call__(self, net: Any, batch: dict[str, Any], generator: Generator) -> dict[str, Tensor]:
+        """Losses ``(B,)`` under the name of the quantity."""
+        sample = self.objective.path.sample(x1=batch["x1"], t=batch["t"], generator=generator)
+        gap = net(sample.x_t, sample.t, batch["cond"]) - self.objective.target(sample)
+        return {self.objective.predicts: gap.square().flatten(1).sum(1) * batch["weight"]}

@@ -1,0 +1,105 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from interpolants.apps.weather import DressedSeeds, EmulatedEnsembles, EnsembleClimatology, SeedRegression
+from interpolants.data.gridded_files import gridded_of
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.framework.questions import ask
+from interpolants.framework.task import Split, Task
+from interpolants.metrics.crps import crps
+
+xarray = pytest.importorskip("xarray")
+pytest.importorskip("scoringrules")
+
+
+def data(cases=40, members=6, bias=0.0):
+    rng = np.random.RandomState(0)
+    x = rng.standard_normal((cases, 1, 3, 4)) + rng.standard_normal((cases, members, 3, 4)) + bias
+    coords = {
+        "time": range(cases),
+        "number": range(members),
+        "latitude": [80.0, 0, -80],
+        "longitude": [0.0, 1, 2, 3],
+    }
+    return xarray.DataArray(x, coords, ("time", "number", "latitude", "longitude"), name="t")
+
+
+def task(x, **more):
+    roles = (*DressedSeeds().roles(), *EmulatedEnsembles().reads())
+    return Task.of(roles, {"ensemble": x, **more}, Split(by="time", test=20))
+
+
+def test_scores_are_weighed_by_area_and_do_not_see_the_seeds():
+    one = task(data())
+    model = one.fit(DressedSeeds())
+    found = ask(EmulatedEnsembles(members=30), model, one)
+    test = data()[20:].values
+    drawn = model.emulate(data()[20:, :2], members=30, seed=1).x[:, :, 0].double()
+    cap = 1 - math.sin(math.radians(40))
+    weights = torch.tensor([cap, 2 - 2 * cap, cap])
+    weights = weights.double()[:, None].expand(3, 4) / weights.mean()
+    by_row = torch.stack([
+        torch.tensor(crps(drawn[..., r, c], torch.from_numpy(test[:, 2, r, c])).value)
+        for r in range(3) for c in range(4)
+    ])  # fmt: skip
+    assert found["crps"].value == pytest.approx(float((by_row.double() * weights.flatten()).mean()), rel=1e-6)
+    seeds = torch.from_numpy(test[:, :2])
+    ordinary = torch.stack([
+        torch.tensor(crps(seeds[..., r, c], torch.from_numpy(test[:, 2, r, c]), fair=False).value)
+        for r in range(3) for c in range(4)
+    ])  # fmt: skip
+    assert found["crps_of_seeds"].value == pytest.approx(
+        float((ordinary.double() * weights.flatten()).mean()), rel=1e-6
+    )
+    assert found["crps"].floor < found["crps"].value  # of the three members that are left
+    assert [figure.name for figure in found.figures] == ["case", "ranks"]
+
+
+def test_the_truth_is_a_role_of_its_own_where_there_is_one_and_bias_is_left():
+    x = data()
+    truth = x[:, :1] - 2.0
+    one = task(x, truth=truth)
+    found = ask(EmulatedEnsembles(members=40), one.fit(DressedSeeds()), one, rivals=["seed_regression"])
+    assert found["bias"].value == pytest.approx(2.0, abs=0.2)
+    assert found["bias_left"].value == pytest.approx(1.0, abs=0.1)
+    assert [figure.name for figure in found.figures] == ["case", "ranks", "paired"]
+
+
+def test_climatology_knows_nothing_of_the_seeds_and_regression_is_reliable():
+    one = task(data(cases=400))
+    task_of = Task(
+        one.values,
+        {"case": {"train": torch.arange(200), "held": torch.arange(0), "test": torch.arange(200, 400)}},
+        one.axes,
+    )
+    found = ask(
+        EmulatedEnsembles(members=20), task_of.fit(SeedRegression()), task_of, rivals=["ensemble_climatology"]
+    )
+    assert found["spread_skill"].value == pytest.approx(1.0, abs=0.06)
+    assert abs(found["copying"].rivals["ensemble_climatology"]) < 0.1
+    # Two members share half of their variance; regression on two seeds gives its members less of a single one.
+    assert found["copying"].floor == pytest.approx(0.5, abs=0.06)
+    assert found["crps"].rivals["ensemble_climatology"] > found["crps"].value
+    assert found["unreliability"].value < 1e-3
+
+
+def test_too_few_members_or_impossible_sizes_are_refused():
+    with pytest.raises(InvalidInputError, match="members must be"):
+        EmulatedEnsembles(members=1)
+    with pytest.raises(InvalidInputError, match="event must be"):
+        EmulatedEnsembles(event=0.0)
+    one = task(data(members=2))
+    with pytest.raises(InvalidInputError, match="2 seeds and one member as truth, got 2 members"):
+        EmulatedEnsembles().measure(one.fit(EnsembleClimatology()), one)
+
+
+def test_several_variables_are_scored_in_units_of_their_climatology():
+    big = xarray.Dataset({"t": data(), "z": 1000 * data()})
+    one = Task.of(
+        DressedSeeds().roles(), {"ensemble": gridded_of(big, "test", "big")}, Split(by="time", test=20)
+    )
+    found = EmulatedEnsembles(members=10).measure(one.fit(DressedSeeds()), one)
+    assert float(found.values["crps"].mean()) < 2
