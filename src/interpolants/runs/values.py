@@ -339,7 +339,8 @@ def _problem(who: str, table: Mapping[str, Any], place: Place) -> Value:
     if isinstance(x, Mapping):  # of several things that belong together
         own = _part(who, x, who.removeprefix("data."), table["problem"])
         return Value(own, origin, truth=known, beside=x)
-    return Value(x if x.ndim > 1 else x[:, None], origin, truth=known)
+    column = isinstance(x, Tensor) and x.ndim == 1  # a number per row; other containers are as they are
+    return Value(x[:, None] if column else x, origin, truth=known)
 
 
 def _beside(who: str, table: Mapping[str, Any], place: Place) -> Value:

@@ -1,0 +1,139 @@
+"""Tracks of Atlantic storms, in kilometres."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from interpolants.data.bundled import BundledFile, DataInfo, Dataset, Split, check_split, held_out, reads
+from interpolants.data.r_lazy_data import lazy_table
+from interpolants.foundations.checks import whole
+from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.extras import require
+
+_DPLYR: dict[str, Any] = {
+    "package": "r-cran-dplyr",
+    "version": "1.1.4-4",
+    "install": "apt-get install r-cran-dplyr",
+}
+DPLYR = BundledFile(
+    path="/usr/lib/R/site-library/dplyr/data/Rdata.rdb",
+    sha256="b1555bebd86d62c0539a8b41e72fed6e6bbd1e35068aa06395bd37f23b1e6f34",
+    **_DPLYR,
+)
+DPLYR_INDEX = BundledFile(
+    path="/usr/lib/R/site-library/dplyr/data/Rdata.rdx",
+    sha256="88395339216c318c5f32db07e63fd57995b664e5e11f8e6529633b31b8aa62c4",
+    **_DPLYR,
+)
+_COLUMNS = ("name", "year", "month", "day", "hour", "lat", "long")
+EARTH = 6371.0  # km
+CENTRE = (30.0, -60.0)  # latitude and longitude, degrees
+_HOURS = 6
+
+
+@reads(DPLYR)
+def load_atlantic_storms(split: Split = "train", *, least: int = 30, path: str = "") -> Dataset:
+    """Centres of Atlantic storms of 1975 to 2022, every six hours, in km east and north of 30 N 60 W.
+
+    Degrees are no distances: a degree of longitude has 105 km at 20 N and 71 km at 50 N. Positions are those of
+    Lambert's azimuthal equal-area map, whose distances are right to 4 % within 3,500 km of its centre and to 8 % within
+    5,000. Fixes between the six-hourly ones are left out.
+
+    Args:
+        split: ``train`` (four storms in five), ``test`` or ``all``.
+        least: Fewest fixes of a storm, those between the six-hourly ones included.
+        path: A CSV with columns name, year, month, day, hour, lat and long, degrees north and east, such as
+            ``storms.csv`` of github.com/tidyverse/dplyr, instead of the package.
+
+    Returns:
+        ``x`` (N, T, 1, 2) in km, T the longest track, NaN where there was no fix.
+
+    Raises:
+        MissingExtraError: If the Debian package or rdata is not installed, and no path is given.
+        InvalidInputError: If a file is another one, no storm is left, or for an unknown split.
+
+    Source: NOAA's Atlantic hurricane database, as table ``storms`` of the R package dplyr.
+    """
+    who = "load_atlantic_storms"
+    check_split(who, split)
+    whole(who, "least", least, at_least=2)
+    table = (
+        _read_csv(who, path) if path else lazy_table(who, DPLYR_INDEX.read(who), DPLYR.read(who), "storms")
+    )
+    tracks = _storms(table, least)
+    if len(tracks) < 2:
+        raise invalid(who, "there must be storms with as many fixes", f"least={least}")
+    x = np.full((len(tracks), max(map(len, tracks)), 1, 2), np.nan, dtype=np.float32)
+    for row, track in zip(x, tracks, strict=True):
+        row[: len(track), 0] = track
+    if split != "all":
+        test = held_out(len(x), None)
+        x = x[test if split == "test" else ~test]
+    info = DataInfo(
+        name="atlantic_storms",
+        shape=x.shape,
+        split=split,
+        source=path or f"{DPLYR.package} {DPLYR.installed_version()}",
+        licence="public domain (NOAA); MIT (package)",
+        sha256={} if path else {Path(file.path).name: file.sha256 for file in (DPLYR, DPLYR_INDEX)},
+        columns=("km east", "km north"),
+        scaling=f"Lambert's azimuthal equal-area map about {CENTRE[0]:g} N {-CENTRE[1]:g} W",
+    )
+    return Dataset(torch.from_numpy(x), None, info)
+
+
+def equal_area(lat: NDArray[np.float64], lon: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Km east and north of :data:`CENTRE` on Lambert's azimuthal equal-area map, ``(n, 2)``.
+
+    Args:
+        lat: Degrees north, ``(n,)``.
+        lon: Degrees east, ``(n,)``.
+
+    Source: Snyder (1987), Map projections: a working manual, equations 24-2 to 24-4.
+    """
+    phi, lam = np.radians(lat), np.radians(lon - CENTRE[1])
+    origin = np.radians(CENTRE[0])
+    toward = np.sin(origin) * np.sin(phi) + np.cos(origin) * np.cos(phi) * np.cos(lam)
+    scale = EARTH * np.sqrt(2 / (1 + toward))
+    east = np.cos(phi) * np.sin(lam)
+    north = np.cos(origin) * np.sin(phi) - np.sin(origin) * np.cos(phi) * np.cos(lam)
+    return np.stack([scale * east, scale * north], 1)
+
+
+def _storms(table: Any, least: int) -> list[NDArray[np.float64]]:
+    """Tracks ``(T, 2)`` in km by storm, in order of time, with NaN for fixes that are missing between others."""
+    found = []
+    for _, storm in table.groupby(["name", "year"], sort=True):
+        if len(storm) < least:
+            continue
+        stamps = _hours(storm)
+        regular = stamps % _HOURS == 0
+        stamps, own = stamps[regular] // _HOURS, storm[regular]
+        place = stamps - stamps.min()
+        track = np.full((int(place.max()) + 1, 2), np.nan)
+        track[place] = equal_area(*(own[name].to_numpy(dtype=np.float64) for name in ("lat", "long")))
+        found.append(track)
+    return found
+
+
+def _hours(storm: Any) -> NDArray[np.int64]:
+    """Hours since 1970 of the fixes of a storm."""
+    parts = (storm[name].to_numpy(dtype=np.int64) for name in ("year", "month", "day", "hour"))
+    stamps = [
+        np.datetime64(f"{y:04d}-{m:02d}-{d:02d}T{h:02d}", "h") for y, m, d, h in zip(*parts, strict=True)
+    ]
+    return np.array(stamps).astype(np.int64)
+
+
+def _read_csv(who: str, path: str) -> Any:
+    pandas = require("pandas", by=who)
+    if not Path(path).is_file():
+        raise invalid(who, "path must be a CSV file", path)
+    table = pandas.read_csv(path)
+    for name in _COLUMNS:
+        if name not in table.columns:
+            raise invalid(who, f"the file must have a column {name}", "none", nearest(name, [*table.columns]))
+    return table

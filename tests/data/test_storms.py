@@ -1,0 +1,64 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from interpolants.data.storms import CENTRE, EARTH, equal_area, load_atlantic_storms
+from interpolants.foundations.errors import InvalidInputError, MissingExtraError
+
+
+def or_skip(*args, **options):
+    try:
+        return load_atlantic_storms(*args, **options)
+    except MissingExtraError as error:
+        pytest.skip(str(error))
+
+
+def great_circle(a, b):
+    (p, east), (q, west) = (np.radians(point) for point in (a, b))
+    return EARTH * math.acos(math.sin(p) * math.sin(q) + math.cos(p) * math.cos(q) * math.cos(east - west))
+
+
+def test_distances_on_the_map_are_those_of_the_globe_near_its_centre():
+    first, second = (25.0, -70.0), (26.0, -72.0)
+    x = equal_area(*np.array([first, second]).T)
+    assert np.linalg.norm(x[0] - x[1]) == pytest.approx(great_circle(first, second), rel=0.01)
+    far = (50.0, -20.0), (50.0, -21.0)  # 3,800 km away; a degree of longitude has 71 km there
+    y = equal_area(*np.array(far).T)
+    assert np.linalg.norm(y[0] - y[1]) == pytest.approx(great_circle(*far), rel=0.05)
+    assert np.linalg.norm(y[0] - y[1]) < 80
+    assert equal_area(np.array([CENTRE[0]]), np.array([CENTRE[1]])).tolist() == [[0.0, 0.0]]
+
+
+def test_areas_are_kept():
+    corner = np.array([[45.0, -20.0], [45.01, -20.0], [45.0, -19.99]])
+    x = equal_area(*corner.T)
+    area = np.linalg.det(np.stack([x[2] - x[0], x[1] - x[0]]))
+    side = math.radians(0.01) * EARTH
+    assert area == pytest.approx(side**2 * math.cos(math.radians(45.0)), rel=1e-3)
+
+
+def test_storms_have_at_least_30_fixes_and_move_by_less_than_a_plane():
+    data = or_skip("all")
+    assert data.x.shape[0] == 277
+    assert data.x.shape[2:] == (1, 2)
+    steps = (data.x[:, 1:] - data.x[:, :-1]).norm(dim=-1)
+    assert 100 < float(steps.nanmedian()) < 140  # km in six hours: 20 km/h
+    assert len(or_skip("train").x) + len(or_skip("test").x) == 277
+
+
+def test_a_file_of_ones_own(tmp_path):
+    path = tmp_path / "storms.csv"
+    lines = ["name,year,month,day,hour,lat,long"]
+    for name in ("A", "B"):
+        lines += [f"{name},2000,8,{1 + k // 4},{6 * (k % 4)},{20 + k},{-60}" for k in range(5) if k != 2]
+        lines += [f"{name},2000,8,1,9,21.5,-60"]
+    path.write_text("\n".join(lines))
+    data = load_atlantic_storms("all", least=4, path=str(path))
+    assert data.x.shape == (2, 5, 1, 2)
+    assert torch.isnan(data.x[:, 2]).all()  # the fix that is missing; that of 9 o'clock is left out
+    assert data.x[0, 1, 0, 1] - data.x[0, 0, 0, 1] == pytest.approx(111.2, rel=0.01)
+    path.write_text("name,year\nA,2000\n")
+    with pytest.raises(InvalidInputError, match="must have a column month"):
+        load_atlantic_storms("all", path=str(path))
