@@ -37,12 +37,9 @@ class Pack:
 
     def mean(self) -> Tensor:
         """Mean over what is there of each item, ``(B, *D)``; zero for an item of which nothing is."""
-        axes = tuple(range(1, self.present.ndim))
         mask = _widened(self.present, self.values)
-        count = self.present.sum(axes).clamp_min(1)
-        return (self.values * mask).sum(axes) / _widened(
-            count, self.values[(slice(None), *(0 for _ in axes))]
-        )
+        axes = tuple(range(1, self.present.ndim))
+        return (self.values * mask).sum(axes) / mask.sum(axes).clamp_min(1)
 
 
 def packed(parts: Sequence[Tensor], *, axes: int = 1, fill: float = 0.0) -> Pack:
@@ -67,8 +64,8 @@ def packed(parts: Sequence[Tensor], *, axes: int = 1, fill: float = 0.0) -> Pack
     values = parts[0].new_full((len(parts), *largest, *shapes[0]), fill)
     present = torch.zeros(len(parts), *largest, dtype=torch.bool, device=values.device)
     for number, part in enumerate(parts):
-        box = (number, *(slice(size) for size in part.shape[:axes]))
-        values[box], present[box] = part, True
+        box = tuple(slice(size) for size in part.shape[:axes])
+        values[number][box], present[number][box] = part, True
     return Pack(values, present)
 
 

@@ -201,10 +201,9 @@ def _positions(table: Any, who: str) -> Tensor:
 
 def _check_once(place: tuple[Tensor, ...], sizes: Sequence[int], who: str) -> None:
     flat = (place[0] * sizes[1] + place[1]) * sizes[2] + place[2]
-    counts = flat.unique(return_counts=True)[1]
+    counts = flat.bincount()
     if bool((counts > 1).any()):
-        twice = int(counts.argmax())
-        where = int(flat.unique()[twice])
+        where = int(counts.argmax())
         case, rest = divmod(where, sizes[1] * sizes[2])
         told = f"frame {rest // sizes[2]} of track {case} (counted from 0)"
         raise invalid(who, "every track, frame and node must come once", told)

@@ -72,4 +72,5 @@ def _energy(members: Tensor, truth: Tensor, there: Tensor) -> Tensor:
     x = torch.where(mask, members.double(), 0.0).flatten(2)
     y = torch.where(mask[:, 0], truth.double(), 0.0).flatten(1)
     apart = torch.cdist(x, x).sum((1, 2)) / max(x.shape[1] * (x.shape[1] - 1), 1)
-    return ((x - y[:, None]).norm(dim=-1) / count).mean(1) - 0.5 * apart / count[:, 0]
+    found: Tensor = ((x - y[:, None]).norm(dim=-1) / count).mean(1) - 0.5 * apart / count[:, 0]
+    return found

@@ -1,0 +1,86 @@
+"""Windows, gaps, axes, and extrapolation by fixed weights."""
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.apps.trajectories import TrackExtrapolation
+from interpolants.apps.trajectories.track_windows import (
+    all_windows,
+    filled_frames,
+    last_frames,
+    principal_axes,
+)
+from interpolants.data.tracks import Tracks
+from interpolants.foundations.errors import InvalidInputError
+
+
+def motion(power=1, n=6, frames=9):
+    """Nodes on straight lines, or on parabolas."""
+    g = torch.Generator().manual_seed(0)
+    terms = [torch.randn(n, 1, 2, 3, dtype=torch.float64, generator=g) for _ in range(power + 1)]
+    t = torch.arange(frames, dtype=torch.float64)[None, :, None, None]
+    return sum(term * t**k for k, term in enumerate(terms))
+
+
+@pytest.mark.parametrize(("weights", "power"), [("velocity", 1), ("least_squares", 1), ("least_squares", 2)])
+def test_extrapolation_meets_what_it_can(weights, power):
+    x = motion(power)
+    rival = TrackExtrapolation(weights=weights, context=4, horizon=5).fit(x[:5])
+    found = rival.forecast(x[5:, :4]).x[:, 0]
+    assert_close(found, x[5:, 4:], atol=1e-5, rtol=0)
+
+
+def test_the_last_frame_stays():
+    x = motion()
+    found = TrackExtrapolation(weights="last", context=4, horizon=2).fit(x).forecast(x[:, :4], members=3)
+    assert found.x.shape == (6, 3, 2, 2, 3)
+    assert torch.equal(found.x[:, 2, 1], x[:, 3])
+
+
+def test_constant_velocity_misses_a_parabola_as_it_should():
+    """x = t^2 from frames 2 and 3: 9 + 5 at frame 4, 16 came."""
+    x = (torch.arange(6, dtype=torch.float64) ** 2).reshape(1, 6, 1, 1)
+    found = TrackExtrapolation(context=4, horizon=1).fit(x).forecast(x[:, :4]).x
+    assert found.flatten().tolist() == [14.0]
+
+
+def test_gaps_are_filled_by_straight_lines_and_ends_stay():
+    x = torch.tensor([0.0, 9.0, 9.0, 6.0, 9.0]).double().reshape(1, 5, 1, 1)
+    seen = torch.tensor([True, False, False, True, False]).reshape(1, 5, 1)
+    assert filled_frames(x, seen).flatten().tolist() == [0.0, 2.0, 4.0, 6.0, 6.0]
+    late = torch.tensor([False, False, True, False, False]).reshape(1, 5, 1)
+    assert filled_frames(x, late).flatten().tolist() == [9.0] * 5
+    assert not filled_frames(x, torch.zeros_like(seen)).any()
+
+
+def test_windows_begin_where_their_track_is():
+    x = motion()[:1].clone()
+    x[0, 7:] = torch.nan
+    windows = all_windows(Tracks.of(x), 3, 2, "test")
+    assert len(windows) == 4  # starts 0 to 3: the last has one frame of its future
+    assert windows.seen.flatten(1).any(1).all()
+    assert not windows.seen[3, 1].any()
+    with pytest.raises(InvalidInputError, match="at least 12 frames"):
+        all_windows(Tracks.of(x), 10, 2, "test")
+
+
+def test_last_frames_end_at_each_cases_end():
+    x = motion(n=2)
+    x[1, 4:] = torch.nan
+    found = last_frames(Tracks.of(x), 3, "test")
+    assert torch.equal(found.x[0], x[0, 6:])
+    assert torch.equal(found.x[1], x[1, 1:4])
+    short = last_frames(Tracks.of(x[:, :2]), 3, "test")
+    assert short.seen[:, :, 0].tolist() == [[False, True, True]] * 2
+
+
+def test_axes_turn_with_the_frames():
+    g = torch.Generator().manual_seed(1)
+    x = torch.randn(5, 4, 3, 3, dtype=torch.float64, generator=g)
+    seen = torch.ones(5, 4, 3, dtype=torch.bool)
+    seen[0, 1, 2] = False
+    turn = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64, generator=g))[0]
+    assert_close(principal_axes(x @ turn.T + 3.0, seen), turn @ principal_axes(x, seen), atol=1e-10, rtol=0)
+    flat = principal_axes(torch.zeros(1, 4, 1, 2, dtype=torch.float64), torch.ones(1, 4, 1, dtype=torch.bool))
+    assert_close(flat[0] @ flat[0].T, torch.eye(2, dtype=torch.float64))
