@@ -244,4 +244,5 @@ def write_gridded(dataset: Any, out: Path) -> None:
         require("zarr", by="write_gridded")
         dataset.to_zarr(out, mode="w", zarr_format=2, consolidated=True)
         return
-    dataset.to_netcdf(out)
+    require("h5netcdf", by="write_gridded")
+    dataset.to_netcdf(out, engine="h5netcdf")
