@@ -69,6 +69,13 @@ def test_what_does_not_fit_is_told(folder):
     assert "Did you mean 't2m'" in told(done)
 
 
+def test_a_command_that_is_shown_names_a_file_of_fields(folder):
+    from interpolants import load
+    from interpolants.runs.commands import command
+
+    assert command(load(folder / "model"), "emulate", "runs/a") == "interpolants emulate runs/a seeds.nc"
+
+
 def test_answers_without_a_grid_go_to_no_netcdf_and_this_is_told_before_any_work(folder, tmp_path):
     x = np.random.RandomState(0).standard_normal((9, 1))
     ExactGP().fit(x, x[::-1, 0].copy()).save(tmp_path / "gp")

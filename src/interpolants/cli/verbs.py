@@ -167,10 +167,10 @@ class VerbCommand:
     @property
     def _formats(self) -> tuple[str, ...]:
         """Endings of files beside those of arrays: those of the kinds of its roles, in which answers come back."""
-        from interpolants.framework.roles import kind_of
+        from interpolants.framework.roles import formats_of
 
         _, roles = self.options
-        return tuple(end for role in roles.values() for end in getattr(kind_of(role), "writes", ()))
+        return tuple(end for role in roles.values() for end in formats_of(role))
 
     @property
     def _columns(self) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ class GriddedKind:
 
     inner: tuple[str, ...] = MEMBERS
     has_rows: bool = True
-    writes: ClassVar[tuple[str, ...]] = WRITES
+    writes: tuple[str, ...] = WRITES
 
     def read(self, value: Any, role: "Role", reading: "Reading") -> tuple[Gridded, Given]:
         """From xarray, arrays ``(N, M, *F)`` or files; variables come in the order of the fit, on its grid.

@@ -111,6 +111,17 @@ class ReadsFiles(Protocol):
         ...
 
 
+@runtime_checkable
+class WritesFormats(Protocol):
+    """A kind of role whose answers go to file formats of their own; the first is the usual one.
+
+    Attributes:
+        writes: Their endings.
+    """
+
+    writes: tuple[str, ...]
+
+
 _KINDS: dict[str, RoleKind] = {}
 
 
@@ -135,6 +146,12 @@ def kind_of(role: Role) -> RoleKind:
         rule = f"role {role.name!r} must be of a known kind"
         raise invalid("Role", rule, repr(role.kind), nearest(role.kind, _KINDS))
     return _KINDS[role.kind]
+
+
+def formats_of(role: Role) -> tuple[str, ...]:
+    """Endings of files beside those of arrays that answers of this kind go to; none for most."""
+    kind = kind_of(role)
+    return kind.writes if isinstance(kind, WritesFormats) else ()
 
 
 # --- the kinds of the framework ------------------------------------------------------------------------------

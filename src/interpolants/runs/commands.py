@@ -7,6 +7,7 @@ from pathlib import Path
 
 from interpolants.framework.capabilities import Capability, capabilities_of
 from interpolants.framework.method import MODEL, Method
+from interpolants.framework.roles import formats_of
 from interpolants.runs.recipe import Recipe
 
 
@@ -35,10 +36,11 @@ def _arguments(method: Method, one: Capability) -> Iterator[str]:
     roles = {role.name: role for role in one.roles(method)}
     for name, parameter in one.parameters.items():
         if name in roles:
+            file = name + next(iter(formats_of(roles[name])), ".csv")
             if not roles[name].optional:
-                yield f"{name}.csv"
+                yield file
             elif one.needs_told(method, roles[name]):
-                yield f"--{name.replace('_', '-')} {name}.csv"
+                yield f"--{name.replace('_', '-')} {file}"
         elif parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD:
             yield "-n 1000" if name == "n" else f"--{name.replace('_', '-')} VALUE"
 
