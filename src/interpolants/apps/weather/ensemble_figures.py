@@ -52,21 +52,17 @@ def _curves(seeds: Gridded, truth: Tensor, drawn: Tensor) -> Panel:
 
 def _maps(seeds: Gridded, truth: Tensor, drawn: Tensor) -> Figure:
     mean = seeds.values[0, :, 0].double().mean(0)
-    fields = {
-        "mean of the seeds": mean,
-        "what came": truth,
-        "mean of members": drawn.mean(0),
-        "one member": drawn[0],
-    }
+    spreads = {"error of the members' mean": (truth - drawn.mean(0)).abs(), "spread of members": drawn.std(0)}
+    fields = {"mean of the seeds": mean, "what came": truth, "one member": drawn[0]}
     low, high = (float(edge(torch.stack(list(fields.values())))) for edge in (torch.min, torch.max))
-    panels = [_map(seeds, field, title, low, high) for title, field in fields.items()]
-    spreads = {"difference of what came": (truth - drawn.mean(0)).abs(), "spread of members": drawn.std(0)}
     top = float(torch.stack(list(spreads.values())).max())
+    panels = [_map(seeds, mean, "mean of the seeds", low, high)]
     panels += [_map(seeds, field, title, 0.0, top) for title, field in spreads.items()]
+    panels += [_map(seeds, fields[title], title, low, high) for title in ("what came", "one member")]
     unit = f" ({seeds.grid.units[0]})" if seeds.grid.units and seeds.grid.units[0] else ""
-    told = f"{seeds.grid.variables[0]}{unit}: {low:.4g} to {high:.4g}; differences and spread 0 to {top:.3g}."
+    told = f"{seeds.grid.variables[0]}{unit}: {low:.4g} to {high:.4g}; error and spread 0 to {top:.3g}."
     caption = f"{_CAPTION} {told}"
-    return Figure(name="case", panels=tuple(panels), columns=2, caption=caption, width=760, height=470)
+    return Figure(name="case", panels=tuple(panels), columns=3, caption=caption, width=900, height=330)
 
 
 def _map(seeds: Gridded, values: Tensor, title: str, low: float, high: float) -> Panel:
