@@ -4,7 +4,7 @@ from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.metrics.ensemble import unreliability
-from interpolants.metrics.event_scores import brier_score
+from interpolants.metrics.event_scores import brier_score, critical_success_index
 
 
 def coins(members, share, n=4000, seed=0):
@@ -40,3 +40,29 @@ def test_what_is_no_event_is_refused():
 def test_unreliability_is_nothing_for_even_ranks_and_one_for_a_single_rank():
     assert unreliability(torch.tensor([7, 7, 7, 7])) == pytest.approx(0, abs=1e-15)
     assert unreliability(torch.tensor([0, 0, 9, 0])) == pytest.approx(1)
+
+
+def test_hits_misses_and_false_alarms_by_hand():
+    forecast = torch.tensor([[1.0, 1, 0, 0], [1, 0, 0, 0]])
+    happened = torch.tensor([[1.0, 0, 1, 0], [1, 0, 0, 0]])
+    assert critical_success_index(forecast, happened).value == pytest.approx(2 / 4)
+    forecast[0, 1] = torch.nan  # a false alarm that nobody saw
+    assert critical_success_index(forecast, happened).value == pytest.approx(2 / 3)
+    assert critical_success_index(happened, happened).value == 1
+
+
+def test_independent_coins_succeed_by_chance():
+    """p^2 of both, 2 p - p^2 of either."""
+    forecast, happened = coins(1, 0.4)
+    found = critical_success_index(forecast[:, 0], happened)
+    assert abs(found.value - 0.4 / (2 - 0.4)) < 4 * found.error
+    assert found.error < 0.01
+
+
+def test_an_event_that_is_nowhere_has_no_index():
+    with pytest.raises(InvalidInputError, match="come or be forecast somewhere"):
+        critical_success_index(torch.zeros(2, 3), torch.zeros(2, 3))
+    with pytest.raises(InvalidInputError, match="must be truth values"):
+        critical_success_index(torch.full((2, 3), 0.5), torch.zeros(2, 3))
+    with pytest.raises(InvalidInputError, match="one shape"):
+        critical_success_index(torch.zeros(2, 1), torch.zeros(2))

@@ -1,4 +1,4 @@
-"""Scores of events: the Brier score of probabilities that an ensemble gives."""
+"""Scores of events: the Brier score of probabilities from an ensemble, and the critical success index of areas."""
 
 import torch
 from torch import Tensor
@@ -36,6 +36,42 @@ def brier_score(events: ArrayLike, happened: ArrayLike, *, fair: bool = True) ->
         rule = f"events must have shape (B, M, *D) with happened (B, *D) = {tuple(o.shape)}"
         raise invalid("brier_score", rule, tuple(p.shape))
     return score_estimate(brier_of_cases(p, o, fair=fair), "Brier score")
+
+
+def critical_success_index(forecast: ArrayLike, happened: ArrayLike) -> Estimate:
+    """``hits / (hits + misses + false alarms)`` over all entries: 1 for a perfect forecast, 0 without a hit.
+
+    Entries where the event neither came nor was forecast do not count, so that a dry day is no success. Entries that
+    were not seen are NaN in either, and are left out.
+
+    Args:
+        forecast: Whether the event was forecast, ``(B, *D)``, truth values, 0 and 1, or NaN.
+        happened: Whether it came, ``(B, *D)``.
+
+    Returns:
+        The index of all cases together, its error by the delta method over the B cases.
+
+    Raises:
+        InvalidInputError: If shapes differ, values are no truth values, or the event neither came nor was forecast.
+
+    Source: Donaldson, Dyer & Kraus (1975), where it is the threat score.
+    """
+    who = "critical_success_index"
+    f, o = (torch.as_tensor(x).double() for x in (forecast, happened))
+    if f.shape != o.shape or f.ndim < 1:
+        raise invalid(
+            who, "forecast and happened must have one shape", f"{tuple(f.shape)} and {tuple(o.shape)}"
+        )
+    seen = f.isfinite() & o.isfinite()
+    for name, x in (("forecast", f[seen]), ("happened", o[seen])):
+        if not bool(((x == 0) | (x == 1)).all()):
+            raise invalid(who, f"{name} must be truth values", "other numbers", "Compare: x > limit.")
+    hits, either = ((one & seen).reshape(len(f), -1).sum(1).double() for one in ((f * o) == 1, (f + o) >= 1))
+    if not float(either.sum()):
+        raise invalid(who, "the event must come or be forecast somewhere", "nowhere", "Take a lower limit.")
+    ratio, n = float(hits.sum() / either.sum()), len(f)
+    error = float((hits - ratio * either).std() / either.mean()) / n**0.5 if n > 1 else 0.0
+    return Estimate(ratio, error, n, "critical success index")
 
 
 def brier_of_cases(events: Tensor, happened: Tensor, *, fair: bool) -> Tensor:

@@ -1,0 +1,138 @@
+"""Blobs that a steady wind carries, and new ones in one half of the domain: sequences of fields with known variance.
+
+Letters: N sequences, T frames, H rows, W columns, k frames ahead.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from interpolants.foundations.checks import number, positive, whole
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.records import record
+
+# Images of a blob on either side of a periodic domain.
+_IMAGES = (-1, 0, 1)
+
+
+@record("advected_blobs")
+@dataclass(frozen=True, kw_only=True)
+class AdvectedBlobs:
+    """Frames of ``sum_i height exp(-|x - p_i(t)|^2 / (2 width^2))`` on a periodic grid of cells of size 1.
+
+    All blobs move with the wind. At each frame new ones are born, a Poisson number of mean ``births``, at uniform
+    places of the left half; each lives for ``life`` frames. What is to come, given all frames so far, is then a part
+    that is known (the blobs that are there) and the sum of new births, whose mean and variance have a closed form: they
+    are those of a Poisson process (Campbell's theorem), whatever the frames so far.
+
+    Args:
+        rows: H.
+        columns: W, even.
+        wind: Cells per frame, along rows and columns.
+        births: Mean number of births in a frame.
+        height: Height of a blob, in data units.
+        width: Its standard deviation, in cells; at most an eighth of the domain.
+        life: Frames that a blob lives.
+
+    Raises:
+        InvalidInputError: If a setting is out of range.
+
+    Source: Campbell (1909) for the moments.
+    """
+
+    rows: int = 32
+    columns: int = 32
+    wind: tuple[float, float] = (1.0, 2.0)
+    births: float = 1.0
+    height: float = 1.0
+    width: float = 2.0
+    life: int = 12
+
+    def __post_init__(self) -> None:
+        who = "AdvectedBlobs"
+        whole(who, "rows", self.rows, at_least=8), whole(who, "columns", self.columns, at_least=8)
+        whole(who, "life", self.life, at_least=1)
+        for name in ("births", "height", "width"):
+            positive(who, name, getattr(self, name))
+        number(who, "width", self.width, at_most=min(self.rows, self.columns) / 8)
+        if self.columns % 2 or len(self.wind) != 2:
+            raise invalid(who, "columns must be even, and wind two numbers", f"{self.columns}, {self.wind}")
+        for speed in self.wind:
+            number(who, "wind", speed)
+
+    def sample(self, n: int, *, frames: int = 8, generator: Generator | None = None) -> Tensor:
+        """Sequences ``(n, frames, H, W)`` float64, in the steady state.
+
+        Args:
+            n: N.
+            frames: T.
+            generator: Source of the births.
+        """
+        count = whole("AdvectedBlobs.sample", "n", n, at_least=1)
+        times = whole("AdvectedBlobs.sample", "frames", frames, at_least=1)
+        x = torch.zeros(count, times, self.rows, self.columns, dtype=torch.float64)
+        for born in range(1 - self.life, times):
+            first = max(born, 0)
+            ages = torch.arange(first - born, min(times - born, self.life))
+            row, places = self._born(count, generator)
+            if len(ages):
+                x[:, first : first + len(ages)].index_add_(0, row, self._shapes(places, ages))
+        return x
+
+    def _born(self, n: int, generator: Generator | None) -> tuple[Tensor, Tensor]:
+        """The sequence of each birth of a frame, and its place ``(births, 2)``."""
+        rate = torch.full((n,), self.births, dtype=torch.float64)
+        numbers = torch.poisson(rate, generator=generator).long()
+        row = torch.repeat_interleave(torch.arange(n), numbers)
+        size = torch.tensor([self.rows, self.columns / 2], dtype=torch.float64)
+        return row, size * torch.rand(len(row), 2, generator=generator, dtype=torch.float64)
+
+    def _shapes(self, places: Tensor, ages: Tensor) -> Tensor:
+        """Blobs born at places ``(b, 2)`` as fields at their ages, ``(b, ages, H, W)``."""
+        at = places[:, None] + ages[:, None] * torch.tensor(self.wind, dtype=torch.float64)
+        down, across = (self._profile(at[..., k], size) for k, size in enumerate((self.rows, self.columns)))
+        return self.height * down[..., :, None] * across[..., None, :]
+
+    def _profile(self, centre: Tensor, size: int) -> Tensor:
+        """``exp(-d^2 / (2 width^2))`` around a circle of ``size`` cells, ``(...)`` -> ``(..., size)``."""
+        cells = torch.arange(size, dtype=torch.float64)
+        gap = (cells - centre[..., None]) % size
+        gap = torch.minimum(gap, size - gap)
+        return (-0.5 * (gap / self.width).square()).exp()
+
+    def birth_mean(self, ahead: int) -> Tensor:
+        """Mean of what is born after now, 1 to ``ahead`` frames later: ``(ahead, H, W)``."""
+        return self._moment(ahead, self.width, self.height)
+
+    def birth_variance(self, ahead: int) -> Tensor:
+        """Variance of each cell given all frames up to now, 1 to ``ahead`` frames later: ``(ahead, H, W)``.
+
+        ``sum over ages a of births E[blob(x - p - a wind)^2]``, p uniform in the left half: the square of a blob is one
+        of width ``width / sqrt(2)``.
+        """
+        return self._moment(ahead, self.width / math.sqrt(2), self.height**2)
+
+    def _moment(self, ahead: int, width: float, height: float) -> Tensor:
+        whole("AdvectedBlobs", "ahead", ahead, at_least=1)
+        # E over the rows is the same everywhere; over columns it is that of an interval which the wind has carried.
+        down = math.sqrt(2 * math.pi) * width / self.rows
+        of_age = [down * self._interval(age * self.wind[1], width) for age in range(min(ahead, self.life))]
+        found = [torch.stack(of_age[:k]).sum(0) for k in range(1, ahead + 1)]
+        return (
+            (self.births * height * torch.stack(found))[:, None]
+            .expand(ahead, self.rows, self.columns)
+            .clone()
+        )
+
+    def _interval(self, shift: float, width: float) -> Tensor:
+        """Mean of a blob of a width over centres in ``[shift, shift + W / 2]``, at each column: ``(W,)``."""
+        half = self.columns / 2
+        cells = torch.arange(self.columns, dtype=torch.float64)
+        total = torch.zeros_like(cells)
+        for image in _IMAGES:
+            start = (shift % self.columns) + image * self.columns
+            ends = [(cells - edge) / (width * math.sqrt(2)) for edge in (start, start + half)]
+            total += torch.erf(ends[0]) - torch.erf(ends[1])
+        return total * math.sqrt(math.pi / 2) * width / half
