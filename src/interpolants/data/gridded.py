@@ -142,9 +142,9 @@ class Gridded:
     values: Tensor
     grid: Grid
     dims: tuple[str, str] = ("case", "member")
-    cases: Tensor = field(default_factory=lambda: torch.zeros(0))
+    cases: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
     dated: bool = False
-    members: Tensor = field(default_factory=lambda: torch.zeros(0))
+    members: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
 
     def __post_init__(self) -> None:
         if self.values.ndim < 4 or tuple(self.values.shape[2:]) != self.grid.shape:
