@@ -80,6 +80,21 @@ def test_a_sample_sees_the_same_draws_in_any_batch(draw, first, count):
         assert torch.equal(getattr(everyone, draw)()[first : first + count], getattr(some, draw)())
 
 
+def test_large_rows_are_drawn_alone_and_are_the_same_in_any_batch():
+    """64 draws for one row would cost more than the network that reads it."""
+    shape = (2, 2**14)
+    everyone, one = (
+        BlockNoise(3, (1,), count=70, shape=shape),
+        BlockNoise(3, (1,), first=66, count=1, shape=shape),
+    )
+    for _ in range(2):
+        every, alone = everyone.normal(), one.normal()
+        assert torch.equal(alone[0], every[66])
+        assert not torch.equal(every[0], every[1])
+    assert one.uniform().shape == (1, *shape)
+    assert one._buffer.shape[0] == 1
+
+
 def test_streams_seeds_blocks_and_draws_differ():
     rows = [
         BlockNoise(3, (1,), count=2 * BLOCK, shape=(4,)).normal(),

@@ -184,6 +184,7 @@ def test_exact_ends_are_the_rule_and_diffusions_the_exception():
         "edm_student_t",
         "discrete_schedule",
         "own_diffusion",
+        "ouve",
     }
     assert {name for name, path in PATHS.items() if not path.ends.start_is_exact} == loose
     assert {name for name, path in PATHS.items() if not path.ends.end_is_exact} == {"ve", "own_diffusion"}

@@ -3,7 +3,9 @@ import torch
 from torch.nn import functional
 from torch.testing import assert_close
 
+from interpolants.foundations.errors import InvalidInputError
 from interpolants.nets import Features, UNet, null_condition
+from interpolants.nets.build import build_net
 
 SHAPE = (2, 7, 5)
 FORMS = [
@@ -334,3 +336,21 @@ def test_compiled_whole_it_gives_the_same(form):
     for time in (t, t[0]):
         with torch.no_grad():
             assert_close(compiled(x, time, cond), net(x, time, cond), rtol=1e-3, atol=1e-4)
+
+
+def test_it_is_the_same_network_for_images_of_another_size(generator):
+    """The weights are shared, and the answer is that of a network that was made for the size."""
+    small = UNet((2, 8, 8), channels=4, multipliers=(1, 2), blocks=1, attention=(), cond_channels=1, seed=3)
+    with torch.no_grad():
+        for parameter in small.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    wide = small.on_grid(8, 21)
+    made = build_net(**wide.settings)
+    made.load_state_dict(small.state_dict())
+    x, field = torch.randn(2, 2, 8, 21, generator=generator), torch.randn(2, 1, 8, 21, generator=generator)
+    assert torch.equal(wide(x, 0.3, field), made(x, 0.3, field))
+    assert wide.shape == (2, 8, 21)
+    assert small.shape == (2, 8, 8)
+    assert next(wide.parameters()) is next(small.parameters())
+    with pytest.raises(InvalidInputError, match="width must be a whole number >= 1"):
+        small.on_grid(8, 0)

@@ -2,11 +2,13 @@
 
 Samples live in fixed blocks of 64 consecutive indices. Each block owns one persistent generator per
 stream, seeded from (seed, stream, block), and always draws all its 64 rows; a partly used block drops
-the rows it does not need. Sample i therefore sees the same numbers whatever the batch it travels in,
-and whichever process computes it, at the price of one ``normal_`` call per block.
+the rows it does not need. Rows of 32,768 numbers and more are blocks of their own. Sample i therefore sees
+the same numbers whatever the batch it travels in, and whichever process computes it, at the price of one
+``normal_`` call per block.
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
@@ -20,6 +22,8 @@ from interpolants.foundations.devices import default_device, draws_on_cpu
 from interpolants.foundations.errors import invalid
 
 BLOCK = 64
+# Rows of so many numbers and more have a generator each: drawing 64 of them for one would cost more than a network.
+_LARGE_ROW = 2**15
 # How far ahead small draws are made: at most so many draws, and so many numbers a block, at once.
 _MOST_AHEAD, _NUMBERS_PER_CALL = 16, 2048
 # Where the number of draws is known they are all made at once, if they are no more than so many numbers (8 MiB).
@@ -125,11 +129,11 @@ def by_block(
     return rows[begin : begin + count]
 
 
-def _blocks(who: str, first: int, count: int) -> range:
-    """The blocks that hold the samples ``first .. first + count - 1``."""
+def _blocks(who: str, first: int, count: int, size: int = BLOCK) -> range:
+    """The blocks that hold the samples ``first .. first + count - 1``, ``size`` in each."""
     first = checked_place(who, first)
     count = whole(who, "count", count, at_least=1)
-    return range(first // BLOCK, (first + count - 1) // BLOCK + 1)
+    return range(first // size, (first + count - 1) // size + 1)
 
 
 class BlockNoise:
@@ -160,14 +164,15 @@ class BlockNoise:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str | None = None,
     ) -> None:
-        blocks = _blocks("BlockNoise", first, count)
+        size = 1 if math.prod(shape) >= _LARGE_ROW else BLOCK  # by the row alone: no batch changes it
+        blocks = _blocks("BlockNoise", first, count, size)
         base = key(seed, *stream)
         self._generators = [torch.Generator().manual_seed(_block_seed(base, block)) for block in blocks]
-        self._rows = slice(first - blocks[0] * BLOCK, first - blocks[0] * BLOCK + count)
+        self._rows = slice(first - blocks[0] * size, first - blocks[0] * size + count)
         draw = torch.float64 if dtype == torch.float64 else torch.float32
-        self._buffer = torch.empty(len(blocks) * BLOCK, *shape, dtype=draw, device="cpu")
+        self._buffer = torch.empty(len(blocks) * size, *shape, dtype=draw, device="cpu")
         # Views made once: a draw is then one `normal_` per block and nothing else.
-        self._views = list(torch.split(self._buffer, BLOCK))
+        self._views = list(torch.split(self._buffer, size))
         self._dtype, self._device = dtype, default_device() if device is None else torch.device(device)
         # Small states: several draws per call of a block's generator, since the call costs more than the numbers.
         self._make_room(max(1, min(_MOST_AHEAD, _NUMBERS_PER_CALL // max(1, self._views[0].numel()))))

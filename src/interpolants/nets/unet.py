@@ -4,6 +4,7 @@ Letters: L levels, level 0 at full resolution and each next one at half of it, r
 E width of the embedding of time and condition.
 """
 
+import copy
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -138,6 +139,22 @@ class UNet(Net):
         t = self.checked_time(x, t, x)
         parts = self._kinds.split(cond, x)
         return self._decoded(features, self.embedding(t, parts))
+
+    def on_grid(self, height: int, width: int) -> "UNet":
+        """The same network for images of another size; it shares the weights.
+
+        Group norms see the whole image: what one of them answers depends on how far the image reaches.
+
+        Args:
+            height: H, >= 1.
+            width: W, >= 1.
+        """
+        h, w = (whole("UNet.on_grid", n, v, at_least=1) for n, v in (("height", height), ("width", width)))
+        channels, found = self.shape[0], copy.copy(self)
+        found.shape = (channels, h, w)
+        found._out_shape = (channels, h, w) if self.heads == 1 else (self.heads, channels, h, w)
+        found.settings = {**self.settings, "shape": list(found.shape)}
+        return found
 
     @property
     def encoder_levels(self) -> int:
