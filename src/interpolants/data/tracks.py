@@ -29,12 +29,14 @@ class Tracks:
         seen: ``(B, T, N)`` bool.
         types: Type of each node, ``(B, N)`` int64, 0 for all where there are no types.
         columns: Names of the dimensions; may be empty.
+        typed: Whether types were given; where they were not, all are 0.
     """
 
     x: Tensor
     seen: Tensor
     types: Tensor
     columns: tuple[str, ...] = ()
+    typed: bool = False
 
     @classmethod
     def of(
@@ -64,7 +66,8 @@ class Tracks:
             raise invalid(who, rule, f"some of case {case}, frame {frame}, node {node}")
         places = torch.where(known, x, 0.0).double()
         kinds = _types(types, len(x), x.shape[2], who)
-        return cls(x=places, seen=known.all(-1), types=kinds, columns=tuple(columns))
+        seen, names = known.all(-1), tuple(columns)
+        return cls(x=places, seen=seen, types=kinds, columns=names, typed=types is not None)
 
     def __len__(self) -> int:
         return len(self.x)

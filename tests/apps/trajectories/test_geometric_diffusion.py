@@ -250,16 +250,16 @@ def test_gaps_ragged_cases_tables_and_files(model, tmp_path):
     full[0, :, 2] = torch.nan
     ragged = [full[0, :7], *full[1:]]
     fitted = GeometricDiffusion(**SMALL).fit({"x": ragged, "types": list(x.types)})
-    found = fitted.forecast(full[:, :4], members=2)
+    found = fitted.forecast({"x": full[:, :4], "types": x.types}, members=2)
     assert found.x[0, :, :, 2].isnan().all()
     assert found.x[1:].isfinite().all()
     rows = [
-        (case, frame, node, *full[case, frame, node].tolist())
+        (case, frame, node, int(x.types[case, node]), *full[case, frame, node].tolist())
         for case in range(2)
         for frame in range(4)
         for node in range(3)
     ]
-    table = pd.DataFrame(rows, columns=["track", "frame", "node", "x", "y", "z"])
+    table = pd.DataFrame(rows, columns=["track", "frame", "node", "type", "x", "y", "z"])
     own = fitted.forecast(table, members=2)
     assert_close(own.x, found.x[:2], atol=1e-4, rtol=0, equal_nan=True)
     assert list(own.table().index.names) == ["case", "member", "frame", "node"]
@@ -289,9 +289,13 @@ def test_longer_contexts_end_where_their_tracks_end(model):
     ("call", "told"),
     [
         (lambda m: m.forecast(torch.zeros(1, 4, 3, 2)), "3 dimensions of the fit, got 2"),
-        (lambda m: m.forecast(torch.full((1, 4, 3, 3), torch.nan)), "nothing of case 0"),
+        (
+            lambda m: m.forecast({"x": torch.full((1, 4, 3, 3), torch.nan), "types": [0, 1, 0]}),
+            "nothing of case 0",
+        ),
         (lambda m: m.forecast(tracks(1), steps=4), r"steps must be a whole number in \[1, 3\], got 4"),
         (lambda m: m.forecast({"x": tracks(1).x, "types": [0, 1, 5]}), "types must be among the 2"),
+        (lambda m: m.forecast(tracks(1).x), "types of nodes must be given, as the fit had 2, got none"),
         (lambda m: m.clone().fit(tracks(frames=6)), "at least 7 frames"),
         (lambda m: m.clone().set_params(edges=[[0, 3]]).fit(tracks()), "among 0 ... 2"),
         (lambda m: m.clone().set_params(path="linear"), "path must be one-sided"),

@@ -259,6 +259,9 @@ class GeometricDiffusion(Trained):
             rule = f"positions must have the {self.state['dim']} dimensions of the fit"
             raise invalid(who, rule, tracks.x.shape[3])
         known = self.state["net"].remembered["types"]
+        if known > 1 and not tracks.typed:
+            remedy = "Give them as {'x': positions, 'types': types}, or in a column type."
+            raise invalid(who, f"types of nodes must be given, as the fit had {known}", "none", remedy)
         if int(tracks.types.max()) >= known:
             raise invalid(who, f"types must be among the {known} of the fit", int(tracks.types.max()))
         return tracks

@@ -115,7 +115,7 @@ class TrackDisplacement(Question):
         else:
             panels = [_panel(self._marks(own, k), axes) for k in cases]
             size = {"width": 250 * min(3, len(panels)), "height": 250 * -(-len(panels) // 3)}
-        caption = "Test cases: frames given (grey), what came (black line of points), members of the forecast (colour)."
+        caption = "Test cases: frames given (grey), what came (points), members of the forecast (colour)."
         shown = Figure(
             name="tracks", panels=tuple(panels), caption=caption, columns=0 if self.map else 3, **size
         )
