@@ -118,7 +118,7 @@ NEWCOMERS = {
     "fill in missing values": "docs/methods/completion",
     "impute gaps in a time series": "docs/methods/self_guided_diffusion",
     "forecast the next state": "docs/methods/forecasting",
-    "forecast where particles move": "docs/methods/geometric_diffusion",
+    "forecast trajectories of particles": "docs/methods/geometric_diffusion",
     "inpainting": "docs/methods/couplings_from_data",
     "deblur an image": "docs/methods/inverse_problems",
     "optimal transport between two samples": "docs/families/two_distributions",
