@@ -113,7 +113,7 @@ def materialise(
             module.weight.fill_(1)
             module.bias.fill_(0)
             continue
-        assert isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Embedding), type(module)
+        assert isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Embedding), type(module)
         draw = torch.empty(module.weight.shape, dtype=torch.float32, device="cpu")
         if isinstance(module, nn.Embedding):
             draw.normal_(0, EMBEDDING_SCALE, generator=generator)

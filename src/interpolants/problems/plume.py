@@ -18,6 +18,8 @@ from interpolants.problems.plume_prompts import HELD_OUT, NAMES, PHRASINGS, sent
 
 _ROUNDS = 60
 _DAMPING, _LEAST_WIDTH = 1e-3, 1e-2
+# Steps end where one gains less than this share, or where the damping leaves none.
+_ENOUGH, _STIFF = 1e-9, 1e12
 
 
 @dataclass(frozen=True)
@@ -142,8 +144,12 @@ class GaussianPlume:
             scaled = normal + damping * (torch.diag(normal.diagonal()) + 1e-12 * torch.eye(6, dtype=u.dtype))
             tried = plume - torch.linalg.solve(scaled, slope.T @ gap)
             left = misfit(tried)
-            better = bool(left.square().sum() < gap.square().sum())
+            gain = float(gap.square().sum() - left.square().sum())
+            better = gain > 0
+            done = better and gain < _ENOUGH * float(gap.square().sum()) or damping > _STIFF
             plume, gap = (tried, left) if better else (plume, gap)
+            if done:
+                break
             damping = damping / 3 if better else damping * 5
         sized = torch.cat([plume[:4], plume[4:5].abs(), plume[5:]])
         return FittedPlume(sized, float(gap.norm() / u.norm().clamp(min=1e-300)))

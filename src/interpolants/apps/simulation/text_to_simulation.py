@@ -1,0 +1,535 @@
+"""Whole simulations on any mesh from a sentence or from first frames: diffusion in the latents of a mesh autoencoder.
+
+Letters: N simulations, M points of a mesh, T times, C channels, Z latent channels, L words, F frames.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from interpolants.apps.simulation.latent_transformer import LatentTransformer
+from interpolants.apps.simulation.mesh_autoencoder import MeshAutoencoder, check_sizes
+from interpolants.apps.simulation.prompt_reader import PromptBatches, PromptReader, reader_loss
+from interpolants.apps.simulation.simulation_roles import Simulations
+from interpolants.apps.simulation.simulation_training import (
+    CloudBatches,
+    CloudLoss,
+    LatentBatches,
+    LatentLoss,
+    SimulationUnits,
+)
+from interpolants.data.mesh_fields import MeshField
+from interpolants.data.prompts import PromptVocabulary
+from interpolants.dynamics.sample import sample as carry
+from interpolants.fields.learned import LearnedFields
+from interpolants.fields.protocol import Fields
+from interpolants.foundations.checks import number, one_of, whole
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.randomness import key
+from interpolants.framework.capabilities import capability
+from interpolants.framework.frames import Standard
+from interpolants.framework.roles import Role
+from interpolants.framework.stages import Run
+from interpolants.framework.trained import Trained
+from interpolants.guidance.classifier_free import ClassifierFree
+from interpolants.guidance.one_sided import gaussian_path
+from interpolants.methods.parts.choices import choose_path, choose_times
+from interpolants.methods.parts.start_points import draw_base
+from interpolants.nets.kernel_integral import RULES
+from interpolants.nets.point_packs import PointPack
+from interpolants.objectives.joint import joint_loss, learnable
+from interpolants.training.pairs import TimedNet, finished
+
+POINTS = Role(
+    name="points",
+    kind="meshes",
+    about="A file of meshes to answer on; that of the first training row if none.",
+)
+# Share of nodes without a point from which on a mesh is too sparse to be read.
+_SPARSE = 0.5
+_TOGETHER = 8  # simulations that are encoded at once
+
+
+class SparseMeshWarning(UserWarning):
+    """A mesh leaves most of the nodes of the latent grid without a point."""
+
+
+class UnknownPromptWarning(UserWarning):
+    """A prompt has words or numbers that the training had not."""
+
+
+class TextToSimulation(Trained):
+    """Learn whole solutions on meshes, and answer with one for a sentence, or for the first frames of another.
+
+    ::
+
+        model = TextToSimulation(box=[[0, 0], [1, 1]]).fit(fields, prompts)   # lists, one entry a simulation
+        drawn = model.sample(4, prompt="Smoke of width 0.12 drifts north ...", points=mesh)
+        ahead = model.forecast(first_frames, members=8)                        # on the mesh of the frames
+
+    A `fields` entry is a `MeshField`, a mapping with points ``(M, d)``, times ``(T,)`` and values ``(T, M, C)``, or a
+    Dataset of xarray; meshes may differ in every one. An autoencoder carries a solution, all its times at once, to
+    latents on a regular grid; a diffusion transformer learns the distribution of latents, given the words of a prompt
+    and up to ``frames`` first frames, or without them. Answers can be had at any points and times of the box.
+
+    A reader of prompts is trained on the way: its tokens, and the latents that they let expect, tell the transformer. A
+    prompt does not fix a solution: samples differ. Compare them with the prompt, not with one solution alone.
+
+    Args:
+        box: Lowest and highest coordinates of space, ``[[x, y], [x, y]]``; from the meshes when None.
+        nodes: Nodes of the grid along each axis of space; latents have half of them.
+        times_nodes: Nodes along the time.
+        width: Channels of the autoencoder.
+        latent: Z.
+        radius: Distance within which points and nodes see each other, in units of the box.
+        stretch: How much the time counts beside space in that distance.
+        rule: ``"average"``: kernels whose sum is one; ``"mean"`` as in the paper.
+        kl_weight: Weight of the latents' divergence from a standard Gaussian.
+        code_steps: Steps of the autoencoder's training.
+        code_batch: Simulations per step of it.
+        code_lr: Its learning rate.
+        queries: Points of a simulation that are asked for in a step of it.
+        frames: F, most first frames that can be given; all simulations have these at the same times.
+        longest: L, most words and numbers of a prompt.
+        read_steps: Steps of the reader's training.
+        read_batch: Prompts per step of it.
+        text_width: Width of its tokens.
+        patch: Length of the transformer's patches.
+        net_width: Its width.
+        depth: Its layers.
+        heads: Its attention heads.
+        silent: Share of training rows without their prompt.
+        blind: Share of training rows without frames.
+        path: A one-sided path with a Gaussian base: a name, a table or a ``Path``.
+        head: Quantity that the transformer learns: ``"velocity"``, ``"noise"``, ``"denoised"`` or ``"score"``.
+        times: Where in time to learn, as in ``Bridge``.
+        n_steps: Steps of the sampler.
+        guidance: w of classifier-free guidance by what is given; 1 is none.
+
+    Raises:
+        InvalidInputError: If a setting is out of range, or the path has no Gaussian base.
+
+    Source: Zhou, Li, Schneier, Buchanan & Barati Farimani (2025), arXiv:2410.01153. Ours: packs without padding,
+    latents scaled by their own deviation, any one-sided path, a small encoder of words and numbers in place of a
+    pretrained one, one model for prompts and frames.
+    """
+
+    only_cpu: ClassVar[str] = "simulations stay where they were read"
+    noun: ClassVar[str] = "simulator"
+    answering: ClassVar[tuple[str, ...]] = ("n_steps", "guidance")
+
+    box: Any = None
+    nodes: int = 16
+    times_nodes: int = 8
+    width: int = 16
+    latent: int = 4
+    radius: float = 0.13
+    stretch: float = 1.2
+    rule: str = "average"
+    kl_weight: float = 2e-7
+    code_steps: int = 1000
+    code_batch: int = 8
+    code_lr: float = 5e-3
+    queries: int = 300
+    frames: int = 2
+    longest: int = 32
+    read_steps: int = 2000
+    read_batch: int = 64
+    text_width: int = 64
+    patch: int = 2
+    net_width: int = 96
+    depth: int = 4
+    heads: int = 4
+    silent: float = 0.4
+    blind: float = 0.5
+    path: Any = "one_sided_linear"
+    head: str = "velocity"
+    times: Any = "auto"
+    n_steps: int = 24
+    guidance: float = 1.0
+    steps: int = 2000
+    batch_size: int = 32
+    lr: float = 2e-3
+    ema: float | None = 0.998
+
+    def check_settings(self) -> None:
+        """Refuse settings, and make the path."""
+        who = "TextToSimulation"
+        check_sizes(self.nodes, self.times_nodes, self.width, self.latent, self.radius, self.stretch)
+        for name in (
+            "code_steps",
+            "code_batch",
+            "queries",
+            "frames",
+            "longest",
+            "read_steps",
+            "read_batch",
+            "text_width",
+            "n_steps",
+        ):
+            whole(who, name, getattr(self, name), at_least=1)
+        number(who, "code_lr", self.code_lr, above=0), number(who, "kl_weight", self.kl_weight, at_least=0)
+        number(who, "guidance", self.guidance)
+        whole(who, "patch", self.patch, at_least=1)
+        if self.nodes // 2 % self.patch or self.times_nodes // 2 % self.patch:
+            rule = "patch must divide half of nodes and half of times_nodes, the grid of the latents"
+            raise invalid(who, rule, (self.patch, self.nodes, self.times_nodes))
+        for name in ("silent", "blind"):
+            number(who, name, getattr(self, name), at_least=0, at_most=1)
+        one_of(who, "rule", self.rule, RULES), one_of(who, "head", self.head, learnable())
+        self.path = choose_path(who, self.path)
+        gaussian_path(who, self.path)
+        choose_times(who, self.times, self.path)
+
+    def roles(self) -> tuple[Role, ...]:
+        """Simulations, and a prompt for each."""
+        return (
+            Role(
+                name="fields",
+                kind="simulations",
+                about="Simulations on meshes: an npz or NetCDF file, or a folder.",
+            ),
+            Role(
+                name="prompt",
+                kind="prompts",
+                optional=True,
+                about="A sentence, or a .txt file with one a line.",
+            ),
+        )
+
+    def fit(self, fields: Any = None, prompt: Any = None, **options: Any) -> Self:
+        """Learn from simulations.
+
+        Args:
+            fields: A list of simulations, each with its own mesh.
+            prompt: A sentence for each; None for those without.
+            options: As in :meth:`interpolants.framework.method.Method.fit`.
+
+        Raises:
+            InvalidInputError: If a point is outside of the box, a channel is constant, or first frames differ in time.
+        """
+        return super().fit(fields=fields, prompt=prompt, **options)
+
+    def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
+        """The autoencoder; latents and frames of all rows; the transformer."""
+        fields: list[MeshField] = data["fields"]
+        units, first = SimulationUnits.fit(fields, self.box), self._first_times(fields)
+        prompts = data["prompt"] if data.get("prompt") is not None else [None] * len(fields)
+        vocabulary = PromptVocabulary.of(text for text in prompts if text is not None)
+        codes, numbers = vocabulary.encode(prompts, self.longest, "TextToSimulation.fit")
+        code = self._autoencoder(fields, units, run)
+        latents, seen = run.once("latents", lambda source: _encoded(code, units, fields, self.frames))
+        frame = Standard().fit(latents)
+        scaled, shape = frame.encode(latents), tuple(latents.shape[1:])
+        reader = self._reader(codes, numbers, scaled, len(vocabulary), run)
+        words, guesses = _read(reader, codes, numbers)
+        batches = LatentBatches(
+            latents=scaled, words=words, guesses=guesses, frames=seen, size=self.batch_size,
+            times=choose_times("TextToSimulation", self.times, self.path), silent=self.silent, blind=self.blind,
+        )  # fmt: skip
+        net = LatentTransformer(
+            shape, text_width=self.text_width, frames=self.frames, frame_channels=seen.shape[2],
+            patch=self.patch, width=self.net_width, depth=self.depth, heads=self.heads, seed=self.seed,
+        )  # fmt: skip
+        loss = LatentLoss(joint_loss((self.head,), self.path).objectives[0])
+        result = run.train("transformer", TimedNet(net, batches.times), loss, batches, self.training())
+        return {
+            "code": code,
+            "reader": reader,
+            "net": finished(net, result),
+            "units": units,
+            "frame": frame,
+            "vocabulary": vocabulary,
+            "first": first,
+            "mesh": fields[0].first(0),
+            "times": fields[0].times,
+        }
+
+    def _first_times(self, fields: Sequence[MeshField]) -> Tensor:
+        """Times of the first frames, which all simulations share, ``(F,)``."""
+        who, first = "TextToSimulation.fit", fields[0].times[: self.frames]
+        for row, one in enumerate(fields):
+            own = one.times[: self.frames]
+            if len(own) < self.frames:
+                rule = f"every simulation must have {self.frames} times at least, as frames says"
+                raise invalid(who, rule, f"{len(own)} in row {row}", "Take a smaller frames.")
+            if not torch.allclose(own, first, rtol=1e-6, atol=1e-9):
+                rule = "the first frames of all simulations must be at the same times"
+                raise invalid(
+                    who,
+                    rule,
+                    f"{own.tolist()} in row {row}, {first.tolist()} before",
+                    "Count from their start.",
+                )
+        return first
+
+    def _autoencoder(self, fields: Sequence[MeshField], units: SimulationUnits, run: Run) -> MeshAutoencoder:
+        code = MeshAutoencoder(
+            fields[0].values.shape[-1], space=fields[0].points.shape[1], nodes=self.nodes, times=self.times_nodes,
+            width=self.width, latent=self.latent, radius=self.radius, stretch=self.stretch, rule=self.rule,
+            seed=self.seed,
+        )  # fmt: skip
+        batches = CloudBatches(fields, units, self.code_batch, self.queries)
+        settings = self.training(steps=self.code_steps, batch_size=self.code_batch, lr=self.code_lr)
+        result = run.train("autoencoder", code, CloudLoss(self.kl_weight), batches, settings)
+        return finished(code, result, prefix="")
+
+    def _reader(
+        self, codes: Tensor, numbers: Tensor, latents: Tensor, vocabulary: int, run: Run
+    ) -> PromptReader:
+        """The reader, trained where there are prompts."""
+        shape = tuple(latents.shape[1:])
+        reader = PromptReader(vocabulary, shape, width=self.text_width, heads=self.heads, seed=self.seed)
+        if not bool(codes.any()):
+            return reader.eval().requires_grad_(False)
+        batches = PromptBatches(codes, numbers, latents, self.read_batch)
+        settings = self.training(steps=self.read_steps, batch_size=self.read_batch)
+        return finished(reader, run.train("reader", reader, reader_loss, batches, settings), prefix="")
+
+    # --- capabilities
+
+    @capability(reads={"points": POINTS}, like="fields")
+    def sample(
+        self,
+        n: int,
+        *,
+        prompt: Any = None,
+        points: Any = None,
+        times: Sequence[float] | None = None,
+        n_steps: int | None = None,
+        guidance: float | None = None,
+        method: str = "midpoint",
+        seed: int = 0,
+        first_index: int = 0,
+    ) -> Simulations:
+        """Simulations for a prompt, or any that might be without one.
+
+        Args:
+            n: Number of simulations.
+            prompt: A sentence for all of them, or one for each.
+            points: Points ``(M, d)`` of a mesh for all, or one for each; that of the first training row if not given.
+            times: Times to answer at, within those of the training; those of the first training row if not given.
+            n_steps: Steps of the sampler; as the settings say if not given, like what follows.
+            guidance: Strength of the guidance by the prompt.
+            method: An ODE solver.
+            seed: Seed of the noise; simulation i is one number of (seed, i).
+            first_index: Index of the first simulation in a larger job.
+
+        Returns:
+            A list with one simulation a row, in the form of the fit.
+        """
+        who = "TextToSimulation.sample"
+        whole(who, "n", n, at_least=1)
+        meshes = [self.state["mesh"].points] * n if points is None else points
+        cond = None if prompt is None else self._told(self._words(prompt, who), None)
+        x = self._latents(n, cond, self._run_of(n_steps, guidance), method, seed, first_index)
+        return Simulations([self._solution(x[k], meshes[k], times, who) for k in range(n)])
+
+    @capability(reads={"context": "fields"}, like="context")
+    def forecast(
+        self,
+        context: Any,
+        *,
+        prompt: Any = None,
+        members: int = 1,
+        times: Sequence[float] | None = None,
+        frames: int | None = None,
+        n_steps: int | None = None,
+        guidance: float | None = None,
+        method: str = "midpoint",
+        seed: int = 0,
+        first_index: int = 0,
+    ) -> Simulations:
+        """Members of whole simulations whose first frames are given, on the meshes of these frames.
+
+        Args:
+            context: Simulations, of which the first frames alone are used: at most ``frames`` of them, at the times of
+                the training's first frames.
+            prompt: A sentence for each, beside the frames.
+            members: Members for each.
+            times: As in :meth:`sample`; those of the training if not given.
+            frames: How many frames are used; as many as there are, up to those of the fit, if not given.
+            n_steps: As in :meth:`sample`, like what follows.
+            guidance: Strength of the guidance by what is given.
+            method: An ODE solver.
+            seed: Seed of the noise.
+            first_index: Index of the first simulation in a larger job.
+
+        Returns:
+            One simulation a row, with values ``(members, T, M, C)``.
+        """
+        who = "TextToSimulation.forecast"
+        whole(who, "members", members, at_least=1)
+        seen = torch.stack([self._shown(one, frames, who) for one in context])
+        words = None if prompt is None else self._words(prompt, who)
+        cond = self._told(words, seen)
+        every = {name: part.repeat_interleave(members, 0) for name, part in cond.items()}
+        asked = self._run_of(n_steps, guidance)
+        x = self._latents(len(context) * members, every, asked, method, seed, first_index * members)
+        made = [
+            [self._solution(x[k * members + m], one.points, times, who) for m in range(members)]
+            for k, one in enumerate(context)
+        ]
+        return Simulations(
+            [replace(rows[0], values=torch.stack([one.values for one in rows])) for rows in made]
+        )
+
+    def reconstructed(self, fields: Any, points: Any = None) -> list[MeshField]:
+        """Simulations through the autoencoder alone, on their own meshes or on other ones ``[(M, d), ...]``.
+
+        Args:
+            fields: `MeshField`, one a row.
+            points: A mesh for each.
+        """
+        state, who = self.fitted_state("reconstructed"), "TextToSimulation.reconstructed"
+        code, units = state["code"], state["units"]
+        found = []
+        with torch.no_grad():
+            for k, one in enumerate(fields):
+                cloud, values = units.cloud(one, who)
+                mean, _ = code.encode(PointPack.of([cloud]), values)
+                mesh = one.points if points is None else torch.as_tensor(points[k], dtype=torch.float64)
+                found.append(self._decoded(mean, mesh, one.times, who))
+        return found
+
+    # --- parts of the answers
+
+    def _run_of(self, n_steps: int | None, guidance: float | None) -> dict[str, Any]:
+        steps = self.n_steps if n_steps is None else whole("TextToSimulation", "n_steps", n_steps, at_least=1)
+        strength = self.guidance if guidance is None else number("TextToSimulation", "guidance", guidance)
+        return {"n_steps": steps, "guidance": strength}
+
+    def _fields(self, guidance: float) -> Fields:
+        given: dict[str, Any] = {self.head: self.state["net"]}
+        fields = LearnedFields(self.path, **given)
+        return fields if guidance == 1 else ClassifierFree(fields, guidance)
+
+    def _latents(
+        self, n: int, cond: Any, asked: Mapping[str, Any], method: str, seed: int, first: int
+    ) -> Tensor:
+        """Latents ``(n, Z, *grid)`` in units of the autoencoder."""
+        state = self.state
+        own = key(seed, "simulations") >> 33
+        start = draw_base(self.path.base, state["net"].shape, n, own, first)
+        fields = self._fields(asked["guidance"] if cond is not None else 1.0)
+        done = carry(fields, start, cond=cond, method=method, n_steps=asked["n_steps"], first_index=first)
+        found: Tensor = state["frame"].decode(done.x)
+        return found
+
+    def _words(self, prompts: Sequence[str | None], who: str) -> Tensor:
+        """Words of prompts, ``(n, L, E)``, each row by itself; NaN where there is none."""
+        state = self.state
+        for text in prompts:
+            self._warn_of_unknown(text, who)
+        rows = {}
+        with torch.no_grad():
+            for text in dict.fromkeys(prompts):
+                rows[text] = state["reader"](*state["vocabulary"].encode([text], self.longest, who))[0]
+        return torch.stack([rows[text] for text in prompts])
+
+    def _warn_of_unknown(self, text: str | None, who: str) -> None:
+        vocabulary: PromptVocabulary = self.state["vocabulary"]
+        if text is None:
+            return
+        if unknown := vocabulary.unknown(text):
+            told = f"{who}: no training prompt had {', '.join(map(repr, unknown[:4]))}; the answer may not mean it."
+            warnings.warn(told, UnknownPromptWarning, stacklevel=2)
+        if outside := vocabulary.outside(text):
+            span = f"{vocabulary.low:g} to {vocabulary.high:g}"
+            told = f"{who}: {outside[0]:g} is outside of the numbers of the training, {span}."
+            warnings.warn(told, UnknownPromptWarning, stacklevel=2)
+
+    def _shown(self, one: MeshField, frames: int | None, who: str) -> Tensor:
+        """First frames on the nodes, ``(F, K, *nodes)``, NaN for those that are not given."""
+        first = self.state["first"]
+        most = min(len(first), len(one.times)) if frames is None else frames
+        whole(who, "frames", most, at_least=1, at_most=min(len(first), len(one.times)))
+        if not torch.allclose(one.times[:most], first[:most], rtol=1e-6, atol=1e-9):
+            rule = f"first frames must be at the times of the training, {first[:most].tolist()}"
+            raise invalid(
+                who, rule, one.times[:most].tolist(), "Count times from the start of the simulation."
+            )
+        with torch.no_grad():
+            found = _seen(self.state["code"], self.state["units"], one, most, who)
+        empty = 1 - float(found[0, -1].mean())
+        if empty > _SPARSE:
+            told = (
+                f"{who}: {empty:.0%} of the nodes have no point of the mesh within the radius {self.radius:g}"
+            )
+            warnings.warn(
+                f"{told}; the frame is hardly seen. Take a finer mesh.", SparseMeshWarning, stacklevel=2
+            )
+        missing = found.new_full((len(first) - most, *found.shape[1:]), torch.nan)
+        return torch.cat([found, missing])
+
+    def _told(self, words: Tensor | None, frames: Tensor | None) -> dict[str, Tensor]:
+        """A condition of the transformer, NaN for what is not given."""
+        reader: PromptReader = self.state["reader"]
+        rows = len(words) if words is not None else len(frames) if frames is not None else 0
+        if words is None:
+            words = torch.full((rows, self.longest, reader.width), torch.nan)
+        if frames is None:
+            frames = torch.full((rows, *self._frame_shape), torch.nan)
+        with torch.no_grad():
+            guess = torch.cat([reader.guess(row[None]) for row in words])
+        return {"words": words, "guess": guess, "frames": frames}
+
+    @property
+    def _frame_shape(self) -> tuple[int, ...]:
+        code: MeshAutoencoder = self.state["code"]
+        return (len(self.state["first"]), self.width // 2 + 1, *code.grid[1:])
+
+    def _solution(self, latent: Tensor, points: Tensor, times: Sequence[float] | None, who: str) -> MeshField:
+        asked = (
+            self.state["times"] if times is None else torch.as_tensor(times, dtype=torch.float64).reshape(-1)
+        )
+        with torch.no_grad():
+            return self._decoded(latent[None], points, asked, who)
+
+    def _decoded(self, latent: Tensor, points: Tensor, times: Tensor, who: str) -> MeshField:
+        """Latents ``(1, Z, *grid)`` at points and times, in data units."""
+        code, units = self.state["code"], self.state["units"]
+        empty = torch.zeros(len(times), len(points), len(units.mean))
+        one = MeshField(points.double(), times, empty)
+        asked = PointPack.of([units.places(one.cloud()[0], who)])
+        values = code.at(code.decode(latent), asked).double() * units.std + units.mean
+        return replace(one, values=values.reshape(empty.shape).float())
+
+
+def _encoded(
+    code: MeshAutoencoder, units: SimulationUnits, fields: Sequence[MeshField], frames: int
+) -> list[Tensor]:
+    """Latents ``(N, Z, *grid)`` and first frames on the nodes ``(N, F, K, *nodes)``."""
+    who, latents, seen = "TextToSimulation.fit", [], []
+    with torch.no_grad():
+        for first in range(0, len(fields), _TOGETHER):
+            some = fields[first : first + _TOGETHER]
+            clouds = [units.cloud(one, who) for one in some]
+            pack = PointPack.of([cloud for cloud, _ in clouds])
+            latents.append(code.encode(pack, torch.cat([values for _, values in clouds]))[0])
+            seen += [_seen(code, units, one, frames, who) for one in some]
+    return [torch.cat(latents), torch.stack(seen)]
+
+
+def _read(reader: PromptReader, codes: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """Tokens ``(N, L, E)`` of prompts, and the latents that they let expect."""
+    with torch.no_grad():
+        words = torch.cat(
+            [reader(c, n) for c, n in zip(torch.split(codes, 256), torch.split(numbers, 256), strict=True)]
+        )
+        return words, torch.cat([reader.guess(part) for part in torch.split(words, 256)])
+
+
+def _seen(code: MeshAutoencoder, units: SimulationUnits, one: MeshField, frames: int, who: str) -> Tensor:
+    """The first frames on the nodes, ``(F, K, *nodes)``."""
+    cloud, values = units.cloud(one.first(frames), who)
+    size = len(one.points)
+    parts = [
+        code.frame(x[:, 1:], u)
+        for x, u in zip(torch.split(cloud, size), torch.split(values, size), strict=True)
+    ]
+    return torch.stack(parts)

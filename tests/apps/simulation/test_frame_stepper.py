@@ -1,0 +1,73 @@
+import dataclasses
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.apps.simulation import FrameStepper
+from interpolants.apps.simulation.frame_stepper import _step_loss
+from interpolants.apps.simulation.simulation_questions import relative_l2
+from interpolants.data.mesh_fields import MeshField
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.nets.point_packs import PointPack
+
+TIMES = torch.linspace(0, 1, 6).double()
+SMALL = {"box": [[0, 0], [1, 1]], "nodes": 8, "radius": 0.3, "width": 16, "depth": 1, "heads": 2, "steps": 2}
+
+
+def growing(n, seed):
+    """Fields ``h(x) 1.2^k`` on random meshes: the last two frames tell the next one."""
+    g = torch.Generator().manual_seed(seed)
+    found = []
+    for _ in range(n):
+        mesh = torch.rand(40, 2, generator=g).double()
+        wave = 1 + 0.5 * torch.sin(3 * mesh @ torch.randn(2, generator=g).double())
+        values = wave[None, :, None] * 1.2 ** torch.arange(6).reshape(-1, 1, 1)
+        found.append(MeshField(mesh, TIMES, values.float()))
+    return found
+
+
+def test_standing_still_repeats_the_last_given_frame():
+    fields = growing(3, 0)
+    found = FrameStepper(change="none").fit(fields).forecast(fields[:2], frames=2, members=3)
+    assert found[0].values.shape == (3, 6, 40, 1)
+    for one, truth in zip(found, fields, strict=False):
+        assert_close(one.values[0, :2], truth.values[:2])
+        assert_close(one.values[0, 2:], truth.values[1:2].expand(4, -1, -1))
+
+
+def test_a_large_mesh_weighs_as_much_as_a_small_one():
+    """The mean over packed points would count a simulation by its points."""
+
+    def nothing(places, frames):
+        return torch.zeros(len(frames), 1)
+
+    parts = [torch.ones(10, 1), torch.zeros(30, 1)]
+    batch = {"places": None, "frames": torch.zeros(40, 2, 1), "change": PointPack.of(parts), "scale": 0.5}
+    assert_close(_step_loss(nothing, batch, None)["change"], torch.tensor([4.0, 0.0]))
+
+
+def test_what_it_cannot_step_through_is_refused():
+    fields = growing(2, 0)
+    uneven = [dataclasses.replace(one, times=TIMES**2) for one in fields]
+    with pytest.raises(InvalidInputError, match="more than 2 times, evenly spaced"):
+        FrameStepper(**SMALL).fit(uneven)
+    model = FrameStepper(**SMALL).fit(fields)
+    with pytest.raises(InvalidInputError, match="times must be left out"):
+        model.forecast(fields, times=[0.0, 0.1])
+    with pytest.raises(InvalidInputError, match="there must be 2 frames at least, got 1"):
+        model.forecast([one.first(1) for one in fields])
+    assert model.forecast([one.first(1) for one in fields], frames=1)[0].values.shape == (1, 6, 40, 1)
+
+
+@pytest.mark.slow
+def test_it_learns_growth_by_a_share_a_frame():
+    model = FrameStepper(**{**SMALL, "steps": 400, "batch_size": 16, "lr": 5e-3, "width": 32}).fit(
+        growing(60, 1)
+    )
+    fresh = growing(4, 2)
+    found = model.forecast(fresh)
+    still = [one.values[1:2].expand(6, -1, -1) for one in fresh]
+    own = sum(relative_l2(a.values[0, -1], b.values[-1]) for a, b in zip(found, fresh, strict=True)) / 4
+    other = sum(relative_l2(a[-1], b.values[-1]) for a, b in zip(still, fresh, strict=True)) / 4
+    assert own < 0.1 < 0.4 < other

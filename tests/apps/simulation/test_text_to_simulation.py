@@ -1,0 +1,245 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.apps.simulation import TextToSimulation
+from interpolants.apps.simulation.text_to_simulation import SparseMeshWarning, UnknownPromptWarning
+from interpolants.data.mesh_fields import MeshField
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.framework.method import load
+from interpolants.problems.plume import GaussianPlume
+from interpolants.runs.answers import read_rows
+
+SMALL = {
+    "box": [[0.0, 0.0], [1.0, 1.0]], "nodes": 8, "times_nodes": 8, "radius": 0.3, "width": 8, "queries": 20,
+    "code_steps": 8, "code_batch": 4, "read_steps": 8, "read_batch": 8, "text_width": 16, "net_width": 16, "depth": 1,
+    "heads": 2, "n_steps": 3, "steps": 8, "batch_size": 8, "warmup": 0, "lr": 0.01,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def plumes():
+    """Plumes on small meshes with their prompts."""
+    problem = GaussianPlume(points=(20, 30), frames=5, held_out=0.0)
+    return problem.sample(16, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def simulator(plumes):
+    """A simulator that has hardly learnt anything; not to be changed."""
+    return TextToSimulation(**SMALL).fit(plumes["fields"], plumes["prompt"])
+
+
+def values(parts):
+    return [one.values for one in parts]
+
+
+# --- what the answers depend on
+
+
+def test_a_point_has_one_value_whatever_other_points_are_asked(simulator, plumes):
+    mesh = plumes["fields"][3].points
+    whole, some = (simulator.sample(1, points=points)[0] for points in (mesh, mesh[4:9]))
+    assert whole.values.shape == (5, len(mesh), 1)
+    assert_close(some.values, whole.values[:, 4:9], rtol=0, atol=1e-5)
+
+
+def test_times_between_the_frames_can_be_asked(simulator):
+    fine = simulator.sample(1, times=[0.0, 0.1, 0.25])[0]
+    frames = simulator.sample(1)[0]
+    assert fine.times.tolist() == [0.0, 0.1, 0.25]
+    assert_close(fine.values[[0, 2]], frames.values[:2], rtol=0, atol=1e-5)
+
+
+def test_no_prompt_in_a_row_is_no_prompt_at_all(simulator, plumes):
+    free = simulator.sample(2, seed=3)
+    assert_close(values(simulator.sample(2, prompt=[None, None], seed=3)), values(free), rtol=0, atol=1e-5)
+    told = simulator.sample(2, prompt=plumes["prompt"][0], seed=3)
+    assert float((told[0].values - free[0].values).abs().max()) > 1e-3
+
+
+def test_only_the_first_frames_are_looked_at(simulator, plumes):
+    one = plumes["fields"][0]
+    changed = one.values.clone()
+    changed[2:] = 100.0
+    other = dataclasses.replace(one, values=changed)
+    found, same = (simulator.forecast([x], members=2)[0].values for x in (one, other))
+    assert found.shape == (2, 5, len(one.points), 1)
+    assert torch.equal(found, same)
+    changed[1] = 0.0
+    moved = simulator.forecast([dataclasses.replace(one, values=changed)], members=2)[0].values
+    single = (
+        simulator.forecast([x], frames=1)[0].values for x in (one, dataclasses.replace(one, values=changed))
+    )
+    assert float((moved - found).abs().max()) > 1e-5
+    assert torch.equal(*single)
+
+
+def test_members_differ_and_follow_their_number(simulator, plumes):
+    two, three = (simulator.forecast(plumes["fields"][:1], members=m)[0].values for m in (2, 3))
+    assert torch.equal(two, three[:2])
+    assert float((two[0] - two[1]).abs().max()) > 1e-3
+
+
+# --- containers
+
+
+def test_arrays_and_datasets_come_back_as_such(simulator, plumes):
+    xarray = pytest.importorskip("xarray")
+    one = plumes["fields"][0]
+    found = simulator.forecast(one.to_xarray())
+    assert isinstance(found, xarray.Dataset)
+    assert found["u1"].dims == ("member", "time", "node")
+    expected = simulator.forecast([one])[0].values
+    assert_close(torch.from_numpy(found["u1"].to_numpy()), expected[..., 0])
+    arrays = simulator.forecast([one.arrays()])
+    assert isinstance(arrays[0]["values"], np.ndarray)
+    assert_close(torch.from_numpy(arrays[0]["values"]), expected)
+
+
+def test_channels_are_known_by_name(plumes):
+    pytest.importorskip("xarray")
+    two = [
+        dataclasses.replace(
+            one, values=torch.cat([one.values, 3 - one.values], -1), channels=("smoke", "air")
+        )
+        for one in plumes["fields"]
+    ]
+    model = TextToSimulation(**SMALL).fit([one.to_xarray() for one in two])
+    data = two[0].to_xarray()
+    found, turned = model.forecast(data), model.forecast(data[["air", "smoke"]])
+    assert list(found.data_vars) == ["smoke", "air"]
+    assert found.equals(turned)
+    with pytest.raises(InvalidInputError, match="must have the channels smoke, air, got smoke, water"):
+        model.forecast(data.rename(air="water"))
+
+
+def test_files_are_read_and_the_model_comes_back(simulator, plumes, tmp_path):
+    one = plumes["fields"][0]
+    np.savez(tmp_path / "one.npz", **one.arrays())
+    (tmp_path / "prompts.txt").write_text("\n".join(plumes["prompt"][:3]))
+    back = load(simulator.save(tmp_path / "model"))
+    fields, prompt = back.roles()
+    read = read_rows(str(tmp_path / "one.npz"), fields)
+    assert_close(torch.from_numpy(back.forecast(read)["values"]), simulator.forecast([one])[0].values)
+    assert read_rows(str(tmp_path / "prompts.txt"), prompt) == plumes["prompt"][:3]
+    assert read_rows("A plume of width 0.1", prompt) == "A plume of width 0.1"
+
+
+# --- what is refused, and what is warned of
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"radius": 0.05}, "radius must be above .* so that every point has a node near it"),
+        ({"nodes": 9}, "nodes must be even"),
+        ({"patch": 3}, "patch must divide half of nodes"),
+        ({"silent": 1.5}, "silent must lie in"),
+        ({"path": "linear"}, "base"),
+        ({"rule": "median"}, "rule must be one of"),
+    ],
+)
+def test_bad_settings_are_refused(settings, message):
+    with pytest.raises(InvalidInputError, match=message):
+        TextToSimulation(**{**SMALL, **settings})
+
+
+def test_what_does_not_fit_the_training_is_refused(simulator, plumes):
+    one = plumes["fields"][0]
+    outside = dataclasses.replace(one, points=one.points + 0.9)
+    with pytest.raises(InvalidInputError, match=r"coordinate 1 of the points must lie in the box"):
+        simulator.forecast([outside])
+    with pytest.raises(InvalidInputError, match="times must lie in the box of the training"):
+        simulator.sample(1, times=[0.0, 1.5])
+    with pytest.raises(InvalidInputError, match="simulations must have 1 channels, got 2"):
+        simulator.forecast([dataclasses.replace(one, values=one.values.repeat(1, 1, 2))])
+    with pytest.raises(InvalidInputError, match="first frames must be at the times of the training"):
+        simulator.forecast([dataclasses.replace(one, times=one.times + 0.1)])
+    with pytest.raises(InvalidInputError, match="points must have 2 coordinates, got 3"):
+        simulator.sample(1, points=torch.zeros(4, 3))
+    with pytest.raises(InvalidInputError, match="must have at most 32 words"):
+        simulator.sample(1, prompt="smoke " * 40)
+    with pytest.raises(InvalidInputError, match="prompt must not be empty"):
+        simulator.sample(1, prompt="  ")
+    with pytest.raises(InvalidInputError, match="a prompt must have words"):
+        simulator.sample(1, prompt="?!")
+    with pytest.raises(InvalidInputError, match="must have as many rows"):
+        simulator.forecast(plumes["fields"][:2], prompt=plumes["prompt"][:3])
+
+
+def test_a_fit_refuses_what_it_cannot_learn_from(plumes):
+    fields = plumes["fields"]
+    constant = [dataclasses.replace(one, values=torch.ones_like(one.values)) for one in fields]
+    with pytest.raises(InvalidInputError, match="every channel must vary"):
+        TextToSimulation(**SMALL).fit(constant)
+    late = [fields[0], dataclasses.replace(fields[1], times=fields[1].times + 0.5)]
+    with pytest.raises(InvalidInputError, match="first frames of all simulations must be at the same times"):
+        TextToSimulation(**SMALL).fit(late)
+    with pytest.raises(InvalidInputError, match="must lie in the box"):
+        TextToSimulation(**{**SMALL, "box": [[0, 0], [0.5, 0.5]]}).fit(fields)
+    with pytest.raises(InvalidInputError, match="as many rows"):
+        TextToSimulation(**SMALL).fit(fields, plumes["prompt"][:-1])
+
+
+def test_words_and_numbers_that_were_not_learnt_are_told(simulator, plumes):
+    with pytest.warns(UnknownPromptWarning, match="no training prompt had 'volcano'"):
+        simulator.sample(1, prompt="a volcano at x = 0.5")
+    with pytest.warns(UnknownPromptWarning, match="9 is outside of the numbers of the training"):
+        simulator.sample(1, prompt=plumes["prompt"][0] + " 9")
+
+
+def test_a_mesh_that_leaves_most_nodes_empty_is_told(simulator):
+    corner = MeshField(
+        0.1 * torch.rand(20, 2).double(), torch.linspace(0, 1, 5).double(), torch.rand(5, 20, 1)
+    )
+    with pytest.warns(SparseMeshWarning, match="of the nodes have no point"):
+        simulator.forecast([corner])
+
+
+def test_without_prompts_in_the_fit_there_are_none_in_the_answer(plumes):
+    model = TextToSimulation(**{**SMALL, "steps": 2}).fit(plumes["fields"])
+    assert len(model.sample(2)) == 2
+    with pytest.raises(InvalidInputError, match="fitted without prompt takes none"):
+        model.sample(1, prompt="a plume")
+
+
+# --- what is learnt
+
+
+@pytest.mark.slow
+def test_it_learns_what_words_and_numbers_and_frames_say():
+    """Fields u = h (1 + t) on random meshes, told in words: the height of the answer is that of the prompt."""
+    g = torch.Generator().manual_seed(1)
+    heights = torch.rand(150, generator=g).double()
+    times = torch.linspace(0, 1, 5).double()
+
+    def field(h):
+        mesh = torch.rand(30, 2, generator=g).double()
+        return MeshField(mesh, times, (h * (1 + times)[:, None, None]).expand(5, 30, 1).float())
+
+    said = ("a field of height {:.2f}", "height {:.2f} from the start", "it starts with height {:.2f}")
+    prompts = [said[k % 3].format(float(h)) for k, h in enumerate(heights)]
+    learns = {
+        "code_steps": 120,
+        "read_steps": 300,
+        "steps": 500,
+        "blind": 0.3,
+        "net_width": 32,
+        "text_width": 32,
+        "lr": 5e-3,
+    }
+    model = TextToSimulation(**{**SMALL, **learns, "n_steps": 10}).fit([field(h) for h in heights], prompts)
+    asked = torch.tensor([0.2, 0.5, 0.8]).double()
+    told = model.sample(3, prompt=[f"from the start a height {float(h):.2f}" for h in asked])
+    found = torch.stack([one.values[0].mean() for one in told]).double()
+    assert_close(found, asked, rtol=0, atol=0.12)
+    last = torch.stack([one.values[-1].mean() for one in told]).double()
+    assert_close(last, 2 * asked, rtol=0, atol=0.24)
+    seen = model.forecast([field(h) for h in asked])
+    assert_close(torch.stack([one.values[0, 0].mean() for one in seen]).double(), asked, rtol=0, atol=0.15)
+    free = torch.stack([one.values[0].mean() for one in model.sample(40)])
+    assert float(free.std()) > 0.15
