@@ -77,7 +77,7 @@ class PromptVocabulary:
             InvalidInputError: If a prompt is empty or too long.
         """
         codes = torch.zeros(len(texts), longest, dtype=torch.long)
-        numbers = torch.zeros(len(texts), longest)
+        numbers = torch.zeros(len(texts), longest, dtype=torch.float32)
         span = (self.high - self.low) or 1.0
         for row, text in enumerate(texts):
             parts = [] if text is None else split_prompt(text)

@@ -113,7 +113,7 @@ class GaussianPlume:
         return {"fields": [*fields], "prompt": [*told], "phrasing": [NAMES[kind] for kind in kinds]}
 
     def _phrasings(self, n: int, generator: Generator | None) -> list[int]:
-        held = torch.rand(n, generator=generator) < self.held_out
+        held = torch.rand(n, generator=generator, dtype=torch.float32) < self.held_out
         known = torch.randint(len(PHRASINGS), (n,), generator=generator)
         other = len(PHRASINGS) + torch.randint(len(HELD_OUT), (n,), generator=generator)
         found: list[int] = torch.where(held, other, known).tolist()
@@ -146,7 +146,7 @@ class GaussianPlume:
             left = misfit(tried)
             gain = float(gap.square().sum() - left.square().sum())
             better = gain > 0
-            done = better and gain < _ENOUGH * float(gap.square().sum()) or damping > _STIFF
+            done = (better and gain < _ENOUGH * float(gap.square().sum())) or damping > _STIFF
             plume, gap = (tried, left) if better else (plume, gap)
             if done:
                 break

@@ -2,7 +2,8 @@
 
 import math
 
-# Every sentence tells the place, the direction, the speed and the width; those of the second list are not learnt from.
+# Every sentence tells the place, the direction, the speed and the width. Those of the second list are not learnt from:
+# their words are known, but not in this order.
 PHRASINGS = (
     "A plume starts at x = {x}, y = {y} and drifts {d} at speed {v}; its initial width is {s}.",
     "Released at ({x}, {y}), a cloud of width {s} moves {d} with speed {v}.",
@@ -16,10 +17,10 @@ PHRASINGS = (
     "From ({x}, {y}) the smoke moves {d}, {v} per unit of time, and is {s} wide at first.",
 )
 HELD_OUT = (
-    "A puff begins at ({x}, {y}) with width {s} and is carried {d} by a wind of {v}.",
+    "A puff begins at ({x}, {y}) with width {s} and drifts {d}; the wind is {v}.",
     "Heading {d} with speed {v}, smoke of radius {s} is released at x = {x}, y = {y}.",
     "The cloud travels {d} at {v} per unit of time; it starts {x} from the left, {y} from the bottom with spread {s}.",
-    "Speed {v}, wind {d}: a plume with initial width {s} has its centre at x = {x} and y = {y}.",
+    "Speed {v}, wind {d}: a plume with initial width {s} is released from the centre x = {x} and y = {y}.",
 )
 NAMES = tuple(f"phrasing {k + 1}" for k in range(len(PHRASINGS))) + tuple(
     f"held out {k + 1}" for k in range(len(HELD_OUT))

@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from interpolants.data.prompts import NOTHING, NUMBER
+from interpolants.data.prompts import NOTHING, NUMBER, UNKNOWN
 from interpolants.foundations.remembered import Remembered
 from interpolants.nets.embeddings import FourierTime
 from interpolants.nets.net import materialise
@@ -20,6 +20,8 @@ from interpolants.nets.query_decoder import Layer
 _FEATURES = 32
 _KERNEL = 5  # words that a convolution sees: what a number is said of stands near it
 _JITTER = 0.003  # of numbers in training, as a share of their range: prompts are rounded
+# Share of words hidden in training: the others must do, and a word that nobody knows has a meaning.
+_HIDDEN = 0.1
 
 
 class PromptReader(Remembered, id="prompt_reader"):
@@ -79,7 +81,7 @@ class PromptReader(Remembered, id="prompt_reader"):
 
 
 class PromptBatches:
-    """The batch of a step: prompts, their numbers moved within their rounding, and latents.
+    """The batch of a step: prompts with some words hidden and numbers moved within their rounding, and latents.
 
     Args:
         codes: ``(N, L)``; rows without a prompt are left out.
@@ -98,8 +100,14 @@ class PromptBatches:
         codes = self.codes[pick]
         used = max(1, int((codes != NOTHING).sum(1).max()))
         numbers = self.numbers[pick, :used]
-        moved = numbers + _JITTER * (2 * torch.rand(numbers.shape, generator=generator) - 1)
-        return {"codes": codes[:, :used], "numbers": moved, "latents": self.latents[pick]}
+        moved = numbers + _JITTER * (
+            2 * torch.rand(numbers.shape, generator=generator, dtype=torch.float32) - 1
+        )
+        codes = codes[:, :used]
+        hidden = (torch.rand(codes.shape, generator=generator, dtype=torch.float32) < _HIDDEN) & (
+            codes > UNKNOWN
+        )
+        return {"codes": torch.where(hidden, UNKNOWN, codes), "numbers": moved, "latents": self.latents[pick]}
 
 
 def reader_loss(net: Any, batch: dict[str, Tensor], generator: Generator) -> dict[str, Tensor]:

@@ -197,8 +197,8 @@ class LatentBatches:
         """The share of this process in the batch of ``step``."""
         rows = max(1, self.size // world)
         pick = torch.randint(len(self.latents), (rows,), generator=generator)
-        spoken = torch.rand(rows, generator=generator) >= self.silent
-        seeing = torch.rand(rows, generator=generator) >= self.blind
+        spoken = torch.rand(rows, generator=generator, dtype=torch.float32) >= self.silent
+        seeing = torch.rand(rows, generator=generator, dtype=torch.float32) >= self.blind
         most = self.frames.shape[1]
         known = torch.where(seeing, torch.randint(1, most + 1, (rows,), generator=generator), 0)
         shown = torch.arange(most) < known[:, None]

@@ -310,8 +310,9 @@ class TextToSimulation(Trained):
 
         Args:
             n: Number of simulations.
-            prompt: A sentence for all of them, or one for each.
-            points: Points ``(M, d)`` of a mesh for all, or one for each; that of the first training row if not given.
+            prompt: A sentence for all of them, or several that are taken in turn.
+            points: Points ``(M, d)`` of a mesh for all, or several meshes that are taken in turn; that of the first
+                training row if not given.
             times: Times to answer at, within those of the training; those of the first training row if not given.
             n_steps: Steps of the sampler; as the settings say if not given, like what follows.
             guidance: Strength of the guidance by the prompt.
@@ -324,10 +325,11 @@ class TextToSimulation(Trained):
         """
         who = "TextToSimulation.sample"
         whole(who, "n", n, at_least=1)
-        meshes = [self.state["mesh"].points] * n if points is None else points
-        cond = None if prompt is None else self._told(self._words(prompt, who), None)
+        meshes = [self.state["mesh"].points] if points is None else points
+        told = None if prompt is None else [prompt[k % len(prompt)] for k in range(n)]
+        cond = None if told is None else self._told(self._words(told, who), None)
         x = self._latents(n, cond, self._run_of(n_steps, guidance), method, seed, first_index)
-        return Simulations([self._solution(x[k], meshes[k], times, who) for k in range(n)])
+        return Simulations([self._solution(x[k], meshes[k % len(meshes)], times, who) for k in range(n)])
 
     @capability(reads={"context": "fields"}, like="context")
     def forecast(
@@ -471,9 +473,9 @@ class TextToSimulation(Trained):
         reader: PromptReader = self.state["reader"]
         rows = len(words) if words is not None else len(frames) if frames is not None else 0
         if words is None:
-            words = torch.full((rows, self.longest, reader.width), torch.nan)
+            words = torch.full((rows, self.longest, reader.width), torch.nan, dtype=torch.float32)
         if frames is None:
-            frames = torch.full((rows, *self._frame_shape), torch.nan)
+            frames = torch.full((rows, *self._frame_shape), torch.nan, dtype=torch.float32)
         with torch.no_grad():
             guess = torch.cat([reader.guess(row[None]) for row in words])
         return {"words": words, "guess": guess, "frames": frames}
@@ -493,7 +495,7 @@ class TextToSimulation(Trained):
     def _decoded(self, latent: Tensor, points: Tensor, times: Tensor, who: str) -> MeshField:
         """Latents ``(1, Z, *grid)`` at points and times, in data units."""
         code, units = self.state["code"], self.state["units"]
-        empty = torch.zeros(len(times), len(points), len(units.mean))
+        empty = torch.zeros(len(times), len(points), len(units.mean), dtype=torch.float32)
         one = MeshField(points.double(), times, empty)
         asked = PointPack.of([units.places(one.cloud()[0], who)])
         values = code.at(code.decode(latent), asked).double() * units.std + units.mean

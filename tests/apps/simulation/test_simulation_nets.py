@@ -1,0 +1,118 @@
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.apps.simulation.latent_transformer import LatentTransformer, _cut, _joined
+from interpolants.apps.simulation.mesh_autoencoder import MeshAutoencoder, _doubled
+from interpolants.apps.simulation.prompt_reader import PromptReader
+from interpolants.apps.simulation.simulation_training import CloudLoss, SimulationUnits
+from interpolants.data.mesh_fields import MeshField
+from interpolants.data.prompts import NUMBER
+from interpolants.nets.point_packs import PointPack
+
+
+@pytest.fixture(autouse=True)
+def _without_gradients():
+    with torch.no_grad():
+        yield
+
+
+def small(**changes):
+    return MeshAutoencoder(1, **{"nodes": 8, "times": 8, "width": 8, "radius": 0.3, **changes})
+
+
+def clouds(generator, sizes=(30, 70)):
+    return [torch.rand(n, 3, generator=generator) for n in sizes]
+
+
+def test_a_grid_twice_as_fine_takes_its_nodes_from_channels_in_turn():
+    x = torch.arange(2 * 8 * 3 * 4 * 5.0).reshape(2, 8, 3, 4, 5)
+    found = _doubled(x)
+    assert found.shape == (2, 1, 6, 8, 10)
+    for a, b, c in ((0, 0, 0), (1, 0, 1), (1, 1, 0)):
+        assert torch.equal(found[:, 0, a::2, b::2, c::2], x[:, 4 * a + 2 * b + c])
+
+
+def test_patches_go_back_to_where_they_came_from(generator):
+    x = torch.randn(2, 3, 4, 8, 6, generator=generator)
+    patches = _cut(x, 2)
+    assert patches.shape == (2, 2 * 4 * 3, 3 * 8)
+    assert torch.equal(_joined(patches, (3, 4, 8, 6), 2), x)
+    assert_close(patches[0, 1], x[0, :, :2, :2, 2:4].flatten())
+
+
+def test_simulations_of_a_pack_do_not_feel_each_other_nor_the_order_of_their_points(generator):
+    code, parts = small(), clouds(generator)
+    values = [torch.randn(len(part), 1, generator=generator) for part in parts]
+    together, _ = code.encode(PointPack.of(parts), torch.cat(values))
+    for k, (part, u) in enumerate(zip(parts, values, strict=True)):
+        order = torch.randperm(len(part), generator=generator)
+        alone, _ = code.encode(PointPack.of([part[order]]), u[order])
+        assert_close(alone[0], together[k], rtol=0, atol=1e-5)
+    asked = PointPack.of(clouds(generator, (5, 9)))
+    found = code.at(code.decode(together), asked)
+    for k, part in enumerate(asked.parts()):
+        alone = code.at(code.decode(together[k : k + 1]), PointPack.of([part]))
+        assert_close(alone, found[asked.item == k], rtol=0, atol=1e-5)
+
+
+def test_every_simulation_weighs_alike_whatever_its_mesh(generator):
+    """Points of the loss: 10 that are off by the whole, 30 that are exact."""
+    code = small()
+    parts = clouds(generator, (10, 30))
+    values = torch.randn(40, 1, generator=generator)
+    pack = PointPack.of(parts)
+    batch = {"cloud": pack, "values": PointPack.of(list(values.split([10, 30]))), "asked": pack}
+    mean, spread = code.encode(pack, values)
+    code.encode = lambda cloud, u: (mean, spread - 100)
+    exact = code.at(code.decode(mean), pack)
+    off = exact + (pack.item == 0)[:, None]
+    batch["truth"] = PointPack.of(list(off.split([10, 30])))
+    found = CloudLoss(0.0)(code, batch, generator)["reconstruction"]
+    assert_close(found, torch.tensor([1.0, 0.0]), rtol=0, atol=1e-5)
+
+
+def test_units_weigh_every_simulation_alike_and_undo_themselves(generator):
+    times = torch.tensor([0.0, 2.0]).double()
+    fields = [
+        MeshField(torch.rand(n, 2, generator=generator).double(), times, torch.full((2, n, 1), value))
+        for n, value in ((5, 0.0), (500, 4.0))
+    ]
+    units = SimulationUnits.fit(fields, [[0, 0], [1, 1]])
+    assert_close(units.mean, torch.tensor([2.0]).double())
+    assert_close(units.std, torch.tensor([2.0]).double())
+    assert_close(
+        units.places(torch.tensor([[1.0, 0.25, 1.0]]).double(), "f"), torch.tensor([[0.5, 0.25, 1.0]])
+    )
+
+
+def test_padding_of_prompts_changes_nothing(generator):
+    reader = PromptReader(9, (2, 2, 2), width=16, heads=2)
+    codes, numbers = torch.tensor([[4, NUMBER, 5, 0, 0, 0]]), torch.tensor([[0.0, 0.3, 0.0, 0.0, 0.0, 0.0]])
+    padded, bare = reader(codes, numbers), reader(codes[:, :3], numbers[:, :3])
+    assert_close(padded[:, :3], bare)
+    assert bool(padded[:, 3:].isnan().all())
+    assert_close(reader.guess(padded), reader.guess(bare))
+    assert bool(reader.guess(reader(torch.zeros_like(codes), numbers)).isnan().all())
+
+
+def test_what_is_not_told_is_as_if_it_was_not_there(generator):
+    net = LatentTransformer(
+        (2, 4, 4, 4), text_width=16, frames=2, frame_channels=3, width=16, depth=2, heads=2
+    )
+    for parameter in net.parameters():
+        parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    x, t = torch.randn(3, 2, 4, 4, 4, generator=generator), torch.rand(3, generator=generator)
+    told = {
+        "words": torch.randn(3, 5, 16, generator=generator),
+        "guess": torch.randn(3, 2, 4, 4, 4, generator=generator),
+        "frames": torch.randn(3, 2, 3, 8, 8, generator=generator),
+    }
+    nothing = {name: torch.full_like(part, torch.nan) for name, part in told.items()}
+    assert_close(net(x, t, nothing), net(x, t))
+    for name, part in told.items():
+        other = net(x, t, {**nothing, name: part})
+        assert float((other - net(x, t)).abs().max()) > 1e-3, name
+    masked = {**told, "words": told["words"].clone()}
+    masked["words"][:, 3:] = torch.nan
+    assert_close(net(x, t, masked), net(x, t, {**told, "words": told["words"][:, :3]}))
