@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.nets.kernel_integral import KernelIntegral, Pairs
+from interpolants.nets.kernel_integral import KernelIntegral, Pairs, area_weights
 
 
 @pytest.fixture(autouse=True)
@@ -80,3 +80,17 @@ def test_weights_by_area_undo_points_that_stand_close_together():
     pairs = Pairs.near(points, torch.tensor([[0.5]], dtype=torch.float64), 0.6)
     assert_close(layer(points, pairs, edges.diff()).item(), 0.5, rtol=0, atol=1e-3)
     assert layer(points, pairs).item() < 0.35
+
+
+@pytest.mark.parametrize("rule", ["mean", "average"])
+def test_a_point_that_stands_thrice_counts_once_with_weights_by_area(rule, generator):
+    single = torch.tensor([[0.0, 0.0], [0.3, 0.0]], dtype=torch.float64)
+    thrice = single[[0, 1, 1, 1]]
+    u = torch.randn(2, 3, generator=generator, dtype=torch.float64)
+    layer, node = KernelIntegral(2, 3, 4, rule=rule).double(), torch.tensor([[0.1, 0.0]], dtype=torch.float64)
+    weights = area_weights(thrice, 0.1)
+    assert_close(weights, torch.tensor([1.0, 1 / 3, 1 / 3, 1 / 3], dtype=torch.float64))
+    expected = layer(u, Pairs.near(single, node, 0.25))
+    pairs = Pairs.near(thrice, node, 0.25)
+    assert_close(layer(u[[0, 1, 1, 1]], pairs, weights), expected)
+    assert float((layer(u[[0, 1, 1, 1]], pairs) - expected).abs().max()) > 1e-3

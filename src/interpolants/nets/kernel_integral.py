@@ -52,6 +52,20 @@ class Pairs:
         return torch.bincount(self.query, minlength=self.queries) > 0
 
 
+def area_weights(points: Tensor, radius: float, item: Tensor | None = None) -> Tensor:
+    """One over the number of points within a radius of each, itself included, ``(P,)``: about the size of its cell.
+
+    Means with these weights do not count a region more because its mesh is finer.
+
+    Args:
+        points: ``(P, d)``.
+        radius: Distance within which points are counted.
+        item: Item of each point, ``(P,)``; all belong together when None.
+    """
+    query, _ = neighbours(points, points, radius, point_item=item, query_item=item)
+    return 1 / torch.bincount(query, minlength=len(points)).to(points)
+
+
 class KernelIntegral(nn.Module):
     """``e(q) = sum_p w_p K(p - q) * W u(p) / sum_p w_p`` over the points p within a radius of q; 0 without any.
 

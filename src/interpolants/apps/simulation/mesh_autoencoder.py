@@ -13,7 +13,7 @@ from torch.nn import functional
 from interpolants.foundations.checks import number, one_of, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.remembered import Remembered
-from interpolants.nets.kernel_integral import RULES, KernelIntegral, Pairs
+from interpolants.nets.kernel_integral import RULES, KernelIntegral, Pairs, area_weights
 from interpolants.nets.net import materialise
 from interpolants.nets.point_packs import PointPack
 
@@ -38,6 +38,7 @@ class MeshAutoencoder(Remembered, id="mesh_autoencoder"):
             ``radius / stretch`` of time.
         hidden: Width of the kernels.
         rule: As in :class:`~interpolants.nets.kernel_integral.KernelIntegral`.
+        by_area: Whether points count by the size of their cells, for meshes that are finer in some places.
         seed: Seed of the initial weights.
 
     Raises:
@@ -60,12 +61,13 @@ class MeshAutoencoder(Remembered, id="mesh_autoencoder"):
         stretch: float = 1.2,
         hidden: int = 16,
         rule: str = "average",
+        by_area: bool = False,
         seed: int = 0,
     ) -> None:
         super().__init__()
         check_sizes(nodes, times, width, latent, radius, stretch, space)
         one_of("MeshAutoencoder", "rule", rule, RULES)
-        self.space, self.radius, self.stretch = space, radius, stretch
+        self.space, self.radius, self.stretch, self.by_area = space, radius, stretch, by_area
         self.grid = (times, *(nodes,) * space)
         self.latent_shape = (latent, *(n // 2 for n in self.grid))
         conv, axes, wide = _CONVOLUTIONS[space], 1 + space, 2 * width
@@ -101,11 +103,15 @@ class MeshAutoencoder(Remembered, id="mesh_autoencoder"):
         pairs = Pairs.near(
             self._stretched(cloud.rows), asked, self.radius, point_item=cloud.item, query_item=items
         )
-        found = torch.cat([self.gather(values, pairs), pairs.found[:, None].to(values)], 1)
+        weight = self._weights(self._stretched(cloud.rows), cloud.item)
+        found = torch.cat([self.gather(values, pairs, weight), pairs.found[:, None].to(values)], 1)
         h = found.reshape(many, *self.grid, -1).movedim(-1, 1)
         h = self.inner(functional.silu(self.down(functional.silu(self.stem(h)))))
         mean, log_variance = self.code(h).chunk(2, 1)
         return mean, log_variance.clamp(_LOWEST, _HIGHEST)
+
+    def _weights(self, points: Tensor, item: Tensor | None = None) -> Tensor | None:
+        return area_weights(points, self.radius / 2, item) if self.by_area else None
 
     def decode(self, latent: Tensor) -> Tensor:
         """Channels at the nodes, ``(B, G, W)``, of latents ``(B, Z, *grid / 2)``."""
@@ -132,8 +138,8 @@ class MeshAutoencoder(Remembered, id="mesh_autoencoder"):
         lines = [torch.linspace(0, 1, n, dtype=points.dtype, device=points.device) for n in self.grid[1:]]
         nodes = torch.cartesian_prod(*lines).reshape(-1, self.space)
         here, there = (torch.cat([torch.zeros_like(x[:, :1]), x], 1) for x in (points, nodes))
-        pairs = Pairs.near(here, there, self.radius)
-        found = torch.cat([self.gather(values, pairs), pairs.found[:, None].to(values)], 1)
+        pairs, weight = Pairs.near(here, there, self.radius), self._weights(here)
+        found = torch.cat([self.gather(values, pairs, weight), pairs.found[:, None].to(values)], 1)
         return found.T.reshape(-1, *self.grid[1:])
 
 

@@ -88,6 +88,7 @@ class TextToSimulation(Trained):
         radius: Distance within which points and nodes see each other, in units of the box.
         stretch: How much the time counts beside space in that distance.
         rule: ``"average"``: kernels whose sum is one; ``"mean"`` as in the paper.
+        by_area: Whether points count by the size of their cells, for meshes that are finer in some places.
         kl_weight: Weight of the latents' divergence from a standard Gaussian.
         code_steps: Steps of the autoencoder's training.
         code_batch: Simulations per step of it.
@@ -130,6 +131,7 @@ class TextToSimulation(Trained):
     radius: float = 0.13
     stretch: float = 1.2
     rule: str = "average"
+    by_area: bool = False
     kl_weight: float = 2e-7
     code_steps: int = 1000
     code_batch: int = 8
@@ -271,7 +273,7 @@ class TextToSimulation(Trained):
         code = MeshAutoencoder(
             fields[0].values.shape[-1], space=fields[0].points.shape[1], nodes=self.nodes, times=self.times_nodes,
             width=self.width, latent=self.latent, radius=self.radius, stretch=self.stretch, rule=self.rule,
-            seed=self.seed,
+            by_area=self.by_area, seed=self.seed,
         )  # fmt: skip
         batches = CloudBatches(fields, units, self.code_batch, self.queries)
         settings = self.training(steps=self.code_steps, batch_size=self.code_batch, lr=self.code_lr)
