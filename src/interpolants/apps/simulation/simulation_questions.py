@@ -156,7 +156,7 @@ class PromptedSimulations(Question):
             for k in shown:
                 points, values = own.arrays[f"points{k}"], own.arrays[f"{key}{k}"]
                 high = float(own.arrays[f"truth{k}"].max())
-                panels.append(_mesh_panel(points, values[len(values) // 2], high, f"{name}, {k + 1}"))
+                panels.append(mesh_panel(points, values[len(values) // 2], high, f"{name}, {k + 1}"))
         caption = "Halfway, on the meshes of the truth; the numbers are those of the prompts."
         width = 190 * len(shown)
         return [
@@ -177,7 +177,7 @@ def _ratio(own: Tensor, without: Tensor) -> Estimate:
     return Estimate(ratio, error, len(own), "ratio of mean errors")
 
 
-def _mesh_panel(points: Tensor, values: Tensor, high: float, title: str) -> Panel:
+def mesh_panel(points: Tensor, values: Tensor, high: float, title: str) -> Panel:
     """One frame on its mesh as triangles, or as points where there is no scipy."""
     if importlib.util.find_spec("scipy") is None or len(points) < 4:
         arrays = {"x": points[:, 0], "y": points[:, 1], "value": values}
