@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.data.mesh_fields import mesh_field, read_mesh_fields, write_mesh_fields
+from interpolants.data.mesh_fields import MeshField, mesh_field, read_mesh_fields, write_mesh_fields
 from interpolants.foundations.errors import InvalidInputError
 
 xarray = pytest.importorskip("xarray")
@@ -100,3 +100,11 @@ def test_what_is_no_simulation_is_refused(tmp_path):
         read_mesh_fields(tmp_path / "other.npz", "f")
     with pytest.raises(InvalidInputError, match="the file must be there"):
         read_mesh_fields(tmp_path / "none.npz", "f")
+
+
+def test_members_are_no_points():
+    one = mesh_field(simulation(), "f", "x")
+    several = MeshField(one.points, one.times, torch.stack([one.values, 2 * one.values]))
+    back = mesh_field(several.to_xarray(), "f", "x")
+    assert torch.equal(back.values, several.values)
+    assert torch.equal(back.points, one.points)

@@ -18,7 +18,7 @@ from interpolants.foundations.records import record
 from interpolants.foundations.storage import replacing
 
 _NAMES = ("points", "times", "values")
-_TIMES, _DATES = ("time", "t", "times"), "mM"
+_TIMES, _DATES, _MEMBER = ("time", "t", "times"), "mM", "member"
 SUFFIXES = (".npz", ".nc")
 
 
@@ -83,7 +83,7 @@ def mesh_field(value: Any, who: str, name: str) -> MeshField:
     Args:
         value: Arrays ``points (M, d)``, ``values (T, M, C)`` or ``(T, M)``, and ``times (T,)``, which count from 0 if
             there are none; or what xarray holds, with an axis of times, and the points along one axis with coordinates
-            or along several, as on a regular grid.
+            or along several, as on a regular grid; an axis named member holds several fields on one mesh.
         who: Public name for errors.
         name: Name of the argument.
 
@@ -123,7 +123,8 @@ def _of_xarray(value: Any, who: str, name: str) -> MeshField:
     time = next((dim for dim in data.dims if str(dim).lower() in _TIMES), None)
     if time is None:
         raise invalid(who, f"{name} must have an axis named time", ", ".join(map(str, data.dims)))
-    others = [dim for dim in data.dims if dim != time]
+    members = [dim for dim in data.dims if str(dim).lower() == _MEMBER]
+    others = [dim for dim in data.dims if dim not in (time, *members)]
     if not others:
         raise invalid(who, f"{name} must have points beside its times", "the axis of times alone")
     stacked = data.stack(_node=others) if len(others) > 1 else data.rename({others[0]: "_node"})
@@ -137,7 +138,8 @@ def _of_xarray(value: Any, who: str, name: str) -> MeshField:
             who, f"points of {name} must have coordinates", "an axis without any", "E.g. x and y along node."
         )
     names = tuple(map(str, data.data_vars))
-    values = np.stack([stacked[key].transpose(time, "_node").to_numpy() for key in data.data_vars], -1)
+    order = (*members, time, "_node")
+    values = np.stack([stacked[key].transpose(*order).to_numpy() for key in data.data_vars], -1)
     points = np.stack([np.asarray(stacked[key], dtype=np.float64) for key in axes], -1)
     shown = tuple(str(others[0]) if key == "_node" else str(key) for key in axes)
     times = _plain_times(data[time].to_numpy())

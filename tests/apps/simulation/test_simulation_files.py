@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from interpolants.apps.simulation.simulation_roles import MeshKind, PromptKind, SimulationKind, Simulations
+from interpolants.apps.simulation.simulation_roles import (
+    MeshKind,
+    PromptKind,
+    SimulationKind,
+    SimulationList,
+    Simulations,
+)
 from interpolants.data.mesh_fields import MeshField
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.roles import Reading, Role
@@ -31,8 +37,7 @@ def test_a_netcdf_file_of_xarray_goes_in_and_out(tmp_path):
     one, kind = simulation(), SimulationKind()
     one.to_xarray().rename(u1="smoke").to_netcdf(tmp_path / "one.nc")
     read, given = kind.read(kind.read_file(str(tmp_path / "one.nc"), FIELDS), FIELDS, HERE)
-    answer = Simulations(read).in_kind(given)
-    kind.write_file(answer, tmp_path / "out.nc")
+    Simulations(read).in_kind(given).write_file(tmp_path / "out.nc")
     with xarray.open_dataset(tmp_path / "out.nc") as data:
         assert list(data.data_vars) == ["smoke"]
         assert np.array_equal(data["smoke"].to_numpy(), one.values[..., 0].numpy())
@@ -41,7 +46,7 @@ def test_a_netcdf_file_of_xarray_goes_in_and_out(tmp_path):
 
 def test_several_simulations_go_into_one_npz_file_and_come_back(tmp_path):
     kind, many = SimulationKind(), [simulation(k) for k in range(3)]
-    kind.write_file(many, tmp_path / "many.npz")
+    SimulationList(many).write_file(tmp_path / "many.npz")
     back, _ = kind.read(kind.read_file(str(tmp_path / "many.npz"), FIELDS), FIELDS, HERE)
     assert all(torch.equal(a.values, b.values) for a, b in zip(back, many, strict=True))
 
@@ -77,5 +82,7 @@ def test_simulations_of_one_fit_agree_in_channels_and_coordinates():
     other = MeshField(one.points, one.times, one.values.repeat(1, 1, 2))
     with pytest.raises(InvalidInputError, match="as many coordinates and channels"):
         SimulationKind().read([one, other], FIELDS, HERE)
+    with pytest.raises(InvalidInputError, match=r"must have values \(T, M, C\)"):
+        SimulationKind().read([MeshField(one.points, one.times, one.values[None])], FIELDS, HERE)
     with pytest.raises(InvalidInputError, match="must hold simulations"):
         SimulationKind().read([], FIELDS, HERE)

@@ -124,7 +124,7 @@ def test_files_are_read_and_the_model_comes_back(simulator, plumes, tmp_path):
     back = load(simulator.save(tmp_path / "model"))
     fields, prompt = back.roles()
     read = read_rows(str(tmp_path / "one.npz"), fields)
-    assert_close(torch.from_numpy(back.forecast(read)["values"]), simulator.forecast([one])[0].values)
+    assert_close(torch.from_numpy(back.forecast(read)[0]["values"]), simulator.forecast([one])[0].values)
     assert read_rows(str(tmp_path / "prompts.txt"), prompt) == plumes["prompt"][:3]
     assert read_rows("A plume of width 0.1", prompt) == "A plume of width 0.1"
 

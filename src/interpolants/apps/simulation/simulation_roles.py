@@ -37,7 +37,7 @@ class SimulationKind:
     """Simulations on meshes of their own: a list of `MeshField`; a single one is a list of one."""
 
     has_rows = True
-    endings: ClassVar[tuple[str, ...]] = SUFFIXES
+    writes: ClassVar[tuple[str, ...]] = SUFFIXES
 
     def read(self, value: Any, role: Role, reading: Reading) -> tuple[list[MeshField], Given]:
         """From `MeshField`, mappings with points, times and values, or Datasets of xarray; one or a list.
@@ -54,20 +54,21 @@ class SimulationKind:
         given = _given(many[0], parts[0], single=not isinstance(value, list | tuple))
         before = reading.before if isinstance(reading.before, SimulationContainer) else given
         parts = [_in_order(one, before, reading.who, role.name) for one in parts]
+        if several := [one for one in parts if one.values.ndim > 3]:
+            rule = f"a simulation of {role.name} must have values (T, M, C)"
+            raise invalid(
+                reading.who, rule, tuple(several[0].values.shape), "Give each member as a simulation."
+            )
         sizes = {(one.points.shape[1], one.values.shape[-1]) for one in parts}
         if len(sizes) > 1:
             rule = f"all simulations of {role.name} must have as many coordinates and channels"
             raise invalid(reading.who, rule, " and ".join(f"{d} and {c}" for d, c in sorted(sizes)))
-        return parts, replace(given, names=before.names, axes=before.axes)
+        return parts, replace(given, names=before.names or given.names, axes=before.axes or given.axes)
 
     def read_file(self, text: str, role: Role, key: str | None = None) -> Any:
-        """From an npz or NetCDF file, or a folder of them."""
-        return read_mesh_fields(text, f"--{role.name}")
-
-    def write_file(self, value: Any, out: Path) -> None:
-        """To an npz or NetCDF file."""
-        many = list(value) if isinstance(value, list | tuple) else [value]
-        write_mesh_fields([mesh_field(one, "write", "the answer") for one in many], out)
+        """From an npz or NetCDF file, or a folder of them; a list, so that answers can be written again."""
+        found = read_mesh_fields(text, f"--{role.name}")
+        return found if isinstance(found, list) else [found]
 
 
 def _given(value: Any, one: MeshField, *, single: bool) -> SimulationContainer:
@@ -129,6 +130,7 @@ class MeshKind:
     """Meshes to answer on: points ``(M, d)``, or a simulation whose mesh is taken; one for all rows, or one a row."""
 
     has_rows = True
+    writes: ClassVar[tuple[str, ...]] = SUFFIXES
 
     def read(self, value: Any, role: Role, reading: Reading) -> tuple[list[torch.Tensor], Given]:
         """From arrays, simulations, or lists of them."""
@@ -164,6 +166,20 @@ def _points(one: Any, role: Role, reading: Reading) -> torch.Tensor:
     return points
 
 
+class SimulationList(list[Any]):
+    """Simulations in whatever form, which can be written to one file.
+
+    Attributes:
+        writes: Endings of the files.
+    """
+
+    writes: ClassVar[tuple[str, ...]] = SUFFIXES
+
+    def write_file(self, out: Path) -> None:
+        """All of them to an npz file, or a single one to a NetCDF file."""
+        write_mesh_fields([mesh_field(one, "write", "the answer") for one in self], out)
+
+
 @record("simulations")
 @dataclass(frozen=True, eq=False)
 class Simulations:
@@ -178,9 +194,9 @@ class Simulations:
     def in_kind(self, given: Given) -> Any:
         """In the form of what was given: a list, or the single one."""
         if not isinstance(given, SimulationContainer):
-            return self.parts
+            return SimulationList(self.parts)
         named = [replace(one, channels=given.names, axes=given.axes) for one in self.parts]
-        found = [_as_form(one, given.form) for one in named]
+        found = SimulationList(_as_form(one, given.form) for one in named)
         return found[0] if given.flat and len(found) == 1 else found
 
 
