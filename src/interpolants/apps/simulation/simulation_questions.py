@@ -50,8 +50,8 @@ def _fields(parts: Any) -> list[MeshField]:
     return [mesh_field(one, "ask", "fields") for one in parts]
 
 
-def _first_member(parts: Any) -> list[MeshField]:
-    return [replace(one, values=one.values[0]) for one in _fields(parts)]
+def _mean_member(parts: Any) -> list[MeshField]:
+    return [replace(one, values=one.values.mean(0)) for one in _fields(parts)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,7 @@ class PromptedSimulations(Question):
         truth = _fields(truth)
         told = _fields(asked.sample(len(truth), prompt=prompts, points=truth, seed=self.seed))
         free = _fields(asked.sample(len(truth), points=truth, seed=self.seed + 1))
-        framed = _first_member(asked.forecast(truth, frames=1, seed=self.seed + 2))
+        framed = _mean_member(asked.forecast(truth, frames=1, seed=self.seed + 2))
         own, without = _errors(told, truth), _errors(free, truth)
         first, seen = (_errors(one, truth, slice(1)) for one in (told, framed))
         values: dict[str, Number] = {
@@ -152,21 +152,21 @@ class PromptedSimulations(Question):
             return []
         rows = (("truth", "truth"), ("told", "from the prompt"), ("free", "without a prompt"))
         panels = []
-        for key, name in rows:
-            for k in shown:
+        for k in shown:
+            for key, name in rows:
                 points, values = own.arrays[f"points{k}"], own.arrays[f"{key}{k}"]
                 high = float(own.arrays[f"truth{k}"].max())
                 panels.append(mesh_panel(points, values[len(values) // 2], high, f"{name}, {k + 1}"))
         caption = "Halfway, on the meshes of the truth; the numbers are those of the prompts."
-        width = 190 * len(shown)
+        height = 190 * len(shown)
         return [
             Figure(
                 name="simulations",
                 panels=tuple(panels),
-                columns=len(shown),
+                columns=len(rows),
                 caption=caption,
-                width=width,
-                height=570,
+                width=570,
+                height=height,
             )
         ]
 
@@ -197,6 +197,7 @@ class ContinuedSimulations(Question):
         role: Role of the simulations.
         frames: First frames that are given.
         cases: Test rows, at most.
+        members: Members of an answer, whose mean is compared: it is nearer to the truth than a member is.
         seed: Seed of the samples, of methods that draw.
     """
 
@@ -210,19 +211,19 @@ class ContinuedSimulations(Question):
     role: str = "fields"
     frames: int = 2
     cases: int = 40
+    members: int = 1
     seed: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("frames", "cases"):
+        for name in ("frames", "cases", "members"):
             whole("continued_simulations", name, getattr(self, name), at_least=1)
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Errors by case; frames that were given count as they are answered."""
         asked: Any = method
         truth = _fields(task.test[self.role][: self.cases])
-        found = _first_member(
-            asked.forecast(truth, frames=self.frames, **with_seed(method, "forecast", self.seed))
-        )
+        given = {"frames": self.frames, "members": self.members, **with_seed(method, "forecast", self.seed)}
+        found = _mean_member(asked.forecast(truth, **given))
         count = len(truth[0].times)
         by_frame = torch.stack([_errors(found, truth, slice(k, k + 1)) for k in range(count)])
         values: dict[str, Number] = {
