@@ -6,7 +6,7 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.apps.simulation import TextToSimulation
-from interpolants.apps.simulation.text_to_simulation import SparseMeshWarning, UnknownPromptWarning
+from interpolants.apps.simulation.simulator_parts import SparseMeshWarning, UnknownPromptWarning
 from interpolants.data.mesh_fields import MeshField
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.method import load

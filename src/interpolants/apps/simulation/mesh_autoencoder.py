@@ -68,6 +68,7 @@ class MeshAutoencoder(Remembered, id="mesh_autoencoder"):
         check_sizes(nodes, times, width, latent, radius, stretch, space)
         one_of("MeshAutoencoder", "rule", rule, RULES)
         self.space, self.radius, self.stretch, self.by_area = space, radius, stretch, by_area
+        self.channels = width // 2 + 1  # of a frame on the nodes
         self.grid = (times, *(nodes,) * space)
         self.latent_shape = (latent, *(n // 2 for n in self.grid))
         conv, axes, wide = _CONVOLUTIONS[space], 1 + space, 2 * width

@@ -3,7 +3,6 @@
 Letters: N simulations, M points of a mesh, T times, C channels, Z latent channels, L words, F frames.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Self
@@ -22,6 +21,7 @@ from interpolants.apps.simulation.simulation_training import (
     LatentLoss,
     SimulationUnits,
 )
+from interpolants.apps.simulation.simulator_parts import Answering, encoded, first_times, read_prompts
 from interpolants.data.mesh_fields import MeshField
 from interpolants.data.prompts import PromptVocabulary
 from interpolants.dynamics.sample import sample as carry
@@ -49,17 +49,6 @@ POINTS = Role(
     kind="meshes",
     about="A file of meshes to answer on; that of the first training row if none.",
 )
-# Share of nodes without a point from which on a mesh is too sparse to be read.
-_SPARSE = 0.5
-_TOGETHER = 8  # simulations that are encoded at once
-
-
-class SparseMeshWarning(UserWarning):
-    """A mesh leaves most of the nodes of the latent grid without a point."""
-
-
-class UnknownPromptWarning(UserWarning):
-    """A prompt has words or numbers that the training had not."""
 
 
 class TextToSimulation(Trained):
@@ -219,16 +208,16 @@ class TextToSimulation(Trained):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The autoencoder; latents and frames of all rows; the transformer."""
         fields: list[MeshField] = data["fields"]
-        units, first = SimulationUnits.fit(fields, self.box), self._first_times(fields)
+        units, first = SimulationUnits.fit(fields, self.box), first_times(fields, self.frames)
         prompts = data["prompt"] if data.get("prompt") is not None else [None] * len(fields)
         vocabulary = PromptVocabulary.of(text for text in prompts if text is not None)
         codes, numbers = vocabulary.encode(prompts, self.longest, "TextToSimulation.fit")
         code = self._autoencoder(fields, units, run)
-        latents, seen = run.once("latents", lambda source: _encoded(code, units, fields, self.frames))
+        latents, seen = run.once("latents", lambda source: encoded(code, units, fields, self.frames))
         frame = Standard().fit(latents)
         scaled, shape = frame.encode(latents), tuple(latents.shape[1:])
         reader = self._reader(codes, numbers, scaled, len(vocabulary), run)
-        words, guesses = _read(reader, codes, numbers)
+        words, guesses = read_prompts(reader, codes, numbers)
         batches = LatentBatches(
             latents=scaled, words=words, guesses=guesses, frames=seen, size=self.batch_size,
             times=choose_times("TextToSimulation", self.times, self.path), silent=self.silent, blind=self.blind,
@@ -250,24 +239,6 @@ class TextToSimulation(Trained):
             "mesh": fields[0].first(0),
             "times": fields[0].times,
         }
-
-    def _first_times(self, fields: Sequence[MeshField]) -> Tensor:
-        """Times of the first frames, which all simulations share, ``(F,)``."""
-        who, first = "TextToSimulation.fit", fields[0].times[: self.frames]
-        for row, one in enumerate(fields):
-            own = one.times[: self.frames]
-            if len(own) < self.frames:
-                rule = f"every simulation must have {self.frames} times at least, as frames says"
-                raise invalid(who, rule, f"{len(own)} in row {row}", "Take a smaller frames.")
-            if not torch.allclose(own, first, rtol=1e-6, atol=1e-9):
-                rule = "the first frames of all simulations must be at the same times"
-                raise invalid(
-                    who,
-                    rule,
-                    f"{own.tolist()} in row {row}, {first.tolist()} before",
-                    "Count from their start.",
-                )
-        return first
 
     def _autoencoder(self, fields: Sequence[MeshField], units: SimulationUnits, run: Run) -> MeshAutoencoder:
         code = MeshAutoencoder(
@@ -327,11 +298,12 @@ class TextToSimulation(Trained):
         """
         who = "TextToSimulation.sample"
         whole(who, "n", n, at_least=1)
+        parts = self._answering(who)
         meshes = [self.state["mesh"].points] if points is None else points
         told = None if prompt is None else [prompt[k % len(prompt)] for k in range(n)]
-        cond = None if told is None else self._told(self._words(told, who), None)
+        cond = None if told is None else parts.told(parts.words(told), None)
         x = self._latents(n, cond, self._run_of(n_steps, guidance), method, seed, first_index)
-        return Simulations([self._solution(x[k], meshes[k % len(meshes)], times, who) for k in range(n)])
+        return Simulations([parts.solution(x[k], meshes[k % len(meshes)], times) for k in range(n)])
 
     @capability(reads={"context": "fields"}, like="context")
     def forecast(
@@ -368,14 +340,14 @@ class TextToSimulation(Trained):
         """
         who = "TextToSimulation.forecast"
         whole(who, "members", members, at_least=1)
-        seen = torch.stack([self._shown(one, frames, who) for one in context])
-        words = None if prompt is None else self._words(prompt, who)
-        cond = self._told(words, seen)
+        parts = self._answering(who)
+        seen = torch.stack([parts.shown(one, frames) for one in context])
+        cond = parts.told(None if prompt is None else parts.words(prompt), seen)
         every = {name: part.repeat_interleave(members, 0) for name, part in cond.items()}
         asked = self._run_of(n_steps, guidance)
         x = self._latents(len(context) * members, every, asked, method, seed, first_index * members)
         made = [
-            [self._solution(x[k * members + m], one.points, times, who) for m in range(members)]
+            [parts.solution(x[k * members + m], one.points, times) for m in range(members)]
             for k, one in enumerate(context)
         ]
         return Simulations(
@@ -390,6 +362,7 @@ class TextToSimulation(Trained):
             points: A mesh for each.
         """
         state, who = self.fitted_state("reconstructed"), "TextToSimulation.reconstructed"
+        parts = self._answering(who)
         code, units = state["code"], state["units"]
         found = []
         with torch.no_grad():
@@ -397,10 +370,11 @@ class TextToSimulation(Trained):
                 cloud, values = units.cloud(one, who)
                 mean, _ = code.encode(PointPack.of([cloud]), values)
                 mesh = one.points if points is None else torch.as_tensor(points[k], dtype=torch.float64)
-                found.append(self._decoded(mean, mesh, one.times, who))
+                found.append(parts.decoded(mean, mesh, one.times))
         return found
 
-    # --- parts of the answers
+    def _answering(self, who: str) -> Answering:
+        return Answering(self.state, who, self.longest, self.radius)
 
     def _run_of(self, n_steps: int | None, guidance: float | None) -> dict[str, Any]:
         steps = self.n_steps if n_steps is None else whole("TextToSimulation", "n_steps", n_steps, at_least=1)
@@ -423,117 +397,3 @@ class TextToSimulation(Trained):
         done = carry(fields, start, cond=cond, method=method, n_steps=asked["n_steps"], first_index=first)
         found: Tensor = state["frame"].decode(done.x)
         return found
-
-    def _words(self, prompts: Sequence[str | None], who: str) -> Tensor:
-        """Words of prompts, ``(n, L, E)``, each row by itself; NaN where there is none."""
-        state = self.state
-        for text in prompts:
-            self._warn_of_unknown(text, who)
-        rows = {}
-        with torch.no_grad():
-            for text in dict.fromkeys(prompts):
-                rows[text] = state["reader"](*state["vocabulary"].encode([text], self.longest, who))[0]
-        return torch.stack([rows[text] for text in prompts])
-
-    def _warn_of_unknown(self, text: str | None, who: str) -> None:
-        vocabulary: PromptVocabulary = self.state["vocabulary"]
-        if text is None:
-            return
-        if unknown := vocabulary.unknown(text):
-            told = f"{who}: no training prompt had {', '.join(map(repr, unknown[:4]))}; the answer may not mean it."
-            warnings.warn(told, UnknownPromptWarning, stacklevel=2)
-        if outside := vocabulary.outside(text):
-            span = f"{vocabulary.low:g} to {vocabulary.high:g}"
-            told = f"{who}: {outside[0]:g} is outside of the numbers of the training, {span}."
-            warnings.warn(told, UnknownPromptWarning, stacklevel=2)
-
-    def _shown(self, one: MeshField, frames: int | None, who: str) -> Tensor:
-        """First frames on the nodes, ``(F, K, *nodes)``, NaN for those that are not given."""
-        first = self.state["first"]
-        most = min(len(first), len(one.times)) if frames is None else frames
-        whole(who, "frames", most, at_least=1, at_most=min(len(first), len(one.times)))
-        if not torch.allclose(one.times[:most], first[:most], rtol=1e-6, atol=1e-9):
-            rule = f"first frames must be at the times of the training, {first[:most].tolist()}"
-            raise invalid(
-                who, rule, one.times[:most].tolist(), "Count times from the start of the simulation."
-            )
-        with torch.no_grad():
-            found = _seen(self.state["code"], self.state["units"], one, most, who)
-        empty = 1 - float(found[0, -1].mean())
-        if empty > _SPARSE:
-            told = (
-                f"{who}: {empty:.0%} of the nodes have no point of the mesh within the radius {self.radius:g}"
-            )
-            warnings.warn(
-                f"{told}; the frame is hardly seen. Take a finer mesh.", SparseMeshWarning, stacklevel=2
-            )
-        missing = found.new_full((len(first) - most, *found.shape[1:]), torch.nan)
-        return torch.cat([found, missing])
-
-    def _told(self, words: Tensor | None, frames: Tensor | None) -> dict[str, Tensor]:
-        """A condition of the transformer, NaN for what is not given."""
-        reader: PromptReader = self.state["reader"]
-        rows = len(words) if words is not None else len(frames) if frames is not None else 0
-        if words is None:
-            words = torch.full((rows, self.longest, reader.width), torch.nan, dtype=torch.float32)
-        if frames is None:
-            frames = torch.full((rows, *self._frame_shape), torch.nan, dtype=torch.float32)
-        with torch.no_grad():
-            guess = torch.cat([reader.guess(row[None]) for row in words])
-        return {"words": words, "guess": guess, "frames": frames}
-
-    @property
-    def _frame_shape(self) -> tuple[int, ...]:
-        code: MeshAutoencoder = self.state["code"]
-        return (len(self.state["first"]), self.width // 2 + 1, *code.grid[1:])
-
-    def _solution(self, latent: Tensor, points: Tensor, times: Sequence[float] | None, who: str) -> MeshField:
-        asked = (
-            self.state["times"] if times is None else torch.as_tensor(times, dtype=torch.float64).reshape(-1)
-        )
-        with torch.no_grad():
-            return self._decoded(latent[None], points, asked, who)
-
-    def _decoded(self, latent: Tensor, points: Tensor, times: Tensor, who: str) -> MeshField:
-        """Latents ``(1, Z, *grid)`` at points and times, in data units."""
-        code, units = self.state["code"], self.state["units"]
-        empty = torch.zeros(len(times), len(points), len(units.mean), dtype=torch.float32)
-        one = MeshField(points.double(), times, empty)
-        asked = PointPack.of([units.places(one.cloud()[0], who)])
-        values = code.at(code.decode(latent), asked).double() * units.std + units.mean
-        return replace(one, values=values.reshape(empty.shape).float())
-
-
-def _encoded(
-    code: MeshAutoencoder, units: SimulationUnits, fields: Sequence[MeshField], frames: int
-) -> list[Tensor]:
-    """Latents ``(N, Z, *grid)`` and first frames on the nodes ``(N, F, K, *nodes)``."""
-    who, latents, seen = "TextToSimulation.fit", [], []
-    with torch.no_grad():
-        for first in range(0, len(fields), _TOGETHER):
-            some = fields[first : first + _TOGETHER]
-            clouds = [units.cloud(one, who) for one in some]
-            pack = PointPack.of([cloud for cloud, _ in clouds])
-            latents.append(code.encode(pack, torch.cat([values for _, values in clouds]))[0])
-            seen += [_seen(code, units, one, frames, who) for one in some]
-    return [torch.cat(latents), torch.stack(seen)]
-
-
-def _read(reader: PromptReader, codes: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
-    """Tokens ``(N, L, E)`` of prompts, and the latents that they let expect."""
-    with torch.no_grad():
-        words = torch.cat(
-            [reader(c, n) for c, n in zip(torch.split(codes, 256), torch.split(numbers, 256), strict=True)]
-        )
-        return words, torch.cat([reader.guess(part) for part in torch.split(words, 256)])
-
-
-def _seen(code: MeshAutoencoder, units: SimulationUnits, one: MeshField, frames: int, who: str) -> Tensor:
-    """The first frames on the nodes, ``(F, K, *nodes)``."""
-    cloud, values = units.cloud(one.first(frames), who)
-    size = len(one.points)
-    parts = [
-        code.frame(x[:, 1:], u)
-        for x, u in zip(torch.split(cloud, size), torch.split(values, size), strict=True)
-    ]
-    return torch.stack(parts)

@@ -1,0 +1,185 @@
+"""What a simulator learns from and answers with: latents and frames, words of prompts, solutions on meshes.
+
+Letters: N simulations, M points of a mesh, T times, C channels, Z latent channels, L words, F frames.
+"""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from interpolants.apps.simulation.mesh_autoencoder import MeshAutoencoder
+from interpolants.apps.simulation.prompt_reader import PromptReader
+from interpolants.apps.simulation.simulation_training import SimulationUnits
+from interpolants.data.mesh_fields import MeshField
+from interpolants.data.prompts import PromptVocabulary
+from interpolants.foundations.checks import whole
+from interpolants.foundations.errors import invalid
+from interpolants.nets.point_packs import PointPack
+
+# Share of nodes without a point from which on a mesh is too sparse to be read.
+_SPARSE = 0.5
+_TOGETHER = 8  # simulations that are encoded at once
+
+
+class SparseMeshWarning(UserWarning):
+    """A mesh leaves most of the nodes of the latent grid without a point."""
+
+
+class UnknownPromptWarning(UserWarning):
+    """A prompt has words or numbers that the training had not."""
+
+
+@dataclass(frozen=True)
+class Answering:
+    """The parts of an answer, from what was learnt.
+
+    Attributes:
+        state: State of the fitted simulator.
+        who: Public name for errors.
+        longest: L.
+        radius: Distance within which points and nodes see each other, for warnings.
+    """
+
+    state: Mapping[str, Any]
+    who: str
+    longest: int
+    radius: float
+
+    def words(self, prompts: Sequence[str | None]) -> Tensor:
+        """Words of prompts, ``(n, L, E)``, each row by itself; NaN where there is none."""
+        state = self.state
+        for text in prompts:
+            self._warn_of_unknown(text)
+        rows = {}
+        with torch.no_grad():
+            for text in dict.fromkeys(prompts):
+                rows[text] = state["reader"](*state["vocabulary"].encode([text], self.longest, self.who))[0]
+        return torch.stack([rows[text] for text in prompts])
+
+    def _warn_of_unknown(self, text: str | None) -> None:
+        vocabulary: PromptVocabulary = self.state["vocabulary"]
+        if text is None:
+            return
+        if unknown := vocabulary.unknown(text):
+            words = ", ".join(map(repr, unknown[:4]))
+            told = f"{self.who}: no training prompt had {words}; the answer may not mean it."
+            warnings.warn(told, UnknownPromptWarning, stacklevel=2)
+        if outside := vocabulary.outside(text):
+            span = f"{vocabulary.low:g} to {vocabulary.high:g}"
+            told = f"{self.who}: {outside[0]:g} is outside of the numbers of the training, {span}."
+            warnings.warn(told, UnknownPromptWarning, stacklevel=2)
+
+    def shown(self, one: MeshField, frames: int | None) -> Tensor:
+        """First frames on the nodes, ``(F, K, *nodes)``, NaN for those that are not given."""
+        first = self.state["first"]
+        most = min(len(first), len(one.times)) if frames is None else frames
+        whole(self.who, "frames", most, at_least=1, at_most=min(len(first), len(one.times)))
+        if not torch.allclose(one.times[:most], first[:most], rtol=1e-6, atol=1e-9):
+            rule = f"first frames must be at the times of the training, {first[:most].tolist()}"
+            raise invalid(
+                self.who, rule, one.times[:most].tolist(), "Count times from the start of the simulation."
+            )
+        with torch.no_grad():
+            found = seen_frames(self.state["code"], self.state["units"], one, most, self.who)
+        empty = 1 - float(found[0, -1].mean())
+        if empty > _SPARSE:
+            told = f"{self.who}: {empty:.0%} of the nodes have no point of the mesh within the radius {self.radius:g}"
+            warnings.warn(
+                f"{told}; the frame is hardly seen. Take a finer mesh.", SparseMeshWarning, stacklevel=2
+            )
+        missing = found.new_full((len(first) - most, *found.shape[1:]), torch.nan)
+        return torch.cat([found, missing])
+
+    def told(self, words: Tensor | None, frames: Tensor | None) -> dict[str, Tensor]:
+        """A condition of the transformer, NaN for what is not given."""
+        reader: PromptReader = self.state["reader"]
+        rows = len(words) if words is not None else len(frames) if frames is not None else 0
+        if words is None:
+            words = torch.full((rows, self.longest, reader.width), torch.nan, dtype=torch.float32)
+        if frames is None:
+            frames = torch.full((rows, *self._frame_shape), torch.nan, dtype=torch.float32)
+        with torch.no_grad():
+            guess = torch.cat([reader.guess(row[None]) for row in words])
+        return {"words": words, "guess": guess, "frames": frames}
+
+    @property
+    def _frame_shape(self) -> tuple[int, ...]:
+        code: MeshAutoencoder = self.state["code"]
+        return (len(self.state["first"]), code.channels, *code.grid[1:])
+
+    def solution(self, latent: Tensor, points: Tensor, times: Sequence[float] | None) -> MeshField:
+        """A solution from latents ``(Z, *grid)``, at points ``(M, d)`` and times; those of the training if None."""
+        asked = (
+            self.state["times"] if times is None else torch.as_tensor(times, dtype=torch.float64).reshape(-1)
+        )
+        with torch.no_grad():
+            return self.decoded(latent[None], points, asked)
+
+    def decoded(self, latent: Tensor, points: Tensor, times: Tensor) -> MeshField:
+        """Latents ``(1, Z, *grid)`` at points and times, in data units."""
+        code, units = self.state["code"], self.state["units"]
+        empty = torch.zeros(len(times), len(points), len(units.mean), dtype=torch.float32)
+        one = MeshField(points.double(), times, empty)
+        asked = PointPack.of([units.places(one.cloud()[0], self.who)])
+        values = code.at(code.decode(latent), asked).double() * units.std + units.mean
+        return replace(one, values=values.reshape(empty.shape).float())
+
+
+def first_times(fields: Sequence[MeshField], frames: int) -> Tensor:
+    """Times of the first frames, which all simulations share, ``(F,)``."""
+    who, first = "TextToSimulation.fit", fields[0].times[:frames]
+    for row, one in enumerate(fields):
+        own = one.times[:frames]
+        if len(own) < frames:
+            rule = f"every simulation must have {frames} times at least, as frames says"
+            raise invalid(who, rule, f"{len(own)} in row {row}", "Take a smaller frames.")
+        if not torch.allclose(own, first, rtol=1e-6, atol=1e-9):
+            rule = "the first frames of all simulations must be at the same times"
+            raise invalid(
+                who,
+                rule,
+                f"{own.tolist()} in row {row}, {first.tolist()} before",
+                "Count from their start.",
+            )
+    return first
+
+
+def encoded(
+    code: MeshAutoencoder, units: SimulationUnits, fields: Sequence[MeshField], frames: int
+) -> list[Tensor]:
+    """Latents ``(N, Z, *grid)`` and first frames on the nodes ``(N, F, K, *nodes)``."""
+    who, latents, seen = "TextToSimulation.fit", [], []
+    with torch.no_grad():
+        for first in range(0, len(fields), _TOGETHER):
+            some = fields[first : first + _TOGETHER]
+            clouds = [units.cloud(one, who) for one in some]
+            pack = PointPack.of([cloud for cloud, _ in clouds])
+            latents.append(code.encode(pack, torch.cat([values for _, values in clouds]))[0])
+            seen += [seen_frames(code, units, one, frames, who) for one in some]
+    return [torch.cat(latents), torch.stack(seen)]
+
+
+def read_prompts(reader: PromptReader, codes: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+    """Tokens ``(N, L, E)`` of prompts, and the latents that they let expect."""
+    with torch.no_grad():
+        words = torch.cat(
+            [reader(c, n) for c, n in zip(torch.split(codes, 256), torch.split(numbers, 256), strict=True)]
+        )
+        return words, torch.cat([reader.guess(part) for part in torch.split(words, 256)])
+
+
+def seen_frames(
+    code: MeshAutoencoder, units: SimulationUnits, one: MeshField, frames: int, who: str
+) -> Tensor:
+    """The first frames on the nodes, ``(F, K, *nodes)``."""
+    cloud, values = units.cloud(one.first(frames), who)
+    size = len(one.points)
+    parts = [
+        code.frame(x[:, 1:], u)
+        for x, u in zip(torch.split(cloud, size), torch.split(values, size), strict=True)
+    ]
+    return torch.stack(parts)
