@@ -42,7 +42,7 @@ def test_what_cannot_be_read_is_refused(says):
     [
         ({"role": "friend"}, "role must be one of"),
         ({"budget": "free"}, "budget must be one of"),
-        ({"expected": "undecided"}, "expected must be one of"),
+        ({"expected": "perhaps"}, "expected must be one of"),
         ({"seeds": 0}, "seeds must be"),
         ({"role": "number"}, "role must fit"),
         ({"role": "floor"}, "role must fit"),
@@ -121,3 +121,13 @@ def test_an_expected_loss_is_shown_and_no_surprise():
     won = Claim(says="q.s < 1", role="number", expected="fails").judge(seeds(0.0, error=0.1), budget="ci")
     assert (won.outcome, won.surprising) == ("holds", True)
     assert verdict_lines([lost]) == [["`q.s < 1`", "number", "1", "1 ± 0.1", "fails (expected to fail)"]]
+
+
+def test_a_tie_that_is_expected():
+    """Any decision is a surprise then; a tie is none, whatever was expected."""
+    tie = Claim(says="q.s < 1", role="number", expected="undecided")
+    found = tie.judge(seeds(1.05, error=0.1), budget="ci")
+    assert (found.outcome, found.surprising) == ("undecided", False)
+    assert verdict_lines([found])[0][-1] == "undecided (expected to be undecided)"
+    assert tie.judge(seeds(0.0, error=0.1), budget="ci").surprising
+    assert tie.judge(seeds(2.0, error=0.1), budget="ci").surprising

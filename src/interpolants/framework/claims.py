@@ -14,7 +14,9 @@ from interpolants.framework.scores import Answered, Score, mean_and_error
 
 ROLES = ("trivial", "twin", "peer", "oracle", "floor", "number")
 BUDGETS = ("ci", "study")
-EXPECTED = ("holds", "fails")
+EXPECTED = ("holds", "fails", "undecided")
+DECIDED = ("holds", "fails")
+_EXPECTATION = {"holds": "", "fails": " (expected to fail)", "undecided": " (expected to be undecided)"}
 Outcome = Literal["holds", "fails", "undecided", "not asked"]
 
 _NUMBER = r"\d+(?:\.\d*)?(?:[eE][+-]?\d+)?"
@@ -47,7 +49,8 @@ class Claim:
         role: What stands on the right: ``trivial``, ``twin``, ``peer``, ``oracle``, ``floor`` or ``number``.
         seeds: How many seeds it speaks of; with fewer it is not judged.
         budget: ``"ci"`` or ``"study"``; with another it is not judged.
-        expected: ``"holds"``, or ``"fails"`` where theory or earlier measurements say that it must lose.
+        expected: ``"holds"``; ``"fails"`` where theory or earlier measurements say that it must lose; ``"undecided"``
+            where they say that the difference is within its error.
 
     Raises:
         InvalidInputError: If it cannot be read, or role, budget, or expected verdict are unknown.
@@ -124,7 +127,7 @@ class Verdict:
     @property
     def surprising(self) -> bool:
         """Whether it was decided, and not as expected."""
-        return self.outcome in EXPECTED and self.outcome != self.claim.expected
+        return self.outcome in DECIDED and self.outcome != self.claim.expected
 
 
 def _gap(said: Said, score: Score) -> tuple[float, float]:
@@ -158,6 +161,6 @@ def verdict_lines(verdicts: Sequence[Verdict]) -> list[list[str]]:
     rows = []
     for found in verdicts:
         numbers = f"{found.gap:.3g} ± {found.error:.1g}" if found.seeds and not math.isnan(found.gap) else "–"
-        words = found.outcome + ("" if found.claim.expected == "holds" else " (expected to fail)")
+        words = found.outcome + _EXPECTATION[found.claim.expected]
         rows.append([f"`{found.claim.says}`", found.claim.role, str(found.seeds), numbers, words])
     return rows

@@ -29,7 +29,7 @@ class Stated:
         rival: Those of the rival or the floor on the right; None where a plain number is there.
         role: Role of the rival.
         seeds: How many seeds it speaks of.
-        expected: ``"holds"``, or ``"fails"`` for a loss that is known.
+        expected: ``"holds"``, ``"fails"`` for a loss that is known, or ``"undecided"`` for a tie.
         budget: What it is judged with.
     """
 

@@ -1,17 +1,34 @@
-"""Covariance functions, and the same processes as Markov chains whose inference is linear in the number of places."""
+"""Covariance functions, processes as Markov chains of linear cost, and statistics of wide networks by layer."""
 
+from interpolants.kernels.activation_averages import ACTIVATIONS, Activation, Averages
+from interpolants.kernels.criticality import (
+    CriticalPoint,
+    NotCriticalError,
+    critical_point,
+    heuristic_aspect_ratio,
+)
 from interpolants.kernels.infinite_width import NNGP
+from interpolants.kernels.layer_recursions import LayerStatistics, layer_statistics
 from interpolants.kernels.markov_chain import ChainPosterior, infer_chain, log_normalisers
 from interpolants.kernels.matern import SMOOTHNESS, Matern
 from interpolants.kernels.spectral_mixture import Peaks, SpectralMixture
 
 __all__ = [
+    "ACTIVATIONS",
     "NNGP",
     "SMOOTHNESS",
+    "Activation",
+    "Averages",
     "ChainPosterior",
+    "CriticalPoint",
+    "LayerStatistics",
     "Matern",
+    "NotCriticalError",
     "Peaks",
     "SpectralMixture",
+    "critical_point",
+    "heuristic_aspect_ratio",
     "infer_chain",
+    "layer_statistics",
     "log_normalisers",
 ]

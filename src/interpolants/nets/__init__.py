@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from interpolants.foundations.cards import carded
 from interpolants.nets.build import build_net, choose_net, named_net
+from interpolants.nets.critical import critical_
 from interpolants.nets.embeddings import (
     ConditionEmbedding,
     ConditionKinds,
@@ -42,6 +43,7 @@ __all__ = [
     "UNet",
     "build_net",
     "choose_net",
+    "critical_",
     "drop_condition",
     "named_net",
     "neighbours",

@@ -131,13 +131,14 @@ function compared(m, other, names) {
   return [measure(m), withError(m.value, m.error), withError(other.value, other.error), known ? withError(gap, error) : "–", apartness, m.unit, verdict];
 }
 
+const EXPECTATIONS = { fails: " (expected to fail)", undecided: " (expected to be undecided)" };
 const OUTCOMES = { holds: "✓ holds", fails: "✗ fails", undecided: "? undecided", "not asked": "– not asked" };
 
 export function claims(pages) {
   const head = ["claim", "verdict", "beside", "seeds", "gap"];
   blocks("claims", pages, (page) => {
     const rows = page.claims.map(({ claim, outcome, gap, error, seeds }) => [element("code", {}, claim.says),
-      [element("span", { class: `verdict ${outcome.replace(" ", "-")}` }, OUTCOMES[outcome]), claim.expected === "fails" ? " (expected to fail)" : ""],
+      [element("span", { class: `verdict ${outcome.replace(" ", "-")}` }, OUTCOMES[outcome]), EXPECTATIONS[claim.expected] ?? ""],
       claim.role, `${seeds}`, seeds ? withError(gap, error) : "–"]);
     return rows.length ? [table(head, rows)] : [];
   });

@@ -1,0 +1,248 @@
+"""A classifier whose output is scaled: from features that are learnt to features that stay, by one number."""
+
+import math
+from typing import Any, ClassVar
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+from torch.nn.utils import skip_init
+
+from interpolants.diagnostics.weight_kernel import kernel_alignment, kernel_drift, tangent_kernel
+from interpolants.foundations.checks import positive, whole
+from interpolants.foundations.errors import DivergedError, invalid
+from interpolants.foundations.randomness import generator
+from interpolants.framework.capabilities import capability
+from interpolants.framework.method import Method
+from interpolants.framework.roles import Role
+from interpolants.framework.stages import Run
+from interpolants.sciml.theory.learning_curves import LearningCurves, recorded_steps
+
+# Rows on which the tangent kernel is watched: its cost grows with their square, and with all weights.
+_WATCHED, _GROWTH = 60, 0.05
+
+
+class LazyRichScaling(nn.Module):
+    """``alpha (f(x) - f_0(x))`` of any network f, f_0 being the network as it is now.
+
+    Train it on ``loss / alpha^2``, or the step of gradient descent grows with ``alpha^2``. The larger alpha, the less
+    the weights have to move.
+
+    Args:
+        module: The network.
+        alpha: The scale, > 0.
+        centred: Whether the output of the first network is taken away.
+    """
+
+    def __init__(self, module: nn.Module, alpha: float, *, centred: bool = True) -> None:
+        super().__init__()
+        self.module, self.alpha, self.centred = module, positive("LazyRichScaling", "alpha", alpha), centred
+        self.first = {name: w.detach().clone() for name, w in module.named_parameters()}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Evaluate."""
+        found: Tensor = self.module(x)
+        if self.centred:
+            with torch.no_grad():
+                first = torch.func.functional_call(self.module, self.first, (x,))
+            found = found - first
+        return self.alpha * found
+
+
+class ScaledNetwork(Method):
+    """Classes by a network of one hidden layer, ``alpha (f - f_0)``, on squared errors, by full gradient descent.
+
+    ``f(x) = (1 / N) sum_i a_i relu(w_i . x + c_i)``: at alpha = 1 its features are learnt, at ``alpha >> sqrt(N)``
+    they hardly move. Rows passed as ``held`` are watched, never learnt from.
+
+    Args:
+        alpha: Scale of the output.
+        width: Neurons N.
+        lr: Weights move by ``-lr N`` times the gradient of the squared error over ``alpha^2``.
+        steps: Steps; no loss ends it earlier.
+
+    Raises:
+        InvalidInputError: If a setting is out of range, when fitted also if there is one class alone.
+        DivergedError: If the loss leaves the range of numbers.
+
+    Source: Kumar, Bordelon, Gershman & Pehlevan (2024), arXiv:2310.06110; Chizat, Oyallon & Bach (2019) for the scale.
+    """
+
+    only_cpu: ClassVar[str] = "its network is small"
+    noun: ClassVar[str] = "network"
+
+    alpha: float = 1.0
+    width: int = 200
+    lr: float = 0.05
+    steps: int = 4000
+
+    def check_settings(self) -> None:
+        """Refuse what is out of range."""
+        for name in ("alpha", "lr"):
+            positive("ScaledNetwork", name, getattr(self, name))
+        for name in ("width", "steps"):
+            whole("ScaledNetwork", name, getattr(self, name), at_least=1)
+
+    def roles(self) -> tuple[Role, ...]:
+        """Rows and their classes."""
+        return Role(name="x", about="Rows."), Role(name="y", kind="labels", about="Class of each row.")
+
+    def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
+        """Weights, and the losses on the way."""
+        x, labels = data["x"].float().flatten(1), data["y"]
+        classes = int(labels.max()) + 1
+        if len(torch.unique(labels)) < 2:
+            raise invalid(
+                "ScaledNetwork.fit", "y must have rows of two classes or more", len(torch.unique(labels))
+            )
+        units = {"mean": x.mean(0), "scale": float((x - x.mean(0)).square().mean().sqrt().clamp_min(1e-30))}
+        rows = [((x - units["mean"]) / units["scale"], labels)]
+        if run.held:
+            watched = (run.held["x"].float().flatten(1) - units["mean"]) / units["scale"]
+            rows.append((watched, run.held["y"]))
+        net = LazyRichScaling(_network(x.shape[1], self.width, classes, self.seed), self.alpha)
+        losses, errors = self._descend(run, net, rows, classes)
+        found = {"units": units, "net": dict(net.module.state_dict()), "first": net.first, "classes": classes}
+        return {**found, "curves": losses, "errors": errors}
+
+    def _descend(
+        self, run: Run, net: LazyRichScaling, rows: list[tuple[Tensor, Tensor]], classes: int
+    ) -> tuple[LearningCurves, LearningCurves]:
+        """Gradient descent; mean square errors over that of the answer 0, and shares of wrong classes."""
+        grid, recorder = recorded_steps(self.steps, _GROWTH), _Recorder(rows, classes)
+        recorder.note(net, 0)
+
+        def step(k: int, source: Generator) -> dict[str, float]:
+            for _ in range(grid[k] - grid[k - 1]):
+                self._step(net, rows[0][0], recorder.targets[0])
+            recorder.note(net, grid[k], last=grid[k] == self.steps)
+            return recorder.logged()
+
+        run.live("descent", {"net": net.module, "curves": recorder}, step, len(grid) - 1)
+        return recorder.curves()
+
+    def _step(self, net: LazyRichScaling, x: Tensor, targets: Tensor) -> None:
+        weights = list(net.module.parameters())
+        loss = (net(x) - targets).square().sum(1).mean() / self.alpha**2
+        if not bool(loss.isfinite()):
+            raise DivergedError(
+                f"ScaledNetwork.fit: the loss is {float(loss.detach())}: lr = {self.lr:g} is too large."
+            )
+        with torch.no_grad():
+            for weight, slope in zip(weights, torch.autograd.grad(loss, weights), strict=True):
+                weight.sub_(slope, alpha=self.lr * self.width)
+
+    # --- answers
+
+    @property
+    def curves(self) -> LearningCurves:
+        """Mean square errors along the training, over that of the answer 0."""
+        found: LearningCurves = self.fitted_state("curves")["curves"]
+        return found
+
+    @property
+    def errors(self) -> LearningCurves:
+        """Shares of rows whose class is wrong along the training."""
+        found: LearningCurves = self.fitted_state("errors")["errors"]
+        return found
+
+    @capability(like="scores")
+    def predict(self, x: Tensor) -> Tensor:
+        """Scores of the classes, trained towards 1 for the right one and 0 for the others.
+
+        Args:
+            x: Rows ``(N, *D)``.
+
+        Returns:
+            ``(N, K)``.
+        """
+        state = self.state
+        at = (x.float().flatten(1) - state["units"]["mean"]) / state["units"]["scale"]
+        module = _network(at.shape[1], self.width, state["classes"], self.seed)
+        module.load_state_dict(state["first"])
+        net = LazyRichScaling(module, self.alpha)
+        module.load_state_dict(state["net"])
+        with torch.no_grad():
+            found: Tensor = net(at)
+        return found
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        """Those of the scores are the classes."""
+        if name == "scores" and self.is_fitted:
+            names = self.given["y"].columns
+            return tuple(map(str, names)) if names else tuple(map(str, range(self.state["classes"])))
+        return super().columns(name)
+
+
+class _Recorder:
+    """Losses on the way, in a form that checkpoints keep."""
+
+    def __init__(self, rows: list[tuple[Tensor, Tensor]], classes: int) -> None:
+        self.rows = rows
+        self.targets = [functional.one_hot(labels, classes).float() for _, labels in rows]
+        self.losses: list[list[float]] = []
+        self.wrong: list[list[float]] = []
+        self.kernel: Tensor | None = None
+
+    def note(self, net: LazyRichScaling, step: int, *, last: bool = False) -> None:
+        """Record what the network does now; the tangent kernel at both ends alone."""
+        loss, wrong = [math.nan, math.nan], [math.nan, math.nan]
+        with torch.no_grad():
+            for k, ((x, labels), targets) in enumerate(zip(self.rows, self.targets, strict=True)):
+                outputs = net(x)
+                loss[k] = float((outputs - targets).square().sum(1).mean())
+                wrong[k] = float((outputs.argmax(1) != labels).float().mean())
+        moved = self._moved(net) if last or not step else [math.nan, math.nan]
+        self.losses.append([float(step), *loss, *moved])
+        self.wrong.append([float(step), *wrong, *moved])
+
+    def _moved(self, net: LazyRichScaling) -> list[float]:
+        kernel = tangent_kernel(net.module, self.rows[0][0][:_WATCHED])
+        if self.kernel is None:
+            self.kernel = kernel
+        return [kernel_drift(kernel, self.kernel), kernel_alignment(kernel, self.targets[0][:_WATCHED])]
+
+    def logged(self) -> dict[str, float]:
+        """The last row."""
+        step, train, held, *_ = self.losses[-1]
+        return {"gradient_steps": step, "train": train, **({} if math.isnan(held) else {"held": held})}
+
+    def curves(self) -> tuple[LearningCurves, LearningCurves]:
+        """Losses and shares of wrong classes."""
+        losses, wrong = (torch.tensor(rows, dtype=torch.float64) for rows in (self.losses, self.wrong))
+        return LearningCurves(losses), LearningCurves(wrong)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that was recorded."""
+        assert self.kernel is not None
+        both = torch.tensor([self.losses, self.wrong], dtype=torch.float64)
+        return {"both": both, "kernel": self.kernel}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.losses, self.wrong = state["both"].tolist()
+        self.kernel = state["kernel"]
+
+
+def _network(inputs: int, width: int, classes: int, seed: int) -> nn.Module:
+    """``(1 / N) sum a relu(w . x + c)``, a and w of such a size that pre-activations and features are of order one."""
+    source = generator(seed, "scaled network")
+    # Built without PyTorch's own draw, which moves the global generator.
+    hidden = skip_init(nn.Linear, inputs, width, dtype=torch.float32)  # type: ignore[no-untyped-call]
+    out = skip_init(nn.Linear, width, classes, bias=False, dtype=torch.float32)  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        hidden.weight.normal_(0, math.sqrt(2 / inputs), generator=source)
+        hidden.bias.zero_()
+        out.weight.normal_(generator=source)
+    return nn.Sequential(hidden, nn.ReLU(), out, _Share(width))
+
+
+class _Share(nn.Module):
+    """Division by the number of neurons."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x / self.width
