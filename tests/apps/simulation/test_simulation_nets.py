@@ -6,6 +6,7 @@ from interpolants.apps.simulation.latent_transformer import LatentTransformer, _
 from interpolants.apps.simulation.mesh_autoencoder import MeshAutoencoder, _doubled
 from interpolants.apps.simulation.prompt_reader import PromptReader
 from interpolants.apps.simulation.simulation_training import CloudLoss, SimulationUnits
+from interpolants.apps.simulation.simulator_parts import changes, frame_units
 from interpolants.data.mesh_fields import MeshField
 from interpolants.data.prompts import NUMBER
 from interpolants.nets.point_packs import PointPack
@@ -116,3 +117,15 @@ def test_what_is_not_told_is_as_if_it_was_not_there(generator):
     masked = {**told, "words": told["words"].clone()}
     masked["words"][:, 3:] = torch.nan
     assert_close(net(x, t, masked), net(x, t, {**told, "words": told["words"][:, :3]}))
+
+
+def test_later_frames_are_changes_in_units_of_their_own(generator):
+    seen = torch.randn(5, 3, 2, 4, 4, generator=generator)
+    seen[:, :, -1] = 1.0
+    found = changes(seen)
+    assert_close(found[:, 2, 0], seen[:, 2, 0] - seen[:, 1, 0])
+    assert_close(found[:, 0, 0], seen[:, 0, 0])
+    assert torch.equal(found[:, :, -1], seen[:, :, -1])
+    scaled = frame_units(seen).encode(found)
+    assert_close(scaled[:, :, 0].std((0, 2, 3)), torch.ones(3), rtol=0, atol=1e-4)
+    assert torch.equal(scaled[:, :, -1], seen[:, :, -1])

@@ -18,6 +18,7 @@ from interpolants.data.mesh_fields import MeshField
 from interpolants.data.prompts import PromptVocabulary
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
+from interpolants.framework.frames import Standard
 from interpolants.nets.point_packs import PointPack
 
 # Share of nodes without a point from which on a mesh is too sparse to be read.
@@ -91,6 +92,9 @@ class Answering:
             warnings.warn(
                 f"{told}; the frame is hardly seen. Take a finer mesh.", SparseMeshWarning, stacklevel=2
             )
+        look: Standard = self.state["look"]
+        shift, scale = (torch.as_tensor(part)[:most] for part in (look.shift, look.scale))
+        found = Standard(shift, scale).encode(changes(found[None]))[0]
         missing = found.new_full((len(first) - most, *found.shape[1:]), torch.nan)
         return torch.cat([found, missing])
 
@@ -161,6 +165,24 @@ def encoded(
             latents.append(code.encode(pack, torch.cat([values for _, values in clouds]))[0])
             seen += [seen_frames(code, units, one, frames, who) for one in some]
     return [torch.cat(latents), torch.stack(seen)]
+
+
+def changes(seen: Tensor) -> Tensor:
+    """Frames ``(N, F, K, *nodes)`` as the first one, and the changes from each to the next, which tell the velocity.
+
+    The last channel, where nodes have points, is left as it is.
+    """
+    found = torch.cat([seen[:, :1], seen[:, 1:] - seen[:, :-1]], 1)
+    return torch.cat([found[:, :, :-1], seen[:, :, -1:]], 2)
+
+
+def frame_units(seen: Tensor) -> Standard:
+    """Mean and deviation of each channel of each frame: changes are small beside the frames themselves."""
+    found = changes(seen).double()
+    over = (0, *range(3, found.ndim))
+    mean, std = found.mean(over, keepdim=True)[0], found.std(over, keepdim=True)[0]
+    mean[:, -1], std[:, -1] = 0.0, 1.0
+    return Standard(mean, std.clamp(min=1e-6))
 
 
 def read_prompts(reader: PromptReader, codes: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,7 +21,14 @@ from interpolants.apps.simulation.simulation_training import (
     LatentLoss,
     SimulationUnits,
 )
-from interpolants.apps.simulation.simulator_parts import Answering, encoded, first_times, read_prompts
+from interpolants.apps.simulation.simulator_parts import (
+    Answering,
+    changes,
+    encoded,
+    first_times,
+    frame_units,
+    read_prompts,
+)
 from interpolants.data.mesh_fields import MeshField
 from interpolants.data.prompts import PromptVocabulary
 from interpolants.dynamics.sample import sample as carry
@@ -218,8 +225,9 @@ class TextToSimulation(Trained):
         scaled, shape = frame.encode(latents), tuple(latents.shape[1:])
         reader = self._reader(codes, numbers, scaled, len(vocabulary), run)
         words, guesses = read_prompts(reader, codes, numbers)
+        look = frame_units(seen)
         batches = LatentBatches(
-            latents=scaled, words=words, guesses=guesses, frames=seen, size=self.batch_size,
+            latents=scaled, words=words, guesses=guesses, frames=look.encode(changes(seen)), size=self.batch_size,
             times=choose_times("TextToSimulation", self.times, self.path), silent=self.silent, blind=self.blind,
         )  # fmt: skip
         net = LatentTransformer(
@@ -234,6 +242,7 @@ class TextToSimulation(Trained):
             "net": finished(net, result),
             "units": units,
             "frame": frame,
+            "look": look,
             "vocabulary": vocabulary,
             "first": first,
             "mesh": fields[0].first(0),
