@@ -100,11 +100,13 @@ def _public(name: str, module: str) -> str:
 
 
 def _directive(name: str, module: str) -> str:
-    """A class that the subpackage shows goes by that name; others come with what else their module has."""
+    """A class that the subpackage shows goes by that name; others come with what else their module has, once."""
     if name == "Bridge":  # its settings and most of its methods are written in its parents
         return f".. autoclass:: {module}.{name}\n   :inherited-members: Trained"
     if name in interpolants.methods.__all__:
         return f".. autoclass:: interpolants.methods.{name}"
+    if sum(card.entry.startswith(f"{module}:") for card in methods().values()) > 1:
+        return f".. autoclass:: {module}.{name}"
     return f".. automodule:: {module}"
 
 

@@ -28,7 +28,7 @@ def test_every_name_loads_or_says_what_to_install():
         assert data.x.dtype in ((torch.int64,) if data.info.symbols else (torch.float32, torch.float64))
         assert tuple(data.x.shape) == data.info.shape
         assert data.labels is None or data.labels.dtype == torch.int64
-        assert len(data.info.columns) in (0, data.x.shape[1])
+        assert len(data.info.columns) in (0, data.x.shape[1], data.x.shape[-1])  # of tracks: coordinates
         seen = torch.isfinite(data.x)
         assert bool(seen.all()) or (data.info.frequency and bool(seen.any(0).all()))  # series may have gaps
     assert all("needs rdata" in text or "needs h5py" in text for text in missing)
