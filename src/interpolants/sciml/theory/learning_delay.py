@@ -37,7 +37,6 @@ class LearningDelay(Question):
     numbers: ClassVar[Mapping[str, About]] = {
         "delay": About(
             "Steps to learn watched rows over steps to learn training rows",
-            "neither",
             note="A lower bound where watched rows are never learnt: all steps over those of the training rows.",
         ),
         "train_steps": About("Steps to learn the training rows", "neither"),
@@ -81,7 +80,7 @@ class LearningDelay(Question):
     def _measured(self, curves: LearningCurves) -> Measured:
         last, held = float(curves.column("step")[-1]), curves.column("held")
         train, watched = curves.first_below("train", self.level), curves.first_below("held", self.level)
-        values: dict[str, Number] = {"drift": float(curves.column("drift")[-1])}
+        values: dict[str, Number] = {}
         findings = []
         if bool(held.isnan().all()):
             findings.append(
@@ -107,6 +106,7 @@ class LearningDelay(Question):
                         grave=False,
                     )
                 )
+        values["drift"] = float(curves.column("drift")[-1])
         return Measured(values, {"curves": curves.values}, findings=findings)
 
     def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
