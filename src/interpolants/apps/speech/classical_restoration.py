@@ -1,0 +1,160 @@
+"""Classical restoration of speech, without training: subtraction of a noise floor, and prediction of late echoes."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from interpolants.apps.speech.compressed_spectra import CompressedSpectra
+from interpolants.apps.speech.recordings import Heard, Recording
+from interpolants.foundations.checks import number, whole
+from interpolants.framework.capabilities import capability
+from interpolants.framework.method import Method
+from interpolants.framework.roles import Role
+from interpolants.framework.stages import Run
+
+_WINDOW = 0.032  # seconds
+_OBSERVED = Role(name="observed", kind="recordings", axis="recording", like="clean")
+
+
+class _Spectral(Method):
+    """Methods that change the spectrum of each channel by a rule; abstract.
+
+    Args:
+        rate: Samples per second of arrays, which have no rate of their own.
+        window: Seconds of a window.
+    """
+
+    noun: ClassVar[str] = "rule"
+    only_cpu: ClassVar[str] = "recordings stay where they were read"
+
+    rate: int = 8000
+    window: float = _WINDOW
+
+    def check_settings(self) -> None:
+        """Refuse settings."""
+        who = type(self).__name__
+        (
+            whole(who, "rate", self.rate, at_least=1000),
+            number(who, "window", self.window, above=0.002, at_most=1),
+        )
+
+    def roles(self) -> tuple[Role, ...]:
+        """Clean recordings, of which nothing is learnt."""
+        return (Role(name="clean", kind="recordings", axis="recording"),)
+
+    def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
+        """Nothing."""
+        return {"rule": type(self).__name__}
+
+    def changed(self, c: Tensor) -> Tensor:
+        """The spectrum ``(2, F, N)``, changed."""
+        raise NotImplementedError
+
+    def _heard(self, observed: list[Recording]) -> Heard:
+        return Heard([self._restored(one) for one in observed])
+
+    def _restored(self, one: Recording) -> Recording:
+        n_fft = 2 * round(self.window * (one.rate or self.rate) / 2)
+        spectra = CompressedSpectra(n_fft=n_fft, hop=n_fft // 4, exponent=1.0, scale=1.0)
+        found = [spectra.samples(self.changed(spectra.of(x)), len(x)) for x in one.channels]
+        return one.with_samples(torch.stack(found))
+
+
+class SpectralSubtraction(_Spectral):
+    """``|x|^2 = max(|y|^2 - over N, floor^2 |y|^2)``, with the phase of y.
+
+    The noise floor N comes from a low quantile of each bin: the power of Gaussian noise there is exponential, and its
+    q-quantile over ``-log(1 - q)`` is its mean.
+
+    Args:
+        quantile: q, in (0, 1): less than the share of frames without speech.
+        over: Share of the noise that is taken away, > 0; more than one against musical tones.
+        floor: Least gain, in [0, 1].
+
+    Source: Boll (1979), IEEE Trans. ASSP 27, 113-120; the floor from quantiles after Stahl et al. (2000), ICASSP.
+    """
+
+    quantile: float = 0.3
+    over: float = 2.0
+    floor: float = 0.1
+
+    def check_settings(self) -> None:
+        """Refuse settings."""
+        super().check_settings()
+        who = "SpectralSubtraction"
+        number(who, "quantile", self.quantile, above=0, below=1), number(who, "over", self.over, above=0)
+        number(who, "floor", self.floor, at_least=0, at_most=1)
+
+    @capability(reads={"observed": _OBSERVED}, like="observed")
+    def restore(self, observed: Any) -> Heard:
+        """Recordings less their noise floor, at their rate and length.
+
+        Args:
+            observed: Recordings: a file, a folder, arrays ``(T,)``, ``Recording``, or a list of these.
+        """
+        return self._heard(observed)
+
+    def changed(self, c: Tensor) -> Tensor:
+        """See the class."""
+        power = c.square().sum(0)
+        q = torch.tensor(self.quantile, dtype=power.dtype)
+        noise = power.quantile(q, dim=1, keepdim=True) / -torch.log1p(-q)
+        gain = (1 - self.over * noise / power.clamp_min(1e-20)).clamp_min(self.floor**2).sqrt()
+        return c * gain
+
+
+class DelayedPrediction(_Spectral):
+    """Weighted prediction error: what of a bin is predicted by its past, some frames back, is late reverberation.
+
+    ``x_n = y_n - sum_k g_k y_(n - delay - k)`` with the g of weighted least squares; weights are the power of x of the
+    round before.
+
+    Args:
+        window: Seconds of a window.
+        taps: Number of past frames.
+        delay: Frames back of the latest one: early echoes and the speech itself are left alone.
+        rounds: Rounds of weights.
+
+    Source: Nakatani et al. (2010), IEEE Trans. ASLP 18, 1717-1731.
+    """
+
+    window: float = 0.064
+    taps: int = 10
+    delay: int = 3
+    rounds: int = 3
+
+    def check_settings(self) -> None:
+        """Refuse settings."""
+        super().check_settings()
+        for name in ("taps", "delay", "rounds"):
+            whole("DelayedPrediction", name, getattr(self, name), at_least=1)
+
+    @capability(reads={"observed": _OBSERVED}, like="observed")
+    def restore(self, observed: Any) -> Heard:
+        """Recordings less their late reverberation, at their rate and length.
+
+        Args:
+            observed: Recordings: a file, a folder, arrays ``(T,)``, ``Recording``, or a list of these.
+        """
+        return self._heard(observed)
+
+    def changed(self, c: Tensor) -> Tensor:
+        """See the class."""
+        y = torch.view_as_complex(c.movedim(0, -1).double().contiguous())
+        past = torch.stack([_later(y, self.delay + k) for k in range(self.taps)], -1)  # (F, N, taps)
+        x = y
+        for _ in range(self.rounds):
+            power = x.abs().square()
+            weight = 1 / power.clamp_min(1e-6 * float(power.mean()) + 1e-20)
+            normal = torch.einsum("fnk,fn,fnl->fkl", past.conj(), weight.to(y), past)
+            right = torch.einsum("fnk,fn,fn->fk", past.conj(), weight.to(y), y)
+            ridge = 1e-8 * normal.diagonal(dim1=1, dim2=2).real.mean(1)[:, None, None] + 1e-20
+            g = torch.linalg.solve(normal + ridge * torch.eye(self.taps), right)
+            x = y - torch.einsum("fnk,fk->fn", past, g)
+        return torch.view_as_real(x).movedim(-1, 0).to(c)
+
+
+def _later(y: Tensor, frames: int) -> Tensor:
+    """``y (F, N)`` some frames later, zeros before."""
+    return torch.nn.functional.pad(y, (frames, 0))[:, : y.shape[1]]

@@ -1,0 +1,214 @@
+"""What happens to clean speech on its way: noise that is added, and rooms that answer."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import torch
+from torch import Generator, Tensor
+
+from interpolants.apps.speech.room_responses import absorption_for, room_response
+from interpolants.foundations.checks import number, one_of, positive, whole
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.randomness import generator
+from interpolants.foundations.records import record
+
+
+class Degradation(Protocol):
+    """A random degradation of clean samples."""
+
+    def degrade(
+        self, x: Tensor, rate: int, *, level: float, generator: Generator, others: Sequence[Tensor] = ()
+    ) -> Tensor:
+        """Degraded samples ``(T,)``.
+
+        Args:
+            x: Clean samples ``(T,)``, of a recording or a stretch of it.
+            rate: Samples per second.
+            level: Root mean square of the whole recording.
+            generator: Source of what is random.
+            others: Other clean recordings at this rate.
+        """
+        ...
+
+
+def level_of(x: Tensor) -> float:
+    """Root mean square of samples."""
+    return float(x.double().square().mean().sqrt())
+
+
+def span(who: str, name: str, value: object) -> tuple[float, float]:
+    """Two finite numbers, the lower one first; one number is both."""
+    pair = tuple(value) if isinstance(value, list | tuple) else (value, value)
+    if len(pair) != 2:
+        raise invalid(who, f"{name} must be a number or (least, most)", value)
+    low, high = (number(who, name, v) for v in pair)
+    if low > high:
+        raise invalid(who, f"{name} must be (least, most)", value)
+    return low, high
+
+
+def _uniform(low: float, high: float, source: Generator) -> float:
+    return low + (high - low) * float(torch.rand((), generator=source))
+
+
+# --- noise ---------------------------------------------------------------------------------------------------
+
+
+def _white(n: int, rate: int, source: Generator) -> Tensor:
+    return torch.randn(n, generator=source)
+
+
+def _low_passed(n: int, rate: int, source: Generator) -> Tensor:
+    """White noise through a filter of first order with a corner between 200 and 1000 Hz."""
+    corner = _uniform(200, 1000, source)
+    frequency = torch.fft.rfftfreq(n, 1 / rate)
+    gain = 1 / (1 + (frequency / corner).square()).sqrt()
+    return torch.fft.irfft(torch.fft.rfft(torch.randn(n, generator=source)) * gain, n)
+
+
+def _modulated(n: int, rate: int, source: Generator) -> Tensor:
+    """White noise that swells and fades 0.5 to 4 times a second."""
+    speed, phase = _uniform(0.5, 4, source), _uniform(0, 2 * math.pi, source)
+    envelope = 1 + 0.9 * torch.sin(2 * math.pi * speed * torch.arange(n) / rate + phase)
+    return envelope * torch.randn(n, generator=source)
+
+
+NOISES: Mapping[str, Callable[[int, int, Generator], Tensor]] = {
+    "white": _white,
+    "low_passed": _low_passed,
+    "modulated": _modulated,
+}
+BABBLE = "babble"
+
+
+@record("additive_noise")
+@dataclass(frozen=True, kw_only=True)
+class AdditiveNoise:
+    """Noise of a kind that is drawn, at a ratio of signal to noise that is drawn.
+
+    Args:
+        snr: Ratio of the recording's energy to the noise's in decibels: a number, or the two ends of a uniform law.
+        kinds: Of ``"white"``, ``"low_passed"``, ``"modulated"`` and ``"babble"``, as often as they are named.
+        voices: Other recordings that babble at once.
+
+    Raises:
+        InvalidInputError: If a setting is out of range.
+    """
+
+    snr: Any = (0.0, 10.0)
+    kinds: Sequence[str] = ("white", "low_passed", "modulated")
+    voices: int = 6
+
+    def __post_init__(self) -> None:
+        who = "AdditiveNoise"
+        object.__setattr__(self, "snr", span(who, "snr", self.snr))
+        object.__setattr__(self, "kinds", tuple(self.kinds))
+        for kind in self.kinds:
+            one_of(who, "every kind", kind, (*NOISES, BABBLE))
+        whole(who, "voices", self.voices, at_least=1)
+        if not self.kinds:
+            raise invalid(who, "there must be kinds of noise", "none")
+
+    def degrade(
+        self, x: Tensor, rate: int, *, level: float, generator: Generator, others: Sequence[Tensor] = ()
+    ) -> Tensor:
+        """See :class:`Degradation`."""
+        kind = self.kinds[int(torch.randint(len(self.kinds), (), generator=generator))]
+        snr = _uniform(*self.snr, generator)
+        noise = (
+            self._babble(len(x), others, generator)
+            if kind == BABBLE
+            else NOISES[kind](len(x), rate, generator)
+        )
+        size = level * 10 ** (-snr / 20) / max(level_of(noise), 1e-12)
+        return x + size * noise.to(x)
+
+    def _babble(self, n: int, others: Sequence[Tensor], source: Generator) -> Tensor:
+        """Other recordings at once, each at the same level and from a place of its own."""
+        if not others:
+            raise invalid(
+                "AdditiveNoise", "babble needs other recordings", "none", "Take another kind of noise."
+            )
+        voices = [others[int(torch.randint(len(others), (), generator=source))] for _ in range(self.voices)]
+        return torch.stack([_from_anywhere(voice, n, source) / level_of(voice) for voice in voices]).sum(0)
+
+
+def _from_anywhere(x: Tensor, n: int, source: Generator) -> Tensor:
+    """``n`` samples from a random place on, from the beginning again after the end."""
+    first = int(torch.randint(len(x), (), generator=source))
+    return x[(first + torch.arange(n)) % len(x)]
+
+
+# --- rooms ---------------------------------------------------------------------------------------------------
+
+# Rooms in metres, at least and at most; walls are kept away from.
+_SMALLEST, _LARGEST, _FROM_WALL = (3.0, 3.0, 2.4), (7.0, 6.0, 3.2), 0.5
+# Taps of the sinc in drawn rooms: 81 cost four times as much and change the response by -40 dB.
+_TAPS = 21
+
+
+@record("reverberation")
+@dataclass(frozen=True, kw_only=True)
+class Reverberation:
+    """The response of a shoebox room that is drawn, from where the direct sound arrives, which keeps its size.
+
+    Args:
+        rt60: Seconds in which sound falls by 60 dB: a number, or the two ends of a uniform law.
+        rooms: Rooms that are drawn once; each draw takes one of them.
+        seed: Seed of the rooms: others for training than for a test.
+
+    Raises:
+        InvalidInputError: If a setting is out of range.
+    """
+
+    rt60: Any = (0.2, 0.5)
+    rooms: int = 32
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        who = "Reverberation"
+        object.__setattr__(self, "rt60", span(who, "rt60", self.rt60))
+        positive(who, "rt60", self.rt60[0])
+        whole(who, "rooms", self.rooms, at_least=1), whole(who, "seed", self.seed, at_least=0)
+
+    def degrade(
+        self, x: Tensor, rate: int, *, level: float, generator: Generator, others: Sequence[Tensor] = ()
+    ) -> Tensor:
+        """See :class:`Degradation`."""
+        pick = int(torch.randint(self.rooms, (), generator=generator))
+        return filtered(x, self.response(pick, rate).to(x))
+
+    def response(self, room: int, rate: int) -> Tensor:
+        """The response of one of the rooms, ``(T,)`` float32."""
+        known = self._known
+        if (room, rate) not in known:
+            known[room, rate] = self._drawn(room, rate)
+        return known[room, rate]
+
+    @cached_property
+    def _known(self) -> dict[tuple[int, int], Tensor]:
+        return {}
+
+    def _drawn(self, room: int, rate: int) -> Tensor:
+        source = generator(self.seed, "room", room)
+        size = [_uniform(*ends, source) for ends in zip(_SMALLEST, _LARGEST, strict=True)]
+        places = [[_uniform(_FROM_WALL, length - _FROM_WALL, source) for length in size] for _ in range(2)]
+        rt60 = _uniform(*self.rt60, source)
+        return room_response(
+            size,
+            *places,
+            absorption=absorption_for(size, rt60),
+            rate=rate,
+            seconds=rt60,
+            taps=_TAPS,
+            from_direct=True,
+        ).float()
+
+
+def filtered(x: Tensor, response: Tensor) -> Tensor:
+    """The causal convolution of samples ``(T,)`` with a response, cut to their length."""
+    n = len(x) + len(response) - 1
+    return torch.fft.irfft(torch.fft.rfft(x, n) * torch.fft.rfft(response, n), n)[: len(x)]

@@ -1,0 +1,251 @@
+"""Recordings: sound with its sample rate, read from files and arrays, and given back in kind.
+
+Letters: C channels, T samples.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interpolants.data.arrays import Kind as Given
+from interpolants.data.arrays import as_tensor, restore
+from interpolants.foundations.checks import whole
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.extras import require
+from interpolants.foundations.records import record, settings_of
+from interpolants.foundations.storage import replacing
+from interpolants.framework.roles import Reading, Role, role_kind
+
+ENDINGS = (".wav", ".flac", ".ogg")
+_SILENT = 1e-8
+
+
+@record("recording")
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """Sound at a sample rate.
+
+    Attributes:
+        samples: ``(T,)`` or ``(C, T)``, floating point, full scale at 1.
+        rate: Samples per second; 0 for that of the model.
+        name: What it is called, such as the name of its file.
+    """
+
+    writes: ClassVar[tuple[str, ...]] = ENDINGS
+
+    samples: Tensor
+    rate: int = 0
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        whole("Recording", "rate", self.rate, at_least=0)
+        x = torch.as_tensor(self.samples)
+        if not x.is_floating_point():
+            remedy = "Divide whole numbers by full scale, 32768 for 16 bits."
+            raise invalid("Recording", "samples must be floating point", str(x.dtype), remedy)
+        if x.ndim not in (1, 2) or not x.numel():
+            raise invalid("Recording", "samples must have shape (T,) or (C, T)", tuple(x.shape))
+        if x.ndim == 2 and x.shape[0] > x.shape[1]:
+            remedy = "Channels come first: pass samples.T."
+            raise invalid(
+                "Recording", "samples must be longer than they have channels", tuple(x.shape), remedy
+            )
+        if not bool(torch.isfinite(x).all()):
+            bad = int((~torch.isfinite(x)).nonzero()[0, -1])
+            raise invalid(
+                "Recording", f"samples of {self.told} must be finite", f"nan or inf at sample {bad}"
+            )
+        object.__setattr__(self, "samples", x.detach())
+
+    def __len__(self) -> int:
+        return int(self.samples.shape[-1])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        """The samples, ``(T,)`` or ``(C, T)``."""
+        return np.asarray(self.samples.cpu().numpy(), dtype=dtype)
+
+    @property
+    def told(self) -> str:
+        """Its name for messages."""
+        return self.name or "a recording"
+
+    @property
+    def channels(self) -> Tensor:
+        """``(C, T)`` float32."""
+        x = self.samples.float()
+        return x if x.ndim == 2 else x[None]
+
+    def write_file(self, out: Path) -> None:
+        """To a file in the format of its ending; samples beyond full scale are made smaller together."""
+        soundfile = require("soundfile", by="Recording.write_file")
+        x = self.channels.double()
+        x = (x / max(1.0, float(x.abs().max()))).T.numpy()
+        kind = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG"}[out.suffix.lower()]
+        with replacing(out) as temporary, temporary.open("wb") as stream:
+            soundfile.write(stream, x, self.rate, format=kind)
+
+    def with_samples(self, samples: Tensor) -> "Recording":
+        """The same with other samples ``(C, T)``, in its shape and type."""
+        return replace(self, samples=samples.reshape(self.samples.shape).to(self.samples))
+
+
+def check_heard(who: str, one: Recording) -> None:
+    """Refuse silence: a peak of zero is no unit.
+
+    Raises:
+        InvalidInputError: If a channel is silent throughout.
+    """
+    peaks = one.channels.abs().amax(1)
+    if bool((peaks <= _SILENT).any()):
+        remedy = "Leave silent files and channels out."
+        raise invalid(who, f"{one.told} must not be silent", f"a peak of {float(peaks.min()):.2g}", remedy)
+
+
+def at_rate(x: Tensor, old: int, new: int) -> Tensor:
+    """Samples ``(..., T)`` at another rate, by windowed sinc interpolation: ``ceil(T new / old)`` of them."""
+    if old == new or not old or not new:
+        return x
+    length = -(-x.shape[-1] * new // old)
+    found: Tensor = require("julius", by="at_rate").resample_frac(x, old, new, output_length=length)
+    return found
+
+
+# --- files ---------------------------------------------------------------------------------------------------
+
+
+def read_recording(path: str | Path, who: str = "read_recording") -> Recording:
+    """A WAV, FLAC or Ogg file.
+
+    Raises:
+        InvalidInputError: If there is no such file, it is damaged, or its samples are none.
+        MissingExtraError: If soundfile is not installed.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise invalid(who, "the file must exist", str(file))
+    soundfile = require("soundfile", by=who)
+    try:
+        samples, rate = soundfile.read(str(file), dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError, TypeError) as error:
+        raise invalid(
+            who, f"{file.name} must be a sound file", str(error), f"Known: {', '.join(ENDINGS)}."
+        ) from error
+    if not len(samples):
+        raise invalid(who, f"{file.name} must hold samples", "none")
+    x = torch.from_numpy(np.ascontiguousarray(samples.T))
+    return Recording(x[0] if len(x) == 1 else x, int(rate), file.stem)
+
+
+def read_folder(folder: str | Path, who: str = "read_folder") -> list[Recording]:
+    """All sound files of a folder and those below it, by name."""
+    files = sorted(
+        file for file in Path(folder).rglob("*") if file.suffix.lower() in ENDINGS and file.is_file()
+    )
+    if not files:
+        raise invalid(who, f"the folder must hold {', '.join(ENDINGS)} files", f"none in {folder}")
+    return [read_recording(file, who) for file in files]
+
+
+# --- the role ------------------------------------------------------------------------------------------------
+
+
+@record("recordings_container", parts=lambda kind: settings_of(kind.named(), "index"))
+@dataclass(frozen=True)
+class HeldAs(Given):
+    """How recordings were given.
+
+    Attributes:
+        together: ``"one"``, ``"list"``, or ``"rows"`` of one array.
+        recorded: Whether they were :class:`Recording`, with rates of their own.
+    """
+
+    together: str = "list"
+    recorded: bool = False
+
+
+class Recordings:
+    """Recordings: a list with one :class:`Recording` each.
+
+    One :class:`Recording`, array ``(T,)``, file or folder; a list of these; or an array ``(N, T)``, one each row.
+    Arrays have the rate of the model.
+    """
+
+    has_rows = True
+    writes = ENDINGS
+
+    def read(self, value: Any, role: Role, reading: Reading) -> tuple[list[Recording], Given]:
+        """From recordings, arrays or files.
+
+        Raises:
+            InvalidInputError: If a value is none of these, or a sample is not finite.
+        """
+        if isinstance(value, str | Path):
+            value = self.read_file(str(value), role)
+        if isinstance(value, Recording):
+            return [value], HeldAs("list", "float32", together="one", recorded=True)
+        if isinstance(value, list | tuple) and value and not isinstance(value[0], int | float):
+            parts = [self.read(part, role, reading) for part in value]
+            return [one for part, _ in parts for one in part], replace(parts[0][1], together="list")
+        return self._array(value, role, reading)
+
+    def _array(self, value: Any, role: Role, reading: Reading) -> tuple[list[Recording], Given]:
+        rows, given = as_tensor(value, reading.who, role.name)
+        held = HeldAs(given.container, given.dtype, given.device, together="one" if given.flat else "rows")
+        if rows.ndim != 2:
+            raise invalid(
+                reading.who, f"{role.name} must be one recording (T,) or several (N, T)", tuple(rows.shape)
+            )
+        return [Recording(row) for row in (rows.T if given.flat else rows)], held
+
+    def read_file(self, text: str, role: Role, key: str | None = None) -> Any:
+        """A sound file, or all of a folder."""
+        who = f"--{role.name}"
+        return read_folder(text, who) if Path(text).is_dir() else read_recording(text, who)
+
+
+class Several(list[Recording]):
+    """Recordings that go to a folder, each to a file of its own name."""
+
+    writes: ClassVar[tuple[str, ...]] = ("",)
+
+    def write_file(self, out: Path) -> None:
+        """One WAV file each."""
+        width = len(str(len(self)))
+        for number, one in enumerate(self):
+            one.write_file(out / f"{one.name or str(number).zfill(width)}{ENDINGS[0]}")
+
+
+@record("heard")
+@dataclass(frozen=True, eq=False)
+class Heard:
+    """Answers that are recordings.
+
+    Attributes:
+        parts: One each.
+    """
+
+    parts: list[Recording]
+
+    def in_kind(self, given: Given) -> Any:
+        """In the container of the recordings that were given."""
+        assert isinstance(given, HeldAs)
+        if given.recorded:
+            return self.parts[0] if given.together == "one" else Several(self.parts)
+        plain = replace(given, flat=False)
+        arrays = [restore(one.samples, plain) for one in self.parts]
+        if given.together == "rows":
+            return restore(torch.stack([one.samples for one in self.parts]), plain)
+        return arrays[0] if given.together == "one" else arrays
+
+
+def channels_of(recordings: Sequence[Recording], rate: int) -> list[Tensor]:
+    """Every channel ``(T,)`` float32 at a rate, one after the other."""
+    return [channel for one in recordings for channel in at_rate(one.channels, one.rate, rate)]
+
+
+role_kind("recordings", Recordings())

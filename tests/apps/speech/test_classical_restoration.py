@@ -1,0 +1,71 @@
+"""Subtraction of a noise floor, and prediction of late echoes, on signals whose answer is known."""
+
+import pytest
+import torch
+
+from interpolants.apps.speech.classical_restoration import DelayedPrediction, SpectralSubtraction
+from interpolants.apps.speech.recordings import Recording
+from interpolants.apps.speech.synthetic_speech import harmonic_signals
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.metrics.speech_quality import si_sdr
+
+SIGNAL = harmonic_signals(1, seconds=3.0)[0].samples
+
+
+def noise(size=1.0, n=24_000, seed=0):
+    return size * torch.randn(n, generator=torch.Generator().manual_seed(seed))
+
+
+def fitted(method):
+    return method.fit([SIGNAL])
+
+
+def test_the_quantile_of_white_noise_tells_its_power():
+    """All that is left of noise alone is the floor, but for frames that stand out."""
+    rule = fitted(SpectralSubtraction(over=4.0, floor=0.01))
+    left = rule.restore(noise())
+    assert float(left.square().mean()) < 0.02
+    kept = fitted(SpectralSubtraction(over=1e-9)).restore(noise())
+    assert float((kept - noise()).abs().max()) < 1e-4
+
+
+def test_it_takes_white_noise_from_speech():
+    y = SIGNAL + noise(float(SIGNAL.std()) * 10 ** (-5 / 20))
+    found = fitted(SpectralSubtraction()).restore(y)
+    assert float(si_sdr(found, SIGNAL)) > float(si_sdr(y, SIGNAL)) + 2
+
+
+def test_an_echo_from_beyond_the_delay_is_predicted():
+    """White noise in each bin is not predictable by its past; with an echo it is, and the echo goes."""
+    x = noise()
+    y = (
+        x + 0.6 * torch.nn.functional.pad(x, (512, 0))[: len(x)]
+    )  # four hops: within the taps, beyond the delay
+    rule = fitted(DelayedPrediction())
+    assert float(si_sdr(y, x)) == pytest.approx(4.5, abs=0.2)
+    assert float(si_sdr(rule.restore(y), x)) > 8
+    assert (
+        float(si_sdr(rule.restore(x), x)) > 14
+    )  # ten coefficients for each bin of 190 frames: little is lost
+
+
+def test_channels_rates_and_lengths_are_kept():
+    both = Recording(torch.stack([SIGNAL + noise(0.1), SIGNAL + noise(0.1, seed=1)]), 16000, "both")
+    for rule in (fitted(SpectralSubtraction()), fitted(DelayedPrediction())):
+        found = rule.restore([both, Recording(SIGNAL[:50], 8000)])
+        assert [tuple(one.samples.shape) for one in found] == [(2, len(SIGNAL)), (50,)]
+        assert (found[0].rate, found[0].name) == (16000, "both")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SpectralSubtraction(quantile=1.0), r"quantile must lie in \(0, 1\)"),
+        (lambda: SpectralSubtraction(floor=2.0), r"floor must lie in \[0, 1\]"),
+        (lambda: SpectralSubtraction(window=0.0), "window must lie in"),
+        (lambda: DelayedPrediction(taps=0), "taps must be a whole number >= 1"),
+    ],
+)
+def test_bad_settings_are_refused(make, message):
+    with pytest.raises(InvalidInputError, match=message):
+        make()

@@ -1,0 +1,148 @@
+"""Noise at the ratio that was asked for, and rooms whose echoes are known."""
+
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.apps.speech.degradations import AdditiveNoise, Reverberation, filtered, level_of
+from interpolants.apps.speech.room_responses import SPEED, absorption_for, room_response
+from interpolants.foundations.errors import InvalidInputError
+
+RATE = 8000
+
+
+def source(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def noise_of(kind, n=RATE * 8, **settings):
+    x = torch.sin(torch.arange(n) / 7)
+    y = AdditiveNoise(kinds=(kind,), **settings).degrade(
+        x, RATE, level=level_of(x), generator=source(), others=[x[: n // 2]]
+    )
+    return x, y - x
+
+
+@pytest.mark.parametrize("kind", ["white", "low_passed", "modulated", "babble"])
+def test_the_ratio_is_the_one_asked_for(kind):
+    x, n = noise_of(kind, snr=5.0)
+    assert 20 * math.log10(level_of(x) / level_of(n)) == pytest.approx(5.0, abs=1e-3)
+
+
+def test_ratios_are_drawn_from_their_span():
+    x, degradation = torch.ones(500), AdditiveNoise(snr=(0.0, 10.0))
+    found = []
+    for k in range(200):
+        n = degradation.degrade(x, RATE, level=1.0, generator=source(k)) - x
+        found.append(-20 * math.log10(level_of(n)))
+    assert min(found) == pytest.approx(0, abs=0.3)
+    assert max(found) == pytest.approx(10, abs=0.3)
+    assert sum(found) / 200 == pytest.approx(5, abs=0.8)
+
+
+def test_the_level_is_that_of_the_whole_recording():
+    """A silent stretch of a recording gets the recording's noise, not none."""
+    y = AdditiveNoise(snr=0.0, kinds=("white",)).degrade(
+        torch.zeros(4000), RATE, level=0.3, generator=source()
+    )
+    assert level_of(y) == pytest.approx(0.3, rel=1e-3)
+
+
+def test_kinds_have_their_spectra_and_envelopes():
+    def share_below(n, hertz):
+        power = torch.fft.rfft(n).abs().square()
+        return float(power[: int(len(power) * hertz / (RATE / 2))].sum() / power.sum())
+
+    assert share_below(noise_of("white")[1], 1000) == pytest.approx(0.25, abs=0.01)
+    assert share_below(noise_of("low_passed")[1], 1000) > 0.6
+    loudness = noise_of("modulated")[1].reshape(-1, 400).square().mean(1)
+    assert float(loudness.max() / loudness.min()) > 50  # (1.9 / 0.1)^2 = 361, less the width of a stretch
+
+
+def test_an_echo_by_hand():
+    x = torch.arange(1.0, 7.0)
+    assert_close(filtered(x, torch.tensor([1.0, 0.0, 0.5])), x + 0.5 * torch.tensor([0, 0, 1.0, 2, 3, 4]))
+
+
+def test_direct_sound_and_first_reflections_by_hand():
+    """Source and microphone on a line: the wall behind the source and the one behind the microphone."""
+    size, here, there = (8.0, 6.0, 4.0), (2.0, 3.0, 2.0), (5.0, 3.0, 2.0)
+    # 100 samples a metre, reflections of 0.8
+    options = {"absorption": 0.36, "rate": 34_300, "seconds": 0.03, "high_pass": 0.0}
+    direct = room_response(size, here, there, max_order=0, **options)
+    assert int(direct.argmax()) == 300
+    assert float(direct[300]) == pytest.approx(1 / (4 * math.pi * 3))
+    first = room_response(size, here, there, max_order=1, **options) - direct
+    for metres in (7.0, 9.0):  # 2 + 5 by the wall at 0, 6 + 3 by that at 8 m
+        assert float(first[round(100 * metres)]) == pytest.approx(0.8 / (4 * math.pi * metres), rel=0.02)
+    for metres in (math.hypot(3.0, 6.0), 5.0):  # by the two walls beside them; by floor and ceiling
+        pulse = first[round(100 * metres) - 20 : round(100 * metres) + 21]
+        assert float(pulse.sum()) == pytest.approx(2 * 0.8 / (4 * math.pi * metres), rel=0.02)
+
+
+def test_late_sound_has_the_energy_of_its_images():
+    """Images in direction u at distance c t were reflected c t sum |u_i| / L_i times; there are 4 pi (c t)^2 c / V of
+    them a second, each of energy 1 / (4 pi c t)^2 times what the walls left.
+    """
+    size, absorption = (5.0, 4.0, 3.0), 0.23
+    h = room_response(size, (1.2, 1.5, 1.1), (3.6, 2.7, 1.7), absorption=absorption, rate=RATE, seconds=0.3)
+    u = torch.randn(100_000, 3, dtype=torch.float64, generator=source())
+    u = u.abs() / u.norm(dim=1, keepdim=True)
+    rate = (u / torch.tensor(size)).sum(1) * SPEED * -math.log(1 - absorption)
+    for time in (0.06, 0.1, 0.15):
+        around = h[round((time - 0.03) * RATE) : round((time + 0.03) * RATE)]
+        expected = SPEED / (4 * math.pi * 60) * float(torch.exp(-rate * time).mean())
+        assert float(around.square().sum()) / 0.06 == pytest.approx(expected, rel=0.35)
+
+
+def test_walls_for_a_decay_take_what_eyring_says():
+    """60 dB in T: the share 1 - a of energy that is left after S c / (4 V) reflections a second."""
+    size, rt60 = (5.0, 4.0, 3.0), 0.4
+    left = 1 - absorption_for(size, rt60)
+    assert left ** (94 * SPEED / (4 * 60) * rt60) == pytest.approx(1e-6)
+
+
+def test_a_room_leaves_the_direct_sound_where_and_as_it_is():
+    room = Reverberation(rooms=1, rt60=0.2)
+    h = room.response(0, RATE)
+    assert float(h[0]) == pytest.approx(1.0, abs=0.01)
+    assert float(h[1:].abs().max()) < 1
+    assert_close(Reverberation(rooms=1, rt60=0.2).response(0, RATE), h, rtol=0, atol=0)
+    assert not torch.equal(Reverberation(rooms=1, rt60=0.2, seed=1).response(0, RATE), h)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: AdditiveNoise(kinds=("whit",)), "every kind must be one of .* got 'whit'"),
+        (lambda: AdditiveNoise(kinds=()), "there must be kinds of noise"),
+        (lambda: AdditiveNoise(snr=(10, 0)), r"snr must be \(least, most\)"),
+        (
+            lambda: AdditiveNoise(kinds=("babble",)).degrade(torch.ones(9), 8, level=1.0, generator=source()),
+            "babble needs other",
+        ),
+        (lambda: Reverberation(rt60=0.0), "rt60 must be finite and > 0"),
+        (lambda: absorption_for((3, 3, 3), -1), "rt60 must be finite and > 0"),
+        (
+            lambda: room_response((3, 3, 3), (4, 1, 1), (1, 1, 1), absorption=0.5, rate=8000, seconds=0.1),
+            "source must be inside the room",
+        ),
+        (
+            lambda: room_response((3, 3, 3), (1, 1, 1), (1, 1, 1), absorption=0.5, rate=8000, seconds=0.1),
+            "distance of source and microphone must be",
+        ),
+        (
+            lambda: room_response((3, 3, 3), (1, 1, 1), (2, 1, 1), absorption=0.0, rate=8000, seconds=0.1),
+            r"absorption must lie in \(0, 1\]",
+        ),
+    ],
+)
+def test_bad_input_is_refused(call, message):
+    with pytest.raises(InvalidInputError, match=message):
+        call()
+
+
+def test_the_speed_of_sound_is_in_metres_per_second():
+    assert SPEED == 343.0

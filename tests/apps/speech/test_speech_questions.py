@@ -1,0 +1,79 @@
+"""The question about restored speech on methods whose numbers are known."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from interpolants.apps.speech.recordings import Heard
+from interpolants.apps.speech.speech_questions import SpeechQuality
+from interpolants.apps.speech.synthetic_speech import harmonic_signals
+from interpolants.framework.capabilities import capability
+from interpolants.framework.method import Method
+from interpolants.framework.questions import ask
+from interpolants.framework.roles import Role
+from interpolants.framework.task import Split, Task
+
+SIGNALS = harmonic_signals(5, seconds=1.0)
+ROLE = Role(name="clean", kind="recordings", axis="recording")
+WHITE = {"kind": "additive_noise", "snr": 5.0, "kinds": ["white"]}
+
+
+class Knowing(Method):
+    """Takes a share of the noise away from recordings that it knows."""
+
+    share: float = 1.0
+
+    def roles(self):
+        return (ROLE,)
+
+    def learn(self, data, run):
+        return {"clean": [one.samples for one in SIGNALS]}
+
+    @capability(reads={"observed": Role(name="observed", kind="recordings")}, like="observed")
+    def restore(self, observed: Any) -> Heard:
+        """Less noise."""
+        return Heard([one.with_samples(self._less(one.samples)) for one in observed])
+
+    def _less(self, y):
+        clean = min(self.state["clean"], key=lambda x: float((x - y).norm()))
+        return y - self.share * (y - clean)
+
+
+def asked(method, **settings):
+    task = Task.of((ROLE,), {"clean": SIGNALS}, Split(test=2))
+    return ask(SpeechQuality(degradation=WHITE, **settings), task.fit(method), task)
+
+
+def test_nothing_done_gains_nothing_and_a_tenth_of_the_noise_gains_twenty_decibels():
+    idle = asked(Knowing(share=0.0), listeners=False)
+    assert idle["before"].value == pytest.approx(5.0, abs=0.2)
+    assert idle["gain"].value == pytest.approx(0.0, abs=1e-4)
+    better = asked(Knowing(share=0.9), listeners=False)
+    assert better["gain"].value == pytest.approx(20.0, abs=0.2)
+    assert better["si_sir"].value == pytest.approx(better["si_sdr"].value, abs=0.2)
+    assert better["si_sar"].value > 60
+
+
+def test_listeners_and_pictures():
+    pytest.importorskip("pystoi")
+    pytest.importorskip("pesq")
+    found = asked(Knowing(share=0.9))
+    assert found["estoi"].value > found["estoi_before"].value
+    assert found["pesq"].value > found["pesq_before"].value
+    spectrograms, sounds = found.figures
+    assert [panel.title for panel in spectrograms.panels] == ["clean", "degraded", "restored"]
+    assert all(panel.series[0].mark == "audio" for panel in sounds.panels)
+    assert len(sounds.panels[0].series[0].arrays["samples"]) == 8000
+
+
+def test_what_makes_it_worse_is_told():
+    worse = asked(Knowing(share=-1.0), listeners=False)
+    assert "worse than degraded ones" in worse.findings[0].text
+
+
+def test_degradations_belong_to_seed_and_recording():
+    task = Task.of((ROLE,), {"clean": SIGNALS}, Split(test=2))
+    pairs = [SpeechQuality(degradation=WHITE, seed=seed).pairs(task) for seed in (1, 1, 2)]
+    assert torch.equal(pairs[0][0][1], pairs[1][0][1])
+    assert not torch.equal(pairs[0][0][1], pairs[2][0][1])

@@ -1,0 +1,25 @@
+"""Harmonic signals: energy at multiples of a pitch, pauses, and one signal for each index."""
+
+import torch
+
+from interpolants.apps.speech.synthetic_speech import harmonic_signals
+
+
+def test_they_are_harmonic_and_have_pauses():
+    for one in harmonic_signals(5):
+        x = one.samples
+        assert (len(x), one.rate) == (16000, 8000)
+        assert float(x.abs().max()) == 0.5
+        assert 0.05 < float((x == 0).double().mean()) < 0.6
+        voiced = (x != 0).nonzero()[:, 0]
+        frame = x[voiced[400] : voiced[400] + 400]
+        power = torch.fft.rfft(frame * torch.hann_window(400), 4096).abs().square()
+        repeated = torch.fft.irfft(power).abs()  # the autocorrelation comes back after a period of the pitch
+        assert float(repeated[20:100].max() / repeated[0]) > 0.7
+
+
+def test_signal_i_belongs_to_seed_and_i():
+    first, more = harmonic_signals(2, seconds=0.5), harmonic_signals(4, seconds=0.5)
+    assert all(torch.equal(a.samples, b.samples) for a, b in zip(first, more, strict=False))
+    assert not torch.equal(first[0].samples, first[1].samples)
+    assert not torch.equal(first[0].samples, harmonic_signals(1, seconds=0.5, seed=1)[0].samples)
