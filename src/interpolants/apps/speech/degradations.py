@@ -66,7 +66,8 @@ def _low_passed(n: int, rate: int, source: Generator) -> Tensor:
     corner = _uniform(200, 1000, source)
     frequency = torch.fft.rfftfreq(n, 1 / rate)
     gain = 1 / (1 + (frequency / corner).square()).sqrt()
-    return torch.fft.irfft(torch.fft.rfft(torch.randn(n, generator=source)) * gain, n)
+    found: Tensor = torch.fft.irfft(torch.fft.rfft(torch.randn(n, generator=source)) * gain, n)
+    return found
 
 
 def _modulated(n: int, rate: int, source: Generator) -> Tensor:
@@ -117,7 +118,7 @@ class AdditiveNoise:
     ) -> Tensor:
         """See :class:`Degradation`."""
         kind = self.kinds[int(torch.randint(len(self.kinds), (), generator=generator))]
-        snr = _uniform(*self.snr, generator)
+        snr = _uniform(self.snr[0], self.snr[1], generator)
         noise = (
             self._babble(len(x), others, generator)
             if kind == BABBLE
@@ -194,9 +195,9 @@ class Reverberation:
 
     def _drawn(self, room: int, rate: int) -> Tensor:
         source = generator(self.seed, "room", room)
-        size = [_uniform(*ends, source) for ends in zip(_SMALLEST, _LARGEST, strict=True)]
+        size = [_uniform(low, high, source) for low, high in zip(_SMALLEST, _LARGEST, strict=True)]
         places = [[_uniform(_FROM_WALL, length - _FROM_WALL, source) for length in size] for _ in range(2)]
-        rt60 = _uniform(*self.rt60, source)
+        rt60 = _uniform(self.rt60[0], self.rt60[1], source)
         return room_response(
             size,
             *places,
@@ -211,4 +212,5 @@ class Reverberation:
 def filtered(x: Tensor, response: Tensor) -> Tensor:
     """The causal convolution of samples ``(T,)`` with a response, cut to their length."""
     n = len(x) + len(response) - 1
-    return torch.fft.irfft(torch.fft.rfft(x, n) * torch.fft.rfft(response, n), n)[: len(x)]
+    found: Tensor = torch.fft.irfft(torch.fft.rfft(x, n) * torch.fft.rfft(response, n), n)[: len(x)]
+    return found

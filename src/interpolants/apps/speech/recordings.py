@@ -83,8 +83,8 @@ class Recording:
     def write_file(self, out: Path) -> None:
         """To a file in the format of its ending; samples beyond full scale are made smaller together."""
         soundfile = require("soundfile", by="Recording.write_file")
-        x = self.channels.double()
-        x = (x / max(1.0, float(x.abs().max()))).T.numpy()
+        full = self.channels.double()
+        x = (full / max(1.0, float(full.abs().max()))).T.numpy()
         kind = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG"}[out.suffix.lower()]
         with replacing(out) as temporary, temporary.open("wb") as stream:
             soundfile.write(stream, x, self.rate, format=kind)
@@ -178,7 +178,7 @@ class Recordings:
     has_rows = True
     writes = ENDINGS
 
-    def read(self, value: Any, role: Role, reading: Reading) -> tuple[list[Recording], Given]:
+    def read(self, value: Any, role: Role, reading: Reading) -> tuple[list[Recording], HeldAs]:
         """From recordings, arrays or files.
 
         Raises:
@@ -193,7 +193,7 @@ class Recordings:
             return [one for part, _ in parts for one in part], replace(parts[0][1], together="list")
         return self._array(value, role, reading)
 
-    def _array(self, value: Any, role: Role, reading: Reading) -> tuple[list[Recording], Given]:
+    def _array(self, value: Any, role: Role, reading: Reading) -> tuple[list[Recording], HeldAs]:
         rows, given = as_tensor(value, reading.who, role.name)
         held = HeldAs(given.container, given.dtype, given.device, together="one" if given.flat else "rows")
         if rows.ndim != 2:

@@ -97,7 +97,8 @@ def _images(
         most = math.ceil(reach / length) + 1
         i = torch.arange(-most, most + 1, dtype=torch.float64)
         place = torch.where(i % 2 == 0, i * length + s, (i + 1) * length - s)
-        squares.append((place - m).square()), orders.append(i.abs())
+        squares += [(place - m).square()]
+        orders += [i.abs()]
     square, order = (
         (x[:, None, None] + y[None, :, None] + z[None, None]).flatten() for x, y, z in (squares, orders)
     )
@@ -112,7 +113,7 @@ def _placed(delay: Tensor, size: Tensor, length: int, taps: int) -> Tensor:
     first = delay.round().long() - taps // 2
     offset = torch.arange(taps)
     response = torch.zeros(length + 2 * taps, dtype=torch.float64)
-    for part in torch.arange(len(delay)).split(1 << 17):
+    for part in torch.split(torch.arange(len(delay)), 1 << 17):
         place = first[part, None] + offset
         away = place - delay[part, None]
         window = 0.5 + 0.5 * torch.cos(2 * math.pi * away / (taps + 1))
@@ -132,4 +133,5 @@ def _high_passed(x: Tensor, corner: float) -> Tensor:
     r, n = math.exp(-w), 2 * len(x)
     q = torch.exp(-2j * math.pi * torch.arange(n // 2 + 1, dtype=torch.float64) / n)
     gain = (1 - (1 + r) * q + r * q**2) / (1 - 2 * r * math.cos(w) * q + r**2 * q**2)
-    return torch.fft.irfft(torch.fft.rfft(x, n) * gain, n)[: len(x)]
+    found: Tensor = torch.fft.irfft(torch.fft.rfft(x, n) * gain, n)[: len(x)]
+    return found

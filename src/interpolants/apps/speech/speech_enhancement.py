@@ -278,18 +278,20 @@ class SpeechEnhancement(Trained):
 
     def _difference(self, y: Tensor, asked: Mapping[str, Any], seed: int) -> Tensor:
         """A difference ``(2, F, N)`` for a degraded spectrum."""
-        net = with_inner_net(self.state["net"], partial(_as_wide, size=y.shape[1:]))
+        net = with_inner_net(self.state["net"], partial(_as_wide, size=(y.shape[1], y.shape[2])))
         if self.learns == "mean":
             with torch.no_grad():
                 found: Tensor = net(torch.zeros_like(y)[None], torch.zeros(()), y[None])[0]
             return found
         head = "denoised" if self.learns == "clean" else "noise"
-        fields = LearnedFields(self.path, **{head: net})
+        known: dict[str, Any] = {head: net}
+        fields = LearnedFields(self.path, **known)
         base: Any = self.path.base
         start = base.color(BlockNoise.like(y[None], seed, "first spectrum").normal())
         steps = asked["corrections"]
         corrector = Langevin(snr=asked["snr"], steps=steps, before=True) if steps else None
         euler = asked["predictor"] == "euler_maruyama"
+        noise: dict[str, Any] = {"eps": ReverseNoise(), "cap_noise": False} if euler else {}
         return sample(
             fields,
             start,
@@ -300,7 +302,7 @@ class SpeechEnhancement(Trained):
             finish="mean",
             seed=seed,
             invariant=False,
-            **({"eps": ReverseNoise(), "cap_noise": False} if euler else {}),
+            **noise,
         ).x[0]
 
     def _grid(self, n_steps: int) -> Tensor:
