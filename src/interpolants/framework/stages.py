@@ -210,9 +210,9 @@ class Run:
                     loop.keep(k, state)
                 bar.advance()
                 self._tell(stage, k, steps)
+                _stop_if(interrupt, stage, k)  # after the last step too: what follows must not begin
                 if last:
                     break
-                _stop_if(interrupt, stage, k)
         self.history[stage] = loop.rows
         return state
 
