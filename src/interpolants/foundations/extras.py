@@ -27,7 +27,7 @@ _PACKAGES = {
     "soundfile": ("soundfile", "speech"),
     "julius": ("julius", "speech"),
     "pystoi": ("pystoi", "speech"),
-    "pesq": ("pesq", "speech"),
+    "pesq": ("pesq", "pesq"),
     "pysindy": ("pysindy", "symbolic"),
     "statsmodels": ("statsmodels", "forecast"),
     "h5netcdf": ("h5netcdf", "weather"),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from interpolants.apps.speech import speech_questions
 from interpolants.apps.speech.recordings import Heard
 from interpolants.apps.speech.speech_questions import SpeechQuality
 from interpolants.apps.speech.synthetic_speech import harmonic_signals
@@ -77,3 +78,12 @@ def test_degradations_belong_to_seed_and_recording():
     pairs = [SpeechQuality(degradation=WHITE, seed=seed).pairs(task) for seed in (1, 1, 2)]
     assert torch.equal(pairs[0][0][1], pairs[1][0][1])
     assert not torch.equal(pairs[0][0][1], pairs[2][0][1])
+
+
+def test_without_pesq_the_rest_is_measured_and_it_is_said(monkeypatch):
+    pytest.importorskip("pystoi")
+    monkeypatch.setattr(speech_questions, "_has_pesq", lambda: False)
+    found = asked(Knowing(share=0.9))
+    assert {"si_sdr", "estoi"} <= {score.name for score in found.scores}
+    assert "pesq" not in {score.name for score in found.scores}
+    assert "PESQ was not measured" in found.findings[-1].text

@@ -1,5 +1,6 @@
 """How restored speech compares with the clean one: ratios of energies, intelligibility, quality, and sounds."""
 
+import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -21,6 +22,16 @@ from interpolants.framework.task import Task
 from interpolants.methods.parts.choices import member
 from interpolants.methods.questions.calls import with_seed
 from interpolants.metrics.speech_quality import estoi, pesq, si_ratios, si_sdr
+
+_NO_PESQ = Finding(
+    text="PESQ was not measured: its package is not installed.",
+    grave=False,
+    remedy="Install it with: pip install 'interpolants[pesq]' (it needs a C compiler).",
+)
+
+
+def _has_pesq() -> bool:
+    return importlib.util.find_spec("pesq") is not None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +103,10 @@ class SpeechQuality(Question):
         }
         k = min(self.shown, len(pairs) - 1)
         arrays = {"clean": pairs[k][0], "degraded": pairs[k][1], "restored": heard[k]}
-        return Measured(values, arrays, findings=_worse(float(torch.as_tensor(values["gain"]).mean())))
+        findings = _worse(float(torch.as_tensor(values["gain"]).mean()))
+        if self.listeners and not _has_pesq():
+            findings = [*findings, _NO_PESQ]
+        return Measured(values, arrays, findings=findings)
 
     def _numbers(self, x: Tensor, y: Tensor, z: Tensor) -> dict[str, float]:
         before, after = float(si_sdr(y, x)), si_ratios(z, x, y - x)
@@ -104,7 +118,8 @@ class SpeechQuality(Question):
         found |= {"si_sir": float(after.interference), "si_sar": float(after.artefacts)}
         if self.listeners:
             found |= {"estoi": estoi(z, x, self.rate), "estoi_before": estoi(y, x, self.rate)}
-            found |= {"pesq": pesq(z, x, self.rate), "pesq_before": pesq(y, x, self.rate)}
+            if _has_pesq():
+                found |= {"pesq": pesq(z, x, self.rate), "pesq_before": pesq(y, x, self.rate)}
         return found
 
     def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
