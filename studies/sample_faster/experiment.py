@@ -180,7 +180,9 @@ def figures(results: Results) -> list[Figure]:
     panels = tuple(_panel(results, data) for data in (DIGITS, FASHION) if _cases(results, data))
     if not panels:
         return []
-    return [Figure(name="sample_faster", panels=panels, width=620 * len(panels), height=420)]
+    return [
+        Figure(name="sample_faster", panels=panels, width=620 * len(panels), height=460, legend_columns=5)
+    ]
 
 
 # Ways in the figure: their name, the system, and how names of their samplers begin and end.
@@ -213,7 +215,7 @@ def _panel(results: Results, data: str) -> Panel:
             )
     y = Axis(label="Fréchet distance, classifier", scale="log", grid=True)
     x_axis = Axis(label="seconds for 1000 images", scale="log")
-    return Panel(series=tuple(series), title=data, x=x_axis, y=y, legend="best")
+    return Panel(series=tuple(series), title=data, x=x_axis, y=y)
 
 
 def _claims(data: str) -> tuple[Stated, ...]:
