@@ -25,6 +25,7 @@ One page for each family: which member for which task, with examples; from there
 | ask under a condition, a measurement, a reward | [conditions and measurements](../families/conditions.md) |
 | forecast, or fill gaps of a series | [forecasts and series](../families/series.md) |
 | solve equations, or complete tables | [equations and Gaussian processes](../families/scientific.md) |
+| get error bars of a network, learn new tasks, understand training | [networks](../families/networks.md) |
 
 ```{toctree}
 :hidden:
@@ -36,6 +37,7 @@ One page for each family: which member for which task, with examples; from there
 ../families/conditions
 ../families/series
 ../families/scientific
+../families/networks
 ```
 
 {{ other pages }}
