@@ -15,7 +15,6 @@ from interpolants.data.mesh_fields import MeshField
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.records import record
 from interpolants.nets.point_packs import PointPack
-from interpolants.objectives.losses import Objective
 from interpolants.objectives.times import TimeSampler
 
 # Share of a mesh that the encoder sees in training, at least: it then learns to fill in what lies between.
@@ -205,7 +204,7 @@ class LatentBatches:
         times = self.times.sample(rows, generator=generator)
         return {
             "x1": self.latents[pick],
-            "told": {
+            "cond": {
                 "words": _kept(self.words[pick], spoken),
                 "guess": _kept(self.guesses[pick], spoken),
                 "frames": _kept(self.frames[pick], shown),
@@ -218,20 +217,3 @@ class LatentBatches:
 def _kept(values: Tensor, kept: Tensor) -> Tensor:
     """Values where ``kept``, which has their first axes; NaN elsewhere."""
     return torch.where(kept.reshape(*kept.shape, *(1,) * (values.ndim - kept.ndim)), values, torch.nan)
-
-
-class LatentLoss:
-    """``|f(x_t, t, told) - target|^2`` in the form that the training loop calls.
-
-    Args:
-        objective: What is learnt of which path.
-    """
-
-    def __init__(self, objective: Objective) -> None:
-        self.objective = objective
-
-    def __call__(self, net: Any, batch: dict[str, Any], generator: Generator) -> dict[str, Tensor]:
-        """Losses ``(B,)`` under the name of the quantity."""
-        sample = self.objective.path.sample(x1=batch["x1"], t=batch["t"], generator=generator)
-        gap = net(sample.x_t, sample.t, batch["told"]) - self.objective.target(sample)
-        return {self.objective.predicts: gap.square().flatten(1).mean(1) * batch["weight"]}

@@ -18,7 +18,6 @@ from interpolants.apps.simulation.simulation_training import (
     CloudBatches,
     CloudLoss,
     LatentBatches,
-    LatentLoss,
     SimulationUnits,
 )
 from interpolants.apps.simulation.simulator_parts import (
@@ -48,6 +47,7 @@ from interpolants.methods.parts.choices import choose_path, choose_times
 from interpolants.methods.parts.start_points import draw_base
 from interpolants.nets.kernel_integral import RULES
 from interpolants.nets.point_packs import PointPack
+from interpolants.objectives.conditioned_loss import ConditionedLoss
 from interpolants.objectives.joint import joint_loss, learnable
 from interpolants.training.pairs import TimedNet, finished
 
@@ -234,7 +234,7 @@ class TextToSimulation(Trained):
             shape, text_width=self.text_width, frames=self.frames, frame_channels=seen.shape[2],
             patch=self.patch, width=self.net_width, depth=self.depth, heads=self.heads, seed=self.seed,
         )  # fmt: skip
-        loss = LatentLoss(joint_loss((self.head,), self.path).objectives[0])
+        loss = ConditionedLoss(joint_loss((self.head,), self.path).objectives[0], mean=True)
         result = run.train("transformer", TimedNet(net, batches.times), loss, batches, self.training())
         return {
             "code": code,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from interpolants.apps.weather.ensembles import analysis_role, checked_seeds, ensemble_role
-from interpolants.apps.weather.member_batches import MemberBatches, MemberLoss, TargetUnits
+from interpolants.apps.weather.member_batches import MemberBatches, TargetUnits
 from interpolants.apps.weather.seeded_net import SeededNet
 from interpolants.data.climatology import GridClimatology
 from interpolants.data.gridded import Gridded
@@ -30,6 +30,7 @@ from interpolants.methods.parts.choices import choose_path, choose_times
 from interpolants.methods.parts.start_points import draw_base
 from interpolants.methods.parts.validation import followed
 from interpolants.nets.grid_edges import check_edges
+from interpolants.objectives.conditioned_loss import ConditionedLoss
 from interpolants.objectives.joint import joint_loss, learnable
 from interpolants.objectives.times import StratifiedTimes
 from interpolants.training.pairs import TimedNet, finished
@@ -149,7 +150,7 @@ class EnsembleEmulator(Trained):
                 parts[0], parts[1], told, units=units, seeds=self.n_seeds, alpha=alpha, size=size, times=times
             )
 
-        loss = MemberLoss(joint_loss((self.head,), self.path).objectives[0])
+        loss = ConditionedLoss(joint_loss((self.head,), self.path).objectives[0])
         held, even = run.held, StratifiedTimes()
         drawn = (lambda size: batches(held, size, even)) if held else None
         settings, options = followed(run, self.training(), loss, drawn, images=True)

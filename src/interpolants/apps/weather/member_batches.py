@@ -10,7 +10,6 @@ import torch
 from torch import Generator, Tensor
 
 from interpolants.foundations.records import record
-from interpolants.objectives.losses import Objective
 from interpolants.objectives.times import TimeSampler
 
 # Least scale of a point, as a share of the variable's mean.
@@ -109,20 +108,3 @@ class MemberBatches:
         cond = {"seeds": told} if self.season is None else {"seeds": told, "season": self.season[case]}
         times = self.times.sample(rows, generator=generator)
         return {"x1": self.units.encode(target, seeds), "cond": cond, "t": times.t, "weight": times.weight}
-
-
-class MemberLoss:
-    """``|f(x_t, t, seeds) - target|^2`` in the form that the training loop calls.
-
-    Args:
-        objective: What is learnt of which path.
-    """
-
-    def __init__(self, objective: Objective) -> None:
-        self.objective = objective
-
-    def __call__(self, net: Any, batch: dict[str, Any], generator: Generator) -> dict[str, Tensor]:
-        """Losses ``(B,)`` under the name of the quantity."""
-        sample = self.objective.path.sample(x1=batch["x1"], t=batch["t"], generator=generator)
-        gap = net(sample.x_t, sample.t, batch["cond"]) - self.objective.target(sample)
-        return {self.objective.predicts: gap.square().flatten(1).sum(1) * batch["weight"]}

@@ -1,0 +1,24 @@
+"""The loss under a structured condition: its value by hand, weights, sums and means."""
+
+import torch
+
+from interpolants.objectives.conditioned_loss import ConditionedLoss
+from interpolants.objectives.joint import joint_loss
+from interpolants.paths import get_path
+
+
+def told(x, t, cond):
+    """A network that answers with its condition, whatever comes in."""
+    return cond["value"].expand_as(x)
+
+
+def test_value_by_hand():
+    path = get_path("one_sided_linear")
+    objective = joint_loss(("denoised",), path).objectives[0]
+    x1 = torch.tensor([[[1.0, 2.0]], [[3.0, -1.0]]])
+    cond = {"value": torch.tensor([0.5, -2.0])[:, None, None]}
+    batch = {"x1": x1, "cond": cond, "t": torch.tensor([0.3, 0.8]), "weight": torch.tensor([1.0, 4.0])}
+    squares = torch.tensor([0.25 + 2.25, 25.0 + 1.0])  # the target of "denoised" is x1 itself
+    for mean, entries in ((False, 1), (True, 2)):
+        found = ConditionedLoss(objective, mean=mean)(told, batch, torch.Generator().manual_seed(0))
+        torch.testing.assert_close(found, {"denoised": squares / entries * batch["weight"]})
