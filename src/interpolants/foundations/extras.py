@@ -33,6 +33,9 @@ _PACKAGES = {
     "h5netcdf": ("h5netcdf", "weather"),
     "cfgrib": ("cfgrib eccodes", ""),
     "gplearn": ("gplearn", "symbolic"),
+    "nibabel": ("nibabel", "medical"),
+    "pydicom": ("pydicom", "medical"),
+    "nilearn": ("nilearn", "medical"),
 }
 
 

@@ -1,0 +1,122 @@
+"""Volumes of NIfTI and DICOM files: one orientation however they are stored."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from interpolants.data.medical_images import Volume, read_volume
+from interpolants.foundations.errors import InvalidInputError
+
+nibabel = pytest.importorskip("nibabel")
+pydicom = pytest.importorskip("pydicom")
+SHAPE, STEP = (4, 5, 6), (1.0, 2.0, 3.0)
+VALUES = np.arange(120, dtype=np.float32).reshape(
+    SHAPE
+)  # along x to the right, y to the front, z to the head
+
+
+def nifti(place, order, signs):
+    """The same scan stored along other axes and in other directions."""
+    stored, affine = VALUES.transpose(order), np.zeros((4, 4))
+    affine[3, 3] = 1
+    for axis, (world, sign) in enumerate(zip(order, signs, strict=True)):
+        stored = np.flip(stored, axis) if sign < 0 else stored
+        affine[world, axis] = sign * STEP[world]
+    nibabel.save(nibabel.Nifti1Image(np.ascontiguousarray(stored), affine), place)
+    return place
+
+
+def test_every_way_of_storing_a_nifti_file_gives_the_same_volume(tmp_path):
+    for order in itertools.permutations(range(3)):
+        for signs in ((1, 1, 1), (-1, 1, -1), (1, -1, -1)):
+            found = read_volume(nifti(tmp_path / "scan.nii.gz", order, signs))
+            assert np.array_equal(found.values, VALUES)
+            assert found.spacing == STEP
+
+
+def test_pictures_have_the_patients_right_on_the_left_and_head_or_front_on_top():
+    """One bright voxel at the right, the front and the head."""
+    values = np.zeros(SHAPE, dtype=np.float32)
+    values[3, 4, 5] = 1
+    volume = Volume(values, STEP)
+    for plane, shape, pixel in (
+        ("axial", (6, 5, 4), (2.0, 1.0)),
+        ("coronal", (5, 6, 4), (3.0, 1.0)),
+        ("sagittal", (4, 6, 5), (3.0, 2.0)),
+    ):
+        pictures = volume.slices(plane)
+        assert pictures.shape == shape
+        assert volume.pixel(plane) == pixel
+        assert np.argwhere(pictures).tolist() == [[shape[0] - 1, 0, 0]]
+
+
+def dicom(place, k, *, direction=(1, 0, 0, 0, 1, 0), series="1.2.3", **tags):
+    """One axial slice of VALUES, as scanners write it: rows from front to back, columns from right to left."""
+    one = pydicom.Dataset()
+    one.file_meta = pydicom.dataset.FileMetaDataset()
+    one.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+    picture = VALUES[::-1, ::-1, k].T.astype(np.uint16)
+    one.Rows, one.Columns = picture.shape
+    one.SamplesPerPixel, one.PhotometricInterpretation, one.PixelRepresentation = 1, "MONOCHROME2", 0
+    one.BitsAllocated, one.BitsStored, one.HighBit = 16, 16, 15
+    one.PixelData = picture.tobytes()
+    one.PixelSpacing, one.ImageOrientationPatient = [STEP[1], STEP[0]], list(direction)
+    one.ImagePositionPatient = [0, 0, STEP[2] * k]
+    one.RescaleSlope, one.RescaleIntercept, one.SeriesInstanceUID = 2, -1000, series
+    one.SOPClassUID, one.SOPInstanceUID = pydicom.uid.CTImageStorage, f"1.2.3.{k + 1}"
+    for name, value in tags.items():
+        setattr(one, name, value)
+    one.save_as(place, enforce_file_format=True)
+
+
+def test_a_dicom_series_is_sorted_by_position_turned_and_rescaled(tmp_path):
+    for k, name in enumerate("fbdaec"):
+        dicom(tmp_path / name, k)
+    found = read_volume(tmp_path)
+    assert np.array_equal(found.values, 2 * VALUES - 1000)
+    assert found.spacing == STEP
+
+
+def test_a_ct_slice_that_comes_with_pydicom_is_in_hounsfield_units():
+    from pydicom.data import get_testdata_file
+
+    found = read_volume(get_testdata_file("CT_small.dcm", download=False))
+    raw = pydicom.dcmread(get_testdata_file("CT_small.dcm", download=False))
+    assert found.values.shape == (128, 128, 1)
+    picture = found.slices("axial")[0]  # the scanner's own view: nothing is turned over
+    assert np.array_equal(picture, raw.pixel_array * raw.RescaleSlope + raw.RescaleIntercept)
+    assert found.spacing[2] == raw.SliceThickness
+
+
+def test_what_would_come_out_wrong_is_refused(tmp_path):
+    oblique = np.diag([1.0, 1, 1, 1])
+    oblique[:2, :2] = [[0.8, -0.6], [0.6, 0.8]]
+    nibabel.save(nibabel.Nifti1Image(VALUES, oblique), tmp_path / "oblique.nii")
+    gaps = np.where(VALUES == 7, np.nan, VALUES)
+    nibabel.save(nibabel.Nifti1Image(gaps, np.eye(4)), tmp_path / "gaps.nii")
+    nibabel.save(nibabel.Nifti1Image(np.stack([VALUES] * 2, 3), np.eye(4)), tmp_path / "series.nii")
+    (tmp_path / "text.dcm").write_text("no scan")
+    for name, rule in (
+        ("oblique.nii", "axes of .* must lie along the patient's, got a share of 0.36 across"),
+        ("gaps.nii", "must be finite, got 1 voxels"),
+        ("series.nii", "must have three axes"),
+        ("text.dcm", r"text.dcm must be NIfTI \(.nii, .nii.gz\) or DICOM"),
+        ("none.nii", "path must be a file or a folder"),
+    ):
+        with pytest.raises(InvalidInputError, match=rule):
+            read_volume(tmp_path / name)
+    (tmp_path / "uneven").mkdir()
+    for k in (0, 1, 4):
+        dicom(tmp_path / "uneven" / str(k), k)
+    with pytest.raises(InvalidInputError, match="must be evenly spaced"):
+        read_volume(tmp_path / "uneven")
+    (tmp_path / "two").mkdir()
+    dicom(tmp_path / "two" / "a", 0)
+    dicom(tmp_path / "two" / "b", 1, series="1.2.4")
+    with pytest.raises(InvalidInputError, match="must hold one series, got 2 of SeriesInstanceUID"):
+        read_volume(tmp_path / "two")
+    from pydicom.data import get_testdata_file
+
+    with pytest.raises(InvalidInputError, match="must have pixel data"):
+        read_volume(get_testdata_file("rtplan.dcm", download=False))
