@@ -221,7 +221,7 @@ def _channels(
     size = shape.shape[-1]
     factor = _SIDE // size
     seen = warped(tissue, _enlarged(shape, factor), outside="zeros")
-    found = dict(zip(_TISSUES, _means(seen, factor).split(1, 1), strict=False))
+    found = dict(zip(_TISSUES, torch.split(_means(seen, factor), 1, 1), strict=False))
     found["t1"] = found["t1"] * shading
     found |= {"shift_rows": shift[:, :1], "shift_columns": shift[:, 1:]}
     if "t1_moved" in contrasts:

@@ -80,7 +80,7 @@ class PseudoInverseGuided(ShiftedScore):
         if isinstance(operator, Operator) and not operator.is_linear:
             remedy = "Take EnergyGuided or TwistedSMC, which differentiate H where they are."
             raise invalid(who, "H must be linear", type(operator).__name__, remedy)
-        self.noise = number(who, "noise", noise, at_least=0)
+        self.sigma = number(who, "noise", noise, at_least=0)
         self.solves = whole(who, "solves", solves, at_least=1)
         self._spread = _Spread.of(who, spread)
 
@@ -124,7 +124,7 @@ class PseudoInverseGuided(ShiftedScore):
         spread = self._spread.at(alpha.to(x), beta.to(x))
 
         def system(w: Tensor) -> Tensor:
-            return self.noise**2 * w + forward(spread(backward(w)))
+            return self.sigma**2 * w + forward(spread(backward(w)))
 
         return _conjugate_gradients(system, (y.to(measured) - measured), self.solves)
 
