@@ -36,6 +36,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "spectral_base",
         "corrected_fields",
         "functional_prior",
+        "generative_closure",
     ),
     "Tables, sound, text": (
         "flights",

@@ -209,12 +209,12 @@ def test_parameters_round_trip(card):
 # --- containers ----------------------------------------------------------------------------------------------
 
 
-def tabular(card: Any) -> set[str]:
-    """Roles of rows that a table can hold."""
+def tabular(card: Any) -> dict[str, tuple[str, ...]]:
+    """Roles of rows that a table can hold, with the names that their columns must have, if they must."""
     method, one, _ = fitted(card)
     train = one.task.train
-    rows = (role.name for role in method.roles() if role.kind == "rows" and role.name in train)
-    return {name for name in rows if plain(train[name]).ndim == 2}
+    rows = (role for role in method.roles() if role.kind == "rows" and role.name in train)
+    return {role.name: role.columns for role in rows if plain(train[role.name]).ndim == 2}
 
 
 @each
@@ -226,7 +226,7 @@ def test_any_container_goes_in_and_comes_out(card):
     tables = tabular(card)
     arrays, frames = (
         method.clone().fit_roles(
-            {k: to(v) if k in tables else v for k, v in one.task.for_fit(method).items()}
+            {k: to(v, tables[k]) if k in tables else v for k, v in one.task.for_fit(method).items()}
         )
         for to in (as_array, as_frame)
     )
@@ -234,7 +234,8 @@ def test_any_container_goes_in_and_comes_out(card):
     assert same(frames.state, method.state)
     for ability in able(method):
         given = inputs(ability, method, one.task, one.probe)
-        theirs = {k: shuffled(v) if ability.source(k) in tables else v for k, v in given.items()}
+        sources = {k: ability.source(k) for k in given}
+        theirs = {k: shuffled(v, tables[sources[k]]) if sources[k] in tables else v for k, v in given.items()}
         expected = plain(call(method, ability, given))
         answer = call(frames, ability, theirs)
         if isinstance(answer, Method):
@@ -246,22 +247,23 @@ def test_any_container_goes_in_and_comes_out(card):
         assert same_numbers(plain(answer), expected), ability.verb
 
 
-def as_array(value: Any) -> Any:
+def as_array(value: Any, columns: tuple[str, ...] = ()) -> Any:
     return plain(value).numpy()
 
 
-def as_frame(value: Any) -> Any:
+def as_frame(value: Any, columns: tuple[str, ...] = ()) -> Any:
     """A table with names, column by column in memory, whose rows have labels of their own."""
     import pandas
 
     array = np.asfortranarray(plain(value).numpy())
     index = [f"row {i}" for i in range(len(array))]
-    return pandas.DataFrame(array, columns=[f"c{i}" for i in range(array.shape[1])], index=index)
+    names = columns or [f"c{i}" for i in range(array.shape[1])]
+    return pandas.DataFrame(array, columns=names, index=index)
 
 
-def shuffled(value: Any) -> Any:
+def shuffled(value: Any, columns: tuple[str, ...] = ()) -> Any:
     """The same with its columns the other way round: names say which is which."""
-    frame = as_frame(value)
+    frame = as_frame(value, columns)
     return frame[list(frame.columns[::-1])]
 
 

@@ -88,3 +88,12 @@ def test_what_does_not_fit_is_refused():
         imex_bdf2(torch.ones(1), torch.zeros(1), torch.zeros_like, end=1.0, steps=5, every=2)
     with pytest.raises(DivergedError, match="left the finite numbers"):
         imex_bdf2(torch.ones(1), torch.zeros(1), lambda v: v**3 * 1e3, end=9.0, steps=9)
+
+
+def test_a_spectrum_is_the_mean_square_by_shells():
+    box = FourierBox(16, 10.0)
+    phase = 2 * math.pi / 10 * (3 * box.points[..., 0] + 4 * box.points[..., 1])
+    shells = box.spectrum(2 * phase.cos() + 0.5)
+    assert_close(shells[5], torch.tensor(2.0).double())
+    assert_close(shells[0], torch.tensor(0.25).double())
+    assert_close(shells.sum(), torch.tensor(2.25).double())

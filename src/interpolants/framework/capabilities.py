@@ -353,9 +353,12 @@ def in_kind(answer: Any, given: Given | None) -> Any:
 
 
 def _answered_like(one: Capability, method: Any, came: Mapping[str, Given]) -> Given | None:
-    """Container, precision and row labels of the rows that were passed; columns of what the answer is like."""
-    arrays = [given for given in came.values() if given.container not in ("labels", "condition", "thing")]
-    passed = arrays[0] if arrays else None
+    """Container, precision and row labels of the rows that were passed; columns of what the answer is like.
+
+    If what the answer is like was itself among them, it tells the container; else the first does.
+    """
+    arrays = {k: v for k, v in came.items() if v.container not in ("labels", "condition", "thing")}
+    passed = arrays.get(one.like) or next(iter(arrays.values()), None)
     like = came.get(one.like) or method.given.get(one.like)
     if like is None and passed is not None and passed.container in ("pandas", *_NAMELESS):
         passed = replace(passed, columns=method.columns(one.like) or passed.columns, flat=False)

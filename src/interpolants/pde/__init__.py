@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from interpolants.foundations.cards import carded
+from interpolants.pde.active_fluid import ActiveFluid
 from interpolants.pde.allen_cahn import AllenCahn
 from interpolants.pde.box import BoxPDE, BoxProblem
 from interpolants.pde.chebyshev import ChebyshevGrid
@@ -24,6 +25,7 @@ if not TYPE_CHECKING:
 
 __all__ = [
     "ODE",
+    "ActiveFluid",
     "AllenCahn",
     "BoxPDE",
     "BoxProblem",

@@ -77,6 +77,19 @@ class FourierBox:
         symbol = self.laplacian
         return torch.where(symbol < 0, modes / torch.where(symbol < 0, symbol, 1.0), 0.0)
 
+    def spectrum(self, field: Tensor) -> Tensor:
+        """Mean square of real fields by shells ``|k| L / 2 pi`` in ``[m - 1/2, m + 1/2)``, ``(..., n / 2)``.
+
+        Shells from 0 on; the corners beyond the last one are left out.
+        """
+        kx, ky = self.wavenumbers
+        shell = (self.length / (2 * math.pi) * (kx.square() + ky.square()).sqrt()).round().long().flatten()
+        twice = torch.full((self.n // 2 + 1,), 2.0, dtype=torch.float64)
+        twice[[0, -1]] = 1.0  # the others stand for their conjugates too
+        power = (twice * self.modes(field).abs().square() / self.n**4).flatten(-2)
+        found = power.new_zeros(*power.shape[:-1], int(shell.max()) + 1)
+        return found.index_add(-1, shell, power)[..., : self.n // 2]
+
     def dealiased(self, modes: Tensor) -> Tensor:
         """Modes without the highest third along each axis: products of two such fields have no aliases."""
         kx, ky = self.wavenumbers

@@ -1,0 +1,35 @@
+"""Draw ``docs/images/moment_closure.png``: ``python docs/figures_moment_closure.py``, three minutes on one core.
+
+The learnt function F beside known ones and the kinetic theory, and averages of fluids with these closures.
+"""
+
+from pathlib import Path
+
+import torch
+
+from interpolants.framework.figures import Figure
+from interpolants.framework.questions import ask
+from interpolants.framework.task import Split, Task
+from interpolants.problems import ActiveFluidRuns
+from interpolants.reports.draw import save
+from interpolants.sciml import MomentClosure
+from interpolants.sciml.closures.closure_terms import ClosureTerms
+from interpolants.sciml.closures.long_run_averages import LongRunAverages
+
+IMAGES = Path(__file__).parent / "images"
+
+
+def panels() -> Figure:
+    """F, order and square velocity."""
+    runs = ActiveFluidRuns(end=40.0, frames=101).sample(10, generator=torch.Generator().manual_seed(0))
+    method = MomentClosure(by="snapshots", steps=1000)
+    task = Task.of(method.roles(), runs, Split(test=5))
+    rivals = [{"name": name, "twin": {"closure": name}} for name in ("bingham", "quadratic")]
+    task.fit(method)
+    factor = ask(ClosureTerms(), method, task, rivals).figures[0].panels[0]
+    averages = ask(LongRunAverages(), method, task, rivals).figures[0].panels
+    return Figure(name="moment_closure", panels=(factor, *averages[:2]), width=1080, height=360)
+
+
+if __name__ == "__main__":
+    save([panels()], IMAGES, dpi=80)
