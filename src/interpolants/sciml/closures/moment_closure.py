@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
 from torch import Generator, Tensor
 
 from interpolants.foundations.checks import one_of, positive, whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.extras import require
 from interpolants.foundations.randomness import generator
 from interpolants.framework.capabilities import capability
 from interpolants.framework.roles import Role
@@ -248,6 +248,7 @@ class MomentClosure(Trained):
             gap: NDArray[np.float64] = ((reached - windows)[:, 1:, 1:3] / scale).flatten().numpy()
             return gap
 
+        least_squares = require("scipy.optimize", "MomentClosure.identify").least_squares
         start, most = np.zeros(len(columns)), math.log(_RANGE)
         return values(least_squares(misfit, start, jac="3-point", bounds=(-most, most), diff_step=1e-4).x)
 

@@ -8,19 +8,14 @@ that are as aligned as their order allows (quadratic), 1/2 to first order in wea
 import functools
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from numpy.polynomial import chebyshev
-from scipy.optimize import brentq
-from scipy.special import ive
 from torch import Tensor
 
 from interpolants.foundations.remembered import Remembered
 from interpolants.nets.perceptron import Perceptron
 
-_DEGREE = 60
-# Below, order counts as none; the series F = 1/2 + O(s) takes over.
-_WEAK = 1e-8
+_DEGREE, _HALVINGS = 60, 70
 
 Factor = Callable[[Tensor], Tensor]
 
@@ -65,17 +60,26 @@ def bingham(s: Tensor) -> Tensor:
 @functools.cache
 def _bingham_series() -> list[float]:
     nodes = chebyshev.chebpts1(_DEGREE + 1)
-    values = np.array([_bingham_factor(float(s)) for s in (nodes + 1) / 2])
+    values = _bingham_at(torch.as_tensor(nodes + 1) / 2).numpy()
     found: list[float] = chebyshev.chebfit(nodes, values, _DEGREE).tolist()
     return found
 
 
-def _bingham_factor(s: float) -> float:
-    """F at one s, with b by bisection."""
-    if s < _WEAK:
-        return 0.5 + s / 6
-    b = brentq(lambda b: ive(1, b) / ive(0, b) - s**0.5, 1e-9, 1 / (1 - s**0.5) + 10, xtol=1e-14, rtol=1e-15)
-    return float(ive(2, b) / ive(0, b) / s)
+def _bingham_at(s: Tensor) -> Tensor:
+    """F at some s in (0, 1), with b by bisection of its logarithm."""
+    low, high = torch.full_like(s, -20.0), torch.full_like(s, 20.0)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        below = _order(middle.exp()) < s.sqrt()
+        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+    b = (low + high).div(2).exp()
+    return (1 - 2 * _order(b) / b) / s  # I_2 = I_0 - 2 I_1 / b
+
+
+def _order(b: Tensor) -> Tensor:
+    """``I_1(b) / I_0(b)``."""
+    found: Tensor = torch.special.i1e(b) / torch.special.i0e(b)
+    return found
 
 
 class OrderFactor(Remembered, id="order_factor"):
