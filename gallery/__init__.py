@@ -37,6 +37,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "corrected_fields",
         "functional_prior",
         "generative_closure",
+        "long_memory",
     ),
     "Tables, sound, text": (
         "flights",

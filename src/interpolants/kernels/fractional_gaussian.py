@@ -9,12 +9,12 @@ import math
 import torch
 from torch import Generator, Tensor
 
-_ALIASES = 50  # frequencies beyond those of the grid that are summed; the rest is an integral
+_ALIASES = 12  # frequencies beyond those of the grid that are summed; the rest is an integral
 
 
 def motion_covariance(hurst: Tensor | float, times: Tensor) -> Tensor:
     """``(s^(2H) + t^(2H) - |t - s|^(2H)) / 2`` at times ``(N,)`` >= 0, ``(N, N)``."""
-    power = 2 * torch.as_tensor(hurst)
+    power = 2 * torch.as_tensor(hurst, dtype=torch.float64)
     own = times**power
     # 0^(2H) has no gradient in H by torch's rule; the diagonal of the last term is 0.
     gap = (times[:, None] - times).abs()
@@ -24,7 +24,7 @@ def motion_covariance(hurst: Tensor | float, times: Tensor) -> Tensor:
 
 def increment_covariance(hurst: Tensor | float, lags: Tensor) -> Tensor:
     """Autocovariance of fractional Gaussian noise of variance 1 at whole lags."""
-    power = 2 * torch.as_tensor(hurst)
+    power = 2 * torch.as_tensor(hurst, dtype=torch.float64)
     k = lags.abs()
     return ((k + 1) ** power + (k - 1).abs() ** power - 2 * k**power) / 2
 

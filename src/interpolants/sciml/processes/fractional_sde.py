@@ -1,0 +1,430 @@
+"""Variational inference for a latent state that is driven by noise with memory."""
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Generator, Tensor, nn
+
+from interpolants.foundations.checks import number, one_of, whole
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.randomness import generator
+from interpolants.framework.answers import Ensemble
+from interpolants.framework.capabilities import capability
+from interpolants.framework.roles import Role
+from interpolants.framework.series import STEPS, Series
+from interpolants.framework.stages import Run
+from interpolants.framework.trained import Trained
+from interpolants.kernels.markov_fractional import KINDS
+from interpolants.methods.parts.forecasts import check_sizes
+from interpolants.methods.parts.series import over_time, series_role
+from interpolants.sciml.processes.fractional_model import LEAST_NOISE, FractionalModel, Grid, ModelSettings
+from interpolants.sciml.processes.fractional_paths import continued, free_paths, steered, with_noise
+from interpolants.sciml.processes.guided_paths import Paths
+from interpolants.sciml.processes.linear_fit import best_linear, hurst_error
+from interpolants.sciml.processes.series_windows import (
+    Units,
+    WindowBatches,
+    check_series,
+    check_times,
+    on_steps,
+    windows_of,
+)
+
+VALUES, DRIFTS, CONTROLS = (
+    ("levels", "increments"),
+    ("constant", "linear", "network"),
+    ("guide", "network", "both"),
+)
+
+
+# Hurst indices, and steps of the state in units of the noise of values, outside of which a fit is warned about.
+_LOW, _HIGH, _LEAST_SHARE = 0.03, 0.98, 0.02
+
+
+class FractionalSDE(Trained):
+    """A latent state with noise of Hurst index H, its drift and H learnt from series with gaps and noise.
+
+    ``dX = b(X) dt + sigma dB``, ``y_i = X(t_i) + noise e_i``. B is fractional Brownian motion of variance 1 at
+    time 1: rough for H < 1/2, persistent for H > 1/2. It is approximated by the weighted sum of ``modes``
+    Ornstein-Uhlenbeck states Y that one Brownian motion W drives, so that (X, Y) is Markov. Given the data, dW
+    becomes ``u(t, X, Y) dt + dW``, and the bound ``E[sum_i log p(y_i | X) - int u^2 / 2 dt]`` of the log evidence
+    is maximised::
+
+        model = FractionalSDE().fit(series)          # an array, a DataFrame with dates, a list of them; NaN in gaps
+        model.parameters["hurst"], model.parameters["hurst_error"]
+        model.forecast(steps=10).quantile(0.9), model.complete(series).mean
+
+    With a drift that is constant or linear the best u is linear in (X, Y) and known: the guide. The bound is then the
+    evidence of the approximation, without draws. Otherwise it begins there, and networks learn drift and control.
+
+    Args:
+        values: ``"levels"`` are values of X; ``"increments"`` are what X grows by from one time to the next, for
+            stationary series with long memory.
+        drift: ``"constant"``; ``"linear"``, a pull to a centre; or ``"network"``, that and a network of X.
+        control: ``"guide"``; ``"network"``, as in the paper, which is told time, state and the next value; or
+            ``"both"``, the network in addition to the guide.
+        kind: 1, increments are stationary; or 2, the motion begins without a past.
+        modes: K.
+        hurst: H in (0, 1), or ``"auto"``.
+        noise: Standard deviation of the noise of values in data units, or ``"auto"``. The least is 1 % of the
+            increments' size.
+        substeps: Steps from one value to the next: more where the drift bends or a network steers.
+        window: Longer series are cut into windows of so many values, each with a past of its own.
+        paths: Paths per window of a step, where networks learn.
+        hidden: Widths of the networks.
+        iterations: Most iterations of L-BFGS for H, sigma, noise and the linear drift.
+
+    Raises:
+        InvalidInputError: If a setting is out of range, or a series has several columns, too few values or only one.
+        DivergedError: If a parameter leaves the finite numbers.
+
+    Source: Daems, Opper, Crevecoeur & Birdal (2024), arXiv:2310.12975. Ours: exact steps of Y, the guide in
+        discrete time, a
+    posterior of Y(0), unit variance, a longer grid of rates, gaps and uneven times, errors of H.
+    """
+
+    noun: ClassVar[str] = "process"
+    only_cpu: ClassVar[str] = "its steps are small and in float64"
+
+    values: str = "levels"
+    drift: str = "constant"
+    control: str = "guide"
+    kind: int = 1
+    modes: int = 12
+    hurst: Any = "auto"
+    noise: Any = "auto"
+    substeps: int = 1
+    window: int = 256
+    paths: int = 8
+    hidden: tuple[int, ...] = (32, 32)
+    iterations: int = 60
+    steps: int = 300
+    batch_size: int = 16
+    lr: float = 3e-3
+    clip_norm: float | None = 10.0
+    ema: float | None = None
+
+    def check_settings(self) -> None:
+        """Refuse what is out of range, and what does not fit together."""
+        who = "FractionalSDE"
+        for name, known in (("values", VALUES), ("drift", DRIFTS), ("control", CONTROLS), ("kind", KINDS)):
+            one_of(who, name, getattr(self, name), known)
+        for name in ("modes", "substeps", "paths", "iterations"):
+            whole(who, name, getattr(self, name), at_least=1)
+        whole(who, "window", self.window, at_least=8)
+        self.hidden = tuple(whole(who, "width", width, at_least=1) for width in self.hidden)
+        if not _is_auto(self.hurst):
+            number(who, "hurst", self.hurst, above=0, below=1)
+        if not _is_auto(self.noise):
+            number(who, "noise", self.noise, at_least=0)
+        if self.values == "increments" and (self.drift != "constant" or self.substeps > 1):
+            found = f"drift = {self.drift!r}, substeps = {self.substeps}"
+            remedy = "Take values='levels' for a pull to a centre."
+            raise invalid(who, "increments go with a constant drift and one step each", found, remedy)
+
+    def roles(self) -> tuple[Role, ...]:
+        """A series or many, and the times of one that is not on a clock."""
+        about = "times of the values of one series that is not on a regular clock"
+        times = Role(name="times", axis="time", optional=True, exact=True, about=about)
+        return series_role(), times
+
+    def fit(self, series: Any, times: Any = None, **options: Any) -> Self:
+        """Learn from one series or many.
+
+        Args:
+            series: An array ``(T,)``, a DataFrame or pandas' Series with dates, with NaN in gaps; or a list of them.
+            times: Times ``(T,)`` of one array whose values are not evenly spaced; for levels alone.
+            options: As in :meth:`interpolants.framework.method.Method.fit`.
+        """
+        return super().fit(series, times, **options)
+
+    def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
+        """The linear model by L-BFGS on its evidence, networks by Adam on the bound, then the error of H."""
+        who = "FractionalSDE.fit"
+        many = _listed(data["series"])
+        check_series(who, many, 4)
+        units = Units.of(many, increments=self._increments)
+        times = self._checked_times(who, data.get("times"), many)
+        longest = max(len(one) for one in many)
+        length = longest if times is not None else min(self.window, longest)
+        grid = self._grid(length, times)
+        values, seen = windows_of(many, length)
+        values = (values - units.shift) / units.unit
+        y, mask = on_steps(values, seen, grid.every, increments=self._increments)
+        settings = self._settings(units, grid)
+        model = FractionalModel(settings)
+        first = run.once("linear model", lambda source: best_linear(settings, grid, y, mask, self.iterations))
+        model.load_state_dict(first, strict=False)
+        if not settings.closed:
+            batches = WindowBatches(y, mask, self.batch_size)
+            run.train(
+                "networks",
+                model,
+                _Loss(grid, self.paths, int(mask.sum()) / len(mask)),
+                batches,
+                self.training(),
+            )
+        _warn_at_edge(model, self.values)
+        found = {name: value.detach() for name, value in model.state_dict().items()}
+        spread = run.once("errors", lambda source: hurst_error(settings, found, grid, y, mask))
+        state = {"weights": found, "spread": spread, "horizon": settings.horizon, "finest": settings.finest}
+        tails = [one[-self.window :] for one in many]
+        place = {"shift": units.shift, "unit": units.unit, "start": settings.start, "length": length}
+        clock = None if data.get("times") is None else data["times"].flatten().double()[-self.window :]
+        return {**state, **place, "tail": tails, "tail_times": clock}
+
+    @property
+    def _increments(self) -> bool:
+        return self.values == "increments"
+
+    def _checked_times(self, who: str, times: Tensor | None, many: Sequence[Series]) -> Tensor | None:
+        if times is not None and self._increments:
+            remedy = "Give levels, such as the running sum."
+            raise invalid(who, "increments must be evenly spaced", "times", remedy)
+        return check_times(who, times, many)
+
+    def _grid(self, length: int, times: Tensor | None = None) -> Grid:
+        """Steps between values, whose first increment begins a step before it."""
+        regular = torch.arange(length + self._increments, dtype=torch.float64)
+        return Grid.of(regular if times is None else times, self.substeps)
+
+    def _settings(self, units: Units, grid: Grid) -> ModelSettings:
+        fixed = {} if _is_auto(self.hurst) else {"hurst": float(self.hurst)}
+        if not _is_auto(self.noise):
+            fixed["noise"] = max(self.noise / units.unit, 2 * LEAST_NOISE)
+        return self._model_settings(
+            fixed, float(grid.ends[-1]), float(grid.lengths.min()) * grid.every, max(3.0, 2 * units.spread)
+        )
+
+    def _model_settings(
+        self, fixed: Mapping[str, float], horizon: float, finest: float, start: float
+    ) -> ModelSettings:
+        return ModelSettings(
+            increments=self._increments,
+            kind=self.kind,
+            modes=self.modes,
+            horizon=horizon,
+            finest=finest,
+            start=start,
+            drift=self.drift,
+            control=self.control,
+            hidden=self.hidden,
+            fixed=fixed,
+            seed=self.seed,
+        )
+
+    # --- what was found
+
+    @property
+    def model(self) -> FractionalModel:
+        """The model with what was learnt, in standardised units."""
+        state = self.fitted_state("model")
+        settings = self._model_settings({}, state["horizon"], state["finest"], state["start"])
+        model = FractionalModel(settings)
+        model.load_state_dict(state["weights"])
+        return model.requires_grad_(False)
+
+    @property
+    def parameters(self) -> dict[str, float]:
+        """What was found, in data units and steps of the clock.
+
+        ``hurst`` and its standard error, from the curvature of the bound, NaN where H is given; ``scale``: sigma,
+        the standard deviation of the motion after one step; ``noise``; and ``drift`` per step with a constant
+        drift, or ``rate`` and ``centre`` of the linear part.
+        """
+        state, model = self.fitted_state("parameters"), self.model
+        own = {name: float(model.value(name)) for name in model.raw}
+        unit, shift = state["unit"], state["shift"]
+        found = {"hurst": own["hurst"], "hurst_error": float(state["spread"])}
+        found |= {"scale": unit * own["scale"], "noise": unit * own["noise"]}
+        if "rate" in own:
+            return found | {"rate": own["rate"], "centre": shift + unit * own["level"] / own["rate"]}
+        return found | {"drift": unit * own["level"] + (shift if self._increments else 0.0)}
+
+    def caveat(self, verb: str) -> str:
+        """The bound is below the evidence where networks are part of it."""
+        closed = self.drift != "network" and self.control == "guide"
+        return "" if closed or verb != "log_prob" else "a lower bound, from draws of paths"
+
+    # --- answers
+
+    @capability(reads={"x": "series"})
+    def log_prob(self, x: Any, times: Tensor | None = None, *, members: int = 64, seed: int = 0) -> Tensor:
+        """Log evidence of each series, ``(B,)`` nats in data units; a lower bound where networks are part of the
+        model.
+
+        Args:
+            x: One series with gaps, or several.
+            times: Times of one, if the fit had some.
+            members: Paths of the bound.
+            seed: Seed of their noise.
+        """
+        many, unit = _listed(x), self.state["unit"]
+        check_series("FractionalSDE.log_prob", many, 1)
+        source, model = generator(seed, "paths of the bound"), self.model
+        bounds = []
+        for one in many:
+            grid, y, seen = self._placed_on_grid("FractionalSDE.log_prob", one, times)
+            bounds.append(model.bound(grid, y, seen, members, source)[0] - int(seen.sum()) * math.log(unit))
+        return torch.stack(bounds)
+
+    @capability(reads={"context": "series"}, like="context")
+    def forecast(
+        self,
+        context: Any = None,
+        times: Tensor | None = None,
+        *,
+        members: int = 100,
+        steps: int = 1,
+        noise: bool = True,
+        seed: int = 0,
+    ) -> Ensemble:
+        """Members of what follows a series, given all of it.
+
+        Args:
+            context: The series so far, or several of one length, gaps allowed; that of the fit if none is given.
+            times: Its times, if the fit had some; steps ahead are then as long as the median gap.
+            members: M.
+            steps: S.
+            noise: With the noise of values; else of the state itself.
+            seed: Seed of the draws.
+
+        Returns:
+            ``(B, M, S, 1)`` in data units, at the times that follow; at the steps 1 .. S for series that end at
+            different times.
+        """
+        who = "FractionalSDE.forecast"
+        check_sizes(who, members, steps)
+        many = self.state["tail"] if context is None else _listed(context)
+        check_series(who, many, 1)
+        times = self.state["tail_times"] if context is None else times
+        source, model = generator(seed, "paths of a forecast"), self.model
+        ahead = self._grid(steps + (not self._increments))
+        drawn = []
+        for one in many:
+            end = self._steered(who, model, one, times, members, source).end
+            drawn.append(continued(model, ahead, end, source, noise=noise))
+        x = self._decoded(torch.cat(drawn))[..., None]
+        first = many[0]
+        together = all(torch.equal(one.times[-1], first.times[-1]) for one in many) and times is None
+        if together:
+            return over_time(x, first, first.after(steps))
+        plain = Series(
+            values=first.values, seen=first.seen, times=first.times, columns=first.columns, clock=STEPS
+        )
+        return over_time(x, plain, torch.arange(1, steps + 1, dtype=torch.float64))
+
+    @capability(reads={"x": "series"}, like="x")
+    def complete(
+        self, x: Any, times: Tensor | None = None, *, members: int = 100, noise: bool = True, seed: int = 0
+    ) -> Ensemble:
+        """Members of the whole series: gaps filled given all that was seen, which stays as it is.
+
+        Args:
+            x: One series with gaps, or several of one length.
+            times: Times of one, if the fit had some.
+            members: M.
+            noise: Filled values have the noise of values; without, all members are paths of the state itself,
+                where values were seen too.
+            seed: Seed of the draws.
+
+        Returns:
+            ``(B, M, T, 1)`` in data units.
+        """
+        who, many = "FractionalSDE.complete", _listed(x)
+        check_sizes(who, members, 1)
+        check_series(who, many, 1)
+        if len({len(one) for one in many}) > 1:
+            raise invalid(
+                who, "series must be of one length", sorted({len(one) for one in many}), "Ask for each."
+            )
+        source, model = generator(seed, "paths of a completion"), self.model
+        full = []
+        for one in many:
+            path = self._steered(who, model, one, times, members, source).x[0]
+            path = path[:, 1:] if self._increments else path[:, :: self.substeps]
+            if noise:
+                path = with_noise(model, path, source)
+                seen = (one.values[:, 0] - self.state["shift"]) / self.state["unit"]
+                path = torch.where(one.seen[:, 0], seen, path)
+            full.append(self._decoded(path))
+        return over_time(torch.stack(full)[..., None], many[0], many[0].times)
+
+    @capability()
+    def sample(self, n: int, *, steps: int | None = None, noise: bool = True, seed: int = 0) -> Tensor:
+        """Series that might have been, ``(n, S, 1)`` in data units.
+
+        Args:
+            n: Number of series.
+            steps: S; the length of the windows of the fit if not given.
+            noise: With the noise of values.
+            seed: Seed of the draws.
+        """
+        check_sizes("FractionalSDE.sample", n, 1 if steps is None else steps)
+        grid = self._grid(self.state["length"] if steps is None else steps)
+        source, model = generator(seed, "paths of the model"), self.model
+        path = free_paths(model, grid, n, source, noise=noise)
+        return self._decoded(path)[..., None]
+
+    def _decoded(self, x: Tensor) -> Tensor:
+        found: Tensor = self.state["shift"] + self.state["unit"] * x
+        return found
+
+    def _placed_on_grid(self, who: str, one: Series, times: Tensor | None) -> tuple[Grid, Tensor, Tensor]:
+        """Grid of one series, its standardised values and what was seen, ``(1, N + 1)``."""
+        grid = self._grid(len(one), self._checked_times(who, times, [one]))
+        values = (one.values[:, 0] - self.state["shift"]) / self.state["unit"]
+        y, seen = on_steps(values[None], one.seen[None, :, 0], grid.every, increments=self._increments)
+        return grid, y, seen
+
+    def _steered(
+        self,
+        who: str,
+        model: FractionalModel,
+        one: Series,
+        times: Tensor | None,
+        count: int,
+        source: Generator,
+    ) -> Paths:
+        """Paths given a series: of the posterior itself where weights are equal, else chosen by their weights."""
+        grid, y, seen = self._placed_on_grid(who, one, times)
+        return steered(model, grid, y, seen, count, source)
+
+
+class _Loss:
+    """The bound of each window with its sign changed, per value."""
+
+    def __init__(self, grid: Grid, paths: int, values: float) -> None:
+        self.grid, self.paths, self.values = grid, paths, values
+
+    def __call__(
+        self, module: nn.Module, batch: Mapping[str, Tensor], generator: Generator
+    ) -> dict[str, Tensor]:
+        """By name."""
+        assert isinstance(module, FractionalModel)
+        return {
+            "bound": -module.bound(self.grid, batch["y"], batch["seen"], self.paths, generator) / self.values
+        }
+
+
+def _warn_at_edge(model: FractionalModel, values: str) -> None:
+    """Tell that a Hurst index is none of the series: it stopped near 0 or 1, or there is next to nothing but noise."""
+    with torch.no_grad():
+        h, share = float(model.value("hurst")), float(model.value("scale") / model.value("noise"))
+    if "hurst" not in model.free or (_LOW < h < _HIGH and share > _LEAST_SHARE):
+        return
+    other = "increments" if values == "levels" else "levels"
+    told = f"H = {h:.3f} and noise {1 / share:.2g} times the steps of the state describe no fractional motion"
+    remedy = f"Is the series one of {other}? values={other!r} takes it so."
+    warnings.warn(f"FractionalSDE.fit: {told}. {remedy}", stacklevel=2)
+
+
+def _listed(value: Any) -> list[Series]:
+    return value if isinstance(value, list) else [value]
+
+
+def _is_auto(value: Any) -> bool:
+    return isinstance(value, str) and value == "auto"

@@ -1,0 +1,46 @@
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.problems.fractional_brownian import FractionalBrownianMotion
+from interpolants.sciml.processes import FractionalGaussianFit
+
+
+def draw(hurst, count, length, **settings):
+    motion = FractionalBrownianMotion(hurst, length, **settings)
+    return motion.sample(count, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("by", ["whittle", "likelihood"])
+def test_hurst_sigma_and_noise_of_exact_paths(by):
+    count, length = (8, 1024) if by == "whittle" else (8, 128)
+    x = draw(0.7, count, length, scale=2.0, noise=1.0)
+    found = FractionalGaussianFit(by=by).fit(x).parameters
+    assert found["hurst"] == pytest.approx(0.7, abs=0.06)
+    assert found["scale"] == pytest.approx(2.0, rel=0.1)
+    assert found["noise"] == pytest.approx(1.0, rel=0.15)
+
+
+def test_densities_of_increments_are_those_of_the_problem():
+    motion = FractionalBrownianMotion(0.8, 50)
+    x = motion.sample(30, generator=torch.Generator().manual_seed(1))
+    steps = torch.cat([x[:, :1], x.diff(dim=1)], 1)
+    method = FractionalGaussianFit(by="likelihood", values="increments").fit(steps)
+    assert method.parameters["hurst"] == pytest.approx(0.8, abs=0.05)
+    like = FractionalBrownianMotion(method.parameters["hurst"], 50, scale=method.parameters["scale"])
+    centred = x - method.parameters["drift"] * motion.times[:, None]
+    assert_close(method.log_prob(steps), like.log_prob(centred), rtol=0, atol=0.05)  # its noise of 1 %
+
+
+def test_whittle_takes_the_longest_stretch_and_refuses_short_ones():
+    x = draw(0.3, 1, 300)[0]
+    x[100] = torch.nan
+    cut = FractionalGaussianFit(noise=0.0).fit(x).parameters["hurst"]
+    alone = FractionalGaussianFit(noise=0.0).fit(x[101:]).parameters["hurst"]
+    assert cut == pytest.approx(alone, abs=0.02)
+    x[::5] = torch.nan
+    with pytest.raises(InvalidInputError, match="8 values in a row must be seen, got 4"):
+        FractionalGaussianFit().fit(x)
+    with pytest.raises(InvalidInputError, match="at most 1500 values"):
+        FractionalGaussianFit(by="likelihood").fit(torch.randn(2000).cumsum(0))
