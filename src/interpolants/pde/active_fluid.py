@@ -89,7 +89,7 @@ class ActiveFluid:
         """Growth rate of a small shear wave of the isotropic state with ``c = 1``, ``(R,)``.
 
         Args:
-            wavenumber: |k| in radians per unit of length.
+            wavenumber: In radians per unit of length.
         """
         alpha, beta, zeta, translation, rotation = self.parameters.unbind(1)
         flow = (zeta * beta / 2 - alpha) / (4 + beta / 2)
@@ -285,7 +285,7 @@ def uniform_start(
         runs: R.
         box: The square.
         moments: N.
-        size: Root mean square of |z_1|.
+        size: Root mean square of ``|z_1|``.
         source: Seeds the waves; PyTorch's own generator if None.
     """
     whole("uniform_start", "moments", moments, at_least=1), positive("uniform_start", "size", size)

@@ -38,7 +38,7 @@ class ActiveFluidRuns:
         frames: T, from the time ``begin`` to the last.
         begin: Time of the first frame.
         dt: Longest step of time.
-        size: Root mean square of |z_1| at time 0.
+        size: Root mean square of ``|z_1|`` at time 0.
 
     Raises:
         InvalidInputError: If a setting is out of range.
