@@ -115,7 +115,7 @@ class LongRunAverages(Question):
         panels.append(_spectra(everyone))
         caption = "Means over the test starts, and the spectrum of the flow at late times."
         averages = Figure(
-            name="averages", panels=tuple(panels), columns=3, caption=caption, width=1080, height=340
+            name="averages", panels=tuple(panels), caption=caption, width=1080, height=340, legend_columns=6
         )
         return [averages, _pictures(own, float(own.arrays["length"]))]
 
@@ -169,7 +169,7 @@ def _spectra(everyone: Mapping[str, Measured]) -> Panel:
         for hue, (name, one) in enumerate(everyone.items())
     ]
     x, y = Axis(label="shell of |k|", scale="log"), Axis(label="energy of the flow", scale="log")
-    return Panel(series=tuple(lines), x=x, y=y, legend="below", legend_columns=2)
+    return Panel(series=tuple(lines), x=x, y=y)
 
 
 def _pictures(own: Measured, length: float) -> Figure:
