@@ -13,6 +13,7 @@ from interpolants.kernels.layer_recursions import LayerStatistics, layer_statist
 from interpolants.kernels.markov_chain import ChainPosterior, infer_chain, log_normalisers
 from interpolants.kernels.markov_fractional import geometric_rates, optimal_weights
 from interpolants.kernels.matern import SMOOTHNESS, Matern
+from interpolants.kernels.signatures import signature, signature_size, with_time
 from interpolants.kernels.spectral_mixture import Peaks, SpectralMixture
 
 __all__ = [
@@ -37,4 +38,7 @@ __all__ = [
     "log_normalisers",
     "motion_covariance",
     "optimal_weights",
+    "signature",
+    "signature_size",
+    "with_time",
 ]
