@@ -3,6 +3,7 @@
 The learnt function F beside known ones and the kinetic theory, and averages of fluids with these closures.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -28,7 +29,8 @@ def panels() -> Figure:
     task.fit(method)
     factor = ask(ClosureTerms(), method, task, rivals).figures[0].panels[0]
     averages = ask(LongRunAverages(), method, task, rivals).figures[0].panels
-    return Figure(name="moment_closure", panels=(factor, *averages[:2]), width=1080, height=360)
+    shown = (replace(factor, legend=""), *averages[:2])
+    return Figure(name="moment_closure", panels=shown, width=1080, height=340, legend_columns=5)
 
 
 if __name__ == "__main__":

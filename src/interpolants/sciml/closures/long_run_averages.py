@@ -108,8 +108,6 @@ class LongRunAverages(Question):
                     series=tuple(lines),
                     x=Axis(label="time"),
                     y=Axis(label=label),
-                    legend="below",
-                    legend_columns=2,
                 )
             )
         panels.append(_spectra(everyone))
