@@ -272,7 +272,8 @@ class PseudoInverseSampler:
         Raises:
             InvalidInputError: If the measurements do not fit the operator.
         """
-        who, base = "PseudoInverseSampler.restore", self.guided._base
+        who = "PseudoInverseSampler.restore"
+        _, base = gaussian_path(who, self.guided.path)
         shape = base.event_shape if event_shape is None else tuple(event_shape)
         like = y.new_zeros(len(y), *shape)
         check_measurement(who, self.guided.operator, like[:1], y)
