@@ -33,6 +33,7 @@ _PACKAGES = {
     "h5netcdf": ("h5netcdf", "weather"),
     "cfgrib": ("cfgrib eccodes", ""),
     "gplearn": ("gplearn", "symbolic"),
+    "skfem": ("scikit-fem", "fem"),
     "nibabel": ("nibabel", "medical"),
     "pydicom": ("pydicom", "medical"),
     "nilearn": ("nilearn", "medical"),

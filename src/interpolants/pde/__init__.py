@@ -18,6 +18,7 @@ from interpolants.pde.manufactured import Manufactured
 from interpolants.pde.nonlinear_poisson import NonlinearPoisson
 from interpolants.pde.ordinary import ODE, OrdinarySystem
 from interpolants.pde.periodic import PeriodicEquation, PeriodicPDE, SemilinearEquation
+from interpolants.pde.submodel import Submodel, newmark
 from interpolants.pde.trajectory import Trajectory
 
 if not TYPE_CHECKING:
@@ -45,9 +46,11 @@ __all__ = [
     "PeriodicEquation",
     "PeriodicPDE",
     "SemilinearEquation",
+    "Submodel",
     "Trajectory",
     "check_evolution",
     "check_family",
     "etdrk4",
     "imex_bdf2",
+    "newmark",
 ]
