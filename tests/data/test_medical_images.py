@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from interpolants.data.files import read_array
 from interpolants.data.medical_images import Volume, read_volume
 from interpolants.foundations.errors import InvalidInputError
 
@@ -49,6 +50,14 @@ def test_pictures_have_the_patients_right_on_the_left_and_head_or_front_on_top()
         assert pictures.shape == shape
         assert volume.pixel(plane) == pixel
         assert np.argwhere(pictures).tolist() == [[shape[0] - 1, 0, 0]]
+
+
+def test_slices_of_a_file_are_rows_like_those_of_other_files(tmp_path):
+    scan = nifti(tmp_path / "scan.nii.gz", (0, 1, 2), (1, 1, 1))
+    found = read_array(scan)
+    assert np.array_equal(found.x[:, 0].numpy(), Volume(VALUES, STEP).slices("axial"))
+    assert found.notes == ("Axial slices in the radiological view, intensities as stored, 0 to 119.",)
+    assert read_array(scan, key="sagittal").x.shape == (4, 1, 6, 5)
 
 
 def dicom(place, k, *, direction=(1, 0, 0, 0, 1, 0), series="1.2.3", **tags):

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from interpolants.data.medical_images import read_volume
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.extras import require
 
@@ -55,7 +56,7 @@ def read_array(
     ndim: int | None = None,
     exact: bool = False,
 ) -> FileArray:
-    """Read samples, one per row, from .npy, .npz, .csv, .tsv, .parquet or .safetensors.
+    """Read samples, one per row, from .npy, .npz, .csv, .tsv, .parquet or .safetensors; slices from NIfTI and DICOM.
 
     Nothing is unpickled, and nothing is rounded: numbers of single precision and integers of up to 16 bits become
     float32, everything else (text, too) float64. A one-dimensional array of N numbers is N samples in one dimension.
@@ -64,7 +65,8 @@ def read_array(
     Args:
         path: The file; the ending says the format.
         who: Public name for errors.
-        key: Which array of a .npz or .safetensors file that holds several.
+        key: Which array of a .npz or .safetensors file that holds several; the plane of a scan's slices, axial if not
+            given.
         drop_nan: Leave out rows with NaN or infinite values instead of refusing them.
         gaps: Keep NaN, and the empty cells of a text, which mean "not seen".
         ndim: Number of dimensions that ``x`` must have, rows included; None for any.
@@ -379,6 +381,18 @@ def _finite_rows(
     return kept, (f"Dropped {count}.",)
 
 
+def _read_scan(path: Path, who: str, key: str | None) -> _Read:
+    """Slices of a NIfTI or DICOM file, ``(N, 1, H, W)``; the key names the plane."""
+    plane = key or "axial"
+    slices = read_volume(path).slices(plane)[:, None]
+    span = f"{slices.min():g} to {slices.max():g}"
+    return (
+        slices,
+        (),
+        (f"{plane.capitalize()} slices in the radiological view, intensities as stored, {span}.",),
+    )
+
+
 _READERS: dict[str, Callable[[Path, str, str | None], _Read]] = {
     ".npy": _read_npy,
     ".npz": _read_npy,
@@ -386,4 +400,7 @@ _READERS: dict[str, Callable[[Path, str, str | None], _Read]] = {
     ".tsv": _read_text,
     ".parquet": _read_parquet,
     ".safetensors": _read_safetensors,
+    ".nii": _read_scan,
+    ".gz": _read_scan,
+    ".dcm": _read_scan,
 }

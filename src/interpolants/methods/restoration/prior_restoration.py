@@ -27,6 +27,13 @@ from interpolants.methods.parts.choices import member
 from interpolants.methods.parts.columns import warn_about_columns, warn_about_units
 from interpolants.methods.parts.conditions import ConditionForm
 from interpolants.methods.parts.learning import in_one_precision, learn_net, new_net
+from interpolants.methods.restoration.prior_solvers import (
+    RED_DIFF,
+    Job,
+    PointByREDDiff,
+    Solver,
+    choose_solver,
+)
 from interpolants.nets.scaled_condition import ScaledCondition
 from interpolants.operators.measurement import Measurement, Operator, as_operator
 from interpolants.paths.path import Path
@@ -36,7 +43,7 @@ _NOISE = torch.tensor(1e-3, dtype=torch.float64)
 
 
 class PriorRestoration(Trained):
-    """A diffusion of whole samples, and RED-diff with it for any differentiable measurement ``y = H(x) + noise``.
+    """A diffusion of whole samples, with which measurements ``y = H(x) + noise`` are answered: points, draws, or means.
 
     ::
 
@@ -44,6 +51,7 @@ class PriorRestoration(Trained):
         fine = method.restore(coarse).x[:, 0]
         again = method.restore(y, operator=other).x[:, 0]          # another measurement, the same network
         ready = PriorRestoration("saturate").fit(model=flow)       # a fitted one-sided flow as the prior
+        draws = PriorRestoration(lines, solver={"kind": "posterior_draws", "noise": 0.05}).fit(model=flow)
 
     The network never sees the measurement: nothing is trained again for another one. Where pairs can be made and the
     task is fixed, :class:`~interpolants.methods.restoration.restoration.Restoration` learns it and answers in one run
@@ -53,12 +61,16 @@ class PriorRestoration(Trained):
         operator: H: the id of a card, a table ``{"kind": id, **settings}``, or what ``REDDiff`` takes.
         path: Id or table of a one-sided path with a Gaussian base, or a ``Path``; for a prior that is learnt here.
         red_diff: Settings of ``guidance.REDDiff``: ``n_steps``, ``strength``, ``noise`` ...
+        solver: ``"red_diff"``, a point near a mode, for any differentiable H; or a table: ``{"kind": "posterior_draws",
+            "noise": s}``, draws for a linear H (PiGDM); ``{"kind": "known_noise", "noise": s}``, the posterior mean of
+            a denoising by one evaluation; ``{"kind": "renoise", "times": [...]}``, noise put on y and taken away again,
+            which loses what the prior does not know. See ``methods.restoration.prior_solvers``.
         net: ``"auto"``, a card's id or a table, or an ``nn.Module``.
 
     Raises:
         InvalidInputError: If a setting is unknown or out of range.
 
-    Source: Mardani et al. (2023), arXiv:2305.04391.
+    Source: Mardani et al. (2023), arXiv:2305.04391; draws after Song et al. (2023), PiGDM.
     """
 
     noun: ClassVar[str] = "method"
@@ -66,11 +78,12 @@ class PriorRestoration(Trained):
         **Trained.former,
         "summary": "Use residual(x, observed).",
     }
-    free: ClassVar[tuple[str, ...]] = (*Trained.free, "operator", "red_diff")
+    free: ClassVar[tuple[str, ...]] = (*Trained.free, "operator", "red_diff", "solver")
 
     operator: Any = field(kw_only=False)
     path: Any = "vp"
     red_diff: Mapping[str, Any] | None = None
+    solver: Any = RED_DIFF
     net: Any = "auto"
 
     def check_settings(self) -> None:
@@ -82,6 +95,7 @@ class PriorRestoration(Trained):
             if name not in known:
                 rule = "every setting of red_diff must be known"
                 raise invalid("PriorRestoration", rule, repr(name), nearest(name, known))
+        self.solver = choose_solver("PriorRestoration", self.solver)
         REDDiff(LearnedFields(self._prior_path((1,)), noise=_nothing), self.operator, **self.red_diff)
 
     def roles(self) -> tuple[Role, ...]:
@@ -155,17 +169,17 @@ class PriorRestoration(Trained):
         seed: int = 0,
         cond: Tensor | None = None,
     ) -> Ensemble:
-        """Answers to measurements: each near a mode of the posterior, so that draws differ little.
+        """Answers to measurements; by RED-diff each is near a mode of the posterior, so that draws differ little.
 
-        They start from the operator's pseudo-inverse, or from the mean of the prior where it has none, or where the
-        model's ``transform`` may not take its values. With a model in units of its own, the prior's strength counts in
-        these units.
+        Those of RED-diff start from the operator's pseudo-inverse, or from the mean of the prior where it has none, or
+        where the model's ``transform`` may not take its values. With a model in units of its own, the prior's strength
+        counts in these units.
 
         Args:
             observed: Measurements ``(n, *M)``.
             operator: H, where it is not the one given at the beginning.
             draws: Number of answers to each.
-            seed: Seed of RED-diff's noise.
+            seed: Seed of the solver's noise.
             cond: One condition for all rows, or one row each.
 
         Returns:
@@ -180,9 +194,11 @@ class PriorRestoration(Trained):
         y = observed.to(centre)
         straight = chosen.has_pinv and not isinstance(frame, Transformed)
         start = frame.encode(chosen.pinv(y)).to(centre) if straight else centre
-        solver = REDDiff(self.fields, _encoded(chosen, frame), **(self.red_diff or {}))
+        by_point = PointByREDDiff(self.red_diff or {})
+        solver: Solver = by_point if self.solver == RED_DIFF else self.solver
+        job = Job(self.fields, frame, chosen, _encoded(chosen, frame), y, start, cond)
         seeds = (key(seed, "RED-diff draw", k) >> 32 for k in range(draws))
-        found = [solver.restore(y, start=start, cond=cond, seed=own).x for own in seeds]
+        found = [solver.restored(job, own) for own in seeds]
         return Ensemble(x=torch.stack([frame.decode(x) for x in found], 1))
 
     def residual(self, x: Tensor, observed: Tensor, *, operator: Any = None) -> float:

@@ -1,0 +1,186 @@
+"""How a learnt prior answers a measurement: posterior draws, the mean at a known noise, or noise and back.
+
+Letters: ``x_t = beta x1 + alpha L z`` states of the prior's path.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from interpolants.dynamics.renoise import renoise
+from interpolants.fields.protocol import Fields
+from interpolants.foundations.checks import number, positive, whole
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.types import Condition
+from interpolants.framework.frames import Frame
+from interpolants.guidance.one_sided import gaussian_path
+from interpolants.guidance.pseudo_inverse import PseudoInverseSampler
+from interpolants.guidance.red_diff import REDDiff
+from interpolants.methods.parts.choices import member
+from interpolants.operators.identity import Identity
+from interpolants.operators.measurement import Measurement, Operator
+
+
+@dataclass(frozen=True)
+class Job:
+    """Measurements to be answered.
+
+    Attributes:
+        fields: The prior, in the units of the frame.
+        frame: From data units to those.
+        operator: H, of data units.
+        encoded: H of states in the units of the frame.
+        y: Measurements ``(B, *M)``.
+        start: Where an optimiser begins, ``(B, *D)`` in the units of the frame.
+        cond: Condition of the fields.
+    """
+
+    fields: Fields
+    frame: Frame
+    operator: Operator
+    encoded: Measurement
+    y: Tensor
+    start: Tensor
+    cond: Condition
+
+
+@runtime_checkable
+class Solver(Protocol):
+    """A way to answer."""
+
+    def restored(self, job: Job, seed: int) -> Tensor:
+        """One answer to each measurement, ``(B, *D)`` in the units of the frame."""
+        ...
+
+
+@dataclass(frozen=True)
+class PointByREDDiff:
+    """A point near a mode, by ``guidance.REDDiff`` with its settings."""
+
+    settings: Mapping[str, Any]
+
+    def restored(self, job: Job, seed: int) -> Tensor:
+        """See the class."""
+        solver = REDDiff(job.fields, job.encoded, **self.settings)
+        return solver.restore(job.y, start=job.start, cond=job.cond, seed=seed).x
+
+
+@dataclass(frozen=True, kw_only=True)
+class PosteriorDraws:
+    """Draws of the posterior for a linear H, by ``guidance.PseudoInverseSampler``.
+
+    Args:
+        noise: Standard deviation of the measurement's noise, in its units.
+        spread: Standard deviation of an entry of x1, in standard units.
+        n_steps: Steps.
+        method: Sampler.
+    """
+
+    noise: float = 0.0
+    spread: float = 1.0
+    n_steps: int = 25
+    method: str = "midpoint"
+
+    def __post_init__(self) -> None:
+        number("posterior_draws", "noise", self.noise, at_least=0)
+        positive("posterior_draws", "spread", self.spread)
+        whole("posterior_draws", "n_steps", self.n_steps, at_least=2)
+
+    def restored(self, job: Job, seed: int) -> Tensor:
+        """See the class."""
+        settings: dict[str, Any] = asdict(self)
+        sampler = PseudoInverseSampler(job.fields, job.encoded, **settings)
+        return sampler.restore(job.y, event_shape=job.start.shape[1:], cond=job.cond, seed=seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KnownNoise:
+    """Denoising ``y = x1 + noise``: the posterior mean by one evaluation, at the time with that noise.
+
+    Where ``alpha/beta`` is the noise in standard units, ``beta y`` is a state of the path, and ``E[x1|x_t]`` the mean.
+
+    Args:
+        noise: Standard deviation of the noise, in data units, > 0.
+    """
+
+    noise: float
+
+    def __post_init__(self) -> None:
+        positive("known_noise", "noise", self.noise)
+
+    def restored(self, job: Job, seed: int) -> Tensor:
+        """See the class."""
+        path, base = gaussian_path("known_noise", job.fields.path)
+        scale = _unit(job) * float(base.shared_scale or 1.0)
+        t = path.time_at_log_snr(-2 * torch.tensor(self.noise / scale, dtype=torch.float64).log())
+        x = path.beta(t).to(job.start) * job.frame.encode(_picture(job, "known_noise")).to(job.start)
+        with torch.no_grad():
+            return job.fields.evaluate(x, t.to(x), ("denoised",), job.cond)["denoised"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renoise:
+    """Noise is put on y, and the mean end point taken: what the prior does not know, such as a lesion, is lost.
+
+    Args:
+        times: Times of the path in (0, 1) to go back to; answers are averaged over them.
+    """
+
+    times: Sequence[float] = (0.5,)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "times", tuple(self.times))
+        for time in self.times or (0.0,):
+            number("renoise", "every time", time, above=0, below=1)
+
+    def restored(self, job: Job, seed: int) -> Tensor:
+        """See the class."""
+        x = job.frame.encode(_picture(job, "renoise")).to(job.start)
+        found = torch.zeros_like(x)
+        with torch.no_grad():
+            for k, time in enumerate(self.times):
+                noisy = renoise(job.fields.path, x, 1.0, time, seed=seed + k)
+                t = torch.tensor(time).to(x)
+                found = found + job.fields.evaluate(noisy, t, ("denoised",), job.cond)["denoised"]
+        return found / len(self.times)
+
+
+RED_DIFF = "red_diff"
+
+
+def choose_solver(who: str, solver: Any) -> Any:
+    """A solver from itself, its id or a table ``{"kind": id, **settings}``; ``"red_diff"`` stays the word.
+
+    Raises:
+        InvalidInputError: If there is none of that name, or a setting is unknown or out of range.
+    """
+    if isinstance(solver, Solver) or solver == RED_DIFF:
+        return solver
+    return member(who, "prior_solver", solver)
+
+
+def _picture(job: Job, who: str) -> Tensor:
+    """The measurement, where it is a state with noise."""
+    if not isinstance(job.operator, Identity):
+        remedy = "Take solver='posterior_draws', or operator='identity'."
+        raise invalid(who, "H must be the identity", type(job.operator).__name__, remedy)
+    return job.y
+
+
+def _unit(job: Job) -> float:
+    """Data units in one unit of the frame.
+
+    Raises:
+        InvalidInputError: If entries have different units.
+    """
+    zero, one = (job.frame.decode(torch.full_like(job.start[:1], v, dtype=torch.float64)) for v in (0.0, 1.0))
+    units = (one - zero).flatten()
+    if float(units.max() - units.min()) > 1e-6 * float(units.max()):
+        rule = "all entries must have one unit"
+        raise invalid(
+            "known_noise", rule, f"{float(units.min()):.3g} to {float(units.max()):.3g}", "Fit on images."
+        )
+    return float(units.mean())
