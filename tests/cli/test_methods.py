@@ -71,6 +71,12 @@ def test_a_paper_is_known_by_key_number_and_author(paper):
     assert "linear" not in ids("--paper", paper)
 
 
+@pytest.mark.parametrize("word", ["2308.06675", "arXiv:2308.06675v2", "https://arxiv.org/abs/2308.06675"])
+def test_the_number_of_a_paper_is_a_word_like_any_other(word):
+    assert {"moment_closure", "long_run_averages"} <= set(ids(word))
+    assert "linear" not in ids(word)
+
+
 def test_show_prints_the_whole_card():
     told = " ".join(ask("show", "light_sb").stdout.split())
     (known,) = [card for card in load_cards() if card.id == "light_sb"]

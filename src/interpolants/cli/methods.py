@@ -12,7 +12,7 @@ import typer
 
 from interpolants.cli import complete
 from interpolants.cli.shared import Json, Quiet, installed_cards, screen_for
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.errors import invalid, nearest, suggestion
 
 if TYPE_CHECKING:
     from interpolants.cli.show import Screen
@@ -115,12 +115,11 @@ def _of_paper(
 def _is_meant(paper: str, key: str, works: Mapping[str, "Work"]) -> bool:
     """Whether a key, an arXiv number in any of its forms, or a word of an author's name means a work."""
     bare = _bare(paper)
-    number = bare.rpartition("/abs/")[2].removeprefix("arxiv:")
     work = works.get(key)
     if bare == key or work is None:
         return bare == key
     names = _bare(" ".join(work.authors)).replace(",", " ").split()
-    is_number = bool(work.arxiv) and number.partition("v")[0] == work.arxiv
+    is_number = bool(work.arxiv) and _arxiv_number(paper) == work.arxiv
     return is_number or (bool(bare) and all(word in names for word in bare.split()))
 
 
@@ -129,7 +128,8 @@ def _with_words(
 ) -> tuple["Card", ...]:
     found = tuple(card for card in cards if _tells_of(card, words, works))
     if cards and not found:
-        remedy = nearest(words[0], {card.id for card in cards} | {card.kind for card in cards})
+        known = {card.id for card in cards} | {card.kind for card in cards}
+        remedy = suggestion(words[0], known) or "interpolants methods lists all of them."
         raise invalid("methods", "the words must occur in a card", repr(" ".join(words)), remedy)
     return found
 
@@ -137,7 +137,13 @@ def _with_words(
 def _tells_of(card: "Card", words: list[str], works: Mapping[str, "Work"]) -> bool:
     own = [card.id, card.title, card.kind, card.family, card.shapes, card.cost, card.limits]
     text = _bare(" ".join([*own, *card.sources, *(str(works.get(key, "")) for key in card.sources)]))
-    return all(_bare(word) in text for word in words)
+    numbers = {works[key].arxiv for key in card.sources if key in works} - {""}
+    return all(_bare(word) in text or _arxiv_number(word) in numbers for word in words)
+
+
+def _arxiv_number(text: str) -> str:
+    """The number on arXiv in any of its forms, without its version."""
+    return _bare(text).rpartition("/abs/")[2].removeprefix("arxiv:").partition("v")[0]
 
 
 def _bare(text: str) -> str:
