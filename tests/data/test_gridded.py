@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 from interpolants.data.climatology import GridClimatology
 from interpolants.data.gridded import Grid, Gridded, days_of_year
-from interpolants.data.gridded_files import gridded_of, read_gridded, write_gridded
+from interpolants.data.gridded_files import FRAMES, gridded_of, read_gridded, write_gridded
 from interpolants.foundations.errors import InvalidInputError
 
 xarray = pytest.importorskip("xarray")
@@ -210,3 +210,21 @@ def test_a_point_that_does_not_vary_is_named():
     x[..., 1] = math.nan
     with pytest.raises(InvalidInputError, match="got no value for t at point 1"):
         GridClimatology.fit(fields(x))
+
+
+# --- sequences -----------------------------------------------------------------------------------------------
+
+
+def test_times_are_frames_where_no_other_axis_is_and_starts_beside_one():
+    movie = dataset().t[:, 0]
+    found = gridded_of(movie, "test", "movie", inner=FRAMES)
+    assert found.values.shape == (1, 3, 1, 4, 6)
+    assert found.dims == ("case", "time")
+    assert found.dated_members
+    assert found.members[1] - found.members[0] == 60 * 86400
+    assert_close(found.values[0, :, 0], torch.from_numpy(movie.values))
+    led = gridded_of(dataset().t.rename(number="lead"), "test", "forecasts", inner=FRAMES)
+    assert led.values.shape == (3, 2, 1, 4, 6)
+    assert led.dims == ("time", "lead")
+    assert led.dated
+    assert not led.dated_members

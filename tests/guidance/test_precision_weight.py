@@ -202,3 +202,19 @@ def test_whitened_units_are_refused_as_they_mix_columns():
     )
     with pytest.raises(InvalidInputError, match="whitened units, which mix columns"):
         bridge.sample(4, cond=c[:4], eps=0.5, modifiers="precision_weight")
+
+
+def test_entries_that_do_not_count_keep_the_weight_one_and_leave_the_norm_alone():
+    g = torch.Generator().manual_seed(0)
+    u = torch.rand(2, 3, 6, 8, generator=g) + 0.1
+    counted = torch.ones_like(u, dtype=torch.bool)
+    counted[..., :2] = False  # two columns out of reach
+    strange = torch.where(counted, u, 1e-12)
+    sharp = PrecisionWeight(bounds=(-9.0, 9.0), smooth=0.0)
+    w = weight_map(strange, sharp, counted)
+    assert_close(w[..., 2:], weight_map(u[..., 2:], sharp))
+    above = weight_map(strange, PrecisionWeight(bounds=(1.5, 2.0), smooth=0.0), counted)
+    assert bool((w[..., :2] == 1).all() & (above[..., :2] == 1).all())
+    smooth = PrecisionWeight(bounds=(-9.0, 9.0), smooth=1.0)
+    # Smoothed over what counts alone: what lies out of reach does not matter.
+    assert_close(weight_map(strange, smooth, counted), weight_map(u, smooth, counted))

@@ -22,3 +22,14 @@ def test_value_by_hand():
     for mean, entries in ((False, 1), (True, 2)):
         found = ConditionedLoss(objective, mean=mean)(told, batch, torch.Generator().manual_seed(0))
         torch.testing.assert_close(found, {"denoised": squares / entries * batch["weight"]})
+
+
+def test_entries_that_are_not_known_do_not_count():
+    path = get_path("one_sided_linear")
+    objective = joint_loss(("denoised",), path).objectives[0]
+    batch = {
+        "x1": torch.tensor([[1.0, 2.0]]), "cond": {"value": torch.zeros(1, 1)}, "t": torch.tensor([0.3]),
+        "weight": torch.ones(1), "known": torch.tensor([[True, False]]),
+    }  # fmt: skip
+    found = ConditionedLoss(objective)(told, batch, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(found, {"denoised": torch.tensor([1.0])})

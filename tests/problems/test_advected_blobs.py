@@ -56,3 +56,10 @@ def test_settings_out_of_range_are_refused():
     ):
         with pytest.raises(InvalidInputError, match=words):
             AdvectedBlobs(**bad)
+
+
+def test_what_is_born_after_now_has_the_known_variance_and_nothing_of_before():
+    problem = AdvectedBlobs(**SMALL, life=4, frames=5)
+    x = problem.sample_births(6000, ahead=2, generator=torch.Generator().manual_seed(0))
+    assert_close(x.var(0).mean(1), problem.birth_variance(2).mean(1), rtol=0.08, atol=0.002)
+    assert problem.sample(2).shape == (2, 5, 16, 16)

@@ -137,6 +137,7 @@ class Gridded:
         cases: Coordinates of the cases, ``(N,)`` float64: dates in seconds since 1970, or numbers; empty for none.
         dated: Whether the cases are dates.
         members: Coordinates of the members, ``(M,)`` float64; empty for none.
+        dated_members: Whether the members are times of a sequence, with dates.
     """
 
     values: Tensor
@@ -145,6 +146,7 @@ class Gridded:
     cases: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
     dated: bool = False
     members: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
+    dated_members: bool = False
 
     def __post_init__(self) -> None:
         if self.values.ndim < 4 or tuple(self.values.shape[2:]) != self.grid.shape:
@@ -198,15 +200,16 @@ class Gridded:
     def _cases(self) -> Any:
         if not self.dated:
             return (self.cases if len(self.cases) else torch.arange(len(self))).numpy()
-        return (
-            np.round(self.cases.numpy() * 1e6)
-            .astype(np.int64)
-            .astype("datetime64[us]")
-            .astype("datetime64[ns]")
-        )
+        return as_dates(self.cases)
 
     def _units(self) -> tuple[str, ...]:
         return self.grid.units or ("",) * len(self.grid.variables)
+
+
+def as_dates(seconds: Tensor) -> Any:
+    """Dates of seconds since 1970, to the microsecond, as xarray takes them."""
+    whole = np.round(seconds.numpy() * 1e6).astype(np.int64)
+    return whole.astype("datetime64[us]").astype("datetime64[ns]")
 
 
 def joined_cases(parts: Sequence[Gridded]) -> Gridded:

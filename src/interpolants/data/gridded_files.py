@@ -29,7 +29,8 @@ MEMBERS = (
     "ens",
     "perturbation",
 )
-FRAMES = ("frame", "lead", "lead_time", "step", "prediction_timedelta", "forecast_period")
+# Of a sequence; times are its frames where no other axis is, else the starts.
+FRAMES = ("frame", "lead", "lead_time", "step", "prediction_timedelta", "forecast_period", "time")
 LEVELS = ("isobaricinhpa", "level", "plev", "pressure_level", "pressure")
 NETCDF, ZARR, GRIB = (".nc", ".nc4", ".cdf", ".netcdf"), (".zarr",), (".grib", ".grib2", ".grb")
 SUFFIXES = (*NETCDF, *ZARR, *GRIB)
@@ -74,7 +75,8 @@ def _of_xarray(value: Any, who: str, name: str, inner: Sequence[str]) -> Gridded
     first = max(arrays.values(), key=lambda one: one.ndim)
     arrays = {key: one for key, one in arrays.items() if one.ndim == first.ndim}
     dims = tuple(map(str, first.dims))
-    case, member = _named(dims, CASES), _named(dims, inner)
+    member = _named(dims, inner)
+    case = _named([d for d in dims if d != member], CASES)
     grid = tuple(d for d in dims if d not in (case, member) and first.sizes[d] > 1)
     if not 1 <= len(grid) <= 2:
         rule = f"{name} must have one or two axes beside {case or 'cases'} and {member or 'members'}"
@@ -83,7 +85,7 @@ def _of_xarray(value: Any, who: str, name: str, inner: Sequence[str]) -> Gridded
     parts = [_part(one, key, dims, (case, member, *grid), who, name) for key, one in arrays.items()]
     values = torch.stack(parts, 2)
     cases, dated = _coordinate(first, case)
-    members, _ = _coordinate(first, member)
+    members, dated_members = _coordinate(first, member)
     coords = {d: _coordinate(first, d)[0] for d in grid if d in first.coords}
     return Gridded(
         values=values,
@@ -98,6 +100,7 @@ def _of_xarray(value: Any, who: str, name: str, inner: Sequence[str]) -> Gridded
         cases=cases,
         dated=dated,
         members=members,
+        dated_members=dated_members,
     )
 
 
@@ -180,8 +183,14 @@ def read_gridded(
     return gridded_of(found if key is None else _selected(found, key, who, name), who, name, inner=inner)
 
 
-def open_dataset(path: str, who: str, name: str) -> Any:
+def open_dataset(path: str, who: str, name: str, *, decode_times: bool = True) -> Any:
     """The ``xarray.Dataset`` of a NetCDF, Zarr or GRIB file, in memory.
+
+    Args:
+        path: The file or, for Zarr, the folder.
+        who: Public name for errors.
+        name: Name of the value for errors.
+        decode_times: Make dates of times; clocks that xarray does not know need False.
 
     Raises:
         InvalidInputError: If there is no such file, or it cannot be read.
@@ -195,7 +204,7 @@ def open_dataset(path: str, who: str, name: str) -> Any:
     xarray = require("xarray", by=who)
     engine = _engine(suffix, who)
     try:
-        with xarray.open_dataset(path, **engine) as opened:
+        with xarray.open_dataset(path, decode_times=decode_times, **engine) as opened:
             return opened.load()
     except (OSError, ValueError) as error:
         raise invalid(who, f"{name} must be a readable {suffix} file", path, str(error)[:200]) from error

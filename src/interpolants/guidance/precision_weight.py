@@ -21,7 +21,7 @@ there in full, and are ours.
 import math
 import warnings
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -57,6 +57,9 @@ class PrecisionWeight(Modifier):
         window: Share of the steps over which U is taken, in (0, 1]; at least two steps.
         smooth: Standard deviation of a Gaussian over the last two axes of ``log U``, in cells; 0 for none. Vectors are
             never smoothed.
+        counted: Which entries are weighted, from the condition of each row: truth values that broadcast with the
+            states. The others, such as cells that a radar does not see, keep W = 1 and are left out of the norm. None
+            for all.
 
     Raises:
         InvalidInputError: If a setting is not finite or out of range.
@@ -66,6 +69,7 @@ class PrecisionWeight(Modifier):
     bounds: tuple[float, float] = (0.5, 2.0)
     window: float = 0.3
     smooth: float = 1.0
+    counted: Callable[[Condition], Tensor] | None = None
 
     def __post_init__(self) -> None:
         number(_WHO, "strength", self.strength)
@@ -144,13 +148,13 @@ class _Weighting(Work):
             raise invalid(_WHO, "a condition is needed to guide by", "None", "Pass cond=.")
         if len(self.estimates) < self.count:
             given = inner.evaluate(x, t, (*want, "denoised"), cond)
-            self._see(given["denoised"])
+            self._see(given["denoised"], cond)
             return {name: given[name] for name in want}
         without, given = without_and_given(inner, x, t, (*want, "denoised"), cond)
-        self._see(given["denoised"])
+        self._see(given["denoised"], cond)
         return {name: torch.lerp(without[name], given[name], self.weight.to(x)) for name in want}
 
-    def _see(self, estimate: Tensor) -> None:
+    def _see(self, estimate: Tensor, cond: Condition) -> None:
         """Take the estimate of the first evaluation of a step."""
         if not self.is_new_step:
             return
@@ -158,7 +162,9 @@ class _Weighting(Work):
         self.estimates.append(estimate.detach())
         if len(self.estimates) == self.count:
             self.variance = torch.stack(list(self.estimates)).var(0, correction=0)
-            self.weight = weight_map(self.variance, self.settings)
+            which = self.settings.counted
+            counted = None if which is None else which(cond).expand_as(self.variance)
+            self.weight = weight_map(self.variance, self.settings, counted)
 
     def after(self, x: Tensor, t: Tensor, fields: Fields) -> Tensor:
         self.is_new_step = True
@@ -168,23 +174,47 @@ class _Weighting(Work):
         return {"weight": self.weight, "variance": self.variance}
 
 
-def weight_map(variance: Tensor, settings: PrecisionWeight) -> Tensor:
-    """W of variances U, both ``(B, *D)``; a frame is the last two axes of an event, or all of a vector."""
+def weight_map(variance: Tensor, settings: PrecisionWeight, counted: Tensor | None = None) -> Tensor:
+    """W of variances U, both ``(B, *D)``; a frame is the last two axes of an event, or all of a vector.
+
+    Args:
+        variance: U.
+        settings: Strength, bounds and smoothing.
+        counted: Entries that are weighted, truth values of the shape of U; None for all.
+    """
     scale = variance.clamp_min(_TINY).log()
     is_grid = variance.ndim > 2
     axes = (-2, -1) if is_grid else (-1,)
-    scale = smoothed(scale, settings.smooth) if is_grid and settings.smooth else scale
-    spread = scale.std(axes, keepdim=True, correction=0)
-    even = spread < 1e-6
-    if bool(even.any()):
+    counted = torch.ones_like(variance, dtype=torch.bool) if counted is None else counted
+    if is_grid and settings.smooth:
+        scale = _smoothed_counted(scale, counted, settings.smooth)
+    norm, even = _norm(scale, counted, axes)
+    if even:
         warnings.warn(
             f"{_WHO}: the estimate fluctuates alike in all entries of a frame, which is not weighted.",
             EvenPrecisionWarning,
             stacklevel=2,
         )
-    norm = torch.where(even, 0.0, (scale - scale.mean(axes, keepdim=True)) / spread.clamp_min(1e-6))
     low, high = settings.bounds
-    return (1 + settings.strength * norm).clamp(low, high)
+    return torch.where(counted, (1 + settings.strength * norm).clamp(low, high), 1.0)
+
+
+def _norm(scale: Tensor, counted: Tensor, axes: tuple[int, ...]) -> tuple[Tensor, bool]:
+    """Entries with mean 0 and spread 1 over those that count of each frame; whether a frame of several is even."""
+    n = counted.sum(axes, keepdim=True).clamp_min(1)
+    mean = torch.where(counted, scale, 0.0).sum(axes, keepdim=True) / n
+    gap = torch.where(counted, scale - mean, 0.0)
+    spread = (gap.square().sum(axes, keepdim=True) / n).sqrt()
+    even = spread < 1e-6
+    return torch.where(even, 0.0, gap / spread.clamp_min(1e-6)), bool((even & (n > 1)).any())
+
+
+def _smoothed_counted(x: Tensor, counted: Tensor, cells: float) -> Tensor:
+    """Smoothed over the entries that count alone."""
+    if bool(counted.all()):
+        return smoothed(x, cells)
+    share = smoothed(counted.to(x), cells)
+    return smoothed(torch.where(counted, x, 0.0), cells) / share.clamp_min(_TINY)
 
 
 def smoothed(x: Tensor, cells: float) -> Tensor:

@@ -34,7 +34,8 @@ class AdvectedBlobs:
         births: Mean number of births in a frame.
         height: Height of a blob, in data units.
         width: Its standard deviation, in cells; at most an eighth of the domain.
-        life: Frames that a blob lives.
+        life: Frames that a blob lives. Where sequences begin with as many, they tell the age of each blob.
+        frames: Frames of a sequence.
 
     Raises:
         InvalidInputError: If a setting is out of range.
@@ -49,11 +50,12 @@ class AdvectedBlobs:
     height: float = 1.0
     width: float = 2.0
     life: int = 12
+    frames: int = 8
 
     def __post_init__(self) -> None:
         who = "AdvectedBlobs"
         whole(who, "rows", self.rows, at_least=8), whole(who, "columns", self.columns, at_least=8)
-        whole(who, "life", self.life, at_least=1)
+        whole(who, "life", self.life, at_least=1), whole(who, "frames", self.frames, at_least=1)
         for name in ("births", "height", "width"):
             positive(who, name, getattr(self, name))
         number(who, "width", self.width, at_most=min(self.rows, self.columns) / 8)
@@ -62,21 +64,39 @@ class AdvectedBlobs:
         for speed in self.wind:
             number(who, "wind", speed)
 
-    def sample(self, n: int, *, frames: int = 8, generator: Generator | None = None) -> Tensor:
+    def sample(self, n: int, *, frames: int | None = None, generator: Generator | None = None) -> Tensor:
         """Sequences ``(n, frames, H, W)`` float64, in the steady state.
 
         Args:
             n: N.
-            frames: T.
+            frames: T; as the setting says if None.
             generator: Source of the births.
         """
         count = whole("AdvectedBlobs.sample", "n", n, at_least=1)
-        times = whole("AdvectedBlobs.sample", "frames", frames, at_least=1)
-        x = torch.zeros(count, times, self.rows, self.columns, dtype=torch.float64)
-        for born in range(1 - self.life, times):
+        asked = self.frames if frames is None else frames
+        times = whole("AdvectedBlobs.sample", "frames", asked, at_least=1)
+        return self._frames(count, times, 1 - self.life, generator)
+
+    def sample_births(self, n: int, *, ahead: int, generator: Generator | None = None) -> Tensor:
+        """What is born after now, 1 to ``ahead`` frames later: ``(n, ahead, H, W)`` float64.
+
+        A forecast that knows all frames so far is the blobs that are there and one such draw.
+
+        Args:
+            n: Draws.
+            ahead: Frames.
+            generator: Source of the births.
+        """
+        count = whole("AdvectedBlobs.sample_births", "n", n, at_least=1)
+        times = whole("AdvectedBlobs.sample_births", "ahead", ahead, at_least=1)
+        return self._frames(count, times, 0, generator)
+
+    def _frames(self, n: int, times: int, first_birth: int, generator: Generator | None) -> Tensor:
+        x = torch.zeros(n, times, self.rows, self.columns, dtype=torch.float64)
+        for born in range(first_birth, times):
             first = max(born, 0)
             ages = torch.arange(first - born, min(times - born, self.life))
-            row, places = self._born(count, generator)
+            row, places = self._born(n, generator)
             if len(ages):
                 x[:, first : first + len(ages)].index_add_(0, row, self._shapes(places, ages))
         return x
