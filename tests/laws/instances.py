@@ -116,7 +116,7 @@ def _by_role(card: Card) -> Instance:
 
 
 def _toy(role: Role) -> Any:
-    """Gaussian rows about a mean of the role's own; tokens that mostly follow each other; ensembles."""
+    """Gaussian rows about a mean of the role's own; tokens that mostly follow each other; ensembles; frames."""
     g = generator(0, "toy rows", role.name)
     if role.kind == "tokens":
         steps = (torch.rand(ROWS, 8, generator=g) < 0.2).long() + 1
@@ -126,6 +126,8 @@ def _toy(role: Role) -> Any:
         return torch.where(torch.rand(ROWS, 2, generator=g) < 0.1, torch.nan, wave)
     if role.kind == "ensemble":
         return torch.randn(ROWS, 1, 6, generator=g) + torch.randn(ROWS, 4, 6, generator=g)
+    if role.kind == "frames":
+        return torch.randn(ROWS, 1, 6, 7, generator=g) + torch.randn(ROWS, 6, 6, 7, generator=g)
     if role.kind != "rows":
         raise InvalidInputError(f"no toy values of kind {role.kind}: give its recipe a [quick] part")
     return torch.randn(2, generator=g) + torch.randn(ROWS, 2, generator=g)

@@ -160,10 +160,10 @@ def _coarser(fields: Gridded, every: int) -> Gridded:
     if every == 1:
         return fields
     down, across = (size // every for size in fields.grid.sizes)
-    cut = fields.values[..., : down * every, : across * every].unflatten(-1, (across, every))
-    means = cut.unflatten(-3, (down, every)).mean((-3, -1))
+    cut = fields.values[..., : down * every, : across * every]
+    means = cut.reshape(*cut.shape[:-2], down, every, across, every).mean((-3, -1))
     coords = {
-        name: x[: len(x) // every * every].unflatten(0, (-1, every)).mean(1)
+        name: x[: len(x) // every * every].reshape(-1, every).mean(1)
         for name, x in fields.grid.coords.items()
     }
     return replace(fields, values=means, grid=replace(fields.grid, sizes=(down, across), coords=coords))

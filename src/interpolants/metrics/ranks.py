@@ -23,7 +23,8 @@ def rank_correlation(a: Tensor, b: Tensor) -> Tensor:
     scale = x.norm() * y.norm()
     if float(scale) == 0:
         raise invalid(who, "neither set may be constant", "equal numbers")
-    return x @ y / scale
+    found: Tensor = x @ y / scale
+    return found
 
 
 def _ranks(x: Tensor) -> Tensor:
@@ -31,5 +32,6 @@ def _ranks(x: Tensor) -> Tensor:
     _, place, counts = torch.unique(x, return_inverse=True, return_counts=True)
     last = counts.cumsum(0).double()
     ranks = last - (counts.double() - 1) / 2
-    found = ranks[place]
-    return found - found.mean()
+    found: Tensor = ranks[place]
+    centred: Tensor = found - found.mean()
+    return centred

@@ -1,0 +1,325 @@
+"""Nowcasting: an ensemble of the next frames of a radar or of winds from the last ones, with guidance by precision.
+
+Letters: N sequences, P past and K future frames, C variables, H rows, W columns, M members; ``P(x)`` a field given
+the past, ``G(x)`` the same field without it, ``w`` the weight of ``P - G``.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor
+
+from interpolants.apps.weather.nowcast_net import PatchedNet, ToldFrames
+from interpolants.apps.weather.nowcast_runs import NowcastRuns, WindowBatches, motions_of, precision_weight
+from interpolants.apps.weather.sequences import (
+    TRANSFORMS,
+    Nowcasts,
+    SequenceUnits,
+    Windows,
+    clock_step,
+    last_frames,
+    maps,
+    nowcasts,
+    sequences_role,
+)
+from interpolants.data.gridded import Gridded
+from interpolants.fields.preconditioned import Preconditioned, check_preconditioned
+from interpolants.foundations.checks import number, one_of, whole
+from interpolants.foundations.errors import invalid
+from interpolants.framework.capabilities import capability, verb
+from interpolants.framework.roles import Role
+from interpolants.framework.stages import Run
+from interpolants.framework.trained import Trained
+from interpolants.guidance.one_sided import gaussian_path
+from interpolants.methods.parts.choices import choose_path, choose_times
+from interpolants.methods.parts.validation import followed
+from interpolants.metrics.crps import crps_of_cases
+from interpolants.nets.grid_edges import check_edges
+from interpolants.objectives.conditioned_loss import ConditionedLoss
+from interpolants.objectives.joint import joint_loss, learnable
+from interpolants.objectives.times import StratifiedTimes
+from interpolants.training.pairs import TimedNet, finished
+
+verb("uncertainty", "context")
+MOTIONS = ("carried", "none")
+VALIDATED = "validated"
+# Strength of the weight of runs that are observed: too weak to change a digit of a result, but at work.
+_OBSERVED = 1e-9
+
+
+class Nowcaster(Trained):
+    """Learn the distribution of the next K frames given the last P, and draw members of it.
+
+    ::
+
+        model = Nowcaster(past=4, future=4).fit(radar)            # xarray (time, y, x), NaN where nothing was seen
+        ahead = model.forecast(radar[-4:], members=20)            # ahead.dataset() is an xarray.Dataset
+        where = model.uncertainty(radar[-4:])                     # variance U of the estimate: high where unpredictable
+
+    One network learns a quantity of a one-sided path from Gaussian noise to the K frames. It is told the past frames as
+    they are and carried along their motion to each future time, and in a share of the training steps nothing, so that
+    the field may be guided: ``G + w (P - G)``. With ``w = 1`` this is the conditional model, and for an exact one that
+    is best. A weight by precision differs between cells, see :mod:`interpolants.guidance.precision_weight`.
+
+    Args:
+        past: P.
+        future: K.
+        guidance: w: a number, the same everywhere; ``"validated"`` for the best constant on held-out sequences; or a
+            table of :class:`~interpolants.guidance.precision_weight.PrecisionWeight`, such as ``{"strength": 0.5}``.
+        transform: ``"sqrt"`` for amounts of rain, whose many zeros and long tail a root brings nearer; ``"none"``.
+        motion: ``"carried"``: past frames are also told where their motion carries them; ``"none"`` for fields that do
+            not move, such as monthly means.
+        edges: What lies beyond rows and columns, see ``nets.grid_edges.beyond_edges``; ``"auto"`` tells it by the
+            coordinates, and takes arrays to end at a border.
+        drop: Share of training rows that are told nothing.
+        path: A one-sided path with a Gaussian base.
+        net: A network for fields that takes a field as condition: a name, a table, or an ``nn.Module`` called as
+            ``net(x, t, field)``. Its inputs and outputs are of unit variance at every noise level, see
+            ``fields.preconditioned``.
+        patch: Side of the patches of cells that the network sees as one.
+        head: Quantity that the network learns: ``"velocity"``, ``"denoised"``, ``"noise"`` or ``"score"``.
+        times: Where in time to learn, as in ``Bridge``.
+        n_steps: Steps of the sampler.
+        eps: Noise of the sampler, >= 0; precision is measured along an SDE, so that 0 goes with constant weights.
+        weights: Constants that ``"validated"`` chooses from, whenever there are held-out sequences; ``()`` for none.
+        cases: Held-out windows that the choice is made by.
+
+    Raises:
+        InvalidInputError: If a setting is out of range, or the path has no Gaussian base.
+
+    Source: Chen et al. (2024), arXiv:2405.02384, for guidance by precision. Ours: its window and map, the frames that
+    are carried, a linear path.
+    """
+
+    only_cpu: ClassVar[str] = "fields stay where they were read"
+    noun: ClassVar[str] = "nowcaster"
+    answering: ClassVar[tuple[str, ...]] = ("guidance", "n_steps", "eps")
+
+    past: int = 4
+    future: int = 4
+    guidance: Any = 1.0
+    transform: str = "none"
+    motion: str = "carried"
+    edges: Any = "auto"
+    drop: float = 0.15
+    path: Any = "one_sided_linear"
+    net: Any = "grid_convolution"
+    patch: int = 2
+    head: str = "velocity"
+    times: Any = "auto"
+    n_steps: int = 40
+    eps: float = 1.0
+    weights: tuple[float, ...] = (0.75, 1.0, 1.25, 1.5, 2.0)
+    cases: int = 24
+    steps: int = 1500
+    batch_size: int = 16
+    lr: float = 6e-3
+    ema: float | None = 0.995
+
+    def check_settings(self) -> None:
+        """Refuse settings, and make the path."""
+        who = "Nowcaster"
+        for name in ("past", "future", "patch", "n_steps", "cases"):
+            whole(who, name, getattr(self, name), at_least=1)
+        one_of(who, "transform", self.transform, TRANSFORMS), one_of(who, "motion", self.motion, MOTIONS)
+        number(who, "drop", self.drop, at_least=0, below=1), number(who, "eps", self.eps, at_least=0)
+        one_of(who, "head", self.head, learnable())
+        for weight in self.weights:
+            number(who, "weights", weight)
+        self._check_guidance(who)
+        self.path = choose_path(who, self.path)
+        gaussian_path(who, self.path)
+        check_preconditioned(self.path, (self.head,))
+        choose_times(who, self.times, self.path)
+
+    def _check_guidance(self, who: str) -> None:
+        if isinstance(self.guidance, Mapping):
+            precision_weight(self.guidance)
+            if self.eps == 0:
+                rule = "guidance by precision needs the noise of an SDE, eps > 0"
+                raise invalid(who, rule, self.eps, "Along an ODE the estimate tells no variance.")
+        elif self.guidance != VALIDATED:
+            number(who, "guidance", self.guidance)
+        if self.drop == 0 and self.guidance != 1.0:
+            raise invalid(who, "guidance needs drop > 0, to know the field without a past", self.drop)
+
+    def roles(self) -> tuple[Role, ...]:
+        """Sequences of frames."""
+        return (sequences_role(),)
+
+    def fit(self, sequences: Any, **options: Any) -> Self:
+        """Learn from sequences.
+
+        Args:
+            sequences: An ``xarray.Dataset`` or ``DataArray`` with axes of cases and frames, or of times alone; an array
+                ``(N, T, H, W)`` or ``(N, T, C, H, W)``; or a NetCDF or Zarr file. NaN where nothing was seen. All
+                windows of P + K frames are learnt from.
+            options: As in :meth:`interpolants.framework.method.Method.fit`. ``held={"sequences": ...}`` keeps the
+                weights with the least loss on these, and chooses the constant of ``guidance="validated"``; take later
+                times, or other storms.
+        """
+        return super().fit(sequences, **options)
+
+    def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
+        """The network by one gradient loop over random windows, then the best constant weight."""
+        who, fields = "Nowcaster.fit", data["sequences"]
+        values, clock, edges = maps(who, fields), clock_step(who, fields), self._edges(fields)
+        units = SequenceUnits.fit(values, self.transform, who)
+        told = ToldFrames(
+            past=self.past, future=self.future, variables=values.shape[2], edges=edges,
+            carries=self.motion == "carried",
+        )  # fmt: skip
+        windows = Windows.of(units.encode(values, who), self.past, self.future, who)
+        held = self._held(run, units)
+        motions = run.once("motion", lambda source: motions_of(told, windows, held))
+        times, even = choose_times("Nowcaster", self.times, self.path), StratifiedTimes()
+
+        def held_out(size: int) -> WindowBatches:
+            assert held is not None
+            return WindowBatches(held, motions["held"], told, size=size, times=even, drop=self.drop)
+
+        loss = ConditionedLoss(joint_loss((self.head,), self.path).objectives[0], mean=True)
+        settings, options = followed(run, self.training(), loss, held_out if held else None, images=True)
+        shape = (self.future * values.shape[2], *values.shape[-2:])
+        inner = PatchedNet(self.net, shape, told.channels, edges, patch=self.patch, seed=self.seed)
+        net = Preconditioned(inner, self.path, (self.head,), 1.0)
+        batches = WindowBatches(
+            windows, motions["train"], told, size=self.batch_size, times=times, drop=self.drop
+        )
+        result = run.train("frames", TimedNet(net, times), loss, batches, settings, **options)
+        state = {"net": finished(net, result), "units": units, "told": told, "clock": clock}
+        chosen = run.once("weights", lambda source: self._best_constant(state, held, motions["held"]))
+        return {**state, **chosen}
+
+    def _held(self, run: Run, units: SequenceUnits) -> Windows | None:
+        if "sequences" not in run.held:
+            return None
+        who = "Nowcaster.fit (held)"
+        return Windows.of(units.encode(maps(who, run.held["sequences"]), who), self.past, self.future, who)
+
+    def _edges(self, fields: Gridded) -> tuple[str, ...]:
+        if isinstance(self.edges, str) and self.edges == "auto":
+            return fields.grid.edges()
+        return check_edges("Nowcaster", self.edges, fields.grid.sizes)
+
+    def _best_constant(
+        self, state: Mapping[str, Any], held: Windows | None, motions: Tensor
+    ) -> dict[str, Any]:
+        """The constant with the least CRPS of eight members on held-out windows, in the method's units."""
+        if held is None or self.drop == 0 or not self.weights:
+            return {"constant": 1.0, "validation": {}}
+        rows = torch.linspace(0, len(held) - 1, min(self.cases, len(held))).round().long()
+        before, after = held.some(rows)
+        made = NowcastRuns(self, state, before, motions[rows], self.n_steps)
+        known = after.isfinite().flatten(1)
+        y = torch.where(known, torch.nan_to_num(after).flatten(1), 0.0).double()
+        found = {}
+        for weight in self.weights:
+            drawn = torch.stack([made.member(m, 0, 0, weight).x for m in range(8)], 1).flatten(2).double()
+            found[str(weight)] = float(
+                crps_of_cases(torch.where(known[:, None], drawn, 0.0), y, fair=True).mean()
+            )
+        return {"constant": float(min(found, key=lambda name: found[name])), "validation": found}
+
+    @capability(reads={"context": "sequences"}, like="context")
+    def forecast(
+        self,
+        context: Gridded,
+        *,
+        members: int = 20,
+        guidance: Any = None,
+        n_steps: int | None = None,
+        seed: int = 0,
+        first_index: int = 0,
+    ) -> Nowcasts:
+        """The next K frames of each case.
+
+        Args:
+            context: Sequences of P frames or more, of which the last P are used.
+            members: M.
+            guidance: As in the settings; theirs if None.
+            n_steps: Steps of the sampler; as the settings say if None.
+            seed: Seed of the noise; member m of case i is one number of (seed, i, m), however many there are.
+            first_index: Index of the first case in a larger job.
+
+        Returns:
+            ``(B, M, K, C, H, W)`` in data units; NaN where none of the past frames has a value.
+
+        Raises:
+            InvalidInputError: If there are too few frames, the last one is empty, or the grid is another.
+        """
+        asked = self if guidance is None else self.clone().set_params(guidance=guidance)
+        made = self._runs(asked, context, "Nowcaster.forecast", members, n_steps)
+        weight = asked.weight(self.state)
+        drawn = torch.stack([made.member(m, seed, first_index, weight).x for m in range(members)], 1)
+        return nowcasts(made.unseen(self.state["units"].decode(made.frames(drawn))), context)
+
+    @capability(reads={"context": "sequences"}, like="context")
+    def uncertainty(
+        self,
+        context: Gridded,
+        *,
+        members: int = 4,
+        n_steps: int | None = None,
+        seed: int = 0,
+        first_index: int = 0,
+    ) -> Nowcasts:
+        """How much the estimate of each cell fluctuated along unguided runs: its inverse is precision.
+
+        One map for each run. The mean over runs tells where the future can be known; the scale is the method's own.
+        The last third of the steps, by which a weight is made, tells it of a network that has learnt to take noise
+        away to the end; what the estimate moves over a whole run tells it of a lesser one too.
+
+        Args:
+            context: As in :meth:`forecast`.
+            members: Runs.
+            n_steps: Steps of the sampler.
+            seed: Seed of the noise.
+            first_index: Index of the first case in a larger job.
+
+        Returns:
+            Variances ``(B, members, K, C, H, W)`` in squared standard units.
+
+        Raises:
+            InvalidInputError: As :meth:`forecast`; or if there is no noise.
+        """
+        who = "Nowcaster.uncertainty"
+        if self.eps == 0:
+            raise invalid(who, "it needs the noise of an SDE, eps > 0", 0, "set_params(eps=1.0).")
+        made = self._runs(self, context, who, members, n_steps)
+        observed = {"strength": _OBSERVED, "window": 1 - 1 / made.n_steps}  # all steps but the last
+        runs = (made.member(m, seed, first_index, observed) for m in range(members))
+        found = [run.reports[0]["variance"] for run in runs]
+        return nowcasts(made.unseen(made.frames(torch.stack(found, 1)).double()), context)
+
+    def cannot(self, verb: str) -> str:
+        """The estimate is observed by a weight, which asks the field without a past too."""
+        return "It needs drop > 0." if verb == "uncertainty" and self.drop == 0 else ""
+
+    def weight(self, state: Mapping[str, Any]) -> Any:
+        """What a run takes: a number, or settings of a precision weight.
+
+        Args:
+            state: What was learnt, with the constant that validation chose.
+
+        Raises:
+            InvalidInputError: If a constant is wanted that was never chosen.
+        """
+        if self.guidance != VALIDATED:
+            return self.guidance
+        if not state["validation"]:
+            remedy = "Fit with held={'sequences': later ones}; in a recipe: [split] held = 0.1."
+            raise invalid(
+                "Nowcaster.forecast", "guidance='validated' needs held-out sequences", "none", remedy
+            )
+        return state["constant"]
+
+    def _runs(
+        self, asked: "Nowcaster", context: Gridded, who: str, members: int, n_steps: int | None
+    ) -> NowcastRuns:
+        whole(who, "members", members, at_least=1)
+        count = asked.n_steps if n_steps is None else whole(who, "n_steps", n_steps, at_least=1)
+        clock_step(who, context, self.state["clock"])
+        before = last_frames(self.state["units"].encode(maps(who, context), who), self.past, who)
+        return NowcastRuns(asked, self.state, before, self.state["told"].motion(before), count)
