@@ -81,7 +81,7 @@ class NowcastSkill(Question):
             note="Fluctuation of the estimate, mean over cases and runs, against the truth, within frames.",
         ),
         "one_run_rank": About(
-            "The same of single runs", "higher", note="Mean over cases; one run of one case each."
+            "The same of single runs", "neither", note="Mean over cases; one run of one case each."
         ),
     }  # fmt: skip
 
