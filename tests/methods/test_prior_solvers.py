@@ -46,7 +46,7 @@ def test_known_noise_gives_the_posterior_mean_in_data_units():
 def test_posterior_draws_have_its_moments_in_data_units():
     mask = Mask(torch.tensor([True, False, True]))
     y = torch.tensor([[5.0, 2.0]], dtype=F64).expand(3000, 2)
-    table = {"kind": "posterior_draws", "noise": 0.7, "spread": STD, "n_steps": 10}
+    table = {"kind": "posterior_draws", "noise": 0.7, "spread": STD, "n_steps": 10, "method": "midpoint"}
     x, prior = solved(table, mask, y), 3 + 2 * MEAN
     share = (2 * STD) ** 2 / ((2 * STD) ** 2 + 0.7**2)
     mean = torch.tensor([prior + share * (5 - prior), prior, prior + share * (2 - prior)], dtype=F64)

@@ -76,13 +76,15 @@ class PosteriorDraws:
         noise: Standard deviation of the measurement's noise, in its units.
         spread: Standard deviation of an entry of x1, in standard units.
         n_steps: Steps.
-        method: Sampler.
+        method: Sampler. With a learnt prior the guidance is stiff: on brain slices of which 8 of 32 lines of k-space
+            were measured, 12 steps of ``"midpoint"`` were 6 dB below 30 of ``"ancestral"`` (four images, one seed).
+            For exact fields of Gaussians ``"midpoint"`` has the right variances, ``"ancestral"`` too small ones.
     """
 
     noise: float = 0.0
     spread: float = 1.0
-    n_steps: int = 25
-    method: str = "midpoint"
+    n_steps: int = 50
+    method: str = "ancestral"
 
     def __post_init__(self) -> None:
         number("posterior_draws", "noise", self.noise, at_least=0)
