@@ -81,9 +81,8 @@ class FractionalSDE(Trained):
         InvalidInputError: If a setting is out of range, or a series has several columns, too few values or only one.
         DivergedError: If a parameter leaves the finite numbers.
 
-    Source: Daems, Opper, Crevecoeur & Birdal (2024), arXiv:2310.12975. Ours: exact steps of Y, the guide in
-        discrete time, a
-    posterior of Y(0), unit variance, a longer grid of rates, gaps and uneven times, errors of H.
+    Source: Daems, Opper, Crevecoeur & Birdal (2024), arXiv:2310.12975. Ours: exact steps of Y, the guide in discrete
+    time, a posterior of Y(0), unit variance, a longer grid of rates, gaps and uneven times, errors of H.
     """
 
     noun: ClassVar[str] = "process"
