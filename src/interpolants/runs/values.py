@@ -219,7 +219,8 @@ def _file(who: str, table: Mapping[str, Any], place: Place) -> Value:
     options = {
         name: table[name] for name in ("key", "columns", "labels", "limit", "drop_nan") if name in table
     }
-    found = read_table(table["file"], who, exact=role.exact, **options)
+    gaps = role.gaps and not table.get("drop_nan", False)
+    found = read_table(table["file"], who, exact=role.exact, gaps=gaps, **options)
     source = Source(table["file"], f"file {table['file']}", notes=found.notes)
     rows = _named(found.x, found.columns) if role.kind == "rows" else found.x
     return Value(rows, source, found.labels, kept=found.kept, limit=table.get("limit"))

@@ -1,0 +1,154 @@
+"""Roles of linked modalities, made from settings: rows and labels that may be missing, row by row; and their verbs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from interpolants.data.arrays import Kind as Given
+from interpolants.data.arrays import restore
+from interpolants.foundations.checks import one_of
+from interpolants.foundations.errors import invalid, nearest
+from interpolants.framework.capabilities import verb
+from interpolants.framework.labels import Labels
+from interpolants.framework.roles import Reading, Role, Rows, role_kind
+
+KINDS = ("rows", "labels")
+# Subsets of modalities are listed, so that there are at most this many.
+_MOST = 8
+
+verb("fill")
+verb("expect")
+
+
+class RowsOrNone(Rows):
+    """Images or vectors ``(N, *D)``; a row of NaN alone is missing."""
+
+    def read(self, value: Any, role: Role, reading: Reading) -> tuple[Any, Given]:
+        """As rows are read.
+
+        Raises:
+            InvalidInputError: If a row has some NaN: a modality is there or it is not.
+        """
+        x, given = super().read(value, role, reading)
+        gaps = x.isnan().flatten(1)
+        if bool((partly := gaps.any(1) & ~gaps.all(1)).any()):
+            rule = f"a row of {role.name} must be there whole, or be NaN alone"
+            found = f"{int(partly.sum())} rows with some NaN (row {int(partly.nonzero()[0])})"
+            remedy = "Fill these entries, or make what is seen of it a modality of its own."
+            raise invalid(reading.who, rule, found, remedy)
+        return x, given
+
+
+class LabelsOrNone(Labels):
+    """Labels ``(N,)``, numbers or names; -1, None and NaN are missing, and become -1."""
+
+    def read(self, value: Any, role: Role, reading: Reading) -> tuple[Tensor, Given]:
+        """As labels are read, beside those that are missing."""
+        array = _objects(value, role, reading)
+        gone = np.array([_is_missing(one) for one in array.tolist()], dtype=bool)
+        known = [_whole(one, role, reading) for one in array[~gone].tolist()]
+        codes = torch.full((len(array),), -1)
+        before = reading.before
+        if not known:
+            if before is None:
+                raise invalid(reading.who, f"some rows of {role.name} must have a label", "none has")
+            return codes, before
+        if before is not None and not before.columns and isinstance(known[0], str):
+            raise invalid(reading.who, f"{role.name} must be numbers, as in the fit", repr(known[0]))
+        if before is not None and before.columns:
+            known = [one if isinstance(one, str) else str(one) for one in known]
+        found, given = super().read(np.array(known), role, reading)
+        codes[torch.from_numpy(~gone)] = found
+        return codes, given
+
+
+def _objects(value: Any, role: Role, reading: Reading) -> NDArray[Any]:
+    plain = value.detach().cpu() if isinstance(value, Tensor) else value
+    plain = getattr(plain, "to_numpy", lambda: plain)()
+    array = np.asarray(plain, dtype=None if isinstance(plain, np.ndarray) else object)
+    array = array[None] if array.ndim == 0 else array
+    array = array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array  # a column of a file
+    if array.ndim != 1 or not len(array):
+        raise invalid(reading.who, f"{role.name} must be one label per row, (N,)", array.shape)
+    return array
+
+
+def _is_missing(one: Any) -> bool:
+    return one is None or str(one) == "<NA>" or one != one or (not isinstance(one, str) and one == -1)
+
+
+def _whole(one: Any, role: Role, reading: Reading) -> Any:
+    """A word as it is, a number as a whole one."""
+    if isinstance(one, str):
+        return one
+    if int(one) != one:
+        remedy = "What measures is a modality of rows."
+        raise invalid(reading.who, f"{role.name} must be labels, whole numbers or names", one, remedy)
+    return int(one)
+
+
+role_kind("rows_or_none", RowsOrNone())
+role_kind("labels_or_none", LabelsOrNone())
+
+
+def check_modalities(who: str, modalities: Mapping[str, str]) -> dict[str, str]:
+    """Names and kinds of modalities, checked.
+
+    Raises:
+        InvalidInputError: If there are none or too many, a kind is unknown, or a name cannot be an argument.
+    """
+    if not isinstance(modalities, Mapping) or not 1 <= len(modalities) <= _MOST:
+        remedy = 'E.g. {"image": "rows", "label": "labels"}.'
+        raise invalid(who, f"modalities must be a table of 1 to {_MOST} names and kinds", modalities, remedy)
+    for name, kind in modalities.items():
+        one_of(who, f"modalities[{name!r}]", kind, KINDS)
+        if not name.isidentifier() or name in ("n", "seed", "held", "out", "first_index"):
+            raise invalid(who, "a modality must have a name that can be an argument", repr(name))
+    return dict(modalities)
+
+
+def modality_roles(modalities: Mapping[str, str]) -> tuple[Role, ...]:
+    """A role for each modality, all on one axis."""
+    about = {"rows": "images or vectors; NaN rows are missing", "labels": "labels; -1 or empty is missing"}
+    return tuple(
+        Role(name=name, kind=f"{kind}_or_none", gaps=True, optional=True, about=about[kind])
+        for name, kind in modalities.items()
+    )
+
+
+def check_all_there(who: str, data: Mapping[str, Any], modalities: Mapping[str, str]) -> None:
+    """Refuse a fit without a modality."""
+    for name in modalities:
+        if name not in data:
+            remedy = "Leave it out of modalities, or pass rows some of which are missing."
+            raise invalid(who, f"{name} is needed, one of the modalities", "None", remedy)
+
+
+def told(who: str, given: Mapping[str, Any], modalities: Mapping[str, str]) -> dict[str, Tensor]:
+    """What is given of modalities, if it is something.
+
+    Raises:
+        InvalidInputError: If a name is none of a modality, or nothing is given.
+    """
+    for name in given:
+        if name not in modalities:
+            raise invalid(who, "every argument must be a modality", repr(name), nearest(name, modalities))
+    found = {name: value for name, value in given.items() if value is not None}
+    if not found:
+        remedy = f"Pass some of {', '.join(modalities)}; sample(n) draws all of them."
+        raise invalid(who, "at least one modality must be given", "none", remedy)
+    return found
+
+
+def is_there(value: Tensor) -> Tensor:
+    """Which rows of a modality are not missing, ``(B,)``."""
+    return ~value.flatten(1).isnan().any(1) if value.is_floating_point() else value >= 0
+
+
+def answered(parts: Mapping[str, Tensor], given: Mapping[str, Given]) -> dict[str, Any]:
+    """Modalities in the containers that they had in the fit, labels by name."""
+    return {name: restore(part, given[name]) for name, part in parts.items()}

@@ -1,0 +1,357 @@
+"""One diffusion for several linked modalities: draw all of them, or any from any others.
+
+Letters: B rows, n modalities, S the known ones, z the state, e(X) its data end, t 0 at the noise and 1 at the data.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import field
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from interpolants.apps.multimodal.linked_answers import check_codes, padded, with_given, with_own
+from interpolants.apps.multimodal.linked_training import Heads, LinkedBatches, LinkedLoss, drawn_states
+from interpolants.apps.multimodal.modality_roles import (
+    answered,
+    check_all_there,
+    check_modalities,
+    is_there,
+    modality_roles,
+    told,
+)
+from interpolants.apps.multimodal.shared_space import Modality, SharedSpace, as_images, tokens
+from interpolants.fields.preconditioned import Preconditioned, check_preconditioned
+from interpolants.foundations.checks import number, one_of, positive, whole
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.randomness import BLOCK, BlockNoise
+from interpolants.framework.capabilities import capability
+from interpolants.framework.roles import Role
+from interpolants.framework.stages import Run
+from interpolants.framework.trained import Trained
+from interpolants.guidance.one_sided import gaussian_path
+from interpolants.methods.parts.choices import choose_path, choose_times
+from interpolants.methods.parts.validation import followed
+from interpolants.nets.build import choose_net
+from interpolants.objectives.times import StratifiedTimes
+from interpolants.training.pairs import TimedNet, finished
+
+# Starts over which estimates at t = 0, where the state tells nothing, are averaged.
+_STARTS = 8
+# Whitening unasked: at most so many numbers, as in a bridge.
+_COLUMNS = 256
+# Size of blocks of labels beside numbers of size 1; chosen on a part of the training digits.
+_EARLY = 3.0
+
+
+class MultimodalDiffusion(Trained):
+    """Learn images, labels and vectors that belong together; draw all of them, or any from any others.
+
+    ::
+
+        model = MultimodalDiffusion(modalities={"image": "rows", "label": "labels"}).fit(image=images, label=labels)
+        model.sample(100)                          # {"image": ..., "label": ...}, which belong together
+        model.fill(label=[3, 3, 7])["image"]       # images of these labels
+        model.expect(image=images)["label"]        # probabilities of the labels
+
+    Every modality has a linear encoder of unit variance into a block of one state z, on a one-sided path from noise to
+    ``e(X)``. One network is told z, t and those modalities S that are known, and estimates the blocks of all others:
+    squared error, cross-entropy for labels. Known blocks follow their true values. Holding them there without heads
+    that are told S is biased: ``told=False`` shows by how much.
+
+    Entries may be missing in any row of the fit: NaN for images and vectors, -1 or None for labels.
+
+    Args:
+        modalities: Name -> ``"rows"`` (images ``(N, C, H, W)``, vectors ``(N, D)``) or ``"labels"``.
+        targets: Modalities that can be drawn; the others are only ever told. All if empty.
+        weights: Size of the blocks by modality, > 0; a larger block is decided earlier on the way. Unasked 1, and 3 for
+            labels of a perceptron, so that images are drawn with their label in view.
+        balance: Further factors of the losses by modality; unasked, each modality counts alike.
+        whiten: Whether units of rows are uncorrelated; unasked, where a perceptron sees up to 256 numbers.
+        joint: Share of training rows in which nothing is known, in (0, 1].
+        told: Whether heads are told what is known; without it nothing is given but by holding its block.
+        path: A one-sided path with a Gaussian base of one scale.
+        net: A network: ``"auto"`` (a U-Net where all images have one grid, else a perceptron), a name, or a table.
+        times: Where in time to learn, as in ``Bridge``.
+        n_steps: Steps of the sampler.
+
+    Raises:
+        InvalidInputError: If a setting is out of range, or the path has no such base.
+
+    Source: Chen et al. (2024), arXiv:2407.17571. Ours: blocks instead of a sum of encoders, heads that are told what is
+    known, missing entries, any one-sided path.
+    """
+
+    only_cpu: ClassVar[str] = "rows stay where they were read"
+    noun: ClassVar[str] = "model of linked modalities"
+    answering: ClassVar[tuple[str, ...]] = ("n_steps",)
+
+    modalities: Mapping[str, str] = field(default_factory=lambda: {"image": "rows", "label": "labels"})
+    targets: Sequence[str] = ()
+    weights: Mapping[str, float] = field(default_factory=dict)
+    balance: Mapping[str, float] = field(default_factory=dict)
+    whiten: bool | str = "auto"
+    joint: float = 0.5
+    told: bool = True
+    path: Any = "one_sided_linear"
+    net: Any = "auto"
+    times: Any = "auto"
+    n_steps: int = 40
+    steps: int = 3000
+    batch_size: int = 128
+
+    def check_settings(self) -> None:
+        """Refuse settings, and make the path."""
+        who = "MultimodalDiffusion"
+        self.modalities = check_modalities(who, self.modalities)
+        number(who, "joint", self.joint, above=0, at_most=1), whole(who, "n_steps", self.n_steps, at_least=2)
+        for table in ("weights", "balance"):
+            for name, value in getattr(self, table).items():
+                one_of(who, f"a name in {table}", name, tuple(self.modalities))
+                positive(who, f"{table}[{name!r}]", value)
+        for name in self.targets:
+            one_of(who, "every target", name, tuple(self.modalities))
+        if not self.told and self.targets:
+            raise invalid(
+                who, "modalities that are no targets must be told", "told=False", "Leave one of them out."
+            )
+        if isinstance(self.net, nn.Module):
+            remedy = "Give a name or a table; the state's shape follows from the modalities."
+            raise invalid(who, "net must be a network of this library", type(self.net).__name__, remedy)
+        self.path = choose_path(who, self.path)
+        gaussian_path(who, self.path), check_preconditioned(self.path, ())
+        one_of(who, "whiten", self.whiten, (True, False, "auto"))
+        choose_times(who, self.times, self.path)
+
+    def roles(self) -> tuple[Role, ...]:
+        """A role for each modality."""
+        return modality_roles(self.modalities)
+
+    def fit(self, given: Mapping[str, Any] | None = None, /, **options: Any) -> Self:
+        """Learn from modalities that belong together row by row.
+
+        Args:
+            given: Rows by modality, in one dict; or pass them by name.
+            options: Modalities by name, and what :meth:`interpolants.framework.method.Method.fit` takes.
+        """
+        return super().fit(**{**(given or {}), **options})
+
+    def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
+        """The encoders, then the heads by one gradient loop."""
+        who = "MultimodalDiffusion.fit"
+        check_all_there(who, data, self.modalities)
+        parts = {name: self._encoder(name, data[name], who) for name in self.modalities}
+        whole_space = SharedSpace.of(parts, as_images=as_images(self.net), who=who)
+        space = self._drawn_part(whole_space)
+        times = choose_times(who, self.times, self.path)
+        batches = self._batches(whole_space, data, self.batch_size, times)
+        self._check_gaps(batches.there)
+        net = self._new_net(space, whole_space, batches)
+
+        def loss(timed: Any) -> LinkedLoss:
+            return LinkedLoss(space, whole_space, self.path, timed, told=self.told, balance=self.balance)
+
+        even = StratifiedTimes()
+        unseen = (lambda size: self._batches(whole_space, run.held, size, even)) if run.held else None
+        settings, options = followed(run, self.training(), loss(even), unseen, images=bool(space.grid))
+        result = run.train("match", TimedNet(net, times), loss(times), batches, settings, **options)
+        return {"net": finished(net, result), "space": space, "whole": whole_space}
+
+    def _encoder(self, name: str, value: Tensor, who: str) -> Modality:
+        """The encoder of a modality, whitened if asked for, or unasked for small ones of a perceptron."""
+        small = not as_images(self.net) or value.ndim == 2
+        whiten = small and value[0].numel() <= _COLUMNS if self.whiten == "auto" else bool(self.whiten)
+        usual = _EARLY if not as_images(self.net) and self.modalities[name] == "labels" else 1.0
+        return Modality.fit(name, value, float(self.weights.get(name, usual)), who, whiten=whiten)
+
+    def _drawn_part(self, whole_space: SharedSpace) -> SharedSpace:
+        """The space of the targets, with the grid of the whole."""
+        if not self.targets:
+            return whole_space
+        return SharedSpace(
+            parts={name: part for name, part in whole_space.parts.items() if name in self.targets},
+            grid=whole_space.grid,
+        )
+
+    def _batches(self, space: SharedSpace, data: Mapping[str, Any], size: int, times: Any) -> LinkedBatches:
+        """Batches of the rows in which a target is there."""
+        there = torch.stack([is_there(data[name]) for name in space.parts], 1)
+        places = [i for i, name in enumerate(space.parts) if not self.targets or name in self.targets]
+        kept = there[:, places].any(1).nonzero()[:, 0]
+        labels = {name: data[name][kept] for name, part in space.parts.items() if part.is_label}
+        for name, codes in labels.items():
+            check_codes("MultimodalDiffusion.fit", name, codes, space.parts[name].size)
+        units = {name: u[kept] for name, u in space.units(data).items()}
+        joint = self.joint if self.told else 1.0
+        return LinkedBatches(units, there[kept], labels, targets=places, joint=joint, size=size, times=times)
+
+    def _check_gaps(self, there: Tensor) -> None:
+        if not self.told and not bool(there.all()):
+            rule = "without told nothing may be missing, as heads could not know it"
+            raise invalid(
+                "MultimodalDiffusion.fit", rule, f"{int((~there).sum())} missing entries", "Take told=True."
+            )
+
+    def _new_net(
+        self, space: SharedSpace, whole_space: SharedSpace, batches: LinkedBatches
+    ) -> Preconditioned:
+        """The network, in a wrapper that gives it units."""
+        cond = None
+        if self.told and len(whole_space.parts) > 1:
+            few = {name: u[:1] for name, u in batches.units.items()}
+            nothing = torch.zeros(1, len(whole_space.parts), dtype=torch.bool)
+            cond = tokens(whole_space, few, nothing, nothing)
+        inner = choose_net(self.net, space.shape, 1, cond, self.seed, who="MultimodalDiffusion").float()
+        return Preconditioned(inner, self.path, ("denoised",), space.rms(space.state(batches.units)))
+
+    # --- capabilities
+
+    @capability()
+    def sample(
+        self,
+        n: int,
+        *,
+        method: str = "midpoint",
+        n_steps: int | None = None,
+        seed: int = 0,
+        first_index: int = 0,
+    ) -> dict[str, Any]:
+        """Draw all modalities together.
+
+        Args:
+            n: Number of rows.
+            method: An ODE solver.
+            n_steps: Its steps; as the settings say if not given.
+            seed: Seed of the noise; row i is one function of (seed, i).
+            first_index: Index of the first row in a larger job.
+
+        Returns:
+            Rows by modality, in the containers of the fit.
+        """
+        whole("MultimodalDiffusion.sample", "n", n, at_least=1)
+        drawn = self._drawn(n, None, method, n_steps, seed, first_index)
+        return answered(self._values(drawn), self.given)
+
+    @capability()
+    def fill(
+        self,
+        *,
+        method: str = "midpoint",
+        n_steps: int | None = None,
+        seed: int = 0,
+        first_index: int = 0,
+        **roles: Any,
+    ) -> dict[str, Any]:
+        """Draw what is not given, row by row, from what is.
+
+        Args:
+            method: An ODE solver.
+            n_steps: Its steps; as the settings say if not given.
+            seed: Seed of the noise.
+            first_index: Index of the first row in a larger job.
+            roles: Modalities by name, which may be missing in some rows.
+
+        Returns:
+            Rows by modality; what was given comes back as it is.
+
+        Raises:
+            InvalidInputError: If nothing is given, or a label is none of the fit.
+        """
+        who = "MultimodalDiffusion.fill"
+        given = self._checked(who, roles)
+        rows = len(next(iter(given.values())))
+        drawn = self._values(self._drawn(rows, self._tokens(given, rows), method, n_steps, seed, first_index))
+        return answered(with_given(drawn, given, self.state["space"]), self.given)
+
+    @capability()
+    def expect(self, *, seed: int = 0, first_index: int = 0, **roles: Any) -> dict[str, Any]:
+        """The mean of each modality given what is known, and the probabilities of labels; no diffusion is run.
+
+        Args:
+            seed: Seed of the states, which tell nothing; their effect is averaged.
+            first_index: Index of the first row in a larger job.
+            roles: Modalities by name, which may be missing in some rows.
+
+        Returns:
+            Means by modality, of labels ``(B, k)``, a column for each label of the fit.
+        """
+        given = self._checked("MultimodalDiffusion.expect", roles)
+        rows = len(next(iter(given.values())))
+        means = self._means(self._tokens(given, rows), rows, seed, first_index)
+        parts = self.state["space"].parts
+        found = {name: part.frame.decode(means[name]) for name, part in parts.items()}
+        found = {name: with_own(mean, given.get(name), parts[name]) for name, mean in found.items()}
+        measured = {name: x for name, x in found.items() if not parts[name].is_label}
+        return {**{name: x.numpy() for name, x in found.items()}, **answered(measured, self.given)}
+
+    def cannot(self, verb: str) -> str:
+        """A model that was taught one modality has nothing to be told; one of some targets draws no others."""
+        if verb in ("fill", "expect") and len(self.modalities) == 1:
+            return "it has one modality, and no other to be given."
+        if verb == "sample" and self.targets and set(self.targets) != set(self.modalities):
+            return "it draws some modalities given others; take fill."
+        if verb == "expect" and not self.told:
+            return "its heads are not told what is known (told=False)."
+        return ""
+
+    def _checked(self, who: str, roles: Mapping[str, Any]) -> dict[str, Tensor]:
+        given = told(who, roles, self.modalities)
+        for name, value in given.items():
+            part = self.state["whole"].parts[name]
+            if part.is_label:
+                check_codes(who, name, value, part.size)
+        return given
+
+    def _tokens(self, given: Mapping[str, Tensor], rows: int) -> Tensor:
+        """What is known, as the heads are told it; what is missing in a row is to be drawn."""
+        space: SharedSpace = self.state["whole"]
+        none = torch.zeros(rows, dtype=torch.bool)
+        known = torch.stack([is_there(given[name]) if name in given else none for name in space.parts], 1)
+        own = space.units(given)
+        units = {
+            name: own.get(name, torch.zeros(rows, *part.shape, dtype=torch.float32))
+            for name, part in space.parts.items()
+        }
+        return tokens(space, units, known, torch.zeros_like(known))
+
+    def _none_known(self, rows: int) -> Tensor | None:
+        return None if len(self.state["whole"].parts) == 1 else self._tokens({}, rows)
+
+    def heads(self) -> Heads:
+        """The heads as a field of the mean data end."""
+        state = self.fitted_state("heads")
+        return Heads(state["net"], state["space"], state["whole"], told=self.told)
+
+    def _drawn(
+        self, n: int, cond: Tensor | None, method: str, n_steps: int | None, seed: int, first: int
+    ) -> Tensor:
+        """States ``(n, *D)`` at t = 1."""
+        steps = (
+            self.n_steps if n_steps is None else whole("MultimodalDiffusion", "n_steps", n_steps, at_least=1)
+        )
+        cond = self._none_known(n) if cond is None else cond
+        how: dict[str, Any] = {"method": method, "n_steps": steps, "seed": seed, "first": first}
+        return drawn_states(self._mean_end(), self.path, self.state["space"].shape, n, cond, **how)
+
+    def _mean_end(self) -> Any:
+        """The heads; of a single image or vector the network itself, so that it has the bits of a bridge."""
+        parts = self.state["whole"].parts
+        alone = len(parts) == 1 and not next(iter(parts.values())).is_label
+        return self.state["net"] if alone else self.heads()
+
+    def _values(self, z: Tensor) -> dict[str, Tensor]:
+        space: SharedSpace = self.state["space"]
+        blocks = space.blocks(z)
+        return {name: part.value(space.of_block(name, blocks[name])) for name, part in space.parts.items()}
+
+    def _means(self, cond: Tensor, rows: int, seed: int, first: int) -> dict[str, Tensor]:
+        """``E[u | S]`` by modality, in blocks of 64 rows so that no row feels the others."""
+        space: SharedSpace = self.state["space"]
+        noise = BlockNoise(seed, ("states without data",), first=first, count=rows, shape=space.shape)
+        heads, zero = self.heads(), torch.zeros((), dtype=torch.float32)
+        total = zero.expand(rows, *space.shape)
+        for _ in range(_STARTS):
+            start = self.path.base.color(noise.normal())
+            parts = [heads(*padded(start, zero, cond, k))[: rows - k] for k in range(0, rows, BLOCK)]
+            total = total + torch.cat(parts)
+        return {name: space.of_block(name, block) for name, block in space.blocks(total / _STARTS).items()}

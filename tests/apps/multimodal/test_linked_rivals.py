@@ -1,0 +1,70 @@
+"""The Gaussian against regression, and separate models as a chain."""
+
+import numpy as np
+import torch
+from torch.testing import assert_close
+
+from interpolants.apps.multimodal import LinkedGaussian, SeparateModels
+from interpolants.runs.recipe import make_method, make_recipe, make_task
+from interpolants.runs.values import Place
+
+PAIR = {"a": "rows", "b": "rows"}
+
+
+def pairs(n, generator):
+    a = torch.randn(n, 2, generator=generator)
+    b = a @ torch.tensor([[1.0, 0.5, 0.0], [0.0, -1.0, 2.0]]) + 0.5 * torch.randn(n, 3, generator=generator)
+    return a, b
+
+
+def test_the_gaussian_is_regression_of_columns_on_columns(generator):
+    a, b = pairs(4000, generator)
+    model = LinkedGaussian(modalities=PAIR).fit(a=a, b=b)
+    wide = torch.cat([a, torch.ones(4000, 1)], 1).double()
+    fitted = wide @ torch.linalg.lstsq(wide, b.double()).solution
+    assert_close(model.expect(a=a)["b"].double(), fitted, atol=0.02, rtol=0)
+    left = model.fill(a=a, seed=1)["b"] - model.expect(a=a)["b"]
+    assert_close(left.T.cov(), 0.25 * torch.eye(3), atol=0.03, rtol=0)
+    drawn = model.sample(4000, seed=2)
+    both, real = (torch.cat([x["a"], x["b"]], 1).T.cov() for x in (drawn, {"a": a, "b": b}))
+    assert float((both - real).norm() / real.norm()) < 0.06
+
+
+def test_without_links_the_mean_is_the_answer_and_labels_are_columns(generator):
+    a, b = pairs(600, generator)
+    label = (b[:, 0] > 0).long()
+    told = LinkedGaussian(modalities={"b": "rows", "sign": "labels"}).fit(b=b, sign=label)
+    assert (told.fill(b=b, seed=0)["sign"] == label.numpy()).mean() > 0.75
+    alone = LinkedGaussian(modalities=PAIR, linked=False).fit(a=a, b=b)
+    assert_close(alone.expect(a=a)["b"], b.mean(0).expand(600, 3), atol=1e-5, rtol=0)
+
+
+def test_separate_models_draw_each_modality_given_those_before(generator):
+    a, b = pairs(300, generator)
+    net = {"kind": "mlp", "width": 16, "depth": 2}
+    model = SeparateModels(modalities=PAIR, settings={"net": net}, steps=30, batch_size=32, n_steps=4).fit(
+        a=a, b=b
+    )
+    first, second = model.state["models"]["a"], model.state["models"]["b"]
+    assert (first.targets, second.targets) == (("a",), ("b",))
+    assert first.state["space"].shape == (2,)
+    drawn = model.fill(a=a[:5], seed=3)
+    assert torch.equal(drawn["a"], a[:5])
+    assert "it draws some modalities given others" in first.cannot("sample")
+    again = model.sample(5, seed=3)
+    assert not np.allclose(again["a"], first.fill(a=a[:5])["a"])
+    assert not torch.equal(again["b"], model.fill(a=again["a"], seed=4)["b"])
+
+
+def test_a_role_that_may_have_gaps_keeps_those_of_its_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x = np.arange(40.0).reshape(20, 2)
+    x[3] = np.nan
+    np.save("rows.npy", x)
+    np.save("labels.npy", np.where(np.arange(20) == 5, np.nan, np.arange(20) % 3))
+    method = {"kind": "linked_gaussian", "modalities": {"place": "rows", "word": "labels"}}
+    (tables,) = make_recipe({"data": {"place": "rows.npy", "word": "labels.npy"}, "method": method}).tasks
+    task, _ = make_task(tables, make_method(tables, 0), Place())
+    for name in ("place", "word"):
+        rows = torch.cat([torch.as_tensor(part[name]) for part in (task.train, task.test)])
+        assert rows.isnan().reshape(20, -1).all(1).sum() == 1

@@ -1,0 +1,253 @@
+"""Linked modalities against joint Gaussians with exact heads, a bridge of one modality, and labelled clusters."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.apps.multimodal import MultimodalDiffusion
+from interpolants.apps.multimodal.linked_training import Heads, LinkedLoss, drawn_states
+from interpolants.apps.multimodal.shared_space import Modality, SharedSpace, subsets, tokens
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.row_times import TakesOneTime
+from interpolants.framework.frames import Standard
+from interpolants.framework.method import load
+from interpolants.methods import Bridge
+from interpolants.objectives.times import UniformTimes
+from interpolants.paths.linear import OneSidedLinear
+
+NET = {"kind": "mlp", "width": 48, "depth": 2}
+# Covariance of (x1, x2), two numbers each; x2 tells most of x1.
+COVARIANCE = torch.tensor(
+    [[1.0, 0.3, 0.8, 0.1], [0.3, 1.0, 0.2, -0.7], [0.8, 0.2, 1.0, 0.0], [0.1, -0.7, 0.0, 1.0]],
+    dtype=torch.float64,
+)
+
+
+def gaussian_space():
+    part = Modality(shape=(2,), is_label=False, frame=Standard())
+    return SharedSpace(parts={"a": part, "b": part})
+
+
+class ExactHeads:
+    """``E[e | z, what is known]`` of the joint Gaussian, in closed form."""
+
+    def __call__(self, z, t, cond=None):
+        path, x, t = OneSidedLinear(), z.double(), t.double().reshape(-1)[:1]
+        alpha, beta = path.alpha(t), path.beta(t)
+        known = cond is not None and bool((cond[0, 4:] > 0).any())
+        if known:  # b is told: (a | b) is Gaussian, and the block of b says no more
+            slope = COVARIANCE[:2, 2:] @ torch.linalg.inv(COVARIANCE[2:, 2:])
+            cov = COVARIANCE[:2, :2] - slope @ COVARIANCE[2:, :2]
+            mean = cond[:, 2:4].double() @ slope.T
+            gain = beta * cov @ torch.linalg.inv(alpha**2 * torch.eye(2).double() + beta**2 * cov)
+            return torch.cat([mean + (x[:, :2] - beta * mean) @ gain.T, x[:, 2:]], 1).to(z)
+        gain = beta * COVARIANCE @ torch.linalg.inv(alpha**2 * torch.eye(4).double() + beta**2 * COVARIANCE)
+        return (x @ gain.T).to(z)
+
+
+def exact_draws(n, b=None, *, told=True):
+    space = gaussian_space()
+    known = torch.zeros(n, 2, dtype=torch.bool)
+    known[:, 1] = b is not None
+    units = {"a": torch.zeros(n, 2), "b": torch.zeros(n, 2) if b is None else torch.tensor(b).expand(n, 2)}
+    cond = tokens(space, units, known, torch.zeros_like(known))
+    heads = Heads(_Module(), space, space, told=told)
+    return drawn_states(
+        heads, OneSidedLinear(), (4,), n, cond, seed=0, first=0, method="midpoint", n_steps=60
+    ).double()
+
+
+class _Module(TakesOneTime, torch.nn.Module):
+    def forward(self, x, t, cond=None):
+        return ExactHeads()(x, t, cond)
+
+
+def test_exact_heads_draw_the_joint_gaussian():
+    found = exact_draws(20_000).T.cov()
+    assert float((found - COVARIANCE).norm() / COVARIANCE.norm()) < 0.03
+    assert float((found - COVARIANCE)[:2, 2:].norm() / COVARIANCE[:2, 2:].norm()) < 0.03
+
+
+def test_heads_that_are_told_draw_the_conditional_and_the_naive_clamp_does_not():
+    b = [1.0, -0.5]
+    mean = COVARIANCE[:2, 2:] @ torch.tensor(b, dtype=torch.float64)  # the covariance of b is the identity
+    cov = COVARIANCE[:2, :2] - COVARIANCE[:2, 2:] @ COVARIANCE[2:, :2]
+    told, clamped = exact_draws(20_000, b), exact_draws(20_000, b, told=False)
+    for z in (told, clamped):  # both hold what is known
+        assert_close(z[:, 2:], torch.tensor(b, dtype=torch.float64).expand(len(z), 2), atol=2e-3, rtol=0)
+    error = told[:, :2].mean(0) - mean
+    assert float(error.abs().max()) < 0.02
+    assert float((told[:, :2].T.cov() - cov).norm() / cov.norm()) < 0.04
+    assert float((clamped[:, :2].mean(0) - mean).norm()) > 0.2 * float(mean.norm())
+    assert float((clamped[:, :2].T.cov() - cov).norm() / cov.norm()) > 0.1
+
+
+def test_one_modality_alone_is_the_one_sided_bridge_to_the_bit(generator):
+    x = torch.randn(200, 1, 4, 4, generator=generator) * 2 + 1
+    common = {"net": NET, "steps": 30, "batch_size": 32, "seed": 5}
+    model = MultimodalDiffusion(modalities={"image": "rows"}, **common).fit(image=x)
+    bridge = Bridge(
+        path="one_sided_linear", heads=("denoised",), precondition=True, held_out=0, **common
+    ).fit(x1=x, progress=False)
+    ours, theirs = model.state["net"].state_dict(), bridge.network.state_dict()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert [row["image"] for row in model.history] == [row["denoised"] for row in bridge.history]
+    drawn = bridge.sample(70, seed=3, method="midpoint", n_steps=10)
+    assert torch.equal(model.sample(70, seed=3, n_steps=10)["image"], drawn)
+
+
+# --- labelled clusters, with missing entries -----------------------------------------------------------------
+
+CENTRES = torch.tensor([[-2.0, 0.0], [2.0, 0.0], [0.0, 3.0]])
+
+
+def clusters(n, generator):
+    label = torch.randint(3, (n,), generator=generator)
+    return CENTRES[label] + 0.7 * torch.randn(n, 2, generator=generator), label
+
+
+def test_any_subset_is_drawn_and_expected_from_the_others_although_entries_are_missing(generator, tmp_path):
+    x, label = clusters(1500, generator)
+    seen_x, seen_label = x.clone(), label.numpy().astype(object)
+    seen_x[:300] = math.nan
+    seen_label[400:900] = None
+    model = MultimodalDiffusion(
+        modalities={"place": "rows", "word": "labels"},
+        net=NET,
+        steps=600,
+        batch_size=128,
+        lr=1e-2,
+        ema=0.98,
+        n_steps=20,
+    ).fit({"place": seen_x, "word": seen_label})
+    model = load(model.save(tmp_path / "model"))
+    far, right = clusters(400, generator)
+    posterior = (-(far[:, None] - CENTRES).square().sum(2) / (2 * 0.7**2)).softmax(1)
+    found = model.expect(place=far)["word"]
+    assert float((torch.tensor(found) - posterior).abs().mean()) < 0.03
+    drawn = model.fill(place=far, seed=1)
+    assert torch.equal(drawn["place"], far)  # what is given comes back as it is
+    assert (drawn["word"] == right.numpy()).mean() > float(posterior.square().sum(1).mean()) - 0.05
+    asked = np.arange(600) % 3
+    places = torch.as_tensor(model.fill(word=asked)["place"])
+    for k in range(3):
+        assert_close(places[asked == k].mean(0), CENTRES[k], atol=0.25, rtol=0)
+        assert 0.4 < float(places[asked == k].std(0).mean()) < 1.0
+    assert_close(model.expect(word=[0, 1, 2])["place"], CENTRES, atol=0.25, rtol=0)
+    both = model.sample(600, seed=2)
+    near = (torch.as_tensor(both["place"])[:, None] - CENTRES).norm(dim=2).argmin(1)
+    assert float((near == torch.tensor(both["word"])).double().mean()) > 0.93
+    some = model.fill(place=far[:3], word=[None, -1, 2])
+    assert some["word"][2] == 2
+
+
+def test_what_is_known_or_missing_is_not_learnt_and_modalities_count_alike():
+    image = Modality(shape=(2,), is_label=False, frame=Standard())
+    label = Modality(shape=(3,), is_label=True, frame=Standard())
+    space = SharedSpace(parts={"image": image, "label": label})
+    loss = LinkedLoss(space, space, OneSidedLinear(), UniformTimes(), told=True, balance={})
+    assert loss.factors == {"image": 5 / 4, "label": 5 / 6}
+    code = torch.tensor([0, 2, 1])
+    batch = {
+        "units": {"image": torch.ones(3, 2), "label": label.units(code)},
+        "labels": {"label": code},
+        "known": torch.tensor([[False, False], [True, False], [False, False]]),
+        "absent": torch.tensor([[False, False], [False, False], [False, True]]),
+        "t": torch.full((3,), 0.5),
+        "weight": torch.ones(3),
+    }
+
+    class Zero(torch.nn.Module):
+        net = None
+
+        def forward(self, x, t, cond=None):
+            return torch.zeros_like(x)
+
+        def weight(self, x, t):
+            return {"denoised": torch.full((len(x),), 3.0)}
+
+    zero = Zero()
+    object.__setattr__(zero, "net", zero)
+    found = loss(zero, batch, torch.Generator().manual_seed(0))
+    # |0 - (1, 1)|^2 times the weight 3 of the network's units; the cross-entropy of three equal probabilities.
+    assert_close(found["image"], 5 / 4 * torch.tensor([6.0, 0.0, 6.0]))
+    assert_close(found["label"], 5 / 6 * math.log(3) * torch.tensor([1.0, 1.0, 0.0]))
+
+
+def test_subsets_leave_a_target_to_be_drawn():
+    assert len(subsets(3, [0, 1, 2])) == 6
+    assert not bool(subsets(3, [1])[:, 1].any())
+    assert len(subsets(1, [0])) == 0
+
+
+def test_beside_images_labels_are_planes_and_come_back():
+    parts = {
+        "image": Modality(shape=(1, 4, 4), is_label=False, frame=Standard()),
+        "label": Modality(shape=(3,), is_label=True, frame=Standard(shift=0.3, scale=0.4), weight=0.5),
+    }
+    space = SharedSpace.of(parts, as_images=True, who="test")
+    assert space.shape == (4, 4, 4)
+    values = {"image": torch.randn(2, 1, 4, 4), "label": torch.tensor([2, 0])}
+    state = space.state(space.units(values))
+    blocks = space.blocks(state)
+    assert torch.equal(parts["label"].value(space.of_block("label", blocks["label"])), values["label"])
+    assert torch.equal(parts["image"].value(space.of_block("image", blocks["image"])), values["image"])
+    assert_close(space.expected(state)[:, :1], values["image"])
+
+
+# --- refusals ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "rule"),
+    [
+        ({"modalities": {}}, "modalities must be a table of 1 to 8"),
+        ({"modalities": {"image": "pixels"}}, "modalities\\['image'\\] must be one of"),
+        ({"modalities": {"two words": "rows"}}, "a name that can be an argument"),
+        ({"weights": {"image": -1.0}}, "weights\\['image'\\] must be"),
+        ({"weights": {"imge": 1.0}}, "a name in weights must be one of"),
+        ({"joint": 0.0}, "joint must lie in"),
+        ({"targets": ("image",), "told": False}, "no targets must be told"),
+        ({"path": "linear"}, "one-sided|Gaussian"),
+    ],
+)
+def test_settings_are_refused_by_name(settings, rule):
+    with pytest.raises(InvalidInputError, match=rule):
+        MultimodalDiffusion(**settings)
+
+
+def test_data_are_refused_by_name(generator):
+    x, label = clusters(60, generator)
+    model = MultimodalDiffusion(net=NET, steps=2, batch_size=8)
+    refused = [
+        ({"image": x}, "label is needed"),
+        ({"image": torch.ones(60, 2), "label": label}, "image must vary"),
+        ({"image": x, "label": torch.zeros(60, dtype=torch.long)}, "label must vary"),
+        ({"image": x, "label": torch.full((60,), -1)}, "some rows of label must have a label"),
+        ({"image": torch.full((60, 2), math.nan), "label": label}, "image must be there in some rows"),
+        (
+            {"image": torch.where(torch.arange(2) > 0, x, math.nan), "label": label},
+            "there whole, or be NaN alone",
+        ),
+        ({"image": x[:50], "label": label}, "as many rows"),
+        ({"image": x, "label": label + 0.5}, "label must be labels, whole numbers or names"),
+        ({"image": x, "labl": label}, "Did you mean 'label'"),
+    ]
+    for values, rule in refused:
+        with pytest.raises(InvalidInputError, match=rule):
+            model.fit(values)
+    with pytest.raises(InvalidInputError, match="without told nothing may be missing"):
+        model.clone().set_params(told=False).fit(image=x, label=torch.where(label > 0, label, -1))
+    model.fit(image=x, label=label)
+    asked = [
+        ({}, "at least one modality must be given"),
+        ({"label": [7]}, "label must be labels of the fit, 0 to 2"),
+        ({"image": torch.zeros(2, 3)}, "event shape"),
+        ({"lable": [1]}, "every argument must be a modality.*Did you mean 'label'"),
+    ]
+    for values, rule in asked:
+        with pytest.raises(InvalidInputError, match=rule):
+            model.fill(**values)
