@@ -9,6 +9,8 @@ from interpolants.foundations.registry import names
 from interpolants.operators import (
     Blur,
     Downsample,
+    Identity,
+    KSpaceLines,
     Mask,
     Matrix,
     Measurement,
@@ -33,6 +35,8 @@ OPERATORS = {
     "matrix": Matrix(TABLE, SHAPE),
     "rotated": Rotated(Mask(KNOWN), torch.tensor([[0.6, 0.8], [-0.8, 0.6]], dtype=F64)),
     "rotated_whole": Rotated(Mask(KNOWN), torch.linalg.qr(torch.cat([TABLE] * 7)[:48] + torch.eye(48)).Q),
+    "k_space_lines": KSpaceLines([1, 2, 3], 4),
+    "identity": Identity(),
     "measurement": Measurement(lambda x: x.square()),
 }
 LINEAR = {name: operator for name, operator in OPERATORS.items() if operator.is_linear}

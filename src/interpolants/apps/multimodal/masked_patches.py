@@ -1,5 +1,7 @@
 """Patches of photographs beside the same patches with a square left out: two linked images."""
 
+from dataclasses import replace
+
 from interpolants.data.bundled import Dataset, Split, reads
 from interpolants.data.photographs import PHOTOGRAPHS, load_photographs
 from interpolants.foundations.checks import one_of, whole
@@ -29,8 +31,7 @@ def load_masked_patches(
     one_of("load_masked_patches", "part", part, PARTS)
     whole("load_masked_patches", "hidden", hidden, at_least=1, at_most=size - 1)
     found = load_photographs(split, size=size, stride=stride)
-    if part == "image":
-        return found
     x, first = found.x.clone(), (size - hidden) // 2
-    x[..., first : first + hidden, first : first + hidden] = 0.0
-    return Dataset(x, found.labels, found.info)
+    if part == "masked":
+        x[..., first : first + hidden, first : first + hidden] = 0.0
+    return Dataset(x, found.labels, replace(found.info, name="masked_patches"))
