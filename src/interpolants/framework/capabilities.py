@@ -168,7 +168,8 @@ class Capability:
         optional = parameter is None or parameter.default is not inspect.Parameter.empty
         # Whatever their axes in the fit, rows and conditions of one request belong together.
         axis = "row" if kind_of(role).has_rows and role.axis else role.axis
-        columns = method.columns(self.source(name))
+        # Names that the method fixes hold whatever the fit was given: a table in another order is put in theirs.
+        columns = role.columns or method.columns(self.source(name))
         return replace(role, name=name, optional=optional, axis=axis, like="", columns=columns)
 
 

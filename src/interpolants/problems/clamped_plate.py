@@ -15,7 +15,6 @@ from torch import Generator, Tensor
 from interpolants.foundations.checks import positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
-from interpolants.foundations.records import record
 from interpolants.pde.submodel import Submodel
 
 QUANTITIES = ("energy", "deflection", "upward")
@@ -23,7 +22,6 @@ _LENGTH, _HEIGHT, _POISSON = 2.0, 1.0, 0.3
 _PART, _RADIUS = (0.5, 1.25), 0.2
 
 
-@record("clamped_plate")
 @dataclass(frozen=True, kw_only=True)
 class ClampedPlate:
     """Plane strain on ``[0, 2] x [0, 1]``, Young's modulus 1, clamped at the left, pulled at the right.

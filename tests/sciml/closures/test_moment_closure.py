@@ -1,11 +1,16 @@
 """Closures against the density of largest entropy, and what is learnt from runs whose closure is known."""
 
+import subprocess
+import sys
+
+import numpy as np
 import pytest
 import torch
 from scipy.special import iv
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.pde.active_fluid import PARAMETERS as PARAMETER_NAMES
 from interpolants.pde.active_fluid import ActiveFluid, complex_moments, real_moments, uniform_start
 from interpolants.pde.fourier_box import FourierBox
 from interpolants.problems.active_fluid_runs import ActiveFluidRuns
@@ -143,6 +148,29 @@ def test_a_forecast_goes_on_from_the_last_frame():
     found = model.forecast(fields[:, :5], parameters, frames=4)
     assert_close(found, fields[:, 5:, :3], rtol=0, atol=5e-3)
     assert_close(model.predict(fields.numpy()), fields[:, :, 3:].numpy(), rtol=0, atol=1e-12)
+
+
+def test_parameters_go_by_their_names_also_after_a_fit_on_arrays(tmp_path):
+    """A table with its columns in another order, from Python and from the command line."""
+    pandas = pytest.importorskip("pandas")
+    fields, parameters = runs(frames=3)
+    model = MomentClosure(closure="bingham").fit(fields, parameters)
+    table = pandas.DataFrame(parameters.numpy(), columns=list(PARAMETER_NAMES))[
+        list(reversed(PARAMETER_NAMES))
+    ]
+    expected = model.forecast(fields, parameters, frames=2)
+    assert torch.equal(model.forecast(fields, table, frames=2), expected)
+    with pytest.raises(InvalidInputError, match="none named 'zeta'"):
+        model.forecast(fields, table.rename(columns={"zeta": "zetta"}), frames=2)
+    model.save(tmp_path / "model")
+    np.save(tmp_path / "start.npy", fields.numpy())
+    table.to_csv(tmp_path / "parameters.csv", index=False)
+    asked = ["forecast", "model", "start.npy", "parameters.csv", "--frames", "2", "--out", "ahead.npy"]
+    done = subprocess.run(
+        [sys.executable, "-m", "interpolants", *asked], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert_close(torch.as_tensor(np.load(tmp_path / "ahead.npy")), expected)
 
 
 def test_bad_input_is_refused():

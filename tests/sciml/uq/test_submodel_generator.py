@@ -1,5 +1,7 @@
 """Motions of an interface whose law is known, and the quantities that follow from them."""
 
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import pytest
@@ -99,6 +101,18 @@ def test_a_plate_is_learnt_from_its_runs():
         for one in (model, gaussian)
     ]
     assert errors[0] < 0.6 * errors[1]
+
+
+def test_a_model_is_read_by_another_process(tmp_path):
+    """Its part is stored by its card, so that nothing need be imported before."""
+    plate = ClampedPlate(along=16, across=8)
+    runs = plate.sample(20, generator=torch.Generator().manual_seed(0))["interface"]
+    SubmodelGenerator(generator="gaussian_fit").fit(runs, plate).save(tmp_path / "model")
+    code = "import interpolants as itp; m = itp.load('model'); print(tuple(m.predict(m.sample(3)).shape))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "(3, 3)", done.stderr
 
 
 def test_bad_input_is_refused():

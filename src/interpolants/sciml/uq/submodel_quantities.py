@@ -94,7 +94,7 @@ class SubmodelQuantities(Question):
     def floors(self, task: Task) -> Mapping[str, Estimate | float | str]:
         """The training runs themselves, which is the best that could be learnt of them."""
         truth, train = (as_tensor(part["quantities"]) for part in (task.test, task.train))
-        names = getattr(task.train["problem"], "names", ())
+        names = task.train["problem"].names
         return {name: relative_distance(train[:, k], truth[:, k]) for k, name in enumerate(names)}
 
     def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
