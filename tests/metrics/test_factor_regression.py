@@ -1,0 +1,27 @@
+import pytest
+import torch
+
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.metrics.factor_regression import FactorRegression
+
+
+def bumps(place):
+    line = torch.arange(12.0)
+    return torch.exp(-0.5 * (line - place[:, None]).square())[:, None, None]
+
+
+def test_it_reads_the_place_of_a_bump_in_images_it_has_not_seen_and_leaves_out_unknown_rows(generator):
+    place = 2 + 8 * torch.rand(300, generator=generator)
+    told = torch.stack([place, place.square()], 1)
+    told[::3, 0] = float("nan")
+    judge = FactorRegression(bumps(place), told)
+    new = torch.linspace(2.5, 9.5, 50)
+    read = judge.read(bumps(new))
+    assert float((read[:, 0] - new).abs().max()) < 0.02
+    assert float((read[:, 1] - new.square()).abs().max()) < 0.2
+    assert torch.equal(read, FactorRegression(bumps(place), told).read(bumps(new)))
+
+
+def test_a_factor_that_nobody_knows_is_refused():
+    with pytest.raises(InvalidInputError, match="known of two rows, got 0"):
+        FactorRegression(bumps(torch.arange(4.0)), torch.full((4, 1), float("nan")))

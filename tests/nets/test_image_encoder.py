@@ -1,0 +1,18 @@
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.nets.image_encoder import ImageEncoder
+
+
+def test_a_row_does_not_feel_the_batch_in_training_either(generator):
+    net = ImageEncoder((2, 9, 12), 5, channels=(4, 6)).train()
+    x = torch.randn(7, 2, 9, 12, generator=generator)
+    assert net(x).shape == (7, 5)
+    assert_close(net(x)[:1], net(x[:1]))  # statistics of the batch would change it
+
+
+def test_images_too_small_for_so_many_halvings_are_refused():
+    with pytest.raises(InvalidInputError, match=r"2\^3 pixels to a side at least, got \(1, 6, 9\)"):
+        ImageEncoder((1, 6, 9), 4)
