@@ -1,0 +1,8 @@
+"""Counterfactuals: what an image would have looked like, had one of its causes been another."""
+
+from typing import TYPE_CHECKING
+
+from interpolants.foundations.cards import carded
+
+if not TYPE_CHECKING:
+    __getattr__ = carded(__name__)  # what has a card is public without an edit here

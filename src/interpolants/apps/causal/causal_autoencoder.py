@@ -1,0 +1,297 @@
+"""Causal diffusion autoencoder: what an image would look like, had one of its factors been another.
+
+Letters: B rows, n factors, d numbers of each block, u exogenous and z causal codes ``(B, n, d)``, X0 a row's noise.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+
+from interpolants.apps.causal.abduction import WAYS, counterfactual_states
+from interpolants.apps.causal.causal_training import CausalLoss, CodedBatches, choose_encoder, encoded
+from interpolants.apps.causal.factor_ranges import FactorRanges, check_factors
+from interpolants.apps.causal.interventions import DO
+from interpolants.fields.learned import LearnedFields
+from interpolants.fields.preconditioned import Preconditioned, check_preconditioned
+from interpolants.foundations.causal_graph import CausalGraph
+from interpolants.foundations.checks import number, one_of, positive, whole
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.randomness import BLOCK
+from interpolants.framework.capabilities import capability
+from interpolants.framework.frames import Standard
+from interpolants.framework.roles import Role
+from interpolants.framework.stages import Run
+from interpolants.framework.trained import Trained
+from interpolants.guidance.classifier_free import ClassifierFree
+from interpolants.guidance.one_sided import gaussian_path
+from interpolants.methods.parts.choices import choose_path, choose_times
+from interpolants.methods.parts.validation import followed
+from interpolants.nets.build import choose_net
+from interpolants.nets.structural_layer import StructuralLayer
+from interpolants.objectives.losses import VelocityLoss
+from interpolants.objectives.times import StratifiedTimes
+from interpolants.training.pairs import finished
+
+
+class CausalAutoencoder(Trained):
+    """Learn images with some of their factors and a causal graph of these; ask what an image would have been.
+
+    ::
+
+        model = CausalAutoencoder(graph="thickness -> intensity").fit(images, factors)  # (N, 2), NaN: unknown
+        thick = model.counterfactual(images, do={"thickness": 4.0})                     # brighter, too
+        model.encode(images, do={"thickness": 4.0})                                     # its factors
+
+    An encoder gives each factor a block z_i of the code, which is pulled to the factor's value where that is known,
+    and a structural model ``z_i = f_i(z_causes) + u_i`` links the blocks. A one-sided flow from noise decodes an image
+    given z. A counterfactual is abduction (u, and the noise X0 by the flow backwards), action (z_i set, arrows into it
+    cut) and prediction (descendants anew, then the flow from X0). What is no factor is in X0, and stays.
+
+    Args:
+        graph: Factors and which causes which: text, pairs, a table, a ``networkx.DiGraph``; see
+            :class:`~interpolants.foundations.causal_graph.CausalGraph`.
+        block: d, numbers of the code of each factor.
+        code_weight: Weight of the divergences of the codes beside the decoder's error; by factor, whatever the block.
+        spread: Deviation of codes about known factors, in deviations of the factor. The paper's 1 pulls a code half way
+            to zero: ``z = y / (1 + spread^2)``, less where the decoder asks for it.
+        drop_code: Chance of a training row to be decoded without its code; guidance needs some.
+        guidance: Strength of the code in both directions of the flow; 1 is the model's own.
+        abduction: ``"invert"``; ``"renoise"`` and ``"fresh"`` are controls, which draw X0.
+        propagate: Whether effects of what is set follow; without, nothing but the set factors moves: a control.
+        path: A one-sided path with a Gaussian base of one scale.
+        net: The decoder: ``"auto"`` (a U-Net for images, else a perceptron), a name, or a table.
+        times: Where in time to learn, as in ``Bridge``.
+        n_steps: Steps of the flow, in each direction.
+
+    Raises:
+        InvalidInputError: If a setting is out of range, or the graph has a cycle.
+
+    Source: Komanduri et al. (2024), arXiv:2404.17735. Ours: mechanisms see the causal values of causes, the encoder
+    gives z and u follows (the map has volume 1), divergences count by factor, labels have a spread of their own.
+    """
+
+    only_cpu: ClassVar[str] = "rows stay where they were read"
+    noun: ClassVar[str] = "causal autoencoder"
+    answering: ClassVar[tuple[str, ...]] = ("guidance", "abduction", "propagate", "n_steps")
+
+    graph: Any = "cause -> effect"
+    block: int = 4
+    code_weight: float = 0.1
+    spread: float = 0.1
+    drop_code: float = 0.0
+    guidance: float = 1.0
+    abduction: str = "invert"
+    propagate: bool = True
+    path: Any = "one_sided_linear"
+    net: Any = "auto"
+    times: Any = "auto"
+    n_steps: int = 20
+    steps: int = 3000
+    batch_size: int = 128
+
+    def check_settings(self) -> None:
+        """Refuse settings; make the graph's words and the path."""
+        who = "CausalAutoencoder"
+        self.graph = CausalGraph.words(self.graph)
+        whole(who, "block", self.block, at_least=1), whole(who, "n_steps", self.n_steps, at_least=2)
+        number(who, "code_weight", self.code_weight, at_least=0), positive(who, "spread", self.spread)
+        number(who, "drop_code", self.drop_code, at_least=0, below=1), number(who, "guidance", self.guidance)
+        (
+            one_of(who, "abduction", self.abduction, WAYS),
+            one_of(who, "propagate", self.propagate, (True, False)),
+        )
+        if isinstance(self.net, nn.Module):
+            remedy = "Give a name or a table; what it must take follows from the factors."
+            raise invalid(who, "net must be a network of this library", type(self.net).__name__, remedy)
+        self.path = choose_path(who, self.path)
+        gaussian_path(who, self.path), check_preconditioned(self.path, ())
+        choose_times(who, self.times, self.path)
+        self._check_guidance(who, self.guidance)
+
+    def _check_guidance(self, who: str, guidance: float) -> None:
+        number(who, "guidance", guidance)
+        if guidance != 1 and not self.drop_code:
+            rule = "guidance needs a decoder that also learnt to do without the code"
+            raise invalid(who, rule, f"guidance={guidance}", "Fit with drop_code=0.1, or take guidance=1.")
+
+    @property
+    def dag(self) -> CausalGraph:
+        """The graph of the factors."""
+        return CausalGraph.of(self.graph)
+
+    @property
+    def _is_named(self) -> bool:
+        return self.given["factors"].container == "pandas"
+
+    def roles(self) -> tuple[Role, ...]:
+        """Images, or vectors, and their factors."""
+        names = self.dag.names
+        told = f"{', '.join(names)}; NaN where unknown"
+        return Role(name="x", about="Images or vectors."), Role(
+            name="factors", gaps=True, columns=names, about=told
+        )
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        """Factors have the names of the graph."""
+        return self.dag.names if name in ("factors", "do") else super().columns(name)
+
+    def fit(self, x: Any = None, factors: Any = None, **options: Any) -> Self:
+        """Learn from images and their factors.
+
+        Args:
+            x: Images ``(N, C, H, W)``, or vectors ``(N, D)``.
+            factors: ``(N, n)``, or a table with the names of the graph; NaN where unknown.
+            options: As in :meth:`interpolants.framework.method.Method.fit`.
+
+        Raises:
+            InvalidInputError: If factors do not fit the graph, are known of no row, or do not vary.
+        """
+        return super().fit(x=x, factors=factors, **options)
+
+    def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
+        """Encoder, structural model and decoder, by one gradient loop."""
+        ranges = check_factors("CausalAutoencoder.fit", data["factors"], self.graph, named=self._is_named)
+        frame, units = Standard().fit(data["x"]), Standard().fit(data["factors"])
+        x, y = self._in_units(data, frame, units)
+        times = choose_times("CausalAutoencoder", self.times, self.path)
+        parts = self._new_parts(x, times)
+
+        def unseen(size: int) -> CodedBatches:
+            return CodedBatches(*self._in_units(run.held, frame, units), size, StratifiedTimes())
+
+        settings, options = followed(
+            run,
+            self.training(),
+            self._loss(StratifiedTimes()),
+            unseen if run.held else None,
+            images=x.ndim == 4,
+        )
+        batches = CodedBatches(x, y, self.batch_size, times)
+        done: Any = finished(
+            parts, run.train("autoencoder", parts, self._loss(times), batches, settings, **options), prefix=""
+        )
+        kept = {name: done[name] for name in ("net", "encoder", "structure")}
+        return {**kept, "frame": frame, "units": units, "ranges": ranges}
+
+    def _in_units(self, data: Any, frame: Standard, units: Standard) -> tuple[Tensor, Tensor]:
+        return frame.encode(data["x"]).float(), units.encode(data["factors"]).float()
+
+    def _loss(self, times: Any) -> CausalLoss:
+        weights = {"weight": self.code_weight, "spread": self.spread, "drop": self.drop_code}
+        return CausalLoss(VelocityLoss(self.path), block=self.block, times=times, **weights)
+
+    def _new_parts(self, x: Tensor, times: Any) -> nn.ModuleDict:
+        """The networks with their initial weights."""
+        shape, codes = tuple(x.shape[1:]), len(self.dag.names) * self.block
+        code = torch.zeros(1, codes)
+        net = choose_net(self.net, shape, 1, code, self.seed, who="CausalAutoencoder").float()
+        parts = {
+            "net": Preconditioned(net, self.path, ("velocity",), 1.0),
+            "encoder": choose_encoder(shape, 2 * codes, self.seed + 1),
+            "structure": StructuralLayer(self.graph, self.block, seed=self.seed + 2),
+        }
+        return nn.ModuleDict({**parts, "times": times} if isinstance(times, nn.Module) else parts)
+
+    # --- codes
+
+    def codes(self, x: Tensor) -> Tensor:
+        """Causal codes z of rows in data units, ``(B, *D)`` -> ``(B, n, d)``: the mean of the encoder."""
+        state = self.fitted_state("codes")
+        rows = state["frame"].encode(x).float()
+        return by_blocks(lambda part: encoded(state["encoder"], part, self.block)[0], rows)
+
+    def codes_after(self, z: Tensor, do: Tensor | None) -> Tensor:
+        """Codes after an intervention on factors in their own units, ``(B, n)`` with NaN where nothing is set."""
+        if do is None:
+            return z
+        state = self.fitted_state("codes_after")
+        wanted = state["units"].encode(do.double()).to(z)[:, :, None].expand(z.shape)
+        if not self.propagate:
+            return torch.where(wanted.isnan(), z, wanted)
+        return by_blocks(state["structure"].do, z, wanted.contiguous())
+
+    def fields(self, guidance: float | None = None) -> Any:
+        """Fields of the decoder, with a strength of the code."""
+        strength = self.guidance if guidance is None else guidance
+        known = LearnedFields(self.path, velocity=self.fitted_state("fields")["net"])
+        return known if strength == 1 else ClassifierFree(known, strength)
+
+    # --- capabilities
+
+    @capability(reads={"do": DO}, like="x")
+    def counterfactual(
+        self,
+        x: Tensor,
+        *,
+        do: Tensor | None = None,
+        guidance: float | None = None,
+        method: str = "midpoint",
+        n_steps: int | None = None,
+        beyond: bool = False,
+    ) -> Tensor:
+        """What rows would have been, had factors been set: ``(B, *D)``.
+
+        Args:
+            x: Rows as they are.
+            do: Which factors are set: ``{"angle": 20.0}``, a value for each row, a table, or ``"angle=20, light=5"``.
+                Without it rows go to noise and back.
+            guidance: Strength of the code; as the settings say if not given.
+            method: An ODE solver.
+            n_steps: Its steps in each direction; as the settings say if not given.
+            beyond: Whether values may lie outside of those that the fit has seen.
+
+        Raises:
+            InvalidInputError: If a name is no factor, or a value lies outside of what the fit has seen.
+        """
+        who = "CausalAutoencoder.counterfactual"
+        steps = self.n_steps if n_steps is None else whole(who, "n_steps", n_steps, at_least=2)
+        if guidance is not None:
+            self._check_guidance(who, guidance)
+        before, after = self._both(who, x, do, beyond)
+        frame = self.state["frame"]
+        found = counterfactual_states(
+            self.fields(guidance),
+            frame.encode(x).float(),
+            before.flatten(1),
+            after.flatten(1),
+            abduction=self.abduction,
+            seed=self.seed,
+            method=method,
+            n_steps=steps,
+        )
+        decoded: Tensor = frame.decode(found.double()).to(x)
+        return decoded
+
+    @capability(reads={"do": DO}, like="do")
+    def encode(self, x: Tensor, *, do: Tensor | None = None, beyond: bool = False) -> Tensor:
+        """Factors of rows, ``(B, n)``: as they are, or after an intervention.
+
+        Args:
+            x: Rows as they are.
+            do: As in :meth:`counterfactual`.
+            beyond: Whether values may lie outside of those that the fit has seen.
+        """
+        _, after = self._both("CausalAutoencoder.encode", x, do, beyond)
+        decoded: Tensor = self.state["units"].decode(after.double().mean(2))
+        return (decoded if do is None else torch.where(do.isnan(), decoded, do)).to(x)
+
+    def _both(self, who: str, x: Tensor, do: Tensor | None, beyond: bool) -> tuple[Tensor, Tensor]:
+        """Codes before and after."""
+        if do is not None:
+            ranges: FactorRanges = self.state["ranges"]
+            ranges.check(who, do, beyond=beyond)
+        before = self.codes(x)
+        return before, self.codes_after(before, do)
+
+
+def by_blocks(call: Callable[..., Tensor], *rows: Tensor) -> Tensor:
+    """An answer by rows, 64 at a time, the last block filled up, so that no row feels the others."""
+    found = []
+    for first in range(0, len(rows[0]), BLOCK):
+        parts: Sequence[Tensor] = [x[first : first + BLOCK] for x in rows]
+        short = BLOCK - len(parts[0])
+        wide = [torch.cat([x, x[:1].expand(short, *x.shape[1:])]) for x in parts]
+        found.append(call(*wide)[: BLOCK - short])
+    return torch.cat(found)

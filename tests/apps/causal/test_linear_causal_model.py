@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.apps.causal import LinearCausalModel
+from interpolants.foundations.errors import InvalidInputError
+
+SHOWS = torch.tensor([[1.0, 0.0, 0.5], [0.0, 1.0, -0.5]], dtype=torch.float64)
+
+
+def rows(n, generator):
+    """a -> b with slope 0.8, and three numbers that show both."""
+    a, noise = torch.randn(2, n, generator=generator, dtype=torch.float64)
+    y = torch.stack([a, 0.8 * a + 0.6 * noise], 1)
+    return y @ SHOWS, y
+
+
+def test_a_linear_structure_is_found_and_its_counterfactuals_are_exact(generator):
+    x, y = rows(4000, generator)
+    told = y.clone()
+    told[::3, 1] = float("nan")  # such rows are left out
+    model = LinearCausalModel(graph="a -> b", penalty=1e-9).fit(x, told)
+    new, now = rows(70, generator)
+    assert_close(model.encode(new), now, atol=1e-5, rtol=0)
+    value = torch.linspace(-2, 2, 70, dtype=torch.float64)
+    moved = torch.stack([value - now[:, 0], 0.8 * (value - now[:, 0])], 1)
+    # Of the slope, 0.6 / sqrt(2667) is the standard error.
+    assert_close(model.counterfactual(new, do={"a": value}), new + moved @ SHOWS, atol=0.15, rtol=0)
+    only = torch.stack([torch.zeros(70, dtype=torch.float64), value - now[:, 1]], 1)
+    assert_close(model.counterfactual(new, do={"b": value}), new + only @ SHOWS, atol=1e-4, rtol=0)
+    assert torch.equal(model.counterfactual(new), new)
+
+
+def test_rows_of_which_no_factor_is_missing_are_needed(generator):
+    x, y = rows(10, generator)
+    y[::2, 0], y[1::2, 1] = np.nan, np.nan
+    with pytest.raises(InvalidInputError, match="known of two rows at least, got 0"):
+        LinearCausalModel(graph="a -> b").fit(x, y)
