@@ -284,7 +284,18 @@ def test_a_row_does_not_feel_its_neighbours(card):
 
 def parts_of(method: Any, ability: Any, given: dict[str, Any], scope: str) -> Iterator[tuple[Any, Any]]:
     """Answers to some rows alone, and the same rows of the answer to all."""
-    if leading_arguments(ability.verb) == ("n",):
+    told = [
+        role.name for role in ability.roles(method) if ability.needs_told(method, role) and role.name in given
+    ]
+    if leading_arguments(ability.verb) == ("n",) and told:  # as many as there are conditions
+        asked = {name: given[name] for name in told}
+        rows = len(asked[told[0]])
+        whole = plain(call(method, ability, asked, n=rows))
+        yield from (
+            (plain(call(method, ability, some(asked, slice(n)), n=n)), rows_of(whole, slice(n)))
+            for n in (1, rows - 1)
+        )
+    elif leading_arguments(ability.verb) == ("n",):
         whole = plain(call(method, ability, {}, n=100))
         yield from ((plain(call(method, ability, {}, n=n)), rows_of(whole, slice(0, n))) for n in (1, 17, 70))
         if "first_index" in ability.parameters:

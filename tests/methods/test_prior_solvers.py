@@ -65,6 +65,18 @@ def test_noise_and_back_shrinks_towards_the_prior_as_its_time_tells():
         assert_close(x.mean(0), torch.full((3,), prior + share * (7 - prior), dtype=F64), atol=0.1, rtol=0)
 
 
+def test_rounds_shrink_again_where_answers_take_the_place_of_the_image():
+    """Under a threshold that all differences exceed each round shrinks once more, under a large one only the first."""
+    y = torch.full((4000, 3), 7.0, dtype=F64)
+    share = 0.5**2 * STD**2 / (0.5**2 + 0.5**2 * STD**2)
+    prior = 3 + 2 * MEAN
+    for threshold, times in ((1e-6, 3), (1e6, 1)):
+        x = solved({"kind": "renoise", "times": [0.5], "rounds": 3, "threshold": threshold}, Identity(), y)
+        assert_close(
+            x.mean(0), torch.full((3,), prior + share**times * (7 - prior), dtype=F64), atol=0.1, rtol=0
+        )
+
+
 @pytest.mark.parametrize(
     ("solver", "message"),
     [
@@ -75,6 +87,7 @@ def test_noise_and_back_shrinks_towards_the_prior_as_its_time_tells():
         ({"kind": "posterior_draws", "steps": 3}, "every setting must be one it has, got 'steps'"),
         ({"kind": "known_noise"}, "settings must fit its signature"),
         ({"kind": "known_noise", "noise": 0.0}, "noise must be finite and > 0"),
+        ({"kind": "renoise", "rounds": 0}, "rounds must be a whole number >= 1"),
         ({"kind": "renoise", "times": [1.0]}, r"every time must lie in \(0, 1\)"),
     ],
 )

@@ -98,7 +98,7 @@ def load_brain_slices(
     who = "load_brain_slices"
     check_split(who, split)
     _check(who, size, contrasts, planes, copies, test_copies)
-    volumes = _from_folder(who, path) if path else _template(who)
+    volumes = _from_folder(who, path) if path else load_template(who)
     parts = ("train", "test") if split == "all" else (split,)
     found, labels = [], []
     for part in parts:
@@ -137,8 +137,15 @@ def _check(
 
 
 @functools.lru_cache(maxsize=1)
-def _template(who: str) -> dict[str, Volume]:
-    """The volumes of the package, read once: every role of a task asks for some of their slices."""
+def load_template(who: str) -> dict[str, Volume]:
+    """The volumes of the package, by t1, gm and wm; read once: every role of a task asks for some of their slices.
+
+    Args:
+        who: Public name for errors.
+
+    Raises:
+        MissingExtraError: If nilearn or nibabel is not installed.
+    """
     return {name: nifti_volume(file.read(who), name) for name, file in TEMPLATE.items()}
 
 

@@ -229,6 +229,7 @@ class PseudoInverseSampler:
             the flow; ``"ancestral"`` is that of the paper, whose draws lose a sixth to a third of the variance in 100
             steps.
         finish: As for ``dynamics.sample``.
+        invariant: As there: whether a draw does not feel the others to the last bit, which is probed first.
 
     Raises:
         InvalidInputError: If a setting breaks its rule.
@@ -246,10 +247,11 @@ class PseudoInverseSampler:
         n_steps: int = 25,
         method: str = "midpoint",
         finish: str = "step",
+        invariant: bool = True,
     ) -> None:
         self.guided = PseudoInverseGuided(fields, operator, noise, spread=spread)
         self.n_steps = whole("PseudoInverseSampler", "n_steps", n_steps, at_least=2)
-        self.options: dict[str, Any] = {"method": method, "finish": finish}
+        self.options: dict[str, Any] = {"method": method, "finish": finish, "invariant": invariant}
 
     def restore(
         self,

@@ -1,0 +1,8 @@
+"""Medical images: eight tasks with a few networks, beside classical rules."""
+
+from typing import TYPE_CHECKING
+
+from interpolants.foundations.cards import carded
+
+if not TYPE_CHECKING:
+    __getattr__ = carded(__name__)  # what has a card is public without an edit here

@@ -1,0 +1,193 @@
+"""Classical restoration of images, with strengths that are chosen on training images."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from interpolants.foundations.checks import number, one_of, whole
+from interpolants.foundations.errors import invalid
+from interpolants.foundations.extras import require
+from interpolants.foundations.randomness import generator
+from interpolants.foundations.registry import build
+from interpolants.foundations.shrinkage import shrunk_correlation
+from interpolants.framework.answers import Ensemble
+from interpolants.framework.capabilities import capability
+from interpolants.framework.method import Method
+from interpolants.framework.roles import Role
+from interpolants.framework.stages import Run
+from interpolants.operators.measurement import Operator, as_matrix
+
+RULES = ("shortest", "total_variation", "nl_means", "gaussian", "mean", "principal", "nothing")
+_STRENGTHS = (0.02, 0.05, 0.1, 0.2, 0.4)  # of total variation, and of the filter of non-local means
+_CHOICE = 24  # training images on which a strength is chosen
+_ROUNDS = 30  # of gradient steps and denoising, where something is hidden
+
+
+class ClassicalRestoration(Method):
+    """Restore images by a rule without a network.
+
+    ``"shortest"``: the pseudo-inverse: zero-filling in k-space, the noisy image itself for denoising.
+    ``"total_variation"``: least total variation near the measurement; where something is hidden, by gradient steps
+    and denoising in turn. ``"nl_means"``: averages of similar patches; for denoising. ``"gaussian"``: the posterior
+    mean under a Gaussian fit of the training images. ``"mean"``: their mean, ``"principal"``: the projection on
+    their principal components, ``"nothing"``: zeros: these say how unusual an image is, by the difference.
+
+    Args:
+        rule: One of these.
+        operator: H: id or table of an operator.
+        noise: Standard deviation of the measurement's noise.
+        components: Number of principal components.
+
+    Raises:
+        InvalidInputError: If a setting is unknown or out of range.
+
+    Source: Rudin, Osher & Fatemi (1992), Physica D 60, 259; Buades, Coll & Morel (2005), CVPR, 60; as in scikit-image.
+    """
+
+    noun: ClassVar[str] = "rule"
+    only_cpu: ClassVar[str] = "it works with scikit-image"
+
+    rule: str = field(default="total_variation", kw_only=False)
+    operator: Any = "identity"
+    noise: float = 0.1
+    components: int = 30
+
+    def check_settings(self) -> None:
+        """Turn the operator's name into one, and refuse settings."""
+        who = "ClassicalRestoration"
+        one_of(who, "rule", self.rule, RULES)
+        number(who, "noise", self.noise, at_least=0)
+        whole(who, "components", self.components, at_least=1)
+        self.operator: Operator = operator_of(self.operator)
+        if self.rule == "nl_means" and not _is_identity(self.operator):
+            remedy = "Take total_variation, or gaussian."
+            raise invalid(who, "nl_means needs the identity", type(self.operator).__name__, remedy)
+
+    def roles(self) -> tuple[Role, ...]:
+        """Whole images."""
+        return (Role(name="images", axis="images", about="Whole images (N, C, H, W)."),)
+
+    def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
+        """Moments of the images, or a strength."""
+        x = data["images"].double()
+        mean = x.mean(0)
+        if self.rule == "gaussian":
+            return {"mean": mean, "covariance": _covariance(x.flatten(1))}
+        if self.rule == "principal":
+            _, _, basis = torch.linalg.svd((x - mean).flatten(1), full_matrices=False)
+            return {"mean": mean, "basis": basis[: self.components].contiguous()}
+        strength = self._strength(x) if self.rule in ("total_variation", "nl_means") else 0.0
+        return {"mean": mean, "strength": strength}
+
+    def _strength(self, x: Tensor) -> float:
+        """The one with the least squared error on some training images, measured as the test is."""
+        some = x[:: math.ceil(len(x) / _CHOICE)]
+        y = self.operator(some)
+        y = y + self.noise * torch.randn(
+            y.shape, dtype=y.dtype, generator=generator(self.seed, "strength choice")
+        )
+        errors = [float((self._by_rule(y, strength) - some).square().mean()) for strength in _STRENGTHS]
+        return _STRENGTHS[errors.index(min(errors))]
+
+    @capability(reads={"observed": Role(name="observed")})
+    def restore(self, observed: Tensor, *, draws: int = 1, seed: int = 0) -> Ensemble:
+        """The images, one answer to each measurement.
+
+        Args:
+            observed: Measurements ``(n, *M)``.
+            draws: Number of equal answers.
+            seed: Without effect.
+
+        Returns:
+            Members ``x (n, draws, C, H, W)``.
+        """
+        whole("ClassicalRestoration.restore", "draws", draws, at_least=1)
+        found = self._by_rule(observed.double(), self.state.get("strength", 0.0)).to(observed)
+        return Ensemble(x=found[:, None].expand(-1, draws, *found.shape[1:]))
+
+    def _by_rule(self, y: Tensor, strength: float) -> Tensor:
+        shape = (len(y), *self.shapes["images"])
+        if self.rule == "gaussian":
+            return _posterior_mean(self.operator, self.noise, y, self.state).reshape(shape)
+        mean: Tensor = self.state["mean"] if self.state else y  # without a state a strength is being chosen
+        if self.rule == "mean":
+            return mean.expand(shape)
+        if self.rule == "nothing":
+            return y.new_zeros(shape)
+        x = self.operator.pinv(y)
+        if self.rule == "principal":
+            basis: Tensor = self.state["basis"]
+            along: Tensor = (x - mean).flatten(1) @ basis.mT @ basis
+            return mean + along.reshape(shape)
+        if self.rule == "total_variation":
+            return _least_variation(self.operator, x, y, strength)
+        return x if self.rule == "shortest" else _each(x, _means_of(strength, self.noise))
+
+
+def operator_of(operator: Any) -> Operator:
+    """An operator from itself, its id or a table."""
+    if isinstance(operator, Operator):
+        return operator
+    table = {"kind": operator} if isinstance(operator, str) else dict(operator)
+    found = build("operator", table.pop("kind", ""), **table)
+    assert isinstance(found, Operator)
+    return found
+
+
+def _is_identity(operator: Operator) -> bool:
+    return isinstance(operator, type(operator_of("identity")))
+
+
+def _covariance(flat: Tensor) -> Tensor:
+    """Shrunk towards the identity as rows left out ask for; constant pixels vary a little."""
+    spread = flat.std(0).clamp_min(1e-3)
+    values, vectors = shrunk_correlation((flat - flat.mean(0)) / spread)
+    return spread[:, None] * ((vectors * values) @ vectors.T) * spread
+
+
+def _posterior_mean(operator: Operator, noise: float, y: Tensor, state: Mapping[str, Any]) -> Tensor:
+    """``m + C A^T (A C A^T + sigma^2 Id)^-1 (y - A m)``."""
+    mean: Tensor = state["mean"]
+    covariance: Tensor = state["covariance"]
+    matrix = as_matrix(operator, mean.shape)
+    own = max(noise, 1e-4) ** 2 * torch.eye(len(matrix), dtype=matrix.dtype)
+    seen = matrix @ covariance @ matrix.mT + own
+    gap = y.flatten(1) - mean.flatten() @ matrix.mT
+    found: Tensor = mean.flatten() + torch.linalg.solve(seen, gap.mT).mT @ matrix @ covariance
+    return found
+
+
+def _least_variation(operator: Operator, x: Tensor, y: Tensor, strength: float) -> Tensor:
+    restoration: Any = require("skimage.restoration", by="ClassicalRestoration")
+
+    def smooth(picture: Any) -> Any:
+        return restoration.denoise_tv_chambolle(picture, weight=strength, channel_axis=0)
+
+    found = _each(x, smooth)
+    if _is_identity(operator):
+        return found
+    for _ in range(_ROUNDS):  # what was measured is put back, what was not is smoothed on
+        found = _each(found + operator.pinv(y - operator(found)), smooth)
+    return found
+
+
+def _means_of(strength: float, noise: float) -> Any:
+    restoration: Any = require("skimage.restoration", by="ClassicalRestoration")
+    settings = {"patch_size": 3, "patch_distance": 7, "fast_mode": False}
+
+    def averaged(picture: Any) -> Any:
+        # Channel by channel: with a channel axis of one, scikit-image takes the rows for channels.
+        return np.stack(
+            [restoration.denoise_nl_means(one, h=strength, sigma=noise, **settings) for one in picture]
+        )
+
+    return averaged
+
+
+def _each(x: Tensor, change: Any) -> Tensor:
+    return torch.stack([torch.as_tensor(change(picture.numpy()), dtype=x.dtype) for picture in x])

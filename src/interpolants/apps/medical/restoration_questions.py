@@ -1,0 +1,241 @@
+"""Are images restored, and do restorations show what a prior does not know?"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from interpolants.apps.medical.classical_restoration import operator_of
+from interpolants.apps.medical.lesions import KINDS, with_lesions
+from interpolants.foundations.checks import number, whole
+from interpolants.foundations.randomness import generator
+from interpolants.framework.figures import Axis, Figure, strips
+from interpolants.framework.method import Method
+from interpolants.framework.questions import About, Measured, Question
+from interpolants.framework.roles import Role
+from interpolants.framework.task import Task
+from interpolants.methods.questions.distances import as_tensor
+from interpolants.metrics.estimate import Estimate
+from interpolants.metrics.image_scores import psnr, ssim
+from interpolants.metrics.roc import roc
+
+_SHOWN = 6
+# Of labels laid over images, in turn: orange, blue, green, red.
+_COLOURS = ((1.0, 0.55, 0.1), (0.25, 0.55, 1.0), (0.2, 0.8, 0.3), (0.9, 0.2, 0.3))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageRestoration(Question):
+    """Test images are measured, with noise, and restored; the mean of some draws is compared with the image.
+
+    Attributes:
+        operator: H: id or table of an operator.
+        noise: Standard deviation of the noise.
+        draws: Answers to each measurement, whose mean is judged.
+        most: Most test images, evenly spread.
+        span: Largest value less the smallest one of an image.
+        seed: Seed of the noise and the draws.
+    """
+
+    needs: ClassVar[str] = "restore"
+    numbers: ClassVar[Mapping[str, About]] = {
+        "psnr": About("Peak signal-to-noise ratio", "higher", "dB", "Of the mean of the draws."),
+        "ssim": About("Structural similarity", "higher", note="Of the mean of the draws."),
+        "misfit": About(
+            "Misfit of the measurement",
+            "neither",
+            "sizes of its noise",
+            "Near 1 where a restoration fits as noise allows.",
+        ),
+        "spread_over_error": About(
+            "Spread of draws over their error",
+            "neither",
+            note="1 where draws are as far from each other as the truth is from them; 0 for rules without spread.",
+        ),
+    }
+
+    operator: Any = "identity"
+    noise: float = 0.1
+    draws: int = 1
+    most: int = 40
+    span: float = 1.0
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        who = "image_restoration"
+        whole(who, "draws", self.draws, at_least=1), whole(who, "most", self.most, at_least=2)
+        number(who, "noise", self.noise, above=0)
+        operator_of(self.operator)
+
+    def reads(self) -> Sequence[Role]:
+        """Whole images."""
+        return (Role(name="images", axis="images"),)
+
+    def measure(self, method: Method, task: Task) -> Measured:
+        """One number per image."""
+        truth, operator = some_of(task, self.most), operator_of(self.operator)
+        y = operator(truth)
+        y = y + self.noise * torch.randn(y.shape, generator=generator(self.seed, "measured images"))
+        asked: Any = method
+        draws = asked.restore(y, draws=self.draws, seed=self.seed).x.to(truth)
+        mean = draws.mean(1)
+        values = {
+            "psnr": psnr(mean, truth, span=self.span),
+            "ssim": ssim(mean, truth, span=self.span),
+            "misfit": (y - operator(mean)).flatten(1).square().mean(1).sqrt() / self.noise,
+        }
+        if self.draws > 1:
+            # The truth is as far from the mean of K draws as one more draw: (1 + 1/K) times the variance.
+            spread = draws.var(1).flatten(1).mean(1) * (1 + 1 / self.draws)
+            values["spread_over_error"] = (spread / (mean - truth).flatten(1).square().mean(1)).sqrt()
+        arrays = {
+            "truth": truth,
+            "seen": operator.pinv(y),
+            "mean": mean,
+            "spread": draws.std(1, correction=0),
+        }
+        return Measured(values, {name: x[pick(len(x))] for name, x in arrays.items()})
+
+    def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
+        """Truth, measurement, restoration and its error; rivals; the spread of draws."""
+        truth, mean = own.arrays["truth"], own.arrays["mean"]
+        rows = {"truth": truth, "measured": own.arrays["seen"], "restored": mean}
+        rows |= {
+            name.replace("_", " "): one.arrays["mean"] for name, one in rivals.items() if name != "shortest"
+        }
+        rows["5 x error"] = 5 * (mean - truth).abs()
+        if self.draws > 1:
+            rows["5 x spread"] = 5 * own.arrays["spread"]
+        caption = (
+            "Test images, their measurement (what fits it with least size), restorations, errors and spread."
+        )
+        return [album("restored", rows, caption)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnomalyMap(Question):
+    """Lesions are put into test images; the size of the difference to the restored image should tell where they are.
+
+    Attributes:
+        draws: Restorations that are averaged.
+        most: Most test images, evenly spread.
+        smooth: Side of the square over which differences are averaged, odd; 1 for none.
+        seed: Seed of the lesions and the draws.
+    """
+
+    needs: ClassVar[str] = "restore"
+    numbers: ClassVar[Mapping[str, About]] = {
+        "auroc": About("Area under the ROC curve, all pixels of the head", "higher"),
+        "dark": About("The same for images with a dark lesion", "higher"),
+        "bright": About("The same for images with a bright lesion", "higher"),
+        "swapped": About("The same for images with another texture", "higher"),
+    }
+
+    draws: int = 8
+    most: int = 80
+    smooth: int = 5
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        who = "anomaly_map"
+        whole(who, "draws", self.draws, at_least=1), whole(who, "most", self.most, at_least=len(KINDS))
+        whole(who, "smooth", self.smooth, at_least=1)
+
+    def reads(self) -> Sequence[Role]:
+        """Whole images, without lesions."""
+        return (Role(name="images", axis="images"),)
+
+    def measure(self, method: Method, task: Task) -> Measured:
+        """Areas, with their errors as if pixels were independent."""
+        whole_images = some_of(task, self.most)
+        changed, where = with_lesions(whole_images, generator=generator(self.seed, "lesions"))
+        asked: Any = method
+        restored = asked.restore(changed, draws=self.draws, seed=self.seed).x.to(changed).mean(1)
+        score = (changed - restored).abs()
+        half = self.smooth // 2
+        score = torch.nn.functional.avg_pool2d(score, 2 * half + 1, 1, half, count_include_pad=False)[:, 0]
+        head = whole_images[:, 0] > 0
+        values: dict[str, Any] = {"auroc": _area(score, where, head)}
+        for kind in ("dark", "bright", "swapped"):
+            rows = torch.tensor([k % len(KINDS) for k in range(len(score))])
+            own = torch.tensor([KINDS[k] == kind for k in rows.tolist()])
+            values[kind] = _area(score[own], where[own], head[own])
+        arrays = {
+            "changed": changed,
+            "restored": restored,
+            "score": score[:, None],
+            "where": where[:, None].float(),
+        }
+        return Measured(values, {name: x[:_SHOWN] for name, x in arrays.items()})
+
+    def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
+        """Images with lesions, restored; where they are, and the score."""
+        a = own.arrays
+        outline = rim(a["where"][:, 0])
+        rows = {
+            "with a lesion": a["changed"],
+            "outlined": laid_over(a["changed"], outline, share=0.9),
+            "restored": a["restored"],
+            "score": laid_over(5 * a["score"], outline, share=0.9),
+        }
+        rows |= {
+            f"score: {name.replace('_', ' ')}": _unit(one.arrays["score"]) for name, one in rivals.items()
+        }
+        kinds = ", ".join(KINDS[k % len(KINDS)] for k in range(_SHOWN))
+        return [
+            album("lesions", rows, f"Lesions ({kinds}), images restored by the prior, and scores of pixels.")
+        ]
+
+
+def some_of(task: Task, most: int) -> Tensor:
+    """Test images, evenly spread over the slab."""
+    images = as_tensor(task.test["images"])
+    count = min(most, len(images))
+    return images[torch.arange(count) * len(images) // count]
+
+
+def pick(n: int) -> Tensor:
+    """Rows that are shown."""
+    count = min(_SHOWN, n)
+    return torch.arange(count) * n // count
+
+
+def album(name: str, rows: Mapping[str, Tensor], caption: str, *, high: float = 1.2) -> Figure:
+    """Rows of images ``(K, 1, H, W)``, or ``(K, 3, H, W)`` in colour, with their names."""
+    stacked = [x[:, 0] for x in rows.values()]
+    if any(x.shape[1] == 3 for x in rows.values()):
+        stacked = [x.expand(-1, 3, -1, -1).movedim(1, -1) for x in rows.values()]
+    panel = strips(stacked, low=0.0, high=high, names=tuple(rows), x=Axis())
+    width = 92.0 * len(stacked[0]) + 110
+    return Figure(name=name, panels=(panel,), caption=caption, width=width, height=92.0 * len(rows) + 10)
+
+
+def laid_over(images: Tensor, labels: Tensor, *, high: float = 1.2, share: float = 0.5) -> Tensor:
+    """Labels in colour over images, ``(K, 3, H, W)``; 0 as it is.
+
+    Args:
+        images: ``(K, 1, H, W)``.
+        labels: ``(K, H, W)``, whole numbers >= 0.
+        high: What will be shown as white.
+        share: Of the colour where there is a label.
+    """
+    colours = high * torch.tensor(_COLOURS)[(labels.long() - 1) % len(_COLOURS)].movedim(-1, 1)
+    grey = images.expand(-1, 3, -1, -1)
+    return torch.where(labels[:, None] > 0, (1 - share) * grey + share * colours, grey)
+
+
+def rim(mask: Tensor) -> Tensor:
+    """Pixels beside a mask ``(K, H, W)``: its outline, which leaves what it holds to be seen."""
+    wide = torch.nn.functional.max_pool2d(mask.float()[:, None], 3, 1, 1)[:, 0]
+    return (wide > 0) & ~(mask > 0)
+
+
+def _unit(score: Tensor) -> Tensor:
+    return score / score.max().clamp_min(1e-9)
+
+
+def _area(score: Tensor, where: Tensor, head: Tensor) -> Estimate:
+    found = roc(score[head], where[head])
+    return Estimate(found.area, found.error, found.found, "ROC area")

@@ -1,0 +1,228 @@
+"""Slices of your own scans and their masks, on one square grid, parted so that no head is on both sides."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from interpolants.data.brain_slices import TEMPLATE, load_template
+from interpolants.data.bundled import DataInfo, Dataset, Split, check_split, reads
+from interpolants.data.medical_images import NIFTI, PLANES, Volume, read_volume
+from interpolants.foundations.checks import number, one_of, whole
+from interpolants.foundations.errors import invalid
+
+MASK = "_mask"  # a mask is named like its scan, with this before its ending
+_SAME = 0.01  # largest relative difference between the spacings of a scan and its mask
+_LOW, _HIGH, _MOST = 1.0, 99.0, 1.5  # percentiles that become 0 and 1, and where brighter voxels are cut
+
+
+@reads(TEMPLATE["t1"])
+def load_scan_slices(
+    split: Split = "train",
+    *,
+    path: str = "",
+    channels: Sequence[str] = ("image",),
+    size: int = 32,
+    plane: str = "axial",
+    test: float = 0.2,
+    gap: int = 5,
+) -> Dataset:
+    """Slices of scans, and of masks on the same grid, from a folder of your own.
+
+    The folder holds scans ``NAME.nii``, ``NAME.nii.gz`` or ``NAME.dcm``, or folders ``NAME`` with a DICOM series each,
+    and beside each ``NAME_mask.nii`` or ``.nii.gz`` with whole numbers: 0 for nothing, 1, 2, ... for what was outlined.
+    Of several scans the last ones by name are the test, whole: if a file is a patient, none is on both sides. Of one
+    scan a contiguous slab in the middle is the test, and ``gap`` slices on each side of it are in no part.
+    Slices are read in the radiological view, filled to a square in millimetres, and averaged to ``size`` pixels.
+
+    Args:
+        split: ``train``, ``test`` or ``all``: train, then test.
+        path: The folder; without one the T1 image of the ICBM 2009a template, with grey matter 1 and white matter 2.
+        channels: ``image``: intensities, the 1st and 99th percentile of the scan at 0 and 1, cut at 1.5; ``mask``: the
+            share of each pixel with any label; ``label_1``, ``label_2``, ...: the share with this label.
+        size: Pixels along each side.
+        plane: ``axial``, ``coronal`` or ``sagittal``.
+        test: Share of the scans, or of the slices of the only one, that are the test.
+        gap: Slices beside the slab of an only scan that are in no part.
+
+    Returns:
+        ``x`` (N, channels, size, size), labels: the number of the scan.
+
+    Raises:
+        InvalidInputError: If a mask is missing, has another shape or spacing than its scan, or no whole numbers; if a
+            scan cannot be read (see :func:`interpolants.data.medical_images.read_volume`), is too small, or the same
+            everywhere; if a part would be empty.
+        MissingExtraError: If nibabel or pydicom is not installed.
+    """
+    who = "load_scan_slices"
+    check_split(who, split)
+    _check(who, channels, size, plane, test, gap)
+    scans = _in_folder(who, Path(path), any(name != "image" for name in channels)) if path else _template()
+    parts = ("train", "test") if split == "all" else (split,)
+    found, labels = [], []
+    for part in parts:
+        for k, rows in _rows(who, [len(scan.slices(plane)) for scan, _ in scans], part, test, gap).items():
+            found.append(_pictures(who, *scans[k], plane, size, channels)[rows])
+            labels.append(torch.full((len(rows),), k))
+    x = torch.cat(found)
+    info = DataInfo(
+        name="scan_slices",
+        shape=tuple(x.shape),
+        split=split,
+        source=path or f"{TEMPLATE['t1'].package} {TEMPLATE['t1'].installed_version()}",
+        licence="" if path else "free to use with its copyright notice (McConnell Brain Imaging Centre)",
+        sha256={},
+        scaling="1st to 99th percentile of a scan to 0 to 1",
+    )
+    return Dataset(x, torch.cat(labels), info)
+
+
+def prepared(volume: Volume, *, plane: str = "axial", size: int = 32) -> Tensor:
+    """Slices ``(N, 1, size, size)`` of a scan as :func:`load_scan_slices` gives them, to ask a trained model about.
+
+    Args:
+        volume: The scan, by ``read_volume``.
+        plane: The plane.
+        size: Pixels along each side.
+
+    Raises:
+        InvalidInputError: If the scan has fewer pixels, or one value everywhere.
+    """
+    who = "prepared"
+    low, high = (float(q) for q in np.percentile(volume.values, [_LOW, _HIGH]))
+    if not high > low:
+        raise invalid(who, f"intensities of {volume.source} must vary", f"{low:g} at most places")
+    scaled = ((volume.values - low) / (high - low)).clip(0, _MOST)
+    return _squares(who, Volume(scaled, volume.spacing, volume.source), plane, size)
+
+
+def _check(who: str, channels: Sequence[str], size: int, plane: str, test: float, gap: int) -> None:
+    if isinstance(channels, str) or not channels:
+        raise invalid(who, "channels must be a list of names", repr(channels))
+    for name in channels:
+        if name not in ("image", "mask") and not (name.startswith("label_") and name[6:].isdigit()):
+            raise invalid(who, "every channel must be image, mask, or label_1, label_2, ...", repr(name))
+    whole(who, "size", size, at_least=8), whole(who, "gap", gap, at_least=0)
+    one_of(who, "plane", plane, PLANES)
+    number(who, "test", test, above=0, below=1)
+
+
+# --- files ---------------------------------------------------------------------------------------------------
+
+Pair = tuple[Volume, Volume | None]
+
+
+def _in_folder(who: str, folder: Path, masked: bool) -> list[Pair]:
+    """Scans in the order of their names, with their masks."""
+    if not folder.is_dir():
+        raise invalid(who, "path must be a folder with scans", str(folder))
+    entries = [one for one in sorted(folder.iterdir()) if one.is_dir() or _stem(one) != one.name]
+    scans = {_stem(one): one for one in entries if not _stem(one).endswith(MASK)}
+    masks = {_stem(one).removesuffix(MASK): one for one in entries if _stem(one).endswith(MASK)}
+    if not scans:
+        raise invalid(
+            who, "path must hold scans (.nii, .nii.gz, .dcm or folders of DICOM files)", str(folder)
+        )
+    for name in (*(masks.keys() - scans.keys()), *((scans.keys() - masks.keys()) if masked else ())):
+        missing = "a scan" if name in masks else "a mask"
+        remedy = f"Name them {name}.nii.gz and {name}{MASK}.nii.gz."
+        raise invalid(
+            who, "every scan must have its mask, and every mask its scan", f"{name} without {missing}", remedy
+        )
+    return [_pair(who, scans[name], masks[name] if masked else None) for name in scans]
+
+
+def _stem(place: Path) -> str:
+    """Name without the ending of a scan; the whole name of what is none."""
+    ending = next((end for end in (*NIFTI[::-1], ".dcm") if place.name.lower().endswith(end)), "")
+    return place.name[: len(place.name) - len(ending)]
+
+
+def _pair(who: str, scan: Path, mask: Path | None) -> Pair:
+    image = read_volume(scan)
+    if mask is None:
+        return image, None
+    labels = read_volume(mask)
+    if labels.values.shape != image.values.shape:
+        rule = f"{mask.name} must have the shape of {scan.name}, {image.values.shape}"
+        raise invalid(who, rule, labels.values.shape, "Resample it to the grid of the scan.")
+    slip = max(abs(a / b - 1) for a, b in zip(labels.spacing, image.spacing, strict=True))
+    if slip > _SAME:
+        rule = f"{mask.name} must have the spacing of {scan.name}, {_millimetres(image)}"
+        raise invalid(who, rule, _millimetres(labels), "Resample it to the grid of the scan.")
+    if bool((labels.values != labels.values.round()).any()) or labels.values.min() < 0:
+        rule = f"{mask.name} must hold whole numbers >= 0"
+        raise invalid(
+            who, rule, f"{labels.values.min():g} to {labels.values.max():g}", "Is it a probability map?"
+        )
+    return image, labels
+
+
+def _millimetres(volume: Volume) -> str:
+    return " x ".join(f"{one:.4g}" for one in volume.spacing) + " mm"
+
+
+def _template() -> list[Pair]:
+    maps = load_template("load_scan_slices")
+    t1, grey, white = (maps[name] for name in ("t1", "gm", "wm"))
+    shares = np.stack([255 - grey.values - white.values, grey.values, white.values])
+    return [(t1, Volume(shares.argmax(0).astype(np.float32), t1.spacing, "labels of the template"))]
+
+
+# --- parts and pictures --------------------------------------------------------------------------------------
+
+
+def _rows(who: str, counts: Sequence[int], part: str, test: float, gap: int) -> dict[int, Tensor]:
+    """Slices of each scan that belong to a part: whole scans, or a slab of the only one."""
+    if len(counts) > 1:
+        first = min(len(counts) - 1, math.ceil(len(counts) * (1 - test)))
+        chosen = range(first) if part == "train" else range(first, len(counts))
+        return {k: torch.arange(counts[k]) for k in chosen}
+    every, slab = torch.arange(counts[0]), max(1, round(test * counts[0]))
+    low = (counts[0] - slab) // 2
+    inside = (every >= low) & (every < low + slab)
+    outside = (every < low - gap) | (every >= low + slab + gap)
+    if not bool(outside.any()):
+        raise invalid(
+            who, "slices must be left beside the test slab and its gap", f"{counts[0]} slices", "Lower gap."
+        )
+    return {0: every[inside if part == "test" else outside]}
+
+
+def _pictures(
+    who: str, scan: Volume, mask: Volume | None, plane: str, size: int, channels: Sequence[str]
+) -> Tensor:
+    """All channels of all slices of a scan, ``(N, C, size, size)``."""
+    found = [
+        prepared(scan, plane=plane, size=size)
+        if name == "image"
+        else _squares(who, _labelled(mask, name), plane, size)
+        for name in channels
+    ]
+    return torch.cat(found, 1)
+
+
+def _labelled(mask: Volume | None, name: str) -> Volume:
+    """1 where a mask has the label that a channel is named after."""
+    assert mask is not None  # read where a channel asks for it
+    chosen = mask.values > 0 if name == "mask" else mask.values == int(name[6:])
+    return Volume(chosen.astype(np.float32), mask.spacing, mask.source)
+
+
+def _squares(who: str, volume: Volume, plane: str, size: int) -> Tensor:
+    """Pictures filled to a square in millimetres about their middle and averaged to ``(N, 1, size, size)``."""
+    x: Any = torch.from_numpy(volume.slices(plane))[:, None]
+    pixel = volume.pixel(plane)
+    side = max(x.shape[2] * pixel[0], x.shape[3] * pixel[1])
+    if min(x.shape[2:]) < size:
+        rule = f"slices of {volume.source} must have at least {size} pixels along each side"
+        raise invalid(who, rule, f"{x.shape[2]} x {x.shape[3]}", "Lower size.")
+    gaps = [round(side / step) - length for step, length in zip(pixel, x.shape[2:], strict=True)]
+    down, right = (max(gap, 0) for gap in gaps)
+    filled = functional.pad(x, (right // 2, right - right // 2, down // 2, down - down // 2))
+    return functional.adaptive_avg_pool2d(filled, size)

@@ -1,0 +1,256 @@
+"""Classical rules and questions about images on cases whose numbers are known."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.apps.medical.classical_prediction import ClassicalPrediction
+from interpolants.apps.medical.classical_restoration import ClassicalRestoration
+from interpolants.apps.medical.lesions import KINDS, with_lesions
+from interpolants.apps.medical.prediction_questions import (
+    ContrastTranslation,
+    DiffusionClassification,
+    DisplacementQuality,
+    TissueSegmentation,
+)
+from interpolants.apps.medical.restoration_questions import AnomalyMap, ImageRestoration
+from interpolants.data.image_warps import smooth_fields, warped
+from interpolants.fields.protocol import Fields
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.gaussian import Gaussian
+from interpolants.foundations.randomness import generator
+from interpolants.framework.answers import Ensemble
+from interpolants.framework.capabilities import capability
+from interpolants.framework.frames import Standard
+from interpolants.framework.method import Method
+from interpolants.framework.questions import ask
+from interpolants.framework.roles import Role
+from interpolants.framework.task import Split, Task
+from interpolants.operators import Mask
+from interpolants.paths import OneSidedLinear
+from interpolants.problems import GaussianMixture, LinearGaussian
+
+F64 = torch.float64
+pytest.importorskip("skimage")
+pytest.importorskip("sklearn")
+
+
+def heads(n, size=24, seed=0):
+    """Discs of tissue with smooth texture, dark outside."""
+    line = torch.arange(size) - (size - 1) / 2
+    disc = line[:, None].square() + line.square() < (0.42 * size) ** 2
+    texture = smooth_fields(n, 1, size, width=2.0, generator=generator(seed))
+    return (0.6 + 0.3 * texture) * disc
+
+
+# --- restoration
+
+
+def test_the_gaussian_rule_is_the_conditional_mean_of_its_two_moments(generator):
+    x = torch.randn(300, 1, 2, 3, dtype=F64, generator=generator) @ torch.randn(
+        3, 3, dtype=F64, generator=generator
+    )
+    known = torch.tensor([[[True, False, True], [False, True, True]]])
+    rule = ClassicalRestoration("gaussian", operator=Mask(known), noise=0.3).fit(images=x)
+    prior = GaussianMixture(
+        torch.ones(1, dtype=F64), rule.state["mean"].reshape(1, 6), rule.state["covariance"][None]
+    )
+    y = torch.randn(5, 4, dtype=F64, generator=generator)
+    exact = LinearGaussian(Mask(known.flatten()), 0.09, prior).posterior_mean(y)
+    assert_close(rule.restore(y).x[:, 0].flatten(1), exact)
+
+
+def test_components_bring_back_what_they_span_and_the_mean_is_the_mean(generator):
+    x = torch.randn(40, 1, 1, 1, dtype=F64, generator=generator) * torch.ones(1, 1, 4, 4, dtype=F64) + 2
+    rule = ClassicalRestoration("principal", components=1).fit(images=x)
+    off = torch.tensor([1.0, -1.0], dtype=F64).repeat(8).reshape(1, 1, 4, 4)  # across the one direction
+    assert_close(rule.restore(x[:3] + off).x[:, 0], x[:3])
+    mean = rule.clone().set_params(rule="mean").fit(images=x)
+    assert_close(mean.restore(x[:2]).x[:, 0], x.mean(0).expand(2, -1, -1, -1))
+
+
+@pytest.mark.parametrize("rule", ["total_variation", "nl_means"])
+def test_rules_take_noise_off_with_a_strength_chosen_on_training_images(rule):
+    x, test = heads(30), heads(6, seed=1)
+    found = ClassicalRestoration(rule, noise=0.1).fit(images=x)
+    y = test + 0.1 * torch.randn(test.shape, generator=generator(2))
+    before, after = ((z - test).square().mean() for z in (y, found.restore(y).x[:, 0]))
+    assert float(after) < 0.5 * float(before)
+    weak = ClassicalRestoration(rule, noise=0.01).fit(images=x)
+    assert weak.state["strength"] <= found.state["strength"]
+
+
+def test_hidden_pixels_are_filled_from_beside_and_seen_ones_kept():
+    x = heads(8)
+    known = torch.rand(1, 24, 24, generator=generator(3)) < 0.7
+    lines = Mask(known)
+    errors = [
+        (
+            ClassicalRestoration(rule, operator=lines, noise=0.01).fit(images=x).restore(lines(x)).x[:, 0] - x
+        ).norm()
+        for rule in ("shortest", "total_variation")
+    ]
+    assert float(errors[1]) < 0.4 * float(errors[0])
+
+
+class Knowing(Method):
+    """Gives what it was fitted on, with an error of its own for each image and a spread of the draws."""
+
+    error: float = 0.0
+    spread: float = 0.0
+
+    def roles(self):
+        return (Role(name="images", axis="images"),)
+
+    def learn(self, data, run):
+        return {"images": data["images"]}
+
+    @capability(reads={"observed": Role(name="observed")})
+    def restore(self, observed: Any, *, draws: int = 1, seed: int = 0) -> Ensemble:
+        """The truth, with errors."""
+        x = self.state["images"][:, None]
+        common = self.error * torch.randn(x.shape, generator=generator(seed, "common error"))
+        own = torch.randn(len(x), draws, *x.shape[2:], generator=generator(seed, "own error"))
+        return Ensemble(x=x + common + self.spread * own)
+
+
+def restoration_task(x, **question):
+    task = Task.of([Role(name="images", axis="images")], {"images": x}, Split(by="none"))
+    return task, lambda method, kind: ask(kind(**question), method.fit(images=x), task)
+
+
+def test_restorations_are_scored_as_their_errors_are():
+    _, asked = restoration_task(heads(24), draws=4)
+    truth = asked(Knowing(), ImageRestoration)
+    assert truth["misfit"].value == pytest.approx(1.0, abs=0.02)
+    off = asked(Knowing(error=0.1, spread=0.1), ImageRestoration)
+    assert off["spread_over_error"].value == pytest.approx(1.0, abs=0.03)
+    nothing = asked(ClassicalRestoration("shortest"), ImageRestoration)
+    assert nothing["psnr"].value == pytest.approx(20.0, abs=0.1)
+    assert nothing["misfit"].value == pytest.approx(0.0, abs=1e-6)
+
+
+def test_lesions_are_found_by_who_knows_the_image_and_not_by_brightness():
+    x = heads(16)
+    changed, where = with_lesions(x, generator=generator(4))
+    assert bool(((changed != x)[:, 0] <= where).all())
+    for k, kind in enumerate(KINDS * 4):
+        gain = (changed - x)[k, 0][where[k]]
+        assert kind == "swapped" or bool((gain > 0).all()) == (kind == "bright")
+    _, asked = restoration_task(x, draws=1)
+    assert asked(Knowing(), AnomalyMap)["auroc"].value > 0.95
+    brightness = asked(ClassicalRestoration("nothing"), AnomalyMap)
+    assert brightness["bright"].value > 0.75
+    assert brightness["dark"].value < 0.35
+    assert brightness["auroc"].value < 0.7
+
+
+# --- answers to images
+
+
+def given(x1, images, question, rule, **settings):
+    roles = ClassicalPrediction("zero").roles()
+    task = Task.of(roles, {"x1": x1, "cond": images}, Split(by="none"))
+    return ask(question, ClassicalPrediction(rule, **settings).fit(x1=x1, cond=images), task)
+
+
+def test_a_polynomial_of_the_intensity_is_told_exactly():
+    x = heads(6)
+    told = given(1 - x + 0.5 * x**3, x, ContrastTranslation(draws=1), "polynomial", degree=3)
+    assert told["psnr"].value > 60
+    less = given(1 - x + 0.5 * x**3, x, ContrastTranslation(draws=1), "polynomial", degree=1)
+    assert less["psnr"].value < 50
+
+
+@pytest.mark.parametrize("rule", ["otsu", "k_means", "logistic"])
+def test_classes_of_known_brightness_are_found(rule):
+    level = (3 * torch.rand(4, 1, 16, 16, generator=generator(5))).long() + 1
+    images = 0.3 * level + 0.02 * torch.randn(level.shape, generator=generator(6))
+    images[:, :, :3] = 0.0
+    level[:, :, :3] = 0
+    x1 = torch.cat([images, (level == 2).float(), (level == 3).float()], 1)
+    found = given(x1, images, TissueSegmentation(draws=1), rule, labels=[1, 2])
+    assert found["grey_dice"].value > 0.99
+    assert found["white_dice"].value > 0.99
+
+
+def test_displacements_lead_from_the_second_image_to_the_first():
+    images, shift = heads(5, size=32), smooth_fields(5, 2, 32, width=6.0, generator=generator(7))
+    pairs = torch.cat([warped(images, shift), images], 1)
+    still = given(shift, pairs, DisplacementQuality(draws=1), "zero")
+    head = images[:, 0] > 0.05
+    expected = torch.stack([shift[k].norm(dim=0)[head[k]].mean() for k in range(5)]).mean()
+    assert still["end_point_error"].value == pytest.approx(float(expected), rel=1e-5)
+    flow = given(shift, pairs, DisplacementQuality(draws=1), "optical_flow")
+    assert flow["end_point_error"].value < 0.5 * still["end_point_error"].value
+    assert flow["psnr"].value > still["psnr"].value + 3
+
+
+class TwoClasses(Method):
+    """Exact fields of N(-m, Id) and N(m, Id), by label."""
+
+    def roles(self):
+        return Role(name="x1", axis="x1"), Role(name="cond", kind="condition", axis="x1")
+
+    def learn(self, data, run):
+        return {"mean": torch.tensor(0.25)}
+
+    frame = Standard()
+
+    @property
+    def fields(self):
+        return _ByLabel(float(self.state["mean"]))
+
+    @capability(like="x1")
+    def sample(self, n: int, *, cond: Any = None) -> torch.Tensor:
+        """Not asked."""
+        raise NotImplementedError
+
+
+class _ByLabel(Fields):
+    def __init__(self, mean):
+        self.mean, self.path = mean, OneSidedLinear(base=Gaussian((16,)))
+
+    def provides(self, quantity):
+        return quantity == "denoised"
+
+    def evaluate(self, x, t, want, cond=None):
+        alpha, beta = self.path.alpha(t), self.path.beta(t)
+        mean = self.mean * (2 * cond[:, None] - 1)
+        return {"denoised": mean + beta / (alpha**2 + beta**2) * (x - beta * mean)}
+
+
+def test_the_class_that_denoises_best_is_that_of_the_larger_density():
+    """The better density is right in a share Phi(|m|), |m| = 0.25 sqrt(16) = 1; near t = 0 noise says nothing."""
+    n = 4000
+    label = torch.arange(n) % 2
+    x = torch.randn(n, 16, generator=generator(8)) + 0.25 * (2 * label[:, None] - 1)
+    task = Task.of(TwoClasses().roles(), {"x1": x, "cond": label}, Split(by="none"))
+    found = ask(DiffusionClassification(times=[0.05, 0.1], most=n), TwoClasses().fit(x1=x, cond=label), task)
+    assert found["accuracy"].value == pytest.approx(0.841, abs=0.03)
+    assert found["accuracy"].floor == pytest.approx(0.841, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: ClassicalRestoration("median"), r"rule must be one of .* got 'median'"),
+        (
+            lambda: ClassicalRestoration("nl_means", operator={"kind": "downsample"}),
+            "nl_means needs the identity",
+        ),
+        (lambda: ClassicalPrediction("otso"), r"rule must be one of .* Did you mean 'otsu'"),
+        (lambda: ImageRestoration(noise=0.0), "noise must be finite and > 0"),
+        (lambda: TissueSegmentation(channels=[1]), "names must be a list of one name for each of channels"),
+        (lambda: DiffusionClassification(times=[1.5]), r"every time must lie in \(0, 1\)"),
+        (
+            lambda: with_lesions(torch.zeros(1, 1, 8, 8), generator=generator(0)),
+            "every image must show a head",
+        ),
+    ],
+)
+def test_bad_settings_are_refused(call, message):
+    with pytest.raises(InvalidInputError, match=message):
+        call()
