@@ -1,0 +1,152 @@
+"""Paths of a directed chain: windows of series to learn from, and the step from one link to the next.
+
+Letters: N paths, T times of a path, C columns, m Brownian motions of a path. Time runs from 0 to 1 over a path.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from interpolants.data.windows import all_windows, interpolated
+from interpolants.foundations.checks import whole
+from interpolants.foundations.errors import invalid
+from interpolants.framework.series import Series
+from interpolants.solvers.state_noise import integrate_state_noise
+
+GAPS = ("refuse", "linear", "skip")
+# Time (), state (B, C), neighbour's state (B, C) or None -> (B, C) or (B, C, m).
+Coefficient = Callable[[Tensor, Tensor, Tensor | None], Tensor]
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Paths to learn from.
+
+    Attributes:
+        values: ``(N, T, C)`` float64, in the order of series and time.
+        apart: Paths whose places in that order differ by at least so many do not overlap.
+    """
+
+    values: Tensor
+    apart: int
+
+
+def windows_of(who: str, many: Sequence[Series], length: int | None, stride: int, gaps: str) -> Windows:
+    """Whole series as paths, or windows of them.
+
+    Args:
+        who: Public name for errors.
+        many: The series.
+        length: T of windows; None for the series themselves, which must be equally long.
+        stride: Times from the start of one window to that of the next.
+        gaps: ``"refuse"``; ``"linear"`` fills them by straight lines; ``"skip"`` leaves paths with gaps out.
+
+    Raises:
+        InvalidInputError: If lengths do not fit, gaps are refused, or too few paths are left.
+    """
+    if gaps == "refuse":
+        _refuse_gaps(who, many)
+    if length is None:
+        length, stride = _common_length(who, many), 1
+    if longest := length > max(len(one) for one in many):
+        raise invalid(
+            who,
+            f"a series must have at least {length} times",
+            max(len(one) for one in many),
+            "Take a shorter window." if longest else "",
+        )
+    parts = []
+    for one in many:
+        if len(one) < length:
+            continue
+        values = interpolated(one.values, one.seen) if gaps == "linear" else one.values
+        whole_ones = all_windows(one.seen, length)[::stride].flatten(1).all(1) | (gaps == "linear")
+        parts.append(all_windows(values, length)[::stride][whole_ones])
+    found = torch.cat(parts).contiguous()
+    apart = -(-length // stride) if any(len(one) > length for one in many) else 1
+    if len(found) < max(2, 2 * apart):
+        rule = f"there must be at least {max(2, 2 * apart)} paths, so that each has another one that does not overlap"
+        raise invalid(
+            who, rule, len(found), "Give more of the series, or take shorter windows or a longer stride."
+        )
+    return Windows(found, apart)
+
+
+def _refuse_gaps(who: str, many: Sequence[Series]) -> None:
+    for k, one in enumerate(many):
+        if count := int((~one.seen).sum()):
+            remedy = "gaps='linear' fills them by straight lines, gaps='skip' leaves paths with gaps out."
+            raise invalid(who, f"series {k} must have no gaps", f"{count} values that are not seen", remedy)
+
+
+def _common_length(who: str, many: Sequence[Series]) -> int:
+    lengths = sorted({len(one) for one in many})
+    if len(many) < 2 or len(lengths) > 1 or lengths[0] < 2:
+        found = "one series" if len(many) < 2 else f"lengths {lengths[:5]}"
+        rule = "without window there must be two or more series of one length, of 2 times or more"
+        raise invalid(who, rule, found, "Take window=24, say, to cut paths of 24 times.")
+    return lengths[0]
+
+
+def other_paths(index: Tensor, windows: int, apart: int, generator: Generator) -> Tensor:
+    """For each path another one that does not overlap with it, ``(B,)``: all of those are equally likely.
+
+    A path must not begin where its own neighbour does: it would learn to copy the neighbour.
+    """
+    shift = torch.randint(apart, windows - apart + 1, index.shape, generator=generator)
+    found: Tensor = (index + shift) % windows
+    return found
+
+
+def next_link(
+    drift: Coefficient,
+    strength: Coefficient,
+    neighbour: Tensor | None,
+    start: Tensor,
+    noise: Iterable[Tensor],
+    length: int,
+) -> Tensor:
+    """Paths ``(B, T, C)`` of ``dX = V_0(t, X, X~) dt + V(t, X, X~) dB``, given those of their neighbours X~.
+
+    Args:
+        drift: V_0.
+        strength: V, the strength of each Brownian motion in each column.
+        neighbour: ``(B, T, C)``; None for an equation without.
+        start: ``(B, C)``, independent of the neighbours.
+        noise: Standard normal draws ``(B, m)``, one per step.
+        length: T.
+    """
+    times = torch.linspace(0, 1, length, dtype=torch.float64)
+    size = (length - 1) ** -0.5
+
+    def beside(t: Tensor) -> Tensor | None:
+        return None if neighbour is None else neighbour[:, round(float(t) * (length - 1))]
+
+    done = integrate_state_noise(
+        lambda x, t: drift(t, x, beside(t)),
+        lambda x, t: strength(t, x, beside(t)),
+        start,
+        times,
+        ((size * draw, None) for draw in noise),
+        return_path=True,
+    )
+    assert done.path is not None
+    return done.path.transpose(0, 1)
+
+
+def resampled(who: str, paths: Tensor, length: int, asked: bool) -> Tensor:
+    """Paths ``(B, S, C)`` at ``length`` times, by straight lines if that was asked for.
+
+    Raises:
+        InvalidInputError: If the number of times is another, and it was not.
+    """
+    if paths.shape[1] == length:
+        return paths
+    if not asked:
+        remedy = "resample=True puts them at the times of the model by straight lines."
+        raise invalid(who, f"paths must have the {length} times of the model", paths.shape[1], remedy)
+    whole(who, "times of a path", paths.shape[1], at_least=2)
+    wide = torch.nn.functional.interpolate(paths.mT, size=length, mode="linear", align_corners=True)
+    return wide.mT.contiguous()
