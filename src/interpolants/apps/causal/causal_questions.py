@@ -91,21 +91,25 @@ class CounterfactualEffects(Question):
             "R² of what should follow", "higher", floor_of="true counterfactuals",
             note="Read in the answers, against the true effects; mean over factors.",
         ),
+        # Images as they are win these by setting nothing, so that none of them is said to be better.
         "drift": About(
-            "Change of what should stay", unit="deviations", floor_of="true counterfactuals",
+            "Change of what should stay", "neither", unit="deviations", floor_of="true counterfactuals",
             note="Mean absolute error of factors that are no effects, as read.",
         ),
         "drift_ratio": About(
-            "Error of what should stay, over that of a reconstruction", note="Root mean squares; 1 is none added.",
+            "Error of what should stay, over that of a reconstruction", "neither",
+            note="Root mean squares; 1 is none added.",
         ),
         "rmse": About(
             "Error in pixels", unit="data units", note="Against the true counterfactual, root mean square by image.",
         ),
         "composition": About(
-            "Error when nothing is set", unit="data units", note="To noise and back, root mean square by image.",
+            "Error when nothing is set", "neither", unit="data units",
+            note="To noise and back, root mean square by image; 0 is right.",
         ),
         "reversibility": About(
-            "Error after setting it and setting it back", unit="data units", note="Root mean square by image.",
+            "Error after setting it and setting it back", "neither", unit="data units",
+            note="Root mean square by image; 0 is right.",
         ),
         "identity": About(
             "Share that keeps its label", "higher", floor_of="true counterfactuals",
