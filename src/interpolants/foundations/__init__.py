@@ -7,12 +7,21 @@ if TYPE_CHECKING:
     from interpolants.foundations.base import BaseDistribution
     from interpolants.foundations.derivatives import exact_divergence, probed_divergence
     from interpolants.foundations.gaussian import Gaussian
+    from interpolants.foundations.generalized_gaussian import GeneralizedGaussian
     from interpolants.foundations.student_t import StudentT
 
-__all__ = ["BaseDistribution", "Gaussian", "StudentT", "exact_divergence", "probed_divergence"]
+__all__ = [
+    "BaseDistribution",
+    "Gaussian",
+    "GeneralizedGaussian",
+    "StudentT",
+    "exact_divergence",
+    "probed_divergence",
+]
 _HOMES = {
     "BaseDistribution": "base",
     "Gaussian": "gaussian",
+    "GeneralizedGaussian": "generalized_gaussian",
     "StudentT": "student_t",
     "exact_divergence": "derivatives",
     "probed_divergence": "derivatives",

@@ -34,6 +34,8 @@ _PACKAGES = {
     "cfgrib": ("cfgrib eccodes", ""),
     "gplearn": ("gplearn", "symbolic"),
     "skfem": ("scikit-fem", "fem"),
+    "gymnasium": ("gymnasium", "rl"),
+    "stable_baselines3": ("stable-baselines3", "rl"),
     "nibabel": ("nibabel", "medical"),
     "pydicom": ("pydicom", "medical"),
     "nilearn": ("nilearn", "medical"),

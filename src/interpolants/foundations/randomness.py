@@ -9,7 +9,8 @@ the same numbers whatever the batch it travels in, and whichever process compute
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -228,3 +229,16 @@ class BlockNoise:
     def _take(self) -> Tensor:
         rows = self._buffer[self._rows]
         return rows.to(device=self._device, dtype=self._dtype, copy=True)
+
+
+@contextmanager
+def global_generators(seed: int) -> Iterator[None]:
+    """Global generators of PyTorch and NumPy seeded for a while and put back: other people's code draws from them."""
+    before = np.random.get_state()
+    with torch.random.fork_rng([]):
+        torch.manual_seed(seed)
+        np.random.seed(seed % 2**32)
+        try:
+            yield
+        finally:
+            np.random.set_state(before)

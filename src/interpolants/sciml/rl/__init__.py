@@ -1,0 +1,1 @@
+"""Reinforcement learning with temporal-difference errors whose noise is modelled: values with their uncertainty."""

@@ -1,0 +1,244 @@
+"""Values of a policy from a table of its transitions, by an ensemble that knows the noise of its own errors."""
+
+import copy
+import math
+import warnings
+from typing import Any, ClassVar
+
+import torch
+from torch import Generator, Tensor
+
+from interpolants.foundations.checks import number, positive, whole
+from interpolants.foundations.errors import DivergedError
+from interpolants.foundations.randomness import generator
+from interpolants.framework.capabilities import capability
+from interpolants.framework.method import Method
+from interpolants.framework.roles import Role
+from interpolants.framework.stages import Run
+from interpolants.sciml.rl.assessments import ASSESSED, assessed
+from interpolants.sciml.rl.critic_loss import CriticLoss
+from interpolants.sciml.rl.critics import Critics
+from interpolants.sciml.rl.td_agent import check_members
+from interpolants.sciml.rl.transitions import ROLES, checked_transitions, feature_units, features
+
+# Rows' mean error is told where it is this many standard errors from 0, and this share of their root mean square.
+_SURE, _LARGE = 6.0, 0.1
+
+
+class SkewedErrorsWarning(UserWarning):
+    """Values are centres of a law of errors that are no means."""
+
+
+class TDCritic(Method):
+    """Policy evaluation: ``V(s)`` with ``E [r + gamma (1 - done) V(s') - V(s)] = 0``, by temporal differences.
+
+    Each of E critics bootstraps from its own slowly moving copy, sees its own resampling of the rows, and gives the
+    value and the law of its error, by the loss of :class:`~interpolants.sciml.rl.critic_loss.CriticLoss`::
+
+        critic = TDCritic(gamma=0.99).fit(state=S, reward=r, next_state=S_after, done=ended)
+        critic.predict(S_new)        # values
+        critic.assess(S_new)         # with the noise of their errors and the disagreement of the ensemble
+
+    Args:
+        gamma: Discount, in [0, 1].
+        states: Number of states, where a state is its number 0, 1, ...: then values are a table. 0 for measured states.
+        head: Law of the errors: ``"generalized"``, ``"gaussian"``, or ``"squared"`` for none.
+        centre: What values are: ``"likelihood"``, the centre of the law, robust against heavy tails and off the mean
+            where noise is skewed or rewards take few values; or ``"mean"``.
+        agreement: Weight lambda of the errors that are weighed by the agreement of the ensemble.
+        members: Critics.
+        resample: Whether each critic counts every row by a Poisson number of its own, so that the ensemble tells how
+            much the rows leave open.
+        fixed_scale: Whether the scale is 1 and the power alone is learnt, as in the paper.
+        least_power: Least power of the law, in (0, 2). Below 1 the likelihood has no bound where an error takes a few
+            values alone, as without noise on rewards: then values collapse onto one outcome.
+        reward_scale: What rewards are divided by; ``"auto"`` is their mean size times the root of the horizon.
+        hidden: Widths of the hidden layers; ``"auto"`` is none for numbered states, else two of 64.
+        steps: Steps of Adam; the learning rate falls to 0 as a cosine.
+        batch_size: Transitions of a step.
+        lr: Learning rate.
+        follow: Share by which the copies follow in a step, in (0, 1].
+
+    Raises:
+        InvalidInputError: If a setting is out of range, or a table does not fit, e.g. if ``done`` is not 0 or 1.
+        DivergedError: If the loss is not finite.
+
+    Source: Kim et al. (2024), arXiv:2408.02295.
+    """
+
+    noun: ClassVar[str] = "critic"
+    only_cpu: ClassVar[str] = "its networks are small"
+
+    gamma: float = 0.99
+    states: int = 0
+    head: str = "generalized"
+    centre: str = "likelihood"
+    agreement: float = 0.1
+    members: int = 5
+    resample: bool = True
+    fixed_scale: bool = False
+    least_power: float = 1.0
+    reward_scale: Any = "auto"
+    hidden: Any = "auto"
+    steps: int = 4000
+    batch_size: int = 256
+    lr: float = 5e-3
+    follow: float = 0.05
+
+    def check_settings(self) -> None:
+        """Refuse what is out of range."""
+        who = "TDCritic"
+        self._loss = CriticLoss(self.head, self.centre, self.agreement)
+        number(who, "gamma", self.gamma, at_least=0, at_most=1)
+        number(who, "follow", self.follow, above=0, at_most=1)
+        whole(who, "states", self.states)
+        whole(who, "steps", self.steps, at_least=1)
+        whole(who, "members", self.members, at_least=1)
+        whole(who, "batch_size", self.batch_size, at_least=2)
+        positive(who, "lr", self.lr)
+        number(who, "least_power", self.least_power, above=0, below=2)
+        check_members(who, self.members, self.agreement)
+        if self.reward_scale != "auto":
+            positive(who, "reward_scale", self.reward_scale)
+        if self.hidden != "auto":
+            self.hidden = tuple(whole(who, "hidden", width, at_least=1) for width in self.hidden)
+
+    def roles(self) -> tuple[Role, ...]:
+        """Transitions, row by row."""
+        return ROLES
+
+    # --- fit
+
+    def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
+        """Temporal differences on minibatches."""
+        who = "TDCritic.fit"
+        rows = checked_transitions(who, data)
+        units = feature_units(who, rows["state"], self.states)
+        unit = self._unit(rows)
+        source = generator(self.seed, "critics of transitions")
+        batches = _Batches(self, units, rows, unit, source)
+        critics = Critics(batches.x.shape[1], self._hidden, self.members, source, **self._law)
+        copies = copy.deepcopy(critics).requires_grad_(False)
+        optimizer = torch.optim.Adam(critics.parameters(), lr=self.lr)
+
+        def step(k: int, source: Generator) -> dict[str, float]:
+            optimizer.param_groups[0]["lr"] = 0.5 * self.lr * (1 + math.cos(math.pi * (k - 1) / self.steps))
+            loss = batches.loss(critics, copies, source)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            with torch.no_grad():
+                for old, new in zip(copies.parameters(), critics.parameters(), strict=True):
+                    old.lerp_(new, self.follow)
+            return {"loss": float(loss.detach())}
+
+        parts = {"critics": critics, "copies": copies, "optimizer": optimizer}
+        with torch.enable_grad():
+            run.live("temporal differences", parts, step, self.steps, every=500, log_every=50)
+        self._check_means(batches, critics)
+        return {"critics": critics.tree(), "units": units, "unit": unit}
+
+    def _check_means(self, batches: "_Batches", critics: Critics) -> None:
+        """Say so where errors do not average to 0, as those of values must: with few outcomes or skewed noise."""
+        if self.head == "squared" or self.centre == "mean":
+            return
+        with torch.no_grad():
+            error = batches.mean_errors(critics)
+        each = error * torch.cat([batches.x, torch.ones_like(error)], 1)
+        error_of = each.std(0) / len(each) ** 0.5
+        off = each.mean(0).abs()
+        sure = (off > _SURE * error_of) & (off > _LARGE * each.square().mean(0).sqrt())
+        if bool(sure.any()):
+            words = (
+                "TDCritic.fit: the mean of the errors is not 0, so values are centres of a law and no means"
+            )
+            remedy = "take centre='mean', or more steps if the loss still falls"
+            warnings.warn(f"{words}; {remedy}", SkewedErrorsWarning, stacklevel=4)
+
+    @property
+    def _law(self) -> dict[str, Any]:
+        return {"fixed_scale": self.fixed_scale, "least_power": self.least_power}
+
+    @property
+    def _hidden(self) -> tuple[int, ...]:
+        return self.hidden if self.hidden != "auto" else () if self.states else (64, 64)
+
+    def _unit(self, rows: dict[str, Tensor]) -> float:
+        """What rewards are divided by: near the size of a sum of rewards of either sign over the horizon."""
+        if self.reward_scale != "auto":
+            return float(self.reward_scale)
+        horizon = 1 / max(1 - self.gamma * float(1 - rows["done"].mean()), 1e-3)
+        size = float(rows["reward"].abs().mean()) * horizon**0.5
+        return size if size > 0 else 1.0
+
+    # --- answers
+
+    def columns(self, name: str) -> tuple[str, ...]:
+        """Names of what is predicted and assessed."""
+        return {"value": ("value",), "assessment": ASSESSED}.get(name, ())
+
+    @capability(reads={"x": "state"}, like="value", blocks=True)
+    def predict(self, x: Tensor) -> Tensor:
+        """Values of states, the means over the ensemble.
+
+        Args:
+            x: States ``(B, D)``.
+
+        Returns:
+            ``(B, 1)``, in units of the reward.
+        """
+        return self._assessed("predict", x)[:, :1]
+
+    @capability(reads={"x": "state"}, like="assessment", blocks=True)
+    def assess(self, x: Tensor) -> Tensor:
+        """What the critics say of states.
+
+        Args:
+            x: States ``(B, D)``.
+
+        Returns:
+            ``(B, 4)``: value, standard deviation of its error by the law, standard deviation over the ensemble, power
+            of the law; in units of the reward but for the last.
+        """
+        return self._assessed("assess", x)
+
+    def _assessed(self, what: str, x: Tensor) -> Tensor:
+        seen = features(f"TDCritic.{what}", self.state["units"], x.flatten(1)).float()
+        return assessed(Critics.of(self.state["critics"])(seen), self._loss, self.state["unit"])
+
+
+class _Batches:
+    """The loss of critics on random transitions."""
+
+    def __init__(
+        self, method: TDCritic, units: dict[str, Any], rows: dict[str, Tensor], unit: float, source: Generator
+    ) -> None:
+        self.method, self.criterion = method, CriticLoss(method.head, method.centre, method.agreement)
+        self.x, self.after = (
+            features("TDCritic.fit", units, _where(rows, name)).float() for name in ("state", "next_state")
+        )
+        self.reward = (rows["reward"] / unit).float()[:, None]
+        self.goes_on = (method.gamma * (1 - rows["done"])).float()[:, None]
+        ones = torch.ones(len(self.x), method.members)
+        self.counts = torch.poisson(ones, generator=source) if method.resample else None
+
+    def loss(self, critics: Critics, copies: Critics, source: Generator) -> Tensor:
+        """On one minibatch, drawn with replacement."""
+        rows = torch.randint(len(self.x), (self.method.batch_size,), generator=source)
+        target = self.reward[rows] + self.goes_on[rows] * copies(self.after[rows]).value
+        counts = None if self.counts is None else self.counts[rows]
+        found: Tensor = self.criterion(critics(self.x[rows]), target, counts)
+        if not bool(torch.isfinite(found)):
+            raise DivergedError("TDCritic.fit: the loss is not finite. Take a smaller lr.")
+        return found
+
+    def mean_errors(self, critics: Critics) -> Tensor:
+        """Errors of the ensemble's mean values on all rows, ``(N, 1)``."""
+        value, after = (critics(x).value.mean(1, keepdim=True) for x in (self.x, self.after))
+        found: Tensor = self.reward + self.goes_on * after - value
+        return found
+
+
+def _where(rows: dict[str, Tensor], name: str) -> Tensor:
+    """States of a column; after an end, which nothing is read of, the state before."""
+    return torch.where(rows["done"][:, None] == 1, rows["state"], rows[name])

@@ -1,0 +1,81 @@
+"""Transitions of a fixed policy as a table: how states become features, and what is refused."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from interpolants.foundations.errors import invalid
+from interpolants.framework.roles import Role
+
+ROLES = (
+    Role(name="state", about="States before each step, one row each."),
+    Role(name="reward", about="Reward of each step."),
+    Role(name="next_state", about="States after each step; of no meaning where done is 1."),
+    Role(
+        name="done",
+        about="1 where the step ended its episode for good, else 0; a cut by a time limit is no end.",
+    ),
+)
+
+
+def checked_transitions(who: str, data: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Rows in double precision: states ``(N, D)``, rewards and ends ``(N,)``.
+
+    Raises:
+        InvalidInputError: If widths differ, rewards or ends have several columns, or ends are not 0 or 1.
+    """
+    found = {name: data[name].flatten(1).double() for name in ("state", "next_state")}
+    widths = {name: value.shape[1] for name, value in found.items()}
+    if widths["state"] != widths["next_state"]:
+        raise invalid(who, "state and next_state must have the same columns", widths)
+    for name in ("reward", "done"):
+        column = data[name].reshape(len(data[name]), -1).double()
+        if column.shape[1] != 1:
+            raise invalid(who, f"{name} must have one column", column.shape[1])
+        found[name] = column[:, 0]
+    done = found["done"]
+    if not bool(((done == 0) | (done == 1)).all()):
+        other = float(done[(done != 0) & (done != 1)][0])
+        raise invalid(who, "done must be 0 or 1", other, "1 where a step ended its episode for good.")
+    return found
+
+
+def feature_units(who: str, state: Tensor, states: int) -> dict[str, Any]:
+    """Mean and spread of the columns; nothing for numbered states."""
+    if states:
+        numbered(who, state, states)
+        return {"states": states}
+    if len(state) < 2:
+        raise invalid(who, "there must be two transitions or more", len(state))
+    spread = state.std(0)
+    return {
+        "states": 0,
+        "mean": state.mean(0),
+        "spread": torch.where(spread > 0, spread, torch.ones_like(spread)),
+    }
+
+
+def features(who: str, units: Mapping[str, Any], state: Tensor) -> Tensor:
+    """Features of states, float64: a 1 at the number of each, or standardised columns."""
+    if units["states"]:
+        return torch.nn.functional.one_hot(numbered(who, state, units["states"]), units["states"]).double()
+    found: Tensor = (state.double() - units["mean"]) / units["spread"]
+    return found
+
+
+def numbered(who: str, state: Tensor, states: int) -> Tensor:
+    """Numbers of states, ``(N,)`` whole.
+
+    Raises:
+        InvalidInputError: If there is another column, or a value is no number of a state.
+    """
+    if state.shape[1] != 1:
+        raise invalid(who, "numbered states must be one column", state.shape[1], "Take states = 0.")
+    column = state[:, 0].double()
+    off = (column != column.round()) | (column < 0) | (column >= states)
+    if bool(off.any()):
+        rule = f"states must be numbers from 0 to {states - 1}"
+        raise invalid(who, rule, float(column[off][0]), "Take states = 0 for measured states.")
+    return column.long()

@@ -1,0 +1,1 @@
+"""Does an agent learn better with critics that model the law of their temporal-difference errors?"""

@@ -1,0 +1,188 @@
+"""Values of policies: exact ones of a random walk, of a linear process, and the noise of their errors."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.randomness import generator
+from interpolants.framework.questions import ask
+from interpolants.framework.task import Split, Task
+from interpolants.problems import RandomWalk
+from interpolants.sciml.rl.critic_loss import CriticLoss
+from interpolants.sciml.rl.critics import Critics
+from interpolants.sciml.rl.known_values import KnownValues
+from interpolants.sciml.rl.least_squares_td import LeastSquaresTD
+from interpolants.sciml.rl.td_critic import SkewedErrorsWarning, TDCritic
+
+F64 = torch.float64
+
+
+def transitions(walk, n, seed=0):
+    drawn = walk.sample(n, generator=generator(seed, "test of critics"))
+    return {name: drawn[name] for name in ("state", "reward", "next_state", "done")}
+
+
+def rmse(method, walk):
+    states = torch.arange(walk.states, dtype=F64)[:, None]
+    return float((method.predict(states)[:, 0] - walk.values()).square().mean().sqrt())
+
+
+def test_least_squares_is_exact_where_every_transition_is_there_once():
+    walk, n = RandomWalk(7, gamma=0.9, noise="none"), 7
+    state = torch.arange(n).repeat_interleave(2)
+    after = state + torch.tensor([-1, 1]).repeat(n)
+    done = (after < 0) | (after >= n)
+    reward = torch.where(done, after.sign().clamp(min=-1).double(), 0.0)
+    rows = {"state": state.double(), "reward": reward, "next_state": after.double(), "done": done.double()}
+    found = LeastSquaresTD(gamma=0.9, states=n, penalty=0.0).fit(**rows)
+    assert_close(found.predict(torch.arange(n, dtype=F64)[:, None])[:, 0], walk.values())
+
+
+def test_least_squares_solves_a_linear_process():
+    """``s' = 0.8 s + noise``, reward s: ``V = s / (1 - 0.8 gamma)``."""
+    g = torch.Generator().manual_seed(0)
+    s = torch.randn(20_000, 1, dtype=F64, generator=g)
+    after = 0.8 * s + 0.1 * torch.randn(20_000, 1, dtype=F64, generator=g)
+    found = LeastSquaresTD(gamma=0.5).fit(state=s, reward=s, next_state=after, done=torch.zeros_like(s))
+    assert_close(
+        found.predict(torch.tensor([[1.0]], dtype=F64)),
+        torch.tensor([[1 / 0.6]], dtype=F64),
+        atol=0.02,
+        rtol=0,
+    )
+
+
+def test_a_table_of_critics_finds_exact_values_and_says_how_noisy_its_errors_are():
+    """Gamma 0: values are mean rewards, and errors are the noise itself, whose standard deviation is 0.5."""
+    walk = RandomWalk(5, gamma=0.9, noise="gaussian")
+    options = {"states": 5, "steps": 250, "follow": 0.2, "lr": 0.03}
+    assert rmse(TDCritic(gamma=0.9, **options).fit(**transitions(walk, 20_000)), walk) < 0.05
+    noisy = RandomWalk(5, gamma=0.0, left=0.0, right=0.0, noise="gaussian")
+    told = TDCritic(gamma=0.0, **options).fit(**transitions(noisy, 20_000)).assess(torch.arange(5.0)[:, None])
+    assert told[:, 0].abs().max() < 0.06
+    assert told[:, 1].tolist() == pytest.approx([0.5] * 5, rel=0.1)
+    assert told[:, 3].tolist() == pytest.approx([2.0] * 5, abs=0.5)
+
+
+@pytest.mark.slow
+def test_heavy_tails_harm_it_less_than_a_gaussian_law_and_skewed_noise_needs_the_mean():
+    """Rewards with t(2) noise, over 3 seeds; then exponential noise, whose median is ln 2 - 1 below its mean of 0."""
+    walk, errors = RandomWalk(9, gamma=0.8, noise="student_t", size=1.0), {"generalized": [], "gaussian": []}
+    options = {"states": 9, "steps": 400, "follow": 0.2, "lr": 0.01}
+    for head, found in errors.items():
+        for seed in range(3):
+            critic = TDCritic(gamma=0.8, head=head, seed=seed, **options)
+            found.append(rmse(critic.fit(**transitions(walk, 10_000, seed)), walk))
+    assert np.mean(errors["generalized"]) < 0.8 * np.mean(errors["gaussian"])
+    options = {"states": 3, "steps": 400, "lr": 0.02, "gamma": 0.0}
+    skewed = transitions(RandomWalk(3, gamma=0.0, left=0, right=0, noise="exponential", size=1.0), 20_000)
+    bias = {
+        centre: float(
+            TDCritic(centre=centre, **options).fit(**skewed).predict(torch.arange(3.0)[:, None]).mean()
+        )
+        for centre in ("mean",)
+    }
+    with pytest.warns(SkewedErrorsWarning):
+        bias["likelihood"] = float(
+            TDCritic(**options).fit(**skewed).predict(torch.arange(3.0)[:, None]).mean()
+        )
+    assert bias["likelihood"] < -0.15
+    assert abs(bias["mean"]) < 0.05
+
+
+def test_values_that_are_no_means_are_told():
+    """Without noise on rewards an error has two values, and the likeliest centre is not their mean."""
+    walk = RandomWalk(5, gamma=0.9, noise="none")
+    options = {"gamma": 0.9, "states": 5, "steps": 250, "follow": 0.2, "lr": 0.04}
+    rows = transitions(walk, 5000)
+    with pytest.warns(SkewedErrorsWarning, match="centre='mean'"):
+        off = TDCritic(**options).fit(**rows)
+    assert rmse(off, walk) > 0.1
+    assert rmse(TDCritic(centre="mean", **options).fit(**rows), walk) < 0.08
+
+
+@pytest.mark.slow
+def test_networks_learn_the_values_of_measured_states_and_disagree_where_they_saw_none():
+    g = torch.Generator().manual_seed(0)
+    s = torch.randn(4000, 1, generator=g)
+    after = 0.8 * s + 0.3 * torch.randn(4000, 1, generator=g)
+    critic = TDCritic(gamma=0.9, steps=800, lr=5e-3, hidden=(32, 32)).fit(
+        state=s, reward=s, next_state=after, done=torch.zeros(4000, 1)
+    )
+    told = critic.assess(torch.tensor([[1.0], [-1.0], [5.0]]))
+    assert told[:2, 0].tolist() == pytest.approx([1 / 0.28, -1 / 0.28], rel=0.1)
+    assert told[:2, 1].tolist() == pytest.approx(
+        [0.3 * 0.9 / 0.28] * 2, rel=0.25
+    )  # gamma V' slope times the noise
+    assert told[2, 2] > 1.5 * told[:2, 2].max()
+
+
+def test_the_question_tells_an_error_that_is_known():
+    walk = RandomWalk(5, gamma=0.9, noise="none")
+    drawn = walk.sample(2000, generator=generator(0, "test of critics"))
+    exact = LeastSquaresTD(gamma=0.9, states=5).fit(**transitions(walk, 400_000))
+    method = LeastSquaresTD(gamma=0.9, states=5)
+    task = Task.of(
+        (*method.roles(), *KnownValues().reads()), {**drawn, "value": drawn["value"] + 0.25}, Split()
+    )
+    found = ask(KnownValues(), exact, task)
+    assert found["bias"].value == pytest.approx(-0.25, abs=0.03)
+    assert found["rmse"].value == pytest.approx(0.25, abs=0.03)
+
+
+def test_the_loss_weighs_by_the_power_and_refuses_other_shapes():
+    """One member, two rows, powers 1 and 3: weights 1/4 and 3/4, without a gradient of their own."""
+    critics = Critics(2, (), 4, torch.Generator(), fixed_scale=True)
+    heads = critics(torch.eye(2))
+    power = torch.tensor([[1.0], [3.0]], requires_grad=True)
+    heads = type(heads)(heads.value[:, :1], power, heads.scale[:, :1])
+    target = torch.tensor([[0.5], [2.0]])
+    loss = CriticLoss(agreement=0.0)(heads, target)
+    told = [0.5 + np.log(2), 8 - np.log(3) + np.log(2) + float(torch.lgamma(torch.tensor(1 / 3)))]
+    assert float(loss.detach()) == pytest.approx(0.25 * told[0] + 0.75 * told[1])
+    (slope,) = torch.autograd.grad(loss, power)
+    by_hand = 8 * np.log(2) - 1 / 3 - float(torch.digamma(torch.tensor(1 / 3))) / 9
+    assert float(slope[1]) == pytest.approx(0.75 * by_hand)
+    with pytest.raises(InvalidInputError, match="targets must be"):
+        CriticLoss()(critics(torch.eye(2)), torch.zeros(4, 2))
+
+
+def test_tables_go_in_by_name_and_it_answers_in_a_fresh_process(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    drawn = transitions(RandomWalk(5, gamma=0.9), 500)
+    table = pandas.DataFrame({name: column[:, 0].numpy() for name, column in drawn.items()})
+    critic = TDCritic(gamma=0.9, states=5, steps=20).fit(
+        state=table[["state"]], reward=table["reward"], next_state=table[["next_state"]], done=table["done"]
+    )
+    asked = pandas.DataFrame({"state": range(5)}, index=list("abcde"), dtype=float)
+    assert list(critic.assess(asked).columns) == ["value", "noise_std", "ensemble_std", "power"]
+    assert list(critic.predict(asked).index) == list("abcde")
+    critic.save(tmp_path / "critic")
+    asked.to_csv(tmp_path / "states.csv", index=False)
+    words = ["predict", tmp_path / "critic", tmp_path / "states.csv", "--out", tmp_path / "values.csv"]
+    subprocess.run([sys.executable, "-m", "interpolants", *map(str, words)], check=True, capture_output=True)
+    found = pandas.read_csv(tmp_path / "values.csv")
+    assert found["value"].tolist() == pytest.approx(critic.predict(asked)["value"].tolist(), rel=1e-6)
+
+
+def test_bad_input_is_refused():
+    rows = transitions(RandomWalk(5), 50)
+    critic = TDCritic(states=5, steps=5)
+    with pytest.raises(InvalidInputError, match="done is needed"):
+        critic.fit(**{k: v for k, v in rows.items() if k != "done"})
+    with pytest.raises(InvalidInputError, match="done must be 0 or 1"):
+        critic.fit(**{**rows, "done": rows["done"] * 2})
+    with pytest.raises(InvalidInputError, match="numbers from 0 to 4"):
+        critic.fit(**{**rows, "state": rows["state"] + 1})
+    with pytest.raises(InvalidInputError, match="same columns"):
+        TDCritic(steps=5).fit(**{**rows, "next_state": torch.zeros(50, 2)})
+    with pytest.raises(InvalidInputError, match="finite"):
+        critic.fit(**{**rows, "reward": rows["reward"].index_fill(0, torch.tensor([3]), torch.nan)})
+    for bad in ({"gamma": -0.1}, {"head": "laplace"}, {"members": 1}, {"follow": 0.0}, {"reward_scale": 0.0}):
+        with pytest.raises(InvalidInputError, match=next(iter(bad))):
+            TDCritic(**bad)
