@@ -15,6 +15,7 @@ from interpolants.training.results import Best, FitResult, Moment, TrainingInter
 from interpolants.training.schedules import learning_rate
 from interpolants.training.settings import GroupSettings, TrainSettings
 from interpolants.training.token_training import LearntTokens, TokenBatches, learn_tokens
+from interpolants.training.tracking import Tracked
 
 __all__ = [
     "Best",
@@ -38,6 +39,7 @@ __all__ = [
     "StalledWarning",
     "TellsNumbers",
     "TokenBatches",
+    "Tracked",
     "TrainSettings",
     "TrainingInterrupted",
     "UncertaintyWeighting",
