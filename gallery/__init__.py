@@ -38,6 +38,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "functional_prior",
         "generative_closure",
         "long_memory",
+        "bridge_of_chaos",
     ),
     "Tables, sound, text": (
         "flights",

@@ -123,7 +123,7 @@ def _toy(role: Role) -> Any:
         return steps.cumsum(1) % 5
     if role.kind == "series":
         wave = torch.sin(torch.arange(ROWS) / 2)[:, None] + torch.randn(ROWS, 2, generator=g)
-        return torch.where(torch.rand(ROWS, 2, generator=g) < 0.1, torch.nan, wave)
+        return torch.where(torch.rand(ROWS, 2, generator=g) < 0.1, torch.nan, wave) if role.gaps else wave
     if role.kind == "ensemble":
         return torch.randn(ROWS, 1, 6, generator=g) + torch.randn(ROWS, 4, 6, generator=g)
     if role.kind == "frames":

@@ -21,6 +21,7 @@ from interpolants.framework.capabilities import NotAbleError, leading_arguments
 from interpolants.framework.method import Method, load
 from laws.asking import able, answers, call, close, count, inputs, plain, rows_of, same, same_numbers, some
 from laws.instances import Instance, instance, method_cards
+from laws.newcomer import Newcomer
 
 pytestmark = pytest.mark.usefixtures("rooms")
 
@@ -96,6 +97,23 @@ def test_saved_and_loaded_the_same_answers_from_plain_files(card, tmp_path):
     files = [file for file in (tmp_path / "model").rglob("*") if file.is_file()]
     assert {file.suffix for file in files} <= {".json", ".safetensors"}
     assert same(load(back.save(tmp_path / "again")), method)
+
+
+@pytest.fixture(scope="module")
+def newcomer():
+    made = Newcomer()
+    yield made
+    made.close()
+
+
+@each
+def test_a_process_that_has_seen_nothing_of_the_library_loads_it(card, newcomer, tmp_path):
+    method = fitted(card)[0]
+    said = newcomer.loads(method.save(tmp_path / "model"))
+    if card.entry.startswith("rooms."):  # of the tests' own, which no other process knows
+        assert said.startswith("InvalidInputError")
+    else:
+        assert said == type(method).__name__
 
 
 @each

@@ -35,7 +35,7 @@ def test_at_the_floor_within_two_errors_of_both_it_is_as_good():
     ("value", "gaps", "expected"),
     [
         (1.2, {}, "worse"), (0.899, {}, "same"), (0.5, {}, "better"), (0.899, {"gaussian_fit": 1e-4}, "better"),
-        (0.899, {"gaussian_fit": math.nan}, "better"), (0.9, {"gaussian_fit": 0.0}, "worse"), (math.nan, {}, "unknown"),
+        (0.899, {"gaussian_fit": math.nan}, "better"), (0.9, {"gaussian_fit": 0.0}, "same"), (math.nan, {}, "unknown"),
     ],
 )  # fmt: skip
 def test_a_rival_is_told_apart_by_two_errors_of_the_paired_difference(value, gaps, expected):

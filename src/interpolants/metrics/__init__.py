@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from interpolants.foundations.cards import carded
+from interpolants.metrics.attractor_dimension import correlation_integral
 from interpolants.metrics.bures_uvp import bw2_uvp, cbw2_uvp
 from interpolants.metrics.c2st import c2st
 from interpolants.metrics.calibration import expected_calibration_error, interval_calibration_error
@@ -15,8 +16,10 @@ from interpolants.metrics.features import PrincipalComponents, RandomConvolution
 from interpolants.metrics.forecast_scores import ForecastScores, verify_forecast
 from interpolants.metrics.frechet import frechet_distance
 from interpolants.metrics.kde_kl import GaussianKDE, LogRatio, kde_kl, log_ratio
+from interpolants.metrics.lyapunov import LyapunovSpectrum, kaplan_yorke
 from interpolants.metrics.mmd import median_bandwidth, mmd
 from interpolants.metrics.ngrams import ngram_distance
+from interpolants.metrics.path_errors import normalised_error
 from interpolants.metrics.seams import seam_score
 from interpolants.metrics.sliced_wasserstein import sliced_wasserstein
 from interpolants.metrics.wasserstein import bures_wasserstein, wasserstein
@@ -25,6 +28,10 @@ if not TYPE_CHECKING:
     __getattr__ = carded(__name__)  # what has a card is public without an edit here
 
 __all__ = [
+    "LyapunovSpectrum",
+    "correlation_integral",
+    "kaplan_yorke",
+    "normalised_error",
     "expected_calibration_error",
     "interval_calibration_error",
     "Estimate",

@@ -34,7 +34,7 @@ def standing(score: Score, rival: str) -> Standing:
         return "unknown"
     error = score.gaps.get(rival, score.error)
     slack = SIGMAS * error if math.isfinite(error) else 0.0
-    return "better" if found > slack else "worse" if found < -slack or found == -slack == 0 else "same"
+    return "better" if found > slack else "worse" if found < -slack else "same"
 
 
 def at_floor(score: Score) -> bool:

@@ -236,6 +236,21 @@ def _rivals(table: Mapping[str, Any]) -> Sequence[Any]:
     return rivals
 
 
+def _check_rivals(rivals: Sequence[Any], who: str) -> None:
+    """Refuse two rivals of one name: a rival is fitted once for all questions.
+
+    Raises:
+        InvalidInputError: If their settings differ.
+    """
+    seen: dict[str, Any] = {}
+    for rival in rivals:
+        table = {"kind": rival} if isinstance(rival, str) else dict(rival)
+        name = table.pop("name", table.get("kind", "twin"))
+        if seen.setdefault(name, table) != table:
+            rule = f"rivals that are called {name} must have the same settings in all questions"
+            raise invalid(who, rule, f"{seen[name]} and {table}", "Give one of them a name of its own.")
+
+
 def make_questions(task: TaskTables, place: str = "recipe") -> list[tuple[str, Question, Sequence[Any]]]:
     """The questions of a task: name, question, rivals."""
     found = []
@@ -260,6 +275,7 @@ def make_questions(task: TaskTables, place: str = "recipe") -> list[tuple[str, Q
         raise invalid(
             f"{place}: [[ask]]", "questions must have different names", names, "Add name = ... to one."
         )
+    _check_rivals([rival for _, _, rivals in found for rival in rivals], f"{place}: [[ask]]")
     return found
 
 

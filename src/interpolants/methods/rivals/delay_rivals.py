@@ -1,0 +1,108 @@
+"""Rivals for series from their last values: linear autoregression, and the most similar past."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from interpolants.foundations.checks import positive, whole
+from interpolants.framework.answers import Ensemble
+from interpolants.framework.capabilities import capability
+from interpolants.framework.series import Series
+from interpolants.framework.stages import Run
+from interpolants.methods.parts.delays import Delayed, delay_vectors
+
+
+class Autoregression(Delayed):
+    """Each next value is a linear function of the last ``lags`` values of all columns, by ridge regression.
+
+    Args:
+        lags: Last values that are used; several to choose from by a backtest.
+        ridge: Weight of the penalty per row, in standardised units, > 0.
+
+    Raises:
+        InvalidInputError: If a setting is out of range, or a series has gaps.
+    """
+
+    lags: int | Sequence[int] = 30
+    ridge: float = 1e-6
+
+    def check_settings(self) -> None:
+        """Refuse what is out of range."""
+        super().check_settings()
+        positive("Autoregression", "ridge", self.ridge)
+
+    def taught(self, many: Sequence[Tensor], lags: int, run: Run, stage: str) -> dict[str, Any]:
+        """The weights ``(L C + 1, C)``."""
+        x, y = delay_vectors(many, lags)
+        x = _with_one(x)
+        penalty = self.ridge * len(x) * torch.eye(x.shape[1], dtype=x.dtype)
+        weights = torch.linalg.solve(x.T @ x + penalty, x.T @ y[:, 0])
+        return {"weights": weights.contiguous()}  # as it is read back, to the last bit
+
+    def told(self, taught: dict[str, Any], known: Tensor, source: Generator) -> Tensor:
+        """One value."""
+        found: Tensor = (_with_one(known) @ taught["weights"])[:, None]
+        return found
+
+    @capability(reads={"context": "series"}, like="context")
+    def forecast(self, context: Series | None = None, *, members: int = 1, steps: int = 24) -> Ensemble:
+        """Equal members of what follows, ``(1, M, S, C)``.
+
+        Args:
+            context: The series so far; that of the fit if none is given.
+            members: M.
+            steps: S.
+        """
+        return self._members(context, members, steps)
+
+
+class Analogue(Delayed):
+    """What followed the most similar ``lags`` values of the past, value by value (Lorenz's method of analogues).
+
+    Args:
+        lags: Last values that are compared; several to choose from by a backtest.
+        neighbours: Similar pasts whose next values are averaged.
+
+    Raises:
+        InvalidInputError: If a setting is out of range, or a series has gaps.
+
+    Source: Lorenz (1969), Journal of the Atmospheric Sciences 26, 636-646.
+    """
+
+    lags: int | Sequence[int] = 10
+    neighbours: int = 1
+
+    def check_settings(self) -> None:
+        """Refuse what is out of range."""
+        super().check_settings()
+        whole("Analogue", "neighbours", self.neighbours, at_least=1)
+
+    def taught(self, many: Sequence[Tensor], lags: int, run: Run, stage: str) -> dict[str, Any]:
+        """The past itself."""
+        x, y = delay_vectors(many, lags)
+        return {"past": x.flatten(1).contiguous(), "next": y[:, 0].contiguous()}
+
+    def told(self, taught: dict[str, Any], known: Tensor, source: Generator) -> Tensor:
+        """One value."""
+        apart = torch.cdist(known.flatten(1), taught["past"], compute_mode="donot_use_mm_for_euclid_dist")
+        near = apart.topk(min(self.neighbours, apart.shape[1]), largest=False).indices
+        found: Tensor = taught["next"][near].mean(1, keepdim=True)
+        return found
+
+    @capability(reads={"context": "series"}, like="context")
+    def forecast(self, context: Series | None = None, *, members: int = 1, steps: int = 24) -> Ensemble:
+        """Equal members of what follows, ``(1, M, S, C)``.
+
+        Args:
+            context: The series so far; that of the fit if none is given.
+            members: M.
+            steps: S.
+        """
+        return self._members(context, members, steps)
+
+
+def _with_one(x: Tensor) -> Tensor:
+    """Delay vectors ``(N, L, C)`` as rows with a last column of ones."""
+    return torch.cat([x.flatten(1), x.new_ones(len(x), 1)], 1)

@@ -1,0 +1,1 @@
+"""Chaotic systems as a benchmark of forecasts, with their invariants."""

@@ -1,0 +1,1 @@
+"""Are the annotated invariants of known chaotic flows those of the flows?"""
