@@ -67,7 +67,7 @@ def test_draws_have_the_law_of_an_autoregression_with_known_noise():
         x[t] = 0.8 * x[t - 1] + 0.6 * g.standard_normal()
     net = {"kind": "mlp", "width": 32, "depth": 2}
     bridge = {"kind": "bridge", "path": "one_sided_linear", "net": net, "steps": 500, "batch_size": 128}
-    model = DelayGenerator(generator=bridge, lags=1, ahead=2).fit(x, progress=False)
+    model = DelayGenerator(generator=bridge, lags=2, ahead=2).fit(x, progress=False)
     drawn = torch.as_tensor(model.forecast(np.array([0.0, 1.0]), members=2000, steps=4).x)[0, :, :, 0]
     for k in range(4):
         mean, variance = 0.8 ** (k + 1), 0.36 * sum(0.64**j for j in range(k + 1))
