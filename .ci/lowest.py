@@ -15,8 +15,8 @@ TOOLS = {"dev", "docs", "symbolic"}
 
 
 def lowest(requirement: str) -> tuple[str, str]:
-    """``("numpy", "numpy==1.26")`` of ``numpy>=1.26``."""
-    found = re.fullmatch(r"([A-Za-z0-9_.-]+)\s*>=\s*([0-9.]+)", requirement)
+    """``("numpy", "numpy==1.26")`` of ``numpy>=1.26``, and of ``numpy==1.26``."""
+    found = re.fullmatch(r"([A-Za-z0-9_.-]+)\s*[>=]=\s*([0-9.]+)", requirement)
     if not found:
         raise SystemExit(f"lowest: a dependency must read 'name>=version', got {requirement!r}")
     return found[1], f"{found[1]}=={found[2]}"
