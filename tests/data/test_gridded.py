@@ -108,7 +108,8 @@ def test_a_dataset_comes_back_as_it_was(tmp_path):
     for name in ("a.nc", "a.zarr"):
         write_gridded(back, tmp_path / name)
         again = read_gridded(str(tmp_path / name), "test", "x")
-        assert torch.equal(again.values, gridded_of(data, "test", "x").values), name
+        places = [again.grid.variables.index(one) for one in ("t", "z")]  # Zarr keeps no order of variables
+        assert torch.equal(again.values[:, :, places], gridded_of(data, "test", "x").values), name
         assert again.dated
         assert again.grid.edges() == ("border", "periodic")
     one = read_gridded(str(tmp_path / "a.nc"), "test", "x", "z")
