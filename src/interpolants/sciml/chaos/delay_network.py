@@ -35,7 +35,8 @@ class DelayNetwork(Delayed, Trained):
         ahead = model.forecast(steps=200).x               # (1, 1, 200, C)
 
     Small noise on the inputs of the training teaches it to come back to where the series lives. A forecast is a single
-    path: all members are equal. Several series with the same columns teach one network.
+    path: all members are equal. Several series with the same columns teach one network. A forecast is held within eight
+    deviations of the training part: for series that stay where they have been, not for a trend.
 
     Args:
         lags: Last values that are used; several to choose from by a backtest, at the cost of one more training each.
