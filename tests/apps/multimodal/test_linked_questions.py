@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from interpolants import Bridge
 from interpolants.apps.multimodal import LinkedGaussian, LinkedImages, LinkedLabels
 from interpolants.apps.multimodal.masked_patches import load_masked_patches
 from interpolants.apps.multimodal.modality_roles import modality_roles
@@ -87,3 +88,9 @@ def test_masked_patches_agree_outside_of_the_square():
 def test_questions_without_sense_are_refused(settings, rule):
     with pytest.raises(InvalidInputError, match=rule):
         LinkedImages(**settings)
+
+
+def test_labels_are_asked_of_what_fills_in_and_has_the_images():
+    assert "does not fill" in LinkedLabels(image="x1").cannot(Bridge("one_sided_linear"))
+    assert "Did you mean 'image'" in LinkedLabels(image="imge").cannot(Remembers())
+    assert LinkedLabels().cannot(Remembers()) == ""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interpolants.foundations.checks import whole
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.errors import invalid, nearest
 from interpolants.framework.figures import Axis, Figure, Panel
 from interpolants.framework.figures import Series as Mark
 from interpolants.framework.method import Method
@@ -74,6 +74,13 @@ class LinkedLabels(Question):
 
     def __post_init__(self) -> None:
         whole("linked_labels", "n", self.n, at_least=2), whole("linked_labels", "seed", self.seed, at_least=0)
+
+    def cannot(self, method: Method) -> str:
+        """A method that draws one thing alone, or nothing of that name."""
+        if not method.can("fill"):
+            return "it does not fill in one modality from another."
+        own = [role.name for role in method.roles()]
+        return "" if self.image in own else f"it has no modality {self.image!r}. {nearest(self.image, own)}"
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Shares by row, and the distance."""
