@@ -24,6 +24,8 @@ One page for each family: which member for which task, with examples; from there
 | know densities, or how far a model can be trusted | [densities and diagnostics](../families/densities.md) |
 | ask under a condition, a measurement, a reward | [conditions and measurements](../families/conditions.md) |
 | forecast, or fill gaps of a series | [forecasts and series](../families/series.md) |
+| know the memory, the law or the chaos of a series | [stochastic processes and chaos](../families/processes.md) |
+| clean up speech, scans and other recordings | [speech and medical images](../families/recordings.md) |
 | solve equations, or complete tables | [equations and Gaussian processes](../families/scientific.md) |
 | get error bars of a network, learn new tasks, understand training | [networks](../families/networks.md) |
 
@@ -36,6 +38,8 @@ One page for each family: which member for which task, with examples; from there
 ../families/densities
 ../families/conditions
 ../families/series
+../families/processes
+../families/recordings
 ../families/scientific
 ../families/networks
 ```

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.methods.parts.delays import FarForecastWarning, delay_vectors
+from interpolants.methods.parts.delays import delay_vectors
 from interpolants.methods.rivals.delay_rivals import Analogue, Autoregression
 
 
@@ -50,13 +50,6 @@ def test_another_context_a_table_and_its_dates():
     assert pd.Timestamp(float(ahead.times[0]), unit="s") == index[40]
     with pytest.raises(InvalidInputError, match="at least 4 times"):
         model.forecast(table.iloc[:3])
-
-
-def test_a_trend_that_leaves_the_range_of_the_training_part_is_told():
-    model = Autoregression(lags=2).fit(np.arange(60.0))
-    assert np.allclose(model.forecast(steps=20).x.flatten(), np.arange(60, 80), atol=0.1)
-    with pytest.warns(FarForecastWarning, match="Take a trend away"):
-        model.forecast(steps=900)
 
 
 def test_what_does_not_fit_is_refused_with_its_place():

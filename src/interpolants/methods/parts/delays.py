@@ -3,7 +3,6 @@
 Letters: T times, C columns, L lags, N delay vectors, M members, S steps ahead.
 """
 
-import warnings
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -42,10 +41,6 @@ def delay_vectors(many: Sequence[Tensor], lags: int, ahead: int = 1) -> tuple[Te
         raise invalid("delay_vectors", f"there must be at least {lags + ahead + 1} times", longest)
     found = torch.cat(windows)
     return found[:, :lags], found[:, lags:]
-
-
-class FarForecastWarning(UserWarning):
-    """A forecast left the range of the training part by far."""
 
 
 class Delayed(Method):
@@ -162,7 +157,4 @@ class Delayed(Method):
         found = self._rolled(state["taught"], scaled.expand(members, -1, -1), steps, source)
         if not bool(torch.isfinite(found).all()):
             raise DivergedError(f"{who}: a forecast left the finite numbers.")
-        if float(found.abs().max()) >= FARTHEST:
-            words = f"a forecast went further than {FARTHEST:g} deviations from the mean, and is held there"
-            warnings.warn(f"{who}: {words}. Take a trend away before fit.", FarForecastWarning, stacklevel=4)
         return over_time((state["mean"] + state["std"] * found)[None], known, known.after(steps))
