@@ -13,6 +13,7 @@ from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.randomness import generator
 from interpolants.framework.answers import Ensemble
+from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 from interpolants.framework.series import Series
@@ -131,6 +132,17 @@ class Delayed(Method):
         return float(torch.cat(errors).median()) if errors else float("inf")
 
     # --- forecasts
+
+    @capability(reads={"context": "series"}, like="context")
+    def forecast(self, context: Series | None = None, *, members: int = 1, steps: int = 24) -> Ensemble:
+        """Equal members of what follows, ``(1, M, S, C)``.
+
+        Args:
+            context: The series so far; the last that was fitted if none is given.
+            members: M.
+            steps: S.
+        """
+        return self._members(context, members, steps)
 
     def _rolled(self, taught: dict[str, Any], known: Tensor, steps: int, source: Generator) -> Tensor:
         """Forecasts ``(B, S, C)`` that feed on themselves, from delay vectors ``(B, L, C)``."""

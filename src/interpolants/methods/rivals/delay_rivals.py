@@ -7,9 +7,6 @@ import torch
 from torch import Generator, Tensor
 
 from interpolants.foundations.checks import positive, whole
-from interpolants.framework.answers import Ensemble
-from interpolants.framework.capabilities import capability
-from interpolants.framework.series import Series
 from interpolants.framework.stages import Run
 from interpolants.methods.parts.delays import Delayed, delay_vectors
 
@@ -46,17 +43,6 @@ class Autoregression(Delayed):
         found: Tensor = (_with_one(known) @ taught["weights"])[:, None]
         return found
 
-    @capability(reads={"context": "series"}, like="context")
-    def forecast(self, context: Series | None = None, *, members: int = 1, steps: int = 24) -> Ensemble:
-        """Equal members of what follows, ``(1, M, S, C)``.
-
-        Args:
-            context: The series so far; that of the fit if none is given.
-            members: M.
-            steps: S.
-        """
-        return self._members(context, members, steps)
-
 
 class Analogue(Delayed):
     """What followed the most similar ``lags`` values of the past, value by value (Lorenz's method of analogues).
@@ -90,17 +76,6 @@ class Analogue(Delayed):
         near = apart.topk(min(self.neighbours, apart.shape[1]), largest=False).indices
         found: Tensor = taught["next"][near].mean(1, keepdim=True)
         return found
-
-    @capability(reads={"context": "series"}, like="context")
-    def forecast(self, context: Series | None = None, *, members: int = 1, steps: int = 24) -> Ensemble:
-        """Equal members of what follows, ``(1, M, S, C)``.
-
-        Args:
-            context: The series so far; that of the fit if none is given.
-            members: M.
-            steps: S.
-        """
-        return self._members(context, members, steps)
 
 
 def _with_one(x: Tensor) -> Tensor:

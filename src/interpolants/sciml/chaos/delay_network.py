@@ -77,17 +77,6 @@ class DelayNetwork(Delayed, Trained):
         found: Tensor = taught["net"](known.float())[:, None].double()
         return found
 
-    @capability(reads={"context": "series"}, like="context")
-    def forecast(self, context: Series | None = None, *, members: int = 1, steps: int = 24) -> Ensemble:
-        """Equal members of what follows, ``(1, M, S, C)``.
-
-        Args:
-            context: The series so far; the last that was fitted if none is given.
-            members: M.
-            steps: S.
-        """
-        return self._members(context, members, steps)
-
 
 class DelayNet(Remembered, id="delay_net"):
     """The next value ``(B, C)`` of delay vectors ``(B, L, C)``: the last one and a change of known size.

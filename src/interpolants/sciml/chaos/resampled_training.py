@@ -165,10 +165,8 @@ class ResampledTraining(Question):
 
     def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
         """Errors of both ways, system by system."""
-        low, high = (
-            float(part.min() if k == 0 else part.max()) for k, part in enumerate((own.arrays["chosen"],) * 2)
-        )
-        span = [max(low, 1e-6), max(high, 2e-6)]
+        both = torch.cat([own.arrays["uniform"], own.arrays["chosen"]]).clamp_min(1e-6)
+        span = [float(both.min()), float(both.max())]
         marks = (
             Series(
                 mark="points", arrays={"x": own.arrays["uniform"], "y": own.arrays["chosen"]}, name="systems"
