@@ -67,6 +67,14 @@ wheel: $(VENV)/.dev                ## Build the wheel into dist/
 bench: $(VENV)/.dev                ## Measure overheads against the bare network, or against BASE=<commit>
 	$(BIN)/python -m benchmarks $(if $(BASE),against --base $(BASE) --rounds $(or $(ROUNDS),11))
 
+# Peers have an environment of their own and are never a dependency. SRC=FOLDER holds checkouts of those that are on no
+# index; QUICK=1 shows in some minutes that everything runs, and writes nothing.
+PEERS ?= .venv-peers
+bench-peers:     ## Measure published libraries beside ours, into BENCHMARKS.md
+	test -d $(PEERS) || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --requirement benchmarks/peers/requirements.txt --editable .
+	$(PEERS)/bin/python -m benchmarks peers $(if $(SRC),--src $(SRC)) $(if $(QUICK),--quick,--write BENCHMARKS.md)
+
 # make torture SCALE=0.1 does a tenth; attacks that are done are kept in runs/torture, so that it can be interrupted.
 SCALE ?= 1
 torture: $(VENV)/.dev              ## Attack the library for an hour and write RELIABILITY.md
@@ -79,6 +87,6 @@ check: $(VENV)/.dev                ## Lint, types, import contract
 	$(BIN)/lint-imports
 
 clean:           ## Remove what the other targets made
-	rm -rf $(VENV) $(LOWEST) runs dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(LOWEST) $(PEERS) runs dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup demo test test-slow docs lowest extras wheel bench torture check clean
+.PHONY: help setup demo test test-slow docs lowest extras wheel bench bench-peers torture check clean

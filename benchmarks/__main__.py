@@ -1,7 +1,7 @@
 """``python -m benchmarks [WHAT] [--out FILE]``; ``--help`` lists what there is, ``WHAT --help`` its options.
 
-A benchmark is a module of this folder with a function ``run``. Its keyword arguments are the options; it hands every
-line of its answer to ``report``.
+A benchmark is a module of this folder with a function ``run``, or a folder with such a module ``run``. Its keyword
+arguments are the options; it hands every line of its answer to ``report``.
 """
 
 import argparse
@@ -23,11 +23,12 @@ def main() -> None:
     common.add_argument("--out", type=Path, help="also write the answer to this Markdown file")
     commands = parser.add_subparsers(dest="what", required=True)
     for name in benchmarks():
-        run = importlib.import_module(f"benchmarks.{name}").run
+        run = _function(name)
         about = (inspect.getdoc(run) or "").partition("\n")[0]
         command = commands.add_parser(name, parents=[common], help=about, description=about)
         for option in _options(run):
-            command.add_argument(f"--{option.name}", type=_kind(option), default=option.default)
+            form = {"action": "store_true"} if option.default is False else {"type": _kind(option)}
+            command.add_argument(f"--{option.name}", default=option.default, **form)
     words = sys.argv[1:]
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
         words = ["overhead", *words]
@@ -37,8 +38,15 @@ def main() -> None:
 
 def benchmarks() -> list[str]:
     """Names of all benchmarks."""
-    folder = Path(__file__).parent
-    return sorted(file.stem for file in folder.glob("*.py") if "\ndef run(" in file.read_text("utf-8"))
+    here = Path(__file__).parent
+    single = [file.stem for file in here.glob("*.py") if "\ndef run(" in file.read_text("utf-8")]
+    return sorted([*single, *(file.parent.name for file in here.glob("*/run.py"))])
+
+
+def _function(name: str) -> Callable[..., None]:
+    inside = ".run" if (Path(__file__).parent / name).is_dir() else ""
+    found: Callable[..., None] = importlib.import_module(f"benchmarks.{name}{inside}").run
+    return found
 
 
 def _options(run: Callable[..., None]) -> list[inspect.Parameter]:
@@ -59,7 +67,7 @@ def _measure(what: str, out: Path | None, default_malloc: bool, options: dict[st
         parts.append(line)
         print(line, flush=True)
 
-    importlib.import_module(f"benchmarks.{what}").run(**options, report=report)
+    _function(what)(**options, report=report)
     if out is not None:
         out.write_text("\n".join(parts) + "\n")
 

@@ -1,10 +1,12 @@
 """Side-by-side timing on a noisy machine: short bursts in shuffled order, ratios taken round by round."""
 
 import functools
+import gc
+import math
 import random
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +57,7 @@ class Row:
     Attributes:
         case: Its name.
         median: Median seconds of a unit of work.
+        least: Seconds of a unit of work in the fastest burst.
         ratio: Median over rounds of its time over the floor's time in the same round.
         low: Lower quartile of those ratios.
         high: Upper quartile of those ratios.
@@ -65,6 +68,7 @@ class Row:
 
     case: str
     median: float
+    least: float
     ratio: float
     low: float
     high: float
@@ -79,6 +83,7 @@ def compare(
     repeats: int = 3,
     seed: int = 0,
     watch: Stopwatch | None = None,
+    burst: float | None = None,
 ) -> list[Row]:
     """Time every case against the first one, the floor.
 
@@ -88,21 +93,24 @@ def compare(
         repeats: Units of work per burst.
         seed: Seed of the order.
         watch: Counts the network's own work in all cases.
+        burst: Seconds of a burst: every case is then repeated as often as fits, ``repeats`` aside.
     """
     order, shuffle = list(cases), random.Random(seed)
     for work in cases.values():
         work()
+    times_of = {name: repeats if burst is None else _fitting(work, burst) for name, work in cases.items()}
     times: dict[str, list[float]] = {name: [] for name in cases}
     own: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(rounds):
         shuffle.shuffle(order)
+        gc.collect()
         for name in order:
             before = 0.0 if watch is None else watch.seconds
             begin = time.perf_counter()
-            for _ in range(repeats):
+            for _ in range(times_of[name]):
                 cases[name]()
             taken = time.perf_counter() - begin
-            times[name].append(taken / repeats)
+            times[name].append(taken / times_of[name])
             if watch is not None:
                 own[name].append(taken / (watch.seconds - before))
     floor = times[next(iter(cases))]
@@ -113,12 +121,25 @@ def compare(
     ]
 
 
+def _fitting(work: Callable[[], object], burst: float) -> int:
+    """How often a unit of work fits into a burst, at least once; by the faster of two runs."""
+    seconds = math.inf
+    for _ in range(2):
+        begin = time.perf_counter()
+        work()
+        seconds = min(seconds, time.perf_counter() - begin)
+        if seconds > burst:
+            return 1
+    return max(1, int(burst / max(seconds, 1e-7)))
+
+
 def _row(name: str, taken: list[float], floor: list[float], of_own: float | None) -> Row:
     ratios = sorted(a / b for a, b in zip(taken, floor, strict=True))
     quarter = len(ratios) // 4
     return Row(
         case=name,
         median=statistics.median(taken),
+        least=min(taken),
         ratio=statistics.median(ratios),
         low=ratios[quarter],
         high=ratios[-1 - quarter],
@@ -127,19 +148,27 @@ def _row(name: str, taken: list[float], floor: list[float], of_own: float | None
     )
 
 
-def table(title: str, rows: list[Row]) -> str:
-    """The rows as a Markdown table."""
-    lines = [
-        f"### {title}",
-        "",
-        "| case | median | ratio | quartiles | of minima | by network time |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+def table(title: str, rows: list[Row], columns: Mapping[str, Mapping[str, str]] | None = None) -> str:
+    """The rows as a Markdown table.
+
+    Args:
+        title: Its heading.
+        rows: What `compare` returned.
+        columns: Further columns, by heading: the entry of each case that has one.
+    """
+    more = dict(columns or {})
+    if any(row.of_own is not None for row in rows):
+        more["by network time"] = {row.case: f"{row.of_own:.3f}" for row in rows if row.of_own is not None}
+    heads = ["case", "median", "ratio", "quartiles", "of minima", *more]
+    lines = [f"### {title}", "", f"| {' | '.join(heads)} |", f"| {' | '.join('---' for _ in heads)} |"]
     for row in rows:
-        median = f"{1e3 * row.median:.2f} ms"
-        own = "" if row.of_own is None else f"{row.of_own:.3f}"
-        quartiles = f"{row.low:.3f} - {row.high:.3f}"
-        lines.append(
-            f"| {row.case} | {median} | {row.ratio:.3f} | {quartiles} | {row.of_minima:.3f} | {own} |"
-        )
+        cells = [
+            row.case,
+            f"{1e3 * row.median:.2f} ms",
+            f"{row.ratio:.3f}",
+            f"{row.low:.3f} - {row.high:.3f}",
+            f"{row.of_minima:.3f}",
+            *(column.get(row.case, "") for column in more.values()),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

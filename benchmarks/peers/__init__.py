@@ -1,0 +1,1 @@
+"""Published libraries, hand-written best cases and the bare arithmetic, timed beside ours: see ``run``."""
