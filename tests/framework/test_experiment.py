@@ -5,13 +5,13 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import torch
 
 from framework.toy_experiment import Toy
+from interpolants.executors import Local
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.storage import read_folder
 from interpolants.framework.experiment import conduct, gather, settings_hash, stored_answers, stored_cells
@@ -84,12 +84,11 @@ def test_interrupted_and_resumed_it_repeats_nothing_and_the_bytes_are_the_same(t
     assert kept(tmp_path / "a") == kept(tmp_path / "b")
 
 
-def test_two_processes_and_threads_give_the_bytes_of_one(tmp_path):
+def test_two_and_three_processes_give_the_bytes_of_one(tmp_path):
     toy = Toy(str(tmp_path / "ran"))
     conduct(toy, tmp_path / "one")
     conduct(toy, tmp_path / "two", workers=2)
-    with ThreadPoolExecutor(3) as pool:
-        conduct(toy, tmp_path / "three", workers=pool)
+    conduct(toy, tmp_path / "three", workers=Local(3))
     assert kept(tmp_path / "one") == kept(tmp_path / "two") == kept(tmp_path / "three")
 
 

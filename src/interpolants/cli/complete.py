@@ -55,6 +55,11 @@ def kinds(incomplete: str) -> list[str]:
     return _starting(dict.fromkeys(card.kind for card in catalogue().cards), incomplete)
 
 
+def executors(incomplete: str) -> list[str]:
+    """Ids of the executors."""
+    return _starting(_ids("executor"), incomplete)
+
+
 def path_ids(incomplete: str) -> list[str]:
     """Ids of the paths."""
     return _starting(_ids("path"), incomplete)

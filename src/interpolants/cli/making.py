@@ -6,7 +6,16 @@ from typing import Annotated
 import typer
 
 from interpolants.cli import complete
-from interpolants.cli.shared import Config, Json, Quiet, Sets, screen_for
+from interpolants.cli.shared import (
+    Address,
+    Config,
+    ExecutorName,
+    Json,
+    Quiet,
+    Sets,
+    executor_for,
+    screen_for,
+)
 from interpolants.foundations.errors import invalid, nearest
 
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Run folder to make.")]
@@ -49,8 +58,10 @@ def run(
     more: More = None,
     device: Device = None,
     workers: Annotated[
-        int, typer.Option("--workers", min=1, max=256, help="Processes for tasks and seeds.")
-    ] = 1,
+        int | None, typer.Option("--workers", min=1, max=100_000, help="Processes for tasks and seeds.")
+    ] = None,
+    executor: ExecutorName = "local",
+    address: Address = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -67,8 +78,8 @@ def run(
 
     resume = resume or more is not None
     asked = Asked(config, sets or [], {"x0": x0, "x1": x1, "cond": cond}, steps, path, quick, more, device)
-    folder = asked.folder(out, stored=resume)
-    run_folder(folder, resume=resume, workers=workers, screen=screen_for(quiet or as_json), as_json=as_json)
+    folder, chosen = asked.folder(out, stored=resume), executor_for(executor, workers, address)
+    run_folder(folder, resume=resume, workers=chosen, screen=screen_for(quiet or as_json), as_json=as_json)
 
 
 def train(

@@ -11,6 +11,7 @@ from interpolants.foundations.errors import InterpolantsError, MissingExtraError
 
 if TYPE_CHECKING:
     from interpolants.cli.show import Screen
+    from interpolants.executors.executor import Executor
     from interpolants.framework.scores import Answered, Score
     from interpolants.reports.facts import RunFacts
     from interpolants.runs.recipe_files import RecipeFolder
@@ -95,7 +96,7 @@ def tables_in(file: Path) -> Any:
 
 
 def run_folder(
-    folder: "RecipeFolder", *, resume: bool, workers: int, screen: "Screen", as_json: bool
+    folder: "RecipeFolder", *, resume: bool, workers: "int | Executor", screen: "Screen", as_json: bool
 ) -> None:
     """Run, show, report.
 

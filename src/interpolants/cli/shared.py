@@ -3,7 +3,7 @@
 import shlex
 import sys
 import warnings
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +11,7 @@ from interpolants.cli import complete
 
 if TYPE_CHECKING:
     from interpolants.cli.show import Screen
+    from interpolants.executors.executor import Executor
     from interpolants.foundations.cards import Catalogue
 
 Config = Annotated[
@@ -33,6 +34,23 @@ Sets = Annotated[
         autocompletion=complete.settings,
     ),
 ]
+ExecutorName = Annotated[
+    str,
+    typer.Option(
+        "--executor",
+        metavar="NAME",
+        help="Where it is computed: local, ray, ...; changes time, not results.",
+        autocompletion=complete.executors,
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="HOST:PORT",
+        help="A running Ray cluster; left out: one of its own, on this machine.",
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 
@@ -42,6 +60,25 @@ def screen_for(quiet: bool) -> "Screen":
     from interpolants.cli.show import Screen
 
     return Screen(quiet=quiet)
+
+
+def executor_for(name: str, workers: int | None, address: str | None) -> "Executor":
+    """The executor that a command line names.
+
+    Args:
+        name: Its id.
+        workers: Processes, if given.
+        address: Of a cluster, if given.
+
+    Raises:
+        InvalidInputError: If there is none of this name, or it does not take workers or an address.
+    """
+    from interpolants.foundations.registry import build
+
+    given = {"workers": workers, "address": address}
+    found: Any = build("executor", name, **{key: value for key, value in given.items() if value is not None})
+    made: Executor = found
+    return made
 
 
 def installed_cards(screen: "Screen") -> "Catalogue":

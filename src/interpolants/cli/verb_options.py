@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from interpolants.cli.shared import Address, ExecutorName
+
 if TYPE_CHECKING:
     from interpolants.framework.capabilities import Capability
     from interpolants.framework.method import Method
@@ -44,10 +46,27 @@ _IN_PARTS: dict[str, tuple[Any, Any]] = {
         10_000,
     ),
     "nproc": (
-        Annotated[int, typer.Option("--nproc", min=1, max=256, help="Processes; changes time, not results.")],
-        1,
+        Annotated[
+            int | None,
+            typer.Option("--nproc", min=1, max=100_000, help="Processes; changes time, not results."),
+        ],
+        None,
+    ),
+    "executor": (ExecutorName, "local"),
+    "address": (Address, None),
+    "shards": (
+        Annotated[
+            Path | None,
+            typer.Option(
+                "--shards",
+                metavar="DIR",
+                help="Folder for finished shards and a manifest: the same command goes on where it was stopped.",
+            ),
+        ],
+        None,
     ),
 }
+PARTED: tuple[str, ...] = tuple(_IN_PARTS)
 # Arguments that a command line does not offer: it shows bars unless it is quiet, and writes plain arrays.
 _HIDDEN = ("progress", "details", "differentiable", "return_path", "first_index")
 

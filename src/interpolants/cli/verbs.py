@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from interpolants.cli.shared import screen_for
-from interpolants.cli.verb_options import command_options, is_literal, signature_of, told_by
+from interpolants.cli.shared import executor_for, screen_for
+from interpolants.cli.verb_options import PARTED, command_options, is_literal, signature_of, told_by
 from interpolants.foundations.errors import invalid
 
 if TYPE_CHECKING:
     from interpolants.framework.capabilities import Capability
     from interpolants.framework.method import Method
     from interpolants.framework.roles import Role
+    from interpolants.runs.shards import Request
 
 _FREE = {"allow_extra_args": True, "ignore_unknown_options": True}
 
@@ -141,10 +142,14 @@ class VerbCommand:
 
         out, force, quiet, as_words = (given.pop(name) for name in ("out", "force", "quiet", "as_json"))
         if (device := given.pop("device")) != "cpu":
-            self._move(device, given.get("nproc") or 1)
+            self._move(device, given)
         check_writable(out, force=force, also=self._formats)
-        asked = given.get("cond")
-        answer = self._answer(given, shown=not (quiet or as_words))
+        asked, shards = given.get("cond"), given.get("shards")
+        answer = self._answer(given, shown=not (quiet or as_words), joins=out is not None)
+        if answer is None:  # of another process, or only in shards
+            if shards is not None and not quiet:
+                screen_for(quiet).say(f"shards: {shards}")
+            return
         if out is not None:
             write_answer(answer, out, self.one.verb, columns=self._columns, force=force)
         screen = screen_for(quiet or as_words)
@@ -158,10 +163,12 @@ class VerbCommand:
             screen.following(f"interpolants report {self.named}", "train longer, and read what failed")
             raise typer.Exit(1)
 
-    def _move(self, device: str, processes: int) -> None:
-        if processes > 1:
-            remedy = "Leave one of the two out."
-            raise invalid(self.one.verb, "--nproc is for the CPU", f"--device {device}", remedy)
+    def _move(self, device: str, given: dict[str, Any]) -> None:
+        defaults = {"nproc": (None, 1), "executor": ("local",), "shards": (None,)}
+        for name, values in defaults.items():
+            if given.get(name, values[0]) not in values:
+                remedy = "Leave one of the two out."
+                raise invalid(self.one.verb, f"--{name} is for the CPU", f"--device {device}", remedy)
         self.method.to(device)
 
     @property
@@ -183,13 +190,14 @@ class VerbCommand:
         words = f"interpolants log-prob {self.named} {out}" + (f" --cond {asked}" if asked else "")
         return words if able and not self.method.cannot("log_prob") else ""
 
-    def _answer(self, given: dict[str, Any], *, shown: bool) -> Any:
+    def _answer(self, given: dict[str, Any], *, shown: bool, joins: bool) -> Any:
         from interpolants.framework.capabilities import leading_arguments
         from interpolants.framework.roles import count
-        from interpolants.runs.shards import Request, by_processes, can_be_cut, in_parts
+        from interpolants.runs.shards import Request, can_be_cut
 
         _, roles = self.options
-        key, batch_size, nproc = (given.pop(name, None) for name in ("key", "batch_size", "nproc"))
+        key = given.pop("key")
+        how: dict[str, Any] = {name: given.pop(name) for name in PARTED if name in given}
         data = {n: self._rows(v, roles[n], key) for n, v in given.items() if n in roles and v is not None}
         asked = {
             n: v for n, v in given.items() if n not in roles and v is not None and not self._is_default(n, v)
@@ -203,15 +211,31 @@ class VerbCommand:
         lead = next(iter(leading_arguments(self.one.verb)), "")
         n = options["n"] if lead == "n" else None if data.get(lead) is None else count(data[lead])
         if n is None or not can_be_cut(self.one, roles.values()):
+            self._refuse_shares(how, f"no {lead}" if n is None else "an answer in one piece")
             return getattr(self.method, self.one.verb)(**data, **options)
-        request = Request(self.place, self.one.verb, n, data, options)
-        if nproc > 1:
-            return by_processes(request, batch_size, nproc, progress=shown)
-        return (
-            in_parts(self.method, request, batch_size, progress=shown)
-            if n > batch_size
-            else request.of(self.method)
-        )
+        return self._cut(Request(self.place, self.one.verb, n, data, options), how, shown=shown, joins=joins)
+
+    def _refuse_shares(self, how: dict[str, Any], found: str) -> None:
+        """Refuse to share out what has no numbered rows."""
+        if how.get("shards") is not None or how.get("executor", "local") != "local":
+            rule, remedy = "only numbered rows can be shared out", "Leave --shards and --executor out."
+            raise invalid(self.one.verb, rule, found, remedy)
+
+    def _cut(self, request: "Request", how: dict[str, Any], *, shown: bool, joins: bool) -> Any:
+        """The answer to a request that may be cut into parts; None where it is not for this process or in shards."""
+        from interpolants.runs.shard_folder import ShardFolder
+        from interpolants.runs.shards import by_executor, in_parts
+
+        executor, batch_size = executor_for(how["executor"], how["nproc"], how["address"]), how["batch_size"]
+        if how["shards"] is not None:
+            folder = ShardFolder(how["shards"], request)
+            leads = folder.compute(executor, batch_size, progress=shown)
+            return folder.answer() if leads and joins else None
+        if executor.workers != 1:
+            return by_executor(request, batch_size, executor, progress=shown)
+        if request.n > batch_size:
+            return in_parts(self.method, request, batch_size, progress=shown)
+        return request.of(self.method)
 
     def _is_default(self, name: str, value: Any) -> bool:
         """Whether a word stands for the default: not all defaults can be read back from their words."""

@@ -39,6 +39,7 @@ _PACKAGES = {
     "nibabel": ("nibabel", "medical"),
     "pydicom": ("pydicom", "medical"),
     "nilearn": ("nilearn", "medical"),
+    "ray": ("ray", "distributed"),
 }
 
 

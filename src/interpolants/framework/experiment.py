@@ -12,19 +12,15 @@ import math
 import os
 import re
 import shutil
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
-
+from interpolants.executors.executor import Executor
+from interpolants.executors.local import Local
 from interpolants.foundations import trees
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.folder_lock import locked
@@ -84,7 +80,7 @@ def conduct(
     Args:
         experiment: What is run.
         out: Folder of the results, gone on with if it has some.
-        workers: 1 for this process, more for that many processes of their own, or an executor.
+        workers: 1 for this process, more for that many processes of their own, or an `executors.Executor`.
         resume: Whether finished cells are kept; otherwise the cells asked for are run again.
         only: Ids of the cells to run; all if empty.
         progress: Called with the id of each cell that is done, and its seconds.
@@ -186,25 +182,10 @@ def _run_all(
     workers: int | Executor,
     progress: Progress | None,
 ) -> None:
-    commit = code_commit()
-    with _executor(workers, len(cells)) as executor:
-        if executor is None:
-            for name, cell in cells.items():
-                _tell(progress, name, _run_cell(experiment, name, cell, place, commit))
-            return
-        futures = {executor.submit(_run_cell, experiment, n, c, place, commit): n for n, c in cells.items()}
-        _await_all(futures, progress)
-
-
-def _await_all(futures: Mapping[Future[float], str], progress: Progress | None) -> None:
-    """Tell of each cell when it is done; at the first failure what has not begun is left."""
-    try:
-        for future in as_completed(futures):
-            _tell(progress, futures[future], future.result())
-    except BaseException:
-        for future in futures:
-            future.cancel()
-        raise
+    commit, executor = code_commit(), _executor(workers)
+    items = {name: (experiment, name, cell, place.absolute(), commit) for name, cell in cells.items()}
+    for name, seconds in executor.each(_run_cell, items):
+        _tell(progress, name, seconds)
 
 
 def _tell(progress: Progress | None, name: str, seconds: float) -> None:
@@ -212,33 +193,15 @@ def _tell(progress: Progress | None, name: str, seconds: float) -> None:
         progress(name, seconds)
 
 
-@contextmanager
-def _executor(workers: int | Executor, cells: int) -> "Iterator[Executor | None]":
-    if isinstance(workers, Executor):
-        yield workers
-    elif workers < 1:
+def _executor(workers: int | Executor) -> Executor:
+    if not isinstance(workers, int):
+        if not workers.one_driver:
+            rule, remedy = "one process must hand out the cells", "Take Local or RayCluster."
+            raise invalid("conduct", rule, type(workers).__name__, remedy)
+        return workers
+    if workers < 1:
         raise invalid("conduct", "workers must be >= 1", workers)
-    elif min(workers, cells) == 1:
-        yield None
-    else:
-        threads = (torch.get_num_threads(),)
-        with ProcessPoolExecutor(
-            min(workers, cells), mp_context=get_context("spawn"), initializer=_join, initargs=threads
-        ) as pool:
-            yield pool
-
-
-def _join(threads: int) -> None:
-    """Prepare a process: as many threads as the parent, or other bits come out; and it ends when the parent does."""
-    torch.set_num_threads(threads)
-    parent = parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _end_with(sentinel: int) -> None:
-    connection.wait([sentinel])
-    os._exit(1)
+    return Local(workers)
 
 
 def _run_cell(experiment: Experiment, name: str, cell: Mapping[str, Any], place: Path, commit: str) -> float:

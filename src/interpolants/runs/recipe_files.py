@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from interpolants.executors.executor import Executor
 from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.foundations.folder_lock import LOCK, locked
 from interpolants.foundations.links import refuse_links
@@ -162,7 +163,7 @@ class RecipeFolder:
         text = json.dumps(tables_of(self.recipe), indent=1, ensure_ascii=False, allow_nan=False)
         write_text(self.out / CONFIG, text + "\n")
 
-    def run(self, *, resume: bool = False, workers: int = 1, progress: bool = False) -> Answered:
+    def run(self, *, resume: bool = False, workers: int | Executor = 1, progress: bool = False) -> Answered:
         """Open the folder, run what is missing, gather."""
         with self._locked(), self._undone_if_refused(self.open(resume=resume)):
             return run_recipe(self.recipe, self.out, workers=workers, progress=progress)

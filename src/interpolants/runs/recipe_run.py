@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from interpolants.executors.executor import Executor
 from interpolants.framework.claims import Verdict
 from interpolants.framework.experiment import conduct
 from interpolants.framework.method import MODEL, Method, load
@@ -196,13 +197,13 @@ def _joined(parts: list[Answered]) -> Answered:
     )
 
 
-def run_recipe(recipe: Recipe, out: Path, *, workers: int = 1, progress: bool = False) -> Answered:
+def run_recipe(recipe: Recipe, out: Path, *, workers: int | Executor = 1, progress: bool = False) -> Answered:
     """Run the missing cells of a recipe in a folder, and gather.
 
     Args:
         recipe: The recipe.
         out: The run folder; results of other settings in it are refused.
-        workers: Processes.
+        workers: Processes, or an executor.
         progress: Show progress bars.
     """
     return conduct(RecipeRun(recipe, progress), out, workers=workers)

@@ -1,12 +1,10 @@
-"""Sharding of large requests, one part after another or in several processes; the parts agree with one big call.
+"""Sharding of large requests, one part after another or by an executor; the parts agree with one big call.
 
 Row i of an answer has its own noise, so a part needs to know nothing but the index of its first row: any capability
 that takes ``first_index`` can be cut.
 """
 
-import multiprocessing
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from interpolants.executors.executor import Executor
 from interpolants.foundations.randomness import BLOCK
 from interpolants.framework.capabilities import Capability
 from interpolants.framework.method import Method, load
@@ -73,41 +72,49 @@ def in_parts(method: Method, request: Request, batch_size: int, *, progress: boo
         batch_size: Rows at a time, >= 1.
         progress: Show a bar if it takes more than a second.
     """
-    with _bar(request, progress) as bar:
+    with bar_of(request, progress) as bar:
         found = []
         for first in range(0, request.n, batch_size):
             found.append(plain_answer(request.part(first, batch_size).of(method), request.verb))
             bar.update(min(batch_size, request.n - first))
-    return _joined(found)
+    return joined(found)
 
 
-def by_processes(request: Request, batch_size: int, processes: int, *, progress: bool = False) -> Plain:
-    """The same from several processes, each with its share of the rows and of the threads.
+def by_executor(
+    request: Request, batch_size: int, executor: Executor, *, progress: bool = False
+) -> Plain | None:
+    """The same from an executor, whose processes share the rows and the threads; None where others get the answer.
 
     Args:
         request: What is asked for.
-        batch_size: Rows at a time in each.
-        processes: How many, >= 1; fewer are started where there are not enough rows.
-        progress: As `in_parts`; counts the processes' shares.
+        batch_size: Rows at a time in each process.
+        executor: Where the parts are computed; fewer are made where there are not enough rows.
+        progress: As `in_parts`; counts the parts.
     """
-    share = (
-        -(-request.n // (processes * BLOCK)) * BLOCK
-    )  # parts begin where blocks of noise do: none is drawn twice
-    parts = [request.part(first, share) for first in range(0, request.n, share)]
-    threads = max(1, torch.get_num_threads() // len(parts))
-    # Fresh interpreters: a forked one would inherit PyTorch's threads in an undefined state.
-    context = multiprocessing.get_context("spawn")
-    with _bar(request, progress) as bar, ProcessPoolExecutor(len(parts), mp_context=context) as pool:
-        jobs = {pool.submit(_share, part, batch_size, threads): part for part in parts}
-        for job in as_completed(jobs):
-            job.result()
-            bar.update(jobs[job].n)
-        return _joined([job.result() for job in jobs])
+    # Parts begin where blocks of noise do: none is drawn twice.
+    share = -(-request.n // ((executor.workers or _PARTS) * BLOCK)) * BLOCK
+    parts = {f"{first:012d}": request.part(first, share) for first in range(0, request.n, share)}
+    items = {name: (part, batch_size) for name, part in parts.items()}
+    found: dict[str, Plain] = {}
+    with bar_of(request, progress) as bar:
+        for name, answer in executor.each(_share, items, threads=threads_of(executor, len(items))):
+            found[name] = answer
+            bar.update(parts[name].n)
+    return joined([found[name] for name in sorted(found)]) if executor.leads else None
 
 
-def _share(request: Request, batch_size: int, threads: int) -> Plain:
+# Parts for a cluster whose size is not known.
+_PARTS = 64
+
+
+def threads_of(executor: Executor, parts: int) -> int:
+    """Threads of each process: its share of those here; of a cluster's processes one."""
+    at_once = min(executor.workers, parts) if executor.workers else torch.get_num_threads()
+    return max(1, torch.get_num_threads() // at_once)
+
+
+def _share(request: Request, batch_size: int) -> Plain:
     """A part in a process of its own: arrays and texts come back, since these travel as they are."""
-    torch.set_num_threads(threads)
     return in_parts(load(request.folder), request, batch_size)
 
 
@@ -116,14 +123,16 @@ def _has_rows(value: Any, n: int) -> bool:
     return not isinstance(value, int | float | str | Method) and n > 1 and count(value) == n
 
 
-def _joined(parts: list[Plain]) -> Plain:
+def joined(parts: list[Plain]) -> Plain:
+    """Parts one after another."""
     if isinstance(parts[0], list):
         return [line for part in parts for line in part]
     first: Any = parts[0]
     return {name: np.concatenate([part[name] for part in parts]) for name in first}
 
 
-def _bar(request: Request, shown: bool) -> Any:
+def bar_of(request: Request, shown: bool) -> Any:
+    """A bar that counts rows, shown if it takes more than a second."""
     return tqdm(
         total=request.n, unit="row", delay=1.0, disable=not shown, desc=request.verb.replace("_", "-")
     )

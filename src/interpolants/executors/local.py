@@ -1,0 +1,88 @@
+"""Executor of this machine: this process, or processes of its own."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import connection, get_context, parent_process
+from typing import Any, ClassVar
+
+import torch
+
+from interpolants.executors.executor import ATTEMPTS, lost
+from interpolants.foundations.checks import whole
+
+
+@dataclass(frozen=True)
+class Local:
+    """Processes of this machine. One worker, or one item, is run in this process.
+
+    Processes are fresh interpreters: a forked one would inherit PyTorch's threads in an undefined state. A pool that
+    lost a process is started again with what is left; three times without progress are an error.
+
+    Args:
+        workers: Number of processes, >= 1.
+
+    Raises:
+        InvalidInputError: If ``workers`` is not a whole number >= 1.
+    """
+
+    one_driver: ClassVar[bool] = True
+    leads: ClassVar[bool] = True
+
+    workers: int = 1
+
+    def __post_init__(self) -> None:
+        whole("executor", "workers", self.workers, at_least=1)
+
+    def each(
+        self, call: Callable[..., Any], items: Mapping[str, tuple[Any, ...]], *, threads: int = 0
+    ) -> Iterator[tuple[str, Any]]:
+        """As in :class:`Executor`."""
+        if min(self.workers, len(items)) <= 1:
+            yield from ((name, call(*arguments)) for name, arguments in items.items())
+            return
+        left, failures = dict(items), 0
+        while left:
+            failures += 1
+            try:
+                for name, answer in self._pooled(call, dict(left), threads or torch.get_num_threads()):
+                    del left[name]
+                    failures = 0
+                    yield name, answer
+            except BrokenProcessPool as error:
+                if failures >= ATTEMPTS:
+                    raise lost(", ".join(sorted(left)[:4])) from error
+
+    def _pooled(
+        self, call: Callable[..., Any], items: Mapping[str, tuple[Any, ...]], threads: int
+    ) -> Iterator[tuple[str, Any]]:
+        with ProcessPoolExecutor(
+            min(self.workers, len(items)),
+            mp_context=get_context("spawn"),
+            initializer=_join,
+            initargs=(threads,),
+        ) as pool:
+            futures = {pool.submit(call, *arguments): name for name, arguments in items.items()}
+            try:
+                for future in as_completed(futures):
+                    yield futures[future], future.result()
+            except BaseException:
+                for future in futures:
+                    future.cancel()
+                raise
+
+
+def _join(threads: int) -> None:
+    """Prepare a process: its threads, and that it ends when its parent does."""
+    torch.set_num_threads(threads)
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)
