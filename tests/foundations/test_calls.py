@@ -1,5 +1,7 @@
 """What a user's function takes is read from its signature, settings with defaults and compiled modules included."""
 
+import inspect
+
 import pytest
 import torch
 from torch import nn
@@ -63,3 +65,26 @@ def test_whole_numbers_and_many_dimensions_are_refused_with_a_remedy():
     x = torch.randn(16, 9, generator=generator(0))
     with pytest.raises(InvalidInputError, match=r"rows of at most 8 numbers, got 9. Take method='exact'"):
         MinibatchOT(method="fast").pair(x, x)
+
+
+def test_a_signature_is_read_once_for_all_instances(monkeypatch):
+    class Net(nn.Module):
+        def forward(self, x, t, cond=None):
+            return x
+
+    read = []
+    whole = inspect.signature
+    monkeypatch.setattr(inspect, "signature", lambda target: read.append(target) or whole(target))
+    assert all(takes_third(Net()) for _ in range(5))
+    assert len(read) == 1
+
+
+def test_a_function_and_the_method_that_it_is_are_told_apart():
+    def answer(self, x, t):
+        return x
+
+    class Holder:
+        call = answer
+
+    assert takes_third(answer)  # three arguments, the last without a default
+    assert not takes_third(Holder().call)

@@ -1,11 +1,17 @@
 """How a user's function wants to be called, read from its signature."""
 
 import inspect
+from types import FunctionType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from torch import nn
 
 from interpolants.foundations.errors import invalid
+
+# What was read of functions and methods: every step of a training asks, and reading costs as much as a small layer.
+_functions: "WeakKeyDictionary[FunctionType, bool]" = WeakKeyDictionary()
+_methods: "WeakKeyDictionary[FunctionType, bool]" = WeakKeyDictionary()
 
 
 def takes_third(function: Any) -> bool:
@@ -15,6 +21,15 @@ def takes_third(function: Any) -> bool:
     """
     given = getattr(function, "_orig_mod", function)  # torch.compile hides the signature of a module
     target = given.forward if isinstance(given, nn.Module) else given
+    inner, known = (target, _functions) if not hasattr(target, "__func__") else (target.__func__, _methods)
+    if not isinstance(inner, FunctionType):
+        return _takes_third(target)
+    if inner not in known:
+        known[inner] = _takes_third(target)
+    return known[inner]
+
+
+def _takes_third(target: Any) -> bool:
     try:
         parameters = list(inspect.signature(target).parameters.values())
     except (TypeError, ValueError):  # builtins carry no signature

@@ -29,6 +29,10 @@ class _LinearSchedule(SpatiallyLinearPath):
         """1."""
         return torch.ones_like(t)
 
+    def interpolate_dot(self, t: Tensor, x0: Tensor, x1: Tensor) -> Tensor:
+        """``x1 - x0``, the same bits as with the rates of both coefficients."""
+        return x1 - x0
+
 
 @dataclass(frozen=True)
 class Linear(_LinearSchedule):

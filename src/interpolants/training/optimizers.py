@@ -1,12 +1,13 @@
 """Optimizers with groups of parameters, and their state as named tensors."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.training.fused_adam import AdamGroup, FusedAdam
 from interpolants.training.row_optimizer import RowOptimizer
 from interpolants.training.settings import GroupSettings, TrainSettings
 
@@ -27,10 +28,10 @@ def trainable(modules: nn.Module) -> dict[str, nn.Parameter]:
 
 
 class Optimizer:
-    """The optimizer of a run: one of PyTorch's for all parameters but the per-row ones, `RowOptimizer` for those.
+    """The optimizer of a run: `RowOptimizer` for per-row parameters, and for all others a kernel of PyTorch.
 
-    Adam, AdamW and SGD are taken in their fused form, which costs a fifth of the default one. RMSprop and complex
-    weights take the foreach form.
+    Adam and AdamW are `FusedAdam`; SGD is taken in its fused form too, which costs a fifth of the default one. RMSprop
+    and complex weights take the foreach form.
 
     Args:
         parameters: What is trained, by name.
@@ -58,34 +59,26 @@ class Optimizer:
             members.setdefault(self.groups.get(name, _REST), []).append(name)
         known = {_REST: GroupSettings(), **settings.groups}
         per_row = {key: names for key, names in members.items() if known[key].rows}
-        dense = {key: names for key, names in members.items() if not known[key].rows}
-        self._factors = [known[key].lr for key in dense]
-        self._dense = self._make_dense(dense, known, settings) if dense else None
+        dense = [
+            self._dense_group(names, known[key], settings)
+            for key, names in members.items()
+            if key not in per_row
+        ]
+        self._dense = _make(dense, settings) if dense else None
         self._rows = [
             RowOptimizer({name: parameters[name] for name in names}, settings, known[key])
             for key, names in per_row.items()
         ]
-        fused = self._dense is None or bool(self._dense.defaults.get("fused"))
-        self.takes_flag = fused
+        self.takes_flag = self._dense is None or self._dense.takes_flag
 
-    def _make_dense(
-        self, members: Mapping[str, list[str]], known: Mapping[str, GroupSettings], settings: TrainSettings
-    ) -> torch.optim.Optimizer:
-        groups: list[dict[str, Any]] = []
-        for key, names in members.items():
-            own = known[key].weight_decay
-            decay = settings.weight_decay if own is None else own
-            groups.append({"params": [self._parameters[name] for name in names], "weight_decay": decay})
-        return _make(groups, settings)
+    def _dense_group(self, names: Sequence[str], own: GroupSettings, settings: TrainSettings) -> AdamGroup:
+        decay = settings.weight_decay if own.weight_decay is None else own.weight_decay
+        return AdamGroup([self._parameters[name] for name in names], decay, own.lr)
 
     def step(self, lr: float, accepted: Tensor | None = None) -> None:
         """Move the parameters by their gradients; ``accepted`` (0-d, 0 or 1) switches it off without a read."""
         if self._dense is not None:
-            for group, factor in zip(self._dense.param_groups, self._factors, strict=True):
-                group["lr"] = lr * factor
-            if accepted is not None:
-                self._dense.found_inf = 1 - accepted  # type: ignore[attr-defined]  # the fused kernel reads it
-            self._dense.step()
+            self._dense.step(lr, accepted)
         for rows in self._rows:
             rows.step(lr, accepted)
 
@@ -111,6 +104,8 @@ class Optimizer:
             if name not in states:
                 raise invalid("fit", "the checkpoint's optimizer must belong to this model", repr(full)[:120])
             states[name][key] = value.to(self._parameters[name].device, copy=True)
+        if isinstance(self._dense, FusedAdam):
+            self._dense.forget()
 
     def _states(self) -> dict[str, dict[str, Any]]:
         """The state of each parameter, by name; what is put into it counts."""
@@ -121,9 +116,35 @@ class Optimizer:
         return found
 
 
-def _make(groups: list[dict[str, Any]], settings: TrainSettings) -> torch.optim.Optimizer:
-    every = [p for group in groups for p in group["params"]]
+class _Rented:
+    """An optimizer of PyTorch, with the learning rate and the flag of a step as arguments."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, factors: Sequence[float]) -> None:
+        self._optimizer, self._factors = optimizer, factors
+        self.takes_flag = bool(optimizer.defaults.get("fused"))
+        self.state: Mapping[Any, dict[str, Any]] = optimizer.state
+
+    def step(self, lr: float, accepted: Tensor | None) -> None:
+        """Move the parameters by their gradients."""
+        for group, factor in zip(self._optimizer.param_groups, self._factors, strict=True):
+            group["lr"] = lr * factor
+        if accepted is not None:
+            self._optimizer.found_inf = 1 - accepted  # type: ignore[attr-defined]  # the fused kernel reads it
+        self._optimizer.step()
+
+
+def _make(groups: Sequence[AdamGroup], settings: TrainSettings) -> FusedAdam | _Rented:
+    every = [p for group in groups for p in group.parameters]
     real = all(p.is_floating_point() for p in every)
+    if real and settings.optimizer in ("adam", "adamw"):
+        return FusedAdam(groups, betas=settings.betas, decoupled=settings.optimizer == "adamw")
+    options = [{"params": group.parameters, "weight_decay": group.weight_decay} for group in groups]
+    return _Rented(_of_pytorch(options, every, settings, real=real), [group.factor for group in groups])
+
+
+def _of_pytorch(
+    groups: list[dict[str, Any]], every: Sequence[nn.Parameter], settings: TrainSettings, *, real: bool
+) -> torch.optim.Optimizer:
     form: dict[str, Any] = {"fused": True if real else None, "foreach": None if real else True}
     match settings.optimizer:
         case "sgd":
@@ -142,7 +163,7 @@ def _make(groups: list[dict[str, Any]], settings: TrainSettings) -> torch.optim.
                 momentum=settings.momentum,
                 foreach=True,
             )
-        case name:
+        case name:  # complex weights
             kind = torch.optim.AdamW if name == "adamw" else torch.optim.Adam
             return kind(groups, lr=settings.lr, betas=settings.betas, **form)
 
