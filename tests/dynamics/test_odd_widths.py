@@ -148,5 +148,30 @@ def test_a_verdict_outlives_the_fields_that_asked_for_it_and_is_anothers_for_ano
         return len(calls)
 
     first, second, other = count(velocity=timed), count(velocity=timed), count(noise=timed)
-    assert second == 5  # one shows the sizes of layers, four are the steps
+    assert second == 4  # the steps: the sizes of layers are remembered too
     assert min(first, other) > 2 * second
+
+
+def test_what_is_remembered_of_a_network_is_asked_anew_when_its_weights_change():
+    class Counting(nn.Module):
+        calls = 0
+
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Linear(2, 2)
+
+        def forward(self, x, t, cond=None):
+            Counting.calls += 1
+            return self.net(x)
+
+    net, x = Counting(), torch.randn(4, 2, generator=generator(0))
+
+    def count():
+        Counting.calls = 0
+        sample(LearnedFields(OneSidedLinear(), velocity=net), x, n_steps=1)
+        return Counting.calls
+
+    assert count() > count() == 2  # the two stages of a step
+    with torch.no_grad():
+        net.net.weight.add_(1.0)
+    assert count() > 2

@@ -251,3 +251,31 @@ def test_a_divergence_by_probes_is_the_mean_over_random_signs():
     assert_close(found, columns.mean(1))
     assert_close(divergence(torch.sin, x)[1], torch.cos(x).sum(1))
     assert_close(value, torch.sin(x) + x.roll(1, 1))
+
+
+@pytest.mark.parametrize("rows", [3, 1000, 20_000])
+def test_tangents_of_small_states_go_through_together(rows):
+    """Every push evaluates the field once more: 64 entries of 1,000 rows take one push and not eight."""
+    calls = []
+
+    def velocity(x):
+        calls.append(len(x))
+        return torch.sin(x) * x.sum(1, keepdim=True)
+
+    x = torch.randn(rows, 64, dtype=torch.float64)
+    value, found = exact_divergence(velocity, x)
+    assert len(calls) == (2 if rows <= 1000 else 23)  # the value, and pushes of 64 or of 3 tangents
+    assert torch.equal(value, velocity(x))
+    wanted = (torch.cos(x) * x.sum(1, keepdim=True) + torch.sin(x)).sum(1)
+    assert torch.allclose(found, wanted)
+
+
+def test_tangents_of_large_states_are_pushed_in_small_parts(monkeypatch):
+    pushed = []
+    whole = torch.func.vmap
+    monkeypatch.setattr(
+        torch.func, "vmap", lambda f, chunk_size: pushed.append(chunk_size) or whole(f, chunk_size=chunk_size)
+    )
+    x = torch.randn(4, 3, 40, 40)
+    exact_divergence(lambda y: y * 0.5, x, mode="forward")
+    assert pushed == [8192 // 4]

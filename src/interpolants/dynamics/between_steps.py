@@ -1,6 +1,7 @@
 """Updates between the steps of a sampler: constraints and corrector steps."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -124,11 +125,15 @@ class AfterStepOver:
             self._correcting = BlockNoise.like(x, seed, "corrector", first=first)
         if plan.constraint is not None:
             self._constraining = BlockNoise.like(x, seed, "constraint", first=first)
-        self._clock = clock(plan.times.numpy(), x)
+        self._like = x
+
+    @cached_property
+    def _clock(self) -> list[Tensor]:
+        return clock(self.plan.times.numpy(), self._like)
 
     def start(self, x: Tensor) -> Tensor:
         """The states from which the predictor starts."""
-        return self._correct(0, self._impose(self._clock[0], x))
+        return x if self.plan.is_idle else self._correct(0, self._impose(self._clock[0], x))
 
     def hook(self) -> OnStep | None:
         """For a solver's ``on_step``; None if there is nothing to do."""

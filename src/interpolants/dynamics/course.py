@@ -1,6 +1,8 @@
 """What a run is about, before any state is touched: its method, its times, and the sampler that they make."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -64,11 +66,29 @@ def run_grid(
     return grid[::-1].copy() if reverse else grid
 
 
-def solver_ticks(method: str, grid: npt.NDArray[np.float64], x: Tensor) -> list[Tensor]:
-    """All times at which a fixed-step solver asks for the field, as it hands them over with states like ``x``."""
-    solver: Any = get_solver(method)
-    c = solver.c if isinstance(solver, SdeSolver) else solver.tableau.c[: solver.tableau.needed]
-    return [tick for row in stage_clock(grid, c, x) for tick in row]
+class SolverTicks(Sequence[Tensor]):
+    """All times at which a fixed-step solver asks for the field, as it hands them over with states like ``x``.
+
+    Made when they are first looked at: a velocity that was learnt as such has no use for them.
+    """
+
+    def __init__(self, method: str, grid: npt.NDArray[np.float64], x: Tensor) -> None:
+        self._method, self._grid, self._like = method, grid, x[:0]
+
+    @cached_property
+    def _made(self) -> list[Tensor]:
+        solver: Any = get_solver(self._method)
+        c = solver.c if isinstance(solver, SdeSolver) else solver.tableau.c[: solver.tableau.needed]
+        return [tick for row in stage_clock(self._grid, c, self._like) for tick in row]
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._made[place]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -102,7 +122,7 @@ class Course:
             fields=self.fields,
             grid=self.steps,
             method=self.method,
-            ticks=solver_ticks(self.method, self.steps, x),
+            ticks=SolverTicks(self.method, self.steps, x),
         )
 
     def multistep(self) -> MultistepSampler:
@@ -134,7 +154,7 @@ class Course:
             seed=self.seed,
             brownian=self.brownian,
             table=table,
-            ticks=solver_ticks(self.method, self.steps, x),
+            ticks=SolverTicks(self.method, self.steps, x),
             quiet_end=self.finish == "mean",
         )
 

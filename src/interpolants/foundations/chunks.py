@@ -10,12 +10,14 @@ from torch import Tensor, nn
 from interpolants.foundations.invariance import (
     fewest_rows,
     most_rows,
+    remembered,
     rows_are_independent,
+    weights_of,
     whole_rows,
 )
 from interpolants.foundations.memory import chunk_rows, layer_sizes
 from interpolants.foundations.randomness import BLOCK
-from interpolants.foundations.types import Condition, join_rows, take_rows
+from interpolants.foundations.types import Condition, join_rows, parts_of, take_rows
 
 # Rows at which the independence of rows is tried when the whole batch may go through at once.
 _PROBE_ROWS = 4096
@@ -76,7 +78,13 @@ class Chunks:
         self.x, self.cond, self.first_index = x, cond, first_index
         few = slice(0, _FEW)
         states, given, networks = x[few], take_rows(cond, few), list(networks)
-        sizes = layer_sizes(networks, lambda: call(states, given), states)
+        self._weights = weights_of(networks)
+        shapes = tuple(part.shape for part in parts_of(given))
+        sizes = remembered(
+            owner,
+            ("sizes", states.shape, states.dtype, str(states.device), shapes, how, self._weights),
+            lambda: layer_sizes(networks, lambda: call(states, given), states),
+        )
         rows = chunk if chunk is not None else chunk_rows(x, max(sizes))
         self.chunk = x.shape[0] if rows is None else rows
         self.pad, self.aligned = 0, False
@@ -107,7 +115,14 @@ class Chunks:
         # The verdict must not depend on this call's batch: it is asked for the size that any call may use.
         largest = min(rows, 2 * _PROBE_ROWS) if rows is not None else _PROBE_ROWS
         if not fixed and rows_are_independent(
-            owner, probe, self.x, largest, fewest=self.pad, networks=networks, how=self.how
+            owner,
+            probe,
+            self.x,
+            largest,
+            fewest=self.pad,
+            networks=networks,
+            how=self.how,
+            weights=self._weights,
         ):
             self.chunk = self.chunk if rows is None else min(self.chunk, rows)
         else:

@@ -25,8 +25,9 @@ Velocity = Callable[[Tensor], Tensor]
 MODES = ("auto", "reverse", "forward")
 # Below this many entries a loop of reverse sweeps beats pushing all tangents forward (measured on a CPU).
 _FEW = 8
-# Rows times tangents that are pushed forward at once: bounds the memory, not the result.
-_MOST_TANGENT_ROWS = 8192
+# Rows times tangents that are pushed forward at once: bounds the memory, not the result. Each push evaluates the field
+# itself once more, so that many small states go together as long as their numbers do not exceed the second bound.
+_TANGENT_ROWS, _MOST_TANGENT_ROWS, _MOST_TANGENT_NUMBERS = 8192, 2**16, 2**22
 
 
 # --- scalars ------------------------------------------------------------------------------------------------
@@ -176,7 +177,8 @@ def _by_forward(velocity: Velocity, x: Tensor) -> tuple[Tensor, Tensor]:
         pushed: Tensor = torch.func.jvp(velocity, (x,), (tangent.expand_as(x).contiguous(),))[1]
         return sum_event(pushed * tangent)
 
-    at_once = max(1, _MOST_TANGENT_ROWS // rows)
+    most = min(_MOST_TANGENT_ROWS, _MOST_TANGENT_NUMBERS // x[0].numel())
+    at_once = max(1, max(_TANGENT_ROWS, most) // rows)
     total: Tensor = torch.func.vmap(entry, chunk_size=at_once)(_units(x)).sum(0)
     return velocity(x), total
 

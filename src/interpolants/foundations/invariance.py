@@ -12,7 +12,7 @@ then it holds by construction.
 
 import weakref
 from collections.abc import Callable, Collection, Hashable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +23,28 @@ from interpolants.foundations.randomness import BLOCK
 SMALLEST = 16
 VECTOR = 32  # entries that vector code takes at once: two registers of 64 bytes
 GRAIN = 32_768  # entries up to which PyTorch leaves a tensor to one thread (at::internal::GRAIN_SIZE)
-_MOST_KNOWN = 64  # verdicts per model
-_known: "weakref.WeakKeyDictionary[Any, dict[Hashable, bool]]" = weakref.WeakKeyDictionary()
+_MOST_KNOWN = 128  # verdicts per model
+_known: "weakref.WeakKeyDictionary[Any, dict[Hashable, Any]]" = weakref.WeakKeyDictionary()
+Found = TypeVar("Found")
+
+
+def weights_of(networks: Iterable[nn.Module]) -> int:
+    """A number that changes with the weights of networks."""
+    return hash(tuple((p.data_ptr(), p._version) for net in networks for p in net.parameters()))
+
+
+def remembered(owner: object, place: Hashable, find: Callable[[], Found]) -> Found:
+    """What was found out about ``owner`` under the circumstances ``place``, or is now."""
+    try:
+        known = _known.setdefault(owner, {})
+    except TypeError:  # an owner that cannot be hashed, or referred to, is asked each time
+        return find()
+    if place not in known:
+        if len(known) >= _MOST_KNOWN:
+            known.clear()
+        known[place] = find()
+    found: Found = known[place]
+    return found
 
 
 def fewest_rows(x: Tensor, sizes: Collection[int]) -> int:
@@ -56,6 +76,7 @@ def rows_are_independent(
     fewest: int = VECTOR,
     networks: Iterable[nn.Module] = (),
     how: str = "",
+    weights: int | None = None,
 ) -> bool:
     """Whether the rows of ``call``, and of every layer in it, agree to the bit for all batches that chunks have.
 
@@ -67,19 +88,12 @@ def rows_are_independent(
         fewest: Smallest batch that will be used; those between have multiples of 64 rows.
         networks: The modules behind ``call``, whose layers are compared too.
         how: How ``call`` asks, where there are several ways.
+        weights: ``weights_of(networks)``, if known.
     """
-    try:
-        known = _known.setdefault(owner, {})
-    except TypeError:  # an owner that cannot be hashed is probed each time
-        known = {}
     networks = list(networks)
-    weights = hash(tuple((p.data_ptr(), p._version) for net in networks for p in net.parameters()))
+    weights = weights_of(networks) if weights is None else weights
     place = (tuple(x.shape[1:]), x.dtype, str(x.device), torch.get_num_threads(), chunk, fewest, how, weights)
-    if place not in known:
-        if len(known) >= _MOST_KNOWN:
-            known.clear()
-        known[place] = _probe(call, x, chunk, fewest, networks)
-    return known[place]
+    return remembered(owner, place, lambda: _probe(call, x, chunk, fewest, networks))
 
 
 def _probe(

@@ -32,9 +32,30 @@ def _cards() -> tuple[Card, ...]:
     return load_cards()
 
 
+class _Catalogued:
+    """The cards sorted by kind, and members that were imported: kept for as long as the catalogue is the same."""
+
+    def __init__(self) -> None:
+        self._cards: tuple[Card, ...] = ()
+        self.by_kind: dict[str, tuple[Card, ...]] = {}
+        self.members: dict[str, dict[str, Any]] = {}
+
+    def now(self) -> "_Catalogued":
+        """Those of today."""
+        cards = _cards()
+        if cards is not self._cards:
+            self._cards, self.members = cards, {}
+            found = dict.fromkeys(card.kind for card in cards)
+            self.by_kind = {kind: tuple(card for card in cards if card.kind == kind) for kind in found}
+        return self
+
+
+_catalogued = _Catalogued()
+
+
 def kinds() -> tuple[str, ...]:
     """All kinds of members, in alphabetic order."""
-    return tuple(dict.fromkeys(card.kind for card in _cards()))
+    return tuple(_catalogued.now().by_kind)
 
 
 def names(kind: str) -> tuple[str, ...]:
@@ -44,7 +65,7 @@ def names(kind: str) -> tuple[str, ...]:
         InvalidInputError: If no member is of this kind; the nearest is named.
     """
     _check_kind(kind, "names")
-    return tuple(card.id for card in _cards() if card.kind == kind)
+    return tuple(card.id for card in _catalogued.now().by_kind[kind])
 
 
 def members(kind: str) -> dict[str, Any]:
@@ -54,8 +75,11 @@ def members(kind: str) -> dict[str, Any]:
         InvalidInputError: If no member is of this kind.
     """
     _check_kind(kind, "members")
-    loaded = {card.id: _loaded(card) for card in _cards() if card.kind == kind}
-    return {name: entry for name, entry in loaded.items() if entry is not None}
+    known = _catalogued.now()
+    if kind not in known.members:
+        loaded = {card.id: _loaded(card) for card in known.by_kind[kind]}
+        known.members[kind] = {name: entry for name, entry in loaded.items() if entry is not None}
+    return dict(known.members[kind])
 
 
 def plain_members(kind: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from interpolants.dynamics.course import choose_method, run_grid, solver_ticks
+from interpolants.dynamics.course import SolverTicks, choose_method, run_grid
 from interpolants.dynamics.noise import as_noise
 from interpolants.dynamics.sample import check_call
 from interpolants.dynamics.samplers import ADAPTIVE, OdeSampler, arrival_status, find_method
@@ -271,7 +271,7 @@ class _Travel:
         name = choose_method(fields, x, flow_solver(method), noisy=False)
         self.grid = run_grid(fields, n_steps, time_grid, stop=stop, reverse=reverse, noisy=False)
         self.adaptive = name in ADAPTIVE
-        ticks = [] if self.adaptive else solver_ticks(name, self.grid, x)
+        ticks = [] if self.adaptive else SolverTicks(name, self.grid, x)
         self.sampler = OdeSampler(fields=fields, grid=self.grid, method=name, ticks=ticks)
         solver = get_solver(name)
         assert isinstance(solver, RungeKutta)
