@@ -175,6 +175,8 @@ FOREIGN_PRIVATE = {
     "torch._foreach_mul_",
     "torch._foreach_lerp_",
     "torch._foreach_copy_",
+    "torch._fused_adam_",  # torch.optim.Adam(fused=True) is this kernel, and bookkeeping that costs as much
+    "torch._fused_adamw_",
     "os._exit",
     "module._compiled_call_impl",  # whether a module was compiled
     "b._version",  # whether a buffer was changed in place
