@@ -16,7 +16,7 @@ import interpolants
 from interpolants.cli import recipe_runs
 from interpolants.cli.app import app
 
-COMMANDS = ["run", "train", "report", "explore", "methods", "recipes", "problems", "doctor"]
+COMMANDS = ["run", "train", "sweep", "report", "explore", "methods", "recipes", "problems", "doctor"]
 SMALL = ["method.batch_size=32", "method.net.kind=mlp", "method.net.width=16", "method.net.depth=2",
          'ask=[{question="noise_levels", eps=[0, 0.5], options={n_steps=4}, rivals=["gaussian_fit"]}]']  # fmt: skip
 LEG = ["--set", "method.leg.steps=2"]

@@ -9,6 +9,7 @@ from interpolants.cli import listing, making
 from interpolants.cli.explore import explore
 from interpolants.cli.group import Commands
 from interpolants.cli.methods import methods
+from interpolants.cli.sweeping import sweep
 
 app = typer.Typer(
     cls=Commands,
@@ -49,6 +50,7 @@ def _top(
 for command in (
     making.run,
     making.train,
+    sweep,
     making.report,
     explore,
     methods,

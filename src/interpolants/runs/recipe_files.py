@@ -41,9 +41,14 @@ def read_recipe(name: str | Path, overrides: Iterable[str] = (), *, quick: bool 
 
 
 def changed_recipe(
-    tables: Any, overrides: Iterable[str] = (), *, place: str = "recipe", quick: bool = False
+    tables: Any,
+    overrides: Iterable[str] = (),
+    *,
+    place: str = "recipe",
+    quick: bool = False,
+    options: Mapping[str, Any] | None = None,
 ) -> Recipe:
-    """A recipe from its tables, with overrides applied after ``[quick]``."""
+    """A recipe from its tables, with overrides applied after ``[quick]``; ``options`` are such by key path."""
     own = plain(tables, place)
     if not isinstance(own, dict):
         raise invalid(place, "a recipe must be a table of keys", type(own).__name__)
@@ -52,7 +57,7 @@ def changed_recipe(
     if "tasks" not in own:
         task = {name: own.pop(name) for name in TASK_PARTS if name in own and name != "title"}
         own["tasks"] = [task]
-    apply(own, overrides)
+    apply(own, overrides, options)
     if quick:
         own["budget"] = "quick"
     return make_recipe(own, place)
