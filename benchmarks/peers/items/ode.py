@@ -40,8 +40,8 @@ def _item(bench: Bench, count: int, method: str, steps: int, goal: float) -> Ite
             for _ in range(evaluations):
                 net.net(joined)
 
-    def ours(fields: Any) -> Work:
-        return lambda: sample(fields, x, method=method, n_steps=steps, time_grid="uniform").x
+    def ours(fields: Any, **options: Any) -> Work:
+        return lambda: sample(fields, x, method=method, n_steps=steps, time_grid="uniform", **options).x
 
     euler = lambda: sample(fields, x, method="euler", n_steps=evaluations, time_grid="uniform").x  # noqa: E731
     cases = [
@@ -56,9 +56,10 @@ def _item(bench: Bench, count: int, method: str, steps: int, goal: float) -> Ite
         compiled: Any = torch.compile(twin(net), fullgraph=True)
         cases.append(Case("by hand, compiled network", lambda: by_hand(compiled, x, method, steps), "hand"))
         cases.append(Case("by hand, five steps to a compiled call", _five_to_a_call(net, x, steps), "hand"))
-        cases.append(
-            Case("ours, compiled network", ours(LearnedFields(OneSidedLinear(), velocity=compiled)), "ours")
-        )
+        of_compiled = LearnedFields(OneSidedLinear(), velocity=compiled)
+        cases.append(Case("ours, compiled network", ours(of_compiled), "ours"))
+        together = ours(fields, compiled=5, invariant=False)
+        cases.append(Case("ours, five steps to a compiled call", together, "ours", 1.0))
     return Item(
         f"Sampling, {method}, {count:,} points in 2-D, {evaluations} evaluations",
         cases,

@@ -116,13 +116,14 @@ class Course:
         """The times that the sampler reaches; a last step to the mean end point is not its own."""
         return self.grid[:-1] if self.finish == "denoise" else self.grid
 
-    def ode(self, x: Tensor) -> OdeSampler:
-        """The flow with fixed steps, for states like ``x``."""
+    def ode(self, x: Tensor, per_call: int = 0) -> OdeSampler:
+        """The flow with fixed steps, for states like ``x``; ``per_call`` as in :class:`OdeSampler`."""
         return OdeSampler(
             fields=self.fields,
             grid=self.steps,
             method=self.method,
             ticks=SolverTicks(self.method, self.steps, x),
+            per_call=per_call,
         )
 
     def multistep(self) -> MultistepSampler:

@@ -101,6 +101,7 @@ def sample(
     modifiers: Any = (),
     on_failure: str = "raise",
     differentiable: bool = False,
+    compiled: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Samples:
     """Carry ``x`` from rho0 to rho1, or back, along the fields of a bridge.
@@ -149,6 +150,10 @@ def sample(
             one modifies the fields as those before it left them. After a step they act in order, after the constraint.
         on_failure: ``"raise"`` if a sample fails, or ``"keep"`` and report it in ``status``.
         differentiable: Keep the graph, so that gradients flow to ``x`` and to the networks.
+        compiled: Steps to one call of a function that ``torch.compile`` makes of the solver and the network; 0 compiles
+            nothing. Worth its seconds of compilation where batches are small, so that dispatch costs more than
+            arithmetic. For flows by Runge-Kutta steps whose velocity was learnt as such; needs ``invariant=False``,
+            and the samples are those of the plain steps up to rounding.
         progress: Called with the number of samples done after each chunk.
 
     Returns:
@@ -164,6 +169,9 @@ def sample(
     level, members = as_noise(eps), check_modifiers("sample", modifiers, fields)
     name = choose_method(fields, x, method, noisy=level is not None)
     _check_adaptive(name, finish, _acting(corrector, constraint, members))
+    if whole("sample", "compiled", compiled):
+        acts = _acting(corrector, constraint, members) or ("a kept path" if return_path else "")
+        _check_compiled(fields, name, acts, noisy=level is not None, invariant=invariant)
     chunk = _whole_batch(_coupling(corrector, members), x, chunk, invariant)
     noisy = level is not None
     grid = run_grid(fields, n_steps, time_grid, start=start, stop=stop, reverse=reverse, noisy=noisy)
@@ -176,7 +184,7 @@ def sample(
     elif name in ADAPTIVE:
         sampler = course.adaptive(not isinstance(time_grid, str), rtol, atol, max_steps)
     else:
-        sampler = _fixed(course, x, _acting(corrector, constraint, members))
+        sampler = _fixed(course, x, _acting(corrector, constraint, members), compiled)
     last = None if finish != "denoise" else 0.0 if reverse else 1.0
     known = None if constraint is None else constraint.rows(x)
     # Not inference mode: its tensors could never be trained on, and a field may differentiate inside.
@@ -201,12 +209,12 @@ def sample(
     return result
 
 
-def _fixed(course: Course, x: Tensor, acting: str) -> Sampler:
+def _fixed(course: Course, x: Tensor, acting: str, compiled: int) -> Sampler:
     """The sampler of a flow with fixed steps: transitions, with memory, or Runge-Kutta."""
     if course.method in TRANSITIONS:
         return course.transitions()
     if course.method not in available("multistep"):
-        return course.ode(x)
+        return course.ode(x, compiled)
     solver = get_solver(course.method)
     if acting and isinstance(solver, Multistep) and solver.corrects:
         remedy = "Take one that does not, e.g. 'exponential_ab2'."
@@ -232,6 +240,27 @@ def _check_adaptive(name: str, finish: str, acting: str) -> None:
     if acting:
         rule = f"{acting} need fixed steps"
         raise invalid("sample", rule, repr(name), "Take fixed steps, e.g. method='heun'.")
+
+
+def _check_compiled(fields: Fields, name: str, acts: str, *, noisy: bool, invariant: bool) -> None:
+    """Refuse compiled steps where something must see single steps, or where they would be other steps."""
+    if noisy or name not in available("ode") or name in ADAPTIVE:
+        remedy = "E.g. method='midpoint' with eps=0; or compile the network itself, torch.compile(net)."
+        raise invalid(
+            "sample", "compiled steps are those of a flow by a Runge-Kutta method", repr(name), remedy
+        )
+    if acts:
+        raise invalid(
+            "sample", "compiled steps must run without what sees every step", acts, "Leave one out."
+        )
+    if "velocity" not in fields.known:
+        remedy = "Leave compiled at 0, or learn the velocity."
+        raise invalid(
+            "sample", "compiled steps need a velocity learnt as such", ", ".join(fields.known), remedy
+        )
+    if invariant:
+        rule = "compiled steps may round a sample differently in another batch"
+        raise invalid("sample", rule, "invariant=True", "Pass invariant=False with compiled.")
 
 
 def _coupling(corrector: Langevin | None, modifiers: Sequence[Modifier]) -> list[str]:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from interpolants.dynamics.compiled_steps import integrate_compiled
 from interpolants.dynamics.gamma_rates import GammaRates
 from interpolants.dynamics.multistep import Plan, run_strides
 from interpolants.dynamics.noise import NoiseTable
@@ -159,14 +160,26 @@ class Sampler(ABC):
         )
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
 class OdeSampler(Sampler):
-    """The probability flow by a Runge-Kutta method with fixed steps."""
+    """The probability flow by a Runge-Kutta method with fixed steps.
+
+    Args:
+        per_call: Steps that one call of a compiled function makes; 0 compiles nothing.
+    """
+
+    per_call: int = 0
 
     def run(self, x: Tensor, cond: Condition, first: int, *, keep: bool, on_step: OnStep | None) -> Arrival:
         """See :class:`Sampler`."""
         solver = get_solver(self.method)
         assert isinstance(solver, RungeKutta)
-        done = integrate_fixed(self.field(cond), x, self.grid, solver, on_step=on_step, return_path=keep)
+        if self.per_call:
+            assert on_step is None
+            assert not keep
+            done = integrate_compiled(self.fields, x, self.grid, solver, cond, per_call=self.per_call)
+        else:
+            done = integrate_fixed(self.field(cond), x, self.grid, solver, on_step=on_step, return_path=keep)
         return Arrival(done.x, done.nfe, arrival_status(done.x), _rows_first(done.path))
 
 

@@ -14,12 +14,17 @@ _functions: "WeakKeyDictionary[FunctionType, bool]" = WeakKeyDictionary()
 _methods: "WeakKeyDictionary[FunctionType, bool]" = WeakKeyDictionary()
 
 
+def uncompiled(function: Any) -> Any:
+    """What ``torch.compile`` was given: its modules hide signatures, classes and the names of weights."""
+    return getattr(function, "_orig_mod", function)
+
+
 def takes_third(function: Any) -> bool:
     """Whether ``f(x, t)`` takes a condition as its third positional argument; true where no signature can be read.
 
     A third parameter with a default of its own, other than None, is a setting and no condition, unless it is called so.
     """
-    given = getattr(function, "_orig_mod", function)  # torch.compile hides the signature of a module
+    given = uncompiled(function)
     target = given.forward if isinstance(given, nn.Module) else given
     inner, known = (target, _functions) if not hasattr(target, "__func__") else (target.__func__, _methods)
     if not isinstance(inner, FunctionType):

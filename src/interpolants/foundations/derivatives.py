@@ -11,7 +11,9 @@ are many. Hutchinson's estimate needs one reverse sweep per probe: ``div b = E[v
 Source: Hutchinson (1989); Grathwohl et al. (2019), arXiv:1810.01367.
 """
 
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -47,7 +49,8 @@ def value_and_gradient(function: Scalar, *points: Tensor) -> tuple[Tensor, tuple
     keep = torch.is_grad_enabled()
     with torch.inference_mode(False), torch.enable_grad():
         leaves = tuple(_leaf(point, keep) for point in points)
-        value = function(*leaves)
+        with _once_or_plain(once=not keep and len(points) == 1):
+            value = function(*leaves)
         slopes = tuple(
             _slope(value, leaf, torch.ones_like(value), retain=True, keep=keep) for leaf in leaves[:-1]
         )
@@ -120,7 +123,7 @@ def probed_divergence(velocity: Velocity, x: Tensor, probes: Sequence[Tensor]) -
         probes: K tensors like ``x`` with independent entries of mean 0 and variance 1, signs for least variance.
     """
     keep = torch.is_grad_enabled()
-    point, value = _with_graph(velocity, x)
+    point, value = _with_graph(velocity, x, once=not keep and len(probes) == 1)
     columns = []
     for k, probe in enumerate(probes):
         last = k == len(probes) - 1
@@ -179,7 +182,8 @@ def _by_forward(velocity: Velocity, x: Tensor) -> tuple[Tensor, Tensor]:
 
     most = min(_MOST_TANGENT_ROWS, _MOST_TANGENT_NUMBERS // x[0].numel())
     at_once = max(1, max(_TANGENT_ROWS, most) // rows)
-    total: Tensor = torch.func.vmap(entry, chunk_size=at_once)(_units(x)).sum(0)
+    with _once_or_plain(once=False):
+        total: Tensor = torch.func.vmap(entry, chunk_size=at_once)(_units(x)).sum(0)
     return velocity(x), total
 
 
@@ -200,10 +204,18 @@ def _slope(value: Tensor, point: Tensor, direction: Tensor, *, retain: bool, kee
     return slope
 
 
-def _with_graph(velocity: Velocity, x: Tensor) -> tuple[Tensor, Tensor]:
-    with torch.enable_grad():
+def _with_graph(velocity: Velocity, x: Tensor, *, once: bool = False) -> tuple[Tensor, Tensor]:
+    with torch.enable_grad(), _once_or_plain(once=once):
         point = _leaf(x, keep=True)
         return point, velocity(point)
+
+
+def _once_or_plain(*, once: bool) -> AbstractContextManager[Any]:
+    """A graph for one sweep may be that of a compiled network; through any other PyTorch sweeps only if it is plain."""
+    if once or "torch._dynamo" not in sys.modules or torch.compiler.is_compiling():
+        return nullcontext()
+    stance: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return stance
 
 
 def _leaf(point: Tensor, keep: bool) -> Tensor:

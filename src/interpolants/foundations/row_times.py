@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from interpolants.foundations.calls import uncompiled
 from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.foundations.ops import batch_time
 
@@ -80,7 +81,7 @@ def ask(net: nn.Module, x: Tensor, t: Tensor | float, *more: Any) -> Any:
 
 def takes_one_time(function: Any) -> bool:
     """Whether it is of the library, under ``torch.compile`` or several processes too."""
-    inner = getattr(function, "_orig_mod", function)
+    inner = uncompiled(function)
     inner = getattr(inner, "module", inner) if isinstance(inner, nn.Module) else inner
     return isinstance(inner, TakesOneTime)
 

@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from interpolants.foundations.calls import uncompiled
 from interpolants.foundations.errors import InterpolantsError, InvalidInputError, invalid, nearest
 from interpolants.foundations.records import record_named, record_of, settings_of
 from interpolants.foundations.registry import build, card_of, describe, find_card, rebuild
@@ -182,7 +183,8 @@ def _is_code(value: object) -> bool:
 
 
 def _pack_net(net: nn.Module, tensors: dict[str, Tensor], at: str, *, bare: bool = False) -> Any:
-    """A network; ``bare`` without its weights, for one that is an argument of a network around it."""
+    """A network, without its compilation; ``bare`` without its weights, for an argument of a network around it."""
+    net = uncompiled(net)
     weights = {} if bare else net.state_dict()
     for name, value in weights.items():
         _pack_tensor(value, tensors, _join(at, name))
@@ -295,7 +297,7 @@ class _Reader:
         state = {name: self.tensors[_join(at, name)] for name in names}
         floating = next((value.dtype for value in state.values() if value.is_floating_point()), None)
         try:
-            (net if floating is None else net.to(floating)).load_state_dict(state)
+            uncompiled(net if floating is None else net.to(floating)).load_state_dict(state)
         except RuntimeError as error:
             raise invalid("load", f"{at or 'the network'} must fit its weights", str(error)) from error
         return net.eval().requires_grad_(False)
