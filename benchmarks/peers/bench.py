@@ -90,7 +90,7 @@ class Bench:
 
     quick: bool = False
     src: Path | None = None
-    rounds: int = 9
+    rounds: int = 7
     burst: float = 0.2
     notes: list[str] = field(default_factory=list)
 

@@ -25,7 +25,7 @@ def run(
     only: str = "",
     quick: bool = False,
     src: Path | None = None,
-    rounds: int = 9,
+    rounds: int = 7,
     burst: float = 0.2,
     write: Path | None = None,
     report: Callable[[str], None],
