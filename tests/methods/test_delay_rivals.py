@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.methods.parts.delays import delay_vectors
@@ -63,3 +64,17 @@ def test_what_does_not_fit_is_refused_with_its_place():
     for wrong in (0, [], [3, 0], 2.5):
         with pytest.raises(InvalidInputError, match="lags"):
             Analogue(lags=wrong)
+
+
+def test_shorter_series_of_an_array_end_where_their_values_do_and_gaps_are_refused():
+    long, short = torch.randn(2, 30, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    padded = torch.stack([long, torch.cat([short[:20], torch.full((10, 1), torch.nan)])])
+    one, other = (Autoregression(lags=2).fit(x) for x in ([long, short[:20]], padded))
+    assert_close(one.state["taught"]["weights"], other.state["taught"]["weights"], rtol=0, atol=0)
+    assert_close(one.forecast(steps=3).x, other.forecast(steps=3).x, rtol=0, atol=0)
+    gap = long.clone()
+    gap[4] = torch.nan
+    with pytest.raises(InvalidInputError, match="series must have no gaps, got 1 values that are not seen"):
+        Autoregression(lags=2).fit(gap)
+    with pytest.raises(InvalidInputError, match="context must have no gaps"):
+        one.forecast(gap)

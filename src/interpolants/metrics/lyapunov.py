@@ -1,4 +1,4 @@
-"""Lyapunov exponents of flows ``du/dt = f(u)``, and the dimension of Kaplan and Yorke that follows from them.
+"""Lyapunov exponents of flows ``du/dt = f(u)`` and of maps, and the dimension of Kaplan and Yorke from them.
 
 Letters: B starts, d states.
 """
@@ -96,6 +96,42 @@ def lyapunov_spectrum(
             grown = grown + growth if k >= settle else grown
         divergence = divergence + trace if k >= settle else divergence
     return _summary(grown / (steps * step), divergence / steps)
+
+
+def map_lyapunov_spectrum(
+    step: Callable[[Tensor], tuple[Tensor, Tensor]], start: Tensor, *, steps: int, settle: int = 0
+) -> LyapunovSpectrum:
+    """Exponents of a map ``u -> F(u)``, per step, as those of a flow are found.
+
+    Args:
+        step: The next states and their Jacobians, ``(B, d)`` -> ``(B, d)`` and ``(B, d, d)``.
+        start: States ``(B, d)`` or ``(d,)``, float64.
+        steps: Steps that are averaged over.
+        settle: Steps before them.
+
+    Returns:
+        The exponents; ``divergence`` is the mean of ``log |det J|``, to which they sum.
+
+    Raises:
+        InvalidInputError: If a size does not fit.
+        DivergedError: If a state leaves the finite numbers.
+
+    Source: Eckmann & Ruelle (1985), Reviews of Modern Physics 57, 617-656.
+    """
+    who = "map_lyapunov_spectrum"
+    whole(who, "steps", steps, at_least=1), whole(who, "settle", settle, at_least=0)
+    u = finite(who, "start", start.double().reshape(-1, start.shape[-1]))
+    frame = torch.eye(u.shape[1], dtype=u.dtype).expand(len(u), -1, -1)
+    grown, volume = u.new_zeros(u.shape), u.new_zeros(len(u))
+    for k in range(settle + steps):
+        u, slope = step(u)
+        if not bool(torch.isfinite(u).all()):
+            raise DivergedError(f"{who}: a state left the finite numbers after {k + 1} steps.")
+        frame, growth = _orthonormal(slope @ frame)
+        if k >= settle:
+            grown = grown + growth
+            volume = volume + torch.linalg.slogdet(slope).logabsdet.clamp_min(-690.0)
+    return _summary(grown / steps, volume / steps)
 
 
 def _summary(exponents: Tensor, divergence: Tensor) -> LyapunovSpectrum:

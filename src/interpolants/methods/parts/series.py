@@ -31,6 +31,18 @@ def one_series(who: str, value: Any) -> Series:
     return value
 
 
+def up_to_last_value(who: str, value: Series, name: str = "the series") -> Series:
+    """A series up to the last time at which something was seen: arrays have NaN behind the ends of shorter series.
+
+    Raises:
+        InvalidInputError: If nothing was.
+    """
+    known = value.seen.any(1).nonzero()
+    if not len(known):
+        raise invalid(who, f"some values of {name} must be seen", "gaps only")
+    return value[: int(known[-1]) + 1]
+
+
 def over_time(x: Tensor, like: Series, times: Tensor) -> Ensemble:
     """Members ``(B, M, T, C)`` at times of the clock of a series."""
     return Ensemble(x=x, dims=("time", "column"), times=times, clock=like.clock, columns=like.columns)

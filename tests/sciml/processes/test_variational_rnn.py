@@ -1,0 +1,75 @@
+"""The bound of the network with an encoder against importance weights and torch.distributions."""
+
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from interpolants.foundations.errors import InvalidInputError
+from interpolants.problems.symbol_skeletons import stochastic_skeleton
+from interpolants.sciml.processes import VariationalRNN
+
+F64 = torch.float64
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def learnt():
+    x = stochastic_skeleton(length=9).sample(30, generator=seeded())
+    return VariationalRNN(hidden=6, output="bernoulli", steps=300, lr=2e-2).fit(x)
+
+
+def bounds(model, x, draws):
+    """The bound of each draw, and log weights, ``(draws, B)``."""
+    net, law = model._restored()
+    y = x.transpose(0, 1).repeat_interleave(draws, 1)
+    eps = torch.randn(*y.shape[:2], net.latent, dtype=F64, generator=seeded(1))
+    states, z, mean, log_std = net.read(y, eps)
+    prior = [
+        torch.cat(part)
+        for part in zip(*[[p[None] for p in net.gaussian(net.prior(h))] for h in states[:-1]], strict=True)
+    ]
+    own = torch.distributions.Normal(mean, log_std.exp())
+    other = torch.distributions.Normal(prior[0], prior[1].exp())
+    out, apart = net.bound(y, eps)
+    assert_close(apart, torch.distributions.kl_divergence(own, other).sum(2))
+    said = law.log_prob(out, y).sum(2)
+    weights = (said + (other.log_prob(z) - own.log_prob(z)).sum(2)).sum(0).reshape(-1, draws).T
+    return (said - apart).sum(0).reshape(-1, draws).T, weights
+
+
+def test_its_bound_lies_below_the_log_probability_of_its_own_model(learnt):
+    x = stochastic_skeleton(length=9).sample(6, generator=seeded(2))
+    bound, weights = bounds(learnt, x, 4000)
+    evidence = weights.logsumexp(0) - math.log(4000)
+    error = bound.std(0) / 4000**0.5
+    assert bool((bound.mean(0) < evidence + 4 * error).all())
+    assert float(evidence.mean()) < 0
+    assert float((evidence - bound.mean(0)).mean()) < 3
+
+
+def test_it_learns_where_the_fixed_symbols_are(learnt):
+    problem = stochastic_skeleton(length=9)
+    x = problem.sample(40, generator=seeded(3))
+    found = learnt.forecast(x[:, :6].numpy(), members=30, steps=3).mean
+    error = float((found - x[:, 6:]).square().mean())
+    assert error < 0.6 * float(x.var())
+
+
+def test_a_row_does_not_depend_on_the_others_and_draws_are_symbols(learnt):
+    drawn = learnt.sample(5, steps=7)
+    assert set(drawn.flatten().tolist()) <= {0.0, 1.0}
+    assert_close(learnt.sample(2, steps=7, first_index=3), drawn[3:])
+
+
+def test_bad_input_is_refused(learnt):
+    with pytest.raises(InvalidInputError, match="series must be of one length"):
+        learnt.forecast([torch.zeros(4, 1).double(), torch.zeros(5, 1).double()])
+    with pytest.raises(InvalidInputError, match="divergence must be finite and >= 0"):
+        VariationalRNN(divergence=-1.0)
+    with pytest.raises(InvalidInputError, match=r"values must lie in \[0, 1\]"):
+        learnt.forecast(torch.full((1, 4, 1), 3.0).double())
