@@ -10,6 +10,8 @@ from interpolants.foundations.errors import invalid
 from interpolants.framework.method import Method
 from interpolants.training.settings import FREE, TrainSettings
 
+_LATER = ("accumulate", "shares")
+
 
 class Trained(Method):
     """A method whose fit holds gradient loops; the settings are those of :class:`interpolants.training.TrainSettings`.
@@ -41,6 +43,9 @@ class Trained(Method):
         on_nonfinite: What happens at a NaN or an infinity.
         precision: Precision of the network's computations.
         compile: Compile the networks.
+        accumulate: Parts into which a process cuts its share of a batch.
+        shares: Whether each process draws its ``"own"`` rows or all cut the ``"whole"`` batch.
+        shard_above: Parameters above which processes cut the weights among themselves.
     """
 
     free: ClassVar[tuple[str, ...]] = tuple(sorted(FREE - {"steps"}))
@@ -75,6 +80,9 @@ class Trained(Method):
     on_nonfinite: str = "raise"
     precision: str = "fp32"
     compile: bool = False
+    accumulate: int = 1
+    shares: str = "own"
+    shard_above: int = 500_000_000
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -83,6 +91,9 @@ class Trained(Method):
     def identity(self) -> dict[str, Any]:
         """What makes two fits the same; a run may be extended by more steps, or where its schedule ends, more legs."""
         fixed = super().identity()
+        for name in _LATER:  # a run from before there were these settings goes on
+            if fixed.get(name) == _default(name):
+                del fixed[name]
         if self.training().schedule != "cosine":
             del fixed["steps"]
         elif self.restarts:

@@ -49,7 +49,7 @@ class ShardFolder:
 
     out: Path
     request: Request
-    rows: int = -(-_ROWS // BLOCK) * BLOCK
+    rows: int = _ROWS // BLOCK * BLOCK
 
     def compute(self, executor: Executor, batch_size: int, *, progress: bool = False) -> bool:
         """Compute the shards that are missing; whether this process goes on with the answer.

@@ -120,13 +120,14 @@ class Aggregation:
 
     Attributes:
         keeps_state: Whether there is a state to store.
+        wants_context: Whether it sees a `StepContext`.
         identity: What a resumed run must have in common with this one: the name of the class or function, and what
             its attribute ``about`` says of its settings.
     """
 
     def __init__(self, aggregate: Aggregate, context: Callable[[int, Any], StepContext]) -> None:
         self._aggregate, self._context = aggregate, context
-        self._wants_context = has_parameter(aggregate, "context")
+        self.wants_context = has_parameter(aggregate, "context")
         self._keeper: KeepsState | None = aggregate if isinstance(aggregate, KeepsState) else None
         self.keeps_state = self._keeper is not None
         kind = getattr(aggregate, "__qualname__", type(aggregate).__qualname__)
@@ -134,7 +135,7 @@ class Aggregation:
 
     def __call__(self, losses: Losses, step: int, batch: Any) -> Tensor:
         """The scalar to minimise."""
-        if self._wants_context:
+        if self.wants_context:
             return self._aggregate(losses, context=self._context(step, batch))
         return self._aggregate(losses)
 

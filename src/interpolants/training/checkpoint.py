@@ -3,10 +3,11 @@
 import re
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from interpolants.foundations import trees
@@ -51,7 +52,27 @@ class Checkpoint:
             dying = root / f"{TEMPORARY}{old.name}-old"
             old.rename(dying)
             shutil.rmtree(dying, ignore_errors=True)
+            shutil.rmtree(_pieces(old), ignore_errors=True)
         return path
+
+    def save_piece(self, root: Path, rank: int) -> None:
+        """Write the slices of a process that does not lead, before `save` of the one that does."""
+        trees.write(_pieces(root / f"step-{self.step:08d}") / f"rank-{rank:05d}", self)
+
+    def _joined(self, path: Path) -> "Checkpoint":
+        """With the slices of all processes put together; itself where there are none."""
+        others = [_pieces(path) / f"rank-{rank:05d}" for rank in range(1, self.state.get("pieces", 1))]
+        if not others:
+            return self
+        every = [self, *map(_read, others)]
+        parts: dict[str, Any] = {}
+        for part, names in self.state["cut"].items():
+            own = dict(getattr(self, part) or {})
+            own |= {name: torch.cat([getattr(one, part)[name] for one in every]) for name in names}
+            parts[part] = own
+        parts["ema"] = parts["ema"] if self.ema is not None else None
+        state = {key: value for key, value in self.state.items() if key not in ("pieces", "cut")}
+        return replace(self, **parts, state=state)
 
     def copied(self) -> "Checkpoint":
         """The same with tensors of its own: those of a run change."""
@@ -60,11 +81,8 @@ class Checkpoint:
 
     @classmethod
     def load(cls, path: str | Path) -> "Checkpoint":
-        """Read one checkpoint folder; every file is checked against its manifest."""
-        found = trees.read(path)
-        if not isinstance(found, cls):
-            raise invalid("Checkpoint", f"{path} must be a training checkpoint", type(found).__name__)
-        return found
+        """Read one checkpoint folder, with its pieces if it has some; every file is checked against its manifest."""
+        return _read(path)._joined(Path(path))
 
     @classmethod
     def latest(cls, root: str | Path) -> tuple["Checkpoint | None", dict[Path, str]]:
@@ -82,6 +100,18 @@ class Checkpoint:
             except InterpolantsError as error:
                 passed[path] = str(error)
         return None, passed
+
+
+def _read(path: str | Path) -> Checkpoint:
+    found = trees.read(path)
+    if not isinstance(found, Checkpoint):
+        raise invalid("Checkpoint", f"{path} must be a training checkpoint", type(found).__name__)
+    return found
+
+
+def _pieces(step: Path) -> Path:
+    """Folder of the slices of the processes that do not lead."""
+    return step.with_name(step.name.replace("step-", "pieces-"))
 
 
 def _copied(value: Any) -> Any:

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from interpolants.training.slices import local, put
+
 
 def ema_rate(decay: float, step: int) -> float:
     """Weight of the newest parameters, ``1 - min(decay, (1 + k) / (10 + k))`` at step k = 1, 2, ...
@@ -28,7 +30,8 @@ class Ema:
         self.decay = decay
         self._live = {name: p for name, p in modules.named_parameters() if p.requires_grad}
         self.average = {name: p.detach().clone() for name, p in self._live.items()}
-        self._from, self._to = [p.detach() for p in self._live.values()], list(self.average.values())
+        self._from = [local(p.detach()) for p in self._live.values()]
+        self._to = [local(value) for value in self.average.values()]
 
     @torch.no_grad()
     def update(self, step: int, accepted: Tensor | None = None) -> None:
@@ -42,7 +45,7 @@ class Ema:
     def load(self, average: Mapping[str, Tensor]) -> None:
         """Take over a stored average."""
         for name, value in self.average.items():
-            value.copy_(average[name])
+            put(value, average[name])
 
     @contextmanager
     def applied(self) -> Iterator[None]:

@@ -28,13 +28,16 @@ from interpolants.training.interrupt import Interrupt
 from interpolants.training.logging import Row
 from interpolants.training.losses import Batches, Loss, sum_of_means
 from interpolants.training.modes import kept_random_state, training_mode
-from interpolants.training.optimizers import GroupOf
+from interpolants.training.optimizers import GroupOf, trainable
 from interpolants.training.progress import Estimate, ProgressBar
 from interpolants.training.results import Callback, Ending, FitResult, Moment, TrainingInterrupted
 from interpolants.training.run_folder import RunFolder
 from interpolants.training.run_state import RunState
 from interpolants.training.settings import TrainSettings
+from interpolants.training.sharding import sharded
+from interpolants.training.slices import as_whole
 from interpolants.training.step import READ_EVERY, Done, Stepper
+from interpolants.training.world import World
 
 __all__ = ["FitResult", "Moment", "fit", "sum_of_means"]
 
@@ -110,9 +113,11 @@ def fit(
         raise invalid("fit", "out must be given with resume=True", out)
     if settings.keep_best and validate is None:
         raise invalid("fit", "keep_best needs validate, which returns the number", settings.keep_best)
-    run = RunState(modules, settings, aggregate=aggregate, group_of=group_of, about=about or {})
     with ExitStack() as stack:
-        stack.enter_context(run.world)
+        world = stack.enter_context(World(next(iter(trainable(modules).values())).device))
+        cut = stack.enter_context(sharded(modules, settings, world))
+        rules: dict[str, Any] = {"aggregate": aggregate, "group_of": group_of, "about": about or {}}
+        run = RunState(modules, settings, **rules, world=world, cut=cut)
         run.check_shares()
         stack.enter_context(kept_random_state(run.device))
         stack.enter_context(training_mode(modules, compiled=settings.compile))
@@ -170,7 +175,7 @@ class _Loop:
         if saved != self.run.step:
             self.stepper.check(self.folder.checkpoint)
             self._save()
-        end = self.run.checkpoint().copied() if keep_end else None
+        end = self.run.checkpoint(pieces=False).copied() if keep_end else None
         return replace(self._result(stopped or "finished"), end=end)
 
     def _between(self, done: Done, *, last: bool, stop: bool) -> tuple[Ending | None, bool]:
@@ -239,7 +244,8 @@ class _Loop:
 
     def _result(self, stopped: Ending) -> FitResult:
         run = self.run
-        best = run.best.best if run.best and stopped != "interrupted" else None
+        best_seen = run.best.best if run.best else None
+        best = best_seen if stopped != "interrupted" else None
         last: dict[str, Tensor] | None = None
         if best:
             last = run.copy_of_model()
@@ -249,14 +255,14 @@ class _Loop:
             history=self.folder.log.rows,
             validation=self.folder.validation.rows,
             seconds=self.seconds,
-            ema=dict(run.ema.average) if run.ema else None,
+            ema=as_whole(run.ema.average) if run.ema else None,
             stopped=stopped,
             skipped=run.guard.skipped,
             checkpoint=self.folder.checkpoint,
             signal=self.interrupt.received,
-            best=run.best.best if run.best else None,
+            best=replace(best_seen, weights=as_whole(best_seen.weights)) if best_seen else None,
             weights="best" if best else "last",
-            last=last,
+            last=None if last is None else as_whole(last),
         )
 
 

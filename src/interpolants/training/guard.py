@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from interpolants.training.slices import local
+
 _PATIENCE = 100
 
 
@@ -94,6 +96,6 @@ def explain(losses: Mapping[str, Tensor], parameters: Mapping[str, nn.Parameter]
                 f"loss {name!r} is not finite in rows {shown} of the batch ({len(rows)} of {values.numel()})"
             )
     for name, p in parameters.items():
-        if p.grad is not None and not torch.isfinite(p.grad).all():
+        if p.grad is not None and not torch.isfinite(local(p.grad)).all():
             return f"every loss is finite but the gradient of {name!r} is not"
     return "losses and gradients are finite here but not their sum, or those of another process"

@@ -10,6 +10,7 @@ from interpolants.foundations.errors import invalid, nearest
 from interpolants.training.fused_adam import AdamGroup, FusedAdam
 from interpolants.training.row_optimizer import RowOptimizer
 from interpolants.training.settings import GroupSettings, TrainSettings
+from interpolants.training.slices import like
 
 GroupOf = Callable[[str, nn.Parameter], str | None]
 
@@ -103,7 +104,7 @@ class Optimizer:
             name, _, key = full.rpartition(_SEPARATOR)
             if name not in states:
                 raise invalid("fit", "the checkpoint's optimizer must belong to this model", repr(full)[:120])
-            states[name][key] = value.to(self._parameters[name].device, copy=True)
+            states[name][key] = like(self._parameters[name].detach(), value)
         if isinstance(self._dense, FusedAdam):
             self._dense.forget()
 

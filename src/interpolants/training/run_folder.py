@@ -43,7 +43,7 @@ class RunFolder:
             if found := run.world.agree(found):
                 self.checkpoint = self.folder / "checkpoints" / f"step-{found:08d}"
                 run.restore(Checkpoint.load(self.checkpoint), self.checkpoint)
-        run.share()
+        run.share_out()
         folder = self.folder if run.world.leads else None
         self.log = Log(folder, "log", after=run.step, without=("seconds",))
         # Before the first checkpoint all is done again, the validation of the initial weights too.
@@ -87,7 +87,12 @@ class RunFolder:
         """Write a checkpoint of this moment, from the first process; the others wait for it."""
         if not self.folder:
             return
-        if self._run.world.leads:
-            settings = self._run.settings
-            self.checkpoint = self._run.checkpoint().save(self.folder / "checkpoints", keep=settings.keep)
-        self._run.world.barrier()
+        run, root = self._run, self.folder / "checkpoints"
+        found = run.checkpoint() if run.world.leads or run.cut else None
+        if found is not None and not run.world.leads:
+            found.save_piece(root, run.world.rank)
+        if run.cut:  # the folder of the step says that it is whole, so it comes last
+            run.world.barrier()
+        if found is not None and run.world.leads:
+            self.checkpoint = found.save(root, keep=run.settings.keep)
+        run.world.barrier()

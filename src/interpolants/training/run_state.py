@@ -16,6 +16,7 @@ from interpolants.training.ema import Ema
 from interpolants.training.guard import Guard
 from interpolants.training.optimizers import GroupOf, Optimizer, trainable
 from interpolants.training.settings import FREE, TrainSettings
+from interpolants.training.slices import is_cut, local, put, whole
 from interpolants.training.world import World
 
 
@@ -28,6 +29,8 @@ class RunState:
         aggregate: See `fit`.
         group_of: See `fit`.
         about: See `fit`.
+        world: The processes that train together.
+        cut: Whether `sharded` has cut the modules.
     """
 
     def __init__(
@@ -38,6 +41,8 @@ class RunState:
         aggregate: Aggregate,
         group_of: GroupOf | None,
         about: Mapping[str, Any],
+        world: World,
+        cut: bool = False,
     ) -> None:
         self.modules, self.settings, self.about = modules, settings, _as_stored(about)
         self.step = 0
@@ -45,15 +50,24 @@ class RunState:
         self.trained = list(self.parameters.values())
         self.device = self.trained[0].device
         self.buffers = list(modules.buffers())
-        self.world = World(self.device)
+        self.world, self.cut = world, cut
+        self.averaged = [p for p in self.trained if not is_cut(p)]
         self.optimizer = Optimizer(self.parameters, settings, group_of)
         self.ema = Ema(modules, settings.ema) if settings.ema is not None else None
         self.aggregation = Aggregation(aggregate, self.context)
         # A state outside the device's queue can only be put back by who has read the flag.
-        unread = self.optimizer.takes_flag and not self.aggregation.keeps_state
+        unread = self.optimizer.takes_flag and not self.aggregation.keeps_state and not cut
+        if cut and self.aggregation.wants_context:
+            rule, remedy = "an aggregate that asks for gradients needs whole weights", "Raise shard_above."
+            raise invalid("fit", rule, f"more than {settings.shard_above} parameters", remedy)
         sticky = settings.on_nonfinite == "raise"
         self.guard = Guard(self.device, sticky=sticky, deferred=None if unread else False)
         self.best = BestWeights(settings.keep_best, settings.patience) if settings.keep_best else None
+
+    @property
+    def share(self) -> int:
+        """Rows of a process in the batch of a step."""
+        return self.settings.batch_size // self.world.size
 
     def context(self, step: int, batch: Any) -> StepContext:
         """What an aggregate sees of a step."""
@@ -73,26 +87,40 @@ class RunState:
         """Put stored parameters and buffers in place."""
         with torch.no_grad():
             for name, value in self.model_tensors().items():
-                value.copy_(tensors[name])
+                put(value, tensors[name])
 
-    def share(self) -> None:
+    def share_out(self) -> None:
         """Give all processes the weights of the first."""
-        self.world.share([*self.modules.parameters(), *self.modules.buffers()])
-        if self.ema:
-            self.world.share(self.ema.average.values())
+        average = self.ema.average.values() if self.ema else ()
+        every = [*self.modules.parameters(), *self.modules.buffers(), *average]
+        self.world.share(x for x in every if not is_cut(x))
 
     # --- checkpoints -------------------------------------------------------------------------------------
 
-    def checkpoint(self) -> Checkpoint:
-        """A checkpoint of this moment."""
+    def checkpoint(self, *, pieces: bool = True) -> Checkpoint:
+        """A checkpoint of this moment.
+
+        Args:
+            pieces: Whether tensors that are cut are stored as this process's slices; otherwise whole.
+        """
         state = self.aggregation.state()
         tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
         best = self.best.best if self.best else None
+        parts = {
+            "model": self.model_tensors(),
+            "ema": self.ema.average if self.ema else {},
+            "optimizer": self.optimizer.tensors(),
+            "best": best.weights if best else {},
+        }
+        cut = {part: [name for name, x in own.items() if is_cut(x)] for part, own in parts.items()}
+        held = {
+            part: {n: (local if pieces else whole)(x) for n, x in own.items()} for part, own in parts.items()
+        }
         return Checkpoint(
             step=self.step,
-            model=self.model_tensors(),
-            ema=self.ema.average if self.ema else None,
-            optimizer=self.optimizer.tensors(),
+            model=held["model"],
+            ema=held["ema"] if self.ema else None,
+            optimizer=held["optimizer"],
             state={
                 "skipped": self.guard.skipped,
                 "world": self.world.size,
@@ -102,9 +130,10 @@ class RunState:
                 **self._identity(),
                 "aggregate_state": {key: value for key, value in state.items() if key not in tensors},
                 "best": self.best.state() if self.best else {},
+                **({"pieces": self.world.size, "cut": cut} if self.cut and pieces else {}),
             },
             aggregate=tensors,
-            best=best.weights if best else {},
+            best=held["best"],
         )
 
     def restore(self, stored: Checkpoint, path: Path) -> None:
@@ -161,17 +190,18 @@ class RunState:
     def _check_processes(self, stored: Checkpoint) -> None:
         """The rows of a step follow from the number of processes: another number would train on others."""
         then, now = stored.state.get("world", self.world.size), self.world.size
-        if then != now and stored.step < self.settings.steps:
+        if then != now and self.settings.shares == "own" and stored.step < self.settings.steps:
             rule = "resume=True must keep the number of processes, from which the rows of each step follow"
-            remedy = f"Start {then} processes, or load the weights and start a new run."
+            remedy = f"Start {then} processes, or load the weights and start a new run with shares='whole'."
             raise invalid("fit", rule, f"{then} -> {now}", remedy)
 
     def check_shares(self) -> None:
         """Refuse a batch that cannot be cut into equal shares for the processes."""
-        size, world = self.settings.batch_size, self.world.size
+        size, world = self.settings.batch_size, self.world.size * self.settings.accumulate
         if size % world:
             remedy = f"Take {size // world * world or world} or {(size // world + 1) * world}."
-            rule = f"batch_size must be a multiple of the number of processes, {world}"
+            times = " times accumulate" if self.settings.accumulate > 1 else ""
+            rule = f"batch_size must be a multiple of the number of processes{times}, {world}"
             raise invalid("fit", rule, size, remedy)
 
     def _free(self) -> set[str]:

@@ -41,6 +41,7 @@ FREE = {
     "patience",
     "on_nonfinite",
     "compile",
+    "shard_above",
 }
 
 
@@ -97,6 +98,13 @@ class TrainSettings(BaseModel):
         on_nonfinite: ``"raise"`` at the first step with a NaN or an infinity, or ``"skip"`` that step.
         precision: ``"fp32"`` (whatever the weights have), or ``"bf16"`` for automatic mixed precision.
         compile: Compile the networks with ``torch.compile``.
+        accumulate: Parts into which a process cuts its share of a batch, one forward and backward pass each, before the
+            optimizer's step: the memory of a smaller batch, and for means over samples the gradient of the whole.
+        shares: ``"own"``: each process draws its share of a batch, and pairs within it. ``"whole"``: all draw the same
+            batch, pairs included, and take their rows of it; optimal transport is then that of the whole batch, and a
+            run may go on with another number of processes.
+        shard_above: With more trained parameters than this, several processes cut them among themselves, with their
+            gradients, optimizer state and averages (FSDP2). Networks must then be called, not taken apart, by the loss.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -128,6 +136,9 @@ class TrainSettings(BaseModel):
     on_nonfinite: Literal["raise", "skip"] = "raise"
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
+    accumulate: PositiveCount = 1
+    shares: Literal["own", "whole"] = "own"
+    shard_above: PositiveCount = 500_000_000
 
     @model_validator(mode="after")
     def _settings_fit_each_other(self) -> Self:

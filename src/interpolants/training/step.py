@@ -9,12 +9,15 @@ from torch import Tensor
 from interpolants.foundations.devices import draws_on_cpu
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.training.aggregates import check_total
+from interpolants.training.batch_parts import part_of
 from interpolants.training.guard import clip, explain, gradient_norm
 from interpolants.training.losses import Batches, Loss, Losses, check_losses, with_step
 from interpolants.training.modes import own_generator
 from interpolants.training.run_state import RunState
 from interpolants.training.schedules import learning_rate
 from interpolants.training.seeds import BATCH, LOSS, MODULE, step_seed
+from interpolants.training.sharding import squares
+from interpolants.training.slices import local
 
 READ_EVERY = 25
 
@@ -56,21 +59,22 @@ class Stepper:
         buffers = [b.clone() for b in run.buffers]
         versions = [b._version for b in run.buffers]
         kept = run.aggregation.state() if run.aggregation.keeps_state else {}
-        losses, total = self._losses(step, check=self._first)
+        losses, total = self._backward(step, check=self._first)
         self._first = False
-        total.backward()  # type: ignore[no-untyped-call]
         if run.world.size > 1:
             total, stop = self._average(step, total, stop)
         gradients = [p.grad for p in run.trained if p.grad is not None]
         if not gradients:
             raise invalid("fit", "the aggregate must depend on the parameters", "no gradient")
-        norm = gradient_norm(gradients)
+        norm = squares(gradients, run.world).sqrt() if run.cut else gradient_norm(gradients)
 
         good = run.guard.judge(step, total, norm)
         changed = [b for b, version in zip(run.buffers, versions, strict=True) if b._version != version]
         lr = learning_rate(run.settings, step)
         if good is not False:
-            self._apply(step, gradients, norm, lr, good if isinstance(good, Tensor) else None)
+            self._apply(
+                step, [local(g) for g in gradients], norm, lr, good if isinstance(good, Tensor) else None
+            )
         self._undo(good, buffers, kept, losses)
         if run.world.size > 1:
             run.world.share(changed)
@@ -91,14 +95,35 @@ class Stepper:
             self._run.aggregation.restore(kept)
             self._skipped_losses = losses
 
-    def _losses(self, step: int, *, check: bool = False) -> tuple[Losses, Tensor]:
-        """Losses and their aggregate at ``step``; a pure function of the state and the step."""
-        run, seed, rank = self._run, self._run.settings.seed, self._run.world.rank
-        self._batch_generator.manual_seed(step_seed(seed, BATCH, step, rank))
+    def _backward(self, step: int, *, check: bool = False) -> tuple[Losses, Tensor]:
+        """Losses and their aggregate at ``step``, and gradients; a pure function of the state and the step."""
+        parts, rows = self._run.settings.accumulate, self._run.share
+        batch, done = self._batch(step), []
+        for number in range(parts):
+            losses, total = self._losses(
+                step, part_of(batch, number, parts, rows), check=check and not number
+            )
+            (total if parts == 1 else total / parts).backward()  # type: ignore[no-untyped-call]
+            done.append((losses, total))
+        return done[0] if parts == 1 else _joined(done)
+
+    def _batch(self, step: int) -> Any:
+        """Share of this process in the batch of ``step``; seeds all that is random in the step."""
+        run, seed, rank, size = self._run, self._run.settings.seed, self._run.world.rank, self._run.world.size
+        alike = run.settings.shares == "whole"
+        self._batch_generator.manual_seed(step_seed(seed, BATCH, step, 0 if alike else rank))
         self._loss_generator.manual_seed(step_seed(seed, LOSS, step, rank))
         # Dropout and its like draw from PyTorch's own generator; `fit` puts its state back at the end.
         self._own_generator.manual_seed(step_seed(seed, MODULE, step, rank))
-        batch = self._batches(step, self._batch_generator, rank, run.world.size)
+        if alike:
+            return part_of(
+                self._batches(step, self._batch_generator, 0, 1), rank, size, run.settings.batch_size
+            )
+        return self._batches(step, self._batch_generator, rank, size)
+
+    def _losses(self, step: int, batch: Any, *, check: bool = False) -> tuple[Losses, Tensor]:
+        """Losses and their aggregate of a batch."""
+        run = self._run
         if run.settings.precision == "bf16":
             with torch.autocast(run.device.type, torch.bfloat16):
                 losses = self._loss(run.modules, batch, self._loss_generator, step)
@@ -117,7 +142,7 @@ class Stepper:
         """Average the gradients over the processes; the mean of the aggregates, and whether any shall stop."""
         run = self._run
         asked = torch.tensor(float(stop), device=run.device)
-        extras = run.world.average(run.trained, [total, asked])
+        extras = run.world.average(run.averaged, [total, asked])
         # Reading waits for an accelerator: there, ask only when the flag is read anyway.
         reads = not run.guard.deferred or step % READ_EVERY == 0
         return extras[0], bool(extras[1] > 0) if reads else False
@@ -159,7 +184,9 @@ class Stepper:
             DivergedError: If so.
         """
         run = self._run
-        wrong = [name for name, p in run.parameters.items() if not bool(torch.isfinite(p.detach()).all())]
+        wrong = [
+            name for name, p in run.parameters.items() if not bool(torch.isfinite(local(p.detach())).all())
+        ]
         if wrong:
             told = f"weights must be finite after step {run.step}, but {wrong[0]} are not"
             kept = f"The last checkpoint is {checkpoint}" if checkpoint else "No checkpoint was written"
@@ -176,10 +203,18 @@ class Stepper:
     def _once_more(self, step: int) -> Losses:
         """The losses of a bad step, and its gradients: the weights are still those before it."""
         buffers = [b.clone() for b in self._run.buffers]
-        losses, total = self._losses(step)
-        total.backward()  # type: ignore[no-untyped-call]
+        losses, _ = self._backward(step)
         _put_back(self._run.buffers, buffers)
         return losses
+
+
+def _joined(parts: Sequence[tuple[Losses, Tensor]]) -> tuple[Losses, Tensor]:
+    """Losses of the parts of a batch one after another, and the mean of their aggregates."""
+    losses = {}
+    for name in parts[0][0]:
+        values = [found[name].detach() for found, _ in parts]
+        losses[name] = torch.cat(values) if values[0].ndim else torch.stack(values).mean()
+    return losses, torch.stack([total.detach() for _, total in parts]).mean()
 
 
 def _put_back(buffers: Sequence[Tensor], before: Sequence[Tensor]) -> None:

@@ -69,13 +69,21 @@ class World:
         """Whether this process writes and shows."""
         return self.rank == 0
 
+    def total(self, values: Tensor) -> Tensor:
+        """The sum of a tensor over all processes."""
+        found = values.clone()
+        if self.size > 1:
+            dist.all_reduce(found)
+        return found
+
     def average(self, parameters: Sequence[nn.Parameter], extras: Sequence[Tensor]) -> Tensor:
         """Average the gradients in place, and return the average of the 0-d ``extras``, ``(n,)``.
 
         A missing gradient counts as zero, here or everywhere: all processes must agree on the layout.
         """
         parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        numbers = torch.stack([e.detach().to(parts[0].dtype) for e in extras])
+        kind = parts[0].dtype if parts else torch.float32
+        numbers = torch.stack([e.detach().to(kind) for e in extras])
         flat = torch.cat([*(part.reshape(-1) for part in parts), numbers])
         dist.all_reduce(flat)
         flat /= self.size
