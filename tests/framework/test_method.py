@@ -293,3 +293,18 @@ def test_columns_that_a_problem_names_are_found_in_any_order_and_name_the_answer
 def test_a_problem_alone_is_not_judged_on_what_was_learnt_from():
     assert not Task.of(Plane().roles(), {"problem": "a problem"}).in_sample
     assert Task.of(Ridge().roles(), {"x": X, "y": Y}, Split(by="none")).in_sample
+
+
+def test_a_setting_may_not_hide_what_a_base_class_has():
+    with pytest.raises(TypeError, match=r"Hiding: the setting 'columns' hides Method\.columns"):
+
+        class Hiding(Method):
+            columns: int = 3
+
+    class Base(Method):
+        width: int = 3
+
+    class Wider(Base):
+        width: int = 4  # another default for the same setting
+
+    assert Wider().width == 4

@@ -57,6 +57,11 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(InvalidInputError, match="season must be a whole number >= 1"):
         SeasonalNaive(season=0)
     with pytest.raises(InvalidInputError, match="one series, got 2 series"):
-        SeasonalNaive().fit([np.arange(4.0), np.arange(5.0)])
+        SeasonalNaive().fit(np.arange(4.0)).complete([np.arange(4.0), np.arange(5.0)])
     with pytest.raises(InvalidInputError, match="some values must be seen"):
         SeasonalNaive().fit(np.array([NAN, NAN]))
+
+
+def test_several_series_are_forecast_together():
+    answer = SeasonalNaive(season=2).fit([np.arange(4.0), np.arange(6.0)]).forecast(members=1, steps=3)
+    assert answer.x[:, 0, :, 0].tolist() == [[2, 3, 2], [4, 5, 4]]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, TypeVar
 
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.errors import invalid, suggestion
 
 Kind = TypeVar("Kind", bound=type)
 
@@ -92,5 +92,6 @@ def record_named(id: str, who: str) -> RecordType:
         InvalidInputError: If no module that was imported registers it.
     """
     if id not in _BY_ID:
-        raise invalid(who, "every record must be registered", repr(id), nearest(id, _BY_ID))
+        remedy = suggestion(id, _BY_ID) or "Import the module that defines it first."
+        raise invalid(who, "every record must be registered by an imported module", repr(id), remedy)
     return _BY_ID[id]

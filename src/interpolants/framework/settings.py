@@ -28,6 +28,7 @@ class Settings:
             and cls.check_settings is Settings.check_settings
         ):
             raise TypeError(f"{cls.__name__}: settings are checked by check_settings(), not by check()")
+        _refuse_hiding(cls)
         dataclasses.dataclass(kw_only=True, eq=False, repr=False)(cls)
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
@@ -110,6 +111,18 @@ class Settings:
         """Change one setting in place, where nothing else depends on it."""
         setattr(self, name, value)
         self._asked[name] = value
+
+
+def _refuse_hiding(cls: type) -> None:
+    """Refuse a setting that has the name of something else of a base class, which it would hide without a word."""
+    for name, kind in vars(cls).get("__annotations__", {}).items():
+        if "ClassVar" in str(kind):
+            continue
+        for base in cls.__mro__[1:]:
+            if name in vars(base) and name not in getattr(base, "__dataclass_fields__", {}):
+                raise TypeError(
+                    f"{cls.__name__}: the setting {name!r} hides {base.__name__}.{name}; rename it"
+                )
 
 
 def settings_of(kind: Any) -> tuple[dataclasses.Field[Any], ...]:

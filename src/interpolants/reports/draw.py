@@ -11,6 +11,7 @@ from interpolants.framework.figures import Axis, Figure, Panel
 from interpolants.reports.marks import AXES, DRAWERS
 from interpolants.reports.style import LIGHT, SMALL, Theme, dress, new_figure, plain, png
 
+_LETTER, _HANDLE = 0.55, 5.0  # widths of a letter, and of a handle with the space around it, in font sizes
 BELOW = "below"  # place of a legend that covers no curve
 
 
@@ -42,7 +43,7 @@ def draw(figure: Figure, *, dpi: int = 110, theme: Theme = LIGHT, clear: bool = 
     options: dict[str, Any] = {"width_ratios": shares, "height_ratios": heights, "squeeze": False}
     grid = made.subplots(rows, columns, **options).ravel()
     for axes, panel in zip(grid, figure.panels, strict=False):
-        _panel(axes, panel, theme)
+        _panel(axes, panel, theme, figure.width * panel.width / sum(shares))
     for axes in grid[len(figure.panels) :]:
         axes.set_axis_off()
     if figure.legend_columns:
@@ -50,7 +51,8 @@ def draw(figure: Figure, *, dpi: int = 110, theme: Theme = LIGHT, clear: bool = 
     return png(made, dpi=dpi, photo=figure.photo)
 
 
-def _panel(axes: Any, panel: Panel, theme: Theme) -> None:
+def _panel(axes: Any, panel: Panel, theme: Theme, width: float) -> None:
+    """Draw a panel that is about so many pixels wide."""
     for series in panel.series:
         DRAWERS[series.mark](axes, series, theme)
     x, y = _axes_of(panel)
@@ -63,7 +65,7 @@ def _panel(axes: Any, panel: Panel, theme: Theme) -> None:
     if panel.bare:
         _bare(axes, panel)
     if panel.legend:
-        _legend(axes, (axes,), panel.legend, panel.legend_columns, theme)
+        _legend(axes, (axes,), panel.legend, panel.legend_columns, theme, width)
 
 
 def _axes_of(panel: Panel) -> tuple[Axis, Axis]:
@@ -82,8 +84,10 @@ def _bare(axes: Any, panel: Panel) -> None:
         spine.set_visible(False)
 
 
-def _legend(where: Any, grid: Iterable[Any], place: str, columns: int, theme: Theme) -> None:
-    """A legend of the series of some panels: each name once."""
+def _legend(
+    where: Any, grid: Iterable[Any], place: str, columns: int, theme: Theme, width: float = 0
+) -> None:
+    """A legend of the series of some panels: each name once; below a panel, in as many columns as it has room for."""
     named: dict[str, Any] = {}
     for axes in grid:
         for handle, name in zip(*axes.get_legend_handles_labels(), strict=True):
@@ -99,12 +103,19 @@ def _legend(where: Any, grid: Iterable[Any], place: str, columns: int, theme: Th
         options |= {
             "loc": "upper center",
             "bbox_to_anchor": (0.5, -0.2),
-            "ncols": max(columns, min(3, len(named))),
+            "ncols": max(columns, _columns_that_fit(named, width)),
         }
     legend = where.legend(list(named.values()), list(named), **options)
     for handle in legend.legend_handles:
         if hasattr(handle, "set_sizes"):  # dots may be small in the panel, not in the legend
             handle.set_sizes([max(16.0, *handle.get_sizes())])
+
+
+def _columns_that_fit(names: Iterable[str], width: float) -> int:
+    """Columns of a legend of these names, at most 3, that are not wider than so many pixels."""
+    longest = max(map(len, names), default=0)
+    pixels = SMALL * 100 / 72  # of the font's size, at the resolution of `Figure.width`
+    return max(1, min(3, int(width / (_LETTER * pixels * longest + _HANDLE * pixels))))
 
 
 def _axis(axes: Any, side: str, axis: Axis) -> None:

@@ -4,7 +4,6 @@ Letters: C columns, L times of a window, k lags, S steps ahead, M members, B ser
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any, ClassVar, Self
 
@@ -22,14 +21,14 @@ from interpolants.foundations.randomness import generator
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
 from interpolants.framework.roles import Role
-from interpolants.framework.series import STEPS, Series
+from interpolants.framework.series import Series
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.guidance.energy import PLACES
 from interpolants.guidance.one_sided import gaussian_path
 from interpolants.methods.parts.choices import choose_path, choose_times
 from interpolants.methods.parts.forecasts import check_sizes
-from interpolants.methods.parts.series import one_series, over_time, series_role
+from interpolants.methods.parts.series import on_one_clock, one_series, over_time, series_role
 from interpolants.nets.build import named_net
 from interpolants.objectives.joint import joint_loss, learnable
 from interpolants.paths.discrete_schedule import DiscreteSchedule, linear_betas
@@ -230,7 +229,7 @@ class SelfGuidedDiffusion(Trained):
             values = torch.cat([values, blocks[-1]], 1)[:, -self.reach :]
             seen = torch.cat([seen, torch.ones_like(unknown, dtype=torch.bool)], 1)[:, -self.reach :]
         x = torch.cat(blocks, 1)[:, :ahead].reshape(len(many), members, ahead, -1)
-        return _on_one_clock(x, many, ahead)
+        return on_one_clock(x, many, ahead)
 
     @capability(reads={"x": "series"}, like="x")
     def complete(
@@ -377,12 +376,3 @@ class SelfGuidedDiffusion(Trained):
             end = torch.cat([x, x.new_zeros(missing, x.shape[1])])[:stop]
             parts.append(padded_front(end[None], reach)[0])
         return parts[0], parts[1]
-
-
-def _on_one_clock(x: Tensor, many: Sequence[Series], ahead: int) -> Ensemble:
-    """Members at the times that follow; at steps ahead, for series that end at different times."""
-    first = many[0]
-    if all(torch.equal(one.times[-1], first.times[-1]) for one in many):
-        return over_time(x, first, first.after(ahead))
-    steps = torch.arange(1, ahead + 1, dtype=torch.float64)
-    return replace(over_time(x, first, steps), clock=STEPS)

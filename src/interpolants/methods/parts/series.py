@@ -1,13 +1,16 @@
 """What methods of series share: their role, and ensembles on a clock."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from interpolants.foundations.errors import invalid
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.roles import Role
-from interpolants.framework.series import Series
+from interpolants.framework.series import STEPS, Series
 
 
 def series_role() -> Role:
@@ -46,3 +49,12 @@ def up_to_last_value(who: str, value: Series, name: str = "the series") -> Serie
 def over_time(x: Tensor, like: Series, times: Tensor) -> Ensemble:
     """Members ``(B, M, T, C)`` at times of the clock of a series."""
     return Ensemble(x=x, dims=("time", "column"), times=times, clock=like.clock, columns=like.columns)
+
+
+def on_one_clock(x: Tensor, many: Sequence[Series], ahead: int) -> Ensemble:
+    """Members at the times that follow; at steps ahead, for series that end at different times."""
+    first = many[0]
+    if all(torch.equal(one.times[-1], first.times[-1]) for one in many):
+        return over_time(x, first, first.after(ahead))
+    steps = torch.arange(1, ahead + 1, dtype=torch.float64)
+    return replace(over_time(x, first, steps), clock=STEPS)

@@ -17,7 +17,7 @@ from interpolants.framework.questions import About, Measured, Question
 from interpolants.framework.series import Series
 from interpolants.framework.task import Task
 from interpolants.methods.questions.calls import with_seed
-from interpolants.methods.questions.series_parts import BANDS, named, series_of
+from interpolants.methods.questions.series_parts import BANDS, all_series_of, named
 from interpolants.metrics.quantile_loss import loss_of_cases, within
 
 PATTERNS = ("random", "block", "begin", "end")
@@ -66,8 +66,10 @@ class CompletionQuality(Question):
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Scores by stretch, and the first stretch for the figure."""
-        pieces = self._pieces(series_of("completion_quality", task, self.role), task)
+        every = all_series_of("completion_quality", task, self.role)
+        pieces = [piece for one in every for piece in self._pieces(one, task)]
         hidden = [self._hidden(piece, k) for k, piece in enumerate(pieces)]
+        pieces, hidden = self._with_something_hidden(pieces, hidden)
         members = torch.stack(
             [self._completed(method, p, h, k) for k, (p, h) in enumerate(zip(pieces, hidden, strict=True))]
         )
@@ -94,6 +96,16 @@ class CompletionQuality(Question):
         starts = [first + round(k * (last - first) / max(self.pieces - 1, 1)) for k in range(self.pieces)]
         return [series[start : start + self.length] for start in starts]
 
+    def _with_something_hidden(
+        self, pieces: list[Series], hidden: list[Tensor]
+    ) -> tuple[list[Series], list[Tensor]]:
+        """The stretches in which something was seen that is hidden; others cannot be judged."""
+        kept = [k for k, one in enumerate(hidden) if bool(one.any())]
+        if not kept:
+            rule = "some stretch must have values where they are hidden"
+            raise invalid("completion_quality", rule, f"gaps in all {len(pieces)}", "Take longer stretches.")
+        return [pieces[k] for k in kept], [hidden[k] for k in kept]
+
     def _hidden(self, piece: Series, k: int) -> Tensor:
         """Which entries are hidden: of those seen, ``(T, C)`` bool."""
         n = self.length
@@ -115,7 +127,7 @@ class CompletionQuality(Question):
 
     def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
         """The first stretch: what was seen, what was hidden, the members, and the median of the first rival."""
-        name = named(series_of("completion_quality", task, self.role))
+        name = named(all_series_of("completion_quality", task, self.role)[0])
         bands = own.arrays["bands"]
         place = torch.arange(bands.shape[1], dtype=torch.float64)
         marks = [

@@ -16,7 +16,7 @@ from interpolants.framework.questions import About, Measured, Question
 from interpolants.framework.series import Series
 from interpolants.framework.task import Task, rolling
 from interpolants.methods.questions.calls import with_seed
-from interpolants.methods.questions.series_parts import BANDS, fan, lines, named, series_of
+from interpolants.methods.questions.series_parts import BANDS, all_series_of, beside, fan, lines, named
 from interpolants.metrics.quantile_loss import loss_of_cases, quantile_loss, within
 
 _SHOWN = 2  # origins with a fan chart
@@ -25,6 +25,8 @@ _SHOWN = 2  # origins with a fan chart
 @dataclass(frozen=True, kw_only=True)
 class ForecastByHorizon(Question):
     """Forecasts from origins that are evenly spread behind the cut, each given all that came before it.
+
+    Several series are forecast together, and scored like columns of one: the normalised loss weighs each by its size.
 
     Attributes:
         role: Role of the series.
@@ -67,13 +69,15 @@ class ForecastByHorizon(Question):
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Scores by origin, and what the figures need."""
-        series = series_of("forecast_by_horizon", task, self.role)
-        cut = int(task.rows[task.axes[self.role]]["test"][0])
-        windows = list(rolling(len(series), cut, self.history or len(series), self.steps, self.origins))
-        drawn = [self._forecast(method, series[past], k) for k, (past, _) in enumerate(windows)]
+        every = all_series_of("forecast_by_horizon", task, self.role)
+        cut, length = int(task.rows[task.axes[self.role]]["test"][0]), len(every[0])
+        windows = list(rolling(length, cut, self.history or length, self.steps, self.origins))
+        drawn = [
+            self._forecast(method, [one[past] for one in every], k) for k, (past, _) in enumerate(windows)
+        ]
         members = torch.stack(drawn)
-        truth = torch.stack([series.values[future] for _, future in windows])
-        seen = torch.stack([series.seen[future] for _, future in windows])
+        truth = torch.stack([beside([one.values[future] for one in every]) for _, future in windows])
+        seen = torch.stack([beside([one.seen[future] for one in every]) for _, future in windows])
         covered = (within(members, truth, self.level) & seen).double()
         count = seen.double().flatten(1).sum(1)
         median = members.quantile(0.5, 1)[:, None]
@@ -83,18 +87,19 @@ class ForecastByHorizon(Question):
                 "median_error": loss_of_cases(median, truth, seen, (0.5,)),
                 "coverage": covered.flatten(1).sum(1) / count,
             },
-            self._arrays(series, windows, members, truth, seen),
+            self._arrays(every[0], windows, members, truth, seen),
         )
 
-    def _forecast(self, method: Method, past: Series, k: int) -> Tensor:
-        """Members ``(M, S, C)`` from one origin."""
+    def _forecast(self, method: Method, past: list[Series], k: int) -> Tensor:
+        """Members ``(M, S, C)`` from one origin, the columns of all series side by side."""
         options: dict[str, Any] = with_seed(method, "forecast", self.seed + k)
         answer: Any = method
-        found: Tensor = answer.forecast(past, members=self.members, steps=self.steps, **options).x
-        wanted = (1, self.members, self.steps, past.values.shape[1])
+        context = past if len(past) > 1 else past[0]
+        found: Tensor = answer.forecast(context, members=self.members, steps=self.steps, **options).x
+        wanted = (len(past), self.members, self.steps, past[0].values.shape[1])
         if tuple(found.shape) != wanted:
             raise invalid("forecast_by_horizon", f"members must have shape {wanted}", tuple(found.shape))
-        return found[0].double()
+        return beside(found.double().unbind())
 
     def _arrays(
         self, series: Series, windows: Any, members: Tensor, truth: Tensor, seen: Tensor
@@ -116,7 +121,7 @@ class ForecastByHorizon(Question):
     def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
         """Fan charts of two origins, and scores by step ahead beside those of the rivals."""
         ahead = Axis(label="steps ahead")
-        name = named(series_of("forecast_by_horizon", task, self.role))
+        name = named(all_series_of("forecast_by_horizon", task, self.role)[0])
         panels = tuple(
             Panel(series=fan(bands, around), title=title, x=ahead, y=Axis(label=name), legend="below")
             for bands, around, title in zip(

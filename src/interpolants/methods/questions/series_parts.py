@@ -1,10 +1,11 @@
 """What questions about series share: the series of a task, fan charts, and lines by name."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from interpolants.foundations.errors import invalid
 from interpolants.framework.figures import Series as Mark
 from interpolants.framework.roles import Role, read
 from interpolants.framework.series import Series
@@ -19,6 +20,28 @@ def series_of(who: str, task: Task, role: str) -> Series:
     """The whole series of a role, on its clock."""
     asked = Role(name=role, kind="series", axis="time", gaps=True)
     return one_series(who, read((asked,), {role: task.values[role]}, who)[0][role])
+
+
+def all_series_of(who: str, task: Task, role: str) -> list[Series]:
+    """The whole series of a role where it may have several, which must be of the same length.
+
+    Raises:
+        InvalidInputError: If they are not.
+    """
+    asked = Role(name=role, kind="series", axis="time", gaps=True)
+    found = read((asked,), {role: task.values[role]}, who)[0][role]
+    if not isinstance(found, list):
+        return [one_series(who, found)]
+    lengths = {len(one) for one in found}
+    if len(lengths) > 1:
+        remedy = "Ask about each of them alone, or cut them to one length."
+        raise invalid(who, "series that are judged together must have one length", sorted(lengths), remedy)
+    return [one_series(who, one) for one in found]
+
+
+def beside(parts: Sequence[Tensor]) -> Tensor:
+    """Values of several series ``(..., S, C)`` as further columns of one."""
+    return torch.cat(list(parts), -1)
 
 
 def named(series: Series) -> str:

@@ -14,7 +14,7 @@ from interpolants.framework.roles import Role
 from interpolants.framework.series import Series
 from interpolants.framework.stages import Run
 from interpolants.methods.parts.forecasts import check_sizes
-from interpolants.methods.parts.series import one_series, over_time, series_role
+from interpolants.methods.parts.series import on_one_clock, one_series, over_time, series_role
 
 
 class SeasonalNaive(Method):
@@ -47,24 +47,35 @@ class SeasonalNaive(Method):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Keep the series, to forecast what follows it."""
-        return {"series": one_series("SeasonalNaive.fit", data["series"])}
+        given = data["series"]
+        every = [
+            one_series("SeasonalNaive.fit", one) for one in (given if isinstance(given, list) else [given])
+        ]
+        return {"series": every}
 
     @capability(reads={"context": "series"}, like="context")
-    def forecast(self, context: Series | None = None, *, members: int = 20, steps: int = 1) -> Ensemble:
-        """Repeat earlier seasons: ``(1, members, steps, C)``.
+    def forecast(
+        self, context: Series | list[Series] | None = None, *, members: int = 20, steps: int = 1
+    ) -> Ensemble:
+        """Repeat earlier seasons: ``(B, members, steps, C)``.
 
         Args:
-            context: The series so far; that of the fit if none is given.
+            context: The series so far, or B of them; that of the fit if none is given.
             members: Members of the ensemble.
             steps: Steps ahead.
         """
         check_sizes("SeasonalNaive.forecast", members, steps)
-        known = self.state["series"] if context is None else one_series("SeasonalNaive.forecast", context)
+        given = self.state["series"] if context is None else context
+        every = given if isinstance(given, list) else [given]
+        drawn = [self._repeated(one_series("SeasonalNaive.forecast", one), members, steps) for one in every]
+        return on_one_clock(torch.stack(drawn), every, steps)
+
+    def _repeated(self, known: Series, members: int, steps: int) -> Tensor:
+        """Members ``(M, S, C)``."""
         ahead = torch.arange(steps)
         first = len(known) + ahead - self.season * (ahead // self.season + 1)
         picks = [self._earlier(known, first, k) for k in range(self._cycle(len(known)))]
-        drawn = torch.stack([picks[m % len(picks)] for m in range(members)])
-        return over_time(drawn[None], known, known.after(steps))
+        return torch.stack([picks[m % len(picks)] for m in range(members)])
 
     @capability(reads={"x": "series"}, like="x")
     def complete(self, x: Series, *, members: int = 20) -> Ensemble:
