@@ -16,7 +16,18 @@ import interpolants
 from interpolants.cli import recipe_runs
 from interpolants.cli.app import app
 
-COMMANDS = ["run", "train", "sweep", "report", "explore", "methods", "recipes", "problems", "doctor"]
+COMMANDS = [
+    "run",
+    "train",
+    "sweep",
+    "report",
+    "explore",
+    "export",
+    "methods",
+    "recipes",
+    "problems",
+    "doctor",
+]
 SMALL = ["method.batch_size=32", "method.net.kind=mlp", "method.net.width=16", "method.net.depth=2",
          'ask=[{question="noise_levels", eps=[0, 0.5], options={n_steps=4}, rivals=["gaussian_fit"]}]']  # fmt: skip
 LEG = ["--set", "method.leg.steps=2"]
@@ -378,3 +389,21 @@ def test_help_imports_neither_torch_nor_anything_optional():
 def test_explore_refuses_what_is_no_run_before_it_serves_anything(place):
     result = call("explore", "runs/minne", "--no-open", code=2)
     assert "Did you mean 'mine'?" in result.output
+
+
+def test_export_writes_a_checked_program(place, tmp_path):
+    torch = pytest.importorskip("torch")
+    out = tmp_path / "sampler.pt2"
+    found = json.loads(
+        call("export", "runs/mine", "--solver", "euler", "--steps", 2, "--out", out, "--json").output
+    )
+    assert found["about"]["sampler"]["steps"] == 2
+    run = torch.export.load(out).module()
+    x = torch.randn(3, 2, generator=torch.Generator().manual_seed(0))
+    expected = interpolants.load("runs/mine").transport(x, method="euler", n_steps=2)
+    assert torch.allclose(run(x=x), torch.as_tensor(expected), atol=1e-5)
+    assert "must not exist" in call("export", "runs/mine", "--out", out, code=2).output
+    assert (
+        "must be a number or 'input'"
+        in call("export", "runs/mine", "--out", tmp_path / "b.pt2", "--guidance", "much", code=2).output
+    )

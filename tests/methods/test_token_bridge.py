@@ -191,7 +191,7 @@ def test_what_is_saved_is_read_back_to_the_bit(tmp_path):
     for one in (again, model):  # fitted again with its network
         one.fit(TOKENS[:100])
     assert torch.equal(again.sample(20), model.sample(20))
-    assert sorted(f.suffix for f in (tmp_path / "m").iterdir()) == [".json", ".json", ".safetensors"]
+    assert sorted(f.suffix for f in (tmp_path / "m").iterdir()) == [".json", ".json", ".md", ".safetensors"]
 
 
 def test_text_is_answered_with_text_after_a_load(tmp_path):

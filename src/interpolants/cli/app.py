@@ -7,6 +7,7 @@ import typer
 
 from interpolants.cli import listing, making
 from interpolants.cli.explore import explore
+from interpolants.cli.export import export
 from interpolants.cli.group import Commands
 from interpolants.cli.methods import methods
 from interpolants.cli.sweeping import sweep
@@ -53,6 +54,7 @@ for command in (
     sweep,
     making.report,
     explore,
+    export,
     methods,
     making.recipes,
     listing.problems,

@@ -15,7 +15,7 @@ from interpolants.dynamics.compiled_steps import integrate_compiled
 from interpolants.dynamics.gamma_rates import GammaRates
 from interpolants.dynamics.multistep import Plan, run_strides
 from interpolants.dynamics.noise import NoiseTable
-from interpolants.dynamics.transitions import NOISY, TRANSITIONS, Move, make_moves
+from interpolants.dynamics.transitions import NOISY, TRANSITIONS, Move, make_moves, terms_of
 from interpolants.fields.protocol import Combined, Fields, weighted_sum
 from interpolants.foundations.brownian import BrownianPath
 from interpolants.foundations.brownian_path import UniversalBrownianPath
@@ -30,7 +30,7 @@ from interpolants.paths.bases import Basis
 from interpolants.solvers.adaptive import Status, integrate_adaptive
 from interpolants.solvers.fixed import OnStep, integrate_fixed
 from interpolants.solvers.registry import available, get_solver
-from interpolants.solvers.sde import SdeSolver, integrate_sde
+from interpolants.solvers.sde import SdeSolver, Strength, integrate_sde, noise_strengths
 from interpolants.solvers.tableau import RungeKutta
 
 # Shared with the weights of paths in `likelihood`: at one seed they see the paths that sampling draws.
@@ -264,6 +264,17 @@ class SdeSampler(_Driven):
     table: NoiseTable
     quiet_end: bool = False
 
+    def _strengths(self, x: Tensor) -> Sequence[Strength]:
+        """The noise on the grid, worked out once for states of a type."""
+        known, key = self._known_strengths, (x.dtype, x.device)
+        if key not in known:
+            known[key] = noise_strengths(self.table.strength, self.grid, x)
+        return known[key]
+
+    @cached_property
+    def _known_strengths(self) -> dict[tuple[torch.dtype, torch.device], Sequence[Strength]]:
+        return {}
+
     @property
     def solver(self) -> SdeSolver:
         """The scheme."""
@@ -306,8 +317,20 @@ class SdeSampler(_Driven):
 
     def run(self, x: Tensor, cond: Condition, first: int, *, keep: bool, on_step: OnStep | None) -> Arrival:
         """See :class:`Sampler`."""
+        brownian = self.driving(x, first, self.solver.levy_area)
+        return self.driven_by(brownian, x, cond, keep=keep, on_step=on_step)
+
+    def driven_by(
+        self,
+        brownian: Iterable[tuple[Tensor, Tensor | None]],
+        x: Tensor,
+        cond: Condition,
+        *,
+        keep: bool = False,
+        on_step: OnStep | None = None,
+    ) -> Arrival:
+        """Carry states along a motion that is given, as increment and Levy area of each step; see :meth:`run`."""
         solver, drift = self.solver, self.field(cond)
-        brownian = self.driving(x, first, solver.levy_area)
         basis = None if self.fields.path is None else self.fields.path.basis
         if basis is not None:  # in its coordinates the noise is independent between entries
             drift, on_step = _drift_in(basis, drift), _watch_in(basis, on_step)
@@ -315,7 +338,7 @@ class SdeSampler(_Driven):
         if self.quiet_end:
             brownian = _quiet_end(brownian, len(self.grid) - 1)
         done = integrate_sde(
-            drift, self.table.strength, x, self.grid, solver, brownian, on_step=on_step, return_path=keep
+            drift, self._strengths(x), x, self.grid, solver, brownian, on_step=on_step, return_path=keep
         )
         end, path = done.x, done.path
         if basis is not None:
@@ -338,10 +361,22 @@ class TransitionSampler(_Driven):
         """See :class:`Sampler`."""
         draws = self._normals(x, first) if self.method in NOISY else ()
         ticks = clock(self.grid, x)
+        total = self._total(ticks)
         arrived, path = make_moves(
-            self.fields, self.moves, x, ticks, cond, draws, on_step=on_step, return_path=keep
+            self.fields, self.moves, x, ticks, cond, draws, total=total, on_step=on_step, return_path=keep
         )
         return Arrival(arrived, len(self.moves), arrival_status(arrived), _rows_first(path))
+
+    def _total(self, ticks: Sequence[Tensor]) -> Combined:
+        """What the moves take of the fields, worked out once for times of a type."""
+        known, key = self._known_totals, ticks[0].dtype
+        if key not in known:
+            known[key] = terms_of(self.fields, self.moves, ticks)
+        return known[key]
+
+    @cached_property
+    def _known_totals(self) -> dict[torch.dtype, Combined]:
+        return {}
 
     def _normals(self, x: Tensor, first: int) -> Iterator[Tensor]:
         """The motion's increments, standardised."""

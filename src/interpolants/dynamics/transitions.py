@@ -24,7 +24,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from interpolants.fields.protocol import Fields, Weights
+from interpolants.fields.protocol import Combined, Fields, Weights
 from interpolants.foundations.clock import number_of
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
@@ -169,6 +169,7 @@ def make_moves(
     cond: Condition,
     normals: Iterable[Tensor],
     *,
+    total: Combined | None = None,
     on_step: Any = None,
     return_path: bool = False,
 ) -> tuple[Tensor, Tensor | None]:
@@ -181,13 +182,14 @@ def make_moves(
         clock: The grid's times, 0-d.
         cond: Condition of the rows.
         normals: Standard normal draws, one per move, which may be overwritten; not read by moves without noise.
+        total: What :func:`terms_of` gave for these moves, where it is known already.
         on_step: As in ``integrate_fixed``.
         return_path: Keep the states at all times.
     """
     path = fields.path
     base = path.base if path is not None and isinstance(path.base, Gaussian) else None
     states, draws = [x], iter(normals)
-    total = fields.combined([name for name, _ in moves[0].terms], _weights(moves, clock), clock[: len(moves)])
+    total = terms_of(fields, moves, clock) if total is None else total
     for n, at in enumerate(_like(move, x) for move in moves):
         moved = total(x, clock[n], cond)
         x = moved if at.keep is None else _add(moved, at.keep, x, path)
@@ -202,6 +204,11 @@ def make_moves(
         if return_path:
             states.append(x)
     return x, torch.stack(states) if return_path else None
+
+
+def terms_of(fields: Fields, moves: Sequence[Move], clock: Sequence[Tensor]) -> Combined:
+    """What the moves take of the fields, as one function of state and time."""
+    return fields.combined([name for name, _ in moves[0].terms], _weights(moves, clock), clock[: len(moves)])
 
 
 def _weights(moves: Sequence[Move], clock: Sequence[Tensor]) -> Weights:

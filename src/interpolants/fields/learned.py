@@ -279,7 +279,7 @@ class LearnedFields(Fields):
 
     def _of_joint(self, x: Tensor, out: Tensor) -> dict[str, Tensor]:
         """What the heads of one network hold, by quantity."""
-        shape = (len(x), len(self._heads), *x.shape[1:])
+        shape = (x.shape[0], len(self._heads), *x.shape[1:])  # len() would fix the rows of a traced program
         if out.shape != shape:
             rule = f"the output must have shape {shape}, one entry for each of {', '.join(self._heads)}"
             remedy = f"Make the network with heads={len(self._heads)}, or name what it returns in heads=."

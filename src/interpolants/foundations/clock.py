@@ -24,9 +24,11 @@ def clock(times: npt.NDArray[np.float64], x: Tensor) -> list[Tensor]:
         >>> ticks[1], number_of(ticks[1])
         (tensor(0.2500), 0.25)
     """
-    rounded = torch.as_tensor(times, dtype=time_dtype(x))
-    ticks = list(rounded.to(x.device).unbind())
-    for tick, number in zip(ticks, rounded.tolist(), strict=True):
+    rounded = times.astype(np.float64 if time_dtype(x) == torch.float64 else np.float32)
+    ticks = list(torch.as_tensor(rounded).to(x.device).unbind())
+    for tick, number in zip(
+        ticks, rounded.tolist(), strict=True
+    ):  # numbers of their own: a traced tensor has none
         tick.__dict__[_NUMBER] = number
     return ticks
 

@@ -40,6 +40,9 @@ _PACKAGES = {
     "pydicom": ("pydicom", "medical"),
     "nilearn": ("nilearn", "medical"),
     "ray": ("ray", "distributed"),
+    "onnx": ("onnx", "export"),
+    "onnxscript": ("onnxscript", "export"),
+    "onnxruntime": ("onnxruntime", "export"),
 }
 
 

@@ -32,6 +32,7 @@ from interpolants.foundations.version import __version__
 
 FORMAT = 1
 MANIFEST = "MANIFEST.json"
+README = "README.md"
 _ASIDE = ".old-"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}(\.[A-Za-z0-9_-]{1,40}){0,4}\.(safetensors|json)")
@@ -65,6 +66,8 @@ def write_folder(
     path: str | os.PathLike[str],
     tensors: Mapping[str, Mapping[str, Tensor]],
     documents: Mapping[str, Any],
+    *,
+    readme: str | None = None,
 ) -> Path:
     """Write a folder so that a crash at any moment leaves the old one or the new one, whole.
 
@@ -72,6 +75,7 @@ def write_folder(
         path: The folder. An older stored folder of that name is replaced; anything else is left alone.
         tensors: File stem -> name -> tensor; each stem becomes ``<stem>.safetensors``.
         documents: File name (``*.json``) -> numbers, strings, lists and dicts; NaN and infinity are refused.
+        readme: Text of ``README.md``, which the manifest does not seal: it may be edited.
 
     Returns:
         The path.
@@ -102,6 +106,8 @@ def write_folder(
                 sealed[name] = _write_file(temporary / name, data)
             manifest = {"format": FORMAT, "library": __version__, "files": sealed}
             _write_file(temporary / MANIFEST, _encode_document("write_folder", MANIFEST, manifest))
+            if readme is not None:
+                _write_file(temporary / README, readme.encode())
             _sync_folder(temporary)
             _move_into_place(temporary, target)
         except BaseException:
@@ -337,7 +343,7 @@ def _check_replaceable(target: Path) -> None:
     if target.is_symlink() or not target.is_dir():
         raise invalid("write_folder", f"{target} must be free or a stored folder", "a file or a link")
     entries = sorted(os.listdir(target))
-    foreign = [name for name in entries if name != MANIFEST and not _NAME.fullmatch(name)]
+    foreign = [name for name in entries if name not in (MANIFEST, README) and not _NAME.fullmatch(name)]
     if entries and (foreign or MANIFEST not in entries):
         shown = ", ".join((foreign or entries)[:3])
         raise invalid(

@@ -321,8 +321,13 @@ _READ: Mapping[str, Callable[[_Reader, Any, str], Any]] = {
 # --- folders -------------------------------------------------------------------------------------------------
 
 
-def write(folder: str | Path, tree: Tree) -> Path:
+def write(folder: str | Path, tree: Tree, *, readme: str | None = None) -> Path:
     """Write a tree as a folder that is whole or absent; an older one there is replaced.
+
+    Args:
+        folder: The folder.
+        tree: The tree.
+        readme: Text of a ``README.md`` for people, beside it.
 
     Raises:
         InvalidInputError: If the tree holds what files cannot, or the folder holds something else.
@@ -331,7 +336,7 @@ def write(folder: str | Path, tree: Tree) -> Path:
     tensors: dict[str, Tensor] = {}
     packed = pack(tree, tensors)
     document = {"format": FORMAT, "tree": packed}
-    return write_folder(folder, {WEIGHTS: tensors} if tensors else {}, {TREE: document})
+    return write_folder(folder, {WEIGHTS: tensors} if tensors else {}, {TREE: document}, readme=readme)
 
 
 def is_tree(folder: str | Path) -> bool:

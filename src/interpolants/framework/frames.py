@@ -35,12 +35,25 @@ class Frame(Protocol):
         """The method's units to those of the data."""
         ...
 
+    def push(self, velocity: Tensor, x: Tensor) -> Tensor:
+        """A velocity of encoded states as one of the states ``x``: the Jacobian of ``decode`` times it."""
+        ...
+
     def log_volume(self, x: Tensor, cond: Any = None) -> Tensor:
         """``log |d encode / dx|`` per row, ``(B,)``, nats."""
         ...
 
     def outside(self, x: Tensor) -> Tensor:
         """Rows that no state decodes to, ``(B,)``."""
+        ...
+
+
+@runtime_checkable
+class LinearFrame(Frame, Protocol):
+    """Affine units: means go through them, and a score by one matrix for all states."""
+
+    def pull(self, score: Tensor) -> Tensor:
+        """The score of encoded states as one of the states: the transposed Jacobian of ``encode`` times it."""
         ...
 
 
@@ -88,6 +101,14 @@ class Standard:
     def decode(self, x: Tensor, cond: Any = None) -> Tensor:
         """Standard units to those of the data, float64 in, float64 out."""
         return (x.double() * self.scale + self.shift).to(x)
+
+    def push(self, velocity: Tensor, x: Tensor) -> Tensor:
+        """``scale`` times a velocity of encoded states."""
+        return (velocity.double() * self.scale).to(velocity)
+
+    def pull(self, score: Tensor) -> Tensor:
+        """The score of encoded states as one of the states: the transposed Jacobian of ``encode`` times it."""
+        return (score.double() / self.scale).to(score)
 
     def log_volume(self, x: Tensor, cond: Any = None) -> Tensor:
         """The same for all rows."""
@@ -144,6 +165,15 @@ class Whitened:
         """Uncorrelated units to those of the data, float64 in, float64 out."""
         return self.units.decode(_turned(x.double(), self.root)).to(x)
 
+    def push(self, velocity: Tensor, x: Tensor) -> Tensor:
+        """A velocity of encoded states as one of the states."""
+        return self.units.push(_turned(velocity.double(), self.root), x).to(velocity)
+
+    def pull(self, score: Tensor) -> Tensor:
+        """The score of encoded states as one of the states."""
+        turned = _turned(score.double(), None if self.inverse is None else self.inverse.T)
+        return self.units.pull(turned).to(score)
+
     def log_volume(self, x: Tensor, cond: Any = None) -> Tensor:
         """The same for all rows."""
         return self.units.log_volume(x) - self.log_root
@@ -199,10 +229,20 @@ class Varying:
 
     def decode(self, x: Tensor, cond: Any = None) -> Tensor:
         """``(..., K)`` to ``(..., D)`` in data units."""
-        constant = torch.isfinite(self.slack).nonzero().flatten()
-        rest = self.fixed[constant].to(x).expand(*x.shape[:-1], -1)
-        order = torch.cat([self.at, constant]).argsort()
-        return torch.cat([self.inner.decode(x), rest], -1)[..., order]
+        whole = self.fixed.to(x).expand(*x.shape[:-1], -1)
+        return torch.index_copy(whole, -1, self.at, self.inner.decode(x))
+
+    def push(self, velocity: Tensor, x: Tensor) -> Tensor:
+        """A velocity of encoded states as one of the states ``(..., D)``: constant columns rest."""
+        return self._among_zeros(self.inner.push(velocity, x[..., self.at]))
+
+    def pull(self, score: Tensor) -> Tensor:
+        """The score of encoded states as one of the states ``(..., D)``: 0 along constant columns."""
+        return self._among_zeros(self.inner.pull(score))
+
+    def _among_zeros(self, varying: Tensor) -> Tensor:
+        zeros = varying.new_zeros(len(self.fixed)).expand(*varying.shape[:-1], -1)
+        return torch.index_copy(zeros, -1, self.at, varying)
 
     def log_volume(self, x: Tensor, cond: Any = None) -> Tensor:
         """Of the columns that vary."""

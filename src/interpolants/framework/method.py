@@ -21,7 +21,7 @@ runs on a clone: a fit that is refused or interrupted changes nothing.
 """
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -40,6 +40,7 @@ from interpolants.foundations.size_guard import SmallTensors
 from interpolants.foundations.trees import MissingCode
 from interpolants.foundations.version import __version__
 from interpolants.framework.capabilities import capabilities_of
+from interpolants.framework.model_card import card_to_keep, model_card
 from interpolants.framework.roles import Role, named, read, without_index
 from interpolants.framework.settings import Settings
 from interpolants.framework.stages import Ended, Run, Watch, best_weights, thinned
@@ -378,18 +379,19 @@ class Method(Settings):
             raise
         return made if parts["state"] is None else made.take_over(parts)
 
-    def save(self, folder: str | Path) -> Path:
+    def save(self, folder: str | Path, *, license: str = "unknown", datasets: Sequence[str] = ()) -> Path:
         """Write the method to a folder: safetensors and JSON, no code. An older one there is replaced.
 
-        Code of your own (a network, a coupling, a function) is not written: pass it to :func:`load` again. Weights of
-        such a network are.
+        Code of your own (a network, a function) is not written: pass it to :func:`load` again. Weights of a network
+        are. A model card, ``README.md``, tells ``license`` and ``datasets``; one that you edited is kept, and said so.
         """
         if not self.is_fitted:
             who = f"{type(self).__name__}.save"
             raise invalid(who, f"the {self.noun} must be fitted", "one that is not", "Call fit first.")
         with torch.no_grad():
             probe = self.probe() if trees.holds_code(self) else None
-        return trees.write(folder, {"method": self, "probe": probe})
+        card = card_to_keep(folder, model_card(self, license=license, datasets=datasets))
+        return trees.write(folder, {"method": self, "probe": probe}, readme=card)
 
     @classmethod
     def load(cls, folder: str | Path, **code: Any) -> Self:

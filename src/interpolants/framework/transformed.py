@@ -37,6 +37,12 @@ class Transformed:
         Raises:
             InvalidInputError: If a value has no transform; its column is named.
         """
+        if not torch.compiler.is_compiling():  # a graph that is traced holds no values yet: NaN comes out
+            self._refuse(x)
+        return self._mapped(x, lambda one, column: one.forward(column))
+
+    def _refuse(self, x: Tensor) -> None:
+        """Refuse values that have no transform."""
         for k, column in self._columns(self._off(x)):
             if bool(column.any()):
                 name = self.names[k] if self.names else str(k)
@@ -46,7 +52,6 @@ class Transformed:
                     "Leave such rows out, or fit with transform='quantile' or 'asinh', which take any number."
                 )
                 raise invalid("transform", rule, f"{value:.6g}", remedy)
-        return self._mapped(x, lambda one, column: one.forward(column))
 
     def unbend(self, y: Tensor) -> Tensor:
         """Transformed columns ``(..., D)`` to data units, float64."""
@@ -59,6 +64,12 @@ class Transformed:
     def decode(self, x: Tensor, cond: object = None) -> Tensor:
         """The method's units to those of the data, float64 in, float64 out."""
         return self.unbend(self.inner.decode(x.double())).to(x)
+
+    def push(self, velocity: Tensor, x: Tensor) -> Tensor:
+        """A velocity of encoded states as one of the states ``x`` in data units: divided by the slope of each map."""
+        bent = self._mapped(x, lambda one, column: one.forward(column))
+        slopes = self._mapped(x, lambda one, column: one.log_slope(column), torch.zeros_like)
+        return (self.inner.push(velocity.double(), bent) * torch.exp(-slopes)).to(velocity)
 
     def log_volume(self, x: Tensor, cond: object = None) -> Tensor:
         """``log |d encode / dx|`` at each row ``(B, D)``; NaN for rows outside."""

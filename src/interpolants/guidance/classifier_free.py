@@ -133,8 +133,10 @@ def without_and_given(
     """
     times = t if t.ndim == 0 else torch.cat([t, t])
     both = fields.evaluate(torch.cat([x, x]), times, want, _stacked(null_condition(cond), cond))
-    halves = {name: value.chunk(2) for name, value in both.items()}
-    return {name: half[0] for name, half in halves.items()}, {name: half[1] for name, half in halves.items()}
+    rows = x.shape[0]
+    return {name: value[:rows] for name, value in both.items()}, {
+        name: value[rows:] for name, value in both.items()
+    }
 
 
 def with_strength(cond: Condition, strength: Tensor) -> Condition:
@@ -147,7 +149,9 @@ def with_strength(cond: Condition, strength: Tensor) -> Condition:
     Raises:
         InvalidInputError: If the strengths are not one finite number per row.
     """
-    if strength.ndim != 1 or not strength.is_floating_point() or not bool(strength.isfinite().all()):
+    readable = not torch.compiler.is_compiling()  # a graph that is traced holds no values yet
+    off = readable and not bool(strength.isfinite().all())
+    if strength.ndim != 1 or not strength.is_floating_point() or off:
         found = f"{strength.dtype} {tuple(strength.shape)}"
         raise invalid("with_strength", "strength must be (B,), floating point and finite", found)
     return {_GUIDED: cond, _STRENGTH: strength}

@@ -26,6 +26,7 @@ from interpolants.runs.recipe import (
     make_task,
     roles_of,
 )
+from interpolants.runs.result_cards import data_names, keep_results
 from interpolants.runs.values import Place, Value
 
 TRAIN = "train"
@@ -64,8 +65,10 @@ class RecipeRun:
 
     def run(self, cell: Mapping[str, Any], folder: Path) -> Answered:
         """Fit, store, ask."""
-        task = TaskTables(**cell["task"])
-        return CellWork(task, cell["seed"], self.recipe.seeds, folder, self.progress).answers
+        work = CellWork(TaskTables(**cell["task"]), cell["seed"], self.recipe.seeds, folder, self.progress)
+        found = work.answers
+        keep_results(folder, work.method, found)
+        return found
 
     def gather(self, answers: Mapping[str, Answered]) -> Answered:
         """All scores and pictures by cell, and the verdicts on the claims."""
@@ -132,7 +135,7 @@ class CellWork:
             found: Method = load(place)
             return found
         fitted = self.task.fit(self.unfitted, out=self.folder / TRAIN, resume=True, progress=self.progress)
-        fitted.save(place)
+        fitted.save(place, datasets=data_names(self.data[1]))
         keep_data(self.folder, *self.data, roles_of(self.tables, fitted), self.tables.split, fitted)
         return fitted
 

@@ -86,7 +86,7 @@ class SdeResult:
 
 def integrate_sde(
     f: Velocity,
-    g: Callable[[Tensor], Tensor],
+    g: Callable[[Tensor], Tensor] | Sequence[Strength],
     x: Tensor,
     times: npt.ArrayLike,
     solver: SdeSolver,
@@ -104,7 +104,8 @@ def integrate_sde(
     Args:
         f: Drift ``(B, *D)`` at state ``(B, *D)`` and time ``()``.
         g: Noise strength, one number per time, or one per time and entry ``(n + 1, *D)``: called once with all grid
-            times ``(n + 1,)`` in float64 on the CPU. Finite and >= 0. For ``sqrt(2 eps) dW`` it is ``sqrt(2 eps)``.
+            times ``(n + 1,)`` in float64 on the CPU. Finite and >= 0. For ``sqrt(2 eps) dW`` it is ``sqrt(2 eps)``. Or
+            what :func:`noise_strengths` made of it.
         x: Start, ``(B, *D)``; not modified.
         times: ``(n + 1,)``, strictly monotone.
         solver: Scheme for additive noise.
@@ -123,7 +124,7 @@ def integrate_sde(
     """
     grid = check_grid("integrate_sde", times)
     check_state("integrate_sde", x)
-    strength = _noise_strength(g, grid, x)
+    strength = noise_strengths(g, grid, x) if callable(g) else g
     clock = stage_clock(grid, solver.c, x)
     steps = np.diff(grid).tolist()
     path = [x]
@@ -148,10 +149,14 @@ def add_noise(x: Tensor, noise: Tensor, strength: Strength) -> Tensor:
     return x.addcmul_(noise, strength) if isinstance(strength, Tensor) else x.add_(noise, alpha=strength)
 
 
-def _noise_strength(
+def noise_strengths(
     g: Callable[[Tensor], Tensor], grid: npt.NDArray[np.float64], x: Tensor
 ) -> Sequence[Strength]:
-    """``g`` on the grid: Python numbers, so that a step multiplies by them without touching a tensor, or tensors."""
+    """``g`` on the grid: Python numbers, so that a step multiplies by them without touching a tensor, or tensors.
+
+    Raises:
+        InvalidInputError: As :func:`integrate_sde`.
+    """
     times = torch.from_numpy(grid)
     values = torch.as_tensor(g(times), dtype=torch.float64).detach().cpu()
     per_entry = tuple(values.shape) == (len(grid), *x.shape[1:])

@@ -83,7 +83,7 @@ def test_a_saved_bridge_gives_the_same_bits(bridge, tmp_path):
     assert again.path == bridge.path
     assert again.training() == bridge.training()
     again.save(tmp_path / "b")  # replaces its own kind
-    assert {p.suffix for p in (tmp_path / "b").iterdir()} == {".json", ".safetensors"}
+    assert {p.suffix for p in (tmp_path / "b").iterdir()} == {".json", ".safetensors", ".md"}
 
 
 @pytest.mark.parametrize("columns", [[0, 1], ["u", "v"], np.array([3, 5])])

@@ -19,6 +19,7 @@ from interpolants.fields.protocol import as_time
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
 from interpolants.framework.capabilities import capability
+from interpolants.framework.frames import Standard
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 from interpolants.framework.trained import Trained
@@ -102,6 +103,11 @@ class SchrodingerBridge(Method):
     def fields(self) -> DriftFields:
         """Velocity, score and the rest, in data units."""
         raise NotImplementedError
+
+    @property
+    def frame(self) -> Standard:
+        """The units of :attr:`fields`: those of the data."""
+        return Standard()
 
     @property
     def kinetic_energy(self) -> float:

@@ -85,8 +85,8 @@ class AffineAndNet(Remembered, id="affine_and_net"):
         if self.affine is None:
             return value
         flat = x.flatten(1)
-        powers = chebyshev(t, _DEGREES).to(flat).expand(len(flat), -1)
-        terms = torch.addmm(self.affine[-1], flat, self.affine[:-1]).reshape(len(flat), _DEGREES, -1)
+        powers = chebyshev(t, _DEGREES).to(flat).expand(flat.shape[0], -1)
+        terms = torch.addmm(self.affine[-1], flat, self.affine[:-1]).reshape(flat.shape[0], _DEGREES, -1)
         return value + torch.einsum("bk,bkd->bd", powers, terms).reshape(value.shape)
 
 

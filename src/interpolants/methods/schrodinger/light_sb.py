@@ -61,7 +61,7 @@ class LightDrifts:
         flat = x.flatten(1)
         # Seen from x1 time runs the other way, and so does the drift.
         both = self.plan.drift(flat, t), -self.reverse_plan.drift(flat, 1 - t)
-        return torch.stack(both, 1).reshape(len(x), 2, *x.shape[1:])
+        return torch.stack(both, 1).reshape(x.shape[0], 2, *x.shape[1:])
 
 
 class LightSB(SchrodingerBridge):

@@ -77,7 +77,7 @@ class PlanDrifts(nn.Module):
         time = (t.clamp(PLAN_MARGIN, 1 - PLAN_MARGIN).to(y)).reshape(-1, 1)
         forward = (_mean_point(y, self.points1, self.bias1, self.reg, 1 - time) - y) / (1 - time)
         backward = (y - _mean_point(y, self.points0, self.bias0, self.reg, time)) / time
-        return torch.stack([forward, backward], 1).reshape(len(x), 2, *x.shape[1:]) + shift
+        return torch.stack([forward, backward], 1).reshape(x.shape[0], 2, *x.shape[1:]) + shift
 
 
 def _mean_point(y: Tensor, points: Tensor, bias: Tensor, reg: float, left: Tensor) -> Tensor:

@@ -1,0 +1,156 @@
+"""Model card of a saved method: ``README.md`` as the Hugging Face hub lays it out, YAML front matter and Markdown.
+
+The card is not sealed with the model, so that it may be edited. Its last line holds a hash of what is above: a card
+that still has it is ours, and is written anew with the model; any other is the user's, and is kept.
+"""
+
+import hashlib
+import inspect
+import math
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from torch import nn
+
+from interpolants.foundations.errors import InterpolantsError, invalid
+from interpolants.foundations.registry import card_of
+from interpolants.foundations.storage import README
+from interpolants.foundations.version import __version__
+from interpolants.framework.scores import Score
+
+if TYPE_CHECKING:
+    from interpolants.framework.method import Method
+
+_SEAL = re.compile(r"\n<!-- written by interpolants \S+, sha256 ([0-9a-f]{64}); .* -->\n\Z")
+_LICENSE = re.compile(r"[a-z0-9][a-z0-9.\-]*")
+
+
+class ModelCardWarning(UserWarning):
+    """A card that a user edited was kept as it is."""
+
+
+def model_card(
+    method: "Method", *, license: str = "unknown", datasets: Sequence[str] = (), scores: Sequence[Score] = ()
+) -> str:
+    """The card of a fitted method.
+
+    Args:
+        method: The method.
+        license: Id of the model's licence, as the hub has it, e.g. ``"mit"``; what is not known is ``"unknown"``.
+        datasets: Names of the data.
+        scores: What it was judged by.
+
+    Raises:
+        InvalidInputError: If the licence is no such id.
+    """
+    if not isinstance(license, str) or not _LICENSE.fullmatch(license):
+        remedy = "Take the hub's id in lower case, e.g. 'apache-2.0', 'cc-by-4.0' or 'unknown'."
+        raise invalid("save", "license must be the id of a licence", repr(license), remedy)
+    front = yaml.safe_dump(_front(method, license, datasets, scores), sort_keys=False, allow_unicode=True)
+    text = "\n".join([f"---\n{front}---\n", *_body(method, datasets, scores)])
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    note = "edit the card as you like: without this line's hash it is yours and is kept"
+    return f"{text}\n<!-- written by interpolants {__version__}, sha256 {digest}; {note} -->\n"
+
+
+def card_to_keep(folder: str | Path, text: str) -> str:
+    """The card that belongs into a folder: a new one, or the one that is there if a user edited it."""
+    file = Path(folder) / README
+    if file.is_symlink() or not file.is_file():
+        return text
+    old = file.read_text(encoding="utf-8", errors="replace")
+    seal = _SEAL.search(old)
+    if seal is not None and hashlib.sha256(old[: seal.start()].encode()).hexdigest() == seal[1]:
+        return text
+    words = f"{file} was edited, and is kept; what it says of the model may be out of date"
+    warnings.warn(f"{words}. Delete it and save again for a new one.", ModelCardWarning, stacklevel=4)
+    return old
+
+
+def _front(
+    method: "Method", license: str, datasets: Sequence[str], scores: Sequence[Score]
+) -> dict[str, Any]:
+    """The front matter that the hub reads."""
+    card = card_of(type(method))
+    assert card is not None  # what has no card cannot be stored
+    tags = ["interpolants", card.id.replace("_", "-"), *(_slug(word) for word in [card.family] if word)]
+    found: dict[str, Any] = {"library_name": "interpolants", "license": license, "tags": tags}
+    if datasets:
+        found["datasets"] = list(datasets)
+    metrics = [
+        {"type": score.name, "name": score.title or score.name, "value": float(score.value)}
+        for score in scores
+        if math.isfinite(score.value)
+    ]
+    if metrics:
+        name = ", ".join(datasets) or "held-out data"
+        result = {
+            "task": {"type": "other"},
+            "dataset": {"name": name, "type": _slug(name)},
+            "metrics": metrics,
+        }
+        found["model-index"] = [{"name": card.title, "results": [result]}]
+    return found
+
+
+def _body(method: "Method", datasets: Sequence[str], scores: Sequence[Score]) -> Iterator[str]:
+    card = card_of(type(method))
+    assert card is not None
+    about = (inspect.getdoc(type(method)) or "").partition("\n")[0].replace("``", "`")
+    yield f"# {card.title}\n\n{about}\n"
+    yield f"{_use(method)}\n"
+    yield from _section("Data", [*(f"Data: {name}." for name in datasets), *_roles(method)])
+    yield from _section("Settings", [f"`{name}`: {_shown(v)}" for name, v in _settings(method).items()])
+    yield from _section("Results", [_result(score) for score in scores])
+    yield from _section("Limits", [f"{card.limits[:1].upper()}{card.limits[1:]}."])
+
+
+def _settings(method: "Method") -> dict[str, Any]:
+    """The settings that were chosen; not the device, which files do not hold."""
+    return {name: value for name, value in method.chosen_params().items() if name != "device"}
+
+
+def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
+    if lines:
+        yield f"## {title}\n\n" + "\n".join(f"- {line}" for line in lines) + "\n"
+
+
+def _use(method: "Method") -> str:
+    """Lines that load it, and what it answers."""
+    try:
+        verbs = [verb for verb, why in method.capabilities().items() if not why]
+    except InterpolantsError:  # code of the user's own is missing
+        verbs = []
+    answers = f" It answers to {', '.join(f'`{verb}`' for verb in verbs)}." if verbs else ""
+    code = '```python\nimport interpolants as itp\n\nmodel = itp.load("path/of/this/folder")\n```'
+    return f"{code}\n\nThe weights are safetensors, all else is JSON; no code is stored.{answers}"
+
+
+def _roles(method: "Method") -> Iterator[str]:
+    for name, given in method.given.items():
+        shape = method.shapes.get(name)
+        size = "" if shape is None else f", rows of shape {shape}"
+        columns = f"; columns {', '.join(map(str, given.columns[:20]))}" if given.columns else ""
+        yield f"`{name}`: {given.container}{size}{columns}"
+
+
+def _shown(value: Any) -> str:
+    told = (
+        type(value).__name__ if isinstance(value, nn.Module) else re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+    )
+    return f"`{told if len(told) <= 200 else told[:200] + ' ...'}`"
+
+
+def _result(score: Score) -> str:
+    error = f" ± {score.error:.2g}" if math.isfinite(score.error) else ""
+    rivals = "".join(f"; {name} {value:.4g}" for name, value in score.rivals.items())
+    unit = f" {score.unit}" if score.unit else ""
+    return f"{score.title or score.name} (`{score.name}`): {score.value:.4g}{error}{unit}{rivals}"
+
+
+def _slug(words: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-") or "data"
