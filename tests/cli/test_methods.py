@@ -53,6 +53,12 @@ def test_words_must_all_occur():
     assert set(both) < set(ids("entropic"))
 
 
+def test_other_names_are_words_too_and_may_be_quoted_together():
+    assert "self_guided_diffusion" in ids("tsdiff")
+    assert ids("causal pinn") == ids("causal", "pinn") == ["causal_pinn"]
+    assert "also      TSDiff" in ask("show", "self_guided_diffusion").stdout
+
+
 @pytest.mark.parametrize(
     "paper",
     [

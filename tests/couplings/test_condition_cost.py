@@ -6,6 +6,7 @@ import torch
 
 from interpolants import Bridge
 from interpolants.couplings import MinibatchOT, Sinkhorn
+from interpolants.couplings.condition_cost import with_conditions
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import generator
 
@@ -86,3 +87,10 @@ def test_a_coupling_with_nothing_to_pair_is_named():
     bridge = Bridge(path="one_sided_linear", coupling="minibatch_ot", steps=2, held_out=0)
     with pytest.warns(UserWarning, match="MinibatchOT has nothing to pair on a one-sided path"):
         bridge.fit(x1=x1, progress=False)
+
+
+def test_a_condition_that_does_not_vary_adds_nothing():
+    x = torch.randn(6, 2, dtype=F64, generator=generator(0, "x"))
+    same = torch.full((6, 1), 3.0, dtype=F64)
+    a, b = with_conditions(x, x + 1, None, same, weight="auto", within=None, generator=generator(0, "deal"))
+    assert bool((a[:, 2:] == 0).all() and (b[:, 2:] == 0).all())

@@ -50,3 +50,14 @@ def test_what_does_not_fit_is_refused():
         task_affinity(net, lambda t: net.w.sum(), torch.tensor([0.5]))
     with pytest.raises(InvalidInputError, match="finite and not zero"):
         task_affinity(net, lambda t: 0 * net.w.sum(), torch.tensor([0.1, 0.5]))
+
+
+def test_parameters_that_a_time_does_not_use_have_no_gradient_there():
+    net = Linear(2)
+    net.other = nn.Parameter(torch.zeros(3))
+
+    def loss_at(t):
+        return net.w @ (torch.tensor([1.0, 0.0]) if t < 0.5 else torch.tensor([0.0, 1.0]))
+
+    found = task_affinity(net, loss_at, torch.tensor([0.1, 0.9], dtype=torch.float64))
+    assert_close(found.cosines, torch.eye(2, dtype=torch.float64))

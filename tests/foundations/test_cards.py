@@ -66,6 +66,7 @@ def test_a_card_holds_what_its_file_says():
         "cost": "O(B D)",
         "limits": "none known",
         "proof": {"test": "tests/parts/test_halves.py", "answer": "the half of 4 is 2"},
+        "also": (),
         "recipe": "halves",
         "verbs": (),
         "two_sample": "",

@@ -25,3 +25,10 @@ def test_it_reads_the_place_of_a_bump_in_images_it_has_not_seen_and_leaves_out_u
 def test_a_factor_that_nobody_knows_is_refused():
     with pytest.raises(InvalidInputError, match="known of two rows, got 0"):
         FactorRegression(bumps(torch.arange(4.0)), torch.full((4, 1), float("nan")))
+
+
+def test_two_rows_that_do_not_know_of_each_other_are_drawn_to_the_mean_by_the_penalty():
+    x = torch.tensor([[0.0], [5.0]], dtype=torch.float64)
+    model = FactorRegression(x, torch.tensor([[0.0], [2.0]], dtype=torch.float64), penalty=1.0)
+    # Their lower median distance is 0, so the kernel is the identity: 1 -+ 1 / (1 + penalty).
+    assert model.read(x)[:, 0].tolist() == pytest.approx([0.5, 1.5])

@@ -31,3 +31,10 @@ def test_images_without_a_dark_ground_are_refused():
         stroke_thickness(torch.zeros(2, 1, 8, 8))
     with pytest.raises(InvalidInputError, match=r"values from -1"):
         stroke_intensity(-torch.ones(2, 8, 8))
+
+
+def test_the_outline_of_one_pixel_by_hand():
+    x = torch.zeros(1, 5, 5, dtype=torch.float64)
+    x[0, 2, 2] = 1.0
+    # Gradients of lengths 1, 1 and sqrt 2 around it.
+    assert float(stroke_thickness(x)) == pytest.approx(2 / (2 + 2**0.5))

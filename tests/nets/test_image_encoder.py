@@ -16,3 +16,11 @@ def test_a_row_does_not_feel_the_batch_in_training_either(generator):
 def test_images_too_small_for_so_many_halvings_are_refused():
     with pytest.raises(InvalidInputError, match=r"2\^3 pixels to a side at least, got \(1, 6, 9\)"):
         ImageEncoder((1, 6, 9), 4)
+
+
+@pytest.mark.parametrize("shape", [(1, 9, 12), (1, 12, 9), (1, 5, 7)])
+def test_sides_may_be_odd(shape, generator):
+    assert ImageEncoder(shape, 3, channels=(4, 6))(torch.randn(2, *shape, generator=generator)).shape == (
+        2,
+        3,
+    )

@@ -139,6 +139,15 @@ def test_the_score_target_is_the_slope_of_the_conditional_density(generator):
             r"alpha must be 0 at t=1 in every coordinate, got 0.5",
         ),
         (
+            lambda: Spectral(
+                FourierBasis(1),
+                lambda t: (1 - t) * torch.ones(3),
+                lambda t: t * torch.tensor([1.0, 1.0, 0.5]),
+                (3,),
+            ),
+            r"beta must be 1 at t=1 in every coordinate, got 0.5",
+        ),
+        (
             lambda: Spectral(FourierBasis(1), lambda t: 1 - t, lambda t: 0 * t / (t - 1), (1,)),
             r"beta on \[0, 1\] must be finite",
         ),

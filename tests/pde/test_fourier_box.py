@@ -97,3 +97,15 @@ def test_a_spectrum_is_the_mean_square_by_shells():
     assert_close(shells[5], torch.tensor(2.0).double())
     assert_close(shells[0], torch.tensor(0.25).double())
     assert_close(shells.sum(), torch.tensor(2.25).double())
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("mode", [1, 2, 3])
+def test_every_mode_along_either_axis_has_its_mean_square_in_its_shell(axis, mode):
+    box = FourierBox(8, 3.0)
+    along = torch.arange(8, dtype=torch.float64) / 8
+    wave = (2 * math.pi * mode * along).cos()
+    field = (wave[:, None] if axis == 0 else wave[None]).expand(8, 8)
+    expected = torch.zeros(4, dtype=torch.float64)
+    expected[mode] = 0.5
+    assert_close(box.spectrum(field), expected, atol=1e-12, rtol=0)

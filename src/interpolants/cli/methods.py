@@ -59,7 +59,7 @@ def methods(
     screen = screen_for(quiet or as_json)
     found = installed_cards(screen)
     works = read_works(found.packages)
-    asked = list(words or ())
+    asked = " ".join(words or ()).split()
     if asked[:1] == [_SHOW]:
         _refuse_filters(asked[1:], family, paper)
         _show(screen, asked[1], kind, works, as_json=as_json)
@@ -135,7 +135,7 @@ def _with_words(
 
 
 def _tells_of(card: "Card", words: list[str], works: Mapping[str, "Work"]) -> bool:
-    own = [card.id, card.title, card.kind, card.family, card.shapes, card.cost, card.limits]
+    own = [card.id, card.title, *card.also, card.kind, card.family, card.shapes, card.cost, card.limits]
     text = _bare(" ".join([*own, *card.sources, *(str(works.get(key, "")) for key in card.sources)]))
     numbers = {works[key].arxiv for key in card.sources if key in works} - {""}
     return all(_bare(word) in text or _arxiv_number(word) in numbers for word in words)
@@ -173,6 +173,7 @@ def _show(
         screen.json(asdict(card) | more)
     facts = [
         ("id", f"{card.kind}/{card.id}, {card.status}"),
+        ("also", ", ".join(card.also)),
         ("family", card.family),
         ("what", _opening(entry)),
         ("formula", formula),

@@ -19,9 +19,13 @@ _CHOICES = {"ring": RINGS, "status": STATUSES}
 # The keys that may be empty: a member without an extra, without a source.
 _MAY_BE_EMPTY = {"extra", "sources"}
 # The keys that may be missing.
-_OPTIONAL = {"recipe", "scopes", "two_sample", "verbs"}
+_OPTIONAL = {"also", "recipe", "scopes", "two_sample", "verbs"}
 # The keys that are lists of words.
-_LISTS = {"sources": "a list of bibliography keys", "verbs": "a list of verbs"}
+_LISTS = {
+    "also": "a list of other names",
+    "sources": "a list of bibliography keys",
+    "verbs": "a list of verbs",
+}
 # The kinds of members whose cards must declare their scopes.
 _SCOPED_KINDS = {"method"}
 _SCOPE_FORMS = {
@@ -83,6 +87,7 @@ class Card:
         cost: How time and memory grow.
         limits: Where it does not hold.
         proof: The test that guards it.
+        also: Other names that people know it by, such as that of the paper.
         recipe: Name of the reference recipe; the id, where the card names none.
         verbs: What a method can be asked for; each is a command.
         two_sample: Name under which questions ask for a metric that is called ``(x, y, generator=) -> Estimate`` and is
@@ -103,6 +108,7 @@ class Card:
     cost: str
     limits: str
     proof: Proof
+    also: tuple[str, ...] = ()
     recipe: str = ""
     verbs: tuple[str, ...] = ()
     two_sample: str = ""
