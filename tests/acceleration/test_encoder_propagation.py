@@ -115,12 +115,11 @@ def test_calls_are_counted_by_hooks_too():
         net.encoder.register_forward_hook(lambda *_, seen=seen: seen.update(encode=seen["encode"] + 1))
         net.decoder.register_forward_hook(lambda *_, seen=seen: seen.update(decode=seen["decode"] + 1))
         sample(given, x, n_steps=20, chunk=64, invariant=False, **run)
-        probes = seen["encode"] - 20 * slots  # that show the sizes of layers
-        assert 0 <= probes < 3
+        assert 0 <= seen["encode"] - 20 * slots < 3  # beside calls for the sizes of layers, once
         seen.update(encode=0, decode=0)
         done = sample(given, x, n_steps=20, chunk=64, invariant=False, modifiers=plan, **run)
-        assert seen["encode"] - probes == 4 * slots == int(done.reports[0]["encoder_calls"][0])
-        assert seen["decode"] - probes == 4 * slots
+        assert seen["encode"] == 4 * slots == int(done.reports[0]["encoder_calls"][0])
+        assert seen["decode"] == 4 * slots
         assert int(done.reports[0]["decoder_calls"][0]) == 20 * slots
 
 

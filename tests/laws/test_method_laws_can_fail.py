@@ -10,6 +10,7 @@ import torch
 
 from interpolants.foundations import trees
 from interpolants.foundations.cards import load_cards
+from interpolants.framework import model_card
 from interpolants.framework.capabilities import capability, verb
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
@@ -304,11 +305,12 @@ def carded(monkeypatch):
         monkeypatch.setattr(laws, "fresh", lambda card: instances.Instance(kind(), task))
         known = {mine.entry: mine}
         found = trees.card_of
-        monkeypatch.setattr(
-            trees,
-            "card_of",
-            lambda entry: known.get(f"{entry.__module__}:{entry.__qualname__}") or found(entry),
-        )
+
+        def card_of(entry):
+            return known.get(f"{entry.__module__}:{entry.__qualname__}") or found(entry)
+
+        for module in (trees, model_card):
+            monkeypatch.setattr(module, "card_of", card_of)
         loaded = {("one_task", "method"): Carded(kind)}
         find = trees.find_card
         monkeypatch.setattr(

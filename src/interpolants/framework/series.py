@@ -129,7 +129,7 @@ class SeriesKind:
             return _read_one(value, role, reading)
         if not len(value):
             raise invalid(reading.who, f"{role.name} must hold series", "none")
-        parts = [_read_one(part, role, reading) for part in value]
+        parts = [_read_one(part, role, reading, padded=True) for part in value]
         widths = sorted({one.values.shape[1] for one, _ in parts})
         clocks = sorted({_told(one.clock, one.frequency) for one, _ in parts})
         if len(widths) > 1 or len(clocks) > 1:
@@ -152,7 +152,7 @@ def take_times(value: Any, rows: Any, take: Callable[[Any, Any], Any]) -> Any:
     return value[:, rows if isinstance(value, Tensor) else rows.numpy()]
 
 
-def _read_one(value: Any, role: "Role", reading: "Reading") -> tuple[Series, Given]:
+def _read_one(value: Any, role: "Role", reading: "Reading", *, padded: bool = False) -> tuple[Series, Given]:
     if isinstance(value, Series):
         given: Given = Clocked(
             "torch", "float64", columns=value.columns, frequency=value.frequency, clock=value.clock
@@ -161,10 +161,17 @@ def _read_one(value: Any, role: "Role", reading: "Reading") -> tuple[Series, Giv
     else:
         index, plain = _taken_apart(value, role, reading)
         one, given = _with_clock(index, plain, role, reading)
+    one = _up_to_last_value(one) if padded and not role.gaps else one
     if not role.gaps and not bool(one.seen.all()):
         count = int((~one.seen).sum())
         raise invalid(reading.who, f"{role.name} must have no gaps", f"{count} values that are not seen")
     return (one, given) if reading.before is None else _as_fitted(one, given, role, reading)
+
+
+def _up_to_last_value(one: Series) -> Series:
+    """A series without the times behind its last value, which pad shorter ones of an array."""
+    known = one.seen.any(1).nonzero()
+    return one[: int(known[-1]) + 1] if len(known) else one
 
 
 def _taken_apart(value: Any, role: "Role", reading: "Reading") -> tuple[Any, Any]:

@@ -19,7 +19,7 @@ from interpolants.framework.roles import Role
 from interpolants.framework.series import Series
 from interpolants.framework.stages import Run
 from interpolants.methods.parts.forecasts import check_sizes
-from interpolants.methods.parts.series import one_series, over_time, up_to_last_value
+from interpolants.methods.parts.series import one_series, over_time
 
 # Values further than this from the mean, in standard deviations of the training part, are held there by forecasts that
 # feed on themselves; the backtest forecasts this share of the series, from so many places, so many steps ahead.
@@ -66,13 +66,13 @@ class Delayed(Method):
     def roles(self) -> tuple[Role, ...]:
         """A series, or many with the same columns."""
         about = "series without gaps, with their times; NaN may stand behind the end of a shorter one"
-        return (Role(name="series", kind="series", axis="time", gaps=True, about=about),)
+        return (Role(name="series", kind="series", axis="time", about=about),)
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Units, the number of lags, and what the member learns from the delay vectors."""
         who = f"{type(self).__name__}.fit"
         many = data["series"] if isinstance(data["series"], list) else [data["series"]]
-        values = [_without_gaps(who, one).values for one in many]
+        values = [one_series(who, one).values for one in many]
         pooled = torch.cat(values)
         mean, std = pooled.mean(0), pooled.std(0)
         if not bool((std > 1e-12 * (1 + mean.abs())).all()):
@@ -81,8 +81,7 @@ class Delayed(Method):
         scaled = [(one - mean) / std for one in values]
         lags = self._chosen(scaled, run)
         taught = self.taught(scaled, lags, run, "")
-        last = _without_gaps(who, many[-1])[-lags:]
-        return {"series": last, "mean": mean, "std": std, "lags": lags, "taught": taught}
+        return {"series": many[-1][-lags:], "mean": mean, "std": std, "lags": lags, "taught": taught}
 
     def taught(self, many: Sequence[Tensor], lags: int, run: Run, stage: str) -> dict[str, Any]:
         """What is learnt from series of values ``(T, C)`` with mean 0 and deviation 1.
@@ -159,9 +158,7 @@ class Delayed(Method):
         """Members ``(1, M, S, C)``, all equal unless the member draws."""
         check_sizes(f"{type(self).__name__}.forecast", members, steps)
         who, state = f"{type(self).__name__}.forecast", self.state
-        known = (
-            state["series"] if context is None else _without_gaps(who, one_series(who, context), "context")
-        )
+        known = state["series"] if context is None else one_series(who, context)
         lags, columns = state["lags"], len(state["mean"])
         if known.values.shape[1] != columns or len(known) < lags:
             rule = f"the context must have {columns} columns and at least {lags} times"
@@ -173,15 +170,3 @@ class Delayed(Method):
         if not bool(torch.isfinite(found).all()):
             raise DivergedError(f"{who}: a forecast left the finite numbers.")
         return over_time((state["mean"] + state["std"] * found)[None], known, known.after(steps))
-
-
-def _without_gaps(who: str, value: Series, name: str = "series") -> Series:
-    """A series up to its last value.
-
-    Raises:
-        InvalidInputError: If it has gaps before.
-    """
-    one = up_to_last_value(who, value)
-    if not bool(one.seen.all()):
-        raise invalid(who, f"{name} must have no gaps", f"{int((~one.seen).sum())} values that are not seen")
-    return one

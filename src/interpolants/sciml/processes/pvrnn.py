@@ -389,7 +389,7 @@ class PVRNN(Trained):
         """
         whole("PVRNN.exponents", "steps", steps, at_least=1)
         self.fitted_state("exponents")
-        net, source = self.model.net, generator(seed, "starts of exponents")
+        net, source = self.model.net, generator(seed, "starts of exponents of a recurrent network")
         eps = torch.randn(30, _STARTS, net.z, dtype=torch.float64, generator=source)
         start = net.generated(torch.zeros(_STARTS, net.d, dtype=torch.float64), eps, begins=True)[0][-1]
         return map_lyapunov_spectrum(net.noise_free, start, steps=steps, settle=_SETTLE)

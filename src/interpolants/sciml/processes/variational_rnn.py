@@ -114,7 +114,7 @@ class VariationalRNN(Trained):
         check_sizes("VariationalRNN.sample", n, length)
         net, law = self._restored()
         size = (BLOCK, length, self.latent + len(law.shift))
-        eps = _normal(size, seed, "free generation", first_index, n)
+        eps = _normal(size, seed, "free generation of the rival", first_index, n)
         return _continued(net, law, torch.zeros(n, self.hidden, dtype=torch.float64), eps)[0]
 
     @capability(reads={"context": "series"}, like="context")
