@@ -80,13 +80,17 @@ SCALE ?= 1
 torture: $(VENV)/.dev              ## Attack the library for an hour and write RELIABILITY.md
 	OMP_NUM_THREADS=1 $(BIN)/python -m torture --scale $(SCALE)
 
+# make mutants SCALE=0.1 tries a tenth; what was tried is kept in runs/mutants.
+mutants: $(VENV)/.dev              ## Put faults into formulas, see which the tests find, and write MUTANTS.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m mutants --scale $(SCALE)
+
 check: $(VENV)/.dev                ## Lint, types, import contract
-	$(BIN)/ruff check src tests benchmarks torture studies gallery docs/*.py
-	$(BIN)/ruff format --check src tests benchmarks torture studies gallery docs/*.py
+	$(BIN)/ruff check src tests benchmarks torture mutants studies gallery docs/*.py
+	$(BIN)/ruff format --check src tests benchmarks torture mutants studies gallery docs/*.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
 clean:           ## Remove what the other targets made
 	rm -rf $(VENV) $(LOWEST) $(PEERS) runs dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
-.PHONY: help setup demo test test-slow docs lowest extras wheel bench bench-peers torture check clean
+.PHONY: help setup demo test test-slow docs lowest extras wheel bench bench-peers torture mutants check clean

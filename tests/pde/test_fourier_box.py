@@ -109,3 +109,4 @@ def test_every_mode_along_either_axis_has_its_mean_square_in_its_shell(axis, mod
     expected = torch.zeros(4, dtype=torch.float64)
     expected[mode] = 0.5
     assert_close(box.spectrum(field), expected, atol=1e-12, rtol=0)
+    assert_close(box.spectrum(field.expand(2, 8, 8)), expected.expand(2, 4), atol=1e-12, rtol=0)

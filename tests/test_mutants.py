@@ -1,0 +1,111 @@
+"""The mutation check itself: faults of a formula by hand, draws that stay, and a fault that is caught."""
+
+import ast
+import subprocess
+from pathlib import Path
+
+import pytest
+from mutants.drawing import CORE, PACKAGE, PER_MODULE, drawn, share
+from mutants.nearest import nearest_tests
+from mutants.operators import changes
+from mutants.report import page
+from mutants.trial import copied, tried
+
+ROOT = Path(__file__).parents[1]
+FORMULA = '''
+def rate(t, x, eps=1e-6):
+    """A docstring: t + 1."""
+    if x < 0:
+        raise ValueError(f"x must be >= 0, got {x + 1}")
+    größe = x.square() + eps
+    return (1 - t) * größe.sqrt() - linspace(0, 1, n + 1)[-1]
+'''
+
+
+def texts(operator):
+    return {(one.before, one.after) for one in changes(FORMULA, "toy.py") if one.operator == operator}
+
+
+def test_each_kind_of_fault_by_hand():
+    assert texts("swapped time") == {("1 - t", "t")}
+    assert texts("power") == {("x.square()", "(x)"), ("größe.sqrt()", "(größe)")}
+    assert texts("no floor") == {("x.square() + eps", "(x.square())")}
+    assert texts("factor") == {("(1 - t) * größe.sqrt()", "(2 * ((1 - t) * größe.sqrt()))")}
+    assert {("n + 1", "(n + 1 + 1)"), ("n + 1", "(n)")} <= texts("off by one")
+    assert ("-1", "0") in texts("end value")
+    assert ("1 - t", "(1 + (t))") in texts("sign")
+
+
+def test_messages_and_refusals_are_left_alone_and_every_mutant_is_a_program():
+    for one in changes(FORMULA, "toy.py"):
+        assert one.line >= 6
+        ast.parse(one.applied(FORMULA))
+
+
+def test_a_name_stays_when_lines_above_change():
+    moved = "import math\n" + FORMULA
+    assert [one.name for one in changes(moved, "toy.py")] == [one.name for one in changes(FORMULA, "toy.py")]
+
+
+@pytest.fixture(scope="module")
+def every():
+    return drawn(ROOT)
+
+
+def test_a_draw_has_five_faults_of_each_numerical_module_and_three_of_each_room(every):
+    assert every == drawn(ROOT) != drawn(ROOT, seed=1)
+    counts = {}
+    for one in every:
+        counts[one.module] = counts.get(one.module, 0) + 1
+    for module in ("paths/separation.py", "solvers/adaptive.py", "likelihood/log_prob.py"):
+        assert counts[module] == PER_MODULE
+    rooms = {"/".join(module.split("/")[:2]) for module in counts if module.startswith(("apps/", "sciml/"))}
+    assert len(rooms) > 12
+    for room in rooms:
+        assert sum(count for module, count in counts.items() if module.startswith(room)) >= 3
+    assert {module.split("/")[0] for module in counts} >= set(CORE)
+    for one in every:
+        ast.parse(one.applied((ROOT / PACKAGE / one.module).read_text()))
+
+
+def test_a_share_is_the_same_each_time_and_part_of_a_larger_one(every):
+    tenth, fifth = share(every, 0.1), share(every, 0.2)
+    assert set(tenth) < set(fifth) < set(every)
+    assert 0.05 * len(every) < len(tenth) < 0.15 * len(every)
+
+
+def test_the_nearest_tests_come_first():
+    assert nearest_tests(ROOT, "likelihood/log_prob.py")[0] == "tests/likelihood/test_log_prob.py"
+    assert nearest_tests(ROOT, "paths/linear.py")[0] == "tests/laws/test_path_laws.py"
+
+
+def test_the_page_counts_what_was_caught_first_and_what_is_explained(every):
+    one, two, three = every[:3]
+    kept = {
+        one.name: {"outcome": "caught", "first": "caught"},
+        two.name: {"outcome": "caught", "first": "survived"},
+        three.name: {"outcome": "survived", "first": "survived"},
+    }
+    text = page(every, kept, {})
+    assert f"| all | {len(every)} | 3 | 1 (33%) | 2 | 0 | 1 |" in text
+    assert str(three) in text
+    assert "| 3 | 1 (33%) | 2 | 1 | 0 |" in page(
+        every, kept, {three.name: {"is": "equivalent", "why": "..."}}
+    )
+
+
+@pytest.mark.slow
+def test_a_fault_is_told_from_none_and_taken_out_again(tmp_path):
+    if subprocess.run(["git", "rev-parse"], cwd=ROOT, capture_output=True, check=False).returncode:
+        pytest.skip("not a git checkout")
+    copy = copied(ROOT, tmp_path / "copy")
+    file = PACKAGE / "paths" / "linear.py"
+    fault = next(
+        one for one in changes((ROOT / file).read_text(), "paths/linear.py") if one.operator == "swapped time"
+    )
+    tests = ["tests/laws/test_path_laws.py"]
+    found = tried(fault, copy, tests)
+    assert found["outcome"] == "caught"
+    assert "test_path_laws" in found["by"]
+    assert (copy / file).read_text() == (ROOT / file).read_text()
+    assert tried(fault, copy, ["tests/metrics/test_ranks.py"])["outcome"] == "survived"
