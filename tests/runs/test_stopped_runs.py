@@ -76,3 +76,39 @@ def test_a_stopped_run_goes_on_to_the_numbers_of_an_undisturbed_one(tmp_path, st
     for name in ("gathered", "results"):
         one, two = ((tmp_path / out / name / "tree.json").read_bytes() for out in ("whole", "cut"))
         assert one == two
+
+
+@pytest.mark.parametrize(("trouble", "code"), [(KeyboardInterrupt, 130), (RuntimeError, 1)])
+def test_an_answered_question_is_kept_when_a_later_one_stops(tmp_path, monkeypatch, trouble, code):
+    from interpolants.cli import recipe_runs
+    from interpolants.framework.questions import Question
+    from interpolants.methods.questions.held_out_likelihood import HeldOutLikelihood
+    from interpolants.methods.questions.sample_quality import SampleQuality
+
+    monkeypatch.setattr(recipe_runs, "_report", lambda *a: None)
+    (tmp_path / "bridge.toml").write_text(BRIDGE + '[[ask]]\nquestion = "held_out_likelihood"\nn = 10\n')
+    words = ["run", "--config", tmp_path / "bridge.toml", "--quiet", "--out"]
+    assert call(*words, tmp_path / "whole").exit_code == 0
+    asked: list[Question] = []
+
+    def stop(self, method, task):
+        raise trouble
+
+    def count(self, method, task, _real=SampleQuality.measure):
+        asked.append(self)
+        return _real(self, method, task)
+
+    monkeypatch.setattr(SampleQuality, "measure", count)
+    with monkeypatch.context() as patch:
+        patch.setattr(HeldOutLikelihood, "measure", stop)
+        told = call(*words, tmp_path / "cut")
+        assert told.exit_code == code
+        assert ("Go on with: interpolants run --out" in " ".join(told.output.split())) == (code == 130)
+    assert call("run", "--out", tmp_path / "cut", "--resume", "--quiet").exit_code == 0
+    assert len(asked) == 1
+    one, two = ((tmp_path / out / "gathered" / "tree.json").read_bytes() for out in ("whole", "cut"))
+    assert one == two
+    # A changed question is asked anew, the other is not.
+    changed = ["--set", "ask.1.n=12", "--resume"]
+    assert call(*words, tmp_path / "cut", *changed).exit_code == 0
+    assert len(asked) == 1

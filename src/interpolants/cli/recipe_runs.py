@@ -101,7 +101,7 @@ def run_folder(
     """Run, show, report.
 
     Raises:
-        InterruptedFitError: If a signal stopped a fit; it says how to go on.
+        InterruptedFitError: If a signal stopped a fit or a question; it says how to go on.
     """
     from interpolants.cli.shared import typed
     from interpolants.runs.run_facts import keep_command, run_facts
@@ -192,14 +192,16 @@ def _show_findings(facts: "RunFacts", screen: "Screen") -> None:
 
 @contextmanager
 def _told_how_to_go_on(folder: "RecipeFolder") -> Iterator[None]:
-    """Say after a signal how the run goes on."""
+    """Say after a signal how the run goes on; between fits it is Ctrl-C that stops a question."""
+    import signal
+
     from interpolants.framework.stages import InterruptedFitError
 
     try:
         yield
-    except InterruptedFitError as stopped:
-        told = f"Stopped; what was learnt is saved. Go on with: interpolants run --out {folder.out} --resume"
-        raise InterruptedFitError(told, stopped.signal) from stopped
+    except KeyboardInterrupt as stopped:
+        told = f"Stopped; what is done is saved. Go on with: interpolants run --out {folder.out} --resume"
+        raise InterruptedFitError(told, getattr(stopped, "signal", signal.SIGINT)) from stopped
 
 
 def show_answers(found: "Answered", screen: "Screen") -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 from interpolants.executors.executor import Executor
 from interpolants.framework.claims import Verdict
-from interpolants.framework.experiment import conduct
+from interpolants.framework.experiment import conduct, settings_hash
 from interpolants.framework.method import MODEL, Method, load
 from interpolants.framework.questions import ask
 from interpolants.framework.scores import Answered
-from interpolants.framework.stored import is_tree
+from interpolants.framework.stored import is_tree, read, write
 from interpolants.framework.task import Task
 from interpolants.runs.data_facts import keep_data
 from interpolants.runs.recipe import (
@@ -29,7 +29,7 @@ from interpolants.runs.recipe import (
 from interpolants.runs.result_cards import data_names, keep_results
 from interpolants.runs.values import Place, Value
 
-TRAIN = "train"
+TRAIN, ASKED = "train", "asked"
 
 
 @dataclass(frozen=True)
@@ -141,14 +141,27 @@ class CellWork:
 
     @property
     def answers(self) -> Answered:
-        """Results of the questions, scores and arrays under ``question.name``."""
+        """Results of the questions, scores and arrays under ``question.name``.
+
+        Each is kept as soon as it is found, so that a question that fails or is interrupted costs no other.
+        """
+        assert self.method.is_fitted  # a recipe without questions still trains
         parts = []
-        for name, question, rivals in make_questions(self.tables):
-            found = ask(question, self.method, self.task, rivals, out=self.folder / "rivals")
-            parts.append(_under(name, found))
-        if not parts:
-            assert self.method is not None  # a recipe without questions still trains
+        for (name, question, rivals), table in zip(make_questions(self.tables), self.tables.ask, strict=True):
+            place = self.folder / ASKED / self._identity(table)
+            if not is_tree(place):
+                write(place, ask(question, self.method, self.task, rivals, out=self.folder / "rivals"))
+            parts.append(_under(name, read(place)))
         return _joined(parts)
+
+    def _identity(self, table: Mapping[str, Any]) -> str:
+        """The same for the same question on the same task; its other questions do not matter."""
+        task = {
+            name: value
+            for name, value in asdict(self.tables).items()
+            if name not in ("title", "ask", "claim")
+        }
+        return settings_hash({"task": as_lists(task), "seed": self.seed, "ask": as_lists(table)})
 
 
 def by_question(found: Answered) -> dict[str, Answered]:
