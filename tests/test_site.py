@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -138,6 +139,9 @@ NEWCOMERS = {
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
+    """The built site: the one in the folder that INTERPOLANTS_SITE names, or one made here in some minutes."""
+    if built := os.environ.get("INTERPOLANTS_SITE"):
+        return Path(built)
     out = tmp_path_factory.mktemp("site")
     words = [
         sys.executable,

@@ -115,7 +115,7 @@ def test_without_ray_it_says_in_one_line_what_to_install(monkeypatch):
 
 @needs_ray
 @pytest.mark.slow
-def test_commands_take_ray_and_an_address(tmp_path, monkeypatch):
+def test_commands_take_ray(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     np.save("x.npy", np.random.default_rng(0).normal(size=(80, 2)))
     sizes = [
@@ -137,7 +137,31 @@ def test_commands_take_ray_and_an_address(tmp_path, monkeypatch):
     call("log-prob", "one", "a.npy", "--out", "q.npy", "--n-steps", "3")
     assert np.array_equal(np.load("p.npy"), np.load("q.npy"))
     told = call(*words, "c.npy", "--executor", "ray", "--address", "127.0.0.1:1", code=2)
-    assert "there must be a Ray cluster to connect to, got 127.0.0.1:1" in told
+    assert "--address" in told and "got 127.0.0.1:1" in told
+
+
+@needs_ray
+@pytest.mark.slow
+def test_an_address_where_no_cluster_is_is_refused(monkeypatch):
+    import ray
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)  # other tests go on with their connection
+    with pytest.raises(InvalidInputError, match=r"must be a Ray cluster to connect to, got 127\.0\.0\.1:1"):
+        list(RayCluster(address="127.0.0.1:1").each(pieces.product, {"one": (1, 2)}))
+
+
+@needs_ray
+@pytest.mark.slow
+def test_another_cluster_than_the_connected_one_is_refused(cluster):
+    import ray
+
+    with pytest.raises(
+        InvalidInputError, match=r"connected to the cluster .*got 127\.0\.0\.1:1.*ray\.shutdown"
+    ):
+        list(RayCluster(address="127.0.0.1:1").each(pieces.product, {"one": (1, 2)}))
+    here = ray.get_runtime_context().gcs_address
+    assert dict(RayCluster(address=here).each(pieces.product, {"one": (3, 2)}))["one"][0] == 6
 
 
 def call(*words, code=0):

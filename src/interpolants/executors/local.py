@@ -42,7 +42,8 @@ class Local:
     ) -> Iterator[tuple[str, Any]]:
         """As in :class:`Executor`."""
         if min(self.workers, len(items)) <= 1:
-            yield from ((name, call(*arguments)) for name, arguments in items.items())
+            for name, arguments in items.items():
+                yield name, _here(call, arguments, threads or torch.get_num_threads())
             return
         left, failures = dict(items), 0
         while left:
@@ -73,6 +74,16 @@ class Local:
                 for future in futures:
                     future.cancel()
                 raise
+
+
+def _here(call: Callable[..., Any], arguments: tuple[Any, ...], threads: int) -> Any:
+    """An answer under a number of threads, which is afterwards as it was."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        return call(*arguments)
+    finally:
+        torch.set_num_threads(before)
 
 
 def _join(threads: int) -> None:

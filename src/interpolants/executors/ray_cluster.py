@@ -73,6 +73,7 @@ class RayCluster:
     @contextmanager
     def _connected(self, ray: Any) -> Iterator[None]:
         if ray.is_initialized():
+            self._check_same(ray.get_runtime_context().gcs_address)
             yield
             return
         # Neither reports of use to Ray's makers, nor a setting that Ray has announced to change.
@@ -96,6 +97,18 @@ class RayCluster:
             ray.shutdown()
             if folder:
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def _check_same(self, connected: str) -> None:
+        """Refuse to work on another cluster than the one asked for.
+
+        Raises:
+            InvalidInputError: If this process is connected to another one.
+        """
+        if self.address not in ("", "auto", connected):
+            rule = f"this process is connected to the cluster {connected}, and must work on that one"
+            raise invalid(
+                "--address", rule, self.address, "Call ray.shutdown() first, or leave the address out."
+            )
 
 
 def _check_reachable(address: str) -> None:
