@@ -15,6 +15,7 @@ from mutants.drawing import PACKAGE
 from mutants.mutant import Mutant
 
 LIMIT = 150.0  # seconds of processor time for the tests of one mutant
+PATIENCE = 1200.0  # seconds by the clock, for a child that waits for what never comes
 NEAREST = 2  # files that are asked first
 _BROKEN = 70  # the exit status of a child that could not ask
 CAUGHT, SURVIVED, HUNG = "caught", "survived", "hung"
@@ -41,7 +42,8 @@ def tried(mutant: Mutant, copy: Path, tests: list[str]) -> dict[str, object]:
     """Write the fault into a copy, run the tests until one fails, and take the fault out again.
 
     Returns:
-        ``outcome``: caught, survived or hung (more than `LIMIT` seconds of processor time); ``by``: the first test that
+        ``outcome``: caught, survived or hung (more than `LIMIT` seconds of processor time, or `PATIENCE` by the clock);
+        ``by``: the first test that
         failed; ``seconds``.
     """
     file, begun = copy / PACKAGE / mutant.module, time.monotonic()
@@ -71,16 +73,32 @@ def _write(file: Path, source: str) -> None:
 
 
 def asked(copy: Path, tests: list[str]) -> tuple[int, str]:
-    """Exit status of pytest (negative: ended by a signal) for some tests in a copy, and what it printed."""
+    """Exit status of pytest (negative: ended by a signal) for some tests in a copy, and what it printed.
+
+    The process must not have computed in threads before: a forked one would wait for them for ever.
+    """
     log = copy / "told.txt"
     child = os.fork()
     if not child:
         _in_the_child(copy, tests, log)
-    status = os.waitpid(child, 0)[1]
+    status = _waited(child, PATIENCE)
     code, told = os.waitstatus_to_exitcode(status), log.read_text(errors="replace")
     if code == _BROKEN:
         raise RuntimeError(f"the tests could not be run:\n{told}")
     return code, told
+
+
+def _waited(child: int, patience: float) -> int:
+    """The status a child ended with; one that takes too long is killed."""
+    end = time.monotonic() + patience
+    while True:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return status
+        if time.monotonic() > end:
+            os.kill(child, signal.SIGKILL)
+            return os.waitpid(child, 0)[1]
+        time.sleep(0.05)
 
 
 def _in_the_child(copy: Path, tests: list[str], log: Path) -> None:

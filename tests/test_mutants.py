@@ -1,7 +1,11 @@
 """The mutation check itself: faults of a formula by hand, draws that stay, and a fault that is caught."""
 
 import ast
+import os
+import signal
 import subprocess
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -9,7 +13,7 @@ from mutants.drawing import CORE, PACKAGE, PER_MODULE, drawn, share
 from mutants.nearest import nearest_tests
 from mutants.operators import changes
 from mutants.report import page
-from mutants.trial import copied, tried
+from mutants.trial import _waited, copied, tried
 
 ROOT = Path(__file__).parents[1]
 FORMULA = '''
@@ -103,9 +107,17 @@ def test_a_fault_is_told_from_none_and_taken_out_again(tmp_path):
     fault = next(
         one for one in changes((ROOT / file).read_text(), "paths/linear.py") if one.operator == "swapped time"
     )
-    tests = ["tests/laws/test_path_laws.py"]
-    found = tried(fault, copy, tests)
+    # In a fresh process, as by `python -m mutants`: this one has computed in threads, and must not fork.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as fresh:
+        found = fresh.submit(tried, fault, copy, ["tests/laws/test_path_laws.py"]).result(timeout=400)
+        missed = fresh.submit(tried, fault, copy, ["tests/metrics/test_ranks.py"]).result(timeout=400)
     assert found["outcome"] == "caught"
     assert "test_path_laws" in found["by"]
     assert (copy / file).read_text() == (ROOT / file).read_text()
-    assert tried(fault, copy, ["tests/metrics/test_ranks.py"])["outcome"] == "survived"
+    assert missed["outcome"] == "survived"
+
+
+def test_a_child_that_waits_for_ever_is_killed():
+    child = subprocess.Popen(["sleep", "100"])
+    child.returncode = os.waitstatus_to_exitcode(_waited(child.pid, 0.1))
+    assert child.returncode == -signal.SIGKILL
