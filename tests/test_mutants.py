@@ -56,6 +56,7 @@ def every():
     return drawn(ROOT)
 
 
+@pytest.mark.slow
 def test_a_draw_has_five_faults_of_each_numerical_module_and_three_of_each_room(every):
     assert every == drawn(ROOT) != drawn(ROOT, seed=1)
     counts = {}
@@ -72,6 +73,7 @@ def test_a_draw_has_five_faults_of_each_numerical_module_and_three_of_each_room(
         ast.parse(one.applied((ROOT / PACKAGE / one.module).read_text()))
 
 
+@pytest.mark.slow
 def test_a_share_is_the_same_each_time_and_part_of_a_larger_one(every):
     tenth, fifth = share(every, 0.1), share(every, 0.2)
     assert set(tenth) < set(fifth) < set(every)
@@ -83,6 +85,7 @@ def test_the_nearest_tests_come_first():
     assert nearest_tests(ROOT, "paths/linear.py")[0] == "tests/laws/test_path_laws.py"
 
 
+@pytest.mark.slow
 def test_the_page_counts_what_was_caught_first_and_what_is_explained(every):
     one, two, three = every[:3]
     kept = {

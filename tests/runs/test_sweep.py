@@ -86,11 +86,17 @@ def test_test_rows_have_no_say(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", ["two", pytest.param("ray", marks=needs_ray)])
-def test_stopped_resumed_and_shared_out_it_leaves_the_same_bytes(tmp_path, monkeypatch, workers):
+def test_shared_out_it_leaves_the_same_bytes(tmp_path, workers):
     made = SweepRun(sweep(tmp_path / "data", {"method.lr": [1e-6, 5e-3]}))
     made.run(tmp_path / "one")
     made.run(tmp_path / "two", Local(2) if workers == "two" else RayCluster(2))
     assert kept(tmp_path / "one") == kept(tmp_path / "two")
+
+
+@pytest.mark.slow
+def test_stopped_and_resumed_it_leaves_the_same_bytes(tmp_path, monkeypatch):
+    made = SweepRun(sweep(tmp_path / "data", {"method.lr": [1e-6, 5e-3]}))
+    made.run(tmp_path / "one")
     real, count = experiment._run_cell, []
 
     def stopping(*arguments):
