@@ -76,6 +76,11 @@ class Kind:
         return found if isinstance(found, torch.dtype) else torch.float32
 
 
+def is_table(value: Any) -> bool:
+    """Whether a value has named columns and rows by place, as a DataFrame."""
+    return hasattr(value, "columns") and hasattr(value, "iloc")
+
+
 def _name(dtype: Any) -> str:
     return str(dtype) if isinstance(dtype, torch.dtype | str) else np.dtype(dtype).name
 

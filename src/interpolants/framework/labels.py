@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from interpolants.data.arrays import Kind as Given
+from interpolants.data.arrays import is_table
 from interpolants.foundations.checks import finite
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 
@@ -154,7 +155,7 @@ def _parts(value: Any) -> dict[str, Any] | None:
     """Conditions by name, of a dict, or of a table; None for a single condition."""
     if isinstance(value, Mapping):
         return {str(name): part for name, part in value.items()}
-    if getattr(value, "ndim", 0) == 2 and hasattr(value, "iloc") and hasattr(value, "columns"):
+    if is_table(value):
         # What tables count is measured, such as an age: words alone are labels.
         columns = {name: value[name] for name in value.columns}
         return {

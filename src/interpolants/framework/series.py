@@ -145,6 +145,11 @@ def is_many(value: Any) -> bool:
     return not hasattr(value, "dims") and getattr(value, "ndim", 0) == 3
 
 
+def listed(value: "Series | list[Series]") -> "list[Series]":
+    """What a role of kind series was read to, as a list."""
+    return value if isinstance(value, list) else [value]
+
+
 def take_times(value: Any, rows: Any, take: Callable[[Any, Any], Any]) -> Any:
     """Some times of every series of many, in the container they have."""
     if isinstance(value, list | tuple):

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from interpolants.data.arrays import is_table
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.randomness import generator
@@ -213,7 +214,7 @@ class CounterfactualEffects(Question):
         if problem is not None:
             return problem.graph.names
         given = task.train[self.factors]
-        if not self.names and hasattr(given, "columns"):
+        if not self.names and is_table(given):
             return tuple(map(str, given.columns))
         width = as_tensor(given).shape[1]
         if len(self.names) not in (0, width):
@@ -279,8 +280,7 @@ def _factors(part: Mapping[str, Any], role: str, problem: CounterfactualImages |
     """Factors of a part, ``(N, n)`` float64: all of them where a problem knows them."""
     if problem is not None:
         return problem.factors(as_tensor(part["scene"])).double()
-    value = part[role]
-    return torch.as_tensor(value.to_numpy(dtype="float64") if hasattr(value, "to_numpy") else value).double()
+    return as_tensor(part[role]).double()
 
 
 def _nan_deviation(x: Tensor) -> Tensor:

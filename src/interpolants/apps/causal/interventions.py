@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from interpolants.data.arrays import Kind as Given
+from interpolants.data.arrays import is_table
 from interpolants.data.files import read_array
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.framework.capabilities import verb
@@ -36,7 +37,7 @@ class Interventions:
         given = Given("condition", dtype, columns=role.columns)
         if isinstance(value, str):
             value = _from_words(value, role, reading)
-        if hasattr(value, "columns") and hasattr(value, "iloc"):
+        if is_table(value):
             given = replace(given, container="pandas", index=value.index)
             value = {str(name): value[name].to_numpy(dtype="float64") for name in value.columns}
         wide = _by_name(value, role, reading) if isinstance(value, Mapping) else _array(value, role, reading)

@@ -16,6 +16,7 @@ from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.framework.capabilities import verb
 from interpolants.framework.roles import Role
+from interpolants.framework.series import listed
 
 verb("refine", "forecast")
 FORECAST = Role(
@@ -132,7 +133,7 @@ def forecast_members(who: str, given: Any, members: int, steps: int, columns: in
         InvalidInputError: If it is not of the horizon, has other columns, or gaps.
     """
     whole(who, "members", members, at_least=1)
-    parts = given if isinstance(given, list) else [given]
+    parts = listed(given)
     for one in parts:
         if one.values.shape != (steps, columns):
             rule = f"a forecast must have the horizon's {steps} steps and {columns} columns"

@@ -21,7 +21,7 @@ from interpolants.foundations.randomness import generator
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
 from interpolants.framework.roles import Role
-from interpolants.framework.series import Series
+from interpolants.framework.series import Series, listed
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.guidance.energy import PLACES
@@ -149,7 +149,7 @@ class SelfGuidedDiffusion(Trained):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The quantity of the path, by one gradient loop over windows."""
-        series = data["series"] if isinstance(data["series"], list) else [data["series"]]
+        series = listed(data["series"])
         times = choose_times("SelfGuidedDiffusion", self.times, self.path)
         units = WindowUnits.fit(self.scale, series)
         batches = WindowBatches(
@@ -215,8 +215,7 @@ class SelfGuidedDiffusion(Trained):
         """
         ahead = self.horizon if steps is None else steps
         check_sizes("SelfGuidedDiffusion.forecast", members, ahead)
-        known = self.state["tail"] if context is None else context
-        many = known if isinstance(known, list) else [known]
+        many = listed(self.state["tail"] if context is None else context)
         values, seen = self._histories(many)
         guide = self._guide(guidance=guidance, strength=strength, at=at, n_steps=n_steps)
         windows = self._windows(members, guide, method, "SelfGuidedDiffusion.forecast")

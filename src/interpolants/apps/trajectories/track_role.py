@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from interpolants.data.arrays import Kind as Given
-from interpolants.data.arrays import as_tensor
+from interpolants.data.arrays import as_tensor, is_table
 from interpolants.data.tracks import Tracks, ragged_tracks, read_tracks, tracks_of_table
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.framework.roles import Reading, Role, role_kind
@@ -53,7 +53,7 @@ def _tracks(value: Any, role: Role, reading: Reading, who: str) -> tuple[Tracks,
         return value, Given("torch", "float64", columns=value.columns)
     if isinstance(value, Mapping):
         return _with_types(value, role, reading, who)
-    if hasattr(value, "columns") and hasattr(value, "iloc"):
+    if is_table(value):
         found = tracks_of_table(value, who)
         return found, Given("pandas", "float64", columns=found.columns)
     if isinstance(value, list | tuple) and value and getattr(value[0], "ndim", 0) in (2, 3):

@@ -16,7 +16,7 @@ from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
-from interpolants.framework.series import Series
+from interpolants.framework.series import Series, listed
 from interpolants.framework.stages import Run
 from interpolants.methods.parts.forecasts import check_sizes
 from interpolants.methods.parts.series import one_series, over_time
@@ -71,7 +71,7 @@ class Delayed(Method):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Units, the number of lags, and what the member learns from the delay vectors."""
         who = f"{type(self).__name__}.fit"
-        many = data["series"] if isinstance(data["series"], list) else [data["series"]]
+        many = listed(data["series"])
         values = [one_series(who, one).values for one in many]
         pooled = torch.cat(values)
         mean, std = pooled.mean(0), pooled.std(0)

@@ -8,7 +8,7 @@ from torch import Tensor
 from interpolants.foundations.errors import invalid
 from interpolants.framework.figures import Series as Mark
 from interpolants.framework.roles import Role, read
-from interpolants.framework.series import Series
+from interpolants.framework.series import Series, listed
 from interpolants.framework.task import Task
 from interpolants.methods.parts.series import one_series
 
@@ -20,6 +20,12 @@ def series_of(who: str, task: Task, role: str) -> Series:
     """The whole series of a role, on its clock."""
     asked = Role(name=role, kind="series", axis="time", gaps=True)
     return one_series(who, read((asked,), {role: task.values[role]}, who)[0][role])
+
+
+def part_series_of(who: str, task: Task, role: str, part: str = "test") -> list[Series]:
+    """The series of a part of a task, as they lie in it."""
+    asked = Role(name=role, kind="series", axis="time", gaps=True)
+    return listed(read((asked,), {role: task.part(part)[role]}, who)[0][role])
 
 
 def all_series_of(who: str, task: Task, role: str) -> list[Series]:

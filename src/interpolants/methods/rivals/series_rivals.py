@@ -11,7 +11,7 @@ from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
-from interpolants.framework.series import Series
+from interpolants.framework.series import Series, listed
 from interpolants.framework.stages import Run
 from interpolants.methods.parts.forecasts import check_sizes
 from interpolants.methods.parts.series import on_one_clock, one_series, over_time, series_role
@@ -47,11 +47,7 @@ class SeasonalNaive(Method):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Keep the series, to forecast what follows it."""
-        given = data["series"]
-        every = [
-            one_series("SeasonalNaive.fit", one) for one in (given if isinstance(given, list) else [given])
-        ]
-        return {"series": every}
+        return {"series": [one_series("SeasonalNaive.fit", one) for one in listed(data["series"])]}
 
     @capability(reads={"context": "series"}, like="context")
     def forecast(
@@ -65,8 +61,7 @@ class SeasonalNaive(Method):
             steps: Steps ahead.
         """
         check_sizes("SeasonalNaive.forecast", members, steps)
-        given = self.state["series"] if context is None else context
-        every = given if isinstance(given, list) else [given]
+        every = listed(self.state["series"] if context is None else context)
         drawn = [self._repeated(one_series("SeasonalNaive.forecast", one), members, steps) for one in every]
         return on_one_clock(torch.stack(drawn), every, steps)
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from interpolants.data.arrays import is_table
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
@@ -91,7 +92,7 @@ class FewShot(Question):
         x, y = (as_tensor(rows[name]).double().reshape(-1) for name in ("x", "y"))
         grid = torch.linspace(float(x.min()), float(x.max()), _PLACES, dtype=torch.float64)
         at = grid[:, None]
-        if hasattr(rows["x"], "columns"):
+        if is_table(rows["x"]):
             at = type(rows["x"])(at.numpy(), columns=rows["x"].columns)
         found: Predictive = adapted.predict(at)
         mean, std = _plain(found.mean)[:, 0], _plain(found.std)[:, 0]

@@ -13,10 +13,9 @@ from interpolants.framework.figures import Axis, Figure, Panel
 from interpolants.framework.figures import Series as Mark
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
-from interpolants.framework.roles import Role, read
 from interpolants.framework.scores import Finding
-from interpolants.framework.series import Series
 from interpolants.framework.task import Task
+from interpolants.methods.questions.series_parts import part_series_of
 from interpolants.metrics.estimate import Estimate
 from interpolants.metrics.path_scores import (
     discriminative_score,
@@ -246,9 +245,7 @@ class ChainIndependence(Question):
 
 def real_paths(who: str, task: Task, role: str, part: str, window: int | None) -> Tensor:
     """Paths ``(n, T, C)`` of a part: whole series, or windows without gaps that do not overlap."""
-    asked = Role(name=role, kind="series", axis="time", gaps=True)
-    found = read((asked,), {role: task.part(part)[role]}, who)[0][role]
-    many: list[Series] = found if isinstance(found, list) else [found]
+    many = part_series_of(who, task, role, part)
     return windows_of(who, many, window, window or 1, "skip").values
 
 

@@ -12,7 +12,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK, by_block, generator
 from interpolants.framework.capabilities import NotAbleError, capability
 from interpolants.framework.roles import Role
-from interpolants.framework.series import Series
+from interpolants.framework.series import listed
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.parts.series import series_role
@@ -128,7 +128,7 @@ class DirectedChainGenerator(Trained):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Both networks, by one gradient loop on the distance of a batch of links from the data."""
         who = "DirectedChainGenerator.fit"
-        windows = windows_of(who, _listed(data["series"]), self.window, self.stride, self.gaps)
+        windows = windows_of(who, listed(data["series"]), self.window, self.stride, self.gaps)
         units = PathUnits.of(who, windows.values, self.standardise, relative=self.relative)
         paths = units.encode(windows.values)
         target = None if self.loss == "energy" else ExpectedSignature.of(paths, self.depth, self.weights)
@@ -204,7 +204,7 @@ class DirectedChainGenerator(Trained):
         who = "DirectedChainGenerator.transport"
         length, columns = self.state["paths"].shape[1:]
         gaps = "refuse" if self.gaps == "skip" else self.gaps
-        rows = [windows_of(who, [one, one], None, 1, gaps).values[:1] for one in _listed(x)]
+        rows = [windows_of(who, [one, one], None, 1, gaps).values[:1] for one in listed(x)]
         paths = torch.cat([resampled(who, row, length, resample) for row in rows])
         if paths.shape[2] != columns:
             raise invalid(who, f"paths must have {columns} columns", paths.shape[2])
@@ -388,7 +388,3 @@ class _Draws:
     def _rows(self, draw: Any, stream: Any) -> Tensor:
         words = stream if isinstance(stream, tuple) else (stream,)
         return by_block(draw, self.seed, words, first=self.first, count=self.count)
-
-
-def _listed(series: Any) -> list[Series]:
-    return series if isinstance(series, list) else [series]

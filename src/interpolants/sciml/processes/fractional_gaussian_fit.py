@@ -12,6 +12,7 @@ from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
+from interpolants.framework.series import listed
 from interpolants.framework.stages import Run
 from interpolants.kernels.fractional_gaussian import (
     increment_covariance,
@@ -73,7 +74,7 @@ class FractionalGaussianFit(Method):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """H, sigma and noise by L-BFGS; the drift is the mean of increments."""
         who = "FractionalGaussianFit.fit"
-        many = data["series"] if isinstance(data["series"], list) else [data["series"]]
+        many = listed(data["series"])
         check_series(who, many, 8)
         units = Units.of(many, increments=self.values == "increments")
         scaled = [((one.values[:, 0] - units.shift) / units.unit, one.seen[:, 0]) for one in many]
@@ -161,7 +162,7 @@ class FractionalGaussianFit(Method):
         Args:
             x: One series with gaps, or several.
         """
-        many = x if isinstance(x, list) else [x]
+        many = listed(x)
         check_series("FractionalGaussianFit.log_prob", many, 1)
         s = self.state
         found = []

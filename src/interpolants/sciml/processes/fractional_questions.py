@@ -13,9 +13,9 @@ from interpolants.framework.figures import Axis, Figure, Panel
 from interpolants.framework.figures import Series as Mark
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
-from interpolants.framework.roles import Role, read
 from interpolants.framework.series import Series
 from interpolants.framework.task import Task
+from interpolants.methods.questions.series_parts import part_series_of
 from interpolants.metrics.estimate import Estimate
 from interpolants.sciml.processes.exact_evidence import exact_log_evidence
 from interpolants.sciml.processes.fractional_sde import FractionalSDE
@@ -93,9 +93,7 @@ class FractionalNoise(Question):
         return {"hurst_off": 0.0, "gap": 0.0}
 
     def _series(self, task: Task) -> list[Series]:
-        asked = Role(name=self.role, kind="series", axis="time", gaps=True)
-        found = read((asked,), {self.role: task.test[self.role]}, "fractional_noise")[0][self.role]
-        return found if isinstance(found, list) else [found]
+        return part_series_of("fractional_noise", task, self.role)
 
     def _gap(self, method: FractionalSDE, many: Sequence[Series]) -> Tensor | None:
         """By series; None where there is no exact evidence."""

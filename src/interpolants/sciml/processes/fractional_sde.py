@@ -14,7 +14,7 @@ from interpolants.foundations.randomness import generator
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
 from interpolants.framework.roles import Role
-from interpolants.framework.series import STEPS, Series
+from interpolants.framework.series import STEPS, Series, listed
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.kernels.markov_fractional import KINDS
@@ -143,7 +143,7 @@ class FractionalSDE(Trained):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The linear model by L-BFGS on its evidence, networks by Adam on the bound, then the error of H."""
         who = "FractionalSDE.fit"
-        many = _listed(data["series"])
+        many = listed(data["series"])
         check_series(who, many, 4)
         units = Units.of(many, increments=self._increments)
         times = self._checked_times(who, data.get("times"), many)
@@ -261,7 +261,7 @@ class FractionalSDE(Trained):
             members: Paths of the bound.
             seed: Seed of their noise.
         """
-        many, unit = _listed(x), self.state["unit"]
+        many, unit = listed(x), self.state["unit"]
         check_series("FractionalSDE.log_prob", many, 1)
         source, model = generator(seed, "paths of the bound"), self.model
         bounds = []
@@ -297,7 +297,7 @@ class FractionalSDE(Trained):
         """
         who = "FractionalSDE.forecast"
         check_sizes(who, members, steps)
-        many = self.state["tail"] if context is None else _listed(context)
+        many = self.state["tail"] if context is None else listed(context)
         check_series(who, many, 1)
         times = self.state["tail_times"] if context is None else times
         source, model = generator(seed, "paths of a forecast"), self.model
@@ -333,7 +333,7 @@ class FractionalSDE(Trained):
         Returns:
             ``(B, M, T, 1)`` in data units.
         """
-        who, many = "FractionalSDE.complete", _listed(x)
+        who, many = "FractionalSDE.complete", listed(x)
         check_sizes(who, members, 1)
         check_series(who, many, 1)
         if len({len(one) for one in many}) > 1:
@@ -419,10 +419,6 @@ def _warn_at_edge(model: FractionalModel, values: str) -> None:
     told = f"H = {h:.3f} and noise {1 / share:.2g} times the steps of the state describe no fractional motion"
     remedy = f"Is the series one of {other}? values={other!r} takes it so."
     warnings.warn(f"FractionalSDE.fit: {told}. {remedy}", stacklevel=2)
-
-
-def _listed(value: Any) -> list[Series]:
-    return value if isinstance(value, list) else [value]
 
 
 def _is_auto(value: Any) -> bool:

@@ -11,12 +11,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import one_of
+from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.framework.series import Series
 
 OUTPUTS = ("linear", "tanh", "bernoulli", "bins")
 _LEAST_STD = 1e-12
+
+
+def checked_limits(
+    who: str, output: str, noise: float, limits: Sequence[float], bins: int
+) -> tuple[float, float]:
+    """The limits of an output whose settings are in range.
+
+    Raises:
+        InvalidInputError: If one is not.
+    """
+    one_of(who, "output", output, OUTPUTS)
+    number(who, "noise", noise, above=0)
+    whole(who, "bins", bins, at_least=2)
+    low, high = limits
+    number(who, "the second limit", high, above=number(who, "the first limit", low))
+    return float(low), float(high)
 
 
 @dataclass(frozen=True)

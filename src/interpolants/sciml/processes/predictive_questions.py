@@ -14,11 +14,10 @@ from interpolants.framework.figures import Axis, Figure, Panel
 from interpolants.framework.figures import Series as Mark
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
-from interpolants.framework.roles import Role, read
 from interpolants.framework.series import Series
 from interpolants.framework.task import Task
 from interpolants.methods.questions.calls import with_seed
-from interpolants.methods.questions.series_parts import lines
+from interpolants.methods.questions.series_parts import lines, part_series_of
 from interpolants.metrics.estimate import Estimate
 from interpolants.metrics.symbol_blocks import symbol_block_divergence
 from interpolants.problems.symbol_skeletons import SymbolSkeletons
@@ -244,9 +243,7 @@ class Continuations(Question):
         }
 
     def _series(self, task: Task) -> list[Series]:
-        asked = Role(name=self.role, kind="series", axis="time", gaps=True)
-        found = read((asked,), {self.role: task.test[self.role]}, "continuations")[0][self.role]
-        many = found if isinstance(found, list) else [found]
+        many = part_series_of("continuations", task, self.role)
         ends = [int(one.seen.any(1).nonzero()[-1]) + 1 if bool(one.seen.any()) else 0 for one in many]
         long = [one for one, end in zip(many, ends, strict=True) if end >= self.known + self.steps]
         if not long:

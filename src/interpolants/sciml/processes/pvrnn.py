@@ -7,13 +7,13 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from interpolants.foundations.checks import number, one_of, whole
+from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK, by_block, generator
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
 from interpolants.framework.roles import Role
-from interpolants.framework.series import STEPS, Series
+from interpolants.framework.series import STEPS, listed
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.parts.forecasts import check_sizes
@@ -21,7 +21,7 @@ from interpolants.methods.parts.series import over_time, series_role, up_to_last
 from interpolants.metrics.lyapunov import LyapunovSpectrum, map_lyapunov_spectrum
 from interpolants.sciml.processes.error_regression import RegressionSettings, regressed, windows_over
 from interpolants.sciml.processes.latent_recurrence import FREE, HIDDEN
-from interpolants.sciml.processes.output_laws import OUTPUTS, OutputLaw
+from interpolants.sciml.processes.output_laws import OutputLaw, checked_limits
 from interpolants.sciml.processes.predictive_model import (
     AdaptiveVectors,
     Explained,
@@ -119,13 +119,9 @@ class PVRNN(Trained):
     def check_settings(self) -> None:
         """Refuse what is out of range."""
         who = "PVRNN"
-        one_of(who, "posterior", self.posterior, (HIDDEN, FREE)), one_of(who, "output", self.output, OUTPUTS)
+        one_of(who, "posterior", self.posterior, (HIDDEN, FREE))
         self._prior(), self._regression(who)
-        number(who, "noise", self.noise, above=0)
-        whole(who, "bins", self.bins, at_least=2)
-        low, high = self.limits
-        number(who, "the second limit", high, above=number(who, "the first limit", low))
-        self.limits = (float(low), float(high))
+        self.limits = checked_limits(who, self.output, self.noise, self.limits, self.bins)
 
     def roles(self) -> tuple[Role, ...]:
         """A series or many."""
@@ -152,7 +148,7 @@ class PVRNN(Trained):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """One gradient loop over all series or batches of them, in which vectors of other series do not move."""
-        who, many = "PVRNN.fit", _listed(data["series"])
+        who, many = "PVRNN.fit", listed(data["series"])
         law = OutputLaw.of(who, many, self.output, self.limits, self.noise, self.bins)
         sequences = Sequences.of(who, many, law)
         model = PredictiveModel(layers_of(self.layers), self.posterior, self.shared, law, self.seed)
@@ -234,7 +230,7 @@ class PVRNN(Trained):
             A fitted network that knows N + M series: new ones have the ids N, N + 1, ...
         """
         who = "PVRNN.register_sequences"
-        many = _listed(self.read_like_fit("register_sequences", {"series": series})["series"])
+        many = listed(self.read_like_fit("register_sequences", {"series": series})["series"])
         state, model = self.state, self.model
         new = Sequences.of(who, many, model.law)
         count = iterations or _WHOLE * max(self.iterations, 1)
@@ -278,14 +274,14 @@ class PVRNN(Trained):
 
     @capability()
     def sample(
-        self, n: int, *, steps: int | None = None, draw: bool = False, seed: int = 0, first_index: int = 0
+        self, n: int, *, steps: int | None = None, draw: bool = True, seed: int = 0, first_index: int = 0
     ) -> Tensor:
         """Series from the prior, ``(n, T, C)`` in data units.
 
         Args:
             n: Number of series.
             steps: T; as long as the longest of the fit if not given.
-            draw: Draw values given the states, rather than give what is expected of them (a chance, for symbols).
+            draw: Draw values given the states; False gives what is expected of them (a chance, for symbols).
             seed: Seed of the noise.
             first_index: Index of the first series in a larger job.
         """
@@ -321,7 +317,7 @@ class PVRNN(Trained):
         """
         who = "PVRNN.forecast"
         check_sizes(who, members, steps)
-        many = [self.state["last"]] if context is None else _listed(context)
+        many = [self.state["last"]] if context is None else listed(context)
         settings = self._regression(who, window=window, iterations=iterations)
         found: dict[int, Tensor] = {}
         for rows, state in windows_over(self.model, self._prior(), who, many, settings, seed):
@@ -344,7 +340,7 @@ class PVRNN(Trained):
             iterations: Steps of Adam for whole series; ten times those of a window if not given.
             seed: Seed of the noise.
         """
-        who, many = "PVRNN.complete", _listed(x)
+        who, many = "PVRNN.complete", listed(x)
         check_sizes(who, members, 1)
         if len({len(one) for one in many}) > 1:
             remedy = "Ask for each."
@@ -393,10 +389,6 @@ class PVRNN(Trained):
         eps = torch.randn(30, _STARTS, net.z, dtype=torch.float64, generator=source)
         start = net.generated(torch.zeros(_STARTS, net.d, dtype=torch.float64), eps, begins=True)[0][-1]
         return map_lyapunov_spectrum(net.noise_free, start, steps=steps, settle=_SETTLE)
-
-
-def _listed(value: Any) -> list[Series]:
-    return value if isinstance(value, list) else [value]
 
 
 def _joined(x: Tensor, y: Tensor) -> Tensor:

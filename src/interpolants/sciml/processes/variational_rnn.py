@@ -6,20 +6,20 @@ from typing import Any, ClassVar
 import torch
 from torch import Generator, Tensor, nn
 
-from interpolants.foundations.checks import number, one_of, whole
+from interpolants.foundations.checks import number, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK, by_block, generator
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
 from interpolants.framework.roles import Role
-from interpolants.framework.series import Series
+from interpolants.framework.series import listed
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.parts.forecasts import check_sizes
 from interpolants.methods.parts.series import over_time, series_role, up_to_last_value
 from interpolants.nets.perceptron import Perceptron
 from interpolants.sciml.processes.latent_recurrence import HIGH, LOW
-from interpolants.sciml.processes.output_laws import OUTPUTS, OutputLaw
+from interpolants.sciml.processes.output_laws import OutputLaw, checked_limits
 from interpolants.sciml.processes.predictive_model import SequenceBatches, Sequences
 from interpolants.training.pairs import finished
 
@@ -67,13 +67,10 @@ class VariationalRNN(Trained):
     def check_settings(self) -> None:
         """Refuse what is out of range."""
         who = "VariationalRNN"
-        for name, least in (("hidden", 1), ("latent", 1), ("bins", 2)):
-            whole(who, name, getattr(self, name), at_least=least)
-        number(who, "divergence", self.divergence, at_least=0), number(who, "noise", self.noise, above=0)
-        one_of(who, "output", self.output, OUTPUTS)
-        low, high = self.limits
-        number(who, "the second limit", high, above=number(who, "the first limit", low))
-        self.limits = (float(low), float(high))
+        for name in ("hidden", "latent"):
+            whole(who, name, getattr(self, name), at_least=1)
+        number(who, "divergence", self.divergence, at_least=0)
+        self.limits = checked_limits(who, self.output, self.noise, self.limits, self.bins)
 
     def roles(self) -> tuple[Role, ...]:
         """A series or many."""
@@ -81,7 +78,7 @@ class VariationalRNN(Trained):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """One gradient loop."""
-        who, many = "VariationalRNN.fit", _listed(data["series"])
+        who, many = "VariationalRNN.fit", listed(data["series"])
         law = OutputLaw.of(who, many, self.output, self.limits, self.noise, self.bins)
         sequences = Sequences.of(who, many, law)
         net = _Network(len(law.shift), self.hidden, self.latent, law.width, self.seed)
@@ -129,7 +126,7 @@ class VariationalRNN(Trained):
         """
         who = "VariationalRNN.forecast"
         check_sizes(who, members, steps)
-        many = [self.state["last"]] if context is None else _listed(context)
+        many = [self.state["last"]] if context is None else listed(context)
         if len({len(one) for one in many}) > 1:
             raise invalid(
                 who, "series must be of one length", sorted({len(one) for one in many}), "Ask for each."
@@ -236,7 +233,3 @@ def _normal(size: Sequence[int], seed: int, stream: str, first: int, count: int)
         return torch.randn(tuple(size), dtype=torch.float64, generator=source)
 
     return by_block(draw, seed, (stream,), first=first, count=count)
-
-
-def _listed(value: Any) -> list[Series]:
-    return value if isinstance(value, list) else [value]
