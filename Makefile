@@ -68,12 +68,12 @@ bench: $(VENV)/.dev                ## Measure overheads against the bare network
 	$(BIN)/python -m benchmarks $(if $(BASE),against --base $(BASE) --rounds $(or $(ROUNDS),11))
 
 # Peers have an environment of their own and are never a dependency. SRC=FOLDER holds checkouts of those that are on no
-# index; QUICK=1 shows in some minutes that everything runs, and writes nothing.
+# index; ONLY=training,sde measures some themes; QUICK=1 shows in some minutes that everything runs, and writes nothing.
 PEERS ?= .venv-peers
 bench-peers:     ## Measure published libraries beside ours, into BENCHMARKS.md
 	test -d $(PEERS) || $(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --requirement benchmarks/peers/requirements.txt --editable .
-	$(PEERS)/bin/python -m benchmarks peers $(if $(SRC),--src $(SRC)) $(if $(QUICK),--quick,--write BENCHMARKS.md)
+	$(PEERS)/bin/python -m benchmarks peers $(if $(SRC),--src $(SRC)) $(if $(ONLY),--only $(ONLY)) $(if $(QUICK),--quick,--write BENCHMARKS.md)
 
 # make torture SCALE=0.1 does a tenth; attacks that are done are kept in runs/torture, so that it can be interrupted.
 SCALE ?= 1

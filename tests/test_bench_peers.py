@@ -138,15 +138,16 @@ def test_the_summary_says_where_nobody_is_ahead():
     assert "No peer is ahead in any item." in summary([found])
 
 
-def test_a_section_is_put_between_its_marks(tmp_path: Path):
+def test_a_theme_is_put_between_the_marks_in_the_place_of_what_stood_there_of_it(tmp_path: Path):
     file = tmp_path / "PAGE.md"
-    file.write_text(f"# Page\n\n{BEGIN}\n\nold\n\n{END}\n\nafter\n")
-    put_into(file, "### New\n")
-    put_into(file, "### New\n")
-    assert file.read_text() == f"# Page\n\n{BEGIN}\n\n### New\n\n{END}\n\nafter\n"
+    file.write_text(f"# Page\n\n{BEGIN}\n\nNot yet run.\n\n{END}\n\nafter\n")
+    for theme, text in (("sde", "### Old\n"), ("ode", "### Other\n"), ("sde", "### New\n")):
+        put_into(file, theme, text)
+    inside = "<!-- theme: ode -->\n\n### Other\n\n<!-- theme: sde -->\n\n### New"
+    assert file.read_text() == f"# Page\n\n{BEGIN}\n\n{inside}\n\n{END}\n\nafter\n"
     file.write_text("# Page\n")
     with pytest.raises(SystemExit, match="must have the lines"):
-        put_into(file, "### New\n")
+        put_into(file, "sde", "### New\n")
 
 
 def test_the_page_of_the_repository_has_the_marks():

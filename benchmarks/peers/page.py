@@ -1,5 +1,6 @@
 """The page: a summary over all items, their tables, and what was left out."""
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -7,16 +8,17 @@ from benchmarks.peers.bench import By, Listing, Measured
 from benchmarks.timing import Row, table
 
 BEGIN, END = "<!-- peers: written by make bench-peers -->", "<!-- peers: end -->"
+_THEME = re.compile(r"<!-- theme: (\w+) -->")
 
 
 def measured_table(found: Measured) -> str:
     """One item."""
-    return table(found.item.title, found.rows, found.item.columns)
+    return "#" + table(found.item.title, found.rows, found.item.columns)
 
 
 def listing_table(found: Listing) -> str:
     """One listing."""
-    return f"### {found.title}\n\n" + _rows(found.heads, found.rows)
+    return f"#### {found.title}\n\n" + _rows(found.heads, found.rows)
 
 
 def summary(found: Sequence[Measured]) -> str:
@@ -26,7 +28,7 @@ def summary(found: Sequence[Measured]) -> str:
     behind = [f"* {line}" for one in found for line in _behind(one)]
     told = "Behind a peer:\n\n" + "\n".join(behind) if behind else "No peer is ahead in any item."
     note = "Ratios are of the fastest bursts, the figure to read on a shared machine.\n"
-    return f"### Summary\n\n{_rows(heads, lines)}\n{note}\n{told}\n"
+    return f"#### Together\n\n{_rows(heads, lines)}\n{note}\n{told}\n"
 
 
 def ratios_to_peers(found: Sequence[Measured]) -> str:
@@ -36,7 +38,7 @@ def ratios_to_peers(found: Sequence[Measured]) -> str:
         told = [f"{row.case} {row.least / ours.least:.2f}" for ours, row in _against_peers(one)]
         if told:
             lines.append((one.item.title, ", ".join(told)))
-    return "### Peers over ours\n\n" + _rows(("item", "time of the peer / ours, of minima"), lines)
+    return "#### Peers over ours\n\n" + _rows(("item", "time of the peer / ours, of minima"), lines)
 
 
 def _summary_lines(one: Measured) -> Iterator[tuple[str, ...]]:
@@ -79,13 +81,19 @@ def _rows(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def put_into(file: Path, text: str) -> None:
-    """Put the section between its two marks, which the file must have."""
+def put_into(file: Path, theme: str, text: str) -> None:
+    """Put the text of a theme between the two marks of the section, which the file must have.
+
+    What stands there of the theme goes; other themes stay, and all are in alphabetical order.
+    """
     page = file.read_text("utf-8")
     before, found, rest = page.partition(BEGIN)
-    _, closed, after = rest.partition(END)
+    inside, closed, after = rest.partition(END)
     if not (found and closed):
         raise SystemExit(
             f"peers: {file} must have the lines {BEGIN!r} and {END!r}; add them where the section belongs"
         )
-    file.write_text(f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{after}", "utf-8")
+    parts = _THEME.split(inside)
+    kept = {**dict(zip(parts[1::2], parts[2::2], strict=True)), theme: text}
+    told = [f"<!-- theme: {name} -->\n\n{kept[name].strip()}" for name in sorted(kept)]
+    file.write_text("\n\n".join([before + BEGIN, *told, END + after]), "utf-8")

@@ -12,7 +12,7 @@ import torch
 
 import benchmarks.peers.items as folder
 from benchmarks.overhead import machine
-from benchmarks.peers.bench import Bench, Item, Listing, Measured
+from benchmarks.peers.bench import Bench, Listing
 from benchmarks.peers.page import listing_table, measured_table, put_into, ratios_to_peers, summary
 
 _LIBRARIES = (
@@ -30,49 +30,53 @@ def run(
     write: Path | None = None,
     report: Callable[[str], None],
 ) -> None:
-    """Time published libraries, hand-written loops and the bare network beside ours; --write BENCHMARKS.md."""
+    """Time published libraries, hand-written loops and the bare network beside ours; --write BENCHMARKS.md.
+
+    Each theme is written as soon as it is measured, in the place of what stood there of it; the others stay.
+    """
     if quick and write is not None:
         raise SystemExit("peers: a quick run measures nothing; leave --write out, or --quick")
-    bench = Bench(quick=quick, src=src, rounds=rounds, burst=burst)
-    parts: list[str] = []
-
-    def say(text: str) -> None:
-        parts.append(text)
-        report(text)
-
-    say(f"Measured on: {machine()}; {_versions()}.\n")
-    begun = time.perf_counter()
-    found: list[Measured] = []
+    wanted = only.split(",") if only else themes()
+    if unknown := [name for name in wanted if name not in themes()]:
+        raise SystemExit(f"peers: --only must name themes, got {unknown[0]!r}. One of: {', '.join(themes())}")
     with warnings.catch_warnings(), torch.random.fork_rng([]):
         torch.default_generator.manual_seed(0)
         warnings.simplefilter("ignore", UserWarning)
-        for item in _items(bench, only.split(",") if only else []):
-            if isinstance(item, Listing):
-                say(listing_table(item))
-                continue
-            found.append(bench.measure(item))
-            say(measured_table(found[-1]))
-    ends = [] if quick else [summary(found), ratios_to_peers(found)]
-    if bench.notes:
-        ends.append("Left out: " + "; ".join(bench.notes) + ".\n")
-    ends.append(f"All of it took {(time.perf_counter() - begun) / 60:.0f} minutes.\n")
-    for text in ends:
+        for name in wanted:
+            bench = Bench(quick=quick, src=src, rounds=rounds, burst=burst)
+            text = "\n".join(_told(name, bench, report))
+            if write is not None:
+                put_into(write, name, text)
+
+
+def _told(name: str, bench: Bench, report: Callable[[str], None]) -> Iterator[str]:
+    """The parts of a theme's text, each reported as soon as it is there; what they say together comes last."""
+    module = importlib.import_module(f"{folder.__name__}.{name}")
+    begun, found = time.perf_counter(), []
+    title = (module.__doc__ or name).partition("\n")[0].rstrip(".")
+
+    def said(text: str) -> str:
         report(text)
-    if write is not None:
-        put_into(write, "\n".join([parts[0], *ends, *parts[1:]]))
+        return text
+
+    yield said(f"### {title}\n\nMeasured on: {machine()}; {_versions()}.\n")
+    for item in module.items(bench):
+        if isinstance(item, Listing):
+            yield said(listing_table(item))
+            continue
+        found.append(bench.measure(item))
+        yield said(measured_table(found[-1]))
+    if found and not bench.quick:
+        yield said(summary(found))
+        yield said(ratios_to_peers(found))
+    if bench.notes:
+        yield said("Left out: " + "; ".join(bench.notes) + ".\n")
+    yield said(f"It took {(time.perf_counter() - begun) / 60:.0f} minutes.\n")
 
 
 def themes() -> list[str]:
     """The modules with items."""
     return sorted(module.name for module in pkgutil.iter_modules(folder.__path__))
-
-
-def _items(bench: Bench, only: list[str]) -> Iterator[Item | Listing]:
-    unknown = [name for name in only if name not in themes()]
-    if unknown:
-        raise SystemExit(f"peers: --only must name themes, got {unknown[0]!r}. One of: {', '.join(themes())}")
-    for name in only or themes():
-        yield from importlib.import_module(f"{folder.__name__}.{name}").items(bench)
 
 
 def _versions() -> str:
