@@ -9,22 +9,19 @@ from numpy.typing import NDArray
 from interpolants.data.bundled import BundledFile, DataInfo, Dataset, Split, check_split, reads
 from interpolants.foundations.errors import invalid
 
-_INSTALL = "pip install --no-deps aeon"
-_FOLDER = "aeon/datasets/data/JapaneseVowels"
-TRAIN = BundledFile(
-    package="aeon",
-    path=f"{_FOLDER}/JapaneseVowels_TRAIN.ts",
-    sha256="68a430eabd919cc77f40b1f5f3bc0dcafacc1486bca9260785aeb7d262cc78cd",
-    version="1.6.0",
-    install=_INSTALL,
-)
-TEST = BundledFile(
-    package="aeon",
-    path=f"{_FOLDER}/JapaneseVowels_TEST.ts",
-    sha256="b3d41d6a0ca3bcad3afb9ca7d4365382aa51341e2e58bae2a574babdda5b9462",
-    version="1.6.0",
-    install=_INSTALL,
-)
+
+def _part(name: str, sha256: str) -> BundledFile:
+    return BundledFile(
+        package="aeon",
+        path=f"aeon/datasets/data/JapaneseVowels/JapaneseVowels_{name}.ts",
+        sha256=sha256,
+        version="1.6.0",
+        install="pip install --no-deps aeon",
+    )
+
+
+TRAIN = _part("TRAIN", "68a430eabd919cc77f40b1f5f3bc0dcafacc1486bca9260785aeb7d262cc78cd")
+TEST = _part("TEST", "b3d41d6a0ca3bcad3afb9ca7d4365382aa51341e2e58bae2a574babdda5b9462")
 _LENGTH, _COLUMNS = 29, 12
 
 
