@@ -24,6 +24,8 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "restore_digits",
         "fashion_in_painting",
         "fashion_super_resolution",
+        "linked_digits",
+        "moved_lamp",
     ),
     "Science": (
         "butterfly",
@@ -31,6 +33,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "logistic_map",
         "heat",
         "cells",
+        "one_prior_of_heads",
         "differentiation",
         "unseen_days",
         "spectral_base",
@@ -39,6 +42,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "generative_closure",
         "long_memory",
         "bridge_of_chaos",
+        "changed_rule",
     ),
     "Tables, sound, text": (
         "flights",
