@@ -6,6 +6,7 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.data.climatology import GridClimatology
+from interpolants.data.grid_alignment import aligned
 from interpolants.data.gridded import Grid, Gridded, days_of_year
 from interpolants.data.gridded_files import FRAMES, gridded_of, read_gridded, write_gridded
 from interpolants.foundations.errors import InvalidInputError
@@ -229,3 +230,55 @@ def test_times_are_frames_where_no_other_axis_is_and_starts_beside_one():
     assert led.dims == ("time", "lead")
     assert led.dated
     assert not led.dated_members
+
+
+# --- the grid of the fit -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: d.transpose("longitude", "number", "latitude", "time"),
+        lambda d: d.sortby("latitude"),
+        lambda d: d.assign_coords(longitude=(d.longitude + 180) % 360 - 180).sortby("longitude"),
+        lambda d: d[["z", "t"]].assign(extra=d.t),
+        lambda d: d.transpose("time", "number", "longitude", "latitude").rename(
+            latitude="lat", longitude="lon"
+        ),
+    ],
+    ids=["axes", "latitudes", "longitudes", "variables", "spellings"],
+)
+def test_fields_in_another_order_are_brought_to_that_of_the_grid(change):
+    known = gridded_of(dataset(), "test", "x")
+    found = aligned(gridded_of(change(dataset()), "test", "x"), known.grid, "test", "x")
+    assert_close(found.values, known.values)
+    for axis, x in zip(found.grid.dims, known.grid.coords.values(), strict=True):
+        assert_close(found.grid.coords[axis], x)
+
+
+def test_axes_without_coordinates_are_told_by_their_names():
+    bare = xarray.DataArray(np.arange(16.0).reshape(1, 1, 4, 4), dims=("time", "number", "y", "x"))
+    known = gridded_of(bare, "test", "x")
+    found = aligned(gridded_of(bare.transpose(..., "x", "y"), "test", "x"), known.grid, "test", "x")
+    assert_close(found.values, known.values)
+
+
+def test_other_units_and_other_points_are_refused_and_spellings_are_not():
+    known = gridded_of(dataset(), "test", "x").grid
+    with pytest.raises(
+        InvalidInputError, match=r"t of x must be in K, as in the other fields, got degC. Convert it to K"
+    ):
+        aligned(
+            gridded_of(dataset().assign(t=dataset().t.assign_attrs(units="degC")), "test", "x"),
+            known,
+            "test",
+            "x",
+        )
+    aligned(
+        gridded_of(dataset().assign(t=dataset().t.assign_attrs(units="kelvin")), "test", "x"),
+        known,
+        "test",
+        "x",
+    )
+    with pytest.raises(InvalidInputError, match="the latitude of the other fields: 60 at place 0, got 61"):
+        aligned(gridded_of(dataset(latitude=[61.0, 50, 40, 30]), "test", "x"), known, "test", "x")

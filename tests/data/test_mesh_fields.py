@@ -108,3 +108,13 @@ def test_members_are_no_points():
     back = mesh_field(several.to_xarray(), "f", "x")
     assert torch.equal(back.values, several.values)
     assert torch.equal(back.points, one.points)
+
+
+def test_a_variable_without_times_and_members_of_other_names_are_told():
+    data = xarray.Dataset({"u": (("time", "x"), np.ones((3, 4)))}, {"time": [0, 1, 2], "x": np.arange(4.0)})
+    with pytest.raises(
+        InvalidInputError, match=r"must have the axes time, x, got others in mask. Leave them out"
+    ):
+        mesh_field(data.assign(mask=("x", np.ones(4))), "test", "fields")
+    several = data.expand_dims(number=2)
+    assert mesh_field(several, "test", "fields").values.shape == (2, 3, 4, 1)

@@ -128,3 +128,30 @@ def test_what_does_not_belong_together_is_refused(folder, change, message):
 def test_bad_arguments_are_refused(folder, options, message):
     with pytest.raises(InvalidInputError, match=message):
         load_scan_slices("all", **{"path": str(folder), **options})
+
+
+def test_a_mask_elsewhere_is_refused_and_one_turned_on_the_same_place_is_not(folder):
+    _, labels = scan(1)
+    affine = np.diag([3.0, 2.0, 5.0, 1.0])
+    before = load_scan_slices("test", path=str(folder), channels=("mask",), size=16).x
+    turned = affine @ np.array([[-1.0, 0, 0, 31], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    nibabel.save(nibabel.Nifti1Image(labels[::-1].copy(), turned), folder / "p1_mask.nii.gz")
+    assert_close(load_scan_slices("test", path=str(folder), channels=("mask",), size=16).x, before)
+    affine[0, 3] = 12.0
+    nibabel.save(nibabel.Nifti1Image(labels, affine), folder / "p1_mask.nii.gz")
+    with pytest.raises(
+        InvalidInputError, match=r"p1_mask.nii.gz must lie where p1.nii.gz does.*\(0, 0, 0\) mm, got \(12, 0"
+    ):
+        load_scan_slices("test", path=str(folder), channels=("mask",), size=16)
+
+
+def test_scans_of_one_subject_are_on_one_side(tmp_path):
+    names = ["sub-01_ses-1", "sub-01_ses-2", "sub-02_ses-1", "sub-02_ses-2", "sub-02_ses-3"]
+    for k, name in enumerate(names):
+        write(tmp_path / f"{name}_T1w.nii", scan(k, (8, 8, 8))[0])
+    train, test = (load_scan_slices(part, path=str(tmp_path), size=8).labels for part in ("train", "test"))
+    assert (set(train.tolist()), set(test.tolist())) == ({0, 1}, {2, 3, 4})
+    for name in names[:2]:
+        (tmp_path / f"{name}_T1w.nii").unlink()
+    with pytest.raises(InvalidInputError, match="several subjects, to have a test, got 3 of sub-02"):
+        load_scan_slices("train", path=str(tmp_path), size=8)

@@ -141,3 +141,58 @@ def test_a_series_with_a_time_twice_and_unknown_columns_of_a_long_table_are_refu
     file.write_text(LONG)
     with pytest.raises(InvalidInputError, match="Did you mean 'count'"):
         read_series_table(str(file), "test", columns=["counts"])
+
+
+# --- files of other programs ---------------------------------------------------------------------------------
+
+
+def test_row_numbers_of_pandas_are_no_variable(tmp_path):
+    days = pd.date_range("2024-01-01", periods=8, freq="D")
+    table = pd.DataFrame({"ds": days, "y": np.arange(8.0)})
+    for number, part in enumerate((table, table.iloc[2:])):
+        assert list(read(tmp_path, part.to_csv()).columns) == ["y"]
+        part.to_parquet(tmp_path / f"{number}.parquet")
+        found = read_series_table(str(tmp_path / f"{number}.parquet"), "--context")
+        assert (list(found.columns), found.index[0]) == (["y"], part.ds.iloc[0])
+    counted = pd.DataFrame({"y": np.arange(4.0)}, index=range(3, 7))
+    counted.to_parquet(tmp_path / "steps.parquet")
+    found = read_series_table(str(tmp_path / "steps.parquet"), "--context")
+    assert (list(found.columns), found.index.tolist()) == (["y"], [3, 4, 5, 6])
+
+
+@pytest.mark.parametrize(
+    ("cells", "first", "last"),
+    [
+        ([f"{d:02d}.02.2024" for d in range(8, 20)], "2024-02-08", "2024-02-19"),
+        ([f"01.{m:02d}.2024" for m in range(1, 9)], "2024-01-01", "2024-08-01"),
+        ([f"{d:02d}/02/24 06:30" for d in range(8, 20)], "2024-02-08 06:30", "2024-02-19 06:30"),
+        ([f"02/{d:02d}/2024" for d in range(8, 20)], "2024-02-08", "2024-02-19"),
+        ([f"01/{m:02d}/{2024 + y}" for y in (0, 1) for m in range(1, 13)], "2024-01-01", "2025-12-01"),
+        ([f"{m:02d}/01/{2024 + y}" for y in (0, 1) for m in range(1, 13)], "2024-01-01", "2025-12-01"),
+    ],
+    ids=["points", "months", "hours", "American", "regular as months", "regular as American months"],
+)
+def test_the_whole_column_tells_whether_days_come_first(tmp_path, cells, first, last):
+    index = read(tmp_path, "date,y\n" + "\n".join(f"{cell},1" for cell in cells)).index
+    assert (index[0], index[-1]) == (pd.Timestamp(first), pd.Timestamp(last))
+    assert len(index) == len(cells)
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        (
+            [f"01/{m:02d}/2024" for m in range(1, 10)],
+            "days from months, got '01/02/2024' in row 2, which may be 1 February",
+        ),
+        (["13/02/2024", "02/14/2024"], "written in one way, got 13/02/2024 and 02/14/2024"),
+    ],
+)
+def test_days_that_may_be_months_are_refused(tmp_path, cells, words):
+    with pytest.raises(InvalidInputError, match=words):
+        read(tmp_path, "date,y\n" + "\n".join(f"{cell},1" for cell in cells))
+
+
+def test_semicolons_and_decimal_commas(tmp_path):
+    found = read(tmp_path, "date;y\n2024-02-01;1,5\n2024-02-02;2,5\n2024-02-03;\n")
+    np.testing.assert_array_equal(found["y"], [1.5, 2.5, np.nan])

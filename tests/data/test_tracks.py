@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 import torch
 
-from interpolants.data.tracks import Tracks, ragged_tracks, tracks_of_table
+from interpolants.data.tracks import Tracks, ragged_tracks, read_tracks, tracks_of_table
 from interpolants.foundations.errors import InvalidInputError
 
 
@@ -84,3 +84,40 @@ def test_types_must_fit():
     for bad in (torch.arange(3), torch.tensor([0.5, 0, 0, 0]), torch.tensor([-1, 0, 0, 0])):
         with pytest.raises(InvalidInputError, match="types must be"):
             Tracks.of(x, bad)
+
+
+# --- tables of other programs --------------------------------------------------------------------------------
+
+
+def test_nodes_are_numbered_by_their_names_and_tracks_as_they_come():
+    assert torch.equal(tracks_of_table(table().iloc[[2, 1, 0, 3]]).x, tracks_of_table(table()).x)
+
+
+def test_row_numbers_of_pandas_are_no_dimension(tmp_path):
+    table().to_csv(tmp_path / "tracks.csv")
+    assert read_tracks(str(tmp_path / "tracks.csv"), "test").columns == ("x", "y")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda t: t.assign(time=[0.0, 0.1, 0.1, 0.0]), "must be positions, got times, time"),
+        (
+            lambda t: t.assign(track=["b", None, "b", "a"]),
+            "column track must have a value in every row, got none in row 2",
+        ),
+        (
+            lambda t: t.assign(node=["u", "u", None, "u"]),
+            "column node must have a value in every row, got none in row 3",
+        ),
+    ],
+)
+def test_times_and_missing_names_are_refused(change, told):
+    with pytest.raises(InvalidInputError, match=told):
+        tracks_of_table(change(table()))
+
+
+def test_the_stride_of_frames():
+    x = torch.full((2, 13, 1, 2), torch.nan)
+    x[0, 2::6], x[1, ::4] = 0.0, 0.0
+    assert (Tracks.of(x).stride, Tracks.of(x[:1]).stride, Tracks.of(x[:1, :3]).stride) == (2, 6, 0)

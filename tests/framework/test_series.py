@@ -12,6 +12,7 @@ from interpolants.framework.answers import Ensemble
 from interpolants.framework.roles import DatedRowsWarning, Role, read, take
 from interpolants.framework.series import Series, dates
 from interpolants.framework.task import Split, Task, rolling
+from interpolants.methods.parts.series import on_one_clock
 
 ROLE = Role(name="series", kind="series", axis="time", gaps=True)
 MONTHS = pd.date_range("2000-01-01", periods=6, freq="MS")
@@ -226,3 +227,54 @@ def test_an_ensemble_on_a_clock_has_dates_in_its_table(tmp_path):
     assert back["answer"].table().equals(table)
     assert_close(back["series"].after(2), series.after(2))
     assert isinstance(take(series, slice(2)), Series)
+
+
+# --- data of other programs ----------------------------------------------------------------------------------
+
+
+def test_tables_of_many_series_have_the_columns_of_the_first_in_its_order():
+    table = pd.DataFrame({"a": np.arange(6.0), "b": -np.arange(6.0)}, index=MONTHS)
+    first, second = one([table, table[["b", "a"]]])[0]
+    assert_close(first.values, second.values)
+    with pytest.raises(InvalidInputError, match="must have the columns a, b, got a, c in series 1"):
+        one([table, table.rename(columns={"b": "c"})])
+    several = one([table[["a"]], table[["b"]]])[0]  # series of one column have names of their own
+    assert [part.columns for part in several] == [("a",), ("b",)]
+    assert on_one_clock(torch.zeros(2, 3, 4, 1), several, 4).columns == ()
+    assert on_one_clock(torch.zeros(2, 3, 4, 2), [first, second], 4).columns == ("a", "b")
+
+
+def test_a_dataset_has_a_column_for_each_variable():
+    xarray = pytest.importorskip("xarray")
+    table = pd.DataFrame({"a": np.arange(6.0), "b": -np.arange(6.0)}, index=MONTHS)
+    data = xarray.Dataset({name: ("time", table[name].to_numpy()) for name in ("b", "a")}, {"time": MONTHS})
+    plain, given = one(table)
+    assert_close(one(data, before={"series": given})[0].values, plain.values)
+    with pytest.raises(
+        InvalidInputError, match=r"must have one axis, their times, got a .time.; b .time, place."
+    ):
+        one(data.assign(b=data.b.expand_dims(place=2, axis=1))[["a", "b"]])
+
+
+def test_dates_of_another_zone_are_brought_to_that_of_the_fit():
+    hours = pd.date_range("2024-03-30 22:00", periods=8, freq="h", tz="Europe/London")
+    table = pd.DataFrame({"v": np.arange(8.0)}, index=hours)
+    fitted, given = one(table)
+    asked, _ = one(table.tz_convert("UTC"), before={"series": given})
+    assert_close(asked.times, fitted.times)
+    assert asked.clock == "Europe/London"
+    with pytest.raises(InvalidInputError, match="Say in which time zone"):
+        one(table.tz_convert("UTC").tz_localize(None), before={"series": given})
+    with pytest.raises(InvalidInputError, match="Pass a table with dates"):
+        one(table.to_numpy(), before={"series": given})
+
+
+def test_a_column_of_times_as_numbers_is_no_variable():
+    table = pd.DataFrame({"timestamp": 1.7e9 + 3600 * np.arange(6), "v": np.arange(6.0)})
+    with pytest.raises(
+        InvalidInputError, match="must be dates, or the index, got numbers in column 'timestamp'"
+    ):
+        one(table)
+    assert one(table.assign(timestamp=[3, 1, 2, 5, 4, 6]))[0].columns == ("timestamp", "v")
+    table.index = MONTHS
+    assert one(table)[0].columns == ("timestamp", "v")

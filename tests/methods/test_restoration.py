@@ -8,6 +8,7 @@ import torch
 from interpolants.couplings import Degraded
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.method import load
+from interpolants.methods.parts.far_values import FarValuesWarning
 from interpolants.methods.restoration.restoration import Restoration
 
 COVARIANCE = torch.tensor([[1.0, 0.8], [0.8, 1.0]])
@@ -142,3 +143,10 @@ def test_a_function_of_the_user_is_passed_again_at_loading(tmp_path, generator):
 def test_bad_use_is_refused_and_explained(bridge, use, message):
     with pytest.raises(InvalidInputError, match=message):
         use(bridge)
+
+
+def test_observations_in_other_units_are_told_of_and_hidden_values_are_not_looked_at(bridge):
+    observed = torch.tensor([[1.0, -9999.0], [-1.0, -9999.0]])
+    bridge.restore(observed, known=torch.tensor([[True, False]] * 2), n_steps=2)
+    with pytest.warns(FarValuesWarning, match=r"Restoration.restore: observed lies .* deviations"):
+        bridge.restore(255 * observed, known=torch.tensor([[True, False]] * 2), n_steps=2)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interpolants.data.unit_words import same_unit
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 from interpolants.foundations.records import record
@@ -90,20 +91,26 @@ class Grid:
         return found / found.mean()
 
     def checked_like(self, other: "Grid", who: str, name: str) -> None:
-        """Refuse another grid, or other variables.
+        """Refuse another grid, other variables, or other units of these.
 
         Raises:
-            InvalidInputError: With the axis or the variable that differs.
+            InvalidInputError: With the axis, the variable or the unit that differs.
         """
         if self.variables != other.variables:
             rule = f"{name} must have the variables {', '.join(other.variables)}, in this order"
             raise invalid(who, rule, ", ".join(self.variables))
+        for variable, unit, wanted in zip(self.variables, self.units, other.units, strict=False):
+            if not same_unit(unit, wanted):
+                remedy = f"Convert it to {wanted}, or correct the attribute units."
+                raise invalid(
+                    who, f"{variable} of {name} must be in {wanted}, as in the other fields", unit, remedy
+                )
         if self.sizes != other.sizes:
             rule = f"{name} must be on a grid of {' x '.join(map(str, other.sizes))} points"
             raise invalid(who, rule, " x ".join(map(str, self.sizes)), "Bring both onto one grid.")
         for k, axis in enumerate(other.dims):
             own, theirs = self.coords.get(self.dims[k]), other.coords.get(axis)
-            if own is None or theirs is None or torch.allclose(own, theirs, rtol=0, atol=_tolerance(theirs)):
+            if own is None or theirs is None or torch.allclose(own, theirs, rtol=0, atol=tolerance(theirs)):
                 continue
             first = int((own - theirs).abs().argmax())
             rule = (
@@ -112,7 +119,8 @@ class Grid:
             raise invalid(who, rule, f"{float(own[first]):g}", "Sort or interpolate it onto the same grid.")
 
 
-def _tolerance(x: Tensor) -> float:
+def tolerance(x: Tensor) -> float:
+    """How far coordinates may differ that count as one."""
     return 1e-3 * float(x.diff().abs().min()) if len(x) > 1 else 1e-6
 
 
@@ -189,7 +197,7 @@ class Gridded:
         labels = self.members if members is None and values is None else members
         inner = labels if labels is not None and len(labels) else torch.arange(x.shape[1])
         coords = {self.dims[0]: self._cases(), self.dims[1]: inner.numpy()}
-        coords |= {name: one.numpy() for name, one in self.grid.coords.items()}
+        coords |= {name: (name, one.numpy(), _geography(name)) for name, one in self.grid.coords.items()}
         axes = (*self.dims, *self.grid.dims)
         arrays = {
             name: (axes, x[:, :, k].detach().cpu().numpy(), {"units": unit} if unit else {})
@@ -204,6 +212,14 @@ class Gridded:
 
     def _units(self) -> tuple[str, ...]:
         return self.grid.units or ("",) * len(self.grid.variables)
+
+
+def _geography(axis: str) -> dict[str, str]:
+    """Attributes by which programs for the climate and the weather (CF conventions) know an axis of the globe."""
+    for names, unit in ((LATITUDES, "degrees_north"), (LONGITUDES, "degrees_east")):
+        if axis.lower() in names:
+            return {"standard_name": names[0], "units": unit}
+    return {}
 
 
 def as_dates(seconds: Tensor) -> Any:

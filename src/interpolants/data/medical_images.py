@@ -38,11 +38,13 @@ class Volume:
         values: ``(X, Y, Z)`` float32, to the right, to the front, to the head; Hounsfield units of CT, else as stored.
         spacing: Distance of voxels along the three axes, mm.
         source: Where it was read.
+        origin: Place of its first voxel in world axes, mm.
     """
 
     values: Array
     spacing: tuple[float, float, float]
     source: str = ""
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def slices(self, plane: str = "axial") -> Array:
         """All slices of a plane as pictures ``(N, H, W)`` in the radiological view.
@@ -134,7 +136,11 @@ def _turned(values: Array, affine: NDArray[np.float64], source: str) -> Volume:
     if bad:
         raise invalid("read_volume", f"{source} must be finite", f"{bad} voxels of NaN or infinity")
     step = tuple(float(spacing[axis]) for axis in order)
-    return Volume(found, (step[0], step[1], step[2]), source)
+    # The voxel that comes first after the flips is the last one along axes that point the other way.
+    last = np.where(shares[order.argsort(), np.arange(3)] < 0, np.array(values.shape) - 1, 0)
+    place = affine[:3, :3] @ last + affine[:3, 3]
+    origin = (float(place[0]), float(place[1]), float(place[2]))
+    return Volume(found, (step[0], step[1], step[2]), source, origin)
 
 
 # --- DICOM ---------------------------------------------------------------------------------------------------
@@ -158,7 +164,8 @@ def _dicom(files: Sequence[Path], source: str) -> Volume:
     affine = np.eye(4)
     # Column and row numbers run along the first and the second direction; DICOM's x and y point to the left and back.
     steps = [across[:3] * columns, across[3:] * rows, normal * _distance(places[order], read[0], source)]
-    affine[:3, :3] = np.diag([-1.0, -1.0, 1.0]) @ np.stack(steps, 1)
+    to_world = np.diag([-1.0, -1.0, 1.0])
+    affine[:3, :3], affine[:3, 3] = to_world @ np.stack(steps, 1), to_world @ _position(read[order[0]])
     return _turned(frames.transpose(2, 1, 0), affine, source)
 
 

@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interpolants.data.gridded_files import MEMBERS
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 from interpolants.foundations.records import record
 from interpolants.foundations.storage import replacing
 
 _NAMES = ("points", "times", "values")
-_TIMES, _DATES, _MEMBER = ("time", "t", "times"), "mM", "member"
+_TIMES, _DATES = ("time", "t", "times"), "mM"
 SUFFIXES = (".npz", ".nc")
 
 
@@ -33,6 +34,7 @@ class MeshField:
         values: ``(T, M, C)``; ``(members, T, M, C)`` for several fields on one mesh.
         channels: Names of the channels; may be empty.
         axes: Names of the coordinates; may be empty.
+        units: Unit of each channel, as files have them; may be empty.
     """
 
     points: Tensor
@@ -40,6 +42,7 @@ class MeshField:
     values: Tensor
     channels: tuple[str, ...] = ()
     axes: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
 
     def first(self, frames: int) -> "MeshField":
         """Its first frames."""
@@ -65,9 +68,12 @@ class MeshField:
         points = self.points.numpy()
         coords = {axis: ("node", points[:, k]) for k, axis in enumerate(axes)}
         return xarray.Dataset(
-            {name: (dims, values[..., k]) for k, name in enumerate(channels)},
+            {name: (dims, values[..., k], self._attributes(k)) for k, name in enumerate(channels)},
             coords={"time": self.times.numpy(), **coords},
         )
+
+    def _attributes(self, channel: int) -> dict[str, str]:
+        return {"units": self.units[channel]} if self.units and self.units[channel] else {}
 
     def arrays(self) -> dict[str, np.ndarray[Any, Any]]:
         """Arrays by name."""
@@ -83,7 +89,8 @@ def mesh_field(value: Any, who: str, name: str) -> MeshField:
     Args:
         value: Arrays ``points (M, d)``, ``values (T, M, C)`` or ``(T, M)``, and ``times (T,)``, which count from 0 if
             there are none; or what xarray holds, with an axis of times, and the points along one axis with coordinates
-            or along several, as on a regular grid; an axis named member holds several fields on one mesh.
+            or along several, as on a regular grid; an axis of members (member, number, ...) holds several fields on
+            one mesh.
         who: Public name for errors.
         name: Name of the argument.
 
@@ -123,7 +130,10 @@ def _of_xarray(value: Any, who: str, name: str) -> MeshField:
     time = next((dim for dim in data.dims if str(dim).lower() in _TIMES), None)
     if time is None:
         raise invalid(who, f"{name} must have an axis named time", ", ".join(map(str, data.dims)))
-    members = [dim for dim in data.dims if str(dim).lower() == _MEMBER]
+    members = [dim for dim in data.dims if str(dim).lower() in MEMBERS]
+    if still := [str(key) for key, one in data.data_vars.items() if set(one.dims) != set(data.dims)]:
+        rule = f"all variables of {name} must have the axes {', '.join(map(str, data.dims))}"
+        raise invalid(who, rule, f"others in {', '.join(still)}", "Leave them out: data.drop_vars([...]).")
     others = [dim for dim in data.dims if dim not in (time, *members)]
     if not others:
         raise invalid(who, f"{name} must have points beside its times", "the axis of times alone")
@@ -143,7 +153,8 @@ def _of_xarray(value: Any, who: str, name: str) -> MeshField:
     points = np.stack([np.asarray(stacked[key], dtype=np.float64) for key in axes], -1)
     shown = tuple(str(others[0]) if key == "_node" else str(key) for key in axes)
     times = _plain_times(data[time].to_numpy())
-    return MeshField(torch.from_numpy(points), times, torch.from_numpy(values), names, shown)
+    units = tuple(str(one.attrs.get("units", "")) for one in data.data_vars.values())
+    return MeshField(torch.from_numpy(points), times, torch.from_numpy(values), names, shown, units)
 
 
 def _plain_times(times: np.ndarray[Any, Any]) -> Tensor:

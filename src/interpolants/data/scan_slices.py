@@ -1,6 +1,7 @@
 """Slices of your own scans and their masks, on one square grid, parted so that no head is on both sides."""
 
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
 
 MASK = "_mask"  # a mask is named like its scan, with this before its ending
+_SHIFT = 0.5  # largest distance between the first voxels of a scan and its mask, in voxels
+_SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")  # whose scan it is, in names after BIDS
 _SAME = 0.01  # largest relative difference between the spacings of a scan and its mask
 _LOW, _HIGH, _MOST = 1.0, 99.0, 1.5  # percentiles that become 0 and 1, and where brighter voxels are cut
 
@@ -36,7 +39,8 @@ def load_scan_slices(
 
     The folder holds scans ``NAME.nii``, ``NAME.nii.gz`` or ``NAME.dcm``, or folders ``NAME`` with a DICOM series each,
     and beside each ``NAME_mask.nii`` or ``.nii.gz`` with whole numbers: 0 for nothing, 1, 2, ... for what was outlined.
-    Of several scans the last ones by name are the test, whole: if a file is a patient, none is on both sides. Of one
+    Of several scans the last ones by name are the test, whole: if a file is a patient, none is on both sides; scans of
+    one subject by their names after BIDS, ``sub-01_ses-1_T1w``, ``sub-01_ses-2_T1w``, stay together. Of one
     scan a contiguous slab in the middle is the test, and ``gap`` slices on each side of it are in no part.
     Slices are read in the radiological view, filled to a square in millimetres, and averaged to ``size`` pixels.
 
@@ -54,9 +58,9 @@ def load_scan_slices(
         ``x`` (N, channels, size, size), labels: the number of the scan.
 
     Raises:
-        InvalidInputError: If a mask is missing, has another shape or spacing than its scan, or no whole numbers; if a
-            scan cannot be read (see :func:`interpolants.data.medical_images.read_volume`), is too small, or the same
-            everywhere; if a part would be empty.
+        InvalidInputError: If a mask is missing, has another shape, spacing or place than its scan, or no whole
+            numbers; if a scan cannot be read (see :func:`interpolants.data.medical_images.read_volume`), is too small,
+            or the same everywhere; if a part would be empty.
         MissingExtraError: If nibabel or pydicom is not installed.
     """
     who = "load_scan_slices"
@@ -66,7 +70,7 @@ def load_scan_slices(
     parts = ("train", "test") if split == "all" else (split,)
     found, labels = [], []
     for part in parts:
-        for k, rows in _rows(who, [len(scan.slices(plane)) for scan, _ in scans], part, test, gap).items():
+        for k, rows in _rows(who, [scan for scan, _ in scans], plane, part, test, gap).items():
             found.append(_pictures(who, *scans[k], plane, size, channels)[rows])
             labels.append(torch.full((len(rows),), k))
     x = torch.cat(found)
@@ -155,12 +159,22 @@ def _pair(who: str, scan: Path, mask: Path | None) -> Pair:
     if slip > _SAME:
         rule = f"{mask.name} must have the spacing of {scan.name}, {_millimetres(image)}"
         raise invalid(who, rule, _millimetres(labels), "Resample it to the grid of the scan.")
+    gaps = [abs(a - b) / step for a, b, step in zip(labels.origin, image.origin, image.spacing, strict=True)]
+    if max(gaps) > _SHIFT:
+        rule = f"{mask.name} must lie where {scan.name} does, as its affine says, from {_place(image)}"
+        raise invalid(
+            who, rule, _place(labels), "Resample it to the grid of the scan, or write it with its affine."
+        )
     if bool((labels.values != labels.values.round()).any()) or labels.values.min() < 0:
         rule = f"{mask.name} must hold whole numbers >= 0"
         raise invalid(
             who, rule, f"{labels.values.min():g} to {labels.values.max():g}", "Is it a probability map?"
         )
     return image, labels
+
+
+def _place(volume: Volume) -> str:
+    return "(" + ", ".join(f"{one:.4g}" for one in volume.origin) + ") mm"
 
 
 def _millimetres(volume: Volume) -> str:
@@ -177,10 +191,13 @@ def _template() -> list[Pair]:
 # --- parts and pictures --------------------------------------------------------------------------------------
 
 
-def _rows(who: str, counts: Sequence[int], part: str, test: float, gap: int) -> dict[int, Tensor]:
+def _rows(
+    who: str, scans: Sequence[Volume], plane: str, part: str, test: float, gap: int
+) -> dict[int, Tensor]:
     """Slices of each scan that belong to a part: whole scans, or a slab of the only one."""
+    counts = [len(scan.slices(plane)) for scan in scans]
     if len(counts) > 1:
-        first = min(len(counts) - 1, math.ceil(len(counts) * (1 - test)))
+        first = _first_of_test(who, [_SUBJECT.match(Path(scan.source).name) for scan in scans], test)
         chosen = range(first) if part == "train" else range(first, len(counts))
         return {k: torch.arange(counts[k]) for k in chosen}
     every, slab = torch.arange(counts[0]), max(1, round(test * counts[0]))
@@ -192,6 +209,18 @@ def _rows(who: str, counts: Sequence[int], part: str, test: float, gap: int) -> 
             who, "slices must be left beside the test slab and its gap", f"{counts[0]} slices", "Lower gap."
         )
     return {0: every[inside if part == "test" else outside]}
+
+
+def _first_of_test(who: str, subjects: Sequence[re.Match[str] | None], test: float) -> int:
+    """Place of the first scan of the test, where another subject begins than that of the scan before."""
+    n = len(subjects)
+    wanted = min(n - 1, math.ceil(n * (1 - test)))
+    names = [str(k) if one is None else one[0] for k, one in enumerate(subjects)]
+    places = [k for k in range(1, n) if names[k] != names[k - 1]]
+    if not places:
+        remedy = "Give scans of several subjects, or a single scan, whose slices are parted."
+        raise invalid(who, "scans must be of several subjects, to have a test", f"{n} of {names[0]}", remedy)
+    return min(places, key=lambda k: (abs(k - wanted), k))
 
 
 def _pictures(

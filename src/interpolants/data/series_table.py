@@ -1,17 +1,20 @@
 """Tables with a time column from files: stamps on one clock, gaps as NaN."""
 
+import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.data.stamps import stamps_of
+from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.extras import require
 
 READS = (".csv", ".tsv", ".parquet")
 # Names of a first column of whole numbers that counts steps or years, and is no variable.
 _COUNTING = ("t", "time", "step", "index", "hour", "day", "week", "month", "year", "unnamed: 0")
 # Parts of names of columns that hold times, and must not be taken for variables when they hold numbers.
-_TIMELY = ("time", "date", "stamp", "epoch")
+TIMELY = ("time", "date", "stamp", "epoch")
 # Calendars on which stamps may lie that are not evenly spaced.
 _CALENDARS = ("B", "MS", "ME", "QS", "QE", "YS", "YE")
 
@@ -21,7 +24,8 @@ def read_series_table(
 ) -> Any:
     """A DataFrame from a file, with its stamps as a DatetimeIndex, or steps for an index where there are none.
 
-    The first column that holds stamps is the clock; stamps with different offsets from UTC are brought to UTC. Empty
+    The first column that holds stamps is the clock; stamps with different offsets from UTC are brought to UTC, and of
+    ``13/02/2024`` the whole column tells whether days or months come first. Empty
     cells are gaps, and so are rows that are missing on an otherwise regular clock. Where stamps come again and one
     column holds words, these are names of series (a long table): each becomes a column, with gaps where it has no row.
 
@@ -38,7 +42,7 @@ def read_series_table(
     """
     place = Path(path)
     where = f"{who}: {place.name}"
-    table = _named_clock(_read(place, who), where)
+    table = _named_clock(_read(place, who), where, frequency)
     if (named := _names_of_series(table)) is not None:
         table, columns = _side_by_side(table, named, where, columns), None
     return _numbers(on_a_clock(table, where, frequency), where, columns)
@@ -50,33 +54,67 @@ def _read(path: Path, who: str) -> Any:
         raise invalid(who, f"a series must be one of {', '.join(READS)}", path.name)
     try:
         if path.suffix.lower() == ".parquet":
-            return pandas.read_parquet(path).reset_index()
-        separator = "\t" if path.suffix.lower() == ".tsv" else ","
+            found = pandas.read_parquet(path)
+            numbered = found.index.name is None and found.index.dtype.kind in "iu"
+            return found if numbered else found.reset_index()
         # A blank line among values of one column is a gap; at the end of the file it is nothing.
-        table = pandas.read_csv(path, sep=separator, skipinitialspace=True, skip_blank_lines=False)
+        table = pandas.read_csv(path, **_marks(path), skipinitialspace=True, skip_blank_lines=False)
         return table[: int(table.notna().any(axis=1).to_numpy().nonzero()[0].max(initial=-1)) + 1]
     except (OSError, ValueError, ImportError) as error:
         raise invalid(who, "the file must be a readable table", str(path), str(error)) from error
 
 
-def _named_clock(table: Any, where: str) -> Any:
+def _marks(path: Path) -> dict[str, str]:
+    """What parts cells, and decimals: semicolons and commas where the header is parted by semicolons alone."""
+    if path.suffix.lower() == ".tsv":
+        return {"sep": "\t"}
+    text = path.read_text("utf-8-sig", errors="replace")
+    header = text.partition("\n")[0]
+    if ";" not in header or "," in header:
+        return {"sep": ","}
+    return {"sep": ";", "decimal": "," if re.search(r"\d,\d", text) else "."}
+
+
+def _named_clock(table: Any, where: str, frequency: str = "") -> Any:
     """The table with its clock for an index."""
     if not len(table):
         raise invalid(where, "there must be rows", "none")
     for name in table.columns:
-        stamps = _stamps(table[name], where)
+        stamps = stamps_of(table[name], where, partial(_is_on_a_clock, frequency=frequency))
         if stamps is not None:
-            return table.drop(columns=name).set_index(stamps)
+            return without_row_numbers(table.drop(columns=name)).set_index(stamps)
     first = table.columns[0]
     whole = table[first].dtype.kind in "iu" and table.shape[1] > 1
     if whole and str(first).lower() in _COUNTING:
         return table.set_index(first)
     for name in table.columns:
-        if any(word in str(name).lower() for word in _TIMELY):
+        if any(word in str(name).lower() for word in TIMELY):
             remedy = "Write them as 2024-03-01 12:00, or rename the column if it is a variable."
             found = f"{table[name].iloc[0]!r} in column {str(name)!r}"
             raise invalid(where, "times must be dates, or whole steps in the first column", found, remedy)
     return table
+
+
+def without_row_numbers(table: Any) -> Any:
+    """Without the row numbers that pandas writes as a first column without a name, which are no variable."""
+    first = table.columns[0] if table.shape[1] > 1 else None
+    if str(first).lower() not in ("", "unnamed: 0") or table[first].dtype.kind not in "iu":
+        return table
+    return (
+        table.drop(columns=first)
+        if table[first].is_monotonic_increasing and table[first].is_unique
+        else table
+    )
+
+
+def _is_on_a_clock(index: Any, frequency: str) -> bool:
+    """Whether stamps in some order follow each other regularly."""
+    pandas = require("pandas", by="read_series_table")
+    try:
+        on_a_clock(pandas.DataFrame(index=index.unique()), "stamps", frequency)
+    except InvalidInputError:
+        return False
+    return True
 
 
 def _names_of_series(table: Any) -> Any:
@@ -114,42 +152,6 @@ def _side_by_side(table: Any, named: Any, where: str, columns: Sequence[str] | N
 def each_column(table: Any, name: str = "value") -> list[Any]:
     """Every column of a table as a series of its own, all under one name: many series that are learnt together."""
     return [table[[column]].set_axis([name], axis=1) for column in table.columns]
-
-
-def _stamps(column: Any, where: str) -> Any:
-    """A DatetimeIndex of a column of stamps; None if its first cell is none."""
-    pandas = require("pandas", by=where)
-    if column.dtype.kind == "M" or hasattr(column.dtype, "tz"):
-        return pandas.DatetimeIndex(column, name=column.name)
-    if column.dtype.kind in "iufb" or _as_stamp(pandas, column.iloc[0]) is None:
-        return None
-    found = [_as_stamp(pandas, cell) for cell in column]
-    for row, stamp in enumerate(found):
-        if stamp is None:
-            raise invalid(
-                where, f"every {column.name} must be a time", f"{column.iloc[row]!r} in {_row(row)}"
-            )
-    zones = {stamp.utcoffset() for stamp in found}
-    if None in zones and len(zones) > 1:
-        raise invalid(where, f"all or none of {column.name} must have an offset from UTC", "some")
-    index = pandas.to_datetime(found, utc=True) if len(zones) > 1 else pandas.DatetimeIndex(found)
-    return index.rename(column.name)
-
-
-def _as_stamp(pandas: Any, cell: Any) -> Any:
-    """A Timestamp, or None; plain numbers are none."""
-    text = str(cell).strip()
-    if (
-        len(text) < 6
-        or not any(mark in text for mark in "-/:.")
-        or text.replace(".", "", 1).lstrip("-").isdigit()
-    ):
-        return None
-    try:
-        stamp = pandas.Timestamp(text)
-    except (ValueError, TypeError):
-        return None
-    return None if stamp is pandas.NaT else stamp
 
 
 def on_a_clock(table: Any, who: str, frequency: str = "") -> Any:

@@ -3,6 +3,7 @@
 Letters: B cases, T frames, N nodes (points), D dimensions of space.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,12 +12,14 @@ import torch
 from torch import Tensor
 
 from interpolants.data.packs import packed
+from interpolants.data.series_table import without_row_numbers
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.extras import require
 from interpolants.foundations.records import record
 
 _KEYS = ("track", "frame", "node", "type")
 _DEGREES = ("lat", "lon", "long", "latitude", "longitude")
+_CLOCKS = ("time", "times", "timestamp", "t", "date", "datetime", "seconds")
 
 
 @record("tracks")
@@ -30,6 +33,7 @@ class Tracks:
         types: Type of each node, ``(B, N)`` int64, 0 for all where there are no types.
         columns: Names of the dimensions; may be empty.
         typed: Whether types were given; where they were not, all are 0.
+        single: Whether they came without an axis of nodes, ``(B, T, D)``.
     """
 
     x: Tensor
@@ -37,6 +41,7 @@ class Tracks:
     types: Tensor
     columns: tuple[str, ...] = ()
     typed: bool = False
+    single: bool = False
 
     @classmethod
     def of(
@@ -53,7 +58,8 @@ class Tracks:
         Raises:
             InvalidInputError: If shapes do not fit, a position is infinite or known in some dimensions alone.
         """
-        x = x[:, :, None] if x.ndim == 3 else x
+        single = x.ndim == 3
+        x = x[:, :, None] if single else x
         if x.ndim != 4 or not all(x.shape):
             rule = "tracks must be (cases, frames, nodes, dimensions), or (cases, frames, dimensions)"
             raise invalid(who, rule, tuple(x.shape), "A single case needs x[None].")
@@ -67,7 +73,7 @@ class Tracks:
         places = torch.where(known, x, 0.0).double()
         kinds = _types(types, len(x), x.shape[2], who)
         seen, names = known.all(-1), tuple(columns)
-        return cls(x=places, seen=seen, types=kinds, columns=names, typed=types is not None)
+        return cls(x=places, seen=seen, types=kinds, columns=names, typed=types is not None, single=single)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -80,6 +86,17 @@ class Tracks:
     def frames(self, first: int, last: int) -> "Tracks":
         """Frames ``first`` to ``last - 1`` of all cases."""
         return replace(self, x=self.x[:, first:last], seen=self.seen[:, first:last])
+
+    @property
+    def stride(self) -> int:
+        """The largest number of which all distances between seen frames of a case are multiples; 0 without any."""
+        found = 0
+        for row in self.seen.any(2):
+            frames = row.nonzero()[:, 0]
+            found = math.gcd(found, *frames.diff().tolist())
+            if found == 1:
+                break
+        return found
 
     def with_gaps(self) -> Tensor:
         """Positions with NaN where nothing was seen, ``(B, T, N, D)``."""
@@ -112,14 +129,15 @@ def ragged_tracks(
         InvalidInputError: If cases differ in their dimensions, or types do not fit.
     """
     wide = [part[:, None] if part.ndim == 2 else part for part in parts]
-    pack = packed(wide, axes=2, fill=torch.nan)
+    pack, single = packed(wide, axes=2, fill=torch.nan), all(part.ndim == 2 for part in parts)
     if types is None:
-        return Tracks.of(pack.values, who=who)
+        return replace(Tracks.of(pack.values, who=who), single=single)
     for number, (part, own) in enumerate(zip(wide, types, strict=True)):
         if len(own) != part.shape[1]:
             rule = f"case {number} must have {part.shape[1]} types, one for each node"
             raise invalid(who, rule, len(own))
-    return Tracks.of(pack.values, packed([torch.as_tensor(own) for own in types]).values, who=who)
+    kinds = packed([torch.as_tensor(own) for own in types]).values
+    return replace(Tracks.of(pack.values, kinds, who=who), single=single)
 
 
 def tracks_of_table(table: Any, who: str = "Tracks") -> Tracks:
@@ -127,15 +145,15 @@ def tracks_of_table(table: Any, who: str = "Tracks") -> Tracks:
 
     Columns ``track`` and ``frame`` (whole numbers, counted from the first of each track) are needed; ``node`` and
     ``type`` (a whole number that belongs to the node) may be there. All others are dimensions of space. A row that
-    is missing, or has NaN, was not seen.
+    is missing, or has NaN, was not seen. Tracks are numbered as they come, nodes in the order of their names.
 
     Args:
         table: A DataFrame.
         who: Public name for errors.
 
     Raises:
-        InvalidInputError: If a column is missing or no number, a row comes twice, a node has two types, or positions
-            are degrees, which are no distances.
+        InvalidInputError: If a column is missing or no number, a row comes twice, a node has two types, positions
+            are degrees, which are no distances, or a column holds times.
     """
     names = {str(name): name for name in table.columns}
     for name in _KEYS[:2]:
@@ -145,15 +163,19 @@ def tracks_of_table(table: Any, who: str = "Tracks") -> Tracks:
     space = [name for name in names if name not in _KEYS]
     if not space:
         raise invalid(who, "a table of tracks must have columns with positions", ", ".join(names))
+    if clocks := [name for name in space if name.lower() in _CLOCKS]:
+        rule = "columns beside track, frame, node and type must be positions"
+        raise invalid(who, rule, f"times, {' and '.join(clocks)}", "Leave it out: frame counts the time.")
     if degrees := [name for name in space if name.lower() in _DEGREES]:
         remedy = "Bring them to a map in km, e.g. with data.storms.equal_area."
         raise invalid(who, "positions must be lengths", f"degrees, {' and '.join(degrees)}", remedy)
     frame = _whole_column(table[names["frame"]], "frame", who)
-    case, _ = _codes(table[names["track"]])
+    case = _codes(table[names["track"]], "track", who)
     first = torch.full((int(case.max()) + 1,), torch.iinfo(torch.long).max).scatter_reduce(
         0, case, frame, "amin"
     )
-    node = _codes(table[names["node"]])[0] if "node" in names else torch.zeros_like(case)
+    ordered = "node" in names
+    node = _codes(table[names["node"]], "node", who, ordered=True) if ordered else torch.zeros_like(case)
     place = (case, frame - first[case], node)
     sizes = [int(part.max()) + 1 for part in place]
     _check_once(place, sizes, who)
@@ -176,7 +198,7 @@ def read_tracks(path: str, who: str) -> Tracks:
         table = pandas.read_parquet(path) if path.endswith(".parquet") else pandas.read_csv(path)
     except (OSError, ValueError) as error:
         raise invalid(who, "the file must be a table of tracks", path, str(error)) from error
-    return tracks_of_table(table, who)
+    return tracks_of_table(without_row_numbers(table), who)
 
 
 def _whole_column(column: Any, name: str, who: str) -> Tensor:
@@ -187,11 +209,16 @@ def _whole_column(column: Any, name: str, who: str) -> Tensor:
     return torch.from_numpy(values.astype("int64"))
 
 
-def _codes(column: Any) -> tuple[Tensor, list[Any]]:
-    """Numbers 0, 1, ... of the values of a column in the order in which they come, and these."""
+def _codes(column: Any, name: str, who: str, *, ordered: bool = False) -> Tensor:
+    """Numbers 0, 1, ... of the values of a column, as they come or in their own order."""
     pandas = require("pandas", by="Tracks")
-    codes, values = pandas.factorize(column)
-    return torch.from_numpy(codes.astype("int64")), list(values)
+    if bool(column.isna().any()):
+        row = int(column.isna().to_numpy().nonzero()[0][0])
+        raise invalid(
+            who, f"column {name} must have a value in every row", f"none in row {row + 1}", "Drop these rows."
+        )
+    codes, _ = pandas.factorize(column, sort=ordered)
+    return torch.from_numpy(codes.astype("int64"))
 
 
 def _positions(table: Any, who: str) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from interpolants.data.arrays import Kind as Given
+from interpolants.data.grid_alignment import aligned
 from interpolants.data.gridded import Grid, Gridded
 from interpolants.data.gridded_files import MEMBERS, WRITES, gridded_of, read_gridded, write_gridded
 from interpolants.foundations.errors import invalid
@@ -56,8 +57,8 @@ class GriddedKind:
         if isinstance(value, str | Path):
             value = self.read_file(str(value), role)
         found = gridded_of(value, reading.who, role.name, inner=self.inner)
-        if reading.before is not None:
-            found = _as_fitted(found, reading.before, reading.who, role.name)
+        if (grid := getattr(reading.before, "grid", None)) is not None:
+            found = aligned(found, grid, reading.who, role.name)
         if not role.gaps:
             check_seen(found, reading.who, role.name)
         named = hasattr(value, "dims") or isinstance(value, Gridded)
@@ -82,22 +83,6 @@ def check_seen(fields: Gridded, who: str, name: str) -> None:
         place = f"{fields.grid.variables[variable]} of case {case}, member {member}"
         told = f"{int(missing.sum())} missing or infinite values, the first in {place}"
         raise invalid(who, f"{name} must have no gaps", told, "Fill them, or leave those cases out.")
-
-
-def _as_fitted(found: Gridded, before: Given, who: str, name: str) -> Gridded:
-    """Fields for a fitted method: its variables in its order, on its grid."""
-    grid = getattr(before, "grid", None)
-    if grid is None:
-        return found
-    if found.grid.variables != grid.variables and set(grid.variables) <= set(found.grid.variables):
-        places = [found.grid.variables.index(one) for one in grid.variables]
-        units = tuple(found.grid.units[k] for k in places) if found.grid.units else ()
-        own = replace(found.grid, variables=grid.variables, units=units)
-        found = replace(found, values=found.values[:, :, places], grid=own)
-    if found.grid.is_plain and len(found.grid.variables) == len(grid.variables):
-        found = replace(found, grid=replace(found.grid, variables=grid.variables, units=grid.units))
-    found.grid.checked_like(grid, who, name)
-    return found
 
 
 @record("gridded_ensemble", skip=("given",))

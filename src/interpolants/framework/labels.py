@@ -64,7 +64,7 @@ def _own_codes(array: np.ndarray[Any, Any], role: "Role", reading: "Reading") ->
     return torch.from_numpy(array.astype(np.int64))
 
 
-def _counted(codes: Tensor, given: Given, role: "Role", reading: "Reading") -> Given:
+def counted(codes: Tensor, given: Given, role: "Role", reading: "Reading") -> Given:
     """Labels that are their own codes: a network has an entry for each up to the highest, so they must be dense."""
     highest, different = int(codes.max()), len(set(codes.tolist()))
     if highest >= max(_SPARSE * different, _FEW):
@@ -120,7 +120,7 @@ class Conditions:
             return self._asked(value, role, reading, named=named)
         if named:
             codes, given = Labels().read(value, role, reading)
-            return codes, given if given.columns else _counted(codes, given, role, reading)
+            return codes, given if given.columns else counted(codes, given, role, reading)
         tensor = _numbers(value, role, reading)
         if tensor.ndim < 1:
             raise invalid(
@@ -128,7 +128,7 @@ class Conditions:
             )
         if not tensor.is_floating_point():
             codes, given = Labels().read(tensor, role, reading)
-            return codes, _counted(codes, given, role, reading)
+            return codes, counted(codes, given, role, reading)
         tensor = tensor[:, None] if tensor.ndim == 1 else tensor
         return tensor, Given("condition", str(tensor.dtype), columns=tuple(map(int, tensor.shape[1:])))
 

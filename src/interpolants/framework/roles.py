@@ -430,18 +430,24 @@ def _parted_sets(roles: Sequence[Role], values: Mapping[str, Any], who: str) -> 
 
 def _check_index(roles: Sequence[Role], values: Mapping[str, Any], who: str) -> None:
     """Refuse tables of one axis that name the same rows in another order: they are read by position."""
-    tables = {
-        r.name: (r.axis, values[r.name].index)
-        for r in roles
-        if r.axis and hasattr(values.get(r.name), "iloc")
-    }
-    for (name, (axis, index)), (other, (its_axis, its_index)) in combinations(tables.items(), 2):
+    tables = [(r.axis, *one) for r in roles if r.axis for one in _indices(r.name, values.get(r.name))]
+    for (axis, name, index), (its_axis, other, its_index) in combinations(tables, 2):
         if axis != its_axis or len(index) != len(its_index) or index.equals(its_index):
             continue
         if index.is_unique and its_index.is_unique and index.isin(its_index).all():
             rule = f"rows of {other} must be in the order of those of {name}"
             remedy = f"Bring them to one order: {other}.loc[{name}.index]."
             raise invalid(who, rule, "the same index in another order", remedy)
+
+
+def _indices(name: str, value: Any) -> list[tuple[str, Any]]:
+    """Names and row labels of a table, or of the tables and columns in a mapping."""
+    parts = (
+        {f"{name}[{key!r}]": part for key, part in value.items()}
+        if isinstance(value, Mapping)
+        else {name: value}
+    )
+    return [(key, part.index) for key, part in parts.items() if hasattr(part, "iloc")]
 
 
 def _with_columns_of(other: Given | None, role: Role) -> Role:

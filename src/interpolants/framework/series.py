@@ -15,7 +15,7 @@ from torch import Tensor
 
 from interpolants.data.arrays import Kind as Given
 from interpolants.data.arrays import as_tensor, restore
-from interpolants.data.series_table import check_order, irregular
+from interpolants.data.series_table import TIMELY, check_order, irregular
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 from interpolants.foundations.records import record, settings_of
@@ -129,7 +129,7 @@ class SeriesKind:
             return _read_one(value, role, reading)
         if not len(value):
             raise invalid(reading.who, f"{role.name} must hold series", "none")
-        parts = [_read_one(part, role, reading, padded=True) for part in value]
+        parts = [_read_one(part, role, reading, padded=True) for part in _in_one_order(value, role, reading)]
         widths = sorted({one.values.shape[1] for one, _ in parts})
         clocks = sorted({_told(one.clock, one.frequency) for one, _ in parts})
         if len(widths) > 1 or len(clocks) > 1:
@@ -148,6 +148,27 @@ def is_many(value: Any) -> bool:
 def listed(value: "Series | list[Series]") -> "list[Series]":
     """What a role of kind series was read to, as a list."""
     return value if isinstance(value, list) else [value]
+
+
+def _in_one_order(parts: Any, role: "Role", reading: "Reading") -> Any:
+    """While fitting: tables of several columns with those of the first in its order; others as they are.
+
+    Raises:
+        InvalidInputError: If tables share some of their names alone, so that columns of one place differ.
+    """
+    first = next((part for part in parts if hasattr(part, "columns")), None)
+    if first is None or first.shape[1] < 2 or reading.before is not None:
+        return parts
+    wanted, found = list(first.columns), []
+    for number, part in enumerate(parts):
+        here = list(getattr(part, "columns", wanted))
+        if here != wanted and set(here) & set(wanted):
+            if set(here) != set(wanted):
+                rule = f"all tables of {role.name} must have the columns {', '.join(map(str, wanted))}"
+                raise invalid(reading.who, rule, f"{', '.join(map(str, here))} in series {number}")
+            part = part[wanted]
+        found.append(part)
+    return found
 
 
 def take_times(value: Any, rows: Any, take: Callable[[Any, Any], Any]) -> Any:
@@ -181,6 +202,9 @@ def _up_to_last_value(one: Series) -> Series:
 
 def _taken_apart(value: Any, role: "Role", reading: "Reading") -> tuple[Any, Any]:
     """The dates (None where there are none), and the values beside them."""
+    if hasattr(value, "data_vars") and hasattr(value, "to_array"):
+        _check_dataset(value, role, reading)
+        value = value.to_array("column").transpose(..., "column")
     if hasattr(value, "dims") and hasattr(value, "to_pandas"):
         value = _table_of(value, role, reading)
     if not hasattr(value, "iloc"):
@@ -191,10 +215,41 @@ def _taken_apart(value: Any, role: "Role", reading: "Reading") -> tuple[Any, Any
             raise invalid(reading.who, f"{role.name} must have one column of dates", timed)
         if timed:
             value = value.set_index(timed[0])
+        else:
+            _check_no_times(value, role, reading)
     index = value.index
     if hasattr(index, "to_timestamp") and hasattr(index, "asfreq"):  # periods
         index = index.to_timestamp()
     return index, value
+
+
+def _check_no_times(table: Any, role: "Role", reading: "Reading") -> None:
+    """Refuse a column of times as numbers beside others: it would be taken for a variable."""
+    if (
+        getattr(table.index.dtype, "kind", "O") == "M"
+        or hasattr(table.index, "to_timestamp")
+        or table.shape[1] < 2
+    ):
+        return
+    for name, kind in table.dtypes.items():
+        timely = any(word in str(name).lower() for word in TIMELY) and getattr(kind, "kind", "O") in "iuf"
+        if timely and table[name].is_monotonic_increasing and table[name].is_unique:
+            rule = f"times of {role.name} must be dates, or the index"
+            remedy = (
+                f"x.set_index({name!r}), of dates by pandas.to_datetime(..., unit='s'); or rename a variable."
+            )
+            raise invalid(reading.who, rule, f"numbers in column {str(name)!r}", remedy)
+
+
+def _check_dataset(value: Any, role: "Role", reading: "Reading") -> None:
+    """Refuse a Dataset whose variables are no columns along one axis of times."""
+    axes = {tuple(map(str, one.dims)) for one in value.data_vars.values()}
+    if len(axes) != 1 or len(next(iter(axes))) != 1:
+        found = "; ".join(
+            f"{name} ({', '.join(map(str, one.dims))})" for name, one in value.data_vars.items()
+        )
+        rule = f"variables of {role.name} must have one axis, their times"
+        raise invalid(reading.who, rule, found or "no variables", "Select others with .sel(...).")
 
 
 def _table_of(value: Any, role: "Role", reading: "Reading") -> Any:
@@ -211,6 +266,7 @@ def _clock(index: Any, role: "Role", reading: "Reading") -> tuple[Tensor, str, s
     """Times, clock and frequency of the labels of rows."""
     kind = getattr(index.dtype, "kind", "O")
     if kind == "M":
+        index = _in_zone(index, getattr(reading.before, "clock", STEPS))
         frequency = _frequency(index, role, reading)
         return _seconds(index), DATES if index.tz is None else str(index.tz), frequency
     if kind not in "iu":
@@ -224,6 +280,11 @@ def _clock(index: Any, role: "Role", reading: "Reading") -> tuple[Tensor, str, s
             reading.who, f"steps of {role.name} must follow each other", "an index with jumps", remedy
         )
     return steps, STEPS, ""
+
+
+def _in_zone(index: Any, clock: str) -> Any:
+    """Dates with a time zone in that of the fit, if it had one."""
+    return index if index.tz is None or clock in (STEPS, DATES) else index.tz_convert(clock)
 
 
 def _with_clock(index: Any, plain: Any, role: "Role", reading: "Reading") -> tuple[Series, Clocked]:
@@ -299,11 +360,20 @@ def _as_fitted(one: Series, given: Given, role: "Role", reading: "Reading") -> t
     now, then = (_told(g.clock, g.frequency) for g in (one, before))  # type: ignore[union-attr]
     if now != then:
         rule = f"{role.name} must have the clock of the fit, {then}"
-        raise invalid(reading.who, rule, now, "Bring it onto that clock, e.g. with resample.")
+        raise invalid(reading.who, rule, now, _remedy_for_clock(one, before))
     width = len(before.columns) or one.values.shape[1]
     if one.values.shape[1] != width and before.container == "pandas":
         raise invalid(reading.who, f"{role.name} must have {width} columns", one.values.shape[1])
     return one, given
+
+
+def _remedy_for_clock(one: Series, before: Given) -> str:
+    clock: str = before.clock  # type: ignore[attr-defined]
+    if one.clock == STEPS:
+        return "Pass a table with dates for its index, as in the fit."
+    if clock != STEPS and (one.clock == DATES) != (clock == DATES):
+        return "Say in which time zone the dates are, or leave it out as the fit did: x.tz_localize(...)."
+    return "Bring it onto that clock, e.g. with resample."
 
 
 def _told(clock: str, frequency: str) -> str:

@@ -37,7 +37,7 @@ from interpolants.foundations.extras import require
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.registry import build, find_card, kinds, names
 from interpolants.framework.method import load
-from interpolants.framework.roles import ReadsFiles, Role, kind_of, take
+from interpolants.framework.roles import ReadsFiles, Role, Rows, kind_of, take
 from interpolants.runs.files import labels_if_whole, read_table, read_texts
 
 Parts = Mapping[str, Tensor]
@@ -206,6 +206,10 @@ def _check_key(who: str, name: str, value: Any) -> None:
 def _file(who: str, table: Mapping[str, Any], place: Place) -> Value:
     role = place.roles.get(who.removeprefix("data."), Role(name=who))
     if isinstance(kind := kind_of(role), ReadsFiles):
+        for name in table:
+            if name not in ("file", "key"):
+                rule = f"a file of {role.kind} takes key alone"
+                raise invalid(who, rule, repr(name), "Leave it out, and choose in the file itself.")
         return Value(
             kind.read_file(table["file"], role, table.get("key")),
             Source(table["file"], f"file {table['file']}"),
@@ -222,7 +226,7 @@ def _file(who: str, table: Mapping[str, Any], place: Place) -> Value:
     gaps = role.gaps and not table.get("drop_nan", False)
     found = read_table(table["file"], who, exact=role.exact, gaps=gaps, **options)
     source = Source(table["file"], f"file {table['file']}", notes=found.notes)
-    rows = _named(found.x, found.columns) if role.kind == "rows" else found.x
+    rows = _named(found.x, found.columns) if isinstance(kind, Rows) else found.x
     return Value(rows, source, found.labels, kept=found.kept, limit=table.get("limit"))
 
 

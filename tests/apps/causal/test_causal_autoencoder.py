@@ -16,6 +16,7 @@ from interpolants.apps.causal.factor_ranges import BeyondRangeWarning
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.method import load
+from interpolants.methods.parts.far_values import FarValuesWarning
 from interpolants.paths.linear import OneSidedLinear
 
 # x | c ~ N(B c, S), two codes and three numbers.
@@ -223,3 +224,24 @@ def test_a_cycle_and_images_with_nan_are_refused():
     x[3, 1] = np.nan
     with pytest.raises(InvalidInputError, match="x must be finite"):
         CausalAutoencoder(graph="a -> b").fit(x, factors, progress=False)
+
+
+def test_a_series_sets_factors_by_name_and_never_by_place(learnt):
+    pandas = pytest.importorskip("pandas")
+    model, _ = learnt
+    x, _, _ = chain(2, np.random.default_rng(6))  # as many rows as factors
+    both, first = model.encode(x, do={"a": 0.2, "b": -0.7}), model.encode(x, do={"a": [0.2, -0.7]})
+    assert np.array_equal(model.encode(x, do=pandas.Series({"b": -0.7, "a": 0.2})), both)
+    assert np.array_equal(model.encode(x, do=pandas.Series([0.2, -0.7], name="a")), first)
+    table = pandas.DataFrame(x, index=["p", "q"])
+    asked = pandas.Series([0.2, -0.7], index=["p", "q"])
+    np.testing.assert_array_equal(model.encode(table, do={"a": asked}), first)
+    with pytest.raises(InvalidInputError, match=r"rows of do\['a'\] must be in the order of those of x"):
+        model.encode(table, do={"a": asked[::-1]})
+
+
+def test_rows_in_other_units_are_told_of(learnt):
+    model, _ = learnt
+    x, _, _ = chain(20, np.random.default_rng(7))
+    with pytest.warns(FarValuesWarning, match="column 2 of x lies .* deviations .*are the units the same"):
+        model.encode(x + np.array([0, 0, 40, 0], dtype="float32"))

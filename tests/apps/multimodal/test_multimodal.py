@@ -9,12 +9,15 @@ from torch.testing import assert_close
 
 from interpolants.apps.multimodal import MultimodalDiffusion
 from interpolants.apps.multimodal.linked_training import Heads, LinkedLoss, drawn_states
+from interpolants.apps.multimodal.modality_roles import modality_roles
 from interpolants.apps.multimodal.shared_space import Modality, SharedSpace, subsets, tokens
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.row_times import TakesOneTime
 from interpolants.framework.frames import Standard
 from interpolants.framework.method import load
+from interpolants.framework.roles import read
 from interpolants.methods import Bridge
+from interpolants.methods.parts.far_values import FarValuesWarning
 from interpolants.objectives.times import UniformTimes
 from interpolants.paths.linear import OneSidedLinear
 
@@ -251,3 +254,41 @@ def test_data_are_refused_by_name(generator):
     for values, rule in asked:
         with pytest.raises(InvalidInputError, match=rule):
             model.fill(**values)
+
+
+ROLES = {role.name: role for role in modality_roles({"image": "rows", "label": "labels"})}
+
+
+def read_one(name, value, before=None):
+    data, came = read((ROLES[name],), {name: value}, "test", before=before)
+    return data[name], came
+
+
+def test_missing_rows_and_labels_are_told_in_every_form():
+    pandas = pytest.importorskip("pandas")
+    codes = read_one("label", ["b", "", "a", None, " "])[0]
+    assert codes.tolist() == [1, -1, 0, -1, -1]
+    ordered = pandas.Categorical(["b", "a", None], categories=["b", "a"], ordered=True)
+    assert read_one("label", ordered)[0].tolist() == [1, 0, -1]
+    x = np.arange(8.0, dtype="float32").reshape(2, 4)
+    found = read_one("image", [x[0], None, x[1]])[0]
+    assert_close(found[[0, 2]], torch.from_numpy(x))
+    assert found[1].isnan().all()
+    with pytest.raises(InvalidInputError, match="some row of image must be there, got None alone"):
+        read_one("image", [None, None])
+
+
+def test_two_classes_as_minus_one_and_one_and_names_as_numbers_are_refused():
+    with pytest.raises(InvalidInputError, match="-1 among labels of label means missing, got 1 and -1 alone"):
+        read_one("label", np.array([1, -1, 1, -1]))
+    _, came = read_one("label", np.array([1, -1, 0]))
+    assert read_one("label", [1, -1], before=came)[0].tolist() == [1, -1]
+    with pytest.raises(InvalidInputError, match="with few left out, got 2 different ones up to 90210"):
+        read_one("label", np.array([90210, 10001]))
+
+
+def test_vectors_in_other_units_are_told_of(generator):
+    x, label = clusters(60, generator)
+    model = MultimodalDiffusion(net=NET, steps=2, batch_size=8).fit(image=x, label=label)
+    with pytest.warns(FarValuesWarning, match="column 1 of image lies"):
+        model.expect(image=x[:5] + torch.tensor([0.0, 273.0]))

@@ -11,6 +11,7 @@ from interpolants.apps.speech.prompts import recorded_prompts
 from interpolants.apps.speech.recordings import (
     Recording,
     Recordings,
+    Several,
     at_rate,
     channels_of,
     read_folder,
@@ -124,3 +125,62 @@ def test_prompts_that_are_short_or_soft_are_left_out(tmp_path, monkeypatch):
     monkeypatch.setattr("interpolants.apps.speech.prompts.FOLDER", tmp_path / "gone")
     with pytest.raises(MissingExtraError, match="apt-get install asterisk-core-sounds-en-wav"):
         recorded_prompts()
+
+
+# --- sound of other programs ---------------------------------------------------------------------------------
+
+
+def test_samples_with_their_rate_are_a_recording_in_either_order():
+    x = tone(300, 16000)
+    both = torch.stack([x, -x])
+    pairs = [
+        (x.numpy(), 16000),
+        (16000, x.numpy()),
+        [x, np.int64(16000)],
+        {"array": x.numpy(), "sampling_rate": 16000},
+    ]
+    for value in pairs:
+        (found,), given = Recordings().read(value, ROLE, READING)
+        assert (found.rate, given.recorded) == (16000, True)
+        assert_close(found.samples, x)
+    (found,), _ = Recordings().read((both.T.numpy(), 16000), ROLE, READING)  # frames before channels
+    assert_close(found.samples, both)
+    found, _ = Recordings().read([(x, 16000), (x, 8000)], ROLE, READING)
+    assert [one.rate for one in found] == [16000, 8000]
+
+
+def test_a_column_of_samples_is_one_recording_and_channels_last_are_refused():
+    from interpolants.apps.speech.recordings import Heard
+
+    x = tone(300, 8000).numpy()
+    found, given = Recordings().read(x[:, None], ROLE, READING)
+    assert [len(one) for one in found] == [300]
+    assert Heard(found).in_kind(given).shape == (300, 1)
+    with pytest.raises(InvalidInputError, match=r"longer than they are many, \(N, T\), got \(300, 2\)"):
+        Recordings().read(np.stack([x, x], 1), ROLE, READING)
+    with pytest.raises(
+        InvalidInputError, match=r"floating point, got int16. Divide whole numbers by full scale"
+    ):
+        Recordings().read((x * 30000).astype(np.int16), ROLE, READING)
+
+
+@pytest.mark.parametrize(("encoding", "size"), [("PCM_24", 1e-5), ("FLOAT", 3.0)])
+def test_an_answer_is_written_as_its_file_was(tmp_path, encoding, size):
+    x = size * tone(800, 8000)
+    soundfile.write(tmp_path / "in.wav", x.numpy(), 8000, subtype=encoding)
+    read_recording(tmp_path / "in.wav").write_file(tmp_path / "out.wav")
+    assert soundfile.info(tmp_path / "out.wav").subtype == encoding
+    assert_close(torch.from_numpy(soundfile.read(tmp_path / "out.wav")[0]).float(), x, rtol=0, atol=2e-7)
+    read_recording(tmp_path / "in.wav").write_file(tmp_path / "out.ogg")  # which has an encoding of its own
+    with pytest.raises(InvalidInputError, match="a recording must have a rate"):
+        Recording(x).write_file(tmp_path / "none.wav")
+
+
+def test_files_of_one_name_are_all_written(tmp_path):
+    for k, place in enumerate(("a", "b")):
+        (tmp_path / "in" / place).mkdir(parents=True)
+        soundfile.write(tmp_path / "in" / place / "u.wav", tone(300, 8000).numpy() / (k + 1), 8000)
+    (tmp_path / "out").mkdir()
+    Several(read_folder(tmp_path / "in")).write_file(tmp_path / "out")
+    found = {file.stem: np.abs(soundfile.read(file)[0]).max() for file in (tmp_path / "out").iterdir()}
+    assert found == {"u_0": pytest.approx(0.4, abs=1e-2), "u_1": pytest.approx(0.2, abs=1e-2)}

@@ -13,7 +13,7 @@ import interpolants
 from interpolants.apps.speech.degradations import AdditiveNoise, level_of
 from interpolants.apps.speech.long_recordings import joined, length_of, pieces, starts
 from interpolants.apps.speech.recordings import Recording
-from interpolants.apps.speech.speech_enhancement import SpeechEnhancement
+from interpolants.apps.speech.speech_enhancement import LostBandWarning, SpeechEnhancement
 from interpolants.apps.speech.synthetic_speech import harmonic_signals
 from interpolants.cli.app import app
 from interpolants.foundations.errors import InvalidInputError
@@ -121,11 +121,16 @@ def test_zeros_at_the_end_are_another_recording(model):
 
 def test_rates_channels_and_names_are_kept(model):
     both = torch.stack([noisy(SIGNALS[0].samples), noisy(SIGNALS[1].samples)])
-    found = model.restore(Recording(both, 44_100, "two"))
+    with pytest.warns(
+        LostBandWarning, match="loses sound above 4000 Hz; recordings have 44100. Fit with rate=44100"
+    ):
+        found = model.restore(Recording(both, 44_100, "two"))
     assert (tuple(found.samples.shape), found.rate, found.name) == (tuple(both.shape), 44_100, "two")
-    alone = model.restore(Recording(both[0], 44_100))
+    with pytest.warns(LostBandWarning):
+        alone = model.restore(Recording(both[0], 44_100))
     assert torch.equal(alone.samples, found.samples[0])
-    at_16 = model.restore(Recording(both[0].double(), 16_000))
+    with pytest.warns(LostBandWarning):
+        at_16 = model.restore(Recording(both[0].double(), 16_000))
     assert at_16.samples.dtype == torch.float64
     power = torch.fft.rfft(at_16.samples).abs().square()  # above half the model's rate there is nothing
     assert float(power[int(0.6 * len(power)) :].sum() / power.sum()) < 1e-3
@@ -197,18 +202,20 @@ def test_the_command_restores_files_and_folders(model, tmp_path):
         "--out",
         str(tmp_path / "b.wav"),
     ]
-    done = run.invoke(app, one)
+    with pytest.warns(LostBandWarning):
+        done = run.invoke(app, one)
     assert done.exit_code == 0, done.output
     x, rate = soundfile.read(tmp_path / "b.wav")
     assert (len(x), rate) == (len(SIGNALS[0]), 22_050)
-    done = run.invoke(
-        app, ["restore", str(tmp_path / "model"), str(tmp_path / "in"), "--out", str(tmp_path / "out")]
-    )
+    words = ["restore", str(tmp_path / "model"), str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    with pytest.warns(LostBandWarning):
+        done = run.invoke(app, words)
     assert done.exit_code == 0, done.output
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["a.wav", "b.wav"]
     again, _ = soundfile.read(tmp_path / "out" / "b.wav")
     assert np.array_equal(x, again)
-    here = interpolants.load(tmp_path / "model").restore(tmp_path / "in" / "b.flac").samples
+    with pytest.warns(LostBandWarning):
+        here = interpolants.load(tmp_path / "model").restore(tmp_path / "in" / "b.flac").samples
     written = here / max(1.0, float(here.abs().max()))
     assert_close(torch.from_numpy(x).float(), written, rtol=0, atol=1 / 16000)
     assert "must not exist" in " ".join(run.invoke(app, one).output.split())
@@ -249,5 +256,19 @@ def test_bad_input_is_refused(model, call, message):
 
 
 def test_files_of_any_ending_but_sound_are_refused(tmp_path):
-    with pytest.raises(KeyError):
+    with pytest.raises(InvalidInputError, match=r"the file's ending must be one of .*got '.mp3'"):
         SIGNALS[0].write_file(tmp_path / "a.mp3")
+
+
+def test_a_silent_channel_stays_silent_beside_another(model):
+    x = noisy(SIGNALS[0].samples)
+    found = model.restore(Recording(torch.stack([x, 0 * x]), 8000)).samples
+    assert torch.equal(found[0], model.restore(Recording(x, 8000)).samples)
+    assert float(found[1].abs().max()) == 0
+
+
+def test_pairs_in_another_order_are_told_by_their_names():
+    clean = [Recording(torch.sin(torch.arange(900.0) * (k + 1) / 9), 8000, f"p{k}") for k in range(3)]
+    model = SpeechEnhancement(steps=1)
+    with pytest.raises(InvalidInputError, match="in the order of the clean ones, p1 in place 1, got p2"):
+        model.fit(clean, [clean[0], clean[2], clean[1]])

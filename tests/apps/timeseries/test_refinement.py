@@ -13,6 +13,7 @@ from interpolants.apps.timeseries.training_windows import NarrowNetWarning
 from interpolants.apps.timeseries.window_units import WindowUnits
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.foundations.randomness import generator
+from interpolants.methods.parts.far_values import FarValuesWarning
 
 F64 = torch.float64
 CONTEXT, HORIZON = 24, 12
@@ -127,3 +128,39 @@ def test_a_network_that_is_narrower_than_its_channels_is_told_of():
     settings = {**SMALL, "context": 12, "horizon": 6, "lags": [6]}
     with pytest.warns(NarrowNetWarning, match=r"width 4 for 6 channels .*take width=12"):
         SelfGuidedDiffusion(**settings).fit(values)
+
+
+def test_a_forecast_is_of_the_columns_and_dates_that_follow_its_context():
+    pandas = pytest.importorskip("pandas")
+    days = pandas.date_range("2024-01-01", periods=84, freq="D")
+    table = pandas.DataFrame({"a": np.sin(np.arange(84.0)), "b": 5 + np.cos(np.arange(84.0))}, index=days)
+    history, ahead = table[:80], table[80:]
+    model = SelfGuidedDiffusion(context=8, horizon=4, **SMALL).fit(history)
+    found = model.refine(ahead, history, rounds=1).x
+    assert torch.equal(model.refine(ahead[["b", "a"]], history, rounds=1).x, found)
+    with pytest.raises(InvalidInputError, match="a forecast must have the columns a, b, got a, c"):
+        model.refine(ahead.rename(columns={"b": "c"}), history)
+    with pytest.raises(
+        InvalidInputError, match=r"dates that follow the context, from 2024-03-21 .*got dates from 2024-03-20"
+    ):
+        model.refine(table[79:83], history)
+
+
+def test_a_column_that_is_constant_stays_so():
+    values = np.stack([np.sin(np.arange(80.0)), np.full(80, 5.0)], 1)
+    values[7, 1] = np.nan
+    model = SelfGuidedDiffusion(context=8, horizon=4, head="denoised", **SMALL).fit(values)
+    how = {"members": 3, "strength": 0.0, "n_steps": 4}
+    found = model.forecast(values, **how).x
+    assert bool((found[..., 1] == 5).all())
+    assert len(found[..., 0].unique()) > 1
+    assert bool((model.complete(values, **how).x[..., 1] == 5).all())
+    assert bool((model.sample(3, n_steps=4)[..., 1] == 5).all())
+    with pytest.warns(FarValuesWarning, match="column 1 of the series lies inf deviations"):
+        model.forecast(values + np.array([0.0, 2.0]), **how)
+
+
+def test_a_context_in_other_units_is_told_of(exact):
+    model, history = exact
+    with pytest.warns(FarValuesWarning, match="the series lies .*are the units the same"):
+        model.forecast(history + 273, members=2, strength=0.0, n_steps=2)

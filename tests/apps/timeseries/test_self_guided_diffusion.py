@@ -298,6 +298,12 @@ def test_a_file_with_times_goes_in_and_a_file_with_times_comes_out(model, hourly
     assert "0.5" in gone.output
     tail = CliRunner().invoke(app, ["forecast", str(tmp_path / "utc"), "--members", "4"])
     assert tail.exit_code == 0, tail.output
+    local = ["forecast", str(folder), str(history), "--members", "4", "--out", str(tmp_path / "local.csv")]
+    done = CliRunner().invoke(app, local)  # of another zone: the same hours in that of the fit
+    assert done.exit_code == 0, done.output
+    first = pd.Timestamp(pd.read_csv(tmp_path / "local.csv")["time"].iloc[0])
+    assert str(first) == str((holed.index[-1] + pd.Timedelta("1h")).tz_convert(hourly.index.tz))
+    holed.tz_localize(None).to_csv(history)
     other = CliRunner().invoke(app, ["forecast", str(folder), str(history)])
     assert other.exit_code == 2
     assert "must have the clock of the fit" in " ".join(other.output.split())
@@ -356,7 +362,7 @@ def test_series_that_no_windows_can_be_made_of_are_refused(values, settings, wor
         (lambda t: t.iloc[:0], {}, "must not be empty"),
         (lambda t: t * np.nan, {}, "some of the last 24 values of the series must be seen"),
         (lambda t: t[["load"]], {}, "must have the columns of the fit"),
-        (lambda t: t.tz_convert("UTC"), {}, "must have the clock of the fit"),
+        (lambda t: t.tz_convert("UTC").tz_localize(None), {}, "must have the clock of the fit"),
         (lambda t: t.drop(t.index[50]), {}, r"regularly, got a step of 0 days 02:00:00 after .*to row 51"),
         (lambda t: t, {"members": 1}, "members must be a whole number >= 2"),
         (lambda t: t, {"steps": 0}, "steps must be a whole number >= 1"),

@@ -10,6 +10,7 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.apps.trajectories import GeometricDiffusion
+from interpolants.apps.trajectories.track_role import SparseFramesWarning
 from interpolants.data.tracks import Tracks
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
@@ -17,6 +18,7 @@ from interpolants.foundations.zero_mean import ZeroMeanBasis, without_mean
 from interpolants.framework.capabilities import NotAbleError
 from interpolants.framework.method import load
 from interpolants.likelihood import log_prob
+from interpolants.methods.parts.far_values import FarValuesWarning
 from interpolants.metrics.displacement_errors import displacement
 from interpolants.nets.equivariant_tracks import EquivariantTracks, edge_mask
 from interpolants.paths import OneSidedTrigonometric
@@ -319,3 +321,29 @@ def test_types_matter_and_tracks_know_them(model):
     other = replace(x, types=1 - x.types)
     assert not torch.allclose(model.forecast(x, members=1).x, model.forecast(other, members=1).x)
     assert isinstance(x, Tracks)
+
+
+def test_a_case_without_its_axis_is_not_taken_for_single_nodes(model):
+    case = tracks(1).x[0]
+    with pytest.raises(
+        InvalidInputError,
+        match=r"got 8 cases of 3 frames without an axis of nodes. A single case needs x\[None\]",
+    ):
+        model.forecast({"x": case, "types": [0]})
+
+
+def test_frames_that_count_by_tens_are_told_of(model):
+    x = np.cumsum(np.random.default_rng(0).normal(size=(4, 9, 2)), 1)
+    rows = [(case, 10 * frame, *x[case, frame]) for case in range(4) for frame in range(9)]
+    table = pd.DataFrame(rows, columns=["track", "frame", "x", "y"])
+    with pytest.raises(InvalidInputError, match=r"one in 10 of every case.*table\['frame'\] // 10"):
+        GeometricDiffusion(**SMALL).fit(table)
+    fitted = GeometricDiffusion(**SMALL).fit(table.assign(frame=table.frame // 10))
+    with pytest.warns(SparseFramesWarning, match="one frame in 10 was seen"):
+        fitted.forecast(table, members=1)
+
+
+def test_distances_in_other_units_are_told_of(model):
+    x = tracks(2).frames(0, 4)
+    with pytest.warns(FarValuesWarning, match="distances of context"):
+        model.forecast(replace(x, x=1000 * x.x), members=1)

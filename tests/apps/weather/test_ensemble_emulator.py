@@ -6,10 +6,12 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.apps.weather import EnsembleEmulator
+from interpolants.apps.weather.ensemble_rivals import DressedSeeds
 from interpolants.apps.weather.member_batches import MemberBatches, TargetUnits
 from interpolants.apps.weather.seeded_net import SeedEncoder
 from interpolants.data.lorenz96_ensemble import load_lorenz96_ensemble
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.methods.parts.far_values import FarValuesWarning
 from interpolants.objectives.times import StratifiedTimes
 
 TINY = {
@@ -263,3 +265,34 @@ def test_alpha_is_the_share_of_members_that_are_left():
     assert emulator().fit(x, truth).state["alpha"] == 0.5  # of (5 - 2) and 3
     assert emulator(alpha=0.0).fit(x, truth).state["alpha"] == 0.0
     assert emulator().fit(x).state["alpha"] == 1.0
+
+
+def test_an_analysis_is_brought_to_the_grid_and_cases_of_the_ensemble():
+    data = on_a_globe()
+    analysis = (data.isel(number=slice(2)) + 1).assign(t=lambda d: d.t.assign_attrs(units="K"))
+    turned = analysis[["z", "t"]].sortby("latitude").transpose("longitude", ...)
+    plain, other = (
+        emulator().fit(data, one).emulate(data.isel(number=slice(2)), members=1).x
+        for one in (analysis, turned)
+    )
+    assert torch.equal(plain, other)
+    rivals = [DressedSeeds().fit(data, one).state["spread"] for one in (analysis, turned)]
+    assert torch.equal(*rivals)
+    for bad, words in (
+        (analysis.isel(time=slice(None, None, -1)), "the same dates, got the same dates in another order"),
+        (
+            analysis.assign_coords(time=analysis.time + np.timedelta64(1, "D")),
+            "the same dates, got other dates",
+        ),
+        (analysis.assign(t=analysis.t.assign_attrs(units="degC")), "t of analysis must be in K"),
+    ):
+        for method in (emulator(), DressedSeeds()):
+            with pytest.raises(InvalidInputError, match=words):
+                method.fit(data, bad)
+
+
+def test_seeds_in_other_units_are_told_of():
+    data = on_a_globe()
+    model = emulator().fit(data)
+    with pytest.warns(FarValuesWarning, match="column t of seeds lies"):
+        model.emulate(data.isel(number=slice(2)).assign(t=lambda d: d.t + 273), members=1)

@@ -154,6 +154,11 @@ def test_a_radar_as_xarray_and_as_a_file_gives_the_times_that_follow(tmp_path):
     model.save(tmp_path / "model")
     again = interpolants.load(tmp_path / "model").forecast(str(tmp_path / "radar.nc"), members=3)
     np.testing.assert_array_equal(again.dataset().rain.values, found.rain.values)
+    turned = radar[-3:].transpose("x", "y", "time")[:, ::-1]  # by their names and coordinates
+    np.testing.assert_array_equal(model.forecast(turned, members=3).dataset().rain.values, found.rain.values)
+    with pytest.raises(InvalidInputError, match="rain of context must be in mm/h"):
+        model.forecast(radar[-3:].assign_attrs(units="mm/d"), members=3)
+    assert model.uncertainty(radar[-3:], members=1).dataset().rain.attrs == {}  # squared standard units
 
 
 def test_what_cannot_be_right_is_refused(tiny):

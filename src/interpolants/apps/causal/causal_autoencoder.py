@@ -27,6 +27,7 @@ from interpolants.framework.trained import Trained
 from interpolants.guidance.classifier_free import ClassifierFree
 from interpolants.guidance.one_sided import gaussian_path
 from interpolants.methods.parts.choices import choose_path, choose_times
+from interpolants.methods.parts.far_values import warn_if_far
 from interpolants.methods.parts.validation import followed
 from interpolants.nets.build import choose_net
 from interpolants.nets.structural_layer import StructuralLayer
@@ -282,6 +283,8 @@ class CausalAutoencoder(Trained):
         if do is not None:
             ranges: FactorRanges = self.state["ranges"]
             ranges.check(who, do, beyond=beyond)
+        units = self.state["frame"].encode(x.double())
+        warn_if_far(who, "x", units if x.ndim == 2 else units.reshape(-1, 1), self.columns("x"))
         before = self.codes(x)
         return before, self.codes_after(before, do)
 

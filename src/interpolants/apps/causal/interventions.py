@@ -22,7 +22,8 @@ class Interventions:
     """Values that factors are set to, ``(N, n)`` float64, NaN where a factor is left alone.
 
     They are words (``"angle=20, light=5"``), a mapping of names to a number or to one for each row, a table with a
-    column for each factor that is set, or an array ``(N, n)`` or ``(n,)`` of all factors.
+    column for each factor that is set, a pandas' Series (a column of such a table, or a value for each factor that its
+    index names), or an array ``(N, n)`` or ``(n,)`` of all factors.
     """
 
     has_rows = True
@@ -37,6 +38,7 @@ class Interventions:
         given = Given("condition", dtype, columns=role.columns)
         if isinstance(value, str):
             value = _from_words(value, role, reading)
+        value = _by_its_names(value, role)
         if is_table(value):
             given = replace(given, container="pandas", index=value.index)
             value = {str(name): value[name].to_numpy(dtype="float64") for name in value.columns}
@@ -56,6 +58,18 @@ class Interventions:
         if not found.columns:
             return found.x
         return {name: found.x[:, k] for k, name in enumerate(found.columns)}
+
+
+def _by_its_names(value: Any, role: Role) -> Any:
+    """A series of values with the names of factors as a mapping, one that is named after a factor as its column."""
+    if hasattr(value, "to_series") and getattr(value, "ndim", 0) == 1:  # of xarray
+        value = value.to_series()
+    if not hasattr(value, "iloc") or hasattr(value, "columns"):
+        return value
+    names = [str(name) for name in value.index]
+    if len(set(names)) == len(names) and set(names) <= set(role.columns):
+        return {name: one for name, one in zip(names, value.to_numpy(), strict=True) if one == one}
+    return value.to_frame() if str(value.name) in role.columns else value
 
 
 def _from_words(text: str, role: Role, reading: Reading) -> dict[str, float]:

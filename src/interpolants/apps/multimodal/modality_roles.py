@@ -1,6 +1,6 @@
 """Roles of linked modalities, made from settings: rows and labels that may be missing, row by row; and their verbs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from interpolants.data.arrays import restore
 from interpolants.foundations.checks import one_of
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.framework.capabilities import verb
-from interpolants.framework.labels import Labels
+from interpolants.framework.labels import Labels, counted
 from interpolants.framework.roles import Reading, Role, Rows, role_kind
 
 KINDS = ("rows", "labels")
@@ -25,7 +25,7 @@ verb("expect")
 
 
 class RowsOrNone(Rows):
-    """Images or vectors ``(N, *D)``; a row of NaN alone is missing."""
+    """Images or vectors ``(N, *D)``; a row of NaN alone is missing, and so is None in a list of rows."""
 
     def read(self, value: Any, role: Role, reading: Reading) -> tuple[Any, Given]:
         """As rows are read.
@@ -33,7 +33,7 @@ class RowsOrNone(Rows):
         Raises:
             InvalidInputError: If a row has some NaN: a modality is there or it is not.
         """
-        x, given = super().read(value, role, reading)
+        x, given = super().read(_filled(value, role, reading), role, reading)
         gaps = x.isnan().flatten(1)
         if bool((partly := gaps.any(1) & ~gaps.all(1)).any()):
             rule = f"a row of {role.name} must be there whole, or be NaN alone"
@@ -43,8 +43,26 @@ class RowsOrNone(Rows):
         return x, given
 
 
+def _filled(value: Any, role: Role, reading: Reading) -> Any:
+    """A list of rows with NaN in place of those that are None."""
+    if not isinstance(value, list | tuple) or all(row is not None for row in value):
+        return value
+    known = next((row for row in value if row is not None), None)
+    if known is None:
+        raise invalid(
+            reading.who, f"some row of {role.name} must be there", "None alone", f"Leave {role.name} out."
+        )
+    plain = [row.detach().cpu() if isinstance(row, Tensor) else row for row in value]
+    like = np.asarray(known.detach().cpu() if isinstance(known, Tensor) else known)
+    gap = np.full_like(like, np.nan, dtype=np.result_type(like.dtype, np.float32))
+    try:
+        return np.stack([gap if row is None else np.asarray(row) for row in plain])
+    except ValueError as error:
+        raise invalid(reading.who, f"rows of {role.name} must have one shape", str(error)) from error
+
+
 class LabelsOrNone(Labels):
-    """Labels ``(N,)``, numbers or names; -1, None and NaN are missing, and become -1."""
+    """Labels ``(N,)``, numbers or names; -1, None, NaN and empty words are missing, and become -1."""
 
     def read(self, value: Any, role: Role, reading: Reading) -> tuple[Tensor, Given]:
         """As labels are read, beside those that are missing."""
@@ -61,7 +79,11 @@ class LabelsOrNone(Labels):
             raise invalid(reading.who, f"{role.name} must be numbers, as in the fit", repr(known[0]))
         if before is not None and before.columns:
             known = [one if isinstance(one, str) else str(one) for one in known]
+        if before is None:
+            _check_two_signs(known, array[gone].tolist(), role, reading)
         found, given = super().read(np.array(known), role, reading)
+        if before is None and not given.columns:
+            counted(found, given, role, reading)
         codes[torch.from_numpy(~gone)] = found
         return codes, given
 
@@ -78,7 +100,16 @@ def _objects(value: Any, role: Role, reading: Reading) -> NDArray[Any]:
 
 
 def _is_missing(one: Any) -> bool:
-    return one is None or str(one) == "<NA>" or one != one or (not isinstance(one, str) and one == -1)
+    if isinstance(one, str):
+        return not one.strip() or one == "<NA>"
+    return one is None or str(one) == "<NA>" or one != one or one == -1
+
+
+def _check_two_signs(known: Sequence[Any], gone: Sequence[Any], role: Role, reading: Reading) -> None:
+    """Refuse the labels -1 and 1 of two classes: -1 would be taken for a row without a label."""
+    if set(known) == {1} and any(one is not None and one == -1 for one in gone):
+        remedy = "Number two classes 0 and 1, or name them; None says that a row has no label."
+        raise invalid(reading.who, f"-1 among labels of {role.name} means missing", "1 and -1 alone", remedy)
 
 
 def _whole(one: Any, role: Role, reading: Reading) -> Any:

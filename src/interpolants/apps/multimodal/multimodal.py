@@ -31,6 +31,7 @@ from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.guidance.one_sided import gaussian_path
 from interpolants.methods.parts.choices import choose_path, choose_times
+from interpolants.methods.parts.far_values import warn_if_far
 from interpolants.methods.parts.validation import followed
 from interpolants.nets.build import choose_net
 from interpolants.objectives.times import StratifiedTimes
@@ -300,6 +301,9 @@ class MultimodalDiffusion(Trained):
             part = self.state["whole"].parts[name]
             if part.is_label:
                 check_codes(who, name, value, part.size)
+            else:
+                units = part.standardised(value)
+                warn_if_far(who, name, units if value.ndim == 2 else units.reshape(-1, 1), self.columns(name))
         return given
 
     def _tokens(self, given: Mapping[str, Tensor], rows: int) -> Tensor:

@@ -73,6 +73,11 @@ class Modality:
         of_columns = Standard(shift=hot.mean(0), scale=hot.var(0).mean().sqrt())
         return cls(shape=(hot.shape[1],), is_label=True, frame=of_columns, weight=weight)
 
+    def standardised(self, value: Tensor) -> Tensor:
+        """Rows in deviations from the mean of the fit, column by column, float64; NaN where they are missing."""
+        frame = self.frame.units if isinstance(self.frame, Whitened) else self.frame
+        return frame.encode(value.double())
+
     @property
     def size(self) -> int:
         """Numbers of an event."""

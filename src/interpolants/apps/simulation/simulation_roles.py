@@ -10,6 +10,7 @@ import torch
 
 from interpolants.data.arrays import Kind as Given
 from interpolants.data.mesh_fields import SUFFIXES, MeshField, mesh_field, read_mesh_fields, write_mesh_fields
+from interpolants.data.unit_words import same_unit
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.records import record, settings_of
 from interpolants.framework.roles import Reading, Role, role_kind
@@ -26,11 +27,13 @@ class SimulationContainer(Given):
         form: ``"fields"``, ``"arrays"`` or ``"xarray"``.
         names: Names of the channels, in the order of the network.
         axes: Names of the coordinates.
+        units: Units of the channels.
     """
 
     form: str = FIELDS
     names: tuple[str, ...] = ()
     axes: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
 
 
 class SimulationKind:
@@ -63,7 +66,8 @@ class SimulationKind:
         if len(sizes) > 1:
             rule = f"all simulations of {role.name} must have as many coordinates and channels"
             raise invalid(reading.who, rule, " and ".join(f"{d} and {c}" for d, c in sorted(sizes)))
-        return parts, replace(given, names=before.names or given.names, axes=before.axes or given.axes)
+        told = {key: getattr(before, key) or getattr(given, key) for key in ("names", "axes", "units")}
+        return parts, replace(given, **told)
 
     def read_file(self, text: str, role: Role, key: str | None = None) -> Any:
         """From an npz or NetCDF file, or a folder of them; a list, so that answers can be written again."""
@@ -74,7 +78,8 @@ class SimulationKind:
 def _given(value: Any, one: MeshField, *, single: bool) -> SimulationContainer:
     form = FIELDS if isinstance(value, MeshField) else XARRAY if hasattr(value, "coords") else ARRAYS
     dtype = str(one.values.dtype).removeprefix("torch.")
-    return SimulationContainer("list", dtype, flat=single, form=form, names=one.channels, axes=one.axes)
+    names: dict[str, Any] = {"names": one.channels, "axes": one.axes, "units": one.units}
+    return SimulationContainer("list", dtype, flat=single, form=form, **names)
 
 
 def _in_order(one: MeshField, before: SimulationContainer, who: str, name: str) -> MeshField:
@@ -87,7 +92,12 @@ def _in_order(one: MeshField, before: SimulationContainer, who: str, name: str) 
             raise invalid(who, f"{name} must have the {key} {', '.join(wanted)}", ", ".join(have))
     if before.names and one.channels and before.names != one.channels:
         order = [one.channels.index(channel) for channel in before.names]
-        one = replace(one, values=one.values[..., order], channels=before.names)
+        units = tuple(one.units[k] for k in order) if one.units else ()
+        one = replace(one, values=one.values[..., order], channels=before.names, units=units)
+    for channel, unit, known in zip(before.names, one.units, before.units, strict=False):
+        if not same_unit(unit, known):
+            rule = f"{channel} of {name} must be in {known}, as in the other simulations"
+            raise invalid(who, rule, unit, f"Convert it to {known}, or correct the attribute units.")
     if before.axes and one.axes and before.axes != one.axes:
         order = [one.axes.index(axis) for axis in before.axes]
         one = replace(one, points=one.points[:, order], axes=before.axes)
@@ -195,7 +205,7 @@ class Simulations:
         """In the form of what was given: a list, or the single one."""
         if not isinstance(given, SimulationContainer):
             return SimulationList(self.parts)
-        named = [replace(one, channels=given.names, axes=given.axes) for one in self.parts]
+        named = [replace(one, channels=given.names, axes=given.axes, units=given.units) for one in self.parts]
         found = SimulationList(_as_form(one, given.form) for one in named)
         return found[0] if given.flat and len(found) == 1 else found
 

@@ -19,6 +19,7 @@ from interpolants.data.prompts import PromptVocabulary
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
 from interpolants.framework.frames import Standard
+from interpolants.methods.parts.far_values import warn_if_far
 from interpolants.nets.point_packs import PointPack
 
 # Share of nodes without a point from which on a mesh is too sparse to be read.
@@ -84,6 +85,9 @@ class Answering:
             raise invalid(
                 self.who, rule, one.times[:most].tolist(), "Count times from the start of the simulation."
             )
+        warn_if_far(
+            self.who, "context", self.state["units"].values(one.first(most).values, self.who), one.channels
+        )
         with torch.no_grad():
             found = seen_frames(self.state["code"], self.state["units"], one, most, self.who)
         empty = 1 - float(found[0, -1].mean())

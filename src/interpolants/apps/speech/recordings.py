@@ -3,7 +3,7 @@
 Letters: C channels, T samples.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from interpolants.data.arrays import Kind as Given
 from interpolants.data.arrays import as_tensor, restore
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 from interpolants.foundations.records import record, settings_of
@@ -34,6 +34,7 @@ class Recording:
         samples: ``(T,)`` or ``(C, T)``, floating point, full scale at 1.
         rate: Samples per second; 0 for that of the model.
         name: What it is called, such as the name of its file.
+        encoding: How its file holds samples, such as ``"PCM_24"``; answers are written alike where the format can.
     """
 
     writes: ClassVar[tuple[str, ...]] = ENDINGS
@@ -41,6 +42,7 @@ class Recording:
     samples: Tensor
     rate: int = 0
     name: str = ""
+    encoding: str = ""
 
     def __post_init__(self) -> None:
         whole("Recording", "rate", self.rate, at_least=0)
@@ -81,27 +83,48 @@ class Recording:
         return x if x.ndim == 2 else x[None]
 
     def write_file(self, out: Path) -> None:
-        """To a file in the format of its ending; samples beyond full scale are made smaller together."""
+        """To a file in the format of its ending; samples beyond full scale are made smaller together, but not floats.
+
+        Raises:
+            InvalidInputError: If it has no rate, or the ending is unknown.
+        """
         soundfile = require("soundfile", by="Recording.write_file")
+        if not self.rate:
+            remedy = "Say it: dataclasses.replace(recording, rate=16000)."
+            raise invalid("Recording.write_file", f"{self.told} must have a rate", self.rate, remedy)
+        one_of("Recording.write_file", "the file's ending", out.suffix.lower(), ENDINGS)
+        kind = out.suffix.lower().removeprefix(".").upper()
+        own = self.encoding if self.encoding and soundfile.check_format(kind, self.encoding) else None
         full = self.channels.double()
-        x = (full / max(1.0, float(full.abs().max()))).T.numpy()
-        kind = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG"}[out.suffix.lower()]
+        loudest = 1.0 if own in ("FLOAT", "DOUBLE") else float(full.abs().max())
+        x = (full / max(1.0, loudest)).T.numpy()
         with replacing(out) as temporary, temporary.open("wb") as stream:
-            soundfile.write(stream, x, self.rate, format=kind)
+            soundfile.write(stream, x, self.rate, format=kind, subtype=own)
 
     def with_samples(self, samples: Tensor) -> "Recording":
         """The same with other samples ``(C, T)``, in its shape and type."""
         return replace(self, samples=samples.reshape(self.samples.shape).to(self.samples))
 
 
-def check_heard(who: str, one: Recording) -> None:
+def is_silent(x: Tensor) -> bool:
+    """Whether samples have no peak, which could be their unit."""
+    return float(x.abs().max()) <= _SILENT
+
+
+def check_heard(who: str, one: Recording, *, wholly: bool = True) -> None:
     """Refuse silence: a peak of zero is no unit.
 
+    Args:
+        who: Public name for errors.
+        one: The recording.
+        wholly: Whether every channel must be heard, or one of them.
+
     Raises:
-        InvalidInputError: If a channel is silent throughout.
+        InvalidInputError: If a channel is silent throughout, or all are.
     """
     peaks = one.channels.abs().amax(1)
-    if bool((peaks <= _SILENT).any()):
+    silent = [is_silent(channel) for channel in one.channels]
+    if any(silent) if wholly else all(silent):
         remedy = "Leave silent files and channels out."
         raise invalid(who, f"{one.told} must not be silent", f"a peak of {float(peaks.min()):.2g}", remedy)
 
@@ -130,7 +153,9 @@ def read_recording(path: str | Path, who: str = "read_recording") -> Recording:
         raise invalid(who, "the file must exist", str(file))
     soundfile = require("soundfile", by=who)
     try:
-        samples, rate = soundfile.read(str(file), dtype="float32", always_2d=True)
+        with soundfile.SoundFile(str(file)) as opened:
+            encoding, rate = opened.subtype, opened.samplerate
+            samples = opened.read(dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError, TypeError) as error:
         raise invalid(
             who, f"{file.name} must be a sound file", str(error), f"Known: {', '.join(ENDINGS)}."
@@ -138,7 +163,7 @@ def read_recording(path: str | Path, who: str = "read_recording") -> Recording:
     if not len(samples):
         raise invalid(who, f"{file.name} must hold samples", "none")
     x = torch.from_numpy(np.ascontiguousarray(samples.T))
-    return Recording(x[0] if len(x) == 1 else x, int(rate), file.stem)
+    return Recording(x[0] if len(x) == 1 else x, int(rate), file.stem, str(encoding))
 
 
 def read_folder(folder: str | Path, who: str = "read_folder") -> list[Recording]:
@@ -160,7 +185,7 @@ class HeldAs(Given):
     """How recordings were given.
 
     Attributes:
-        together: ``"one"``, ``"list"``, or ``"rows"`` of one array.
+        together: ``"one"``, ``"column"`` ``(T, 1)``, ``"list"``, or ``"rows"`` of one array.
         recorded: Whether they were :class:`Recording`, with rates of their own.
     """
 
@@ -172,7 +197,7 @@ class Recordings:
     """Recordings: a list with one :class:`Recording` each.
 
     One :class:`Recording`, array ``(T,)``, file or folder; a list of these; or an array ``(N, T)``, one each row.
-    Arrays have the rate of the model.
+    Arrays have the rate of the model; samples and their rate, as readers of sound give them, are a recording.
     """
 
     has_rows = True
@@ -186,6 +211,8 @@ class Recordings:
         """
         if isinstance(value, str | Path):
             value = self.read_file(str(value), role)
+        if (told := _with_rate(value)) is not None:
+            value = told
         if isinstance(value, Recording):
             return [value], HeldAs("list", "float32", together="one", recorded=True)
         if isinstance(value, list | tuple) and value and not isinstance(value[0], int | float):
@@ -194,18 +221,44 @@ class Recordings:
         return self._array(value, role, reading)
 
     def _array(self, value: Any, role: Role, reading: Reading) -> tuple[list[Recording], HeldAs]:
+        dtype = np.asarray(value).dtype if isinstance(value, np.ndarray) else getattr(value, "dtype", None)
+        if (isinstance(dtype, torch.dtype) and not dtype.is_floating_point) or getattr(
+            dtype, "kind", "f"
+        ) in "iu":
+            remedy = "Divide whole numbers by full scale, 32768 for 16 bits."
+            raise invalid(reading.who, f"samples of {role.name} must be floating point", str(dtype), remedy)
         rows, given = as_tensor(value, reading.who, role.name)
         held = HeldAs(given.container, given.dtype, given.device, together="one" if given.flat else "rows")
         if rows.ndim != 2:
             raise invalid(
                 reading.who, f"{role.name} must be one recording (T,) or several (N, T)", tuple(rows.shape)
             )
-        return [Recording(row) for row in (rows.T if given.flat else rows)], held
+        if not given.flat and rows.shape[0] > rows.shape[1]:
+            if rows.shape[1] > 1:
+                remedy = "Say what they are: Recording(samples.T, rate) has channels (C, T); recordings are a list."
+                rule = f"{role.name} must be longer than they are many, (N, T)"
+                raise invalid(reading.who, rule, tuple(rows.shape), remedy)
+            held = replace(held, together="column")
+        return [Recording(row) for row in (rows.T if held.together in ("one", "column") else rows)], held
 
     def read_file(self, text: str, role: Role, key: str | None = None) -> Any:
         """A sound file, or all of a folder."""
         who = f"--{role.name}"
         return read_folder(text, who) if Path(text).is_dir() else read_recording(text, who)
+
+
+def _with_rate(value: Any) -> Recording | None:
+    """Samples with their rate as readers of sound give them, in either order; frames come before channels there."""
+    if isinstance(value, Mapping) and {"array", "sampling_rate"} <= set(value):
+        value = (value["array"], value["sampling_rate"])
+    if not isinstance(value, list | tuple) or len(value) != 2:
+        return None
+    rates = [isinstance(part, int | np.integer) and not isinstance(part, bool) for part in value]
+    if sum(rates) != 1 or np.ndim(samples := value[rates.index(False)]) not in (1, 2):
+        return None
+    x = torch.as_tensor(samples)
+    x = x.T if x.ndim == 2 and x.shape[0] > x.shape[1] else x
+    return Recording(x[0] if x.ndim == 2 and len(x) == 1 else x, int(value[rates.index(True)]))
 
 
 class Several(list[Recording]):
@@ -214,10 +267,12 @@ class Several(list[Recording]):
     writes: ClassVar[tuple[str, ...]] = ("",)
 
     def write_file(self, out: Path) -> None:
-        """One WAV file each."""
+        """One WAV file each, numbered where several have one name."""
         width = len(str(len(self)))
-        for number, one in enumerate(self):
-            one.write_file(out / f"{one.name or str(number).zfill(width)}{ENDINGS[0]}")
+        names = [one.name or str(number).zfill(width) for number, one in enumerate(self)]
+        for number, (one, name) in enumerate(zip(self, names, strict=True)):
+            own = name if names.count(name) == 1 else f"{name}_{str(number).zfill(width)}"
+            one.write_file(out / f"{own}{ENDINGS[0]}")
 
 
 @record("heard")
@@ -238,6 +293,8 @@ class Heard:
             return self.parts[0] if given.together == "one" else Several(self.parts)
         plain = replace(given, flat=False)
         arrays = [restore(one.samples, plain) for one in self.parts]
+        if given.together == "column":
+            return restore(self.parts[0].samples[:, None], plain)
         if given.together == "rows":
             return restore(torch.stack([one.samples for one in self.parts]), plain)
         return arrays[0] if given.together == "one" else arrays

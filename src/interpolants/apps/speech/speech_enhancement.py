@@ -3,7 +3,8 @@
 Letters: F bins, N frames, y the degraded spectrum, ``r = x - y`` the difference of the clean one from it.
 """
 
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Self
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from interpolants.apps.speech.compressed_spectra import CompressedSpectra
 from interpolants.apps.speech.crops import CropBatches
 from interpolants.apps.speech.long_recordings import joined, pieces
-from interpolants.apps.speech.recordings import Heard, Recording, at_rate, channels_of, check_heard
+from interpolants.apps.speech.recordings import Heard, Recording, at_rate, channels_of, check_heard, is_silent
 from interpolants.apps.speech.units import UNITS, unit_of
 from interpolants.dynamics.correctors import Langevin
 from interpolants.dynamics.noise import ReverseNoise
@@ -41,6 +42,10 @@ LEARNS = ("clean", "noise", "mean")
 PREDICTORS = ("euler_maruyama", "reverse_diffusion", "ancestral", "reverse_flow")
 # A network of an eighth of a million weights, which learns on a CPU; that of the paper has 65 million.
 _SMALL = {"kind": "unet", "channels": 8, "multipliers": (1, 2, 4), "blocks": 1, "attention": ()}
+
+
+class LostBandWarning(UserWarning):
+    """A recording has a higher rate than the model: its highest sounds are lost."""
 
 
 class SpeechEnhancement(Trained):
@@ -244,10 +249,21 @@ class SpeechEnhancement(Trained):
             predictor=predictor,
             longest=longest,
         )
+        self._warn_of_bands(observed)
         return Heard([self._restored(one, asked, seed) for one in observed])
 
+    def _warn_of_bands(self, observed: Sequence[Recording]) -> None:
+        """Tell of what a lower rate of the model leaves out."""
+        rates = sorted({one.rate for one in observed if one.rate > self.rate})
+        if rates:
+            told = f"a model of {self.rate} samples a second loses sound above {self.rate / 2:g} Hz"
+            words = (
+                f"SpeechEnhancement.restore: {told}; recordings have {rates[-1]}. Fit with rate={rates[-1]}."
+            )
+            warnings.warn(words, LostBandWarning, stacklevel=5)
+
     def _restored(self, one: Recording, asked: Mapping[str, Any], seed: int) -> Recording:
-        check_heard("SpeechEnhancement.restore", one)
+        check_heard("SpeechEnhancement.restore", one, wholly=False)
         found = [
             self._of_channel(y, one.rate or self.rate, asked, key(seed, "channel", k))
             for k, y in enumerate(one.channels)
@@ -255,7 +271,9 @@ class SpeechEnhancement(Trained):
         return one.with_samples(torch.stack(found))
 
     def _of_channel(self, y: Tensor, rate: int, asked: Mapping[str, Any], seed: int) -> Tensor:
-        """Clean samples ``(T,)`` for degraded ones at any rate: the model's rate, and back."""
+        """Clean samples ``(T,)`` for degraded ones at any rate: the model's rate, and back; silence stays."""
+        if is_silent(y):
+            return y
         back = at_rate(self._cleaned(at_rate(y, rate, self.rate), asked, seed), self.rate, rate)[: len(y)]
         return torch.nn.functional.pad(back, (0, len(y) - len(back)))
 
@@ -327,6 +345,16 @@ def _as_wide(net: nn.Module, size: tuple[int, int]) -> nn.Module:
 def _check_pairs(clean: list[Recording], degraded: list[Recording]) -> None:
     """Refuse pairs of different rates, lengths or numbers of channels."""
     who = "SpeechEnhancement.fit"
+    names = [[one.name for one in part] for part in (clean, degraded)]
+    for row, (one, other) in enumerate(zip(*names, strict=True)):
+        if one and one != other and one in names[1] and names[1].count(one) == 1:
+            remedy = "Leave out what has no partner, and give both in one order."
+            raise invalid(
+                who,
+                f"degraded recordings must be in the order of the clean ones, {one} in place {row}",
+                other,
+                remedy,
+            )
     for x, y in zip(clean, degraded, strict=True):
         if x.rate != y.rate:
             remedy = "Bring both to one rate first."

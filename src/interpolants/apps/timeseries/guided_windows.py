@@ -167,4 +167,4 @@ class GuidedWindows:
 
     def _decoded(self, x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
         columns = shift.shape[2]
-        return x[:, :columns].transpose(1, 2).double() * scale + shift
+        return self.units.decode(x[:, :columns].transpose(1, 2), shift, scale)

@@ -4,7 +4,7 @@ Letters: R rows, T times of history and window, L of the window, C columns, S st
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.framework.capabilities import verb
 from interpolants.framework.roles import Role
-from interpolants.framework.series import listed
+from interpolants.framework.series import STEPS, Series, dates, listed
 
 verb("refine", "forecast")
 FORECAST = Role(
@@ -92,7 +92,7 @@ class Refinement:
                     f"refine: windows left the scale of the data with rate={self.rate:g}, time={self.time:g}"
                 )
                 raise DivergedError(f"{told}. Take a smaller rate, or a smaller time.")
-        return y[:, -length:].double() * scale + shift
+        return windows.units.decode(y[:, -length:], shift, scale)
 
     def _step(
         self, windows: GuidedWindows, y: Tensor, start: Tensor, seen: Tensor, source: Generator
@@ -126,18 +126,35 @@ class Refinement:
         return torch.maximum(k * gap, (k - 1) * gap).sum()
 
 
-def forecast_members(who: str, given: Any, members: int, steps: int, columns: int) -> Tensor:
-    """Members ``(M, S, C)`` float64 of a forecast, gone through in turn.
+def forecast_members(who: str, given: Any, members: int, steps: int, context: Series) -> Tensor:
+    """Members ``(M, S, C)`` float64 of a forecast of what follows a context, gone through in turn.
 
     Raises:
-        InvalidInputError: If it is not of the horizon, has other columns, or gaps.
+        InvalidInputError: If it is not of the horizon, of other dates than those that follow, has other columns, or
+            gaps.
     """
     whole(who, "members", members, at_least=1)
-    parts = listed(given)
+    columns = context.values.shape[1]
+    parts = [_in_order(who, one, context) for one in listed(given)]
     for one in parts:
         if one.values.shape != (steps, columns):
             rule = f"a forecast must have the horizon's {steps} steps and {columns} columns"
             raise invalid(who, rule, tuple(one.values.shape), "Refine longer ones piece by piece.")
         if not bool(one.seen.all()):
             raise invalid(who, "a forecast must have no gaps", f"{int((~one.seen).sum())} of them")
+        if STEPS not in (one.clock, context.clock) and not torch.equal(one.times, context.after(steps)):
+            first, wanted = (dates(times[:1], context.clock)[0] for times in (one.times, context.after(1)))
+            rule = f"a forecast must be of the dates that follow the context, from {wanted}"
+            raise invalid(who, rule, f"dates from {first}", "Pass the context that it was made from.")
     return torch.stack([parts[m % len(parts)].values for m in range(members)])
+
+
+def _in_order(who: str, one: Series, context: Series) -> Series:
+    """A forecast with the named columns of its context in their order."""
+    if one.columns == context.columns or not one.columns or len(context.columns) < 2:
+        return one
+    if set(one.columns) != set(context.columns):
+        rule = f"a forecast must have the columns {', '.join(context.columns)}"
+        raise invalid(who, rule, ", ".join(one.columns))
+    order = [one.columns.index(name) for name in context.columns]
+    return replace(one, values=one.values[:, order], seen=one.seen[:, order], columns=context.columns)

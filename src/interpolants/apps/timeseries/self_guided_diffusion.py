@@ -27,6 +27,7 @@ from interpolants.framework.trained import Trained
 from interpolants.guidance.energy import PLACES
 from interpolants.guidance.one_sided import gaussian_path
 from interpolants.methods.parts.choices import choose_path, choose_times
+from interpolants.methods.parts.far_values import warn_if_far
 from interpolants.methods.parts.forecasts import check_sizes
 from interpolants.methods.parts.series import on_one_clock, one_series, over_time, series_role
 from interpolants.nets.build import named_net
@@ -34,6 +35,8 @@ from interpolants.objectives.joint import joint_loss, learnable
 from interpolants.paths.discrete_schedule import DiscreteSchedule, linear_betas
 from interpolants.training.pairs import TimedNet, finished
 
+# How far a value may lie from what a column was throughout the training, and count as this constant.
+_CONSTANT = 1e-6
 # The paper's schedule: 100 noise variances from 1e-4 to 0.1.
 _LEVELS, _FIRST, _LAST = 100, 1e-4, 0.1
 
@@ -217,6 +220,7 @@ class SelfGuidedDiffusion(Trained):
         check_sizes("SelfGuidedDiffusion.forecast", members, ahead)
         many = listed(self.state["tail"] if context is None else context)
         values, seen = self._histories(many)
+        self._warn_if_far("SelfGuidedDiffusion.forecast", values, seen)
         guide = self._guide(guidance=guidance, strength=strength, at=at, n_steps=n_steps)
         windows = self._windows(members, guide, method, "SelfGuidedDiffusion.forecast")
         values, seen = values.repeat_interleave(members, 0), seen.repeat_interleave(members, 0)
@@ -266,6 +270,7 @@ class SelfGuidedDiffusion(Trained):
         check_sizes(who, members, 1)
         guide = self._guide(guidance=guidance, strength=strength, at=at, n_steps=n_steps)
         windows = self._windows(members, guide, method, who)
+        self._warn_if_far(who, series.values[None], series.seen[None])
         full = series.values.expand(members, *series.values.shape).clone()
         places = self._places(series)
         if places:
@@ -297,7 +302,7 @@ class SelfGuidedDiffusion(Trained):
         """
         who = "SelfGuidedDiffusion.refine"
         known = self.state["tail"][0] if context is None else one_series(who, context)
-        parts = forecast_members(who, forecast, members, self.horizon, known.values.shape[1])
+        parts = forecast_members(who, forecast, members, self.horizon, known)
         values, seen = (x.repeat(members, 1, 1) for x in self._histories([known]))
         values, seen = torch.cat([values, parts], 1), torch.cat([seen, torch.zeros_like(parts).bool()], 1)
         windows = self._windows(1, self._guide(strength=0.0), "ancestral", who)
@@ -356,6 +361,15 @@ class SelfGuidedDiffusion(Trained):
                 raise invalid("SelfGuidedDiffusion.forecast", rule, "gaps only")
         values = [padded_front(one.values[None], self.reach) for one in many]
         return torch.cat(values), torch.cat([padded_front(one.seen[None], self.reach) for one in many])
+
+    def _warn_if_far(self, who: str, values: Tensor, seen: Tensor) -> None:
+        """Tell of values that are unlike those of the fit; windows with units of their own may have any."""
+        units: WindowUnits = self.state["units"]
+        if units.kind == "standard":
+            z = torch.where(seen, (values - units.shift) / units.scale, torch.nan)
+            if units.flat is not None:  # of a constant anything else is new
+                z = torch.where(units.flat & (z.abs() > _CONSTANT), torch.inf, z)
+            warn_if_far(who, "the series", z, self.columns("series"))
 
     def _places(self, series: Series) -> list[tuple[int, int, int]]:
         """Starts of windows with gaps in their care, and from where to where that is."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from interpolants.foundations.checks import one_of
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.records import record
-from interpolants.framework.frames import Standard
+from interpolants.framework.frames import Standard, constant_columns
 from interpolants.framework.series import Series
 
 SCALES = ("standard", "window")
@@ -30,6 +30,7 @@ class WindowUnits:
         shift: ``(C,)``, float64.
         scale: ``(C,)``, float64, positive; for ``"window"`` the mean of the training part, to fall back upon.
         kept: Scales of some training windows, ``(K, C)``, for windows that are drawn freely.
+        flat: Columns that are constant over the training part, ``(C,)``: what is drawn of them is this constant.
 
     Source: Kollovieh et al. (2023), arXiv:2307.11494, for the mean absolute value.
     """
@@ -38,6 +39,7 @@ class WindowUnits:
     shift: Tensor
     scale: Tensor
     kept: Tensor
+    flat: Tensor | None = None
 
     @classmethod
     def fit(cls, kind: str, series: Sequence[Series]) -> Self:
@@ -60,11 +62,17 @@ class WindowUnits:
             if not bool((scale > 0).all()):
                 remedy = "Leave the column out, or take scale='standard'."
                 raise invalid(f"{who}.fit", "no column may be zero throughout", "zeros alone", remedy)
-        return cls(kind, shift, scale, scale[None])
+        flat = torch.stack([constant_columns(column[column.isfinite()][:, None])[0] for column in values.mT])
+        return cls(kind, shift, scale, scale[None], flat if kind == "standard" else None)
 
     def keeping(self, scales: Tensor) -> Self:
         """The same with scales of training windows, ``(K, C)``."""
         return replace(self, kept=scales)
+
+    def decode(self, x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+        """Windows ``(R, L, C)`` in data units, float64."""
+        found = x.double() * scale + shift
+        return found if self.flat is None else torch.where(self.flat, shift, found)
 
     def of(self, values: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Shift and scale ``(R, 1, C)`` of windows, from what they may look at; scale 0 where there is nothing.

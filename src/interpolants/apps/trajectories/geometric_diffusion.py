@@ -35,6 +35,7 @@ from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
 from interpolants.methods.parts.choices import choose_path, choose_times
+from interpolants.methods.parts.far_values import warn_if_far
 from interpolants.methods.parts.forecasts import check_sizes
 from interpolants.methods.parts.start_points import draw_base
 from interpolants.methods.parts.validation import followed
@@ -238,6 +239,8 @@ class GeometricDiffusion(Trained):
         tracks = last_frames(self._checked(context, who), self.context, who)
         given = filled_frames(tracks.x, tracks.seen)
         centre = self.state["units"].centre(given, tracks.seen)
+        gaps = torch.where(tracks.seen[..., None], self.state["units"].encode(given, centre), torch.nan)
+        warn_if_far(who, "distances of context", gaps.reshape(-1, 1))
         precise = torch.float64 if (self.exact if exact is None else exact) else torch.float32
         net = self._net_in(precise)
         cond = told(given, tracks.seen, tracks.types, centre, self.state["units"], precise)
@@ -258,6 +261,10 @@ class GeometricDiffusion(Trained):
         if tracks.x.shape[3] != self.state["dim"]:
             rule = f"positions must have the {self.state['dim']} dimensions of the fit"
             raise invalid(who, rule, tracks.x.shape[3])
+        if tracks.single and self.state["net"].nodes > 1:
+            rule = "tracks must be (cases, frames, nodes, dimensions), as in the fit"
+            found = f"{len(tracks)} cases of {tracks.x.shape[1]} frames without an axis of nodes"
+            raise invalid(who, rule, found, "A single case needs x[None], single nodes x[:, :, None].")
         known = self.state["net"].remembered["types"]
         if known > 1 and not tracks.typed:
             remedy = "Give them as {'x': positions, 'types': types}, or in a column type."

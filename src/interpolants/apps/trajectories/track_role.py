@@ -1,5 +1,6 @@
 """Tracks as a kind of role: arrays, ragged lists, long tables and files of moving points."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,10 @@ from interpolants.foundations.errors import invalid, nearest
 from interpolants.framework.roles import Reading, Role, role_kind
 
 TABLES = (".csv", ".parquet")
+
+
+class SparseFramesWarning(UserWarning):
+    """Frames are counted by tens, say, where those of the fit were counted by ones."""
 
 
 class TracksKind:
@@ -35,6 +40,12 @@ class TracksKind:
         known = () if before is None else tuple(before.columns)
         if known and tracks.columns and tuple(tracks.columns) != known:
             tracks = _in_order(tracks, known, who)
+        if before is not None and (stride := tracks.stride) > 1 and int(tracks.seen.any(2).sum(1).max()) > 2:
+            told = f"{who}: one frame in {stride} was seen of every case"
+            words = (
+                f"frames of the fit are counted by ones: divide them by {stride} if these are as far apart"
+            )
+            warnings.warn(f"{told}; {words}.", SparseFramesWarning, stacklevel=2)
         return tracks, given
 
     def read_file(self, text: str, role: Role, key: str | None = None) -> Tracks | Tensor:

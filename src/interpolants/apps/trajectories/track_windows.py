@@ -49,6 +49,10 @@ def all_windows(tracks: Tracks, context: int, horizon: int, who: str) -> Windows
     if tracks.x.shape[1] < length:
         rule = f"tracks must have at least {length} frames, {context} given and {horizon} that follow"
         raise invalid(who, rule, tracks.x.shape[1], "Take a shorter context or horizon.")
+    if (stride := tracks.stride) > 1:
+        rule = "frames must be counted by ones, so that some are seen one after the other"
+        told = f"one in {stride} of every case, and nothing between"
+        raise invalid(who, rule, told, f"Divide them: table['frame'] // {stride}, or x[:, ::{stride}].")
     x = tracks.x.unfold(1, length, 1).flatten(0, 1).permute(0, 3, 1, 2)  # (windows, L, N, D)
     seen = tracks.seen.unfold(1, length, 1).flatten(0, 1).transpose(1, 2)
     types = tracks.types.repeat_interleave(tracks.x.shape[1] - length + 1, 0)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from interpolants.apps.weather.ensembles import analysis_role, checked_seeds, ensemble_role
+from interpolants.apps.weather.ensembles import analysis_role, checked_seeds, ensemble_role, of_same_cases
 from interpolants.apps.weather.member_batches import MemberBatches, TargetUnits
 from interpolants.apps.weather.seeded_net import SeededNet
 from interpolants.data.climatology import GridClimatology
@@ -27,6 +27,7 @@ from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.guidance.one_sided import gaussian_path
 from interpolants.methods.parts.choices import choose_path, choose_times
+from interpolants.methods.parts.far_values import warn_if_far
 from interpolants.methods.parts.start_points import draw_base
 from interpolants.methods.parts.validation import followed
 from interpolants.nets.grid_edges import check_edges
@@ -134,6 +135,7 @@ class EnsembleEmulator(Trained):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The quantity of the path, by one gradient loop over random choices of seeds and target."""
+        data = _on_one_grid(data)
         members, analysis = data["ensemble"], data.get("analysis")
         alpha = self._alpha(members, analysis)
         edges = self._edges(members)
@@ -151,7 +153,7 @@ class EnsembleEmulator(Trained):
             )
 
         loss = ConditionedLoss(joint_loss((self.head,), self.path).objectives[0])
-        held, even = run.held, StratifiedTimes()
+        held, even = _on_one_grid(run.held) if run.held else run.held, StratifiedTimes()
         drawn = (lambda size: batches(held, size, even)) if held else None
         settings, options = followed(run, self.training(), loss, drawn, images=True)
         shape, seasonal = members.grid.shape, bool(self.window)
@@ -184,9 +186,6 @@ class EnsembleEmulator(Trained):
                 remedy = "Pass analysis=..., or take alpha=None."
                 raise invalid(who, "alpha < 1 needs an analysis to draw targets from", self.alpha, remedy)
             return 1.0
-        analysis.grid.checked_like(members.grid, who, "analysis")
-        if members.dated and analysis.dated and not torch.equal(members.cases, analysis.cases):
-            raise invalid(who, "members and analysis must be of the same dates", "other dates")
         left = count - self.n_seeds
         return left / (left + analysis.values.shape[1]) if self.alpha is None else float(self.alpha)
 
@@ -227,6 +226,7 @@ class EnsembleEmulator(Trained):
         count = self.n_steps if n_steps is None else whole(who, "n_steps", n_steps, at_least=1)
         climate: GridClimatology = self.state["climatology"]
         v, season = climate.encode(seeds, who=who).float(), climate.seasonal(seeds)
+        warn_if_far(who, "seeds", v.movedim(2, -1), seeds.grid.variables)
         units: TargetUnits = self.state["units"]
         told = self.state["net"].told(units.told(v), None if season is None else season.float())
         shape = seeds.grid.shape
@@ -251,3 +251,11 @@ class EnsembleEmulator(Trained):
 
 def _anomalies(climate: GridClimatology, fields: Gridded | None) -> Tensor | None:
     return None if fields is None else climate.encode(fields, who="EnsembleEmulator.fit").float()
+
+
+def _on_one_grid(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The roles, the analysis on the grid of the members."""
+    if data.get("analysis") is None:
+        return dict(data)
+    found = of_same_cases("EnsembleEmulator.fit", data["ensemble"], data["analysis"], "analysis")
+    return {**data, "analysis": found}

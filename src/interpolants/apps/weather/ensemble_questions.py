@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from interpolants.apps.weather.ensemble_figures import case_figure, paired_figure, ranks_figure
-from interpolants.apps.weather.ensembles import ensemble_role
+from interpolants.apps.weather.ensembles import ensemble_role, of_same_cases
 from interpolants.data.climatology import GridClimatology
 from interpolants.data.gridded import Gridded
 from interpolants.foundations.checks import number, whole
@@ -156,6 +156,7 @@ class EmulatedEnsembles(Question):
         who = "emulated_ensembles"
         train, test = (self._read(roles, part, who) for part in (task.train, task.test))
         members, truth = test["ensemble"], test.get("truth")
+        truth = None if truth is None else of_same_cases(who, members, truth, "truth")
         count, needed = members.values.shape[1], self.n_seeds + int(truth is None)
         if count < needed:
             rule = f"test cases must have {self.n_seeds} seeds" + (

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Generator, Tensor
 
-from interpolants.apps.weather.ensembles import analysis_role, checked_seeds, ensemble_role
+from interpolants.apps.weather.ensembles import analysis_role, checked_seeds, ensemble_role, of_same_cases
 from interpolants.data.gridded import Gridded
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
@@ -52,9 +52,11 @@ class GaussianAroundSeeds(Method):
         if members.values.shape[1] <= self.n_seeds:
             rule = f"ensembles must have more than n_seeds = {self.n_seeds} members"
             raise invalid(f"{type(self).__name__}.fit", rule, members.values.shape[1])
-        x, analysis = members.values.double(), data.get("analysis")
-        others = x[:, self.n_seeds :] if analysis is None else analysis.values.double()
-        return x[:, : self.n_seeds], others
+        x = members.values.double()
+        if (analysis := data.get("analysis")) is None:
+            return x[:, : self.n_seeds], x[:, self.n_seeds :]
+        found = of_same_cases(f"{type(self).__name__}.fit", members, analysis, "analysis")
+        return x[:, : self.n_seeds], found.values.double()
 
     def law(self, seeds: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and deviation of a further member, each ``(N, C, *G)``."""

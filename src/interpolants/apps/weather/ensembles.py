@@ -1,7 +1,9 @@
 """What methods and questions of ensembles share: their verb, their role, and the check of seeds."""
 
+import torch
 from torch import Tensor
 
+from interpolants.data.grid_alignment import aligned
 from interpolants.data.gridded import Gridded
 from interpolants.foundations.errors import invalid
 from interpolants.framework.capabilities import verb
@@ -33,3 +35,25 @@ def checked_seeds(who: str, seeds: Gridded, count: int) -> Tensor:
         remedy = "Select members, e.g. data.isel(number=slice(2)); or fit with another n_seeds."
         raise invalid(who, f"each case must have {count} seeds", found, remedy)
     return seeds.values
+
+
+def of_same_cases(who: str, members: Gridded, other: Gridded, name: str) -> Gridded:
+    """Other fields of the cases of an ensemble, brought to its grid.
+
+    Args:
+        who: Public name for errors.
+        members: The ensemble.
+        other: The fields, such as its analysis.
+        name: Name of these for errors.
+
+    Raises:
+        InvalidInputError: If they are on another grid, in other units, or of other dates or cases.
+    """
+    first, second = members.cases, other.cases
+    if members.dated == other.dated and len(first) == len(second) > 0 and not torch.equal(first, second):
+        what = "dates" if members.dated else "cases"
+        sets = torch.equal(first.sort().values, second.sort().values)
+        found = f"the same {what} in another order" if sets else f"other {what}"
+        remedy = f"Bring both to one order: {name}.sel(...) with the coordinate of the ensemble."
+        raise invalid(who, f"members and {name} must be of the same {what}", found, remedy)
+    return aligned(other, members.grid, who, name)

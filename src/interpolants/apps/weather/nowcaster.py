@@ -5,6 +5,7 @@ the past, ``G(x)`` the same field without it, ``w`` the weight of ``P - G``.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import torch
@@ -33,6 +34,7 @@ from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.guidance.one_sided import gaussian_path
 from interpolants.methods.parts.choices import choose_path, choose_times
+from interpolants.methods.parts.far_values import warn_if_far
 from interpolants.methods.parts.validation import followed
 from interpolants.metrics.crps import crps_of_cases
 from interpolants.nets.grid_edges import check_edges
@@ -291,7 +293,10 @@ class Nowcaster(Trained):
         observed = {"strength": _OBSERVED, "window": 1 - 1 / made.n_steps}  # all steps but the last
         runs = (made.member(m, seed, first_index, observed) for m in range(members))
         found = [run.reports[0]["variance"] for run in runs]
-        return nowcasts(made.unseen(made.frames(torch.stack(found, 1)).double()), context)
+        bare = replace(
+            context, grid=replace(context.grid, units=())
+        )  # variances have not the unit of the frames
+        return nowcasts(made.unseen(made.frames(torch.stack(found, 1)).double()), bare)
 
     def cannot(self, verb: str) -> str:
         """The estimate is observed by a weight, which asks the field without a past too."""
@@ -322,4 +327,5 @@ class Nowcaster(Trained):
         count = asked.n_steps if n_steps is None else whole(who, "n_steps", n_steps, at_least=1)
         clock_step(who, context, self.state["clock"])
         before = last_frames(self.state["units"].encode(maps(who, context), who), self.past, who)
+        warn_if_far(who, "context", before.movedim(2, -1), context.grid.variables)
         return NowcastRuns(asked, self.state, before, self.state["told"].motion(before), count)

@@ -54,6 +54,8 @@ def over_time(x: Tensor, like: Series, times: Tensor) -> Ensemble:
 def on_one_clock(x: Tensor, many: Sequence[Series], ahead: int) -> Ensemble:
     """Members at the times that follow; at steps ahead, for series that end at different times."""
     first = many[0]
+    if any(one.columns != first.columns for one in many):  # the names of one series are not those of all
+        first = replace(first, columns=())
     if all(torch.equal(one.times[-1], first.times[-1]) for one in many):
         return over_time(x, first, first.after(ahead))
     steps = torch.arange(1, ahead + 1, dtype=torch.float64)

@@ -13,6 +13,7 @@ from torch import Generator, Tensor, nn
 from interpolants.couplings.data_dependent import DataDependent, Start
 from interpolants.couplings.in_painting import InPainting
 from interpolants.couplings.pairs import Pairs
+from interpolants.couplings.super_resolution import SuperResolution
 from interpolants.dynamics.sample import sample
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.checks import whole
@@ -30,6 +31,7 @@ from interpolants.framework.trained import Trained
 from interpolants.methods.parts.choices import choose_coupling
 from interpolants.methods.parts.columns import warn_about_columns, warn_about_units
 from interpolants.methods.parts.conditions import ConditionForm
+from interpolants.methods.parts.far_values import warn_if_far
 from interpolants.methods.parts.learning import in_one_precision, learn_net, new_net
 from interpolants.paths.envelopes import ZeroEnvelope
 from interpolants.paths.linear import Linear
@@ -120,7 +122,8 @@ class Restoration(Trained):
             settings=settings,
             held=None if held is None else (held["x1"], held["x1"], held.get("cond")),
         )
-        return {"net": net, "form": form}
+        centre, size = (float(make(x1.double())) for make in (torch.mean, torch.std))
+        return {"net": net, "form": form, "sizes": [centre, size]}
 
     @property
     def fields(self) -> LearnedFields:
@@ -164,6 +167,7 @@ class Restoration(Trained):
         observed = observed.to(self.given["x1"].torch_dtype)
         told = self._known(observed, known)
         starts = [self._starts(observed, told, seed, k) for k in range(draws)]
+        self._warn_if_far(observed if told is None else torch.where(told, observed, torch.nan))
         every = Start(torch.cat([s.x0 for s in starts]), torch.cat([s.field for s in starts]))
         known_of = None if cond is None else cond.repeat(draws, *(1,) * (cond.ndim - 1))
         made = self._carry(every, known_of, n_steps, method)
@@ -177,6 +181,13 @@ class Restoration(Trained):
     def distance_squared(self, x: Tensor, *, seed: int = 0) -> float:
         """Mean squared way from start to whole sample, ``E|x1 - x0|^2`` in data units squared."""
         return float(sum_event((x - self.degrade(x, seed=seed).x0).square()).mean())
+
+    def _warn_if_far(self, observed: Tensor) -> None:
+        """Tell of observations that are unlike the samples of the fit, where both are in one unit."""
+        centre, size = self.state.get("sizes", (0.0, 0.0))
+        if size > 0 and isinstance(self.coupling, InPainting | SuperResolution):
+            z = (observed.double() - centre) / size
+            warn_if_far("Restoration.restore", "observed", z.reshape(-1, 1))
 
     def _known(self, observed: Tensor, known: Tensor | None) -> Tensor | None:
         """Where in-painting knows something, from the mask or from the gaps."""
