@@ -12,8 +12,8 @@ Measured by `make mutants`, which puts one fault at a time into a formula (a sig
 a guard left out, a wrong end, one point too many), runs the tests that look at the module, and counts how many faults
 they see. The mutants are drawn by a seed: 5 from each numerical module of the core, 1 or more from each of a room and
 of the methods. *First*: the tests as they were when the mutants were drawn. *Now*: with the tests that survivors led
-to. *Equivalent*: no input can tell the fault from the formula, or only by rounding; the reason stands in
-`mutants/survivors.toml`. *Left*: neither, so far.
+to. *Equivalent*: no input can tell the fault from the formula, or only by rounding, or draws have the same law; the
+reason stands in `mutants/survivors.toml`. *Left*: neither, so far.
 
 """
 

@@ -235,3 +235,15 @@ def test_collapse_onto_one_sample_is_prevented():
         plan = fit_light_plan(x0, x1, eps=0.1, settings=settings).plan
         assert math.isfinite(plan.loss(x0, x1))
         assert float(plan.slopes.diagonal(dim1=1, dim2=2).min()) > 0
+
+
+def test_points_that_coincide_far_from_the_centre_keep_positive_slopes():
+    """The variance of each coordinate is zero but for rounding, of either sign."""
+    g = torch.Generator().manual_seed(0)
+    y0, place = torch.randn(200, 64, generator=g, dtype=F64), 1e3 * torch.randn(64, generator=g, dtype=F64)
+    start = Model(torch.zeros(1, dtype=F64), torch.zeros(1, 64, dtype=F64), torch.ones(1, 64, dtype=F64))
+    step = Alternation(y0, place.expand(30, 64), 1.0, 1e-12)
+    _, sums0, sums1 = step.at(start)
+    found = step._target(start, sums0, sums1)
+    assert float(found.slopes.min()) > 0
+    assert float(found.slopes.max()) < 1e-6

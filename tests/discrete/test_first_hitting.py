@@ -260,3 +260,11 @@ def test_temperature_and_nucleus_sharpen_the_distributions():
 def test_bad_input_is_refused(call, message):
     with pytest.raises(InvalidInputError, match=message):
         call()
+
+
+def test_tokens_that_are_hit_at_the_very_end_are_unmasked_in_the_last_step():
+    """``1 - hidden^100`` rounds to 1 for most: times of exactly 1 belong to the last cell."""
+    posterior = ExactPosterior(TABLE, Masked(3, PolynomialKeep(power=0.01)))
+    found = FirstHitting(num_steps=4).sample(posterior, 100, 4, seed=11)
+    assert float((found.hit_times == 1).double().mean()) > 0.5
+    assert (found.x < 3).all()

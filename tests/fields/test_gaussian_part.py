@@ -73,3 +73,13 @@ def test_a_bridge_of_few_rows_moves_one_gaussian_to_the_other_before_its_first_s
         *rng.normal(size=(2, 700, 2)), progress=False
     )
     assert not isinstance(many.network, GaussianPart)
+
+
+def test_a_column_that_does_not_vary_at_the_start_says_nothing():
+    """There x is the mean itself: the conditional mean of every quantity is its mean."""
+    variances = torch.tensor([[0.0, 2.0], [1.5, 0.3], [0.0, -0.6]])
+    part = GaussianPart(Zero(), Linear(), HEADS, MEANS, variances)
+    x = torch.tensor([[1.0, -1.0], [1.0, 2.0]])
+    found = part(x, torch.zeros(()))[..., 0]
+    wanted = {"mean_rate": MEANS[1, 0] - MEANS[0, 0], "noise": 0.0, "endpoint0": 1.0, "denoised": MEANS[1, 0]}
+    assert_close(found, torch.tensor([float(wanted[head]) for head in HEADS]).expand(2, 4))

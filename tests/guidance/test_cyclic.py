@@ -249,3 +249,13 @@ def test_a_bridge_refuses_what_it_cannot_complete():
         trained().complete(rows, known=torch.full((1, 3), 2.0))
     with pytest.raises(InvalidInputError, match="repaint or cyclic_one_way"):
         trained().complete(rows, using=3)
+
+
+def test_units_of_the_entries_change_no_regression():
+    """Entries in units of 1, 1e-9 and 1e9: what follows is the same in each unit."""
+    change = torch.tensor([[1.0, -2.0, 0.0], [0.5, 0.0, 0.0]]).double()
+    known = torch.tensor([[True, True, False], [True, False, False]])
+    units = torch.tensor([1.0, 1e-9, 1e9]).double()
+    found = regressed(units * change, known, units[:, None] * C3 * units) / units
+    assert_close(found[0, 2], C3[2, :2] @ torch.linalg.solve(C3[:2, :2], change[0, :2]))
+    assert_close(found, regressed(change, known, C3))

@@ -35,3 +35,13 @@ def test_what_it_cannot_keep_is_refused():
         kept.score(torch.zeros(2, 3), 0.5, torch.ones(2, 3))
     assert not kept.has_score
     assert isinstance(ClassifierFree(kept), ClassifierFree)
+
+
+def test_where_no_mask_is_known_nothing_is_kept(generator):
+    """A dropped condition is NaN: the row moves as without a mask."""
+    fields = LearnedFields(PATH, velocity=lambda x, t, cond: torch.sin(x))
+    x, mask = torch.randn(2, 1, 3, 3, generator=generator), torch.ones(2, 1, 3, 3)
+    mask[1] = torch.nan
+    found = KeepKnown(fields).velocity(x, 0.5, mask)
+    assert torch.equal(found[0], torch.zeros(1, 3, 3))
+    assert torch.equal(found[1], torch.sin(x[1]))

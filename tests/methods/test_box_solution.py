@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.questions import ask
@@ -64,3 +65,20 @@ def test_without_a_truth_the_residual_alone_is_told():
     found = ask(SolutionInBox(points=20), method, Task.of(method.roles(), {"problem": problem}))
     assert [score.name for score in found.scores] == ["residual"]
     assert len(found.figures[0].panels) == 1
+
+
+def test_an_exact_answer_can_be_drawn_on_a_logarithmic_axis():
+    class Exact(Off):
+        by: float = 0.0
+
+    problem = Manufactured(frequency=2 * math.pi, dimension=1)
+    method = Exact().fit(problem)
+    (figure,) = ask(SolutionInBox(points=20), method, Task.of(method.roles(), {"problem": problem})).figures
+    (error,) = figure.panels[1].series
+    assert float(torch.as_tensor(error.arrays["y"]).min()) > 0
+    assert float(torch.as_tensor(error.arrays["y"]).max()) < 1e-12
+
+
+def test_a_picture_beyond_the_box_is_refused():
+    with pytest.raises(InvalidInputError, match=r"shown must lie in \(0, 0\.5\], got 0\.7"):
+        SolutionInBox(shown=0.7)

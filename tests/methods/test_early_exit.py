@@ -210,3 +210,12 @@ def test_on_digits_estimates_of_errors_know_them(rows):
     assert float(found.table["correlation"].min()) > 0.9
     assert float(found.table["gap_correlation"].min()) > 0.9
     assert float(found.table["error"][:, -1].max() / found.table["error"][:, -1].min()) > 5
+
+
+def test_layers_that_are_all_thought_to_be_wrong_have_no_weight_but_the_plain_one():
+    """Estimates of exactly 1, to which a sigmoid rounds."""
+    problem = ExitProblem(LearnedFields(VP(), noise=Stack()), {"error": "noise", "gap": "noise"})
+    for weighting in ("elements", "batch"):
+        loss = ExitLoss(problem, False, 1.0, 2.0, 0.25, weighting, 0.0)
+        shares = loss._shares([torch.ones(4, 1, 3)] * 2)
+        assert [float(share.mean()) for share in shares] == [0.25, 0.25]

@@ -346,3 +346,23 @@ def test_labels_lead_to_their_own_ends():
     assert float(found.sample(100, cond="right", seed=0)[:, 0].mean()) > 1
     with pytest.raises(InvalidInputError, match="Did you mean 'left'"):
         found.sample(2, cond="leftt")
+
+
+def test_the_gap_of_a_map_is_its_error_over_the_way():
+    """``v + (t - s) c`` has the exact flow on its diagonal, and its one jump is off by c."""
+    c = torch.tensor([0.3, -0.2], dtype=DOUBLE)
+
+    class Off(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.unused = torch.nn.Parameter(torch.zeros(()))
+
+        def forward(self, x, s, t):
+            return perturbed(c)(x, s, t) + self.unused * x
+
+    x0, x1 = FLOW.draw(500, torch.Generator().manual_seed(5))
+    found = FlowMap(net=Off(), steps=1, lr=1e-12, standardize=False).fit(x0, x1).agreement(x0)
+    way = (FLOW.jump(x0, 0.0, 1.0) - x0).flatten()
+    assert found["one_step_gap"] == pytest.approx(
+        float(c.norm() / 2**0.5 / (way @ way / len(way)) ** 0.5), rel=1e-3
+    )

@@ -240,3 +240,15 @@ def test_runs_are_drawn_with_their_parameters():
     assert bool(((alpha > -2) & (alpha < -1)).all())
     again = problem.sample(3, generator=torch.Generator().manual_seed(0))
     assert torch.equal(found["fields"], again["fields"])
+
+
+def test_later_frames_of_runs_are_those_of_the_whole_run():
+    settings = {"points": 8, "moments": 4, "end": 1.2, "translation": 0.3, "size": 0.02, "dt": 0.02}
+    whole, late = (
+        ActiveFluidRuns(**settings, begin=begin, frames=frames).sample(
+            1, generator=torch.Generator().manual_seed(0)
+        )["fields"]
+        for begin, frames in ((0.0, 7), (0.8, 3))
+    )
+    moved = float((whole[:, 4] - whole[:, 5]).abs().max())
+    assert float((late - whole[:, 4:]).abs().max()) < 0.02 * moved

@@ -74,3 +74,14 @@ def test_trajectories_that_run_away_are_drawn_again_and_counted():
 def test_bad_settings_are_refused(given, said):
     with pytest.raises(InvalidInputError, match=said):
         EquationFamilies(**given)
+
+
+def test_one_equation_is_in_one_part_and_the_other_part_is_refused():
+    families = EquationFamilies(systems=("lorenz",), spread=0.0, **SMALL)
+    assert families.draw(2, 1, seed=0).systems == 2 * [
+        "10.0*(u2 - u1) | u1*(28.0 - u3) - u2 | u1*u2 - 2.67*u3"
+    ]
+    with pytest.raises(
+        InvalidInputError, match=r"lorenz must vary enough .* none of 500 draws is a test equation"
+    ):
+        families.draw(1, 1, seed=0, part="test")

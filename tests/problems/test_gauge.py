@@ -55,3 +55,17 @@ def test_settings_out_of_range_are_refused():
         SwissRollSheet(turns=0.0)
     with pytest.raises(InvalidInputError, match=r"dimension must lie in 1 ... 5"):
         flat_sheet(6, 5)
+
+
+def test_a_sheet_is_covered_evenly_along_its_spiral():
+    """Arc length grows like ``u^2 / 2``: the square of the radius is uniform from 3/4 of a turn to the end."""
+    roll = SwissRollSheet(4, turns=2.0, scale=3.0)
+    x = roll.sample(4000, generator=torch.Generator().manual_seed(1)).double() @ roll.axes
+    squared = 9 * (x[:, 0].square() + x[:, 2].square())
+    low, high = (2 * torch.pi * torch.tensor([0.75, 2.75])).double().square()
+    share = (squared - low) / (high - low)
+    assert float(share.min()) > -1e-5
+    assert float(share.max()) < 1 + 1e-5
+    expected = (torch.arange(4000) + 0.5) / 4000
+    assert float((share.sort().values - expected).abs().max()) < 1.95 / 4000**0.5  # Kolmogorov, 1 in 1000
+    assert float(x[:, 1].abs().max()) <= 10 / 3 + 1e-5

@@ -82,3 +82,13 @@ def test_bad_settings_are_refused():
         FitzHughNagumoNetwork(length=1)
     with pytest.raises(InvalidInputError, match=r"start must be \(n, 3\)"):
         FitzHughNagumoNetwork().continued(torch.zeros(2, 2))
+
+
+def test_the_slope_of_the_pull_is_finite_just_beyond_its_reach():
+    """Automatic differentiation against central differences; two opinions are 1.2 + 1e-7 apart, two 1.9."""
+    model = OpinionDynamics()
+    y = torch.tensor([-0.3, 0.2, 0.9000001, 1.6], dtype=F64)
+    found = torch.autograd.functional.jacobian(model.pull, y)
+    step = 1e-5 * torch.eye(4, dtype=F64)
+    differences = torch.stack([(model.pull(y + e) - model.pull(y - e)) / 2e-5 for e in step], 1)
+    assert_close(found, differences, atol=1e-6, rtol=1e-6)

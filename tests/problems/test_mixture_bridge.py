@@ -6,7 +6,15 @@ from interpolants.fields import QUANTITIES
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.ops import expand_like
-from interpolants.paths import General, Linear, Mirror, OneSidedLinear, VariancePreserving, ZeroEnvelope
+from interpolants.paths import (
+    General,
+    Linear,
+    Mirror,
+    OneSidedLinear,
+    SpatiallyLinear,
+    VariancePreserving,
+    ZeroEnvelope,
+)
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge
 from interpolants.problems.pair_modes import AxisModes, BasisModes, DenseModes, Pairs, factorise
 from problems.bridges import BASE, COVARIANCE, F64, PATHS, RHO0, RHO1, bridge, states
@@ -234,3 +242,16 @@ def test_two_distributions_on_a_mirror_and_a_nonlinear_path_are_refused():
 def test_an_unknown_quantity_is_refused_by_name():
     with pytest.raises(InvalidInputError, match="Did you mean 'velocity'"):
         bridge(Linear()).fields(Linear()).provides("velocitty")
+
+
+def test_a_steep_path_starts_at_the_limit_of_its_velocity():
+    """``beta = sqrt(t)``, centred data: ``alpha' = -1`` and ``beta beta' = 1/2`` give ``-x + D C^-1 (x - m) / 2``."""
+    one = torch.ones(1, dtype=F64)
+    start = GaussianMixture(one, torch.tensor([[0.5, -1.0]], dtype=F64), COVARIANCE[None])
+    end = GaussianMixture(one, torch.zeros(1, 2, dtype=F64), RHO1.covariances[1:2])
+    path = SpatiallyLinear(lambda t: 1 - t, lambda t: t.sqrt(), ZeroEnvelope())
+    assert path.is_steep_at_0
+    fields, x = GaussianMixtureBridge(start, end).fields(path), states(5)
+    wanted = -x + torch.linalg.solve(COVARIANCE, (x - start.mean).T).T @ end.covariance / 2
+    assert_close(fields.velocity(x, 0.0), wanted, atol=1e-6, rtol=1e-6)
+    assert_close(fields.velocity(x, 1e-6), wanted, atol=1e-3, rtol=1e-3)

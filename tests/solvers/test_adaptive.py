@@ -288,3 +288,12 @@ def test_bad_arguments_are_refused(change, message):
     arguments = {"f": lambda x, t: -x, "x": torch.ones(2, 2), "t0": 0.0, "t1": 1.0, "solver": Dopri5()}
     with pytest.raises(InvalidInputError, match=message):
         integrate_adaptive(**(arguments | change))
+
+
+@each_pair
+def test_a_first_step_beyond_the_fields_domain_is_cut_until_it_fits(solver):
+    """x' = -20 x^1.5 has no value below zero, where the stages of a step of 1 lie; ``x = (1 + 10 t)^-2``."""
+    x = torch.ones(1, 1, dtype=F64)
+    result = integrate_adaptive(lambda x, t: -20 * x**1.5, x, 0.0, 1.0, solver, first_step=1.0)
+    assert result.status.tolist() == [Status.OK]
+    assert result.x.item() == pytest.approx(1 / 121, abs=1e-4)

@@ -137,6 +137,8 @@ def test_min_snr_weighs_as_it_says():
     assert_close(noise.double(), (snr.clamp_max(5) / snr).mean(), rtol=1e-5, atol=0)
     end = MinSNR(path, quantity="denoised")({"denoised": loss}, context=context(t))
     assert_close(end.double(), snr.clamp_max(5).mean(), rtol=1e-5, atol=0)
+    ends = context(torch.tensor([0.0, 1.0]))  # min(SNR, gamma) / SNR is 1 without signal, and 0 without noise
+    assert float(MinSNR(path)({"noise": torch.tensor([2.0, 7.0])}, context=ends)) == 1
     with pytest.raises(InvalidInputError, match="one-sided"):
         MinSNR(Linear())
 

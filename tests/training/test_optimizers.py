@@ -8,8 +8,10 @@ from torch import nn
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.training import Checkpoint, run_state
+from interpolants.training import Checkpoint, TrainSettings, run_state
 from interpolants.training.guard import Guard
+from interpolants.training.row_optimizer import RowOptimizer
+from interpolants.training.settings import GroupSettings
 from training import toy
 from training.resumed import same_after_an_interruption, train
 
@@ -216,3 +218,23 @@ def test_per_row_parameters_must_be_real_and_have_rows():
         InvalidInputError, match=r"per-row parameter 'velocity\.weight' must be real with rows"
     ):
         train(net=net, groups={"velocity": {"rows": True}})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_entry_without_a_gradient_stays_in_a_row_that_moves(kind):
+    """Its moments are zero: nothing may be divided by them. Rows 0 and 2 go as a dense optimizer moves them alone."""
+    make, theirs, ours = KINDS[kind]
+    settings = TrainSettings(optimizer="sgd" if kind == "plain" else kind, lr=0.1, **(ours or theirs))
+    start = torch.tensor([[1.0, 0.0], [2.0, -1.0], [0.5, 0.0]])
+    grad = torch.tensor([[1.0, 0.0], [0.0, 0.0], [-2.0, 0.0]])
+    rows, dense = nn.Parameter(start.clone()), nn.Parameter(start[[0, 2]])
+    rows.grad, dense.grad = grad, grad[[0, 2]]
+    RowOptimizer({"code": rows}, settings, GroupSettings(rows=True)).step(0.1)
+    make([dense], lr=0.1, **theirs).step()
+    assert_close(rows[[0, 2]], dense)
+    assert torch.equal(rows[1], start[1])
+
+
+def test_a_misspelt_parameter_is_told_the_nearest_one():
+    with pytest.raises(InvalidInputError, match=r"Did you mean 'velocity\.0\.weight'"):
+        train(net=net_of_two(), groups={"velocity.0.weigth": {}})

@@ -7,6 +7,7 @@ from interpolants.couplings import MinibatchOT, Sinkhorn
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.objectives.times import UniformTimes
 from interpolants.training import PairBatches
+from interpolants.training.pairs import draw_pairs
 
 
 @pytest.mark.parametrize("coupling", [MinibatchOT(within="labels"), Sinkhorn(reg=0.5, within="labels")])
@@ -61,3 +62,16 @@ def test_labels_are_paired_within_by_default_and_other_conditions_are_told():
     with pytest.warns(UserWarning, match=r"pairs without a look at conditions that are no labels"):
         PairBatches(x0, x1, 64, MinibatchOT(condition_weight=0), UniformTimes(), cond=labels[:, None].float())
     PairBatches(x0, x1, 64, MinibatchOT(), UniformTimes(), cond=labels[:, None].float())
+
+
+@pytest.mark.parametrize("n", [1, 16, 50])
+def test_so_many_pairs_are_drawn_whatever_the_batches(n):
+    """Rows tell who they are: ends of a pair have one label, and the condition is that of x1."""
+    labels0, labels1 = torch.arange(40) % 3, torch.arange(60) % 3
+    x0, x1 = torch.arange(40.0)[:, None], torch.arange(60.0)[:, None]
+    source, known = torch.Generator().manual_seed(0), {"cond": labels1, "cond0": labels0, "who": "test"}
+    first, second, cond = draw_pairs(x0, x1, n, MinibatchOT(), 16, source, **known)
+    assert first.shape == second.shape == (n, 1)
+    assert torch.equal(cond, labels1[second[:, 0].long()])
+    assert torch.equal(cond, labels0[first[:, 0].long()])
+    assert len(second.unique()) > n // 2  # no batch comes twice

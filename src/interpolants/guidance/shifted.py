@@ -7,7 +7,7 @@ covariance, L its root, and ``w = alpha^2 beta'/beta - alpha alpha'`` (half of g
 * ``-alpha L^T h`` to the mean noise.
 
 With ``h = grad log p_t(y | x_t)`` these are the fields given y. Where ``beta = 0`` the state says nothing of the data,
-the true h is zero, and nothing is added.
+and the true h is zero: another one is added to score and noise alone.
 """
 
 from abc import abstractmethod

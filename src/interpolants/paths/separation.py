@@ -127,7 +127,7 @@ def data_separation(
         gains.append(_mean_gain(avoided, angle))
     gain_0 = float(flat.mean(0).square().mean())  # the mean alone avoids this much
     last = 1.0 if denoiser is None else gains[-1]
-    table = torch.tensor([gain_0, *gains, last], dtype=torch.float64).clamp(0, 1)
+    table = torch.tensor([gain_0, *gains, last], dtype=torch.float64)
     grid = torch.cat(
         [torch.zeros(1, dtype=torch.float64), angles, torch.full((1,), _RIGHT, dtype=torch.float64)]
     )

@@ -21,8 +21,9 @@ from interpolants.foundations.records import record
 from interpolants.problems.dynamical_systems import DynamicalSystem, dynamical_system
 
 PARTS = ("train", "test")
-# One equation in five is a test equation, whoever draws it; rounds of redrawn starts; the integrator's refinement.
-_TEST_EVERY, _ROUNDS, _FINER = 5, 20, 3
+# One equation in five is a test equation, whoever draws it; draws without one of the part, after which there is none;
+# rounds of redrawn starts; the integrator's refinement.
+_TEST_EVERY, _MISSES, _ROUNDS, _FINER = 5, 500, 20, 3
 
 
 @record("drawn_equations")
@@ -132,6 +133,7 @@ class EquationFamilies:
             name: Name of the draw; two draws of one name are the same.
 
         Raises:
+            InvalidInputError: If parameters vary so little that a family has no equation of the part.
             DivergedError: If a family's trajectories keep leaving the allowed size.
         """
         one_of("EquationFamilies.draw", "part", part, PARTS)
@@ -181,15 +183,21 @@ class EquationFamilies:
         self, system: DynamicalSystem, count: int, part: str, source: Generator
     ) -> Iterator[Mapping[str, float]]:
         """Parameters of new equations of one part."""
-        found = 0
+        found = missed = 0
         while found < count:
             share = torch.rand(max(len(system.used), 1), generator=source, dtype=torch.float64).tolist()
             drawn = {
                 name: self._parameter(system, name, s) for name, s in zip(system.used, share, strict=False)
             }
             if not system.used or _is_test(system.name, drawn) == (part == "test"):
-                found += 1
+                found, missed = found + 1, 0
                 yield drawn
+                continue
+            missed += 1
+            if missed == _MISSES:
+                rule = f"parameters of {system.name} must vary enough for equations of both parts"
+                remedy = f"Raise spread: none of {_MISSES} draws is a {part} equation."
+                raise invalid("EquationFamilies.draw", rule, f"spread={self.spread:g}", remedy)
 
     def _parameter(self, system: DynamicalSystem, name: str, share: float) -> float:
         value = system.parameters[name]

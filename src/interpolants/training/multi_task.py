@@ -216,7 +216,7 @@ class MinSNR:
     def __call__(self, losses: Losses, context: StepContext) -> Tensor:
         """The weighted means, summed."""
         snr = self.path.log_snr(context.batch["t"].double()).exp()
-        weight = snr.clamp_max(self.gamma) / (snr if self.quantity == "noise" else 1.0)
+        weight = (self.gamma / snr).clamp_max(1) if self.quantity == "noise" else snr.clamp_max(self.gamma)
         return sum_of_means(
             {name: loss * weight.to(loss) if loss.ndim else loss for name, loss in losses.items()}
         )

@@ -1,5 +1,6 @@
 """The questions against answers that are the truth, or are nothing."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,6 +11,7 @@ from interpolants.apps.causal import (
     PrincipalCodes,
     UnchangedImages,
 )
+from interpolants.apps.causal.causal_questions import _nan_deviation
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
@@ -96,3 +98,9 @@ def test_a_direction_along_which_an_image_varies_is_its_code(generator):
     size = torch.randn(40, generator=generator)
     codes = PrincipalCodes(components=1).fit(size[:, None, None, None] * along).encode(2 * along[None])
     assert float(codes.abs()) == pytest.approx(float((2 * along - size.mean() * along).norm()), rel=1e-4)
+
+
+def test_deviations_of_factors_with_gaps_are_those_of_what_is_known(generator):
+    x = torch.randn(50, 3, generator=generator, dtype=torch.float64) * torch.tensor([1.0, 5.0, 0.1]) + 2
+    x[torch.rand(50, 3, generator=generator) < 0.4] = torch.nan
+    assert np.allclose(_nan_deviation(x), np.nanstd(x, axis=0))

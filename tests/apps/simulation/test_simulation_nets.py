@@ -129,3 +129,19 @@ def test_later_frames_are_changes_in_units_of_their_own(generator):
     scaled = frame_units(seen).encode(found)
     assert_close(scaled[:, :, 0].std((0, 2, 3)), torch.ones(3), rtol=0, atol=1e-4)
     assert torch.equal(scaled[:, :, -1], seen[:, :, -1])
+
+
+def test_a_reader_adds_what_stands_around_each_word():
+    """Kernels that take the word before, twice, and a silent layer: words with the weights 1, 2, 1 of a binomial."""
+    reader = PromptReader(9, (2, 2, 2), width=16, heads=2)
+    for near in reader.near:
+        near.weight.zero_(), near.bias.zero_()
+        near.weight[:, :, near.kernel_size[0] // 2 - 1] = torch.eye(16)
+    for silent in (reader.layer.own.mix, reader.layer.narrow):
+        silent.weight.zero_(), silent.bias.zero_()
+    words = 10 + 10 * torch.rand(9, 16, generator=torch.Generator().manual_seed(0))  # gelu leaves these alone
+    reader.embedding.weight.copy_(words)
+    codes = torch.tensor([[4, 6, 5, 8, 0]])
+    e = torch.cat([torch.zeros(2, 16), words[codes[0, :4]]])
+    wanted = reader.norm(e[2:] + 2 * e[1:-1] + e[:-2])
+    assert_close(reader(codes, torch.zeros(1, 5))[0, :4], wanted)

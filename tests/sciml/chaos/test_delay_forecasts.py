@@ -1,5 +1,7 @@
 """Learnt forecasts of chaos: maps and flows whose next values are known, draws of a known law, and the benchmark."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -196,3 +198,12 @@ def test_new_series_leave_from_where_the_path_was(task):
     scores = {score.name: score for score in ask(question, task.fit(Autoregression(lags=5)), task).scores}
     assert scores["share_better"].value in (0.0, 1.0)
     assert scores["importance_error"].value > 0
+
+
+def test_the_error_of_a_statistic_that_one_draw_has_is_unknown():
+    pytest.importorskip("dysts")
+    from interpolants.sciml.chaos.chaotic_forecasts import ChaoticForecasts
+
+    values = iter([2.0])
+    found = ChaoticForecasts(**PART)._estimate(lambda x: next(values, torch.nan), torch.arange(3.0))
+    assert math.isnan(found.error)

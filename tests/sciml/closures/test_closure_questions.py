@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 from tests.sciml.closures.test_moment_closure import runs
 
@@ -30,6 +31,8 @@ def test_the_closure_of_the_runs_itself_has_no_error():
     terms = answered(ClosureTerms(), "bingham")
     assert terms["second_moment"].value < 1e-12
     assert answered(ClosureTerms(), "quadratic")["second_moment"].value > 0.1
+    nothing = answered(ClosureTerms(), "isotropic")["second_moment"].value
+    assert nothing == pytest.approx(1, rel=1e-12)  # z_2 = 0 is off by all of it
 
 
 def test_a_closure_that_diverges_has_an_infinite_error_and_a_finding():

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checks import number, whole
 from interpolants.foundations.randomness import generator
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.method import Method
@@ -47,6 +47,7 @@ class SolutionInBox(Question):
 
     def __post_init__(self) -> None:
         whole("solution_in_box", "points", self.points, at_least=10)
+        number("solution_in_box", "shown", self.shown, above=0, at_most=0.5)
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Errors where the truth is known, and the residual where the method can tell it."""
