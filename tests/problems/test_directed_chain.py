@@ -18,6 +18,18 @@ def test_closed_forms_are_bessel_functions_and_published_values():
     assert found == pytest.approx([0.4861, 0.2038, 0.0741, 0.0235, 0.0066, 0.0016], abs=6e-5)
 
 
+@pytest.mark.parametrize("t", [50.0, 200.0])
+def test_closed_forms_hold_at_late_times(t):
+    found = LinearDirectedChain(horizon=t).covariance(0, t)
+    assert found == pytest.approx(t * (special.ive(0, 2 * t) + special.ive(1, 2 * t)), rel=1e-9)
+
+
+def test_a_chain_over_a_long_time_is_walked_until_its_start_is_forgotten(generator):
+    """With steps of 1 Euler's link is the one before it a step ago and a new noise: its variance is the time."""
+    x = LinearDirectedChain(horizon=50.0, length=51).sample(2000, generator=generator)
+    assert float(x[:, -1].var()) == pytest.approx(50, rel=0.13)  # four standard errors
+
+
 def test_walks_keep_the_law_and_forget_the_path_that_they_begin_with(generator):
     chain, n = LinearDirectedChain(length=51), 12_000
     first = chain.sample(n, generator=generator)

@@ -13,7 +13,7 @@ from interpolants.foundations.checks import positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.solvers.state_noise import integrate_state_noise
 
-# Links after which a chain that began at 0 has forgotten it, and terms and nodes of the closed forms.
+# Links after which a chain that began at 0 has forgotten it, and terms of the closed forms, at least; their nodes.
 _FORGOTTEN, _TERMS, _NODES = 40, 80, 60
 
 
@@ -52,10 +52,11 @@ class LinearDirectedChain:
         whole("LinearDirectedChain.covariance", "links", links, at_least=0)
         nodes, weights = np.polynomial.legendre.leggauss(_NODES)
         s = torch.from_numpy(t / 2 * (nodes + 1))
-        j = torch.arange(_TERMS + links, dtype=torch.float64)
+        terms = max(_TERMS, _reach(t))
+        j = torch.arange(terms + links, dtype=torch.float64)
         logs = j * s[:, None].log() - s[:, None] - torch.lgamma(j + 1)
         chances = logs.exp()
-        both = (chances[:, :_TERMS] * chances[:, links : links + _TERMS]).sum(1)
+        both = (chances[:, :terms] * chances[:, links : links + terms]).sum(1)
         return float(t / 2 * (torch.from_numpy(weights) * both).sum())
 
     def correlation(self, links: int, t: float) -> float:
@@ -65,7 +66,7 @@ class LinearDirectedChain:
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """Paths ``(n, length, 1)`` of one link each, independent of each other; by Euler's scheme on the times."""
         start = torch.zeros(n, self.length, 1, dtype=torch.float64)
-        return self.walk(start, _FORGOTTEN, generator=generator)
+        return self.walk(start, max(_FORGOTTEN, _reach(self.horizon)), generator=generator)
 
     def walk(self, paths: Tensor, links: int, *, generator: Generator | None = None) -> Tensor:
         """Paths ``links`` further along the chain of each, ``(n, length, 1)``.
@@ -102,3 +103,8 @@ class LinearDirectedChain:
         )
         assert done.path is not None
         return done.path.transpose(0, 1).contiguous()
+
+
+def _reach(t: float) -> int:
+    """Links back beyond which nothing is felt at time t: ``P_s(j)`` is below 1e-9 there for all s up to t."""
+    return math.ceil(t + 8 * math.sqrt(t))
