@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.methods import Bridge
 from interpolants.objectives.time_clusters import TimeClusters
-from interpolants.paths import VP, Linear
+from interpolants.paths import VP, Linear, OneSidedLinear
 from interpolants.training.aggregates import StepContext
 from interpolants.training.losses import sum_of_means
 from interpolants.training.multi_task import (
@@ -138,7 +138,7 @@ def test_min_snr_weighs_as_it_says():
     end = MinSNR(path, quantity="denoised")({"denoised": loss}, context=context(t))
     assert_close(end.double(), snr.clamp_max(5).mean(), rtol=1e-5, atol=0)
     ends = context(torch.tensor([0.0, 1.0]))  # min(SNR, gamma) / SNR is 1 without signal, and 0 without noise
-    assert float(MinSNR(path)({"noise": torch.tensor([2.0, 7.0])}, context=ends)) == 1
+    assert float(MinSNR(OneSidedLinear())({"noise": torch.tensor([2.0, 7.0])}, context=ends)) == 1
     with pytest.raises(InvalidInputError, match="one-sided"):
         MinSNR(Linear())
 
