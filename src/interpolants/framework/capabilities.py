@@ -230,7 +230,19 @@ def _ask(one: Capability, method: Any, args: tuple[Any, ...], given: dict[str, A
         answer = (
             _in_blocks(one, method, data, arguments) if one.blocks else one.call(method, **data, **arguments)
         )
+    _tell_columns(answer, method, came)
     return in_kind(answer, _answered_like(one, method, came))
+
+
+def _tell_columns(answer: Any, method: Any, came: Mapping[str, Given]) -> None:
+    """Tell a method that was made here, an adaptation, the columns of its rows: it was fitted to plain tensors."""
+    known = getattr(answer, "given", None)
+    if answer is method or not isinstance(known, dict):
+        return
+    for name, how in came.items():
+        told = how if how.container == "pandas" else method.given.get(name)
+        if name in known and known[name].container == "torch" and told is not None and told.container == "pandas":
+            known[name] = replace(told.named(), flat=known[name].flat)
 
 
 def _check_able(one: Capability, method: Any, who: str) -> None:

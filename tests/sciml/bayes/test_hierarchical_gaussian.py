@@ -14,6 +14,7 @@ from interpolants.nets.weight_vectors import WeightVectors
 from interpolants.sciml import HierarchicalGaussian, TaskPosterior
 from interpolants.sciml.bayes.episodes import Groups
 from interpolants.sciml.bayes.local_solutions import Descent, evidence, jacobian
+from interpolants.sciml.bayes.per_task_ridge import PerTaskRidge
 
 DOUBLE = {"dtype": torch.float64}
 MEAN = torch.tensor([1.0, -0.5, 0.3, 2.0], **DOUBLE)
@@ -180,3 +181,20 @@ def test_what_does_not_fit_is_refused():
         HierarchicalGaussian(local="sgld", inner_steps=1)
     with pytest.raises(InvalidInputError, match="x must not be empty"):
         TaskPosterior().fit(torch.zeros(0, 1), torch.zeros(0, 1))
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_an_adaptation_knows_the_columns_of_its_rows(named):
+    pandas = pytest.importorskip("pandas")
+    g = torch.Generator().manual_seed(0)
+    x = pandas.DataFrame(torch.randn(40, 2, dtype=torch.float64, generator=g).numpy(), columns=["a", "b"])
+    y = (x["a"] + 10 * x["b"]).rename("out")
+    learner = PerTaskRidge().fit(*((x, y) if named else (x.to_numpy(), y.to_numpy())), [0, 1] * 20)
+    task = learner.adapt(x[:8], y[:8])
+    found = task.predict(x[8:])
+    assert_close(found.mean.to_numpy(), y[8:].to_numpy(), atol=1e-3, rtol=0)
+    assert_close(task.predict(x[["b", "a"]][8:]).mean.to_numpy(), found.mean.to_numpy())
+    assert list(found.mean.index) == list(range(8, 40))
+    assert found.mean.name == "out"
+    with pytest.raises(InvalidInputError, match="none named 'a'"):
+        task.predict(x.rename(columns={"a": "c"}))

@@ -171,6 +171,13 @@ def test_bad_input_is_refused():
         agent.fit(gymnasium.make("CartPole-v1"))
     with pytest.raises(InvalidInputError, match="must be a row of numbers"):
         agent.fit("FrozenLake-v1")
+    one = Match()
+    for shared in (lambda: one, lambda: gymnasium.wrappers.TimeLimit(one, 10)):
+        with pytest.raises(InvalidInputError, match="a new one in each call, got the same object twice"):
+            agent.fit(shared)
+    for strange in (gymnasium.make, "CartPoole-v1"):
+        with pytest.raises(InvalidInputError, match="function without arguments that makes one, or its name"):
+            agent.fit(strange)
     with pytest.raises(InvalidInputError, match="force of the environment"):
         NoisyControl("Acrobot-v1", noise=0.1)
     with pytest.raises(InvalidInputError, match="registered environment"):

@@ -186,3 +186,33 @@ def test_bad_input_is_refused():
     for bad in ({"gamma": -0.1}, {"head": "laplace"}, {"members": 1}, {"follow": 0.0}, {"reward_scale": 0.0}):
         with pytest.raises(InvalidInputError, match=next(iter(bad))):
             TDCritic(**bad)
+
+
+def tables(n=200):
+    pandas = pytest.importorskip("pandas")
+    g = torch.Generator().manual_seed(0)
+    state = torch.randn(n, 2, dtype=F64, generator=g) * torch.tensor([1.0, 10.0], dtype=F64)
+    done = (torch.arange(n) % 10 == 0).double()
+    names = ["p", "v"]
+    tables_ = [pandas.DataFrame(x.numpy(), columns=names) for x in (state, 0.9 * state)]
+    return {"state": tables_[0], "reward": state[:, 0], "next_state": tables_[1], "done": done}
+
+
+def test_columns_of_next_states_are_known_by_name():
+    rows = tables()
+    after = rows["next_state"]
+    found = LeastSquaresTD(gamma=0.9).fit(**rows).predict(rows["state"])
+    for other in (after[["v", "p"]], after.rename(columns={"p": "next_p", "v": "next_v"})):
+        again = LeastSquaresTD(gamma=0.9).fit(**{**rows, "next_state": other}).predict(rows["state"])
+        assert np.array_equal(again, found)
+    with pytest.raises(InvalidInputError, match="p, v and v, q"):
+        LeastSquaresTD().fit(**{**rows, "next_state": after[["v", "p"]].rename(columns={"p": "q"})})
+
+
+def test_next_states_behind_an_end_may_be_missing_and_no_others():
+    rows = tables()
+    found = LeastSquaresTD(gamma=0.9).fit(**rows).predict(rows["state"])
+    missing = {**rows, "next_state": rows["next_state"].where(rows["done"].numpy()[:, None] == 0)}
+    assert np.array_equal(LeastSquaresTD(gamma=0.9).fit(**missing).predict(rows["state"]), found)
+    with pytest.raises(InvalidInputError, match=r"known where done is 0, got NaN in 180 rows \(row 1 first"):
+        LeastSquaresTD().fit(**{**rows, "next_state": rows["next_state"] * np.nan})

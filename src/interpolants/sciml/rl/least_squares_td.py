@@ -48,7 +48,7 @@ class LeastSquaresTD(Method):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """One linear system."""
-        rows = checked_transitions("LeastSquaresTD.fit", data)
+        rows = checked_transitions("LeastSquaresTD.fit", data, self.given)
         units = feature_units("LeastSquaresTD.fit", rows["state"], self.states)
         done = rows["done"][:, None]
         x = self._features("fit", units, rows["state"])

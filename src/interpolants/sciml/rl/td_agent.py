@@ -263,13 +263,23 @@ def space_of(who: str, factory: Factory) -> dict[str, Any]:
     """Width of observations, and what actions there are.
 
     Raises:
-        InvalidInputError: If a space is of another kind.
+        InvalidInputError: If it makes no environment, one and the same each time, or a space is of another kind.
     """
     gymnasium = require("gymnasium", by="TDAgent")
-    world = factory()
+    try:
+        world = factory()
+        again = factory()
+    except (TypeError, gymnasium.error.Error) as error:
+        remedy = "E.g. lambda: gymnasium.make('CartPole-v1'), or the name 'CartPole-v1'."
+        rule = "environment must be a function without arguments that makes one, or its name"
+        raise invalid(who, rule, str(error)[:200], remedy) from error
     if not isinstance(world, gymnasium.Env):
         rule = "environment must make an environment of Gymnasium"
         raise invalid(who, rule, type(world).__name__, "Derive it from gymnasium.Env.")
+    if world.unwrapped is again.unwrapped:
+        remedy = "Make it inside the function: lambda: gymnasium.make(...)."
+        raise invalid(who, "environment must make a new one in each call", "the same object twice", remedy)
+    again.close()
     seen, done = world.observation_space, world.action_space
     world.close()
     if not isinstance(seen, gymnasium.spaces.Box) or len(seen.shape) != 1:

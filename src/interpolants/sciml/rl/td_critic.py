@@ -112,7 +112,7 @@ class TDCritic(Method):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Temporal differences on minibatches."""
         who = "TDCritic.fit"
-        rows = checked_transitions(who, data)
+        rows = checked_transitions(who, data, self.given)
         units = feature_units(who, rows["state"], self.states)
         unit = self._unit(rows)
         source = generator(self.seed, "critics of transitions")

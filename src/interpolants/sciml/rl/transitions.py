@@ -6,13 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interpolants.data.arrays import Kind as Given
 from interpolants.foundations.errors import invalid
 from interpolants.framework.roles import Role
 
 ROLES = (
     Role(name="state", about="States before each step, one row each."),
     Role(name="reward", about="Reward of each step."),
-    Role(name="next_state", about="States after each step; of no meaning where done is 1."),
+    Role(name="next_state", gaps=True, about="States after each step; of no meaning where done is 1."),
     Role(
         name="done",
         about="1 where the step ended its episode for good, else 0; a cut by a time limit is no end.",
@@ -20,16 +21,25 @@ ROLES = (
 )
 
 
-def checked_transitions(who: str, data: Mapping[str, Any]) -> dict[str, Tensor]:
+def checked_transitions(
+    who: str, data: Mapping[str, Any], given: Mapping[str, Given]
+) -> dict[str, Tensor]:
     """Rows in double precision: states ``(N, D)``, rewards and ends ``(N,)``.
 
+    Args:
+        who: Public name for errors.
+        data: Values by role.
+        given: How they came: tables whose columns have the same names are brought into one order.
+
     Raises:
-        InvalidInputError: If widths differ, rewards or ends have several columns, or ends are not 0 or 1.
+        InvalidInputError: If widths or some names of columns differ, a state that is needed is missing, rewards or ends
+            have several columns, or ends are not 0 or 1.
     """
     found = {name: data[name].flatten(1).double() for name in ("state", "next_state")}
     widths = {name: value.shape[1] for name, value in found.items()}
     if widths["state"] != widths["next_state"]:
         raise invalid(who, "state and next_state must have the same columns", widths)
+    found["next_state"] = found["next_state"][:, _places(who, *(_names(given[name]) for name in found))]
     for name in ("reward", "done"):
         column = data[name].reshape(len(data[name]), -1).double()
         if column.shape[1] != 1:
@@ -39,7 +49,31 @@ def checked_transitions(who: str, data: Mapping[str, Any]) -> dict[str, Tensor]:
     if not bool(((done == 0) | (done == 1)).all()):
         other = float(done[(done != 0) & (done != 1)][0])
         raise invalid(who, "done must be 0 or 1", other, "1 where a step ended its episode for good.")
+    missing = found["next_state"].isnan().any(1) & (done == 0)
+    if bool(missing.any()):
+        rule = "next_state must be known where done is 0"
+        raise invalid(who, rule, f"NaN in {int(missing.sum())} rows (row {int(missing.nonzero()[0])} first)")
     return found
+
+
+def _names(given: Given) -> list[str]:
+    """Names of the columns of a table."""
+    return [str(name) for name in given.columns] if given.container == "pandas" else []
+
+
+def _places(who: str, names: list[str], after: list[str]) -> list[int] | slice:
+    """Where each column of the states is among those of the next states; names of their own go by position.
+
+    Raises:
+        InvalidInputError: If some names are the same and others are not.
+    """
+    if not names or not set(names) & set(after):
+        return slice(None)
+    if set(names) != set(after):
+        rule = "columns of next_state must have the names of those of state, or all other ones"
+        remedy = "Name them alike; other names, such as next_x, are taken by position."
+        raise invalid(who, rule, f"{', '.join(names)} and {', '.join(after)}", remedy)
+    return [after.index(name) for name in names]
 
 
 def feature_units(who: str, state: Tensor, states: int) -> dict[str, Any]:
