@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
+from interpolants.data.arrays import Kind
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.answers import Predictive
 
@@ -51,3 +52,26 @@ def test_draws_follow_the_tails_of_their_row():
 def test_as_many_tails_as_rows():
     with pytest.raises(InvalidInputError, match="df must be a number, or one for each of 4 rows"):
         Predictive(loc=LOC, scale=SCALE, df=TAILS[:2])
+
+
+def test_values_to_judge_are_known_by_name_and_shape():
+    pandas = pytest.importorskip("pandas")
+    loc = torch.tensor([[[0.0, 10.0], [1.0, 20.0], [2.0, 30.0]]], dtype=torch.float64)
+    given = Kind("pandas", "float64", columns=("a", "b"))
+    answer = Predictive(loc=loc, scale=torch.ones_like(loc), given=given)
+    table = pandas.DataFrame(loc[0].numpy() + 1, columns=["a", "b"])
+    at = answer.log_prob(table)
+    assert_close(at, torch.full((3,), -1.0 - math.log(2 * math.pi), dtype=torch.float64))
+    assert_close(answer.log_prob(table[["b", "a"]]), at)
+    assert_close(answer.log_prob(table.to_numpy()), at)
+    with pytest.raises(InvalidInputError, match="must have the columns a, b, got no 'b'"):
+        answer.log_prob(table[["a"]])
+    for other in (loc[0].T, 1.0, loc[0, :2]):
+        with pytest.raises(InvalidInputError, match=r"y must have shape \(3, 2\)"):
+            answer.log_prob(other)
+
+
+def test_an_infinite_value_is_impossible_and_nan_is_not_seen():
+    answer = Predictive(loc=torch.zeros(2, 2, 1), scale=torch.ones(2, 2, 1))
+    found = answer.log_prob(torch.tensor([math.inf, math.nan]))
+    assert found.tolist() == [-math.inf, 0.0]

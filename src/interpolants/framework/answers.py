@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -113,11 +114,30 @@ class Predictive:
         return self._out((self._average(self.scale.square() * spread + (self.loc - mean).square())).sqrt())
 
     def log_prob(self, y: Any) -> Tensor:
-        """Log densities of rows ``y (N, C)``, ``(N,)`` in nats; NaN entries of ``y`` count as not seen."""
-        points = torch.as_tensor(y).to(self.loc).reshape(self.loc.shape[1:])
-        seen = torch.isfinite(points)
-        each = self._parts().log_prob(torch.where(seen, points, self.loc))
-        return (torch.where(seen, each, 0.0).sum(-1) + self._log_weights()).logsumexp(0)
+        """Log densities of rows ``y (N, C)``, ``(N,)`` in nats; NaN entries of ``y`` count as not seen.
+
+        Raises:
+            InvalidInputError: If ``y`` has another shape, or is a table without the columns of the answer.
+        """
+        points = self._points(y)
+        seen, far = ~points.isnan(), points.isinf()
+        each = self._parts().log_prob(torch.where(seen & ~far, points, self.loc))
+        each = torch.where(far, -math.inf, torch.where(seen, each, 0.0))
+        return (each.sum(-1) + self._log_weights()).logsumexp(0)
+
+    def _points(self, y: Any) -> Tensor:
+        """Values to judge, ``(N, C)``; columns of a table are known by name where the answer has names."""
+        who, (rows, width) = "Predictive.log_prob", self.loc.shape[1:]
+        names = [str(name) for name in self.given.columns]
+        if hasattr(y, "columns") and width > 1 and len(names) == width:
+            here = {str(name): name for name in y.columns}
+            if missing := [name for name in names if name not in here]:
+                raise invalid(who, f"y must have the columns {', '.join(names)}", f"no {missing[0]!r}")
+            y = y[[here[name] for name in names]]
+        points = y if isinstance(y, Tensor) else torch.tensor(np.array(y, dtype=np.float64))
+        if points.shape not in (self.loc.shape[1:], *([(rows,)] if width == 1 else [])):
+            raise invalid(who, f"y must have shape {(rows, width)}", tuple(points.shape))
+        return points.to(self.loc).reshape(rows, width)
 
     def cdf(self, y: Tensor) -> Tensor:
         """Distribution functions at ``y``, which broadcasts with ``(N, C)``; ``(N, C)``."""

@@ -167,3 +167,11 @@ def test_few_degrees_of_freedom_have_an_infinite_variance_and_it_is_told_as_such
     answer = model.fit(torch.zeros(3, 1), torch.tensor([0.0, 1.0, 2.0])).predict(torch.zeros(1, 1))
     assert math.isinf(float(answer.std))
     assert math.isfinite(float(answer.quantile(0.9)))
+
+
+def test_values_without_noise_are_interpolated():
+    draw = np.random.default_rng(0)
+    x = np.stack([draw.uniform(0, 1, 40), draw.uniform(0, 100, 40)], 1)
+    y = np.sin(6 * x[:, 0]) + x[:, 1] / 50
+    model = ScaleMixtureGP(depth=2, steps=8).fit(x, y)  # trial steps of the search lead to what has no factor
+    assert model.predict(x).mean == pytest.approx(y, abs=0.05)

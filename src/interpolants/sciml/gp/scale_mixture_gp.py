@@ -162,12 +162,19 @@ class ScaleMixtureGP(Method):
             return found
         free = [found[name].requires_grad_(True) for name in sorted(learnt)]
         search = torch.optim.LBFGS(free, max_iter=self.steps, line_search_fn="strong_wolfe")
+        seen: list[float] = []
 
         def loss() -> Tensor:
             search.zero_grad()
-            one = self._factored(groups, found)
+            try:
+                one = self._factored(groups, found)
+            except DivergedError:  # a trial step too far: values without noise lead to covariances of full rounding
+                if not seen:
+                    raise
+                return torch.tensor(max(seen) + 1.0, dtype=torch.float64)
             value = -self._evidence(one, groups.counts, found).sum() / groups.counts.sum()
             value.backward()  # type: ignore[no-untyped-call]
+            seen.append(float(value.detach()))
             return value
 
         with torch.enable_grad():
