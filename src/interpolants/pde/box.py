@@ -16,8 +16,10 @@ from interpolants.foundations.checks import number
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.records import record
 from interpolants.pde.evolution import Jet, noted_derivatives
+from interpolants.pde.residual_checks import check_slopes
 
 _AXES = "xyz"
+_PAIRS, _AN_INTERVAL = "box must be one to three pairs (low, high)", "E.g. box=((0.0, 1.0),) for an interval."
 
 
 class BoxProblem(ABC):
@@ -105,7 +107,11 @@ class BoxPDE(BoxProblem):
     name: str = "u"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "box", tuple(tuple(map(float, side)) for side in self.box))
+        try:
+            box = tuple(tuple(map(float, side)) for side in self.box)
+        except (TypeError, ValueError) as error:
+            raise invalid("BoxPDE", _PAIRS, repr(self.box), _AN_INTERVAL) from error
+        object.__setattr__(self, "box", box)
         object.__setattr__(self, "faces", tuple(self.faces))
         check_box("BoxPDE", self)
 
@@ -145,8 +151,7 @@ def check_box(who: str, problem: BoxProblem) -> None:
     """
     sides = problem.box
     if not 1 <= len(sides) <= len(_AXES) or any(len(side) != 2 for side in sides):
-        remedy = "E.g. box=((0.0, 1.0),) for an interval."
-        raise invalid(who, "box must be one to three pairs (low, high)", sides, remedy)
+        raise invalid(who, _PAIRS, sides, _AN_INTERVAL)
     for axis, side in zip(problem.axes, sides, strict=True):
         low, high = (number(who, f"ends of {axis}", end) for end in side)
         if not low < high:
@@ -163,8 +168,9 @@ def check_problem(who: str, problem: Any) -> dict[str, tuple[int, ...]]:
     The value itself, ``""``, is always among them.
 
     Raises:
-        InvalidInputError: If it is no problem in a box, boundary or residual are not one number per point, or the
-            residual reads a derivative of more than second order along an axis.
+        InvalidInputError: If it is no problem in a box, boundary or residual are not one number per point, the residual
+            reads a derivative of more than second order along an axis, or depends on u in a way that autograd does not
+            see, or at other points.
     """
     if not isinstance(problem, BoxProblem):
         remedy = (
@@ -174,9 +180,12 @@ def check_problem(who: str, problem: Any) -> dict[str, tuple[int, ...]]:
     check_box(who, problem)
     points = torch.stack([low + (high - low) * torch.tensor([0.1, 0.3, 0.5, 0.7, 0.9]).double()
                           for low, high in problem.box], 1)  # fmt: skip
-    jet, asked = noted_derivatives(_checked(who, "boundary", problem.boundary_at(points), len(points)))
+    boundary = _checked(who, "boundary", problem.boundary_at(points), len(points))
+    jet, asked = noted_derivatives(boundary)
     _checked(who, "residual", problem.residual_at(points, jet), len(points))
-    return {name: _orders(who, name, problem.axes) for name in sorted(asked | {""})}
+    orders = {name: _orders(who, name, problem.axes) for name in sorted(asked | {""})}
+    check_slopes(who, lambda u: problem.residual_at(points, Jet(u)), boundary.double(), orders)
+    return orders
 
 
 def _checked(who: str, what: str, value: Any, n: int) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from interpolants.foundations.checks import positive
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.pde.residual_checks import check_slopes
 
 TIME, SPACE = "t", "x"
 # How far apart initial data may be at the two ends of a period, relative to their size.
@@ -98,12 +99,18 @@ class Evolution(ABC):
         return None
 
 
-def check_evolution(who: str, problem: Any) -> dict[str, int]:
+def check_evolution(who: str, problem: Any, *, slopes: bool = False) -> dict[str, int]:
     """Check a problem at a few points; the highest derivative along each axis that its residual reads.
+
+    Args:
+        who: Public name for errors.
+        problem: The problem.
+        slopes: Whether autograd must see how the residual depends on u.
 
     Raises:
         InvalidInputError: If it is no evolution equation, its end is not positive, the initial data do not fit the
-            period, or the residual is not one number per point and component, or reads a mixed derivative.
+            period, or the residual is not one number per point and component, reads a mixed derivative, or lacks the
+            slopes.
     """
     if not isinstance(problem, Evolution):
         remedy = "E.g. pde.ODE(rates=f, start=(1.0,), end=5.0), or a subclass of pde.Evolution."
@@ -117,7 +124,10 @@ def check_evolution(who: str, problem: Any) -> dict[str, int]:
         shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
         rule = f"residual must be one number per point and component, {tuple(start.shape)} at {len(points)} points"
         raise invalid(who, rule, shape, "Each component of u has one equation; look for a broadcast.")
-    return _orders(who, problem, asked)
+    orders = _orders(who, problem, asked)
+    if slopes:
+        check_slopes(who, lambda u: problem.residual_at(points, Jet(u)), start, asked)
+    return orders
 
 
 def _few_points(problem: Evolution) -> Tensor:

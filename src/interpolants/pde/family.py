@@ -17,6 +17,7 @@ from interpolants.foundations.checks import number
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
 from interpolants.pde.evolution import Jet, noted_derivatives
+from interpolants.pde.residual_checks import check_slopes
 
 Range = tuple[float, float]
 # How large the distance may be where u is given, relative to the middle of the box.
@@ -108,12 +109,17 @@ def to_unit(values: Tensor, ranges: Sequence[Range]) -> Tensor:
     return (2 * values - low - high) / (high - low)
 
 
-def check_family(who: str, family: Any) -> dict[str, int]:
+def check_family(who: str, family: Any, *, slopes: bool = False) -> dict[str, int]:
     """Check a family at a few points; the highest derivative along each axis that its residual reads.
 
+    Args:
+        who: Public name for errors.
+        family: The family.
+        slopes: Whether autograd must see how the residual depends on u.
+
     Raises:
-        InvalidInputError: If it is no family, a range is empty, a residual is not one number per point, or the
-            distance does not vanish where u is given.
+        InvalidInputError: If it is no family, a range is empty, a residual is not one number per point or lacks the
+            slopes, or the distance does not vanish where u is given.
     """
     if not isinstance(family, PDEFamily):
         remedy = "E.g. pde.NonlinearPoisson(), or a subclass of pde.PDEFamily."
@@ -130,7 +136,11 @@ def check_family(who: str, family: Any) -> dict[str, int]:
         shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
         rule = "residual must be one number per point, (5, 1) at 5 points"
         raise invalid(who, rule, shape, "Keep the last axis: z[:, :1], not z[:, 0].")
-    return _orders(who, family, asked - {""})
+    orders = _orders(who, family, asked - {""})
+    if slopes:
+        values = family.distance_at(points)
+        check_slopes(who, lambda u: family.residual_at(points, Jet(u), z, w), values, asked)
+    return orders
 
 
 def _check_ranges(who: str, family: PDEFamily) -> None:

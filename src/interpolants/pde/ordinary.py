@@ -73,7 +73,7 @@ class ODE(OrdinarySystem):
     Args:
         rates: ``rates(t, u)`` with t ``(N,)`` and u ``(N, C)`` -> ``(N, C)``, in torch. Files do not hold it: pass it
             again, ``load(folder, rates=...)``.
-        start: State at time 0, C numbers.
+        start: State at time 0, C numbers; a number alone is one.
         end: Last time, > 0.
         names: Names of the components; ``u1``, ``u2``, ... if left out.
 
@@ -88,7 +88,8 @@ class ODE(OrdinarySystem):
 
     def __post_init__(self) -> None:
         positive("ODE", "end", self.end)
-        start = tuple(number("ODE", "start", value) for value in self.start)
+        alone = isinstance(self.start, float | int)
+        start = tuple(number("ODE", "start", value) for value in ((self.start,) if alone else self.start))
         names = tuple(self.names) or tuple(f"u{i + 1}" for i in range(len(start)))
         if len(names) != len(start) or not start:
             raise invalid("ODE", "there must be one name per number of start", f"{names} for {start}")

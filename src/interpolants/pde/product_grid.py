@@ -43,13 +43,13 @@ class ProductGrid:
     @cached_property
     def boundary(self) -> Tensor:
         """Values there; 0 elsewhere."""
-        values = self.problem.boundary_at(self.points).reshape(self.shape)
+        values = self.problem.boundary_at(self.points).reshape(self.shape).to(self.points)
         return torch.where(self.given, values, 0.0).detach()
 
     def residual(self, values: Mapping[str, Tensor]) -> Tensor:
         """Residual on the grid of u with these derivatives; differentiable."""
         jet = Jet({name: value.reshape(-1, 1) for name, value in values.items()})
-        return self.problem.residual_at(self.points, jet).reshape(self.shape)
+        return self.problem.residual_at(self.points, jet).reshape(self.shape).to(self.points)
 
     def linearised(self, values: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """The residual of u with these derivatives, and its slope in each of them, point by point."""

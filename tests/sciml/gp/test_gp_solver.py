@@ -14,7 +14,7 @@ from interpolants.kernels import Peaks, SpectralMixture
 from interpolants.pde import BoxPDE, Manufactured
 from interpolants.pde.box import check_problem
 from interpolants.pde.product_grid import ProductGrid
-from interpolants.sciml.gp.gp_solver import AliasingWarning, GPSolver
+from interpolants.sciml.gp.gp_solver import AliasingWarning, GPSolver, UnsolvedWarning
 from interpolants.sciml.gp.grid_system import Factors, System, conjugate_gradients
 
 KERNEL = SpectralMixture()
@@ -196,6 +196,36 @@ def test_a_grid_that_is_too_coarse_is_told():
         GPSolver(**{**SMALL, "steps": 40, "top_frequency": 40.0}).fit(WAVES)
 
 
+NONE = {
+    "a slope of 1 between ends that are 15 apart": {
+        "residual": lambda x, u: u("x") - 1,
+        "boundary": lambda x: 5 * x,
+        "box": ((0.0, 3.0),),
+    },
+    "a right equation in units in which u is huge": {
+        "residual": lambda x, u: u("xx") + torch.sin(x / 1e6),
+        "boundary": lambda x: 0 * x,
+        "box": ((0.0, 3e6),),
+    },
+}
+
+
+@pytest.mark.parametrize("case", NONE)
+def test_what_is_no_solution_is_told(case):
+    with pytest.warns(UnsolvedWarning, match="of the equation's terms: this is no solution"):
+        GPSolver(points=40, components=6, steps=40).fit(BoxPDE(**NONE[case]))
+
+
+def test_boundary_values_may_be_of_another_precision():
+    single = own()
+    problem = BoxPDE(
+        residual=single.residual, boundary=lambda x: single.boundary(x).float(), box=single.box
+    )
+    at = torch.tensor([[0.5]], dtype=torch.float64)
+    found = [GPSolver(points=12, components=3, steps=10).fit(one).solve(at) for one in (problem, single)]
+    assert_close(*found, rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
@@ -216,6 +246,8 @@ def test_problems_and_points_that_do_not_fit_are_refused():
         GPSolver(points=[10, 10]).fit(WAVES)
     with pytest.raises(InvalidInputError, match="at most 250,000"):
         GPSolver(points=600).fit(Manufactured(dimension=2))
+    with pytest.raises(InvalidInputError, match=r"box must be one to three pairs \(low, high\)"):
+        BoxPDE(residual=lambda x, u: u("x"), boundary=lambda x: x, box=(0.0, 3.0))
     with pytest.raises(InvalidInputError, match="problem must be an equation in a box"):
         GPSolver().fit("poisson")
     solver = GPSolver(points=12, components=3, steps=30).fit(own())

@@ -247,6 +247,17 @@ def test_problems_are_refused():
         CausalPINN(**SMALL).fit(moving_heat(residual=lambda t, x, u: u("t").sum()))
 
 
+def test_rates_whose_slope_is_lost_are_refused():
+    for lost in (lambda t, u: -u.detach(), lambda t, u: torch.tensor(-u.detach().numpy())):
+        with pytest.raises(InvalidInputError, match=r"how the residual depends on u\(\), got the slope 0, and 1 by"):
+            CausalPINN(**SMALL).fit(pde.ODE(rates=lost, start=1.0, end=2.0))
+
+
+def test_a_plain_network_has_no_criterion():
+    pinn = CausalPINN(**SMALL | {"eps": 0.0, "steps": 2}).fit(own())
+    assert math.isnan(pinn.state["windows"][0]["w_min"])
+
+
 @pytest.mark.parametrize(
     ("points", "words"),
     [

@@ -32,8 +32,8 @@ _LARGEST = 12.0
 _LEARNING, _FINAL = (1e-8, 300), (1e-11, 3000)
 # Gauss-Newton steps at the end, and the relative change after which no other follows.
 _NEWTON, _SETTLED = 30, 1e-10
-# Share of the size of the equation's terms above which the residual between the points of the grid is told.
-_TOLD = 0.05
+# Share of the size of the equation's terms above which the residual is told: between the points of the grid, and on it.
+_TOLD, _UNSOLVED = 0.05, 0.25
 _PROBES = 5
 POINTS = Role(name="points", about="File with columns x, or x and y.")
 FREQUENCIES = Role(name="frequencies", exact=True, about="File with one column of frequencies.")
@@ -41,6 +41,10 @@ FREQUENCIES = Role(name="frequencies", exact=True, about="File with one column o
 
 class AliasingWarning(UserWarning):
     """The grid is too coarse for the frequencies of the kernel or of the solution."""
+
+
+class UnsolvedWarning(UserWarning):
+    """The equation does not hold where it was asked to: a solver found no solution."""
 
 
 class GPSolver(Method):
@@ -399,8 +403,15 @@ def _rms(values: Tensor) -> float:
 
 
 def _tell_of_aliases(found: Mapping[str, Any]) -> None:
-    """A residual that is small on the grid alone belongs to a function that oscillates between its points."""
+    """A residual that is large, or small on the grid alone, which a function has that oscillates between its points."""
     left = found["residual"]
+    if left["on_grid"] > _UNSOLVED * left["of_terms"]:
+        share = left["on_grid"] / max(left["of_terms"], 1e-300)
+        told = f"GPSolver: on the grid the residual is {share:.2g} of the equation's terms: this is no solution"
+        remedy = "Take more steps, and units in which the box and u are of size one"
+        told += f". {remedy}; or there is none, and the equation contradicts the boundary values"
+        warnings.warn(told, UnsolvedWarning, stacklevel=4)
+        return
     if left["between"] > max(_TOLD * left["of_terms"], 10 * left["on_grid"]):
         share = left["between"] / max(left["of_terms"], 1e-300)
         told = f"GPSolver: between the points of the grid the residual is {share:.2g} of the equation's terms"

@@ -43,7 +43,8 @@ class CausalPINN(Trained):
         r = pinn.residual(times)
 
     What decides is the *steepness* ``eps n / T``. It is in ``state["windows"]`` with the smallest weight on 2000 fresh
-    times: near 1 the residual is small everywhere, and far below it the solution must not be trusted.
+    times: near 1 the residual is small everywhere, and far below it the solution must not be trusted. ``eps = 0`` has
+    no such criterion, and NaN there.
 
     The algorithm's authors state that a patent (University of Pennsylvania) covers causal training of physics-informed
     networks and excludes commercial use without a licence; see the page of the method. ``eps = 0`` does not use it.
@@ -128,14 +129,14 @@ class CausalPINN(Trained):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """One window after the other."""
         problem = data["problem"]
-        highest = check_evolution("CausalPINN.fit", problem)
+        highest = check_evolution("CausalPINN.fit", problem, slopes=True)
         self._check_same_code(run, problem, highest)
         nets: list[SolutionNet] = []
         found = []
         for k, window in enumerate(self._windows(problem, highest, nets)):
             nets.append(self._new_net(window, k))
             found.append(self._train(run, window, nets[k], k))
-            if self.polish and found[k]["w_min"] > self.delta:
+            if self.polish and not found[k]["w_min"] <= self.delta:
                 self._polish(run, window, nets[k], k)
                 found[k] |= self._judged(window, nets[k], k)
             nets[k].eval().requires_grad_(False)
@@ -190,11 +191,11 @@ class CausalPINN(Trained):
         }
 
     def _judged(self, window: Window, net: SolutionNet, k: int) -> dict[str, Any]:
-        """Strength of the last rung and the smallest weight on fresh times."""
+        """Strength of the last rung and the smallest weight on fresh times; NaN for eps = 0, which weighs nothing."""
         eps = self.eps[-1]
         steepness = eps * self.batch_size / window.length
         source = generator(self.seed, "fresh times", k)
-        w_min = window.smallest_weight(net, steepness, self.places, source, _FRESH)
+        w_min = window.smallest_weight(net, steepness, self.places, source, _FRESH) if eps else math.nan
         return {"eps": eps, "steepness": steepness, "w_min": w_min}
 
     def _polish(self, run: Run, window: Window, net: SolutionNet, k: int) -> None:

@@ -143,7 +143,7 @@ class RandomGridProcess(Trained):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The field, then the posterior."""
         family: PDEFamily = data["problem"]
-        highest = check_family("RandomGridProcess.fit", family)
+        highest = check_family("RandomGridProcess.fit", family, slopes=True)
         self._check_points(family)
         field = FamilyField(family, Orders(highest))
         nets = nn.ModuleDict({"field": self._field_net(family)})
