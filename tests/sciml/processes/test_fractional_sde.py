@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -16,7 +17,7 @@ from interpolants.sciml.processes.exact_evidence import exact_log_evidence
 from interpolants.sciml.processes.fractional_model import FractionalModel, Grid, ModelSettings
 from interpolants.sciml.processes.fractional_questions import FractionalNoise
 from interpolants.sciml.processes.guided_paths import guide
-from interpolants.sciml.processes.series_windows import on_steps
+from interpolants.sciml.processes.series_windows import OtherUnitWarning, on_steps
 
 F64 = torch.float64
 
@@ -239,3 +240,19 @@ def test_a_series_taken_for_the_other_kind_is_told():
         FractionalSDE(modes=6, iterations=25).fit(white)
     with pytest.warns(UserWarning, match="values='levels' takes it so"):
         FractionalSDE(modes=6, iterations=25, values="increments").fit(white.cumsum(0))
+
+
+def test_times_keep_the_unit_of_the_fit():
+    """Every second value: the same law as with gaps on the clock of the fit, whatever the median gap."""
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(60, dtype=torch.float64, generator=g).cumsum(0).numpy()
+    seconds = 3600.0 * np.arange(60)
+    model = FractionalSDE(iterations=5).fit(x, times=seconds)
+    gaps = np.where(np.arange(60) % 2 == 0, x, np.nan)
+    half = model.log_prob(x[::2], times=seconds[::2])
+    assert_close(half, model.log_prob(gaps, times=seconds), atol=1e-6, rtol=0)
+    with pytest.raises(InvalidInputError, match="fitted with times must be given those of the series"):
+        model.log_prob(x)
+    with pytest.warns(OtherUnitWarning, match="is 1, in the fit it was 3600"):
+        model.log_prob(x, times=seconds / 3600)
+    assert model.forecast(steps=2, members=3).x.shape == (1, 3, 2, 1)

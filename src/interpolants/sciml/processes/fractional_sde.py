@@ -29,6 +29,7 @@ from interpolants.sciml.processes.series_windows import (
     WindowBatches,
     check_series,
     check_times,
+    median_gap,
     on_steps,
     windows_of,
 )
@@ -146,7 +147,8 @@ class FractionalSDE(Trained):
         many = listed(data["series"])
         check_series(who, many, 4)
         units = Units.of(many, increments=self._increments)
-        times = self._checked_times(who, data.get("times"), many)
+        gap = median_gap(data.get("times"))
+        times = self._checked_times(who, data.get("times"), many, gap)
         longest = max(len(one) for one in many)
         length = longest if times is not None else min(self.window, longest)
         grid = self._grid(length, times)
@@ -173,17 +175,19 @@ class FractionalSDE(Trained):
         tails = [one[-self.window :] for one in many]
         place = {"shift": units.shift, "unit": units.unit, "start": settings.start, "length": length}
         clock = None if data.get("times") is None else data["times"].flatten().double()[-self.window :]
-        return {**state, **place, "tail": tails, "tail_times": clock}
+        return {**state, **place, "tail": tails, "tail_times": clock, "gap": gap}
 
     @property
     def _increments(self) -> bool:
         return self.values == "increments"
 
-    def _checked_times(self, who: str, times: Tensor | None, many: Sequence[Series]) -> Tensor | None:
+    def _checked_times(
+        self, who: str, times: Tensor | None, many: Sequence[Series], gap: float
+    ) -> Tensor | None:
         if times is not None and self._increments:
             remedy = "Give levels, such as the running sum."
             raise invalid(who, "increments must be evenly spaced", "times", remedy)
-        return check_times(who, times, many)
+        return check_times(who, times, many, gap)
 
     def _grid(self, length: int, times: Tensor | None = None) -> Grid:
         """Steps between values, whose first increment begins a step before it."""
@@ -285,7 +289,7 @@ class FractionalSDE(Trained):
 
         Args:
             context: The series so far, or several of one length, gaps allowed; that of the fit if none is given.
-            times: Its times, if the fit had some; steps ahead are then as long as the median gap.
+            times: Its times, if the fit had some; steps ahead are then as long as the median gap of the fit.
             members: M.
             steps: S.
             noise: With the noise of values; else of the state itself.
@@ -374,7 +378,11 @@ class FractionalSDE(Trained):
 
     def _placed_on_grid(self, who: str, one: Series, times: Tensor | None) -> tuple[Grid, Tensor, Tensor]:
         """Grid of one series, its standardised values and what was seen, ``(1, N + 1)``."""
-        grid = self._grid(len(one), self._checked_times(who, times, [one]))
+        gap = self.state.get("gap", median_gap(times))  # older files have none
+        if times is None and not math.isnan(gap):
+            remedy = "Pass times=..., in the unit of the fit."
+            raise invalid(who, "a process fitted with times must be given those of the series", "none", remedy)
+        grid = self._grid(len(one), self._checked_times(who, times, [one], gap))
         values = (one.values[:, 0] - self.state["shift"]) / self.state["unit"]
         y, seen = on_steps(values[None], one.seen[None, :, 0], grid.every, increments=self._increments)
         return grid, y, seen

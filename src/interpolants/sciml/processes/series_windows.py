@@ -1,5 +1,7 @@
 """Windows of series for models of a path: values on one grid, with what was seen of them."""
 
+import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +10,13 @@ from torch import Generator, Tensor
 
 from interpolants.foundations.errors import invalid
 from interpolants.framework.series import Series
+
+# Median gaps of times that differ by more than this are likely to be in different units.
+_OTHER_UNIT = 30.0
+
+
+class OtherUnitWarning(UserWarning):
+    """Times are of another size than those of the fit."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +66,19 @@ def check_series(who: str, many: Sequence[Series], fewest: int) -> None:
             )
 
 
-def check_times(who: str, times: Tensor | None, many: Sequence[Series]) -> Tensor | None:
-    """Times ``(T,)`` of one series, from 0, in units of their median gap; None for a regular clock.
+def median_gap(times: Tensor | None) -> float:
+    """The unit of a process on a clock of its own; NaN for a regular clock."""
+    return math.nan if times is None else float(times.flatten().double().diff().median())
+
+
+def check_times(who: str, times: Tensor | None, many: Sequence[Series], gap: float) -> Tensor | None:
+    """Times ``(T,)`` of one series, from 0, in units of a gap; None for a regular clock.
+
+    Args:
+        who: Public name for errors.
+        times: Times, if there are some.
+        many: The series.
+        gap: The median gap of the times of the fit.
 
     Raises:
         InvalidInputError: If they do not increase, or there are several series.
@@ -73,7 +93,10 @@ def check_times(who: str, times: Tensor | None, many: Sequence[Series]) -> Tenso
     if len(flat) != len(many[0]) or not bool((gaps > 0).all()):
         rule = f"times must be {len(many[0])} numbers that increase"
         raise invalid(who, rule, f"{len(flat)} numbers" if len(flat) != len(many[0]) else "some that do not")
-    return (flat - flat[0]) / gaps.median()
+    if len(gaps) and not 1 / _OTHER_UNIT < float(gaps.median()) / gap < _OTHER_UNIT:
+        told = f"{who}: the median gap of times is {float(gaps.median()):.4g}, in the fit it was {gap:.4g}"
+        warnings.warn(f"{told}; are they in the same unit?", OtherUnitWarning, stacklevel=5)
+    return (flat - flat[0]) / gap
 
 
 def windows_of(many: Sequence[Series], length: int) -> tuple[Tensor, Tensor]:
