@@ -65,6 +65,17 @@ def test_tables_arrays_and_lists_come_back_as_they_came(tiny, windows):
     assert tiny.identify(windows[0]) == tiny.identify(windows)[:1]
 
 
+def test_numbered_states_of_a_table_are_known_by_name(tiny, windows):
+    import pandas
+
+    table = pandas.DataFrame(windows[0].numpy(), columns=["t", "u1", "u2"])
+    found, again = (tiny.predict(one, steps=3) for one in (table, table[["u2", "t", "u1"]]))
+    pandas.testing.assert_frame_equal(found, again)
+    for strange in (["a"] * len(table), pandas.date_range("2020", periods=len(table))):
+        with pytest.raises(InvalidInputError, match="numeric columns, got column 't' of type"):
+            tiny.predict(table.assign(t=strange))
+
+
 def test_what_is_written_within_the_grammar_is_always_a_system_and_free_texts_may_be_none(tiny, windows):
     for text in tiny.identify(windows, refine=False):
         assert len(read_system(text)) == 2
@@ -145,6 +156,7 @@ def test_bad_windows_are_refused(tiny, windows, change, said):
         ({"by": "magic"}, "by must be one of"),
         ({"hint": "u1"}, "must have 2 equations"),
         ({"hint": "u2 | exp(u1)"}, "operators must be known"),
+        ({"hint": "v | -k*x"}, "must name the states u1 ... u2, got v, k, x"),
     ],
 )
 def test_bad_questions_are_refused(tiny, windows, given, said):

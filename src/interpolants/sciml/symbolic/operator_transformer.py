@@ -341,6 +341,10 @@ class SymbolicOperatorTransformer(Trained):
             raise invalid(who, rule, f"{span:g}", "Cut it, or train on families with another window.")
         if hint is not None and len(hint) != d:
             raise invalid(who, f"a hint must have {d} equations, one per state", len(hint))
+        names = [name for tree in hint or () for name in tree.parameters]
+        if names and not any(tree.states for tree in hint or ()):
+            remedy = "Other names stand for numbers that are not known."
+            raise invalid(who, f"a hint must name the states u1 ... u{d}", ", ".join(names[:6]), remedy)
 
     def _warn_if_unlike(self, rows: Sequence[int], windows: Windows, tokens: Tokens) -> None:
         """Tell of windows that the network does not reproduce as it does those of its training."""

@@ -24,7 +24,8 @@ class Trajectories:
     """Trajectories: a list of tensors ``(S, 1 + d)`` float64, times first, which increase.
 
     One table or array ``(S, 1 + d)`` is one trajectory, an array ``(N, S, 1 + d)`` or a list holds several, of any
-    lengths. In a table the column ``t`` or ``time`` holds the times, else the first one.
+    lengths. In a table the column ``t`` or ``time`` holds the times, else the first one, and columns ``u1, u2, ...`` are
+    the states of these names; others are the states in their order.
     """
 
     has_rows = True
@@ -48,7 +49,7 @@ class Trajectories:
 
     def _one(self, value: Any, role: Role, reading: Reading) -> tuple[Tensor, Given]:
         if hasattr(value, "iloc"):
-            value = _times_first(value)
+            value = _times_first(value, role, reading)
         x, given = as_tensor(value, reading.who, role.name)
         if x.ndim not in (2, 3) or x.shape[-1] < 2:
             rule = f"{role.name} must hold times and states, (S, 1 + d) or (N, S, 1 + d)"
@@ -64,11 +65,25 @@ class Trajectories:
         return pandas.DataFrame(found.x.numpy(), columns=list(found.columns))
 
 
-def _times_first(table: Any) -> Any:
-    """A table with its times in the first column."""
+def _times_first(table: Any, role: Role, reading: Reading) -> Any:
+    """A table with its times in the first column, and states in the order of their numbers.
+
+    Raises:
+        InvalidInputError: If a column is not of numbers.
+    """
+    for name, kind in table.dtypes.items():
+        if getattr(kind, "kind", "O") not in "fiub":
+            remedy = "Count times from the first one, in the unit of the training; drop words."
+            got = f"column {str(name)!r} of type {kind}"
+            raise invalid(reading.who, f"{role.name} must have numeric columns", got, remedy)
     names = [name for name in table.columns if str(name).lower() in _TIMES]
     first = names[0] if names else table.columns[0]
-    return table[[first, *(name for name in table.columns if name != first)]].astype("float64")
+    states = [name for name in table.columns if name != first]
+    numbered = {str(name).lower(): name for name in states}
+    known = [f"u{k + 1}" for k in range(len(states))]
+    if set(numbered) == set(known):
+        states = [numbered[name] for name in known]
+    return table[[first, *states]].astype("float64")
 
 
 def _check(x: Tensor, role: Role, reading: Reading) -> None:
