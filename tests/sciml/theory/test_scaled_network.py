@@ -79,3 +79,12 @@ def test_refusals():
         ScaledNetwork(steps=2000, lr=1e6).fit(x, y)
     with pytest.raises(InvalidInputError, match="alpha"):
         ScaledNetwork(alpha=0.0)
+
+
+def test_numbers_that_are_no_classes_are_refused():
+    x, y = blobs()
+    with pytest.raises(InvalidInputError, match=r"with few left out, got 2 different ones up to 1000000"):
+        ScaledNetwork(steps=1).fit(x, np.where(y > 0, 1_000_000, 3))
+    with pytest.raises(InvalidInputError, match="held y must be classes of the fit, 0 to 2, got 5"):
+        ScaledNetwork(steps=1).fit(x, y, held={"x": x, "y": np.full(len(x), 5)})
+    assert ScaledNetwork(steps=1).fit(x, np.where(y > 0, 9, 3)).predict(x).shape == (60, 10)

@@ -20,6 +20,8 @@ from interpolants.sciml.theory.learning_curves import LearningCurves, recorded_s
 
 # Rows on which the tangent kernel is watched: its cost grows with their square, and with all weights.
 _WATCHED, _GROWTH = 60, 0.05
+# Classes as numbers are refused where there are so many times fewer of them, and so many would have an output.
+_SPARSE, _FEW = 4, 100
 
 
 class LazyRichScaling(nn.Module):
@@ -90,11 +92,7 @@ class ScaledNetwork(Method):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Weights, and the losses on the way."""
         x, labels = data["x"].float().flatten(1), data["y"]
-        classes = int(labels.max()) + 1
-        if len(torch.unique(labels)) < 2:
-            raise invalid(
-                "ScaledNetwork.fit", "y must have rows of two classes or more", len(torch.unique(labels))
-            )
+        classes = _classes("ScaledNetwork.fit", labels, run.held.get("y"))
         units = {"mean": x.mean(0), "scale": float((x - x.mean(0)).square().mean().sqrt().clamp_min(1e-30))}
         rows = [((x - units["mean"]) / units["scale"], labels)]
         if run.held:
@@ -222,6 +220,24 @@ class _Recorder:
         """Go on from there."""
         self.losses, self.wrong = state["both"].tolist()
         self.kernel = state["kernel"]
+
+
+def _classes(who: str, labels: Tensor, held: Tensor | None) -> int:
+    """Number of classes: numbers are their own codes, with an output for each up to the highest.
+
+    Raises:
+        InvalidInputError: If there is one class alone, numbers leave most classes out, or a watched row has another.
+    """
+    different, classes = len(torch.unique(labels)), int(labels.max()) + 1
+    if different < 2:
+        raise invalid(who, "y must have rows of two classes or more", different)
+    if classes > max(_SPARSE * different, _FEW):
+        remedy = "Number them: np.unique(y, return_inverse=True)[1]. Names are passed as words."
+        rule = "y as numbers must be classes 0, 1, 2, ..., with few left out"
+        raise invalid(who, rule, f"{different} different ones up to {classes - 1}", remedy)
+    if held is not None and int(held.max()) >= classes:
+        raise invalid(who, f"held y must be classes of the fit, 0 to {classes - 1}", int(held.max()))
+    return classes
 
 
 def _network(inputs: int, width: int, classes: int, seed: int) -> nn.Module:
