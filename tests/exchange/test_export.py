@@ -129,6 +129,18 @@ def test_vectors_are_told_in_data_units(tmp_path):
     assert_close(runs(file)(noise=noise_of(bridge, 4, 0), cond=cond[:4]), expected, rtol=1e-5, atol=1e-4)
 
 
+def test_columns_and_parts_of_a_condition_are_told_in_their_order(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    x1 = pandas.DataFrame(X1.numpy(), columns=["height", "weight"])
+    cond = {"age": X1[:, 0] * 10, "place": ["a", "b"] * 100, "two": X1}
+    bridge = itp.Bridge("one_sided_linear", **SMALL).fit(x1=x1, cond=cond, **QUIET)
+    about = export(bridge, tmp_path / "v.pt2", what="velocity").about
+    told = {port["name"]: port["about"] for port in about["inputs"]}
+    assert told["cond"] == "Condition in data units, with columns age, place = a, place = b, two[0], two[1]."
+    assert told["x"].endswith("Columns: height, weight.")
+    assert about["output"]["about"].endswith("Columns: height, weight.")
+
+
 @pytest.mark.parametrize("ending", BOTH)
 def test_a_velocity_is_in_data_units_and_a_score_in_their_inverse(one, tmp_path, ending):
     """By the Jacobian of the units, differentiated."""
@@ -174,6 +186,7 @@ def test_constant_columns_come_back_and_rest(tmp_path):
     file = export(bridge, tmp_path / "velocity.pt2", what="velocity").file
     moved = runs(file)(x=x1[:4], t=torch.full((4,), 0.5))
     assert bool((moved[:, 1] == 0).all() and (moved[:, 0] != 0).all())
+    assert export(bridge, tmp_path / "noise.pt2", what="noise").about["output"]["shape"] == ["batch", 2]
 
 
 @pytest.mark.slow

@@ -91,3 +91,16 @@ def test_what_is_no_licence_is_refused_and_nothing_is_written(tmp_path, license)
     with pytest.raises(InvalidInputError, match="license must be the id of a licence"):
         fitted().save(tmp_path / "m", license=license)
     assert not (tmp_path / "m").exists()
+
+
+def test_a_card_tells_labels_conditions_and_the_settings_of_the_fit(tmp_path):
+    net = {"kind": "mlp", "width": 8, "depth": 1}
+    bridge = itp.Bridge("one_sided_linear", net=net)
+    bridge.fit(x1=X, cond={"age": X[:, 0], "place": ["a", "b"] * 25}, steps=2, batch_size=16, progress=False)
+    text = model_card(bridge)
+    assert "- `cond`: condition, rows of shape (3,); columns age, place = a, place = b\n" in text
+    assert "- `steps`: `2`\n" in text
+    labelled = itp.Bridge("one_sided_linear", net=net).fit(x1=X, cond=["a", "b"] * 25, steps=1, progress=False)
+    assert "- `cond`: labels; labels a, b\n" in model_card(labelled)
+    vectors = itp.Bridge("one_sided_linear", net=net).fit(x1=X, cond=X, steps=1, progress=False)
+    assert "- `cond`: condition, rows of shape (2,)\n" in model_card(vectors)

@@ -29,9 +29,9 @@ def described(program: Program, what: str, output: str, dtype: torch.dtype) -> d
         "inputs": [port.described() for port in program.inputs],
         "output": {
             "name": "output",
-            "shape": ["batch", *subject.shape],
+            "shape": ["batch", *(subject.inner_shape if what == "noise" else subject.shape)],
             "dtype": str(dtype).removeprefix("torch."),
-            "about": output,
+            "about": output + ("" if what == "noise" else subject.told_columns),
         },
         "time": "0 at the base, 1 at the data",
         "randomness": "The program draws nothing: all noise is an input, and equal inputs give equal outputs.",

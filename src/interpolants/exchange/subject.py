@@ -17,6 +17,7 @@ from interpolants.fields.protocol import Fields
 from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.framework.capabilities import Capability, capabilities_of
 from interpolants.framework.frames import Frame, FramedFields, LinearFrame, Standard
+from interpolants.framework.labels import column_names
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 
@@ -37,6 +38,7 @@ class Subject:
         inner_shape: Event shape of the fields: without columns that were constant.
         cond: The condition that they take, or None.
         knows_both: Whether they also know what they are without the condition, as guidance needs.
+        columns: Names of the columns of the data in order, where they have some.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Subject:
     inner_shape: tuple[int, ...]
     cond: Port | None = None
     knows_both: bool = False
+    columns: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, model: Any, shape: tuple[int, ...] | None, cond: Tensor | None) -> Self:
@@ -89,7 +92,8 @@ class Subject:
         role = _condition_of(one, method)
         port = None if role is None else _port_of(role, one, method)
         both = role is not None and method.answers_without(one.source(role.name))
-        return cls(name, method.fields, method.frame, shape, _inner_shape(method.frame, shape), port, both)
+        inner, columns = _inner_shape(method.frame, shape), method.columns(one.source(one.like))
+        return cls(name, method.fields, method.frame, shape, inner, port, both, columns)
 
     def in_precision(self, dtype: torch.dtype) -> Self:
         """A copy whose networks evaluate, and have weights of a type: nothing of what was given is changed."""
@@ -113,7 +117,13 @@ class Subject:
     def data_port(self, name: str, dtype: torch.dtype, about: str) -> Port:
         """An input in data units."""
         draws = normal(self.inner_shape)
-        return Port(name, self.shape, dtype, about, lambda rows, g: self.in_data_units(draws(rows, g)))
+        told = f"{about}{self.told_columns}"
+        return Port(name, self.shape, dtype, told, lambda rows, g: self.in_data_units(draws(rows, g)))
+
+    @property
+    def told_columns(self) -> str:
+        """The order of the columns, as a sentence that follows another."""
+        return f" Columns: {', '.join(self.columns)}." if self.columns else ""
 
 
 def _condition_of(one: Capability, method: Method) -> Role | None:
@@ -134,8 +144,9 @@ def _port_of(role: Role, one: Capability, method: Method) -> Port:
     if shape is None:
         rule = f"{role.name} must be labels or one array with a row per sample"
         raise invalid(WHO, rule, "another condition", "Export the fields by themselves, with cond= rows.")
-    columns = ", ".join(map(str, given.columns))
-    return Port(role.name, shape, torch.float32, f"Condition in data units. {columns}".strip(), normal(shape))
+    columns = ", ".join(column_names(given))
+    told = f"Condition in data units{f', with columns {columns}' if columns else ''}."
+    return Port(role.name, shape, torch.float32, told, normal(shape))
 
 
 def _example_port(cond: Tensor) -> Port:

@@ -252,6 +252,24 @@ def _checked_whole(value: Any, role: "Role", reading: "Reading") -> Tensor:
     return value.to(reading.before.torch_dtype)
 
 
+def column_names(given: Given) -> list[str]:
+    """Names of the columns of a role as networks see it: a joined condition has some for each of its parts.
+
+    Args:
+        given: How the role came to the fit.
+    """
+    if given.container != "condition":
+        return [str(name) for name in given.columns]
+    found: list[str] = []
+    for name, container, _, columns in given.forms:
+        if container == "labels":
+            found += [f"{name} = {label}" for label in columns]
+        else:
+            width = columns[0] if columns else 1
+            found += [name] if width == 1 else [f"{name}[{k}]" for k in range(width)]
+    return found
+
+
 # --- one condition
 
 

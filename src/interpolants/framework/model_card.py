@@ -20,6 +20,7 @@ from interpolants.foundations.errors import InterpolantsError, invalid
 from interpolants.foundations.registry import card_of
 from interpolants.foundations.storage import README
 from interpolants.foundations.version import __version__
+from interpolants.framework.labels import column_names
 from interpolants.framework.scores import Score
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _SEAL = re.compile(r"\n<!-- written by interpolants \S+, sha256 ([0-9a-f]{64}); .* -->\n\Z")
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.\-]*")
+# Names that a card shows at most, and what they are where they are no columns.
+_SHOWN, _NAMED = 20, {"labels": "labels", "xarray": "axes", "text": "symbols"}
 
 
 class ModelCardWarning(UserWarning):
@@ -110,8 +113,9 @@ def _body(method: "Method", datasets: Sequence[str], scores: Sequence[Score]) ->
 
 
 def _settings(method: "Method") -> dict[str, Any]:
-    """The settings that were chosen; not the device, which files do not hold."""
-    return {name: value for name, value in method.chosen_params().items() if name != "device"}
+    """The settings that were chosen, those of the fit alone too; not the device, which files do not hold."""
+    chosen = {**method.chosen_params(), **method.about.get("settings", {})}
+    return {name: value for name, value in chosen.items() if name != "device"}
 
 
 def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
@@ -134,7 +138,10 @@ def _roles(method: "Method") -> Iterator[str]:
     for name, given in method.given.items():
         shape = method.shapes.get(name)
         size = "" if shape is None else f", rows of shape {shape}"
-        columns = f"; columns {', '.join(map(str, given.columns[:20]))}" if given.columns else ""
+        named = [str(one) for one in column_names(given)]
+        more = ", ..." if len(named) > _SHOWN else ""
+        told = _NAMED.get(given.container, "columns")
+        columns = f"; {told} {', '.join(named[:_SHOWN])}{more}" if named else ""
         yield f"`{name}`: {given.container}{size}{columns}"
 
 
