@@ -100,7 +100,9 @@ def test_a_card_tells_labels_conditions_and_the_settings_of_the_fit(tmp_path):
     text = model_card(bridge)
     assert "- `cond`: condition, rows of shape (3,); columns age, place = a, place = b\n" in text
     assert "- `steps`: `2`\n" in text
-    labelled = itp.Bridge("one_sided_linear", net=net).fit(x1=X, cond=["a", "b"] * 25, steps=1, progress=False)
+    labelled = itp.Bridge("one_sided_linear", net=net).fit(
+        x1=X, cond=["a", "b"] * 25, steps=1, progress=False
+    )
     assert "- `cond`: labels; labels a, b\n" in model_card(labelled)
     vectors = itp.Bridge("one_sided_linear", net=net).fit(x1=X, cond=X, steps=1, progress=False)
     assert "- `cond`: condition, rows of shape (2,)\n" in model_card(vectors)

@@ -43,7 +43,10 @@ def test_where_a_residual_is_not_finite_nothing_is_said():
         (lambda u: u["xx"] + u[""].detach() ** 3, r"depends on u\(\), got the slope 0"),
         (lambda u: u["xx"] + torch.tensor(u[""].detach().numpy()), r"depends on u\(\)"),
         (lambda u: u["xx"] + u[""] * u[""].detach(), r"depends on u\(\)"),
-        (lambda u: u["xx"] - u[""].mean(), r"at its own point alone, got another row that changes with u\(\)"),
+        (
+            lambda u: u["xx"] - u[""].mean(),
+            r"at its own point alone, got another row that changes with u\(\)",
+        ),
         (lambda u: u["xx"].cumsum(0), r"changes with u\('xx'\)"),
         (lambda u: torch.ones(5, 1, dtype=torch.float64), "must read u or its derivatives"),
     ],

@@ -132,6 +132,17 @@ def test_a_sweep_can_be_widened_in_its_folder(tmp_path):
     assert len(told) == 1
 
 
+def test_another_file_under_the_same_name_is_refused(tmp_path):
+    grid = {"method.lr": [5e-3]}
+    SweepRun(sweep(tmp_path, grid, seeds=1)).run(tmp_path / "s")
+    rows = np.load(tmp_path / "x.npy")
+    np.save(tmp_path / "x.npy", rows)  # the same contents, at another time
+    SweepRun(Sweep(recipe(tmp_path), [{"method.lr": 5e-3}])).run(tmp_path / "s")
+    other = Sweep(recipe(tmp_path, test=1.0), [{"method.lr": 5e-3}])
+    with pytest.raises(InvalidInputError, match="must hold results of sweep with these settings"):
+        SweepRun(other).run(tmp_path / "s")
+
+
 def test_settings_that_seeds_do_not_tell_apart_are_named():
     def row(name, *values):
         return Row({"a": name}, 1, 0, values)
@@ -177,6 +188,12 @@ REFUSED = [
     (["--over", "method.lr=1e-3", "--by", "sample_quality.nothing"], "must have this score"),
     (["--over", "method.lr=1e-3", "--halving", "1"], "--halving must be at least 2"),
     (["--over", "lr"], "must read key.path=value"),
+    (["--over", "lr=1e-3,1e-2"], "one of the method or of its data, got 'lr'"),
+    (["--over", "seed=0,1"], "seeds are no setting to choose"),
+    (["--over", "tasks.0.method.seed=0,1"], "--seeds 3 fits each setting with three seeds"),
+    (["--over", "split.held=0.1,0.3"], "compared on the same validation rows"),
+    (["--over", "method.steps=4,8", "--halving", "2"], "--halving chooses the steps of each rung"),
+    (["--over", "method.lr=1e-3", "--by", "copied_rows.closer"], "must say which way is better"),
 ]
 
 

@@ -79,6 +79,8 @@ def sweep(
     header, cells = table_rows(rows)
     screen.numbers(f"by {facts.by}", header, cells)
     screen.say(f"chosen: {facts.chosen}")
+    for note in facts.notes[1:]:
+        screen.say(note)
     if as_json:
         best = best_of(rows)
         chosen_one = {"chosen": dict(best.setting), "validation": best.mean}

@@ -241,7 +241,12 @@ def _tell_columns(answer: Any, method: Any, came: Mapping[str, Given]) -> None:
         return
     for name, how in came.items():
         told = how if how.container == "pandas" else method.given.get(name)
-        if name in known and known[name].container == "torch" and told is not None and told.container == "pandas":
+        if (
+            name in known
+            and known[name].container == "torch"
+            and told is not None
+            and told.container == "pandas"
+        ):
             known[name] = replace(told.named(), flat=known[name].flat)
 
 

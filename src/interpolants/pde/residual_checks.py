@@ -75,9 +75,7 @@ def _check_one(
         raise invalid(who, rule, f"the slope {slope:.3g}, and {differences[-1]:.3g} by differences", remedy)
 
 
-def _moved(
-    residual: Residual, leaves: Mapping[str, Tensor], name: str, column: int, step: float
-) -> Tensor:
+def _moved(residual: Residual, leaves: Mapping[str, Tensor], name: str, column: int, step: float) -> Tensor:
     parts = {key: value.detach().clone() for key, value in leaves.items()}
     parts[name][0, column] += step
     with torch.no_grad():

@@ -18,6 +18,7 @@ from interpolants.framework.questions import ask
 from interpolants.framework.scores import Answered, Score
 from interpolants.framework.stage_logs import stage_logs
 from interpolants.framework.task import Task
+from interpolants.runs.file_hashes import file_hashes
 from interpolants.runs.overrides import literal, parse
 from interpolants.runs.recipe import Recipe, TaskTables, as_lists, make_questions
 from interpolants.runs.recipe_files import changed_recipe
@@ -96,6 +97,10 @@ class Sweep:
     steps: int = 0
     place: str = field(default="recipe", compare=False)
 
+    def __post_init__(self) -> None:
+        for key in dict.fromkeys(key for setting in self.chosen for key in setting):
+            _check_key(key)
+
     @property
     def name(self) -> str:
         """Name of the experiment."""
@@ -107,13 +112,14 @@ class Sweep:
         return {"by": self.by or _LOSS}
 
     def cells(self) -> dict[str, dict[str, Any]]:
-        """One cell per setting and seed: its setting, its task and its seed."""
-        seeds = range(self.seed, self.seed + self.seeds)
-        return {
-            cell_id(setting, seed): {"setting": dict(setting), "task": self.task(setting), "seed": seed}
-            for setting in self.chosen
-            for seed in seeds
-        }
+        """One cell per setting and seed: its setting, its task, what its files hold, and its seed."""
+        found = {}
+        for setting in self.chosen:
+            task = self.task(setting)
+            shared = {"setting": dict(setting), "task": task, "files": file_hashes(task["data"])}
+            for seed in range(self.seed, self.seed + self.seeds):
+                found[cell_id(setting, seed)] = {**shared, "seed": seed}
+        return found
 
     def recipe(self, setting: Setting) -> Recipe:
         """The recipe with a setting, and with rows to validate on.
@@ -161,11 +167,31 @@ class Sweep:
         wanted = self.by.partition(".")[2] or next(iter(scores), "")
         if wanted not in scores:
             raise invalid("--by", f"{name} must have this score", repr(wanted), nearest(wanted, scores))
+        if scores[wanted].better == "neither":
+            able = [one for one, score in scores.items() if score.better != "neither"]
+            rule, told = "a score must say which way is better", f"{name}.{wanted}, which does not"
+            raise invalid("--by", rule, told, f"Known: {', '.join(able)}.")
         return Score(name=VALIDATION, value=scores[wanted].value, better=scores[wanted].better, title=self.by)
 
     def gather(self, answers: Mapping[str, Answered]) -> Answered:
         """Nothing beyond the cells: settings are compared over several rungs, by `sweep_run`."""
         return Answered()
+
+
+def _check_key(key: str) -> None:
+    """Refuse keys that change nothing of a cell, or the rows by which settings are compared."""
+    path = key.split(".")
+    path = path[2:] if path[0] == "tasks" else path
+    if path == ["seed"] or path == ["seeds"] or path == ["method", "seed"]:
+        remedy = "--seeds 3 fits each setting with three seeds, and compares seed by seed."
+        raise invalid("--over", "seeds are no setting to choose", repr(key), remedy)
+    if path[:1] == ["split"]:
+        rule, remedy = "settings are compared on the same validation rows", "Change [split] for all by --set."
+        raise invalid("--over", rule, repr(key), remedy)
+    if path[:1] not in (["method"], ["data"]):
+        raise invalid(
+            "--over", "a setting must be one of the method or of its data", repr(key), "E.g. method.lr."
+        )
 
 
 def cell_id(setting: Setting, seed: int) -> str:

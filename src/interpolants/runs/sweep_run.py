@@ -76,6 +76,12 @@ class SweepRun:
         if self.halving and (self.halving < 2 or not self._full):
             rule = "--halving must be at least 2, for a method that is trained by steps"
             raise invalid("sweep", rule, f"{self.halving}, steps {self._full or 'none'}")
+        if self.halving and any("method.steps" in setting for setting in self.sweep.chosen):
+            rule, remedy = (
+                "--halving chooses the steps of each rung",
+                "Leave it out to compare numbers of steps.",
+            )
+            raise invalid("sweep", rule, "--over method.steps", remedy)
 
     @property
     def _full(self) -> int:

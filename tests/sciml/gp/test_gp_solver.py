@@ -218,9 +218,7 @@ def test_what_is_no_solution_is_told(case):
 
 def test_boundary_values_may_be_of_another_precision():
     single = own()
-    problem = BoxPDE(
-        residual=single.residual, boundary=lambda x: single.boundary(x).float(), box=single.box
-    )
+    problem = BoxPDE(residual=single.residual, boundary=lambda x: single.boundary(x).float(), box=single.box)
     at = torch.tensor([[0.5]], dtype=torch.float64)
     found = [GPSolver(points=12, components=3, steps=10).fit(one).solve(at) for one in (problem, single)]
     assert_close(*found, rtol=1e-5, atol=1e-5)

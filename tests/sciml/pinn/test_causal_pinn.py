@@ -249,7 +249,9 @@ def test_problems_are_refused():
 
 def test_rates_whose_slope_is_lost_are_refused():
     for lost in (lambda t, u: -u.detach(), lambda t, u: torch.tensor(-u.detach().numpy())):
-        with pytest.raises(InvalidInputError, match=r"how the residual depends on u\(\), got the slope 0, and 1 by"):
+        with pytest.raises(
+            InvalidInputError, match=r"how the residual depends on u\(\), got the slope 0, and 1 by"
+        ):
             CausalPINN(**SMALL).fit(pde.ODE(rates=lost, start=1.0, end=2.0))
 
 

@@ -407,7 +407,9 @@ def _tell_of_aliases(found: Mapping[str, Any]) -> None:
     left = found["residual"]
     if left["on_grid"] > _UNSOLVED * left["of_terms"]:
         share = left["on_grid"] / max(left["of_terms"], 1e-300)
-        told = f"GPSolver: on the grid the residual is {share:.2g} of the equation's terms: this is no solution"
+        told = (
+            f"GPSolver: on the grid the residual is {share:.2g} of the equation's terms: this is no solution"
+        )
         remedy = "Take more steps, and units in which the box and u are of size one"
         told += f". {remedy}; or there is none, and the equation contradicts the boundary values"
         warnings.warn(told, UnsolvedWarning, stacklevel=4)

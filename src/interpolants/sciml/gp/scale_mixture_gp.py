@@ -168,7 +168,9 @@ class ScaleMixtureGP(Method):
             search.zero_grad()
             try:
                 one = self._factored(groups, found)
-            except DivergedError:  # a trial step too far: values without noise lead to covariances of full rounding
+            except (
+                DivergedError
+            ):  # a trial step too far: values without noise lead to covariances of full rounding
                 if not seen:
                     raise
                 return torch.tensor(max(seen) + 1.0, dtype=torch.float64)

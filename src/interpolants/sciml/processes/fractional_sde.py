@@ -381,7 +381,9 @@ class FractionalSDE(Trained):
         gap = self.state.get("gap", median_gap(times))  # older files have none
         if times is None and not math.isnan(gap):
             remedy = "Pass times=..., in the unit of the fit."
-            raise invalid(who, "a process fitted with times must be given those of the series", "none", remedy)
+            raise invalid(
+                who, "a process fitted with times must be given those of the series", "none", remedy
+            )
         grid = self._grid(len(one), self._checked_times(who, times, [one], gap))
         values = (one.values[:, 0] - self.state["shift"]) / self.state["unit"]
         y, seen = on_steps(values[None], one.seen[None, :, 0], grid.every, increments=self._increments)

@@ -21,9 +21,7 @@ ROLES = (
 )
 
 
-def checked_transitions(
-    who: str, data: Mapping[str, Any], given: Mapping[str, Given]
-) -> dict[str, Tensor]:
+def checked_transitions(who: str, data: Mapping[str, Any], given: Mapping[str, Given]) -> dict[str, Tensor]:
     """Rows in double precision: states ``(N, D)``, rewards and ends ``(N,)``.
 
     Args:

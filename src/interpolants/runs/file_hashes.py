@@ -1,0 +1,35 @@
+"""Hashes of the files that a recipe's data name: results of other contents under the same name are told apart."""
+
+import functools
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def file_hashes(data: Mapping[str, Any]) -> dict[str, str]:
+    """Role -> hash of the file or folder that it names; what names none, or one that is not there, is left out.
+
+    Args:
+        data: Tables of ``[data]`` by role.
+    """
+    named = {role: table if isinstance(table, str) else table.get("file", "") for role, table in data.items()}
+    places = {role: Path(name) for role, name in named.items() if name}
+    return {role: _hash_of(place) for role, place in places.items() if place.exists()}
+
+
+def _hash_of(place: Path) -> str:
+    """16 hexadecimal digits for the contents of a file; a folder is known by names, sizes and times of its files."""
+    if place.is_file():
+        facts = place.stat()
+        return _hash_of_contents(place.absolute(), facts.st_mtime_ns, facts.st_size)
+    files = sorted(file for file in place.rglob("*") if file.is_file())
+    told = [f"{file.relative_to(place)} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
+
+
+@functools.lru_cache(maxsize=256)
+def _hash_of_contents(place: Path, time: int, size: int) -> str:
+    """Read once for as long as it stays as it is."""
+    with place.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
