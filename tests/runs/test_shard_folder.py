@@ -127,3 +127,23 @@ def test_a_shard_of_another_request_under_the_same_name_is_refused(model, tmp_pa
     shutil.copytree(tmp_path / "b" / name, tmp_path / "a" / name)
     with pytest.raises(InvalidInputError, match="must be the shard of the manifest"):
         list(read_shards(tmp_path / "a"))
+
+
+def test_a_shard_of_another_request_is_computed_again(model, tmp_path):
+    whole = computed(sampling(model), tmp_path / "a", Local(1))
+    computed(sampling(model, seed=4), tmp_path / "b", Local(1))
+    shards = [f"shard-{64 * k:012d}" for k in (1, 2)]
+    for name, other in ((shards[0], tmp_path / "b" / shards[0]), (shards[1], tmp_path / "a" / shards[0])):
+        shutil.rmtree(tmp_path / "a" / name)
+        shutil.copytree(other, tmp_path / "a" / name)
+    assert computed(sampling(model), tmp_path / "a", Local(1)) == whole
+
+
+def test_tables_are_told_apart_by_all_their_rows(model, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    points = pandas.DataFrame(np.random.default_rng(0).normal(size=(N, 2)), columns=["x_0", "x_1"])
+    ShardFolder(tmp_path / "a", Request(model, "log_prob", N, {"x": points}, {"n_steps": 4})).compute(Local(1), N)
+    points.iloc[100, 0] += 1e-12  # a row that a printed table leaves out
+    with pytest.raises(InvalidInputError, match="must hold shards of this request, got other data"):
+        other = Request(model, "log_prob", N, {"x": points}, {"n_steps": 4})
+        ShardFolder(tmp_path / "a", other).compute(Local(1), N)

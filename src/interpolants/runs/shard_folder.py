@@ -1,7 +1,7 @@
 """Folder of the finished shards of a large request, with a manifest; what is missing is computed, the rest is kept.
 
 ``manifest.json`` says what was asked of which model, and with a hash of each shard when all are there. A shard is a
-stored tree, whole or absent. Nothing in the folder tells a time, a machine or a number of processes: the same request
+stored tree, whole or absent, with its answer and a hash of its own part of the request. Nothing in the folder tells a time, a machine or a number of processes: the same request
 leaves the same bytes however it was computed, and however often it was interrupted.
 """
 
@@ -32,7 +32,7 @@ from interpolants.runs.answers import Plain
 from interpolants.runs.shards import Request, bar_of, in_parts, joined, threads_of
 
 PLAN = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 # Rows of a shard beside those of a batch: a shard should cost more than to write it.
 _ROWS = 10_000
 
@@ -83,17 +83,7 @@ class ShardFolder:
     @cached_property
     def _plan(self) -> dict[str, Any]:
         """What must be the same for shards to belong together; plain values."""
-        request = self.request
-        sealed = (request.folder / SEAL).read_bytes()
-        options = {name: repr(value) for name, value in sorted(request.options.items()) if name != "progress"}
-        return {
-            "format": FORMAT,
-            "verb": request.verb,
-            "n": request.n,
-            "model": hashlib.sha256(sealed).hexdigest(),
-            "data": {name: _fingerprint(value) for name, value in sorted(request.data.items())},
-            "options": options,
-        }
+        return _asked(self.request)
 
     def _open(self) -> int:
         """Take the folder up, or begin it; rows of its shards."""
@@ -141,22 +131,23 @@ class ShardFolder:
 
 
 def store_shard(request: Request, batch_size: int, place: Path) -> None:
-    """Compute a shard and store it, unless it is there, whole.
+    """Compute a shard and store it, unless it is there, whole, and of this request.
 
     Args:
         request: The part of the request.
         batch_size: Rows at a time.
         place: Its folder.
     """
+    own = hashlib.sha256(json.dumps(_asked(request), sort_keys=True).encode()).hexdigest()[:16]
     if trees.is_tree(place):
         try:
-            trees.read(place)
-            return
-        except InterpolantsError:  # damaged: computed again
+            if trees.read(place)["request"] == own:
+                return
+        except (InterpolantsError, KeyError, TypeError):  # damaged, or something else: computed again
             pass
     found = in_parts(load(request.folder), request, batch_size)
     plain = found if isinstance(found, list) else {name: torch.from_numpy(x) for name, x in found.items()}
-    trees.write(place, plain)
+    trees.write(place, {"request": own, "answer": plain})
 
 
 def read_shards(folder: Path) -> Iterator[Plain]:
@@ -176,7 +167,7 @@ def read_shards(folder: Path) -> Iterator[Plain]:
         )
         raise invalid("read_shards", rule, "an unfinished request", remedy)
     for name, told in head["shards"].items():
-        found = trees.read(folder / name)
+        found = trees.read(folder / name)["answer"]
         if hashlib.sha256((folder / name / SEAL).read_bytes()).hexdigest() != told["sha256"]:
             raise invalid("read_shards", f"{folder / name} must be the shard of the manifest", "another one")
         yield found if isinstance(found, list) else {key: x.numpy() for key, x in found.items()}
@@ -189,12 +180,38 @@ def _read_plan(folder: Path) -> dict[str, Any]:
     return found
 
 
+def _asked(request: Request) -> dict[str, Any]:
+    """What an answer depends on, in plain values."""
+    sealed = (request.folder / SEAL).read_bytes()
+    options = {name: _told(value) for name, value in sorted(request.options.items()) if name != "progress"}
+    return {
+        "format": FORMAT,
+        "verb": request.verb,
+        "n": request.n,
+        "model": hashlib.sha256(sealed).hexdigest(),
+        "data": {name: _fingerprint(value) for name, value in sorted(request.data.items())},
+        "options": options,
+    }
+
+
+def _told(value: Any) -> str:
+    """An option: long arrays show themselves in part alone."""
+    return _fingerprint(value) if isinstance(value, Tensor | np.ndarray) else repr(value)
+
+
 def _fingerprint(value: Any) -> str:
     """Of values that have a stored form, all of it; of others how they show themselves."""
     if isinstance(value, Tensor):
         return trees.fingerprint(value.contiguous())
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
         return trees.fingerprint(torch.from_numpy(np.ascontiguousarray(value)))
+    if hasattr(value, "iloc"):  # a table, which shows itself in part
+        rows = value.reset_index() if hasattr(value, "columns") else value.to_frame().reset_index()
+        return trees.fingerprint(rows.to_csv(float_format="%.17g"))
+    if hasattr(value, "dims") and hasattr(value, "values"):
+        return _fingerprint(np.asarray(value.values))
+    if isinstance(value, np.ndarray):
+        return trees.fingerprint(value.tolist())
     try:
         return trees.fingerprint(value)
     except InterpolantsError:
