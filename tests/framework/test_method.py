@@ -308,3 +308,16 @@ def test_a_setting_may_not_hide_what_a_base_class_has():
         width: int = 4  # another default for the same setting
 
     assert Wider().width == 4
+
+
+class Switched(Ridge):
+    """A ridge with a switch."""
+
+    on: bool = False
+
+
+def test_a_word_is_no_truth_value():
+    assert [Switched(on=value).on for value in (True, np.False_, 1)] == [True, False, True]
+    for word in ("False", None, 2, 1.0):
+        with pytest.raises(InvalidInputError, match="on must be True or False, got"):
+            Switched(on=word)

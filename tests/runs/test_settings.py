@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.runs.overrides import merged, parse
+from interpolants.runs.overrides import literal, merged, parse
 from interpolants.runs.own_files import own_tables
 from interpolants.runs.recipe import make_recipe
 from interpolants.runs.recipe_files import changed_recipe, read_recipe, tables_of
@@ -239,3 +239,8 @@ def test_fuzzed_settings_are_read_or_refused_in_words(data, overrides):
     except InvalidInputError:
         return  # refused in words; anything else fails the test
     assert make_recipe(tables_of(recipe)) == recipe
+
+
+def test_truth_values_are_read_as_toml_and_python_write_them():
+    found = [literal(word) for word in ("true", "True", "false", "False", '"True"')]
+    assert found == [True, True, False, False, "True"]

@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, dataclass_transform
 
+import numpy as np
 from torch import nn
 
 from interpolants.foundations.errors import invalid, nearest
@@ -45,6 +46,8 @@ class Settings:
             value = getattr(self, f.name)
             if isinstance(value, Settings) and not value.is_fitted:  # a template: nobody else may change it
                 setattr(self, f.name, value.clone())
+            if f.type is bool:
+                setattr(self, f.name, _truth(type(self).__name__, f.name, value))
         # As they were asked for: "auto" is decided anew when another setting changes.
         self._asked = {f.name: getattr(self, f.name) for f in settings_of(type(self))}
         self.check_settings()
@@ -139,3 +142,10 @@ def _copied(value: Any) -> Any:
 def _is_default(field: Any, value: Any) -> bool:
     default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
     return type(value) is type(default) and bool(value == default)
+
+
+def _truth(who: str, name: str, value: Any) -> bool:
+    """A truth value; a word such as "False" would count as true."""
+    if not isinstance(value, bool | np.bool_) and not (type(value) is int and value in (0, 1)):
+        raise invalid(who, f"{name} must be True or False", repr(value))
+    return bool(value)

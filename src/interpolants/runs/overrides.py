@@ -10,6 +10,7 @@ from interpolants.foundations.errors import invalid, nearest
 _DEEPEST, _MOST = 24, 100_000
 _OWN = ("title", "seed", "seeds", "budget", "tasks")
 _NOTHING = ("none", "null")
+_TRUTHS = {"True": True, "False": False}  # as Python writes them
 
 
 def apply(data: dict[str, Any], overrides: Iterable[str], options: Mapping[str, Any] | None = None) -> None:
@@ -95,9 +96,11 @@ def _same_kind(base: Mapping[str, Any], over: Mapping[str, Any]) -> bool:
 
 
 def literal(word: str) -> Any:
-    """A word as a TOML value; the word itself if it is none."""
+    """A word as a TOML value, or a truth value of Python; the word itself if it is none."""
     if word.lower() in _NOTHING:
         return None
+    if word in _TRUTHS:
+        return _TRUTHS[word]
     try:
         table = tomllib.loads(f"value = {word}")
     except (ValueError, RecursionError):  # no TOML, or a number of thousands of digits
