@@ -142,8 +142,8 @@ def test_a_shard_of_another_request_is_computed_again(model, tmp_path):
 def test_tables_are_told_apart_by_all_their_rows(model, tmp_path):
     pandas = pytest.importorskip("pandas")
     points = pandas.DataFrame(np.random.default_rng(0).normal(size=(N, 2)), columns=["x_0", "x_1"])
-    ShardFolder(tmp_path / "a", Request(model, "log_prob", N, {"x": points}, {"n_steps": 4})).compute(Local(1), N)
+    request = Request(model, "log_prob", N, {"x": points}, {"n_steps": 4})
+    ShardFolder(tmp_path / "a", request).compute(Local(1), N)
     points.iloc[100, 0] += 1e-12  # a row that a printed table leaves out
     with pytest.raises(InvalidInputError, match="must hold shards of this request, got other data"):
-        other = Request(model, "log_prob", N, {"x": points}, {"n_steps": 4})
-        ShardFolder(tmp_path / "a", other).compute(Local(1), N)
+        ShardFolder(tmp_path / "a", request).compute(Local(1), N)

@@ -135,7 +135,8 @@ class Predictive:
                 raise invalid(who, f"y must have the columns {', '.join(names)}", f"no {missing[0]!r}")
             y = y[[here[name] for name in names]]
         points = y if isinstance(y, Tensor) else torch.tensor(np.array(y, dtype=np.float64))
-        if points.shape not in (self.loc.shape[1:], *([(rows,)] if width == 1 else [])):
+        allowed = {(rows, width), *([(rows,)] if width == 1 else []), *([(width,)] if rows == 1 else [])}
+        if tuple(points.shape) not in allowed and not points.numel() == rows * width == 1:
             raise invalid(who, f"y must have shape {(rows, width)}", tuple(points.shape))
         return points.to(self.loc).reshape(rows, width)
 

@@ -1,8 +1,9 @@
 """Folder of the finished shards of a large request, with a manifest; what is missing is computed, the rest is kept.
 
 ``manifest.json`` says what was asked of which model, and with a hash of each shard when all are there. A shard is a
-stored tree, whole or absent, with its answer and a hash of its own part of the request. Nothing in the folder tells a time, a machine or a number of processes: the same request
-leaves the same bytes however it was computed, and however often it was interrupted.
+stored tree, whole or absent, with its answer and a hash of its own part of the request. Nothing in the folder tells a
+time, a machine or a number of processes: the same request leaves the same bytes however it was computed, and however
+often it was interrupted.
 """
 
 import hashlib

@@ -24,8 +24,8 @@ class Trajectories:
     """Trajectories: a list of tensors ``(S, 1 + d)`` float64, times first, which increase.
 
     One table or array ``(S, 1 + d)`` is one trajectory, an array ``(N, S, 1 + d)`` or a list holds several, of any
-    lengths. In a table the column ``t`` or ``time`` holds the times, else the first one; columns ``u1, u2, ...`` are the
-    states of these names, others the states in their order.
+    lengths. In a table the column ``t`` or ``time`` holds the times, else the first one. Columns ``u1, u2, ...`` are
+    the states of these names, others the states in their order.
     """
 
     has_rows = True
