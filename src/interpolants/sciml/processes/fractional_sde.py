@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import torch
@@ -148,7 +148,7 @@ class FractionalSDE(Trained):
         check_series(who, many, 4)
         units = Units.of(many, increments=self._increments)
         gap = median_gap(data.get("times"))
-        times = self._checked_times(who, data.get("times"), many, gap)
+        times = check_times(who, data.get("times"), many, gap, increments=self._increments)
         longest = max(len(one) for one in many)
         length = longest if times is not None else min(self.window, longest)
         grid = self._grid(length, times)
@@ -180,14 +180,6 @@ class FractionalSDE(Trained):
     @property
     def _increments(self) -> bool:
         return self.values == "increments"
-
-    def _checked_times(
-        self, who: str, times: Tensor | None, many: Sequence[Series], gap: float
-    ) -> Tensor | None:
-        if times is not None and self._increments:
-            remedy = "Give levels, such as the running sum."
-            raise invalid(who, "increments must be evenly spaced", "times", remedy)
-        return check_times(who, times, many, gap)
 
     def _grid(self, length: int, times: Tensor | None = None) -> Grid:
         """Steps between values, whose first increment begins a step before it."""
@@ -379,12 +371,7 @@ class FractionalSDE(Trained):
     def _placed_on_grid(self, who: str, one: Series, times: Tensor | None) -> tuple[Grid, Tensor, Tensor]:
         """Grid of one series, its standardised values and what was seen, ``(1, N + 1)``."""
         gap = self.state.get("gap", median_gap(times))  # older files have none
-        if times is None and not math.isnan(gap):
-            remedy = "Pass times=..., in the unit of the fit."
-            raise invalid(
-                who, "a process fitted with times must be given those of the series", "none", remedy
-            )
-        grid = self._grid(len(one), self._checked_times(who, times, [one], gap))
+        grid = self._grid(len(one), check_times(who, times, [one], gap, increments=self._increments))
         values = (one.values[:, 0] - self.state["shift"]) / self.state["unit"]
         y, seen = on_steps(values[None], one.seen[None, :, 0], grid.every, increments=self._increments)
         return grid, y, seen

@@ -71,20 +71,29 @@ def median_gap(times: Tensor | None) -> float:
     return math.nan if times is None else float(times.flatten().double().diff().median())
 
 
-def check_times(who: str, times: Tensor | None, many: Sequence[Series], gap: float) -> Tensor | None:
+def check_times(
+    who: str, times: Tensor | None, many: Sequence[Series], gap: float, *, increments: bool = False
+) -> Tensor | None:
     """Times ``(T,)`` of one series, from 0, in units of a gap; None for a regular clock.
 
     Args:
         who: Public name for errors.
         times: Times, if there are some.
         many: The series.
-        gap: The median gap of the times of the fit.
+        gap: The median gap of the times of the fit; NaN for a fit without.
+        increments: Whether values are increments, which have no times of their own.
 
     Raises:
-        InvalidInputError: If they do not increase, or there are several series.
+        InvalidInputError: If they are missing or not wanted, do not increase, or there are several series.
     """
     if times is None:
+        if not math.isnan(gap):
+            rule = "a process fitted with times must be given those of the series"
+            raise invalid(who, rule, "none", "Pass times=..., in the unit of the fit.")
         return None
+    if increments:
+        remedy = "Give levels, such as the running sum."
+        raise invalid(who, "increments must be evenly spaced", "times", remedy)
     if len(many) > 1:
         remedy = "Put series on one clock with gaps, or fit them one by one."
         raise invalid(who, "times go with one series", f"{len(many)} series", remedy)
