@@ -227,8 +227,9 @@ def figure_of(rows: Sequence[Row], title: str) -> Figure:
         ]
         caption = "Mean over the seeds, with its standard error."
         if len(rows[0].values) > 1:
-            y = replace(y, label=f"{title}, less that of the chosen one")
-            caption = "Difference to the chosen setting, seed by seed: mean and standard error."
+            y = replace(y, label="difference to the chosen one")
+            caption = f"{title}: difference to the chosen setting, seed by seed; mean and standard error."
+            caption = caption[0].upper() + caption[1:]
     series = tuple(replace(line, hue=k if len(lines) <= _LINES else "muted") for k, line in enumerate(lines))
     legend = "below" if 1 < len(series) <= _LINES else ""
     panel = Panel(series=series, x=x, y=y, legend=legend)
