@@ -18,9 +18,9 @@ def draw(quick: bool) -> object:
     """Members and one path from the end of what was seen, and errors over many starts beside the exponent."""
     system = dynamical_system("halvorsen")
     start = system.sample(1, generator=torch.Generator().manual_seed(3))
-    path = system.trajectories(start, torch.arange(2000).double() * STEP)[0, :, :1]
-    known = path[:1000]
-    steps = 30 if quick else 2500
+    seen, every, steps = (300, 450, 30) if quick else (1000, 2000, 2500)
+    path = system.trajectories(start, torch.arange(every).double() * STEP)[0, :, :1]
+    known = path[:seen]
     net = {"kind": "mlp", "width": 64, "depth": 3}
     bridge = {"kind": "bridge", "path": "one_sided_linear", "net": net, "steps": steps, "batch_size": 128}
     network = DelayNetwork(steps=steps).fit(known, progress=False)
@@ -34,11 +34,11 @@ def draw(quick: bool) -> object:
     ahead.plot(
         times, network.forecast(steps=AHEAD).x[0, 0, :, 0], color=HUES[1], linewidth=1.6, label="network"
     )
-    ahead.plot(times, path[1000 : 1000 + AHEAD, 0], color="#8a93a0", linewidth=1.6, label="what came")
+    ahead.plot(times, path[seen : seen + AHEAD, 0], color="#8a93a0", linewidth=1.6, label="what came")
     ahead.plot([], [], color=HUES[0], linewidth=0.8, label="members of the bridge")
     label(ahead, title="Halvorsen's flow, one coordinate", x="Lyapunov times ahead", y="u₁")
     ahead.legend(frameon=False, fontsize=8, loc="upper left", ncols=3)
-    origins = range(1000, 1000 + AHEAD, 20) if quick else range(1000, 1900, 15)
+    origins = range(seen, every - 100, 15)
     gaps = [network.forecast(path[:k], steps=AHEAD).x[0, 0, :, 0] - path[k : k + AHEAD, 0] for k in origins]
     typical = torch.stack(gaps).abs().log().mean(0).exp()
     errors.semilogy(times, typical, color=HUES[1], label="typical error of the network")
