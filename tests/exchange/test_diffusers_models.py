@@ -130,6 +130,8 @@ def test_states_and_labels_of_another_form_are_refused():
         named.noise(noise(4), 0.5)
     with pytest.raises(InvalidInputError, match="cond must be one label per row"):
         named.noise(noise(4), 0.5, torch.zeros(4))
+    with pytest.raises(InvalidInputError, match="cond must be labels 0 to 2, got 3"):
+        named.noise(noise(4), 0.5, torch.arange(4))
 
 
 def test_folders_without_safetensors_or_of_other_classes_are_refused(tmp_path):

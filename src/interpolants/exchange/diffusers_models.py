@@ -57,7 +57,9 @@ class DiffusersNet(nn.Module):
         self.net, self.path, self.prediction, self.steps, self.null = net, path, prediction, steps, null_label
         config = _config(net)
         self.channels = config.get("in_channels")
-        self.is_conditional = _classes(config) is not None
+        classes = _classes(config)
+        self.is_conditional = classes is not None
+        self.labels = max(classes or 0, -1 if null_label is None else null_label + 1)
 
     def forward(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
         """What the network predicts, ``(B, *D)``, or ``(B, 2, *D)`` for noise and data from ``v_prediction``.
@@ -105,6 +107,8 @@ class DiffusersNet(nn.Module):
                 "Pass cond= with the request, or null_label=, the class that stands for none, if it has one."
             )
             raise invalid(WHO, "a network with classes must be told a label", "none", remedy)
+        if not torch.compiler.is_compiling() and bool((cond >= self.labels).any()):
+            raise invalid(WHO, f"cond must be labels 0 to {self.labels - 1}", int(cond.max()))
         return {"class_labels": cond}
 
 

@@ -9,6 +9,7 @@ import torch
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
+from interpolants.methods.parts.delays import FarContextWarning
 from interpolants.methods.rivals.delay_rivals import Analogue, Autoregression
 from interpolants.metrics.path_errors import valid_time
 from interpolants.problems.dynamical_systems import dynamical_system
@@ -207,3 +208,10 @@ def test_the_error_of_a_statistic_that_one_draw_has_is_unknown():
     values = iter([2.0])
     found = ChaoticForecasts(**PART)._estimate(lambda x: next(values, torch.nan), torch.arange(3.0))
     assert math.isnan(found.error)
+
+
+def test_a_context_in_other_units_is_told():
+    x = logistic(60)
+    model = Autoregression(lags=2).fit(x)
+    with pytest.warns(FarContextWarning, match="deviations from the mean of the fit"):
+        model.forecast(x + 100.0, steps=2)

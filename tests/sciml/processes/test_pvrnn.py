@@ -511,3 +511,15 @@ def test_saved_and_loaded_it_follows_as_before(small, tmp_path):
     for frame in (1.0, 0.0):
         told = [one.follow(iterations=3).feed(frame).ahead for one in (small, back)]
         assert_close(*told, rtol=0, atol=0)
+
+
+def test_a_frame_with_names_is_read_by_them():
+    pandas = pytest.importorskip("pandas")
+    x = torch.randn(2, 10, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).numpy()
+    tables = [pandas.DataFrame(one, columns=["a", "b"]) for one in x]
+    model = PVRNN(steps=2, window=4, iterations=1).fit(tables, progress=False)
+    plain = model.follow().feed(x[0, 0])
+    for frame in ({"b": x[0, 0, 1], "a": x[0, 0, 0]}, tables[0].iloc[0][["b", "a"]], tables[0].iloc[:1]):
+        assert model.follow().feed(frame).surprise == plain.surprise
+    with pytest.raises(InvalidInputError, match="a frame must have a, b, got no 'b'"):
+        model.follow().feed({"a": 1.0, "c": 2.0})

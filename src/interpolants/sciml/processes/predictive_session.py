@@ -1,6 +1,7 @@
 """A live session: values come one at a time, and each is predicted, felt as a surprise, and learnt from."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,7 @@ class Session:
         members: M.
         steps: S.
         seed: Seed of all noise.
+        columns: Names of the columns, where they are known.
     """
 
     def __init__(
@@ -59,11 +61,13 @@ class Session:
         members: int,
         steps: int,
         seed: int,
+        columns: Sequence[str] = (),
     ) -> None:
         whole("PVRNN.follow", "members", members, at_least=1)
         whole("PVRNN.follow", "steps", steps, at_least=1)
         self.regression = ErrorRegression(model, prior, settings.check("PVRNN.follow"), [0], seed=seed)
         self._members, self._steps, self._law = members, steps, model.law
+        self._columns = tuple(columns)
         self._next = self.regression.members(members, steps)[1][0]
 
     def __len__(self) -> int:
@@ -76,12 +80,12 @@ class Session:
         return self._law.mean(self._next).mean(0)
 
     def feed(self, frame: Any) -> Told:
-        """One step: values ``(C,)``, or a number; NaN for what was not seen.
+        """One step: values ``(C,)``, a number, or a row of a table by its names; NaN for what was not seen.
 
         Raises:
             InvalidInputError: If there is another number of values, or one that the output cannot take.
         """
-        x = torch.as_tensor(frame, dtype=torch.float64).detach().reshape(-1)
+        x = torch.as_tensor(self._in_order(frame), dtype=torch.float64).detach().reshape(-1)
         seen = x.isfinite()
         if len(x) != len(self._law.shift) or bool(x.isinf().any()):
             rule = f"a frame must be {len(self._law.shift)} finite numbers, or NaN"
@@ -99,6 +103,18 @@ class Session:
         members = self._law.mean(ahead[0])
         understood = self._law.mean(inside[0, :, -1]).mean(0)
         return Told(expected, surprise, understood, evidence, members.mean(0), members)
+
+    def _in_order(self, frame: Any) -> Any:
+        """Values of a dict or a row of a table, by the names of the fit."""
+        if not (isinstance(frame, Mapping) or hasattr(frame, "iloc")):
+            return frame
+        if hasattr(frame, "columns"):
+            frame = frame.iloc[0] if len(frame) == 1 else {}
+        here = {str(name): float(value) for name, value in frame.items()}
+        names = tuple(here) if len(here) == 1 or not self._columns else self._columns
+        if missing := [name for name in names if name not in here]:
+            raise invalid("Session.feed", f"a frame must have {', '.join(names)}", f"no {missing[0]!r}")
+        return [here[name] for name in names]
 
     def _surprise(self, y: Tensor, seen: Tensor) -> float:
         """Of encoded values, of a mixture over the members."""
