@@ -374,8 +374,10 @@ class PVRNN(Trained):
         """
         settings = self._regression("PVRNN.follow", window=window, iterations=iterations)
         self.fitted_state("follow")
-        own = {"members": members, "steps": steps, "seed": seed, "columns": self.columns("series")}
-        return Session(self.model, self._prior(), settings, **own)
+        return Session(
+            self.model, self._prior(), settings, members=members, steps=steps, seed=seed,
+            columns=self.columns("series"),
+        )  # fmt: skip
 
     def exponents(self, *, steps: int = _STEPS_OF_EXPONENTS, seed: int = 0) -> LyapunovSpectrum:
         """Lyapunov exponents per step of the network without noise: a positive one is chaos of its own.
