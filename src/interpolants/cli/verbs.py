@@ -270,7 +270,7 @@ def read_role(text: str, role: "Role", key: str | None = None, before: Any = Non
         before: How it came to the fit, as in ``Method.given``.
     """
     from interpolants.framework.method import load
-    from interpolants.runs.answers import read_rows
+    from interpolants.runs.answers import read_rows, takes_words
     from interpolants.runs.models import find_model
 
     if role.kind == "model":
@@ -279,7 +279,7 @@ def read_role(text: str, role: "Role", key: str | None = None, before: Any = Non
         from interpolants.foundations.registry import build
 
         return build("problem", text)
-    if role.kind in ("condition", "labels") and not Path(text).suffix:
+    if takes_words(role) and not Path(text).suffix:
         return int(text) if text.lstrip("-").isdigit() else text
     columns = getattr(before, "columns", ())
     return read_rows(text, role, key, frequency=getattr(before, "frequency", ""), columns=columns)

@@ -5,6 +5,9 @@ of each word in the sorted list of the words of the fit. What each column was is
 share.
 """
 
+import csv
+import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -118,3 +121,27 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def label_words(path: Any, known: Sequence[Any] = ()) -> list[str | None]:
+    """Words of a text file with one column of them, None for an empty cell; nothing of any other file.
+
+    The first line is a header, unless it is one of the words that are known.
+
+    Args:
+        path: A CSV, TSV or Parquet file.
+        known: Words that are labels.
+    """
+    if str(path).endswith(".parquet") or not os.path.isfile(path):
+        return []
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        cells = list(csv.reader(file))
+    if any(len(row) > 1 for row in cells):
+        return []
+    rows = [row[0].strip() if row else "" for row in cells]
+    while rows and not rows[-1]:
+        rows.pop()
+    words = rows if rows and rows[0] in map(str, known) else rows[1:]
+    if not any(words) or all(_is_number(word) for word in words if word):
+        return []
+    return [word or None for word in words]

@@ -24,9 +24,15 @@ _MOST_BESIDE = 256
 
 
 class Labels:
-    """Names of groups or classes, one per row: codes ``(N,)`` int64; the names are kept in ``Given.columns``."""
+    """Names of groups or classes, one per row: codes ``(N,)`` int64; the names are kept in ``Given.columns``.
+
+    Attributes:
+        has_rows: True.
+        takes_words: Whether a value may be a word, or a file with one in each row.
+    """
 
     has_rows = True
+    takes_words = True
 
     def read(self, value: Any, role: "Role", reading: "Reading") -> tuple[Tensor, Given]:
         """From whole numbers, strings or categories; whole numbers >= 0 are their own codes."""
@@ -100,6 +106,7 @@ class Conditions:
     """What is known of each row: labels ``(N,)``, vectors ``(N, C)`` or fields ``(N, C, *D)``."""
 
     has_rows = True
+    takes_words = True
 
     def read(self, value: Any, role: "Role", reading: "Reading") -> tuple[Tensor, Given]:
         """Whole numbers and names are labels, floats are vectors or fields; one value may stand for all rows asked.

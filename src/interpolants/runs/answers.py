@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from interpolants.data.coded_columns import TABLES, read_coded
+from interpolants.data.arrays import is_table
+from interpolants.data.coded_columns import TABLES, label_words, read_coded
 from interpolants.data.series_table import READS, each_column, read_series_table
 from interpolants.dynamics.sample import Samples
 from interpolants.foundations.storage import check_place, replacing
@@ -32,6 +33,11 @@ def check_writable(out: Path | None, *, force: bool, also: Sequence[str] = ()) -
         check_free(out, force=force, endings=(*WRITES, ".txt", *also))
     if out is not None:
         check_place(out)
+
+
+def takes_words(role: Role) -> bool:
+    """Whether a value may be a word, the name of a label."""
+    return bool(getattr(kind_of(role), "takes_words", False))
 
 
 def read_rows(
@@ -63,6 +69,8 @@ def read_rows(
         return read_texts(text, f"--{role.name}")
     if role.words and path.suffix.lower() in TABLES:
         return read_coded(path, f"--{role.name}")
+    if takes_words(role) and path.suffix.lower() in TABLES and (words := label_words(path, columns)):
+        return words
     found = read_table(text, f"--{role.name}", key=key, order=role.columns, exact=role.exact, gaps=role.gaps)
     if role.kind == "tokens":
         return found.x.long()
@@ -106,8 +114,20 @@ def write_answer(
         with replacing(out) as temporary:
             answer.table().to_csv(temporary)
     else:
-        own = tuple(map(str, answer.columns)) if hasattr(answer, "iloc") and not columns else columns
-        write_table(out, _arrays(answer, verb), columns=own, force=force)
+        own = tuple(map(str, answer.columns)) if is_table(answer) and not columns else columns
+        tables = isinstance(answer, Mapping) and out.suffix.lower() in (".csv", ".parquet")
+        parts = _by_column(answer) if tables else answer
+        write_table(out, _arrays(parts, verb), columns=own, force=force)
+
+
+def _by_column(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Parts of an answer, tables by their columns, ``place_x``."""
+    found: dict[str, Any] = {}
+    for name, part in answer.items():
+        found |= (
+            {f"{name}_{column}": part[column] for column in part.columns} if is_table(part) else {name: part}
+        )
+    return found
 
 
 def _write_text(out: Path, text: str, *, force: bool) -> None:

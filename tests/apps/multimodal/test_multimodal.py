@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
+from typer.testing import CliRunner
 
 from interpolants.apps.multimodal import MultimodalDiffusion
 from interpolants.apps.multimodal.linked_training import Heads, LinkedLoss, drawn_states
 from interpolants.apps.multimodal.modality_roles import modality_roles
 from interpolants.apps.multimodal.shared_space import Modality, SharedSpace, subsets, tokens
+from interpolants.cli.app import app
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.row_times import TakesOneTime
 from interpolants.framework.frames import Standard
@@ -292,3 +294,38 @@ def test_vectors_in_other_units_are_told_of(generator):
     model = MultimodalDiffusion(net=NET, steps=2, batch_size=8).fit(image=x, label=label)
     with pytest.warns(FarValuesWarning, match="column 1 of image lies"):
         model.expect(image=x[:5] + torch.tensor([0.0, 273.0]))
+
+
+def test_words_and_tables_go_through_the_command_by_name(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    rng = np.random.default_rng(0)
+    table = pandas.DataFrame({"a": rng.normal(size=40), "b": 5 + rng.normal(size=40)})
+    words = np.where(table.a > 0, "high", "low")
+    model = MultimodalDiffusion(
+        modalities={"place": "rows", "word": "labels"}, net=NET, steps=5, batch_size=8, n_steps=2
+    ).fit(place=table, word=words)
+    found = model.fill(place=table[10:13])
+    assert (
+        found["place"].index.tolist()
+        == model.expect(place=table[10:13])["place"].index.tolist()
+        == [10, 11, 12]
+    )
+    model.save(tmp_path / "model")
+    table[["b", "a"]][10:13].to_csv(tmp_path / "place.csv", index=False)  # in another order
+    (tmp_path / "header.csv").write_text("word\nhigh\nlow\n")
+    (tmp_path / "bare.csv").write_text("high\nlow\n")
+
+    def filled(name, value):
+        out = tmp_path / "out.csv"
+        words = ["fill", str(tmp_path / "model"), f"--{name}", str(value), "--out", str(out), "--force"]
+        done = CliRunner().invoke(app, words)
+        assert done.exit_code == 0, done.output
+        return pandas.read_csv(out)
+
+    own = filled("place", tmp_path / "place.csv")
+    assert list(own.columns) == ["place_a", "place_b", "word"]
+    np.testing.assert_allclose(own[["place_a", "place_b"]], table[10:13])
+    assert own["word"].tolist() == found["word"].tolist()
+    assert filled("word", "low")["word"].tolist() == ["low"]
+    for name in ("header.csv", "bare.csv"):
+        assert filled("word", tmp_path / name)["word"].tolist() == ["high", "low"]

@@ -17,6 +17,8 @@ from interpolants.framework.labels import Labels, counted
 from interpolants.framework.roles import Reading, Role, Rows, role_kind
 
 KINDS = ("rows", "labels")
+# What answers are like: whatever was given, which is no one role.
+ASKED = "what was asked"
 # Subsets of modalities are listed, so that there are at most this many.
 _MOST = 8
 
@@ -180,6 +182,17 @@ def is_there(value: Tensor) -> Tensor:
     return ~value.flatten(1).isnan().any(1) if value.is_floating_point() else value >= 0
 
 
-def answered(parts: Mapping[str, Tensor], given: Mapping[str, Given]) -> dict[str, Any]:
+class Answered(dict[str, Any]):
+    """Modalities by name; tables have the row labels of what was asked."""
+
+    def in_kind(self, given: Given) -> "Answered":
+        """The same, rows of tables named as those that came in."""
+        for part in self.values():
+            if given.container == "pandas" and hasattr(part, "iloc") and len(part) == len(given.index):
+                part.index = given.index
+        return self
+
+
+def answered(parts: Mapping[str, Tensor], given: Mapping[str, Given]) -> Answered:
     """Modalities in the containers that they had in the fit, labels by name."""
-    return {name: restore(part, given[name]) for name, part in parts.items()}
+    return Answered({name: restore(part, given[name]) for name, part in parts.items()})

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from interpolants.apps.multimodal.linked_answers import check_codes, padded, with_given, with_own
 from interpolants.apps.multimodal.linked_training import Heads, LinkedBatches, LinkedLoss, drawn_states
 from interpolants.apps.multimodal.modality_roles import (
+    ASKED,
+    Answered,
     answered,
     check_all_there,
     check_modalities,
@@ -233,7 +235,7 @@ class MultimodalDiffusion(Trained):
         drawn = self._drawn(n, None, method, n_steps, seed, first_index)
         return answered(self._values(drawn), self.given)
 
-    @capability()
+    @capability(like=ASKED)
     def fill(
         self,
         *,
@@ -264,7 +266,7 @@ class MultimodalDiffusion(Trained):
         drawn = self._values(self._drawn(rows, self._tokens(given, rows), method, n_steps, seed, first_index))
         return answered(with_given(drawn, given, self.state["space"]), self.given)
 
-    @capability()
+    @capability(like=ASKED)
     def expect(self, *, seed: int = 0, first_index: int = 0, **roles: Any) -> dict[str, Any]:
         """The mean of each modality given what is known, and the probabilities of labels; no diffusion is run.
 
@@ -283,7 +285,7 @@ class MultimodalDiffusion(Trained):
         found = {name: part.frame.decode(means[name]) for name, part in parts.items()}
         found = {name: with_own(mean, given.get(name), parts[name]) for name, mean in found.items()}
         measured = {name: x for name, x in found.items() if not parts[name].is_label}
-        return {**{name: x.numpy() for name, x in found.items()}, **answered(measured, self.given)}
+        return Answered({**{name: x.numpy() for name, x in found.items()}, **answered(measured, self.given)})
 
     def cannot(self, verb: str) -> str:
         """A model that was taught one modality has nothing to be told; one of some targets draws no others."""
