@@ -1,6 +1,7 @@
 """A run that is trained longer by the command line."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -74,3 +75,30 @@ def test_what_cannot_go_on_is_refused(data, tmp_path):
     )
     said = call("train", "--out", tmp_path / "a", "--more", 5, "--steps", 3, code=2)
     assert "--more goes on with a run as it is" in said
+
+
+def test_a_run_does_not_go_on_with_a_file_that_has_changed(data, tmp_path):
+    out, file = tmp_path / "run", tmp_path / "x.npy"
+    call("run", *data, "--out", out, "--steps", "4", "--set", "ask=[]")
+    before = np.load(file)
+    np.save(file, before + 1)
+    for words in (["--resume"], ["--more", "4"], ["--resume", "--set", "title='Again'"]):
+        told = call("run", "--out", out, *words, code=2)
+        assert "another file for x1 of main" in told
+        assert "Choose another folder, or bring the file back." in told
+    np.save(file, before)
+    call("run", "--out", out, "--more", "4")
+    file.unlink()
+    call("run", "--out", out, "--resume")  # what was learnt is there, and nothing is read
+
+
+def test_a_file_may_be_mended_before_anything_was_learnt(data, tmp_path):
+    out, file = tmp_path / "run", tmp_path / "x.npy"
+    rows = np.load(file)
+    call("run", *data, "--out", out, "--steps", "4", "--set", "ask=[]")
+    for name in ("work", "results", "gathered"):
+        shutil.rmtree(out / name)
+    np.save(file, rows + 1)
+    call("run", "--out", out, "--resume")
+    np.save(file, rows)
+    assert "another file for x1" in call("run", "--out", out, "--resume", code=2)

@@ -19,16 +19,16 @@ def file_hashes(data: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _hash_of(place: Path) -> str:
-    """16 hexadecimal digits for the contents of a file; a folder is known by names, sizes and times of its files."""
+    """16 hexadecimal digits for the contents of a file, or of all files of a folder with their names."""
     if place.is_file():
         facts = place.stat()
         return _hash_of_contents(place.absolute(), facts.st_mtime_ns, facts.st_size)
     files = sorted(file for file in place.rglob("*") if file.is_file())
-    told = [f"{file.relative_to(place)} {file.stat().st_size} {file.stat().st_mtime_ns}" for file in files]
+    told = [f"{file.relative_to(place)} {_hash_of(file)}" for file in files]
     return hashlib.sha256("\n".join(told).encode()).hexdigest()[:16]
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=10_000)
 def _hash_of_contents(place: Path, time: int, size: int) -> str:
     """Read once for as long as it stays as it is."""
     with place.open("rb") as file:

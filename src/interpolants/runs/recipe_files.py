@@ -18,6 +18,7 @@ from interpolants.framework.method import MODEL
 from interpolants.framework.scores import Answered
 from interpolants.framework.stages import IDENTITY, PLAN
 from interpolants.framework.trained import Trained
+from interpolants.runs.file_hashes import file_hashes
 from interpolants.runs.models import CONFIG, no_run
 from interpolants.runs.overrides import apply, plain
 from interpolants.runs.recipe import TASK_PARTS, Recipe, TaskTables, make_method, make_recipe, quickened
@@ -26,6 +27,7 @@ from interpolants.runs.settings_files import find_config, read_settings
 
 # What a longer training changes of the settings of a method.
 _LONGER = ("steps", "restarts")
+FILES = "data_files.json"  # hashes of the files that the data came from
 # What says how a run is judged; changing it does not change what was learnt.
 _LATER = ("title", "ask", "claim", "probe")
 
@@ -137,7 +139,9 @@ class RecipeFolder:
             what = "a finished run" if before == self.recipe else "a run with other settings"
             remedy = "Pass --resume to go on with it, or choose another folder."
             raise invalid("run", "out must not hold another run", f"{self.out}, which holds {what}", remedy)
+        self._check_files()
         if before == self.recipe:
+            self._keep()
             return True
         self._check_learnt(before)
         if self.goes_on:  # what was trained is in the folders of the fits
@@ -148,6 +152,22 @@ class RecipeFolder:
             shutil.rmtree(self.out / name, ignore_errors=True)
         self._keep()
         return True
+
+    def _check_files(self) -> None:
+        """Refuse to go on where something was learnt from files that have changed since."""
+        learnt = [*self.out.glob(f"work/*/{MODEL}"), *self.out.glob(f"{CELLS}/*"), *self.out.glob(RESULTS)]
+        if not learnt or not (self.out / FILES).is_file():
+            return
+        now = self._files()
+        for task, files in read_document(self.out / FILES).items():
+            for role, told in files.items():
+                if now.get(task, {}).get(role, told) != told:
+                    rule = f"the data of the run in {self.out} must be as they were"
+                    remedy = "Choose another folder, or bring the file back."
+                    raise invalid("run", rule, f"another file for {role} of {task}", remedy)
+
+    def _files(self) -> dict[str, dict[str, str]]:
+        return {task.name: file_hashes(task.data) for task in self.recipe.tasks}
 
     def _check_learnt(self, before: Recipe) -> None:
         """Refuse settings by which another model would be learnt."""
@@ -167,6 +187,10 @@ class RecipeFolder:
         self.out.mkdir(parents=True, exist_ok=True)
         text = json.dumps(tables_of(self.recipe), indent=1, ensure_ascii=False, allow_nan=False)
         write_text(self.out / CONFIG, text + "\n")
+        if any((files := self._files()).values()):
+            before = read_document(self.out / FILES) if (self.out / FILES).is_file() else {}
+            kept = {task: {**before.get(task, {}), **found} for task, found in files.items()}
+            write_text(self.out / FILES, json.dumps(kept, indent=1) + "\n")
 
     def run(self, *, resume: bool = False, workers: int | Executor = 1, progress: bool = False) -> Answered:
         """Open the folder, run what is missing, gather."""
