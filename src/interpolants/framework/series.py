@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from interpolants.data.arrays import Kind as Given
-from interpolants.data.arrays import as_tensor, restore
+from interpolants.data.arrays import as_tensor, is_table, restore
 from interpolants.data.series_table import TIMELY, check_order, irregular
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
@@ -156,12 +156,12 @@ def _in_one_order(parts: Any, role: "Role", reading: "Reading") -> Any:
     Raises:
         InvalidInputError: If tables share some of their names alone, so that columns of one place differ.
     """
-    first = next((part for part in parts if hasattr(part, "columns")), None)
+    first = next((part for part in parts if is_table(part)), None)
     if first is None or first.shape[1] < 2 or reading.before is not None:
         return parts
     wanted, found = list(first.columns), []
     for number, part in enumerate(parts):
-        here = list(getattr(part, "columns", wanted))
+        here = list(part.columns) if is_table(part) else wanted
         if here != wanted and set(here) & set(wanted):
             if set(here) != set(wanted):
                 rule = f"all tables of {role.name} must have the columns {', '.join(map(str, wanted))}"
