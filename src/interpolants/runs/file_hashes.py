@@ -3,6 +3,7 @@
 import functools
 import hashlib
 from collections.abc import Mapping
+from os.path import exists
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ def file_hashes(data: Mapping[str, Any]) -> dict[str, str]:
     Args:
         data: Tables of ``[data]`` by role.
     """
-    named = {role: table if isinstance(table, str) else table.get("file", "") for role, table in data.items()}
-    places = {role: Path(name) for role, name in named.items() if name}
-    return {role: _hash_of(place) for role, place in places.items() if place.exists()}
+    named = {role: table.get("file") if isinstance(table, Mapping) else table for role, table in data.items()}
+    places = {role: Path(name) for role, name in named.items() if isinstance(name, str) and exists(name)}
+    return {role: _hash_of(place) for role, place in places.items()}
 
 
 def _hash_of(place: Path) -> str:
