@@ -9,7 +9,8 @@ from torch.testing import assert_close
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework import stored
 from interpolants.framework.answers import Ensemble
-from interpolants.framework.roles import DatedRowsWarning, Role, read, take
+from interpolants.framework.roles import Role, read, take
+from interpolants.framework.rows import DatedRowsWarning
 from interpolants.framework.series import Series, dates
 from interpolants.framework.task import Split, Task, rolling
 from interpolants.methods.parts.series import on_one_clock

@@ -5,31 +5,25 @@ into a :class:`~interpolants.framework.series.Series`, ... Roles of one *axis* a
 together: x and y of a regression share an axis, x0 and x1 of a bridge do not (unless they are paired).
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 import torch
 from torch import Generator, Tensor
 
 from interpolants.data.arrays import Kind as Given
-from interpolants.data.arrays import as_tensor, unmasked
-from interpolants.data.coded_columns import coded
-from interpolants.data.endless import EndlessRows, endless_rows
+from interpolants.data.arrays import unmasked
+from interpolants.data.endless import EndlessRows
 from interpolants.data.labelled_items import is_data_set, is_shuffled, sample_and_label
-from interpolants.data.mapped import OnDisk, mapped_rows, on_disk
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.framework.gridded import GriddedKind
 from interpolants.framework.labels import Conditions, Labels
 from interpolants.framework.role_kinds import Known, Model
+from interpolants.framework.rows import Ragged, Rows
 from interpolants.framework.series import SeriesKind
 from interpolants.framework.tokens import Tokens
-
-# Rows that stand for a distribution given by its sampler, where a role is read into memory.
-DRAWS = 50_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,121 +149,6 @@ def formats_of(role: Role) -> tuple[str, ...]:
 
 
 # --- the kinds of the framework ------------------------------------------------------------------------------
-
-
-class Rows:
-    """States or features, one per row: a floating tensor ``(N, *D)``."""
-
-    has_rows = True
-
-    def read(self, value: Any, role: Role, reading: Reading) -> tuple[Any, Given]:
-        """From any container, or a path; tables bring the columns of the fit, in whatever order."""
-        if (found := on_disk(value, reading.who, role.name)) is not None:
-            return self._read_file(found, role, reading)
-        if role.streams and reading.before is None and reading.source is not None:
-            seed = reading.source.initial_seed()
-            if (endless := endless_rows(value, reading.who, role.name, seed)) is not None:
-                return endless
-        return self._read_whole(value, role, reading)
-
-    def _read_file(self, found: OnDisk, role: Role, reading: Reading) -> tuple[Any, Given]:
-        """Rows as they are asked for, where the role allows it and they are many."""
-        streams = role.streams and reading.before is None and not role.exact
-        lazy = mapped_rows(found, reading.who, role.name) if streams else None
-        if lazy is not None:
-            return lazy, found.kind
-        rows, given = self._read_whole(np.asarray(found.array), role, reading)
-        return rows, replace(found.kind, dtype=given.dtype, flat=given.flat)
-
-    def _read_whole(self, value: Any, role: Role, reading: Reading) -> tuple[Tensor, Given]:
-        value = _in_order(value, role, reading)
-        _warn_of_dates(value, role, reading)
-        value, forms = _coded(value, role, reading)
-        wide = _wide(value, role, reading) if role.exact else value
-        tensor, given = as_tensor(
-            wide,
-            reading.who,
-            role.name,
-            samples=DRAWS if reading.rows is None else reading.rows,
-            generator=reading.source,
-            dtype=torch.float64 if role.exact else None,
-            gaps=role.gaps,
-            detach=not reading.attached,
-        )
-        return tensor, replace(given, forms=forms, container=given.container if wide is value else "list")
-
-
-def _coded(value: Any, role: Role, reading: Reading) -> tuple[Any, tuple[Any, ...]]:
-    """A table whose columns of dates and words are numbers, and the forms of its columns; other values as they are."""
-    before = () if reading.before is None else reading.before.forms
-    if not role.words or not hasattr(value, "iloc"):
-        if any(before):
-            columns = ", ".join(map(str, reading.before.columns)) if reading.before else ""
-            rule = f"{role.name} must be a table, as the fit had columns of dates or words ({columns})"
-            raise invalid(reading.who, rule, type(value).__name__)
-        return value, ()
-    forms = before or (None if reading.before is None else ("",) * (value.shape[1] if value.ndim > 1 else 1))
-    table, found = coded(value, reading.who, role.name, forms)
-    return table, found if any(found) else ()
-
-
-def _wide(value: Any, role: Role, reading: Reading) -> Any:
-    """A list of numbers as an array of float64; anything else is left as it is."""
-    if not isinstance(value, list | tuple) or (value and isinstance(value[0], Tensor)):
-        return value
-    try:
-        return np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        rule = f"{role.name} must be a regular list of numbers"
-        raise invalid(reading.who, rule, str(error), "Make all rows equally long and numeric.") from error
-
-
-class DatedRowsWarning(UserWarning):
-    """A table with dates is read as rows without an order."""
-
-
-def _warn_of_dates(value: Any, role: Role, reading: Reading) -> None:
-    """While fitting: rows are split at random and know no seasons, which is seldom meant for a series."""
-    index = getattr(value, "index", None)
-    dated = hasattr(index, "freqstr") and hasattr(index, "asi8") and hasattr(index, "year")
-    if dated and reading.before is None:
-        words = (
-            f"{reading.who}: {role.name} has dates for its index, but its rows are taken without their times"
-        )
-        remedy = "if that is meant, call reset_index(drop=True)"
-        warnings.warn(f"{words}; {remedy}", DatedRowsWarning, stacklevel=2)
-
-
-def _in_order(value: Any, role: Role, reading: Reading) -> Any:
-    """A table with the columns that are known, or those of the fit, in their order."""
-    fitted = () if reading.before is None or reading.before.container != "pandas" else reading.before.columns
-    columns = role.columns or tuple(map(str, fitted))
-    if not columns or not hasattr(value, "columns"):
-        return value
-    here = {str(column): column for column in value.columns}
-    for column in columns:
-        if column not in here:
-            rule = f"{role.name} must have the columns {', '.join(columns)}"
-            rule += f", as {role.like} has" if role.like else ""
-            raise invalid(reading.who, rule, f"none named {column!r}", nearest(column, here))
-    return value[[here[column] for column in columns]]
-
-
-class Ragged:
-    """Items of different length: a list with one floating tensor ``(n_i, *D)`` each."""
-
-    has_rows = True
-
-    def read(self, value: Any, role: Role, reading: Reading) -> tuple[list[Tensor], Given]:
-        """From a list or tuple of arrays or tables; all have the same columns."""
-        if not isinstance(value, list | tuple) or not value:
-            rule = f"{role.name} must be a list with one array per item"
-            raise invalid(reading.who, rule, type(value).__name__)
-        parts = [Rows().read(part, role, reading) for part in value]
-        widths = sorted({tuple(x.shape[1:]) for x, _ in parts})
-        if len(widths) > 1:
-            raise invalid(reading.who, f"items of {role.name} must have one width", widths)
-        return [x for x, _ in parts], parts[0][1]
 
 
 class Thing:

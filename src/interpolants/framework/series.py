@@ -356,8 +356,8 @@ def _irregular(index: Any, role: "Role", reading: "Reading") -> Exception:
 def _as_fitted(one: Series, given: Given, role: "Role", reading: "Reading") -> tuple[Series, Given]:
     """A series for a fitted method: on the clock of the fit."""
     before = reading.before
-    assert before is not None
-    now, then = (_told(g.clock, g.frequency) for g in (one, before))  # type: ignore[union-attr]
+    assert isinstance(before, Clocked)
+    now, then = _told(one.clock, one.frequency), _told(before.clock, before.frequency)
     if now != then:
         rule = f"{role.name} must have the clock of the fit, {then}"
         raise invalid(reading.who, rule, now, _remedy_for_clock(one, before))
@@ -367,11 +367,10 @@ def _as_fitted(one: Series, given: Given, role: "Role", reading: "Reading") -> t
     return one, given
 
 
-def _remedy_for_clock(one: Series, before: Given) -> str:
-    clock: str = before.clock  # type: ignore[attr-defined]
+def _remedy_for_clock(one: Series, before: Clocked) -> str:
     if one.clock == STEPS:
         return "Pass a table with dates for its index, as in the fit."
-    if clock != STEPS and (one.clock == DATES) != (clock == DATES):
+    if before.clock != STEPS and (one.clock == DATES) != (before.clock == DATES):
         return "Say in which time zone the dates are, or leave it out as the fit did: x.tz_localize(...)."
     return "Bring it onto that clock, e.g. with resample."
 

@@ -14,7 +14,8 @@ from interpolants.foundations.checks import one_of
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.framework.capabilities import verb
 from interpolants.framework.labels import Labels, counted
-from interpolants.framework.roles import Reading, Role, Rows, role_kind
+from interpolants.framework.roles import Reading, Role, role_kind
+from interpolants.framework.rows import Rows
 
 KINDS = ("rows", "labels")
 # What answers are like: whatever was given, which is no one role.
