@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import warnings
@@ -36,11 +37,29 @@ options = { n_steps = 2 }
 NET = ["--steps", "1", "--set", "method.net={kind='mlp',width=4,depth=1}", "--quiet"]
 
 
+# Seconds of a processor that an odd line may take. pytest-timeout has the clock of the wall for its own.
+LONGEST = 120
+
+
+class TooLongError(BaseException):
+    """A line that is refused, or asks for little, does not come to its end. No command catches this."""
+
+
 def call(*words: str):
     """A command in this process; raises what ended it, if that is no exit."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        result = CliRunner().invoke(app, list(words))
+
+    def stop(*_: object):
+        raise TooLongError(f"not done after {LONGEST} s: {' '.join(words)}")
+
+    before = signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, LONGEST)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            result = CliRunner().invoke(app, list(words))
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     assert result.exit_code in (0, 1, 2), result.output
