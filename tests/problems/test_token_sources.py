@@ -131,6 +131,9 @@ def test_texts_are_counted_one_by_one():
             r"must have shape \(B, 3\), got \(1, 1\)",
         ),
         (lambda: random_table(concentration=0.0), r"concentration must be finite and > 0, got 0"),
+        (lambda: random_table(3, 0), r"random_table: vocabulary must be a whole number >= 2, got 0"),
+        (lambda: random_markov(3, -1), r"random_markov: vocabulary must be a whole number >= 2, got -1"),
+        (lambda: random_markov(3, 10**6), r"random_markov: the table must have at most 1048576 entries, got 10"),
         (lambda: MarkovTokens(torch.ones(2, 2), 4), r"probabilities must sum to 1"),
         (lambda: MarkovTokens(torch.full((2, 2, 2), 0.5), 1), r"length must be a whole number >= 2, got 1"),
         (

@@ -247,14 +247,16 @@ def random_table(
     """A joint distribution drawn from a symmetric Dirichlet distribution of all tables.
 
     Args:
-        length: L.
-        vocabulary: V.
+        length: L, >= 1.
+        vocabulary: V, >= 2.
         concentration: Of the Dirichlet distribution, > 0; 1 is uniform over tables, less is more uneven.
         seed: Seed of the draw.
 
     Raises:
-        InvalidInputError: If the concentration is not positive.
+        InvalidInputError: If a setting is out of range.
     """
+    whole("random_table", "length", length, at_least=1)
+    whole("random_table", "vocabulary", vocabulary, at_least=2)
     return TokenTable(_gamma((vocabulary,) * length, concentration, seed, "random_table"))
 
 
@@ -264,15 +266,17 @@ def random_markov(
     """A Markov source with transition probabilities drawn from a symmetric Dirichlet distribution, one per context.
 
     Args:
-        length: L.
-        vocabulary: V.
-        order: k, number of tokens that the next one depends on.
+        length: L, >= 1.
+        vocabulary: V, >= 2.
+        order: k, number of tokens that the next one depends on, >= 1.
         concentration: Of the Dirichlet distribution, > 0.
         seed: Seed of the draw.
 
     Raises:
-        InvalidInputError: If the concentration is not positive.
+        InvalidInputError: If a setting is out of range.
     """
+    whole("random_markov", "vocabulary", vocabulary, at_least=2)
+    whole("random_markov", "order", order, at_least=1)
     draws = _gamma((vocabulary,) * (order + 1), concentration, seed, "random_markov")
     # A floor keeps every token possible, so that the source forgets its beginning.
     draws = draws + 1e-3 * concentration
@@ -287,6 +291,8 @@ def _check_tokens(who: str, x: Tensor, vocabulary: int) -> None:
 
 def _gamma(shape: tuple[int, ...], concentration: float, seed: int, who: str) -> Tensor:
     positive(who, "concentration", concentration)
+    if (states := math.prod(shape)) > _MOST_STATES:
+        raise invalid(who, f"the table must have at most {_MOST_STATES} entries", f"{states}")
     alpha = torch.full(shape, concentration, dtype=torch.float64)
     return torch._standard_gamma(alpha, generator=seeded(seed))
 
