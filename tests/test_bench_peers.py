@@ -13,6 +13,7 @@ from benchmarks.peers.run import run
 from benchmarks.timing import Row, compare
 
 
+@pytest.mark.slow
 def test_the_quick_form_runs_without_any_peer():
     said: list[str] = []
     run(only="training,training_two,sde,light_bridge", quick=True, report=said.append)

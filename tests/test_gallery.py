@@ -20,11 +20,6 @@ from interpolants.foundations.errors import MissingExtraError  # noqa: E402
 
 NAMES = command.NAMES
 HELPERS = {"__init__", "__main__", "common", "drawing", "page"}
-SLOW = {"flights", "masked_text"}  # they read large files first
-
-
-def marked(names):
-    return [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in names]
 
 
 def shows_something(path):
@@ -41,7 +36,8 @@ def shows_something(path):
     return (np.abs(frames[0] - ground) > 20).mean() > 0.01
 
 
-@pytest.mark.parametrize("name", marked(NAMES))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
 def test_an_example_draws_its_picture(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     try:

@@ -4,12 +4,15 @@ import ast
 import statistics
 from pathlib import Path
 
+import pytest
+
 import interpolants
 
 SOURCE = Path(interpolants.__file__).parent
 FILE, CLASS, MEDIAN, NINE_TENTHS = 500, 350, 5, 18
 
 
+@pytest.fixture(scope="module")
 def trees():
     return {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(SOURCE.rglob("*.py"))}
 
@@ -22,17 +25,17 @@ def code_lines(function, lines):
     return sum(1 for line in told if line.strip() and not line.strip().startswith("#"))
 
 
-def test_files_and_classes_are_short():
-    for path, tree in trees().items():
+def test_files_and_classes_are_short(trees):
+    for path, tree in trees.items():
         assert len(path.read_text(encoding="utf-8").splitlines()) <= FILE, path
         for node in ast.walk(tree):
             if isinstance(node, ast.ClassDef):
                 assert node.end_lineno - node.lineno < CLASS, f"{path}: {node.name}"
 
 
-def test_functions_are_short():
+def test_functions_are_short(trees):
     sizes = []
-    for path, tree in trees().items():
+    for path, tree in trees.items():
         lines = path.read_text(encoding="utf-8").splitlines()
         sizes += [
             code_lines(node, lines)

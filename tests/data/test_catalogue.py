@@ -8,6 +8,7 @@ from interpolants.data import available, load
 from interpolants.foundations.errors import InvalidInputError, MissingExtraError
 
 
+@pytest.mark.slow
 def test_every_name_loads_or_says_what_to_install():
     there = available()
     assert there["digits"]

@@ -40,6 +40,7 @@ def archive(tmp_path):
     return tmp_path / ARCHIVE
 
 
+@pytest.mark.slow
 def test_members_of_era5_are_read_from_the_archive_by_date(archive):
     whole, test = (
         load_era5_members("all", path=str(archive)),

@@ -222,6 +222,7 @@ def in_a_process(name, kind, begin, end, threads):
     return bytes.fromhex(done.stdout.strip())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), [("mlp", "adaptive"), ("unet", "sde")])
 def test_two_processes_give_together_what_one_gives(name, kind):
     whole = in_a_process(name, kind, 0, 130, 1)

@@ -59,6 +59,7 @@ def test_what_a_piece_raises_is_raised_as_it_was(executor):
 MORE = ["two", pytest.param("ray", marks=[needs_ray, pytest.mark.slow])]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", MORE, indirect=True)
 def test_a_piece_whose_process_was_killed_is_done_again(executor, tmp_path):
     items = {f"item{a}": (a, str(tmp_path)) for a in range(6)}

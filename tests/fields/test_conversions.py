@@ -27,6 +27,11 @@ from interpolants.problems import GaussianMixtureBridge
 from problems.bridges import BASE, F64, PATHS, RHO1, bridge, states
 
 each_path = pytest.mark.parametrize("name", PATHS)
+# One of each kind by default: with and without latent noise, a base with a covariance, coefficients by coordinate.
+FEW = {"linear", "linear_plain", "mirror", "one_sided_coloured", "vp", "spectral"}
+few_paths = pytest.mark.parametrize(
+    "name", [name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in PATHS]
+)
 GIVEN = [*combinations(QUANTITIES, 1), *combinations(QUANTITIES, 2)]
 COMPLETE = {
     "linear",
@@ -123,7 +128,7 @@ def _one(t):
     return t.mean().item() if len(t.shape) and len(t) == 6 else t
 
 
-@each_path
+@few_paths
 @pytest.mark.parametrize("given", GIVEN, ids="-".join)
 def test_sums_with_weights_in_time_agree_with_the_closed_form(name, given):
     """At times told beforehand, at others, and with a time for each sample."""
@@ -140,7 +145,7 @@ def test_sums_with_weights_in_time_agree_with_the_closed_form(name, given):
             assert_close(total(x, t, None), wanted, rtol=1e-6, atol=1e-6)
 
 
-@each_path
+@few_paths
 @pytest.mark.parametrize("given", GIVEN, ids="-".join)
 def test_weighted_sums_for_samplers_agree_with_the_closed_form(name, given):
     """At one time a chain of relations is folded into coefficients; the weights are those of a noisy step."""

@@ -97,6 +97,7 @@ def test_ways_to_write_it_agree_by_fixed_steps_adaptive_ones_and_in_the_density(
     assert_close(DOORS["fixed"](RIGHT["cat"]).x, DOORS["adaptive"](RIGHT["cat"]).x, atol=1e-2, rtol=0)
 
 
+@pytest.mark.slow
 def test_with_as_many_rows_as_columns_a_product_is_refused_and_a_widened_one_is_right():
     with pytest.raises(InvalidInputError, match="x \\* t multiplies the columns"):
         integrate_adaptive(lambda x, t: x * t, X, 0.0, 1.0, Dopri5())

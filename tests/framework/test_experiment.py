@@ -126,6 +126,7 @@ def test_killed_in_the_middle_only_whole_cells_are_left_and_it_goes_on(tmp_path,
     assert kept(tmp_path / "out") == kept(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_workers_end_when_their_parent_is_killed(tmp_path):
     command = [sys.executable, str(PROGRAM), str(tmp_path / "out"), str(tmp_path / "ran"), "2"]
     process = subprocess.Popen(command, start_new_session=True)

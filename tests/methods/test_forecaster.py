@@ -206,6 +206,7 @@ def test_conditions_reach_the_network():
         forecaster.forecast(now[:3], members=2, cond=torch.tensor([0, 1, 5]), n_steps=3)
 
 
+@pytest.mark.slow
 def test_images_are_forecast_by_a_network_of_images():
     source = torch.Generator().manual_seed(0)
     now = torch.randn(32, 1, 8, 8, generator=source)

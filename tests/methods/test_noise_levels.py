@@ -10,6 +10,7 @@ from interpolants.methods.rivals.gaussian_fit import GaussianFit
 from methods.noisy_sampler import noisy_task
 
 
+@pytest.mark.slow
 def test_the_distance_grows_by_what_the_noise_adds_to_the_spread():
     method, task = noisy_task()
     found = ask(NoiseLevels(eps=[0.0, 1.0]), method, task)

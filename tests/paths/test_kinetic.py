@@ -173,6 +173,7 @@ def test_the_energy_is_that_of_the_flow_itself(generator):
         assert abs(float(squared.mean()) - kinetic_energy(path, distribution)) < 4 * error
 
 
+@pytest.mark.slow
 def test_fewer_points_come_nearer_to_the_linear_path():
     energies = [KineticOptimal.fit(digits(n), draws=16).energy for n in (500, 50, 5)]
     assert energies == sorted(energies)

@@ -79,6 +79,7 @@ def test_samples_have_the_frequencies_of_the_distribution(distribution, generato
     assert_close(table.log_prob(table.sequences()), p.log())
 
 
+@pytest.mark.slow
 def test_a_source_with_the_frequencies_of_a_text_finds_the_transitions_again(generator):
     true = random_markov(100_000, 3, order=2, concentration=1.0, seed=5)
     text = true.sample(1, generator=generator)[0]
@@ -133,7 +134,10 @@ def test_texts_are_counted_one_by_one():
         (lambda: random_table(concentration=0.0), r"concentration must be finite and > 0, got 0"),
         (lambda: random_table(3, 0), r"random_table: vocabulary must be a whole number >= 2, got 0"),
         (lambda: random_markov(3, -1), r"random_markov: vocabulary must be a whole number >= 2, got -1"),
-        (lambda: random_markov(3, 10**6), r"random_markov: the table must have at most 1048576 entries, got 10"),
+        (
+            lambda: random_markov(3, 10**6),
+            r"random_markov: the table must have at most 1048576 entries, got 10",
+        ),
         (lambda: MarkovTokens(torch.ones(2, 2), 4), r"probabilities must sum to 1"),
         (lambda: MarkovTokens(torch.full((2, 2, 2), 0.5), 1), r"length must be a whole number >= 2, got 1"),
         (

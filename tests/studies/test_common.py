@@ -106,6 +106,7 @@ def test_the_command_runs_redraws_and_shows_the_table(tmp_path, capsys, ran):
     assert len(ran) == 4
 
 
+@pytest.mark.slow
 def test_a_study_runs_in_two_processes_from_the_command_line(tmp_path):
     options = ["--size", "quick", "--seeds", "2", "--workers", "2", "--out", str(tmp_path)]
     cases = ["--case", "sqrt(t(1-t))", "--case", "0"]

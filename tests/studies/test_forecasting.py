@@ -1,10 +1,12 @@
 """The study of forecasts runs to its table and figures."""
 
+import pytest
 from studies.common import run
 from studies.forecasting import experiment
 from studies.forecasting.experiment import STUDY
 
 
+@pytest.mark.slow
 def test_the_quick_study_runs_to_its_table_and_figures(tmp_path):
     results = run(STUDY, "quick", range(1), tmp_path)
     for case in experiment.PROBLEMS:

@@ -223,6 +223,7 @@ def test_kill_nine_at_twenty_random_moments_loses_nothing(tmp_path, undisturbed)
         assert toy.digests(tmp_path / str(batch)) == undisturbed
 
 
+@pytest.mark.slow
 def test_two_processes_train_like_one_and_resume_to_the_bit(tmp_path):
     finish(start(tmp_path, mode="three", steps=40, processes=2))
     assert toy.digests(tmp_path / "cut") == toy.digests(tmp_path / "two")

@@ -103,6 +103,7 @@ def test_an_answer_is_unpacked_to_what_was_computed(client):
     assert (head["n"], head["nfe"], head["flow"]) == (100, expected.nfe, True)
 
 
+@pytest.mark.slow
 def test_more_evaluations_come_closer_to_the_truth_and_few_are_far(client):
     found = prices(Question(rho0="gaussian", rho1="board"))
     assert [curve["name"] for curve in found["curves"]] == [
@@ -309,6 +310,7 @@ def test_a_websocket_is_closed_before_it_is_accepted(client):
     assert told.value.code == 1008
 
 
+@pytest.mark.slow
 def test_slow_clients_are_dropped(monkeypatch):
     """Headers, bodies and further requests that do not come; the server keeps its patience for half a second here."""
     code = (

@@ -126,6 +126,7 @@ def test_what_is_learnt_sets_follows_and_keeps(learnt):
     assert np.sqrt((error**2).mean()) < 0.7 * np.sqrt((far**2).mean())
 
 
+@pytest.mark.slow
 def test_words_tables_and_numbers_set_the_same_and_a_folder_answers_in_another_process(learnt, tmp_path):
     pandas = pytest.importorskip("pandas")
     model, _ = learnt

@@ -188,6 +188,7 @@ def test_what_cannot_be_right_is_refused(tiny):
         tiny.forecast(x[:, :2], guidance="validated")
 
 
+@pytest.mark.slow
 def test_the_best_constant_is_chosen_on_held_out_sequences():
     x = uneven(20)[0]
     model = Nowcaster(**TINY, weights=(1.0, 3.0)).fit(x[:14], held={"sequences": x[14:]})

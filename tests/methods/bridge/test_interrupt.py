@@ -7,6 +7,7 @@ import sys
 import textwrap
 import threading
 
+import pytest
 import torch
 
 from interpolants.training import Checkpoint
@@ -57,6 +58,7 @@ def weights(out):
     return found
 
 
+@pytest.mark.slow
 def test_a_script_does_not_go_on_with_a_half_trained_bridge(tmp_path):
     said, errors = interrupted(tmp_path / "cut", signal.SIGINT)
     assert said == ""

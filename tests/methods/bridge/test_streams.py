@@ -351,6 +351,7 @@ def memory_of_a_fit(folder, mib):
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
+@pytest.mark.slow
 @linux
 def test_a_fit_from_disk_takes_less_memory_than_the_file_is_long(tmp_path):
     assert memory_of_a_fit(tmp_path, 96) < 80

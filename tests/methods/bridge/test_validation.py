@@ -106,6 +106,7 @@ def test_units_that_were_asked_for_are_kept_and_whitened_rows_do_not_feel_their_
     assert_close(frame.log_volume(x[:1])[0], torch.linalg.slogdet(jacobian).logabsdet)
 
 
+@pytest.mark.slow
 def test_the_first_line_of_check_names_a_better_gaussian_and_the_rows_that_were_learnt_by_heart():
     datasets = pytest.importorskip("sklearn.datasets")
     found = datasets.load_breast_cancer()

@@ -114,6 +114,7 @@ def test_a_few_steps_of_training_reduce_the_error():
     assert last < 0.5 * first
 
 
+@pytest.mark.slow
 def test_parameters_of_kinetic_runs_are_found_again():
     """From 20 frames and guesses 30 % off, both within 3 %: with the closure of another run, not with Bingham's."""
     problem = ActiveFluidRuns(points=16, moments=8, begin=4, end=11.6, frames=20, translation=0.2, size=0.3)

@@ -218,6 +218,7 @@ def table(n=300):
     return pd.DataFrame({"end": g.uniform(1, 2, n), "z": g.uniform(1, 6, n), "x": g.uniform(0, 1, n)})
 
 
+@pytest.mark.slow
 def test_a_rod_is_solved_from_its_equation_alone(learnt):
     asked = table()
     answer = learnt.predict(asked)

@@ -234,6 +234,7 @@ def test_uneven_times_are_read_and_what_cannot_be_is_refused():
         FractionalSDE(controll="network")
 
 
+@pytest.mark.slow
 def test_a_series_taken_for_the_other_kind_is_told():
     white = torch.randn(60, dtype=F64, generator=torch.Generator().manual_seed(0))
     with pytest.warns(UserWarning, match="values='increments' takes it so"):
