@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interpolants.data.medical_images import read_volume
+from interpolants.data.shards import is_sharded, open_shards
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.extras import require
 
@@ -56,7 +57,8 @@ def read_array(
     ndim: int | None = None,
     exact: bool = False,
 ) -> FileArray:
-    """Read samples, one per row, from .npy, .npz, .csv, .tsv, .parquet or .safetensors; slices from NIfTI and DICOM.
+    """Read samples, one per row, from .npy, .npz, .csv, .tsv, .parquet or .safetensors; slices from NIfTI and DICOM;
+    shards from a .tar, or a folder of .npy or .tar.
 
     Nothing is unpickled, and nothing is rounded: numbers of single precision and integers of up to 16 bits become
     float32, everything else (text, too) float64. A one-dimensional array of N numbers is N samples in one dimension.
@@ -99,7 +101,7 @@ def read_array(
 
 
 def _check_path(path: Path, who: str) -> None:
-    if path.is_dir():
+    if path.is_dir() and not is_sharded(path):
         raise invalid(who, "the path must be a file", f"the folder {path}", "Name a file inside it.")
     if not path.exists():
         if not path.parent.is_dir():
@@ -117,6 +119,8 @@ def _check_path(path: Path, who: str) -> None:
 
 def _reader(path: Path, who: str) -> "Callable[[Path, str, str | None], _Read]":
     ending = path.suffix.lower()
+    if path.is_dir():
+        return _read_shards
     if ending in _READERS:
         return _READERS[ending]
     if ending in _PICKLES:
@@ -393,6 +397,11 @@ def _read_scan(path: Path, who: str, key: str | None) -> _Read:
     )
 
 
+def _read_shards(path: Path, who: str, key: str | None) -> _Read:
+    whole = open_shards(path, who)
+    return np.asarray(whole), (), ()
+
+
 _READERS: dict[str, Callable[[Path, str, str | None], _Read]] = {
     ".npy": _read_npy,
     ".npz": _read_npy,
@@ -403,4 +412,5 @@ _READERS: dict[str, Callable[[Path, str, str | None], _Read]] = {
     ".nii": _read_scan,
     ".gz": _read_scan,
     ".dcm": _read_scan,
+    ".tar": _read_shards,
 }

@@ -1,4 +1,4 @@
-"""Rows on disk that are read as they are needed: memory-mapped arrays, and .npy, Zarr and Parquet by path.
+"""Rows on disk that are read as they are needed: memory-mapped arrays, and .npy, Zarr, Parquet and shards by path.
 
 Zarr and Parquet keep rows compressed in pieces, of which random rows cannot be read one by one. They are unpacked once,
 piece by piece, into a temporary file (in ``TMPDIR``) that is mapped in their place and gone with the fit.
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interpolants.data.arrays import Kind
+from interpolants.data.shards import ShardedArray, is_sharded, open_shards
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 from interpolants.foundations.row_access import LazyRows, pieces
@@ -31,11 +32,11 @@ class OnDisk:
     """An array on disk, and how answers about its rows come back.
 
     Attributes:
-        array: ``(N, *D)``, memory-mapped.
+        array: ``(N, *D)``, memory-mapped or in shards.
         columns: Names of the columns of a table.
     """
 
-    array: NDArray[Any]
+    array: NDArray[Any] | ShardedArray
     columns: tuple[str, ...] = ()
 
     @property
@@ -48,7 +49,8 @@ class OnDisk:
 
 
 def on_disk(value: Any, who: str, name: str) -> OnDisk | None:
-    """What lies on disk: a memory-mapped array, a Zarr array, or the path of a .npy, .zarr or .parquet; else None.
+    """What lies on disk: a memory-mapped array, a Zarr array, or the path of a .npy, .zarr, .parquet, .tar or a folder
+    of shards; else None.
 
     Args:
         value: Anything.
@@ -57,7 +59,7 @@ def on_disk(value: Any, who: str, name: str) -> OnDisk | None:
 
     Raises:
         InvalidInputError: If a path leads to nothing, to another format, or to no numbers.
-        MissingExtraError: If Zarr or pyarrow is needed and not installed.
+        MissingExtraError: If Zarr, pyarrow or Pillow is needed and not installed.
     """
     if isinstance(value, np.memmap):
         return OnDisk(value)
@@ -66,9 +68,13 @@ def on_disk(value: Any, who: str, name: str) -> OnDisk | None:
     if not isinstance(value, str | Path):
         return None
     path = Path(value)
-    if path.suffix not in _ENDINGS:
-        remedy = "Other files: read_array(path).x, or the command line."
-        raise invalid(who, f"a path given as {name} must end in {', '.join(_ENDINGS)}", str(path), remedy)
+    if path.exists() and is_sharded(path):
+        return OnDisk(open_shards(path, f"{who}: {name}"))
+    if path.suffix not in (*_ENDINGS, ".tar"):
+        rule = (
+            f"a path given as {name} must end in {', '.join(_ENDINGS)}, .tar, or be a folder of .npy or .tar"
+        )
+        raise invalid(who, rule, str(path), "Other files: read_array(path).x, or the command line.")
     if not path.exists():
         raise invalid(who, f"the file given as {name} must exist", str(path))
     return {".npy": _mapped_npy, ".zarr": _opened_zarr, ".parquet": _unpacked_parquet}[path.suffix](

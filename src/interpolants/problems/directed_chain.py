@@ -42,7 +42,9 @@ class LinearDirectedChain:
         self.length = whole("LinearDirectedChain", "length", length, at_least=2)
         needed = self.horizon / _LONGEST_STEP * (1 - 1e-9)  # 21 times of a horizon of 2 are enough
         if needed > self.length - 1:
-            rule = f"length must be at least {needed + 1:.4g}, so that times are at most {_LONGEST_STEP} apart"
+            rule = (
+                f"length must be at least {needed + 1:.4g}, so that times are at most {_LONGEST_STEP} apart"
+            )
             raise invalid("LinearDirectedChain", rule, self.length)
 
     @property

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from data.sharded_files import archive_of, folder_of_arrays
 from framework.other_device import other_device
 from interpolants import Bridge
 from interpolants.data import mapped
@@ -168,6 +169,10 @@ def on_disk(x, folder, kind):
     if kind == "npy":
         np.save(place, x)
         return place
+    if kind == "folder":
+        return folder_of_arrays(x, place, (len(x) // 3, len(x) - len(x) // 3))
+    if kind == "tar":
+        return archive_of(x, place)
     if kind == "zarr":
         zarr = pytest.importorskip("zarr")
         zarr.create_array(str(place), data=x, chunks=(700, *x.shape[1:]))
@@ -178,7 +183,7 @@ def on_disk(x, folder, kind):
 
 
 @pytest.mark.usefixtures("always")
-@pytest.mark.parametrize("kind", ["npy", "zarr", "parquet"])
+@pytest.mark.parametrize("kind", ["npy", "zarr", "parquet", "folder", "tar"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_fit_from_disk_has_the_bits_of_the_array_in_memory(kind, dtype, tmp_path):
     x = table(dtype=dtype)
@@ -223,13 +228,15 @@ def test_images_and_constant_columns_too(tmp_path):
 
 
 @pytest.mark.usefixtures("always")
-def test_a_run_from_disk_resumes_and_knows_other_data(tmp_path):
+@pytest.mark.parametrize("kind", ["npy", "folder", "tar"])
+def test_a_run_from_disk_resumes_and_knows_other_data(kind, tmp_path):
     x = table()
-    whole = fitted(on_disk(x, tmp_path, "npy"), out=tmp_path / "run")
-    assert same(fitted(tmp_path / "x.npy", out=tmp_path / "run", resume=True), whole)
+    place = on_disk(x, tmp_path, kind)
+    whole = fitted(place, out=tmp_path / "run")
+    assert same(fitted(place, out=tmp_path / "run", resume=True), whole)
     x[-1, -1] += 1
     with pytest.raises(InvalidInputError, match="another data"):
-        fitted(on_disk(x, tmp_path, "npy"), out=tmp_path / "run", resume=True)
+        fitted(on_disk(x, tmp_path, kind), out=tmp_path / "run", resume=True)
 
 
 @pytest.mark.usefixtures("always")
