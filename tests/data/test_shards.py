@@ -27,8 +27,8 @@ def test_rows_of_a_folder_and_of_archives_are_those_that_were_written(shape, dty
     x = rows(shape=shape, dtype=dtype)
     arrays = open_shards(folder_of_arrays(x, tmp_path / "arrays", (10, 1, 12)), "test")
     (tmp_path / "tars").mkdir()
-    archive_of(x[:9], tmp_path / "tars/a.tar")
-    archive_of(x[9:], tmp_path / "tars/b.tar", first=9)
+    archive_of(x[:9], tmp_path / "tars/a-000099.tar")
+    archive_of(x[9:], tmp_path / "tars/a-0000100.tar", first=9)
     for found in (arrays, open_shards(tmp_path / "tars", "test")):
         assert (found.shape, found.dtype, found.ndim, len(found)) == (x.shape, x.dtype, x.ndim, 23)
         assert found.nbytes == x.nbytes
@@ -54,20 +54,28 @@ def test_read_array_takes_them_too(tmp_path):
     folder_of_arrays(x, tmp_path / "arrays", (20, 3))
     assert np.array_equal(read_array(tmp_path / "arrays").x.numpy(), x)
     assert np.array_equal(read_array(archive_of(x, tmp_path / "x.tar")).x.numpy(), x)
-    (tmp_path / "empty").mkdir()
-    assert not is_sharded(tmp_path / "empty")
+    (tmp_path / "ends").mkdir()
+    for name in ("x0", "x1"):  # two data sets, not two shards of one
+        np.save(tmp_path / f"ends/{name}.npy", x)
+    assert not is_sharded(tmp_path / "ends")
     with pytest.raises(InvalidInputError, match=r"the path must be a file"):
-        read_array(tmp_path / "empty")
+        read_array(tmp_path / "ends")
 
 
 def mixed_folder(place):
     folder_of_arrays(rows(), place / "f", (23,))
-    return archive_of(rows(), place / "f/x.tar").parent
+    return archive_of(rows(), place / "f/part00.tar").parent
 
 
 def other_shard(place, x):
     folder_of_arrays(rows(), place / "f", (23,))
-    np.save(place / "f/part9.npy", x)
+    np.save(place / "f/part999.npy", x)
+    return place / "f"
+
+
+def labels_beside(place):
+    folder_of_arrays(rows(), place / "f", (23,))
+    np.save(place / "f/labels.npy", rows())
     return place / "f"
 
 
@@ -78,6 +86,10 @@ def cut(place):
 
 
 BAD = [
+    (
+        labels_beside,
+        r"must be called alike but for a number .* got labels\.npy beside part\*\.npy",
+    ),
     (mixed_folder, r"the folder f must hold \.npy or \.tar alone"),
     (
         lambda p: other_shard(p, rows(shape=(4,))),
@@ -87,8 +99,8 @@ BAD = [
         lambda p: other_shard(p, rows(dtype=np.float64)),
         r"type float32, as part000\.npy, got \(3,\) and float64",
     ),
-    (lambda p: other_shard(p, np.float32(1)), r"part9\.npy must hold an array of rows"),
-    (lambda p: other_shard(p, np.array([{}])), r"part9\.npy must be a whole NumPy file of plain numbers"),
+    (lambda p: other_shard(p, np.float32(1)), r"part999\.npy must hold an array of rows"),
+    (lambda p: other_shard(p, np.array([{}])), r"part999\.npy must be a whole NumPy file of plain numbers"),
     (cut, r"x\.tar must be (whole|a whole tar archive)"),
     (lambda p: packed(p / "x.tar", {"a.npy": as_npy(rows())}, "w:gz"), r"tar archive without compression"),
     (lambda p: packed(p / "x.tar", {"a.txt": b"x"}), r"must be arrays \(\.npy\) or pictures .* got none"),

@@ -1,11 +1,13 @@
 """Rows in many files: a folder of .npy arrays, or tar archives with one array or picture per sample (WebDataset).
 
-The files of a folder follow each other by name, and the samples of an archive as they lie in it. Any row is read by
-itself, without unpacking: an archive that is not compressed has each member in one piece.
+The files of a folder are called alike but for a number, by which they follow each other, and the samples of an archive
+follow as they lie in it. Any row is read by itself, without unpacking: an archive that is not compressed has each
+member in one piece.
 """
 
 import io
 import math
+import re
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+# With fewer digits x0.npy and x1.npy, two data sets, would be taken for one.
+_NUMBER = re.compile(r"\d{2,}")
 
 
 class Shard(Protocol):
@@ -86,9 +90,10 @@ class ShardedArray:
 
 
 def is_sharded(path: Path) -> bool:
-    """Whether a path is an archive of samples, or a folder that holds shards."""
+    """Whether a path is an archive of samples, or a folder that holds numbered shards."""
     if path.is_dir():
-        return path.suffix != ".zarr" and bool(_files(path, ".npy") or _files(path, ".tar"))
+        found = [*_files(path, ".npy"), *_files(path, ".tar")]
+        return path.suffix != ".zarr" and any(_NUMBER.search(file.stem) for file in found)
     return path.suffix == ".tar"
 
 
@@ -96,15 +101,15 @@ def open_shards(path: Path, who: str) -> ShardedArray:
     """The rows of an archive, or of all shards of a folder.
 
     Args:
-        path: A .tar, or a folder with files .npy of rows, or with files .tar of samples.
+        path: A .tar, or a folder with files .npy of rows, or with files .tar of samples, such as part-00.npy.
         who: Public name for errors.
 
     Returns:
         The rows; pictures have the shape (C, H, W) and values from 0 to 1, in float32.
 
     Raises:
-        InvalidInputError: If shards differ in the shape or type of their rows, a file is damaged, a folder holds both
-            kinds, or a sample is no single array or picture.
+        InvalidInputError: If shards differ in the shape or type of their rows, or in more than a number of their names;
+            a file is damaged, a folder holds both kinds, or a sample is no single array or picture.
         MissingExtraError: If there are pictures, and Pillow is not installed.
     """
     found = [path] if path.is_file() else [*_files(path, ".npy"), *_files(path, ".tar")]
@@ -113,6 +118,8 @@ def open_shards(path: Path, who: str) -> ShardedArray:
         raise invalid(
             who, f"the folder {path.name} must hold .npy or .tar alone", "both", "Keep one of them."
         )
+    if path.is_dir():
+        _check_names(found, path, who)
     shards: list[Shard] = [
         _npy(file, who) if file.suffix == ".npy" else _archive(file, who) for file in found
     ]
@@ -125,9 +132,21 @@ def open_shards(path: Path, who: str) -> ShardedArray:
 
 
 def _files(folder: Path, ending: str) -> list[Path]:
-    return sorted(
-        file for file in folder.iterdir() if file.suffix == ending and not file.name.startswith(".")
-    )
+    """In the order of their numbers, which need not be padded with zeros."""
+    found = (file for file in folder.iterdir() if file.suffix == ending and not file.name.startswith("."))
+    return sorted(found, key=lambda file: ([int(n) for n in _NUMBER.findall(file.stem)], file.name))
+
+
+def _check_names(found: list[Path], path: Path, who: str) -> None:
+    """What is called otherwise may be other data, such as labels, or rows for a test."""
+    patterns = [_NUMBER.sub("*", file.stem) for file in found]
+    for pattern, file in zip(patterns, found, strict=True):
+        numbered = next(one for one in patterns if "*" in one)
+        if pattern != numbered:
+            rule = f"files of {path.name} must be called alike but for a number of two digits or more"
+            raise invalid(
+                who, rule, f"{file.name} beside {numbered}{file.suffix}", "Move other data elsewhere."
+            )
 
 
 # --- arrays of rows ------------------------------------------------------------------------------------------
