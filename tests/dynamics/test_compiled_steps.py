@@ -75,6 +75,7 @@ def test_a_network_is_compiled_for_its_first_size_and_then_for_all(counter):
     assert compilations[2:] == [compilations[2]] * 5
 
 
+@pytest.mark.slow
 def test_another_network_has_functions_of_its_own(counter):
     """PyTorch stops compiling after eight versions of one function; a session may see more networks than that."""
     for _ in range(10):

@@ -40,6 +40,7 @@ def drawn(one):
     return one.sample(5, seed=3, n_steps=4, eps=0.5)
 
 
+@pytest.mark.slow
 def test_a_process_that_starts_afresh_samples_the_same_bits():
     one = bridge()
     with multiprocessing.get_context("spawn").Pool(1) as pool:

@@ -211,6 +211,7 @@ def killed_and_resumed(out, rounds, seed):
     run(out, resume=True)
 
 
+@pytest.mark.slow
 def test_kill_nine_at_random_moments_loses_nothing(tmp_path, undisturbed):
     killed_and_resumed(tmp_path, 3, seed=1)
     assert toy.digests(tmp_path) == undisturbed

@@ -56,6 +56,7 @@ def test_the_likelihood_starts_from_the_density_of_the_base(both, data):
     assert float((other - found.log_prob).abs().min()) > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("df", [1.5, 3.0])
 def test_the_self_test_holds_the_score_against_that_of_the_base(df, data):
     """True fields pass; the score that a Gaussian base would have does not."""

@@ -118,6 +118,7 @@ def learnt():
     )
 
 
+@pytest.mark.slow
 def test_it_learns_the_law_of_random_walks_and_the_chain_forgets_where_it_began(learnt):
     made, fresh = learnt.sample(3000, links=1, seed=4), walks(3000, 11, seed=9) / 10**0.5
     assert made.dtype == F64
@@ -157,6 +158,7 @@ def test_relative_paths_begin_at_zero_and_units_do_not_matter():
     assert_close(10 * first, second, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_table_of_a_user_with_gaps_and_a_saved_model_in_another_process(tmp_path):
     pandas = pytest.importorskip("pandas")
     hours = pandas.date_range("2024-01-01", periods=240, freq="h")
