@@ -7,7 +7,7 @@ import pytest
 
 from data.sharded_files import archive_of, as_npy, folder_of_arrays, packed, rows
 from interpolants.data.files import read_array
-from interpolants.data.shards import is_sharded, open_shards
+from interpolants.data.shards import MissingShardWarning, is_sharded, open_shards
 from interpolants.foundations.errors import InvalidInputError
 
 
@@ -18,7 +18,15 @@ def as_picture(pixels, kind="PNG"):
     return file.getvalue()
 
 
-INDICES = [slice(None), slice(4, 19), slice(0, 1), np.array([22, 0, 7, 7, 13]), np.array([], dtype=int)]
+INDICES = [
+    slice(None),
+    slice(4, 19),
+    slice(0, 1),
+    slice(-3, None),
+    np.array([22, 0, 7, 7, 13]),
+    np.array([-1, -23]),
+]
+INDICES += [np.array([], dtype=int), np.arange(23) % 5 == 0]
 
 
 @pytest.mark.parametrize("shape", [(), (3,), (2, 4, 5)])
@@ -69,8 +77,19 @@ def mixed_folder(place):
 
 def other_shard(place, x):
     folder_of_arrays(rows(), place / "f", (23,))
-    np.save(place / "f/part999.npy", x)
+    np.save(place / "f/part001.npy", x)
     return place / "f"
+
+
+def test_a_gap_in_the_numbers_is_told_and_a_row_that_is_not_there_is_none(tmp_path):
+    folder_of_arrays(rows(), tmp_path, (10, 3, 10))
+    assert len(open_shards(tmp_path, "test")) == 23
+    (tmp_path / "part001.npy").unlink()
+    with pytest.warns(MissingShardWarning, match=r"go from 0 to 2 \(part002\.npy\); a file may be missing"):
+        found = open_shards(tmp_path, "test")
+    for outside in (20, -21):
+        with pytest.raises(IndexError, match="below 20"):
+            found[np.array([0, outside])]
 
 
 def labels_beside(place):
@@ -99,8 +118,8 @@ BAD = [
         lambda p: other_shard(p, rows(dtype=np.float64)),
         r"type float32, as part000\.npy, got \(3,\) and float64",
     ),
-    (lambda p: other_shard(p, np.float32(1)), r"part999\.npy must hold an array of rows"),
-    (lambda p: other_shard(p, np.array([{}])), r"part999\.npy must be a whole NumPy file of plain numbers"),
+    (lambda p: other_shard(p, np.float32(1)), r"part001\.npy must hold an array of rows"),
+    (lambda p: other_shard(p, np.array([{}])), r"part001\.npy must be a whole NumPy file of plain numbers"),
     (cut, r"x\.tar must be (whole|a whole tar archive)"),
     (lambda p: packed(p / "x.tar", {"a.npy": as_npy(rows())}, "w:gz"), r"tar archive without compression"),
     (lambda p: packed(p / "x.tar", {"a.txt": b"x"}), r"must be arrays \(\.npy\) or pictures .* got none"),

@@ -9,6 +9,7 @@ import io
 import math
 import re
 import tarfile
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,10 @@ class Shard(Protocol):
         ...
 
 
+class MissingShardWarning(UserWarning):
+    """The numbers of shards have a gap: a file may be missing."""
+
+
 class ShardedArray:
     """The rows of several files as one array that is read when it is asked for.
 
@@ -76,7 +81,14 @@ class ShardedArray:
         return self.shape[0]
 
     def __getitem__(self, rows: slice | NDArray[Any]) -> NDArray[Any]:
-        wanted = np.arange(len(self))[rows] if isinstance(rows, slice) else np.asarray(rows)
+        wanted = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else np.asarray(rows)
+        wanted = (
+            np.flatnonzero(wanted)
+            if wanted.dtype == bool
+            else np.where(wanted < 0, len(self) + wanted, wanted)
+        )
+        if len(wanted) and (wanted.min() < 0 or wanted.max() >= len(self)):
+            raise IndexError(f"rows must be below {len(self)}")
         found = np.empty((len(wanted), *self.shape[1:]), self.dtype)
         homes = np.searchsorted(self._ends, wanted, side="right")
         for home in np.unique(homes):
@@ -138,7 +150,7 @@ def _files(folder: Path, ending: str) -> list[Path]:
 
 
 def _check_names(found: list[Path], path: Path, who: str) -> None:
-    """What is called otherwise may be other data, such as labels, or rows for a test."""
+    """What is called otherwise may be other data, such as labels, or rows for a test; a number left out, lost rows."""
     patterns = [_NUMBER.sub("*", file.stem) for file in found]
     for pattern, file in zip(patterns, found, strict=True):
         numbered = next(one for one in patterns if "*" in one)
@@ -147,6 +159,12 @@ def _check_names(found: list[Path], path: Path, who: str) -> None:
             raise invalid(
                 who, rule, f"{file.name} beside {numbered}{file.suffix}", "Move other data elsewhere."
             )
+    numbers = [[int(n) for n in _NUMBER.findall(file.stem)] for file in found]
+    for before, after, file in zip(numbers, numbers[1:], found[1:], strict=False):
+        if before[:-1] == after[:-1] and after[-1] > before[-1] + 1:
+            told = f"{who}: the shards of {path.name} go from {before[-1]} to {after[-1]} ({file.name})"
+            warnings.warn(f"{told}; a file may be missing", MissingShardWarning, stacklevel=2)
+            return
 
 
 # --- arrays of rows ------------------------------------------------------------------------------------------
