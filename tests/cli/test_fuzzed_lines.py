@@ -2,12 +2,13 @@
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from torture.command_lines import call, clear, make_files
+from torture.command_lines import TooLongError, call, clear, make_files
 from torture.fuzzed_lines import lines, overrides
 
 from interpolants.cli import recipe_runs
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.registry import build
+from torture import command_lines
 
 
 def fuzz(examples):
@@ -48,6 +49,17 @@ def lines_end_in_words(files, examples):
         call(*words)
 
     check()
+
+
+def test_a_line_that_does_not_end_is_stopped_and_named(monkeypatch):
+    def endless(*_):
+        while True:
+            pass
+
+    monkeypatch.setattr(command_lines, "LONGEST", 0.2)
+    monkeypatch.setattr(command_lines.CliRunner, "invoke", endless)
+    with pytest.raises(TooLongError, match=r"not done after 0\.2 s: run --set x=1"):
+        call("run", "--set", "x=1")
 
 
 def test_odd_settings_end_in_words(files):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from interpolants.data.arrays import Kind
-from interpolants.data.shards import ShardedArray, is_sharded, open_shards
+from interpolants.data.shards import ShardedArray, is_sharded, mapped_npy, open_shards
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 from interpolants.foundations.row_access import LazyRows, pieces
@@ -119,12 +119,7 @@ def _check_finite(rows: LazyRows, who: str, name: str) -> None:
 
 
 def _mapped_npy(path: Path, who: str, name: str) -> OnDisk:
-    try:
-        return OnDisk(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (ValueError, EOFError, OSError) as error:
-        remedy = "Save x.astype('float32') with numpy.save."
-        rule = f"{path.name} must be a whole NumPy file of plain numbers"
-        raise invalid(who, rule, str(error), remedy) from error
+    return OnDisk(mapped_npy(path, who))
 
 
 def _opened_zarr(path: Path, who: str, name: str) -> OnDisk:

@@ -187,11 +187,21 @@ class _Array:
         return np.asarray(self.whole[index])
 
 
-def _npy(path: Path, who: str) -> _Array:
+def mapped_npy(path: Path, who: str) -> NDArray[Any]:
+    """The array of a .npy file, memory-mapped.
+
+    Raises:
+        InvalidInputError: If the file is damaged, or holds objects.
+    """
     try:
-        whole = np.load(path, mmap_mode="r", allow_pickle=False)
+        found: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise _damaged(path, who, "a whole NumPy file of plain numbers", error) from error
+    return found
+
+
+def _npy(path: Path, who: str) -> _Array:
+    whole = mapped_npy(path, who)
     if not isinstance(whole, np.ndarray) or not whole.ndim or not len(whole):
         raise invalid(who, f"{path.name} must hold an array of rows", f"shape {np.shape(whole)}")
     return _Array(path, whole)
@@ -323,4 +333,5 @@ def _read_pictures(members: list[tarfile.TarInfo], path: Path, who: str) -> _Pic
 
 
 def _damaged(path: Path, who: str, rule: str, error: Exception) -> Exception:
-    return invalid(who, f"{path.name} must be {rule}", str(error) or type(error).__name__)
+    remedy = "Save x.astype('float32') with numpy.save." if path.suffix == ".npy" else ""
+    return invalid(who, f"{path.name} must be {rule}", str(error) or type(error).__name__, remedy)
