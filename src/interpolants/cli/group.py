@@ -1,11 +1,16 @@
 """Command group that prints errors as one message on standard error with an exit code, without a traceback."""
 
 import errno
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
+import interpolants
 from interpolants.foundations.errors import InterpolantsError
 
 USER_ERROR, INTERRUPTED = 2, 130
@@ -31,7 +36,8 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
         try:
-            return super().invoke(ctx)
+            with plain_warnings():
+                return super().invoke(ctx)
         except InterpolantsError as error:
             typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
             typer.echo(str(error), err=True)
@@ -45,6 +51,24 @@ class Commands(TyperGroup):
             typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
             typer.echo(f"{error.filename or 'disk'}: {error.strerror or error}", err=True)
             raise typer.Exit(USER_ERROR) from error
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Print warnings of this library as one line without the source line that issued them; others stay as they are."""
+    before, package = warnings.formatwarning, str(Path(interpolants.__file__).parent)
+
+    def plain(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        ours = category.__module__.startswith("interpolants.") or filename.startswith(package)
+        return f"warning: {message}\n" if ours else before(message, category, filename, lineno, line)
+
+    warnings.formatwarning = plain
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def _code(error: InterpolantsError) -> int:
