@@ -23,6 +23,7 @@ COMMANDS = [
     "report",
     "explore",
     "export",
+    "follow",
     "methods",
     "recipes",
     "problems",

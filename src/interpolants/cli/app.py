@@ -8,6 +8,7 @@ import typer
 from interpolants.cli import listing, making
 from interpolants.cli.explore import explore
 from interpolants.cli.export import export
+from interpolants.cli.follow import follow
 from interpolants.cli.group import Commands
 from interpolants.cli.methods import methods
 from interpolants.cli.sweeping import sweep
@@ -55,6 +56,7 @@ for command in (
     making.report,
     explore,
     export,
+    follow,
     methods,
     making.recipes,
     listing.problems,
