@@ -1,10 +1,12 @@
+import math
+
 import pytest
 import torch
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.metrics.ensemble import unreliability
-from interpolants.metrics.event_scores import brier_score, critical_success_index
+from interpolants.metrics.event_scores import brier_score, critical_success_index, log_loss
 
 
 def coins(members, share, n=4000, seed=0):
@@ -26,6 +28,16 @@ def test_by_hand():
     happened = torch.tensor([[1.0], [0.0]])
     assert brier_score(events, happened, fair=False).value == pytest.approx((0.25 + 1) / 2)
     assert brier_score(events, happened).value == pytest.approx((0.25 - 0.25 / 3 + 1) / 2)
+
+
+def test_log_loss_by_hand_and_of_a_coin():
+    events = torch.tensor([[[1.0], [1], [0], [0]], [[0], [0], [0], [0]]])
+    came = torch.tensor([[1.0], [1.0]])
+    assert log_loss(events, came).value == pytest.approx(-(math.log(0.5) + math.log(0.1)) / 2)
+    found = log_loss(*coins(100, 0.3))
+    assert abs(found.value + 0.3 * math.log(0.3) + 0.7 * math.log(0.7)) < 4 * found.error + 1 / 100
+    with pytest.raises(InvalidInputError, match="log_loss: events must be truth values"):
+        log_loss(torch.full((2, 3, 1), 0.5), torch.zeros(2, 1))
 
 
 def test_what_is_no_event_is_refused():

@@ -1,4 +1,4 @@
-"""Scores of events: the Brier score of probabilities from an ensemble, and the critical success index of areas."""
+"""Scores of events: Brier score and log loss of probabilities from an ensemble, critical success index of areas."""
 
 import torch
 from torch import Tensor
@@ -25,17 +25,29 @@ def brier_score(events: ArrayLike, happened: ArrayLike, *, fair: bool = True) ->
 
     Source: Brier (1950); fair form: Ferro (2014).
     """
-    p = one_sample("brier_score", "events", _numbers(events), flat=False)
-    o = one_sample("brier_score", "happened", _numbers(happened), flat=False)
-    for name, x in (("events", p), ("happened", o)):
-        if not bool(((x == 0) | (x == 1)).all()):
-            raise invalid(
-                "brier_score", f"{name} must be truth values", "other numbers", "Compare: x > limit."
-            )
-    if p.ndim < 2 or (p.shape[0], *p.shape[2:]) != tuple(o.shape):
-        rule = f"events must have shape (B, M, *D) with happened (B, *D) = {tuple(o.shape)}"
-        raise invalid("brier_score", rule, tuple(p.shape))
+    p, o = _events("brier_score", events, happened)
     return score_estimate(brier_of_cases(p, o, fair=fair), "Brier score")
+
+
+def log_loss(events: ArrayLike, happened: ArrayLike) -> Estimate:
+    """Log loss ``-ln p`` of what happened, p from the k of M members with the event: ``(k + 1/2) / (M + 1)``.
+
+    That estimate (of Jeffreys' prior) is never 0 or 1: a plain share would make the loss infinite where an event came
+    that no member had. The loss depends on M, so compare ensembles of one size.
+
+    Args:
+        events: Which members have the event, ``(B, M, *D)``, truth values or 0 and 1.
+        happened: Where it came, ``(B, *D)``.
+
+    Returns:
+        The mean in nats over coordinates and cases, with its error over the B cases, taken as independent.
+
+    Raises:
+        InvalidInputError: If shapes do not fit, or values are no truth values.
+
+    Source: Good (1952).
+    """
+    return score_estimate(log_loss_of_cases(*_events("log_loss", events, happened)), "log loss")
 
 
 def critical_success_index(forecast: ArrayLike, happened: ArrayLike) -> Estimate:
@@ -88,6 +100,29 @@ def brier_of_cases(events: Tensor, happened: Tensor, *, fair: bool) -> Tensor:
     if fair:
         score = score - p * (1 - p) / (members - 1)
     return score.flatten(1).mean(1)
+
+
+def log_loss_of_cases(events: Tensor, happened: Tensor) -> Tensor:
+    """The loss of each case: ``(B, M, *D)``, ``(B, *D)`` float64 -> ``(B,)``."""
+    p = (events.sum(1) + 0.5) / (events.shape[1] + 1)
+    return -torch.where(happened > 0, p.log(), (1 - p).log()).flatten(1).mean(1)
+
+
+def _events(who: str, events: ArrayLike, happened: ArrayLike) -> tuple[Tensor, Tensor]:
+    """Check truth values of members and of what happened: float64, in their shapes.
+
+    Raises:
+        InvalidInputError: If shapes do not fit, or values are no truth values.
+    """
+    p = one_sample(who, "events", _numbers(events), flat=False)
+    o = one_sample(who, "happened", _numbers(happened), flat=False)
+    for name, x in (("events", p), ("happened", o)):
+        if not bool(((x == 0) | (x == 1)).all()):
+            raise invalid(who, f"{name} must be truth values", "other numbers", "Compare: x > limit.")
+    if p.ndim < 2 or (p.shape[0], *p.shape[2:]) != tuple(o.shape):
+        rule = f"events must have shape (B, M, *D) with happened (B, *D) = {tuple(o.shape)}"
+        raise invalid(who, rule, tuple(p.shape))
+    return p, o
 
 
 def _numbers(x: ArrayLike) -> ArrayLike:

@@ -74,3 +74,48 @@ def test_windows_of_another_length_and_gaps_everywhere_are_refused():
     holes[::5] = np.nan
     with pytest.raises(InvalidInputError, match="windows without gaps"):
         ask(SyntheticWindows(context=24, horizon=12), task_of(holes).fit(Oracle()), task_of(holes))
+
+
+class Doubler(Method):
+    """Refines a forecast to twice its values: what it was given for each series must be that series' own."""
+
+    def roles(self):
+        return (series_role(),)
+
+    def learn(self, data, run):
+        return {}
+
+    @capability(reads={"context": "series"})
+    def refine(self, forecast: Any, context: Any = None, *, members: int = 1, seed: int = 0) -> Any:
+        """Twice the forecast, if it goes on from this context."""
+        assert_close(forecast[0, 0], context.values[-1])
+        return over_time(2 * torch.as_tensor(forecast)[None], context, context.after(forecast.shape[1]))
+
+
+def test_many_series_are_refined_one_by_one_and_scored_like_columns():
+    first, second = WAVE, 5 + 3 * np.roll(WAVE, 5)
+    second[190] = np.nan  # a gap in the test part does not count
+    task = task_of([first, second])
+    asked = RefinedForecasts(of={"kind": "seasonal_naive", "season": 1}, steps=12, origins=3, members=2)
+    found = asked.measure(task.fit(Doubler()), task).values
+    starts = (144, 186, 228)  # evenly spread behind the cut
+    truth = np.stack([[one[k : k + 12] for one in (first, second)] for k in starts])
+    last = np.array([[[one[k - 1]] for one in (first, second)] for k in starts])
+    size = np.nansum(truth) / len(starts)
+    for key, factor in (("before", 1.0), ("quantile_loss", 2.0)):
+        by_hand = np.nansum(np.abs(truth - factor * last), (1, 2)) / size
+        assert_close(torch.as_tensor(found[key]), torch.from_numpy(by_hand))
+
+
+def test_windows_of_many_series_lie_in_one_pool():
+    holes = 3 * WAVE
+    holes[np.arange(240) % 36 == 0] = np.nan  # no window of 36 without a gap
+    alone, pooled = (
+        SyntheticWindows(context=24, horizon=12, n=30),
+        SyntheticWindows(context=24, horizon=12, n=60),
+    )
+    assert_close(alone._real(task_of([WAVE, holes]), "train"), alone._real(task_of(WAVE), "train"))
+    both = pooled._real(task_of([WAVE, 3 * WAVE]), "test")
+    starts = np.linspace(0, 121, 60).astype(int)  # 61 windows of each
+    expected = [(1 + 2 * (k // 61)) * WAVE[144 + k % 61 :][:36] for k in starts]
+    assert_close(both[..., 0], torch.from_numpy(np.stack(expected)))

@@ -55,7 +55,7 @@ def test_scores_are_weighed_by_area_and_do_not_see_the_seeds():
         float((ordinary.double() * weights.flatten()).mean()), rel=1e-6
     )
     assert found["crps"].floor < found["crps"].value  # of the three members that are left
-    assert [figure.name for figure in found.figures] == ["case", "ranks"]
+    assert [figure.name for figure in found.figures] == ["case", "ranks", "spectra"]
 
 
 def test_the_truth_is_a_role_of_its_own_where_there_is_one_and_bias_is_left():
@@ -65,7 +65,7 @@ def test_the_truth_is_a_role_of_its_own_where_there_is_one_and_bias_is_left():
     found = ask(EmulatedEnsembles(members=40), one.fit(DressedSeeds()), one, rivals=["seed_regression"])
     assert found["bias"].value == pytest.approx(2.0, abs=0.2)
     assert found["bias_left"].value == pytest.approx(1.0, abs=0.1)
-    assert [figure.name for figure in found.figures] == ["case", "ranks", "paired"]
+    assert [figure.name for figure in found.figures] == ["case", "ranks", "spectra", "paired"]
 
 
 def test_climatology_knows_nothing_of_the_seeds_and_regression_is_reliable():
@@ -103,3 +103,43 @@ def test_several_variables_are_scored_in_units_of_their_climatology():
     )
     found = EmulatedEnsembles(members=10).measure(one.fit(DressedSeeds()), one)
     assert float(found.values["crps"].mean()) < 2
+
+
+def test_scores_of_fields_are_those_by_hand():
+    one = task(data())
+    found = EmulatedEnsembles(members=20, event=1.0).measure(one.fit(DressedSeeds()), one).values
+    known = EmulatedEnsembles()._known(one)
+    drawn = one.fit(DressedSeeds()).emulate(data()[20:, :2], members=20, seed=1).x[:, :, 0].double().numpy()
+    truth, climate = data()[20:].values[:, 2], data()[:20].values
+    mean, std = climate.mean((0, 1)), climate.reshape(-1, 3, 4).std(0)
+    cap = 1 - math.sin(math.radians(40))
+    area = np.repeat(np.array([cap, 2 - 2 * cap, cap])[:, None], 4, 1)
+    a, b = (drawn.mean(1) - mean) / std, (truth - mean) / std
+    by_hand = (area * a * b).sum((1, 2)) / np.sqrt((area * a**2).sum((1, 2)) * (area * b**2).sum((1, 2)))
+    np.testing.assert_allclose(found["anomaly_correlation"], by_hand, rtol=1e-5)
+    flat_x, flat_y, w = drawn.reshape(20, 20, 12), truth.reshape(20, 12), area.flatten()
+    total, mass = np.zeros(20), 0.0
+    for i in range(12):
+        for j in range(i + 1, 12):
+            apart = np.abs(flat_x[..., i] - flat_x[..., j]) ** 0.5
+            gap = (np.abs(flat_y[:, i] - flat_y[:, j]) ** 0.5 - apart.mean(1)) ** 2 - apart.var(
+                1, ddof=1
+            ) / 20
+            total, mass = total + w[i] * w[j] * gap, mass + w[i] * w[j]
+    np.testing.assert_allclose(found["variogram"], total / mass, rtol=1e-6)
+    spectrum = known.spectra(torch.from_numpy(truth)[:, None, None])
+    weighted = (truth**2 * area / area.mean()).mean((1, 2))
+    np.testing.assert_allclose(spectrum[:, 0].sum(1), weighted, rtol=1e-10)  # Parseval, rows by their area
+    assert found["spectral_gap"].value > 0
+    assert float(torch.as_tensor(found["log_loss"]).mean()) > 0
+
+
+def test_noise_without_neighbours_shows_in_spectrum_and_variogram_score():
+    x = data(cases=120)
+    smooth = x.mean("longitude").broadcast_like(x).transpose(*x.dims)  # a member is the same along a row
+    one = task(smooth)
+    found = ask(EmulatedEnsembles(members=20), one.fit(DressedSeeds()), one)
+    fields = smooth[20:40].values[:, 2][:, None, None]
+    own = EmulatedEnsembles()._known(one).spectra(torch.tensor(fields))
+    assert float(own[..., 1:].sum()) < 1e-20
+    assert found["variogram"].floor < found["variogram"].value

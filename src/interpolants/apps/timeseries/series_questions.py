@@ -20,7 +20,7 @@ from interpolants.framework.scores import Finding
 from interpolants.framework.series import Series
 from interpolants.framework.task import Task, rolling
 from interpolants.methods.questions.calls import with_seed
-from interpolants.methods.questions.series_parts import named, series_of
+from interpolants.methods.questions.series_parts import all_series_of, beside, named
 from interpolants.metrics.estimate import Estimate
 from interpolants.metrics.linear_predictive import linear_predictive_score, predictive_errors
 from interpolants.metrics.quantile_loss import loss_of_cases
@@ -29,6 +29,8 @@ from interpolants.metrics.quantile_loss import loss_of_cases
 @dataclass(frozen=True, kw_only=True)
 class RefinedForecasts(Question):
     """Another method's forecasts before and after refinement, from origins behind the cut.
+
+    Several series are refined one by one, and scored like columns of one: the normalised loss weighs each by its size.
 
     Attributes:
         role: Role of the series.
@@ -61,14 +63,17 @@ class RefinedForecasts(Question):
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Losses by origin."""
-        series = series_of("refined_forecasts", task, self.role)
-        cut = int(task.rows[task.axes[self.role]]["test"][0])
+        every = all_series_of("refined_forecasts", task, self.role)
+        cut, length = int(task.rows[task.axes[self.role]]["test"][0]), len(every[0])
         other = self._other(task)
-        windows = list(rolling(len(series), cut, len(series), self.steps, self.origins))
-        pairs = [self._forecasts(method, other, series[past], k) for k, (past, _) in enumerate(windows)]
+        windows = list(rolling(length, cut, length, self.steps, self.origins))
+        pairs = [
+            self._forecasts(method, other, [one[past] for one in every], k)
+            for k, (past, _) in enumerate(windows)
+        ]
         before, after = (torch.stack(part).double() for part in zip(*pairs, strict=True))
-        truth = torch.stack([series.values[future] for _, future in windows])
-        seen = torch.stack([series.seen[future] for _, future in windows])
+        truth = torch.stack([beside([one.values[future] for one in every]) for _, future in windows])
+        seen = torch.stack([beside([one.seen[future] for one in every]) for _, future in windows])
         losses = [loss_of_cases(one, truth, seen) for one in (before, after)]
         values: dict[str, Number] = {
             "quantile_loss": losses[1],
@@ -85,17 +90,26 @@ class RefinedForecasts(Question):
         made: Method = build("method", table.pop("kind"), **table)
         return task.fit(made)
 
-    def _forecasts(self, method: Any, other: Any, past: Series, k: int) -> tuple[Tensor, Tensor]:
-        """Members ``(M, S, C)`` before and after."""
+    def _forecasts(self, method: Any, other: Any, past: list[Series], k: int) -> tuple[Tensor, Tensor]:
+        """Members ``(M, S, C)`` before and after, the columns of all series side by side."""
         given = {"members": self.members, "steps": self.steps, **with_seed(other, "forecast", self.seed + k)}
-        first = other.forecast(past, **given).x[0]
-        refined = method.refine(first, past, members=self.members, seed=self.seed + k, **(self.options or {}))
-        return first, refined.x[0]
+        first = other.forecast(past if len(past) > 1 else past[0], **given).x
+        refined = [
+            method.refine(
+                one,
+                context,
+                members=self.members,
+                seed=self.seed + k + b * self.origins,
+                **(self.options or {}),
+            ).x[0]
+            for b, (one, context) in enumerate(zip(first, past, strict=True))
+        ]
+        return beside(first.unbind()), beside(refined)
 
     def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
         """The first origin: members before and after, and what came."""
         steps = torch.arange(self.steps, dtype=torch.float64) + 1
-        name = named(series_of("refined_forecasts", task, self.role))
+        name = named(all_series_of("refined_forecasts", task, self.role)[0])
         marks = [Mark(mark="line", arrays={"x": steps, "y": own.arrays["truth"]}, name="came", hue="muted")]
         for hue, (key, label) in enumerate((("before", "before"), ("after", "refined"))):
             mean = own.arrays[key].mean(0)
@@ -115,7 +129,8 @@ def _worse(gain: float) -> list[Finding]:
 class SyntheticWindows(Question):
     """What a linear predictor learns from synthetic windows, beside real ones and surrogates with random phases.
 
-    Errors are those over test windows, which overlap: they are too small rather than too large.
+    Errors are those over test windows, which overlap: they are too small rather than too large. Windows of several
+    series lie in one pool: one predictor learns from all, and its error is relative to the mean size of them all.
 
     Attributes:
         role: Role of the series.
@@ -177,22 +192,27 @@ class SyntheticWindows(Question):
         return predictive_errors(made, test, context=self.context, ridge=self.ridge)
 
     def _real(self, task: Task, part: str) -> Tensor:
-        """Windows ``(n, L, C)`` of a part without gaps, evenly spread."""
-        series = series_of("synthetic_windows", task, self.role)[task.rows[task.axes[self.role]][part]]
+        """Windows ``(n, L, C)`` of a part without gaps, evenly spread over the series one after the other."""
+        rows = task.rows[task.axes[self.role]][part]
+        every = [one[rows] for one in all_series_of("synthetic_windows", task, self.role)]
         length = self.context + self.horizon
-        if len(series) < length:
+        if len(rows) < length:
             raise invalid(
-                "synthetic_windows", f"the {part} part must have at least {length} times", len(series)
+                "synthetic_windows", f"the {part} part must have at least {length} times", len(rows)
             )
-        whole_ones = all_windows(series.seen, length).all(2).all(1)
-        found = all_windows(series.values, length)[whole_ones]
-        if len(found) < 2:
-            raise invalid("synthetic_windows", f"the {part} part must have windows without gaps", len(found))
-        return found[torch.linspace(0, len(found) - 1, min(self.n, len(found))).long()].double()
+        starts = [
+            (b, int(k))
+            for b, one in enumerate(every)
+            for k in all_windows(one.seen, length).all(2).all(1).nonzero()[:, 0]
+        ]
+        if len(starts) < 2:
+            raise invalid("synthetic_windows", f"the {part} part must have windows without gaps", len(starts))
+        kept = torch.linspace(0, len(starts) - 1, min(self.n, len(starts))).long()
+        return torch.stack([every[b].values[k : k + length] for b, k in (starts[i] for i in kept)]).double()
 
     def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
         """Three windows of each kind."""
-        name = named(series_of("synthetic_windows", task, self.role))
+        name = named(all_series_of("synthetic_windows", task, self.role)[0])
         kinds = (("real", "real windows"), ("made", "synthetic"), ("surrogate", "random phases"))
         panels = tuple(self._panel(own.arrays[key], title, name) for key, title in kinds)
         caption = "Windows of the training part, of the model, and with random phases."

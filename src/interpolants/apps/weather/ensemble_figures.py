@@ -1,11 +1,11 @@
-"""Figures of ensembles: one case as curves or maps, rank histograms, and scores case by case."""
+"""Figures of ensembles: one case as curves or maps, rank histograms, spectra, and scores case by case."""
 
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from interpolants.data.gridded import LATITUDES, LONGITUDES, Gridded
+from interpolants.data.gridded import LATITUDES, LONGITUDES, Grid, Gridded
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 
 _MOST = 4  # panels of one row
@@ -97,6 +97,32 @@ def _ranks(title: str, counts: Tensor) -> Panel:
     bars = Series(mark="histogram", arrays={"edges": edges, "counts": share})
     even = Series(mark="rule", arrays={"y": torch.tensor(1 / len(share))}, hue="muted", dash="--")
     return Panel(series=(bars, even), title=title, x=Axis(label="rank"), y=Axis(label="share", low=0.0))
+
+
+def spectra_figure(spectra: Mapping[str, Tensor], grid: Grid, *, half: bool) -> Figure:
+    """Power ``(K,)`` by wavenumber of the first variable, a line for each name.
+
+    Args:
+        spectra: Name -> power, at the wavenumbers 0, 1, 2, ..., or 0, 1/2, 1, ...
+        grid: Grid of the fields.
+        half: Whether wavenumbers go by halves.
+    """
+    marks = []
+    for k, (name, power) in enumerate(spectra.items()):
+        number = torch.arange(1, len(power), dtype=torch.float64) / (2 if half else 1)
+        kept = power[1:] > 0
+        dash = "--" if k == 0 else "-"
+        arrays = {"x": number[kept], "y": power[1:][kept]}
+        marks.append(
+            Series(mark="line", arrays=arrays, name=name, hue="muted" if k == 0 else k - 1, dash=dash)
+        )
+    unit = f"({grid.units[0]})²" if grid.units and grid.units[0] else ""
+    panel = Panel(
+        series=tuple(marks), x=Axis(label=f"waves along {grid.dims[-1]}", scale="log"),
+        y=Axis(label=f"power of {grid.variables[0]}", unit=unit, scale="log"), legend="below", legend_columns=3,
+    )  # fmt: skip
+    caption = "Power by wavenumber: too little at the right is a blurred field, too much a speckled one."
+    return Figure(name="spectra", panels=(panel,), caption=caption, width=420, height=330)
 
 
 def paired_figure(own: Tensor, rivals: Mapping[str, Tensor]) -> Figure:

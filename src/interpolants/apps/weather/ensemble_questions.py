@@ -10,7 +10,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from interpolants.apps.weather.ensemble_figures import case_figure, paired_figure, ranks_figure
+from interpolants.apps.weather.ensemble_figures import (
+    case_figure,
+    paired_figure,
+    ranks_figure,
+    spectra_figure,
+)
 from interpolants.apps.weather.ensembles import ensemble_role, of_same_cases
 from interpolants.data.climatology import GridClimatology
 from interpolants.data.gridded import Gridded
@@ -26,9 +31,17 @@ from interpolants.methods.questions.calls import with_seed
 from interpolants.metrics.crps import crps_of_cases, energy_of_cases, score_estimate
 from interpolants.metrics.ensemble import rank_counts, spread_skill, unreliability
 from interpolants.metrics.estimate import Estimate
-from interpolants.metrics.event_scores import brier_of_cases
+from interpolants.metrics.event_scores import brier_of_cases, log_loss_of_cases
+from interpolants.metrics.field_scores import (
+    correlation_of_cases,
+    power_spectrum,
+    spectral_gap,
+    variogram_of_cases,
+)
 
 _OTHERS = "the members that were left out"
+# Most pairs of entries of the variogram score; of larger fields so many are drawn.
+_PAIRS = 4000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +59,7 @@ class EmulatedEnsembles(Question):
         window: Days of the climatology of events and units, as in the emulator.
         scaled: Divide by the deviation of the climatology: for several variables, whose units differ. None: where there
             are several.
-        seed: Seed of the ensembles and of random ranks.
+        seed: Seed of the ensembles, of random ranks, and of the pairs of the variogram score.
     """
 
     needs: ClassVar[str] = "emulate"
@@ -62,10 +75,20 @@ class EmulatedEnsembles(Question):
         ),
         "crps_of_seeds": About("CRPS of the seeds", "neither", note="Ordinary."),
         "energy_score": About("Energy score, fair", note="Of whole fields.", floor_of=_OTHERS),
+        "variogram": About(
+            "Variogram score, fair", note="Of pairs of points: sees their dependence.", floor_of=_OTHERS
+        ),
+        "spectral_gap": About(
+            "Gap of spectra", note="Of power along the last axis: mean absolute log ratio.", floor_of=_OTHERS
+        ),
         "error": About("Error of the ensemble mean", note="Root mean square."),
+        "anomaly_correlation": About(
+            "Anomaly correlation", "higher", note="Of the ensemble mean, over the points of a case."
+        ),
         "spread_skill": About("Spread over skill", "neither", note="1 if reliable, less if overconfident."),
         "unreliability": About("Unreliability of ranks", note="0 for even ranks, 1 where all are the same."),
         "brier": About("Brier score of extremes, fair", note="Of anomalies beyond the deviations that are asked for."),
+        "log_loss": About("Log loss of extremes", note="In nats; of ensembles of one size."),
         "bias": About("Bias of the ensemble mean", "neither", note="Signed, over all points."),
         "bias_left": About(
             "Bias beside that of the seeds", note="As a share; told where the seeds are biased beyond three errors."
@@ -108,22 +131,30 @@ class EmulatedEnsembles(Question):
             "crps_as_seeds": crps_of_cases(known.by_area(x[:, : self.n_seeds]), known.by_area(y), fair=False),
             "crps_of_seeds": crps_of_cases(known.by_area(seeds), known.by_area(y), fair=False),
             "energy_score": energy_of_cases(known.by_area(x, 0.5), known.by_area(y, 0.5), fair=True),
+            "variogram": known.variogram(x, y, self.seed),
             "error": _root(known.over_points((x.mean(1) - y).square())),
+            "anomaly_correlation": known.correlation(x.mean(1), y),
             "spread_skill": spread_skill(known.by_area(x, 0.5), known.by_area(y, 0.5)),
             "unreliability": unreliability(counts),
-            "brier": self._brier(x, y, known),
+            **self._events(x, y, known),
             "bias": bias,
             "copying": known.correlation(x[:, 0], seeds[:, 0]),
         }  # fmt: skip
         if (left := _share(bias, seed_bias)) is not None:
             values["bias_left"] = left
-        arrays = {"ranks": counts, "crps": torch.as_tensor(values["crps"]), "drawn": drawn[0]}
+        spectra = known.spectra(drawn), known.spectra(known.truth)
+        if (gap := spectral_gap(*spectra)) is not None:
+            values["spectral_gap"] = gap
+        arrays = {
+            "ranks": counts, "crps": torch.as_tensor(values["crps"]), "drawn": drawn[0],
+            "spectrum": spectra[0].mean(0)[0],
+        }  # fmt: skip
         return Measured(values, arrays)
 
-    def _brier(self, x: Tensor, y: Tensor, known: "Known") -> Tensor:
+    def _events(self, x: Tensor, y: Tensor, known: "Known") -> dict[str, Number]:
         limit = self.event * known.flat_std
-        events, came = ((part - known.flat_mean).abs() > limit for part in (x, y))
-        return brier_of_cases(events.double(), came.double(), fair=True)
+        events, came = (((part - known.flat_mean).abs() > limit).double() for part in (x, y))
+        return {"brier": brier_of_cases(events, came, fair=True), "log_loss": log_loss_of_cases(events, came)}
 
     def floors(self, task: Task) -> Mapping[str, Estimate | float | str]:
         """Scores of the members that are neither seeds nor truth, where there are two and no analysis."""
@@ -137,15 +168,22 @@ class EmulatedEnsembles(Question):
         scores = {
             "crps": crps_of_cases(known.by_area(x), known.by_area(y[:, 0]), fair=True),
             "energy_score": energy_of_cases(known.by_area(x, 0.5), known.by_area(y[:, 0], 0.5), fair=True),
+            "variogram": known.variogram(x, y[:, 0], self.seed),
             "copying": known.correlation(x[:, 0], seeds[:, 0]),
         }
-        return {name: score_estimate(score, name) for name, score in scores.items() if len(score) > 1}
+        found = {name: score_estimate(score, name) for name, score in scores.items() if len(score) > 1}
+        gap = spectral_gap(known.spectra(others), known.spectra(known.truth))
+        return found if gap is None else found | {"spectral_gap": gap}
 
     def figures(self, own: Measured, rivals: Mapping[str, Measured], task: Task) -> Sequence[Figure]:
-        """One case, ranks, and scores of method and rival case by case."""
+        """One case, ranks, spectra, and scores of method and rival case by case."""
         known = self._known(task)
         found = [case_figure(known.seeds[:1], known.truth[0, 0], own.arrays["drawn"])]
         found.append(ranks_figure({"the emulator": own.arrays["ranks"]} | _of(rivals, "ranks")))
+        shown = {"what came": known.truth, "the seeds": known.seeds.values.double()}
+        spectra = {name: known.spectra(fields).mean(0)[0] for name, fields in shown.items()}
+        spectra |= {"the emulator": own.arrays["spectrum"]} | _of(rivals, "spectrum")
+        found.append(spectra_figure(spectra, known.seeds.grid, half=not known.circle))
         if rivals and len(own.arrays["crps"]) > 1:
             found.append(paired_figure(own.arrays["crps"], _of(rivals, "crps")))
         return found
@@ -232,8 +270,34 @@ class Known:
     def correlation(self, a: Tensor, b: Tensor) -> Tensor:
         """Correlation of the anomalies of two fields over their entries, ``(B, D)`` twice -> ``(B,)``."""
         first, second = ((x - self.flat_mean) / self.flat_std for x in (a, b))
-        product = self.over_points(first * second)
-        return product / (self.over_points(first.square()) * self.over_points(second.square())).sqrt()
+        return correlation_of_cases(first, second, self.weights)
+
+    def variogram(self, x: Tensor, y: Tensor, seed: int) -> Tensor:
+        """Variogram score of members ``(B, M, D)`` against ``(B, D)``, pairs weighed by the areas of their points."""
+        count = x.shape[2]
+        pairs = torch.triu_indices(count, count, 1) if count * (count - 1) <= 2 * _PAIRS else None
+        if pairs is None:
+            source = generator(seed, "pairs of points")
+            first = torch.randint(count, (_PAIRS,), generator=source)
+            pairs = torch.stack(
+                [first, (first + torch.randint(1, count, (_PAIRS,), generator=source)) % count]
+            )
+        if not pairs.shape[1]:
+            return torch.zeros(len(x), dtype=torch.float64)
+        weights = self.weights[pairs[0]] * self.weights[pairs[1]]
+        return variogram_of_cases(x, y, pairs, weights, fair=x.shape[1] > 1)
+
+    @property
+    def circle(self) -> bool:
+        """Whether the last axis of the grid closes."""
+        return self.seeds.grid.edges()[-1] == "periodic"
+
+    def spectra(self, x: Tensor) -> Tensor:
+        """Power by wavenumber along the last axis, mean over members and rows, ``(B, M, C, *G)`` -> ``(B, C, K)``."""
+        power = power_spectrum(x, periodic=self.circle).mean(1)
+        if power.ndim == 3:
+            return power
+        return (power * self.seeds.grid.weights()[:, :1]).mean(2)
 
 
 def _root(squares: Tensor) -> Estimate:

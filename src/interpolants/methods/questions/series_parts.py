@@ -16,12 +16,6 @@ from interpolants.methods.parts.series import one_series
 BANDS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
-def series_of(who: str, task: Task, role: str) -> Series:
-    """The whole series of a role, on its clock."""
-    asked = Role(name=role, kind="series", axis="time", gaps=True)
-    return one_series(who, read((asked,), {role: task.values[role]}, who)[0][role])
-
-
 def part_series_of(who: str, task: Task, role: str, part: str = "test") -> list[Series]:
     """The series of a part of a task, as they lie in it."""
     asked = Role(name=role, kind="series", axis="time", gaps=True)
