@@ -166,7 +166,7 @@ def power_spectrum(fields: ArrayLike, *, periodic: bool) -> Tensor:
     if not periodic:
         x = torch.cat([x, x.flip(-1)], -1)
     length = x.shape[-1]
-    power = torch.fft.rfft(x, dim=-1).abs().square() / length**2
+    power: Tensor = torch.fft.rfft(x, dim=-1).abs().square() / length**2
     power[..., 1 : (length + 1) // 2] *= 2  # waves of both signs
     return power if periodic else power[..., :n]
 
