@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from interpolants.data.files import read_array
-from interpolants.data.medical_images import Volume, read_volume
+from interpolants.data.medical_images import UntoldGeometryWarning, Volume, read_volume
 from interpolants.foundations.errors import InvalidInputError
 
 nibabel = pytest.importorskip("nibabel")
@@ -129,3 +129,111 @@ def test_what_would_come_out_wrong_is_refused(tmp_path):
 
     with pytest.raises(InvalidInputError, match="must have pixel data"):
         read_volume(get_testdata_file("rtplan.dcm", download=False))
+
+
+def saved(place, values, affine=None, **header):
+    image = nibabel.Nifti1Image(values, np.diag([*STEP, 1.0]) if affine is None else affine)
+    for name, value in header.items():
+        getattr(image.header, name)(value)
+    nibabel.save(image, place)
+    return place
+
+
+def test_files_of_other_types_versions_and_units_give_the_same_volume(tmp_path):
+    for k, kind in enumerate((np.uint16, np.float64, np.int32, ">f4")):
+        assert np.array_equal(
+            read_volume(saved(tmp_path / f"{k}.nii.gz", VALUES.astype(kind))).values, VALUES
+        )
+    for place in (
+        saved(tmp_path / "five.nii", VALUES[..., None, None]),
+        saved(tmp_path / "microns.nii", VALUES, np.diag([1000.0, 2000, 3000, 1]), set_xyzt_units="micron"),
+    ):
+        found = read_volume(place)
+        assert np.array_equal(found.values, VALUES)
+        assert np.allclose(found.spacing, STEP)
+    nibabel.save(nibabel.Nifti2Image(VALUES, np.diag([*STEP, 1.0])), tmp_path / "two.nii")
+    assert np.array_equal(read_volume(tmp_path / "two.nii").values, VALUES)
+
+
+def test_voxels_that_are_no_numbers_and_files_that_are_cut_off_are_refused_by_name(tmp_path):
+    colour = np.zeros(SHAPE, dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    saved(tmp_path / "colour.nii", colour), saved(tmp_path / "phase.nii", VALUES.astype(np.complex64))
+    whole = saved(tmp_path / "whole.nii", VALUES).read_bytes()
+    (tmp_path / "cut.nii").write_bytes(whole[:-20])
+    packed = saved(tmp_path / "whole.nii.gz", VALUES).read_bytes()
+    (tmp_path / "cut.nii.gz").write_bytes(packed[:-20])
+    skew = np.diag([1.0, 1, 1, 1])
+    skew[0, 2] = 0.25
+    saved(tmp_path / "skew.nii", VALUES, skew)
+    for name, rule in (
+        ("colour.nii", "must be real numbers"),
+        ("phase.nii", "must be real numbers, got complex64"),
+        ("cut.nii", "cut.nii must be a whole NIfTI file"),
+        ("cut.nii.gz", "cut.nii.gz must be a whole NIfTI file"),
+        ("skew.nii", "must be at right angles .* got 76 degrees"),
+    ):
+        with pytest.raises(InvalidInputError, match=rule):
+            read_volume(tmp_path / name)
+
+
+def test_what_a_file_does_not_tell_of_its_place_is_said(tmp_path):
+    image = nibabel.Nifti1Image(VALUES, np.diag([*STEP, 1.0]))
+    image.set_sform(None, 0), image.set_qform(None, 0)
+    nibabel.save(image, tmp_path / "untold.nii")
+    with pytest.warns(
+        UntoldGeometryWarning, match="untold.nii does not tell .* left and right may be swapped"
+    ):
+        assert read_volume(tmp_path / "untold.nii").spacing == STEP
+    dicom(
+        tmp_path / "plate.dcm",
+        2,
+        ImageOrientationPatient=None,
+        PixelSpacing=None,
+        ImagerPixelSpacing=[0.2, 0.1],
+    )
+    with pytest.warns(UntoldGeometryWarning, match="taken for an axial slice, as stored"):
+        found = read_volume(tmp_path / "plate.dcm")
+    assert found.pixel() == (0.2, 0.1)
+    assert np.array_equal(found.slices()[0], 2 * VALUES[::-1, ::-1, 2].T - 1000)
+
+
+@pytest.mark.parametrize(
+    ("tags", "rule"),
+    [
+        (
+            lambda k: {"ImageOrientationPatient": None},
+            "must tell their ImageOrientationPatient, got 2 of 2 without",
+        ),
+        (
+            lambda k: {"ImagePositionPatient": None},
+            "must tell their ImagePositionPatient, got 2 of 2 without",
+        ),
+        (lambda k: {"PixelSpacing": None}, "must tell their PixelSpacing"),
+        (lambda k: {"PixelSpacing": [2.0 + k, 1.0]}, "must have one PixelSpacing, got 2 different ones"),
+        (lambda k: {"direction": (1, 0, 0, 0, 1 - k, -k)}, "must have one ImageOrientationPatient"),
+        (lambda k: {"ImagePositionPatient": [0, 0.5 * k, 3.0 * k]}, "right angles .* a tilted gantry"),
+        (
+            lambda k: {"PhotometricInterpretation": "PALETTE COLOR"},
+            "must be grey and of one frame, got PALETTE",
+        ),
+    ],
+)
+def test_slices_that_make_no_volume_are_refused(tmp_path, tags, rule):
+    for k in range(2):
+        dicom(tmp_path / str(k), k, **tags(k))
+    with pytest.raises(InvalidInputError, match=rule):
+        read_volume(tmp_path)
+
+
+def test_a_slice_beside_the_line_of_the_others_is_refused(tmp_path):
+    for k in range(3):
+        dicom(tmp_path / str(k), k, ImagePositionPatient=[2.0 * (k == 1), 0, 3.0 * k])
+    with pytest.raises(InvalidInputError, match="must lie one behind the other, got one 2 mm beside"):
+        read_volume(tmp_path)
+
+
+def test_where_small_values_are_white_they_are_turned_over(tmp_path):
+    tags = {"PhotometricInterpretation": "MONOCHROME1", "BitsStored": 12, "HighBit": 11}
+    for k in range(6):
+        dicom(tmp_path / str(k), k, **tags, RescaleSlope=1, RescaleIntercept=0)
+    assert np.array_equal(read_volume(tmp_path).values, 4095 - VALUES)

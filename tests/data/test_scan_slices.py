@@ -37,19 +37,18 @@ def folder(tmp_path):
 
 
 def test_whole_patients_are_the_test_and_masks_lie_on_their_scans(folder):
-    channels = ("label_2", "label_1", "mask", "image")
+    channels = ("label_2", "mask", "image")
     train, test = (
         load_scan_slices(part, path=str(folder), channels=channels, size=16) for part in ("train", "test")
     )
-    assert train.x.shape == test.x.shape == (30, 4, 16, 16)
+    assert train.x.shape == test.x.shape == (30, 3, 16, 16)
     assert (set(train.labels.tolist()), set(test.labels.tolist())) == ({0}, {1})
     box = torch.zeros(16, 16)
     box[:4, :4] = 1  # the front is on top, the patient's right on the left; a quarter of each side
     assert_close(test.x[:, 0], box.expand(30, -1, -1))
-    assert_close(test.x[:, 2], test.x[:, 0])
-    assert float(test.x[:, 1].abs().max()) == 0.0
-    assert_close(test.x[:, 3:], prepared(read_volume(folder / "p1.nii.gz"), size=16))
-    assert float(test.x[:, 3].mean()) == pytest.approx(0.5, abs=0.02)
+    assert_close(test.x[:, 1], test.x[:, 0])
+    assert_close(test.x[:, 2:], prepared(read_volume(folder / "p1.nii.gz"), size=16))
+    assert float(test.x[:, 2].mean()) == pytest.approx(0.5, abs=0.02)
 
 
 def test_of_an_only_scan_the_test_is_a_slab_away_from_the_training(tmp_path):
@@ -106,7 +105,7 @@ SPACING = (3.0, 2.0, 5.0)
             "must be finite, got 2880 voxels of NaN or infinity",
         ),
         (lambda f, v, m: write(f / "p1.nii.gz", 0 * v, SPACING), "intensities of .* must vary"),
-        (lambda f, v, m: (f / "p1.nii.gz").write_bytes(b"no scan"), "must be a NIfTI file"),
+        (lambda f, v, m: (f / "p1.nii.gz").write_bytes(b"no scan"), "must be a whole NIfTI file"),
     ],
 )
 def test_what_does_not_belong_together_is_refused(folder, change, message):
@@ -120,6 +119,7 @@ def test_what_does_not_belong_together_is_refused(folder, change, message):
     [
         ({"channels": ["masks"]}, "every channel must be image, mask, or label_1"),
         ({"channels": "image"}, "channels must be a list of names"),
+        ({"channels": ["label_1"]}, r"label_1 must be a label of some mask, got labels 2. Take channels=\["),
         ({"size": 64}, "must have at least 64 pixels along each side, got 48 x 32"),
         ({"plane": "axiall"}, "plane must be one of"),
         ({"path": "nowhere"}, "path must be a folder with scans, got nowhere"),
@@ -140,7 +140,8 @@ def test_a_mask_elsewhere_is_refused_and_one_turned_on_the_same_place_is_not(fol
     affine[0, 3] = 12.0
     nibabel.save(nibabel.Nifti1Image(labels, affine), folder / "p1_mask.nii.gz")
     with pytest.raises(
-        InvalidInputError, match=r"p1_mask.nii.gz must lie where p1.nii.gz does.*\(0, 0, 0\) mm, got \(12, 0"
+        InvalidInputError,
+        match=r"p1_mask.nii.gz must lie where p1.nii.gz does.* a corner at \(0, 0, 0\) mm, got \(12, 0",
     ):
         load_scan_slices("test", path=str(folder), channels=("mask",), size=16)
 
@@ -155,3 +156,44 @@ def test_scans_of_one_subject_are_on_one_side(tmp_path):
         (tmp_path / f"{name}_T1w.nii").unlink()
     with pytest.raises(InvalidInputError, match="several subjects, to have a test, got 3 of sub-02"):
         load_scan_slices("train", path=str(tmp_path), size=8)
+
+
+def test_a_mask_that_is_tilted_against_its_scan_is_refused(folder):
+    _, labels = scan(1)
+    affine, c, s = np.diag([3.0, 2.0, 5.0, 1.0]), np.cos(0.2), np.sin(0.2)  # 11 degrees about the first voxel
+    turn = np.array([[c, -s, 0, 0], [s, c, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    nibabel.save(nibabel.Nifti1Image(labels, turn @ affine), folder / "p1_mask.nii.gz")
+    with pytest.raises(InvalidInputError, match=r"p1_mask.nii.gz must lie where p1.nii.gz does"):
+        load_scan_slices("test", path=str(folder), channels=("mask",), size=16)
+    values, _ = scan(1)
+    nibabel.save(
+        nibabel.Nifti1Image(values, turn @ affine), folder / "p1.nii.gz"
+    )  # both are: slices of the scanner
+    assert load_scan_slices("test", path=str(folder), channels=("mask",), size=16).x.shape == (30, 1, 16, 16)
+
+
+def test_a_dicom_series_and_its_mask_in_nifti_belong_together(tmp_path):
+    pydicom = pytest.importorskip("pydicom")
+    from data.test_medical_images import VALUES, dicom
+
+    assert pydicom
+    (tmp_path / "ct").mkdir()
+    big = np.kron(VALUES, np.ones((4, 4, 1), dtype=np.float32))
+    for k in range(6):
+        picture = big[::-1, ::-1, k].T.astype(np.uint16)
+        tags = {"Rows": 20, "Columns": 16, "PixelData": picture.tobytes(), "PixelSpacing": [2.0, 2.0]}
+        dicom(tmp_path / "ct" / f"{k}.dcm", k, **tags, ImagePositionPatient=[-30.0, -38.0, 3.0 * k])
+    # As converters write it: the voxels of DICOM, x and y to the left and the back, with an affine that says so.
+    labels = np.zeros((16, 20, 6), dtype=np.uint8)
+    labels[:4, :5] = 1  # at the patient's right and front
+    affine = np.diag([-2.0, -2.0, 3.0, 1.0])
+    affine[:3, 3] = [30.0, 38.0, 0.0]
+    nibabel.save(nibabel.Nifti1Image(labels, affine), tmp_path / "ct_mask.nii.gz")
+    x = load_scan_slices("all", path=str(tmp_path), channels=("label_1", "image"), size=10, gap=0).x
+    box = torch.zeros(10, 10)
+    box[:2, 1:3], box[2, 1:3] = 1, 0.5  # front on top, right on the left, a column of filling; 4 mm a pixel
+    assert_close(x[:, 0], box.expand(6, -1, -1))
+    affine[1, 3] += 2.0
+    nibabel.save(nibabel.Nifti1Image(labels, affine), tmp_path / "ct_mask.nii.gz")
+    with pytest.raises(InvalidInputError, match="must lie where ct does"):
+        load_scan_slices("all", path=str(tmp_path), channels=("label_1",), size=10, gap=0)

@@ -15,7 +15,8 @@ from torch.nn import functional
 
 from interpolants.data.bundled import BundledFile, DataInfo, Dataset, Split, check_split, reads
 from interpolants.data.image_warps import smooth_fields, warped
-from interpolants.data.medical_images import Volume, nifti_volume, read_volume
+from interpolants.data.medical_images import nifti_volume, read_volume
+from interpolants.data.scan_volume import Volume
 from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator

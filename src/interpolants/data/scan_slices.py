@@ -13,12 +13,13 @@ from torch.nn import functional
 
 from interpolants.data.brain_slices import TEMPLATE, load_template
 from interpolants.data.bundled import DataInfo, Dataset, Split, check_split, reads
-from interpolants.data.medical_images import NIFTI, PLANES, Volume, read_volume
+from interpolants.data.medical_images import NIFTI, read_volume
+from interpolants.data.scan_volume import PLANES, Volume
 from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
 
 MASK = "_mask"  # a mask is named like its scan, with this before its ending
-_SHIFT = 0.5  # largest distance between the first voxels of a scan and its mask, in voxels
+_SHIFT = 0.5  # largest distance between the corners of a scan and its mask, in voxels
 _SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")  # whose scan it is, in names after BIDS
 _SAME = 0.01  # largest relative difference between the spacings of a scan and its mask
 _LOW, _HIGH, _MOST = 1.0, 99.0, 1.5  # percentiles that become 0 and 1, and where brighter voxels are cut
@@ -59,14 +60,16 @@ def load_scan_slices(
 
     Raises:
         InvalidInputError: If a mask is missing, has another shape, spacing or place than its scan, or no whole
-            numbers; if a scan cannot be read (see :func:`interpolants.data.medical_images.read_volume`), is too small,
-            or the same everywhere; if a part would be empty.
+            numbers; if no mask has a label that is asked for; if a scan cannot be read (see
+            :func:`interpolants.data.medical_images.read_volume`), is too small, or the same everywhere; if a part would
+            be empty.
         MissingExtraError: If nibabel or pydicom is not installed.
     """
     who = "load_scan_slices"
     check_split(who, split)
     _check(who, channels, size, plane, test, gap)
     scans = _in_folder(who, Path(path), any(name != "image" for name in channels)) if path else _template()
+    _check_labels(who, channels, [mask for _, mask in scans if mask is not None])
     parts = ("train", "test") if split == "all" else (split,)
     found, labels = [], []
     for part in parts:
@@ -116,6 +119,19 @@ def _check(who: str, channels: Sequence[str], size: int, plane: str, test: float
     number(who, "test", test, above=0, below=1)
 
 
+def _check_labels(who: str, channels: Sequence[str], masks: Sequence[Volume]) -> None:
+    """Refuse a label that no mask has: its channel would be empty everywhere."""
+    wanted = {name: int(name[6:]) for name in channels if name.startswith("label_")}
+    if not wanted:
+        return
+    there = sorted({int(one) for mask in masks for one in np.unique(mask.values)} - {0})
+    for name, label in wanted.items():
+        if label not in there:
+            remedy = 'Take channels=["mask"] for any label.'
+            found = ", ".join(map(str, there[:10])) or "none but 0"
+            raise invalid(who, f"{name} must be a label of some mask", f"labels {found}", remedy)
+
+
 # --- files ---------------------------------------------------------------------------------------------------
 
 Pair = tuple[Volume, Volume | None]
@@ -159,12 +175,12 @@ def _pair(who: str, scan: Path, mask: Path | None) -> Pair:
     if slip > _SAME:
         rule = f"{mask.name} must have the spacing of {scan.name}, {_millimetres(image)}"
         raise invalid(who, rule, _millimetres(labels), "Resample it to the grid of the scan.")
-    gaps = [abs(a - b) / step for a, b, step in zip(labels.origin, image.origin, image.spacing, strict=True)]
-    if max(gaps) > _SHIFT:
-        rule = f"{mask.name} must lie where {scan.name} does, as its affine says, from {_place(image)}"
-        raise invalid(
-            who, rule, _place(labels), "Resample it to the grid of the scan, or write it with its affine."
-        )
+    far = np.abs(labels.corners() - image.corners())
+    if (far > _SHIFT * np.array(image.spacing)).any():
+        corner = int((far / np.array(image.spacing)).max(1).argmax())
+        rule = f"{mask.name} must lie where {scan.name} does, as its affine says, a corner at {_place(image, corner)}"
+        remedy = "Resample it to the grid of the scan, or write it with its affine."
+        raise invalid(who, rule, _place(labels, corner), remedy)
     if bool((labels.values != labels.values.round()).any()) or labels.values.min() < 0:
         rule = f"{mask.name} must hold whole numbers >= 0"
         raise invalid(
@@ -173,8 +189,8 @@ def _pair(who: str, scan: Path, mask: Path | None) -> Pair:
     return image, labels
 
 
-def _place(volume: Volume) -> str:
-    return "(" + ", ".join(f"{one:.4g}" for one in volume.origin) + ") mm"
+def _place(volume: Volume, corner: int) -> str:
+    return "(" + ", ".join(f"{one:.4g}" for one in volume.corners()[corner]) + ") mm"
 
 
 def _millimetres(volume: Volume) -> str:
