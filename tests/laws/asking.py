@@ -12,7 +12,7 @@ from interpolants.framework import stored
 from interpolants.framework.answers import Predictive
 from interpolants.framework.capabilities import Capability, capabilities_of, cut, leading_arguments
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role, take
+from interpolants.framework.roles import Role, kind_of, take
 from interpolants.framework.task import Task
 
 N = 5  # samples to ask for, where rows are not what is given
@@ -31,7 +31,8 @@ def inputs(one: Capability, method: Method, task: Task, probe: Mapping[str, Any]
     for role in one.roles(method):
         source = one.source(role.name)
         if role.name in probe:
-            found[role.name] = probe[role.name]
+            sized = leading_arguments(one.verb) == ("n",) and kind_of(role).has_rows
+            found[role.name] = take(probe[role.name], slice(N)) if sized else probe[role.name]
         elif role.optional and role.name not in of_fit:
             continue  # of the verb's own, such as a mask: rows of the data would be none
         elif source in test and (source in method.given or source in method.shapes or not method.is_fitted):

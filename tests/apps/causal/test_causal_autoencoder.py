@@ -13,10 +13,13 @@ from interpolants.apps.causal import CausalAutoencoder
 from interpolants.apps.causal.abduction import counterfactual_states
 from interpolants.apps.causal.causal_training import code_divergence
 from interpolants.apps.causal.factor_ranges import BeyondRangeWarning
+from interpolants.apps.causal.interventional import drawn_exogenous, fresh_states
 from interpolants.fields.learned import LearnedFields
+from interpolants.foundations.causal_graph import CausalGraph
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.method import load
 from interpolants.methods.parts.far_values import FarValuesWarning
+from interpolants.nets.structural_layer import intervene, solve_structure
 from interpolants.paths.linear import OneSidedLinear
 
 # x | c ~ N(B c, S), two codes and three numbers.
@@ -62,6 +65,29 @@ def test_the_error_for_a_linear_gaussian_falls_as_one_over_the_steps_and_noise_i
         assert relative_error(250, torch.Generator().manual_seed(0), abduction=control) == pytest.approx(
             2**0.5, rel=0.1
         )
+
+
+def test_draws_under_an_intervention_have_the_moments_of_the_linear_gaussian():
+    """a -> b by 0.8: where a is set b follows with its own noise; where b is set a does not follow, as it would among
+    rows with that b."""
+    n, graph = 2000, CausalGraph.of("a -> b")
+    kept = torch.randn(2000, 1, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    kept = torch.cat([kept, 0.6 * kept], 1)  # in these rows both go together: drawn apart, they must not
+    u = drawn_exogenous(kept, n, seed=1)
+    z = solve_structure(graph, lambda name, causes: 0.8 * causes[:, 0], u)
+    fields = LearnedFields(OneSidedLinear(), velocity=exact_velocity)
+    nothing, cases = float("nan"), []
+    cases.append(([nothing, nothing], [0.0, 0.0], [[1.0, 0.8], [0.8, 1.0]]))
+    cases.append(([1.5, nothing], [1.5, 1.2], [[0.0, 0.0], [0.0, 0.36]]))
+    cases.append(([nothing, 1.5], [0.0, 1.5], [[1.0, 0.0], [0.0, 0.0]]))
+    for to, mean, cov in cases:
+        wide = torch.tensor(to, dtype=torch.float64)[None, :, None].expand(z.shape)
+        after = intervene(graph, lambda name, causes: 0.8 * causes[:, 0], z, wide)
+        x = fresh_states(fields, after.flatten(1), (3,), seed=2, method="midpoint", n_steps=10).double()
+        mean, cov = torch.tensor(mean).double() @ B.T, B @ torch.tensor(cov).double() @ B.T + S
+        # Standard errors are below 0.05 and 0.1: 2000 draws from 2000 kept rows.
+        assert_close(x.mean(0), mean, atol=0.15, rtol=0)
+        assert_close(x.T.cov(), cov, atol=0.3, rtol=0)
 
 
 @pytest.mark.parametrize("block", [1, 8])
@@ -126,6 +152,24 @@ def test_what_is_learnt_sets_follows_and_keeps(learnt):
     assert np.sqrt((error**2).mean()) < 0.7 * np.sqrt((far**2).mean())
 
 
+def test_new_rows_follow_what_is_set_and_each_is_one_function_of_its_place(learnt):
+    model, shows = learnt
+    x = model.sample(800, do={"a": 1.0}, seed=3)
+    assert np.abs(x.mean(0) - np.array([1.0, 0.8]) @ shows).max() < 0.15
+    assert np.abs(np.cov(x[:, :2].T) - np.array([[0.01, -0.01], [-0.01, 0.37]])).max() < 0.1
+    # b set: a stays as it is on average, 0.0, where among rows with this b it is 0.8.
+    assert np.abs(model.encode(model.sample(400, do="b=1"))[:, 0].mean()) < 0.25
+    free = model.encode(model.sample(800))
+    assert np.abs(np.cov(free.T) - np.array([[1.0, 0.8], [0.8, 1.0]])).max() < 0.2
+    assert np.array_equal(model.sample(9, do={"a": 1.0}, seed=3, first_index=100), x[100:109])
+    with pytest.raises(InvalidInputError, match=r"sample: do\['a'\] must lie within the values of the fit"):
+        model.sample(5, do={"a": 40.0})
+    old = model.clone().take_over(model.learnt())
+    old.state = {name: part for name, part in model.state.items() if name != "exogenous"}
+    with pytest.raises(InvalidInputError, match="kept no exogenous values"):
+        old.sample(5)
+
+
 @pytest.mark.slow
 def test_words_tables_and_numbers_set_the_same_and_a_folder_answers_in_another_process(learnt, tmp_path):
     pandas = pytest.importorskip("pandas")
@@ -142,11 +186,14 @@ def test_words_tables_and_numbers_set_the_same_and_a_folder_answers_in_another_p
     assert np.array_equal(load(place).counterfactual(x, do={"b": 0.5}), by_name)
     np.save(tmp_path / "x.npy", x)
     (tmp_path / "do.csv").write_text("b\n" + "0.5\n" * 5)
-    for k, do in enumerate(("b=0.5", str(tmp_path / "do.csv"))):
+    asked = {"b=0.5": ["sample", str(place), "-n", "5"]}
+    asked[str(tmp_path / "do.csv")] = ["counterfactual", str(place), str(tmp_path / "x.npy")]
+    for k, (do, words) in enumerate(asked.items()):
         out = tmp_path / f"{k}.npy"
-        words = ["counterfactual", str(place), str(tmp_path / "x.npy"), "--do", do, "--out", str(out)]
+        words = [*words, "--do", do, "--out", str(out)]
         subprocess.run([sys.executable, "-m", "interpolants", *words], check=True, capture_output=True)
-        assert_close(np.load(out), by_name, atol=1e-5, rtol=0)
+        answer = by_name if k else model.sample(5, do={"b": 0.5})
+        assert_close(np.load(out), answer, atol=1e-5, rtol=0)
 
 
 def test_guidance_is_the_same_in_both_directions_so_that_nothing_set_is_nothing_changed(learnt):

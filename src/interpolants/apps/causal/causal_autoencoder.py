@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from interpolants.apps.causal.abduction import WAYS, counterfactual_states
 from interpolants.apps.causal.causal_training import CausalLoss, CodedBatches, choose_encoder, encoded
 from interpolants.apps.causal.factor_ranges import FactorRanges, check_factors
+from interpolants.apps.causal.interventional import drawn_exogenous, fresh_states, kept_exogenous
 from interpolants.apps.causal.interventions import DO
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.preconditioned import Preconditioned, check_preconditioned
@@ -44,6 +45,7 @@ class CausalAutoencoder(Trained):
         model = CausalAutoencoder(graph="thickness -> intensity").fit(images, factors)  # (N, 2), NaN: unknown
         thick = model.counterfactual(images, do={"thickness": 4.0})                     # brighter, too
         model.encode(images, do={"thickness": 4.0})                                     # its factors
+        model.sample(100, do={"thickness": 4.0})                                        # new images of thick strokes
 
     An encoder gives each factor a block z_i of the code, which is pulled to the factor's value where that is known,
     and a structural model ``z_i = f_i(z_causes) + u_i`` links the blocks. A one-sided flow from noise decodes an image
@@ -174,7 +176,9 @@ class CausalAutoencoder(Trained):
             parts, run.train("autoencoder", parts, self._loss(times), batches, settings, **options), prefix=""
         )
         kept = {name: done[name] for name in ("net", "encoder", "structure")}
-        return {**kept, "frame": frame, "units": units, "ranges": ranges}
+        codes = by_blocks(lambda part: encoded(kept["encoder"], part, self.block)[0], x)
+        drawn_from = kept_exogenous(by_blocks(kept["structure"].abduct, codes))
+        return {**kept, "frame": frame, "units": units, "ranges": ranges, "exogenous": drawn_from}
 
     def _in_units(self, data: Any, frame: Standard, units: Standard) -> tuple[Tensor, Tensor]:
         return frame.encode(data["x"]).float(), units.encode(data["factors"]).float()
@@ -247,9 +251,7 @@ class CausalAutoencoder(Trained):
             InvalidInputError: If a name is no factor, or a value lies outside of what the fit has seen.
         """
         who = "CausalAutoencoder.counterfactual"
-        steps = self.n_steps if n_steps is None else whole(who, "n_steps", n_steps, at_least=2)
-        if guidance is not None:
-            self._check_guidance(who, guidance)
+        steps = self._checked_steps(who, guidance, n_steps)
         before, after = self._both(who, x, do, beyond)
         frame = self.state["frame"]
         found = counterfactual_states(
@@ -264,6 +266,64 @@ class CausalAutoencoder(Trained):
         )
         decoded: Tensor = frame.decode(found.double()).to(x)
         return decoded
+
+    @capability(reads={"do": DO}, like="x")
+    def sample(
+        self,
+        n: int,
+        *,
+        do: Tensor | None = None,
+        guidance: float | None = None,
+        method: str = "midpoint",
+        n_steps: int | None = None,
+        beyond: bool = False,
+        seed: int = 0,
+        first_index: int = 0,
+    ) -> Tensor:
+        """New rows, where factors are set if asked for: ``(n, *D)``.
+
+        Exogenous values are those of training rows, of each factor from another row; factors that are set have no
+        causes any more; X0 is drawn. These are draws of ``p(x | do(...))``: causes of a factor that is set do not
+        follow it, as they would among rows that happen to have its value.
+
+        Args:
+            n: Number of rows.
+            do: Which factors are set, as in :meth:`counterfactual`.
+            guidance: Strength of the code; as the settings say if not given.
+            method: An ODE solver.
+            n_steps: Its steps; as the settings say if not given.
+            beyond: Whether values may lie outside of those that the fit has seen.
+            seed: Seed of the draws; row i is one function of (seed, i).
+            first_index: Index of the first row in a larger job.
+
+        Raises:
+            InvalidInputError: As :meth:`counterfactual`.
+        """
+        who, state = "CausalAutoencoder.sample", self.state
+        whole(who, "n", n, at_least=1)
+        steps = self._checked_steps(who, guidance, n_steps)
+        if do is not None:
+            state["ranges"].check(who, do, beyond=beyond)
+        z = by_blocks(
+            state["structure"], drawn_exogenous(state["exogenous"], n, seed=seed, first=first_index)
+        )
+        codes, how = self.codes_after(z, do).flatten(1), {"method": method, "n_steps": steps}
+        found = fresh_states(
+            self.fields(guidance), codes, self.shapes["x"], seed=seed, first=first_index, **how
+        )
+        decoded: Tensor = state["frame"].decode(found.double())
+        return decoded
+
+    def cannot(self, verb: str) -> str:
+        """A model of a version without this verb has kept nothing to draw from."""
+        old = verb == "sample" and self.is_fitted and "exogenous" not in self.state
+        return "it was fitted by a version that kept no exogenous values. Fit it again." if old else ""
+
+    def _checked_steps(self, who: str, guidance: float | None, n_steps: int | None) -> int:
+        """Steps of the flow; refuse guidance of a decoder that cannot do without the code."""
+        if guidance is not None:
+            self._check_guidance(who, guidance)
+        return self.n_steps if n_steps is None else whole(who, "n_steps", n_steps, at_least=2)
 
     @capability(reads={"do": DO}, like="do")
     def encode(self, x: Tensor, *, do: Tensor | None = None, beyond: bool = False) -> Tensor:
