@@ -177,23 +177,22 @@ class BundledFile:
 
 
 Loader = TypeVar("Loader", bound=Callable[..., Dataset])
-_CARRIERS: dict[Callable[..., Dataset], BundledFile] = {}
+_CARRIERS: dict[Callable[..., Dataset], tuple[BundledFile, ...]] = {}
 
 
-def reads(file: BundledFile) -> Callable[[Loader], Loader]:
-    """Decorator of a loader: the file without which it has nothing to read, its first one if there are several."""
+def reads(*files: BundledFile) -> Callable[[Loader], Loader]:
+    """Decorator of a loader: the files without which it has nothing to read, one of each package."""
 
     def declare(loader: Loader) -> Loader:
-        _CARRIERS[loader] = file
+        _CARRIERS[loader] = files
         return loader
 
     return declare
 
 
 def is_there(loader: Callable[..., Dataset]) -> bool:
-    """Whether the file that a loader reads is on this machine; true for one that reads none."""
-    file = _CARRIERS.get(loader)
-    return file is None or file.locate() is not None
+    """Whether the files that a loader reads are on this machine; true for one that reads none."""
+    return all(file.locate() is not None for file in _CARRIERS.get(loader, ()))
 
 
 def _debian_version(package: str) -> str:

