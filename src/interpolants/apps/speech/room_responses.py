@@ -50,7 +50,8 @@ def room_response(
         seconds: Length of the response.
         max_order: Most reflections; as many as arrive in time if None.
         taps: Length of the sinc, odd.
-        from_direct: Begin where the direct sound arrives, and have it of size 1.
+        from_direct: Begin where the direct sound arrives, and have it of size 1: one sample, which no filter changes, so
+            that dry sound is in step with what it became.
         high_pass: Corner in Hz of a filter; 0 for none. All images have one sign, and late ones, many in each sample,
             would add up to a slow pressure that no room holds.
 
@@ -76,9 +77,13 @@ def room_response(
     size_of = math.sqrt(1 - absorption) ** order / (4 * math.pi * distance)
     delay = distance / SPEED * rate
     if from_direct:
-        size_of, delay = size_of * 4 * math.pi * direct, delay - direct / SPEED * rate
+        late = order > 0
+        size_of, delay = (size_of * 4 * math.pi * direct)[late], (delay - direct / SPEED * rate)[late]
     response = _placed(delay, size_of, round(seconds * rate), taps)
-    return _high_passed(response, high_pass / rate) if high_pass else response
+    response = _high_passed(response, high_pass / rate) if high_pass else response
+    if from_direct:
+        response[0] += 1.0
+    return response
 
 
 def _place(who: str, name: str, value: Sequence[float]) -> Tensor:
