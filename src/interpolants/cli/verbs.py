@@ -4,7 +4,7 @@ A command's arguments are those of the method's function: roles are files, plain
 a verb of its own needs no edit here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -143,7 +143,7 @@ class VerbCommand:
         out, force, quiet, as_words = (given.pop(name) for name in ("out", "force", "quiet", "as_json"))
         if (device := given.pop("device")) != "cpu":
             self._move(device, given)
-        check_writable(out, force=force, also=self._formats)
+        check_writable(out, force=force, also=self._formats, several=self._has_folder(given))
         asked, shards = given.get("cond"), given.get("shards")
         answer = self._answer(given, shown=not (quiet or as_words), joins=out is not None)
         if answer is None:  # of another process, or only in shards
@@ -162,6 +162,12 @@ class VerbCommand:
         if isinstance(answer, CheckReport) and not answer.ok:
             screen.following(f"interpolants report {self.named}", "train longer, and read what failed")
             raise typer.Exit(1)
+
+    def _has_folder(self, given: Mapping[str, Any]) -> bool:
+        """Whether a value is a folder whose files are answered one by one."""
+        from interpolants.runs.answers import is_folder_of
+
+        return any(is_folder_of(role, given.get(name)) for name, role in self.options[1].items())
 
     def _move(self, device: str, given: dict[str, Any]) -> None:
         defaults = {"nproc": (None, 1), "executor": ("local",), "shards": (None,)}

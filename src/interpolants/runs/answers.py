@@ -13,6 +13,7 @@ from interpolants.data.arrays import is_table
 from interpolants.data.coded_columns import TABLES, label_words, read_coded
 from interpolants.data.series_table import READS, each_column, read_series_table
 from interpolants.dynamics.sample import Samples
+from interpolants.foundations.errors import invalid
 from interpolants.foundations.storage import check_place, replacing
 from interpolants.framework.answers import Ensemble, Predictive, Scored, WritesFiles
 from interpolants.framework.method import Method
@@ -21,18 +22,33 @@ from interpolants.framework.self_checks import CheckReport
 from interpolants.runs.files import WRITES, check_free, labels_if_whole, read_table, read_texts, write_table
 
 
-def check_writable(out: Path | None, *, force: bool, also: Sequence[str] = ()) -> None:
+def check_writable(
+    out: Path | None, *, force: bool, also: Sequence[str] = (), several: bool = False
+) -> None:
     """Refuse a file that exists or cannot be written, before any work is done; a folder is for methods and lists.
 
     Args:
         out: The file or folder.
         force: Replace a file that is there.
         also: Endings that the answer writes itself.
+        several: Whether there is an answer for each file of a folder.
     """
-    if out is not None and out.suffix:
+    if out is not None and several:
+        if out.suffix.lower() in (*WRITES, ".txt", *also):
+            rule = "answers for a folder of files must go to a folder"
+            raise invalid(str(out), rule, repr(out.suffix), f"Write to {out.with_suffix('')}.")
+        check_free(out, force=force, endings=(out.suffix.lower(),))
+    elif out is not None and out.suffix:
         check_free(out, force=force, endings=(*WRITES, ".txt", *also))
     if out is not None:
         check_place(out)
+
+
+def is_folder_of(role: Role, text: Any) -> bool:
+    """Whether a word names a folder whose files are a value of the role each, with an answer of its own."""
+    return (
+        getattr(kind_of(role), "folders_of_files", False) and isinstance(text, str) and Path(text).is_dir()
+    )
 
 
 def takes_words(role: Role) -> bool:
@@ -97,8 +113,8 @@ def write_answer(
     answer: Any, out: Path, verb: str = "x", *, columns: Sequence[str] = (), force: bool = False
 ) -> None:
     """An answer to a file, a method to a folder, a list of arrays to a folder of files."""
-    if isinstance(answer, WritesFiles) and out.suffix.lower() in answer.writes:
-        check_free(out, force=force, endings=answer.writes)
+    if isinstance(answer, WritesFiles) and (out.suffix.lower() in answer.writes or answer.writes == ("",)):
+        check_free(out, force=force, endings=(out.suffix.lower(),))
         answer.write_file(out)
     elif isinstance(answer, Method):
         answer.save(out)

@@ -62,6 +62,21 @@ def test_kinds_have_their_spectra_and_envelopes():
     assert float(loudness.max() / loudness.min()) > 50  # (1.9 / 0.1)^2 = 361, less the width of a stretch
 
 
+def test_voices_that_babble_are_different_ones_where_there_are_so_many():
+    """Tones of their own bins: as many are heard, all at one level."""
+    n = 800
+    others = [(k + 1) * torch.sin(2 * math.pi * (20 + 10 * k) * torch.arange(n) / n) for k in range(7)]
+    y = AdditiveNoise(kinds=("babble",), snr=0.0).degrade(
+        torch.zeros(n), RATE, level=1.0, generator=source(), others=others
+    )
+    heard = torch.fft.rfft(y).abs()[20:81:10] / n * 12**0.5
+    assert_close(heard.sort().values, torch.tensor([0.0] + [1.0] * 6), rtol=0, atol=1e-4)
+    few = AdditiveNoise(kinds=("babble",), snr=0.0).degrade(
+        torch.zeros(n), RATE, level=1.0, generator=source(), others=others[:2]
+    )
+    assert level_of(few) == pytest.approx(1, rel=1e-4)
+
+
 def test_an_echo_by_hand():
     x = torch.arange(1.0, 7.0)
     assert_close(filtered(x, torch.tensor([1.0, 0.0, 0.5])), x + 0.5 * torch.tensor([0, 0, 1.0, 2, 3, 4]))

@@ -193,7 +193,8 @@ def test_the_command_restores_files_and_folders(model, tmp_path):
     model.save(tmp_path / "model")
     (tmp_path / "in").mkdir()
     for name, rate, ending in (("a", 8000, "wav"), ("b", 22_050, "flac")):
-        soundfile.write(tmp_path / "in" / f"{name}.{ending}", noisy(SIGNALS[0].samples).numpy(), rate)
+        # soft, since three steps of training make it louder
+        soundfile.write(tmp_path / "in" / f"{name}.{ending}", 0.02 * noisy(SIGNALS[0].samples).numpy(), rate)
     run = CliRunner()
     one = [
         "restore",
@@ -211,9 +212,9 @@ def test_the_command_restores_files_and_folders(model, tmp_path):
     with pytest.warns(LostBandWarning):
         done = run.invoke(app, words)
     assert done.exit_code == 0, done.output
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["a.wav", "b.wav"]
-    again, _ = soundfile.read(tmp_path / "out" / "b.wav")
-    assert np.array_equal(x, again)
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["a.wav", "b.flac"]
+    again, _ = soundfile.read(tmp_path / "out" / "b.flac")
+    assert_close(torch.from_numpy(again), torch.from_numpy(x), rtol=0, atol=1 / 16000)
     with pytest.warns(LostBandWarning):
         here = interpolants.load(tmp_path / "model").restore(tmp_path / "in" / "b.flac").samples
     written = here / max(1.0, float(here.abs().max()))

@@ -93,7 +93,7 @@ class AdditiveNoise:
     Args:
         snr: Ratio of the recording's energy to the noise's in decibels: a number, or the two ends of a uniform law.
         kinds: Of ``"white"``, ``"low_passed"``, ``"modulated"`` and ``"babble"``, as often as they are named.
-        voices: Other recordings that babble at once.
+        voices: Other recordings that babble at once, all different where there are so many.
 
     Raises:
         InvalidInputError: If a setting is out of range.
@@ -133,7 +133,11 @@ class AdditiveNoise:
             raise invalid(
                 "AdditiveNoise", "babble needs other recordings", "none", "Take another kind of noise."
             )
-        voices = [others[int(torch.randint(len(others), (), generator=source))] for _ in range(self.voices)]
+        if len(others) >= self.voices:
+            picks = torch.randperm(len(others), generator=source)[: self.voices]
+        else:
+            picks = torch.randint(len(others), (self.voices,), generator=source)
+        voices = [others[k] for k in picks.tolist()]
         return torch.stack([_from_anywhere(voice, n, source) / level_of(voice) for voice in voices]).sum(0)
 
 

@@ -12,6 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interpolants.apps.speech.sound_files import (
+    ENDINGS,
+    FLOATS,
+    kept_encoding,
+    warn_if_cut_short,
+    warn_of_smaller,
+    warn_of_sound_left_out,
+)
 from interpolants.data.arrays import Kind as Given
 from interpolants.data.arrays import as_tensor, restore
 from interpolants.foundations.checks import one_of, whole
@@ -21,8 +29,8 @@ from interpolants.foundations.records import record, settings_of
 from interpolants.foundations.storage import replacing
 from interpolants.framework.roles import Reading, Role, role_kind
 
-ENDINGS = (".wav", ".flac", ".ogg")
 _SILENT = 1e-8
+_FULL = 1.001  # full scale, and what rounding adds to it
 
 
 @record("recording")
@@ -33,8 +41,9 @@ class Recording:
     Attributes:
         samples: ``(T,)`` or ``(C, T)``, floating point, full scale at 1.
         rate: Samples per second; 0 for that of the model.
-        name: What it is called, such as the name of its file.
+        name: What it is called, such as the name of its file; with those of folders between, in a folder of files.
         encoding: How its file holds samples, such as ``"PCM_24"``; answers are written alike where the format can.
+        ending: That of its file, such as ``".flac"``, which answers that go to a folder keep.
     """
 
     writes: ClassVar[tuple[str, ...]] = ENDINGS
@@ -43,6 +52,7 @@ class Recording:
     rate: int = 0
     name: str = ""
     encoding: str = ""
+    ending: str = ""
 
     def __post_init__(self) -> None:
         whole("Recording", "rate", self.rate, at_least=0)
@@ -85,6 +95,8 @@ class Recording:
     def write_file(self, out: Path) -> None:
         """To a file in the format of its ending; samples beyond full scale are made smaller together, but not floats.
 
+        A file that is made smaller is warned of.
+
         Raises:
             InvalidInputError: If it has no rate, or the ending is unknown.
         """
@@ -94,9 +106,12 @@ class Recording:
             raise invalid("Recording.write_file", f"{self.told} must have a rate", self.rate, remedy)
         one_of("Recording.write_file", "the file's ending", out.suffix.lower(), ENDINGS)
         kind = out.suffix.lower().removeprefix(".").upper()
-        own = self.encoding if self.encoding and soundfile.check_format(kind, self.encoding) else None
+        own = kept_encoding(self.encoding)
+        own = own if own and soundfile.check_format(kind, own) else None
         full = self.channels.double()
-        loudest = 1.0 if own in ("FLOAT", "DOUBLE") else float(full.abs().max())
+        loudest = 1.0 if own in FLOATS else float(full.abs().max())
+        if loudest > _FULL:
+            warn_of_smaller(out.name, loudest)
         x = (full / max(1.0, loudest)).T.numpy()
         with replacing(out) as temporary, temporary.open("wb") as stream:
             soundfile.write(stream, x, self.rate, format=kind, subtype=own)
@@ -162,18 +177,20 @@ def read_recording(path: str | Path, who: str = "read_recording") -> Recording:
         ) from error
     if not len(samples):
         raise invalid(who, f"{file.name} must hold samples", "none")
+    warn_if_cut_short(file, len(samples), samples.shape[1])
     x = torch.from_numpy(np.ascontiguousarray(samples.T))
-    return Recording(x[0] if len(x) == 1 else x, int(rate), file.stem, str(encoding))
+    return Recording(x[0] if len(x) == 1 else x, int(rate), file.stem, str(encoding), file.suffix.lower())
 
 
 def read_folder(folder: str | Path, who: str = "read_folder") -> list[Recording]:
-    """All sound files of a folder and those below it, by name."""
-    files = sorted(
-        file for file in Path(folder).rglob("*") if file.suffix.lower() in ENDINGS and file.is_file()
-    )
+    """All sound files of a folder and those below it, by name; sound of other endings is warned of."""
+    every = sorted(file for file in Path(folder).rglob("*") if file.is_file())
+    files = [file for file in every if file.suffix.lower() in ENDINGS]
     if not files:
         raise invalid(who, f"the folder must hold {', '.join(ENDINGS)} files", f"none in {folder}")
-    return [read_recording(file, who) for file in files]
+    warn_of_sound_left_out(every)
+    names = [file.relative_to(folder).with_suffix("").as_posix() for file in files]
+    return [replace(read_recording(file, who), name=name) for file, name in zip(files, names, strict=True)]
 
 
 # --- the role ------------------------------------------------------------------------------------------------
@@ -201,6 +218,7 @@ class Recordings:
     """
 
     has_rows = True
+    folders_of_files = True
     writes = ENDINGS
 
     def read(self, value: Any, role: Role, reading: Reading) -> tuple[list[Recording], HeldAs]:
@@ -262,17 +280,22 @@ def _with_rate(value: Any) -> Recording | None:
 
 
 class Several(list[Recording]):
-    """Recordings that go to a folder, each to a file of its own name."""
+    """Recordings that go to a folder, each to a file of its own name and ending, below the folders it was found in."""
 
     writes: ClassVar[tuple[str, ...]] = ("",)
 
     def write_file(self, out: Path) -> None:
-        """One WAV file each, numbered where several have one name."""
+        """One file each, WAV where none was read, numbered where several have one name."""
         width = len(str(len(self)))
-        names = [one.name or str(number).zfill(width) for number, one in enumerate(self)]
-        for number, (one, name) in enumerate(zip(self, names, strict=True)):
-            own = name if names.count(name) == 1 else f"{name}_{str(number).zfill(width)}"
-            one.write_file(out / f"{own}{ENDINGS[0]}")
+        files = [
+            f"{one.name or str(number).zfill(width)}|{one.ending if one.ending in ENDINGS else ENDINGS[0]}"
+            for number, one in enumerate(self)
+        ]
+        for number, (one, file) in enumerate(zip(self, files, strict=True)):
+            name, ending = file.rsplit("|", 1)
+            place = out / f"{name if files.count(file) == 1 else f'{name}_{str(number).zfill(width)}'}{ending}"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            one.write_file(place)
 
 
 @record("heard")

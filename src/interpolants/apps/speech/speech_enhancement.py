@@ -16,6 +16,7 @@ from interpolants.apps.speech.crops import CropBatches
 from interpolants.apps.speech.long_recordings import joined, pieces
 from interpolants.apps.speech.recordings import Heard, Recording, at_rate, channels_of, check_heard, is_silent
 from interpolants.apps.speech.units import UNITS, unit_of
+from interpolants.apps.speech.unusual_recordings import offset_of, warn_of_unusual
 from interpolants.dynamics.correctors import Langevin
 from interpolants.dynamics.noise import ReverseNoise
 from interpolants.dynamics.sample import sample
@@ -250,6 +251,7 @@ class SpeechEnhancement(Trained):
             longest=longest,
         )
         self._warn_of_bands(observed)
+        warn_of_unusual("SpeechEnhancement.restore", observed, self.rate, self.normalise)
         return Heard([self._restored(one, asked, seed) for one in observed])
 
     def _warn_of_bands(self, observed: Sequence[Recording]) -> None:
@@ -264,6 +266,11 @@ class SpeechEnhancement(Trained):
 
     def _restored(self, one: Recording, asked: Mapping[str, Any], seed: int) -> Recording:
         check_heard("SpeechEnhancement.restore", one, wholly=False)
+        least = self.transform.n_fft / self.rate
+        if len(one) < least * (one.rate or self.rate):
+            rule = f"{one.told} must last {1000 * least:.3g} ms, a window of the spectrum"
+            found = f"{1000 * len(one) / (one.rate or self.rate):.3g} ms"
+            raise invalid("SpeechEnhancement.restore", rule, found, "Leave it out.")
         found = [
             self._of_channel(y, one.rate or self.rate, asked, key(seed, "channel", k))
             for k, y in enumerate(one.channels)
@@ -274,6 +281,7 @@ class SpeechEnhancement(Trained):
         """Clean samples ``(T,)`` for degraded ones at any rate: the model's rate, and back; silence stays."""
         if is_silent(y):
             return y
+        y = y - offset_of(y, rate)
         back = at_rate(self._cleaned(at_rate(y, rate, self.rate), asked, seed), self.rate, rate)[: len(y)]
         return torch.nn.functional.pad(back, (0, len(y) - len(back)))
 

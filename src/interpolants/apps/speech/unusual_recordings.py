@@ -1,0 +1,70 @@
+"""Recordings unlike those that a speech model has learnt from: offsets, single clicks, and clipping."""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+
+from torch import Tensor
+
+from interpolants.apps.speech.recordings import Recording, is_silent
+
+# A constant offset of so many root mean squares of the rest, in recordings of so many seconds, is none of speech.
+_OFFSET, _SECONDS = 0.2, 0.25
+# Nothing of speech is so many times as loud as its loudest thousandth; a click of the medium is.
+_CLICK = 5.0
+# Where the peak was cut off, so many of the samples are at it, beside others that are.
+_CUT = 0.002
+
+
+class UnusualRecordingWarning(UserWarning):
+    """A recording has something that the model has not learnt from."""
+
+
+def offset_of(y: Tensor, rate: int) -> float:
+    """The mean of samples ``(T,)`` where it is none of speech, else 0."""
+    mean = float(y.double().mean())
+    rest = float((y.double() - mean).square().mean().sqrt())
+    return mean if len(y) >= _SECONDS * rate and abs(mean) > _OFFSET * rest else 0.0
+
+
+def has_click(y: Tensor) -> bool:
+    """Whether a few samples ``(T,)`` are far louder than all others."""
+    size = y.abs().double()
+    loud = size.kthvalue(max(1, len(y) - max(1, len(y) // 1000))).values
+    return len(y) >= 1000 and float(size.max()) > _CLICK * float(loud)
+
+
+def is_clipped(y: Tensor) -> bool:
+    """Whether samples ``(T,)`` are cut off at their peak."""
+    size = y.abs()
+    at_peak = size >= (1 - 1e-4) * size.max()
+    return len(y) >= 1000 and float((at_peak[1:] & at_peak[:-1]).double().mean()) > _CUT
+
+
+def warn_of_unusual(who: str, observed: Sequence[Recording], rate: int, normalise: str) -> None:
+    """Tell of what the model has not learnt from, in one line for each kind.
+
+    Args:
+        who: Public name.
+        observed: The recordings.
+        rate: Of recordings that have none.
+        normalise: Unit of a recording, as in ``units``.
+    """
+    kinds: Mapping[str, tuple[Callable[[Tensor, int], bool], str]] = {
+        "a constant offset": (lambda y, r: offset_of(y, r) != 0, "It was taken away: no speech has one"),
+        "samples cut off at their peak": (
+            lambda y, r: is_clipped(y),
+            "What was cut off comes back only from a model that learnt it, by pairs",
+        ),
+    }
+    if normalise == "peak":
+        click = "The unit is the peak, so all else is too soft. Cut the click out, or fit with normalise='level'"
+        kinds = {**kinds, "a click far above all else": (lambda y, r: has_click(y), click)}
+    for what, (found, told) in kinds.items():
+        names = [
+            one.told
+            for one in observed
+            if any(not is_silent(y) and found(y, one.rate or rate) for y in one.channels)
+        ]
+        if names:
+            listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            warnings.warn(f"{who}: {listed}: {what}. {told}.", UnusualRecordingWarning, stacklevel=6)
