@@ -22,9 +22,7 @@ from interpolants.framework.self_checks import CheckReport
 from interpolants.runs.files import WRITES, check_free, labels_if_whole, read_table, read_texts, write_table
 
 
-def check_writable(
-    out: Path | None, *, force: bool, also: Sequence[str] = (), several: bool = False
-) -> None:
+def check_writable(out: Path | None, *, force: bool, also: Sequence[str] = (), several: bool = False) -> None:
     """Refuse a file that exists or cannot be written, before any work is done; a folder is for methods and lists.
 
     Args:
@@ -46,9 +44,7 @@ def check_writable(
 
 def is_folder_of(role: Role, text: Any) -> bool:
     """Whether a word names a folder whose files are a value of the role each, with an answer of its own."""
-    return (
-        getattr(kind_of(role), "folders_of_files", False) and isinstance(text, str) and Path(text).is_dir()
-    )
+    return getattr(kind_of(role), "folders_of_files", False) and isinstance(text, str) and Path(text).is_dir()
 
 
 def takes_words(role: Role) -> bool:

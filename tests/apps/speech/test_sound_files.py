@@ -48,7 +48,9 @@ def test_sound_of_a_folder_that_is_not_read_is_told(tmp_path):
         warnings.simplefilter("error")
         read_folder(tmp_path)
     soundfile.write(tmp_path / "m.aiff", X, 8000)
-    with pytest.warns(SoundFileWarning, match=r"m.aiff: left out, folders are searched for .wav, .flac, .ogg"):
+    with pytest.warns(
+        SoundFileWarning, match=r"m.aiff: left out, folders are searched for .wav, .flac, .ogg"
+    ):
         assert len(read_folder(tmp_path)) == 1
 
 
@@ -69,7 +71,9 @@ def test_recordings_of_one_name_are_numbered(tmp_path):
 
 def test_a_change_of_loudness_is_told_and_floats_need_none(tmp_path):
     loud = Recording(torch.from_numpy(4 * X), 8000)
-    with pytest.warns(SoundFileWarning, match=r"a.wav: samples reach 1.6 times full scale, so all were divided"):
+    with pytest.warns(
+        SoundFileWarning, match=r"a.wav: samples reach 1.6 times full scale, so all were divided"
+    ):
         loud.write_file(tmp_path / "a.wav")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -293,7 +293,9 @@ class Several(list[Recording]):
         ]
         for number, (one, file) in enumerate(zip(self, files, strict=True)):
             name, ending = file.rsplit("|", 1)
-            place = out / f"{name if files.count(file) == 1 else f'{name}_{str(number).zfill(width)}'}{ending}"
+            place = (
+                out / f"{name if files.count(file) == 1 else f'{name}_{str(number).zfill(width)}'}{ending}"
+            )
             place.parent.mkdir(parents=True, exist_ok=True)
             one.write_file(place)
 

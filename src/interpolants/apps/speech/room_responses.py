@@ -50,7 +50,7 @@ def room_response(
         seconds: Length of the response.
         max_order: Most reflections; as many as arrive in time if None.
         taps: Length of the sinc, odd.
-        from_direct: Begin where the direct sound arrives, and have it of size 1: one sample, which no filter changes, so
+        from_direct: Begin where the direct sound arrives, and have it of size 1: one sample that no filter changes, so
             that dry sound is in step with what it became.
         high_pass: Corner in Hz of a filter; 0 for none. All images have one sign, and late ones, many in each sample,
             would add up to a slow pressure that no room holds.

@@ -10,7 +10,20 @@ ENDINGS = (".wav", ".flac", ".ogg")
 # belong to one container.
 _KEPT = ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW", "VORBIS")
 FLOATS = ("FLOAT", "DOUBLE")
-_OTHER_SOUND = (".aac", ".aif", ".aiff", ".amr", ".au", ".caf", ".m4a", ".mp3", ".oga", ".opus", ".w64", ".wma")
+_OTHER_SOUND = (
+    ".aac",
+    ".aif",
+    ".aiff",
+    ".amr",
+    ".au",
+    ".caf",
+    ".m4a",
+    ".mp3",
+    ".oga",
+    ".opus",
+    ".w64",
+    ".wma",
+)
 _UNKNOWN_SIZE = 0x7FFFF000  # programs that write to a pipe state the largest size they can
 
 
@@ -46,8 +59,12 @@ def warn_if_cut_short(file: Path, found: int, channels: int) -> None:
     """Tell of a WAV file that holds less than its header says, as one does whose copy was interrupted."""
     stated = samples_stated(file, channels)
     if stated is not None and found < stated:
-        told = f"{file.name} holds {found} of the {stated} samples that its header states: the rest is missing"
-        warnings.warn(f"{told}. Copy the file again, or go on with what is there.", SoundFileWarning, stacklevel=3)
+        told = (
+            f"{file.name} holds {found} of the {stated} samples that its header states: the rest is missing"
+        )
+        warnings.warn(
+            f"{told}. Copy the file again, or go on with what is there.", SoundFileWarning, stacklevel=3
+        )
 
 
 def warn_of_sound_left_out(files: Iterable[Path]) -> None:

@@ -57,7 +57,9 @@ def warn_of_unusual(who: str, observed: Sequence[Recording], rate: int, normalis
         ),
     }
     if normalise == "peak":
-        click = "The unit is the peak, so all else is too soft. Cut the click out, or fit with normalise='level'"
+        click = (
+            "The unit is the peak, so all else is too soft. Cut the click out, or fit with normalise='level'"
+        )
         kinds = {**kinds, "a click far above all else": (lambda y, r: has_click(y), click)}
     for what, (found, told) in kinds.items():
         names = [
