@@ -269,8 +269,8 @@ class SpeechEnhancement(Trained):
         least = self.transform.n_fft / self.rate
         if len(one) < least * (one.rate or self.rate):
             rule = f"{one.told} must last {1000 * least:.3g} ms, a window of the spectrum"
-            found = f"{1000 * len(one) / (one.rate or self.rate):.3g} ms"
-            raise invalid("SpeechEnhancement.restore", rule, found, "Leave it out.")
+            lasts = f"{1000 * len(one) / (one.rate or self.rate):.3g} ms"
+            raise invalid("SpeechEnhancement.restore", rule, lasts, "Leave it out.")
         found = [
             self._of_channel(y, one.rate or self.rate, asked, key(seed, "channel", k))
             for k, y in enumerate(one.channels)
