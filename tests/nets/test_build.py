@@ -19,8 +19,10 @@ MLP_SETTINGS = {
     "cond_dim": 2,
     "residual": True,
     "layer_norm": True,
+    "init": "gain",
     "seed": 5,
 }
+PLAIN_SETTINGS = MLP_SETTINGS | {"residual": False, "layer_norm": False, "init": "critical"}
 UNET_SETTINGS = {
     "shape": (2, 5, 6),
     "channels": 8,
@@ -37,11 +39,18 @@ UNET_SETTINGS = {
 }
 
 
-@pytest.mark.parametrize(("kind", "settings"), [(MLP, MLP_SETTINGS), (UNet, UNET_SETTINGS)])
-def test_settings_survive_a_file_and_rebuild_the_network(kind, settings):
+@pytest.mark.parametrize(
+    ("kind", "settings", "defaults"),
+    [
+        (MLP, MLP_SETTINGS, {"init"}),
+        (MLP, PLAIN_SETTINGS, {"residual", "layer_norm"}),  # a critical start is for plain layers
+        (UNet, UNET_SETTINGS, set()),
+    ],
+)
+def test_settings_survive_a_file_and_rebuild_the_network(kind, settings, defaults):
     parameters = inspect.signature(kind).parameters
     assert set(settings) == set(parameters)
-    assert all(p.default != settings[name] for name, p in parameters.items())
+    assert {name for name, p in parameters.items() if p.default == settings[name]} == defaults
     net = kind(**settings)
     stored = json.loads(json.dumps(net.settings))
     again = build_net(**stored)

@@ -56,3 +56,20 @@ def test_refusals():
         nets.critical_(nn.Conv2d(1, 1, 3), "relu")
     with pytest.raises(InvalidInputError, match="sigmoid"):
         nets.critical_(nn.Linear(2, 2), "sigmoid")
+
+
+def test_as_a_setting_of_the_perceptron():
+    net, drawn = (
+        nets.MLP(2, width=16, depth=5, activation="tanh", init=init, seed=4) for init in ("critical", "gain")
+    )
+    by_hand = [torch.nn.Linear(16, 16) for _ in range(4)]
+    nets.critical_(nn.ModuleList(by_hand), "tanh", seed=4)
+    assert all(torch.equal(one.weight, other.weight) for one, other in zip(net.hidden, by_hand, strict=True))
+    assert torch.equal(net.input.weight, drawn.input.weight)
+    assert net.settings["init"] == "critical"
+    with pytest.raises(InvalidInputError, match="plain layers"):
+        nets.MLP(2, depth=3, residual=True, init="critical")
+    with pytest.raises(InvalidInputError, match="softplus"):
+        nets.MLP(2, depth=3, activation="softplus", init="critical")
+    with pytest.raises(InvalidInputError, match="init"):
+        nets.MLP(2, init="xavier")

@@ -11,6 +11,7 @@ from torch.nn import functional
 from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition
+from interpolants.nets.critical import critical_
 from interpolants.nets.embeddings import ConditionEmbedding, ConditionKinds, FourierTime
 from interpolants.nets.net import Net, materialise
 
@@ -48,6 +49,9 @@ ACTIVATIONS = {
 }
 
 
+INITS = ("gain", "critical")
+
+
 class MLP(Net):
     """Multilayer perceptron on the flattened state, the time features and the condition.
 
@@ -69,6 +73,8 @@ class MLP(Net):
         cond_dim: Length of the condition's vector, if there is one.
         residual: Whether each hidden layer after the first adds to its input; for depths beyond about 6.
         layer_norm: Whether a residual branch starts with a layer norm.
+        init: Variances of the first weights of plain layers: ``"gain"`` keeps the size of the signal of a unit Gaussian,
+            ``"critical"`` that of any signal and gradient through any depth, see :func:`interpolants.nets.critical_`.
         seed: Seed of the initial weights, >= 0.
 
     Raises:
@@ -88,11 +94,15 @@ class MLP(Net):
         cond_dim: int | None = None,
         residual: bool = False,
         layer_norm: bool = False,
+        init: str = "gain",
         seed: int = 0,
     ) -> None:
         super().__init__(shape, heads)
         width, depth = whole("MLP", "width", width, at_least=1), whole("MLP", "depth", depth, at_least=1)
         one_of("MLP", "activation", activation, ACTIVATIONS)
+        one_of("MLP", "init", init, INITS)
+        if init == "critical" and residual:
+            raise invalid("MLP", 'init="critical" is for plain layers', "residual=True")
         if layer_norm and not residual:
             raise invalid("MLP", "layer_norm goes with residual=True", "residual=False")
         self.settings = {
@@ -107,6 +117,7 @@ class MLP(Net):
             "cond_dim": cond_dim,
             "residual": residual,
             "layer_norm": layer_norm,
+            "init": init,
             "seed": seed,
         }
         self._size = math.prod(self.shape)
@@ -124,6 +135,8 @@ class MLP(Net):
             )
             self.output = nn.Linear(width, heads * self._size)
         self._initialise(seed)
+        if init == "critical" and depth > 1:
+            critical_(self.hidden, activation, seed=seed)
 
     def _initialise(self, seed: int) -> None:
         """Signals of the same size in every layer, state and time of equal weight, and an output that starts at zero.
