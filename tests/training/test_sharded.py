@@ -11,15 +11,22 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+import interpolants
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.training import Checkpoint, TrainSettings, fit
 from interpolants.training.batch_parts import part_of
+from training import sharded_bridge
 from training import sharded_program as program
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*")
 
 
 def start(folder, processes, *words):
+    launch(program, folder, processes, *words)
+    return json.loads((folder / "told.json").read_text())
+
+
+def launch(program, folder, processes, *words):
     command = [sys.executable]
     if processes > 1:
         command += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
@@ -28,7 +35,6 @@ def start(folder, processes, *words):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-4000:]
-    return json.loads((folder / "told.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +52,14 @@ def test_two_processes_follow_the_curve_of_one(tmp_path, one, words):
     for part in ("weights", "ema", "best"):
         assert_close(torch.tensor(told[part]), torch.tensor(one[0][part]), rtol=1e-4, atol=2e-6)
     assert told["classes"] == one[0]["classes"]
+
+
+@pytest.mark.slow
+def test_a_method_is_trained_with_cut_weights_and_used_by_one_process(tmp_path):
+    launch(sharded_bridge, tmp_path / "model", 2)
+    y = interpolants.load(tmp_path / "model").sample(1000, seed=1)
+    assert_close(y.mean(0), torch.tensor([2.0, 0.0]), rtol=0, atol=0.25)
+    assert (y.std(0) < 0.7).all()
 
 
 @pytest.mark.slow
