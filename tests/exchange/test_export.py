@@ -1,5 +1,6 @@
 """Exported programs: read back by PyTorch and onnxruntime, they answer as the library does, in data units."""
 
+import itertools
 import json
 import sys
 
@@ -10,12 +11,14 @@ from torch import nn
 from torch.testing import assert_close
 
 import interpolants as itp
+from interpolants.dynamics import sample
 from interpolants.dynamics.samplers import BROWNIAN_STREAM
 from interpolants.exchange import export
 from interpolants.fields import LearnedFields
 from interpolants.foundations.brownian import BrownianPath
 from interpolants.foundations.errors import InvalidInputError, MissingExtraError, NotIdentifiableError
 from interpolants.foundations.randomness import BlockNoise
+from interpolants.methods.flow_map.flow_map import FlowMap
 from interpolants.methods.rectification.rectification import Rectification
 from interpolants.methods.rivals.gaussian_fit import GaussianFit
 from interpolants.methods.schrodinger.light_sb import LightSB
@@ -353,3 +356,47 @@ def test_onnx_without_its_packages_says_what_to_install(one, tmp_path, monkeypat
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'interpolants\[export\]'"):
         export(one, tmp_path / "a.onnx")
+
+
+@pytest.mark.parametrize("ending", BOTH)
+def test_jumps_of_a_flow_map_are_its_samples(tmp_path, ending):
+    flow = FlowMap(path="one_sided_linear", **SMALL).fit(x1=X1, **QUIET)
+    done = export(flow, tmp_path / f"jumps.{ending}", what="jumps", n_steps=3)
+    run = runs(done.file)
+    noise = torch.randn(5, 2, generator=torch.Generator().manual_seed(1))
+    x, times = flow.frame.decode(noise), [0.0, 1 / 3, 2 / 3, 1.0]
+    for s, t in itertools.pairwise(times):
+        x = flow.jump(x, s, t)
+    assert_close(run(noise=noise), x, rtol=1e-5, atol=1e-4)
+    assert done.about["sampler"]["steps"] == 3
+    assert "jumps of a FlowMap" in str(done)
+
+
+def test_jumps_go_back_between_two_sets(tmp_path):
+    flow = FlowMap(path="linear", **SMALL).fit(X0, X1, **QUIET)
+    done = export(flow, tmp_path / "back.pt2", what="jumps", reverse=True, time_grid=[0.0, 0.25, 1.0])
+    found = runs(done.file)(x=X1[:4])
+    assert_close(found, flow.transport(X1[:4], reverse=True, times=[0.0, 0.25, 1.0]), rtol=1e-5, atol=1e-4)
+
+
+def test_jumps_are_refused_where_there_are_none(one, tmp_path):
+    flow = FlowMap(path="linear", directions="forward", **SMALL).fit(X0, X1, **QUIET)
+    for model, options, message in (
+        (one, {}, "needs a model of jumps"),
+        (flow, {"method": "heun"}, "method must be left out"),
+        (flow, {"eps": 0.5}, "eps must be left out"),
+        (flow, {"reverse": True}, "both directions"),
+    ):
+        with pytest.raises(InvalidInputError, match=message):
+            export(model, tmp_path / "none.pt2", what="jumps", **options)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("method", "n_steps"), [("heun", 2), ("midpoint", 2), ("euler", 3)])
+def test_jumps_are_no_fields_for_another_solver(method, n_steps):
+    flow = FlowMap(path="linear", **SMALL).fit(X0, X1, **QUIET)
+    jumps = flow.jumps([0.0, 0.5, 1.0])
+    euler = sample(jumps, X1[:3], method="euler", n_steps=2).x
+    assert_close(flow.frame.decode(euler), flow.transport(flow.frame.decode(X1[:3]), n_steps=2))
+    with pytest.raises(InvalidInputError, match="Euler steps along their own grid"):
+        sample(jumps, X1[:3], method=method, n_steps=n_steps)

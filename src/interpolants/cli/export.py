@@ -12,7 +12,10 @@ def export(
     folder: Annotated[Path, typer.Argument(metavar="MODEL", help="Saved method, or a run that holds one.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="File to write: .pt2 or .onnx.")],
     what: Annotated[
-        str, typer.Option("--what", help="sampler, or a field: velocity, score, denoised, noise.")
+        str,
+        typer.Option(
+            "--what", help="sampler, jumps (flow maps), or a field: velocity, score, denoised, noise."
+        ),
     ] = "sampler",
     method: Annotated[
         str | None, typer.Option("--solver", "--method", help="Solver with fixed steps: euler, heun, rk4 ...")

@@ -17,7 +17,7 @@ def described(program: Program, what: str, output: str, dtype: torch.dtype) -> d
 
     Args:
         program: The program.
-        what: ``"sampler"``, or the quantity that it answers.
+        what: ``"sampler"``, ``"jumps"``, or the quantity that it answers.
         output: What comes out, with its unit.
         dtype: Its precision.
     """
@@ -40,6 +40,8 @@ def described(program: Program, what: str, output: str, dtype: torch.dtype) -> d
         found["path"] = list(subject.fields.path.formulas)
     if isinstance(program, SamplerProgram):
         found["sampler"] = _steps(program.sampler, subject)
+        if what == "jumps":
+            found["sampler"]["method"] = "jumps of the map"
     return found
 
 

@@ -1,7 +1,7 @@
 """Export of fields and of whole samplers as programs that run without this library: .pt2 and .onnx."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,8 @@ from interpolants.foundations.randomness import checked_seed
 from interpolants.foundations.storage import check_place, replacing
 from interpolants.solvers.registry import available, get_solver
 
-SAMPLER = "sampler"
-_STEPS = 20
+SAMPLER, JUMPS = "sampler", "jumps"
+_STEPS, _JUMPS = 20, 4
 _TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 _UNITS = {
     "velocity": "Velocity, in data units per unit of time.",
@@ -127,11 +127,11 @@ def export(
     Args:
         model: A fitted method that has fields, such as a ``Bridge``, or ``Fields``.
         out: File to write: ``.pt2`` (``torch.export``), or ``.onnx`` (needs ``interpolants[export]``).
-        what: ``"sampler"``, or a field: ``"velocity"``, ``"score"``, ``"denoised"``, ``"noise"``, ``"mean_rate"``,
-            ``"endpoint0"``.
+        what: ``"sampler"``, ``"jumps"`` for the few steps of a ``FlowMap``, or a field: ``"velocity"``, ``"score"``,
+            ``"denoised"``, ``"noise"``, ``"mean_rate"``, ``"endpoint0"``.
         method: Solver with fixed steps, as ``dynamics.sample`` takes it, e.g. ``"euler"``, ``"heun"``, ``"rk4"``,
             ``"euler_maruyama"`` with ``eps > 0``. Default as there.
-        n_steps: Number of steps, 20 by default; every step is written out in the program.
+        n_steps: Number of steps, 20 by default, or of jumps, 4 by default; each is written out in the program.
         time_grid: As in ``dynamics.sample``.
         eps: Noise level; 0 is the ODE.
         reverse: Run from data at t = 1 down to t = 0.
@@ -153,14 +153,17 @@ def export(
     """
     file = _free(out, force)
     precision = _precision(dtype, file)
-    one_of(WHO, "what", what, (SAMPLER, *QUANTITIES))
+    one_of(WHO, "what", what, (SAMPLER, JUMPS, *QUANTITIES))
     allowed = _TOLERANCE[precision] if tolerance is None else number(WHO, "tolerance", tolerance, above=0)
     checked_seed(WHO, seed)
     guidance = None if guidance is False else guidance
-    subject = Subject.of(model, None if shape is None else tuple(shape), cond).in_precision(precision)
-    check_guidance(subject, guidance)
+    subject = Subject.of(model, None if shape is None else tuple(shape), cond)
     steps = _Steps(method=method, n_steps=n_steps, time_grid=time_grid, eps=eps, reverse=reverse)
-    if what == SAMPLER:
+    if what == JUMPS:
+        subject, steps = _jumping(model, subject, steps)
+    subject = subject.in_precision(precision)
+    check_guidance(subject, guidance)
+    if what in (SAMPLER, JUMPS):
         program: Program = _sampler(subject, guidance, steps, precision)
         output = f"States at t = {0 if reverse else 1}, in data units."
     else:
@@ -231,6 +234,23 @@ def _sampler(
         shape = (len(grid) - 1, *subject.inner_shape)
         inputs.append(Port(BROWNIAN, shape, dtype, about, normal(shape)))
     return SamplerProgram(subject, guidance, [*inputs, *_told(subject, guidance, dtype)], sampler)
+
+
+def _jumping(model: Any, subject: Subject, steps: _Steps) -> tuple[Subject, _Steps]:
+    """A model of jumps as fields whose Euler steps they are, and these steps."""
+    if not callable(getattr(model, "jumps", None)):
+        raise invalid(
+            WHO, "what='jumps' needs a model of jumps, a FlowMap", type(model).__name__, "Leave what out."
+        )
+    for name, value in (("method", steps.method), ("eps", as_noise(steps.eps))):
+        if value is not None:
+            raise invalid(
+                WHO, f"{name} must be left out for what='jumps'", value, "A jump is a step by itself."
+            )
+    n = whole(WHO, "n_steps", _JUMPS if steps.n_steps is None else steps.n_steps, at_least=1)
+    times = run_grid(subject.fields, n, steps.time_grid, reverse=False, noisy=False)
+    subject = replace(subject, fields=model.jumps(times, reverse=steps.reverse))
+    return subject, replace(steps, method="euler", n_steps=len(times) - 1, time_grid=times.tolist())
 
 
 def _fixed_method(subject: Subject, like: Tensor, method: str | None, *, noisy: bool) -> str:

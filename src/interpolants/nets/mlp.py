@@ -73,8 +73,8 @@ class MLP(Net):
         cond_dim: Length of the condition's vector, if there is one.
         residual: Whether each hidden layer after the first adds to its input; for depths beyond about 6.
         layer_norm: Whether a residual branch starts with a layer norm.
-        init: Variances of the first weights of plain layers: ``"gain"`` keeps the size of the signal of a unit Gaussian,
-            ``"critical"`` that of any signal and gradient through any depth, see :func:`interpolants.nets.critical_`.
+        init: First weights of plain layers: ``"gain"`` keeps the size of a signal of variance 1, ``"critical"`` that of
+            any signal and gradient through any depth, see :func:`interpolants.nets.critical_`.
         seed: Seed of the initial weights, >= 0.
 
     Raises:

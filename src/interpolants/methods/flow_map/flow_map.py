@@ -15,6 +15,7 @@ from interpolants.dynamics.sample import sample
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.protocol import Fields, as_time
 from interpolants.foundations.checks import number, one_of, whole
+from interpolants.foundations.clock import known_number, number_of
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.row_access import Rows, each, joined
 from interpolants.foundations.types import Condition
@@ -36,6 +37,7 @@ from interpolants.paths.path import Path
 from interpolants.training.pairs import PairBatches, finished
 
 DIRECTIONS = ("both", "forward")
+_SAME_TIME = 1e-6  # grids are float64, times of a solver may be float32
 verb("jump", "x", "s", "t")
 
 
@@ -230,6 +232,22 @@ class FlowMap(TwoEnds):
         step = (end - start).reshape(-1, *(1,) * (x.ndim - 1)).to(state)
         return self._decoded(state + step * self.state["net"](state, start, end, cond))
 
+    def jumps(self, times: Sequence[float] | np.ndarray, *, reverse: bool = False) -> "JumpFields":
+        """Fields whose Euler steps along a grid are jumps, in the units of :attr:`frame`.
+
+        Args:
+            times: Increasing times of the jumps in [0, 1].
+            reverse: Whether they are run backwards.
+
+        Raises:
+            InvalidInputError: If it should run backwards and was trained forwards only.
+        """
+        if reverse and self.directions == "forward":
+            remedy = "Make it with directions='both', or run the ODE: sample(flow.fields, x, reverse=True)."
+            raise invalid("FlowMap", "reverse needs a map of both directions", "forward only", remedy)
+        net = self.fitted_state("jumps")["net"]
+        return JumpFields(self.path, net, np.asarray(times, dtype=np.float64), reverse=reverse)
+
     def agreement(self, x: Tensor, *, cond: Tensor | None = None, n_steps: int = 64) -> dict[str, float]:
         """How far the map is from its own flow, over the distance that the flow moves.
 
@@ -272,12 +290,9 @@ class FlowMap(TwoEnds):
         cond: Tensor | None,
         first: int,
     ) -> Tensor:
-        if reverse and self.directions == "forward":
-            remedy = "Make it with directions='both', or run the ODE: sample(flow.fields, x, reverse=True)."
-            raise invalid("FlowMap", "reverse needs a map of both directions", "forward only", remedy)
         whole("FlowMap", "n_steps", n_steps, at_least=1)
         grid = np.linspace(0.0, 1.0, n_steps + 1) if times is None else np.asarray(times, dtype=np.float64)
-        jumps = JumpFields(self.state["net"], grid, reverse=reverse)
+        jumps = self.jumps(grid, reverse=reverse)
         done = sample(
             jumps,
             start,
@@ -295,14 +310,15 @@ class JumpFields(Fields):
     """The map as fields: an Euler step along the average velocity from a grid time to the next is the jump itself.
 
     Args:
+        path: The interpolant, which tells the base.
         net: The average velocity, ``net(x, s, t, cond)``.
         grid: Increasing times of the jumps.
         reverse: Whether they are run backwards.
     """
 
-    def __init__(self, net: nn.Module, grid: np.ndarray, *, reverse: bool) -> None:
-        self.net = net
-        self.grid = torch.from_numpy(np.ascontiguousarray(grid[::-1] if reverse else grid))
+    def __init__(self, path: Path, net: nn.Module, grid: np.ndarray, *, reverse: bool) -> None:
+        self.path, self.net = path, net
+        self.grid = np.ascontiguousarray(grid[::-1] if reverse else grid)
 
     @property
     def networks(self) -> list[nn.Module]:
@@ -318,8 +334,15 @@ class JumpFields(Fields):
         self, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition = None
     ) -> dict[str, Tensor]:
         """The average velocity until the next time of the grid."""
-        here = int((self.grid - t.detach().cpu()).abs().argmin())
-        ahead = self.grid[min(here + 1, len(self.grid) - 1)].to(t)
+        here = int(np.abs(self.grid - number_of(t)).argmin())
+        asked = known_number(t)  # by a solver; what only looks at the rows of a network may ask at any time
+        if asked is not None and (here == len(self.grid) - 1 or abs(self.grid[here] - asked) > _SAME_TIME):
+            rule, remedy = (
+                "jumps are Euler steps along their own grid",
+                "Pass method='euler' and the same times.",
+            )
+            raise invalid("FlowMap.jumps", rule, f"t = {asked:g}", remedy)
+        ahead = torch.full_like(t, self.grid[min(here + 1, len(self.grid) - 1)])
         return {"velocity": self.net(x, t, ahead, cond)}
 
     def provides(self, quantity: str) -> bool:
