@@ -37,7 +37,7 @@ def told(text, known=(), width=2):
 
 
 def test_rows_of_numbers():
-    session, rows = told("1,2\n\n3, 5\n")
+    session, rows = told("\ufeff1,2\n\n3, 5\n")
     assert session.frames == [[1.0, 2.0], [3.0, 5.0]]
     assert rows[1] == {"step": 2, "surprise": 5.0, "expected_y0": 1.0, "expected_y1": 2.0,
                        "ahead1_y0": 3.0, "ahead1_y1": 5.0, "ahead2_y0": 6.0, "ahead2_y1": 10.0}  # fmt: skip
@@ -96,3 +96,13 @@ def test_rows_before_a_bad_one_have_been_told():
     assert next(found).told.surprise == 3.0
     with pytest.raises(InvalidInputError, match="line 2"):
         next(found)
+
+
+@pytest.mark.parametrize("line", [b"1,\xff\n", b"1,2" + b"3" * 200_000 + b"\n"])
+def test_what_is_no_text_is_told_by_its_line(tmp_path, line):
+    (tmp_path / "rows.csv").write_bytes(b"1,2\n" + line)
+    with (
+        open(tmp_path / "rows.csv", newline="", encoding="utf-8") as lines,
+        pytest.raises(InvalidInputError, match="must be text"),
+    ):
+        list(follow_lines(Echo(2), lines))

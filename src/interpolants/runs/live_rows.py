@@ -83,10 +83,9 @@ def follow_lines(session: LiveSession, lines: Iterable[str], known: Sequence[str
     names: tuple[str, ...] | None = None
     step = 0
     reader = csv.reader(lines)
-    for cells in reader:
-        if not cells:
-            continue
+    for cells in _read(reader):
         if names is None:
+            cells[0] = cells[0].removeprefix("\ufeff")  # the mark with which some programs begin a file
             names = _header(cells, known)
             if names:
                 continue
@@ -98,6 +97,15 @@ def follow_lines(session: LiveSession, lines: Iterable[str], known: Sequence[str
         width = len(told.expected)
         given = tuple(frame) if isinstance(frame, Mapping) else tuple(known)
         yield LiveRow(step, given if len(given) == width else tuple(f"y{k}" for k in range(width)), told)
+
+
+def _read(reader: Any) -> Iterator[list[str]]:
+    """The rows that are not empty."""
+    try:
+        yield from filter(None, reader)
+    except (csv.Error, UnicodeDecodeError) as error:
+        remedy = "It must be a CSV in UTF-8."
+        raise invalid(_WHO, f"line {reader.line_num + 1} must be text", str(error), remedy) from error
 
 
 def _header(cells: list[str], known: Sequence[str]) -> tuple[str, ...]:
