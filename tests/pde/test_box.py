@@ -1,12 +1,14 @@
 """Equations in a box: what is read of a residual, faces, refusals."""
 
+import warnings
+
 import pytest
 import torch
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.pde import BoxPDE, Jet, Manufactured
-from interpolants.pde.box import check_problem
+from interpolants.pde.box import UndeterminedWarning, check_problem
 
 BOX = ((0.0, 1.0), (0.0, 2.0))
 
@@ -38,6 +40,40 @@ def test_u_is_given_on_the_faces_that_are_named():
     points = torch.tensor([[0.0, 1.0], [1.0, 1.0], [0.5, 0.0], [0.5, 2.0], [0.5, 0.5]], dtype=torch.float64)
     assert own().on_boundary(points).tolist() == [True, True, True, True, False]
     assert own(faces=("x-", "y+")).on_boundary(points).tolist() == [True, False, False, True, False]
+
+
+def wave(x, y, u):
+    return u("yy") - u("xx")
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"faces": ("x-", "y-", "y+")}, "order 2 along x, and u is given on 1 face there"),
+        ({"residual": wave, "faces": ("x-", "x+", "y-")}, "order 2 along y"),
+        (
+            {"residual": lambda x, y, u: u("x") + u("y"), "faces": ("x-",)},
+            "order 1 along y, and u is given on 0",
+        ),
+    ],
+)
+def test_too_few_boundary_values_are_told(changes, told):
+    with pytest.warns(UndeterminedWarning, match=told):
+        check_problem("solver", own(**changes))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"residual": lambda x, y, u: u("x") + u("y"), "faces": ("x-", "y-")},
+        {"residual": lambda x, y, u: u("y") - u("xx"), "faces": ("x-", "x+", "y-")},
+    ],
+)
+def test_enough_boundary_values_are_not(changes):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_problem("solver", own(**changes))
 
 
 @pytest.mark.parametrize(

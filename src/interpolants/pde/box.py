@@ -4,6 +4,7 @@ A residual is written against a :class:`~interpolants.pde.evolution.Jet`, as for
 whatever gives the derivatives. u has one component.
 """
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,6 +21,10 @@ from interpolants.pde.residual_checks import check_slopes
 
 _AXES = "xyz"
 _PAIRS, _AN_INTERVAL = "box must be one to three pairs (low, high)", "E.g. box=((0.0, 1.0),) for an interval."
+
+
+class UndeterminedWarning(UserWarning):
+    """An equation has fewer boundary values than it needs for one solution."""
 
 
 class BoxProblem(ABC):
@@ -91,7 +96,8 @@ class BoxPDE(BoxProblem):
             ``u("xx")`` are derivatives. Files do not hold it: pass it again, ``load(folder, residual=...)``.
         boundary: ``boundary(x)``, or ``boundary(x, y)``: values of u on the faces.
         box: Ends of each coordinate, one to three of them.
-        faces: Faces on which u is given, ``"x-"`` for the lower end of x, ``"x+"`` for its upper end; all if empty.
+        faces: Faces on which u is given, ``"x-"`` for the lower end of x, ``"x+"`` for its upper end; all if empty. An
+            equation of order k along an axis needs k of them there.
         truth: The solution, ``truth(x)``, where you know it.
         name: Of u.
 
@@ -185,7 +191,20 @@ def check_problem(who: str, problem: Any) -> dict[str, tuple[int, ...]]:
     _checked(who, "residual", problem.residual_at(points, jet), len(points))
     orders = {name: _orders(who, name, problem.axes) for name in sorted(asked | {""})}
     check_slopes(who, lambda u: problem.residual_at(points, Jet(u)), boundary.double(), orders)
+    _tell_of_missing_values(who, problem, orders)
     return orders
+
+
+def _tell_of_missing_values(who: str, problem: BoxProblem, orders: dict[str, tuple[int, ...]]) -> None:
+    """Along each axis an equation of order k needs u on k faces; with fewer, many functions solve it as a rule."""
+    for j, axis in enumerate(problem.axes):
+        order = max(along[j] for along in orders.values())
+        given = {face for face in problem.given_faces() if face[0] == axis}
+        if len(given) < order:
+            told = f"{who}: the equation has order {order} along {axis}, and u is given on {len(given)} face there"
+            told += ": as a rule many functions solve it, and the answer is one of them"
+            told += f". Give u on {axis}- and {axis}+, or leave faces out"
+            warnings.warn(told, UndeterminedWarning, stacklevel=4)
 
 
 def _checked(who: str, what: str, value: Any, n: int) -> Tensor:
