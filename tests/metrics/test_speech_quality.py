@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.metrics.speech_quality import estoi, pesq, si_ratios, si_sdr
+from interpolants.metrics.speech_quality import estoi, pesq, si_ratios, si_sdr, si_sdr_of_draws
 
 
 def orthogonal(n=20_000, seed=0):
@@ -32,6 +32,22 @@ def test_padding_counts_as_restored():
     padded = torch.cat([s, torch.zeros(5000)])
     junk = torch.cat([s, n[:5000]])
     assert float(si_sdr(junk, padded)) < 10 < 80 < float(si_sdr(junk[:20_000], padded[:20_000]))
+
+
+@pytest.mark.parametrize("draws", [1, 2, 8])
+@pytest.mark.parametrize("deviation", [0.3, 2.0])
+def test_draws_of_a_gaussian_posterior_err_as_they_must(draws, deviation):
+    """Signal N(0, 1) in noise of a known deviation: the posterior is known, sample by sample."""
+    g = torch.Generator().manual_seed(0)
+    x, noise = (torch.randn(200_000, dtype=torch.float64, generator=g) for _ in range(2))
+    mean = (x + deviation * noise) / (1 + deviation**2)
+    spread = deviation / (1 + deviation**2) ** 0.5
+    drawn = (
+        sum(mean + spread * torch.randn(x.shape, dtype=x.dtype, generator=g) for _ in range(draws)) / draws
+    )
+    found, best = float(si_sdr(drawn, x)), float(si_sdr(mean, x))
+    assert found == pytest.approx(si_sdr_of_draws(best, draws), abs=0.1)
+    assert si_sdr_of_draws(best, 10**9) == pytest.approx(best, abs=1e-6)
 
 
 def test_distortion_is_parted_into_noise_and_artefacts():

@@ -4,11 +4,12 @@ Source: Le Roux, Wisdom, Erdogan & Hershey (2019), arXiv:1811.02508; ESTOI: Jens
 PESQ: ITU-T P.862.
 """
 
+import math
 from typing import NamedTuple
 
 from torch import Tensor
 
-from interpolants.foundations.checks import one_of
+from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
 
@@ -25,6 +26,23 @@ def si_sdr(estimate: Tensor, reference: Tensor) -> Tensor:
     x, s = _pair("si_sdr", estimate, reference)
     target = _projected(x, s)
     return _decibels(target, x - target)
+
+
+def si_sdr_of_draws(of_mean: float, draws: int = 1) -> float:
+    """SI-SDR in decibels of the mean of exact draws of the posterior, where the posterior mean has ``of_mean``.
+
+    The mean keeps the share ``rho = r / (1 + r)`` of the energy, ``r = 10^(of_mean / 10)``; a draw adds an error of its
+    own as large as the one that is left, so that the squared correlation with the truth falls from rho to
+    ``rho^2 / (rho + (1 - rho) / draws)``. For long signals.
+
+    Args:
+        of_mean: SI-SDR of the posterior mean, such as that of a good regressor.
+        draws: Draws whose mean is taken.
+    """
+    whole("si_sdr_of_draws", "draws", draws, at_least=1)
+    share = 1 / (1 + 10 ** (-number("si_sdr_of_draws", "of_mean", of_mean) / 10))
+    squared = share**2 / (share + (1 - share) / draws)
+    return 10 * math.log10(squared / (1 - squared))
 
 
 class Ratios(NamedTuple):

@@ -70,6 +70,13 @@ def test_clicks_and_clipping_are_told_with_names(model):
     assert words[1].startswith("SpeechEnhancement.restore: loud: samples cut off at their peak.")
 
 
+def test_a_lower_rate_than_the_models_is_told(model):
+    with pytest.warns(
+        UnusualRecordingWarning, match="below the model's. The band from there to 4000 Hz is empty"
+    ):
+        assert model.restore(Recording(X, 4000)).rate == 4000
+
+
 def test_less_than_a_window_is_refused(model):
     with pytest.raises(InvalidInputError, match=r"a recording must last 15.8 ms, .* got 12.5 ms"):
         model.restore(X[:100])

@@ -134,7 +134,7 @@ class SpeechQuality(Question):
         return [
             Figure(
                 name="spectrograms", panels=pictures, columns=columns, width=900, height=210 * rows,
-                caption=f"{told}: power over time and frequency, in decibels below the loudest place of all.",
+                caption=f"{told}: power over time and frequency, from 70 dB below the loudest place of all to it.",
             ),
             Figure(
                 name="sounds", panels=heard, columns=columns, width=900, height=130 * rows,

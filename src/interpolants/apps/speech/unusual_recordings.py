@@ -1,4 +1,4 @@
-"""Recordings unlike those that a speech model has learnt from: offsets, single clicks, and clipping."""
+"""Recordings unlike those that a speech model has learnt from: offsets, single clicks, clipping, and lower rates."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -56,6 +56,8 @@ def warn_of_unusual(who: str, observed: Sequence[Recording], rate: int, normalis
             "What was cut off comes back only from a model that learnt it, by pairs",
         ),
     }
+    empty = f"The band from there to {rate / 2:g} Hz is empty, and the model has learnt from none such; it gains less"
+    kinds = {**kinds, "no sound above half a rate that is below the model's": (lambda y, r: r < rate, empty)}
     if normalise == "peak":
         click = (
             "The unit is the peak, so all else is too soft. Cut the click out, or fit with normalise='level'"
