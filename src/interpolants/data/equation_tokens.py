@@ -271,6 +271,11 @@ class Grammar:
         self.open = torch.where(codes == code[SEPARATOR], 1, self.open)
         self.room -= 1
 
+    def take(self, rows: Tensor) -> None:
+        """Go on with copies of these rows, ``(B,)``, in place of all: what a search keeps."""
+        self.left, self.open, self.mode = self.left[rows], self.open[rows], self.mode[rows]
+        self.room, self.total = self.room[rows], self.total[rows]
+
     @property
     def done(self) -> bool:
         """Whether every row has ended."""

@@ -88,6 +88,19 @@ def test_what_is_written_within_the_grammar_is_always_a_system_and_free_texts_ma
     assert {str(s) for one in found for s in one.free_symbols} <= {"u1", "u2"}
 
 
+def test_equations_are_searched_for_with_beams(tiny, windows):
+    greedy, searched = (tiny.identify(windows, refine=False, beams=k) for k in (1, 8))
+    assert greedy == tiny.identify(windows, refine=False)
+    assert len(searched) == 5 and all(len(read_system(text)) == 2 for text in searched)
+    # A row's text does not depend on which others are asked for.
+    assert tiny.identify(windows[2], refine=False, beams=8) == searched[2:3]
+    assert tiny.predict(windows, steps=3, by="equation", beams=2).shape == (5, 3, 3)
+    assert len(tiny.equations(windows[0], beams=2)[0]) == 2
+    for verb in (tiny.identify, tiny.predict):
+        with pytest.raises(InvalidInputError, match="beams must be .* got 0"):
+            verb(windows, beams=0)
+
+
 def test_constants_are_refined_to_those_that_made_the_window():
     for name, off in (("lorenz", 1.1), ("rossler", 0.93), ("thomas", 0.9)):
         system = dynamical_system(name)

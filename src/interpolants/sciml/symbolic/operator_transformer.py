@@ -48,6 +48,8 @@ TRAINED_HINTS = ("skeleton", "known")
 _USUAL, _UNUSUAL, _LEAST_UNUSUAL = 256, 3.0, 0.1
 # A window may be so much longer than those of the training; integration makes so many steps per unit of the window.
 _SLACK, _STEPS = 1.001, 200
+# Texts of one row that a search may keep: 64 rows are written at once.
+_MOST_BEAMS = 64
 _NO_SYMBOLS = "it was made with symbols=False: a network of values alone writes no equations"
 
 
@@ -196,6 +198,7 @@ class SymbolicOperatorTransformer(Trained):
         steps: int = 128,
         times: Any = None,
         by: str = "operator",
+        beams: int = 1,
     ) -> Paths:
         """How trajectories go on, from what was seen of them.
 
@@ -206,13 +209,15 @@ class SymbolicOperatorTransformer(Trained):
             steps: Evenly spaced times after the window.
             times: These times instead, for all windows alike.
             by: ``"operator"``: the network's own; ``"equation"``: the written equation is refined and integrated.
+            beams: With ``by="equation"``: as in :meth:`identify`.
         """
         one_of("predict", "by", by, BY), whole("predict", "steps", steps, at_least=1)
+        whole("predict", "beams", beams, at_least=1, at_most=_MOST_BEAMS)
         if by == "equation" and not self.symbols:
             raise invalid("predict", "by='equation' needs a model that writes equations", _NO_SYMBOLS)
         asked = [self._asked_times(one, end, steps, times) for one in x]
         if by == "equation":
-            found = self._refined(x, hint)
+            found = self._refined(x, hint, beams)
             return Paths(
                 [_integrated(one, window, at) for one, window, at in zip(found, x, asked, strict=True)]
             )
@@ -220,7 +225,13 @@ class SymbolicOperatorTransformer(Trained):
 
     @capability(reads={"x": X, "hint": HINT})
     def identify(
-        self, x: list[Tensor], hint: list[Ends] | None = None, *, refine: bool = True, free: bool = False
+        self,
+        x: list[Tensor],
+        hint: list[Ends] | None = None,
+        *,
+        refine: bool = True,
+        free: bool = False,
+        beams: int = 1,
     ) -> list[str]:
         """The equations that govern trajectories, ``"u1' | u2' | ..."`` in the states u1, u2, ... of each.
 
@@ -229,14 +240,19 @@ class SymbolicOperatorTransformer(Trained):
             hint: A rough guess of the equation of each, or one for all.
             refine: Correct the constants by least squares: integrate, and compare with the window.
             free: Write without the grammar: what is no system of equations is an empty text.
+            beams: Texts that are kept while an equation is written. 1 takes the likeliest word each time; more find
+                likelier texts, in so many times the time.
         """
+        whole("identify", "beams", beams, at_least=1, at_most=_MOST_BEAMS)
         if refine and not free:
-            return [shown_system(one.system) for one in self._refined(x, hint)]
-        return ["" if one is None else shown_system(one) for one in self._written(x, hint, free=free)]
+            return [shown_system(one.system) for one in self._refined(x, hint, beams)]
+        found = self._written(x, hint, free=free, beams=beams)
+        return ["" if one is None else shown_system(one) for one in found]
 
-    def equations(self, x: Any, hint: Any = None) -> list[tuple[Any, ...]]:
+    def equations(self, x: Any, hint: Any = None, *, beams: int = 1) -> list[tuple[Any, ...]]:
         """:meth:`identify` as sympy expressions in the symbols u1, u2, ...: one tuple per trajectory."""
-        return [tuple(tree.sympy() for tree in read_system(text)) for text in self.identify(x, hint)]
+        found = self.identify(x, hint, beams=beams)
+        return [tuple(tree.sympy() for tree in read_system(text)) for text in found]
 
     # --- how answers are made
 
@@ -274,20 +290,21 @@ class SymbolicOperatorTransformer(Trained):
                 found[k] = torch.cat([asked[k][:, None], states[:, : x[k].shape[1] - 1]], 1)
         return [found[k] for k in range(len(x))]
 
-    def _written(self, x: Sequence[Tensor], hint: Sequence[Ends] | None, *, free: bool) -> list[Ends | None]:
+    def _written(
+        self, x: Sequence[Tensor], hint: Sequence[Ends] | None, *, free: bool, beams: int
+    ) -> list[Ends | None]:
         vocabulary = EquationTokens(self.state["states"], self.longest)
         found: dict[int, Ends | None] = {}
         for rows, windows, tokens in self._blocks(x, hint, "identify"):
             dims = windows.about[:, 1:].sum(1).long()
             self._warn_if_unlike(rows, windows, tokens)
-            for k, codes in zip(
-                rows, written(self.state["net"], vocabulary, tokens, dims, free=free), strict=False
-            ):
+            texts = written(self.state["net"], vocabulary, tokens, dims, free=free, beams=beams)
+            for k, codes in zip(rows, texts, strict=False):
                 found[k] = _read(vocabulary, codes, x[k].shape[1] - 1)
         return [found[k] for k in range(len(x))]
 
-    def _refined(self, x: Sequence[Tensor], hint: Sequence[Ends] | None) -> list[Refined]:
-        systems = [one for one in self._written(x, hint, free=False) if one is not None]
+    def _refined(self, x: Sequence[Tensor], hint: Sequence[Ends] | None, beams: int) -> list[Refined]:
+        systems = [one for one in self._written(x, hint, free=False, beams=beams) if one is not None]
         return refine(systems, x)
 
     def _blocks(

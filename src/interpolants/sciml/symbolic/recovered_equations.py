@@ -41,6 +41,7 @@ class RecoveredEquations(Question):
             or more), ``"known"``, or ``"none"``. Methods that take no hints get none.
         integrate: Also integrate the equations that were found.
         refine: Judge the equations after their constants were refined, where the method does so; else as written.
+        beams: Texts that are kept while an equation is written, where the method searches.
         seed: Seed of the draw.
     """
 
@@ -65,11 +66,13 @@ class RecoveredEquations(Question):
     hint: str = "skeleton"
     integrate: bool = True
     refine: bool = True
+    beams: int = 1
     seed: int = 0
 
     def __post_init__(self) -> None:
         whole("recovered_equations", "equations", self.equations, at_least=2)
         whole("recovered_equations", "starts", self.starts, at_least=1)
+        whole("recovered_equations", "beams", self.beams, at_least=1)
         one_of("recovered_equations", "hint", self.hint, HINTS)
 
     def reads(self) -> Sequence[Role]:
@@ -80,7 +83,7 @@ class RecoveredEquations(Question):
         """Errors by trajectory."""
         families: EquationFamilies = task.values["problem"]
         drawn = families.draw(self.equations, self.starts, seed=self.seed, part="test", name="question")
-        asked = _Asked.of(drawn, self.hint, self.seed)
+        asked = _Asked.of(drawn, self.hint, self.seed, self.beams)
         predicted = asked.predicted(method, families)
         values: dict[str, Number] = {**_errors(predicted, asked), "diverged": _diverged(predicted)}
         arrays = _picture("predicted", predicted, drawn)
@@ -159,20 +162,24 @@ class _Asked:
     windows: list[Tensor]
     labels: list[Tensor]
     hints: list[Ends] | None
+    beams: int
 
     @classmethod
-    def of(cls, drawn: DrawnEquations, hint: str, seed: int) -> "_Asked":
+    def of(cls, drawn: DrawnEquations, hint: str, seed: int, beams: int) -> "_Asked":
         dims = drawn.dims.tolist()
         windows = [one[:, : 1 + d] for one, d in zip(drawn.seen, dims, strict=True)]
         labels = [one[:, :d] for one, d in zip(drawn.labels, dims, strict=True)]
         source = generator(seed, "question hints")
         trees = [drawn.trees[k] for k in drawn.equation.tolist()]
         hints = None if hint == "none" else [hint_of(hint, one, source) for one in trees]
-        return cls(drawn, windows, labels, hints)
+        return cls(drawn, windows, labels, hints, beams)
 
     def call(self, method: Method, verb: str, **options: Any) -> list[Any]:
-        """Ask about all windows, with hints where the method takes some."""
-        takes = "hint" in {role.name for role in capabilities_of(type(method))[verb].roles(method)}
+        """Ask about all windows, with hints where the method takes some, and as many beams."""
+        capability = capabilities_of(type(method))[verb]
+        takes = "hint" in {role.name for role in capability.roles(method)}
+        if self.beams > 1 and "beams" in capability.parameters:
+            options["beams"] = self.beams
         able = takes and self.hints is not None and method.params().get("symbols", True)
         return list(getattr(method, verb)(self.windows, **({"hint": self.hints} if able else {}), **options))
 
