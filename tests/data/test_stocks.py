@@ -32,6 +32,17 @@ def test_a_file_of_ones_own(tmp_path):
     assert found.labels.tolist() == [0, 0, 0, 1, 1, 1]
 
 
+def test_windows_begin_some_months_later(tmp_path):
+    rows = "".join(f"{s},2020-{i + 1:02}-01,{2.0 ** (i * i)}\n" for s in "AB" for i in range(8))
+    later = load_stock_windows(
+        "all", window=3, known=1, first=2, **own(tmp_path, "symbol,date,price\n" + rows)
+    )
+    # The i-th return is (2 i + 1) log 2; the last two of each stock fill no window.
+    assert later.x[:, 1].tolist() == pytest.approx([math.log(2) * k for k in (5, 7, 9, 5, 7, 9)])
+    with pytest.raises(InvalidInputError, match="more than 9 months"):
+        load_stock_windows("all", window=3, known=1, first=6, path=str(tmp_path / "s.csv"))
+
+
 def test_what_is_no_such_table_is_refused(tmp_path):
     with pytest.raises(InvalidInputError, match="columns symbol, date and price"):
         load_stock_windows(**own(tmp_path, "a,b\n1,2\n"))

@@ -24,7 +24,7 @@ _COLUMNS = ("month", "log_return")
 
 @reads(STOCKS)
 def load_stock_windows(
-    split: Split = "train", *, window: int = 12, known: int = 6, path: str = ""
+    split: Split = "train", *, window: int = 12, known: int = 6, first: int = 0, path: str = ""
 ) -> Dataset:
     """Log-returns of five stocks by month, 2000 to 2010, cut into windows that are groups: 45 of a year.
 
@@ -32,6 +32,7 @@ def load_stock_windows(
         split: ``train`` (the first months of each window), ``test`` (its other months) or ``all``.
         window: Months of a window; what is left at the end of a stock is dropped.
         known: Months of each window that are the training part.
+        first: Months of each stock that are left out before its first window: other windows of the same data.
         path: A CSV file with the columns symbol, date (``Jan 1 2000`` or ``2000-01-01``) and price instead of the
             package's, in the order of time for each symbol.
 
@@ -48,7 +49,8 @@ def load_stock_windows(
     check_split(who, split)
     whole(who, "window", window, at_least=2)
     whole(who, "known", known, at_least=1, at_most=window - 1)
-    windows = _windows(who, _text(who, path), window)
+    whole(who, "first", first, at_least=0)
+    windows = _windows(who, _text(who, path), window, first)
     months = np.broadcast_to(np.arange(window, dtype=np.float64), windows.shape)
     labels = np.broadcast_to(np.arange(len(windows))[:, None], windows.shape)
     part = {"train": months < known, "test": months >= known, "all": months >= 0}[split]
@@ -72,17 +74,19 @@ def _text(who: str, path: str) -> str:
         raise invalid(who, "path must be a file that can be read", path, str(error)) from error
 
 
-def _windows(who: str, text: str, window: int) -> NDArray[np.float64]:
-    """Log-returns of each stock in windows, ``(W, window)``."""
+def _windows(who: str, text: str, window: int, first: int) -> NDArray[np.float64]:
+    """Log-returns of each stock in windows from some month on, ``(W, window)``."""
     prices: dict[str, list[float]] = {}
     try:
         for row in csv.DictReader(io.StringIO(text)):
             prices.setdefault(row["symbol"], []).append(float(row["price"]))
     except (KeyError, ValueError) as error:
         raise invalid(who, "the file must have columns symbol, date and price", str(error)) from error
-    returns = [np.diff(np.log(series)) for series in prices.values()]
+    returns = [np.diff(np.log(series))[first:] for series in prices.values()]
     cut = [one[: len(one) // window * window].reshape(-1, window) for one in returns]
     found = np.concatenate(cut) if cut else np.empty((0, window))
     if not len(found):
-        raise invalid(who, f"a stock must have more than {window} months", f"{len(prices)} shorter ones")
+        raise invalid(
+            who, f"a stock must have more than {window + first} months", f"{len(prices)} shorter ones"
+        )
     return found

@@ -53,6 +53,41 @@ def test_one_mode_with_known_noise_is_regression():
     assert_close(model.predict(new).std, total, rtol=0, atol=1e-10)
 
 
+def test_a_spread_from_held_out_rows_is_that_of_the_likeliest_gaussians():
+    x, y, model = one_mode()
+    place, value = rand(12, 1, seed=3), 4 + 2 * randn(12, seed=4)
+    again = model.clone().set_params(spread="held")
+    found = again.fit(x, y, held={"points": place, "values": value})
+    plain, wide, new = model.predict(place), found.predict(place), rand(70, 1, seed=5)
+    assert_close(wide.mean, plain.mean)
+    # The factor by hand: the mean squared standardised error is one at the maximum of the likelihood.
+    factor = ((value - plain.mean) / plain.std).square().mean().sqrt()
+    assert float(factor) > 3
+    assert_close(wide.std, factor * plain.std)
+    for noise in (True, False):
+        assert_close(
+            found.predict(new, noise=noise).std,
+            factor * model.predict(new, noise=noise).std,
+            rtol=1e-9,
+            atol=0,
+        )
+    likelihood = [
+        float(replace(plain, scale=plain.scale * f).log_prob(value).sum())
+        for f in (0.9 * factor, factor, 1.1 * factor)
+    ]
+    assert likelihood[1] == max(likelihood)
+    with pytest.raises(InvalidInputError, match="spread='held' needs held-out rows"):
+        again.fit(x, y)
+
+
+def test_held_out_rows_of_the_spread_must_have_known_levels():
+    x = torch.stack([rand(40), (4 * rand(40, seed=1)).floor()], 1)
+    settings = {"ranks": 1, "modes": ["continuous", "discrete"], "spread": "held", "starts": 1, "sweeps": 2}
+    strange = {"points": torch.tensor([[0.5, 9.0]]).double(), "values": torch.zeros(1).double()}
+    with pytest.raises(InvalidInputError, match="held.*levels must be in the fit"):
+        FunctionalTucker(**settings).fit(x, rand(40, seed=2), held=strange)
+
+
 def test_its_bound_is_the_evidence():
     x, y, model = one_mode()
     noisy = gram(x, x) + (0.1 / y.std()).square() * torch.eye(30, dtype=torch.float64)

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
@@ -31,6 +31,7 @@ from interpolants.sciml.gp.tucker_posterior import (
 from interpolants.sciml.gp.tucker_sums import Entries, contracted
 
 CORES = ("full", "diagonal")
+SPREADS = ("model", "held")
 # Largest core: its second moments alone take 128 MiB.
 LARGEST_CORE = 4096
 # First lengthscale where none is given, as a share of the range of the coordinates.
@@ -70,6 +71,10 @@ class FunctionalTucker(Method):
         rounding: Coordinates are rounded to multiples of this, for all modes or one each; 0 merges equal ones only.
             Many nearly equal coordinates cost time and tell nothing.
         unseen: What predictions are at a level of a discrete mode without data: ``"refuse"``, or ``"prior"``.
+        spread: ``"model"``, or ``"held"``: standard deviations of predictions are multiplied by one factor, for which
+            held-out rows are most probable. Give rows like those to be predicted, such as all those of some places
+            (``fit(..., held=...)``, or a split by group with ``held``): the factors of the posterior are independent,
+            which makes predictions far from all data too sure.
         starts: Random starts; the one whose bound is highest after ten rounds is continued. A single one may end in a
             poor local optimum.
         sweeps: Most rounds through all factors after that.
@@ -97,6 +102,7 @@ class FunctionalTucker(Method):
     noise: Any = "auto"
     rounding: Any = 0.0
     unseen: str = "refuse"
+    spread: str = "model"
     starts: int = 4
     sweeps: int = 100
     stop: float = 1e-5
@@ -110,6 +116,7 @@ class FunctionalTucker(Method):
             per_mode(who, name, values, len(values) if isinstance(values, list | tuple) else 1)
         one_of(who, "core", self.core, CORES)
         one_of(who, "unseen", self.unseen, UNSEEN)
+        one_of(who, "spread", self.spread, SPREADS)
         if self.noise != "auto":
             positive(who, "noise", self.noise, "Or leave it to the fit: noise='auto'.")
         whole(who, "starts", self.starts, at_least=1)
@@ -127,8 +134,11 @@ class FunctionalTucker(Method):
     # --- fit
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
-        """Sweeps until the bound rises no more."""
+        """Sweeps until the bound rises no more; then the factor of the spread."""
         values = data["values"]
+        if self.spread == "held" and not run.held:
+            remedy = "fit(..., held={'points': ..., 'values': ...}), or held = 0.2 in the split of a recipe."
+            raise invalid("FunctionalTucker.fit", "spread='held' needs held-out rows", "none", remedy)
         settings = self._mode_settings(data["points"], values)
         centre, scale = float(values.mean()), float(values.std()) or 1.0
         prior = NoisePrior() if self.noise == "auto" else NoisePrior(known=(scale / self.noise) ** 2)
@@ -147,7 +157,20 @@ class FunctionalTucker(Method):
             log=lambda q: {"negative_bound": -q.bound},
             log_every=1,
         )
-        return {"posterior": found, "centre": centre, "scale": scale}
+        state = {"posterior": found, "centre": centre, "scale": scale}
+        return {**state, "widening": self._widening(state, run.held) if self.spread == "held" else 1.0}
+
+    def _widening(self, state: Mapping[str, Any], held: Mapping[str, Tensor]) -> float:
+        """Factor of the standard deviations for which held-out values are most probable."""
+        q, points = state["posterior"], held["points"]
+        for k, mode in enumerate(q.modes):
+            if isinstance(mode.posterior, LevelPosterior):
+                strange = points[~torch.isin(points[:, k], mode.posterior.places), k]
+                self._check_levels(k, strange, "FunctionalTucker.fit (held)")
+        parts = [(*_standardised(q, block, noise=True), count) for block, count in _blocks(points)]
+        mean, variance = (torch.cat([one[i][: one[2]] for one in parts]) for i in (0, 1))
+        gap = (held["values"][:, 0] - state["centre"]) / state["scale"] - mean
+        return float((gap.square() / variance).mean().sqrt())
 
     def _mode_settings(self, points: Tensor, values: Tensor) -> list[ModeSettings]:
         """Settings of each mode, checked against the data."""
@@ -201,15 +224,12 @@ class FunctionalTucker(Method):
         """
         self._check_places(x)
         scale, q = self.state["scale"], self.posterior
+        wide = scale * self.state.get("widening", 1.0)
         parts = []
         for block, count in _blocks(x):
-            moments = [mode.posterior.at(block[:, k]) for k, mode in enumerate(q.modes)]
-            second = [v + m[:, :, None] * m[:, None, :] for m, v in moments]
-            mean, square = contracted([m for m, _ in moments], second, q.core)
-            variance = (square - mean.square()).clamp_min(torch.finfo(torch.float64).tiny)
-            variance = variance + 1 / q.noise_precision if noise else variance
+            mean, variance = _standardised(q, block, noise=noise)
             loc = self.state["centre"] + scale * mean
-            parts.append(_gaussian(loc[:count, None], scale * variance[:count, None].sqrt()))
+            parts.append(_gaussian(loc[:count, None], wide * variance[:count, None].sqrt()))
         return Predictive.joined(parts)
 
     @capability(reads={"x": "points"})
@@ -247,14 +267,14 @@ class FunctionalTucker(Method):
             )
             warnings.warn(told, ExtrapolationWarning, stacklevel=5)
 
-    def _check_levels(self, mode: int, strange: Tensor) -> None:
+    def _check_levels(self, mode: int, strange: Tensor, who: str = "FunctionalTucker.predict") -> None:
         if len(strange) and self.unseen == "refuse":
             columns = self.given["points"].columns
             name = repr(str(columns[mode])) if columns else f"number {mode + 1}"
             shown = ", ".join(f"{level:g}" for level in sorted(set(strange.tolist()))[:5])
             remedy = "Make the mode continuous, or take unseen='prior' to get the prior there."
             rule = f"mode {name} is discrete, and its levels must be in the fit"
-            raise invalid("FunctionalTucker.predict", rule, shown, remedy)
+            raise invalid(who, rule, shown, remedy)
 
 
 @dataclass(frozen=True)
@@ -317,6 +337,15 @@ def _check_core(who: str, ranks: Sequence[int], core: str) -> None:
             f"{' x '.join(map(str, ranks))} = {size}, whose second moments take {8 * size**2 / 2**30:.1f} GiB"
         )
         raise invalid(who, rule, got, "Lower the ranks, or take core='diagonal'.")
+
+
+def _standardised(q: TuckerPosterior, x: Tensor, *, noise: bool) -> tuple[Tensor, Tensor]:
+    """Mean and variance of standardised values at points, ``(B,)`` each."""
+    moments = [mode.posterior.at(x[:, k]) for k, mode in enumerate(q.modes)]
+    second = [v + m[:, :, None] * m[:, None, :] for m, v in moments]
+    mean, square = contracted([m for m, _ in moments], second, q.core)
+    variance = (square - mean.square()).clamp_min(torch.finfo(torch.float64).tiny)
+    return mean, variance + 1 / q.noise_precision if noise else variance
 
 
 def _gaussian(mean: Tensor, std: Tensor) -> Predictive:
