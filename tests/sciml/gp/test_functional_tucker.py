@@ -76,7 +76,7 @@ def test_a_spread_from_held_out_rows_is_that_of_the_likeliest_gaussians():
         for f in (0.9 * factor, factor, 1.1 * factor)
     ]
     assert likelihood[1] == max(likelihood)
-    with pytest.raises(InvalidInputError, match="spread='held' needs held-out rows"):
+    with pytest.raises(InvalidInputError, match=r"spread='held' needs held-out rows"):
         again.fit(x, y)
 
 
@@ -84,7 +84,7 @@ def test_held_out_rows_of_the_spread_must_have_known_levels():
     x = torch.stack([rand(40), (4 * rand(40, seed=1)).floor()], 1)
     settings = {"ranks": 1, "modes": ["continuous", "discrete"], "spread": "held", "starts": 1, "sweeps": 2}
     strange = {"points": torch.tensor([[0.5, 9.0]]).double(), "values": torch.zeros(1).double()}
-    with pytest.raises(InvalidInputError, match="held.*levels must be in the fit"):
+    with pytest.raises(InvalidInputError, match=r"held.*levels must be in the fit"):
         FunctionalTucker(**settings).fit(x, rand(40, seed=2), held=strange)
 
 

@@ -117,7 +117,8 @@ def test_the_step_of_adam_falls_at_the_end_in_more_than_one_dimension():
     one, steps = GPSolver(lr=0.05, steps=20), range(20)
     assert {one._rate(k, 1) for k in steps} == {0.05}
     rates = [one._rate(k, 2) for k in steps]
-    assert rates[:15] == [0.05] * 15 and rates == sorted(rates, reverse=True)
+    assert rates[:15] == [0.05] * 15
+    assert rates == sorted(rates, reverse=True)
     assert rates[17] == pytest.approx(0.05 * (0.1 + 0.9 * 0.5), rel=1e-12)
     assert one._rate(20, 3) == pytest.approx(0.005, rel=1e-12)
 

@@ -91,13 +91,14 @@ def test_what_is_written_within_the_grammar_is_always_a_system_and_free_texts_ma
 def test_equations_are_searched_for_with_beams(tiny, windows):
     greedy, searched = (tiny.identify(windows, refine=False, beams=k) for k in (1, 8))
     assert greedy == tiny.identify(windows, refine=False)
-    assert len(searched) == 5 and all(len(read_system(text)) == 2 for text in searched)
+    assert len(searched) == 5
+    assert all(len(read_system(text)) == 2 for text in searched)
     # A row's text does not depend on which others are asked for.
     assert tiny.identify(windows[2], refine=False, beams=8) == searched[2:3]
     assert tiny.predict(windows, steps=3, by="equation", beams=2).shape == (5, 3, 3)
     assert len(tiny.equations(windows[0], beams=2)[0]) == 2
     for verb in (tiny.identify, tiny.predict):
-        with pytest.raises(InvalidInputError, match="beams must be .* got 0"):
+        with pytest.raises(InvalidInputError, match=r"beams must be .* got 0"):
             verb(windows, beams=0)
 
 
