@@ -24,7 +24,7 @@ from interpolants.sciml.gp.grid_system import Factors, System
 
 # Points along each axis by default, by dimension; and the most points in all.
 _POINTS, _MOST_POINTS = {1: 400, 2: 100, 3: 24}, 250_000
-# In two and three dimensions Adam's step falls over the last steps, from this share of them on, to this share of itself.
+# In two and three dimensions Adam's step falls from this share of the steps on, to this share of itself at the end.
 # With a constant one the peaks had not settled: sin 6x cos 20x + sin 6y cos 20y ended at 1.3e-2 instead of 9e-4.
 _HOLD, _LAST = 0.7, 0.1
 # Defaults as shares: of the highest frequency that the grid tells apart, and of the length of an axis.
