@@ -167,8 +167,10 @@ class FunctionalTucker(Method):
             if isinstance(mode.posterior, LevelPosterior):
                 strange = points[~torch.isin(points[:, k], mode.posterior.places), k]
                 self._check_levels(k, strange, "FunctionalTucker.fit (held)")
-        parts = [(*_standardised(q, block, noise=True), count) for block, count in _blocks(points)]
-        mean, variance = (torch.cat([one[i][: one[2]] for one in parts]) for i in (0, 1))
+        parts = [
+            torch.stack(_standardised(q, block, noise=True))[:, :count] for block, count in _blocks(points)
+        ]
+        mean, variance = torch.cat(parts, 1)
         gap = (held["values"][:, 0] - state["centre"]) / state["scale"] - mean
         return float((gap.square() / variance).mean().sqrt())
 

@@ -96,7 +96,7 @@ def _searched(
             grammar.take(parents)
             grammar.choose(chosen)
         # Totals only fall, so that a best text which has ended stays the best.
-        if bool(ended.unflatten(0, (rows, beams))[:, 0].all()):  # type: ignore[no-untyped-call]
+        if bool(ended.unflatten(0, (rows, beams))[:, 0].all()):
             break
     return [[code for code in row if code] for row in texts[::beams, 1:].tolist()]
 
