@@ -3,12 +3,17 @@
 Letters: N cases, M members, C variables, G axes of the grid.
 """
 
+import warnings
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from interpolants.data.gridded import LATITUDES, LONGITUDES, Grid, Gridded, tolerance
+
+
+class NoCoordinatesWarning(UserWarning):
+    """Fields have no coordinates where those of the fit had some."""
 
 
 def aligned(fields: Gridded, grid: Grid, who: str, name: str) -> Gridded:
@@ -30,11 +35,26 @@ def aligned(fields: Gridded, grid: Grid, who: str, name: str) -> Gridded:
     if found.grid.is_plain and len(found.grid.variables) == len(grid.variables):
         found = replace(found, grid=replace(found.grid, variables=grid.variables, units=grid.units))
     found = _with_axes(found, grid)
+    _tell_unknown(found.grid, grid, who, name)
     if found.grid.sizes == grid.sizes:
         for k in range(len(grid.dims)):
             found = _with_points(found, grid, k)
     found.grid.checked_like(grid, who, name)
     return found
+
+
+def _tell_unknown(own: Grid, grid: Grid, who: str, name: str) -> None:
+    """Tell of axes without coordinates where the grid has some: whether they run the same way cannot be seen."""
+    lost = [
+        own.dims[k]
+        for k, axis in enumerate(grid.dims)
+        if axis in grid.coords and own.dims[k] not in own.coords
+    ]
+    if lost and not own.is_plain:
+        told = f"{who}: {name} has no coordinates of {' and '.join(lost)}"
+        warnings.warn(
+            f"{told}; its points are taken in the order of the fit.", NoCoordinatesWarning, stacklevel=3
+        )
 
 
 def _with_variables(fields: Gridded, grid: Grid) -> Gridded:
@@ -74,7 +94,10 @@ def _with_points(fields: Gridded, grid: Grid, k: int) -> Gridded:
     order = _order(own, wanted, period=360.0 if axis.lower() in LONGITUDES else 0.0)
     if order is None:
         return fields
-    changed = replace(fields.grid, coords={**fields.grid.coords, axis: wanted})
+    words = {**fields.grid.words}
+    if grid.dims[k] in grid.words:
+        words[axis] = grid.words[grid.dims[k]]
+    changed = replace(fields.grid, coords={**fields.grid.coords, axis: wanted}, words=words)
     return replace(fields, values=fields.values.index_select(3 + k, order), grid=changed)
 
 

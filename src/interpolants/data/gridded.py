@@ -36,6 +36,7 @@ class Grid:
         variables: Names of the variables.
         units: Unit of each variable; empty where unknown.
         coords: Coordinates of axes, ``(size,)`` float64, by the name of the axis; those of geography are in degrees.
+        words: The coordinates of axes that have words, such as names of stations; ``coords`` holds a number for each.
     """
 
     dims: tuple[str, ...]
@@ -43,6 +44,7 @@ class Grid:
     variables: tuple[str, ...]
     units: tuple[str, ...] = ()
     coords: Mapping[str, Tensor] = field(default_factory=dict)
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -113,10 +115,13 @@ class Grid:
             if own is None or theirs is None or torch.allclose(own, theirs, rtol=0, atol=tolerance(theirs)):
                 continue
             first = int((own - theirs).abs().argmax())
-            rule = (
-                f"{name} must have the {axis} of the other fields: {float(theirs[first]):g} at place {first}"
-            )
-            raise invalid(who, rule, f"{float(own[first]):g}", "Sort or interpolate it onto the same grid.")
+            found, wanted = self._place(self.dims[k], first), other._place(axis, first)
+            rule = f"{name} must have the {axis} of the other fields: {wanted} at place {first}"
+            raise invalid(who, rule, found, "Sort or interpolate it onto the same grid.")
+
+    def _place(self, axis: str, k: int) -> str:
+        """A coordinate in words."""
+        return self.words[axis][k] if axis in self.words else f"{float(self.coords[axis][k]):g}"
 
 
 def tolerance(x: Tensor) -> float:
@@ -146,6 +151,7 @@ class Gridded:
         dated: Whether the cases are dates.
         members: Coordinates of the members, ``(M,)`` float64; empty for none.
         dated_members: Whether the members are times of a sequence, with dates.
+        words: Names of the cases, where their coordinates are words; ``cases`` holds a number for each.
     """
 
     values: Tensor
@@ -155,6 +161,7 @@ class Gridded:
     dated: bool = False
     members: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.float64))
     dated_members: bool = False
+    words: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.values.ndim < 4 or tuple(self.values.shape[2:]) != self.grid.shape:
@@ -170,9 +177,11 @@ class Gridded:
     def __getitem__(self, rows: Any) -> Self:
         """Some cases, by slice or indices."""
         index = rows if isinstance(rows, slice) else torch.as_tensor(rows)
-        return replace(
-            self, values=self.values[index], cases=self.cases[index] if len(self.cases) else self.cases
+        cases = self.cases[index] if len(self.cases) else self.cases
+        words = (
+            tuple(self.words[k] for k in torch.arange(len(self.values))[index].tolist()) if self.words else ()
         )
+        return replace(self, values=self.values[index], cases=cases, words=words)
 
     def some_members(self, index: Any) -> Self:
         """Some members of every case, by slice or indices."""
@@ -197,7 +206,9 @@ class Gridded:
         labels = self.members if members is None and values is None else members
         inner = labels if labels is not None and len(labels) else torch.arange(x.shape[1])
         coords = {self.dims[0]: self._cases(), self.dims[1]: inner.numpy()}
-        coords |= {name: (name, one.numpy(), _geography(name)) for name, one in self.grid.coords.items()}
+        for name, one in self.grid.coords.items():
+            places = np.array(self.grid.words[name]) if name in self.grid.words else one.numpy()
+            coords[name] = (name, places, _geography(name))
         axes = (*self.dims, *self.grid.dims)
         arrays = {
             name: (axes, x[:, :, k].detach().cpu().numpy(), {"units": unit} if unit else {})
@@ -206,6 +217,8 @@ class Gridded:
         return xarray.Dataset(arrays, coords)
 
     def _cases(self) -> Any:
+        if self.words:
+            return np.array(self.words)
         if not self.dated:
             return (self.cases if len(self.cases) else torch.arange(len(self))).numpy()
         return as_dates(self.cases)
@@ -231,7 +244,8 @@ def as_dates(seconds: Tensor) -> Any:
 def joined_cases(parts: Sequence[Gridded]) -> Gridded:
     """Cases of one grid, one part after the other."""
     values, cases = (torch.cat([getattr(part, name) for part in parts]) for name in ("values", "cases"))
-    return replace(parts[0], values=values, cases=cases)
+    words = tuple(word for part in parts for word in part.words)
+    return replace(parts[0], values=values, cases=cases, words=words)
 
 
 def days_of_year(seconds: Tensor) -> Tensor:

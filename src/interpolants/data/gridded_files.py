@@ -5,6 +5,7 @@ Arrays without names are ``(N, M, L)`` or
 ``(N, M, H, W)`` for one variable, ``(N, M, C, H, W)`` for several.
 """
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from interpolants.data.arrays import as_tensor
+from interpolants.data.axis_labels import axis_labels
 from interpolants.data.gridded import PLAIN, Grid, Gridded
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.extras import require
@@ -35,6 +37,10 @@ LEVELS = ("isobaricinhpa", "level", "plev", "pressure_level", "pressure")
 NETCDF, ZARR, GRIB = (".nc", ".nc4", ".cdf", ".netcdf"), (".zarr",), (".grib", ".grib2", ".grb")
 SUFFIXES = (*NETCDF, *ZARR, *GRIB)
 WRITES = (".nc", ".zarr")
+
+
+class RepeatedCasesWarning(UserWarning):
+    """Cases have the same date, as where files that overlap were joined."""
 
 
 def gridded_of(value: Any, who: str, name: str, *, inner: Sequence[str] = MEMBERS) -> Gridded:
@@ -75,6 +81,8 @@ def _of_xarray(value: Any, who: str, name: str, inner: Sequence[str]) -> Gridded
     first = max(arrays.values(), key=lambda one: one.ndim)
     arrays = {key: one for key, one in arrays.items() if one.ndim == first.ndim}
     dims = tuple(map(str, first.dims))
+    if not first.size:
+        raise invalid(who, f"{name} must have values", f"none along {dims[first.shape.index(0)]}")
     member = _named(dims, inner)
     case = _named([d for d in dims if d != member], CASES)
     grid = tuple(d for d in dims if d not in (case, member) and first.sizes[d] > 1)
@@ -84,9 +92,9 @@ def _of_xarray(value: Any, who: str, name: str, inner: Sequence[str]) -> Gridded
         raise invalid(who, rule, f"axes {', '.join(grid) or 'none'}", remedy)
     parts = [_part(one, key, dims, (case, member, *grid), who, name) for key, one in arrays.items()]
     values = torch.stack(parts, 2)
-    cases, dated = _coordinate(first, case)
-    members, dated_members = _coordinate(first, member)
-    coords = {d: _coordinate(first, d)[0] for d in grid if d in first.coords}
+    cases, own = axis_labels(first, case), axis_labels(first, member)
+    labels = {d: axis_labels(first, d) for d in grid if d in first.coords}
+    _tell_repeated(cases.numbers, case, who, name)
     return Gridded(
         values=values,
         grid=Grid(
@@ -94,14 +102,27 @@ def _of_xarray(value: Any, who: str, name: str, inner: Sequence[str]) -> Gridded
             sizes=tuple(int(first.sizes[d]) for d in grid),
             variables=tuple(arrays),
             units=tuple(str(one.attrs.get("units", "")) for one in arrays.values()),
-            coords=coords,
+            coords={d: one.numbers for d, one in labels.items()},
+            words={d: one.words for d, one in labels.items() if one.words},
         ),
         dims=(case or "case", member or "member"),
-        cases=cases,
-        dated=dated,
-        members=members,
-        dated_members=dated_members,
+        cases=cases.numbers,
+        dated=cases.dated,
+        words=cases.words,
+        members=own.numbers if not own.words else torch.arange(len(own.words), dtype=torch.float64),
+        dated_members=own.dated,
     )
+
+
+def _tell_repeated(cases: Tensor, axis: str, who: str, name: str) -> None:
+    """Tell of cases that come more than once, as where files that overlap were joined."""
+    again = len(cases) - len(cases.unique())
+    if again:
+        told = f"{who}: {again} of {len(cases)} cases of {name} have the {axis} of another one"
+        words = (
+            "where files overlap, drop those that come again: they count twice, and may be learnt and tested"
+        )
+        warnings.warn(f"{told}; {words}.", RepeatedCasesWarning, stacklevel=3)
 
 
 def _by_level(arrays: dict[str, Any]) -> dict[str, Any]:
@@ -141,20 +162,6 @@ def _part(one: Any, key: str, dims: tuple[str, ...], wanted: tuple[str, ...], wh
         raise invalid(who, f"variables of {name} must be numbers", f"{key} of type {array.dtype}")
     wide = array if array.dtype == np.float64 else array.astype(np.float32)
     return torch.from_numpy(np.array(wide, order="C"))
-
-
-def _coordinate(array: Any, name: str) -> tuple[Tensor, bool]:
-    """Coordinates of an axis as float64 and whether they are dates, which become seconds since 1970."""
-    if not name or name not in array.coords:
-        return torch.zeros(0, dtype=torch.float64), False
-    x = np.asarray(array.coords[name].values)
-    if x.dtype.kind == "M":
-        return torch.from_numpy(x.astype("datetime64[us]").astype(np.int64).astype(np.float64) / 1e6), True
-    if x.dtype.kind == "m":
-        return torch.from_numpy(x.astype("timedelta64[s]").astype(np.float64)), False
-    if x.dtype.kind not in "fiu":
-        return torch.arange(len(x), dtype=torch.float64), False
-    return torch.from_numpy(x.astype(np.float64)), False
 
 
 # --- files ---------------------------------------------------------------------------------------------------

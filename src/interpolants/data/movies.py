@@ -178,7 +178,7 @@ def windows(record: Gridded, frames: int) -> Gridded:
     times = record.members
     starts = times[: len(values)] if len(times) else torch.zeros(0, dtype=torch.float64)
     return replace(
-        record, values=values.contiguous(), dims=("start", "lead"), cases=starts, dated=record.dated_members,
+        record, values=values.contiguous(), dims=("start", "lead"), cases=starts, words=(), dated=record.dated_members,
         members=_leads(frames), dated_members=False,
     )  # fmt: skip
 

@@ -34,6 +34,8 @@ class Tracks:
         columns: Names of the dimensions; may be empty.
         typed: Whether types were given; where they were not, all are 0.
         single: Whether they came without an axis of nodes, ``(B, T, D)``.
+        cases: Names of the cases in a table, B of them; empty for arrays.
+        nodes: Names of the nodes in a table, N of them; empty for arrays.
     """
 
     x: Tensor
@@ -42,6 +44,8 @@ class Tracks:
     columns: tuple[str, ...] = ()
     typed: bool = False
     single: bool = False
+    cases: tuple[str | int, ...] = ()
+    nodes: tuple[str | int, ...] = ()
 
     @classmethod
     def of(
@@ -81,11 +85,17 @@ class Tracks:
     def __getitem__(self, rows: Any) -> "Tracks":
         """Some cases, by slice or indices."""
         index = rows if isinstance(rows, slice) else torch.as_tensor(rows)
-        return replace(self, x=self.x[index], seen=self.seen[index], types=self.types[index])
+        names = tuple(self.cases[k] for k in torch.arange(len(self.x))[index].tolist()) if self.cases else ()
+        return replace(self, x=self.x[index], seen=self.seen[index], types=self.types[index], cases=names)
 
     def frames(self, first: int, last: int) -> "Tracks":
         """Frames ``first`` to ``last - 1`` of all cases."""
         return replace(self, x=self.x[:, first:last], seen=self.seen[:, first:last])
+
+    @property
+    def labels(self) -> dict[str, tuple[str | int, ...]]:
+        """Names of cases and nodes for an answer about them, where they have names."""
+        return {axis: names for axis, names in (("case", self.cases), ("node", self.nodes)) if names}
 
     @property
     def stride(self) -> int:
@@ -145,7 +155,8 @@ def tracks_of_table(table: Any, who: str = "Tracks") -> Tracks:
 
     Columns ``track`` and ``frame`` (whole numbers, counted from the first of each track) are needed; ``node`` and
     ``type`` (a whole number that belongs to the node) may be there. All others are dimensions of space. A row that
-    is missing, or has NaN, was not seen. Tracks are numbered as they come, nodes in the order of their names.
+    is missing, or has NaN, was not seen. Tracks stand in the order in which they come, nodes in that of their names;
+    both keep their names.
 
     Args:
         table: A DataFrame.
@@ -169,13 +180,16 @@ def tracks_of_table(table: Any, who: str = "Tracks") -> Tracks:
     if degrees := [name for name in space if name.lower() in _DEGREES]:
         remedy = "Bring them to a map in km, e.g. with data.storms.equal_area."
         raise invalid(who, "positions must be lengths", f"degrees, {' and '.join(degrees)}", remedy)
+    if not len(table):
+        raise invalid(who, "a table of tracks must have rows", "none")
     frame = _whole_column(table[names["frame"]], "frame", who)
-    case = _codes(table[names["track"]], "track", who)
+    case, cases = _codes(table[names["track"]], "track", who)
     first = torch.full((int(case.max()) + 1,), torch.iinfo(torch.long).max).scatter_reduce(
         0, case, frame, "amin"
     )
-    ordered = "node" in names
-    node = _codes(table[names["node"]], "node", who, ordered=True) if ordered else torch.zeros_like(case)
+    node, nodes = torch.zeros_like(case), ()
+    if "node" in names:
+        node, nodes = _codes(table[names["node"]], "node", who, ordered=True)
     place = (case, frame - first[case], node)
     sizes = [int(part.max()) + 1 for part in place]
     _check_once(place, sizes, who)
@@ -184,7 +198,7 @@ def tracks_of_table(table: Any, who: str = "Tracks") -> Tracks:
     types = None
     if "type" in names:
         types = _types_of_nodes(_whole_column(table[names["type"]], "type", who), case, node, sizes, who)
-    return Tracks.of(x, types, columns=space, who=who)
+    return replace(Tracks.of(x, types, columns=space, who=who), cases=cases, nodes=nodes)
 
 
 def read_tracks(path: str, who: str) -> Tracks:
@@ -209,16 +223,20 @@ def _whole_column(column: Any, name: str, who: str) -> Tensor:
     return torch.from_numpy(values.astype("int64"))
 
 
-def _codes(column: Any, name: str, who: str, *, ordered: bool = False) -> Tensor:
-    """Numbers 0, 1, ... of the values of a column, as they come or in their own order."""
+def _codes(
+    column: Any, name: str, who: str, *, ordered: bool = False
+) -> tuple[Tensor, tuple[str | int, ...]]:
+    """Numbers 0, 1, ... of the values of a column, as they come or in their own order, and these values."""
     pandas = require("pandas", by="Tracks")
     if bool(column.isna().any()):
         row = int(column.isna().to_numpy().nonzero()[0][0])
         raise invalid(
             who, f"column {name} must have a value in every row", f"none in row {row + 1}", "Drop these rows."
         )
-    codes, _ = pandas.factorize(column, sort=ordered)
-    return torch.from_numpy(codes.astype("int64"))
+    codes, values = pandas.factorize(column, sort=ordered)
+    whole = getattr(values.dtype, "kind", "O") in "iu"
+    names = tuple(int(value) if whole else str(value) for value in values)
+    return torch.from_numpy(codes.astype("int64")), names
 
 
 def _positions(table: Any, who: str) -> Tensor:

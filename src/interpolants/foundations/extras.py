@@ -33,6 +33,7 @@ _PACKAGES = {
     "statsmodels": ("statsmodels", "forecast"),
     "h5netcdf": ("h5netcdf", "weather"),
     "cfgrib": ("cfgrib eccodes", ""),
+    "cftime": ("cftime", ""),
     "gplearn": ("gplearn", "symbolic"),
     "skfem": ("scikit-fem", "fem"),
     "gymnasium": ("gymnasium", "rl"),

@@ -1,7 +1,7 @@
 """Answers that are more than an array: a predictive distribution per row, and an ensemble of possible outcomes."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -299,6 +299,7 @@ class Ensemble:
         clock: What the times are, as in :class:`interpolants.framework.series.Series`.
         status: ``(B, M)``, 0 for members that arrived.
         columns: Names of the last axis.
+        labels: Names along further axes, by the name of the axis: ``"case"``, or one of ``dims``.
         given: Container that the states came in.
     """
 
@@ -308,6 +309,7 @@ class Ensemble:
     status: Tensor | None = None
     columns: tuple[str, ...] = ()
     clock: str = STEPS
+    labels: Mapping[str, Sequence[str | int]] = field(default_factory=dict)
     given: Given = field(default=_PLAIN)
 
     @property
@@ -334,26 +336,39 @@ class Ensemble:
     def rows(self, rows: slice) -> "Ensemble":
         """Some cases."""
         status = None if self.status is None else self.status[rows]
-        return replace(self, x=self.x[rows], status=status)
+        labels = self.labels
+        if "case" in labels:
+            labels = {**labels, "case": tuple(labels["case"])[rows]}
+        return replace(self, x=self.x[rows], status=status, labels=labels)
 
     @staticmethod
     def joined(parts: Sequence["Ensemble"]) -> "Ensemble":
         """Blocks of cases as one answer."""
         statuses = [part.status for part in parts if part.status is not None]
         x = torch.cat([part.x for part in parts])
-        return replace(parts[0], x=x, status=torch.cat(statuses) if statuses else None)
+        labels = dict(parts[0].labels)
+        if "case" in labels:
+            labels["case"] = tuple(name for part in parts for name in part.labels["case"])
+        return replace(parts[0], x=x, status=torch.cat(statuses) if statuses else None, labels=labels)
 
     def to_numpy(self) -> Any:
         """The members as a NumPy array."""
         return self.x.detach().cpu().numpy()
 
     def table(self) -> Any:
-        """A DataFrame with one row per case, member and time; times of a clock with dates are dates."""
+        """A DataFrame with one row per case, member and time; times of a clock with dates are dates.
+
+        Frames ahead count from 1. Cases and further axes have their names where these are known.
+        """
         pandas = require("pandas", by="Ensemble.table")
         cases, members = self.x.shape[:2]
         last = self.x.shape[-1] if self.x.ndim > 2 else 1
         flat = self.x.reshape(-1, last).detach().cpu().numpy()
-        axes = [range(cases), range(members), *map(self._labels, range(self.x.ndim - 3))]
+        axes = [
+            self.labels.get("case", range(cases)),
+            range(members),
+            *map(self._labels, range(self.x.ndim - 3)),
+        ]
         names = ["case", "member", *(self.dims[:-1] or [f"axis{i}" for i in range(self.x.ndim - 3)])]
         columns = list(self.columns) if len(self.columns) == last else [f"y{i}" for i in range(last)]
         index = pandas.MultiIndex.from_product(axes, names=names[: len(axes)])
@@ -385,6 +400,9 @@ class Ensemble:
 
     def _labels(self, axis: int) -> Any:
         """Labels along an axis after the first two."""
-        if self.times is not None and self.dims[axis : axis + 1] == ("time",):
+        name = self.dims[axis] if axis < len(self.dims) else ""
+        if name in self.labels:
+            return self.labels[name]
+        if self.times is not None and (name == "time" or (name == "frame" and self.clock == STEPS)):
             return dates(self.times, self.clock)
         return range(self.x.shape[2 + axis])

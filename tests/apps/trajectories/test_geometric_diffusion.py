@@ -11,6 +11,7 @@ from torch.testing import assert_close
 
 from interpolants.apps.trajectories import GeometricDiffusion
 from interpolants.apps.trajectories.track_role import SparseFramesWarning
+from interpolants.apps.trajectories.track_windows import ShortContextWarning
 from interpolants.data.tracks import Tracks
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
@@ -339,7 +340,10 @@ def test_frames_that_count_by_tens_are_told_of(model):
     with pytest.raises(InvalidInputError, match=r"one in 10 of every case.*table\['frame'\] // 10"):
         GeometricDiffusion(**SMALL).fit(table)
     fitted = GeometricDiffusion(**SMALL).fit(table.assign(frame=table.frame // 10))
-    with pytest.warns(SparseFramesWarning, match="one frame in 10 was seen"):
+    with (
+        pytest.warns(ShortContextWarning, match="case 0 shows its last 1"),
+        pytest.warns(SparseFramesWarning, match="one frame in 10 was seen"),
+    ):
         fitted.forecast(table, members=1)
 
 

@@ -1,18 +1,21 @@
 """Windows, gaps, axes, and extrapolation by fixed weights."""
 
+import pandas
 import pytest
 import torch
 from torch.testing import assert_close
 
 from interpolants.apps.trajectories import TrackExtrapolation
 from interpolants.apps.trajectories.track_windows import (
+    ShortContextWarning,
     all_windows,
     filled_frames,
     last_frames,
     principal_axes,
 )
-from interpolants.data.tracks import Tracks
+from interpolants.data.tracks import Tracks, tracks_of_table
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.framework.answers import Ensemble
 
 
 def motion(power=1, n=6, frames=9):
@@ -71,7 +74,8 @@ def test_last_frames_end_at_each_cases_end():
     found = last_frames(Tracks.of(x), 3, "test")
     assert torch.equal(found.x[0], x[0, 6:])
     assert torch.equal(found.x[1], x[1, 1:4])
-    short = last_frames(Tracks.of(x[:, :2]), 3, "test")
+    with pytest.warns(ShortContextWarning, match="2 of 2 cases begin within the 3 frames.*case 0 shows its last 2"):
+        short = last_frames(Tracks.of(x[:, :2]), 3, "test")
     assert short.seen[:, :, 0].tolist() == [[False, True, True]] * 2
 
 
@@ -84,3 +88,24 @@ def test_axes_turn_with_the_frames():
     assert_close(principal_axes(x @ turn.T + 3.0, seen), turn @ principal_axes(x, seen), atol=1e-10, rtol=0)
     flat = principal_axes(torch.zeros(1, 4, 1, 2, dtype=torch.float64), torch.ones(1, 4, 1, dtype=torch.bool))
     assert_close(flat[0] @ flat[0].T, torch.eye(2, dtype=torch.float64))
+
+
+def test_forecasts_of_a_table_have_the_names_of_its_tracks_and_nodes():
+    rows = [(name, j, node, k + j, node) for j in range(3) for k, name in enumerate("BA") for node in (9, 4)]
+    table = pandas.DataFrame(rows, columns=["track", "frame", "node", "x", "y"]).sample(frac=1, random_state=3)
+    model = TrackExtrapolation(context=3, horizon=2).fit(tracks_of_table(table))
+    found = model.forecast(table).table()
+    assert list(found.index.names) == ["case", "member", "frame", "node"]
+    for name, start in (("B", 0), ("A", 1)):
+        for node in (4, 9):
+            for ahead in (1, 2):  # each moves by 1 a frame
+                assert found.loc[name, 0, ahead, node].tolist() == [start + 2 + ahead, node]
+    tracks = tracks_of_table(table)
+    assert tracks[[1]].cases == tracks.cases[1:] and len(tracks[:1].cases) == 1
+    answer = model.forecast(tracks)
+    assert Ensemble.joined([answer.rows(slice(0, 1)), answer.rows(slice(1, 2))]).table().equals(answer.table())
+
+
+def test_a_table_without_rows_is_refused():
+    with pytest.raises(InvalidInputError, match="must have rows"):
+        tracks_of_table(pandas.DataFrame({"track": [], "frame": [], "x": []}))

@@ -255,7 +255,9 @@ class GeometricDiffusion(Trained):
         x = torch.where(there, x, torch.nan).reshape(len(tracks), members, *x.shape[1:])[:, :, :ahead]
         times = torch.arange(1, ahead + 1, dtype=torch.float64)
         names = tuple(self.state["columns"])
-        return Ensemble(x=x, dims=("frame", "node", "dimension"), times=times, columns=names)
+        return Ensemble(
+            x=x, dims=("frame", "node", "dimension"), times=times, columns=names, labels=tracks.labels
+        )
 
     def _checked(self, tracks: Tracks, who: str) -> Tracks:
         if tracks.x.shape[3] != self.state["dim"]:

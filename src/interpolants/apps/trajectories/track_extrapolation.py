@@ -75,4 +75,10 @@ class TrackExtrapolation(Method):
         x = torch.where(tracks.seen.any(1)[:, None, :, None], x, torch.nan)
         times = torch.arange(1, ahead + 1, dtype=torch.float64)
         many = x[:, None].expand(-1, members, *x.shape[1:])
-        return Ensemble(x=many, dims=("frame", "node", "dimension"), times=times, columns=context.columns)
+        return Ensemble(
+            x=many,
+            dims=("frame", "node", "dimension"),
+            times=times,
+            columns=context.columns,
+            labels=context.labels,
+        )

@@ -3,6 +3,7 @@
 Letters: R windows, C frames given, S frames that follow, N nodes, D dimensions.
 """
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -73,6 +74,10 @@ def _parted(x: Tensor, seen: Tensor, types: Tensor, context: int) -> Windows:
     return Windows(filled_frames(given, present), present, x[:, context:] * after[..., None], after, types)
 
 
+class ShortContextWarning(UserWarning):
+    """A case was seen for fewer frames than forecasts are made from."""
+
+
 def last_frames(tracks: Tracks, context: int, who: str) -> Tracks:
     """The last ``context`` frames of every case, up to the last in which a node was seen; not seen before its first.
 
@@ -88,7 +93,20 @@ def last_frames(tracks: Tracks, context: int, who: str) -> Tracks:
     inside, place = place >= 0, place.clamp_min(0)
     rows = torch.arange(len(tracks))[:, None]
     seen = tracks.seen[rows, place] & inside[..., None]
+    _warn_if_short(seen.any(2), who)
     return replace(tracks, x=tracks.x[rows, place] * seen[..., None], seen=seen)
+
+
+def _warn_if_short(some: Tensor, who: str) -> None:
+    """Tell of cases ``(B, C)`` that begin within the given frames: they look as if they had stood still before."""
+    shown = some.shape[1] - some.long().argmax(1)
+    if bool((short := shown < some.shape[1]).any()):
+        told = (
+            f"{int(short.sum())} of {len(some)} cases begin within the {some.shape[1]} frames that are needed"
+        )
+        least = int(shown.argmin())
+        words = f"case {least} shows its last {int(shown[least])}, and is taken to have stood still before"
+        warnings.warn(f"{who}: {told}; {words}.", ShortContextWarning, stacklevel=3)
 
 
 def filled_frames(x: Tensor, seen: Tensor) -> Tensor:

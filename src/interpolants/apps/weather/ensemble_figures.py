@@ -33,7 +33,8 @@ def case_figure(seeds: Gridded, truth: Tensor, drawn: Tensor) -> Figure:
 
 def _curves(seeds: Gridded, truth: Tensor, drawn: Tensor) -> Panel:
     name = seeds.grid.dims[0]
-    x = seeds.grid.coords.get(name, torch.arange(len(truth), dtype=torch.float64))
+    place = torch.arange(len(truth), dtype=torch.float64)
+    x = place if name in seeds.grid.words else seeds.grid.coords.get(name, place)
     low, middle, high = drawn.quantile(torch.tensor([0.05, 0.5, 0.95], dtype=drawn.dtype), 0)
     marks = [
         Series(

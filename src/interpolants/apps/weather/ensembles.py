@@ -1,5 +1,8 @@
 """What methods and questions of ensembles share: their verb, their role, and the check of seeds."""
 
+import warnings
+from itertools import combinations
+
 import torch
 from torch import Tensor
 
@@ -10,6 +13,10 @@ from interpolants.framework.capabilities import verb
 from interpolants.framework.roles import Role
 
 verb("emulate", "seeds")
+
+
+class SameSeedsWarning(UserWarning):
+    """Two seeds are one member, given twice."""
 
 
 def ensemble_role() -> Role:
@@ -30,10 +37,16 @@ def checked_seeds(who: str, seeds: Gridded, count: int) -> Tensor:
     Raises:
         InvalidInputError: If there are more or fewer.
     """
+    if not len(seeds):
+        raise invalid(who, "there must be cases", "none")
     found = seeds.values.shape[1]
     if found != count:
         remedy = "Select members, e.g. data.isel(number=slice(2)); or fit with another n_seeds."
         raise invalid(who, f"each case must have {count} seeds", found, remedy)
+    for first, second in combinations(range(found), 2):
+        if torch.equal(seeds.values[:, first], seeds.values[:, second]):
+            told = f"{who}: seeds {first} and {second} are the same member: their spread tells nothing"
+            warnings.warn(f"{told}.", SameSeedsWarning, stacklevel=3)
     return seeds.values
 
 
