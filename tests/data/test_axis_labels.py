@@ -64,11 +64,13 @@ def test_dates_of_other_calendars_are_even():
     cftime = pytest.importorskip("cftime")
     other = [cftime.DatetimeGregorian(2024, 3, 1, k) for k in range(3)]
     found = axis_labels(plain.assign_coords(time=("time", other)), "time")
-    assert torch.equal(found.numbers, axis_labels(plain, "time").numbers) and found.dated
+    assert torch.equal(found.numbers, axis_labels(plain, "time").numbers)
+    assert found.dated
     months = [cftime.Datetime360Day(2024, 2, 29 + k) for k in (0, 1)] + [cftime.Datetime360Day(2024, 3, 1)]
     with pytest.warns(CalendarWarning, match="360_day.*counted in seconds"):
         even = axis_labels(plain.assign_coords(time=("time", months)), "time")
-    assert even.numbers.diff().tolist() == [86400.0, 86400.0] and not even.dated
+    assert even.numbers.diff().tolist() == [86400.0, 86400.0]
+    assert not even.dated
 
 
 def test_what_cannot_be_seen_is_told():
@@ -76,7 +78,9 @@ def test_what_cannot_be_seen_is_told():
     with pytest.warns(RepeatedCasesWarning, match="5 of 55 cases of x have the time of another one"):
         gridded_of(xarray.concat([x, x[:5]], "time"), "test", "x")
     model = SeedRegression(n_seeds=2).fit(x)
-    with pytest.warns(NoCoordinatesWarning, match="no coordinates of station; its points are taken in the order"):
+    with pytest.warns(
+        NoCoordinatesWarning, match="no coordinates of station; its points are taken in the order"
+    ):
         model.emulate(x[:2, :2].drop_vars("station"), members=2)
     with pytest.warns(UserWarning, match="seeds 0 and 1 are the same member"):
         model.emulate(x[:2, [3, 3]], members=2)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.data.prompts import NOTHING, NUMBER, UNKNOWN, PromptVocabulary, split_prompt
+from interpolants.data.prompts import NOTHING, NUMBER, UNKNOWN, PromptVocabulary, comma_numbers, split_prompt
 from interpolants.foundations.errors import InvalidInputError
 
 
@@ -11,13 +11,20 @@ from interpolants.foundations.errors import InvalidInputError
     [
         ("Smoke at x = 0.31 heads north-east.", ["smoke", "at", "x", 0.31, "heads", "north-east"]),
         ("from (0.2, -3) by 1e-3", ["from", 0.2, -3.0, "by", 0.001]),
-        ("x=0.5,y=.5", ["x", 0.5, "y", 5.0]),
+        ("x=0.5,y=.5", ["x", 0.5, "y", 0.5]),
+        ("by -.5 or .5e-1", ["by", -0.5, "or", 0.05]),
+        ("by \u22120.5, \u20130.2, 1\u20132", ["by", -0.5, -0.2, 1.0, 2.0]),  # signs and dashes of typography
+        ("Gro\u0308\u00dfe\u200b 2", ["größe", 2.0]),  # accents apart, and a space of no width
         ("Größe 2", ["größe", 2.0]),
         ("?!", []),
     ],
 )
 def test_words_and_numbers_in_their_order(text, parts):
     assert split_prompt(text) == parts
+
+
+def test_commas_between_digits_are_found():
+    assert comma_numbers("1,000 from (0.2,0.3) to 1, 5 and a,3") == ["1,000", "0.2,0.3"]
 
 
 def test_numbers_keep_their_order_and_words_their_codes():

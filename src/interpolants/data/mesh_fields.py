@@ -116,10 +116,10 @@ def _of_arrays(value: Mapping[str, Any], who: str, name: str) -> MeshField:
             raise invalid(
                 who, f"a simulation of {name} must have {key}", f"only {', '.join(map(str, value))}"
             )
-    points, values = (torch.as_tensor(np.asarray(value[key])) for key in ("points", "values"))
+    points, values = (torch.as_tensor(np.ascontiguousarray(value[key])) for key in ("points", "values"))
     values = values[..., None] if values.ndim == 2 else values
     given = value.get("times")
-    times = torch.arange(len(values)) if given is None else torch.as_tensor(np.asarray(given))
+    times = torch.arange(len(values)) if given is None else torch.as_tensor(np.ascontiguousarray(given))
     points = points[:, None] if points.ndim == 1 else points
     single = values if values.is_floating_point() else values.double()
     return MeshField(points.double(), times.double().reshape(-1), single)

@@ -1,6 +1,7 @@
 """Prompts as words and numbers: a number in a sentence keeps its value, so that 0.31 lies between 0.30 and 0.32."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,12 @@ from interpolants.foundations.records import record
 # Codes of what is no word of the vocabulary: nothing, a number, and a word that was never seen.
 NOTHING, NUMBER, UNKNOWN = 0, 1, 2
 _FIRST = 3
-_TOKEN = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?|[^\W\d_]+(?:-[^\W\d_]+)*|\d+(?:\.\d+)?")
+_TOKEN = re.compile(
+    r"(?<![\w.])[-+]?(?:\d+(?:\.\d+)?|\.\d+)(?:e[-+]?\d+)?|[^\W\d_]+(?:-[^\W\d_]+)*|\d+(?:\.\d+)?"
+)
+# A minus sign of typography, or a dash right before a number and behind a space.
+_MINUS = re.compile(r"\u2212|(?<!\S)[\u2012\u2013](?=\.?\d)")
+_COMMA = re.compile(r"(?<![\w.])\d[\d.]*,\.?\d[\d.]*")
 
 
 def split_prompt(text: str) -> list[str | float]:
@@ -25,8 +31,19 @@ def split_prompt(text: str) -> list[str | float]:
         >>> split_prompt("Smoke at x = 0.31 heads north-east.")
         ['smoke', 'at', 'x', 0.31, 'heads', 'north-east']
     """
-    found = _TOKEN.findall(text.lower())
+    found = _TOKEN.findall(_plain(text).lower())
     return [float(part) if part[-1].isdigit() else part for part in found]
+
+
+def comma_numbers(text: str) -> list[str]:
+    """Numbers with a comma and no space behind it, which may be one number or two; they are read as two."""
+    return _COMMA.findall(_plain(text))
+
+
+def _plain(text: str) -> str:
+    """Letters with accents as one sign, without signs that nobody sees, and minus as a hyphen."""
+    seen = "".join(c for c in unicodedata.normalize("NFC", text) if unicodedata.category(c) != "Cf")
+    return _MINUS.sub("-", seen)
 
 
 @record("prompt_vocabulary")

@@ -11,7 +11,7 @@ from interpolants.apps.simulation.simulation_roles import (
     SimulationList,
     Simulations,
 )
-from interpolants.data.mesh_fields import MeshField
+from interpolants.data.mesh_fields import MeshField, mesh_field
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.roles import Reading, Role
 
@@ -75,6 +75,19 @@ def test_meshes_that_are_none_are_refused():
     for bad in (np.full((3, 2), np.nan), np.zeros((0, 2)), np.zeros((2, 2, 2))):
         with pytest.raises(InvalidInputError, match="points must be finite points"):
             MeshKind().read(bad, POINTS, HERE)
+
+
+def test_a_list_of_numbers_is_a_mesh_along_a_line_and_views_are_read():
+    found = MeshKind().read([0.5, 1.0, 1.5], POINTS, HERE)[0]
+    assert found[0].tolist() == [[0.5], [1.0], [1.5]]
+    one = {
+        "points": np.arange(3.0)[::-1],
+        "times": np.arange(2.0),
+        "values": np.arange(6.0).reshape(2, 3)[:, ::-1],
+    }
+    assert mesh_field(one, "test", "fields").values[0, :, 0].tolist() == [2.0, 1.0, 0.0]
+    with pytest.raises(InvalidInputError, match="times"):
+        mesh_field({**one, "times": np.arange(2.0)[::-1]}, "test", "fields")
 
 
 def test_simulations_of_one_fit_agree_in_channels_and_coordinates():

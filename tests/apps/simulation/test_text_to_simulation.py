@@ -190,6 +190,10 @@ def test_words_and_numbers_that_were_not_learnt_are_told(simulator, plumes):
         simulator.sample(1, prompt="a volcano at x = 0.5")
     with pytest.warns(UnknownPromptWarning, match="9 is outside of the numbers of the training"):
         simulator.sample(1, prompt=plumes["prompt"][0] + " 9")
+    with pytest.warns(UnknownPromptWarning, match=r"'0\.2,0\.3' is read as two numbers"):
+        simulator.sample(1, prompt=plumes["prompt"][0] + " 0.2,0.3")
+    with pytest.raises(InvalidInputError, match="prompt must be a text, or several"):
+        simulator.sample(1, prompt=0.5)
 
 
 def test_a_mesh_that_leaves_most_nodes_empty_is_told(simulator):

@@ -74,7 +74,9 @@ def test_last_frames_end_at_each_cases_end():
     found = last_frames(Tracks.of(x), 3, "test")
     assert torch.equal(found.x[0], x[0, 6:])
     assert torch.equal(found.x[1], x[1, 1:4])
-    with pytest.warns(ShortContextWarning, match="2 of 2 cases begin within the 3 frames.*case 0 shows its last 2"):
+    with pytest.warns(
+        ShortContextWarning, match="2 of 2 cases begin within the 3 frames.*case 0 shows its last 2"
+    ):
         short = last_frames(Tracks.of(x[:, :2]), 3, "test")
     assert short.seen[:, :, 0].tolist() == [[False, True, True]] * 2
 
@@ -92,7 +94,9 @@ def test_axes_turn_with_the_frames():
 
 def test_forecasts_of_a_table_have_the_names_of_its_tracks_and_nodes():
     rows = [(name, j, node, k + j, node) for j in range(3) for k, name in enumerate("BA") for node in (9, 4)]
-    table = pandas.DataFrame(rows, columns=["track", "frame", "node", "x", "y"]).sample(frac=1, random_state=3)
+    table = pandas.DataFrame(rows, columns=["track", "frame", "node", "x", "y"]).sample(
+        frac=1, random_state=3
+    )
     model = TrackExtrapolation(context=3, horizon=2).fit(tracks_of_table(table))
     found = model.forecast(table).table()
     assert list(found.index.names) == ["case", "member", "frame", "node"]
@@ -101,9 +105,12 @@ def test_forecasts_of_a_table_have_the_names_of_its_tracks_and_nodes():
             for ahead in (1, 2):  # each moves by 1 a frame
                 assert found.loc[name, 0, ahead, node].tolist() == [start + 2 + ahead, node]
     tracks = tracks_of_table(table)
-    assert tracks[[1]].cases == tracks.cases[1:] and len(tracks[:1].cases) == 1
+    assert tracks[[1]].cases == tracks.cases[1:]
+    assert len(tracks[:1].cases) == 1
     answer = model.forecast(tracks)
-    assert Ensemble.joined([answer.rows(slice(0, 1)), answer.rows(slice(1, 2))]).table().equals(answer.table())
+    assert (
+        Ensemble.joined([answer.rows(slice(0, 1)), answer.rows(slice(1, 2))]).table().equals(answer.table())
+    )
 
 
 def test_a_table_without_rows_is_refused():

@@ -1,6 +1,6 @@
 """Roles of this folder: simulations on meshes, prompts, and meshes to answer on; and answers like what was given."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from os.path import isfile  # a prompt may be too long for a path
 from pathlib import Path
@@ -118,7 +118,10 @@ class PromptKind:
         if isinstance(value, str):
             rows: list[Any] = [value] * (1 if reading.rows is None else reading.rows)
         else:
-            rows = list(getattr(value, "to_numpy", lambda: value)())
+            given = getattr(value, "to_numpy", lambda: value)()
+            if isinstance(given, bytes) or not isinstance(given, Iterable):
+                raise invalid(reading.who, f"{role.name} must be a text, or several", repr(given))
+            rows = list(given)
         found = [None if one is None or one != one else one for one in rows]
         for one in found:
             if one is not None and not isinstance(one, str):
@@ -156,8 +159,10 @@ class MeshKind:
 
 
 def _is_number_list(value: Sequence[Any]) -> bool:
-    """Whether a list is one mesh, written as a list of points."""
+    """Whether a list is one mesh, written as a list of points, or of numbers along a line."""
     first = value[0]
+    if isinstance(first, int | float):
+        return True
     return isinstance(first, list | tuple) and bool(first) and isinstance(first[0], int | float)
 
 

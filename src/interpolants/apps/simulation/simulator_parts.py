@@ -15,7 +15,7 @@ from interpolants.apps.simulation.mesh_autoencoder import MeshAutoencoder
 from interpolants.apps.simulation.prompt_reader import PromptReader
 from interpolants.apps.simulation.simulation_training import SimulationUnits
 from interpolants.data.mesh_fields import MeshField
-from interpolants.data.prompts import PromptVocabulary
+from interpolants.data.prompts import PromptVocabulary, comma_numbers
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
 from interpolants.framework.frames import Standard
@@ -69,6 +69,9 @@ class Answering:
         if unknown := vocabulary.unknown(text):
             words = ", ".join(map(repr, unknown[:4]))
             told = f"{self.who}: no training prompt had {words}; the answer may not mean it."
+            warnings.warn(told, UnknownPromptWarning, stacklevel=2)
+        if commas := comma_numbers(text):
+            told = f"{self.who}: {commas[0]!r} is read as two numbers; write a decimal point, or a space after it."
             warnings.warn(told, UnknownPromptWarning, stacklevel=2)
         if outside := vocabulary.outside(text):
             span = f"{vocabulary.low:g} to {vocabulary.high:g}"
