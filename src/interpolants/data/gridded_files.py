@@ -116,7 +116,7 @@ def _of_xarray(value: Any, who: str, name: str, inner: Sequence[str]) -> Gridded
 
 def _tell_repeated(cases: Tensor, axis: str, who: str, name: str) -> None:
     """Tell of cases that come more than once, as where files that overlap were joined."""
-    again = len(cases) - len(cases.unique())
+    again = len(cases) - len(set(cases.tolist()))
     if again:
         told = f"{who}: {again} of {len(cases)} cases of {name} have the {axis} of another one"
         words = (

@@ -17,6 +17,7 @@ from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.extras import require
 from interpolants.foundations.records import record
 
+_NO_NAMES: tuple[str | int, ...] = ()
 _KEYS = ("track", "frame", "node", "type")
 _DEGREES = ("lat", "lon", "long", "latitude", "longitude")
 _CLOCKS = ("time", "times", "timestamp", "t", "date", "datetime", "seconds")
@@ -187,7 +188,7 @@ def tracks_of_table(table: Any, who: str = "Tracks") -> Tracks:
     first = torch.full((int(case.max()) + 1,), torch.iinfo(torch.long).max).scatter_reduce(
         0, case, frame, "amin"
     )
-    node, nodes = torch.zeros_like(case), ()
+    node, nodes = torch.zeros_like(case), _NO_NAMES
     if "node" in names:
         node, nodes = _codes(table[names["node"]], "node", who, ordered=True)
     place = (case, frame - first[case], node)
