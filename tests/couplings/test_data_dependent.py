@@ -191,3 +191,9 @@ def test_bad_shapes_are_refused():
         InPainting().start(torch.zeros(2, 1, 4, 4), torch.ones(2, 1, 4, 4))
     with pytest.raises(InvalidInputError, match="must keep the shape"):
         Degraded(lambda x: x[..., ::2]).degrade(torch.zeros(2, 4))
+
+
+def test_the_lower_mask_hides_the_last_rows_of_an_image_that_is_no_square():
+    known = InPainting(mask="lower", share=0.5).known(torch.zeros(3, 1, 4, 6))
+    assert known[:, :, :2].all()
+    assert not known[:, :, 2:].any()

@@ -178,6 +178,7 @@ def test_probes_are_unbiased_for_the_residual_and_for_its_square():
     with torch.no_grad():
         two = continuity_residual(path, wrong, **many, trace=Trace("hutchinson", 2))
         one = continuity_residual(path, wrong, **many, trace=Trace("hutchinson", 1))
+    assert_close(one.square, one.value[:, 0] ** 2)
     for found, wanted in ((two.mean, wide.value), (two.square, wide.square)):
         error = float(found.std()) / n**0.5
         assert abs(float(found.mean() - wanted.detach())) < 4.5 * error
