@@ -150,8 +150,14 @@ def _side_by_side(table: Any, named: Any, where: str, columns: Sequence[str] | N
 
 
 def each_column(table: Any, name: str = "value") -> list[Any]:
-    """Every column of a table as a series of its own, all under one name: many series that are learnt together."""
-    return [table[[column]].set_axis([name], axis=1) for column in table.columns]
+    """Every column of a table as a series of its own, all under one name: many series that are learnt together.
+
+    The name of the column stays in ``attrs["series"]``.
+    """
+    parts = [table[[column]].set_axis([name], axis=1) for column in table.columns]
+    for part, column in zip(parts, table.columns, strict=True):
+        part.attrs["series"] = str(column)
+    return parts
 
 
 def on_a_clock(table: Any, who: str, frequency: str = "") -> Any:

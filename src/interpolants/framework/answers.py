@@ -395,7 +395,8 @@ class Ensemble:
         flat = found.permute(1, 2, 3, 0).reshape(-1, len(columns)).numpy()
         index: Any = pandas.Index(self._labels(0), name="time")
         if len(self.x) > 1:
-            index = pandas.MultiIndex.from_product([range(len(self.x)), index], names=["case", "time"])
+            cases = self.labels.get("case", range(len(self.x)))
+            index = pandas.MultiIndex.from_product([cases, index], names=["case", "time"])
         return pandas.DataFrame(flat, index=index, columns=columns)
 
     def _labels(self, axis: int) -> Any:

@@ -38,6 +38,7 @@ class Series:
         columns: Names of the columns; may be empty.
         frequency: Distance of two times: pandas' word, such as ``"D"`` or ``"MS"``; empty for steps.
         clock: ``"steps"``, ``"dates"`` without a time zone, or the name of a time zone.
+        name: Name of the series among many, such as that of its column in a wide table; may be empty.
     """
 
     values: Tensor
@@ -46,6 +47,7 @@ class Series:
     columns: tuple[str, ...] = ()
     frequency: str = ""
     clock: str = STEPS
+    name: str = ""
 
     def __len__(self) -> int:
         return len(self.times)
@@ -306,6 +308,7 @@ def _with_clock(index: Any, plain: Any, role: "Role", reading: "Reading") -> tup
         columns=names,
         frequency=frequency,
         clock=clock,
+        name=str(getattr(plain, "attrs", {}).get("series", "")),
     )
     own = {f.name: getattr(given, f.name) for f in fields(given)}
     came = Clocked(**own, frequency=frequency, clock=clock)

@@ -352,7 +352,7 @@ class SelfGuidedDiffusion(Trained):
         """The last times of each series, ``(B, context + longest lag, C)``, and what was seen of them."""
         columns = self.state["units"].shift.shape[0]
         for number_, one in enumerate(many):
-            where = f"series {number_}" if len(many) > 1 else "the series"
+            where = f"series {one.name or number_}" if len(many) > 1 else "the series"
             if one.values.shape[1] != columns:
                 rule = f"{where} must have the {columns} columns of the fit"
                 raise invalid("SelfGuidedDiffusion.forecast", rule, one.values.shape[1])

@@ -52,7 +52,15 @@ def over_time(x: Tensor, like: Series, times: Tensor) -> Ensemble:
 
 
 def on_one_clock(x: Tensor, many: Sequence[Series], ahead: int) -> Ensemble:
-    """Members at the times that follow; at steps ahead, for series that end at different times."""
+    """Members at the times that follow; at steps ahead, for series that end at different times.
+
+    Series with names, such as the columns of a wide table, are cases with these names.
+    """
+    found, names = _ahead(x, many, ahead), tuple(one.name for one in many)
+    return replace(found, labels={"case": names}) if len(set(names) - {""}) == len(many) else found
+
+
+def _ahead(x: Tensor, many: Sequence[Series], ahead: int) -> Ensemble:
     first = many[0]
     if any(one.columns != first.columns for one in many):  # the names of one series are not those of all
         first = replace(first, columns=())
