@@ -46,10 +46,22 @@ def test_real_pairs_belong_together_and_a_constant_label_is_right_for_its_share(
     image = CENTRES[label] + 0.3 * torch.randn(400, 2, generator=generator)
     method = Remembers()
     task = Task.of(method.roles(), {"image": image, "label": label})
-    found = ask(LinkedLabels(n=200), task.fit(method), task)
+    found = ask(LinkedLabels(n=400), task.fit(method), task)
     assert found["consistency"].value == found["agreement"].value == found["consistency"].floor == 1.0
     assert_close(found["drawn_accuracy"].value, float((task.test["label"] == 0).double().mean()))
     assert found["frechet"].value == pytest.approx(found["frechet"].floor)
+
+
+def test_rows_that_stand_in_the_order_of_their_labels_have_the_same_floor(generator):
+    label = torch.arange(400) // 134
+    image = CENTRES[label] + 0.3 * torch.randn(400, 2, generator=generator)
+    method = Remembers()
+    rows = torch.arange(400)
+    own = {"train": rows[rows % 5 > 0], "test": rows[rows % 5 == 0]}
+    task = Task.of(method.roles(), {"image": image, "label": label}, parts={"image": own, "label": own})
+    found = ask(LinkedLabels(n=60), task.fit(method), task)
+    assert found["frechet"].floor < 1.0  # the first 60 rows are of one label: more than 5
+    assert found["frechet"].value > 5.0
 
 
 def test_the_gaussian_of_gaussian_images_has_the_residual_error_and_the_right_spread(generator):

@@ -124,7 +124,9 @@ class LinkedLabels(Question):
         real, codes, _ = self._real(task)
         right = self._judge(task).accuracy(real, codes)
         train = real_rows(task, self.image, "train")
-        train = train[~train.flatten(1).isnan().any(1)][: self.n]
+        train = train[~train.flatten(1).isnan().any(1)]
+        # Evenly from all: rows may stand in an order, such as that of their labels.
+        train = train[torch.linspace(0, len(train) - 1, min(self.n, len(train)), dtype=torch.float64).long()]
         far = frechet_distance(train.double().flatten(1), real.double().flatten(1))
         return {
             **dict.fromkeys(("consistency", "agreement", "accuracy", "drawn_accuracy"), right),
@@ -159,7 +161,8 @@ class LinkedLabels(Question):
             for name, one in rivals.items()
             if "given" in one.arrays
         }
-        together = {"drawn together": own.arrays["together"]}
+        # As bright as real ones: alone they would be shown over their own range, far values and all.
+        together = {"drawn together": own.arrays["together"].to(real).clamp(real.min(), real.max())}
         return [
             samples_figure("given_labels", given, labels=codes[:_SHOWN], caption="Images drawn for given labels."),
             samples_figure(
