@@ -4,6 +4,7 @@ Letters: B cases, T frames, N nodes (points), D dimensions of space.
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,7 +20,7 @@ from interpolants.foundations.records import record
 
 _NO_NAMES: tuple[str | int, ...] = ()
 _KEYS = ("track", "frame", "node", "type")
-_DEGREES = ("lat", "lon", "long", "latitude", "longitude")
+_DEGREES = re.compile(r"(lat|lon|long|lng|latitude|longitude)s?([_ .(\[]*deg(rees?)?[_a-z\])]*)?")
 _CLOCKS = ("time", "times", "timestamp", "t", "date", "datetime", "seconds")
 
 
@@ -178,7 +179,7 @@ def tracks_of_table(table: Any, who: str = "Tracks") -> Tracks:
     if clocks := [name for name in space if name.lower() in _CLOCKS]:
         rule = "columns beside track, frame, node and type must be positions"
         raise invalid(who, rule, f"times, {' and '.join(clocks)}", "Leave it out: frame counts the time.")
-    if degrees := [name for name in space if name.lower() in _DEGREES]:
+    if degrees := [name for name in space if _DEGREES.fullmatch(name.lower())]:
         remedy = "Bring them to a map in km, e.g. with data.storms.equal_area."
         raise invalid(who, "positions must be lengths", f"degrees, {' and '.join(degrees)}", remedy)
     if not len(table):

@@ -116,3 +116,13 @@ def test_forecasts_of_a_table_have_the_names_of_its_tracks_and_nodes():
 def test_a_table_without_rows_is_refused():
     with pytest.raises(InvalidInputError, match="must have rows"):
         tracks_of_table(pandas.DataFrame({"track": [], "frame": [], "x": []}))
+
+
+@pytest.mark.parametrize(
+    "name", ["lat", "Longitude", "lng", "lats", "lat_deg", "lon (degrees)", "latitude_degrees_north"]
+)
+def test_degrees_are_no_lengths(name):
+    table = pandas.DataFrame({"track": [0, 0], "frame": [0, 1], "y": [0.0, 1.0], name: [0.0, 1.0]})
+    with pytest.raises(InvalidInputError, match="positions must be lengths"):
+        tracks_of_table(table)
+    assert tracks_of_table(table.rename(columns={name: "lateral"})).columns == ("y", "lateral")
