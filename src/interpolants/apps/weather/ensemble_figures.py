@@ -117,9 +117,10 @@ def spectra_figure(spectra: Mapping[str, Tensor], grid: Grid, *, half: bool) -> 
         marks.append(
             Series(mark="line", arrays=arrays, name=name, hue="muted" if k == 0 else k - 1, dash=dash)
         )
-    unit = f"({grid.units[0]})²" if grid.units and grid.units[0] else ""
+    one = grid.units[0] if grid.units else ""
+    unit = f"{one}²" if one.isalpha() else f"({one})²" if one else ""
     panel = Panel(
-        series=tuple(marks), x=Axis(label=f"waves along {grid.dims[-1]}", scale="log"),
+        series=tuple(marks), x=Axis(label=f"waves along {grid.dims[-1]}", scale="log2"),
         y=Axis(label=f"power of {grid.variables[0]}", unit=unit, scale="log"), legend="below", legend_columns=3,
     )  # fmt: skip
     caption = "Power by wavenumber: too little at the right is a blurred field, too much a speckled one."
