@@ -96,6 +96,18 @@ def test_quick_lays_its_table_over_the_others_and_judges_no_claim(tmp_path):
     assert stored["tasks"][0]["data"]["x1"]["n"] == 50
 
 
+def test_quick_needs_a_table_named_after_a_task():
+    plain = {name: table for name, table in tables().items() if name != "quick"}
+    with pytest.raises(InvalidInputError, match=r"--quick needs a recipe with a \[quick\] table, got none"):
+        changed_recipe(plain, quick=True)
+    with pytest.raises(InvalidInputError, match=r"--quick needs"):
+        make_recipe(plain, quick=True)
+    parts = {name: plain.pop(name) for name in ("data", "method", "ask", "claim", "split") if name in plain}
+    several = {**plain, "tasks": [{"name": "first", **parts}], "quick": {"frist": {"method": {}}}}
+    with pytest.raises(InvalidInputError, match="Did you mean 'first'"):
+        changed_recipe(several, quick=True)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -116,7 +116,7 @@ def make_recipe(tables: Mapping[str, Any], place: str = "recipe", *, quick: bool
     check_keys(place, tables, _TOP)
     own = {name: value for name, value in tables.items() if name != "quick"}
     if quick:
-        own = quickened(own, tables.get("quick", {}))
+        own = quickened(own, tables.get("quick"), place)
     if "tasks" in own and (beside := [name for name in TASK_PARTS[1:] if name in own and name != "title"]):
         raise invalid(
             place, "a table of a task must not stand beside 'tasks'", repr(beside[0]), "Move it into a task."
@@ -164,10 +164,19 @@ def _check_form(place: str, tables: Any) -> None:
             )
 
 
-def quickened(tables: dict[str, Any], quick: Mapping[str, Any]) -> dict[str, Any]:
-    """The tables with ``[quick]`` over them; in a recipe of several tasks its tables are named after the tasks."""
+def quickened(tables: dict[str, Any], quick: Mapping[str, Any] | None, place: str) -> dict[str, Any]:
+    """The tables with ``[quick]`` over them; in a recipe of several tasks its tables are named after the tasks.
+
+    Raises:
+        InvalidInputError: If there is none, or one of its tables is named after no task.
+    """
+    if quick is None:
+        remedy = "Leave --quick out, or add a table [quick] with what is smaller, e.g. method.steps."
+        raise invalid(place, "--quick needs a recipe with a [quick] table", "none", remedy)
     if "tasks" not in tables:
         return merged(tables, quick)
+    named = {task.get("name", "main") for task in tables["tasks"] if isinstance(task, Mapping)}
+    check_keys(f"{place}: quick", quick, (*sorted(named), "seeds", "title"))
     tasks = [merged(task, quick.get(task.get("name", "main"), {})) for task in tables["tasks"]]
     rest = {name: value for name, value in quick.items() if name in ("seeds", "title")}
     return merged({**tables, "tasks": tasks}, rest)

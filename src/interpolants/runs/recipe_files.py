@@ -54,7 +54,7 @@ def changed_recipe(
     own = plain(tables, place)
     if not isinstance(own, dict):
         raise invalid(place, "a recipe must be a table of keys", type(own).__name__)
-    own = quickened(own, own.get("quick", {})) if quick else own
+    own = quickened(own, own.get("quick"), place) if quick else own
     own.pop("quick", None)
     if "tasks" not in own:
         task = {name: own.pop(name) for name in TASK_PARTS if name in own and name != "title"}
