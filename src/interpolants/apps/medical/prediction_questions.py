@@ -200,7 +200,7 @@ class DisplacementQuality(_GivenImages):
             "gap before": 2 * (a["first"] - a["second"]).abs(),
             "gap after": 2 * (a["first"] - a["moved"]).abs(),
         }
-        rows["error, white: 1 pixel"] = a["error"]
+        rows["error up to 1 px"] = a["error"]
         rows |= {f"error: {name.replace('_', ' ')}": one.arrays["error"] for name, one in rivals.items()}
         return [album("registered", rows, "Pairs of images and the displacement between them.", high=1.0)]
 
