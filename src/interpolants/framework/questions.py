@@ -179,7 +179,8 @@ def _rival(rival: Any, method: Method) -> tuple[str, Method]:
     if "twin" in table:
         return name or "twin", _twin(method, table["twin"])
     kind = table.pop("kind")
-    return name or kind, build("method", kind, **table)
+    # The seed of the run: seeds of a trained rival are then as many fits as those of the method.
+    return name or kind, build("method", kind, **{"seed": method.seed, **table})
 
 
 def _twin(method: Method, changes: Mapping[str, Any]) -> Method:
