@@ -296,7 +296,7 @@ class Branching(nn.Module):
         ({"method": "ancestral"}, "noise from Brownian increments alone, got 'ancestral'"),
         ({"what": "velocity", "eps": 0.5}, "eps must be left out for what='velocity', got 0.5"),
         ({"what": "velocity", "method": "heun"}, "method must be left out for what='velocity'"),
-        ({"what": "velocty"}, "what must be one of sampler, velocity.*Did you mean 'velocity'"),
+        ({"what": "velocty"}, "what must be one of sampler, jumps, velocity.*Did you mean 'velocity'"),
         (
             {"guidance": 2.0},
             "guidance needs a Bridge that knows its fields with and without, got no condition",
