@@ -193,8 +193,9 @@ class SyntheticWindows(Question):
 
     def _real(self, task: Task, part: str) -> Tensor:
         """Windows ``(n, L, C)`` of a part without gaps, evenly spread over the series one after the other."""
+        whole_series = all_series_of("synthetic_windows", task, self.role)
         rows = task.rows[task.axes[self.role]][part]
-        every = [one[rows] for one in all_series_of("synthetic_windows", task, self.role)]
+        every = [one[rows] for one in whole_series]
         length = self.context + self.horizon
         if len(rows) < length:
             raise invalid(

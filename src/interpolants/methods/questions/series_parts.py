@@ -16,8 +16,18 @@ from interpolants.methods.parts.series import one_series
 BANDS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
+def _check_there(who: str, task: Task, role: str) -> None:
+    if role not in task.values or role not in task.axes:
+        raise invalid(who, f"the task must have a series {role!r}", ", ".join(task.values) or "nothing")
+
+
 def part_series_of(who: str, task: Task, role: str, part: str = "test") -> list[Series]:
-    """The series of a part of a task, as they lie in it."""
+    """The series of a part of a task, as they lie in it.
+
+    Raises:
+        InvalidInputError: If the task has no such role.
+    """
+    _check_there(who, task, role)
     asked = Role(name=role, kind="series", axis="time", gaps=True)
     return listed(read((asked,), {role: task.part(part)[role]}, who)[0][role])
 
@@ -26,8 +36,9 @@ def all_series_of(who: str, task: Task, role: str) -> list[Series]:
     """The whole series of a role where it may have several, which must be of the same length.
 
     Raises:
-        InvalidInputError: If they are not.
+        InvalidInputError: If they are not, or the task has no such role.
     """
+    _check_there(who, task, role)
     asked = Role(name=role, kind="series", axis="time", gaps=True)
     found = read((asked,), {role: task.values[role]}, who)[0][role]
     if not isinstance(found, list):
