@@ -18,6 +18,9 @@ from urllib.request import urlopen
 import numpy as np
 from safetensors.numpy import load_file
 
+# Below a run folder: the model of its only task.
+MODEL = ("work", "main", "model", "tensors.safetensors")
+
 WITHOUT_THINKING = """
 import numpy as np, interpolants as itp
 x0, x1 = np.random.default_rng(0).normal(size=(2, 2000, 2)) + [[[0, 0]], [[4, 1]]]
@@ -147,7 +150,7 @@ def _train(person: Newcomer) -> None:
 
 def _stop(person: Newcomer) -> None:
     process = person.start("train", "--config", "checkerboard", "--out", "runs/b", *person.sets)
-    log = person.folder / "runs/b/work/main/train/match/log.csv"
+    log = person.folder.joinpath("runs", "b", "work", "main", "train", "match", "log.csv")
     while not log.exists() and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
@@ -156,7 +159,7 @@ def _stop(person: Newcomer) -> None:
         assert process.returncode == 130, told
         assert "Go on with: interpolants" in " ".join(told.split())
         person.types("train", "--resume", "runs/b")
-    one, two = (load_file(person.folder / f"runs/{run}/work/main/model/tensors.safetensors") for run in "ab")
+    one, two = (load_file(person.folder.joinpath("runs", run, *MODEL)) for run in "ab")
     assert one.keys() == two.keys()
     same = all(np.array_equal(one[name], two[name]) for name in one)
     assert same, "a resumed training went another way"
