@@ -59,6 +59,21 @@ def test_many_rivals_are_rows_and_cells_are_named(cells, capsys, monkeypatch):
     assert ("a_seed0: levels" in text) == bool(cells)
 
 
+def test_rivals_are_rows_where_columns_leave_no_room_for_words(capsys, monkeypatch):
+    rivals = {"dressed_seeds": 1.5, "seed_regression": 1.4, "ensemble_climatology": 2.0}
+    text = shown(Answered(scores=(score("levels.a", rivals=rivals),)), capsys, monkeypatch)
+    assert re.search(r"^ +ensemble_climatology +2$", text, re.MULTILINE)
+    assert "Sliced Wasserstein-2" in text
+
+
+def test_long_claims_and_verdicts_wrap_between_words(capsys, monkeypatch):
+    claim = Claim(says="track_displacement.ade < no_symmetry", expected="undecided")
+    text = shown(Answered(verdicts=(Verdict(claim, "holds", -0.0104, 0.002, 1),)), capsys, monkeypatch)
+    assert "track_displacement.ade" in text.split()
+    assert {"no_symmetry", "(expected", "undecided)"} <= {*text.split()}
+    assert "…" not in text
+
+
 def test_claims_are_lines_without_marks_and_nothing_is_nothing(capsys, monkeypatch):
     claim = Claim(says="levels.sliced_w2_eps_0_5 < gaussian_fit")
     text = shown(Answered(verdicts=(Verdict(claim, "holds", -0.3, 0.1, 3),)), capsys, monkeypatch)

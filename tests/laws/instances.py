@@ -1,5 +1,6 @@
 """A small instance of every method: the ``[quick]`` part of its recipe, its room's, or one on toy values by role."""
 
+import functools
 import importlib
 import tempfile
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from interpolants.framework.method import MODEL, Method
 from interpolants.framework.roles import Role
 from interpolants.framework.settings import settings_of
 from interpolants.framework.task import Split, Task
-from interpolants.runs.recipe import cell_name, make_method, make_recipe, make_task
+from interpolants.runs.recipe import TaskTables, cell_name, make_method, make_recipe, make_task
 from interpolants.runs.recipe_run import CellWork
 from interpolants.runs.settings_files import find_config, read_settings
 from interpolants.runs.values import Place
@@ -59,8 +60,12 @@ def instance(card: Card) -> Instance:
     """A fresh instance of a method."""
     if card.entry.startswith("rooms."):
         return _of_room(card)
-    tables = _recipe(card)
-    return _by_role(card) if tables is None else _of_recipe(card.id, tables)
+    of_recipe = _of_recipe(card)
+    if of_recipe is None:
+        return _by_role(card)
+    tables, seed, task = of_recipe
+    probe = {name: _probe(name, value) for name, value in tables.probe.items()}
+    return Instance(make_method(tables, seed), task, probe)
 
 
 def _recipe(card: Card) -> Any:
@@ -72,21 +77,28 @@ def _recipe(card: Card) -> Any:
     return tables if "quick" in tables else None
 
 
-def _of_recipe(kind: str, tables: Any) -> Instance:
-    """The task of the recipe that is of this kind, else the first; the tasks before it are fitted for their models."""
+@functools.cache  # data of some take seconds to make, and no fit may change them
+def _of_recipe(card: Card) -> tuple[TaskTables, int, Task] | None:
+    """The task of its recipe that is of this kind, else the first, with its tables and seed.
+
+    The tasks before it are fitted for their models.
+    """
+    tables = _recipe(card)
+    if tables is None:
+        return None
     recipe = make_recipe(tables, quick=True)
     kinds = [one.method["kind"] for one in recipe.tasks]
-    number = kinds.index(kind) if kind in kinds else 0
+    number = kinds.index(card.id) if card.id in kinds else 0
     models = {}
     with tempfile.TemporaryDirectory() as folder:
         for one in recipe.tasks[:number]:
             work = CellWork(one, recipe.seed, 1, Path(folder) / cell_name(one.name, recipe.seed, 1))
             assert work.method.is_fitted
             models[one.name] = work.folder / MODEL
-        tables = recipe.tasks[number]
-        method = make_method(tables, recipe.seed)
-        task, _ = make_task(tables, method, Place(seed=recipe.seed, models=models.__getitem__))
-    return Instance(method, task, {name: _probe(name, value) for name, value in tables.probe.items()})
+        own = recipe.tasks[number]
+        place = Place(seed=recipe.seed, models=models.__getitem__)
+        task, _ = make_task(own, make_method(own, recipe.seed), place)
+    return own, recipe.seed, task
 
 
 def _probe(name: str, value: Any) -> Any:

@@ -225,11 +225,18 @@ _COLUMNS = 3
 
 
 def _show_question(question: str, scores: "Sequence[Score]", screen: "Screen") -> None:
+    rivals = list(dict.fromkeys(name for score in scores for name in score.rivals))
+    header, rows = _beside(scores, rivals if len(rivals) <= _COLUMNS else [])
+    if not screen.fits(header, rows):
+        header, rows = _beside(scores, [])
+    screen.numbers(question.replace("/", ": "), header, rows)
+
+
+def _beside(scores: "Sequence[Score]", columns: "Sequence[str]") -> tuple[list[str], list[list[str]]]:
+    """Header and rows: rivals are columns, or rows below the score."""
     from interpolants.cli.show import number
     from interpolants.reports.readings import floor_of, title_of
 
-    rivals = list(dict.fromkeys(name for score in scores for name in score.rivals))
-    columns = rivals if len(rivals) <= _COLUMNS else []
     floors = any(floor_of(score) is not None for score in scores)
     better = any(score.better != "neither" for score in scores)
     rows = []
@@ -240,8 +247,7 @@ def _show_question(question: str, scores: "Sequence[Score]", screen: "Screen") -
         rows.append([*row, *([score.better.replace("neither", "")] if better else [])])
         below = {} if columns else score.rivals
         rows += [[f"  {name}", number(value), *[""] * (len(rows[-1]) - 2)] for name, value in below.items()]
-    header = ["", "value", *(["floor"] if floors else []), *columns, *(["better"] if better else [])]
-    screen.numbers(question.replace("/", ": "), header, rows)
+    return ["", "value", *(["floor"] if floors else []), *columns, *(["better"] if better else [])], rows
 
 
 def _report(folder: "RecipeFolder", facts: "RunFacts", screen: "Screen") -> str | None:

@@ -15,6 +15,10 @@ from rich.text import Text
 from interpolants.foundations.plain_json import finite
 
 _STYLES = {"pass": "green", "warn": "yellow", "fail": "red"}
+# Characters of the longest number with its error, and of the least room for words beside numbers.
+_NUMBER = 24
+# Width of columns that have more, such as a verdict.
+_WORDS = 20
 
 
 class Screen:
@@ -56,20 +60,34 @@ class Screen:
         self._out.print(shown)
 
     def numbers(self, title: str, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """A table of numbers on standard output: words of the first column wrap, numbers stay whole."""
+        """A table of numbers on standard output: words wrap, numbers stay whole."""
         if self.quiet:
             return
+        rows = list(rows)
         shown = Table(
             title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
         )
         for k, name in enumerate(header):
             head = name.replace("_", "\n").replace("-", "\n") if k else name
+            longest = max((len(row[k]) for row in rows), default=0)
             shown.add_column(
-                head, no_wrap=k > 0, justify="right" if k else "left", vertical="bottom" if k else "top"
+                head,
+                no_wrap=0 < k and longest <= _NUMBER,
+                max_width=_WORDS if k and longest > _NUMBER else None,
+                overflow="fold",
+                justify="right" if k else "left",
+                vertical="bottom" if k else "top",
             )
         for row in rows:
             shown.add_row(*[Text(cell, style=_STYLES.get(cell, "")) for cell in row])
         self._out.print(shown)
+
+    def fits(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+        """Whether a table of numbers leaves room for the words of its first column."""
+        parts = [name.replace("-", "_").split("_") for name in header[1:]]
+        heads = [max(map(len, words)) for words in parts]
+        cells = [max(map(len, column)) for column in list(zip(*rows, strict=True))[1:]]
+        return sum(1 + max(pair) for pair in zip(heads, cells, strict=True)) + _NUMBER <= self._out.width
 
     def columns(self, rows: Sequence[Sequence[str]], *, title: str) -> None:
         """Columns without a frame on standard output; the last one goes on below itself where the line ends.

@@ -14,6 +14,7 @@ from interpolants.apps.speech.long_recordings import joined, length_of, pieces, 
 from interpolants.apps.speech.recordings import Recording
 from interpolants.apps.speech.speech_enhancement import LostBandWarning, SpeechEnhancement
 from interpolants.apps.speech.synthetic_speech import harmonic_signals
+from interpolants.apps.speech.unusual_recordings import UnusualRecordingWarning
 from interpolants.cli.app import app
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.inner_nets import WrapsNet
@@ -227,7 +228,7 @@ CLEAN = SIGNALS[0].samples
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda m: m.restore(torch.zeros(4000)), "a recording must not be silent"),
+        (lambda m: m.restore([torch.zeros(4000), CLEAN[:20]]), "must last .* ms, a window of the spectrum"),
         (lambda m: m.restore(torch.full((400,), math.nan)), "NaN|nan|finite"),
         (lambda m: m.restore(CLEAN, draws=0), "draws must be a whole number >= 1"),
         (lambda m: m.restore(CLEAN, n_steps=1), "n_steps must be a whole number >= 2"),
@@ -265,6 +266,16 @@ def test_a_silent_channel_stays_silent_beside_another(model):
     found = model.restore(Recording(torch.stack([x, 0 * x]), 8000)).samples
     assert torch.equal(found[0], model.restore(Recording(x, 8000)).samples)
     assert float(found[1].abs().max()) == 0
+
+
+def test_a_silent_recording_comes_back_and_does_not_hold_up_a_folder(model):
+    silent = Recording(torch.zeros(4000), 8000, "empty.wav")
+    with pytest.warns(
+        UnusualRecordingWarning, match=r"empty\.wav: silence throughout\. It comes back as it is"
+    ):
+        found = model.restore([silent, Recording(CLEAN, 8000)])
+    assert torch.equal(found[0].samples, silent.samples)
+    assert torch.equal(found[1].samples, model.restore(Recording(CLEAN, 8000)).samples)
 
 
 def test_pairs_in_another_order_are_told_by_their_names():

@@ -126,22 +126,15 @@ def is_silent(x: Tensor) -> bool:
     return float(x.abs().max()) <= _SILENT
 
 
-def check_heard(who: str, one: Recording, *, wholly: bool = True) -> None:
-    """Refuse silence: a peak of zero is no unit.
-
-    Args:
-        who: Public name for errors.
-        one: The recording.
-        wholly: Whether every channel must be heard, or one of them.
+def check_heard(who: str, one: Recording) -> None:
+    """Refuse silence in what is learnt from: a peak of zero is no unit.
 
     Raises:
-        InvalidInputError: If a channel is silent throughout, or all are.
+        InvalidInputError: If a channel is silent throughout.
     """
-    peaks = one.channels.abs().amax(1)
-    silent = [is_silent(channel) for channel in one.channels]
-    if any(silent) if wholly else all(silent):
-        remedy = "Leave silent files and channels out."
-        raise invalid(who, f"{one.told} must not be silent", f"a peak of {float(peaks.min()):.2g}", remedy)
+    if any(is_silent(channel) for channel in one.channels):
+        least = f"a peak of {float(one.channels.abs().amax(1).min()):.2g}"
+        raise invalid(who, f"{one.told} must not be silent", least, "Leave silent files and channels out.")
 
 
 def at_rate(x: Tensor, old: int, new: int) -> Tensor:

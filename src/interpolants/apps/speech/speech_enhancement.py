@@ -239,7 +239,7 @@ class SpeechEnhancement(Trained):
             longest: Seconds of the pieces of a long recording.
 
         Raises:
-            InvalidInputError: If a recording is silent, or a setting is out of range.
+            InvalidInputError: If a recording is shorter than a window, or a setting is out of range.
             DivergedError: If a sample left the finite numbers.
         """
         asked = self._sampler(
@@ -250,6 +250,7 @@ class SpeechEnhancement(Trained):
             predictor=predictor,
             longest=longest,
         )
+        self._check_lengths(observed)  # before work that a late refusal would lose
         self._warn_of_bands(observed)
         warn_of_unusual("SpeechEnhancement.restore", observed, self.rate, self.normalise)
         return Heard([self._restored(one, asked, seed) for one in observed])
@@ -264,13 +265,16 @@ class SpeechEnhancement(Trained):
             )
             warnings.warn(words, LostBandWarning, stacklevel=5)
 
-    def _restored(self, one: Recording, asked: Mapping[str, Any], seed: int) -> Recording:
-        check_heard("SpeechEnhancement.restore", one, wholly=False)
+    def _check_lengths(self, observed: Sequence[Recording]) -> None:
+        """Refuse recordings that are shorter than a window."""
         least = self.transform.n_fft / self.rate
-        if len(one) < least * (one.rate or self.rate):
-            rule = f"{one.told} must last {1000 * least:.3g} ms, a window of the spectrum"
-            lasts = f"{1000 * len(one) / (one.rate or self.rate):.3g} ms"
-            raise invalid("SpeechEnhancement.restore", rule, lasts, "Leave it out.")
+        for one in observed:
+            if len(one) < least * (one.rate or self.rate):
+                rule = f"{one.told} must last {1000 * least:.3g} ms, a window of the spectrum"
+                lasts = f"{1000 * len(one) / (one.rate or self.rate):.3g} ms"
+                raise invalid("SpeechEnhancement.restore", rule, lasts, "Leave it out.")
+
+    def _restored(self, one: Recording, asked: Mapping[str, Any], seed: int) -> Recording:
         found = [
             self._of_channel(y, one.rate or self.rate, asked, key(seed, "channel", k))
             for k, y in enumerate(one.channels)

@@ -1,4 +1,4 @@
-"""Recordings unlike those that a speech model has learnt from: offsets, single clicks, clipping, and lower rates."""
+"""Recordings unlike those that a speech model has learnt from: silence, offsets, clicks, clipping, lower rates."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -63,12 +63,18 @@ def warn_of_unusual(who: str, observed: Sequence[Recording], rate: int, normalis
             "The unit is the peak, so all else is too soft. Cut the click out, or fit with normalise='level'"
         )
         kinds = {**kinds, "a click far above all else": (lambda y, r: has_click(y), click)}
+    silent = [one.told for one in observed if is_silent(one.channels)]
+    _tell(who, silent, "silence throughout. It comes back as it is")
     for what, (found, told) in kinds.items():
         names = [
             one.told
             for one in observed
             if any(not is_silent(y) and found(y, one.rate or rate) for y in one.channels)
         ]
-        if names:
-            listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-            warnings.warn(f"{who}: {listed}: {what}. {told}.", UnusualRecordingWarning, stacklevel=6)
+        _tell(who, names, f"{what}. {told}")
+
+
+def _tell(who: str, names: Sequence[str], what: str) -> None:
+    if names:
+        listed = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        warnings.warn(f"{who}: {listed}: {what}.", UnusualRecordingWarning, stacklevel=7)
