@@ -72,7 +72,7 @@ class Screen:
             longest = max((len(row[k]) for row in rows), default=0)
             shown.add_column(
                 head,
-                no_wrap=0 < k and longest <= _NUMBER,
+                no_wrap=k > 0 and longest <= _NUMBER,
                 max_width=_WORDS if k and longest > _NUMBER else None,
                 overflow="fold",
                 justify="right" if k else "left",

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 import interpolants
 from interpolants.apps.timeseries import SelfGuidedDiffusion, guided_windows
 from interpolants.apps.timeseries.training_windows import WindowBatches
+from interpolants.apps.timeseries.unseen_columns import UnseenColumnWarning
 from interpolants.apps.timeseries.window_units import WindowUnits
 from interpolants.cli.app import app
 from interpolants.foundations.errors import DivergedError, InvalidInputError
@@ -373,6 +374,19 @@ def test_series_that_no_windows_can_be_made_of_are_refused(values, settings, wor
 def test_contexts_and_options_that_do_not_fit_are_refused(model, hourly, change, options, words):
     with pytest.raises(InvalidInputError, match=words):
         model.forecast(change(hourly), **options)
+
+
+def test_a_column_without_a_value_is_told_by_its_name():
+    x = np.random.default_rng(0).normal(size=(90, 2))
+    table = pd.DataFrame(x, columns=["north", "south"])
+
+    two = SelfGuidedDiffusion(**SMALL, context=8, horizon=4, n_steps=20, strength=0.5, head="denoised").fit(table)
+    silent = table.tail(20).assign(south=np.nan)
+    with pytest.warns(
+        UnseenColumnWarning, match=r"no value of south in its last 8 times; .* other columns alone"
+    ):
+        two.forecast(silent, members=2)
+    two.forecast(silent.assign(south=[1.0 if k == 19 else np.nan for k in range(20)]), members=2)
 
 
 def test_a_context_of_zeros_has_no_size_to_scale_by():

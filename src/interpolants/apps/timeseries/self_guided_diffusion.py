@@ -13,6 +13,7 @@ from torch import Tensor
 from interpolants.apps.timeseries.guided_windows import GUIDES, GuidedWindows
 from interpolants.apps.timeseries.refined_windows import FORECAST, Refinement, forecast_members
 from interpolants.apps.timeseries.training_windows import WindowBatches, WindowLoss, warn_if_narrow
+from interpolants.apps.timeseries.unseen_columns import warn_of_unseen
 from interpolants.apps.timeseries.window_units import SCALES, WindowUnits
 from interpolants.data.windows import padded_front
 from interpolants.foundations.checks import number, one_of, whole
@@ -359,6 +360,9 @@ class SelfGuidedDiffusion(Trained):
             if not bool(one.seen[-self.context :].any()):
                 rule = f"some of the last {self.context} values of {where} must be seen"
                 raise invalid("SelfGuidedDiffusion.forecast", rule, "gaps only")
+            warn_of_unseen(
+                "SelfGuidedDiffusion.forecast", where, one.seen[-self.reach :], self.columns("series")
+            )
         values = [padded_front(one.values[None], self.reach) for one in many]
         return torch.cat(values), torch.cat([padded_front(one.seen[None], self.reach) for one in many])
 
