@@ -380,7 +380,9 @@ def test_a_column_without_a_value_is_told_by_its_name():
     x = np.random.default_rng(0).normal(size=(90, 2))
     table = pd.DataFrame(x, columns=["north", "south"])
 
-    two = SelfGuidedDiffusion(**SMALL, context=8, horizon=4, n_steps=20, strength=0.5, head="denoised").fit(table)
+    two = SelfGuidedDiffusion(**SMALL, context=8, horizon=4, n_steps=20, strength=0.5, head="denoised").fit(
+        table
+    )
     silent = table.tail(20).assign(south=np.nan)
     with pytest.warns(
         UnseenColumnWarning, match=r"no value of south in its last 8 times; .* other columns alone"
