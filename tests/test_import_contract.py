@@ -6,16 +6,14 @@ import os
 import shutil
 import subprocess
 import sys
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-import interpolants
+from source_trees import MODULES, SOURCE, module_name, nodes_of, tree_of
 
 ROOT = Path(__file__).parents[1]
-SOURCE = Path(interpolants.__file__).parent
-MODULES = sorted(SOURCE.rglob("*.py"))
 
 # Heavy or optional: none of them may come along with `import interpolants`.
 NOT_AT_IMPORT = {
@@ -50,10 +48,11 @@ def copy_of_the_package(folder):
     return folder / SOURCE.name
 
 
+@cache
 def imports_of(path):
     """(line, module, name) of every import in a file, at any depth; name is None for ``import module``."""
     found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in nodes_of(path):
         if isinstance(node, ast.Import):
             found += [(node.lineno, alias.name, None) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -161,13 +160,6 @@ def test_the_list_of_methods_works_without_the_rings(tmp_path):
     assert result.stdout
 
 
-def trees_of_the_package(source=SOURCE):
-    """(module, its syntax tree) of every file."""
-    for path in sorted(source.rglob("*.py")):
-        name = ".".join(path.relative_to(source.parent).with_suffix("").parts).removesuffix(".__init__")
-        yield name, ast.parse(path.read_text(encoding="utf-8"))
-
-
 # Public by their documentation, or the only door to what they do.
 FOREIGN_PRIVATE = {
     "torch._standard_gamma",  # takes a generator, which torch.distributions.Gamma does not
@@ -185,14 +177,13 @@ FOREIGN_PRIVATE = {
 NAMED_TUPLES = {"_make", "_replace", "_asdict", "_fields"}
 
 
-def private_names_from_elsewhere(name, tree):
+def private_names_from_elsewhere(name, nodes):
     """``x._y`` where the module itself defines no ``_y``, and private names that it imports."""
-    for node in ast.walk(tree):
+    own = _own_private(nodes)
+    for node in nodes:
         if isinstance(node, ast.ImportFrom):
             yield from (f"{name}:{node.lineno} imports {a.name}" for a in node.names if _is_private(a.name))
-        elif (
-            isinstance(node, ast.Attribute) and _is_private(node.attr) and node.attr not in _own_private(tree)
-        ):
+        elif isinstance(node, ast.Attribute) and _is_private(node.attr) and node.attr not in own:
             shown = ast.unparse(node)
             if not (_is_own_object(node.value) or shown in FOREIGN_PRIVATE or node.attr in NAMED_TUPLES):
                 yield f"{name}:{node.lineno} uses {shown}"
@@ -207,11 +198,10 @@ def _is_own_object(node):
     return calls_super or (isinstance(node, ast.Name) and node.id in ("self", "cls"))
 
 
-@lru_cache(maxsize=2)
-def _own_private(tree):
+def _own_private(nodes):
     """Private names of functions, classes, fields and attributes that a module defines."""
     found = set()
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             found.add(node.name)
         elif (
@@ -225,14 +215,14 @@ def _own_private(tree):
 
 def test_private_names_stay_in_their_module():
     wrong = [
-        found for name, tree in trees_of_the_package() for found in private_names_from_elsewhere(name, tree)
+        found for path in MODULES for found in private_names_from_elsewhere(module_name(path), nodes_of(path))
     ]
     assert not wrong
 
 
 def test_private_names_of_others_are_seen():
     code = "from m import _a\nclass B:\n    def f(self, x):\n        self._c = x._d + x._c + super()._e\n"
-    assert [*private_names_from_elsewhere("m", ast.parse(code))] == ["m:1 imports _a", "m:4 uses x._d"]
+    assert [*private_names_from_elsewhere("m", [*ast.walk(ast.parse(code))])] == ["m:1 imports _a", "m:4 uses x._d"]
 
 
 def imported_modules(tree, known):
@@ -272,7 +262,7 @@ def import_cycles(graph):
 
 
 def test_no_modules_import_each_other_in_a_circle_not_even_inside_functions():
-    trees = dict(trees_of_the_package())
+    trees = {module_name(path): tree_of(path) for path in MODULES}
     assert not import_cycles({name: set(imported_modules(tree, trees)) for name, tree in trees.items()})
     assert import_cycles({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == [["b", "c", "b"]]
 
@@ -295,10 +285,11 @@ OWN_SEEDS = {
 
 def test_generators_come_from_named_streams():
     wrong = [
-        f"{name}:{node.lineno}"
-        for name, tree in trees_of_the_package()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and node.attr == "manual_seed" and name not in OWN_SEEDS
+        f"{module_name(path)}:{node.lineno}"
+        for path in MODULES
+        for node in nodes_of(path)
+        if isinstance(node, ast.Attribute) and node.attr == "manual_seed"
+        if module_name(path) not in OWN_SEEDS
     ]
     assert not wrong
 

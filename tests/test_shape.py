@@ -2,19 +2,10 @@
 
 import ast
 import statistics
-from pathlib import Path
 
-import pytest
+from source_trees import MODULES, nodes_of
 
-import interpolants
-
-SOURCE = Path(interpolants.__file__).parent
 FILE, CLASS, MEDIAN, NINE_TENTHS = 500, 350, 5, 18
-
-
-@pytest.fixture(scope="module")
-def trees():
-    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(SOURCE.rglob("*.py"))}
 
 
 def code_lines(function, lines):
@@ -25,21 +16,21 @@ def code_lines(function, lines):
     return sum(1 for line in told if line.strip() and not line.strip().startswith("#"))
 
 
-def test_files_and_classes_are_short(trees):
-    for path, tree in trees.items():
+def test_files_and_classes_are_short():
+    for path in MODULES:
         assert len(path.read_text(encoding="utf-8").splitlines()) <= FILE, path
-        for node in ast.walk(tree):
+        for node in nodes_of(path):
             if isinstance(node, ast.ClassDef):
                 assert node.end_lineno - node.lineno < CLASS, f"{path}: {node.name}"
 
 
-def test_functions_are_short(trees):
+def test_functions_are_short():
     sizes = []
-    for path, tree in trees.items():
+    for path in MODULES:
         lines = path.read_text(encoding="utf-8").splitlines()
         sizes += [
             code_lines(node, lines)
-            for node in ast.walk(tree)
+            for node in nodes_of(path)
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         ]
     assert statistics.median(sizes) <= MEDIAN

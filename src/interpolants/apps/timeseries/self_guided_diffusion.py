@@ -351,18 +351,16 @@ class SelfGuidedDiffusion(Trained):
 
     def _histories(self, many: Sequence[Series]) -> tuple[Tensor, Tensor]:
         """The last times of each series, ``(B, context + longest lag, C)``, and what was seen of them."""
-        columns = self.state["units"].shift.shape[0]
+        columns, who = self.state["units"].shift.shape[0], "SelfGuidedDiffusion.forecast"
         for number_, one in enumerate(many):
             where = f"series {one.name or number_}" if len(many) > 1 else "the series"
             if one.values.shape[1] != columns:
                 rule = f"{where} must have the {columns} columns of the fit"
-                raise invalid("SelfGuidedDiffusion.forecast", rule, one.values.shape[1])
+                raise invalid(who, rule, one.values.shape[1])
             if not bool(one.seen[-self.context :].any()):
                 rule = f"some of the last {self.context} values of {where} must be seen"
-                raise invalid("SelfGuidedDiffusion.forecast", rule, "gaps only")
-            warn_of_unseen(
-                "SelfGuidedDiffusion.forecast", where, one.seen[-self.reach :], self.columns("series")
-            )
+                raise invalid(who, rule, "gaps only")
+            warn_of_unseen(who, where, one.seen[-self.reach :], self.columns("series"))
         values = [padded_front(one.values[None], self.reach) for one in many]
         return torch.cat(values), torch.cat([padded_front(one.seen[None], self.reach) for one in many])
 
