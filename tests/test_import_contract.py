@@ -222,7 +222,10 @@ def test_private_names_stay_in_their_module():
 
 def test_private_names_of_others_are_seen():
     code = "from m import _a\nclass B:\n    def f(self, x):\n        self._c = x._d + x._c + super()._e\n"
-    assert [*private_names_from_elsewhere("m", [*ast.walk(ast.parse(code))])] == ["m:1 imports _a", "m:4 uses x._d"]
+    assert [*private_names_from_elsewhere("m", [*ast.walk(ast.parse(code))])] == [
+        "m:1 imports _a",
+        "m:4 uses x._d",
+    ]
 
 
 def imported_modules(tree, known):
