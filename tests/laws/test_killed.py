@@ -4,6 +4,7 @@ The default test kills a toy room for each kind of stage; the slow one every met
 ``python -m pytest -m slow tests/laws/test_killed.py``.
 """
 
+import functools
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from interpolants.foundations.card_file import Card
 from laws.instances import instance, method_cards
 
 pytestmark = pytest.mark.usefixtures("rooms")
@@ -26,30 +28,63 @@ KINDS = {
 }
 
 
-def check_killed(jobs: dict[str, dict[str, int]], place: Path) -> None:
-    """Kill these methods in these stages by `killed`, and compare."""
+def killed(jobs: dict[str, dict[str, int]], place: Path) -> dict[str, dict]:
+    """Kill these methods in these stages by `killed`: how the processes ended, and what the fits learnt."""
     paths = [str(TESTS), str(TESTS / "rooms" / "installed"), os.environ.get("PYTHONPATH", "")]
     variables = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     command = [sys.executable, str(TESTS / "laws" / "killed.py"), str(place), json.dumps(jobs)]
     done = subprocess.run(command, capture_output=True, text=True, env=variables, check=False, timeout=500)
     assert done.returncode == 0, done.stderr[-2000:]
-    for name, found in json.loads(done.stdout).items():
-        assert found["ends"] == [signal.SIGKILL] * len(jobs[name]), f"{name}: {done.stderr[-1000:]}"
-        assert found["whole"]
-        assert found["resumed"] == found["whole"], name
+    found = json.loads(done.stdout)
+    return {
+        name: {**one, "stages": len(jobs[name]), "said": done.stderr[-1000:]} for name, one in found.items()
+    }
+
+
+def check(name: str, found: dict) -> None:
+    assert found["ends"] == [signal.SIGKILL] * found["stages"], f"{name}: {found['said']}"
+    assert found["whole"]
+    assert found["resumed"] == found["whole"], name
 
 
 def test_killed_in_each_kind_of_stage_and_gone_on_with(tmp_path):
-    check_killed(KINDS, tmp_path)
+    for name, found in killed(KINDS, tmp_path).items():
+        check(name, found)
+
+
+METHODS = method_cards()
+# So many are killed by one process, which imports the library once for them.
+BATCH = 12
+
+
+@functools.cache
+def stages_of(card: Card) -> dict[str, int]:
+    """Stages of a fit with a step in each."""
+    one, stages = instance(card), {}
+    one.method.fit_roles(one.task.for_fit(one.method), watch=lambda name, k, n: stages.setdefault(name, n))
+    return {name: max(1, 2 * steps // 3) for name, steps in stages.items()}
+
+
+@pytest.fixture(scope="module")
+def found_in(tmp_path_factory):
+    """What came of the methods of a batch, by its number."""
+
+    @functools.cache
+    def batch(number: int) -> dict[str, dict]:
+        cards = METHODS[BATCH * number : BATCH * (number + 1)]
+        jobs = {card.id: stages_of(card) for card in cards if not card.scopes.resume.startswith("none")}
+        return killed(
+            {name: stages for name, stages in jobs.items() if stages}, tmp_path_factory.mktemp("killed")
+        )
+
+    return batch
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("card", method_cards(), ids=lambda card: card.id)
-def test_every_method_killed_in_each_of_its_stages(card, tmp_path):
+@pytest.mark.parametrize("card", METHODS, ids=lambda card: card.id)
+def test_every_method_killed_in_each_of_its_stages(card, found_in):
     if card.scopes.resume.startswith("none"):
         pytest.skip(card.scopes.resume)
-    one, stages = instance(card), {}
-    one.method.fit_roles(one.task.for_fit(one.method), watch=lambda name, k, n: stages.setdefault(name, n))
-    if not stages:
+    if not stages_of(card):
         pytest.skip("the fit has no stages")
-    check_killed({card.id: {name: max(1, 2 * steps // 3) for name, steps in stages.items()}}, tmp_path)
+    check(card.id, found_in(METHODS.index(card) // BATCH)[card.id])
