@@ -123,11 +123,16 @@ def sampling(batch: int, rounds: int) -> list[Row]:
                 for part in x.split(512):
                     net(part, t)
 
+    def inferred() -> None:
+        with torch.inference_mode():
+            sample(fields, x, n_steps=50)
+
     cases: dict[str, Callable[[], object]] = {
         "floor: 100 bare forwards": floor,
         "floor in chunks of 512": chunked_floor,
         "ours: ODE, heun, 50 steps": lambda: sample(fields, x, n_steps=50, method="heun"),
         "ours: ODE, midpoint, 50 steps": lambda: sample(fields, x, n_steps=50),
+        "ours: the same in inference mode": inferred,
         "ours: ODE, rk4, 25 steps": lambda: sample(fields, x, n_steps=25, method="rk4"),
         "ours: SDE, Euler-Maruyama, 100 steps": lambda: sample(fields, x, eps=1.0, seed=0, method="euler"),
         "ours: SDE, stochastic Heun, 50 steps": lambda: sample(fields, x, eps=1.0, seed=0, n_steps=50),
