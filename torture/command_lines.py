@@ -34,7 +34,8 @@ question = "sample_quality"
 n = 10
 options = { n_steps = 2 }
 """
-NET = ["--steps", "1", "--set", "method.net={kind='mlp',width=4,depth=1}", "--quiet"]
+NET = ["--steps", "1", "--set", "method.net={kind='mlp',width=4,depth=1}", "--quiet",
+       "--set", "ask=[{question='sample_quality',n=10,options={n_steps=2}}]"]  # fmt: skip
 
 
 # Seconds of a processor that an odd line may take. pytest-timeout has the clock of the wall for its own.

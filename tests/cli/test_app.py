@@ -2,10 +2,12 @@
 
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
-import time
+import threading
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from typer.testing import CliRunner
 import interpolants
 from interpolants.cli import recipe_runs
 from interpolants.cli.app import app
+from interpolants.executors import local
 
 COMMANDS = [
     "run",
@@ -235,11 +238,38 @@ def test_training_and_judging_can_be_two_commands(place):
     }
 
 
-def test_samples_from_two_processes_are_those_of_one(place):
+class PickledPool:
+    """Stands for a pool of processes: calls and answers are pickled as on the way to them and back."""
+
+    sent = 0
+
+    def __init__(self, workers, **_):
+        assert workers == 2
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        return None
+
+    def submit(self, *task):
+        PickledPool.sent += 1
+        (call, *arguments), future = pickle.loads(pickle.dumps(task)), Future()
+        future.set_result(pickle.loads(pickle.dumps(call(*arguments))))
+        return future
+
+
+@pytest.mark.parametrize("processes", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_samples_from_two_processes_are_those_of_one(place, monkeypatch, processes):
+    """To start processes takes ten seconds; that they give the answers of a loop is a test of executors."""
+    if not processes:
+        monkeypatch.setattr(local, "ProcessPoolExecutor", PickledPool)
+        monkeypatch.setattr(PickledPool, "sent", 0)
     words = ("sample", "runs/labels", "-n", 150, "--label", 1, "--eps", 0.5, "--seed", 1, "--n-steps", 4)
-    told = call(*words, "--out", "alone.npz", "--json")
+    told = call(*words, "--out", "alone.npz", "--json", "--force")
     assert json.loads(told.stdout) == {"out": "alone.npz", "x": {"shape": [150, 2]}}
-    call(*words, "--out", "shared.npz", "--nproc", 2)
+    call(*words, "--out", "shared.npz", "--nproc", 2, "--force")
+    assert processes or PickledPool.sent == 2
     with np.load("alone.npz") as one, np.load("shared.npz") as two:
         assert np.array_equal(one["x"], two["x"])
 
@@ -343,33 +373,34 @@ def test_mistakes_end_with_code_two_and_leave_nothing(place, words, message):
     assert sorted(path.name for path in place.rglob("*")) == before
 
 
-def start(*words, folder, **options):
-    code = "from interpolants.cli.app import main; main()"
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *words], cwd=folder, env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
-    )  # fmt: skip
-
-
 def test_a_mistake_in_a_process_of_its_own_shows_no_traceback(place):
-    process = start("run", "--x1", "missing.csv", "--out", "new", folder=place)
-    stdout, stderr = process.communicate(timeout=120)
-    assert (process.returncode, stdout) == (2, "")
-    assert stderr.startswith("error: data.x1: the file must exist")
-    assert "Traceback" not in stderr
+    """Of the quickest command: the others end in the same place, but import PyTorch first."""
+    code = "from interpolants.cli.app import main; main()"
+    command = [sys.executable, "-c", code, "recipes", "moons"]
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: recipes: the recipe must be one of the library's, got 'moons'")
+    assert "Traceback" not in done.stderr
 
 
 def test_control_c_saves_says_how_to_go_on_and_exits_with_130(place):
-    words = ("train", "--x1", "b.csv", "--out", "runs/stopped", "--steps", "1000000", *SETS)
-    process = start(*words, folder=place)
-    log = place / "runs/stopped/work/main/train/match/log.csv"
-    deadline = time.monotonic() + 100
-    while not log.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130, stderr
+    """The signal comes to this process, as soon as the training that catches it has begun its log."""
+    log, over = place / "runs/stopped/work/main/train/match/log.csv", threading.Event()
+
+    def press():
+        while not log.exists():
+            if over.wait(0.02):
+                return
+        os.kill(os.getpid(), signal.SIGINT)
+
+    presser = threading.Thread(target=press)
+    presser.start()
+    try:
+        words = ("train", "--x1", "b.csv", "--out", "runs/stopped", "--steps", 1_000_000, *SETS)
+        stderr = call(*words, code=130).stderr
+    finally:
+        over.set()
+        presser.join()
     assert "Go on with: interpolants run --out runs/stopped --resume" in " ".join(stderr.split())
     assert "Traceback" not in stderr
     assert list((place / "runs/stopped/work/main/train/match/checkpoints").glob("step-*"))
