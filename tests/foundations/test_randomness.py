@@ -153,7 +153,8 @@ def test_impossible_ranges_are_refused(first, count):
 
 
 def test_blocks_of_a_stream_have_different_seeds_in_the_32_bits_that_torch_reads():
-    seeds = {_block_seed(key(3, 1), block) for block in range(200_000)}
+    base = key(3, 1)
+    seeds = {_block_seed(base, block) for block in range(200_000)}
     assert len(seeds) == 200_000
     assert all(0 <= seed < 2**32 for seed in seeds)
 

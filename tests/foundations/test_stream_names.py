@@ -18,6 +18,7 @@ SOURCE = Path(interpolants.__file__).parent
 HOME = "interpolants.foundations.randomness"
 # Place of the first part after the seed; where the stream is one argument it is a tuple.
 PARTS, TUPLES = {"key": 1, "generator": 1, "like": 2}, {"BlockNoise": 1, "by_block": 2}
+DRAWERS = PARTS | TUPLES
 
 
 @dataclass
@@ -28,13 +29,19 @@ class Module:
     tree: ast.Module
     constants: dict[str, object] = field(default_factory=dict)
     imported: dict[str, tuple[str, str]] = field(default_factory=dict)
+    calls: list[ast.Call] = field(default_factory=list)
+    functions: list[ast.FunctionDef] = field(default_factory=list)
 
     def __post_init__(self):
         for node in self.tree.body:
             if isinstance(node, ast.Assign):
                 self._assign(node.targets[0], node.value)
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.ImportFrom):
+        for node in ast.walk(self.tree):  # once for all: a walk over all of the source takes a second
+            if isinstance(node, ast.Call):
+                self.calls.append(node)
+            elif isinstance(node, ast.FunctionDef):
+                self.functions.append(node)
+            elif isinstance(node, ast.ImportFrom):
                 for alias in node.names:
                     self.imported[alias.asname or alias.name] = (node.module or "", alias.name)
 
@@ -69,10 +76,8 @@ def parts_of(name, call):
 
 def streams_of(module):
     """Pairs of a call and the parts of its stream."""
-    calls = [node for node in ast.walk(module.tree) if isinstance(node, ast.Call)]
-    found = [
-        (call, parts_of(name, call)) for call in calls if (name := module.drawer(call)) in PARTS | TUPLES
-    ]
+    drawers = [(call, module.drawer(call)) for call in module.calls]
+    found = [(call, parts_of(name, call)) for call, name in drawers if name in DRAWERS]
     return [(call, parts) for call, parts in found if parts is not None and call.args]
 
 
@@ -80,17 +85,16 @@ def helpers(modules):
     """Functions that are handed a stream, and its place among the arguments of a call."""
     found = {}
     for module in modules.values():
-        for node in ast.walk(module.tree):
-            if isinstance(node, ast.FunctionDef) and module.name != HOME:
-                names = [argument.arg for argument in node.args.args if argument.arg != "self"]
-                if "stream" in names:
-                    found[node.name] = names.index("stream")
+        for function in module.functions if module.name != HOME else ():
+            names = [argument.arg for argument in function.args.args if argument.arg != "self"]
+            if "stream" in names:
+                found[function.name] = names.index("stream")
     return found
 
 
 def handed(module, functions):
     """The streams that are handed to such functions."""
-    for call in (node for node in ast.walk(module.tree) if isinstance(node, ast.Call)):
+    for call in module.calls:
         name = getattr(call.func, "id", getattr(call.func, "attr", None))
         if name in functions and len(call.args) > functions[name]:
             stream = call.args[functions[name]]
