@@ -1,13 +1,11 @@
 """What tab offers, by the functions and through the shell's own protocol; and the options that are public."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from interpolants.cli import complete
 from interpolants.cli.app import app
@@ -74,14 +72,11 @@ def test_recipes_methods_and_kinds_are_offered(tmp_path, monkeypatch):
 
 
 def test_the_shell_is_answered():
-    """By the protocol of bash, in a process of its own."""
+    """By the protocol of bash, as to the program by its name."""
     words = "interpolants run --set method.ste"
     asked = {"_INTERPOLANTS_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": "3"}
-    code = "import sys; sys.argv = ['interpolants']; from interpolants.cli.app import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, **asked}, capture_output=True, text=True, check=False
-    )
-    assert done.stdout.split() == ["method.steps="], done.stderr
+    done = CliRunner().invoke(app, [], env=asked, prog_name="interpolants")
+    assert done.stdout.split() == ["method.steps="], done.output
 
 
 def options_of(command):

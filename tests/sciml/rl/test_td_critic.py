@@ -1,13 +1,12 @@
 """Values of policies: exact ones of a random walk, of a linear process, and the noise of their errors."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
+from typer.testing import CliRunner
 
+from interpolants.cli.app import app
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import generator
 from interpolants.framework.questions import ask
@@ -152,7 +151,7 @@ def test_the_loss_weighs_by_the_power_and_refuses_other_shapes():
         CriticLoss()(critics(torch.eye(2)), torch.zeros(4, 2))
 
 
-def test_tables_go_in_by_name_and_it_answers_in_a_fresh_process(tmp_path):
+def test_tables_go_in_by_name_and_out_by_the_command(tmp_path):
     pandas = pytest.importorskip("pandas")
     drawn = transitions(RandomWalk(5, gamma=0.9), 500)
     table = pandas.DataFrame({name: column[:, 0].numpy() for name, column in drawn.items()})
@@ -165,7 +164,8 @@ def test_tables_go_in_by_name_and_it_answers_in_a_fresh_process(tmp_path):
     critic.save(tmp_path / "critic")
     asked.to_csv(tmp_path / "states.csv", index=False)
     words = ["predict", tmp_path / "critic", tmp_path / "states.csv", "--out", tmp_path / "values.csv"]
-    subprocess.run([sys.executable, "-m", "interpolants", *map(str, words)], check=True, capture_output=True)
+    done = CliRunner().invoke(app, [*map(str, words)])
+    assert done.exit_code == 0, done.output
     found = pandas.read_csv(tmp_path / "values.csv")
     assert found["value"].tolist() == pytest.approx(critic.predict(asked)["value"].tolist(), rel=1e-6)
 
