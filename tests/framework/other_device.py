@@ -7,7 +7,6 @@ are the same; it cannot show the roundings of one.
 from contextlib import contextmanager
 
 import torch
-import torch.utils._pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 _ATEN = torch.ops.aten
@@ -31,6 +30,11 @@ class Elsewhere(torch.Tensor):
 
 
 class _Machine(TorchDispatchMode):
+    @classmethod
+    def _should_skip_dynamo(cls):
+        """Nothing is compiled here, and keeping the compiler away takes as long as the rest of a call."""
+        return False
+
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         return _run(func, args, kwargs or {})
 
@@ -44,8 +48,28 @@ def _inner(x):
     return x.inner if isinstance(x, Elsewhere) else x
 
 
+def _tensors(value):
+    """The tensors among arguments: `torch.utils._pytree` knows more containers, and takes ten times as long."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, (tuple, list)):
+        for part in value:
+            yield from _tensors(part)
+    elif isinstance(value, dict):
+        yield from _tensors(tuple(value.values()))
+
+
+def _mapped(change, value):
+    """The value with its tensors changed."""
+    if isinstance(value, torch.Tensor):
+        return change(value)
+    if isinstance(value, (tuple, list)):
+        return type(value)(_mapped(change, part) for part in value)
+    return {name: _mapped(change, part) for name, part in value.items()} if isinstance(value, dict) else value
+
+
 def _run(func, args, kwargs):
-    tensors = [x for x in pytree.tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
+    tensors = list(_tensors((args, kwargs)))
     asked = kwargs.get("device")
     if func is _ATEN.empty_like.default and _is_empty(tensors[0]) and asked is not None:
         made = torch.empty(tensors[0].shape, dtype=tensors[0].dtype)
@@ -57,18 +81,16 @@ def _run(func, args, kwargs):
     if away and here and not picks and func not in (_ATEN._to_copy.default, _ATEN.copy_.default):
         raise RuntimeError(f"tensors on two devices in {func}: {[tuple(x.shape) for x in here]}")
     plain = {**kwargs, "device": torch.device("cpu")} if asked is not None else kwargs
-    out = func(*pytree.tree_map(_inner, args), **pytree.tree_map(_inner, plain))
+    out = func(*_mapped(_inner, args), **_mapped(_inner, plain))
     if func is _ATEN.copy_.default:
         return args[0]
     away = torch.device(asked).type == "meta" if asked is not None else away
     same = {id(_inner(x)): x for x in tensors}
 
     def outer(x):
-        return (
-            same.get(id(x)) if id(x) in same else Elsewhere(x) if isinstance(x, torch.Tensor) and away else x
-        )
+        return same[id(x)] if id(x) in same else Elsewhere(x) if away else x
 
-    return pytree.tree_map(outer, out)
+    return _mapped(outer, out)
 
 
 @contextmanager

@@ -81,7 +81,11 @@ def here():
     return bridge()
 
 
-@pytest.mark.parametrize("options", [{}, {"eps": 0.5, "n_steps": 4}, {"method": "dopri5"}])
+FEW = {"n_steps": 4}  # a call on the other device takes ten times as long
+ROUGH = {"method": "dopri5", "rtol": 1e-2, "atol": 1e-2}
+
+
+@pytest.mark.parametrize("options", [FEW, {"eps": 0.5, **FEW}, ROUGH])
 def test_answers_on_another_device_are_those_of_the_cpu(here, options):
     with other_device() as name:
         there = here.clone().take_over(here.learnt()).to(name)
@@ -93,7 +97,7 @@ def test_answers_on_another_device_are_those_of_the_cpu(here, options):
 def test_a_fit_on_another_device_is_that_of_the_cpu(here):
     with other_device() as name:
         there = bridge(device=name)
-        assert torch.equal(there.sample(5, seed=1), here.sample(5, seed=1))
+        assert torch.equal(there.sample(5, seed=1, **FEW), here.sample(5, seed=1, **FEW))
         assert stored.fingerprint(there.learnt()) == stored.fingerprint(here.learnt())
 
 
@@ -144,12 +148,13 @@ def test_commands_take_a_device(here, tmp_path, more, code):
 
 
 def test_a_method_inside_is_fitted_and_moved_with_the_one_around_it():
-    expected = bridge(leg={"steps": 3}).log_prob(rows()[:3])
+    one = bridge(leg={"steps": 3})
+    expected = one.log_prob(rows()[:3], **ROUGH)
     with other_device() as name:
         there = bridge(leg={"steps": 3}, device=name)
         assert there.state["leg"].place.type == name
-        assert torch.equal(there.log_prob(rows()[:3]), expected)
-    moved = bridge(leg={"steps": 3}).to("meta").state["leg"]
+        assert torch.equal(there.log_prob(rows()[:3], **ROUGH), expected)
+    moved = one.to("meta").state["leg"]
     assert (moved.device, moved.place.type) == ("meta", "meta")
 
 

@@ -1,7 +1,6 @@
 import json
 import math
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -84,36 +83,32 @@ def test_interrupted_and_resumed_it_repeats_nothing_and_the_bytes_are_the_same(t
     assert kept(tmp_path / "a") == kept(tmp_path / "b")
 
 
-def test_two_and_three_processes_give_the_bytes_of_one(tmp_path):
-    toy = Toy(str(tmp_path / "ran"))
-    conduct(toy, tmp_path / "one")
-    conduct(toy, tmp_path / "two", workers=2)
-    conduct(toy, tmp_path / "three", workers=Local(3))
-    assert kept(tmp_path / "one") == kept(tmp_path / "two") == kept(tmp_path / "three")
-
-
-def test_other_processes_have_as_many_threads(tmp_path):
+def test_two_processes_give_the_bytes_of_one_under_as_many_threads(tmp_path):
     """Sums in another number of parts end in other bits."""
     before = torch.get_num_threads()
+    toy = Toy(str(tmp_path / "ran"), threads=True)
     torch.set_num_threads(before + 1)
     try:
-        toy = Toy(str(tmp_path / "ran"), count=2, threads=True)
-        conduct(toy, tmp_path / "out", workers=2)
+        conduct(toy, tmp_path / "one")
+        conduct(toy, tmp_path / "two", workers=Local(2))
     finally:
         torch.set_num_threads(before)
-    assert stored_answers(toy, tmp_path / "out")["cell-1"]["threads"].value == before + 1
+    assert kept(tmp_path / "one") == kept(tmp_path / "two")
+    assert stored_answers(toy, tmp_path / "two")["cell-1"]["threads"].value == before + 1
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_killed_in_the_middle_only_whole_cells_are_left_and_it_goes_on(tmp_path, workers):
+def started(tmp_path, workers):
+    """The program once its first cell is whole."""
     command = [sys.executable, str(PROGRAM), str(tmp_path / "out"), str(tmp_path / "ran"), str(workers)]
-    process = subprocess.Popen(command, start_new_session=True)
-    cells, deadline = tmp_path / "out" / "cells", time.monotonic() + 120
-    while not list(cells.glob("cell-?")):
+    process, deadline = subprocess.Popen(command, start_new_session=True), time.monotonic() + 120
+    while not list((tmp_path / "out" / "cells").glob("cell-?")):
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    return process
+
+
+def only_whole_cells_are_left_and_it_goes_on(tmp_path):
+    cells = tmp_path / "out" / "cells"
     finished = {int(folder.name[-1]) for folder in cells.glob("cell-?")}
     for folder in cells.glob("cell-?"):
         read_folder(folder)  # whole: every byte is as the manifest says
@@ -126,19 +121,22 @@ def test_killed_in_the_middle_only_whole_cells_are_left_and_it_goes_on(tmp_path,
     assert kept(tmp_path / "out") == kept(tmp_path / "whole")
 
 
+def test_killed_in_the_middle_only_whole_cells_are_left_and_it_goes_on(tmp_path):
+    process = started(tmp_path, 1)
+    process.kill()
+    process.wait()
+    only_whole_cells_are_left_and_it_goes_on(tmp_path)
+
+
 @pytest.mark.slow
-def test_workers_end_when_their_parent_is_killed(tmp_path):
-    command = [sys.executable, str(PROGRAM), str(tmp_path / "out"), str(tmp_path / "ran"), "2"]
-    process = subprocess.Popen(command, start_new_session=True)
-    deadline = time.monotonic() + 120
-    while not list((tmp_path / "out" / "cells").glob("cell-?")):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def test_workers_end_when_their_parent_is_killed_and_it_goes_on_too(tmp_path):
+    process, deadline = started(tmp_path, 2), time.monotonic() + 120
     process.kill()
     process.wait()
     while group_is_alive(process.pid):
         assert time.monotonic() < deadline, "a worker outlived its parent"
         time.sleep(0.05)
+    only_whole_cells_are_left_and_it_goes_on(tmp_path)
 
 
 def group_is_alive(group):

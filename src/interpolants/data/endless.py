@@ -134,14 +134,16 @@ def _iterated(value: Any, who: str, name: str, seed: int) -> tuple[EndlessRows, 
     def items() -> Iterator[Tensor]:
         return item_rows(value, who, name)
 
-    first = next(items(), None)
+    left = items()
+    first = next(left, None)
     if first is None:
         raise invalid(who, f"{name} must not be empty", "no items")
-    if sum(1 for _ in itertools.islice(items(), _SHORT)) < _SHORT:
-        return None
     count = _pilot_rows(first.numel())
+    some = [first, *itertools.islice(left, count - 1)]
+    if len(some) + sum(1 for _ in itertools.islice(left, _SHORT - len(some))) < _SHORT:
+        return None
     stream = _Stream(items, count, lambda rows: as_tensor(torch.stack(rows), who, name)[0])
-    pilot, kind = as_tensor(torch.stack(list(itertools.islice(items(), count))), who, name)
+    pilot, kind = as_tensor(torch.stack(some), who, name)
     return EndlessRows(pilot, stream.block, seed), Kind("dataset", kind.dtype, kind.device)
 
 

@@ -14,7 +14,7 @@ import torch
 from data.sharded_files import archive_of, folder_of_arrays
 from framework.other_device import other_device
 from interpolants import Bridge
-from interpolants.data import mapped
+from interpolants.data import endless, mapped
 from interpolants.data.endless import EndlessRows, endless_rows
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import generator
@@ -58,6 +58,13 @@ def same(one, other):
 # --- endless data
 
 
+@pytest.fixture
+def soon(monkeypatch):
+    """Pilots are small, and an iterable is endless after a few thousand items: each is made in Python."""
+    monkeypatch.setattr(endless, "PILOT", 2000)
+    monkeypatch.setattr(endless, "_SHORT", 5000)
+
+
 def test_the_rows_of_a_step_follow_from_the_step_alone_and_no_step_repeats_another():
     rows, _ = endless_rows(draw, "x", "x1", 0)
     late = rows.batch(40, 16)
@@ -71,6 +78,7 @@ def test_the_rows_of_a_step_follow_from_the_step_alone_and_no_step_repeats_anoth
     assert len(torch.cat([steps, rows.pilot]).unique(dim=0)) == 40 * 16 + 20_000
 
 
+@pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize("make", [lambda: draw, gaussian, Items, lambda: build("problem", "moons")])
 def test_a_fit_of_what_draws_rows_has_the_same_bits_twice_and_after_a_resume(make, tmp_path):
     whole = fitted(make())
@@ -187,10 +195,9 @@ def on_disk(x, folder, kind):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_fit_from_disk_has_the_bits_of_the_array_in_memory(kind, dtype, tmp_path):
     x = table(dtype=dtype)
-    found = fitted(on_disk(x, tmp_path, kind))
-    assert same(found, fitted(x))
-    expected = fitted(x).sample(4, seed=0)
-    assert np.array_equal(np.asarray(found.sample(4, seed=0)), expected)
+    found, expected = fitted(on_disk(x, tmp_path, kind)), fitted(x)
+    assert same(found, expected)
+    assert np.array_equal(np.asarray(found.sample(4, seed=0)), expected.sample(4, seed=0))
     if kind == "parquet":
         assert list(found.sample(4, seed=0).columns) == ["a", "b", "c"]
 
@@ -302,7 +309,7 @@ def test_rows_left_and_rows_chosen_are_all_rows_once():
 # --- another device
 
 
-@pytest.mark.usefixtures("always")
+@pytest.mark.usefixtures("always", "soon")
 @pytest.mark.parametrize("kind", [draw, Items, "npy"])
 def test_streams_on_another_device_have_the_bits_of_the_cpu(kind, tmp_path):
     x1 = on_disk(table(), tmp_path, kind) if kind == "npy" else kind() if kind is Items else kind
