@@ -9,6 +9,7 @@ import torch
 from interpolants import Bridge
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework import stored
+from interpolants.methods.parts import validation
 from interpolants.training.schedules import learning_rate
 from interpolants.training.settings import TrainSettings
 
@@ -95,19 +96,20 @@ def test_what_cannot_go_on_is_refused_before_anything_changes():
     assert stored.fingerprint(one) == before
 
 
-def test_with_held_out_rows_patience_counts_anew():
+def test_with_held_out_rows_patience_counts_anew(monkeypatch):
+    monkeypatch.setattr(validation, "_LEAST", 20)  # steps without a better validation, otherwise 500
     made = {
         **SMALL,
         "held_out": 0.2,
         "schedule": "constant",
         "lr": 10.0,
-        "validate_every": 50,
+        "validate_every": 5,
         "warmup": 0,
     }
-    one = Bridge(steps=2000, **made).fit(*DATA, **QUIET)
+    one = Bridge(steps=100, **made).fit(*DATA, **QUIET)
     stopped = one.about["validation"]["match"]["rows"][-1]["step"]
-    assert stopped < 2000
-    one.fit(*DATA, warm_start=True, steps=60, **QUIET)
+    assert stopped < 100
+    one.fit(*DATA, warm_start=True, steps=6, **QUIET)
     assert one.about["validation"]["match"]["rows"][-1]["step"] > stopped
 
 
