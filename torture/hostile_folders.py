@@ -173,6 +173,7 @@ def main(good, count, seed, work):
 
     for folder in good:
         interpolants.load(folder)
+    heavy = [name for name in ("torch._dynamo", "sympy") if name in sys.modules]
     watching, wrong, loaded = [False], [], 0
     sys.addaudithook(lambda event, args: forbidden(event, args) if watching[0] else None)
     for number in range(count):
@@ -198,7 +199,7 @@ def main(good, count, seed, work):
             WATCHED.clear()
         else:
             shutil.rmtree(place)
-    print(json.dumps({"wrong": wrong, "loaded": loaded}))
+    print(json.dumps({"wrong": wrong, "loaded": loaded, "heavy": heavy}))
 
 
 def attack(scale, work):

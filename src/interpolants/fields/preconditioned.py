@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from interpolants.fields.protocol import QUANTITIES
 from interpolants.foundations.checks import one_of, positive
+from interpolants.foundations.devices import default_device, draws_on_cpu
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.inner_nets import WrapsNet
 from interpolants.foundations.ops import expand_like, mean_event
@@ -95,7 +96,9 @@ class Preconditioned(Remembered, WrapsNet, id="preconditioned"):
         positive("Preconditioned", "data_std", data_std)
         self.path, self._scale = check_preconditioned(path, heads)
         self.net, self.heads, self.data_std = net, tuple(heads), float(data_std)
-        ends = torch.tensor([0.0, 1.0], dtype=torch.float64)
+        # An outline of the network, on the device meta, has no values; the rates need some.
+        outlined = default_device().type == "meta" and not draws_on_cpu()
+        ends = torch.tensor([0.0, 1.0], dtype=torch.float64, device="cpu" if outlined else None)
         rates = torch.stack([self.path.alpha_dot(ends), self.path.beta_dot(ends)])
         self._is_steep = not bool(rates.isfinite().all()) and not {"velocity", "mean_rate"}.isdisjoint(heads)
 

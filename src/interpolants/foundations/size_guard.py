@@ -99,6 +99,11 @@ class SmallTensors(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.most = most
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """PyTorch asks: to keep its compiler away it would import it, a second that every load would wait."""
+        return False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Ask for the size on the device ``meta`` before the tensor is made."""
         kwargs = kwargs or {}

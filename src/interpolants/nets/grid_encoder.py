@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.foundations.checks import positive, whole
-from interpolants.foundations.devices import default_device
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.remembered import Remembered
+from interpolants.nets.net import give_memory
 
 # A node whose largest kernel weight is less has no point near it, at that length.
 _EMPTY = 1e-6
@@ -88,7 +88,7 @@ class GridEncoder(Remembered, id="grid_encoder"):
             for _ in range(depth):
                 left = (left - 1) // stride + 1
             self.dense = nn.Linear(filters * left**dimension, features)
-        self.to_empty(device=default_device())
+        give_memory(self)
         _initialise(self, generator(seed, "grid encoder"))
 
     def forward(self, points: Tensor, values: Tensor) -> Tensor:

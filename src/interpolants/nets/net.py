@@ -82,6 +82,16 @@ def event_shape(shape: int | Sequence[int], who: str) -> tuple[int, ...]:
     return tuple(int(n) for n in dims)
 
 
+def give_memory(module: nn.Module) -> None:
+    """Give memory without values to a module that was built on the meta device.
+
+    ``to_empty`` does so too, but the strides of a meta tensor are found by symbols, and to import these takes longer
+    than a small fit.
+    """
+    device = default_device()
+    module._apply(lambda x: torch.empty(x.shape, dtype=x.dtype, device=device))  # type: ignore[no-untyped-call]
+
+
 @torch.no_grad()
 def materialise(
     net: nn.Module, seed: int, *, gains: Mapping[nn.Module, float | Tensor] | None = None
@@ -99,7 +109,7 @@ def materialise(
         gains: Factors on the weights of some layers, 0 for a zero start; a tensor (fan_in,) has one per input.
     """
     whole(type(net).__name__, "seed", seed)
-    net.to_empty(device=default_device())
+    give_memory(net)
     generator = randomness.generator(seed, "weights")
     factors = gains or {}
     for module in net.modules():

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.foundations.checks import positive, whole
-from interpolants.foundations.devices import default_device
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.remembered import Remembered
 from interpolants.nets.grid_encoder import GridEncoder
+from interpolants.nets.net import give_memory
 from interpolants.sciml.pinn.taylor import Bundle, Orders, exp, linear, tanh
 
 
@@ -63,7 +63,7 @@ class FieldNet(Remembered, id="field_net"):
         widths = [len(box) * (1 + 2 * waves) + parameters, *[width] * depth, 2 + rank]
         with torch.device("meta"):
             self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
-        self.to_empty(device=default_device())
+        give_memory(self)
         _glorot(self.layers, generator(seed, "field net"))
 
     def forward(self, points: Tensor, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -137,7 +137,7 @@ class ParameterNet(Remembered, id="parameter_net"):
         with torch.device("meta"):
             widths = [features + known, width, unknown * (2 + rank)]
             self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(widths))
-        self.layers.to_empty(device=default_device())
+        give_memory(self.layers)
         _glorot(self.layers, generator(seed, "parameter net"))
 
     def forward(self, points: Tensor, values: Tensor, known: Tensor) -> tuple[Tensor, Tensor, Tensor]:

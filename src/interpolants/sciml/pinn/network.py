@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.foundations.checks import number, positive, whole
-from interpolants.foundations.devices import default_device
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.remembered import Remembered
+from interpolants.nets.net import give_memory
 from interpolants.pde.evolution import SPACE, TIME, Jet
 from interpolants.sciml.pinn.taylor import Bundle, Orders, linear, product, tanh
 
@@ -138,7 +138,8 @@ def _through(layer: nn.Module, h: Bundle) -> Bundle:
 def _layer(inputs: int, outputs: int) -> nn.Linear:
     with torch.device("meta"):
         layer = nn.Linear(inputs, outputs, dtype=torch.float32)
-    return layer.to_empty(device=default_device())
+    give_memory(layer)
+    return layer
 
 
 @torch.no_grad()
