@@ -259,11 +259,16 @@ class _Point:
     def rates(self) -> _Rates:
         """The path's rates in the mixtures' precision."""
         path, t = self.path, self.t
+        alpha_dot, beta_dot = path.alpha_dot(t), path.beta_dot(t)
+        # The products are taken here where the path has no closed form of them: a rate may be a derivative.
+        kind, plain = type(path), SpatiallyLinearPath
+        own0 = kind.alpha_alpha_dot is not plain.alpha_alpha_dot
+        own1 = kind.beta_beta_dot is not plain.beta_beta_dot
         rates = (
-            path.alpha_dot(t),
-            path.beta_dot(t),
-            path.alpha_alpha_dot(t),
-            path.beta_beta_dot(t),
+            alpha_dot,
+            beta_dot,
+            path.alpha_alpha_dot(t) if own0 else path.alpha(t) * alpha_dot,
+            path.beta_beta_dot(t) if own1 else path.beta(t) * beta_dot,
             path.envelope.gamma_gamma_dot(t),
         )
         return _Rates(*(_rows(rate, t).to(self.x.dtype) for rate in rates))
