@@ -14,7 +14,7 @@ from interpolants.problems.mixture_bridge import GaussianMixtureBridge
 
 F64 = torch.float64
 DATA, START = GaussianMixture.random(3, 2, 1.0, 0), GaussianMixture.random(2, 2, 1.0, 1)
-TIGHT = {"rtol": 1e-10, "atol": 1e-10}
+TIGHT = {"rtol": 3e-10, "atol": 3e-10}
 
 
 def random_density(path, scale=0.3):
@@ -82,7 +82,7 @@ def test_the_comparison_may_be_made_before_the_end():
     assert_close(
         found.accumulated, accumulated_residual(fields, points(), stop=stop, **TIGHT), atol=1e-6, rtol=0
     )
-    whole = log_density_mismatch(fields, points(), **TIGHT)
+    whole = log_density_mismatch(fields, points(), rtol=1e-4, atol=1e-4)
     assert float((found.accumulated - whole.accumulated).abs().min()) > 1e-3
     exact = GaussianMixtureBridge(OneSidedLinear().base, DATA).fields(OneSidedLinear())
     found = log_density_mismatch(exact, points(), stop=stop, rtol=1e-8, atol=1e-8)

@@ -17,12 +17,15 @@ from interpolants.likelihood import log_prob
 from interpolants.nets import UNet
 from interpolants.paths import Linear, OneSidedLinear
 
+# fewer steps than those of the torture: bits that differ do so in any of them
+RUNS = {**WAYS, "adaptive": {"method": "dopri5", "rtol": 1e-2, "atol": 1e-2}}
+
 
 def check(fields, x, way, sizes):
-    whole = sample(fields, x, **WAYS[way]).x
+    whole = sample(fields, x, **RUNS[way]).x
     for size, first, last in sizes:
         parts = [
-            sample(fields, x[i : min(i + size, last)], first_index=i, **WAYS[way]).x
+            sample(fields, x[i : min(i + size, last)], first_index=i, **RUNS[way]).x
             for i in range(first, last, size)
         ]
         assert torch.equal(torch.cat(parts), whole[first:last]), f"{way} in batches of {size}"
@@ -30,18 +33,18 @@ def check(fields, x, way, sizes):
 
 @pytest.mark.parametrize("width", [50, 100, 257])
 @pytest.mark.parametrize("kind", ["mlp", "own"])
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", RUNS)
 def test_odd_widths_give_the_same_bits_in_any_batch(kind, width, way):
     x = torch.randn(300, 2, generator=generator(1))
     check(
-        fields_of(kind, width), x, way, [(1, 62, 66), (7, 0, 70), (33, 0, 99), (100, 0, 300), (200, 13, 213)]
+        fields_of(kind, width), x, way, [(1, 62, 66), (7, 42, 70), (33, 0, 99), (100, 0, 300), (200, 13, 213)]
     )
 
 
 @settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(
     width=st.integers(1, 300),
-    way=st.sampled_from(sorted(WAYS)),
+    way=st.sampled_from(sorted(RUNS)),
     kind=st.sampled_from(["mlp", "own"]),
     size=st.integers(1, 150),
     first=st.integers(0, 60),
@@ -62,10 +65,11 @@ def test_a_unet_of_odd_width_does_so_too(way):
 def test_log_densities_do_so_too(width):
     fields, base = fields_of("mlp", width), Gaussian((2,))
     x = torch.randn(150, 2, generator=generator(1))
-    whole = log_prob(fields, x, base).log_prob
-    for size, first, last in [(1, 62, 66), (7, 0, 70), (100, 0, 150)]:
+    few = {"rtol": 1e-3, "atol": 1e-3}
+    whole = log_prob(fields, x, base, **few).log_prob
+    for size, first, last in [(1, 62, 66), (7, 42, 70), (100, 0, 150)]:
         parts = [
-            log_prob(fields, x[i : min(i + size, last)], base, first_index=i).log_prob
+            log_prob(fields, x[i : min(i + size, last)], base, first_index=i, **few).log_prob
             for i in range(first, last, size)
         ]
         assert torch.equal(torch.cat(parts), whole[first:last]), f"batches of {size}"

@@ -110,7 +110,7 @@ def test_a_density_of_a_network_integrates_to_one_although_nobody_knows_it():
     with torch.no_grad():
         net.output.weight.normal_(std=0.3, generator=generator(4))
     fields = LearnedFields(Linear(envelope=ZeroEnvelope()), velocity=net)
-    axis = torch.linspace(-7, 7, 50, dtype=F64)
+    axis = torch.linspace(-7, 7, 40, dtype=F64)
     grid = torch.cartesian_prod(axis, axis)
     found = log_prob(fields, grid, NORMAL, rtol=1e-5, atol=1e-5)
     assert float(found.log_prob.exp().sum() * (axis[1] - axis[0]) ** 2) == pytest.approx(1, abs=1e-3)
@@ -222,7 +222,7 @@ def test_networks_with_labels_are_scored_the_same_by_every_mode(net, shape, meth
     fields = LearnedFields(Linear(envelope=ZeroEnvelope()), velocity=net)
     x = torch.randn(5, *shape, dtype=F64, generator=generator(0))
     label = torch.tensor([0, 1, 2, 1, 0])
-    settings = {"method": method, "n_steps": 5, "cond": label, "rtol": 1e-6, "atol": 1e-6}
+    settings = {"method": method, "n_steps": 3, "cond": label, "rtol": 1e-4, "atol": 1e-4}
     values = [
         log_prob(fields, x, Gaussian(shape), mode=m, **settings).log_prob
         for m in ("reverse", "forward", "auto")
