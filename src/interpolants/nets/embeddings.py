@@ -19,6 +19,7 @@ from interpolants.foundations.checks import is_whole, number, whole
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.types import Condition
+from interpolants.nets.net import empty_table
 
 _INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 _KINDS = ("label", "vector", "field")
@@ -211,9 +212,9 @@ class ConditionEmbedding(nn.Module):
         super().__init__()
         n, length = kinds.n_classes, kinds.cond_dim
         self.kinds = kinds
-        self.table = None if n is None else nn.Embedding(n + 1, width)
+        self.table = None if n is None else empty_table(n + 1, width)
         self.linear = None if length is None else nn.Linear(length, width, bias=False)
-        self.null_vector = None if length is None else nn.Embedding(1, width)
+        self.null_vector = None if length is None else empty_table(1, width)
 
     def forward(self, parts: Parts, bias: Tensor) -> Tensor:
         """Add the embedding to a bias.
@@ -269,7 +270,7 @@ class FieldCondition(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.null = nn.Embedding(1, channels)
+        self.null = empty_table(1, channels)
 
     def forward(self, x: Tensor, field: Tensor | None) -> Tensor:
         """Join: ``x (B, C, *spatial)``, field ``(B, Cf, *spatial)`` or None -> ``(B, C + Cf, *spatial)``."""

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from interpolants.nets.embeddings import ConditionEmbedding, ConditionKinds, FourierTime, Parts
+from interpolants.nets.net import empty_table
 
 
 class Embedding(nn.Module):
@@ -20,7 +21,7 @@ class Embedding(nn.Module):
         super().__init__()
         self.time = FourierTime(time_features)
         self.input = nn.Linear(time_features, width) if time_features else None
-        self.start = None if time_features else nn.Embedding(1, width)
+        self.start = None if time_features else empty_table(1, width)
         self.condition = ConditionEmbedding(width, kinds)
         self.output = nn.Linear(width, width)
 

@@ -92,6 +92,14 @@ def give_memory(module: nn.Module) -> None:
     module._apply(lambda x: torch.empty(x.shape, dtype=x.dtype, device=device))  # type: ignore[no-untyped-call]
 
 
+def empty_table(rows: int, width: int) -> nn.Embedding:
+    """An embedding whose weights :func:`materialise` draws.
+
+    Its own draws, useless on the meta device, would import PyTorch's compiler there.
+    """
+    return nn.Embedding(rows, width, _weight=torch.empty(rows, width))
+
+
 @torch.no_grad()
 def materialise(
     net: nn.Module, seed: int, *, gains: Mapping[nn.Module, float | Tensor] | None = None

@@ -11,7 +11,7 @@ from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition
 from interpolants.nets.embeddings import ConditionEmbedding, ConditionKinds, FourierTime
-from interpolants.nets.net import Net, materialise
+from interpolants.nets.net import Net, empty_table, materialise
 
 _LOWEST_TURN = 10_000.0
 
@@ -87,7 +87,7 @@ class TokenTransformer(Net):
         self._channels = width // attention_heads
         self._kinds = ConditionKinds(who=who, n_classes=n_classes, cond_dim=cond_dim)
         with torch.device("meta"):
-            self.tokens = nn.Embedding(vocabulary + 1, width)
+            self.tokens = empty_table(vocabulary + 1, width)
             self.time = FourierTime(time_features)
             self.time_in = nn.Linear(time_features, width) if time_features else None
             self.condition = ConditionEmbedding(width, self._kinds)

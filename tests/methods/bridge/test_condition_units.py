@@ -22,15 +22,22 @@ def fit(x=X, **given):
     return Bridge("one_sided_linear", **TINY).fit(x1=x, progress=False, **given)
 
 
-@pytest.mark.parametrize(("unit", "offset"), [(1e3, 0.0), (1e6, 0.0), (1e-6, 0.0), (1e6, 3e8)])
-def test_the_unit_of_a_condition_does_not_matter(unit, offset, tmp_path):
-    plain, other = fit(cond=COND), fit(cond=unit * COND + offset)
+@pytest.fixture(scope="module")
+def plain():
+    return fit(cond=COND)
+
+
+@pytest.mark.parametrize(("unit", "offset"), [(1e6, 0.0), (1e-6, 0.0), (1e6, 3e8)])
+def test_the_unit_of_a_condition_does_not_matter(plain, unit, offset, tmp_path):
+    other = fit(cond=unit * COND + offset)
     other = Bridge.load(other.save(tmp_path / "kept"))
     for value in (-0.5, 0.5):
         one = plain.sample(50, seed=1, cond=[value])
         two = other.sample(50, seed=1, cond=[unit * value + offset])
         assert_close(two, one, rtol=1e-2, atol=1e-2)
-    one, two = plain.log_prob(X[:20], cond=COND[:20]), other.log_prob(X[:20], cond=unit * COND[:20] + offset)
+    rough = {"rtol": 1e-4, "atol": 1e-4}
+    one = plain.log_prob(X[:20], cond=COND[:20], **rough)
+    two = other.log_prob(X[:20], cond=unit * COND[:20] + offset, **rough)
     assert_close(two, one, rtol=2e-2, atol=2e-2)
 
 
@@ -123,8 +130,7 @@ def test_missing_labels_are_refused(missing):
             fit(cond=value)
 
 
-@pytest.mark.parametrize("unit", [1e3, 1e6])
-def test_flow_maps_and_forecasters_take_conditions_in_any_unit(unit, tmp_path):
+def test_flow_maps_and_forecasters_take_conditions_in_any_unit(tmp_path):
     known = {**TINY, "steps": 30}
 
     def made(scale):
@@ -134,7 +140,7 @@ def test_flow_maps_and_forecasters_take_conditions_in_any_unit(unit, tmp_path):
         asked = scale * COND[:20]
         return flow.sample(20, seed=1, cond=asked), ahead.forecast(X[:20], cond=asked, seed=1, members=1).x
 
-    for one, two in zip(made(1.0), made(unit), strict=True):
+    for one, two in zip(made(1.0), made(1e6), strict=True):
         assert_close(torch.as_tensor(two), torch.as_tensor(one), rtol=1e-2, atol=1e-2)
 
 

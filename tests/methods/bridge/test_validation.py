@@ -14,6 +14,7 @@ from interpolants.methods.rivals.gaussian_fit import GaussianFit
 
 TINY = {"net": {"kind": "mlp", "width": 32, "depth": 2}, "batch_size": 64, "seed": 0}
 QUIET = {"progress": False}
+ROUGH = {"rtol": 1e-3, "atol": 1e-3}
 
 
 def few_rows(n=60, columns=8, seed=0):
@@ -42,7 +43,10 @@ def test_few_rows_are_not_overfitted_and_the_bridge_says_which_weights_it_has(sm
     train, fresh = few_rows()
     gaussian = GaussianFit().fit(train)
     lasting = Bridge("one_sided_linear", steps=800, lr=5e-3, held_out=0, **TINY).fit(x1=train, **QUIET)
-    ours, all_steps, fit = (m.log_prob(fresh[:300]).mean() for m in (small, lasting, gaussian))
+    ours, all_steps, fit = (
+        m.log_prob(fresh[:300], **rough).mean()
+        for m, rough in ((small, ROUGH), (lasting, ROUGH), (gaussian, {}))
+    )
     assert ours > fit - 0.5
     assert all_steps < ours - 1
     assert "best by" not in repr(lasting)

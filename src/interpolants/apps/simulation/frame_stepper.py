@@ -22,7 +22,7 @@ from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.nets.kernel_integral import KernelIntegral, Pairs
-from interpolants.nets.net import materialise
+from interpolants.nets.net import empty_table, materialise
 from interpolants.nets.point_packs import PointPack
 from interpolants.nets.query_decoder import Layer
 from interpolants.training.pairs import finished
@@ -179,7 +179,7 @@ class _StepNet(Remembered, id="frame_step_net"):
         with torch.device("meta"):
             self.gather = KernelIntegral(space, frames * channels, _CHANNELS)
             self.into = nn.Linear((_CHANNELS + 1) * part, width)
-            self.places = nn.Embedding(self.tokens, width)
+            self.places = empty_table(self.tokens, width)
             self.layers = nn.ModuleList(Layer(width, heads) for _ in range(depth))
             self.norm, self.out = nn.LayerNorm(width), nn.Linear(width, _CHANNELS * part)
             self.spread = KernelIntegral(space, 2 * _CHANNELS + 1, _CHANNELS)

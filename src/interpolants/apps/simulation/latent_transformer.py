@@ -15,7 +15,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.remembered import Remembered
 from interpolants.foundations.types import Condition
 from interpolants.nets.embeddings import FourierTime
-from interpolants.nets.net import materialise
+from interpolants.nets.net import empty_table, materialise
 from interpolants.nets.query_decoder import Attention
 
 _FEATURES = 32
@@ -66,11 +66,11 @@ class LatentTransformer(Remembered, id="latent_transformer"):
         with torch.device("meta"):
             self.time = FourierTime(_FEATURES)
             self.time_in, self.time_out = nn.Linear(_FEATURES, width), nn.Linear(width, width)
-            self.words, self.start = nn.Linear(text_width, width), nn.Embedding(1, width)
+            self.words, self.start = nn.Linear(text_width, width), empty_table(1, width)
             self.guess = nn.Linear(per_patch, width)
             self.patches, self.places = (
                 nn.Linear(per_patch, width),
-                nn.Embedding(math.prod(self.tokens), width),
+                empty_table(math.prod(self.tokens), width),
             )
             seen = frames * frame_channels * (2 * patch) ** (len(self.tokens) - 1)
             self.frames = nn.Linear(seen, width)

@@ -14,7 +14,7 @@ from torch.nn import functional
 from interpolants.data.prompts import NOTHING, NUMBER, UNKNOWN
 from interpolants.foundations.remembered import Remembered
 from interpolants.nets.embeddings import FourierTime
-from interpolants.nets.net import materialise
+from interpolants.nets.net import empty_table, materialise
 from interpolants.nets.query_decoder import Layer
 
 _FEATURES = 32
@@ -46,7 +46,7 @@ class PromptReader(Remembered, id="prompt_reader"):
         super().__init__()
         self.shape, self.width = tuple(shape), width
         with torch.device("meta"):
-            self.embedding = nn.Embedding(vocabulary, width)
+            self.embedding = empty_table(vocabulary, width)
             self.values = FourierTime(_FEATURES, low=0.25, high=8.0)
             self.number = nn.Linear(_FEATURES + 1, width)
             self.near = nn.ModuleList(

@@ -16,7 +16,7 @@ from interpolants.foundations.remembered import Remembered
 from interpolants.foundations.zero_mean import ZeroMeanBasis
 from interpolants.nets.embeddings import FourierTime
 from interpolants.nets.equivariant_tracks import EquivariantTracks, edge_mask
-from interpolants.nets.net import materialise
+from interpolants.nets.net import empty_table, materialise
 from interpolants.nets.track_layers import safe_length
 
 _FEATURES = 32
@@ -35,7 +35,7 @@ class _Told(nn.Module):
         super().__init__()
         self.time = FourierTime(_FEATURES)
         self.first = nn.Linear(_FEATURES, width)
-        self.kinds, self.part = nn.Embedding(types, width), nn.Embedding(2, width)
+        self.kinds, self.part = empty_table(types, width), empty_table(2, width)
         self.lengths = nn.Linear(2, width)
         self.places = nn.Linear(places, width) if places else None
 
@@ -96,7 +96,7 @@ class TrackVelocity(Remembered, id="track_velocity"):
             self.norm = nn.LayerNorm(width)
             self.free = nn.Linear(width, dim) if self.plain else None
             self.anchor_told = nn.Linear(2 + (2 * dim if self.plain else 0), width)
-            self.anchor_type = nn.Embedding(types, width)
+            self.anchor_type = empty_table(types, width)
         materialise(self, seed, gains={self.gate: 0.0, **({self.free: 0.0} if self.free is not None else {})})
         mirrored = symmetry != "rotations"
         self.net = EquivariantTracks(

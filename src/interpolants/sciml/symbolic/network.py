@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from interpolants.foundations.remembered import Remembered
 from interpolants.nets.embeddings import FourierTime
-from interpolants.nets.net import materialise
+from interpolants.nets.net import empty_table, materialise
 from interpolants.nets.query_decoder import Layer, Memory, QueryDecoder
 
 _TIME_FEATURES = 16
@@ -58,15 +58,15 @@ class SymbolicOperatorNet(Remembered, id="symbolic_operator_net"):
         with torch.device("meta"):
             self.time = FourierTime(_TIME_FEATURES, low=0.25, high=8.0)
             self.patches, self.mixed = nn.Linear(features, width), nn.Linear(width, width)
-            self.modality = nn.Embedding(2, width)
+            self.modality = empty_table(2, width)
             self.values = _layers(values, width, heads)
             self.fusion = _layers(fusion, width, heads)
             self.operator = QueryDecoder(
                 1 + _TIME_FEATURES, width=width, depth=operator, heads=heads, outputs=states
             )
-            self.hints = nn.Embedding(max(vocabulary, 1), width)
+            self.hints = empty_table(max(vocabulary, 1), width)
             self.symbols = _layers(symbols, width, heads)
-            self.written = nn.Embedding(max(vocabulary, 1), width)
+            self.written = empty_table(max(vocabulary, 1), width)
             self.equations = nn.ModuleList(Layer(width, heads, crossed=True) for _ in range(equations))
             self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
             self.word = nn.Linear(width, max(vocabulary, 1))
