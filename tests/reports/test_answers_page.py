@@ -17,6 +17,7 @@ from interpolants.framework.claims import Claim, Verdict
 from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.scores import Finding, Score
 from interpolants.reports import answers_page as module
+from interpolants.reports import embedded
 from interpolants.reports.answers_page import write_answers
 from interpolants.reports.embedded import Embedded, described, panels_of, wav
 from interpolants.reports.facts import CellFacts, ModelFacts, QuestionFacts, RoleFacts, RunFacts, StageFacts
@@ -24,6 +25,7 @@ from interpolants.reports.findings import QUICK, findings_of
 from interpolants.reports.front import told as front_of
 from interpolants.reports.losses import loss_figure
 from interpolants.reports.words import times
+from reports.drawn_once import drawn_once
 
 pytest.importorskip("matplotlib")
 
@@ -58,7 +60,10 @@ class Page(HTMLParser):
 @pytest.fixture(autouse=True)
 def coarse(monkeypatch):
     """Small pictures: the words are the same."""
-    monkeypatch.setattr(module, "_QUALITIES", ((40, True, 1.0),))
+    (
+        monkeypatch.setattr(module, "_QUALITIES", ((40, True, 1.0),)),
+        monkeypatch.setattr(embedded, "draw", drawn_once),
+    )
 
 
 def figure(caption="", panels=1):
@@ -95,16 +100,9 @@ def cell(**more):
     )  # fmt: skip
     history = [{"step": 50 * k, "loss": 1 / k, "lr": 0.1} for k in range(1, 7)]
     given = {
-        "task": "main",
-        "title": "A method",
-        "model": model,
-        "data": (data,),
-        "split": "Rows are parted at random",
-    }
-    given |= {
-        "stages": (StageFacts(name="match", history=history, seconds=12.0),),
-        "questions": (question(),),
-    }
+        "task": "main", "title": "A method", "model": model, "data": (data,), "split": "Rows are parted at random",
+        "stages": (StageFacts(name="match", history=history, seconds=12.0),), "questions": (question(),),
+    }  # fmt: skip
     return CellFacts(**{**given, **more})
 
 
