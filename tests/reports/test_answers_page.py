@@ -123,9 +123,8 @@ def page_of(folder, facts):
 
 def brightness(address):
     """Mean of what is not clear in a picture."""
-    pixels = np.asarray(
-        Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).convert("RGBA"), float
-    )
+    picture = Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2])))
+    pixels = np.asarray(picture.convert("RGBA"), float)
     return pixels[pixels[..., 3] > 128][:, :3].mean()
 
 
