@@ -260,14 +260,13 @@ def test_tangents_of_small_states_go_through_together(rows):
 
     def velocity(x):
         calls.append(len(x))
-        return torch.sin(x) * x.sum(1, keepdim=True)
+        return x * x.sum(1, keepdim=True)
 
     x = torch.randn(rows, 64, dtype=torch.float64)
     value, found = exact_divergence(velocity, x)
     assert len(calls) == (2 if rows <= 1000 else 23)  # the value, and pushes of 64 or of 3 tangents
     assert torch.equal(value, velocity(x))
-    wanted = (torch.cos(x) * x.sum(1, keepdim=True) + torch.sin(x)).sum(1)
-    assert torch.allclose(found, wanted)
+    assert torch.allclose(found, 65 * x.sum(1))
 
 
 def test_tangents_of_large_states_are_pushed_in_small_parts(monkeypatch):

@@ -105,7 +105,7 @@ def test_an_agent_learns_what_pays_and_its_values_are_the_sums_to_come():
 
 
 def test_actions_of_several_numbers_stay_within_their_bounds():
-    agent = TDAgent(steps=4000, **{**SMALL, "rollout": 50, "batch_size": 50}, gamma=0.5, lr=5e-3).fit(Aim)
+    agent = TDAgent(steps=2400, **{**SMALL, "rollout": 50, "batch_size": 50}, gamma=0.5, lr=5e-3).fit(Aim)
     assert agent.columns("action") == ("action_0", "action_1")
     actions = np.asarray(agent.act(np.array([[0.4], [-0.4], [30.0]])))
     assert actions.shape == (3, 2)
