@@ -16,10 +16,10 @@ nibabel = pytest.importorskip("nibabel")
 def folder(tmp_path_factory):
     """Maps with each slice's own number for a T1 value; grey on one side, white on the other."""
     place, shape = tmp_path_factory.mktemp("maps"), (197, 233, 189)
-    number = np.broadcast_to(np.arange(189, dtype=np.float32) + 1, shape)
-    sides = np.arange(197)[:, None, None] + np.zeros(shape)
-    for name, values in (("t1", number), ("gm", 255.0 * (sides < 98)), ("wm", 255.0 * (sides >= 98))):
-        stored = values.astype(np.float32)
+    number = np.arange(1, 190, dtype=np.uint8)
+    left = np.arange(197)[:, None, None] < 98
+    for name, values in (("t1", number), ("gm", np.uint8(255) * left), ("wm", np.uint8(255) * ~left)):
+        stored = np.ascontiguousarray(np.broadcast_to(values, shape))
         nibabel.save(nibabel.Nifti1Image(stored, np.eye(4)), place / f"my_{name}.nii")
     return str(place)
 
@@ -39,13 +39,16 @@ def test_the_test_part_is_a_slab_with_a_gap_on_both_sides(folder):
     assert mean == pytest.approx((low + high) / 2, rel=0.1)
 
 
-def test_roles_with_other_contrasts_belong_to_the_same_rows(folder):
+def test_roles_with_other_contrasts_belong_to_the_same_rows(folder, monkeypatch):
+    """Of a few slices: 14 for training and 7 for the test."""
+    monkeypatch.setitem(SLABS, "axial", ((60, 90), (70, 76)))
     options = {"copies": 1, "path": folder}
     whole = load_brain_slices(contrasts=("t1", "gm", "wm", "t2", "shift_rows", "shift_columns"), **options).x
     assert_close(
         load_brain_slices("all", contrasts=("wm", "t1"), test_copies=1, **options).x[: len(whole)],
         whole[:, [2, 0]],
     )
+    assert len(whole) == 14
     assert_close(load_brain_slices(contrasts=("shift_columns",), **options).x, whole[:, 5:])
     inside = whole[:, 1] + whole[:, 2] > 0.999
     assert_close(whole[:, 3][inside], (0.6 * whole[:, 1] + 0.35 * whole[:, 2])[inside], atol=1e-3, rtol=0)

@@ -76,7 +76,7 @@ def test_a_travelling_heat_wave_of_a_users_own_residual(window):
     settings = {
         "modes": 1,
         "width": 16,
-        "steps": 500,
+        "steps": 500 if window is None else 300,  # of each window
         "batch_size": 8,
         "places": 8,
         "first_scale": 1.0,
