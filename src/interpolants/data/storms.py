@@ -1,5 +1,6 @@
 """Tracks of Atlantic storms, in kilometres."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,9 +61,7 @@ def load_atlantic_storms(split: Split = "train", *, least: int = 30, path: str =
     who = "load_atlantic_storms"
     check_split(who, split)
     whole(who, "least", least, at_least=2)
-    table = (
-        _read_csv(who, path) if path else lazy_table(who, DPLYR_INDEX.read(who), DPLYR.read(who), "storms")
-    )
+    table = _read_csv(who, path) if path else _package_table(who)
     tracks = _storms(table, least)
     if len(tracks) < 2:
         raise invalid(who, "there must be storms with as many fixes", f"least={least}")
@@ -101,6 +100,12 @@ def equal_area(lat: NDArray[np.float64], lon: NDArray[np.float64]) -> NDArray[np
     east = np.cos(phi) * np.sin(lam)
     north = np.cos(origin) * np.sin(phi) - np.sin(origin) * np.cos(phi) * np.cos(lam)
     return np.stack([scale * east, scale * north], 1)
+
+
+@lru_cache(maxsize=1)
+def _package_table(who: str) -> Any:
+    """The table of the package; read once: every part of a task asks for it."""
+    return lazy_table(who, DPLYR_INDEX.read(who), DPLYR.read(who), "storms")
 
 
 def _storms(table: Any, least: int) -> list[NDArray[np.float64]]:
