@@ -125,25 +125,25 @@ def test_calls_are_counted_by_hooks_too():
 
 @each_run
 def test_keys_at_all_steps_give_the_bits_of_the_base_run(run):
-    base = sample(fields(), start(90), n_steps=6, **run).x
-    for keys in (1, list(range(6))):
+    base = sample(fields(), start(70), n_steps=4, **run).x
+    for keys in (1, list(range(4))):
         assert torch.equal(
-            sample(fields(), start(90), n_steps=6, modifiers=EncoderPropagation(keys), **run).x, base
+            sample(fields(), start(70), n_steps=4, modifiers=EncoderPropagation(keys), **run).x, base
         )
 
 
 @each_run
 def test_parallel_and_sequential_decoding_agree_and_rows_are_independent(run):
-    x, given = start(90), fields()
+    x, given = start(70), fields()
     both = [
-        sample(given, x, n_steps=12, modifiers=EncoderPropagation(4, parallel=p), **run).x
+        sample(given, x, n_steps=8, modifiers=EncoderPropagation(4, parallel=p), **run).x
         for p in (True, False)
     ]
     assert float((both[0] - both[1]).abs().max()) < 1e-6 * max(1.0, float(both[0].abs().max()))
-    assert not torch.equal(both[0], sample(given, x, n_steps=12, **run).x)
+    assert not torch.equal(both[0], sample(given, x, n_steps=8, **run).x)
     for parallel, whole in zip((True, False), both, strict=True):
         plan = EncoderPropagation(4, parallel=parallel)
-        assert torch.equal(sample(given, x, n_steps=12, modifiers=plan, chunk=20, **run).x, whole)
+        assert torch.equal(sample(given, x, n_steps=8, modifiers=plan, chunk=20, **run).x, whole)
 
 
 @pytest.mark.parametrize(
@@ -158,8 +158,6 @@ def test_other_networks_refresh_levels_and_two_sided_paths(net):
     for levels in (0, 1):
         found = sample(given, start(), n_steps=12, modifiers=EncoderPropagation(4, levels))
         errors.append(float((found.x - full).abs().max()))
-    assert min(errors) > 1e-4
-    assert errors[0] != errors[1]
     assert min(errors) > 1e-4
     assert errors[0] != errors[1]
     told = found.reports[0]
