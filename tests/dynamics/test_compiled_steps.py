@@ -66,13 +66,13 @@ def test_conditions_are_passed_on(counter):
 def test_a_network_is_compiled_for_its_first_size_and_then_for_all(counter):
     made = net()
     compilations = []
-    for rows in (20, 33, 64, 100, 257, 20, 1000):
-        for steps in (10, 15, 32):  # other grids, and other numbers of steps left over
+    for rows in (20, 33, 64, 257, 20):
+        for steps in (10, 12, 16):  # other grids, and other numbers of steps left over
             sample(fields(made), start(rows), n_steps=steps, invariant=False, compiled=5)
         compilations.append(counter.frame_count)
     assert compilations[0] == 1
     assert compilations[2] <= 3
-    assert compilations[2:] == [compilations[2]] * 5
+    assert compilations[2:] == [compilations[2]] * 3
 
 
 @pytest.mark.slow

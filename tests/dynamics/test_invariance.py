@@ -28,6 +28,11 @@ SETTINGS = {
 }
 
 
+# Every step of a network of images is dear, and bits that differ do so in any of them.
+FEW = {kind: run | {"n_steps": 2} for kind, run in SETTINGS.items() if kind != "adaptive"}
+FEW["adaptive"] = SETTINGS["adaptive"] | {"rtol": 0.1, "atol": 0.1}
+
+
 def awake(net, seed=3):
     """Networks start with a last layer of zeros; fill it, so that there is something to compare."""
     source = generator(seed)
@@ -71,7 +76,7 @@ def test_an_mlp_gives_the_same_bits_for_batches_of_1_7_64_and_1000(kind):
     x, cond = start(1000, (2,))
     whole = sample(fields, x, cond=cond, **settings).x
     assert float((whole - x).abs().mean()) > 0.01
-    for size, rows in ((1, slice(56, 72)), (1, slice(992, 1000)), (7, slice(0, 140)), (64, slice(0, 1000))):
+    for size, rows in ((1, slice(60, 68)), (1, slice(996, 1000)), (7, slice(28, 98)), (64, slice(512, 1000))):
         assert torch.equal(sharded(fields, x, cond, size, rows, **settings), whole[rows]), (
             f"batches of {size}"
         )
@@ -79,11 +84,11 @@ def test_an_mlp_gives_the_same_bits_for_batches_of_1_7_64_and_1000(kind):
 
 @pytest.mark.parametrize("kind", ["fixed", "adaptive", "sde"])
 def test_a_unet_gives_the_same_bits_for_batches_of_1_7_64_and_130(kind):
-    fields, settings = unet_fields(), SETTINGS[kind] | ({"n_steps": 2} if kind != "adaptive" else {})
+    fields, settings = unet_fields(), FEW[kind]
     x, cond = start(130, (1, 8, 8))
     whole = sample(fields, x, cond=cond, **settings).x
     assert float((whole - x).abs().mean()) > 0.01
-    for size, rows in ((1, slice(63, 66)), (7, slice(49, 70)), (64, slice(0, 130))):
+    for size, rows in ((1, slice(63, 65)), (7, slice(56, 70)), (64, slice(0, 130))):
         assert torch.equal(sharded(fields, x, cond, size, rows, **settings), whole[rows]), (
             f"batches of {size}"
         )
@@ -105,7 +110,7 @@ def test_a_unet_gives_the_same_bits_for_batches_of_1000_too(kind):
 @pytest.mark.parametrize("kind", ["fixed", "adaptive", "sde"])
 def test_chunks_change_no_bit(name, kind):
     make, shape = FIELDS[name]
-    fields, settings = make(), SETTINGS[kind] | ({"n_steps": 2} if kind != "adaptive" else {})
+    fields, settings = make(), FEW[kind]
     x, cond = start(150 if name == "mlp" else 75, shape)
     whole = sample(fields, x, cond=cond, **settings).x
     for chunk in (25, 64, 100):
@@ -207,7 +212,7 @@ import test_invariance as own
 name, kind, begin, end = sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
 make, shape = own.FIELDS[name]
 x, cond = own.start(130, shape)
-settings = own.SETTINGS[kind] | ({"n_steps": 2} if kind != "adaptive" else {})
+settings = own.FEW[kind]
 found = own.sample(make(), x[begin:end], cond=cond[begin:end], first_index=begin, **settings).x
 print(found.numpy().tobytes().hex())
 """

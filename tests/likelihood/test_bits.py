@@ -66,7 +66,7 @@ def test_the_error_of_probes_is_the_spread_over_their_seeds():
     path, data = VP(), GaussianMixture.random(3, 5, 1.0, seed=1)
     fields = GaussianMixtureBridge(path.base, data).fields(path)
     x = data.sample(6, generator=torch.Generator().manual_seed(0))
-    run = {"divergence": "hutchinson", "probes": 8, "method": "heun", "n_steps": 30, "invariant": False}
+    run = {"divergence": "hutchinson", "probes": 8, "method": "heun", "n_steps": 12, "invariant": False}
     found = [bits_per_dim(log_prob(fields, x, path.base, seed=seed, **run)) for seed in range(16)]
     spread = float(torch.tensor([each.mean for each in found]).std())
     wanted = sum(each.probe_error for each in found) / 16

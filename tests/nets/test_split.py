@@ -127,10 +127,11 @@ def test_settings_rebuild_it_and_a_seed_means_the_same_weights(make):
 @each_new
 def test_it_learns_a_known_field(make):
     net, source = make(), torch.Generator().manual_seed(0)
+    steps = 200 if isinstance(net, MLPUNet) else 120  # it learns slower, at less a step
     optimizer = torch.optim.Adam(net.parameters(), 1e-2)
-    for step in range(200):
+    for step in range(steps):
         for group in optimizer.param_groups:
-            group["lr"] = 1e-2 * (1 - step / 200)
+            group["lr"] = 1e-2 * (1 - step / steps)
         x = torch.randn(64, *SHAPE, generator=source)
         t = torch.rand(64, generator=source)
         loss = (net(x, t) - t.reshape(-1, 1, 1, 1) * x.flip(-1)).square().mean()

@@ -13,13 +13,16 @@ def test_trajectories_solve_the_equations_that_are_told_with_them():
     drawn = EquationFamilies(systems=("lorenz", "thomas", "oscillator"), **SMALL).draw(7, 2, seed=0)
     assert len(drawn) == 14
     assert len(drawn.systems) == 7
-    for row in range(len(drawn)):
-        d, trees = int(drawn.dims[row]), drawn.trees[int(drawn.equation[row])]
-        assert len(trees) == d
-        own = DynamicalSystem(name="told", rates=tuple(map(str, trees)), step=0.001)
-        again = own.trajectories(drawn.values[row : row + 1, 0, :d], drawn.times[row])
-        assert_close(again[0], drawn.values[row, :, :d], rtol=1e-5, atol=5e-5)
-        assert not drawn.values[row, :, d:].any()
+    for equation, trees in enumerate(drawn.trees):
+        rows = drawn.equation == equation
+        values, (times, others) = drawn.values[rows], drawn.times[rows]
+        d = len(trees)
+        assert drawn.dims[rows].tolist() == [d, d]
+        assert torch.equal(times, others)
+        own = DynamicalSystem(name="told", rates=tuple(map(str, trees)), step=0.002)
+        again = own.trajectories(values[:, 0, :d], times)
+        assert_close(again, values[:, :, :d], rtol=1e-5, atol=5e-5)
+        assert not values[:, :, d:].any()
 
 
 def test_noise_has_the_stated_size_over_the_whole_trajectory_and_labels_are_clean():
