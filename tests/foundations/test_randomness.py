@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.foundations.randomness import BLOCK, BlockNoise, _block_seed, generator, key
+from interpolants.foundations.randomness import BLOCK, BlockNoise, _block_seed, generator, key, seed_torch
 
 
 def test_keys_tell_their_parts_apart():
@@ -138,6 +138,20 @@ def test_draws_have_the_dtype_asked_for_and_low_precision_rounds_float32(dtype):
     assert draw.dtype == dtype
     if dtype != torch.float64:
         assert torch.equal(draw, BlockNoise(1, (0,), count=5, shape=(2,)).normal().to(dtype))
+
+
+@pytest.mark.parametrize("accelerator", [False, True])
+def test_pytorchs_own_generator_is_seeded_as_by_itself(accelerator, monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: accelerator)
+    seeds = []
+    monkeypatch.setattr(
+        torch, "manual_seed", lambda seed, real=torch.manual_seed: [seeds.append(seed), real(seed)]
+    )
+    wanted = torch.randn(4, generator=torch.Generator().manual_seed(2**61 + 7))
+    with torch.random.fork_rng([]):
+        seed_torch(2**61 + 7)
+        assert torch.equal(torch.randn(4), wanted)
+    assert seeds == ([2**61 + 7] if accelerator else [])  # which seeds accelerators too
 
 
 def test_global_random_state_is_untouched():

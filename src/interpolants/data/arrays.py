@@ -16,6 +16,7 @@ from torch.utils.data import Dataset as TorchDataset
 from interpolants.data.alphabet import Alphabet
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
+from interpolants.foundations.randomness import seed_torch
 from interpolants.foundations.records import record, settings_of
 
 Container = Literal[
@@ -447,7 +448,7 @@ def _with_seed(draw: Any, generator: torch.Generator | None) -> Tensor:
     devices = range(torch.cuda.device_count()) if used else ()
     before = np.random.get_state()  # what scikit-learn draws from
     with torch.random.fork_rng(list(devices)):
-        torch.manual_seed(seed)
+        seed_torch(seed)
         np.random.seed(seed % 2**32)
         try:
             seeded: Tensor = draw()

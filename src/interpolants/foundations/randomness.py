@@ -231,12 +231,22 @@ class BlockNoise:
         return rows.to(device=self._device, dtype=self._dtype, copy=True)
 
 
+def seed_torch(seed: int) -> None:
+    """Seed the generators that PyTorch draws from by itself.
+
+    Where there is no accelerator that is the CPU's alone: ``torch.manual_seed`` notes the stack of each call for
+    devices that may come, which takes as long as a step of a small network.
+    """
+    seeded = torch.manual_seed if torch.accelerator.is_available() else torch.default_generator.manual_seed
+    seeded(seed)
+
+
 @contextmanager
 def global_generators(seed: int) -> Iterator[None]:
     """Global generators of PyTorch and NumPy seeded for a while and put back: other people's code draws from them."""
     before = np.random.get_state()
     with torch.random.fork_rng([]):
-        torch.manual_seed(seed)
+        seed_torch(seed)
         np.random.seed(seed % 2**32)
         try:
             yield

@@ -29,7 +29,7 @@ from interpolants.foundations.devices import default_device, draws_on_cpu
 from interpolants.foundations.errors import InterpolantsError, invalid
 from interpolants.foundations.folder_lock import locked
 from interpolants.foundations.links import refuse_links
-from interpolants.foundations.randomness import generator, key
+from interpolants.foundations.randomness import generator, key, seed_torch
 from interpolants.foundations.storage import write_text
 from interpolants.foundations.trees import Tree
 from interpolants.training.checkpoint import Checkpoint
@@ -236,7 +236,7 @@ class Run:
         def go(state: Tree, k: int, source: Generator) -> Tree:
             live.restore(state)  # after a resume only
             with torch.random.fork_rng([]):
-                torch.manual_seed(int(torch.randint(2**31, (), generator=source)))
+                seed_torch(int(torch.randint(2**31, (), generator=source)))
                 live.numbers = step(k, source)
             return live
 
