@@ -123,7 +123,7 @@ def test_a_posterior_that_uses_the_time_is_given_the_hit_time(schedule):
     given = torch.stack([t for t in asked if isinstance(t, torch.Tensor) and t.ndim == 1][-2:], 1)
     assert torch.equal(given, found.hit_times.sort(1).values)
     # The grid, which asks at its own times, comes to the same.
-    fine = TauLeaping(num_steps=200).sample(posterior, N, 2, seed=3, invariant=False, chunk=N)
+    fine = TauLeaping(num_steps=100).sample(posterior, N, 2, seed=3, invariant=False, chunk=N)
     gap = float((fine.x == 0).all(1).double().mean()) - mean**2
     assert abs(gap) <= 0.01 + 4.5 * (0.25 / N) ** 0.5
 
