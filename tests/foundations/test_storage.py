@@ -391,37 +391,45 @@ def test_a_replacement_killed_between_its_renames_leaves_the_old_folder(folder):
     assert not aside.exists()
 
 
-WRITER = """
-import sys, torch
+# Forks a writer for each line that it reads: to import PyTorch takes longer than all else.
+WRITERS = """
+import os, sys, torch
 from interpolants.foundations.storage import write_folder
-n = 0
-while True:
-    n += 1
-    write_folder(sys.argv[1], {"x": {"a": torch.full((50_000,), float(n))}}, {"state.json": {"n": n}})
-    if n == 1:
-        print("ready", flush=True)
+for _ in sys.stdin:
+    if child := os.fork():
+        os.waitpid(child, 0)
+        print("gone", flush=True)
+        continue
+    n = 0
+    while True:
+        n += 1
+        write_folder(sys.argv[1], {"x": {"a": torch.full((50_000,), float(n))}}, {"state.json": {"n": n}})
+        if n == 1:
+            print(os.getpid(), flush=True)
 """
 
 
 def kill_while_replacing(target, rounds, seed):
     delays = torch.rand(rounds, generator=torch.Generator().manual_seed(seed)) * 0.15
-    for delay in delays.tolist():
-        child = subprocess.Popen([sys.executable, "-c", WRITER, str(target)], stdout=subprocess.PIPE)
-        child.stdout.readline()
-        time.sleep(delay)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        child.stdout.close()
-        stored = read_folder(target)
-        assert (stored.tensors["x"]["a"] == stored.documents["state.json"]["n"]).all()
-        sweep(target.parent)
+    command = [sys.executable, "-c", WRITERS, str(target)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as parent:
+        for delay in delays.tolist():
+            parent.stdin.write("\n")
+            parent.stdin.flush()
+            writer = int(parent.stdout.readline())
+            time.sleep(delay)
+            os.kill(writer, signal.SIGKILL)
+            assert parent.stdout.readline() == "gone\n"
+            stored = read_folder(target)
+            assert (stored.tensors["x"]["a"] == stored.documents["state.json"]["n"]).all()
+            sweep(target.parent)
 
 
 def test_kill_nine_while_replacing_loses_nothing(tmp_path):
     kill_while_replacing(tmp_path / "a", 2, seed=1)
 
 
-@pytest.mark.slow  # about a minute
+@pytest.mark.slow
 def test_kill_nine_while_replacing_loses_nothing_many_times(tmp_path):
     kill_while_replacing(tmp_path / "a", 20, seed=2)
 
