@@ -1,5 +1,6 @@
 """Sliced Wasserstein distance: optimal transport along random directions, where it is a sort."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -70,10 +71,22 @@ def _directions(
 
 def _on_lines(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """W2^2 along each column, (N, K), (M, K) -> (K,), and the potentials of each sample summed over columns."""
-    sorted_x, order_x = x.T.contiguous().sort(1)
-    sorted_y, order_y = y.T.contiguous().sort(1)
+    sorted_x, order_x = _sorted(x.T.contiguous())
+    sorted_y, order_y = _sorted(y.T.contiguous())
     cost, partner_x, partner_y = _match(sorted_x, sorted_y)
     return cost, _potential(sorted_x, partner_x, order_x), _potential(sorted_y, partner_y, order_y)
+
+
+def _sorted(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Sorted rows, and their order; that of ties is open, as they have one potential.
+
+    On a CPU by NumPy, which takes half of PyTorch's time.
+    """
+    if x.device.type != "cpu":
+        values, order = x.sort(1)
+        return values, order
+    order = torch.from_numpy(np.argsort(x.numpy(), 1))
+    return x.gather(1, order), order
 
 
 def _match(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -63,7 +63,7 @@ def report(fault):
         Pool(rho.sample(4000, generator=torch.Generator().manual_seed(k)).float())
         for k, rho in enumerate((RHO0, RHO1))
     ]
-    return check_bridge(Faulty(fault), pools[0], pools[1], (2,), n=1500, seed=1)
+    return check_bridge(Faulty(fault), pools[0], pools[1], (2,), n=1000, seed=1)
 
 
 def test_exact_fields_pass_everything():
