@@ -66,11 +66,11 @@ def noise_of(bridge, n, seed):
 @pytest.mark.parametrize("ending", BOTH)
 def test_a_sampler_gives_the_samples_of_the_library(one, tmp_path, ending):
     file = tmp_path / f"sampler.{ending}"
-    done = export(one, file, method="heun", n_steps=3)
+    done = export(one, file, method="heun", n_steps=2)
     run = runs(file)
     for n in (1, 4, 70):
         found = run(noise=noise_of(one, n, seed=n))
-        assert_close(found, one.sample(n, method="heun", n_steps=3, seed=n), rtol=1e-5, atol=1e-4)
+        assert_close(found, one.sample(n, method="heun", n_steps=2, seed=n), rtol=1e-5, atol=1e-4)
     assert max(max(gaps.values()) for gaps in done.gaps.values()) <= 1e-5
 
 
@@ -252,7 +252,7 @@ def test_fields_alone_need_a_shape(tmp_path):
 
     fields = LearnedFields(OneSidedLinear(), denoised=denoised)
     cond = torch.tensor([1.0, 2.0])
-    options = {"shape": (1,), "cond": cond, "method": "midpoint", "n_steps": 8, "dtype": "float64"}
+    options = {"shape": (1,), "cond": cond, "method": "midpoint", "n_steps": 4, "dtype": "float64"}
     file = export(fields, tmp_path / "exact.pt2", **{**options, "cond": cond.double()}).file
     z = torch.linspace(-2, 2, 5, dtype=torch.float64)[:, None]
     means = torch.full((5,), 3.0, dtype=torch.float64)

@@ -13,15 +13,13 @@ from interpolants.web.work import CancelledError, Work
 FEW = {"n": 1500, "n_steps": 40}
 
 
-@pytest.mark.parametrize("reverse", [False, True])
-@pytest.mark.parametrize("eps", [0.0, 1.0])
 @pytest.mark.parametrize(
-    ("path", "envelope"),
+    ("path", "envelope", "eps", "reverse"),
     [
-        ("linear", "brownian"),
-        ("trigonometric", "quadratic"),
-        ("encoder_decoder", "zero"),
-        ("diffusive", "zero"),
+        *(("linear", "brownian", eps, reverse) for eps in (0.0, 1.0) for reverse in (False, True)),
+        *(("trigonometric", "quadratic", eps, reverse) for eps, reverse in ((0.0, True), (1.0, False))),
+        *(("encoder_decoder", "zero", eps, reverse) for eps, reverse in ((0.0, False), (1.0, True))),
+        *(("diffusive", "zero", eps, reverse) for eps, reverse in ((0.0, True), (1.0, False))),
     ],
 )
 def test_particles_arrive_in_the_true_law(path, envelope, eps, reverse):
