@@ -78,17 +78,33 @@ def test_a_stopped_run_goes_on_to_the_numbers_of_an_undisturbed_one(tmp_path, st
         assert one == two
 
 
+TWO_QUESTIONS = BRIDGE + '[[ask]]\nquestion = "held_out_likelihood"\nn = 10\n'
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A run of two questions that nothing stopped."""
+    from interpolants.cli import recipe_runs
+
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "bridge.toml").write_text(TWO_QUESTIONS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipe_runs, "_report", lambda *a: None)
+        words = ["run", "--config", folder / "bridge.toml", "--quiet", "--out", folder / "whole"]
+        assert call(*words).exit_code == 0
+    return folder / "whole"
+
+
 @pytest.mark.parametrize(("trouble", "code"), [(KeyboardInterrupt, 130), (RuntimeError, 1)])
-def test_an_answered_question_is_kept_when_a_later_one_stops(tmp_path, monkeypatch, trouble, code):
+def test_an_answered_question_is_kept_when_a_later_one_stops(whole, tmp_path, monkeypatch, trouble, code):
     from interpolants.cli import recipe_runs
     from interpolants.framework.questions import Question
     from interpolants.methods.questions.held_out_likelihood import HeldOutLikelihood
     from interpolants.methods.questions.sample_quality import SampleQuality
 
     monkeypatch.setattr(recipe_runs, "_report", lambda *a: None)
-    (tmp_path / "bridge.toml").write_text(BRIDGE + '[[ask]]\nquestion = "held_out_likelihood"\nn = 10\n')
+    (tmp_path / "bridge.toml").write_text(TWO_QUESTIONS)
     words = ["run", "--config", tmp_path / "bridge.toml", "--quiet", "--out"]
-    assert call(*words, tmp_path / "whole").exit_code == 0
     asked: list[Question] = []
 
     def stop(self, method, task):
@@ -106,7 +122,7 @@ def test_an_answered_question_is_kept_when_a_later_one_stops(tmp_path, monkeypat
         assert ("Go on with: interpolants run --out" in " ".join(told.output.split())) == (code == 130)
     assert call("run", "--out", tmp_path / "cut", "--resume", "--quiet").exit_code == 0
     assert len(asked) == 1
-    one, two = ((tmp_path / out / "gathered" / "tree.json").read_bytes() for out in ("whole", "cut"))
+    one, two = ((out / "gathered" / "tree.json").read_bytes() for out in (whole, tmp_path / "cut"))
     assert one == two
     # A changed question is asked anew, the other is not.
     changed = ["--set", "ask.1.n=12", "--resume"]

@@ -74,7 +74,8 @@ def test_the_rate_at_which_something_is_learnt_wins(tmp_path):
 
 
 def test_test_rows_have_no_say(tmp_path):
-    one = SweepRun(sweep(tmp_path / "data", by="sample_quality.energy_distance", seeds=1))
+    rates = {"method.lr": [1e-6, 5e-3]}
+    one = SweepRun(sweep(tmp_path / "data", rates, by="sample_quality.energy_distance", seeds=1))
     rows = one.run(tmp_path / "one")
     two = SweepRun(Sweep(recipe(tmp_path / "data", test=1e3), one.sweep.chosen, by=one.sweep.by))
     again = two.run(tmp_path / "two")
