@@ -64,10 +64,10 @@ def errors(rule):
 
 
 def test_cycles_bring_the_mean_nearer_and_settle():
-    none, ten, twenty = (errors(CyclicOneWay(cycles=c, paste=False))[0] for c in (0, 10, 20))
-    assert ten <= 0.5 * none
-    assert abs(ten - twenty) < 0.07
-    assert errors(CyclicOneWay(cycles=10, paste=False))[2] > 0.05  # the last way moves the seed
+    none, ten, twenty = (errors(CyclicOneWay(cycles=c, paste=False)) for c in (0, 10, 20))
+    assert ten[0] <= 0.5 * none[0]
+    assert abs(ten[0] - twenty[0]) < 0.07
+    assert ten[2] > 0.05  # the last way moves the seed
     changes = CyclicOneWay(cycles=6).complete(job()).changes
     assert float(changes[0]) > 5 * float(changes[-1])
 

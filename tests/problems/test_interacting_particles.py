@@ -53,7 +53,7 @@ def test_a_neuron_without_noise_is_that_of_an_adaptive_solver():
         return [voltage, 0.08 * (v + 0.7 - 0.8 * w), opening * (1 - y) - y]
 
     start = [0.4, 0.2, 0.3]
-    model = FitzHughNagumoNetwork(length=5, noise=0.0, substeps=2000)
+    model = FitzHughNagumoNetwork(length=5, noise=0.0, substeps=500)
     found = model.continued(torch.tensor([start], dtype=F64))[0]
     exact = integrate.solve_ivp(rate, (0, 2), start, t_eval=np.linspace(0, 2, 5), rtol=1e-9, atol=1e-9).y.T
     assert_close(found, torch.from_numpy(exact), atol=2e-3, rtol=0)
