@@ -5,6 +5,7 @@ import one constant.
 """
 
 import ast
+import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,6 +67,22 @@ class Module:
         return None
 
 
+class Modules(dict):
+    """Modules by name, each parsed when it is first asked for: to parse all of the source takes seconds."""
+
+    def __init__(self, files):
+        super().__init__()
+        self.files = files
+
+    def __missing__(self, name):
+        self[name] = Module(name, ast.parse(self.files[name]))
+        return self[name]
+
+    def with_words(self, pattern):
+        """Those whose text has one of some words."""
+        return [self[name] for name, text in self.files.items() if re.search(pattern, text)]
+
+
 def parts_of(name, call):
     """The parts of the stream, without the seed; None if they are made elsewhere."""
     if name in PARTS:
@@ -84,7 +101,7 @@ def streams_of(module):
 def helpers(modules):
     """Functions that are handed a stream, and its place among the arguments of a call."""
     found = {}
-    for module in modules.values():
+    for module in modules.with_words(r"\bstream\b"):
         for function in module.functions if module.name != HOME else ():
             names = [argument.arg for argument in function.args.args if argument.arg != "self"]
             if "stream" in names:
@@ -106,7 +123,7 @@ def look_up(modules, module, name):
     """Home and value of a constant, wherever it is imported from."""
     while name not in module.constants and name in module.imported:
         home, name = module.imported[name]
-        if home not in modules:
+        if home not in modules.files:
             return None
         module = modules[home]
     return (module.name, name, module.constants[name]) if name in module.constants else None
@@ -130,7 +147,8 @@ def survey(modules):
             faults.append(f"{place}: a stream needs a name, not {ast.unparse(part)}")
 
     functions = helpers(modules)
-    for module in modules.values():
+    called = "|".join(rf"\b{name}\(" for name in functions if name != "__init__")
+    for module in modules.with_words(rf"randomness|BlockNoise|\.__init__\(|{called or 'stream'}"):
         for call, parts in streams_of(module):
             # The seed of a problem is its identity: it has no other draws.
             if not parts and not module.name.startswith("interpolants.problems."):
@@ -142,17 +160,13 @@ def survey(modules):
     return faults, homes
 
 
-def read(files):
-    return {name: Module(name, ast.parse(text)) for name, text in files.items()}
-
-
 @pytest.fixture(scope="module")
 def source():
     files = {
         ".".join(["interpolants", *path.relative_to(SOURCE).with_suffix("").parts]): path.read_text()
         for path in sorted(SOURCE.rglob("*.py"))
     }
-    return survey(read(files))
+    return survey(Modules(files))
 
 
 def test_no_stream_is_a_bare_number(source):
@@ -188,7 +202,7 @@ def test_names_are_independent_streams(source):
 def test_the_scan_sees_bare_numbers(line):
     head = f"from {HOME} import BlockNoise, by_block, generator\nfrom {HOME} import generator as seeded\n"
     text = f"{head}from interpolants.b import OTHER\nSTREAM, SIZE = 1, 2\n{line}\n"
-    faults, _ = survey(read({"interpolants.a": text, "interpolants.b": "OTHER = 7\n"}))
+    faults, _ = survey(Modules({"interpolants.a": text, "interpolants.b": "OTHER = 7\n"}))
     assert len(faults) == 1
 
 
@@ -199,6 +213,6 @@ def test_the_scan_sees_a_name_that_is_written_twice():
         "interpolants.b": f"{head}from interpolants.a import SHARED\nBlockNoise(seed, (SHARED, k))\n"
         "def move(stream):\n    pass\nmove('start')\n",
     }
-    faults, homes = survey(read(files))
+    faults, homes = survey(Modules(files))
     assert faults == []
     assert {name: len(places) for name, places in homes.items()} == {"both": 1, "start": 2}
