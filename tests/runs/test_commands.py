@@ -12,7 +12,7 @@ from interpolants.cli.app import app
 from interpolants.framework.capabilities import capabilities_of
 from interpolants.methods import Bridge, FlowMap, Forecaster
 from interpolants.runs.commands import about_verb, address, command
-from interpolants.runs.recipe import make_recipe
+from interpolants.runs.recipe import cell_name, make_recipe
 
 FEW = {"net": {"kind": "mlp", "width": 8, "depth": 1}, "steps": 2, "batch_size": 16, "seed": 0}
 METHODS = {
@@ -55,7 +55,7 @@ def recipe(*names, seeds=1):
     [
         (recipe("main"), "main", "runs/a"),
         (recipe("near", "far"), "far", "runs/a --task far"),
-        (recipe("main", seeds=2), "main_seed1", "runs/a/work/main_seed1/model"),
+        (recipe("main", seeds=2), "main_seed1", f"runs/a/work/{cell_name('main', 1, 2)}/model"),
     ],
 )
 def test_the_address_names_the_task_or_the_folder_of_the_seed(made, cell, words):

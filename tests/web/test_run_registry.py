@@ -11,6 +11,7 @@ import torch
 from fastapi.testclient import TestClient
 
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.runs.recipe import cell_name
 from interpolants.runs.recipe_files import RecipeFolder
 from interpolants.web import create_app, open_runs
 from interpolants.web.run_page import page_of
@@ -39,8 +40,8 @@ def test_every_task_and_every_seed_is_a_line_with_the_words_that_commands_take(t
         "first",
         "tasks --task near",
         "tasks --task far",
-        "seeds/work/main_seed0/model",
-        "seeds/work/main_seed1/model",
+        f"seeds/work/{cell_name('main', 0, 2)}/model",
+        f"seeds/work/{cell_name('main', 1, 2)}/model",
         "line",
     ]
     assert [shown.address for shown in runs] == [f"{trained}/{words}" for words in addresses]
