@@ -1,8 +1,8 @@
 """``python -m mutants [--scale 1]``: put faults into formulas, and write into MUTANTS.md how many the tests see.
 
 What came of those that were tried stands in `mutants/tried.jsonl`; called again, the others follow, and ``--again``
-tries once more those that no test saw. ``--check`` tries all anew but those that `mutants/survivors.toml` knows, writes
-nothing, and fails if one survives.
+tries once more those that no test saw. ``--check`` tries all anew but those that `mutants/survivors.toml` knows, each
+by the test that caught it before, writes nothing, and fails if one survives.
 """
 
 import argparse
@@ -50,7 +50,12 @@ def main() -> int:
     kept = {} if given.check else _kept(given.work)
     seen = {name for name, row in kept.items() if row["outcome"] == CAUGHT or not given.again} | set(known)
     most = 15 if given.again else 4
-    _try_all([one for one in chosen if one.name not in seen], given.workers, given.work, most)
+    first = (
+        {name: row["by"] for name, row in _kept(given.work).items() if "::" in row["by"]}
+        if given.check
+        else {}
+    )
+    _try_all([one for one in chosen if one.name not in seen], given.workers, given.work, most, first)
     kept = _kept(given.work)
     left = [one for one in chosen if kept[one.name]["outcome"] != CAUGHT and one.name not in explained]
     print(*(f"{kept[one.name]['outcome']} {one.name} {one}" for one in left), sep="\n")
@@ -79,8 +84,8 @@ def _record(kept: dict[str, dict]) -> None:
     TRIED.write_text("".join(lines))
 
 
-def _try_all(mutants: list[Mutant], workers: int, work: Path, most: int) -> None:
-    """Try mutants in some processes; each adds a line to a file of its own."""
+def _try_all(mutants: list[Mutant], workers: int, work: Path, most: int, first: dict[str, str]) -> None:
+    """Try mutants in some processes, by the test that is named for one first; each adds a line to a file of its own."""
     work.mkdir(parents=True, exist_ok=True)
     context, begun = multiprocessing.get_context("fork"), time.monotonic()
     todo = context.Queue()
@@ -88,7 +93,8 @@ def _try_all(mutants: list[Mutant], workers: int, work: Path, most: int) -> None
         todo.put(one)
     places = [work / f"worker-{k}" for k in range(workers)]
     running = [
-        context.Process(target=_work, args=(todo, place.resolve(), len(mutants), most)) for place in places
+        context.Process(target=_work, args=(todo, place.resolve(), len(mutants), most, first))
+        for place in places
     ]
     for one in running:
         one.start()
@@ -97,7 +103,9 @@ def _try_all(mutants: list[Mutant], workers: int, work: Path, most: int) -> None
     print(f"{len(mutants)} mutants in {(time.monotonic() - begun) / 60:.0f} min", flush=True)
 
 
-def _work(todo: "multiprocessing.Queue[Mutant]", place: Path, total: int, most: int) -> None:
+def _work(
+    todo: "multiprocessing.Queue[Mutant]", place: Path, total: int, most: int, first: dict[str, str]
+) -> None:
     _import_what_is_slow()
     copy = copied(ROOT, place)
     with open(place.with_suffix(".jsonl"), "a") as log:
@@ -110,7 +118,7 @@ def _work(todo: "multiprocessing.Queue[Mutant]", place: Path, total: int, most: 
                 "name": one.name,
                 "at": time.time(),
                 "mutant": str(one),
-                **tried(one, copy, nearest_tests(ROOT, one.module, most)),
+                **tried(one, copy, nearest_tests(ROOT, one.module, most), first.get(one.name, "")),
             }
             log.write(json.dumps(row) + "\n")
             log.flush()

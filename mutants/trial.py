@@ -11,6 +11,8 @@ import time
 import traceback
 from pathlib import Path
 
+import pytest
+
 from mutants.drawing import PACKAGE
 from mutants.mutant import Mutant
 
@@ -38,29 +40,36 @@ def copied(root: Path, place: Path) -> Path:
     return place
 
 
-def tried(mutant: Mutant, copy: Path, tests: list[str]) -> dict[str, object]:
+def tried(mutant: Mutant, copy: Path, tests: list[str], first: str = "") -> dict[str, object]:
     """Write the fault into a copy, run the tests until one fails, and take the fault out again.
+
+    Args:
+        mutant: The fault.
+        copy: The folder of the copy.
+        tests: Files of tests, the nearest first.
+        first: The test that caught this fault before: it is asked alone, and the files only if it passes or is no more.
 
     Returns:
         ``outcome``: caught, survived or hung (more than `LIMIT` seconds of processor time, or `PATIENCE` by the clock);
-        ``by``: the first test that
-        failed; ``seconds``.
+        ``by``: the first test that failed; ``seconds``.
     """
     file, begun = copy / PACKAGE / mutant.module, time.monotonic()
     source = file.read_text()
     try:
         _write(file, mutant.applied(source))
-        for some in (
-            tests[:NEAREST],
-            tests[NEAREST:],
-        ):  # most are caught by the nearest, which are soon collected
-            code, told = asked(copy, some) if some else (0, "")
-            if code:
-                break
+        code, told = asked(copy, [first]) if first else (0, "")
+        if (
+            code != pytest.ExitCode.TESTS_FAILED
+        ):  # pytest does not tell a test that is no more from one that it cannot load
+            code = 0
+        # Most are caught by the nearest, which are soon collected.
+        for some in (tests[:NEAREST], tests[NEAREST:]):
+            if some and not code:
+                code, told = asked(copy, some)
     finally:
         _write(file, source)
     outcome = HUNG if code < 0 else CAUGHT if code else SURVIVED
-    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", told, re.MULTILINE)
+    failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", told, re.MULTILINE)
     by = failed.group(1) if failed else "" if outcome != CAUGHT else told.strip()[-200:]
     return {"outcome": outcome, "by": by, "seconds": round(time.monotonic() - begun, 1)}
 
@@ -112,7 +121,6 @@ def _in_the_child(copy: Path, tests: list[str], log: Path) -> None:
         os.chdir(copy)
         os.environ["PYTHONPATH"] = str(copy / "src")
         sys.path[:0] = [str(copy / "src"), str(copy)]
-        import pytest
         import torch
 
         torch.set_num_threads(1)
