@@ -64,7 +64,9 @@ def test_constant_velocity_misses_charges_by_as_much_as_published_simulations():
     assert 0.43 < float(error) < 0.55
 
 
-@pytest.mark.parametrize("bad", [{"particles": 0}, {"strength": -1.0}, {"dt": 0.0}, {"frames": 1}])
+@pytest.mark.parametrize(
+    "bad", [{"particles": 0}, {"strength": -1.0}, {"dt": 0.0}, {"dt": 0.02}, {"frames": 1}]
+)
 def test_settings_out_of_range_are_refused(bad):
     with pytest.raises(InvalidInputError, match=next(iter(bad))):
         ChargedParticles(**bad)

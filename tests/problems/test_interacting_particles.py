@@ -28,7 +28,7 @@ def test_two_opinions_approach_each_other_by_the_integral_and_far_ones_do_not():
 
 def test_the_mean_opinion_moves_by_noise_alone_and_systems_are_independent():
     """Its variance over systems of 4 is ``noise^2 t / 4`` beyond that of the start."""
-    model = OpinionDynamics(length=6, horizon=0.5, noise=0.4, particles=4)
+    model = OpinionDynamics(length=6, horizon=0.5, noise=0.4, particles=4, strength=2.0)
     x = model.sample(4 * 2000, generator=torch.Generator().manual_seed(0))[..., 0].reshape(2000, 4, 6).mean(1)
     assert float((x[:, -1] - x[:, 0]).var()) == pytest.approx(0.4**2 * 0.5 / 4, rel=0.1)
 
@@ -82,6 +82,36 @@ def test_bad_settings_are_refused():
         FitzHughNagumoNetwork(length=1)
     with pytest.raises(InvalidInputError, match=r"start must be \(n, 3\)"):
         FitzHughNagumoNetwork().continued(torch.zeros(2, 2))
+
+
+@pytest.mark.parametrize(
+    ("make", "remedy"),
+    [
+        (lambda **more: FitzHughNagumoNetwork(horizon=1000, **more), "Take substeps=200"),
+        (lambda **more: OpinionDynamics(horizon=1000, **more), "Take substeps=480"),
+        (lambda **more: OpinionDynamics(strength=12, **more), "Take substeps=1"),
+    ],
+)
+def test_steps_that_are_too_long_are_refused_with_as_many_as_are_enough(make, remedy):
+    needed = int(remedy.partition("=")[2])
+    if needed > 1:
+        with pytest.raises(InvalidInputError, match=remedy):
+            make(substeps=needed - 1)
+    assert make(substeps=needed).substeps == needed
+
+
+def test_steps_at_the_limit_keep_the_law():
+    """Against steps of a fifth: the spread of opinions and the mean voltage."""
+
+    def last(model):
+        return model.sample(500, generator=torch.Generator().manual_seed(0))[:, -1, 0]
+
+    coarse, fine = (
+        float(last(OpinionDynamics(13, 0.5, noise=0.3, particles=100, substeps=k)).std()) for k in (1, 5)
+    )
+    assert coarse == pytest.approx(fine, rel=0.1)
+    coarse, fine = (float(last(FitzHughNagumoNetwork(21, substeps=k)).mean()) for k in (1, 5))
+    assert coarse == pytest.approx(fine, abs=0.1)
 
 
 def test_the_slope_of_the_pull_is_finite_just_beyond_its_reach():

@@ -8,6 +8,9 @@ from torch import Generator, Tensor
 
 from interpolants.data.tracks import Tracks
 from interpolants.foundations.checks import number, positive, whole
+from interpolants.foundations.errors import invalid
+
+_FARTHEST = 0.01  # of a step; particles begin about 1 apart
 
 
 class ChargedParticles:
@@ -24,7 +27,7 @@ class ChargedParticles:
         strength: Of the force, >= 0; 0 for free particles.
         dim: D, >= 1.
         speed: Length of the first velocities, >= 0.
-        dt: Step of the simulation, > 0.
+        dt: Step of the simulation, > 0 and at most ``0.1 / sqrt(largest)``.
         every: Steps between two frames.
         largest: Largest component of a pair's force, which a near encounter would make arbitrarily large.
 
@@ -52,6 +55,11 @@ class ChargedParticles:
         whole(who, "dim", dim, at_least=1), whole(who, "every", every, at_least=1)
         number(who, "strength", strength, at_least=0), number(who, "speed", speed, at_least=0)
         positive(who, "dt", dt), positive(who, "largest", largest)
+        if strength and dt > (_FARTHEST / largest) ** 0.5 * (1 + 1e-9):
+            rule = f"dt^2 largest must be at most {_FARTHEST}: so far the largest force moves a particle in a step"
+            raise invalid(
+                who, rule, f"{dt**2 * largest:.3g}", f"Take dt={(_FARTHEST / largest) ** 0.5:.2g} or less."
+            )
         self.particles, self.frames, self.strength, self.dim = particles, frames, strength, dim
         self.speed, self.dt, self.every, self.largest = speed, dt, every, largest
 

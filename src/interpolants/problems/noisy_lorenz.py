@@ -1,5 +1,6 @@
 """Lorenz system (1963) with a random kick from two branches at every step: chaos with a known transition density."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -10,6 +11,8 @@ from interpolants.foundations.errors import invalid
 from interpolants.problems.transition import MixtureTransition, branch_weights
 
 SIGMA, RHO, BETA = 10.0, 28.0, 8.0 / 3.0
+# The longest step of the Runge-Kutta scheme: far above it states leave the attractor and grow without bound.
+_LONGEST_STEP = 0.05
 
 
 class NoisyLorenz(MixtureTransition):
@@ -24,7 +27,7 @@ class NoisyLorenz(MixtureTransition):
         up: Probability of a kick along the direction, in (0, 1).
         direction: Direction of the kicks, three numbers, not all zero.
         tau: Standard deviation of the noise around each branch, in data units.
-        substeps: Runge-Kutta steps per lag.
+        substeps: Runge-Kutta steps per lag, each at most 0.05 long.
 
     Raises:
         InvalidInputError: If a setting is out of range.
@@ -46,6 +49,12 @@ class NoisyLorenz(MixtureTransition):
         positive("NoisyLorenz", "lag", lag)
         number("NoisyLorenz", "kick", kick, at_least=0)
         whole("NoisyLorenz", "substeps", substeps, at_least=1)
+        needed = math.ceil(lag / _LONGEST_STEP * (1 - 1e-9))
+        if substeps < needed:
+            remedy = f"Take substeps={needed} for lag={lag}."
+            raise invalid(
+                "NoisyLorenz", f"lag / substeps must be at most {_LONGEST_STEP}", lag / substeps, remedy
+            )
         along = torch.tensor(tuple(direction), dtype=torch.float64)
         if along.shape != (3,) or not bool(torch.isfinite(along).all()) or float(along.norm()) == 0:
             raise invalid("NoisyLorenz", "direction must be three numbers, not all zero", tuple(direction))
