@@ -51,6 +51,14 @@ def test_cosines_are_those_of_scipy(generator):
     assert_close(CosineBasis().forward(x), wanted)
 
 
+@pytest.mark.parametrize("kind", ["fft", "dct", "pca"])
+@pytest.mark.parametrize("shape", [(5,), (4, 6), (3, 4, 6)])
+def test_the_coordinates_of_a_state_do_not_depend_on_other_states(kind, shape, generator):
+    x = images(4, generator, shape)
+    basis = find_basis(kind, x)
+    assert_close(basis.forward(x), torch.cat([basis.forward(row[None]) for row in x]))
+
+
 def test_principal_axes_diagonalise_the_second_moment(generator):
     x = (
         images(400, generator, (4,))

@@ -7,7 +7,15 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.foundations.gaussian import Gaussian
-from interpolants.paths import VE, VP, DiscreteSchedule, SubVP, VariancePreserving, linear_betas
+from interpolants.paths import (
+    VE,
+    VP,
+    DiscreteSchedule,
+    OneSidedTrigonometric,
+    SubVP,
+    VariancePreserving,
+    linear_betas,
+)
 
 F64 = torch.float64
 S = torch.linspace(0.001, 1, 40, dtype=F64)
@@ -36,7 +44,7 @@ def test_kernels_are_those_of_the_table():
     assert_close(VE().beta(T), torch.ones_like(T))
 
 
-@pytest.mark.parametrize("path", [VP(), SubVP(), VE(), DiscreteSchedule()])
+@pytest.mark.parametrize("path", [VP(), SubVP(), VE(), DiscreteSchedule(), OneSidedTrigonometric()])
 def test_the_noise_near_the_data_keeps_its_digits_in_single_precision(path):
     t = torch.tensor([1 - 2.0**-20, 1 - 2.0**-10, 0.5])  # times that are exact in both precisions
     for name in ("noise_std", "g_squared", "alpha_alpha_dot", "beta_dot"):
@@ -112,6 +120,17 @@ def test_a_discrete_schedule_never_gains_signal_and_has_a_continuous_rate():
     assert bool((path.decay_rate(t) > 0).all())
     nodes = path.time_of(torch.arange(1, 6))
     assert_close(path.decay_rate(nodes - 1e-9), path.decay_rate(nodes + 1e-9), rtol=1e-6, atol=1e-6)
+
+
+def test_the_rate_at_the_steps_is_right_to_second_order_at_both_ends_too():
+    """Table of a known process: twice the steps leave a quarter of the error at the data, between and at the noise."""
+    exact, errors = VP(bmin=4.0, bmax=9.0), []
+    for steps in (100, 200):
+        table = torch.exp(-exact.decay(1 - torch.arange(1, steps + 1, dtype=F64) / steps))
+        path = DiscreteSchedule(tuple(table.tolist()))
+        nodes = torch.tensor([0.0, 0.5, 1.0], dtype=F64)
+        errors.append((path.decay_rate(nodes) - exact.decay_rate(nodes)).abs())
+    assert_close(errors[0] / errors[1], torch.full((3,), 4.0, dtype=F64), rtol=0.05, atol=0)
 
 
 def test_one_step_is_a_schedule_too():

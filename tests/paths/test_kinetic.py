@@ -51,6 +51,13 @@ def test_data_that_are_always_told_apart_give_the_linear_path():
     assert kinetic_energy(path, ALL_APART) == pytest.approx(2, rel=1e-4)
 
 
+@pytest.mark.parametrize("n_steps", [1, 3, 10])
+def test_the_energy_keeps_the_error_bound_of_the_midpoint_rule(n_steps):
+    """For points told apart the linear path has the integrand ``12 u (1 - u)``, whose second derivative is -24."""
+    found = kinetic_energy(OneSidedLinear(), ALL_APART, n_steps=n_steps)
+    assert abs(found - 2) <= 1.001 * 24 / (24 * n_steps**2)
+
+
 def test_rates_are_right_up_to_the_ends():
     """Told apart: the linear path. ``G = sin^2 th``: ``phi = 1 - cos th`` and everything follows in closed form."""
     t = torch.tensor([0, 1e-8, 1e-6, 1e-4, 3e-4, 0.5, 1 - 1e-4, 1 - 1e-6, 1], dtype=F64)
@@ -97,6 +104,29 @@ def test_two_points_against_quadrature():
     wanted = torch.trapezoid(torch.tanh(rho[:, None] * (rho[:, None] + z)) * density, z)
     # the table is met at its nodes; between them it is cubic
     assert_close(found(rho), wanted, rtol=0, atol=1e-4)
+
+
+def test_an_exact_denoiser_of_an_off_centre_gaussian_gives_its_separation_up_to_both_ends():
+    """N(m, c) with ``m^2 + c = 1``: the error is that of Wiener's filter, ``c / (1 + c rho^2)``. Data are quantiles."""
+    mean, c, base, n_angles = 0.8, 0.36, OneSidedLinear(), 24
+    data = mean + math.sqrt(c) * torch.special.ndtri((torch.arange(200, dtype=F64)[:, None] + 0.5) / 200)
+
+    def denoiser(x, t):
+        a, b = base.beta(t)[:, None], base.alpha(t)[:, None]
+        return mean + c * a / (a**2 * c + b**2) * (x - a * mean)
+
+    found = data_separation(data, denoiser=denoiser, path=base, n_angles=n_angles, draws=16, normalise=False)
+    angles, gains = (torch.tensor(values, dtype=F64) for values in (found.angles, found.gains))
+    assert float(angles.diff().max()) <= 1.001 * RIGHT / n_angles
+    wanted = 1 - c / (angles.cos() ** 2 + c * angles.sin() ** 2)
+    assert_close(gains, wanted, rtol=0, atol=0.02)
+
+
+def test_the_gain_stays_a_share_at_the_end_of_single_precision():
+    """The angle of an endless ratio is pi/2 + 4e-8 there, beyond the table."""
+    steep = DataSeparation([0.0, RIGHT - 1e-5, RIGHT], [0.0, 0.5, 1.0])
+    assert float(steep.gain(torch.atan(torch.tensor(math.inf)))) == 1
+    assert float(steep.mmse(torch.tensor(math.inf))) >= 0
 
 
 def test_a_spread_out_gaussian_needs_less_than_the_linear_path():

@@ -99,6 +99,11 @@ def test_the_length_is_that_of_the_geodesic_and_others_are_longer():
         assert fisher_rao_length(other, POWER, n_steps=2000) > 1.005 * found
 
 
+@pytest.mark.parametrize("n_steps", [1, 2, 7])
+def test_a_geodesic_is_measured_exactly_by_any_number_of_steps(n_steps):
+    assert fisher_rao_length(PATH, POWER, n_steps=n_steps) == pytest.approx(PATH.length, rel=1e-9)
+
+
 @pytest.mark.parametrize("basis", ["fft", "dct", "pca"])
 def test_the_powers_of_x_t_are_those_of_the_geodesic_for_data(basis, generator):
     """Any data, not just Gaussian: the powers are second moments. Five standard errors of 20,000 rows."""
@@ -186,6 +191,14 @@ def test_a_denoiser_is_enough_for_everything_at_both_ends(generator):
         # b = (rate of the power / 2 power) u for Gaussian data: log D / 2
         flow = path.basis.inverse(path.basis.forward(x) * power.log() / 2)
         assert_close(values["velocity"], flow, rtol=1e-4, atol=1e-4)
+
+
+def test_directions_without_power_are_raised_to_the_floor():
+    """Images of one value: all their power is at frequency zero."""
+    spectrum = ShortestPath.fit(torch.full((5, 4, 4), 3.0), floor=1e-3).spectrum
+    wanted = torch.full((4, 4), 1e-3 * 144, dtype=F64)
+    wanted[0, 0] = 144
+    assert_close(spectrum, wanted)
 
 
 def test_a_power_law_is_found_again():
