@@ -94,6 +94,21 @@ def test_draws_have_the_conditional_moments(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_evenly_spread_uniforms_take_every_component_as_often_as_its_weight(kind):
+    """With no noise the draws are the means of the components; a number that rounds to one belongs to the last."""
+    p, x0, n = plan(kind).to(dtype=torch.float32), states(1).expand(1000, 2), 1000
+    uniform = (torch.arange(n, dtype=F64) + 0.5) / n
+    uniform[-1] = 1 - 2.0**-50
+    x1 = p.place(x0, uniform, torch.zeros(n, 2))
+    means = p.offsets + torch.einsum("kde,e->kd", p.slopes, x0[0].float())
+    gaps, labels = torch.cdist(x1.float(), means).min(1)
+    assert float(gaps.max()) < 1e-5
+    share = torch.bincount(labels, minlength=3) / n
+    assert_close(share, p.weights(x0[:1])[0].float(), rtol=0, atol=1.01 / n)
+    assert int(labels[-1]) == 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("centred", [True, False])
 def test_the_drift_is_the_gradient_of_the_potential(kind, centred):
     p = plan(kind, centred=centred)

@@ -209,6 +209,13 @@ def test_bad_settings_are_refused(settings, words):
         LightTraining(**settings)
 
 
+@pytest.mark.parametrize(("n", "left"), [(9, 9), (10, 9), (19, 18), (20, 18)])
+def test_a_tenth_of_the_rows_is_held_out_even_if_that_is_one(n, left):
+    x1 = samples()[1][:n]
+    with pytest.raises(InvalidInputError, match=f"training samples of x1, {left}, got {n + 1}"):
+        fit_light_plan(x1, x1, eps=0.1, settings=LightTraining(n_components=n + 1, heldout=0.1))
+
+
 def test_bad_data_is_refused():
     x0, x1 = samples()
     with pytest.raises(InvalidInputError, match=r"n_components must be at most .* samples of x1, 315"):

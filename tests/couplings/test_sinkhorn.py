@@ -140,6 +140,26 @@ def reference_plan(x0, x1, reg):
     return torch.exp((f[:, None] + g - cost) / reg) / len(x0)
 
 
+def test_an_outlier_among_many_rows_has_the_partners_of_the_textbook():
+    """Its cost is 400 times the mean: every entry of its row lies below the floor of the first kernel."""
+    x0, x1 = clouds(400, 5)
+    x0[0] += 1e3
+    plan = Sinkhorn(reg=1.0, tol=1e-9).plan(x0, x1)
+    assert_close(plan.plan, reference_plan(x0, x1, plan.reg), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("n_iter", [1, 2, 50])
+def test_potentials_and_error_are_those_of_the_plan_when_steps_run_out_too(n_iter):
+    x0, x1 = clouds(1000, 20)
+    x0[0] += 100
+    plan = Sinkhorn(reg=2.0, n_iter=n_iter).plan(x0, x1)
+    a, b = x0 - x0.mean(0), x1 - x1.mean(0)
+    cost = (a[:, None] - b).square().sum(-1)
+    of_potentials = torch.exp((plan.f[:, None] + plan.g - cost) / plan.reg) / 20_000
+    assert_close(plan.plan, of_potentials, rtol=1e-9, atol=0)
+    assert float((plan.plan.sum(0) - 1 / 20).abs().sum()) <= plan.error
+
+
 def test_wide_float32_data():
     x0, x1 = clouds(30, 30, dim=400)
     plan = Sinkhorn().plan(x0.float(), x1.float())
