@@ -157,7 +157,7 @@ class VerbCommand:
             screen.json(as_json(answer, out, self.one.verb))
         elif not quiet:
             typer.echo(tell(answer, out, self.one.verb))
-        if out is not None and (following := self._following(out, asked)):
+        if out is not None and (following := self._following(answer, out, asked)):
             screen.following(following)
         if isinstance(answer, CheckReport) and not answer.ok:
             screen.following(f"interpolants report {self.named}", "train longer, and read what failed")
@@ -190,8 +190,14 @@ class VerbCommand:
         """Names of the columns of the answer, where the method knows some."""
         return self.method.columns(self.one.source(self.one.like))
 
-    def _following(self, out: Path, asked: str | None) -> str:
-        """The command that makes sense after samples were written."""
+    def _following(self, answer: Any, out: Path, asked: str | None) -> str:
+        """The command that makes sense after samples, or a model for a new task, were written."""
+        from interpolants.framework.method import Method
+        from interpolants.runs.commands import command
+
+        if isinstance(answer, Method):
+            verb = next((verb for verb, why in answer.capabilities().items() if not why), "")
+            return command(answer, verb, str(out)) if verb else ""
         able = self.one.verb == "sample" and "log_prob" in self.method.capabilities()
         words = f"interpolants log-prob {self.named} {out}" + (f" --cond {asked}" if asked else "")
         return words if able and not self.method.cannot("log_prob") else ""

@@ -31,6 +31,7 @@ from torch import Tensor
 from interpolants.data.arrays import Kind as Given
 from interpolants.data.endless import EndlessRows
 from interpolants.foundations import trees
+from interpolants.foundations.brief import brief
 from interpolants.foundations.devices import choose_device, moved, on_device, working_on
 from interpolants.foundations.errors import InterpolantsError, InvalidInputError, invalid
 from interpolants.foundations.links import refuse_link
@@ -405,7 +406,7 @@ class Method(Settings):
         return found
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={value!r}" for name, value in self.chosen_params().items())
+        shown = ", ".join(f"{name}={brief(value)}" for name, value in self.chosen_params().items())
         return f"{type(self).__name__}({shown}{', ' if shown else ''}{self._fitted()})"
 
     def _fitted(self) -> str:
