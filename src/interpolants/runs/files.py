@@ -17,6 +17,7 @@ from interpolants.data.files import FileArray, read_array
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.extras import require
 from interpolants.foundations.storage import replacing
+from interpolants.runs.first_rows import warn_of_first_rows
 
 Array = npt.NDArray[Any]
 WRITES = (".npz", ".npy", ".csv", ".parquet", ".safetensors")
@@ -68,7 +69,7 @@ def read_table(
         columns: Columns of a table to use; all but the labels by default.
         order: The same, for a file that may have no header: then its columns are taken as they come.
         labels: Column, or name of the array, with labels 0, 1, 2, ...
-        limit: Keep at most this many rows.
+        limit: Keep at most this many rows, the first.
         minimum: Fewest rows that will do.
         drop_nan: Leave out rows with gaps instead of refusing them.
         gaps: Keep gaps as NaN.
@@ -101,6 +102,7 @@ def read_table(
         )
     if limit is not None and limit < minimum:
         raise invalid(where, f"limit must leave at least {minimum} samples", limit)
+    warn_of_first_rows(where, x, limit, None if codes is None else codes.tolist(), names)
     notes = tuple(f"{Path(path).name}: {note}" for note in found.notes)
     return Table(x[:limit], None if codes is None else codes[:limit], notes, found.kept, tuple(names))
 

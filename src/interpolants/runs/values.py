@@ -40,6 +40,7 @@ from interpolants.framework.method import load
 from interpolants.framework.roles import ReadsFiles, Role, kind_of, take
 from interpolants.framework.rows import Rows
 from interpolants.runs.files import labels_if_whole, read_table, read_texts
+from interpolants.runs.first_rows import warn_of_first_rows
 
 Parts = Mapping[str, Tensor]
 
@@ -152,7 +153,12 @@ def _without(value: Value, kept: Tensor) -> Value:
 
 
 def _first(value: Value, limit: int) -> Value:
-    return value if value.parts is not None else _rows_of(value, slice(limit))
+    if value.parts is not None:
+        return value
+    if isinstance(value.value, Tensor) and len(value.value):
+        whole = not value.value.is_floating_point() and value.value.ndim == 1
+        warn_of_first_rows(value.source.name, value.value, limit, value.value.tolist() if whole else None)
+    return _rows_of(value, slice(limit))
 
 
 def _rows_of(value: Value, rows: Any) -> Value:
@@ -248,6 +254,10 @@ def _table(who: str, table: Mapping[str, Any]) -> Value:
         if name not in found.columns:
             raise invalid(who, "the column must be in the table", repr(name), nearest(name, found.columns))
     found = found[list(table["columns"])] if "columns" in table else found
+    if len(found.columns) == 1 and (limit := table.get("limit")) is not None and limit < len(found):
+        words = found.iloc[:, 0].astype(str).tolist()
+        if len(set(words)) < len(words) / 2:  # labels, and not numbers or names of their own
+            warn_of_first_rows(f"{who}: {table['file']}", torch.zeros(len(found), 1), limit, words)
     return Value(found.iloc[: table.get("limit")], Source(table["file"], f"file {table['file']}"))
 
 
