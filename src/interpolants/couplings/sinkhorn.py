@@ -182,15 +182,15 @@ def _solve(cost: Tensor, reg: float, n_iter: int, tol: float) -> tuple[Tensor, f
     f, g = cost.new_zeros(cost.shape[0]), cost.new_zeros(cost.shape[1])
     level = max(1.0, reg)
     while level > reg:
-        f, g = _steps(f, g, _kernel(cost, f, g, level), level, _WARM_STEPS)
+        f, g = _steps(*_kernel(cost, f, g, level), level, _WARM_STEPS)
         level = max(level / 2, reg)
-    kernel = _kernel(cost, f, g, reg)
+    f, g, kernel = _kernel(cost, f, g, reg)
     steps, error = 0, math.inf
     while steps < n_iter and error > tol:
         some = min(_STEPS, n_iter - steps)
         f, g = _steps(f, g, kernel, reg, some)
         steps += some
-        kernel = _kernel(cost, f, g, reg)
+        f, g, kernel = _kernel(cost, f, g, reg)
         error = float((kernel.mean(0) - 1).abs().mean() + (kernel.mean(1) - 1).abs().mean())
         if not math.isfinite(error):
             break
@@ -210,14 +210,24 @@ def _steps(f: Tensor, g: Tensor, kernel: Tensor, reg: float, n: int) -> tuple[Te
     return f + reg * a.log(), g + reg * b.log()
 
 
-def _kernel(cost: Tensor, f: Tensor, g: Tensor, reg: float) -> Tensor:
-    """exp((f + g - C) / reg) with a floor.
+def _kernel(cost: Tensor, f: Tensor, g: Tensor, reg: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Potentials, and exp((f + g - C) / reg) with a floor.
 
-    The floor carries no mass and keeps out zeros, by which the steps would divide, and subnormal
-    numbers, which are slow. Where it binds for a whole row, the next kernel starts from potentials that
-    have moved towards it.
+    The floor carries no mass and keeps out zeros, by which the steps would divide, and subnormal numbers, which are
+    slow. Where it binds for a whole row or column, such as an outlier's, the potential is found in the log domain.
     """
     floor = -300.0 if cost.dtype == torch.float64 else -40.0
+    kernel = _exponential(cost, f, g, reg, floor)
+    rows, columns = (kernel.mean(k) <= 2 * math.exp(floor) for k in (1, 0))
+    if not bool(rows.any() or columns.any()):
+        return f, g, kernel
+    f, g = f.clone(), g.clone()
+    g[columns] = reg * (math.log(len(f)) - ((f[:, None] - cost[:, columns]) / reg).logsumexp(0))
+    f[rows] = reg * (math.log(len(g)) - ((g - cost[rows]) / reg).logsumexp(1))
+    return f, g, _exponential(cost, f, g, reg, floor)
+
+
+def _exponential(cost: Tensor, f: Tensor, g: Tensor, reg: float, floor: float) -> Tensor:
     return (f[:, None] + g - cost).div_(reg).clamp_(min=floor).exp_()
 
 
