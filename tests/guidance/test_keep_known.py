@@ -31,6 +31,10 @@ def test_what_it_cannot_keep_is_refused():
     kept = KeepKnown(LearnedFields(PATH, velocity=lambda x, t: x))
     with pytest.raises(InvalidInputError, match="must hold the mask"):
         kept.velocity(torch.zeros(2, 3), 0.5, torch.zeros(2))
+    with pytest.raises(InvalidInputError, match=r"must hold the mask, \(2, 3\), got \(2, 1\)"):
+        kept.velocity(torch.zeros(2, 3), 0.5, torch.ones(2, 1))  # a condition that is no mask
+    with pytest.raises(InvalidInputError, match=r"must hold the mask, \(2, 1, 4, 4\), got \(2, 2, 4, 4\)"):
+        kept.velocity(torch.zeros(2, 1, 4, 4), 0.5, {"field": torch.ones(2, 2, 4, 4)})
     with pytest.raises(NotIdentifiableError, match="not score"):
         kept.score(torch.zeros(2, 3), 0.5, torch.ones(2, 3))
     assert not kept.has_score
@@ -45,3 +49,11 @@ def test_where_no_mask_is_known_nothing_is_kept(generator):
     found = KeepKnown(fields).velocity(x, 0.5, mask)
     assert torch.equal(found[0], torch.zeros(1, 3, 3))
     assert torch.equal(found[1], torch.sin(x[1]))
+
+
+def test_the_mask_is_the_field_beside_a_vector_and_a_label(generator):
+    fields = LearnedFields(PATH, velocity=lambda x, t, cond: torch.sin(x))
+    x, mask = torch.randn(2, 2, 3, 3, generator=generator), torch.ones(2, 1, 3, 3)
+    mask[:, :, 1] = 0
+    told = {"label": torch.arange(2), "vector": torch.zeros(2, 5), "field": mask}
+    assert torch.equal(KeepKnown(fields).velocity(x, 0.5, told), torch.sin(x) * (1 - mask))

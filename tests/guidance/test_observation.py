@@ -23,7 +23,7 @@ from interpolants.guidance.observation import (
     seen_entries,
 )
 from interpolants.guidance.size_guard import SizeGuard
-from interpolants.paths import DiscreteSchedule, OneSidedLinear
+from interpolants.paths import VE, DiscreteSchedule, OneSidedLinear
 from interpolants.paths.discrete_schedule import linear_betas
 
 F64 = torch.float64
@@ -142,6 +142,14 @@ def test_a_guided_ancestral_step_is_that_of_the_discrete_diffusion(k):
     ]
     plain = (x - beta * noise / (1 - now).sqrt()) / (1 - beta).sqrt()
     assert_close(both[0] - both[1], (mean - plain).detach(), rtol=1e-9, atol=1e-12)
+
+
+def test_the_ancestral_strength_at_the_data_is_that_of_the_last_step():
+    """Zero where the path ends without noise: solvers that look at t = 1 had met 0/0 there."""
+    ends = torch.tensor([0.9, 1.0], dtype=F64)
+    assert AncestralStrength(OneSidedLinear(), 10, 2.0)(ends).tolist() == [0.0, 0.0]
+    early, late = AncestralStrength(VE(), 10, 2.0)(ends)
+    assert early == late > 0
 
 
 def test_at_the_output_the_mean_noise_is_held_constant():

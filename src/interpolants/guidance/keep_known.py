@@ -50,21 +50,23 @@ class KeepKnown(WrappedFields):
         """The wanted quantities; zero where the mask is one.
 
         Raises:
-            InvalidInputError: If the condition has no mask.
+            InvalidInputError: If the condition has no mask of the states.
             NotIdentifiableError: If something else than the velocity is wanted.
         """
         for name in want:
             if name not in _MOVING:
                 raise NotIdentifiableError(f"KeepKnown: it gives the velocity, not {name}. Use eps=0.")
-        hidden = 1 - _mask(cond).to(x.dtype).nan_to_num(0.0)
+        hidden = 1 - _mask(cond, x).to(x.dtype).nan_to_num(0.0)
         return {name: value * hidden for name, value in self.inner.evaluate(x, t, want, cond).items()}
 
 
-def _mask(cond: Condition) -> Tensor:
+def _mask(cond: Condition, x: Tensor) -> Tensor:
     while isinstance(cond, Mapping):
         found = [cond[name] for name in ("guided", "field", "vector") if cond.get(name) is not None]
         cond = found[0] if found else None
-    if not isinstance(cond, torch.Tensor) or cond.ndim < 2:
+    shape = tuple(x.shape) if x.ndim == 2 else (len(x), 1, *x.shape[2:])
+    if not isinstance(cond, torch.Tensor) or tuple(cond.shape) not in (shape, tuple(x.shape)):
         remedy = "Sample with the field that the coupling InPainting gives: (N, 1, *spatial)."
-        raise invalid("KeepKnown", "the condition must hold the mask", type(cond).__name__, remedy)
+        what = str(tuple(cond.shape)) if isinstance(cond, torch.Tensor) else type(cond).__name__
+        raise invalid("KeepKnown", f"the condition must hold the mask, {shape}", what, remedy)
     return cond

@@ -103,9 +103,9 @@ class AncestralStrength:
         number("AncestralStrength", "scale", self.scale, at_least=0)
 
     def __call__(self, t: Tensor) -> Tensor:
-        """The strength at times of the grid, of the shape of t."""
-        now = t.double()
-        then = ((now * self.n_steps).round() + 1).clamp(max=self.n_steps) / self.n_steps
+        """The strength at times of the grid, of the shape of t; that of the last step at t = 1, where none begins."""
+        step = (t.double() * self.n_steps).round().clamp(max=self.n_steps - 1)
+        now, then = step / self.n_steps, (step + 1) / self.n_steps
         rho = self.path.beta(now) / self.path.beta(then)
         share = self.path.alpha(then) / self.path.alpha(now)
         return (self.scale * rho * share.square()).to(t)
