@@ -67,6 +67,17 @@ def test_the_strength_multiplies_the_shift_and_the_interval_limits_it():
     assert_close(single[2], found[2])
 
 
+def test_a_time_that_rounding_puts_beside_an_end_of_the_interval_is_inside():
+    path, x, labels = PATHS["vp"], states(1), torch.ones(1, dtype=torch.long)
+    fields = whole(path)
+    always, within = (
+        ClassifierGuided(fields, fields.log_joint, interval=interval) for interval in ((0.0, 1.0), (0.1, 0.3))
+    )
+    for time in (1 - 0.9, 3 * 0.1):  # below 0.1, and above 0.3
+        t = torch.tensor([time], dtype=F64)
+        assert_close(within.evaluate(x, t, ("score",), labels), always.evaluate(x, t, ("score",), labels))
+
+
 def test_the_condition_of_the_inner_fields_travels_along():
     path, seen = PATHS["vp"], []
 

@@ -13,9 +13,9 @@ from interpolants.dynamics.renoise import renoise
 from interpolants.dynamics.sample import sample
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
-from interpolants.guidance.cyclic import Coordinates, CyclicOneWay, Job, RePaint, regressed
+from interpolants.guidance.cyclic import Coordinates, CyclicOneWay, Job, RePaint, Track, regressed
 from interpolants.methods import Bridge
-from interpolants.paths import VP, Linear
+from interpolants.paths import VE, VP, Linear
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge
 
 C3 = torch.tensor([[1.0, 0.5, 0.9], [0.5, 2.0, 0.8], [0.9, 0.8, 1.2]], dtype=torch.float64)
@@ -29,7 +29,7 @@ BACKGROUND = torch.tensor([k for k in range(N) if not SEED.start <= k < SEED.sto
 def field(path=None):
     path = VP() if path is None else path
     target = GaussianMixture(torch.ones(1).double(), torch.zeros(1, N).double(), COVARIANCE[None])
-    return GaussianMixtureBridge(Gaussian(), target).fields(path)
+    return GaussianMixtureBridge(path.base, target).fields(path)
 
 
 @cache
@@ -97,6 +97,24 @@ def test_everything_known_comes_back_and_nothing_known_is_a_plain_run():
     assert_close(
         found, sample(field(), start, **options).x, atol=1e-4, rtol=1e-4
     )  # times in other units of rounding
+
+
+def test_the_last_step_adds_no_noise_where_the_path_ends_with_some():
+    """All is known, and nothing is pasted: what comes back is what the last step left."""
+    path, row = VE(smin=0.1), truth()[0].expand(5, N)
+    assert float(path.alpha(torch.ones(()))) > 1e-3
+    whole = Job(field(path), row, torch.ones(5, N).double(), seed=2)
+    assert_close(RePaint(n_steps=10, jump=4, resamples=1, paste=False).complete(whole).x, row)
+
+
+def test_fresh_noise_puts_back_the_state_that_the_path_has_at_that_time(generator):
+    row = truth()[0].expand(5, N)
+    x, z = torch.randn(2, 5, N, generator=generator).double()
+    track = Track(Job(field(), row, torch.ones(5, N).double()))
+    for time in (0.2, 0.7):
+        t = torch.tensor(time).double()
+        assert_close(track.impose(x, t, track.rows(x), VP(), z), VP().interpolate(t, z, row))
+        assert_close(track.impose(x, t, track.rows(x), VP(), None), VP().interpolate(t, 0 * z, row))
 
 
 def test_no_cycle_is_one_overwrite_and_a_way_to_the_data():

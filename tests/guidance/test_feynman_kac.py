@@ -327,6 +327,12 @@ def test_exponents_that_cancel_leave_all_weights_equal(experts, transport):
     assert float(made.log_z) == pytest.approx(0.0, abs=1e-9)
 
 
+def test_what_is_never_resampled_says_so_for_every_step_and_group():
+    sampler = FeynmanKac(annealed(FOUR_FIELDS, 2.0), n_steps=7, resampler=Systematic(ess=0.0))
+    made = sampler.sample(16, groups=2, seed=0, dtype=F64)
+    assert torch.equal(made.resampled, torch.zeros(7, 2, dtype=torch.bool))
+
+
 def test_guidance_of_strength_one_is_the_conditional_distribution():
     fields, label = Labelled(PLANE, THREE, 0), torch.zeros(256, dtype=torch.long)
     made = FeynmanKac(guided(fields, label, 1.0), n_steps=50).sample(256, seed=0, dtype=F64)

@@ -119,6 +119,14 @@ def test_weights_stand_by_the_rule():
         assert_close(weight_map(torch.ones(2, 3, 4, 4), PrecisionWeight()), torch.ones(2, 3, 4, 4))
 
 
+def test_an_entry_that_does_not_fluctuate_at_all_weighs_least():
+    """One small variance of four lies ``sqrt(3)`` spreads below the mean, however small it is."""
+    for least in (0.0, 0.01):
+        found = weight_map(torch.tensor([[least, 1.0, 1.0, 1.0]], dtype=F64), PrecisionWeight(strength=0.2))
+        root = 3**0.5
+        assert_close(found, 1 + 0.2 * torch.tensor([[-root, 1 / root, 1 / root, 1 / root]], dtype=F64))
+
+
 def test_a_gaussian_smooths_and_keeps_what_is_constant():
     spike = torch.zeros(1, 1, 31, 31, dtype=F64)
     spike[..., 15, 15] = 1.0

@@ -51,6 +51,28 @@ def test_every_quantity_is_that_of_the_posterior(path, t, prior, spread):
         assert_close(found, exact.evaluate(x, time, (name,))[name], rtol=1e-6, atol=1e-8)
 
 
+def test_one_solve_is_exact_where_all_eigenvalues_are_one():
+    """A mask and one spread: as many steps of the conjugate gradients as there are different eigenvalues."""
+    mask, path, t = Mask(torch.tensor([True, False, True, True])), PATHS["vp"], torch.tensor(0.6, dtype=F64)
+    exact = fields(path, LinearGaussian(mask, NOISE**2, EVEN).posterior(Y[0]))
+    guided = PseudoInverseGuided(fields(path, EVEN), mask, NOISE, spread=0.8, solves=1)
+    x = torch.randn(7, 4, dtype=F64, generator=generator(2))
+    found = guided.evaluate(x, t, ("score",), observed(Y.expand(7, 3)))["score"]
+    assert_close(found, exact.score(x, t), rtol=1e-6, atol=1e-8)
+
+
+def test_an_eigenvalue_that_rounding_makes_negative_counts_as_zero():
+    """At ``alpha^2 = 1.6e-9`` one of -1.5e-9 would leave a variance of -16 times that of the others."""
+    path, t = PATHS["linear"], torch.tensor(1 - 4e-5, dtype=F64)
+    axes = torch.linalg.qr(ROOT)[0]
+    x, y = torch.randn(5, 4, dtype=F64, generator=generator(2)), observed(Y.expand(5, 3))
+    shifts = []
+    for least in (0.0, -1.5e-9):
+        spread = (axes * torch.tensor([1.0, 0.5, 0.3, least], dtype=F64)) @ axes.T
+        shifts.append(PseudoInverseGuided(fields(path), H, spread=spread).shift(x, t, y))
+    assert_close(shifts[1], shifts[0], rtol=1e-4, atol=0)
+
+
 def test_without_noise_the_weight_is_the_pseudo_inverse():
     path, t = PATHS["vp"], torch.tensor(0.4, dtype=F64)
     x = torch.randn(5, 4, dtype=F64, generator=generator(3))

@@ -152,6 +152,13 @@ def test_averages_remember_the_same_share_of_a_run_of_any_length():
     assert REDDiff(FIELDS, Matrix(H), betas=(0.9, 0.99), n_steps=10).betas == (0.9, 0.99)
 
 
+def test_the_misfit_is_that_of_the_start_of_every_step_and_of_the_answer():
+    y, start = Y.expand(2, M), torch.stack([MEAN, 2 * MEAN])
+    found, first = (REDDiff(FIELDS, Matrix(H), times=t).restore(y, start=start) for t in ([0.3, 0.6], [0.3]))
+    for row, x in zip(found.misfit, (start, first.x, found.x), strict=True):
+        assert_close(row, (y - x @ H.mT).norm(dim=1) ** 2)
+
+
 MODES = GaussianMixture.random(3, 16, 1.0, seed=5)
 SQUARE = VP(base=Gaussian((16,)))
 IMAGES = GaussianMixtureBridge(SQUARE.base, MODES).fields(SQUARE)
@@ -215,6 +222,16 @@ def test_dps_fits_the_measurement():
     assert float((found @ H.mT - y).norm(dim=1).mean()) < 0.3 * float((free @ H.mT - y).norm(dim=1).mean())
     again = DPS(FIELDS, Matrix(H), zeta=0.3, n_steps=300).restore(y[10:], seed=0, first_index=10)
     assert_close(again, found[10:])
+
+
+def test_dps_leaves_a_perfect_fit_alone():
+    """The data are one point, which is measured: the misfit is zero at every step, and has no slope."""
+    fields = LearnedFields(PATH, denoised=lambda x, t: MEAN + 0 * x)
+    weak, strong = (
+        DPS(fields, Matrix(H), zeta=zeta, n_steps=5).restore((MEAN @ H.mT)[None], seed=0)
+        for zeta in (1e-9, 5.0)
+    )
+    assert_close(strong, weak, rtol=0, atol=1e-12)
 
 
 TWO_SIDED = LearnedFields(Linear(), velocity=torch.tanh, noise=torch.tanh)

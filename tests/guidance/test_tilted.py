@@ -189,6 +189,17 @@ def test_the_scores_transport_is_the_papers_formula():
     assert_close(flow.transport + flow.push, drift)
 
 
+@pytest.mark.parametrize("name", ONE_SIDED)
+def test_the_velocity_leaves_the_linear_drift_by_half_the_score(name):
+    """``b - l = (g^2/2) C s``, wherever the base has its mean."""
+    path, t, x = PATHS[name], torch.tensor(0.4, dtype=F64), X[::100, None]
+    half_g_squared = path.alpha(t) ** 2 * path.signal_rate(t) - path.alpha_alpha_dot(t)
+    for exact in fields(name):
+        away = exact.velocity(x, t) - LinearDrift(path).at(x, t, [], [])[0]
+        score = path.base.root(path.base.root_transpose(exact.score(x, t)))
+        assert_close(away, half_g_squared * score)
+
+
 def test_guidance_weights_are_squared_differences_of_scores():
     (one, two), t, w = fields("vp"), torch.tensor(0.4, dtype=F64), 2.5
     experts = [Expert(one, 1 - w), Expert(two, w)]
@@ -198,15 +209,15 @@ def test_guidance_weights_are_squared_differences_of_scores():
     assert_close(flow.rate, float(PATHS["vp"].g_squared(t)) / 2 * w * (w - 1) * gap)
 
 
-@pytest.mark.parametrize("name", PATHS)
-def test_the_flow_of_a_gaussian_is_its_exact_velocity_and_its_weights_are_constant(name):
+@pytest.mark.parametrize(("name", "mean1"), [*((name, -0.4) for name in PATHS), ("coloured", 0.0)])
+def test_the_flow_of_a_gaussian_is_its_exact_velocity_and_its_weights_are_constant(name, mean1):
     path = PATHS[name]
-    end = mixture([1.0], [-0.4], [0.6])
+    end = mixture([1.0], [mean1], [0.6])
     start = path.base if path.is_one_sided else mixture([1.0], [0.9], [1.4])
     exact = GaussianMixtureBridge(start, end).fields(path)
     own = {} if path.is_one_sided else {"std0": 1.4, "mean0": 0.9}
     own = {"std0": 1.3} if name == "coloured" else own
-    linear = GaussianFlow(std1=0.6, mean1=-0.4, **own).on("test", path)
+    linear = GaussianFlow(std1=0.6, mean1=mean1, **own).on("test", path)
     x = X[::200, None]
     for t in (0.0, 0.3, 0.8, 0.999):
         time = torch.tensor(t, dtype=F64)
