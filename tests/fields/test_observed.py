@@ -1,4 +1,4 @@
-"""Observed fields: the answers of the inner ones, and an observer that is told quantities at the same state and time."""
+"""Observed fields: the answers of the inner ones, and an observer that is told quantities at the same point."""
 
 import pytest
 import torch

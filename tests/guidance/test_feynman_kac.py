@@ -603,3 +603,13 @@ def test_the_spread_of_weights_to_come_against_the_closed_form_of_a_long_way():
         assert found == pytest.approx((1 - 2 * y / beta) / math.sqrt(1 - 4 * y / beta), rel=0.02)
     assert math.isinf(weight_spread(path, ReverseNoise(0.6), beta, 1e-9))
     assert weight_spread(path, ReverseNoise(0.6), 1.0, 1e-9) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("path", [VP(), OneSidedLinear()])
+def test_without_noise_the_spread_of_weights_has_a_closed_form(path):
+    """``y' = -2 (B - 1) y + B (B - 1)``: with ``E = exp(2 (1 - B) s)`` it is ``E / sqrt(2 E - 1)``, s the way left."""
+    beta, start = 0.5, 0.02
+    way = -float(path.log_snr(torch.tensor(start, dtype=F64))) / 2
+    grown = math.exp(2 * (1 - beta) * way)
+    assert weight_spread(path, None, beta, start) == pytest.approx(grown / math.sqrt(2 * grown - 1), rel=0.01)
+    assert math.isinf(weight_spread(path, None, 2.0, 1e-9))

@@ -85,6 +85,26 @@ def test_true_states_have_even_ranks_among_posterior_draws():
     assert covered == pytest.approx(0.9, abs=4 * math.sqrt(0.09 / 600) + 0.02)
 
 
+def test_with_the_spread_of_a_gaussian_the_look_ahead_is_exact():
+    """Then weights are even up to the steps, and without resampling most particles count: 80 of 128."""
+    spread, noise, y = 1.5, 0.3, torch.tensor([[2.0, -1.0]], dtype=F64)
+    one = GaussianMixture(
+        torch.ones(1, dtype=F64), torch.zeros(1, 2, dtype=F64), torch.full((1,), spread**2, dtype=F64)
+    )
+    smc = TwistedSMC(
+        fields(PATHS["vp"], one),
+        torch.eye(2, dtype=F64),
+        noise,
+        spread=spread,
+        n_steps=50,
+        resampler=Systematic(ess=0.0),
+    )
+    made = smc.sample(y, particles=128, seed=0)
+    assert float(made.ess.min()) > 64
+    evidence = Gaussian((2,), scale=math.hypot(spread, noise)).log_prob(y)
+    assert_close(made.log_z, evidence, rtol=0, atol=0.05)
+
+
 def test_a_grid_may_be_the_paths_own_as_in_sampling():
     path = EDM(smax=20.0)
     distribution = GaussianMixture(
