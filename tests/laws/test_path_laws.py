@@ -39,6 +39,7 @@ from interpolants.paths import (
     ZeroEnvelope,
     get_path,
 )
+from interpolants.paths.path import SpatiallyLinearPath
 
 ENVELOPES = {
     "brownian": BrownianEnvelope(scale=2.0),
@@ -257,6 +258,18 @@ def test_unmixing_recovers_the_end_points(name, generator):
     x, v, u = path.interpolate(t, x0, x1), path.interpolate_dot(t, x0, x1), path.unmix(t)
     assert_close(path.apply(u.x0_x, x) + path.apply(u.x0_v, v), x0)
     assert_close(path.apply(u.x1_x, x) + path.apply(u.x1_v, v), x1)
+
+
+OWN_UNMIXING = [n for n, p in LINEAR.items() if type(p).unmix is not SpatiallyLinearPath.unmix]
+
+
+@pytest.mark.parametrize("name", OWN_UNMIXING)
+def test_closed_forms_of_unmixing_hold_at_the_data_where_the_noise_falls_infinitely_fast(name):
+    """The state is x1 there, whatever the velocity."""
+    path, one = LINEAR[name], torch.ones((), dtype=torch.float64)
+    assert not bool(torch.isfinite(path.alpha_dot(one)).any())
+    for found, wanted in zip(path.unmix(one), (0.0, 0.0, 1.0, 0.0), strict=True):
+        assert_close(found, torch.full_like(found, wanted))
 
 
 def test_variance_preserving_paths_keep_unit_variance():
