@@ -51,6 +51,22 @@ def test_the_plain_metric_converges_to_the_closed_form_and_its_error_covers():
     assert sum(errors) / 60 == pytest.approx(float(torch.tensor(values).std()), rel=0.3)
 
 
+def test_the_plain_metric_of_two_and_three_numbers_by_hand():
+    # Means 1 and 2, variances 2 and 4: 1 + (sqrt 4 - sqrt 2)^2 over 4/2.
+    found = bw2_uvp(torch.tensor([0.0, 2.0], dtype=F64), torch.tensor([0.0, 2.0, 4.0], dtype=F64))
+    assert found.value == pytest.approx(100 * (1 + (2 - 2**0.5) ** 2) / 2)
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e6, 1e12])
+def test_percents_do_not_depend_on_the_unit_even_of_samples_on_a_line(unit):
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(40, 1, generator=g, dtype=F64) * torch.tensor([1.0, 2.0, -1.0], dtype=F64)
+    y = torch.randn(50, 3, generator=g, dtype=F64)
+    found, wanted = bw2_uvp(unit * x, unit * y), bw2_uvp(x, y)
+    assert found.value == pytest.approx(wanted.value, rel=1e-6)
+    assert found.error == pytest.approx(wanted.error, rel=1e-6)
+
+
 def test_equal_distributions_leave_a_small_bias_and_images_are_flattened():
     g = torch.Generator().manual_seed(0)
     x, y = torch.randn(2, 4000, 1, 2, 2, generator=g)

@@ -38,6 +38,12 @@ def test_error_of_a_few_cases_by_hand():
     assert_close(expected_calibration_error(p, labels, bins=10), 1.6 / 3)
 
 
+def test_a_certainty_that_was_rounded_up_is_in_the_last_bin():
+    p = torch.tensor([[1 + 1e-6, 0.0], [0.0, 1.0], [1.0, 0.0], [0.95, 0.05]], dtype=torch.float64)
+    found = expected_calibration_error(p, torch.tensor([0, 1, 0, 1]))
+    assert found == pytest.approx(0.95 / 4, rel=1e-5)
+
+
 def test_labels_drawn_from_the_probabilities_are_calibrated_and_sharpened_ones_are_not():
     g = torch.Generator().manual_seed(0)
     p = torch.softmax(torch.randn(50_000, 3, dtype=torch.float64, generator=g), 1)

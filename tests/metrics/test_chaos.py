@@ -82,6 +82,14 @@ def test_correlation_dimensions_of_sets_that_are_known():
     )
 
 
+def test_the_error_of_a_correlation_dimension_is_its_spread_over_sets():
+    source = torch.Generator().manual_seed(3)
+    angles = 2 * torch.pi * torch.rand(40, 150, generator=source, dtype=torch.float64)
+    found = [correlation_dimension(torch.stack([a.cos(), a.sin()], 1), share=0.02) for a in angles]
+    spread = float(torch.tensor([one.value for one in found]).std())  # to 11%; pairs that overlap leave room
+    assert 0.5 < spread / (sum(one.error for one in found) / 40) < 1.5
+
+
 def test_the_correlation_integral_by_hand_and_the_window_of_a_path():
     points = torch.tensor([[0.0], [1.0], [3.0], *[[100.0 * k] for k in range(1, 9)]])
     assert correlation_integral(points, [1.5, 2.5, 3.5]).tolist() == pytest.approx([1 / 55, 2 / 55, 3 / 55])
@@ -89,6 +97,12 @@ def test_the_correlation_integral_by_hand_and_the_window_of_a_path():
     assert correlation_integral(path, [0.01], window=10).item() == 0
     with pytest.raises(InvalidInputError, match="20 near pairs"):
         correlation_dimension(torch.zeros(50, 2))
+
+
+def test_the_correlation_integral_counts_each_pair_of_many_points_once():
+    line = torch.arange(1201.0).double()[:, None]
+    found = correlation_integral(line, [1.5, 2.5], window=1)  # pairs two apart: 1199 of 1200 * 1199 / 2
+    assert found.tolist() == pytest.approx([0, 2 / 1200], rel=1e-12)
 
 
 def test_errors_of_paths_by_hand():

@@ -70,6 +70,16 @@ def test_error_is_the_spread_over_repetitions():
     assert 0.85 < claimed / spread < 1.18
 
 
+@pytest.mark.parametrize(("made", "unseen"), [(400, 40), (40, 400)])
+def test_the_error_for_even_distances_is_that_of_ranks(made, unseen):
+    """Mann and Whitney: variance (1 / G + 1 / H) / 12 where both sets are alike."""
+    training = torch.tensor([[0.0], [1000.0]], dtype=torch.float64)
+    first, second = (((torch.arange(n) + 0.5) / n).double()[:, None] for n in (made, unseen))
+    found = memorisation(first, training, second).closer
+    assert found.value == pytest.approx(0.5)
+    assert found.error == pytest.approx(((1 / made + 1 / unseen) / 12) ** 0.5, rel=0.02)
+
+
 def test_shapes_must_fit_the_training_set():
     with pytest.raises(InvalidInputError, match="same event shape"):
         memorisation(draw(14, 9, 3), draw(15, 9), draw(16, 9))

@@ -17,6 +17,7 @@ from interpolants.metrics import (
     two_halves,
     wasserstein,
 )
+from interpolants.metrics.estimate import root
 
 
 def seeded(seed):
@@ -41,6 +42,23 @@ def test_bootstrap_error_is_zero_for_constant_samples_and_refuses_a_single_draw(
     assert bootstrap_error(lambda a, b: float((a + b).sum()), ones, ones, n_bootstrap=3) == 0
     with pytest.raises(InvalidInputError, match="n_bootstrap must be a whole number >= 2, got 1"):
         bootstrap_error(lambda a, b: 0.0, ones, ones, n_bootstrap=1)
+
+
+def test_bootstrap_asks_the_statistic_as_often_as_told():
+    counted = iter(range(1, 100))
+    found = bootstrap_error(lambda a, b: next(counted), torch.ones(4), torch.ones(4), n_bootstrap=12)
+    assert found == pytest.approx(math.sqrt(12 * 13 / 12))  # variance n (n + 1) / 12 of 1 ... n
+    assert next(counted) == 13
+
+
+def test_the_root_of_a_square_and_its_error_are_those_of_a_distance():
+    assert root(9.0, 0.36) == pytest.approx((3.0, 0.1))  # 3.1^2 is 9.6, to first order
+    assert root(0.0, 0.0) == (0.0, 0.0)
+    assert root(-1e-9, 1e-9) == (0.0, 0.0)
+    spread = 3 + 0.01 * torch.randn(4000, generator=seeded(3), dtype=torch.float64)
+    distance, error = root(float(spread.square().mean()), float(spread.square().var()))
+    assert distance == pytest.approx(3, rel=1e-3)
+    assert error == pytest.approx(0.01, rel=0.05)
 
 
 def test_halves_are_disjoint_equal_in_size_and_random():

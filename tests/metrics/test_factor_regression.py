@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -32,3 +34,13 @@ def test_two_rows_that_do_not_know_of_each_other_are_drawn_to_the_mean_by_the_pe
     model = FactorRegression(x, torch.tensor([[0.0], [2.0]], dtype=torch.float64), penalty=1.0)
     # Their lower median distance is 0, so the kernel is the identity: 1 -+ 1 / (1 + penalty).
     assert model.read(x)[:, 0].tolist() == pytest.approx([0.5, 1.5])
+
+
+def test_three_rows_on_a_line_are_read_by_the_gaussian_kernel():
+    x = torch.tensor([[0.0], [1.0], [2.0]], dtype=torch.float64)
+    model = FactorRegression(x, x - 1, penalty=0.1)  # the median distance is 1
+    # Weights -a, 0, a by symmetry, with a (1 + penalty - k(2)) = 1.
+    k = [math.exp(-(gap**2) / 2) for gap in range(4)]
+    a = 1 / (1.1 - k[2])
+    read = model.read(torch.tensor([[1.0], [2.0], [3.0]], dtype=torch.float64))
+    assert read[:, 0].tolist() == pytest.approx([0.0, a * (k[0] - k[2]), a * (k[1] - k[3])])

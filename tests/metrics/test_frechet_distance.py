@@ -1,5 +1,7 @@
 """The Fréchet distance in features against closed forms, repetition and the distance of Gaussians."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -87,3 +89,22 @@ def test_features_are_differentiable_and_the_same_for_one_seed():
 def test_what_does_not_fit_is_refused(call, message):
     with pytest.raises(InvalidInputError, match=message):
         call()
+
+
+def test_random_convolutions_keep_noise_of_order_one():
+    """The second layer sees mean squares of 1 and, by He's scale, gives N(0, 2) over its filters: mean 1 / sqrt(pi)."""
+    noise = torch.randn(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    for seed in range(3):
+        mean = float(RandomConvolutions(3, width=64, seed=seed)(noise).mean())
+        assert mean == pytest.approx(
+            math.pi**-0.5, rel=0.15
+        )  # 128 filters: 7%; the border of zeros takes a few
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e12])
+def test_distances_between_samples_on_lines_follow_the_unit(unit):
+    x, y = draws(40, 4, torch.tensor([1.0, 2.0, 0.0])), draws(50, 5, torch.tensor([1.0, 0.0, 3.0]))
+    found = frechet_distance(unit * x, unit * y, features=lambda z: z)
+    wanted = frechet_distance(x, y, features=lambda z: z)
+    assert found.value == pytest.approx(unit**2 * wanted.value, rel=1e-6)
+    assert found.error == pytest.approx(unit**2 * wanted.error, rel=1e-6)
