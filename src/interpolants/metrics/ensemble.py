@@ -123,7 +123,7 @@ def rank_counts(x: Tensor, y: Tensor, *, generator: Generator | None = None) -> 
     ties = (x == y[:, None]).sum(1)
     if bool(ties.any()):
         u = torch.rand(ties.shape, generator=generator, dtype=torch.float64).to(x.device)
-        below = below + (u * (ties + 1)).long().clamp_max(count)
+        below = below + (u * (ties + 1)).long()
     return torch.stack([torch.bincount(below[:, d], minlength=count + 1) for d in range(dim)]).cpu()
 
 
