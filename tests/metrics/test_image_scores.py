@@ -50,6 +50,25 @@ def test_end_point_errors_are_lengths_over_the_points_that_count():
         end_point_error(shift, truth, torch.zeros_like(where))
 
 
+def test_images_without_points_that_count_have_no_share_of_folds():
+    where = torch.ones(2, 6, 5, dtype=torch.bool)
+    where[1] = False
+    with pytest.raises(InvalidInputError, match="folding: some point of each image must count"):
+        folding(torch.zeros(2, 2, 6, 5), where)
+    with pytest.raises(
+        InvalidInputError, match=r"folding: where must have shape \(2, 6, 5\), got \(2, 1, 6, 5\)"
+    ):
+        folding(torch.zeros(2, 2, 6, 5), where[:, None])
+
+
+def test_folds_are_counted_over_the_points_that_count():
+    rows = torch.arange(6.0)[:, None].expand(6, 5)
+    shift = torch.stack([torch.where(rows < 3, 0.0, -2 * rows), torch.zeros(6, 5)])[None]
+    where = torch.zeros(1, 6, 5, dtype=torch.bool)
+    where[0, 0] = where[0, 5, :2] = True  # five points at rest, two that fold
+    assert float(folding(shift, where)) == pytest.approx(2 / 7)
+
+
 def test_linear_maps_fold_where_their_determinant_is_negative():
     rows, columns = torch.meshgrid(torch.arange(6.0), torch.arange(5.0), indexing="ij")
     for matrix, folds in (

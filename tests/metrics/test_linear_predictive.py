@@ -46,6 +46,16 @@ def test_surrogates_keep_each_window_s_spectrum_and_mean_and_lose_its_phases():
     )
 
 
+@pytest.mark.parametrize("level", [0.0, 3.3, 1e9])
+def test_a_constant_column_is_forecast_as_it_is(level):
+    made, real = waves(200), waves(50, seed=1)
+    still = [torch.cat([one, torch.full_like(one, level)], 2) for one in (made, real)]
+    found = linear_predictive_score(*still, context=10).value
+    size = float(real[:, 10:].abs().mean())
+    wanted = linear_predictive_score(made, real, context=10).value * size / (size + level)
+    assert found == pytest.approx(wanted, rel=1e-5, abs=1e-15)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

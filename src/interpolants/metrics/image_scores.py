@@ -110,13 +110,7 @@ def end_point_error(shift: Tensor, truth: Tensor, where: Tensor | None = None) -
     """
     _same_shape("end_point_error", shift, truth)
     gap = (shift.double() - truth.double()).norm(dim=1)
-    mask = torch.ones(gap.shape, dtype=torch.bool, device=gap.device) if where is None else where
-    if mask.shape != gap.shape:
-        rule = f"where must have shape {tuple(gap.shape)}"
-        raise invalid("end_point_error", rule, tuple(mask.shape))
-    count = mask.flatten(1).sum(1)
-    if not bool((count > 0).all()):
-        raise invalid("end_point_error", "some point of each image must count", "an image without one")
+    mask, count = _counted("end_point_error", where, gap)
     return torch.where(mask, gap, 0.0).flatten(1).sum(1) / count
 
 
@@ -128,12 +122,23 @@ def folding(shift: Tensor, where: Tensor | None = None) -> Tensor:
         where: Points that count, ``(N, H, W)`` bool; all if None.
 
     Raises:
-        InvalidInputError: If the shape is another.
+        InvalidInputError: If a shape is another, or no point of an image counts.
     """
     if shift.ndim != 4 or shift.shape[1] != 2 or min(shift.shape[2:]) < 2:
         raise invalid("folding", "shift must have shape (N, 2, H, W)", tuple(shift.shape))
     down, right = torch.gradient(shift.double(), dim=(2, 3))
     det = (1 + down[:, 0]) * (1 + right[:, 1]) - down[:, 1] * right[:, 0]
-    mask = torch.ones_like(det, dtype=torch.bool) if where is None else where
-    found: Tensor = ((det <= 0) & mask).flatten(1).double().sum(1) / mask.flatten(1).sum(1).clamp_min(1)
+    mask, count = _counted("folding", where, det)
+    found: Tensor = ((det <= 0) & mask).flatten(1).double().sum(1) / count
     return found
+
+
+def _counted(who: str, where: Tensor | None, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Points that count, of the shape of the values ``(N, *spatial)``, and their number in each image ``(N,)``."""
+    mask = torch.ones_like(values, dtype=torch.bool) if where is None else where
+    if mask.shape != values.shape:
+        raise invalid(who, f"where must have shape {tuple(values.shape)}", tuple(mask.shape))
+    count = mask.flatten(1).sum(1)
+    if not bool((count > 0).all()):
+        raise invalid(who, "some point of each image must count", "an image without one")
+    return mask, count

@@ -61,7 +61,10 @@ def predictive_errors(made: ArrayLike, real: ArrayLike, *, context: int, ridge: 
 
 def _forecast(made: Tensor, known: Tensor, context: int, ridge: float) -> Tensor:
     """Horizons ``(M, (L - c) C)`` by the ridge regression of the made windows."""
-    scale = made.flatten(0, 1).std(0).clamp_min(1e-300)
+    rows = made.flatten(0, 1)
+    spread = rows.std(0)
+    # A constant column stays in its units: its spread is rounding, and nothing to divide by.
+    scale = torch.where(spread > 1e-12 * rows.abs().amax(0), spread, 1.0)
     past, future = (made[:, :context] / scale).flatten(1), (made[:, context:] / scale).flatten(1)
     mean = past.mean(0)
     x = past - mean
