@@ -71,6 +71,12 @@ def test_independent_coins_succeed_by_chance():
     assert found.error < 0.01
 
 
+def test_a_single_case_has_an_index_without_an_error():
+    found = critical_success_index(torch.tensor([[1.0, 1, 0, 0]]), torch.tensor([[1.0, 0, 1, 0]]))
+    assert found.value == pytest.approx(1 / 3)
+    assert math.isnan(found.error)
+
+
 def test_an_event_that_is_nowhere_has_no_index():
     with pytest.raises(InvalidInputError, match="come or be forecast somewhere"):
         critical_success_index(torch.zeros(2, 3), torch.zeros(2, 3))

@@ -120,6 +120,14 @@ def test_the_error_of_a_gap_is_that_over_repetitions():
     assert_close(torch.tensor([one.error for one in found]).mean(), spread, rtol=0.15, atol=0)
 
 
+def test_a_gap_has_an_error_where_one_case_alone_has_power_at_a_wavenumber():
+    came = torch.tensor([[[1.0, 4.0, 0.0]], [[1.0, 4.0, 2.0]], [[1.0, 4.0, 0.0]]])
+    found = spectral_gap(math.e * came.double(), came.double())
+    assert found.value == pytest.approx(1)
+    assert 0 <= found.error < 1
+    assert math.isnan(spectral_gap(2 * came[:1], came[:1]).error)  # of one case nothing is known
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [

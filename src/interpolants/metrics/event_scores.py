@@ -1,5 +1,7 @@
 """Scores of events: Brier score and log loss of probabilities from an ensemble, critical success index of areas."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -61,7 +63,7 @@ def critical_success_index(forecast: ArrayLike, happened: ArrayLike) -> Estimate
         happened: Whether it came, ``(B, *D)``.
 
     Returns:
-        The index of all cases together, its error by the delta method over the B cases.
+        The index of all cases together, its error by the delta method over the B cases, NaN for a single one.
 
     Raises:
         InvalidInputError: If shapes differ, values are no truth values, or the event neither came nor was forecast.
@@ -82,7 +84,7 @@ def critical_success_index(forecast: ArrayLike, happened: ArrayLike) -> Estimate
     if not float(either.sum()):
         raise invalid(who, "the event must come or be forecast somewhere", "nowhere", "Take a lower limit.")
     ratio, n = float(hits.sum() / either.sum()), len(f)
-    error = float((hits - ratio * either).std() / either.mean()) / n**0.5 if n > 1 else 0.0
+    error = float((hits - ratio * either).std() / either.mean()) / n**0.5 if n > 1 else math.nan
     return Estimate(ratio, error, n, "critical success index")
 
 

@@ -3,6 +3,8 @@
 Letters: B cases, M members, D entries of a field, P pairs of entries, R rows, n points of an axis, K wavenumbers.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -181,7 +183,8 @@ def spectral_gap(members: Tensor, truth: Tensor) -> Estimate | None:
         truth: Power of what came, ``(B, C, K)``.
 
     Returns:
-        The gap with its error by leaving out one case at a time; None where no wavenumber has power.
+        The gap with its error by leaving out one case at a time, NaN for a single case; None where no wavenumber has
+        power.
     """
     ours, came = members[..., 1:], truth[..., 1:]
     kept = (ours.sum(0) > 0) & (came.sum(0) > 0)
@@ -195,7 +198,7 @@ def spectral_gap(members: Tensor, truth: Tensor) -> Estimate | None:
 
     value, n = float(gap(ours.sum(0), came.sum(0))), len(ours)
     if n < 2:
-        return Estimate(value, 0.0, n, "spectral gap")
+        return Estimate(value, math.nan, n, "spectral gap")
     left_out = gap(ours.sum(0) - ours, came.sum(0) - came)
     error = float((left_out - left_out.mean()).square().sum() * (n - 1) / n) ** 0.5
     return Estimate(value, error, n, "spectral gap")

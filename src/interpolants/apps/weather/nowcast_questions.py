@@ -3,6 +3,7 @@
 Letters: B cases, M members, P past and K future frames, C variables, H rows, W columns.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -206,7 +207,7 @@ def _root(squares: Tensor, known: Tensor) -> Estimate:
     each[known] = squares
     top, bottom = each.flatten(1).sum(1), known.flatten(1).double().sum(1)
     mean, n = float(top.sum() / bottom.sum()), len(top)
-    error = float((top - mean * bottom).std() / bottom.mean()) / n**0.5 if n > 1 else 0.0
+    error = float((top - mean * bottom).std() / bottom.mean()) / n**0.5 if n > 1 else math.nan
     return Estimate(mean**0.5, error / (2 * mean**0.5) if mean else 0.0, n, "error")
 
 
@@ -233,7 +234,7 @@ def _rank(each: Tensor, true: Tensor, name: str) -> Estimate:
     n, total = len(each), each.nansum(0)
     value = _within_frames(total, true)
     if n < 2:
-        return Estimate(value, 0.0, n, name)
+        return Estimate(value, math.nan, n, name)
     without = torch.tensor([_within_frames(total - one.nan_to_num(), true) for one in each]).double()
     error = float(((n - 1) / n * (without - without.mean()).square().sum()).sqrt())
     return Estimate(value, error, n, name)
