@@ -5,7 +5,7 @@ import torch
 
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.metrics.attractor_dimension import correlation_dimension, correlation_integral
-from interpolants.metrics.lyapunov import central_jacobian, kaplan_yorke, lyapunov_spectrum
+from interpolants.metrics.lyapunov import LyapunovSpectrum, central_jacobian, kaplan_yorke, lyapunov_spectrum
 from interpolants.metrics.path_errors import normalised_error, smape, valid_time
 from interpolants.problems.dynamical_systems import dynamical_system
 
@@ -58,6 +58,21 @@ def test_central_differences_are_the_jacobian_and_need_permission():
         lyapunov_spectrum(system.rates_at, u, step=0.01, steps=2)
     with pytest.raises(DivergedError, match="left the finite numbers"):
         lyapunov_spectrum(lambda x: x**3, 5 + u.abs(), step=0.1, steps=60, differences=True)
+
+
+def test_central_differences_hold_at_a_fixed_point():
+    system = dynamical_system("lorenz")
+    origin = torch.zeros(1, 3, dtype=torch.float64)
+    assert torch.allclose(central_jacobian(system.rates_at, origin), system.jacobian_at(origin), atol=1e-9)
+
+
+def test_the_mismatch_is_relative_to_the_divergence_or_to_the_exponents_where_that_is_nearly_nothing():
+    def mismatch(exponents, divergence):
+        exponents = torch.tensor(exponents, dtype=torch.float64)
+        return LyapunovSpectrum(exponents, exponents, divergence, 0.0).mismatch
+
+    assert mismatch([1.0, -2.0], -1.25) == pytest.approx(0.25 / 1.25)
+    assert mismatch([1.0, -0.999], 0.0) == pytest.approx(0.001 / 0.01999)
 
 
 def test_the_dimension_of_kaplan_and_yorke_by_hand():

@@ -37,6 +37,17 @@ def test_scores_of_gaussian_forecasts_are_those_of_theory():
     assert "CRPS above the oracle's" in text
 
 
+def test_the_error_of_the_excess_is_its_spread_over_repetitions():
+    def excess(seed):
+        model, oracle = (gaussian(60, 4, 1, seed=3 * seed + k) for k in (0, 1))
+        return verify_forecast(1.5 * model, gaussian(60, 1, seed=3 * seed + 2), oracle=oracle)
+
+    found = [excess(seed) for seed in range(60)]
+    for runs in ([one.excess for one in found], [one.excess_energy for one in found]):
+        spread = float(torch.tensor([run.value for run in runs]).std())  # to 9%
+        assert sum(run.error for run in runs) / 60 == pytest.approx(spread, rel=0.35)
+
+
 def test_scores_are_those_of_the_single_functions():
     drawn, truth = gaussian(30, 5, 2), gaussian(30, 2, seed=1)
     found = verify_forecast(drawn, truth)

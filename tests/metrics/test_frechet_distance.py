@@ -61,6 +61,14 @@ def test_principal_components_keep_the_directions_of_largest_variance():
     assert frechet_distance(far, flat).value < 1e-8
 
 
+def test_components_are_centred_and_uncorrelated():
+    x = draws(500, 0, mean=3.0) @ torch.linalg.qr(draws(4, 6))[0]
+    kept = PrincipalComponents.of(x, 3)
+    assert_close(kept(x).mean(0), torch.zeros(3, dtype=torch.float64), atol=1e-12, rtol=0)
+    found = torch.cov(kept(x).T)
+    assert_close(found, found.diagonal().diag(), atol=1e-12, rtol=0)
+
+
 def test_features_are_differentiable_and_the_same_for_one_seed():
     pictures = torch.randn(5, 2, 9, 7, requires_grad=True)
     one, other = RandomConvolutions(2, width=4), RandomConvolutions(2, width=4)
@@ -103,8 +111,15 @@ def test_random_convolutions_keep_noise_of_order_one():
 
 @pytest.mark.parametrize("unit", [1e-6, 1e12])
 def test_distances_between_samples_on_lines_follow_the_unit(unit):
-    x, y = draws(40, 4, torch.tensor([1.0, 2.0, 0.0])), draws(50, 5, torch.tensor([1.0, 0.0, 3.0]))
+    lines = torch.tensor([[1.0, 2.0, -1.0], [0.3, -0.7, 1.1]], dtype=torch.float64)
+    x, y = (draws(40, 4 + k, torch.ones(1)) * line for k, line in enumerate(lines))
     found = frechet_distance(unit * x, unit * y, features=lambda z: z)
     wanted = frechet_distance(x, y, features=lambda z: z)
+    # Between Gaussians on two lines W2^2 is known too: the nuclear norm is |cov(x, y)| of their scales.
+    scales = [float(torch.linalg.norm(z - z.mean(0)) / 39**0.5) for z in (x, y)]
+    cosine = abs(float(torch.nn.functional.cosine_similarity(*lines, dim=0)))
+    exact = float((x.mean(0) - y.mean(0)).square().sum())
+    exact += scales[0] ** 2 + scales[1] ** 2 - 2 * scales[0] * scales[1] * cosine
+    assert wanted.value == pytest.approx(exact, rel=1e-6)
     assert found.value == pytest.approx(unit**2 * wanted.value, rel=1e-6)
     assert found.error == pytest.approx(unit**2 * wanted.error, rel=1e-6)
