@@ -17,8 +17,8 @@ NOT_ASKED = ("test_site.py", "test_repository.py", "test_docs.py", "test_gallery
 def nearest_tests(root: Path, module: str, most: int = 4) -> list[str]:
     """Test files that may see a fault in a module, in the order in which they are asked.
 
-    First the proofs that cards name and the file that is called like the module; then those that import from it; then
-    those that use one of its public names; then the folder's others.
+    First the proofs that cards name, the laws of the package and the file that is called like the module; then those
+    that import from it; then those that use one of its public names; then the folder's others.
 
     Args:
         root: The folder that holds ``src`` and ``tests``.
@@ -38,6 +38,7 @@ def nearest_tests(root: Path, module: str, most: int = 4) -> list[str]:
         points += 15 * (f"{dotted} import" in text)
         points += min(10, 3 * sum(bool(re.search(rf"\b{name}\b", text)) for name in names))
         points += 25 * here
+        points += 60 * (Path(file).stem == f"test_{package.removesuffix('s')}_laws")  # asks every member
         if points > 2:
             ranks[file] = points
     return sorted(ranks, key=lambda file: (-ranks[file], file))[:most]
