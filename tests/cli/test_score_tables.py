@@ -81,3 +81,23 @@ def test_claims_are_lines_without_marks_and_nothing_is_nothing(capsys, monkeypat
     assert "-0.3 ± 0.1" in text
     assert "holds" in text
     assert shown(Answered(), capsys, monkeypatch) == ""
+
+
+def test_no_column_of_settings_is_lost_beside_many_numbers(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    header = [
+        "method.hidden",
+        "method.symmetries",
+        "method.steps",
+        "mean",
+        "error",
+        "seed 0",
+        "seed 1",
+        "seed 2",
+    ]
+    Screen().numbers(
+        "by loss", header, [["[16]", "false", "200", "0.442876", "0.012", "0.423169", "0.440173", "0.46528"]]
+    )
+    text = capsys.readouterr().out
+    for word in ["hidden", "symmetries", "steps", "[16]", "false", "200", "0.442876", "0.46528"]:
+        assert re.search(rf"(?<!\S){re.escape(word)}(?!\S)", text), word

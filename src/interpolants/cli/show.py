@@ -68,11 +68,15 @@ class Screen:
             title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
         )
         for k, name in enumerate(header):
-            head = name.replace("_", "\n").replace("-", "\n") if k else name
+            head = name.replace(".", ".\n")
+            head = head.replace("_", "\n").replace("-", "\n") if k else head
             longest = max((len(row[k]) for row in rows), default=0)
             shown.add_column(
                 head,
                 no_wrap=k > 0 and longest <= _NUMBER,
+                min_width=min(
+                    longest, _WORDS
+                ),  # numbers beside it would leave the first column no room at all
                 max_width=_WORDS if k and longest > _NUMBER else None,
                 overflow="fold",
                 justify="right" if k else "left",
