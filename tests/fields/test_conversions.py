@@ -15,6 +15,7 @@ from interpolants.foundations.clock import clock
 from interpolants.foundations.errors import InvalidInputError, NotIdentifiableError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.paths import (
+    BrownianEnvelope,
     General,
     Linear,
     Mirror,
@@ -330,12 +331,43 @@ def test_the_mean_of_the_data_makes_the_noise_exact_at_the_start(path):
         learnt(path, ["noise"])[0].velocity(x, 0.0)
 
 
+def test_the_mean_of_the_data_has_no_slope_at_the_start():
+    fields = LearnedFields(OneSidedLinear(), noise=lambda x, t: torch.sin(x), mean1=RHO1.mean, margin=0.0)
+    x = states(4).requires_grad_()
+    fields.denoised(x, 0.0).sum().backward()
+    assert torch.equal(x.grad, torch.zeros(4, 2, dtype=F64))
+
+
 def test_the_noise_is_enough_on_a_mirror():
     fields, exact = learnt(Mirror(), ["noise"])
     x = states(4)
     assert_close(fields.velocity(x, 0.2), exact.velocity(x, 0.2))
     gamma_dot = Mirror().envelope.gamma_dot(torch.tensor(0.2, dtype=F64))
     assert_close(fields.velocity(x, 0.2), gamma_dot * exact.noise(x, 0.2))
+
+
+def test_what_follows_from_what_does_not_depend_on_the_size_of_the_noise():
+    offered = [
+        {
+            (pair, wanted)
+            for pair in combinations(QUANTITIES, 2)
+            for wanted in QUANTITIES
+            if plan(Linear(envelope=BrownianEnvelope(scale=scale)), pair, wanted) is not None
+        }
+        for scale in (1e-4, 1.0, 1e4)
+    ]
+    assert offered[0] == offered[1] == offered[2]
+
+
+def test_a_rate_gives_no_end_point_on_a_path_that_rests_half_way():
+    """There ``alpha' = beta' = 0`` for a moment, and the mean rate says nothing of either end."""
+    path = SpatiallyLinear(
+        lambda t: (1 - (2 * t - 1) ** 3) / 2, lambda t: (1 + (2 * t - 1) ** 3) / 2, QuadraticEnvelope()
+    )
+    for known, wanted in (("endpoint0", "denoised"), ("denoised", "endpoint0")):
+        fields, _ = learnt(path, ["mean_rate", known])
+        assert not fields.provides(wanted)
+        assert learnt(Linear(), ["mean_rate", known])[0].provides(wanted)
 
 
 def test_a_nonlinear_path_gives_what_needs_no_linearity_and_refuses_the_rest():

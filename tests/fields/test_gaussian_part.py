@@ -9,7 +9,7 @@ from torch.testing import assert_close
 from interpolants import Bridge
 from interpolants.fields.gaussian_part import GaussianPart
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.paths import Linear, OneSidedLinear
+from interpolants.paths import Linear, OneSidedLinear, Trigonometric
 
 MEANS = torch.tensor([[1.0, -2.0], [0.5, 3.0]])
 VARIANCES = torch.tensor([[0.5, 2.0], [1.5, 0.3], [0.4, -0.6]])
@@ -30,20 +30,22 @@ def pairs(n):
     return x0 + MEANS[0], x1 + MEANS[1]
 
 
-@pytest.mark.parametrize("t", [0.1, 0.5, 0.8])
-def test_it_is_the_regression_of_every_quantity_on_the_state(t):
+@pytest.mark.parametrize(
+    ("path", "t"), [(Linear(), 0.1), (Linear(), 0.5), (Linear(), 0.8), (Trigonometric(), 0.2)]
+)
+def test_it_is_the_regression_of_every_quantity_on_the_state(path, t):
     x0, x1 = pairs(200_000)
     z = torch.randn(x0.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    draw = Linear().sample(x0=x0, x1=x1, t=t, z=z)
+    draw = path.sample(x0=x0, x1=x1, t=t, z=z)
     targets = {"mean_rate": draw.i_dot, "noise": z, "endpoint0": x0, "denoised": x1}
     at = torch.tensor([[0.3, -1.0], [2.0, 1.0]])
-    found = GaussianPart(Zero(), Linear(), HEADS, MEANS, VARIANCES)(at, torch.tensor(t))
+    found = GaussianPart(Zero(), path, HEADS, MEANS, VARIANCES)(at, torch.tensor(t))
     for k, head in enumerate(HEADS):
         y, x = targets[head], draw.x_t
         slope = ((y - y.mean(0)) * (x - x.mean(0))).mean(0) / x.var(0)
         wanted = y.mean(0) + slope * (at - x.mean(0))
         assert_close(found[:, k].double(), wanted, atol=0.03, rtol=0)
-    rows = GaussianPart(Zero(), Linear(), HEADS, MEANS, VARIANCES)(at, torch.full((2,), t))
+    rows = GaussianPart(Zero(), path, HEADS, MEANS, VARIANCES)(at, torch.full((2,), t))
     assert_close(rows, found)
 
 

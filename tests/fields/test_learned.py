@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.registry import build
@@ -53,6 +54,24 @@ def test_functions_modules_and_objects_are_called_as_they_are_written():
     for function, wanted in cases:
         value = LearnedFields(PATH, velocity=function).velocity(x, 0.5, cond)
         assert_close(value, wanted, check_stride=False)
+
+
+def test_a_network_that_stands_alone_is_probed_once_for_all_fields_made_of_it():
+    """How it rounds is remembered by the network: new fields of it ask for the steps alone."""
+    network, calls = Network(), []
+    for _ in range(2):
+        before = network.calls
+        sample(LearnedFields(PATH, velocity=network), states(100), n_steps=3, method="euler")
+        calls.append(network.calls - before)
+    assert calls[0] > calls[1] == 3
+
+
+def test_errors_of_the_noise_are_multiplied_by_noise_over_signal_in_the_end_point():
+    """``E[x1|x] = (x - alpha E[z|x]) / beta``: the state itself has no error."""
+    path, t = OneSidedLinear(), torch.tensor([0.2, 0.5, 0.9], dtype=F64)
+    fields = LearnedFields(path, noise=lambda x, t: x)
+    assert_close(fields.error_factors("denoised", t), (1 - t) / t)
+    assert_close(fields.error_factors("noise", t), torch.ones_like(t))
 
 
 def test_joint_heads_are_one_call_and_in_order():

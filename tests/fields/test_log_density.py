@@ -4,6 +4,7 @@ import warnings
 
 import pytest
 import torch
+from torch.testing import assert_close
 
 from interpolants.fields import LogDensity
 from interpolants.foundations.errors import InvalidInputError
@@ -50,3 +51,13 @@ def test_one_that_runs_long_enough_is_not(path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         LogDensity.fitted(path, None, DATA, net=SMALL)
+
+
+@pytest.mark.parametrize("path", [Linear(), OneSidedLinear()])
+def test_the_gaussian_is_that_of_the_samples_at_their_ends(path):
+    starts = None if path.is_one_sided else 3 * DATA - 5
+    density = LogDensity.fitted(path, starts, DATA, net=SMALL)
+    for t, x in ((0.0, starts), (1.0, DATA)):
+        if x is not None:
+            normal = torch.distributions.Normal(x.mean(0), x.var(0, correction=0).mean().sqrt())
+            assert_close(density.gaussian(x, torch.tensor(t)), normal.log_prob(x).sum(1))
