@@ -152,6 +152,22 @@ def test_the_clock_runs_from_noise_to_data_and_is_one_for_all_paths(generator):
     assert_close(clocks[0], 0.5 - levels.log() / torch.log(torch.tensor(1e6, dtype=F64)))
 
 
+def test_the_rate_in_time_is_finite_where_there_is_no_signal():
+    """Noise over signal is infinite at t = 0, where the clock stands at its first mark."""
+
+    class Clock(nn.Module):
+        def forward(self, x, t, cond=None):
+            return 1 + x * 0 + t.reshape(-1, 1)
+
+    net, x = Preconditioned(Clock(), OneSidedLinear(), ("denoised",), 0.7), normal_data(3)
+    net(x, torch.full((3,), 0.5, dtype=F64))  # the first call is checked
+    start = torch.zeros(3, dtype=F64, requires_grad=True)
+    value = net(x, start).sum()
+    (rate,) = torch.autograd.grad(value, start)
+    later = net(x, start.detach() + 1e-6).sum()
+    assert_close(rate.sum(), (later - value.detach()) / 1e-6, rtol=1e-4, atol=1e-4)
+
+
 def test_heads_rows_and_types_are_kept(generator):
     heads = ("denoised", "score", "velocity")
     net = Preconditioned(Constant(0.5, 3), EDM(df=5), heads, SPREAD)
