@@ -47,7 +47,7 @@ def real_floor(
         seed: Seed of the splits.
     """
     if n + m > len(pool):
-        n, m = (max(2, k * len(pool) // (n + m)) for k in (n, m))
+        n, m = (max(2, min(k * len(pool) // (n + m), len(pool) - 2)) for k in (n, m))
     values = []
     for number in range(SPLITS):
         order = torch.randperm(len(pool), generator=generator(seed, "floor of distances", number))
