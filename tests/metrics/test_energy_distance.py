@@ -1,4 +1,5 @@
 import math
+import statistics
 
 import pytest
 import torch
@@ -36,6 +37,45 @@ def test_value_is_the_double_sum_whatever_the_block(monkeypatch, unbiased, width
     assert found.value == pytest.approx(naive(x, y, unbiased), abs=1e-12)
     monkeypatch.undo()
     assert found.error == pytest.approx(energy_distance(x, y, unbiased=unbiased).error, rel=1e-9)
+
+
+def test_the_error_is_that_of_the_decomposition_by_plain_loops():
+    """Linear and quadratic parts as the page of `discrepancy` defines them, the kernel centred pair by pair."""
+    x, y = [0.0, 1.0, 3.0, 4.5], [6.0, 6.5, 9.0]
+
+    def kernel(a, b):
+        return -abs(a - b)
+
+    def mean(values):
+        return sum(values) / len(values)
+
+    def within(own):  # mean over partners j != i
+        return [mean([kernel(a, b) for j, b in enumerate(own) if j != i]) for i, a in enumerate(own)]
+
+    def centred_square(own, other, rows, columns, same):
+        middle = mean(rows)
+        return mean(
+            [
+                (kernel(a, b) - rows[i] - columns[j] + middle) ** 2
+                for i, a in enumerate(own)
+                for j, b in enumerate(other)
+                if not (same and i == j)
+            ]
+        )
+
+    own = [within(x), within(y)]
+    cross = [[mean([kernel(a, b) for b in second]) for a in first] for first, second in ((x, y), (y, x))]
+    n, m = len(x), len(y)
+    linear = sum(
+        4 * statistics.variance([p - q for p, q in zip(own[k], cross[k], strict=True)]) / (n, m)[k]
+        for k in (0, 1)
+    )
+    quadratic = 2 * centred_square(x, x, own[0], own[0], True) / n**2
+    quadratic += 2 * centred_square(y, y, own[1], own[1], True) / m**2
+    quadratic += 4 * centred_square(x, y, cross[0], cross[1], False) / (n * m)
+    found = energy_distance(*(torch.tensor(z, dtype=torch.float64) for z in (x, y)))
+    assert linear > 2 * quadratic
+    assert found.error == pytest.approx(math.sqrt(linear - quadratic))
 
 
 def test_two_gaussians_on_a_line_have_the_closed_form():

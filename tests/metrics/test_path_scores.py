@@ -41,12 +41,39 @@ def test_dependence_sees_correlation_and_that_of_sizes():
     assert float(path_dependence(x, z).max()) < 0.025
 
 
+def test_what_does_not_vary_depends_on_nothing():
+    x = torch.cat([torch.full((30, 3, 1), 2.0, dtype=F64), normal(30, 3, 1)], 2)
+    assert path_dependence(x, x).tolist() == [[0.0, pytest.approx(1.0)]] * 3
+
+
 def test_peaks_of_mixtures():
     x = normal(2000)
     assert peaks(x) == 1
     assert peaks(torch.cat([x - 3, x + 3])) == 2
     assert peaks(torch.cat([x - 6, x, x + 6])) == 3
     assert peaks(torch.cat([x - 3, x[:20] + 3])) == 1  # a small one does not count
+    tall = torch.tensor([0.0] + [1.0] * 99)
+    assert [peaks(one, least=least) for one in (tall, -tall) for least in (0.005, 0.05)] == [2, 1, 2, 1]
+
+
+def test_peaks_are_those_of_another_library():
+    stats, signal = (pytest.importorskip(f"scipy.{name}") for name in ("stats", "signal"))
+    for seed in range(12):
+        x = -normal(40, seed=seed).exp()  # a long tail on the left, an edge on the right
+        width = 0.9 * min(float(x.std()), float(stats.iqr(x.numpy())) / 1.349) * len(x) ** -0.2
+        grid = torch.linspace(float(x.min()) - 9 * width, float(x.max()) + 9 * width, 600, dtype=F64)
+        density = stats.gaussian_kde(x.numpy(), bw_method=width / float(x.std()))(grid.numpy())
+        for least in (0.005, 0.05):
+            theirs, _ = signal.find_peaks(density, prominence=least * density.max())
+            assert peaks(x, least=least) == len(theirs), (seed, least)
+
+
+@pytest.mark.parametrize("score", [discriminative_score, predictive_score])
+def test_recurrent_scores_train_as_many_networks_as_told(score):
+    two, one = (score(normal(20, 4, 1), normal(20, 4, 1, seed=1), steps=1, repeats=k) for k in (2, 1))
+    assert (two.n, one.n) == (2, 1)
+    assert two.error > 0
+    assert math.isnan(one.error)
 
 
 def test_recurrent_scores_tell_noise_from_walks_and_not_halves_of_one_set():

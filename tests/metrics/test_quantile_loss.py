@@ -59,6 +59,13 @@ def test_members_of_the_true_distribution_cover_what_they_should(members, level)
     assert abs(found.value - level) < 4 * found.error + 0.01
 
 
+def test_a_level_beyond_the_members_gives_their_range():
+    members = torch.tensor([3.0, 1.0, 2.0], dtype=F64).expand(4, 3)[..., None]
+    truth = torch.tensor([0.9, 1.0, 3.0, 3.1], dtype=F64)[:, None]
+    assert interval_coverage(members, truth, level=0.99).value == 0.5
+    assert interval_coverage(members[:, :1], truth, level=0.5).value == 0.25  # the member itself
+
+
 def test_what_does_not_fit_is_refused():
     x, y = normal(3, 4, 1), normal(3, 1)
     with pytest.raises(InvalidInputError, match="every level must lie in"):

@@ -34,6 +34,12 @@ def test_the_error_is_the_spread_over_repetitions():
     assert sum(errors) / 400 == pytest.approx(torch.tensor(areas).std().item(), rel=0.15)
 
 
+def test_the_error_of_an_area_of_a_half_is_that_of_mann_and_whitney():
+    curve = roc(torch.tensor([0.0, 5.0, 1.0, 2.0, 3.0, 4.0]), torch.arange(6) < 2)
+    assert curve.area == 0.5
+    assert curve.error == pytest.approx(math.sqrt((2 + 4 + 1) / (12 * 2 * 4)))
+
+
 def test_a_perfect_and_a_reversed_score():
     scores, wanted = torch.tensor([3.0, 2.0, 1.0, 0.0]), torch.tensor([True, True, False, False])
     best, worst = roc(scores, wanted), roc(-scores, wanted)

@@ -27,6 +27,19 @@ def test_channels_of_pictures_are_no_neighbours():
         seam_score(pictures, pictures, mask=torch.stack([torch.ones(4, 4), torch.zeros(4, 4)]))
 
 
+@pytest.mark.parametrize("sizes", [(30, 300), (300, 30)])
+def test_the_error_is_the_spread_over_repetitions(sizes):
+    source, mask = torch.Generator().manual_seed(1), torch.tensor([0, 0, 1, 1])
+
+    def score():
+        filled, real = (torch.randn(n, 4, generator=source) for n in sizes)
+        return seam_score(2 * filled, real, mask=mask)
+
+    found = [score() for _ in range(300)]
+    spread = float(torch.tensor([one.value for one in found]).std())  # to 4%
+    assert sum(one.error for one in found) / 300 == pytest.approx(spread, rel=0.15)
+
+
 def test_what_does_not_fit_is_refused():
     with pytest.raises(InvalidInputError, match="mask must have shape"):
         seam_score(torch.randn(3, 4), torch.randn(3, 4), mask=torch.ones(5))

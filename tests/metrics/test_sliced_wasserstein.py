@@ -82,6 +82,13 @@ def test_error_is_the_spread_over_repetitions(shift, scale, sizes, low, high):
     assert low < claimed / spread < high
 
 
+@pytest.mark.parametrize("sizes", [(400, 400), (400, 600), (900, 300)])
+def test_the_error_of_a_shift_on_a_line_is_that_of_a_difference_of_means(sizes):
+    x, y = (torch.randn(n, 1, generator=seeded(20 + k), dtype=torch.float64) for k, n in enumerate(sizes))
+    wanted = math.sqrt(float(x.var() / len(x) + y.var() / len(y)))
+    assert sliced_wasserstein(x, y + 5.0).error == pytest.approx(wanted, rel=0.05)
+
+
 def test_result_follows_the_generator_and_directions_do_not_depend_on_the_sizes():
     x = torch.randn(20, 5, generator=seeded(19))
     first = sliced_wasserstein(x, x + 1, generator=seeded(20))

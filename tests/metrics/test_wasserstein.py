@@ -69,6 +69,15 @@ def test_the_unit_of_the_data_does_not_matter(sizes, unit):
     assert scaled.error / unit == pytest.approx(plain.error, rel=1e-6)
 
 
+def test_gaussians_on_two_lines_have_the_closed_form():
+    """Covariances ``a a^T`` and ``b b^T``: ``|a|^2 + |b|^2 - 2 |a . b|``."""
+    lines = torch.randn(20, 2, 4, generator=seeded(8), dtype=torch.float64)
+    for a, b in lines:
+        wanted = a.square().sum() + b.square().sum() - 2 * (a @ b).abs()
+        found = bures_wasserstein(torch.zeros(4), a.outer(a), torch.zeros(4), b.outer(b))
+        assert found == pytest.approx(float(wanted.sqrt()), rel=1e-6)
+
+
 def test_too_many_samples_are_refused_with_the_way_out():
     with pytest.raises(InvalidInputError, match=r"at most 10 samples, got \(11, 5\)\. .*sliced_wasserstein"):
         wasserstein(torch.randn(11, 2), torch.randn(5, 2), max_samples=10)
