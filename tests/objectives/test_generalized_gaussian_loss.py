@@ -1,6 +1,7 @@
 """Likelihood of errors and weights by agreement: derivatives, known optima, effective sizes."""
 
 import math
+from itertools import permutations
 
 import pytest
 import torch
@@ -78,6 +79,22 @@ def test_the_kurtosis_of_a_gaussian_is_unbiased_and_the_denominator_stays_positi
     assert float(sample_excess_kurtosis(errors).mean()) == pytest.approx(0, abs=0.02)
     assert float((sample_excess_kurtosis(errors) / 5 + 6 / 4).min()) >= 0.7 - 1e-9
     assert bool((shrunk_variance(torch.ones(3, 5)) == 0).all())
+
+
+def test_the_kurtosis_is_the_ratio_of_the_unbiased_cumulants():
+    """The fourth one by brute force: its polynomial in independent draws, over all orders of the members."""
+    errors = draws(1.0, 15, seed=4).reshape(3, 5)
+    a, b, c, d = (errors[:, [order[k] for order in permutations(range(5))]] for k in range(4))
+    fourth = (a**4 - 4 * a**3 * b - 3 * a**2 * b**2 + 12 * a**2 * b * c - 6 * a * b * c * d).mean(1)
+    second = (a**2 - a * b).mean(1)
+    assert_close(sample_excess_kurtosis(errors), fourth / second**2)
+
+
+@pytest.mark.parametrize("unit", [1e-15, 1e-11, 1e11, 1e15])
+def test_the_kurtosis_has_no_unit(unit):
+    errors = draws(1.0, 15, seed=4).reshape(3, 5).float()
+    assert_close(sample_excess_kurtosis(unit * errors), sample_excess_kurtosis(errors))
+    assert_close(inverse_error_variance_weights(unit * errors), inverse_error_variance_weights(errors))
 
 
 def test_the_offset_is_the_least_with_which_enough_rows_count_and_has_the_unit_of_the_errors():
