@@ -382,6 +382,24 @@ def test_a_little_noise_is_close_to_the_flow():
     assert gaps[0] / gaps[1] == pytest.approx(10, rel=0.3)
 
 
+@pytest.mark.parametrize("method", SDE_STAGES)
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("known", ["score", "noise"])
+def test_noise_comes_with_its_level_times_the_score(method, reverse, known):
+    """``b + eps s`` forwards, ``b - eps s`` backwards: either way a constant s adds ``eps s`` per unit of time."""
+    path, s, eps = Linear(), torch.tensor([[2.0, -1.0]], dtype=F64), 0.05
+
+    def end(there):
+        def field(x, t):
+            return there * s.expand_as(x) * (1 if known == "score" else -path.noise_scale(t)[:, None])
+
+        fields = LearnedFields(path, velocity=lambda x, t: torch.ones_like(x), **{known: field})
+        settings = {"method": method, "eps": eps, "seed": 0, "reverse": reverse, "finish": "step"}
+        return sample(fields, points(), time_grid=[0.2, 0.5, 0.7], **settings).x
+
+    assert_close(end(1.0) - end(0.0), (0.5 * eps * s).expand(12, 2), atol=1e-9, rtol=0)
+
+
 # --- gradients ----------------------------------------------------------------------------------------------
 
 

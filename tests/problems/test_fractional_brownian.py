@@ -28,6 +28,14 @@ def test_draws_have_the_covariance_of_the_motion(hurst, generator):
     assert_close(motion.covariance(), by_hand)
 
 
+def test_a_motion_of_an_index_next_to_1_is_a_straight_line(generator):
+    """Its covariance tends to s t; the spectrum of its steps is 0, up to rounding of either sign, but at frequency 0."""
+    motion = FractionalBrownianMotion(1 - 1e-12, 100)
+    slopes = motion.sample(50, generator=generator)[..., 0] / motion.times
+    assert_close(slopes, slopes[:, -1:].expand_as(slopes), atol=1e-4, rtol=0)
+    assert float(slopes[:, -1].std()) == pytest.approx(1, abs=0.5)
+
+
 @pytest.mark.parametrize("hurst", [0.2, 0.5, 0.8])
 def test_the_spectrum_is_that_of_the_covariance(hurst):
     """Covariances are integrals of the spectrum; the substitution f = pi s^10 takes the pole at 0 away."""

@@ -1,7 +1,7 @@
 """Incomplete gamma functions that are differentiable in both arguments; those of PyTorch have no gradient in the order.
 
-Letters: ``P, Q = 1 - P`` regularised lower and upper function of order ``a > 0`` at ``z >= 0``. Scaled by ``exp(z)``
-both are free of overflow and of cancellation where they are used.
+Letters: ``P, Q = 1 - P`` regularised lower and upper function of order ``0 < a <= 10`` at ``z >= 0``; for larger orders
+there are too few terms. Scaled by ``exp(z)`` both are free of overflow and of cancellation where they are used.
 """
 
 import torch
