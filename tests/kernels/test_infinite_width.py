@@ -76,6 +76,15 @@ def test_gradients_are_finite_for_equal_inputs():
     assert bool(torch.isfinite(weight.grad))
 
 
+def test_opposite_inputs_of_one_relu_layer_are_uncorrelated():
+    """Where one unit is on the other is off; the slope in the weights is 0, not that of an arccosine at -1."""
+    x, weight = rows(), torch.tensor(1.3, dtype=torch.float64, requires_grad=True)
+    between = NNGP(1).covariance(x, -x, weight=weight).diagonal()
+    assert_close(between, torch.zeros_like(between), atol=1e-9, rtol=0)
+    (slope,) = torch.autograd.grad(between.sum(), weight)
+    assert float(slope) == pytest.approx(0, abs=1e-6)
+
+
 def test_what_there_is_not_is_refused():
     with pytest.raises(InvalidInputError, match="activation must be one of"):
         NNGP(2, "tanh")

@@ -36,6 +36,29 @@ def test_tanh_tends_to_its_class():
     assert float(found.spread(1)[-1]) / 300 == pytest.approx(2 / 3, abs=0.01)
 
 
+@pytest.mark.parametrize("name", ["tanh", "gelu"])
+def test_fluctuations_go_on_by_the_slopes_of_the_means(name):
+    """``C' = J C J^T + N`` for the pair (K, T): N and J, a difference, from networks that start where a layer is."""
+    fixed = {"weight_variance": 1.3, "bias_variance": 0.2, "weight_rate": 0.7}
+
+    def covariance(of, layer):
+        return torch.stack([of.vertex, of.d, of.d, of.a], -1)[layer].reshape(2, 2)
+
+    def start(k, t, depth=2):
+        x2 = (k - 0.2) / 1.3
+        return layer_statistics(name, depth, mean_square=x2, bias_rate=t - 0.7 * x2, **fixed)
+
+    def means(k, t):  # without the rate of the biases, which is not that of the network below
+        of = start(k, t)
+        return torch.stack([of.kernel[1], of.tangent[1] - (t - 0.7 * (k - 0.2) / 1.3)])
+
+    whole = start(0.9, 1.5, depth=3)
+    k, t, h = float(whole.kernel[1]), float(whole.tangent[1]), 1e-5
+    j = torch.stack([means(k + h, t) - means(k - h, t), means(k, t + h) - means(k, t - h)], 1) / (2 * h)
+    found = j @ covariance(whole, 1) @ j.T + covariance(start(k, t), 1)
+    torch.testing.assert_close(found, covariance(whole, 2), rtol=1e-8, atol=0)
+
+
 def test_many_inputs_at_once():
     both = layer_statistics(
         "tanh", 3, mean_square=torch.tensor([0.2, 0.7]).double(), weight_variance=1.2, bias_variance=0.1

@@ -39,6 +39,14 @@ def test_incomplete_gamma_functions_are_scipys_on_both_sides_of_the_switch():
     assert_close(scaled_upper(real(0.8), big) * (-big).exp(), exact, rtol=1e-12, atol=0)
 
 
+def test_the_slope_of_the_lower_gamma_function_is_the_density():
+    """Also where the fraction, which is not for such a small z, ends in a division by 0."""
+    a = real([1.096, 1.0735, 1.0585, 0.6, 1.4, 2.4])
+    z = real([0.0014981274432869231, 0.001160769793394523, 0.0009311284881327043, 1e-3, 5.0, 20.0])
+    (slope,) = torch.autograd.grad(lower(a, z.requires_grad_()).sum(), z)
+    assert_close(slope, torch.distributions.Gamma(a, real(1.0)).log_prob(z.detach()).exp(), rtol=1e-10, atol=0)
+
+
 def covariance_with_motion(t, g, hurst, kind):
     """E[state(t) B(t)] by quadrature of the two kernels; the state less its start for kind 1."""
     a, decay = hurst + 0.5, np.exp

@@ -29,7 +29,7 @@ def test_draws_have_the_covariance_of_the_motion(hurst, generator):
 
 
 def test_a_motion_of_an_index_next_to_1_is_a_straight_line(generator):
-    """Its covariance tends to s t; the spectrum of its steps is 0, up to rounding of either sign, but at frequency 0."""
+    """The covariance tends to s t; the spectrum of its steps is 0 but at frequency 0, up to rounding of either sign."""
     motion = FractionalBrownianMotion(1 - 1e-12, 100)
     slopes = motion.sample(50, generator=generator)[..., 0] / motion.times
     assert_close(slopes, slopes[:, -1:].expand_as(slopes), atol=1e-4, rtol=0)
