@@ -44,7 +44,9 @@ def test_the_slope_of_the_lower_gamma_function_is_the_density():
     a = real([1.096, 1.0735, 1.0585, 0.6, 1.4, 2.4])
     z = real([0.0014981274432869231, 0.001160769793394523, 0.0009311284881327043, 1e-3, 5.0, 20.0])
     (slope,) = torch.autograd.grad(lower(a, z.requires_grad_()).sum(), z)
-    assert_close(slope, torch.distributions.Gamma(a, real(1.0)).log_prob(z.detach()).exp(), rtol=1e-10, atol=0)
+    assert_close(
+        slope, torch.distributions.Gamma(a, real(1.0)).log_prob(z.detach()).exp(), rtol=1e-10, atol=0
+    )
 
 
 def covariance_with_motion(t, g, hurst, kind):
@@ -100,8 +102,8 @@ def test_errors_of_the_path_that_are_known(kind, rates, errors):
 
 
 def test_weights_are_differentiable_in_the_hurst_index():
-    for kind, slowest in ((1, 1e-4), (2, 0.05)):
-        rates = geometric_rates(6, slowest, 20.0)
+    for kind, slowest, fastest in ((1, 1e-4, 20.0), (2, 0.05, 20.0), (1, 1e-4, 1e7)):
+        rates = geometric_rates(6, slowest, fastest)
         h = real(0.37).requires_grad_()
         assert torch.autograd.gradcheck(lambda h, r=rates, k=kind: optimal_weights(h, r, 6.0, kind=k), h)
 

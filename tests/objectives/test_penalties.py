@@ -84,6 +84,29 @@ def test_the_penalty_is_the_squared_residual_at_the_states_it_draws():
     assert_close(term(wrong, x1=x1, generator=seeded(3)), wanted)
 
 
+def test_the_residual_of_a_score_is_the_gradient_of_that_of_its_density():
+    path, x1 = OneSidedLinear(), DATA.sample(30, generator=seeded())
+    points = FokkerPlanckResidual(path).draw(None, x1, None, seeded(3))
+
+    def score(x, t, cond=None):
+        return gradient(lambda y: wrong(y, t), x)
+
+    wanted = gradient(lambda y: continuity_residual(path, wrong, y, points.t).value, points.x)
+    found = ScoreFokkerPlanckResidual(path).at(score, points)
+    assert_close(found, wanted.square().mean(1))
+
+
+def test_each_stratum_of_the_times_has_one_that_is_uniform_in_it():
+    """5 standard errors of 2000 draws, seed 0."""
+    term = FokkerPlanckResidual(OneSidedLinear(), points=2000, margin=0.1)
+    t = term.draw(None, DATA.sample(10, generator=seeded()), None, seeded()).t
+    place = 2000 * (t - 0.1) / 0.8
+    assert torch.equal(place.floor(), torch.arange(2000).to(place))
+    within = place.frac()
+    assert float(within.mean()) == pytest.approx(1 / 2, abs=5 * math.sqrt(1 / 12 / 2000))
+    assert float(within.square().mean()) == pytest.approx(1 / 3, abs=5 * math.sqrt(4 / 45 / 2000))
+
+
 def test_a_linear_field_pays_the_norm_of_its_skew_part():
     """E |(A - A^T) v|^2 / D = |A - A^T|^2 / D for signs v; 4000 states, seed 0, within 4.5 standard errors."""
     a = torch.tensor([[1.0, 2.0], [0.5, -1.0]], dtype=F64)

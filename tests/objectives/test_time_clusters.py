@@ -95,6 +95,11 @@ def test_times_are_even_over_clusters_and_uniform_within():
     assert torch.equal(again.t, drawn.t)
 
 
+def test_times_stay_inside_without_a_margin_too():
+    drawn = ClusterBalancedTimes(clusters=(0.5, 1 - 1e-9), margin=0).sample(30)
+    assert bool((drawn.t < 1).all())
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [

@@ -24,7 +24,8 @@ def sample_excess_kurtosis(errors: Tensor) -> Tensor:
     n = errors.shape[1]
     centred = errors - errors.mean(1, keepdim=True)
     largest = centred.abs().amax(1, keepdim=True)
-    centred = centred / torch.where(largest > 0, largest, 1)  # fourth powers of small or large errors leave the type
+    # In their own unit: fourth powers of small or of large errors are 0 or infinite.
+    centred = centred / torch.where(largest > 0, largest, 1)
     squared = centred.square().mean(1)
     plain = centred.square().square().mean(1) / squared.square() - 3
     found = (n - 1) / ((n - 2) * (n - 3)) * ((n + 1) * plain + 6)
