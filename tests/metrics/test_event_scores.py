@@ -71,6 +71,13 @@ def test_independent_coins_succeed_by_chance():
     assert found.error < 0.01
 
 
+def test_the_error_of_an_index_is_its_spread_over_repetitions():
+    sets = (coins(1, 0.4, n=60, seed=seed) for seed in range(200))
+    found = [critical_success_index(forecast[:, 0], happened) for forecast, happened in sets]
+    spread = float(torch.tensor([one.value for one in found]).std())  # to 5%
+    assert sum(one.error for one in found) / 200 == pytest.approx(spread, rel=0.2)
+
+
 def test_a_single_case_has_an_index_without_an_error():
     found = critical_success_index(torch.tensor([[1.0, 1, 0, 0]]), torch.tensor([[1.0, 0, 1, 0]]))
     assert found.value == pytest.approx(1 / 3)

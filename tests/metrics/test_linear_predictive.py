@@ -46,6 +46,12 @@ def test_surrogates_keep_each_window_s_spectrum_and_mean_and_lose_its_phases():
     )
 
 
+def test_the_penalty_shrinks_a_slope_of_one_by_hand():
+    """Windows (1, 1) and (-1, -1) of variance 4/3: the slope is ``1 / (1 + 4/3 ridge)``."""
+    windows = torch.tensor([[1.0, 1.0], [-1.0, -1.0]])[..., None]
+    assert linear_predictive_score(windows, 3 * windows, context=1, ridge=0.75).value == pytest.approx(0.5)
+
+
 @pytest.mark.parametrize("level", [0.0, 3.3, 1e9])
 def test_a_constant_column_is_forecast_as_it_is(level):
     made, real = waves(200), waves(50, seed=1)

@@ -68,6 +68,11 @@ def test_peaks_are_those_of_another_library():
             assert peaks(x, least=least) == len(theirs), (seed, least)
 
 
+def test_a_column_that_does_not_vary_leaves_the_error_of_the_next_value_a_number():
+    x = torch.cat([torch.full((20, 4, 1), 2.0, dtype=F64), normal(20, 4, 1)], 2)
+    assert 0 < predictive_score(x, x, steps=1, repeats=1).value < 2
+
+
 @pytest.mark.parametrize("score", [discriminative_score, predictive_score])
 def test_recurrent_scores_train_as_many_networks_as_told(score):
     two, one = (score(normal(20, 4, 1), normal(20, 4, 1, seed=1), steps=1, repeats=k) for k in (2, 1))
