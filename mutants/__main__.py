@@ -50,11 +50,7 @@ def main() -> int:
     kept = {} if given.check else _kept(given.work)
     seen = {name for name, row in kept.items() if row["outcome"] == CAUGHT or not given.again} | set(known)
     most = 15 if given.again else 4
-    first = (
-        {name: row["by"] for name, row in _kept(given.work).items() if "::" in row["by"]}
-        if given.check
-        else {}
-    )
+    first = _catchers(_kept(given.work)) if given.check else {}
     _try_all([one for one in chosen if one.name not in seen], given.workers, given.work, most, first)
     kept = _kept(given.work)
     left = [one for one in chosen if kept[one.name]["outcome"] != CAUGHT and one.name not in explained]
@@ -75,6 +71,12 @@ def _kept(work: Path) -> dict[str, dict]:
         first = before.get("first", row.get("first", row["outcome"]))
         found[row["name"]] = {**row, "first": first}
     return found
+
+
+def _catchers(kept: dict[str, dict]) -> dict[str, str]:
+    """The test that caught each mutant; all cases of it where the name of the case was cut at a space."""
+    tests = {name: row["by"] for name, row in kept.items() if "::" in row["by"]}
+    return {name: by if by.endswith("]") else by.partition("[")[0] for name, by in tests.items()}
 
 
 def _record(kept: dict[str, dict]) -> None:
