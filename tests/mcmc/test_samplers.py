@@ -42,6 +42,16 @@ def run(sampler, gradient, chains=32, burn_in=500, steps=2500):
     return torch.stack(kept, 1), state
 
 
+def test_a_coordinate_that_begins_where_its_slope_is_zero_moves():
+    """Under N(0, I) from (1, 0): nothing is known of the second slope's size in the first step."""
+    g = torch.Generator().manual_seed(0)
+    sampler = SGHMC(step=0.1)
+    state = sampler.start(torch.tensor([[1.0, 0.0]], dtype=torch.float64).repeat(16, 1))
+    for _ in range(3):
+        state = sampler.advance(state, lambda w: Slope(w, torch.zeros(())), g, adapt=True)
+    assert bool(torch.isfinite(state["w"]).all()) and float(state["w"][:, 1].std()) > 0
+
+
 def check(draws, mean, std):
     """The requirement: means within a quarter of a standard deviation, standard deviations within 15 %."""
     flat = draws.flatten(0, 1)

@@ -57,6 +57,19 @@ def test_a_chaotic_system_over_a_long_time_has_no_truth():
         ODE(rates=lambda t, u: u**3, start=(1.0,), end=5.0).truth_at(TIMES)
 
 
+def test_a_problem_is_checked_inside_its_domain_alone():
+    """A law of a gas may have no value beyond the end."""
+    asked = []
+
+    def rates(t, u):
+        asked.append(t)
+        return -u
+
+    check_evolution("Test", ODE(rates=rates, start=(1.0,), end=3.0))
+    times = torch.cat([t.flatten() for t in asked])
+    assert len(times) > 1 and bool(((times >= 0) & (times <= 3)).all())
+
+
 def test_what_a_residual_reads_is_found_out():
     assert check_evolution("Test", LotkaVolterra()) == {"t": 1}
 
