@@ -52,6 +52,17 @@ def test_effective_size_of_an_autoregression(rho):
     assert_close(float(effective_sample_size(x).mean()), expected, rtol=0.06, atol=0)
 
 
+def test_effective_sizes_of_few_draws_by_hand():
+    """Halves (0, 2) and (1, 5) as above: rho_1 = 1 - (5 + 2.5) / 4.5 = -2/3, whose sum would be negative: at the most.
+
+    Halves (0, 0, 2, 2) and (1, 1, 3, 3): autocovariances 1, 1/4, -1/2, -1/4, total 1 + 1/2, rho = 1, 1/3, -1/3, -1/9.
+    """
+    found = effective_sample_size(torch.tensor([[0.0, 2.0, 1.0, 5.0]]))
+    assert_close(float(found), 4 * math.log10(4))
+    found = effective_sample_size(torch.tensor([[0.0, 0.0, 2.0, 2.0, 1.0, 1.0, 3.0, 3.0]]))
+    assert_close(float(found), 8 / (2 * (1 + 1 / 3) - 1))
+
+
 def test_chains_apart_have_few_effective_draws():
     x = autoregression(4, 1000, 0.0) + 5 * torch.arange(4.0)[:, None]
     assert float(effective_sample_size(x)) < 10

@@ -144,6 +144,38 @@ def test_hmc_has_the_exact_posterior_and_the_acceptance_that_was_asked():
     assert_close(sum(accepted) / len(accepted), 0.8, atol=0.06, rtol=0)
 
 
+def test_hmc_stays_where_there_is_an_energy():
+    """A gamma law of shape 3, whose energy is NaN below 0; 5 standard errors of 400 independent chains."""
+
+    def potential(w):
+        return (w - 2 * w.log()).sum(1), 1 - 2 / w
+
+    g, sampler = torch.Generator().manual_seed(0), HMC(step=0.8, leaps=4)
+    state = sampler.start(torch.full((400, 1), 2.0, dtype=torch.float64), potential)
+    for _ in range(100):
+        state = sampler.advance(state, potential, g)
+        assert bool((state["w"] > 0).all())
+    assert_close(float(state["w"].mean()), 3.0, atol=5 * math.sqrt(3 / 400), rtol=0)
+    assert_close(float(state["w"].var()), 3.0, atol=5 * 3 * math.sqrt(4 / 400), rtol=0)
+
+
+@pytest.mark.parametrize(("leaps", "counts"), [(1, {1}), (2, {1, 2}), (5, {3, 4, 5})])
+def test_hmc_takes_from_half_to_all_of_the_leaps(leaps, counts):
+    calls = []
+
+    def potential(w):
+        calls.append(w)
+        return 0.5 * w.square().sum(1), w
+
+    g, found = torch.Generator().manual_seed(0), set()
+    state = HMC(leaps=leaps).start(torch.zeros(2, 1), potential)
+    for _ in range(40):
+        calls.clear()
+        state = HMC(leaps=leaps).advance(state, potential, g)
+        found.add(len(calls))
+    assert found == counts
+
+
 def test_langevin_moments_are_those_of_the_discrete_chain():
     h, step = 4.0, 0.3
     g = torch.Generator().manual_seed(0)

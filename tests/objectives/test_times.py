@@ -80,6 +80,7 @@ def test_a_margin_is_kept_at_both_ends_and_filled(sampler):
         UniformTimes(margin=0.0),
         StratifiedTimes(margin=0.0),
         LogitNormalTimes(std=30.0),
+        NoiseTimes(EDM(), std=30.0),
         ImportanceTimes(margin=0.0),
     ],
 )

@@ -60,7 +60,6 @@ def effective_sample_size(draws: Tensor) -> Tensor:
     within = covariance[0] * n / (n - 1)
     total = covariance[0] + halved.mean(1).var(0)
     rho = 1 - (within - covariance * n / (n - 1)) / total
-    rho[0] = 1.0
     even = n - n % 2
     pairs = rho[0:even:2] + rho[1:even:2]
     falling = torch.where((pairs <= 0).cumsum(0) > 0, 0.0, pairs).cummin(0).values
