@@ -117,6 +117,17 @@ def test_gradients_too_noisy_for_the_friction_are_refused_after_the_burn_in_only
         sampler.advance(state, lambda w: Slope(w + 1, 1.0), g)
 
 
+def test_what_is_learnt_is_a_mean_in_which_a_step_weighs_as_its_number():
+    slopes, noises = torch.tensor([3.0, 1.0, 2.0, 5.0]), torch.tensor([0.5, 0.0, 2.0, 1.0])
+    sampler, g = SGHMC(step=1e-3, friction=0.5), torch.Generator().manual_seed(0)
+    state = sampler.start(torch.zeros(2, 1))
+    for a, b in zip(slopes, noises, strict=True):
+        state = sampler.advance(state, lambda w, a=a, b=b: Slope(a.expand(2, 1), float(b)), g, adapt=True)
+    weight = torch.arange(1.0, 5.0) / 10
+    assert_close(state["square"], (weight * slopes.square()).sum()[None])
+    assert_close(state["noise"], (weight * noises).sum()[None])
+
+
 def test_the_noise_of_a_batch_is_measured_without_bias_from_its_halves():
     g = torch.Generator().manual_seed(0)
     first, second = torch.randn(2, 100_000, 1, dtype=torch.float64, generator=g)
