@@ -191,6 +191,15 @@ def test_no_noise_where_the_velocity_is_wrong_gives_no_bound():
     assert kl_bound(errors, lambda t: torch.where(t > 0.3, 1.0, 0.0)).value == math.inf
 
 
+def test_errors_that_cancel_leave_a_bound_of_zero_and_not_below():
+    """``db = -eps ds`` at every state: rounding alone is left of ``E|db + eps ds|^2``."""
+    eps, t = 0.3, torch.linspace(0, 1, 50, dtype=F64)
+    score = 1 + torch.rand(50, dtype=F64, generator=generator(0))
+    bound = kl_bound(SquaredErrors(t, eps**2 * score, score, -eps * score), eps)
+    assert 0 <= float(bound.rate.min()) <= float(bound.rate.max()) < 1e-12
+    assert 0 <= bound.value < 1e-12
+
+
 ONE = torch.ones(2, dtype=F64)
 SMALL = SquaredErrors(torch.tensor([0.2, 0.8], dtype=F64), ONE, 0 * ONE)
 BAD = {
@@ -205,6 +214,7 @@ BAD = {
     "outside": (lambda: SquaredErrors(SMALL.t + 1, ONE, ONE), r"t must lie in \[0, 1\], got \(1.2, 1.8\)"),
     "size": (lambda: SquaredErrors(SMALL.t, ONE[:1], ONE), r"velocity must hold one finite number"),
     "sign": (lambda: SquaredErrors(SMALL.t, -ONE, ONE), r"velocity must be >= 0, got -1.0"),
+    "too_much_cross": (lambda: SquaredErrors(SMALL.t, 4 * ONE, ONE, -3 * ONE), r"within sqrt\(.*got 1 more"),
     "table": (lambda: TabulatedNoise((0.1, 0.2), (1.0,)), r"one level per time, got \(2, 1\)"),
     "table_times": (lambda: TabulatedNoise((0.2, 0.1), (1.0, 1.0)), r"increase within \[0, 1\]"),
     "table_levels": (lambda: TabulatedNoise((0.1, 0.2), (1.0, -1.0)), r"finite and >= 0, got \(1.0, -1.0\)"),

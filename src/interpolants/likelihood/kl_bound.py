@@ -31,6 +31,7 @@ from interpolants.foundations.records import record
 from interpolants.paths.path import Path
 
 FORMS = ("drift", "velocity_score", "v")
+_ROUNDING = 1e-5  # relative, of means in float32
 
 
 @record("squared_errors", skip=("path",))
@@ -69,6 +70,11 @@ class SquaredErrors:
                 raise invalid(who, rule, tuple(values.shape))
             if name != "cross" and bool((values < 0).any()):
                 raise invalid(who, f"{name} must be >= 0", float(values.min()), "It is a mean square.")
+        most = self.velocity.sqrt() * self.score.sqrt()
+        if self.cross is not None and bool((self.cross.abs() > (1 + _ROUNDING) * most).any()):
+            found = float((self.cross.abs() - most).max())
+            remedy = "It is the mean of db.ds over the same states."
+            raise invalid(who, "cross must lie within sqrt(velocity score)", f"{found:.3g} more", remedy)
 
 
 @dataclass(frozen=True)
