@@ -259,6 +259,31 @@ def test_student_s_points_are_those_of_the_tables():
     assert_close(points, torch.tensor([4.303, 2.571, 2.228, 2.042], dtype=F64), atol=0.04, rtol=0)
 
 
+def test_the_interval_of_six_nearly_even_weights_is_that_of_student():
+    """Five degrees of freedom, 2.571 standard errors to each side where weights are not skewed."""
+    values = 0.01 * torch.tensor([[1.0, -1, 1, -1, 1, -1]], dtype=F64)
+    found = summarise(values, torch.zeros_like(values))
+    assert float((found.log_prob - found.low) / found.error) == pytest.approx(2.571, rel=0.01)
+    assert float((found.high - found.log_prob) / found.error) == pytest.approx(2.571, rel=0.02)
+
+
+def test_weights_with_a_tail_to_the_left_narrow_no_interval():
+    values = torch.tensor([[0.0] * 9 + [-3.0]], dtype=F64)
+    found = summarise(values, torch.zeros_like(values))
+    assert_close(found.high - found.log_prob, found.log_prob - found.low)
+    right = summarise(-values, torch.zeros_like(values))
+    assert float(right.high - right.log_prob) > 1.5 * float(right.log_prob - right.low)
+
+
+def test_a_correction_of_all_paths_alike_moves_estimate_and_bound_by_itself():
+    values = torch.randn(3, 20, dtype=F64, generator=generator(0))
+    plain, moved = (summarise(values, torch.full_like(values, by)) for by in (0.0, 0.25))
+    assert_close(moved.log_prob, plain.log_prob + 0.25)
+    assert_close(moved.lower_bound, plain.lower_bound + 0.25)
+    assert_close(moved.lower_bound_error, plain.lower_bound_error)
+    assert_close(moved.lower_bound_error, values.std(1) / 20**0.5)
+
+
 def test_results_move_with_the_units():
     x, base, _ = side(1, 3)
     found = log_prob(EXACT, x, base, eps=0.5, paths=2, n_steps=4, **FAST)
