@@ -148,6 +148,7 @@ def test_measured_errors_are_those_in_closed_form():
     x0 = torch.randn(20_000, 1, dtype=F64, generator=source)
     x1 = M + S * torch.randn(20_000, 1, dtype=F64, generator=source)
     found = squared_errors(fields, fields.exact, x0, x1, times=6, generator=source)
+    assert_close(found.t, torch.arange(1, 12, 2, dtype=F64) / 12)  # the middles of six parts
     wanted = errors_of(CASES["all"], found.t)
     for name in ("velocity", "score", "cross", "mean_rate"):
         assert_close(getattr(found, name), getattr(wanted, name), rtol=0.1, atol=0.002)

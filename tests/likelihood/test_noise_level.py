@@ -143,3 +143,17 @@ def test_bad_input_is_refused_with_its_value(path, options, message):
     fields = GaussianMixtureBridge(base, RHO1).fields(path)
     with pytest.raises(InvalidInputError, match=message):
         log_prob(fields, torch.zeros(2, 2, dtype=F64), Gaussian(), **options)
+
+
+def test_a_mean_has_its_standard_error_and_none_from_one_point():
+    value, error = result([1.0, 2.0, 6.0], 0.0).mean
+    assert value == pytest.approx(3.0)
+    assert error == pytest.approx((14 / 2 / 3) ** 0.5)  # squares about the mean over n - 1, over n
+    value, error = result([1.0], 0.0).mean
+    assert value == 1.0
+    assert math.isnan(error)
+
+
+def test_a_change_of_units_may_differ_between_rows():
+    moved = result([1.0, 2.0], 0.0).shifted(torch.tensor([0.5, -1.0]))
+    assert_close(moved.log_prob.double(), torch.tensor([1.5, 1.0], dtype=torch.float64))

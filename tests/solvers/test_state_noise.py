@@ -8,6 +8,7 @@ from torch.testing import assert_close
 from interpolants.foundations.brownian import BrownianPath
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import BlockNoise
+from interpolants.solvers import EulerMaruyama, StochasticHeun, integrate_sde
 from interpolants.solvers.state_noise import SCHEMES, integrate_state_noise
 
 F64 = torch.float64
@@ -65,6 +66,38 @@ def test_one_brownian_motion_correlates_the_states_that_it_drives():
         lambda x, t: -rates * x, lambda x, t: torch.ones_like(x)[..., None], x, grid, brownian(grid, count)
     )
     assert float(found.x.T.cov()[0, 1]) == pytest.approx((1 - np.exp(-5)) / 5, abs=0.006)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "solver"),
+    [("euler", EulerMaruyama()), ("milstein", EulerMaruyama()), ("heun", StochasticHeun())],
+)
+def test_noise_that_depends_on_time_alone_gives_the_steps_of_the_solvers_for_it(scheme, solver):
+    """Both integrals are one where g does not depend on the state; drift and strength vary in time."""
+    grid, x = np.linspace(0, 0.8, 6) ** 2, torch.ones(4, 1, dtype=F64)
+    seen = []
+    found = integrate_state_noise(
+        lambda x, t: torch.cos(4 * t) - (1 + 2 * t) * x,
+        lambda x, t: (torch.exp(-t) + t**2).expand(*x.shape, 1),
+        x,
+        grid,
+        brownian(grid, 4),
+        scheme=scheme,
+        on_step=lambda n, t, x: seen.append((n, float(t))),
+        return_path=True,
+    )
+    plain = integrate_sde(
+        lambda x, t: torch.cos(4 * t) - (1 + 2 * t) * x,
+        lambda t: torch.exp(-t) + t**2,
+        x,
+        grid,
+        solver,
+        brownian(grid, 4),
+        return_path=True,
+    )
+    assert_close(found.path, plain.path)
+    assert found.nfe == plain.nfe
+    assert seen == list(enumerate(grid.tolist()))[1:]
 
 
 def test_several_motions_add_their_shares():

@@ -205,6 +205,15 @@ def test_a_group_copies_the_same_particles_whichever_groups_are_beside_it():
     assert torch.equal(rows[8:] - 8, own)
 
 
+def test_a_resampling_at_the_end_copies_within_each_group():
+    groups, size = 3, 4
+    uniforms = BlockNoise(0, (9,), count=groups, shape=(Systematic().draws(size),), dtype=F64)
+    log_weights = torch.randn(groups * size, dtype=F64, generator=torch.Generator().manual_seed(0))
+    rows, left = Population(Systematic(), groups, uniforms, log_weights).resample(log_weights)
+    assert torch.equal(rows.reshape(groups, size) // size, torch.arange(groups)[:, None].expand(groups, size))
+    assert torch.equal(left, torch.zeros_like(log_weights))
+
+
 def test_collapse_names_the_step_the_group_and_the_parents():
     uniforms = BlockNoise(0, (9,), count=2, shape=(1,), dtype=F64)
     population = Population(Systematic(), 2, uniforms, torch.zeros(200, dtype=F64))
