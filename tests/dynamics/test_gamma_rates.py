@@ -2,11 +2,13 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
 
 from interpolants.dynamics import GammaNoise, sample
+from interpolants.dynamics.gamma_rates import GammaRates
 from interpolants.fields import LearnedFields
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.guidance import ClassifierFree
@@ -73,6 +75,15 @@ def test_every_state_on_the_way_is_exact_too(method):
     )
     expected = torch.stack([t * V + path.envelope.gamma(torch.tensor(t, dtype=F64)) * N for t in UNEVEN])
     assert_close(done.path, expected)
+
+
+@pytest.mark.parametrize("envelope", [BrownianEnvelope(scale=2.0), QuadraticEnvelope()])
+def test_at_a_time_of_no_stage_the_rate_is_the_slope_of_gamma(envelope):
+    rates = GammaRates(Linear(envelope), "heun", np.array(UNEVEN))
+    for number in (0.2, 0.5, 0.77):
+        t = torch.tensor(number, dtype=F64, requires_grad=True)
+        (slope,) = torch.autograd.grad(envelope.gamma(t), t)
+        assert_close(rates.at(t.detach()), slope)
 
 
 def test_a_path_at_rest_has_the_noise_alone():

@@ -25,14 +25,18 @@ def test_the_pseudo_inverse_is_that_of_the_matrix(lines, size, generator):
     assert_close(operator(operator.pinv(operator(x))), operator(x))
 
 
-def test_a_line_is_the_sum_over_pixels_with_the_frequency_counted_from_the_middle(generator):
-    x = torch.randn(1, 1, 6, 4, dtype=F64, generator=generator)
-    seen = KSpaceLines([3, 4], 6)(x)
-    rows, columns = torch.meshgrid(torch.arange(6.0, dtype=F64), torch.arange(4.0, dtype=F64), indexing="ij")
+@pytest.mark.parametrize("size", [5, 6])
+def test_a_line_is_the_sum_over_pixels_with_the_frequency_counted_from_the_middle(size, generator):
+    x = torch.randn(1, 1, size, 4, dtype=F64, generator=generator)
+    seen = KSpaceLines([size // 2, size // 2 + 1], size)(x)
+    rows, columns = torch.meshgrid(torch.arange(size, dtype=F64), torch.arange(4, dtype=F64), indexing="ij")
     for k, frequency in enumerate((0, 1)):
         for j in range(4):
-            phase = -2 * math.pi * (frequency * rows / 6 + j * columns / 4)
-            expected = torch.stack([(x[0, 0] * phase.cos()).sum(), (x[0, 0] * phase.sin()).sum()]) / 24**0.5
+            phase = -2 * math.pi * (frequency * rows / size + j * columns / 4)
+            expected = (
+                torch.stack([(x[0, 0] * phase.cos()).sum(), (x[0, 0] * phase.sin()).sum()])
+                / (4 * size) ** 0.5
+            )
             assert_close(seen[0, 0, k, j], expected)
 
 

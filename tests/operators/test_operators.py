@@ -107,6 +107,14 @@ def test_blur_is_a_sum_over_shifts_on_a_torus(shape, x, generator):
     assert_close(Blur(kernel)(x), wanted)
 
 
+def test_a_gaussian_kernel_is_alike_in_all_directions_and_falls_by_its_width():
+    """Of products over the axes only a Gaussian depends on the distance alone: (3, 4) and (5, 0) are equally far."""
+    kernel = Blur.gaussian(2.0).kernel
+    middle = len(kernel) // 2
+    assert_close(kernel[middle + 3, middle + 4], kernel[middle + 5, middle])
+    assert_close(kernel[middle, middle - 2] / kernel[middle, middle], torch.tensor(-0.5, dtype=F64).exp())
+
+
 def test_a_gaussian_blur_keeps_constants_and_loses_what_it_cut(x):
     blur = Blur.gaussian(1.5)
     assert_close(blur(torch.ones_like(x)), torch.ones_like(x))
