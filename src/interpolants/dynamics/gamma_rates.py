@@ -60,9 +60,7 @@ class GammaRates:
     def _rates(self) -> Tensor:
         nodes, rows = _stencil(self.method)
         steps = np.diff(self.grid)
-        gamma = self.path.envelope.gamma(
-            torch.from_numpy(self.grid[:-1, None] + steps[:, None] * nodes).clamp(0, 1)
-        )
+        gamma = self.path.envelope.gamma(torch.from_numpy(self.grid[:-1, None] + steps[:, None] * nodes))
         rates = gamma @ torch.from_numpy(rows).T / torch.from_numpy(steps)[:, None]
         # A solver's clock has one more row, for the end of the grid: no slope is taken there.
         return torch.cat([rates, rates[-1:]]).flatten()
