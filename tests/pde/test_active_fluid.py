@@ -229,6 +229,19 @@ def test_a_flow_without_a_solution_is_refused():
         one.flow(c, order, torch.full((1, 8, 8), 5.0, dtype=torch.complex128))
 
 
+def test_a_start_has_every_long_wave_in_all_directions_and_no_other():
+    source = torch.Generator().manual_seed(0)
+    fields = uniform_start(3, FourierBox(16, LENGTH), 2, size=0.05, source=source)
+    assert_close(fields[:, 0], torch.ones(3, 16, 16, dtype=torch.float64))
+    assert bool((fields[:, 3:] == 0).all())
+    assert_close(fields[:, 1:3].square().sum(1).mean((1, 2)), torch.full((3,), 0.05**2, dtype=torch.float64))
+    periods = torch.fft.fftfreq(16, 1 / 16).abs()
+    long = torch.maximum(periods[:, None], periods) <= 3
+    long[0, 0] = False
+    power = torch.fft.fft2(fields[:, 1:3]).abs()
+    assert bool(((power > 1e-6) == long).all())
+
+
 def test_runs_are_drawn_with_their_parameters():
     problem = ActiveFluidRuns(
         points=8, moments=4, end=0.4, frames=3, alpha=(-2, -1), translation=0.2, size=0.01

@@ -279,7 +279,7 @@ def _check_realisable(fields: Tensor, interval: float) -> None:
 def uniform_start(
     runs: int, box: FourierBox, moments: int, *, size: float, source: torch.Generator | None
 ) -> Tensor:
-    """Nearly isotropic rods with ``c = 1``: z_1 of a few random long waves, ``(R, 2 N + 1, n, n)`` float64.
+    """Nearly isotropic rods, ``(R, 2 N + 1, n, n)`` float64: ``c = 1``, z_1 of random waves of up to 3 periods a side.
 
     Args:
         runs: R.
