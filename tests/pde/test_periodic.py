@@ -81,6 +81,12 @@ def test_the_solution_of_allen_cahn_solves_the_equation_of_its_residual():
     )
 
 
+def test_allen_cahn_begins_between_the_phases_and_reaches_one_at_the_ends():
+    x = torch.tensor([[0.0], [1 / 3], [0.5], [1.0], [-1.0]]).double()
+    wanted = torch.tensor([[0.0], [1 / 18], [0.0], [-1.0], [-1.0]]).double()
+    assert_close(AllenCahn().initial_at(x), wanted)
+
+
 def test_modes_give_values_and_derivatives_at_any_point():
     grid = FourierGrid(-1.0, 1.0, 12)
     modes = torch.fft.rfft(torch.cos(math.pi * grid.x) + torch.sin(3 * math.pi * grid.x))
