@@ -77,6 +77,14 @@ def test_over_scale_is_the_level_over_gamma_and_zero_where_gamma_is():
         assert float(made.over_scale(torch.tensor(end))) == 0.0
 
 
+def test_the_push_of_a_known_noise_is_the_level_times_its_score():
+    """``s = -n / sigma``, here at a time at which neither is symmetric."""
+    path, value, t = OneSidedLinear(), torch.tensor([[1.0, -2.0]], dtype=F64), torch.tensor(0.2, dtype=F64)
+    fields = LearnedFields(path, noise=lambda x, t: x)
+    found = table(lambda t: 0.1 + t, 10, path, cap=False).eps_score(fields, value, t)
+    assert_close(found, -0.3 * value / path.noise_scale(t))
+
+
 def test_an_sde_on_point_masses_stays_finite_up_to_the_end():
     """Data on two points: the score has slope -1/gamma^2. The bridge to x1 = 3 must end near 3."""
     path = OneSidedLinear()

@@ -36,6 +36,19 @@ def test_the_residual_of_a_user_sees_vectors():
     assert_close(own().boundary_at(points), points[:, :1] - points[:, 1:])
 
 
+def test_a_problem_is_tried_inside_its_box_alone():
+    """Where it need not be defined beyond: roots of the distances from the faces."""
+
+    def boundary(x, y):
+        return ((x - 2) * (2.5 - x)).sqrt() + ((y + 1) * (4 - y)).sqrt()
+
+    def residual(x, y, u):
+        return u("xx") + u("yy") + u() * boundary(x, y)
+
+    found = check_problem("solver", own(residual=residual, boundary=boundary, box=((2.0, 2.5), (-1.0, 4.0))))
+    assert found == {"": (0, 0), "xx": (2, 0), "yy": (0, 2)}
+
+
 def test_u_is_given_on_the_faces_that_are_named():
     points = torch.tensor([[0.0, 1.0], [1.0, 1.0], [0.5, 0.0], [0.5, 2.0], [0.5, 0.5]], dtype=torch.float64)
     assert own().on_boundary(points).tolist() == [True, True, True, True, False]

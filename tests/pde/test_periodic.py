@@ -107,6 +107,19 @@ def own(**changes):
                           "period": (-1.0, 1.0), **changes})  # fmt: skip
 
 
+def test_a_problem_is_tried_within_its_time_and_period_alone():
+    seen = []
+
+    def residual(t, x, u):
+        seen.append(torch.stack([t, x], -1))
+        return heat(t, x, u)
+
+    check_evolution("Test", own(residual=residual, end=0.5, period=(2.0, 4.0)))
+    tried = torch.cat(seen)
+    low, high = torch.tensor([[0.0, 2.0], [0.5, 4.0]]).double()
+    assert bool(((tried > low) & (tried < high)).all())
+
+
 def test_what_a_residual_reads_is_found_out():
     assert check_evolution("Test", own()) == {"t": 1, "x": 2}
     assert check_evolution("Test", AllenCahn()) == {"t": 1, "x": 2}
