@@ -24,7 +24,7 @@ class Watching:
         return x
 
 
-@pytest.mark.parametrize("method", ["euler", "heun", "ancestral"])
+@pytest.mark.parametrize("method", ["euler", "heun", "ancestral", "dpmpp_2m"])
 @pytest.mark.parametrize(
     ("corrector", "finish", "wanted"),
     [
