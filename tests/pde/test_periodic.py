@@ -98,6 +98,12 @@ def test_modes_give_values_and_derivatives_at_any_point():
                  -(math.pi**2) * torch.cos(math.pi * x) - 9 * math.pi**2 * torch.sin(3 * math.pi * x))  # fmt: skip
 
 
+def test_modes_meet_any_values_at_the_points_of_the_grid(generator):
+    grid = FourierGrid(-1.0, 1.0, 12)
+    values = torch.randn(12, dtype=torch.float64, generator=generator)
+    assert_close(grid.at(torch.fft.rfft(values).expand(12, -1), grid.x), values)
+
+
 def heat(t, x, u):
     return u("t") - 0.1 * u("xx")
 
