@@ -11,6 +11,7 @@ from torch.testing import assert_close
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import generator
 from interpolants.pde import ChebyshevGrid, Jet, NonlinearPoisson, PDEFamily, check_family
+from interpolants.pde.nonlinear_poisson import _System
 
 
 def test_polynomials_are_differentiated_and_interpolated_exactly():
@@ -20,6 +21,25 @@ def test_polynomials_are_differentiated_and_interpolated_exactly():
     assert_close(grid.derivative @ (x**5 - x), 5 * x**4 - 1, atol=1e-10, rtol=0)
     assert_close(grid.interpolation(at) @ (x**5 - x), at**5 - at, atol=1e-11, rtol=0)
     assert_close(grid.interpolation(x), torch.eye(6).double())
+
+
+def test_interpolation_has_no_slope_rather_than_a_wrong_one():
+    grid = ChebyshevGrid(-1.0, 1.0, 6)
+    assert not grid.interpolation(torch.tensor([0.3, 1.0], requires_grad=True)).requires_grad
+
+
+@pytest.mark.parametrize("dimension", [1, 2])
+def test_newtons_matrix_is_the_slope_of_the_equations(dimension):
+    family = NonlinearPoisson(dimension=dimension, degree=2)
+    system = _System(family, ChebyshevGrid(-1.0, 1.0, 7))
+    z, w = (part[0] for part in family.draw(1, generator(0, "test")))
+    s, inside = system.basis @ z, system.inside
+    u = torch.randn(len(system.points), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+    def residual(part):
+        return system._residual(u.index_put((inside,), part), s, w)
+
+    assert_close(system._jacobian(u, s), torch.autograd.functional.jacobian(residual, u[inside]))
 
 
 def test_a_smooth_function_converges_faster_than_any_power():
@@ -120,6 +140,13 @@ class Rod(PDEFamily):
 
 def changed(**overrides):
     return type("Changed", (Rod,), overrides)()
+
+
+def test_values_on_the_boundary_are_zero_where_a_family_says_none():
+    points = torch.tensor([[-1.0], [0.3], [1.0]]).double()
+    assert_close(
+        NonlinearPoisson().boundary_at(points, torch.ones(3, 1).double()), torch.zeros(3, 1).double()
+    )
 
 
 def test_what_a_family_reads_and_draws():

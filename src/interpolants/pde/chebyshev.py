@@ -56,8 +56,10 @@ class ChebyshevGrid:
         return slopes - torch.diag(slopes.sum(1))  # constants have no slope, to the last bit
 
     def interpolation(self, x: Tensor) -> Tensor:
-        """Matrix ``(..., n)`` from values at the points to values at others, ``(...)``."""
-        gap = x.double()[..., None] - self.x
+        """Matrix ``(..., n)`` from values at the points to values at others, ``(...)``, without slopes in these."""
+        gap = (
+            x.detach().double()[..., None] - self.x
+        )  # at a point of the grid a slope through `where` would be zero
         hit = gap == 0
         share = self.weights / torch.where(hit, 1.0, gap)
         share = share / share.sum(-1, keepdim=True)
