@@ -74,9 +74,8 @@ class Screen:
             shown.add_column(
                 head,
                 no_wrap=k > 0 and longest <= _NUMBER,
-                min_width=min(
-                    longest, _WORDS
-                ),  # numbers beside it would leave the first column no room at all
+                # Numbers beside it would leave the first column no room at all.
+                min_width=min(longest, _WORDS),
                 max_width=_WORDS if k and longest > _NUMBER else None,
                 overflow="fold",
                 justify="right" if k else "left",

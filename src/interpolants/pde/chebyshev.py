@@ -57,9 +57,8 @@ class ChebyshevGrid:
 
     def interpolation(self, x: Tensor) -> Tensor:
         """Matrix ``(..., n)`` from values at the points to values at others, ``(...)``, without slopes in these."""
-        gap = (
-            x.detach().double()[..., None] - self.x
-        )  # at a point of the grid a slope through `where` would be zero
+        # At a point of the grid a slope through `where` would be zero.
+        gap = x.detach().double()[..., None] - self.x
         hit = gap == 0
         share = self.weights / torch.where(hit, 1.0, gap)
         share = share / share.sum(-1, keepdim=True)

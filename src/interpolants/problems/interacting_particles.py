@@ -123,9 +123,8 @@ class FitzHughNagumoNetwork:
         self.coupling = number(who, "coupling", coupling, at_least=0)
         self.noise = number(who, "noise", noise, at_least=0)
         self.substeps = whole(who, "substeps", substeps, at_least=1)
-        _check_steps(
-            who, self.length, self.horizon, self.substeps, 0.1
-        )  # from about 1 voltages grow without bound
+        # With steps from about 1 voltages grow without bound.
+        _check_steps(who, self.length, self.horizon, self.substeps, 0.1)
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Tensor:
         """Paths ``(n, length, 3)`` float64 of the n neurons of one network, each from a start of its own."""

@@ -39,7 +39,8 @@ def warn_of_first_rows(
 
 
 def _warn(text: str) -> None:
-    warnings.warn(f"{text}. Shuffle the rows of the file.", FirstRowsWarning, stacklevel=4)
+    remedy = "Shuffle the rows, those of files that belong together alike."
+    warnings.warn(f"{text}. {remedy}", FirstRowsWarning, stacklevel=4)
 
 
 def _sorted_column(x: Tensor) -> int | None:
