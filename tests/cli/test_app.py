@@ -140,7 +140,7 @@ def test_what_json_has_no_words_for_is_null(place):
 
 
 def test_a_choice_of_task_is_not_passed_over(place):
-    model = f"runs/mine/work/{CELL}/model"
+    model = str(Path("runs", "mine", "work", CELL, "model"))
     refused = call("sample", model, "--task", "other", "-n", 2, "--out", "no.npz", code=2)
     said = " ".join(refused.stderr.split())
     assert f"--task: {model} must be a run to have tasks, got 'other'. Leave it out." in said
@@ -227,7 +227,10 @@ def test_training_and_judging_can_be_two_commands(place):
     done = call("train", "--x1", "b.csv", "--out", "runs/split", "--steps", 3, *SETS, "--quiet")
     assert done.stdout == done.stderr == ""
     told = call("train", "--resume", "runs/split", "--json").stdout
-    assert json.loads(told) == {"out": "runs/split", "models": [f"runs/split/work/{CELL}/model"]}
+    assert json.loads(told) == {
+        "out": "runs/split",
+        "models": [str(Path("runs", "split", "work", CELL, "model"))],
+    }
     assert interpolants.load("runs/split").shape == (2,)
     assert not (place / "runs/split/gathered").exists()
     call("train", "--resume", "runs/split", "--quiet")
@@ -388,7 +391,8 @@ def test_a_mistake_in_a_process_of_its_own_shows_no_traceback(place):
 
 def test_control_c_saves_says_how_to_go_on_and_exits_with_130(place):
     """The signal comes to this process, as soon as the training that catches it has begun its log."""
-    log, over = place / f"runs/stopped/work/{CELL}/train/match/log.csv", threading.Event()
+    match = place.joinpath("runs", "stopped", "work", CELL, "train", "match")
+    log, over = match / "log.csv", threading.Event()
 
     def press():
         while not log.exists():
@@ -406,7 +410,7 @@ def test_control_c_saves_says_how_to_go_on_and_exits_with_130(place):
         presser.join()
     assert "Go on with: interpolants run --out runs/stopped --resume" in " ".join(stderr.split())
     assert "Traceback" not in stderr
-    assert list((place / f"runs/stopped/work/{CELL}/train/match/checkpoints").glob("step-*"))
+    assert list((match / "checkpoints").glob("step-*"))
 
 
 def test_help_imports_neither_torch_nor_anything_optional():

@@ -55,7 +55,11 @@ def recipe(*names, seeds=1):
     [
         (recipe("main"), "main", "runs/a"),
         (recipe("near", "far"), "far", "runs/a --task far"),
-        (recipe("main", seeds=2), "main_seed1", f"runs/a/work/{cell_name('main', 1, 2)}/model"),
+        (
+            recipe("main", seeds=2),
+            "main_seed1",
+            str(Path("runs", "a", "work", cell_name("main", 1, 2), "model")),
+        ),
     ],
 )
 def test_the_address_names_the_task_or_the_folder_of_the_seed(made, cell, words):

@@ -40,8 +40,7 @@ def test_every_task_and_every_seed_is_a_line_with_the_words_that_commands_take(t
         "first",
         "tasks --task near",
         "tasks --task far",
-        f"seeds/work/{cell_name('main', 0, 2)}/model",
-        f"seeds/work/{cell_name('main', 1, 2)}/model",
+        *[str(Path("seeds", "work", cell_name("main", seed, 2), "model")) for seed in (0, 1)],
         "line",
     ]
     assert [shown.address for shown in runs] == [f"{trained}/{words}" for words in addresses]
