@@ -169,6 +169,15 @@ def test_a_share_of_rows_is_dropped_whole():
     assert torch.equal(cond["label"], torch.zeros(4000, dtype=torch.long))
 
 
+@pytest.mark.parametrize("shape", [(7,), (7, 3), (7, 2, 4, 5)])
+def test_rows_of_labels_vectors_and_fields_are_dropped_one_by_one(shape):
+    cond = torch.ones(shape, dtype=torch.long if len(shape) == 1 else torch.float32)
+    dropped = drop_condition(cond, 0.5, generator=torch.Generator().manual_seed(0)).reshape(7, -1)
+    gone = (dropped != 1).any(1)
+    assert 0 < gone.sum() < 7
+    assert (dropped[gone] != 1).all()
+
+
 def test_drop_nothing_and_drop_all():
     label = torch.arange(5)
     assert torch.equal(drop_condition(label, 0.0), label)

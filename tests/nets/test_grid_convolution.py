@@ -2,6 +2,7 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
@@ -45,6 +46,32 @@ def test_beyond_a_border_lies_its_last_value():
     assert beyond_edges(x, 2, ("periodic",)).flatten().tolist() == [4, 5, 0, 1, 2, 3, 4, 5, 0, 1]
 
 
+def test_blocks_pass_on_half_and_add_the_other_half_to_the_output():
+    net = awake(GridConvolution((1, 9), edges=("border",), width=4, blocks=3, cycle=2, cond_channels=2))
+    for k, parameter in enumerate(net.parameters()):
+        source = torch.Generator().manual_seed(k)
+        parameter.data += 0.3 * torch.randn(parameter.shape, dtype=torch.float64, generator=source)
+    g = torch.Generator().manual_seed(2)
+    x, told = (torch.randn(3, channels, 9, dtype=torch.float64, generator=g) for channels in (1, 2))
+    t = torch.tensor([0.1, 0.5, 0.8], dtype=torch.float64)
+    time, total = functional.silu(net.first(net.time(t))), 0
+    h = functional.silu(net.input(torch.cat([x, told], 1)))
+    for block, step in zip(net.blocks, (1, 2, 1), strict=True):
+        inner = h + block.told(time)[..., None]
+        wide = torch.cat([inner[..., :1]] * step + [inner] + [inner[..., -1:]] * step, -1)
+        taps = torch.stack([wide[..., k * step : k * step + 9] for k in range(3)], -1)
+        mixed = torch.einsum("bilk,oik->bol", taps, block.mixing.weight) + block.mixing.bias[:, None]
+        onward, skip = block.outward(mixed[:, :4].tanh() * mixed[:, 4:].sigmoid()).chunk(2, 1)
+        h, total = (h + onward) / 2**0.5, total + skip / 3**0.5
+    assert_close(net(x, t, told), net.output(functional.silu(net.last(total))))
+
+
+def test_a_grid_with_borders_alone_may_be_shorter_than_the_dilation():
+    net = awake(GridConvolution((1, 2), width=4, blocks=4, cycle=4))
+    assert net.edges == ("border",)
+    assert net(torch.ones(1, 1, 2, dtype=torch.float64), 0.5).isfinite().all()
+
+
 def test_shifts_along_a_circle_commute_with_the_network_and_along_a_border_do_not():
     for edges, holds in ((("border", "periodic"), True), (("periodic", "border"), False)):
         net = awake(GridConvolution((2, 8, 10), edges=edges, width=6, blocks=3, cond_channels=3))
@@ -56,6 +83,20 @@ def test_shifts_along_a_circle_commute_with_the_network_and_along_a_border_do_no
         )
         moved = net(x.roll(3, -1), t, told.roll(3, -1))
         assert torch.allclose(moved, net(x, t, told).roll(3, -1)) == holds
+
+
+@pytest.mark.parametrize("word", ["pole", "pole_row"])
+def test_a_globe_may_be_turned_about_its_axis_and_swap_its_poles(word):
+    """With weights that are even in the latitude the network cannot tell north from south."""
+    net = awake(GridConvolution((1, 6, 8), edges=(word, "periodic"), width=4, blocks=2))
+    with torch.no_grad():
+        for block in net.blocks:
+            block.mixing.weight.add_(block.mixing.weight.flip(2))
+    x = torch.randn(2, 1, 6, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    answer = net(x, 0.5)
+    assert_close(net(x.roll(3, -1), 0.5), answer.roll(3, -1))
+    assert_close(net(x.flip(2), 0.5), answer.flip(2))
+    assert not torch.allclose(net(x.flip(3), 0.5), answer.flip(3))
 
 
 def test_it_reads_its_time_and_its_field_and_is_rebuilt_from_its_settings():

@@ -51,6 +51,16 @@ def test_the_grid_forgets_a_density_of_points_only_in_the_mean():
     assert bool(((spread > 0.02) & (spread < 0.3)).all())
 
 
+def test_empty_neighbourhoods_leave_no_nan_in_the_gradients():
+    net = GridEncoder(1, channels=2, nodes=4, shortest=0.01)
+    points, values = torch.tensor([[[-1.0], [0.9]]]), torch.ones(1, 2, 1, requires_grad=True)
+    carried, present = net.on_grid(points, values)
+    assert not bool(present.all())
+    carried.sum().backward()
+    assert bool(values.grad.isfinite().all())
+    assert float(values.grad.abs().max()) > 0
+
+
 def test_sets_without_points_or_with_empty_neighbourhoods_are_refused():
     net, (points, values) = GridEncoder(1, channels=2, longest=0.05), sets()
     with pytest.raises(InvalidInputError, match="every node must have a point near it"):

@@ -36,6 +36,41 @@ def test_with_a_constant_kernel_it_is_the_mean_of_the_neighbourhood(generator):
     assert torch.equal(pairs.found, counts[:, 0] > 0)
 
 
+def test_it_is_the_sum_over_neighbours_by_a_plain_loop(generator):
+    points, queries = mesh(40, generator), torch.rand(9, 2, generator=generator, dtype=torch.float64)
+    u, weight = (torch.rand(len(points), n, generator=generator, dtype=torch.float64) for n in (3, 1))
+    layer, expected = KernelIntegral(2, 3, 4, rule="mean").double(), torch.zeros(9, 4, dtype=torch.float64)
+    for k, query in enumerate(queries):
+        total = 0.0
+        for point, value, w in zip(points, u, weight, strict=True):
+            offset = (point - query) / 0.3
+            if (length := float(offset.norm())) <= 1:
+                told = torch.cat([offset, torch.tensor([length**2], dtype=torch.float64)])
+                kernel = layer.outer(torch.nn.functional.silu(layer.inner(told)))
+                expected[k] += w * kernel * layer.lift(value)
+                total += float(w)
+        expected[k] /= total or 1.0
+    assert_close(layer(u, Pairs.near(points, queries, 0.3), weight[:, 0]), expected)
+
+
+def test_kernels_of_averages_are_positive_and_vanish_at_the_radius_in_every_direction():
+    layer, angle = KernelIntegral(2, 1, 3).double(), torch.linspace(0, 6.28, 40, dtype=torch.float64)
+    round_it = torch.stack([angle.cos(), angle.sin()], 1)
+    assert float(layer.kernel(0.99 * round_it).min()) > 0
+    assert float(layer.kernel((1 - 1e-9) * round_it).max()) < 2e-6
+    layer.outer.weight.zero_()  # the window alone
+    centre = layer.kernel(torch.zeros(1, 2, dtype=torch.float64))
+    for r in (0.3, 0.6, 0.9):
+        assert_close(layer.kernel(r * round_it), (1 - r**2) * centre.expand(40, 3), rtol=1e-4, atol=1e-5)
+
+
+def test_a_query_whose_only_point_is_at_the_radius_has_its_value():
+    layer = KernelIntegral(1, 2, 3).double()
+    points, query = torch.tensor([[0.0], [4.0]]).double(), torch.tensor([[1.0]]).double()
+    u = torch.tensor([[2.0, -1.0], [7.0, 7.0]], dtype=torch.float64)
+    assert_close(layer(u, Pairs.near(points, query, 1.0)), layer.lift(u[:1]))
+
+
 @pytest.mark.parametrize("rule", ["mean", "average"])
 def test_the_order_of_points_does_not_matter(rule, generator):
     points, queries = mesh(200, generator), torch.rand(30, 2, generator=generator, dtype=torch.float64)

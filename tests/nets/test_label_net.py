@@ -35,6 +35,15 @@ def test_it_starts_undecided_and_can_learn_from_there(shape, kind):
     assert float(last.weight.grad.abs().max()) > 0
 
 
+@pytest.mark.parametrize("size", [1, 3, 21, 64, 100])
+def test_the_linear_layer_sees_64_numbers_at_least_and_no_head_more_than_that_takes(size):
+    net = LabelNet((size,), n_classes=3)
+    seen = net.output.in_features
+    assert seen == net.net.heads * size
+    assert seen >= 64
+    assert net.net.heads == 1 or seen - size < 64
+
+
 def test_settings_survive_a_file_and_rebuild_the_network():
     net = LabelNet((2,), n_classes=3, net={"kind": "mlp", "width": 8}, heads=5, seed=2)
     again = build_net(**json.loads(json.dumps(net.settings)))

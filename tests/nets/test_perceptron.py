@@ -23,6 +23,23 @@ def test_weights_belong_to_the_seed_and_not_to_the_global_generator():
     assert not torch.equal(one.layers[0].bias, other.layers[0].bias)
 
 
+@pytest.mark.parametrize("gain", [None, 0.58])
+def test_weights_and_biases_begin_with_the_spread_that_is_said(gain):
+    net = Perceptron(3, 300, (200, 150, 100), gain=gain).requires_grad_(False)
+    first, *inner, last = net.layers
+    # ReLU halves the mean square, so that layers that keep it have twice the variance.
+    gains = {first: gain or 1.0, last: gain or 1.0, **dict.fromkeys(inner, gain or 2**0.5)}
+    assert len(gains) == 4
+    for layer, factor in gains.items():
+        scaled = layer.weight * layer.in_features**0.5
+        assert_close(scaled.std(), torch.tensor(factor), rtol=0.05, atol=0)
+    for layer in (first, *inner):  # 1/sqrt(3) of the reach
+        scaled = layer.bias * layer.in_features**0.5
+        assert float(scaled.abs().max()) <= 1
+        assert_close(scaled.std(), torch.tensor(3**-0.5), rtol=0.15, atol=0)
+    assert not last.bias.any()
+
+
 def test_of_one_positive_input_it_is_no_straight_line():
     """With zero biases ReLU layers are homogeneous: f(2 z) = 2 f(z). A curve could not begin to bend."""
     net = Perceptron(1, 3, seed=0)

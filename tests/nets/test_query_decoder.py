@@ -33,6 +33,29 @@ def test_attention_is_a_loop_over_heads_and_tokens():
     assert_close(found[0], attention.mix(torch.cat(parts, 1)))
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_a_layer_adds_attention_to_itself_then_to_the_context_then_a_perceptron(own):
+    layer = made(Layer, 8, 2, own=own, crossed=True)
+    x, context = rows(2, 3, 8), rows(2, 5, 8, seed=1)
+    found, memory = layer(x, context=layer.remembered(context))
+    if own:
+        inner = layer.norms[0](x)
+        x = x + layer.own(inner, layer.own.remember(inner))
+    x = x + layer.crossed(layer.norms[1](x), layer.crossed.remember(context))
+    assert_close(found, x + layer.narrow(torch.nn.functional.gelu(layer.wide(layer.norms[2](x)))))
+    assert (memory is not None) == own
+
+
+def test_a_decoder_is_two_layers_of_the_query_its_layers_in_turn_and_an_output():
+    decoder = made(QueryDecoder, 2, width=8, depth=3, heads=2, outputs=3)
+    queries, tokens = rows(2, 4, 2), rows(2, 5, 8, seed=1)
+    x = decoder.second(torch.nn.functional.gelu(decoder.first(queries)))
+    assert len(decoder.layers) == 3
+    for layer in decoder.layers:
+        x, _ = layer(x, context=layer.remembered(tokens))
+    assert_close(decoder(queries, tokens), decoder.output(decoder.norm(x)))
+
+
 def test_each_query_is_answered_by_itself():
     decoder = made(QueryDecoder, 2, width=16, depth=2, heads=4, outputs=3)
     queries, tokens = rows(2, 7, 2), rows(2, 5, 16, seed=1)

@@ -23,6 +23,17 @@ def test_conditions_are_scaled_by_entry_and_by_channel():
     assert net(torch.zeros(1, 2), torch.zeros(1), cond).tolist() == [[1.0, 2.0]]
 
 
+def test_inside_they_are_asked_at_the_same_time():
+    class Clock(nn.Module):
+        def forward(self, x, t, cond=None):
+            return x * 0 + t[:, None]
+
+    x, t = torch.zeros(3, 2), torch.tensor([0.1, 0.5, 0.8])
+    assert_close(ScaledCondition(Clock(), (1.0,), (2.0,))(x, t, torch.ones(3, 1)), t[:, None].expand(3, 2))
+    rate = ScaledVelocity(Clock(), (1.0, 2.0), (2.0, 4.0))(x, t)
+    assert_close(rate, t[:, None] * torch.tensor([2.0, 4.0]))
+
+
 def test_labels_are_not_scaled():
     labels = torch.tensor([3])
     assert ScaledCondition(Told(), (1.0,), (2.0,))(torch.zeros(1, 2), torch.zeros(1), labels).tolist() == [3]

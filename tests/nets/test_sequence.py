@@ -91,6 +91,29 @@ def test_one_block_by_hand():
     assert net(x, 0.5).shape == x.shape
 
 
+@each_net
+def test_blocks_are_told_time_and_label_and_their_shares_are_added_up(name):
+    net, x = make(name, n_classes=3, time_features=4), rand(3, 2, 12)
+    t, label = torch.tensor([0.1, 0.5, 0.8], dtype=F64), torch.tensor([2, 0, -1])
+    told = torch.nn.functional.silu(net.first(net.time(t)) + net.condition.table.weight[label + 1])
+    h, total = torch.nn.functional.silu(net.input(x)), 0
+    for block in net.blocks:
+        h, share = block(h, told)
+        total = total + share / len(net.blocks) ** 0.5
+    assert_close(net(x, t, label), net.output(torch.nn.functional.silu(net.last(total))))
+
+
+def test_steps_begin_within_their_range_and_waves_at_multiples_of_pi():
+    layer = DiagonalStateSpace(4000, 6, 0.01, 0.5).requires_grad_(False)
+    layer.draw_weights(torch.Generator().manual_seed(0))
+    steps = layer.log_step.exp()
+    assert 0.01 <= float(steps.min()) < 0.0101 < 0.49 < float(steps.max()) <= 0.5
+    assert abs(float((steps < 0.0707).double().mean()) - 0.5) < 0.04  # the geometric mean; 5 standard errors
+    assert_close(layer.wave[7], torch.pi * torch.arange(3.0))
+    # An output is complex normal of variance one, with equal parts.
+    assert_close(layer.out.square().mean((0, 1)), torch.tensor([0.5, 0.5]), rtol=0, atol=0.04)
+
+
 def test_the_long_convolution_is_the_direct_sum():
     x, kernel = rand(2, 3, 17), rand(3, 17, seed=1)
     direct = torch.zeros_like(x)

@@ -72,6 +72,14 @@ def test_solving_and_abduction_are_inverse_and_have_volume_one(generator):
     assert_close(torch.linalg.det(jacobian), torch.tensor(1.0, dtype=torch.float64))
 
 
+def test_mechanisms_of_one_layer_have_weights_of_their_own():
+    """Three variables with one cause: mechanisms of equal shape, which must not begin alike."""
+    layer = StructuralLayer("a -> b -> c -> d")
+    first = [mechanism.layers[0].weight for mechanism in layer.mechanisms.values()]
+    assert len(first) == 3
+    assert len({tuple(weight.flatten().tolist()) for weight in first}) == 3
+
+
 def test_values_without_a_block_for_each_variable_are_refused():
     with pytest.raises(
         InvalidInputError, match=r"shape \(B, 3, d\), a block for each variable, got \(4, 2, 1\)"

@@ -66,6 +66,43 @@ def make(shape=SHAPE, dtype=torch.float64, **settings):
 # Values ----------------------------------------------------------------------------------------------------
 
 
+def by_hand(net, x, t):
+    """The forward of a network with blocks of one per level and attention nowhere, from its weights."""
+
+    def norm(layer, h):
+        groups = h.reshape(len(h), layer.num_groups, -1)
+        centred = groups - groups.mean(2, keepdim=True)
+        scaled = centred / (centred.square().mean(2, keepdim=True) + layer.eps).sqrt()
+        return scaled.reshape(h.shape) * layer.weight[:, None, None] + layer.bias[:, None, None]
+
+    def conv(layer, h, stride=1):
+        return functional.conv2d(h, layer.weight, layer.bias, stride, padding=layer.weight.shape[-1] // 2)
+
+    def block(layer, h):
+        scale, shift = layer.film(told)[:, :, None, None].chunk(2, 1)
+        inner = conv(layer.first, functional.silu(norm(layer.norm, h)))
+        inner = functional.silu(norm(layer.second_norm, inner) * (1 + scale) + shift)
+        beside = h if isinstance(layer.skip, torch.nn.Identity) else conv(layer.skip, h)
+        return beside + conv(layer.last, inner)
+
+    told = functional.silu(net.embedding.input(net.embedding.time(t)))
+    told = functional.silu(net.embedding.output(told))
+    first = block(net.encoder.levels[0][0], conv(net.encoder.input, x))
+    second = block(net.encoder.levels[1][0], conv(net.encoder.downs[0], first, stride=2))
+    h = block(net.encoder.middle[1], block(net.encoder.middle[0], second))
+    h = block(net.decoder.levels[0][0], torch.cat([h, second], 1))
+    h = h.repeat_interleave(2, 2).repeat_interleave(2, 3)[..., : x.shape[2], : x.shape[3]]
+    h = block(net.decoder.levels[1][0], torch.cat([conv(net.decoder.ups[0], h), first], 1))
+    return conv(net.decoder.output, functional.silu(norm(net.decoder.norm, h)))
+
+
+def test_the_forward_is_the_formula_on_the_bare_weights():
+    net = make(multipliers=(1, 2), blocks=1, attention=())
+    x, t = rand(3, *SHAPE), times(3)
+    with torch.no_grad():
+        assert_close(net(x, t), by_hand(net, x, t))
+
+
 @each_form
 def test_one_time_for_all_gives_what_a_time_per_row_gives(form):
     net = make(**form)
