@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -55,6 +56,36 @@ def test_the_score_is_the_gradient_of_the_smoothed_density():
     density = (cumulative(low) - cumulative(low + 2)).prod(-1).sum(1)
     (slope,) = torch.autograd.grad(density.log().sum(), x)
     assert_close(CheckerboardBridge(board).fields(path).score(x.detach(), t), slope)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_mean_end_is_right_from_the_first_moments_on(dtype):
+    """By Gauss and Legendre's rule in every cell, where the noise hardly tells one end from another."""
+    board, path = Checkerboard(), OneSidedLinear()
+    nodes, weights = (torch.tensor(part) for part in np.polynomial.legendre.leggauss(20))
+    ends = board.filled_cells.double()[..., None] * 2 - 3 + nodes
+    x = torch.tensor([[0.3, 1.1], [2.0, -1.4], [-2.9, 0.2], [4.0, -5.0]], dtype=dtype)
+    for t in (1e-12, 1e-5, 1e-4, 1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 0.1):
+        time = torch.tensor(t, dtype=dtype)
+        beta, sigma = path.beta(time).double(), path.alpha(time).double()
+        near = (-0.5 * ((x[:, None, :, None] - beta * ends) / sigma).square()).exp() * weights
+        mass = near.sum(-1)
+        cell = mass.prod(-1, keepdim=True)
+        wanted = ((near * ends).sum(-1) / mass * cell).sum(1) / cell.sum(1)
+        found = CheckerboardBridge(board).fields(path).denoised(x, time).double()
+        assert_close(found, wanted, rtol=0, atol=3e-9 if dtype == torch.float64 else 1e-6)
+
+
+def test_the_slope_of_the_mean_end_is_finite_and_the_covariance_of_the_board():
+    board, x = Checkerboard(), torch.tensor([[0.3, 1.1]], dtype=torch.float64)
+    fields = CheckerboardBridge(board).fields(OneSidedLinear())
+    middles = board.filled_cells.double() * 2 - 3
+    covariance = torch.cov(middles.T, correction=0) + torch.eye(2).double() * 4 / 12
+    for t in (0.0, 1e-6, 1e-4):
+        slope = torch.autograd.functional.jacobian(lambda u, t=t: fields.denoised(u, t), x)[0, :, 0]
+        assert_close(slope, t * covariance, rtol=1e-2, atol=1e-12)
+    far = torch.autograd.functional.jacobian(lambda u: fields.denoised(u, 1e-3), 60 * x)
+    assert torch.isfinite(far).all()
 
 
 def test_the_ends_are_right_and_far_points_stay_finite():

@@ -89,6 +89,27 @@ def test_times_per_row_and_any_event_shape_agree_with_single_calls(generator):
         assert_close(found.flatten(1), torch.cat(rows))
 
 
+@each_path
+def test_points_far_from_zero_have_the_fields_of_those_about_it(name, generator):
+    """Points and states move together; what is left is the rounding of the states themselves."""
+    path, x, far = PATHS[name], states(generator), torch.tensor([3e6, -1e6], dtype=F64)
+    near, moved = (EmpiricalBridge(POINTS + shift, WEIGHTS).fields(path) for shift in (0, far))
+    for t in (0.5, 0.99, 0.999):
+        at = torch.tensor(t, dtype=F64)
+        there = path.beta(at) * (x + POINTS[:1]) + path.alpha(at) * x
+        shifted = there + path.beta(at) * far
+        assert_close(moved.score(shifted, t), near.score(there, t), rtol=1e-3, atol=1e-3)
+        assert_close(moved.denoised(shifted, t) - far, near.denoised(there, t), rtol=0, atol=1e-4)
+        both, wanted = (each.divergence_of()(at_x, at)[1] for each, at_x in ((moved, shifted), (near, there)))
+        assert_close(both, wanted, rtol=1e-3, atol=1e-2)
+
+
+def test_points_far_apart_are_told_from_each_other_at_the_end(generator):
+    points = 1e6 * torch.randn(200, 2, dtype=F64, generator=generator)
+    fields = EmpiricalBridge(points).fields(PATHS["linear, one degree of freedom"])
+    assert_close(fields.denoised(points, 1.0), points)
+
+
 def test_at_the_end_a_gaussian_knows_the_nearest_point_and_a_student_t_weighs_by_powers_of_the_distance():
     bridge, x = EmpiricalBridge(POINTS, WEIGHTS), POINTS + 0.3
     assert_close(bridge.fields(PATHS["linear, coloured normal"]).denoised(x, 1.0), POINTS)

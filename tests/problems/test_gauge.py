@@ -6,7 +6,7 @@ from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
-from interpolants.paths import OneSidedLinear
+from interpolants.paths import Linear, OneSidedLinear
 from interpolants.problems.gauge import GaugedFields, antisymmetric
 from interpolants.problems.gaussian_mixture import GaussianMixture
 from interpolants.problems.manifolds import SwissRollSheet, flat_sheet
@@ -22,6 +22,25 @@ def test_the_score_is_turned_and_nothing_else():
     s = TRUE.evaluate(x, t, ("score",))["score"]
     turned = GaugedFields(TRUE, a, 0.5).evaluate(x, t, ("score",))["score"]
     assert_close(turned, s + 0.5 * s @ a.T, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("path", [OneSidedLinear(), Linear()])
+def test_without_strength_every_field_is_the_true_one_up_to_both_ends(path):
+    bare = GaussianMixtureBridge(Gaussian((3,)), GaussianMixture.random(2, 3, 1.0, 0)).fields(path)
+    turned = GaugedFields(bare, antisymmetric(3), lambda t: 0 * t)
+    x = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    for t in (0.0, 1e-7, 1e-5, 0.5, 1 - 1e-7, 1.0):
+        at = torch.tensor(t, dtype=torch.float64)
+        for name in ("velocity", "score", "denoised", "endpoint0"):
+            assert torch.equal(getattr(turned, name)(x, at), getattr(bare, name)(x, at))
+
+
+def test_a_turn_that_begins_with_the_time_has_the_velocity_of_its_limit_at_the_base():
+    """``E[x1|x] = (x - alpha E[x0|x]) / beta`` with ``E[x0|x] = -alpha s``: k = t adds ``A s`` at t = 0, as s = -x."""
+    a, x = antisymmetric(3, seed=1), torch.randn(4, 3, generator=torch.Generator().manual_seed(0)).double()
+    turned = GaugedFields(TRUE, a, lambda t: t)
+    assert_close(turned.denoised(x, 0.0), TRUE.denoised(x, 0.0) - x @ a.T, rtol=0, atol=2e-5)
+    assert_close(turned.velocity(x, 0.0), TRUE.velocity(x, 0.0) - x @ a.T, rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize(

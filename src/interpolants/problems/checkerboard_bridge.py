@@ -23,8 +23,8 @@ from interpolants.foundations.types import Condition
 from interpolants.paths.path import Path, SpatiallyLinearPath
 from interpolants.problems.toys import Checkerboard
 
-# Below this beta a cell's posterior is its prior to rounding, and the closed form cancels.
-_SMALL = 1e-4
+# Cells that are narrower, as seen from x, are taken by a series: the closed form cancels.
+_NARROW = 1e-2
 
 
 @dataclass(frozen=True)
@@ -109,22 +109,29 @@ class CheckerboardFields(Fields):
         return {quantity: formulas[quantity]() for quantity in want}
 
     def _mean_end(self, x: Tensor, beta: Tensor, sigma: Tensor) -> Tensor:
-        """``E[x1 | x_t = x]``, ``(B, 2)``."""
-        low = self._low.to(x)
-        beta, sigma = beta[..., None] if beta.ndim else beta, sigma[..., None] if sigma.ndim else sigma
-        # (B, cells, 2): edges of every cell seen from x
-        a = (beta * low - x[:, None]) / sigma
-        b = (beta * (low + self._side) - x[:, None]) / sigma
+        """``E[x1 | x_t = x]``, ``(B, 2)``; in float64, for the closed form cancels while beta is small."""
+        low, seen = self._low.to(x.device), x.double()[:, None]
+        beta, sigma = (each.double()[..., None] if each.ndim else each.double() for each in (beta, sigma))
+        # (B, cells, 2): middles of every cell seen from x, and their width
+        middle, width = (beta * (low + self._side / 2) - seen) / sigma, beta * self._side / sigma
+        narrow = width * (1 + middle.abs()) < _NARROW
+        width = width.expand_as(middle)
+        # What is not taken must be finite too, for the sake of gradients.
+        wide = torch.where(narrow, 1.0, width)
+        a, b = torch.where(narrow, -0.5, middle - width / 2), torch.where(narrow, 0.5, middle + width / 2)
         log_mass = _log_interval(a, b)
         slope = torch.exp(_log_normal(a) - log_mass) - torch.exp(_log_normal(b) - log_mass)
-        safe = beta.clamp_min(_SMALL)
-        mean = torch.where(beta > _SMALL, (x[:, None] + sigma * slope) / safe, low + self._side / 2)
-        mean = torch.minimum(torch.maximum(mean, low), low + self._side)
-        weight = torch.softmax(log_mass.sum(-1), 1)
-        # At beta = 0 the mass of every cell is the same empty interval.
-        weight = torch.where(torch.isnan(weight), torch.full_like(weight, 1 / len(low)), weight)
+        shift = torch.where(narrow, _narrow_shift(middle, width), (slope - middle) / wide)
+        mean = low + self._side * (0.5 + shift).clamp(0, 1)
+        curve = _log_normal(middle) + (middle.square() - 1) * width.square() / 24
+        weight = torch.softmax(torch.where(narrow, curve, log_mass - wide.log()).sum(-1), 1)
         end: Tensor = (weight[..., None] * mean).sum(1)
-        return end
+        return end.to(x.dtype)
+
+
+def _narrow_shift(middle: Tensor, width: Tensor) -> Tensor:
+    """How far the mean of a normal on a narrow interval lies from its middle, in widths: a series in the width."""
+    return -middle * width / 12 * (1 - (middle.square() + 2) * width.square() / 60)
 
 
 def _log_normal(u: Tensor) -> Tensor:
@@ -132,9 +139,9 @@ def _log_normal(u: Tensor) -> Tensor:
 
 
 def _log_interval(a: Tensor, b: Tensor) -> Tensor:
-    """``log(Phi(b) - Phi(a))`` for ``a <= b``, by the tail in which both lie."""
+    """``log(Phi(b) - Phi(a))`` for ``a < b``, by the tail in which both lie."""
     flip = a > 0
     low, high = torch.where(flip, -b, a), torch.where(flip, -a, b)
     lower, upper = torch.special.log_ndtr(low), torch.special.log_ndtr(high)
-    mass: Tensor = upper + torch.log1p(-torch.exp((lower - upper).clamp_max(-1e-300)).clamp_max(1 - 1e-16))
+    mass: Tensor = upper + torch.log1p(-torch.exp(lower - upper))
     return mass

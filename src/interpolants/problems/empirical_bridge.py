@@ -1,12 +1,12 @@
 """Empirical bridge: exact fields of one-sided paths to a finite set of points.
 
 Letters: base ``x0 = m + L z`` over N entries with an elliptical distribution, points ``y_i`` of weight ``p_i``; at
-time t ``u = L^-1 (x - alpha m)``, ``c_i = L^-1 y_i`` and ``z_i = (u - beta c_i) / alpha``, the noise that leads from
-``y_i`` to x. With ``q`` the density of z and ``k = pull(|z|^2)``, ``grad log q = -k z``:
+time t ``u = L^-1 (x - alpha m - beta y)``, ``c_i = L^-1 (y_i - y)``, y the points' mean, and
+``z_i = (u - beta c_i) / alpha``, the noise that leads from ``y_i`` to x. With ``q`` the density of z and ``k = pull(|z|^2)``, ``grad log q = -k z``:
 
 * posterior weights ``w_i ~ p_i q(z_i)``, ends ``E[x1|x] = sum w_i y_i`` and ``E[x0|x] = (x - beta E[x1|x]) / alpha``;
 * score ``sum w_i s_i`` with ``s_i = -L^-T k_i z_i / alpha``;
-* divergence of the endpoint ``sum w_i y_i . (s_i - s)``.
+* divergence of the endpoint ``sum w_i (y_i - y) . (s_i - s)``.
 
 Nothing here asks the base to be Gaussian.
 """
@@ -90,9 +90,12 @@ class EmpiricalFields(Fields):
         self.path, self.base = path, path.base
         self.points, self.shape = points.flatten(1), tuple(points.shape[1:])
         self.log_weights = weights.log()
-        # L^-1 y: the base's own whitening without its mean
+        # L^-1 (y_i - y): squares of what is far from 0 would leave no digits to their differences
         zero = torch.zeros_like(points[:1])
-        self.white = (self.base.whiten(points) - self.base.whiten(zero)).flatten(1)
+        middle = (weights @ self.points).reshape(zero.shape)
+        self.middle = middle.flatten(1)
+        self.white_middle = (self.base.whiten(middle) - self.base.whiten(zero)).flatten(1)
+        self.white = (self.base.whiten(points - middle) - self.base.whiten(zero)).flatten(1)
         self.white_squared = self.white.square().sum(1)
 
     def provides(self, quantity: str) -> bool:
@@ -123,7 +126,7 @@ class EmpiricalFields(Fields):
     def on(self, device: torch.device) -> "EmpiricalFields":
         """The fields themselves, their points moved to where the states are."""
         if self.points.device != device:
-            for name in ("points", "log_weights", "white", "white_squared"):
+            for name in ("points", "log_weights", "middle", "white_middle", "white", "white_squared"):
                 setattr(self, name, getattr(self, name).to(device))
         return self
 
@@ -144,7 +147,7 @@ class _Point:
         self.x = floating("EmpiricalBridge", "x", x).double().flatten(1)
         self.size = self.x.shape[1]
         centre = self._white(torch.zeros_like(self.x[:1]))
-        self.u = self._white(self.x) - centre + self.alpha * centre
+        self.u = self._white(self.x) - centre + self.alpha * centre - self.beta * fields.white_middle
         self.along = self.u @ fields.white.T  # u . c_i
         squared = self.u.square().sum(1, keepdim=True) - 2 * self.beta * self.along
         squared = (squared + self.beta.square() * fields.white_squared).clamp_min(0) / self.alpha.square()
@@ -196,8 +199,8 @@ class _Point:
     @cached_property
     def divergence(self) -> Tensor:
         """Of the velocity; ``(B,)``."""
-        own = self.beta * self.fields.white_squared - self.along  # y_i . s_i alpha^2 / k_i
+        own = self.beta * self.fields.white_squared - self.along  # (y_i - y) . s_i alpha^2 / k_i
         of_end = (self.pulled * own).sum(1, keepdim=True) / self.alpha.square()
-        of_end = of_end - sum_event(self.denoised * self.score)[:, None]
+        of_end = of_end - sum_event((self.denoised - self.fields.middle) * self.score)[:, None]
         of_start = (self.size - self.beta * of_end) / self.alpha
         return (self.alpha_dot * of_start + self.beta_dot * of_end)[:, 0]

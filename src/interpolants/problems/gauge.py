@@ -26,7 +26,8 @@ class GaugedFields(WrappedFields):
 
     Velocity and all else follow from that score, and from the mean rate where the path is two-sided: the flow turns
     within the level sets of every marginal, and neither samples nor densities change. Jacobians, single trajectories
-    and the effort of a solver do.
+    and the effort of a solver do. On a one-sided path the turn adds a velocity that grows like ``k / beta`` towards
+    t = 0: a flow from there on needs a strength that vanishes with t.
 
     Args:
         fields: Fields with a score, on a path whose base, if it has one, is isotropic; vectors ``(B, D)``.
@@ -66,14 +67,15 @@ class GaugedFields(WrappedFields):
     def evaluate(
         self, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition = None
     ) -> dict[str, Tensor]:
-        """The wanted quantities, from the gauged score."""
-        known = self.inner.evaluate(x, t, ("score", *self._beside), cond)
-        known = {name: known[name] for name in ("score", *self._beside)}
-        turn = known["score"] @ self.matrix.to(x).T
-        size = self.strength(t) if callable(self.strength) else torch.as_tensor(self.strength)
-        known["score"] = known["score"] + expand_like(size, x).to(x) * turn
+        """The wanted quantities: those of the fields, and what the turned score adds to each by the path's relations."""
+        known = self.inner.evaluate(x, t, tuple(dict.fromkeys(("score", *want))), cond)
         inside = t.clamp(1e-6, 1 - 1e-6)  # at the ends the relations divide by what vanishes
-        return derive(self.path, known, tuple(want), x, inside)
+        size = self.strength(inside) if callable(self.strength) else torch.as_tensor(self.strength)
+        none = {name: torch.zeros_like(x) for name in ("score", *self._beside)}
+        turn = {**none, "score": expand_like(size, x).to(x) * (known["score"] @ self.matrix.to(x).T)}
+        zero = torch.zeros_like(x)
+        moved, still = (derive(self.path, each, tuple(want), zero, inside) for each in (turn, none))
+        return {name: known[name] + (moved[name] - still[name]) for name in want}
 
 
 def antisymmetric(dim: int, *, size: float = 1.0, seed: int = 0) -> Tensor:
