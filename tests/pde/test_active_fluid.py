@@ -265,3 +265,15 @@ def test_later_frames_of_runs_are_those_of_the_whole_run():
     )
     moved = float((whole[:, 4] - whole[:, 5]).abs().max())
     assert float((late - whole[:, 4:]).abs().max()) < 0.02 * moved
+
+
+def test_runs_take_the_fewest_steps_that_are_short_enough():
+    """0.4 in two frames: one step of 0.2 each would be too long by 0.01."""
+    for dt, steps in ((0.19, 4), (0.2, 2)):
+        problem = ActiveFluidRuns(
+            points=8, moments=2, kept=2, end=0.4, frames=3, dt=dt, translation=0.3, size=0.02
+        )
+        found = problem.sample(1, generator=torch.Generator().manual_seed(0))
+        one = ActiveFluid(found["parameters"], problem.box)
+        run = one.run(found["fields"][:, 0], end=0.4, steps=steps, every=steps // 2)
+        assert_close(found["fields"], run, rtol=0, atol=1e-13)

@@ -32,6 +32,18 @@ def test_the_part_of_a_plate_moves_as_in_the_whole():
     assert set(drawn["quantities"][:, 2].tolist()) <= {0.0, 1.0}
 
 
+def test_a_part_that_is_stretched_has_the_energy_of_uniform_strain():
+    """Free above and below: in plane strain the modulus is 1 / (1 - nu^2) and the contraction nu / (1 - nu)."""
+    plate, stretch, nu = PLATE._parts, 0.01, 0.3
+    (along, across), (x, y) = plate.basis.nodal_dofs, plate.mesh.p
+    moved = np.zeros(plate.basis.N)
+    moved[along], moved[across] = stretch * x, -nu / (1 - nu) * stretch * y
+    found = PLATE.quantities(torch.tensor(moved[plate.of_part][PLATE.submodel.interface])[None])
+    area, middle = 0.75 * 1.0, 0.5
+    wanted = [0.5 * stretch**2 / (1 - nu**2) * area, nu / (1 - nu) * stretch * middle, 0.0]
+    torch.testing.assert_close(found[0], torch.tensor(wanted, dtype=torch.float64), rtol=1e-9, atol=0)
+
+
 def test_the_inclusion_matters_and_the_load_scales():
     inputs = PLATE.inputs(1, generator=torch.Generator().manual_seed(0)).repeat(3, 1)
     inputs[1, :2] *= 2

@@ -1,5 +1,8 @@
 """Known chaotic flows: rates, paths, series and invariants, beside formulas and solvers of our own."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 
@@ -7,9 +10,12 @@ from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.metrics.lyapunov import LyapunovSpectrum
 from interpolants.problems.chaotic_invariants import checked_invariants, known_invariants, written
 from interpolants.problems.dynamical_systems import dynamical_system
+from interpolants.solvers.fixed import integrate_fixed
+from interpolants.solvers.rk4 import RK4
 
 pytest.importorskip("dysts")
 
+from interpolants.problems import chaotic_systems as module
 from interpolants.problems.chaotic_systems import ChaoticSystem, chaotic_systems
 
 
@@ -42,6 +48,37 @@ def test_the_one_flow_that_depends_on_time_goes_around():
     assert float(path.abs().max()) < 20
 
 
+def knot(t, a, n, r):
+    """The curve that Torus runs along."""
+    wide = r + a * (n * t).cos()
+    return torch.stack([wide * t.cos(), wide * t.sin(), a * (n * t).sin()], -1)
+
+
+@pytest.mark.parametrize("name", ["a", "n", "r"])
+def test_the_rates_of_torus_are_the_slopes_of_its_knot_at_every_time(name):
+    values = {"a": 0.5, "n": 15.3, "r": 1.0} | {name: 0.7}
+    system = ChaoticSystem("Torus", **values)
+    t, states = torch.tensor(0.3, dtype=torch.float64), torch.zeros(5, 3)
+    slope = torch.autograd.functional.jvp(lambda at: knot(at, **values), t, torch.ones_like(t))[1]
+    assert system.vectorised
+    assert torch.allclose(system.rates_at(states, 0.3), slope.expand(5, 3))
+
+
+def test_states_come_one_from_each_stretch_of_a_path():
+    """Torus goes round once in 2 pi: its angle is the time."""
+    system, values = ChaoticSystem("Torus", a=0.5, n=15.3, r=1.0), {"a": 0.5, "n": 15.3, "r": 1.0}
+    spread = 1.5 / system.period
+    x = system.sample(200, generator=torch.Generator().manual_seed(0), spread=spread)
+    x = x - system.start + knot(torch.zeros((), dtype=torch.float64), **values)
+    angles = torch.atan2(x[:, 1], x[:, 0])
+    gaps = (angles.diff() % (2 * math.pi)).numpy()
+    assert gaps.max() < 3
+    assert gaps.mean() == pytest.approx(1.5, abs=0.02)
+    assert gaps.std() == pytest.approx(1.5 / 6**0.5, abs=0.08)  # of two independent uniform times
+    first = (angles[0] - 10 * system.period) % (2 * math.pi)
+    assert 0 < float(first) < 1.5
+
+
 def test_what_is_wrong_is_refused_by_name():
     with pytest.raises(InvalidInputError, match="Did you mean 'Lorenz'"):
         ChaoticSystem("Lorens")
@@ -65,6 +102,24 @@ def test_other_parameters_are_those_of_one_system_alone():
     assert float((changed.rates_at(u) - ChaoticSystem("Lorenz").rates_at(u))[0, 1]) == pytest.approx(-8.0)
 
 
+def test_exponents_take_steps_that_are_short_enough_and_hardly_shorter(monkeypatch):
+    """A quarter of a period, good to 1e-4 of the attractor's size, beside a solver of much smaller errors."""
+    system, told = ChaoticSystem("Lorenz"), {}
+    monkeypatch.setattr(
+        module, "lyapunov_spectrum", lambda rates, u, **given: told.update(given, rates=rates, u=u)
+    )
+    system.lyapunov_spectrum(starts=4)
+    quarter, u = round(system.period / told["step"] / 4), told["u"]
+    exact = torch.stack([system.trajectory(2, per_period=4, start=row)[1] for row in u])
+
+    def missed(steps):
+        times = np.linspace(0, system.period / 4, steps + 1)
+        found = integrate_fixed(lambda x, t: told["rates"](x), u, times, RK4()).x
+        return float(((found - exact).abs() / u.std(0)).max())
+
+    assert missed(quarter) < 1e-4 < missed(quarter // 3)
+
+
 # --- invariants
 
 
@@ -80,6 +135,34 @@ def test_flags_say_what_does_not_fit():
     assert {"not chaotic within errors", "exponents do not sum to the divergence"} <= set(
         checked_invariants({}, still).flags
     )
+
+
+def spectrum(*exponents, error=0.01, divergence=None):
+    values = torch.tensor(exponents, dtype=torch.float64)
+    total = float(values.sum()) if divergence is None else divergence
+    return LyapunovSpectrum(values, torch.full_like(values, error), total, 0.0)
+
+
+def test_flags_begin_at_three_standard_errors():
+    assert "not chaotic within errors" in checked_invariants({}, spectrum(0.029, -1.0)).flags
+    assert checked_invariants({}, spectrum(0.031, -1.0)).flags == ()
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_flags_leave_annotations_a_tenth_and_the_errors(side):
+    """The largest exponent a tenth and three errors, the sum a tenth of the divergence and 1 % of all sizes."""
+    found, conservative = spectrum(1.0, -4.0), spectrum(1.0, 0.0, -1.0)
+
+    def flags(found, largest, total):
+        says = {"maximum_lyapunov_estimated": largest, "lyapunov_spectrum_estimated": [total]}
+        return checked_invariants(says, found).flags
+
+    assert flags(found, 1 + side * 0.125, -3.0) == ()
+    assert flags(found, 1 + side * 0.135, -3.0) == ("annotated largest exponent differs",)
+    assert flags(found, 1.0, -3 + side * 0.34) == ()
+    assert flags(found, 1.0, -3 + side * 0.36) == ("annotated sum is not the divergence",)
+    assert flags(conservative, 1.0, side * 0.019) == ()
+    assert flags(conservative, 1.0, side * 0.021) == ("annotated sum is not the divergence",)
 
 
 def test_the_stored_table_is_read_as_it_was_written_and_has_every_system():

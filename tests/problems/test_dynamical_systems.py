@@ -26,6 +26,16 @@ def test_half_the_step_changes_little_over_the_times_of_families(system):
     assert float((coarse - fine).abs().max()) < 2e-4 * float(fine.abs().max())
 
 
+@pytest.mark.parametrize(("finer", "steps"), [(1, 3), (2, 5)])
+def test_steps_are_the_fewest_that_are_no_longer_than_the_systems_own(finer, steps):
+    """A step of the scheme on ``u' = -u`` is the polynomial of order 4 of ``exp(-h)``; 1.2 is 2.4 steps of 0.5."""
+    own = DynamicalSystem(name="decay", rates=("-u1",), step=0.5)
+    h = 1.2 / steps
+    once = 1 - h + h**2 / 2 - h**3 / 6 + h**4 / 24
+    found = own.trajectories(torch.ones(1, 1), torch.tensor([0.0, 1.2]), finer=finer)[0, 1]
+    assert_close(found, torch.tensor([once**steps], dtype=torch.float64), rtol=1e-7, atol=0)
+
+
 def test_the_oscillator_is_the_closed_form():
     system = dynamical_system("oscillator", stiffness=2.25, damping=0.2)
     t = torch.linspace(0, 6, 50, dtype=torch.float64)

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -52,6 +54,17 @@ def test_irregular_times_increase_from_zero_and_part_at_the_window():
     assert bool((drawn.times[:, 8] <= 0.4).all())
     assert bool((drawn.times[:, 9] >= 0.4).all())
     assert len(set(drawn.times[:, 5].tolist())) == 8
+
+
+@pytest.mark.parametrize(("ranges", "low", "high"), [({}, 1.8, 2.2), ({"k": (0.5, 4.0)}, 0.5, 4.0)])
+def test_parameters_are_uniform_within_their_spread_or_their_range(ranges, low, high):
+    own = DynamicalSystem(name="own", rates=("-(k*u1)",), parameters={"k": 2.0}, ranges=ranges)
+    texts = EquationFamilies(systems=(own,), **SMALL).draw(200, 1, seed=0).systems
+    found = torch.tensor([float(re.search(r"\d+\.\d+", text).group()) for text in texts])
+    share = (found.sort().values - low) / (high - low)
+    assert (
+        float((share - (torch.arange(200) + 0.5) / 200).abs().max()) < 1.95 / 200**0.5
+    )  # Kolmogorov, 1 in 1000
 
 
 def test_trajectories_that_run_away_are_drawn_again_and_counted():
