@@ -65,6 +65,25 @@ def test_the_picture_shows_lamp_rod_and_shadow_at_their_places():
     assert (float(dark.min()), float(dark.max())) == pytest.approx((9 - 3, 9 + 3), abs=1.0)
 
 
+def test_a_shadow_is_blurred_evenly_and_displaced_normally(generator):
+    problem = PendulumShadow()
+    angle, light, length, middle = problem.sample(2000, generator=generator)["factors"].double().unbind(1)
+    by_rays = problem.projected(angle, light)
+    blur, lie = length - by_rays[0], middle - by_rays[1]
+    assert float(blur.min()) > 0.5 - 1e-5
+    assert float(blur.max()) < 2.5 + 1e-5
+    assert float(blur.mean()) == pytest.approx(1.5, abs=4 * 2 / (12 * 2000) ** 0.5)
+    assert float(lie.mean()) == pytest.approx(0, abs=4 * 0.5 / 2000**0.5)
+    assert float(lie.std()) == pytest.approx(0.5, abs=4 * 0.5 / 4000**0.5)
+
+
+def test_no_scene_is_brighter_than_white_or_darker_than_black():
+    scene = torch.tensor([[0.0, 14.0, 6.0, 9.0, 1.0, 0.0, sky, 0.5, 0.5, 1.0, 1.0] for sky in (3.0, -3.0)])
+    bright, dark = PendulumShadow().images(scene)
+    assert float(bright.max()) == 1
+    assert 0 <= float(dark.min()) < 1e-6
+
+
 def test_a_share_of_the_factors_is_told(generator):
     told = PendulumShadow(known=0.1).sample(2000, generator=generator)["factors"]
     share = float((~told.isnan()).double().mean())

@@ -93,6 +93,13 @@ def test_the_benchmark_pair_is_reproducible_and_its_plan_its_own(covariance):
     assert_close(a.drift(pairs.x0[:5], 0.2), a.plan.drift(pairs.x0[:5], 0.2))
 
 
+@pytest.mark.parametrize("spread", [0.0, 1.5])
+def test_offsets_of_the_potential_are_as_wide_as_stated(spread):
+    offsets = EOTMixturePair(dim=2, n_components=2000, spread=spread).plan.offsets
+    assert_close(offsets.mean(0), torch.zeros(2, dtype=F64), rtol=0, atol=4 * spread / 2000**0.5)
+    assert_close(offsets.std(0), torch.full((2,), spread, dtype=F64), rtol=4 / 4000**0.5, atol=0)
+
+
 def test_get_problem_makes_it():
     assert get_problem("eot_mixture_pair", seed=1, dim=3, eps=0.5).event_shape == (3,)
 

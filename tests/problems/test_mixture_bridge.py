@@ -196,6 +196,25 @@ def test_every_factorisation_agrees_with_factors_made_at_that_time(kind):
     assert_close(fields.divergence(x, time), jacobian.diagonal(dim1=0, dim2=2).sum(1))
 
 
+def test_states_that_are_too_many_to_hold_at_once_are_answered_in_parts():
+    """Factors of 120 times, four modes and 96 dimensions fill more than one part."""
+    source = torch.Generator().manual_seed(0)
+    roots = torch.randn(2, 2, 96, 96, dtype=F64, generator=source)
+    covariances = roots @ roots.mT / 96 + 0.1 * torch.eye(96, dtype=F64)
+    ends = [
+        GaussianMixture(
+            torch.full((2,), 0.5, dtype=F64), torch.randn(2, 96, dtype=F64, generator=source), each
+        )
+        for each in covariances
+    ]
+    fields = GaussianMixtureBridge(*ends).fields(Linear())
+    x, t = torch.randn(120, 96, dtype=F64, generator=source), torch.linspace(0.1, 0.9, 120, dtype=F64)
+    found = fields.velocity(x, t)
+    rows = [0, 60, 112, 113, 114, 119]
+    for row in rows:
+        assert_close(found[row : row + 1], fields.velocity(x[row : row + 1], t[row]))
+
+
 def test_eigenvalues_that_coincide_in_one_matrix_do_not_spoil_the_shared_basis():
     turn = torch.linalg.qr(torch.randn(4, 4, generator=torch.Generator().manual_seed(1), dtype=F64)).Q
     c = turn @ torch.tensor([1.0, 1.0, 2.0, 2.0], dtype=F64).diag() @ turn.T

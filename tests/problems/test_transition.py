@@ -67,6 +67,14 @@ def test_the_flow_is_that_of_lorenz():
     assert_close(problem.flow(torch.tensor(x)[None])[0], torch.from_numpy(truth), rtol=0, atol=1e-6)
 
 
+def test_kicks_are_as_long_as_stated_and_opposite_along_their_direction():
+    problem = NoisyLorenz(kick=1.5, up=0.8, direction=(0.0, 3.0, 4.0))
+    x = torch.tensor([[1.0, 2.0, 20.0]], dtype=F64)
+    kick = torch.tensor([0.0, 0.9, 1.2], dtype=F64)
+    assert_close(problem.centres(x)[0] - problem.flow(x), torch.stack([kick, -kick]))
+    assert_close(problem.mean(x), problem.flow(x) + (0.8 - 0.2) * kick)
+
+
 def test_the_flow_is_chaotic(generator):
     """Small errors grow at the known largest Lyapunov exponent, 0.906 per unit of time, within a fifth."""
     problem = NoisyLorenz(lag=0.5, substeps=50)

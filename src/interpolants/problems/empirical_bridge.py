@@ -1,8 +1,8 @@
 """Empirical bridge: exact fields of one-sided paths to a finite set of points.
 
-Letters: base ``x0 = m + L z`` over N entries with an elliptical distribution, points ``y_i`` of weight ``p_i``; at
-time t ``u = L^-1 (x - alpha m - beta y)``, ``c_i = L^-1 (y_i - y)``, y the points' mean, and
-``z_i = (u - beta c_i) / alpha``, the noise that leads from ``y_i`` to x. With ``q`` the density of z and ``k = pull(|z|^2)``, ``grad log q = -k z``:
+Letters: base ``x0 = m + L z`` over N entries with an elliptical distribution, points ``y_i`` of weight ``p_i`` and mean
+``y``; at time t ``u = L^-1 (x - alpha m - beta y)``, ``c_i = L^-1 (y_i - y)`` and ``z_i = (u - beta c_i) / alpha``, the
+noise that leads from ``y_i`` to x. With ``q`` the density of z and ``k = pull(|z|^2)``, ``grad log q = -k z``:
 
 * posterior weights ``w_i ~ p_i q(z_i)``, ends ``E[x1|x] = sum w_i y_i`` and ``E[x0|x] = (x - beta E[x1|x]) / alpha``;
 * score ``sum w_i s_i`` with ``s_i = -L^-T k_i z_i / alpha``;

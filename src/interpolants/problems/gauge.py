@@ -67,7 +67,7 @@ class GaugedFields(WrappedFields):
     def evaluate(
         self, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition = None
     ) -> dict[str, Tensor]:
-        """The wanted quantities: those of the fields, and what the turned score adds to each by the path's relations."""
+        """The wanted quantities: those of the fields, and what the turn of the score adds to each."""
         known = self.inner.evaluate(x, t, tuple(dict.fromkeys(("score", *want))), cond)
         inside = t.clamp(1e-6, 1 - 1e-6)  # at the ends the relations divide by what vanishes
         size = self.strength(inside) if callable(self.strength) else torch.as_tensor(self.strength)

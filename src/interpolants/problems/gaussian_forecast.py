@@ -47,8 +47,8 @@ class GaussianForecast:
     def fields(self, path: SpatiallyLinearPath) -> Fields:
         """Fields of a one-sided path from the standard Gaussian, for the condition ``c (B, D)`` or NaN for none.
 
-        Without a condition they are those of every entry by itself, ``y_i ~ N(0, 1 + sigma_i^2)``: what the entries have
-        in common is left out, so for D > 1 they are not the fields of the joint distribution.
+        Without a condition they are those of every entry by itself, ``y_i ~ N(0, 1 + sigma_i^2)``: what the entries
+        have in common is left out, so for D > 1 they are not the fields of the joint distribution.
 
         Raises:
             InvalidInputError: If the path has another base.

@@ -148,7 +148,8 @@ class MixtureSchrodingerBridge:
     ) -> "MixtureSchrodingerBridge":
         """Random potentials with ``n_components`` each: offsets ``N(0, spread^2)``, slopes uniform on [0.2, 0.6].
 
-        The weights are such that every component of either potential has the same share of the mass.
+        The weights are such that every component of ``v`` has the same share of the mass, and every one of ``u``
+        nearly so: 200 rounds of Sinkhorn's iteration leave some percent where ``eps`` is small beside ``spread^2``.
         """
         source = keyed(seed, dim, n_components)
         parts = []
