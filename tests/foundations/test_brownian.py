@@ -100,7 +100,7 @@ class Counting:
 
     draws = 0
 
-    def normal(self):
+    def normal(self, scale=1.0):
         Counting.draws += 1
         return torch.zeros(1)
 
@@ -130,7 +130,7 @@ def test_memory_grows_with_the_logarithm_of_the_steps():
 def test_a_path_kept_whole_is_the_path_walked_step_by_step(levy_area, monkeypatch):
     times = np.linspace(0, 1, 13)
     whole = list(BrownianPath(times, noise(5), levy_area=levy_area))
-    monkeypatch.setattr(brownian, "_MOST_AT_ONCE", 0)
+    monkeypatch.setattr(brownian, "_MOST_AHEAD", 0)
     walked = list(BrownianPath(times, noise(5), levy_area=levy_area))
     assert len(whole) == len(walked) == 12
     assert_close(whole, walked, rtol=0, atol=0)

@@ -92,7 +92,23 @@ def test_large_rows_are_drawn_alone_and_are_the_same_in_any_batch():
         assert torch.equal(alone[0], every[66])
         assert not torch.equal(every[0], every[1])
     assert one.uniform().shape == (1, *shape)
-    assert one._buffer.shape[0] == 1
+    assert one.normal().untyped_storage().nbytes() == 4 * 2**15  # of one row, not of 64
+
+
+def test_a_few_rows_do_not_keep_the_memory_of_their_block():
+    noise = BlockNoise(3, (1,), count=2, shape=(64, 64))
+    for kind in ("normal", "uniform", "rademacher"):
+        assert getattr(noise, kind)().untyped_storage().nbytes() == 4 * 2 * 64 * 64, kind
+
+
+@pytest.mark.parametrize(("size", "draws"), [(3, 1), (3, 40), (64 * 64, 1)])
+def test_a_scale_multiplies_the_draw(size, draws):
+    """Whether draws are made one by one, some ahead or all at once."""
+    plain, scaled = (BlockNoise(3, (1,), count=70, shape=(size,)) for _ in range(2))
+    for noise in (plain, scaled):
+        noise.expect(draws)
+    for scale in (0.3, 2.0):
+        assert torch.equal(scaled.normal(scale), plain.normal() * scale)
 
 
 def test_streams_seeds_blocks_and_draws_differ():

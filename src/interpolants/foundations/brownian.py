@@ -6,8 +6,8 @@ independent. ``h, W, H`` belong to an interval, ``h1, W1, H1`` and ``h2, W2, H2`
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
-from typing import Protocol, runtime_checkable
+from itertools import islice
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +15,17 @@ from torch import Tensor
 
 from interpolants.foundations.errors import invalid
 
-# Paths of no more than so many numbers (8 MiB) are walked before the first step. Between two evaluations of a network
-# every small operation finds the processor's caches cold and takes some three times as long.
-_MOST_AT_ONCE = 2**21
+# Steps are walked ahead of their use, as many as make no more than so many numbers (8 MiB). Between two evaluations
+# of a network every small operation finds the processor's caches cold and takes some three times as long.
+_MOST_AHEAD = 2**21
+T = TypeVar("T", bound=tuple[Tensor, Tensor | None])
 
 
 class NormalSource(Protocol):
     """A stream of standard normal draws of one fixed shape ``(B, *D)``, such as ``BlockNoise``."""
 
-    def normal(self) -> Tensor:
-        """The next draw, in memory that the caller may keep and overwrite."""
+    def normal(self, scale: float = 1.0) -> Tensor:
+        """The next draw times ``scale``, in memory that the caller may keep and overwrite."""
         ...
 
 
@@ -93,15 +94,12 @@ class BrownianPath:
             if isinstance(source, Prepared):
                 source.expect(len(intervals) * (2 if self.levy_area else 1))
         walk = self._walk_pairs(sources) if self.levy_area else self._walk(sources)
-        first = next(walk)
-        if len(self) * first[0].numel() <= _MOST_AT_ONCE:
-            return iter([first, *walk])
-        return chain([first], walk)
+        return _ahead(walk)
 
     def _walk(self, sources: Sequence[NormalSource]) -> Iterator[tuple[Tensor, None]]:
         deepest, position = self.levels, [0] * len(sources)
         for h in self._lengths[0].tolist():
-            stack = [(0, sources[0].normal().mul_(h**0.5))]
+            stack = [(0, sources[0].normal(h**0.5))]
             while stack:
                 level, w = stack.pop()
                 if level == deepest:
@@ -110,14 +108,14 @@ class BrownianPath:
                 mean, spread = self._rules[level][position[level]]
                 position[level] += 1
                 level += 1
-                first = sources[level].normal().mul_(spread).add_(w, alpha=mean)
+                first = sources[level].normal(spread).add_(w, alpha=mean)
                 stack.append((level, w.sub_(first)))
                 stack.append((level, first))
 
     def _walk_pairs(self, sources: Sequence[NormalSource]) -> Iterator[tuple[Tensor, Tensor]]:
         deepest, position = self.levels, [0] * len(sources)
         for h in self._lengths[0].tolist():
-            root = sources[0].normal().mul_(h**0.5), sources[0].normal().mul_((h / 12) ** 0.5)
+            root = sources[0].normal(h**0.5), sources[0].normal((h / 12) ** 0.5)
             stack = [(0, *root)]
             while stack:
                 level, w, area = stack.pop()
@@ -130,6 +128,12 @@ class BrownianPath:
                 first, second = _split_pair(w, area, sources[level], rule)
                 stack.append((level, *second))
                 stack.append((level, *first))
+
+
+def _ahead(walk: Iterator[T]) -> Iterator[T]:
+    """The same steps, walked some way ahead."""
+    for first in walk:
+        yield from [first, *islice(walk, _MOST_AHEAD // max(1, first[0].numel()))]
 
 
 def check_grid(who: str, times: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -170,20 +170,17 @@ class BlockNoise:
         base = key(seed, *stream)
         self._generators = [torch.Generator().manual_seed(_block_seed(base, block)) for block in blocks]
         self._rows = slice(first - blocks[0] * size, first - blocks[0] * size + count)
-        draw = torch.float64 if dtype == torch.float64 else torch.float32
-        self._buffer = torch.empty(len(blocks) * size, *shape, dtype=draw, device="cpu")
-        # Views made once: a draw is then one `normal_` per block and nothing else.
-        self._views = list(torch.split(self._buffer, size))
+        self._size, self._shape = size, (len(blocks) * size, *shape)
+        self._draw = torch.float64 if dtype == torch.float64 else torch.float32
         self._dtype, self._device = dtype, default_device() if device is None else torch.device(device)
         # Small states: several draws per call of a block's generator, since the call costs more than the numbers.
-        self._make_room(max(1, min(_MOST_AHEAD, _NUMBERS_PER_CALL // max(1, self._views[0].numel()))))
+        self._make_room(max(1, min(_MOST_AHEAD, _NUMBERS_PER_CALL // max(1, size * math.prod(shape)))))
 
     def _make_room(self, ahead: int) -> None:
-        blocks = len(self._generators)
-        self._ahead = torch.empty(
-            blocks, ahead, *self._views[0].shape, dtype=self._buffer.dtype, device="cpu"
-        )
-        self._ahead_views = list(self._ahead.unbind())
+        self._ahead: Tensor | None = None
+        if ahead > 1:
+            shape = len(self._generators), ahead, self._size, *self._shape[1:]
+            self._ahead = torch.empty(shape, dtype=self._draw, device="cpu")
         self._next = ahead
 
     def expect(self, draws: int) -> None:
@@ -191,7 +188,7 @@ class BlockNoise:
 
         Their values do not change, and more may be asked for.
         """
-        if 1 <= draws <= _MOST_AT_ONCE // max(1, self._buffer.numel()):
+        if 1 <= draws <= _MOST_AT_ONCE // max(1, math.prod(self._shape)):
             self._make_room(draws)
 
     @classmethod
@@ -200,35 +197,36 @@ class BlockNoise:
         shape, dtype, device = x.shape[1:], x.dtype, x.device
         return cls(seed, stream, first=first, count=x.shape[0], shape=shape, dtype=dtype, device=device)
 
-    def normal(self) -> Tensor:
-        """The next standard normal draw, ``(count, *shape)``; fresh memory, the caller may keep it."""
+    def normal(self, scale: float = 1.0) -> Tensor:
+        """The next standard normal draw times ``scale``, ``(count, *shape)``; fresh memory, the caller may keep it."""
+        if self._ahead is None:
+            return self._taken(lambda rows, block: rows.normal_(0.0, scale, generator=block))
         if self._next == self._ahead.shape[1]:
-            for draws, block in zip(self._ahead_views, self._generators, strict=True):
+            for draws, block in zip(self._ahead.unbind(), self._generators, strict=True):
                 draws.normal_(generator=block)
             self._next = 0
-        blocks, ahead = self._ahead.shape[:2]
-        rows = self._ahead[:, self._next].flatten(0, 1)[self._rows]
+        rows = torch.mul(self._ahead[:, self._next], scale).flatten(0, 1)
         self._next += 1
-        # Flattening draws that lie apart has made fresh memory already.
-        fresh = blocks > 1 and ahead > 1
-        return rows.to(device=self._device, dtype=self._dtype, copy=not fresh)
+        return self._own(rows)
 
     def rademacher(self) -> Tensor:
         """The next draw of independent signs, ``(count, *shape)`` with entries -1 and +1."""
-        for view, block in zip(self._views, self._generators, strict=True):
-            view.random_(0, 2, generator=block)
-        self._buffer.mul_(2).sub_(1)
-        return self._take()
+        return self._taken(lambda rows, block: rows.random_(0, 2, generator=block)).mul_(2).sub_(1)
 
     def uniform(self) -> Tensor:
         """The next draw of uniforms on [0, 1), ``(count, *shape)``."""
-        for view, block in zip(self._views, self._generators, strict=True):
-            view.uniform_(generator=block)
-        return self._take()
+        return self._taken(lambda rows, block: rows.uniform_(generator=block))
 
-    def _take(self) -> Tensor:
-        rows = self._buffer[self._rows]
-        return rows.to(device=self._device, dtype=self._dtype, copy=True)
+    def _taken(self, fill: Callable[[Tensor, torch.Generator], object]) -> Tensor:
+        rows = torch.empty(self._shape, dtype=self._draw, device="cpu")
+        for part, block in zip(torch.split(rows, self._size), self._generators, strict=True):
+            fill(part, block)
+        return self._own(rows)
+
+    def _own(self, rows: Tensor) -> Tensor:
+        own = rows[self._rows]
+        # A few rows must not keep the memory of their whole block alive.
+        return own.to(device=self._device, dtype=self._dtype, copy=2 * own.shape[0] < rows.shape[0])
 
 
 def seed_torch(seed: int) -> None:
