@@ -4,12 +4,14 @@ import math
 
 import pytest
 import torch
+from torch.testing import assert_close
 
 from interpolants.acceleration.noise_scaling import NoiseScaling
 from interpolants.acceleration.time_shift import (
     TimeShift,
     TimeShiftWarning,
     exposure_bias,
+    from_ends,
     state_variance,
     tune_time_shift,
     variance_within,
@@ -17,6 +19,7 @@ from interpolants.acceleration.time_shift import (
 from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.gaussian import Gaussian
 from interpolants.nets import MLP
 from interpolants.paths import VP, Linear, OneSidedLinear
 
@@ -134,6 +137,46 @@ def test_noise_scaling_undoes_a_factor():
     # The first step is not scaled: there the state is the noise.
     first = sample(biased(0.05), start(3), method="ddim", n_steps=20).x
     assert float((found - truth).abs().max()) < 0.15 * float((first - truth).abs().max())
+
+
+@pytest.mark.parametrize("path", [VP(), OneSidedLinear(base=Gaussian(scale=3.0))], ids=["vp", "wide base"])
+def test_noise_scaling_is_the_recursion_written_by_hand(path):
+    """``x = alpha x0 + beta x1`` with x0 divided by 1.1 and x1 what is left of the state."""
+    fields, x = biased(0.0, path=path), start(3, 40)
+    times, scale = torch.linspace(0.1, 0.9, 9, dtype=torch.float64), float(path.base.shared_scale)
+    found = sample(fields, x, method="ddim", time_grid="uniform", start=0.1, stop=0.9, n_steps=8, modifiers=NoiseScaling(1.1))
+    for n in range(8):
+        x0 = scale * fields.noise(x, times[n]) / (1.1 if n else 1.0)
+        x1 = (x - path.alpha(times[n]) * x0) / path.beta(times[n])
+        x = path.alpha(times[n + 1]) * x0 + path.beta(times[n + 1]) * x1
+    assert_close(found.x, x)
+
+
+@pytest.mark.filterwarnings("ignore::interpolants.acceleration.time_shift.TimeShiftWarning")
+def test_noise_is_scaled_at_the_time_that_a_shift_chose_for_each_row():
+    path, fields, x = VP(), biased(0.03), start(4, 16)  # as many columns as rows that a batch is padded to
+    times, rule = torch.linspace(0, 1, 9, dtype=torch.float64), TimeShift(0.1, 0.8, V)
+    found = sample(fields, x, method="ddim", n_steps=8, modifiers=(NoiseScaling(1.1), rule)).x
+    for n in range(8):
+        used, low, high = times[n].expand(4), max(0.0, float(times[n]) - 0.05), min(1.0, float(times[n]) + 0.05)
+        if n and times[n] < 0.8:
+            fine = torch.linspace(low, high, 10_001, dtype=torch.float64)
+            used = fine[(x.var(1)[:, None] - state_variance(path, fine, V)).abs().argmin(1)]
+        alpha, beta = (f(used)[:, None] for f in (path.alpha, path.beta))
+        x0 = fields.noise(x, used) / (1.1 if n else 1.0)
+        x1 = (x - alpha * x0) / beta if n else fields.denoised(x, 0.0)
+        x = path.alpha(times[n + 1]) * x0 + path.beta(times[n + 1]) * x1
+    assert float((found - x).abs().max()) < 2e-3 * float(x.abs().max())
+
+
+@pytest.mark.parametrize("path", [VP(), OneSidedLinear(base=Gaussian(scale=3.0))], ids=["vp", "wide base"])
+@pytest.mark.parametrize("t", [0.2, torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)], ids=["one", "rows"])
+def test_quantities_from_mean_end_points_are_those_of_the_relations(path, t):
+    x, fields = start(3, 3), biased(0.0, path=path)
+    time = torch.as_tensor(t, dtype=torch.float64)
+    ends = fields.evaluate(x, time, ("denoised", "noise"))
+    for name in ("score", "velocity", "mean_rate", "endpoint0", "noise", "denoised"):
+        assert_close(from_ends(name, path, time, ends), fields.evaluate(x, time, (name,))[name])
 
 
 def test_exposure_bias_sees_the_bias_and_tuning_does_not_make_it_worse():

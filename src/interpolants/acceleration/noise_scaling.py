@@ -12,6 +12,7 @@ from interpolants.acceleration.time_shift import TimeShift, from_ends
 from interpolants.dynamics.modifiers import Modifier, Work
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import positive
+from interpolants.foundations.ops import expand_like
 from interpolants.foundations.types import Condition
 from interpolants.paths.path import SpatiallyLinearPath
 
@@ -54,7 +55,8 @@ class _Scaling(Work):
             return inner.evaluate(x, t, want, cond)
         ends = inner.evaluate(x, t, ("denoised", "noise"), cond)
         scaled = ends["noise"] / self.factor
-        share = (path.alpha(t) / path.beta(t)).to(x) * path.base.shared_scale  # type: ignore[union-attr, operator]
+        time = expand_like(t, x)  # a time shift around it asks for a time per row
+        share = (path.alpha(time) / path.beta(time)).to(x) * path.base.shared_scale  # type: ignore[union-attr, operator]
         both = {"noise": scaled, "denoised": ends["denoised"] + share * (ends["noise"] - scaled)}
         return {name: from_ends(name, path, t, both) for name in want}
 

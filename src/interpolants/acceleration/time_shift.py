@@ -284,8 +284,9 @@ def _scale(path: SpatiallyLinearPath) -> float:
 
 
 def from_ends(name: str, path: SpatiallyLinearPath, t: Tensor, ends: dict[str, Tensor]) -> Tensor:
-    """A quantity at time t of the planned grid from mean end point and noise."""
+    """A quantity from mean end point and noise at their time t, ``()`` or ``(B,)``."""
     scale, noise = _scale(path), ends["noise"]
+    t = expand_like(t, noise)
     if name in ends:
         return ends[name]
     if name == "endpoint0":
