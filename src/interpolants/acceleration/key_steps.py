@@ -114,7 +114,7 @@ def keys_by_change(change: Tensor, budget: int) -> list[int]:
     rate = change.double() + 1e-9 * change.double().mean() + 1e-12
     passed = torch.cat([rate.new_zeros(1), rate.cumsum(0)])
     goals = passed[-1] * torch.arange(budget, dtype=torch.float64) / budget
-    found = torch.searchsorted(passed, goals * (1 + 1e-12)).tolist()
+    found = torch.searchsorted(passed, goals * (1 - 1e-12)).tolist()  # reached up to rounding is reached
     for k in range(1, budget):
         found[k] = max(found[k], found[k - 1] + 1)
     for k in range(budget - 1, -1, -1):  # those pushed beyond the end go back
