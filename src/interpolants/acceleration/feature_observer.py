@@ -73,13 +73,12 @@ class FeatureObserver(Modifier):
         """
         if len(times) < 3:
             raise invalid(_WHO, "the run must have two steps or more", len(times) - 1)
-        return _Observing(len(x), len(times) - 1)
+        return _Observing(len(x))
 
 
 class _Observing(Work):
-    def __init__(self, rows: int, steps: int) -> None:
-        self.rows, self.steps = rows, steps
-        self.seen, self.is_open = -1, True
+    def __init__(self, rows: int) -> None:
+        self.rows, self.is_open = rows, True
         self.before: tuple[list[Tensor], list[Tensor]] | None = None
         self.changes: tuple[list[Tensor], list[Tensor]] = ([], [])
 
