@@ -10,7 +10,7 @@ from torch import nn
 from torch.testing import assert_close
 
 from digits_net import digits, digits_fields
-from interpolants.acceleration.cost_model import propagation_cost
+from interpolants.acceleration.cost_model import PropagationCost, propagation_cost
 from interpolants.acceleration.encoder_propagation import (
     EncoderPropagation,
     EncoderPropagationWarning,
@@ -208,6 +208,11 @@ def test_a_segment_beyond_most_rows_is_decoded_in_parts_with_a_warning():
     assert_close(found, whole, atol=1e-5, rtol=1e-5)
 
 
+def test_a_segment_of_just_most_rows_is_decoded_at_once_without_a_warning():
+    given, x, run = fields(), start(64), {"method": "ddim", "n_steps": 10}
+    sample(given, x, modifiers=EncoderPropagation(5, parallel=True, most_rows=320), **run)  # else it fails
+
+
 def test_gradients_pass():
     x = start(4).requires_grad_()
     done = sample(fields(), x, n_steps=6, method="ddim", modifiers=EncoderPropagation(3), differentiable=True)
@@ -311,6 +316,13 @@ def test_prior_noise_is_added_to_late_steps():
     assert_close(sample(given, x0, modifiers=PriorNoise(0.01, 0.6), **run).x, x)
     base = sample(given, x0, **run).x
     assert torch.equal(sample(given, x0, modifiers=PriorNoise(0.0), **run).x, base)
+
+
+def test_the_cost_model_counts_the_seconds_of_keys_and_of_all_steps():
+    cost = PropagationCost(encoder=3.0, decoder=1.0, keys=4, n_steps=20)
+    assert cost.ratio == pytest.approx((4 * 3.0 + 20 * 1.0) / (20 * 3.0 + 20 * 1.0))
+    assert cost.share == 0.75
+    assert propagation_cost(unet(), start(2), keys=5, n_steps=20, repeats=1).encoder > 0
 
 
 def test_the_cost_model_is_printed_from_measured_seconds():

@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.acceleration.exit_heads import ExitHeads
-from interpolants.acceleration.layer_exit import LayerExit, StaticExit, run_layers, weights_hash
+from interpolants.acceleration.layer_exit import LayerExit, StaticExit, _interpolated, run_layers, weights_hash
 from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields, Preconditioned
 from interpolants.foundations.errors import InvalidInputError
@@ -131,6 +131,17 @@ def test_the_relative_rule_compares_with_the_table_at_the_time():
     assert bool(wide.leaving()(1, tokens, t).all())
     with pytest.raises(InvalidInputError, match="times of the network must lie"):
         rule(1, tokens, torch.tensor(0.7))
+
+
+def test_the_table_is_joined_by_lines_and_holds_its_ends_a_little_beyond_them():
+    table = torch.tensor([[0.1, 3.0], [0.2, 5.0], [0.8, -1.0]], dtype=torch.float64)
+    t = torch.tensor([0.099, 0.1, 0.15, 0.2, 0.5, 0.65, 0.8, 0.801], dtype=torch.float64)
+    wanted = torch.tensor([3.0, 3.0, 4.0, 5.0, 2.0, 0.5, -1.0, -1.0], dtype=torch.float64)
+    assert_close(_interpolated(table, t), wanted)
+    assert_close(torch.stack([_interpolated(table, one) for one in t]), wanted)
+    for outside in (0.09, 0.81):
+        with pytest.raises(InvalidInputError, match=r"must lie in its table, \[0.1, 0.8\]"):
+            _interpolated(table, torch.tensor(outside))
 
 
 def test_both_halves_of_guidance_and_wrappers():

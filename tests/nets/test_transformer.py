@@ -134,6 +134,17 @@ def test_conditions_count_row_by_row_and_may_be_absent():
     assert_close(net(x[1:2], 0.5, {"label": label[1:2]}), out[1:2])
 
 
+@pytest.mark.parametrize("known", [{"n_classes": 3}, {"cond_dim": 3}])
+def test_conditions_count_where_the_time_does_not(known):
+    net = awake(TokenTransformer(6, vocabulary=5, width=16, attention_heads=2, **known))
+    x, cond = ids(3, 6), torch.tensor([0, 2, -1]) if "n_classes" in known else torch.eye(3)
+    out = net(x, 0.5, cond)
+    assert torch.equal(out, net(x, 0.9, cond))
+    for k in range(3):
+        assert_close(out[k : k + 1], net(x[k : k + 1], 0.5, cond[k : k + 1]))
+    assert not torch.allclose(out[0], net(x, 0.5)[0])
+
+
 def test_settings_survive_a_file_and_rebuild_the_network():
     net = TokenTransformer(**SETTINGS)
     again = build_net(**json.loads(json.dumps(net.settings)))

@@ -6,6 +6,7 @@ from torch.testing import assert_close
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.nets import Features, UNet, null_condition
 from interpolants.nets.build import build_net
+from interpolants.nets.unet import _group_norm
 
 SHAPE = (2, 7, 5)
 FORMS = [
@@ -149,6 +150,12 @@ def test_features_halve_each_level_rounded_up():
     sizes = [tuple(skip.shape[1:]) for skip in features.skips]
     assert sizes == [(8, 28, 13)] * 2 + [(16, 14, 7)] * 2 + [(24, 7, 4)] * 2
     assert features.bottom.shape[1:] == (24, 7, 4)
+
+
+def test_groups_are_as_many_as_divide_the_channels_up_to_32_of_4_each():
+    for channels in range(1, 300):
+        allowed = [n for n in range(1, 33) if channels % n == 0 and (n == 1 or channels // n >= 4)]
+        assert _group_norm(channels).num_groups == max(allowed), channels
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 3), (5, 5), (7, 9), (8, 8), (28, 28)])
