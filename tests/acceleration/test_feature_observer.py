@@ -31,7 +31,10 @@ def test_features_that_are_zero_and_stay_so_do_not_change():
 
 
 def test_a_growth_by_one_half_each_step_is_a_change_of_one_half(generator):
-    fields, x = LearnedFields(OneSidedLinear(), velocity=Still()), torch.randn(3, 2, generator=generator).double()
+    fields, x = (
+        LearnedFields(OneSidedLinear(), velocity=Still()),
+        torch.randn(3, 2, generator=generator).double(),
+    )
     found = feature_change(fields, x, n_steps=4, method="euler")  # x + 2 x / 4
     half = torch.full((3,), 0.5, dtype=torch.float64)
     assert_close(found.encoder, half)

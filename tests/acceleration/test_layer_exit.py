@@ -5,7 +5,13 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.acceleration.exit_heads import ExitHeads
-from interpolants.acceleration.layer_exit import LayerExit, StaticExit, _interpolated, run_layers, weights_hash
+from interpolants.acceleration.layer_exit import (
+    LayerExit,
+    StaticExit,
+    _interpolated,
+    run_layers,
+    weights_hash,
+)
 from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields, Preconditioned
 from interpolants.foundations.errors import InvalidInputError

@@ -144,7 +144,16 @@ def test_noise_scaling_is_the_recursion_written_by_hand(path):
     """``x = alpha x0 + beta x1`` with x0 divided by 1.1 and x1 what is left of the state."""
     fields, x = biased(0.0, path=path), start(3, 40)
     times, scale = torch.linspace(0.1, 0.9, 9, dtype=torch.float64), float(path.base.shared_scale)
-    found = sample(fields, x, method="ddim", time_grid="uniform", start=0.1, stop=0.9, n_steps=8, modifiers=NoiseScaling(1.1))
+    found = sample(
+        fields,
+        x,
+        method="ddim",
+        time_grid="uniform",
+        start=0.1,
+        stop=0.9,
+        n_steps=8,
+        modifiers=NoiseScaling(1.1),
+    )
     for n in range(8):
         x0 = scale * fields.noise(x, times[n]) / (1.1 if n else 1.0)
         x1 = (x - path.alpha(times[n]) * x0) / path.beta(times[n])
@@ -158,7 +167,11 @@ def test_noise_is_scaled_at_the_time_that_a_shift_chose_for_each_row():
     times, rule = torch.linspace(0, 1, 9, dtype=torch.float64), TimeShift(0.1, 0.8, V)
     found = sample(fields, x, method="ddim", n_steps=8, modifiers=(NoiseScaling(1.1), rule)).x
     for n in range(8):
-        used, low, high = times[n].expand(4), max(0.0, float(times[n]) - 0.05), min(1.0, float(times[n]) + 0.05)
+        used, low, high = (
+            times[n].expand(4),
+            max(0.0, float(times[n]) - 0.05),
+            min(1.0, float(times[n]) + 0.05),
+        )
         if n and times[n] < 0.8:
             fine = torch.linspace(low, high, 10_001, dtype=torch.float64)
             used = fine[(x.var(1)[:, None] - state_variance(path, fine, V)).abs().argmin(1)]
