@@ -97,6 +97,14 @@ def test_every_reading_runs_with_every_kind_of_step_and_rows_are_independent(rea
     assert torch.equal(sample(fields, x, n_steps=6, chunk=20, modifiers=rule, **run).x, whole)
 
 
+@pytest.mark.parametrize("reading", ["condition", "target", "stride"])
+@pytest.mark.filterwarnings("ignore::interpolants.acceleration.time_shift.TimeShiftWarning")
+def test_a_window_of_almost_no_width_leaves_the_run_as_it_is(reading):
+    run = {"method": "ddim", "n_steps": 10}
+    found = sample(biased(0.03), start(3, 40), modifiers=TimeShift(1e-12, 0.8, V, reading), **run).x
+    assert_close(found, sample(biased(0.03), start(3, 40), **run).x, rtol=1e-9, atol=1e-10)
+
+
 @pytest.mark.filterwarnings("ignore::interpolants.acceleration.time_shift.TimeShiftWarning")
 def test_the_readings_are_the_recursions_written_by_hand():
     path, fields, x0 = VP(), biased(0.03), start(4)

@@ -205,8 +205,9 @@ class _Landing(_Choosing):
         centre, ahead = (then, 0.0) if self.settings.reading == "target" else (now, then - now)
         landing = (self.chosen(self.seen, centre, path) + ahead).clamp(0, 1)
         scale = _scale(path)
-        by_end = path.beta(landing) - float(path.beta(torch.tensor(then)))
-        by_noise = scale * (path.alpha(landing) - float(path.alpha(torch.tensor(then))))
+        planned = torch.tensor(then, dtype=torch.float64)
+        by_end = path.beta(landing) - float(path.beta(planned))
+        by_noise = scale * (path.alpha(landing) - float(path.alpha(planned)))
         return (
             x
             + expand_like(by_end, x).to(x) * ends["denoised"]
