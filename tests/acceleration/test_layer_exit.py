@@ -150,6 +150,13 @@ def test_the_table_is_joined_by_lines_and_holds_its_ends_a_little_beyond_them():
             _interpolated(table, torch.tensor(outside))
 
 
+def test_a_time_that_the_table_has_twice_is_no_gap_in_it():
+    """Clocks stand still where noise drowns all: several steps of a run are one time of the network."""
+    table = torch.tensor([[0.0, 3.0], [0.0, 3.0], [0.5, 5.0], [1.0, 7.0], [1.0, 7.0]], dtype=torch.float64)
+    t = torch.tensor([0.0, 0.25, 1.0], dtype=torch.float64)
+    assert_close(_interpolated(table, t), torch.tensor([3.0, 4.0, 7.0], dtype=torch.float64))
+
+
 def test_both_halves_of_guidance_and_wrappers():
     net, exits = made(NETS["mlp"], n_classes=3)
     path = OneSidedLinear()
@@ -169,6 +176,10 @@ def test_both_halves_of_guidance_and_wrappers():
         (lambda e: LayerExit(e, "gap", 1.5), "threshold"),
         (lambda e: LayerExit(e, "gap", float("nan")), "threshold"),
         (lambda e: LayerExit(e, "relative", 0.1), "calibration table"),
+        (
+            lambda e: LayerExit(e, "relative", 0.1, ((0.5, 1.0), (0.0, 1.0))),
+            "times of the table must increase",
+        ),
         (lambda e: StaticExit(e, 0), "schedule"),
         (lambda e: StaticExit(e, 9), "at most the 5 layers"),
         (lambda e: StaticExit(e, []), "schedule must name"),

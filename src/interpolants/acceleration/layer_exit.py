@@ -113,6 +113,9 @@ class LayerExit(_Exits):
         if self.criterion == "relative" and len(self.table) < 2:
             remedy = "EarlyExit makes it in its fit."
             raise invalid("LayerExit", "criterion='relative' needs a calibration table", "none", remedy)
+        times = [float(time) for time, _ in self.table]
+        if times != sorted(times):
+            raise invalid("LayerExit", "times of the table must increase", times, "Sort its rows.")
 
     def begin(self, x: Tensor, index: int, times: Tensor) -> Work:
         """At work on a chunk."""
@@ -284,6 +287,7 @@ def _interpolated(table: Tensor, t: Tensor) -> Tensor:
         rule = f"times of the network must lie in its table, [{float(where[0]):g}, {float(where[-1]):g}]"
         raise invalid("LayerExit", rule, now.flatten()[:3].tolist(), "Fit the heads for these times.")
     at = torch.searchsorted(where, now).clamp(1, len(where) - 1)
-    share = ((now - where[at - 1]) / (where[at] - where[at - 1])).clamp(0, 1)
+    width = where[at] - where[at - 1]  # zero where the network is told one time over a stretch of the run
+    share = torch.where(width > 0, (now - where[at - 1]) / width, 0.0).clamp(0, 1)
     found: Tensor = values[at - 1] + share * (values[at] - values[at - 1])
     return found.to(t.device)
