@@ -79,12 +79,11 @@ class World:
     def average(self, parameters: Sequence[nn.Parameter], extras: Sequence[Tensor]) -> Tensor:
         """Average the gradients in place, and return the average of the 0-d ``extras``, ``(n,)``.
 
-        A missing gradient counts as zero, here or everywhere: all processes must agree on the layout.
+        A missing gradient counts as zero, here or everywhere: all processes must agree on the layout. All travel in
+        the widest type among them, so that a loss does not overflow in that of the weights.
         """
         parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-        kind = parts[0].dtype if parts else torch.float32
-        numbers = torch.stack([e.detach().to(kind) for e in extras])
-        flat = torch.cat([*(part.reshape(-1) for part in parts), numbers])
+        flat = torch.cat([part.reshape(-1) for part in (*parts, *(e.detach() for e in extras))])
         dist.all_reduce(flat)
         flat /= self.size
         pieces: tuple[Tensor, ...] = torch.split(flat, [*(p.numel() for p in parameters), len(extras)])
