@@ -1,6 +1,7 @@
 """The classifier of noisy states: its form, and that the library's loop teaches it the posterior of a mixture."""
 
 import json
+import math
 
 import pytest
 import torch
@@ -63,6 +64,13 @@ def test_the_type_of_the_samples_is_kept_whatever_torchs_default_is(dtype, defau
         assert learnt.net(x, 0.5).dtype == dtype
     finally:
         torch.set_default_dtype(before)
+
+
+def test_a_training_begins_with_the_entropy_of_its_classes(generator):
+    """The fresh network is undecided: each row costs log 4, where a highest label of 3 makes four classes."""
+    labels, settings = torch.tensor([0, 3, 1, 3, 0, 0]), TrainSettings(steps=1, batch_size=6, log_every=1)
+    learnt = learn_labels(VP(), torch.randn(6, 2, generator=generator), labels, settings=settings)
+    assert learnt.result.history[0]["label"] == pytest.approx(math.log(4), rel=1e-6)
 
 
 @pytest.mark.slow  # about 10 s

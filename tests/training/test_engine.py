@@ -14,7 +14,7 @@ from torch.testing import assert_close
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.training import Checkpoint, TrainSettings, fit, learning_rate, run_state
 from interpolants.training.ema import ema_rate
-from interpolants.training.guard import Guard
+from interpolants.training.guard import Guard, clip, gradient_norm
 from interpolants.training.seeds import BATCH, LOSS, step_seed
 from training import toy
 
@@ -265,6 +265,34 @@ def test_the_deferred_guard_gives_the_same_run(deferred):
     expected, _ = by_hand(TrainSettings(steps=12, clip_norm=0.05))
     for own, other in zip(a.parameters(), expected.parameters(), strict=True):
         assert_close(own, other, rtol=2e-5, atol=1e-6)
+
+
+def test_a_flag_that_stays_on_the_device_counts_like_one_that_is_read_at_once():
+    """Bad steps here and there, and a hundred in a row but for one, twice."""
+    bad = [False, True, True, False, *[True] * 99, False, *[True] * 100]
+    for sticky in (False, True):
+        there, here = (
+            Guard(torch.device("cpu"), sticky=sticky, deferred=deferred) for deferred in (True, False)
+        )
+        for step, wrong in enumerate(bad, 1):
+            total, norm = torch.tensor(math.nan if wrong else 1.0), torch.tensor(1.0)
+            accepted = there.judge(step, total, norm), here.judge(step, total, norm)
+            there.read()
+            assert bool(accepted[0]) == accepted[1]
+            assert (there.first_bad, there.skipped) == (here.first_bad, here.skipped)
+            assert there.must_stop == here.must_stop == (step == len(bad) or (sticky and step > 1))
+            if sticky and step > 1:
+                break  # a run ends here
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 7.0])
+def test_gradients_are_only_ever_clipped(size, deferred):
+    """Their direction stays, and their norm is the smaller of their own and the largest allowed."""
+    gradients = [torch.tensor([0.6 * size, 0.0]), torch.tensor([[-0.8 * size]])]
+    clip(gradients, gradient_norm(gradients), 2.0, deferred=deferred)
+    assert_close(
+        gradients, [torch.tensor([0.6, 0.0]) * min(size, 2.0), torch.tensor([[-0.8]]) * min(size, 2.0)]
+    )
 
 
 def test_a_run_that_only_skips_gives_up(deferred):

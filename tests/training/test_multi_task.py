@@ -74,6 +74,9 @@ def test_nash_leaves_out_a_task_without_a_gradient():
     with pytest.warns(NoGradientWarning):
         weights = nash_weights(torch.tensor([[4.0, 0.0], [0.0, 0.0]]).double())
     assert_close(weights, torch.tensor([0.5, 0.0]).double())
+    with pytest.warns(NoGradientWarning):  # of a length that rounding has made a square below 0
+        weights = nash_weights(torch.tensor([[4.0, 0.0], [0.0, -1e-20]]).double())
+    assert_close(weights, torch.tensor([0.5, 0.0]).double())
 
 
 # --- aggregates ----------------------------------------------------------------------------------------------

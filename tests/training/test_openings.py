@@ -1,6 +1,7 @@
 """What the loop is open for: losses per batch, the step, aggregates, best weights, and logs without times."""
 
 import math
+import time
 
 import pytest
 import torch
@@ -9,6 +10,8 @@ from torch.testing import assert_close
 
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.training import Checkpoint, TrainingInterrupted, bin_means, training_seconds
+from interpolants.training.aggregates import StepContext
+from interpolants.training.world import World
 from training import toy
 from training.resumed import same_after_an_interruption, stop_at, train
 
@@ -102,6 +105,13 @@ def test_gradients_of_single_losses_are_those_of_autograd():
         net.zero_grad()
         values.mean().backward(retain_graph=True)
         assert_close(row, torch.cat([p.grad.flatten() for p in net.parameters()]))
+
+
+def test_what_a_loss_does_not_depend_on_has_gradient_zero():
+    net = nn.ModuleDict({"used": nn.Linear(2, 1, bias=False), "idle": nn.Linear(1, 1, bias=False)})
+    context = StepContext(1, None, net, dict(net.named_parameters()), 0, World(torch.device("cpu")))
+    rows = context.gradients([3 * net["used"].weight.sum(), torch.tensor(5.0)])
+    assert rows.tolist() == [[3.0, 3.0, 0.0], [0.0, 0.0, 0.0]]
 
 
 def test_an_aggregate_with_context_that_only_sums_gives_the_same_bits_as_none():
@@ -269,8 +279,10 @@ def test_best_weights_need_a_number_to_choose_by():
 
 def test_all_files_of_a_resumed_run_equal_those_of_an_undisturbed_one(tmp_path):
     make = lambda: {"loss": toy.noisy_loss, "batches": toy.noisy_batches}  # noqa: E731
+    begun = time.perf_counter()
     whole, cut = same_after_an_interruption(tmp_path, make)
     assert whole.history == cut.history
+    assert whole.seconds + cut.seconds < time.perf_counter() - begun
     assert 0 < training_seconds(tmp_path / "cut") == pytest.approx(cut.seconds, abs=2e-3)
     assert "times.jsonl" in {p.name for p in (tmp_path / "cut").iterdir()}
 

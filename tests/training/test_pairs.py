@@ -1,13 +1,18 @@
-"""Batches of pairs: where rows of both ends come from."""
+"""Batches of pairs: where rows of both ends come from, and what is learnt from them at which times."""
 
 import pytest
 import torch
+from torch import nn
+from torch.testing import assert_close
 
 from interpolants.couplings import MinibatchOT, Sinkhorn
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.objectives.joint import joint_loss
+from interpolants.objectives.penalties import Penalty
 from interpolants.objectives.times import UniformTimes
-from interpolants.training import PairBatches
-from interpolants.training.pairs import draw_pairs
+from interpolants.paths import Trigonometric, ZeroEnvelope
+from interpolants.training import PairBatches, TrainSettings, learn_fields
+from interpolants.training.pairs import PathLoss, draw_pairs
 
 
 @pytest.mark.parametrize("coupling", [MinibatchOT(within="labels"), Sinkhorn(reg=0.5, within="labels")])
@@ -75,3 +80,42 @@ def test_so_many_pairs_are_drawn_whatever_the_batches(n):
     assert torch.equal(cond, labels1[second[:, 0].long()])
     assert torch.equal(cond, labels0[first[:, 0].long()])
     assert len(second.unique()) > n // 2  # no batch comes twice
+
+
+class Rates(nn.Module):
+    """``a d/dt cos(pi t / 2) + b d/dt sin(pi t / 2)``, with a and b to be found."""
+
+    def __init__(self):
+        super().__init__()
+        self.ends = nn.Parameter(torch.zeros(2, dtype=torch.float64))
+
+    def forward(self, x, t, cond=None):
+        angle = t * torch.pi / 2
+        return (torch.pi / 2 * (self.ends[1] * angle.cos() - self.ends[0] * angle.sin()))[:, None]
+
+
+def test_the_velocity_of_a_single_pair_is_found_at_every_time():
+    """Between 2 and -1 the rate is known, and a network of that form can only have these ends."""
+    path, x0 = Trigonometric(ZeroEnvelope()), torch.full((1, 1), 2.0, dtype=torch.float64)
+    settings = TrainSettings(steps=60, batch_size=16, optimizer="sgd", lr=0.3, clip_norm=None, ema=None)
+    learnt = learn_fields(path, x0, x0 - 3, heads=("velocity",), net=Rates(), settings=settings)
+    assert_close(learnt.net.ends, torch.tensor([2.0, -1.0], dtype=torch.float64), rtol=0, atol=1e-3)
+    t = torch.tensor([0.0, 0.25, 1.0], dtype=torch.float64)
+    rate = path.alpha_dot(t) * 2 - path.beta_dot(t)
+    assert_close(learnt.fields.velocity(x0.expand(3, 1), t)[:, 0], rate, rtol=0, atol=5e-3)
+
+
+class Constant(Penalty):
+    """Two, whatever the field."""
+
+    name, of = "constant", "velocity"
+
+    def at(self, field, points, generator):
+        return torch.full_like(points.t, 2.0)
+
+
+def test_a_penalty_counts_with_its_weight():
+    path, x1 = Trigonometric(ZeroEnvelope()), torch.tensor([[1.0], [2.0]])
+    loss = PathLoss(joint_loss(("velocity",), path), UniformTimes(), penalties=[Constant(path, weight=0.25)])
+    batch = {"x0": -x1, "x1": x1, "cond": None, "t": torch.tensor([0.2, 0.4]), "weight": torch.ones(2)}
+    assert loss(lambda x, t, cond: 0 * x, batch, torch.Generator())["constant"].tolist() == [0.5, 0.5]
