@@ -133,6 +133,14 @@ def test_weights_that_have_vanished_for_a_whole_rung_are_reported_with_their_pla
         healthy.warn("Test")
 
 
+def test_the_place_is_the_last_one_that_counts():
+    t, causal = torch.tensor([0.1, 0.2, 0.3, 0.4]), Causal(10.0, rung_steps=2)
+    for _ in range(2):
+        assert causal.stalled is None
+        causal({"residual": torch.tensor([0.0, 0.0, 1.0, 0.0])}, context=Batch(t))
+    assert causal.stalled == pytest.approx(0.3)
+
+
 @pytest.mark.parametrize("eps", [-1.0, (1.0, 0.5), (1.0, 1.0), (), float("nan"), "strong"])
 def test_ladders_that_are_none_are_refused(eps):
     with pytest.raises(InvalidInputError, match="eps must"):

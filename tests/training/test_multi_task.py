@@ -1,5 +1,6 @@
 """Rules that weigh clusters of times: numbers by hand, fixed points, invariances; in training and on resume."""
 
+import math
 import signal
 
 import pytest
@@ -91,6 +92,21 @@ def test_uncertainty_weights_tend_to_one_over_twice_the_loss():
     assert rule.numbers()["loss_1"] == pytest.approx(5.0)
 
 
+def test_the_logarithms_of_uncertainty_weighting_move_by_adam():
+    """As PyTorch moves them, down the sum of ``(exp(-s) l + s) / 2``, for losses that vary."""
+    rule, s = UncertaintyWeighting(CUT, lr=0.3), nn.Parameter(torch.zeros(2, dtype=torch.float64))
+    adam = torch.optim.Adam([s], lr=0.3)
+    for step in range(1, 31):
+        losses, at = frozen(0.5 + 0.4 * math.sin(step), 3.0 * step)
+        total = rule(losses, context=at)
+        means = losses["velocity"][[0, 2]].double()
+        assert_close(rule.weights, (-s.detach()).exp() / 2)
+        assert_close(total.double(), rule.weights @ means, rtol=1e-6, atol=0)
+        adam.zero_grad()
+        ((-s).exp() * means + s).sum().div(2).backward()
+        adam.step()
+
+
 def test_negative_losses_are_refused_by_uncertainty_weighting():
     losses, at = frozen(-1.0, 2.0)
     with pytest.raises(InvalidInputError, match="losses must be >= 0"):
@@ -126,7 +142,8 @@ def test_nash_keeps_its_weights_between_solutions():
     rule({"velocity": torch.stack([9 * net.w[0], net.w[1]])}, context=context(t, net, step=2))
     assert torch.equal(rule.weights, before)
     rule({"velocity": torch.stack([9 * net.w[0], net.w[1]])}, context=context(t, net, step=11))
-    assert not torch.equal(rule.weights, before)
+    # Squared lengths of the gradients were 1, 1 and are 81, 1: half of each is remembered.
+    assert_close(rule.weights, torch.tensor([41.0, 1.0]).double().rsqrt())
     other = NashMTL(CUT, every=10)
     other.load_state_dict(rule.state_dict())
     assert torch.equal(other.state["products"], rule.state["products"])

@@ -114,8 +114,18 @@ class Constant(Penalty):
         return torch.full_like(points.t, 2.0)
 
 
-def test_a_penalty_counts_with_its_weight():
+def test_losses_count_with_the_weight_of_their_time_and_penalties_with_theirs():
     path, x1 = Trigonometric(ZeroEnvelope()), torch.tensor([[1.0], [2.0]])
-    loss = PathLoss(joint_loss(("velocity",), path), UniformTimes(), penalties=[Constant(path, weight=0.25)])
-    batch = {"x0": -x1, "x1": x1, "cond": None, "t": torch.tensor([0.2, 0.4]), "weight": torch.ones(2)}
-    assert loss(lambda x, t, cond: 0 * x, batch, torch.Generator())["constant"].tolist() == [0.5, 0.5]
+    plain, seeded = joint_loss(("velocity",), path), torch.Generator().manual_seed
+    batch = {
+        "x0": -x1,
+        "x1": x1,
+        "cond": None,
+        "t": torch.tensor([0.2, 0.4]),
+        "weight": torch.tensor([1.0, 3.0]),
+    }
+    net = lambda x, t, cond: x  # noqa: E731
+    found = PathLoss(plain, UniformTimes(), penalties=[Constant(path, weight=0.25)])(net, batch, seeded(0))
+    alone = plain(net, x0=-x1, x1=x1, t=batch["t"], cond=None, generator=seeded(0))["velocity"]
+    assert_close(found["velocity"], alone * batch["weight"])
+    assert found["constant"].tolist() == [0.5, 0.5]
