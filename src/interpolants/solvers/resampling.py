@@ -107,7 +107,7 @@ class Residual(Resampler):
         # Where everything is certain nothing is left to draw from, and nothing is drawn.
         share = rest / rest.sum(1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
         drawn = _inverse(share, uniforms)
-        return torch.where(slot < count, sure, drawn).clamp_max(size - 1).sort(1).values
+        return torch.where(slot < count, sure, drawn).sort(1).values
 
 
 def effective_size(log_weights: Tensor) -> Tensor:
