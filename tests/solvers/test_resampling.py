@@ -61,12 +61,13 @@ def test_multinomial_copies_have_the_binomial_variance_and_the_others_no_more():
 
 
 @each
-def test_equal_weights_and_one_weight(scheme):
-    m = 7
-    same = torch.full((m,), 1 / m, dtype=F64)
+@pytest.mark.parametrize("m", [7, 49])  # 49 times 1/49 rounds below 1
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_equal_weights_and_one_weight(scheme, m, dtype):
+    same = torch.full((m,), 1 / m, dtype=dtype)
     if not isinstance(scheme, Multinomial):
         assert bool((copies(scheme, same, 50) == 1).all())
-    one = torch.zeros(m, dtype=F64)
+    one = torch.zeros(m, dtype=dtype)
     one[3] = 1
     assert bool((copies(scheme, one, 50)[:, 3] == m).all())
 

@@ -99,14 +99,14 @@ class Residual(Resampler):
         """Whom each slot copies."""
         size = weights.shape[1]
         wanted = size * weights.double()
-        certain = wanted.floor()
+        # 49 times 1/49 rounds below 1: equal weights are to be copied once each all the same.
+        certain = (wanted * (1 + 8 * torch.finfo(weights.dtype).eps)).floor()
         rest = (wanted - certain).clamp_min(0)
         count = certain.sum(1, keepdim=True)
         slot = torch.arange(size, device=weights.device, dtype=torch.float64).expand(weights.shape)
         sure = torch.searchsorted(certain.cumsum(1), slot.contiguous(), right=True)
-        # Where everything is certain nothing is left to draw from, and nothing is drawn.
-        share = rest / rest.sum(1, keepdim=True).clamp_min(torch.finfo(torch.float64).tiny)
-        drawn = _inverse(share, uniforms)
+        # Where everything is certain there is nothing left to draw from, and no slot that asks for it.
+        drawn = _inverse(rest, uniforms)
         return torch.where(slot < count, sure, drawn).sort(1).values
 
 
@@ -123,7 +123,7 @@ def _strata(weights: Tensor, uniforms: Tensor) -> Tensor:
 
 
 def _inverse(weights: Tensor, positions: Tensor) -> Tensor:
-    """The particle whose share of [0, 1) holds each position; particles without weight have none."""
+    """The particle whose share of [0, 1) holds each position, by weights of any sum; those without weight have none."""
     levels = weights.double().cumsum(1)
     levels = levels / levels[:, -1:]
     found: Tensor = torch.searchsorted(levels, positions.double().contiguous(), right=True)
