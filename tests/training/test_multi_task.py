@@ -71,6 +71,14 @@ def test_nash_weights_solve_their_equation_and_no_scale_changes_the_update():
     )
 
 
+def test_nash_lets_opposite_gradients_cancel():
+    """No weights solve the equation; a third task goes its way all the same."""
+    g = torch.tensor([[3.0, 0.0], [-0.5, 0.0], [0.0, 2.0]]).double()
+    weights = nash_weights(g @ g.T)
+    assert bool((weights > 0).all())
+    assert_close(weights @ g, torch.tensor([0.0, 1.0]).double(), rtol=0, atol=1e-6)
+
+
 def test_nash_leaves_out_a_task_without_a_gradient():
     with pytest.warns(NoGradientWarning):
         weights = nash_weights(torch.tensor([[4.0, 0.0], [0.0, 0.0]]).double())

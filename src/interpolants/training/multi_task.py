@@ -28,6 +28,9 @@ from interpolants.paths.path import Path, SpatiallyLinearPath
 from interpolants.training.aggregates import StepContext, bin_means
 from interpolants.training.losses import Losses, sum_of_means
 
+# Added to cosines of gradients: without it the weights of opposite ones would be infinite.
+_RIDGE = 1e-12
+
 
 class NoGradientWarning(UserWarning):
     """A task without a gradient takes no part in a step."""
@@ -251,7 +254,8 @@ def pcgrad_weights(products: Tensor, *, generator: torch.Generator | None = None
 def nash_weights(products: Tensor, *, most: int = 100) -> Tensor:
     """The positive weights with ``G c = 1 / c``, by damped Newton steps on ``c^T G c / 2 - sum_i log c_i``.
 
-    Tasks without a gradient get the weight 0.
+    Tasks without a gradient get the weight 0. Where gradients oppose each other, so that no step is good for all, there
+    are no such weights; those returned are large there, and cancel.
 
     Args:
         products: G, ``(k, k)`` float64, positive semi-definite.
@@ -266,6 +270,7 @@ def nash_weights(products: Tensor, *, most: int = 100) -> Tensor:
         return weights
     scale = lengths[there]
     cosines = products[there][:, there] / scale[:, None] / scale
+    cosines = cosines + _RIDGE * torch.eye(len(scale), dtype=torch.float64)
     c = torch.ones(len(scale), dtype=torch.float64)
 
     def height(x: Tensor) -> float:
@@ -279,6 +284,8 @@ def nash_weights(products: Tensor, *, most: int = 100) -> Tensor:
         size = 1.0
         while height(c - size * step) > height(c) - 1e-4 * size * float(slope @ step) and size > 1e-12:
             size /= 2
+        if size <= 1e-12:  # as near as rounding allows
+            break
         c = c - size * step
     weights[there] = c / scale
     return weights
