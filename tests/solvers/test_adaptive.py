@@ -1,4 +1,5 @@
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -7,6 +8,8 @@ from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.solvers import Dopri5, Euler, Status, Tsit5, integrate_adaptive
+from interpolants.solvers.lanes import root
+from interpolants.solvers.tableau import RungeKutta, Tableau
 
 F64 = torch.float64
 PAIRS = [Dopri5(), Tsit5()]
@@ -297,3 +300,33 @@ def test_a_first_step_beyond_the_fields_domain_is_cut_until_it_fits(solver):
     result = integrate_adaptive(lambda x, t: -20 * x**1.5, x, 0.0, 1.0, solver, first_step=1.0)
     assert result.status.tolist() == [Status.OK]
     assert result.x.item() == pytest.approx(1 / 121, abs=1e-4)
+
+
+@dataclass(frozen=True)
+class HeunEuler(RungeKutta):
+    """Heun's rule with Euler's inside: the slope at the new state counts for neither, but begins the next step."""
+
+    name = "heun_euler"
+    tableau = Tableau(
+        a=((), (1.0,), (0.5, 0.5)),
+        b=(0.5, 0.5, 0.0),
+        c=(0.0, 1.0, 1.0),
+        order=2,
+        e=(-0.5, 0.5, 0.0),
+        fsal=True,
+    )
+
+
+def test_a_rate_that_counts_only_in_the_next_step_is_asked_for():
+    def f(x, t, want):
+        return -x, x.sum(1) if want else None
+
+    x = torch.ones(2, 1, dtype=F64)
+    result = integrate_adaptive(f, x, 0.0, 1.0, HeunEuler(), rtol=1e-6, atol=1e-6, quadrature=True)
+    assert_close(result.q, torch.full((2,), 1 - math.exp(-1), dtype=F64), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("order", [1, 3, 5])
+def test_a_root_taken_by_logarithms(order):
+    x = torch.tensor([1e-9, 0.3, 1.0, 40.0], dtype=F64)
+    assert_close(root(x, order) ** order, x)

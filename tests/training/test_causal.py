@@ -1,5 +1,6 @@
 """Causal weights: a double loop, gradients, the neutral setting, the ladder, resuming, stalling and refusals."""
 
+import math
 import warnings
 
 import pytest
@@ -134,11 +135,13 @@ def test_weights_that_have_vanished_for_a_whole_rung_are_reported_with_their_pla
 
 
 def test_the_place_is_the_last_one_that_counts():
-    t, causal = torch.tensor([0.1, 0.2, 0.3, 0.4]), Causal(10.0, rung_steps=2)
+    t, causal = torch.tensor([0.1, 0.2, 0.3, 0.4]), Causal((10.0, 20.0), rung_steps=2)
+    assert causal.numbers() == {"eps": 10.0, "w_min": 1.0}
     for _ in range(2):
         assert causal.stalled is None
         causal({"residual": torch.tensor([0.0, 0.0, 1.0, 0.0])}, context=Batch(t))
     assert causal.stalled == pytest.approx(0.3)
+    assert causal.numbers() == {"eps": 10.0, "w_min": pytest.approx(math.exp(-10))}
 
 
 @pytest.mark.parametrize("eps", [-1.0, (1.0, 0.5), (1.0, 1.0), (), float("nan"), "strong"])

@@ -27,14 +27,24 @@ class Told:
         self.words.append(words)
 
 
-def test_the_first_step_is_not_counted(monkeypatch):
-    ticks = iter([100.0, 110.0])  # after the first step, and five steps of two seconds later
-    monkeypatch.setattr(module.time, "perf_counter", lambda: next(ticks))
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [
+        (1000, ["17 parameters, 1,000 steps: about 33 min, as measured over 5 steps"]),
+        (7, ["17 parameters, 7 steps: about 14 s, as measured over 5 steps"]),
+        (6, []),  # the end has come when it is known
+    ],
+)
+def test_the_time_of_all_steps_is_that_of_those_after_the_first(monkeypatch, steps, said):
+    """The first takes a minute and the others two seconds each."""
+    now = {"s": 100.0}
+    monkeypatch.setattr(module.time, "perf_counter", lambda: now["s"])
     bar = Told()
-    clock = Estimate([torch.zeros(3, 4), torch.zeros(5)], 1000, 2000, bar)
-    for _ in range(20):
+    clock = Estimate([torch.zeros(3, 4), torch.zeros(5)], 1000, 1000 + steps, bar)
+    for step in range(min(steps, 20)):
+        now["s"] += 2.0 if step else 60.0
         clock.advance()
-    assert bar.words == ["17 parameters, 1,000 steps: about 33 min, as measured over 5 steps"]
+    assert bar.words == said
 
 
 def test_a_training_that_shows_its_progress_says_it(capsys):

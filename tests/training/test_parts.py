@@ -58,8 +58,9 @@ def test_seeds_follow_the_published_splitmix64(monkeypatch):
     assert [step_seed(0, 1, n) for n in (1, 2, 3)] == [value >> 1 for value in known]
 
 
-def test_the_average_against_its_closed_form():
-    """e_n = prod(1 - r) p_0 + sum_k r_k prod_{j > k} (1 - r_j) p_k, for known p_k."""
+@pytest.mark.parametrize("flagged", [False, True])
+def test_the_average_against_its_closed_form(flagged):
+    """e_n = prod(1 - r) p_0 + sum_k r_k prod_{j > k} (1 - r_j) p_k, for known p_k; a flag of 0 leaves it as it is."""
     module = nn.Linear(3, 2).double()
     path = torch.randn(41, 2, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -70,7 +71,9 @@ def test_the_average_against_its_closed_form():
     for step in range(1, 41):
         with torch.no_grad():
             module.weight.copy_(path[step])
-        ema.update(step)
+        if flagged:
+            ema.update(step, torch.tensor(0.0))
+        ema.update(step, torch.tensor(1.0, dtype=torch.float64) if flagged else None)
         rate = 1 - min(0.8, (1 + step) / (10 + step))
         weights *= 1 - rate
         weights[step] = rate
