@@ -84,6 +84,18 @@ def test_no_scene_is_brighter_than_white_or_darker_than_black():
     assert 0 <= float(dark.min()) < 1e-6
 
 
+def test_the_sky_is_tilted_about_the_pivot():
+    """Column 12 and the height 10.5: what a slope adds on one side it takes away on the other."""
+    scenes = torch.zeros(3, 11, dtype=torch.float64)
+    scenes[1, 7] = scenes[2, 8] = 0.1
+    plain, across, upwards = PendulumShadow().images(scenes)[:, 0].double()
+    across, upwards = across - plain, upwards - plain
+    assert_close(across[8, 12:], -across[8, :13].flip(0)[:12], atol=1e-6, rtol=0)
+    assert_close(upwards[2:20, 23], -upwards[2:20, 23].flip(0), atol=1e-6, rtol=0)
+    assert float(across[8, 23]) > 0.05
+    assert float(upwards[2, 23]) > 0.05
+
+
 def test_a_share_of_the_factors_is_told(generator):
     told = PendulumShadow(known=0.1).sample(2000, generator=generator)["factors"]
     share = float((~told.isnan()).double().mean())

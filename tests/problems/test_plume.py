@@ -32,6 +32,14 @@ def test_it_begins_as_a_gaussian_and_keeps_its_mass():
     assert_close(u.sum((1, 2)) * 0.01**2, PLUME[5] * math.pi * PLUME[4].square().expand(2))
 
 
+def test_width_and_height_are_those_at_the_beginning_and_frames_are_even():
+    problem = GaussianPlume(frames=5)
+    away = torch.tensor([[0.0, 0.0], [0.12, 0.0], [0.0, -0.24]], dtype=torch.float64)
+    u = problem.solution(PLUME, PLUME[:2] + away, problem.times)
+    assert_close(u[0, :, 0], 1.3 * torch.tensor([0.0, -1.0, -4.0], dtype=torch.float64).exp())
+    assert_close(problem.times, torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0], dtype=torch.float64))
+
+
 def test_the_fit_finds_the_plume_again_and_tells_what_it_leaves(generator):
     problem = GaussianPlume()
     plumes = problem.plumes(8, generator=generator)

@@ -43,6 +43,12 @@ def test_transitions_hang_together_and_the_tails_are_those_of_t_2():
     assert share == pytest.approx(0.05, abs=4 * (0.05 * 0.95 / 50_000) ** 0.5)
 
 
+def test_noise_is_finite_whatever_is_drawn(monkeypatch):
+    monkeypatch.setattr(torch, "rand", lambda n, **_: torch.zeros(n, dtype=torch.float64))
+    drawn = RandomWalk(noise="student_t").sample(10, generator=torch.Generator().manual_seed(0))
+    assert bool(drawn["reward"].isfinite().all())
+
+
 def test_bad_settings_are_refused():
     with pytest.raises(InvalidInputError, match="must be odd"):
         RandomWalk(4)

@@ -39,6 +39,11 @@ def test_exact_data_have_no_noise_and_an_unbounded_likelihood(generator):
     assert (tiny[1] - tiny[0]) / math.log(10) == pytest.approx(8, abs=0.02)
 
 
+def test_the_noise_of_exact_data_is_zero_to_rounding_on_whichever_side_of_zero(generator):
+    for _ in range(20):
+        assert ppca(distribution(generator).sample(50, generator=generator), 2).noise < 1e-6
+
+
 @pytest.mark.parametrize("level", [0.05, 0.2])
 def test_data_with_noise_give_the_noise_and_the_distribution_back(level, generator):
     """s within 2 % of the noise; Gaussian W2 of the distribution without noise at most 0.1 |W|. Seed 0."""

@@ -134,6 +134,14 @@ def test_a_ring_is_gaussian_noise_around_a_circle():
     assert bool(torch.isfinite(toy.score(x)).all())
 
 
+def test_the_radius_of_a_roll_grows_with_its_angle(generator):
+    x = SwissRoll(noise=1e-7, scale=2.0).sample(200, generator=generator).double()
+    radius, angle = x.norm(dim=1), torch.atan2(x[:, 1], x[:, 0])
+    turns = (4.5 * math.pi * radius / 2 - angle) / (2 * math.pi)
+    assert_close(turns, turns.round(), atol=1e-5, rtol=0)
+    assert (float(radius.min()), float(radius.max())) == pytest.approx((2 / 3, 2), abs=0.05)
+
+
 @pytest.mark.parametrize("toy", [Moons(), SwissRoll()])
 def test_a_noisy_curve_is_the_mixture_it_offers(toy):
     x = torch.tensor([[0.0, 0.0], [1.2, 0.3], [3.0, -2.0]], dtype=F64)

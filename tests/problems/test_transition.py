@@ -56,6 +56,16 @@ def test_draws_follow_the_density(name, generator):
     assert abs(float(estimate.mean()) - volume) < 4 * float(estimate.std()) / 200
 
 
+def test_a_point_is_drawn_to_the_circle_and_turned_by_the_jump_of_its_branch():
+    problem = RotatingMixture(0.5, (0.0, 1.0), (0.4, 0.6), pull=0.25, radius=2.0)
+    found = problem.centres(torch.tensor([[3.0, 0.0], [0.0, 1.0], [0.0, 0.0]], dtype=F64))
+    turns = torch.tensor([0.5, 1.5], dtype=F64)
+    turned = torch.stack([turns.cos(), turns.sin()], 1)
+    assert_close(found[0], (0.75 * 3 + 0.25 * 2) * turned)
+    assert_close(found[1], (0.75 * 1 + 0.25 * 2) * torch.stack([-turned[:, 1], turned[:, 0]], 1))
+    assert_close(found[2], torch.zeros(2, 2, dtype=F64))  # nowhere to be drawn to
+
+
 def test_the_flow_is_that_of_lorenz():
     problem = NoisyLorenz(lag=0.2, substeps=100)
     x = np.array([1.0, 2.0, 20.0])
