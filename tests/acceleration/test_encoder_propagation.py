@@ -1,6 +1,5 @@
 """Encoder propagation: exact recursions of toy networks, counts, bits, and a trained U-Net on digits."""
 
-import re
 import warnings
 from itertools import pairwise
 
@@ -10,14 +9,13 @@ from torch import nn
 from torch.testing import assert_close
 
 from digits_net import digits, digits_fields
-from interpolants.acceleration.cost_model import PropagationCost, propagation_cost
 from interpolants.acceleration.encoder_propagation import (
     EncoderPropagation,
     EncoderPropagationWarning,
     tune_encoder_propagation,
 )
 from interpolants.acceleration.feature_observer import feature_change
-from interpolants.acceleration.key_steps import key_steps, keys_by_change
+from interpolants.acceleration.key_steps import key_steps
 from interpolants.acceleration.prior_noise import PriorNoise
 from interpolants.dynamics import Langevin, sample
 from interpolants.fields import LearnedFields, Preconditioned
@@ -270,15 +268,6 @@ def test_what_does_not_fit_is_refused(modifier, given, options, message):
         sample(given, start(), modifiers=modifier, **{"n_steps": 6, "method": "ddim", **options})
 
 
-def test_keys_by_name_and_by_change():
-    assert key_steps("stable_diffusion", 50) == [0, 1, 2, 3, 5, 10, 15, 25, 35]
-    assert len(key_steps("deepfloyd_1", 100)) == 10 + 14 + 16
-    assert key_steps("progressive", 12) == [0, 2, 5, 9]
-    assert keys_by_change(torch.tensor([1.0, 1, 1, 1, 0]), 3) == [0, 2, 3]
-    assert keys_by_change(torch.zeros(5), 6) == [0, 1, 2, 3, 4, 5]
-    assert keys_by_change(torch.tensor([0.0, 0, 0, 9]), 3) == [0, 3, 4]
-
-
 def test_auto_keys_are_the_same_for_all_batches_and_equal_tuned_ones():
     given, x, run = fields(), start(90), {"method": "ddim", "n_steps": 20}
     plan = EncoderPropagation("auto", budget=4)
@@ -316,22 +305,6 @@ def test_prior_noise_is_added_to_late_steps():
     assert_close(sample(given, x0, modifiers=PriorNoise(0.01, 0.6), **run).x, x)
     base = sample(given, x0, **run).x
     assert torch.equal(sample(given, x0, modifiers=PriorNoise(0.0), **run).x, base)
-
-
-def test_the_cost_model_counts_the_seconds_of_keys_and_of_all_steps():
-    cost = PropagationCost(encoder=3.0, decoder=1.0, keys=4, n_steps=20)
-    assert cost.ratio == pytest.approx((4 * 3.0 + 20 * 1.0) / (20 * 3.0 + 20 * 1.0))
-    assert cost.share == 0.75
-    assert propagation_cost(unet(), start(2), keys=5, n_steps=20, repeats=1).encoder > 0
-
-
-def test_the_cost_model_is_printed_from_measured_seconds():
-    found = propagation_cost(unet(), start(8), keys=5, n_steps=20, repeats=3)
-    assert (found.keys, found.n_steps) == (4, 20)
-    assert found.ratio == pytest.approx(1 - 0.8 * found.share)
-    assert re.search(r"encoder .* ms, decoder .* 4 of 20 steps", str(found))
-    with pytest.raises(InvalidInputError, match="encode and decode"):
-        propagation_cost(MLP(2), torch.zeros(3, 2))
 
 
 # --- a trained network ---------------------------------------------------------------------------------------

@@ -30,6 +30,15 @@ def test_a_budget_beyond_the_steps_is_refused():
         keys_by_change(torch.ones(3), 5)
 
 
+def test_keys_by_name_and_by_change():
+    assert key_steps("stable_diffusion", 50) == [0, 1, 2, 3, 5, 10, 15, 25, 35]
+    assert len(key_steps("deepfloyd_1", 100)) == 10 + 14 + 16
+    assert key_steps("progressive", 12) == [0, 2, 5, 9]
+    assert keys_by_change(torch.tensor([1.0, 1, 1, 1, 0]), 3) == [0, 2, 3]
+    assert keys_by_change(torch.zeros(5), 6) == [0, 1, 2, 3, 4, 5]
+    assert keys_by_change(torch.tensor([0.0, 0, 0, 9]), 3) == [0, 3, 4]
+
+
 @pytest.mark.parametrize("n", [1, 2, 3, 9, 10, 35, 36])
 def test_distances_of_progressive_keys_grow_by_one(n):
     wanted, key, distance = [], 0, 2
