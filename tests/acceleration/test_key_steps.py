@@ -7,7 +7,7 @@ from interpolants.acceleration.key_steps import key_steps, keys_by_change
 from interpolants.foundations.errors import InvalidInputError
 
 
-@pytest.mark.parametrize("size", [1.0, 0.3, 1e-5])
+@pytest.mark.parametrize("size", [1.0, 0.3, 1e-5, 0.0])
 @pytest.mark.parametrize(("changes", "budget"), [(9, 3), (10, 5), (12, 4), (6, 6), (49, 7)])
 def test_where_features_change_evenly_keys_are_evenly_spaced(changes, budget, size):
     found = keys_by_change(torch.full((changes,), size), budget)
