@@ -1,6 +1,7 @@
 """Time shift and noise scaling on a Gaussian whose exact noise is biased on purpose."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -21,7 +22,7 @@ from interpolants.fields import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.nets import MLP
-from interpolants.paths import VP, Linear, OneSidedLinear
+from interpolants.paths import VP, Linear, OneSidedLinear, OneSidedTrigonometric
 
 V, D = 0.25, 3072
 RULE = TimeShift(window=0.04, until=0.8, variance=V)
@@ -147,26 +148,33 @@ def test_noise_scaling_undoes_a_factor():
     assert float((found - truth).abs().max()) < 0.15 * float((first - truth).abs().max())
 
 
+@pytest.mark.parametrize("method", ["ddim", "euler"])
 @pytest.mark.parametrize("path", [VP(), OneSidedLinear(base=Gaussian(scale=3.0))], ids=["vp", "wide base"])
-def test_noise_scaling_is_the_recursion_written_by_hand(path):
+def test_noise_scaling_is_the_recursion_written_by_hand(path, method):
     """``x = alpha x0 + beta x1`` with x0 divided by 1.1 and x1 what is left of the state."""
     fields, x = biased(0.0, path=path), start(3, 40)
     times, scale = torch.linspace(0.1, 0.9, 9, dtype=torch.float64), float(path.base.shared_scale)
-    found = sample(
-        fields,
-        x,
-        method="ddim",
-        time_grid="uniform",
-        start=0.1,
-        stop=0.9,
-        n_steps=8,
-        modifiers=NoiseScaling(1.1),
-    )
-    for n in range(8):
-        x0 = scale * fields.noise(x, times[n]) / (1.1 if n else 1.0)
-        x1 = (x - path.alpha(times[n]) * x0) / path.beta(times[n])
-        x = path.alpha(times[n + 1]) * x0 + path.beta(times[n + 1]) * x1
-    assert_close(found.x, x)
+    run = {"method": method, "time_grid": "uniform", "start": 0.1, "stop": 0.9, "n_steps": 8}
+    found = sample(fields, x, modifiers=NoiseScaling(1.1), **run).x
+    for n, (now, then) in enumerate(pairwise(times)):
+        x0 = scale * fields.noise(x, now) / (1.1 if n else 1.0)
+        x1 = (x - path.alpha(now) * x0) / path.beta(now)
+        if method == "ddim":
+            x = path.alpha(then) * x0 + path.beta(then) * x1
+        else:
+            x = x + (then - now) * (path.alpha_dot(now) * x0 + path.beta_dot(now) * x1)
+    assert_close(found, x)
+
+
+@pytest.mark.parametrize("run", [{"method": "heun"}, {"method": "rk4"}, {"eps": 0.5, "seed": 1}], ids=str)
+@pytest.mark.parametrize(
+    "path", [VP(), OneSidedLinear(), OneSidedTrigonometric()], ids=["vp", "linear", "trigonometric"]
+)
+def test_a_factor_near_one_changes_little_where_steps_look_at_the_end(path, run):
+    """There rates and scores may be infinite; samplers stay a margin away."""
+    fields, x = biased(0.0, path=path), start(3, 40)
+    found = sample(fields, x, n_steps=6, modifiers=NoiseScaling(1 + 1e-9), **run).x
+    assert_close(found, sample(fields, x, n_steps=6, **run).x, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore::interpolants.acceleration.time_shift.TimeShiftWarning")
@@ -191,7 +199,7 @@ def test_noise_is_scaled_at_the_time_that_a_shift_chose_for_each_row():
 
 
 @pytest.mark.parametrize("path", [VP(), OneSidedLinear(base=Gaussian(scale=3.0))], ids=["vp", "wide base"])
-@pytest.mark.parametrize("t", [0.2, torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)], ids=["one", "rows"])
+@pytest.mark.parametrize("t", [0.2, torch.tensor([0.1, 0.5, 1.0], dtype=torch.float64)], ids=["one", "rows"])
 def test_quantities_from_mean_end_points_are_those_of_the_relations(path, t):
     x, fields = start(3, 3), biased(0.0, path=path)
     time = torch.as_tensor(t, dtype=torch.float64)

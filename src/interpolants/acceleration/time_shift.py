@@ -285,13 +285,13 @@ def _scale(path: SpatiallyLinearPath) -> float:
 
 
 def from_ends(name: str, path: SpatiallyLinearPath, t: Tensor, ends: dict[str, Tensor]) -> Tensor:
-    """A quantity from mean end point and noise at their time t, ``()`` or ``(B,)``."""
+    """A quantity from mean end point and noise at their time t, ``()`` or ``(B,)``; off the ends, as samplers do."""
     scale, noise = _scale(path), ends["noise"]
-    t = expand_like(t, noise)
+    t = expand_like(t.clamp(path.margin, 1 - path.margin), noise)
     if name in ends:
         return ends[name]
     if name == "endpoint0":
         return scale * noise
     if name == "score":
-        return -noise / (scale * path.alpha(t)).clamp_min(1e-12).to(noise)
+        return -noise / (scale * path.alpha(t)).to(noise)
     return path.beta_dot(t).to(noise) * ends["denoised"] + scale * path.alpha_dot(t).to(noise) * noise
