@@ -66,6 +66,15 @@ def test_a_point_is_drawn_to_the_circle_and_turned_by_the_jump_of_its_branch():
     assert_close(found[2], torch.zeros(2, 2, dtype=F64))  # nowhere to be drawn to
 
 
+def test_a_rollout_goes_on_from_where_it_is(generator):
+    problem = RotatingMixture(0.3, (0.0,), (1.0,), tau=1e-9)
+    x = torch.randn(4, 2, dtype=F64, generator=generator)
+    path = problem.rollout(x, 3, generator=generator)
+    assert path.shape == (4, 4, 2)
+    for before, after in zip(path[:-1], path[1:], strict=True):
+        assert_close(after, problem.centres(before)[:, 0], rtol=0, atol=1e-7)
+
+
 def test_the_flow_is_that_of_lorenz():
     problem = NoisyLorenz(lag=0.2, substeps=100)
     x = np.array([1.0, 2.0, 20.0])
