@@ -90,6 +90,35 @@ def test_the_comparison_may_be_made_before_the_end():
     assert float(found.value.abs().max()) < 1e-6
 
 
+def test_a_rate_that_is_infinite_at_the_ends_is_accumulated_all_the_same():
+    """``u = sqrt(t) - sqrt(1 - t)`` without a flow: 2 from end to end."""
+
+    def rising(x, t, cond=None):
+        return t.sqrt() - (1 - t).sqrt() + 0 * x.sum(1)
+
+    fields = LearnedFields(
+        OneSidedLinear(), log_density=rising, velocity=lambda x, t, cond=None: torch.zeros_like(x)
+    )
+    found = accumulated_residual(fields, points(2), rtol=1e-3, atol=1e-3)
+    assert_close(found, torch.full((2,), 2.0, dtype=F64), atol=0.05, rtol=0)
+
+
+def test_conditions_stay_with_their_rows():
+    path = OneSidedLinear()
+    exact = GaussianMixtureBridge(path.base, DATA).fields(path)
+
+    def tilted(x, t, cond=None):
+        return exact.log_prob(x, t) + cond * torch.sin(2 * t)
+
+    def velocity(x, t, cond=None):
+        return exact.evaluate(x, t, ("velocity",))["velocity"]
+
+    fields = LearnedFields(path, log_density=tilted, velocity=velocity)
+    cond = torch.linspace(-1, 1, 6, dtype=F64)
+    found = accumulated_residual(fields, points(), cond=cond)
+    assert_close(found, cond * torch.sin(torch.tensor(2.0, dtype=F64)), atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize("stop", [0.0, 1.5])
 def test_a_time_out_of_range_is_refused(stop):
     fields = GaussianMixtureBridge(OneSidedLinear().base, DATA).fields(OneSidedLinear())

@@ -114,6 +114,40 @@ def test_the_split_has_the_known_shares():
     assert found.asymmetry > 0.1
 
 
+def test_the_error_of_the_overlap_is_its_spread_over_draws():
+    """Thirty draws of 100 rows: a standard deviation to 13 %, so a factor of two is 4 sigma and more."""
+    push = torch.tensor([0.3, -0.2, 0.1], dtype=F64)
+    other = LearnedFields(PATH, score=lambda y, t: TRUE.evaluate(y, t, ("score",))["score"] + push)
+    found = [
+        helmholtz(
+            TURNED, other, None, DATA.sample(100, generator=source(k)), times=(0.4,), generator=source(k)
+        )
+        for k in range(30)
+    ]
+    spread = float(torch.tensor([each.overlap for each in found]).std())
+    told = sum(each.overlap_error for each in found) / 30
+    assert 0.6 < spread / told < 1.6
+
+
+def test_the_asymmetry_is_that_at_the_times_that_are_asked_for():
+    x1 = DATA.sample(50, generator=source(2))
+    found = helmholtz(TURNED, TRUE, None, x1, times=(0.3,), generator=source(3))
+    x = PATH.sample(x0=None, x1=x1, t=0.3, generator=source(3)).x_t
+    assert found.asymmetry == pytest.approx(asymmetry(TURNED, x, 0.3))
+    assert found.asymmetry != pytest.approx(asymmetry(TURNED, x, 0.7), rel=1e-2)
+
+
+def test_a_projection_is_a_gradient_whatever_it_has_learnt():
+    x1 = DATA.sample(50, generator=source(5)).float()
+    settings = TrainSettings(steps=2, batch_size=32)
+    found = conservative_projection(
+        TURNED, None, x1, net={"kind": "mlp", "width": 8, "depth": 1}, settings=settings
+    )
+    x = DATA.sample(5, generator=source(6)).float()
+    assert found.fields.score(x, 0.5).shape == x.shape
+    assert asymmetry(found.fields, x, 0.5) < 1e-5
+
+
 def test_a_gradient_is_symmetric_and_a_rotation_twice_its_size():
     x = torch.randn(8, 3, dtype=F64, generator=source(4))
     assert asymmetry(TRUE, x, 0.5) < 1e-10

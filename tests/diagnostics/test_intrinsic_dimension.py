@@ -53,6 +53,15 @@ def test_density_and_flow_agree_with_it(dimension):
     assert_close(density.value, torch.full((3,), float(dimension), dtype=F64), atol=5e-3, rtol=0)
 
 
+def test_the_flow_takes_the_steps_that_are_asked_for():
+    """One or two of equal ratios of the noise are enough for a plane."""
+    for steps in (1, 2):
+        assert (
+            intrinsic_dimension(TRUE, points(), sigma=SIGMA, method="flow", n_steps=steps, coarse=2.0).mean
+            == 2
+        )
+
+
 def test_a_gauge_hides_the_dimension_and_symmetry_brings_a_rotation_back():
     fields = turned(1 / SIGMA**2)
     hidden = intrinsic_dimension(fields, points(), sigma=SIGMA)

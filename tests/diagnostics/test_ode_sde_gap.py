@@ -7,6 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.diagnostics import flow_score, ode_sde_gap
+from interpolants.diagnostics.ode_sde_gap import FlowScore
 from interpolants.fields import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
@@ -98,6 +99,17 @@ def test_the_comparison_may_be_made_before_the_end():
     assert float(found.score.t[-1]) == stop
     wanted = 2 * flow * (1 / flow - factor) ** 2
     assert abs(float(found.score.squared[-1]) - wanted) < 4.5 * float(found.score.error[-1])
+
+
+def test_the_bounds_are_integrals_of_the_mismatch():
+    """Constant rates: ``eps q / 4`` in KL, and ``eps sqrt(q) (e^L - 1) / L`` in W2."""
+    t = torch.linspace(0, 1, 401, dtype=F64)
+    one = torch.ones_like(t)
+    found = FlowScore(t, 4 * one, 0 * one, 1.5 * one, 0.3 * one)
+    assert found.kl_bound == pytest.approx(0.3)
+    assert found.w2_bound == pytest.approx(0.3 * 2 * math.expm1(1.5) / 1.5, rel=1e-5)
+    early = FlowScore(t, 4 * (t < 1e-9), 0 * one, 2 * t, 800 * one)  # all at once, at the beginning
+    assert early.w2_bound == pytest.approx(2 * math.e, rel=1e-9)
 
 
 def test_too_few_starts_and_no_noise_are_refused():

@@ -44,6 +44,23 @@ def test_the_sketch_keeps_cosines_within_its_noise():
     assert float((sketched - whole).abs().max()) < 5 / 4096**0.5
 
 
+def test_the_sketch_keeps_gradients_of_one_sign_apart():
+    """Half of the parameters at one time, half at the other: every place holds many of both."""
+    net = Linear(20_000)
+    halves = torch.ones(2, 20_000)
+    halves[0, 10_000:], halves[1, :10_000] = 0, 0
+    times = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    found = task_affinity(net, lambda t: net.w @ halves[round(t)], times, projected=1024)
+    assert abs(float(found.cosines[0, 1])) < 5 / 1024**0.5
+
+
+def test_no_cosine_is_above_one():
+    net = Linear(7)
+    rows = torch.randn(40, 7, generator=torch.Generator().manual_seed(0))
+    found = task_affinity(net, lambda t: net.w @ rows[round(t)], torch.arange(40, dtype=torch.float64))
+    assert float(found.cosines.max()) == 1
+
+
 def test_what_does_not_fit_is_refused():
     net = Linear(3)
     with pytest.raises(InvalidInputError, match="two times or more"):

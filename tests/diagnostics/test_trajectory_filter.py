@@ -95,6 +95,29 @@ def test_candidates_are_judged_one_by_one_whatever_is_drawn_beside_them():
     assert_close(keep.draw(90, run, block=64), done.x[keep.accepts(done)][:90], rtol=0, atol=0)
 
 
+def test_no_more_candidates_are_drawn_than_are_needed():
+    keep, drawn = TrajectoryFilter(threshold=1e9, window=LATE), []
+
+    def run(first, count):
+        drawn.append((first, count))
+        return sample(fields(0.2), start(first, count), first_index=first, modifiers=keep.observer, **RUN)
+
+    assert len(keep.draw(32, run, block=16, most=1)) == 32
+    assert drawn == [(0, 16), (16, 16)]
+
+
+def test_windows_without_a_curve_come_last():
+    """In the first window every wrong sample was lost on the way."""
+    _, trial = calibrated()
+    told, lost = trial.reports[0], dict(trial.reports[0])
+    lost["bad"] = wrong(trial.x).to(told["bad"])
+    found = scan_windows(
+        lambda _: replace(trial, reports=(lost, told)), wrong, [(0.0, 0.5), LATE], statistics=["variance"]
+    )
+    assert [score.window for score in found] == [LATE, (0.0, 0.5)]
+    assert found[1].bad == int(wrong(trial.x).sum()) > 0
+
+
 def test_samples_that_were_not_finite_are_never_kept():
     keep, trial = calibrated()
     told = dict(trial.reports[0])

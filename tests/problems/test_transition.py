@@ -1,6 +1,7 @@
 """Transition distributions: density, sampler, scores and point-source fields of the two forecasting problems."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def test_a_rollout_goes_on_from_where_it_is(generator):
     x = torch.randn(4, 2, dtype=F64, generator=generator)
     path = problem.rollout(x, 3, generator=generator)
     assert path.shape == (4, 4, 2)
-    for before, after in zip(path[:-1], path[1:], strict=True):
+    for before, after in pairwise(path):
         assert_close(after, problem.centres(before)[:, 0], rtol=0, atol=1e-7)
 
 
