@@ -100,6 +100,25 @@ def test_noise_that_depends_on_time_alone_gives_the_steps_of_the_solvers_for_it(
     assert seen == list(enumerate(grid.tolist()))[1:]
 
 
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_drift_and_noise_are_asked_at_times_of_the_grid_alone(scheme):
+    """Which need not lie in [0, 1]: a field may not be known elsewhere."""
+    grid, asked = np.array([2.0, 2.5, 3.5]), {"f": [], "g": []}
+
+    def f(x, t):
+        asked["f"].append(float(t))
+        return -x
+
+    def g(x, t):
+        asked["g"].append(float(t))
+        return torch.ones_like(x)[..., None]
+
+    integrate_state_noise(f, g, torch.ones(4, 1, dtype=F64), grid, brownian(grid, 4), scheme=scheme)
+    for times in asked.values():
+        assert set(times) <= set(grid.tolist())
+        assert {2.0, 2.5} <= set(times)
+
+
 def test_several_motions_add_their_shares():
     grid = np.linspace(0, 1, 5)
     g = torch.tensor([[1.0, 2.0], [0.0, -1.0]], dtype=F64)
