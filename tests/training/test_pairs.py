@@ -10,7 +10,7 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.objectives.joint import joint_loss
 from interpolants.objectives.penalties import Penalty
 from interpolants.objectives.times import UniformTimes
-from interpolants.paths import Trigonometric, ZeroEnvelope
+from interpolants.paths import OneSidedLinear, Trigonometric, ZeroEnvelope
 from interpolants.training import PairBatches, TrainSettings, learn_fields
 from interpolants.training.pairs import PathLoss, draw_pairs
 
@@ -103,6 +103,15 @@ def test_the_velocity_of_a_single_pair_is_found_at_every_time():
     t = torch.tensor([0.0, 0.25, 1.0], dtype=torch.float64)
     rate = path.alpha_dot(t) * 2 - path.beta_dot(t)
     assert_close(learnt.fields.velocity(x0.expand(3, 1), t)[:, 0], rate, rtol=0, atol=5e-3)
+
+
+def test_a_network_that_is_named_gets_the_shape_of_the_rows_and_a_head_for_each_quantity():
+    x = torch.randn(30, 3, generator=torch.Generator().manual_seed(0))
+    settings = TrainSettings(steps=2, batch_size=8)
+    net = {"kind": "mlp", "width": 8, "depth": 1}
+    learnt = learn_fields(OneSidedLinear(), None, x, heads=("velocity", "noise"), net=net, settings=settings)
+    assert learnt.net(x, torch.full((30,), 0.5)).shape == (30, 2, 3)
+    assert_close(learnt.fields.noise(x, 0.5), learnt.net(x, torch.full((30,), 0.5))[:, 1])
 
 
 class Constant(Penalty):
