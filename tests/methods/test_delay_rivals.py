@@ -26,6 +26,17 @@ def test_a_linear_recurrence_goes_on_exactly():
     assert np.allclose(found.x[0, 1], wave[60:], atol=1e-3)
 
 
+def test_the_ridge_is_a_penalty_per_row():
+    """As ordinary least squares finds it with a row for each weight: sqrt(penalty) times the weight shall be 0."""
+    x = torch.randn(40, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    state = Autoregression(lags=2, ridge=0.5).fit(x).state
+    past, future = delay_vectors([(x - state["mean"]) / state["std"]], 2)
+    rows = torch.cat([past[..., 0], torch.ones(len(past), 1, dtype=torch.float64)], 1)
+    more = (0.5 * len(past)) ** 0.5 * torch.eye(3, dtype=torch.float64)
+    target = torch.cat([future[:, 0], torch.zeros(3, 1, dtype=torch.float64)])
+    assert_close(state["taught"]["weights"], torch.linalg.lstsq(torch.cat([rows, more]), target).solution)
+
+
 def test_an_analogue_is_what_followed_the_most_similar_past():
     x = np.array([0.0, 1, 5, 0, 2, 7, 0, 1.1])
     model = Analogue(lags=2).fit(x)

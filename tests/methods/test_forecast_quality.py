@@ -2,6 +2,7 @@
 
 import math
 
+import pytest
 import torch
 
 from interpolants.framework.questions import ask
@@ -38,6 +39,10 @@ def test_scores_are_those_of_theory_and_the_floor_is_the_true_transition():
     sure = ask(ForecastQuality(members=20), asked.fit(Persistence()), asked)
     assert sure.findings[0].text.startswith("The ensembles are not reliable: their ranks are uneven")
     assert [panel.title for panel in found.figures[0].panels] == ["the method", "persistence"]
+    for panel in found.figures[0].panels:
+        shares, even = (series.arrays for series in panel.series)
+        assert float(shares["counts"].sum()) == pytest.approx(1)
+        assert float(even["y"]) == pytest.approx(1 / len(shares["counts"]))
 
 
 def test_a_forecast_without_spread_is_told_and_a_floor_may_be_unknown():

@@ -33,6 +33,8 @@ def test_penalty_and_noise_are_those_of_the_greatest_evidence():
     others = [log_evidence(state, x, y, ratio * a, noise * b) for a in (0.5, 1, 2) for b in (0.9, 1, 1.1)]
     assert max(others) < best + 1e-2
     assert sum(other < best - 1e-3 for other in others) >= 7
+    # The penalty is one of a grid, but the noise is the best one for it.
+    assert all(log_evidence(state, x, y, ratio, noise * b) < best for b in (0.99, 1.01))
 
 
 def test_the_posterior_is_that_of_the_normal_equations():
