@@ -83,6 +83,28 @@ def test_only_networks_that_say_so_do_without_time():
     assert ExactPosterior(TABLE, UniformBase(3)).uses_time
 
 
+class Clocked(nn.Module):
+    """Logits that grow with the time at token 1 and fall with it at token 2."""
+
+    def forward(self, x, t, cond=None):
+        t = torch.as_tensor(t).expand(len(x))[:, None].expand(x.shape)
+        return torch.stack([torch.zeros_like(t), t, -2 * t], -1)
+
+
+def test_networks_and_distributions_are_asked_at_the_time_of_the_state():
+    path, t = UniformBase(3), torch.tensor([0.25, 0.875], dtype=torch.float64)
+    x, places = torch.tensor([[0, 1, 2], [2, 2, 0]]), torch.tensor([[1], [2]])
+    posterior = NetPosterior(Clocked(), path)
+    logits = torch.stack([0 * t, t, -2 * t], 1)[:, None].expand(2, 3, 3)
+    assert_close(posterior.logits(x, t), logits.float())
+    assert_close(posterior(x, t), logits.softmax(-1))
+    assert_close(posterior.at(x, t, places), logits.softmax(-1)[:, :1])
+    evidence = t[:, None, None] * nn.functional.one_hot(x, 3) + (1 - t)[:, None, None] / 3
+    assert_close(ExactPosterior(TABLE, path)(x, t), TABLE.posterior(evidence))
+    function = FunctionPosterior(lambda x, t, cond: Clocked()(x, t).softmax(-1), path, uses_time=True)
+    assert_close(function(x, t), logits.softmax(-1))
+
+
 def widened(x):
     """Probabilities over the mask too, with a little mass on it."""
     mu = exact(x)
@@ -104,6 +126,14 @@ def test_probabilities_that_are_none_are_refused_by_the_sampler(function, messag
     posterior = FunctionPosterior(lambda x, t, cond: function(x), PATH, uses_time=False)
     with pytest.raises(InvalidInputError, match=message):
         FirstHitting().sample(posterior, 5, 3, seed=0, invariant=False, chunk=5)
+
+
+@pytest.mark.parametrize("rows", [1, 9])
+def test_mass_on_the_mask_is_refused_whatever_the_number_of_rows(rows):
+    x = torch.full((rows, 3), PATH.mask)
+    with pytest.raises(InvalidInputError, match="mu must have no mass on the mask"):
+        FunctionPosterior(lambda x, t, cond: widened(x), PATH, uses_time=False)(x, 0.5)
+    assert_close(FunctionPosterior(lambda x, t, cond: exact(x), PATH, uses_time=False)(x, 0.5), exact(x))
 
 
 def test_probabilities_over_all_states_without_mass_on_the_mask_are_welcome():

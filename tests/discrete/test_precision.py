@@ -75,6 +75,14 @@ def test_float32_noise_at_half_time_of_a_vocabulary_of_50257(steps, unmask, nats
     assert found.temperature < 1
 
 
+def test_without_a_cap_a_step_is_as_it_was_meant():
+    found = step_precision(zipf(30), 0.3, 60.0)
+    assert found.unmask == pytest.approx(1, rel=1e-9)
+    assert found.entropy == pytest.approx(float(entropy(zipf(30))), rel=1e-9)
+    assert found.true_entropy == pytest.approx(found.entropy, rel=1e-9)
+    assert found.temperature == pytest.approx(1, rel=1e-6)
+
+
 def test_ten_bits_bias_a_step_and_float64_does_not(generator):
     # The distribution of a step with the chance 0.2 of unmasking: 200 tokens of a Zipf distribution, and the mask.
     mu, delta, n = zipf(200), 0.2, 100_000

@@ -52,6 +52,12 @@ def test_the_inverse_finds_the_time_again(name):
     assert_close(back, t, atol=1e-7, rtol=0)
 
 
+def test_a_function_that_misses_its_ends_by_a_little_stays_a_probability():
+    t, schedule = torch.linspace(0, 1, 5, dtype=torch.float64), CustomKeep(lambda t: t * (1 + 1e-6) - 5e-7)
+    assert float(schedule.keep(t).min()) == float(schedule.hidden(t).min()) == 0
+    assert float(schedule.keep(t).max()) == float(schedule.hidden(t).max()) == 1
+
+
 def test_values_by_hand():
     t = torch.tensor([0.25], dtype=torch.float64)
     assert float(LinearKeep().keep(t)) == 0.25

@@ -286,7 +286,7 @@ class UniformBase(DiscretePath):
 
     def start(self, uniform: Tensor) -> Tensor:
         """``floor(V u)``."""
-        return (uniform * self.vocabulary).long().clamp(max=self.vocabulary - 1)
+        return (uniform * self.vocabulary).long()  # u < 1 never rounds up to V
 
     def evidence(self, x: Tensor, t: Time) -> Tensor:
         """``kappa`` at the token that is seen, and ``(1 - kappa) / V`` everywhere."""
