@@ -13,6 +13,7 @@ from interpolants.discrete import (
     ExactPosterior,
     FunctionPosterior,
     Masked,
+    MaskedCrossEntropy,
     PolynomialKeep,
     UniformBase,
     exact_nelbo,
@@ -81,6 +82,29 @@ def test_the_estimate_is_unbiased_and_knows_its_error(timed, form, generator):
     assert found.error < (0.03 if form == "time_free" else 0.3)
     assert found.bits_per_token == pytest.approx(found.value / 4 / math.log(2))
     assert str(found).endswith("bits per token (n = 4000)")
+
+
+def test_the_error_is_the_spread_over_repetitions(generator):
+    posterior = ExactPosterior(TABLE, Masked(3))
+    found = [
+        nelbo(posterior, TABLE.sample(100, generator=generator), draws=2, generator=generator)
+        for _ in range(60)
+    ]
+    spread = float(torch.tensor([one.value for one in found]).std())
+    # The spread of 60 is known to 9 %.
+    assert sum(one.error for one in found) / 60 == pytest.approx(spread, rel=0.35)
+
+
+def test_uniforms_that_round_to_1_hide_every_place_and_no_more(monkeypatch):
+    """(3 + 1 - 2^-53) / 4 does."""
+    monkeypatch.setattr(
+        torch, "rand", lambda *shape, **how: torch.full(shape, 1 - 2**-53, dtype=torch.float64)
+    )
+    posterior = ExactPosterior(TABLE, Masked(3))
+    assert bool(nelbo(posterior, X[:2], draws=4).per_sequence.isfinite().all())
+    loss = MaskedCrossEntropy(posterior.path)(lambda x, t, cond: posterior(x, t).log(), X[:4])
+    assert loss.shape == (4,)
+    assert bool(loss.isfinite().all())
 
 
 def test_the_estimate_of_one_sequence_is_its_own(generator):
