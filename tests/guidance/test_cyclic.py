@@ -242,6 +242,23 @@ def test_a_bridge_completes_tables_in_their_own_units(using):
     assert 0.4 < slope / (-2 * 50 * (98.5 - 101.0)) < 1.3
 
 
+@pytest.mark.parametrize(
+    "rule", [{"kind": "repaint", "resamples": 1}, {"kind": "cyclic_one_way", "cycles": 4}]
+)
+def test_a_whitened_bridge_completes_by_the_regression_of_its_rows(rule):
+    """One step leaves it the Gaussian fit of its rows, where b is -2 a with a spread of 0.3."""
+    source = torch.Generator().manual_seed(0)
+    a = torch.randn(1000, 1, generator=source)
+    x = torch.cat([a, -2 * a + 0.3 * torch.randn(1000, 1, generator=source)], 1)
+    few = {"net": {"kind": "mlp", "width": 8, "depth": 1}, "steps": 1, "lr": 1e-9, "held_out": 0}
+    bridge = Bridge("one_sided_linear", standardize="whiten", **few).fit(x1=x, progress=False)
+    rows = torch.tensor([-1.0, 1.0]).repeat_interleave(150)[:, None] * torch.tensor([[1.0, torch.nan]])
+    found = bridge.complete(rows, using={**rule, "n_steps": 20}, seed=1)[:, 1]
+    # The means of 150 rows each are known to 0.025.
+    assert float(found[150:].mean() - found[:150].mean()) / 2 == pytest.approx(-2, abs=0.1)
+    assert float(found[:150].std()) == pytest.approx(0.3, abs=0.1)
+
+
 @pytest.mark.parametrize("kind", ["repaint", "cyclic_one_way"])
 def test_a_bridge_pastes_what_is_known_unless_the_rule_does_not(kind):
     rows = torch.full((20, 3), torch.nan, dtype=torch.float64)
