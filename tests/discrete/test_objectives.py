@@ -96,6 +96,19 @@ def test_the_flow_loss_is_least_at_the_exact_posterior(make, generator):
         assert float(worse.detach()) > least + 0.02
 
 
+def test_the_flow_loss_tells_the_network_the_time_of_its_state(generator):
+    """Of 400 tokens a share t + (1 - t) / 50 is as in the data."""
+    seen = {}
+
+    def net(x, t, cond):
+        seen["x"], seen["t"] = x, t
+        return torch.zeros(*x.shape, 50)
+
+    DiscreteFlowLoss(UniformBase(50))(net, torch.zeros(64, 400, dtype=torch.int64), generator=generator)
+    share = (seen["x"] == 0).double().mean(1)
+    assert float((share - seen["t"] - (1 - seen["t"]) / 50).abs().max()) < 5 * 0.5 / 400**0.5
+
+
 def test_logits_of_the_mask_are_left_out(generator):
     path = Masked(3)
     x1 = TABLE.sample(64, generator=generator)

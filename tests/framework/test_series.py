@@ -279,3 +279,15 @@ def test_a_column_of_times_as_numbers_is_no_variable():
     assert one(table.assign(timestamp=[3, 1, 2, 5, 4, 6]))[0].columns == ("timestamp", "v")
     table.index = MONTHS
     assert one(table)[0].columns == ("timestamp", "v")
+
+
+def test_series_that_end_at_different_times_are_forecast_at_steps_ahead():
+    many = [
+        Series(
+            values=torch.zeros(n, 1), seen=torch.ones(n, 1, dtype=torch.bool), times=torch.arange(n).double()
+        )
+        for n in (5, 7)
+    ]
+    found = on_one_clock(torch.zeros(2, 4, 3, 1), many, 3)
+    assert (found.times.tolist(), found.clock) == ([1, 2, 3], "steps")
+    assert on_one_clock(torch.zeros(2, 4, 3, 1), many[:1] * 2, 3).times.tolist() == [5, 6, 7]

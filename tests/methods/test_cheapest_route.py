@@ -56,3 +56,26 @@ def test_bad_settings_are_refused_and_shown(bridge):
         cheapest_route(bridge, 0, 1, terms=0)
     with pytest.raises(InvalidInputError, match="must differ"):
         cheapest_route(bridge, 1, 1)
+
+
+def test_as_many_steps_are_made_as_asked_for(bridge):
+    t = torch.tensor([0.3, 0.5])
+    still, moved = (
+        cheapest_route(bridge, 0, 1, steps=1, lr=lr, batch_size=64).alpha(t) for lr in (1e-12, 0.5)
+    )
+    assert float((still - moved).abs().max()) > 0.01
+
+
+def test_the_energy_is_taken_at_one_time_in_each_of_even_cells(bridge):
+    fields, seen = bridge.fields(0, 1, "straight"), []
+
+    class Watched:
+        route = fields.route
+
+        def evaluate(self, x, t, want):
+            seen.append(t)
+            return fields.evaluate(x, t, want)
+
+    energy = bridge.energy(Watched(), 500, torch.Generator().manual_seed(0))
+    assert float(energy) == pytest.approx(2 * (1 - math.pi / 4), rel=0.2)
+    assert ((500 * seen[0]).floor().sort().values == torch.arange(500)).all()

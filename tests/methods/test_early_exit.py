@@ -1,6 +1,7 @@
 """Heads and estimates at layers: a stack with known errors, a fit on digits, what the method refuses."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -219,3 +220,35 @@ def test_layers_that_are_all_thought_to_be_wrong_have_no_weight_but_the_plain_on
         loss = ExitLoss(problem, False, 1.0, 2.0, 0.25, weighting, 0.0)
         shares = loss._shares([torch.ones(4, 1, 3)] * 2)
         assert [float(share.mean()) for share in shares] == [0.25, 0.25]
+
+
+def test_losses_of_the_early_layers_are_a_mean():
+    """Squared errors of three entries with the sizes of the stack: 3 s^2 in mean."""
+    problem = ExitProblem(LearnedFields(VP(), noise=Stack()), {"error": "noise", "gap": "noise"})
+    exits = ExitHeads(4, 4, 3, head="shared", time_features=0)
+    n, source = 20_000, torch.Generator().manual_seed(1)
+    batch = {
+        "x0": None,
+        "x1": torch.zeros(n, 3),
+        "t": torch.full((n,), 0.5),
+        "cond": None,
+        "weight": torch.ones(n),
+    }
+    found = ExitLoss(problem, False, 1.0, 0.0, 0.5, "none", 0.0)({"exits": exits}, batch, source)["layers"]
+    wanted = 0.5 * 3 * sum(s**2 for s in SIZES[:-1]) / 3
+    assert float(found.mean()) == pytest.approx(wanted, abs=5 * float(found.std()) / n**0.5)
+
+
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_the_threshold_for_a_share_of_the_layers_is_the_one_that_takes_it(share):
+    """Of a sampler that goes through 8 (1 - threshold^2) of 8 layers."""
+
+    class Sampler:
+        criterion, exits = "absolute", SimpleNamespace(n_layers=8)
+
+        def sample(self, n, *, criterion, threshold, details):
+            layers = torch.full((n,), 8 * (1 - threshold**2))
+            return SimpleNamespace(reports=[{"layers": layers}])
+
+    found = EarlyExit.threshold_for(Sampler(), share)
+    assert found == pytest.approx((1 - share) ** 0.5, abs=2e-3)

@@ -61,6 +61,27 @@ def test_least_squares_on_a_linear_family_is_the_exact_posterior():
     assert_close(found.std, precision.rsqrt().reshape(1, 1), atol=1e-6, rtol=1e-5)
 
 
+@dataclass(frozen=True)
+class Bent(Beam):
+    """The same with z squared for the load."""
+
+    def residual_at(self, points, u, z, w):
+        return u("xx") + z**2
+
+    def solution(self, z, w):
+        return Fields(z.double() ** 2)
+
+
+def test_least_squares_on_a_bent_family_is_the_least_of_a_grid():
+    """With noise that lets the prior count: at its middle it would be 1, without it 1.7."""
+    x = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)[:, None]
+    phi = (x * (1 - x) / 2)[:, 0]
+    u, z = 1.7**2 * phi, torch.linspace(-2, 4, 60_001, dtype=torch.float64)
+    misfit = ((u - z[:, None] ** 2 * phi) / 0.5).square().sum(1) + (z - 1) ** 2 / 3
+    found = LaplaceInversion(noise=0.5, steps=20).fit(Bent()).infer(torch.cat([x, u[:, None]], 1))
+    assert float(found.mean) == pytest.approx(float(z[misfit.argmin()]), abs=2e-3)
+
+
 def test_families_without_a_solver_are_refused():
     class Unsolved(Beam):
         def solution(self, z, w):

@@ -11,6 +11,7 @@ import interpolants
 from interpolants.dynamics.sample import sample
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.methods import Bridge
+from interpolants.methods.few_step.features import new_features
 from interpolants.methods.few_step.few_step import Ends, FewStep, NothingToGainWarning
 from interpolants.objectives.distribution_matching import GaussianKernels
 
@@ -184,3 +185,15 @@ def test_models_and_data_that_do_not_fit_are_refused():
         quick(features="convolutions").fit(model=teacher(), x1=x, progress=False)
     with pytest.raises(InvalidInputError, match="must be labels"):
         quick().fit(model=teacher(), x1=x, cond=torch.rand(60, 2), progress=False)
+
+
+def test_features_count_from_the_mean_of_real_rows_in_one_unit_for_all(generator):
+    rows = torch.randn(400, 3, generator=generator) * torch.tensor([1.0, 5.0, 0.2]) + torch.tensor(
+        [7.0, 0.0, -2.0]
+    )
+    features = new_features("entries", rows)
+    found = features(rows)
+    assert_close(found.mean(0), torch.zeros(3), rtol=0, atol=1e-5)
+    assert float(found.std(0).square().mean()) == pytest.approx(1, rel=1e-5)
+    assert_close(found.std(0) / found.std(0)[0], rows.std(0) / rows.std(0)[0])
+    assert_close(features(rows[:1] + 5) - features(rows[:1]), (5 * found.std(0) / rows.std(0))[None])

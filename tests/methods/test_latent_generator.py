@@ -224,3 +224,12 @@ def test_an_unbounded_likelihood_is_said():
 def test_bad_input_is_refused_with_its_value(make, message):
     with pytest.raises(InvalidInputError, match=message):
         make()
+
+
+def test_units_of_the_data_change_no_density_but_by_their_volume():
+    """A power of two changes no bit of the training."""
+    x = curve(200)[:, :1]
+    one, other = (LatentGenerator(1, **FAST).fit(k * x) for k in (1.0, 1024.0))
+    assert_close(other.log_prob(1024 * x[:9]), one.log_prob(x[:9]) - math.log(1024))
+    assert other.noise_level == pytest.approx(1024 * one.noise_level)
+    assert one.noise_level == pytest.approx(0.1 * float(x.std()), rel=0.01)

@@ -21,6 +21,7 @@ from interpolants.methods.multimarginal.routes import Straight, latent_variance
 from interpolants.methods.multimarginal.simplex_learning import (
     SimplexBatches,
     SimplexLoss,
+    SimplexNet,
     blend,
     simplex_points,
 )
@@ -305,3 +306,19 @@ def test_a_killed_fit_resumes_to_the_same_bits(tmp_path, generator):
         Multimarginal(**settings).fit(*sets, out=tmp_path, watch=kill)
     again = Multimarginal(**settings).fit(*sets, out=tmp_path, resume=True)
     assert stored.fingerprint(again.state) == stored.fingerprint(wanted.state)
+
+
+def test_where_the_data_stand_changes_nothing_for_the_network():
+    """A fresh network answers 0 wherever it is: its weights are made noisy first."""
+    nets = [SimplexNet("mlp", (2,), 3, 4, shift=(s,), scale=(2.0,)) for s in (0.0, 64.0)]
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for p in nets[0].parameters():
+            p.add_(0.2 * torch.randn(p.shape, generator=generator))
+    nets[1].load_state_dict(nets[0].state_dict())
+    x, alpha = torch.randn(5, 2, generator=generator), torch.rand(5, 3, generator=generator)
+    with torch.no_grad():
+        still, moved = nets[0](x, alpha), nets[1](x + 64, alpha)
+    assert float(still.std(0).min()) > 1e-3
+    assert_close(moved[:, :3] - 64, still[:, :3], rtol=0, atol=1e-3)
+    assert_close(moved[:, 3:], still[:, 3:], rtol=0, atol=1e-3)

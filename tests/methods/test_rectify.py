@@ -68,6 +68,14 @@ def test_a_rectified_flow_is_straight_and_costs_the_same():
     assert after.cost == pytest.approx(before.cost, rel=1e-3)  # Heun, 200 steps
 
 
+def test_the_error_of_the_cost_is_that_of_a_mean_of_exact_chords():
+    x = starts(400)
+    cost = (FLOW.jump(x, 0.0, 1.0) - x).square().sum(1)
+    found = straightness(FLOW.fields, x, n_steps=100)
+    assert found.cost == pytest.approx(float(cost.mean()), rel=1e-3)
+    assert found.cost_error == pytest.approx(float(cost.std()) / 20, rel=1e-3)
+
+
 def test_straightness_is_the_same_backwards():
     x = starts(2_000)
     up = straightness(FLOW.fields, x, n_steps=200)

@@ -74,6 +74,17 @@ def test_members_of_the_true_distribution_cover_what_they_should():
     assert found.arrays["coverage_by_step"].shape == (20,)
 
 
+def test_of_several_series_the_first_is_drawn_with_its_forecasts():
+    task = task_of([np.arange(1.0, 101), np.arange(1001.0, 1101)])
+    found = ask(ForecastByHorizon(steps=4, origins=3, members=2), task.fit(SeasonalNaive()), task)
+    around, bands = found.arrays["around"], found.arrays["bands"]
+    assert_close(around[:, -5], bands[:, 2, 0])  # the last value that was known is the forecast
+    panel = found.figures[0].panels[0]
+    ahead, _, median, seen = (mark.arrays for mark in panel.series)
+    assert ahead["x"].tolist() == median["x"].tolist() == [1, 2, 3, 4]
+    assert float(seen["y"][seen["x"] == 0]) == float(around[0, -5])
+
+
 def test_what_was_not_seen_does_not_count():
     x = np.arange(1.0, 101)
     holes = x.copy()
@@ -93,6 +104,9 @@ def test_straight_lines_complete_a_straight_line(pattern):
     assert exact == (pattern == "block")
     hidden = found.arrays["hidden"].isfinite()
     assert int(hidden.sum()) == 10
+    # What is drawn is one stretch, of the first of the pieces.
+    shown = torch.where(hidden, found.arrays["hidden"], found.arrays["seen"])
+    assert_close(shown, torch.arange(61.0, 81).double())
     if pattern != "random":
         first = {"block": 5, "begin": 0, "end": 10}[pattern]
         assert hidden.nonzero().flatten().tolist() == [*range(first, first + 10)]

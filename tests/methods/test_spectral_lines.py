@@ -15,6 +15,8 @@ from interpolants.methods.questions.spectral_lines import SpectralLines, peaks_o
 class Lines(Method):
     """A density with peaks at 1 and 7."""
 
+    second: float = 0.1
+
     def roles(self):
         return (Role(name="points"),)
 
@@ -23,11 +25,13 @@ class Lines(Method):
 
     @capability(reads={"frequencies": Role(name="frequencies", exact=True)}, like="points")
     def spectrum(self, frequencies):
-        return sum(a * torch.exp(-((frequencies - f) ** 2) / 1e-4) for f, a in ((1.0, 1.0), (7.0, 0.1)))
+        return sum(
+            a * torch.exp(-((frequencies - f) ** 2) / 1e-4) for f, a in ((1.0, 1.0), (7.0, self.second))
+        )
 
 
-def asked(**settings):
-    method = Lines().fit(torch.zeros(4, 1))
+def asked(second=0.1, **settings):
+    method = Lines(second=second).fit(torch.zeros(4, 1))
     return ask(SpectralLines(**settings), method, Task.of(method.roles(), {"points": torch.zeros(4, 1)}))
 
 
@@ -41,7 +45,9 @@ def test_known_frequencies_are_found_and_a_missing_one_is_far():
 
 
 def test_peaks_are_told_from_the_highest_on():
-    assert asked(top=10.0, unit="day").texts["Peaks, the highest first"][0].startswith("1.0000")
+    for second, first in ((0.1, 1.0), (10.0, 7.0)):
+        told = asked(second, top=10.0, unit="day").texts["Peaks, the highest first"]
+        assert [float(line.split()[0]) for line in told] == pytest.approx([first, 8 - first], abs=1e-3)
 
 
 def test_ends_of_a_grid_and_small_ripples():

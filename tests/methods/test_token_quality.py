@@ -49,6 +49,7 @@ def test_independent_tokens_are_far_from_the_pairs_of_a_markov_source(data):
     assert found["nelbo"].n == 500
     assert found["grams_2"].value > 3 * found["grams_2"].floor
     assert found["token_entropy"].value == pytest.approx(found["token_entropy"].floor, abs=0.02)
+    assert found["token_entropy"].value == pytest.approx(ENTROPY, abs=0.05)  # in bits
     assert bool(found.texts) == isinstance(data, list)
 
 

@@ -51,6 +51,8 @@ class Faulty(Fields):
         if self.fault == "wrong gamma'":
             wrong = BrownianEnvelope(scale=4.0).gamma_gamma_dot(t)
             values["velocity"] = values["mean_rate"] - wrong * values["score"]
+        if self.fault == "late velocity" and float(t.max()) > 0.8:
+            values["velocity"] = 1.5 * values["velocity"]
         if self.fault == "sign of the velocity":
             values["velocity"] = -values["velocity"]
         if self.fault == "score off by two":
@@ -64,6 +66,13 @@ def report(fault):
         for k, rho in enumerate((RHO0, RHO1))
     ]
     return check_bridge(Faulty(fault), pools[0], pools[1], (2,), n=1000, seed=1)
+
+
+def test_the_time_of_the_worst_slope_is_told():
+    found = {check.name: check for check in report("late velocity").checks}["calibration of velocity"]
+    assert found.verdict != "pass"
+    assert found.value == pytest.approx(1 / 3, abs=0.07)  # the target is 1 / 1.5 of the prediction
+    assert "at t=0.9" in str(found)
 
 
 def test_exact_fields_pass_everything():

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from interpolants import Bridge, load
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.methods.bridge.units import _moments as moments_of_rows
 from interpolants.methods.flow_map.flow_map import FlowMap
 from interpolants.methods.forecaster import Forecaster
 
@@ -148,3 +149,14 @@ def test_no_condition_stays_none_for_guidance():
     bridge = Bridge("one_sided_linear", **TINY, drop_condition=0.2).fit(x1=X, cond=1e6 * COND, progress=False)
     for how in ({}, {"cond": [5e5], "guidance": 2.0}):
         assert np.isfinite(bridge.sample(20, seed=0, **how)).all()
+
+
+@pytest.mark.parametrize("scale", [2.0**-12, 2.0**12])
+def test_moments_of_few_rows_are_in_the_units_of_the_rows(scale):
+    """Shrinking leans to white rows, of the size that the rows have."""
+    x = torch.randn(9, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 3
+    mean, values, vectors = moments_of_rows(x)
+    told = moments_of_rows(scale * x)
+    assert_close(told[0], scale * mean)
+    assert_close(told[1], scale**2 * values)
+    assert_close(told[2].abs(), vectors.abs())

@@ -11,6 +11,7 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.guidance import ClassifierFree
 from interpolants.likelihood import SdeLogProb
 from interpolants.likelihood import log_prob as sde_log_prob
+from interpolants.methods.parts.conditions import ConditionForm
 from interpolants.training.pairs import draw_pairs
 
 QUIET = {"progress": False}
@@ -204,3 +205,10 @@ def test_errors_for_the_noise_level_are_over_pairs_within_labels(tmp_path, monke
     for start, end, cond in seen:
         assert torch.equal(start[:, 0] > 0, cond == 1)
         assert torch.equal(end[:, 0] > 0, cond == 1)
+
+
+def test_the_form_of_conditions_is_read_off_their_type_and_dimensions():
+    forms = [
+        ConditionForm.of(c) for c in (torch.tensor([0, 4, 2]), torch.zeros(5, 3), torch.zeros(5, 2, 8, 8))
+    ]
+    assert [(form.labels, form.vector, form.field) for form in forms] == [(5, 0, 0), (0, 3, 0), (0, 0, 2)]

@@ -93,3 +93,14 @@ def test_a_velocity_alone_runs_the_flow_and_refuses_noise(data):
     with pytest.raises(NotIdentifiableError, match=r"StudentT\(df=3.*is not Gaussian"):
         bridge.sample(10, eps=0.5, seed=0)
     assert isinstance(bridge.path.base, StudentT)
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_every_kept_start_comes_equally_often(labelled):
+    labels = torch.tensor([0, 1, 0, 1, 1, 0, 1, 1]) if labelled else None
+    pool = Pool(torch.arange(8.0)[:, None], labels)
+    drawn = pool.draw(8000, 3, 0, torch.ones(8000, dtype=torch.int64) if labelled else None).flatten().long()
+    counts = torch.bincount(drawn, minlength=8).double()
+    wanted = 8000 * (labels == 1).double() / 5 if labelled else torch.full((8,), 1000.0).double()
+    assert float((counts - wanted).abs().max()) < 5 * 8000**0.5 / 2
+    assert bool(((counts > 0) == (wanted > 0)).all())

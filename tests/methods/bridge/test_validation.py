@@ -10,6 +10,7 @@ from interpolants import Bridge
 from interpolants.framework.frames import Whitened
 from interpolants.framework.stages import InterruptedFitError
 from interpolants.methods.bridge.held_out import count_aside
+from interpolants.methods.parts.validation import HeldOutLoss
 from interpolants.methods.rivals.gaussian_fit import GaussianFit
 
 TINY = {"net": {"kind": "mlp", "width": 32, "depth": 2}, "batch_size": 64, "seed": 0}
@@ -153,3 +154,11 @@ def test_check_says_that_nothing_was_held_out_and_where_a_transport_arrives():
     assert "not moving is better" in first
     moved = Bridge(steps=200, **TINY).fit(x0, x1, **QUIET)
     assert moved.check(n=50).checks[0].verdict == "pass"
+
+
+def test_the_held_out_loss_is_a_mean_over_batches():
+    def batches(step, source, rank, world):
+        return torch.full((8,), float(step))
+
+    held = HeldOutLoss(lambda net, batch, source: {"a": batch, "b": 0 * batch + 1}, batches, 24, 8, seed=0)
+    assert held(torch.nn.Linear(1, 1), 5) == {"held_out_loss": pytest.approx((1 + 2 + 3) / 3 + 1)}
