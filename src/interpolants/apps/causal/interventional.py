@@ -41,7 +41,7 @@ def drawn_exogenous(kept: Tensor, n: int, *, seed: int = 0, first: int = 0) -> T
     noise = BlockNoise(
         seed, ("exogenous values",), first=first, count=n, shape=(factors,), dtype=torch.float64
     )
-    rows = (noise.uniform() * len(kept)).long().clamp_max(len(kept) - 1)
+    rows = (noise.uniform() * len(kept)).long()
     return kept[rows, torch.arange(factors)]
 
 
