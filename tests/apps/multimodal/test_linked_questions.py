@@ -9,6 +9,7 @@ from torch.testing import assert_close
 
 from interpolants import Bridge
 from interpolants.apps.multimodal import LinkedGaussian, LinkedImages, LinkedLabels
+from interpolants.apps.multimodal.linked_questions import _gain
 from interpolants.apps.multimodal.masked_patches import load_masked_patches
 from interpolants.apps.multimodal.modality_roles import modality_roles
 from interpolants.foundations.errors import InvalidInputError
@@ -81,12 +82,28 @@ def test_the_gaussian_of_gaussian_images_has_the_residual_error_and_the_right_sp
     assert_close(found["psnr"].value - found["draw_psnr"].value, 10 * math.log10(2), atol=0.6, rtol=0)
 
 
+def test_the_error_of_a_gain_is_that_of_leaving_out_one_row_at_a_time(generator):
+    """Two mean squares over the same rows, which go together."""
+    error = torch.rand(400, dtype=torch.float64, generator=generator) ** 2
+    other = 3 * error + torch.rand(400, dtype=torch.float64, generator=generator)
+    found = _gain(error, other)
+    assert found.value == pytest.approx(10 * math.log10(float(other.mean() / error.mean())))
+    without = 10 * torch.log10((other.sum() - other) / (error.sum() - error))
+    assert found.error == pytest.approx(399 / 20 * float(without.std()), rel=0.01)
+
+
 def test_masked_patches_agree_outside_of_the_square():
     whole, masked = (load_masked_patches("test", part=part, stride=40).x for part in ("image", "masked"))
     outside = torch.ones(8, 8, dtype=torch.bool)
     outside[2:6, 2:6] = False
     assert torch.equal(whole[..., outside], masked[..., outside])
     assert not bool(masked[..., ~outside].any())
+
+
+@pytest.mark.parametrize("hidden", [0, 3, 8])
+def test_a_square_that_is_not_within_the_middle_of_a_patch_is_refused(hidden):
+    with pytest.raises(InvalidInputError, match="hidden must be"):
+        load_masked_patches("test", part="masked", stride=40, size=8, hidden=hidden)
 
 
 @pytest.mark.parametrize(

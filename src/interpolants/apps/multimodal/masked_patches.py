@@ -5,6 +5,7 @@ from dataclasses import replace
 from interpolants.data.bundled import Dataset, Split, reads
 from interpolants.data.photographs import PHOTOGRAPHS, load_photographs
 from interpolants.foundations.checks import one_of, whole
+from interpolants.foundations.errors import invalid
 
 PARTS = ("image", "masked")
 
@@ -30,6 +31,10 @@ def load_masked_patches(
     """
     one_of("load_masked_patches", "part", part, PARTS)
     whole("load_masked_patches", "hidden", hidden, at_least=1, at_most=size - 1)
+    if (size - hidden) % 2:
+        raise invalid(
+            "load_masked_patches", f"hidden must be {'odd' if size % 2 else 'even'}, as size is", hidden
+        )
     found = load_photographs(split, size=size, stride=stride)
     x, first = found.x.clone(), (size - hidden) // 2
     if part == "masked":
