@@ -32,6 +32,16 @@ def test_a_linear_structure_is_found_and_its_counterfactuals_are_exact(generator
     assert torch.equal(model.counterfactual(new), new)
 
 
+def test_a_penalty_of_one_halves_what_a_single_number_tells_of_the_factors(generator):
+    """``x y / (x x + x x)``: the penalty is in units of the number's own square, so that its unit does not matter."""
+    x, y = rows(200, generator)
+    for unit in (1.0, 1000.0):
+        number = unit * x[:, 2:]
+        free, half = (LinearCausalModel(graph="a -> b", penalty=p).fit(number, y) for p in (1e-12, 1.0))
+        mean = y.mean(0)
+        assert_close(half.encode(number) - mean, (free.encode(number) - mean) / 2)
+
+
 def test_rows_of_which_no_factor_is_missing_are_needed(generator):
     x, y = rows(10, generator)
     y[::2, 0], y[1::2, 1] = np.nan, np.nan

@@ -147,6 +147,23 @@ def test_lesions_are_found_by_who_knows_the_image_and_not_by_brightness():
     assert brightness["auroc"].value < 0.7
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_swapped_lesion_is_another_place_turned_by_a_right_angle_and_not_mirrored(seed):
+    """Every pixel has a value of its own, which tells where it was taken from."""
+    image = torch.arange(1.0, 1025.0).reshape(32, 32) / 1024
+    image[10:22, 10:22] += 9.0  # the head: lesions and their sources do not reach the edge
+    k = KINDS.index("swapped")
+    changed, where = with_lesions(image.expand(k + 1, 1, 32, 32), generator=generator(seed))
+    values = changed[k, 0][where[k]]
+    taken = torch.stack([(image == value).nonzero()[0] for value in values]).double()
+    place = torch.cat([where[k].nonzero().double(), torch.ones(len(taken), 1, dtype=F64)], 1)
+    turn = torch.linalg.lstsq(place, taken).solution
+    assert_close(place @ turn, taken)
+    assert_close(turn[:2] @ turn[:2].T, torch.eye(2, dtype=F64))
+    assert_close(torch.linalg.det(turn[:2]), torch.tensor(1.0, dtype=F64))
+    assert_close(turn[:2].diagonal(), torch.zeros(2, dtype=F64))
+
+
 # --- answers to images
 
 

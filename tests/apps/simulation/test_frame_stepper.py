@@ -47,6 +47,14 @@ def test_a_large_mesh_weighs_as_much_as_a_small_one():
     assert_close(_step_loss(nothing, batch, None)["change"], torch.tensor([4.0, 0.0]))
 
 
+def test_the_loss_of_a_step_is_the_square_of_its_error_in_units_of_the_usual_change(generator):
+    change, error = torch.randn(2, 7, 3, generator=generator)
+    batch = {"places": None, "frames": torch.zeros(7, 2, 3), "change": PointPack.of([change]), "scale": 0.5}
+    for sign in (-1, 0, 1):
+        found = _step_loss(lambda places, frames, sign=sign: change + sign * error, batch, None)["change"]
+        assert_close(found, sign**2 * error.square().mean()[None] / 0.25)
+
+
 def test_what_it_cannot_step_through_is_refused():
     fields = growing(2, 0)
     uneven = [dataclasses.replace(one, times=TIMES**2) for one in fields]

@@ -5,7 +5,7 @@ from torch.testing import assert_close
 from interpolants.apps.simulation.latent_transformer import LatentTransformer, _cut, _joined
 from interpolants.apps.simulation.mesh_autoencoder import MeshAutoencoder, _doubled
 from interpolants.apps.simulation.prompt_reader import PromptReader
-from interpolants.apps.simulation.simulation_training import CloudLoss, SimulationUnits
+from interpolants.apps.simulation.simulation_training import CloudBatches, CloudLoss, SimulationUnits
 from interpolants.apps.simulation.simulator_parts import changes, frame_units
 from interpolants.data.mesh_fields import MeshField
 from interpolants.data.prompts import NUMBER
@@ -73,6 +73,29 @@ def test_every_simulation_weighs_alike_whatever_its_mesh(generator):
     assert_close(found, torch.tensor([1.0, 0.0]), rtol=0, atol=1e-5)
 
 
+def test_the_encoder_sees_from_half_of_a_mesh_to_all_of_it_at_all_times(generator):
+    times, mesh = torch.tensor([0.0, 1.0, 2.0]).double(), torch.rand(4, 2, generator=generator).double()
+    field = MeshField(mesh, times, torch.rand(3, 4, 1, generator=generator))
+    units = SimulationUnits.fit([field], [[0, 0], [1, 1]])
+    batch = CloudBatches([field], units, 100, 5)(0, generator, 0, 1)
+    assert set(batch["cloud"].sizes.tolist()) == {6, 9, 12}
+    cloud, values = units.cloud(field, "test")
+    told = {tuple(row): float(u) for row, u in zip(cloud.tolist(), values, strict=True)}
+    for name, truth in (("cloud", "values"), ("asked", "truth")):
+        pairs = zip(batch[name].rows.tolist(), batch[truth].rows, strict=True)
+        assert all(told[tuple(row)] == float(u) for row, u in pairs)
+
+
+def test_the_loss_stays_finite_however_sure_or_unsure_the_code_is(generator):
+    code = small(latent=2)
+    pack, values = PointPack.of(clouds(generator)), torch.randn(100, 1, generator=generator)
+    batch = {"cloud": pack, "values": PointPack.of(list(values.split([30, 70]))), "asked": pack}
+    batch["truth"] = batch["values"]
+    for size in (-1e4, 1e4):
+        code.code.bias[2:] = size
+        assert all(bool(part.isfinite().all()) for part in CloudLoss(1.0)(code, batch, generator).values())
+
+
 def test_units_weigh_every_simulation_alike_and_undo_themselves(generator):
     times = torch.tensor([0.0, 2.0]).double()
     fields = [
@@ -99,15 +122,15 @@ def test_padding_of_prompts_changes_nothing(generator):
 
 def test_what_is_not_told_is_as_if_it_was_not_there(generator):
     net = LatentTransformer(
-        (2, 4, 4, 4), text_width=16, frames=2, frame_channels=3, width=16, depth=2, heads=2
+        (2, 2, 4, 6), text_width=16, frames=2, frame_channels=3, width=16, depth=2, heads=2
     )
     for parameter in net.parameters():
         parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
-    x, t = torch.randn(3, 2, 4, 4, 4, generator=generator), torch.rand(3, generator=generator)
+    x, t = torch.randn(3, 2, 2, 4, 6, generator=generator), torch.rand(3, generator=generator)
     told = {
         "words": torch.randn(3, 5, 16, generator=generator),
-        "guess": torch.randn(3, 2, 4, 4, 4, generator=generator),
-        "frames": torch.randn(3, 2, 3, 8, 8, generator=generator),
+        "guess": torch.randn(3, 2, 2, 4, 6, generator=generator),
+        "frames": torch.randn(3, 2, 3, 8, 12, generator=generator),
     }
     nothing = {name: torch.full_like(part, torch.nan) for name, part in told.items()}
     assert_close(net(x, t, nothing), net(x, t))

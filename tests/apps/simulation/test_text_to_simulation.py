@@ -84,6 +84,12 @@ def test_members_differ_and_follow_their_number(simulator, plumes):
     assert float((two[0] - two[1]).abs().max()) > 1e-3
 
 
+def test_a_part_of_a_larger_job_has_the_members_of_the_whole(simulator, plumes):
+    whole = simulator.forecast(plumes["fields"][:3], members=2)
+    part = simulator.forecast(plumes["fields"][1:3], members=2, first_index=1)
+    assert_close(values(part), values(whole)[1:], rtol=0, atol=1e-5)
+
+
 # --- containers
 
 

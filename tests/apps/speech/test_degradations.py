@@ -98,6 +98,19 @@ def test_direct_sound_and_first_reflections_by_hand():
         assert float(pulse.sum()) == pytest.approx(2 * 0.8 / (4 * math.pi * metres), rel=0.02)
 
 
+@pytest.mark.parametrize("taps", [5, 81])
+def test_a_pulse_before_a_sample_mirrors_one_that_is_as_much_behind_it(taps):
+    """Direct sound alone after 60.3 and after 60.7 samples: one is the other, seen from 60.5."""
+    pulses = [
+        room_response(
+            (8.0, 6.0, 4.0), (2.0, 3.0, 2.0), (2.0 + delay / 100, 3.0, 2.0), absorption=1.0, rate=34_300,
+            seconds=0.01, max_order=0, taps=taps, high_pass=0.0,
+        ) * delay
+        for delay in (60.3, 60.7)
+    ]  # fmt: skip
+    assert_close(pulses[0][:122].flip(0), pulses[1][:122])
+
+
 def test_late_sound_has_the_energy_of_its_images():
     """Images in direction u at distance c t were reflected c t sum |u_i| / L_i times; there are 4 pi (c t)^2 c / V of
     them a second, each of energy 1 / (4 pi c t)^2 times what the walls left.
@@ -127,6 +140,14 @@ def test_a_room_leaves_the_direct_sound_where_and_as_it_is():
     assert float(h[1:].abs().max()) < 1
     assert_close(Reverberation(rooms=1, rt60=0.2).response(0, RATE), h, rtol=0, atol=0)
     assert not torch.equal(Reverberation(rooms=1, rt60=0.2, seed=1).response(0, RATE), h)
+
+
+def test_rooms_decay_within_their_span_from_its_one_end_to_the_other():
+    """A response is as long as its decay."""
+    rooms = Reverberation(rooms=12, rt60=(0.1, 0.2))
+    found = [len(rooms.response(k, 1000)) / 1000 for k in range(12)]
+    assert 0.1 <= min(found) < 0.13
+    assert 0.17 < max(found) <= 0.2
 
 
 def test_dry_sound_is_in_step_with_what_a_room_makes_of_it():

@@ -29,6 +29,21 @@ def test_a_file_that_was_cut_short_is_told_and_a_whole_one_is_not(tmp_path, enco
         assert len(read_recording(file)) < 4000
 
 
+def test_an_odd_note_before_the_samples_does_not_hide_that_they_were_cut_short(tmp_path):
+    """A chunk of an odd size is followed by a byte that its size does not count."""
+    file = tmp_path / "a.wav"
+    soundfile.write(file, X, 8000)
+    data = file.read_bytes()
+    place = data.index(b"data")
+    noted = data[:place] + b"note\x03\x00\x00\x00abc\x00" + data[place:]
+    noted = noted[:4] + (len(noted) - 8).to_bytes(4, "little") + noted[8:]
+    file.write_bytes(noted)
+    assert len(read_recording(file)) == 4000
+    file.write_bytes(noted[:-1000])
+    with pytest.warns(SoundFileWarning, match="a.wav holds 3500 of the 4000 samples"):
+        assert len(read_recording(file)) == 3500
+
+
 def test_a_size_that_a_pipe_could_not_know_is_no_cut(tmp_path):
     file = tmp_path / "a.wav"
     soundfile.write(file, X, 8000)

@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ import interpolants
 from interpolants.apps.speech.degradations import AdditiveNoise, level_of
 from interpolants.apps.speech.long_recordings import joined, length_of, pieces, starts
 from interpolants.apps.speech.recordings import Recording
-from interpolants.apps.speech.speech_enhancement import LostBandWarning, SpeechEnhancement
+from interpolants.apps.speech.speech_enhancement import LostBandWarning, SpeechEnhancement, _regression
 from interpolants.apps.speech.synthetic_speech import harmonic_signals
 from interpolants.apps.speech.unusual_recordings import UnusualRecordingWarning
 from interpolants.cli.app import app
@@ -90,6 +91,21 @@ def test_a_regressor_needs_no_noise():
     found.state = {"net": halved}
     y = noisy(SIGNALS[0].samples)
     assert_close(found.restore(y), y / 4, rtol=0, atol=1e-5)
+
+
+def test_the_loss_of_a_regressor_is_the_square_of_its_error(generator):
+    x1, error = torch.randn(2, 3, 2, 4, 5, generator=generator)
+    weight = torch.tensor([1.0, 2.0, 3.0])
+    batch = {"x1": x1, "cond": torch.zeros_like(x1)}
+
+    def loss(answer):
+        net = lambda x, t, cond: answer  # noqa: E731
+        net.net = SimpleNamespace(weight=lambda x, t: {"denoised": weight})
+        return _regression(net, batch, generator)["denoised"]
+
+    squares = weight * error.flatten(1).square().sum(1)
+    for sign in (-1, 0, 1):
+        assert_close(loss(x1 + sign * error), sign**2 * squares)
 
 
 def test_a_file_does_not_feel_others_nor_its_place(model):

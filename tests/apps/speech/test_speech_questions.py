@@ -11,7 +11,7 @@ from interpolants.apps.speech.speech_questions import SpeechQuality
 from interpolants.apps.speech.synthetic_speech import harmonic_signals
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
-from interpolants.framework.questions import ask
+from interpolants.framework.questions import Measured, ask
 from interpolants.framework.roles import Role
 from interpolants.framework.task import Split, Task
 
@@ -66,6 +66,18 @@ def test_listeners_and_pictures():
     assert [panel.title for panel in spectrograms.panels] == ["clean", "degraded", "restored"]
     assert all(panel.series[0].mark == "audio" for panel in sounds.panels)
     assert len(sounds.panels[0].series[0].arrays["samples"]) == 8000
+
+
+def test_a_tone_stands_at_its_frequency_in_the_picture():
+    """In kHz, from the middle of the first row, 0, to that of the last, half the rate."""
+    tone = torch.sin(2 * torch.pi * 1000 * torch.arange(8000) / 8000)
+    own = Measured({}, dict.fromkeys(("clean", "degraded", "restored"), tone))
+    task = Task.of((ROLE,), {"clean": SIGNALS}, Split(test=2))
+    heat = SpeechQuality(degradation=WHITE).figures(own, {}, task)[0].panels[0].series[0].arrays
+    left, right, low, high = heat["extent"]
+    assert (left, right) == (0.0, 1.0)
+    row = int(heat["values"].mean(1).argmax())
+    assert low + (high - low) * row / (len(heat["values"]) - 1) == pytest.approx(1.0, abs=0.03)
 
 
 def test_what_makes_it_worse_is_told():
