@@ -14,7 +14,7 @@ from interpolants.acceleration.encoder_propagation import (
     EncoderPropagationWarning,
     tune_encoder_propagation,
 )
-from interpolants.acceleration.feature_observer import feature_change
+from interpolants.acceleration.feature_observer import FeatureObserver, feature_change
 from interpolants.acceleration.key_steps import key_steps
 from interpolants.acceleration.prior_noise import PriorNoise
 from interpolants.dynamics import Langevin, sample
@@ -259,6 +259,12 @@ def test_bad_settings_are_refused(make, message):
         (EncoderPropagation(), LearnedFields(VP(), noise=unet(dropout=0.1).train()), {}, r"\.eval\(\)"),
         (EncoderPropagation(), fields(), {"method": "dopri5"}, "fixed steps"),
         (EncoderPropagation("auto", budget=9), fields(), {}, "at most the number of steps"),
+        (
+            (EncoderPropagation(), FeatureObserver()),
+            fields(),
+            {},
+            "one modifier alone .* got EncoderPropagation and FeatureObserver",
+        ),
         (PriorNoise(), fields(), {"reverse": True}, "from t = 0 to 1"),
         (PriorNoise(t_from=0.6), fields(), {"stop": 0.5}, "before the last time"),
     ],

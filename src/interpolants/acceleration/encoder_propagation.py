@@ -79,6 +79,11 @@ class EncoderPropagation(Modifier):
         if self.budget is not None:
             whole(_WHO, "budget", self.budget, at_least=1)
 
+    @property
+    def takes_networks_apart(self) -> bool:
+        """It calls encoder and decoder."""
+        return True
+
     def why_not(self, model: object) -> str:
         """Every network must be split, and at rest: dropout or batch statistics would differ between steps."""
         nets = [inner_net(net) for net in model.networks] if isinstance(model, Fields) else []

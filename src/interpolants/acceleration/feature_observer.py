@@ -59,6 +59,11 @@ def feature_change(fields: Fields, x: Tensor, **options: Any) -> FeatureChange:
 class FeatureObserver(Modifier):
     """Observe :class:`FeatureChange` by row: the report has ``encoder`` and ``decoder``, ``(b, n - 1)``."""
 
+    @property
+    def takes_networks_apart(self) -> bool:
+        """It calls encoder and decoder."""
+        return True
+
     def why_not(self, model: object) -> str:
         """A network must be split."""
         nets = [inner_net(net) for net in model.networks] if isinstance(model, Fields) else []

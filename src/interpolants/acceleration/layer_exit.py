@@ -69,6 +69,11 @@ class _Exits(Modifier):
     exits: ExitHeads
     backbone: str
 
+    @property
+    def takes_networks_apart(self) -> bool:
+        """It calls layers and heads."""
+        return True
+
     def why_not(self, model: object) -> str:
         """There must be one network of layers, at rest, and the one that the heads were trained with."""
         nets = [inner_net(net) for net in model.networks] if isinstance(model, Fields) else []

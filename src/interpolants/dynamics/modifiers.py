@@ -123,6 +123,11 @@ class Modifier(ABC):
         """Whether the fields are also asked without their condition, which they must have been trained for."""
         return False
 
+    @property
+    def takes_networks_apart(self) -> bool:
+        """Whether it calls a network's parts instead of the network: another modifier cannot do so too."""
+        return False
+
     def why_not(self, model: object) -> str:
         """Why the mathematics does not hold for this model, here the fields; empty where it does."""
         return ""
@@ -152,10 +157,15 @@ def check_modifiers(who: str, modifiers: object, fields: Fields) -> tuple[Modifi
         fields: The fields that they modify.
 
     Raises:
-        InvalidInputError: If one is none of these, or with the modifier's own reason.
+        InvalidInputError: If one is none of these, or with the modifier's own reason; if two take networks apart.
     """
     several = modifiers if isinstance(modifiers, list | tuple) else (modifiers,)
-    return tuple(_checked(who, modifier, fields) for modifier in several)
+    found = tuple(_checked(who, modifier, fields) for modifier in several)
+    apart = [type(modifier).__name__ for modifier in found if modifier.takes_networks_apart]
+    if len(apart) > 1:
+        rule = "one modifier alone may call the parts of the networks"
+        raise invalid(who, rule, " and ".join(apart), "Take one of them.")
+    return found
 
 
 def _checked(who: str, modifier: object, fields: Fields) -> Modifier:
