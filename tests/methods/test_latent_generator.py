@@ -231,5 +231,7 @@ def test_units_of_the_data_change_no_density_but_by_their_volume():
     x = curve(200)[:, :1]
     one, other = (LatentGenerator(1, **FAST).fit(k * x) for k in (1.0, 1024.0))
     assert_close(other.log_prob(1024 * x[:9]), one.log_prob(x[:9]) - math.log(1024))
+    mass = one.log_prob(torch.linspace(-6, 6, 1201)[:, None]).exp().sum() * 0.01
+    assert float(mass) == pytest.approx(1, abs=0.1)  # a bound on the density, which is nearly one
     assert other.noise_level == pytest.approx(1024 * one.noise_level)
     assert one.noise_level == pytest.approx(0.1 * float(x.std()), rel=0.01)
