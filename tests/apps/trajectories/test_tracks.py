@@ -6,13 +6,16 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.apps.trajectories import TrackExtrapolation
+from interpolants.apps.trajectories.anchors import last_frame, least_squares
 from interpolants.apps.trajectories.track_windows import (
     ShortContextWarning,
+    TrackUnits,
     all_windows,
     filled_frames,
     last_frames,
     principal_axes,
 )
+from interpolants.apps.trajectories.training_tracks import told
 from interpolants.data.tracks import Tracks, tracks_of_table
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.answers import Ensemble
@@ -55,6 +58,23 @@ def test_gaps_are_filled_by_straight_lines_and_ends_stay():
     late = torch.tensor([False, False, True, False, False]).reshape(1, 5, 1)
     assert filled_frames(x, late).flatten().tolist() == [9.0] * 5
     assert not filled_frames(x, torch.zeros_like(seen)).any()
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-156])
+def test_tracks_that_do_not_move_or_less_than_numbers_tell_repeat_their_last_frame(size):
+    windows = all_windows(Tracks.of(size * motion()), 4, 3, "test")
+    assert_close(least_squares(windows), last_frame(4, 3))
+
+
+def test_home_is_where_the_centre_of_the_last_given_frame_lies():
+    """About the mean position of the training, in units of the network."""
+    given = motion(frames=3)
+    present, types = torch.ones(6, 3, 2, dtype=torch.bool), torch.zeros(6, 2, dtype=torch.long)
+    centre = TrackUnits().centre(given, present)
+    units = TrackUnits(scale=2.0, home=centre[0, 0, 0])
+    found = told(given, present, types, centre, units, torch.float64)
+    assert_close(found["home"], (given[:, -1].mean(1) - given[:1, -1].mean(1)) / 2)
+    assert_close(found["given"][:, -1].mean(1), torch.zeros(6, 3, dtype=torch.float64))
 
 
 def test_windows_begin_where_their_track_is():

@@ -57,7 +57,7 @@ def least_squares(windows: Windows) -> Tensor:
 def _solved(gram: Tensor, right: Tensor) -> Tensor:
     """The shortest solution in the directions that the data have."""
     values, vectors = torch.linalg.eigh(gram)
-    kept = values > _RANK * values[-1].clamp_min(torch.finfo(values.dtype).tiny)
+    kept = values > (_RANK * values[-1]).clamp_min(torch.finfo(values.dtype).tiny)
     inverse = torch.where(kept, 1 / torch.where(kept, values, 1.0), 0.0)
     found: Tensor = (vectors * inverse) @ (vectors.T @ right)
     return found
