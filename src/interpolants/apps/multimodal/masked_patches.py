@@ -31,7 +31,7 @@ def load_masked_patches(
     """
     one_of("load_masked_patches", "part", part, PARTS)
     whole("load_masked_patches", "hidden", hidden, at_least=1, at_most=size - 1)
-    if (size - hidden) % 2:
+    if hidden % 2 != size % 2:
         raise invalid(
             "load_masked_patches", f"hidden must be {'odd' if size % 2 else 'even'}, as size is", hidden
         )
