@@ -49,6 +49,12 @@ def test_a_fragment_of_a_slow_wave_is_no_offset():
     assert offset_of(torch.sin(torch.arange(40) / 40), 8000) == 0
 
 
+def test_an_offset_is_seen_from_a_quarter_of_a_second_on():
+    y = torch.randn(2400, generator=torch.Generator().manual_seed(0)) + 1.0
+    assert offset_of(y, 8000) == pytest.approx(1.0, abs=0.1)
+    assert offset_of(y[:1800], 8000) == 0
+
+
 def test_an_offset_is_taken_away_and_told(model):
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,6 +1,8 @@
 """Refinement and synthesis against closed forms: the network is the exact noise of a stationary Gaussian series."""
 
 import math
+import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from interpolants.apps.timeseries.window_units import WindowUnits
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.foundations.randomness import generator
 from interpolants.methods.parts.far_values import FarValuesWarning
+from interpolants.paths import OneSidedLinear
 
 F64 = torch.float64
 CONTEXT, HORIZON = 24, 12
@@ -99,6 +102,21 @@ def test_no_round_changes_nothing_and_langevin_spreads_members(exact):
     assert float(low_to_high[-1]) > float(low_to_high[0])
 
 
+def test_langevin_ends_with_the_spread_of_its_chain():
+    """Without a network ``y' = f + (1 - 2 w r)(y - f) + sqrt(2 r) s z``: variance 2 r s^2 / (1 - (1 - 2 w r)^2)."""
+    path = OneSidedLinear()
+    knows_nothing = SimpleNamespace(noise=lambda x, t: 0 * x)
+    windows = SimpleNamespace(shape=(1, 50), lags=(), path=path, fields=knows_nothing, room=1e3)
+    windows.units = WindowUnits("standard", torch.zeros(1), torch.ones(1), torch.ones(1, 1))
+    values, seen = torch.full((200, 50, 1), 2.0, dtype=F64), torch.zeros(200, 50, 1, dtype=torch.bool)
+    seen[:, 0] = True
+    way = Refinement(method="langevin", rounds=20, rate=0.25, weight=1.0, spread=0.6)
+    found = way.refined(windows, values, seen, generator(0))
+    assert torch.equal(found[:, 0], values[:, 0])
+    assert float(found[:, 1:].mean()) == pytest.approx(2.0, abs=0.03)
+    assert float(found[:, 1:].std()) == pytest.approx(0.6 * math.sqrt(0.5 / 0.75), rel=0.03)
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -164,3 +182,15 @@ def test_a_context_in_other_units_is_told_of(exact):
     model, history = exact
     with pytest.warns(FarValuesWarning, match="the series lies .*are the units the same"):
         model.forecast(history + 273, members=2, strength=0.0, n_steps=2)
+
+
+def test_half_of_the_values_beyond_ten_deviations_are_told_and_fewer_are_not():
+    unit = torch.ones(1, dtype=F64)
+    model = SelfGuidedDiffusion(context=8, horizon=4)
+    model.state = {"units": WindowUnits("standard", 5 * unit, 2 * unit, unit[None]), "columns": ("a",)}
+    seen = torch.ones(1, 8, 1, dtype=torch.bool)
+    with pytest.warns(FarValuesWarning, match="lies 11 deviations from"):
+        model._warn_if_far("who", torch.full((1, 8, 1), 5.0 + 22.0), seen)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model._warn_if_far("who", torch.full((1, 8, 1), 5.0 - 18.0), seen)

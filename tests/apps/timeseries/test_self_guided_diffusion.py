@@ -6,6 +6,7 @@ guidance and the error of the sample mean.
 """
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from typer.testing import CliRunner
 
 import interpolants
 from interpolants.apps.timeseries import SelfGuidedDiffusion, guided_windows
-from interpolants.apps.timeseries.training_windows import WindowBatches
+from interpolants.apps.timeseries.training_windows import WindowBatches, WindowLoss
 from interpolants.apps.timeseries.unseen_columns import UnseenColumnWarning
 from interpolants.apps.timeseries.window_units import WindowUnits
 from interpolants.cli.app import app
@@ -229,6 +230,28 @@ def test_entries_in_gaps_do_not_count_in_the_loss():
     batch = made(0, generator(0), 0, 1)
     assert set(batch["seen"].unique().tolist()) == {0.0, 1.0}
     assert bool(torch.isfinite(batch["x1"]).all())
+
+
+def test_units_of_windows_undo_themselves():
+    x = 5.0 + 3.0 * torch.randn(4, 12, 2, dtype=F64, generator=generator(0))
+    x[..., 1] += 40.0
+    series = read(SelfGuidedDiffusion().roles(), {"series": x[0]}, "fit")[0]["series"]
+    for kind in ("standard", "window"):
+        units = WindowUnits.fit(kind, [series])
+        shift, scale = units.of(x, torch.ones_like(x, dtype=torch.bool))
+        assert_close(units.decode((x - shift) / scale, shift, scale), x)
+
+
+def test_the_loss_of_windows_is_the_square_of_the_error_where_they_were_seen():
+    target, error = torch.randn(2, 3, 2, 5, generator=generator(0))
+    path = SimpleNamespace(sample=lambda x1, t, generator: SimpleNamespace(x_t=x1, t=t))
+    loss = WindowLoss(SimpleNamespace(path=path, predicts="noise", target=lambda sample: target))
+    seen = (torch.rand(3, 2, 5, generator=generator(1)) < 0.7).float()
+    batch = {"x1": target, "t": torch.zeros(3), "seen": seen, "weight": torch.tensor([1.0, 2.0, 3.0])}
+    squares = batch["weight"] * (seen * error).flatten(1).square().sum(1)
+    for sign in (-1, 0, 1):
+        found = loss(lambda x, t, sign=sign: target + sign * error, batch, generator(0))
+        assert_close(found["noise"], sign**2 * squares)
 
 
 # --- containers, files, commands -------------------------------------------------------------------------------

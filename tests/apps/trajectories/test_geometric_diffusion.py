@@ -1,5 +1,6 @@
 """Symmetries of network, anchor and sampler; free particles; densities on the subspace of mean zero."""
 
+import copy
 import math
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from torch.testing import assert_close
 
 from interpolants.apps.trajectories import GeometricDiffusion
 from interpolants.apps.trajectories.track_role import SparseFramesWarning
+from interpolants.apps.trajectories.track_velocity import TrackVelocity
 from interpolants.apps.trajectories.track_windows import ShortContextWarning
 from interpolants.data.tracks import Tracks
 from interpolants.fields.learned import LearnedFields
@@ -231,6 +233,30 @@ def test_whole_trajectories_have_mean_zero_and_a_density_that_no_motion_changes(
     assert_close(whole.log_prob(turned, n_steps=4), found, atol=1e-8, rtol=0)
     with pytest.raises(NotAbleError, match="no frames are given"):
         whole.forecast(x)
+
+
+def test_a_silent_network_leaves_the_density_of_its_noise(whole, monkeypatch):
+    """Positions about their mean are normal with the deviation of the units, in (3 * 3 - 1) * 2 dimensions."""
+    net = copy.deepcopy(whole.state["net"])
+    with torch.no_grad():
+        for part in net.parameters():
+            part.zero_()
+    monkeypatch.setitem(whole.state, "net", net)
+    x, scale = tracks(3, frames=3, dim=2, seed=8), whole.state["units"].scale
+    gap = (x.x - x.x.mean((1, 2), keepdim=True)) / scale
+    exact = -gap.square().sum((1, 2, 3)) / 2 - 16 * math.log(scale * math.sqrt(2 * math.pi))
+    assert_close(whole.log_prob(x, n_steps=2), exact)
+
+
+def test_a_state_is_moved_by_its_displacement_and_a_number_times_itself(generator):
+    net = TrackVelocity(
+        "last", 2, 3, nodes=2, dim=2, types=1, mixing=torch.eye(3).tolist(), width=8, blocks=1
+    )
+    features = torch.randn(4, 3, 2, 8, generator=generator)
+    change, x = torch.randn(2, 4, 3, 2, 2, generator=generator)
+    with torch.no_grad():
+        net.gate.bias.fill_(0.7)
+        assert_close(net._joined(features, change, x), change + 0.7 * x)
 
 
 def test_a_density_in_other_units_differs_by_their_volume():

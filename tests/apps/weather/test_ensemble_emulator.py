@@ -162,6 +162,15 @@ def test_features_of_a_set_do_not_depend_on_its_order_but_on_who_was_high_where(
     assert not torch.allclose(net(mixed)[:, :4], net(seeds[:, :2])[:, :4])
 
 
+def test_features_are_what_the_blocks_tell_and_nothing_beside():
+    net = SeedEncoder(2, ("periodic",), features=4, blocks=2)
+    with torch.no_grad():
+        for part in net.blocks.parameters():
+            part.zero_()
+    found = net(torch.randn(2, 3, 2, 8, generator=torch.Generator().manual_seed(0)))[:, :4]
+    assert_close(found, net.output.bias[:, None].expand(2, 4, 8))
+
+
 # --- answers -------------------------------------------------------------------------------------------------
 
 

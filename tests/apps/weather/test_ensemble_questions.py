@@ -3,8 +3,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch.testing import assert_close
 
 from interpolants.apps.weather import DressedSeeds, EmulatedEnsembles, EnsembleClimatology, SeedRegression
+from interpolants.apps.weather.ensemble_figures import paired_figure
 from interpolants.data.gridded_files import gridded_of
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.questions import ask
@@ -94,6 +96,19 @@ def test_too_few_members_or_impossible_sizes_are_refused():
     one = task(data(members=2))
     with pytest.raises(InvalidInputError, match="2 seeds and one member as truth, got 2 members"):
         EmulatedEnsembles().measure(one.fit(EnsembleClimatology()), one)
+
+
+def test_floors_are_those_of_members_that_are_neither_seeds_nor_the_truth():
+    others = EmulatedEnsembles()._known(task(data())).others
+    assert_close(others[:, :, 0], torch.from_numpy(data()[20:, 3:].values).to(others))
+
+
+def test_scores_by_pairs_stand_in_a_square_for_each_rival():
+    own = torch.rand(9)
+    for rivals in ({"a": own + 1}, {"a": own + 1, "b": own}):
+        figure = paired_figure(own, rivals)
+        assert len(figure.panels) == len(rivals)
+        assert figure.width == len(rivals) * figure.height
 
 
 def test_several_variables_are_scored_in_units_of_their_climatology():

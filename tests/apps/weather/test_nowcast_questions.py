@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from interpolants.apps.weather import FramePersistence, Nowcaster, NowcastSkill
+from interpolants.apps.weather.nowcast_questions import _rank, _within_frames
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
 from interpolants.problems.advected_blobs import AdvectedBlobs
@@ -51,3 +52,11 @@ def test_true_variance_and_floor_come_from_the_problem():
     assert abs(found["crps"].floor / floor - 1) < 0.1
     assert {score.name for score in found.scores} >= {"spread_rank", "uncertainty_rank", "one_run_rank"}
     assert {figure.name for figure in found.figures} == {"nowcast", "by_lead", "uncertainty"}
+
+
+def test_the_error_of_a_rank_correlation_is_its_spread_over_other_cases(generator):
+    true = torch.linspace(0, 1, 30).reshape(1, 1, 5, 6)
+    drawn = true + torch.randn(150, 12, 1, 1, 5, 6, generator=generator)
+    spread = torch.tensor([_within_frames(each.sum(0), true) for each in drawn]).std()
+    errors = [_rank(each, true, "rank").error for each in drawn[:10]]
+    assert sum(errors) / 10 == pytest.approx(float(spread), rel=0.3)

@@ -35,6 +35,19 @@ def test_motion_is_that_of_the_wind(wind):
     assert_close(v.mean((0, 2, 3)), torch.tensor(wind, dtype=x.dtype), rtol=0, atol=0.08)
 
 
+def test_what_is_hidden_and_empty_tells_no_motion():
+    """One blob in a field that is empty elsewhere: to hide far columns of it changes nothing."""
+    line = torch.arange(40, dtype=torch.float64)
+    steps = 8 + 1.5 * torch.arange(4.0, dtype=torch.float64)
+    across = torch.exp(-(line - steps[:, None]).square() / 8)
+    x = (torch.exp(-(line[:24] - 12).square() / 8)[:, None] * across[:, None])[None, :, None]
+    hidden = x.clone()
+    hidden[..., 28:36] = torch.nan
+    v, same = (motion(frames, ("border", "border")) for frames in (x, hidden))
+    assert_close(v[0, :, 12, 12], torch.tensor([0.0, 1.5], dtype=torch.float64), rtol=0, atol=0.1)
+    assert_close(same[0, :, 8:17, :20], v[0, :, 8:17, :20], rtol=0, atol=0.05)
+
+
 @pytest.mark.parametrize("flow", ["least_squares", "tvl1"])
 def test_extrapolation_is_much_better_than_persistence_where_all_moves(flow):
     if flow == "tvl1":

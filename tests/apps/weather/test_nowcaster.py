@@ -1,10 +1,12 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
 
 import interpolants
-from interpolants.apps.weather import Nowcaster
+from interpolants.apps.weather import Nowcaster, nowcaster
 from interpolants.apps.weather.nowcast_net import PatchedNet, ToldFrames
 from interpolants.apps.weather.nowcast_runs import WindowBatches
 from interpolants.apps.weather.sequences import SequenceUnits, Windows
@@ -128,6 +130,52 @@ def test_a_network_on_patches_sees_cells_and_knows_no_condition():
         assert torch.equal(net(x, torch.tensor(0.3), told), net(x, torch.tensor(0.3)))
     with pytest.raises(InvalidInputError, match="patch=1"):
         PatchedNet("grid_convolution", (2, 5, 6), 3, ("periodic", "border"))
+
+
+def test_windows_are_those_with_a_last_past_frame_and_something_after_it(generator):
+    x = torch.zeros(5, 12, 1, 2, 2)
+    x[torch.rand(5, 12, generator=generator) < 0.6] = torch.nan
+    seen = ~x[:, :, 0, 0, 0].isnan()
+    wanted = [
+        [n, t]
+        for n in range(5)
+        for t in range(12 - 5 + 1)
+        if seen[n, t + 2] and (seen[n, t + 3] or seen[n, t + 4])
+    ]
+    assert 3 < len(wanted) < 30
+    assert Windows.of(x, 3, 2, "test").at.tolist() == wanted
+
+
+def test_the_network_on_patches_is_asked_at_the_time_of_the_state():
+    class Clock(torch.nn.Module):
+        def forward(self, x, t, cond=None):
+            return 0 * x + t.reshape(-1, 1, 1, 1)
+
+    net, t = PatchedNet(Clock(), (2, 4, 6), 1, ("border", "border")), torch.tensor([0.1, 0.7])
+    assert_close(net(torch.randn(2, 2, 4, 6), t), t.reshape(2, 1, 1, 1).expand(2, 2, 4, 6))
+
+
+@pytest.mark.parametrize(("cases", "count"), [(3, 3), (50, 5)])
+def test_the_weight_is_chosen_by_held_windows_from_first_to_last_each_once(monkeypatch, cases, count):
+    """Members that are as large as the weight, for futures of 1.25."""
+    shown = []
+
+    class Runs:
+        def __init__(self, settings, state, before, motions, n_steps):
+            shown.append(before[:, 0, 0, 0, 0].tolist())
+            assert torch.equal(before[:, 0, 0, 0, 0], motions[:, 0, 0, 0])
+
+        def member(self, m, seed, first, weight):
+            return SimpleNamespace(x=torch.full((count, 2, 4, 4), float(weight)))
+
+    monkeypatch.setattr(nowcaster, "NowcastRuns", Runs)
+    x = torch.full((5, 4, 1, 4, 4), 1.25)
+    x[:, 0] = torch.arange(5.0)[:, None, None, None]
+    held = Windows.of(x, 2, 2, "test")
+    motions = torch.arange(5.0)[:, None, None, None].expand(5, 2, 4, 4)
+    found = Nowcaster(past=2, future=2, cases=cases)._best_constant({}, held, motions)
+    assert found["constant"] == 1.25
+    assert shown == [[0.0, 2.0, 4.0] if cases == 3 else [0.0, 1.0, 2.0, 3.0, 4.0]]
 
 
 # --- users' data ---------------------------------------------------------------------------------------------
