@@ -86,6 +86,13 @@ def test_at_a_time_of_no_stage_the_rate_is_the_slope_of_gamma(envelope):
         assert_close(rates.at(t.detach()), slope)
 
 
+def test_the_rate_is_finite_at_the_ends_where_the_slope_of_gamma_is_not():
+    rates = GammaRates(Linear(), "heun", np.array(UNEVEN))
+    first, last = (rates.at(torch.tensor(end, dtype=F64)) for end in (0.0, 1.0))
+    assert 10 < float(first) < math.inf
+    assert -math.inf < float(last) < -10
+
+
 def test_a_path_at_rest_has_the_noise_alone():
     """From half way, where a mirror's gamma is largest, to its end."""
     fields = constant(Mirror())

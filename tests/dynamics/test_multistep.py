@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from interpolants.dynamics import Modifier, Work, optimise_grid, sample
 from interpolants.dynamics.grids import by_noise
-from interpolants.dynamics.optimised_grid import equidistribute
+from interpolants.dynamics.optimised_grid import _errors, equidistribute
 from interpolants.fields import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
@@ -202,6 +202,17 @@ def test_equal_shares_of_a_known_density():
     found = equidistribute(grid, density, 4)
     assert found == pytest.approx([0, 1 / 6, 2 / 6, 0.5, 1])
     assert equidistribute(grid, np.zeros(10), 4) == pytest.approx(np.linspace(0, 1, 5))
+
+
+def test_steps_that_are_exact_miss_nothing():
+    """Of a denoised state linear in the log of signal over noise; from the second cell on both values are there."""
+    fields, grid = _polynomial(1), np.linspace(0.3, 0.62, 9)
+    fine = np.interp(np.arange(8 * 16 + 1) / 16, np.arange(9), grid)
+    done = sample(fields, torch.zeros(1, 2, dtype=F64), method="rk4", time_grid=fine, return_path=True)
+    missed, power = _errors(fields, done.path[::16], grid, "exponential_ab2", None)
+    assert power == 3.0
+    assert missed[0] > 1e-4
+    assert missed[1:].max() < 1e-8
 
 
 def test_a_grid_has_equal_shares_of_the_errors_of_a_drift_that_knows_the_time_alone():
