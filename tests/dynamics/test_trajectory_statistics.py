@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
+from torture.bits import worn
 
 from interpolants.dynamics import Langevin, ReverseNoise, sample
 from interpolants.dynamics.trajectory_statistics import TrajectoryStatistics
@@ -31,7 +32,7 @@ RUNS = {
 class Counted(nn.Module):
     def __init__(self, **settings):
         super().__init__()
-        self.net, self.calls = MLP(2, width=16, depth=2, seed=1, **settings).eval(), 0
+        self.net, self.calls = worn(MLP(2, width=16, depth=2, seed=1, **settings)).eval(), 0
 
     def forward(self, x, t, cond=None):
         self.calls += 1

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch.testing import assert_close
+from torture.bits import worn
 
 from interpolants.fields import LearnedFields, LogDensity, Moments, Trace, continuity_residual, score_residual
 from interpolants.fields.conversions import derive
@@ -244,6 +245,7 @@ def test_moments_are_fitted_to_the_ends():
 
 def test_fields_know_the_log_density_they_were_made_of():
     u = LogDensity.fitted(OneSidedLinear(), None, DATA.sample(200).float(), net={"kind": "mlp", "width": 8})
+    worn(u)
     fields, (x, t) = LearnedFields(u.path, log_density=u), draws(5)
     x, t = x.float(), t.float()
     assert_close(fields.log_density_of()(x, t), u(x, t))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from torture.bits import worn
 
 from interpolants.foundations import trees
 from interpolants.foundations.errors import InvalidInputError
@@ -48,7 +49,7 @@ def test_a_node_of_an_unknown_kind_is_refused(tmp_path):
 
 
 def test_a_network_is_of_its_own_class_or_code_of_the_user(tmp_path):
-    trees.write(tmp_path / "net", {"net": MLP(2, seed=1), "own": Doubled(2, seed=1)})
+    trees.write(tmp_path / "net", {"net": worn(MLP(2, seed=1)), "own": worn(Doubled(2, seed=1))})
     back = trees.read(tmp_path / "net", own=Doubled(2, seed=0))
     x, t = torch.randn(3, 2), torch.tensor(0.5)
     assert type(back["net"]) is MLP
