@@ -33,3 +33,18 @@ def test_classes_far_apart_are_always_right_and_noise_is_a_guess():
         found = ask(FewShot(shots=5, ways=2), task.fit(model), task)
         assert_close(found["accuracy"].value, right, atol=tolerance, rtol=0)
         assert found["accuracy"].n == 100
+
+
+def test_a_wrong_answer_that_was_certain_costs_much_but_not_infinitely_much():
+    """One row of a class has no spread about itself, so that the nearest centroid gives the others probability 0."""
+    x, y = (
+        torch.randn(80, 8, generator=torch.Generator().manual_seed(0)),
+        torch.arange(8).repeat_interleave(10),
+    )
+    model = FewShotClassifier(ways=2, learn_by="nothing")
+    task = Task.of(model.roles(), {"x": x, "y": y}, Split(by="group", role="y", test=4))
+    found = ask(FewShot(shots=1, ways=2, queries=5, episodes=20), task.fit(model), task)
+    wrong = 1 - found["accuracy"].value
+    assert 0.3 < wrong < 0.7
+    assert_close(found["calibration_error"].value, wrong)
+    assert 10 * wrong < found["nll"].value < 100 * wrong

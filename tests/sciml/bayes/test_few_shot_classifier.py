@@ -7,6 +7,8 @@ from torch.testing import assert_close
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.sciml import FewShotClassifier, TaskClassifier
 from interpolants.sciml.bayes import linear_heads
+from interpolants.sciml.bayes.episodes import Groups
+from interpolants.sciml.bayes.few_shot_classifier import ClassBatches
 
 DOUBLE = {"dtype": torch.float64}
 
@@ -61,6 +63,33 @@ def test_the_posterior_is_the_minimum_of_the_bound_which_the_mode_is_not():
         assert bound(theta, scale * precision) > best
         assert bound(scale * theta, precision) > best
     assert bound(*linear_heads.mode(z, labels, s, 2)) > best + 0.1
+
+
+def test_episodes_show_the_images_of_a_class_in_one_of_the_eight_positions_of_a_square():
+    x = torch.arange(36.0).reshape(4, 1, 3, 3)
+    labels = torch.tensor([0, 0, 1, 1])
+    batches = ClassBatches(x, Groups.of("test", labels, 2), (80, 2, 2))
+    batches.symmetries = True
+    seen = batches(0, torch.Generator().manual_seed(0), 0, 1)["x"].reshape(160, 2, 3, 3)
+
+    def positions(image):
+        return [torch.rot90(one, k) for one in (image, image.T) for k in range(4)]
+
+    alike = [torch.stack(pair) for a, b in ((0, 1), (1, 0), (2, 3), (3, 2))
+             for pair in zip(positions(x[a, 0]), positions(x[b, 0]), strict=True)]  # fmt: skip
+    assert {tuple(one.flatten().tolist()) for one in seen} == {tuple(one.flatten().tolist()) for one in alike}
+
+
+def test_the_nearest_centroid_has_the_posterior_of_gaussians_of_one_spread():
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(12, 3, generator=g, **DOUBLE)
+    y = torch.arange(12) % 3
+    z = (x - x.mean(0)) / x.std(0)
+    centres = torch.stack([z[y == k].mean(0) for k in range(3)])
+    variance = torch.cat([z[y == k] - centres[k] for k in range(3)]).square().mean()
+    law = torch.distributions.MultivariateNormal(centres, variance * torch.eye(3, **DOUBLE))
+    wanted = law.log_prob(z[:, None]).softmax(1)
+    assert_close(TaskClassifier(local="centroid").fit(x, y).predict(x), wanted, atol=1e-5, rtol=0)
 
 
 def blobs(classes, n, seed, spread=0.4):

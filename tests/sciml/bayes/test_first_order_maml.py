@@ -54,3 +54,9 @@ def test_ridge_of_a_task_knows_its_rows_alone():
     assert_close(found.predict(x).mean.reshape(-1), expected.predict(x).mean)
     with pytest.raises(InvalidInputError, match="N >= 2"):
         PerTaskRidge().fit(x, y, groups).adapt(x[:1], y[:1])
+
+
+def test_a_row_must_be_left_to_judge_a_step():
+    assert FirstOrderMAML(shots=5, rows=6).rows == 6
+    with pytest.raises(InvalidInputError, match="rows must be a whole number >= 6, got 5"):
+        FirstOrderMAML(shots=5, rows=5)

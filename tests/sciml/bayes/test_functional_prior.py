@@ -78,7 +78,7 @@ def test_a_hierarchical_prior_draws_scales_for_every_function_and_their_posterio
     prior = HierarchicalPrior(net).requires_grad_(False)
     scales = prior.scales(20_000, g)
     alpha, beta = prior.shape_and_rate()
-    assert_close(scales.square().mean(0), beta / (alpha - 1), rtol=0.05, atol=0)
+    assert_close(scales.square().mean(0), prior.spreads().square(), rtol=0.05, atol=0)
     assert float(scales[:, 0].std()) > 0.1
     w = torch.full((20_000, net.count), 0.7, **DOUBLE)
     u, fresh = prior.resampled(w, torch.ones(20_000, 2, **DOUBLE), g)

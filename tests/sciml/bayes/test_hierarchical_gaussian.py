@@ -157,6 +157,17 @@ def test_memory_of_a_step_does_not_grow_with_the_inner_steps():
         assert nodes(2, noise) == nodes(50, noise) < 30
 
 
+def test_a_chain_that_hardly_moves_does_not_make_weights_certain():
+    net = WeightVectors(inputs=1, outputs=1, hidden=(4,))
+    prior = {"mean": torch.ones(net.count, **DOUBLE), "log_s": torch.zeros(net.count, **DOUBLE)}
+    prior["log_noise"] = torch.zeros((), **DOUBLE)
+    g = torch.Generator().manual_seed(0)
+    x, y = torch.randn(2, 6, 1, generator=g, **DOUBLE), torch.randn(2, 6, generator=g, **DOUBLE)
+    m, v = Descent(5, 1e-12, noise=True).posterior(net, prior, x, y, g)
+    assert_close(m, torch.ones_like(m), atol=1e-4, rtol=0)
+    assert float(v.sqrt().min()) > 0.9e-3
+
+
 @pytest.mark.slow
 def test_sines_and_lines_are_learnt_from_five_rows():
     train, test = load_sine_line("train", tasks=500), load_sine_line("test", tasks=500)
