@@ -1,5 +1,7 @@
 """Paths over tokens: their distributions, posteriors and generators against plain enumeration."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -166,3 +168,15 @@ def test_rates_of_a_schedule_at_rest_are_zero(kind, corrector):
     for t in (0.0, 0.1, 0.9, 1.0):
         rates = path.rates(x, mu, t, corrector=corrector)
         assert_close(rates, torch.zeros_like(rates))
+
+
+@each
+def test_nothing_happens_while_the_schedule_rests(kind):
+    """No token comes or goes before t = 1/2 where keep is 0 until then, with a corrector neither."""
+    path = PATHS[kind](3)
+    path = replace(path, schedule=CustomKeep(lambda t: (2 * t - 1).clamp(min=0)))
+    x = path.start(torch.tensor([[0.1, 0.5], [0.7, 0.99]], dtype=torch.float64))
+    mu = torch.full((2, 2, 3), 1 / 3, dtype=torch.float64)
+    for chance in path.step(x, mu, 0.1, 0.3, corrector=2.0):
+        assert torch.equal(chance, torch.zeros_like(chance))
+    assert torch.equal(path.transition(x, mu, 0.1, 0.3, corrector=2.0), path.one_hot(x))
