@@ -48,9 +48,9 @@ def test_its_evidence_is_a_density_and_the_search_raises_it():
     x, y = rows()
     model = ExactGP(steps=30).fit(x, y)
     scaled, none = (y - y.mean()) / y.std(), torch.zeros(2, dtype=torch.bool)
-    noisy = by_hand(model.state, x, x) + (model.state["log_noise"].exp() + 1e-8) * torch.eye(
-        60, dtype=torch.float64
-    )
+    state, eye = model.state, torch.eye(60, dtype=torch.float64)
+    least = 1e-8 * (1 + state["log_variance"].exp())
+    noisy = by_hand(state, x, x) + (state["log_noise"].exp() + least) * eye
     law = torch.distributions.MultivariateNormal(torch.zeros(60, dtype=torch.float64), noisy)
     reached = evidence(x, scaled[:, None], none, Matern(1.5), model.state)
     assert_close(reached, law.log_prob(scaled))
@@ -98,3 +98,11 @@ def test_the_mean_has_the_moments_of_the_values():
         - math.log(float(y.std()))
         - 0.5 * math.log(2 * math.pi)
     )
+
+
+def test_values_without_noise_are_fitted_and_come_back():
+    x = torch.linspace(0, 1, 25, dtype=torch.float64)[:, None]
+    model = ExactGP(smoothness=2.5).fit(x, x[:, 0])
+    found = model.predict(x[:-1] + 0.02, noise=False)
+    assert_close(found.mean, x[:-1, 0] + 0.02, rtol=0, atol=1e-4)
+    assert bool((found.std > 0).all() & (found.std < 1e-3).all())

@@ -131,7 +131,7 @@ def _covariance(x: Tensor, y: Tensor, words: Tensor, kernel: Matern, found: Mapp
 
 def _factor(x: Tensor, words: Tensor, kernel: Matern, found: Mapping[str, Tensor]) -> Tensor:
     """Cholesky factor of the covariance of noisy values."""
-    noise = found["log_noise"].exp() + _LEAST
+    noise = found["log_noise"].exp() + _LEAST * (1 + found["log_variance"].exp())
     factor: Tensor = torch.linalg.cholesky(
         _covariance(x, x, words, kernel, found) + noise * torch.eye(len(x), dtype=x.dtype)
     )
