@@ -66,3 +66,10 @@ def test_short_series_and_other_columns_are_refused():
     method = ExponentialSmoothing(season=SEASON, memory=96).fit(waves(96, 0.1))
     with pytest.raises(InvalidInputError, match="columns of the fit"):
         method.forecast(np.stack([waves(96), waves(96)], 1))
+
+
+def test_a_memory_that_is_taken_is_long_enough_for_a_fit():
+    short = {"season": 2, "memory": 12, "order": (0, 0, 0), "seasonal": (0, 0, 0)}
+    assert SeasonalArima(**short).fit(waves(40, 0.1)).forecast(members=2, steps=1).x.shape == (1, 2, 1, 1)
+    with pytest.raises(InvalidInputError, match="memory must be a whole number >= 12, got 11"):
+        SeasonalArima(**{**short, "memory": 11})

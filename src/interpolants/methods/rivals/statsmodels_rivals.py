@@ -25,6 +25,9 @@ from interpolants.framework.stages import Run
 from interpolants.methods.parts.forecasts import check_sizes
 from interpolants.methods.parts.series import one_series, over_time, series_role
 
+# Times beyond two seasons that a fit needs.
+_FEW = 8
+
 
 class _Classical(Method):
     """A model of each column, whose parameters are fitted once; a forecast filters its context with these."""
@@ -39,7 +42,8 @@ class _Classical(Method):
         """Refuse what is out of range."""
         who = type(self).__name__
         whole(who, "season", self.season, at_least=2)
-        whole(who, "memory", self.memory, at_least=2 * self.season, remedy="Two seasons are the least.")
+        remedy = f"Two seasons and {_FEW} times are the least."
+        whole(who, "memory", self.memory, at_least=2 * self.season + _FEW, remedy=remedy)
 
     def roles(self) -> tuple[Role, ...]:
         """A series."""
@@ -81,8 +85,8 @@ class _Classical(Method):
     def _columns(self, series: Series) -> list[np.ndarray[Any, Any]]:
         """The last times of each column, gaps filled by straight lines where the model takes none."""
         last = series[-self.memory :]
-        if len(last) < 2 * self.season + 8:
-            rule = f"there must be at least {2 * self.season + 8} times, two seasons and a few"
+        if len(last) < (least := 2 * self.season + _FEW):
+            rule = f"there must be at least {least} times, two seasons and a few"
             raise invalid(type(self).__name__, rule, len(last))
         values = self._ready(last)
         return [column.numpy() for column in values.T]
