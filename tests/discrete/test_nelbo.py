@@ -181,3 +181,8 @@ def test_bounds_do_not_depend_on_how_many_go_through_at_once():
     whole = nelbo(posterior, x, seed=1, chunk=1000).per_sequence
     assert len(whole.unique()) > 10
     assert_close(nelbo(posterior, x, seed=1, chunk=40).per_sequence, whole, rtol=1e-10, atol=0)
+
+
+def test_the_error_of_two_sequences_is_half_of_what_lies_between_them(generator):
+    found = nelbo(ExactPosterior(TABLE, Masked(3)), X[[0, 40]], draws=2, generator=generator)
+    assert found.error == pytest.approx(abs(float(found.values[0] - found.values[1])) / 2)

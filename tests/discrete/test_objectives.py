@@ -138,3 +138,18 @@ def test_bad_input_is_refused():
         MaskedCrossEntropy(UniformBase(3))
     with pytest.raises(InvalidInputError, match=r"x1 must be tokens 0 \.\.\. 2, got 3"):
         MaskedCrossEntropy(Masked(3))(Exact(Masked(3)), torch.tensor([[0, 1, 3]]))
+
+
+def test_the_flow_loss_tells_the_network_the_time_of_the_state(generator):
+    """On the linear schedule a share 1 - t is masked: on average 0.9 in the first fifth, 0.1 in the last one."""
+    path, seen = Masked(3), []
+
+    class Watch(nn.Module):
+        def forward(self, x, t, cond=None):
+            seen.append((t, (x == path.mask).double().mean(1)))
+            return torch.zeros(*x.shape, 3)
+
+    DiscreteFlowLoss(path)(Watch(), torch.zeros(2000, 6, dtype=torch.int64), generator=generator)
+    t, hidden = seen[0]
+    assert abs(float(hidden[t < 0.2].mean()) - 0.9) < 0.03
+    assert abs(float(hidden[t > 0.8].mean()) - 0.1) < 0.03

@@ -147,3 +147,20 @@ def test_probabilities_over_all_states_without_mass_on_the_mask_are_welcome():
 def test_a_network_of_another_vocabulary_is_refused():
     with pytest.raises(InvalidInputError, match=r"must return logits \(1, 3, 3\), got \(1, 3, 5\)"):
         NetPosterior(Logits(lambda x: torch.zeros(1, 3, 5)), PATH)(torch.zeros(1, 3, dtype=torch.int64), 0.5)
+
+
+def test_a_network_is_told_the_time():
+    path = UniformBase(3)
+    bayes, x, t = (
+        ExactPosterior(TABLE, path),
+        all_states(path, 3),
+        torch.linspace(0.1, 0.8, 27, dtype=torch.float64),
+    )
+
+    class Timed(nn.Module):
+        def forward(self, x, t, cond=None):
+            return bayes(x, t).log()
+
+    ours, places = NetPosterior(Timed(), path), torch.tensor([[2, 0]]).expand(27, 2)
+    assert_close(ours(x, t), bayes(x, t))
+    assert_close(ours.at(x, t, places), bayes(x, t)[:, [2, 0]])

@@ -16,6 +16,7 @@ SCHEDULES = {
     "polynomial_keep": PolynomialKeep(power=3.0),
     "polynomial_half": PolynomialKeep(power=0.5),
     "custom_keep": CustomKeep(lambda t: t * t * (3 - 2 * t)),
+    "custom_off_by_rounding": CustomKeep(lambda t: (1 + 1e-7) * t - 5e-8),
     "custom_with_rate": CustomKeep(lambda t: t**2, lambda t: 2 * t),
 }
 each = pytest.mark.parametrize("name", SCHEDULES)

@@ -11,7 +11,7 @@ from interpolants.framework import stored
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.roles import Role, read, take
 from interpolants.framework.rows import DatedRowsWarning
-from interpolants.framework.series import Series, dates
+from interpolants.framework.series import STEPS, Series, dates
 from interpolants.framework.task import Split, Task, rolling
 from interpolants.methods.parts.series import on_one_clock
 
@@ -243,6 +243,13 @@ def test_tables_of_many_series_have_the_columns_of_the_first_in_its_order():
     assert [part.columns for part in several] == [("a",), ("b",)]
     assert on_one_clock(torch.zeros(2, 3, 4, 1), several, 4).columns == ()
     assert on_one_clock(torch.zeros(2, 3, 4, 2), [first, second], 4).columns == ("a", "b")
+
+
+def test_what_follows_series_that_end_at_different_times_is_counted_in_steps():
+    apart = on_one_clock(torch.zeros(2, 3, 4, 1), one([np.arange(6.0), np.arange(5.0)])[0], 4)
+    assert (apart.clock, apart.times.tolist()) == (STEPS, [1, 2, 3, 4])
+    together = on_one_clock(torch.zeros(2, 3, 4, 1), one([np.arange(6.0), np.zeros(6)])[0], 4)
+    assert together.times.tolist() == [6, 7, 8, 9]
 
 
 def test_a_dataset_has_a_column_for_each_variable():

@@ -90,3 +90,23 @@ def test_families_without_a_solver_are_refused():
     for method in (MeanField(), LaplaceInversion()):
         with pytest.raises(InvalidInputError, match="the family must have a solver, got Unsolved"):
             method.fit(Unsolved())
+
+
+class Exponential(Beam):
+    """``u'' = -exp(z)``."""
+
+    def residual_at(self, points, u, z, w):
+        return u("xx") + z.exp()
+
+    def solution(self, z, w):
+        return Fields(z.double().exp())
+
+
+def test_where_values_say_little_the_answer_is_the_mode_of_the_posterior():
+    x = torch.linspace(0.1, 0.9, 9, dtype=torch.float64)[:, None]
+    phi = (x * (1 - x) / 2)[:, 0]
+    found = LaplaceInversion(noise=0.2).fit(Exponential()).infer(torch.cat([x, 0.3 * phi[:, None]], 1))
+    z = torch.linspace(-2, 4, 60_001, dtype=torch.float64)[:, None]
+    misfit = ((0.3 * phi - z.exp() * phi) / 0.2).square().sum(1)
+    mode = z[(misfit + (z[:, 0] - 1).square() / 3).argmin()]
+    assert_close(found.mean, mode.reshape(1, 1), atol=2e-3, rtol=0)

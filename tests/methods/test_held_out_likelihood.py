@@ -126,3 +126,29 @@ def test_a_leg_is_told_beside_log_densities_by_a_loaded_model_too(tmp_path):
     for method in (fitted, Bridge.load(fitted.save(tmp_path / "model"))):
         found = ask(HeldOutLikelihood(options={"method": "euler", "n_steps": 2}), method, task)
         assert [one.grave for one in found.findings if "learnt from samples by a leg" in one.text] == [False]
+
+
+def test_a_learnt_log_density_in_other_units_is_held_against_the_flow_in_these():
+    g = torch.Generator().manual_seed(1)
+    x = torch.randn(200, 3, generator=g, dtype=torch.float64).exp()
+    method = GaussianFit(ridge=1e-6)
+    task = Task.of(method.roles(), {"x1": x}, Split(test=0.5))
+    task.fit(method)
+
+    class Logarithms(Standard):
+        def encode(self, x, cond=None):
+            return x.log()
+
+        def log_volume(self, x, cond=None):
+            return -x.log().sum(1)
+
+    class Fields:
+        def log_density_of(self, cond):
+            # of y = log x: that of x, and the sum of y for the volume
+            return lambda y, t: method.log_prob(y.double().exp()) + y.double().sum(1) + 2 * y[:, 0]
+
+    class Both(GaussianFit):
+        fields, frame = Fields(), Logarithms()
+
+    found = ask(HeldOutLikelihood(), task.fit(Both(ridge=1e-6)), task)["log_density_mismatch"]
+    assert found.value == pytest.approx(float((2 * task.test["x1"][:, 0].log()).std()), rel=1e-3)

@@ -58,3 +58,9 @@ def test_more_columns_than_rows_and_constant_columns_have_finite_answers():
     # Along directions that no row told of, the spread is that of the prior.
     far = LinearEvidence().fit(x, y).predict(x + 100 * torch.randn(4, 9, generator=g, **DOUBLE))
     assert bool((far.std > found.std).all())
+
+
+def test_without_a_slope_the_noise_is_the_unbiased_variance_of_the_values():
+    _, y = rows()
+    state = LinearEvidence().fit(torch.ones(30, 1, **DOUBLE), y).state
+    assert_close(state["noise"], y.var()[None])

@@ -285,3 +285,12 @@ def test_bad_calls_are_refused():
         Rectification().summary()
     with pytest.raises(InvalidInputError, match="at least two"):
         straightness(FLOW.fields, x[:1])
+
+
+def test_errors_of_two_starts_are_half_of_what_lies_between_them():
+    """``x' = x`` from 1 and 3: squares of 1 and 9 times one number, so that the error is 4/5 of the mean."""
+    growing = LearnedFields(PATHS[0], velocity=lambda x, t: x)
+    found = straightness(growing, torch.tensor([[1.0], [3.0]], dtype=DOUBLE))
+    assert found.cost == pytest.approx(5 * (np.e - 1) ** 2, rel=1e-3)
+    assert found.cost_error == pytest.approx(0.8 * found.cost)
+    assert found.curvature_error == pytest.approx(0.8 * found.curvature)

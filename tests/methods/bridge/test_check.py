@@ -7,6 +7,7 @@ from interpolants import Bridge
 from interpolants.couplings import Paired
 from interpolants.fields import LearnedFields
 from interpolants.fields.protocol import Fields
+from interpolants.methods.bridge import self_test
 from interpolants.methods.bridge.self_test import check_bridge
 from interpolants.methods.parts.start_points import Pool
 from interpolants.paths import EDM, BrownianEnvelope, Linear
@@ -55,6 +56,8 @@ class Faulty(Fields):
             values["velocity"] = 1.5 * values["velocity"]
         if self.fault == "sign of the velocity":
             values["velocity"] = -values["velocity"]
+        if self.fault == "late":
+            values["velocity"] = values["velocity"] * (1 + (t > 0.8).to(x)).reshape(-1, 1)
         if self.fault == "score off by two":
             values["score"], values["noise"] = 2 * values["score"], 2 * values["noise"]
         return {name: value.to(x.dtype) for name, value in values.items()}
@@ -141,3 +144,10 @@ def test_a_broken_network_gets_verdicts():
     fields = LearnedFields(PATH, mean_rate=lambda x, t: x * float("nan"), noise=lambda x, t: x)
     found = check_bridge(fields, *(Pool(x) for x in pairs_apart_by([1.0, 0.0])), (2,), n=100)
     assert {"ODE against data", "SDE against ODE"} <= {c.name for c in found.checks if c.verdict == "fail"}
+
+
+def test_the_time_that_is_told_is_the_one_where_the_fields_are_wrong():
+    points = [rho.sample(500, generator=torch.Generator().manual_seed(3)).float() for rho in (RHO0, RHO1)]
+    draws = self_test._Draws(Faulty("late"), *map(Pool, points), (2,), 1000, 1, None, 256)
+    (told,) = (c.message for c in self_test._calibrations(draws) if c.name == "calibration of velocity")
+    assert told.endswith("at t=0.9")

@@ -20,6 +20,7 @@ from interpolants.framework.transformed import Transformed, in_two
 from interpolants.likelihood import log_prob
 from interpolants.methods import PriorRestoration
 from interpolants.methods.bridge.densities import FramedDensity
+from interpolants.methods.parts.column_maps import bent_columns, choose_transform
 from interpolants.methods.parts.columns import ColumnsWarning
 from interpolants.operators import Mask
 
@@ -307,3 +308,11 @@ def test_it_pays_on_a_log_normal_column():
     assert nats["log"] > truth - 0.03
     assert nats["quantile"] > truth - 0.06
     assert nats["none"] < truth - 0.1
+
+
+def test_of_many_rows_evenly_spread_ones_are_looked_at():
+    x = torch.arange(2 * 2**16 + 1, dtype=F64)[:, None] - 2**16
+    frame = bent_columns("who", "x1", choose_transform("who", "asinh"), x, ())
+    quartiles = torch.tensor([-(2.0**15), 0.0, 2.0**15], dtype=F64)[:, None]
+    wanted = math.asinh(0.6744898)  # in standard deviations of a normal law
+    assert_close(frame.bend(quartiles)[:, 0], wanted * quartiles[:, 0].sign(), atol=1e-3, rtol=0)
