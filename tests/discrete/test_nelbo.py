@@ -185,4 +185,4 @@ def test_bounds_do_not_depend_on_how_many_go_through_at_once():
 
 def test_the_error_of_two_sequences_is_half_of_what_lies_between_them(generator):
     found = nelbo(ExactPosterior(TABLE, Masked(3)), X[[0, 40]], draws=2, generator=generator)
-    assert found.error == pytest.approx(abs(float(found.values[0] - found.values[1])) / 2)
+    assert found.error == pytest.approx(abs(float(found.per_sequence[0] - found.per_sequence[1])) / 2)
