@@ -89,13 +89,3 @@ def test_shorter_series_of_an_array_end_where_their_values_do_and_gaps_are_refus
         Autoregression(lags=2).fit(gap)
     with pytest.raises(InvalidInputError, match="context must have no gaps"):
         one.forecast(gap)
-
-
-def test_weights_are_those_of_least_squares_with_a_row_for_each_penalty():
-    x = torch.randn(40, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    past, ahead = delay_vectors([x], 2)
-    past = torch.cat([past.flatten(1), torch.ones(38, 1, dtype=torch.float64)], 1)
-    penalty = (0.3 * 38) ** 0.5 * torch.eye(5, dtype=torch.float64)
-    zeros = torch.zeros(5, 2, dtype=torch.float64)
-    expected = torch.linalg.lstsq(torch.cat([past, penalty]), torch.cat([ahead[:, 0], zeros])).solution
-    assert_close(Autoregression(ridge=0.3).taught([x], 2, None, "")["weights"], expected)

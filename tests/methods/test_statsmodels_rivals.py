@@ -56,10 +56,6 @@ def test_bad_settings_are_refused(given, said):
         SeasonalArima(**given)
 
 
-def test_two_seasons_of_memory_are_enough():
-    assert SeasonalArima(season=6, memory=12).memory == 12
-
-
 def test_short_series_and_other_columns_are_refused():
     with pytest.raises(InvalidInputError, match="at least 20 times"):
         ExponentialSmoothing(season=SEASON, memory=96).fit(waves(15))
