@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -59,6 +60,23 @@ def test_a_logistic_equation_without_space_is_integrated_with_fourth_order():
         errors.append(abs(float(done.at(torch.tensor([[2.0, 0.3]]))) - exact))
     orders = [math.log2(a / b) for a, b in pairwise(errors)]
     assert all(3.5 < order < 4.5 for order in orders), orders
+
+
+def test_a_truth_is_the_fine_solution_where_half_of_it_agrees(monkeypatch):
+    """Both are constant here, the one with fewer modes off by a share."""
+
+    def settled(share):
+        def solution(problem, steps, modes=None):
+            return SimpleNamespace(
+                at=lambda places: torch.full((len(places), 1), 2.0 + 2.0 * share * bool(modes))
+            )
+
+        monkeypatch.setattr(AllenCahn, "solution", solution)
+        return AllenCahn().truth_at(points())
+
+    assert torch.equal(settled(0.0), torch.full((400, 1), 2.0))
+    with pytest.raises(DivergedError, match=r"half the steps and modes differ by 0\.5"):
+        settled(0.5)
 
 
 def test_the_solution_of_allen_cahn_solves_the_equation_of_its_residual():

@@ -32,6 +32,14 @@ def test_a_residual_that_autograd_sees_passes(residual, values):
     checked(residual, values)
 
 
+def test_values_near_those_given_and_some_of_size_one_are_asked_and_none_beyond():
+    """Given 1 and 0.2: no slope beyond 1.5 is no matter, but one below -0.2 is; a kink at a value itself is not met."""
+    checked(lambda u: torch.where(u[""] > 1.5, u[""].detach(), u[""]), "two components")
+    checked(lambda u: torch.relu(u[""] - 1), "two components")
+    with pytest.raises(InvalidInputError, match="got the slope 0"):
+        checked(lambda u: torch.where(u[""] < -0.2, u[""].detach(), u[""]), "two components")
+
+
 def test_where_a_residual_is_not_finite_nothing_is_said():
     checked(lambda u: u["xx"] + u[""].log(), "two components")
 

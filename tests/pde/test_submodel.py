@@ -44,6 +44,11 @@ def test_a_part_that_is_stretched_has_the_energy_of_uniform_strain():
     torch.testing.assert_close(found[0], torch.tensor(wanted, dtype=torch.float64), rtol=1e-9, atol=0)
 
 
+def test_a_chain_that_is_held_at_one_end_alone_follows_it_to_the_other():
+    part = Submodel(stiffness=chain(5)[0], interface=np.array([0]), fixed=np.array([], dtype=np.int64))
+    np.testing.assert_allclose(part.solve(np.array([[0.7]])), np.full((1, 5), 0.7), rtol=1e-12)
+
+
 def test_the_inclusion_matters_and_the_load_scales():
     inputs = PLATE.inputs(1, generator=torch.Generator().manual_seed(0)).repeat(3, 1)
     inputs[1, :2] *= 2
