@@ -531,6 +531,17 @@ def test_a_failing_sample_raises_and_says_where_and_when():
     assert when > 0.5  # row 3 bursts at t = 0.5, its worse neighbour at t = 0.25
 
 
+def test_a_failing_sample_of_a_later_chunk_is_told_as_without_chunks():
+    x = torch.full((12, 2), 0.1, dtype=F64)
+    x[7] = 2.0
+    told = []
+    for chunk in (12, 5):
+        with pytest.raises(DivergedError, match="row 7 at t=0") as caught:
+            sample(bursting(), x, method="euler", n_steps=100, chunk=chunk)
+        told.append(str(caught.value))
+    assert told[0] == told[1]
+
+
 def test_a_failing_sample_can_be_kept_and_does_not_touch_its_neighbours():
     x = torch.full((20, 2), 0.1, dtype=F64)
     x[7] = 4.0

@@ -129,6 +129,8 @@ def test_levels_have_their_closed_forms():
     t = torch.linspace(0.05, 0.95, 7, dtype=F64)
     assert_close(ReferenceNoise().values(t, Diffusive(scale=0.7)), torch.full_like(t, 0.7))
     assert_close(FollmerNoise().values(t, Diffusive(scale=0.7)), 0.7 * (3 - 2 * t))
+    ends = torch.tensor([0.0, 1.0], dtype=F64)
+    assert_close(FollmerNoise().values(ends, Diffusive(scale=0.7)), 0.7 * (3 - 2 * ends))
     # schedules of the paper: eps = g^2 / 2 with g^2 = (1 - t)^2 learnt, (1 - t)(3 - t) of Foellmer
     assert_close(ReferenceNoise(scale=2.0).values(t, PAPER), (1 - t) ** 2)
     assert_close(FollmerNoise().values(t, PAPER), (1 - t) * (3 - t) / 2)
