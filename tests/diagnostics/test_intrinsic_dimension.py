@@ -53,6 +53,13 @@ def test_density_and_flow_agree_with_it(dimension):
     assert_close(density.value, torch.full((3,), float(dimension), dtype=F64), atol=5e-3, rtol=0)
 
 
+def test_the_flow_stretches_normals_as_the_noise_and_keeps_tangents():
+    """In units of the signal a tangent's standard deviation goes from ``sqrt(1 + s^2)`` to ``sqrt(1 + (10 s)^2)``."""
+    found = intrinsic_dimension(TRUE, points(1), sigma=SIGMA, method="flow")
+    kept = ((1 + 100 * SIGMA**2) / (1 + SIGMA**2)) ** 0.5 / 10
+    assert_close(found.spectrum[0], torch.tensor([1, 1, 1, kept, kept], dtype=F64), rtol=1e-4, atol=0)
+
+
 def test_the_flow_takes_the_steps_that_are_asked_for():
     """One or two of equal ratios of the noise are enough for a plane."""
     for steps in (1, 2):

@@ -95,15 +95,19 @@ def test_candidates_are_judged_one_by_one_whatever_is_drawn_beside_them():
     assert_close(keep.draw(90, run, block=64), done.x[keep.accepts(done)][:90], rtol=0, atol=0)
 
 
-def test_no_more_candidates_are_drawn_than_are_needed():
-    keep, drawn = TrajectoryFilter(threshold=1e9, window=LATE), []
+def test_blocks_are_drawn_until_there_are_enough_and_no_further():
+    """Of the second block of 16 nothing is kept."""
+    keep, drawn = TrajectoryFilter(threshold=0.5, window=LATE), []
 
     def run(first, count):
-        drawn.append((first, count))
-        return sample(fields(0.2), start(first, count), first_index=first, modifiers=keep.observer, **RUN)
+        drawn.append(first)
+        done = sample(fields(0.2), start(first, count), modifiers=keep.observer, **RUN)
+        told = {**done.reports[0], "variance": torch.full((count,), float(first == 16))}
+        return replace(done, reports=(told,))
 
-    assert len(keep.draw(32, run, block=16, most=1)) == 32
-    assert drawn == [(0, 16), (16, 16)]
+    assert torch.equal(keep.draw(32, run, block=16, most=2)[16:], run(32, 16).x)
+    assert drawn == [0, 16, 32, 32]
+    assert len(keep.draw(16, run, block=16, most=1)) == 16
 
 
 def test_windows_without_a_curve_come_last():

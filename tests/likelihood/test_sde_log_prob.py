@@ -208,6 +208,16 @@ def test_small_noise_has_the_density_of_the_flow():
     assert_close(near.log_prob, flow.log_prob, atol=0.05, rtol=0)
 
 
+@pytest.mark.parametrize("end", [0, 1])
+def test_paths_with_hardly_any_noise_arrive_where_the_flow_does(end):
+    """After the very last step: a single one of 40 is worth 0.03."""
+    x, base, _ = side(end, 8)
+    flow = log_prob(EXACT, x, base, end=end, method="rk4", n_steps=30)
+    near = log_prob(EXACT, x, base, end=end, eps=1e-10, paths=2, n_steps=40, time_grid="uniform", **FAST)
+    assert_close(near.x, flow.x, atol=8e-3, rtol=0)
+    assert_close(near.log_prob, flow.log_prob, atol=8e-3, rtol=0)
+
+
 def test_points_keep_their_paths_whatever_the_batch():
     x, base, _ = side(1, 90)
     options = {"eps": 0.5, "paths": 3, "n_steps": 6, "seed": 1}
