@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.framework.answers import Ensemble
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
 from interpolants.methods.parts.delays import FarContextWarning
@@ -199,6 +200,19 @@ def test_new_series_leave_from_where_the_path_was(task):
     scores = {score.name: score for score in ask(question, task.fit(Autoregression(lags=5)), task).scores}
     assert scores["share_better"].value in (0.0, 1.0)
     assert scores["importance_error"].value > 0
+
+
+def test_errors_of_a_forecast_of_zeros_are_mean_squares_of_what_came():
+    from interpolants.sciml.chaos.resampled_training import ResampledTraining
+
+    class Zeros:
+        def forecast(self, context, *, steps, members):
+            return Ensemble(x=torch.zeros(1, members, steps, 1), dims=("time", "column"))
+
+    path = torch.randn(120, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    question = ResampledTraining(systems=["Lorenz"], points=120)
+    wanted = [sum(float(x) ** 2 for x in path[k : k + 10]) / 10 for k in question._places(120)]
+    assert question._errors(Zeros(), path).tolist() == pytest.approx(wanted)
 
 
 def test_the_error_of_a_statistic_that_one_draw_has_is_unknown():

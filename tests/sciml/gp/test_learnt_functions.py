@@ -27,6 +27,8 @@ def test_it_shows_the_functions_that_encode_gives_and_a_bound_that_rises():
     asked = torch.stack([line["x"], torch.zeros_like(line["x"])], 1)
     assert_close(line["y"], model.encode(asked).mean[:, 1])
     assert second.series[0].arrays["x"].tolist() == [0, 1, 2]
+    arrays = LearntFunctions(places=5).measure(model, task).arrays
+    assert_close(arrays["std0"], model.encode(asked).std[:, :2])
     rise = bound.panels[0].series[0].arrays["y"]
     assert bool((rise.diff() >= 0).all())
     assert len(rise) == 6

@@ -12,11 +12,11 @@ from interpolants.foundations.randomness import generator
 from interpolants.framework.answers import Predictive
 from interpolants.framework.capabilities import NotAbleError, capability
 from interpolants.framework.method import Method
-from interpolants.framework.questions import ask
+from interpolants.framework.questions import Measured, ask
 from interpolants.framework.roles import Role
 from interpolants.framework.task import Split, Task
 from interpolants.sciml import FamilySolutions, ParameterRecovery
-from interpolants.sciml.pinn.family_questions import median, stretched
+from interpolants.sciml.pinn.family_questions import _map_panels, _picture, median, stretched
 
 
 @dataclass(frozen=True)
@@ -143,3 +143,14 @@ def test_what_cannot_be_asked_is_refused():
         )
     with pytest.raises(InvalidInputError, match=r"places of sensors must be \(N, 1\)"):
         asked(ParameterRecovery(cases=2, counts=(1,)), Solver(), sensors=torch.zeros(3, 2).double())
+
+
+def test_a_map_shows_the_first_coordinate_from_left_to_right():
+    family = pde.NonlinearPoisson(dimension=2, degree=1)
+    x = _picture(family)
+    own = Measured({}, {"nmse": torch.zeros(1), "truth": x[None, :, 0] + 1, "mean": x[None, :, 1] + 1})
+    across, up = (panel.series[0].arrays["values"] for panel in _map_panels(family, own, {}))
+    assert_close(across, across[:1].expand_as(across))
+    assert_close(up, up[:, :1].expand_as(up))
+    assert bool((across[0].diff() > 0).all())
+    assert bool((up[:, 0].diff() > 0).all())

@@ -261,6 +261,20 @@ def test_values_that_are_no_field_of_the_family_are_told(learnt):
         learnt.infer(wrong[:2])
 
 
+@pytest.mark.filterwarnings("ignore::interpolants.sciml.pinn.family_checks.MisfitWarning")
+def test_parameters_come_back_in_their_own_units():
+    family = pde.NonlinearPoisson(degree=1)
+    small = RandomGridProcess(**SMALL, noise=10.0).fit(family)
+    told = torch.tensor([[0.5, -0.5]]), torch.tensor([[0.3, 0.1]]), torch.tensor([[[0.4], [0.0]]])
+    small.state["posterior"] = lambda where, values, known: told
+    rows = torch.tensor([[-0.3, 0.5, 1.5], [0.1, 0.4, 1.5], [0.9, 0.1, 1.5], [0.5, 0.2, 1.5]])
+    found = small.infer(rows)
+    low, high = (torch.tensor([side[i] for side in family.unknown.values()]).double() for i in (0, 1))
+    assert_close(found.mean.reshape(-1).double(), low + torch.tensor([0.75, 0.25]).double() * (high - low))
+    spread = torch.tensor([0.5, 0.1]).double()  # 0.3 and 0.4 at a right angle
+    assert_close(found.std.reshape(-1).double(), spread * (high - low) / 2)
+
+
 def test_its_commands_read_a_csv_of_sensors(learnt, tmp_path):
     learnt.save(tmp_path / "m")
     sensors(4.0).to_csv(tmp_path / "sensors.csv", index=False)

@@ -18,7 +18,8 @@ from interpolants.metrics.path_scores import marginal_distances
 from interpolants.problems.directed_chain import LinearDirectedChain
 from interpolants.sciml.processes import DirectedChainGenerator
 from interpolants.sciml.processes.chain_paths import next_link, other_paths, windows_of
-from interpolants.sciml.processes.chain_questions import ChainIndependence, PathQuality
+from interpolants.sciml.processes.chain_questions import ChainIndependence, PathQuality, _densities
+from interpolants.sciml.processes.directed_chain import PathUnits
 from interpolants.sciml.processes.signature_loss import ExpectedSignature
 
 F64 = torch.float64
@@ -214,3 +215,34 @@ def test_a_plain_equation_follows_no_path_and_splits_keep_paths_whole():
         plain.transport(walks(2, 6))
     task = Task.of(plain.roles(), {"series": walks(40, 6)}, Split(test=0.25))
     assert task.train["series"].shape == (30, 6, 1)
+
+
+def test_a_link_follows_the_time_and_its_neighbour_at_that_time():
+    """``dX = (2 t + X~) dt`` beside ``X~ = t^2`` is ``t^2 + t^3 / 3``."""
+    t = torch.linspace(0, 1, 201, dtype=torch.float64)
+    nothing = [torch.zeros(1, 1, dtype=torch.float64)] * 200
+    found = next_link(
+        lambda t, x, beside: 2 * t + beside,
+        lambda t, x, beside: torch.zeros(1, 1, 1, dtype=torch.float64),
+        t.square()[None, :, None],
+        torch.zeros(1, 1, dtype=torch.float64),
+        nothing,
+        201,
+    )
+    assert_close(found[0, :, 0], t**2 + t**3 / 3, atol=0.01, rtol=0)
+
+
+@pytest.mark.parametrize("by", ["times", "paths"])
+def test_units_of_paths_have_size_one_and_an_inverse(by):
+    paths = 3 + 5 * torch.randn(400, 6, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    units = PathUnits.of("test", paths, by=by, relative=False)
+    found = units.encode(paths)
+    assert_close(found.mean(), torch.tensor(0.0), atol=1e-6, rtol=0)
+    assert_close(found.square().mean(), torch.tensor(1.0), atol=1e-5, rtol=0)
+    assert_close(units.decode(found), paths, atol=1e-5, rtol=1e-6)
+
+
+def test_densities_of_a_figure_count_what_lies_beyond_its_ends():
+    line = _densities({"x": torch.tensor([-7.0, 0.1, 0.5, 9.0])}, 0.0, 1.0).series[0].arrays
+    width = float(line["x"][1] - line["x"][0])
+    assert float(line["y"].sum()) * width == pytest.approx(1)

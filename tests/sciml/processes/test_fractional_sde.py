@@ -14,7 +14,7 @@ from interpolants.kernels.markov_fractional import path_covariance
 from interpolants.problems.fractional_brownian import FractionalBrownianMotion
 from interpolants.sciml.processes import FractionalSDE
 from interpolants.sciml.processes.exact_evidence import exact_log_evidence
-from interpolants.sciml.processes.fractional_model import FractionalModel, Grid, ModelSettings
+from interpolants.sciml.processes.fractional_model import FractionalModel, Grid, ModelSettings, _next_values
 from interpolants.sciml.processes.fractional_questions import FractionalNoise
 from interpolants.sciml.processes.guided_paths import guide
 from interpolants.sciml.processes.series_windows import OtherUnitWarning, on_steps
@@ -257,3 +257,30 @@ def test_times_keep_the_unit_of_the_fit():
     with pytest.warns(OtherUnitWarning, match="is 1, in the fit it was 3600"):
         model.log_prob(x, times=seconds / 3600)
     assert model.forecast(steps=2, members=3).x.shape == (1, 3, 2, 1)
+
+
+def test_the_next_value_and_the_time_until_it_are_those_of_a_loop():
+    ends = torch.tensor([0.0, 0.5, 2.0, 2.25, 4.0], dtype=F64)
+    y = torch.arange(10.0, dtype=F64).reshape(2, 5)
+    seen = torch.tensor([[1, 0, 1, 0, 0], [0, 1, 0, 0, 1]]).bool()
+    ahead, waits, known = _next_values(ends, y, seen)
+    for b in range(2):
+        for n in range(4):
+            later = [k for k in range(n + 1, 5) if seen[b, k]]
+            value, at = (float(y[b, later[0]]), float(ends[later[0]])) if later else (0.0, 4.0)
+            assert (float(ahead[b, n]), float(waits[b, n])) == (value, at - float(ends[n]))
+            assert bool(known[b, n]) == bool(later)
+
+
+def test_drawn_increments_are_stationary_from_the_first_on_and_gaps_are_filled():
+    x = torch.randn(60, dtype=F64, generator=torch.Generator().manual_seed(0))
+    model = FractionalSDE(modes=6, iterations=25, values="increments").fit(x)
+    drawn = model.sample(4000, steps=5, noise=False)
+    assert drawn.shape == (4000, 5, 1)
+    assert_close(drawn.std(0)[:, 0], drawn.std().expand(5), rtol=0.06, atol=0)
+    gaps = x[:8].clone()
+    gaps[[2, 3]] = torch.nan
+    full = torch.as_tensor(model.complete(gaps, members=3).x).reshape(3, 8)
+    seen = ~gaps.isnan()
+    assert_close(full[:, seen], gaps[seen].expand(3, 6))
+    assert bool(full.isfinite().all())

@@ -397,6 +397,17 @@ def test_a_session_that_is_fed_all_at_its_window_agrees_with_a_forecast_in_what_
     assert gap.surprise == 0.0
 
 
+def test_surprise_is_that_of_values_in_their_own_units():
+    x = normal(4, 8, 1, seed=3).cumsum(1)
+    told = []
+    for unit in (1, 8):
+        session = (
+            PVRNN(output="linear", window=4, iterations=2, steps=2).fit(unit * x).follow(members=4, steps=1)
+        )
+        told.append([session.feed(unit * frame).surprise for frame in x[0]])
+    assert told[1] == pytest.approx([one + np.log(8) for one in told[0]])
+
+
 @pytest.mark.slow
 def test_a_session_is_less_surprised_than_the_prior_is():
     x = stochastic_skeleton(length=18).sample(26, generator=seeded())

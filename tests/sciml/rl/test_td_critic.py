@@ -12,11 +12,13 @@ from interpolants.foundations.randomness import generator
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
 from interpolants.problems import RandomWalk
+from interpolants.sciml.rl.assessments import assessed
 from interpolants.sciml.rl.critic_loss import CriticLoss
-from interpolants.sciml.rl.critics import Critics
+from interpolants.sciml.rl.critics import Critics, Heads
 from interpolants.sciml.rl.known_values import KnownValues
 from interpolants.sciml.rl.least_squares_td import LeastSquaresTD
 from interpolants.sciml.rl.td_critic import SkewedErrorsWarning, TDCritic
+from interpolants.sciml.rl.transitions import feature_units, features
 
 F64 = torch.float64
 
@@ -149,6 +151,27 @@ def test_the_loss_weighs_by_the_power_and_refuses_other_shapes():
     assert float(slope[1]) == pytest.approx(0.75 * by_hand)
     with pytest.raises(InvalidInputError, match="targets must be"):
         CriticLoss()(critics(torch.eye(2)), torch.zeros(4, 2))
+
+
+def test_what_is_said_of_a_state_is_in_units_of_rewards():
+    """Values 1 and 5 lie 2 from their mean; a Gaussian of scale s has the deviation s / sqrt(2)."""
+    one = torch.ones(1, 2)
+    heads = Heads(torch.tensor([[1.0, 5.0]]), 2 * one, 3 * one)
+    assert assessed(heads, CriticLoss(), 10.0)[0].tolist() == pytest.approx([30, 30 / 2**0.5, 20, 2])
+
+
+@pytest.mark.parametrize("least", [1.0, 1.5])
+def test_training_begins_with_a_gaussian_law_of_scale_one(least):
+    heads = Critics(2, (), 3, torch.Generator(), least_power=least)(torch.eye(2))
+    assert_close(heads.power, torch.full((2, 3), 2.0))
+    assert_close(heads.scale, torch.ones(2, 3), atol=2e-3, rtol=0)
+
+
+def test_measured_states_are_standardised():
+    x = 5 + 3 * torch.randn(50, 2, dtype=F64, generator=torch.Generator().manual_seed(0))
+    found = features("test", feature_units("test", x, 0), x)
+    assert_close(found.mean(0), torch.zeros(2, dtype=F64))
+    assert_close(found.std(0), torch.ones(2, dtype=F64))
 
 
 def test_tables_go_in_by_name_and_out_by_the_command(tmp_path):

@@ -11,7 +11,9 @@ from interpolants.framework.capabilities import NotAbleError
 from interpolants.problems.dynamical_systems import dynamical_system
 from interpolants.problems.equation_families import EquationFamilies
 from interpolants.sciml.symbolic import SymbolicOperatorTransformer
+from interpolants.sciml.symbolic.examples import ExampleBatches
 from interpolants.sciml.symbolic.hints import hidden, hint_of, skeletons
+from interpolants.sciml.symbolic.network import places
 from interpolants.sciml.symbolic.operator_transformer import UnlikeTrainingWarning
 from interpolants.sciml.symbolic.recovered_equations import symbol_error
 from interpolants.sciml.symbolic.refinement import refine
@@ -100,6 +102,28 @@ def test_equations_are_searched_for_with_beams(tiny, windows):
     for verb in (tiny.identify, tiny.predict):
         with pytest.raises(InvalidInputError, match=r"beams must be .* got 0"):
             verb(windows, beams=0)
+
+
+def test_a_batch_asks_for_states_at_the_times_at_which_they_were():
+    """States that are the time itself."""
+    times = 4 * torch.rand(3, 8, generator=torch.Generator().manual_seed(0)).double().sort(1).values
+    values = times[..., None]
+    data = {"times": times, "values": values, "window": values[:, :5], "dims": torch.ones(3).long()}
+    batch = ExampleBatches(data, end=4.0, patch=2, size=6, queries=4, blind=0.0)(
+        0, torch.Generator().manual_seed(1), 0, 1
+    )
+    states = batch["target"][..., 0] * batch["windows"].scale[:, None]
+    assert_close(states, 4 * batch["at"].double(), atol=1e-5, rtol=1e-5)
+
+
+def test_places_are_told_by_the_angles_of_vaswani():
+    found = places(7, torch.zeros(1, 6), first=2).double()
+    for p in range(7):
+        for k in range(3):
+            angle = (p + 2) / 10_000 ** (2 * k / 6)
+            assert found[p, 2 * k : 2 * k + 2].tolist() == pytest.approx(
+                [np.sin(angle), np.cos(angle)], abs=1e-6
+            )
 
 
 def test_constants_are_refined_to_those_that_made_the_window():

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch.testing import assert_close
 
@@ -6,7 +7,12 @@ from interpolants.framework.questions import ask
 from interpolants.framework.task import Task
 from interpolants.problems.equation_families import EquationFamilies
 from interpolants.sciml.symbolic import FittedEquations
-from interpolants.sciml.symbolic.recovered_equations import RecoveredEquations, symbol_error, terms_of
+from interpolants.sciml.symbolic.recovered_equations import (
+    RecoveredEquations,
+    _relative,
+    symbol_error,
+    terms_of,
+)
 
 
 def test_errors_of_equations_are_relative_distances_of_right_sides():
@@ -36,3 +42,10 @@ def test_the_error_of_repeating_the_last_state_is_that_of_the_trajectories():
     assert found["true_terms"].value == 0
     assert [figure.name for figure in found.figures] == ["trajectories"]
     assert torch.isfinite(torch.tensor(found["diverged"].value))
+
+
+def test_a_state_at_rest_that_is_predicted_to_rest_has_no_error():
+    rest = torch.zeros(4, 1, dtype=torch.float64)
+    told = torch.zeros(4, 2, dtype=torch.float64)
+    assert _relative([told], [rest], slice(None)).tolist() == [0.0]
+    assert _relative([told], [rest + 2], slice(None)).tolist() == pytest.approx([1.0], rel=1e-6)

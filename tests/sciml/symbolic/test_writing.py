@@ -35,7 +35,7 @@ class Toy:
         row = contexts[0][0].flatten().long()
         logits = self.last[codes[:, 0]] + self.before[past[:, -1]] + self.row[row]
         memory = codes.float()[:, None, :, None]
-        return logits[:, None], [(memory, memory), None]
+        return logits[:, None], [(memory, -memory), None]  # keys and values are not the same
 
     def log_prob(self, row, text):
         begin = VOCABULARY.code["<begin>"]

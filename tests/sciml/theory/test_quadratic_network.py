@@ -136,6 +136,18 @@ def test_bad_input():
         _ = QuadraticNetwork(frozen=True).fit(x, y).curves
 
 
+def test_a_fit_of_some_steps_is_that_many_steps():
+    x, y = teacher(20, dimension=4)
+    model = QuadraticNetwork(steps=3, lr=0.05, standardise=False).fit(x, y)
+    dynamics, first = model._with_rate(0.05), model.state["first"]
+    mean, second = first["mean"], first["second"]
+    for _ in range(3):
+        mean, second = dynamics.step(mean, second, x, dynamics.outputs(mean, second, x) - y)
+    torch.testing.assert_close(model.state["mean"], mean)
+    torch.testing.assert_close(model.state["second"], second)
+
+
+@pytest.mark.timeout(20)
 def test_recorded_steps_end_where_they_should():
     found = recorded_steps(1000)
     assert (found[0], found[-1]) == (0, 1000)
@@ -163,5 +175,8 @@ def test_delay_of_known_curves():
     never = question_on([[0, 1, 1, 0, 0], [10, 0.05, 0.8, 0, 0], [40, 0.01, 0.5, 0, 0]])
     assert never["delay"].value == 4
     assert "not learnt to 0.1 within 40" in never.findings[0].text
+    exact = question_on([[0, 1, 1, 0, 0], [10, 0.0, 0.8, 0, 0], [40, 0.0, 0.05, 0.3, 0]])
+    lines = [one for one in exact.figures[0].panels[0].series if one.mark == "line"]
+    assert all(bool((one.arrays["y"] > 0).all()) for one in lines)  # the axis is logarithmic
     alone = question_on([[0, 1, nan, 0, 0], [10, 0.05, nan, 0, 0]])
     assert "No rows were watched" in alone.findings[0].text

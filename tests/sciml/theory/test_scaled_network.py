@@ -1,5 +1,7 @@
 """A network with a scaled output: its start, its lazy limit, its records."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,7 @@ from torch import nn
 from interpolants.diagnostics.weight_kernel import tangent_kernel
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.sciml import ScaledNetwork
-from interpolants.sciml.theory.scaled_network import LazyRichScaling
+from interpolants.sciml.theory.scaled_network import LazyRichScaling, _Recorder
 
 
 def blobs(n=60, seed=0):
@@ -88,3 +90,10 @@ def test_numbers_that_are_no_classes_are_refused():
     with pytest.raises(InvalidInputError, match="held y must be classes of the fit, 0 to 2, got 5"):
         ScaledNetwork(steps=1).fit(x, y, held={"x": x, "y": np.full(len(x), 5)})
     assert ScaledNetwork(steps=1).fit(x, np.where(y > 0, 9, 3)).predict(x).shape == (60, 10)
+
+
+def test_the_progress_tells_the_last_losses():
+    labels = torch.tensor([0, 1, 0, 1])
+    recorder = _Recorder([(torch.zeros(4, 2), labels)], 2)
+    recorder.losses = [[0.0, 1.0, math.nan, 0.0, 0.0], [10.0, 0.5, 0.7, 0.0, 0.0]]
+    assert recorder.logged() == {"gradient_steps": 10.0, "train": 0.5, "held": 0.7}

@@ -14,6 +14,7 @@ from interpolants.framework.task import Split, Task
 from interpolants.kernels import layer_statistics
 from interpolants.sciml import SignalPropagation
 from interpolants.sciml.theory import signal_propagation as module
+from interpolants.sciml.theory.deep_classifier import _drawn
 from interpolants.sciml.theory.sampled_networks import Ensemble
 from interpolants.sciml.theory.theory_questions import DeepTraining, TheoryAgainstNetworks
 
@@ -41,6 +42,8 @@ def test_statistics_are_those_of_drawn_networks():
     found = ask(TheoryAgainstNetworks(networks=4000), model, task)
     assert found["excess"].value < 1
     assert found["kernel_gap"].value < 0.05
+    spread = model.statistics.tangent_spread(20)
+    assert found["tangent_spread"].value == float(spread[2]) > float(spread[0])
 
 
 def test_a_wrong_theory_is_found_out(monkeypatch):
@@ -141,3 +144,11 @@ def test_labels_are_asked_for():
     model.fit(task.train["x"])
     with pytest.raises(InvalidInputError, match="labels"):
         ask(DeepTraining(steps=1, networks=1), model, task)
+
+
+def test_drawn_classifiers_have_the_variances_of_the_ensemble():
+    ensemble = Ensemble(module.ACTIVATIONS["tanh"], 2, 400, weight_variance=2.0, bias_variance=0.04)
+    weights, biases = _drawn(ensemble, [50, 400, 400], torch.Generator().manual_seed(0))
+    for weight, bias in zip(weights, biases, strict=True):
+        assert float(weight.detach().var() * weight.shape[1]) == pytest.approx(2.0, rel=0.05)
+        assert float(bias.detach().std()) == pytest.approx(0.2, rel=0.15)

@@ -57,6 +57,7 @@ def test_the_question_measures_the_distance_of_quantities():
     found = ask(SubmodelQuantities(n=4000), task.fit(model), task)
     assert found["total"].value < 0.15
     assert abs(found["exceedance"].value - 0.1) < 0.03
+    assert found["exceedance_error"].value < 0.03
     assert found["total"].floor == pytest.approx(
         relative_distance(truth_of(task.train), truth_of(task.test)).value
     )
