@@ -1,9 +1,13 @@
 """Regression by a fixed process, against the conditional Gaussian and the evidence."""
 
+import re
+
+import pytest
 import torch
 from torch.distributions import MultivariateNormal
 from torch.testing import assert_close
 
+from interpolants.foundations.errors import InvalidInputError
 from interpolants.sciml import TargetProcess
 from interpolants.sciml.bayes.target_process import draw_functions, squared_exponential
 
@@ -39,3 +43,16 @@ def test_functions_have_the_covariance_of_the_kernel():
     assert_close(covariance, torch.tensor([[4.0, 4 * 0.6065306597], [4 * 0.6065306597, 4.0]], **DOUBLE))
     drawn = draw_functions(covariance, 100_000, torch.Generator().manual_seed(0))
     assert_close(drawn.T @ drawn / len(drawn), covariance, rtol=0.02, atol=0)
+
+
+def test_an_amplitude_beside_which_the_noise_is_lost_is_refused():
+    """What is told to be the most still finds a sine."""
+    x = torch.linspace(0, 1, 100, **DOUBLE)[:, None]
+    truth = torch.sin(6 * x[:, 0])
+    y = truth + 0.1 * torch.randn(100, generator=torch.Generator().manual_seed(0), **DOUBLE)
+    with pytest.raises(InvalidInputError, match="must leave digits to the noise") as refused:
+        TargetProcess(lengthscale=1.0, amplitude=1e7).fit(x, y)
+    most = float(re.search(r"below (\S+),", str(refused.value)).group(1))
+    found = TargetProcess(lengthscale=1.0, amplitude=0.9 * most).fit(x, y)
+    assert most > 1e3
+    assert (found.predict(x).mean - truth).square().mean().sqrt() < 0.1
