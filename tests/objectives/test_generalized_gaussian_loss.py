@@ -79,6 +79,7 @@ def test_the_kurtosis_of_a_gaussian_is_unbiased_and_the_denominator_stays_positi
     assert float(sample_excess_kurtosis(errors).mean()) == pytest.approx(0, abs=0.02)
     assert float((sample_excess_kurtosis(errors) / 5 + 6 / 4).min()) >= 0.7 - 1e-9
     assert bool((shrunk_variance(torch.ones(3, 5)) == 0).all())
+    assert bool((sample_excess_kurtosis(torch.ones(3, 5)) == 0).all())
 
 
 def test_the_kurtosis_is_the_ratio_of_the_unbiased_cumulants():

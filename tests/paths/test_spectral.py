@@ -62,6 +62,25 @@ def test_samples_of_exact_fields_are_true_samples(eps, reverse):
     assert gap.value < 3 * yardstick.error
 
 
+def test_an_sde_with_hardly_any_noise_takes_the_steps_of_the_flow():
+    fields, x = bridge(SPECTRAL).fields(SPECTRAL), states(5)
+    settings = {"n_steps": 6, "time_grid": "uniform", "start": 0.1, "stop": 0.8}
+    flow = sample(fields, x, method="euler", **settings).x
+    found = sample(fields, x, method="euler_maruyama", eps=1e-20, seed=0, **settings).x
+    assert_close(found, flow)
+
+
+def test_a_run_that_ends_in_the_mean_has_no_noise_in_its_last_step():
+    fields, x = bridge(SPECTRAL).fields(SPECTRAL), states(5)
+    settings = {"eps": 0.5, "n_steps": 1, "time_grid": "uniform", "start": 0.1, "stop": 0.6}
+    kept = {
+        finish: [sample(fields, x, seed=seed, finish=finish, **settings).x for seed in (0, 1)]
+        for finish in ("mean", "step")
+    }
+    assert_close(*kept["mean"])
+    assert not torch.allclose(*kept["step"])
+
+
 def test_noise_of_the_sde_has_the_shape_that_was_asked_for():
     """With no field at all, the state only diffuses: covariance ``F^T diag(2 eps) F``."""
     fields = LearnedFields(SPECTRAL, velocity=lambda x, t: 0 * x, score=lambda x, t: 0 * x)

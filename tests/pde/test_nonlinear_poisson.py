@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.foundations.randomness import generator
 from interpolants.pde import ChebyshevGrid, Jet, NonlinearPoisson, PDEFamily, check_family
 from interpolants.pde.nonlinear_poisson import _System
@@ -84,6 +84,23 @@ def test_the_centre_of_a_plate_that_conducts_alike_everywhere():
     found = family.solution(torch.zeros(1, 3).double(), torch.tensor([[1.5]]).double())
     exact = 1.5 / (math.log(2) + 0.1) * 0.29468541
     assert float(found.at(torch.zeros(1, 1, 2).double())) == pytest.approx(exact, rel=1e-6)
+
+
+def test_a_material_that_is_reached_in_stages_has_the_same_solution(monkeypatch):
+    family = NonlinearPoisson()
+    z, w = family.draw(1, generator(0, "test"))
+    system = _System(family, ChebyshevGrid(-1.0, 1.0, 12))
+    wanted, newton, calls = system.solve(z[0], w[0]), system._newton, []
+
+    def fails_in_one_go(u, s, w):
+        calls.append(s)
+        if len(calls) == 2:
+            raise DivergedError("too far")
+        return newton(u, s, w)
+
+    monkeypatch.setattr(system, "_newton", fails_in_one_go)
+    assert_close(system.solve(z[0], w[0]), wanted)
+    assert len(calls) > 3
 
 
 @pytest.mark.parametrize(("dimension", "degree"), [(1, 4), (2, 2)])

@@ -1,6 +1,7 @@
 """Learnt forecasts of chaos: maps and flows whose next values are known, draws of a known law, and the benchmark."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -229,3 +230,11 @@ def test_a_context_in_other_units_is_told():
     model = Autoregression(lags=2).fit(x)
     with pytest.warns(FarContextWarning, match="deviations from the mean of the fit"):
         model.forecast(x + 100.0, steps=2)
+
+
+def test_a_column_that_grows_evenly_leaves_the_generator_finite_changes():
+    x = torch.stack([torch.arange(12.0), torch.arange(12.0).square()], 1)
+    run = SimpleNamespace(fit=lambda name, method, *, x1, cond: x1)
+    found = DelayGenerator(lags=2, ahead=1).taught([x.double()], 2, run, "")["law"]
+    assert bool(found.isfinite().all())
+    assert found[:, 1].std() == pytest.approx(1)

@@ -12,6 +12,8 @@ from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.kernels import Matern
+from interpolants.kernels.markov_chain import infer_chain
+from interpolants.sciml.gp import latent_functions
 from interpolants.sciml.gp import tucker_posterior as inference
 from interpolants.sciml.gp.functional_tucker import ExtrapolationWarning, FunctionalTucker
 from interpolants.sciml.gp.latent_functions import start_mode
@@ -379,3 +381,15 @@ def test_a_column_of_words_cannot_be_continuous():
     frame, values = table()
     with pytest.raises(InvalidInputError, match="mode number 1 must be discrete, as its column holds words"):
         FunctionalTucker(1, modes="continuous").fit(frame, values)
+
+
+@pytest.mark.parametrize(("lengthscale", "least", "most"), [(2e-3, 1e-3, 2e-3), (5e1, 5e1, 1e2)])
+def test_a_search_stays_between_its_shares_of_the_range(lengthscale, least, most):
+    """Data that want a shorter lengthscale, noise, or a longer one, a constant."""
+    places = torch.linspace(0, 1, 30, dtype=torch.float64)
+    noise = torch.randn(30, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    shift = 1e4 * (noise if lengthscale < 1 else torch.ones_like(noise))
+    precision = torch.full((30, 1, 1), 1e4, dtype=torch.float64)
+    mode = infer_chain(Matern(1.5), lengthscale, places, precision, shift)
+    found, _ = latent_functions._searched(mode, 1e3, precision, shift)
+    assert least <= found <= most

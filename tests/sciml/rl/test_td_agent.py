@@ -15,6 +15,7 @@ from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
 from interpolants.sciml.rl.critic_loss import CriticLoss
 from interpolants.sciml.rl.critics import Critics
+from interpolants.sciml.rl import episode_return
 from interpolants.sciml.rl.episode_return import EpisodeReturn, mean_over_steps
 from interpolants.sciml.rl.hooked_ppo import Hook, make_ppo
 from interpolants.sciml.rl.noisy_control import NoisyControl
@@ -197,3 +198,17 @@ def test_it_balances_a_pole_whose_force_varies():
     agent = TDAgent(steps=30_000).fit(NoisyControl())
     task = Task.of(agent.roles(), {"environment": NoisyControl()}, Split(by="none"))
     assert ask(EpisodeReturn(episodes=5), agent, task)["episode_return"].value > 300
+
+
+@pytest.mark.parametrize(("most", "cut"), [(10, 0), (9, 1)])
+def test_an_episode_is_cut_where_it_would_take_more_steps_than_are_allowed(most, cut, monkeypatch):
+    """An episode of `Match` has ten steps."""
+    monkeypatch.setattr(episode_return, "_MOST", most)
+
+    class Constant:
+        state = {"spaces": {"discrete": True}}  # noqa: RUF012
+        act = staticmethod(lambda seen: torch.zeros(len(seen), 1))
+
+    total, many = episode_return.play(Constant(), [Match()], [0])
+    assert many == cut
+    assert 0 <= float(total) <= most
