@@ -13,9 +13,9 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import global_generators
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
+from interpolants.sciml.rl import episode_return
 from interpolants.sciml.rl.critic_loss import CriticLoss
 from interpolants.sciml.rl.critics import Critics
-from interpolants.sciml.rl import episode_return
 from interpolants.sciml.rl.episode_return import EpisodeReturn, mean_over_steps
 from interpolants.sciml.rl.hooked_ppo import Hook, make_ppo
 from interpolants.sciml.rl.noisy_control import NoisyControl
