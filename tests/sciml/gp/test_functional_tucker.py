@@ -3,6 +3,7 @@
 import math
 import warnings
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from torch.testing import assert_close
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.kernels import Matern
 from interpolants.kernels.markov_chain import infer_chain
-from interpolants.sciml.gp import latent_functions
+from interpolants.sciml.gp import functional_tucker, latent_functions
 from interpolants.sciml.gp import tucker_posterior as inference
 from interpolants.sciml.gp.functional_tucker import ExtrapolationWarning, FunctionalTucker
 from interpolants.sciml.gp.latent_functions import start_mode
@@ -393,3 +394,19 @@ def test_a_search_stays_between_its_shares_of_the_range(lengthscale, least, most
     mode = infer_chain(Matern(1.5), lengthscale, places, precision, shift)
     found, _ = latent_functions._searched(mode, 1e3, precision, shift)
     assert least <= found <= most
+
+
+def test_a_posterior_without_spread_has_a_variance_above_zero():
+    """The mean square minus the squared mean is then rounding, of either sign."""
+    x = torch.arange(200, dtype=torch.float64)[:, None].expand(-1, 2)
+
+    def mode(k):
+        return SimpleNamespace(
+            posterior=SimpleNamespace(at=lambda x: (1 + rand(200, 3, seed=k), torch.zeros(200, 3, 3)))
+        )
+
+    q = SimpleNamespace(modes=[mode(0), mode(1)], core=SimpleNamespace(mean=None, second=None))
+    mean, variance = functional_tucker._standardised(q, x, noise=False)
+    assert_close(mean, (mode(0).posterior.at(x)[0] * mode(1).posterior.at(x)[0]).sum(1))
+    assert bool((variance > 0).all())
+    assert float(variance.max()) < 1e-12
