@@ -101,7 +101,9 @@ class TargetProcess(Method):
         share = lost / (0.1 * float(noise.min()))
         if share > 1:
             remedy = f"Take one below {self.amplitude / math.sqrt(share):.1e}, in standard deviations of the values."
-            raise invalid("TargetProcess.fit", "amplitude must leave digits to the noise", self.amplitude, remedy)
+            raise invalid(
+                "TargetProcess.fit", "amplitude must leave digits to the noise", self.amplitude, remedy
+            )
 
     def _kernel(self, x: Tensor, y: Tensor) -> Tensor:
         auto = self.lengthscale == "auto"
