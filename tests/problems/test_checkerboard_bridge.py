@@ -64,8 +64,8 @@ def test_the_mean_end_is_right_from_the_first_moments_on(dtype):
     board, path = Checkerboard(), OneSidedLinear()
     nodes, weights = (torch.tensor(part) for part in np.polynomial.legendre.leggauss(20))
     ends = board.filled_cells.double()[..., None] * 2 - 3 + nodes
-    x = torch.tensor([[0.3, 1.1], [2.0, -1.4], [-2.9, 0.2], [4.0, -5.0]], dtype=dtype)
-    for t in (1e-12, 1e-5, 1e-4, 1e-3, 2e-3, 3e-3, 5e-3, 1e-2, 0.1):
+    x = torch.tensor([[0.3, 1.1], [2.0, -1.4], [-2.9, 0.2], [4.0, -5.0], [0.25, -0.25]], dtype=dtype)
+    for t in (1e-12, 1e-5, 1e-4, 1e-3, 2e-3, 3e-3, 4e-3, 5e-3, 1e-2, 0.1):
         time = torch.tensor(t, dtype=dtype)
         beta, sigma = path.beta(time).double(), path.alpha(time).double()
         near = (-0.5 * ((x[:, None, :, None] - beta * ends) / sigma).square()).exp() * weights
@@ -94,6 +94,8 @@ def test_the_ends_are_right_and_far_points_stay_finite():
     assert_close(fields.denoised(x, 0.0), torch.zeros_like(x), atol=1e-12, rtol=0)
     assert_close(fields.endpoint0(x, 0.0), x)
     assert torch.isfinite(fields.velocity(x, 0.999)).all()
+    inside = Checkerboard().filled_cells.double() * 2 - 3.4
+    assert_close(fields.denoised(inside, 1.0), inside)
 
 
 def test_other_paths_and_bases_are_refused():

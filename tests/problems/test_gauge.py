@@ -6,7 +6,7 @@ from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
-from interpolants.paths import Linear, OneSidedLinear
+from interpolants.paths import VP, Linear, OneSidedLinear
 from interpolants.problems.gauge import GaugedFields, antisymmetric
 from interpolants.problems.gaussian_mixture import GaussianMixture
 from interpolants.problems.manifolds import SwissRollSheet, flat_sheet
@@ -24,7 +24,7 @@ def test_the_score_is_turned_and_nothing_else():
     assert_close(turned, s + 0.5 * s @ a.T, atol=1e-12, rtol=0)
 
 
-@pytest.mark.parametrize("path", [OneSidedLinear(), Linear()])
+@pytest.mark.parametrize("path", [OneSidedLinear(), Linear(), VP()])
 def test_without_strength_every_field_is_the_true_one_up_to_both_ends(path):
     bare = GaussianMixtureBridge(Gaussian((3,)), GaussianMixture.random(2, 3, 1.0, 0)).fields(path)
     turned = GaugedFields(bare, antisymmetric(3), lambda t: 0 * t)

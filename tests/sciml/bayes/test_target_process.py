@@ -56,3 +56,11 @@ def test_an_amplitude_beside_which_the_noise_is_lost_is_refused():
     found = TargetProcess(lengthscale=1.0, amplitude=0.9 * most).fit(x, y)
     assert most > 1e3
     assert (found.predict(x).mean - truth).square().mean().sqrt() < 0.1
+
+
+def test_a_constant_column_of_points_changes_nothing():
+    x, y = rows()
+    beside = torch.cat([x, torch.full((25, 1), 3.0, **DOUBLE)], 1)
+    one, other = TargetProcess(lengthscale=1.2).fit(x, y), TargetProcess(lengthscale=1.2).fit(beside, y)
+    assert_close(other.predict(beside).mean, one.predict(x).mean)
+
