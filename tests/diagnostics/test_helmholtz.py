@@ -129,12 +129,15 @@ def test_the_error_of_the_overlap_is_its_spread_over_draws():
     assert 0.6 < spread / told < 1.6
 
 
-def test_the_asymmetry_is_that_at_the_times_that_are_asked_for():
+def test_parts_are_those_at_the_times_that_are_asked_for():
     x1 = DATA.sample(50, generator=source(2))
     found = helmholtz(TURNED, TRUE, None, x1, times=(0.3,), generator=source(3))
     x = PATH.sample(x0=None, x1=x1, t=0.3, generator=source(3)).x_t
     assert found.asymmetry == pytest.approx(asymmetry(TURNED, x, 0.3))
     assert found.asymmetry != pytest.approx(asymmetry(TURNED, x, 0.7), rel=1e-2)
+    t = torch.tensor(0.3, dtype=F64)
+    s, g = (fields.evaluate(x, t, ("noise",))["noise"] for fields in (TURNED, TRUE))
+    assert found.gauge == pytest.approx(float((s - g).square().sum() / s.square().sum()))
 
 
 def test_a_projection_is_a_gradient_whatever_it_has_learnt():

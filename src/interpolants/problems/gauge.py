@@ -69,7 +69,7 @@ class GaugedFields(WrappedFields):
     ) -> dict[str, Tensor]:
         """The wanted quantities: those of the fields, and what the turn of the score adds to each."""
         known = self.inner.evaluate(x, t, tuple(dict.fromkeys(("score", *want))), cond)
-        inside = t.clamp(1e-6, 1 - 1e-6)  # at the ends the relations divide by what vanishes
+        inside = t.clamp_min(1e-6)  # at the base the relations divide by what vanishes
         size = self.strength(inside) if callable(self.strength) else torch.as_tensor(self.strength)
         none = {name: torch.zeros_like(x) for name in ("score", *self._beside)}
         turn = {**none, "score": expand_like(size, x).to(x) * (known["score"] @ self.matrix.to(x).T)}
