@@ -70,6 +70,12 @@ def test_exact_fields_in_two_dimensions_have_the_true_density(end):
     assert found.nfe == 161
 
 
+def test_a_noise_level_that_grows_in_time_leaves_the_density_as_it_is():
+    x, base, true = side(0, 10)
+    found = log_prob(EXACT, x, base, eps=lambda t: 0.1 + 0.8 * t, end=0, paths=4, n_steps=80, **FAST)
+    assert float((found.log_prob - true).abs().max()) < 0.05
+
+
 @pytest.mark.parametrize("end", [0, 1])
 def test_exact_fields_in_sixteen_dimensions_have_the_true_density(end):
     source = generator(4)

@@ -63,4 +63,3 @@ def test_a_constant_column_of_points_changes_nothing():
     beside = torch.cat([x, torch.full((25, 1), 3.0, **DOUBLE)], 1)
     one, other = TargetProcess(lengthscale=1.2).fit(x, y), TargetProcess(lengthscale=1.2).fit(beside, y)
     assert_close(other.predict(beside).mean, one.predict(x).mean)
-
