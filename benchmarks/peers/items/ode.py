@@ -15,6 +15,8 @@ from interpolants.paths import OneSidedLinear
 # By the name that torchdiffeq and most peers have for a solver: the evaluations of a step.
 SOLVERS = {"midpoint": 2, "heun": 2, "rk4": 4}
 _THEIRS = {"heun": "heun2"}
+# As the floor and the loop by hand run: autograd notes nothing of their operations. The caller of `sample` decides.
+INFERENCE = "inside torch.inference_mode()"
 
 
 def items(bench: Bench) -> Iterator[Item]:
@@ -47,6 +49,7 @@ def _item(bench: Bench, count: int, method: str, steps: int, goal: float) -> Ite
         Case(f"bare: {evaluations} forwards", bare, "bare"),
         Case("by hand", lambda: by_hand(net, x, method, steps), "hand"),
         Case("ours", ours(fields), "ours", goal),
+        Case("ours", as_inference(ours(fields)), "ours", goal, INFERENCE),
         *_peers(bench, net, x, method, steps),
     ]
     if method == "midpoint":
@@ -64,6 +67,16 @@ def _item(bench: Bench, count: int, method: str, steps: int, goal: float) -> Ite
         cases,
         columns={"largest difference": _differences(cases)},
     )
+
+
+def as_inference(work: Work) -> Work:
+    """The work in the mode of the floor."""
+
+    def inside() -> object:
+        with torch.inference_mode():
+            return work()
+
+    return inside
 
 
 def _differences(cases: list[Case]) -> dict[str, str]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.peers.bench import Bench, Case, Item, Work
-from benchmarks.peers.items.ode import as_denoiser
+from benchmarks.peers.items.ode import INFERENCE, as_denoiser, as_inference
 from benchmarks.peers.nets import PlainMLP, RepeatedTime
 from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
@@ -54,6 +54,7 @@ def item(bench: Bench, dim: int, count: int, steps: int) -> Item:
         Case(f"bare: {steps} forwards of both networks", bare, "bare"),
         Case("by hand, noise in place", lambda: _by_hand(velocity, score, x, steps), "hand"),
         Case("ours", lambda: ours(two, capped=False), "ours", 1.03),
+        Case("ours", as_inference(lambda: ours(two, capped=False)), "ours", 1.03, INFERENCE),
         Case("ours", lambda: ours(one, capped=True), "ours", kind=_ONE),
         *_peers(bench, velocity, score, x, steps),
     ]

@@ -1,5 +1,7 @@
 """Heads of classifiers against gradients and quadrature, and few-shot learning of known classes."""
 
+import math
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -86,10 +88,18 @@ def test_the_nearest_centroid_has_the_posterior_of_gaussians_of_one_spread():
     y = torch.arange(12) % 3
     z = (x - x.mean(0)) / x.std(0)
     centres = torch.stack([z[y == k].mean(0) for k in range(3)])
-    variance = torch.cat([z[y == k] - centres[k] for k in range(3)]).square().mean()
+    variance = torch.cat([z[y == k] - centres[k] for k in range(3)]).square().sum() / (3 * (12 - 3))
     law = torch.distributions.MultivariateNormal(centres, variance * torch.eye(3, **DOUBLE))
     wanted = law.log_prob(z[:, None]).softmax(1)
     assert_close(TaskClassifier(local="centroid").fit(x, y).predict(x), wanted, atol=1e-5, rtol=0)
+
+
+def test_one_row_of_each_class_makes_no_centroid_certain():
+    """The variance about the mean of two rows is d^2 / 2F in a feature on average: odds of exp(F) at each of them."""
+    x = torch.tensor([[0.0, 0.0], [3.0, 4.0]], **DOUBLE)
+    found = TaskClassifier(local="centroid").fit(x, torch.tensor([0, 1])).predict(x)
+    right = math.exp(2) / (1 + math.exp(2))
+    assert_close(found, torch.tensor([[right, 1 - right], [1 - right, right]], **DOUBLE), atol=1e-6, rtol=0)
 
 
 def blobs(classes, n, seed, spread=0.4):

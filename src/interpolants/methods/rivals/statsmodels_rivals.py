@@ -107,7 +107,7 @@ class ExponentialSmoothing(_Classical):
 
     Args:
         season: Steps of a season.
-        memory: Times that are filtered, at most.
+        memory: Times that are filtered, at most; two seasons and eight at least.
 
     Raises:
         InvalidInputError: If a setting is out of range.
@@ -140,7 +140,7 @@ class SeasonalArima(_Classical):
 
     Args:
         season: Steps of a season.
-        memory: Times that are filtered, at most.
+        memory: Times that are filtered, at most; two seasons and eight at least.
         order: p, d, q.
         seasonal: P, D, Q.
 

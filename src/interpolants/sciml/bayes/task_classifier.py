@@ -189,9 +189,13 @@ def descend(
 
 
 def _centroids(z: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Means of the classes ``(K, F)``, and in a last column the mean squared distance of rows from their own."""
+    """Means of the classes ``(K, F)``, and in a last column the variance of a feature about the mean of its class.
+
+    One row of each class says nothing about that variance: then it is taken about the mean of all rows, an upper bound.
+    """
     means = torch.stack([z[labels == k].mean(0) for k in range(classes)])
-    spread = (z - means[labels]).square().mean().clamp_min(1e-12)
+    about, free = (means[labels], len(z) - classes) if len(z) > classes else (z.mean(0), len(z) - 1)
+    spread = ((z - about).square().mean(1).sum() / free).clamp_min(1e-12)
     return torch.cat([means, spread.expand(classes, 1)], 1)
 
 
