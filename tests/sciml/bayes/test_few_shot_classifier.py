@@ -94,6 +94,17 @@ def test_the_nearest_centroid_has_the_posterior_of_gaussians_of_one_spread():
     assert_close(TaskClassifier(local="centroid").fit(x, y).predict(x), wanted, atol=1e-5, rtol=0)
 
 
+def test_the_prior_s_variances_say_which_columns_may_tell_classes_apart():
+    """Each column alone would separate the classes; the head may use the second one only, and is even on the first."""
+    x = torch.tensor([[-1.0, -1.0], [-2.0, -2.0], [1.0, 1.0], [2.0, 2.0]], **DOUBLE)
+    log_s = torch.tensor([1e-6, 30.0, 1e-6], **DOUBLE).log()
+    prior = {"features": None, "units": {"centre": 0.0, "scale": 1.0}, "log_s": log_s, "outputs": 2}
+    model = TaskClassifier(prior=prior).fit(x, torch.tensor([0, 0, 1, 1]))
+    first, second = model.predict(torch.tensor([[3.0, 0.0], [0.0, 3.0]], **DOUBLE))
+    assert_close(first, torch.full((2,), 0.5, **DOUBLE), atol=0.05, rtol=0)  # 200 draws
+    assert float(second[1]) > 0.9
+
+
 def test_one_row_of_each_class_makes_no_centroid_certain():
     """The variance about the mean of two rows is d^2 / 2F in a feature on average: odds of exp(F) at each of them."""
     x = torch.tensor([[0.0, 0.0], [3.0, 4.0]], **DOUBLE)
