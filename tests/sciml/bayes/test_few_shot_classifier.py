@@ -94,6 +94,23 @@ def test_the_nearest_centroid_has_the_posterior_of_gaussians_of_one_spread():
     assert_close(TaskClassifier(local="centroid").fit(x, y).predict(x), wanted, atol=1e-5, rtol=0)
 
 
+def diagonal(columns, seed=0):
+    """Two classes about (2, ..., 2) and (-2, ..., -2): the mean of a row is what tells them apart."""
+    y = torch.arange(40) % 2
+    source = torch.Generator().manual_seed(seed)
+    return 0.3 * torch.randn(40, columns, generator=source) + (4.0 * y - 2)[:, None], y
+
+
+@pytest.mark.parametrize("columns", [1, 2, 8])
+def test_rows_as_they_are_keep_their_mean_and_size(columns):
+    """Scaling each row to mean 0 and length 1, as the features of a network, left a guess of classes far apart."""
+    (x, y), (new_x, new_y) = diagonal(columns), diagonal(columns, seed=1)
+    plain = TaskClassifier().fit(x, y)
+    learnt = FewShotClassifier(hidden=(), ways=2, shots=5, rows=10, steps=5).fit(x, y).adapt(x, y)
+    for model in (plain, learnt):
+        assert bool((model.predict(new_x).argmax(1) == new_y).all())
+
+
 def test_the_prior_s_variances_say_which_columns_may_tell_classes_apart():
     """Each column alone would separate the classes; the head may use the second one only, and is even on the first."""
     x = torch.tensor([[-1.0, -1.0], [-2.0, -2.0], [1.0, 1.0], [2.0, 2.0]], **DOUBLE)
@@ -103,6 +120,11 @@ def test_the_prior_s_variances_say_which_columns_may_tell_classes_apart():
     first, second = model.predict(torch.tensor([[3.0, 0.0], [0.0, 3.0]], **DOUBLE))
     assert_close(first, torch.full((2,), 0.5, **DOUBLE), atol=0.05, rtol=0)  # 200 draws
     assert float(second[1]) > 0.9
+
+
+def test_descent_without_a_network_is_refused():
+    with pytest.raises(InvalidInputError, match="moves a network of a prior"):
+        TaskClassifier(local="descent").fit(*diagonal(2))
 
 
 def test_one_row_of_each_class_makes_no_centroid_certain():

@@ -161,7 +161,8 @@ class FewShotClassifier(Trained):
         """The bound of each episode, per row."""
         x, labels = batch["x"], batch["labels"]
         e, n = labels.shape
-        z = linear_heads.with_ones(module.net(x.flatten(0, 1))).reshape(e, n, -1).double()
+        z = linear_heads.with_ones(module.net(x.flatten(0, 1)), learnt=bool(self.hidden))
+        z = z.reshape(e, n, -1).double()
         s = module.log_s.exp()
         draws = torch.randn(_DRAWS, self.ways, dtype=z.dtype, generator=generator)
         theta, precision = linear_heads.posterior(z.detach(), labels, s.detach(), self.ways, draws)

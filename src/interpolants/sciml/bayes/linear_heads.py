@@ -14,9 +14,13 @@ _TOLERANCE = 1e-8
 _ROUNDS, _SHARE = 8, 0.7
 
 
-def with_ones(z: Tensor) -> Tensor:
-    """Features of mean zero and length 1 in each row, with a column for the bias: ``(..., F - 1) -> (..., F)``."""
-    z = functional.layer_norm(z, z.shape[-1:]) / z.shape[-1] ** 0.5
+def with_ones(z: Tensor, *, learnt: bool) -> Tensor:
+    """Features with a column for the bias: ``(..., F - 1) -> (..., F)``.
+
+    Those of a network get mean zero and length 1 in each row. Rows as they are keep theirs, which may be all that tells
+    classes apart; standardised columns then make them about as long.
+    """
+    z = (functional.layer_norm(z, z.shape[-1:]) if learnt else z) / z.shape[-1] ** 0.5
     return torch.cat([z, torch.ones_like(z[..., :1])], -1)
 
 

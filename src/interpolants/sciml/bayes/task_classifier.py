@@ -10,7 +10,7 @@ from torch.func import functional_call, grad, vmap
 from torch.nn import functional
 
 from interpolants.foundations.checks import one_of, positive, whole
-from interpolants.foundations.errors import DivergedError
+from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.randomness import generator
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
@@ -68,12 +68,15 @@ class TaskClassifier(Method):
         """The head, or all weights."""
         x, labels, names = data["x"].float(), data["y"].codes, list(data["y"].names)
         prior = _plain_prior(x) if self.prior is None else dict(self.prior)
+        if self.local == "descent" and prior["features"] is None:
+            remedy = "Adapt a FewShotClassifier(learn_by='maml'), or take local='bayes'."
+            raise invalid("TaskClassifier.fit", "local='descent' moves a network of a prior", "none", remedy)
         found = {"names": names, "features": prior["features"], "units": prior["units"]}
         if self.local == "centroid":
             return {**found, "head": _centroids(features_of(found, x), labels, len(names))}
         if self.local == "descent":
             return {**found, **self._descended(prior, x, labels, len(names))}
-        z, s = linear_heads.with_ones(features_of(found, x)), prior["log_s"].exp()
+        z, s = _with_ones(found, x), prior["log_s"].exp()
         theta, precision = linear_heads.posterior(
             z[None], labels[None], s, len(names), self._noise(len(names))
         )
@@ -121,10 +124,10 @@ class TaskClassifier(Method):
         Args:
             x: Rows, ``(B, *D)``.
         """
-        z = features_of(self.state, x.float())
+        x = x.float()
         if self.local == "centroid":
-            return _nearest(z, self.state["head"])
-        z = linear_heads.with_ones(z)
+            return _nearest(features_of(self.state, x), self.state["head"])
+        z = _with_ones(self.state, x)
         if self.local == "descent":
             return torch.softmax(z * z.shape[1] ** 0.5 @ self.state["head"], -1)
         noise = self._noise(len(self.state["names"]))
@@ -137,6 +140,11 @@ def features_of(state: Mapping[str, Any], x: Tensor) -> Tensor:
     with torch.no_grad():
         found: Tensor = (x.flatten(1) if state["features"] is None else state["features"](x)).double()
     return found
+
+
+def _with_ones(state: Mapping[str, Any], x: Tensor) -> Tensor:
+    """Features as a linear head takes them."""
+    return linear_heads.with_ones(features_of(state, x), learnt=state["features"] is not None)
 
 
 def units_of_rows(x: Tensor) -> dict[str, Tensor]:
@@ -161,7 +169,7 @@ def start_of(module: nn.Module, outputs: int, classes: int) -> dict[str, Tensor]
 def logits(module: nn.Module, weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
     """Logits ``(n, K)`` of a network with these weights and this head."""
     own = {name: w for name, w in weights.items() if name != "head"}
-    z = linear_heads.with_ones(functional_call(module, own, (x,)))
+    z = linear_heads.with_ones(functional_call(module, own, (x,)), learnt=True)
     found: Tensor = z * z.shape[1] ** 0.5 @ weights["head"]
     return found
 
