@@ -1,5 +1,6 @@
 """Heads of classifiers against gradients and quadrature, and few-shot learning of known classes."""
 
+import copy
 import math
 
 import pytest
@@ -10,7 +11,7 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.sciml import FewShotClassifier, TaskClassifier
 from interpolants.sciml.bayes import linear_heads
 from interpolants.sciml.bayes.episodes import Groups
-from interpolants.sciml.bayes.few_shot_classifier import ClassBatches
+from interpolants.sciml.bayes.few_shot_classifier import ClassBatches, Learner
 
 DOUBLE = {"dtype": torch.float64}
 
@@ -133,6 +134,35 @@ def test_one_row_of_each_class_makes_no_centroid_certain():
     found = TaskClassifier(local="centroid").fit(x, torch.tensor([0, 1])).predict(x)
     right = math.exp(2) / (1 + math.exp(2))
     assert_close(found, torch.tensor([[right, 1 - right], [1 - right, right]], **DOUBLE), atol=1e-6, rtol=0)
+
+
+def test_the_loss_of_maml_is_that_after_the_inner_steps_and_its_gradient_the_one_there():
+    """First order: plain descent by hand on the first rows of each class, the loss and its gradient on the others."""
+    g = torch.Generator().manual_seed(0)
+    model = FewShotClassifier(
+        ways=2, shots=2, rows=4, hidden=(5,), features=3, learn_by="maml", inner_steps=3
+    )
+    x, labels = torch.randn(1, 8, 4, generator=g), torch.arange(2).repeat_interleave(4)[None]
+    learner = Learner(model._net(x[0]), 3)
+    loss = model._after_descent(learner, {"x": x, "labels": labels}, g)["after_descent"]
+    loss.sum().backward()
+    net, head = copy.deepcopy(learner.net), torch.zeros(4, 2, requires_grad=True)
+    weights = [*net.parameters(), head]
+
+    def entropy(rows):
+        z = linear_heads.with_ones(net(x[0, rows]), learnt=True) * 4**0.5
+        return torch.nn.functional.cross_entropy(z @ head, labels[0, rows])
+
+    seen, others = torch.tensor([0, 1, 4, 5]), torch.tensor([2, 3, 6, 7])
+    for _ in range(3):
+        slopes = torch.autograd.grad(entropy(seen), weights)
+        with torch.no_grad():
+            for weight, slope in zip(weights, slopes, strict=True):
+                weight -= model.inner_lr * slope
+    assert_close(loss[0], entropy(others))
+    wanted = torch.autograd.grad(entropy(others), [*net.parameters()])
+    for parameter, slope in zip(learner.net.parameters(), wanted, strict=True):
+        assert_close(parameter.grad, slope, rtol=1e-4, atol=1e-6)
 
 
 def blobs(classes, n, seed, spread=0.4):
