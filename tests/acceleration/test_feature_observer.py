@@ -9,6 +9,7 @@ from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
 from interpolants.nets import MLP, UNet
 from interpolants.paths import Linear, OneSidedLinear
+from stirred_nets import stirred
 
 
 class Still(nn.Module):
@@ -44,10 +45,7 @@ def test_a_growth_by_one_half_each_step_is_a_change_of_one_half(generator):
 
 def test_samples_are_those_of_a_plain_run_also_where_calls_are_not_looked_at(generator):
     """The second call of a step, and a network that is not split."""
-    nets = UNet((1, 4, 4), channels=8, blocks=1), MLP((1, 4, 4), width=8)
-    for net in nets:
-        for parameter in net.parameters():
-            parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
+    nets = stirred(UNet((1, 4, 4), channels=8, blocks=1)), stirred(MLP((1, 4, 4), width=8))
     fields = LearnedFields(Linear(), velocity=nets[0].eval(), noise=nets[1].eval())
     x = torch.randn(5, 1, 4, 4, generator=generator)
     for run in ({"method": "heun"}, {"eps": 0.3, "seed": 1}):

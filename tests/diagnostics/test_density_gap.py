@@ -11,6 +11,7 @@ from interpolants.nets import Potential
 from interpolants.paths import VP, Linear, OneSidedLinear
 from interpolants.problems.gaussian_mixture import GaussianMixture
 from interpolants.problems.mixture_bridge import GaussianMixtureBridge
+from stirred_nets import stirred
 
 F64 = torch.float64
 DATA, START = GaussianMixture.random(3, 2, 1.0, 0), GaussianMixture.random(2, 2, 1.0, 1)
@@ -21,11 +22,7 @@ def random_density(path, scale=0.3):
     """A tanh network over the moving Gaussian, of random weights."""
     net = Potential(2, net={"kind": "mlp", "width": 16, "depth": 2, "activation": "tanh", "time_features": 2})
     u = LogDensity(path, net, end=Moments(torch.tensor([0.3, -0.2]), 0.8)).double()
-    source = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for weight in u.parameters():
-            weight.add_(scale * torch.randn(weight.shape, generator=source, dtype=F64))
-    return u
+    return stirred(u, scale)
 
 
 def points(n=6):

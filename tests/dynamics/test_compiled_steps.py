@@ -16,6 +16,7 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import generator
 from interpolants.nets import MLP
 from interpolants.paths import Linear, OneSidedLinear
+from stirred_nets import stirred
 
 
 @pytest.fixture
@@ -29,11 +30,7 @@ def counter(monkeypatch):
 
 
 def net(dtype=torch.float64, **settings):
-    made = MLP(2, width=16, depth=2, **settings).to(dtype).eval().requires_grad_(False)
-    source = generator(0)
-    for parameter in made.parameters():
-        parameter.normal_(std=0.4, generator=source)
-    return made
+    return stirred(MLP(2, width=16, depth=2, **settings).to(dtype).eval().requires_grad_(False))
 
 
 def fields(made=None, **given):

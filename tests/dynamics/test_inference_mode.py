@@ -7,6 +7,7 @@ from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
 from interpolants.nets import MLP, UNet
 from interpolants.paths import Linear, OneSidedLinear, VariancePreserving
+from stirred_nets import stirred
 
 CASES = {
     "velocity": (OneSidedLinear(), {"velocity": lambda: MLP(2, width=16, depth=2)}, (2,), 0.0),
@@ -24,11 +25,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_samples_are_the_same_and_the_network_still_learns(case, generator):
     path, nets, shape, eps = CASES[case]
-    made = {name: make() for name, make in nets.items()}
-    with torch.no_grad():
-        for net in made.values():
-            for weight in net.parameters():  # the last layer of a new network is zero
-                weight.add_(0.05 * torch.randn(weight.shape, generator=generator))
+    made = {name: stirred(make()) for name, make in nets.items()}
     fields = LearnedFields(path, **made)
     x = torch.randn(70, *shape, generator=generator)
     with torch.inference_mode():  # first, so that whatever is remembered is made here

@@ -18,6 +18,7 @@ from interpolants.nets import MLP, UNet
 from interpolants.paths import Linear
 from interpolants.problems.gaussian_mixture import GaussianMixture
 from interpolants.problems.mixture_bridge import GaussianMixtureBridge
+from stirred_nets import stirred
 
 SETTINGS = {
     "fixed": {"method": "rk4", "n_steps": 3},
@@ -33,23 +34,13 @@ FEW = {kind: run | {"n_steps": 2} for kind, run in SETTINGS.items() if kind != "
 FEW["adaptive"] = SETTINGS["adaptive"] | {"rtol": 0.1, "atol": 0.1}
 
 
-def awake(net, seed=3):
-    """Networks start with a last layer of zeros; fill it, so that there is something to compare."""
-    source = generator(seed)
-    with torch.no_grad():
-        for parameter in net.parameters():
-            if not bool(parameter.any()):
-                parameter.normal_(std=0.05, generator=source)
-    return net
-
-
 def mlp_fields():
-    net = awake(MLP(2, width=256, depth=3, heads=2, n_classes=3))
+    net = stirred(MLP(2, width=256, depth=3, heads=2, n_classes=3))
     return LearnedFields(Linear(), joint=net, heads=("velocity", "noise"))
 
 
 def unet_fields():
-    net = awake(UNet((1, 8, 8), channels=16, blocks=1, heads=2, n_classes=3))
+    net = stirred(UNet((1, 8, 8), channels=16, blocks=1, heads=2, n_classes=3))
     return LearnedFields(Linear(), joint=net, heads=("velocity", "noise"))
 
 

@@ -14,6 +14,7 @@ from interpolants.guidance import ClassifierFree, SizeGuard
 from interpolants.nets import MLP
 from interpolants.nets.scaled_condition import ScaledCondition
 from interpolants.paths import EDM, VP, Linear
+from stirred_nets import stirred
 
 RUNS = {
     "ode": {"n_steps": 4},
@@ -85,14 +86,6 @@ class Watching(Work):
 class Observer(Modifier):
     def begin(self, x, index, times):
         return Watching(x)
-
-
-def stirred(net):
-    """The network with drawn weights: a fresh MLP answers 0, so that nothing could go wrong."""
-    source = torch.Generator().manual_seed(1)
-    for weights in net.parameters():
-        nn.init.normal_(weights, std=0.2, generator=source)
-    return net
 
 
 class Net(nn.Module):

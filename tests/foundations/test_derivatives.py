@@ -24,18 +24,14 @@ from interpolants.nets import MLP, UNet
 from interpolants.paths import Linear
 from interpolants.problems.gaussian_mixture import GaussianMixture
 from interpolants.problems.mixture_bridge import GaussianMixtureBridge
+from stirred_nets import stirred
 
 F64 = torch.float64
 
 
 def awake(net, seed=3):
-    """Networks start with a last layer of zeros; fill it, so that there is something to compare."""
-    source = generator(seed)
-    with torch.no_grad():
-        for parameter in net.parameters():
-            if not bool(parameter.any()):
-                parameter.normal_(std=0.2, generator=source)
-    return net.double()
+    """A network in double precision in which nothing is left at its zero start."""
+    return stirred(net.double(), seed=seed)
 
 
 @pytest.mark.parametrize("mode", ["reverse", "forward", "auto"])

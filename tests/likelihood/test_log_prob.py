@@ -24,6 +24,7 @@ from interpolants.paths import (
 )
 from interpolants.problems.gaussian_mixture import GaussianMixture
 from interpolants.problems.mixture_bridge import GaussianMixtureBridge
+from stirred_nets import stirred
 
 F64 = torch.float64
 DATA = GaussianMixture(
@@ -214,11 +215,7 @@ def test_a_unit_shift_keeps_the_density():
 def test_networks_with_labels_are_scored_the_same_by_every_mode(net, shape, method):
     if method == "dopri5" and isinstance(net, UNet):
         pytest.skip("minutes; the adaptive route is the MLP's")
-    net = net.double()
-    with torch.no_grad():
-        for parameter in net.parameters():
-            if not bool(parameter.any()):
-                parameter.normal_(std=0.1, generator=generator(1))
+    net = stirred(net.double(), 0.1)
     fields = LearnedFields(Linear(envelope=ZeroEnvelope()), velocity=net)
     x = torch.randn(5, *shape, dtype=F64, generator=generator(0))
     label = torch.tensor([0, 1, 2, 1, 0])

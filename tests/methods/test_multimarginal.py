@@ -27,6 +27,7 @@ from interpolants.methods.multimarginal.simplex_learning import (
 )
 from interpolants.paths import BrownianEnvelope, Linear
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge
+from stirred_nets import stirred
 
 MEANS = torch.tensor([[0.0, 0.0], [2.0, -1.0], [-1.0, 1.5]], dtype=torch.float64)
 COVARIANCES = torch.tensor(
@@ -312,9 +313,7 @@ def test_where_the_data_stand_changes_nothing_for_the_network():
     """A fresh network answers 0 wherever it is: its weights are made noisy first."""
     nets = [SimplexNet("mlp", (2,), 3, 4, shift=(s,), scale=(2.0,)) for s in (0.0, 64.0)]
     generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for p in nets[0].parameters():
-            p.add_(0.2 * torch.randn(p.shape, generator=generator))
+    stirred(nets[0])
     nets[1].load_state_dict(nets[0].state_dict())
     x, alpha = torch.randn(5, 2, generator=generator), torch.rand(5, 3, generator=generator)
     with torch.no_grad():

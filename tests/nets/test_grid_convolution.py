@@ -8,14 +8,7 @@ from torch.testing import assert_close
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.nets.grid_convolution import GridConvolution
 from interpolants.nets.grid_edges import beyond_edges
-
-
-def awake(net):
-    """A network whose last layer does something."""
-    g = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        net.output.weight.normal_(generator=g)
-    return net.double()
+from stirred_nets import stirred
 
 
 def globe(rows, columns, *, at_poles):
@@ -47,10 +40,9 @@ def test_beyond_a_border_lies_its_last_value():
 
 
 def test_blocks_pass_on_half_and_add_the_other_half_to_the_output():
-    net = awake(GridConvolution((1, 9), edges=("border",), width=4, blocks=3, cycle=2, cond_channels=2))
-    for k, parameter in enumerate(net.parameters()):
-        source = torch.Generator().manual_seed(k)
-        parameter.data += 0.3 * torch.randn(parameter.shape, dtype=torch.float64, generator=source)
+    net = stirred(
+        GridConvolution((1, 9), edges=("border",), width=4, blocks=3, cycle=2, cond_channels=2).double()
+    )
     g = torch.Generator().manual_seed(2)
     x, told = (torch.randn(3, channels, 9, dtype=torch.float64, generator=g) for channels in (1, 2))
     t = torch.tensor([0.1, 0.5, 0.8], dtype=torch.float64)
@@ -67,14 +59,14 @@ def test_blocks_pass_on_half_and_add_the_other_half_to_the_output():
 
 
 def test_a_grid_with_borders_alone_may_be_shorter_than_the_dilation():
-    net = awake(GridConvolution((1, 2), width=4, blocks=4, cycle=4))
+    net = stirred(GridConvolution((1, 2), width=4, blocks=4, cycle=4).double())
     assert net.edges == ("border",)
     assert net(torch.ones(1, 1, 2, dtype=torch.float64), 0.5).isfinite().all()
 
 
 def test_shifts_along_a_circle_commute_with_the_network_and_along_a_border_do_not():
     for edges, holds in ((("border", "periodic"), True), (("periodic", "border"), False)):
-        net = awake(GridConvolution((2, 8, 10), edges=edges, width=6, blocks=3, cond_channels=3))
+        net = stirred(GridConvolution((2, 8, 10), edges=edges, width=6, blocks=3, cond_channels=3).double())
         g = torch.Generator().manual_seed(2)
         x = torch.randn(2, 2, 8, 10, dtype=torch.float64, generator=g)
         told, t = (
@@ -88,7 +80,7 @@ def test_shifts_along_a_circle_commute_with_the_network_and_along_a_border_do_no
 @pytest.mark.parametrize("word", ["pole", "pole_row"])
 def test_a_globe_may_be_turned_about_its_axis_and_swap_its_poles(word):
     """With weights that are even in the latitude the network cannot tell north from south."""
-    net = awake(GridConvolution((1, 6, 8), edges=(word, "periodic"), width=4, blocks=2))
+    net = stirred(GridConvolution((1, 6, 8), edges=(word, "periodic"), width=4, blocks=2).double())
     with torch.no_grad():
         for block in net.blocks:
             block.mixing.weight.add_(block.mixing.weight.flip(2))
@@ -100,7 +92,9 @@ def test_a_globe_may_be_turned_about_its_axis_and_swap_its_poles(word):
 
 
 def test_it_reads_its_time_and_its_field_and_is_rebuilt_from_its_settings():
-    net = awake(GridConvolution((1, 12), edges=("periodic",), width=4, blocks=2, cond_channels=2, heads=2))
+    net = stirred(
+        GridConvolution((1, 12), edges=("periodic",), width=4, blocks=2, cond_channels=2, heads=2).double()
+    )
     x = torch.ones(3, 1, 12, dtype=torch.float64)
     told = torch.linspace(0, 1, 72, dtype=torch.float64).reshape(3, 2, 12)
     out = net(x, torch.tensor(0.5), told)

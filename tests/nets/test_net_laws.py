@@ -8,6 +8,7 @@ from torch.testing import assert_close
 
 from interpolants.foundations.registry import names
 from interpolants.nets import FourierTime, build_net
+from stirred_nets import stirred
 
 F64 = torch.float64
 # Shape and settings of a small network that reads the time; a new card that needs no settings needs no line here.
@@ -36,10 +37,7 @@ def made(name):
 
 def awake(name):
     """A network in which nothing is left at its zero start."""
-    net, source = made(name).double().eval(), torch.Generator().manual_seed(3)
-    for parameter in net.parameters():
-        parameter.data += 0.3 * torch.randn(parameter.shape, generator=source, dtype=F64)
-    return net
+    return stirred(made(name).double().eval())
 
 
 def states(net, rows):

@@ -10,19 +10,15 @@ from torch.testing import assert_close
 from interpolants.foundations.derivatives import exact_divergence, jacobian
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.nets import MLP, Potential, build_net, choose_net
+from stirred_nets import stirred
 
 F64 = torch.float64
 SMALL = {"kind": "mlp", "width": 16, "depth": 2}
 
 
 def awake(net, seed=3):
-    """Networks start with a last layer of zeros; disturb all weights, so that there is something to compare."""
-    source = torch.Generator().manual_seed(seed)
-    net = net.double()
-    with torch.no_grad():
-        for weight in net.parameters():
-            weight.add_(0.3 * torch.randn(weight.shape, generator=source, dtype=F64))
-    return net
+    """A network in double precision in which nothing is left at its zero start."""
+    return stirred(net.double(), seed=seed)
 
 
 def states(n, *shape, seed=0):

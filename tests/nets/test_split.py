@@ -9,6 +9,7 @@ from torch.testing import assert_close
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.nets import MLP, ImageTransformer, MLPUNet, UNet, build_net
 from interpolants.nets.split import LayeredNet, RefreshingNet, SplitNet
+from stirred_nets import stirred
 
 SHAPE = (2, 6, 4)
 SPLIT = {
@@ -37,13 +38,8 @@ def rand(*shape, seed=0):
 
 
 def whole(net):
-    """A network in which nothing is left at its zero start."""
-    net, source = net.double().eval(), torch.Generator().manual_seed(9)
-    for parameter in net.parameters():
-        if not parameter.any():
-            drawn = torch.randn(parameter.shape, generator=source) / parameter[0].numel() ** 0.5
-            parameter.data = drawn.double()
-    return net
+    """A network in double precision in which nothing is left at its zero start."""
+    return stirred(net.double().eval(), 1.0)
 
 
 @each_split

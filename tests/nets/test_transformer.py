@@ -12,6 +12,7 @@ from interpolants.foundations.invariance import rows_are_independent
 from interpolants.foundations.randomness import generator as seeded
 from interpolants.nets import TokenTransformer, build_net
 from interpolants.nets.transformer import _rotate, _turns
+from stirred_nets import stirred
 
 SETTINGS = {
     "shape": (6,),
@@ -24,13 +25,6 @@ SETTINGS = {
     "cond_dim": 2,
     "seed": 5,
 }
-
-
-def awake(net, seed=3):
-    """Fill the output layer, which starts at zero."""
-    with torch.no_grad():
-        net.output.weight.normal_(generator=seeded(seed))
-    return net
 
 
 def ids(rows, length, vocabulary=5, seed=1):
@@ -82,9 +76,7 @@ def by_loops(net, x):
 
 
 def test_the_forward_is_what_plain_loops_give():
-    net = awake(TokenTransformer(4, vocabulary=5, width=8, depth=2, attention_heads=2)).double()
-    for parameter in net.parameters():  # norms away from one, biases away from zero
-        parameter.data += 0.1 * torch.randn(parameter.shape, generator=seeded(4), dtype=torch.float64)
+    net = stirred(TokenTransformer(4, vocabulary=5, width=8, depth=2, attention_heads=2)).double()
     x = ids(3, 4)
     with torch.no_grad():
         assert_close(net(x, 0.5), torch.stack([by_loops(net, row) for row in x]))
@@ -101,7 +93,7 @@ def test_scores_depend_on_distances_only():
 
 
 def test_every_position_sees_all_others():
-    net = awake(TokenTransformer(6, vocabulary=5, width=16, depth=1, attention_heads=2))
+    net = stirred(TokenTransformer(6, vocabulary=5, width=16, depth=1, attention_heads=2))
     x = ids(1, 6)
     other = x.clone()
     other[0, 5] = (x[0, 5] + 1) % 5
@@ -115,8 +107,8 @@ def test_it_starts_with_an_even_guess_and_takes_other_lengths():
 
 def test_without_time_features_the_time_is_ignored_and_with_them_it_counts():
     x = ids(3, 6)
-    plain = awake(TokenTransformer(6, vocabulary=5, width=16, attention_heads=2))
-    timed = awake(TokenTransformer(6, vocabulary=5, width=16, attention_heads=2, time_features=4))
+    plain = stirred(TokenTransformer(6, vocabulary=5, width=16, attention_heads=2))
+    timed = stirred(TokenTransformer(6, vocabulary=5, width=16, attention_heads=2, time_features=4))
     assert not plain.uses_time
     assert timed.uses_time
     assert torch.equal(plain(x, 0.1), plain(x, torch.rand(3)))
@@ -126,7 +118,7 @@ def test_without_time_features_the_time_is_ignored_and_with_them_it_counts():
 
 
 def test_conditions_count_row_by_row_and_may_be_absent():
-    net = awake(TokenTransformer(**SETTINGS))
+    net = stirred(TokenTransformer(**SETTINGS))
     x, label = ids(3, 6), torch.tensor([0, 2, -1])
     out = net(x, 0.5, {"label": label, "vector": None})
     assert_close(out[2], net(x, 0.5)[2])
@@ -136,7 +128,7 @@ def test_conditions_count_row_by_row_and_may_be_absent():
 
 @pytest.mark.parametrize("known", [{"n_classes": 3}, {"cond_dim": 3}])
 def test_conditions_count_where_the_time_does_not(known):
-    net = awake(TokenTransformer(6, vocabulary=5, width=16, attention_heads=2, **known))
+    net = stirred(TokenTransformer(6, vocabulary=5, width=16, attention_heads=2, **known))
     x, cond = ids(3, 6), torch.tensor([0, 2, -1]) if "n_classes" in known else torch.eye(3)
     out = net(x, 0.5, cond)
     assert torch.equal(out, net(x, 0.9, cond))
@@ -154,7 +146,7 @@ def test_settings_survive_a_file_and_rebuild_the_network():
 
 
 def test_rows_do_not_feel_their_batch():
-    net = awake(TokenTransformer(16, vocabulary=5, width=32, attention_heads=4))
+    net = stirred(TokenTransformer(16, vocabulary=5, width=32, attention_heads=4))
     with torch.no_grad():
         assert rows_are_independent(net, lambda x: net(x, 0.5), ids(1, 16), 128)
 

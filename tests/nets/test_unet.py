@@ -7,6 +7,7 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.nets import Features, UNet, null_condition
 from interpolants.nets.build import build_net
 from interpolants.nets.unet import _group_norm
+from stirred_nets import stirred
 
 SHAPE = (2, 7, 5)
 FORMS = [
@@ -55,13 +56,7 @@ def take(cond, rows):
 
 def make(shape=SHAPE, dtype=torch.float64, **settings):
     """A small network in which nothing is left at its zero start."""
-    net = UNet(shape, channels=8, **settings).to(dtype)
-    generator = torch.Generator().manual_seed(9)
-    for parameter in net.parameters():
-        if not parameter.any():
-            value = torch.randn(parameter.shape, generator=generator) / parameter[0].numel() ** 0.5
-            parameter.data = value.to(dtype)
-    return net
+    return stirred(UNet(shape, channels=8, **settings).to(dtype))
 
 
 # Values ----------------------------------------------------------------------------------------------------
@@ -385,10 +380,7 @@ def test_compiled_whole_it_gives_the_same(form):
 def test_it_is_the_same_network_for_images_of_another_size(generator):
     """The weights are shared, and the answer is that of a network that was made for the size."""
     small = UNet((2, 8, 8), channels=4, multipliers=(1, 2), blocks=1, attention=(), cond_channels=1, seed=3)
-    with torch.no_grad():
-        for parameter in small.parameters():
-            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
-    wide = small.on_grid(8, 21)
+    wide = stirred(small).on_grid(8, 21)
     made = build_net(**wide.settings)
     made.load_state_dict(small.state_dict())
     x, field = torch.randn(2, 2, 8, 21, generator=generator), torch.randn(2, 1, 8, 21, generator=generator)

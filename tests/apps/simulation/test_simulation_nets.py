@@ -10,6 +10,7 @@ from interpolants.apps.simulation.simulator_parts import changes, frame_units
 from interpolants.data.mesh_fields import MeshField
 from interpolants.data.prompts import NUMBER
 from interpolants.nets.point_packs import PointPack
+from stirred_nets import stirred
 
 
 @pytest.fixture(autouse=True)
@@ -124,8 +125,7 @@ def test_what_is_not_told_is_as_if_it_was_not_there(generator):
     net = LatentTransformer(
         (2, 2, 4, 6), text_width=16, frames=2, frame_channels=3, width=16, depth=2, heads=2
     )
-    for parameter in net.parameters():
-        parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    stirred(net)
     x, t = torch.randn(3, 2, 2, 4, 6, generator=generator), torch.rand(3, generator=generator)
     told = {
         "words": torch.randn(3, 5, 16, generator=generator),
