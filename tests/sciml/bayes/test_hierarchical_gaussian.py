@@ -14,7 +14,9 @@ from interpolants.nets.weight_vectors import WeightVectors
 from interpolants.sciml import HierarchicalGaussian, TaskPosterior
 from interpolants.sciml.bayes.episodes import Groups
 from interpolants.sciml.bayes.local_solutions import Descent, evidence, jacobian
+from interpolants.sciml.bayes.first_order_maml import FirstOrderMAML
 from interpolants.sciml.bayes.per_task_ridge import PerTaskRidge
+from interpolants.sciml.bayes.task_posterior import FewStepsWarning
 
 DOUBLE = {"dtype": torch.float64}
 MEAN = torch.tensor([1.0, -0.5, 0.3, 2.0], **DOUBLE)
@@ -129,6 +131,27 @@ def test_a_task_without_hidden_layers_has_the_posterior_of_linear_regression():
     other = TaskPosterior(prior={**prior, "log_s": prior["log_s"] + 30}, hidden=(), **settings).fit(x, y)
     least = design @ torch.linalg.lstsq(design, y).solution
     assert_close(other.predict(x).mean, least, atol=0.1, rtol=0)
+
+
+def test_without_a_prior_a_network_learns_a_line_or_says_that_it_did_not():
+    """Weights about zero have no slope but the last bias: answers were the mean of y, whatever the rows."""
+    x = torch.linspace(-2, 2, 40, **DOUBLE)[:, None]
+    y = 3 * x[:, 0] + 1
+    left = {"gauss_newton": 0.2, "point": 0.3, "sgd": 0.7, "sgld": 0.5}
+    for local, share in left.items():
+        settings = {} if local == "gauss_newton" else {"inner_steps": 300, "inner_lr": 0.5}
+        found = TaskPosterior(local=local, **settings).fit(x, y).predict(x).mean
+        assert float((found.reshape(-1) - y).std() / y.std()) < share
+    for local in ("point", "sgd", "sgld"):
+        with pytest.warns(FewStepsWarning, match="5 steps of descent without a prior leave 9.%"):
+            TaskPosterior(local=local).fit(x, y)
+
+
+def test_one_task_alone_is_refused():
+    x, one = torch.randn(20, 1, **DOUBLE), torch.zeros(20, dtype=torch.long)
+    for model in (HierarchicalGaussian(steps=1), FirstOrderMAML(steps=1)):
+        with pytest.raises(InvalidInputError, match="at least 2 groups, got 1"):
+            model.fit(x, x[:, 0], one)
 
 
 def test_memory_of_a_step_does_not_grow_with_the_inner_steps():

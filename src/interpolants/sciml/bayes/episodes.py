@@ -20,17 +20,26 @@ class Groups:
     rows: tuple[Tensor, ...]
 
     @classmethod
-    def of(cls, who: str, labels: Tensor, at_least: int) -> Self:
+    def of(cls, who: str, labels: Tensor, at_least: int, *, tasks: int = 1) -> Self:
         """Groups of equal labels.
 
+        Args:
+            who: Public name for errors.
+            labels: Group of each row.
+            at_least: Fewest rows of a group.
+            tasks: Fewest groups.
+
         Raises:
-            InvalidInputError: If a group has fewer rows.
+            InvalidInputError: If a group has fewer rows, or there are fewer groups.
         """
         rows = tuple((labels == label).nonzero()[:, 0] for label in torch.unique(labels))
         fewest = min(map(len, rows), default=0)
         if fewest < at_least:
             remedy = "Leave such groups out: they tell nothing about how a task varies."
             raise invalid(who, f"every group must have at least {at_least} rows", fewest, remedy)
+        if len(rows) < tasks:
+            remedy = "How tasks differ cannot be learnt from one; for one task take an exact GP or a regression."
+            raise invalid(who, f"there must be at least {tasks} groups", len(rows), remedy)
         return cls(rows)
 
     @property

@@ -47,7 +47,8 @@ class FirstOrderMAML(Trained):
         batch_size: Tasks of a step.
 
     Raises:
-        InvalidInputError: If a setting is out of range, when fitted also if a task has too few rows.
+        InvalidInputError: If a setting is out of range, when fitted also if a task has too few rows, or there is one task
+            alone.
 
     Source: Finn, Abbeel & Levine (2017), arXiv:1703.03400, section 5.2.
     """
@@ -84,7 +85,7 @@ class FirstOrderMAML(Trained):
         """The initialisation, and the error that adaptations leave on average."""
         x, y = data["x"], data["y"]
         check_columns("FirstOrderMAML.fit", x, y)
-        groups = Groups.of("FirstOrderMAML.fit", data["groups"], self.shots + 1)
+        groups = Groups.of("FirstOrderMAML.fit", data["groups"], self.shots + 1, tasks=2)
         units = {**units_of(x, "x"), **units_of(y, "y")}
         x, y = in_units(x, units, "x"), in_units(y, units, "y")[:, 0]
         net, source = net_of(self, x.shape[1]), generator(self.seed, "first weights")

@@ -50,7 +50,7 @@ class HierarchicalGaussian(Trained):
         activation: As for the MLP.
         local: Posterior of a task: ``"gauss_newton"`` (exact for the network linearised at m0, with all correlations),
             ``"sgd"`` (a few steps of descent, and the diagonal of the Gauss-Newton matrix) or ``"sgld"`` (mean and
-            spread of a short noisy chain, as in the paper).
+            spread of a short noisy chain, as in the paper). The last two can end near one network for all tasks.
         inner_steps: Steps of descent for the last two.
         inner_lr: Their size, in units of the mean squared error.
         draws: Networks that are averaged in predictions of the last two.
@@ -59,8 +59,8 @@ class HierarchicalGaussian(Trained):
         batch_size: Tasks of a step.
 
     Raises:
-        InvalidInputError: If a setting is out of range, when fitted also if a task has fewer than two rows, or y more
-            than one column.
+        InvalidInputError: If a setting is out of range, when fitted also if a task has fewer than two rows, there is
+            one task alone, or y has more than one column.
 
     Source: Kim & Hospedales (2024), arXiv:2306.09702. S is diagonal: correlations between weights from task to task are
     not learnt. Ours: S instead of V0 and n0, and the local solution of the linearised network.
@@ -101,7 +101,7 @@ class HierarchicalGaussian(Trained):
         """One gradient of the bound per step."""
         x, y = data["x"], data["y"]
         check_columns("HierarchicalGaussian.fit", x, y)
-        groups = Groups.of("HierarchicalGaussian.fit", data["groups"], 2)
+        groups = Groups.of("HierarchicalGaussian.fit", data["groups"], 2, tasks=2)
         units = {**units_of(x, "x"), **units_of(y, "y")}
         prior = PriorModule(self._first(x.shape[1]))
         batches = TaskBatches(
