@@ -13,8 +13,8 @@ from interpolants.methods.rivals.linear_evidence import LinearEvidence
 from interpolants.nets.weight_vectors import WeightVectors
 from interpolants.sciml import HierarchicalGaussian, TaskPosterior
 from interpolants.sciml.bayes.episodes import Groups
-from interpolants.sciml.bayes.local_solutions import Descent, evidence, jacobian
 from interpolants.sciml.bayes.first_order_maml import FirstOrderMAML
+from interpolants.sciml.bayes.local_solutions import Descent, evidence, jacobian
 from interpolants.sciml.bayes.per_task_ridge import PerTaskRidge
 from interpolants.sciml.bayes.task_posterior import FewStepsWarning
 

@@ -9,8 +9,9 @@ import torch
 from scipy import stats
 from torch.testing import assert_close
 
-from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.kernels import NNGP
+from interpolants.sciml.gp.scale_evidence import Groups
 from interpolants.sciml.gp.scale_mixture_gp import ScaleMixtureGP
 
 KNOWN = {"weight": math.sqrt(2), "bias": 0.3, "noise": 0.1, "standardize": False, "depth": 2}
@@ -175,3 +176,15 @@ def test_values_without_noise_are_interpolated():
     y = np.sin(6 * x[:, 0]) + x[:, 1] / 50
     model = ScaleMixtureGP(depth=2, steps=8).fit(x, y)  # trial steps of the search lead to what has no factor
     assert model.predict(x).mean == pytest.approx(y, abs=0.05)
+
+
+def test_a_trial_with_infinite_hyperparameters_is_one_too_far():
+    """The line search goes there for linear values of eight columns; the eigenvalues of NaN ended in LinAlgError."""
+    x = torch.randn(6, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    model = ScaleMixtureGP()
+    groups = Groups.of(x, x[:, 0], torch.zeros(6, dtype=torch.long))
+    found = {
+        n: torch.tensor(v, dtype=torch.float64) for n, v in (("weight", 0.3), ("bias", 400.0), ("noise", 0.0))
+    }
+    with pytest.raises(DivergedError, match="a covariance is not finite. Give a larger noise"):
+        model._factored(groups, found)

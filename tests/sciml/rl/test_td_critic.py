@@ -44,6 +44,19 @@ def test_least_squares_is_exact_where_every_transition_is_there_once():
     assert_close(found.predict(torch.arange(n, dtype=F64)[:, None])[:, 0], walk.values())
 
 
+def test_least_squares_that_the_rows_do_not_determine_are_refused():
+    """Two equal columns gave values of rounding, and one state that goes on without discount a LinAlgError."""
+    s = torch.randn(50, 1, dtype=F64, generator=torch.Generator().manual_seed(0))
+    twice, none = torch.cat([s, s], 1), torch.zeros_like(s)
+    rows = {"state": twice, "reward": s, "next_state": 0.5 * twice, "done": none}
+    found = LeastSquaresTD(gamma=0.9).fit(**rows).predict(twice)
+    assert_close(found, s / 0.55, atol=1e-3, rtol=0)
+    with pytest.raises(InvalidInputError, match="no two columns alike.*penalty above 0"):
+        LeastSquaresTD(gamma=0.9, penalty=0.0).fit(**rows)
+    with pytest.raises(InvalidInputError, match="gamma < 1 or ends"):
+        LeastSquaresTD(gamma=1.0, penalty=0.0).fit(state=s, reward=s, next_state=0.5 * s, done=none)
+
+
 def test_least_squares_solves_a_linear_process():
     """``s' = 0.8 s + noise``, reward s: ``V = s / (1 - 0.8 gamma)``."""
     g = torch.Generator().manual_seed(0)

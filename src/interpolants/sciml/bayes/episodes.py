@@ -38,7 +38,9 @@ class Groups:
             remedy = "Leave such groups out: they tell nothing about how a task varies."
             raise invalid(who, f"every group must have at least {at_least} rows", fewest, remedy)
         if len(rows) < tasks:
-            remedy = "How tasks differ cannot be learnt from one; for one task take an exact GP or a regression."
+            remedy = (
+                "How tasks differ cannot be learnt from one; for one task take an exact GP or a regression."
+            )
             raise invalid(who, f"there must be at least {tasks} groups", len(rows), remedy)
         return cls(rows)
 

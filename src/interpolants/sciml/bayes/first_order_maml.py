@@ -47,8 +47,8 @@ class FirstOrderMAML(Trained):
         batch_size: Tasks of a step.
 
     Raises:
-        InvalidInputError: If a setting is out of range, when fitted also if a task has too few rows, or there is one task
-            alone.
+        InvalidInputError: If a setting is out of range, when fitted also if a task has too few rows, or there is one
+            task alone.
 
     Source: Finn, Abbeel & Levine (2017), arXiv:1703.03400, section 5.2.
     """

@@ -95,9 +95,11 @@ class TaskPosterior(Method):
         """Say so where steps that suit a prior were all that a network without one had."""
         left = float((found[0, :, 0] - y).square().sum() / y.square().sum().clamp_min(1e-300))
         if self.prior is None and left > _LEFT and float(y.square().sum()) > 0:
-            told = f"TaskPosterior.fit: {self.inner_steps} steps of descent without a prior leave {left:.0%} of the variance"
-            remedy = "Take more inner_steps, a larger inner_lr, local='gauss_newton', or the prior of other tasks."
-            warnings.warn(f"{told} of y. {remedy}", FewStepsWarning, stacklevel=4)
+            told = (
+                f"{self.inner_steps} steps of descent without a prior leave {left:.0%} of the variance of y"
+            )
+            remedy = "Take more inner_steps, a larger inner_lr, or local='gauss_newton'."
+            warnings.warn(f"TaskPosterior.fit: {told}. {remedy}", FewStepsWarning, stacklevel=4)
 
     @capability(like="y", blocks=True)
     def predict(self, x: Tensor, *, noise: bool = True) -> Predictive:

@@ -205,8 +205,10 @@ class ScaleMixtureGP(Method):
         try:
             return Factored.of(gram, groups.y)
         except RuntimeError as error:  # torch's LinAlgError is one
-            smallest = float(torch.linalg.eigvalsh(gram.detach()).min())
-            told = f"a covariance is not positive definite, its smallest eigenvalue is {smallest:.3g}"
+            told = "a covariance is not finite"
+            if bool(torch.isfinite(gram).all()):
+                smallest = float(torch.linalg.eigvalsh(gram.detach()).min())
+                told = f"a covariance is not positive definite, its smallest eigenvalue is {smallest:.3g}"
             raise DivergedError(f"ScaleMixtureGP.fit: {told}. Give a larger noise.") from error
 
     def _covariance(self, x: Tensor, y: Tensor, found: Mapping[str, Tensor]) -> Tensor:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from interpolants.foundations.checks import number, whole
+from interpolants.foundations.errors import invalid
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
@@ -55,7 +56,18 @@ class LeastSquaresTD(Method):
         after = self._features("fit", units, torch.where(done == 1, rows["state"], rows["next_state"]))
         matrix = x.T @ (x - self.gamma * (1 - done) * after) / len(x)
         matrix += self.penalty * torch.eye(len(matrix), dtype=matrix.dtype)
+        self._check_determined(matrix)
         return {"units": units, "w": torch.linalg.solve(matrix, x.T @ rows["reward"] / len(x))}
+
+    def _check_determined(self, matrix: Tensor) -> None:
+        """Refuse a system whose solution is rounding: columns that tell the same, or a sum without discount or end."""
+        sizes = torch.linalg.svdvals(matrix)
+        lost = len(matrix) * torch.finfo(matrix.dtype).eps * float(sizes[0])
+        if float(sizes[-1]) <= 10 * lost:
+            rule = "the rows must determine the values: no state without visits, no two columns alike, gamma < 1 or ends"
+            raise invalid(
+                "LeastSquaresTD.fit", rule, f"penalty = {self.penalty:g}", "Take a penalty above 0."
+            )
 
     def _features(self, what: str, units: dict[str, Any], state: Tensor) -> Tensor:
         found = features(f"LeastSquaresTD.{what}", units, state)
