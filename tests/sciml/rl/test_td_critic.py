@@ -51,7 +51,7 @@ def test_least_squares_that_the_rows_do_not_determine_are_refused():
     rows = {"state": twice, "reward": s, "next_state": 0.5 * twice, "done": none}
     found = LeastSquaresTD(gamma=0.9).fit(**rows).predict(twice)
     assert_close(found, s / 0.55, atol=1e-3, rtol=0)
-    with pytest.raises(InvalidInputError, match="no two columns alike.*penalty above 0"):
+    with pytest.raises(InvalidInputError, match=r"no two columns alike.*penalty above 0"):
         LeastSquaresTD(gamma=0.9, penalty=0.0).fit(**rows)
     with pytest.raises(InvalidInputError, match="gamma < 1 or ends"):
         LeastSquaresTD(gamma=1.0, penalty=0.0).fit(state=s, reward=s, next_state=0.5 * s, done=none)
