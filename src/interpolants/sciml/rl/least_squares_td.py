@@ -64,7 +64,9 @@ class LeastSquaresTD(Method):
         sizes = torch.linalg.svdvals(matrix)
         lost = len(matrix) * torch.finfo(matrix.dtype).eps * float(sizes[0])
         if float(sizes[-1]) <= 10 * lost:
-            rule = "the rows must determine the values: all states seen, no two columns alike, gamma < 1 or ends"
+            rule = (
+                "the rows must determine the values: all states seen, no two columns alike, gamma < 1 or ends"
+            )
             raise invalid(
                 "LeastSquaresTD.fit", rule, f"penalty = {self.penalty:g}", "Take a penalty above 0."
             )
