@@ -238,3 +238,16 @@ def test_a_column_that_grows_evenly_leaves_the_generator_finite_changes():
     found = DelayGenerator(lags=2, ahead=1).taught([x.double()], 2, run, "")["law"]
     assert bool(found.isfinite().all())
     assert found[:, 1].std() == pytest.approx(1)
+
+
+def test_the_generator_of_a_sine_needs_no_settings_and_one_that_does_not_fit_is_refused_when_made():
+    """The default was a bridge between two sets of samples, which no series has: every fit was refused."""
+    sine = torch.sin(torch.arange(60) / 4).double()
+    model = DelayGenerator(generator=DelayGenerator().generator.clone().set_params(steps=1))
+    assert model.fit(sine).forecast(members=2, steps=3).x.shape == (1, 2, 3, 1)
+    with pytest.raises(
+        InvalidInputError, match=r"DelayGenerator: generator must learn from vectors x1 alone.*x0"
+    ):
+        DelayGenerator(generator="bridge")
+    with pytest.raises(InvalidInputError, match=r"generator must take a condition.*GaussianFit"):
+        DelayGenerator(generator="gaussian_fit")

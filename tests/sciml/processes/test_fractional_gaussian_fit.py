@@ -44,3 +44,17 @@ def test_whittle_takes_the_longest_stretch_and_refuses_short_ones():
         FractionalGaussianFit().fit(x)
     with pytest.raises(InvalidInputError, match="at most 1500 values"):
         FractionalGaussianFit(by="likelihood").fit(torch.randn(2000).cumsum(0))
+
+
+def test_an_index_at_the_edge_is_told():
+    """White levels, and few values, ended at H = 1 with steps of thousands without a word."""
+    g = torch.Generator().manual_seed(0)
+    white = torch.randn(200, dtype=torch.float64, generator=g)
+    with pytest.warns(UserWarning, match="H = 1.000 .* no fractional motion.*values='increments'"):
+        FractionalGaussianFit().fit(white)
+    assert FractionalGaussianFit(values="increments").fit(white).parameters["hurst"] == pytest.approx(
+        0.5, abs=0.1
+    )
+    line = torch.arange(40, dtype=torch.float64)
+    with pytest.warns(UserWarning, match=r"no fractional motion.*by='likelihood'\.$"):
+        FractionalGaussianFit().fit(line)

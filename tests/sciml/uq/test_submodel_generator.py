@@ -128,3 +128,15 @@ def test_bad_input_is_refused():
         model.fit(wide, SummingPart())
     with pytest.raises(InvalidInputError, match="motion must have 68 columns"):
         SubmodelGenerator(generator="gaussian_fit").fit(motions(20), ClampedPlate()).predict(motions(3))
+
+
+def test_the_default_generator_learns_from_motions_alone():
+    model = SubmodelGenerator()
+    model = SubmodelGenerator(generator=model.generator.clone().set_params(steps=1)).fit(
+        motions(20), SummingPart()
+    )
+    assert model.sample(3).shape == (3, 5)
+    with pytest.raises(
+        InvalidInputError, match=r"SubmodelGenerator: generator must learn from vectors x1 alone.*x0"
+    ):
+        SubmodelGenerator(generator="bridge")

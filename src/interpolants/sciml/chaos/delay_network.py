@@ -4,24 +4,23 @@ Letters: C columns, L lags, K values at once, M members, S steps ahead.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import field
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
 from interpolants.foundations.checks import number, whole
-from interpolants.foundations.errors import invalid
-from interpolants.foundations.registry import build
 from interpolants.foundations.remembered import Remembered
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
-from interpolants.framework.method import Method
 from interpolants.framework.series import Series
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.parts.columns import ColumnsWarning
 from interpolants.methods.parts.delays import Delayed, delay_vectors
+from interpolants.methods.parts.generators import from_noise, vector_generator
 from interpolants.nets.perceptron import Perceptron
 from interpolants.training.pairs import finished
 
@@ -121,11 +120,12 @@ class DelayGenerator(Delayed):
 
     ::
 
-        model = DelayGenerator(generator={"kind": "bridge", "path": "one_sided_linear"}).fit(history)
+        model = DelayGenerator().fit(history)
         members = model.forecast(members=20, steps=200).x        # (1, 20, 200, C): each a path of its own
 
     Args:
-        generator: Method for vectors that can ``sample`` under a condition, its id, or a table with its settings.
+        generator: Method for vectors that can ``sample`` under a condition, its id, or a table with its settings; a
+            bridge from noise if none is given.
         lags: Last values that are used; several to choose from by a backtest.
         ahead: K, values that are drawn together.
 
@@ -133,22 +133,15 @@ class DelayGenerator(Delayed):
         InvalidInputError: If a setting is out of range, or a series has gaps.
     """
 
-    generator: Any = "bridge"
+    generator: Any = field(default_factory=from_noise)
     lags: int | Sequence[int] = 10
     ahead: int = 5
 
     def check_settings(self) -> None:
         """Refuse what is out of range, and build the generator."""
         super().check_settings()
-        who, given = "DelayGenerator", self.generator
-        whole(who, "ahead", self.ahead, at_least=1)
-        if isinstance(given, str | Mapping):
-            table = {"kind": given} if isinstance(given, str) else dict(given)
-            given = build("method", table.pop("kind"), **table)
-        if not isinstance(given, Method) or "sample" not in given.capabilities():
-            remedy = "E.g. 'bridge'."
-            raise invalid(who, "generator must be a method that can sample", repr(self.generator), remedy)
-        self.generator = given
+        whole("DelayGenerator", "ahead", self.ahead, at_least=1)
+        self.generator = vector_generator("DelayGenerator", self.generator, conditional=True)
 
     def taught(self, many: Sequence[Tensor], lags: int, run: Run, stage: str) -> dict[str, Any]:
         """The generator of changes from the last value on."""

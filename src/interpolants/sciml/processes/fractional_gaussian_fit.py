@@ -21,7 +21,7 @@ from interpolants.kernels.fractional_gaussian import (
     whittle_loss,
 )
 from interpolants.methods.parts.series import series_role
-from interpolants.sciml.processes.series_windows import Units, check_series
+from interpolants.sciml.processes.series_windows import Units, check_series, warn_at_edge
 
 WAYS, VALUES, GAPS = ("whittle", "likelihood"), ("levels", "increments"), ("longest", "closed")
 LARGEST = 1500
@@ -82,6 +82,12 @@ class FractionalGaussianFit(Method):
         loss = self._whittle(who, scaled) if self.by == "whittle" else self._exact(who, scaled, drift)
         raw = run.once("estimate", lambda source: self._search(loss, units.unit))
         h, variance, noise = self._natural(raw, units.unit)
+        remedy = (
+            "Few values in a row tell Whittle's estimate little: by='likelihood'."
+            if self.by == "whittle"
+            else ""
+        )
+        warn_at_edge(who, float(h), math.sqrt(float(variance / noise)), self.values, remedy)
         found = {"hurst": h, "variance": variance, "noise": noise, "drift": drift}
         return {**found, "shift": units.shift, "unit": units.unit}
 

@@ -1,7 +1,6 @@
 """Variational inference for a latent state that is driven by noise with memory."""
 
 import math
-import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -31,6 +30,7 @@ from interpolants.sciml.processes.series_windows import (
     check_times,
     median_gap,
     on_steps,
+    warn_at_edge,
     windows_of,
 )
 
@@ -39,10 +39,6 @@ VALUES, DRIFTS, CONTROLS = (
     ("constant", "linear", "network"),
     ("guide", "network", "both"),
 )
-
-
-# Hurst indices, and steps of the state in units of the noise of values, outside of which a fit is warned about.
-_LOW, _HIGH, _LEAST_SHARE = 0.03, 0.98, 0.02
 
 
 class FractionalSDE(Trained):
@@ -410,12 +406,8 @@ def _warn_at_edge(model: FractionalModel, values: str) -> None:
     """Tell that a Hurst index is none of the series: it stopped near 0 or 1, or there is next to nothing but noise."""
     with torch.no_grad():
         h, share = float(model.value("hurst")), float(model.value("scale") / model.value("noise"))
-    if "hurst" not in model.free or (_LOW < h < _HIGH and share > _LEAST_SHARE):
-        return
-    other = "increments" if values == "levels" else "levels"
-    told = f"H = {h:.3f} and noise {1 / share:.2g} times the steps of the state describe no fractional motion"
-    remedy = f"Is the series one of {other}? values={other!r} takes it so."
-    warnings.warn(f"FractionalSDE.fit: {told}. {remedy}", stacklevel=2)
+    if "hurst" in model.free:
+        warn_at_edge("FractionalSDE.fit", h, share, values)
 
 
 def _is_auto(value: Any) -> bool:

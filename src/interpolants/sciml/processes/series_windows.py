@@ -44,6 +44,10 @@ class Units:
         return cls(shift, unit, spread / unit)
 
 
+# Hurst indices, and steps of the state in units of the noise of values, outside of which a fit is warned about.
+_LOW, _HIGH, _LEAST_SHARE = 0.03, 0.98, 0.02
+
+
 def check_series(who: str, many: Sequence[Series], fewest: int) -> None:
     """Refuse series of several columns, of too few values, and constant ones.
 
@@ -64,6 +68,25 @@ def check_series(who: str, many: Sequence[Series], fewest: int) -> None:
             raise invalid(
                 who, f"{where} must vary", f"{float(values[0])} throughout", "It tells no roughness."
             )
+
+
+def warn_at_edge(who: str, hurst: float, share: float, values: str, remedy: str = "") -> None:
+    """Tell that a Hurst index is none of the series: it stopped near 0 or 1, or there is next to nothing but noise.
+
+    Args:
+        who: Public name for the warning.
+        hurst: The index.
+        share: Steps of the state in units of the noise of values.
+        values: What the series was taken for, ``"levels"`` or ``"increments"``.
+        remedy: What else to try.
+    """
+    if _LOW < hurst < _HIGH and share > _LEAST_SHARE:
+        return
+    other = "increments" if values == "levels" else "levels"
+    noise = f"noise {1 / max(share, 1e-300):.2g} times the steps of the state"
+    told = f"H = {hurst:.3f} and {noise} describe no fractional motion"
+    asked = f"Is the series one of {other}? values={other!r} takes it so."
+    warnings.warn(f"{who}: {told}. {asked} {remedy}".rstrip(), stacklevel=3)
 
 
 def median_gap(times: Tensor | None) -> float:

@@ -3,7 +3,7 @@
 Letters: R runs, m degrees of freedom of the interface, r modes, Q quantities.
 """
 
-from collections.abc import Mapping
+from dataclasses import field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import torch
@@ -11,11 +11,11 @@ from torch import Tensor
 
 from interpolants.foundations.checks import number
 from interpolants.foundations.errors import invalid
-from interpolants.foundations.registry import build
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
+from interpolants.methods.parts.generators import from_noise, vector_generator
 
 INTERFACE = Role(
     name="interface", exact=True, about="Motion of the interface in runs of the whole model (R, m)."
@@ -45,8 +45,8 @@ class SubmodelGenerator(Method):
     motions. Zero components, such as fixed ends, stay zero.
 
     Args:
-        generator: Method for vectors that can ``sample``, its id, or a table with its settings: ``"bridge"``,
-            ``"wasserstein_gan"``, ``"gaussian_fit"``, ...
+        generator: Method for vectors that can ``sample``, its id, or a table with its settings:
+            ``"wasserstein_gan"``, ``"gaussian_fit"``, ...; a bridge from noise if none is given.
         variance: Share of the variance that the components hold, in (0, 1].
 
     Raises:
@@ -58,23 +58,14 @@ class SubmodelGenerator(Method):
     only_cpu: ClassVar[str] = "parts are solved on the CPU"
     noun: ClassVar[str] = "generator"
 
-    generator: Any = "bridge"
+    generator: Any = field(default_factory=from_noise)
     variance: float = 0.9999
 
     def check_settings(self) -> None:
         """Refuse a share, and build the generator."""
         who = "SubmodelGenerator"
         number(who, "variance", self.variance, above=0, at_most=1)
-        given = self.generator
-        if isinstance(given, str):
-            given = build("method", given)
-        elif isinstance(given, Mapping):
-            given = build("method", given["kind"], **{k: v for k, v in given.items() if k != "kind"})
-        if not isinstance(given, Method) or "sample" not in given.capabilities():
-            raise invalid(
-                who, "generator must be a method that can sample", repr(self.generator), "E.g. 'bridge'."
-            )
-        self.generator = given
+        self.generator = vector_generator(who, self.generator)
 
     def roles(self) -> tuple[Role, ...]:
         """Motions, and the part they drive."""
