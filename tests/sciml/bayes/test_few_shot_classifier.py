@@ -112,6 +112,16 @@ def test_rows_as_they_are_keep_their_mean_and_size(columns):
         assert bool((model.predict(new_x).argmax(1) == new_y).all())
 
 
+def test_rows_far_from_zero_are_told_apart():
+    """Times in seconds since 1970: in single precision their differences were lost, and every answer a guess."""
+    x, y = diagonal(2)
+    far = x.double() + 1.7e9
+    for local in ("bayes", "centroid"):
+        assert bool((TaskClassifier(local=local).fit(far, y).predict(far).argmax(1) == y).all())
+    learnt = FewShotClassifier(hidden=(), ways=2, shots=5, rows=10, steps=5).fit(far, y).adapt(far, y)
+    assert bool((learnt.predict(far).argmax(1) == y).all())
+
+
 def test_the_prior_s_variances_say_which_columns_may_tell_classes_apart():
     """Each column alone would separate the classes; the head may use the second one only, and is even on the first."""
     x = torch.tensor([[-1.0, -1.0], [-2.0, -2.0], [1.0, 1.0], [2.0, 2.0]], **DOUBLE)

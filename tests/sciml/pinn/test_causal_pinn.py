@@ -18,6 +18,7 @@ from interpolants.framework.stages import InterruptedFitError
 from interpolants.framework.task import Task
 from interpolants.methods.questions.solution import SolutionAndResidual
 from interpolants.sciml import CausalPINN
+from interpolants.sciml.pinn.causal_pinn import SmallResidualWarning
 from interpolants.training import StalledWarning
 
 SMALL = {"width": 8, "depth": 1, "steps": 20, "batch_size": 8, "eps": (1e-4, 1e-3)}
@@ -183,7 +184,7 @@ def test_a_users_function_is_passed_again_and_checked(tmp_path):
 
 
 def test_a_users_class_is_passed_again(tmp_path):
-    pinn = CausalPINN(**SMALL).fit(Logistic())
+    pinn = CausalPINN(**{**SMALL, "eps": (0.1, 1.0)}).fit(Logistic())
     folder = pinn.save(tmp_path / "m")
     bare = interpolants.load(folder)
     assert torch.equal(bare.solve(T), pinn.solve(T))
@@ -295,3 +296,15 @@ def test_lotka_volterra_is_solved_causally_where_plain_training_fails_and_the_cr
     assert found["w_min"].value > 0.95
     assert found["w_min"].rivals["plain"] < 0.5
     assert found["w_min"].value == pytest.approx(causal.state["windows"][0]["w_min"], abs=0.02)
+
+
+def test_a_criterion_that_a_state_at_rest_would_pass_is_told():
+    """u from 1e-6 on: all residuals are tiny, w_min was 0.996 for an answer two hundred times too large."""
+    tiny = pde.ODE(rates=decay, start=(1e-6,), end=2.0)
+    with pytest.warns(
+        SmallResidualWarning, match=r"w_min tells nothing\. Take units in which u and t are of size one"
+    ):
+        CausalPINN(**SMALL).fit(tiny)
+    CausalPINN(**SMALL).fit(
+        pde.ODE(rates=lambda t, u: 0 * u, start=(1.0,), end=2.0)
+    )  # at rest it is the solution

@@ -7,7 +7,7 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.problems.dynamical_systems import dynamical_system
 from interpolants.problems.equation_families import EquationFamilies
 from interpolants.sciml.symbolic import FittedEquations
-from interpolants.sciml.symbolic.fitted_equations import smoothed_end, smoothed_slopes
+from interpolants.sciml.symbolic.fitted_equations import LostTermsWarning, smoothed_end, smoothed_slopes
 from interpolants.sciml.symbolic.recovered_equations import symbol_error, terms_of
 
 FAMILIES = EquationFamilies(systems=("oscillator",))
@@ -71,3 +71,14 @@ def test_bad_settings_are_refused(given):
 def test_times_inside_of_the_window_are_refused():
     with pytest.raises(InvalidInputError, match="after the window"):
         FittedEquations().fit(FAMILIES).predict(clean("oscillator")[1], times=[1.0])
+
+
+def test_an_equation_whose_terms_are_all_below_the_threshold_is_told():
+    """A decay by 0.5 a second, in milliseconds: the answer was that nothing changes."""
+    t = torch.linspace(0, 2, 80, dtype=torch.float64)
+    model = FittedEquations().fit(FAMILIES)
+    (text,) = model.identify(torch.stack([t, torch.exp(-0.5 * t)], 1))
+    assert text.startswith("-(0.499993")
+    with pytest.warns(LostTermsWarning, match="no term of u1' is as large as threshold = 0.05"):
+        model.identify(torch.stack([1000 * t, torch.exp(-0.5 * t)], 1))
+    assert model.identify(torch.stack([t, torch.ones_like(t)], 1)) == ["0"]

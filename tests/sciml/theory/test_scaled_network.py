@@ -10,7 +10,7 @@ from torch import nn
 from interpolants.diagnostics.weight_kernel import tangent_kernel
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.sciml import ScaledNetwork
-from interpolants.sciml.theory.scaled_network import LazyRichScaling, _Recorder
+from interpolants.sciml.theory.scaled_network import LazyRichScaling, SmallColumnsWarning, _Recorder
 
 
 def blobs(n=60, seed=0):
@@ -97,3 +97,15 @@ def test_the_progress_tells_the_last_losses():
     recorder = _Recorder([(torch.zeros(4, 2), labels)], 2)
     recorder.losses = [[0.0, 1.0, math.nan, 0.0, 0.0], [10.0, 0.5, 0.7, 0.0, 0.0]]
     assert recorder.logged() == {"gradient_steps": 10.0, "train": 0.5, "held": 0.7}
+
+
+def test_rows_far_from_zero_are_told_apart_and_small_columns_are_told():
+    """Times in seconds since 1970: in single precision their differences were lost, and every answer a guess."""
+    g = torch.Generator().manual_seed(0)
+    y = torch.arange(40) % 2
+    x = 4.0 * y[:, None] - 2 + 0.3 * torch.randn(40, 2, dtype=torch.float64, generator=g)
+    found = ScaledNetwork(steps=100).fit(x + 1.7e9, y).predict(x + 1.7e9)
+    assert bool((found.argmax(1) == y).all())
+    small = torch.stack([torch.randn(40, dtype=torch.float64, generator=g), 1e-4 * x[:, 0]], 1)
+    with pytest.warns(SmallColumnsWarning, match="Standardise each"):
+        ScaledNetwork(steps=1).fit(small, y)

@@ -23,6 +23,7 @@ from interpolants.sciml.bayes.task_classifier import (
     TaskClassifier,
     X,
     descend,
+    in_full,
     in_units,
     logits,
     start_of,
@@ -109,7 +110,7 @@ class FewShotClassifier(Trained):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Features, and the spread of the heads on them."""
-        x, y = data["x"].float(), data["y"]
+        x, y = in_full(data["x"]), data["y"]
         groups = Groups.of("FewShotClassifier.fit", y, self.shots + 1)
         self._check(groups)
         units = units_of_rows(x)

@@ -66,7 +66,7 @@ class TaskClassifier(Method):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The head, or all weights."""
-        x, labels, names = data["x"].float(), data["y"].codes, list(data["y"].names)
+        x, labels, names = in_full(data["x"]), data["y"].codes, list(data["y"].names)
         prior = _plain_prior(x) if self.prior is None else dict(self.prior)
         if self.local == "descent" and prior["features"] is None:
             remedy = "Adapt a FewShotClassifier(learn_by='maml'), or take local='bayes'."
@@ -124,7 +124,6 @@ class TaskClassifier(Method):
         Args:
             x: Rows, ``(B, *D)``.
         """
-        x = x.float()
         if self.local == "centroid":
             return _nearest(features_of(self.state, x), self.state["head"])
         z = _with_ones(self.state, x)
@@ -156,8 +155,14 @@ def units_of_rows(x: Tensor) -> dict[str, Tensor]:
 
 
 def in_units(units: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """Rows in standard units."""
-    return (x - units["centre"]) / units["scale"]
+    """Rows in standard units, centred in the precision they came in: far from 0 it is all that tells them apart."""
+    found: Tensor = ((in_full(x) - units["centre"]) / units["scale"]).float()
+    return found
+
+
+def in_full(x: Tensor) -> Tensor:
+    """Rows in at least single precision."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def start_of(module: nn.Module, outputs: int, classes: int) -> dict[str, Tensor]:

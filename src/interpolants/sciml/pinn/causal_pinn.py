@@ -1,6 +1,7 @@
 """Physics-informed networks that are trained causally: early times first, by weights that follow the residual."""
 
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -15,17 +16,23 @@ from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.stored import misses_code
 from interpolants.framework.trained import Trained
-from interpolants.pde.evolution import Evolution, check_evolution
+from interpolants.pde.evolution import Evolution, check_evolution, noted_derivatives
 from interpolants.sciml.pinn.network import SolutionNet
 from interpolants.sciml.pinn.window import Batches, ResidualLoss, Window
-from interpolants.training.causal import Causal, check_ladder
+from interpolants.training.causal import Causal, causal_weights, check_ladder
 from interpolants.training.pairs import finished
 
 TYPES = {"float32": torch.float32, "float64": torch.float64}
 # Times at which a finished window is judged, and the times of the fixed points of the polish for one of a step.
 _FRESH, _FINER = 2000, 8
 _PROBES = 7
+# The criterion tells nothing where a state at rest stays below it by such a share of what it allows.
+_VOID = 0.1
 POINTS = Role(name="points", about="File with columns t, or t and x.")
+
+
+class SmallResidualWarning(UserWarning):
+    """Residuals are so small in their units that the criterion holds for what is no solution."""
 
 
 class CausalPINN(Trained):
@@ -183,6 +190,8 @@ class CausalPINN(Trained):
         result = run.train(f"window-{k + 1}", net, loss, batches, self.training(), aggregate=causal)
         finished(net, result, prefix="")
         causal.warn("CausalPINN.fit")
+        if k == 0:
+            self._check_telling(window)
         return {
             "begin": window.begin,
             "length": window.length,
@@ -197,6 +206,23 @@ class CausalPINN(Trained):
         source = generator(self.seed, "fresh times", k)
         w_min = window.smallest_weight(net, steepness, self.places, source, _FRESH) if eps else math.nan
         return {"eps": eps, "steepness": steepness, "w_min": w_min}
+
+    def _check_telling(self, window: Window) -> None:
+        """Say so where a state that stays at the start would pass: in tiny units all residuals are small."""
+        if window.has_space or not self.eps[-1]:
+            return
+        _, points = window.points(_FRESH, self.places, generator(self.seed, "fresh times", 0))
+        at_rest, _ = noted_derivatives(window.start(points[:, 1:].double()).to(window.dtype))
+        left = window.problem.residual_at(points, at_rest).square().reshape(_FRESH, -1).mean(1)
+        steepness = self.eps[-1] * self.batch_size / window.length
+        least = float(causal_weights(left, steepness * window.length / _FRESH).min())
+        if float(left.mean()) > 0 and 1 - least < _VOID * (1 - self.delta):
+            told = (
+                f"a state that stays at the start would have w_min = {least:.6g}, so that w_min tells nothing"
+            )
+            better = 10 / (self.batch_size * float(left.mean()))
+            remedy = f"Take units in which u and t are of size one, or a last eps near {better:.1g}."
+            warnings.warn(f"CausalPINN.fit: {told}. {remedy}", SmallResidualWarning, stacklevel=5)
 
     def _polish(self, run: Run, window: Window, net: SolutionNet, k: int) -> None:
         """L-BFGS on many fixed points, where all weights are near 1."""

@@ -28,6 +28,13 @@ from interpolants.sciml.symbolic.trajectory_roles import Paths
 
 WAYS = ("sparse", "pysindy", "gplearn", "still")
 _ROUNDS, _LOCAL, _STEPS = 10, 9, 200
+_EXPLAINED = (
+    0.1  # share of the variance of a state that linear terms leave, below which it is told that none stayed
+)
+
+
+class LostTermsWarning(UserWarning):
+    """All terms of an equation are below the threshold."""
 
 
 class FittedEquations(Method):
@@ -121,7 +128,24 @@ class FittedEquations(Method):
         if self.by == "still":
             return tuple(Tree("whole", value=0) for _ in range(window.shape[1] - 1))
         found: Ends = _FITS[self.by](self, window)
+        if self.by in ("sparse", "pysindy"):
+            self._tell_of_lost_terms(found, window)
         return found
+
+    def _tell_of_lost_terms(self, found: Ends, window: Tensor) -> None:
+        """Say so where the threshold, which has units of u over t, left nothing of an equation that has terms."""
+        linear = libraries(window.shape[1] - 1)["linear"]
+        design = torch.cat([torch.ones(len(window), 1), _integrals(linear, window)], 1)
+        size = design.norm(dim=0).clamp_min(1e-300)
+        for k, target in enumerate(window[:, 1:].T):
+            if shown_system((found[k],)) != "0" or len(target) <= design.shape[1]:
+                continue
+            solution = torch.linalg.lstsq(design / size, target[:, None], driver="gelsd").solution
+            left = (target - (design / size @ solution)[:, 0]).square().mean()
+            if float(left) < _EXPLAINED * float(target.var(correction=0)):
+                told = f"no term of u{k + 1}' is as large as threshold = {self.threshold:g}, though linear ones fit it"
+                remedy = "Take times in units in which states change by about one, or a smaller threshold."
+                warnings.warn(f"FittedEquations: {told}. {remedy}", LostTermsWarning, stacklevel=5)
 
 
 def smoothed_end(window: Tensor) -> Tensor:

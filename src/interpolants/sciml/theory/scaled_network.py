@@ -1,6 +1,7 @@
 """A classifier whose output is scaled: from features that are learnt to features that stay, by one number."""
 
 import math
+import warnings
 from typing import Any, ClassVar
 
 import torch
@@ -22,6 +23,12 @@ from interpolants.sciml.theory.learning_curves import LearningCurves, recorded_s
 _WATCHED, _GROWTH = 60, 0.05
 # Classes as numbers are refused where there are so many times fewer of them, and so many would have an output.
 _SPARSE, _FEW = 4, 100
+# Columns of a table are told where the quartiles of one are this much nearer than those of another, in so many rows.
+_SMALL, _ROWS = 1e-3, 1000
+
+
+class SmallColumnsWarning(UserWarning):
+    """Some columns of a table are too small beside others to be seen."""
 
 
 class LazyRichScaling(nn.Module):
@@ -55,7 +62,7 @@ class ScaledNetwork(Method):
     """Classes by a network of one hidden layer, ``alpha (f - f_0)``, on squared errors, by full gradient descent.
 
     ``f(x) = (1 / N) sum_i a_i relu(w_i . x + c_i)``: at alpha = 1 its features are learnt, at ``alpha >> sqrt(N)``
-    they hardly move. Rows passed as ``held`` are watched, never learnt from.
+    they hardly move. Rows passed as ``held`` are watched, never learnt from. All columns share one unit.
 
     Args:
         alpha: Scale of the output.
@@ -91,13 +98,13 @@ class ScaledNetwork(Method):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Weights, and the losses on the way."""
-        x, labels = data["x"].float().flatten(1), data["y"]
+        _tell_of_small_columns(data["x"])
+        x, labels = _in_full(data["x"]), data["y"]
         classes = _classes("ScaledNetwork.fit", labels, run.held.get("y"))
         units = {"mean": x.mean(0), "scale": float((x - x.mean(0)).square().mean().sqrt().clamp_min(1e-30))}
-        rows = [((x - units["mean"]) / units["scale"], labels)]
+        rows = [(_in_units(units, x), labels)]
         if run.held:
-            watched = (run.held["x"].float().flatten(1) - units["mean"]) / units["scale"]
-            rows.append((watched, run.held["y"]))
+            rows.append((_in_units(units, run.held["x"]), run.held["y"]))
         net = LazyRichScaling(_network(x.shape[1], self.width, classes, self.seed), self.alpha)
         losses, errors = self._descend(run, net, rows, classes)
         found = {"units": units, "net": dict(net.module.state_dict()), "first": net.first, "classes": classes}
@@ -155,7 +162,7 @@ class ScaledNetwork(Method):
             ``(N, K)``.
         """
         state = self.state
-        at = (x.float().flatten(1) - state["units"]["mean"]) / state["units"]["scale"]
+        at = _in_units(state["units"], x)
         module = _network(at.shape[1], self.width, state["classes"], self.seed)
         module.load_state_dict(state["first"])
         net = LazyRichScaling(module, self.alpha)
@@ -220,6 +227,29 @@ class _Recorder:
         """Go on from there."""
         self.losses, self.wrong = state["both"].tolist()
         self.kernel = state["kernel"]
+
+
+def _in_units(units: dict[str, Any], x: Tensor) -> Tensor:
+    """Rows in units of the fit, centred in the precision they came in: far from 0 it is all that tells them apart."""
+    found: Tensor = ((_in_full(x) - units["mean"]) / units["scale"]).float()
+    return found
+
+
+def _in_full(x: Tensor) -> Tensor:
+    """Rows as vectors in at least single precision."""
+    return (x if x.dtype == torch.float64 else x.float()).flatten(1)
+
+
+def _tell_of_small_columns(x: Tensor) -> None:
+    """One unit serves all columns, as images need: say so where a table's columns are of very different size."""
+    if x.ndim != 2:
+        return
+    low, high = torch.quantile(x[:_ROWS].double(), torch.tensor([0.25, 0.75], dtype=torch.float64), 0)
+    spread = (high - low)[high > low]  # a pixel that hardly ever differs has none
+    if len(spread) and float(spread.min()) < _SMALL * float(spread.max()):
+        told = f"columns have spreads from {float(spread.min()):.2g} to {float(spread.max()):.2g} in one unit"
+        remedy = "Standardise each: the small ones are next to invisible."
+        warnings.warn(f"ScaledNetwork.fit: {told}. {remedy}", SmallColumnsWarning, stacklevel=4)
 
 
 def _classes(who: str, labels: Tensor, held: Tensor | None) -> int:
