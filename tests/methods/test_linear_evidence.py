@@ -1,10 +1,13 @@
 """Bayesian linear regression against its normal equations and its evidence."""
 
+import warnings
+
+import pytest
 import torch
 from torch.distributions import MultivariateNormal
 from torch.testing import assert_close
 
-from interpolants.methods.rivals.linear_evidence import LinearEvidence
+from interpolants.methods.rivals.linear_evidence import LinearEvidence, UntoldNoiseWarning
 
 DOUBLE = {"dtype": torch.float64}
 
@@ -64,3 +67,21 @@ def test_without_a_slope_the_noise_is_the_unbiased_variance_of_the_values():
     _, y = rows()
     state = LinearEvidence().fit(torch.ones(30, 1, **DOUBLE), y).state
     assert_close(state["noise"], y.var()[None])
+
+
+def test_rows_that_lie_on_a_plane_because_they_are_few_are_told():
+    x, y = rows(n=60)
+    told = 0
+    for k in range(20):
+        few = slice(3 * k, 3 * k + 3)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            sure = float(LinearEvidence().fit(x[few, :2], y[few]).predict(x[:1, :2]).std) < 1e-2
+        assert bool(caught) == sure
+        told += sure
+    assert told >= 5
+    # Without noise more rows than that do tell.
+    x, y = rows(n=5, noise=0.0)
+    LinearEvidence().fit(x, y)
+    with pytest.warns(UntoldNoiseWarning, match="4 rows of 3 columns"):
+        LinearEvidence().fit(x[:4], y[:4])

@@ -55,6 +55,12 @@ def test_another_measurement_needs_no_other_network(method, asked):
     assert float((mean[:, 0] - mean[:, 1]).abs().max()) < 0.4
 
 
+def test_measurements_of_another_width_are_refused(method, asked):
+    """A whole state where a mask measures one entry is the usual slip; one with a pseudo-inverse had no words for it."""
+    with pytest.raises(InvalidInputError, match=r"PriorRestoration.restore: y must have the shape of H\(x\)"):
+        method.restore(torch.cat([asked, asked], 1), operator=FIRST)
+
+
 def test_draws_differ_little_and_a_row_does_not_feel_the_others(method, asked):
     both = method.restore(asked, draws=2, seed=1).x
     assert 0 < float((both[:, 0] - both[:, 1]).abs().max()) < 0.2

@@ -27,6 +27,25 @@ def test_a_season_goes_on(kind):
     assert_close(again.x, found)
 
 
+@pytest.mark.parametrize("size", [1e-7, 1e7])
+def test_forecasts_move_with_the_units_of_the_series(size):
+    x = waves(96, 0.05)
+    plain, scaled = (SeasonalArima(season=SEASON, memory=96).fit(u * x) for u in (1.0, size))
+    assert_close(
+        scaled.state["parameters"][0][-1], size**2 * plain.state["parameters"][0][-1], rtol=0.02, atol=0
+    )
+    found, other = (one.forecast(members=400, steps=4).x for one in (plain, scaled))
+    # Members may differ: the square root of a covariance from which NumPy draws is not unique.
+    assert_close(other.mean(1) / size, found.mean(1), rtol=0, atol=0.02)
+    assert_close(other.std(1) / size, found.std(1), rtol=0.15, atol=0)
+
+
+def test_a_constant_series_stays_as_it_is():
+    for value in (0.0, 0.1, 1e-9):
+        found = SeasonalArima(season=SEASON, memory=96).fit(np.full(96, value)).forecast(members=5, steps=4).x
+        assert_close(found, torch.full_like(found, value), rtol=1e-3, atol=1e-3 * value if value else 1e-3)
+
+
 def test_an_autoregression_is_forecast_as_by_hand_with_gaps_too():
     g, a = np.random.default_rng(1), 0.8
     x = np.zeros(600)

@@ -6,6 +6,7 @@ from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.methods import WassersteinGAN
+from interpolants.methods.parts.columns import ColumnsWarning
 from interpolants.objectives.critic import gradient_penalty
 
 
@@ -56,3 +57,9 @@ def test_bad_settings_are_refused():
         WassersteinGAN(lr=-1.0)
     with pytest.raises(InvalidInputError, match="two rows or more"):
         WassersteinGAN().fit(torch.zeros(1, 2))
+
+
+def test_a_constant_column_is_named():
+    x = torch.randn(20, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([1.0, 0.0])
+    with pytest.warns(ColumnsWarning, match=r"WassersteinGAN.fit: column 1 of x1 is constant"):
+        WassersteinGAN(steps=1, hidden=(4,)).fit(x, progress=False)

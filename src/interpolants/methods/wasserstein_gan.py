@@ -15,6 +15,7 @@ from interpolants.framework.frames import Standard
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
+from interpolants.methods.parts.columns import warn_about_columns
 from interpolants.nets.perceptron import Perceptron
 from interpolants.objectives.critic import critic_loss
 
@@ -78,6 +79,7 @@ class WassersteinGAN(Method):
         x = data["x1"]
         if len(x) < 2:
             raise invalid("WassersteinGAN.fit", "there must be two rows or more", len(x))
+        warn_about_columns("WassersteinGAN.fit", "x1", x, self.columns("x1"), density=False)
         frame = Standard().fit(x)
         rows = frame.encode(x).flatten(1).float()
         game = _Game(self, rows, self._net("generator", rows), self._net("critic", rows))

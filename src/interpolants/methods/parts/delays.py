@@ -79,6 +79,8 @@ class Delayed(Method):
         many = listed(data["series"])
         values = [one_series(who, one).values for one in many]
         pooled = torch.cat(values)
+        if len(pooled) < 2:
+            raise invalid(who, "there must be at least two times", len(pooled))
         mean, std = pooled.mean(0), pooled.std(0)
         if not bool((std > 1e-12 * (1 + mean.abs())).all()):
             column = int((std <= 1e-12 * (1 + mean.abs())).nonzero()[0])

@@ -35,7 +35,7 @@ from interpolants.methods.restoration.prior_solvers import (
     choose_solver,
 )
 from interpolants.nets.scaled_condition import ScaledCondition
-from interpolants.operators.measurement import Measurement, Operator, as_operator
+from interpolants.operators.measurement import Measurement, Operator, as_operator, check_measurement
 from interpolants.paths.path import Path
 
 # Where nothing but noise is seen.
@@ -192,6 +192,7 @@ class PriorRestoration(Trained):
         chosen = self.operator if operator is None else _operator(operator)
         frame, centre = self.frame, self._centre(len(observed), cond)
         y = observed.to(centre)
+        check_measurement("PriorRestoration.restore", chosen, frame.decode(centre[:1]), y)
         straight = chosen.has_pinv and not isinstance(frame, Transformed)
         start = frame.encode(chosen.pinv(y)).to(centre) if straight else centre
         by_point = PointByREDDiff(self.red_diff or {})

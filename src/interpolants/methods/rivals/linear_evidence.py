@@ -1,5 +1,6 @@
 """Bayesian linear regression whose penalty and noise maximise the evidence."""
 
+import warnings
 from typing import Any, ClassVar
 
 import torch
@@ -14,12 +15,19 @@ from interpolants.framework.stages import Run
 
 # Grid of the ratio of noise to prior variance, in standardised columns.
 _RATIOS = torch.logspace(-8, 8, 97, dtype=torch.float64)
+# Singular values of a smaller share of the largest are rounding; at a smaller ratio there is next to no noise.
+_RANK, _SURE = 1e-10, 1e-5
+
+
+class UntoldNoiseWarning(UserWarning):
+    """There are so few rows that any values lie on a plane, and error bars are nearly 0."""
 
 
 class LinearEvidence(Method):
     """``y = m_y + (x - m_x) w + e``, ``w ~ N(0, a)``, ``e ~ N(0, b)``: ridge regression with error bars.
 
     Columns are standardised; a and b maximise the evidence, on a grid of their ratio, where b is known in closed form.
+    From D + 1 rows or fewer of D columns, b may come out as 0, whatever the noise: a warning says so.
 
     Source: Bishop (2006), Pattern Recognition and Machine Learning, section 3.5; here by a singular value
         decomposition.
@@ -48,6 +56,9 @@ class LinearEvidence(Method):
 def linear_posterior(who: str, x: Tensor, y: Tensor) -> dict[str, Tensor]:
     """The posterior of the coefficients for rows ``x (N, D)`` and values ``y (N, C)``, in the basis of the data.
 
+    Warns:
+        UntoldNoiseWarning: If the rows lie on a plane because they are few, and the evidence is greatest without noise.
+
     Raises:
         InvalidInputError: If shapes do not fit, or there is one row alone.
     """
@@ -61,6 +72,14 @@ def linear_posterior(who: str, x: Tensor, y: Tensor) -> dict[str, Tensor]:
     rest = ((y - mean_y).square().sum(0) - seen.square().sum(0)).clamp_min(0)
     found = [_best(s, seen[:, c], rest[c], len(x)) for c in range(y.shape[1])]
     noise, ratio = torch.stack([one[0] for one in found]), torch.stack([one[1] for one in found])
+    spanned = int((s > _RANK * s.max()).sum()) >= len(x) - 1
+    if spanned and bool((ratio < _SURE).any()):
+        told = f"{who}: {len(x)} rows of {x.shape[1]} columns lie on a plane whatever the noise"
+        warnings.warn(
+            f"{told}, and the evidence is greatest without any: error bars are nearly 0. Take more rows.",
+            UntoldNoiseWarning,
+            stacklevel=7,
+        )
     shrunk = s.square()[:, None] + ratio
     return {
         "mean_x": mean_x,

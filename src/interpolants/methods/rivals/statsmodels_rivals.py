@@ -27,6 +27,8 @@ from interpolants.methods.parts.series import one_series, over_time, series_role
 
 # Times beyond two seasons that a fit needs.
 _FEW = 8
+# A column whose deviation is a smaller share of its size does not vary.
+_FLAT = 1e-12
 
 
 class _Classical(Method):
@@ -138,6 +140,9 @@ class ExponentialSmoothing(_Classical):
 class SeasonalArima(_Classical):
     """ARIMA ``(p, d, q)`` with a seasonal part ``(P, D, Q)``; gaps are filtered as such, paths are simulated.
 
+    A column is fitted and filtered in units of its standard deviation, so that its units do not matter: the first
+    states have a variance that statsmodels fixes.
+
     Args:
         season: Steps of a season.
         memory: Times that are filtered, at most; two seasons and eight at least.
@@ -176,12 +181,29 @@ class SeasonalArima(_Classical):
         )  # fmt: skip
 
     def _parameters(self, column: Any) -> Any:
-        return quiet(lambda: self._model(column).fit(disp=False, maxiter=30)).params
+        unit = _unit(column)
+        found = quiet(lambda: self._model(column / unit).fit(disp=False, maxiter=30)).params
+        return _rescaled(found, unit)
 
     def _paths(self, column: Any, parameters: Any, members: int, steps: int, source: Any) -> Any:
-        found = quiet(lambda: self._model(column).smooth(parameters))
+        unit = _unit(column)
+        found = quiet(lambda: self._model(column / unit).smooth(_rescaled(parameters, 1 / unit)))
         drawn = found.simulate(steps, anchor="end", repetitions=members, rng=source)
-        return np.asarray(drawn).reshape(steps, members).T
+        return unit * np.asarray(drawn).reshape(steps, members).T
+
+
+def _unit(column: Any) -> float:
+    """Standard deviation of what is seen of a column; its size where it does not vary, 1 where that is 0."""
+    size = float(np.nanmax(np.abs(column)))
+    spread = float(np.nanstd(column))
+    return spread if spread > _FLAT * size else size or 1.0
+
+
+def _rescaled(parameters: Any, factor: float) -> Any:
+    """Parameters of a column ``factor`` times as large: only the last one, the variance of the noise, has units."""
+    found = np.array(parameters, dtype=np.float64)
+    found[-1] *= factor**2
+    return found
 
 
 def quiet(call: Any) -> Any:
