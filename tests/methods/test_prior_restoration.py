@@ -56,7 +56,7 @@ def test_another_measurement_needs_no_other_network(method, asked):
 
 
 def test_measurements_of_another_width_are_refused(method, asked):
-    """A whole state where a mask measures one entry is the usual slip; one with a pseudo-inverse had no words for it."""
+    """A whole state where a mask measures one entry is the usual slip."""
     with pytest.raises(InvalidInputError, match=r"PriorRestoration.restore: y must have the shape of H\(x\)"):
         method.restore(torch.cat([asked, asked], 1), operator=FIRST)
 
