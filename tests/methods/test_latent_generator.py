@@ -235,3 +235,12 @@ def test_units_of_the_data_change_no_density_but_by_their_volume():
     assert float(mass) == pytest.approx(1, abs=0.1)  # a bound on the density, which is nearly one
     assert other.noise_level == pytest.approx(1024 * one.noise_level)
     assert one.noise_level == pytest.approx(0.1 * float(x.std()), rel=0.01)
+
+
+def test_columns_of_any_size_have_their_own_scale(generator):
+    x = torch.randn(40, 2, generator=generator, dtype=torch.float64)
+    sizes = torch.tensor([1e6, 1e-6], dtype=torch.float64)
+    plain, sized = (
+        LatentGenerator(1, scale="columns", noise=0.5, steps=2).fit(u * x).sample(5) for u in (1.0, sizes)
+    )
+    assert_close(sized / sizes, plain)

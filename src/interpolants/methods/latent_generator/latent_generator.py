@@ -17,7 +17,7 @@ from interpolants.foundations.checks import one_of, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK, by_block, generator
 from interpolants.framework.capabilities import capability
-from interpolants.framework.frames import Standard
+from interpolants.framework.frames import Standard, constant_columns
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
@@ -213,7 +213,7 @@ class LatentGenerator(Trained):
                 who, f"latent must be at most {rows.shape[1]}, the entries of a sample", self.latent
             )
         spread = rows.std(0)
-        flat = spread < 1e-6 * spread.max()
+        flat = constant_columns(x.flatten(1))
         if self.scale == "columns" and bool(flat.any()):
             remedy = "Drop them, or take scale='overall'."
             rule = "no column may be constant when each has its own scale"
