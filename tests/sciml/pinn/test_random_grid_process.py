@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import interpolants
 from interpolants import pde
 from interpolants.cli.app import app
-from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.foundations.randomness import generator
 from interpolants.sciml import RandomGridProcess
 from interpolants.sciml.pinn.family_checks import MisfitWarning, SensorCountWarning
@@ -367,3 +367,10 @@ def test_a_row_of_predict_does_not_feel_its_neighbours(learnt):
     whole = learnt.predict(rows).mean
     for n in (1, 7, 69):
         assert torch.equal(learnt.predict(rows[:n]).mean, whole[:n])
+
+
+def test_a_covariance_without_digits_is_told_with_what_to_do():
+    """Solutions of size 1e-3 ended in LinAlgError."""
+    factor = torch.tensor([[1.0, 1.0], [2.0, 2.0], [3.0, 3.1]])
+    with pytest.raises(DivergedError, match="units in which u and the residual are of size one"):
+        entropy(torch.full((3,), 1e-6) * torch.tensor([1.0, 1.0, 1e6]), factor)

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor
 
+from interpolants.foundations.errors import DivergedError
+
 
 def log_density(gap: Tensor, std: Tensor, factor: Tensor) -> Tensor:
     """Log density of ``N(0, diag(std^2) + C C^T)`` at ``gap``, in nats.
@@ -32,10 +34,19 @@ def entropy(std: Tensor, factor: Tensor) -> Tensor:
 
 
 def _inner(std: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
-    """``diag(1/std) C`` and the Cholesky factor of M."""
+    """``diag(1/std) C`` and the Cholesky factor of M.
+
+    Raises:
+        DivergedError: If M has no factor in this precision.
+    """
     scaled = factor / std[..., None]
     eye = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
-    return scaled, torch.linalg.cholesky(eye + scaled.mT @ scaled)
+    try:
+        return scaled, torch.linalg.cholesky(eye + scaled.mT @ scaled)
+    except torch.linalg.LinAlgError as error:
+        told = "a field's covariance has lost its digits: its own noise is tiny beside its factors"
+        remedy = "Take units in which u and the residual are of size one, a larger eps, or a smaller lr."
+        raise DivergedError(f"RandomGridProcess.fit: {told}. {remedy}") from error
 
 
 def _log_determinant(std: Tensor, chol: Tensor) -> Tensor:
