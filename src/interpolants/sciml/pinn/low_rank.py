@@ -43,7 +43,7 @@ def _inner(std: Tensor, factor: Tensor) -> tuple[Tensor, Tensor]:
     eye = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
     try:
         return scaled, torch.linalg.cholesky(eye + scaled.mT @ scaled)
-    except torch.linalg.LinAlgError as error:
+    except RuntimeError as error:  # torch's LinAlgError is one
         told = "a field's covariance has lost its digits: its own noise is tiny beside its factors"
         remedy = "Take units in which u and the residual are of size one, a larger eps, or a smaller lr."
         raise DivergedError(f"RandomGridProcess.fit: {told}. {remedy}") from error
