@@ -56,3 +56,19 @@ def test_ensembles_without_other_members_are_refused():
         DressedSeeds(n_seeds=5).fit(members())
     with pytest.raises(InvalidInputError, match="each case must have 2 seeds, got 5"):
         DressedSeeds().fit(members()).emulate(members())
+
+
+@pytest.mark.parametrize(("unit", "zero"), [(1e-6, 0.0), (1e6, 0.0), (100.0, 1e5), (1.0, -1e6)])
+def test_answers_of_a_regression_move_with_the_units(unit, zero):
+    x = members(300)
+    seeds = x[:5, :2]
+    plain = SeedRegression().fit(x).emulate(seeds, members=4).x
+    moved = SeedRegression().fit(unit * x + zero).emulate(unit * seeds + zero, members=4).x
+    assert_close((moved - zero) / unit, plain, rtol=0, atol=1e-6)
+
+
+def test_a_regression_of_a_constant_variable_is_that_constant():
+    x = torch.full((20, 4, 3), 7.3, dtype=torch.float64)
+    with pytest.warns(UserWarning, match="the same member"):
+        drawn = SeedRegression().fit(x).emulate(x[:2, :2], members=3).x
+    assert_close(drawn, torch.full_like(drawn, 7.3))

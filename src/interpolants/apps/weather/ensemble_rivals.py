@@ -15,6 +15,7 @@ from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK, by_block, key
 from interpolants.framework.capabilities import capability
+from interpolants.framework.frames import constant_columns
 from interpolants.framework.gridded import GriddedEnsemble, gridded_ensemble
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
@@ -123,11 +124,10 @@ class SeedRegression(GaussianAroundSeeds):
     @staticmethod
     def _fit(mean: Tensor, gap: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
         m, d = (x[:, None].expand_as(others).reshape(-1) for x in (mean, gap))
-        y, ones = others.reshape(-1), torch.ones_like(m)
-        design = torch.stack([ones, m, d], 1)
-        first = _least_squares(design, y)
-        left = (y - design @ first).abs() * _OF_ABSOLUTE
-        return first, _least_squares(torch.stack([ones, d], 1), left)
+        y, known = others.reshape(-1), torch.stack([m, d], 1)
+        first = _least_squares(known, y)
+        left = (y - first[0] - known @ first[1:]).abs() * _OF_ABSOLUTE
+        return first, _least_squares(known[:, 1:], left)
 
     def law(self, seeds: Tensor) -> tuple[Tensor, Tensor]:
         """Both at each point; a deviation is at least a hundredth of what it is for seeds that agree."""
@@ -147,12 +147,14 @@ def _wide(x: Tensor, like: Tensor) -> Tensor:
     return x.reshape(1, -1, *(1,) * (like.ndim - 2))
 
 
-def _least_squares(design: Tensor, y: Tensor) -> Tensor:
-    """Coefficients of the normal equations, with a ridge at rounding for columns that do not vary."""
-    gram = design.T @ design
-    ridge = 1e-10 * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
-    found: Tensor = torch.linalg.solve(gram + ridge, design.T @ y)
-    return found
+def _least_squares(x: Tensor, y: Tensor) -> Tensor:
+    """Intercept and slopes on columns ``(n, k)``, whatever their units; columns that do not vary have no slope."""
+    mean, varies = x.mean(0), ~constant_columns(x)
+    size = torch.where(varies, x.std(0, correction=0), 1.0)
+    z = torch.where(varies, (x - mean) / size, 0.0)
+    ridge = 1e-10 * len(z) * torch.eye(z.shape[1], dtype=z.dtype)  # columns that say the same share it
+    slopes = torch.linalg.solve(z.T @ z + ridge, z.T @ (y - y.mean())) / size
+    return torch.cat([(y.mean() - slopes @ mean)[None], slopes])
 
 
 class EnsembleClimatology(Method):
