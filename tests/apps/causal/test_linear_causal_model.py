@@ -47,3 +47,23 @@ def test_rows_of_which_no_factor_is_missing_are_needed(generator):
     y[::2, 0], y[1::2, 1] = np.nan, np.nan
     with pytest.raises(InvalidInputError, match="known of two rows at least, got 0"):
         LinearCausalModel(graph="a -> b").fit(x, y)
+
+
+def test_columns_of_vectors_are_read_whatever_their_units():
+    g = torch.Generator().manual_seed(3)
+    factors = torch.randn(300, 2, generator=g, dtype=torch.float64)
+    x = torch.cat([factors, torch.randn(300, 1, generator=g, dtype=torch.float64)], 1)
+    sizes = torch.tensor([1e6, 1e-6, 1.0], dtype=torch.float64)
+    plain = LinearCausalModel(graph="a; b").fit(x, factors)
+    moved = LinearCausalModel(graph="a; b").fit(x * sizes, factors)
+    assert_close(moved.encode(x * sizes), factors, rtol=0, atol=0.01)
+    assert_close(moved.encode(x * sizes), plain.encode(x))
+    assert_close(
+        moved.counterfactual(x * sizes, do={"b": 1.0}) / sizes, plain.counterfactual(x, do={"b": 1.0})
+    )
+
+
+def test_rows_that_are_all_the_same_are_refused():
+    factors = torch.arange(6.0).reshape(6, 1)
+    with pytest.raises(InvalidInputError, match="x must vary between rows"):
+        LinearCausalModel(graph="a").fit(torch.ones(6, 3), factors)

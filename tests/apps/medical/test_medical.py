@@ -95,6 +95,74 @@ def test_hidden_pixels_are_filled_from_beside_and_seen_ones_kept():
     assert float(errors[1]) < 0.4 * float(errors[0])
 
 
+@pytest.mark.parametrize("rule", ["total_variation", "nl_means", "gaussian"])
+@pytest.mark.parametrize("unit", [1e-6, 1e3])
+def test_restored_images_move_with_their_units(rule, unit):
+    x, test = heads(20, size=12).double(), heads(4, size=12, seed=1).double()
+    y = test + 0.1 * torch.randn(test.shape, generator=generator(2), dtype=F64)
+    plain = ClassicalRestoration(rule, noise=0.1).fit(images=x).restore(y).x
+    moved = ClassicalRestoration(rule, noise=0.1 * unit).fit(images=unit * x).restore(unit * y).x
+    assert_close(moved / unit, plain, rtol=0, atol=1e-2)
+
+
+def test_the_gaussian_of_a_single_image_is_refused():
+    with pytest.raises(InvalidInputError, match="two images or more, got 1"):
+        ClassicalRestoration("gaussian").fit(images=heads(1))
+
+
+@pytest.mark.parametrize("rule", ["polynomial", "logistic"])
+@pytest.mark.parametrize(
+    ("unit", "zero"), [(1.0, 0.0), (1e-6, 0.0), (1e6, 0.0), (1.0, 1e4), (2000.0, -1000.0)]
+)
+def test_rules_by_pixel_know_a_curve_and_a_threshold_in_any_units(rule, unit, zero, generator):
+    x = torch.rand(6, 1, 12, 12, dtype=F64, generator=generator)
+    y = x**2 if rule == "polynomial" else (x > 0.5).double()
+    found = ClassicalPrediction(rule).fit(x1=y, cond=unit * x + zero)
+    drawn = found.sample(6, cond=unit * x + zero)
+    if rule == "polynomial":
+        assert_close(drawn, y, rtol=0, atol=1e-4)
+    else:
+        assert float(((drawn > 0.5) == (y > 0.5)).double().mean()) > 0.98
+
+
+def test_a_label_that_no_pixel_has_is_never_answered(generator):
+    x = torch.rand(4, 1, 8, 8, dtype=F64, generator=generator)
+    y = torch.cat([(x > 0.5).double(), torch.zeros_like(x)], 1)
+    drawn = ClassicalPrediction("logistic").fit(x1=y, cond=x).sample(4, cond=x)
+    assert float(((drawn[:, :1] > 0.5) == (x > 0.5)).double().mean()) > 0.98
+    assert float(drawn[:, 1].max()) == 0
+    nothing = ClassicalPrediction("logistic").fit(x1=torch.zeros_like(y), cond=x).sample(4, cond=x)
+    assert float(nothing.abs().max()) == 0
+
+
+@pytest.mark.parametrize("rule", ["otsu", "k_means"])
+def test_classes_of_brightness_do_not_depend_on_where_zero_is(rule, generator):
+    levels = torch.tensor([0.0, 0.4, 0.7, 1.0], dtype=F64).repeat_interleave(16).reshape(1, 1, 8, 8)
+    x = levels + 0.01 * torch.randn(1, 1, 8, 8, dtype=F64, generator=generator)
+    y = torch.cat([levels == 0.7, levels == 1.0], 1).double()
+    for image in (x, 2000 * x - 1000, x + 1e4):
+        drawn = ClassicalPrediction(rule).fit(x1=y, cond=image).sample(1, cond=image)
+        assert float((drawn == y).double().mean()) > 0.97
+    empty = torch.full((1, 1, 8, 8), 3.0, dtype=F64)
+    assert float(ClassicalPrediction(rule).fit(x1=y, cond=x).sample(1, cond=empty).abs().max()) == 0
+    two = (levels > 0.5).double()
+    with pytest.raises(InvalidInputError, match="more than 2 intensities, to tell 3 classes, got 1"):
+        ClassicalPrediction(rule).fit(x1=y, cond=x).sample(1, cond=two)
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1e3])
+def test_optical_flow_does_not_depend_on_the_unit(unit):
+    rows, columns = torch.meshgrid(*(torch.arange(32.0, dtype=F64),) * 2, indexing="ij")
+    blob = [torch.exp(-((rows - 16 - k).square() + (columns - 16).square()) / 30) for k in (0, 2)]
+    images = unit * torch.stack(blob)[None]
+    found = (
+        ClassicalPrediction("optical_flow")
+        .fit(x1=torch.zeros_like(images), cond=images)
+        .sample(1, cond=images)
+    )
+    assert_close(found[0, :, 18, 16], torch.tensor([2.0, 0.0], dtype=F64), rtol=0, atol=0.25)
+
+
 class Knowing(Method):
     """Gives what it was fitted on, with an error of its own for each image and a spread of the draws."""
 

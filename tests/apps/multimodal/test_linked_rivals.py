@@ -1,10 +1,12 @@
 """The Gaussian against regression, and separate models as a chain."""
 
 import numpy as np
+import pytest
 import torch
 from torch.testing import assert_close
 
 from interpolants.apps.multimodal import LinkedGaussian, SeparateModels
+from interpolants.foundations.errors import InvalidInputError
 from interpolants.runs.recipe import make_method, make_recipe, make_task
 from interpolants.runs.values import Place
 
@@ -68,3 +70,40 @@ def test_a_role_that_may_have_gaps_keeps_those_of_its_file(tmp_path, monkeypatch
     for name in ("place", "word"):
         rows = torch.cat([torch.as_tensor(part[name]) for part in (task.train, task.test)])
         assert rows.isnan().reshape(20, -1).all(1).sum() == 1
+
+
+def _table(n=200, seed=0):
+    """Three columns, the last a copy of the second with noise, and what they tell: a fourth."""
+    g = torch.Generator().manual_seed(seed)
+    a = torch.randn(n, 3, generator=g, dtype=torch.float64)
+    b = a @ torch.tensor([[1.0], [2.0], [0.0]], dtype=torch.float64)
+    return a, b + 0.1 * torch.randn(n, 1, generator=g, dtype=torch.float64)
+
+
+def test_answers_of_a_gaussian_move_with_the_units_of_each_column():
+    sizes = torch.tensor([1e6, 1e-6, 1.0], dtype=torch.float64)
+    (a, b), tables = _table(), {"a": "rows", "b": "rows"}
+    plain = LinkedGaussian(modalities=tables).fit(a=a, b=b)
+    moved = LinkedGaussian(modalities=tables).fit(a=a * sizes, b=b * 1e-6)
+    asked = a[:7]
+    expected = asked @ torch.tensor([[1.0], [2.0], [0.0]], dtype=torch.float64)
+    assert_close(moved.expect(a=asked * sizes)["b"] * 1e6, expected, rtol=0, atol=0.1)
+    assert_close(moved.expect(a=asked * sizes)["b"] * 1e6, plain.expect(a=asked)["b"])
+    assert_close(moved.expect(b=b[:7] * 1e-6)["a"] / sizes, plain.expect(b=b[:7])["a"])
+    spread = moved.sample(4000)["a"].std(0) / sizes
+    assert_close(spread, torch.ones(3, dtype=torch.float64), rtol=0.15, atol=0)
+
+
+def test_a_column_that_never_varied_is_drawn_as_it_was():
+    a, b = _table()
+    a = torch.where(torch.tensor([False, True, False]), 5.0, a * 1e6)
+    model = LinkedGaussian(modalities={"a": "rows", "b": "rows"}).fit(a=a, b=b)
+    for drawn in (model.sample(50), model.fill(b=b[:50])):
+        assert bool((drawn["a"][:, 1] == 5.0).all())
+
+
+def test_a_gaussian_of_a_single_whole_row_is_refused():
+    a, b = _table(3)
+    b[1:] = float("nan")
+    with pytest.raises(InvalidInputError, match="two rows or more must have no gaps, got 1"):
+        LinkedGaussian(modalities={"a": "rows", "b": "rows"}).fit(a=a, b=b)

@@ -69,3 +69,8 @@ def test_persistence_repeats_the_last_frame_or_that_of_a_season_ago():
     assert ago.x[0, 0, :, 0, 0, 0].tolist() == [2.0, 3.0]
     with pytest.raises(InvalidInputError, match="season"):
         FramePersistence(past=5, future=2, season=6)
+
+
+def test_motion_from_a_single_frame_is_refused():
+    with pytest.raises(InvalidInputError, match="past must be .* One frame tells no motion"):
+        MotionExtrapolation(past=1, flow="tvl1")

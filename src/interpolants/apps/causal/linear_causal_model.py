@@ -14,7 +14,7 @@ from interpolants.foundations.causal_graph import CausalGraph
 from interpolants.foundations.checks import positive
 from interpolants.foundations.errors import invalid
 from interpolants.framework.capabilities import capability
-from interpolants.framework.frames import Standard
+from interpolants.framework.frames import Standard, constant_columns
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
@@ -29,7 +29,8 @@ class LinearCausalModel(Method):
 
     Args:
         graph: Factors and which causes which, as in ``CausalAutoencoder``.
-        penalty: Weight of the size of the coefficients that read factors, in units of the pixels' deviation squared.
+        penalty: Weight of the size of the coefficients that read factors, in units of the pixels' deviation squared;
+            of vectors, each column is read in its own deviation.
 
     Raises:
         InvalidInputError: If the graph has a cycle, or the penalty is not positive.
@@ -85,8 +86,17 @@ class LinearCausalModel(Method):
         x, factors = data["x"][whole].flatten(1).double(), data["factors"][whole].double()
         units, mean = Standard().fit(factors), x.mean(0)
         y, pixels = units.encode(factors), x - x.mean(0)
-        ridge = self.penalty * len(x) * pixels.square().mean() * torch.eye(x.shape[1], dtype=x.dtype)
-        reads = torch.linalg.solve(pixels.T @ pixels + ridge, pixels.T @ y)
+        varies = ~constant_columns(x)
+        if not bool(varies.any()):
+            rule, found = "x must vary between rows", "all rows are the same"
+            raise invalid("LinearCausalModel.fit", rule, found, "Nothing can be read from a constant.")
+        # Pixels share one unit, columns of vectors need not: each is read in its own.
+        size = pixels.square().mean(0 if data["x"].ndim == 2 else None).sqrt().expand(x.shape[1])
+        told = torch.where(varies, pixels / torch.where(varies, size, 1.0), 0.0)
+        ridge = self.penalty * len(x) * told.square().mean() * torch.eye(x.shape[1], dtype=x.dtype)
+        reads = (
+            torch.linalg.solve(told.T @ told + ridge, told.T @ y) / torch.where(varies, size, 1.0)[:, None]
+        )
         shows = torch.linalg.lstsq(y, pixels, driver="gelsd").solution
         return {"units": units, "mean": mean, "reads": reads, "shows": shows, "causes": self._causes(y)}
 

@@ -1,12 +1,15 @@
 """Classical answers to an image: another contrast, tissues, or a displacement, without a network."""
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import field
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from interpolants.apps.medical.image_units import unit_of
 from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
@@ -17,6 +20,7 @@ from interpolants.framework.stages import Run
 
 RULES = ("identity", "zero", "polynomial", "logistic", "k_means", "otsu", "optical_flow")
 _MOST_PIXELS = 40_000  # that a logistic regression learns from
+_NEVER = -1e9  # log odds of a class that no pixel has
 
 
 class ClassicalPrediction(Method):
@@ -65,15 +69,20 @@ class ClassicalPrediction(Method):
         if images.ndim != 4 or x1.ndim != 4 or images.shape[2:] != x1.shape[2:]:
             found = f"{tuple(x1.shape)} and {tuple(images.shape)}"
             raise invalid("ClassicalPrediction.fit", "answers must lie on the grid of the images", found)
-        powers, values = self._powers(images), x1.movedim(1, -1).reshape(-1, x1.shape[1]).double()
+        units = {"low": images.double().amin((0, 2, 3)), "unit": _units(images)}
+        powers = self._powers(images, units)
+        values = x1.movedim(1, -1).reshape(-1, x1.shape[1]).double()
         if self.rule == "polynomial":
             gram = powers.mT @ powers + 1e-9 * len(powers) * torch.eye(powers.shape[1], dtype=powers.dtype)
-            return {"rule": self.rule, "weights": torch.linalg.solve(gram, powers.mT @ values)}
-        return {"rule": self.rule, **(self._logistic(powers, values) if self.rule == "logistic" else {})}
+            found = {"weights": torch.linalg.solve(gram, powers.mT @ values)}
+        else:
+            found = self._logistic(powers, values) if self.rule == "logistic" else {}
+        return {"rule": self.rule, **found, **units}
 
-    def _powers(self, images: Tensor) -> Tensor:
-        """Powers of the intensities of all pixels, ``(N H W, 1 + C degree)``."""
+    def _powers(self, images: Tensor, units: Mapping[str, Any]) -> Tensor:
+        """Powers of the intensities of all pixels in units of the fit, ``(N H W, 1 + C degree)``."""
         pixels = images.movedim(1, -1).reshape(-1, images.shape[1]).double()
+        pixels = (pixels - units["low"]) / units["unit"] if "unit" in units else pixels
         return torch.cat([torch.ones_like(pixels[:, :1]), *(pixels**k for k in range(1, self.degree + 1))], 1)
 
     def _channels(self, width: int) -> list[int]:
@@ -84,10 +93,17 @@ class ClassicalPrediction(Method):
         shares = values[:, self._channels(values.shape[1])]
         label = torch.cat([1 - shares.sum(1, keepdim=True), shares], 1).argmax(1)
         step = max(1, len(powers) // _MOST_PIXELS)
-        fit = linear.LogisticRegression(C=1e3, max_iter=300).fit(
-            powers[::step].numpy(), label[::step].numpy()
-        )
-        return {"weights": torch.from_numpy(fit.coef_), "shift": torch.from_numpy(fit.intercept_)}
+        known = label[::step].unique()
+        # Classes that no pixel has are never answered; of two, scikit-learn gives the odds of the second alone.
+        weights = torch.zeros(shares.shape[1] + 1, powers.shape[1], dtype=torch.float64)
+        shift = torch.full((len(weights),), _NEVER, dtype=torch.float64).index_fill(0, known, 0.0)
+        if len(known) > 1:
+            fit = linear.LogisticRegression(C=1e3, max_iter=300).fit(
+                powers[::step].numpy(), label[::step].numpy()
+            )
+            told = known[-len(fit.coef_) :]
+            weights[told], shift[told] = torch.from_numpy(fit.coef_), torch.from_numpy(fit.intercept_)
+        return {"weights": weights, "shift": shift}
 
     @capability(like="x1")
     def sample(self, n: int, *, cond: Tensor | None = None, seed: int = 0) -> Tensor:
@@ -109,14 +125,15 @@ class ClassicalPrediction(Method):
         if self.rule == "zero":
             return cond.new_zeros(n, channels, *size)
         if self.rule == "optical_flow":
-            return torch.stack([_flow(image) for image in cond]).to(cond)
+            units = self.state["unit"] if "unit" in self.state else torch.ones(1, dtype=torch.float64)
+            return torch.stack([_flow(image / float(units.max())) for image in cond]).to(cond)
         if self.rule in ("polynomial", "logistic"):
             return self._regressed(cond, n, channels).to(cond)
         shares = torch.stack([_classes(image[0], self.rule, len(self._channels(channels))) for image in cond])
         return self._as_channels(shares, channels).to(cond)
 
     def _regressed(self, cond: Tensor, n: int, channels: int) -> Tensor:
-        powers = self._powers(cond)
+        powers = self._powers(cond, self.state)
         if self.rule == "polynomial":
             values: Tensor = powers @ self.state["weights"]
             return values.reshape(n, *cond.shape[2:], channels).movedim(-1, 1)
@@ -132,7 +149,13 @@ class ClassicalPrediction(Method):
 def _classes(image: Tensor, rule: str, count: int) -> Tensor:
     """Label maps ``(count, H, W)`` of an image ``(H, W)``: brighter classes later, the darkest left out."""
     values = image.double().numpy()
-    inside = values > 0.05 * values.max()
+    low, high = values.min(), values.max()
+    if low == high:  # nothing is inside
+        return torch.zeros(count, *image.shape, dtype=torch.float64)
+    inside = values > low + 0.05 * (high - low)
+    if (found := len(np.unique(values[inside]))) <= count:
+        rule = f"the inside of an image must have more than {count} intensities, to tell {count + 1} classes"
+        raise invalid("ClassicalPrediction.sample", rule, found, "Take rule='logistic'.")
     if rule == "otsu":
         filters: Any = require("skimage.filters", by="ClassicalPrediction")
         bounds = filters.threshold_multiotsu(values[inside], classes=count + 1)
@@ -145,6 +168,11 @@ def _classes(image: Tensor, rule: str, count: int) -> Tensor:
         inside
     )
     return torch.stack([(place == k).double() for k in range(1, count + 1)])
+
+
+def _units(images: Tensor) -> Tensor:
+    """Unit of each channel, ``(C,)``."""
+    return torch.tensor([unit_of(channel) for channel in images.double().unbind(1)], dtype=torch.float64)
 
 
 def _flow(image: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from interpolants.apps.medical.image_units import unit_of
 from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
@@ -40,7 +41,7 @@ class ClassicalRestoration(Method):
     Args:
         rule: One of these.
         operator: H: id or table of an operator.
-        noise: Standard deviation of the measurement's noise.
+        noise: Standard deviation of the measurement's noise, in the units of the images.
         components: Number of principal components.
 
     Raises:
@@ -75,23 +76,25 @@ class ClassicalRestoration(Method):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Moments of the images, or a strength."""
         x = data["images"].double()
-        mean = x.mean(0)
+        mean, unit = x.mean(0), unit_of(x)
         if self.rule == "gaussian":
-            return {"mean": mean, "covariance": _covariance(x.flatten(1))}
+            if len(x) < 2:
+                raise invalid("ClassicalRestoration.fit", "gaussian needs two images or more", len(x))
+            return {"mean": mean, "covariance": _covariance(x.flatten(1), unit), "unit": unit}
         if self.rule == "principal":
             _, _, basis = torch.linalg.svd((x - mean).flatten(1), full_matrices=False)
             return {"mean": mean, "basis": basis[: self.components].contiguous()}
-        strength = self._strength(x) if self.rule in ("total_variation", "nl_means") else 0.0
-        return {"mean": mean, "strength": strength}
+        strength = self._strength(x, unit) if self.rule in ("total_variation", "nl_means") else 0.0
+        return {"mean": mean, "strength": strength, "unit": unit}
 
-    def _strength(self, x: Tensor) -> float:
+    def _strength(self, x: Tensor, unit: float) -> float:
         """The one with the least squared error on some training images, measured as the test is."""
         some = x[:: math.ceil(len(x) / _CHOICE)]
         y = self.operator(some)
         y = y + self.noise * torch.randn(
             y.shape, dtype=y.dtype, generator=generator(self.seed, "strength choice")
         )
-        errors = [float((self._by_rule(y, strength) - some).square().mean()) for strength in _STRENGTHS]
+        errors = [float((self._by_rule(y, strength, unit) - some).square().mean()) for strength in _STRENGTHS]
         return _STRENGTHS[errors.index(min(errors))]
 
     @capability(reads={"observed": Role(name="observed")})
@@ -107,10 +110,11 @@ class ClassicalRestoration(Method):
             Members ``x (n, draws, C, H, W)``.
         """
         whole("ClassicalRestoration.restore", "draws", draws, at_least=1)
-        found = self._by_rule(observed.double(), self.state.get("strength", 0.0)).to(observed)
+        strength, unit = self.state.get("strength", 0.0), self.state.get("unit", 1.0)
+        found = self._by_rule(observed.double(), strength, unit).to(observed)
         return Ensemble(x=found[:, None].expand(-1, draws, *found.shape[1:]))
 
-    def _by_rule(self, y: Tensor, strength: float) -> Tensor:
+    def _by_rule(self, y: Tensor, strength: float, unit: float) -> Tensor:
         shape = (len(y), *self.shapes["images"])
         if self.rule == "gaussian":
             return _posterior_mean(self.operator, self.noise, y, self.state).reshape(shape)
@@ -125,8 +129,10 @@ class ClassicalRestoration(Method):
             along: Tensor = (x - mean).flatten(1) @ basis.mT @ basis
             return mean + along.reshape(shape)
         if self.rule == "total_variation":
-            return _least_variation(self.operator, x, y, strength)
-        return x if self.rule == "shortest" else _each(x, _means_of(strength, self.noise))
+            return _least_variation(self.operator, x / unit, y / unit, strength) * unit
+        return (
+            x if self.rule == "shortest" else _each(x / unit, _means_of(strength, self.noise / unit)) * unit
+        )
 
 
 def operator_of(operator: Any) -> Operator:
@@ -143,9 +149,9 @@ def _is_identity(operator: Operator) -> bool:
     return isinstance(operator, type(operator_of("identity")))
 
 
-def _covariance(flat: Tensor) -> Tensor:
+def _covariance(flat: Tensor, unit: float) -> Tensor:
     """Shrunk towards the identity as rows left out ask for; constant pixels vary a little."""
-    spread = flat.std(0).clamp_min(1e-3)
+    spread = flat.std(0).clamp_min(1e-3 * unit)
     values, vectors = shrunk_correlation((flat - flat.mean(0)) / spread)
     return spread[:, None] * ((vectors * values) @ vectors.T) * spread
 
@@ -155,7 +161,7 @@ def _posterior_mean(operator: Operator, noise: float, y: Tensor, state: Mapping[
     mean: Tensor = state["mean"]
     covariance: Tensor = state["covariance"]
     matrix = as_matrix(operator, mean.shape)
-    own = max(noise, 1e-4) ** 2 * torch.eye(len(matrix), dtype=matrix.dtype)
+    own = max(noise, 1e-4 * state.get("unit", 1.0)) ** 2 * torch.eye(len(matrix), dtype=matrix.dtype)
     seen = matrix @ covariance @ matrix.mT + own
     gap = y.flatten(1) - mean.flatten() @ matrix.mT
     found: Tensor = mean.flatten() + torch.linalg.solve(seen, gap.mT).mT @ matrix @ covariance

@@ -16,9 +16,11 @@ from interpolants.apps.multimodal.modality_roles import (
     told,
 )
 from interpolants.foundations.checks import whole
+from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK, by_block
 from interpolants.foundations.shrinkage import shrunk_correlation
 from interpolants.framework.capabilities import capability
+from interpolants.framework.frames import constant_columns
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
@@ -54,6 +56,11 @@ class LinkedGaussian(Method):
         """Mean and covariance of all columns, the correlation shrunk as rows that are left out ask for."""
         check_all_there("LinkedGaussian.fit", data, self.modalities)
         there = torch.stack([is_there(data[name]) for name in self.modalities], 1).all(1)
+        if int(there.sum()) < 2:
+            remedy = "Only rows of which every modality is there tell how they are linked."
+            raise invalid(
+                "LinkedGaussian.fit", "two rows or more must have no gaps", int(there.sum()), remedy
+            )
         labels = {
             name: int(data[name].max()) + 1 for name, kind in self.modalities.items() if kind == "labels"
         }
@@ -132,17 +139,20 @@ class LinkedGaussian(Method):
         return found
 
     def _given_pattern(self, x: Tensor, known: Tensor, noise: Tensor | None) -> Tensor:
-        mean, cov = self.state["mean"], self.state["covariance"]
-        found, left = x.clone(), ~known
+        mean, cov, found, left = self.state["mean"], self.state["covariance"], x.clone(), ~known
+        # Correlations, so that no column is small beside another: columns may have any units.
+        spread = cov.diagonal().sqrt()
+        size = torch.where(spread > 0, spread, 1.0)
+        cov = cov / size / size[:, None]
         slope = cov[left][:, known] @ torch.linalg.pinv(cov[known][:, known], hermitian=True, rtol=_SMALL)
         # One row after the other: a product of matrices rounds by the number of rows.
         for row in found:
-            row[left] = mean[left] + (slope * (row[known] - mean[known])).sum(1)
+            row[left] = mean[left] + size[left] * (slope * ((row - mean) / size)[known]).sum(1)
         if noise is not None and bool(left.any()):
             values, vectors = torch.linalg.eigh(cov[left][:, left] - slope @ cov[known][:, left])
             root = vectors * values.clamp_min(0).sqrt()
             for row, draw in zip(found, noise, strict=True):
-                row[left] += (root * draw[left]).sum(1)
+                row[left] += size[left] * (root * draw[left]).sum(1)
         return found
 
     def _parts(self, x: Tensor) -> dict[str, Tensor]:
@@ -158,10 +168,12 @@ class LinkedGaussian(Method):
 
 
 def _covariance(x: Tensor) -> Tensor:
-    """Of columns ``(N, D)``, shrunk as rows that are left out ask for."""
-    spread = x.std(0)
-    spread = torch.where(spread > 0, spread, spread.mean().clamp_min(1e-150))
-    values, vectors = shrunk_correlation((x - x.mean(0)) / spread)
+    """Of columns ``(N, D)``, shrunk as rows that are left out ask for; zero for columns that do not vary."""
+    varies = ~constant_columns(x)
+    spread = torch.where(varies, x.std(0), 0.0)
+    values, vectors = shrunk_correlation(
+        torch.where(varies, x - x.mean(0), 0.0) / torch.where(varies, spread, 1.0)
+    )
     return spread[:, None] * ((vectors * values) @ vectors.T) * spread
 
 

@@ -108,6 +108,7 @@ class MotionExtrapolation(FramePersistence):
     def check_settings(self) -> None:
         """Refuse settings."""
         super().check_settings()
+        whole("MotionExtrapolation", "past", self.past, at_least=2, remedy="One frame tells no motion.")
         one_of("MotionExtrapolation", "transform", self.transform, TRANSFORMS)
         one_of("MotionExtrapolation", "flow", self.flow, FLOWS)
 
