@@ -72,5 +72,5 @@ def test_persistence_repeats_the_last_frame_or_that_of_a_season_ago():
 
 
 def test_motion_from_a_single_frame_is_refused():
-    with pytest.raises(InvalidInputError, match="past must be .* One frame tells no motion"):
+    with pytest.raises(InvalidInputError, match="One frame tells no motion"):
         MotionExtrapolation(past=1, flow="tvl1")
