@@ -74,10 +74,10 @@ class ClassicalPrediction(Method):
         values = x1.movedim(1, -1).reshape(-1, x1.shape[1]).double()
         if self.rule == "polynomial":
             gram = powers.mT @ powers + 1e-9 * len(powers) * torch.eye(powers.shape[1], dtype=powers.dtype)
-            found = {"weights": torch.linalg.solve(gram, powers.mT @ values)}
+            learnt = {"weights": torch.linalg.solve(gram, powers.mT @ values)}
         else:
-            found = self._logistic(powers, values) if self.rule == "logistic" else {}
-        return {"rule": self.rule, **found, **units}
+            learnt = self._logistic(powers, values) if self.rule == "logistic" else {}
+        return {"rule": self.rule, **learnt, **units}
 
     def _powers(self, images: Tensor, units: Mapping[str, Any]) -> Tensor:
         """Powers of the intensities of all pixels in units of the fit, ``(N H W, 1 + C degree)``."""
@@ -93,7 +93,7 @@ class ClassicalPrediction(Method):
         shares = values[:, self._channels(values.shape[1])]
         label = torch.cat([1 - shares.sum(1, keepdim=True), shares], 1).argmax(1)
         step = max(1, len(powers) // _MOST_PIXELS)
-        known = label[::step].unique()
+        known = torch.unique(label[::step])
         # Classes that no pixel has are never answered; of two, scikit-learn gives the odds of the second alone.
         weights = torch.zeros(shares.shape[1] + 1, powers.shape[1], dtype=torch.float64)
         shift = torch.full((len(weights),), _NEVER, dtype=torch.float64).index_fill(0, known, 0.0)
