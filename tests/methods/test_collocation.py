@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.methods.rivals.collocation import Collocation
@@ -50,3 +51,15 @@ def test_too_many_modes_and_points_of_another_shape_are_refused():
     solver = Collocation(scheme="fourier", points=8).fit(Manufactured(frequency=2 * math.pi))
     with pytest.raises(InvalidInputError, match="points must have shape"):
         solver.solve(torch.zeros(3, 2))
+
+
+def test_points_outside_of_the_box_are_refused_unless_the_solution_is_periodic():
+    problem = Manufactured(frequency=2 * math.pi)
+    low, high = problem.box[0]
+    at = torch.tensor([[low], [high]], dtype=torch.float64)
+    solver = Collocation(points=20).fit(problem)
+    assert solver.solve(at).shape == (2, 1)
+    with pytest.raises(InvalidInputError, match="where the equation was solved"):
+        solver.solve(at + 0.1 * (high - low))
+    waves = Collocation(scheme="fourier", points=8).fit(problem)
+    assert_close(waves.solve(at + high - low), waves.solve(at))

@@ -121,5 +121,9 @@ def test_what_cannot_be_is_refused():
         NumericalSolver(steps=0)
     with pytest.raises(InvalidInputError, match=r"shape \(N, 1\)"):
         NumericalSolver().fit(DECAY).solve(torch.zeros(3, 2))
+    with pytest.raises(InvalidInputError, match=r"times must lie in \[0, .*which were solved"):
+        NumericalSolver().fit(DECAY).solve(torch.tensor([[1.1 * DECAY.end]]))
+    with pytest.raises(InvalidInputError, match="got -1"):
+        NumericalSolver().fit(DECAY).solve(torch.tensor([[-1.0]]))
     with pytest.raises(InvalidInputError, match="steepness"):
         SolutionAndResidual(steepness=0.0)

@@ -93,12 +93,24 @@ class Collocation(Method):
         state = self.state
         if points.ndim != 2 or points.shape[1] != len(state["x"]):
             raise invalid("Collocation.solve", f"points must have shape (N, {len(state['x'])})", points.shape)
+        if self.scheme != "fourier":  # which goes on periodically
+            self._check_inside(points)
         between = _trigonometric if self.scheme == "fourier" else _cubic
         matrices = [
             between(points[:, j].double(), known, side)
             for j, (known, side) in enumerate(zip(state["x"], state["box"], strict=True))
         ]
         return rows(matrices, state["values"])[:, None]
+
+    def _check_inside(self, points: Tensor) -> None:
+        """Refuse points outside of the box, where a cubic polynomial says nothing."""
+        state = self.state
+        for axis, (low, high), x in zip(state["axes"], state["box"], points.double().unbind(1), strict=True):
+            slack = 1e-6 * (high - low)
+            outside = x[(x < low - slack) | (x > high + slack)]
+            if len(outside):
+                rule = f"{axis} must lie in [{low:g}, {high:g}], where the equation was solved"
+                raise invalid("Collocation.solve", rule, f"{float(outside[0]):g}")
 
 
 def _solved(grid: ProductGrid, fourier: bool) -> Tensor:

@@ -47,7 +47,8 @@ class NumericalSolver(Method):
             raise invalid(
                 "NumericalSolver.fit", "the problem must have an integrator", type(problem).__name__, remedy
             )
-        return {"solution": found, "axes": problem.axes, "names": tuple(problem.names)}
+        names = tuple(problem.names)
+        return {"solution": found, "axes": problem.axes, "names": names, "end": float(problem.end)}
 
     def columns(self, name: str) -> tuple[str, ...]:
         """Axes of points and components of u, as the problem names them."""
@@ -68,5 +69,10 @@ class NumericalSolver(Method):
         if points.shape[1:] != (len(self.state["axes"]),):
             rule = f"points must have shape (N, {len(self.state['axes'])})"
             raise invalid("NumericalSolver.solve", rule, tuple(points.shape))
+        end = self.state.get("end", float("inf"))
+        outside = points[(points[:, 0] < -1e-6 * end) | (points[:, 0] > (1 + 1e-6) * end), 0]
+        if len(outside):
+            rule = f"times must lie in [0, {end:g}], which were solved"
+            raise invalid("NumericalSolver.solve", rule, f"{float(outside[0]):g}")
         found: Tensor = self.state["solution"].at(points)
         return found
