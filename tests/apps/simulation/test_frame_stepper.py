@@ -79,3 +79,13 @@ def test_it_learns_growth_by_a_share_a_frame():
     own = sum(relative_l2(a.values[0, -1], b.values[-1]) for a, b in zip(found, fresh, strict=True)) / 4
     other = sum(relative_l2(a[-1], b.values[-1]) for a, b in zip(still, fresh, strict=True)) / 4
     assert own < 0.1 < 0.4 < other
+
+
+def test_fields_that_stand_still_go_on_standing_still():
+    points = torch.rand(30, 2, generator=torch.Generator().manual_seed(0))
+    values = torch.sin(6 * points[:, :1]).expand(4, 30, 1)
+    one = {"points": points, "times": torch.arange(4.0), "values": values}
+    sizes = {"nodes": 4, "width": 8, "depth": 1, "heads": 2, "radius": 0.5}
+    model = FrameStepper(steps=2, batch_size=2, **sizes).fit([one, one])
+    ahead = model.forecast([{**one, "times": torch.arange(2.0), "values": values[:2]}])[0]
+    assert float((torch.as_tensor(ahead["values"]) - values).abs().max()) < 1e-5

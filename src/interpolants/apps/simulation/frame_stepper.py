@@ -29,6 +29,8 @@ from interpolants.training.pairs import finished
 
 CHANGES = ("learnt", "none")
 _CHANNELS, _PATCH = 16, 4
+# Changes of a frame that are rounding, in deviations of a channel: the unit of fields that stand still.
+_STILL = 1e-6
 
 
 class FrameStepper(Trained):
@@ -230,7 +232,7 @@ class _FrameBatches:
         self.values = [units.values(one.values, who) for one in fields]
         self.frames, self.size = frames, size
         steps = torch.cat([values.diff(dim=0).flatten() for values in self.values])
-        self.scale = float(steps.square().mean().sqrt())
+        self.scale = max(float(steps.square().mean().sqrt()), _STILL)
 
     def __call__(self, step: int, generator: Generator, rank: int, world: int) -> dict[str, Any]:
         pick = torch.randint(len(self.values), (max(1, self.size // world),), generator=generator)
