@@ -80,7 +80,9 @@ def test_samples_do_not_depend_on_their_number_and_may_be_drawn_in_many_ways(sma
     few = small.draw(20, seed=4, steps=3)
     assert int(few.nfe.max()) <= 3
     assert torch.equal(few.x, small.sample(20, seed=4, steps=3))
-    assert small.sample(5, 17).shape == (5, 17)
+    assert small.sample(5, 7).shape == (5, 7)
+    with pytest.raises(InvalidInputError, match="at most 10 tokens"):
+        small.sample(5, 17)
     assert (small.sample(20, sampler=TauLeaping(num_steps=4)) < 4).all()
 
 
@@ -206,6 +208,20 @@ def test_a_network_of_ones_own_is_passed_again(tmp_path):
     model = TokenBridge(net=net, steps=3, batch_size=8).fit(TOKENS)
     again = interpolants.load(model.save(tmp_path / "m"))
     assert torch.equal(again.sample(5), model.sample(5))
+
+
+def test_columns_of_a_table_keep_their_own_distributions():
+    """Every row is 0 1 2 0 1 2: by distances alone a first token is any of the three."""
+    settings = {"steps": 60, "lr": 1e-2, "seed": 0}
+    rows = torch.tensor([0, 1, 2, 0, 1, 2]).expand(200, 6).contiguous()
+    net = {"width": 16, "depth": 1, "attention_heads": 2}
+    share = {}
+    for places in (True, False):
+        asked = net if places else {**net, "positions": False}
+        x = TokenBridge(net=asked, **settings).fit(rows, progress=False).sample(100)
+        share[places] = float((x[:, 0] == 0).double().mean())
+    assert share[True] > 0.85
+    assert share[False] < 0.7
 
 
 def test_an_interrupted_fit_goes_on_to_the_same_bits(tmp_path):

@@ -179,3 +179,18 @@ def test_bad_input_is_refused():
         net(torch.rand(2, 6), 0.5)
     with pytest.raises(InvalidInputError, match=r"t must be 0-d or have shape \(2,\), got \(3,\)"):
         net(ids(2, 6), torch.rand(3))
+
+
+def test_positions_have_vectors_of_their_own_where_they_are_asked_for():
+    """All masked, distances alone leave every position with one guess; shorter sequences are the first positions."""
+    masked, settings = torch.full((1, 4), 5), {"vocabulary": 5, "width": 8, "depth": 2, "attention_heads": 2}
+    plain, placed = (stirred(TokenTransformer(4, positions=own, **settings)) for own in (False, True))
+    with torch.no_grad():
+        assert_close(plain(masked, 0.5)[0], plain(masked, 0.5)[0, :1].expand(4, 5))
+        assert float(placed(masked, 0.5)[0].std(0).min()) > 1e-3
+        placed.places.weight[2:] += 1.0
+        short = placed(masked[:, :2], 0.5)
+        placed.places.weight[2:] -= 1.0
+        assert_close(placed(masked[:, :2], 0.5), short)
+    with pytest.raises(InvalidInputError, match="at most 4 tokens where each position"):
+        placed(torch.full((1, 5), 5), 0.5)

@@ -52,7 +52,8 @@ class TokenBridge(Trained):
         path: ``"masked"``, ``"uniform_base"``, or a ``DiscretePath`` (which knows its vocabulary).
         keep_schedule: Name of a schedule of revealing, ``"linear"``, ``"cosine"``, ``"polynomial"``, a table, or a
             ``KeepSchedule``. On a masked path it matters for steps on a grid of times only.
-        net: ``"auto"`` (a transformer), the id of a network, a table with settings, or an ``nn.Module`` that takes
+        net: ``"auto"`` (a transformer; it knows the positions of whole sequences ``(N, L)``, in pieces of a text their
+            distances alone), the id of a network, a table with settings, or an ``nn.Module`` that takes
             ``(x, t, cond)`` and returns logits ``(B, L, V)``.
         symbols: The characters that tokens stand for; found in the data when they are text.
         vocabulary: V, for tokens without symbols; found in the data when None.
@@ -129,7 +130,8 @@ class TokenBridge(Trained):
         pieces = len(x) == 1  # one long text
         length = (self.length or min(_LENGTH, x.shape[1])) if pieces else x.shape[1]
         batches = _batches(x, length, cond, self.batch_size)
-        net = choose_token_net(self.net, path, length, cond, self.seed, who="TokenBridge.fit")
+        own, who = not pieces, "TokenBridge.fit"
+        net = choose_token_net(self.net, path, length, cond, self.seed, own_places=own, who=who)
         loss, held = TokenBatchLoss(path), run.held
         if held:
             path.check_tokens(held["tokens"], "held tokens")

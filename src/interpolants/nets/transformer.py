@@ -20,8 +20,9 @@ class TokenTransformer(Net):
     """Bidirectional transformer: every position sees all others, and guesses which token belongs to it.
 
     Pre-norm blocks of self-attention and a two-layer perceptron of four times the width. Positions enter by rotation of
-    queries and keys, so that attention depends on distances only and any length can be evaluated. Token number
-    ``vocabulary`` is the mask. Without time features the network ignores t, which on a masked path loses nothing.
+    queries and keys, so that attention depends on distances only and any length can be evaluated: for pieces of a
+    longer text. Where every place has a meaning of its own, as in the columns of a table, take ``positions``. Token
+    number ``vocabulary`` is the mask. Without time features the network ignores t; on a masked path nothing is lost.
 
     Args:
         shape: L, the length of the sequences it is meant for; others are welcome.
@@ -29,6 +30,7 @@ class TokenTransformer(Net):
         width: E.
         depth: Number of blocks.
         attention_heads: H; must divide E into even parts.
+        positions: Learn a vector for each of the L positions too; longer sequences are then refused.
         time_features: Number of Fourier features of t, even; 0 makes the network ignore t.
         n_classes: Number of labels of the condition, if there are any.
         cond_dim: Length of the condition's vector, if there is one.
@@ -51,6 +53,7 @@ class TokenTransformer(Net):
         width: int = 128,
         depth: int = 4,
         attention_heads: int = 4,
+        positions: bool = False,
         time_features: int = 0,
         n_classes: int | None = None,
         cond_dim: int | None = None,
@@ -78,6 +81,7 @@ class TokenTransformer(Net):
             "width": width,
             "depth": depth,
             "attention_heads": attention_heads,
+            "positions": positions,
             "time_features": time_features,
             "n_classes": n_classes,
             "cond_dim": cond_dim,
@@ -94,12 +98,15 @@ class TokenTransformer(Net):
             self.blocks = nn.ModuleList(_Block(width, attention_heads) for _ in range(depth))
             self.norm = nn.LayerNorm(width)
             self.output = nn.Linear(width, vocabulary)
+            self.places = empty_table(self.shape[0], width) if positions else None
         # What the blocks add together stays of the size of the embedding; the first guess is uniform.
         small = (2 * depth) ** -0.5
         gains: dict[nn.Module, float | Tensor] = {self.output: 0.0}
         for block in self.blocks:
             assert isinstance(block, _Block)
             gains |= {block.mix: small, block.narrow: small}
+        if self.places is not None:
+            gains[self.places] = 0.0
         materialise(self, seed, gains=gains)
 
     def forward(self, x: Tensor, t: Tensor | float, cond: Condition = None) -> Tensor:
@@ -108,6 +115,8 @@ class TokenTransformer(Net):
             got = f"{x.dtype} of shape {tuple(x.shape)}"
             raise invalid("TokenTransformer", "x must be token ids (B, L)", got, "Convert with .long().")
         h: Tensor = self.tokens(x)
+        if self.places is not None:
+            h = h + self._places(x.shape[1])
         shift = self._shift(x, t, cond, h)
         if shift is not None:
             h = h + (shift if shift.ndim == 1 else shift[:, None])
@@ -116,6 +125,17 @@ class TokenTransformer(Net):
             h = block(h, turn)
         out: Tensor = self.output(self.norm(h))
         return out
+
+    def _places(self, length: int) -> Tensor:
+        """What belongs to the first positions, ``(L, E)``."""
+        assert self.places is not None
+        if length > self.shape[0]:
+            rule = (
+                f"sequences have at most {self.shape[0]} tokens where each position has a vector of its own"
+            )
+            remedy = "Train with net={'kind': 'token_transformer', 'positions': False} for other lengths."
+            raise invalid("TokenTransformer", rule, length, remedy)
+        return self.places.weight[:length]
 
     def _shift(self, x: Tensor, t: Tensor | float, cond: Condition, h: Tensor) -> Tensor | None:
         """Embedding of time and condition, added to every position, ``(E,)`` or ``(B, E)``."""

@@ -96,8 +96,9 @@ def learn_tokens(
     Args:
         path: The path.
         tokens: Clean sequences ``(N, L)``, or one long text ``(N,)``.
-        net: ``"auto"`` (a transformer, with time where the path's posterior uses it), the id of a network, a table
-            ``{"kind": id, **settings}``, or an ``nn.Module`` that returns logits.
+        net: ``"auto"`` (a transformer, with time where the path's posterior uses it, and with a vector for each
+            position of sequences ``(N, L)``), the id of a network, a table ``{"kind": id, **settings}``, or an
+            ``nn.Module`` that returns logits.
         loss: The likelihood bound on masked paths and the flow's cross-entropy on others when None.
         length: Length of the pieces of a long text.
         cond: What is known of each sequence: labels ``(N,)`` or vectors ``(N, C)``.
@@ -116,7 +117,8 @@ def learn_tokens(
     settings = TrainSettings() if settings is None else settings
     batches = TokenBatches(tokens, settings.batch_size, length=length, cond=cond, who=who)
     path.check_tokens(tokens.reshape(1, -1), "tokens")
-    network = choose_token_net(net, path, batches.tokens.shape[1], cond, settings.seed, who=who)
+    own_places, places = tokens.ndim == 2, batches.tokens.shape[1]
+    network = choose_token_net(net, path, places, cond, settings.seed, own_places=own_places, who=who)
     result = fit(
         network, TokenBatchLoss(path, loss), batches, settings, out=out, resume=resume, progress=progress
     )
@@ -125,14 +127,27 @@ def learn_tokens(
 
 
 def choose_token_net(
-    net: Any, path: DiscretePath, length: int, cond: Tensor | None, seed: int, *, who: str
+    net: Any,
+    path: DiscretePath,
+    length: int,
+    cond: Tensor | None,
+    seed: int,
+    *,
+    own_places: bool = False,
+    who: str,
 ) -> nn.Module:
-    """A transformer, or what was asked for, for the vocabulary of a path."""
+    """A transformer, or what was asked for, for the vocabulary of a path.
+
+    Where sequences are no pieces of a text, every place may have a distribution of its own (``own_places``), and a
+    transformer learns a vector for each unless it is told otherwise.
+    """
     if isinstance(net, nn.Module):
         return net
     asked = {"kind": net} if isinstance(net, str) else dict(net)
     if asked.get("kind", "auto") == "auto":
         asked["kind"] = "token_transformer"
+    if asked["kind"] == "token_transformer":
+        asked.setdefault("positions", own_places)
     given: dict[str, Any] = {"vocabulary": path.vocabulary, "seed": seed}
     given["time_features"] = _TIME_FEATURES if path.uses_time else 0
     if cond is not None:
