@@ -51,6 +51,22 @@ def test_constant_velocity_misses_a_parabola_as_it_should():
     assert found.flatten().tolist() == [14.0]
 
 
+@pytest.mark.parametrize("weights", ["velocity", "least_squares"])
+def test_a_node_that_the_last_frames_do_not_show_goes_on_with_its_last_step(weights):
+    """Straight lines; a node that one frame alone shows stays there."""
+    g = torch.Generator().manual_seed(0)
+    start, step = (torch.randn(6, 1, 3, 2, dtype=torch.float64, generator=g) for _ in range(2))
+    frames = torch.arange(11, dtype=torch.float64)[None, :, None, None]
+    x = start + frames * step
+    model = TrackExtrapolation(weights=weights, context=6, horizon=5).fit(x)
+    given = x[:, :6].clone()
+    given[0, 5, 0], given[1, 2:, 1], given[2, 1:, 2] = torch.nan, torch.nan, torch.nan
+    found = model.forecast(given).x[:, 0]
+    wanted = x[:, 6:].clone()
+    wanted[2, :, 2] = x[2, 0, 2]
+    assert_close(found, wanted, atol=1e-9, rtol=0)
+
+
 def test_gaps_are_filled_by_straight_lines_and_ends_stay():
     x = torch.tensor([0.0, 9.0, 9.0, 6.0, 9.0]).double().reshape(1, 5, 1, 1)
     seen = torch.tensor([True, False, False, True, False]).reshape(1, 5, 1)

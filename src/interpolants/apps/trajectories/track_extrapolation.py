@@ -6,7 +6,12 @@ import torch
 
 from interpolants.apps.trajectories.anchors import constant_velocity, last_frame, least_squares
 from interpolants.apps.trajectories.track_role import tracks_role
-from interpolants.apps.trajectories.track_windows import all_windows, filled_frames, last_frames
+from interpolants.apps.trajectories.track_windows import (
+    all_windows,
+    continued_frames,
+    filled_frames,
+    last_frames,
+)
 from interpolants.foundations.checks import one_of, whole
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
@@ -22,7 +27,7 @@ class TrackExtrapolation(Method):
     """Each frame ahead is an average of the given ones with weights that sum to one: what a trajectory model must beat.
 
     Args:
-        weights: ``"velocity"`` goes on with the last step, and stays where one frame alone is given; ``"last"`` stays;
+        weights: ``"velocity"`` goes on with the last step that is seen, and stays where one frame alone is; ``"last"`` stays;
             ``"least_squares"`` misses the training part by least.
         context: Frames that are given.
         horizon: Frames ahead.
@@ -70,7 +75,8 @@ class TrackExtrapolation(Method):
             who, "steps", self.horizon if steps is None else steps, at_least=1, at_most=self.horizon
         )
         tracks = last_frames(context, self.context, who)
-        given = filled_frames(tracks.x, tracks.seen)
+        fill = filled_frames if self.weights == "last" else continued_frames
+        given = fill(tracks.x, tracks.seen)
         x = torch.einsum("sc,bcnd->bsnd", self.state["table"][:ahead], given)
         x = torch.where(tracks.seen.any(1)[:, None, :, None], x, torch.nan)
         times = torch.arange(1, ahead + 1, dtype=torch.float64)

@@ -128,6 +128,21 @@ def filled_frames(x: Tensor, seen: Tensor) -> Tensor:
     return torch.where(seen[..., None], x, lines) * seen.any(1, keepdim=True)[..., None]
 
 
+def continued_frames(x: Tensor, seen: Tensor) -> Tensor:
+    """As :func:`filled_frames`, but nodes go on after the last frame that shows them, with their last step.
+
+    A node that one frame alone shows stays there.
+    """
+    filled, frames = filled_frames(x, seen), torch.arange(x.shape[1])[None, :, None]
+    last = torch.where(seen, frames, -1).amax(1, keepdim=True)
+    before = torch.where(seen & (frames < last), frames, -1).amax(1, keepdim=True)
+    wide = (-1, -1, -1, x.shape[-1])
+    ends = (filled.gather(1, place.clamp_min(0)[..., None].expand(wide)) for place in (last, before))
+    step = torch.sub(*ends) / (last - before).to(x)[..., None]
+    further = torch.where(before >= 0, (frames - last).clamp_min(0), 0).to(x)
+    return filled + further[..., None] * step
+
+
 @record("track_units")
 @dataclass(frozen=True)
 class TrackUnits:
