@@ -27,8 +27,8 @@ class TrackExtrapolation(Method):
     """Each frame ahead is an average of the given ones with weights that sum to one: what a trajectory model must beat.
 
     Args:
-        weights: ``"velocity"`` goes on with the last step that is seen, and stays where one frame alone is; ``"last"`` stays;
-            ``"least_squares"`` misses the training part by least.
+        weights: ``"velocity"`` goes on with the last step that is seen, and stays where one frame alone is;
+            ``"last"`` stays; ``"least_squares"`` misses the training part by least.
         context: Frames that are given.
         horizon: Frames ahead.
 
