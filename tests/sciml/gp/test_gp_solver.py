@@ -131,6 +131,7 @@ def test_fast_waves_are_found_and_a_kernel_without_frequencies_is_far_behind():
     assert solver.peaks[0].strongest == pytest.approx(50 / (2 * math.pi), rel=2e-2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AliasingWarning)
+        warnings.simplefilter("ignore", UnsolvedWarning)
         rival = GPSolver(**{**SMALL, **plain}).fit(WAVES)
     assert error(rival, WAVES) > 30 * error(solver, WAVES)
 
@@ -263,3 +264,15 @@ def test_problems_and_points_that_do_not_fit_are_refused():
         solver.solve(torch.tensor([[2.5]]))
     with pytest.raises(InvalidInputError, match=r"points must have shape \(N, 1\)"):
         solver.solve(torch.zeros(2, 2))
+
+
+def test_values_on_the_boundary_that_are_not_taken_are_told():
+    """A solution of 1e-6: precisions are bounded, so that neither its boundary nor its equation weighs anything."""
+    wave = BoxPDE(
+        residual=lambda x, u: u("xx") + 1e-6 * torch.sin(x),
+        boundary=lambda x: 1e-6 * torch.sin(x),
+        box=((0.0, 1.0),),
+    )
+    with pytest.warns(UnsolvedWarning) as told:
+        GPSolver(points=60, components=8, steps=40).fit(wave)
+    assert any("on the boundary the solution is 0.4" in str(one.message) for one in told)

@@ -35,7 +35,8 @@ _LARGEST = 12.0
 _LEARNING, _FINAL = (1e-8, 300), (1e-11, 3000)
 # Gauss-Newton steps at the end, and the relative change after which no other follows.
 _NEWTON, _SETTLED = 30, 1e-10
-# Share of the size of the equation's terms above which the residual is told: between the points of the grid, and on it.
+# Share of the size of the equation's terms above which the residual is told: between the points of the grid, and on it. The second
+# is also the share of u's size above which it is told by how much boundary values are missed.
 _TOLD, _UNSOLVED = 0.05, 0.25
 _PROBES = 5
 POINTS = Role(name="points", about="File with columns x, or x and y.")
@@ -157,6 +158,7 @@ class GPSolver(Method):
         with torch.no_grad():
             found = self._finished(grid, unknowns)
         _tell_of_aliases(found)
+        _tell_of_boundary(found["boundary"])
         return found
 
     def _rate(self, k: int, dimension: int) -> float:
@@ -214,6 +216,8 @@ class GPSolver(Method):
         }
         between = _middles(grid, _residual_of(found, SpectralMixture(self.envelope)))
         found["residual"] = {"on_grid": _rms(left), "between": between, "of_terms": _rms(terms)}
+        missed, wanted = (u - grid.boundary)[grid.given], grid.boundary[grid.given]
+        found["boundary"] = {"missed": _rms(missed), "of_u": max(_rms(u), _rms(wanted))}
         return found
 
     def _axes(self, problem: BoxProblem) -> list[Tensor]:
@@ -431,6 +435,15 @@ def _tell_of_aliases(found: Mapping[str, Any]) -> None:
         told = f"GPSolver: between the points of the grid the residual is {share:.2g} of the equation's terms"
         told += f", and {left['between'] / max(left['on_grid'], 1e-300):.2g} times that on the grid"
         warnings.warn(f"{told}: do not trust the solution. Take more points", AliasingWarning, stacklevel=4)
+
+
+def _tell_of_boundary(left: Mapping[str, float]) -> None:
+    """Values on the boundary that the solution does not take, as in units in which all of u is small."""
+    if left["missed"] > _UNSOLVED * left["of_u"]:
+        share = left["missed"] / max(left["of_u"], 1e-300)
+        told = f"GPSolver: on the boundary the solution is {share:.2g} of the size of u away from the values given"
+        remedy = "Take units in which u is of size one, or more steps"
+        warnings.warn(f"{told}: this is no solution. {remedy}", UnsolvedWarning, stacklevel=4)
 
 
 def _probed(problem: BoxProblem, orders: Mapping[str, Sequence[int]]) -> Tensor:
