@@ -35,8 +35,8 @@ _LARGEST = 12.0
 _LEARNING, _FINAL = (1e-8, 300), (1e-11, 3000)
 # Gauss-Newton steps at the end, and the relative change after which no other follows.
 _NEWTON, _SETTLED = 30, 1e-10
-# Share of the size of the equation's terms above which the residual is told: between the points of the grid, and on it. The second
-# is also the share of u's size above which it is told by how much boundary values are missed.
+# Share of the size of the equation's terms above which the residual is told: between the points of the grid, and on it;
+# the second also of the size of u, for what is missed of the values on the boundary.
 _TOLD, _UNSOLVED = 0.05, 0.25
 _PROBES = 5
 POINTS = Role(name="points", about="File with columns x, or x and y.")
