@@ -17,7 +17,7 @@ from interpolants.sciml.rl.critic_loss import CriticLoss
 from interpolants.sciml.rl.critics import Critics, Heads
 from interpolants.sciml.rl.known_values import KnownValues
 from interpolants.sciml.rl.least_squares_td import LeastSquaresTD
-from interpolants.sciml.rl.td_critic import SkewedErrorsWarning, TDCritic
+from interpolants.sciml.rl.td_critic import SkewedErrorsWarning, TDCritic, UnsettledWarning
 from interpolants.sciml.rl.transitions import feature_units, features
 
 F64 = torch.float64
@@ -118,6 +118,19 @@ def test_values_that_are_no_means_are_told():
         off = TDCritic(**options).fit(**rows)
     assert rmse(off, walk) > 0.1
     assert rmse(TDCritic(centre="mean", **options).fit(**rows), walk) < 0.08
+
+
+@pytest.mark.parametrize("options", [{"head": "squared"}, {"centre": "mean"}])
+def test_values_that_have_not_settled_are_told(options):
+    """Rewards of 1 for ever are worth 100, of which 60 steps know little; a single one is learnt."""
+    x = torch.randn(200, 1, generator=torch.Generator().manual_seed(0))
+    rows = {"state": x, "reward": torch.ones(200), "next_state": x.roll(1, 0), "done": torch.zeros(200)}
+    small = {"members": 2, "hidden": (), "steps": 60, "lr": 0.05, "follow": 0.5}
+    with pytest.warns(UnsettledWarning, match="not settled"):
+        few = TDCritic(gamma=0.99, **small, **options).fit(**rows)
+    assert float(few.predict(x).mean()) < 90
+    near = TDCritic(gamma=0.0, **{**small, "steps": 400}, **options).fit(**rows)
+    assert_close(near.predict(x), torch.ones(200, 1), atol=0.01, rtol=0)
 
 
 @pytest.mark.slow

@@ -21,12 +21,17 @@ from interpolants.sciml.rl.critics import Critics
 from interpolants.sciml.rl.td_agent import check_members
 from interpolants.sciml.rl.transitions import ROLES, checked_transitions, feature_units, features
 
-# Rows' mean error is told where it is this many standard errors from 0, and this share of their root mean square.
-_SURE, _LARGE = 6.0, 0.1
+# Rows' mean error is told where it is this many standard errors from 0, this share of their root mean square, and more
+# than rounding.
+_SURE, _LARGE, _ROUNDING = 6.0, 0.1, 1e-5
 
 
 class SkewedErrorsWarning(UserWarning):
     """Values are centres of a law of errors that are no means."""
+
+
+class UnsettledWarning(UserWarning):
+    """Values have not settled: training was too short for the horizon."""
 
 
 class TDCritic(Method):
@@ -139,16 +144,18 @@ class TDCritic(Method):
         return {"critics": critics.tree(), "units": units, "unit": unit}
 
     def _check_means(self, batches: "_Batches", critics: Critics) -> None:
-        """Say so where errors do not average to 0, as those of values must: with few outcomes or skewed noise."""
-        if self.head == "squared" or self.centre == "mean":
-            return
+        """Say so where errors do not average to 0, as those of values must: few outcomes, skewed noise, few steps."""
         with torch.no_grad():
             error = batches.mean_errors(critics)
         each = error * torch.cat([batches.x, torch.ones_like(error)], 1)
         error_of = each.std(0) / len(each) ** 0.5
         off = each.mean(0).abs()
-        sure = (off > _SURE * error_of) & (off > _LARGE * each.square().mean(0).sqrt())
-        if bool(sure.any()):
+        sure = (off > _SURE * error_of) & (off > _LARGE * each.square().mean(0).sqrt()) & (off > _ROUNDING)
+        if bool(sure.any()) and (self.head == "squared" or self.centre == "mean"):
+            told = "TDCritic.fit: the mean of the errors is not 0, so values have not settled"
+            remedy = "take more steps, or a larger lr or follow; long horizons take many"
+            warnings.warn(f"{told}; {remedy}", UnsettledWarning, stacklevel=4)
+        elif bool(sure.any()):
             words = (
                 "TDCritic.fit: the mean of the errors is not 0, so values are centres of a law and no means"
             )
