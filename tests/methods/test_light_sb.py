@@ -228,6 +228,8 @@ def test_bad_data_and_early_questions_are_refused():
         LightSB().transport(x)
     with pytest.raises(InvalidInputError, match="must have the same event shape"):
         LightSB().fit(x, x[:, :1])
+    with pytest.raises(InvalidInputError, match="every column of x1 must vary, got 1 of one value"):
+        LightSB().fit(x, torch.cat([x[:, :1], torch.full((50, 1), 0.1)], 1))
     with pytest.raises(
         InvalidInputError, match="n_components must be at most the number of training samples"
     ):

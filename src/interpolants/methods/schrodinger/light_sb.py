@@ -28,9 +28,11 @@ from interpolants.couplings.light_coupling import PlanCoupling
 from interpolants.couplings.light_plan import LightPlan
 from interpolants.couplings.light_settings import LightTraining
 from interpolants.couplings.light_training import fit_light_plan
+from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.randomness import BlockNoise, generator
 from interpolants.framework.capabilities import capability
+from interpolants.framework.frames import constant_columns
 from interpolants.framework.stages import Run
 from interpolants.methods.schrodinger.bridge import (
     SchrodingerBridge,
@@ -113,6 +115,7 @@ class LightSB(SchrodingerBridge):
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The potentials forwards and backwards."""
+        _check_columns_vary(x0=data["x0"], x1=data["x1"])
         x0, x1 = self.ends(data)
         there = self._potential(run, "forwards", x0.flatten(1), x1.flatten(1))
         back = self._potential(run, "backwards", x1.flatten(1), x0.flatten(1))
@@ -239,6 +242,15 @@ class LightSB(SchrodingerBridge):
         i = starts + expand_like(t, ends).to(ends) * straight
         fields = DriftFields(LightDrifts(plan, reverse_plan), self.eps)
         return energy, energy_and_residual(fields, i, straight, t, source)[1]
+
+
+def _check_columns_vary(**ends: Tensor) -> None:
+    """Refuse columns of one value: the mixture's variance along them would fall to 0, and the loss without bound."""
+    for name, x in ends.items():
+        if len(x) > 1 and bool((flat := constant_columns(x.flatten(1))).any()):
+            rule, found = f"every column of {name} must vary", f"{int(flat.sum())} of one value"
+            remedy = "Leave them out, or take EntropicSB, which has samples for ends."
+            raise invalid("LightSB.fit", rule, found, remedy)
 
 
 def kinetic_energy(plan: LightPlan, x0: Tensor, x1: Tensor) -> float:
