@@ -211,7 +211,7 @@ class CausalPINN(Trained):
         """Say so where a state that stays at the start would pass: in tiny units all residuals are small."""
         if window.has_space or not self.eps[-1]:
             return
-        _, points = window.points(_FRESH, self.places, generator(self.seed, "fresh times", 0))
+        _, points = window.points(_FRESH, self.places, generator(self.seed, "times at rest"))
         at_rest, _ = noted_derivatives(window.start(points[:, 1:].double()).to(window.dtype))
         left = window.problem.residual_at(points, at_rest).square().reshape(_FRESH, -1).mean(1)
         steepness = self.eps[-1] * self.batch_size / window.length
