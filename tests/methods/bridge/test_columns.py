@@ -80,6 +80,29 @@ def test_rows_off_a_constant_have_no_density_and_cannot_be_carried():
         bridge.transport(odd)
 
 
+def test_known_entries_off_a_constant_are_not_completed():
+    x = torch.cat([normal(300, 2), torch.full((300, 1), 3.0)], 1)
+    with pytest.warns(ColumnsWarning, match="constant"):
+        bridge = Bridge("one_sided_linear", **{**TINY, "steps": 30}).fit(x1=x, **QUIET)
+    gaps = torch.tensor([[1.0, math.nan, 3.0], [1.0, math.nan, math.nan], [math.nan, 0.5, 3.0]])
+    using = {"kind": "repaint", "n_steps": 4, "resamples": 1}
+    assert bool((bridge.complete(gaps, using=using)[:, 2] == 3).all())
+    gaps[1, 2] = 5
+    with pytest.raises(InvalidInputError, match="constant in the fit .* got another value in row 1"):
+        bridge.complete(gaps, using=using)
+    unknown = torch.tensor([[1.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 1.0]])
+    assert bool((bridge.complete(gaps, known=unknown, using=using)[:, 2] == 3).all())
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_a_single_row_repeated_is_refused_by_name(columns):
+    with (
+        pytest.warns(ColumnsWarning, match="constant"),
+        pytest.raises(InvalidInputError, match=r"Bridge.fit: rows of x1 must differ"),
+    ):
+        Bridge("one_sided_linear", **TINY).fit(x1=torch.full((100, columns), 5.0), **QUIET)
+
+
 def test_varying_undoes_itself_at_any_place_of_the_constants():
     x = normal(40, 5)
     x[:, [0, 3]] = torch.tensor([7.0, 1e6], dtype=torch.float64)

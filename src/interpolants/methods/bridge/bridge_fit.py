@@ -255,7 +255,11 @@ class BridgeFit(Trained):
         net = net if own else net.float()  # the ends are float32 here, whatever torch's default type
         if not preconditions(self, path, ends.x1):
             return net, joint_loss(self.heads, path)
-        wrapped = Preconditioned(net, path, self.heads, root_mean_square(ends.x1))
+        size = root_mean_square(ends.x1)
+        if size == 0:
+            remedy = "There is nothing to learn: every sample would be this row."
+            raise invalid("Bridge.fit", "rows of x1 must differ", "the same row everywhere", remedy)
+        wrapped = Preconditioned(net, path, self.heads, size)
         return wrapped, joint_loss(self.heads, path, wrapped.weight)
 
     def _told_in_units(self, net: nn.Module, cond: Tensor | None) -> nn.Module:

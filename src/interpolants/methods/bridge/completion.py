@@ -79,11 +79,22 @@ def complete_rows(
         return linear.encode(v.double() + centre).to(v)
 
     shifted = torch.where(there, bend(x) - centre, torch.nan).float()
+    _check_inside(bridge, x, mask > 0)
     coordinates = Coordinates(of_state, to_state, _covariance(of_state, bridge.field_shape))
     job = Job(fields, shifted, mask.float(), seed, cond, first_index, coordinates)
     filled = unbend(of_state(rule.complete(job).x).double() + centre)
     # Pasted entries come out to the bit, not as the units made them.
     return (torch.where(mask == 1, x.double(), filled) if rule.paste else filled).to(x)
+
+
+def _check_inside(bridge: "SampledBridge", x: Tensor, known: Tensor) -> None:
+    """Refuse known values that no row of the model has: another one in a column that was constant in the fit."""
+    row = bridge.frame.decode(torch.zeros(1, *bridge.field_shape, dtype=torch.float64)).to(x)
+    off = bridge.frame.outside(torch.where(known, x, row))
+    if bool(off.any()):
+        rule = "known entries of columns that were constant in the fit must have their values"
+        remedy = "Drop these columns or rows, or fit again with rows like these."
+        raise invalid(_WHO, rule, f"another value in row {int(off.nonzero()[0, 0])}", remedy)
 
 
 def _covariance(of_state: Callable[[Tensor], Tensor], shape: Sequence[int]) -> Tensor | None:
