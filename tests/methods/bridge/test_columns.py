@@ -88,7 +88,7 @@ def test_known_entries_off_a_constant_are_not_completed():
     using = {"kind": "repaint", "n_steps": 4, "resamples": 1}
     assert bool((bridge.complete(gaps, using=using)[:, 2] == 3).all())
     gaps[1, 2] = 5
-    with pytest.raises(InvalidInputError, match="constant in the fit .* got another value in row 1"):
+    with pytest.raises(InvalidInputError, match=r"constant in the fit .* got another value in row 1"):
         bridge.complete(gaps, using=using)
     unknown = torch.tensor([[1.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 1.0]])
     assert bool((bridge.complete(gaps, known=unknown, using=using)[:, 2] == 3).all())
