@@ -121,6 +121,10 @@ def test_what_cannot_be_is_refused():
         NumericalSolver(steps=0)
     with pytest.raises(InvalidInputError, match=r"shape \(N, 1\)"):
         NumericalSolver().fit(DECAY).solve(torch.zeros(3, 2))
+    ends = torch.tensor(
+        [[DECAY.end], [DECAY.end * (1 + 5e-7)]], dtype=torch.float64
+    )  # the last one by rounding
+    assert_close(*NumericalSolver().fit(DECAY).solve(ends), rtol=1e-5, atol=1e-5)
     with pytest.raises(InvalidInputError, match=r"times must lie in \[0, .*which were solved"):
         NumericalSolver().fit(DECAY).solve(torch.tensor([[1.1 * DECAY.end]]))
     with pytest.raises(InvalidInputError, match="got -1"):

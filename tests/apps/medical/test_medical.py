@@ -60,6 +60,7 @@ def test_the_gaussian_rule_is_the_conditional_mean_of_its_two_moments(generator)
     y = torch.randn(5, 4, dtype=F64, generator=generator)
     exact = LinearGaussian(Mask(known.flatten()), 0.09, prior).posterior_mean(y)
     assert_close(rule.restore(y).x[:, 0].flatten(1), exact)
+    assert_close(rule.state["covariance"].diagonal(), x.flatten(1).var(0), rtol=0.02, atol=0)
 
 
 def test_components_bring_back_what_they_span_and_the_mean_is_the_mean(generator):
@@ -143,6 +144,9 @@ def test_classes_of_brightness_do_not_depend_on_where_zero_is(rule, generator):
     for image in (x, 2000 * x - 1000, x + 1e4):
         drawn = ClassicalPrediction(rule).fit(x1=y, cond=image).sample(1, cond=image)
         assert float((drawn == y).double().mean()) > 0.97
+    beside = torch.cat([x, x.flip(-1, -2)], 1)  # the first channel counts
+    drawn = ClassicalPrediction(rule).fit(x1=y, cond=beside).sample(1, cond=beside)
+    assert float((drawn == y).double().mean()) > 0.97
     empty = torch.full((1, 1, 8, 8), 3.0, dtype=F64)
     assert float(ClassicalPrediction(rule).fit(x1=y, cond=x).sample(1, cond=empty).abs().max()) == 0
     two = (levels > 0.5).double()

@@ -60,7 +60,11 @@ def test_what_it_cannot_step_through_is_refused():
     uneven = [dataclasses.replace(one, times=TIMES**2) for one in fields]
     with pytest.raises(InvalidInputError, match="more than 2 times, evenly spaced"):
         FrameStepper(**SMALL).fit(uneven)
-    model = FrameStepper(**SMALL).fit(fields)
+    slower = dataclasses.replace(fields[1], times=2 * TIMES)
+    with pytest.raises(InvalidInputError, match="as far apart as those of row 0"):
+        FrameStepper(**SMALL).fit([fields[0], slower])
+    model = FrameStepper(**SMALL).fit([fields[0], dataclasses.replace(fields[1], times=TIMES + 5)])
+    assert_close(model.state["times"], fields[0].times)  # the clock is that of the first
     with pytest.raises(InvalidInputError, match="times must be left out"):
         model.forecast(fields, times=[0.0, 0.1])
     with pytest.raises(InvalidInputError, match="there must be 2 frames at least, got 1"):

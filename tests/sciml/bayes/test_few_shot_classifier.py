@@ -146,6 +146,19 @@ def test_one_row_of_each_class_makes_no_centroid_certain():
     assert_close(found, torch.tensor([[right, 1 - right], [1 - right, right]], **DOUBLE), atol=1e-6, rtol=0)
 
 
+def test_the_bound_is_that_of_an_episode_over_its_rows():
+    """The prior's share is exact, that of the likelihood near the one at the mode, where the posterior is narrow."""
+    g = torch.Generator().manual_seed(0)
+    model = FewShotClassifier(ways=2, shots=2, rows=4, hidden=(5,), features=3)
+    x, labels = torch.randn(1, 8, 4, generator=g), torch.arange(2).repeat_interleave(4)[None]
+    learner = Learner(model._net(x[0]), 3)
+    with torch.no_grad():
+        learner.log_s.fill_(math.log(1e-8))
+        found = model._bound(learner, {"x": x, "labels": labels}, g)["bound"]
+    # With weights of nearly 0 by the prior, posterior and prior agree, and both classes have probability 1/2.
+    assert_close(found, torch.full((1,), math.log(2), **DOUBLE), atol=1e-3, rtol=0)
+
+
 def test_the_loss_of_maml_is_that_after_the_inner_steps_and_its_gradient_the_one_there():
     """First order: plain descent by hand on the first rows of each class, the loss and its gradient on the others."""
     g = torch.Generator().manual_seed(0)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.answers import Ensemble
@@ -15,6 +16,7 @@ from interpolants.methods.parts.delays import FarContextWarning
 from interpolants.methods.rivals.delay_rivals import Analogue, Autoregression
 from interpolants.metrics.path_errors import valid_time
 from interpolants.problems.dynamical_systems import dynamical_system
+from interpolants.sciml.chaos import delay_network
 from interpolants.sciml.chaos.delay_network import DelayGenerator, DelayNetwork
 
 SMALL = {"hidden": (32, 32), "steps": 800, "batch_size": 64}
@@ -40,6 +42,13 @@ def test_the_next_values_of_a_logistic_map():
     assert np.abs(ahead - x[500:504]).max() < 0.05
     other = model.forecast(x[:550], steps=1).x.item()
     assert abs(other - x[550]) < 0.02
+
+
+def test_the_loss_of_a_network_is_the_mean_square_of_the_error_in_sizes_of_a_change():
+    net = delay_network.DelayNet(2, 1, (3,), scale=0.5)
+    batch = {"x": torch.randn(6, 2, 1), "y": torch.randn(6, 1)}
+    found = delay_network._delay_loss(net, batch, torch.Generator())["next"]
+    assert_close(found, ((net(batch["x"]) - batch["y"]).square() / 0.25)[:, 0])
 
 
 def test_several_series_teach_one_network():

@@ -9,6 +9,7 @@ from torch.testing import assert_close
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.problems.symbol_skeletons import stochastic_skeleton
 from interpolants.sciml.processes import VariationalRNN
+from interpolants.sciml.processes.series_windows import WindowBatches
 
 F64 = torch.float64
 
@@ -73,3 +74,13 @@ def test_bad_input_is_refused(learnt):
         VariationalRNN(divergence=-1.0)
     with pytest.raises(InvalidInputError, match=r"values must lie in \[0, 1\]"):
         learnt.forecast(torch.full((1, 4, 1), 3.0).double())
+
+
+def test_windows_that_fit_into_a_batch_are_all_taken_and_shared_by_processes():
+    y = torch.arange(4.0)[:, None]
+    source = torch.Generator().manual_seed(0)
+    batches = WindowBatches(y, torch.ones_like(y), 4)
+    assert torch.equal(batches(0, source, 0, 1)["y"], y)
+    halves = [WindowBatches(y, torch.ones_like(y), 2)(0, source, rank, 2)["y"] for rank in (0, 1)]
+    assert torch.equal(torch.stack(halves, 1).flatten(0, 1), y)
+    assert len(WindowBatches(y, torch.ones_like(y), 3)(0, source, 0, 1)["y"]) == 3

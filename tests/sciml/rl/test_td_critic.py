@@ -179,6 +179,13 @@ def test_the_loss_weighs_by_the_power_and_refuses_other_shapes():
         CriticLoss()(critics(torch.eye(2)), torch.zeros(4, 2))
 
 
+def test_rewards_are_divided_by_the_size_of_their_sums_of_either_sign():
+    """0.5 on average over a horizon of 1 / (1 - 0.9 * 0.75) steps."""
+    rows = {"reward": torch.tensor([0.2, -0.8, 0.5, 0.5]), "done": torch.tensor([0.0, 0.0, 0.0, 1.0])}
+    assert TDCritic(gamma=0.9)._unit(rows) == pytest.approx(0.5 / (1 - 0.9 * 0.75) ** 0.5)
+    assert TDCritic(gamma=0.9, reward_scale=3.0)._unit(rows) == 3.0
+
+
 def test_what_is_said_of_a_state_is_in_units_of_rewards():
     """Values 1 and 5 lie 2 from their mean; a Gaussian of scale s has the deviation s / sqrt(2)."""
     one = torch.ones(1, 2)
