@@ -149,6 +149,14 @@ class Wrong:
         return torch.distributions.Normal(torch.tensor(mean, dtype=F64), math.sqrt(variance))
 
 
+def asked(wrong, end, **how):
+    """Points, their density before the run, and what 400 paths of 64 steps say of them."""
+    base = torch.distributions.Independent(torch.distributions.Normal(torch.zeros(1, dtype=F64), 1.0), 1)
+    x = torch.linspace(-1.5, 1.5, 5, dtype=F64)[:, None]
+    options = {"end": end, "paths": 400, "n_steps": 64, "cap_noise": False, **FAST, **how}
+    return x, base, log_prob(wrong.fields, x, base, **options)
+
+
 @pytest.mark.parametrize("end", [0, 1])
 @pytest.mark.parametrize(
     ("proposal", "divergence"), [("reverse", "exact"), ("model", "exact"), ("reverse", "none")]
@@ -156,21 +164,7 @@ class Wrong:
 def test_the_density_of_a_wrong_model_is_the_model_s_not_the_data_s(end, proposal, divergence):
     """A linear SDE has a Gaussian distribution in closed form; the step's error at 64 steps is below 0.03 nats."""
     wrong = Wrong(end)
-    base = torch.distributions.Independent(torch.distributions.Normal(torch.zeros(1, dtype=F64), 1.0), 1)
-    x = torch.linspace(-1.5, 1.5, 5, dtype=F64)[:, None]
-    found = log_prob(
-        wrong.fields,
-        x,
-        base,
-        eps=wrong.eps,
-        end=end,
-        paths=400,
-        n_steps=64,
-        proposal=proposal,
-        divergence=divergence,
-        cap_noise=False,
-        **FAST,
-    )
+    x, base, found = asked(wrong, end, eps=wrong.eps, proposal=proposal, divergence=divergence)
     true = wrong.density().log_prob(x[:, 0])
     assert bool(((found.log_prob - true).abs() < 4 * found.error + 0.03).all())
     assert float((true - base.log_prob(x)).abs().max()) > 0.15  # the data's density is another one
@@ -181,19 +175,7 @@ def test_the_density_of_a_wrong_model_is_the_model_s_not_the_data_s(end, proposa
 def test_the_density_of_a_wrong_model_whose_noise_grows_in_time(end):
     """Proposals need eps at their own times: a right score would leave log p as it is whatever the paths."""
     wrong = Wrong(end)
-    base = torch.distributions.Independent(torch.distributions.Normal(torch.zeros(1, dtype=F64), 1.0), 1)
-    x = torch.linspace(-1.5, 1.5, 5, dtype=F64)[:, None]
-    found = log_prob(
-        wrong.fields,
-        x,
-        base,
-        eps=lambda t: 0.05 + 2 * t**3,
-        end=end,
-        paths=400,
-        n_steps=64,
-        cap_noise=False,
-        **FAST,
-    )
+    x, _, found = asked(wrong, end, eps=lambda t: 0.05 + 2 * t**3)
     # The integral of eps from t to the end of the model's run, and from its start.
     t = torch.linspace(0, 1, 2001, dtype=F64)
     since = 0.05 * t + t**4 / 2

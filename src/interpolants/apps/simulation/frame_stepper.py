@@ -222,13 +222,13 @@ class _FrameBatches:
     """The batch of a step: last frames of some simulations, and the change that follows."""
 
     def __init__(self, fields: Sequence[MeshField], units: SimulationUnits, frames: int, size: int) -> None:
-        who = "FrameStepper.fit"
+        who, first = "FrameStepper.fit", fields[0].times.diff()
         for row, one in enumerate(fields):
             gaps = one.times.diff()
             if len(one.times) <= frames or not torch.allclose(gaps, gaps[:1], rtol=1e-4):
                 rule = f"simulations must have more than {frames} times, evenly spaced"
                 raise invalid(who, rule, f"{one.times.tolist()[:6]} in row {row}")
-            if not torch.allclose(gaps[:1], (first := fields[0].times.diff())[:1], rtol=1e-4):
+            if not torch.allclose(gaps[:1], first[:1], rtol=1e-4):
                 rule = "times of every simulation must be as far apart as those of row 0, one step of the network"
                 raise invalid(who, rule, f"{float(gaps[0]):g} and {float(first[0]):g} in row {row}")
         self.places = [units.places(one.first(1).cloud()[0], who)[:, 1:] for one in fields]
