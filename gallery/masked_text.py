@@ -15,7 +15,7 @@ GAPS = "and the lord said unto ______ behold i will ____ thee in the ____"
 def draw(quick: bool) -> object:
     """A text as it appears, and three ways to fill gaps."""
     bible = load("kjv", length=64)
-    net = {"kind": "token_transformer", "width": 64, "depth": 2, "attention_heads": 4}
+    net = {"kind": "token_transformer", "positions": False, "width": 64, "depth": 2, "attention_heads": 4}
     model = TokenBridge(net=net, keep_schedule="cosine", seed=0, lr=4e-3)
     model.fit(bible, steps=4 if quick else 400)
 

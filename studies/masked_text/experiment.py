@@ -246,7 +246,7 @@ def bound(seed: int, settings: Mapping[str, Any]) -> Answered:
 def model(seed: int, settings: tuple[tuple[str, Any], ...]) -> tuple[TokenBridge, float]:
     """A transformer without time, trained on the letters of four chapters in five; and the seconds of its training."""
     table = dict(settings)
-    net = {"width": table["width"], "depth": table["depth"], "attention_heads": 4}
+    net = {"positions": False, "width": table["width"], "depth": table["depth"], "attention_heads": 4}
     steps, batch_size = table["steps"], table["batch_size"]
     fitted = TokenBridge(net=net, seed=seed, steps=steps, batch_size=batch_size, lr=3e-3, ema=0.995)
     letters, began = load_kjv("train", length=table["model_length"]), time.perf_counter()
