@@ -90,3 +90,13 @@ def test_conditions_of_the_made_side_alone_are_refused(reverse):
     pairs = coupling.pair(x, x, **{kept: labels})
     assert torch.equal(pairs.cond0, labels)
     assert torch.equal(pairs.cond1, labels)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_columns_of_one_value_at_the_end_that_is_drawn_are_refused(reverse):
+    x = torch.randn(100, 2, generator=torch.Generator().manual_seed(0))
+    flat = torch.cat([x[:, :1], torch.full((100, 1), 0.1)], 1)
+    coupling = LightCoupling(n_components=2, reverse=reverse)
+    with pytest.raises(InvalidInputError, match="end that is drawn must vary, got 1 of one value"):
+        coupling.fit(*((flat, x) if reverse else (x, flat)))
+    coupling.fit(*((x, flat) if reverse else (flat, x)))

@@ -88,3 +88,10 @@ def test_bad_input_is_refused():
         cbw2_uvp(mean * math.nan, cov, mean, cov, variance=1.0)
     with pytest.raises(InvalidInputError, match=r"mean must have shape \(B, D\)"):
         cbw2_uvp(mean[:1], cov[:1], mean[:1], cov[:1], variance=1.0)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1])
+def test_equal_true_rows_are_refused_though_their_mean_is_rounded(value):
+    x = torch.randn(300, 2, generator=torch.Generator().manual_seed(0)).double()
+    with pytest.raises(InvalidInputError, match="true samples must differ"):
+        bw2_uvp(x, torch.full((200, 2), value, dtype=torch.float64))

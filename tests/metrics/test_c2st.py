@@ -102,3 +102,12 @@ def test_bad_options_are_refused(bad):
 def test_each_fold_needs_a_sample_of_each_set():
     with pytest.raises(InvalidInputError, match="y must hold at least 5 samples"):
         c2st(torch.randn(9, 2), torch.randn(4, 2))
+
+
+def test_the_accuracy_does_not_depend_on_units():
+    x, y = (torch.randn(60, 2, generator=torch.Generator().manual_seed(k)).double() + 3 * k for k in (0, 1))
+    found = [
+        c2st(s * x, s * y, steps=30, generator=torch.Generator().manual_seed(0)).value for s in (1.0, 1e-19)
+    ]
+    assert found[0] == pytest.approx(found[1], abs=0.02)
+    assert found[0] > 0.9

@@ -46,3 +46,13 @@ def test_what_has_no_answer_is_refused(generator):
         dci(y, y[:, :1])
     with pytest.raises(InvalidInputError, match="must be finite"):
         dci(y * float("nan"), y)
+
+
+def test_units_and_offsets_of_codes_and_factors_do_not_matter():
+    x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0)).double()
+    plain, small = dci(x, x), dci(1e-12 * x, 1e-12 * x)
+    assert small.disentanglement == pytest.approx(plain.disentanglement)
+    assert small.informativeness == pytest.approx(plain.informativeness)
+    constant = torch.stack([x[:, 0], torch.full((200,), 1e8 + 0.1, dtype=torch.float64)], 1)
+    with pytest.raises(InvalidInputError, match="every factor must vary"):
+        dci(x, constant)

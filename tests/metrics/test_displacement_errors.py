@@ -51,3 +51,11 @@ def test_shapes_and_missing_forecasts_are_refused():
         displacement(torch.zeros(2, 1, 3, 1, 2), torch.zeros(2, 3, 2))
     with pytest.raises(InvalidInputError, match="must have a forecast"):
         displacement(torch.full((1, 1, 1, 1, 2), torch.nan), torch.zeros(1, 1, 1, 2))
+
+
+def test_the_energy_score_of_tracks_far_from_zero_is_that_of_tracks_near_it():
+    source = torch.Generator().manual_seed(0)
+    truth = torch.randn(3, 6, 2, 2, generator=source, dtype=torch.float64)
+    members = truth[:, None] + 0.1 * torch.randn(3, 40, 6, 2, 2, generator=source, dtype=torch.float64)
+    near, far = displacement(members, truth).energy, displacement(members + 5e6, truth + 5e6).energy
+    torch.testing.assert_close(far, near, rtol=1e-6, atol=0)

@@ -29,11 +29,12 @@ def test_a_factor_that_nobody_knows_is_refused():
         FactorRegression(bumps(torch.arange(4.0)), torch.full((4, 1), float("nan")))
 
 
-def test_two_rows_that_do_not_know_of_each_other_are_drawn_to_the_mean_by_the_penalty():
+def test_two_rows_are_drawn_to_the_mean_by_the_penalty():
     x = torch.tensor([[0.0], [5.0]], dtype=torch.float64)
     model = FactorRegression(x, torch.tensor([[0.0], [2.0]], dtype=torch.float64), penalty=1.0)
-    # Their lower median distance is 0, so the kernel is the identity: 1 -+ 1 / (1 + penalty).
-    assert model.read(x)[:, 0].tolist() == pytest.approx([0.5, 1.5])
+    # Half of the distances are 0, each row to itself; the length is the other one, and so the kernel exp(-1/2).
+    off = (1 - math.exp(-0.5)) / (2 - math.exp(-0.5))
+    assert model.read(x)[:, 0].tolist() == pytest.approx([1 - off, 1 + off])
 
 
 def test_three_rows_on_a_line_are_read_by_the_gaussian_kernel():
@@ -44,3 +45,13 @@ def test_three_rows_on_a_line_are_read_by_the_gaussian_kernel():
     a = 1 / (1.1 - k[2])
     read = model.read(torch.tensor([[1.0], [2.0], [3.0]], dtype=torch.float64))
     assert read[:, 0].tolist() == pytest.approx([0.0, a * (k[0] - k[2]), a * (k[1] - k[3])])
+
+
+def test_many_equal_images_and_small_units_leave_the_others_readable():
+    x = torch.randn(100, 3, generator=torch.Generator().manual_seed(0)).double()
+    y = x[:, :1] - x[:, 1:2]
+    many = torch.cat([x[:1].expand(300, 3), x])
+    read = FactorRegression(many, torch.cat([y[:1].expand(300, 1), y])).read(x)
+    assert float((read - y).square().mean()) < 0.05 * float(y.var())
+    small = FactorRegression(1e-13 * x, y).read(1e-13 * x)
+    torch.testing.assert_close(small, FactorRegression(x, y).read(x), rtol=1e-6, atol=1e-6)

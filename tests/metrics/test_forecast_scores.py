@@ -63,3 +63,10 @@ def test_shapes_that_do_not_fit_are_refused():
         verify_forecast(drawn, truth, oracle=drawn[:, :4])
     with pytest.raises(InvalidInputError, match="verify_forecast"):
         verify_forecast(drawn, truth[:, :1])
+
+
+def test_an_oracle_that_never_errs_is_refused_by_name():
+    truth = torch.randn(20, 2, generator=torch.Generator().manual_seed(0)).double()
+    members = truth[:, None] + torch.randn(20, 10, 2, generator=torch.Generator().manual_seed(1)).double()
+    with pytest.raises(InvalidInputError, match="oracle must err somewhere"):
+        verify_forecast(members, truth, oracle=truth[:, None].expand(20, 10, 2))

@@ -55,10 +55,27 @@ def test_principal_components_keep_the_directions_of_largest_variance():
     assert_close(kept(x @ turn).var(0), torch.linalg.eigvalsh(torch.cov(x.T)).flip(0)[:2])
     flat = torch.cat([x, torch.zeros(2000, 3).double()], 1)
     assert PrincipalComponents.of(flat, 20)(flat).shape == (2000, 4)  # no direction without variance
-    # The default of the distance: a shift along a direction that is left out does not count.
-    far = flat.clone()
-    far[:, 6] += 100.0
-    assert frechet_distance(far, flat).value < 1e-8
+    # The default of the distance: a shift along a direction beyond the first 20 does not count.
+    even = torch.linalg.qr(x.new_ones(2000, 22).normal_(generator=torch.Generator().manual_seed(5)))[0]
+    even = torch.linalg.qr(even - even.mean(0))[0][:, :21] * 0.9 ** torch.arange(21).double()
+    far = even.clone()
+    far[:, 20] += 100.0
+    assert frechet_distance(far, even).value < 1e-8
+
+
+def test_what_the_real_rows_have_one_value_in_counts_where_there_are_few_directions():
+    y = torch.cat([draws(400, 0), torch.full((400, 1), 0.1).double()], 1)
+    x = y.clone()
+    x[:, 4] += 3.0
+    assert_close(frechet_distance(x, y).value, 9.0)
+    x[:, 4] = 0.1 + 2 * draws(400, 3)[:, 0]
+    spread = float(x[:, 4].var() + (x[:, 4].mean() - 0.1) ** 2)
+    alone = frechet_distance(x, y).value
+    assert abs(alone - spread) < 0.1 * spread
+    one = y.new_tensor([[0.1, 0.3]]).expand(200, 2)  # all real rows alike
+    x = draws(300, 7, SCALES[:2])
+    truth = (x.mean(0) - one[0]).square().sum() + torch.cov(x.T).trace()
+    assert_close(frechet_distance(x, one).value, float(truth))
 
 
 def test_components_are_centred_and_uncorrelated():

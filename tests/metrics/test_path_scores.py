@@ -108,3 +108,11 @@ def test_other_shapes_and_gaps_are_refused(score):
     gap[0, 0] = math.nan
     with pytest.raises(InvalidInputError, match="finite"):
         score(x, gap)
+
+
+def test_scores_of_networks_do_not_depend_on_units():
+    x = torch.randn(24, 6, 1, generator=torch.Generator().manual_seed(0)).double().cumsum(1)
+    few = {"hidden": 4, "steps": 20, "repeats": 1}
+    for score in (discriminative_score, predictive_score):
+        plain = score(x[:12], x[12:], **few).value
+        assert score(1e-14 * x[:12], 1e-14 * x[12:], **few).value == pytest.approx(plain, rel=1e-3)

@@ -106,12 +106,23 @@ class LightCoupling:
         """Learn the plan from samples ``(N0, *D)`` and ``(N1, *D)``.
 
         Raises:
-            InvalidInputError: If the samples break a rule; see :func:`fit_light_plan`.
+            InvalidInputError: If the samples break a rule (see :func:`fit_light_plan`), or a column of the drawn end
+                has one value.
             DivergedError: If the loss leaves the finite numbers.
         """
         kept, made = (x1, x0) if self.reverse else (x0, x1)
+        _check_columns_vary(made.flatten(1))
         found = fit_light_plan(kept.flatten(1), made.flatten(1), eps=self.eps, settings=self._training())
         return PlanCoupling(found.plan, self.reverse)
 
     def _training(self) -> LightTraining:
         return LightTraining(n_components=self.n_components, covariance=self.covariance, seed=self.seed)
+
+
+def _check_columns_vary(x: Tensor) -> None:
+    """Refuse columns of one value: the mixture's variance along them would fall to 0, and the loss without bound."""
+    flat = ~(x.amax(0) - x.amin(0) > 4 * torch.finfo(x.dtype).eps * x.abs().amax(0))
+    if bool(flat.any()):
+        rule = "every column of the end that is drawn must vary"
+        remedy = "Leave them out, or take coupling='sinkhorn', which pairs the samples themselves."
+        raise invalid("LightCoupling", rule, f"{int(flat.sum())} of one value", remedy)

@@ -39,7 +39,7 @@ def bw2_uvp(x: ArrayLike, y: ArrayLike, *, generator: torch.Generator | None = N
     a, b = x - mean0, y - mean1
     cov0, cov1 = a.mT @ a / (len(x) - 1), b.mT @ b / (len(y) - 1)
     half = float(cov1.diagonal().sum()) / 2
-    if not half > 0:
+    if not half > 0 or bool((y == y[0]).all()):  # the mean of equal rows is rounded, and so their variance
         raise invalid("bw2_uvp", "true samples must differ", "a variance of 0")
     squared = float(bures_squared(mean0[None], cov0[None], mean1[None], cov1[None]))
     shift = 2 * (mean0 - mean1)

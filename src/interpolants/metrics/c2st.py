@@ -9,7 +9,7 @@ from torch import Tensor
 
 from interpolants.foundations.checks import whole
 from interpolants.metrics.estimate import Estimate
-from interpolants.metrics.samples import ArrayLike, normal, pooled, shuffled
+from interpolants.metrics.samples import ArrayLike, normal, pooled, shuffled, unit_of
 
 _BATCH = 256
 _RATE = 1e-2
@@ -56,7 +56,8 @@ def c2st(
         whole("c2st", "every hidden width", width, at_least=1)
     x, y = pooled("c2st", x, y, minimum=folds)
     both = torch.cat([x, y])
-    x, y = ((z - both.mean(0)) / both.std(0).clamp(min=1e-12) for z in (x, y))
+    scale = unit_of(both)
+    x, y = ((z - both.mean(0)) / scale for z in (x, y))
     x, y = (z.float()[shuffled(len(z), generator).to(z.device)] for z in (x, y))
     with torch.enable_grad():
         layers = _train(x, y, hidden, folds, steps, generator)

@@ -88,9 +88,11 @@ def lasso(x: Tensor, y: Tensor, penalty: float) -> Tensor:
 
 
 def _standard(x: Tensor) -> Tensor:
-    centred = x.double() - x.double().mean(0)
+    size = x.double().abs().amax(0)
+    x = x.double() / torch.where(size > 0, size, 1.0)  # of size one: a constant then varies by rounding alone
+    centred = x - x.mean(0)
     spread = centred.square().mean(0).sqrt()
-    return torch.where(spread > 1e-9, centred / spread.clamp_min(1e-9), 0.0)
+    return torch.where(spread > 1e-12, centred / spread.clamp_min(1e-12), 0.0)
 
 
 def _specific(size: Tensor) -> float:

@@ -71,6 +71,7 @@ def _energy(members: Tensor, truth: Tensor, there: Tensor) -> Tensor:
     count = there.flatten(1).sum(1)[:, None].sqrt()
     x = torch.where(mask, members.double(), 0.0).flatten(2)
     y = torch.where(mask[:, 0], truth.double(), 0.0).flatten(1)
-    apart = torch.cdist(x, x).sum((1, 2)) / max(x.shape[1] * (x.shape[1] - 1), 1)
+    near = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+    apart = near.sum((1, 2)) / max(x.shape[1] * (x.shape[1] - 1), 1)
     found: Tensor = ((x - y[:, None]).norm(dim=-1) / count).mean(1) - 0.5 * apart / count[:, 0]
     return found

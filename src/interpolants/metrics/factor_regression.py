@@ -40,8 +40,9 @@ class FactorRegression:
         if len(known) < 2:
             raise invalid("FactorRegression", "each factor must be known of two rows", len(known))
         rows, y = x[known], y[known]
-        gaps = torch.cdist(rows, rows)
-        length = max(float(gaps.median()), 1e-12)
+        gaps = _distances(rows, rows)
+        # Where most images are the same, of those that differ; any length will do where all are.
+        length = float(gaps.median()) or (float(gaps[gaps > 0].median()) if bool((gaps > 0).any()) else 1.0)
         gram = _kernel(gaps, length) + self.penalty * torch.eye(len(rows), dtype=x.dtype)
         return rows, length, torch.linalg.solve(gram, (y - y.mean())[:, None]), y.mean()
 
@@ -49,10 +50,14 @@ class FactorRegression:
         """Factors ``(B, n)`` of images ``(B, *D)``, float64."""
         flat = x.flatten(1).double()
         found = [
-            _kernel(torch.cdist(flat, rows), length) @ weights + mean
+            _kernel(_distances(flat, rows), length) @ weights + mean
             for rows, length, weights, mean in self._parts
         ]
         return torch.cat(found, 1)
+
+
+def _distances(x: Tensor, y: Tensor) -> Tensor:
+    return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
 
 
 def _kernel(gaps: Tensor, length: float) -> Tensor:

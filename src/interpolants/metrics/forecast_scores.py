@@ -94,11 +94,11 @@ def verify_forecast(
     given = {"model": members, "oracle": oracle, "climatology": climatology, "persistence": persistence}
     forecasts = {name: drawn for name, drawn in given.items() if drawn is not None}
     cases = {name: _cases(drawn, truth) for name, drawn in forecasts.items()}
-    scores = {name: _scores(drawn, truth, cases[name], generator) for name, drawn in forecasts.items()}
     crps, energy = (
         None if oracle is None else _excess(cases["model"][k], cases["oracle"][k], f"{name} excess")
         for k, name in enumerate(("CRPS", "energy"))
     )
+    scores = {name: _scores(drawn, truth, cases[name], generator) for name, drawn in forecasts.items()}
     return ForecastScores(scores, members.shape[1], crps, energy)
 
 
@@ -123,6 +123,8 @@ def _scores(
 def _excess(model: Tensor, oracle: Tensor, name: str) -> Estimate:
     """``mean(model) / mean(oracle) - 1``; cases are shared, so the error is that of the paired difference."""
     n, base = len(model), float(oracle.mean())
+    if base == 0:
+        raise invalid("verify_forecast", "oracle must err somewhere", f"{name} over 0", "Leave it out.")
     ratio = float(model.mean()) / base
     error = float((model - ratio * oracle).std()) / math.sqrt(n) / base
     return Estimate(ratio - 1, error, n, name)

@@ -10,6 +10,8 @@ from interpolants.metrics.samples import ArrayLike, one_sample, pooled
 
 # Eigenvalues below this share of the largest one count as zero.
 _SMALL = 1e-10
+# Principal components by default.
+_MOST = 20
 
 
 def frechet_distance(
@@ -26,7 +28,8 @@ def frechet_distance(
         x: First set, ``(N, *D)``, N >= 2.
         y: Second set, ``(M, *D)``, the real one.
         features: A function from samples ``(N, *D)``, float64 or for a module float32, to features ``(N, F)``; by
-            default the first 20 principal components of ``y``.
+            default the first 20 principal components of ``y``; where it varies in fewer, further ones in which
+            ``x`` differs from it.
         generator: Not used: nothing is drawn. Accepted so that all metrics are called alike.
 
     Raises:
@@ -37,7 +40,7 @@ def frechet_distance(
     """
     who = "frechet_distance"
     x, y = pooled(who, x, y, flat=False)
-    mapped = PrincipalComponents.of(y) if features is None else features
+    mapped = _components(x.flatten(1), y.flatten(1)) if features is None else features
     u, v = (_features(who, mapped, z) for z in (x, y))
     (m, s), (n, t) = (_moments(z) for z in (u, v))
     root = _root(s)
@@ -46,6 +49,21 @@ def frechet_distance(
     forth, back = _transport(root, middle), _transport(_root(t), _root(_root(t) @ s @ _root(t)))
     spread = _influence(u, m, m - n, forth).var() / len(u) + _influence(v, n, n - m, back).var() / len(v)
     return Estimate(max(value, 0.0), float(spread.sqrt()), min(len(u), len(v)), "Fréchet distance")
+
+
+def _components(x: Tensor, y: Tensor) -> PrincipalComponents:
+    """Components of ``y (M, D)``, and where it varies in few directions, those of what ``x (N, D)`` has beside them."""
+    known = PrincipalComponents(y.mean(0), y.new_zeros(y.shape[1], 0))
+    if not bool((y == y[0]).all()):
+        known = PrincipalComponents.of(y, _MOST)
+    room = min(_MOST, y.shape[1]) - known.directions.shape[1]
+    if not room:
+        return known
+    beside = x - known.mean
+    beside = beside - (beside @ known.directions) @ known.directions.T
+    further = torch.linalg.svd(beside, full_matrices=False).Vh[:room].T
+    both = torch.linalg.qr(torch.cat([known.directions, further], 1)).Q  # rounding may have left them askew
+    return PrincipalComponents(known.mean, both)
 
 
 def _features(who: str, features: Features, x: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 from interpolants.foundations.checks import number, whole
 from interpolants.foundations.errors import invalid
 from interpolants.metrics.estimate import Estimate
-from interpolants.metrics.samples import ArrayLike
+from interpolants.metrics.samples import ArrayLike, unit_of
 
 
 def linear_predictive_score(
@@ -62,9 +62,7 @@ def predictive_errors(made: ArrayLike, real: ArrayLike, *, context: int, ridge: 
 def _forecast(made: Tensor, known: Tensor, context: int, ridge: float) -> Tensor:
     """Horizons ``(M, (L - c) C)`` by the ridge regression of the made windows."""
     rows = made.flatten(0, 1)
-    spread = rows.std(0)
-    # A constant column stays in its units: its spread is rounding, and nothing to divide by.
-    scale = torch.where(spread > 1e-12 * rows.abs().amax(0), spread, 1.0)
+    scale = unit_of(rows)
     past, future = (made[:, :context] / scale).flatten(1), (made[:, context:] / scale).flatten(1)
     mean = past.mean(0)
     x = past - mean

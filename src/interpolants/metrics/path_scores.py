@@ -13,6 +13,7 @@ from interpolants.foundations.checks import finite, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
 from interpolants.metrics.estimate import Estimate
+from interpolants.metrics.samples import unit_of
 
 _BATCH, _RATE = 128, 5e-3
 
@@ -222,7 +223,7 @@ def _halves(paths: Tensor, count: int, source: Generator) -> tuple[Tensor, Tenso
 def _standard(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     """Both in units of the first, float32."""
     rows = first.double().flatten(0, 1)
-    mean, scale = rows.mean(0), rows.std(0).clamp_min(1e-12)
+    mean, scale = rows.mean(0), unit_of(rows)
     return ((first - mean) / scale).float(), ((second - mean) / scale).float()
 
 

@@ -73,6 +73,12 @@ def pooled(
     return first, second
 
 
+def unit_of(rows: Tensor) -> Tensor:
+    """Standard deviation of each column of ``(N, D)`` float64, ``(D,)``; 1 where it is no more than rounding."""
+    spread = rows.std(0)
+    return torch.where(spread > 1e-12 * rows.abs().amax(0), spread, 1.0)
+
+
 def normal(shape: tuple[int, ...], generator: torch.Generator | None, device: torch.device) -> Tensor:
     """Standard normal float64 draws, made where the generator lives and moved."""
     home = generator.device if generator is not None else torch.device("cpu")

@@ -212,3 +212,10 @@ def test_the_form_of_conditions_is_read_off_their_type_and_dimensions():
         ConditionForm.of(c) for c in (torch.tensor([0, 4, 2]), torch.zeros(5, 3), torch.zeros(5, 2, 8, 8))
     ]
     assert [(form.labels, form.vector, form.field) for form in forms] == [(5, 0, 0), (0, 3, 0), (0, 0, 2)]
+
+
+def test_labels_of_x0_that_nothing_reads_are_told():
+    x, labels = labelled()
+    few = {**TINY, "steps": 2}
+    with pytest.warns(UserWarning, match="cond0 has no effect"):
+        Bridge("linear", **few).fit(x, x + 5, cond=labels, cond0=labels, **QUIET)

@@ -284,3 +284,11 @@ def test_drawn_increments_are_stationary_from_the_first_on_and_gaps_are_filled()
     seen = ~gaps.isnan()
     assert_close(full[:, seen], gaps[seen].expand(3, 6))
     assert bool(full.isfinite().all())
+
+
+def test_one_time_alone_is_refused_by_name():
+    levels = torch.randn(20, generator=torch.Generator().manual_seed(0), dtype=F64).cumsum(0)
+    model = FractionalSDE(modes=2, iterations=1).fit(levels)
+    for answer in (model.log_prob, model.forecast, model.complete):
+        with pytest.raises(InvalidInputError, match="two times or more, got 1"):
+            answer(levels[:1])

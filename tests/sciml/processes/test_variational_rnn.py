@@ -84,3 +84,26 @@ def test_windows_that_fit_into_a_batch_are_all_taken_and_shared_by_processes():
     halves = [WindowBatches(y, torch.ones_like(y), 2)(0, source, rank, 2)["y"] for rank in (0, 1)]
     assert torch.equal(torch.stack(halves, 1).flatten(0, 1), y)
     assert len(WindowBatches(y, torch.ones_like(y), 3)(0, source, 0, 1)["y"]) == 3
+
+
+def test_a_gap_in_the_context_is_filled_by_the_network_and_not_taken_for_the_mean():
+    source = torch.randint(2, (16, 1, 1), generator=seeded(), dtype=F64)
+    x = (1 - 2 * (torch.arange(12) // 2 % 2)[None, :, None]) * (
+        2 * source - 1
+    )  # two up, two down, from either
+    model = VariationalRNN(hidden=6, steps=60, lr=4e-2).fit(x)
+    known = x[:, :9].clone()
+    known[:, [3, 6, 7, 8]] = math.nan
+    ahead = model.forecast(known, steps=3, members=10).mean
+    assert float((ahead - x[:, 9:]).square().mean().sqrt()) < 0.3  # 1 for a forecast of the mean
+    assert_close(model.forecast(known[:2], steps=3, members=10).mean, ahead[:2])
+
+
+def test_a_column_that_nobody_saw_is_refused_and_small_units_are_none():
+    x = torch.randn(4, 8, 2, generator=seeded(), dtype=F64)
+    gone = x.clone()
+    gone[..., 1] = math.nan
+    few = VariationalRNN(hidden=2, steps=1)
+    with pytest.raises(InvalidInputError, match="got no value of column 1"):
+        few.fit(gone)
+    few.fit(1e-15 * x)

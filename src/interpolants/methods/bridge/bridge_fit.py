@@ -168,6 +168,7 @@ class BridgeFit(Trained):
         data, endless = parted_draws(data)
         choices.warn_about_loss_of_detail("Bridge", data["x1"], "x1")
         self._warn_of_idle_coupling()
+        self._warn_of_unused_labels(data)
         _check_single("Bridge.fit", data.get("cond"))
         whole_ends = Ends(data.get("x0"), data["x1"], data.get("cond"), data.get("cond0"))
         paired, given = isinstance(self.coupling, Paired), run.held
@@ -203,6 +204,12 @@ class BridgeFit(Trained):
             words = f"Bridge.fit: {type(self.coupling).__name__} has nothing to pair on a one-sided path"
             remedy = "Leave coupling out, or pass x0=torch.randn_like(x1) with path='linear'"
             warnings.warn(f"{words}, where x0 is drawn with each x1. {remedy}.", stacklevel=4)
+
+    def _warn_of_unused_labels(self, data: Mapping[str, Any]) -> None:
+        """Only couplings that pair within labels read those of x0."""
+        if data.get("cond0") is not None and isinstance(self.coupling, Independent):
+            words = "Bridge.fit: cond0 has no effect, for the coupling is independent: rows are paired across labels"
+            warnings.warn(f"{words}. Take coupling='minibatch_ot' to pair within them.", stacklevel=4)
 
     def _match(
         self,

@@ -366,6 +366,8 @@ class FractionalSDE(Trained):
 
     def _placed_on_grid(self, who: str, one: Series, times: Tensor | None) -> tuple[Grid, Tensor, Tensor]:
         """Grid of one series, its standardised values and what was seen, ``(1, N + 1)``."""
+        if len(one) < 2 and not self._increments:
+            raise invalid(who, "a series of levels must have two times or more", len(one))
         gap = self.state.get("gap", median_gap(times))  # older files have none
         grid = self._grid(len(one), check_times(who, times, [one], gap, increments=self._increments))
         values = (one.values[:, 0] - self.state["shift"]) / self.state["unit"]

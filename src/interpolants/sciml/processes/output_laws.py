@@ -68,11 +68,16 @@ class OutputLaw:
         one = torch.ones(columns, dtype=torch.float64)
         if kind == "linear":
             seen = [torch.cat([s.values[s.seen[:, c], c] for s in many]) for c in range(columns)]
+            if any(not len(x) for x in seen):
+                column = next(c for c in range(columns) if not len(seen[c]))
+                raise invalid(
+                    who, "every column must be seen", f"no value of column {column}", "Leave it out."
+                )
             shift, scale = (
                 torch.stack([x.mean() for x in seen]),
                 torch.stack([x.std(correction=0) for x in seen]),
             )
-            flat = scale <= _LEAST_STD * (1 + shift.abs())
+            flat = ~(scale > _LEAST_STD * shift.abs())
             if bool(flat.any()):
                 column = int(flat.nonzero()[0])
                 raise invalid(who, "every column must vary", f"column {column} is constant", "Leave it out.")

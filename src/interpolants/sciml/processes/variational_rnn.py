@@ -119,7 +119,8 @@ class VariationalRNN(Trained):
         """Members of what follows series of one length, ``(B, M, S, C)`` expected values in data units.
 
         Args:
-            context: The series so far, gaps allowed, one or several; the last of the fit if none is given.
+            context: The series so far, one or several; the last of the fit if none is given. In gaps each member draws
+                values of its own.
             members: M.
             steps: S.
             seed: Seed of the draws.
@@ -138,7 +139,11 @@ class VariationalRNN(Trained):
         size = (BLOCK, members, past + steps, self.latent + len(law.shift))
         eps = _normal(size, seed, "members", 0, count).flatten(0, 1)
         y = torch.stack([law.encoded(one.values) * one.seen for one in many], 1).repeat_interleave(members, 1)
-        h = net.read(y, eps[:, :past, : self.latent].transpose(0, 1))[0][-1]
+        seen = torch.stack([one.seen for one in many], 1).repeat_interleave(members, 1)
+        if bool(seen.all()):
+            h = net.read(y, eps[:, :past, : self.latent].transpose(0, 1))[0][-1]
+        else:
+            h = _over_gaps(net, law, y, seen, eps[:, :past].transpose(0, 1))
         x = _continued(net, law, h, eps[:, past:])[1].reshape(count, members, steps, -1)
         return over_time(x, many[0], many[0].after(steps))
 
@@ -212,6 +217,20 @@ class _Loss:
             "misfit": -accuracy / self.steps,
             "complexity": self.divergence * complexity / self.steps,
         }
+
+
+def _over_gaps(net: _Network, law: OutputLaw, y: Tensor, seen: Tensor, eps: Tensor) -> Tensor:
+    """State ``(B, H)`` behind values ``(T, B, C)`` in whose gaps values of the network's own are drawn."""
+    h = y.new_zeros(y.shape[1], net.cell.hidden_size)
+    for value, here, noise in zip(y, seen, eps, strict=True):
+        mean, log_std = net.gaussian(net.prior(h))
+        drawn = mean + log_std.exp() * noise[:, : net.latent]
+        made = law.encoded(law.drawn(net.out(torch.cat([h, drawn], 1)), noise[:, net.latent :]))
+        value = torch.where(here, value, made)
+        mean, log_std = net.gaussian(net.encoder(torch.cat([h, value], 1)))
+        told = mean + log_std.exp() * noise[:, : net.latent]
+        h = net.cell(torch.cat([value, torch.where(here.any(1, keepdim=True), told, drawn)], 1), h)
+    return h
 
 
 def _continued(net: _Network, law: OutputLaw, h: Tensor, eps: Tensor) -> tuple[Tensor, Tensor]:
