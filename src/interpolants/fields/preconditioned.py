@@ -100,7 +100,8 @@ class Preconditioned(Remembered, WrapsNet, id="preconditioned"):
         outlined = default_device().type == "meta" and not draws_on_cpu()
         ends = torch.tensor([0.0, 1.0], dtype=torch.float64, device="cpu" if outlined else None)
         rates = torch.stack([self.path.alpha_dot(ends), self.path.beta_dot(ends)])
-        self._is_steep = not bool(rates.isfinite().all()) and not {"velocity", "mean_rate"}.isdisjoint(heads)
+        steep = not bool(rates.isfinite().all()) and not {"velocity", "mean_rate"}.isdisjoint(heads)
+        self._is_steep = steep or self.heads == ("score",)
 
     def forward(self, x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
         """The quantities at ``x (B, *D)``, ``t`` 0-d or ``(B,)``: ``(B, *D)``, or ``(B, K, *D)`` for K > 1 heads."""
@@ -125,7 +126,7 @@ class Preconditioned(Remembered, WrapsNet, id="preconditioned"):
         return found
 
     def _entered(self, t: Tensor) -> Tensor:
-        """The time to look at: where a rate is infinite at an end, a velocity there is the limit of those inside."""
+        """The time to look at: where a rate or a score is infinite at an end, that of inside stands for it."""
         if not self._is_steep:
             return t
         margin = self.path.margin

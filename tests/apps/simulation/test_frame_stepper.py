@@ -93,3 +93,20 @@ def test_fields_that_stand_still_go_on_standing_still():
     model = FrameStepper(steps=2, batch_size=2, **sizes).fit([one, one])
     ahead = model.forecast([{**one, "times": torch.arange(2.0), "values": values[:2]}])[0]
     assert float((torch.as_tensor(ahead["values"]) - values).abs().max()) < 1e-5
+
+
+@pytest.mark.parametrize("unit", [1e-10, 1.0, 1e6])
+def test_times_are_compared_in_any_unit(unit):
+    """Steps below 1e-8 had all been taken for the same; so had those of given frames of any length."""
+    fields = [dataclasses.replace(one, times=unit * TIMES) for one in growing(2, 0)]
+    with pytest.raises(InvalidInputError, match="evenly spaced"):
+        FrameStepper(**SMALL).fit([dataclasses.replace(one, times=unit * TIMES**2) for one in fields])
+    model = FrameStepper(**SMALL).fit(fields)
+    with pytest.raises(InvalidInputError, match=r"frames must be .* apart, as those of the fit"):
+        model.forecast([dataclasses.replace(fields[0], times=unit * TIMES**2)])
+
+
+def test_errors_of_units_name_the_method():
+    flat = [dataclasses.replace(one, values=torch.full_like(one.values, 0.1)) for one in growing(2, 0)]
+    with pytest.raises(InvalidInputError, match=r"^FrameStepper.fit: every channel must vary"):
+        FrameStepper(**SMALL).fit(flat)

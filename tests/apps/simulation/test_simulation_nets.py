@@ -9,6 +9,7 @@ from interpolants.apps.simulation.simulation_training import CloudBatches, Cloud
 from interpolants.apps.simulation.simulator_parts import changes, frame_units
 from interpolants.data.mesh_fields import MeshField
 from interpolants.data.prompts import NUMBER
+from interpolants.foundations.errors import InvalidInputError
 from interpolants.nets.point_packs import PointPack
 from stirred_nets import stirred
 
@@ -168,3 +169,15 @@ def test_a_reader_adds_what_stands_around_each_word():
     e = torch.cat([torch.zeros(2, 16), words[codes[0, :4]]])
     wanted = reader.norm(e[2:] + 2 * e[1:-1] + e[:-2])
     assert_close(reader(codes, torch.zeros(1, 5))[0, :4], wanted)
+
+
+def test_units_are_those_of_channels_of_any_size_and_place(generator):
+    """The mean of squares less the square of the mean has no digits far from 0, and a constant 0.1 seems to vary."""
+    times, mesh = torch.tensor([0.0, 2.0]).double(), torch.rand(50, 2, generator=generator).double()
+    wave = torch.randn(2, 50, 1, generator=generator, dtype=torch.float64)
+    for shift, scale in ((0.0, 1e-14), (1e6, 1e-4), (101325.0, 1e-3)):
+        units = SimulationUnits.fit([MeshField(mesh, times, shift + scale * wave)], None)
+        assert_close(units.std / scale, wave.std(correction=0)[None], rtol=1e-4, atol=0)
+    for value in (0.0, 0.1, 300.7):
+        with pytest.raises(InvalidInputError, match=r"^Who: every channel must vary, got channels \[0\]"):
+            SimulationUnits.fit([MeshField(mesh, times, torch.full_like(wave, value))] * 3, None, "Who")

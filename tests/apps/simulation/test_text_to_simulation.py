@@ -254,3 +254,27 @@ def test_it_learns_what_words_and_numbers_and_frames_say():
     assert float((started - asked).abs().mean()) < 0.12  # one draw each
     free = torch.stack([one.values[0].mean() for one in model.sample(40)])
     assert float(free.std()) > 0.15
+
+
+@pytest.mark.parametrize("head", ["noise", "denoised", "score"])
+def test_whatever_quantity_is_learnt_samples_have_the_size_of_the_data(plumes, head):
+    """Of a transformer that has learnt nothing: its errors had been divided by what vanishes at an end of the path."""
+    model = TextToSimulation(**{**SMALL, "head": head}).fit(plumes["fields"], plumes["prompt"])
+    latents = model._latents(8, None, {"n_steps": 3, "guidance": 1.0}, "midpoint", 0, 0)
+    size = model.state["frame"].encode(latents).std()
+    assert 0.3 < float(size) < 3
+
+
+@pytest.mark.parametrize(("unit", "start"), [(1e-10, 0.0), (1.0, 1e7)])
+def test_first_frames_are_compared_in_any_unit_and_from_any_zero_of_the_time(plumes, unit, start):
+    """Times that differ by less than 1e-9, or than a millionth of what they count from, had been taken for the same."""
+    fields = [dataclasses.replace(one, times=start + unit * one.times) for one in plumes["fields"]]
+    model = TextToSimulation(**SMALL).fit(fields)
+    own = fields[0].first(2)
+    model.forecast([own])
+    with pytest.raises(InvalidInputError, match="first frames must be at the times of the training"):
+        model.forecast([dataclasses.replace(own, times=own.times + (own.times - start))])
+    with pytest.raises(InvalidInputError, match="first frames of all simulations must be at the same times"):
+        TextToSimulation(**SMALL).fit(
+            [fields[0], dataclasses.replace(fields[1], times=2 * fields[1].times - start)]
+        )

@@ -162,3 +162,11 @@ def test_degrees_are_no_lengths(name):
     with pytest.raises(InvalidInputError, match="positions must be lengths"):
         tracks_of_table(table)
     assert tracks_of_table(table.rename(columns={name: "lateral"})).columns == ("y", "lateral")
+
+
+def test_one_frame_of_one_node_has_the_size_of_the_steps_that_follow():
+    """Such a frame lies at its centre: its size is 0, which had left the units of the data."""
+    steps = torch.randn(200, 5, 1, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for unit in (1e-6, 1.0, 1e6):
+        windows = all_windows(Tracks.of(1e3 * unit + unit * steps.cumsum(1)), 1, 4, "test")
+        assert_close(TrackUnits.fit(windows, 1).scale / unit, 2.5**0.5, rtol=0.1, atol=0)

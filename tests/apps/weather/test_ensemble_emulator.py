@@ -305,3 +305,31 @@ def test_seeds_in_other_units_are_told_of():
     model = emulator().fit(data)
     with pytest.warns(FarValuesWarning, match="column t of seeds lies"):
         model.emulate(data.isel(number=slice(2)).assign(t=lambda d: d.t + 273), members=1)
+
+
+def test_a_variable_that_is_the_same_in_all_members_is_told_by_the_seeds():
+    """Such as a prescribed temperature of the sea: distances from the seeds had been 0 / 0."""
+    first = gaussian(12, 4, points=3)
+    x = torch.stack([first, first[:, :1].expand(-1, 4, -1) + 5], 2)
+    found = emulator(around="seeds").fit(xarray_of(x)).emulate(xarray_of(x[:, :2]), members=3)
+    assert_close(found.x[:, :, 1], x[:, :3, 1], rtol=0, atol=1e-3)
+
+
+def xarray_of(x):
+    xarray = pytest.importorskip("xarray")
+    axes = ("time", "number", "longitude")
+    return xarray.Dataset({name: (axes, x[:, :, k].numpy()) for k, name in enumerate("ab")})
+
+
+@pytest.mark.parametrize("head", ["denoised", "noise", "score", "endpoint0"])
+def test_any_quantity_gives_members_of_the_size_of_the_data(head):
+    """Of a network that has learnt little: a division by what vanishes had made errors 1000 times as large."""
+    members = gaussian(64, 4)
+    model = emulator(head=head, n_steps=8, steps=60).fit(members)
+    drawn = model.emulate(members[:, :2], members=4).x
+    assert 0.3 < float(drawn.std()) < 3
+
+
+def test_a_quantity_that_no_network_of_fields_answers_is_refused():
+    with pytest.raises(InvalidInputError, match="head"):
+        EnsembleEmulator(head="log_density")

@@ -94,7 +94,7 @@ class FrameStepper(Trained):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """The network of changes."""
         fields: list[MeshField] = data["fields"]
-        units = SimulationUnits.fit(fields, self.box)
+        units = SimulationUnits.fit(fields, self.box, "FrameStepper.fit")
         state = {"units": units, "times": fields[0].times, "net": None}
         if self.change == "none":
             return state
@@ -140,6 +140,10 @@ class FrameStepper(Trained):
         state, units = self.state, self.state["units"]
         if len(one.times) < frames:
             raise invalid(who, f"there must be {frames} frames at least", len(one.times))
+        step, gaps = state["times"].diff()[:1], one.times[:frames].diff()
+        if state["net"] is not None and not torch.allclose(gaps, step, rtol=1e-4, atol=0):
+            rule = f"frames must be {float(step):g} apart, as those of the fit"
+            raise invalid(who, rule, [float(f"{gap:g}") for gap in gaps])
         places = units.places(one.first(frames).cloud()[0], who)[: len(one.points), 1:]
         known = list(units.values(one.values[:frames], who))
         with torch.no_grad():
@@ -225,10 +229,10 @@ class _FrameBatches:
         who, first = "FrameStepper.fit", fields[0].times.diff()
         for row, one in enumerate(fields):
             gaps = one.times.diff()
-            if len(one.times) <= frames or not torch.allclose(gaps, gaps[:1], rtol=1e-4):
+            if len(one.times) <= frames or not torch.allclose(gaps, gaps[:1], rtol=1e-4, atol=0):
                 rule = f"simulations must have more than {frames} times, evenly spaced"
                 raise invalid(who, rule, f"{one.times.tolist()[:6]} in row {row}")
-            if not torch.allclose(gaps[:1], first[:1], rtol=1e-4):
+            if not torch.allclose(gaps[:1], first[:1], rtol=1e-4, atol=0):
                 rule = "times of every simulation must be as far apart as those of row 0, one step of the network"
                 raise invalid(who, rule, f"{float(gaps[0]):g} and {float(first[0]):g} in row {row}")
         self.places = [units.places(one.first(1).cloud()[0], who)[:, 1:] for one in fields]

@@ -40,12 +40,15 @@ class SimulationUnits:
     std: Tensor
 
     @classmethod
-    def fit(cls, fields: Sequence[MeshField], box: Any) -> "SimulationUnits":
+    def fit(
+        cls, fields: Sequence[MeshField], box: Any, who: str = "TextToSimulation.fit"
+    ) -> "SimulationUnits":
         """From training simulations.
 
         Args:
             fields: The simulations; each weighs alike, whatever its mesh.
             box: Lowest and highest coordinates of space; from the meshes, slightly widened, when None.
+            who: Public name for errors.
 
         Raises:
             InvalidInputError: If a channel does not vary.
@@ -54,20 +57,16 @@ class SimulationUnits:
         points = torch.cat([one.points for one in fields])
         ends = points.amin(0), points.amax(0)
         room = _WIDENED * (ends[1] - ends[0])
-        low, high = (ends[0] - room, ends[1] + room) if box is None else _box(box, points.shape[1])
+        low, high = (ends[0] - room, ends[1] + room) if box is None else _box(box, points.shape[1], who)
         if not bool((high > low).all()) or not bool(times.amax() > times.amin()):
-            raise invalid(
-                "TextToSimulation.fit", "meshes and times must extend along every axis", "a flat one"
-            )
-        means = torch.stack([one.values.double().mean((0, 1)) for one in fields])
-        squares = torch.stack([one.values.double().square().mean((0, 1)) for one in fields])
-        mean = means.mean(0)
-        std = (squares.mean(0) - mean.square()).clamp(min=0).sqrt()
-        if not bool((std > 1e-12 * (1 + mean.abs())).all()):
-            flat = (std <= 1e-12 * (1 + mean.abs())).nonzero().flatten().tolist()
-            raise invalid(
-                "TextToSimulation.fit", "every channel must vary", f"channels {flat}", "Leave it out."
-            )
+            raise invalid(who, "meshes and times must extend along every axis", "a flat one")
+        mean = torch.stack([one.values.double().mean((0, 1)) for one in fields]).mean(0)
+        squares = torch.stack([(one.values.double() - mean).square().mean((0, 1)) for one in fields])
+        std = squares.mean(0).sqrt()
+        least = torch.stack([one.values.amin((0, 1)) for one in fields]).amin(0)
+        most = torch.stack([one.values.amax((0, 1)) for one in fields]).amax(0)
+        if flat := (least == most).nonzero().flatten().tolist():
+            raise invalid(who, "every channel must vary", f"channels {flat}", "Leave it out.")
         return cls(torch.cat([times.amin()[None], low]), torch.cat([times.amax()[None], high]), mean, std)
 
     def places(self, cloud: Tensor, who: str) -> Tensor:
@@ -103,11 +102,11 @@ class SimulationUnits:
         return self.places(cloud, who), self.values(values, who)
 
 
-def _box(box: Any, space: int) -> tuple[Tensor, Tensor]:
+def _box(box: Any, space: int, who: str) -> tuple[Tensor, Tensor]:
     ends = torch.as_tensor(box, dtype=torch.float64)
     if tuple(ends.shape) != (2, space):
         rule = f"box must be the lowest and the highest of {space} coordinates"
-        raise invalid("TextToSimulation.fit", rule, tuple(ends.shape), "E.g. [[0, 0], [1, 1]].")
+        raise invalid(who, rule, tuple(ends.shape), "E.g. [[0, 0], [1, 1]].")
     return ends[0], ends[1]
 
 

@@ -83,7 +83,7 @@ class Answering:
         first = self.state["first"]
         most = min(len(first), len(one.times)) if frames is None else frames
         whole(self.who, "frames", most, at_least=1, at_most=min(len(first), len(one.times)))
-        if not torch.allclose(one.times[:most], first[:most], rtol=1e-6, atol=1e-9):
+        if not _same_times(one.times[:most], first[:most], self.state["times"]):
             rule = f"first frames must be at the times of the training, {first[:most].tolist()}"
             raise invalid(
                 self.who, rule, one.times[:most].tolist(), "Count times from the start of the simulation."
@@ -140,6 +140,11 @@ class Answering:
         return replace(one, values=values.reshape(empty.shape).float())
 
 
+def _same_times(own: Tensor, first: Tensor, whole_run: Tensor) -> bool:
+    """Whether times agree, whatever their unit and their zero: beside how long a simulation lasts."""
+    return torch.allclose(own, first, rtol=1e-12, atol=1e-6 * float(whole_run[-1] - whole_run[0]))
+
+
 def first_times(fields: Sequence[MeshField], frames: int) -> Tensor:
     """Times of the first frames, which all simulations share, ``(F,)``."""
     who, first = "TextToSimulation.fit", fields[0].times[:frames]
@@ -148,7 +153,7 @@ def first_times(fields: Sequence[MeshField], frames: int) -> Tensor:
         if len(own) < frames:
             rule = f"every simulation must have {frames} times at least, as frames says"
             raise invalid(who, rule, f"{len(own)} in row {row}", "Take a smaller frames.")
-        if not torch.allclose(own, first, rtol=1e-6, atol=1e-9):
+        if not _same_times(own, first, fields[0].times):
             rule = "the first frames of all simulations must be at the same times"
             raise invalid(
                 who,

@@ -35,6 +35,7 @@ from interpolants.fields.learned import LearnedFields
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.inner_nets import inner_net
 from interpolants.foundations.randomness import key
 from interpolants.framework.capabilities import capability
 from interpolants.framework.frames import Standard
@@ -47,8 +48,8 @@ from interpolants.methods.parts.choices import choose_path, choose_times
 from interpolants.methods.parts.start_points import draw_base
 from interpolants.nets.kernel_integral import RULES
 from interpolants.nets.point_packs import PointPack
-from interpolants.objectives.conditioned_loss import ConditionedLoss
-from interpolants.objectives.joint import joint_loss, learnable
+from interpolants.objectives.conditioned_loss import check_head, net_and_loss
+from interpolants.objectives.joint import learnable
 from interpolants.training.pairs import TimedNet, finished
 
 POINTS = Role(
@@ -181,7 +182,7 @@ class TextToSimulation(Trained):
         one_of(who, "rule", self.rule, RULES), one_of(who, "head", self.head, learnable())
         self.path = choose_path(who, self.path)
         gaussian_path(who, self.path)
-        choose_times(who, self.times, self.path)
+        choose_times(who, self.times, self.path), check_head(who, self.path, self.head)
 
     def roles(self) -> tuple[Role, ...]:
         """Simulations, and a prompt for each."""
@@ -230,11 +231,11 @@ class TextToSimulation(Trained):
             latents=scaled, words=words, guesses=guesses, frames=look.encode(changes(seen)), size=self.batch_size,
             times=choose_times("TextToSimulation", self.times, self.path), silent=self.silent, blind=self.blind,
         )  # fmt: skip
-        net = LatentTransformer(
+        inner = LatentTransformer(
             shape, text_width=self.text_width, frames=self.frames, frame_channels=seen.shape[2],
             patch=self.patch, width=self.net_width, depth=self.depth, heads=self.heads, seed=self.seed,
         )  # fmt: skip
-        loss = ConditionedLoss(joint_loss((self.head,), self.path).objectives[0], mean=True)
+        net, loss = net_and_loss(inner, self.path, self.head)
         result = run.train("transformer", TimedNet(net, batches.times), loss, batches, self.training())
         return {
             "code": code,
@@ -401,7 +402,7 @@ class TextToSimulation(Trained):
         """Latents ``(n, Z, *grid)`` in units of the autoencoder."""
         state = self.state
         own = key(seed, "simulations") >> 33
-        start = draw_base(self.path.base, state["net"].shape, n, own, first)
+        start = draw_base(self.path.base, inner_net(state["net"]).shape, n, own, first)
         fields = self._fields(asked["guidance"] if cond is not None else 1.0)
         done = carry(fields, start, cond=cond, method=method, n_steps=asked["n_steps"], first_index=first)
         found: Tensor = state["frame"].decode(done.x)

@@ -158,12 +158,14 @@ class TrackUnits:
 
     @classmethod
     def fit(cls, windows: Windows, context: int) -> Self:
-        """Root mean square of positions about their centre, over what was seen of the windows."""
+        """Root mean square of positions about their centre, over what was seen of the windows.
+
+        Of given frames that all lie at their centre, such as one frame of one node, that of the frames that follow.
+        """
         x, seen = (windows.given, windows.present) if context else (windows.future, windows.seen)
         centre = mean_point(x, seen)
-        squared = (x - centre).square().sum(-1)[seen].mean()
         home = x[seen].mean(0)
-        scale = float((squared / x.shape[-1]).sqrt())
+        scale = _size(x - centre, seen) or _size(windows.future - centre, windows.seen)
         return cls(scale if scale > 0 else 1.0, home)
 
     def centre(self, given: Tensor, present: Tensor) -> Tensor:
@@ -178,6 +180,11 @@ class TrackUnits:
     def decode(self, x: Tensor, centre: Tensor) -> Tensor:
         """The network's units to those of the data."""
         return x.double() * self.scale + centre
+
+
+def _size(x: Tensor, seen: Tensor) -> float:
+    """Root mean square of numbers ``(R, T, N, D)``, over what was seen."""
+    return float((x.square().sum(-1)[seen].mean() / x.shape[-1]).sqrt())
 
 
 def principal_axes(given: Tensor, present: Tensor) -> Tensor:

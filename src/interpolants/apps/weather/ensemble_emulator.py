@@ -31,7 +31,7 @@ from interpolants.methods.parts.far_values import warn_if_far
 from interpolants.methods.parts.start_points import draw_base
 from interpolants.methods.parts.validation import followed
 from interpolants.nets.grid_edges import check_edges
-from interpolants.objectives.conditioned_loss import ConditionedLoss
+from interpolants.objectives.conditioned_loss import ConditionedLoss, check_head
 from interpolants.objectives.joint import joint_loss, learnable
 from interpolants.objectives.times import StratifiedTimes
 from interpolants.training.pairs import TimedNet, finished
@@ -114,7 +114,7 @@ class EnsembleEmulator(Trained):
         one_of(who, "head", self.head, learnable())
         self.path = choose_path(who, self.path)
         gaussian_path(who, self.path)
-        choose_times(who, self.times, self.path)
+        choose_times(who, self.times, self.path), check_head(who, self.path, self.head)
 
     def roles(self) -> tuple[Role, ...]:
         """Ensembles of a forecast model and, to correct it, of the analysis of the same cases."""
@@ -152,12 +152,13 @@ class EnsembleEmulator(Trained):
                 parts[0], parts[1], told, units=units, seeds=self.n_seeds, alpha=alpha, size=size, times=times
             )
 
-        loss = ConditionedLoss(joint_loss((self.head,), self.path).objectives[0])
+        shape, seasonal = members.grid.shape, bool(self.window)
+        own = {"path": None if self.head == "velocity" else self.path, "head": self.head, "seed": self.seed}
+        net = SeededNet(self.net, shape, edges, dict(self.encoder), seasonal=seasonal, **own)
+        loss = ConditionedLoss(joint_loss((self.head,), self.path).objectives[0], weight=net.weight)
         held, even = _on_one_grid(run.held) if run.held else run.held, StratifiedTimes()
         drawn = (lambda size: batches(held, size, even)) if held else None
         settings, options = followed(run, self.training(), loss, drawn, images=True)
-        shape, seasonal = members.grid.shape, bool(self.window)
-        net = SeededNet(self.net, shape, edges, dict(self.encoder), seasonal=seasonal, seed=self.seed)
         result = run.train(
             "members", TimedNet(net, times), loss, batches(data, self.batch_size, times), settings, **options
         )

@@ -12,8 +12,8 @@ from torch import Generator, Tensor
 from interpolants.foundations.records import record
 from interpolants.objectives.times import TimeSampler
 
-# Least scale of a point, as a share of the variable's mean.
-_LEAST = 0.05
+# Least scale of a point, as a share of the variable's mean; and where all members of a variable are the same.
+_LEAST, _SAME = 0.05, 1e-6
 
 
 @record("target_units")
@@ -41,7 +41,7 @@ class TargetUnits:
         if analysis is not None:
             square = square + (analysis.mean(1, keepdim=True) - members.mean(1, keepdim=True)).square()
         scale = square.mean((0, 1)).sqrt()
-        least = _LEAST * scale.flatten(1).mean(1).reshape(-1, *(1,) * (scale.ndim - 1))
+        least = (_LEAST * scale.flatten(1).mean(1)).clamp_min(_SAME).reshape(-1, *(1,) * (scale.ndim - 1))
         return cls(scale=torch.maximum(scale, least))
 
     def told(self, seeds: Tensor) -> Tensor:

@@ -181,11 +181,12 @@ class Nowcaster(Trained):
             assert held is not None
             return WindowBatches(held, motions["held"], told, size=size, times=even, drop=self.drop)
 
-        loss = ConditionedLoss(joint_loss((self.head,), self.path).objectives[0], mean=True)
-        settings, options = followed(run, self.training(), loss, held_out if held else None, images=True)
         shape = (self.future * values.shape[2], *values.shape[-2:])
         inner = PatchedNet(self.net, shape, told.channels, edges, patch=self.patch, seed=self.seed)
         net = Preconditioned(inner, self.path, (self.head,), 1.0)
+        weight = None if self.head == "velocity" else net.weight  # a score has targets of any size
+        loss = ConditionedLoss(joint_loss((self.head,), self.path).objectives[0], mean=True, weight=weight)
+        settings, options = followed(run, self.training(), loss, held_out if held else None, images=True)
         batches = WindowBatches(
             windows, motions["train"], told, size=self.batch_size, times=times, drop=self.drop
         )

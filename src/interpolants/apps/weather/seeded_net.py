@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from interpolants.fields.preconditioned import Preconditioned
 from interpolants.foundations.checks import whole
 from interpolants.foundations.remembered import Remembered
 from interpolants.foundations.row_times import ask
@@ -16,6 +17,8 @@ from interpolants.foundations.types import Condition
 from interpolants.nets.build import named_net
 from interpolants.nets.grid_convolution import CONVOLUTIONS, GridBlock
 from interpolants.nets.net import materialise
+from interpolants.objectives.joint import Weight
+from interpolants.paths.path import Path
 
 
 class SeedEncoder(Remembered, id="seed_encoder"):
@@ -72,6 +75,8 @@ class SeededNet(Remembered, id="seeded_net"):
         encoder: Settings of :class:`SeedEncoder`.
         seasonal: Whether fields of the mean climatology are told too.
         seed: Seed of the initial weights.
+        path: The path, for a network of another quantity than the velocity: it is preconditioned.
+        head: That quantity.
     """
 
     def __init__(
@@ -83,6 +88,8 @@ class SeededNet(Remembered, id="seeded_net"):
         *,
         seasonal: bool = False,
         seed: int = 0,
+        path: Path | None = None,
+        head: str = "velocity",
     ) -> None:
         super().__init__()
         self.encoder = SeedEncoder(shape[0], edges, **{"seed": seed, **encoder}).float()
@@ -90,7 +97,13 @@ class SeededNet(Remembered, id="seeded_net"):
         made = named_net(
             net, tuple(shape), who="EnsembleEmulator", seed=seed, cond_channels=told, **_edges(net, edges)
         )
-        self.net = made if isinstance(net, nn.Module) else made.float()
+        made = made if isinstance(net, nn.Module) else made.float()
+        self.net: nn.Module = made if path is None else Preconditioned(made, path, (head,), 1.0)
+
+    @property
+    def weight(self) -> Weight | None:
+        """How much a row counts in a loss; None for all alike."""
+        return self.net.weight if isinstance(self.net, Preconditioned) else None
 
     def told(self, seeds: Tensor, season: Tensor | None = None) -> Tensor:
         """What the network is told: ``(B, T, *G)`` of seeds ``(B, K, C, *G)`` and seasonal means ``(B, C, *G)``."""
