@@ -39,11 +39,11 @@ class ConditionedLoss:
         return {head: (squares.mean(1) if self.mean else squares.sum(1)) * weight}
 
 
-def check_head(who: str, path: Path, head: str) -> None:
-    """Refuse a quantity that a path does not have, or that cannot be preconditioned on it."""
-    one_of(who, "head", head, QUANTITIES)
-    if head != "velocity":
+def check_head(who: str, path: Path, head: str) -> str:
+    """A quantity that a network can learn on a path, if it is one and can be preconditioned there."""
+    if one_of(who, "head", head, QUANTITIES) != "velocity":
         check_preconditioned(path, (head,))
+    return head
 
 
 def net_and_loss(net: nn.Module, path: Path, head: str) -> tuple[nn.Module, ConditionedLoss]:

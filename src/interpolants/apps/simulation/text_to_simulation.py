@@ -402,7 +402,8 @@ class TextToSimulation(Trained):
         """Latents ``(n, Z, *grid)`` in units of the autoencoder."""
         state = self.state
         own = key(seed, "simulations") >> 33
-        start = draw_base(self.path.base, inner_net(state["net"]).shape, n, own, first)
+        inner: Any = inner_net(state["net"])
+        start = draw_base(self.path.base, inner.shape, n, own, first)
         fields = self._fields(asked["guidance"] if cond is not None else 1.0)
         done = carry(fields, start, cond=cond, method=method, n_steps=asked["n_steps"], first_index=first)
         found: Tensor = state["frame"].decode(done.x)

@@ -153,7 +153,11 @@ class EnsembleEmulator(Trained):
             )
 
         shape, seasonal = members.grid.shape, bool(self.window)
-        own = {"path": None if self.head == "velocity" else self.path, "head": self.head, "seed": self.seed}
+        own: dict[str, Any] = {
+            "path": None if self.head == "velocity" else self.path,
+            "head": self.head,
+            "seed": self.seed,
+        }
         net = SeededNet(self.net, shape, edges, dict(self.encoder), seasonal=seasonal, **own)
         loss = ConditionedLoss(joint_loss((self.head,), self.path).objectives[0], weight=net.weight)
         held, even = _on_one_grid(run.held) if run.held else run.held, StratifiedTimes()
