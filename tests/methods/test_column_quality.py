@@ -12,6 +12,7 @@ from interpolants.methods.questions.column_quality import (
     correlation_error,
     ks_by_column,
 )
+from interpolants.methods.questions.sample_quality import SampleQuality
 from interpolants.methods.rivals.gaussian_fit import GaussianFit
 
 pandas = pytest.importorskip("pandas")
@@ -98,3 +99,14 @@ def test_one_column_has_no_correlations():
     x = torch.randn(60, 1, generator=torch.Generator().manual_seed(0))
     task = Task.of(GaussianFit().roles(), {"x1": x}, Split(test=0.5))
     assert [s.name for s in ask(ColumnQuality(), task.fit(GaussianFit()), task).scores] == ["worst_ks"]
+
+
+def test_rows_of_one_number_are_a_column():
+    x = torch.randn(200, generator=torch.Generator().manual_seed(0))
+    task = Task.of(GaussianFit().roles(), {"x1": x}, Split(test=0.5))
+    found = ask(ColumnQuality(), task.fit(GaussianFit()), task)
+    assert [score.name for score in found.scores] == ["worst_ks"]
+    assert found["worst_ks"].value < 0.3
+    drawn = ask(SampleQuality(distances=["energy_distance"]), task.fit(GaussianFit()), task)
+    assert drawn["energy_distance"].value < 0.1
+    assert drawn.figures[0].panels[0].series[0].mark == "histogram"

@@ -1,5 +1,7 @@
 """Accuracy by label of samplers that obey, that do not, and that know no labels."""
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -58,3 +60,21 @@ def test_a_method_without_labels_may_be_asked_for_a_class_and_the_judge_may_lear
         ask(LabelAccuracy(), task.fit(GaussianFit()), task)
     with pytest.raises(InvalidInputError, match="judge must name two roles"):
         LabelAccuracy(judge=["every"])
+
+
+class ByWord(ByLabel):
+    """The same for the words that the labels are called by."""
+
+    def roles(self):
+        return (Role(name="x1", axis="x1"), Role(name="cond", kind="labels", axis="x1", optional=True))
+
+
+def test_labels_may_be_words():
+    plain = task_of()
+    words = np.array(["ash", "birch", "cedar"])[plain.values["cond"].numpy()]
+    for given in (words, pd.Series(words)):
+        task = Task.of(ByWord().roles(), {"x1": plain.values["x1"], "cond": given}, Split(test=0.5))
+        judge, asked = LabelAccuracy()._judge(task)
+        assert float((judge.predict(task.test["x1"]) == asked).double().mean()) == 1.0
+        judge, asked = LabelAccuracy(target=["cedar"])._judge(task)
+        assert asked.tolist() == [2]

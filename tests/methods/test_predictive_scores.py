@@ -180,3 +180,15 @@ def test_another_number_may_come_first():
     with pytest.raises(InvalidInputError, match="lead must be one of"):
         PredictiveScores(lead="nlll")
     assert PredictiveScores(lead="nll").lead == "nll"
+
+
+def test_groups_may_be_words():
+    question = PredictiveScores(group="who")
+    number = torch.arange(200) // 10
+    words = np.array([f"person {k:02d}" for k in number.tolist()])
+    split = Split(by="group", role="who", test=0.5)
+    found = [
+        ask(question, (one := task(question, split, n=200, who=who)).fit(MeanValue()), one)["rmse"]
+        for who in (number, words)
+    ]
+    assert found[0] == found[1]

@@ -75,9 +75,9 @@ class ColumnQuality(Question):
 
     def measure(self, method: Method, task: Task) -> Measured:
         """Both numbers, the table, and the columns that are off by more than chance."""
-        real = real_rows(task, self.role)[: self.n].flatten(1)
+        real = _flat(real_rows(task, self.role)[: self.n])
         options = {"seed": self.seed, **(self.options or {})}
-        made = generate(method, task, len(real), start=self.start, options=options).x.flatten(1)
+        made = _flat(generate(method, task, len(real), start=self.start, options=options).x)
         names = column_names(task, self.role)
         source = generator(self.seed, "bootstrap of correlations")
         values: dict[str, Number] = {"worst_ks": worst_ks(made, real)}
@@ -89,7 +89,7 @@ class ColumnQuality(Question):
 
     def floors(self, task: Task) -> Mapping[str, Estimate]:
         """Both numbers between random sets of real rows."""
-        pool, n = pooled_rows(task, self.role).flatten(1), min(self.n, len(real_rows(task, self.role)))
+        pool, n = _flat(pooled_rows(task, self.role)), min(self.n, len(real_rows(task, self.role)))
         known = {"worst_ks": lambda x, y, source: worst_ks(x, y)}
         known |= {"correlation_error": lambda x, y, source: _apart(x, y)} if pool.shape[1] > 1 else {}
         return {name: real_floor(distance, pool, n, n, self.seed) for name, distance in known.items()}
@@ -109,6 +109,10 @@ class ColumnQuality(Question):
             else f"{left} columns with smaller distances are"
         )
         return [*lines, f"{rest} left out."] if left > 0 else lines
+
+
+def _flat(x: Tensor) -> Tensor:
+    return x.reshape(len(x), -1)
 
 
 def ks_by_column(x: Tensor, y: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -99,6 +100,15 @@ def as_tensor(value: Any) -> Tensor:
     """Numbers of any container as a tensor."""
     plain = value.to_numpy(copy=True) if hasattr(value, "to_numpy") else value
     return torch.as_tensor(plain)
+
+
+def as_codes(*labels: Any) -> list[Tensor]:
+    """Labels ``(N,)`` of one kind as tensors: numbers as they are, words by their place among all that are given."""
+    plain = [np.asarray(one.to_numpy() if hasattr(one, "to_numpy") else one) for one in labels]
+    if all(one.dtype.kind in "biuf" for one in plain):
+        return [as_tensor(one) for one in labels]
+    place = {word: k for k, word in enumerate(sorted({str(word) for one in plain for word in one}))}
+    return [torch.tensor([place[str(word)] for word in one], dtype=torch.int64) for one in plain]
 
 
 def real_rows(task: Task, role: str, part: str = "test") -> Tensor:

@@ -92,11 +92,12 @@ class HeldOutLikelihood(Question):
     def _mismatch(self, method: Method, task: Task, log_q: Tensor) -> dict[str, Number]:
         if not isinstance(method, FramedFields):
             return {}
-        cond = conditions(method, "log_prob", task, len(log_q)).get("cond")
-        density = method.fields.log_density_of(None if cond is None else as_tensor(cond))
-        if density is None:
+        if method.fields.log_density_of(None) is None:
             return {}
         rows = real_rows(task, self.role)[: len(log_q)]
+        cond = conditions(method, "log_prob", task, len(log_q)).get("cond")
+        density = method.fields.log_density_of(None if cond is None else as_tensor(cond))
+        assert density is not None
         x = method.frame.encode(rows).float()
         with torch.no_grad():
             apart = density(x, torch.ones(len(x))).double() - (log_q - method.frame.log_volume(rows.double()))

@@ -14,7 +14,7 @@ from interpolants.framework.questions import About, Measured, Number, Question
 from interpolants.framework.roles import Role
 from interpolants.framework.task import Task
 from interpolants.methods.questions.calls import MAKING, generate, unknown_option
-from interpolants.methods.questions.distances import as_tensor, real_rows
+from interpolants.methods.questions.distances import as_codes, as_tensor, real_rows
 from interpolants.metrics.estimate import Estimate
 from interpolants.metrics.label_classifier import LabelClassifier
 
@@ -57,7 +57,7 @@ class LabelAccuracy(Question):
     role: str = "x1"
     labels: str = "cond"
     judge: Sequence[str] = ()
-    target: Sequence[int] = ()
+    target: Sequence[int | str] = ()
     start: str = "x0"
     n: int = 2000
     seed: int = 1
@@ -88,29 +88,28 @@ class LabelAccuracy(Question):
         options = {"seed": self.seed, **(self.options or {})}
         made = generate(method, task, n, start=self.start, options=options)
         values: dict[str, Number] = {}
+        judge, asked = self._judge(task)
         if self.target:
-            return Measured({"accuracy": self._judge(task).hits(made.x, tuple(self.target))})
-        asked = _in_turn(self._asked(task), len(made.x))
-        values["accuracy"] = self._judge(task).accuracy(made.x, asked)
+            return Measured({"accuracy": judge.hits(made.x, tuple(asked.tolist()))})
+        asked = _in_turn(asked, len(made.x))
+        values["accuracy"] = judge.accuracy(made.x, asked)
         values["commonest_label"] = float(torch.bincount(asked).max()) / len(asked)
         return Measured(values)
 
     def floors(self, task: Task) -> Mapping[str, Estimate | float | str]:
         """Accuracy on real test rows."""
-        judge, real = self._judge(task), real_rows(task, self.role)
+        (judge, asked), real = self._judge(task), real_rows(task, self.role)
         if self.target:
-            return {"accuracy": judge.hits(real, tuple(self.target))}
-        return {"accuracy": judge.accuracy(real, self._asked(task))}
+            return {"accuracy": judge.hits(real, tuple(asked.tolist()))}
+        return {"accuracy": judge.accuracy(real, asked)}
 
-    def _asked(self, task: Task) -> Tensor:
-        return as_tensor(task.test[self.labels]).long()
-
-    def _judge(self, task: Task) -> LabelClassifier:
+    def _judge(self, task: Task) -> tuple[LabelClassifier, Tensor]:
+        """The classifier, and the labels that are asked for, as it numbers them."""
         rows, labels = self.judge or (self.role, self.labels)
-        known = as_tensor(task.train[labels])
+        known, asked = as_codes(task.train[labels], list(self.target) or task.test[self.labels])
         if known.is_floating_point() or len(set(known.tolist())) < 2:
             raise invalid("label_accuracy", "there must be labels of at least two classes", f"{labels!r}")
-        return LabelClassifier(as_tensor(task.train[rows]), known.long())
+        return LabelClassifier(as_tensor(task.train[rows]), known.long()), asked.long()
 
 
 def _in_turn(values: Tensor, n: int) -> Tensor:

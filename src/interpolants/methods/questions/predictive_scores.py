@@ -20,7 +20,7 @@ from interpolants.framework.questions import About, Measured, Number, Question
 from interpolants.framework.roles import Role
 from interpolants.framework.scores import Finding
 from interpolants.framework.task import Task
-from interpolants.methods.questions.distances import as_tensor
+from interpolants.methods.questions.distances import as_codes, as_tensor
 from interpolants.metrics.crps import crps_of_cases, mixture_crps
 from interpolants.metrics.estimate import Estimate
 
@@ -94,7 +94,7 @@ class PredictiveScores(Question):
             rule = "must predict distributions, with mean, std and quantiles"
             raise NotAbleError(f"predictive_scores: {type(method).__name__} {rule}")
         truth = as_tensor(task.part(self.part)[self.values]).double().reshape(-1)
-        groups = as_tensor(task.part(self.part)[self.group]) if self.group else None
+        groups = as_codes(task.part(self.part)[self.group])[0] if self.group else None
         mean, low, high = (_flat(x, truth) for x in (found.mean, *self._interval(found, self.level)))
         cases = {
             "mae": (_flat(found.quantile(0.5), truth) - truth).abs(),

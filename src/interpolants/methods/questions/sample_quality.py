@@ -121,7 +121,7 @@ def samples_figure(
         panels = [_images(title, x, order, first) for title, x in shown.items()]
         height = 42.0 * len(order) + 20
         caption += " Each row was asked for one label." if len(order[0][0]) else ""
-    elif first.flatten(1).shape[1] == 1:
+    elif first[0].numel() == 1:
         name_of = next(iter(columns), "x")
         panels = [_histogram(title, x.flatten(), first.flatten(), name_of) for title, x in shown.items()]
     else:
