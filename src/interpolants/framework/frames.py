@@ -265,6 +265,19 @@ def constant_columns(x: Rows) -> Tensor:
     return _is_flat(low, high, x.dtype)
 
 
+def constants_of(x: Tensor) -> Tensor | None:
+    """Values of the columns of vectors ``(N, D)`` that do not vary, NaN for others; None for images, or without one."""
+    if x.ndim != 2 or not bool((flat := constant_columns(x)).any()):
+        return None
+    first = torch.nan_to_num(x.double(), nan=-math.inf).amax(0)
+    return torch.where(flat, first, torch.nan)
+
+
+def with_constants(x: Tensor, fixed: Tensor | None) -> Tensor:
+    """Rows ``(..., D)`` with these values in the place of what was drawn of columns that never varied."""
+    return x if fixed is None else torch.where(fixed.isnan(), x, fixed.to(x))
+
+
 def _ends(x: Tensor) -> tuple[Tensor, Tensor]:
     low, high = (torch.where(x.isnan(), end, x) for end in (math.inf, -math.inf))
     return low.amin(0).double(), high.amax(0).double()

@@ -293,3 +293,16 @@ def test_rows_in_other_units_are_told_of(learnt):
     x, _, _ = chain(20, np.random.default_rng(7))
     with pytest.warns(FarValuesWarning, match="column 2 of x lies .* deviations .*are the units the same"):
         model.encode(x + np.array([0, 0, 40, 0], dtype="float32"))
+
+
+def test_a_column_that_never_varied_stays_as_it_is():
+    """It has no deviation, so that its unit was 1, whatever its size: 1e-6 came back as 1e-3."""
+    x, factors, _ = chain(60, np.random.default_rng(0))
+    still = np.full((60, 1), 1e-6, dtype="float32")
+    model = CausalAutoencoder(graph="a -> b", **{**SMALL, "steps": 5}).fit(
+        np.concatenate([x, still], 1), factors
+    )
+    other = np.concatenate([x[:4], 2 * still[:4]], 1)
+    assert np.array_equal(np.asarray(model.sample(5))[:, -1], still[:5, 0])
+    found = np.asarray(model.counterfactual(other, do={"a": float(factors[0, 0])}))
+    assert np.array_equal(found[:, -1], other[:, -1])

@@ -6,6 +6,7 @@ import torch
 from torch.testing import assert_close
 
 from interpolants.apps.multimodal import LinkedGaussian, SeparateModels
+from interpolants.apps.multimodal.shared_space import Modality
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.runs.recipe import make_method, make_recipe, make_task
 from interpolants.runs.values import Place
@@ -107,3 +108,25 @@ def test_a_gaussian_of_a_single_whole_row_is_refused():
     b[1:] = float("nan")
     with pytest.raises(InvalidInputError, match="two rows or more must have no gaps, got 1"):
         LinkedGaussian(modalities={"a": "rows", "b": "rows"}).fit(a=a, b=b)
+
+
+@pytest.mark.parametrize("whiten", [True, False])
+def test_columns_that_never_varied_are_drawn_and_expected_as_they_were_by_diffusions_too(whiten):
+    """Their unit is 1, whatever their size: 1e-6 was drawn as 1e-3."""
+    x = torch.randn(40, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x[:, 1] = 1e-6
+    part = Modality.fit("x", x, 1.0, "test", whiten=whiten)
+    noisy = part.units(x) + 0.01
+    assert torch.equal(part.value(noisy)[:, 1], x[:, 1])
+    assert torch.equal(part.mean(noisy)[:, 1], x[:, 1])
+    assert not torch.equal(part.value(noisy)[:, 0], x[:, 0])
+
+
+def test_answers_of_diffusions_keep_the_digits_of_columns_far_from_0():
+    x = 1e9 + torch.randn(40, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    part = Modality.fit("x", x, 1.0, "test")
+    assert_close(part.value(part.units(x)), x, rtol=0, atol=1e-5)
+    net = {"kind": "mlp", "width": 8, "depth": 1}
+    model = SeparateModels(modalities=PAIR, settings={"net": net}, steps=2, n_steps=2).fit(a=x, b=x)
+    for values in model.sample(5).values():
+        assert bool((values != values.float()).any())

@@ -21,7 +21,7 @@ from interpolants.foundations.checks import number, one_of, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK
 from interpolants.framework.capabilities import capability
-from interpolants.framework.frames import Standard
+from interpolants.framework.frames import Standard, constants_of, with_constants
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
@@ -178,7 +178,8 @@ class CausalAutoencoder(Trained):
         kept = {name: done[name] for name in ("net", "encoder", "structure")}
         codes = by_blocks(lambda part: encoded(kept["encoder"], part, self.block)[0], x)
         drawn_from = kept_exogenous(by_blocks(kept["structure"].abduct, codes))
-        return {**kept, "frame": frame, "units": units, "ranges": ranges, "exogenous": drawn_from}
+        return {**kept, "frame": frame, "units": units, "ranges": ranges, "exogenous": drawn_from,
+                "fixed": constants_of(data["x"])}  # fmt: skip
 
     def _in_units(self, data: Any, frame: Standard, units: Standard) -> tuple[Tensor, Tensor]:
         return frame.encode(data["x"]).float(), units.encode(data["factors"]).float()
@@ -265,7 +266,8 @@ class CausalAutoencoder(Trained):
             n_steps=steps,
         )
         decoded: Tensor = frame.decode(found.double()).to(x)
-        return decoded
+        fixed: Tensor | None = self.state.get("fixed")  # what was given of a constant column stays
+        return decoded if fixed is None else torch.where(fixed.isnan(), decoded, x)
 
     @capability(reads={"do": DO}, like="x")
     def sample(
@@ -312,7 +314,7 @@ class CausalAutoencoder(Trained):
             self.fields(guidance), codes, self.shapes["x"], seed=seed, first=first_index, **how
         )
         decoded: Tensor = state["frame"].decode(found.double())
-        return decoded
+        return with_constants(decoded, state.get("fixed"))
 
     def cannot(self, verb: str) -> str:
         """A model of a version without this verb has kept nothing to draw from."""

@@ -282,7 +282,7 @@ class MultimodalDiffusion(Trained):
         rows = len(next(iter(given.values())))
         means = self._means(self._tokens(given, rows), rows, seed, first_index)
         parts = self.state["space"].parts
-        found = {name: part.frame.decode(means[name]) for name, part in parts.items()}
+        found = {name: part.mean(means[name]) for name, part in parts.items()}
         found = {name: with_own(mean, given.get(name), parts[name]) for name, mean in found.items()}
         measured = {name: x for name, x in found.items() if not parts[name].is_label}
         return Answered({**{name: x.numpy() for name, x in found.items()}, **answered(measured, self.given)})

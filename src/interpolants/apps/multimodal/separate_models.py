@@ -85,7 +85,8 @@ class SeparateModels(Trained):
         """
         whole("SeparateModels.sample", "n", n, at_least=1)
         name, kind = next(iter(self.modalities.items()))
-        nothing = torch.full((n,), -1) if kind == "labels" else torch.full((n, *self.shapes[name]), torch.nan)
+        gaps = torch.full((n, *self.shapes[name]), torch.nan, dtype=torch.float64)
+        nothing = torch.full((n,), -1) if kind == "labels" else gaps
         return self._in_turn({name: nothing}, method, n_steps, seed, first_index)
 
     @capability()

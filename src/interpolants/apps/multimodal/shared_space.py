@@ -18,7 +18,13 @@ from torch import Tensor
 from interpolants.apps.multimodal.modality_roles import is_there
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.records import record
-from interpolants.framework.frames import Standard, Whitened, constant_columns
+from interpolants.framework.frames import (
+    Standard,
+    Whitened,
+    constant_columns,
+    constants_of,
+    with_constants,
+)
 
 # Softmax sees coordinates of labels times this: a certain label then has a probability of 1 to rounding.
 _SHARP = 4.0
@@ -36,12 +42,14 @@ class Modality:
         is_label: Whether it is a label.
         frame: Units of variance 1, for perceptrons uncorrelated ones; of labels those of the columns of zeros and ones.
         weight: w > 0, the size of its block.
+        fixed: Values of columns of a vector that never varied, NaN for others; None without one.
     """
 
     shape: tuple[int, ...]
     is_label: bool
     frame: Standard | Whitened
     weight: float = 1.0
+    fixed: Tensor | None = None
 
     @classmethod
     def fit(cls, name: str, value: Tensor, weight: float, who: str, *, whiten: bool = False) -> Self:
@@ -68,7 +76,8 @@ class Modality:
             )
         if not is_label:
             frame = (Whitened() if whiten else Standard()).fit(rows)
-            return cls(shape=tuple(rows.shape[1:]), is_label=False, frame=frame, weight=weight)
+            fixed = constants_of(rows)
+            return cls(shape=tuple(rows.shape[1:]), is_label=False, frame=frame, weight=weight, fixed=fixed)
         hot = _hot(rows, int(rows.max()) + 1)
         of_columns = Standard(shift=hot.mean(0), scale=hot.var(0).mean().sqrt())
         return cls(shape=(hot.shape[1],), is_label=True, frame=of_columns, weight=weight)
@@ -95,7 +104,11 @@ class Modality:
 
     def value(self, u: Tensor) -> Tensor:
         """Data units, or the likeliest label ``(B,)``."""
-        return self.frame.decode(u).argmax(1) if self.is_label else self.frame.decode(u)
+        return self.mean(u).argmax(1) if self.is_label else self.mean(u)
+
+    def mean(self, u: Tensor) -> Tensor:
+        """Data units, float64, or the columns of zeros and ones of a label; columns that never varied as they were."""
+        return with_constants(self.frame.decode(u.double()), self.fixed)
 
     def logits(self, u: Tensor) -> Tensor:
         """Log probabilities of labels up to a constant, from coordinates ``(B, k)``."""
