@@ -27,6 +27,26 @@ def test_a_season_goes_on(kind):
     assert_close(again.x, found)
 
 
+@pytest.mark.parametrize("kind", [ExponentialSmoothing, SeasonalArima])
+@pytest.mark.parametrize("gap", [slice(88, 96), slice(0, 9)])
+def test_a_gap_at_an_end_of_the_series_is_no_plateau(kind, gap):
+    x = waves(96, 0.05)
+    x[gap] = np.nan
+    found = kind(season=SEASON, memory=96).fit(x).forecast(members=40, steps=12).x
+    truth = torch.from_numpy(waves(108)[96:])
+    assert float((found[0, :, :, 0].mean(0) - truth).abs().max()) < 0.3
+
+
+def test_a_column_without_values_is_refused():
+    x = np.stack([waves(96), np.full(96, np.nan)], 1)
+    with pytest.raises(InvalidInputError, match="every column must have values in the last 48 times, got none in"):
+        SeasonalArima(season=SEASON, memory=48).fit(x)
+    x[:3, 1], x[90:, 1] = 1.0, 2.0
+    x[3:60, 0] = np.nan
+    with pytest.raises(InvalidInputError, match="least 20 times between its first and its last value, got 6"):
+        ExponentialSmoothing(season=SEASON, memory=48).fit(x)
+
+
 @pytest.mark.parametrize("size", [1e-7, 1e7])
 def test_forecasts_move_with_the_units_of_the_series(size):
     x = waves(96, 0.05)

@@ -51,6 +51,7 @@ class Kind:
         flat: Whether samples came as (N,) instead of (N, 1), or tokens as (L,) instead of (1, L).
         forms: What each column of a table with dates or words was, see :mod:`interpolants.data.coded_columns`; empty
             where all are numbers.
+        absent: Numbers below the highest label that no row had.
         index: Row labels of a table, coordinates of an xarray object; not stored.
     """
 
@@ -60,6 +61,7 @@ class Kind:
     columns: tuple[Any, ...] = ()
     flat: bool = False
     forms: tuple[Any, ...] = ()
+    absent: tuple[int, ...] = ()
     index: Any = field(default=None, compare=False, repr=False)
 
     def named(self) -> "Kind":

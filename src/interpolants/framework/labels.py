@@ -72,12 +72,14 @@ def _own_codes(array: np.ndarray[Any, Any], role: "Role", reading: "Reading") ->
 
 def counted(codes: Tensor, given: Given, role: "Role", reading: "Reading") -> Given:
     """Labels that are their own codes: a network has an entry for each up to the highest, so they must be dense."""
-    highest, different = int(codes.max()), len(set(codes.tolist()))
+    highest, seen = int(codes.max()), set(codes.tolist())
+    different = len(seen)
     if highest >= max(_SPARSE * different, _FEW):
         rule = f"{role.name} as numbers must be labels 0, 1, 2, ..., with few left out"
         remedy = "Number them: np.unique(labels, return_inverse=True)[1]. What measures is passed as floats."
         raise invalid(reading.who, rule, f"{different} different ones up to {highest}", remedy)
-    return replace(given, columns=tuple(range(highest + 1)))
+    absent = tuple(label for label in range(highest + 1) if label not in seen)
+    return replace(given, columns=tuple(range(highest + 1)), absent=absent)
 
 
 def _check_whole_names(array: np.ndarray[Any, Any], role: "Role", reading: "Reading") -> None:
@@ -193,7 +195,7 @@ def _joined(
         before = None if forms is None else _given_of(forms[name])
         own = replace(role, name=f"{role.name}[{name!r}]")
         tensor, given = kind.read(parts[name], own, replace(reading, before=before))
-        told.append((name, given.container, str(given.dtype), tuple(given.columns)))
+        told.append((name, given.container, str(given.dtype), tuple(given.columns), given.absent))
         found.append(_columns_of(tensor, given, own, reading))
     _check_sizes(parts, found, role, reading)
     whole = _in_one(found, role, reading)
@@ -209,8 +211,8 @@ def _not_single(parts: Mapping[str, Any], role: "Role", reading: "Reading") -> I
 
 
 def _given_of(form: tuple[Any, ...]) -> Given:
-    _, container, dtype, columns = form
-    return Given(container, dtype, columns=tuple(columns))
+    _, container, dtype, columns, *absent = form  # files of older versions do not tell what was absent
+    return Given(container, dtype, columns=tuple(columns), absent=tuple(*absent))
 
 
 def _columns_of(tensor: Tensor, given: Given, role: "Role", reading: "Reading") -> Tensor:
@@ -268,7 +270,7 @@ def column_names(given: Given) -> list[str]:
     if given.container != "condition":
         return [str(name) for name in given.columns]
     found: list[str] = []
-    for name, container, _, columns in given.forms:
+    for name, container, _, columns, *_ in given.forms:
         if container == "labels":
             found += [f"{name} = {label}" for label in columns]
         else:
@@ -289,6 +291,9 @@ def _asked_labels(value: Any, role: "Role", reading: "Reading", given: Given, *,
     if bool(((codes < -1) | (codes >= len(given.columns))).any()):  # -1 is "no label", for guidance
         rule = f"{role.name} must be labels of the fit, 0 to {len(given.columns) - 1}"
         raise invalid(reading.who, rule, sorted(set(codes.tolist()))[-1])
+    if unseen := sorted(set(codes.tolist()).intersection(given.absent)):
+        rule = f"{role.name} must be labels that rows of the fit had"
+        raise invalid(reading.who, rule, unseen[0])
     codes = codes.expand(rows) if len(codes) == 1 else codes
     if len(codes) != rows:
         raise invalid(reading.who, f"{role.name} must be one label, or {rows}", len(codes))

@@ -11,7 +11,9 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.guidance import ClassifierFree
 from interpolants.likelihood import SdeLogProb
 from interpolants.likelihood import log_prob as sde_log_prob
+from interpolants.methods.bridge.held_out import Ends, set_aside
 from interpolants.methods.parts.conditions import ConditionForm
+from interpolants.methods.parts.start_points import Pool
 from interpolants.training.pairs import draw_pairs
 
 QUIET = {"progress": False}
@@ -158,10 +160,45 @@ def test_the_way_back_starts_from_rows_of_the_label(bridge):
     assert_close(starts(60, -1), starts(60, None), rtol=0, atol=0)  # the null label is that of none
 
 
-def test_a_label_without_rows_has_no_way_back():
-    bridge = conditioned(2 * (np.arange(40) % 2))
+def test_a_label_without_stored_rows_has_no_way_back():
+    pool = Pool(torch.randn(4, 2), torch.tensor([0, 2, 0, 2]))
     with pytest.raises(InvalidInputError, match=r"start from stored rows of their label, .* got label 1"):
-        bridge.sample(3, cond=1, reverse=True)
+        pool.draw(3, 0, 0, torch.tensor([0, 1, 2]))
+
+
+def test_the_only_rows_of_a_label_are_learnt_rather_than_held_out():
+    x1 = torch.arange(40.0)[:, None]
+    plain = set_aside(Ends(x1 + 100, x1), 0.5, 0, paired=True)[1].x1.long().flatten()
+    labels = torch.zeros(40, dtype=torch.long)
+    labels[plain[:3]], labels[plain[5]] = 1, 2
+    kept, away = set_aside(Ends(x1 + 100, x1, labels), 0.5, 0, paired=True)
+    assert sorted(kept.cond.unique().tolist()) == [0, 1, 2]
+    assert len(away.x1) == 16
+    for part in (kept, away):
+        assert torch.equal(part.x0, part.x1 + 100)
+        assert torch.equal(part.cond, labels[part.x1.long().flatten()])
+    assert len(torch.cat([kept.x1, away.x1]).unique()) == 40
+    bridge = Bridge("one_sided_linear", held_out=0.5, **{**QUICK, "seed": 0})
+    assert set_aside(Ends(None, x1, torch.arange(40)), 0.5, 0, paired=False)[1] is None
+    assert bridge.fit(x1=torch.randn(40, 2), cond=labels, **QUIET).sample(3, cond=2).shape == (3, 2)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_label_that_no_row_had_is_refused(reverse, tmp_path):
+    bridge = conditioned(2 * (np.arange(40) % 2))
+    bridge.save(tmp_path / "model")
+    for one in (bridge, Bridge.load(tmp_path / "model")):
+        for asked in (1, [0, 1, 2]):
+            with pytest.raises(InvalidInputError, match="cond must be labels that rows of the fit had, got 1"):
+                one.sample(3, cond=asked, reverse=reverse)
+        assert one.sample(3, cond=[0, 2, 0], reverse=reverse).shape == (3, 2)
+    bridge = conditioned({"kind": 2 * (np.arange(40) % 2), "size": np.linspace(-1, 1, 40, dtype=np.float32)})
+    with pytest.raises(InvalidInputError, match=r"cond\['kind'\] must be labels that rows of the fit had, got 1"):
+        bridge.sample(2, cond={"kind": [0, 1], "size": [0.5, 0.1]}, reverse=reverse)
+
+
+def test_labels_beyond_those_of_the_fit_are_refused():
+    bridge = conditioned(2 * (np.arange(40) % 2))
     with pytest.raises(InvalidInputError, match="labels of the fit, 0 to 2, got 3"):
         bridge.sample(3, cond=3, reverse=True)
 

@@ -9,7 +9,7 @@ import interpolants
 from interpolants import Bridge
 from interpolants.framework.frames import Whitened
 from interpolants.framework.stages import InterruptedFitError
-from interpolants.methods.bridge.held_out import count_aside
+from interpolants.methods.bridge.held_out import Ends, LearntByHeartWarning, count_aside, warn_if_by_heart
 from interpolants.methods.parts.validation import HeldOutLoss
 from interpolants.methods.rivals.gaussian_fit import GaussianFit
 
@@ -33,6 +33,17 @@ def small():
 def test_shares_of_rows_that_are_held_out_unasked():
     found = [count_aside("auto", n) for n in (39, 40, 170, 300, 1000, 54_000)]
     assert found == [0, 8, 34, 40, 100, 2000]
+
+
+def test_rows_that_are_learnt_by_heart_are_told():
+    tiny = {"net": {"kind": "mlp", "width": 4, "depth": 1}, "batch_size": 4, "seed": 0}
+    said = "of 20 rows none is set aside unasked, and 500 steps learn them by heart. Fit with held_out=0.2"
+    with pytest.warns(LearntByHeartWarning, match=said):
+        Bridge("one_sided_linear", steps=500, **tiny).fit(x1=few_rows(20)[0], **QUIET)
+    for given in ({"held_out": 0}, {"held_out": 0.2}):  # who asks for it knows
+        Bridge("one_sided_linear", steps=500, **tiny, **given).fit(x1=few_rows(20)[0], **QUIET)
+    warn_if_by_heart(Ends(None, torch.zeros(20, 2)), 200)
+    warn_if_by_heart(Ends(None, torch.zeros(40, 2)), 2000)
 
 
 def test_few_rows_are_not_overfitted_and_the_bridge_says_which_weights_it_has(small):

@@ -1,5 +1,6 @@
 """Rows that training does not see: a bridge stops by them, is judged by them, and chooses its noise level by them."""
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +23,14 @@ if TYPE_CHECKING:
 AUTO = "auto"
 # Fewest rows of which some are held out unasked, and the most that are looked at.
 FEWEST, MOST = 40, 10_000
+# Steps from which so few rows are learnt by heart.
+_MANY_STEPS = 500
 # Unasked: a tenth, of small sets more, and of large ones no more than tell two networks apart.
 _SHARE, _SMALL, _SMALL_SHARE, _ENOUGH = 0.1, 40, 0.2, 2_000
+
+
+class LearntByHeartWarning(UserWarning):
+    """Few rows were seen so often that a network can only repeat them."""
 
 
 @record("bridge_ends")
@@ -73,16 +80,41 @@ def set_aside(ends: Ends, share: float | str, seed: int, *, paired: bool) -> tup
     fewest = min(len(x) for x in (ends.x0, ends.x1) if x is not None)
     if not share or (share == AUTO and not count_aside(share, fewest)):
         return ends, None
-    kept1, away1 = _parted((ends.x1, ends.cond), share, seed, "x1")
-    kept0, away0 = _parted((ends.x0, ends.cond0), share, seed, "x1" if paired else "x0")
+    kept1, away1 = _parted((ends.x1, ends.cond), share, seed, "x1", ends.cond)
+    known = ("x1", ends.cond) if paired else ("x0", ends.cond0)
+    kept0, away0 = _parted((ends.x0, ends.cond0), share, seed, *known)
+    if any(len(x) < 2 for x in (away0[0], away1[0]) if x is not None):  # a label for every row
+        return ends, None
     return Ends(kept0[0], kept1[0], kept1[1], kept0[1]), Ends(away0[0], away1[0], away1[1], away0[1])
+
+
+def warn_if_by_heart(ends: Ends, steps: int) -> None:
+    """Tell that a fit sees few rows many times, and has none aside by which to stop.
+
+    Args:
+        ends: The rows to learn from.
+        steps: Steps of the training.
+
+    Warns:
+        LearntByHeartWarning: If so.
+    """
+    fewest = min(len(x) for x in (ends.x0, ends.x1) if x is not None)
+    if fewest < FEWEST and steps >= _MANY_STEPS:
+        rule = f"of {fewest} rows none is set aside unasked, and {steps:,} steps learn them by heart"
+        remedy = "Fit with held_out=0.2: training then stops in time"
+        warnings.warn(f"Bridge.fit: {rule}. {remedy}.", LearntByHeartWarning, stacklevel=5)
 
 
 End = tuple[Rows, Tensor | None]
 
 
-def _parted(end: End, share: float | str, seed: int, name: str) -> tuple[End, End]:
-    """Rows of an end and their conditions: those to learn from, and those that are set aside."""
+def _parted(
+    end: End, share: float | str, seed: int, name: str, labels: Tensor | None
+) -> tuple[End, End]:
+    """Rows of an end and their conditions: those to learn from, and those that are set aside.
+
+    A label is learnt from rows: where all of its few rows are set aside, they are taken back.
+    """
     x, cond = end
     if x is None:
         return end, end
@@ -94,6 +126,9 @@ def _parted(end: End, share: float | str, seed: int, name: str) -> tuple[End, En
         return (without_rows(x, away), left), (x[away], take_rows(cond, away))
     order = torch.randperm(n, generator=source)
     kept, away = order[count:], order[:count]
+    if labels is not None and labels.ndim == 1 and not labels.is_floating_point():
+        lost = ~torch.isin(labels[away], labels[kept])
+        kept, away = torch.cat([away[lost], kept]), away[~lost]
     return (taken(x, kept), take_rows(cond, kept)), (x[away], take_rows(cond, away))
 
 

@@ -21,6 +21,8 @@ _SHOWN = 8
 _UNIT = 100.0
 # Noise in standard deviations of a column from which little of the column is left.
 _DROWNED = 20.0
+# What helps where a method learns in the units of the data.
+_BY_HAND = "Standardise before fit, (x - mean) / std, and undo it for the answers"
 # What is said of columns that are constant and left out, constant, collinear, and of whole numbers.
 _OF_DENSITIES = (
     "constant; samples have the value exactly, and log_prob leaves it out",
@@ -99,18 +101,19 @@ def _for_tails(rows: Tensor, far: Tensor, columns: Sequence[str], transforms: bo
     return f"Fit with transform={told}"
 
 
-def warn_about_units(who: str, name: str, x: Tensor) -> None:
+def warn_about_units(who: str, name: str, x: Rows, remedy: str = _BY_HAND) -> None:
     """Name the columns whose size is far from one, for methods that learn in the units of the data.
 
     Args:
         who: Public name for the warning.
         name: Name of the argument.
         x: Rows ``(N, *D)``: sizes are told by column for tables, overall for images.
+        remedy: What helps, as an order without a full stop.
 
     Warns:
         ColumnsWarning: If a column that varies has a standard deviation or a mean far from one.
     """
-    rows = x.detach()[:_MOST].double()
+    rows = x[:_MOST].detach().double()
     rows = rows if rows.ndim == 2 else rows.reshape(-1, 1)
     spread, centre = rows.std(0, correction=0), rows.mean(0).abs()
     far = ((spread < 1 / _UNIT) | (spread > _UNIT) | (centre > _UNIT)) & ~constant_columns(rows)
@@ -118,7 +121,6 @@ def warn_about_units(who: str, name: str, x: Tensor) -> None:
         what = f"column {int(far.nonzero()[0])} of {name}" if x.ndim == 2 else name
         at = int(far.nonzero()[0])
         words = f"{who}: {what} has mean {float(rows[:, at].mean()):.3g} and standard deviation {float(spread[at]):.3g}"
-        remedy = "Standardise before fit, (x - mean) / std, and undo it for the answers"
         warnings.warn(f"{words}, and is learnt in these units. {remedy}.", ColumnsWarning, stacklevel=6)
 
 
@@ -159,7 +161,7 @@ def warn_about_noise(
     Warns:
         ColumnsWarning: If the noise is many times the standard deviation of a column that varies.
     """
-    rows = x.detach()[:_MOST].double()
+    rows = x[:_MOST].detach().double()
     rows = rows if rows.ndim == 2 else rows.reshape(-1, 1)
     drowned = (rows.std(0, correction=0) * _DROWNED < noise) & ~constant_columns(rows)
     if bool(drowned.any()):

@@ -85,16 +85,20 @@ class _Classical(Method):
         return over_time(x[None], known, known.after(steps))
 
     def _columns(self, series: Series) -> list[np.ndarray[Any, Any]]:
-        """The last times of each column, gaps filled by straight lines where the model takes none."""
+        """The last times of each column, with NaN where the model takes gaps, or before and after what is seen."""
         last = series[-self.memory :]
         if len(last) < (least := 2 * self.season + _FEW):
             rule = f"there must be at least {least} times, two seasons and a few"
             raise invalid(type(self).__name__, rule, len(last))
+        if not bool(last.seen.any(0).all()):
+            rule = f"every column must have values in the last {self.memory} times"
+            at = int((~last.seen.any(0)).nonzero()[0])
+            raise invalid(type(self).__name__, rule, f"none in column {at}")
         values = self._ready(last)
         return [column.numpy() for column in values.T]
 
     def _ready(self, series: Series) -> Tensor:
-        return interpolated(series.values, series.seen)
+        raise NotImplementedError
 
     def _parameters(self, column: Any) -> Any:
         raise NotImplementedError
@@ -106,6 +110,9 @@ class _Classical(Method):
 
 class ExponentialSmoothing(_Classical):
     """ETS with additive errors, a damped trend and an additive season; paths are simulated with its own errors.
+
+    A column begins with its first value that is seen and ends with its last: what is missing after that is simulated
+    as well. Gaps between are filled by straight lines.
 
     Args:
         season: Steps of a season.
@@ -126,22 +133,37 @@ class ExponentialSmoothing(_Classical):
             initialization_method="heuristic",
         )  # fmt: skip
 
+    def _ready(self, series: Series) -> Tensor:
+        lines = interpolated(series.values, series.seen)
+        return torch.where(_between(series.seen), lines, torch.nan)
+
+    def _known(self, column: Any) -> tuple[Any, int]:
+        """The column from its first to its last value, and the number of times after that."""
+        at = np.flatnonzero(~np.isnan(column))
+        known = column[at[0] : at[-1] + 1]
+        if len(known) < (least := 2 * self.season + _FEW):
+            rule = f"a column must have at least {least} times between its first and its last value"
+            raise invalid("ExponentialSmoothing", rule, len(known))
+        return known, len(column) - 1 - int(at[-1])
+
     def _parameters(self, column: Any) -> Any:
-        return quiet(lambda: self._model(column).fit(disp=False)).params
+        return quiet(lambda: self._model(self._known(column)[0]).fit(disp=False)).params
 
     def _paths(self, column: Any, parameters: Any, members: int, steps: int, source: Any) -> Any:
-        found = quiet(lambda: self._model(column).smooth(parameters))
+        known, late = self._known(column)
+        found = quiet(lambda: self._model(known).smooth(parameters))
         drawn = found.simulate(
-            steps, anchor="end", repetitions=members, random_errors="bootstrap", rng=source
+            late + steps, anchor="end", repetitions=members, random_errors="bootstrap", rng=source
         )
-        return np.asarray(drawn).reshape(steps, members).T
+        return np.asarray(drawn).reshape(late + steps, members).T[:, late:]
 
 
 class SeasonalArima(_Classical):
     """ARIMA ``(p, d, q)`` with a seasonal part ``(P, D, Q)``; gaps are filtered as such, paths are simulated.
 
     A column is fitted and filtered in units of its standard deviation, so that its units do not matter: the first
-    states have a variance that statsmodels fixes.
+    states have a variance that statsmodels fixes. Where the optimiser ends at an autoregression that grows without
+    end, a stationary one is fitted instead.
 
     Args:
         season: Steps of a season.
@@ -173,23 +195,31 @@ class SeasonalArima(_Classical):
     def _ready(self, series: Series) -> Tensor:
         return series.with_gaps()
 
-    def _model(self, column: Any) -> Any:
+    def _model(self, column: Any, *, stationary: bool = False) -> Any:
         states = require("statsmodels.tsa.statespace.sarimax", by="SeasonalArima")
         return states.SARIMAX(
             column, order=self.order, seasonal_order=(*self.seasonal, self.season), simple_differencing=False,
-            enforce_stationarity=False, enforce_invertibility=False,
+            enforce_stationarity=stationary, enforce_invertibility=False,
         )  # fmt: skip
 
     def _parameters(self, column: Any) -> Any:
         unit = _unit(column)
-        found = quiet(lambda: self._model(column / unit).fit(disp=False, maxiter=30)).params
-        return _rescaled(found, unit)
+        found = quiet(lambda: self._model(column / unit).fit(disp=False, maxiter=30))
+        if np.any(np.abs(found.arroots) < 1):
+            found = quiet(lambda: self._model(column / unit, stationary=True).fit(disp=False, maxiter=30))
+        return _rescaled(found.params, unit)
 
     def _paths(self, column: Any, parameters: Any, members: int, steps: int, source: Any) -> Any:
         unit = _unit(column)
         found = quiet(lambda: self._model(column / unit).smooth(_rescaled(parameters, 1 / unit)))
         drawn = found.simulate(steps, anchor="end", repetitions=members, rng=source)
         return unit * np.asarray(drawn).reshape(steps, members).T
+
+
+def _between(seen: Tensor) -> Tensor:
+    """Which times lie between the first and the last that are seen of their column, both of them too, ``(T, C)``."""
+    begun = seen.cumsum(0) > 0
+    return begun & (seen.flip(0).cumsum(0) > 0).flip(0)
 
 
 def _unit(column: Any) -> float:
