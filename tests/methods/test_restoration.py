@@ -7,8 +7,8 @@ import torch
 
 from interpolants.couplings import Degraded
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.framework.far_values import FarValuesWarning
 from interpolants.framework.method import load
-from interpolants.methods.parts.far_values import FarValuesWarning
 from interpolants.methods.restoration.restoration import Restoration
 
 COVARIANCE = torch.tensor([[1.0, 0.8], [0.8, 1.0]])

@@ -28,3 +28,8 @@ def test_unchanged_gives_rows_of_the_other_end_as_they_are():
     assert set(drawn[:, 0].tolist()) == set(range(10))
     assert torch.equal(drawn[7:9], rival.sample(2, seed=1, first_index=7))
     assert torch.equal(rival.transport(x0[3:5]), x0[3:5])
+
+
+def test_a_gaussian_needs_two_rows():
+    with pytest.raises(InvalidInputError, match=r"GaussianFit.fit: x1 must have at least two rows, .* got 1"):
+        GaussianFit().fit(torch.zeros(1, 2))

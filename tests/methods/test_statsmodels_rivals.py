@@ -39,7 +39,9 @@ def test_a_gap_at_an_end_of_the_series_is_no_plateau(kind, gap):
 
 def test_a_column_without_values_is_refused():
     x = np.stack([waves(96), np.full(96, np.nan)], 1)
-    with pytest.raises(InvalidInputError, match="every column must have values in the last 48 times, got none in"):
+    with pytest.raises(
+        InvalidInputError, match="every column must have values in the last 48 times, got none in"
+    ):
         SeasonalArima(season=SEASON, memory=48).fit(x)
     x[:3, 1], x[90:, 1] = 1.0, 2.0
     x[3:60, 0] = np.nan

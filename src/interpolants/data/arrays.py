@@ -52,6 +52,7 @@ class Kind:
         forms: What each column of a table with dates or words was, see :mod:`interpolants.data.coded_columns`; empty
             where all are numbers.
         absent: Numbers below the highest label that no row had.
+        spread: Mean and standard deviation of each column of a condition, or channel of one that is a field.
         index: Row labels of a table, coordinates of an xarray object; not stored.
     """
 
@@ -62,6 +63,7 @@ class Kind:
     flat: bool = False
     forms: tuple[Any, ...] = ()
     absent: tuple[int, ...] = ()
+    spread: tuple[tuple[float, float], ...] = ()
     index: Any = field(default=None, compare=False, repr=False)
 
     def named(self) -> "Kind":

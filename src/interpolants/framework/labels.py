@@ -12,6 +12,7 @@ from interpolants.data.arrays import Kind as Given
 from interpolants.data.arrays import is_table
 from interpolants.foundations.checks import finite
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
+from interpolants.framework.far_values import spread_of, warn_if_unlike
 
 if TYPE_CHECKING:
     from interpolants.framework.roles import Reading, Role
@@ -139,7 +140,8 @@ class Conditions:
             codes, given = Labels().read(tensor, role, reading)
             return codes, counted(codes, given, role, reading)
         tensor = tensor[:, None] if tensor.ndim == 1 else tensor
-        return tensor, Given("condition", str(tensor.dtype), columns=tuple(map(int, tensor.shape[1:])))
+        shape = tuple(map(int, tensor.shape[1:]))
+        return tensor, Given("condition", str(tensor.dtype), columns=shape, spread=spread_of(tensor))
 
     def _asked(self, value: Any, role: "Role", reading: "Reading", *, named: bool) -> tuple[Tensor, Given]:
         given = reading.before
@@ -154,6 +156,8 @@ class Conditions:
             tensor = tensor.expand(wanted)
         if tuple(tensor.shape) != wanted:
             raise invalid(reading.who, f"{role.name} must have shape {wanted}", tuple(tensor.shape))
+        if given.spread:
+            warn_if_unlike(reading.who, role.name, tensor, given.spread)
         return tensor.contiguous(), given
 
 
@@ -195,7 +199,8 @@ def _joined(
         before = None if forms is None else _given_of(forms[name])
         own = replace(role, name=f"{role.name}[{name!r}]")
         tensor, given = kind.read(parts[name], own, replace(reading, before=before))
-        told.append((name, given.container, str(given.dtype), tuple(given.columns), given.absent))
+        columns = tuple(given.columns)
+        told.append((name, given.container, str(given.dtype), columns, given.absent, given.spread))
         found.append(_columns_of(tensor, given, own, reading))
     _check_sizes(parts, found, role, reading)
     whole = _in_one(found, role, reading)
@@ -211,8 +216,9 @@ def _not_single(parts: Mapping[str, Any], role: "Role", reading: "Reading") -> I
 
 
 def _given_of(form: tuple[Any, ...]) -> Given:
-    _, container, dtype, columns, *absent = form  # files of older versions do not tell what was absent
-    return Given(container, dtype, columns=tuple(columns), absent=tuple(*absent))
+    _, container, dtype, columns, *told = form
+    absent, spread = told or ((), ())  # files of older versions do not have them
+    return Given(container, dtype, columns=tuple(columns), absent=tuple(absent), spread=tuple(spread))
 
 
 def _columns_of(tensor: Tensor, given: Given, role: "Role", reading: "Reading") -> Tensor:

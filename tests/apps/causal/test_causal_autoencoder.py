@@ -17,8 +17,8 @@ from interpolants.apps.causal.interventional import drawn_exogenous, fresh_state
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.causal_graph import CausalGraph
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.framework.far_values import FarValuesWarning
 from interpolants.framework.method import load
-from interpolants.methods.parts.far_values import FarValuesWarning
 from interpolants.nets.structural_layer import intervene, solve_structure
 from interpolants.paths.linear import OneSidedLinear
 

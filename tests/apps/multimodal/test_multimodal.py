@@ -15,11 +15,11 @@ from interpolants.apps.multimodal.shared_space import Modality, SharedSpace, sub
 from interpolants.cli.app import app
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.row_times import TakesOneTime
+from interpolants.framework.far_values import FarValuesWarning
 from interpolants.framework.frames import Standard
 from interpolants.framework.method import load
 from interpolants.framework.roles import read
 from interpolants.methods import Bridge
-from interpolants.methods.parts.far_values import FarValuesWarning
 from interpolants.objectives.times import UniformTimes
 from interpolants.paths.linear import OneSidedLinear
 

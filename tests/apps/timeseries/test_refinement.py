@@ -15,7 +15,7 @@ from interpolants.apps.timeseries.training_windows import NarrowNetWarning
 from interpolants.apps.timeseries.window_units import WindowUnits
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.foundations.randomness import generator
-from interpolants.methods.parts.far_values import FarValuesWarning
+from interpolants.framework.far_values import FarValuesWarning
 from interpolants.paths import OneSidedLinear
 
 F64 = torch.float64

@@ -19,9 +19,9 @@ from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.zero_mean import ZeroMeanBasis, without_mean
 from interpolants.framework.capabilities import NotAbleError
+from interpolants.framework.far_values import FarValuesWarning
 from interpolants.framework.method import load
 from interpolants.likelihood import log_prob
-from interpolants.methods.parts.far_values import FarValuesWarning
 from interpolants.metrics.displacement_errors import displacement
 from interpolants.nets.equivariant_tracks import EquivariantTracks, edge_mask
 from interpolants.paths import OneSidedTrigonometric

@@ -11,7 +11,7 @@ from interpolants.apps.weather.member_batches import MemberBatches, TargetUnits
 from interpolants.apps.weather.seeded_net import SeedEncoder
 from interpolants.data.lorenz96_ensemble import load_lorenz96_ensemble
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.methods.parts.far_values import FarValuesWarning
+from interpolants.framework.far_values import FarValuesWarning
 from interpolants.objectives.times import StratifiedTimes
 
 TINY = {

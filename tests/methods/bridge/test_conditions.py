@@ -189,11 +189,15 @@ def test_a_label_that_no_row_had_is_refused(reverse, tmp_path):
     bridge.save(tmp_path / "model")
     for one in (bridge, Bridge.load(tmp_path / "model")):
         for asked in (1, [0, 1, 2]):
-            with pytest.raises(InvalidInputError, match="cond must be labels that rows of the fit had, got 1"):
+            with pytest.raises(
+                InvalidInputError, match="cond must be labels that rows of the fit had, got 1"
+            ):
                 one.sample(3, cond=asked, reverse=reverse)
         assert one.sample(3, cond=[0, 2, 0], reverse=reverse).shape == (3, 2)
     bridge = conditioned({"kind": 2 * (np.arange(40) % 2), "size": np.linspace(-1, 1, 40, dtype=np.float32)})
-    with pytest.raises(InvalidInputError, match=r"cond\['kind'\] must be labels that rows of the fit had, got 1"):
+    with pytest.raises(
+        InvalidInputError, match=r"cond\['kind'\] must be labels that rows of the fit had, got 1"
+    ):
         bridge.sample(2, cond={"kind": [0, 1], "size": [0.5, 0.1]}, reverse=reverse)
 
 

@@ -31,7 +31,9 @@ def test_the_covariance_of_states_in_data_units_is_that_of_their_matrix():
 @pytest.mark.parametrize("change", [lambda x: x * 1e5, lambda x: x * 1e-5, lambda x: x + 1e4])
 def test_learning_far_from_the_unit_is_told(change):
     x = torch.randn(40, 2, generator=torch.Generator().manual_seed(0), **F64)
-    bridge = Bridge("one_sided_linear", standardize=False, steps=2, net={"kind": "mlp", "width": 4, "depth": 1})
+    bridge = Bridge(
+        "one_sided_linear", standardize=False, steps=2, net={"kind": "mlp", "width": 4, "depth": 1}
+    )
     with pytest.warns(ColumnsWarning, match=r"column 0 of x1 has mean .* Leave out standardize=False"):
         bridge.fit(x1=change(x), progress=False)
     bridge.fit(x1=3 * x + 1, progress=False)

@@ -28,12 +28,12 @@ from interpolants.foundations.checks import number, one_of, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK, BlockNoise
 from interpolants.framework.capabilities import capability
+from interpolants.framework.far_values import warn_if_far
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.guidance.one_sided import gaussian_path
 from interpolants.methods.parts.choices import choose_path, choose_times
-from interpolants.methods.parts.far_values import warn_if_far
 from interpolants.methods.parts.validation import followed
 from interpolants.nets.build import choose_net
 from interpolants.objectives.times import StratifiedTimes

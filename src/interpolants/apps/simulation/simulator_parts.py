@@ -18,8 +18,8 @@ from interpolants.data.mesh_fields import MeshField
 from interpolants.data.prompts import PromptVocabulary, comma_numbers
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
+from interpolants.framework.far_values import warn_if_far
 from interpolants.framework.frames import Standard
-from interpolants.methods.parts.far_values import warn_if_far
 from interpolants.nets.point_packs import PointPack
 
 # Share of nodes without a point from which on a mesh is too sparse to be read.

@@ -21,6 +21,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
+from interpolants.framework.far_values import warn_if_far
 from interpolants.framework.roles import Role
 from interpolants.framework.series import Series, listed
 from interpolants.framework.stages import Run
@@ -28,7 +29,6 @@ from interpolants.framework.trained import Trained
 from interpolants.guidance.energy import PLACES
 from interpolants.guidance.one_sided import gaussian_path
 from interpolants.methods.parts.choices import choose_path, choose_times
-from interpolants.methods.parts.far_values import warn_if_far
 from interpolants.methods.parts.forecasts import check_sizes
 from interpolants.methods.parts.series import on_one_clock, one_series, over_time, series_role
 from interpolants.nets.build import named_net

@@ -30,12 +30,12 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import key
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
+from interpolants.framework.far_values import warn_if_far
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
 from interpolants.methods.parts.choices import choose_path, choose_times
-from interpolants.methods.parts.far_values import warn_if_far
 from interpolants.methods.parts.forecasts import check_sizes
 from interpolants.methods.parts.start_points import draw_base
 from interpolants.methods.parts.validation import followed

@@ -21,13 +21,13 @@ from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import key
 from interpolants.framework.capabilities import capability
+from interpolants.framework.far_values import warn_if_far
 from interpolants.framework.gridded import GriddedEnsemble, gridded_ensemble
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.guidance.one_sided import gaussian_path
 from interpolants.methods.parts.choices import choose_path, choose_times
-from interpolants.methods.parts.far_values import warn_if_far
 from interpolants.methods.parts.start_points import draw_base
 from interpolants.methods.parts.validation import followed
 from interpolants.nets.grid_edges import check_edges

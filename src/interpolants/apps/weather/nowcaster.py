@@ -29,12 +29,12 @@ from interpolants.fields.preconditioned import Preconditioned, check_preconditio
 from interpolants.foundations.checks import number, one_of, whole
 from interpolants.foundations.errors import invalid
 from interpolants.framework.capabilities import capability, verb
+from interpolants.framework.far_values import warn_if_far
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.guidance.one_sided import gaussian_path
 from interpolants.methods.parts.choices import choose_path, choose_times
-from interpolants.methods.parts.far_values import warn_if_far
 from interpolants.methods.parts.validation import followed
 from interpolants.metrics.crps import crps_of_cases
 from interpolants.nets.grid_edges import check_edges

@@ -108,9 +108,7 @@ def warn_if_by_heart(ends: Ends, steps: int) -> None:
 End = tuple[Rows, Tensor | None]
 
 
-def _parted(
-    end: End, share: float | str, seed: int, name: str, labels: Tensor | None
-) -> tuple[End, End]:
+def _parted(end: End, share: float | str, seed: int, name: str, labels: Tensor | None) -> tuple[End, End]:
     """Rows of an end and their conditions: those to learn from, and those that are set aside.
 
     A label is learnt from rows: where all of its few rows are set aside, they are taken back.

@@ -25,13 +25,13 @@ from interpolants.foundations.trees import MissingCode
 from interpolants.foundations.types import Condition
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
+from interpolants.framework.far_values import warn_if_far
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.parts.choices import choose_coupling
 from interpolants.methods.parts.columns import warn_about_columns, warn_about_units
 from interpolants.methods.parts.conditions import ConditionForm
-from interpolants.methods.parts.far_values import warn_if_far
 from interpolants.methods.parts.learning import in_one_precision, learn_net, new_net
 from interpolants.paths.envelopes import ZeroEnvelope
 from interpolants.paths.linear import Linear

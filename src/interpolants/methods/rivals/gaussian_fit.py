@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from interpolants.foundations.checks import number, whole
+from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import BLOCK, by_block
 from interpolants.foundations.shrinkage import LEAST_VARIANCE, shrunk_correlation
@@ -41,6 +42,8 @@ class GaussianFit(Method):
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
         """Two moments."""
         x = data["x1"].flatten(1).double()
+        if len(x) < 2:
+            raise invalid("GaussianFit.fit", "x1 must have at least two rows, for a covariance", len(x))
         mean, spread = x.mean(0), x.std(0)
         spread = torch.where(spread > 0, spread, spread.square().mean().sqrt().clamp_min(1e-150))
         z = (x - mean) / spread
