@@ -278,3 +278,12 @@ def test_first_frames_are_compared_in_any_unit_and_from_any_zero_of_the_time(plu
         TextToSimulation(**SMALL).fit(
             [fields[0], dataclasses.replace(fields[1], times=2 * fields[1].times - start)]
         )
+
+
+def test_answers_have_the_type_of_what_was_given_and_its_digits_far_from_0(plumes):
+    """Such as pressures in pascals: they had been rounded to single precision."""
+    far = [dataclasses.replace(one, values=1e9 + one.values.double()) for one in plumes["fields"]]
+    model = TextToSimulation(**SMALL).fit(far)
+    for found in (model.sample(1)[0].values, model.forecast([far[0].first(2)])[0].values):
+        assert found.dtype == torch.float64
+        assert bool((found != found.float()).any())

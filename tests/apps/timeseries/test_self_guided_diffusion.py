@@ -18,7 +18,12 @@ from typer.testing import CliRunner
 
 import interpolants
 from interpolants.apps.timeseries import SelfGuidedDiffusion, guided_windows
-from interpolants.apps.timeseries.training_windows import WindowBatches, WindowLoss
+from interpolants.apps.timeseries.training_windows import (
+    LevelSeriesWarning,
+    WindowBatches,
+    WindowLoss,
+    net_and_window_loss,
+)
 from interpolants.apps.timeseries.unseen_columns import UnseenColumnWarning
 from interpolants.apps.timeseries.window_units import WindowUnits
 from interpolants.cli.app import app
@@ -26,6 +31,7 @@ from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.foundations.randomness import generator
 from interpolants.framework.roles import read
 from interpolants.objectives.times import StratifiedTimes
+from interpolants.paths import get_path
 
 F64 = torch.float64
 CONTEXT, HORIZON = 24, 12
@@ -423,3 +429,29 @@ def test_a_context_of_zeros_has_no_size_to_scale_by():
 
 def test_one_member_is_no_trouble_without_quantiles(model, hourly):
     assert model.forecast(hourly, members=1, guidance="mse").x.shape == (1, 1, 6, 2)
+
+
+def test_windows_of_a_score_that_has_learnt_little_have_the_size_of_the_data():
+    """A score is of any size: the few times near the data had been all that its loss told."""
+    model = SelfGuidedDiffusion(context=8, horizon=4, head="score", **{**SMALL, "steps": 30})
+    drawn = model.fit(stationary(120)[:, None].numpy()).sample(64, n_steps=20)
+    assert 0.6 < float(np.asarray(drawn).std() / stationary(120).std()) < 1.4
+
+
+def test_errors_of_a_score_count_as_those_of_the_noise_do():
+    net, loss = net_and_window_loss(nn.Identity(), get_path("one_sided_linear"), "score")
+    t = torch.tensor([0.2, 0.9])
+    x = torch.ones(2, 1, 3)
+    assert_close(loss.weight(x, t)["score"], ((1 - t) ** 2 * (t**2 + (1 - t) ** 2)) / t**2)
+    same, plain = net_and_window_loss(net, get_path("one_sided_linear"), "noise")
+    assert same is net
+    assert plain.weight is None
+
+
+def test_changes_that_are_small_beside_the_level_of_a_window_are_told_of():
+    """A level of 1e4 with changes of 1 was forecast with a spread of 90, without a word."""
+    settings = {**SMALL, "context": 8, "horizon": 4, "scale": "window", "steps": 1}
+    x = stationary(60)[:, None].numpy()
+    with pytest.warns(LevelSeriesWarning, match="column 0 changes by .* of its own size"):
+        SelfGuidedDiffusion(**settings).fit(x + 1e4)
+    SelfGuidedDiffusion(**settings).fit(1e4 * x)  # warnings are errors here

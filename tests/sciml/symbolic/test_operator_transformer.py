@@ -245,3 +245,9 @@ def test_oscillators_are_learnt_and_their_equations_found():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.predict(drawn.seen)
+
+
+def test_a_window_in_other_units_of_time_is_told_of_before_the_times_of_the_answer(tiny, windows):
+    slow = torch.cat([1000 * windows[..., :1], windows[..., 1:]], 2)
+    with pytest.raises(InvalidInputError, match="a window must last between half and all of the training's"):
+        tiny.predict(slow)

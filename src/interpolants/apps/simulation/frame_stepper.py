@@ -150,7 +150,7 @@ class FrameStepper(Trained):
             while len(known) < len(state["times"]):
                 known.append(self._next(known, places))
         values = torch.stack(known).double() * units.std + units.mean
-        return replace(one, times=state["times"], values=values.float())
+        return replace(one, times=state["times"], values=values)
 
     def _next(self, known: list[Tensor], places: Tensor) -> Tensor:
         net = self.state["net"]

@@ -207,10 +207,12 @@ class Simulations:
     parts: list[MeshField]
 
     def in_kind(self, given: Given) -> Any:
-        """In the form of what was given: a list, or the single one."""
+        """In the form and type of what was given: a list, or the single one."""
         if not isinstance(given, SimulationContainer):
             return SimulationList(self.parts)
-        named = [replace(one, channels=given.names, axes=given.axes, units=given.units) for one in self.parts]
+        told: dict[str, Any] = {"channels": given.names, "axes": given.axes, "units": given.units}
+        dtype = getattr(torch, str(given.dtype))
+        named = [replace(one, values=one.values.to(dtype), **told) for one in self.parts]
         found = SimulationList(_as_form(one, given.form) for one in named)
         return found[0] if given.flat and len(found) == 1 else found
 

@@ -131,13 +131,13 @@ class Answering:
             return self.decoded(latent[None], points, asked)
 
     def decoded(self, latent: Tensor, points: Tensor, times: Tensor) -> MeshField:
-        """Latents ``(1, Z, *grid)`` at points and times, in data units."""
+        """Latents ``(1, Z, *grid)`` at points and times, in data units, float64."""
         code, units = self.state["code"], self.state["units"]
         empty = torch.zeros(len(times), len(points), len(units.mean), dtype=torch.float32)
         one = MeshField(points.double(), times, empty)
         asked = PointPack.of([units.places(one.cloud()[0], self.who)])
         values = code.at(code.decode(latent), asked).double() * units.std + units.mean
-        return replace(one, values=values.reshape(empty.shape).float())
+        return replace(one, values=values.reshape(empty.shape))
 
 
 def _same_times(own: Tensor, first: Tensor, whole_run: Tensor) -> bool:

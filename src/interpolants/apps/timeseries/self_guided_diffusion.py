@@ -12,7 +12,7 @@ from torch import Tensor
 
 from interpolants.apps.timeseries.guided_windows import GUIDES, GuidedWindows
 from interpolants.apps.timeseries.refined_windows import FORECAST, Refinement, forecast_members
-from interpolants.apps.timeseries.training_windows import WindowBatches, WindowLoss, warn_if_narrow
+from interpolants.apps.timeseries.training_windows import WindowBatches, net_and_window_loss, warn_if_narrow
 from interpolants.apps.timeseries.unseen_columns import warn_of_unseen
 from interpolants.apps.timeseries.window_units import SCALES, WindowUnits
 from interpolants.data.windows import padded_front
@@ -32,7 +32,7 @@ from interpolants.methods.parts.choices import choose_path, choose_times
 from interpolants.methods.parts.forecasts import check_sizes
 from interpolants.methods.parts.series import on_one_clock, one_series, over_time, series_role
 from interpolants.nets.build import named_net
-from interpolants.objectives.joint import joint_loss, learnable
+from interpolants.objectives.joint import learnable
 from interpolants.paths.discrete_schedule import DiscreteSchedule, linear_betas
 from interpolants.training.pairs import TimedNet, finished
 
@@ -165,9 +165,9 @@ class SelfGuidedDiffusion(Trained):
             size=self.batch_size,
             times=times,
         )
-        net = named_net(self.net, batches.shape, who="SelfGuidedDiffusion", seed=self.seed).float()
-        warn_if_narrow(net, batches.shape)
-        loss = WindowLoss(joint_loss((self.head,), self.path).objectives[0])
+        inner = named_net(self.net, batches.shape, who="SelfGuidedDiffusion", seed=self.seed).float()
+        warn_if_narrow(inner, batches.shape)
+        net, loss = net_and_window_loss(inner, self.path, self.head)
         result = run.train("windows", TimedNet(net, times), loss, batches, self.training())
         return {
             "net": finished(net, result),

@@ -8,18 +8,23 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from interpolants.apps.timeseries.window_units import WindowUnits
 from interpolants.data.windows import all_windows, interpolated, with_lags
+from interpolants.fields.preconditioned import Preconditioned
 from interpolants.foundations.errors import invalid
 from interpolants.framework.series import Series
 from interpolants.nets.sequence import SequenceNet
+from interpolants.objectives.joint import Weight, joint_loss
 from interpolants.objectives.losses import Objective
 from interpolants.objectives.times import TimeSampler
+from interpolants.paths.path import Path
 
 # Windows of which less is seen are not learnt from.
 _LEAST_SEEN = 0.5
+# Networks err by about a hundredth of the unit of windows, so that smaller changes are lost.
+_LEVEL = 0.03
 _KEPT_SCALES = 1000
 
 
@@ -66,6 +71,8 @@ class WindowBatches:
             remedy = "Take a shorter context, or fill gaps first."
             rule = "there must be windows of which at least half is seen, and not zero throughout"
             raise invalid("SelfGuidedDiffusion.fit", rule, "none", remedy)
+        if units.kind == "window":
+            _warn_if_level(self.values / self.scale)
 
     def _windows(
         self, one: Series, reach: int, context: int, units: WindowUnits
@@ -106,6 +113,21 @@ class WindowBatches:
         }
 
 
+class LevelSeriesWarning(UserWarning):
+    """Windows in units of their own size hardly change."""
+
+
+def _warn_if_level(scaled: Tensor) -> None:
+    """Tell of columns of windows ``(R, T, C)`` that change by little beside their size."""
+    change = scaled.std(1, correction=0).mean(0)
+    small = [(c, float(change[c])) for c in range(len(change)) if float(change[c]) < _LEVEL]
+    if small:
+        column, share = small[0]
+        told = f"SelfGuidedDiffusion: column {column} changes by {share:.2g} of its own size within a window"
+        remedy = "a network errs by about as much. Take scale='standard', or subtract a level first"
+        warnings.warn(f"{told}; {remedy}.", LevelSeriesWarning, stacklevel=3)
+
+
 class NarrowNetWarning(UserWarning):
     """A network is narrower than what must pass through it."""
 
@@ -130,13 +152,26 @@ class WindowLoss:
 
     Args:
         objective: What is learnt of which path.
+        weight: ``weight(x_t, t) -> {quantity: (B,)}``, how much a row counts; all alike if None.
     """
 
-    def __init__(self, objective: Objective) -> None:
-        self.objective = objective
+    def __init__(self, objective: Objective, weight: Weight | None = None) -> None:
+        self.objective, self.weight = objective, weight
 
     def __call__(self, net: Any, batch: dict[str, Any], generator: Generator) -> dict[str, Tensor]:
         """Losses ``(B,)`` under the name of the quantity."""
         sample = self.objective.path.sample(x1=batch["x1"], t=batch["t"], generator=generator)
         gap = net(sample.x_t, sample.t) - self.objective.target(sample)
-        return {self.objective.predicts: (gap.square() * batch["seen"]).flatten(1).sum(1) * batch["weight"]}
+        head, weight = self.objective.predicts, batch["weight"]
+        if self.weight is not None:
+            weight = weight * self.weight(sample.x_t, sample.t)[head]
+        return {head: (gap.square() * batch["seen"]).flatten(1).sum(1) * weight}
+
+
+def net_and_window_loss(net: nn.Module, path: Path, head: str) -> tuple[nn.Module, WindowLoss]:
+    """A network for a quantity of a path, and its loss; a score, which is of any size, is preconditioned."""
+    objective = joint_loss((head,), path).objectives[0]
+    if head != "score":
+        return net, WindowLoss(objective)
+    wrapped = Preconditioned(net, path, (head,), 1.0)
+    return wrapped, WindowLoss(objective, wrapped.weight)

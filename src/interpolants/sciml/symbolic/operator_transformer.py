@@ -215,6 +215,8 @@ class SymbolicOperatorTransformer(Trained):
         whole("predict", "beams", beams, at_least=1, at_most=_MOST_BEAMS)
         if by == "equation" and not self.symbols:
             raise invalid("predict", "by='equation' needs a model that writes equations", _NO_SYMBOLS)
+        for k, one in enumerate(x):  # a window in other units of time is told of as such
+            self._check(one, "predict", None if hint is None else hint[k])
         asked = [self._asked_times(one, end, steps, times) for one in x]
         if by == "equation":
             found = self._refined(x, hint, beams)
