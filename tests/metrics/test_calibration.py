@@ -8,6 +8,7 @@ from torch.testing import assert_close
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.metrics import expected_calibration_error, interval_calibration_error
+from interpolants.metrics.roc import roc
 
 N = 200_000
 
@@ -69,3 +70,13 @@ def test_what_is_no_probability_is_refused(p, labels, rule):
 def test_values_that_are_no_probabilities_are_refused():
     with pytest.raises(InvalidInputError, match=r"in \[0, 1\]"):
         interval_calibration_error(torch.tensor([0.5, 1.5]))
+
+
+def test_arrays_are_taken_like_tensors():
+    p, labels = (
+        torch.softmax(torch.randn(50, 3, generator=torch.Generator().manual_seed(0)), 1),
+        torch.arange(50) % 3,
+    )
+    assert expected_calibration_error(p.numpy(), labels.numpy()) == expected_calibration_error(p, labels)
+    assert interval_calibration_error(p[:, 0].numpy()) == interval_calibration_error(p[:, 0])
+    assert roc(p[:, 0].numpy(), labels.numpy() == 0).area == roc(p[:, 0], labels == 0).area

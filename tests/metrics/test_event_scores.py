@@ -91,3 +91,10 @@ def test_an_event_that_is_nowhere_has_no_index():
         critical_success_index(torch.full((2, 3), 0.5), torch.zeros(2, 3))
     with pytest.raises(InvalidInputError, match="one shape"):
         critical_success_index(torch.zeros(2, 1), torch.zeros(2))
+
+
+def test_cases_of_one_event_are_a_column_of_them():
+    source = torch.Generator().manual_seed(0)
+    events, happened = (torch.rand(*size, generator=source) < 0.4 for size in ((30, 8), (30,)))
+    for score in (brier_score, log_loss):
+        assert score(events, happened) == score(events[..., None], happened[:, None])

@@ -212,3 +212,8 @@ def test_samples_in_a_hyperplane_have_no_density():
         GaussianKDE(draw(30, 9), bandwidth=0)
     with pytest.raises(InvalidInputError, match="x must have 1 coordinates, got 2"):
         GaussianKDE(draw(31, 9)).log_prob(np.ones((3, 2)))
+
+
+def test_numbers_that_are_all_the_same_have_no_density():
+    with pytest.raises(InvalidInputError, match="must span 1 dimensions"):
+        GaussianKDE(torch.full((50, 1), 0.1, dtype=torch.float64))

@@ -27,7 +27,7 @@ def interval_calibration_error(pit: Tensor, levels: Sequence[float] = LEVELS) ->
 
     Source: Gneiting & Raftery (2007), section 6, for the intervals.
     """
-    who = "interval_calibration_error"
+    who, pit = "interval_calibration_error", torch.as_tensor(pit)
     finite(who, "pit", pit)
     if pit.ndim != 1 or not len(pit) or float(pit.min()) < 0 or float(pit.max()) > 1:
         raise invalid(who, "pit must be (N,) in [0, 1]", f"{tuple(pit.shape)}")
@@ -54,7 +54,8 @@ def expected_calibration_error(probabilities: Tensor, labels: Tensor, *, bins: i
     Source: Guo, Pleiss, Sun & Weinberger (2017), arXiv:1706.04599.
     """
     whole("expected_calibration_error", "bins", bins, at_least=1)
-    p = class_probabilities("expected_calibration_error", probabilities, labels)
+    labels = torch.as_tensor(labels)
+    p = class_probabilities("expected_calibration_error", torch.as_tensor(probabilities), labels)
     confidence, guess = p.max(1)
     place = (confidence * bins).ceil().long().clamp(1, bins) - 1
     gap = torch.zeros(bins, dtype=torch.float64)

@@ -101,13 +101,14 @@ def brier_of_cases(events: Tensor, happened: Tensor, *, fair: bool) -> Tensor:
     score = (p - happened).square()
     if fair:
         score = score - p * (1 - p) / (members - 1)
-    return score.flatten(1).mean(1)
+    return score.reshape(len(score), -1).mean(1)
 
 
 def log_loss_of_cases(events: Tensor, happened: Tensor) -> Tensor:
     """The loss of each case: ``(B, M, *D)``, ``(B, *D)`` float64 -> ``(B,)``."""
     p = (events.sum(1) + 0.5) / (events.shape[1] + 1)
-    return -torch.where(happened > 0, p.log(), (1 - p).log()).flatten(1).mean(1)
+    loss = -torch.where(happened > 0, p.log(), (1 - p).log())
+    return loss.reshape(len(loss), -1).mean(1)
 
 
 def _events(who: str, events: ArrayLike, happened: ArrayLike) -> tuple[Tensor, Tensor]:

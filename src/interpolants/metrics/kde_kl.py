@@ -46,7 +46,9 @@ class GaussianKDE:
         covariance = torch.cov(samples.T).reshape(width, width) * self.bandwidth**2
         self._factor, status = torch.linalg.cholesky_ex(covariance)
         pivots = self._factor.diagonal() / covariance.diagonal().sqrt()
-        if int(status) or not bool((pivots > 1e-7).all()):
+        # The mean of equal numbers is rounded, and so their variance.
+        varied = bool((samples != samples[0]).any(0).all())
+        if int(status) or not varied or not bool((pivots > 1e-7).all()):
             rule = f"x must span {width} dimensions"
             raise invalid(
                 who, rule, f"{n} samples in a hyperplane", "Drop the constant or redundant coordinates."

@@ -57,6 +57,7 @@ def roc(scores: Tensor, wanted: Tensor) -> Roc:
 
     Source: error of the area: Hanley & McNeil, Radiology 143 (1982).
     """
+    scores, wanted = torch.as_tensor(scores), torch.as_tensor(wanted)
     if scores.ndim != 1 or wanted.shape != scores.shape or wanted.dtype != torch.bool:
         found = f"{tuple(scores.shape)} and {wanted.dtype} {tuple(wanted.shape)}"
         raise invalid(_WHO, "scores (N,) and wanted (N,) bool must be of one length", found)
