@@ -310,3 +310,9 @@ def test_an_answer_that_runs_away_is_an_error():
     fields = LearnedFields(PATH, noise=lambda x, t: x / (t[:, None] - 0.5).relu().sign())
     with pytest.raises(DivergedError, match=r"answers left the finite numbers\. Take a smaller lr"):
         REDDiff(fields, Matrix(H), n_steps=10).restore(Y)
+
+
+def test_measurements_of_another_width_are_refused_before_the_pseudo_inverse():
+    red = REDDiff(FIELDS, Mask(torch.tensor([True] * M + [False] * (D - M))), n_steps=2)
+    with pytest.raises(InvalidInputError, match=r"y must have the shape of H\(x\), \(B, 3\), got \(2, 6\)"):
+        red.restore(torch.zeros(2, D, dtype=F64))
