@@ -137,3 +137,13 @@ def test_entries_at_the_ends_are_those_nearest():
 def test_what_does_not_fit_is_refused(call, words):
     with pytest.raises(InvalidInputError, match=words):
         call()
+
+
+def test_origins_behind_which_nothing_was_seen_do_not_spoil_the_coverage():
+    values = generator(0, "white")
+    x = torch.randn(120, dtype=torch.float64, generator=values).numpy()
+    x[100:108] = np.nan
+    task = task_of(x)
+    found = ask(ForecastByHorizon(steps=4, origins=10, members=50), task.fit(White()), task)
+    assert found["coverage"].n == 8
+    assert 0.6 < found["coverage"].value <= 1

@@ -200,7 +200,7 @@ class REDDiff:
         return Restored(mu, torch.stack(misfits), torch.as_tensor(self.times)[steps], evaluations)
 
     def _start(self, who: str, y: Tensor, event_shape: Any) -> Tensor:
-        shape = self.base.event_shape if event_shape is None else tuple(event_shape)
+        shape = self.base.event_shape
         if shape and isinstance(y, Tensor):  # before a pseudo-inverse fails at another width
             check_measurement(who, self.operator, y.new_zeros(1, *shape), y)
         if self.operator.has_pinv or event_shape is None:

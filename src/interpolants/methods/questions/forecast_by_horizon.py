@@ -80,12 +80,13 @@ class ForecastByHorizon(Question):
         seen = torch.stack([beside([one.seen[future] for one in every]) for _, future in windows])
         covered = (within(members, truth, self.level) & seen).double()
         count = seen.double().flatten(1).sum(1)
+        some = count > 0  # origins behind which nothing was seen have no coverage
         median = members.quantile(0.5, 1)[:, None]
         return Measured(
             {
                 "quantile_loss": loss_of_cases(members, truth, seen),
                 "median_error": loss_of_cases(median, truth, seen, (0.5,)),
-                "coverage": covered.flatten(1).sum(1) / count,
+                "coverage": covered.flatten(1).sum(1)[some] / count[some],
             },
             self._arrays(every[0], windows, members, truth, seen),
         )
