@@ -15,6 +15,7 @@ from interpolants.apps.speech.long_recordings import joined, length_of, pieces, 
 from interpolants.apps.speech.recordings import Recording
 from interpolants.apps.speech.speech_enhancement import LostBandWarning, SpeechEnhancement, _regression
 from interpolants.apps.speech.synthetic_speech import harmonic_signals
+from interpolants.apps.speech.units import RecordingSizeWarning
 from interpolants.apps.speech.unusual_recordings import UnusualRecordingWarning
 from interpolants.cli.app import app
 from interpolants.foundations.errors import InvalidInputError
@@ -299,3 +300,15 @@ def test_pairs_in_another_order_are_told_by_their_names():
     model = SpeechEnhancement(steps=1)
     with pytest.raises(InvalidInputError, match="in the order of the clean ones, p1 in place 1, got p2"):
         model.fit(clean, [clean[0], clean[2], clean[1]])
+
+
+@pytest.mark.parametrize("size", [1e-6, 1e8])
+def test_recordings_far_from_the_noise_of_the_path_are_told_of(size):
+    """Without a unit of their own: restored recordings of size 1e-6 had been noise of 35 dB above them."""
+    clean = [size * one.channels[0] for one in SIGNALS]
+    with pytest.warns(
+        RecordingSizeWarning, match=r"answers will miss the difference\. Take normalise='peak'"
+    ):
+        SpeechEnhancement(normalise="none", **SMALL).fit(clean)
+    SpeechEnhancement(normalise="none", **{**SMALL, "learns": "mean"}).fit(clean)  # warnings are errors here
+    SpeechEnhancement(**SMALL).fit(clean)

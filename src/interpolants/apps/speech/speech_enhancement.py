@@ -15,7 +15,7 @@ from interpolants.apps.speech.compressed_spectra import CompressedSpectra
 from interpolants.apps.speech.crops import CropBatches
 from interpolants.apps.speech.long_recordings import joined, pieces
 from interpolants.apps.speech.recordings import Heard, Recording, at_rate, channels_of, check_heard, is_silent
-from interpolants.apps.speech.units import UNITS, unit_of
+from interpolants.apps.speech.units import UNITS, unit_of, warn_of_size
 from interpolants.apps.speech.unusual_recordings import offset_of, warn_of_unusual
 from interpolants.dynamics.correctors import Langevin
 from interpolants.dynamics.noise import ReverseNoise
@@ -175,6 +175,8 @@ class SpeechEnhancement(Trained):
             latest=1 - self.least,
         )
         of_difference, of_degraded = batches.sizes(self.seed)
+        if self.learns != "mean":
+            warn_of_size("SpeechEnhancement.fit", of_difference, check_preconditioned(self.path, ())[1])
         net = self._network(of_difference, of_degraded)
         if isinstance(net, Preconditioned):
             loss: Any = PathLoss(joint_loss(net.heads, self.path, net.weight), UniformTimes())
