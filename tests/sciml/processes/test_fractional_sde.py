@@ -292,3 +292,11 @@ def test_one_time_alone_is_refused_by_name():
     for answer in (model.log_prob, model.forecast, model.complete):
         with pytest.raises(InvalidInputError, match="two times or more, got 1"):
             answer(levels[:1])
+
+
+def test_a_network_that_steers_far_worse_than_the_guide_is_told():
+    levels = torch.randn(20, generator=torch.Generator().manual_seed(0), dtype=F64).cumsum(0)
+    few = {"modes": 2, "iterations": 1, "hidden": (4,), "steps": 2, "noise": 0.05, "hurst": 0.5}
+    with pytest.warns(UserWarning, match="nats a value below that by the guide"):
+        FractionalSDE(control="network", **few).fit(levels)
+    FractionalSDE(control="both", **few).fit(levels)

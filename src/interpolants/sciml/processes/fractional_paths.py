@@ -1,13 +1,20 @@
 """Draws of paths of a model with fractional noise: free, given values, and what follows them."""
 
+import warnings
+from dataclasses import replace
+
 import torch
 from torch import Generator, Tensor
 
+from interpolants.foundations.randomness import generator
 from interpolants.sciml.processes.fractional_model import FractionalModel, Grid
 from interpolants.sciml.processes.guided_paths import Paths, Steering, draw_paths
 
 # Paths drawn for each that is kept, where weights differ.
 _SPARE = 8
+
+# Nats a value by which a network may steer worse than the guide.
+_GAP = 0.5
 
 
 def with_noise(model: FractionalModel, x: Tensor, source: Generator) -> Tensor:
@@ -46,3 +53,23 @@ def steered(
     many = model.paths(grid, y, seen, _SPARE * count, source)
     kept = torch.multinomial(many.log_weight[0].softmax(0), count, replacement=True, generator=source)
     return Paths(many.x[:, kept], many.end[:, kept], many.log_weight[:, kept])
+
+
+def warn_of_poor_control(
+    model: FractionalModel, grid: Grid, y: Tensor, seen: Tensor, paths: int, seed: int
+) -> None:
+    """Tell that a network alone steers worse than the guide of the linear part, so that its bound means little."""
+    guided = FractionalModel(replace(model.settings, control="guide"))
+    guided.load_state_dict(model.state_dict(), strict=False)
+    with torch.no_grad():
+        bounds = [
+            one.bound(grid, y, seen, paths, generator(seed, "comparison with the guide"))
+            for one in (guided, model)
+        ]
+    gap = float((bounds[0] - bounds[1]).sum() / seen.sum())
+    if not gap < _GAP:
+        told = f"FractionalSDE.fit: the bound by the network alone is {gap:.2g} nats a value below that by the guide"
+        remedy = (
+            "log_prob, H and its error mean little. Take control='both' or more steps, or give a larger noise"
+        )
+        warnings.warn(f"{told}; {remedy}.", stacklevel=4)

@@ -20,7 +20,13 @@ from interpolants.kernels.markov_fractional import KINDS
 from interpolants.methods.parts.forecasts import check_sizes
 from interpolants.methods.parts.series import over_time, series_role
 from interpolants.sciml.processes.fractional_model import LEAST_NOISE, FractionalModel, Grid, ModelSettings
-from interpolants.sciml.processes.fractional_paths import continued, free_paths, steered, with_noise
+from interpolants.sciml.processes.fractional_paths import (
+    continued,
+    free_paths,
+    steered,
+    warn_of_poor_control,
+    with_noise,
+)
 from interpolants.sciml.processes.guided_paths import Paths
 from interpolants.sciml.processes.linear_fit import best_linear, hurst_error
 from interpolants.sciml.processes.series_windows import (
@@ -164,6 +170,8 @@ class FractionalSDE(Trained):
                 batches,
                 self.training(),
             )
+        if self.control == "network":
+            warn_of_poor_control(model, grid, y, mask, self.paths, self.seed)
         _warn_at_edge(model, self.values)
         found = {name: value.detach() for name, value in model.state_dict().items()}
         spread = run.once("errors", lambda source: hurst_error(settings, found, grid, y, mask))
