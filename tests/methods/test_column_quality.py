@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from interpolants import Bridge
 from interpolants.framework.capabilities import capability
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
@@ -12,7 +13,9 @@ from interpolants.methods.questions.column_quality import (
     correlation_error,
     ks_by_column,
 )
+from interpolants.methods.questions.copied_rows import CopiedRows
 from interpolants.methods.questions.sample_quality import SampleQuality
+from interpolants.methods.questions.trajectories import Trajectories
 from interpolants.methods.rivals.gaussian_fit import GaussianFit
 
 pandas = pytest.importorskip("pandas")
@@ -110,3 +113,13 @@ def test_rows_of_one_number_are_a_column():
     drawn = ask(SampleQuality(distances=["energy_distance"]), task.fit(GaussianFit()), task)
     assert drawn["energy_distance"].value < 0.1
     assert drawn.figures[0].panels[0].series[0].mark == "histogram"
+
+
+def test_numbers_may_be_answered_as_rows_of_one_column_as_a_bridge_does():
+    bridge = Bridge("one_sided_linear", net={"kind": "mlp", "width": 8, "depth": 1}, steps=2, held_out=0)
+    task = Task.of(
+        bridge.roles(), {"x1": torch.randn(80, generator=torch.Generator().manual_seed(0))}, Split(test=0.5)
+    )
+    fitted = bridge.fit(x1=task.train["x1"], progress=False)
+    for question in (ColumnQuality(), SampleQuality(), CopiedRows(), Trajectories(eps=[0.0])):
+        assert torch.isfinite(torch.tensor(ask(question, fitted, task).scores[0].value))

@@ -12,7 +12,7 @@ from interpolants.framework.capabilities import capabilities_of, leading_argumen
 from interpolants.framework.method import Method
 from interpolants.framework.roles import count, take
 from interpolants.framework.task import Task
-from interpolants.methods.questions.distances import as_tensor
+from interpolants.methods.questions.distances import as_rows
 
 
 def with_seed(method: Method, verb: str, seed: int) -> dict[str, Any]:
@@ -119,5 +119,5 @@ def generate(
     details = {"details": True} if takes(method, verb, "details") else {}
     done = getattr(method, verb)(**first, **asked, **known, **details)
     if not isinstance(done, Detailed):
-        return Made(as_tensor(done), asked=asked)
-    return Made(as_tensor(done.x), float(torch.as_tensor(done.nfe).double().mean()), done.method, asked)
+        return Made(as_rows(done), asked=asked)
+    return Made(as_rows(done.x), float(torch.as_tensor(done.nfe).double().mean()), done.method, asked)

@@ -102,6 +102,12 @@ def as_tensor(value: Any) -> Tensor:
     return torch.as_tensor(plain)
 
 
+def as_rows(value: Any) -> Tensor:
+    """Rows ``(N, *D)`` of any container; numbers ``(N,)`` are rows of one column."""
+    x = as_tensor(value)
+    return x[:, None] if x.ndim == 1 else x
+
+
 def as_codes(*labels: Any) -> list[Tensor]:
     """Labels ``(N,)`` of one kind as tensors: numbers as they are, words by their place among all that are given."""
     plain = [np.asarray(one.to_numpy() if hasattr(one, "to_numpy") else one) for one in labels]
@@ -112,8 +118,8 @@ def as_codes(*labels: Any) -> list[Tensor]:
 
 
 def real_rows(task: Task, role: str, part: str = "test") -> Tensor:
-    """Rows of a role in a part of the task."""
-    return as_tensor(task.part(part)[role])
+    """Rows ``(N, *D)`` of a role in a part of the task; numbers ``(N,)`` are rows of one column."""
+    return as_rows(task.part(part)[role])
 
 
 def column_names(task: Task, role: str) -> list[str]:

@@ -15,7 +15,7 @@ from interpolants.framework.task import Task
 from interpolants.methods.questions.calls import options_for, unknown_option
 from interpolants.methods.questions.distances import (
     Distances,
-    as_tensor,
+    as_rows,
     column_names,
     pooled_rows,
     real_rows,
@@ -71,7 +71,7 @@ class SampleQuality(Question):
         real = real_rows(task, self.role)
         rows = min(self.n, len(real))
         options = options_for(method, "sample", {"seed": self.seed, **(self.options or {})})
-        made = as_tensor(task.call(method, "sample", n=len(real), **options))[:rows]
+        made = as_rows(task.call(method, "sample", n=len(real), **options))[:rows]
         scaled = self._distances.scaled(task, self.role)
         values = self._distances.between(scaled(made), scaled(real))
         return Measured(values, {"samples": made[: self.shown], "real": real[: self.shown]})

@@ -15,7 +15,7 @@ from interpolants.framework.questions import About, Measured, Question
 from interpolants.framework.roles import count, take
 from interpolants.framework.task import Task
 from interpolants.methods.questions.calls import conditions, takes, unknown_option
-from interpolants.methods.questions.distances import as_tensor, column_names, real_rows
+from interpolants.methods.questions.distances import as_rows, as_tensor, column_names, real_rows
 from interpolants.methods.questions.levels import check_levels, level_id, level_name, level_options
 from interpolants.methods.questions.plane import Plane, fit_plane
 
@@ -106,7 +106,7 @@ class Trajectories(Question):
     def _starts(self, method: Method, task: Task) -> Tensor:
         if self.start in task.values:
             x = task.test[self.start]
-            return as_tensor(take(x, slice(0, min(self.paths, count(x)))))
+            return as_rows(take(x, slice(0, min(self.paths, count(x)))))
         if not isinstance(method, Starting):
             rule = f"the task must have rows of {self.start}, or the method starts of its own"
             raise invalid("trajectories", rule, type(method).__name__)
