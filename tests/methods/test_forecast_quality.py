@@ -50,3 +50,12 @@ def test_a_forecast_without_spread_is_told_and_a_floor_may_be_unknown():
     found = ask(ForecastQuality(members=5), asked.fit(Persistence()), asked)
     assert found["rank_p"].value < 1e-6
     assert str(found["crps"].floor).startswith("unknown")
+
+
+def test_states_of_one_number_are_rows_of_one_column():
+    now = torch.randn(60, generator=torch.Generator().manual_seed(0))
+    few = {"net": {"kind": "mlp", "width": 8, "depth": 1}, "steps": 2}
+    values = {"now": now, "later": 0.5 * now}
+    task = Task.of(Forecaster(**few).roles(), values, Split(test=0.5))
+    fitted = Forecaster(**few).fit(task.train["now"], task.train["later"], progress=False)
+    assert ask(ForecastQuality(members=4), fitted, task)["crps"].n == 30

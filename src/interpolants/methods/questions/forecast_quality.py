@@ -15,7 +15,7 @@ from interpolants.framework.questions import About, Measured, Number, Question
 from interpolants.framework.scores import Finding
 from interpolants.framework.task import Task
 from interpolants.methods.questions.calls import with_seed
-from interpolants.methods.questions.distances import as_tensor
+from interpolants.methods.questions.distances import as_rows
 from interpolants.metrics.crps import crps_of_cases, energy_of_cases, forecast_arrays, score_estimate
 from interpolants.metrics.ensemble import rank_histogram, spread_skill
 from interpolants.metrics.estimate import Estimate
@@ -77,7 +77,7 @@ class ForecastQuality(Question):
         """Scores by case, and the ranks of what came."""
         options: dict[str, Any] = with_seed(method, "forecast", self.seed)
         drawn = task.call(method, "forecast", members=self.members, **options).x
-        truth = as_tensor(task.test[self.truth])
+        truth = as_rows(task.test[self.truth])
         ranks = rank_histogram(drawn, truth, generator=generator(self.seed, "random ranks"))
         crps, energy = _cases(drawn, truth)
         values: dict[str, Number] = {
@@ -94,9 +94,9 @@ class ForecastQuality(Question):
         if not isinstance(law, Oracle):
             return {}
         source = generator(self.seed, "members of the truth")
-        now = as_tensor(task.test[self.context])
+        now = as_rows(task.test[self.context])
         crps, energy = _cases(
-            law.members(now, self.members, generator=source), as_tensor(task.test[self.truth])
+            law.members(now, self.members, generator=source), as_rows(task.test[self.truth])
         )
         return {"crps": score_estimate(crps, "CRPS"), "energy_score": score_estimate(energy, "energy score")}
 
