@@ -155,11 +155,15 @@ def test_a_learnt_log_density_in_other_units_is_held_against_the_flow_in_these()
     assert found.value == pytest.approx(float((2 * task.test["x1"][:, 0].log()).std()), rel=1e-3)
 
 
-def test_conditions_may_be_words():
+@pytest.mark.parametrize("more", [{}, {"heads": "log_density"}])
+def test_conditions_may_be_words(more):
     words = np.array(["ash", "birch"])[np.arange(60) % 2]
-    bridge = Bridge("one_sided_linear", net={"kind": "mlp", "width": 8, "depth": 1}, steps=2, held_out=0)
+    net = {"kind": "mlp", "width": 8, "depth": 1}
+    bridge = Bridge("one_sided_linear", net=net, steps=2, held_out=0, **more)
     x = torch.randn(60, 1, generator=torch.Generator().manual_seed(0))
     task = Task.of(bridge.roles(), {"x1": x, "cond": words}, Split(test=0.5))
     fitted = bridge.fit(x1=task.train["x1"], cond=task.train["cond"], progress=False)
     question = HeldOutLikelihood(options={"method": "midpoint", "n_steps": 2})
-    assert math.isfinite(ask(question, fitted, task)["log_likelihood"].value)
+    found = ask(question, fitted, task)
+    assert math.isfinite(found["log_likelihood"].value)
+    assert not more or math.isfinite(found["log_density_mismatch"].value)

@@ -13,7 +13,7 @@ from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.frames import FramedFields
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
-from interpolants.framework.roles import take
+from interpolants.framework.roles import read, take
 from interpolants.framework.scores import Finding
 from interpolants.framework.task import Task
 from interpolants.likelihood.result import Density
@@ -95,8 +95,10 @@ class HeldOutLikelihood(Question):
         if method.fields.log_density_of(None) is None:
             return {}
         rows = real_rows(task, self.role)[: len(log_q)]
-        cond = conditions(method, "log_prob", task, len(log_q)).get("cond")
-        density = method.fields.log_density_of(None if cond is None else as_tensor(cond))
+        known = conditions(method, "log_prob", task, len(log_q))
+        told = [role for role in method.roles() if role.name == "cond" and "cond" in known]
+        as_learnt = read(told, known, "held_out_likelihood", before=method.given, rows=len(rows))[0]
+        density = method.fields.log_density_of(as_learnt.get("cond"))
         assert density is not None
         x = method.frame.encode(rows).float()
         with torch.no_grad():
