@@ -209,3 +209,10 @@ def test_heads_rows_and_types_are_kept(generator):
 def test_bad_input_is_refused_with_its_value(make, message):
     with pytest.raises(InvalidInputError, match=message):
         make()
+
+
+def test_a_state_a_little_smaller_than_the_data_has_a_level_of_noise_too():
+    """Its noise by size is negative where the signal alone explains more than there is."""
+    net = Preconditioned(Constant(0.0), HEAVY["linear, df 3"], ("denoised",), 1.0)
+    x = torch.full((1, 64), (6 / 7) ** 0.5, dtype=F64)
+    assert_close(net(x, torch.tensor(1.0, dtype=F64)), x, rtol=1e-4, atol=0)

@@ -10,6 +10,7 @@ from interpolants.framework.task import Split, Task
 from interpolants.methods.questions.column_quality import (
     TABLE,
     ColumnQuality,
+    _errors,
     correlation_error,
     ks_by_column,
 )
@@ -123,3 +124,10 @@ def test_numbers_may_be_answered_as_rows_of_one_column_as_a_bridge_does():
     fitted = bridge.fit(x1=task.train["x1"], progress=False)
     for question in (ColumnQuality(), SampleQuality(), CopiedRows(), Trajectories(eps=[0.0])):
         assert torch.isfinite(torch.tensor(ask(question, fitted, task).scores[0].value))
+
+
+def test_the_error_of_a_column_is_the_root_mean_square_over_the_others():
+    x = torch.eye(3)[torch.tensor([0, 0, 1, 1, 2])] @ torch.tensor([[1.0, 1, 0], [-1.0, -1, 2], [0.5, 0, 1]])
+    y = x[:, [0, 2, 1]]
+    apart = torch.corrcoef(x.T.double()) - torch.corrcoef(y.T.double())
+    torch.testing.assert_close(_errors(x, y), (apart.square().sum(1) / 2).sqrt())

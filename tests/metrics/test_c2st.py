@@ -5,6 +5,7 @@ import torch
 
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.metrics import c2st
+from interpolants.metrics.c2st import _draw as draws
 
 
 def seeded(seed):
@@ -111,3 +112,12 @@ def test_the_accuracy_does_not_depend_on_units():
     ]
     assert found[0] == pytest.approx(found[1], abs=0.02)
     assert found[0] > 0.9
+
+
+@pytest.mark.parametrize("rows", [10, 11, 12])
+def test_a_fold_is_trained_on_all_rows_of_the_others(rows):
+    z = torch.arange(float(rows))[:, None]
+    batches = [draws(z, 3, torch.Generator().manual_seed(seed)) for seed in range(20)]
+    for fold in range(3):
+        found = set(torch.cat([one[fold].flatten() for one in batches]).long().tolist())
+        assert found == {row for row in range(rows) if row % 3 != fold}

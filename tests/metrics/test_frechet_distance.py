@@ -140,3 +140,15 @@ def test_distances_between_samples_on_lines_follow_the_unit(unit):
     assert wanted.value == pytest.approx(exact, rel=1e-6)
     assert found.value == pytest.approx(unit**2 * wanted.value, rel=1e-6)
     assert found.error == pytest.approx(unit**2 * wanted.error, rel=1e-6)
+
+
+def test_what_the_samples_have_beside_the_directions_of_the_data_is_seen_first():
+    """Of 30 columns 25 vary, and the data in one of these: it and the 19 largest beside are seen."""
+    g = torch.Generator().manual_seed(0)
+    x, y = (torch.zeros(200, 30, dtype=torch.float64) for _ in range(2))
+    y[:, 0] = torch.tensor([-1.0, 1.0]).repeat(100)
+    # No two columns are correlated about 0, so that each is a direction.
+    x[:, :25] = torch.linalg.qr(torch.randn(200, 25, generator=g, dtype=torch.float64)).Q
+    x[:, :25] *= torch.linspace(60, 12, 25, dtype=torch.float64)
+    whole = frechet_distance(x[:, :20], y[:, :20], features=lambda z: z)
+    assert_close(frechet_distance(x, y).value, whole.value, rtol=1e-6, atol=0)

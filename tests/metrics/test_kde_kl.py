@@ -217,3 +217,21 @@ def test_samples_in_a_hyperplane_have_no_density():
 def test_numbers_that_are_all_the_same_have_no_density():
     with pytest.raises(InvalidInputError, match="must span 1 dimensions"):
         GaussianKDE(torch.full((50, 1), 0.1, dtype=torch.float64))
+
+
+def test_the_error_of_a_variance_is_that_of_the_mean_of_squares():
+    x = torch.randn(400, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    found = log_ratio(x, None, log_p=lambda z: z[:, 0] ** 3, log_q=lambda z: torch.zeros(len(z)))
+    gaps = np.abs(x.numpy()[:, 0] ** 3)
+    squares = (gaps - gaps.mean()) ** 2
+    assert found.variance.error == pytest.approx(squares.std(ddof=1) / 20)
+    assert found.mean.error == pytest.approx(gaps.std(ddof=1) / 20)
+
+
+def test_without_a_control_variate_densities_that_are_estimated_add_to_the_error_all_the_same():
+    g = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(300, 1, generator=g, dtype=torch.float64) for _ in range(2))
+    plain, nearly = (
+        kde_kl(x, y, control=control, generator=torch.Generator().manual_seed(1)) for control in (0.0, 1e-9)
+    )
+    assert plain.error == pytest.approx(nearly.error, rel=1e-6)

@@ -116,3 +116,10 @@ def test_scores_of_networks_do_not_depend_on_units():
     for score in (discriminative_score, predictive_score):
         plain = score(x[:12], x[12:], **few).value
         assert score(1e-14 * x[:12], 1e-14 * x[12:], **few).value == pytest.approx(plain, rel=1e-3)
+
+
+def test_dependence_of_sizes_is_that_about_the_mean():
+    g = torch.Generator().manual_seed(1)
+    x, z = (torch.randn(500, 2, 1, generator=g, dtype=F64) for _ in range(2))
+    y = x.abs() * z
+    assert_close(path_dependence(x + 3, y - 2), path_dependence(x, y))

@@ -312,3 +312,17 @@ def test_recordings_far_from_the_noise_of_the_path_are_told_of(size):
         SpeechEnhancement(normalise="none", **SMALL).fit(clean)
     SpeechEnhancement(normalise="none", **{**SMALL, "learns": "mean"}).fit(clean)  # warnings are errors here
     SpeechEnhancement(**SMALL).fit(clean)
+
+
+def test_pieces_of_a_long_recording_are_two_windows_long_at_least():
+    widths = []
+
+    def difference(part, asked, seed):
+        widths.append(part.shape[-1])
+        return torch.ones_like(part)
+
+    held = SimpleNamespace(frames=16, rate=16000, transform=SimpleNamespace(hop=128), _difference=difference)
+    spectrum = torch.randn(2, 3, 200)
+    found = SpeechEnhancement._drawn(held, spectrum, {"longest": 1e-3}, 0)
+    assert set(widths) == {32}
+    assert_close(found, spectrum + 1)

@@ -171,10 +171,12 @@ def test_the_weight_is_chosen_by_held_windows_from_first_to_last_each_once(monke
     monkeypatch.setattr(nowcaster, "NowcastRuns", Runs)
     x = torch.full((5, 4, 1, 4, 4), 1.25)
     x[:, 0] = torch.arange(5.0)[:, None, None, None]
+    x[0, 3, 0, 1, 1] = torch.nan  # does not count
     held = Windows.of(x, 2, 2, "test")
     motions = torch.arange(5.0)[:, None, None, None].expand(5, 2, 4, 4)
     found = Nowcaster(past=2, future=2, cases=cases)._best_constant({}, held, motions)
     assert found["constant"] == 1.25
+    assert found["validation"]["1.25"] == 0
     assert shown == [[0.0, 2.0, 4.0] if cases == 3 else [0.0, 1.0, 2.0, 3.0, 4.0]]
 
 

@@ -6,8 +6,9 @@ from torch.testing import assert_close
 
 from interpolants import Bridge
 from interpolants.methods.bridge.completion import _covariance
-from interpolants.methods.bridge.units import _moments
-from interpolants.methods.parts.columns import ColumnsWarning
+from interpolants.methods.bridge.held_out import Ends
+from interpolants.methods.bridge.units import _moments, starts_from_gaussians
+from interpolants.methods.parts.columns import ColumnsWarning, warn_about_noise
 
 F64 = {"dtype": torch.float64}
 
@@ -37,3 +38,17 @@ def test_learning_far_from_the_unit_is_told(change):
     with pytest.warns(ColumnsWarning, match=r"column 0 of x1 has mean .* Leave out standardize=False"):
         bridge.fit(x1=change(x), progress=False)
     bridge.fit(x1=3 * x + 1, progress=False)
+
+
+@pytest.mark.parametrize(("rows", "starts"), [(19, False), (20, True), (149, True), (150, False)])
+def test_few_rows_of_both_ends_are_learnt_beside_gaussians(rows, starts):
+    g = torch.Generator().manual_seed(0)
+    ends = Ends(torch.randn(rows, 3, generator=g), torch.randn(400, 3, generator=g))
+    assert starts_from_gaussians(Bridge("linear"), ends) == starts
+
+
+def test_noise_that_drowns_a_column_is_told_from_twenty_times_its_deviation():
+    x = torch.tensor([[-1.0, -5.0], [1.0, 5.0]])
+    warn_about_noise("who", "x1", x, 19.9, "eps")
+    with pytest.warns(ColumnsWarning, match="column 0 of x1 is drowned in noise of standard deviation 20.1"):
+        warn_about_noise("who", "x1", x, 20.1, "eps")

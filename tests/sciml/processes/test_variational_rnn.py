@@ -1,6 +1,7 @@
 """The bound of the network with an encoder against importance weights and torch.distributions."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.problems.symbol_skeletons import stochastic_skeleton
 from interpolants.sciml.processes import VariationalRNN
 from interpolants.sciml.processes.series_windows import WindowBatches
+from interpolants.sciml.processes.variational_rnn import _over_gaps
 
 F64 = torch.float64
 
@@ -107,3 +109,36 @@ def test_a_column_that_nobody_saw_is_refused_and_small_units_are_none():
     with pytest.raises(InvalidInputError, match="got no value of column 1"):
         few.fit(gone)
     few.fit(1e-15 * x)
+
+
+def test_a_gap_is_filled_by_what_the_network_draws_from_its_prior():
+    """By hand, with a network whose parts are sums: z = h + 2 + e^0.5 eps, y = z + eps'."""
+
+    class Sums:
+        latent = 1
+
+        def prior(self, h):
+            return h + 2
+
+        def encoder(self, told):
+            return told.sum(1, keepdim=True)
+
+        def gaussian(self, mean):
+            return mean, torch.full_like(mean, 0.5)
+
+        def out(self, told):
+            return told[:, 1:]
+
+        def cell(self, told, h):
+            return told[:, :1] + 10 * told[:, 1:] + 100 * h
+
+        cell.hidden_size = 1
+
+    law = SimpleNamespace(encoded=lambda y: y, drawn=lambda out, noise: out + noise)
+    eps = torch.tensor([[[0.3, 0.7]], [[-0.2, 0.4]]])
+    y, seen = torch.tensor([[[0.0]], [[5.0]]]), torch.tensor([[[False]], [[True]]])
+    size = math.exp(0.5)
+    z = 2 + size * 0.3
+    h = (z + 0.7) + 10 * z  # what is made, and the state it was made with
+    told = h + 5 - 0.2 * size  # of the posterior, where something is seen
+    assert_close(_over_gaps(Sums(), law, y, seen, eps), torch.tensor([[5 + 10 * told + 100 * h]]))

@@ -11,10 +11,10 @@ from interpolants.framework.capabilities import NotAbleError
 from interpolants.problems.dynamical_systems import dynamical_system
 from interpolants.problems.equation_families import EquationFamilies
 from interpolants.sciml.symbolic import SymbolicOperatorTransformer
-from interpolants.sciml.symbolic.examples import ExampleBatches
+from interpolants.sciml.symbolic.examples import ExampleBatches, Windows
 from interpolants.sciml.symbolic.hints import hidden, hint_of, skeletons
 from interpolants.sciml.symbolic.network import places
-from interpolants.sciml.symbolic.operator_transformer import UnlikeTrainingWarning
+from interpolants.sciml.symbolic.operator_transformer import UnlikeTrainingWarning, _reproduced
 from interpolants.sciml.symbolic.recovered_equations import symbol_error
 from interpolants.sciml.symbolic.refinement import refine
 
@@ -251,3 +251,14 @@ def test_a_window_in_other_units_of_time_is_told_of_before_the_times_of_the_answ
     slow = torch.cat([1000 * windows[..., :1], windows[..., 1:]], 2)
     with pytest.raises(InvalidInputError, match="a window must last between half and all of the training's"):
         tiny.predict(slow)
+
+
+def test_an_error_of_all_that_there_is_counts_one():
+    times, values = torch.linspace(0, 1, 5).expand(2, 5), torch.randn(2, 5, 3)
+    seen = Windows.of(times, values, torch.tensor([2, 3]), end=1.0, patch=4)
+
+    class Silent:
+        def at(self, times, tokens):
+            return torch.full((*times.shape, 3), 0.0)
+
+    assert_close(_reproduced(Silent(), seen, None), torch.ones(2))
