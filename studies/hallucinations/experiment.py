@@ -7,6 +7,7 @@ another, beside the exact field. Recursive training: a model learns from the sam
 of the largest variance, or without as many at random.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from interpolants.framework.figures import Axis, Figure, Panel, Series
 from interpolants.framework.scores import Answered, measured
 from interpolants.framework.seeds import Results, Stated, markdown
 from interpolants.methods import Bridge
+from interpolants.methods.parts.columns import ColumnsWarning
 from interpolants.metrics.beyond_modes import beyond_modes
 from interpolants.metrics.roc import roc
 from interpolants.paths import VP
@@ -70,7 +72,10 @@ def learn(x: Tensor, net: Settings, steps: int, batch: int, seed: int, *, scaled
     """The noise of a variance-preserving diffusion."""
     loop = {"steps": steps, "batch_size": batch, "lr": 1e-3, "ema": 0.995, "seed": seed, "held_out": 0}
     made = Bridge(path="vp", heads=("noise",), net=net, standardize=False, precondition=scaled, **loop)
-    return made.fit(x1=x.float(), progress=False).fields
+    with warnings.catch_warnings():
+        # The units are those of the first data, whatever a model of a model has drawn in them.
+        warnings.simplefilter("ignore", ColumnsWarning)
+        return made.fit(x1=x.float(), progress=False).fields
 
 
 def measure(case: str, seed: int, settings: Settings) -> Answered:

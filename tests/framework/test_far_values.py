@@ -2,11 +2,13 @@
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
 
 from interpolants import Bridge
+from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.far_values import FarValuesWarning, spread_of, warn_if_unlike
 
 TINY = {"steps": 2, "net": {"kind": "mlp", "width": 4, "depth": 1}}
@@ -17,6 +19,7 @@ QUIET = {"progress": False}
 def test_the_spread_of_vectors_and_fields():
     x = torch.tensor([[1.0, 5.0], [3.0, 5.0]])
     assert spread_of(x) == ((2.0, 1.0), (5.0, 0.0))
+    assert spread_of(torch.zeros(0, 2)) == ()
     fields = torch.stack([x, x + 2], 2)  # (N, C, D)
     mean, deviation = torch.tensor(spread_of(fields)).T
     assert_close(mean, torch.tensor([3.0, 6.0]))
@@ -64,6 +67,12 @@ def test_conditions_in_other_units_are_told(form, tmp_path):
         ):
             one.sample(3, cond=given(KELVIN[:3] - 273.15), n_steps=1)
         one.sample(3, cond=given(KELVIN[:3]), n_steps=1)
+
+
+@pytest.mark.parametrize("cond", [[], torch.zeros(0, 2), np.array(())])
+def test_conditions_without_rows_are_refused_by_name(cond):
+    with pytest.raises(InvalidInputError, match=r"cond must have .*rows"):
+        Bridge("one_sided_linear", **TINY).fit(x1=torch.randn(50, 2), cond=cond, **QUIET)
 
 
 def test_a_condition_that_never_varied_is_told():

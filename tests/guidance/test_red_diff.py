@@ -316,3 +316,9 @@ def test_measurements_of_another_width_are_refused_before_the_pseudo_inverse():
     red = REDDiff(FIELDS, Mask(torch.tensor([True] * M + [False] * (D - M))), n_steps=2)
     with pytest.raises(InvalidInputError, match=r"y must have the shape of H\(x\), \(B, 3\), got \(2, 6\)"):
         red.restore(torch.zeros(2, D, dtype=F64))
+
+
+def test_a_base_of_any_shape_takes_that_of_the_pseudo_inverse():
+    fields = LearnedFields(OneSidedLinear(), noise=lambda x, t: 0 * x)
+    red = REDDiff(fields, Mask(torch.tensor([True] * M + [False] * (D - M))), n_steps=2)
+    assert red.restore(torch.zeros(2, M, dtype=F64)).x.shape == (2, D)

@@ -46,8 +46,10 @@ def spread_of(cond: Tensor) -> tuple[tuple[float, float], ...]:
         cond: Conditions of the fit, finite.
 
     Returns:
-        A pair for each of the C; the deviation is exactly 0 where all values are one.
+        A pair for each of the C; the deviation is exactly 0 where all values are one. None without rows.
     """
+    if not cond.numel():
+        return ()
     flat = cond.detach().double().movedim(1, -1).flatten(0, -2)
     still = flat.amin(0) == flat.amax(0)
     mean = torch.where(still, flat[0], flat.mean(0))

@@ -31,7 +31,13 @@ from torch import Tensor
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import number, one_of, positive, whole
 from interpolants.foundations.derivatives import value_and_gradient
-from interpolants.foundations.errors import DivergedError, NotIdentifiableError, invalid, nearest
+from interpolants.foundations.errors import (
+    DivergedError,
+    InvalidInputError,
+    NotIdentifiableError,
+    invalid,
+    nearest,
+)
 from interpolants.foundations.ops import sum_event, time_dtype
 from interpolants.foundations.randomness import BlockNoise
 from interpolants.foundations.randomness import generator as seeded
@@ -200,7 +206,10 @@ class REDDiff:
         return Restored(mu, torch.stack(misfits), torch.as_tensor(self.times)[steps], evaluations)
 
     def _start(self, who: str, y: Tensor, event_shape: Any) -> Tensor:
-        shape = self.base.event_shape
+        try:
+            shape = self.base.event_shape
+        except InvalidInputError:  # a base of states of any shape
+            shape = ()
         if shape and isinstance(y, Tensor):  # before a pseudo-inverse fails at another width
             check_measurement(who, self.operator, y.new_zeros(1, *shape), y)
         if self.operator.has_pinv or event_shape is None:

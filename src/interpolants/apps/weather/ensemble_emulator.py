@@ -114,7 +114,8 @@ class EnsembleEmulator(Trained):
         one_of(who, "head", self.head, learnable())
         self.path = choose_path(who, self.path)
         gaussian_path(who, self.path)
-        choose_times(who, self.times, self.path), check_head(who, self.path, self.head)
+        choose_times(who, self.times, self.path)
+        check_head(who, self.path, self.head)
 
     def roles(self) -> tuple[Role, ...]:
         """Ensembles of a forecast model and, to correct it, of the analysis of the same cases."""
