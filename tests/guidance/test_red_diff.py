@@ -322,3 +322,17 @@ def test_a_base_of_any_shape_takes_that_of_the_pseudo_inverse():
     fields = LearnedFields(OneSidedLinear(), noise=lambda x, t: 0 * x)
     red = REDDiff(fields, Mask(torch.tensor([True] * M + [False] * (D - M))), n_steps=2)
     assert red.restore(torch.zeros(2, M, dtype=F64)).x.shape == (2, D)
+
+
+def test_the_learning_rate_falls_from_its_first_value_to_the_decayed_one(monkeypatch):
+    rates = []
+
+    class Recorded(torch.optim.Adam):
+        def step(self):
+            rates.append(self.param_groups[0]["lr"])
+            super().step()
+
+    monkeypatch.setattr(torch.optim, "Adam", Recorded)
+    red = REDDiff(FIELDS, Mask(torch.tensor([True] * M + [False] * (D - M))), n_steps=3, lr=0.1, decay=0.01)
+    red.restore(torch.zeros(2, M, dtype=F64))
+    assert rates == pytest.approx([0.1, 0.01, 0.001])
