@@ -179,7 +179,10 @@ def test_the_only_rows_of_a_label_are_learnt_rather_than_held_out():
         assert torch.equal(part.cond, labels[part.x1.long().flatten()])
     assert len(torch.cat([kept.x1, away.x1]).unique()) == 40
     bridge = Bridge("one_sided_linear", held_out=0.5, **{**QUICK, "seed": 0})
-    assert set_aside(Ends(None, x1, torch.arange(40)), 0.5, 0, paired=False)[1] is None
+    alone = Ends(None, x1, torch.arange(40))
+    assert set_aside(alone, "auto", 0, paired=False)[1] is None
+    with pytest.raises(InvalidInputError, match="at least 2 rows beside the only ones of a label, got 0"):
+        set_aside(alone, 0.5, 0, paired=False)
     assert bridge.fit(x1=torch.randn(40, 2), cond=labels, **QUIET).sample(3, cond=2).shape == (3, 2)
 
 

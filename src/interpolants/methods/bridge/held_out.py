@@ -76,6 +76,9 @@ def set_aside(ends: Ends, share: float | str, seed: int, *, paired: bool) -> tup
         share: Share to set aside; 0 sets none, ``"auto"`` a tenth, or up to a fifth of few rows.
         seed: Seed of the choice.
         paired: Split both ends alike, which keeps pairs together.
+
+    Raises:
+        InvalidInputError: If a share that was asked for leaves too few rows.
     """
     fewest = min(len(x) for x in (ends.x0, ends.x1) if x is not None)
     if not share or (share == AUTO and not count_aside(share, fewest)):
@@ -83,8 +86,12 @@ def set_aside(ends: Ends, share: float | str, seed: int, *, paired: bool) -> tup
     kept1, away1 = _parted((ends.x1, ends.cond), share, seed, "x1", ends.cond)
     known = ("x1", ends.cond) if paired else ("x0", ends.cond0)
     kept0, away0 = _parted((ends.x0, ends.cond0), share, seed, *known)
-    if any(len(x) < 2 for x in (away0[0], away1[0]) if x is not None):  # a label for every row
-        return ends, None
+    least = min(len(x) for x in (away0[0], away1[0]) if x is not None)
+    if least < 2:  # a label for every row
+        if share == AUTO:
+            return ends, None
+        rule = "held_out must set aside at least 2 rows beside the only ones of a label"
+        raise invalid("Bridge.fit", rule, least, "Set it to 0 to learn from all rows.")
     return Ends(kept0[0], kept1[0], kept1[1], kept0[1]), Ends(away0[0], away1[0], away1[1], away0[1])
 
 
