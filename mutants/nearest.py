@@ -10,7 +10,7 @@ from mutants.drawing import PACKAGE
 
 # What looks at the repository and not at numbers, or starts programs and browsers of its own.
 NOT_ASKED = ("test_site.py", "test_repository.py", "test_docs.py", "test_gallery.py", "test_contributing.py",
-             "test_first_hour.py", "test_import_contract.py", "test_members_from_elsewhere.py", "test_shape.py",
+             "test_first_hour.py", "test_import_contract.py", "test_members_from_elsewhere.py",
              "test_cards.py", "torture", "web", "cli", "laws/test_method_laws", "mutants")  # fmt: skip
 
 
