@@ -137,25 +137,27 @@ def test_growth_of_parts_of_the_formula():
     assert ActiveFluid(rows, FourierBox(4, LENGTH)).growth(2.0).tolist() == [1, -4, -4, 0.25]
 
 
-def test_gradients_pass_through_the_implicit_flow():
-    """Central differences of a sum over the velocity, in beta and in a direction of the moments."""
+@pytest.mark.parametrize("part", ["velocity", "strain", "vorticity"])
+def test_gradients_pass_through_the_implicit_flow(part):
+    """Central differences of a sum over each part of the flow, in alpha, beta, zeta and a direction of the moments."""
     fields = moments_of(*density(), 2)
-    way = torch.randn(fields.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    direction = torch.randn(fields.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    weights = torch.randn(2, 12, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
 
-    def value(beta, amount):
-        one = ActiveFluid(
-            torch.stack([torch.tensor(-1.3).double(), beta, *torch.tensor([0.9, 0, 0]).double()])[None],
-            FourierBox(12, LENGTH),
-        )
-        c, z = complex_moments(fields + amount * way)
-        flow = one.flow(c, z[:, 0], z[:, 1])
-        return (flow.velocity * torch.linspace(0, 1, 12).double()).square().sum()
+    def value(alpha, beta, zeta, amount):
+        zero = torch.zeros((), dtype=torch.float64)
+        one = ActiveFluid(torch.stack([alpha, beta, zeta, zero, zero])[None], FourierBox(12, LENGTH))
+        c, z = complex_moments(fields + amount * direction)
+        flow = getattr(one.flow(c, z[:, 0], z[:, 1]), part)
+        # The weights are no strain rate of a flow: their part outside of that space must not count.
+        values = torch.view_as_real(flow).movedim(-1, 1) if flow.is_complex() else flow
+        return (weights * values + values.square()).sum()
 
-    at = torch.tensor([0.7, 0.0], dtype=torch.float64, requires_grad=True)
+    at = torch.tensor([-1.3, 0.7, 0.9, 0.0], dtype=torch.float64, requires_grad=True)
     (found,) = torch.autograd.grad(value(*at), at)
     h = 1e-5
-    for k in range(2):
-        step = torch.eye(2, dtype=torch.float64)[k] * h
+    for k in range(4):
+        step = torch.eye(4, dtype=torch.float64)[k] * h
         low, high = (value(*(at.detach() + sign * step)) for sign in (-1, 1))
         assert_close(float(found[k]), float(high - low) / (2 * h), rtol=1e-6, atol=0)
 

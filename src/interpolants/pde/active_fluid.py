@@ -120,7 +120,7 @@ class ActiveFluid:
             return self._with_strain(known)
         # The rule of implicit functions: what the operator itself depends on enters as a change of the target.
         moved = resisted(known, (beta / 8, c, second)) - resisted(known, fixed)
-        strain: Tensor = _Solved.apply(target - moved, known, operator)  # type: ignore[no-untyped-call]
+        strain: Tensor = _Solved.apply(target - moved, known, operator, self._shear)  # type: ignore[no-untyped-call]
         return self._with_strain(strain)
 
     @functools.cached_property
@@ -221,16 +221,23 @@ def real_moments(z: Tensor) -> Tensor:
 
 
 class _Solved(torch.autograd.Function):
-    """The known solution of a symmetric system; its gradient by the target is the solution for the gradient."""
+    """Known solution of a system that is symmetric on a subspace, with targets in that subspace.
+
+    Its gradient by the target is the solution for the gradient's projection on the subspace: the solution moves in the
+    subspace only, and outside of it the operator is not symmetric.
+    """
 
     @staticmethod
-    def forward(ctx: FunctionCtx, target: Tensor, known: Tensor, operator: Operator) -> Tensor:
-        ctx.operator = operator  # type: ignore[attr-defined]
+    def forward(
+        ctx: FunctionCtx, target: Tensor, known: Tensor, operator: Operator, project: Operator
+    ) -> Tensor:
+        ctx.operator, ctx.project = operator, project  # type: ignore[attr-defined]
         return known.clone()
 
     @staticmethod
-    def backward(ctx: FunctionCtx, *grads: Tensor) -> tuple[Tensor, None, None]:
-        return _conjugate_gradients(ctx.operator, grads[0]), None, None  # type: ignore[attr-defined]
+    def backward(ctx: FunctionCtx, *grads: Tensor) -> tuple[Tensor, None, None, None]:
+        target = ctx.project(grads[0])  # type: ignore[attr-defined]
+        return _conjugate_gradients(ctx.operator, target), None, None, None  # type: ignore[attr-defined]
 
 
 def _conjugate_gradients(operator: Operator, target: Tensor) -> Tensor:
