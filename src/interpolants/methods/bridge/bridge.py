@@ -40,7 +40,7 @@ class Bridge(SampledBridge):
         net: ``"auto"`` (MLP for vectors, U-Net for images), a name, a table with settings, or an ``nn.Module`` called
             as ``net(x, t, cond)``, ``t (B,)``, that returns ``(B, K, *D)`` for K > 1 quantities. It sees states of unit
             size. A plain MLP of your own is slow to learn fine structure from these: give its first layer ``4 * x``.
-        learn: ``"auto"`` or the quantities to learn, e.g. ``("velocity", "noise")``; any sufficient pair.
+        heads: ``"auto"`` or the quantities to learn, e.g. ``("velocity", "noise")``; any sufficient pair.
         times: ``"auto"``, ``"uniform"``, ``"stratified"``, ``"logit_normal"``, ``"importance"`` (drawn where the loss
             varies most, learnt while training), ``"noise"`` (by noise level, on one-sided paths), a table with
             settings, or a ``TimeSampler``.
