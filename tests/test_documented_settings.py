@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from source_trees import MODULES, SOURCE, nodes_of
 
 from interpolants.foundations.cards import load_cards
+from source_trees import MODULES, SOURCE, nodes_of
 
 ROOT = Path(__file__).parents[1]
 ENTRY = re.compile(r"^    (\*{0,2}\w+(?:, \*{0,2}\w+)*)(?: \([^)]*\))?:(?: |$)", re.MULTILINE)
@@ -37,7 +37,9 @@ def classes():
 def unknown_entries(entry: type) -> list[str]:
     """Entries under ``Args:`` of a class that its constructor does not take."""
     parameters = inspect.signature(entry).parameters
-    return [] if open_ended(parameters) else [n for n in documented(entry.__doc__ or "") if n not in parameters]
+    return (
+        [] if open_ended(parameters) else [n for n in documented(entry.__doc__ or "") if n not in parameters]
+    )
 
 
 def undocumented(entry: type) -> list[str]:
@@ -82,8 +84,15 @@ def calls_in(text: str, quote: str) -> list[tuple[str, str]]:
 
 def test_calls_that_texts_show_take_the_keywords_that_they_show():
     signatures = {entry.__name__: inspect.signature(entry).parameters for entry in classes()}
-    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("docs/*/*.md"), *ROOT.glob("studies/*/*.md")]
-    texts = {p: (re.sub(r"^```.*?^```", "", p.read_text(), flags=re.DOTALL | re.MULTILINE), "`") for p in pages}
+    pages = [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("docs/*/*.md"),
+        *ROOT.glob("studies/*/*.md"),
+    ]
+    texts = {
+        p: (re.sub(r"^```.*?^```", "", p.read_text(), flags=re.DOTALL | re.MULTILINE), "`") for p in pages
+    }
     texts |= {path: (path.read_text(), "``") for path in MODULES}
     seen, wrong = 0, []
     for path, (text, quote) in texts.items():
