@@ -180,7 +180,7 @@ def tracks_of_table(table: Any, who: str = "Tracks") -> Tracks:
         rule = "columns beside track, frame, node and type must be positions"
         raise invalid(who, rule, f"times, {' and '.join(clocks)}", "Leave it out: frame counts the time.")
     if degrees := [name for name in space if _DEGREES.fullmatch(name.lower())]:
-        remedy = "Bring them to a map in km, e.g. with data.storms.equal_area."
+        remedy = "Bring them to a map in km, e.g. with data.storms.equal_area(lat, lon, centre)."
         raise invalid(who, "positions must be lengths", f"degrees, {' and '.join(degrees)}", remedy)
     if not len(table):
         raise invalid(who, "a table of tracks must have rows", "none")

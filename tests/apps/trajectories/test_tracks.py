@@ -117,6 +117,18 @@ def test_last_frames_end_at_each_cases_end():
     assert short.seen[:, :, 0].tolist() == [[False, True, True]] * 2
 
 
+def test_a_node_that_begins_later_than_its_case_is_named():
+    x = motion(n=2)
+    x[1, :7, 1] = torch.nan
+    with pytest.warns(
+        ShortContextWarning, match="1 nodes begin within the 3 .*; node 1 of case 1 shows its last 2"
+    ):
+        last_frames(Tracks.of(x), 3, "test")
+    last_frames(Tracks.of(x), 2, "test")  # two frames are shown: no warning, which would be an error here
+    x[1, :, 1] = torch.nan
+    last_frames(Tracks.of(x), 3, "test")  # a node that is never seen has no forecast
+
+
 def test_axes_turn_with_the_frames():
     g = torch.Generator().manual_seed(1)
     x = torch.randn(5, 4, 3, 3, dtype=torch.float64, generator=g)

@@ -75,7 +75,7 @@ def _parted(x: Tensor, seen: Tensor, types: Tensor, context: int) -> Windows:
 
 
 class ShortContextWarning(UserWarning):
-    """A case was seen for fewer frames than forecasts are made from."""
+    """Issued when a case, or a node of a case, begins within the frames that forecasts are made from."""
 
 
 def last_frames(tracks: Tracks, context: int, who: str) -> Tracks:
@@ -93,20 +93,30 @@ def last_frames(tracks: Tracks, context: int, who: str) -> Tracks:
     inside, place = place >= 0, place.clamp_min(0)
     rows = torch.arange(len(tracks))[:, None]
     seen = tracks.seen[rows, place] & inside[..., None]
-    _warn_if_short(seen.any(2), who)
+    _warn_if_short(seen, who)
     return replace(tracks, x=tracks.x[rows, place] * seen[..., None], seen=seen)
 
 
-def _warn_if_short(some: Tensor, who: str) -> None:
-    """Tell of cases ``(B, C)`` that begin within the given frames: they look as if they had stood still before."""
-    shown = some.shape[1] - some.long().argmax(1)
-    if bool((short := shown < some.shape[1]).any()):
-        told = (
-            f"{int(short.sum())} of {len(some)} cases begin within the {some.shape[1]} frames that are needed"
-        )
-        least = int(shown.argmin())
-        words = f"case {least} shows its last {int(shown[least])}, and is taken to have stood still before"
-        warnings.warn(f"{who}: {told}; {words}.", ShortContextWarning, stacklevel=3)
+def _warn_if_short(seen: Tensor, who: str) -> None:
+    """Warn of cases and nodes ``(B, C, N)`` that begin within the context: they count as standing still before."""
+    frames = seen.shape[1]
+    shown = torch.where(
+        seen.any(1), frames - seen.long().argmax(1), frames
+    )  # nodes never seen have no forecast
+    of_case = torch.where(seen.any(1), shown, 0).amax(1)
+    short = of_case < frames
+    late = (shown < frames) & ~short[:, None]
+    remedy = f"Pass at least {frames} frames of each, or leave them out"
+    if bool(short.any()):
+        told = f"{int(short.sum())} of {len(seen)} cases begin within the {frames} frames that are needed"
+        least = int(of_case.argmin())
+        words = f"case {least} shows its last {int(of_case[least])}, and is taken to have stood still before"
+        warnings.warn(f"{who}: {told}; {words}. {remedy}.", ShortContextWarning, stacklevel=3)
+    if bool(late.any()):
+        told = f"{int(late.sum())} nodes begin within the {frames} frames that are needed"
+        case, node = (int(k) for k in late.nonzero()[0])
+        words = f"node {node} of case {case} shows its last {int(shown[case, node])}, and is taken to have stood still"
+        warnings.warn(f"{who}: {told}; {words} before. {remedy}.", ShortContextWarning, stacklevel=3)
 
 
 def filled_frames(x: Tensor, seen: Tensor) -> Tensor:
