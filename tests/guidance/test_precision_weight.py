@@ -164,7 +164,11 @@ def test_a_member_does_not_depend_on_those_beside_it():
             "more steps than the window",
         ),
         (
-            lambda: forecast(linear(), conditions(2), 1, PrecisionWeight(), steps=2),
+            lambda: forecast(linear(), conditions(2), 1, PrecisionWeight(), steps=4),
+            "window must hold at least two steps, got 4 steps, window 0.3. Take at least 5 steps",
+        ),
+        (
+            lambda: forecast(linear(), conditions(2), 1, PrecisionWeight(window=0.9), steps=2),
             "more steps than the window",
         ),
     ],

@@ -1,9 +1,10 @@
 """Statistics of a predicted end point along the trajectories of a run, in constant memory and without further calls.
 
 For each row, over the steps whose time lies in a window, the observer keeps mean, variance and quadratic variation of a
-quantity of the fields, by default of ``E[x1 | x_t]``. With the exact field and the SDE towards the data this is a
-martingale: its quadratic variation from t to 1 has the mean ``Var(x1) - Var(E[x1 | x_t])``. A variance that is large
-late in the run marks samples whose prediction has not settled, such as those between two modes.
+quantity of the fields, by default of ``E[x1 | x_t]``. With the exact field and the noise of ``dynamics.ReverseNoise``
+this is a martingale: its quadratic variation from t to 1 has the mean ``Var(x1) - Var(E[x1 | x_t])``. With another
+noise level it is none. A variance that is large late in the run marks samples whose prediction has not settled, such as
+those between two modes.
 
 Source: Aithal et al. (2024), arXiv:2406.09358; the martingale identity is derived here.
 """

@@ -7,9 +7,11 @@ The run takes ``G + W (P - G)`` for every quantity, with
 
 ``W = clip(1 + strength * norm(log U), low, high)``
 
-where ``norm`` has mean 0 and spread 1 over the entries of a frame. For an exact conditional model with the SDE towards
-the data, ``m`` is a martingale whose quadratic variation has the mean ``Var(x1 | condition)``: so U tells from one run
-which entries can be predicted. A positive strength corrects more where the precision ``1/U`` is low.
+where ``norm`` has mean 0 and spread 1 over the entries of a frame. For an exact conditional model and the noise of
+``dynamics.ReverseNoise``, ``m`` is a martingale whose quadratic variation has the mean ``Var(x1 | condition)``: so U
+tells from one run which entries can be predicted. With another noise, such as a constant ``eps``, ``m`` is no
+martingale; U still ranks the entries, and its scale is not a variance. A positive strength corrects more where the
+precision ``1/U`` is low.
 
 An exact model is right with ``W = 1``, and weighting can only harm it. It may help one whose condition pulls too
 weakly. ``W`` differs between entries, so the guided field is no gradient, and there is no likelihood.
@@ -101,7 +103,7 @@ class PrecisionWeight(Modifier):
         """At work on a chunk.
 
         Raises:
-            InvalidInputError: If the run goes back to the base, or has too few steps for the window.
+            InvalidInputError: If the run goes back to the base, the window holds fewer than two of its steps, or all.
         """
         if times[0] > times[-1]:
             raise invalid(_WHO, "the run must go from t = 0 to 1", "reverse=True", "Leave it out there.")
@@ -111,7 +113,11 @@ class PrecisionWeight(Modifier):
         if self.strength == 0 and low <= 1 <= high:
             return Work()
         steps = len(times) - 1
-        count = max(2, round(self.window * steps))
+        count = round(self.window * steps)
+        if count < 2:
+            rule = "window must hold at least two steps"
+            least = f"Take at least {math.ceil(1.5 / self.window)} steps, or a larger window."
+            raise invalid(_WHO, rule, f"{steps} steps, window {self.window:g}", least)
         if count >= steps:
             rule = "the run must have more steps than the window"
             raise invalid(

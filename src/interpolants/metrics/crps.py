@@ -19,9 +19,10 @@ _BUDGET = 2**23
 def crps(members: ArrayLike, truth: ArrayLike, *, fair: bool = True) -> Estimate:
     """Continuous ranked probability score, ``E|X - y| - E|X - X'| / 2``, averaged over coordinates and cases.
 
-    Lower is better; its expectation is least for the true distribution of each coordinate. For one member it is the
-    absolute error. The fair form removes the bias of a finite ensemble (so that 10 and 1000 members of one
-    distribution score alike on average); the other form scores the ensemble as the discrete distribution it is.
+    Lower is better; its expectation is least for the true distribution of each coordinate. For one member and
+    ``fair=False`` it is the absolute error. The fair form removes the bias of a finite ensemble (so that 10 and 1000
+    members of one distribution score alike on average); the other form scores the ensemble as the discrete distribution
+    it is.
 
     Args:
         members: Ensembles, ``(B, M, *D)``, in data units.
@@ -32,18 +33,23 @@ def crps(members: ArrayLike, truth: ArrayLike, *, fair: bool = True) -> Estimate
         The mean in data units; its error from the spread over the B cases, taken as independent.
 
     Raises:
-        InvalidInputError: If shapes do not fit, there are fewer than two cases, or values are not finite.
+        InvalidInputError: If shapes do not fit, there are fewer than two cases, values are not finite, or a single
+            member is to be scored fairly.
         MissingExtraError: If the package scoringrules is not installed.
 
     Source: Matheson & Winkler (1976); Gneiting & Raftery (2007); fair form: Ferro (2014).
     """
     x, y = forecast_arrays("crps", members, truth)
-    fair = fair and x.shape[1] > 1
     return score_estimate(crps_of_cases(x, y, fair=fair), "CRPS")
 
 
 def crps_of_cases(x: Tensor, y: Tensor, *, fair: bool) -> Tensor:
-    """The score of each case, averaged over coordinates: ``x (B, M, D)``, ``y (B, D)`` float64 -> ``(B,)``."""
+    """The score of each case, averaged over coordinates: ``x (B, M, D)``, ``y (B, D)`` float64 -> ``(B,)``.
+
+    Raises:
+        InvalidInputError: If a single member is to be scored fairly.
+    """
+    check_members("crps", x.shape[1], fair=fair)
     rules = require("scoringrules", by="crps")
     sorted_members = x.sort(1).values.transpose(1, 2).contiguous().cpu().numpy()
     kind = "pwm" if fair else "qd"  # both O(M) once sorted
@@ -71,11 +77,16 @@ def energy_score(members: ArrayLike, truth: ArrayLike, *, fair: bool = True) -> 
     Source: Gneiting & Raftery (2007).
     """
     x, y = forecast_arrays("energy_score", members, truth)
-    return score_estimate(energy_of_cases(x, y, fair=fair and x.shape[1] > 1), "energy score")
+    return score_estimate(energy_of_cases(x, y, fair=fair), "energy score")
 
 
 def energy_of_cases(x: Tensor, y: Tensor, *, fair: bool) -> Tensor:
-    """The energy score of each case: ``x (B, M, D)``, ``y (B, D)`` float64 -> ``(B,)``."""
+    """The energy score of each case: ``x (B, M, D)``, ``y (B, D)`` float64 -> ``(B,)``.
+
+    Raises:
+        InvalidInputError: If a single member is to be scored fairly.
+    """
+    check_members("energy_score", x.shape[1], fair=fair)
     rules = require("scoringrules", by="energy_score")
     kind = "fair" if fair else "nrg"
 
@@ -129,6 +140,13 @@ def forecast_arrays(who: str, members: ArrayLike, truth: ArrayLike) -> tuple[Ten
         rule = f"members must have shape (B, M, *D) with truth (B, *D) = {tuple(y.shape)}"
         raise invalid(who, rule, tuple(x.shape))
     return x.reshape(x.shape[0], x.shape[1], -1), y.reshape(y.shape[0], -1)
+
+
+def check_members(who: str, members: int, *, fair: bool) -> None:
+    """Raise an error if the fair form of a score is asked of a single member, whose spread is unknown."""
+    if fair and members < 2:
+        remedy = "Pass fair=False, which scores a single member as a point."
+        raise invalid(who, "the fair form needs at least two members", members, remedy)
 
 
 def score_estimate(scores: Tensor, name: str) -> Estimate:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from interpolants.foundations.errors import invalid
-from interpolants.metrics.crps import score_estimate
+from interpolants.metrics.crps import check_members, score_estimate
 from interpolants.metrics.estimate import Estimate
 from interpolants.metrics.samples import ArrayLike, one_sample
 
@@ -95,8 +95,7 @@ def brier_of_cases(events: Tensor, happened: Tensor, *, fair: bool) -> Tensor:
         InvalidInputError: If a single member is to be scored fairly.
     """
     members = events.shape[1]
-    if fair and members < 2:
-        raise invalid("brier_score", "the fair form needs at least two members", members)
+    check_members("brier_score", members, fair=fair)
     p = events.mean(1)
     score = (p - happened).square()
     if fair:

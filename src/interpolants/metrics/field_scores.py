@@ -10,7 +10,7 @@ from torch import Tensor
 
 from interpolants.foundations.checks import number
 from interpolants.foundations.errors import invalid
-from interpolants.metrics.crps import forecast_arrays, score_estimate
+from interpolants.metrics.crps import check_members, forecast_arrays, score_estimate
 from interpolants.metrics.estimate import Estimate
 from interpolants.metrics.samples import ArrayLike
 
@@ -91,7 +91,8 @@ def variogram_score(
         The mean over cases, in data units to the power 2p, with its error.
 
     Raises:
-        InvalidInputError: If shapes do not fit, there are fewer than two entries, or weights are negative or all 0.
+        InvalidInputError: If shapes do not fit, there are fewer than two entries, weights are negative or all 0, or
+            a single member is to be scored fairly.
 
     Source: Scheuerer & Hamill (2015); the fair form follows Ferro (2014).
     """
@@ -110,7 +111,6 @@ def variogram_score(
         w = given[pairs[0], pairs[1]]
         if not bool((w >= 0).all()) or not float(w.sum()) > 0:
             raise invalid(who, "weights must be >= 0 and not all 0", f"least {float(w.min()):g}")
-    fair = fair and x.shape[1] > 1
     return score_estimate(variogram_of_cases(x, y, pairs, w, p=p, fair=fair), "variogram score")
 
 
@@ -129,7 +129,11 @@ def variogram_of_cases(
 
     Returns:
         ``(B,)``.
+
+    Raises:
+        InvalidInputError: If a single member is to be scored fairly.
     """
+    check_members("variogram_score", x.shape[1], fair=fair)
     count, w = x.shape[1], (weights / weights.sum()).to(x)
     rows = max(1, _BUDGET // (count * pairs.shape[1]))
 
