@@ -126,6 +126,33 @@ def test_no_cycle_is_one_overwrite_and_a_way_to_the_data():
     assert_close(found, sample(field(), early, time_grid=grid[25:], start=0.5).x, atol=1e-6, rtol=0)
 
 
+def test_a_late_time_next_to_the_turn_is_imposed_at_the_step_after_it():
+    """On 10 steps the nearest time to 0.54 is 0.5, the turn itself: what was known was never put back."""
+    settings = {"cycles": 0, "n_steps": 10, "paste": False}
+    never, near, next_step = (
+        CyclicOneWay(**settings, late=late).complete(job(rows=6)).x for late in ((), (0.54,), (0.6,))
+    )
+    assert not torch.equal(near, never)
+    assert torch.equal(near, next_step)
+
+
+def test_fill_is_a_value_of_the_data_wherever_their_centre_lies():
+    """Coordinates shifted by 3: a canvas filled with 5 is one of 2 there; without a value it is the centre."""
+    this, shift = job(rows=6), 3.0
+    moved = Job(field(), this.x, this.mask, seed=1, coordinates=Coordinates(of_data=lambda v: v - shift))
+    settings = {"cycles": 0, "late": (), "paste": False}
+    found = CyclicOneWay(**settings, fill=5.0).complete(moved).x
+    assert torch.equal(found, CyclicOneWay(**settings, fill=2.0).complete(this).x)
+    centre = CyclicOneWay(**settings).complete(moved).x
+    assert torch.equal(centre, CyclicOneWay(**settings, fill=shift).complete(moved).x)
+    assert torch.equal(centre, CyclicOneWay(**settings, fill=0.0).complete(this).x)
+    logs = Coordinates(of_data=torch.log)
+    with pytest.raises(InvalidInputError, match="fill must be a value that the transform takes, got -1"):
+        CyclicOneWay(fill=-1.0).complete(Job(field(), this.x, this.mask, coordinates=logs))
+    with pytest.raises(InvalidInputError, match="fill"):
+        CyclicOneWay(fill=float("nan"))
+
+
 def test_a_soft_mask_lies_between():
     this = job(rows=300)
     soft = Job(field(), this.x, 0.5 * this.mask, seed=1)

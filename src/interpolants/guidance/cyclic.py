@@ -65,6 +65,7 @@ class Coordinates:
     Attributes:
         of_state: From states ``(B, *D)`` to these coordinates.
         to_state: Back.
+        of_data: From rows ``(B, *D)`` in data units to these coordinates, for settings in data units.
         covariance: Covariance of the base in these coordinates, ``(D, D)`` flattened, where noise of the entries is
             correlated; None where it is not.
     """
@@ -72,6 +73,7 @@ class Coordinates:
     of_state: Callable[[Tensor], Tensor] = _same
     to_state: Callable[[Tensor], Tensor] = _same
     covariance: Tensor | None = None
+    of_data: Callable[[Tensor], Tensor] = _same
 
     def put(self, x: Tensor, values: Tensor, mask: Tensor) -> Tensor:
         """States ``(B, *D)`` with values put in where the mask says, by the least change of the states.
@@ -268,14 +270,14 @@ class CyclicOneWay:
         cycles: Repetitions of the stretch; 0 for none.
         back: Time to which noise is added, in (0, ``turn``).
         turn: Time at which a repetition ends, in (``back``, 1).
-        late: Further times at which what is known is put back on the last way, in (``turn``, 1]; later ones keep it
-            closer, earlier ones let the rest shape it.
+        late: Further times at which what is known is put back on the last way, in (``turn``, 1]: at the nearest time of
+            the grid after ``turn``. Later ones keep it closer, earlier ones let the rest shape it.
         track: ``"inverted"``, the flow backwards from the canvas, or ``"noised"``, fresh noise. Which is better depends
             on the data: the canvas lies far from data that are smooth.
         n_steps: Steps of the whole grid.
         eps_cycle: Noise level within a repetition; None for ancestral steps.
         eps_last: Noise level on the last way.
-        fill: Value of the unknown part of the canvas.
+        fill: Value of the unknown part of the canvas, in data units; None for the mean of the data.
         paste: End with the known entries exactly as they are.
 
     Raises:
@@ -290,7 +292,7 @@ class CyclicOneWay:
     n_steps: int = 50
     eps_cycle: float | None = None
     eps_last: float = 0.0
-    fill: float = 0.0
+    fill: float | None = None
     paste: bool = True
 
     def __post_init__(self) -> None:
@@ -302,15 +304,20 @@ class CyclicOneWay:
             raise invalid(who, "times must satisfy 0 < back < turn < 1", (self.back, self.turn))
         if any(not self.turn < t <= 1 for t in self.late):
             raise invalid(who, f"late times must lie in ({self.turn}, 1]", tuple(self.late))
+        if self.fill is not None:
+            number(who, "fill", self.fill)
 
     def complete(self, job: Job) -> Completed:
         """Completed rows."""
         grid = time_grid(self.n_steps)
-        back, turn, *late = (int(np.abs(grid - t).argmin()) for t in (self.back, self.turn, *self.late))
+        back, turn, *near = (int(np.abs(grid - t).argmin()) for t in (self.back, self.turn, *self.late))
+        late = [
+            max(step, turn + 1) for step in near
+        ]  # a time after turn may have the step of turn as its nearest
         if not 0 < back < turn:
             rule = "a step of the grid or more must lie between back and turn"
             raise invalid("CyclicOneWay", rule, f"{self.n_steps} steps", "Take more steps.")
-        empty = job.coordinates.to_state(torch.full_like(job.known, self.fill))
+        empty = job.coordinates.to_state(self._background(job))
         canvas = job.coordinates.put(empty, job.known, job.mask)
         inverted = sample(
             job.fields, canvas, reverse=True, time_grid=grid[back:], start=grid[back], stop=1.0, cond=job.cond,
@@ -328,6 +335,16 @@ class CyclicOneWay:
             changes.append(_change(before, x))
         x = self._last_way(job, x, grid, turn, late, track)
         return Completed(job.pasted(x) if self.paste else x, torch.tensor(changes))
+
+    def _background(self, job: Job) -> Tensor:
+        """The canvas without its known part, in the coordinates of the job."""
+        if self.fill is None:
+            return torch.zeros_like(job.known)
+        found = job.coordinates.of_data(torch.full_like(job.known, self.fill))
+        if not bool(found.isfinite().all()):
+            remedy = "Pass a value that every column takes, or None for the mean."
+            raise invalid("CyclicOneWay", "fill must be a value that the transform takes", self.fill, remedy)
+        return found
 
     @property
     def _steps(self) -> dict[str, Any]:

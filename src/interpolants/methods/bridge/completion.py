@@ -78,9 +78,13 @@ def complete_rows(
     def to_state(v: Tensor) -> Tensor:
         return linear.encode(v.double() + centre).to(v)
 
+    def of_data(v: Tensor) -> Tensor:
+        return (bend(v.double()) - centre).to(v)
+
     shifted = torch.where(there, bend(x) - centre, torch.nan).float()
     _check_inside(bridge, x, mask > 0)
-    coordinates = Coordinates(of_state, to_state, _covariance(of_state, bridge.field_shape))
+    covariance = _covariance(of_state, bridge.field_shape)
+    coordinates = Coordinates(of_state, to_state, covariance, of_data)
     job = Job(fields, shifted, mask.float(), seed, cond, first_index, coordinates)
     filled = unbend(of_state(rule.complete(job).x).double() + centre)
     # Pasted entries come out to the bit, not as the units made them.
