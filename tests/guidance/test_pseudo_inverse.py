@@ -11,7 +11,7 @@ from interpolants.dynamics import sample
 from interpolants.fields import QUANTITIES
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
-from interpolants.foundations.randomness import generator
+from interpolants.foundations.randomness import BlockNoise, generator
 from interpolants.guidance import observed
 from interpolants.guidance.pseudo_inverse import PseudoInverseGuided, PseudoInverseSampler
 from interpolants.operators import Mask, Matrix, Saturate
@@ -98,6 +98,29 @@ def test_draws_have_the_mean_and_the_variances_of_the_posterior():
     x = paper.restore(Y.expand(n, 3), seed=0)
     assert bool(((x.mean(0) - posterior.mean).abs() < 4 * (variance / n).sqrt() + 0.02).all())
     assert float((x.var(0) / variance).mean()) < 0.9
+
+
+@pytest.mark.parametrize(
+    ("name", "n_steps", "time_grid", "kept"),
+    [  # the docstring's numbers, by the product of the midpoint rule's factors in each direction
+        ("linear", 25, "auto", [1.000, 0.999, 0.996, 0.989]),
+        ("linear", 10, "auto", [0.994, 0.984, 0.941, 0.907]),
+        ("linear", 25, "uniform", [0.998, 0.988, 0.793, 0.391]),
+        ("vp", 25, "auto", [0.994, 0.991, 0.991, 1.016]),
+    ],
+)
+def test_the_share_of_the_variance_that_is_kept_depends_on_the_deviation(name, n_steps, time_grid, kept):
+    """A draw is linear in the noise that it starts from, so that two draws give each direction's factor exactly."""
+    deviations = torch.tensor([0.1, 0.05, 0.02, 0.01], dtype=F64)
+    prior = GaussianMixture(ONE, torch.zeros(1, 4, dtype=F64), torch.diag(deviations.square())[None])
+    blind = Matrix(torch.zeros(1, 4, dtype=F64))
+    settings = {"noise": 1.0, "spread": torch.diag(deviations.square()), "n_steps": n_steps}
+    sampler = PseudoInverseSampler(fields(PATHS[name], prior), blind, time_grid=time_grid, **settings)
+    y = torch.zeros(2, 1, dtype=F64)
+    x = sampler.restore(y, seed=0)
+    z = BlockNoise.like(x, 0, "pseudo-inverse start", first=0).normal()
+    factor = (x[1] - x[0]) / (z[1] - z[0])
+    assert_close((factor / deviations).square(), torch.tensor(kept, dtype=F64), rtol=0, atol=2e-3)
 
 
 def test_each_row_meets_its_own_measurement_and_an_affine_one_counts_as_linear():

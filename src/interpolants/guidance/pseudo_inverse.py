@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interpolants.dynamics.grids import spacing_for
 from interpolants.dynamics.sample import sample
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import number, positive, whole
@@ -34,6 +35,7 @@ from interpolants.guidance.shifted import ShiftedScore
 from interpolants.operators.measurement import Operator, as_operator, check_measurement
 
 _SYMMETRIC = 1e-6  # relative slip of a covariance
+_RUNGE_KUTTA = ("euler", "midpoint", "heun", "rk4")
 Linear = Callable[[Tensor], Tensor]
 
 
@@ -223,11 +225,16 @@ class PseudoInverseSampler:
         operator: As there.
         noise: As there.
         spread: As there.
-        n_steps: Number of steps. On a straight path, `OneSidedLinear`, ten give the variances of a Gaussian within
-            2 %; on `VP` twice as many lose 6 %.
+        n_steps: Number of steps. How many are needed depends on the smallest standard deviation of the posterior, in
+            units of the base's scale. The flow by ``"midpoint"`` with the default grid keeps this share of the variance
+            of a Gaussian with its own ``spread``, for deviations of 0.1, 0.05, 0.02 and 0.01: on `OneSidedLinear` 0.99,
+            0.98, 0.94, 0.91 in 10 steps and 1.00, 1.00, 1.00, 0.99 in 25; on `VP` 0.99, 0.99, 0.99, 1.02 in 25.
         method: A sampler that works without ``eps``. ``"midpoint"``, two evaluations a step, and others follow
             the flow; ``"ancestral"`` is that of the paper, whose draws lose a sixth to a third of the variance in 100
             steps.
+        time_grid: Times of the steps, as for ``dynamics.sample``. ``"auto"`` is ``"quadratic"``, denser towards the
+            data, for the flow by Runge-Kutta rules on paths without a grid of their own. Even times keep 1.00, 0.99,
+            0.79 and 0.39 in 25 steps on `OneSidedLinear`.
         finish: As for ``dynamics.sample``.
         invariant: As there: whether a draw does not feel the others to the last bit, which is probed first.
 
@@ -246,12 +253,22 @@ class PseudoInverseSampler:
         spread: float | Tensor = 1.0,
         n_steps: int = 25,
         method: str = "midpoint",
+        time_grid: Any = "auto",
         finish: str = "step",
         invariant: bool = True,
     ) -> None:
         self.guided = PseudoInverseGuided(fields, operator, noise, spread=spread)
         self.n_steps = whole("PseudoInverseSampler", "n_steps", n_steps, at_least=2)
-        self.options: dict[str, Any] = {"method": method, "finish": finish, "invariant": invariant}
+        path = self.guided.path
+        if isinstance(time_grid, str) and time_grid == "auto" and method in _RUNGE_KUTTA:
+            even = isinstance(found := spacing_for(path, self.n_steps, "auto"), str) and found == "uniform"
+            time_grid = "quadratic" if even else time_grid
+        self.options: dict[str, Any] = {
+            "method": method,
+            "time_grid": time_grid,
+            "finish": finish,
+            "invariant": invariant,
+        }
 
     def restore(
         self,
