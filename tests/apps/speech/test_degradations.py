@@ -77,6 +77,63 @@ def test_voices_that_babble_are_different_ones_where_there_are_so_many():
     assert level_of(few) == pytest.approx(1, rel=1e-4)
 
 
+def tone(hertz, n=4000, rate=RATE):
+    return 0.5 * torch.sin(2 * math.pi * hertz * torch.arange(n) / rate)
+
+
+def loudest(n):
+    power = torch.fft.rfft(n).abs().square()
+    return round(float(power.argmax()) * RATE / 2 / (len(power) - 1), -2)
+
+
+@pytest.fixture
+def noises(tmp_path):
+    """Two channels of 500 and 1,500 Hz at twice the rate, and a file of 2,500 Hz."""
+    soundfile = pytest.importorskip("soundfile")
+    pytest.importorskip("julius")
+    (tmp_path / "noise").mkdir()
+    both = torch.stack([tone(500, rate=2 * RATE), tone(1500, rate=2 * RATE)], 1)
+    soundfile.write(tmp_path / "noise" / "a.wav", both.numpy(), 2 * RATE)
+    soundfile.write(tmp_path / "b.flac", tone(2500).numpy(), RATE)
+    return [str(tmp_path / "noise"), str(tmp_path / "b.flac")]
+
+
+def test_recorded_noise_is_mixed_anew_at_the_ratio_that_was_asked_for(noises):
+    x, degradation = tone(900, n=3000), AdditiveNoise(snr=5.0, kinds=("recorded",), recordings=noises)
+    drawn = [
+        degradation.degrade(x, RATE, level=level_of(x), generator=source(seed)) - x for seed in range(30)
+    ]
+    for n in drawn:
+        assert 20 * math.log10(level_of(x) / level_of(n)) == pytest.approx(5.0, abs=1e-3)
+    assert {loudest(n) for n in drawn} == {500.0, 1500.0, 2500.0}
+    assert not any(torch.equal(one, other) for k, one in enumerate(drawn) for other in drawn[:k])
+    again = degradation.degrade(x, RATE, level=level_of(x), generator=source(3)) - x
+    assert torch.equal(again, drawn[3])
+
+
+def test_a_short_recording_begins_anew_after_its_end(noises):
+    noise = AdditiveNoise(snr=0.0, kinds=("recorded",), recordings=noises[1])
+    found = noise.degrade(torch.zeros(9000), RATE, level=1.0, generator=source())
+    assert_close(found[:5000], found[4000:], rtol=0, atol=1e-3)  # 4,000 samples long
+
+
+def test_noise_recordings_are_read_when_noise_is_drawn(noises, tmp_path):
+    """So that a saved model does not need them, and a folder of one's own is refused by name in the fit."""
+    with pytest.raises(InvalidInputError, match="recordings goes with 'recorded' among kinds"):
+        AdditiveNoise(recordings=noises)
+    with pytest.raises(InvalidInputError, match="recordings goes with 'recorded' among kinds"):
+        AdditiveNoise(kinds=("recorded",))
+    with pytest.raises(InvalidInputError, match=r"recordings must be folders or files, got Tensor\. Write"):
+        AdditiveNoise(kinds=("recorded",), recordings=[torch.zeros(3)])
+    gone = AdditiveNoise(kinds=("recorded",), recordings=str(tmp_path / "gone.wav"))
+    with pytest.raises(InvalidInputError, match=r"the file must exist, got .*gone\.wav"):
+        gone.degrade(torch.zeros(5), RATE, level=1.0, generator=source())
+    soundfile = pytest.importorskip("soundfile")
+    soundfile.write(tmp_path / "gone.wav", torch.zeros(900).numpy(), RATE)
+    with pytest.raises(InvalidInputError, match="gone must not be silent"):
+        gone.degrade(torch.zeros(5), RATE, level=1.0, generator=source())
+
+
 def test_an_echo_by_hand():
     x = torch.arange(1.0, 7.0)
     assert_close(filtered(x, torch.tensor([1.0, 0.0, 0.5])), x + 0.5 * torch.tensor([0, 0, 1.0, 2, 3, 4]))

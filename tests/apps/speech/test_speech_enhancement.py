@@ -1,7 +1,7 @@
 """Restoration by exact networks, whose answers are known, and by small ones that were learnt."""
 
 import math
-from itertools import pairwise
+from itertools import combinations, pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +13,12 @@ import interpolants
 from interpolants.apps.speech.degradations import AdditiveNoise, level_of
 from interpolants.apps.speech.long_recordings import joined, length_of, pieces, starts
 from interpolants.apps.speech.recordings import Recording
-from interpolants.apps.speech.speech_enhancement import LostBandWarning, SpeechEnhancement, _regression
+from interpolants.apps.speech.speech_enhancement import (
+    LEARNS,
+    LostBandWarning,
+    SpeechEnhancement,
+    _regression,
+)
 from interpolants.apps.speech.synthetic_speech import harmonic_signals
 from interpolants.apps.speech.units import RecordingSizeWarning
 from interpolants.apps.speech.unusual_recordings import UnusualRecordingWarning
@@ -22,6 +27,7 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.inner_nets import WrapsNet
 from interpolants.metrics.speech_quality import si_sdr
 from interpolants.nets.unet import UNet
+from interpolants.training.pairs import TimedNet
 
 pytest.importorskip("julius")
 TINY = {"kind": "unet", "channels": 4, "multipliers": (1, 2), "blocks": 1, "attention": ()}
@@ -109,6 +115,42 @@ def test_the_loss_of_a_regressor_is_the_square_of_its_error(generator):
         assert_close(loss(x1 + sign * error), sign**2 * squares)
 
 
+@pytest.fixture(scope="module")
+def by_setting(model):
+    """The same fit for each value of ``learns``, which decides the loss and nothing else of it."""
+    others = {learns: SpeechEnhancement(**SMALL, learns=learns).fit(SIGNALS) for learns in LEARNS[1:]}
+    return {"clean": model, **others}
+
+
+def test_each_value_of_learns_gives_other_weights(by_setting):
+    """A regressor had the weights of the diffusion bit for bit."""
+    weights = {
+        k: torch.cat([p.flatten() for p in m.state["net"].parameters()]) for k, m in by_setting.items()
+    }
+    for one, other in combinations(LEARNS, 2):
+        assert not torch.equal(weights[one], weights[other]), (one, other)
+
+
+def test_only_the_loss_of_a_regressor_has_no_noise(by_setting, generator):
+    """And it is the squared error of ``net(0, 0, y)`` over the square of its unit."""
+    x1, cond = torch.randn(2, 2, 2, 64, 16, generator=generator)
+    batch = {"x0": None, "x1": x1, "cond": cond, "t": torch.tensor([0.3, 0.6]), "weight": torch.ones(2)}
+    for learns, fitted in by_setting.items():
+        net = fitted.state["net"]
+        loss = fitted._loss(net)
+        with torch.no_grad():
+            values = [
+                loss(TimedNet(net, None), batch, torch.Generator().manual_seed(seed)) for seed in (0, 1)
+            ]
+        first, second = (torch.cat([v.flatten() for v in value.values()]) for value in values)
+        assert torch.equal(first, second) == (learns == "mean"), learns
+    net, zero = by_setting["mean"].state["net"], torch.zeros_like(x1)
+    unit = net.weight(zero, torch.zeros(2))["denoised"].rsqrt()
+    error = net(zero, torch.zeros(()), cond).detach() - x1
+    loss = _regression(TimedNet(net, None), batch, generator)["denoised"].detach()
+    assert_close(loss, (error / unit[:, None, None, None]).square().flatten(1).sum(1))
+
+
 def test_a_file_does_not_feel_others_nor_its_place(model):
     lengths = (700, 4000, 1234)
     sounds = [noisy(SIGNALS[k].samples)[:n] for k, n in enumerate(lengths)]
@@ -186,6 +228,24 @@ def test_other_settings_fit_and_answer(settings):
         settings = {"degradation": {"kind": "reverberation", "rooms": 2, "rt60": 0.2}}
     found = SpeechEnhancement(**SMALL, **settings).fit(SIGNALS).restore(SIGNALS[0].samples)
     assert bool(torch.isfinite(found).all())
+
+
+def test_a_model_that_learnt_in_noise_of_ones_own_needs_it_no_more(tmp_path):
+    soundfile = pytest.importorskip("soundfile")
+    (tmp_path / "noise").mkdir()
+    soundfile.write(
+        tmp_path / "noise" / "a.wav",
+        torch.randn(8000, generator=torch.Generator().manual_seed(0)).mul(0.1).numpy(),
+        8000,
+    )
+    own = {"kind": "additive_noise", "kinds": ["recorded"], "recordings": str(tmp_path / "noise")}
+    found = SpeechEnhancement(**SMALL, degradation=own).fit(SIGNALS)
+    found.save(tmp_path / "model")
+    (tmp_path / "noise" / "a.wav").unlink()
+    y = noisy(SIGNALS[0].samples)[:1500]
+    assert torch.equal(interpolants.load(tmp_path / "model").restore(y), found.restore(y))
+    with pytest.raises(InvalidInputError, match="the folder must hold"):
+        SpeechEnhancement(**SMALL, degradation=own).fit(SIGNALS)
 
 
 @pytest.mark.slow

@@ -4,11 +4,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Generator, Tensor
 
+from interpolants.apps.speech.recordings import channels_of, check_heard, read_folder, read_recording
 from interpolants.apps.speech.room_responses import absorption_for, room_response
 from interpolants.foundations.checks import number, one_of, positive, whole
 from interpolants.foundations.errors import invalid
@@ -82,7 +84,7 @@ NOISES: Mapping[str, Callable[[int, int, Generator], Tensor]] = {
     "low_passed": _low_passed,
     "modulated": _modulated,
 }
-BABBLE = "babble"
+BABBLE, RECORDED = "babble", "recorded"
 
 
 @record("additive_noise")
@@ -92,23 +94,36 @@ class AdditiveNoise:
 
     Args:
         snr: Ratio of the recording's energy to the noise's in decibels: a number, or the two ends of a uniform law.
-        kinds: Of ``"white"``, ``"low_passed"``, ``"modulated"`` and ``"babble"``, as often as they are named.
+        kinds: Of ``"white"``, ``"low_passed"``, ``"modulated"``, ``"babble"`` and ``"recorded"``, as often as they are
+            named.
         voices: Other recordings that babble at once, all different where there are so many.
+        recordings: For ``"recorded"``: a folder or a file with noise of your own, or a list of these. Each channel of a
+            file is a noise of its own, resampled to the rate of the model. Each draw takes one of them, from a random
+            position on and from its beginning again after its end. Files are read when noise is first drawn.
 
     Raises:
-        InvalidInputError: If a setting is out of range.
+        InvalidInputError: If a setting is out of range; or, when noise is drawn, if a file is silent or no sound file.
     """
 
     snr: Any = (0.0, 10.0)
     kinds: Sequence[str] = ("white", "low_passed", "modulated")
     voices: int = 6
+    recordings: str | Sequence[str] = ()
 
     def __post_init__(self) -> None:
         who = "AdditiveNoise"
+        paths = (self.recordings,) if isinstance(self.recordings, str | Path) else tuple(self.recordings)
+        if not all(isinstance(path, str | Path) for path in paths):
+            remedy = "Write arrays to WAV files first."
+            raise invalid(who, "recordings must be folders or files", type(paths[0]).__name__, remedy)
+        object.__setattr__(self, "recordings", tuple(map(str, paths)))
         object.__setattr__(self, "snr", span(who, "snr", self.snr))
         object.__setattr__(self, "kinds", tuple(self.kinds))
         for kind in self.kinds:
-            one_of(who, "every kind", kind, (*NOISES, BABBLE))
+            one_of(who, "every kind", kind, (*NOISES, BABBLE, RECORDED))
+        if bool(paths) != (RECORDED in self.kinds):
+            rule = "recordings goes with 'recorded' among kinds, and it with recordings"
+            raise invalid(who, rule, f"kinds {self.kinds}, {len(paths)} recordings")
         whole(who, "voices", self.voices, at_least=1)
         if not self.kinds:
             raise invalid(who, "there must be kinds of noise", "none")
@@ -119,13 +134,33 @@ class AdditiveNoise:
         """See :class:`Degradation`."""
         kind = self.kinds[int(torch.randint(len(self.kinds), (), generator=generator))]
         snr = _uniform(self.snr[0], self.snr[1], generator)
-        noise = (
-            self._babble(len(x), others, generator)
-            if kind == BABBLE
-            else NOISES[kind](len(x), rate, generator)
-        )
+        noise = self._noise(kind, len(x), rate, others, generator)
         size = level * 10 ** (-snr / 20) / max(level_of(noise), 1e-12)
         return x + size * noise.to(x)
+
+    def _noise(self, kind: str, n: int, rate: int, others: Sequence[Tensor], source: Generator) -> Tensor:
+        """Noise ``(n,)`` of a kind, of any size."""
+        if kind == BABBLE:
+            return self._babble(n, others, source)
+        if kind == RECORDED:
+            known = self._recorded(rate)
+            return _from_anywhere(known[int(torch.randint(len(known), (), generator=source))], n, source)
+        return NOISES[kind](n, rate, source)
+
+    def _recorded(self, rate: int) -> list[Tensor]:
+        """Channels ``(T,)`` of the noise recordings at a rate; read once."""
+        if rate not in self._known:
+            who, found = "AdditiveNoise", []
+            for path in self.recordings:
+                found += read_folder(path, who) if Path(path).is_dir() else [read_recording(path, who)]
+            for one in found:
+                check_heard(who, one)
+            self._known[rate] = channels_of(found, rate)
+        return self._known[rate]
+
+    @cached_property
+    def _known(self) -> dict[int, list[Tensor]]:
+        return {}
 
     def _babble(self, n: int, others: Sequence[Tensor], source: Generator) -> Tensor:
         """Other recordings at once, each at the same level and from a place of its own."""

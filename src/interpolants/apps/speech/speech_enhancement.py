@@ -75,7 +75,8 @@ class SpeechEnhancement(Trained):
         net: A network for images ``(2, F, N)`` of any width N with a field as condition: a name, a table or a U-Net;
             ``"auto"`` is small.
         learns: ``"clean"``: the difference r, by a network with inputs and outputs of unit size at all noise levels;
-            ``"noise"``: the noise, as is; ``"mean"``: a regressor of the same size, without a diffusion.
+            ``"noise"``: the noise, as is; ``"mean"``: the mean of r given y, by a regressor of the same size without a
+            diffusion. A regressor takes no noise in training and one evaluation of the network to answer.
         normalise: Unit of a recording: its ``"peak"``, as in the paper; its ``"level"``, which no single sample moves;
             ``"none"``.
         draws: Draws whose mean is the answer: one, as in the paper, sounds like speech; the mean of more errs less.
@@ -158,7 +159,7 @@ class SpeechEnhancement(Trained):
         return super().fit(clean, degraded, **options)
 
     def learn(self, data: dict[str, Any], run: Run) -> dict[str, Any]:
-        """The mean difference at each noise level, or without noise, by one gradient loop over crops."""
+        """Mean difference or noise at each noise level, or the mean without noise, by one gradient loop over crops."""
         for one in data["clean"]:
             check_heard("SpeechEnhancement.fit", one)
         if "degraded" in data:
@@ -178,16 +179,17 @@ class SpeechEnhancement(Trained):
         if self.learns != "mean":
             warn_of_size("SpeechEnhancement.fit", of_difference, check_preconditioned(self.path, ())[1])
         net = self._network(of_difference, of_degraded)
-        if isinstance(net, Preconditioned):
-            loss: Any = PathLoss(joint_loss(net.heads, self.path, net.weight), UniformTimes())
-        else:
-            loss = (
-                _regression
-                if self.learns == "mean"
-                else PathLoss(joint_loss(("noise",), self.path), UniformTimes())
-            )
-        result = run.train("spectra", TimedNet(net, None), loss, batches, self.training())
+        result = run.train("spectra", TimedNet(net, None), self._loss(net), batches, self.training())
         return {"net": finished(net, result)}
+
+    def _loss(self, net: nn.Module) -> Any:
+        """Loss of the quantity that ``learns`` names."""
+        if self.learns == "mean":
+            return _regression
+        if self.learns == "noise":
+            return PathLoss(joint_loss(("noise",), self.path), UniformTimes())
+        assert isinstance(net, Preconditioned)
+        return PathLoss(joint_loss(net.heads, self.path, net.weight), UniformTimes())
 
     def _network(self, of_difference: float, of_degraded: float) -> nn.Module:
         """The network in wrappers that give it units."""
