@@ -123,6 +123,13 @@ def test_predictions_are_a_table_and_switches_can_be_turned_off(folder):
         assert list(found.columns) == ["level_mean", "level_std", "level_0.05", "level_0.95"]
         assert np.allclose(found["level_std"], expected.std)
         assert np.allclose(found["level_0.95"], expected.quantile(0.95))
+    ask = ["predict", str(folder / "gp"), str(folder / "new.csv"), "-o", str(folder / "joint.csv"), "--joint"]
+    assert RUN.invoke(app, ask).exit_code == 0
+    found, expected = pandas.read_csv(folder / "joint.csv"), model.predict(table[:4], joint=True)
+    assert np.allclose(found[[f"level_cov_{i}" for i in range(4)]], expected.covariance[0])
+    done = RUN.invoke(app, [*ask[:3], "--joint"])
+    assert "level_cov_0" not in done.output  # a terminal has no room for them
+    assert "level_mean" in done.output
     table.to_csv(folder / "many.csv", index=False)
     done = RUN.invoke(app, ["predict", str(folder / "gp"), str(folder / "many.csv")])
     assert done.output.split()[:4] == ["level_mean", "level_std", "level_0.05", "level_0.95"]

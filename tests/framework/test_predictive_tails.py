@@ -8,7 +8,7 @@ from torch.testing import assert_close
 
 from interpolants.data.arrays import Kind
 from interpolants.foundations.errors import InvalidInputError
-from interpolants.framework.answers import Predictive
+from interpolants.framework.answers import InfiniteSpreadWarning, Predictive
 
 pytest.importorskip("scipy")
 TAILS = torch.tensor([1.5, 4.0, 30.0, math.inf], dtype=torch.float64)
@@ -28,12 +28,19 @@ def test_a_row_has_the_density_and_the_quantiles_that_it_has_alone(i):
     assert_close(MIXED.cdf(y)[i], alone(i).cdf(y[i])[0])
     for p in (0.001, 0.5, 0.95):
         assert_close(MIXED.quantile(p)[i], alone(i).quantile(p)[0], rtol=1e-9, atol=1e-9)
-    assert_close(MIXED.std[i], alone(i).std[0])
+    with pytest.warns(InfiniteSpreadWarning, match="1 of 4 rows"):
+        spread = MIXED.std[i]
+    assert_close(
+        spread,
+        (SCALE[0, i] * (TAILS[i] / (TAILS[i] - 2)).sqrt()) if i else torch.full((1,), math.inf).double(),
+    )
 
 
 def test_infinite_variances_are_told_as_such():
-    assert math.isinf(float(MIXED.std[0]))
-    assert float(MIXED.std[1]) == pytest.approx(0.5 * math.sqrt(2))
+    with pytest.warns(InfiniteSpreadWarning, match=r"have 1.5 <= 2 degrees of freedom.*quantile"):
+        spread = MIXED.std
+    assert math.isinf(float(spread[0]))
+    assert float(spread[1]) == pytest.approx(0.5 * math.sqrt(2))
 
 
 def test_rows_are_cut_and_joined_with_their_tails():

@@ -55,6 +55,21 @@ def test_queries_between_before_and_behind_the_places_are_dense_regression(smoot
     assert_close(found[1], covariance, rtol=0, atol=1e-11)
 
 
+@pytest.mark.parametrize("smoothness", SMOOTHNESS)
+def test_covariances_between_queries_are_dense_regression(smoothness):
+    kernel, (places, precision, shift) = Matern(smoothness), messages()
+    x = torch.cat([QUERIES.flip(0), places[[3, 20, 3]], QUERIES[2:4]])  # in any order, some of them twice
+    found = infer_chain(kernel, SCALE, places, precision, shift).between(x)
+    both, n = torch.cat([places, x]), S * R
+    k = torch.kron(kernel.covariance((both[:, None] - both) / SCALE), torch.eye(R, dtype=torch.float64))
+    told = torch.block_diag(*precision)
+    spread = k - k[:, :n] @ torch.linalg.solve(
+        torch.eye(n, dtype=torch.float64) + told @ k[:n, :n], told @ k[:n]
+    )
+    truth = spread[n:, n:].reshape(len(x), R, len(x), R).transpose(1, 2)
+    assert_close(found, truth, rtol=0, atol=1e-9)
+
+
 def test_far_away_is_the_prior():
     mean, covariance = infer_chain(Matern(1.5), SCALE, *messages()).at(QUERIES[[0, -1]])
     assert_close(mean, torch.zeros_like(mean), rtol=0, atol=1e-9)

@@ -50,6 +50,16 @@ def test_the_posterior_is_that_of_the_normal_equations():
     assert_close(found.mean, y.mean() + new @ covariance @ z.T @ (y - y.mean()) / noise)
     spread = (new @ covariance * new).sum(1) + noise * (1 + 1 / 30)
     assert_close(found.std, spread.sqrt())
+    together = new @ covariance @ new.T + noise / 30 + noise * torch.eye(5, **DOUBLE)
+    assert_close(model.predict(2 * x[:5], joint=True).covariance[0], together)
+    # Six rows of eight columns, of which two differ: some directions were not told of.
+    some = x[:6, :2].repeat(1, 4)
+    few = LinearEvidence().fit(some, torch.stack([y[:6], y[6:12] ** 2], 1))
+    wide, at = few.state, (some[:5] + torch.arange(8) - few.state["mean_x"]) / few.state["scale"]
+    known = wide["basis"].T @ torch.diag(wide["variance"][:, 1]) @ wide["basis"]
+    rest = wide["unseen"][1] * (torch.eye(8, **DOUBLE) - wide["basis"].T @ wide["basis"])
+    truth = at @ (known + rest) @ at.T + wide["noise"][1] * (1 / 6 + torch.eye(5, **DOUBLE))
+    assert_close(few.predict(some[:5] + torch.arange(8), joint=True).covariance[1], truth)
 
 
 def test_more_columns_than_rows_and_constant_columns_have_finite_answers():

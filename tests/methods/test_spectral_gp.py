@@ -34,6 +34,9 @@ def test_predictions_are_those_of_the_conditional_gaussian():
     variance = model.peaks.variance - (across * torch.linalg.solve(noisy, across.T).T).sum(1)
     assert_close(model.predict(new).mean.flatten(), centre + scale * mean, rtol=1e-5, atol=1e-5)
     assert_close(model.predict(new).std.flatten(), scale * (variance + noise).sqrt(), rtol=1e-4, atol=1e-5)
+    prior = kernel.covariance(new - new[:, 0], model.peaks) + noise * torch.eye(3, dtype=torch.float64)
+    together = prior - across @ torch.linalg.solve(noisy, across.T)
+    assert_close(model.predict(new, joint=True).covariance[0], scale**2 * together, rtol=1e-4, atol=1e-5)
 
 
 def test_the_evidence_is_the_density_of_the_values():

@@ -1,6 +1,7 @@
 """Answers that are more than an array: a predictive distribution per row, and an ensemble of possible outcomes."""
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,12 +16,14 @@ from interpolants.data.arrays import restore
 from interpolants.foundations.checks import positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
-from interpolants.foundations.randomness import BLOCK, by_block
+from interpolants.foundations.randomness import BLOCK, by_block, generator
 from interpolants.foundations.records import record
 from interpolants.framework.series import STEPS, dates
 
 _PLAIN = Given("torch", "float64")
 _BISECTIONS = 80
+# A row whose variance given the rows before it is below this share of its own, times the rows, is one by rounding.
+_CERTAIN = 1e-12
 
 
 def _home(x: Tensor, given: Given) -> Tensor:
@@ -68,16 +71,90 @@ class Scored:
         return {"x": self.x, "log_prob": self.log_prob}
 
 
+class InfiniteSpreadWarning(UserWarning):
+    """Issued when a standard deviation or a covariance is infinite: Student's t with at most 2 degrees of freedom."""
+
+
+@record("joint_rows")
+@dataclass(frozen=True, kw_only=True, eq=False)
+class JointRows:
+    """Dependence between the N rows of a :class:`Predictive`.
+
+    Rows of a group share the component of the mixture and, for each column, the random scale of Student's t. Rows of
+    different groups are independent.
+
+    Attributes:
+        correlation: Correlation of the rows given the component, ``(C, N, N)``, or ``(1, N, N)`` for all columns. None
+            for rows that are independent given the component.
+        group: Group of each row, ``(N,)`` integers; None for one group.
+    """
+
+    correlation: Tensor | None = None
+    group: Tensor | None = None
+
+    @classmethod
+    def of(cls, covariance: Tensor, variance: Tensor, group: Tensor | None = None) -> "JointRows":
+        """Dependence of rows with a covariance.
+
+        Args:
+            covariance: Covariance of the rows, ``(C, N, N)`` or ``(1, N, N)``; only the off-diagonal entries are read.
+            variance: Variance of each row, ``(C, N)`` or ``(1, N)``, positive: the diagonal.
+            group: Group of each row, ``(N,)``; None for one group.
+        """
+        root = variance.sqrt()
+        found = (covariance / (root[:, :, None] * root[:, None, :])).clamp(-1, 1)
+        found = 0.5 * (found + found.mT)
+        found = found if group is None else torch.where(group[:, None] == group, found, 0.0)
+        found.diagonal(dim1=1, dim2=2).fill_(1.0)
+        return cls(correlation=found, group=group)
+
+    def rows(self, rows: slice) -> "JointRows":
+        """Dependence of some of the rows."""
+        correlation = None if self.correlation is None else self.correlation[:, rows, rows]
+        return JointRows(correlation=correlation, group=None if self.group is None else self.group[rows])
+
+    def places(self, rows: int) -> Tensor:
+        """Number of each row's group, ``(N,)``, counted from 0."""
+        if self.group is None:
+            return torch.zeros(rows, dtype=torch.long)
+        places: Tensor = torch.unique(self.group.cpu(), return_inverse=True)[1]
+        return places
+
+    def factor(self, rows: int) -> Tensor:
+        """Square root F of the correlation, ``F F^T``, ``(C, N, N)`` or ``(1, N, N)``; singular ones have one too."""
+        if self.correlation is None:
+            return torch.eye(rows, dtype=torch.float64)[None]
+        correlation = self.correlation.double()
+        factor: Tensor
+        factor, failed = torch.linalg.cholesky_ex(correlation)
+        if bool(failed.any()):
+            values, vectors = torch.linalg.eigh(correlation)
+            factor = vectors * values.clamp_min(0).sqrt()[:, None, :]
+        return factor
+
+    def moved(self, given: Given) -> "JointRows":
+        """The same on the device of a request."""
+        correlation = None if self.correlation is None else _home(self.correlation, given)
+        return JointRows(
+            correlation=correlation, group=None if self.group is None else _home(self.group, given)
+        )
+
+
 @record("predictive", skip=("given",))
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Predictive:
     """One distribution per row: a mixture of K Gaussians or Student's t distributions, independent over columns.
+
+    With ``joint`` it is one distribution of all rows (``predict(x, joint=True)``): :meth:`sample` then draws the rows
+    together, :meth:`log_prob` is one joint log density, and :attr:`covariance` exists. Means, standard deviations and
+    quantiles are those of single rows either way.
 
     Attributes:
         loc: Centres, ``(K, N, C)``.
         scale: Scales, ``(K, N, C)``, positive.
         df: Degrees of freedom, a number > 0, or one for each row, ``(N,)``; infinite for Gaussians.
         log_weight: Log weights of the K components, ``(K, N)``; equal where None.
+        joint: Dependence between rows; None for rows each by itself.
         given: Container of the answers.
     """
 
@@ -85,6 +162,7 @@ class Predictive:
     scale: Tensor
     df: float | Tensor = math.inf
     log_weight: Tensor | None = None
+    joint: JointRows | None = None
     given: Given = _PLAIN
 
     def __post_init__(self) -> None:
@@ -107,19 +185,64 @@ class Predictive:
 
     @property
     def std(self) -> Any:
-        """Standard deviations, ``(N, C)``, in kind; infinite for df <= 2."""
-        df = self._df
-        spread = torch.where(df > 2, df / (df - 2), math.inf) if not self.is_gaussian else 1.0
-        mean = self._average(self.loc)
+        """Standard deviations, ``(N, C)``, in kind; infinite for df <= 2.
+
+        Warns:
+            InfiniteSpreadWarning: If one is infinite.
+        """
+        spread, mean = self._spread("Predictive.std"), self._average(self.loc)
         return self._out((self._average(self.scale.square() * spread + (self.loc - mean).square())).sqrt())
+
+    def _spread(self, who: str) -> Tensor | float:
+        """Variance of Student's t in squared scales, ``(N, 1)`` or ``()``; 1 for a Gaussian."""
+        if self.is_gaussian:
+            return 1.0
+        df = self._df
+        heavy = (df <= 2).expand(self.loc.shape[1], 1)
+        if bool(heavy.any()):
+            told = f"{who}: {int(heavy.sum())} of {len(heavy)} rows have {float(df.min()):.3g} <= 2 degrees of freedom"
+            told += ", whose standard deviation is infinite. Use quantile(p) instead."
+            warnings.warn(told, InfiniteSpreadWarning, stacklevel=3)
+        return torch.where(df > 2, df / (df - 2), math.inf)
+
+    @property
+    def covariance(self) -> Tensor:
+        """Covariance of the rows in each column, ``(C, N, N)``, in squared units of the column.
+
+        Raises:
+            InvalidInputError: If the answer is no joint one.
+
+        Warns:
+            InfiniteSpreadWarning: If it is infinite: df <= 2.
+        """
+        if self.joint is None:
+            remedy = "Pass joint=True to predict."
+            raise invalid("Predictive.covariance", "the answer must be joint", "one per row", remedy)
+        rows, place = self.loc.shape[1], self.joint.places(self.loc.shape[1])
+        together = (place[:, None] == place).to(self.loc)
+        correlation = self.joint.correlation
+        inner = torch.eye(rows).to(self.loc)[None] if correlation is None else correlation.to(self.loc)
+        weight, apart = self._log_weights().exp(), self.loc - self._average(self.loc)
+        within = torch.einsum("kn,knc,kmc->cnm", weight, self.scale, self.scale) * inner
+        spread = self._spread("Predictive.covariance")
+        wide = spread.expand(rows, 1) if isinstance(spread, Tensor) and spread.ndim else spread
+        within = torch.where(
+            inner == 0, 0.0, within * wide
+        )  # no infinite variance makes 0 of a correlation NaN
+        return within + torch.einsum("kn,knc,kmc->cnm", weight, apart, apart) * together
 
     def log_prob(self, y: Any) -> Tensor:
         """Log densities of rows ``y (N, C)``, ``(N,)`` in nats; NaN entries of ``y`` count as not seen.
 
+        A joint answer has one log density of all rows together, ``()``.
+
         Raises:
-            InvalidInputError: If ``y`` has another shape, or is a table without the columns of the answer.
+            InvalidInputError: If ``y`` has another shape, is a table without the columns of the answer, or a joint
+                answer has rows that determine each other.
         """
         points = self._points(y)
+        if self.joint is not None:
+            return self._joint_log_prob(points, self.joint)
         seen, far = ~points.isnan(), points.isinf()
         each = self._parts().log_prob(torch.where(seen & ~far, points, self.loc))
         each = torch.where(far, -math.inf, torch.where(seen, each, 0.0))
@@ -161,8 +284,55 @@ class Predictive:
             low, high = torch.where(below, middle, low), torch.where(below, high, middle)
         return self._out((low + high) / 2)
 
+    def _joint_log_prob(self, points: Tensor, joint: JointRows) -> Tensor:
+        """Log density of all rows together, ``()``: a sum over groups, each a mixture over components."""
+        if bool(points.isinf().any()):
+            return self.loc.new_full((), -math.inf)
+        place, weights, total = joint.places(len(points)), self._log_weights(), self.loc.new_zeros(())
+        for group in range(int(place.max()) + 1):
+            own = torch.nonzero(place == group)[:, 0]
+            each = [
+                self._log_prob_of(points[:, c], own[~points[own, c].isnan()], c, joint)
+                for c in range(self.loc.shape[2])
+            ]
+            total = total + (torch.stack(each).sum(0) + weights[:, own[0]]).logsumexp(0)
+        return total
+
+    def _log_prob_of(self, y: Tensor, own: Tensor, column: int, joint: JointRows) -> Tensor:
+        """Log density of some rows of one column for each component, ``(K,)``."""
+        n, scale = len(own), self.scale[:, own, column]
+        z = ((y[own] - self.loc[:, own, column]) / scale).T
+        log_volume = scale.log().sum(1)
+        if joint.correlation is not None:
+            some = joint.correlation[min(column, len(joint.correlation) - 1)][own][:, own].to(z)
+            factor, failed = torch.linalg.cholesky_ex(some)
+            certain = torch.nonzero(factor.diagonal().square() < _CERTAIN * n)[:, 0].tolist()
+            certain = [int(failed) - 1] if failed else certain
+            if certain:
+                remedy = "Pass noise=True to predict, or drop rows that are equal."
+                got = f"row {int(own[certain[0]])}, which follows from those before it"
+                raise invalid("Predictive.log_prob", "no row of a joint answer may be certain", got, remedy)
+            z = torch.linalg.solve_triangular(factor, z, upper=False)
+            log_volume = log_volume + factor.diagonal().log().sum()
+        square = z.square().sum(0)
+        if self.is_gaussian:
+            return -0.5 * square - log_volume - 0.5 * n * math.log(2 * math.pi)
+        df = self._df.reshape(-1)[own[:1] if self._df.ndim else slice(1)].to(z) if n else z.new_ones(1)
+        log_norm = torch.lgamma((df + n) / 2) - torch.lgamma(df / 2) - 0.5 * n * (df * math.pi).log()
+        return log_norm - log_volume - 0.5 * (df + n) * torch.log1p(square / df)
+
     def sample(self, n: int, *, seed: int = 0) -> Tensor:
-        """Draws ``(n, N, C)``; draw j of row i belongs to (seed, j, i)."""
+        """Draws ``(n, N, C)``; draw j of row i belongs to (seed, j, i).
+
+        Rows are drawn independently of each other, however close they are: a sum over rows, or the shape of a curve,
+        needs a joint answer, ``predict(x, joint=True)``, whose draws are functions at the N rows.
+
+        Args:
+            n: Number of draws, at least 1.
+            seed: Seed of the draws.
+        """
+        if self.joint is not None:
+            return self._joint_sample(whole("Predictive.sample", "n", n, at_least=1), seed, self.joint)
         draws = [self._draw(seed, j) for j in range(whole("Predictive.sample", "n", n, at_least=1))]
         return torch.stack(draws)
 
@@ -185,6 +355,32 @@ class Predictive:
         part = (drawn[:, 0] * shares[-1] >= shares).sum(0).clamp_max(count - 1)
         own = torch.arange(rows)
         return self.loc[part, own] + self.scale[part, own] * drawn[:, 1:]
+
+    def _joint_sample(self, n: int, seed: int, joint: JointRows) -> Tensor:
+        """Draws ``(n, N, C)``: the component and the scale of each group, then correlated rows."""
+        count, rows, width = self.loc.shape
+        place, factor = joint.places(rows), joint.factor(rows)
+        groups = int(place.max()) + 1
+        first = torch.stack([torch.nonzero(place == g)[0, 0] for g in range(groups)])
+        shares = self._log_weights().exp().double().cumsum(0)[:, first]
+        df = None if self.is_gaussian else self._df.expand(rows, 1)[first].double().expand(groups, width)
+
+        def noise(source: torch.Generator) -> Tensor:
+            return torch.randn(BLOCK, width, dtype=torch.float64, generator=source)
+
+        draws = []
+        for j in range(n):
+            z = by_block(noise, seed, ("joint predictive", j), first=0, count=rows)
+            source = generator(seed, "joint predictive groups", j)
+            pick = torch.rand(groups, dtype=torch.float64, generator=source)
+            part = (pick * shares[-1] >= shares).sum(0).clamp_max(count - 1)[place]
+            z = (factor.cpu() @ z.T[..., None])[..., 0].T
+            if df is not None:
+                gamma = torch._standard_gamma(df.cpu() / 2, generator=source) * 2 / df.cpu()
+                z = z / torch.where(df.cpu().isinf(), 1.0, gamma).sqrt()[place]
+            own = torch.arange(rows)
+            draws.append(self.loc[part, own] + self.scale[part, own] * z.to(self.loc))
+        return torch.stack(draws)
 
     def _log_weights(self) -> Tensor:
         count, rows = self.loc.shape[:2]
@@ -217,17 +413,21 @@ class Predictive:
         """The same with answers in a container, and on its device."""
         weight = None if self.log_weight is None else _home(self.log_weight, given)
         loc, scale = _home(self.loc, given), _home(self.scale, given)
-        return replace(self, loc=loc, scale=scale, log_weight=weight, given=given)
+        joint = None if self.joint is None else self.joint.moved(given)
+        return replace(self, loc=loc, scale=scale, log_weight=weight, joint=joint, given=given)
 
     def rows(self, rows: slice) -> "Predictive":
         """Some rows."""
         weight = None if self.log_weight is None else self.log_weight[:, rows]
         df = self.df[rows] if isinstance(self.df, Tensor) else self.df
-        return replace(self, loc=self.loc[:, rows], scale=self.scale[:, rows], df=df, log_weight=weight)
+        joint = None if self.joint is None else self.joint.rows(rows)
+        loc, scale = self.loc[:, rows], self.scale[:, rows]
+        return replace(self, loc=loc, scale=scale, df=df, log_weight=weight, joint=joint)
 
     @staticmethod
     def joined(parts: Sequence["Predictive"]) -> "Predictive":
-        """Blocks of rows as one answer."""
+        """Blocks of rows as one answer; joint answers are not made of blocks."""
+        assert all(part.joint is None for part in parts)
         weights = [part.log_weight for part in parts if part.log_weight is not None]
         df = [part.df for part in parts if isinstance(part.df, Tensor)]
         return replace(
@@ -241,6 +441,8 @@ class Predictive:
     def columns(self, levels: Sequence[float] = (0.05, 0.95)) -> dict[str, Tensor]:
         """Mean, standard deviation and quantiles of each column ``(N,)``, named e.g. ``y_mean``, ``y_std``, ``y_0.05``.
 
+        A joint answer also has its covariances: ``y_cov_3`` holds those of each row with row 3.
+
         Args:
             levels: Probabilities of the quantiles, in (0, 1).
         """
@@ -249,7 +451,11 @@ class Predictive:
         names = list(self.given.columns) if named else [f"y{i}" for i in range(width)]
         plain = replace(self, given=_PLAIN)
         found = {"mean": plain.mean, "std": plain.std} | {f"{p:g}": plain.quantile(p) for p in levels}
-        return {f"{name}_{what}": x[:, i] for i, name in enumerate(names) for what, x in found.items()}
+        each = {f"{name}_{what}": x[:, i] for i, name in enumerate(names) for what, x in found.items()}
+        if self.joint is not None:
+            for name, covariance in zip(names, self.covariance, strict=True):
+                each |= {f"{name}_cov_{row}": x for row, x in enumerate(covariance.T)}
+        return each
 
     def table(self, levels: Sequence[float] = (0.05, 0.95)) -> Any:
         """A DataFrame with the :meth:`columns` and the row labels of what was asked for.

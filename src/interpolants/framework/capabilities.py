@@ -30,6 +30,8 @@ from interpolants.framework.roles import Role, count, kind_of, read
 _NAMELESS = ("torch", "numpy", "list")
 # Verb -> names of its leading arguments. A room that brings a verb of its own adds it with `verb`.
 _VERBS: dict[str, tuple[str, ...]] = {}
+# Most rows of a joint answer: the covariance of so many takes 0.2 GB for each column.
+MOST_JOINT = 5000
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -213,6 +215,7 @@ def _capabilities(kind: Any) -> dict[str, Capability]:
 def _ask(one: Capability, method: Any, args: tuple[Any, ...], given: dict[str, Any]) -> Any:
     who = f"{type(method).__name__}.{one.verb}"
     _check_able(one, method, who)
+    given = _without_joint(one, method, given, who)
     arguments = _bound(one, args, given, who)
     roles = one.roles(method)
     values = {role.name: arguments.pop(role.name, None) for role in roles}
@@ -225,10 +228,13 @@ def _ask(one: Capability, method: Any, args: tuple[Any, ...], given: dict[str, A
     data, came = read(roles, values, who, before=before, rows=rows, attached=attached)
     _check_conditions(one, method, roles, data, who)
     _check_shapes(one, method, data, who)
+    _check_joint(arguments, data, who)
     data = on_device(data, method.place)
     with torch.set_grad_enabled(attached and torch.is_grad_enabled()), working_on(method.place):
         answer = (
-            _in_blocks(one, method, data, arguments) if one.blocks else one.call(method, **data, **arguments)
+            _in_blocks(one, method, data, arguments)
+            if one.blocks and not arguments.get("joint")
+            else one.call(method, **data, **arguments)
         )
     _tell_columns(answer, method, came)
     return in_kind(answer, _answered_like(one, method, came))
@@ -254,6 +260,27 @@ def _check_able(one: Capability, method: Any, who: str) -> None:
     method.fitted_state(one.verb)
     if reason := method.cannot(one.verb):
         raise NotAbleError(f"{who}: {reason}")
+
+
+def _without_joint(one: Capability, method: Any, given: dict[str, Any], who: str) -> dict[str, Any]:
+    """The arguments without ``joint=False``, where predictions have no joint distribution; True is refused."""
+    if one.verb != "predict" or "joint" in one.options or "joint" not in given:
+        return given
+    if given["joint"] is not False:
+        told = f"joint must be False, got {given['joint']!r}: a {method.noun} answers for each row by itself, and does "
+        told += "not have a joint distribution of several rows. Omit joint."
+        raise NotAbleError(f"{who}: {told}")
+    return {name: value for name, value in given.items() if name != "joint"}
+
+
+def _check_joint(arguments: Mapping[str, Any], data: Mapping[str, Any], who: str) -> None:
+    """Refuse a joint answer that is no truth value, or of so many rows that their covariance fills the memory."""
+    joint = arguments.get("joint", False)
+    if joint not in (True, False):
+        raise invalid(who, "joint must be True or False", repr(joint))
+    if joint and data and count(next(iter(data.values()))) > MOST_JOINT:
+        rows, remedy = count(next(iter(data.values()))), "Pass fewer rows, or omit joint."
+        raise invalid(who, f"a joint answer must have at most {MOST_JOINT} rows", rows, remedy)
 
 
 def _bound(one: Capability, args: tuple[Any, ...], given: dict[str, Any], who: str) -> dict[str, Any]:

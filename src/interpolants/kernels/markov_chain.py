@@ -63,12 +63,47 @@ class ChainPosterior:
         The states at x are conditioned on the filtered ones at the last place before x and on the smoothed ones at the
         next place. That is the posterior itself, and a row depends on no other row.
         """
+        r = self.processes
+        mean, covariance = self._states(x)
+        return mean[:, :r], covariance[:, :r, :r]
+
+    def between(self, x: Tensor) -> Tensor:
+        """Covariance of the processes at each two of x ``(B,)``, ``(B, B, R, R)``; [i, j] is Cov(u(x_i), u(x_j)).
+
+        For sorted points ``s < t`` of places and x together, ``Cov(z_s, z_t) = G_s ... G_(t-1) C_t``, with the gains G
+        of the smoother and the smoothed covariance C.
+        """
+        kernel, r = Matern(self.smoothness), self.processes
+        own, index = torch.unique(x, return_inverse=True)
+        points, place = torch.unique(torch.cat([self.places, own]), return_inverse=True)
+        place = place[len(self.places) :]
+        filtered = self._filtered(kernel, points)[1]
+        a, q = _wide(kernel, points.diff() / self.lengthscale, r)
+        gains = torch.linalg.solve(a @ filtered[:-1] @ a.mT + q, a @ filtered[:-1]).mT
+        across = self._states(own)[1]
+        found = across.new_zeros(len(own), len(own), r, r)
+        for i in range(len(own) - 1, -1, -1):
+            later = range(int(place[i + 1]) - 1, int(place[i]) - 1, -1) if i + 1 < len(own) else ()
+            for s in later:
+                across[i + 1 :] = gains[s] @ across[i + 1 :]
+            found[i, i:] = across[i:, :r, :r]
+            found[i:, i] = across[i:, :r, :r].mT
+        return found[index][:, index]
+
+    def _filtered(self, kernel: Matern, x: Tensor) -> tuple[Tensor, Tensor]:
+        """States at x given the messages up to there."""
+        left = torch.searchsorted(self.places, x.contiguous(), right=True) - 1
+        known = left.clamp_min(0)
+        mean, covariance = self._before(kernel, left, known)
+        gaps = torch.where(left >= 0, x - self.places[known], 0.0) / self.lengthscale
+        return _moved(_wide(kernel, gaps, self.processes), mean, covariance)
+
+    def _states(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean ``(B, n)`` and covariance ``(B, n, n)`` of all states at x."""
         kernel, r, last = Matern(self.smoothness), self.processes, len(self.places) - 1
         left = torch.searchsorted(self.places, x.contiguous(), right=True) - 1
-        known, right = left.clamp_min(0), (left + 1).clamp_max(last)
-        mean, covariance = self._before(kernel, left, known)
-        step = _wide(kernel, torch.where(left >= 0, x - self.places[known], 0.0) / self.lengthscale, r)
-        mean, covariance = _moved(step, mean, covariance)
+        right = (left + 1).clamp_max(last)
+        mean, covariance = self._filtered(kernel, x)
         ahead = _wide(kernel, (self.places[right] - x).clamp_min(0) / self.lengthscale, r)
         there, spread = _moved(ahead, mean, covariance)
         gain = torch.linalg.solve(spread + _jitter(left == last, spread), ahead[0] @ covariance).mT
@@ -77,8 +112,7 @@ class ChainPosterior:
         )  # beyond the last place nothing comes back
         mean = mean + (gain @ (self.mean[right] - there)[..., None])[..., 0]
         covariance = covariance + gain @ (self.covariance[right] - spread) @ gain.mT
-        covariance = 0.5 * (covariance + covariance.mT)
-        return mean[:, :r], covariance[:, :r, :r]
+        return mean, 0.5 * (covariance + covariance.mT)
 
     def _before(self, kernel: Matern, left: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """Filtered states at the last place before x; the stationary ones where there is none."""

@@ -1,7 +1,7 @@
 """Answers of methods in files and on the terminal, and rows of users' files for them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from os.path import isfile  # a text may be too long for a path
 from pathlib import Path
 from typing import Any
@@ -183,9 +183,9 @@ def tell(answer: Any, out: Path | None, verb: str = "x") -> str:
         return "\n".join(texts) if out is None else f"{len(texts)} texts{where}"
     if isinstance(answer, list):
         return f"{len(answer)} items{where}"
+    if isinstance(answer, Predictive) and out is None:  # covariances with all rows are for files
+        return _rows(_arrays(replace(answer, joint=None), verb))
     arrays = _arrays(answer, verb)
-    if isinstance(answer, Predictive) and out is None:
-        return _rows(arrays)
     told = ", ".join(f"{name} {tuple(value.shape)}" for name, value in arrays.items()) + where
     first = next(iter(arrays.values()))
     if first.ndim == 1 and len(first) > 1 and not isinstance(answer, Predictive):

@@ -54,6 +54,40 @@ def test_one_mode_with_known_noise_is_regression():
     assert_close(model.predict(new, noise=False).std, scale * variance.sqrt(), rtol=0, atol=1e-10)
     total = (scale.square() * variance + 0.1**2).sqrt()
     assert_close(model.predict(new).std, total, rtol=0, atol=1e-10)
+    together = gram(new, new) - gram(new, x) @ torch.linalg.solve(noisy, gram(x, new))
+    together = scale**2 * together + 0.01 * torch.eye(4, dtype=torch.float64)
+    assert_close(model.predict(new, joint=True).covariance[0], together, rtol=0, atol=1e-9)
+
+
+def test_the_joint_covariance_is_that_of_draws_of_functions_and_core():
+    """Three entries of two modes, one discrete, with a full core: second moments by draws of all that is unknown."""
+    x = torch.stack([rand(60, seed=1), torch.arange(60).double() % 4], 1)
+    y = torch.sin(5 * x[:, 0]) * (1 + x[:, 1]) + 0.1 * randn(60)
+    model = FunctionalTucker([2, 2], modes=["continuous", "discrete"], starts=1, sweeps=3).fit(x, y)
+    new = torch.tensor([[0.2, 1.0], [0.3, 1.0], [0.8, 3.0], [0.2, 3.0]], dtype=torch.float64)
+    q, count, g = model.posterior, 60_000, torch.Generator().manual_seed(0)
+
+    def draws(mean, covariance):
+        root = torch.linalg.cholesky(covariance + 1e-12 * torch.eye(len(covariance), dtype=torch.float64))
+        return mean + torch.randn(count, len(mean), dtype=torch.float64, generator=g) @ root.T
+
+    values = []
+    for k, mode in enumerate(q.modes):
+        mean, known = mode.posterior.at(new[:, k])[0], torch.unique(new[:, k], return_inverse=True)
+        covariance = mode.posterior.between(known[0]).transpose(1, 2).flatten(0, 1).flatten(1)
+        own = draws(mode.posterior.at(known[0])[0].flatten(), covariance).reshape(count, len(known[0]), 2)
+        values.append(own[:, known[1]])
+        assert mean.shape == (4, 2)
+    core = draws(q.core_mean, q.core_covariance).reshape(count, 2, 2)
+    drawn = torch.einsum("nij,nbi,nbj->nb", core, *values)
+    found = model.predict(new, noise=False, joint=True)
+    scale = float(model.state["scale"])
+    expected = (drawn * scale).T.cov()
+    sizes = expected.diagonal().sqrt()
+    assert_close(
+        found.covariance[0] / sizes / sizes[:, None], expected / sizes / sizes[:, None], rtol=0, atol=0.04
+    )
+    assert float(found.covariance[0, 0, 1]) > 0.5 * float(found.covariance[0, 0, 0])
 
 
 def test_a_spread_from_held_out_rows_is_that_of_the_likeliest_gaussians():

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
-from interpolants.framework.answers import Predictive
+from interpolants.framework.answers import JointRows, Predictive
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
@@ -90,12 +90,13 @@ class ExactGP(Method):
         return found
 
     @capability(reads={"x": "points"}, like="values", blocks=True)
-    def predict(self, x: Tensor, *, noise: bool = True) -> Predictive:
+    def predict(self, x: Tensor, *, noise: bool = True, joint: bool = False) -> Predictive:
         """Gaussian of the value at each point.
 
         Args:
             x: Points, ``(B, K)``.
             noise: Of a measurement, with its noise; else of the function itself.
+            joint: One distribution of all points together, with its covariance, instead of one for each.
         """
         state, kernel = self.state, Matern(self.smoothness)
         across = _covariance(x, state["x"], state["words"], kernel, state)
@@ -104,7 +105,11 @@ class ExactGP(Method):
         variance = (state["log_variance"].exp() - seen.square().sum(0)).clamp_min(_LEAST**2)
         variance = variance + state["log_noise"].exp() if noise else variance
         loc, std = state["centre"] + state["scale"] * mean, state["scale"] * variance.sqrt()[:, None]
-        return Predictive(loc=loc[None], scale=std[None])
+        together = None
+        if joint:
+            prior = _covariance(x, x, state["words"], kernel, state)
+            together = JointRows.of((prior - seen.T @ seen)[None], variance[None])
+        return Predictive(loc=loc[None], scale=std[None], joint=together)
 
 
 def _check(x: Tensor, values: Tensor) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from interpolants.foundations.errors import invalid
-from interpolants.framework.answers import Predictive
+from interpolants.framework.answers import JointRows, Predictive
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
@@ -44,13 +44,14 @@ class LinearEvidence(Method):
         return linear_posterior("LinearEvidence.fit", data["points"], data["values"])
 
     @capability(reads={"x": "points"}, like="values", blocks=True)
-    def predict(self, x: Tensor) -> Predictive:
+    def predict(self, x: Tensor, *, joint: bool = False) -> Predictive:
         """Gaussian of the value at each point.
 
         Args:
             x: ``(B, D)``.
+            joint: One distribution of all points together, with its covariance, instead of one for each.
         """
-        return linear_prediction(self.state, x)
+        return linear_prediction(self.state, x, joint=joint)
 
 
 def linear_posterior(who: str, x: Tensor, y: Tensor) -> dict[str, Tensor]:
@@ -104,12 +105,19 @@ def _best(s: Tensor, seen: Tensor, rest: Tensor, n: int) -> tuple[Tensor, Tensor
     return noise[best], _RATIOS[best]
 
 
-def linear_prediction(state: dict[str, Tensor], x: Tensor) -> Predictive:
+def linear_prediction(state: dict[str, Tensor], x: Tensor, *, joint: bool = False) -> Predictive:
     """Gaussians ``(B, C)``: spread of coefficients that rows told of, of those that they did not, and of the noise."""
     z = (x - state["mean_x"]) / state["scale"]
     along = z @ state["basis"].T
     mean = state["mean_y"] + along @ state["mean"]
     beside = (z.square().sum(1) - along.square().sum(1)).clamp_min(0)
     variance = along.square() @ state["variance"] + beside[:, None] * state["unseen"]
-    variance = variance + state["noise"] * (1 + 1 / state["rows"])
-    return Predictive(loc=mean[None], scale=variance.clamp_min(1e-300).sqrt()[None])
+    variance = (variance + state["noise"] * (1 + 1 / state["rows"])).clamp_min(1e-300)
+    together = None
+    if joint:  # coefficients and the centre are shared by all rows, noise is not
+        rest = z - along @ state["basis"]
+        covariance = torch.einsum("nr,rc,mr->cnm", along, state["variance"], along)
+        covariance = covariance + state["unseen"][:, None, None] * (rest @ rest.T)
+        covariance = covariance + (state["noise"] / state["rows"])[:, None, None]
+        together = JointRows.of(covariance, variance.T)
+    return Predictive(loc=mean[None], scale=variance.sqrt()[None], joint=together)

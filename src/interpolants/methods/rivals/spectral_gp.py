@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 
 from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
-from interpolants.framework.answers import Predictive
+from interpolants.framework.answers import JointRows, Predictive
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
@@ -87,12 +87,13 @@ class SpectralGP(Method):
         return found
 
     @capability(reads={"x": "points"}, like="values", blocks=True)
-    def predict(self, x: Tensor, *, noise: bool = True) -> Predictive:
+    def predict(self, x: Tensor, *, noise: bool = True, joint: bool = False) -> Predictive:
         """Gaussian of the value at each point.
 
         Args:
             x: Points, ``(B, 1)``.
             noise: Of a measurement, with its noise; else of the function itself.
+            joint: One distribution of all points together, with its covariance, instead of one for each.
         """
         state, kernel = self.state, SpectralMixture(self.envelope)
         across = kernel.covariance(x[:, :1] - state["x"], state["peaks"])
@@ -100,7 +101,12 @@ class SpectralGP(Method):
         variance = (state["peaks"].variance - seen.square().sum(0)).clamp_min(_LEAST**2)
         variance = variance + state["log_noise"].exp() if noise else variance
         loc = state["centre"] + state["scale"] * (across @ state["alpha"])
-        return Predictive(loc=loc[None], scale=(state["scale"] * variance.sqrt()[:, None])[None])
+        together = None
+        if joint:
+            prior = kernel.covariance(x[:, :1] - x[:, 0], state["peaks"])
+            together = JointRows.of((prior - seen.T @ seen)[None], variance[None])
+        scale = (state["scale"] * variance.sqrt()[:, None])[None]
+        return Predictive(loc=loc[None], scale=scale, joint=together)
 
     @capability(reads={"frequencies": FREQUENCIES}, like="density", blocks=True)
     def spectrum(self, frequencies: Tensor) -> Tensor:

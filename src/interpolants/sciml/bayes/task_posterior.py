@@ -10,7 +10,7 @@ from torch import Tensor
 from interpolants.foundations.checks import one_of, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
-from interpolants.framework.answers import Predictive
+from interpolants.framework.answers import JointRows, Predictive
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
@@ -102,34 +102,46 @@ class TaskPosterior(Method):
             warnings.warn(f"TaskPosterior.fit: {told}. {remedy}", FewStepsWarning, stacklevel=4)
 
     @capability(like="y", blocks=True)
-    def predict(self, x: Tensor, *, noise: bool = True) -> Predictive:
+    def predict(self, x: Tensor, *, noise: bool = True, joint: bool = False) -> Predictive:
         """Distribution of y at each row, a mixture of Gaussians.
 
         Args:
             x: ``(B, D)``.
             noise: Of a measurement, with its noise; else of the function.
+            joint: One distribution of all rows together instead of one for each.
         """
         if self.local == "ridge":
-            return linear_prediction(self.state, x)
+            return linear_prediction(self.state, x, joint=joint)
         prior, net = self.state["prior"], net_of(self, x.shape[1])
         x = in_units(x, prior, "x")
         added = prior["log_noise"].exp() if noise else torch.zeros((), dtype=torch.float64)
+        together = (
+            JointRows() if joint else None
+        )  # given its weights, the values of a network are independent
         if self.local == "gauss_newton":
-            mean, variance = self._linearised(net, x)
+            mean, covariance = self._linearised(net, x, joint=joint)
+            variance = covariance.diagonal(dim1=1, dim2=2)[..., None] if joint else covariance
+            variance = (variance + added).clamp_min(1e-24)
+            together = JointRows.of(covariance, variance[..., 0]) if joint else None
+            std = variance.sqrt()
         else:
             mean = net(self.state["weights"], x)
-            variance = torch.zeros_like(mean)
-        std = (variance + added).clamp_min(1e-24).sqrt()
-        return Predictive(loc=prior["y_centre"] + prior["y_scale"] * mean, scale=prior["y_scale"] * std)
+            std = (torch.zeros_like(mean) + added).clamp_min(1e-24).sqrt()
+        loc = prior["y_centre"] + prior["y_scale"] * mean
+        return Predictive(loc=loc, scale=prior["y_scale"] * std, joint=together)
 
-    def _linearised(self, net: WeightVectors, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance, ``(1, B, 1)``, conditioned on the rows of the task."""
+    def _linearised(self, net: WeightVectors, x: Tensor, *, joint: bool) -> tuple[Tensor, Tensor]:
+        """Mean and variance, ``(1, B, 1)``, conditioned on the rows of the task; jointly covariance, ``(1, B, B)``."""
         new = Linearised.of(net, self.state["prior"], x[None])
         known = Linearised.of(net, self.state["prior"], self.state["x"][None])
         across = new.slope[0] @ known.slope[0].T
         seen = torch.linalg.solve_triangular(self.state["factor"], across.T, upper=False)
         variance = (new.slope[0].square().sum(1) - seen.square().sum(0)).clamp_min(0)
-        return new.value[..., None] + across @ self.state["alpha"], variance[None, :, None]
+        mean = new.value[..., None] + across @ self.state["alpha"]
+        if not joint:
+            return mean, variance[None, :, None]
+        covariance = new.slope[0] @ new.slope[0].T - seen.T @ seen
+        return mean, covariance.diagonal_scatter(variance)[None]
 
 
 GROUPS = Role(name="groups", kind="labels", about="Which task a row belongs to.")

@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import torch
@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from interpolants.foundations.checks import number, one_of, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import BLOCK
-from interpolants.framework.answers import Predictive
+from interpolants.framework.answers import JointRows, Predictive
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
@@ -214,7 +214,7 @@ class FunctionalTucker(Method):
     # --- answers
 
     @capability(reads={"x": "points"}, like="values")
-    def predict(self, x: Tensor, *, noise: bool = True) -> Predictive:
+    def predict(self, x: Tensor, *, noise: bool = True, joint: bool = False) -> Predictive:
         """Distribution of the value at each point: a Gaussian with the posterior's mean and variance.
 
         Outside the coordinates of the fit, predictions return to the prior within a few lengthscales, and their
@@ -223,6 +223,8 @@ class FunctionalTucker(Method):
         Args:
             x: Coordinates, ``(B, K)``.
             noise: Of a measurement, with its noise; else of the value itself.
+            joint: One distribution of all points together instead of one for each: the Gaussian with the posterior's
+                mean and covariance.
         """
         self._check_places(x)
         scale, q = self.state["scale"], self.posterior
@@ -232,7 +234,11 @@ class FunctionalTucker(Method):
             mean, variance = _standardised(q, block, noise=noise)
             loc = self.state["centre"] + scale * mean
             parts.append(_gaussian(loc[:count, None], wide * variance[:count, None].sqrt()))
-        return Predictive.joined(parts)
+        answer = Predictive.joined(parts)
+        if not joint:
+            return answer
+        variance = (answer.scale[0, :, 0] / wide).square()
+        return replace(answer, joint=JointRows.of(_covariance(q, x)[None], variance[None]))
 
     @capability(reads={"x": "points"})
     def encode(self, x: Tensor) -> Predictive:
@@ -348,6 +354,21 @@ def _standardised(q: TuckerPosterior, x: Tensor, *, noise: bool) -> tuple[Tensor
     mean, square = contracted([m for m, _ in moments], second, q.core)
     variance = (square - mean.square()).clamp_min(torch.finfo(torch.float64).tiny)
     return mean, variance + 1 / q.noise_precision if noise else variance
+
+
+def _covariance(q: TuckerPosterior, x: Tensor) -> Tensor:
+    """Covariance of standardised values without noise at each two of the points, ``(B, B)``."""
+    means = [mode.posterior.at(x[:, k])[0] for k, mode in enumerate(q.modes)]
+    across = [mode.posterior.between(x[:, k]) for k, mode in enumerate(q.modes)]
+    found, core = [], q.core
+    for i in range(
+        len(x)
+    ):  # of one row with all at a time: moments of all pairs at once would fill the memory
+        ones = [m[i].expand_as(m) for m in means]
+        second = [c[i] + m[i, :, None] * m[:, None, :] for m, c in zip(means, across, strict=True)]
+        found.append(contracted(ones, second, core)[1])
+    mean = contracted(means, [m[:, :, None] * m[:, None, :] for m in means], core)[0]
+    return torch.stack(found) - torch.outer(mean, mean)
 
 
 def _gaussian(mean: Tensor, std: Tensor) -> Predictive:

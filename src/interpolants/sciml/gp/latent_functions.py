@@ -43,6 +43,11 @@ class LevelPosterior:
         mean = torch.where(known[:, None], self.mean[row], 0.0)
         return mean, torch.where(known[:, None, None], self.covariance[row], eye)
 
+    def between(self, x: Tensor) -> Tensor:
+        """Covariance at each two of the levels ``(B,)``, ``(B, B, R, R)``: levels are independent of each other."""
+        same = (x[:, None] == x)[:, :, None, None]
+        return torch.where(same, self.at(x)[1][:, None], 0.0)
+
 
 Latent = ChainPosterior | LevelPosterior
 
