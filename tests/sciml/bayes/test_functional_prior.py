@@ -4,15 +4,19 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from scipy import stats
 from torch.testing import assert_close
 
+import interpolants
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.randomness import generator
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Task
 from interpolants.nets.weight_vectors import WeightVectors
-from interpolants.sciml import ChainConvergence, FunctionalPrior
-from interpolants.sciml.bayes.functional_prior import ConvergenceWarning
+from interpolants.sciml import ChainConvergence, FunctionalPrior, TargetProcess
+from interpolants.sciml.bayes.functional_prior import ConvergenceWarning, FewFunctionsWarning
 from interpolants.sciml.bayes.prior_matching import Matching, Places, Target, covariance_gap, sliced_distance
+from interpolants.sciml.bayes.target_process import squared_exponential
 from interpolants.sciml.bayes.weight_priors import FlowPrior, GaussianPrior, HierarchicalPrior, make_prior
 
 DOUBLE = {"dtype": torch.float64}
@@ -155,3 +159,100 @@ def test_what_does_not_fit_is_refused():
     settings = {"step": 0.5, "friction": 0.01, "batch_size": 2, "burn_in": 30, "match_steps": 0}
     with pytest.raises(InvalidInputError, match="must not have a negative variance"):
         FunctionalPrior(noise=0.05, **settings).fit(x, y)
+
+
+SHORT = {"chains": 2, "samples": 4, "thin": 1, "burn_in": 2}
+
+
+def quiet(**settings):
+    return FunctionalPrior(**{**SHORT, **settings})
+
+
+def test_functions_of_a_hierarchical_prior_have_its_tails():
+    """At 0 a linear network is its bias: Student's t with 2 alpha = 8 degrees of freedom, not a Gaussian."""
+    x, y = line()
+    model = quiet(hidden=(), prior="hierarchical", match_steps=0).fit(x, y)
+    alpha, beta = (one[1] for one in model.fitted_prior.shape_and_rate())
+    assert_close(alpha, torch.tensor(4.0, **DOUBLE))
+    drawn = model.functions_of_prior(torch.zeros(1, 2, **DOUBLE), 20_000)[:, 0]
+    assert stats.kstest(drawn, stats.t(8, scale=float(beta / alpha) ** 0.5).cdf).pvalue > 0.01
+    assert stats.kstest(drawn, stats.norm(scale=float(drawn.std())).cdf).pvalue < 1e-4
+
+
+@pytest.mark.parametrize("prior", ["gaussian", "hierarchical", "flow"])
+def test_the_fitted_prior_is_kept_saved_and_used_on_other_data(prior, tmp_path):
+    x, y = line()
+    settings = {"hidden": (5,), "prior": prior}
+    model = quiet(match_steps=12, functions=20, places=10, **settings).fit(x, y)
+    start = make_prior(prior, model._net(2), 0).state_dict()
+    kept = model.fitted_prior.state_dict()
+    assert any(not torch.equal(kept[name], start[name]) for name in kept)
+    again = interpolants.load(model.save(tmp_path / "model"))
+    grid = torch.linspace(-1, 1, 6, **DOUBLE).reshape(3, 2)
+    functions = model.functions_of_prior(grid, 50)
+    assert torch.equal(again.functions_of_prior(grid, 50), functions)
+    source = generator(0, "functions of the prior")
+    assert torch.equal(functions, model._net(2)(model.fitted_prior.draw(50, source), grid)[..., 0])
+    stages = {}
+    other = quiet(**settings).fit(
+        -3 * x, 100 * y, model=again, watch=lambda stage, k, steps: stages.setdefault(stage, steps)
+    )
+    assert "prior" not in stages
+    assert torch.equal(other.functions_of_prior(grid, 50), functions)
+    twice = quiet(hidden=(5,)).fit(x, y, model=other)
+    assert torch.equal(twice.functions_of_prior(grid, 50), functions)
+
+
+def test_a_posterior_with_the_prior_of_another_fit_is_that_of_bayesian_regression():
+    x, y = line()
+    taken = quiet(hidden=(), match_steps=60, lengthscale=3.0).fit(*line(20))
+    spreads = taken.fitted_prior.spreads()
+    settings = {"chains": 8, "samples": 100, "thin": 10, "burn_in": 300, "step": 0.1, "friction": 0.2}
+    model = FunctionalPrior(hidden=(), noise=2.0, **settings).fit(x, y, model=taken)
+    z, t, noise = (x - x.mean(0)) / x.std(0), (y - y.mean()) / y.std(), (2.0 / y.std()) ** 2
+    design = torch.cat([spreads[0] * z / 2**0.5, spreads[1] * torch.ones(len(z), 1, **DOUBLE)], 1)
+    covariance = torch.linalg.inv(torch.eye(3, **DOUBLE) + design.T @ design / noise)
+    mean, std = design @ covariance @ design.T @ t / noise, (design @ covariance * design).sum(1).sqrt()
+    found = model.predict(x, noise=False)
+    assert bool(((found.mean - (y.mean() + y.std() * mean)).abs() < 0.3 * y.std() * std).all())
+    assert bool(((found.std / (y.std() * std) - 1).abs() < 0.2).all())
+
+
+def test_a_prior_of_another_network_is_refused():
+    x, y = line()
+    model = quiet(hidden=(3,), prior="standard").fit(x, y)
+    with pytest.raises(
+        InvalidInputError, match=r"same network and as many columns, got a network of \(4,\).*hidden=\(3,\)"
+    ):
+        quiet(hidden=(4,)).fit(x, y, model=model)
+    with pytest.raises(
+        InvalidInputError, match=r"model must be a fitted FunctionalPrior .*, got TargetProcess"
+    ):
+        quiet().fit(x, y, model=TargetProcess().fit(x, y))
+
+
+def test_fewer_functions_than_places_warn():
+    x, y = line()
+    with pytest.warns(FewFunctionsWarning, match="5 functions are compared at 8 places"):
+        quiet(hidden=(), match_steps=1, functions=5, places=8).fit(x, y)
+    quiet(hidden=(), match_steps=0, functions=5, places=8).fit(x, y)
+    quiet(hidden=(), match_steps=1, functions=8, places=8).fit(x, y)
+
+
+def test_a_lengthscale_for_each_column():
+    x, y = line()
+    z = (x - x.mean(0)) / x.std(0)
+    kernel = squared_exponential(z, z, torch.tensor([0.5, 2.0], **DOUBLE), 1.3)
+    apart = (z[:, None] - z) / torch.tensor([0.5, 2.0], **DOUBLE)
+    assert_close(kernel, 1.69 * torch.exp(-0.5 * apart.square().sum(-1)))
+    process = TargetProcess(lengthscale=[0.5, 2.0]).fit(x, y)
+    truth = TargetProcess(lengthscale=1.0)._kernel(z, z)
+    assert not torch.allclose(process._kernel(z, z), truth)
+    assert_close(process._kernel(z, z) * 1.69, kernel)
+    one, same = TargetProcess(lengthscale=[0.7, 0.7]).fit(x, y), TargetProcess(lengthscale=0.7).fit(x, y)
+    assert_close(one.predict(x).mean, same.predict(x).mean)
+    assert FunctionalPrior(lengthscale=[0.5, 2.0])._target(2).covariance(z).shape == (40, 40)
+    with pytest.raises(InvalidInputError, match="one lengthscale for each of 2 columns, got 3"):
+        TargetProcess(lengthscale=[1.0, 1.0, 1.0]).fit(x, y)
+    with pytest.raises(InvalidInputError, match="every lengthscale must be finite and > 0"):
+        FunctionalPrior(lengthscale=[1.0, 0.0])

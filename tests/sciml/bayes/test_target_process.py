@@ -35,6 +35,8 @@ def test_it_is_the_conditional_gaussian_with_the_noise_of_the_greatest_evidence(
     found = model.predict(x)
     assert_close(found.mean, y.mean() + y.std() * weights.T @ t)
     assert_close(found.std, y.std() * (1 - (kernel * weights).sum(0) + noise).sqrt())
+    together = kernel - kernel @ weights + noise * eye
+    assert_close(model.predict(x, joint=True).covariance[0], y.var() * together)
 
 
 def test_functions_have_the_covariance_of_the_kernel():

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from interpolants.foundations.checks import number, one_of, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
-from interpolants.framework.answers import Predictive
+from interpolants.framework.answers import JointRows, Predictive
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
@@ -21,7 +21,7 @@ from interpolants.mcmc.sghmc import SGHMC, Slope, halves
 from interpolants.nets.mlp import ACTIVATIONS
 from interpolants.nets.weight_vectors import WeightVectors
 from interpolants.sciml.bayes.prior_matching import DISTANCES, Matching, Places, Target, covariance_gap
-from interpolants.sciml.bayes.target_process import default_lengthscale
+from interpolants.sciml.bayes.target_process import checked_lengthscale, lengthscale_of
 from interpolants.sciml.bayes.weight_priors import PRIORS, GaussianPrior, make_prior
 
 MOST_R_HAT = 1.1
@@ -34,6 +34,10 @@ class ConvergenceWarning(UserWarning):
     """The chains of a fit do not agree: its error bars are not to be trusted."""
 
 
+class FewFunctionsWarning(UserWarning):
+    """Issued when fewer functions than places are drawn: the fitted prior follows the noise of the draws."""
+
+
 class FunctionalPrior(Method):
     """``y = f(x; w) + e``; the prior of w is fitted so that f looks like a Gaussian process, then w is sampled.
 
@@ -42,6 +46,7 @@ class FunctionalPrior(Method):
         model = FunctionalPrior().fit(points, values)      # (N, D), (N,)
         answer = model.predict(new_points)                 # .mean, .std, .quantile(0.95)
         model.r_hat                                        # do the chains agree?
+        FunctionalPrior().fit(others, their_values, model=model)   # the fitted prior, on other data
 
     Independent N(0, 1) weights are a convention, whose functions nobody chose. Here the standard deviations of each
     layer's weights and biases (or more, see ``prior``) make the functions look like those of a Gaussian process with a
@@ -53,14 +58,15 @@ class FunctionalPrior(Method):
         activation: As for the MLP.
         prior: ``"gaussian"``: a standard deviation for each layer's weights and biases; ``"hierarchical"``: their
             variances are inverse gamma; ``"flow"``: planar flows of all weights; ``"standard"``: N(0, 1), not fitted.
-        lengthscale: Of the process, in standard deviations of the columns; ``"auto"`` for ``sqrt(2 D)``.
+        lengthscale: Of the process, in standard deviations of the columns: a number, or one for each column;
+            ``"auto"`` for ``sqrt(2 D)``.
         amplitude: Standard deviation of the process, in those of the values.
         distance: ``"sliced"`` (sorted projections) or ``"critic"`` (a network with a gradient penalty, as in the
             paper).
         match_steps: Steps of the prior.
         match_lr: Their learning rate.
         functions: Functions drawn of both for a step.
-        places: Places at which they are compared.
+        places: Places at which they are compared; at most as many as functions, else a `FewFunctionsWarning` is issued.
         critic_steps: Steps of the critic in each step.
         noise: Standard deviation of e in units of the values; ``"auto"`` samples it with the weights.
         chains: Number of chains.
@@ -114,9 +120,9 @@ class FunctionalPrior(Method):
         one_of(who, "activation", self.activation, ACTIVATIONS)
         one_of(who, "prior", self.prior, PRIORS)
         one_of(who, "distance", self.distance, DISTANCES)
-        for name in ("lengthscale", "noise"):
-            if getattr(self, name) != "auto":
-                positive(who, name, getattr(self, name), "Or take 'auto'.")
+        if self.noise != "auto":
+            positive(who, "noise", self.noise, "Or take 'auto'.")
+        self.lengthscale = checked_lengthscale(who, self.lengthscale)
         for name in ("amplitude", "match_lr"):
             positive(who, name, getattr(self, name))
         least = {"match_steps": 0, "functions": 2, "places": 2, "critic_steps": 1, "chains": 2, "thin": 1}
@@ -129,11 +135,19 @@ class FunctionalPrior(Method):
         SGHMC(step=self.step, friction=self.friction)
 
     def roles(self) -> tuple[Role, ...]:
-        """Points and their values."""
-        return Role(name="points", exact=True), Role(name="values", exact=True, about="One column.")
+        """Points and their values, and a fitted method whose prior is taken."""
+        about = "a fitted FunctionalPrior, whose prior is taken instead of fitting one"
+        return (
+            Role(name="points", exact=True),
+            Role(name="values", exact=True, about="One column."),
+            Role(name="model", kind="model", axis="", optional=True, about=about),
+        )
 
     def fit(self, *args: Any, **given: Any) -> Self:
-        """Fit the prior, then sample, from ``points`` and ``values``; options as in :meth:`Method.fit`."""
+        """Fit the prior, then sample, from ``points`` and ``values``; options as in :meth:`Method.fit`.
+
+        With ``model``, a fitted `FunctionalPrior` with the same network and as many columns, the prior is that one's.
+        """
         return super().fit(*args, **given)
 
     # --- fit
@@ -153,7 +167,8 @@ class FunctionalPrior(Method):
             (values - units["y_centre"]) / units["y_scale"],
         )
         net = self._net(x.shape[1])
-        prior = self._matched(net, x, run)
+        taken = data.get("model")
+        prior = self._matched(net, x, run) if taken is None else self._taken(taken, x.shape[1])
         posterior = _Posterior(self, net, prior, x, y[:, 0], float(units["y_scale"][0]))
         found = run.loop(
             "chains",
@@ -174,6 +189,8 @@ class FunctionalPrior(Method):
             "weights": kept[0],
             "noise": kept[1],
             "spreads": prior.spreads().detach(),
+            "family": self.prior if taken is None else taken.fitted_state("fit")["family"],
+            "prior": {name: value.detach() for name, value in prior.state_dict().items()},
             "told": told,
         }
 
@@ -181,14 +198,28 @@ class FunctionalPrior(Method):
         return WeightVectors(inputs=inputs, outputs=1, hidden=tuple(self.hidden), activation=self.activation)
 
     def _target(self, columns: int) -> Target:
-        auto = self.lengthscale == "auto"
-        return Target(default_lengthscale(columns) if auto else float(self.lengthscale), self.amplitude)
+        return Target(lengthscale_of("FunctionalPrior.fit", self.lengthscale, columns), self.amplitude)
+
+    def _taken(self, model: Any, columns: int) -> GaussianPrior:
+        """The prior of a fitted method, for the same network."""
+        rule = "model must be a fitted FunctionalPrior with the same network and as many columns"
+        if not isinstance(model, FunctionalPrior):
+            raise invalid("FunctionalPrior.fit", rule, type(model).__name__)
+        theirs = (tuple(model.hidden), model.activation, len(model.fitted_state("fit")["x_centre"]))
+        if theirs != (tuple(self.hidden), self.activation, columns):
+            remedy = f"Take hidden={theirs[0]}, activation={theirs[1]!r}, and points of {theirs[2]} columns."
+            raise invalid("FunctionalPrior.fit", rule, f"a network of {(*self.hidden,)}", remedy)
+        return model.fitted_prior
 
     def _matched(self, net: WeightVectors, x: Tensor, run: Run) -> GaussianPrior:
         """The prior after its fit."""
         prior = make_prior(self.prior, net, self.seed)
         if self.prior == "standard" or not self.match_steps:
             return prior.requires_grad_(False)
+        if self.functions < self.places:
+            told = f"FunctionalPrior.fit: {self.functions} functions are compared at {self.places} places; the fitted "
+            told += "prior follows the noise of the draws. Take more functions, or fewer places."
+            warnings.warn(told, FewFunctionsWarning, stacklevel=5)
         optimizer = torch.optim.RMSprop(prior.parameters(), self.match_lr)
         places, target = Places(x, self.places), self._target(x.shape[1])
         matching = Matching(
@@ -226,8 +257,26 @@ class FunctionalPrior(Method):
         state = self.fitted_state("noise_std")
         return float(state["noise"].sqrt().mean() * state["y_scale"][0])
 
+    @property
+    def fitted_prior(self) -> GaussianPrior:
+        """The prior of the weights, in standard units of points and values: ``.draw(n, generator)`` gives weights.
+
+        Raises:
+            InvalidInputError: If the method was saved by a version that did not keep the prior, and it was hierarchical
+                or a flow.
+        """
+        state = self.fitted_state("fitted_prior")
+        net = self._net(len(state["x_centre"]))
+        if "prior" not in state and self.prior in ("hierarchical", "flow"):
+            rule = "a prior that is hierarchical or a flow must be kept in the folder"
+            raise invalid("FunctionalPrior.fitted_prior", rule, "its spreads alone", "Fit it again.")
+        prior = make_prior(state.get("family", self.prior), net, self.seed)
+        kept = state.get("prior", {"raw": state["spreads"].expm1().log()})
+        prior.load_state_dict(kept)
+        return prior.requires_grad_(False)
+
     def functions_of_prior(self, x: Tensor, n: int, *, seed: int = 0) -> Tensor:
-        """Values of some functions of a Gaussian prior with the fitted spreads, ``(n, B)``, in standard units.
+        """Values of some functions of the fitted prior, ``(n, B)``, in standard units.
 
         Args:
             x: Standardised points ``(B, D)``.
@@ -235,24 +284,25 @@ class FunctionalPrior(Method):
             seed: Seed of the draws.
         """
         net, source = self._net(x.shape[1]), generator(seed, "functions of the prior")
-        u = torch.randn(n, net.count, dtype=torch.float64, generator=source)
-        return net(u * net.spread(self.fitted_state("functions_of_prior")["spreads"]), x.double())[..., 0]
+        return net(self.fitted_prior.draw(n, source), x.double())[..., 0]
 
     # --- answers
 
     @capability(reads={"x": "points"}, like="values", blocks=True)
-    def predict(self, x: Tensor, *, noise: bool = True) -> Predictive:
+    def predict(self, x: Tensor, *, noise: bool = True, joint: bool = False) -> Predictive:
         """Distribution of the value at each point: a Gaussian for each network that was kept, mixed.
 
         Args:
             x: ``(B, D)``.
             noise: Of a measurement, with its noise; else of the function.
+            joint: One distribution of all points together, a mixture of whole functions, instead of one for each.
         """
         state = self.state
         f = self._net(x.shape[1])(state["weights"], (x - state["x_centre"]) / state["x_scale"])
         spread = state["noise"].sqrt() if noise else torch.full_like(state["noise"], 1e-6)
         scale = (state["y_scale"] * spread[:, None, None]).expand_as(f)
-        return Predictive(loc=state["y_centre"] + state["y_scale"] * f, scale=scale)
+        loc = state["y_centre"] + state["y_scale"] * f
+        return Predictive(loc=loc, scale=scale, joint=JointRows() if joint else None)
 
 
 class _Posterior:
@@ -368,4 +418,4 @@ def _warn(r_hat: float) -> None:
         warnings.warn(told, ConvergenceWarning, stacklevel=5)
 
 
-__all__ = ["MOST_R_HAT", "ConvergenceWarning", "FunctionalPrior"]
+__all__ = ["MOST_R_HAT", "ConvergenceWarning", "FewFunctionsWarning", "FunctionalPrior"]

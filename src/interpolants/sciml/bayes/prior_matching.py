@@ -48,7 +48,7 @@ class Places:
 class Target:
     """The process: a squared exponential covariance."""
 
-    lengthscale: float
+    lengthscale: float | Tensor
     amplitude: float
 
     def covariance(self, x: Tensor) -> Tensor:

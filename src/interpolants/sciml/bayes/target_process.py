@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from interpolants.foundations.checks import positive
 from interpolants.foundations.errors import invalid
-from interpolants.framework.answers import Predictive
+from interpolants.framework.answers import JointRows, Predictive
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
@@ -20,11 +20,43 @@ _NOISES = torch.logspace(-4, 0.5, 55, dtype=torch.float64)
 _JITTER = 1e-6
 
 
-def squared_exponential(x: Tensor, y: Tensor, lengthscale: float, amplitude: float) -> Tensor:
-    """``amplitude^2 exp(-|x - y|^2 / (2 lengthscale^2))``: ``(n, D), (m, D) -> (n, m)``."""
+def squared_exponential(x: Tensor, y: Tensor, lengthscale: float | Tensor, amplitude: float) -> Tensor:
+    """``amplitude^2 exp(-|x - y|^2 / (2 lengthscale^2))``: ``(n, D), (m, D) -> (n, m)``.
+
+    With one lengthscale for each column, ``(D,)``, columns are divided by theirs first.
+    """
+    if isinstance(lengthscale, Tensor):
+        x, y, lengthscale = x / lengthscale, y / lengthscale, 1.0
     squared = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist").square()
     found: Tensor = amplitude**2 * torch.exp(-0.5 * squared / lengthscale**2)
     return found
+
+
+def checked_lengthscale(who: str, value: Any) -> Any:
+    """A positive number, a tuple of them, or ``"auto"``.
+
+    Raises:
+        InvalidInputError: If it is none of them.
+    """
+    if isinstance(value, str) and value == "auto":
+        return value
+    if isinstance(value, list | tuple) and value:
+        return tuple(positive(who, "every lengthscale", one, "Or take 'auto'.") for one in value)
+    positive(who, "lengthscale", value, "Or take 'auto', or one for each column.")
+    return value
+
+
+def lengthscale_of(who: str, value: Any, columns: int) -> float | Tensor:
+    """The lengthscale of a setting for so many columns: a number, or one for each, ``(D,)``.
+
+    Raises:
+        InvalidInputError: If there is another number of them than of columns.
+    """
+    if isinstance(value, tuple):
+        if len(value) != columns:
+            raise invalid(who, f"there must be one lengthscale for each of {columns} columns", len(value))
+        return torch.tensor(value, dtype=torch.float64)
+    return default_lengthscale(columns) if value == "auto" else float(value)
 
 
 def default_lengthscale(columns: int) -> float:
@@ -47,7 +79,8 @@ class TargetProcess(Method):
     Columns are standardised. It is the target of `FunctionalPrior` with the same settings, and what that approximates.
 
     Args:
-        lengthscale: In standard deviations of the columns; ``"auto"`` for ``sqrt(2 D)``.
+        lengthscale: In standard deviations of the columns: a number, or one for each column; ``"auto"`` for
+            ``sqrt(2 D)``.
         amplitude: Standard deviation of the function, in those of the values.
 
     Raises:
@@ -61,8 +94,7 @@ class TargetProcess(Method):
 
     def check_settings(self) -> None:
         """Refuse what is out of range."""
-        if self.lengthscale != "auto":
-            positive("TargetProcess", "lengthscale", self.lengthscale, "Or take 'auto'.")
+        self.lengthscale = checked_lengthscale("TargetProcess", self.lengthscale)
         positive("TargetProcess", "amplitude", self.amplitude)
 
     def roles(self) -> tuple[Role, ...]:
@@ -106,25 +138,31 @@ class TargetProcess(Method):
             )
 
     def _kernel(self, x: Tensor, y: Tensor) -> Tensor:
-        auto = self.lengthscale == "auto"
-        lengthscale = default_lengthscale(x.shape[1]) if auto else float(self.lengthscale)
+        lengthscale = lengthscale_of("TargetProcess.fit", self.lengthscale, x.shape[1])
         return squared_exponential(x, y, lengthscale, self.amplitude)
 
     @capability(reads={"x": "points"}, like="values", blocks=True)
-    def predict(self, x: Tensor) -> Predictive:
+    def predict(self, x: Tensor, *, joint: bool = False) -> Predictive:
         """Gaussian of the value at each point, with its noise.
 
         Args:
             x: ``(B, D)``.
+            joint: One distribution of all points together, with its covariance, instead of one for each.
         """
         state = self.state
-        across = self._kernel((x - state["x_centre"]) / state["x_scale"], state["x"])
+        x = (x - state["x_centre"]) / state["x_scale"]
+        across = self._kernel(x, state["x"])
         mean = across @ state["alpha"]
         total = state["values"].clamp_min(0)[:, None] + state["noise"]
         seen = (across @ state["vectors"]).square() @ (1 / total)
         variance = (self.amplitude**2 - seen).clamp_min(0) + state["noise"]
         loc = state["y_centre"] + state["y_scale"] * mean
-        return Predictive(loc=loc[None], scale=(state["y_scale"] * variance.sqrt())[None])
+        together = None
+        if joint:
+            along = across @ state["vectors"]
+            told = torch.einsum("nr,rc,mr->cnm", along, 1 / total, along)
+            together = JointRows.of(self._kernel(x, x) - told, variance.T)
+        return Predictive(loc=loc[None], scale=(state["y_scale"] * variance.sqrt())[None], joint=together)
 
 
 def _scale(x: Tensor) -> Tensor:
