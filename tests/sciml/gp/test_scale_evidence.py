@@ -2,10 +2,11 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from scipy.integrate import quad
-from scipy.stats import invgamma
+from scipy.stats import gamma, invgamma, lognorm
 from torch.testing import assert_close
 
 from interpolants.sciml.gp.scale_evidence import (
@@ -14,7 +15,10 @@ from interpolants.sciml.gp.scale_evidence import (
     Spectrum,
     gaussian_evidence,
     inverse_gamma_kl,
+    log_scale_density,
+    mixture_evidence,
     scale_nodes,
+    scale_posterior,
     student_evidence,
 )
 
@@ -117,3 +121,45 @@ def test_padding_changes_nothing():
         exact = math.log(density(0.7 * covariance, values))
         found = gaussian_evidence(one.energy, one.log_determinant, groups.counts, number(0.7))
         assert float(found[k]) == pytest.approx(exact, abs=1e-9)
+
+
+LAWS = {
+    "inverse_gamma": lambda a, r: invgamma(a, scale=a * r),
+    "gamma": lambda a, r: gamma(a, scale=r / a),
+    "lognormal": lambda a, r: lognorm(a**-0.5, scale=r),
+}
+
+
+@pytest.mark.parametrize("kind", LAWS)
+@pytest.mark.parametrize("a", [0.5, 2.0, 40.0])
+def test_laws_of_the_scale_are_those_of_their_names_and_weigh_one(kind, a):
+    u = torch.tensor([-1.0, 0.3, 1.7], dtype=torch.float64)
+    found = log_scale_density(kind, u, number(a), number(0.7))
+    assert_close(found.exp(), torch.from_numpy(LAWS[kind](a, 0.7).pdf(u.exp()) * u.exp().numpy()))
+    zero = torch.zeros(1, dtype=torch.float64)
+    scale, weight = scale_posterior(kind, zero, zero, number(a), number(0.7))
+    assert float(weight.logsumexp(0)) == pytest.approx(0, abs=1e-9)
+    # A moment that each of them has: E s^(1/4).
+    v = np.linspace(-120, 250, 200_001)
+    truth = np.trapezoid(np.exp(LAWS[kind](a, 0.7).logpdf(np.exp(v)) + 1.25 * v), v)
+    assert float((weight.exp() * scale**0.25).sum()) == pytest.approx(truth, rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", LAWS)
+@pytest.mark.parametrize("count", [1, 6, 400])
+def test_the_evidence_under_any_law_is_the_integral(kind, count):
+    a, r, energy = 1.3, 0.7, 2.9 * count
+    found = mixture_evidence(
+        kind, number([energy]), number([0.4]), number([float(count)]), number(a), number(r)
+    )
+
+    v = np.linspace(-6, 12, 100_001)
+    log = LAWS[kind](a, r).logpdf(np.exp(v)) + v - 0.2
+    log = log - 0.5 * count * (math.log(2 * math.pi) + v) - 0.5 * energy * np.exp(-v)
+    truth = log.max() + math.log(np.trapezoid(np.exp(log - log.max()), v))
+    assert float(found) == pytest.approx(truth, abs=1e-7)
+    if kind == "inverse_gamma":
+        closed = student_evidence(
+            number([energy]), number([0.4]), number([float(count)]), number(a), number(a * r)
+        )
+        assert_close(found, closed, rtol=0, atol=1e-9)

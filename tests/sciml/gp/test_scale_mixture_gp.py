@@ -10,6 +10,7 @@ from scipy import stats
 from torch.testing import assert_close
 
 from interpolants.foundations.errors import DivergedError, InvalidInputError
+from interpolants.framework.answers import InfiniteSpreadWarning
 from interpolants.kernels import NNGP
 from interpolants.sciml.gp.scale_evidence import Groups
 from interpolants.sciml.gp.scale_mixture_gp import ScaleMixtureGP
@@ -166,7 +167,8 @@ def test_data_that_do_not_fit_are_refused():
 def test_few_degrees_of_freedom_have_an_infinite_variance_and_it_is_told_as_such():
     model = ScaleMixtureGP(kernel="white", shape=0.4, rate=1.0, law="ensemble", standardize=False)
     answer = model.fit(torch.zeros(3, 1), torch.tensor([0.0, 1.0, 2.0])).predict(torch.zeros(1, 1))
-    assert math.isinf(float(answer.std))
+    with pytest.warns(InfiniteSpreadWarning, match="1 of 1 rows"):
+        assert math.isinf(float(answer.std))
     assert math.isfinite(float(answer.quantile(0.9)))
 
 
@@ -188,3 +190,53 @@ def test_a_trial_with_infinite_hyperparameters_is_one_too_far():
     }
     with pytest.raises(DivergedError, match=r"a covariance is not finite\. Give a larger noise"):
         model._factored(groups, found)
+
+
+@pytest.mark.parametrize("prior", ["gamma", "lognormal"])
+def test_other_laws_of_the_scale_condition_by_quadrature(prior):
+    """``log p(y_1, y_2) = log p(y_1) + log p(y_2 | y_1)`` for rows together and one by one; groups are independent."""
+    x, y = simulated(2, 6)
+    settings = {"shape": 2.0, "rate": 1.2, "prior": prior, **KNOWN}
+    group = torch.tensor([0, 0, 0, 1, 1, 1, 0, 0, 1])
+    rows, values = (
+        torch.cat([x[0, :3], x[1, :3], x[0, 3:5], x[1, 3:4]]),
+        torch.cat([y[0, :3], y[1, :3], y[0, 3:5], y[1, 3:4]]),
+    )
+    less = ScaleMixtureGP(**settings).fit(rows[:6], values[:6], group=group[:6])
+    more = ScaleMixtureGP(**settings).fit(rows, values, group=group)
+    together = less.predict(rows[6:], group=group[6:], joint=True)
+    assert float(together.log_prob(values[6:])) == pytest.approx(
+        more.log_evidence - less.log_evidence, abs=1e-6
+    )
+    one = ScaleMixtureGP(**settings).fit(rows[:7], values[:7], group=group[:7])
+    alone = less.predict(rows[6:7], group=group[6:7])
+    assert float(alone.log_prob(values[6:7])) == pytest.approx(one.log_evidence - less.log_evidence, abs=1e-6)
+    before = less.set_params(law="ensemble").predict(rows[:1], group=group[:1])
+    assert before.log_weight.exp().sum(0).tolist() == pytest.approx([1.0])
+
+
+def test_a_gamma_law_is_found_again():
+    g = torch.Generator().manual_seed(5)
+    scale = torch._standard_gamma(torch.full((400,), 3.0, dtype=torch.float64), generator=g) * 0.5 / 3
+    x = torch.zeros(400, 12, 3, dtype=torch.float64)
+    z = torch.randn(400, 12, dtype=torch.float64, generator=g) * scale.sqrt()[:, None]
+    settings = {"kernel": "white", "standardize": False, "prior": "gamma"}
+    group = torch.arange(400)[:, None].expand(z.shape).reshape(-1)
+    model = ScaleMixtureGP(**settings).fit(x.reshape(-1, 3), z.reshape(-1), group=group)
+    a, rate = model.scale_law
+    assert a == pytest.approx(3.0, rel=0.25)
+    assert rate / a == pytest.approx(0.5, rel=0.1)
+    other = ScaleMixtureGP(**{**settings, "prior": "inverse_gamma"}).fit(
+        x.reshape(-1, 3), z.reshape(-1), group=group
+    )
+    assert model.log_evidence > other.log_evidence
+
+
+def test_joint_draws_of_a_group_share_one_scale():
+    x, y = simulated(1, 4)
+    model = ScaleMixtureGP(shape=1.5, rate=1.5, law="ensemble", **{**KNOWN, "kernel": "white"}).fit(
+        x[0], y[0]
+    )
+    answer = model.predict(x[0, :2], joint=True)
+    truth = stats.multivariate_t(answer.loc[0, :, 0], torch.diag(answer.scale[0, :, 0].square()), df=3.0)
+    assert float(answer.log_prob(y[0, :2])) == pytest.approx(truth.logpdf(y[0, :2]))

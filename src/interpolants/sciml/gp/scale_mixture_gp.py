@@ -10,16 +10,19 @@ from torch import Generator, Tensor
 
 from interpolants.foundations.checks import number, one_of, positive, whole
 from interpolants.foundations.errors import DivergedError, invalid
-from interpolants.framework.answers import Predictive
+from interpolants.framework.answers import JointRows, Predictive
 from interpolants.framework.capabilities import capability
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.kernels.infinite_width import ACTIVATIONS, NNGP
 from interpolants.sciml.gp.scale_evidence import (
+    PRIORS,
     Factored,
     Groups,
     gaussian_evidence,
+    mixture_evidence,
+    scale_posterior,
     student_evidence,
 )
 
@@ -53,10 +56,15 @@ class ScaleMixtureGP(Method):
         shape: Of the law of the scale, > 0; ``"infinite"`` is a Gaussian process, with one scale for all groups;
             ``"auto"`` is learnt from at least 10 groups, and 2 for fewer, which do not tell it.
         rate: Of the law, in squared units of the values, or ``"auto"``; of a Gaussian process it is the scale itself.
+            ``rate / shape`` is the typical scale: of an inverse gamma law near its mode, of a gamma law the mean, of a
+            lognormal one the median.
         weight: Standard deviation of the networks' weights, or ``"auto"``: learnt for erf, the root of 2 for relu,
             for which it is the same as the rate.
         bias: Standard deviation of their biases, or ``"auto"``.
         noise: Standard deviation of the noise relative to the root of the scale, or ``"auto"``. White has none.
+        prior: Law of the scale: ``"inverse_gamma"``, whose answers are Student's t in closed form; ``"gamma"``, with
+            mean ``rate / shape``; or ``"lognormal"``, ``log s ~ N(log(rate / shape), 1 / shape)``, whose answers are
+            mixtures of Gaussians by quadrature over the scale.
         law: Of the scale in answers: ``"posterior"``, or ``"ensemble"``: that before any value was seen, which is
             the law of networks of which only the last layer was trained, by gradient flow, from random starts.
         standardize: Centre and scale columns of points and values over all rows.
@@ -81,6 +89,7 @@ class ScaleMixtureGP(Method):
     weight: Any = "auto"
     bias: Any = "auto"
     noise: Any = "auto"
+    prior: str = "inverse_gamma"
     law: str = "posterior"
     standardize: bool = True
     steps: int = 60
@@ -89,6 +98,7 @@ class ScaleMixtureGP(Method):
         """Refuse what is out of range."""
         who = "ScaleMixtureGP"
         one_of(who, "kernel", self.kernel, KERNELS)
+        one_of(who, "prior", self.prior, PRIORS)
         one_of(who, "law", self.law, LAWS)
         one_of(who, "standardize", self.standardize, (True, False))
         for name in ("depth", "steps"):
@@ -194,6 +204,8 @@ class ScaleMixtureGP(Method):
         if "shape" not in found:
             return gaussian_evidence(one.energy, one.log_determinant, counts, ratio)
         a = found["shape"].exp()
+        if self.prior != "inverse_gamma":
+            return mixture_evidence(self.prior, one.energy, one.log_determinant, counts, a, ratio)
         return student_evidence(one.energy, one.log_determinant, counts, a, a * ratio)
 
     def _factored(self, groups: Groups, found: Mapping[str, Tensor]) -> Factored:
@@ -222,7 +234,10 @@ class ScaleMixtureGP(Method):
 
     @property
     def scale_law(self) -> tuple[float, float]:
-        """Shape and rate of the law of the scale, in squared units of the values; a Gaussian process has (inf, s)."""
+        """Shape and rate of the law of the scale, in squared units of the values; a Gaussian process has (inf, s).
+
+        Rate over shape is the typical scale, whatever the `prior`.
+        """
         state = self.fitted_state("scale_law")
         ratio = float(state["found"]["ratio"].exp()) * state["scale"] ** 2
         if "shape" not in state["found"]:
@@ -246,13 +261,17 @@ class ScaleMixtureGP(Method):
     # --- answers
 
     @capability(reads={"x": "points"}, like="values", blocks=True)
-    def predict(self, x: Tensor, group: Tensor | None = None, *, noise: bool = True) -> Predictive:
-        """Student's t of the value at each point, given all values of its group.
+    def predict(
+        self, x: Tensor, group: Tensor | None = None, *, noise: bool = True, joint: bool = False
+    ) -> Predictive:
+        """Student's t of the value at each point, or a mixture of Gaussians, given all values of its group.
 
         Args:
             x: Inputs, ``(B, D)``.
             group: The group of each row, ``(B,)``; all must have been in the fit.
             noise: Of a measurement, with its noise; else of the function itself.
+            joint: One distribution of all points together instead of one for each: the points of a group share one
+                scale, groups are independent.
         """
         state, found = self.state, self.state["found"]
         index = self._index(x, group)
@@ -263,20 +282,34 @@ class ScaleMixtureGP(Method):
         mean = (across * state["alpha"][index]).sum(1)
         extra = (1.0 if self.kernel == "white" else found["noise"].exp().square()) if noise else 0.0
         variance = (own - white.square().sum((1, 2))).clamp_min(_LEAST) + extra
-        df, scale = self._scale_of(index)
+        df, scale, weight = self._scale_of(index)
         loc, std = state["centre"] + state["scale"] * mean, state["scale"] * (scale * variance).sqrt()
-        return Predictive(loc=loc[None, :, None], scale=std[None, :, None], df=df)
+        together = None
+        if joint:
+            white, every = white[..., 0], inputs[:, 0]
+            covariance = self._covariance(every, every, found) - white @ white.T
+            together = JointRows.of(covariance[None], variance[None], index)
+        std, loc = std.reshape(-1, len(x), 1), loc[None, :, None]
+        return Predictive(loc=loc.expand_as(std), scale=std, df=df, log_weight=weight, joint=together)
 
-    def _scale_of(self, index: Tensor) -> tuple[float | Tensor, Tensor]:
-        """Degrees of freedom, and the squared scale of Student's t over the covariance, for each row."""
-        found, count, energy = self.state["found"], self.state["counts"][index], self.state["energy"][index]
+    def _scale_of(self, index: Tensor) -> tuple[float | Tensor, Tensor, Tensor | None]:
+        """Degrees of freedom, and the squared scale of Student's t over the covariance, for each row, ``(B,)``.
+
+        Of a law without a closed form: infinity, scales ``(K, B)`` and their log weights.
+        """
+        found, count, energy = self.state["found"], self.state["counts"], self.state["energy"]
         ratio = found["ratio"].exp()
         if "shape" not in found:
-            return math.inf, ratio.expand(len(index))
-        a = found["shape"].exp()
-        if self.law == "ensemble":
-            return (2 * a).expand(len(index)), ratio.expand(len(index))
-        return 2 * a + count, (a * ratio + energy / 2) / (a + count / 2)
+            return math.inf, ratio.expand(len(index)), None
+        a, ensemble = found["shape"].exp(), self.law == "ensemble"
+        if self.prior != "inverse_gamma":
+            told = (0 * energy, 0 * count) if ensemble else (energy, count)
+            scale, weight = scale_posterior(self.prior, *told, a, ratio)
+            return math.inf, scale[:, index], weight[:, index]
+        if ensemble:
+            return (2 * a).expand(len(index)), ratio.expand(len(index)), None
+        count, energy = count[index], energy[index]
+        return 2 * a + count, (a * ratio + energy / 2) / (a + count / 2), None
 
     def _index(self, x: Tensor, group: Tensor | None) -> Tensor:
         """Place of each row's group among those of the fit."""
