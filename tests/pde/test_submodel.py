@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.pde import submodel
 from interpolants.pde.submodel import Submodel, newmark
 from interpolants.problems.clamped_plate import QUANTITIES, ClampedPlate
 
@@ -86,6 +87,27 @@ def test_a_part_of_a_chain_moves_in_time_as_in_the_whole():
     found = part.march(whole[:, [3, 7]], 0.1)
     assert np.abs(found - whole[:, 3:8]).max() < 1e-12
     assert np.abs(whole[:, 3:8]).max() > 0.1
+
+
+def test_a_block_of_histories_moves_as_each_alone_and_factors_once(monkeypatch):
+    stiffness, mass = chain(7)
+    part = Submodel(stiffness, interface=np.array([0, 6]), fixed=np.array([3]), mass=mass)
+    time = 0.1 * np.arange(41)
+    sizes = np.random.default_rng(0).normal(size=(5, 1, 2))
+    motion = sizes * np.sin(time[:, None] * [1.0, 2.0]) ** 2
+    alone = np.stack([part.march(one, 0.1) for one in motion])
+    calls, factor = [], submodel._factor
+    monkeypatch.setattr(submodel, "_factor", lambda matrix: calls.append(1) or factor(matrix))
+    together = part.march(motion, 0.1)
+    assert together.shape == (5, 41, 7)
+    np.testing.assert_allclose(together, alone, rtol=0, atol=1e-13 * np.abs(alone).max())
+    assert np.abs(alone[:, :, 1]).max() > 0.1
+    assert len(calls) == 1
+    motion[2, 0, 1] = -1e-14
+    with pytest.raises(InvalidInputError, match="must begin at 0: the part is at rest, got 1e-14"):
+        part.march(motion, 0.1)
+    with pytest.raises(InvalidInputError, match="motion must have 2 columns"):
+        part.march(motion[:, :, :1], 0.1)
 
 
 def test_free_vibrations_keep_their_energy_and_period():

@@ -92,27 +92,26 @@ class Submodel:
         """Displacements in time, from rest.
 
         Args:
-            motion: Displacements of the interface ``(T + 1, m)``, the first of which are 0.
+            motion: Displacements of the interface ``(T + 1, m)``, the first of which are 0; or R histories
+                ``(R, T + 1, m)``, which share one factorisation.
             dt: Step of time.
 
         Returns:
-            ``(T + 1, n)``.
+            ``(T + 1, n)``, or ``(R, T + 1, n)``.
 
         Raises:
             InvalidInputError: If there is no mass, or the interface does not begin at 0.
         """
-        self._check("Submodel.march", motion)
+        motion = np.asarray(motion)
+        self._check("Submodel.march", motion.reshape(-1, motion.shape[-1]) if motion.ndim == 3 else motion)
         if self.mass is None:
             raise invalid("Submodel.march", "the mass must be given", "None")
-        if np.abs(motion[0]).max() > 0:
-            raise invalid(
-                "Submodel.march", "the interface must begin at 0: the part is at rest", float(motion[0].max())
-            )
-        size = self.stiffness.shape[0]
+        if (first := float(np.abs(motion[..., 0, :]).max(initial=0.0))) > 0:
+            raise invalid("Submodel.march", "the interface must begin at 0: the part is at rest", first)
+        load = np.zeros((motion.shape[-2], self.stiffness.shape[0]))
         return newmark(
-            self.stiffness, self.mass, np.zeros((len(motion), size)), dt,
-            fixed=self.fixed, moved=self.interface, motion=motion,
-        )  # fmt: skip
+            self.stiffness, self.mass, load, dt, fixed=self.fixed, moved=self.interface, motion=motion
+        )
 
     def _check(self, who: str, motion: Vector) -> None:
         if motion.ndim != 2 or motion.shape[1] != len(self.interface):
@@ -145,11 +144,11 @@ def newmark(
         dt: Step of time, > 0.
         fixed: Degrees of freedom that do not move.
         moved: Degrees of freedom whose motion is given.
-        motion: Their displacements ``(T + 1, m)``.
+        motion: Their displacements ``(T + 1, m)``, or those of R cases, ``(R, T + 1, m)``.
         start: Displacements and velocities at first, ``(n,)`` each; rest if None.
 
     Returns:
-        Displacements ``(T + 1, n)``.
+        Displacements ``(T + 1, n)``, or ``(R, T + 1, n)``.
 
     Raises:
         DivergedError: If a displacement is not finite.
@@ -164,20 +163,25 @@ def newmark(
     effective = (m + moment * k).tocsr()
     solve = _factor(effective[free][:, free])
     across = effective[free][:, moved]
-    u, v = (np.zeros(size), np.zeros(size)) if start is None else (start[0].copy(), start[1].copy())
-    a = np.zeros(size)
-    a[free] = _factor(m[free][:, free]).solve((load[0] - k @ u)[free])
+    # Cases are columns; one case is a vector.
+    cases, given = motion.shape[:-2], np.moveaxis(motion, 0, -1) if motion.ndim == 3 else motion
+    force = load[..., None] if cases else load
+    begin = (np.zeros(size), np.zeros(size)) if start is None else start
+    u, v = (np.broadcast_to(one[:, None] if cases else one, (size, *cases)).copy() for one in begin)
+    a = np.zeros((size, *cases))
+    if (rest := (force[0] - k @ u)[free]).any():
+        a[free] = _factor(m[free][:, free]).solve(rest)
     found = [u]
     for step in range(1, len(load)):
         ahead = u + dt * v + dt**2 * (0.5 - _BETA) * a
-        after = np.zeros(size)
-        after[moved] = (motion[step] - ahead[moved]) / moment
-        after[free] = solve.solve((load[step] - k @ ahead)[free] - across @ after[moved])
+        after = np.zeros((size, *cases))
+        after[moved] = (given[step] - ahead[moved]) / moment
+        after[free] = solve.solve((force[step] - k @ ahead)[free] - across @ after[moved])
         v = v + dt * ((1 - _GAMMA) * a + _GAMMA * after)
         u, a = ahead + moment * after, after
         u[fixed], v[fixed] = 0, 0
         found.append(u)
-    path = np.stack(found)
+    path = np.moveaxis(np.stack(found), -1, 0) if cases else np.stack(found)
     if not np.isfinite(path).all():
         raise DivergedError("newmark: a displacement left the finite numbers. Take a smaller dt.")
     return path

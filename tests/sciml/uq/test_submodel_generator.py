@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch.testing import assert_close
 
 import interpolants
@@ -11,8 +13,10 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.records import record
 from interpolants.framework.questions import ask
 from interpolants.framework.task import Split, Task
+from interpolants.pde.submodel import Submodel
 from interpolants.problems import ClampedPlate
 from interpolants.sciml import SubmodelGenerator
+from interpolants.sciml.uq.monte_carlo import binomial_interval, quantile_interval
 from interpolants.sciml.uq.submodel_generator import INTERFACE
 from interpolants.sciml.uq.submodel_quantities import TRUTH, SubmodelQuantities, relative_distance
 
@@ -140,3 +144,104 @@ def test_the_default_generator_learns_from_motions_alone():
         InvalidInputError, match=r"SubmodelGenerator: generator must learn from vectors x1 alone.*x0"
     ):
         SubmodelGenerator(generator="bridge")
+
+
+class MarchingPart:
+    """A mass between two springs, moved by its ends in time: quantities of histories ``(R, 2 (T + 1))``."""
+
+    names = ("last", "largest")
+
+    def __init__(self):
+        stiffness = np.array([[1.0, -1, 0], [-1, 2, -1], [0, -1, 1]])
+        self.part = Submodel(stiffness, interface=np.array([0, 2]), mass=np.eye(3))
+
+    def quantities(self, interface):
+        histories = interface.numpy().reshape(len(interface), -1, 2)
+        middle = torch.as_tensor(self.part.march(histories, 0.1)[:, :, 1].copy())
+        return torch.stack([middle[:, -1], middle.abs().amax(1)], 1)
+
+
+def histories(n):
+    """Motions from rest, ``(n, 2 * 31)``: random sizes times a smooth start; the second end never moves."""
+    time = 0.1 * torch.arange(31).double()
+    size = torch.randn(n, 2, generator=torch.Generator().manual_seed(0)).double()
+    first = size[:, :1] * time**2 + size[:, 1:] * torch.sin(time) ** 2
+    return torch.stack([first, 0 * first], 2).flatten(1)
+
+
+def test_histories_that_are_drawn_begin_at_rest_and_can_be_marched():
+    model = SubmodelGenerator(generator="gaussian_fit").fit(histories(50), MarchingPart())
+    drawn = model.sample(200, seed=1)
+    still = (histories(50) == 0).all(0)
+    assert int(still.sum()) == 31 + 1
+    assert bool((drawn[:, still] == 0).all())
+    assert model.predict(drawn).shape == (200, 2)  # the part refuses a motion that begins at 1e-14
+
+
+def test_a_column_that_never_changes_keeps_its_value_to_the_bit():
+    x = motions(30)
+    x[:, 4] = 0.1  # the mean of 30 such numbers is another one
+    drawn = SubmodelGenerator(generator="gaussian_fit").fit(x, SummingPart()).sample(5)
+    assert bool((drawn[:, 4] == x[0, 4]).all())
+
+
+def test_an_interval_of_a_probability_is_exact():
+    assert binomial_interval(0, 100) == pytest.approx((0.0, 1 - 0.025 ** (1 / 100)))
+    assert binomial_interval(100, 100)[1] == 1.0
+    low, high = binomial_interval(7, 40, 0.9)
+    # By definition: at its ends the tails of the binomial law are 5 %.
+    assert stats.binom.sf(6, 40, low) == pytest.approx(0.05)
+    assert stats.binom.cdf(7, 40, high) == pytest.approx(0.05)
+
+
+def test_an_interval_of_a_quantile_is_two_order_statistics():
+    x = torch.arange(1.0, 101.0).flip(0)
+    low, high = quantile_interval(x, 0.5, 0.95)
+    i, j = int(low), int(high)
+    assert stats.binom.cdf(i - 1, 100, 0.5) <= 0.025 < stats.binom.cdf(i, 100, 0.5)
+    assert stats.binom.sf(j - 1, 100, 0.5) <= 0.025 < stats.binom.sf(j - 2, 100, 0.5)
+    assert quantile_interval(x[:5], 0.01)[0] == -torch.inf
+    held = [
+        quantile_interval(torch.randn(60, generator=torch.Generator().manual_seed(k)), 0.8)
+        for k in range(300)
+    ]
+    truth = stats.norm.ppf(0.8)
+    assert 0.93 < np.mean([a <= truth <= b for a, b in held]) <= 1.0
+
+
+def test_the_estimator_has_the_values_and_errors_of_known_laws():
+    model = SubmodelGenerator(generator="gaussian_fit").fit(motions(4000), SummingPart())
+    mean, spread = model.state["mean"].sum(), 0.0
+    way = model.state["modes"].sum(1)
+    spread = float(way @ model.state["law"].sample(40_000, seed=9).double().T.cov() @ way)
+    found = model.estimate(draws=20_000, levels=(0.9,), above=(float(mean) + 100.0, -1.0), seed=3)
+    assert found["mean_error"][0] == pytest.approx((spread / 20_000) ** 0.5, rel=0.05)
+    assert abs(found["mean"][0] - mean) < 4 * found["mean_error"][0]
+    assert found["variance"][0] == pytest.approx(spread, rel=0.05)
+    assert found["variance_error"][0] == pytest.approx(spread * (2 / 20_000) ** 0.5, rel=0.1)  # of a Gaussian
+    top = float(mean) + stats.norm.ppf(0.9) * spread**0.5
+    assert found["quantile_0.9_low"][0] < top < found["quantile_0.9_high"][0]
+    # Nothing is above: the probability is not known to be 0.
+    assert found["exceedance"].tolist() == [0.0, 1.0]
+    assert found["exceedance_high"][0] == pytest.approx(1 - 0.025 ** (1 / 20_000))
+    assert found["exceedance_low"][1] == pytest.approx(0.025 ** (1 / 20_000))
+    own = SummingPart().quantities(motions(500, seed=4))
+    biased = model.estimate(own + torch.tensor([30.0, 0.0]), draws=4000)
+    assert biased["bias"][0] == pytest.approx(30.0, abs=2.0)  # of a shift, W1 is the shift
+    for wrong, match in (({"above": (1.0,)}, "one threshold for each of 2"), ({"draws": 3}, "draws must be")):
+        with pytest.raises(InvalidInputError, match=match):
+            model.estimate(**wrong)
+    with pytest.raises(InvalidInputError, match="reference must have 2 columns"):
+        model.estimate(own[:, :1])
+
+
+def test_an_exceedance_without_a_hit_has_an_error():
+    x = motions(600)
+    roles = [INTERFACE, TRUTH, SubmodelGenerator().roles()[1]]
+    values = {"interface": x, "quantities": 1e6 * SummingPart().quantities(x), "problem": SummingPart()}
+    task = Task.of(roles, values, Split(test=300))
+    found = ask(SubmodelQuantities(n=400), task.fit(SubmodelGenerator(generator="gaussian_fit")), task)[
+        "exceedance"
+    ]
+    assert found.value == 0
+    assert 0.5 / 400 < found.error < 4 / 400

@@ -9,17 +9,21 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import number
+from interpolants.foundations.checks import number, whole
 from interpolants.foundations.errors import invalid
-from interpolants.framework.capabilities import capability
+from interpolants.framework.capabilities import capability, verb
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.methods.parts.generators import from_noise, vector_generator
+from interpolants.sciml.uq.monte_carlo import estimates, relative_distance
 
+verb("estimate")
 INTERFACE = Role(
     name="interface", exact=True, about="Motion of the interface in runs of the whole model (R, m)."
 )
+
+REFERENCE = Role(name="reference", exact=True, about="Quantities of whole runs, not learnt from (R, Q).")
 
 
 @runtime_checkable
@@ -42,7 +46,8 @@ class SubmodelGenerator(Method):
 
     Motions are reduced to their principal components (proper orthogonal decomposition) up to a share of the variance;
     any generator learns the law of their coefficients. ``sample`` draws motions, ``predict`` drives the part with
-    motions. Zero components, such as fixed ends, stay zero.
+    motions, ``estimate`` gives expectations of its quantities with intervals. Columns that are the same in all runs,
+    such as fixed ends and the first instant of histories from rest, are exactly so in draws.
 
     Args:
         generator: Method for vectors that can ``sample``, its id, or a table with its settings:
@@ -79,7 +84,9 @@ class SubmodelGenerator(Method):
             raise invalid(who, "problem must have quantities(interface)", type(problem).__name__)
         if len(motion) < 3:
             raise invalid(who, "there must be three runs or more", len(motion))
-        mean = motion.mean(0)
+        # Exactly: a history that begins at 1e-14 for 0 is no motion from rest.
+        still = (motion == motion[0]).all(0)
+        mean = torch.where(still, motion[0], motion.mean(0))
         _, sizes, ways = torch.linalg.svd(motion - mean, full_matrices=False)
         share = sizes.square().cumsum(0) / sizes.square().sum().clamp_min(1e-300)
         count = int((share < self.variance).sum()) + 1
@@ -88,7 +95,7 @@ class SubmodelGenerator(Method):
             raise invalid(
                 who, rule, f"{len(motion)} runs, {count} components", "Run the whole model more often."
             )
-        modes = ways[:count]
+        modes = torch.where(still, 0.0, ways[:count])
         law = run.fit("generator", self.generator, x1=(motion - mean) @ modes.T)
         return {
             "problem": problem,
@@ -113,10 +120,13 @@ class SubmodelGenerator(Method):
     @capability(like="interface")
     def sample(self, n: int, *, seed: int = 0) -> Tensor:
         """Motions ``(n, m)``."""
+        return self._motions(n, seed).reshape(n, *self.shapes["interface"])
+
+    def _motions(self, n: int, seed: int) -> Tensor:
         state = self.state
         drawn = torch.as_tensor(state["law"].sample(n, seed=seed)).double()
         motion: Tensor = state["mean"] + drawn @ state["modes"]
-        return motion.reshape(n, *self.shapes["interface"])
+        return motion
 
     @capability(reads={"x": "interface"}, like="quantities")
     def predict(self, x: Tensor) -> Tensor:
@@ -127,3 +137,47 @@ class SubmodelGenerator(Method):
         """
         found: Tensor = self.state["problem"].quantities(x.double().flatten(1))
         return found
+
+    @capability(reads={"reference": REFERENCE})
+    def estimate(
+        self,
+        reference: Tensor | None = None,
+        *,
+        draws: int = 5000,
+        levels: Any = (0.05, 0.5, 0.95),
+        above: Any = (),
+        confidence: float = 0.95,
+        seed: int = 0,
+    ) -> dict[str, Tensor]:
+        """Monte Carlo estimates of the quantities by name, ``(Q,)`` each, in the order of the part's ``names``.
+
+        ``mean`` and ``variance`` with their standard errors (``mean_error``), quantiles (``quantile_0.95``) and
+        probabilities to be above thresholds (``exceedance``) with intervals (``*_low``, ``*_high``). They are errors of
+        the draws; those of the learnt law come in addition: ``bias`` bounds the error of the mean of any function of
+        slope 1 of a quantity, by the distance W1 to reference runs, whose own luck is in its ``bias_error``.
+
+        Args:
+            reference: Quantities of whole runs that nothing was learnt from, ``(R, Q)``; for ``bias``.
+            draws: Number of motions, at least 4.
+            levels: Probability of a quantile, or several, in (0, 1).
+            above: Threshold of each quantity, ``(Q,)``; none if empty.
+            confidence: Probability that an interval holds the true value, in (0, 1).
+            seed: Seed of the draws.
+        """
+        whole("SubmodelGenerator.estimate", "draws", draws, at_least=4)
+        values = self.state["problem"].quantities(self._motions(draws, seed))
+        found = estimates(values, levels=_listed(levels), above=_listed(above), confidence=confidence)
+        if reference is not None:
+            if reference.shape[1:] != values.shape[1:]:
+                rule = f"reference must have {values.shape[1]} columns, one for each quantity"
+                raise invalid("SubmodelGenerator.estimate", rule, tuple(reference.shape))
+            unit = reference.double().std(0)
+            apart = [relative_distance(x, y) for x, y in zip(values.T, reference.double().T, strict=True)]
+            found["bias"] = unit * torch.tensor([one.value for one in apart]).double()
+            found["bias_error"] = unit * torch.tensor([one.error for one in apart]).double()
+        return found
+
+
+def _listed(value: Any) -> tuple[float, ...]:
+    """A number or several as a tuple."""
+    return tuple(value) if isinstance(value, list | tuple) else (value,)

@@ -3,6 +3,7 @@
 Letters: R runs, Q quantities, n draws.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -19,6 +20,8 @@ from interpolants.framework.scores import Finding
 from interpolants.framework.task import Task
 from interpolants.methods.questions.distances import as_tensor
 from interpolants.metrics.estimate import Estimate
+from interpolants.metrics.label_classifier import share
+from interpolants.sciml.uq.monte_carlo import relative_distance
 from interpolants.sciml.uq.submodel_generator import SubmodelGenerator
 
 TRUTH = Role(name="quantities", exact=True, about="Quantities of the part in the same runs (R, Q).")
@@ -83,12 +86,10 @@ class SubmodelQuantities(Question):
             for k, name in enumerate(method.columns("quantities"))
         }
         limit = truth[:, 0].quantile(self.level)
-        share, known = ((x[:, 0] > limit).double().mean() for x in (found, truth))
-        error = float((share * (1 - share) / len(found) + known * (1 - known) / len(truth)).sqrt())
-        values["exceedance_error"] = Estimate(float((share - known).abs()), error, len(found), "difference")
-        values["exceedance"] = Estimate(
-            float(share), float((share * (1 - share) / len(found)).sqrt()), len(found), "mean"
-        )
+        above, known = (share(x[:, 0] > limit, "mean") for x in (found, truth))
+        error = math.hypot(above.error, known.error)
+        values["exceedance_error"] = Estimate(abs(above.value - known.value), error, len(found), "difference")
+        values["exceedance"] = above
         return Measured(values, {"found": _quantiles(found), "truth": _quantiles(truth)})
 
     def floors(self, task: Task) -> Mapping[str, Estimate | float | str]:
@@ -102,13 +103,13 @@ class SubmodelQuantities(Question):
         if "truth" not in own.arrays:
             return []
         truth = own.arrays["truth"]
-        share = torch.linspace(0, 1, len(truth), dtype=torch.float64)
+        below = torch.linspace(0, 1, len(truth), dtype=torch.float64)
         panels = []
         for k, name in enumerate(task.train["problem"].names):
-            known = {"x": truth[:, k], "y": share}
+            known = {"x": truth[:, k], "y": below}
             series = [Series(mark="line", arrays=known, name="whole model", hue="muted", size=3)]
             series += [
-                Series(mark="line", arrays={"x": one.arrays["found"][:, k], "y": share}, name=who, hue=hue)
+                Series(mark="line", arrays={"x": one.arrays["found"][:, k], "y": below}, name=who, hue=hue)
                 for hue, (who, one) in enumerate({"the method": own, **rivals}.items())
                 if "found" in one.arrays
             ]
@@ -127,26 +128,9 @@ class SubmodelQuantities(Question):
         ]
 
 
-def relative_distance(x: Tensor, reference: Tensor) -> Estimate:
-    """Wasserstein-1 distance of two samples of numbers, over the standard deviation of the second.
-
-    Its error is that of the mean of the potential, whose slope is the sign of the difference of the distribution
-    functions; near 0, where the sign itself is noise, it is too large.
-    """
-    both, _ = torch.cat([x, reference]).sort()
-    shares = [
-        torch.searchsorted(one.sort().values, both[:-1], right=True).double() / len(one)
-        for one in (x, reference)
-    ]
-    gap, steps = shares[0] - shares[1], both.diff()
-    potential = torch.cat([both.new_zeros(1), (gap.sign() * steps).cumsum(0)])
-    parts = [potential[torch.searchsorted(both, one.contiguous())] for one in (x, reference)]
-    error = torch.stack([part.var() / len(part) for part in parts]).sum().sqrt()
-    scale = reference.std().clamp_min(1e-300)
-    value = float((gap.abs() * steps).sum() / scale)
-    return Estimate(value, float(error / scale), min(len(x), len(reference)), "W1")
-
-
 def _quantiles(values: Tensor) -> Tensor:
     levels = torch.linspace(0, 1, _SHOWN, dtype=torch.float64)
     return values.double().quantile(levels, 0)
+
+
+__all__ = ["TRUTH", "SubmodelQuantities", "relative_distance"]
