@@ -15,12 +15,14 @@ from interpolants.kernels.fractional_gaussian import motion_covariance
 from interpolants.kernels.incomplete_gamma import lower, scaled_upper
 from interpolants.kernels.markov_fractional import (
     ExactSteps,
+    MarkovMotion,
     _normal_equations,
     geometric_rates,
     optimal_weights,
     path_covariance,
     relative_error,
     stationary_root,
+    unit_scale,
 )
 
 F64 = torch.float64
@@ -145,3 +147,31 @@ def test_what_has_no_weights_is_refused():
         optimal_weights(real(0.3), real([1.0, 1.0 + 1e-9]), 6.0)
     with pytest.raises(InvalidInputError, match="count must be"):
         geometric_rates(0, 0.1, 10.0)
+
+
+@pytest.mark.parametrize("kind", [1, 2])
+@pytest.mark.parametrize("hurst", [0.3, 0.5, 0.7])
+def test_both_kinds_have_variance_one_at_time_one(kind, hurst):
+    a = hurst + 0.5
+    variance = quad(lambda v: 1 / math.gamma(a) ** 2, 0, 1, weight="alg", wvar=(2 * a - 2, 0))[0]
+    if kind == 2:
+        assert_close(unit_scale(real(hurst), 2), real(variance), rtol=1e-8, atol=0)
+    rates = geometric_rates(14, 1e-4 if kind == 1 else 0.02, 3000.0)
+    weights = optimal_weights(real(hurst), rates, 5.0, kind=kind)
+    found = path_covariance(weights, rates, real([1.0, 4.0]), kind=kind).diagonal()
+    assert_close(found, real([1.0, 4.0 ** (2 * hurst)]), rtol=0.02, atol=0)
+
+
+@pytest.mark.parametrize("kind", [1, 2])
+def test_noise_for_an_equation_has_the_covariance_of_the_motion_at_uneven_times(kind):
+    noise = MarkovMotion(hurst=0.3, horizon=3.0, finest=0.05, kind=kind)
+    times = real([0.0, 0.05, 0.4, 1.0, 3.0])
+    drawn = noise.sample(20_000, times, generator=torch.Generator().manual_seed(0))
+    assert bool((drawn[:, 0] == 0).all())
+    exact = path_covariance(noise.weights, noise.rates, times, kind=kind)
+    error = (exact.diagonal()[:, None] * exact.diagonal() + exact.square()).sqrt() / 20_000**0.5
+    assert bool(((drawn.T @ drawn / 20_000 - exact).abs() <= 5 * error + 1e-12).all())
+    if kind == 1:
+        assert_close(exact, motion_covariance(real(0.3), times), rtol=0.05, atol=0.03)
+    with pytest.raises(InvalidInputError, match=r"times must increase within \[0, 3\]"):
+        noise.sample(1, real([0.0, 3.1]), generator=torch.Generator())

@@ -11,7 +11,7 @@ from interpolants.kernels.fractional_gaussian import increment_covariance, motio
 from interpolants.kernels.infinite_width import NNGP
 from interpolants.kernels.layer_recursions import LayerStatistics, layer_statistics
 from interpolants.kernels.markov_chain import ChainPosterior, infer_chain, log_normalisers
-from interpolants.kernels.markov_fractional import geometric_rates, optimal_weights
+from interpolants.kernels.markov_fractional import MarkovMotion, geometric_rates, optimal_weights
 from interpolants.kernels.matern import SMOOTHNESS, Matern
 from interpolants.kernels.signatures import signature, signature_size, with_time
 from interpolants.kernels.spectral_mixture import Peaks, SpectralMixture
@@ -25,6 +25,7 @@ __all__ = [
     "ChainPosterior",
     "CriticalPoint",
     "LayerStatistics",
+    "MarkovMotion",
     "Matern",
     "NotCriticalError",
     "Peaks",

@@ -11,22 +11,27 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from interpolants.foundations.checks import number, one_of, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.kernels.incomplete_gamma import SWITCH, lower, scaled_lower, scaled_upper
 
 KINDS = (1, 2)
+# Rates of the states: from this share of 1 / horizon to this multiple of 1 / step.
+SLOWEST, FASTEST = {1: 1e-4, 2: 0.1}, 100.0
 _WORST = 1e12  # condition of the normal equations beyond which their solution means nothing
 _SPANNED = 1e-12  # share of the largest variance below which a direction of the noise is left out
 
 
-def unit_scale(hurst: Tensor) -> Tensor:
-    """Variance ``V_H`` of the motion of kind 1 at time 1; divided by its root, the motion has variance 1 there.
+def unit_scale(hurst: Tensor, kind: int = 1) -> Tensor:
+    """Variance of the motion at time 1; divided by its root, the motion has variance 1 there.
 
-    ``V_H = Gamma(2 - 2 H) / (2 H Gamma(H + 1/2) Gamma(3/2 - H))``.
+    ``V_H = Gamma(2 - 2 H) / (2 H Gamma(H + 1/2) Gamma(3/2 - H))`` for kind 1, and for kind 2
+    ``1 / (2 H Gamma(H + 1/2)^2)``.
     """
+    if kind == 2:
+        return torch.exp(-2 * torch.lgamma(hurst + 0.5)) / (2 * hurst)
     logs = torch.lgamma(2 - 2 * hurst) - torch.lgamma(hurst + 0.5) - torch.lgamma(1.5 - hurst)
     return logs.exp() / (2 * hurst)
 
@@ -54,7 +59,7 @@ def optimal_weights(
         rates: Increasing rates ``(K,)``, 1/time.
         horizon: T.
         kind: 1 or 2.
-        unit_variance: Divide by the root of ``V_H``, so that the variance at time 1 is 1 for kind 1.
+        unit_variance: Divide by the root of :func:`unit_scale`, so that the motion has variance 1 at time 1.
 
     Returns:
         ``w (K,)``.
@@ -73,7 +78,7 @@ def optimal_weights(
         remedy = "Take fewer modes, or rates further apart."
         raise invalid("optimal_weights", "rates must be far enough apart", f"condition {worst:.1e}", remedy)
     weights: Tensor = scale * torch.linalg.solve(alike, scale * across)
-    return weights / unit_scale(hurst).sqrt() if unit_variance else weights
+    return weights / unit_scale(hurst, kind).sqrt() if unit_variance else weights
 
 
 def relative_error(hurst: Tensor, rates: Tensor, horizon: float, *, kind: int = 1) -> Tensor:
@@ -95,8 +100,7 @@ def _check(hurst: Tensor, rates: Tensor, horizon: float, kind: int) -> None:
 
 def _total_variance(hurst: Tensor, horizon: float, kind: int) -> Tensor:
     """``c = int_0^T Var B(t) dt``."""
-    size = unit_scale(hurst) if kind == 1 else 1 / (2 * hurst * torch.lgamma(hurst + 0.5).exp().square())
-    return size * horizon ** (2 * hurst + 1) / (2 * hurst + 1)
+    return unit_scale(hurst, kind) * horizon ** (2 * hurst + 1) / (2 * hurst + 1)
 
 
 def _normal_equations(hurst: Tensor, g: Tensor, horizon: float, kind: int) -> tuple[Tensor, Tensor]:
@@ -190,3 +194,86 @@ def path_covariance(weights: Tensor, rates: Tensor, times: Tensor, *, kind: int 
     # Differences of nearly equal numbers for slow states, so without the ones in them.
     at = torch.expm1(-rates * times[:, None]) @ pairs.sum(1)
     return torch.expm1(-rates * gap[..., None]) @ pairs.sum(1) - at[:, None] - at
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarkovMotion:
+    """Paths of fractional noise at any times, to drive an equation of one's own: ``dX = b(X) dt + sigma(X) dB``.
+
+    ::
+
+        noise = MarkovMotion(hurst=0.3, horizon=10.0, finest=0.01)
+        times = torch.linspace(0, 10, 1001)
+        steps = noise.sample(64, times, generator=g).diff(dim=1)     # (64, 1000), increments of B
+
+    B is the weighted sum of states, which are stepped exactly: its covariance at the times is that of
+    :func:`path_covariance` whatever their spacing. Its relative error to the motion itself is :func:`relative_error`.
+
+    Args:
+        hurst: H, in (0, 1).
+        horizon: Last time that is asked for.
+        finest: Shortest step; the fastest state decays 100 times within it.
+        kind: 1, stationary increments, or 2, without a past.
+        modes: Number K of states.
+
+    Raises:
+        InvalidInputError: If a setting is out of range.
+    """
+
+    hurst: float
+    horizon: float
+    finest: float
+    kind: int = 1
+    modes: int = 12
+
+    def __post_init__(self) -> None:
+        who = "MarkovMotion"
+        number(who, "hurst", self.hurst, above=0, below=1)
+        one_of(who, "kind", self.kind, KINDS)
+        positive(who, "finest", self.finest)
+        number(who, "horizon", self.horizon, at_least=self.finest)
+        whole(who, "modes", self.modes, at_least=2)
+
+    @property
+    def rates(self) -> Tensor:
+        """Rates of the states, ``(K,)``, 1/time."""
+        return geometric_rates(self.modes, SLOWEST[self.kind] / self.horizon, FASTEST / self.finest)
+
+    @property
+    def weights(self) -> Tensor:
+        """Weights of the states in B, of variance 1 at time 1, ``(K,)``."""
+        hurst = torch.tensor(self.hurst, dtype=torch.float64)
+        return optimal_weights(hurst, self.rates, self.horizon, kind=self.kind)
+
+    def sample(self, count: int, times: Tensor, *, generator: Generator) -> Tensor:
+        """Paths ``(count, N)`` float64 at increasing times ``(N,)`` >= 0; B is 0 at time 0.
+
+        Args:
+            count: Number of paths.
+            times: Times ``(N,)``, increasing, in [0, horizon].
+            generator: Source of the noise.
+
+        Raises:
+            InvalidInputError: If times do not increase or leave [0, horizon].
+        """
+        whole("MarkovMotion.sample", "count", count, at_least=1)
+        times = times.double()
+        inside = float(times[0]) >= 0 and float(times[-1]) <= self.horizon * (1 + 1e-12)
+        if times.ndim != 1 or not inside or not bool((times.diff() > 0).all()):
+            rule = f"times must increase within [0, {self.horizon:g}]"
+            raise invalid("MarkovMotion.sample", rule, times.tolist()[:5])
+        rates, weights = self.rates, self.weights
+        gaps = times.diff(prepend=times.new_zeros(1))
+        lengths, sort = torch.unique(gaps, return_inverse=True)
+        steps = ExactSteps.of(rates, torch.where(lengths > 0, lengths, self.finest))
+        states = times.new_zeros(count, self.modes)
+        if self.kind == 1:
+            fresh = torch.randn(count, self.modes, dtype=torch.float64, generator=generator)
+            states = fresh @ stationary_root(rates).T
+        first, found = states, []
+        for k in sort.tolist():
+            if lengths[k] > 0:  # all but a first time of 0
+                fresh = torch.randn(count, self.modes, dtype=torch.float64, generator=generator)
+                states = steps.decay[k] * states + fresh @ steps.factor[k].T
+            found.append((states - first) @ weights)
+        return torch.stack(found, 1)

@@ -13,7 +13,10 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
+from interpolants.foundations.checks import number
 from interpolants.kernels.markov_fractional import (
+    FASTEST,
+    SLOWEST,
     ExactSteps,
     geometric_rates,
     optimal_weights,
@@ -22,8 +25,6 @@ from interpolants.kernels.markov_fractional import (
 from interpolants.nets.perceptron import Perceptron
 from interpolants.sciml.processes.guided_paths import Chain, Control, Paths, Steering, draw_paths, guide
 
-# Rates of the states: from this share of 1 / horizon to this multiple of 1 / step.
-_SLOWEST, _FASTEST = {1: 1e-4, 2: 0.1}, 100.0
 # Least standard deviation of the noise of values, in standardised units: without any, the law of paths is singular.
 LEAST_NOISE = 1e-2
 _FIRST = {"hurst": 0.5, "scale": 1.0, "noise": 0.3, "rate": 0.05, "level": 0.0}
@@ -107,8 +108,8 @@ class FractionalModel(nn.Module):
         self.raw = nn.ParameterDict(
             {n: nn.Parameter(torch.tensor(v, dtype=torch.float64), n in self.free) for n, v in raw.items()}
         )
-        slowest = _SLOWEST[settings.kind] / settings.horizon
-        rates = geometric_rates(settings.modes, slowest, _FASTEST / settings.finest)
+        slowest = SLOWEST[settings.kind] / settings.horizon
+        rates = geometric_rates(settings.modes, slowest, FASTEST / settings.finest)
         self.rates: Tensor
         self.register_buffer("rates", rates)
         if settings.drift == "network":
@@ -130,6 +131,26 @@ class FractionalModel(nn.Module):
         """W of a motion of variance 1 at time 1."""
         s = self.settings
         return optimal_weights(self.value("hurst"), self.rates, s.horizon, kind=s.kind)
+
+    def put(self, name: str, value: float) -> None:
+        """Set a parameter, in standardised units.
+
+        Raises:
+            InvalidInputError: If the value is out of range: H not in (0, 1), noise below 0, or another not positive.
+        """
+        who = "FractionalSDE"
+        if name == "hurst":
+            number(who, name, value, above=0, below=1)
+        elif name != "level":
+            number(
+                who,
+                name,
+                value,
+                at_least=0 if name == "noise" else None,
+                above=None if name == "noise" else 0,
+            )
+        with torch.no_grad():
+            self.raw[name].fill_(_INVERSE[name](value))
 
     def chain(self, grid: Grid) -> Chain:
         """Coefficients: exact steps of Y, and the trapezoidal rule for the linear drift of X."""

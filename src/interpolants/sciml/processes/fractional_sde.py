@@ -16,7 +16,7 @@ from interpolants.framework.roles import Role
 from interpolants.framework.series import STEPS, Series, listed
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
-from interpolants.kernels.markov_fractional import KINDS
+from interpolants.kernels.markov_fractional import KINDS, unit_scale
 from interpolants.methods.parts.forecasts import check_sizes
 from interpolants.methods.parts.series import over_time, series_role
 from interpolants.sciml.processes.fractional_model import LEAST_NOISE, FractionalModel, Grid, ModelSettings
@@ -178,6 +178,7 @@ class FractionalSDE(Trained):
         state = {"weights": found, "spread": spread, "horizon": settings.horizon, "finest": settings.finest}
         tails = [one[-self.window :] for one in many]
         place = {"shift": units.shift, "unit": units.unit, "start": settings.start, "length": length}
+        place["unit_variance"] = True  # states without it have a motion of kind 2 with another variance
         clock = None if data.get("times") is None else data["times"].flatten().double()[-self.window :]
         return {**state, **place, "tail": tails, "tail_times": clock, "gap": gap}
 
@@ -224,14 +225,19 @@ class FractionalSDE(Trained):
         settings = self._model_settings({}, state["horizon"], state["finest"], state["start"])
         model = FractionalModel(settings)
         model.load_state_dict(state["weights"])
-        return model.requires_grad_(False)
+        model.requires_grad_(False)
+        if self.kind == 2 and "unit_variance" not in state:
+            hurst = model.value("hurst")
+            ratio = unit_scale(hurst, 2) / unit_scale(hurst, 1)
+            model.put("scale", float(model.value("scale") * ratio.sqrt()))
+        return model
 
     @property
     def parameters(self) -> dict[str, float]:
         """What was found, in data units and steps of the clock.
 
         ``hurst`` and its standard error, from the curvature of the bound, NaN where H is given; ``scale``: sigma,
-        the standard deviation of the motion after one step; ``noise``; and ``drift`` per step with a constant
+        the standard deviation of the motion one step after its begin; ``noise``; and ``drift`` per step with a constant
         drift, or ``rate`` and ``centre`` of the linear part.
         """
         state, model = self.fitted_state("parameters"), self.model
@@ -243,6 +249,25 @@ class FractionalSDE(Trained):
             return found | {"rate": own["rate"], "centre": shift + unit * own["level"] / own["rate"]}
         return found | {"drift": unit * own["level"] + (shift if self._increments else 0.0)}
 
+    def _model_with(self, given: Mapping[str, float]) -> FractionalModel:
+        """The model with some parameters in the place of those found."""
+        who, model, found = "FractionalSDE.log_prob", self.model, self.parameters
+        known = [name for name in found if name != "hurst_error"]
+        for name in given:
+            one_of(who, "every name in parameters", name, known)
+        unit, shift = self.state["unit"], self.state["shift"]
+        values = {name: number(who, name, given.get(name, found[name])) for name in known}
+        for name in {"hurst", "scale", "noise"} & set(given):
+            model.put(name, values[name] / (1 if name == "hurst" else unit))
+        if "rate" in known:
+            if "rate" in given:
+                model.put("rate", values["rate"])
+            if {"rate", "centre"} & set(given):
+                model.put("level", values["rate"] * (values["centre"] - shift) / unit)
+        elif "drift" in given:
+            model.put("level", (values["drift"] - (shift if self._increments else 0.0)) / unit)
+        return model
+
     def caveat(self, verb: str) -> str:
         """The bound is below the evidence where networks are part of it."""
         closed = self.drift != "network" and self.control == "guide"
@@ -251,19 +276,29 @@ class FractionalSDE(Trained):
     # --- answers
 
     @capability(reads={"x": "series"})
-    def log_prob(self, x: Any, times: Tensor | None = None, *, members: int = 64, seed: int = 0) -> Tensor:
+    def log_prob(
+        self,
+        x: Any,
+        times: Tensor | None = None,
+        *,
+        parameters: Any = None,
+        members: int = 64,
+        seed: int = 0,
+    ) -> Tensor:
         """Log evidence of each series, ``(B,)`` nats in data units; a lower bound where networks are part of the
         model.
 
         Args:
             x: One series with gaps, or several.
             times: Times of one, if the fit had some.
+            parameters: Values of some of :attr:`parameters` instead of those found, by name and in the same units, such
+                as ``{"hurst": 0.3}``: the evidence at given parameters.
             members: Paths of the bound.
             seed: Seed of their noise.
         """
         many, unit = listed(x), self.state["unit"]
         check_series("FractionalSDE.log_prob", many, 1)
-        source, model = generator(seed, "paths of the bound"), self.model
+        source, model = generator(seed, "paths of the bound"), self._model_with(parameters or {})
         bounds = []
         for one in many:
             grid, y, seen = self._placed_on_grid("FractionalSDE.log_prob", one, times)
