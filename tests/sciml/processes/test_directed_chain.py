@@ -17,7 +17,7 @@ from interpolants.kernels.signatures import signature, with_time
 from interpolants.metrics.path_scores import marginal_distances
 from interpolants.problems.directed_chain import LinearDirectedChain
 from interpolants.sciml.processes import DirectedChainGenerator
-from interpolants.sciml.processes.chain_paths import next_link, other_paths, windows_of
+from interpolants.sciml.processes.chain_paths import DirectedChain, next_link, other_paths, windows_of
 from interpolants.sciml.processes.chain_questions import ChainIndependence, PathQuality, _densities
 from interpolants.sciml.processes.directed_chain import PathUnits
 from interpolants.sciml.processes.signature_loss import ExpectedSignature
@@ -246,3 +246,53 @@ def test_densities_of_a_figure_count_what_lies_beyond_its_ends():
     line = _densities({"x": torch.tensor([-7.0, 0.1, 0.5, 9.0])}, 0.0, 1.0).series[0].arrays
     width = float(line["x"][1] - line["x"][0])
     assert float(line["y"].sum()) * width == pytest.approx(1)
+
+
+def test_a_chain_with_a_drift_and_noise_of_ones_own_has_the_closed_form_and_forgets():
+    """``dX = (X~ - X) dt + dB`` over time 2, in data units: 0.7715, and 0.486, 0.204, 0.074 after 1, 2, 3 links."""
+    chain = DirectedChain(
+        drift=lambda t, x, beside: beside - x,
+        strength=lambda t, x, beside: torch.ones_like(x)[..., None],
+        duration=2.0,
+    )
+    first = LinearDirectedChain(2.0, 101).sample(12_000, generator=seeded())
+    links = chain.walk(first, 3, generator=seeded(1))
+    found = [float(torch.corrcoef(torch.stack([first[:, -1, 0], one[:, -1, 0]]))[0, 1]) for one in links]
+    assert float(links[2][:, -1].var()) == pytest.approx(0.7715, abs=0.03)
+    assert found == pytest.approx([0.4861, 0.2038, 0.0741], abs=0.025)
+
+
+def test_a_chain_of_ones_own_sees_real_time_two_noises_and_starts_of_others():
+    seen = []
+
+    def drift(t, x, beside):
+        seen.append(float(t))
+        return torch.full_like(x, 3.0)
+
+    chain = DirectedChain(
+        drift=drift, strength=lambda t, x, beside: 0.1 * torch.ones(*x.shape, 2), noise=2, duration=4.0
+    )
+    paths = torch.arange(5.0)[:, None, None].expand(5, 9, 1).double()
+    link = chain.walk(paths, 1, generator=seeded())[0]
+    assert sorted(set(seen)) == pytest.approx([0.5 * k for k in range(8)])
+    assert bool((link[:, 0] != paths[:, 0]).all())  # never the start of the neighbour
+    apart = link[:, -1, 0] - link[:, 0, 0] - 12.0
+    many = chain.follow(torch.zeros(4000, 9, 1).double(), torch.zeros(4000, 1).double(), generator=seeded())
+    assert float(apart.abs().max()) < 1.5
+    assert float(many[:, -1].var()) == pytest.approx(0.01 * 2 * 4, rel=0.12)
+    with pytest.raises(InvalidInputError, match="at least two paths, got 1"):
+        chain.walk(paths[:1], 1, generator=seeded())
+    with pytest.raises(InvalidInputError, match=r"paths must have shape \(B, T, C\)"):
+        chain.follow(paths, torch.zeros(4, 1), generator=seeded())
+
+
+def test_draws_tell_the_paths_that_their_walks_began_at():
+    data = walks(100, 11)
+    model = DirectedChainGenerator(**TINY).fit(data)
+    drawn = model.sample(70, seed=3, ancestors=True)
+    assert torch.equal(drawn["x"], model.sample(70, seed=3))
+    assert_close(drawn["ancestors"], data[drawn["places"]], rtol=1e-5, atol=1e-5)
+    assert torch.equal(drawn["places"], model.sample(90, seed=3, links=1, ancestors=True)["places"][:70])
+    twin = DirectedChainGenerator(neighbour=False, **TINY).fit(data)
+    with pytest.raises(InvalidInputError, match="a path has no ancestor"):
+        twin.sample(3, ancestors=True)

@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor
 
 from interpolants.data.windows import all_windows, interpolated
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checks import positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.framework.series import Series
 from interpolants.solvers.state_noise import integrate_state_noise
@@ -134,6 +134,88 @@ def next_link(
     )
     assert done.path is not None
     return done.path.transpose(0, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DirectedChain:
+    """Chain of ``dX = V_0(t, X, X~) dt + V(t, X, X~) dB`` with a drift and a noise of one's own; nothing is learnt.
+
+    ::
+
+        chain = DirectedChain(
+            drift=lambda t, x, beside: beside - x, strength=lambda t, x, beside: torch.ones_like(x)[..., None]
+        )
+        links = chain.walk(paths, 3, generator=g)      # three links after paths (B, T, C), each (B, T, C)
+
+    Paths are in data units, at T evenly spaced times from 0 to ``duration``. Steps are Euler's (Ito), one between two
+    times. If the law of the links is that of the paths they follow, it is a fixed point of the chain.
+
+    Args:
+        drift: V_0, a function of time ``()``, state ``(B, C)`` and neighbour ``(B, C)`` that returns ``(B, C)``, per
+            unit of time.
+        strength: V, a function of the same that returns ``(B, C, m)``, per root of a unit of time.
+        noise: Number m of Brownian motions, at least 1.
+        duration: Last time, > 0.
+
+    Raises:
+        InvalidInputError: If a setting is out of range.
+    """
+
+    drift: Coefficient
+    strength: Coefficient
+    noise: int = 1
+    duration: float = 1.0
+
+    def __post_init__(self) -> None:
+        whole("DirectedChain", "noise", self.noise, at_least=1)
+        positive("DirectedChain", "duration", self.duration)
+
+    def follow(self, paths: Tensor, start: Tensor, *, generator: Generator) -> Tensor:
+        """The next link ``(B, T, C)``.
+
+        Args:
+            paths: Neighbours ``(B, T, C)``, T >= 2.
+            start: First values ``(B, C)``, independent of the neighbours.
+            generator: Source of the noise.
+
+        Raises:
+            InvalidInputError: If shapes do not fit.
+        """
+        if paths.ndim != 3 or paths.shape[1] < 2 or start.shape != paths[:, 0].shape:
+            shapes = f"paths {tuple(paths.shape)}, start {tuple(start.shape)}"
+            raise invalid("DirectedChain", "paths must have shape (B, T, C), T >= 2, start (B, C)", shapes)
+        length, span = paths.shape[1], self.duration
+        shape = (length - 1, len(paths), self.noise)
+        noise = torch.randn(shape, dtype=paths.dtype, generator=generator)
+        return next_link(
+            lambda t, x, beside: span * self.drift(span * t, x, beside),
+            lambda t, x, beside: span**0.5 * self.strength(span * t, x, beside),
+            paths,
+            start,
+            noise.unbind(0),
+            length,
+        )
+
+    def walk(self, paths: Tensor, links: int, *, generator: Generator) -> list[Tensor]:
+        """Each of the links that follow paths ``(B, T, C)``; a link begins where **another** path does.
+
+        Args:
+            paths: Paths ``(B, T, C)``, B >= 2.
+            links: Number of links, at least 1.
+            generator: Source of starts and noise.
+
+        Raises:
+            InvalidInputError: If there is one path alone: its link would begin where it does, and could copy it.
+        """
+        whole("DirectedChain.walk", "links", links, at_least=1)
+        if len(paths) < 2:
+            raise invalid("DirectedChain.walk", "there must be at least two paths", len(paths))
+        found, first = [], paths[:, 0]
+        for _ in range(links):
+            others = other_paths(torch.arange(len(paths)), len(paths), 1, generator)
+            paths = self.follow(paths, first[others], generator=generator)
+            found.append(paths)
+        return found
 
 
 def resampled(who: str, paths: Tensor, length: int, asked: bool) -> Tensor:

@@ -167,13 +167,23 @@ class DirectedChainGenerator(Trained):
         return Chain(nets, PathUnits(**state["units"]).roughness.float(), self.neighbour)
 
     @capability()
-    def sample(self, n: int, *, links: int | None = None, seed: int = 0, first_index: int = 0) -> Tensor:
+    def sample(
+        self,
+        n: int,
+        *,
+        links: int | None = None,
+        ancestors: bool = False,
+        seed: int = 0,
+        first_index: int = 0,
+    ) -> Any:
         """Paths ``(n, T, C)`` in data units, at the end of a walk from real ones; path i belongs to (seed, i).
 
         Args:
             n: Number of paths.
             links: Links of the walk; as the settings say if not given. With one link a path still resembles the real
                 one it began at.
+            ancestors: Return the real paths too that the walks began at: a mapping with the paths ``x``, the
+                ``ancestors (n, T, C)``, and their ``places (n,)`` among the windows of the fit, counted from 0.
             seed: Seed of neighbours, starts and noise.
             first_index: Index of the first path in a larger job.
         """
@@ -186,7 +196,12 @@ class DirectedChainGenerator(Trained):
         near = draws.index("first starts of a chain", windows - 2 * state["apart"] + 1)
         first = state["paths"][(index + state["apart"] + near) % windows, 0]
         paths = self._links(state["paths"][index], count if self.neighbour else 1, draws, first)[-1]
-        return PathUnits(**state["units"]).decode(paths)
+        units = PathUnits(**state["units"])
+        if not ancestors:
+            return units.decode(paths)
+        if reason := self.cannot("transport"):
+            raise NotAbleError(f"{who}: {reason}, so that a path has no ancestor")
+        return {"x": units.decode(paths), "ancestors": units.decode(state["paths"][index]), "places": index}
 
     @capability(reads={"x": "series"})
     def transport(self, x: Any, *, links: int = 1, resample: bool = False, seed: int = 0) -> Tensor:
