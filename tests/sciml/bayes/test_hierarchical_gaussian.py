@@ -16,7 +16,7 @@ from interpolants.sciml.bayes.episodes import Groups
 from interpolants.sciml.bayes.first_order_maml import FirstOrderMAML
 from interpolants.sciml.bayes.local_solutions import Descent, evidence, jacobian
 from interpolants.sciml.bayes.per_task_ridge import PerTaskRidge
-from interpolants.sciml.bayes.task_posterior import FewStepsWarning
+from interpolants.sciml.bayes.task_posterior import FewStepsWarning, in_units, net_of
 
 DOUBLE = {"dtype": torch.float64}
 MEAN = torch.tensor([1.0, -0.5, 0.3, 2.0], **DOUBLE)
@@ -233,3 +233,42 @@ def test_an_adaptation_knows_the_columns_of_its_rows(named):
     assert found.mean.name == "out"
     with pytest.raises(InvalidInputError, match="none named 'a'"):
         task.predict(x.rename(columns={"a": "c"}))
+
+
+def test_a_noise_that_is_known_stays_and_is_that_of_the_task():
+    x, y, labels = linear_data()
+    known = HierarchicalGaussian(hidden=(), steps=30, noise=0.7).fit(x, y, labels)
+    assert known.noise_std == pytest.approx(0.7, rel=1e-9)
+    learnt = HierarchicalGaussian(hidden=(), steps=30).fit(x, y, labels)
+    assert abs(learnt.noise_std - 0.7) > 1e-3
+    task = known.adapt(x[:5], y[:5])
+    apart = task.predict(x[:5]).std.square() - task.predict(x[:5], noise=False).std.square()
+    assert_close(apart, torch.full_like(apart, 0.49), rtol=1e-6, atol=0)
+    with pytest.raises(InvalidInputError, match="noise must be finite and > 0"):
+        HierarchicalGaussian(noise=0.0)
+
+
+@pytest.mark.parametrize("hidden", [(), (4,)])
+def test_the_joint_prediction_of_a_task_is_the_conditional_of_its_gaussian(hidden):
+    """``log p(y_new, y | prior) = log p(y | prior) + log p(y_new | y)`` for the network linearised at its mean."""
+    x, y, labels = linear_data()
+    model = HierarchicalGaussian(hidden=hidden, steps=10).fit(x, y, labels)
+    prior, new, new_y = dict(model.state), x[40:46], y[40:46]
+    task = model.adapt(x[:8], y[:8])
+    net = net_of(model, x.shape[1])
+
+    def log_density(rows, values):
+        z, t = in_units(rows, prior, "x"), in_units(values[:, None], prior, "y")[:, 0]
+        return evidence(net, prior, z[None], t[None])[0] - len(t) * prior["y_scale"][0].log()
+
+    truth = log_density(torch.cat([x[:8], new]), torch.cat([y[:8], new_y])) - log_density(x[:8], y[:8])
+    assert_close(task.predict(new, joint=True).log_prob(new_y), truth)
+    functions = TaskPosterior(prior=prior, hidden=hidden, local="sgd", draws=7).fit(x[:8], y[:8])
+    draws = functions.predict(new, noise=False, joint=True).sample(30)[..., 0]
+    kinds = {round(float(one[0]), 6) for one in draws}
+    assert len(kinds) <= 7  # whole networks
+
+
+def linear_data():
+    x, y, _ = linear_tasks(30, 6, 0)
+    return x.flatten(0, 1), y.flatten(), torch.arange(30).repeat_interleave(6)

@@ -56,6 +56,7 @@ class HierarchicalGaussian(Trained):
         draws: Networks that are averaged in predictions of the last two.
         rows: Rows of a task in a step, at most; tasks with fewer bound it.
         spread: First S.
+        noise: Standard deviation of e in units of y, where it is known; ``"auto"`` learns it with the prior.
         batch_size: Tasks of a step.
 
     Raises:
@@ -76,6 +77,7 @@ class HierarchicalGaussian(Trained):
     draws: int = 20
     rows: int = 20
     spread: float = 0.01
+    noise: Any = "auto"
     steps: int = 1000
     batch_size: int = 16
     lr: float = 0.02
@@ -88,6 +90,8 @@ class HierarchicalGaussian(Trained):
         check_local(who, self)
         whole(who, "rows", self.rows, at_least=2)
         positive(who, "spread", self.spread)
+        if self.noise != "auto":
+            positive(who, "noise", self.noise, "Or leave it to the fit: 'auto'.")
 
     def roles(self) -> tuple[Role, ...]:
         """Rows of all tasks, and whose they are."""
@@ -103,7 +107,11 @@ class HierarchicalGaussian(Trained):
         check_columns("HierarchicalGaussian.fit", x, y)
         groups = Groups.of("HierarchicalGaussian.fit", data["groups"], 2, tasks=2)
         units = {**units_of(x, "x"), **units_of(y, "y")}
-        prior = PriorModule(self._first(x.shape[1]))
+        known = self.noise != "auto"
+        first = self._first(x.shape[1])
+        if known:
+            first["log_noise"] = 2 * torch.log(self.noise / units["y_scale"][0])
+        prior = PriorModule(first, known=known)
         batches = TaskBatches(
             in_units(x, units, "x"), in_units(y, units, "y")[:, 0], groups, self.batch_size, self.rows
         )
@@ -154,13 +162,17 @@ class HierarchicalGaussian(Trained):
 
 
 class PriorModule(nn.Module):
-    """The prior as parameters: what a step moves."""
+    """The prior as parameters: what a step moves; a known noise stays."""
 
-    def __init__(self, first: Mapping[str, Tensor]) -> None:
+    def __init__(self, first: Mapping[str, Tensor], *, known: bool) -> None:
         super().__init__()
         self.mean = nn.Parameter(first["mean"])
         self.log_s = nn.Parameter(first["log_s"])
-        self.log_noise = nn.Parameter(first["log_noise"])
+        self.log_noise: Tensor
+        if known:
+            self.register_buffer("log_noise", first["log_noise"])
+        else:
+            self.log_noise = nn.Parameter(first["log_noise"])
 
     def tensors(self) -> dict[str, Tensor]:
         """By name."""
