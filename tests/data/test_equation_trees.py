@@ -165,3 +165,15 @@ def test_random_choices_within_the_grammar_are_always_valid_and_all_true_tokens_
         assert bool(grammar.allowed()[0, code]), TOKENS.words[code]
         grammar.choose(torch.tensor([code]))
     assert grammar.done
+
+
+@pytest.mark.parametrize(
+    ("texts", "said"), [(["u2 | -u1"], "a list of 1 system"), (["u2 | -u1", "-u1"], "of 2 systems")]
+)
+def test_a_list_of_systems_is_refused_as_such(texts, said):
+    """``identify`` returns a list, also for one trajectory."""
+    with pytest.raises(
+        InvalidInputError, match=rf"{said}\. Pass an item of the list, e\.g\. read_system\(texts\[0\]\)"
+    ):
+        read_system(texts)
+    assert shown_system(read_system(texts[0])) == "u2 | -u1"

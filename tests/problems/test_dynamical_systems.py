@@ -101,3 +101,17 @@ def test_unknown_names_are_answered_with_the_nearest_and_blow_up_is_said():
         dynamical_system("lorenz", sgma=1.0)
     with pytest.raises(DivergedError, match="left the finite numbers"):
         DynamicalSystem(name="own", rates=("u1*u1",), start=((5.0, 6.0),)).sample(3)
+
+
+def test_trajectories_end_when_none_is_of_use_and_are_the_same_before():
+    system = DynamicalSystem(name="growth", rates=("u1",), step=0.1)
+    times = torch.linspace(0, 3, 7, dtype=torch.float64)
+    start = torch.tensor([[1.0], [2.0]], dtype=torch.float64)
+    plain = system.trajectories(start, times)
+    assert torch.equal(
+        system.trajectories(start, times, largest=15.0), plain
+    )  # one stays below until the last
+    ended = system.trajectories(start, times, largest=2.5)
+    assert ended.shape == plain.shape
+    assert torch.equal(ended[:, :3], plain[:, :3])
+    assert bool(ended[:, 3:].isnan().all())

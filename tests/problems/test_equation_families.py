@@ -101,3 +101,31 @@ def test_one_equation_is_in_one_part_and_the_other_part_is_refused():
         InvalidInputError, match=r"lorenz must vary enough .* none of 500 draws is a test equation"
     ):
         families.draw(1, 1, seed=0, part="test")
+
+
+def test_hopeless_starts_are_refused_after_as_many_as_tell(monkeypatch):
+    """Every start runs away at once: 2000 trajectories took 20 rounds of all their steps, minutes in all."""
+    away = DynamicalSystem(name="away", rates=("k*u1*u1",), parameters={"k": 1.0}, start=((50.0, 60.0),))
+    steps = []
+    stepped = DynamicalSystem._stepped
+    monkeypatch.setattr(
+        DynamicalSystem, "_stepped", lambda self, *given: steps.append(1) or stepped(self, *given)
+    )
+    with pytest.raises(
+        DivergedError, match=r"1000 of 1000 trajectories of away leave .* from all of 1000 starts"
+    ):
+        EquationFamilies(systems=(away,)).draw(500, 2, seed=0)
+    assert len(steps) < 20
+
+
+def test_slow_hopeless_starts_are_refused_after_one_round(monkeypatch):
+    """All starts end beyond the allowed size, late: no more rounds than tell that none stays."""
+    away = DynamicalSystem(name="away", rates=("k",), parameters={"k": 1.0}, start=((995.0, 996.0),))
+    rounds = []
+    starts = DynamicalSystem.starts
+    monkeypatch.setattr(
+        DynamicalSystem, "starts", lambda self, *a, **k: rounds.append(1) or starts(self, *a, **k)
+    )
+    with pytest.raises(DivergedError, match="70 of 70 trajectories of away leave"):
+        EquationFamilies(systems=(away,), points=4, later=4).draw(35, 2, seed=0)
+    assert len(rounds) == 1

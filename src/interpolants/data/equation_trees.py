@@ -319,9 +319,13 @@ def read_system(equations: Any, states: Sequence[str] = ()) -> Ends:
     """A system from text, ``"u2 | -u1"``, from a list of texts, sympy expressions or trees, one for each state.
 
     Raises:
-        InvalidInputError: If one is no formula, or names a state that the system has not.
+        InvalidInputError: If one is no formula, or names a state that the system has not, or for a list of systems.
     """
     parts = equations.split("|") if isinstance(equations, str) else list(equations)
+    if any(isinstance(one, str) and "|" in one for one in parts):
+        rule = "equations must be one system: a text with '|', or a list with one equation per state"
+        got = f"a list of {len(parts)} {'systems' if len(parts) > 1 else 'system'}"
+        raise invalid("equation", rule, got, "Pass an item of the list, e.g. read_system(texts[0]).")
     trees = tuple(one if isinstance(one, Tree) else Tree.of_text(str(one), states) for one in parts)
     strange = sorted({k for tree in trees for k in tree.states if k > len(trees)})
     if strange or not trees:

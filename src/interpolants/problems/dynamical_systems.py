@@ -3,6 +3,7 @@
 Letters: d states, p parameters, N trajectories, T times.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -117,7 +118,13 @@ class DynamicalSystem:
         return torch.stack([torch.stack(row, -1) for row in rows], -2)
 
     def trajectories(
-        self, start: Tensor, times: Tensor, parameters: Mapping[str, Any] | None = None, *, finer: int = 1
+        self,
+        start: Tensor,
+        times: Tensor,
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        finer: int = 1,
+        largest: float = math.inf,
     ) -> Tensor:
         """States at times by the classical Runge-Kutta scheme, ``(N, T, d)`` float64; not finite where they blow up.
 
@@ -126,9 +133,11 @@ class DynamicalSystem:
             times: ``(T,)`` for all, or ``(N, T)``, not decreasing.
             parameters: As in :meth:`rates_at`, ``(N,)``.
             finer: Divides the step.
+            largest: Size of a state beyond which its trajectory is of no use: when all trajectories have exceeded it,
+                the later states are NaN and not computed.
         """
         u, t = start.double(), times.double().expand(len(start), -1)
-        found = [u]
+        found, useful = [u], (u.abs() <= largest).all(1)
         for k in range(1, t.shape[1]):
             gap = t[:, k] - t[:, k - 1]
             parts = max(1, int((gap.max() / self.step * finer).ceil()))
@@ -136,6 +145,10 @@ class DynamicalSystem:
             for _ in range(parts):
                 u = self._stepped(u, h, parameters)
             found.append(u)
+            useful &= (u.abs() <= largest).all(1)
+            if not bool(useful.any()):
+                found += [torch.full_like(u, math.nan)] * (t.shape[1] - len(found))
+                break
         return torch.stack(found, 1)
 
     def _stepped(self, u: Tensor, h: Tensor, parameters: Mapping[str, Any] | None) -> Tensor:

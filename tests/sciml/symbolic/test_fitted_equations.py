@@ -82,3 +82,15 @@ def test_an_equation_whose_terms_are_all_below_the_threshold_is_told():
     with pytest.warns(LostTermsWarning, match="no term of u1' is as large as threshold = 0.05"):
         model.identify(torch.stack([1000 * t, torch.exp(-0.5 * t)], 1))
     assert model.identify(torch.stack([t, torch.ones_like(t)], 1)) == ["0"]
+
+
+def test_query_times_may_differ_by_window():
+    """A linear system in closed form, asked at other times in each window."""
+    t = torch.linspace(0, 2, 60, dtype=torch.float64)
+    windows = torch.stack([torch.stack([t + k, torch.exp(-0.5 * t)], 1) for k in (0, 10)])
+    method = FittedEquations().fit(FAMILIES)
+    own = [torch.tensor([3.0, 2.5]), torch.tensor([14.0])]
+    found = method.predict(windows, times=own)
+    for k, offset in enumerate((0, 10)):
+        assert torch.equal(found[k][:, 0], own[k].double())
+        assert_close(found[k][:, 1], torch.exp(-0.5 * (own[k].double() - offset)), rtol=2e-3, atol=0)

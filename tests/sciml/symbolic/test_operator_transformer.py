@@ -45,6 +45,37 @@ def test_each_query_time_is_answered_by_itself(tiny, windows):
     assert_close(together[..., 0], times.double().expand(5, 5))
 
 
+def test_query_times_may_differ_by_window(tiny, windows):
+    """Windows whose clocks start at 0 and at 100: each is answered as alone, at its own times."""
+    later = windows[:2].clone()
+    later[1, :, 0] += 100
+    own = [torch.tensor([2.5, 5.0, 3.5]), torch.tensor([101.0, 104.0])]
+    found = tiny.predict(later, times=own)
+    for k in range(2):
+        assert_close(found[k], tiny.predict(later[k], times=own[k]))
+        assert torch.equal(found[k][:, 0], own[k].double())
+    square = [[2.5, 3.0], [103.0, 102.5]]
+    assert_close(tiny.predict(later, times=torch.tensor(square)), tiny.predict(later, times=square))
+    assert tiny.predict(later, times=square)[..., 0].tolist() == square
+    by_equation = tiny.predict(later, times=square, by="equation")
+    assert by_equation[..., 0].tolist() == square
+    assert_close(by_equation[1], tiny.predict(later[1], times=square[1], by="equation"))
+
+
+@pytest.mark.parametrize(
+    ("times", "said"),
+    [
+        ([[2.5]], r"one row for each of 2 windows, got 1 rows"),
+        (torch.ones(2, 1, 1), "one row for each of 2 windows"),
+        ([[2.5], [3.0], [3.5]], "got 3 rows"),
+        ([[2.5], [103.0]], r"times must lie in \[0, 6\], got 103"),
+    ],
+)
+def test_query_times_that_fit_no_window_are_refused(tiny, windows, times, said):
+    with pytest.raises(InvalidInputError, match=said):
+        tiny.predict(windows[:2], times=times)
+
+
 def test_later_clocks_and_other_units_of_size_give_the_same_trajectory(tiny, windows):
     later = windows.clone()
     later[..., 0] += 100

@@ -24,7 +24,7 @@ from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.sciml.symbolic.operator_transformer import X, checked_families
 from interpolants.sciml.symbolic.refinement import integrated
-from interpolants.sciml.symbolic.trajectory_roles import Paths
+from interpolants.sciml.symbolic.trajectory_roles import Paths, times_by_window
 
 WAYS = ("sparse", "pysindy", "gplearn", "still")
 _ROUNDS, _LOCAL, _STEPS = 10, 9, 200
@@ -90,28 +90,26 @@ class FittedEquations(Method):
             x: Windows, times first.
             end: Last time; 0 for that of the families, counted from the first time of the window.
             steps: Evenly spaced times after the window.
-            times: These times instead, after the window.
+            times: These times instead, after the window: ``(Q,)`` for all windows alike, or ``(N, Q)`` or a list of N
+                arrays, of any lengths, for one window each.
         """
-        return Paths([self._predicted(one, end, steps, times) for one in x])
+        own = times_by_window("FittedEquations.predict", times, len(x))
+        return Paths([self._predicted(one, end, steps, at) for one, at in zip(x, own, strict=True)])
 
     @capability(reads={"x": X})
     def identify(self, x: list[Tensor]) -> list[str]:
-        """The fitted equations, ``"u1' | u2' | ..."``.
+        """The fitted equations, ``"u1' | u2' | ..."``: a list, also for one trajectory.
 
         Args:
             x: Windows, times first.
         """
         return [shown_system(self._fitted_to(one)) for one in x]
 
-    def _predicted(self, window: Tensor, end: float, steps: int, times: Any) -> Tensor:
+    def _predicted(self, window: Tensor, end: float, steps: int, times: Tensor | None) -> Tensor:
         last = float(window[-1, 0])
         until = end or float(window[0, 0]) + self.state["end"]
         share = torch.arange(1, steps + 1, dtype=torch.float64) / steps
-        at = (
-            last + share * (until - last)
-            if times is None
-            else torch.as_tensor(times, dtype=torch.float64).reshape(-1)
-        )
+        at = last + share * (until - last) if times is None else times
         if not bool((at >= last).all()):
             rule = f"times must lie after the window, from {last:g} on"
             raise invalid("FittedEquations.predict", rule, f"{float(at.min()):g}")

@@ -30,7 +30,7 @@ from interpolants.sciml.symbolic.examples import (
 from interpolants.sciml.symbolic.hints import hidden
 from interpolants.sciml.symbolic.network import SymbolicOperatorNet, Tokens
 from interpolants.sciml.symbolic.refinement import Refined, integrated, refine
-from interpolants.sciml.symbolic.trajectory_roles import Paths
+from interpolants.sciml.symbolic.trajectory_roles import Paths, times_by_window
 from interpolants.sciml.symbolic.writing import written
 from interpolants.training.pairs import finished
 
@@ -207,7 +207,8 @@ class SymbolicOperatorTransformer(Trained):
             hint: A rough guess of the equation of each, or one for all.
             end: Last time, counted like those of x; 0 for the last one of the training.
             steps: Evenly spaced times after the window.
-            times: These times instead, for all windows alike.
+            times: These times instead, counted like those of x: ``(Q,)`` for all windows alike, or ``(N, Q)`` or a
+                list of N arrays, of any lengths, for one window each.
             by: ``"operator"``: the network's own; ``"equation"``: the written equation is refined and integrated.
             beams: With ``by="equation"``: as in :meth:`identify`.
         """
@@ -217,7 +218,8 @@ class SymbolicOperatorTransformer(Trained):
             raise invalid("predict", "by='equation' needs a model that writes equations", _NO_SYMBOLS)
         for k, one in enumerate(x):  # a window in other units of time is told of as such
             self._check(one, "predict", None if hint is None else hint[k])
-        asked = [self._asked_times(one, end, steps, times) for one in x]
+        own = times_by_window("predict", times, len(x))
+        asked = [self._asked_times(one, end, steps, at) for one, at in zip(x, own, strict=True)]
         if by == "equation":
             found = self._refined(x, hint, beams)
             return Paths(
@@ -235,7 +237,9 @@ class SymbolicOperatorTransformer(Trained):
         free: bool = False,
         beams: int = 1,
     ) -> list[str]:
-        """The equations that govern trajectories, ``"u1' | u2' | ..."`` in the states u1, u2, ... of each.
+        """The equations that govern trajectories: a list of texts, one per trajectory, also for one.
+
+        A text is ``"u1' | u2' | ..."`` in the states u1, u2, ... of its trajectory; ``read_system`` reads it.
 
         Args:
             x: Windows, times first; at most as long as those of the training.
@@ -258,7 +262,7 @@ class SymbolicOperatorTransformer(Trained):
 
     # --- how answers are made
 
-    def _asked_times(self, window: Tensor, end: float, steps: int, times: Any) -> Tensor:
+    def _asked_times(self, window: Tensor, end: float, steps: int, times: Tensor | None) -> Tensor:
         """Times of the answer, counted like those of the window."""
         first, last = float(window[0, 0]), float(window[-1, 0])
         latest = first + self.state["end"]
@@ -273,12 +277,11 @@ class SymbolicOperatorTransformer(Trained):
                 remedy=_within(first, latest),
             )
             return last + torch.arange(1, steps + 1, dtype=torch.float64) / steps * (until - last)
-        asked = torch.as_tensor(times, dtype=torch.float64).reshape(-1)
-        outside = asked[~((asked >= first) & (asked <= latest + 1e-9))]
+        outside = times[~((times >= first) & (times <= latest + 1e-9))]
         if len(outside):
             rule = f"times must lie in [{first:g}, {latest:g}]"
             raise invalid("predict", rule, f"{float(outside[0]):g}", _within(first, latest))
-        return asked
+        return times
 
     def _operated(
         self, x: Sequence[Tensor], hint: Sequence[Ends] | None, asked: Sequence[Tensor]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -94,6 +95,33 @@ def _check(x: Tensor, role: Role, reading: Reading) -> None:
         k = int((steps <= 0).nonzero()[0]) + 1
         got = f"{float(x[k, 0]):g} after {float(x[k - 1, 0]):g}, row {k + 1}"
         raise invalid(reading.who, f"times of {role.name} must increase", got, "Sort the rows by time.")
+
+
+def times_by_window(who: str, times: Any, windows: int) -> list[Any]:
+    """The query times of each window, ``(Q,)`` float64 each; None for each window if no times are given.
+
+    Args:
+        who: Name of the caller, used in error messages.
+        times: None, a number, ``(Q,)`` for all windows alike, or ``(N, Q)`` or a list of N arrays for one window each.
+        windows: N.
+
+    Raises:
+        InvalidInputError: If there is not one row of times per window.
+    """
+    if times is None:
+        return [None] * windows
+    is_listed = isinstance(times, list | tuple) and any(np.ndim(row) > 0 for row in times)
+    rows = [torch.as_tensor(row, dtype=torch.float64) for row in (times if is_listed else [times])]
+    if not is_listed and rows[0].ndim < 2:
+        return [rows[0].reshape(-1)] * windows
+    rows = rows if is_listed else list(rows[0])
+    if len(rows) != windows or any(row.ndim != 1 for row in rows):
+        rule = f"times must be (Q,) for all windows, or one row for each of {windows} windows"
+        got = [tuple(row.shape) for row in rows[:3]]
+        raise invalid(
+            who, rule, f"{len(rows)} rows, of shapes {got}", "Give a list with one array per window."
+        )
+    return rows
 
 
 @record("paths")
