@@ -185,3 +185,27 @@ def test_stored_exponents_are_found_again_from_other_starts(name):
     error = 4 * (float(fresh.errors[0]) + stored.errors[0])
     assert abs(float(fresh.exponents[0]) - stored.exponents[0]) < error
     assert fresh.mismatch < 0.01
+
+
+def _counted(system, monkeypatch):
+    """Evaluations of the rates of a path of 133 periods, and its error."""
+    asked, one = [], system._one
+    monkeypatch.setitem(vars(system), "_one", lambda x, t: asked.append(1) or one(x, t))
+    with pytest.raises(DivergedError, match=f"{system.name}: the integration stopped after time") as told:
+        system.trajectory(2000)
+    return len(asked), str(told.value)
+
+
+def test_a_change_that_makes_a_flow_leave_for_ever_is_refused_soon(monkeypatch):
+    """z grows as e^{8t} while x and y turn around it faster and faster: the solver went on for minutes."""
+    evaluations, said = _counted(ChaoticSystem("Lorenz", beta=-8.0), monkeypatch)
+    assert evaluations < 100_000
+    assert "with {'beta': -8.0}; change them less" in said
+
+
+def test_evaluations_are_bounded_by_the_length_of_a_path(monkeypatch):
+    """A path that stays small, but takes ever smaller steps, ends too."""
+    monkeypatch.setattr(module, "_EVALUATIONS", 10)
+    monkeypatch.setattr(module, "_EVALUATIONS_MORE", 100)
+    evaluations, _ = _counted(ChaoticSystem("Lorenz"), monkeypatch)
+    assert evaluations == 100 + math.ceil(10 * 1999 / 15)

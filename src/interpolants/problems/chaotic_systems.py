@@ -26,9 +26,12 @@ from interpolants.problems.chaotic_invariants import Invariants, known_invariant
 Array = NDArray[np.float64]
 # What the package calls the right side of numbers, and the map of angles to bounded coordinates.
 _FORMULA, _BOUND = "_rhs", "_postprocessing"
-# Relative tolerance of a path, and of one that only has to stay on the attractor; what counts as left for ever.
+# Relative tolerance of a path, and of one that only has to stay on the attractor.
 _TOLERANCE, _ROUGH = 1e-9, 1e-6
-_LARGEST = 1e12
+# Size beyond which a path has left for ever; with other parameters, in units of its start (and of the time).
+_LARGEST, _LARGEST_CHANGED = 1e12, 1e5
+# Most evaluations of the rates per period of the path, and beside them; the slowest flow takes 6500 a period.
+_EVALUATIONS, _EVALUATIONS_MORE = 50_000, 500_000
 
 
 def _flows() -> Any:
@@ -265,10 +268,16 @@ class ChaoticSystem:
         """States ``(T, d)`` at times from 0 on, by LSODA."""
         integrate = require("scipy.integrate", by="ChaoticSystem")
         scale = np.maximum(np.abs(first), 1e-3)
-        reached = [0.0]
+        last = max(float(times[-1]), 1e-12)
+        largest = _LARGEST
+        if self.parameters:
+            largest = min(_LARGEST, _LARGEST_CHANGED * max(1.0, float(np.abs(first).max()), last))
+        reached, left = [0.0], [_EVALUATIONS_MORE + math.ceil(_EVALUATIONS * last / self.period)]
 
         def rates(t: float, x: Array) -> Array:
-            if not np.abs(x).max() < _LARGEST:  # LSODA would go on for ever with ever smaller steps
+            left[0] -= 1
+            # LSODA would go on for ever with ever smaller steps.
+            if left[0] < 0 or not np.abs(x).max() < largest:
                 raise FloatingPointError
             reached[0] = t
             return self._one(x, t)
@@ -277,7 +286,7 @@ class ChaoticSystem:
             with np.errstate(all="ignore"), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 found = integrate.solve_ivp(
-                    rates, (0.0, max(float(times[-1]), 1e-12)), first, t_eval=times, method="LSODA",
+                    rates, (0.0, last), first, t_eval=times, method="LSODA",
                     rtol=tolerance, atol=tolerance * scale,
                 )  # fmt: skip
         except FloatingPointError:

@@ -174,6 +174,49 @@ def test_a_forecast_that_knows_the_truth_has_no_error_and_one_that_fails_that_of
     assert "have no forecast" in failed.findings[0].text
 
 
+@pytest.mark.parametrize("broken", ["raises", "not finite"])
+def test_a_forecaster_that_breaks_in_one_system_is_asked_of_the_others(task, monkeypatch, broken):
+    from interpolants.sciml.chaos.chaotic_forecasts import ChaoticForecasts
+
+    question = ChaoticForecasts(**PART)
+    model = task.fit(Autoregression(lags=5))
+    whole, plain = question.measure(model, task), Autoregression.forecast
+    second = question._series("Rossler")[199]
+
+    def sometimes(self, context=None, **options):
+        answer = plain(self, context, **options)
+        if self.state["series"].values[-1, 0] != second:
+            return answer
+        if broken == "raises":
+            raise ZeroDivisionError("a period of zero")
+        return answer.__class__(x=answer.x * math.nan, dims=answer.dims)
+
+    monkeypatch.setattr(Autoregression, "forecast", sometimes)
+    found = question.measure(model, task)
+    assert found.values["failed"] == 1
+    why = (
+        "Rossler: ZeroDivisionError: a period of zero"
+        if broken == "raises"
+        else "Rossler: the forecast is not finite"
+    )
+    assert why in found.findings[0].text
+    errors, before = found.values["mean_smape"], whole.values["mean_smape"]
+    assert torch.equal(errors[[0, 2]], before[[0, 2]])
+    assert bool(errors.isfinite().all())
+
+
+def test_other_coordinates_are_forecast_too(task):
+    from interpolants.sciml.chaos.chaotic_forecasts import ChaoticForecasts
+    from interpolants.sciml.chaos.chaotic_series import load_chaotic_series
+
+    second = ChaoticForecasts(**PART, coordinate=1)._series("Rossler")
+    assert torch.equal(
+        second, load_chaotic_series("all", system="Rossler", points=240, coordinates=0).x[:, 1]
+    )
+    with pytest.raises(InvalidInputError, match="coordinate"):
+        ChaoticForecasts(coordinate=3)
+
+
 def test_systems_are_spread_over_the_names(task):
     from interpolants.sciml.chaos.chaotic_forecasts import ChaoticForecasts
 

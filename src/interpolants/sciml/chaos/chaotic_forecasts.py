@@ -45,6 +45,7 @@ class ChaoticForecasts(Question):
         noise: Noise of the values, as a share of the deviation.
         transient: Periods to go before the first time.
         members: Members of each forecast.
+        coordinate: Zero-based coordinate of the systems that is forecast, at most 2.
         seed: Seed of noise, members and redrawn systems.
     """
 
@@ -75,12 +76,14 @@ class ChaoticForecasts(Question):
     noise: float = 0.0
     transient: float = 0.0
     members: int = 8
+    coordinate: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
         who = "chaotic_forecasts"
         for name, least in (("points", 60), ("members", 1)):
             whole(who, name, getattr(self, name), at_least=least)
+        whole(who, "coordinate", self.coordinate, at_least=0, at_most=2)
         number(who, "noise", self.noise, at_least=0)
         if isinstance(self.systems, int):
             whole(who, "systems", self.systems, at_least=0, at_most=len(chaotic_systems()))
@@ -130,12 +133,12 @@ class ChaoticForecasts(Question):
         return 5 * self.points // 6
 
     def _series(self, name: str) -> Tensor:
-        """The first coordinate, ``(T,)``."""
+        """The forecast coordinate, ``(T,)``."""
         found = load_chaotic_series(
             "all", system=name, points=self.points, per_period=self.per_period, transient=self.transient,
-            noise=self.noise, seed=self.seed,
+            noise=self.noise, seed=self.seed, coordinates=self.coordinate + 1,
         )  # fmt: skip
-        return found.x[:, 0]
+        return found.x[:, self.coordinate]
 
     def _exponent(self, name: str) -> float:
         """The largest exponent per dominant period."""
@@ -149,12 +152,14 @@ class ChaoticForecasts(Question):
             template.fit(path[:cut, None], progress=False)
             options = with_seed(template, "forecast", self.seed)
             members = template.forecast(members=self.members, steps=steps, **options).x
-        except (
-            DivergedError,
-            InvalidInputError,
-        ) as error:  # a forecast that leaves the finite numbers, or a series it refuses
-            return path[:cut].mean().expand(steps), str(error)
-        return torch.as_tensor(members)[0, :, :, 0].double().quantile(0.5, 0), ""
+            found = torch.as_tensor(members)[0, :, :, 0].double().quantile(0.5, 0)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other systems and methods are asked
+            said = str(error)
+            known = isinstance(error, DivergedError | InvalidInputError)
+            return path[:cut].mean().expand(steps), said if known else f"{type(error).__name__}: {said}"
+        if not bool(found.isfinite().all()):
+            return path[:cut].mean().expand(steps), "the forecast is not finite"
+        return found, ""
 
     def _estimate(self, statistic: Callable[..., Any], *sets: Tensor) -> Estimate:
         """A statistic of the systems, with the deviation of those of systems that are redrawn."""
