@@ -122,3 +122,13 @@ def test_bad_input_is_refused():
         shrunk_variance(torch.tensor([[1.0, 2.0, 4.0]]))
     with pytest.raises(InvalidInputError, match="finite"):
         inverse_error_variance_weights(torch.tensor([[1.0, float("nan")], [0.0, 1.0]]))
+
+
+@pytest.mark.parametrize(("name", "bad"), [("scale", 0.0), ("scale", -1.0), ("power", 0.0), ("power", -0.5)])
+def test_a_power_or_scale_of_no_law_is_refused(name, bad):
+    """A scale of 0 gave NaN, which then was in all weights."""
+    law = {"power": torch.tensor([1.5, 1.0]), "scale": torch.tensor([1.0, 2.0])}
+    law[name] = torch.tensor([1.0, bad], requires_grad=True)
+    for product in (False, True):
+        with pytest.raises(InvalidInputError, match=f"{name} must be > 0, got {bad:g}"):
+            generalized_gaussian_loss(torch.tensor([0.3, 0.0]), **law, product=product)

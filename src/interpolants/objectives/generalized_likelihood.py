@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from interpolants.foundations.errors import invalid
+
 # Errors below this, in units of the scale, count as this for the power; and the largest slope there, in 1/scale.
 _FLOOR, _STEEPEST = 1e-6, 100.0
 
@@ -22,8 +24,17 @@ def generalized_gaussian_loss(
         product: Take ``b |d| / a`` for the power, as the published code does: its best b is 0.69, 0.85, 0.92 where the
             true power is 0.8, 1.3, 2.0. For comparisons alone.
 
+    Raises:
+        InvalidInputError: If a power or a scale is not > 0. NaN passes, for the caller's check of the loss.
+
     Source: Kim et al. (2024), arXiv:2408.02295, equation of the loss, where the scale is 1.
     """
+    for name, value in (("power", power), ("scale", scale)):
+        if bool((value <= 0).any()):
+            remedy = "Keep it away from 0, e.g. by softplus(raw) + 1e-3."
+            raise invalid(
+                "generalized_gaussian_loss", f"{name} must be > 0", f"{float(value.detach().min()):g}", remedy
+            )
     norm = torch.lgamma(1 / power) - (power / (2 * scale)).log()
     if product:
         return power * error.abs() / scale + norm

@@ -24,6 +24,11 @@ from interpolants.sciml.rl.transitions import ROLES, checked_transitions, featur
 # Rows' mean error is told where it is this many standard errors from 0, this share of their root mean square, and more
 # than rounding.
 _SURE, _LARGE, _ROUNDING = 6.0, 0.1, 1e-5
+# What values are away from those to which the errors lead is told above this share of values and of errors, and this
+# many standard errors of a mean over resampled critics. Directions that the rows tell next to nothing of are left out.
+_AWAY, _BEYOND, _DETERMINED = 0.1, 1.5, 1e-6
+# Features, such as numbered states, above which the move is taken to be the same for all states.
+_MOST_FEATURES = 1000
 
 
 class SkewedErrorsWarning(UserWarning):
@@ -140,10 +145,10 @@ class TDCritic(Method):
         parts = {"critics": critics, "copies": copies, "optimizer": optimizer}
         with torch.enable_grad():
             run.live("temporal differences", parts, step, self.steps, every=500, log_every=50)
-        self._check_means(batches, critics)
+        self._check_means(batches, critics, unit)
         return {"critics": critics.tree(), "units": units, "unit": unit}
 
-    def _check_means(self, batches: "_Batches", critics: Critics) -> None:
+    def _check_means(self, batches: "_Batches", critics: Critics, unit: float) -> None:
         """Say so where errors do not average to 0, as those of values must: few outcomes, skewed noise, few steps."""
         with torch.no_grad():
             error = batches.mean_errors(critics)
@@ -151,16 +156,30 @@ class TDCritic(Method):
         error_of = each.std(0) / len(each) ** 0.5
         off = each.mean(0).abs()
         sure = (off > _SURE * error_of) & (off > _LARGE * each.square().mean(0).sqrt()) & (off > _ROUNDING)
-        if bool(sure.any()) and (self.head == "squared" or self.centre == "mean"):
-            told = "TDCritic.fit: the mean of the errors is not 0, so values have not settled"
-            remedy = "take more steps, or a larger lr or follow; long horizons take many"
-            warnings.warn(f"{told}; {remedy}", UnsettledWarning, stacklevel=4)
+        if self.head == "squared" or self.centre == "mean":
+            self._check_settled(batches, critics, error, unit, surely_off=bool(sure.any()))
         elif bool(sure.any()):
             words = (
                 "TDCritic.fit: the mean of the errors is not 0, so values are centres of a law and no means"
             )
             remedy = "take centre='mean', or more steps if the loss still falls"
             warnings.warn(f"{words}; {remedy}", SkewedErrorsWarning, stacklevel=4)
+
+    def _check_settled(
+        self, batches: "_Batches", critics: Critics, error: Tensor, unit: float, *, surely_off: bool
+    ) -> None:
+        """Warn if values are far from those to which the rows' errors lead: over a long horizon small errors add up."""
+        away, doubt = batches.away(error)
+        with torch.no_grad():
+            value = critics(batches.x).value.mean(1, keepdim=True).double()
+        size = max(float(one.square().mean()) for one in (value + away, error.double())) ** 0.5
+        moved = float(away.square().mean().sqrt())
+        is_away = moved > _AWAY * size and moved > _BEYOND * doubt / self.members**0.5
+        if surely_off or is_away:
+            told = "TDCritic.fit: the mean of the errors is not 0, so values have not settled"
+            told += f": by these errors they would still move by {unit * moved:.2g}"
+            remedy = "take more steps, or a larger lr or follow; long horizons take many"
+            warnings.warn(f"{told}; {remedy}", UnsettledWarning, stacklevel=5)
 
     @property
     def _law(self) -> dict[str, Any]:
@@ -244,6 +263,21 @@ class _Batches:
         value, after = (critics(x).value.mean(1, keepdim=True) for x in (self.x, self.after))
         found: Tensor = self.reward + self.goes_on * after - value
         return found
+
+    def away(self, error: Tensor) -> tuple[Tensor, float]:
+        """By how much values would move until errors average to 0, ``(N, 1)``, and its root mean square standard error.
+
+        The move is linear in the features f, with a constant: ``c = f' A^-1 mean f d``, ``A = mean f (f - gamma f')^T``
+        over the rows, as least squares have it. Its covariance is ``A^-1 (mean d^2 f f^T) A^-T / N``.
+        """
+        one = torch.ones_like(error, dtype=torch.float64)
+        parts = (self.x, self.after) if self.x.shape[1] <= _MOST_FEATURES else (one[:, :0], one[:, :0])
+        f, after = (torch.cat([x.double(), one], 1) for x in parts)
+        d, n = error.double(), len(error)
+        inverse = torch.linalg.pinv(f.T @ (f - self.goes_on.double() * after) / n, rtol=_DETERMINED)
+        spread = inverse @ (f.T @ (d.square() * f) / n) @ inverse.T / n
+        variance = ((f @ spread) * f).sum(1).clamp_min(0)
+        return f @ (inverse @ (f.T @ d / n)), float(variance.mean().sqrt())
 
 
 def _where(rows: dict[str, Tensor], name: str) -> Tensor:
