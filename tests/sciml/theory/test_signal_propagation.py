@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+import interpolants
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.questions import ask
 from interpolants.framework.roles import Role
 from interpolants.framework.task import Split, Task
-from interpolants.kernels import layer_statistics
+from interpolants.kernels import ACTIVATIONS, layer_statistics
 from interpolants.sciml import SignalPropagation
 from interpolants.sciml.theory import signal_propagation as module
 from interpolants.sciml.theory.deep_classifier import _drawn
@@ -61,12 +62,41 @@ def test_a_wrong_theory_is_found_out(monkeypatch):
 
 
 @pytest.mark.slow
+def own_tanh(z):
+    """A function of a user's own."""
+    return (z.exp() - (-z).exp()) / (z.exp() + (-z).exp())
+
+
+def test_an_activation_of_a_users_own_is_as_good_as_a_named_one(tmp_path):
+    """All that a named activation answers, its drawn networks and their training too, which ended in ``KeyError``."""
+    x = inputs()
+    model, named = (SignalPropagation(activation=s, depth=3, width=20).fit(x) for s in (own_tanh, "tanh"))
+    assert model.ensemble.activation.call is own_tanh
+    drawn, known = (one.ensemble.statistics(1.0, 20) for one in (model, named))
+    for name, layers in drawn.items():
+        assert [e.value for e in layers] == pytest.approx([e.value for e in known[name]], rel=1e-6, abs=1e-12)
+    task = Task.of([Role(name="x")], {"x": x}, Split(by="none"))
+    scores = [ask(TheoryAgainstNetworks(networks=20), one, task)["excess"].value for one in (model, named)]
+    assert scores[0] == pytest.approx(scores[1], rel=1e-6)
+    assert (
+        "No initialisation is critical for <lambda>."
+        in SignalPropagation(
+            activation=lambda z: torch.sigmoid(z), depth=2, weight_variance=1.0, bias_variance=0.0
+        )
+        .fit(x)
+        .diagnosis
+    )
+    folder = model.save(tmp_path / "m")
+    again = interpolants.load(folder, activation=own_tanh)
+    np.testing.assert_array_equal(again.propagate(x), model.propagate(x))
+
+
 def test_differences_shrink_with_the_width():
     """B and F of ReLU at 4,000 networks of width 60 and 2,000 of 120."""
     gaps = []
     theory = layer_statistics("relu", 5, mean_square=0.5, weight_variance=2.0, bias_rate=0.5)
     for width, networks in ((60, 4000), (120, 2000)):
-        ensemble = Ensemble(module.ACTIVATIONS["relu"], 5, width, 2.0, 0.0, 1.0, 0.5)
+        ensemble = Ensemble(ACTIVATIONS["relu"], 5, width, 2.0, 0.0, 1.0, 0.5)
         drawn = ensemble.statistics(0.5, networks)
         gaps.append([(drawn[name][-1].value / float(getattr(theory, name)[-1]) - 1) for name in ("b", "f")])
         for name in ("kernel", "vertex", "tangent", "a", "b", "d", "f"):
@@ -147,7 +177,7 @@ def test_labels_are_asked_for():
 
 
 def test_drawn_classifiers_have_the_variances_of_the_ensemble():
-    ensemble = Ensemble(module.ACTIVATIONS["tanh"], 2, 400, weight_variance=2.0, bias_variance=0.04)
+    ensemble = Ensemble(ACTIVATIONS["tanh"], 2, 400, weight_variance=2.0, bias_variance=0.04)
     weights, biases = _drawn(ensemble, [50, 400, 400], torch.Generator().manual_seed(0))
     for weight, bias in zip(weights, biases, strict=True):
         assert float(weight.detach().var() * weight.shape[1]) == pytest.approx(2.0, rel=0.05)

@@ -12,7 +12,7 @@ from interpolants.framework.capabilities import capability, verb
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
-from interpolants.kernels.activation_averages import ACTIVATIONS
+from interpolants.kernels.activation_averages import activation_of
 from interpolants.kernels.criticality import CriticalPoint, NotCriticalError, critical_point
 from interpolants.kernels.layer_recursions import LayerStatistics, kernels, layer_statistics
 from interpolants.sciml.theory.sampled_networks import Ensemble
@@ -35,7 +35,8 @@ class SignalPropagation(Method):
         print("\\n".join(model.diagnosis))
 
     Args:
-        activation: ``"tanh"``, ``"relu"``, ``"gelu"``, ...: a name of :data:`interpolants.kernels.ACTIVATIONS`.
+        activation: ``"tanh"``, ``"relu"``, ``"gelu"``, ...: a name of :data:`interpolants.kernels.ACTIVATIONS`; or a
+            function of a tensor, entry by entry, which files do not hold: pass it to ``load`` again.
         depth: Layers of weights.
         width: Neurons of a hidden layer.
         weight_variance: C_W: weights have the variance ``C_W / fan_in``; ``"critical"`` for that which keeps signals
@@ -54,7 +55,7 @@ class SignalPropagation(Method):
     only_cpu: ClassVar[str] = "its recursions are in float64"
     noun: ClassVar[str] = "theory"
 
-    activation: str = "tanh"
+    activation: Any = "tanh"
     depth: int = 30
     width: int = 100
     weight_variance: Any = CRITICAL
@@ -118,7 +119,7 @@ class SignalPropagation(Method):
     @property
     def ensemble(self) -> Ensemble:
         """The networks that the statistics speak of, to draw them."""
-        s, (weight, bias) = ACTIVATIONS[self.activation], self.variances
+        s, (weight, bias) = activation_of("SignalPropagation", self.activation), self.variances
         return Ensemble(s, self.depth, self.width, weight, bias, self.weight_rate, self.bias_rate)
 
     @capability(reads={"x": "x"}, like="layers")
@@ -154,7 +155,8 @@ class SignalPropagation(Method):
             f" of the tangent kernel {float(s.tangent_spread(self.width)[-1]):.3g}.",
         ]
         if self._point is None:
-            told.append(f"No initialisation is critical for {self.activation}.")
+            name = activation_of("SignalPropagation", self.activation).name
+            told.append(f"No initialisation is critical for {name}.")
         elif self._point.universality == "half_stable":
             told.append("The fixed point is half-stable: it attracts from one side alone, slowly.")
         if self.depth / self.width > _SMALL_RATIO:
@@ -174,7 +176,7 @@ class SignalPropagation(Method):
         )
 
 
-def _point(activation: str, *, needed: bool) -> CriticalPoint | None:
+def _point(activation: object, *, needed: bool) -> CriticalPoint | None:
     try:
         return critical_point(activation)
     except NotCriticalError:
