@@ -78,6 +78,34 @@ def test_a_lazy_network_is_its_kernel():
     assert float(trained.curves.column("drift")[-1]) < 1e-3
 
 
+@pytest.mark.parametrize("neurons", [30, 3000])
+def test_the_first_output_has_a_mean_that_more_neurons_do_not_change(neurons):
+    """Mean ``alpha eps |x|^2 / 2``, variance ``alpha^2 (|x|^2 + eps^2 |x|^4 / 2) / N``, over 400 networks."""
+    alpha, eps = 20.0, 0.4
+    x = torch.tensor([[1.0, -2.0, 0.5], [0.3, 0.1, 0.0]], dtype=torch.float64)
+    source = torch.Generator().manual_seed(0)
+    drawn = (QuadraticModel.start(3, neurons, source) for _ in range(400))
+    outputs = torch.stack([QuadraticModel(alpha, eps, 1.0).outputs(*moments, x) for moments in drawn])
+    size = x.square().sum(1)
+    variance = alpha**2 * (size + eps**2 * size.square() / 2) / neurons
+    off = (outputs.mean(0) - alpha * eps * size / 2) / (variance / 400).sqrt()
+    assert float(off.abs().max()) < 4
+    assert outputs.var(0).tolist() == pytest.approx(variance.tolist(), rel=0.25)  # 3.5 errors
+
+
+def test_a_large_scale_is_lazy_only_when_centred():
+    """Features take back the first output, which is of order alpha eps, by order eps, whatever N."""
+    x, y = teacher(140)
+    found = {}
+    for centred in (False, True):
+        model = QuadraticNetwork(
+            alpha=300.0, eps=0.25, neurons=20_000, steps=400, centred=centred, standardise=False
+        )
+        found[centred] = float(model.fit(x, y).curves.column("drift")[-1])
+    assert found[True] < 0.02
+    assert found[False] > 5 * found[True]
+
+
 def test_generalising_comes_late():
     x, y = teacher(1140)
     model = QuadraticNetwork(alpha=0.5, lr=10.0, standardise=False, steps=1500, seed=1)

@@ -25,7 +25,10 @@ class QuadraticModel:
 
     @staticmethod
     def start(dimension: int, neurons: int, source: Generator) -> tuple[Tensor, Tensor]:
-        """Moments ``wbar (D,)`` and ``M (D, D)`` of standard normal weights."""
+        """Moments ``wbar (D,)`` and ``M (D, D)`` of standard normal weights.
+
+        Outputs of the first network have the mean ``alpha eps |x|^2 / 2`` over networks, as ``E M = 1``.
+        """
         w = torch.randn(neurons, dimension, dtype=torch.float64, generator=source)
         return w.mean(0), w.T @ w / neurons
 

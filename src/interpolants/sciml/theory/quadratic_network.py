@@ -26,9 +26,9 @@ class QuadraticNetwork(Method):
     """Regression by ``f(x) = (alpha / N) sum_i phi(w_i . x)``, ``phi(h) = h + (eps / 2) h^2``, by gradient descent.
 
     The neurons are summed out: ``wbar = mean w_i`` and ``M = mean w_i w_i^T`` move by themselves, exactly, at a cost
-    that does not depend on N. A large ``alpha`` is lazy: the function is learnt while the weights hardly move, as a
-    kernel would learn it. A small ``eps`` is misaligned with targets that are quadratic. Rows passed as ``held`` are
-    watched, never learnt from::
+    that does not depend on N. A large ``alpha`` is lazy with ``centred=True``: the function is learnt while the weights
+    hardly move, as a kernel would learn it. A small ``eps`` is misaligned with targets that are quadratic. Rows passed
+    as ``held`` are watched, never learnt from::
 
         model = QuadraticNetwork(alpha=8.0).fit(X, y, held={"x": X_watched, "y": y_watched})
         model.curves.column("held")            # falls long after column("train"): grokking
@@ -40,7 +40,9 @@ class QuadraticNetwork(Method):
         lr: eta: weights move by ``-eta N`` times the gradient of ``mean (f - y)^2 / (2 alpha^2)``; ``"auto"`` is half
             of what is stable at the start.
         steps: Steps of gradient descent; no loss ends it earlier.
-        centred: Whether the output of the first network is taken away; it is of the size ``alpha / sqrt(N)``.
+        centred: Whether the output of the first network is taken away. Its mean over networks is
+            ``alpha eps |x|^2 / 2`` whatever N, with a variance of ``alpha^2 (|x|^2 + eps^2 |x|^4 / 2) / N``: a large
+            alpha is lazy only without it.
         frozen: Solve for the network whose features never move, the kernel regression with the first tangent kernel.
         standardise: Whether columns are standardised, x gets a column of ones, which is the network's bias, and is
             divided by the root of its columns. Without it there is no bias, and columns should have the variance 1 / D.
