@@ -226,7 +226,9 @@ class EquationFamilies:
             if len(open_rows) == n and rejected >= _TRIES:
                 break
         told = f"{len(open_rows)} of {n} trajectories of {system.name} leave |u| <= {self.largest:g}"
-        raise DivergedError(f"EquationFamilies: {told} from all of {rejected} starts. Narrow its boxes of starts, or shorten end.")
+        raise DivergedError(
+            f"EquationFamilies: {told} from all of {rejected} starts. Narrow its boxes of starts, or shorten end."
+        )
 
     def _times(self, n: int, source: Generator) -> Tensor:
         """``(n, T)``: a grid, or sorted draws of which S lie in the window; the first is 0."""
