@@ -256,3 +256,17 @@ def test_a_lengthscale_for_each_column():
         TargetProcess(lengthscale=[1.0, 1.0, 1.0]).fit(x, y)
     with pytest.raises(InvalidInputError, match="every lengthscale must be finite and > 0"):
         FunctionalPrior(lengthscale=[1.0, 0.0])
+
+
+def test_a_folder_from_before_has_its_gaussian_prior_and_says_so_where_it_has_none():
+    x, y = line()
+    grid = torch.linspace(-1, 1, 6, **DOUBLE).reshape(3, 2)
+    for prior in ("gaussian", "hierarchical"):
+        model = quiet(hidden=(), prior=prior, match_steps=5, functions=20, places=10).fit(x, y)
+        old = {name: value for name, value in model.state.items() if name not in ("prior", "family")}
+        again = model.clone().take_over({**model.learnt(), "state": old})
+        if prior == "gaussian":
+            assert_close(again.functions_of_prior(grid, 9), model.functions_of_prior(grid, 9))
+        else:
+            with pytest.raises(InvalidInputError, match=r"must be kept in the folder.*Fit it again"):
+                again.functions_of_prior(grid, 9)
