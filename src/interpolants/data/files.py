@@ -23,7 +23,8 @@ from interpolants.data.shards import is_sharded, open_shards
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.extras import require
 
-_MISSING = frozenset({"", "nan", "na", "n/a", "null", "none", "nil", "?"})
+# Cells of a file, in lower case, that stand for a missing value.
+MISSING_WORDS = frozenset({"", "nan", "na", "n/a", "null", "none", "nil", "?"})
 _PICKLES = frozenset({".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt", ".bin"})
 _EXACT_INT = 2**53  # float64 holds every integer up to here
 _DAMAGED = (ValueError, EOFError, OSError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
@@ -267,7 +268,7 @@ def _cells(text: str, delimiter: str, where: str) -> tuple[list[int], list[list[
 def _number(cell: str) -> float | None:
     """The cell as a number, NaN where it says that none is there, None where it is something else."""
     cell = cell.strip()
-    if cell.lower() in _MISSING:
+    if cell.lower() in MISSING_WORDS:
         return math.nan
     try:
         return float(cell) if "_" not in cell else None

@@ -1,6 +1,7 @@
 """Linked modalities against joint Gaussians with exact heads, a bridge of one modality, and labelled clusters."""
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -9,19 +10,21 @@ from torch.testing import assert_close
 from typer.testing import CliRunner
 
 from interpolants.apps.multimodal import MultimodalDiffusion
+from interpolants.apps.multimodal.chosen_units import LinearRivalWarning, errors_of, unexplained
 from interpolants.apps.multimodal.linked_training import Heads, LinkedLoss, drawn_states
-from interpolants.apps.multimodal.modality_roles import modality_roles
+from interpolants.apps.multimodal.modality_roles import MissingLabelWarning, modality_roles
 from interpolants.apps.multimodal.shared_space import Modality, SharedSpace, subsets, tokens
 from interpolants.cli.app import app
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.row_times import TakesOneTime
 from interpolants.framework.far_values import FarValuesWarning
-from interpolants.framework.frames import Standard
+from interpolants.framework.frames import Standard, Whitened
 from interpolants.framework.method import load
 from interpolants.framework.roles import read
 from interpolants.methods import Bridge
 from interpolants.objectives.times import UniformTimes
 from interpolants.paths.linear import OneSidedLinear
+from interpolants.runs.answers import read_rows
 
 NET = {"kind": "mlp", "width": 48, "depth": 2}
 # Covariance of (x1, x2), two numbers each; x2 tells most of x1.
@@ -258,6 +261,85 @@ def test_data_are_refused_by_name(generator):
             model.fill(**values)
 
 
+def smooth_halves(n, generator):
+    """Smooth fields of 40 places with little noise: the left half tells the right one by its large directions."""
+    place = torch.arange(40) / 6
+    basis = torch.exp(-0.5 * (place[:, None] - torch.arange(7.0)).square())
+    x = torch.randn(n, 7, generator=generator) @ basis.T + 0.02 * torch.randn(n, 40, generator=generator)
+    return {"left": x[:, :20], "right": x[:, 20:]}
+
+
+def near_diagonal(n, generator):
+    """Two columns of correlation 0.9998, whose difference alone tells the label."""
+    both, label = torch.randn(n, 1, generator=generator), torch.randint(2, (n,), generator=generator)
+    apart = 0.02 * (label[:, None] - 0.5) + 0.002 * torch.randn(n, 1, generator=generator)
+    return {"place": torch.cat([both + apart, both - apart], 1), "word": label}
+
+
+def noisy_halves(n, generator):
+    """Two large directions that both halves share, in noise of forty small ones."""
+    way = torch.randn(2, 40, generator=torch.Generator().manual_seed(9))
+    x = torch.randn(n, 2, generator=generator) @ way + 0.5 * torch.randn(n, 40, generator=generator)
+    return {"left": x[:, :20], "right": x[:, 20:]}
+
+
+@pytest.mark.parametrize("world", [noisy_halves, near_diagonal])
+def test_units_are_chosen_by_what_is_expected_of_held_out_rows(world, generator):
+    data, held, test = (world(n, generator) for n in (400, 100, 200))
+    modalities = {name: "rows" if x.ndim > 1 else "labels" for name, x in data.items()}
+    settings = {"modalities": modalities, "net": NET, "steps": 200, "batch_size": 64, "lr": 1e-2, "warmup": 0}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LinearRivalWarning)
+        auto = MultimodalDiffusion(**settings).fit(data, held=held)
+    chosen = isinstance(auto.state["whole"].parts[next(iter(modalities))].frame, Whitened)
+    left = {}
+    for whiten in (True, False):
+        model = MultimodalDiffusion(**settings, whiten=whiten).fit(data)
+        left[whiten] = unexplained(model._errors(model.state, test))
+    assert left[chosen] < 0.95 * left[not chosen], left
+    assert chosen == (world is near_diagonal), left
+    plain = MultimodalDiffusion(**settings).fit(data)  # without held-out rows the rule of sizes, as ever
+    assert isinstance(plain.state["whole"].parts[next(iter(modalities))].frame, Whitened)
+
+
+def test_a_linear_rival_that_wins_on_held_out_rows_is_named(generator):
+    """Linear relations and hardly any training; none is named where the relation is no line."""
+    data, held = (smooth_halves(n, generator) for n in (400, 100))
+    told = "of 100 held-out rows, a Gaussian of all columns expects .* better: it leaves 0.[0-9]+ of the variance"
+    settings = {"net": NET, "steps": 20, "batch_size": 64, "warmup": 0, "whiten": False}
+    with pytest.warns(LinearRivalWarning, match=told):
+        MultimodalDiffusion(modalities={"left": "rows", "right": "rows"}, **settings).fit(data, held=held)
+    x = 2 * torch.rand(600, 1, generator=generator) - 1
+    bent = {"a": x, "b": torch.cos(3 * x)}
+    rows = {part: {name: v[cut] for name, v in bent.items()} for part, cut in
+            (("data", slice(500)), ("held", slice(500, None)))}  # fmt: skip
+    settings |= {"steps": 400, "lr": 1e-2}
+    MultimodalDiffusion(modalities={"a": "rows", "b": "rows"}, targets=("b",), **settings).fit(
+        rows["data"], held=rows["held"]
+    )
+
+
+def test_fractions_that_are_left_are_those_of_plain_sums():
+    parts = {
+        "a": Modality.fit("a", torch.tensor([[0.0], [4.0]]), 1.0, "test"),
+        "b": Modality.fit("b", torch.tensor([0, 1, 1, 1]), 1.0, "test"),
+    }
+    held = {"a": torch.tensor([[1.0], [math.nan], [5.0]]), "b": torch.tensor([0, 1, -1])}
+    found = errors_of(
+        lambda known: {"a": torch.tensor([[2.0]]), "b": torch.tensor([[0.5, 0.5]])}, held, parts, ["a"]
+    )
+    assert [part.tolist() for part in found["a"]] == [
+        [1.0],
+        [1.0],
+    ]  # the one row with both: |1 - 2|^2, |1 - 2|^2
+    found = errors_of(lambda known: {"b": torch.tensor([[0.5, 0.5]])}, held, parts, ["b"])
+    assert found["b"][0].tolist() == [0.5]
+    assert_close(found["b"][1], torch.tensor([2 * 0.75**2]).double())
+    assert unexplained({"b": (torch.tensor([1.0]), torch.tensor([4.0])), "a": found["b"]}) == pytest.approx(
+        (0.25 + 0.5 / 1.125) / 2
+    )
+
+
 ROLES = {role.name: role for role in modality_roles({"image": "rows", "label": "labels"})}
 
 
@@ -280,9 +362,34 @@ def test_missing_rows_and_labels_are_told_in_every_form():
         read_one("image", [None, None])
 
 
+@pytest.mark.parametrize("word", ["nan", "NaN", " nan ", "<NA>", "-1", "", "NaT"])
+def test_words_for_a_missing_label_name_no_class(word, tmp_path):
+    """The page advises lines of nan in files of labels, which became a class of that name."""
+    codes, came = read_one("label", ["b", word, "a", "b"])
+    assert codes.tolist() == [1, -1, 0, 1]
+    assert came["label"].columns == ("a", "b")
+    path = tmp_path / "labels.csv"
+    path.write_text("kind\n" + "\n".join(["b", word or "nan", "a", "b"]) + "\n")
+    codes, came = read_one("label", read_rows(str(path), ROLES["label"]))
+    assert codes.tolist() == [1, -1, 0, 1]
+    assert len(came["label"].columns) == 2
+
+
+@pytest.mark.parametrize("word", ["none", "None", "NA", "n/a", "null", "nil", "?"])
+def test_words_that_may_as_well_name_a_class_are_missing_with_a_warning(word):
+    told = "test: 2 rows of label have no label: they say .*If this is a class, give it another name"
+    with pytest.warns(MissingLabelWarning, match=told):
+        codes, came = read_one("label", ["b", word, "a", word])
+    assert codes.tolist() == [1, -1, 0, -1]
+    assert came["label"].columns == ("a", "b")
+    assert read_one("label", ["b", None, "nano", "a"])[0].tolist() == [1, -1, 2, 0]
+
+
 def test_two_classes_as_minus_one_and_one_and_names_as_numbers_are_refused():
     with pytest.raises(InvalidInputError, match="-1 among labels of label means missing, got 1 and -1 alone"):
         read_one("label", np.array([1, -1, 1, -1]))
+    with pytest.raises(InvalidInputError, match="-1 among labels of label means missing"):
+        read_one("label", ["1", "-1", "1"])
     _, came = read_one("label", np.array([1, -1, 0]))
     assert read_one("label", [1, -1], before=came)[0].tolist() == [1, -1]
     with pytest.raises(InvalidInputError, match="with few left out, got 2 different ones up to 90210"):

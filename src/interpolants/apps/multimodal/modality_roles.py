@@ -1,5 +1,6 @@
 """Roles of linked modalities, made from settings: rows and labels that may be missing, row by row; and their verbs."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from interpolants.data.arrays import Kind as Given
 from interpolants.data.arrays import restore
+from interpolants.data.files import MISSING_WORDS
 from interpolants.foundations.checks import one_of
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.framework.capabilities import verb
@@ -20,6 +22,10 @@ from interpolants.framework.rows import Rows
 KINDS = ("rows", "labels")
 # What answers are like: whatever was given, which is no one role.
 ASKED = "what was asked"
+# Words, in lower case, that stand for a missing label: those of files, and how pandas and NumPy write one.
+_MISSING = MISSING_WORDS | {"<na>", "nat", "-1", "-1.0"}
+# Of these, words that may as well name a class.
+_AMBIGUOUS = frozenset({"na", "n/a", "null", "none", "nil", "?"})
 # Subsets of modalities are listed, so that there are at most this many.
 _MOST = 8
 
@@ -64,14 +70,23 @@ def _filled(value: Any, role: Role, reading: Reading) -> Any:
         raise invalid(reading.who, f"rows of {role.name} must have one shape", str(error)) from error
 
 
+class MissingLabelWarning(UserWarning):
+    """Issued when a word that may name a class, such as "none", was read as a missing label."""
+
+
 class LabelsOrNone(Labels):
-    """Labels ``(N,)``, numbers or names; -1, None, NaN and empty words are missing, and become -1."""
+    """Labels ``(N,)``, numbers or names; -1, None, NaN and words for these are missing, and become -1.
+
+    The words are those of files (an empty one, "nan", "NA", "n/a", "null", "none", "nil", "?"), "<NA>" and "-1".
+    A warning is issued for those that may as well name a class.
+    """
 
     def read(self, value: Any, role: Role, reading: Reading) -> tuple[Tensor, Given]:
         """As labels are read, beside those that are missing."""
         array = _objects(value, role, reading)
         gone = np.array([_is_missing(one) for one in array.tolist()], dtype=bool)
         known = [_whole(one, role, reading) for one in array[~gone].tolist()]
+        _warn_of_words(array[gone].tolist(), role, reading)
         codes = torch.full((len(array),), -1)
         before = reading.before
         if not known:
@@ -104,13 +119,28 @@ def _objects(value: Any, role: Role, reading: Reading) -> NDArray[Any]:
 
 def _is_missing(one: Any) -> bool:
     if isinstance(one, str):
-        return not one.strip() or one == "<NA>"
+        return one.strip().lower() in _MISSING
     return one is None or str(one) == "<NA>" or one != one or one == -1
+
+
+def _warn_of_words(gone: Sequence[Any], role: Role, reading: Reading) -> None:
+    """Warn of words for missing labels that may as well name a class."""
+    words = sorted(
+        {one.strip() for one in gone if isinstance(one, str) and one.strip().lower() in _AMBIGUOUS}
+    )
+    if words:
+        shown, n = (
+            ", ".join(map(repr, words)),
+            sum(isinstance(one, str) and one.strip() in words for one in gone),
+        )
+        told = f"{reading.who}: {n} rows of {role.name} have no label: they say {shown}"
+        remedy = "If this is a class, give it another name; else write nan."
+        warnings.warn(f"{told}. {remedy}", MissingLabelWarning, stacklevel=2)
 
 
 def _check_two_signs(known: Sequence[Any], gone: Sequence[Any], role: Role, reading: Reading) -> None:
     """Refuse the labels -1 and 1 of two classes: -1 would be taken for a row without a label."""
-    if set(known) == {1} and any(one is not None and one == -1 for one in gone):
+    if set(map(str, known)) == {"1"} and any(str(one).strip() in ("-1", "-1.0") for one in gone):
         remedy = "Number two classes 0 and 1, or name them; None says that a row has no label."
         raise invalid(reading.who, f"-1 among labels of {role.name} means missing", "1 and -1 alone", remedy)
 
