@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.apps.simulation import TextToSimulation
+from interpolants.apps.simulation import FrameStepper, TextToSimulation
 from interpolants.apps.simulation.simulator_parts import SparseMeshWarning, UnknownPromptWarning
 from interpolants.data.mesh_fields import MeshField
 from interpolants.foundations.errors import InvalidInputError
@@ -202,12 +202,30 @@ def test_words_and_numbers_that_were_not_learnt_are_told(simulator, plumes):
         simulator.sample(1, prompt=0.5)
 
 
+def corner_mesh(size=0.1, n=20):
+    source = torch.Generator().manual_seed(0)
+    points = size * torch.rand(n, 2, generator=source).double()
+    return MeshField(points, torch.linspace(0, 1, 5).double(), torch.rand(5, n, 1, generator=source))
+
+
 def test_a_mesh_that_leaves_most_nodes_empty_is_told(simulator):
-    corner = MeshField(
-        0.1 * torch.rand(20, 2).double(), torch.linspace(0, 1, 5).double(), torch.rand(5, 20, 1)
-    )
     with pytest.warns(SparseMeshWarning, match="of the nodes have no point"):
-        simulator.forecast([corner])
+        simulator.forecast([corner_mesh()])
+
+
+@pytest.mark.parametrize("method", [TextToSimulation, FrameStepper])
+def test_a_mesh_that_leaves_most_nodes_empty_is_told_of_before_it_is_learnt_from(method, plumes):
+    """One point in a corner: nodes farther than 0.3 from it are 1 - (share of a quarter disc), the farthest at 1.4."""
+    names = {field.name for field in dataclasses.fields(method)}
+    settings = {k: v for k, v in SMALL.items() if k in names} | {"steps": 2}
+    corner = corner_mesh(size=1e-3, n=2)
+    line = torch.linspace(0, 1, 8).double()
+    far = float((torch.cartesian_prod(line, line).norm(dim=1) > 0.3).double().mean())
+    told = (
+        f"{method.__name__}.fit: {far:.0%} of the nodes have no point .* radius 0.3; the farthest is 1.4 away"
+    )
+    with pytest.warns(SparseMeshWarning, match=told):
+        method(**settings).fit([*plumes["fields"], corner])
 
 
 def test_without_prompts_in_the_fit_there_are_none_in_the_answer(plumes):

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from interpolants.apps.simulation.simulation_roles import Simulations
 from interpolants.apps.simulation.simulation_training import SimulationUnits
+from interpolants.apps.simulation.simulator_parts import warn_if_sparse
 from interpolants.data.mesh_fields import MeshField
 from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
@@ -27,6 +28,7 @@ from interpolants.nets.point_packs import PointPack
 from interpolants.nets.query_decoder import Layer
 from interpolants.training.pairs import finished
 
+_HARDLY = "the network hardly sees the frames"
 CHANGES = ("learnt", "none")
 _CHANNELS, _PATCH = 16, 4
 # Changes of a frame that are rounding, in deviations of a channel: the unit of fields that stand still.
@@ -98,6 +100,8 @@ class FrameStepper(Trained):
         state = {"units": units, "times": fields[0].times, "net": None}
         if self.change == "none":
             return state
+        for one in fields:
+            warn_if_sparse("FrameStepper.fit", one, units, self.nodes, self.radius, _HARDLY)
         first, batches = fields[0], _FrameBatches(fields, units, self.frames, self.batch_size)
         net = _StepNet(
             first.values.shape[-1], space=first.points.shape[1], frames=self.frames, nodes=self.nodes,
@@ -145,6 +149,8 @@ class FrameStepper(Trained):
             rule = f"frames must be {float(step):g} apart, as those of the fit"
             raise invalid(who, rule, [float(f"{gap:g}") for gap in gaps])
         places = units.places(one.first(frames).cloud()[0], who)[: len(one.points), 1:]
+        if state["net"] is not None:
+            warn_if_sparse(who, one, units, self.nodes, self.radius, _HARDLY)
         known = list(units.values(one.values[:frames], who))
         with torch.no_grad():
             while len(known) < len(state["times"]):

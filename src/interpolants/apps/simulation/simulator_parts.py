@@ -28,7 +28,7 @@ _TOGETHER = 8  # simulations that are encoded at once
 
 
 class SparseMeshWarning(UserWarning):
-    """A mesh leaves most of the nodes of the latent grid without a point."""
+    """Issued when a mesh leaves most of the nodes of the latent grid without a point."""
 
 
 class UnknownPromptWarning(UserWarning):
@@ -91,14 +91,12 @@ class Answering:
         warn_if_far(
             self.who, "context", self.state["units"].values(one.first(most).values, self.who), one.channels
         )
+        code: MeshAutoencoder = self.state["code"]
         with torch.no_grad():
-            found = seen_frames(self.state["code"], self.state["units"], one, most, self.who)
-        empty = 1 - float(found[0, -1].mean())
-        if empty > _SPARSE:
-            told = f"{self.who}: {empty:.0%} of the nodes have no point of the mesh within the radius {self.radius:g}"
-            warnings.warn(
-                f"{told}; the frame is hardly seen. Take a finer mesh.", SparseMeshWarning, stacklevel=2
-            )
+            found = seen_frames(code, self.state["units"], one, most, self.who)
+        warn_if_sparse(
+            self.who, one, self.state["units"], code.grid[1], self.radius, "the frame is hardly seen"
+        )
         look: Standard = self.state["look"]
         shift, scale = (torch.as_tensor(part)[:most] for part in (look.shift, look.scale))
         found = Standard(shift, scale).encode(changes(found[None]))[0]
@@ -138,6 +136,31 @@ class Answering:
         asked = PointPack.of([units.places(one.cloud()[0], self.who)])
         values = code.at(code.decode(latent), asked).double() * units.std + units.mean
         return replace(one, values=values.reshape(empty.shape))
+
+
+def warn_if_sparse(
+    who: str, one: MeshField, units: SimulationUnits, nodes: int, radius: float, effect: str
+) -> None:
+    """Warn of a mesh that leaves most of the nodes of a grid without a point within the radius.
+
+    Args:
+        who: Public name of the caller.
+        one: Simulation on the mesh.
+        units: Box of the training.
+        nodes: Nodes along each axis of space.
+        radius: Distance within which points and nodes see each other, in units of the box.
+        effect: What it does to the answer.
+    """
+    points = units.places(one.first(1).cloud()[0], who)[:, 1:]
+    line = torch.linspace(0, 1, nodes, dtype=points.dtype)
+    grid = torch.cartesian_prod(*(line,) * points.shape[1]).reshape(-1, points.shape[1])
+    nearest = torch.cdist(grid, points).amin(1)
+    empty = float((nearest > radius).double().mean())
+    if empty > _SPARSE:
+        told = f"{who}: {empty:.0%} of the nodes have no point of the mesh within the radius {radius:g}"
+        gap = f"the farthest is {float(nearest.max()):.2g} away from one, in units of the box"
+        remedy = "Take a finer mesh, fewer nodes, or a larger radius."
+        warnings.warn(f"{told}; {gap}, and {effect}. {remedy}", SparseMeshWarning, stacklevel=3)
 
 
 def _same_times(own: Tensor, first: Tensor, whole_run: Tensor) -> bool:

@@ -27,6 +27,7 @@ from interpolants.apps.simulation.simulator_parts import (
     first_times,
     frame_units,
     read_prompts,
+    warn_if_sparse,
 )
 from interpolants.data.mesh_fields import MeshField
 from interpolants.data.prompts import PromptVocabulary
@@ -51,6 +52,8 @@ from interpolants.nets.point_packs import PointPack
 from interpolants.objectives.conditioned_loss import check_head, net_and_loss
 from interpolants.objectives.joint import learnable
 from interpolants.training.pairs import TimedNet, finished
+
+_HARDLY = "its latents hardly see it"
 
 POINTS = Role(
     name="points",
@@ -217,6 +220,8 @@ class TextToSimulation(Trained):
         """The autoencoder; latents and frames of all rows; the transformer."""
         fields: list[MeshField] = data["fields"]
         units, first = SimulationUnits.fit(fields, self.box), first_times(fields, self.frames)
+        for one in fields:
+            warn_if_sparse("TextToSimulation.fit", one, units, self.nodes, self.radius, _HARDLY)
         prompts = data["prompt"] if data.get("prompt") is not None else [None] * len(fields)
         vocabulary = PromptVocabulary.of(text for text in prompts if text is not None)
         codes, numbers = vocabulary.encode(prompts, self.longest, "TextToSimulation.fit")
