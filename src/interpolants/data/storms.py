@@ -128,7 +128,7 @@ def equal_area(
     return np.stack([scale * east, scale * north], 1)
 
 
-def _checked_centre(centre: Sequence[float]) -> tuple[float, float]:
+def _checked_centre(centre: Any) -> tuple[float, float]:
     """Latitude and longitude of a centre, in degrees."""
     if isinstance(centre, str) or not hasattr(centre, "__len__") or len(centre) != 2:
         raise invalid("equal_area", "centre must be (degrees north, degrees east)", centre)
