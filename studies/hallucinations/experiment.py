@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interpolants.diagnostics.trajectory_filter import TrajectoryFilter, scan_windows
+from interpolants.diagnostics.trajectory_filter import TrajectoryFilter, kept_by_mode, scan_windows
 from interpolants.dynamics import sample
 from interpolants.dynamics.sample import Samples
 from interpolants.dynamics.trajectory_statistics import TrajectoryStatistics
@@ -143,7 +143,9 @@ def _judged(
         "window": float(windows[best.window]),
         "kept": float(kept[~wrong].double().mean()),
         "rate after": float(wrong[kept].double().mean()),
-        "least kept of a mode": _least_kept(run, done.x, wrong, kept),
+        "least kept of a mode": float(
+            kept_by_mode(done.x, kept, run.modes, good=~wrong).nan_to_num(1.0).min()
+        ),
     }
     scores = done.reports[0]["variance"]
     if not bool(wrong.any()):
@@ -151,13 +153,6 @@ def _judged(
     curve = roc(scores, wrong)
     values |= {"area": curve.area, "removed": float((~kept)[wrong].double().mean())}
     return values, {"false": curve.false, "true": curve.true}
-
-
-def _least_kept(run: _Run, x: Tensor, wrong: Tensor, kept: Tensor) -> float:
-    """The smallest share that a mode keeps of its good samples."""
-    mode = torch.cdist(x.double(), run.modes).argmin(1)
-    own = [kept[(mode == k) & ~wrong].double() for k in range(len(run.modes))]
-    return min(float(part.mean()) for part in own if len(part))
 
 
 def _recursion(seed: int, settings: Settings) -> Answered:

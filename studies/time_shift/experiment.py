@@ -58,7 +58,7 @@ def samplers(v: float) -> dict[str, tuple[Modifier, ...]]:
     published = {"window": 0.04, "until": 0.4}
     return {
         PLAIN: (),
-        "published rule": (TimeShift(**published),),  # type: ignore[arg-type]
+        "published rule": (TimeShift(variance=0.0, **published),),  # type: ignore[arg-type]
         "with v": (TimeShift(variance=v, **published),),  # type: ignore[arg-type]
         "with v, one time a batch": (TimeShift(variance=v, pool="batch", **published),),  # type: ignore[arg-type]
         "with v, default": (TimeShift(variance=v),),

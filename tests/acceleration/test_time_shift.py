@@ -1,6 +1,7 @@
 """Time shift and noise scaling on a Gaussian whose exact noise is biased on purpose."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -22,6 +23,7 @@ from interpolants.dynamics import sample
 from interpolants.fields import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
+from interpolants.methods import Bridge
 from interpolants.nets import MLP
 from interpolants.paths import VP, Linear, OneSidedLinear, OneSidedTrigonometric
 
@@ -62,13 +64,14 @@ def test_it_takes_most_of_a_known_bias_away_and_adds_little_where_there_is_none(
 
 
 def test_the_published_rule_is_worse_where_data_have_a_variance():
-    plain, aware = (arrived(0.02, TimeShift(0.04, 0.8, variance=v)) for v in (None, V))
+    plain, aware = (arrived(0.02, TimeShift(0.04, 0.8, variance=v)) for v in (0, V))
     assert abs(plain - V) > 2 * abs(aware - V)
 
 
 def test_the_published_rule_is_void_on_standardised_data_and_says_so():
+    rule = TimeShift(0.04, 0.8, variance=0)
     with pytest.warns(TimeShiftWarning, match="Give it the variance within data points"):
-        found = sample(biased(0.0, 1.0), start(), method="ddim", n_steps=50, modifiers=TimeShift(0.04, 0.8))
+        found = sample(biased(0.0, 1.0), start(), method="ddim", n_steps=50, modifiers=rule)
     assert (
         float(found.reports[0]["shift"].mean()) < 0.5 * 0.02
         or float(found.reports[0]["at_edge"].mean()) > 0.5
@@ -235,7 +238,10 @@ def test_the_variance_within_leaves_out_the_mean_of_each_row():
     [
         (lambda: TimeShift(window=-0.1), None, None, "window must lie"),
         (lambda: TimeShift(until=1.5), None, None, "until must lie"),
-        (lambda: TimeShift(variance=0.0), None, None, "variance must be"),
+        (lambda: TimeShift(variance=-0.1), None, None, "variance must be"),
+        (lambda: TimeShift(variance=None), None, None, "0 is the published rule"),
+        (lambda: TimeShift(variance="own"), None, None, "variance must be one of"),
+        (TimeShift(), biased(0.0), torch.randn(3, 4), "variance='data' needs a model"),
         (lambda: TimeShift(reading="sideways"), None, None, "reading must be one of"),
         (RULE, biased(0.0), torch.randn(3, 1), "two entries or more"),
         (
@@ -249,6 +255,40 @@ def test_the_variance_within_leaves_out_the_mean_of_each_row():
 def test_what_does_not_fit_is_refused(modifier, fields, x, message):
     with pytest.raises(InvalidInputError, match=message):
         sample(fields, x, n_steps=4, modifiers=modifier() if callable(modifier) else modifier)
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+@pytest.mark.parametrize("shape", [(1, 8, 8), (16,)], ids=["pictures", "columns"])
+@pytest.mark.filterwarnings("ignore::interpolants.acceleration.time_shift.TimeShiftWarning")
+def test_v_is_measured_on_the_data_in_the_units_of_the_fields(standardize, shape):
+    """By default; left out, the rule is biased, and a number in data units is wrong by the square of the scale."""
+    g = torch.Generator().manual_seed(0)
+    x = 5 + 20 * torch.randn(80, *shape, generator=g) * torch.linspace(0.5, 2, shape[-1])
+    net = {"kind": "mlp", "width": 8, "depth": 2}
+    loop = {"steps": 3, "batch_size": 20, "seed": 0, "held_out": 0, "standardize": standardize}
+    bridge = Bridge("vp", heads=("noise",), net=net, **loop).fit(x1=x, progress=False)
+    v = variance_within(bridge.frame.encode(x))
+    assert standardize == (v < 2)
+    run = {"method": "ddim", "n_steps": 8, "seed": 1}
+    table = {"kind": "time_shift", "window": 0.2}
+    found, expected, left_out = (
+        bridge.sample(6, modifiers=modifiers, **run)
+        for modifiers in (table, TimeShift(window=0.2, variance=v), TimeShift(window=0.2, variance=0))
+    )
+    assert torch.equal(found, expected)
+    assert not torch.equal(found, left_out)
+
+
+def test_the_times_that_were_used_are_reported():
+    x, settings = start(3, 40), {"method": "ddim", "n_steps": 10}
+    rule = TimeShift(0.04, 0.55, variance=V)
+    told = sample(biased(0.02), x, modifiers=rule, **settings).reports[0]
+    planned = torch.linspace(0.1, 0.5, 5, dtype=torch.float64)
+    assert told["used"].shape == (3, 5)
+    assert_close((told["used"] - planned).mean(1), told["shift"])
+    assert float((told["used"] - planned).abs().max()) <= 0.02 + 1e-6
+    none = sample(biased(0.02), x, modifiers=replace(rule, until=0.05), **settings).reports[0]
+    assert none["used"].shape == (3, 0)
 
 
 def test_backward_runs_and_adaptive_solvers_are_refused():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from interpolants.diagnostics.trajectory_filter import TrajectoryFilter, scan_windows
+from interpolants.diagnostics.trajectory_filter import TrajectoryFilter, kept_by_mode, scan_windows
 from interpolants.dynamics import sample
 from interpolants.dynamics.trajectory_statistics import TrajectoryStatistics
 from interpolants.fields import LearnedFields
@@ -120,6 +120,29 @@ def test_windows_without_a_curve_come_last():
     )
     assert [score.window for score in found] == [LATE, (0.0, 0.5)]
     assert found[1].bad == int(wrong(trial.x).sum()) > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_default_window_has_its_boundary_step_in_both_precisions(dtype):
+    """With 20 steps two begin in (0.9, 1): in float32 the one at 0.89999998 was lost, and every variance NaN."""
+    keep = TrajectoryFilter(threshold=1.0)
+    done = sample(fields(0.2), start(0, 8).to(dtype), modifiers=keep.observer, method="ddim", n_steps=20)
+    assert done.reports[0]["steps"].tolist() == [2] * 8
+    assert torch.isfinite(done.reports[0]["variance"]).all()
+
+
+def test_the_share_that_is_kept_of_each_mode():
+    x = torch.tensor([[-1.1], [-0.9], [-1.0], [-1.0], [1.2], [0.8], [0.0]])
+    kept = torch.tensor([True, True, False, True, False, True, False])
+    means = torch.tensor([[-1.0], [1.0], [9.0]])
+    expected = torch.tensor([3 / 4, 1 / 3, math.nan], dtype=torch.float64)
+    x[6] = 0.1  # between the modes, a little nearer to the second
+    assert_close(kept_by_mode(x, kept, means), expected, equal_nan=True)
+    good = ~beyond_modes(x, means, 0.1)
+    expected[1] = 0.5
+    assert_close(kept_by_mode(x, kept, means, good=good), expected, equal_nan=True)
+    with pytest.raises(InvalidInputError, match="must fit"):
+        kept_by_mode(x, kept[:3], means)
 
 
 def test_samples_that_were_not_finite_are_never_kept():

@@ -144,6 +144,10 @@ def test_an_untuned_full_run_is_the_model_to_the_bit_and_a_tuned_one_another(row
     for criterion, threshold in (("absolute", 1.0), ("gap", 1), ("static", 1)):
         done = tuned.sample(20, criterion=criterion, threshold=threshold, details=True, **run)
         assert done.reports[-1]["layers"].tolist() == [1.0] * 20
+    tuned.set_params(consecutive=3)  # without another fit
+    done = tuned.sample(20, criterion="absolute", threshold=1.0, details=True, **run)
+    assert done.reports[-1]["layers"].tolist() == [3.0] * 20
+    tuned.set_params(consecutive=1)
     relative = tuned.sample(20, criterion="relative", threshold=0.1, details=True, **run)
     assert 1 <= float(relative.reports[-1]["layers"].mean()) <= 4
     profile = tuned.depth_profile(32, criterion="static", threshold=2, n_steps=4, method="ddim")
@@ -180,6 +184,7 @@ def test_two_sided_conditional_and_preconditioned_models(rows):
         ({"space": "pixels"}, "space must be one of"),
         ({"calibrate": 0.0}, "calibrate"),
         ({"plain": -1.0}, "plain"),
+        ({"consecutive": 0}, "consecutive"),
         ({"base": {"path": "lineer"}}, "lineer"),
     ],
 )

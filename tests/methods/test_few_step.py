@@ -153,7 +153,7 @@ def test_where_nothing_can_be_gained_it_says_so_and_keeps_the_model():
 
 @pytest.mark.filterwarnings("ignore::interpolants.methods.few_step.few_step.NothingToGainWarning")
 def test_features_of_your_own_and_other_kernels():
-    lift = nn.Linear(2, 16).requires_grad_(False)
+    lift = nn.Linear(2, 16).requires_grad_(False).eval()
     found = quick(features=lift, kernel=GaussianKernels((1.0,)), method="reverse_flow", n_steps=3)
     found.fit(model=teacher(), x1=moons()[0], progress=False)
     assert found.sample(5).shape == (5, 2)
@@ -185,6 +185,39 @@ def test_models_and_data_that_do_not_fit_are_refused():
         quick(features="convolutions").fit(model=teacher(), x1=x, progress=False)
     with pytest.raises(InvalidInputError, match="must be labels"):
         quick().fit(model=teacher(), x1=x, cond=torch.rand(60, 2), progress=False)
+
+
+class _Detached(nn.Module):
+    def forward(self, x):
+        return x.detach() * 2
+
+
+def _of_numpy(x):
+    return torch.from_numpy(2 * x.detach().numpy())
+
+
+def _without(x):
+    with torch.no_grad():
+        return 2 * x
+
+
+@pytest.mark.parametrize(
+    "features", [_Detached().eval(), _of_numpy, _without, lambda x: torch.ones_like(x).cumsum(0)], ids=str
+)
+def test_features_without_a_gradient_are_refused_by_name(features):
+    """They ended in torch's words, "element 0 of tensors does not require grad"."""
+    with pytest.raises(InvalidInputError, match="features must be differentiable in the states"):
+        quick(features=features).fit(model=teacher(), x1=moons()[0], progress=False)
+    if features is _of_numpy:  # a judge is only looked at
+        assert new_features(features, moons()[0], setting="judge").scale > 0
+
+
+@pytest.mark.parametrize("setting", ["features", "judge"])
+@pytest.mark.parametrize("inner", [nn.Dropout(0.5), nn.BatchNorm1d(2)], ids=["dropout", "batch norm"])
+def test_features_in_training_mode_are_refused(setting, inner):
+    net = nn.Sequential(nn.Linear(2, 2), inner)
+    with pytest.raises(InvalidInputError, match=f"{setting} must be a network in evaluation mode"):
+        quick(**{setting: net}).fit(model=teacher(), x1=moons()[0], progress=False)
 
 
 def test_features_count_from_the_mean_of_real_rows_in_one_unit_for_all(generator):

@@ -113,6 +113,7 @@ def test_times_stay_inside_without_a_margin_too():
             "symmetric",
         ),
         (lambda: ClusterBalancedTimes(margin=0.7), "margin"),
+        (lambda: ClusterBalancedTimes(clusters=5, by="log_snr"), "by='log_snr' needs a path"),
     ],
 )
 def test_what_does_not_fit_is_refused(call, message):

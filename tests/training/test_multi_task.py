@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
+from interpolants.foundations import registry
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.methods import Bridge
 from interpolants.objectives.time_clusters import TimeClusters
@@ -19,6 +20,7 @@ from interpolants.training.multi_task import (
     NashMTL,
     NoGradientWarning,
     PCGrad,
+    TaskWeights,
     UncertaintyWeighting,
     nash_weights,
     pcgrad_weights,
@@ -26,6 +28,11 @@ from interpolants.training.multi_task import (
 from interpolants.training.world import World
 
 CUT = TimeClusters((0.5,))
+RULES = {
+    name: entry
+    for name, entry in registry.members("aggregate").items()
+    if isinstance(entry, type) and issubclass(entry, TaskWeights)
+}
 
 
 class Weights(nn.Module):
@@ -119,6 +126,48 @@ def test_negative_losses_are_refused_by_uncertainty_weighting():
     losses, at = frozen(-1.0, 2.0)
     with pytest.raises(InvalidInputError, match="losses must be >= 0"):
         UncertaintyWeighting(CUT)(losses, context=at)
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_a_cluster_without_rows_in_a_batch_is_no_news_of_it(rule):
+    """Losses of 1 and 1, where every other batch has rows of one cluster alone: the absent one counted as loss 0."""
+    made, net = rule(CUT), Weights()
+    for step in range(1, 1001):
+        t = torch.tensor([0.1, 0.2, 0.7, 0.8] if step % 2 else [0.1, 0.2, 0.3, 0.4])
+        # Rows of the second cluster depend on w_1, the others on w_0: gradients of one length, orthogonal.
+        loss = torch.where(t > 0.5, net.w[1] - 1, net.w[0])
+        made({"velocity": loss}, context=context(t, net, step))
+    assert made.numbers()["loss_1"] == pytest.approx(1.0)
+    assert_close(made.weights[0], made.weights[1], rtol=0.02, atol=0)
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_a_cluster_that_comes_late_counts_from_then_on(rule):
+    made, net = rule(CUT), Weights()
+    for step in range(1, 8):
+        t = torch.tensor([0.1, 0.2, 0.3, 0.4] if step < 5 else [0.1, 0.2, 0.7, 0.8])
+        made({"velocity": torch.where(t > 0.5, net.w[1] - 1, net.w[0])}, context=context(t, net, step))
+    assert float(made.weights[1]) > 0.4
+    again = rule(CUT)
+    if hasattr(made, "state_dict"):
+        again.load_state_dict(made.state_dict())
+        assert all(torch.equal(again.state[name], value) for name, value in made.state.items())
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_a_batch_below_the_number_of_clusters_is_refused(rule):
+    net, t = Weights(), torch.tensor([0.1, 0.8])
+    with pytest.raises(InvalidInputError, match=r"batch_size must be at least the 5 clusters, got 2"):
+        rule(5)({"velocity": net.w}, context=context(t, net))
+
+
+def test_states_of_earlier_versions_are_taken_over():
+    uncertainty = UncertaintyWeighting(CUT)
+    uncertainty.load_state_dict({**uncertainty.state, "steps": torch.tensor(7.0)})
+    assert uncertainty.state["steps"].tolist() == [7.0, 7.0]
+    nash = NashMTL(CUT)
+    nash.load_state_dict({"products": torch.eye(2), "weights": torch.ones(2)})
+    assert nash.state["met"].bool().all()
 
 
 @pytest.mark.parametrize("rule", [UncertaintyWeighting, PCGrad, NashMTL])

@@ -23,6 +23,7 @@ from interpolants.acceleration.key_steps import AUTO, Keys, check_keys, key_step
 from interpolants.dynamics.modifiers import Modifier, Trial, Work
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import one_of, whole
+from interpolants.foundations.clock import ROUNDING
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.inner_nets import inner_net
 from interpolants.foundations.row_times import bare
@@ -30,8 +31,6 @@ from interpolants.foundations.types import Condition, take_rows
 from interpolants.nets.split import Features, RefreshingNet, SplitNet, module_in_training
 
 _WHO = "EncoderPropagation"
-# Times nearer than this are one time: they are made in float64 and handed on in float32.
-_SAME_TIME = 1e-6
 
 
 class EncoderPropagationWarning(UserWarning):
@@ -196,7 +195,7 @@ class _Propagating(Work):
             return self._refreshed(net, held, x, told, cond)
         if self.step in held.ahead:
             expected, answer = held.ahead.pop(self.step)
-            if t.ndim == 0 and abs(float(t) - expected) <= _SAME_TIME:
+            if t.ndim == 0 and abs(float(t) - expected) <= ROUNDING:
                 return answer
             held.ahead.clear()
             self.unpredictable.add(slot)
@@ -238,7 +237,7 @@ class _Propagating(Work):
             return None
         now, then = self.times[self.step : self.step + 2]
         part = (float(t) - now) / (then - now)
-        slack = _SAME_TIME / abs(then - now)
+        slack = ROUNDING / abs(then - now)
         return min(max(part, 0.0), 1.0) if -slack <= part <= 1 + slack else None
 
     def _time(self, step: int, part: float) -> float:

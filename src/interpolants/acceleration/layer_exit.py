@@ -93,14 +93,18 @@ class _Exits(Modifier):
 class LayerExit(_Exits):
     """Leave a network of layers where an estimate lies below a threshold; see the module for the criteria.
 
-    The report has ``layers``, the mean number per evaluation and row, and ``by_call``, that of every evaluation.
+    The report has ``layers``, the mean number per evaluation and row, ``by_call``, that of every evaluation, and
+    ``computed``, the layers that were computed per evaluation and row of the chunk. Under ``invariant=True`` rows that
+    still run are padded to 32 or a multiple of 64, so that few rows save less than ``layers`` says; never do more rows
+    go through a layer than without exits.
 
     Args:
         exits: Trained heads; `EarlyExit` fits them.
         criterion: ``"absolute"``, ``"relative"`` or ``"gap"``.
-        threshold: In [0, 1]. For absolute and gap 0 changes nothing, and 1 always leaves after the first layer.
+        threshold: In [0, 1]. For absolute and gap 0 changes nothing, and 1 always leaves after ``consecutive`` layers.
         table: For ``"relative"``: rows of a time of the network and the last layer's mean error then, increasing.
         backbone: Hash of the weights that the heads belong to; empty for no check.
+        consecutive: Consecutive layers, >= 1, at which the criterion must hold; a row leaves after the last of them.
 
     Raises:
         InvalidInputError: If a setting is out of range, or the table is missing.
@@ -111,10 +115,12 @@ class LayerExit(_Exits):
     threshold: float = 0.1
     table: Sequence[tuple[float, float]] = ()
     backbone: str = ""
+    consecutive: int = 1
 
     def __post_init__(self) -> None:
         one_of("LayerExit", "criterion", self.criterion, CRITERIA)
         number("LayerExit", "threshold", self.threshold, at_least=0, at_most=1)
+        whole("LayerExit", "consecutive", self.consecutive, at_least=1)
         if self.criterion == "relative" and len(self.table) < 2:
             remedy = "EarlyExit makes it in its fit."
             raise invalid("LayerExit", "criterion='relative' needs a calibration table", "none", remedy)
@@ -125,7 +131,7 @@ class LayerExit(_Exits):
     def begin(self, x: Tensor, index: int, times: Tensor) -> Work:
         """At work on a chunk."""
         is_idle = self.threshold == 0 and self.criterion != "relative"
-        return Work() if is_idle else _Leaving(self.exits, self.leaving(), len(x))
+        return Work() if is_idle else _Leaving(self, len(x))
 
     def leaving(self) -> Leaving:
         """The rule: the mean of the estimate over a row's entries decides."""
@@ -179,33 +185,52 @@ class StaticExit(_Exits):
         return _Static(self.exits, plan, len(x))
 
 
+@dataclass
+class RowTally:
+    """Layers of one evaluation: those that each row went through, and all that were computed.
+
+    Attributes:
+        depth: Layers of each row, ``(B,)``.
+        computed: Rows of all layers together, those of padding included.
+    """
+
+    depth: Tensor
+    computed: int = 0
+
+
 class _Recording(Work):
     """Depths of all evaluations, by row."""
 
     def __init__(self, rows: int) -> None:
-        self.rows, self.depths = rows, list[Tensor]()
+        self.rows, self.depths, self.computed = rows, list[Tensor](), list[float]()
 
     @abstractmethod
-    def run(self, net: LayeredNet, t: Tensor, x: Tensor, cond: Condition) -> tuple[Tensor, Tensor]:
+    def run(self, net: LayeredNet, t: Tensor, x: Tensor, cond: Condition) -> tuple[Tensor, RowTally]:
         """The answer, and the layers of each row."""
 
     def network(self, net: nn.Module, x: Tensor, t: Tensor, cond: Condition) -> Tensor:
-        answer, depth = self.run(*bare(net, x, t), x, cond)
-        self.depths.append(depth.double().reshape(-1, self.rows).mean(0))  # halves of guidance together
+        answer, tally = self.run(*bare(net, x, t), x, cond)
+        # Halves of guidance together.
+        self.depths.append(tally.depth.double().reshape(-1, self.rows).mean(0))
+        self.computed.append(tally.computed / len(x))
         return answer
 
     def report(self) -> dict[str, Tensor]:
         by_call = torch.stack(self.depths, 1)
-        return {"layers": by_call.mean(1), "by_call": by_call}
+        computed = torch.tensor(self.computed, dtype=torch.float64).mean().expand(self.rows)
+        return {"layers": by_call.mean(1), "by_call": by_call, "computed": computed}
 
 
 class _Leaving(_Recording):
-    def __init__(self, exits: ExitHeads, leaving: Leaving, rows: int) -> None:
+    def __init__(self, settings: LayerExit, rows: int) -> None:
         super().__init__(rows)
-        self.exits, self.leaving = exits, leaving
+        self.exits, self.leaving, self.consecutive = settings.exits, settings.leaving(), settings.consecutive
 
-    def run(self, net: LayeredNet, t: Tensor, x: Tensor, cond: Condition) -> tuple[Tensor, Tensor]:
-        return run_layers(net, self.exits, self.leaving, x, t, cond)
+    def run(self, net: LayeredNet, t: Tensor, x: Tensor, cond: Condition) -> tuple[Tensor, RowTally]:
+        fewest = max(VECTOR, self.fewest_rows) if self.fewest_rows else 0
+        return run_layers(
+            net, self.exits, self.leaving, x, t, cond, consecutive=self.consecutive, fewest=fewest
+        )
 
 
 class _Static(_Recording):
@@ -213,12 +238,14 @@ class _Static(_Recording):
         super().__init__(rows)
         self.exits, self.plan, self.step = exits, plan, 0
 
-    def run(self, net: LayeredNet, t: Tensor, x: Tensor, cond: Condition) -> tuple[Tensor, Tensor]:
+    def run(self, net: LayeredNet, t: Tensor, x: Tensor, cond: Condition) -> tuple[Tensor, RowTally]:
         depth = self.plan[min(self.step, len(self.plan) - 1)]
         state = net.stem(x, t, cond)
         for index in range(depth):
             state = net.layer(index, state)
-        return self.exits.answer(net, depth - 1, state), torch.full((len(x),), depth)
+        return self.exits.answer(net, depth - 1, state), RowTally(
+            torch.full((len(x),), depth), depth * len(x)
+        )
 
     def after(self, x: Tensor, t: Tensor, fields: Fields) -> Tensor:
         self.step += 1
@@ -232,8 +259,13 @@ def run_layers(
     x: Tensor,
     t: Tensor,
     cond: Condition = None,
-) -> tuple[Tensor, Tensor]:
-    """The answer with exits, ``(B, *D)`` or ``(B, K, *D)``, and the layers that each row went through, ``(B,)``.
+    *,
+    consecutive: int = 1,
+    fewest: int = 0,
+) -> tuple[Tensor, RowTally]:
+    """The answer with exits, ``(B, *D)`` or ``(B, K, *D)``, and the layers of each row.
+
+    Rows are gathered where that leaves fewer of them, so that no layer is asked for more rows than without exits.
 
     Args:
         net: The network.
@@ -242,40 +274,52 @@ def run_layers(
         x: Input of the network, ``(B, *D)``.
         t: Its times, 0-d or ``(B,)``.
         cond: Its condition.
+        consecutive: Layers in a row after which a row must be able to leave before it does.
+        fewest: Fewest rows of a call in which a row does not feel the others; 0 for any number.
     """
+    tally = RowTally(torch.full((len(x),), exits.n_layers))
     state = net.stem(x, t, cond)
-    here = torch.arange(len(x), device=x.device)  # rows of x that the state still has, padding behind them
-    count = len(x)
-    depth = torch.full((len(x),), exits.n_layers)
+    here = torch.arange(len(x), device=x.device)  # rows of x that the state has
+    runs = torch.ones_like(here, dtype=torch.bool)  # those that have not left and are no padding
+    hits = torch.zeros_like(here)
     answer: Tensor | None = None
     for index in range(exits.n_layers):
         state = net.layer(index, state)
-        is_last = index == exits.n_layers - 1
-        if is_last:
-            out = torch.ones(count, dtype=torch.bool, device=x.device)
+        tally.computed += len(here)
+        if index == exits.n_layers - 1:
+            out = runs
         else:
-            out = leaving(index, net.tokens(state), t if t.ndim == 0 else t[here])[:count]
+            met = leaving(index, net.tokens(state), t if t.ndim == 0 else t[here])
+            hits = torch.where(met, hits + 1, 0)
+            out = runs & (hits >= consecutive)
         if not bool(out.any()):
             continue
-        gone, rest = out.nonzero().flatten(), (~out).nonzero().flatten()
-        leaves = state if len(gone) == len(here) else net.rows(state, _padded(gone))
-        found = exits.answer(net, index, leaves)[: len(gone)]
+        gone, rest = out.nonzero().flatten(), (runs & ~out).nonzero().flatten()
+        some = _padded(gone, fewest)
+        if len(some) < len(here):
+            found = exits.answer(net, index, net.rows(state, some))[: len(gone)]
+        else:
+            found = exits.answer(net, index, state)[gone]
+        tally.depth[here[gone].cpu()] = index + 1
         if answer is None and len(gone) == len(x):
-            return found, torch.full_like(depth, index + 1)
+            return found, tally
         answer = found.new_empty(len(x), *found.shape[1:]) if answer is None else answer
         answer = answer.index_copy(0, here[gone], found)
-        depth[here[gone].cpu()] = index + 1
         if not len(rest):
             break
-        kept = _padded(rest)
-        state, here, count = net.rows(state, kept), here[kept], len(rest)
+        kept = _padded(rest, fewest)
+        if len(kept) < len(here):
+            state, here, hits = net.rows(state, kept), here[kept], hits[kept]
+            runs = torch.arange(len(kept), device=x.device) < len(rest)
+        else:
+            runs = runs & ~out
     assert answer is not None
-    return answer, depth
+    return answer, tally
 
 
-def _padded(index: Tensor) -> Tensor:
+def _padded(index: Tensor, fewest: int) -> Tensor:
     """Some rows, the first repeated up to a number of rows that no kernel can tell from others, to the last bit."""
-    lack = whole_rows(len(index), VECTOR) - len(index)
+    lack = whole_rows(len(index), fewest) - len(index) if fewest else 0
     return index if lack <= 0 else torch.cat([index, index[:1].expand(lack)])
 
 

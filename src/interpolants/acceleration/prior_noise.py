@@ -13,6 +13,7 @@ from torch import Tensor
 from interpolants.dynamics.modifiers import Modifier, Work
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import number
+from interpolants.foundations.clock import is_before
 from interpolants.foundations.errors import invalid
 
 
@@ -56,5 +57,5 @@ class _Injecting(Work):
         self.settings, self.start, self.end = settings, x, end
 
     def after(self, x: Tensor, t: Tensor, fields: Fields) -> Tensor:
-        late = self.settings.t_from - 1e-6 <= float(t) < self.end - 1e-6
+        late = not is_before(t, self.settings.t_from) and is_before(t, self.end)
         return x.add(self.start, alpha=self.settings.strength) if late else x

@@ -16,7 +16,7 @@ Source: Li et al. (2024), arXiv:2305.15583; the rule with v is derived here.
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -26,6 +26,7 @@ from interpolants.dynamics.modifiers import Modifier, Work
 from interpolants.dynamics.sample import Samples, sample
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import number, one_of
+from interpolants.foundations.clock import is_before, number_of
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.ops import expand_like
@@ -55,12 +56,15 @@ class TimeShift(Modifier):
 
     The last two add to a finished step what its mean end points say of the way to the other time, which for
     ``method="ddim"`` is exact. The first step is never shifted. The report has ``shift``, the mean of chosen minus
-    planned time per row, and ``at_edge``, the share of its choices at an edge of the window.
+    planned time per row, ``at_edge``, the share of its choices at an edge of the window, and ``used``, the chosen times
+    in their order.
 
     Args:
         window: Width of the window in units of t, in [0, 1]; 0 changes nothing.
         until: Planned time at which shifting ends, in [0, 1].
-        variance: v, the mean variance within a data point, in the units of the states, > 0; None leaves it out.
+        variance: v, the mean variance within a data point: ``"data"`` measures it on the rows that the model was
+            fitted to, in the units of its fields. A number, >= 0, must be in these units too: see
+            :func:`variance_within`. 0 leaves v out, which is the published rule.
         reading: See above.
         pool: ``"row"``, or ``"batch"`` for one time from the mean variance of all rows, which then depend on each
             other.
@@ -71,7 +75,7 @@ class TimeShift(Modifier):
 
     window: float = 0.04
     until: float = 0.6
-    variance: float | None = None
+    variance: float | Literal["data"] = "data"
     reading: Literal["condition", "target", "stride"] = "condition"
     pool: Literal["row", "batch"] = "row"
 
@@ -80,8 +84,10 @@ class TimeShift(Modifier):
         number(_WHO, "until", self.until, at_least=0, at_most=1)
         one_of(_WHO, "reading", self.reading, ("condition", "target", "stride"))
         one_of(_WHO, "pool", self.pool, ("row", "batch"))
-        if self.variance is not None:
-            number(_WHO, "variance", self.variance, above=0)
+        if isinstance(self.variance, str):
+            one_of(_WHO, "variance", self.variance, ("data",))
+        else:
+            number(_WHO, "variance", self.variance, at_least=0, remedy="0 is the published rule.")
 
     @property
     def couples_rows(self) -> bool:
@@ -99,11 +105,22 @@ class TimeShift(Modifier):
             "" if all(model.provides(name) for name in _ENDS) else "it needs the mean end point and the noise"
         )
 
+    def measured_on(self, rows: Tensor) -> Modifier:
+        """With v of these rows, where it is ``"data"``.
+
+        Raises:
+            InvalidInputError: If no row varies within itself.
+        """
+        if self.variance != "data" or not self.window or not self.until or rows[0].numel() < 2:
+            return self
+        return replace(self, variance=variance_within(rows))
+
     def begin(self, x: Tensor, index: int, times: Tensor) -> Work:
         """At work on a chunk.
 
         Raises:
-            InvalidInputError: If a state has one entry, or the run goes back to the base.
+            InvalidInputError: If a state has one entry, the run goes back to the base, or v is to be measured and there
+                are no data.
         """
         if x[0].numel() < 2:
             rule = "states must have two entries or more"
@@ -113,6 +130,10 @@ class TimeShift(Modifier):
             raise invalid(_WHO, rule, "reverse=True", "Leave it out there.")
         if not self.window or not self.until:
             return Work()
+        if self.variance == "data":
+            rule = "variance='data' needs a model that keeps rows of its fit, such as a Bridge"
+            remedy = "Pass variance=variance_within(rows), rows in the units of the fields."
+            raise invalid(_WHO, rule, "fields alone", remedy)
         return _Shifting(self, x, times) if self.reading == "condition" else _Landing(self, x, times)
 
 
@@ -122,6 +143,7 @@ class _Choosing(Work):
     def __init__(self, settings: TimeShift, x: Tensor, times: Tensor) -> None:
         self.settings, self.times = settings, times
         self.step, self.choices = 0, 0
+        self.used: list[Tensor] = []
         self.moved = x.new_zeros(len(x), dtype=torch.float64)
         self.edges = torch.zeros_like(self.moved)
 
@@ -133,9 +155,12 @@ class _Choosing(Work):
         seen = x.detach().double().flatten(1).var(1)
         if self.settings.pool == "batch":
             seen = seen.mean().expand(len(x))
-        gap = (seen[:, None].cpu() - state_variance(path, times, self.settings.variance)).abs()
+        v = self.settings.variance
+        assert not isinstance(v, str)
+        gap = (seen[:, None].cpu() - state_variance(path, times, v)).abs()
         best = gap.argmin(1)
         self.choices += 1
+        self.used.append(times[best].to(x.device))
         self.moved += (times[best] - centre).to(self.moved)
         self.edges += ((best == 0) | (best == len(times) - 1)).to(self.edges)
         return times[best].to(x.device)
@@ -145,10 +170,12 @@ class _Choosing(Work):
         return x
 
     def report(self) -> dict[str, Tensor]:
+        used = torch.stack(self.used, 1) if self.used else self.moved.new_zeros(len(self.moved), 0)
         told = {"shift": self.moved / max(self.choices, 1), "at_edge": self.edges / max(self.choices, 1)}
+        told["used"] = used
         share = float(told["at_edge"].mean())
         if self.choices and share > 0.5:
-            left_out = self.settings.variance is None
+            left_out = self.settings.variance == 0
             remedy = (
                 "Give it the variance within data points."
                 if left_out
@@ -169,12 +196,11 @@ class _Shifting(_Choosing):
     def evaluate(
         self, inner: Fields, x: Tensor, t: Tensor, want: Sequence[str], cond: Condition
     ) -> dict[str, Tensor]:
-        planned = float(t) if t.ndim == 0 else math.nan
-        if self.step == 0 or not planned < self.settings.until:
+        if self.step == 0 or t.ndim or not is_before(t, self.settings.until):
             return inner.evaluate(x, t, want, cond)
         path = inner.path
         assert isinstance(path, SpatiallyLinearPath)
-        used = self.chosen(x, planned, path).to(t.dtype)
+        used = self.chosen(x, number_of(t), path).to(t.dtype)
         ends = inner.evaluate(x, used, _ENDS, cond)
         return {name: from_ends(name, path, t, ends) for name in want}
 
@@ -196,7 +222,8 @@ class _Landing(_Choosing):
     def after(self, x: Tensor, t: Tensor, fields: Fields) -> Tensor:
         now, then = (float(self.times[k]) for k in (self.step, self.step + 1))
         ends, self.ends = self.ends, {}
-        is_shifted = self.step > 0 and now < self.settings.until and self.step + 2 < len(self.times)
+        is_early = is_before(now, self.settings.until)
+        is_shifted = self.step > 0 and is_early and self.step + 2 < len(self.times)
         self.step += 1
         if not is_shifted:
             return x
@@ -215,14 +242,16 @@ class _Landing(_Choosing):
         )
 
 
-def state_variance(path: SpatiallyLinearPath, times: Tensor, variance: float | None) -> Tensor:
-    """Mean variance within a state at times ``(n,)``: ``(c alpha)^2 + beta^2 v``, without the second part for None."""
-    noise = (_scale(path) * path.alpha(times)).square()
-    return noise if variance is None else noise + variance * path.beta(times).square()
+def state_variance(path: SpatiallyLinearPath, times: Tensor, variance: float) -> Tensor:
+    """Mean variance within a state at times ``(n,)``: ``(c alpha)^2 + beta^2 v``."""
+    return (_scale(path) * path.alpha(times)).square() + variance * path.beta(times).square()
 
 
 def variance_within(x: Tensor) -> float:
-    """v: the mean over rows ``(N, *D)`` of the variance of their entries about the row's own mean."""
+    """v: the mean over rows ``(N, *D)`` of the variance of their entries about the row's own mean.
+
+    For fields of a fitted bridge the rows must be in its units: ``variance_within(bridge.frame.encode(x))``.
+    """
     return float(x.double().flatten(1).var(1).mean())
 
 

@@ -145,6 +145,35 @@ class TrajectoryFilter:
         return torch.cat(kept)[:n]
 
 
+def kept_by_mode(x: Tensor, kept: Tensor, means: Tensor, *, good: Tensor | None = None) -> Tensor:
+    """Proportion of the samples of each mode that a filter keeps, ``(K,)`` float64; NaN for a mode without samples.
+
+    A filter on a quantile of all samples may remove a rare mode that settles late. A proportion that differs by more
+    than 5 % from that of all samples shows it.
+
+    Args:
+        x: Samples ``(N, D)``; each belongs to the nearest mode.
+        kept: Which of them the filter accepts, ``(N,)`` bool.
+        means: Modes ``(K, D)``.
+        good: Samples to count, ``(N,)`` bool, such as those within reach of a mode; all by default.
+
+    Raises:
+        InvalidInputError: If the shapes do not fit.
+    """
+    rows = (len(x),)
+    fits = x.ndim == 2 and means.ndim == 2 and len(means) and x.shape[1] == means.shape[1]
+    if not fits or kept.shape != rows or (good is not None and good.shape != rows):
+        found = f"x {tuple(x.shape)}, kept {tuple(kept.shape)}, means {tuple(means.shape)}"
+        raise invalid("kept_by_mode", "samples (N, D), modes (K, D) and marks (N,) must fit", found)
+    mode = torch.cdist(x.double(), means.double(), compute_mode="donot_use_mm_for_euclid_dist").argmin(1)
+    counted = torch.ones_like(kept) if good is None else good
+    totals, passed = (
+        torch.zeros(len(means), dtype=torch.float64, device=x.device).index_add(0, mode, marks.double())
+        for marks in (counted, counted & kept)
+    )
+    return passed / totals  # 0 / 0 for a mode without samples
+
+
 @dataclass(frozen=True)
 class WindowScore:
     """How well a statistic in one window tells wrong samples.

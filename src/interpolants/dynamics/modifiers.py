@@ -31,6 +31,10 @@ class Work:
         """
         return type(self).evaluate is not Work.evaluate
 
+    # Fewest rows of a call in which a row does not feel the others, to the last bit; 0 where it may feel them. Set by
+    # the run after ``begin``.
+    fewest_rows: int = 0
+
     # Quantities that :meth:`observe` is told of after every evaluation, at no further call of a network.
     observes: tuple[str, ...] = ()
 
@@ -134,6 +138,13 @@ class Modifier(ABC):
 
     def tuned(self, trial: Trial) -> "Modifier":
         """The settings to run with, where some are left to be found on the run itself; as a rule these very ones."""
+        return self
+
+    def measured_on(self, rows: Tensor) -> "Modifier":
+        """The settings to run with, where some are measured on data; as a rule these very ones.
+
+        Methods that sample call it with rows ``(N, *D)`` that they were fitted to, in the units of their fields.
+        """
         return self
 
     @abstractmethod

@@ -52,6 +52,8 @@ class Run:
         """
         cond, known = chunk.cond
         works = [modifier.begin(chunk.x, chunk.first, self._times) for modifier in self.modifiers]
+        for work in works:
+            work.fewest_rows = chunk.fewest
         sampler = self.sampler.on(modified(self.sampler.fields, works))
         after = self.between.over(sampler.fields, chunk.x, cond, known, chunk.first, self.seed)
         x, on_step = after.start(chunk.x), _in_turn(after.hook(), works, sampler.fields, watch)

@@ -17,6 +17,7 @@ from torch import Tensor
 from interpolants.dynamics.modifiers import Modifier, Work
 from interpolants.fields.protocol import QUANTITIES, Fields
 from interpolants.foundations.checks import one_of
+from interpolants.foundations.clock import is_within
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import mean_event
 
@@ -33,7 +34,7 @@ class TrajectoryStatistics(Modifier):
 
     Args:
         of: Quantity of the fields.
-        window: Earliest and latest time; at least two steps must begin in it.
+        window: Earliest and latest time, both included up to rounding; at least two steps must begin in it.
         maps: Report mean and variance of every entry too.
 
     Raises:
@@ -63,7 +64,7 @@ class TrajectoryStatistics(Modifier):
             InvalidInputError: If fewer than two steps begin in the window.
         """
         low, high = self.window
-        steps = int(((times[:-1] >= low) & (times[:-1] <= high)).sum())
+        steps = sum(is_within(time, low, high) for time in times[:-1].tolist())
         if steps < 2:
             rule = f"two steps or more must begin in the window {low:g} to {high:g}"
             raise invalid(_WHO, rule, f"{steps} of {len(times) - 1}", "Widen it, or take more steps.")
@@ -82,9 +83,8 @@ class _Observing(Work):
         self.squares, self.variation, self.last = (torch.zeros_like(self.mean) for _ in range(3))
 
     def observe(self, x: Tensor, t: Tensor, values: dict[str, Tensor]) -> None:
-        low, high = self.settings.window
         is_first, self.is_new_step = self.is_new_step, False
-        if not is_first or not low <= float(t) <= high:
+        if not is_first or not is_within(t, *self.settings.window):
             return
         value = values[self.settings.of].detach().double()
         good = torch.isfinite(value).flatten(1).all(1)

@@ -36,6 +36,7 @@ class Chunk:
         first: Index of the first row in the whole job.
         own: The rows that were asked for, not padding.
         rows: Where those stand in the batch.
+        fewest: Fewest rows of a call in which a row does not feel the others, to the last bit; 0 where it may.
     """
 
     x: Tensor
@@ -43,6 +44,7 @@ class Chunk:
     first: int
     own: slice
     rows: slice
+    fewest: int = 0
 
 
 class Chunks:
@@ -159,10 +161,10 @@ class Chunks:
         total = whole_rows(lead + count, self.pad) if self.pad else count
         own = slice(lead, lead + count)
         if total == count:
-            return Chunk(self.x[rows], take_rows(self.cond, rows), first, own, rows)
+            return Chunk(self.x[rows], take_rows(self.cond, rows), first, own, rows, self.pad)
         where = torch.full((total,), rows.start, dtype=torch.long, device=self.x.device)
         where[own] = torch.arange(rows.start, rows.stop, device=self.x.device)
-        return Chunk(self.x[where], take_rows(self.cond, where), first, own, rows)
+        return Chunk(self.x[where], take_rows(self.cond, where), first, own, rows, self.pad)
 
 
 def _cut(answers: T, chunk: Chunk) -> T:

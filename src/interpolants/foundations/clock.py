@@ -13,6 +13,8 @@ from torch.autograd import forward_ad
 
 from interpolants.foundations.ops import time_dtype
 
+# Times that differ by less are one time.
+ROUNDING = 1e-6
 _NUMBER, _PLACE = "_number_of_this_time", "_place_of_this_time"
 
 
@@ -62,3 +64,28 @@ def number_of(t: Tensor) -> float:
     """The number in a 0-d tensor, without reading it where :func:`clock` made it."""
     number = known_number(t)
     return float(t) if number is None else number
+
+
+def is_before(t: Tensor | float, bound: float) -> bool:
+    """Return True if a time lies before a bound on time by more than rounding.
+
+    The time of a step is a float32, or a float64 of a grid that was rounded, so that a step which begins at 0.9 may
+    begin at 0.89999998. It still counts as at the bound, in every precision.
+
+    Args:
+        t: Time, 0-d, or its number.
+        bound: Bound, in the same units.
+    """
+    return (number_of(t) if isinstance(t, Tensor) else t) < bound - ROUNDING
+
+
+def is_within(t: Tensor | float, first: float, last: float) -> bool:
+    """Return True if a time lies in [first, last] up to rounding; see :func:`is_before`.
+
+    Args:
+        t: Time, 0-d, or its number.
+        first: Lower bound.
+        last: Upper bound.
+    """
+    now = number_of(t) if isinstance(t, Tensor) else t
+    return first - ROUNDING <= now <= last + ROUNDING

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import number
+from interpolants.foundations.clock import ROUNDING
 from interpolants.foundations.derivatives import gradient
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like
@@ -92,7 +93,7 @@ class ClassifierGuided(ShiftedScore):
         if (first, last) == (0.0, 1.0):
             return self.strength * slope
         # Times may be float32: a step that starts on an end of the interval counts as inside.
-        inside = (t >= first - 1e-6) & (t <= last + 1e-6)
+        inside = (t >= first - ROUNDING) & (t <= last + ROUNDING)
         return expand_like(self.strength * inside, x).to(x.dtype) * slope
 
     def _log_prob(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:

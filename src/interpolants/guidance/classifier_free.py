@@ -15,7 +15,7 @@ from torch import Tensor
 from interpolants.fields.protocol import Fields
 from interpolants.fields.wrapped import WrappedFields
 from interpolants.foundations.checks import number
-from interpolants.foundations.clock import number_of
+from interpolants.foundations.clock import ROUNDING, number_of
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.types import Condition
@@ -25,7 +25,6 @@ Strength: TypeAlias = float | Callable[[Tensor], Tensor]
 
 # Names in a condition that carries a strength for each sample; networks use label, vector and field.
 _GUIDED, _STRENGTH = "guided", "strength"
-_ROUNDING = 1e-6  # of times in float32, so that a step that starts on an end of the interval counts as inside
 
 
 class Guided(NamedTuple):
@@ -102,7 +101,8 @@ class ClassifierFree(WrappedFields):
 
     def _weight(self, t: Tensor, own: Tensor | None) -> float | Tensor:
         """The strength at these times: a number for the whole batch, or a tensor ``()`` or ``(B,)``."""
-        first, last = self.interval[0] - _ROUNDING, self.interval[1] + _ROUNDING
+        # A step that begins on an end of the interval counts as inside.
+        first, last = self.interval[0] - ROUNDING, self.interval[1] + ROUNDING
         # Read back on the CPU only; elsewhere the read would stall the queue.
         readable = t.ndim == 0 and t.is_cpu
         if readable and not first <= number_of(t) <= last:

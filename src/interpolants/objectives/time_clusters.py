@@ -172,14 +172,20 @@ def choose_clusters(
         clusters: What was asked for.
         by: ``"log_snr"`` or ``"time"``, for a number.
         path: The path, for ``"log_snr"``.
+
+    Raises:
+        InvalidInputError: If ``by`` is unknown, or ``"log_snr"`` without a path.
     """
     if isinstance(clusters, TimeClusters):
         return clusters
     if isinstance(clusters, int):
         one_of(who, "by", by, ("log_snr", "time"))
-        if by == "log_snr" and path is not None and clusters > 1:
-            return TimeClusters.from_log_snr(path, clusters, smallest=max(1, _GRID // (10 * clusters)))
-        return TimeClusters.from_time(clusters)
+        if by == "time" or clusters == 1:
+            return TimeClusters.from_time(clusters)
+        if path is None:
+            rule, remedy = "by='log_snr' needs a path", "Pass path=, or take by='time'."
+            raise invalid(who, rule, "no path", remedy)
+        return TimeClusters.from_log_snr(path, clusters, smallest=max(1, _GRID // (10 * clusters)))
     return TimeClusters(tuple(float(edge) for edge in clusters))
 
 

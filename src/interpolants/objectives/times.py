@@ -39,20 +39,42 @@ class TimeSampler(ABC):
 
 @dataclass(frozen=True)
 class UniformTimes(TimeSampler):
-    """Independent uniform times on ``[margin, 1 - margin]``.
+    """Independent uniform times on ``[margin, 1 - margin]``, or on a part of it.
+
+    A network that is trained on a part of the times has no meaning at others; see
+    ``diagnostics.negative_transfer_gap``.
 
     Args:
         margin: Distance kept from both ends; objectives with 1/gamma need a little.
+        interval: First and last time, rising, in [0, 1].
+
+    Raises:
+        InvalidInputError: If the margin is out of range, or leaves nothing of the interval.
     """
 
     margin: float = 1e-5
+    interval: tuple[float, float] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
         number("UniformTimes", "margin", self.margin, at_least=0, below=0.5)
+        object.__setattr__(self, "interval", tuple(self.interval))  # files give lists back
+        if len(self.interval) != 2 or not 0 <= self.interval[0] < self.interval[1] <= 1:
+            raise invalid("UniformTimes", "interval must be two rising times in [0, 1]", self.interval)
+        first, last = self._ends
+        if not first < last:
+            raise invalid("UniformTimes", "margin must leave some of the interval", self.margin)
+
+    @property
+    def _ends(self) -> tuple[float, float]:
+        return max(self.interval[0], self.margin), min(self.interval[1], 1 - self.margin)
 
     def sample(self, n: int, *, generator: Generator | None = None) -> Times:
         """Draw n times."""
         u = _uniform(n, generator)
+        if self.interval != (0.0, 1.0):
+            first, last = self._ends
+            within = (first + (last - first) * u).clamp(1e-7, 1 - 1e-7)
+            return Times(within, torch.ones(n, dtype=torch.float32))
         return Times(_spread(u, self.margin), torch.ones(n, dtype=torch.float32))
 
 

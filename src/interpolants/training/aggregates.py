@@ -107,8 +107,12 @@ def bin_means(values: Tensor, bins: Tensor, count: int) -> Tensor:
         count: Number of bins.
     """
     totals = values.new_zeros(count).index_add(0, bins, values)
-    sizes = values.new_zeros(count).index_add(0, bins, torch.ones_like(values))
-    return totals / sizes.clamp_min(1)
+    return totals / bin_sizes(values, bins, count).clamp_min(1)
+
+
+def bin_sizes(values: Tensor, bins: Tensor, count: int) -> Tensor:
+    """Number of samples in each bin, ``(count,)``, of the type of the losses; see :func:`bin_means`."""
+    return values.new_zeros(count).index_add(0, bins, torch.ones_like(values))
 
 
 class Aggregation:

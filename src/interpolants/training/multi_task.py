@@ -25,7 +25,7 @@ from interpolants.foundations.checks import number, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.objectives.time_clusters import TimeClusters, choose_clusters
 from interpolants.paths.path import Path, SpatiallyLinearPath
-from interpolants.training.aggregates import StepContext, bin_means
+from interpolants.training.aggregates import StepContext, bin_means, bin_sizes
 from interpolants.training.losses import Losses, sum_of_means
 
 # Added to cosines of gradients: without it the weights of opposite ones would be infinite.
@@ -43,6 +43,10 @@ class TaskWeights(ABC):
         clusters: Number of clusters, inner edges, or ``objectives.TimeClusters``.
         by: What a number of clusters is cut by: ``"log_snr"`` of the path, or ``"time"``.
         path: The path, for ``"log_snr"``.
+
+    Attributes:
+        present: Clusters with samples in the batch, ``(k,)`` bool. Nothing is learnt of the others in a step, and their
+            numbers stay those of the last step that had some.
     """
 
     def __init__(
@@ -55,22 +59,38 @@ class TaskWeights(ABC):
         self.clusters = choose_clusters(type(self).__name__, clusters, by, path)
         self.weights = torch.ones(self.clusters.count, dtype=torch.float64)
         self.means = torch.zeros(self.clusters.count, dtype=torch.float64)
+        self.present = torch.ones(self.clusters.count, dtype=torch.bool)
         self.about: dict[str, Any] = {"edges": list(self.clusters.edges)}
 
     @abstractmethod
     def find(self, means: Tensor, context: StepContext) -> Tensor:
-        """Weights ``(k,)`` float64 for the mean losses ``(k,)`` of the tasks that have samples; noted in the state."""
+        """Weights ``(k,)`` float64 for the mean losses ``(k,)``; those of tasks without samples are 0, and no news.
+
+        What is learnt is noted in the state. :attr:`present` has the tasks with samples.
+        """
 
     def __call__(self, losses: Losses, context: StepContext) -> Tensor:
-        """The weighted sum; losses of the whole batch, such as penalties, are added as they are."""
+        """The weighted sum; losses of the whole batch, such as penalties, are added as they are.
+
+        Raises:
+            InvalidInputError: If the batch has fewer rows than there are clusters.
+        """
         if self.clusters.count == 1:
             return sum_of_means(losses)
         by_row = {name: loss for name, loss in losses.items() if loss.ndim}
         whole_batch = [loss for loss in losses.values() if not loss.ndim]
         total = torch.stack([*by_row.values()]).sum(0)
+        count = self.clusters.count
+        if len(total) * context.world.size < count:
+            rule, remedy = f"batch_size must be at least the {count} clusters", "Use fewer clusters."
+            raise invalid(type(self).__name__, rule, len(total), remedy)
         bins = self.clusters.of(context.batch["t"].to(total.device))
-        means = bin_means(total, bins, self.clusters.count)
-        self.means = context.average(means).double().cpu()
+        means, own = bin_means(total, bins, count), bin_sizes(total, bins, count)
+        sizes = context.average(own)
+        # Over the rows of all processes; with one of them these are the means themselves.
+        shared = means if context.world.size == 1 else context.average(means * own) / sizes.clamp_min(1e-30)
+        self.present = (sizes > 0).cpu()
+        self.means = torch.where(self.present, shared.detach().double().cpu(), self.means)
         weights = self.find(means, context).to(means)
         self.weights = weights.detach().double().cpu()
         return torch.stack([(weights.detach() * means).sum(), *whole_batch]).sum()
@@ -107,7 +127,7 @@ class UncertaintyWeighting(TaskWeights):
             "s": zeros,
             "first": zeros.clone(),
             "second": zeros.clone(),
-            "steps": zeros.new_zeros(()),
+            "steps": zeros.clone(),
         }
 
     def find(self, means: Tensor, context: StepContext) -> Tensor:
@@ -121,11 +141,19 @@ class UncertaintyWeighting(TaskWeights):
             raise invalid("UncertaintyWeighting", "losses must be >= 0", float(self.means.min()), remedy)
         s = self.state["s"].clone()
         slope = 0.5 * (1 - torch.exp(-s) * self.means)
-        steps = self.state["steps"] + 1
+        steps = (
+            self.state["steps"] + self.present
+        )  # of each task: Adam corrects its averages by their own age
         first = 0.9 * self.state["first"] + 0.1 * slope
         second = 0.999 * self.state["second"] + 0.001 * slope.square()
-        move = first / (1 - 0.9**steps) / ((second / (1 - 0.999**steps)).sqrt() + 1e-8)
-        self.state = {"s": s - self.lr * move, "first": first, "second": second, "steps": steps}
+        ages = steps.clamp_min(1).tolist()
+        weight, weight2 = (
+            torch.tensor([1 - rate**age for age in ages], dtype=torch.float64) for rate in (0.9, 0.999)
+        )
+        move = first / weight / ((second / weight2).sqrt() + 1e-8)
+        fresh = {"s": s - self.lr * move, "first": first, "second": second}
+        news = {name: torch.where(self.present, value, self.state[name]) for name, value in fresh.items()}
+        self.state = news | {"steps": steps}
         return 0.5 * torch.exp(-s)
 
     def state_dict(self) -> dict[str, Any]:
@@ -133,8 +161,9 @@ class UncertaintyWeighting(TaskWeights):
         return dict(self.state)
 
     def load_state_dict(self, state: Any, /) -> None:
-        """Take over a stored state."""
-        self.state = {name: value.detach().double().cpu() for name, value in state.items()}
+        """Take over a stored state; one of earlier versions counts steps of all tasks together."""
+        found = {name: value.detach().double().cpu() for name, value in state.items()}
+        self.state = found | {"steps": found["steps"].expand_as(found["s"]).clone()}
 
 
 class PCGrad(TaskWeights):
@@ -176,16 +205,22 @@ class NashMTL(TaskWeights):
         self.state = {
             "products": torch.zeros(k, k, dtype=torch.float64),
             "weights": torch.ones(k, dtype=torch.float64),
+            "met": torch.zeros(k, k, dtype=torch.float64),
         }
 
     def find(self, means: Tensor, context: StepContext) -> Tensor:
-        """The present weights, solved for where it is time."""
-        if (context.step - 1) % self.every == 0:
-            fresh = gram(means, context)
-            old = self.state["products"]
-            kept = self.memory if bool(old.any()) else 0.0
-            products = kept * old + (1 - kept) * fresh
-            self.state = {"products": products, "weights": nash_weights(products)}
+        """The present weights, solved for where it is time, or where a task has samples for the first time."""
+        met = self.state["met"] > 0  # pairs of tasks whose product has been found
+        is_new = bool((self.present & ~met.diagonal()).any())
+        if is_new or (context.step - 1) % self.every == 0:
+            fresh, old = gram(means, context), self.state["products"]
+            here = self.present[:, None] & self.present
+            products = torch.where(met, self.memory * old + (1 - self.memory) * fresh, fresh)
+            products, met = torch.where(here, products, old), met | here
+            known = met.diagonal()
+            weights = torch.ones_like(self.state["weights"])
+            weights[known] = nash_weights(_of_gradients(products[known][:, known], bool(here.all())))
+            self.state = {"products": products, "weights": weights, "met": met.double()}
         return self.state["weights"]
 
     def state_dict(self) -> dict[str, Any]:
@@ -193,8 +228,10 @@ class NashMTL(TaskWeights):
         return dict(self.state)
 
     def load_state_dict(self, state: Any, /) -> None:
-        """Take over a stored state."""
-        self.state = {name: value.detach().double().cpu() for name, value in state.items()}
+        """Take over a stored state; one of earlier versions has met all tasks, if any."""
+        found = {name: value.detach().double().cpu() for name, value in state.items()}
+        met = torch.ones_like(found["products"]) * bool(found["products"].any())
+        self.state = {"met": met, **found}
 
 
 class MinSNR:
@@ -229,6 +266,14 @@ def gram(means: Tensor, context: StepContext) -> Tensor:
     """Products of the gradients of the tasks' mean losses, ``(k, k)`` float64."""
     gradients = context.gradients(means).double()
     return (gradients @ gradients.T).cpu()
+
+
+def _of_gradients(products: Tensor, at_once: bool) -> Tensor:
+    """Products that some gradients can have: those found at different steps may have negative eigenvalues."""
+    if at_once:
+        return products
+    values, vectors = torch.linalg.eigh(products)
+    return (vectors * values.clamp_min(0)) @ vectors.T
 
 
 def pcgrad_weights(products: Tensor, *, generator: torch.Generator | None = None) -> Tensor:

@@ -240,7 +240,8 @@ class SampledBridge(ExaminedBridge):
 
     def _checked_modifiers(self, given: Any, fields: Fields, cond: Condition) -> tuple[Modifier, ...]:
         """The modifiers of a run, if they fit how the bridge has learnt."""
-        modifiers = check_modifiers("Bridge", given, fields)
+        rows = self.state["pool1"].x
+        modifiers = tuple(one.measured_on(rows) for one in check_modifiers("Bridge", given, fields))
         whitened = isinstance(in_two(self.frame)[2], Whitened)
         for modifier in modifiers:
             if modifier.asks_without_condition:

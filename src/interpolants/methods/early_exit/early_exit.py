@@ -61,6 +61,7 @@ class EarlyExit(Trained):
         y = quick.sample(1000)
         done = quick.sample(1000, criterion="relative", threshold=0.1, details=True)
         done.reports[-1]["layers"]                       # mean number of layers of each sample
+        done.reports[-1]["computed"]                     # layers that were computed for it, padding included
 
     The network must be one of layers: ``image_transformer``, or ``mlp`` with ``residual=True``. Compare with
     ``criterion="static"`` at the same mean number of layers: that is the rival that a rule must beat.
@@ -69,6 +70,7 @@ class EarlyExit(Trained):
         criterion: ``"absolute"`` (published), ``"relative"``, ``"gap"``; ``"static"`` takes ``threshold`` layers, and
             ``"full"`` all; see ``acceleration.LayerExit``.
         threshold: Of the criterion, in [0, 1].
+        consecutive: Consecutive layers at which the criterion must hold before a sample leaves, >= 1.
         tune: Train the network along with the heads, from the model's weights; the full model then changes too. False
             keeps it as it is.
         head: ``"separate"`` heads, or the network's own ``"shared"`` by all layers.
@@ -90,7 +92,7 @@ class EarlyExit(Trained):
     """
 
     noun: ClassVar[str] = "early exit"
-    free: ClassVar[tuple[str, ...]] = (*Trained.free, "criterion", "threshold")
+    free: ClassVar[tuple[str, ...]] = (*Trained.free, "criterion", "threshold", "consecutive")
 
     criterion: str = "relative"
     threshold: float = 0.02
@@ -107,10 +109,12 @@ class EarlyExit(Trained):
     drop_condition: float = 0.0
     base: Mapping[str, Any] | None = None
     lr: float = 1e-3
+    consecutive: int = 1
 
     def check_settings(self) -> None:
         """Refuse settings, and turn names into members."""
         _check_criterion(self.criterion, self.threshold)
+        whole(_WHO, "consecutive", self.consecutive, at_least=1)
         one_of(_WHO, "head", self.head, ("separate", "shared"))
         one_of(_WHO, "weighting", self.weighting, WEIGHTINGS)
         one_of(_WHO, "space", self.space, SPACES), one_of(_WHO, "gap_space", self.gap_space, SPACES)
@@ -261,7 +265,7 @@ class EarlyExit(Trained):
             return StaticExit(state["exits"], int(limit), state["hash"])
         told = state["table"]
         rows = sorted(zip(told["clock"].tolist(), told["error"][:, -1].tolist(), strict=True))
-        return LayerExit(state["exits"], kind, float(limit), tuple(rows), state["hash"])
+        return LayerExit(state["exits"], kind, float(limit), tuple(rows), state["hash"], self.consecutive)
 
     def threshold_for(
         self, share: float, criterion: str | None = None, *, n: int = 128, **options: Any
@@ -312,7 +316,8 @@ class EarlyExit(Trained):
             seed: Seed of starts and noise.
             cond: One condition for all samples, or one row per sample.
             first_index: Index of the first sample in a larger job, so that parts agree with the whole.
-            details: Return ``dynamics.Samples`` in data units; the last report has the layers of each sample.
+            details: Return ``dynamics.Samples`` in data units; the last report has the layers of each sample, and
+                those that were computed.
             options: Anything else that ``dynamics.sample`` takes: ``eps``, ``method``, ``n_steps`` ...
         """
         whole("EarlyExit.sample", "n", n, at_least=1)

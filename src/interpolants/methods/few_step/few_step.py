@@ -64,9 +64,11 @@ class FewStep(Trained):
         n_steps: Steps K of the sampler, evaluations of the network for one-stage methods.
         method: A fixed-step method of ``dynamics.sample`` without noise.
         features: What batches are compared in: ``"entries"``, ``"pca"`` (20 components), for pictures
-            ``"convolutions"``, or a frozen function ``(N, *D) -> (N, F)`` of states in the model's units.
+            ``"convolutions"``, or a frozen function ``(N, *D) -> (N, F)`` of states in the model's units, with a
+            gradient in the states.
         judge: What the weights are judged in, likewise; ``"auto"`` takes convolutions for pictures and else principal
-            components, or entries where training has these. It must be another one.
+            components, or entries where training has these. It must be another one. A network here, or as
+            ``features``, must be in evaluation mode.
         kernel: ``"polynomial"`` (third degree), ``"gaussian"``, or a ``FeatureKernel``.
         held_out: Share of the rows to judge by, in (0, 0.5].
         micro: Rows that are differentiated at once; None for the batch.
@@ -256,7 +258,8 @@ class Judge:
     ) -> None:
         self.settings, self.fields, self.labels = settings, fields, labels
         names = [name for name in judges(rows) if name != settings.features]
-        features = new_features(names[0] if settings.judge == "auto" else settings.judge, rows)
+        kind = names[0] if settings.judge == "auto" else settings.judge
+        features = new_features(kind, rows, setting="judge")
         self.features: Scaled = features
         with torch.no_grad():
             self.real = features(away)
