@@ -279,6 +279,7 @@ def test_v_is_measured_on_the_data_in_the_units_of_the_fields(standardize, shape
     assert not torch.equal(found, left_out)
 
 
+@pytest.mark.filterwarnings("ignore::interpolants.acceleration.time_shift.TimeShiftWarning")
 def test_the_times_that_were_used_are_reported():
     x, settings = start(3, 40), {"method": "ddim", "n_steps": 10}
     rule = TimeShift(0.04, 0.55, variance=V)

@@ -23,8 +23,8 @@ def noise_of(delta, inside=INSIDE):
 
     def noise(x, t):
         alpha, beta = (f(t)[:, None] if t.ndim else f(t) for f in (path.alpha, path.beta))
-        biased = (t >= inside[0] - 1e-9) & (t < inside[1] - 1e-9)
-        factor = 1 + delta * biased.double()
+        biased = (t >= inside[0] - 1e-6) & (t < inside[1] - 1e-6)
+        factor = 1 + delta * biased.to(x)
         return (factor[:, None] if t.ndim else factor) * alpha * x / (alpha**2 + beta**2 * V)
 
     return LearnedFields(path, noise=noise)

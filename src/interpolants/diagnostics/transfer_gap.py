@@ -21,6 +21,7 @@ from interpolants.foundations.clock import ROUNDING
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.types import Condition
+from interpolants.paths.path import Path, SpatiallyLinearPath
 
 _WHO = "negative_transfer_gap"
 
@@ -77,13 +78,21 @@ def negative_transfer_gap(
         InvalidInputError: If the interval does not rise within [0, 1], or the fields have different paths.
     """
     inside = _Inside(alone, interval)
-    if shared.path != alone.path:
+    if not _is_one_path(shared.path, alone.path):
         raise invalid(_WHO, "both models must have one path", f"{shared.path} and {alone.path}")
     options.setdefault("seed", 0)
     runs = [sample(shared, x, modifiers=modifiers, **options).x for modifiers in ((), inside)]
     found = [distance(made) for made in runs]
     values = [float(getattr(value, "value", value)) for value in found]
     return TransferGap(values[0], values[1], runs[0], runs[1])
+
+
+def _is_one_path(path: Path | None, other: Path | None) -> bool:
+    """Whether two paths are of one kind, with the same weights of both ends where these depend on time alone."""
+    if not isinstance(path, SpatiallyLinearPath) or not isinstance(other, SpatiallyLinearPath):
+        return type(path) is type(other)
+    t = torch.linspace(0.05, 0.95, 7, dtype=torch.float64)
+    return all(bool(torch.allclose(getattr(path, f)(t), getattr(other, f)(t))) for f in ("alpha", "beta"))
 
 
 @dataclass(frozen=True, eq=False)
