@@ -143,7 +143,9 @@ def test_a_run_with_exits_never_does_more_work_than_one_without(make, rows, inva
 
 def test_patience_waits_for_layers_in_a_row():
     net, exits = made(lambda: MLP(SHAPE, width=24, depth=8, residual=True))
-    met = torch.tensor([[1, 1, 0, 0, 0, 0], [0, 1, 0, 1, 1, 0], [1, 0, 1, 0, 1, 0], [0] * 6], dtype=torch.bool)
+    met = torch.tensor(
+        [[1, 1, 0, 0, 0, 0], [0, 1, 0, 1, 1, 0], [1, 0, 1, 0, 1, 0], [0] * 6], dtype=torch.bool
+    )
     for patience, expected in ((1, [1, 2, 1, 7]), (2, [2, 5, 7, 7]), (3, [7, 7, 7, 7])):
         for row in range(4):
             with torch.no_grad():
