@@ -15,7 +15,8 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.metrics.beyond_modes import beyond_modes
 from interpolants.paths import VP
 
-MODES, SIGMA, LATE = torch.tensor([[-1.0], [1.0]]), 0.05, (0.9, 1.0)
+MODES, SIGMA = torch.tensor([[-1.0], [1.0]]), 0.05
+LATE = (0.91, 1.0)  # the last five of 60 steps; the one that begins at 0.9 belongs to (0.9, 1.0)
 STARTS = torch.randn(5000, 1, generator=torch.Generator().manual_seed(0))
 RUN = {"method": "ddim", "n_steps": 60}
 

@@ -273,7 +273,8 @@ def _of_gradients(products: Tensor, at_once: bool) -> Tensor:
     if at_once:
         return products
     values, vectors = torch.linalg.eigh(products)
-    return (vectors * values.clamp_min(0)) @ vectors.T
+    found: Tensor = (vectors * values.clamp_min(0)) @ vectors.T
+    return found
 
 
 def pcgrad_weights(products: Tensor, *, generator: torch.Generator | None = None) -> Tensor:

@@ -92,7 +92,7 @@ class EarlyExit(Trained):
     """
 
     noun: ClassVar[str] = "early exit"
-    free: ClassVar[tuple[str, ...]] = (*Trained.free, "criterion", "threshold", "consecutive")
+    answering: ClassVar[tuple[str, ...]] = ("criterion", "threshold", "consecutive")
 
     criterion: str = "relative"
     threshold: float = 0.02

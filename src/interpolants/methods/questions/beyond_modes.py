@@ -100,8 +100,9 @@ class BeyondModes(Question):
 
     def _modes(self, task: Task) -> tuple[Tensor, float]:
         law = task.truths.get(self.role)
-        variances = law.variances if isinstance(law, GaussianMixture) else None
-        if variances is None or not torch.allclose(variances, variances[0, 0].expand_as(variances)):
-            rule = f"the exact distribution of {self.role!r} must be a Gaussian mixture with one variance"
-            raise invalid("beyond_modes", rule, type(law).__name__)
-        return law.means, float(variances[0, 0].sqrt())
+        if isinstance(law, GaussianMixture):
+            variance = law.variances[0, 0]
+            if torch.allclose(law.covariances, variance * torch.eye(law.dim, dtype=law.dtype)):
+                return law.means, float(variance.sqrt())
+        rule = f"the exact distribution of {self.role!r} must be a Gaussian mixture with one variance"
+        raise invalid("beyond_modes", rule, type(law).__name__)

@@ -10,7 +10,7 @@ from torch import Tensor
 from interpolants.foundations.checks import number, whole
 from interpolants.foundations.errors import invalid
 from interpolants.framework.method import Method
-from interpolants.framework.questions import About, Measured, Question
+from interpolants.framework.questions import About, Measured, Number, Question
 from interpolants.framework.task import Task
 from interpolants.methods.questions.calls import conditions, options_for, unknown_option
 from interpolants.methods.questions.distances import as_rows, real_rows, spread_of
@@ -73,7 +73,7 @@ class FilledRows(Question):
             ((rows - real) / scale)[:, hidden].square().mean(1)
             for rows in (made, _gaussian_mean(train, real, hidden))
         )
-        values = {
+        values: dict[str, Number] = {
             "error": own.sqrt(),
             "error_over_gaussian": float((own.mean() / mean.mean()).sqrt()),
             "distance": energy_distance(made / scale, real.double() / scale),
