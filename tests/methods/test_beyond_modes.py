@@ -64,6 +64,13 @@ def test_the_exact_field_has_none_and_the_filter_takes_most_of_the_others_away()
     assert 0.9 < found["kept_of_worst_mode"].value <= found["kept"].value
 
 
+def test_without_a_good_sample_there_is_a_rate_and_no_filter():
+    given = task()
+    found = ask(BeyondModes(n=20, reach=1e-9, options={"n_steps": 20}), given.fit(Smooth()), given)
+    assert found["wrong"].value == 1.0
+    assert "wrong_after" not in found
+
+
 def test_what_does_not_fit_is_refused():
     several = GaussianMixture(LAW.weights, LAW.means, torch.tensor([0.01, 0.02]))
     for law in (None, several):

@@ -13,6 +13,7 @@ from interpolants.foundations.checks import number, whole
 from interpolants.foundations.errors import invalid
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
+from interpolants.framework.scores import Finding
 from interpolants.framework.task import Task
 from interpolants.methods.questions.calls import unknown_option
 from interpolants.methods.questions.distances import as_rows
@@ -74,10 +75,13 @@ class BeyondModes(Question):
         modes, deviation = self._modes(task)
         trial, done = (self._drawn(method, seed) for seed in (self.seed + 1, self.seed))
         good = ~beyond_modes(as_rows(trial.x), modes, deviation, reach=self.reach)
-        window = self._filter.window
-        chosen = TrajectoryFilter.calibrated(trial, keep=self.keep, good=good, window=window)
-        wrong, kept = beyond_modes(as_rows(done.x), modes, deviation, reach=self.reach), chosen.accepts(done)
+        wrong = beyond_modes(as_rows(done.x), modes, deviation, reach=self.reach)
         values: dict[str, Number] = {"wrong": wrong.double()}
+        if not bool(good.any()):
+            why = "None of the samples of the trial lies near a mode: there is nothing to calibrate a filter on."
+            return Measured(values, findings=[Finding(why)])
+        window = self._filter.window
+        kept = TrajectoryFilter.calibrated(trial, keep=self.keep, good=good, window=window).accepts(done)
         if bool(kept.any()):
             values["wrong_after"] = float(wrong[kept].double().mean())
         if not bool(wrong.all()):

@@ -66,6 +66,7 @@ class FilledRows(Question):
         hidden = self._hidden(real)
         options = options_for(method, "complete", {"seed": self.seed, **(self.options or {})})
         told = conditions(method, "complete", task, len(real))
+        told.pop("known", None)  # all that is not hidden is known for sure
         answer: Any = method
         made = as_rows(answer.complete(torch.where(hidden, torch.nan, real), **told, **options)).double()
         scale = spread_of(train)
