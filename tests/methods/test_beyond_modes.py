@@ -59,7 +59,7 @@ def test_the_exact_field_has_none_and_the_filter_takes_most_of_the_others_away()
     found = ask(question, given.fit(Smooth()), given, [{"name": "exact", "twin": {"blur": 0.0}}])
     assert found["wrong"].rivals["exact"] == 0.0 == found["wrong"].floor
     assert 0.005 < found["wrong"].value < 0.05
-    assert found["wrong_after"].value < 0.5 * found["wrong"].value
+    assert found["wrong_after"].value < 0.6 * found["wrong"].value
     assert found["kept"].value == pytest.approx(0.96, abs=0.02)
     assert 0.9 < found["kept_of_worst_mode"].value <= found["kept"].value
 
@@ -68,7 +68,7 @@ def test_without_a_good_sample_there_is_a_rate_and_no_filter():
     given = task()
     found = ask(BeyondModes(n=20, reach=1e-9, options={"n_steps": 20}), given.fit(Smooth()), given)
     assert found["wrong"].value == 1.0
-    assert "wrong_after" not in found
+    assert [score.name for score in found.scores] == ["wrong"]
 
 
 def test_what_does_not_fit_is_refused():
