@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from scipy import stats
 from torch.testing import assert_close
+from typer.testing import CliRunner
 
 import interpolants
+from interpolants.cli.app import app
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.records import record
 from interpolants.framework.questions import ask
@@ -245,3 +248,30 @@ def test_an_exceedance_without_a_hit_has_an_error():
     ]
     assert found.value == 0
     assert 0.5 / 400 < found.error < 4 / 400
+
+
+def test_the_shell_estimates_too(tmp_path):
+    plate = ClampedPlate(along=16, across=8)
+    runs = plate.sample(20, generator=torch.Generator().manual_seed(0))["interface"]
+    model = SubmodelGenerator(generator="gaussian_fit").fit(runs, plate)
+    model.save(tmp_path / "model")
+    whole = plate.sample(9, generator=torch.Generator().manual_seed(1))["quantities"]
+    pandas.DataFrame(whole.numpy(), columns=plate.names).to_csv(tmp_path / "whole.csv", index=False)
+    words = [
+        "--draws",
+        "60",
+        "--levels",
+        "[0.9]",
+        "--above",
+        "[1.0, 0.0, 0.5]",
+        "--reference",
+        str(tmp_path / "whole.csv"),
+    ]
+    out = tmp_path / "estimates.csv"
+    done = CliRunner().invoke(app, ["estimate", str(tmp_path / "model"), *words, "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    table = pandas.read_csv(out)
+    found = model.estimate(whole, draws=60, levels=(0.9,), above=(1.0, 0.0, 0.5))
+    assert sorted(table.columns) == sorted(found)
+    for name, value in found.items():
+        assert_close(torch.tensor(table[name].to_numpy()), value.double(), rtol=1e-6, atol=1e-9)
