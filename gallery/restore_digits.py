@@ -18,7 +18,9 @@ METHOD = "docs/methods/inverse_problems.md"
 def draw(quick: bool) -> object:
     """Columns: what was measured, what was made of it, and the truth."""
     net = {"kind": "mlp", "width": 256, "depth": 4, "residual": True}
-    bridge = itp.Bridge("one_sided_linear", heads=["noise"], net=net, standardize=False, seed=0)
+    bridge = itp.Bridge(
+        "one_sided_linear", heads=["noise"], precondition=True, net=net, standardize=False, seed=0
+    )
     bridge.fit(
         x1=load("digits", dequantise=True).x, steps=60 if quick else 2000, batch_size=128, progress=False
     )

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from interpolants.fields.protocol import QUANTITIES
 from interpolants.foundations.checks import one_of, positive
 from interpolants.foundations.devices import default_device, draws_on_cpu
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.foundations.inner_nets import WrapsNet
 from interpolants.foundations.ops import expand_like, mean_event
 from interpolants.foundations.remembered import Remembered
@@ -73,6 +73,15 @@ def check_preconditioned(path: Path, heads: Sequence[str]) -> tuple[SpatiallyLin
     for head in heads:
         one_of(who, "every head", head, QUANTITIES)
     return path, path.base.shared_scale
+
+
+def can_precondition(path: Path, heads: Sequence[str]) -> bool:
+    """Return True if a network of these quantities can be preconditioned on the path."""
+    try:
+        check_preconditioned(path, heads)
+    except InvalidInputError:
+        return False
+    return True
 
 
 class Preconditioned(Remembered, WrapsNet, id="preconditioned"):

@@ -13,6 +13,7 @@ from interpolants.couplings.independent import Independent
 from interpolants.couplings.paired import Paired
 from interpolants.couplings.pairs import AUTO, LabelledCoupling, RowsOfLabel, UnfittedCoupling, labels_within
 from interpolants.data.endless import EndlessRows
+from interpolants.fields.error_growth import warn_of_growing_errors
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.log_density import LogDensity
 from interpolants.fields.preconditioned import Preconditioned
@@ -307,6 +308,9 @@ def learn_fields(
 
     Returns:
         The fields with averaged weights, the network, and the result of the training.
+
+    Warns:
+        GrowingErrorsWarning: If the errors of these heads grow without bound at an end of the path.
     """
     check_precision("learn_fields", "x1", x1)
     settings = TrainSettings() if settings is None else settings
@@ -322,6 +326,9 @@ def learn_fields(
     if precondition is not None:
         network = Preconditioned(network, path, heads, precondition)
         weight = network.weight
+    elif not isinstance(network, Preconditioned):
+        instead = "Use precondition=, or learn the velocity or mean_rate instead, with the noise where there is one."
+        warn_of_growing_errors("learn_fields", path, heads, instead=instead)
     batches = PairBatches(
         x0, x1, settings.batch_size, coupling, times, cond=cond, cond0=cond0, who="learn_fields"
     )

@@ -12,7 +12,7 @@ from interpolants.framework.capabilities import capability
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
 from interpolants.methods.bridge.bridge_fit import as_float32
 from interpolants.methods.bridge.completion import has_gaussian_base
-from interpolants.methods.bridge.densities import warn_of_lone_denoised
+from interpolants.methods.bridge.densities import warn_of_errors_at_data
 from interpolants.methods.bridge.sampling import SampledBridge
 
 
@@ -40,7 +40,10 @@ class Bridge(SampledBridge):
         net: ``"auto"`` (MLP for vectors, U-Net for images), a name, a table with settings, or an ``nn.Module`` called
             as ``net(x, t, cond)``, ``t (B,)``, that returns ``(B, K, *D)`` for K > 1 quantities. It sees states of unit
             size. A plain MLP of your own is slow to learn fine structure from these: give its first layer ``4 * x``.
-        heads: ``"auto"`` or the quantities to learn, e.g. ``("velocity", "noise")``; any sufficient pair.
+        heads: ``"auto"`` or the quantities to learn, e.g. ``("velocity", "noise")``; the others follow from them. On
+            every two-sided path ``"velocity"`` or ``"mean_rate"`` with ``"noise"`` or ``"score"`` hold when learnt.
+            Pairs whose errors grow without bound at an end of the path, such as ``("endpoint0", "noise")``, warn at
+            ``fit``.
         times: ``"auto"``, ``"uniform"``, ``"stratified"``, ``"logit_normal"``, ``"importance"`` (drawn where the loss
             varies most, learnt while training), ``"noise"`` (by noise level, on one-sided paths), a table with
             settings, or a ``TimeSampler``.
@@ -137,7 +140,7 @@ class Bridge(SampledBridge):
             raise invalid("Bridge.log_prob", "end must be 1, the distribution of x1", options["end"], remedy)
         if "eps" in options:
             options["eps"] = self._level(options["eps"])
-        warn_of_lone_denoised(self)
+        warn_of_errors_at_data(self, "log_prob", "the log densities can be wrong by thousands of nats")
         known = {"cond": as_float32(cond), "first_index": first_index, **options}
         off = self.frame.outside(x)
         inside = self._inside(x, off)

@@ -10,9 +10,10 @@ from torch import Tensor, nn
 
 from interpolants.couplings.independent import Independent
 from interpolants.couplings.paired import Paired
+from interpolants.fields.error_growth import warn_of_growing_errors
 from interpolants.fields.learned import LearnedFields
 from interpolants.fields.log_density import LogDensity
-from interpolants.fields.preconditioned import Preconditioned, check_preconditioned
+from interpolants.fields.preconditioned import Preconditioned, can_precondition, check_preconditioned
 from interpolants.foundations.calls import check_takes_condition
 from interpolants.foundations.checks import is_among, number, one_of
 from interpolants.foundations.errors import invalid, nearest
@@ -263,6 +264,8 @@ class BridgeFit(Trained):
             net = net if own else self._told_in_units(net, ends.cond)
         net = net if own else net.float()  # the ends are float32 here, whatever torch's default type
         if not preconditions(self, path, ends.x1):
+            instead = _stable_instead(path, self.heads)
+            warn_of_growing_errors("Bridge.fit", path, self.heads, instead=instead, stacklevel=8)
             return net, joint_loss(self.heads, path)
         size = root_mean_square(ends.x1)
         if size == 0:
@@ -390,6 +393,12 @@ def read_whole(ends: Ends) -> Ends:
     """Ends in memory: for what learns from all rows at once."""
     x0 = None if ends.x0 is None else in_memory(ends.x0)
     return replace(ends, x0=x0, x1=in_memory(ends.x1))
+
+
+def _stable_instead(path: Path, heads: Sequence[str]) -> str:
+    """Remedy for quantities whose errors grow: those that are learnt by default, from which the others follow."""
+    take = f"heads={list(choices.choose_heads('Bridge', 'auto', path))}"
+    return f"Use precondition=True or {take}." if can_precondition(path, heads) else f"Use {take}."
 
 
 def as_float32(cond: Tensor | None) -> Tensor | None:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interpolants.fields.error_growth import growing_errors
 from interpolants.fields.preconditioned import Preconditioned
 from interpolants.framework.frames import Frame
 
@@ -32,20 +33,26 @@ class FramedDensity:
         return value.to(x) - self.frame.log_volume(rows)
 
 
-def warn_of_lone_denoised(bridge: Any) -> None:
-    """Say so where the velocity divides a network's error by a noise that vanishes at t = 1."""
-    path = bridge.fitted_path
-    if (
-        not path.is_one_sided
-        or tuple(bridge.heads) != ("denoised",)
-        or isinstance(bridge.network, Preconditioned)
-    ):
+def warn_of_errors_at_data(bridge: Any, verb: str, harm: str) -> None:
+    """Warn where the velocity divides a network's error by a noise that vanishes at t = 1.
+
+    The ODE from the base ends in the learnt denoiser and is right all the same.
+
+    Args:
+        bridge: A fitted bridge.
+        verb: Its capability.
+        harm: What can be wrong, and by how much.
+    """
+    path, heads = bridge.fitted_path, tuple(bridge.heads)
+    if not path.is_one_sided or isinstance(bridge.network, Preconditioned):
+        return
+    grows = any(1 in ends for ends in growing_errors(path, heads, "velocity").values())
+    if not grows and heads != ("denoised",):
         return
     if float(path.noise_scale(torch.ones((), dtype=torch.float64)).max()) > _LITTLE_NOISE:
         return
     told = (
-        "Bridge.log_prob: the velocity follows from heads='denoised' alone, whose error it divides by the noise that "
-        "vanishes at t=1; the log densities can be wrong by thousands of nats. Fit with precondition=True, or "
-        "heads=['denoised', 'noise']."
+        f"Bridge.{verb}: the velocity follows from heads={list(heads)}, whose error it divides by the noise that "
+        f"vanishes at t=1; {harm}. Fit with precondition=True, or heads=['denoised', 'noise']."
     )
     warnings.warn(told, stacklevel=4)

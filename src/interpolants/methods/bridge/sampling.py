@@ -13,7 +13,7 @@ from interpolants.dynamics.modifiers import Modifier, check_modifiers
 from interpolants.dynamics.sample import Samples
 from interpolants.dynamics.sample import sample as run_dynamics
 from interpolants.fields.protocol import Fields
-from interpolants.foundations.checks import whole
+from interpolants.foundations.checks import is_among, whole
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.types import Condition
 from interpolants.framework.answers import Scored
@@ -26,6 +26,7 @@ from interpolants.guidance.classifier_free import guide
 from interpolants.methods.bridge.auto_eps import EpsChoice
 from interpolants.methods.bridge.bridge_fit import as_float32
 from interpolants.methods.bridge.completion import complete_rows
+from interpolants.methods.bridge.densities import warn_of_errors_at_data
 from interpolants.methods.bridge.examined import ExaminedBridge
 from interpolants.methods.bridge.noise_level import choose_level, own_choice
 from interpolants.methods.bridge.scored import check_scored, scored
@@ -190,6 +191,10 @@ class SampledBridge(ExaminedBridge):
         options: dict[str, Any],
     ) -> Samples:
         fields, cond = target
+        if reverse or not is_among(eps, (0,)):
+            warn_of_errors_at_data(
+                self, "sample", "SDEs and reverse runs can be wrong by many standard deviations"
+            )
         settings = {
             "eps": self._level(eps),
             "reverse": reverse,
