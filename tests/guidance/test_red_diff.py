@@ -6,20 +6,23 @@ Known answer: prior N(m, C) and linear H. The expected gradient ``H^T (H mu - y)
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
 
 from interpolants.fields import LearnedFields
+from interpolants.foundations.clock import clock
 from interpolants.foundations.errors import DivergedError, InvalidInputError, NotIdentifiableError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import BlockNoise, generator
-from interpolants.guidance import DPS, REDDiff
+from interpolants.guidance import DPS, REDDiff, dps
 from interpolants.guidance.particles import START_STREAM
 from interpolants.guidance.red_diff import WEIGHTS, from_means
 from interpolants.operators import Mask, Matrix, PhaseRetrieval, Saturate
 from interpolants.paths import VP, Linear, OneSidedLinear
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge
+from interpolants.solvers.sde import integrate_sde
 
 F64 = torch.float64
 D, M = 6, 3
@@ -212,6 +215,34 @@ def test_one_step_of_dps_is_a_step_of_the_sde_and_a_push():
     misfit = (y - FIELDS.denoised(start, t) @ H.mT).norm(dim=1)
     (slope,) = torch.autograd.grad(misfit.sum(), start)
     assert_close(weak - strong, 0.5 * slope, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_drift_of_dps_is_a_function_of_state_and_time(dtype, monkeypatch):
+    """A scheme may evaluate it any number of times a step; the push belongs to the step that holds the time."""
+    grid = [0.01, 0.05, 0.3, 0.31, 0.8, 0.99]
+    lengths = {0.05: 0.25, 0.2: 0.25, 0.305: 0.01, 0.31: 0.49, 0.9: 0.19}
+    y, x = Y.expand(3, M).to(dtype), torch.ones(3, D, dtype=dtype)
+    seen = []
+
+    def watched(drift, *others):
+        ticks = clock(np.array([*lengths, *lengths]), x)
+        seen.append([drift(x, tick) for tick in ticks])
+        return integrate_sde(drift, *others)
+
+    weak, strong = (DPS(FIELDS, Matrix(H), zeta=zeta, time_grid=grid) for zeta in (1e-9, 0.5))
+    plain = strong.restore(y, seed=0)
+    monkeypatch.setattr(dps, "integrate_sde", watched)
+    weak.restore(y, seed=0)
+    assert torch.equal(strong.restore(y, seed=0), plain)
+    for free, pushed, again, (t, length) in zip(
+        *seen, seen[1][len(lengths) :], lengths.items(), strict=False
+    ):
+        assert torch.equal(pushed, again)
+        point = x.clone().requires_grad_(True)
+        misfit = (y - FIELDS.denoised(point, torch.tensor(t, dtype=dtype)) @ H.to(dtype).mT).norm(dim=1)
+        (slope,) = torch.autograd.grad(misfit.sum(), point)
+        assert_close(free - pushed, 0.5 / length * slope, rtol=1e-3, atol=1e-3)
 
 
 def test_dps_fits_the_measurement():

@@ -12,6 +12,7 @@ from interpolants.dynamics.grids import time_grid as make_grid
 from interpolants.dynamics.noise import NoiseTable, ReverseNoise
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import positive, whole
+from interpolants.foundations.clock import number_of
 from interpolants.foundations.derivatives import gradient
 from interpolants.foundations.errors import DivergedError
 from interpolants.foundations.ops import sum_event
@@ -76,15 +77,9 @@ class DPS:
         check_measurement(who, self.operator, y.new_zeros(1, *shape), y)
         noise, solver = ParticleNoise(seed, first_index, len(y), len(y)), EulerMaruyama()
         table = NoiseTable(ReverseNoise(), self.path, self.grid, cap=True)
-        lengths = iter(np.diff(self.grid).tolist())  # the scheme asks for the drift once a step
 
         def drift(x: Tensor, t: Tensor) -> Tensor:
-            quantity = self.fields.bounded_quantity
-            values = self.fields.evaluate(x, t, ("velocity", quantity))
-            push = gradient(lambda point: self._misfit(point, t, y), x)
-            free = values["velocity"] + table.eps_score(self.fields, values[quantity], t)
-            drifted: Tensor = free - (self.zeta / next(lengths)) * push
-            return drifted
+            return self._drift(x, t, y, table)
 
         with torch.no_grad():
             z = noise.draws((START_STREAM,), shape, y.dtype, y.device).normal()
@@ -96,6 +91,19 @@ class DPS:
         if not bool(torch.isfinite(x).all()):
             raise DivergedError(f"{who}: states left the finite numbers. Take a smaller zeta or more steps.")
         return x
+
+    def _drift(self, x: Tensor, t: Tensor, y: Tensor, table: NoiseTable) -> Tensor:
+        """Drift of the SDE with the push, divided by the length of the step that holds ``t``."""
+        quantity = self.fields.bounded_quantity
+        values = self.fields.evaluate(x, t, ("velocity", quantity))
+        push = gradient(lambda point: self._misfit(point, t, y), x)
+        free = values["velocity"] + table.eps_score(self.fields, values[quantity], t)
+        nodes = self.grid.astype(
+            np.float64 if t.dtype == torch.float64 else np.float32
+        )  # as the times are rounded
+        step = int(np.searchsorted(nodes[1:-1], number_of(t), side="right"))
+        drifted: Tensor = free - (self.zeta / float(self.grid[step + 1] - self.grid[step])) * push
+        return drifted
 
     def _misfit(self, x: Tensor, t: Tensor, y: Tensor) -> Tensor:
         mean = self.fields.evaluate(x, t, ("denoised",))["denoised"]
