@@ -19,6 +19,7 @@ from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework import stored
 from interpolants.framework.capabilities import NotAbleError, leading_arguments
 from interpolants.framework.method import Method, load
+from interpolants.training.settings import FREE
 from laws.asking import able, answers, call, close, count, inputs, plain, rows_of, same, same_numbers, some
 from laws.instances import Instance, instance, method_cards
 from laws.newcomer import Newcomer
@@ -233,6 +234,19 @@ def test_parameters_round_trip(card):
 
 
 # --- containers ----------------------------------------------------------------------------------------------
+
+
+@each
+def test_settings_of_answers_keep_what_was_learnt(card):
+    """A setting that no fit depends on is one of the training loop, or it is declared as one of answers alone."""
+    method, kind = fitted(card)[0], card.load_entry()
+    assert set(kind.free) <= FREE, "a setting that is free and not of the loop belongs to `answering`"
+    assert not set(kind.answering) & set(kind.free)
+    twin = method.clone().take_over(method.learnt())
+    for name in kind.answering:
+        twin.set_params(**{name: method.params()[name]})
+        assert twin.is_fitted, name
+    assert same(twin.learnt(), method.learnt())
 
 
 def tabular(card: Any) -> dict[str, tuple[str, ...]]:

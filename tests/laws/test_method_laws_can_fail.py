@@ -45,6 +45,18 @@ class Good(Method):
         return (x.double()[:, :, None] * self.state["w"]).sum(1)
 
 
+class CostsAFit(Good):
+    """Changing how an answer is rounded discards what was learnt."""
+
+    free = ("digits",)
+
+    digits: int = 6
+
+    @capability(like="y")
+    def predict(self, x):
+        return super().predict(x).round(decimals=self.digits)
+
+
 class HiddenCounter(Good):
     def moved(self, w, x, y, k, g):
         self.times = getattr(self, "times", 0) + 1
@@ -277,6 +289,7 @@ FAULTS = [
     (NeedsMore, laws.test_its_verbs_take_what_they_take_everywhere),
     (BadClone, laws.test_parameters_round_trip),
     (HalfChanged, laws.test_parameters_round_trip),
+    (CostsAFit, laws.test_settings_of_answers_keep_what_was_learnt),
     (Unordered, laws.test_any_container_goes_in_and_comes_out),
     (BatchStatistics, laws.test_a_row_does_not_feel_its_neighbours),
     (ByPosition, laws.test_a_row_does_not_feel_its_neighbours),

@@ -5,10 +5,13 @@ import torch
 from torch.testing import assert_close
 
 from interpolants import Bridge
+from interpolants.fields.error_growth import GrowingErrorsWarning
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.framework.method import load
+from interpolants.guidance.replacement import Replacement
 from interpolants.methods import FlowMap, Forecaster, PriorRestoration
 from interpolants.operators import Blur, Downsample, Mask, Matrix
+from interpolants.operators.measurement import Measurement, as_matrix
 
 # Two coordinates with correlation 0.8: given the one, the other is 0.8 of it on average.
 RHO = 0.8
@@ -173,3 +176,130 @@ def test_a_model_whose_fields_are_in_unknown_units_is_refused(generator):
         InvalidInputError, match="must say in which units its fields are, by frame, got Forecaster"
     ):
         PriorRestoration(FIRST).fit(model=model)
+
+
+# --- the start, the units and the settings of answers
+
+
+def wide(n, seed=0):
+    """Rows of 6 by 6 with a mean image, one almost constant column, and neighbours that are alike."""
+    g = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, 36, generator=g)
+    x = 0.3 * (x + x.roll(1, 1) + x.roll(2, 1)) + torch.linspace(0, 4, 36)
+    x[:, 0] = 0.01 * x[:, 0]
+    return x.reshape(n, 1, 6, 6)
+
+
+class Plain(torch.nn.Module):
+    """A network of one's own, without preconditioning."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.Linear(37, 64), torch.nn.SiLU(), torch.nn.Linear(64, 36))
+
+    def forward(self, x, t, cond=None):
+        return self.layers(torch.cat([x.flatten(1), t[:, None]], 1)).reshape(x.shape)
+
+
+def no_inverse(x):
+    return x[:, :, :3]
+
+
+@pytest.mark.parametrize("kind", ["bridge", "prior"])
+def test_a_network_without_preconditioning_does_not_throw_the_start_out_of_the_data(kind):
+    x = wide(1000)
+    settings = {"steps": 150, "batch_size": 128, "seed": 0}
+    if kind == "bridge":
+        bridge = Bridge("one_sided_linear", net=Plain(), heads="noise", held_out=0, **settings)
+        with pytest.warns(
+            GrowingErrorsWarning, match=r"noise at t = 0.*precondition=True or heads=\['velocity'\]"
+        ):
+            model = bridge.fit(x1=x, progress=False)
+        frame = model.frame
+    else:
+        model = PriorRestoration(no_inverse, net=Plain(), path="one_sided_linear", **settings).fit(x)
+        # as one that was saved before networks were preconditioned
+        model.state = {"net": Plain(), "mean": x.mean(0)}
+        frame = model.frame
+    method = PriorRestoration(no_inverse, red_diff={"n_steps": 3}).fit(model=model)
+    start = frame.decode(method._centre(2, None))
+    assert float((start - x.mean(0)).abs().max()) < 0.1
+    assert_close(start[0], x.mean(0), rtol=0, atol=0.1)
+
+
+def test_the_answer_of_a_right_model_to_noise_is_still_the_start(asked):
+    """A mean under a condition is nearer than that of all data."""
+    label = torch.arange(2000) % 2
+    x = torch.stack([torch.randn(2000), 4.0 * label + 0.1 * torch.randn(2000)], 1)
+    model = Bridge("one_sided_linear", net=NET, steps=300, seed=0).fit(x1=x, cond=label, progress=False)
+    method = PriorRestoration(FIRST).fit(model=model)
+    centre = model.frame.decode(method._centre(2, torch.tensor([0, 1])))
+    assert_close(centre[:, 1], torch.tensor([0.0, 4.0]), rtol=0, atol=0.5)
+
+
+def test_a_start_far_outside_of_the_data_is_refused(method, asked):
+    with pytest.raises(
+        InvalidInputError, match=r"within 30 standard deviations .* got 2\d\d.*Measurement\(H\)"
+    ):
+        method.restore(asked + 256, seed=1)
+    # Only RED-diff begins there; draws begin with noise.
+    draws = PriorRestoration(FIRST, solver={"kind": "posterior_draws", "n_steps": 2}).fit(model=method)
+    assert draws.restore(asked + 256).x.shape == (7, 1, 2)
+
+
+@pytest.mark.parametrize("unit", [2.0**-10, 2.0**10])
+def test_answers_follow_the_units_of_the_samples(unit):
+    """RED-diff weighs both of its terms in data units."""
+    x = pairs(500, torch.Generator().manual_seed(0))
+    settings = {"net": NET, "red_diff": {"n_steps": 20}, "steps": 20, "batch_size": 64}
+    first = PriorRestoration(FIRST, **settings).fit(x).restore(x[:5, :1]).x
+    other = PriorRestoration(FIRST, **settings).fit(x * unit).restore(x[:5, :1] * unit).x
+    assert_close(other / unit, first, rtol=1e-3, atol=1e-3)
+
+
+def test_a_prior_learnt_here_is_as_good_as_a_bridge():
+    """In data units and without preconditioning its error was three times as large."""
+    x, fresh = wide(2000), wide(100, seed=1)
+    hidden = Mask(torch.arange(36).reshape(1, 6, 6) % 2 == 0)
+    settings = {"net": {"kind": "mlp", "width": 64, "depth": 2}, "steps": 300, "batch_size": 128, "seed": 0}
+    bridge = Bridge("vp", precondition=True, heads="noise", held_out=0, **settings).fit(x1=x, progress=False)
+    red_diff = {"n_steps": 200}
+    methods = {
+        "own": PriorRestoration(hidden, red_diff=red_diff, **settings).fit(x),
+        "bridge": PriorRestoration(hidden, red_diff=red_diff).fit(model=bridge),
+    }
+    errors = {
+        name: float((one.restore(hidden(fresh), seed=0).x[:, 0] - fresh).square().mean().sqrt())
+        for name, one in methods.items()
+    }
+    assert errors["own"] < 1.15 * errors["bridge"]
+
+
+def test_settings_of_answers_keep_the_prior(method, asked):
+    twin = load_free(method)
+    answer = twin.restore(asked, seed=1).x
+    twin.set_params(solver={"kind": "posterior_draws", "noise": 0.1, "n_steps": 4})
+    assert twin.is_fitted
+    assert twin.restore(asked, seed=1).x.shape == answer.shape
+    twin.set_params(solver="red_diff", red_diff={"n_steps": 100}, operator=SECOND)
+    assert_close(twin.restore(asked, seed=1).x, method.restore(asked, operator=SECOND, seed=1).x)
+    twin.set_params(operator=FIRST)
+    assert torch.equal(twin.restore(asked, seed=1).x, answer)
+    assert not twin.set_params(steps=5).is_fitted
+
+
+def load_free(method):
+    """Another method with what this one has learnt."""
+    return method.clone().take_over(method.learnt())
+
+
+def test_a_linear_function_is_told_how_to_say_so(method, asked):
+    draws = PriorRestoration(lambda x: x[:, :1], solver={"kind": "posterior_draws"}).fit(model=method)
+    with pytest.raises(InvalidInputError, match=r"operators\.Measurement\(function, is_linear=True\)"):
+        draws.restore(asked)
+    linear = Measurement(lambda x: x[:, :1], is_linear=True)
+    assert draws.restore(asked, operator=linear).x.shape == (7, 1, 2)
+    with pytest.raises(InvalidInputError, match=r"operators\.Measurement\(function, is_linear=True\)"):
+        as_matrix(Measurement(no_inverse), (1, 6, 6))
+    with pytest.raises(InvalidInputError, match=r"Measurement\(function, inverse=\.\.\., is_linear=True\)"):
+        Replacement(lambda x: x[:, :1], asked)

@@ -32,7 +32,7 @@ from interpolants.foundations.types import Condition
 from interpolants.guidance.energy import is_observed, observed
 from interpolants.guidance.one_sided import gaussian_path
 from interpolants.guidance.shifted import ShiftedScore
-from interpolants.operators.measurement import Operator, as_operator, check_measurement
+from interpolants.operators.measurement import Operator, as_operator, check_measurement, told_linear
 
 _SYMMETRIC = 1e-6  # relative slip of a covariance
 _RUNGE_KUTTA = ("euler", "midpoint", "heun", "rk4")
@@ -80,7 +80,8 @@ class PseudoInverseGuided(ShiftedScore):
             raise invalid(who, "the base must have one scale for all entries", type(self._base).__name__)
         self.operator = as_operator(who, operator)
         if isinstance(operator, Operator) and not operator.is_linear:
-            remedy = "Take EnergyGuided or TwistedSMC, which differentiate H where they are."
+            other = "Take EnergyGuided or TwistedSMC, which differentiate H where they are."
+            remedy = f"{told_linear(operator)} {other}".strip()
             raise invalid(who, "H must be linear", type(operator).__name__, remedy)
         self.sigma = number(who, "noise", noise, at_least=0)
         self.solves = whole(who, "solves", solves, at_least=1)

@@ -10,7 +10,7 @@ from torch import Tensor
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.types import Condition
-from interpolants.operators.measurement import Operator, as_operator, check_measurement
+from interpolants.operators.measurement import Measurement, Operator, as_operator, check_measurement
 from interpolants.paths.path import Path, SpatiallyLinearPath
 
 # Relative tolerance of H H^+ y against the measurement y.
@@ -45,6 +45,8 @@ class Replacement:
         self.operator = as_operator("Replacement", operator)
         if not (self.operator.is_linear and self.operator.has_pinv):
             remedy = "E.g. operators.Mask(known); for others see the guidance by gradients."
+            if isinstance(self.operator, Measurement):
+                remedy = "If the function is linear, pass operators.Measurement(function, inverse=..., is_linear=True)."
             name = type(self.operator).__name__
             raise invalid("Replacement", "the operator must be linear with a pseudo-inverse", name, remedy)
         self.y = y

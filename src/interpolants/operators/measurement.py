@@ -135,6 +135,13 @@ def as_operator(who: str, operator: Any) -> Operator:
     )
 
 
+def told_linear(operator: Operator) -> str:
+    """Remedy for a function of the user's own where H must be linear; empty for other operators."""
+    if not isinstance(operator, Measurement):
+        return ""
+    return "If the function is linear, pass operators.Measurement(function, is_linear=True)."
+
+
 def as_matrix(
     operator: Operator, event_shape: Sequence[int], *, dtype: torch.dtype = torch.float64
 ) -> Tensor:
@@ -144,7 +151,7 @@ def as_matrix(
         InvalidInputError: If the operator is not linear.
     """
     if not operator.is_linear:
-        remedy = "Only linear measurements of Gaussian mixtures have a posterior in closed form."
+        remedy = told_linear(operator) or "Only linear measurements have a posterior in closed form."
         raise invalid(
             type(operator).__name__, "it must be linear to have a matrix", "a nonlinear one", remedy
         )

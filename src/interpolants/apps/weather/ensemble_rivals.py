@@ -166,6 +166,7 @@ class EnsembleClimatology(Method):
 
     only_cpu: ClassVar[str] = "fields stay where they were read"
     noun: ClassVar[str] = "climatology"
+    answering: ClassVar[tuple[str, ...]] = ("window",)
 
     window: int = 0
 

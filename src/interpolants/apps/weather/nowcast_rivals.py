@@ -101,6 +101,8 @@ class MotionExtrapolation(FramePersistence):
     Source: Lucas & Kanade (1981); Zach, Pock & Bischof (2007).
     """
 
+    answering: ClassVar[tuple[str, ...]] = ("flow", "edges")
+
     flow: str = "least_squares"
     edges: Any = "auto"
     transform: str = "none"

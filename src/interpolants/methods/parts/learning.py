@@ -16,7 +16,7 @@ from interpolants.framework.stages import Run
 from interpolants.methods.parts.conditions import ConditionForm
 from interpolants.methods.parts.validation import followed
 from interpolants.nets.build import choose_net
-from interpolants.objectives.joint import joint_loss
+from interpolants.objectives.joint import Weight, joint_loss
 from interpolants.objectives.times import StratifiedTimes
 from interpolants.paths.path import Path
 from interpolants.training.pairs import PairBatches, PathLoss, TimedNet, check_precision, finished
@@ -69,6 +69,7 @@ def learn_net(
     coupling: Any = None,
     cond: Condition = None,
     held: Held | None = None,
+    weight: Weight | None = None,
 ) -> nn.Module:
     """Learn quantities of a path by one network with a head for each; with its last averaged weights, or the best.
 
@@ -84,6 +85,7 @@ def learn_net(
         coupling: How x0 and x1 are paired; independent when None.
         cond: What is known of each row of ``x1``.
         held: The same three of rows that training must not see: the weights that are best on them are kept.
+        weight: Weights of the losses by head, as :func:`interpolants.objectives.joint.joint_loss` takes them.
     """
     times = StratifiedTimes()
     pairing = Independent() if coupling is None else coupling
@@ -91,7 +93,7 @@ def learn_net(
     def drawn(rows: Held, size: int) -> PairBatches:
         return PairBatches(*rows[:2], size, pairing, times, cond=rows[2], who=f"{stage} of fit")
 
-    loss = PathLoss(joint_loss(heads, path), times)
+    loss = PathLoss(joint_loss(heads, path, weight), times)
     batches, unseen = drawn((x0, x1, cond), settings.batch_size), None
     if held is not None:
         unseen = partial(drawn, held)

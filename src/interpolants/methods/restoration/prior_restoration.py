@@ -9,11 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from interpolants.fields.learned import LearnedFields
+from interpolants.fields.preconditioned import Preconditioned, can_precondition
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.gaussian import Gaussian
-from interpolants.foundations.randomness import key
+from interpolants.foundations.ops import expand_like, time_dtype
+from interpolants.foundations.randomness import generator, key
+from interpolants.foundations.row_access import root_mean_square
 from interpolants.foundations.types import Condition
 from interpolants.framework.answers import Ensemble
 from interpolants.framework.capabilities import capability
@@ -27,6 +30,7 @@ from interpolants.methods.parts.choices import member
 from interpolants.methods.parts.columns import warn_about_columns, warn_about_units
 from interpolants.methods.parts.conditions import ConditionForm
 from interpolants.methods.parts.learning import in_one_precision, learn_net, new_net
+from interpolants.methods.parts.start_points import Pool
 from interpolants.methods.restoration.prior_solvers import (
     RED_DIFF,
     Job,
@@ -40,6 +44,12 @@ from interpolants.paths.path import Path
 
 # Where nothing but noise is seen.
 _NOISE = torch.tensor(1e-3, dtype=torch.float64)
+# Distances from the mean of the data, in standard deviations, at which a denoised noise counts as wrong, and a start is
+# refused. Draws from which the standard deviation in data units is taken.
+_WRONG, _FAR, _DRAWS = 5.0, 30.0, 64
+
+
+_HEADS = ("noise",)
 
 
 class PriorRestoration(Trained):
@@ -53,9 +63,10 @@ class PriorRestoration(Trained):
         ready = PriorRestoration("saturate").fit(model=flow)       # a fitted one-sided flow as the prior
         draws = PriorRestoration(lines, solver={"kind": "posterior_draws", "noise": 0.05}).fit(model=flow)
 
-    The network never sees the measurement: nothing is trained again for another one. Where pairs can be made and the
-    task is fixed, :class:`~interpolants.methods.restoration.restoration.Restoration` learns it and answers in one run
-    of the sampler.
+    A prior that is learnt here has a preconditioned network, in units in which the entries of all samples together have
+    mean 0 and standard deviation 1. The network never sees the measurement: nothing is trained again for another one.
+    Where pairs can be made and the task is fixed,
+    :class:`~interpolants.methods.restoration.restoration.Restoration` learns it and answers in one run of the sampler.
 
     Args:
         operator: H: the id of a card, a table ``{"kind": id, **settings}``, or what ``REDDiff`` takes.
@@ -78,7 +89,7 @@ class PriorRestoration(Trained):
         **Trained.former,
         "summary": "Use residual(x, observed).",
     }
-    free: ClassVar[tuple[str, ...]] = (*Trained.free, "operator", "red_diff", "solver")
+    answering: ClassVar[tuple[str, ...]] = ("operator", "red_diff", "solver")
 
     operator: Any = field(kw_only=False)
     path: Any = "vp"
@@ -131,16 +142,22 @@ class PriorRestoration(Trained):
             return {"model": data["model"]}
         data = in_one_precision("PriorRestoration.fit", data)
         x1, cond = data["x1"], data.get("cond")
-        warn_about_units("PriorRestoration.fit", "x1", x1)
         warn_about_columns("PriorRestoration.fit", "x1", x1, self.columns("x1"), density=False)
+        frame = Standard().fit(
+            x1.reshape(len(x1), 1, -1)
+        )  # one unit for all entries, as noise of one size needs
+        x1 = frame.encode(x1)
+        warn_about_units("PriorRestoration.fit", "x1 in one unit for all entries", x1)
         form = ConditionForm.of(cond, units=not isinstance(self.net, nn.Module))
         net = new_net("PriorRestoration", self.net, x1, form=form, seed=self.seed)
         net = ScaledCondition(net, form.shift, form.scale) if form.scale else net
-        path = self._prior_path(tuple(x1.shape[1:]))
-        net = learn_net(
-            run, "prior", path, None, x1, net=net, heads=("noise",), cond=cond, settings=self.training()
-        )
-        return {"net": net, "mean": x1.mean(0)}
+        path, size = self._prior_path(tuple(x1.shape[1:])), root_mean_square(x1)
+        scaled = size > 0 and can_precondition(path, _HEADS)
+        net = Preconditioned(net, path, _HEADS, size) if scaled else net
+        known: dict[str, Any] = {"cond": cond, "settings": self.training()}
+        known["weight"] = net.weight if scaled else None
+        net = learn_net(run, "prior", path, None, x1, net=net, heads=_HEADS, **known)
+        return {"net": net, "mean": x1.mean(0), "size": size, "frame": frame}
 
     @property
     def fields(self) -> Fields:
@@ -156,7 +173,7 @@ class PriorRestoration(Trained):
     def frame(self) -> Frame:
         """The units of :attr:`fields`: those of the data, or the model's."""
         state = self.fitted_state("frame")
-        frame: Frame = state["model"].frame if "model" in state else Standard()
+        frame: Frame = state["model"].frame if "model" in state else state.get("frame", Standard())
         return frame
 
     @capability(reads={"observed": Role(name="observed")})
@@ -172,8 +189,8 @@ class PriorRestoration(Trained):
         """Answers to measurements; by RED-diff each is near a mode of the posterior, so that draws differ little.
 
         Those of RED-diff start from the operator's pseudo-inverse, or from the mean of the prior where it has none, or
-        where the model's ``transform`` may not take its values. With a model in units of its own, the prior's strength
-        counts in these units.
+        where the model's ``transform`` may not take its values. The strength of a prior that was learnt here counts in
+        data units, that of a model in the model's units.
 
         Args:
             observed: Measurements ``(n, *M)``.
@@ -186,7 +203,7 @@ class PriorRestoration(Trained):
             Members ``x (n, draws, *D)``.
 
         Raises:
-            InvalidInputError: If measurements and operator do not fit.
+            InvalidInputError: If measurements and operator do not fit, or RED-diff would start far from all samples.
         """
         whole("PriorRestoration.restore", "draws", draws, at_least=1)
         chosen = self.operator if operator is None else _operator(operator)
@@ -195,7 +212,9 @@ class PriorRestoration(Trained):
         check_measurement("PriorRestoration.restore", chosen, frame.decode(centre[:1]), y)
         straight = chosen.has_pinv and not isinstance(frame, Transformed)
         start = frame.encode(chosen.pinv(y)).to(centre) if straight else centre
-        by_point = PointByREDDiff(self.red_diff or {})
+        if self.solver == RED_DIFF:
+            self._check_start(frame.decode(start))
+        by_point = PointByREDDiff(self._point_settings())
         solver: Solver = by_point if self.solver == RED_DIFF else self.solver
         job = Job(self.fields, frame, chosen, _encoded(chosen, frame), y, start, cond)
         seeds = (key(seed, "RED-diff draw", k) >> 32 for k in range(draws))
@@ -214,7 +233,11 @@ class PriorRestoration(Trained):
         return float((observed - chosen(x)).square().mean().sqrt())
 
     def _centre(self, n: int, cond: Tensor | None) -> Tensor:
-        """The mean of the prior ``(n, *D)`` in the units of the fields: known, or what a model answers to noise."""
+        """The mean of the prior ``(n, *D)`` in the units of the fields: known, or what a model answers to noise.
+
+        A network without preconditioning may answer anything to noise. The mean of the data stands for what lies far
+        from them.
+        """
         if "mean" in self.state:
             mean: Tensor = self.state["mean"]
             return mean.expand(n, *mean.shape)
@@ -224,8 +247,40 @@ class PriorRestoration(Trained):
         zero = torch.zeros(n, *model.shapes["x1"], dtype=given)
         with torch.no_grad():
             middle = torch.zeros_like(in_two(self.frame)[2].encode(zero), dtype=dtype)
-            found: Tensor = self.fields.evaluate(middle, _NOISE, ("denoised",), cond)["denoised"]
-        return found
+            t = _NOISE.to(time_dtype(middle))
+            found: Tensor = self.fields.evaluate(middle, t, ("denoised",), cond)["denoised"]
+        moments = _moments(model)
+        if moments is None:
+            return found
+        mean, size = moments[0].to(found), moments[1]
+        wrong = ((found - mean).abs().flatten(1).amax(1) <= _WRONG * size).logical_not()
+        return torch.where(expand_like(wrong, found), mean, found)
+
+    def _check_start(self, start: Tensor) -> None:
+        """Refuse a start of RED-diff, in data units, that lies far outside of the data."""
+        moments = _moments(self)
+        if moments is None:
+            return
+        mean, size = moments
+        z = torch.randn(_DRAWS, *mean.shape, generator=generator(0, "size of the data"), dtype=torch.float64)
+        rows = self.frame.decode(mean.double() + size * z)
+        centre = self.frame.decode(mean.double()[None])[0]
+        away = float((start.double() - centre).abs().max() / (rows - centre).square().mean().sqrt())
+        if not away <= _FAR:
+            rule = f"it must start within {_FAR:g} standard deviations of the whole samples, by H's pseudo-inverse"
+            remedy = (
+                "Check the units of the measurements, or pass H without a pseudo-inverse: Measurement(H)."
+            )
+            raise invalid("PriorRestoration.restore", rule, f"{away:.3g}", remedy)
+
+    def _point_settings(self) -> dict[str, Any]:
+        """Settings of RED-diff. With a prior that was learnt here both of its terms count in data units."""
+        own = dict(self.red_diff or {})
+        frame = self.state.get("frame")
+        if frame is None:
+            return own
+        # A misfit in data units beside a distance in the frame's: divided by the square of the scale.
+        return {**own, "noise": (own.get("noise") or 1.0) * float(frame.scale)}
 
     def _prior_path(self, shape: tuple[int, ...]) -> Path:
         """The path, with a Gaussian base of the samples' shape where it is given by name."""
@@ -235,6 +290,21 @@ class PriorRestoration(Trained):
         built = member("PriorRestoration", "path", {"base": Gaussian(shape), **table})
         assert isinstance(built, Path)
         return built
+
+
+def _moments(method: Any) -> tuple[Tensor, float] | None:
+    """Mean ``(*D)`` and standard deviation over all entries of a prior's data, in the units of its fields.
+
+    None where a model keeps neither rows nor units of its own.
+    """
+    state = method.state
+    if isinstance(method, PriorRestoration):
+        return _moments(state["model"]) if "model" in state else (state["mean"], state.get("size", 1.0))
+    pool = state.get("pool1") if isinstance(state, Mapping) else None
+    if isinstance(pool, Pool):
+        mean = pool.x.mean(0)
+        return mean, float((pool.x - mean).square().mean().sqrt())
+    return None
 
 
 def _nothing(x: Tensor, t: Tensor, cond: Condition = None) -> Tensor:
