@@ -1,5 +1,6 @@
 """Multistep solvers: polynomials and published updates exactly, measured orders, grids made for a model."""
 
+import functools
 import math
 
 import numpy as np
@@ -9,12 +10,12 @@ from torch.testing import assert_close
 
 from interpolants.dynamics import Modifier, Work, optimise_grid, sample
 from interpolants.dynamics.grids import by_noise
-from interpolants.dynamics.optimised_grid import _errors, equidistribute
+from interpolants.dynamics.optimised_grid import _errors, _pilot_grid, choose_grid, equidistribute
 from interpolants.fields import LearnedFields
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.likelihood import log_prob
-from interpolants.paths import Linear, OneSidedLinear, OneSidedTrigonometric
+from interpolants.paths import VP, Linear, OneSidedLinear, OneSidedTrigonometric, VariancePreserving
 from interpolants.problems import GaussianMixture, GaussianMixtureBridge
 from interpolants.solvers import available, get_solver
 from interpolants.solvers.multistep import Measure
@@ -236,3 +237,60 @@ def test_sixty_evaluations_reach_a_ten_thousandth(flow):
     """UniPC-3 on a grid that was made for the model."""
     grid = optimise_grid(EXACT, normal(100, seed=9), 60, method="unipc3", **INSIDE)
     assert error(flow, "unipc3", 60, [*grid]) < 1e-4
+
+
+# --- the made grid beside the standard ones, and the default of every path
+
+WAYS = {
+    "one_sided_linear": OneSidedLinear(),
+    "one_sided_trigonometric": PATH,
+    "vp": VP(),
+    "variance_preserving": VariancePreserving(),
+}
+# Said on the page of solvers, so that nobody is sent there.
+WORSE_THAN_EULER = {"one_sided_trigonometric": {"dpmpp_3m", "exponential_ab3", "unipc3"}}
+MIXTURES = [GaussianMixture.random(3, 2, 1.0, seed=0), GaussianMixture.random(5, 8, 0.5, seed=3)]
+
+
+@functools.cache
+def whole_flow(way, number):
+    """Exact fields from end to end, starts of the pilot, others, and where these end."""
+    path, mixture = WAYS[way], MIXTURES[number]
+    d = mixture.means.shape[1]
+    fields = GaussianMixtureBridge(path.base, mixture).fields(path)
+    pilot, x = normal(100, 1, d), normal(100, 2, d)
+    fine = _pilot_grid(fields, 300, 0.0, 1.0)
+    return fields, pilot, x, sample(fields, x, method="rk4", time_grid=fine).x
+
+
+def distance(found, right):
+    return float((found - right).square().mean().sqrt())
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("way", WAYS)
+def test_the_kept_grid_is_no_worse_than_the_standard_ones(way, number, method):
+    """On starts that the pilot has not seen."""
+    fields, pilot, x, right = whole_flow(way, number)
+    choice = choose_grid(fields, pilot, 12, method=method, cells=24)
+    assert choice.errors[choice.kept] == min(choice.errors.values())
+    assert {"made", "auto", "uniform", "quadratic", "cosine"} <= set(choice.errors)
+    assert (choice.times == optimise_grid(fields, pilot, 12, method=method, cells=24)).all()
+    kept = distance(sample(fields, x, method=method, time_grid=choice.times).x, right)
+    standard = [
+        distance(sample(fields, x, method=method, n_steps=12, time_grid=spacing).x, right)
+        for spacing in ("auto", "uniform", "quadratic", "cosine")
+    ]
+    assert kept < 1.1 * min(standard)
+
+
+@pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("way", WAYS)
+def test_by_default_solvers_with_memory_are_better_than_euler_at_ten_evaluations(way, number):
+    fields, _, x, right = whole_flow(way, number)
+    euler, *others = (
+        distance(sample(fields, x, method=method, n_steps=10).x, right) for method in ("euler", *METHODS)
+    )
+    worse = {method for method, off in zip(METHODS, others, strict=True) if off >= euler}
+    assert worse <= WORSE_THAN_EULER.get(way, set())

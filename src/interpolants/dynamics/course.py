@@ -58,10 +58,12 @@ def run_grid(
     stop: float = 1.0,
     reverse: bool,
     noisy: bool,
+    method: str | None = None,
 ) -> npt.NDArray[np.float64]:
     """Times ``(n + 1,)`` in the order of travel; arguments as in ``sample``."""
     derived = "velocity" not in fields.known
-    chosen = spacing_for(fields.path, n_steps, spacing, start=start, stop=stop, noisy=noisy or derived)
+    known: dict[str, Any] = {"start": start, "stop": stop, "noisy": noisy or derived, "method": method}
+    chosen = spacing_for(fields.path, n_steps, spacing, **known)
     grid = time_grid(n_steps, chosen, start=start, stop=stop)
     return grid[::-1].copy() if reverse else grid
 

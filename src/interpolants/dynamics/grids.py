@@ -9,7 +9,12 @@ import torch
 
 from interpolants.foundations.checks import one_of, whole
 from interpolants.foundations.errors import invalid
+from interpolants.paths.discrete_schedule import DiscreteSchedule
+from interpolants.paths.linear import OneSidedLinear
 from interpolants.paths.path import Path, SpatiallyLinearPath
+from interpolants.paths.trigonometric import OneSidedTrigonometric
+from interpolants.paths.variance_preserving import VariancePreserving
+from interpolants.paths.vp import VP, SubVP
 
 _SHAPES: dict[str, Callable[[Any], Any]] = {
     "uniform": lambda u: u,
@@ -26,6 +31,23 @@ _BY_NOISE: dict[str, Callable[[Any, float, float], Any]] = {
     "karras": lambda u, l0, l1: (
         _RHO * np.log(np.exp(l0 / _RHO) + u * (np.exp(l1 / _RHO) - np.exp(l0 / _RHO)))
     ),
+}
+# All spacings by name.
+SPACINGS = (*_SHAPES, *_BY_NOISE)
+# Spacings from end to end for solvers with memory, for fewer steps than _MANY and for more: the least error of uniform,
+# quadratic and cosine with exact fields of mixtures, see docs/work_precision.md. Uniform where nothing stands.
+_MANY = 16
+_BOTH, _LATE = ("cosine", "cosine"), ("uniform", "cosine")
+_DATA, _LATE_DATA = ("quadratic", "quadratic"), ("uniform", "quadratic")
+_MEMORY = ("dpmpp_2m", "dpmpp_3m", "exponential_ab2", "exponential_ab3", "unipc2", "unipc3")
+_THREE = {"exponential_ab3": _LATE_DATA, "unipc3": _LATE_DATA}
+_MEASURED: dict[type[Path], dict[str, tuple[str, str]]] = {
+    OneSidedLinear: {"dpmpp_2m": _BOTH, "dpmpp_3m": _BOTH, "exponential_ab3": _LATE, "unipc3": _LATE},
+    OneSidedTrigonometric: {**dict.fromkeys(_MEMORY, _BOTH), "exponential_ab3": _LATE, "unipc3": _LATE},
+    VariancePreserving: dict.fromkeys(_MEMORY, _BOTH),
+    VP: {**dict.fromkeys(_MEMORY, _DATA), **_THREE},
+    SubVP: {**dict.fromkeys(_MEMORY, _DATA), **_THREE, "dpmpp_3m": _LATE_DATA},
+    DiscreteSchedule: {**dict.fromkeys(_MEMORY, _DATA), **_THREE},
 }
 _RHO = 7.0  # of Karras et al. (2022), arXiv:2206.00364, equation 5
 
@@ -96,11 +118,12 @@ def spacing_for(
     start: float = 0.0,
     stop: float = 1.0,
     noisy: bool = True,
+    method: str | None = None,
 ) -> Any:
     """A spacing for :func:`time_grid`, where ``"auto"`` has become what suits a path.
 
-    Its own grid where it has one; ``"cosine"`` where the latent noise vanishes like a square root and matters; else
-    ``"uniform"``.
+    Its own grid where it has one; ``"cosine"`` where the latent noise vanishes like a square root and matters; for
+    solvers with memory the spacing that was measured for the path; else ``"uniform"``.
 
     Args:
         path: Of the fields.
@@ -109,6 +132,7 @@ def spacing_for(
         start: First time.
         stop: Last time.
         noisy: Whether the latent noise matters: an SDE, or a velocity made from the noise.
+        method: Solver of the run, by name.
     """
     if isinstance(spacing, str) and spacing in _BY_NOISE:
         return by_noise(
@@ -121,9 +145,18 @@ def spacing_for(
     if own is not None:
         return [start, *(t for t in own if start < t < stop), stop]
     if path is None or path.is_one_sided or path.envelope.is_zero:
-        return "uniform"
+        whole_way = (start, stop) == (0.0, 1.0)
+        return _with_memory(path, method, n_steps) if whole_way else "uniform"
     ends = path.envelope.gamma_gamma_dot(torch.tensor([0.0, 1.0], dtype=torch.float64)).abs()
-    return "cosine" if noisy and bool((ends > 0).any()) else "uniform"
+    return "cosine" if (noisy or method in _MEMORY) and bool((ends > 0).any()) else "uniform"
+
+
+def _with_memory(path: Path | None, method: str | None, n_steps: int) -> str:
+    """Measured spacing of a one-sided path for a solver with memory, from end to end; even steps for others."""
+    if path is None or method not in _MEMORY:
+        return "uniform"
+    few, many = _MEASURED.get(type(path), {}).get(method, ("uniform", "uniform"))
+    return few if n_steps < _MANY else many
 
 
 def _own_grid(times: Any) -> npt.NDArray[np.float64]:

@@ -4,9 +4,16 @@ Along trajectories that fine steps have followed, a solver takes single steps of
 with the earlier values on the trajectory itself; what it misses is its local error there. A step of h cells errs by
 about ``e h^q`` with the solver's exponent q: a density ``e^(1/q)`` of the new grid's nodes makes all errors alike.
 
-Source: equidistribution, de Boor (1974), in Conference on the Numerical Solution of Differential Equations, 12-20.
+Few steps are far from that limit, and a solver with memory starts on one value. The solver therefore runs the pilot on
+the new grid and on the standard ones, and the grid with the least error at the end is kept.
+
+Source: equidistribution, de Boor (1974), in Conference on the Numerical Solution of Differential Equations, 12-20; the
+comparison is ours.
 """
 
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +22,7 @@ import torch
 from torch import Tensor
 
 from interpolants.dynamics.course import choose_method
-from interpolants.dynamics.grids import by_noise, time_grid
+from interpolants.dynamics.grids import SPACINGS, by_noise, spacing_for, time_grid
 from interpolants.dynamics.multistep import plan_strides, step_from
 from interpolants.dynamics.sample import sample
 from interpolants.dynamics.samplers import ADAPTIVE
@@ -23,7 +30,7 @@ from interpolants.dynamics.transitions import TRANSITIONS
 from interpolants.fields.protocol import Fields
 from interpolants.foundations.checks import whole
 from interpolants.foundations.clock import clock
-from interpolants.foundations.errors import invalid
+from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.foundations.types import Condition
 from interpolants.solvers.multistep import Multistep
 from interpolants.solvers.registry import get_solver
@@ -32,6 +39,22 @@ from interpolants.solvers.sde import SdeSolver
 _NEAR = 1e-3  # from an end where the log of signal over noise is infinite
 _FINE = 4  # steps of the trajectory, by rk4, in a cell
 _LEAST = 0.05  # of the mean density: no cell is skipped on the word of a small pilot
+
+
+@dataclass(frozen=True)
+class GridChoice:
+    """A time grid that was chosen by the error of pilot runs.
+
+    Attributes:
+        times: ``(n_steps + 1,)`` the grid that was kept.
+        kept: Name of its spacing: ``"made"`` for the grid of equal local errors.
+        errors: Root mean square distance of the ends of the pilot from the exact flow, by spacing, in the units of
+            the fields.
+    """
+
+    times: npt.NDArray[np.float64]
+    kept: str
+    errors: Mapping[str, float]
 
 
 def optimise_grid(
@@ -45,20 +68,54 @@ def optimise_grid(
     cells: int = 48,
     cond: Condition = None,
 ) -> npt.NDArray[np.float64]:
-    """``n_steps + 1`` times from ``start`` to ``stop`` that suit a model and a solver; pass them as ``time_grid``.
+    """Return ``n_steps + 1`` times that suit a model and a solver; pass them as ``time_grid``.
 
     Args:
         fields: Fields of the model, e.g. ``bridge.fields``.
         x: Start points of the pilot, ``(B, *D)``; some hundred will do.
-        n_steps: Steps of the grid that is made.
+        n_steps: Steps of the grid.
         method: Solver by name, with fixed steps; the default is that of ``sample``.
         start: First time.
         stop: Last time.
         cells: Cells of the pilot; it costs some 20 evaluations for each.
         cond: Condition of the rows of x.
 
+    Returns:
+        The times ``(n_steps + 1,)``, float64. :func:`choose_grid` returns the errors of all compared grids too.
+
     Raises:
         InvalidInputError: If the method has no fixed steps of its own error, or a number breaks its rule.
+    """
+    return choose_grid(
+        fields, x, n_steps, method=method, start=start, stop=stop, cells=cells, cond=cond
+    ).times
+
+
+def choose_grid(
+    fields: Fields,
+    x: Tensor,
+    n_steps: int,
+    *,
+    method: str | None = None,
+    start: float = 0.0,
+    stop: float = 1.0,
+    cells: int = 48,
+    cond: Condition = None,
+) -> GridChoice:
+    """Compare the grid of equal local errors with the standard ones on a pilot, and keep the best.
+
+    Args:
+        fields: As in :func:`optimise_grid`.
+        x: As in :func:`optimise_grid`.
+        n_steps: As in :func:`optimise_grid`.
+        method: As in :func:`optimise_grid`.
+        start: As in :func:`optimise_grid`.
+        stop: As in :func:`optimise_grid`.
+        cells: As in :func:`optimise_grid`.
+        cond: As in :func:`optimise_grid`.
+
+    Raises:
+        InvalidInputError: As :func:`optimise_grid`.
     """
     whole("optimise_grid", "n_steps", n_steps, at_least=1)
     whole("optimise_grid", "cells", cells, at_least=4)
@@ -73,7 +130,31 @@ def optimise_grid(
         assert done.path is not None
         states = done.path[::_FINE]
         errors, power = _errors(fields, states, grid, name, cond)
-    return equidistribute(grid, errors ** (1 / power), n_steps)
+        grids = {"made": equidistribute(grid, errors ** (1 / power), n_steps)}
+        grids |= _standard_grids(fields, n_steps, name, start, stop)
+        off = {spacing: _distance(fields, x, done.x, name, times, cond) for spacing, times in grids.items()}
+    kept = min(off, key=lambda spacing: off[spacing])
+    return GridChoice(grids[kept], kept, off)
+
+
+def _standard_grids(
+    fields: Fields, n_steps: int, method: str, start: float, stop: float
+) -> dict[str, npt.NDArray[np.float64]]:
+    """Grids that are no work to make, those by noise where both of its levels are finite."""
+    found = {}
+    for spacing in ("auto", *SPACINGS):
+        try:
+            own = spacing_for(fields.path, n_steps, spacing, start=start, stop=stop, method=method)
+            found[spacing] = time_grid(n_steps, own, start=start, stop=stop)
+        except InvalidInputError:
+            continue  # a spacing by noise, from noise without signal or to data without noise
+    return found
+
+
+def _distance(fields: Fields, x: Tensor, end: Tensor, method: str, times: Any, cond: Condition) -> float:
+    """Root mean square distance of the ends of a run on a grid; infinite where a run fails."""
+    found = sample(fields, x, method=method, time_grid=times, cond=cond, on_failure="keep").x
+    return float((found - end).double().square().mean().sqrt().nan_to_num(math.inf, math.inf))
 
 
 def equidistribute(

@@ -123,7 +123,8 @@ def sample(
         time_grid: ``"uniform"``, ``"quadratic"``, ``"cosine"``, on one-sided paths also ``"log_snr"`` and ``"karras"``
             (with ``start`` and ``stop`` where there are both signal and noise), increasing times in [0, 1], such as
             those of ``optimise_grid``, or ``"auto"``: cosine where the path's latent noise vanishes like a square root
-            and matters (SDE, or a velocity made from the noise), and the path's own grid where it has one.
+            and matters (SDE, a velocity made from the noise, or a solver with memory), the path's own grid where it has
+            one, and for solvers with memory from end to end the spacing that was measured for the path.
         seed: Seed of the Brownian motion; drawn afresh, and reported, when None.
         cond: Condition, one row per sample.
         return_path: Keep the states at all times.
@@ -174,7 +175,8 @@ def sample(
         _check_compiled(fields, name, acts, noisy=level is not None, invariant=invariant)
     chunk = _whole_batch(_coupling(corrector, members), x, chunk, invariant)
     noisy = level is not None
-    grid = run_grid(fields, n_steps, time_grid, start=start, stop=stop, reverse=reverse, noisy=noisy)
+    span: dict[str, Any] = {"start": start, "stop": stop, "reverse": reverse, "method": name}
+    grid = run_grid(fields, n_steps, time_grid, noisy=noisy, **span)
     between = AfterStep(fields, grid, corrector, constraint, quiet_end=finish != "step")
     is_random = noisy or name in NOISY or not between.is_idle
     seed = (secrets.randbits(31) if seed is None else whole("sample", "seed", seed)) if is_random else None

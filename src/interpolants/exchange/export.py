@@ -220,7 +220,8 @@ def _sampler(
     n_steps = whole(WHO, "n_steps", asked, at_least=1)
     like = _zeros(subject, dtype)
     name = _fixed_method(subject, like, steps.method, noisy=level is not None)
-    grid = run_grid(subject.fields, n_steps, steps.time_grid, reverse=steps.reverse, noisy=level is not None)
+    how: dict[str, Any] = {"reverse": steps.reverse, "noisy": level is not None, "method": name}
+    grid = run_grid(subject.fields, n_steps, steps.time_grid, **how)
     course = Course(fields=subject.fields, grid=grid, method=name)
     if level is not None:
         sampler: Sampler = course.sde(level, like, cap=True)
