@@ -14,7 +14,7 @@ from interpolants.dynamics.noise import (
     ScheduledNoise,
     TabulatedNoise,
 )
-from interpolants.dynamics.optimised_grid import optimise_grid
+from interpolants.dynamics.optimised_grid import GridChoice, choose_grid, optimise_grid
 from interpolants.dynamics.sample import Samples, sample
 from interpolants.dynamics.sample_from_point import FollmerNoise, ReferenceNoise, sample_from_point
 from interpolants.dynamics.transitions import transitions
@@ -40,7 +40,9 @@ __all__ = [
     "Status",
     "TabulatedNoise",
     "Work",
+    "choose_grid",
     "optimise_grid",
+    "GridChoice",
     "sample",
     "sample_from_point",
     "time_grid",
