@@ -326,13 +326,13 @@ def learn_fields(
     if precondition is not None:
         network = Preconditioned(network, path, heads, precondition)
         weight = network.weight
-    elif not isinstance(network, Preconditioned):
-        instead = "Use precondition=, or learn the velocity or mean_rate instead, with the noise where there is one."
-        warn_of_growing_errors("learn_fields", path, heads, instead=instead)
     batches = PairBatches(
         x0, x1, settings.batch_size, coupling, times, cond=cond, cond0=cond0, who="learn_fields"
     )
     loss = PathLoss(joint_loss(heads, path, weight), times, drop_condition, penalties)
+    if not isinstance(network, Preconditioned):
+        instead = "Use precondition=, or learn the velocity or mean_rate instead, with the noise where there is one."
+        warn_of_growing_errors("learn_fields", path, heads, instead=instead)
     result = fit(TimedNet(network, times), loss, batches, settings, progress=progress)
     network = finished(network, result)
     if len(heads) > 1:
