@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any, Self
 
 import torch
@@ -32,6 +33,7 @@ class Split:
         train: Most rows that are learnt from, as a share of what is left or their number, drawn at random; the others
             are held out too. 0 for all.
         role: The role with the groups or the words.
+        groups: With ``"given"``: a role with what must not lie in two parts, such as the patient of each row.
         seed: Seed of random parts.
     """
 
@@ -41,6 +43,7 @@ class Split:
     train: float = 0.0
     role: str = ""
     seed: int = 0
+    groups: str = ""
 
     def __post_init__(self) -> None:
         one_of("split", "by", self.by, WAYS)
@@ -50,8 +53,16 @@ class Split:
         if (self.by in ("group", "given")) != bool(self.role):
             rule = "role goes with by = 'group' or 'given', and they with role"
             raise invalid("split", rule, f"by = {self.by!r}, role = {self.role!r}")
+        if self.groups and self.by != "given":
+            remedy = "For whole groups: by = 'group', role = the role with the groups."
+            raise invalid("split", "groups goes with by = 'given'", f"by = {self.by!r}", remedy)
         if not isinstance(self.test, list | tuple):
             number("split", "test", self.test, above=0)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Roles that the split reads."""
+        return tuple(role for role in (self.role, self.groups) if role)
 
 
 class ByRole(dict[str, Any]):
@@ -107,7 +118,7 @@ class Task:
         """
         split = Split() if split is None else split
         known = {role.name for role in roles}
-        extra = (Role(name=split.role, kind="labels"),) if split.role and split.role not in known else ()
+        extra = tuple(Role(name=name, kind="labels") for name in split.roles if name not in known)
         every = (*roles, *extra)
         _check_known(every, values)
         parted = {name: value for name, value in values.items() if value is not None and not _is_drawn(value)}
@@ -251,7 +262,7 @@ class _Groups:
         labels, words = self.data[self.split.role], list(self.given[self.split.role].columns)
         if self.split.by == "given":
             codes = {part: words.index(part) if part in words else -1 for part in PARTS}
-            return _checked({part: every[labels == codes[part]] for part in PARTS})
+            return self._unshared({part: every[labels == codes[part]] for part in PARTS})
         groups = torch.unique(labels)
         if isinstance(self.split.test, list | tuple):
             test = torch.tensor([_code(name, words, groups) for name in self.split.test])
@@ -264,6 +275,26 @@ class _Groups:
         inside = {"test": torch.isin(labels, test), "held": torch.isin(labels, held)}
         train = ~(inside["test"] | inside["held"])
         return _checked({"train": every[train], "held": every[inside["held"]], "test": every[inside["test"]]})
+
+    def _unshared(self, parts: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Parts of which no group has rows in two.
+
+        Raises:
+            InvalidInputError: If one has, or a part would be empty.
+        """
+        name = self.split.groups
+        if name and self.axes.get(name) != self.axes.get(self.split.role):
+            raise invalid("split", f"groups must have one row per row of {self.split.role}", repr(name))
+        for first, second in combinations(parts if name else (), 2):
+            own = [torch.unique(self.data[name][parts[part]]) for part in (first, second)]
+            shared = own[0][torch.isin(own[0], own[1])]
+            if len(shared):
+                words = list(self.given[name].columns)
+                shown = repr(words[int(shared[0])]) if words else str(int(shared[0]))
+                found = f"{len(shared)} in both {first} and {second}, e.g. {shown}"
+                rule = f"all rows of a group of {name} must lie in one part"
+                raise invalid("split", rule, found, "Move its rows to one part, or split by = 'group'.")
+        return _checked(parts)
 
     def _cut(self, order: Tensor) -> dict[str, Tensor]:
         n = len(order)

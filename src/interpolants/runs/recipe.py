@@ -320,7 +320,7 @@ def make_task(task: TaskTables, method: Method, place: Place) -> tuple[Task, dic
         InvalidInputError: If there is a table for a role that nobody reads, or values do not fit.
     """
     roles, split = roles_of(task, method), make_split(task)
-    known = [role.name for role in roles] + ([split.role] if split.role else [])
+    known = [*(role.name for role in roles), *split.roles]
     for role in task.data:
         if role not in known:
             who = f"data.{role}"
