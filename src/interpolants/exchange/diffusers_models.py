@@ -22,6 +22,7 @@ from interpolants.foundations.extras import require
 from interpolants.foundations.ops import expand_like
 from interpolants.foundations.storage import read_document
 from interpolants.foundations.types import Condition
+from interpolants.nets.split import Features
 from interpolants.paths.discrete_schedule import DiscreteSchedule
 from interpolants.paths.linear import OneSidedLinear
 from interpolants.paths.path import SpatiallyLinearPath
@@ -69,19 +70,25 @@ class DiffusersNet(nn.Module):
             t: Times, ``(B,)``.
             cond: Labels, ``(B,)``; -1 for none.
         """
+        self._check_states(x)
+        out: Tensor = self.net(x, self._clock(t), return_dict=False, **self._labels(x, cond))[0]
+        out = self._predicted(out, x.shape[1])
+        return out if self.prediction != "v_prediction" else self._both(x, t, out)
+
+    def _check_states(self, x: Tensor) -> None:
         if self.channels is not None and (x.ndim != 4 or x.shape[1] != self.channels):
             rule = f"states must have shape (B, {self.channels}, H, W)"
             raise invalid(WHO, rule, tuple(x.shape), "Start from noise of the shape of the network's images.")
-        flows = self.prediction == "flow_prediction"
-        clock = self.steps * (1 - t) if flows else (self.steps * (1 - t) - 1).clamp_min(0)
-        out: Tensor = self.net(x, clock, return_dict=False, **self._labels(x, cond))[0]
-        if (
-            out.shape[1] == 2 * x.shape[1]
-        ):  # beside it, the variance of the reverse step, which no field is made of
-            out = out[:, : x.shape[1]]
-        if flows:
-            return -out
-        return out if self.prediction != "v_prediction" else self._both(x, t, out)
+
+    def _clock(self, t: Tensor) -> Tensor:
+        """The time as the network counts it."""
+        is_flow = self.prediction == "flow_prediction"
+        return self.steps * (1 - t) if is_flow else (self.steps * (1 - t) - 1).clamp_min(0)
+
+    def _predicted(self, out: Tensor, channels: int) -> Tensor:
+        """The prediction, without the variance of the reverse step that some networks add: no field is made of it."""
+        out = out[:, :channels] if out.shape[1] == 2 * channels else out
+        return -out if self.prediction == "flow_prediction" else out
 
     def _both(self, x: Tensor, t: Tensor, v: Tensor) -> Tensor:
         a, s = (expand_like(c, x).to(x) for c in (self.path.beta(t), self.path.alpha(t)))
@@ -112,6 +119,74 @@ class DiffusersNet(nn.Module):
         return {"class_labels": cond}
 
 
+class SplitDiffusersNet(DiffusersNet):
+    """A U-Net of diffusers, split into an encoder and a decoder for ``acceleration.EncoderPropagation``.
+
+    The encoder is the input, the blocks on the way down and the one in the middle; the decoder the blocks on the way up
+    and the output. Each embeds its own time and labels. A network that predicts ``v`` stays whole: noise and data
+    follow from v with the state, which a decoder does not see.
+    """
+
+    def encode(self, x: Tensor, t: Tensor, cond: Condition = None) -> Features:
+        """Features of states ``(B, C, H, W)`` at times 0-d or ``(B,)``: the skips, then the middle."""
+        self._check_states(x)
+        net: Any = self.net
+        embedded = self._embedded(x, t, cond)
+        h = net.conv_in(2 * x - 1.0 if _config(net).get("center_input_sample") else x)
+        skips = [h]
+        for block in net.down_blocks:
+            h, more = block(hidden_states=h, temb=embedded)
+            skips += more
+        return (*skips, h if net.mid_block is None else net.mid_block(h, embedded))
+
+    def decode(self, features: Features, t: Tensor, cond: Condition = None) -> Tensor:
+        """The prediction ``(B, C, H, W)`` from features, at a time 0-d or ``(B,)`` that may be another."""
+        net: Any = self.net
+        *skips, h = features
+        embedded = self._embedded(skips[0], t, cond)
+        for block in net.up_blocks:
+            count = len(block.resnets)
+            h, skips = block(h, tuple(skips[-count:]), embedded), skips[:-count]
+        out = net.conv_out(net.conv_act(net.conv_norm_out(h)))
+        if _config(net).get("time_embedding_type") == "fourier":
+            out = out / self._clocks(out, t).reshape(-1, 1, 1, 1)
+        return self._predicted(out, _config(net)["in_channels"])
+
+    def _clocks(self, rows: Tensor, t: Tensor) -> Tensor:
+        """The network's time of each row, ``(B,)``."""
+        return self._clock(t).reshape(-1).to(rows.device).expand(len(rows))
+
+    def _embedded(self, rows: Tensor, t: Tensor, cond: Condition) -> Tensor:
+        """Embedding of time and labels, ``(B, E)``."""
+        net: Any = self.net
+        told = self._labels(rows, cond)
+        found: Tensor = net.time_embedding(net.time_proj(self._clocks(rows, t)).to(rows.dtype))
+        if "class_labels" not in told:
+            return found
+        own = told["class_labels"]
+        if _config(net).get("class_embed_type") == "timestep":
+            own = net.time_proj(own)
+        joined: Tensor = found + net.class_embedding(own).to(rows.dtype)
+        return joined
+
+
+# Parts of a UNet2DModel by which its encoder and its decoder are called.
+_PARTS = (
+    "conv_in", "time_proj", "time_embedding", "down_blocks", "mid_block", "up_blocks", "conv_norm_out", "conv_act",
+    "conv_out",
+)  # fmt: skip
+
+
+def _wrapper(net: nn.Module, prediction: str) -> type[DiffusersNet]:
+    """The wrapper of a network: split if its parts are those of a U-Net whose blocks have no second path."""
+    own = all(hasattr(net, part) for part in _PARTS)
+    if not own or prediction == "v_prediction" or "in_channels" not in _config(net):
+        return DiffusersNet
+    parts: Any = net
+    has_second = any(hasattr(block, "skip_conv") for block in (*parts.down_blocks, *parts.up_blocks))
+    return DiffusersNet if has_second else SplitDiffusersNet
+
+
 def from_diffusers(
     net: Any, scheduler: Any = None, *, prediction: str | None = None, null_label: int | None = None
 ) -> LearnedFields:
@@ -136,7 +211,9 @@ def from_diffusers(
         null_label: The class that stands for none, for guidance: ``cond`` of -1 becomes it. A DiT's own by default.
 
     Returns:
-        Fields with the path of the scheduler; ``cond`` is labels, ``(B,)``.
+        Fields with the path of the scheduler; ``cond`` is labels, ``(B,)``. A ``UNet2DModel`` is split into an encoder
+        and a decoder, for ``acceleration.EncoderPropagation``, unless it predicts v or has blocks with a second path,
+        such as ``"SkipDownBlock2D"``.
 
     Raises:
         InvalidInputError: If network or scheduler is missing or of another kind, or the prediction is unknown.
@@ -157,7 +234,7 @@ def from_diffusers(
     path, steps = _path_of(scheduler, kind)
     config = _config(net)
     null = _own_null(config) if null_label is None else null_label
-    made = DiffusersNet(net.eval(), path, kind, steps, null)
+    made = _wrapper(net, kind)(net, path, kind, steps, null).eval()
     quantities = PREDICTIONS[kind]
     if len(quantities) > 1:
         return LearnedFields(path, joint=made, heads=quantities)
