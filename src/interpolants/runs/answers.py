@@ -188,7 +188,8 @@ def tell(answer: Any, out: Path | None, verb: str = "x") -> str:
     arrays = _arrays(answer, verb)
     told = ", ".join(f"{name} {tuple(value.shape)}" for name, value in arrays.items()) + where
     first = next(iter(arrays.values()))
-    if first.ndim == 1 and len(first) > 1 and not isinstance(answer, Predictive):
+    measures = first.ndim == 1 and first.dtype.kind in "fiub"  # words have no mean
+    if measures and len(first) > 1 and not isinstance(answer, Predictive):
         told += f"; mean {first.mean():.6g} ± {first.std(ddof=1) / len(first) ** 0.5:.2g}"
     if out is not None:
         return told

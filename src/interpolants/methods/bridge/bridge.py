@@ -11,6 +11,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.framework.capabilities import capability
 from interpolants.likelihood.log_prob import log_prob as flow_log_prob
 from interpolants.methods.bridge.bridge_fit import as_float32
+from interpolants.methods.bridge.classification import classes_of
 from interpolants.methods.bridge.completion import has_gaussian_base
 from interpolants.methods.bridge.densities import warn_of_errors_at_data
 from interpolants.methods.bridge.sampling import SampledBridge
@@ -83,9 +84,11 @@ class Bridge(SampledBridge):
     """
 
     def cannot(self, verb: str) -> str:
-        """Log densities need that of rho0, completion a Gaussian base."""
-        if verb == "complete" and not has_gaussian_base(self.first_path):
+        """Log densities need that of rho0, completion and classes a Gaussian base, classes labels."""
+        if verb in ("classify", "complete") and not has_gaussian_base(self.first_path):
             return "its path does not start from a Gaussian base; fit Bridge(path='one_sided_linear')."
+        if verb == "classify" and self.is_fitted and not classes_of(self):
+            return "it was fitted without labels; fit with cond=labels, one class for each row."
         if verb != "log_prob":
             return ""
         if self.first_path.is_static:
