@@ -107,7 +107,9 @@ def test_a_capability_that_is_not_there_says_why():
 def test_a_model_must_be_fitted_and_capable_of_what_is_needed():
     roles = (Role(name="model", kind="model", axis="", needs="density"),)
     able = Ridge().fit(X, Y)
-    assert read(roles, {"model": able}, "fit")[0]["model"] is able
+    found = read(roles, {"model": able}, "fit")[0]["model"]
+    assert found is not able
+    assert found.state is able.state
     with pytest.raises(InvalidInputError, match=r"model must be a fitted method, got Ridge\(not fitted\)"):
         read(roles, {"model": Ridge()}, "fit")
     with pytest.raises(InvalidInputError, match="model must be a fitted method"):

@@ -4,6 +4,8 @@ A member supplies no test: its instance is the ``[quick]`` part of its recipe, s
 with the reason, and a test prints them.
 """
 
+import copy
+import dataclasses
 import functools
 import pickle
 import re
@@ -16,9 +18,11 @@ import pytest
 import torch
 
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.shared_memory import arrays_in
 from interpolants.framework import stored
 from interpolants.framework.capabilities import NotAbleError, leading_arguments
 from interpolants.framework.method import Method, load
+from interpolants.framework.roles import kind_of
 from interpolants.training.settings import FREE
 from laws.asking import able, answers, call, close, count, inputs, plain, rows_of, same, same_numbers, some
 from laws.instances import Instance, instance, method_cards
@@ -53,13 +57,73 @@ def answered(card: Any) -> dict[str, Any]:
 
 
 @functools.cache
-def fitted_apart(card: Any) -> tuple[Method, str, str]:
-    """Fitted once more, on values that it could write to, which have these fingerprints before and after."""
+def fitted_apart(card: Any) -> tuple[Method, str, str, str]:
+    """Fitted once more, on values that it could write to, which are overwritten afterwards.
+
+    Fingerprints: of the values before and after the fit, and of what was learnt before they were overwritten.
+    """
     method = fresh(card).method
-    data = {k: own_memory(v) for k, v in fitted(card)[1].task.for_fit(method).items()}
-    before = stored.fingerprint({k: plain(v) for k, v in data.items()})
+    data = own_memory(fitted(card)[1].task.for_fit(method))
+    before = fingerprint_of(data)
     method.fit_roles(data)
-    return method, before, stored.fingerprint({k: plain(v) for k, v in data.items()})
+    after, learnt = fingerprint_of(data), stored.fingerprint(method.learnt())
+    overwrite(rows_in(method, data))
+    return method, before, after, learnt
+
+
+@functools.cache
+def answered_apart(card: Any) -> dict[str, Any]:
+    """All answers of the one that was fitted once more, now that its data are overwritten."""
+    one = fitted(card)[1]
+    return answers(fitted_apart(card)[0], one.task, one.probe)
+
+
+@dataclasses.dataclass
+class Asked:
+    """Whether a question and its answer, overwritten in place, changed what was given, or what was learnt."""
+
+    verb: str
+    given_is_left: bool
+    learnt_is_left: bool
+    given_outlives: bool
+    learnt_outlives: bool
+
+
+@functools.cache
+def asked_apart(card: Any) -> list[Asked]:
+    """Every verb is asked with values that it could write to; then its answer is overwritten."""
+    _, one, _ = fitted(card)
+    method = fitted_apart(card)[0]
+    learnt = stored.fingerprint(method.learnt())
+    found = []
+    for ability in able(method):
+        given = own_memory(inputs(ability, method, one.task, one.probe))
+        before = fingerprint_of(given)
+        answer = call(method, ability, given)
+        left = fingerprint_of(given) == before, stored.fingerprint(method.learnt()) == learnt
+        if not isinstance(answer, Method):
+            overwrite(answer)
+        outlives = fingerprint_of(given) == before, stored.fingerprint(method.learnt()) == learnt
+        found.append(Asked(ability.verb, *left, *outlives))
+    return found
+
+
+def fingerprint_of(values: dict[str, Any]) -> str:
+    return stored.fingerprint({k: plain(v) for k, v in values.items()})
+
+
+def rows_in(method: Method, data: dict[str, Any]) -> list[Any]:
+    """The values of roles with rows: problems and fitted methods are no data."""
+    return [data[role.name] for role in method.roles() if role.name in data and kind_of(role).has_rows]
+
+
+def overwrite(value: Any) -> None:
+    """Write other numbers into all arrays of a value."""
+    for array in arrays_in((value,)):
+        if isinstance(array, np.ndarray):
+            array.flags.writeable and array.fill(3)
+        else:
+            array.detach().fill_(3)
 
 
 def exempt(law: str, card: Any) -> str:
@@ -91,10 +155,28 @@ def fit(card: Any, method: Method, **options: Any) -> Method:
 @each
 def test_fitted_twice_the_same_bits(card):
     method, one, _ = fitted(card)
-    again, _, _ = fitted_apart(card)
-    assert same(again.learnt(), method.learnt())
-    for asked in (again, method):  # the second has been asked before
-        assert same(answers(asked, one.task, one.probe), answered(card))
+    assert fitted_apart(card)[3] == stored.fingerprint(method.learnt())
+    assert same(answers(method, one.task, one.probe), answered(card)), "asked again"
+
+
+@each
+def test_what_was_learnt_outlives_the_data(card):
+    """The caller's arrays are overwritten after the fit."""
+    assert fitted_apart(card)[3] == stored.fingerprint(fitted_apart(card)[0].learnt())
+    assert same(answered_apart(card), answered(card))
+    method = fresh(card).method
+    data = own_memory(fitted(card)[1].task.for_fit(method))
+    if wide := {
+        r.name: data[r.name].double() for r in method.roles() if r.exact and is_single(data.get(r.name))
+    }:
+        method.fit_roles({**data, **wide})  # read without a copy in their precision alone
+        learnt = stored.fingerprint(method.learnt())
+        overwrite(wide)
+        assert stored.fingerprint(method.learnt()) == learnt
+
+
+def is_single(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.dtype == torch.float32
 
 
 @each
@@ -185,23 +267,32 @@ def test_a_misspelt_name_is_answered_with_the_nearest(card):
 
 @each
 def test_a_fit_leaves_the_data_alone(card):
-    _, one, _ = fitted(card)
-    method, before, after = fitted_apart(card)
+    _, before, after, _ = fitted_apart(card)
     assert before == after
-    learnt = stored.fingerprint(method.learnt())
-    for ability in able(method):
-        given = {k: own_memory(v) for k, v in inputs(ability, method, one.task, one.probe).items()}
-        before = stored.fingerprint(plain(given))
-        call(method, ability, given)
-        assert stored.fingerprint(plain(given)) == before, ability.verb
-        assert stored.fingerprint(method.learnt()) == learnt, f"{ability.verb} changes what was learnt"
+    for asked in asked_apart(card):
+        assert asked.given_is_left, asked.verb
+        assert asked.learnt_is_left, f"{asked.verb} changes what was learnt"
 
 
-def own_memory(value: Any) -> Any:
-    """A contiguous copy, which a fit reads without a copy of its own."""
-    if isinstance(value, list):
-        return [own_memory(part) for part in value]
-    return value.clone(memory_format=torch.contiguous_format) if isinstance(value, torch.Tensor) else value
+@each
+def test_an_answer_is_the_callers_own(card):
+    """Overwritten in place it changes neither what was asked with nor what was learnt."""
+    for asked in asked_apart(card):
+        assert asked.given_outlives, f"{asked.verb} answers with a view of what was given"
+        assert asked.learnt_outlives, f"{asked.verb} answers with a view of what was learnt"
+
+
+def own_memory(values: dict[str, Any]) -> dict[str, Any]:
+    """Contiguous copies, which a fit reads without a copy of its own; what holds no arrays as it is."""
+    copies: dict[int, Any] = {}
+    for array in arrays_in((values,)):
+        tensor = isinstance(array, torch.Tensor)
+        copies[id(array)] = (
+            array.clone(memory_format=torch.contiguous_format)
+            if tensor
+            else np.ascontiguousarray(array).copy()
+        )
+    return {k: v if isinstance(v, Method) else copy.deepcopy(v, copies) for k, v in values.items()}
 
 
 @each

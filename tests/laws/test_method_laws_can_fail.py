@@ -1,6 +1,7 @@
 """Each law of methods is seen red: methods that are right but for one fault, and the law that must find it."""
 
 import dataclasses
+import functools
 import inspect
 import time
 from pathlib import Path
@@ -171,6 +172,33 @@ class ChangesQuery(Good):
         return (x.mul_(1.5)[:, :, None] * self.state["w"]).sum(1)
 
 
+class KeepsTheCallersRows(Good):
+    """Its own `fit_roles` puts into the state what the caller has."""
+
+    def fit_roles(self, values, **options):
+        super().fit_roles(values, **options)
+        self.state = {**self.state, "x": values["x"]}
+        return self
+
+    @capability(like="y")
+    def predict(self, x):
+        return (x.double()[:, :, None] * self.state["w"]).sum(1) + self.state["x"].mean()
+
+
+class AnswersWithTheQuery(Good):
+    """Goes past the framework, which would copy."""
+
+    @functools.wraps(Good.predict)
+    def predict(self, x):
+        return x[:, :1]
+
+
+class AnswersWithItsState(Good):
+    @functools.wraps(Good.predict)
+    def predict(self, x):
+        return self.state["w"].expand(len(x), *self.state["w"].shape)
+
+
 class LearnsWhenAsked(Good):
     @capability(like="y")
     def predict(self, x):
@@ -285,6 +313,9 @@ FAULTS = [
     (ChangesData, laws.test_a_fit_leaves_the_data_alone),
     (ChangesQuery, laws.test_a_fit_leaves_the_data_alone),
     (LearnsWhenAsked, laws.test_a_fit_leaves_the_data_alone),
+    (KeepsTheCallersRows, laws.test_what_was_learnt_outlives_the_data),
+    (AnswersWithTheQuery, laws.test_an_answer_is_the_callers_own),
+    (AnswersWithItsState, laws.test_an_answer_is_the_callers_own),
     (OwnOrder, laws.test_its_verbs_take_what_they_take_everywhere),
     (NeedsMore, laws.test_its_verbs_take_what_they_take_everywhere),
     (BadClone, laws.test_parameters_round_trip),
@@ -332,8 +363,8 @@ def carded(monkeypatch):
         return mine
 
     yield give
-    laws.fitted.cache_clear()
-    laws.answered.cache_clear()
+    for cached in (laws.fitted, laws.answered, laws.fitted_apart, laws.answered_apart, laws.asked_apart):
+        cached.cache_clear()
 
 
 @dataclasses.dataclass(frozen=True)

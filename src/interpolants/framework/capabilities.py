@@ -24,7 +24,8 @@ from interpolants.data.arrays import restore
 from interpolants.foundations.devices import on_device, working_on
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.randomness import BLOCK, checked_place, checked_seed
-from interpolants.framework.roles import Role, count, kind_of, read
+from interpolants.foundations.shared_memory import Memory, apart
+from interpolants.framework.roles import Role, count, kind_of, memory_of, read
 
 # Containers without names of columns; answers with parts, such as distributions, tell these of the method.
 _NAMELESS = ("torch", "numpy", "list")
@@ -237,8 +238,18 @@ def _ask(one: Capability, method: Any, args: tuple[Any, ...], given: dict[str, A
             if one.blocks and not arguments.get("joint")
             else one.call(method, **data, **arguments)
         )
+    answer = _own(answer, memory_of(roles, data), method)
     _tell_columns(answer, method, came)
     return in_kind(answer, _answered_like(one, method, came))
+
+
+def _own(answer: Any, given: Memory, method: Any) -> Any:
+    """The answer without memory of what was given or learnt: callers may write into it."""
+    if torch.compiler.is_compiling():
+        return answer
+    answer = apart(answer, given)
+    # A method that is an answer, such as an adaptation, learns by itself and is no array to write into.
+    return answer if hasattr(answer, "fitted_state") else apart(answer, Memory(method.state))
 
 
 def _tell_columns(answer: Any, method: Any, came: Mapping[str, Given]) -> None:

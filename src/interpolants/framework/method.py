@@ -37,12 +37,13 @@ from interpolants.foundations.errors import InterpolantsError, InvalidInputError
 from interpolants.foundations.links import refuse_link
 from interpolants.foundations.randomness import checked_seed, generator
 from interpolants.foundations.row_access import LazyRows
+from interpolants.foundations.shared_memory import apart
 from interpolants.foundations.size_guard import SmallTensors
 from interpolants.foundations.trees import MissingCode
 from interpolants.foundations.version import __version__
 from interpolants.framework.capabilities import capabilities_of
 from interpolants.framework.model_card import card_to_keep, model_card
-from interpolants.framework.roles import Role, named, read, without_index
+from interpolants.framework.roles import Role, memory_of, named, read, without_index
 from interpolants.framework.settings import Settings
 from interpolants.framework.stages import Ended, Run, Watch, best_weights, thinned
 
@@ -264,6 +265,7 @@ class Method(Settings):
                 state = learner.learn(on_device(data, self.place), run)
         training = _Training.of(data, run.can_go_on())
         about = {"history": thinned(run.history), "settings": changed, "parents": _parents(data)}
+        state = apart(state, memory_of(roles, data, run.held))
         if run.validation:
             about["validation"] = run.validation
         self.take_over({"state": state, "given": learner.given, "shapes": learner.shapes, "about": about})

@@ -1,5 +1,6 @@
 """Kinds of roles that need nothing of the others: fitted methods, and masks of what is known."""
 
+import copy
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -49,7 +50,10 @@ class Model:
     has_rows = False
 
     def read(self, value: Any, role: Any, reading: Any) -> tuple[Any, Given]:
-        """As it is, if it is fitted and capable of what the role needs."""
+        """The method, if it is fitted and capable of what the role needs.
+
+        A fit gets a shallow copy: what it learns does not change when the caller fits the method anew.
+        """
         if not (isinstance(value, Fitted) and value.is_fitted):
             remedy = "Fit it, or read it from its folder with interpolants.load."
             raise invalid(reading.who, f"{role.name} must be a fitted method", repr(value), remedy)
@@ -58,4 +62,4 @@ class Model:
             why = value.capabilities().get(role.needs, "")
             rule = f"{role.name} must be a method that can {role.needs}"
             raise invalid(reading.who, rule, type(value).__name__, why)
-        return value, Given("thing", "")
+        return copy.copy(value) if reading.before is None else value, Given("thing", "")

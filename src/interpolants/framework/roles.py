@@ -18,6 +18,7 @@ from interpolants.data.arrays import unmasked
 from interpolants.data.endless import EndlessRows
 from interpolants.data.labelled_items import is_data_set, is_shuffled, sample_and_label
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.shared_memory import Memory
 from interpolants.framework.gridded import GriddedKind
 from interpolants.framework.labels import Conditions, Labels
 from interpolants.framework.role_kinds import Known, Model
@@ -199,6 +200,15 @@ def named(
     args: Sequence[Any],
     given: Mapping[str, Any],
     who: str,
+def memory_of(roles: Sequence[Role], *data: Mapping[str, Any]) -> Memory:
+    """Memory of the rows in canonical values by role, which may be that of the caller's arrays.
+
+    Problems, environments and fitted methods have no rows, and are left out.
+    """
+    names = [role.name for role in roles if kind_of(role).has_rows]
+    return Memory([values[name] for values in data for name in names if name in values])
+
+
     options: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Positional and named values by role.
