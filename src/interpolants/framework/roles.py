@@ -22,6 +22,7 @@ from interpolants.foundations.shared_memory import Memory
 from interpolants.framework.gridded import GriddedKind
 from interpolants.framework.labels import Conditions, Labels
 from interpolants.framework.role_kinds import Known, Model
+from interpolants.framework.row_labels import check_row_labels, row_labels_of
 from interpolants.framework.rows import Ragged, Rows
 from interpolants.framework.series import SeriesKind
 from interpolants.framework.tokens import Tokens
@@ -175,6 +176,10 @@ role_kind("problem", Thing())
 role_kind("environment", Thing())
 
 
+# Kinds whose xarray objects are matched by position.
+_BY_POSITION = ("rows", "condition", "labels", "known")
+
+
 # --- all roles of a call -------------------------------------------------------------------------------------
 
 
@@ -195,11 +200,6 @@ def take(value: Any, rows: Any) -> Any:
     return value[index.numpy()]
 
 
-def named(
-    roles: Sequence[Role],
-    args: Sequence[Any],
-    given: Mapping[str, Any],
-    who: str,
 def memory_of(roles: Sequence[Role], *data: Mapping[str, Any]) -> Memory:
     """Memory of the rows in canonical values by role, which may be that of the caller's arrays.
 
@@ -209,6 +209,11 @@ def memory_of(roles: Sequence[Role], *data: Mapping[str, Any]) -> Memory:
     return Memory([values[name] for values in data for name in names if name in values])
 
 
+def named(
+    roles: Sequence[Role],
+    args: Sequence[Any],
+    given: Mapping[str, Any],
+    who: str,
     options: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Positional and named values by role.
@@ -318,25 +323,25 @@ def _parted_sets(roles: Sequence[Role], values: Mapping[str, Any], who: str) -> 
 
 
 def _check_index(roles: Sequence[Role], values: Mapping[str, Any], who: str) -> None:
-    """Refuse tables of one axis that name the same rows in another order: they are read by position."""
-    tables = [(r.axis, *one) for r in roles if r.axis for one in _indices(r.name, values.get(r.name))]
-    for (axis, name, index), (its_axis, other, its_index) in combinations(tables, 2):
-        if axis != its_axis or len(index) != len(its_index) or index.equals(its_index):
-            continue
-        if index.is_unique and its_index.is_unique and index.isin(its_index).all():
-            rule = f"rows of {other} must be in the order of those of {name}"
-            remedy = f"Bring them to one order: {other}.loc[{name}.index]."
-            raise invalid(who, rule, "the same index in another order", remedy)
+    """Refuse tables of one axis whose row labels show that rows of one position do not belong together."""
+    for tables in row_labels(roles, values).values():
+        for (name, index), (other, its_index) in combinations(tables.items(), 2):
+            check_row_labels(name, index, other, its_index, who)
 
 
-def _indices(name: str, value: Any) -> list[tuple[str, Any]]:
-    """Names and row labels of a table, or of the tables and columns in a mapping."""
-    parts = (
-        {f"{name}[{key!r}]": part for key, part in value.items()}
-        if isinstance(value, Mapping)
-        else {name: value}
-    )
-    return [(key, part.index) for key, part in parts.items() if hasattr(part, "iloc")]
+def row_labels(roles: Sequence[Role], values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Axis -> name of a table -> its row labels; kinds of role that match by coordinates themselves left out.
+
+    Args:
+        roles: The roles.
+        values: Values by role, as they came.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for role in roles:
+        value = values.get(role.name)
+        if role.axis and (role.kind in _BY_POSITION or hasattr(value, "iloc")):
+            found.setdefault(role.axis, {}).update(row_labels_of(role.name, value))
+    return found
 
 
 def _with_columns_of(other: Given | None, role: Role) -> Role:

@@ -13,7 +13,8 @@ from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.randomness import generator
 from interpolants.framework.capabilities import capabilities_of
 from interpolants.framework.method import Method
-from interpolants.framework.roles import Role, count, kind_of, read, take
+from interpolants.framework.roles import Role, count, kind_of, read, row_labels, take
+from interpolants.framework.row_labels import are_shifted, mark_matched
 from interpolants.framework.series import Series, equal_length, take_times
 
 WAYS = ("random", "time", "group", "given", "none")
@@ -166,6 +167,8 @@ class Task:
     def test(self) -> dict[str, Any]:
         """What is judged by."""
         return self.part("test")
+        if any(map(are_shifted, row_labels(every, kept).values())):
+            kept = mark_matched(kept)
 
     def for_fit(self, method: Method, part: str = "train") -> dict[str, Any]:
         """The roles of a part that this method reads; a rival may read fewer."""
