@@ -42,6 +42,7 @@ from interpolants.foundations.size_guard import SmallTensors
 from interpolants.foundations.trees import MissingCode
 from interpolants.foundations.version import __version__
 from interpolants.framework.capabilities import capabilities_of
+from interpolants.framework.copied_rows import held_copies
 from interpolants.framework.model_card import card_to_keep, model_card
 from interpolants.framework.roles import Role, memory_of, named, read, without_index
 from interpolants.framework.settings import Settings
@@ -77,8 +78,8 @@ class Method(Settings):
         state: What was learnt, a tree as :mod:`interpolants.foundations.trees` takes it; None before ``fit``.
         given: How each role came to ``fit``.
         shapes: Event shape of each role of rows.
-        about: History of the fit by stage, settings for that fit alone, the hashes of fitted methods that it read, and
-            what was validated.
+        about: History of the fit by stage, settings for that fit alone, the hashes of fitted methods that it read,
+            what was validated, and by axis how many held-out rows are copies of rows that were learnt from.
     """
 
     seed: int = 0
@@ -252,6 +253,7 @@ class Method(Settings):
         if held is not None:
             asked = named(roles, (), held, f"{who} (held)")
             run.held = read(roles, asked, f"{who} (held)", before=given, source=source)[0]
+        copied = held_copies(roles, data, run.held, who)
         if warm_start:
             run.before = self._trained_on(data, who)
         run.ended = {}
@@ -263,11 +265,13 @@ class Method(Settings):
             run.held = on_device(dict(run.held), self.place)
             with working_on(self.place):
                 state = learner.learn(on_device(data, self.place), run)
+        state = apart(state, memory_of(roles, data, run.held))
         training = _Training.of(data, run.can_go_on())
         about = {"history": thinned(run.history), "settings": changed, "parents": _parents(data)}
-        state = apart(state, memory_of(roles, data, run.held))
         if run.validation:
             about["validation"] = run.validation
+        if copied:
+            about["held_copies"] = copied
         self.take_over({"state": state, "given": learner.given, "shapes": learner.shapes, "about": about})
         self._training = training
         return self

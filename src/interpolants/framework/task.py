@@ -1,5 +1,7 @@
 """A task: what the roles hold, parted into train, held-out and test rows before anything is estimated."""
 
+import functools
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -9,9 +11,11 @@ import torch
 from torch import Tensor
 
 from interpolants.foundations.checks import number, one_of, whole
+from interpolants.foundations.equal_rows import copies, together, uncut
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.randomness import generator
 from interpolants.framework.capabilities import capabilities_of
+from interpolants.framework.copied_rows import CopiedRowsWarning
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role, count, kind_of, read, row_labels, take
 from interpolants.framework.row_labels import are_shifted, mark_matched
@@ -31,6 +35,9 @@ class Split:
             the training part, which is said in `Task.in_sample`.
         test: Share of the rows (or groups) that are the test, or their number; with ``"group"`` also a list of groups.
         held: Share of the rows (or groups) kept from training for choices.
+    Equal rows (see :func:`interpolants.foundations.equal_rows.copies`) go to one part of a random split together, so
+    that parts may differ by some rows from the shares asked for.
+
         train: Most rows that are learnt from, as a share of what is left or their number, drawn at random; the others
             are held out too. 0 for all.
         role: The role with the groups or the words.
@@ -103,6 +110,7 @@ class Task:
         *,
         parts: Mapping[str, Mapping[str, Tensor]] | None = None,
         truths: Mapping[str, Any] | None = None,
+        copied: Number of test rows that are copies of rows that are learnt from, by a split that was given.
     ) -> Self:
         """Check the values against the roles, and part them.
 
@@ -111,6 +119,7 @@ class Task:
             values: Values by role. Distributions are not parted: they have no rows.
             split: How to part the rows.
             parts: Role -> part -> rows, for data that come with a split of their own, which a split by group or by
+    copied: int = 0
                 given words replaces; held-out rows are then taken from their training rows.
             truths: As in the attribute.
 
@@ -142,7 +151,7 @@ class Task:
             map(_is_drawn, kept.values())
         )  # a problem or an environment alone has no rows to be judged on
         in_sample = split.by == "none" or (drawn and not counts)
-        return cls(ByRole(kept), rows, axes, in_sample, truths or {}, tuple(many))
+        return cls(ByRole(kept), rows, axes, in_sample, truths or {}, tuple(many), copied)
 
     def has(self, part: str) -> bool:
         """Whether a part has rows."""
@@ -156,6 +165,7 @@ class Task:
         if role not in self.axes:
             return value
         rows = self.rows[self.axes[role]][name]
+        copied = sum(groups.copied(rows_of_axis, axis) for axis, rows_of_axis in rows.items())
         return take_times(value, rows, take) if role in self.within else take(value, rows)
 
     @property
@@ -239,7 +249,9 @@ class _Groups:
             return self._by_label(every)
         if self.split.by == "time":
             return self._cut(every)
-        return self._cut(torch.randperm(n, generator=generator(self.split.seed, "split", axis)))
+        first = self._copies(axis)
+        order = torch.randperm(n, generator=generator(self.split.seed, "split", axis))
+        return self._cut(together(order, first), first)
 
     def within(self, parts: Mapping[str, Tensor], axis: str) -> dict[str, Tensor]:
         """Parts that the data bring themselves, with held-out rows from the training part."""
@@ -247,8 +259,10 @@ class _Groups:
         held = parts.get("held", train[:0])
         if self.split.held and not len(held):
             order = torch.randperm(len(train), generator=generator(self.split.seed, "split held", axis))
-            n = self._size(self.split.held, len(train))
-            train, held = train[order[n:]], train[order[:n]]
+            first = self._copies(axis)
+            train = together(train[order], first)
+            n = uncut(train, first, self._size(self.split.held, len(train)))
+            train, held = train[n:], train[:n]
         return _checked({"train": train, "held": held, "test": parts["test"]})
 
     def thinned(self, parts: Mapping[str, Tensor], axis: str) -> dict[str, Tensor]:
@@ -299,15 +313,46 @@ class _Groups:
                 raise invalid("split", rule, found, "Move its rows to one part, or split by = 'group'.")
         return _checked(parts)
 
-    def _cut(self, order: Tensor) -> dict[str, Tensor]:
+    @functools.cached_property
+    def _known_copies(self) -> dict[str, Tensor | None]:
+        return {}
+
+    def _copies(self, axis: str) -> Tensor | None:
+        """The first row of which each row of an axis is a copy in all its roles; None where there are no copies."""
+        if axis not in self._known_copies:
+            known = (self.split.role, self.split.groups)
+            names = [name for name, its in self.axes.items() if its == axis and name not in known]
+            self._known_copies[axis] = copies(*(self.data[name] for name in names))
+        return self._known_copies[axis]
+
+    def copied(self, parts: Mapping[str, Tensor], axis: str) -> int:
+        """Number of test rows that are copies of train or held-out rows, in parts that are given.
+
+        Warns:
+            CopiedRowsWarning: If there are some.
+        """
+        first = self._copies(axis)
+        if first is None or self.split.by == "none":
+            return 0
+        learnt = torch.cat([parts["train"], parts["held"]])
+        count = int(torch.isin(first[parts["test"]], first[learnt]).sum())
+        if count:
+            what = f"{count} of {len(parts['test'])} test rows are copies of rows that are learnt from"
+            remedy = "Put equal rows into one part, or drop the copies"
+            warnings.warn(
+                f"split: {what}, and scores on them are too good. {remedy}.", CopiedRowsWarning, stacklevel=4
+            )
+        return count
+
+    def _cut(self, order: Tensor, first: Tensor | None = None) -> dict[str, Tensor]:
+        """Train, held-out and test rows in this order; cuts do not part copies, which follow each other."""
         n = len(order)
         if isinstance(self.split.test, list | tuple):
             raise invalid("split", "a list of test groups goes with by = 'group'", self.split.by)
         test, held = self._size(self.split.test, n), self._size(self.split.held, n)
-        train = n - test - held
-        return _checked(
-            {"train": order[:train], "held": order[max(train, 0) : n - test], "test": order[n - test :]}
-        )
+        train = max(uncut(order, first, n - test - held), 0)
+        end = max(uncut(order, first, n - test), train)
+        return _checked({"train": order[:train], "held": order[train:end], "test": order[end:]})
 
     @staticmethod
     def _size(share: float, n: int) -> int:
@@ -321,7 +366,11 @@ def _code(name: Any, words: Sequence[Any], groups: Tensor) -> int:
         return name
     known = [str(word) for word in words] or [str(g) for g in groups.tolist()]
     raise invalid("split", "test must name groups that there are", repr(name), nearest(str(name), known))
+        first = self._copies(axis)
+        first = None if first is None else first[train]
 
+        order = together(order, first)
+        n = uncut(order, first, n)
 
 def _checked(parts: dict[str, Tensor]) -> dict[str, Tensor]:
     sizes = {name: len(rows) for name, rows in parts.items()}

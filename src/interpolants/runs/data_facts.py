@@ -60,12 +60,20 @@ def keep_data(
         asdict(role_facts(role, task, values[role.name], by_axis)) for role in roles if role.name in values
     ]
     told = {
-        "split": split_words(split, values) if task.rows else "",
+        "split": split_words(split, values) + _copied_words(task) if task.rows else "",
         "in_sample": task.in_sample and bool(task.rows),
         "roles": facts,
     }
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / FILE, json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+
+
+def _copied_words(task: Task) -> str:
+    """Number of test rows that are copies of rows that are learnt from; empty where there are none."""
+    words = (
+        f"; {task.copied} test rows are copies of rows that are learnt from, and scores on them are too good"
+    )
+    return words if task.copied else ""
 
 
 def kept_data(folder: Path) -> dict[str, Any] | None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from interpolants.couplings.independent import Independent
 from interpolants.couplings.paired import Paired
+from interpolants.foundations.equal_rows import copies, together, uncut
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.records import record
@@ -75,7 +76,7 @@ def set_aside(ends: Ends, share: float | str, seed: int, *, paired: bool) -> tup
         ends: All rows.
         share: Share to set aside; 0 sets none, ``"auto"`` a tenth, or up to a fifth of few rows.
         seed: Seed of the choice.
-        paired: Split both ends alike, which keeps pairs together.
+        paired: Split both ends alike, which keeps pairs together. Equal rows are kept together in any case.
 
     Raises:
         InvalidInputError: If a share that was asked for leaves too few rows.
@@ -83,9 +84,13 @@ def set_aside(ends: Ends, share: float | str, seed: int, *, paired: bool) -> tup
     fewest = min(len(x) for x in (ends.x0, ends.x1) if x is not None)
     if not share or (share == AUTO and not count_aside(share, fewest)):
         return ends, None
-    kept1, away1 = _parted((ends.x1, ends.cond), share, seed, "x1", ends.cond)
+    whole = (ends.x0, ends.x1, ends.cond, ends.cond0) if paired else (ends.x1, ends.cond)
+    first = copies(*(value for value in whole if value is not None))
+    kept1, away1 = _parted((ends.x1, ends.cond), share, seed, "x1", ends.cond, first)
+    if not paired and ends.x0 is not None:
+        first = copies(*(value for value in (ends.x0, ends.cond0) if value is not None))
     known = ("x1", ends.cond) if paired else ("x0", ends.cond0)
-    kept0, away0 = _parted((ends.x0, ends.cond0), share, seed, *known)
+    kept0, away0 = _parted((ends.x0, ends.cond0), share, seed, *known, first)
     least = min(len(x) for x in (away0[0], away1[0]) if x is not None)
     if least < 2:  # a label for every row
         if share == AUTO:
@@ -115,21 +120,25 @@ def warn_if_by_heart(ends: Ends, steps: int) -> None:
 End = tuple[Rows, Tensor | None]
 
 
-def _parted(end: End, share: float | str, seed: int, name: str, labels: Tensor | None) -> tuple[End, End]:
+def _parted(
+    end: End, share: float | str, seed: int, name: str, labels: Tensor | None, first: Tensor | None
+) -> tuple[End, End]:
     """Rows of an end and their conditions: those to learn from, and those that are set aside.
 
-    A label is learnt from rows: where all of its few rows are set aside, they are taken back.
+    Rows that are copies of each other by ``first`` go to one side. A label is learnt from rows: where all of its few
+    rows are set aside, they are taken back.
     """
     x, cond = end
     if x is None:
         return end, end
     n, count = len(x), count_aside(share, len(x))
     source = generator(seed, "held-out rows", name)
-    if n > MANY:  # without a list of all rows
+    if n > MANY and first is None:  # without a list of all rows
         away = some_rows(n, count, source)
         left = None if cond is None else without_rows(cond, away)
         return (without_rows(x, away), left), (x[away], take_rows(cond, away))
-    order = torch.randperm(n, generator=source)
+    order = together(torch.randperm(n, generator=source), first)
+    count = uncut(order, first, count)
     kept, away = order[count:], order[:count]
     if labels is not None and labels.ndim == 1 and not labels.is_floating_point():
         lost = ~torch.isin(labels[away], labels[kept])

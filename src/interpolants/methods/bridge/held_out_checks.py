@@ -50,12 +50,18 @@ def held_out_checks(bridge: "ExaminedBridge", seed: int) -> list[Check]:
             "none were held out, so nothing shows whether it overfits; fit with held_out=0.1, or with held="
         )
         return [Check(NAME, "warn", 0.0, 1.0, told)]
-    checks = []
+    checks = [_copies(count, rows) for count, rows in bridge.about.get("held_copies", {}).values()]
     if not bridge.first_path.is_static and bridge.density0() is not None:
         checks.append(_likelihood(bridge, seed))
     if bridge.state["pool0"] is not None:
         checks.append(_arrival(bridge, seed))
     return checks
+
+
+def _copies(count: int, rows: int) -> Check:
+    """Held-out rows that were learnt from show nothing about rows that were not."""
+    told = f"{count} of {rows} held-out rows are copies of rows that were learnt from; hold out other rows"
+    return Check(f"copies among {NAME}", "fail" if 2 * count > rows else "warn", count / rows, 0.0, told)
 
 
 def _likelihood(bridge: "ExaminedBridge", seed: int) -> Check:

@@ -13,6 +13,7 @@ from interpolants.dynamics.modifiers import Modifier
 from interpolants.dynamics.sample import sample as run_dynamics
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.checks import number, one_of, whole
+from interpolants.foundations.equal_rows import copies, together, uncut
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.randomness import generator
 from interpolants.foundations.types import Condition, take_rows
@@ -200,7 +201,7 @@ class EarlyExit(Trained):
         parts = nn.ModuleDict({"exits": exits})
         if self.tune:
             parts["net"] = copy.deepcopy(problem.inner).requires_grad_(True).train()
-        away, kept = _apart(len(ends["x1"]), self.calibrate, self.seed)
+        away, kept = _apart(ends["x1"], cond, self.calibrate, self.seed)
         times = StratifiedTimes()
         x1, known = ends["x1"][kept], take_rows(cond, kept)
         batches = PairBatches(
@@ -388,12 +389,13 @@ def _through(fields: LearnedFields, net: nn.Module | None) -> LearnedFields:
     return fields if net is None else fields.through(lambda inner: net)
 
 
-def _apart(rows: int, share: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Indices of rows for the calibration, and of those for training."""
+def _apart(x1: Tensor, cond: Condition, share: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Indices of rows for the calibration, and of those for training; equal rows are in one of them."""
+    rows, first = len(x1), copies(x1, cond)
     if rows < 4:
         raise invalid(f"{_WHO}.fit", "x1 must have four rows or more", rows)
-    order = torch.randperm(rows, generator=generator(seed, "calibration rows"))
-    count = min(max(2, round(share * rows)), rows - 2)
+    order = together(torch.randperm(rows, generator=generator(seed, "calibration rows")), first)
+    count = uncut(order, first, min(max(2, round(share * rows)), rows - 2))
     return order[:count].sort().values, order[count:].sort().values
 
 

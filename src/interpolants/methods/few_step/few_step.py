@@ -14,6 +14,7 @@ from interpolants.dynamics.sample import sample
 from interpolants.dynamics.samplers import ADAPTIVE
 from interpolants.fields.learned import LearnedFields
 from interpolants.foundations.checks import number, one_of, whole
+from interpolants.foundations.equal_rows import copies, together, uncut
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator
@@ -136,8 +137,10 @@ class FewStep(Trained):
         rows = model.frame.encode(data["x1"]).float()
         # In evaluation mode: dropout would blur the map.
         nets = nn.ModuleList(fields.networks).requires_grad_(True).eval()
-        order = torch.randperm(len(rows), generator=generator(self.seed, "held out for few steps"))
-        n = min(_JUDGED, max(2, round(self.held_out * len(rows))))
+        first = copies(rows, cond)
+        drawn = torch.randperm(len(rows), generator=generator(self.seed, "held out for few steps"))
+        order = together(drawn, first)
+        n = uncut(order, first, min(_JUDGED, max(2, round(self.held_out * len(rows)))))
         away, kept = order[:n], order[n:][:_BANK]
         if len(kept) < 2:
             raise invalid("FewStep.fit", "there must be rows to train on and rows to judge by", len(rows))

@@ -1,0 +1,46 @@
+"""Rows that a fit both learns from and is judged by."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from interpolants.foundations.equal_rows import count_shared
+from interpolants.framework.roles import Role, kind_of
+
+
+class CopiedRowsWarning(UserWarning):
+    """Issued when rows by which a method is judged or stopped are copies of rows that it learns from."""
+
+
+def held_copies(
+    roles: Sequence[Role], data: Mapping[str, Any], held: Mapping[str, Any], who: str
+) -> dict[str, list[int]]:
+    """Return axis -> number of held-out rows that are copies of rows to learn from, and of held-out rows.
+
+    Rows are copies if they are equal in all roles of their axis. Axes without copies are left out.
+
+    Args:
+        roles: The roles.
+        data: Canonical values to learn from.
+        held: Canonical values of held-out rows.
+        who: Name of the caller, used in the warning.
+
+    Warns:
+        CopiedRowsWarning: If there are some.
+    """
+    found: dict[str, list[int]] = {}
+    for axis in dict.fromkeys(role.axis for role in roles if role.axis and kind_of(role).has_rows):
+        names = [role.name for role in roles if role.axis == axis and role.name in data and role.name in held]
+        count = count_shared([data[name] for name in names], [held[name] for name in names])
+        if not count:
+            continue
+        rows = len(held[names[0]])
+        found[axis] = [count, rows]
+        what = (
+            f"{count} of {rows} held-out rows of {', '.join(names)} are copies of rows that are learnt from"
+        )
+        remedy = "Hold out other rows, or drop the copies"
+        warnings.warn(
+            f"{who}: {what}, and do not show whether it overfits. {remedy}.", CopiedRowsWarning, stacklevel=4
+        )
+    return found
