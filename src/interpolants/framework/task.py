@@ -23,24 +23,33 @@ from interpolants.framework.series import Series, equal_length, take_times
 
 WAYS = ("random", "time", "group", "given", "none")
 PARTS = ("train", "held", "test")
+# Other words for the parts of a given split.
+_ALSO = {
+    "train": ("training",),
+    "held": ("held_out", "held-out", "val", "valid", "validation", "dev"),
+    "test": ("testing",),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
     """How rows are parted: every axis by itself, roles of one axis together.
 
-    Attributes:
-        by: ``"random"``; ``"time"``: the last rows are the test, those before them are held out; ``"group"``: whole
-            groups; ``"given"``: a role with the words train, held and test; ``"none"``: all rows train, and the test is
-            the training part, which is said in `Task.in_sample`.
-        test: Share of the rows (or groups) that are the test, or their number; with ``"group"`` also a list of groups.
-        held: Share of the rows (or groups) kept from training for choices.
     Equal rows (see :func:`interpolants.foundations.equal_rows.copies`) go to one part of a random split together, so
     that parts may differ by some rows from the shares asked for.
 
+    Attributes:
+        by: ``"random"``; ``"time"``: the last rows are the test, those before them are held out; ``"group"``: whole
+            groups; ``"given"``: a role with the words train, held (also val, valid, validation, dev) and test, others
+            are refused; ``"none"``: all rows train, and the test is the training part, which is said in
+            `Task.in_sample`.
+        test: Share of the rows (or groups) that are the test, or their number; with ``"group"`` also a list of groups.
+        held: Share of the rows (or groups) kept from training for choices.
         train: Most rows that are learnt from, as a share of what is left or their number, drawn at random; the others
             are held out too. 0 for all.
-        role: The role with the groups or the words.
+        role: The role with the groups or the words; they are those of all axes with as many rows, such as both ends
+            of unpaired data about the same persons. Axes with another number of rows are split at random, which is
+            warned of.
         groups: With ``"given"``: a role with what must not lie in two parts, such as the patient of each row.
         seed: Seed of random parts.
     """
@@ -66,11 +75,20 @@ class Split:
             raise invalid("split", "groups goes with by = 'given'", f"by = {self.by!r}", remedy)
         if not isinstance(self.test, list | tuple):
             number("split", "test", self.test, above=0)
+            _check_share("test", self.test)
+        _check_share("train", self.train)
 
     @property
     def roles(self) -> tuple[str, ...]:
         """Roles that the split reads."""
         return tuple(role for role in (self.role, self.groups) if role)
+
+
+def _check_share(name: str, value: float) -> None:
+    """Refuse what is neither a share nor a number of rows: 1.0 would be all rows, or one."""
+    if value >= 1 and ((value == 1 and isinstance(value, float)) or value != int(value)):
+        remedy = f"For example, {name} = 0.2, or {name} = 1 for one row."
+        raise invalid("split", f"{name} must be a share below 1 or a whole number of rows", value, remedy)
 
 
 class ByRole(dict[str, Any]):
@@ -92,6 +110,7 @@ class Task:
         in_sample: Whether the test part is the training part; not where nothing has rows, as for a problem.
         truths: Role -> the exact distribution, process or function behind it, where it is known.
         within: Roles with many series of which each is cut in time.
+        copied: Number of test rows that are copies of rows that are learnt from, by a split that was given.
     """
 
     values: Mapping[str, Any]
@@ -100,6 +119,7 @@ class Task:
     in_sample: bool = False
     truths: Mapping[str, Any] = field(default_factory=dict)
     within: tuple[str, ...] = ()
+    copied: int = 0
 
     @classmethod
     def of(
@@ -110,7 +130,6 @@ class Task:
         *,
         parts: Mapping[str, Mapping[str, Tensor]] | None = None,
         truths: Mapping[str, Any] | None = None,
-        copied: Number of test rows that are copies of rows that are learnt from, by a split that was given.
     ) -> Self:
         """Check the values against the roles, and part them.
 
@@ -119,7 +138,6 @@ class Task:
             values: Values by role. Distributions are not parted: they have no rows.
             split: How to part the rows.
             parts: Role -> part -> rows, for data that come with a split of their own, which a split by group or by
-    copied: int = 0
                 given words replaces; held-out rows are then taken from their training rows.
             truths: As in the attribute.
 
@@ -138,6 +156,8 @@ class Task:
         counts = {axis: _length(data[name], split) for name, axis in axes.items()}
         groups = _Groups(split, data, given, axes)
         asked = split.by in ("group", "given")
+        if asked:
+            _check_labelled(split, counts, axes)
         own = {axes[name]: part for name, part in (parts or {}).items() if name in axes and not asked}
         rows = {
             axis: groups.thinned(
@@ -145,7 +165,10 @@ class Task:
             )
             for axis, n in counts.items()
         }
+        copied = sum(groups.copied(rows_of_axis, axis) for axis, rows_of_axis in rows.items())
         kept = {name: value for name, value in values.items() if value is not None and name in known}
+        if any(map(are_shifted, row_labels(every, kept).values())):
+            kept = mark_matched(kept)
         many = [name for name, value in data.items() if split.by == "time" and _is_series_list(value)]
         drawn = any(
             map(_is_drawn, kept.values())
@@ -165,7 +188,6 @@ class Task:
         if role not in self.axes:
             return value
         rows = self.rows[self.axes[role]][name]
-        copied = sum(groups.copied(rows_of_axis, axis) for axis, rows_of_axis in rows.items())
         return take_times(value, rows, take) if role in self.within else take(value, rows)
 
     @property
@@ -177,8 +199,6 @@ class Task:
     def test(self) -> dict[str, Any]:
         """What is judged by."""
         return self.part("test")
-        if any(map(are_shifted, row_labels(every, kept).values())):
-            kept = mark_matched(kept)
 
     def for_fit(self, method: Method, part: str = "train") -> dict[str, Any]:
         """The roles of a part that this method reads; a rival may read fewer."""
@@ -196,6 +216,30 @@ class Task:
         sources = {role.name: one.source(role.name) for role in one.roles(method)}
         values = {name: rows[source] for name, source in sources.items() if source in rows}
         return getattr(method, verb)(**{**values, **options})
+
+
+def _check_labelled(split: Split, counts: Mapping[str, int], axes: Mapping[str, str]) -> None:
+    """Refuse groups or words that belong to no rows, and tell of rows that have none.
+
+    Raises:
+        InvalidInputError: If no data have as many rows as the role of the split.
+
+    Warns:
+        UserWarning: If some data have another number of rows, which are then split at random.
+    """
+    if split.role not in axes:
+        rule = f"values of {split.role}, by which rows are parted, must be given"
+        raise invalid("split", rule, "none", f"Known are {', '.join(axes) or 'no roles with rows'}.")
+    n = counts[axes[split.role]]
+    rows = {name: counts[axis] for name, axis in axes.items() if name not in split.roles}
+    others = {name: k for name, k in rows.items() if k != n}
+    told = ", ".join(f"{name} has {k}" for name, k in others.items())
+    if len(others) == len(rows):
+        remedy = f"Give {split.role} one word for each row."
+        raise invalid("split", f"{split.role} must have as many rows as the data", f"{n}; {told}", remedy)
+    if others:
+        words = f"split: {split.role} has {n} rows and {told}, so that these rows are split at random"
+        warnings.warn(f"{words}. Give data of one {split.role} as many rows.", stacklevel=3)
 
 
 def _check_known(roles: Sequence[Role], values: Mapping[str, Any]) -> None:
@@ -245,7 +289,7 @@ class _Groups:
         every = torch.arange(n)
         if self.split.by == "none":
             return {"train": every, "held": every[:0], "test": every}
-        if self.split.by in ("group", "given") and self.axes.get(self.split.role) == axis:
+        if self.split.by in ("group", "given") and n == len(self.data[self.split.role]):
             return self._by_label(every)
         if self.split.by == "time":
             return self._cut(every)
@@ -271,15 +315,22 @@ class _Groups:
         if not self.split.train:
             return dict(parts)
         n = min(max(1, self._size(self.split.train, len(train))), len(train))
+        first = self._copies(axis)
+        first = None if first is None else first[train]
         order = torch.randperm(len(train), generator=generator(self.split.seed, "split train", axis))
+        order = together(order, first)
+        n = uncut(order, first, n)
         kept, left = train[order[:n].sort().values], train[order[n:].sort().values]
         return {**parts, "train": kept, "held": torch.cat([parts["held"], left])}
 
     def _by_label(self, every: Tensor) -> dict[str, Tensor]:
         labels, words = self.data[self.split.role], list(self.given[self.split.role].columns)
         if self.split.by == "given":
-            codes = {part: words.index(part) if part in words else -1 for part in PARTS}
-            return self._unshared({part: every[labels == codes[part]] for part in PARTS})
+            parts = torch.tensor(
+                [_part_number(word, self.split.role, labels, k) for k, word in enumerate(words)]
+            )
+            own = parts[labels] if words else torch.full_like(labels, -1)
+            return self._unshared({part: every[own == k] for k, part in enumerate(PARTS)})
         groups = torch.unique(labels)
         if isinstance(self.split.test, list | tuple):
             test = torch.tensor([_code(name, words, groups) for name in self.split.test])
@@ -359,6 +410,17 @@ class _Groups:
         return int(share) if share >= 1 else round(share * n)
 
 
+def _part_number(word: object, role: str, labels: Tensor, code: int) -> int:
+    """The part, as a place in ``PARTS``, that a word of a given split means."""
+    name = str(word).strip().lower()
+    found = next((part for part in PARTS if name == part or name in _ALSO[part]), None)
+    if found is None:
+        rule = f"words of {role} must be {', '.join(PARTS)}"
+        got = f"{word!r} in {int((labels == code).sum())} rows"
+        raise invalid("split", rule, got, "Rename the word, or drop these rows before.")
+    return PARTS.index(found)
+
+
 def _code(name: Any, words: Sequence[Any], groups: Tensor) -> int:
     if words and name in words:
         return words.index(name)
@@ -366,11 +428,7 @@ def _code(name: Any, words: Sequence[Any], groups: Tensor) -> int:
         return name
     known = [str(word) for word in words] or [str(g) for g in groups.tolist()]
     raise invalid("split", "test must name groups that there are", repr(name), nearest(str(name), known))
-        first = self._copies(axis)
-        first = None if first is None else first[train]
 
-        order = together(order, first)
-        n = uncut(order, first, n)
 
 def _checked(parts: dict[str, Tensor]) -> dict[str, Tensor]:
     sizes = {name: len(rows) for name, rows in parts.items()}
