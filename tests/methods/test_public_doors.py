@@ -179,7 +179,15 @@ def test_floats_of_any_size_give_the_same_answer_to_their_precision(dtype):
         np.testing.assert_allclose(np.asarray(one, dtype=float), two, rtol=near, atol=near)
 
 
-REFUSED = ["int8", "uint8", "int64", "bool", "complex64", "U4", "object", "M8[s]", "V8"]
+REFUSED = ["uint8", "complex64", "U4", "object", "M8[s]", "V8"]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int64", "bool"])
+def test_whole_numbers_are_those_numbers_in_double_precision(dtype):
+    x = np.abs(np.round(X)).astype(dtype)
+    assert np.array_equal(
+        fitted("two").transport(x, **QUICK), fitted("two").transport(x.astype(float), **QUICK)
+    )
 
 
 @pytest.mark.parametrize("dtype", REFUSED)

@@ -341,7 +341,9 @@ def _from_list(data: Sequence[Any], who: str, name: str) -> tuple[Tensor, Kind]:
         stacked = torch.stack(list(data))
         return stacked, Kind("torch", stacked.dtype, stacked.device)
     try:
-        array = np.array(data, dtype=np.float64)
+        plain = np.array(data)
+        # Images in bytes, of NumPy or Pillow, are refused as an array of them is.
+        array = plain if plain.dtype == np.uint8 else np.array(data, dtype=np.float64)
     except (ValueError, TypeError) as error:
         remedy = "Make all rows equally long and numeric."
         raise invalid(who, f"{name} must be a regular list of numbers", str(error), remedy) from error

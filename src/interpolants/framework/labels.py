@@ -1,5 +1,6 @@
 """Kinds of roles for what is known of rows: labels as words or numbers, and conditions of any kind."""
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,6 @@ from torch import Tensor
 
 from interpolants.data.arrays import Kind as Given
 from interpolants.data.arrays import is_table
-from interpolants.foundations.checks import finite
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.framework.far_values import spread_of, warn_if_unlike
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # Labels as numbers are refused where there are so many times fewer of them, and so many would have an entry.
 _SPARSE, _FEW = 4, 10_000
+# Rows from which a name for every row is told, labels from which numbers are hardly names, and rows of each of these.
+_SOME, _MEASURE, _MEASURE_ROWS = 10, 30, 20
 # Different labels that have a column each beside other conditions.
 _MOST_BESIDE = 256
 
@@ -83,10 +85,34 @@ def counted(codes: Tensor, given: Given, role: "Role", reading: "Reading") -> Gi
     return replace(given, columns=tuple(range(highest + 1)), absent=absent)
 
 
+class DoubtfulLabelsWarning(UserWarning):
+    """Issued when a condition is read as labels but looks like something else."""
+
+
+def _warn_of_own_names(codes: Tensor, given: Given, role: "Role", reading: "Reading") -> None:
+    """Tell of names of which every row has its own, such as names of persons or files."""
+    if len(codes) >= _SOME and len(given.columns) == len(codes):
+        words = f"{role.name} has a different name in each of {len(codes)} rows, and each is read as a label"
+        remedy = (
+            "Nothing is learnt that other rows share: leave it out, or pass numbers that describe the rows"
+        )
+        warnings.warn(f"{reading.who}: {words}. {remedy}.", DoubtfulLabelsWarning, stacklevel=2)
+
+
+def _warn_of_many_labels(codes: Tensor, role: "Role", reading: "Reading") -> None:
+    """Tell of whole numbers with few rows for each of many values, such as ages."""
+    different = len(torch.unique(codes))
+    if different >= _MEASURE and len(codes) < _MEASURE_ROWS * different:
+        words = f"{role.name} holds whole numbers, {different} different ones in {len(codes)} rows"
+        rule = "whole numbers in an array or a Series are labels without an order, and a measure in a table"
+        remedy = "Pass floats for a measure, such as an age: x.astype('float64')"
+        warnings.warn(f"{reading.who}: {words}; {rule}. {remedy}.", DoubtfulLabelsWarning, stacklevel=2)
+
+
 def _check_whole_names(array: np.ndarray[Any, Any], role: "Role", reading: "Reading") -> None:
     """Refuse missing names, which would be groups called nan or None."""
     missing = [
-        i for i, name in enumerate(array.tolist()) if name is None or name != name or str(name) == "<NA>"
+        i for i, name in enumerate(array.tolist()) if name is None or str(name) == "<NA>" or name != name
     ]
     if missing:
         shown = f"{len(missing)} missing (row {missing[0]})"
@@ -115,7 +141,11 @@ class Conditions:
         """Whole numbers and names are labels, floats are vectors or fields; one value may stand for all rows asked.
 
         A dict of these, or a table, becomes one vector or field, with a column for each name of labels. Columns of
-        tables are known by name.
+        tables are known by name, and their whole numbers are a measure, such as an age.
+
+        Warns:
+            DoubtfulLabelsWarning: If each of 10 rows or more has a name of its own, or whole numbers outside of a table
+                have 30 different values or more with fewer than 20 rows for each.
         """
         if repeated := _repeated(value):
             raise invalid(reading.who, f"columns of {role.name} must have different names", repr(repeated))
@@ -130,6 +160,7 @@ class Conditions:
             return self._asked(value, role, reading, named=named)
         if named:
             codes, given = Labels().read(value, role, reading)
+            _warn_of_own_names(codes, given, role, reading)
             return codes, given if given.columns else counted(codes, given, role, reading)
         tensor = _numbers(value, role, reading)
         if tensor.ndim < 1:
@@ -138,6 +169,7 @@ class Conditions:
             )
         if not tensor.is_floating_point():
             codes, given = Labels().read(tensor, role, reading)
+            _warn_of_many_labels(codes, role, reading)
             return codes, counted(codes, given, role, reading)
         tensor = tensor[:, None] if tensor.ndim == 1 else tensor
         shape = tuple(map(int, tensor.shape[1:]))
@@ -172,7 +204,8 @@ def _parts(value: Any) -> dict[str, Any] | None:
         # What tables count is measured, such as an age: words alone are labels.
         columns = {name: value[name] for name in value.columns}
         return {
-            str(n): part if _is_named(part) else part.to_numpy(dtype="float64") for n, part in columns.items()
+            str(n): part if _is_named(part) else part.to_numpy(dtype="float64", na_value=np.nan)
+            for n, part in columns.items()
         }
     return None
 
@@ -354,7 +387,7 @@ def _is_named(value: Any) -> bool:
 
 def _numbers(value: Any, role: "Role", reading: "Reading") -> Tensor:
     """A copy of real, finite numbers as a tensor of float or int64."""
-    plain = getattr(value, "to_numpy", lambda: value)()
+    plain = _without_na(getattr(value, "to_numpy", lambda: value)())
     try:
         # NumPy's copy has positive strides and may be written to, which PyTorch asks for.
         tensor = plain.detach().clone() if isinstance(plain, Tensor) else torch.as_tensor(np.array(plain))
@@ -365,9 +398,25 @@ def _numbers(value: Any, role: "Role", reading: "Reading") -> Tensor:
     if tensor.is_complex():
         remedy = "Stack real and imaginary parts."
         raise invalid(reading.who, f"{role.name} must be real", str(tensor.dtype), remedy)
-    if not tensor.is_floating_point():
-        return tensor.long()
-    return finite(reading.who, role.name, tensor)
+    return _finite(tensor, role, reading) if tensor.is_floating_point() else tensor.long()
+
+
+def _finite(tensor: Tensor, role: "Role", reading: "Reading") -> Tensor:
+    """Numbers without NaN and infinity; rows that have some are counted."""
+    whole = torch.isfinite(tensor).reshape(len(tensor) if tensor.ndim else 1, -1).all(1)
+    if not bool(whole.all()):
+        off = (~whole).nonzero().flatten()
+        got = f"NaN or infinite values in {len(off)} of {len(whole)} rows (row {int(off[0])})"
+        raise invalid(reading.who, f"{role.name} must be finite", got, "Drop these rows, or fill the values.")
+    return tensor
+
+
+def _without_na(plain: Any) -> Any:
+    """Numbers with ``pandas.NA`` or None among them as float64 with NaN, which is refused by its row."""
+    if not isinstance(plain, np.ndarray) or plain.dtype.kind != "O":
+        return plain
+    gaps = np.array([one is None or str(one) == "<NA>" for one in plain.flat]).reshape(plain.shape)
+    return np.where(gaps, np.nan, plain).astype(np.float64) if gaps.any() else plain
 
 
 def _fits(tensor: Tensor, wanted: tuple[int, ...]) -> bool:

@@ -50,6 +50,7 @@ class Rows:
         value = _in_order(value, role, reading)
         _warn_of_dates(value, role, reading)
         value, forms = _coded(value, role, reading)
+        value = _measured(value)
         wide = _wide(value, role, reading) if role.exact else value
         tensor, given = as_tensor(
             wide,
@@ -76,6 +77,15 @@ def _coded(value: Any, role: "Role", reading: "Reading") -> tuple[Any, tuple[Any
     forms = before or (None if reading.before is None else ("",) * (value.shape[1] if value.ndim > 1 else 1))
     table, found = coded(value, reading.who, role.name, forms)
     return table, found if any(found) else ()
+
+
+def _measured(value: Any) -> Any:
+    """Rows of whole numbers or truth values in a NumPy array as float64, as those of a table; anything else as it is.
+
+    Image levels, in bytes or with axes of pixels, are left for the refusal that tells how to scale them.
+    """
+    numbers = isinstance(value, np.ndarray) and value.dtype.kind in "iub" and value.ndim in (1, 2)
+    return value.astype(np.float64) if numbers and value.dtype != np.uint8 else value
 
 
 def _wide(value: Any, role: "Role", reading: "Reading") -> Any:

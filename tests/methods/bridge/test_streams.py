@@ -271,7 +271,7 @@ def test_what_cannot_be_read_is_refused(tmp_path):
     (tmp_path / "bad.parquet").write_bytes(b"PAR1")
     with pytest.raises(InvalidInputError, match="whole Parquet file"):
         fitted(tmp_path / "bad.parquet")
-    np.save(tmp_path / "whole.npy", np.arange(10))
+    np.save(tmp_path / "whole.npy", np.arange(10, dtype=np.uint8))
     with pytest.raises(InvalidInputError, match="floating point"):
         fitted(tmp_path / "whole.npy")
 
