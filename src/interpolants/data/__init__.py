@@ -7,7 +7,7 @@ from interpolants.data.arrays import Kind, as_tensor, restore
 from interpolants.data.bundled import DataInfo, Dataset
 from interpolants.data.catalogue import available, load
 from interpolants.data.cells import load_krumsiek11, load_pbmc68k
-from interpolants.data.column_transforms import Asinh, ColumnMap, ColumnTransform, Log
+from interpolants.data.column_transforms import Asinh, ColumnMap, ColumnTransform, Interval, Log
 from interpolants.data.files import FileArray, read_array
 from interpolants.data.images import load_digits, load_fashion_mnist
 from interpolants.data.measured_tables import load_boston_housing, load_concrete, load_diabetes, load_leaves
@@ -43,6 +43,7 @@ __all__ = [
     "DataInfo",
     "Dataset",
     "FileArray",
+    "Interval",
     "Kind",
     "Log",
     "Quantile",

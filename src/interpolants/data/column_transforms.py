@@ -152,3 +152,86 @@ class Asinh(ColumnTransform):
             unit = (seen - middle).abs().max()
             scale = float(((seen - middle) / unit).square().mean().sqrt() * unit)
         return AsinhMap(middle, scale)
+
+
+@record("interval_map")
+@dataclass(frozen=True)
+class IntervalMap(ColumnMap):
+    """``z = log((x - low) / (high - x))``, without the term of an end that is infinite.
+
+    Attributes:
+        low: Lower bound in data units, or -inf.
+        high: Upper bound in data units, or inf.
+    """
+
+    low: float
+    high: float
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logit of the position between the bounds, ``log(x - low)``, or ``-log(high - x)``."""
+        if math.isinf(self.high):
+            return (x - self.low).log()
+        return (
+            -(self.high - x).log() if math.isinf(self.low) else (x - self.low).log() - (self.high - x).log()
+        )
+
+    def inverse(self, z: Tensor) -> Tensor:
+        """``low + (high - low) / (1 + exp(-z))``, from the nearer bound; ``low + exp(z)``; ``high - exp(-z)``."""
+        if math.isinf(self.high):
+            return self.low + z.exp()
+        if math.isinf(self.low):
+            return self.high - (-z).exp()
+        small = (-z.abs()).exp()
+        part = (self.high - self.low) * small / (1 + small)
+        return torch.where(z < 0, self.low + part, self.high - part)
+
+    def log_slope(self, x: Tensor) -> Tensor:
+        """``log(1 / (x - low) + 1 / (high - x))``, without the term of an end that is infinite."""
+        if math.isinf(self.high):
+            return -(x - self.low).log()
+        if math.isinf(self.low):
+            return -(self.high - x).log()
+        return math.log(self.high - self.low) - (x - self.low).log() - (self.high - x).log()
+
+    def outside(self, x: Tensor) -> Tensor:
+        """Values at a bound or beyond it."""
+        return (x <= self.low) | (x >= self.high)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interval(ColumnTransform):
+    """Logit between two bounds, or logarithm of the distance from one: samples stay between the bounds.
+
+    For columns that end where values are frequent, such as shares, probabilities, rates and concentrations.
+
+    Args:
+        low: Lower bound, in data units; -inf for none.
+        high: Upper bound, in data units, above ``low``; inf for none. One of the bounds must be finite. Values at a
+            bound are refused: a density has none there, and they are an atom.
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, value in (("low", self.low), ("high", self.high)):
+            if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+                raise invalid("Interval", f"{name} must be a number, or infinite for no bound", repr(value))
+        if not self.low < self.high or (math.isinf(self.low) and math.isinf(self.high)):
+            rule = "low must lie below high, and one of them must be finite"
+            raise invalid(
+                "Interval", rule, f"{self.low} and {self.high}", "For example, low=0.0, high=math.inf."
+            )
+
+    def fit(self, x: Tensor, who: str = "Interval") -> IntervalMap:
+        """The map, if all values lie between the bounds."""
+        made = IntervalMap(float(self.low), float(self.high))
+        if bool((off := made.outside(x.double())).any()):
+            rule = f"values must lie between {self.low:g} and {self.high:g}, and not at these"
+            count = f"{float(x[off].min()):.6g} and {int(off.sum())} of {len(x)} values that do not"
+            remedy = (
+                "Set low and high to the bounds of the column. If many values are exactly at a bound, fit these rows"
+                " and the others apart."
+            )
+            raise invalid(who, rule, count, remedy)
+        return made

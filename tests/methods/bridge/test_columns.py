@@ -178,3 +178,67 @@ def test_a_bridge_without_its_constant_columns_is_a_prior_of_whole_rows():
     made = prior.restore(x[:3, [0, 2]]).x
     assert made.shape == (3, 1, 3)
     assert bool((made[..., 2] == 5).all())
+
+
+def rain(n=1000, dry=0.57):
+    """A column of which a share is exactly 0 and no value is negative, beside a normal one."""
+    wet = torch.arange(n) >= dry * n
+    return torch.stack([torch.where(wet, normal(n).exp(), 0.0), normal(n, seed=1)], 1)
+
+
+def test_atoms_are_told_with_their_share_and_the_bound_that_samples_cross():
+    words = (
+        r"of x1, 57 % of column 0 are exactly 0, the least value, which samples cross\. .*{'0': 'quantile'}"
+    )
+    with pytest.warns(ColumnsWarning, match=words):
+        Bridge("one_sided_linear", **{**TINY, "steps": 2}).fit(x1=rain(), **QUIET)
+    with pytest.warns(ColumnsWarning, match=r"57 % of column mm are exactly 0.*'mm': {'kind': 'int"):
+        warn_about_columns("Bridge.fit", "x1", rain(), ("mm", "level"), transforms=True)
+    with pytest.warns(
+        ColumnsWarning, match=r"are exactly 5, the largest value.*draw the value with its share\.$"
+    ):
+        warn_about_columns("WassersteinGAN.fit", "x1", 5 - rain(), density=False)
+    inside = torch.cat([normal(900, 1), torch.full((100, 1), 0.25, dtype=torch.float64)])
+    with pytest.warns(ColumnsWarning, match=r"10 % of column 0 are exactly 0\.25\. No sample"):
+        warn_about_columns("Bridge.fit", "x1", inside)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        normal(1000, 2),
+        rain(dry=0.04),
+        rain(80),
+        torch.cat([rain()[:, :1].sign() * 0.5, normal(1000, 1)], 1),  # two values
+        torch.cat([(normal(1000, 1) * 3).round() / 4, normal(1000, 1, seed=1)], 1),  # few values
+        rain()[:, :1].repeat(1, 200) * (1 + normal(200).square()),  # pixels
+    ],
+    ids=["continuous", "few zeros", "few rows", "two values", "few values", "pixels"],
+)
+def test_columns_without_atoms_are_left_alone(x):
+    assert not [words for words in caught(x) if "exactly" in words]
+
+
+def caught(x):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        warn_about_columns("Bridge.fit", "x1", x)
+    return [str(one.message) for one in told]
+
+
+def test_a_transformed_column_is_not_told_again():
+    x = rain()
+    learnt = torch.stack([(x[:, 0] + 1).log(), x[:, 1]], 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_about_columns("Bridge.fit", "x1", x, learnt=learnt, transforms=True)
+
+
+def test_the_remedy_keeps_samples_inside_of_the_bound():
+    x = rain()
+    wet = x[x[:, 0] > 0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bounds = {"0": {"kind": "interval", "low": 0.0, "high": math.inf}}
+        made = Bridge("one_sided_linear", **{**TINY, "steps": 20}, transform=bounds).fit(x1=wet, **QUIET)
+    assert float(made.sample(200, seed=1)[:, 0].min()) > 0

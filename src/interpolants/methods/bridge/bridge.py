@@ -57,8 +57,10 @@ class Bridge(SampledBridge):
             else True. ``eps`` is in those units squared. Vectors and fields of conditions are standardised too, for
             networks that are not your own.
         transform: A map of single columns of a table before ``standardize``, for heavy tails, bounds and sizes over
-            orders of magnitude: ``"log"``, ``"asinh"``, ``"quantile"`` (normal quantiles), a table with settings, or a
-            mapping of columns to these, ``{"price": "log"}``, by number ``{"0": "log"}`` where they have no names.
+            orders of magnitude: ``"log"``, ``"asinh"``, ``"quantile"`` (normal quantiles), ``"interval"`` (logit
+            between 0 and 1, or other bounds: ``{"kind": "interval", "low": 0.0, "high": inf}`` for one), a table with
+            settings, or a mapping of columns to these, ``{"price": "log"}``, by number ``{"0": "log"}`` where they
+            have no names.
             Samples come back in data units, and log densities have the Jacobian of each row. ``eps``, ``fields`` and
             what is given to the fields are in transformed units. A column that does not vary is left as it is.
         drop_condition: Chance that a row is learnt from without its condition, in [0, 1). Above 0 (0.1 is usual) the

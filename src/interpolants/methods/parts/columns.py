@@ -1,5 +1,6 @@
 """Columns that a density model cannot take as they are: constant, collinear, heavy-tailed, whole numbers."""
 
+import math
 import warnings
 from collections.abc import Sequence
 
@@ -17,6 +18,10 @@ _FLAT = 1e-8
 # Standard deviations from the mean. Of 1e6 exponential variables the largest lies at 13, of 1e4 Student's t(2) at 25.
 _FAR = 15.0
 _SHOWN = 8
+# Share of the values of a column above which one value is an atom, and the fewest different values beside atoms.
+_ATOM, _DIFFERENT = 0.05, 20
+# Most columns of rows in which atoms are looked for.
+_TABLE = 128
 # Standard deviations and means that a network takes as they are, and ratios of deviations, are at most so large.
 _UNIT = 100.0
 # Noise in standard deviations of a column from which little of the column is left.
@@ -85,10 +90,63 @@ def warn_about_columns(
     far = far & ~whole
     tail = f"heavy-tailed, which samples are not. {_for_tails(rows, far, columns, transforms)}"
     kinds = ("",) * 4 if noisy else _OF_DENSITIES if density else _OF_SAMPLES
+    if not noisy:
+        _warn_about_atoms(who, name, rows, learnt, columns, transforms=transforms)
     told = zip((constant & out, constant & ~out, tied, whole, far), (*kinds, tail), strict=True)
     for found, words in told:
         if words and bool(found.any()):
             warnings.warn(f"{who}: {_named(name, found, columns)} {words}.", ColumnsWarning, stacklevel=7)
+
+
+def _warn_about_atoms(
+    who: str, name: str, rows: Tensor, learnt: Rows, columns: Sequence[str], *, transforms: bool
+) -> None:
+    """Name columns of which many values are exactly one number beside others that hardly repeat.
+
+    Columns of few or whole numbers, which are discrete, columns that are transformed, and rows of more than 128
+    columns, which are pixels, are left alone.
+    """
+    if rows.shape[1] > _TABLE:
+        return
+    same = rows if learnt is None else learnt[:_MOST].detach().double()
+    told, bounds = [], {}
+    for k in range(rows.shape[1]):
+        value, share = _atom(rows[:, k])
+        if not share or not torch.equal(same[:, k], rows[:, k]):
+            continue
+        words = f"{100 * share:.0f} % of column {_label(k, columns)} are exactly {value:.6g}"
+        if value == float(rows[:, k].min()):
+            words, bounds[_label(k, columns)] = (
+                f"{words}, the least value, which samples cross",
+                (value, math.inf),
+            )
+        elif value == float(rows[:, k].max()):
+            words, bounds[_label(k, columns)] = (
+                f"{words}, the largest value, which samples cross",
+                (-math.inf, value),
+            )
+        told.append(words)
+    if told:
+        more = ", ..." if len(told) > _SHOWN else ""
+        words = f"{who}: of {name}, {'; '.join(told[:_SHOWN])}{more}. No sample has such a value exactly"
+        remedy = "Fit the rows without the value alone, and draw the value with its share"
+        if transforms and bounds:
+            chosen = {
+                column: {"kind": "interval", "low": low, "high": high}
+                for column, (low, high) in list(bounds.items())[:_SHOWN]
+            }
+            remedy = f"{remedy}; transform={chosen} keeps the other samples inside of the bound"
+        warnings.warn(f"{words}. {remedy}.", ColumnsWarning, stacklevel=8)
+
+
+def _atom(x: Tensor) -> tuple[float, float]:
+    """The most frequent value of a column and its share, where it is an atom beside continuous values; else zeros."""
+    values, counts = torch.unique(x, return_counts=True)
+    value, share = float(values[counts.argmax()]), float(counts.max()) / len(x)
+    others = counts[counts <= _ATOM * len(x)]
+    continuous = len(others) >= _DIFFERENT and 2 * len(others) >= int(others.sum())
+    enough = len(x) >= _LEAST and not bool((x == x.round()).all())
+    return (value, share) if share > _ATOM and continuous and enough else (0.0, 0.0)
 
 
 def _for_tails(rows: Tensor, far: Tensor, columns: Sequence[str], transforms: bool) -> str:
