@@ -155,7 +155,7 @@ def test_values_that_a_transform_does_not_take_have_no_density_and_are_refused_e
 @pytest.mark.parametrize(
     ("transform", "words"),
     [
-        ("logg", "transform must be one of asinh, log, quantile, .*Did you mean 'log'"),
+        ("logg", "transform must be one of asinh, interval, log, quantile, .*Did you mean 'log'"),
         ({"price": "lag"}, "Did you mean 'log'"),
         ({0: "log"}, "Write '0'"),
         (3, "column_transform must be a name"),
