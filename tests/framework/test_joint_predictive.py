@@ -114,11 +114,11 @@ def test_the_quantile_of_a_sum_needs_a_joint_answer():
     ones = torch.ones(1, n, 1, dtype=torch.float64)
     answer = Predictive(loc=0 * ones, scale=ones, joint=joint)
     closed = stats.norm.ppf(0.01) * float(covariance.sum()) ** 0.5
-    draws = answer.sample(3000, seed=0)[..., 0].sum(1)
-    apart = Predictive(loc=0 * ones, scale=ones).sample(3000, seed=0)[..., 0].sum(1)
+    draws = answer.sample(1500, seed=0)[..., 0].sum(1)
+    apart = Predictive(loc=0 * ones, scale=ones).sample(1500, seed=0)[..., 0].sum(1)
     error = (
         5
-        * (0.01 * 0.99 / 3000) ** 0.5
+        * (0.01 * 0.99 / 1500) ** 0.5
         / (stats.norm.pdf(stats.norm.ppf(0.01)) / float(covariance.sum()) ** 0.5)
     )
     assert abs(float(draws.quantile(0.01)) - closed) < error
@@ -143,10 +143,10 @@ def test_draws_of_a_smooth_function_at_neighbours_agree():
     x = torch.linspace(0, 1, 8, dtype=torch.float64)[:, None]
     gp = ExactGP(smoothness=2.5, steps=20).fit(x, (7 * x[:, 0]).sin())
     near = torch.tensor([[0.49], [0.51]], dtype=torch.float64)
-    correlation = gp.predict(near, noise=False, joint=True).sample(2000)[..., 0].T.corrcoef()[0, 1]
-    apart = gp.predict(near, noise=False).sample(2000)[..., 0].T.corrcoef()[0, 1]
+    correlation = gp.predict(near, noise=False, joint=True).sample(600)[..., 0].T.corrcoef()[0, 1]
+    apart = gp.predict(near, noise=False).sample(600)[..., 0].T.corrcoef()[0, 1]
     assert correlation > 0.95
-    assert abs(apart) < 0.1
+    assert abs(apart) < 0.2
 
 
 def test_the_joint_answer_of_a_process_is_the_posterior_by_brute_force():

@@ -255,11 +255,11 @@ def test_a_chain_with_a_drift_and_noise_of_ones_own_has_the_closed_form_and_forg
         strength=lambda t, x, beside: torch.ones_like(x)[..., None],
         duration=2.0,
     )
-    first = LinearDirectedChain(2.0, 101).sample(12_000, generator=seeded())
+    first = LinearDirectedChain(2.0, 101).sample(5000, generator=seeded())
     links = chain.walk(first, 3, generator=seeded(1))
     found = [float(torch.corrcoef(torch.stack([first[:, -1, 0], one[:, -1, 0]]))[0, 1]) for one in links]
-    assert float(links[2][:, -1].var()) == pytest.approx(0.7715, abs=0.03)
-    assert found == pytest.approx([0.4861, 0.2038, 0.0741], abs=0.025)
+    assert float(links[2][:, -1].var()) == pytest.approx(0.7715, abs=0.06)
+    assert found == pytest.approx([0.4861, 0.2038, 0.0741], abs=0.045)
 
 
 def test_a_chain_of_ones_own_sees_real_time_two_noises_and_starts_of_others():
