@@ -65,7 +65,7 @@ def _causal(problem: pde.LotkaVolterra, steps: int, seed: int) -> Any:
 
 
 def _plain(problem: pde.LotkaVolterra, steps: int, seed: int) -> Any:
-    return CausalPINN(eps=0.0, steps=steps, batch_size=TIMES, seed=seed).fit(problem).solve
+    return CausalPINN(steepness=0.0, steps=steps, batch_size=TIMES, seed=seed).fit(problem).solve
 
 
 def _deepxde(problem: pde.LotkaVolterra, steps: int, seed: int) -> Any:

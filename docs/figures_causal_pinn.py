@@ -16,7 +16,7 @@ from interpolants.sciml import CausalPINN
 
 IMAGES = Path(__file__).parent / "images"
 RIVALS = (
-    {"name": "plain", "twin": {"eps": 0.0}},
+    {"name": "plain", "twin": {"steepness": 0.0}},
     {"kind": "numerical_solver", "name": "runge_kutta", "steps": 100},
 )
 

@@ -2,8 +2,8 @@
 
 Three systems: Lotka-Volterra equations, the Allen-Cahn equation over a time in which its unstable state 0 attracts
 plain training, and the first window of the Kuramoto-Sivashinsky equation. Each is solved by one network in one
-window, twice: with the causal weights, and with eps = 0. Everything else is the same, and every seed draws its own
-initial weights and points.
+window, twice: with the causal weights, and with a steepness of 0. Everything else is the same, and every seed draws its
+own initial weights and points.
 
 The smallest causal weight ``w_min`` is measured on fresh times, at the steepness ``eps n / T`` of the causal ladder's
 last rung, for both: it is what a user has where the truth is unknown.
@@ -57,17 +57,17 @@ _SYSTEMS: dict[str, type[Evolution]] = {
 LAPTOP: dict[str, Any] = {
     LV: {
         "problem": {"end": 5.5},
-        "method": {"eps": [1.0, 10.0], "steps": 8000},
+        "method": {"steepness": [64 / 5.5, 640 / 5.5], "steps": 8000},
     },
     AC: {
         "problem": {"diffusion": 0.01, "end": 2.0},
-        "method": {"eps": [0.5, 2.5], "steps": 6000, "batch_size": 40, "places": 8, "width": 32, "modes": 3,
+        "method": {"steepness": [10.0, 50.0], "steps": 6000, "batch_size": 40, "places": 8, "width": 32, "modes": 3,
                    "first_scale": 2.0, "lr": 5e-3, "initial_weight": 100.0},
     },
     KS: {
         "problem": {"end": 0.2},
-        "method": {"eps": [3e-5, 3e-4, 3e-3], "steps": 4000, "batch_size": 32, "places": 16, "width": 40, "modes": 6,
-                   "first_scale": 2.0, "lr": 5e-3, "initial_weight": 3e4},
+        "method": {"steepness": [4.8e-3, 4.8e-2, 0.48], "steps": 4000, "batch_size": 32, "places": 16, "width": 40,
+                   "modes": 6, "first_scale": 2.0, "lr": 5e-3, "initial_weight": 3e4},
     },
 }  # fmt: skip
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -95,24 +95,18 @@ def measure(case: str, seed: int, settings: Settings) -> Answered:
     system, _, how = case.rpartition(", ")
     one = settings[system]
     problem = _SYSTEMS[system](**one["problem"])
-    table = {**one["method"], "eps": one["method"]["eps"] if how == CAUSAL else 0.0}
+    table = {**one["method"], "steepness": one["method"]["steepness"] if how == CAUSAL else 0.0}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", StalledWarning)  # w_min, which is part of the answer, tells it too
         method = CausalPINN(seed=seed, **table).fit(problem)
     question = SolutionAndResidual(
-        times=settings["times"], places=settings["places"], steepness=steepness(one, problem)
+        times=settings["times"], places=settings["places"], steepness=one["method"]["steepness"][-1]
     )
     found = ask(question, method, Task.of(method.roles(), {"problem": problem}))
     values = {name: found[name].value for name in ("relative_l2", "residual", "w_min")}
     kept = {"times": found.arrays["times"], "error": found.arrays["error"]}
     arrays = {name: value[:: max(1, len(value) // 200)].float().numpy() for name, value in kept.items()}
     return measured(values, arrays)
-
-
-def steepness(one: Settings, problem: Evolution) -> float:
-    """``eps n / T`` of the last rung of the causal ladder."""
-    ladder, times = one["method"]["eps"], one["method"].get("batch_size", CausalPINN().batch_size)
-    return float(ladder[-1] * times / problem.end)
 
 
 # --- table and figures ---------------------------------------------------------------------------------------

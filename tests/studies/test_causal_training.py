@@ -6,11 +6,13 @@ from studies.common import run
 from torch.testing import assert_close
 
 
-def test_the_steepness_is_that_of_the_causal_ladders_last_rung():
-    problem = experiment._SYSTEMS[LV](**LAPTOP[LV]["problem"])
-    assert experiment.steepness(LAPTOP[LV], problem) == pytest.approx(10.0 * 64 / 5.5)
-    problem = experiment._SYSTEMS[KS](**LAPTOP[KS]["problem"])
-    assert experiment.steepness(LAPTOP[KS], problem) == pytest.approx(3e-3 * 32 / 0.2)
+def test_the_published_runs_had_these_strengths():
+    """``eps = steepness T / n`` of the three ladders."""
+    told = {LV: (5.5, 64, [1.0, 10.0]), AC: (2.0, 40, [0.5, 2.5]), KS: (0.2, 32, [3e-5, 3e-4, 3e-3])}
+    for system, (end, times, eps) in told.items():
+        method = LAPTOP[system]["method"]
+        assert method.get("batch_size", 64) == times
+        assert [s * end / times for s in method["steepness"]] == pytest.approx(eps)
 
 
 def test_both_phases_grow_out_of_the_unstable_state():

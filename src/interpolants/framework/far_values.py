@@ -16,7 +16,7 @@ class FarValuesWarning(UserWarning):
     """Values lie far from those of the fit."""
 
 
-def warn_if_far(who: str, name: str, z: Tensor, columns: Sequence[str] = ()) -> None:
+def warn_if_far(who: str, name: str, z: Tensor, columns: Sequence[str] = (), *, remedy: str = "") -> None:
     """Tell of columns whose values lie far from those of the fit, as degrees do in a model of kelvin.
 
     Args:
@@ -24,6 +24,7 @@ def warn_if_far(who: str, name: str, z: Tensor, columns: Sequence[str] = ()) -> 
         name: Name of the argument.
         z: Values in deviations from the mean of the fit, columns last, ``(..., C)``; NaN where nothing is known.
         columns: Names of the columns; numbers where there are none.
+        remedy: Another cause and its remedy, as a sentence.
 
     Warns:
         FarValuesWarning: If half of the values of a column lie more than ten deviations off.
@@ -36,7 +37,7 @@ def warn_if_far(who: str, name: str, z: Tensor, columns: Sequence[str] = ()) -> 
     place = int(far.nonzero()[0])
     named = _named(name, place, len(middle), columns)
     told = f"{who}: {named} lies {float(middle[place]):.3g} deviations from what the fit has seen"
-    warnings.warn(f"{told}; are the units the same?", FarValuesWarning, stacklevel=6)
+    warnings.warn(f"{told}; are the units the same? {remedy}".rstrip(), FarValuesWarning, stacklevel=6)
 
 
 def spread_of(cond: Tensor) -> tuple[tuple[float, float], ...]:

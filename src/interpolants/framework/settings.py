@@ -96,9 +96,8 @@ class Settings:
             head, _, rest = name.partition("__")
             if head not in own or (rest and not isinstance(own[head], Settings)):
                 who = f"{type(self).__name__}.set_params"
-                raise invalid(
-                    who, "the parameter must be known", repr(name), nearest(name, self.get_params())
-                )
+                remedy = self.former.get(head) or nearest(name, self.get_params())
+                raise invalid(who, "the parameter must be known", repr(name), remedy)
             own[head] = own[head].set_params(**{rest: value}) if rest else value
         self.__dict__ = type(self)(**own).__dict__
         return self

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interpolants.foundations.checks import number, whole
+from interpolants.foundations.checks import number, positive, whole
 from interpolants.foundations.errors import invalid
 from interpolants.training.aggregates import StepContext
 from interpolants.training.losses import Losses, sum_of_means
@@ -51,6 +51,7 @@ class Causal:
         loss: Name of the loss with one value per place, in order.
         axis: Name of the places in the batch, ``(n,)``, increasing.
         first: Name of a loss that comes before all places, such as that of the initial condition; none if empty.
+        first_places: Number of places as which that loss counts in the sum of the losses before a place; > 0.
 
     Raises:
         InvalidInputError: If a setting is out of range.
@@ -67,15 +68,19 @@ class Causal:
         loss: str = "residual",
         axis: str = "t",
         first: str = "",
+        first_places: float = 1.0,
     ) -> None:
         self.ladder = check_ladder("Causal", eps)
         self.rung_steps = whole("Causal", "rung_steps", rung_steps, at_least=1)
         self.delta = number("Causal", "delta", delta, above=0, below=1)
         self.loss, self.axis, self.first = loss, axis, first
+        self.first_places = positive("Causal", "first_places", first_places)
         self.rung, self.left, self.still = 0, self.rung_steps, 0
         self.lowest, self.front, self._used = 1.0, 0.0, self.ladder[0]
         self.about = {"eps": list(self.ladder), "rung_steps": rung_steps, "delta": delta, "loss": loss,
                       "axis": axis, "first": first}  # fmt: skip
+        if first_places != 1:
+            self.about["first_places"] = self.first_places
 
     @property
     def eps(self) -> float:
@@ -86,7 +91,7 @@ class Causal:
         """The weighted mean, and the means of the other losses."""
         ordered, places = losses[self.loss], context.batch[self.axis]
         self._check(ordered, places, context)
-        before = losses[self.first].detach().mean() if self.first else 0.0
+        before = self.first_places * losses[self.first].detach().mean() if self.first else 0.0
         weights = causal_weights(ordered, self.eps, before)
         total = sum_of_means({**losses, self.loss: weights * ordered})
         self._note(weights, places)
@@ -151,14 +156,19 @@ class Causal:
             self.rung, self.left = self.rung + 1, self.rung_steps
 
 
-def check_ladder(who: str, eps: Any) -> tuple[float, ...]:
+def check_ladder(who: str, eps: Any, name: str = "eps") -> tuple[float, ...]:
     """The rungs of a ladder, increasing numbers >= 0; a single number is a ladder of one.
+
+    Args:
+        who: Name of the caller, used in error messages.
+        eps: The rungs.
+        name: Name of the argument, used in error messages.
 
     Raises:
         InvalidInputError: If it is empty, does not increase, or one is negative.
     """
     rungs = tuple(eps) if isinstance(eps, Sequence) else (eps,)
-    found = tuple(number(who, "eps", value, at_least=0) for value in rungs)
+    found = tuple(number(who, name, value, at_least=0) for value in rungs)
     if not found or any(b <= a for a, b in pairwise(found)):
-        raise invalid(who, "eps must be numbers that increase, from weak to strong", rungs)
+        raise invalid(who, f"{name} must be numbers that increase, from weak to strong", rungs)
     return found

@@ -25,7 +25,7 @@ from interpolants.apps.timeseries.training_windows import (
     net_and_window_loss,
 )
 from interpolants.apps.timeseries.unseen_columns import UnseenColumnWarning
-from interpolants.apps.timeseries.window_units import WindowUnits
+from interpolants.apps.timeseries.window_units import SCALES, WindowUnits
 from interpolants.cli.app import app
 from interpolants.foundations.errors import DivergedError, InvalidInputError
 from interpolants.foundations.randomness import generator
@@ -242,7 +242,7 @@ def test_units_of_windows_undo_themselves():
     x = 5.0 + 3.0 * torch.randn(4, 12, 2, dtype=F64, generator=generator(0))
     x[..., 1] += 40.0
     series = read(SelfGuidedDiffusion().roles(), {"series": x[0]}, "fit")[0]["series"]
-    for kind in ("standard", "window"):
+    for kind in SCALES:
         units = WindowUnits.fit(kind, [series])
         shift, scale = units.of(x, torch.ones_like(x, dtype=torch.bool))
         assert_close(units.decode((x - shift) / scale, shift, scale), x)
@@ -423,8 +423,87 @@ def test_a_column_without_a_value_is_told_by_its_name():
 def test_a_context_of_zeros_has_no_size_to_scale_by():
     settings = {"context": 8, "horizon": 4, "scale": "window", "head": "denoised"}
     model = SelfGuidedDiffusion(**settings, **SMALL).fit(np.abs(stationary(60).numpy()))
-    with pytest.raises(InvalidInputError, match=r"zeros or gaps alone in row 0.*standard"):
+    with pytest.raises(
+        InvalidInputError,
+        match=r"not zero in the window.*'window', got zeros or gaps alone in row 0.*standard",
+    ):
         model.forecast(np.zeros(20), members=2)
+
+
+# --- trends --------------------------------------------------------------------------------------------------------
+
+
+class Shape(nn.Module):
+    """The mean of windows that all have one shape, in units of their context."""
+
+    def __init__(self, context, length):
+        super().__init__()
+        line = torch.arange(length, dtype=F64)
+        seen = line[:context]
+        self.shape = ((line - seen.mean()) / seen.std(correction=0)).float()
+
+    def forward(self, x, t, cond=None):
+        return self.shape.expand_as(x)
+
+
+def test_a_line_goes_on_exactly_where_every_window_has_its_shape():
+    """Windows of ``a + b t`` are the same in units of their level: from any level, of any slope, with gaps or not."""
+    model = SelfGuidedDiffusion(context=8, horizon=4, scale="level", head="denoised", strength=0.0, **SMALL)
+    t = torch.arange(60, dtype=F64)
+    model.fit(3.0 + 0.5 * t).state["net"] = Shape(8, 12)
+    for level, slope in ((3.0, 0.5), (1e6, 0.5), (-40.0, 20.0)):
+        series = level + slope * t
+        ahead = level + slope * torch.arange(60, 70, dtype=F64)
+        found = model.forecast(series, members=2, steps=10).x[0, :, :, 0]
+        assert_close(found, ahead.expand(2, -1), rtol=0, atol=1e-5 * 60 * slope)
+    drawn = torch.as_tensor(model.sample(200))
+    assert_close(drawn.diff(dim=1), torch.full((200, 11, 1), 0.5, dtype=F64), rtol=0, atol=1e-5)
+    assert float(drawn[:, :8].mean(1).std()) > 5  # levels of training windows in turn
+
+
+def test_a_context_at_rest_has_the_usual_deviation_and_one_of_gaps_is_refused():
+    settings = {"context": 8, "horizon": 4, "scale": "level", "head": "denoised"}
+    model = SelfGuidedDiffusion(**settings, **SMALL).fit(stationary(60))
+    units = model.state["units"]
+    rest = torch.full((1, 8, 1), 7.0, dtype=F64)
+    shift, scale = units.of(rest, torch.ones_like(rest, dtype=torch.bool))
+    assert float(shift) == 7.0
+    windows = stationary(60).unfold(0, 8, 1)
+    assert_close(scale[0, 0, 0], windows.var(1, correction=0).mean().sqrt())
+    _, none = units.of(rest, torch.zeros_like(rest, dtype=torch.bool))
+    assert float(none) == 0
+
+
+@pytest.mark.slow
+def test_noise_on_a_trend_is_forecast_from_levels_that_no_training_window_had():
+    """A line with stationary noise: near the exact conditional mean, which drift and fixed units are far from."""
+    n, slope = 1500, 0.1
+    line = slope * torch.arange(n, dtype=F64)
+    series = line + torch.cat([stationary(500, seed) for seed in range(3)])
+    settings = {"context": CONTEXT, "horizon": HORIZON, "net": {"kind": "gated_convolution", "width": 24, "blocks": 4},
+                "steps": 1500, "batch_size": 32, "strength": 2.0}  # fmt: skip
+    starts = range(1100, 1460, 24)
+    contexts = [series[s - CONTEXT : s] for s in starts]
+    seen = torch.arange(CONTEXT + HORIZON) < CONTEXT
+    exact_means = torch.stack([
+        conditional(torch.cat([(series - line)[s - CONTEXT : s], torch.zeros(HORIZON, dtype=F64)]), seen)[0][CONTEXT:]
+        + line[s : s + HORIZON]
+        for s in starts
+    ])  # fmt: skip
+
+    def miss(found):
+        return float((found - exact_means).square().mean().sqrt())
+
+    errors = {}
+    for scale in ("level", "standard"):
+        model = SelfGuidedDiffusion(scale=scale, **settings).fit(series[:1000])
+        errors[scale] = miss(model.forecast([c.numpy() for c in contexts], members=16).x[..., 0].mean(1))
+    steps = torch.arange(1, HORIZON + 1, dtype=F64)
+    errors["drift"] = miss(torch.stack([c[-1] + (c[-1] - c[0]) / (CONTEXT - 1) * steps for c in contexts]))
+    # The line by itself, if it were known, misses the exact means by 0.58.
+    assert errors["level"] < 0.7
+    assert errors["level"] < 0.6 * errors["drift"]
+    assert errors["level"] < 0.1 * errors["standard"]
 
 
 def test_one_member_is_no_trouble_without_quantiles(model, hourly):
@@ -452,6 +531,8 @@ def test_changes_that_are_small_beside_the_level_of_a_window_are_told_of():
     """A level of 1e4 with changes of 1 was forecast with a spread of 90, without a word."""
     settings = {**SMALL, "context": 8, "horizon": 4, "scale": "window", "steps": 1}
     x = stationary(60)[:, None].numpy()
-    with pytest.warns(LevelSeriesWarning, match="column 0 changes by .* of its own size"):
+    with pytest.warns(
+        LevelSeriesWarning, match="column 0 changes by .* of its own size .* Take scale='level'"
+    ):
         SelfGuidedDiffusion(**settings).fit(x + 1e4)
     SelfGuidedDiffusion(**settings).fit(1e4 * x)  # warnings are errors here

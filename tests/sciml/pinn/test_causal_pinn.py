@@ -21,7 +21,7 @@ from interpolants.sciml import CausalPINN
 from interpolants.sciml.pinn.causal_pinn import SmallResidualWarning
 from interpolants.training import StalledWarning
 
-SMALL = {"width": 8, "depth": 1, "steps": 20, "batch_size": 8, "eps": (1e-4, 1e-3)}
+SMALL = {"width": 8, "depth": 1, "steps": 20, "batch_size": 8, "steepness": (4e-4, 4e-3)}
 
 
 def decay(t, u):
@@ -35,7 +35,7 @@ def relative(found, truth):
 def test_linear_decay_is_solved_to_one_in_ten_thousand():
     problem = pde.LinearDecay(rate=1.0, end=2.0)
     settings = {
-        "eps": (0.1, 1.0),
+        "steepness": (1.6, 16.0),
         "width": 16,
         "steps": 400,
         "batch_size": 32,
@@ -48,7 +48,8 @@ def test_linear_decay_is_solved_to_one_in_ten_thousand():
     assert float(pinn.residual(t).abs().max()) < 3e-3
     assert pinn.state["windows"][0]["w_min"] > 0.999
     assert len(pinn.about["history"]["polish-1"]) == 8
-    assert pinn.state["windows"][0]["steepness"] == 1.0 * 32 / 2.0
+    assert pinn.state["windows"][0]["steepness"] == 16.0
+    assert pinn.state["windows"][0]["eps"] == 16.0 * 2.0 / 32
     assert float(pinn.solve([[0.0]])[0][0]) == 1.0
 
 
@@ -83,7 +84,9 @@ def test_a_travelling_heat_wave_of_a_users_own_residual(window):
         "first_scale": 1.0,
         "seed": 1,
     }
-    pinn = CausalPINN(window=window, eps=(0.1, 1.0), lr=1e-2, **settings).fit(moving_heat())
+    # T / n of the step: eps is 0.1 and 1 in one window as in two.
+    steepness = (1.6, 16.0) if window is None else (3.2, 32.0)
+    pinn = CausalPINN(window=window, steepness=steepness, lr=1e-2, **settings).fit(moving_heat())
     at = grid()
     assert relative(pinn.solve(at), wave(at)) < 0.03
     later = at + torch.tensor([0.0, 2.0]).double()
@@ -104,14 +107,48 @@ def test_windows_hand_over_the_state_exactly():
 
 def test_without_strength_it_is_the_plain_network_to_the_bit():
     """One rung of strength 0 against the mean of the squared residual, trained by the same loop."""
-    plain = CausalPINN(**SMALL | {"eps": 0}).fit(pde.LotkaVolterra())
-    same = CausalPINN(**SMALL | {"eps": (0.0,)}).fit(pde.LotkaVolterra())
-    causal = CausalPINN(**SMALL | {"eps": 0.01}).fit(pde.LotkaVolterra())
+    plain = CausalPINN(**SMALL | {"steepness": 0}).fit(pde.LotkaVolterra())
+    same = CausalPINN(**SMALL | {"steepness": (0.0,)}).fit(pde.LotkaVolterra())
+    causal = CausalPINN(**SMALL | {"steepness": 0.016}).fit(pde.LotkaVolterra())
     t = torch.linspace(0, 5, 9)[:, None]
     assert torch.equal(plain.solve(t), same.solve(t))
     assert not torch.equal(plain.solve(t), causal.solve(t))
     assert plain.history[-1]["loss"] == pytest.approx(plain.history[-1]["residual"], rel=1e-6)
     assert causal.history[-1]["loss"] < causal.history[-1]["residual"]
+
+
+def _first_weight(batch_size, **settings):
+    """Smallest weight of the first step, of the same untrained network on the same equation."""
+    pinn = CausalPINN(
+        **SMALL | {"steepness": 0.05, "steps": 1, "log_every": 1, "batch_size": batch_size} | settings
+    )
+    return pinn.fit(moving_heat()).history[0]["w_min"]
+
+
+@pytest.mark.parametrize("initial_first", [False, True])
+def test_the_number_of_times_does_not_change_the_weights(initial_first):
+    """The smallest weight is that of the last time: ``exp(-steepness (T / 64 L_0 + int L))`` for every n."""
+    settings = {"places": 64, "steepness": 0.05, "initial_first": initial_first, "initial_weight": 2000.0}
+    few, many = (_first_weight(n, **settings) for n in (64, 512))
+    assert 0.05 < many < 0.8
+    assert few == pytest.approx(many, rel=0.05)
+    if initial_first:  # the initial data weigh in
+        assert many < 0.9 * _first_weight(512, **settings | {"initial_first": False})
+
+
+def test_a_folder_that_stored_eps_has_the_same_steepness():
+    """Folders of before have ``eps``, the strength for the sum over the times of a step."""
+    pinn = CausalPINN(window=0.7, **SMALL).fit(pde.LinearDecay(end=2.0))  # windows of 2 / 3
+    parts = pinn.to_parts()
+    settings = {name: value for name, value in parts["settings"].items() if name != "steepness"}
+    again = CausalPINN.from_parts({**parts, "settings": {**settings, "eps": (1e-4 / 3, 1e-3 / 3)}})
+    assert again.steepness == pytest.approx((4e-4, 4e-3))
+    assert torch.equal(again.solve(T), pinn.solve(T))
+
+
+def test_eps_is_refused_by_name_when_settings_change():
+    with pytest.raises(InvalidInputError, match="replaced by 'steepness'"):
+        CausalPINN().set_params(eps=1.0)
 
 
 def test_tables_name_axes_and_components():
@@ -184,7 +221,7 @@ def test_a_users_function_is_passed_again_and_checked(tmp_path):
 
 
 def test_a_users_class_is_passed_again(tmp_path):
-    pinn = CausalPINN(**{**SMALL, "eps": (0.1, 1.0)}).fit(Logistic())
+    pinn = CausalPINN(**{**SMALL, "steepness": (0.4, 4.0)}).fit(Logistic())
     folder = pinn.save(tmp_path / "m")
     bare = interpolants.load(folder)
     assert torch.equal(bare.solve(T), pinn.solve(T))
@@ -214,7 +251,7 @@ def test_a_fit_does_not_go_on_with_another_residual(tmp_path):
 def test_a_fit_that_does_not_get_past_a_time_says_so():
     stiff = pde.ODE(rates=lambda t, u: -1e3 * (u - torch.cos(9 * t)[:, None]), start=(0.0,), end=3.0)
     with pytest.warns(StalledWarning, match=r"CausalPINN.fit: stalled at t = 0\.\d+"):
-        pinn = CausalPINN(**SMALL | {"eps": 1e6}).fit(stiff)
+        pinn = CausalPINN(**SMALL | {"steepness": 3e6}).fit(stiff)
     assert pinn.state["windows"][0]["stalled"] < 3.0
     assert pinn.state["windows"][0]["w_min"] < 1e-3
 
@@ -222,8 +259,9 @@ def test_a_fit_that_does_not_get_past_a_time_says_so():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"eps": -1.0}, "eps must be finite and >= 0, got -1"),
-        ({"eps": (1.0, 0.1)}, "eps must be numbers that increase"),
+        ({"steepness": -1.0}, "steepness must be finite and >= 0, got -1"),
+        ({"steepness": (1.0, 0.1)}, "steepness must be numbers that increase"),
+        ({"eps": 1.0}, r"must be a setting, got 'eps'. It was replaced by 'steepness' = eps batch_size / T"),
         ({"window": 0.0}, "window must be finite and > 0, got 0"),
         ({"window": -1.0}, "window must be finite and > 0"),
         ({"delta": 1.0}, "delta must lie in"),
@@ -257,7 +295,7 @@ def test_rates_whose_slope_is_lost_are_refused():
 
 
 def test_a_plain_network_has_no_criterion():
-    pinn = CausalPINN(**SMALL | {"eps": 0.0, "steps": 2}).fit(own())
+    pinn = CausalPINN(**SMALL | {"steepness": 0.0, "steps": 2}).fit(own())
     assert math.isnan(pinn.state["windows"][0]["w_min"])
 
 
@@ -288,7 +326,7 @@ def test_lotka_volterra_is_solved_causally_where_plain_training_fails_and_the_cr
     """Seed 0: below 2 % of error with weights near 1, against a failure whose weights on fresh times tell of it."""
     problem = pde.LotkaVolterra()
     causal = CausalPINN(steps=6000).fit(problem)
-    plain = {"name": "plain", "twin": {"eps": 0.0, "steps": 3000}}
+    plain = {"name": "plain", "twin": {"steepness": 0.0, "steps": 3000}}
     task = Task.of(causal.roles(), {"problem": problem})
     found = ask(SolutionAndResidual(steepness=causal.state["windows"][0]["steepness"]), causal, task, [plain])
     assert found["relative_l2"].value < 0.02

@@ -115,8 +115,7 @@ class GuidedWindows:
     def free(self, n: int, seed: int, first: int) -> Tensor:
         """Windows ``(n, L, C)`` without guidance; scales are those of training windows in turn."""
         x = self._sampled(n, None, seed, first, 0)
-        rows = (torch.arange(n) + first) % len(self.units.kept)
-        return self._decoded(x, self.units.shift.expand(n, 1, -1), self.units.kept[rows][:, None])
+        return self._decoded(x, *self.units.drawn(torch.arange(n) + first))
 
     def _sampled(self, rows: int, cond: Any, seed: int, first: int, block: int) -> Tensor:
         own = key(seed, "windows", block) >> 33
@@ -161,7 +160,8 @@ class GuidedWindows:
         bad = ~(scale > 0).all(2)[:, 0]
         if bool(bad.any()):
             row = int(bad.nonzero()[0])
-            rule = "every column must have a value that is not zero in the window, with scale='window'"
+            needed = "a value" if self.units.kind == "level" else "a value that is not zero"
+            rule = f"every column must have {needed} in the window, with scale={self.units.kind!r}"
             remedy = "Take scale='standard'."
             raise invalid(self.who, rule, f"zeros or gaps alone in row {row // self.members}", remedy)
 

@@ -65,7 +65,9 @@ class SelfGuidedDiffusion(Trained):
         horizon: Times of a window to forecast at once; longer forecasts go on from their own.
         lags: Steps back of further copies of every column that the model sees, such as ``(24, 168)`` for hours.
         scale: ``"standard"``: mean 0 and deviation 1 over the training part; ``"window"``: the mean absolute value of
-            what is seen of each window, for series of different sizes, of which none may be 0 for a whole context.
+            what is seen of each window, for series of different sizes, of which none may be 0 for a whole context;
+            ``"level"``: the mean of what is seen of each window and its deviation from it, for series with trends or
+            whose level wanders: forecasts go on from the level, and do not know it.
         path: A one-sided path with a Gaussian base: a name, a table or a ``Path``; ``"auto"`` is the paper's diffusion
             of 100 steps.
         net: A network for sequences ``(C (1 + k), L)``: a name, a table, or an ``nn.Module`` called as ``net(x, t)``.
@@ -155,7 +157,7 @@ class SelfGuidedDiffusion(Trained):
         """The quantity of the path, by one gradient loop over windows."""
         series = listed(data["series"])
         times = choose_times("SelfGuidedDiffusion", self.times, self.path)
-        units = WindowUnits.fit(self.scale, series)
+        units = WindowUnits.fit(self.scale, series, self.context)
         batches = WindowBatches(
             series,
             context=self.context,
@@ -171,7 +173,7 @@ class SelfGuidedDiffusion(Trained):
         result = run.train("windows", TimedNet(net, times), loss, batches, self.training())
         return {
             "net": finished(net, result),
-            "units": units.keeping(batches.some_scales(run.generator("scales"))),
+            "units": units.keeping(*batches.some_units(run.generator("scales"))),
             "largest": batches.largest,
             "shape": list(batches.shape),
             "tail": [one[-self.reach :] for one in series],
@@ -371,7 +373,8 @@ class SelfGuidedDiffusion(Trained):
             z = torch.where(seen, (values - units.shift) / units.scale, torch.nan)
             if units.flat is not None:  # of a constant anything else is new
                 z = torch.where(units.flat & (z.abs() > _CONSTANT), torch.inf, z)
-            warn_if_far(who, "the series", z, self.columns("series"))
+            remedy = "If the series has a trend, take scale='level'."
+            warn_if_far(who, "the series", z, self.columns("series"), remedy=remedy)
 
     def _places(self, series: Series) -> list[tuple[int, int, int]]:
         """Starts of windows with gaps in their care, and from where to where that is."""

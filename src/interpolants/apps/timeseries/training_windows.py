@@ -95,9 +95,10 @@ class WindowBatches:
         """The largest absolute value, in units of the windows."""
         return float(((self.values - self.shift) / self.scale).abs().max())
 
-    def some_scales(self, source: Generator) -> Tensor:
-        """Scales of some windows, ``(K, C)``."""
-        return self.scale[torch.randperm(len(self.scale), generator=source)[:_KEPT_SCALES], 0]
+    def some_units(self, source: Generator) -> tuple[Tensor, Tensor]:
+        """Scales and shifts of some windows, ``(K, C)`` each."""
+        rows = torch.randperm(len(self.scale), generator=source)[:_KEPT_SCALES]
+        return self.scale[rows, 0], self.shift[rows, 0]
 
     def __call__(self, step: int, generator: Generator, rank: int, world: int) -> dict[str, Any]:
         """The share of this process in the batch of ``step``."""
@@ -124,7 +125,7 @@ def _warn_if_level(scaled: Tensor) -> None:
     if small:
         column, share = small[0]
         told = f"SelfGuidedDiffusion: column {column} changes by {share:.2g} of its own size within a window"
-        remedy = "a network errs by about as much. Take scale='standard', or subtract a level first"
+        remedy = "a network errs by about as much. Take scale='level', or 'standard' if there is no trend"
         warnings.warn(f"{told}; {remedy}.", LevelSeriesWarning, stacklevel=3)
 
 

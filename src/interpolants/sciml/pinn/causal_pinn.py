@@ -26,6 +26,8 @@ TYPES = {"float32": torch.float32, "float64": torch.float64}
 # Times at which a finished window is judged, and the times of the fixed points of the polish for one of a step.
 _FRESH, _FINER = 2000, 8
 _PROBES = 7
+# Times as which the loss of the initial data counts, of so many in a window, whatever batch_size.
+_INITIAL_TIMES = 64
 # The criterion tells nothing where a state at rest stays below it by such a share of what it allows.
 _VOID = 0.1
 POINTS = Role(name="points", about="File with columns t, or t and x.")
@@ -40,8 +42,9 @@ class CausalPINN(Trained):
 
     The loss is ``mean_i w_i L(t_i)`` with ``L(t_i)`` the mean squared residual at time ``t_i`` over places and
     components, and ``w_i = exp(-eps sum_{k < i} L(t_k))`` without a gradient. Times are drawn anew in each step, one in
-    each of n cells: a network can jump between fixed ones. eps climbs a ladder, whose rung is left when all weights
-    exceed ``delta``, or after its share of the steps. ``eps = 0`` is the plain physics-informed network.
+    each of n cells: a network can jump between fixed ones. ``eps = steepness T / n`` for a window of length T, so that
+    ``w(t) = exp(-steepness int_0^t L)`` whatever n. The steepness climbs a ladder, whose rung is left when all weights
+    exceed ``delta``, or after its share of the steps. ``steepness=0`` is the plain physics-informed network.
 
     ::
 
@@ -49,22 +52,24 @@ class CausalPINN(Trained):
         u = pinn.solve(times)                # (N, 1) -> (N, 2)
         r = pinn.residual(times)
 
-    What decides is the *steepness* ``eps n / T``. It is in ``state["windows"]`` with the smallest weight on 2000 fresh
-    times: near 1 the residual is small everywhere, and far below it the solution must not be trusted. ``eps = 0`` has
-    no such criterion, and NaN there.
+    ``state["windows"]`` has the last rung with the smallest weight on 2000 fresh times, ``w_min``: near 1 the residual
+    is small everywhere, and far below it the solution must not be trusted. ``steepness=0`` has no such criterion, and
+    NaN there.
 
     The algorithm's authors state that a patent (University of Pennsylvania) covers causal training of physics-informed
-    networks and excludes commercial use without a licence; see the page of the method. ``eps = 0`` does not use it.
+    networks and excludes commercial use without a licence; see the page of the method. ``steepness=0`` does not use it.
 
     Args:
-        eps: The ladder of strengths, increasing, in 1 / squared residual; a number for one rung.
+        steepness: Ladder of strengths of the causal weights, increasing, in 1 / (time x squared residual); a number
+            for one rung.
         delta: What all weights must exceed for the next rung, in (0, 1).
         window: Longest window of time: longer problems are solved in equal windows one after the other, each by a
             network of its own that starts from the last one's end. None for one window.
         places: Places in x at each time, for problems with space.
         initial_weight: Weight of the squared error of the initial data, for problems with space; without space the
             start is exact.
-        initial_first: Count the loss of the initial data in the weights, so that even the first time waits for it.
+        initial_first: Count the loss of the initial data in the weights, so that even the first time waits for it. It
+            counts as a residual that lasts for 1/64 of the window.
         width: Units of a hidden layer.
         depth: Hidden layers.
         modified: Gate the hidden layers by two maps of the features.
@@ -82,8 +87,12 @@ class CausalPINN(Trained):
     """
 
     noun: ClassVar[str] = "solver"
+    former: ClassVar[Mapping[str, str]] = {
+        **Trained.former,
+        "eps": "It was replaced by 'steepness' = eps batch_size / T, T being the length of a window.",
+    }
 
-    eps: Any = (1.0, 10.0)
+    steepness: Any = (12.8, 128.0)
     delta: float = 0.99
     window: float | None = None
     places: int = 32
@@ -104,7 +113,7 @@ class CausalPINN(Trained):
     def check_settings(self) -> None:
         """Refuse what is out of range, and make the ladder."""
         who = "CausalPINN"
-        self.eps = check_ladder(who, self.eps)
+        self.steepness = check_ladder(who, self.steepness, "steepness")
         number(who, "delta", self.delta, above=0, below=1)
         if self.window is not None:
             positive(who, "window", self.window)
@@ -115,6 +124,17 @@ class CausalPINN(Trained):
         number(who, "initial_weight", self.initial_weight, above=0)
         positive(who, "first_scale", self.first_scale)
         one_of(who, "dtype", self.dtype, TYPES)
+
+    @classmethod
+    def from_parts(cls, parts: Mapping[str, Any]) -> Self:
+        """Inverse of :meth:`to_parts`; folders that stored eps have the same steepness."""
+        settings, state = dict(parts["settings"]), parts["state"]
+        if "eps" in settings and state is not None:
+            per_length = settings["batch_size"] / state["windows"][0]["length"]
+            settings["steepness"] = tuple(
+                rung * per_length for rung in check_ladder("load", settings.pop("eps"))
+            )
+        return super().from_parts({**parts, "settings": settings})
 
     def identity(self) -> dict[str, Any]:
         """The steps decide how long a rung lasts, whatever the schedule."""
@@ -180,10 +200,11 @@ class CausalPINN(Trained):
     def _train(self, run: Run, window: Window, net: SolutionNet, k: int) -> dict[str, Any]:
         """Adam on the causal loss; what became of the window."""
         causal = Causal(
-            self.eps,
-            rung_steps=math.ceil(self.steps / len(self.eps)),
+            tuple(self._eps(rung, window) for rung in self.steepness),
+            rung_steps=math.ceil(self.steps / len(self.steepness)),
             delta=self.delta,
             first="initial" if self.initial_first and window.has_space else "",
+            first_places=self.batch_size / _INITIAL_TIMES,
         )
         batches = Batches(window, self.batch_size, self.places)
         loss = ResidualLoss(window, self.initial_weight)
@@ -199,29 +220,31 @@ class CausalPINN(Trained):
             **self._judged(window, net, k),
         }
 
+    def _eps(self, steepness: float, window: Window) -> float:
+        """Strength for the sum over the times of a step, in 1 / squared residual."""
+        return steepness * window.length / self.batch_size
+
     def _judged(self, window: Window, net: SolutionNet, k: int) -> dict[str, Any]:
-        """Strength of the last rung and the smallest weight on fresh times; NaN for eps = 0, which weighs nothing."""
-        eps = self.eps[-1]
-        steepness = eps * self.batch_size / window.length
+        """Strength of the last rung and the smallest weight on fresh times; NaN for a strength of 0."""
+        steepness = self.steepness[-1]
         source = generator(self.seed, "fresh times", k)
-        w_min = window.smallest_weight(net, steepness, self.places, source, _FRESH) if eps else math.nan
-        return {"eps": eps, "steepness": steepness, "w_min": w_min}
+        w_min = window.smallest_weight(net, steepness, self.places, source, _FRESH) if steepness else math.nan
+        return {"eps": self._eps(steepness, window), "steepness": steepness, "w_min": w_min}
 
     def _check_telling(self, window: Window) -> None:
         """Say so where a state that stays at the start would pass: in tiny units all residuals are small."""
-        if window.has_space or not self.eps[-1]:
+        if window.has_space or not self.steepness[-1]:
             return
         _, points = window.points(_FRESH, self.places, generator(self.seed, "times at rest"))
         at_rest, _ = noted_derivatives(window.start(points[:, 1:].double()).to(window.dtype))
         left = window.problem.residual_at(points, at_rest).square().reshape(_FRESH, -1).mean(1)
-        steepness = self.eps[-1] * self.batch_size / window.length
-        least = float(causal_weights(left, steepness * window.length / _FRESH).min())
+        least = float(causal_weights(left, self.steepness[-1] * window.length / _FRESH).min())
         if float(left.mean()) > 0 and 1 - least < _VOID * (1 - self.delta):
             told = (
                 f"a state that stays at the start would have w_min = {least:.6g}, so that w_min tells nothing"
             )
-            better = 10 / (self.batch_size * float(left.mean()))
-            remedy = f"Take units in which u and t are of size one, or a last eps near {better:.1g}."
+            better = 10 / (window.length * float(left.mean()))
+            remedy = f"Take units in which u and t are of size one, or a last steepness near {better:.1g}."
             warnings.warn(f"CausalPINN.fit: {told}. {remedy}", SmallResidualWarning, stacklevel=5)
 
     def _polish(self, run: Run, window: Window, net: SolutionNet, k: int) -> None:
