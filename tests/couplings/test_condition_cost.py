@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.optimize
 import torch
 
 from interpolants import Bridge
@@ -9,6 +10,9 @@ from interpolants.couplings import MinibatchOT, Sinkhorn
 from interpolants.couplings.condition_cost import with_conditions
 from interpolants.foundations.errors import InvalidInputError
 from interpolants.foundations.randomness import generator
+from interpolants.methods.parts.start_points import Pool
+from interpolants.objectives.times import UniformTimes
+from interpolants.training.pairs import PairBatches
 
 F64 = torch.float64
 
@@ -55,10 +59,93 @@ def test_units_of_data_and_conditions_do_not_matter():
         assert torch.equal(again[2], c)
 
 
-def test_conditions_of_x0_do_not_bind_it():
-    """Samples start from all of x0, whatever its conditions: so must the pairs."""
-    c0 = torch.randn(256, 3, dtype=F64, generator=generator(1))
-    assert torch.equal(pairs_of(MinibatchOT(), batches=1, cond0=c0)[2], pairs_of(MinibatchOT(), batches=1)[2])
+def test_conditions_of_both_ends_are_compared_as_they_are():
+    """The assignment is that of ``|x0 - x1|^2 + 100 |c0 - c1|^2``, each in units of its mean, by another solver."""
+    source = generator(3, "both ends")
+    x0, x1 = torch.randn(2, 40, 2, dtype=F64, generator=source)
+    c0, c1 = (
+        3 * torch.rand(40, 1, dtype=F64, generator=source),
+        torch.rand(40, 1, dtype=F64, generator=source),
+    )
+    done = MinibatchOT().pair(x0, x1, cond0=c0, cond1=c1, generator=source)
+    a, b, f, g = x0 - x0.mean(0), x1 - x1.mean(0), c0 - c0.mean(0), c1 - c1.mean(0)
+    parts = [torch.cdist(*pair).square() for pair in ((a, b), (f, g))]
+    cost = parts[0] / parts[0].mean() + 100 * parts[1] / parts[1].mean()
+    _, best = scipy.optimize.linear_sum_assignment(cost.numpy())
+    assert done.index1.tolist() == best.tolist()
+    blind = MinibatchOT().pair(x0, x1, cond1=c1, generator=source)
+    assert blind.index1.tolist() != best.tolist()
+
+
+def test_conditions_of_x0_bind_it():
+    """x0 = 3 c0 + noise: pairs that draw c0 anew give every c1 an x0 of another condition."""
+    source = generator(4, "bound")
+    c0, c1 = (2 * torch.rand(256, 1, dtype=F64, generator=source) - 1 for _ in range(2))
+    x0, x1 = (
+        s * 3 * c + 0.3 * torch.randn(256, 1, dtype=F64, generator=source) for s, c in ((1, c0), (-1, c1))
+    )
+    for coupling in (MinibatchOT(), Sinkhorn()):
+        told = coupling.pair(x0, x1, cond0=c0, cond1=c1, generator=source)
+        blind = coupling.pair(x0, x1, cond1=c1, generator=source)
+        gaps = [float((one.cond1 - c0[one.index0]).square().mean()) for one in (told, blind)]
+        assert gaps[0] < 0.05 * gaps[1]  # Sinkhorn draws, 0.027
+
+
+@pytest.mark.parametrize("cond1", [torch.zeros(6, 2, dtype=F64), None])
+def test_conditions_that_cannot_be_compared_are_refused(cond1):
+    x, c0 = torch.randn(6, 2, dtype=F64), torch.randn(6, 3, dtype=F64)
+    with pytest.raises(InvalidInputError, match=r"cond0 must have as many numbers a row .* got 3 and [02]"):
+        MinibatchOT().pair(x, x + 1, cond0=c0, cond1=cond1)
+    assert len(MinibatchOT(condition_weight=0).pair(x, x + 1, cond0=c0, cond1=cond1).x0) == 6
+
+
+def test_training_tells_the_condition_on_the_way():
+    source = generator(5, "on the way")
+    x0, x1, c0, c1 = (torch.randn(64, 1, dtype=F64, generator=source) for _ in range(4))
+    batches = PairBatches(x0, x1, 32, MinibatchOT(), UniformTimes(), cond=c1, cond0=c0)
+    batch = batches(0, generator(0, "a step"), 0, 1)
+    rows0, rows1 = ((batch[end] == x.T).nonzero()[:, 1] for end, x in (("x0", x0), ("x1", x1)))
+    t = batch["t"].double()[:, None]
+    torch.testing.assert_close(batch["cond"], (1 - t) * c0[rows0] + t * c1[rows1])
+    assert torch.equal(batch["cond1"], c1[rows1])
+    plain = PairBatches(x0, x1, 32, MinibatchOT(), UniformTimes(), cond=c1)(0, generator(0, "a step"), 0, 1)
+    assert "cond1" not in plain
+    assert bool(torch.isin(plain["cond"], c1).all())
+
+
+def test_samples_start_from_rows_of_nearly_their_condition():
+    x = torch.arange(100.0)[:, None]
+    pool = Pool(x, x / 50)
+    asked = torch.tensor([[0.0], [1.0], [1.98]]).repeat(40, 1)
+    starts = pool.draw_near(120, 0, 0, asked)
+    for first, value in ((0, 0), (1, 50), (2, 99)):
+        own = starts[first::3]
+        assert float((own - value).abs().max()) <= 9  # ten of a hundred rows, at an end all on one side
+        assert len(own.unique()) > 5
+    assert torch.equal(pool.draw_near(20, 0, 100, asked[100:]), starts[100:])
+
+
+@pytest.mark.slow
+def test_a_bridge_between_conditions_of_both_ends_has_the_answer_of_each():
+    """``x0 = 3 c0 + .3 n, x1 = -3 c1 + .3 n``: c0 drawn anew gave -1.32 +- 0.05 for -1.50 +- 0.30."""
+    rng = np.random.default_rng(0)
+    c0, c1 = rng.uniform(-1, 1, size=(2, 4000, 1))
+    x0, x1 = 3 * c0 + 0.3 * rng.normal(size=c0.shape), -3 * c1 + 0.3 * rng.normal(size=c1.shape)
+    bridge = Bridge(
+        coupling="minibatch_ot",
+        net={"kind": "mlp", "width": 64, "depth": 3},
+        steps=1500,
+        batch_size=256,
+        held_out=0,
+    ).fit(x0, x1, cond=c1, cond0=c0, progress=False)
+    for c in (0.5, -0.8, 0.0):
+        start = 3 * c + 0.3 * rng.normal(size=(2000, 1))
+        moved = [bridge.transport(start, cond=[c]), bridge.sample(2000, cond=[c], seed=0)]
+        for made, slack in zip(
+            moved, (0.0, 0.03), strict=True
+        ):  # starts of samples have nearly that condition
+            assert float(made.mean()) == pytest.approx(-3 * c, abs=0.08)
+            assert 0.27 <= float(made.std()) <= 0.33 + slack
 
 
 def test_bad_weights_and_conditions_of_two_shapes_are_refused():

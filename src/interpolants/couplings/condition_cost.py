@@ -3,9 +3,14 @@
 Letters: c0, c1 conditions of the two ends; w weight; each squared distance in units of its mean over the batch.
 
 Plain optimal transport gives a row of x1 an x0 on its own side. The x0 of rows with one condition are then not drawn
-from rho0, as they are when the model is asked: its answers are biased. The remedy draws a c0 for each x0, apart from
-it, and pairs by ``|x0 - x1|^2 + w |c0 - c1|^2``. As w grows x0 becomes independent of c1, whose values c0 takes, and
-the transport goes on between rows of like conditions.
+from rho0, as they are when the model is asked: its answers are biased. The remedy pairs by
+``|x0 - x1|^2 + w |c0 - c1|^2``. Where the rows of x0 have conditions of their own, c0 are these: as w grows the
+transport goes on between rows of equal conditions. Where they have none, a c0 is drawn for each x0, apart from it: as w
+grows x0 becomes independent of c1, whose values c0 takes.
+
+A batch leaves ``|c0 - c1|`` of the order of its distance between neighbours in every pair, whatever w is. Training
+therefore tells the network ``c_t = (1 - t) c0 + t c1`` where c0 is given: the start's own condition at t = 0, the
+target's at t = 1.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +21,7 @@ from torch import Generator, Tensor
 
 from interpolants.couplings.pairs import Cond, found_within, permutation
 from interpolants.foundations.checks import number
+from interpolants.foundations.errors import invalid
 
 # Weight by default; see the figures of the tests.
 WEIGHT = 100.0
@@ -30,6 +36,13 @@ class ConditionedCoupling(Protocol):
     """
 
     condition_weight: float | str
+
+
+def tells_conditions_on_the_way(coupling: object, cond0: Cond, cond1: Cond) -> bool:
+    """Whether pairs join rows of nearly, not exactly, equal numbers of both ends, so that a network is told c_t."""
+    looks = isinstance(coupling, ConditionedCoupling) and coupling.condition_weight != 0
+    both = all(isinstance(cond, Tensor) and cond.is_floating_point() for cond in (cond0, cond1))
+    return looks and both
 
 
 def check_weight(who: str, weight: Any) -> None:
@@ -53,7 +66,7 @@ def with_conditions(
     Args:
         x0: ``(N0, *D)``.
         x1: ``(N1, *D)``.
-        cond0: Conditions of x0: labels alone count, within which a coupling may pair.
+        cond0: Conditions of x0; without numbers among them a c0 is drawn for each row.
         cond1: Conditions of x1.
         weight: w; ``"auto"`` for the usual one.
         within: As the coupling has it; within labels nothing is added.
@@ -61,17 +74,35 @@ def with_conditions(
 
     Returns:
         ``(N0, K)`` and ``(N1, K)``.
+
+    Raises:
+        InvalidInputError: If the conditions of both ends are numbers, and not as many.
     """
-    numbers = _numbers(cond1)
-    if weight == 0 or numbers is None or found_within(within, cond0, cond1) is not None:
+    if weight == 0 or found_within(within, cond0, cond1) is not None:
         return x0, x1
-    drawn = numbers[_deal(len(x0), len(numbers), generator)]
+    given, numbers = _numbers(cond0), _numbers(cond1)
+    if given is not None:
+        _check_widths(given, numbers)
+    if numbers is None:
+        return x0, x1
+    first = numbers[_deal(len(x0), len(numbers), generator)] if given is None else given.to(numbers.device)
     w = WEIGHT if weight == "auto" else float(weight)
     shift, scale = numbers.mean(0), numbers.std(0, correction=0)
+    if given is not None:  # then the spread of the two ends may differ
+        scale = ((scale.square() + first.var(0, correction=0)) / 2).sqrt()
     scale = torch.where(scale > 0, scale, torch.ones_like(scale))
-    told = [(c - shift) / scale * (w / (2 * c.shape[1])) ** 0.5 for c in (drawn, numbers)]
+    told = [(c - shift) / scale * (w / (2 * c.shape[1])) ** 0.5 for c in (first, numbers)]
     states = _of_unit_cost(x0, x1)
     return tuple(torch.cat([x, c.to(x)], 1) for x, c in zip(states, told, strict=True))  # type: ignore[return-value]
+
+
+def _check_widths(given: Tensor, numbers: Tensor | None) -> None:
+    """Refuse conditions of x0 that no cost can compare with those of x1."""
+    width = 0 if numbers is None else numbers.shape[1]
+    if given.shape[1] != width:
+        rule = "cond0 must have as many numbers a row as the condition of x1, with which it is compared"
+        remedy = "Pass the same columns for both ends, or leave cond0 out."
+        raise invalid("condition_weight", rule, f"{given.shape[1]} and {width}", remedy)
 
 
 def _of_unit_cost(x0: Tensor, x1: Tensor) -> tuple[Tensor, Tensor]:

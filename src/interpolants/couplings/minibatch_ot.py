@@ -57,9 +57,10 @@ class MinibatchOT:
             sees to by drawing its rows by the labels of ``x1``. ``"auto"`` does so where the conditions are whole
             numbers, one a row. None pairs across labels, which biases the base seen by each condition.
         condition_weight: w >= 0 of continuous conditions, ``cost = |x0 - x1|^2 + w |c0 - c1|^2`` with each term in
-            units of its mean, and c0 drawn apart from x0. ``"auto"`` is 100; 0 leaves conditions out, which biases the
-            base seen by each. Between Gaussians, batches of 256 in one dimension with w = 0, 1, 10, 100 give means of
-            x0 that follow the condition with slopes .98, .53, .07, .03.
+            units of its mean, and c0 those of ``x0``, or drawn apart from it where it has none. ``"auto"`` is 100; 0
+            leaves conditions out, which biases the base seen by each. Without c0, between Gaussians, batches of 256 in
+            one dimension with w = 0, 1, 10, 100 give means of x0 that follow the condition with slopes .98, .53, .07,
+            .03.
 
     Raises:
         InvalidInputError: For an unknown method, sub_batch below 2, or a negative weight.

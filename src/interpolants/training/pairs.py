@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Generator, Tensor, nn
 
-from interpolants.couplings.condition_cost import ConditionedCoupling
+from interpolants.couplings.condition_cost import ConditionedCoupling, tells_conditions_on_the_way
 from interpolants.couplings.independent import Independent
 from interpolants.couplings.paired import Paired
 from interpolants.couplings.pairs import AUTO, LabelledCoupling, RowsOfLabel, UnfittedCoupling, labels_within
@@ -49,6 +49,9 @@ def _warn_of_blind_pairs(who: str, coupling: object) -> None:
 
 class PairBatches:
     """The batch of a step, ``{"x0", "x1", "cond", "t", "weight"}``: a function of the step's generator alone.
+
+    Where a coupling pairs by numbers that are known of both ends, ``cond`` is ``(1 - t) c0 + t c1``, and ``cond1`` is
+    c1: c0 and c1 of a pair differ by the distance of neighbours in a batch.
 
     Rows of either end are drawn uniformly, with replacement. Where the coupling pairs within labels and both ends have
     them, only those of x1 are: each brings a row of x0, uniform among those with its label. Labels then come as often
@@ -97,6 +100,7 @@ class PairBatches:
             coupling = coupling.fit(*map(_known_rows, (x0, x1)))
         self.x0, self.x1, self.cond, self.cond0 = x0, x1, cond, cond0
         self.size, self.coupling, self.times = size, coupling, times
+        self.on_the_way = x0 is not None and tells_conditions_on_the_way(coupling, cond0, cond)
         within = labels_within(coupling, cond0, cond)
         if x0 is not None and cond is not None and within is None:
             _warn_of_blind_pairs(who, coupling)
@@ -116,14 +120,18 @@ class PairBatches:
         pick = None if isinstance(self.x1, EndlessRows) else self._any(self.x1, rows, generator)
         x1, cond = _rows_at(self.x1, pick, share), take_rows(self.cond, pick)
         x1 = x1 if self.perturb is None else self.perturb.draw(x1, generator=generator)
-        x0 = None
+        x0, first = None, None
         if self.x0 is not None:
             pick0 = self._starts(self.x0, pick, rows, generator)
             cond0, x0 = take_rows(self.cond0, pick0), _rows_at(self.x0, pick0, share)
             pairs = self.coupling.pair(x0, x1, generator=generator, cond0=cond0, cond1=cond)
-            x0, x1, cond = pairs.x0, pairs.x1, pairs.cond1
+            x0, x1, cond, first = pairs.x0, pairs.x1, pairs.cond1, pairs.cond0
         times = self.times.sample(rows, generator=generator)
-        return {"x0": x0, "x1": x1, "cond": cond, "t": times.t, "weight": times.weight}
+        told: dict[str, Any] = {"cond": cond}
+        if self.on_the_way:
+            t = times.t.to(cond).reshape(-1, *[1] * (cond.ndim - 1))
+            told = {"cond": (1 - t) * first + t * cond, "cond1": cond}
+        return {"x0": x0, "x1": x1, **told, "t": times.t, "weight": times.weight}
 
     def _any(self, x: Rows, rows: int, generator: Generator) -> Tensor:
         return torch.randint(len(x), (rows,), generator=generator)
@@ -177,7 +185,11 @@ def draw_pairs(
     batches = PairBatches(x0, x1, size, coupling, UniformTimes(), **known)
     drawn = [batches(step, generator, 0, 1) for step in range(-(-n // size))]
     first, second = (torch.cat([batch[end] for batch in drawn])[:n] for end in ("x0", "x1"))
-    return first, second, take_rows(join_rows([batch["cond"] for batch in drawn]), slice(0, n))
+    return (
+        first,
+        second,
+        take_rows(join_rows([batch.get("cond1", batch["cond"]) for batch in drawn]), slice(0, n)),
+    )
 
 
 class TimedNet(TakesOneTime, nn.Module):

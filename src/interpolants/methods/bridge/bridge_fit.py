@@ -143,8 +143,9 @@ class BridgeFit(Trained):
                 several of these in a dict, or a table with columns of words (the network sees one vector or field,
                 with a column of zeros and ones for each label). A data set of (sample, label) items that is ``x1`` may
                 be passed here too: its labels are read.
-            cond0: Likewise for ``x0``; used by couplings that pair within labels. Starts are then drawn by the labels
-                of x1: where labels are not equally frequent at both ends, those of x1 count.
+            cond0: Likewise for ``x0``, for couplings. Those that pair within labels draw starts by the labels of x1:
+                where labels are not equally frequent at both ends, those of x1 count. Of numbers, as many as in
+                ``cond``, ``"minibatch_ot"`` and ``"sinkhorn"`` take ``|c0 - c1|^2`` into the cost.
             options: ``steps``, ``batch_size`` for this fit alone, and the options of
                 :meth:`interpolants.framework.method.Method.fit_roles`.
         """
@@ -209,7 +210,7 @@ class BridgeFit(Trained):
             warnings.warn(f"{words}, where x0 is drawn with each x1. {remedy}.", stacklevel=4)
 
     def _warn_of_unused_labels(self, data: Mapping[str, Any]) -> None:
-        """Only couplings that pair within labels read those of x0."""
+        """Only couplings that pair within labels, or by conditions, read those of x0."""
         if data.get("cond0") is not None and isinstance(self.coupling, Independent):
             words = "Bridge.fit: cond0 has no effect, for the coupling is independent: rows are paired across labels"
             warnings.warn(f"{words}. Take coupling='minibatch_ot' to pair within them.", stacklevel=4)

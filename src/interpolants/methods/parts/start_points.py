@@ -3,6 +3,7 @@
 Start i depends on (seed, i) only, like all noise.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -17,6 +18,8 @@ from interpolants.foundations.types import take_rows
 
 # Rows kept of each end: enough to start from and to check against, small enough to store with the method.
 KEPT_ROWS = 10_000
+# Samples whose distances to all kept rows are in memory at a time.
+_BLOCK_OF_DISTANCES = 256
 
 
 @record("pool")
@@ -47,8 +50,7 @@ class Pool:
         Raises:
             InvalidInputError: If no row has a label that is asked for.
         """
-        noise = BlockNoise(seed, ("kept start",), first=first, count=n, shape=(), dtype=torch.float64)
-        uniform, every = noise.uniform(), torch.arange(len(self.x))
+        uniform, every = _uniform(n, seed, first), torch.arange(len(self.x))
         if labels is None:
             return self.x[_pick(uniform, torch.tensor(len(every)))]
         assert self.cond is not None
@@ -61,6 +63,33 @@ class Pool:
             rule = "samples start from stored rows of their label, and there must be some"
             raise invalid("sample", rule, f"label {int(labels[missing][0])}", remedy)
         return self.x[order[(counts.cumsum(0) - counts)[stretch] + _pick(uniform, counts[stretch])]]
+
+    def draw_near(self, n: int, seed: int, first: int, cond: Tensor) -> Tensor:
+        """Rows ``(n, *D)`` with replacement, each one of the sqrt(N) rows with the nearest conditions.
+
+        Args:
+            n: Number of rows.
+            seed: Seed of the draws.
+            first: Index of the first sample.
+            cond: Condition of each row to draw, ``(n, *C)``; distances are in standard deviations of each number.
+        """
+        assert self.cond is not None
+        own, asked = (c.reshape(len(c), -1).double() for c in (self.cond, cond.expand(n, *cond.shape[1:])))
+        scale = own.std(0, correction=0)
+        scale = torch.where(scale > 0, scale, torch.ones_like(scale))
+        among = math.isqrt(len(own) - 1) + 1
+        pick = _pick(_uniform(n, seed, first), torch.tensor(among))
+        rows = [
+            torch.cdist(block / scale, own / scale, compute_mode="donot_use_mm_for_euclid_dist")
+            .topk(among, largest=False)
+            .indices
+            for block in asked.split(_BLOCK_OF_DISTANCES)
+        ]
+        return self.x[torch.cat(rows).gather(1, pick[:, None])[:, 0]]
+
+
+def _uniform(n: int, seed: int, first: int) -> Tensor:
+    return BlockNoise(seed, ("kept start",), first=first, count=n, shape=(), dtype=torch.float64).uniform()
 
 
 def _pick(uniform: Tensor, among: Tensor) -> Tensor:
