@@ -65,6 +65,7 @@ def load_us_airports(
         split=split,
         files=[AIRPORTS],
         licence=licence,
+        path=path,
         columns=_COLUMNS,
         dtype=np.float64,
     )

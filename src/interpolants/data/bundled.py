@@ -32,9 +32,9 @@ class DataInfo:
         name: Name for ``load``.
         shape: Shape of ``x``, rows first.
         split: Which rows these are.
-        source: Package and version that the bytes were read from.
-        licence: Licence of the data as its package states it.
-        sha256: File name -> SHA-256 of the bytes that were read.
+        source: Package and version that the bytes were read from, or the path of a file of the user's own.
+        licence: Licence of the data as its package states it; empty for a file of the user's own.
+        sha256: File name -> SHA-256 of the bytes that were read; empty for a file of the user's own.
         columns: Names of the columns of ``x``; empty for images.
         classes: Names of the labels 0, 1, ...; empty where labels are no classes.
         scaling: What was done to the stored numbers.
@@ -190,9 +190,14 @@ def reads(*files: BundledFile) -> Callable[[Loader], Loader]:
     return declare
 
 
+def carriers(loader: Callable[..., Dataset]) -> tuple[BundledFile, ...]:
+    """Files without which a loader has nothing to read, as :func:`reads` declares them."""
+    return _CARRIERS.get(loader, ())
+
+
 def is_there(loader: Callable[..., Dataset]) -> bool:
     """Whether the files that a loader reads are on this machine; true for one that reads none."""
-    return all(file.locate() is not None for file in _CARRIERS.get(loader, ()))
+    return all(file.locate() is not None for file in carriers(loader))
 
 
 def _debian_version(package: str) -> str:
@@ -238,6 +243,7 @@ def assemble(
     split: Split,
     files: Iterable[BundledFile],
     licence: str,
+    path: str = "",
     test: NDArray[np.bool_] | None = None,
     columns: tuple[str, ...] = (),
     classes: tuple[str, ...] = (),
@@ -254,6 +260,7 @@ def assemble(
         split: Which rows are wanted.
         files: Files that were read.
         licence: Licence as the package states it.
+        path: A file or folder of the user's own that was read instead of the package; its origin is its path alone.
         test: Mask of the test rows; None for our own split.
         columns: Column names.
         classes: Class names.
@@ -272,9 +279,9 @@ def assemble(
         name=name,
         shape=tuple(x.shape),
         split=split,
-        source=f"{files[0].package} {files[0].installed_version()}",
-        licence=licence,
-        sha256={Path(file.path).name: file.hash_on_disk() for file in files},
+        source=path or f"{files[0].package} {files[0].installed_version()}",
+        licence="" if path else licence,
+        sha256={} if path else {Path(file.path).name: file.hash_on_disk() for file in files},
         columns=columns,
         classes=classes,
         scaling=scaling,

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.data.table_files import csv_frame, parquet_frame
+from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.extras import require
 
 # A number (empty), a date ("days"), or the words of the fit in their order.
@@ -94,7 +95,9 @@ def read_coded(path: Any, who: str) -> Any:
     """
     pandas = require("pandas", by=f"{who} for tables with dates or words")
     try:
-        table = pandas.read_parquet(path) if str(path).endswith(".parquet") else _text_table(path, pandas)
+        table = parquet_frame(who, path) if str(path).endswith(".parquet") else _text_table(path, who)
+    except InvalidInputError:
+        raise
     except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         raise invalid(who, f"{path} must be a table", str(error)) from error
     for column in table.columns:
@@ -104,12 +107,13 @@ def read_coded(path: Any, who: str) -> Any:
     return table
 
 
-def _text_table(path: Any, pandas: Any) -> Any:
+def _text_table(path: Any, who: str) -> Any:
     with open(path, encoding="utf-8-sig") as file:
         first = file.readline()
     mark = max("\t;,", key=first.count)
     named = not any(_is_number(cell) for cell in first.strip().split(mark))
-    table = pandas.read_csv(path, sep=mark, header=0 if named else None, comment="#", skipinitialspace=True)
+    how = {"sep": mark, "header": 0 if named else None, "comment": "#", "skipinitialspace": True}
+    table = csv_frame(who, path, **how)
     if str(table.columns[0]).startswith("Unnamed: 0"):  # row numbers, as pandas writes them
         table = table.iloc[:, 1:]
     return table.copy()

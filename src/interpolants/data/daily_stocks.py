@@ -1,7 +1,6 @@
 """Daily prices of stocks, as ranges, returns or prices on the calendar of working days."""
 
 import csv
-import gzip
 import io
 import math
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from interpolants.data.bundled import BundledFile, DataInfo, Dataset, Split, check_split, reads
 from interpolants.foundations.checks import one_of
 from interpolants.foundations.errors import invalid, nearest
+from interpolants.foundations.unpacking import gunzipped
 
 PRICES = BundledFile(
     package="bokeh_sampledata",
@@ -87,7 +87,7 @@ def _text(who: str, path: str) -> str:
         data = Path(path).read_bytes() if path else PRICES.read(who)
     except OSError as error:
         raise invalid(who, "path must be a file that can be read", path, str(error)) from error
-    return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8")
+    return gunzipped(who, path or PRICES.path, data).decode("utf-8")
 
 
 Day = tuple[float, float, float]

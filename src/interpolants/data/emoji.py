@@ -131,7 +131,7 @@ def load_emoji(split: Split = "train", *, size: int = 16, tones: bool = False, p
         shape=tuple(x.shape),
         split=split,
         source=path or ", ".join(f"{one.package} {one.installed_version()}" for one in (FONT, LIST)),
-        licence="OFL-1.1 (font), Unicode-3.0 (list)",
+        licence="" if path else "OFL-1.1 (font), Unicode-3.0 (list)",
         sha256={} if path else {Path(one.path).name: one.sha256 for one in (FONT, LIST)},
         classes=classes,
         scaling="v / 127.5 - 1, on white",

@@ -20,14 +20,19 @@ from torch import Tensor
 
 from interpolants.data.medical_images import read_volume
 from interpolants.data.shards import is_sharded, open_shards
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.data.table_files import parquet_frame
+from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.extras import require
+from interpolants.foundations.unpacking import check_zip
 
 # Cells of a file, in lower case, that stand for a missing value.
 MISSING_WORDS = frozenset({"", "nan", "na", "n/a", "null", "none", "nil", "?"})
 _PICKLES = frozenset({".pt", ".pth", ".pkl", ".pickle", ".joblib", ".ckpt", ".bin"})
 _EXACT_INT = 2**53  # float64 holds every integer up to here
-_DAMAGED = (ValueError, EOFError, OSError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
+# A header may state more numbers than any memory holds.
+_DAMAGED = (
+    ValueError, EOFError, OSError, SyntaxError, MemoryError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 _SHOWN = 5  # rows, columns or keys listed in an error
 
 
@@ -135,6 +140,7 @@ _Read = tuple[NDArray[Any], tuple[str, ...], tuple[str, ...]]
 
 
 def _read_npy(path: Path, who: str, key: str | None) -> _Read:
+    check_zip(who, path)
     with path.open("rb") as file:
         loaded = _numpy_load(file, path, who)
         if isinstance(loaded, np.ndarray):
@@ -191,9 +197,11 @@ def _read_safetensors(path: Path, who: str, key: str | None) -> _Read:
 
 
 def _read_parquet(path: Path, who: str, key: str | None) -> _Read:
-    pandas = require("pandas", by=f"{who} for .parquet")
+    require("pandas", by=f"{who} for .parquet")
     try:
-        frame = pandas.read_parquet(path)
+        frame = parquet_frame(who, path)
+    except InvalidInputError:
+        raise
     except ImportError as error:
         raise invalid(
             who,

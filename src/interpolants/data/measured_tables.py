@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from interpolants.data.bundled import BundledFile, Dataset, Split, assemble, check_split, reads
 from interpolants.data.r_lazy_data import lazy_table
+from interpolants.data.table_files import csv_frame
 from interpolants.foundations.errors import invalid, nearest
 from interpolants.foundations.extras import require
 
@@ -104,7 +105,14 @@ def load_diabetes(split: Split = "train", *, path: str = "") -> Dataset:
     who = "load_diabetes"
     x = _from_csv(who, path, _DIABETES_COLUMNS) if path else _diabetes(who)
     return _whole(
-        who, "diabetes", x, split, [DIABETES, DIABETES_TARGET], "BSD-3-Clause (package)", _DIABETES_COLUMNS
+        who,
+        "diabetes",
+        x,
+        split,
+        [DIABETES, DIABETES_TARGET],
+        "BSD-3-Clause (package)",
+        _DIABETES_COLUMNS,
+        path,
     )
 
 
@@ -129,7 +137,8 @@ def load_concrete(split: Split = "train", *, path: str = "") -> Dataset:
     """
     who = "load_concrete"
     x = _from_csv(who, path, _CONCRETE_COLUMNS) if path else _modeldata(who, "concrete", _CONCRETE_COLUMNS)
-    return _whole(who, "concrete", x, split, [MODELDATA, MODELDATA_INDEX], "MIT (package)", _CONCRETE_COLUMNS)
+    files = [MODELDATA, MODELDATA_INDEX]
+    return _whole(who, "concrete", x, split, files, "MIT (package)", _CONCRETE_COLUMNS, path)
 
 
 @reads(BOSTON)
@@ -155,7 +164,7 @@ def load_boston_housing(split: Split = "train", *, path: str = "") -> Dataset:
     """
     who = "load_boston_housing"
     x = _from_csv(who, path, _BOSTON_COLUMNS) if path else _boston(who)
-    return _whole(who, "boston_housing", x, split, [BOSTON], "GPL-2 (package)", _BOSTON_COLUMNS)
+    return _whole(who, "boston_housing", x, split, [BOSTON], "GPL-2 (package)", _BOSTON_COLUMNS, path)
 
 
 @reads(MODELDATA)
@@ -192,6 +201,7 @@ def load_leaves(split: Split = "train", *, path: str = "") -> Dataset:
         split=split,
         files=[MODELDATA, MODELDATA_INDEX],
         licence="MIT (package)",
+        path=path,
         columns=columns,
         classes=classes,
         dtype=np.float64,
@@ -206,12 +216,13 @@ def _whole(
     files: Sequence[BundledFile],
     licence: str,
     columns: tuple[str, ...],
+    path: str,
 ) -> Dataset:
     check_split(who, split)
     fold = np.empty(len(x), dtype=np.int64)
     fold[np.random.RandomState(_FOLD_SEED).permutation(len(x))] = np.arange(len(x)) % _FOLDS
     return assemble(
-        name, x, fold, split=split, files=files, licence=licence, columns=columns, dtype=np.float64
+        name, x, fold, split=split, files=files, licence=licence, path=path, columns=columns, dtype=np.float64
     )
 
 
@@ -241,10 +252,9 @@ def _modeldata(who: str, name: str, columns: Sequence[str]) -> NDArray[np.float6
 
 
 def _read_csv(who: str, path: str) -> Any:
-    pandas = require("pandas", by=who)
     if not Path(path).is_file():
         raise invalid(who, "path must be a CSV file", path)
-    return pandas.read_csv(path)
+    return csv_frame(who, path)
 
 
 def _from_csv(who: str, path: str, columns: Sequence[str]) -> NDArray[np.float64]:

@@ -1,6 +1,5 @@
 """Medical images of files, NIfTI and DICOM, turned to one orientation."""
 
-import gzip
 import os
 import warnings
 from pathlib import Path
@@ -12,6 +11,7 @@ from interpolants.data.dicom_series import dicom_volume
 from interpolants.data.scan_volume import PLANES, UntoldGeometryWarning, Volume, along_the_patient
 from interpolants.foundations.errors import InvalidInputError, invalid
 from interpolants.foundations.extras import require
+from interpolants.foundations.unpacking import gunzipped
 
 __all__ = ["NIFTI", "PLANES", "UntoldGeometryWarning", "Volume", "nifti_volume", "read_volume"]
 
@@ -56,7 +56,7 @@ def nifti_volume(data: bytes, source: str = "NIfTI") -> Volume:
     """
     nibabel: Any = require("nibabel", by="read_volume")
     try:
-        raw = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+        raw = gunzipped("read_volume", source, data)
         second = _HEADER_2 in (int.from_bytes(raw[:4], "little"), int.from_bytes(raw[:4], "big"))
         image = (nibabel.Nifti2Image if second else nibabel.Nifti1Image).from_bytes(raw)
         kind = np.dtype(image.get_data_dtype())

@@ -70,7 +70,7 @@ def load_pedestrian_counts(
         shape=x.shape,
         split=split,
         source=path or f"{COUNTS.package} {COUNTS.installed_version()}",
-        licence="CC BY 4.0",
+        licence="" if path else "CC BY 4.0",
         sha256={} if path else {Path(COUNTS.path).name: COUNTS.sha256},
         columns=tuple(names[k] for k in kept),
         start=str(first),

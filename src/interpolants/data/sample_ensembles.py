@@ -4,6 +4,7 @@ The archive is no wheel and is not installed; both loaders take its path, or tha
 they look for it in the working directory.
 """
 
+import io
 import tarfile
 import tempfile
 from dataclasses import replace
@@ -20,6 +21,7 @@ from interpolants.data.gridded_files import gridded_of, open_dataset
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import MissingExtraError, invalid
 from interpolants.foundations.extras import require
+from interpolants.foundations.unpacking import gunzipped
 
 ARCHIVE = "cfgrib-0.9.15.1.tar.gz"
 INSTALL = "pip download --no-deps --no-binary :all: cfgrib==0.9.15.1"
@@ -136,7 +138,8 @@ def _opened(who: str, path: str, file: BundledFile) -> Any:
     name = Path(file.path).name
     if not place.name.endswith(".tar.gz"):
         return open_dataset(str(place), who, "path")
-    with tempfile.TemporaryDirectory() as folder, tarfile.open(place) as archive:
+    plain = io.BytesIO(gunzipped(who, place.name, place.read_bytes()))
+    with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=plain, mode="r:") as archive:
         try:
             member = archive.extractfile(f"{_FOLDER}/{name}")
         except KeyError as error:
@@ -153,7 +156,7 @@ def _dataset(name: str, fields: Gridded, split: Split, path: str) -> Dataset:
         shape=tuple(fields.values.shape),
         split=split,
         source=path or ARCHIVE,
-        licence=_LICENCE,
+        licence="" if path else _LICENCE,
         sha256={},
         gridded=fields,
     )

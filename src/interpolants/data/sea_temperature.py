@@ -1,7 +1,6 @@
 """Temperature of the sea at a buoy."""
 
 import csv
-import gzip
 import io
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from interpolants.data.bundled import BundledFile, DataInfo, Dataset, Split, check_split, reads
 from interpolants.foundations.checks import whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.unpacking import gunzipped
 
 BUOY = BundledFile(
     package="bokeh_sampledata",
@@ -75,7 +75,7 @@ def _text(who: str, path: str) -> str:
         data = Path(path).read_bytes() if path else BUOY.read(who)
     except OSError as error:
         raise invalid(who, "path must be a file that can be read", path, str(error)) from error
-    return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8")
+    return gunzipped(who, path or BUOY.path, data).decode("utf-8")
 
 
 def _table(who: str, text: str) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from interpolants.data.stamps import stamps_of
+from interpolants.data.table_files import csv_frame, parquet_frame
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.extras import require
 
@@ -49,17 +50,19 @@ def read_series_table(
 
 
 def _read(path: Path, who: str) -> Any:
-    pandas = require("pandas", by=who)
+    require("pandas", by=who)
     if path.suffix.lower() not in READS:
         raise invalid(who, f"a series must be one of {', '.join(READS)}", path.name)
     try:
         if path.suffix.lower() == ".parquet":
-            found = pandas.read_parquet(path)
+            found = parquet_frame(who, path)
             numbered = found.index.name is None and found.index.dtype.kind in "iu"
             return found if numbered else found.reset_index()
         # A blank line among values of one column is a gap; at the end of the file it is nothing.
-        table = pandas.read_csv(path, **_marks(path), skipinitialspace=True, skip_blank_lines=False)
+        table = csv_frame(who, path, **_marks(path), skipinitialspace=True, skip_blank_lines=False)
         return table[: int(table.notna().any(axis=1).to_numpy().nonzero()[0].max(initial=-1)) + 1]
+    except InvalidInputError:
+        raise
     except (OSError, ValueError, ImportError) as error:
         raise invalid(who, "the file must be a readable table", str(path), str(error)) from error
 

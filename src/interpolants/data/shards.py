@@ -10,7 +10,8 @@ import math
 import re
 import tarfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 
 from interpolants.foundations.errors import invalid
 from interpolants.foundations.extras import require
+from interpolants.foundations.unpacking import check_unpacked
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 # With fewer digits x0.npy and x1.npy, two data sets, would be taken for one.
@@ -297,6 +299,10 @@ def _read_arrays(members: list[tarfile.TarInfo], path: Path, who: str) -> _Sampl
                     path, who, f"an archive whose {member.name} is plain numbers", error
                 ) from error
             starts.append(file.tell())
+            stated = math.prod(form[0]) * form[1].itemsize
+            if starts[-1] + stated > member.offset_data + member.size:
+                got = f"{stated} bytes of numbers stated in {member.size}"
+                raise invalid(who, f"{member.name} of {path.name} must be whole", got)
             forms.append(form)
             if form != forms[0]:
                 rule = f"arrays of {path.name} must have shape {forms[0][0]} and type {forms[0][1]}"
@@ -320,16 +326,25 @@ def _read_pictures(members: list[tarfile.TarInfo], path: Path, who: str) -> _Pic
     whole = np.memmap(path, np.uint8, mode="r")
     for (at, size), member in zip(spans, members, strict=True):
         try:
-            with pillow.open(io.BytesIO(whole[at : at + size].tobytes())) as image:
+            with _large_ones_allowed(), pillow.open(io.BytesIO(whole[at : at + size].tobytes())) as image:
                 sizes.append((image.size, "L" if image.mode in ("L", "1") else "RGB"))
-        except OSError as error:
+        except (OSError, pillow.DecompressionBombError) as error:
             raise _damaged(path, who, f"an archive whose {member.name} is a whole picture", error) from error
+        check_unpacked(who, f"{member.name} of {path.name}", size, 3 * math.prod(sizes[-1][0]))
         if sizes[-1] != sizes[0]:
             rule = f"pictures of {path.name} must have {sizes[0][0][0]} x {sizes[0][0][1]} pixels in {sizes[0][1]}"
             got = f"{sizes[-1][0][0]} x {sizes[-1][0][1]} in {sizes[-1][1]}, {member.name}"
             raise invalid(who, rule, got, "Scale or crop them before they are packed.")
     (width, height), mode = sizes[0]
     return _Pictures(path, spans, (1 if mode == "L" else 3, height, width), mode)
+
+
+@contextmanager
+def _large_ones_allowed() -> Iterator[None]:
+    """Without Pillow's warning of large pictures: their size is judged by that of the file."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Image size", category=Warning)
+        yield
 
 
 def _damaged(path: Path, who: str, rule: str, error: Exception) -> Exception:

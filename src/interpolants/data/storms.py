@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from interpolants.data.bundled import BundledFile, DataInfo, Dataset, Split, check_split, held_out, reads
 from interpolants.data.r_lazy_data import lazy_table
+from interpolants.data.table_files import csv_frame
 from interpolants.foundations.checks import number, whole
 from interpolants.foundations.errors import invalid, nearest
-from interpolants.foundations.extras import require
 
 _DPLYR: dict[str, Any] = {
     "package": "r-cran-dplyr",
@@ -83,7 +83,7 @@ def load_atlantic_storms(
         shape=x.shape,
         split=split,
         source=path or f"{DPLYR.package} {DPLYR.installed_version()}",
-        licence="public domain (NOAA); MIT (package)",
+        licence="" if path else "public domain (NOAA); MIT (package)",
         sha256={} if path else {Path(file.path).name: file.sha256 for file in (DPLYR, DPLYR_INDEX)},
         columns=("km east", "km north"),
         scaling=f"Lambert's azimuthal equal-area map about {_named(centre)}",
@@ -194,10 +194,9 @@ def _hours(storm: Any) -> NDArray[np.int64]:
 
 
 def _read_csv(who: str, path: str) -> Any:
-    pandas = require("pandas", by=who)
     if not Path(path).is_file():
         raise invalid(who, "path must be a CSV file", path)
-    table = pandas.read_csv(path)
+    table = csv_frame(who, path)
     for name in _COLUMNS:
         if name not in table.columns:
             raise invalid(who, f"the file must have a column {name}", "none", nearest(name, [*table.columns]))

@@ -65,6 +65,7 @@ def load_city_temperatures(split: Split = "train", *, path: str = "") -> Dataset
         split=split,
         files=[SEATTLE, SAN_FRANCISCO],
         licence="MIT (NOAA data, public domain)",
+        path=path,
         columns=_COLUMNS,
         dtype=np.float64,
     )

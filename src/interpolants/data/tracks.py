@@ -14,7 +14,8 @@ from torch import Tensor
 
 from interpolants.data.packs import packed
 from interpolants.data.series_table import without_row_numbers
-from interpolants.foundations.errors import invalid, nearest
+from interpolants.data.table_files import csv_frame, parquet_frame
+from interpolants.foundations.errors import InvalidInputError, invalid, nearest
 from interpolants.foundations.extras import require
 from interpolants.foundations.records import record
 
@@ -209,9 +210,11 @@ def read_tracks(path: str, who: str) -> Tracks:
     Raises:
         InvalidInputError: If there is no such file, or it is no such table.
     """
-    pandas = require("pandas", by=who)
+    require("pandas", by=who)
     try:
-        table = pandas.read_parquet(path) if path.endswith(".parquet") else pandas.read_csv(path)
+        table = parquet_frame(who, path) if path.endswith(".parquet") else csv_frame(who, path)
+    except InvalidInputError:
+        raise
     except (OSError, ValueError) as error:
         raise invalid(who, "the file must be a table of tracks", path, str(error)) from error
     return tracks_of_table(without_row_numbers(table), who)
