@@ -73,6 +73,16 @@ class FramedFields(Protocol):
     def frame(self) -> Frame: ...  # noqa: D102
 
 
+def widened(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """States of a network in float64 where the data are, so that decoding keeps what single precision rounds away.
+
+    Args:
+        x: States ``(B, *D)``.
+        dtype: Type of the data.
+    """
+    return x.double() if dtype == torch.float64 else x
+
+
 @record("standard_frame")
 @dataclass(frozen=True, eq=False)
 class Standard:

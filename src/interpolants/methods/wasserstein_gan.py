@@ -11,7 +11,7 @@ from interpolants.foundations.checks import number, positive, whole
 from interpolants.foundations.errors import DivergedError, invalid
 from interpolants.foundations.randomness import BLOCK, by_block, generator
 from interpolants.framework.capabilities import capability
-from interpolants.framework.frames import Standard
+from interpolants.framework.frames import Standard, widened
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
@@ -104,7 +104,8 @@ class WassersteinGAN(Method):
             return found
 
         found = by_block(draw, seed, ("noise of a game",), first=first_index, count=n)
-        made: Tensor = state["frame"].decode(found.reshape(n, *self.shapes["x1"]))
+        rows = widened(found.reshape(n, *self.shapes["x1"]), self.given["x1"].torch_dtype)
+        made: Tensor = state["frame"].decode(rows)
         return made
 
 

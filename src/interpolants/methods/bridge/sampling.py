@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from interpolants.couplings.condition_cost import tells_conditions_on_the_way
 from interpolants.couplings.pairs import labels_within
 from interpolants.data.arrays import restore
 from interpolants.dynamics.modifiers import Modifier, check_modifiers
@@ -20,7 +21,7 @@ from interpolants.foundations.types import Condition
 from interpolants.framework.answers import Scored
 from interpolants.framework.capabilities import capability
 from interpolants.framework.far_values import spread_of, warn_if_unlike
-from interpolants.framework.frames import Whitened
+from interpolants.framework.frames import Whitened, widened
 from interpolants.framework.roles import Role
 from interpolants.framework.transformed import in_two
 from interpolants.guidance.classifier_free import guide
@@ -66,7 +67,8 @@ class SampledBridge(ExaminedBridge):
 
         Starts come from the Gaussian base, or from the stored samples of the other end, with replacement. Labels belong
         to rows of rho1: where these are the starts, a sample starts from one of its own label. So it does from
-        rho0 where a coupling paired within labels of both ends.
+        rho0 where a coupling paired within labels of both ends. Where it paired by numbers that are known of both, a
+        sample starts from one of the sqrt(N) stored rows whose conditions are nearest to its own.
 
         Args:
             n: Number of samples.
@@ -265,8 +267,7 @@ class SampledBridge(ExaminedBridge):
 
     def decoded(self, x: Tensor) -> Tensor:
         """States of the network in data units, in float64 where the data were."""
-        wide = self.given["x1"].torch_dtype == torch.float64
-        return self.frame.decode(x.double() if wide else x)
+        return self.frame.decode(widened(x, self.given["x1"].torch_dtype))
 
     def _target(
         self, cond: Tensor | None, guidance: Any, interval: tuple[float, float]
@@ -307,6 +308,8 @@ class SampledBridge(ExaminedBridge):
             return draw_base(base, self.field_shape, n, seed, first)
         pool: Pool = pool1 if reverse or pool0 is None else pool0
         conds = [None if end is None else end.cond for end in (pool0, pool1)]
+        if isinstance(cond, Tensor) and tells_conditions_on_the_way(self.pairing, *conds):
+            return pool.draw_near(n, seed, first, cond)
         within = pool.cond is not None and labels_within(self.pairing, *conds) is not None
         told = cond is not None and not cond.is_floating_point() and (pool is pool1 or within)
         return pool.draw(n, seed, first, cond if told else None)

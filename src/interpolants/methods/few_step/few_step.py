@@ -19,7 +19,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.gaussian import Gaussian
 from interpolants.foundations.randomness import generator
 from interpolants.framework.capabilities import capability
-from interpolants.framework.frames import FramedFields
+from interpolants.framework.frames import FramedFields, widened
 from interpolants.framework.roles import Role
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
@@ -186,7 +186,7 @@ class FewStep(Trained):
             cond=cond,
             first_index=first_index,
         )
-        return model.frame.decode(done.x)
+        return model.frame.decode(widened(done.x, self.given["x1"].torch_dtype))
 
 
 def check_model(model: Any) -> LearnedFields:

@@ -20,7 +20,7 @@ from interpolants.foundations.errors import invalid
 from interpolants.foundations.row_access import Rows, each, joined
 from interpolants.foundations.types import Condition
 from interpolants.framework.capabilities import capability, verb
-from interpolants.framework.frames import Frame, Standard
+from interpolants.framework.frames import Frame, Standard, widened
 from interpolants.framework.stages import Run
 from interpolants.framework.trained import Trained
 from interpolants.methods.flow_map.rules import RULES, Rule, diagonal
@@ -278,7 +278,7 @@ class FlowMap(TwoEnds):
         return x if own else x.to(next(self.state["net"].parameters()).dtype)
 
     def _decoded(self, x: Tensor) -> Tensor:
-        decoded: Tensor = self.state["frame"].decode(x)
+        decoded: Tensor = self.state["frame"].decode(widened(x, self.given["x1"].torch_dtype))
         return decoded
 
     def _carry(
