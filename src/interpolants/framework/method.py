@@ -42,6 +42,7 @@ from interpolants.foundations.size_guard import SmallTensors
 from interpolants.foundations.trees import MissingCode
 from interpolants.foundations.version import __version__
 from interpolants.framework.capabilities import capabilities_of
+from interpolants.framework.code_probes import code_answers
 from interpolants.framework.copied_rows import held_copies
 from interpolants.framework.model_card import card_to_keep, model_card
 from interpolants.framework.roles import Role, memory_of, named, read, without_index
@@ -261,7 +262,8 @@ class Method(Settings):
         learner = self.clone().set_params(**changed)
         learner.given, learner.shapes = without_index(given), _shapes(data)
         with run.locked(who):
-            run.open({**learner.identity(), "data": data, "held": dict(run.held)})
+            code = {} if out is None else code_answers(learner.identity(), data)
+            run.open({**learner.identity(), "data": data, "held": dict(run.held)}, code)
             run.held = on_device(dict(run.held), self.place)
             with working_on(self.place):
                 state = learner.learn(on_device(data, self.place), run)

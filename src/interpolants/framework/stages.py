@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Generator, nn
+from torch import Generator, Tensor, nn
 
 from interpolants.foundations import trees
 from interpolants.foundations.devices import default_device, draws_on_cpu
@@ -32,6 +32,7 @@ from interpolants.foundations.links import refuse_links
 from interpolants.foundations.randomness import generator, key, seed_torch
 from interpolants.foundations.storage import write_text
 from interpolants.foundations.trees import Tree
+from interpolants.framework.code_probes import changed_code
 from interpolants.training.checkpoint import Checkpoint
 from interpolants.training.engine import FitResult
 from interpolants.training.engine import fit as train
@@ -133,8 +134,12 @@ class Run:
             raise invalid("fit", "out must be given with resume=True", "None")
         self._names: set[str] = set()
 
-    def open(self, parts: Mapping[str, Tree]) -> None:
+    def open(self, parts: Mapping[str, Tree], code: Mapping[str, Tensor] | None = None) -> None:
         """Claim the folder for what ``parts`` identify, or see that it holds this very run.
+
+        Args:
+            parts: What identifies the run, by name.
+            code: Answers of a user's own code at probe points, by its place.
 
         Raises:
             InvalidInputError: If the folder holds another run, or one that was not to be resumed.
@@ -145,8 +150,10 @@ class Run:
         identity = {name: trees.fingerprint(part) for name, part in parts.items()}
         place = self.out / IDENTITY
         if trees.is_tree(place):
-            self._check_same(identity, trees.read(place))
-        trees.write(place, dict(identity))
+            before = trees.read(place)
+            self._check_same(identity, before)
+            _check_code(code or {}, before.get("code", {}))
+        trees.write(place, {**identity, "code": dict(code or {})})
 
     def locked(self, who: str) -> AbstractContextManager[None]:
         """The folder, kept from other processes; nothing without one, and nothing in processes that follow a first."""
@@ -452,6 +459,18 @@ def _as_torch(tree: Tree) -> Any:
     if isinstance(tree, Mapping) and tree.keys() == {"names", "values"}:
         return dict(zip(tree["names"], map(_as_torch, tree["values"]), strict=True))
     return [_as_torch(part) for part in tree] if isinstance(tree, list) else tree
+
+
+def _check_code(now: Mapping[str, Tensor], before: Mapping[str, Any]) -> None:
+    """Refuse to go on with code of a user's own that answers otherwise than before.
+
+    Raises:
+        InvalidInputError: If it does.
+    """
+    if changed := changed_code(now, before):
+        remedy = "Give the code of the first fit, or choose another folder."
+        rule = "resume=True must go on with the same code"
+        raise invalid("fit", rule, f"{', '.join(changed)} with other answers at probe points", remedy)
 
 
 def _stop_if(interrupt: Interrupt, stage: str, k: int) -> None:
