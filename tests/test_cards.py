@@ -291,3 +291,10 @@ def test_the_rule_tells_methods_from_what_lies_beside_them():
         "closer",
         "load_apples",
     }
+
+
+def test_a_kind_is_declared_as_stored_once():
+    """One card of the kind says so; which kinds these are is checked by a law over the files of all methods."""
+    declared = Counter(card.kind for card in CARDS.values() if card.stored)
+    assert set(declared.values()) == {1}
+    assert not set(declared) & {"data", "executor", "recordings", "question", "diagnostic", "metric"}

@@ -16,8 +16,8 @@ import torch
 
 from interpolants.foundations.version import __version__
 
-ATTACKS = ("kills", "signals", "failing_disks", "full_disks", "two_writers", "hostile_folders", "command_lines",
-           "odd_inputs", "hostile_requests", "bits")  # fmt: skip
+ATTACKS = ("kills", "signals", "failing_disks", "full_disks", "two_writers", "hostile_folders", "hostile_cards",
+           "packed_files", "hostile_names", "command_lines", "odd_inputs", "hostile_requests", "bits")  # fmt: skip
 HEAD = """# Reliability
 
 Measured by `make torture`, which attacks the library and writes this page. *Right*: the right answer came of it, to the

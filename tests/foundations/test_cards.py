@@ -70,6 +70,7 @@ def test_a_card_holds_what_its_file_says():
         "recipe": "halves",
         "verbs": (),
         "two_sample": "",
+        "stored": False,
         "scopes": None,
     }
 
@@ -106,6 +107,13 @@ def test_a_card_may_list_verbs():
     )
     with pytest.raises(InvalidInputError, match="verbs must be a list of verbs, got sample"):
         parse_card(f'verbs = "sample"\n{CARD}', "halves.card.toml")
+
+
+def test_a_card_may_declare_that_files_hold_its_kind():
+    assert parse_card(f"stored = true\n{CARD}", "halves.card.toml").stored
+    for value in ("false", "1", '"yes"'):
+        with pytest.raises(InvalidInputError, match="stored must be true, or left out"):
+            parse_card(f"stored = {value}\n{CARD}", "halves.card.toml")
 
 
 def test_a_method_must_declare_its_scopes():
@@ -194,7 +202,7 @@ def test_a_package_without_cards_gives_none(make_package):
         (
             'family = "halving paths"',
             "",
-            "every key but recipe, scopes, two_sample and verbs is required, got none for family",
+            "every key but also, recipe, scopes, stored, two_sample, verbs is required, got none for family",
         ),
         ('title = "Halving"', 'title = "Halving"\nrecipe = ""', "recipe must say something, got ''"),
         ('ring = "core"', 'ring = "moon"', "ring must be one of core, apps, sciml, got 'moon'"),
@@ -202,7 +210,7 @@ def test_a_package_without_cards_gives_none(make_package):
         (
             'cost = "O(B D)"',
             "",
-            "every key but recipe, scopes, two_sample and verbs is required, got none for cost",
+            "every key but also, recipe, scopes, stored, two_sample, verbs is required, got none for cost",
         ),
         ('id = "halves"', 'id = "Halves"', "id must be lower_snake, got 'Halves'"),
         ('id = "halves"', 'id = "halves_"', "id must be lower_snake, got 'halves_'"),

@@ -18,6 +18,7 @@ import pytest
 import torch
 
 from interpolants.foundations.errors import InvalidInputError
+from interpolants.foundations.registry import stored_kinds
 from interpolants.foundations.shared_memory import arrays_in
 from interpolants.framework import stored
 from interpolants.framework.capabilities import NotAbleError, leading_arguments
@@ -27,6 +28,7 @@ from interpolants.training.settings import FREE
 from laws.asking import able, answers, call, close, count, inputs, plain, rows_of, same, same_numbers, some
 from laws.instances import Instance, instance, method_cards
 from laws.newcomer import Newcomer
+from laws.stored_members import kinds_in
 
 pytestmark = pytest.mark.usefixtures("rooms")
 
@@ -189,6 +191,23 @@ def test_saved_and_loaded_the_same_answers_from_plain_files(card, tmp_path):
     files = [file for file in (tmp_path / "model").rglob("*") if file.is_file()]
     assert {file.suffix for file in files if file.name != "README.md"} <= {".json", ".safetensors"}
     assert same(load(back.save(tmp_path / "again")), method)
+
+
+@each
+def test_its_files_name_members_of_declared_kinds_alone(card):
+    """While a folder is read no other kind is built: its card, or one of its kind, says ``stored = true``."""
+    found = kinds_in(stored.pack(fitted(card)[0], {}))
+    assert found <= stored_kinds(), found - stored_kinds()
+
+
+def test_kinds_that_files_name_are_shown(capsys):
+    found: dict[str, list[str]] = {}
+    for card in METHODS:
+        for kind in kinds_in(stored.pack(fitted(card)[0], {})):
+            found.setdefault(kind, []).append(card.id)
+    with capsys.disabled():
+        print(f"\nkinds in files: {', '.join(f'{kind} {len(ids)}' for kind, ids in sorted(found.items()))}")
+    assert {"base", "coupling", "envelope", "method", "net", "operator", "path", "problem"} <= set(found)
 
 
 @pytest.fixture(scope="module")

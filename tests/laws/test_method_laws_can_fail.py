@@ -15,6 +15,7 @@ from interpolants.framework import model_card
 from interpolants.framework.capabilities import capability, verb
 from interpolants.framework.method import Method
 from interpolants.framework.roles import Role
+from interpolants.solvers.euler import Euler
 from laws import instances
 from laws import test_method_laws as laws
 
@@ -130,6 +131,13 @@ class Remembers(Good):
     def predict(self, x):
         self.asked = getattr(self, "asked", 0) + 1
         return (x.double()[:, :, None] * self.state["w"]).sum(1) + self.asked
+
+
+class HoldsScheme(Good):
+    """A member of a kind that no card declares as stored."""
+
+    def learn(self, data, run):
+        return {**super().learn(data, run), "solver": Euler()}
 
 
 class WritesText(Good):
@@ -306,6 +314,7 @@ FAULTS = [
     (Forgetful, laws.test_saved_and_loaded_the_same_answers_from_plain_files),
     (Dice, laws.test_saved_and_loaded_the_same_answers_from_plain_files),
     (WritesText, laws.test_saved_and_loaded_the_same_answers_from_plain_files),
+    (HoldsScheme, laws.test_its_files_name_members_of_declared_kinds_alone),
     (ArrivesEmpty, laws.test_pickled_for_another_process_the_same_answers),
     (LearnsInPlace, laws.test_a_refused_or_stopped_fit_changes_nothing),
     (Swallows, laws.test_a_misspelt_name_is_answered_with_the_nearest),

@@ -19,7 +19,7 @@ _CHOICES = {"ring": RINGS, "status": STATUSES}
 # The keys that may be empty: a member without an extra, without a source.
 _MAY_BE_EMPTY = {"extra", "sources"}
 # The keys that may be missing.
-_OPTIONAL = {"also", "recipe", "scopes", "two_sample", "verbs"}
+_OPTIONAL = {"also", "recipe", "scopes", "stored", "two_sample", "verbs"}
 # The keys that are lists of words.
 _LISTS = {
     "also": "a list of other names",
@@ -92,6 +92,8 @@ class Card:
         verbs: What a method can be asked for; each is a command.
         two_sample: Name under which questions ask for a metric that is called ``(x, y, generator=) -> Estimate`` and is
             zero, or least, where both sets have the same distribution.
+        stored: Whether a setting or a state of a method can hold members of this kind, so that model folders may name
+            them; one card declares it for its whole kind.
         scopes: How far rows are independent and runs resumable; required of a method.
     """
 
@@ -112,6 +114,7 @@ class Card:
     recipe: str = ""
     verbs: tuple[str, ...] = ()
     two_sample: str = ""
+    stored: bool = False
     scopes: Scopes | None = None
 
     def load_entry(self) -> object:
@@ -194,7 +197,7 @@ def _check_keys(
     if missing:
         raise invalid(
             place,
-            "every key but recipe, scopes, two_sample and verbs is required",
+            f"every key but {', '.join(sorted(_OPTIONAL))} is required",
             f"none for {', '.join(missing)}",
             "Copy the nearest neighbour's card.",
         )
@@ -205,6 +208,8 @@ def _check_values(table: Mapping[str, object], place: str) -> None:
         if name in _LISTS:
             good = isinstance(value, list) and all(isinstance(key, str) and key for key in value)
             kind = _LISTS[name]
+        elif name == "stored":
+            good, kind = value is True, "true, or left out"
         else:
             good, kind = isinstance(value, str), "a string"
         if not good:

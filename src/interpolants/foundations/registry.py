@@ -5,7 +5,9 @@ import inspect
 import types
 import typing
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,6 +19,8 @@ from interpolants.foundations.errors import InterpolantsError, invalid, nearest
 _BY_NAME = ("envelope",)
 # Kinds of distributions: lists among their settings are tensors.
 _DISTRIBUTIONS = ("base", "problem")
+# Whether the members that are built are named by a model folder, which may come from a stranger.
+_reading_folder: ContextVar[bool] = ContextVar("reading_folder", default=False)
 
 
 @runtime_checkable
@@ -66,6 +70,58 @@ def names(kind: str) -> tuple[str, ...]:
     """
     _check_kind(kind, "names")
     return tuple(card.id for card in _catalogued.now().by_kind[kind])
+
+
+def stored_kinds() -> frozenset[str]:
+    """Kinds of members that model folders may name: those that a setting or a state of a method can hold."""
+    return frozenset(card.kind for card in _cards() if card.stored)
+
+
+@contextmanager
+def only_stored_kinds() -> Iterator[None]:
+    """Refuse to build members of other kinds than :func:`stored_kinds` within the block.
+
+    A recipe is the user's own and may name any member, e.g. data of a path; a model folder may come from a stranger.
+    """
+    before = _reading_folder.set(True)
+    try:
+        yield
+    finally:
+        _reading_folder.reset(before)
+
+
+def check_tables(value: Any, key: str = "") -> None:
+    """Check that the tables ``{"kind": id, ...}`` inside settings of a folder name members of stored kinds.
+
+    Args:
+        value: Settings: plain values, lists, mappings.
+        key: Name of the setting.
+
+    Raises:
+        InvalidInputError: If one names a member of another kind alone, which a later fit would build.
+    """
+    if isinstance(value, Mapping):
+        name = value.get("kind")
+        if isinstance(name, str):
+            _check_table(name, key)
+        for part, inner in value.items():
+            check_tables(inner, str(part))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            check_tables(inner, key)
+
+
+def _check_table(name: str, key: str) -> None:
+    within, _, bare = name.rpartition("/")
+    found = {card.kind for card in _cards() if card.id == bare and within in ("", card.kind)}
+    known = {key} if key in found else found
+    if known and not known & stored_kinds():
+        _refuse_kind(min(known), name)
+
+
+def _refuse_kind(kind: str, name: str) -> None:
+    rule = f"a model folder must name members of the kinds {', '.join(sorted(stored_kinds()))}"
+    raise invalid("load", rule, f"{name!r}, of kind {kind!r}")
 
 
 def members(kind: str) -> dict[str, Any]:
@@ -159,7 +215,10 @@ def build(kind: str, name: str, /, **settings: Any) -> Any:
     Raises:
         InvalidInputError: If the name or a setting is unknown (the nearest is named), or a setting is refused.
     """
-    entry = find_card(name, kind, who=kind).load_entry()
+    card = find_card(name, kind, who=kind)
+    if _reading_folder.get() and kind not in stored_kinds():
+        _refuse_kind(kind, name)
+    entry = card.load_entry()
     assert callable(entry)
     parameters = inspect.signature(entry).parameters
     rest = next((name for name, p in parameters.items() if p.kind is p.VAR_KEYWORD), None)

@@ -21,8 +21,10 @@ from interpolants.foundations.errors import InvalidInputError, invalid
 _TIMES, _MORE_NAMES, _MORE_ENTRIES = 4, 64, 1 << 20
 # Most bytes that one tensor of a member may take that is not in the file.
 _MEMBER_BYTES = 1 << 26
-# Most of a whole number among the settings of a member, but for seeds.
-_MEMBER_WHOLE = 10**7
+# Most of a whole number of a member, but for seeds, and of the product of all (of a list the largest counts).
+_MEMBER_WHOLE, _MEMBER_PRODUCT = 10**7, 10**10
+# Most entries of the lists of a member, nested ones too, and levels of their nesting.
+_MEMBER_ENTRIES, _MEMBER_DEPTH = 1 << 21, 32
 
 
 def build_checked(make: Callable[[], nn.Module], weights: Mapping[str, Tensor], entries: int) -> nn.Module:
@@ -126,18 +128,45 @@ def _has_tensor(value: Any) -> bool:
     return isinstance(value, Tensor) or any(isinstance(part, Tensor) for part in value)
 
 
-def check_wholes(words: Any, at: str = "") -> None:
-    """Refuse whole numbers among the settings of a member that would make something huge.
+def check_sizes(words: Any) -> None:
+    """Refuse words of a member that would make something huge: whole numbers, their product, long lists, deep ones.
+
+    Args:
+        words: ``{"kind": id, **settings}`` as a folder has it. Seeds may be of any size.
 
     Raises:
         InvalidInputError: If there is one.
     """
-    if isinstance(words, dict):
-        for name, value in words.items():
-            if "seed" not in name:
-                check_wholes(value, name)
-    elif isinstance(words, list):
-        for value in words:
-            check_wholes(value, at)
-    elif isinstance(words, int) and abs(words) > _MEMBER_WHOLE:
-        raise invalid("load", f"{at} must be at most {_MEMBER_WHOLE} in a folder", words)
+    _Sizes().add(words, "kind", 0)
+
+
+class _Sizes:
+    """Sizes of the words seen so far."""
+
+    def __init__(self) -> None:
+        self.product, self.entries = 1, 0
+
+    def add(self, words: Any, name: str, depth: int) -> int:
+        """Count a part; gives back its largest whole number."""
+        self.entries += 1
+        _check_at_most("its nesting", depth, _MEMBER_DEPTH)
+        _check_at_most("the entries of its lists", self.entries, _MEMBER_ENTRIES)
+        if isinstance(words, dict):
+            for inner, value in words.items():
+                if "seed" not in inner:
+                    self._multiply(self.add(value, inner, depth + 1))
+            return 0
+        if isinstance(words, list):
+            return max((self.add(value, name, depth + 1) for value in words), default=0)
+        whole = abs(words) if isinstance(words, int) else 0
+        _check_at_most(name, whole, _MEMBER_WHOLE)
+        return whole
+
+    def _multiply(self, whole: int) -> None:
+        self.product *= max(whole, 1)
+        _check_at_most("the product of its whole numbers", self.product, _MEMBER_PRODUCT)
+
+
+def _check_at_most(what: str, found: int, most: int) -> None:
+    if found > most:
+        raise invalid("load", f"{what} must be at most {most} in a member of a folder", found)

@@ -13,7 +13,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from inspect import isfunction
@@ -27,9 +27,17 @@ from torch import Tensor, nn
 from interpolants.foundations.calls import uncompiled
 from interpolants.foundations.errors import InterpolantsError, InvalidInputError, invalid, nearest
 from interpolants.foundations.records import record_named, record_of, settings_of
-from interpolants.foundations.registry import build, card_of, describe, find_card, rebuild
+from interpolants.foundations.registry import (
+    build,
+    card_of,
+    check_tables,
+    describe,
+    find_card,
+    only_stored_kinds,
+    rebuild,
+)
 from interpolants.foundations.remembered import Remembered, remembered_named
-from interpolants.foundations.size_guard import SmallTensors, build_checked, check_wholes
+from interpolants.foundations.size_guard import SmallTensors, build_checked, check_sizes
 from interpolants.foundations.storage import StoredFolder, read_folder, write_folder
 
 FORMAT, TREE, WEIGHTS = 1, "tree.json", "tensors"
@@ -268,10 +276,13 @@ class _Reader:
         entry: Any = find_card(
             node["id"], "method", "load"
         ).load_entry()  # its module registers what its state holds
-        return entry.from_parts(self._parts(node["parts"], at))
+        parts = self._parts(node["parts"], at)
+        check_tables(parts.get("settings"))
+        return entry.from_parts(parts)
 
     def _net(self, node: Any, at: str) -> nn.Module:
         settings = self._parts(node["settings"], _join(at, "settings"))
+        check_tables(settings)
         known = node.get("remembered")
         name = settings.pop("name") if known is None else ""
         entry = partial(build, "net", name) if known is None else remembered_named(known)
@@ -280,7 +291,7 @@ class _Reader:
         return self._with_weights(net, node["names"], at)
 
     def _member(self, node: Any, at: str) -> Any:
-        check_wholes(node["words"])
+        check_sizes(node["words"])
         with SmallTensors():
             return rebuild(node["words"])
 
@@ -366,7 +377,8 @@ def read(folder: str | Path, **code: Any) -> Tree:
     passed = _PassedCode(code)
     reader = _Reader(stored.tensors.get(WEIGHTS, {}), passed)
     try:
-        tree = reader.unpack(document["tree"])
+        with only_stored_kinds():
+            tree = reader.unpack(document["tree"])
     except InterpolantsError:
         raise
     except Exception as error:  # whatever members do with settings that are none of theirs
@@ -440,6 +452,39 @@ def holds_code(tree: Tree) -> bool:
         return isinstance(node, list) and any(map(found, node))
 
     return found(pack(tree, {}))
+
+
+def code_in(tree: Tree, at: str = "") -> Iterator[tuple[str, Any]]:
+    """Code of the user's own in a tree, by its place: functions, networks and objects that files do not hold."""
+    if isinstance(tree, Mapping):
+        yield from _code_in_parts(tree, at)
+    elif isinstance(tree, list | tuple):
+        yield from _code_in_parts({str(k): part for k, part in enumerate(tree)}, at)
+    elif (known := record_of(tree)) is not None:
+        yield from _code_in_parts(known.parts(tree), at)
+    elif isinstance(tree, Packed) and not isinstance(tree, type):
+        yield from _code_in_parts(tree.to_parts(), at)
+    elif isinstance(tree, nn.Module):
+        yield from _code_in_net(uncompiled(tree), at)
+    elif tree is not None and not isinstance(tree, bool | int | float | str | Tensor) and _is_code(tree):
+        yield at, tree
+        if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
+            yield from _code_in_parts(settings_of(tree), at)
+
+
+def _code_in_parts(parts: Mapping[str, Any], at: str) -> Iterator[tuple[str, Any]]:
+    for name, part in parts.items():
+        yield from code_in(part, _join(at, str(name)))
+
+
+def _code_in_net(net: nn.Module, at: str) -> Iterator[tuple[str, Any]]:
+    settings = net.remembered if isinstance(net, Remembered) else None
+    if settings is None and isinstance(net, Configured) and card_of(type(net)) is not None:
+        settings = net.settings
+    if settings is None:
+        yield at, net
+    else:
+        yield from _code_in_parts(settings, at)
 
 
 def misses_code(tree: Tree) -> bool:
