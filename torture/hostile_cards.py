@@ -22,14 +22,14 @@ from typing import Any
 from torture.hostile_folders import parent_of, places, seal
 
 TREE = "tree.json"
-LARGE = 9_999_999
+LARGE, LONG = 9_999_999, 20_000
 SECONDS, MEGABYTES = 2, 200
-# Places that are tried in all folders and all sizes; the others in the first folder, in one size.
+# Places that are tried in all folders; the others in the first.
 USUAL = ("member in", "inside state")
 # Seconds after which a read is ended.
 LATE = 30
-# How often a card's words are tried: as it is, with large numbers, with long lists.
-SIZES = ("small", "large", "long")
+# Settings that name a file.
+PATHS = ("path", "file", "folder", "root", "source", "url")
 # Members for settings that hold one, by the class in their annotation.
 MEMBERS = {"Path": "linear", "Envelope": "zero", "GaussianMixture": "moons", "Basis": "cosine_basis",
            "KeepSchedule": "linear_keep", "Gaussian": "gaussian", "Operator": "identity"}  # fmt: skip
@@ -41,42 +41,48 @@ MEMBERS = {"Path": "linear", "Envelope": "zero", "GaussianMixture": "moons", "Ba
 def value_for(parameter: inspect.Parameter, pipe: str, size: str) -> Any:
     """A value for a setting, from its annotation."""
     told = str(parameter.annotation)
-    if any(word in parameter.name for word in ("path", "file", "folder", "root", "source", "url")) and (
-        "str" in told or "Path" in told
-    ):
+    if parameter.name in PATHS and ("str" in told or "Path" in told):
         return pipe
     for kind, words in MEMBERS.items():
         if f".{kind}" in told:
             return {"kind": words}
     if "Literal" in told:
         return parameter.annotation.__args__[0]
+    large = size == parameter.name
     if any(word in told for word in ("Sequence", "tuple", "Tensor", "list")):
-        return {"small": [1.0, 0.5], "large": [LARGE, LARGE], "long": [0.5] * 20_000}[size]
+        return [LARGE, LARGE] if large else [0.5] * LONG if size == "long" else [1.0, 0.5]
     if "int" in told:
-        return 2 if size == "small" else LARGE
+        return LARGE if large else 2
     if "float" in told:
-        return {"small": 0.5, "large": 1e-9, "long": 1e9}[size]
-    if "bool" in told:
-        return True
-    return pipe
+        return 1e9 if size == "long" else 0.5
+    return True if "bool" in told else pipe
+
+
+def parameters_of(card: Any) -> list[inspect.Parameter]:
+    """Settings of a card's member."""
+    try:
+        found = inspect.signature(card.load_entry()).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    varying = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    return [one for one in found if one.kind not in varying and one.name[0] != "_"]
 
 
 def words_of(card: Any, pipe: str, size: str) -> dict[str, Any]:
-    """``{"kind": ..., **settings}``: required settings, those that name files, and what may be large."""
-    entry, words = card.load_entry(), {"kind": f"{card.kind}/{card.id}"}
-    try:
-        parameters = inspect.signature(entry).parameters.values()
-    except (TypeError, ValueError):
-        return words
-    for parameter in parameters:
-        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) or parameter.name[0] == "_":
-            continue
+    """``{"kind": ..., **settings}``: required settings, those that name files, and what the size makes large."""
+    words = {"kind": f"{card.kind}/{card.id}"}
+    for parameter in parameters_of(card):
         value = value_for(parameter, pipe, size)
-        required = parameter.default is parameter.empty
-        large = size != "small" and value != pipe and type(value) in (int, list) and parameter.name != "seed"
-        if required or (value == pipe and parameter.name in ("path", "file", "folder", "root")) or large:
+        long = size == "long" and isinstance(value, list)
+        if parameter.default is parameter.empty or parameter.name in (size, *PATHS) or long:
             words[parameter.name] = value
     return words
+
+
+def sizes_of(card: Any) -> list[str]:
+    """As it is; with long lists; with one setting after the other that is a large whole number."""
+    wholes = [one.name for one in parameters_of(card) if "int" in str(one.annotation) and one.name != "seed"]
+    return ["small", "long", *wholes]
 
 
 def every_card(pipe: str, share: float, first: int) -> list[tuple[str, dict[str, Any]]]:
@@ -86,7 +92,7 @@ def every_card(pipe: str, share: float, first: int) -> list[tuple[str, dict[str,
 
     found, every = [], max(1, round(1 / share))
     for card in load_cards()[first % every :: every]:
-        sizes = SIZES if card.kind in stored_kinds() else SIZES[:1]
+        sizes = sizes_of(card) if card.kind in stored_kinds() else ["small"]
         found += [(f"{card.kind}/{card.id} {size}", words_of(card, pipe, size)) for size in sizes]
     return found
 
@@ -182,6 +188,13 @@ def late(*args: Any) -> None:
     raise TimeoutError("no answer")
 
 
+def tried_here(number: int, sort: str, name: str) -> bool:
+    """All places of the first folder and the usual ones of the others; other sizes in its state alone."""
+    if not name.endswith(" small"):
+        return number == 0 and sort.startswith("member in state")
+    return number == 0 or sort.startswith(USUAL)
+
+
 def changed(good: list[str], words: list[tuple[str, dict[str, Any]]], place: Path) -> Iterator[str]:
     """Make each changed folder in turn."""
     for number, folder in enumerate(map(Path, good)):
@@ -192,9 +205,8 @@ def changed(good: list[str], words: list[tuple[str, dict[str, Any]]], place: Pat
             os.link(file, place / file.name)
         document = json.loads((folder / TREE).read_text())
         for sort, at in spots(document):
-            usual = sort.startswith(USUAL)
             for name, told in words:
-                if not usual and (number or not name.endswith(SIZES[0])):
+                if not tried_here(number, sort, name):
                     continue
                 (place / TREE).write_text(json.dumps(planted(document, sort, at, told)))
                 seal(place)

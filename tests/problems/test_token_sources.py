@@ -137,6 +137,10 @@ def test_texts_are_counted_one_by_one():
             lambda: random_markov(3, 10**6),
             r"random_markov: the table must have at most 1048576 entries, got 10",
         ),
+        (
+            lambda: random_table(10**7),
+            r"random_table: the table must have at most 1048576 entries, got 3\^10000000",
+        ),
         (lambda: MarkovTokens(torch.ones(2, 2), 4), r"probabilities must sum to 1"),
         (lambda: MarkovTokens(torch.full((2, 2, 2), 0.5), 1), r"length must be a whole number >= 2, got 1"),
         (

@@ -257,7 +257,7 @@ def random_table(
     """
     whole("random_table", "length", length, at_least=1)
     whole("random_table", "vocabulary", vocabulary, at_least=2)
-    return TokenTable(_gamma((vocabulary,) * length, concentration, seed, "random_table"))
+    return TokenTable(_gamma(vocabulary, length, concentration, seed, "random_table"))
 
 
 def random_markov(
@@ -277,7 +277,7 @@ def random_markov(
     """
     whole("random_markov", "vocabulary", vocabulary, at_least=2)
     whole("random_markov", "order", order, at_least=1)
-    draws = _gamma((vocabulary,) * (order + 1), concentration, seed, "random_markov")
+    draws = _gamma(vocabulary, order + 1, concentration, seed, "random_markov")
     # A floor keeps every token possible, so that the source forgets its beginning.
     draws = draws + 1e-3 * concentration
     return MarkovTokens(draws / draws.sum(-1, keepdim=True), length)
@@ -289,11 +289,12 @@ def _check_tokens(who: str, x: Tensor, vocabulary: int) -> None:
         raise invalid(who, f"tokens must be 0 ... {vocabulary - 1}", f"{int(x.min())} ... {int(x.max())}")
 
 
-def _gamma(shape: tuple[int, ...], concentration: float, seed: int, who: str) -> Tensor:
+def _gamma(vocabulary: int, axes: int, concentration: float, seed: int, who: str) -> Tensor:
     positive(who, "concentration", concentration)
-    if (states := math.prod(shape)) > _MOST_STATES:
-        raise invalid(who, f"the table must have at most {_MOST_STATES} entries", f"{states}")
-    alpha = torch.full(shape, concentration, dtype=torch.float64)
+    # The power itself may have millions of digits.
+    if axes > math.log2(_MOST_STATES) or vocabulary**axes > _MOST_STATES:
+        raise invalid(who, f"the table must have at most {_MOST_STATES} entries", f"{vocabulary}^{axes}")
+    alpha = torch.full((vocabulary,) * axes, concentration, dtype=torch.float64)
     return torch._standard_gamma(alpha, generator=seeded(seed))
 
 
