@@ -467,7 +467,8 @@ def code_in(tree: Tree, at: str = "") -> Iterator[tuple[str, Any]]:
     elif isinstance(tree, nn.Module):
         yield from _code_in_net(uncompiled(tree), at)
     elif tree is not None and not isinstance(tree, bool | int | float | str | Tensor) and _is_code(tree):
-        yield at, tree
+        if type(tree).__module__.partition(".")[0] != "interpolants":
+            yield at, tree
         if dataclasses.is_dataclass(tree) and not isinstance(tree, type):
             yield from _code_in_parts(settings_of(tree), at)
 
