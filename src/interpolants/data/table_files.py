@@ -1,5 +1,6 @@
 """Tables of CSV and Parquet files as DataFrames, unless a small file would become gigabytes."""
 
+import importlib.util
 import io
 from pathlib import Path
 from typing import Any
@@ -40,11 +41,9 @@ def parquet_frame(who: str, path: str | Path) -> Any:
         MissingExtraError: If pandas is not installed.
     """
     pandas = require("pandas", by=who)
-    try:
-        from pyarrow import parquet
-    except ImportError:  # another engine, or none
+    if importlib.util.find_spec("pyarrow") is None:  # another engine, or none
         return pandas.read_parquet(path)
-    about = parquet.read_metadata(path)
+    about = require("pyarrow.parquet", by=who).read_metadata(path)
     groups = sum(about.row_group(k).total_byte_size for k in range(about.num_row_groups))
     numbers = 8 * about.num_rows * about.num_columns
     check_unpacked(who, Path(path).name, Path(path).stat().st_size, max(groups, numbers))

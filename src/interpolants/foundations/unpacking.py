@@ -13,7 +13,9 @@ from interpolants.foundations.errors import invalid
 
 # Bytes that anything may unpack to, and how many times its own size beyond.
 SMALL, TIMES = 1 << 26, 100
-_GZIP, _CHUNK = b"\x1f\x8b", 1 << 20
+_GZIP, _WITH_HEADER = b"\x1f\x8b", 16 + zlib.MAX_WBITS
+# Bytes that are unpacked at a time; they become at most a thousand times as many.
+_BLOCK = 1 << 14
 
 
 def check_unpacked(who: str, name: str, packed: int, unpacked: int) -> None:
@@ -39,21 +41,26 @@ def gunzipped(who: str, name: str, data: bytes) -> bytes:
     Raises:
         InvalidInputError: If they become out of all proportion, or are damaged.
     """
+    if data[:2] != _GZIP:
+        return data
     found = bytearray()
-    rest = data
-    while rest[:2] == _GZIP:  # a file may have several members
-        stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
-        try:
-            while not stream.eof and rest:
-                found += stream.decompress(rest, _CHUNK)
-                rest = stream.unconsumed_tail or stream.unused_data
+    stream = zlib.decompressobj(_WITH_HEADER)
+    try:
+        for at in range(0, len(data), _BLOCK):
+            block = data[at : at + _BLOCK]
+            while block:  # a file may have several members, and zeros after the last
+                if stream.eof:
+                    block = block.lstrip(b"\0")
+                    stream = zlib.decompressobj(_WITH_HEADER) if block else stream
+                    continue
+                found += stream.decompress(block)
                 check_unpacked(who, name, len(data), len(found))
-        except zlib.error as error:
-            raise invalid(who, f"{name} must be whole", f"damaged bytes ({error})") from error
-        if not stream.eof:
-            raise invalid(who, f"{name} must be whole", "a part of it")
-        rest = stream.unused_data.lstrip(b"\0")
-    return bytes(found) if data[:2] == _GZIP else data
+                block = stream.unused_data
+    except zlib.error as error:
+        raise invalid(who, f"{name} must be whole", f"damaged bytes ({error})") from error
+    if not stream.eof:
+        raise invalid(who, f"{name} must be whole", "a part of it")
+    return bytes(found)
 
 
 def check_zip(who: str, path: str | PathLike[str]) -> None:

@@ -153,7 +153,8 @@ class Run:
             before = trees.read(place)
             self._check_same(identity, before)
             _check_code(code or {}, before.get("code", {}))
-        trees.write(place, {**identity, "code": dict(code or {})})
+        kept: dict[str, Any] = {**identity, "code": dict(code or {})}
+        trees.write(place, kept)
 
     def locked(self, who: str) -> AbstractContextManager[None]:
         """The folder, kept from other processes; nothing without one, and nothing in processes that follow a first."""

@@ -120,7 +120,8 @@ class PairBatches:
         pick = None if isinstance(self.x1, EndlessRows) else self._any(self.x1, rows, generator)
         x1, cond = _rows_at(self.x1, pick, share), take_rows(self.cond, pick)
         x1 = x1 if self.perturb is None else self.perturb.draw(x1, generator=generator)
-        x0, first = None, None
+        x0: Tensor | None = None
+        first: Any = None
         if self.x0 is not None:
             pick0 = self._starts(self.x0, pick, rows, generator)
             cond0, x0 = take_rows(self.cond0, pick0), _rows_at(self.x0, pick0, share)
