@@ -5,6 +5,7 @@ has shapes and no memory, and compared with the weights that the folder holds; w
 counted, so that a tower of a million layers ends at the first that has no weights.
 """
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,10 +22,12 @@ from interpolants.foundations.errors import InvalidInputError, invalid
 _TIMES, _MORE_NAMES, _MORE_ENTRIES = 4, 64, 1 << 20
 # Most bytes that one tensor of a member may take that is not in the file.
 _MEMBER_BYTES = 1 << 26
-# Most of a whole number of a member, but for seeds, and of the product of all (of a list the largest counts).
+# Most of a whole number of a member, but for seeds, and of the product of all.
 _MEMBER_WHOLE, _MEMBER_PRODUCT = 10**7, 10**10
 # Most entries of the lists of a member, nested ones too, and levels of their nesting.
 _MEMBER_ENTRIES, _MEMBER_DEPTH = 1 << 21, 32
+# Most entries of a list that may be a shape, whose whole numbers are multiplied.
+_SHAPE = 3
 
 
 def build_checked(make: Callable[[], nn.Module], weights: Mapping[str, Tensor], entries: int) -> nn.Module:
@@ -147,24 +150,27 @@ class _Sizes:
         self.product, self.entries = 1, 0
 
     def add(self, words: Any, name: str, depth: int) -> int:
-        """Count a part; gives back its largest whole number."""
-        self.entries += 1
+        """Count a part; gives back its whole number: of a shape the product, of a longer list the largest."""
         _check_at_most("its nesting", depth, _MEMBER_DEPTH)
-        _check_at_most("the entries of its lists", self.entries, _MEMBER_ENTRIES)
         if isinstance(words, dict):
             for inner, value in words.items():
                 if "seed" not in inner:
-                    self._multiply(self.add(value, inner, depth + 1))
+                    self.product *= max(self.add(value, inner, depth + 1), 1)
+                    _check_at_most("the product of its whole numbers", self.product, _MEMBER_PRODUCT)
             return 0
-        if isinstance(words, list):
-            return max((self.add(value, name, depth + 1) for value in words), default=0)
-        whole = abs(words) if isinstance(words, int) else 0
-        _check_at_most(name, whole, _MEMBER_WHOLE)
-        return whole
+        if not isinstance(words, list):
+            return _whole(words, name)
+        self.entries += len(words)
+        _check_at_most("the entries of its lists", self.entries, _MEMBER_ENTRIES)
+        nested = any(isinstance(value, dict | list) for value in words)
+        wholes = [self.add(v, name, depth + 1) if nested else _whole(v, name) for v in words]
+        return math.prod(max(v, 1) for v in wholes) if len(words) <= _SHAPE else max(wholes)
 
-    def _multiply(self, whole: int) -> None:
-        self.product *= max(whole, 1)
-        _check_at_most("the product of its whole numbers", self.product, _MEMBER_PRODUCT)
+
+def _whole(value: Any, name: str) -> int:
+    whole = abs(value) if isinstance(value, int) else 0
+    _check_at_most(name, whole, _MEMBER_WHOLE)
+    return whole
 
 
 def _check_at_most(what: str, found: int, most: int) -> None:
