@@ -162,9 +162,10 @@ class _Sizes:
             return _whole(words, name)
         self.entries += len(words)
         _check_at_most("the entries of its lists", self.entries, _MEMBER_ENTRIES)
-        nested = any(isinstance(value, dict | list) for value in words)
-        wholes = [self.add(v, name, depth + 1) if nested else _whole(v, name) for v in words]
-        return math.prod(max(v, 1) for v in wholes) if len(words) <= _SHAPE else max(wholes)
+        if any(isinstance(value, dict | list) for value in words):
+            return max(self.add(value, name, depth + 1) for value in words)
+        wholes = [_whole(value, name) for value in words]
+        return math.prod(max(v, 1) for v in wholes) if len(wholes) <= _SHAPE else max(wholes)
 
 
 def _whole(value: Any, name: str) -> int:
