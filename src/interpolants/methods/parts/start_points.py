@@ -83,7 +83,7 @@ class Pool:
             torch.cdist(block / scale, own / scale, compute_mode="donot_use_mm_for_euclid_dist")
             .topk(among, largest=False)
             .indices
-            for block in asked.split(_BLOCK_OF_DISTANCES)
+            for block in torch.split(asked, _BLOCK_OF_DISTANCES)
         ]
         return self.x[torch.cat(rows).gather(1, pick[:, None])[:, 0]]
 
