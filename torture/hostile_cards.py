@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -227,6 +228,7 @@ def main(good: list[str], share: float, first: int, work: str) -> None:
         del sys.modules[name]
     for folder in good:
         interpolants.load(folder)
+    tempfile.gettempdir()  # which tries whether it can write there, when PyTorch imports more of itself
     watch, place, wrong, loaded, tried = Watch(), Path(work) / "changed", [], [], 0
     watch.folder = str(place)
     sys.addaudithook(watch)
