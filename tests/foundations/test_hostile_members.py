@@ -17,7 +17,7 @@ from interpolants.foundations.registry import (
     only_stored_kinds,
     stored_kinds,
 )
-from interpolants.foundations.size_guard import check_sizes
+from interpolants.foundations.size_guard import SmallTensors, check_sizes
 
 SMALL = {"net": {"kind": "mlp", "width": 8, "depth": 1}, "steps": 2, "batch_size": 8, "held_out": 0}
 OTHER_KINDS = [kind for kind in kinds() if kind not in stored_kinds()]
@@ -120,6 +120,21 @@ def test_usual_sizes_pass():
     check_sizes({"kind": "active_fluid_runs", "points": 512, "moments": 10, "frames": 1000, "seed": 2**62})
     check_sizes({"kind": "k_space_lines", "lines": list(range(0, 512, 2)), "size": 512})
     check_sizes({"kind": "gaussian", "covariance": [[1.0] * 784] * 784})
+
+
+def test_large_tensors_are_refused_whatever_draws_them():
+    source = torch.Generator().manual_seed(0)
+    for draw in (
+        torch.randn,
+        torch.rand,
+        lambda *size, generator: torch.randint(3, size, generator=generator),
+    ):
+        with SmallTensors(), pytest.raises(InvalidInputError, match="tensors of at most"):
+            draw(9_999_999, 2, generator=source)
+        with SmallTensors():
+            assert draw(9, 2, generator=source).shape == (9, 2)
+    with only_stored_kinds(), SmallTensors(), pytest.raises(InvalidInputError, match="tensors of at most"):
+        build("problem", "random_mixture", n_modes=9_999_999)
 
 
 def test_a_good_folder_loads(good):
