@@ -56,7 +56,7 @@ def nifti_volume(data: bytes, source: str = "NIfTI") -> Volume:
     """
     nibabel: Any = require("nibabel", by="read_volume")
     try:
-        raw = gunzipped("read_volume", source, data)
+        raw = gunzipped("read_volume", source, data, "a whole NIfTI file")
         second = _HEADER_2 in (int.from_bytes(raw[:4], "little"), int.from_bytes(raw[:4], "big"))
         image = (nibabel.Nifti2Image if second else nibabel.Nifti1Image).from_bytes(raw)
         kind = np.dtype(image.get_data_dtype())

@@ -35,8 +35,14 @@ def check_unpacked(who: str, name: str, packed: int, unpacked: int) -> None:
         raise invalid(who, rule, f"{packed} bytes that become {unpacked}", "Save it without compression.")
 
 
-def gunzipped(who: str, name: str, data: bytes) -> bytes:
+def gunzipped(who: str, name: str, data: bytes, form: str = "whole") -> bytes:
     """The bytes without gzip's compression; as they are where they have none.
+
+    Args:
+        who: Public name for errors.
+        name: Name of the file.
+        data: Its bytes.
+        form: What it must be, for errors.
 
     Raises:
         InvalidInputError: If they become out of all proportion, or are damaged.
@@ -57,9 +63,9 @@ def gunzipped(who: str, name: str, data: bytes) -> bytes:
                 check_unpacked(who, name, len(data), len(found))
                 block = stream.unused_data
     except zlib.error as error:
-        raise invalid(who, f"{name} must be whole", f"damaged bytes ({error})") from error
+        raise invalid(who, f"{name} must be {form}", f"damaged bytes ({error})") from error
     if not stream.eof:
-        raise invalid(who, f"{name} must be whole", "a part of it")
+        raise invalid(who, f"{name} must be {form}", "a part of it")
     return bytes(found)
 
 
