@@ -80,7 +80,9 @@ def test_a_file_outside_of_the_folder_is_not_opened(good, tmp_path):
             into(("settings", "leg"), table),
         ]
     ):
-        with pytest.raises(InvalidInputError, match=r"kinds aggregate, .*'(data/)?us_airports', of kind 'data'"):
+        with pytest.raises(
+            InvalidInputError, match=r"kinds aggregate, .*'(data/)?us_airports', of kind 'data'"
+        ):
             load(planted(good, tmp_path / str(n), change))
 
 
