@@ -148,6 +148,9 @@ def _windows(
         rule = f"a part of the record must have {frames} frames at least"
         raise invalid(who, rule, f"{last - first} of {split}", "Take fewer frames, or another share of test.")
     fields = windows(record.some_members(slice(first, last)), frames)
+    steps = record.members.diff()
+    if path and len(steps) and float(steps.max()) - float(steps.min()) < 1e-6 * float(steps.max()):
+        fields = replace(fields, members=_leads(frames) * float(steps[0]))  # the clock of the user's file
     info = DataInfo(
         name=name, shape=tuple(fields.values.shape), split=split, source=path or file.package,
         licence="public domain (US government)" if not path else "", sha256={}, gridded=fields,

@@ -7,7 +7,7 @@ from typing import Any
 
 from interpolants.foundations.errors import InvalidInputError, invalid, nearest, suggestion
 from interpolants.foundations.links import refuse_link
-from interpolants.foundations.storage import MANIFEST
+from interpolants.foundations.storage import MANIFEST, read_document
 from interpolants.framework import method, stored
 from interpolants.framework.method import MODEL
 
@@ -87,13 +87,11 @@ def _chosen(folder: Path, cells: list[str], task: str | None, seed: int | None) 
     seeds = {_parted(cell)[1]: cell for cell in cells if _parted(cell)[0] == name}
     if seed is None:
         return next(iter(seeds.values()))
+    if None in seeds:  # a run of one seed, which the names of its cells leave out
+        seeds = {read_document(folder / CONFIG)["seed"]: seeds[None]} if (folder / CONFIG).is_file() else {}
     if seed not in seeds:
-        raise invalid(
-            "load",
-            f"{name} must have been trained with this seed",
-            seed,
-            f"It has {sorted(s for s in seeds if s is not None)}.",
-        )
+        rule = f"{name} must have been trained with this seed"
+        raise invalid("load", rule, seed, f"It has {sorted(seeds)}.")
     return seeds[seed]
 
 
