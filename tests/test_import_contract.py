@@ -276,6 +276,7 @@ OWN_SEEDS = {
     "interpolants.foundations.randomness",
     "interpolants.training.aggregates",  # step_seed names its stream
     "interpolants.training.step",
+    "interpolants.framework.code_probes",  # code of a user, which may draw from the global generator
     "interpolants.framework.stages",  # PyTorch's own generator, from a stage's
     "interpolants.data.arrays",
     "interpolants.problems.gauge",

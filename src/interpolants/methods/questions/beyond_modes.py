@@ -11,6 +11,7 @@ from interpolants.diagnostics.trajectory_filter import TrajectoryFilter, kept_by
 from interpolants.dynamics.sample import Samples
 from interpolants.foundations.checks import number, whole
 from interpolants.foundations.errors import invalid
+from interpolants.foundations.randomness import generator
 from interpolants.framework.method import Method
 from interpolants.framework.questions import About, Measured, Number, Question
 from interpolants.framework.scores import Finding
@@ -93,7 +94,9 @@ class BeyondModes(Question):
     def floors(self, task: Task) -> Mapping[str, float]:
         """The rate of the exact distribution."""
         modes, deviation = self._modes(task)
-        exact = task.truths[self.role].sample(self.n, generator=torch.Generator().manual_seed(self.seed))
+        exact = task.truths[self.role].sample(
+            self.n, generator=generator(self.seed, "samples of the exact distribution")
+        )
         return {"wrong": float(beyond_modes(exact, modes, deviation, reach=self.reach).double().mean())}
 
     def _drawn(self, method: Method, seed: int) -> Samples:
